@@ -1,0 +1,56 @@
+"""Compiles the hot layers with mypyc where a C compiler is found, else installs them as source."""
+
+import os
+import shutil
+import sys
+from pathlib import Path
+
+from setuptools import Extension, setup
+from setuptools.command.build_ext import build_ext
+
+# Read only when a snapshot is applied, and built on msgspec's own metaclass: left interpreted.
+INTERPRETED = {"src/penstock/core/snapshot.py"}
+HOT_LAYERS = ("core", "wire", "dataplane")
+
+
+def hot_sources() -> list[str]:
+    """Every module of the hot layers, as mypyc wants them named."""
+    found: list[str] = []
+    for layer in HOT_LAYERS:
+        for path in sorted(Path("src/penstock", layer).rglob("*.py")):
+            name = path.as_posix()
+            if path.name not in ("__init__.py", "__main__.py") and name not in INTERPRETED:
+                found.append(name)
+    return found
+
+
+class OptionalBuild(build_ext):
+    """A failed compilation leaves a working, slower Penstock, and says so."""
+
+    def run(self) -> None:
+        try:
+            super().run()
+        except Exception as error:
+            if os.environ.get("PENSTOCK_REQUIRE_COMPILED") == "1":
+                raise
+            print(f"penstock: not compiled, will run interpreted: {error}", file=sys.stderr)
+            self.extensions: list[Extension] = []
+
+
+def extensions() -> list[Extension]:
+    """The compiled modules, or none where that cannot be or is not wanted."""
+    if os.environ.get("PENSTOCK_PURE") == "1":
+        return []
+    if not any(shutil.which(compiler) for compiler in (os.environ.get("CC", "cc"), "gcc", "clang")):
+        print("penstock: no C compiler found, will run interpreted", file=sys.stderr)
+        return []
+    from mypyc.build import mypycify
+
+    sys.path.insert(0, "src")
+    os.environ.setdefault("MYPYPATH", "src")
+    options = ["--strict", "--explicit-package-bases", "--python-version", "3.11"]
+    compiled = mypycify([*options, *hot_sources()], opt_level="3", group_name="penstock")
+    return [module for module in compiled if isinstance(module, Extension)]
+
+
+setup(ext_modules=extensions(), cmdclass={"build_ext": OptionalBuild})

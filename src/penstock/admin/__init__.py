@@ -1,0 +1,1 @@
+"""SHOW. The admin address: health, metrics, status and the calls behind ``penstock ctl``."""

@@ -1,0 +1,1 @@
+"""The configuration: one document model, its readers, and its compiler to a snapshot."""

@@ -1,0 +1,1 @@
+"""RUN. The supervisor: reads configuration, starts workers, checks health, reloads."""

@@ -1,0 +1,34 @@
+"""The one filter that says which endpoints may be picked."""
+
+from penstock.core.endpoint import DOWN, Endpoint
+
+
+def is_available(endpoint: Endpoint) -> bool:
+    """Not draining, not down, not ejected, and with a weight. STARTING counts as available."""
+    return (
+        not endpoint.draining
+        and endpoint.health != DOWN
+        and not endpoint.ejected
+        and endpoint.weight > 0.0
+    )
+
+
+def eligible_endpoints(endpoints: list[Endpoint], panic_threshold: float) -> list[Endpoint]:
+    """The endpoints that may be picked, in pool order.
+
+    The available ones of the first priority group that has any. When the available share of a
+    whole pool falls under ``panic_threshold`` (0 turns it off), health is not believed and every
+    endpoint of the first group that is not draining is used: checks that fail everywhere at once
+    say more about the checks than about the endpoints (Envoy's panic threshold).
+    """
+    candidates = [e for e in endpoints if not e.draining and e.weight > 0.0]
+    if not candidates:
+        return []
+    available = [e for e in candidates if is_available(e)]
+    if panic_threshold > 0.0 and len(available) < panic_threshold * len(candidates):
+        first = min([e.priority for e in candidates])
+        return [e for e in candidates if e.priority == first]
+    if not available:
+        return []
+    first = min([e.priority for e in available])
+    return [e for e in available if e.priority == first]

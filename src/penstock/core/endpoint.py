@@ -1,0 +1,63 @@
+"""An endpoint as the decision core sees it: identity, weight, state and load."""
+
+from typing import Final
+
+from mypy_extensions import mypyc_attr
+
+# Active health, written by whoever runs the checks.
+STARTING: Final = 0  # no verdict yet
+UP: Final = 1
+DOWN: Final = 2
+
+
+@mypyc_attr(allow_interpreted_subclasses=True)
+class Endpoint:
+    """One server of a pool.
+
+    ``in_flight`` is what this process has running there (tickets opened and not settled);
+    ``elsewhere`` is what other processes were last known to have. Policies read ``load()``.
+    ``weight`` is the effective weight (configured, or set at run time, times slow start).
+    ``order`` is the endpoint's position among all endpoints of its pool.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        *,
+        pool: str = "",
+        weight: float = 1.0,
+        max_in_flight: int = 0,
+        priority: int = 0,
+        zone: str = "",
+    ) -> None:
+        self.name: str = name
+        self.pool: str = pool
+        self.weight: float = weight
+        self.max_in_flight: int = max_in_flight  # 0: no bound
+        self.priority: int = priority  # 0 first; backups have 1
+        self.zone: str = zone
+        self.order: int = 0
+        self.health: int = UP
+        self.draining: bool = False
+        self.ejected: bool = False  # by outlier detection
+        self.in_flight: int = 0
+        self.elsewhere: int = 0
+
+    def load(self) -> int:
+        """Requests in flight, as far as this process knows."""
+        return self.in_flight + self.elsewhere
+
+    def has_room(self) -> bool:
+        """Whether ``max_in_flight`` admits one more request."""
+        return self.max_in_flight == 0 or self.load() < self.max_in_flight
+
+    def acquire(self) -> None:
+        """Count one more request. Only ``Ticket`` calls this."""
+        self.in_flight += 1
+
+    def release(self) -> None:
+        """Count one request less. Only ``Ticket`` calls this."""
+        self.in_flight -= 1
+
+    def __repr__(self) -> str:
+        return f"<Endpoint {self.name} load={self.load()} weight={self.weight:g}>"

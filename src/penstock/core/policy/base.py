@@ -1,0 +1,85 @@
+"""What every policy is: state, a rule to pick by, and feedback it may ask for."""
+
+from typing import TYPE_CHECKING, ClassVar
+
+from mypy_extensions import mypyc_attr
+
+from penstock.core.endpoint import Endpoint
+from penstock.core.env import Env
+from penstock.core.request import Request
+
+if TYPE_CHECKING:
+    from penstock.core.ticket import Ticket
+
+
+class Option:
+    """A setting of a policy: its name, default, bounds and meaning, for schema and docs."""
+
+    def __init__(
+        self,
+        name: str,
+        default: int | float | str | bool,
+        meaning: str,
+        *,
+        minimum: float | None = None,
+        maximum: float | None = None,
+        choices: tuple[str, ...] = (),
+    ) -> None:
+        self.name: str = name
+        self.default: int | float | str | bool = default
+        self.meaning: str = meaning
+        self.minimum: float | None = minimum
+        self.maximum: float | None = maximum
+        self.choices: tuple[str, ...] = choices
+
+    def check(self, value: object) -> int | float | str | bool:
+        """``value`` in the option's type. Raises ValueError saying what is wrong."""
+        kind = type(self.default)
+        if kind is float and type(value) is int:
+            value = float(value)
+        if type(value) is not kind:
+            raise ValueError(f"option {self.name!r} takes a {kind.__name__}, not {value!r}")
+        if isinstance(value, (int, float)) and not isinstance(value, bool):
+            if self.minimum is not None and value < self.minimum:
+                raise ValueError(
+                    f"option {self.name!r} is at least {self.minimum:g}, not {value!r}"
+                )
+            if self.maximum is not None and value > self.maximum:
+                raise ValueError(f"option {self.name!r} is at most {self.maximum:g}, not {value!r}")
+        if self.choices and value not in self.choices:
+            raise ValueError(
+                f"option {self.name!r} is one of {', '.join(self.choices)}, not {value!r}"
+            )
+        assert isinstance(value, (int, float, str, bool))
+        return value
+
+
+@mypyc_attr(allow_interpreted_subclasses=True)
+class Policy:
+    """Chooses an endpoint. Subclass it to add an algorithm.
+
+    The pool calls ``rebuild`` with the eligible endpoints whenever membership, weight or
+    eligibility changed, and then passes that same list object to ``pick``; after a failed
+    attempt, or when an endpoint is full, it passes a shorter list.
+    """
+
+    name: ClassVar[str] = ""  # the one place where an algorithm's name stands
+    options: ClassVar[tuple[Option, ...]] = ()
+    uses_key: ClassVar[bool] = False  # whether ``request.key_hash`` must be computed
+    observes: ClassVar[bool] = False  # whether the ``on_…`` hooks are called
+
+    def rebuild(self, endpoints: list[Endpoint]) -> None:
+        """The eligible endpoints, their weights or their order changed."""
+
+    def pick(self, request: Request, eligible: list[Endpoint], env: Env) -> Endpoint | None:
+        """One of ``eligible``, or None iff it is empty."""
+        raise NotImplementedError
+
+    def on_start(self, ticket: "Ticket") -> None:
+        """An attempt was opened on ``ticket.endpoint``."""
+
+    def on_first_byte(self, ticket: "Ticket") -> None:
+        """The first byte of its response came."""
+
+    def on_end(self, ticket: "Ticket") -> None:
+        """It ended; ``ticket.outcome`` says how."""

@@ -1,0 +1,69 @@
+"""A ticket: one unit of load on an endpoint, settled exactly once however the request ends."""
+
+from typing import TYPE_CHECKING, Final
+
+from penstock.core.endpoint import Endpoint
+from penstock.core.request import Request
+
+if TYPE_CHECKING:
+    from penstock.core.policy.base import Policy
+
+# How an attempt ended.
+DONE: Final = 0  # a whole response was received
+CLIENT_GONE: Final = 1
+CONNECT_FAILED: Final = 2
+RESET: Final = 3  # the connection died before the response was whole
+GARBAGE: Final = 4  # what came back was not HTTP
+TIMEOUT: Final = 5
+ABANDONED: Final = 6  # given up by us: refused, shutting down, lost race
+
+OUTCOMES: Final = (
+    "done",
+    "client_gone",
+    "connect_failed",
+    "reset",
+    "garbage",
+    "timeout",
+    "abandoned",
+)
+
+
+class Ticket:
+    """Opened when an endpoint is chosen, settled when the attempt ends.
+
+    Times are seconds on the Env's clock; ``first_byte_at`` is 0.0 until a byte came.
+    """
+
+    def __init__(self, endpoint: Endpoint, policy: "Policy", request: Request, now: float) -> None:
+        self.endpoint: Endpoint = endpoint
+        self.policy: Policy = policy
+        self.request: Request = request
+        self.opened_at: float = now
+        self.first_byte_at: float = 0.0
+        self.settled_at: float = 0.0
+        self.outcome: int = -1
+        self.status: int = 0  # HTTP status of the response, 0 if none came
+        endpoint.acquire()
+        if policy.observes:
+            policy.on_start(self)
+
+    def first_byte(self, now: float) -> None:
+        """The first byte of the response came."""
+        self.first_byte_at = now
+        if self.policy.observes:
+            self.policy.on_first_byte(self)
+
+    def settle(self, outcome: int, now: float) -> None:
+        """The attempt ended. Raises RuntimeError when settled twice: that is a bug."""
+        if self.outcome >= 0:
+            raise RuntimeError(f"ticket on {self.endpoint.name} settled twice")
+        self.outcome = outcome
+        self.settled_at = now
+        self.endpoint.release()
+        if self.policy.observes:
+            self.policy.on_end(self)
+
+    @property
+    def failed(self) -> bool:
+        """Whether the endpoint is to blame: no whole response, or a 5xx."""
+        return CONNECT_FAILED <= self.outcome <= TIMEOUT or self.status >= 500

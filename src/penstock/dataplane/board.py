@@ -1,0 +1,200 @@
+"""The board: memory that the supervisor and the workers share.
+
+Signed 64-bit cells in a memfd, mapped by everyone. Every cell has exactly one writer, so there
+are no locks: the supervisor writes the header and each endpoint's state, a worker writes only the
+cells of its own index. Readers sum over workers. An aligned 64-bit store is atomic on every
+machine that Penstock runs on.
+
+    header      64 cells                                         supervisor
+    workers     workers x 64                                     each worker its own
+    endpoints   endpoint_rows x 8                                supervisor
+    load        endpoint_rows x workers x 16                     each worker its own
+    pools       pool_rows x workers x POOL_CELLS                 each worker its own
+    addresses   2 x ADDRESS_SLOTS x workers                      each worker its own
+"""
+
+import mmap
+import os
+from typing import Final
+
+from penstock.core.histogram import BUCKETS
+
+MAGIC: Final = 0x50454E53544F434B  # "PENSTOCK"
+VERSION: Final = 1
+
+# Header cells.
+H_MAGIC: Final = 0
+H_VERSION: Final = 1
+H_WORKERS: Final = 2
+H_ENDPOINT_ROWS: Final = 3
+H_POOL_ROWS: Final = 4
+H_EPOCH: Final = 5  # raised after any change of endpoint state
+H_GENERATION: Final = 6  # of the newest snapshot
+H_SUPERVISOR_PID: Final = 7
+_HEADER_CELLS: Final = 64
+
+# Worker cells.
+W_PID: Final = 0
+W_HEARTBEAT_MS: Final = 1  # monotonic clock
+W_GENERATION: Final = 2  # of the snapshot it runs
+W_CONNECTIONS: Final = 3  # clients connected
+W_ACCEPTED: Final = 4
+W_REFUSED_LIMIT: Final = 5  # connections refused by a limit
+W_ACCEPT_PAUSES: Final = 6  # out of descriptors
+W_BAD_REQUESTS: Final = 7  # refused by the parser
+W_UNROUTED: Final = 8
+W_FIXED: Final = 9  # redirects and fixed responses
+W_BYTES_FROM_CLIENTS: Final = 10
+W_BYTES_TO_CLIENTS: Final = 11
+W_TLS_HANDSHAKES: Final = 12
+W_TLS_FAILURES: Final = 13
+W_LOG_DROPPED: Final = 14
+W_IDLE_ENDPOINT_CONNECTIONS: Final = 15
+W_REQUESTS: Final = 16  # taken, whatever became of them
+_WORKER_CELLS: Final = 64
+
+# Endpoint state cells, written by the supervisor.
+S_HEALTH: Final = 0  # core.endpoint STARTING, UP, DOWN
+S_DRAINING: Final = 1
+S_EJECTED: Final = 2
+S_WEIGHT_PPM: Final = 3  # effective weight x 1e6: configured or set at run time, x slow start
+_STATE_CELLS: Final = 8
+
+# Load cells, one set per endpoint and worker.
+L_IN_FLIGHT: Final = 0
+L_REQUESTS: Final = 1  # attempts opened
+L_1XX_TO_5XX: Final = 2  # five cells: responses by class, index status // 100 - 1
+L_CONNECT_FAILURES: Final = 7
+L_RESETS: Final = 8  # connection died before the response was whole
+L_GARBAGE: Final = 9
+L_TIMEOUTS: Final = 10
+L_CONSECUTIVE_FAILURES: Final = 11  # as this worker saw them; 0 after a success
+L_CONNECTIONS: Final = 12  # opened
+L_BYTES_SENT: Final = 13
+L_BYTES_RECEIVED: Final = 14
+L_FAILURES: Final = 15  # attempts the endpoint is to blame for (core.ticket.Ticket.failed)
+_LOAD_CELLS: Final = 16
+
+# Pool cells, one set per pool and worker: counters, then one histogram per phase.
+P_REQUESTS: Final = 0
+P_RETRIES: Final = 1
+P_RETRIES_DENIED: Final = 2  # by the budget
+P_NO_ENDPOINT: Final = 3
+P_CLIENT_GONE: Final = 4
+P_1XX_TO_5XX: Final = 5  # five cells: what clients were answered
+P_CUT: Final = 10  # responses cut after their first byte
+P_PARSE_SUM_US: Final = 11
+P_QUEUE_SUM_US: Final = 12
+P_CONNECT_SUM_US: Final = 13
+P_FIRST_BYTE_SUM_US: Final = 14
+P_TOTAL_SUM_US: Final = 15
+P_HISTOGRAMS: Final = 16
+PHASES: Final = ("queue", "connect", "first_byte", "total")  # the last sums above, in order
+_POOL_CELLS: Final = P_HISTOGRAMS + len(PHASES) * BUCKETS
+
+# A count-min sketch of connections per client address: two rows of slots.
+ADDRESS_SLOTS: Final = 8192
+
+
+class Board:
+    """One process's view of the board. ``cells`` may be read and written by index."""
+
+    def __init__(self, fd: int) -> None:
+        """Map an existing board. Raises ValueError when it is not one of this version."""
+        size = os.fstat(fd).st_size
+        self.fd: int = fd
+        self.cells: memoryview = memoryview(mmap.mmap(fd, size)).cast("q")
+        if self.cells[H_MAGIC] != MAGIC or self.cells[H_VERSION] != VERSION:
+            raise ValueError(
+                "the descriptor given as board holds no Penstock board of this version"
+            )
+        self.workers: int = self.cells[H_WORKERS]
+        self.endpoint_rows: int = self.cells[H_ENDPOINT_ROWS]
+        self.pool_rows: int = self.cells[H_POOL_ROWS]
+        self._workers_at: int = _HEADER_CELLS
+        self._states_at: int = self._workers_at + self.workers * _WORKER_CELLS
+        self._loads_at: int = self._states_at + self.endpoint_rows * _STATE_CELLS
+        self._pools_at: int = self._loads_at + self.endpoint_rows * self.workers * _LOAD_CELLS
+        self._addresses_at: int = self._pools_at + self.pool_rows * self.workers * _POOL_CELLS
+
+    def worker(self, worker: int) -> int:
+        """Index of the first cell of that worker's own section."""
+        return self._workers_at + worker * _WORKER_CELLS
+
+    def state(self, row: int) -> int:
+        """Index of the first state cell of the endpoint in that row."""
+        return self._states_at + row * _STATE_CELLS
+
+    def load(self, row: int, worker: int) -> int:
+        """Index of the first load cell that the worker has for the endpoint in that row."""
+        return self._loads_at + (row * self.workers + worker) * _LOAD_CELLS
+
+    def pool(self, row: int, worker: int) -> int:
+        """Index of the first cell that the worker has for the pool in that row."""
+        return self._pools_at + (row * self.workers + worker) * _POOL_CELLS
+
+    def histogram(self, row: int, worker: int, phase: int) -> int:
+        """Index of the first bucket of a phase (an index into PHASES)."""
+        return self.pool(row, worker) + P_HISTOGRAMS + phase * BUCKETS
+
+    def address_slot(self, row: int, slot: int, worker: int) -> int:
+        """Index of a cell of the address sketch; ``row`` is 0 or 1."""
+        return self._addresses_at + (row * ADDRESS_SLOTS + slot) * self.workers + worker
+
+    def load_sum(self, row: int, cell: int) -> int:
+        """One load cell summed over workers."""
+        at = self._loads_at + row * self.workers * _LOAD_CELLS + cell
+        total = 0
+        for worker in range(self.workers):
+            total += self.cells[at + worker * _LOAD_CELLS]
+        return total
+
+    def pool_sum(self, row: int, cell: int) -> int:
+        """One pool cell summed over workers."""
+        total = 0
+        for worker in range(self.workers):
+            total += self.cells[self.pool(row, worker) + cell]
+        return total
+
+    def worker_sum(self, cell: int) -> int:
+        """One worker cell summed over workers."""
+        total = 0
+        for worker in range(self.workers):
+            total += self.cells[self.worker(worker) + cell]
+        return total
+
+    def clear_load(self, row: int, worker: int) -> None:
+        """Zero what the worker counted for the endpoint in that row."""
+        at = self.load(row, worker)
+        for cell in range(at, at + _LOAD_CELLS):
+            self.cells[cell] = 0
+
+    def clear_pool(self, row: int, worker: int) -> None:
+        """Zero what the worker counted for the pool in that row."""
+        at = self.pool(row, worker)
+        for cell in range(at, at + _POOL_CELLS):
+            self.cells[cell] = 0
+
+
+def create_board(workers: int, endpoint_rows: int = 4096, pool_rows: int = 256) -> Board:
+    """A board of zeroes in a memfd, which is inherited only when passed on purpose.
+
+    Pages are taken from the system when first written, so unused rows cost nothing.
+    """
+    cells = (
+        _HEADER_CELLS
+        + workers * _WORKER_CELLS
+        + endpoint_rows * _STATE_CELLS
+        + endpoint_rows * workers * _LOAD_CELLS
+        + pool_rows * workers * _POOL_CELLS
+        + 2 * ADDRESS_SLOTS * workers
+    )
+    fd = os.memfd_create("penstock-board", os.MFD_CLOEXEC)
+    os.ftruncate(fd, cells * 8)
+    with memoryview(mmap.mmap(fd, cells * 8)).cast("q") as view:
+        view[H_VERSION] = VERSION
+        view[H_WORKERS] = workers
+        view[H_ENDPOINT_ROWS] = endpoint_rows
+        view[H_POOL_ROWS] = pool_rows
+        view[H_MAGIC] = MAGIC
+    return Board(fd)

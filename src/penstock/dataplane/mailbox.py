@@ -1,0 +1,44 @@
+"""Messages between the supervisor and a worker: JSON with a length before it, over a socket pair.
+
+To a worker:      {"kind": "snapshot", "snapshot": {...}}      replace the world
+                  {"kind": "stop", "deadline_s": 30.0}         accept no more, finish, exit 0
+                  {"kind": "reopen_log"}
+To the supervisor: {"kind": "applied", "generation": 7}
+                  {"kind": "refused", "generation": 7, "reason": "…"}
+"""
+
+import json
+import struct
+from typing import Final
+
+_LENGTH: Final = struct.Struct("!I")
+MAX_MESSAGE_BYTES: Final = 64 * 1024 * 1024
+
+
+def frame(message: dict[str, object]) -> bytes:
+    """A message as it travels."""
+    body = json.dumps(message, separators=(",", ":")).encode()
+    return _LENGTH.pack(len(body)) + body
+
+
+class Inbox:
+    """Collects bytes and gives back whole messages."""
+
+    def __init__(self) -> None:
+        self._pending: bytearray = bytearray()
+
+    def feed(self, data: bytes) -> list[dict[str, object]]:
+        """The messages that are whole after these bytes. Raises ValueError when one is too long."""
+        self._pending += data
+        messages: list[dict[str, object]] = []
+        while len(self._pending) >= 4:
+            (length,) = _LENGTH.unpack_from(self._pending)
+            if length > MAX_MESSAGE_BYTES:
+                raise ValueError(
+                    f"a message of {length} bytes is over the {MAX_MESSAGE_BYTES} allowed"
+                )
+            if len(self._pending) < 4 + length:
+                break
+            messages.append(json.loads(bytes(self._pending[4 : 4 + length])))
+            del self._pending[: 4 + length]
+        return messages

@@ -1,0 +1,1 @@
+"""PLAY. Emulated endpoints that speak the real protocols, for demos, tests and benchmarks."""

@@ -1,0 +1,1 @@
+"""IMAGINE. A discrete-event simulator that drives the decision core's own objects."""

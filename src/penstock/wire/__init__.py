@@ -1,0 +1,1 @@
+"""SPEAK. Codecs without I/O: bytes in, meaning out, and back."""
