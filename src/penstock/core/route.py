@@ -1,0 +1,114 @@
+"""Routes: which one a request takes. The first that matches wins."""
+
+import re
+
+from penstock.core.snapshot import HeaderMatch, Match, Rewrite, Route
+
+
+class Facts:
+    """What routes look at. ``host`` is lower case and without port; header names lower case."""
+
+    def __init__(
+        self, listener: str, host: str, path: str, method: str, headers: list[tuple[str, str]]
+    ) -> None:
+        self.listener: str = listener
+        self.host: str = host
+        self.path: str = path  # without query, in exactly the form that is forwarded
+        self.method: str = method
+        self.headers: list[tuple[str, str]] = headers
+
+
+class _HeaderCondition:
+    def __init__(self, match: HeaderMatch) -> None:
+        self.name: str = match.name.lower()
+        self.kind: str = match.kind
+        self.value: str = match.value
+        self.invert: bool = match.invert
+        self.pattern: re.Pattern[str] = re.compile(match.value if match.kind == "regex" else "")
+
+    def holds(self, headers: list[tuple[str, str]]) -> bool:
+        values = [value for name, value in headers if name == self.name]
+        return any([self._accepts(value) for value in values]) != self.invert
+
+    def _accepts(self, value: str) -> bool:
+        if self.kind == "exact":
+            return value == self.value
+        if self.kind == "prefix":
+            return value.startswith(self.value)
+        if self.kind == "regex":
+            return self.pattern.fullmatch(value) is not None
+        return True
+
+
+class Matcher:
+    """One route's conditions, ready to be asked."""
+
+    def __init__(self, match: Match) -> None:
+        self._listeners: frozenset[str] = frozenset(match.listeners)
+        self._hosts: frozenset[str] = frozenset([h for h in match.hosts if not h.startswith("*.")])
+        self._suffixes: list[str] = [h[1:] for h in match.hosts if h.startswith("*.")]
+        self._any_host: bool = not match.hosts or "*" in match.hosts
+        self._path_kind: str = match.path_kind
+        self._path: str = match.path
+        self._pattern: re.Pattern[str] = re.compile(
+            match.path if match.path_kind == "regex" else ""
+        )
+        self._methods: frozenset[str] = frozenset(match.methods)
+        self._headers: list[_HeaderCondition] = [_HeaderCondition(h) for h in match.headers]
+
+    def matches(self, facts: Facts) -> bool:
+        """Whether every condition holds."""
+        if self._listeners and facts.listener not in self._listeners:
+            return False
+        if self._methods and facts.method not in self._methods:
+            return False
+        if not self._host_matches(facts.host) or not self._path_matches(facts.path):
+            return False
+        return all([condition.holds(facts.headers) for condition in self._headers])
+
+    def _host_matches(self, host: str) -> bool:
+        if self._any_host or host in self._hosts:
+            return True
+        return any([host.endswith(suffix) and host != suffix for suffix in self._suffixes])
+
+    def _path_matches(self, path: str) -> bool:
+        if self._path_kind == "any":
+            return True
+        if self._path_kind == "exact":
+            return path == self._path
+        if self._path_kind == "prefix":
+            return is_path_prefix(self._path, path)
+        return self._pattern.fullmatch(path) is not None
+
+
+def is_path_prefix(prefix: str, path: str) -> bool:
+    """Whether ``prefix`` covers ``path`` on a segment's boundary: /v1 covers /v1 and /v1/x only."""
+    if not path.startswith(prefix):
+        return False
+    return prefix.endswith("/") or len(path) == len(prefix) or path[len(prefix)] == "/"
+
+
+def first_match(routes: list[tuple[Matcher, Route]], facts: Facts) -> Route | None:
+    """The first route whose conditions hold; None when there is none."""
+    for matcher, route in routes:
+        if matcher.matches(facts):
+            return route
+    return None
+
+
+def rewritten_path(path: str, rewrite: Rewrite | None) -> str:
+    """The path after a rewrite, always beginning with "/"."""
+    if rewrite is None:
+        return path
+    if rewrite.kind == "prefix":
+        if not is_path_prefix(rewrite.pattern, path):
+            return path
+        rest = path[len(rewrite.pattern) :]
+        path = (
+            rewrite.replacement.rstrip("/") + "/" + rest.lstrip("/")
+            if rest
+            else rewrite.replacement
+        )
+    else:
+        path = re.sub(rewrite.pattern, rewrite.replacement, path, count=1)
+    return path if path.startswith("/") else "/" + path

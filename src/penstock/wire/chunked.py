@@ -1,0 +1,185 @@
+"""The chunked transfer coding (RFC 9112, 7.1), decoded strictly and written anew in one pass.
+
+Chunk extensions are dropped, sizes are written in plain lower-case hexadecimal, and trailers that
+would change framing, routing or authority are left out.
+"""
+
+import re
+from typing import Final
+
+from penstock.wire.http1 import Refusal
+
+MAX_EXTENSION_BYTES: Final = 256
+_MAX_SIZE_DIGITS: Final = 15  # 2^60 bytes
+_SIZE_LINE: Final = re.compile(rb"([0-9A-Fa-f]+)(?:[ \t]*;[^\x00-\x08\x0a-\x1f\x7f]*)?")
+_TRAILER: Final = re.compile(rb"([!#$%&'*+\-.^_`|~0-9A-Za-z]+):([^\x00-\x08\x0a-\x1f\x7f]*)")
+_BARE_LF: Final = re.compile(rb"(?<!\r)\n")
+
+# Never passed on in a trailer (RFC 9110, 6.5.1): framing, routing, connection, authentication.
+_FORBIDDEN_TRAILERS: Final = frozenset(
+    (
+        b"transfer-encoding",
+        b"content-length",
+        b"host",
+        b"trailer",
+        b"te",
+        b"connection",
+        b"keep-alive",
+        b"proxy-connection",
+        b"upgrade",
+        b"expect",
+        b"max-forwards",
+        b"authorization",
+        b"proxy-authorization",
+        b"cookie",
+        b"set-cookie",
+        b"content-encoding",
+        b"content-type",
+        b"content-range",
+        b"cache-control",
+        b"range",
+        b"forwarded",
+        b"x-forwarded-for",
+        b"x-forwarded-host",
+        b"x-forwarded-proto",
+        b"x-request-id",
+        b"via",
+    )
+)
+
+# Size lines in the form that we write ourselves, by their text: the common case is one look-up.
+_CANONICAL: Final[dict[bytes, int]] = {b"%x" % size: size for size in range(1, 4096)}
+
+LAST_CHUNK: Final = b"0\r\n\r\n"
+
+_SIZE: Final = 0
+_DATA: Final = 1
+_DATA_END: Final = 2
+_TRAILERS: Final = 3
+_DONE: Final = 4
+
+
+def encode_chunk(data: bytes) -> bytes:
+    """``data`` as one chunk; it must not be empty."""
+    return b"%x\r\n%b\r\n" % (len(data), data)
+
+
+class ChunkedReader:
+    """Reads one chunked body.
+
+    ``feed`` gives back what is to be passed on: the same body in canonical chunks when
+    ``keep_framing``, else the bare payload. ``done`` tells that the body ended; ``rest`` then holds
+    the bytes after it. Raises Refusal with the status given.
+    """
+
+    def __init__(self, keep_framing: bool, status: int, max_trailer_bytes: int = 16384) -> None:
+        self.keep_framing: bool = keep_framing
+        self.done: bool = False
+        self.rest: bytes = b""
+        self.payload_bytes: int = 0
+        self._status: int = status
+        self._max_trailer_bytes: int = max_trailer_bytes
+        self._state: int = _SIZE
+        self._left: int = 0  # payload bytes of the current chunk still to come
+        self._pending: bytes = b""  # an unfinished line
+        self._trailers: list[bytes] = []
+
+    def feed(self, data: bytes) -> bytes:
+        """What to pass on for these bytes of the body."""
+        if self._state == _SIZE and not self._pending:
+            # One whole canonical chunk, which is how servers write a stream: passed as it came.
+            line_end = data.find(b"\r\n", 0, 8)
+            if line_end > 0:
+                size = _CANONICAL.get(data[:line_end], 0)
+                if size and line_end + 4 + size == len(data) and data.endswith(b"\r\n"):
+                    self.payload_bytes += size
+                    if self.keep_framing:
+                        return data
+                    return data[line_end + 2 : -2]
+        return self._feed_pieces(data)
+
+    def _feed_pieces(self, data: bytes) -> bytes:
+        if self._pending:
+            data = self._pending + data
+            self._pending = b""
+        out: list[bytes] = []
+        at = 0
+        end = len(data)
+        while not self.done:
+            if self._state == _DATA:
+                if at == end:
+                    break
+                piece = data[at : at + self._left]
+                at += len(piece)
+                self._left -= len(piece)
+                self.payload_bytes += len(piece)
+                out.append(encode_chunk(piece) if self.keep_framing else piece)
+                if self._left == 0:
+                    self._state = _DATA_END
+            elif self._state == _DATA_END:
+                if end - at < 2:
+                    if end > at and data[at] != 13:
+                        raise self._refuse("no CRLF after a chunk's data")
+                    self._pending = data[at:]
+                    break
+                if data[at : at + 2] != b"\r\n":
+                    raise self._refuse("no CRLF after a chunk's data")
+                at += 2
+                self._state = _SIZE
+            else:
+                line_end = data.find(b"\r\n", at)
+                if line_end < 0:
+                    self._keep_line(data[at:])
+                    break
+                line = data[at:line_end]
+                at = line_end + 2
+                if self._state == _SIZE:
+                    self._read_size(line)
+                else:
+                    self._read_trailer(line)
+        if self.done:
+            self.rest = data[at:]
+            if self.keep_framing:
+                out.append(b"0\r\n%b\r\n" % b"".join(self._trailers))
+        return out[0] if len(out) == 1 else b"".join(out)
+
+    def _keep_line(self, line: bytes) -> None:
+        """Hold an unfinished line, within its bound."""
+        if _BARE_LF.search(line) is not None:
+            raise self._refuse("a line of the chunked body ends with LF without CR")
+        bound = _MAX_SIZE_DIGITS + MAX_EXTENSION_BYTES
+        if self._state == _TRAILERS:
+            bound = self._max_trailer_bytes
+        if len(line) > bound + 1:
+            raise self._refuse("a line of the chunked body is too long")
+        self._pending = line
+
+    def _read_size(self, line: bytes) -> None:
+        match = _SIZE_LINE.fullmatch(line)
+        if match is None:
+            raise self._refuse("a chunk size is malformed")
+        digits = match.group(1)
+        if len(digits) > _MAX_SIZE_DIGITS:
+            raise self._refuse("a chunk size is too large")
+        if len(line) > len(digits) + MAX_EXTENSION_BYTES:
+            raise self._refuse("a chunk extension is too long")
+        self._left = int(digits, 16)
+        self._state = _DATA if self._left else _TRAILERS
+
+    def _read_trailer(self, line: bytes) -> None:
+        if line == b"":
+            self._state = _DONE
+            self.done = True
+            return
+        match = _TRAILER.fullmatch(line)
+        if match is None:
+            raise self._refuse("a trailer field is malformed")
+        self._max_trailer_bytes -= len(line) + 2
+        if self._max_trailer_bytes < 0:
+            raise self._refuse("the trailers are too long")
+        name = match.group(1)
+        if name.lower().replace(b"_", b"-") not in _FORBIDDEN_TRAILERS:
+            self._trailers.append(b"%b: %b\r\n" % (name, match.group(2).strip(b" \t")))
+
+    def _refuse(self, reason: str) -> Refusal:
+        return Refusal(self._status, reason)

@@ -1,0 +1,227 @@
+"""What a proxy changes in a head before it passes it on (RFC 9110, 7.6; RFC 7239).
+
+Both functions build the outgoing head up to, and without, the end of its last line, which is the
+request id: so one built head serves every repetition of the same head on a connection.
+"""
+
+from typing import Final
+
+from penstock.wire.http1 import RequestHead, ResponseHead
+
+# An edit: "set", "add" or "remove"; the field's name as given and in lower case; its value.
+Edit = tuple[str, bytes, bytes, bytes]
+
+REQUEST_ID_LINE: Final = b"X-Request-ID: "
+_MAX_REQUEST_ID_BYTES: Final = 128
+
+# Meant for the next hop only, or written anew by us. Trailer stays: trailers are passed on.
+_REQUEST_DROPPED: Final = frozenset(
+    (
+        b"connection",
+        b"keep-alive",
+        b"proxy-connection",
+        b"proxy-authorization",
+        b"te",
+        b"transfer-encoding",
+        b"content-length",
+        b"upgrade",
+        b"http2-settings",
+        b"host",
+        b"via",
+        b"forwarded",
+        b"x-forwarded-for",
+        b"x-forwarded-proto",
+        b"x-forwarded-host",
+        b"x-request-id",
+    )
+)
+# Passed on from a trusted hop only; from anybody else they would be believed by the endpoint.
+_TRUSTED_ONLY: Final = frozenset((b"x-real-ip", b"x-forwarded-port", b"x-forwarded-prefix"))
+_RESPONSE_DROPPED: Final = frozenset(
+    (
+        b"connection",
+        b"keep-alive",
+        b"proxy-connection",
+        b"proxy-authenticate",
+        b"te",
+        b"transfer-encoding",
+        b"content-length",
+        b"upgrade",
+        b"via",
+        b"x-request-id",
+    )
+)
+# A client that nominates these in Connection would make us drop what the message rests on.
+_NEVER_NOMINATED: Final = frozenset((b"host", b"content-length", b"transfer-encoding"))
+
+
+class Hop:
+    """Who sent a request, as far as forwarding headers tell it on."""
+
+    def __init__(self, address: str, scheme: str, trusted: bool, via: bytes) -> None:
+        self.address: str = address
+        self.scheme: str = scheme
+        self.trusted: bool = trusted  # whether its own forwarding headers are believed
+        self.via: bytes = via
+
+
+def request_id_of(head: RequestHead, hop: Hop) -> bytes:
+    """The request id to continue: a trusted hop's own; b"" when one is to be made."""
+    if not hop.trusted:
+        return b""
+    given = head.value(b"x-request-id") or b""
+    return given if len(given) <= _MAX_REQUEST_ID_BYTES else b""
+
+
+def forwarded_request(
+    head: RequestHead, target: bytes, host: bytes, hop: Hop, edits: list[Edit]
+) -> bytes:
+    """The head for the endpoint, up to the value of its last field, X-Request-ID."""
+    trusted = hop.trusted
+    before: list[bytes] = []  # X-Forwarded-For of the hops before
+    forwarded: list[bytes] = []
+    via: list[bytes] = []
+    proto = b""
+    original_host = b""
+    fields: list[tuple[bytes, bytes, bytes]] = []
+    for field in head.fields:
+        lower, _, value = field
+        if lower == b"via":
+            via.append(value)
+        elif trusted and lower == b"x-forwarded-for":
+            before.append(value)
+        elif trusted and lower == b"forwarded":
+            forwarded.append(value)
+        elif trusted and lower == b"x-forwarded-proto":
+            proto = value
+        elif trusted and lower == b"x-forwarded-host":
+            original_host = value
+        if lower in _REQUEST_DROPPED or (not trusted and lower in _TRUSTED_ONLY):
+            continue
+        if lower in head.connection and lower not in _NEVER_NOMINATED:
+            continue
+        if lower == b"expect" and not head.expects_continue:
+            continue
+        if lower == b"max-forwards" and value.isdigit():
+            field = (lower, field[1], b"%d" % (int(value[:9]) - 1))
+        fields.append(field)
+    nominated = head.connection
+    if nominated:
+        before = [] if b"x-forwarded-for" in nominated else before
+        forwarded = [] if b"forwarded" in nominated else forwarded
+    address = hop.address.encode()
+    before.append(address)
+    forwarded.append(_forwarded_element(address, hop.scheme, head.host))
+    via.append(b"1.%d %b" % (head.minor, hop.via))
+    scheme = hop.scheme.encode()
+    fields.append((b"x-forwarded-for", b"X-Forwarded-For", b", ".join(before)))
+    fields.append((b"x-forwarded-proto", b"X-Forwarded-Proto", proto or scheme))
+    if original_host or head.host:
+        fields.append((b"x-forwarded-host", b"X-Forwarded-Host", original_host or head.host))
+    fields.append((b"forwarded", b"Forwarded", b", ".join(forwarded)))
+    fields.append((b"via", b"Via", b", ".join(via)))
+    lines = [b"%b %b HTTP/1.1" % (head.method, target), b"Host: " + host]
+    lines += [b"%b: %b" % (name, value) for _, name, value in edited(fields, edits)]
+    if head.chunked:
+        lines.append(b"Transfer-Encoding: chunked")
+    elif head.content_length >= 0:
+        lines.append(b"Content-Length: %d" % head.content_length)
+    lines.append(REQUEST_ID_LINE)
+    return b"\r\n".join(lines)
+
+
+# How a response's body is delimited towards the client.
+NO_BODY: Final = 0
+LENGTH: Final = 1
+CHUNKED: Final = 2
+UNTIL_CLOSE: Final = 3
+
+
+def forwarded_response(
+    head: ResponseHead,
+    framing: int,
+    keep_alive: bool,
+    client_minor: int,
+    via: bytes,
+    edits: list[Edit],
+) -> bytes:
+    """The head for the client, up to the value of its last field, X-Request-ID.
+
+    With NO_BODY the length that the endpoint told is kept: it speaks of what GET would give.
+    """
+    fields: list[tuple[bytes, bytes, bytes]] = []
+    vias: list[bytes] = []
+    for field in head.fields:
+        lower = field[0]
+        if lower == b"via":
+            vias.append(field[2])
+        if lower in _RESPONSE_DROPPED:
+            continue
+        if lower in head.connection and lower not in _NEVER_NOMINATED:
+            continue
+        fields.append(field)
+    vias.append(b"1.%d %b" % (head.minor, via))
+    fields.append((b"via", b"Via", b", ".join(vias)))
+    lines = [b"HTTP/1.1 %d %b" % (head.status, head.reason)]
+    lines += [b"%b: %b" % (name, value) for _, name, value in edited(fields, edits)]
+    if framing == CHUNKED:
+        lines.append(b"Transfer-Encoding: chunked")
+    elif head.content_length >= 0 and head.status != 204 and head.status >= 200:
+        lines.append(b"Content-Length: %d" % head.content_length)
+    if not keep_alive:
+        lines.append(b"Connection: close")
+    elif client_minor == 0:
+        lines.append(b"Connection: keep-alive")
+    lines.append(REQUEST_ID_LINE)
+    return b"\r\n".join(lines)
+
+
+def interim_response(head: ResponseHead) -> bytes:
+    """A 1xx head as it is passed on, whole."""
+    lines = [b"HTTP/1.1 %d %b" % (head.status, head.reason)]
+    lines += [
+        b"%b: %b" % (name, value)
+        for lower, name, value in head.fields
+        if lower not in _RESPONSE_DROPPED and lower not in head.connection
+    ]
+    return b"\r\n".join(lines) + b"\r\n\r\n"
+
+
+def edited(
+    fields: list[tuple[bytes, bytes, bytes]], edits: list[Edit]
+) -> list[tuple[bytes, bytes, bytes]]:
+    """The fields after the edits, applied in order."""
+    for operation, name, lower, value in edits:
+        if operation != "add":
+            fields = [field for field in fields if field[0] != lower]
+        if operation != "remove":
+            fields.append((lower, name, value))
+    return fields
+
+
+def client_address(head: RequestHead, hop: Hop, is_trusted: "TrustedNetworks") -> str:
+    """The nearest address that is not a trusted hop's: the client's, as far as it can be known."""
+    if not hop.trusted:
+        return hop.address
+    given: list[str] = []
+    for lower, _, value in head.fields:
+        if lower == b"x-forwarded-for":
+            given += [part.strip() for part in value.decode("latin-1").split(",")]
+    for address in reversed(given):
+        if not is_trusted.holds(address):
+            return address or hop.address
+    return given[0] if given else hop.address
+
+
+class TrustedNetworks:
+    """The networks whose forwarding headers are believed."""
+
+    def holds(self, address: str) -> bool:
+        """Whether an address, as text, is in one of them; False for anything unreadable."""
+        raise NotImplementedError
+
+
+def _forwarded_element(address: bytes, scheme: str, host: bytes) -> bytes:
+    node = b'"[%b]"' % address if b":" in address else address
+    element = b"for=%b;proto=%b" % (node, scheme.encode())
+    return element + b';host="%b"' % host if host else element

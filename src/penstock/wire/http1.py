@@ -1,0 +1,283 @@
+"""HTTP/1.1 heads: strict parsing of requests and responses (RFC 9110, RFC 9112).
+
+A head goes in as its exact bytes, ending with the empty line, and comes out as an object or as a
+``Refusal``. Nothing is repaired that two parsers could read differently: such a head is refused.
+"""
+
+import re
+from typing import Final
+
+MAX_CONTENT_LENGTH: Final = 2**63 - 1
+
+_TOKEN: Final = rb"[!#$%&'*+\-.^_`|~0-9A-Za-z]"
+# Field values: no control characters but HTAB (RFC 9110, 5.5); obs-text passes.
+_VALUE: Final = rb"[^\x00-\x08\x0a-\x1f\x7f]"
+_REQUEST_LINE: Final = re.compile(rb"(%s++) ([\x21-\x7e]++) HTTP/(\d)\.(\d)\r\n" % _TOKEN)
+_REQUEST_FIELDS: Final = re.compile(rb"(?:%s++:%s*+\r\n)*+\r\n" % (_TOKEN, _VALUE))
+_STATUS_LINE: Final = re.compile(rb"HTTP/1\.([01]) ([1-9]\d\d)(?: (%s*+))?\r\n" % _VALUE)
+# A proxy removes white space before the colon of a response's field (RFC 9112, 5.1).
+_RESPONSE_FIELDS: Final = re.compile(rb"(?:%s++[ \t]*+:%s*+\r\n)*+\r\n" % (_TOKEN, _VALUE))
+_BARE_LF: Final = re.compile(rb"(?<!\r)\n")
+_HOST: Final = re.compile(
+    rb"(?:\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9._~!$&'()*+,;=%-]+)(?::\d{1,5})?"  # RFC 3986, 3.2.2
+)
+_ABSOLUTE: Final = re.compile(rb"(https?)://([^/?#@]+)([/?].*)?", re.IGNORECASE)
+_DIGITS: Final = re.compile(rb"\d{1,19}")
+
+# Fields that the framing and the routing of a message rest on: spellings with "_" are dropped,
+# because servers that turn both "-" and "_" into "_" (CGI) would take one for the other.
+_CONFUSABLE: Final = frozenset(
+    (
+        b"transfer-encoding",
+        b"content-length",
+        b"content-type",
+        b"host",
+        b"connection",
+        b"forwarded",
+        b"x-forwarded-for",
+        b"x-forwarded-host",
+        b"x-forwarded-proto",
+        b"x-forwarded-port",
+        b"x-real-ip",
+        b"x-request-id",
+        b"proxy-connection",
+        b"proxy-authorization",
+    )
+)
+
+# A field: its name in lower case, its name as written, its value without white space around.
+Field = tuple[bytes, bytes, bytes]
+
+
+class Refusal(Exception):
+    """A head that is not passed on: the status to answer a client with, and why."""
+
+    def __init__(self, status: int, reason: str) -> None:
+        super().__init__(reason)
+        self.status: int = status
+        self.reason: str = reason
+
+
+class RequestHead:
+    """A request's head. ``content_length`` is -1 when the field is absent."""
+
+    def __init__(self, raw: bytes, method: bytes, target: bytes, minor: int) -> None:
+        self.raw: bytes = raw
+        self.length: int = len(raw)
+        self.method: bytes = method
+        self.target: bytes = target  # in origin-form or "*"
+        self.minor: int = minor  # of HTTP/1.x
+        self.host: bytes = b""
+        self.fields: list[Field] = []
+        self.connection: list[bytes] = []  # the options nominated, in lower case
+        self.content_length: int = -1
+        self.chunked: bool = False
+        self.keep_alive: bool = minor == 1
+        self.expects_continue: bool = False
+        self.upgrade: bool = False
+
+    def value(self, name: bytes) -> bytes | None:
+        """The first value of a field by its lower-case name."""
+        for lower, _, value in self.fields:
+            if lower == name:
+                return value
+        return None
+
+    def has_body(self) -> bool:
+        """Whether body bytes follow the head."""
+        return self.chunked or self.content_length > 0
+
+
+class ResponseHead:
+    """A response's head. ``content_length`` is -1 when the field is absent."""
+
+    def __init__(self, raw: bytes, status: int, reason: bytes, minor: int) -> None:
+        self.raw: bytes = raw
+        self.length: int = len(raw)
+        self.status: int = status
+        self.reason: bytes = reason
+        self.minor: int = minor
+        self.fields: list[Field] = []
+        self.connection: list[bytes] = []
+        self.content_length: int = -1
+        self.chunked: bool = False
+        self.keep_alive: bool = minor == 1
+        # What was last built from this head for a client, and what it was built for.
+        self.rewritten: bytes = b""
+        self.rewritten_for: object = None
+
+
+def find_head_end(data: bytes, start: int) -> int:
+    """Where the head that begins ``data`` ends, searching from ``start``; -1 if it is not whole.
+
+    Raises Refusal when a line ends with a bare LF, so that such input is answered at once.
+    """
+    end = data.find(b"\r\n\r\n", start)
+    if end >= 0:
+        return end + 4
+    if _BARE_LF.search(data, start) is not None:
+        raise Refusal(400, "a line ends with LF without CR")
+    return -1
+
+
+def parse_request(raw: bytes, max_target_bytes: int, max_fields: int) -> RequestHead:
+    """The head that these bytes are. Raises Refusal."""
+    line = _REQUEST_LINE.match(raw)
+    if line is None:
+        raise _bad_request_line(raw)
+    method, target, major, minor = line.groups()
+    if major != b"1" or minor not in (b"0", b"1"):
+        raise Refusal(505, "the HTTP version is not 1.0 or 1.1")
+    if len(target) > max_target_bytes:
+        raise Refusal(414, f"the target is over {max_target_bytes} bytes")
+    if _REQUEST_FIELDS.fullmatch(raw, line.end()) is None:
+        raise Refusal(400, "a header field is malformed")
+    head = RequestHead(raw, method, target, 1 if minor == b"1" else 0)
+    _read_request_fields(head, raw[line.end() : -4].split(b"\r\n"), max_fields)
+    _check_target(head)
+    return head
+
+
+def parse_response(raw: bytes, max_fields: int) -> ResponseHead:
+    """The head that these bytes are. Raises Refusal with status 502."""
+    line = _STATUS_LINE.match(raw)
+    if line is None:
+        raise Refusal(502, "the status line is malformed")
+    if _RESPONSE_FIELDS.fullmatch(raw, line.end()) is None:
+        raise Refusal(502, "a header field of the response is malformed")
+    minor, status, reason = line.groups()
+    head = ResponseHead(raw, int(status), reason or b"", 1 if minor == b"1" else 0)
+    _read_response_fields(head, raw[line.end() : -4].split(b"\r\n"), max_fields)
+    return head
+
+
+def _bad_request_line(raw: bytes) -> Refusal:
+    first = raw.split(b"\r\n", 1)[0]
+    parts = first.split(b" ")
+    if len(parts) == 3 and re.fullmatch(rb"HTTP/\d+\.\d+", parts[2]):
+        version_ok = re.fullmatch(rb"HTTP/\d\.\d", parts[2]) is not None
+        if not version_ok:
+            return Refusal(505, "the HTTP version is not 1.0 or 1.1")
+    return Refusal(400, "the request line is malformed")
+
+
+def _read_request_fields(head: RequestHead, lines: list[bytes], max_fields: int) -> None:
+    if lines[0] == b"":  # no field at all
+        lines = []
+    if len(lines) > max_fields:
+        raise Refusal(431, f"more than {max_fields} header fields")
+    hosts = 0
+    encoded = False
+    for line in lines:
+        name, _, value = line.partition(b":")
+        lower = name.lower()
+        value = value.strip(b" \t")
+        if b"_" in lower and lower.replace(b"_", b"-") in _CONFUSABLE:
+            continue
+        head.fields.append((lower, name, value))
+        if lower == b"host":
+            hosts += 1
+            head.host = value
+        elif lower == b"content-length":
+            if head.content_length >= 0:
+                raise Refusal(400, "more than one Content-Length")
+            head.content_length = _content_length(value, 400)
+        elif lower == b"transfer-encoding":
+            if encoded:
+                raise Refusal(400, "more than one Transfer-Encoding")
+            encoded = True
+            _check_request_coding(head, value)
+        elif lower == b"connection":
+            head.connection += _options(value)
+        elif lower == b"expect":
+            if value.lower() != b"100-continue":
+                raise Refusal(417, "the only expectation known is 100-continue")
+            head.expects_continue = head.minor == 1  # RFC 9110, 10.1.1: ignored in HTTP/1.0
+        elif lower == b"upgrade":
+            head.upgrade = True
+    if head.chunked and head.content_length >= 0:
+        raise Refusal(400, "both Content-Length and Transfer-Encoding")
+    if hosts > 1 or (hosts == 0 and head.minor == 1):
+        raise Refusal(400, "a request has exactly one Host")
+    if hosts and _HOST.fullmatch(head.host) is None:
+        raise Refusal(400, "Host is not a valid host")
+    head.keep_alive = _persists(head.minor, head.connection)
+
+
+def _check_request_coding(head: RequestHead, value: bytes) -> None:
+    if head.minor == 0:
+        raise Refusal(400, "Transfer-Encoding in HTTP/1.0")
+    codings = [coding.strip(b" \t").lower() for coding in value.split(b",")]
+    if codings == [b"chunked"]:
+        head.chunked = True
+        return
+    known = all([re.fullmatch(rb"%s+" % _TOKEN, coding) is not None for coding in codings])
+    if known and codings[-1] == b"chunked" and codings.count(b"chunked") == 1:
+        raise Refusal(501, "a transfer coding other than chunked")
+    raise Refusal(400, "Transfer-Encoding is malformed or does not end with chunked")
+
+
+def _check_target(head: RequestHead) -> None:
+    target = head.target
+    if head.method == b"CONNECT":
+        raise Refusal(501, "CONNECT is not offered here")
+    if head.method == b"TRACE":
+        raise Refusal(405, "TRACE is not forwarded")
+    if b"#" in target:
+        raise Refusal(400, "the target holds a fragment")
+    if target.startswith(b"/"):
+        return
+    if target == b"*":
+        if head.method != b"OPTIONS":
+            raise Refusal(400, "the target * is for OPTIONS only")
+        return
+    absolute = _ABSOLUTE.fullmatch(target)
+    if absolute is None or _HOST.fullmatch(absolute.group(2)) is None:
+        raise Refusal(400, "the target is neither a path nor a URL with a valid host")
+    rest = absolute.group(3) or b"/"
+    head.target = rest if rest.startswith(b"/") else b"/" + rest
+    head.host = absolute.group(2)  # RFC 9112, 3.2.2: the target wins over Host
+
+
+def _read_response_fields(head: ResponseHead, lines: list[bytes], max_fields: int) -> None:
+    if lines[0] == b"":
+        lines = []
+    if len(lines) > max_fields:
+        raise Refusal(502, f"the response has more than {max_fields} header fields")
+    encoded = False
+    for line in lines:
+        name, _, value = line.partition(b":")
+        name = name.rstrip(b" \t")
+        lower = name.lower()
+        value = value.strip(b" \t")
+        head.fields.append((lower, name, value))
+        if lower == b"content-length":
+            if head.content_length >= 0:
+                raise Refusal(502, "the response has more than one Content-Length")
+            head.content_length = _content_length(value, 502)
+        elif lower == b"transfer-encoding":
+            if encoded or head.minor == 0 or value.lower() != b"chunked":
+                raise Refusal(502, "the response's Transfer-Encoding is not just chunked")
+            encoded = True
+            head.chunked = True
+        elif lower == b"connection":
+            head.connection += _options(value)
+    if head.chunked and head.content_length >= 0:
+        raise Refusal(502, "the response has both Content-Length and Transfer-Encoding")
+    head.keep_alive = _persists(head.minor, head.connection)
+
+
+def _content_length(value: bytes, status: int) -> int:
+    if _DIGITS.fullmatch(value) is None or int(value) > MAX_CONTENT_LENGTH:
+        raise Refusal(status, "Content-Length is not a number of bytes")
+    return int(value)
+
+
+def _options(value: bytes) -> list[bytes]:
+    return [option.strip(b" \t").lower() for option in value.split(b",") if option.strip(b" \t")]
+
+
+def _persists(minor: int, connection: list[bytes]) -> bool:
+    if b"close" in connection:
+        return False
+    return minor == 1 or b"keep-alive" in connection
