@@ -8,8 +8,9 @@ from pathlib import Path
 from setuptools import Extension, setup
 from setuptools.command.build_ext import build_ext
 
-# Read only when a snapshot is applied, and built on msgspec's own metaclass: left interpreted.
-INTERPRETED = {"src/penstock/core/snapshot.py"}
+# Left interpreted: plain data on msgspec's own metaclass, read only when a snapshot is applied; and
+# the entry point, since ``python -m`` runs source only.
+INTERPRETED = {"src/penstock/core/snapshot.py", "src/penstock/dataplane/worker.py"}
 HOT_LAYERS = ("core", "wire", "dataplane")
 
 

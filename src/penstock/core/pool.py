@@ -1,5 +1,7 @@
 """A pool: its endpoints, which of them are eligible, and the policy that picks among them."""
 
+from collections.abc import Sequence
+
 from penstock.core.eligible import eligible_endpoints
 from penstock.core.endpoint import Endpoint
 from penstock.core.env import Env
@@ -32,7 +34,7 @@ class Pool:
         self.policy.rebuild(self.eligible)
 
     def pick(
-        self, request: Request, env: Env, tried: list[Endpoint] | None = None
+        self, request: Request, env: Env, tried: Sequence[Endpoint] | None = None
     ) -> Endpoint | None:
         """An endpoint with room that is not among ``tried``; None when there is none.
 

@@ -4,6 +4,7 @@ Both functions build the outgoing head up to, and without, the end of its last l
 request id: so one built head serves every repetition of the same head on a connection.
 """
 
+from ipaddress import IPv4Network, IPv6Network, ip_address, ip_network
 from typing import Final
 
 from penstock.wire.http1 import RequestHead, ResponseHead
@@ -199,7 +200,7 @@ def edited(
     return fields
 
 
-def client_address(head: RequestHead, hop: Hop, is_trusted: "TrustedNetworks") -> str:
+def client_address(head: RequestHead, hop: Hop, trusted: "TrustedNetworks") -> str:
     """The nearest address that is not a trusted hop's: the client's, as far as it can be known."""
     if not hop.trusted:
         return hop.address
@@ -208,7 +209,7 @@ def client_address(head: RequestHead, hop: Hop, is_trusted: "TrustedNetworks") -
         if lower == b"x-forwarded-for":
             given += [part.strip() for part in value.decode("latin-1").split(",")]
     for address in reversed(given):
-        if not is_trusted.holds(address):
+        if not trusted.holds(address):
             return address or hop.address
     return given[0] if given else hop.address
 
@@ -216,9 +217,19 @@ def client_address(head: RequestHead, hop: Hop, is_trusted: "TrustedNetworks") -
 class TrustedNetworks:
     """The networks whose forwarding headers are believed."""
 
+    def __init__(self, networks: tuple[str, ...] = ()) -> None:
+        """Networks in CIDR form. Raises ValueError on a malformed one."""
+        self._networks: list[IPv4Network | IPv6Network] = [ip_network(n, False) for n in networks]
+
     def holds(self, address: str) -> bool:
         """Whether an address, as text, is in one of them; False for anything unreadable."""
-        raise NotImplementedError
+        if not self._networks:
+            return False
+        try:
+            parsed = ip_address(address.strip("[]"))
+        except ValueError:
+            return False
+        return any([parsed in network for network in self._networks])
 
 
 def _forwarded_element(address: bytes, scheme: str, host: bytes) -> bytes:

@@ -105,6 +105,7 @@ class ResponseHead:
         # What was last built from this head for a client, and what it was built for.
         self.rewritten: bytes = b""
         self.rewritten_for: object = None
+        self.rewritten_flags: int = -1
 
 
 def find_head_end(data: bytes, start: int) -> int:

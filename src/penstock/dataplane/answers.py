@@ -1,0 +1,89 @@
+"""Responses that Penstock makes itself."""
+
+import json
+from email.utils import formatdate
+from http import HTTPStatus
+from typing import Final
+
+# What each refusal is called in its JSON body, for programs.
+_TYPES: Final[dict[int, str]] = {
+    400: "bad_request",
+    404: "no_route",
+    405: "method_not_allowed",
+    408: "request_timeout",
+    413: "body_too_large",
+    414: "target_too_long",
+    417: "expectation_failed",
+    429: "too_many_requests",
+    431: "headers_too_large",
+    500: "internal_error",
+    501: "not_implemented",
+    502: "bad_gateway",
+    503: "no_endpoint",
+    504: "gateway_timeout",
+    505: "version_not_supported",
+}
+
+
+def reason_phrase(status: int) -> str:
+    """The standard phrase for a status; "" for one that has none."""
+    try:
+        return HTTPStatus(status).phrase
+    except ValueError:
+        return ""
+
+
+def response(
+    status: int,
+    body: bytes,
+    content_type: str,
+    *,
+    keep_alive: bool,
+    without_body: bool = False,
+    request_id: bytes = b"",
+    headers: tuple[tuple[str, str], ...] = (),
+) -> bytes:
+    """A whole response. ``without_body`` leaves the body out but tells its length (HEAD)."""
+    lines = [f"HTTP/1.1 {status} {reason_phrase(status)}", f"Date: {formatdate(usegmt=True)}"]
+    if status != 204 and status != 304:
+        if body:
+            lines.append(f"Content-Type: {content_type}")
+        lines.append(f"Content-Length: {len(body)}")
+    lines += [f"{name}: {value}" for name, value in headers]
+    if not keep_alive:
+        lines.append("Connection: close")
+    if request_id:
+        lines.append(f"X-Request-ID: {request_id.decode('latin-1')}")
+    head = ("\r\n".join(lines) + "\r\n\r\n").encode("latin-1")
+    return head if without_body or status in (204, 304) else head + body
+
+
+def refusal(
+    status: int,
+    message: str,
+    *,
+    keep_alive: bool,
+    without_body: bool = False,
+    request_id: bytes = b"",
+    retry_after_s: int = 0,
+    kind: str = "",
+) -> bytes:
+    """An error as JSON, in the shape that clients of inference APIs already read."""
+    error: dict[str, object] = {
+        "message": message,
+        "type": kind or _TYPES.get(status, "error"),
+        "code": status,
+    }
+    if request_id:
+        error["request_id"] = request_id.decode("latin-1")
+    body = json.dumps({"error": error}).encode() + b"\n"
+    headers = (("Retry-After", str(retry_after_s)),) if retry_after_s else ()
+    return response(
+        status,
+        body,
+        "application/json",
+        keep_alive=keep_alive,
+        without_body=without_body,
+        request_id=request_id,
+        headers=headers,
+    )

@@ -1,0 +1,467 @@
+"""A client's connection: HTTP/1.1 requests in, one at a time, and their responses out in order."""
+
+from socket import SHUT_WR, SocketType
+from typing import Final
+
+from penstock.core.snapshot import Limits, ListenerTimeouts
+from penstock.dataplane import answers
+from penstock.dataplane.board import (
+    W_BAD_REQUESTS,
+    W_BYTES_FROM_CLIENTS,
+    W_BYTES_TO_CLIENTS,
+    W_REQUESTS,
+    W_TLS_FAILURES,
+    W_TLS_HANDSHAKES,
+)
+from penstock.dataplane.connection import Connection
+from penstock.dataplane.context import Context
+from penstock.dataplane.exchange import Exchange
+from penstock.dataplane.front import Front
+from penstock.dataplane.loop import READABLE
+from penstock.dataplane.plan import Plan
+from penstock.dataplane.tls import TlsChannel
+from penstock.wire.chunked import ChunkedReader
+from penstock.wire.http1 import Refusal, RequestHead, find_head_end, parse_request
+
+# Pipelined bytes taken in while a response is under way; beyond that they stay in the kernel.
+_MAX_PIPELINED_BYTES: Final = 65536
+# An idle connection forgets its last head after this long, to stay small.
+_FORGET_AFTER_S: Final = 2.0
+# How long, and how much, a client may still send after an answer that ends the connection.
+_LINGER_S: Final = 2.0
+_LINGER_BYTES: Final = 16 * 1024 * 1024
+
+_AWAIT: Final = 0  # between requests, or inside a head
+_BODY: Final = 1  # a request's body is coming
+_BUSY: Final = 2  # the request is whole, its response is under way
+_LINGER: Final = 3  # answered for the last time; what still comes is thrown away
+
+
+class ClientSettings:
+    """What a listener's clients are held to, as plain numbers."""
+
+    def __init__(self, listener: str, timeouts: ListenerTimeouts, limits: Limits) -> None:
+        self.listener: str = listener
+        self.headers_s: float = timeouts.client_headers_s
+        self.body_idle_s: float = timeouts.client_body_idle_s
+        self.keep_alive_s: float = timeouts.keep_alive_idle_s
+        self.write_idle_s: float = timeouts.client_write_idle_s
+        self.tls_handshake_s: float = timeouts.tls_handshake_s
+        self.header_bytes: int = limits.header_bytes
+        self.header_count: int = limits.header_count
+        self.target_bytes: int = limits.target_bytes
+        self.body_bytes: int = limits.body_bytes
+        self.connections: int = limits.connections
+        self.connections_per_address: int = limits.connections_per_address
+        self.requests: int = limits.requests_per_connection
+
+
+class ClientConnection(Connection, Front):
+    """One client. It owns the reading of requests; its exchange owns the response."""
+
+    def __init__(
+        self,
+        context: Context,
+        sock: SocketType,
+        tls: TlsChannel | None,
+        address: str,
+        settings: ClientSettings,
+    ) -> None:
+        super().__init__(context.loop, sock, tls)
+        self.context: Context = context
+        self.settings: ClientSettings = settings
+        self.address: str = address
+        self.exchange: Exchange | None = None
+        self.requests: int = 0
+        self._state: int = _AWAIT
+        self._inbox: bytes = b""
+        self._head: RequestHead | None = None  # the last one, remembered with its plan
+        self._plan: Plan | None = None
+        self._reader: ChunkedReader | None = None
+        self._left: int = 0  # bytes of a body by length, or to be thrown away, still to come
+        self._keep_alive: bool = True
+        self._advancing: bool = False
+        self._idle_since: float = 0.0
+        timeout = settings.headers_s if tls is None else settings.tls_handshake_s
+        self._arm(timeout)
+
+    # --- reading ----------------------------------------------------------------------------
+
+    def on_readable(self) -> None:
+        tls = self.tls
+        if tls is not None and not tls.established:
+            data = self._handshake(tls)
+        else:
+            data = self.receive()
+        if data is None:
+            return
+        if data == b"":
+            self._on_gone()
+            return
+        counters = self.context.counters
+        counters.values[W_BYTES_FROM_CLIENTS] += len(data)
+        counters.changed = True
+        state = self._state
+        if state == _AWAIT:
+            self._inbox = self._inbox + data if self._inbox else data
+            self._advance()
+        elif state == _BODY:
+            self._take_body(data)
+        elif state == _BUSY:
+            self._inbox += data
+            if len(self._inbox) > _MAX_PIPELINED_BYTES:
+                self.pause_reading()
+        else:
+            self._left -= len(data)
+            if self._left < 0:
+                self.close()
+
+    def _handshake(self, tls: TlsChannel) -> bytes | None:
+        data = self.receive()
+        if tls.established:
+            self.context.counters.bump(W_TLS_HANDSHAKES)
+            self._arm(self.settings.headers_s)
+        elif tls.failure:
+            self.context.counters.bump(W_TLS_FAILURES)
+        return data
+
+    def _advance(self) -> None:
+        """Take requests out of the inbox while no exchange is under way."""
+        if self._advancing:
+            return
+        self._advancing = True
+        while self._inbox and self._state == _AWAIT and self.open and self.unsent is None:
+            try:
+                taken = self._take_request()
+            except Refusal as refusal:
+                self._refuse(refusal.status, refusal.reason)
+                break
+            if not taken:
+                break
+        self._advancing = False
+
+    def _take_request(self) -> bool:
+        """Begin the exchange of the request at the head of the inbox; False if it is not whole."""
+        data = self._inbox
+        head = self._head
+        if head is None or not data.startswith(head.raw):
+            head = self._parse(data)
+            if head is None:
+                return False
+            self._head = head
+            self._plan = None
+        world = self.context.world
+        plan = self._plan
+        if plan is None or plan.generation != world.generation:
+            scheme = "http" if self.tls is None else "https"
+            plan = world.plan(head, self.settings.listener, self.address, scheme)
+            self._plan = plan
+        self.deadline = 0.0
+        self.requests += 1
+        self.context.counters.values[W_REQUESTS] += 1
+        self._keep_alive = head.keep_alive
+        length = head.length
+        rest = data[length:] if len(data) > length else b""
+        exchange = Exchange(self.context, self, head, plan)
+        self.exchange = exchange
+        if head.chunked:
+            self._inbox = b""
+            self._begin_chunked(exchange, rest)
+            return True
+        left = head.content_length - len(rest)
+        if left <= 0 or head.content_length <= 0:
+            body_bytes = max(head.content_length, 0)
+            if len(rest) == body_bytes:
+                self._inbox = b""
+            else:
+                self._inbox = rest[body_bytes:]
+                rest = rest[:body_bytes]
+            self._state = _BUSY
+            exchange.start(rest, True)
+        else:
+            self._inbox = b""
+            self._left = left
+            self._state = _BODY
+            self._arm(self.settings.body_idle_s)
+            exchange.start(rest, False)
+        return True
+
+    def _parse(self, data: bytes) -> RequestHead | None:
+        """A head of these bytes; None when more must come. Raises Refusal."""
+        settings = self.settings
+        if data.startswith(b"\r\n"):  # RFC 9112, 2.2: an empty line before a request is ignored
+            data = data[2:]
+            self._inbox = data
+        end = find_head_end(data, 0)
+        if end < 0:
+            if len(data) > settings.header_bytes:
+                raise self._too_long(data)
+            if self._idle_since > 0.0:
+                self._idle_since = 0.0
+                self._arm(settings.headers_s)  # total, from the first byte on
+            return None
+        if end > settings.header_bytes:
+            raise self._too_long(data)
+        head = parse_request(data[:end], settings.target_bytes, settings.header_count)
+        if settings.body_bytes and head.content_length > settings.body_bytes:
+            raise Refusal(413, f"the body is over {settings.body_bytes} bytes")
+        return head
+
+    def _too_long(self, data: bytes) -> Refusal:
+        line = data.find(b"\r\n", 0, self.settings.header_bytes)
+        if line < 0:
+            return Refusal(414, f"the target is over {self.settings.target_bytes} bytes")
+        return Refusal(431, f"the header fields are over {self.settings.header_bytes} bytes")
+
+    # --- the body ---------------------------------------------------------------------------
+
+    def _begin_chunked(self, exchange: Exchange, rest: bytes) -> None:
+        reader = ChunkedReader(True, 400)
+        self._reader = reader
+        self._state = _BODY
+        self._arm(self.settings.body_idle_s)
+        try:
+            out = reader.feed(rest) if rest else b""
+            self._check_body_size(reader)
+        except Refusal as refusal:
+            self.exchange = None  # it never began
+            self._refuse(refusal.status, refusal.reason)
+            return
+        if reader.done:
+            self._body_is_whole(reader.rest)
+        exchange.start(out, reader.done)
+
+    def _take_body(self, data: bytes) -> None:
+        exchange = self.exchange
+        if exchange is None:
+            return
+        reader = self._reader
+        if reader is not None:
+            try:
+                out = reader.feed(data)
+                self._check_body_size(reader)
+            except Refusal as refusal:
+                self._abandon(refusal.status, refusal.reason)
+                return
+            if reader.done:
+                self._body_is_whole(reader.rest)
+            else:
+                self._arm(self.settings.body_idle_s)
+            if out or reader.done:
+                exchange.on_request_body(out, reader.done)
+            return
+        left = self._left - len(data)
+        if left > 0:
+            self._left = left
+            self._arm(self.settings.body_idle_s)
+            exchange.on_request_body(data, False)
+            return
+        if left < 0:
+            self._body_is_whole(data[left:])
+            data = data[:left]
+        else:
+            self._body_is_whole(b"")
+        exchange.on_request_body(data, True)
+
+    def _body_is_whole(self, rest: bytes) -> None:
+        self._reader = None
+        self._inbox = rest
+        self._state = _BUSY
+        self.deadline = 0.0
+
+    def _check_body_size(self, reader: ChunkedReader) -> None:
+        limit = self.settings.body_bytes
+        if limit and reader.payload_bytes > limit:
+            raise Refusal(413, f"the body is over {limit} bytes")
+
+    # --- the response (Front) ---------------------------------------------------------------
+
+    def keeps_alive(self) -> bool:
+        limit = self.settings.requests
+        if self._state != _BUSY or self.context.stopping or (limit != 0 and self.requests >= limit):
+            self._keep_alive = False
+        return self._keep_alive
+
+    def close_after(self) -> None:
+        self._keep_alive = False
+
+    def write(self, data: bytes) -> None:
+        counters = self.context.counters
+        counters.values[W_BYTES_TO_CLIENTS] += len(data)
+        counters.changed = True
+        self.send(data)
+        if self.unsent is not None and self._state != _LINGER:
+            self._arm(self.settings.write_idle_s)
+
+    def is_congested(self) -> bool:
+        return self.unsent is not None
+
+    def finish(self) -> None:
+        self.exchange = None
+        if self._state == _BODY or not self._keep_alive:
+            self._end_connection()
+            return
+        self._state = _AWAIT
+        if self.unsent is not None:
+            return  # goes on when drained
+        self._await_request()
+
+    def cut(self, by_reset: bool) -> None:
+        self.exchange = None
+        if by_reset:
+            self.reset()
+        else:
+            self.tls = None  # what still waits is ciphertext already, and no farewell follows
+            self._state = _LINGER
+            self._left = 0
+            if self.unsent is None:
+                self.close()
+
+    def hold_body(self) -> None:
+        self.pause_reading()
+        if self.unsent is None:
+            self.deadline = 0.0  # the endpoint's turn: its own timeout runs
+
+    def take_body(self) -> None:
+        if not self.events & READABLE:
+            self.resume_reading()
+            if self._state == _BODY:
+                self._arm(self.settings.body_idle_s)
+
+    # --- ends -------------------------------------------------------------------------------
+
+    def _await_request(self) -> None:
+        if not self.events & READABLE:
+            self.resume_reading()
+        if self.context.stopping and not self._inbox:
+            self._end_connection()
+            return
+        now = self.loop.env.now
+        self._idle_since = now
+        keep_alive = self.settings.keep_alive_s
+        # Two steps: forget soon, close later.
+        self.deadline = now + (
+            min(_FORGET_AFTER_S, keep_alive) if keep_alive > 0.0 else _FORGET_AFTER_S
+        )
+        if self._inbox:
+            self._advance()
+
+    def on_drained(self) -> None:
+        if self._state == _LINGER:
+            if self._left == 0:
+                self.close()
+            else:
+                self._shut_down()
+            return
+        self.deadline = 0.0
+        exchange = self.exchange
+        if exchange is not None:
+            if self._state == _BODY:
+                self._arm(self.settings.body_idle_s)
+            exchange.on_client_drained()
+        elif self._state == _AWAIT:
+            self._await_request()
+
+    def on_progress(self) -> None:
+        if self._state != _LINGER:
+            self._arm(self.settings.write_idle_s)
+
+    def on_peer_closed(self) -> None:
+        self._on_gone()
+
+    def on_deadline(self) -> None:
+        state = self._state
+        settings = self.settings
+        if state == _LINGER or self.unsent is not None:
+            self._on_gone()
+        elif state == _BODY:
+            self._abandon(408, f"no byte of the body came for {settings.body_idle_s:g} s")
+        elif state == _AWAIT and self._inbox:
+            self._refuse(408, f"the headers took over {settings.headers_s:g} s")
+        elif self._head is not None:
+            self._head = None
+            self._plan = None
+            if settings.keep_alive_s > 0.0:
+                self.deadline = max(self._idle_since + settings.keep_alive_s, self.loop.env.now)
+            else:
+                self.deadline = 0.0
+        else:
+            self.close()
+
+    def on_crash(self) -> None:
+        exchange = self.exchange
+        self.exchange = None
+        if exchange is not None:
+            exchange.on_client_gone()
+        self.reset()
+
+    def close_if_idle(self) -> None:
+        """The worker stops: a client between two requests is let go at once."""
+        if self._state == _AWAIT and not self._inbox and self.unsent is None:
+            self.close()
+
+    def close(self) -> None:
+        if self.open:
+            self.context.client_left(self.address)
+        super().close()
+
+    def _on_gone(self) -> None:
+        """The client closed its connection, or its side of it: it waits for nothing any more."""
+        exchange = self.exchange
+        self.exchange = None
+        if exchange is not None:
+            exchange.on_client_gone()
+        self.close()
+
+    def _abandon(self, status: int, reason: str) -> None:
+        """The body under way is bad or late."""
+        exchange = self.exchange
+        self.exchange = None
+        if exchange is not None:
+            answered = exchange.status != 0
+            exchange.abandon(exchange.status or status, "bad_request")
+            if answered:
+                self.close()  # a second status cannot follow the first
+                return
+        self._refuse(status, reason)
+
+    def _refuse(self, status: int, reason: str) -> None:
+        """Answer an error and end the connection."""
+        self.context.counters.bump(W_BAD_REQUESTS)
+        self._inbox = b""
+        self._keep_alive = False
+        self.write(answers.refusal(status, reason, keep_alive=False))
+        self._end_connection()
+
+    def _end_connection(self) -> None:
+        """Close after the last answer, so that it is read even if the client is still sending."""
+        if not self.open:
+            return
+        clean = self._state != _BODY and not self._inbox and self._state != _AWAIT
+        if clean and self.unsent is None and self.tls is None:
+            self.close()
+            return
+        self._state = _LINGER
+        self._left = _LINGER_BYTES
+        self._inbox = b""
+        if self.unsent is None:
+            self._shut_down()
+        else:
+            self._arm(self.settings.write_idle_s)
+
+    def _shut_down(self) -> None:
+        """Send our end, and read on for a while: closing with unread bytes would be a reset."""
+        tls = self.tls
+        if tls is not None and tls.established:
+            self._send_raw(tls.farewell())
+        self.tls = None
+        self._arm(_LINGER_S)
+        if not self.events & READABLE:
+            self.resume_reading()
+        try:
+            self.sock.shutdown(SHUT_WR)
+        except OSError:
+            self.close()
+
+    def _arm(self, timeout: float) -> None:
+        self.deadline = self.loop.env.now + timeout if timeout > 0.0 else 0.0

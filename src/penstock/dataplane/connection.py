@@ -1,0 +1,154 @@
+"""A non-blocking stream socket: read what is there, write at once, keep only what did not fit."""
+
+import struct
+from socket import SO_LINGER, SOL_SOCKET, SocketType
+from typing import Final
+
+from penstock.dataplane.loop import BROKEN, PEER_CLOSED, READABLE, WRITABLE, Loop, Pollable
+from penstock.dataplane.tls import TlsChannel
+
+READ_BYTES: Final = 65536
+_RESET_ON_CLOSE: Final = struct.pack("ii", 1, 0)
+
+
+class Connection(Pollable):
+    """Base of both sides' connections.
+
+    ``unsent`` holds bytes that the kernel did not take yet; while it is not empty, whoever feeds
+    this connection pauses its own source, so at most one read's worth is ever held.
+    """
+
+    def __init__(self, loop: Loop, sock: SocketType, tls: TlsChannel | None) -> None:
+        super().__init__(sock.fileno())
+        self.loop: Loop = loop
+        self.sock: SocketType = sock
+        self.tls: TlsChannel | None = tls
+        self.unsent: bytearray | None = None
+        self.events: int = READABLE | PEER_CLOSED
+        self.open: bool = True
+
+    def on_readable(self) -> None:
+        """There are bytes to read, or the peer is gone."""
+        raise NotImplementedError
+
+    def on_drained(self) -> None:
+        """Everything that waited was taken by the kernel."""
+
+    def on_peer_closed(self) -> None:
+        """The peer will send no more, and we are not reading."""
+
+    def on_ready(self, events: int) -> None:
+        if events == READABLE:
+            self.on_readable()
+            return
+        if events & WRITABLE and self.unsent is not None:
+            self._flush()
+            if not self.open:
+                return
+        if events & (READABLE | BROKEN):
+            self.on_readable()
+        elif events & PEER_CLOSED:
+            if self.events & READABLE:
+                self.on_readable()
+            else:
+                self.on_peer_closed()
+
+    def receive(self) -> bytes | None:
+        """Bytes; b"" when the peer is gone; None when nothing is there."""
+        if self.tls is not None:
+            return self._receive_tls()
+        try:
+            return self.sock.recv(READ_BYTES)
+        except BlockingIOError:
+            return None
+        except OSError:
+            return b""
+
+    def send(self, data: bytes) -> None:
+        """Send now, or as soon as the kernel takes it.
+
+        A broken connection is not told here: the loop reports it, and reading finds it.
+        """
+        if self.tls is not None:
+            data = self.tls.encrypt(data)
+        self._send_raw(data)
+
+    def _send_raw(self, data: bytes) -> None:
+        if self.unsent is not None:
+            self.unsent += data
+            return
+        try:
+            sent = self.sock.send(data)
+        except BlockingIOError:
+            sent = 0
+        except OSError:
+            return
+        if sent < len(data):
+            self.unsent = bytearray(memoryview(data)[sent:])
+            self.watch(self.events | WRITABLE)
+
+    def watch(self, events: int) -> None:
+        """Be told of these events only."""
+        if events != self.events:
+            self.events = events
+            self.loop.change(self, events)
+
+    def pause_reading(self) -> None:
+        """Leave bytes in the kernel, so that the peer feels the pressure."""
+        self.watch(self.events & ~READABLE)
+
+    def resume_reading(self) -> None:
+        self.watch(self.events | READABLE)
+
+    def close(self) -> None:
+        """Close once; calling again does nothing."""
+        if self.open:
+            self.open = False
+            self.deadline = 0.0
+            self.loop.remove(self)
+            self.sock.close()
+
+    def reset(self) -> None:
+        """Close so that the peer gets an error rather than an end (RST in place of FIN)."""
+        if self.open:
+            try:
+                self.sock.setsockopt(SOL_SOCKET, SO_LINGER, _RESET_ON_CLOSE)
+            except OSError:
+                pass  # already broken: there is nobody to tell
+            self.close()
+
+    def _flush(self) -> None:
+        unsent = self.unsent
+        if unsent is None:
+            return
+        try:
+            sent = self.sock.send(unsent)
+        except BlockingIOError:
+            return
+        except OSError:
+            sent = len(unsent)  # broken: reading finds it
+        if sent < len(unsent):
+            del unsent[:sent]
+            self.on_progress()
+            return
+        self.unsent = None
+        self.watch(self.events & ~WRITABLE)
+        self.on_drained()
+
+    def on_progress(self) -> None:
+        """Some of what waited was taken by the kernel."""
+
+    def _receive_tls(self) -> bytes | None:
+        tls = self.tls
+        assert tls is not None
+        try:
+            raw = self.sock.recv(READ_BYTES)
+        except BlockingIOError:
+            return None
+        except OSError:
+            return b""
+        data = tls.decrypt(raw)
+        answer = tls.take_outgoing()
+        if answer:
+            self._send_raw(answer)
+        return data

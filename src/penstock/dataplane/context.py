@@ -1,0 +1,72 @@
+"""What everything in one worker shares."""
+
+import secrets
+from random import Random
+from typing import TYPE_CHECKING
+
+from penstock.core.env import Env
+from penstock.dataplane.address_sketch import AddressSketch
+from penstock.dataplane.board import W_ACCEPTED, W_CONNECTIONS, Board
+from penstock.dataplane.counters import WorkerCounters
+from penstock.dataplane.loop import Loop
+from penstock.dataplane.request_log import RequestLog
+
+if TYPE_CHECKING:
+    from penstock.dataplane.world import World
+
+
+class Context:
+    """One worker's loop, clock, counters, log and the world that it runs."""
+
+    def __init__(self, board: Board, worker: int, pid: int) -> None:
+        self.board: Board = board
+        self.worker: int = worker
+        self.env: Env = Env(Random())
+        self.loop: Loop = Loop(self.env)
+        self.counters: WorkerCounters = WorkerCounters(board, worker, pid)
+        self.log: RequestLog = RequestLog()
+        self.stopping: bool = False
+        self.clients: int = 0  # connections open
+        self._addresses: AddressSketch = AddressSketch(board, worker)
+        self._id_prefix: bytes = secrets.token_hex(10).encode()
+        self._ids: int = 0
+        self._world: World | None = None
+
+    @property
+    def world(self) -> "World":
+        """The configured world. Raises RuntimeError before the first snapshot."""
+        if self._world is None:
+            raise RuntimeError("no snapshot was applied yet")
+        return self._world
+
+    def enter(self, world: "World") -> None:
+        """Run this world from the next request on."""
+        self._world = world
+
+    def client_came(self, address: str, limit: int, limit_per_address: int) -> bool:
+        """Count a client in, unless a limit (0: none) forbids it."""
+        if limit and self.board.worker_sum(W_CONNECTIONS) >= limit:
+            return False
+        if limit_per_address and self._addresses.count(address) >= limit_per_address:
+            return False
+        self.clients += 1
+        self._addresses.add(address, 1)
+        self._publish_clients()
+        self.counters.bump(W_ACCEPTED)
+        return True
+
+    def client_left(self, address: str) -> None:
+        """The other end of ``client_came``."""
+        self.clients -= 1
+        self._addresses.add(address, -1)
+        self._publish_clients()
+
+    def _publish_clients(self) -> None:
+        """At once, because limits are summed over workers."""
+        self.counters.values[W_CONNECTIONS] = self.clients
+        self.board.cells[self.board.worker(self.worker) + W_CONNECTIONS] = self.clients
+
+    def new_request_id(self) -> bytes:
+        """32 hexadecimal digits, unique among all workers: a random prefix and a count."""
+        self._ids += 1
+        return b"%b%012x" % (self._id_prefix, self._ids)

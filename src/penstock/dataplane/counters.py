@@ -1,0 +1,71 @@
+"""What a worker counts: bumped here as plain numbers, copied to the board by the sweep."""
+
+from array import array
+
+from penstock.core.histogram import BUCKETS, bucket_of
+from penstock.dataplane.board import (
+    P_1XX_TO_5XX,
+    P_HISTOGRAMS,
+    P_QUEUE_SUM_US,
+    PHASES,
+    W_PID,
+    Board,
+)
+
+_POOL_CELLS = P_HISTOGRAMS + len(PHASES) * BUCKETS
+_WORKER_CELLS = 64
+
+
+class Counters:
+    """A run of cells that this worker owns on the board."""
+
+    def __init__(self, board: Board, at: int, cells: int) -> None:
+        self.values: list[int] = list(board.cells[at : at + cells])
+        self.changed: bool = False
+        self._board: Board = board
+        self._at: int = at
+
+    def bump(self, cell: int) -> None:
+        """One more."""
+        self.values[cell] += 1
+        self.changed = True
+
+    def add(self, cell: int, amount: int) -> None:
+        self.values[cell] += amount
+        self.changed = True
+
+    def publish(self) -> None:
+        """Copy to the board what changed since the last time."""
+        if self.changed:
+            self.changed = False
+            at = self._at
+            self._board.cells[at : at + len(self.values)] = memoryview(array("q", self.values))
+
+
+class WorkerCounters(Counters):
+    """The worker's own section. The supervisor reads W_PID to know who runs."""
+
+    def __init__(self, board: Board, worker: int, pid: int) -> None:
+        super().__init__(board, board.worker(worker), _WORKER_CELLS)
+        self.values[W_PID] = pid
+        self.changed = True
+
+
+class PoolCounters(Counters):
+    """A pool's counters and its latency histograms."""
+
+    def __init__(self, board: Board, row: int, worker: int) -> None:
+        super().__init__(board, board.pool(row, worker), _POOL_CELLS)
+
+    def record(self, phase: int, seconds: float) -> None:
+        """One duration of a phase (an index into board.PHASES)."""
+        microseconds = int(seconds * 1e6)
+        values = self.values
+        values[P_HISTOGRAMS + phase * BUCKETS + bucket_of(microseconds)] += 1
+        values[P_QUEUE_SUM_US + phase] += microseconds
+        self.changed = True
+
+    def answered(self, status: int) -> None:
+        """One response of that status went to a client."""
+        self.values[P_1XX_TO_5XX + status // 100 - 1] += 1
+        self.changed = True

@@ -1,0 +1,393 @@
+"""A connection to an endpoint: one request at a time, its response framed and handed on."""
+
+import errno
+import socket
+from typing import Final
+
+from penstock.core.ticket import CONNECT_FAILED, GARBAGE, RESET, TIMEOUT
+from penstock.dataplane.connection import Connection
+from penstock.dataplane.live_endpoint import LiveEndpoint
+from penstock.dataplane.loop import WRITABLE, Loop
+from penstock.dataplane.tls import TlsChannel
+from penstock.wire.chunked import ChunkedReader, encode_chunk
+from penstock.wire.http1 import Refusal, ResponseHead, find_head_end, parse_response
+
+MAX_RESPONSE_HEAD_BYTES: Final = 65536
+MAX_RESPONSE_FIELDS: Final = 256
+MAX_INTERIM_RESPONSES: Final = 16  # a flood of 1xx never ends by itself
+
+_CONNECTING: Final = 0
+_HANDSHAKE: Final = 1
+_IDLE: Final = 2
+_HEAD: Final = 3
+_LENGTH: Final = 4
+_CHUNKED: Final = 5
+_UNTIL_CLOSE: Final = 6
+
+
+class ResponseSink:
+    """Whoever sent the request: an exchange, or a mirror that drops the answer."""
+
+    def on_connected(self) -> None:
+        """The connection asked for is there; send now."""
+        raise NotImplementedError
+
+    def on_interim(self, head: ResponseHead) -> None:
+        """A 1xx head came; the final one follows."""
+        raise NotImplementedError
+
+    def frame_response(self, head: ResponseHead) -> bool:
+        """A final head came. Say whether its body is wanted in chunks (else as bare payload)."""
+        raise NotImplementedError
+
+    def on_response(self, head: ResponseHead, body: bytes, complete: bool) -> None:
+        """The final head, with what of its body came along."""
+        raise NotImplementedError
+
+    def on_body(self, data: bytes, complete: bool) -> None:
+        """More of the body, framed as asked."""
+        raise NotImplementedError
+
+    def on_endpoint_failed(self, outcome: int, reason: str) -> None:
+        """No whole response will come; ``outcome`` as in core.ticket. The connection is closed."""
+        raise NotImplementedError
+
+    def on_endpoint_drained(self) -> None:
+        """What was sent has left; more may be sent."""
+        raise NotImplementedError
+
+
+class EndpointConnection(Connection):
+    """Belongs to its endpoint while idle, and to one sink while at work."""
+
+    def __init__(
+        self, loop: Loop, sock: socket.SocketType, endpoint: LiveEndpoint, tls: TlsChannel | None
+    ) -> None:
+        super().__init__(loop, sock, tls)
+        self.endpoint: LiveEndpoint = endpoint
+        self.sink: ResponseSink | None = None
+        self.reused: bool = False
+        self.requests: int = 0
+        self.answered: bool = False  # any byte of the response under way came
+        self.idle_since: float = 0.0
+        self.max_requests: int = 0
+        self.max_idle: int = 0
+        self.idle_timeout: float = 0.0
+        # Deadlines of the exchange under way, in seconds; 0.0 means none.
+        self.first_byte_timeout: float = 0.0
+        self.stream_idle_timeout: float = 0.0
+        self.expires_at: float = 0.0
+        self.request_sent: bool = False  # whole, so that the connection may be used again
+        self._state: int = _CONNECTING
+        self._bodiless: bool = False  # the request was HEAD
+        self._inbox: bytes = b""
+        self._remembered: ResponseHead | None = None
+        self._reader: ChunkedReader | None = None
+        self._left: int = 0
+        self._in_chunks: bool = False
+        self._interim: int = 0
+        self._persistent: bool = False
+
+    # --- taking up work ---------------------------------------------------------------------
+
+    def begin(self, sink: ResponseSink, bodiless: bool) -> None:
+        """A request is about to be sent for this sink."""
+        self.sink = sink
+        self.requests += 1
+        self.request_sent = False
+        self.answered = False
+        self._bodiless = bodiless
+        self._interim = 0
+        if self._state == _IDLE:
+            self._state = _HEAD
+
+    def arm(self, timeout: float) -> None:
+        """The next thing must happen within ``timeout`` seconds (0.0: any time)."""
+        deadline = self.loop.env.now + timeout if timeout > 0.0 else 0.0
+        expires = self.expires_at
+        if expires > 0.0 and (deadline == 0.0 or expires < deadline):
+            deadline = expires
+        self.deadline = deadline
+
+    def is_alive(self) -> bool:
+        """Whether an idle connection has neither ended nor spoken, by asking the system."""
+        try:
+            self.sock.recv(1, socket.MSG_PEEK)
+        except BlockingIOError:
+            return True
+        except OSError:
+            return False
+        return False
+
+    def give_up(self) -> None:
+        """The sink wants no more of this; the endpoint sees the connection close at once."""
+        self.sink = None
+        self.close()
+
+    def close(self) -> None:
+        if self.open:
+            self.endpoint.open_connections -= 1
+            if self._state == _IDLE and self in self.endpoint.idle:
+                self.endpoint.idle.remove(self)
+        super().close()
+
+    # --- events -----------------------------------------------------------------------------
+
+    def on_ready(self, events: int) -> None:
+        if self._state == _CONNECTING:
+            self._finish_connecting()
+            return
+        super().on_ready(events)
+
+    def on_readable(self) -> None:
+        data = self.receive()
+        if self._state == _HANDSHAKE:
+            self._after_handshake(data)
+            return
+        if data is None:
+            return
+        if self.sink is None:
+            self.close()  # the endpoint closed an idle connection, or spoke out of turn
+            return
+        if data == b"":
+            self._on_end()
+            return
+        self.endpoint.bytes_received += len(data)
+        self.answered = True
+        try:
+            self._read(data)
+        except Refusal as refusal:
+            self._fail(GARBAGE, refusal.reason)
+
+    def on_drained(self) -> None:
+        if self.sink is not None:
+            self.sink.on_endpoint_drained()
+
+    def on_peer_closed(self) -> None:
+        """Reading is paused for a slow client: what is buffered is still to be read."""
+
+    def on_deadline(self) -> None:
+        if self.sink is None:
+            self.close()
+        elif self._state <= _HANDSHAKE:
+            self._fail(CONNECT_FAILED, "connecting took too long")
+        elif 0.0 < self.expires_at <= self.loop.env.now:
+            self._fail(TIMEOUT, "the whole request took too long")
+        elif self._state == _HEAD:
+            self._fail(TIMEOUT, "the first byte took too long")
+        else:
+            self._fail(TIMEOUT, "the response stood still too long")
+
+    def on_crash(self) -> None:
+        self._fail(RESET, "a bug in Penstock")
+
+    # --- connecting -------------------------------------------------------------------------
+
+    def _finish_connecting(self) -> None:
+        code = self.sock.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR)
+        if code:
+            self._fail(CONNECT_FAILED, f"connecting failed: {errno.errorcode.get(code, code)}")
+            return
+        self.watch(self.events & ~WRITABLE)
+        if self.tls is None:
+            self._connected()
+            return
+        self._state = _HANDSHAKE
+        self._send_raw(self.tls.begin())
+
+    def _after_handshake(self, data: bytes | None) -> None:
+        tls = self.tls
+        assert tls is not None
+        if tls.failure or data == b"":
+            reason = tls.failure or "the endpoint closed the connection"
+            self._fail(CONNECT_FAILED, f"TLS handshake failed: {reason}")
+        elif tls.established:
+            self._connected()
+
+    def _connected(self) -> None:
+        self._state = _HEAD
+        self.deadline = 0.0
+        sink = self.sink
+        if sink is None:
+            self.close()
+        else:
+            sink.on_connected()
+
+    # --- the response -----------------------------------------------------------------------
+
+    def _read(self, data: bytes) -> None:
+        state = self._state
+        if state == _HEAD:
+            self._read_head(data)
+            return
+        self.arm(self.stream_idle_timeout)
+        sink = self.sink
+        assert sink is not None
+        if state == _CHUNKED:
+            reader = self._reader
+            assert reader is not None
+            out = reader.feed(data)
+            if reader.done:
+                self._inbox = reader.rest
+                self._finish()
+                sink.on_body(out, True)
+            elif out:
+                sink.on_body(out, False)
+        elif state == _LENGTH:
+            left = self._left - len(data)
+            self._left = left
+            if left > 0:
+                sink.on_body(data, False)
+            else:
+                if left < 0:
+                    self._inbox = data[left:]
+                    data = data[:left]
+                self._finish()
+                sink.on_body(data, True)
+        else:
+            sink.on_body(encode_chunk(data) if self._in_chunks else data, False)
+
+    def _read_head(self, data: bytes) -> None:
+        while True:
+            if self._inbox:
+                data = self._inbox + data
+                self._inbox = b""
+            head = self._remembered
+            if head is None or not data.startswith(head.raw):
+                end = find_head_end(data, 0)
+                if end < 0:
+                    if len(data) > MAX_RESPONSE_HEAD_BYTES:
+                        raise Refusal(502, "the response's head is too long")
+                    self._inbox = data
+                    return
+                head = parse_response(data[:end], MAX_RESPONSE_FIELDS)
+                if head.status < 200:
+                    self._read_interim(head)
+                    data = data[end:]
+                    if not data:
+                        return
+                    continue
+                self._remembered = head
+            self._begin_body(head, data[head.length :])
+            return
+
+    def _read_interim(self, head: ResponseHead) -> None:
+        self._interim += 1
+        if head.status == 101:
+            raise Refusal(502, "the endpoint switched protocols without being asked")
+        if self._interim > MAX_INTERIM_RESPONSES:
+            raise Refusal(502, "too many interim responses")
+        sink = self.sink
+        assert sink is not None
+        sink.on_interim(head)
+
+    def _begin_body(self, head: ResponseHead, rest: bytes) -> None:
+        """Decide the framing (RFC 9112, 6.3) and hand on the head with what came with it."""
+        sink = self.sink
+        assert sink is not None
+        self._in_chunks = sink.frame_response(head)
+        self._persistent = head.keep_alive
+        status = head.status
+        if self._bodiless or status == 204 or status == 304 or head.content_length == 0:
+            self._inbox = rest
+            self._finish()
+            sink.on_response(head, b"", True)
+            return
+        self.arm(self.stream_idle_timeout)
+        length = head.content_length
+        if length > 0:
+            left = length - len(rest)
+            if left <= 0:
+                if left < 0:
+                    self._inbox = rest[length:]
+                    rest = rest[:length]
+                self._finish()
+                sink.on_response(head, rest, True)
+                return
+            self._left = left
+            self._state = _LENGTH
+            sink.on_response(head, rest, False)
+        elif head.chunked:
+            reader = ChunkedReader(self._in_chunks, 502)
+            self._reader = reader
+            self._state = _CHUNKED
+            out = reader.feed(rest) if rest else b""
+            if reader.done:
+                self._inbox = reader.rest
+                self._finish()
+            sink.on_response(head, out, reader.done)
+        else:
+            self._persistent = False
+            self._state = _UNTIL_CLOSE
+            if rest and self._in_chunks:
+                rest = encode_chunk(rest)
+            sink.on_response(head, rest, False)
+
+    def _on_end(self) -> None:
+        """The endpoint closed."""
+        if self._state == _UNTIL_CLOSE and (self.tls is None or not self.tls.failure):
+            sink = self.sink
+            self.sink = None
+            self.close()
+            if sink is not None:
+                sink.on_body(b"0\r\n\r\n" if self._in_chunks else b"", True)
+        else:
+            self._fail(RESET, "the endpoint closed the connection before the response was whole")
+
+    def _finish(self) -> None:
+        """The response is whole: keep the connection if it was cleanly framed, else close it."""
+        self.sink = None
+        self._reader = None
+        endpoint = self.endpoint
+        if (
+            not self._persistent
+            or not self.request_sent
+            or self._inbox
+            or self.unsent is not None
+            or endpoint.removed
+            or len(endpoint.idle) >= self.max_idle
+            or (self.max_requests and self.requests >= self.max_requests)
+        ):
+            self.close()
+            return
+        self._state = _IDLE
+        self.reused = True
+        self.expires_at = 0.0
+        now = self.loop.env.now
+        self.idle_since = now
+        self.deadline = now + self.idle_timeout if self.idle_timeout > 0.0 else 0.0
+        endpoint.idle.append(self)
+
+    def _fail(self, outcome: int, reason: str) -> None:
+        sink = self.sink
+        self.sink = None
+        self.close()
+        if sink is not None:
+            sink.on_endpoint_failed(outcome, reason)
+
+
+def connect(loop: Loop, endpoint: LiveEndpoint) -> EndpointConnection | None:
+    """A connection under way; None when the system refuses at once (no route, no descriptor)."""
+    try:
+        sock = socket.SocketType(endpoint.family, socket.SOCK_STREAM)
+    except OSError:
+        return None
+    try:
+        sock.setblocking(False)
+        sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        code = sock.connect_ex(endpoint.address)
+    except OSError:
+        sock.close()
+        return None
+    if code not in (0, errno.EINPROGRESS):
+        sock.close()
+        return None
+    tls = None
+    if endpoint.tls is not None:
+        tls = TlsChannel(endpoint.tls, False, endpoint.server_name)
+    connection = EndpointConnection(loop, sock, endpoint, tls)
+    connection.events |= WRITABLE
+    loop.add(connection, connection.events)
+    endpoint.open_connections += 1
+    endpoint.connections += 1
+    return connection

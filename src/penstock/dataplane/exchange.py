@@ -1,0 +1,544 @@
+"""One request and its response: the life of a request, top to bottom.
+
+    accept → parse         listener.py, client.py
+    → route → inspect      plan.py, once for each distinct head
+    → admit → eligible → pick → ticket → send → relay → settle      here
+
+The client side calls ``start``, ``on_request_body``, ``on_client_drained`` and ``on_client_gone``;
+the endpoint side calls the methods of ``ResponseSink``. Whatever happens, ``_end`` runs once.
+"""
+
+from time import monotonic
+from typing import Final
+
+from penstock.core.retry import IDEMPOTENT_METHODS
+from penstock.core.ticket import (
+    ABANDONED,
+    CLIENT_GONE,
+    CONNECT_FAILED,
+    DONE,
+    RESET,
+    TIMEOUT,
+    Ticket,
+)
+from penstock.dataplane import answers
+from penstock.dataplane.board import (
+    P_CLIENT_GONE,
+    P_CUT,
+    P_NO_ENDPOINT,
+    P_REQUESTS,
+    P_RETRIES,
+    P_RETRIES_DENIED,
+    W_FIXED,
+    W_UNROUTED,
+)
+from penstock.dataplane.context import Context
+from penstock.dataplane.endpoint_connection import EndpointConnection, ResponseSink, connect
+from penstock.dataplane.front import Front
+from penstock.dataplane.live_endpoint import LiveEndpoint
+from penstock.dataplane.log_line import log_line
+from penstock.dataplane.mirror import Mirror, start_mirror
+from penstock.dataplane.plan import Plan, PoolPlan
+from penstock.wire.forwarding import (
+    CHUNKED,
+    LENGTH,
+    NO_BODY,
+    UNTIL_CLOSE,
+    forwarded_response,
+    interim_response,
+)
+from penstock.wire.http1 import RequestHead, ResponseHead
+
+# Request bytes kept for another attempt; a longer body can be sent once only.
+MAX_REPLAY_BYTES: Final = 65536
+# Phases of the histograms, as in board.PHASES.
+_QUEUE: Final = 0
+_CONNECT: Final = 1
+_FIRST_BYTE: Final = 2
+_TOTAL: Final = 3
+
+
+class Exchange(ResponseSink):
+    """From a parsed head to the settled ticket."""
+
+    def __init__(self, context: Context, front: Front, head: RequestHead, plan: Plan) -> None:
+        self.context: Context = context
+        self.front: Front = front
+        self.head: RequestHead = head
+        self.plan: Plan = plan
+        self.request_id: bytes = plan.request_id or context.new_request_id()
+        self.began: float = monotonic()
+        self.way: PoolPlan | None = None
+        self.endpoint: LiveEndpoint | None = None
+        self.ticket: Ticket | None = None
+        self.connection: EndpointConnection | None = None
+        self.mirror: Mirror | None = None
+        self.status: int = 0  # answered to the client; 0 until then
+        self.ended: str = ""  # how, in one word, for the log
+        self.attempts: int = 0
+        self.bytes_out: int = 0
+        self.sent_at: float = 0.0
+        self.first_byte_at: float = 0.0
+        self.connect_s: float = 0.0
+        self._expires_at: float = 0.0
+        self._tried: list[LiveEndpoint] | None = None
+        self._body: list[bytes] = []  # kept until a response begins
+        self._body_bytes: int = 0
+        self._body_complete: bool = False
+        self._replayable: bool = True
+        self._sent: bool = False  # any of the request, on the attempt under way
+        self._replaced_stale: bool = False
+        self._framing: int = LENGTH
+
+    # --- route, inspect, admit --------------------------------------------------------------
+
+    def start(self, body: bytes, complete: bool) -> None:
+        """Begin, with what of the body came along with the head."""
+        plan = self.plan
+        if body:
+            self._body.append(body)
+            self._body_bytes = len(body)
+        self._body_complete = complete
+        if not plan.choices:
+            self._answer_here()
+            return
+        way = plan.choices[0] if len(plan.choices) == 1 else plan.choose(self.context.env.random())
+        self.way = way
+        pool = way.pool
+        pool.counters.bump(P_REQUESTS)
+        pool.budget.request()
+        if pool.request_s > 0.0:
+            self._expires_at = self.began + pool.request_s
+        if plan.mirror is not None and self.context.env.random() < plan.mirror_share:
+            self.mirror = start_mirror(self.context, plan.mirror, self.head, self.request_id)
+            if self.mirror is not None:
+                self.mirror.feed(body, complete)
+        self._attempt()
+
+    def _answer_here(self) -> None:
+        """A redirect, a fixed response, or no route."""
+        plan = self.plan
+        counters = self.context.counters
+        keep_alive = self.front.keeps_alive()
+        without_body = self.head.method == b"HEAD"
+        if plan.route is None or plan.status == 501:
+            counters.bump(W_UNROUTED)
+            data = answers.refusal(
+                plan.status,
+                plan.message,
+                keep_alive=keep_alive,
+                without_body=without_body,
+                request_id=self.request_id,
+            )
+        else:
+            counters.bump(W_FIXED)
+            data = answers.response(
+                plan.status,
+                plan.body,
+                plan.content_type,
+                keep_alive=keep_alive,
+                without_body=without_body,
+                request_id=self.request_id,
+                headers=(("Location", plan.location),) if plan.location else (),
+            )
+        self._finish_with(plan.status, data, "fixed")
+
+    # --- eligible, pick, ticket -------------------------------------------------------------
+
+    def _attempt(self) -> None:
+        """Choose an endpoint and get a connection to it."""
+        way = self.way
+        assert way is not None
+        env = self.context.env
+        chosen = way.pool.pick(way.request, env, self._tried)
+        if chosen is None:
+            self._no_endpoint()
+            return
+        assert isinstance(chosen, LiveEndpoint)
+        self.endpoint = chosen
+        self.attempts += 1
+        self.ticket = Ticket(chosen, way.pool.policy, way.request, env.now)
+        if chosen.max_in_flight and chosen.overfull():
+            self._settle(ABANDONED)  # another worker took the last place at the same moment
+            self._try_elsewhere(chosen)
+            return
+        self._connect(chosen)
+
+    def _connect(self, endpoint: LiveEndpoint) -> None:
+        connection = endpoint.take_idle()
+        if connection is not None and not self._may_use(connection):
+            connection = None
+        if connection is not None:
+            self._send(connection)
+            return
+        self._connect_anew(endpoint)
+
+    def _connect_anew(self, endpoint: LiveEndpoint) -> None:
+        way = self.way
+        assert way is not None
+        connection = connect(self.context.loop, endpoint)
+        if connection is None:
+            self.on_endpoint_failed(CONNECT_FAILED, "the system refused to open a connection")
+            return
+        pool = way.pool
+        connection.max_idle = pool.max_idle
+        connection.idle_timeout = pool.idle_timeout_s
+        connection.max_requests = pool.max_requests
+        connection.sink = self
+        connection.expires_at = self._expires_at
+        self.connection = connection
+        self.sent_at = monotonic()
+        connection.arm(pool.connect_s)
+        if not self._body_complete:
+            self.front.hold_body()
+
+    def _may_use(self, connection: EndpointConnection) -> bool:
+        """Whether an idle connection is still alive, as far as that can be known.
+
+        One that was idle for long is asked (one system call) before a request goes out on it that
+        could not be repeated; the loop told already of those that closed before this batch.
+        """
+        if self.context.env.now - connection.idle_since < 1.0:
+            return True
+        if connection.is_alive():
+            return True
+        connection.close()
+        return False
+
+    def on_connected(self) -> None:
+        connection = self.connection
+        way = self.way
+        assert connection is not None
+        assert way is not None
+        self.connect_s = monotonic() - self.sent_at
+        way.pool.counters.record(_CONNECT, self.connect_s)
+        self._send(connection)
+        if not self._body_complete:
+            self.front.take_body()
+
+    # --- send -------------------------------------------------------------------------------
+
+    def _send(self, connection: EndpointConnection) -> None:
+        """The head, with the body so far, in one write."""
+        way = self.way
+        endpoint = self.endpoint
+        assert way is not None
+        assert endpoint is not None
+        pool = way.pool
+        self.connection = connection
+        connection.begin(self, self.head.method == b"HEAD")
+        connection.first_byte_timeout = pool.first_byte_s
+        connection.stream_idle_timeout = pool.stream_idle_s
+        connection.expires_at = self._expires_at
+        body = self._body
+        prefix = way.prefix(endpoint.host_header)
+        if not body:
+            data = b"%b%b\r\n\r\n" % (prefix, self.request_id)
+        elif len(body) == 1:
+            data = b"%b%b\r\n\r\n%b" % (prefix, self.request_id, body[0])
+        else:
+            data = b"%b%b\r\n\r\n%b" % (prefix, self.request_id, b"".join(body))
+        self._sent = True
+        connection.request_sent = self._body_complete
+        connection.arm(pool.first_byte_s)
+        connection.send(data)
+        endpoint.bytes_sent += len(data)
+        if connection.unsent is not None and not self._body_complete:
+            self.front.hold_body()
+
+    def on_request_body(self, data: bytes, complete: bool) -> None:
+        """More of the request's body, in the framing that goes to the endpoint."""
+        self._body_complete = complete
+        if self.mirror is not None:
+            self.mirror.feed(data, complete)
+        if self.status == 0 and self._replayable:
+            self._body_bytes += len(data)
+            self._body.append(data)
+            if self._body_bytes > MAX_REPLAY_BYTES and self._sent:
+                self._replayable = False
+                self._body = []
+        connection = self.connection
+        if connection is None or not self._sent:
+            if not complete:
+                self.front.hold_body()
+            return
+        endpoint = self.endpoint
+        assert endpoint is not None
+        connection.request_sent = complete
+        if self.status == 0:
+            connection.arm(connection.first_byte_timeout)
+        if data:
+            connection.send(data)
+            endpoint.bytes_sent += len(data)
+        if connection.unsent is not None and not complete:
+            self.front.hold_body()
+
+    def on_endpoint_drained(self) -> None:
+        if not self._body_complete:
+            self.front.take_body()
+
+    # --- relay ------------------------------------------------------------------------------
+
+    def on_interim(self, head: ResponseHead) -> None:
+        """Passed on to clients that can take it; 100 only to one that waits for it."""
+        if self.head.minor == 0 or (head.status == 100 and not self.head.expects_continue):
+            return
+        self.front.write(interim_response(head))
+
+    def frame_response(self, head: ResponseHead) -> bool:
+        status = head.status
+        if self.head.method == b"HEAD" or status == 204 or status == 304:
+            self._framing = NO_BODY
+        elif head.content_length >= 0:
+            self._framing = LENGTH
+        elif self.head.minor == 1:
+            self._framing = CHUNKED
+        else:
+            self._framing = UNTIL_CLOSE
+        return self._framing == CHUNKED
+
+    def on_response(self, head: ResponseHead, body: bytes, complete: bool) -> None:
+        now = monotonic()
+        way = self.way
+        ticket = self.ticket
+        assert way is not None
+        assert ticket is not None
+        status = head.status
+        ticket.status = status
+        ticket.first_byte(now)
+        pool = way.pool
+        if status >= 500 and status in pool.retry_statuses and self._may_repeat(False):
+            self._leave_connection(complete)
+            self._settle(DONE)
+            self._retry()
+            return
+        self.first_byte_at = now
+        self.status = status
+        framing = self._framing
+        if framing == UNTIL_CLOSE:
+            self.front.close_after()
+        keep_alive = self.front.keeps_alive()
+        # Built once for each distinct head: the flags are part of what it was built for.
+        if head.rewritten_for is not way or head.rewritten_flags != framing * 2 + keep_alive:
+            head.rewritten = forwarded_response(
+                head,
+                framing,
+                keep_alive,
+                self.head.minor,
+                self.context.world.via,
+                way.response_edits,
+            )
+            head.rewritten_for = way
+            head.rewritten_flags = framing * 2 + keep_alive
+        data = b"%b%b\r\n\r\n%b" % (head.rewritten, self.request_id, body)
+        self.bytes_out = len(data)
+        self.front.write(data)
+        pool.counters.record(_FIRST_BYTE, now - self.began)
+        if complete:
+            self._complete(now)
+        else:
+            self._body = []
+            self._replayable = False
+            self._hold_endpoint_if_congested()
+
+    def on_body(self, data: bytes, complete: bool) -> None:
+        self.bytes_out += len(data)
+        if data:
+            self.front.write(data)
+        if complete:
+            self._complete(monotonic())
+        else:
+            self._hold_endpoint_if_congested()
+
+    def _hold_endpoint_if_congested(self) -> None:
+        connection = self.connection
+        if connection is not None and self.front.is_congested():
+            connection.pause_reading()
+            connection.deadline = 0.0  # the client's turn: its own timeout runs
+
+    def on_client_drained(self) -> None:
+        connection = self.connection
+        if connection is not None and connection.open and self.status:
+            connection.resume_reading()
+            connection.arm(connection.stream_idle_timeout)
+
+    def _complete(self, now: float) -> None:
+        self.connection = None
+        self._settle(DONE)
+        self._end(now, "done")
+        self.front.finish()
+
+    # --- what goes wrong --------------------------------------------------------------------
+
+    def on_client_gone(self) -> None:
+        """The client left: the endpoint's work is stopped at once."""
+        connection = self.connection
+        self.connection = None
+        if connection is not None:
+            connection.give_up()
+        if self.way is not None:
+            self.way.pool.counters.bump(P_CLIENT_GONE)
+        self._settle(CLIENT_GONE)
+        self._end(monotonic(), "client_gone")
+
+    def abandon(self, status: int, ended: str) -> None:
+        """The client's request turned out bad while it came; the client side answers ``status``."""
+        connection = self.connection
+        self.connection = None
+        if connection is not None:
+            connection.give_up()
+        self._settle(ABANDONED)
+        self.status = status
+        self._end(monotonic(), ended)
+
+    def on_endpoint_failed(self, outcome: int, reason: str) -> None:
+        connection = self.connection
+        self.connection = None
+        if self.status:
+            self._settle(outcome)
+            assert self.way is not None
+            self.way.pool.counters.bump(P_CUT)
+            self._end(monotonic(), "cut")
+            self.front.cut(self._framing == UNTIL_CLOSE)
+            return
+        endpoint = self.endpoint
+        assert endpoint is not None
+        if self._is_stale(connection, outcome):
+            self._replaced_stale = True
+            self._settle(ABANDONED)  # says nothing about the endpoint
+            self._reopen(endpoint)
+            return
+        self._settle(outcome)
+        if self._may_repeat(outcome == CONNECT_FAILED) and self._worth_repeating(outcome):
+            self._retry()
+            return
+        status = 504 if outcome == TIMEOUT else 502
+        self._refuse(status, f"endpoint {endpoint.name}: {reason}")
+
+    def _is_stale(self, connection: EndpointConnection | None, outcome: int) -> bool:
+        """A reused connection that died before any response byte: the endpoint had closed it."""
+        return (
+            outcome == RESET
+            and connection is not None
+            and connection.reused
+            and not connection.answered
+            and not self._replaced_stale
+            and self._replayable
+            and self.head.method in IDEMPOTENT_METHODS
+        )
+
+    def _reopen(self, endpoint: LiveEndpoint) -> None:
+        way = self.way
+        assert way is not None
+        self._sent = False
+        self.ticket = Ticket(endpoint, way.pool.policy, way.request, self.context.env.now)
+        self._connect_anew(endpoint)
+
+    def _may_repeat(self, unsent: bool) -> bool:
+        """Whether another attempt is safe (RFC 9110, 9.2.2), possible, and within its bounds."""
+        way = self.way
+        assert way is not None
+        pool = way.pool
+        if self.status or not self._replayable or self.attempts >= pool.attempts:
+            return False
+        if not unsent and not (
+            self.head.method in IDEMPOTENT_METHODS or pool.spec.retry.non_idempotent
+        ):
+            return False
+        if len(pool.eligible) <= 1 and not unsent:
+            return False
+        if not pool.budget.take(self.context.env.now):
+            pool.counters.bump(P_RETRIES_DENIED)
+            return False
+        return True
+
+    def _worth_repeating(self, outcome: int) -> bool:
+        way = self.way
+        assert way is not None
+        rules = way.pool.spec.retry
+        if outcome == CONNECT_FAILED:
+            return rules.on_connect_failure
+        if outcome == TIMEOUT:
+            return rules.on_timeout
+        return rules.on_reset
+
+    def _retry(self) -> None:
+        """Back to *eligible*, without the endpoints that failed."""
+        way = self.way
+        endpoint = self.endpoint
+        assert way is not None
+        assert endpoint is not None
+        way.pool.counters.bump(P_RETRIES)
+        self._sent = False
+        self._try_elsewhere(endpoint)
+
+    def _try_elsewhere(self, endpoint: LiveEndpoint) -> None:
+        if self._tried is None:
+            self._tried = []
+        self._tried.append(endpoint)
+        self._attempt()
+
+    def _leave_connection(self, complete: bool) -> None:
+        """Drop a response that is not passed on."""
+        connection = self.connection
+        self.connection = None
+        if connection is not None and not complete:
+            connection.give_up()
+
+    def _no_endpoint(self) -> None:
+        way = self.way
+        assert way is not None
+        pool = way.pool
+        pool.counters.bump(P_NO_ENDPOINT)
+        if not pool.endpoints:
+            why = f"pool {pool.name} has no endpoints"
+        elif not pool.eligible:
+            why = f"none of the {len(pool.endpoints)} endpoints of pool {pool.name} is available"
+        else:
+            why = f"every available endpoint of pool {pool.name} is at its max_in_flight"
+        self._refuse(503, why)
+
+    def _refuse(self, status: int, message: str) -> None:
+        data = answers.refusal(
+            status,
+            message,
+            keep_alive=self.front.keeps_alive(),
+            without_body=self.head.method == b"HEAD",
+            request_id=self.request_id,
+            retry_after_s=1 if status == 503 else 0,
+        )
+        self._finish_with(status, data, "refused")
+
+    def _finish_with(self, status: int, data: bytes, ended: str) -> None:
+        """Answer with a response of our own, and be done."""
+        self.status = status
+        self.bytes_out = len(data)
+        self.front.write(data)
+        self._end(monotonic(), ended)
+        self.front.finish()
+
+    # --- settle -----------------------------------------------------------------------------
+
+    def _settle(self, outcome: int) -> None:
+        ticket = self.ticket
+        if ticket is not None:
+            self.ticket = None
+            ticket.settle(outcome, monotonic())
+            endpoint = ticket.endpoint
+            assert isinstance(endpoint, LiveEndpoint)
+            endpoint.settled(ticket)
+
+    def _end(self, now: float, ended: str) -> None:
+        """Metrics and the log line; the last thing that happens to every exchange."""
+        self.ended = ended
+        way = self.way
+        if way is not None:
+            counters = way.pool.counters
+            if self.status:
+                counters.answered(self.status)
+            counters.record(_TOTAL, now - self.began)
+        if self.mirror is not None and not self._body_complete:
+            self.mirror.give_up()
+        log = self.context.log
+        if log.enabled:
+            log.write(log_line(self, now))

@@ -1,0 +1,95 @@
+"""Accepting clients, within the limits."""
+
+import errno
+import socket
+import ssl
+from typing import Final
+
+from penstock.dataplane.board import W_ACCEPT_PAUSES, W_REFUSED_LIMIT
+from penstock.dataplane.client import ClientConnection, ClientSettings
+from penstock.dataplane.context import Context
+from penstock.dataplane.loop import PEER_CLOSED, READABLE, Pollable
+from penstock.dataplane.tls import TlsChannel
+
+# Clients accepted for one readiness event, so that a flood does not starve those already here.
+_ACCEPTS_AT_ONCE: Final = 32
+# How long accepting pauses when descriptors or memory have run out.
+_PAUSE_S: Final = 0.1
+_EXHAUSTED: Final = frozenset((errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM))
+
+
+class Listener(Pollable):
+    """A listening socket of this worker."""
+
+    def __init__(self, context: Context, sock: socket.SocketType) -> None:
+        super().__init__(sock.fileno())
+        self.context: Context = context
+        self.sock: socket.SocketType = sock
+        self.settings: ClientSettings | None = None
+        self.tls: ssl.SSLContext | None = None
+        self._listening: bool = False
+        self._paused: bool = False
+
+    def configure(self, settings: ClientSettings, tls: ssl.SSLContext | None) -> None:
+        """Settings for clients accepted from here on; accepting begins with the first ones."""
+        self.settings = settings
+        self.tls = tls
+        if not self._listening:
+            self._listening = True
+            self.context.loop.add(self, READABLE)
+
+    def on_ready(self, events: int) -> None:
+        for _ in range(_ACCEPTS_AT_ONCE):
+            try:
+                fd, address = self.sock._accept()  # type: ignore[attr-defined]
+            except BlockingIOError:
+                return
+            except OSError as error:
+                if error.errno in _EXHAUSTED:
+                    self._pause()
+                    return
+                continue  # the client was gone before we came (accept(2), "Error handling")
+            self._take(fd, address)
+
+    def on_deadline(self) -> None:
+        """Try again after a pause."""
+        self.deadline = 0.0
+        if self._paused:
+            self._paused = False
+            self.context.loop.change(self, READABLE)
+
+    def stop(self) -> None:
+        """Accept no more. The supervisor keeps the socket, so nobody is refused by this."""
+        if self._listening:
+            self._listening = False
+            self.deadline = 0.0
+            self.context.loop.remove(self)
+            self.sock.close()
+
+    def _pause(self) -> None:
+        self.context.counters.bump(W_ACCEPT_PAUSES)
+        if not self._paused:
+            self._paused = True
+            self.context.loop.change(self, 0)
+        self.deadline = self.context.loop.env.now + _PAUSE_S
+
+    def _take(self, fd: int, address: tuple[str, int]) -> None:
+        settings = self.settings
+        context = self.context
+        assert settings is not None
+        sock = socket.SocketType(self.sock.family, socket.SOCK_STREAM, 0, fd)
+        host = address[0].removeprefix("::ffff:")  # IPv4 on a socket that takes both
+        if not context.client_came(host, settings.connections, settings.connections_per_address):
+            context.counters.bump(W_REFUSED_LIMIT)
+            sock.close()
+            return
+        try:
+            sock.setblocking(False)
+            sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        except OSError:
+            context.client_left(host)
+            sock.close()
+            return
+        tls = TlsChannel(self.tls, True, None) if self.tls is not None else None
+        client = ClientConnection(context, sock, tls, host, settings)
+        context.loop.add(client, READABLE | PEER_CLOSED)

@@ -1,0 +1,190 @@
+"""An endpoint at work: its address, its idle connections, its load on the board."""
+
+import socket
+import ssl
+from array import array
+from typing import TYPE_CHECKING, Any, Final
+
+from penstock.core import snapshot
+from penstock.core.endpoint import Endpoint
+from penstock.core.env import Env
+from penstock.core.ticket import Ticket
+from penstock.dataplane.board import (
+    L_1XX_TO_5XX,
+    L_BYTES_RECEIVED,
+    L_BYTES_SENT,
+    L_CONNECT_FAILURES,
+    L_CONNECTIONS,
+    L_CONSECUTIVE_FAILURES,
+    L_FAILURES,
+    L_IN_FLIGHT,
+    L_REQUESTS,
+    S_DRAINING,
+    S_EJECTED,
+    S_HEALTH,
+    S_WEIGHT_PPM,
+    Board,
+)
+
+if TYPE_CHECKING:
+    from penstock.dataplane.endpoint_connection import EndpointConnection
+
+# How old what other workers have in flight may be. Reading it costs 40 ns per worker; load
+# reports older than 5 ms begin to cost latency, younger ones do not.
+_ELSEWHERE_MAX_AGE_S: Final = 0.001
+_LOAD_CELLS: Final = 16
+
+
+class LiveEndpoint(Endpoint):
+    """One object for as long as the endpoint is configured, whatever is reloaded around it."""
+
+    def __init__(
+        self, spec: snapshot.Endpoint, pool: str, board: Board, worker: int, env: Env
+    ) -> None:
+        super().__init__(spec.name, pool=pool)
+        self.row: int = spec.row
+        self.removed: bool = False
+        self.idle: list[EndpointConnection] = []
+        self.open_connections: int = 0
+        self.requests: int = 0
+        self.bytes_sent: int = 0
+        self.bytes_received: int = 0
+        self.connections: int = 0
+        self.failures: int = 0
+        self.consecutive_failures: int = 0
+        self.by_class: list[int] = [0] * 5
+        self.by_outcome: list[int] = [0] * 7
+        self.changed: bool = False
+        self.host_header: bytes = b""
+        self.family: int = socket.AF_INET
+        self.address: tuple[Any, ...] = ("", 0)  # as socket.connect takes it
+        self.tls: ssl.SSLContext | None = None
+        self.server_name: str = ""
+        self._board: Board = board
+        self._cells: memoryview = board.cells
+        self._worker: int = worker
+        self._load_at: int = board.load(spec.row, worker)
+        self._state_at: int = board.state(spec.row)
+        self._all_loads: range = range(
+            board.load(spec.row, 0),
+            board.load(spec.row, 0) + board.workers * _LOAD_CELLS,
+            _LOAD_CELLS,
+        )
+        self._alone: bool = board.workers == 1
+        self._env: Env = env
+        self._elsewhere_at: float = -1.0
+        board.clear_load(spec.row, worker)
+
+    def configure(
+        self, spec: snapshot.Endpoint, tls: ssl.SSLContext | None, server_name: str
+    ) -> None:
+        """Take over what a snapshot says. Raises OSError when the host has no address."""
+        address = (spec.host, spec.port)
+        found = socket.getaddrinfo(*address, type=socket.SOCK_STREAM)[0]
+        self.family = found[0]
+        self.address = found[4]
+        default = 443 if spec.tls else 80
+        host = f"[{spec.host}]" if ":" in spec.host else spec.host
+        self.host_header = (host if spec.port == default else f"{host}:{spec.port}").encode()
+        self.tls = tls
+        self.server_name = server_name or spec.host
+        self.max_in_flight = spec.max_in_flight
+        self.priority = 1 if spec.backup else 0
+        self.zone = spec.zone
+        self.removed = False
+
+    def read_state(self) -> None:
+        """Take over what the supervisor says on the board."""
+        cells = self._cells
+        at = self._state_at
+        self.health = cells[at + S_HEALTH]
+        self.draining = cells[at + S_DRAINING] != 0
+        self.ejected = cells[at + S_EJECTED] != 0
+        self.weight = cells[at + S_WEIGHT_PPM] / 1e6
+
+    def load(self) -> int:
+        if not self._alone and self._env.now - self._elsewhere_at > _ELSEWHERE_MAX_AGE_S:
+            self._read_elsewhere()
+        return self.in_flight + self.elsewhere
+
+    def has_room(self) -> bool:
+        if self.max_in_flight == 0:
+            return True
+        if not self._alone:
+            self._read_elsewhere()
+        return self.in_flight + self.elsewhere < self.max_in_flight
+
+    def acquire(self) -> None:
+        self.in_flight += 1
+        self._cells[self._load_at + L_IN_FLIGHT] = self.in_flight
+        self.requests += 1
+        self.changed = True
+
+    def release(self) -> None:
+        self.in_flight -= 1
+        self._cells[self._load_at + L_IN_FLIGHT] = self.in_flight
+
+    def overfull(self) -> bool:
+        """Whether, after ``acquire``, workers together went over ``max_in_flight``.
+
+        Each worker writes its own count before it reads the others', so of two that race for the
+        last place at least one sees the other, and gives way.
+        """
+        if self.max_in_flight == 0:
+            return False
+        if not self._alone:
+            self._read_elsewhere()
+        return self.in_flight + self.elsewhere > self.max_in_flight
+
+    def settled(self, ticket: Ticket) -> None:
+        """Count how an attempt ended, once, for metrics and outlier detection."""
+        self.by_outcome[ticket.outcome] += 1
+        if ticket.status >= 100:
+            self.by_class[ticket.status // 100 - 1] += 1
+        if ticket.failed:
+            self.failures += 1
+            self.consecutive_failures += 1
+            self.publish()  # outlier detection need not wait for the sweep
+        elif self.consecutive_failures and ticket.status:
+            self.consecutive_failures = 0
+        self.changed = True
+
+    def publish(self) -> None:
+        """Copy the counts to the board if they changed."""
+        if not self.changed:
+            return
+        self.changed = False
+        cells = self._cells
+        at = self._load_at
+        values = array("q", [0] * _LOAD_CELLS)
+        values[L_IN_FLIGHT] = self.in_flight
+        values[L_REQUESTS] = self.requests
+        for index in range(5):
+            values[L_1XX_TO_5XX + index] = self.by_class[index]
+        for index in range(4):  # CONNECT_FAILED, RESET, GARBAGE, TIMEOUT stand in that order
+            values[L_CONNECT_FAILURES + index] = self.by_outcome[2 + index]
+        values[L_CONSECUTIVE_FAILURES] = self.consecutive_failures
+        values[L_CONNECTIONS] = self.connections
+        values[L_BYTES_SENT] = self.bytes_sent
+        values[L_BYTES_RECEIVED] = self.bytes_received
+        values[L_FAILURES] = self.failures
+        cells[at : at + _LOAD_CELLS] = memoryview(values)
+
+    def take_idle(self) -> "EndpointConnection | None":
+        """The idle connection used last, which is the likeliest to be alive; None when none is."""
+        return self.idle.pop() if self.idle else None
+
+    def close_idle(self) -> None:
+        """Close what nobody uses: the endpoint is removed, or its address changed."""
+        idle = self.idle
+        self.idle = []
+        for connection in idle:
+            connection.close()
+
+    def _read_elsewhere(self) -> None:
+        cells = self._cells
+        total = -self.in_flight
+        for at in self._all_loads:
+            total += cells[at]
+        self.elsewhere = total
+        self._elsewhere_at = self._env.now

@@ -1,0 +1,94 @@
+"""A plan: everything about a request that its head alone decides.
+
+Made once for each distinct head on a connection and kept beside the remembered head, so that a
+client that repeats itself costs one comparison.
+"""
+
+from penstock.core.request import Request
+from penstock.core.snapshot import Route
+from penstock.dataplane.live_pool import LivePool
+from penstock.wire.forwarding import Edit, Hop, forwarded_request
+from penstock.wire.http1 import RequestHead
+
+
+class PoolPlan:
+    """The way to one pool."""
+
+    def __init__(
+        self,
+        pool: LivePool,
+        weight: float,
+        request: Request,
+        head: RequestHead,
+        target: bytes,
+        hop: Hop,
+        edits: list[Edit],
+        response_edits: list[Edit],
+        sticky: str,
+    ) -> None:
+        self.pool: LivePool = pool
+        self.weight: float = weight
+        self.request: Request = request
+        self.response_edits: list[Edit] = response_edits
+        self.sticky: str = sticky  # the endpoint that a verified cookie names, or ""
+        self._head: RequestHead = head
+        self._target: bytes = target
+        self._hop: Hop = hop
+        self._edits: list[Edit] = edits
+        self._prefix: bytes = b""
+        self._prefixes: dict[bytes, bytes] | None = None
+
+    def prefix(self, endpoint_host: bytes) -> bytes:
+        """The head for an endpoint, up to the value of X-Request-ID."""
+        host_header = self.pool.host_header
+        if host_header == "endpoint":
+            prefixes = self._prefixes
+            if prefixes is None:
+                prefixes = {}
+                self._prefixes = prefixes
+            prefix = prefixes.get(endpoint_host)
+            if prefix is None:
+                prefix = self._build(endpoint_host)
+                prefixes[endpoint_host] = prefix
+            return prefix
+        if not self._prefix:
+            host = self._head.host or endpoint_host
+            self._prefix = self._build(host if host_header == "pass" else host_header.encode())
+        return self._prefix
+
+    def _build(self, host: bytes) -> bytes:
+        return forwarded_request(self._head, self._target, host, self._hop, self._edits)
+
+
+class Plan:
+    """What happens to a request with this head on this connection."""
+
+    def __init__(self, generation: int, route: Route | None, request_id: bytes) -> None:
+        self.generation: int = generation
+        self.route: Route | None = route
+        self.request_id: bytes = request_id  # to be continued; b"": make one
+        self.source: str = ""  # the client's address
+        self.choices: list[PoolPlan] = []
+        self.mirror: PoolPlan | None = None
+        self.mirror_share: float = 0.0
+        # Without choices: the response to give, and its parts for each request.
+        self.status: int = 0
+        self.message: str = ""
+        self.body: bytes = b""
+        self.content_type: str = ""
+        self.location: str = ""
+
+    def choose(self, chance: float) -> PoolPlan:
+        """One of the choices by weight; ``chance`` is uniform in [0, 1)."""
+        choices = self.choices
+        if len(choices) == 1:
+            return choices[0]
+        total = 0.0
+        for choice in choices:
+            total += choice.weight
+        left = chance * total
+        for choice in choices:
+            left -= choice.weight
+            if left < 0.0:
+                return choice
+        return choices[-1]

@@ -1,0 +1,237 @@
+"""What a worker does: takes snapshots and commands from its mailbox, and runs the loop."""
+
+import gc
+import os
+import signal
+import socket
+import ssl
+import sys
+from typing import Any, Final
+
+import msgspec
+
+from penstock.core.snapshot import Listener as ListenerSpec
+from penstock.core.snapshot import Snapshot
+from penstock.dataplane.board import W_GENERATION, W_HEARTBEAT_MS, W_LOG_DROPPED, Board
+from penstock.dataplane.client import ClientConnection, ClientSettings
+from penstock.dataplane.context import Context
+from penstock.dataplane.listener import Listener
+from penstock.dataplane.loop import READABLE, Chore, Pollable
+from penstock.dataplane.mailbox import Inbox, frame
+from penstock.dataplane.tls import server_context
+from penstock.dataplane.world import World
+
+_MAX_DESCRIPTORS: Final = 64  # taken with one read of the mailbox
+# How long running requests may take after SIGTERM, when no supervisor says otherwise.
+_DEFAULT_DEADLINE_S: Final = 30.0
+
+
+class Worker(Chore):
+    """Applies what the mailbox brings, between two events of the loop."""
+
+    def __init__(self, context: Context) -> None:
+        self.context: Context = context
+        self.listeners: dict[str, Listener] = {}
+        self._contexts: dict[str, tuple[ListenerSpec, ssl.SSLContext]] = {}
+        self._deadline: float = 0.0
+        self._serving: bool = False  # a snapshot was applied
+
+    def apply(self, encoded: object, names: list[str], descriptors: list[int]) -> int:
+        """Run this snapshot from here on; returns its generation.
+
+        ``descriptors`` are the listening sockets of the listeners named. Raises OSError,
+        ssl.SSLError, ValueError or msgspec.ValidationError, and then nothing changed.
+        """
+        context = self.context
+        spec: Snapshot = msgspec.convert(encoded, type=Snapshot)
+        before = context.world if self._serving else None
+        tls: dict[str, tuple[ListenerSpec, ssl.SSLContext]] = {}
+        for listener in spec.listeners:
+            if listener.certificates:
+                kept = self._contexts.get(listener.name)
+                unchanged = (
+                    kept is not None
+                    and kept[0].certificates == listener.certificates
+                    and kept[0].tls_generation == listener.tls_generation
+                )
+                if kept is not None and unchanged:
+                    tls[listener.name] = kept
+                else:
+                    tls[listener.name] = (listener, server_context(listener.certificates))
+        world = World(spec, before, context)
+        for name, fd in zip(names, descriptors, strict=True):
+            self._adopt(name, fd)
+        world.enter()
+        context.enter(world)
+        self._serving = True
+        context.log.configure(spec.request_log.target, spec.request_log.path)
+        self._contexts = tls
+        for listener in spec.listeners:
+            settings = ClientSettings(listener.name, listener.timeouts, listener.limits)
+            chosen = tls.get(listener.name)
+            self.listeners[listener.name].configure(settings, chosen[1] if chosen else None)
+        configured = {listener.name for listener in spec.listeners}
+        for name in list(self.listeners):
+            if name not in configured:
+                self.listeners.pop(name).stop()
+        context.counters.values[W_GENERATION] = spec.generation
+        context.counters.changed = True
+        context.counters.publish()
+        return spec.generation
+
+    def stop(self, deadline_s: float) -> None:
+        """Accept no more, let running requests finish until the deadline, then end."""
+        context = self.context
+        if not context.stopping:
+            context.stopping = True
+            for listener in self.listeners.values():
+                listener.stop()
+            for item in list(context.loop.by_fd.values()):
+                if isinstance(item, ClientConnection):
+                    item.close_if_idle()
+        self._deadline = context.env.now + deadline_s
+
+    def on_batch(self) -> None:
+        if self._serving:
+            self.context.world.follow_board(self.context.board)
+
+    def on_sweep(self, now: float) -> None:
+        context = self.context
+        counters = context.counters
+        counters.values[W_HEARTBEAT_MS] = int(now * 1000)
+        counters.values[W_LOG_DROPPED] = context.log.dropped
+        counters.changed = True
+        if self._serving:
+            context.world.publish()
+        counters.publish()
+        if context.stopping and (context.clients == 0 or now >= self._deadline):
+            context.loop.stop()
+
+    def finish(self) -> None:
+        """The last counts, and the last lines of the log."""
+        for item in list(self.context.loop.by_fd.values()):
+            if isinstance(item, ClientConnection):
+                item.on_crash()  # past the deadline: cut, and settled
+        self.on_sweep(self.context.env.now)
+        self.context.log.flush()
+
+    def _adopt(self, name: str, fd: int) -> None:
+        sock = socket.socket(fileno=fd)
+        sock.setblocking(False)
+        old = self.listeners.pop(name, None)
+        if old is not None:
+            old.stop()
+        self.listeners[name] = Listener(self.context, sock)
+
+
+class Mailbox(Pollable):
+    """The worker's end of its socket pair with the supervisor."""
+
+    def __init__(self, worker: Worker, sock: socket.socket) -> None:
+        super().__init__(sock.fileno())
+        self._worker: Worker = worker
+        self._sock: socket.socket = sock
+        self._inbox: Inbox = Inbox()
+        self._descriptors: list[int] = []
+
+    def on_ready(self, events: int) -> None:
+        try:
+            data, descriptors, _, _ = socket.recv_fds(self._sock, 1 << 20, _MAX_DESCRIPTORS)
+        except BlockingIOError:
+            return
+        except OSError:
+            data, descriptors = b"", []
+        self._descriptors += descriptors
+        if not data:
+            # The supervisor is gone. Serving goes on with what is known; SIGTERM ends it.
+            self._worker.context.loop.remove(self)
+            self._sock.close()
+            return
+        for message in self._inbox.feed(data):
+            self._handle(message)
+
+    def _handle(self, message: dict[str, Any]) -> None:
+        kind = message.get("kind")
+        if kind == "snapshot":
+            self._apply(message)
+        elif kind == "stop":
+            self._worker.stop(float(message.get("deadline_s", _DEFAULT_DEADLINE_S)))
+        elif kind == "reopen_log":
+            self._worker.context.log.reopen()
+        else:
+            print(f"penstock worker: message of unknown kind {kind!r}", file=sys.stderr)
+
+    def _apply(self, message: dict[str, Any]) -> None:
+        names: list[str] = list(message.get("listeners", []))
+        taken, self._descriptors = self._descriptors[: len(names)], self._descriptors[len(names) :]
+        encoded = message["snapshot"]
+        try:
+            generation = self._worker.apply(encoded, names, taken)
+        except (OSError, ValueError) as error:  # ssl.SSLError and ValidationError are of these
+            self._answer(
+                {
+                    "kind": "refused",
+                    "generation": encoded.get("generation", 0),
+                    "reason": str(error),
+                }
+            )
+            return
+        self._answer({"kind": "applied", "generation": generation})
+
+    def _answer(self, message: dict[str, object]) -> None:
+        try:
+            self._sock.sendall(frame(message))
+        except OSError as error:
+            print(f"penstock worker: the supervisor cannot be told: {error}", file=sys.stderr)
+
+
+class SignalPipe(Pollable):
+    """Signals, delivered between two events of the loop."""
+
+    def __init__(self, worker: Worker) -> None:
+        self._worker: Worker = worker
+        self._reader, self._writer = socket.socketpair()
+        super().__init__(self._reader.fileno())
+        self._reader.setblocking(False)
+        self._writer.setblocking(False)
+        signal.set_wakeup_fd(self._writer.fileno(), warn_on_full_buffer=False)
+        for number in (signal.SIGTERM, signal.SIGUSR1):
+            signal.signal(number, _wake)
+        for number in (signal.SIGINT, signal.SIGHUP):
+            signal.signal(number, signal.SIG_IGN)  # meant for the supervisor
+
+    def on_ready(self, events: int) -> None:
+        try:
+            numbers = self._reader.recv(64)
+        except BlockingIOError:
+            return
+        for number in numbers:
+            if number == signal.SIGTERM:
+                self._worker.stop(_DEFAULT_DEADLINE_S)
+            elif number == signal.SIGUSR1:
+                self._worker.context.log.reopen()
+
+
+def _wake(number: int, frame: object) -> None:
+    """The wake-up descriptor says which signal it was."""
+
+
+def run(index: int, board_fd: int, mailbox_fd: int) -> int:
+    """Serve until told to stop; returns the exit code."""
+    context = Context(Board(board_fd), index, os.getpid())
+    worker = Worker(context)
+    loop = context.loop
+    mailbox = socket.socket(fileno=mailbox_fd)
+    mailbox.setblocking(False)
+    loop.add(Mailbox(worker, mailbox), READABLE)
+    loop.add(SignalPipe(worker), READABLE)
+    loop.chores.append(worker)
+    loop.chores.append(context.log)
+    # Everything made so far lives as long as the process: the collector need not look at it.
+    # What requests make is freed by counting references; cycles are rare, so it looks seldom.
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(50_000, 20, 100)
+    loop.run()
+    worker.finish()
+    return 0
