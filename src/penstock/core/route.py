@@ -2,7 +2,7 @@
 
 import re
 
-from penstock.core.snapshot import HeaderMatch, Match, Rewrite, Route
+from penstock.core.snapshot import HeaderMatch, Match, Rewrite
 
 
 class Facts:
@@ -88,12 +88,12 @@ def is_path_prefix(prefix: str, path: str) -> bool:
     return prefix.endswith("/") or len(path) == len(prefix) or path[len(prefix)] == "/"
 
 
-def first_match(routes: list[tuple[Matcher, Route]], facts: Facts) -> Route | None:
-    """The first route whose conditions hold; None when there is none."""
-    for matcher, route in routes:
+def first_match(routes: list[Matcher], facts: Facts) -> int:
+    """The index of the first route whose conditions hold; -1 when there is none."""
+    for index, matcher in enumerate(routes):
         if matcher.matches(facts):
-            return route
-    return None
+            return index
+    return -1
 
 
 def rewritten_path(path: str, rewrite: Rewrite | None) -> str:

@@ -154,7 +154,7 @@ class ClientConnection(Connection, Front):
         plan = self._plan
         if plan is None or plan.generation != world.generation:
             scheme = "http" if self.tls is None else "https"
-            plan = world.plan(head, self.settings.listener, self.address, scheme)
+            plan = world.planner.plan(head, self.settings.listener, self.address, scheme)
             self._plan = plan
         self.deadline = 0.0
         self.requests += 1

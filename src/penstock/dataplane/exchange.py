@@ -318,18 +318,13 @@ class Exchange(ResponseSink):
         if framing == UNTIL_CLOSE:
             self.front.close_after()
         keep_alive = self.front.keeps_alive()
-        # Built once for each distinct head: the flags are part of what it was built for.
-        if head.rewritten_for is not way or head.rewritten_flags != framing * 2 + keep_alive:
-            head.rewritten = forwarded_response(
-                head,
-                framing,
-                keep_alive,
-                self.head.minor,
-                self.context.world.via,
-                way.response_edits,
-            )
-            head.rewritten_for = way
-            head.rewritten_flags = framing * 2 + keep_alive
+        # Built once for each distinct head; what it depends on besides is kept beside it.
+        rules = way.rules
+        flags = framing * 4 + keep_alive * 2 + self.head.minor
+        if head.rewritten_for is not rules or head.rewritten_flags != flags:
+            head.rewritten = forwarded_response(head, framing, keep_alive, self.head.minor, rules)
+            head.rewritten_for = rules
+            head.rewritten_flags = flags
         data = b"%b%b\r\n\r\n%b" % (head.rewritten, self.request_id, body)
         self.bytes_out = len(data)
         self.front.write(data)

@@ -7,34 +7,36 @@ client that repeats itself costs one comparison.
 from penstock.core.request import Request
 from penstock.core.snapshot import Route
 from penstock.dataplane.live_pool import LivePool
-from penstock.wire.forwarding import Edit, Hop, forwarded_request
+from penstock.wire.forwarding import Edit, Hop, ResponseRules, forwarded_request
 from penstock.wire.http1 import RequestHead
 
 
-class PoolPlan:
-    """The way to one pool."""
+class Way:
+    """What one route does on its way to one pool; shared by all its requests."""
 
     def __init__(
-        self,
-        pool: LivePool,
-        weight: float,
-        request: Request,
-        head: RequestHead,
-        target: bytes,
-        hop: Hop,
-        edits: list[Edit],
-        response_edits: list[Edit],
-        sticky: str,
+        self, pool: LivePool, weight: float, edits: list[Edit], rules: ResponseRules
     ) -> None:
         self.pool: LivePool = pool
         self.weight: float = weight
+        self.edits: list[Edit] = edits  # of request headers
+        self.rules: ResponseRules = rules
+
+
+class PoolPlan:
+    """One request's way to one pool."""
+
+    def __init__(
+        self, way: Way, request: Request, head: RequestHead, target: bytes, hop: Hop
+    ) -> None:
+        self.pool: LivePool = way.pool
+        self.weight: float = way.weight
+        self.rules: ResponseRules = way.rules
         self.request: Request = request
-        self.response_edits: list[Edit] = response_edits
-        self.sticky: str = sticky  # the endpoint that a verified cookie names, or ""
+        self._edits: list[Edit] = way.edits
         self._head: RequestHead = head
         self._target: bytes = target
         self._hop: Hop = hop
-        self._edits: list[Edit] = edits
         self._prefix: bytes = b""
         self._prefixes: dict[bytes, bytes] | None = None
 

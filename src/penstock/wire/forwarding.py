@@ -131,6 +131,14 @@ def forwarded_request(
     return b"\r\n".join(lines)
 
 
+class ResponseRules:
+    """What is done to every response of one pool on one route; shared by all its requests."""
+
+    def __init__(self, via: bytes, edits: list[Edit]) -> None:
+        self.via: bytes = via
+        self.edits: list[Edit] = edits
+
+
 # How a response's body is delimited towards the client.
 NO_BODY: Final = 0
 LENGTH: Final = 1
@@ -139,12 +147,7 @@ UNTIL_CLOSE: Final = 3
 
 
 def forwarded_response(
-    head: ResponseHead,
-    framing: int,
-    keep_alive: bool,
-    client_minor: int,
-    via: bytes,
-    edits: list[Edit],
+    head: ResponseHead, framing: int, keep_alive: bool, client_minor: int, rules: ResponseRules
 ) -> bytes:
     """The head for the client, up to the value of its last field, X-Request-ID.
 
@@ -161,10 +164,10 @@ def forwarded_response(
         if lower in head.connection and lower not in _NEVER_NOMINATED:
             continue
         fields.append(field)
-    vias.append(b"1.%d %b" % (head.minor, via))
+    vias.append(b"1.%d %b" % (head.minor, rules.via))
     fields.append((b"via", b"Via", b", ".join(vias)))
     lines = [b"HTTP/1.1 %d %b" % (head.status, head.reason)]
-    lines += [b"%b: %b" % (name, value) for _, name, value in edited(fields, edits)]
+    lines += [b"%b: %b" % (name, value) for _, name, value in edited(fields, rules.edits)]
     if framing == CHUNKED:
         lines.append(b"Transfer-Encoding: chunked")
     elif head.content_length >= 0 and head.status != 204 and head.status >= 200:

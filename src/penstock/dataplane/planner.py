@@ -1,0 +1,177 @@
+"""From a request's head to its plan: the route that it takes and what is done to it there."""
+
+from urllib.parse import parse_qsl
+
+import xxhash
+
+from penstock.core import snapshot
+from penstock.core.request import Request
+from penstock.core.route import Facts, Matcher, first_match, rewritten_path
+from penstock.core.snapshot import Route, Snapshot
+from penstock.dataplane.live_pool import LivePool, edits_of
+from penstock.dataplane.plan import Plan, PoolPlan, Way
+from penstock.wire.forwarding import (
+    Hop,
+    ResponseRules,
+    TrustedNetworks,
+    client_address,
+    request_id_of,
+)
+from penstock.wire.http1 import RequestHead
+
+
+class _Branch:
+    """A route, ready to be asked and taken."""
+
+    def __init__(self, route: Route) -> None:
+        self.route: Route = route
+        self.matcher: Matcher = Matcher(route.match)
+        self.ways: list[Way] = []
+        self.mirror: Way | None = None
+
+
+class Planner:
+    """One snapshot's routes."""
+
+    def __init__(self, spec: Snapshot, pools: dict[str, LivePool]) -> None:
+        """Raises ValueError on a network or a pattern that cannot be read."""
+        self._generation: int = spec.generation
+        self._via: bytes = spec.via.encode()
+        self._pools: dict[str, LivePool] = pools
+        self._trusted: dict[str, TrustedNetworks] = {
+            listener.name: TrustedNetworks(listener.trusted_proxies) for listener in spec.listeners
+        }
+        self._branches: list[_Branch] = [_Branch(route) for route in spec.routes]
+        self._matchers: list[Matcher] = [branch.matcher for branch in self._branches]
+
+    def prepare(self) -> None:
+        """Work out what each route does, from the pools as they are configured."""
+        for branch in self._branches:
+            route = branch.route
+            branch.ways = [self._way(route, each.pool, each.weight) for each in route.pools]
+            branch.mirror = self._way(route, route.mirror, 1.0) if route.mirror else None
+
+    def plan(self, head: RequestHead, listener: str, address: str, scheme: str) -> Plan:
+        """What to do with a request that has this head and came over this connection."""
+        trusted = self._trusted[listener]
+        hop = Hop(address, scheme, trusted.holds(address), self._via)
+        path, _, query = head.target.decode("latin-1").partition("?")
+        facts = Facts(
+            listener,
+            _host_name(head.host),
+            path,
+            head.method.decode("latin-1"),
+            [(lower.decode("latin-1"), value.decode("latin-1")) for lower, _, value in head.fields],
+        )
+        taken = first_match(self._matchers, facts)
+        branch = self._branches[taken] if taken >= 0 else None
+        route = branch.route if branch is not None else None
+        plan = Plan(self._generation, route, request_id_of(head, hop))
+        source = client_address(head, hop, trusted)
+        plan.source = source
+        if branch is None or route is None:
+            plan.status = 404
+            plan.message = f"no route matches {facts.method} {facts.host}{path}"
+            return plan
+        if _answered_here(plan, route, head, facts, query):
+            return plan
+        target = rewritten_path(path, route.rewrite) + ("?" + query if query else "")
+        request = Request(method=facts.method, host=facts.host, path=path, source=source)
+        for way in branch.ways:
+            plan.choices.append(_pool_plan(way, request, head, facts, target, hop))
+        if branch.mirror is not None:
+            plan.mirror = _pool_plan(branch.mirror, request, head, facts, target, hop)
+            plan.mirror_share = route.mirror_share
+        return plan
+
+    def _way(self, route: Route, pool_name: str, weight: float) -> Way:
+        pool = self._pools[pool_name]
+        rules = ResponseRules(self._via, pool.response_edits + edits_of(route.response_headers))
+        return Way(pool, weight, edits_of(route.request_headers) + pool.request_edits, rules)
+
+
+def _pool_plan(
+    way: Way, request: Request, head: RequestHead, facts: Facts, target: str, hop: Hop
+) -> PoolPlan:
+    pool = way.pool
+    if pool.policy.uses_key:
+        key = _hash_key(pool.spec.hash_key, head, facts, request.source)
+        request = Request(
+            method=request.method,
+            host=request.host,
+            path=request.path,
+            source=request.source,
+            key_hash=xxhash.xxh3_64_intdigest(key),
+        )
+    return PoolPlan(way, request, head, target.encode("latin-1"), hop)
+
+
+def _answered_here(plan: Plan, route: Route, head: RequestHead, facts: Facts, query: str) -> bool:
+    """Fill in the response when no endpoint is needed for it."""
+    if (head.value(b"upgrade") or b"").lower() == b"websocket":
+        plan.status = 501
+        plan.message = "upgrading to websocket is not offered"
+        return True
+    if head.method == b"OPTIONS" and head.value(b"max-forwards") == b"0":
+        plan.status = 200  # RFC 9110, 7.6.2: the hop where the count ends answers itself
+        return True
+    if route.respond is not None:
+        plan.status = route.respond.status
+        plan.body = route.respond.body.encode()
+        plan.content_type = route.respond.content_type
+        return True
+    if route.redirect is not None:
+        plan.status = route.redirect.status
+        plan.location = _location(route, head, facts, query)
+        return True
+    return False
+
+
+def _host_name(host: bytes) -> str:
+    """A Host value in lower case and without its port."""
+    text = host.decode("latin-1").lower()
+    if text.startswith("["):
+        return text[: text.find("]") + 1]
+    return text.partition(":")[0]
+
+
+def _location(route: Route, head: RequestHead, facts: Facts, query: str) -> str:
+    redirect = route.redirect
+    assert redirect is not None
+    path = redirect.path or rewritten_path(facts.path, route.rewrite)
+    if query and not redirect.path:
+        path += "?" + query
+    if not (redirect.scheme or redirect.host or redirect.port):
+        return path
+    host = redirect.host or facts.host
+    port = f":{redirect.port}" if redirect.port else ""
+    if not port and not redirect.host and not redirect.scheme:
+        host = head.host.decode("latin-1")
+    return f"{redirect.scheme or 'http'}://{host}{port}{path}"
+
+
+def _hash_key(spec: snapshot.HashKey, head: RequestHead, facts: Facts, source: str) -> bytes:
+    """What hashing policies hash by; the client's address where the request lacks the rest."""
+    if spec.kind == "path":
+        return facts.path.encode("latin-1")
+    found: str | None = None
+    if spec.kind == "header":
+        value = head.value(spec.name.lower().encode("latin-1"))
+        found = value.decode("latin-1") if value is not None else None
+    elif spec.kind == "cookie":
+        found = cookie_value(head, spec.name)
+    elif spec.kind == "query":
+        query = head.target.decode("latin-1").partition("?")[2]
+        found = dict(parse_qsl(query, keep_blank_values=True)).get(spec.name)
+    return (found if found is not None else source).encode()
+
+
+def cookie_value(head: RequestHead, name: str) -> str | None:
+    """A cookie's value by its name; the first one wins."""
+    for lower, _, value in head.fields:
+        if lower == b"cookie":
+            for pair in value.decode("latin-1").split(";"):
+                key, _, content = pair.strip().partition("=")
+                if key == name:
+                    return content
+    return None
