@@ -106,7 +106,7 @@ class Exchange(ResponseSink):
         self.way = way
         pool = way.pool
         pool.counters.bump(P_REQUESTS)
-        pool.budget.request()
+        pool.budget.request(self.context.env.now)
         if pool.request_s > 0.0:
             self._expires_at = self.began + pool.request_s
         if plan.mirror is not None and self.context.env.random() < plan.mirror_share:

@@ -166,7 +166,9 @@ class World:
     ) -> PoolPlan:
         pool = self.pools[pool_name]
         request = Request(method=facts.method, host=facts.host, path=facts.path, source=source)
-        if pool.policy.uses_key:
+        if pool.policy.key == "source":
+            request.key_hash = xxhash.xxh3_64_intdigest(source.encode())
+        elif pool.policy.key == "configured":
             request.key_hash = xxhash.xxh3_64_intdigest(
                 _hash_key(pool.spec.hash_key, head, facts, source)
             )
