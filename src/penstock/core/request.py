@@ -7,8 +7,9 @@ from mypy_extensions import mypyc_attr
 class Request:
     """Facts about one request, fixed once it is parsed.
 
-    ``key_hash`` is a stable 64-bit hash of what the pool's policy hashes by (a header, a
-    cookie, the path, the source address); ``source`` is the client's address as text.
+    ``key_hash`` is a stable unsigned 64-bit hash of what the pool's policy hashes by (a header,
+    a cookie, the path, the source address; see ``Policy.key``), and 0 when the request has no
+    such thing. ``source`` is the client's address as text.
     """
 
     def __init__(

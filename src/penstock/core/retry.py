@@ -1,42 +1,141 @@
-"""When a failed attempt may be repeated: what is safe, and what the budget allows."""
+"""Whether a failed attempt may be repeated: the rules of safety, and the budget.
+
+A request is repeated when it was not sent, or when sending it twice does no harm (its method is
+idempotent, RFC 9110, 9.2.2, or the pool says so), never after a byte of a response has been passed
+on, and only as the pool's ``Retry`` allows for the way it failed.
+"""
 
 from typing import Final
 
-# RFC 9110, 9.2.2: doing it twice means no more than doing it once.
-IDEMPOTENT_METHODS: Final = frozenset((b"GET", b"HEAD", b"OPTIONS", b"PUT", b"DELETE"))
+from penstock.core.snapshot import Retry
+from penstock.core.ticket import CONNECT_FAILED, DONE, GARBAGE, RESET, TIMEOUT
 
-_WINDOW_S: Final = 10.0  # Finagle's retry budget
+# RFC 9110, 9.2.2: doing it twice means no more than doing it once.
+IDEMPOTENT_METHODS: Final = frozenset((b"GET", b"HEAD", b"OPTIONS", b"TRACE", b"PUT", b"DELETE"))
+
+WINDOW_S: Final = 10  # of the budget (Finagle, RetryBudget)
+
+
+class RetryRules:
+    """A pool's ``Retry`` settings as a decision."""
+
+    def __init__(self, settings: Retry) -> None:
+        self.attempts: int = settings.attempts
+        self._on_statuses: frozenset[int] = frozenset(settings.on_statuses)
+        self._on_connect_failure: bool = settings.on_connect_failure
+        self._on_reset: bool = settings.on_reset
+        self._on_timeout: bool = settings.on_timeout
+        self._non_idempotent: bool = settings.non_idempotent
+
+    def may_retry(
+        self,
+        *,
+        method: bytes,
+        attempts: int,
+        outcome: int,
+        status: int,
+        sent: bool,
+        passed_on: bool,
+    ) -> bool:
+        """Whether the rules allow one more attempt; the budget must allow it as well.
+
+        ``attempts`` were made already and the last one ended with ``outcome`` (of
+        ``core.ticket``) and ``status`` (0: no response). ``sent``: bytes of the request reached
+        the endpoint's connection. ``passed_on``: bytes of a response reached the client.
+        """
+        return not self.refusal(
+            method=method,
+            attempts=attempts,
+            outcome=outcome,
+            status=status,
+            sent=sent,
+            passed_on=passed_on,
+        )
+
+    def refusal(
+        self,
+        *,
+        method: bytes,
+        attempts: int,
+        outcome: int,
+        status: int,
+        sent: bool,
+        passed_on: bool,
+    ) -> str:
+        """Why the rules forbid one more attempt, for people; empty when they allow it."""
+        if passed_on:
+            return "part of a response was passed on"
+        if attempts >= self.attempts:
+            return f"{attempts} of {self.attempts} attempts were made"
+        if not self._repeats(outcome, status):
+            return "failures of this kind are not retried"
+        if sent and not self._non_idempotent and method not in IDEMPOTENT_METHODS:
+            return f"{method.decode('latin-1')} was sent and is not idempotent"
+        return ""
+
+    def retries_status(self, status: int) -> bool:
+        """Whether a response of this status counts as a failure to be retried."""
+        return status in self._on_statuses
+
+    def _repeats(self, outcome: int, status: int) -> bool:
+        if outcome == CONNECT_FAILED:
+            return self._on_connect_failure
+        if outcome in (RESET, GARBAGE):
+            return self._on_reset
+        if outcome == TIMEOUT:
+            return self._on_timeout
+        return outcome == DONE and status in self._on_statuses
 
 
 class RetryBudget:
-    """Retries are a share of recent requests, and at least a few each second.
+    """Retries may be a share of requests, and a few a second in any case.
 
-    A bucket: each request puts in ``share``, time puts in ``min_per_s`` a second, each retry takes
-    out one. It holds no more than what ten seconds put in, and ``share`` fades with that window.
+    In every window of ten seconds: retries ≤ share · requests + min_per_s · 10, counted in
+    slots of a second. A worker that is one of several passes its part of ``min_per_s``.
+    Source: Finagle, RetryBudget (20%, at least 10 a second, 10 s).
     """
 
     def __init__(self, share: float, min_per_s: float) -> None:
-        self.share: float = share
-        self.min_per_s: float = min_per_s
-        self._earned: float = 0.0  # by requests; fades
-        self._granted: float = min_per_s  # by time; capped at one second's worth
-        self._at: float = -1.0
+        self._share: float = share
+        self._reserve: float = min_per_s * WINDOW_S
+        self._second: int = 0  # of the newest slot, on the clock of ``now``
+        self._requests: list[int] = [0] * WINDOW_S
+        self._retries: list[int] = [0] * WINDOW_S
+        self._requests_sum: int = 0
+        self._retries_sum: int = 0
 
-    def request(self) -> None:
-        """A first attempt was made."""
-        self._earned += self.share
+    def request(self, now: float) -> None:
+        """A request came; its retries are not counted here."""
+        second = int(now)
+        if second != self._second:
+            self._advance(second)
+        self._requests[second % WINDOW_S] += 1
+        self._requests_sum += 1
 
     def take(self, now: float) -> bool:
-        """Whether one more retry is allowed at ``now`` (seconds); if so it is counted."""
-        if self._at >= 0.0:
-            passed = max(0.0, now - self._at)
-            self._earned *= max(0.0, 1.0 - passed / _WINDOW_S)
-            self._granted = min(self.min_per_s, self._granted + passed * self.min_per_s)
-        self._at = now
-        if self._granted >= 1.0:
-            self._granted -= 1.0
-            return True
-        if self._earned >= 1.0:
-            self._earned -= 1.0
-            return True
-        return False
+        """Take the right to retry once; False when there is none left."""
+        second = int(now)
+        if second != self._second:
+            self._advance(second)
+        if self._retries_sum + 1 > self._share * self._requests_sum + self._reserve:
+            return False
+        self._retries[second % WINDOW_S] += 1
+        self._retries_sum += 1
+        return True
+
+    def left(self, now: float) -> int:
+        """How many retries the budget would allow right now."""
+        self._advance(int(now))
+        return max(0, int(self._share * self._requests_sum + self._reserve) - self._retries_sum)
+
+    def _advance(self, second: int) -> None:
+        """Empty the slots of the seconds that went by."""
+        passed = min(second - self._second, WINDOW_S)
+        for step in range(1, passed + 1):
+            slot = (self._second + step) % WINDOW_S if passed < WINDOW_S else step % WINDOW_S
+            self._requests_sum -= self._requests[slot]
+            self._retries_sum -= self._retries[slot]
+            self._requests[slot] = 0
+            self._retries[slot] = 0
+        if second > self._second:
+            self._second = second

@@ -11,6 +11,7 @@ the endpoint side calls the methods of ``ResponseSink``. Whatever happens, ``_en
 from time import monotonic
 from typing import Final
 
+from penstock.core.endpoint import Endpoint
 from penstock.core.retry import IDEMPOTENT_METHODS
 from penstock.core.ticket import (
     ABANDONED,
@@ -106,7 +107,7 @@ class Exchange(ResponseSink):
         self.way = way
         pool = way.pool
         pool.counters.bump(P_REQUESTS)
-        pool.budget.request()
+        pool.budget.request(self.context.env.now)
         if pool.request_s > 0.0:
             self._expires_at = self.began + pool.request_s
         if plan.mirror is not None and self.context.env.random() < plan.mirror_share:
@@ -150,7 +151,11 @@ class Exchange(ResponseSink):
         way = self.way
         assert way is not None
         env = self.context.env
-        chosen = way.pool.pick(way.request, env, self._tried)
+        chosen: Endpoint | None = None
+        if way.cookie and self._tried is None:
+            chosen = way.pool.sticky_endpoint(way.cookie)
+        if chosen is None:
+            chosen = way.pool.pick(way.request, env, self._tried)
         if chosen is None:
             self._no_endpoint()
             return
@@ -307,7 +312,7 @@ class Exchange(ResponseSink):
         ticket.status = status
         ticket.first_byte(now)
         pool = way.pool
-        if status >= 500 and status in pool.retry_statuses and self._may_repeat(False):
+        if pool.rules.retries_status(status) and self._may_repeat(DONE, status):
             self._leave_connection(complete)
             self._settle(DONE)
             self._retry()
@@ -325,7 +330,10 @@ class Exchange(ResponseSink):
             head.rewritten = forwarded_response(head, framing, keep_alive, self.head.minor, rules)
             head.rewritten_for = rules
             head.rewritten_flags = flags
-        data = b"%b%b\r\n\r\n%b" % (head.rewritten, self.request_id, body)
+        request_id = self.request_id
+        if pool.sticky is not None and self.endpoint is not None:
+            request_id += pool.set_cookie(self.endpoint, way.cookie)
+        data = b"%b%b\r\n\r\n%b" % (head.rewritten, request_id, body)
         self.bytes_out = len(data)
         self.front.write(data)
         pool.counters.record(_FIRST_BYTE, now - self.began)
@@ -404,7 +412,7 @@ class Exchange(ResponseSink):
             self._reopen(endpoint)
             return
         self._settle(outcome)
-        if self._may_repeat(outcome == CONNECT_FAILED) and self._worth_repeating(outcome):
+        if self._may_repeat(outcome, 0):
             self._retry()
             return
         status = 504 if outcome == TIMEOUT else 502
@@ -429,33 +437,24 @@ class Exchange(ResponseSink):
         self.ticket = Ticket(endpoint, way.pool.policy, way.request, self.context.env.now)
         self._connect_anew(endpoint)
 
-    def _may_repeat(self, unsent: bool) -> bool:
-        """Whether another attempt is safe (RFC 9110, 9.2.2), possible, and within its bounds."""
+    def _may_repeat(self, outcome: int, status: int) -> bool:
+        """Whether another attempt is safe, possible, and within the rules and the budget."""
         way = self.way
         assert way is not None
         pool = way.pool
-        if self.status or not self._replayable or self.attempts >= pool.attempts:
-            return False
-        if not unsent and not (
-            self.head.method in IDEMPOTENT_METHODS or pool.spec.retry.non_idempotent
+        if not self._replayable or not pool.rules.may_retry(
+            method=self.head.method,
+            attempts=self.attempts,
+            outcome=outcome,
+            status=status,
+            sent=self._sent,
+            passed_on=self.status != 0,
         ):
-            return False
-        if len(pool.eligible) <= 1 and not unsent:
             return False
         if not pool.budget.take(self.context.env.now):
             pool.counters.bump(P_RETRIES_DENIED)
             return False
         return True
-
-    def _worth_repeating(self, outcome: int) -> bool:
-        way = self.way
-        assert way is not None
-        rules = way.pool.spec.retry
-        if outcome == CONNECT_FAILED:
-            return rules.on_connect_failure
-        if outcome == TIMEOUT:
-            return rules.on_timeout
-        return rules.on_reset
 
     def _retry(self) -> None:
         """Back to *eligible*, without the endpoints that failed."""

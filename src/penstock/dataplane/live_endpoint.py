@@ -35,6 +35,23 @@ _ELSEWHERE_MAX_AGE_S: Final = 0.001
 _LOAD_CELLS: Final = 16
 
 
+class Address:
+    """Where an endpoint is reached, as the socket module takes it."""
+
+    def __init__(self, family: int, sockaddr: tuple[Any, ...]) -> None:
+        self.family: int = family
+        self.sockaddr: tuple[Any, ...] = sockaddr
+
+
+def resolve(host: str, port: int) -> Address:
+    """The first address of a host. Raises OSError, naming the host, when it has none."""
+    try:
+        found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
+    except OSError as error:
+        raise OSError(f"endpoint {host}:{port} has no address: {error}") from error
+    return Address(found[0], found[4])
+
+
 class LiveEndpoint(Endpoint):
     """One object for as long as the endpoint is configured, whatever is reloaded around it."""
 
@@ -76,13 +93,17 @@ class LiveEndpoint(Endpoint):
         board.clear_load(spec.row, worker)
 
     def configure(
-        self, spec: snapshot.Endpoint, tls: ssl.SSLContext | None, server_name: str
+        self,
+        spec: snapshot.Endpoint,
+        address: "Address",
+        tls: ssl.SSLContext | None,
+        server_name: str,
     ) -> None:
-        """Take over what a snapshot says. Raises OSError when the host has no address."""
-        address = (spec.host, spec.port)
-        found = socket.getaddrinfo(*address, type=socket.SOCK_STREAM)[0]
-        self.family = found[0]
-        self.address = found[4]
+        """Take over what a snapshot says."""
+        if self.address != address.sockaddr:
+            self.close_idle()
+        self.family = address.family
+        self.address = address.sockaddr
         default = 443 if spec.tls else 80
         host = f"[{spec.host}]" if ":" in spec.host else spec.host
         self.host_header = (host if spec.port == default else f"{host}:{spec.port}").encode()

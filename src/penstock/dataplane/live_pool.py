@@ -6,40 +6,58 @@ from penstock.core import snapshot
 from penstock.core.policy import create
 from penstock.core.policy.base import Policy
 from penstock.core.pool import Pool
-from penstock.core.retry import RetryBudget
+from penstock.core.retry import RetryBudget, RetryRules
+from penstock.core.sticky import StickyCookies
 from penstock.dataplane.board import Board
 from penstock.dataplane.counters import PoolCounters
-from penstock.dataplane.live_endpoint import LiveEndpoint
+from penstock.dataplane.live_endpoint import Address, LiveEndpoint, resolve
 from penstock.dataplane.tls import client_context
 from penstock.wire.forwarding import Edit
+
+
+class PoolSetup:
+    """What a snapshot says about a pool, made ready to be taken over without fail."""
+
+    def __init__(self, spec: snapshot.Pool, workers: int) -> None:
+        """Raises OSError, ssl.SSLError or ValueError when the settings cannot be used."""
+        self.spec: snapshot.Pool = spec
+        self.policy: Policy = create(spec.policy.name, dict(spec.policy.options))
+        uses_tls = any([endpoint.tls for endpoint in spec.endpoints])
+        self.tls: ssl.SSLContext | None = client_context(spec.tls) if uses_tls else None
+        self.addresses: list[Address] = [resolve(e.host, e.port) for e in spec.endpoints]
+        self.rules: RetryRules = RetryRules(spec.retry)
+        self.budget: RetryBudget = RetryBudget(
+            spec.retry.budget_share, spec.retry.budget_min_per_s / workers
+        )
+        self.sticky: StickyCookies | None = None
+        if spec.sticky is not None:
+            self.sticky = StickyCookies(spec.name, spec.sticky.keys)
+            self.sticky.replace_endpoints([endpoint.name for endpoint in spec.endpoints])
 
 
 class LivePool(Pool):
     """One object for as long as a pool of that name is configured."""
 
-    def __init__(self, spec: snapshot.Pool, board: Board, worker: int) -> None:
-        self._chosen: tuple[str, dict[str, object]] = (spec.policy.name, dict(spec.policy.options))
-        super().__init__(spec.name, create(*self._chosen))
-        self.row: int = spec.row
-        self.counters: PoolCounters = PoolCounters(board, spec.row, worker)
+    def __init__(self, setup: PoolSetup, board: Board, worker: int) -> None:
+        super().__init__(setup.spec.name, setup.policy)
+        self.row: int = setup.spec.row
+        board.clear_pool(self.row, worker)
+        self.counters: PoolCounters = PoolCounters(board, self.row, worker)
         self.members: list[LiveEndpoint] = []
-        self.budget: RetryBudget = RetryBudget(spec.retry.budget_share, spec.retry.budget_min_per_s)
-        self.configure(spec)
+        self.adopt(setup)
 
-    def configure(self, spec: snapshot.Pool) -> None:
-        """Take over what a snapshot says; the policy object stays if its choice did.
-
-        Raises OSError, ssl.SSLError or ValueError when the settings cannot be used.
-        """
-        policy: Policy = self.policy
-        chosen: tuple[str, dict[str, object]] = (spec.policy.name, dict(spec.policy.options))
-        if chosen != self._chosen:
-            policy = create(*chosen)
-        tls = client_context(spec.tls) if any([e.tls for e in spec.endpoints]) else None
+    def adopt(self, setup: PoolSetup) -> None:
+        """Take over what a snapshot says; a policy that was not changed keeps its state."""
+        spec = setup.spec
+        self._chosen: snapshot.PolicyChoice
+        if self.policy is setup.policy or self._chosen != spec.policy:
+            self.policy = setup.policy
+            self._chosen = spec.policy
         self.spec: snapshot.Pool = spec
-        self.policy = policy
-        self._chosen = chosen
-        self.tls: ssl.SSLContext | None = tls
+        self.tls: ssl.SSLContext | None = setup.tls
+        self.rules: RetryRules = setup.rules
+        self.budget: RetryBudget = setup.budget
+        self.sticky: StickyCookies | None = setup.sticky
         self.panic_threshold = spec.panic_threshold
         self.host_header: str = spec.host_header
         self.request_edits: list[Edit] = edits_of(spec.request_headers)
@@ -52,8 +70,44 @@ class LivePool(Pool):
         self.max_idle: int = spec.connections.max_idle
         self.idle_timeout_s: float = spec.connections.idle_timeout_s
         self.max_requests: int = spec.connections.max_requests
-        self.attempts: int = spec.retry.attempts
-        self.retry_statuses: frozenset[int] = frozenset(spec.retry.on_statuses)
+        self._cookie_attributes: str = (
+            _cookie_attributes(spec.sticky) if spec.sticky is not None else ""
+        )
+
+    def sticky_endpoint(self, cookie: str) -> LiveEndpoint | None:
+        """The eligible endpoint with room that a cookie's value names, if it names one."""
+        if self.sticky is None or not cookie:
+            return None
+        name = self.sticky.endpoint_of(cookie)
+        for endpoint in self.eligible:
+            if endpoint.name == name and endpoint.has_room():
+                assert isinstance(endpoint, LiveEndpoint)
+                return endpoint
+        return None
+
+    def set_cookie(self, endpoint: LiveEndpoint, cookie: str) -> bytes:
+        """The line that binds a client to the endpoint; b"" when its cookie does already."""
+        sticky = self.sticky
+        spec = self.spec.sticky
+        if sticky is None or spec is None:
+            return b""
+        value = sticky.value_for(endpoint.name)
+        if value == cookie:
+            return b""
+        return f"\r\nSet-Cookie: {spec.cookie}={value}{self._cookie_attributes}".encode()
+
+
+def _cookie_attributes(spec: snapshot.Sticky) -> str:
+    attributes = f"; Path={spec.path}"
+    if spec.ttl_s > 0.0:
+        attributes += f"; Max-Age={int(spec.ttl_s)}"
+    if spec.same_site:
+        attributes += f"; SameSite={spec.same_site}"
+    if spec.secure:
+        attributes += "; Secure"
+    if spec.http_only:
+        attributes += "; HttpOnly"
+    return attributes
 
 
 def edits_of(edits: tuple[snapshot.HeaderEdit, ...]) -> list[Edit]:

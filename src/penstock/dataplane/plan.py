@@ -33,6 +33,7 @@ class PoolPlan:
         self.weight: float = way.weight
         self.rules: ResponseRules = way.rules
         self.request: Request = request
+        self.cookie: str = ""  # the sticky cookie's value, as it came
         self._edits: list[Edit] = way.edits
         self._head: RequestHead = head
         self._target: bytes = target

@@ -94,8 +94,10 @@ def _pool_plan(
     way: Way, request: Request, head: RequestHead, facts: Facts, target: str, hop: Hop
 ) -> PoolPlan:
     pool = way.pool
-    if pool.policy.uses_key:
-        key = _hash_key(pool.spec.hash_key, head, facts, request.source)
+    if pool.policy.key:
+        key = request.source.encode()
+        if pool.policy.key == "configured":
+            key = _hash_key(pool.spec.hash_key, head, facts, request.source)
         request = Request(
             method=request.method,
             host=request.host,
@@ -103,7 +105,10 @@ def _pool_plan(
             source=request.source,
             key_hash=xxhash.xxh3_64_intdigest(key),
         )
-    return PoolPlan(way, request, head, target.encode("latin-1"), hop)
+    plan = PoolPlan(way, request, head, target.encode("latin-1"), hop)
+    if pool.sticky is not None and pool.spec.sticky is not None:
+        plan.cookie = cookie_value(head, pool.spec.sticky.cookie) or ""
+    return plan
 
 
 def _answered_here(plan: Plan, route: Route, head: RequestHead, facts: Facts, query: str) -> bool:

@@ -4,8 +4,8 @@ from penstock.core import snapshot
 from penstock.core.snapshot import Snapshot
 from penstock.dataplane.board import H_EPOCH, Board
 from penstock.dataplane.context import Context
-from penstock.dataplane.live_endpoint import LiveEndpoint
-from penstock.dataplane.live_pool import LivePool
+from penstock.dataplane.live_endpoint import Address, LiveEndpoint
+from penstock.dataplane.live_pool import LivePool, PoolSetup
 from penstock.dataplane.planner import Planner
 
 
@@ -23,12 +23,14 @@ class World:
         self._context: Context = context
         self._before: World | None = before
         self._epoch: int = -1
-        for pool in spec.pools:
-            kept = before.pools.get(pool.name) if before is not None else None
-            if kept is not None and kept.row == pool.row:
-                self.pools[pool.name] = kept
-            else:
-                self.pools[pool.name] = LivePool(pool, context.board, context.worker)
+        self._setups: list[PoolSetup] = [
+            PoolSetup(pool, context.board.workers) for pool in spec.pools
+        ]
+        for setup in self._setups:
+            pool = before.pools.get(setup.spec.name) if before is not None else None
+            if pool is None or pool.row != setup.spec.row:
+                pool = LivePool(setup, context.board, context.worker)
+            self.pools[pool.name] = pool
         self.planner: Planner = Planner(spec, self.pools)
 
     def enter(self) -> None:
@@ -38,12 +40,14 @@ class World:
             for before in self._before.pools.values():
                 for endpoint in before.members:
                     gone[endpoint.row] = endpoint
-        for spec in self.spec.pools:
-            pool = self.pools[spec.name]
-            pool.configure(spec)
+        for setup in self._setups:
+            pool = self.pools[setup.spec.name]
+            pool.adopt(setup)
             pool.members = [
-                self._endpoint(each, pool, gone.pop(each.row, None)) for each in spec.endpoints
+                self._endpoint(spec, address, pool, gone.pop(spec.row, None))
+                for spec, address in zip(setup.spec.endpoints, setup.addresses, strict=True)
             ]
+        self._setups = []
         self.planner.prepare()
         for endpoint in gone.values():
             endpoint.removed = True
@@ -54,16 +58,14 @@ class World:
         self.follow_board(self._context.board)
 
     def _endpoint(
-        self, spec: snapshot.Endpoint, pool: LivePool, kept: LiveEndpoint | None
+        self, spec: snapshot.Endpoint, address: Address, pool: LivePool, kept: LiveEndpoint | None
     ) -> LiveEndpoint:
         context = self._context
         endpoint = kept
         if endpoint is None or endpoint.name != spec.name or endpoint.pool != pool.name:
             endpoint = LiveEndpoint(spec, pool.name, context.board, context.worker, context.env)
-        address = endpoint.address
-        endpoint.configure(spec, pool.tls if spec.tls else None, pool.spec.tls.server_name)
-        if endpoint.address != address:
-            endpoint.close_idle()
+        tls = pool.tls if spec.tls else None
+        endpoint.configure(spec, address, tls, pool.spec.tls.server_name)
         return endpoint
 
     def follow_board(self, board: Board) -> None:

@@ -60,13 +60,20 @@ class Policy:
 
     The pool calls ``rebuild`` with the eligible endpoints whenever membership, weight or
     eligibility changed, and then passes that same list object to ``pick``; after a failed
-    attempt, or when an endpoint is full, it passes a shorter list.
+    attempt, or when an endpoint is full, it passes a shorter list. So a policy may prepare what
+    it needs for the list of the last ``rebuild`` and be slower with any other, but must be right
+    with both.
     """
 
     name: ClassVar[str] = ""  # the one place where an algorithm's name stands
     options: ClassVar[tuple[Option, ...]] = ()
-    uses_key: ClassVar[bool] = False  # whether ``request.key_hash`` must be computed
     observes: ClassVar[bool] = False  # whether the ``on_…`` hooks are called
+    # What ``request.key_hash`` must be made of: "" (it is not read), "configured" (the pool's
+    # hash key), "source" (always the client's address).
+    key: ClassVar[str] = ""
+    # Claims, held to by tests/contract.
+    weighted: ClassVar[bool] = True  # shares of work follow the endpoints' weights
+    consistent: ClassVar[bool] = False  # few keys move when an endpoint comes or goes
 
     def rebuild(self, endpoints: list[Endpoint]) -> None:
         """The eligible endpoints, their weights or their order changed."""

@@ -1,0 +1,105 @@
+"""A circuit breaker: closed (all may pass), open (none may), half-open (a few may try).
+
+``failures`` in a row open it. After ``open_s`` it is half-open: up to ``trials`` requests at a
+time are let through; ``trials`` successes close it, one failure opens it again for twice as long,
+up to ``max_open_s``. Source: M. Nygard, "Release It!", 2007; the doubling is common exponential
+backoff.
+"""
+
+from typing import Final
+
+CLOSED: Final = 0
+OPEN: Final = 1
+HALF_OPEN: Final = 2
+STATE_NAMES: Final = ("closed", "open", "half-open")
+
+
+class BreakerChange:
+    """A change of state, with its reason."""
+
+    def __init__(self, state: int, reason: str, at: float) -> None:
+        self.state: int = state
+        self.reason: str = reason
+        self.at: float = at
+
+    def __repr__(self) -> str:
+        return f"<{STATE_NAMES[self.state]}: {self.reason}>"
+
+
+class Breaker:
+    """One circuit. Every request that ``allows`` let through must be reported once."""
+
+    def __init__(
+        self,
+        *,
+        failures: int = 5,
+        open_s: float = 5.0,
+        max_open_s: float = 60.0,
+        trials: int = 1,
+    ) -> None:
+        self._needed: int = failures
+        self._base_open_s: float = open_s
+        self._max_open_s: float = max_open_s
+        self._trials: int = trials
+        self.state: int = CLOSED
+        self._failures: int = 0  # in a row, while closed
+        self._open_s: float = open_s
+        self._until: float = 0.0
+        self._trying: int = 0
+        self._succeeded: int = 0  # trials, while half-open
+
+    def allows(self, now: float) -> bool:
+        """Whether a request may pass; in the half-open state it is a trial from here on."""
+        if self.state == OPEN and now >= self._until:
+            self.state = HALF_OPEN
+            self._trying = 0
+            self._succeeded = 0
+        if self.state == CLOSED:
+            return True
+        if self.state == HALF_OPEN and self._trying + self._succeeded < self._trials:
+            self._trying += 1
+            return True
+        return False
+
+    def retry_after_s(self, now: float) -> float:
+        """How long until a request may pass, as far as is known; 0 when one may at once."""
+        return max(0.0, self._until - now) if self.state == OPEN else 0.0
+
+    def succeeded(self, now: float) -> BreakerChange | None:
+        """A request that was let through went well."""
+        if self.state == CLOSED:
+            self._failures = 0
+            return None
+        if self.state == OPEN:
+            return None  # it passed before the circuit opened
+        self._trying = max(0, self._trying - 1)
+        self._succeeded += 1
+        if self._succeeded < self._trials:
+            return None
+        self.state = CLOSED
+        self._failures = 0
+        self._open_s = self._base_open_s
+        return BreakerChange(CLOSED, f"{self._trials} of {self._trials} trials succeeded", now)
+
+    def failed(self, now: float) -> BreakerChange | None:
+        """A request that was let through failed."""
+        if self.state == CLOSED:
+            self._failures += 1
+            if self._failures < self._needed:
+                return None
+            return self._open(f"{self._failures} failures in a row", now)
+        if self.state == OPEN:
+            return None
+        self._open_s = min(self._open_s * 2.0, self._max_open_s)
+        return self._open("a trial failed", now)
+
+    def abandoned(self) -> None:
+        """A request that was let through told nothing: its client left, it was not sent."""
+        if self.state == HALF_OPEN:
+            self._trying = max(0, self._trying - 1)
+
+    def _open(self, reason: str, now: float) -> BreakerChange:
+        self.state = OPEN
+        self._failures = 0
+        self._until = now + self._open_s
+        return BreakerChange(OPEN, f"{reason}; closed to requests for {self._open_s:g} s", now)
