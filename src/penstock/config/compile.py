@@ -63,7 +63,7 @@ def configure_endpoints(
     urls: Sequence[str],
     *,
     listen: Sequence[str] | str = str(DEFAULT_LISTEN),
-    policy: str = "least-request",
+    policy: str | None = None,
     policy_options: Mapping[str, str] | None = None,
     workers: int | str = "auto",
     admin: str = str(DEFAULT_ADMIN),
@@ -76,15 +76,22 @@ def configure_endpoints(
     document = {
         "endpoints": list(urls),
         "listen": listen if isinstance(listen, str) else list(listen),
-        "policy": {"name": policy, **(policy_options or {})},
+        "policy": _policy(policy, policy_options or {}),
         "workers": workers,
         "admin": admin if admin == "off" else {"address": admin, "token": admin_token},
         "health_check": health_check,
         "request_log": request_log,
         "shutdown_deadline": shutdown_deadline,
     }
+    document = {key: value for key, value in document.items() if value is not None}
     options = {key: f"--{key.replace('_', '-')}" for key in document} | {"endpoints": "URL"}
     return compile_document(load_arguments(document, options), None)
+
+
+def _policy(name: str | None, options: Mapping[str, str]) -> dict[str, str] | None:
+    if name is None and not options:
+        return None
+    return {"name": name or snapshot.PolicyChoice().name, **options}
 
 
 def compile_document(loaded: Loaded, source: Path | None) -> Configured:
@@ -186,7 +193,7 @@ def _compile_listener(
 def _compile_certificates(
     certificates: Sequence[Certificate], at: Location, findings: Findings
 ) -> tuple[snapshot.Certificate, ...]:
-    """Each certificate for its names, and after them the first for every other name."""
+    """In order: the first also serves clients that ask for no known name."""
     compiled: list[snapshot.Certificate] = []
     serves: dict[str, int] = {}
     for index, pair in enumerate(certificates):
@@ -200,11 +207,8 @@ def _compile_certificates(
         for name in names:
             if serves.setdefault(name, index) != index:
                 findings.wrong(here, f"another certificate serves {name} already")
-        if names:
-            compiled.append(snapshot.Certificate(str(file), str(key), tuple(names)))
-        if index == 0:
-            fallback = snapshot.Certificate(str(file), str(key))
-    return (*compiled, fallback) if certificates else ()
+        compiled.append(snapshot.Certificate(str(file), str(key), tuple(names)))
+    return tuple(compiled)
 
 
 def _compile_pools(document: Document, findings: Findings) -> dict[str, snapshot.Pool]:

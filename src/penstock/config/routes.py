@@ -85,8 +85,11 @@ class Match(Section):
         (), "Hosts without port: `api.example.com` or `*.example.com`."
     )
     path: RequestPath | None = setting(None, "The whole path.")
-    path_prefix: RequestPath | None = setting(None, "What the path begins with.")
-    path_regex: Regex | None = setting(None, "A regular expression looked for in the path.")
+    path_prefix: RequestPath | None = setting(
+        None,
+        "What the path begins with, in whole segments: `/v1` covers `/v1/chat` but not `/v10`.",
+    )
+    path_regex: Regex | None = setting(None, "A regular expression that matches the whole path.")
     methods: Annotated[
         tuple[Annotated[str, BeforeValidator(_method)], ...], BeforeValidator(one_or_many)
     ] = setting((), "Methods, such as `GET`.")
@@ -137,7 +140,9 @@ class Rewrite(Section):
     prefix: RequestPath | None = setting(
         None, "The beginning to replace. Default: the `path_prefix` of the route."
     )
-    regex: Regex | None = setting(None, "A regular expression to replace instead.")
+    regex: Regex | None = setting(
+        None, "A regular expression whose first match in the path is replaced instead."
+    )
     replacement: str = setting(
         "", r"What to put there; `\1` is the first group of `regex`. Empty: take it away."
     )

@@ -271,11 +271,11 @@ PositiveSize = Annotated[
     _reads(lambda value: int(_nonzero(parse_size(value))), _SIZE_INPUT),
     PlainSerializer(format_size, return_type=int | str),
 ]
-Count = Annotated[int, BeforeValidator(_number), Field(ge=0, le=_LARGEST_COUNT)]
-PositiveCount = Annotated[int, BeforeValidator(_number), Field(ge=1, le=_LARGEST_COUNT)]
-Share = Annotated[float, BeforeValidator(_number), Field(ge=0, le=1)]
-Weight = Annotated[float, BeforeValidator(_number), Field(ge=0, le=1_000_000)]
-Factor = Annotated[float, BeforeValidator(_number), Field(ge=0, le=1_000_000)]
+Count = Annotated[int, Field(ge=0, le=_LARGEST_COUNT), BeforeValidator(_number)]
+PositiveCount = Annotated[int, Field(ge=1, le=_LARGEST_COUNT), BeforeValidator(_number)]
+Share = Annotated[float, Field(ge=0, le=1), BeforeValidator(_number)]
+Weight = Annotated[float, Field(ge=0, le=1_000_000), BeforeValidator(_number)]
+Factor = Annotated[float, Field(ge=0, le=1_000_000), BeforeValidator(_number)]
 Flag = Annotated[bool, BeforeValidator(_boolean)]
 ListenAddress = Annotated[
     Address, _reads(parse_address), PlainSerializer(str, return_type=str, when_used="unless-none")
