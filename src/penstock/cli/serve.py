@@ -1,0 +1,101 @@
+"""Balance requests over endpoints."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final
+
+import click
+from click.core import ParameterSource
+
+if TYPE_CHECKING:
+    from penstock.config.compile import Configured
+
+EXAMPLES: Final = """\b
+Examples:
+  penstock serve http://10.0.0.1:8000 http://10.0.0.2:8000
+  penstock serve http://gpu1:8000 http://gpu2:8000 --listen 0.0.0.0:8080 \\
+      --policy power-of-two --health-check /health
+  penstock serve --config penstock.yaml"""
+
+
+@click.command(epilog=EXAMPLES)
+@click.argument("urls", metavar="[URL]...", nargs=-1)
+@click.option(
+    "-c",
+    "--config",
+    "file",
+    type=click.Path(path_type=Path, dir_okay=False),
+    help="A configuration file (YAML, TOML or JSON) instead of URLs and options.",
+)
+@click.option("--listen", multiple=True, metavar="HOST:PORT", help="Default: 127.0.0.1:8080.")
+@click.option("--policy", metavar="NAME", help="How an endpoint is chosen. Default: least-request.")
+@click.option(
+    "-o",
+    "--policy-option",
+    "policy_options",
+    multiple=True,
+    metavar="NAME=VALUE",
+    help="An option of the policy; may be repeated.",
+)
+@click.option("--health-check", metavar="PATH|tcp|off", help="Active checks. Default: off.")
+@click.option("--workers", metavar="N|auto", help="Worker processes. Default: one per core.")
+@click.option("--admin", metavar="HOST:PORT|off", help="Default: 127.0.0.1:9900.")
+@click.option(
+    "--admin-token",
+    envvar="PENSTOCK_ADMIN_TOKEN",
+    show_envvar=True,
+    metavar="TOKEN",
+    help="Needed where other machines reach the admin address; better set in the environment.",
+)
+@click.option("--request-log", metavar="off|stdout|PATH", help="Default: off.")
+@click.option("--shutdown-deadline", metavar="DURATION", help="Default: 30s.")
+@click.pass_context
+def serve(ctx: click.Context, /, urls: tuple[str, ...], file: Path | None, **options: Any) -> None:
+    """Balance requests over the endpoints at the URLs, or as a configuration file says.
+
+    SIGHUP reads the configuration again, SIGTERM finishes what runs and ends.
+    """
+    from penstock.config.errors import ConfigError
+
+    read = _from_file(ctx, file) if file is not None else _from_options(urls, options)
+    try:
+        configured = read()
+    except ConfigError as error:
+        raise click.ClickException(str(error)) from error
+    from penstock.control.supervisor import run
+
+    ctx.exit(run(configured, read))
+
+
+def _from_file(ctx: click.Context, file: Path) -> Callable[[], "Configured"]:
+    from penstock.config.compile import load_configuration
+
+    for parameter in ctx.command.params:
+        source = ctx.get_parameter_source(parameter.name or "")
+        if source is ParameterSource.COMMANDLINE and parameter.name != "file":
+            name = parameter.opts[0] if isinstance(parameter, click.Option) else "URLs"
+            raise click.UsageError(f"{name} cannot go with --config: write it in {file}")
+    return lambda: load_configuration(file)
+
+
+def _from_options(urls: tuple[str, ...], options: dict[str, Any]) -> Callable[[], "Configured"]:
+    from penstock.config.compile import configure_endpoints
+
+    if not urls:
+        raise click.UsageError(
+            "give the URLs of endpoints, or --config FILE; `penstock demo` needs neither"
+        )
+    given = {name: value for name, value in options.items() if value}
+    if "policy_options" in given:
+        given["policy_options"] = _pairs(given["policy_options"])
+    return lambda: configure_endpoints(urls, **given)
+
+
+def _pairs(options: tuple[str, ...]) -> dict[str, str]:
+    pairs: dict[str, str] = {}
+    for option in options:
+        name, equals, value = option.partition("=")
+        if not equals:
+            raise click.UsageError(f"--policy-option {option}: write NAME=VALUE")
+        pairs[name] = value
+    return pairs

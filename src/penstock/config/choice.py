@@ -1,0 +1,130 @@
+"""The choice of a policy: its name and options, checked against the policies there are."""
+
+from importlib import import_module
+from typing import Annotated, Any, Final
+
+from pydantic import GetJsonSchemaHandler, PlainSerializer, PlainValidator
+from pydantic.json_schema import JsonSchemaValue
+from pydantic_core import CoreSchema
+
+from penstock.config.values import show
+from penstock.core import snapshot
+from penstock.core.policy import Option, create, policies, policy_class
+
+_SWITCHES: Final = {
+    "true": True,
+    "on": True,
+    "yes": True,
+    "false": False,
+    "off": False,
+    "no": False,
+}
+
+
+def parse_policy(value: object) -> snapshot.PolicyChoice:
+    """A policy's name, or a mapping of ``name`` and options. Raises ValueError."""
+    if isinstance(value, snapshot.PolicyChoice):
+        return value
+    if isinstance(value, str):
+        value = {"name": value}
+    if not isinstance(value, dict):
+        raise ValueError(f"the name of a policy is needed, or a mapping, not {show(value)}")
+    if not isinstance(value.get("name"), str):
+        raise ValueError("a policy needs its `name`")
+    return choose(value["name"], {key: value[key] for key in value if key != "name"})
+
+
+def choose(name: str, options: dict[str, object]) -> snapshot.PolicyChoice:
+    """The policy of that name with these options. Raises ValueError on either being wrong."""
+    cls = policy_class(name)
+    known = {option.name: option for option in cls.options}
+    typed = {key: _typed(known.get(key), value) for key, value in options.items()}
+    try:
+        create(name, typed)
+    except TypeError as error:
+        raise ValueError(f"policy {name!r} cannot be created: {error}") from error
+    return snapshot.PolicyChoice(
+        name, {key: known[key].check(value) for key, value in typed.items()}
+    )
+
+
+def _typed(option: Option | None, value: object) -> object:
+    """Text, as it comes from the environment or a command line, in the option's own type."""
+    if option is None or not isinstance(value, str) or isinstance(option.default, str):
+        return value
+    if isinstance(option.default, bool):
+        return _SWITCHES.get(value, value)
+    try:
+        return type(option.default)(value)
+    except ValueError:
+        return value
+
+
+def policy_schema() -> JsonSchemaValue:
+    """JSON Schema of a policy choice: every built-in with its options, or a user's own class."""
+    own = {"type": "string", "pattern": r"^[A-Za-z_][\w.]*:[A-Za-z_]\w*$"}
+    named = [
+        {"const": name, "description": first_line(cls.__module__)}
+        for name, cls in policies().items()
+    ]
+    return {
+        "description": "How an endpoint is chosen: a policy's name, or its name and options.",
+        "default": snapshot.PolicyChoice().name,
+        "anyOf": [
+            *named,
+            own | {"description": "A policy of your own: package.module:Class."},
+            *[_with_options(name, cls.options) for name, cls in policies().items()],
+            {"type": "object", "properties": {"name": own}, "required": ["name"]},
+        ],
+    }
+
+
+def first_line(module: str) -> str:
+    """The first line of a module's docstring."""
+    return (import_module(module).__doc__ or "").strip().partition("\n")[0]
+
+
+def _with_options(name: str, options: tuple[Option, ...]) -> JsonSchemaValue:
+    return {
+        "type": "object",
+        "properties": {
+            "name": {"const": name},
+            **{option.name: _option_schema(option) for option in options},
+        },
+        "required": ["name"],
+        "additionalProperties": False,
+    }
+
+
+def _option_schema(option: Option) -> JsonSchemaValue:
+    kinds = {bool: "boolean", int: "integer", float: "number", str: "string"}
+    schema: JsonSchemaValue = {
+        "type": kinds[type(option.default)],
+        "default": option.default,
+        "description": option.meaning,
+    }
+    if option.minimum is not None:
+        schema["minimum"] = option.minimum
+    if option.maximum is not None:
+        schema["maximum"] = option.maximum
+    if option.choices:
+        schema["enum"] = list(option.choices)
+    return schema
+
+
+def _spell(choice: snapshot.PolicyChoice) -> str | dict[str, Any]:
+    return {"name": choice.name, **choice.options} if choice.options else choice.name
+
+
+class _Schema:
+    """Makes the schema of a policy from the policies there are."""
+
+    def __get_pydantic_json_schema__(
+        self, schema: CoreSchema, handler: GetJsonSchemaHandler
+    ) -> JsonSchemaValue:
+        return policy_schema()
+
+
+Policy = Annotated[
+    snapshot.PolicyChoice, PlainValidator(parse_policy), PlainSerializer(_spell), _Schema()
+]

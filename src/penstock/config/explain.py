@@ -1,0 +1,160 @@
+"""What pydantic found wrong, in words for people, with the place and the likely intended key."""
+
+from difflib import get_close_matches
+from typing import Any, Final
+
+from pydantic import ValidationError
+from pydantic_core import ErrorDetails
+
+from penstock.config.errors import Location, Problem, did_you_mean
+from penstock.config.section import Section, section_of
+from penstock.config.values import show
+
+# What other balancers call it. Offered only where the key is known.
+_SYNONYMS: Final = {
+    "addr": "address",
+    "algorithm": "policy",
+    "backend": "pool",
+    "backends": "pools",
+    "balance": "policy",
+    "bind": "address",
+    "ca": "ca_file",
+    "cert": "certificate",
+    "clusters": "pools",
+    "frontends": "listeners",
+    "lb_policy": "policy",
+    "load_balancing_policy": "policy",
+    "log": "request_log",
+    "access_log": "request_log",
+    "max_conn": "max_in_flight",
+    "max_conns": "max_in_flight",
+    "maxconn": "max_in_flight",
+    "outlier_detection": "outlier",
+    "prefix": "path_prefix",
+    "processes": "workers",
+    "retries": "retry",
+    "rules": "routes",
+    "servers": "endpoints",
+    "sni": "server_name",
+    "ssl": "tls",
+    "strategy": "policy",
+    "targets": "endpoints",
+    "threads": "workers",
+    "upstream": "pool",
+    "upstreams": "pools",
+}
+_KINDS: Final = {
+    "bool_parsing": "true or false is needed",
+    "bool_type": "true or false is needed",
+    "dict_type": "a mapping is needed",
+    "float_parsing": "a number is needed",
+    "float_type": "a number is needed",
+    "int_from_float": "a whole number is needed",
+    "int_parsing": "a whole number is needed",
+    "int_parsing_size": "a smaller number is needed",
+    "int_type": "a whole number is needed",
+    "list_type": "a list is needed",
+    "model_attributes_type": "a mapping is needed",
+    "model_type": "a mapping is needed",
+    "string_type": "text is needed",
+    "string_unicode": "text without lone surrogates is needed",
+    "tuple_type": "a list is needed",
+}
+
+
+def explain(error: ValidationError, document: Any, model: type[Section]) -> list[Problem]:
+    """One problem for each thing wrong, with locations as the document spells them."""
+    return [
+        Problem(_as_written(found, document), _words(found, document, model))
+        for found in error.errors(include_url=False)
+    ]
+
+
+def _as_written(found: ErrorDetails, document: Any) -> Location:
+    """Leaves out the keys that a short form does not spell."""
+    written: list[str | int] = []
+    value = document
+    for key in found["loc"]:
+        if isinstance(value, list):
+            known = isinstance(key, int) and key < len(value)
+        else:
+            known = isinstance(value, dict) and key in value
+        if known:
+            value = value[key]
+            written.append(key)
+    return tuple(written)
+
+
+def _words(found: ErrorDetails, document: Any, model: type[Section]) -> str:
+    kind, given, context = found["type"], found["input"], found.get("ctx", {})
+    location = tuple(key for key in found["loc"] if key != "[key]")
+    if kind == "extra_forbidden":
+        section = _section_at(model, location[:-1])
+        return f"unknown key{_intended(str(location[-1]), section)}"
+    if kind == "missing":
+        return f"`{location[-1]}` is missing"
+    if kind == "value_error":
+        return str(context["error"])
+    if kind == "literal_error":
+        expected = str(context["expected"])
+        known = [word.strip("'") for word in expected.replace(" or ", ", ").split(", ")]
+        return f"{expected} is needed, not {show(given)}{did_you_mean(str(given), known)}"
+    if kind in _KINDS:
+        return f"{_KINDS[kind]}, not {show(given)}"
+    text = found["msg"].replace("Input should be", "must be")
+    return f"{text}, not {show(given)}"
+
+
+def _intended(given: str, section: type[Section] | None) -> str:
+    """What an unknown key was likely meant to be, or else the keys that are known."""
+    if section is None:
+        return ""
+    known = list(section.model_fields)
+    meant = _SYNONYMS.get(given.lower(), "")
+    if meant in known:
+        return f"; did you mean {meant!r}?"
+    nested = _nested_keys(section)
+    if given in nested:
+        return f"; did you mean {nested[given]!r}?"
+    timeout = nested.get(given.removesuffix("_timeout"), "")
+    if "timeout" in timeout:
+        return f"; did you mean {timeout!r}?"
+    close = did_you_mean(given, known)
+    if close:
+        return close
+    near = get_close_matches(given, nested, n=1)
+    if near:
+        return f"; did you mean {nested[near[0]]!r}?"
+    return f"; known here: {', '.join(known)}"
+
+
+def _nested_keys(section: type[Section], prefix: str = "", depth: int = 3) -> dict[str, str]:
+    """Every key below a section, with the path to it; the nearest path where there are several."""
+    found: dict[str, str] = {}
+    deeper: dict[str, str] = {}
+    for name, field in section.model_fields.items():
+        inner, step = section_of(field.annotation)
+        if inner is None:
+            continue
+        path = f"{prefix}{name}{step}"
+        for key in inner.model_fields:
+            found.setdefault(key, f"{path}.{key}")
+        if depth > 1:
+            for key, deep in _nested_keys(inner, f"{path}.", depth - 1).items():
+                deeper.setdefault(key, deep)
+    return deeper | found
+
+
+def _section_at(model: type[Section], location: Location) -> type[Section] | None:
+    """The section that a path of keys leads to."""
+    section: type[Section] | None = model
+    skip = False
+    for key in location:
+        if skip:
+            skip = False
+            continue
+        if section is None or key not in section.model_fields:
+            return None
+        section, step = section_of(section.model_fields[str(key)].annotation)
+        skip = bool(step)
+    return section

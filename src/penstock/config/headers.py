@@ -1,0 +1,62 @@
+"""Changes to headers, as the document writes them."""
+
+from typing import Annotated, Any
+
+from pydantic import AfterValidator, BeforeValidator
+
+from penstock.config.section import Section, setting
+from penstock.config.values import FieldValue, Token, one_or_many
+from penstock.core import snapshot
+
+# Written by the balancer from what it knows of the connection (RFC 9110, 7.6.1; RFC 9112, 6).
+_FRAMING = frozenset(
+    ["connection", "content-length", "keep-alive", "te", "trailer", "transfer-encoding", "upgrade"]
+)
+
+
+def _not_framing(name: str) -> str:
+    if name.lower() in _FRAMING:
+        raise ValueError(f"{name} belongs to the connection and cannot be edited")
+    return name
+
+
+EditedName = Annotated[Token, AfterValidator(_not_framing)]
+Values = Annotated[tuple[FieldValue, ...], BeforeValidator(one_or_many)]
+
+
+class HeaderEdits(Section):
+    """Headers to remove, then to set, then to add."""
+
+    remove: Annotated[tuple[EditedName, ...], BeforeValidator(one_or_many)] = setting(
+        (), "Names of headers to take away."
+    )
+    set: dict[EditedName, FieldValue] = setting({}, "Headers to replace, or to add where missing.")
+    add: dict[EditedName, Values] = setting(
+        {}, "Headers to add beside those of the same name; a list adds several."
+    )
+
+    def edits(self) -> tuple[snapshot.HeaderEdit, ...]:
+        """As the snapshot has them."""
+        removals = [snapshot.HeaderEdit("remove", name) for name in self.remove]
+        settings = [snapshot.HeaderEdit("set", name, value) for name, value in self.set.items()]
+        additions = [
+            snapshot.HeaderEdit("add", name, value)
+            for name, values in self.add.items()
+            for value in values
+        ]
+        return (*removals, *settings, *additions)
+
+
+def _steps(value: Any) -> Any:
+    return value if isinstance(value, list) else [value]
+
+
+Edits = Annotated[
+    tuple[HeaderEdits, ...],
+    BeforeValidator(_steps, json_schema_input_type=HeaderEdits | list[HeaderEdits]),
+]
+
+
+def compiled_edits(steps: tuple[HeaderEdits, ...]) -> tuple[snapshot.HeaderEdit, ...]:
+    """All edits of several steps, in order."""
+    return tuple(edit for step in steps for edit in step.edits())

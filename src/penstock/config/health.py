@@ -1,0 +1,191 @@
+"""The document's part about health: active checks, outlier detection, slow start."""
+
+import re
+from typing import Annotated, Any, Final, Literal
+
+from pydantic import BeforeValidator, Field, model_validator
+
+from penstock.config.section import Section, plain, setting
+from penstock.config.values import (
+    Count,
+    Duration,
+    Factor,
+    FieldValue,
+    Flag,
+    Port,
+    PositiveCount,
+    PositiveDuration,
+    RequestTarget,
+    Share,
+    Token,
+    one_or_many,
+    show,
+)
+from penstock.core import snapshot
+
+_CHECK: Final = snapshot.HealthCheck()
+_OUTLIER: Final = snapshot.Outlier()
+_SLOW_START: Final = snapshot.SlowStart()
+_RANGE: Final = re.compile(r"([1-5][0-9]{2})-([1-5][0-9]{2})")
+
+
+def parse_status_range(value: object) -> tuple[int, int]:
+    """``(200, 399)`` from ``200-399``, ``2xx`` or ``200``. Raises ValueError."""
+    text = str(value)
+    if re.fullmatch("[1-5]xx", text):
+        return int(text[0]) * 100, int(text[0]) * 100 + 99
+    found = _RANGE.fullmatch(text if "-" in text else f"{text}-{text}")
+    if found is None:
+        raise ValueError(f"a status such as 200, 2xx or 200-399 is needed, not {show(value)}")
+    low, high = int(found[1]), int(found[2])
+    if low > high:
+        raise ValueError(f"the range {value} is empty; did you mean {high}-{low}?")
+    return low, high
+
+
+_StatusInput = int | Annotated[str, Field(pattern=r"^([1-5]xx|[1-5]\d\d(-[1-5]\d\d)?)$")]
+StatusRange = Annotated[
+    tuple[int, int], BeforeValidator(parse_status_range, json_schema_input_type=_StatusInput)
+]
+
+
+class HealthCheck(Section):
+    """Active checks. `health_check: /health` stands for HTTP with that path, `tcp` for TCP."""
+
+    kind: Literal["http", "tcp"] = setting(
+        _CHECK.kind, "`http` sends a request, `tcp` only connects. `http` when a `path` is given."
+    )
+    method: Token = setting(_CHECK.method, "Method of the request.")
+    path: RequestTarget = setting(_CHECK.path, "Path of the request, with its query if it has one.")
+    host: str = setting(_CHECK.host, "Host header. Empty: the endpoint's own.")
+    headers: dict[Token, FieldValue] = setting({}, "Further headers of the request.")
+    expect_statuses: Annotated[tuple[StatusRange, ...], BeforeValidator(one_or_many)] = setting(
+        _CHECK.expect_statuses, "Statuses that mean up: `200`, `2xx` or `200-399`."
+    )
+    expect_body: str = setting(
+        _CHECK.expect_body, "Text that the first 64 KiB of the body must contain."
+    )
+    port: Port = setting(_CHECK.port, "Port to check. 0: the endpoint's own.")
+    interval: PositiveDuration = setting(_CHECK.interval_s, "Between two checks.")
+    fast_interval: PositiveDuration = setting(
+        _CHECK.fast_interval_s, "Between two checks while the verdict is in doubt."
+    )
+    timeout: PositiveDuration = setting(_CHECK.timeout_s, "How long one check may take.")
+    rise: PositiveCount = setting(_CHECK.rise, "Successes in a row that bring an endpoint up.")
+    fall: PositiveCount = setting(_CHECK.fall, "Failures in a row that take it down.")
+    jitter: Share = setting(_CHECK.jitter, "Share of the interval that is left to chance.")
+    initial: Literal["up", "down"] = setting(
+        _CHECK.initial, "What an endpoint counts as until its first verdict."
+    )
+
+    @model_validator(mode="after")
+    def _consistent(self) -> "HealthCheck":
+        over_http = {"method", "path", "host", "headers", "expect_statuses", "expect_body"}
+        given = sorted(over_http & self.model_fields_set)
+        if self.kind == "tcp" and given:
+            raise ValueError(f"`{given[0]}` has no meaning for a check of kind tcp")
+        if "fast_interval" in self.model_fields_set and self.fast_interval > self.interval:
+            raise ValueError("`fast_interval` is longer than `interval`")
+        if not self.expect_statuses:
+            raise ValueError("`expect_statuses` is empty: no endpoint could ever be up")
+        return self
+
+    def compiled(self) -> snapshot.HealthCheck:
+        """As the snapshot has it."""
+        return plain(
+            snapshot.HealthCheck,
+            self,
+            headers=tuple(self.headers.items()),
+            fast_interval_s=min(self.fast_interval, self.interval),
+        )
+
+
+def spelled_check(value: Any) -> Any:
+    """The short forms of a health check as mappings; None for ``off``."""
+    match value:
+        case "off" | False:
+            return None
+        case "tcp" | "http":
+            return {"kind": value}
+        case str() if value.startswith("/"):
+            return {"kind": "http", "path": value}
+        case str():
+            raise ValueError(f"`off`, `tcp`, a path or a mapping is needed, not {show(value)}")
+        case dict() if "path" in value and "kind" not in value:
+            return {**value, "kind": "http"}
+    return value
+
+
+HealthCheckOrOff = Annotated[
+    HealthCheck | None,
+    BeforeValidator(spelled_check, json_schema_input_type=str | HealthCheck | None),
+]
+
+
+class Outlier(Section):
+    """Outlier detection: endpoints whose answers fail are ejected for a while."""
+
+    enabled: Flag = setting(_OUTLIER.enabled, "Whether it runs; `outlier: off` for short.")
+    consecutive_failures: Count = setting(
+        _OUTLIER.consecutive_failures, "Failures in a row that eject. 0: not looked at."
+    )
+    failure_share: Share = setting(
+        _OUTLIER.failure_share, "Share of failed requests in an interval that ejects."
+    )
+    failure_share_min_requests: Count = setting(
+        _OUTLIER.failure_share_min_requests,
+        "Requests an endpoint needs in an interval before its share is judged.",
+    )
+    success_rate_stdev_factor: Factor = setting(
+        _OUTLIER.success_rate_stdev_factor,
+        "Standard deviations under the pool's mean success rate that eject. 0: not looked at.",
+    )
+    success_rate_min_endpoints: Count = setting(
+        _OUTLIER.success_rate_min_endpoints, "Endpoints with enough requests for that to be judged."
+    )
+    success_rate_min_requests: Count = setting(
+        _OUTLIER.success_rate_min_requests, "Requests in an interval that are enough."
+    )
+    interval: PositiveDuration = setting(_OUTLIER.interval_s, "Between two judgements.")
+    base_ejection: PositiveDuration = setting(
+        _OUTLIER.base_ejection_s, "The first ejection; each further one is longer by this."
+    )
+    max_ejection: PositiveDuration = setting(_OUTLIER.max_ejection_s, "The longest ejection.")
+    max_ejected_share: Share = setting(
+        _OUTLIER.max_ejected_share,
+        "Share of a pool that may be ejected at once; one endpoint always may.",
+    )
+
+    @model_validator(mode="after")
+    def _ordered(self) -> "Outlier":
+        if self.max_ejection < self.base_ejection:
+            raise ValueError("`max_ejection` is shorter than `base_ejection`")
+        return self
+
+
+def _switch(value: Any) -> Any:
+    return {"enabled": value} if isinstance(value, (bool, str)) else value
+
+
+OutlierOrOff = Annotated[
+    Outlier, BeforeValidator(_switch, json_schema_input_type=bool | str | Outlier)
+]
+
+
+class SlowStart(Section):
+    """An endpoint that comes up gets its share of requests step by step."""
+
+    window: Duration = setting(_SLOW_START.window_s, "How long it takes. `off`: at once.")
+    aggression: Annotated[Factor, Field(gt=0)] = setting(
+        _SLOW_START.aggression, "1: the share grows evenly; higher: faster at first."
+    )
+    min_share: Share = setting(_SLOW_START.min_share, "The share it begins with.")
+
+
+def _window_only(value: Any) -> Any:
+    return {"window": value} if isinstance(value, (str, int, float)) else value
+
+
+SlowStartOrWindow = Annotated[
+    SlowStart, BeforeValidator(_window_only, json_schema_input_type=str | SlowStart)
+]

@@ -1,0 +1,289 @@
+"""The document's part about pools: endpoints, how one is chosen, and what failure means."""
+
+from dataclasses import dataclass
+from typing import Annotated, Any, Final, Literal
+
+from pydantic import BeforeValidator, Field, PlainValidator, SecretStr, model_validator
+
+from penstock.config.choice import Policy
+from penstock.config.headers import Edits
+from penstock.config.health import (
+    HealthCheckOrOff,
+    Outlier,
+    OutlierOrOff,
+    SlowStart,
+    SlowStartOrWindow,
+)
+from penstock.config.section import Section, required, setting
+from penstock.config.values import (
+    Address,
+    Count,
+    Duration,
+    Factor,
+    FieldValue,
+    Flag,
+    Name,
+    PositiveCount,
+    RequestPath,
+    Share,
+    Token,
+    Weight,
+    one_or_many,
+    parse_host,
+    parse_port,
+    show,
+)
+from penstock.core import snapshot
+
+_POOL: Final = snapshot.Pool(name="", endpoints=())
+_ENDPOINT: Final = snapshot.Endpoint(name="", host="", port=0)
+_TIMEOUTS: Final = snapshot.PoolTimeouts()
+_RETRY: Final = snapshot.Retry()
+_STICKY: Final = snapshot.Sticky(cookie="", keys=())
+_CONNECTIONS: Final = snapshot.Connections()
+_TLS: Final = snapshot.EndpointTls()
+_SCHEME_PORTS: Final = {"http": 80, "https": 443}
+
+
+@dataclass(frozen=True)
+class EndpointUrl:
+    """Where an endpoint listens, and whether it speaks TLS."""
+
+    host: str
+    port: int
+    tls: bool
+
+
+def parse_endpoint_url(value: object) -> EndpointUrl:
+    """``http://host:port``, ``https://host`` or ``host:port``. Raises ValueError."""
+    if isinstance(value, EndpointUrl):
+        return value
+    if not isinstance(value, str) or not value:
+        raise ValueError(f"a URL such as http://10.0.0.1:8000 is needed, not {show(value)}")
+    scheme, found, rest = value.partition("://")
+    if not found:
+        scheme, rest = "http", value
+        if ":" not in value:
+            raise ValueError(f"an endpoint needs a scheme or a port: http://{value}")
+    if scheme not in _SCHEME_PORTS:
+        raise ValueError(f"an endpoint's URL begins with http:// or https://, not {scheme}://")
+    authority, slash, beyond = rest.partition("/")
+    if "@" in authority:
+        raise ValueError("a URL of an endpoint cannot hold a user name or password")
+    if beyond or any(mark in rest for mark in "?#"):
+        raise ValueError(
+            f"{show(value)} names more than a server; take `{slash}{beyond}` away and use a "
+            "route's `rewrite` to change paths"
+        )
+    host, colon, port = authority.rpartition(":")
+    if not colon or authority.endswith("]"):
+        host, port = authority, str(_SCHEME_PORTS[scheme])
+    number = parse_port(port)
+    if number == 0:
+        raise ValueError("an endpoint cannot have port 0")
+    return EndpointUrl(parse_host(host), number, scheme == "https")
+
+
+class Endpoint(Section):
+    """A server of a pool. A plain text stands for its `url`."""
+
+    url: Annotated[EndpointUrl, PlainValidator(parse_endpoint_url, json_schema_input_type=str)] = (
+        required("`http://host:port` or `https://host:port`; http where only `host:port` is given.")
+    )
+    name: Name | None = setting(None, "Unique in its pool. Default: `host:port`.")
+    weight: Weight = setting(
+        _ENDPOINT.weight, "Its share of requests relative to the others. 0: none."
+    )
+    max_in_flight: Count = setting(
+        _ENDPOINT.max_in_flight, "Requests that may run there at once, over all workers. 0: any."
+    )
+    backup: Flag = setting(_ENDPOINT.backup, "Used only when no other endpoint is available.")
+    zone: str = setting(_ENDPOINT.zone, "Where it stands, for policies that prefer what is near.")
+
+    def full_name(self) -> str:
+        """Its name, given or made from its address."""
+        return self.name or str(Address(self.url.host, self.url.port))
+
+
+def _endpoint(value: Any) -> Any:
+    return {"url": value} if isinstance(value, (str, EndpointUrl)) else value
+
+
+Endpoints = Annotated[
+    tuple[
+        Annotated[Endpoint, BeforeValidator(_endpoint, json_schema_input_type=str | Endpoint)], ...
+    ],
+    BeforeValidator(one_or_many),
+]
+
+
+class HashKey(Section):
+    """What hashing policies hash by: `source`, `path`, or one of these."""
+
+    source: Flag = setting(False, "The client's address.")
+    path: Flag = setting(False, "The path of the request.")
+    header: Token | None = setting(None, "A request header.")
+    cookie: Token | None = setting(None, "A cookie.")
+    query: str | None = setting(None, "A parameter of the query.")
+
+    @model_validator(mode="after")
+    def _exactly_one(self) -> "HashKey":
+        if len([value for value in self._parts().values() if value]) != 1:
+            raise ValueError("give exactly one of `source`, `path`, `header`, `cookie`, `query`")
+        return self
+
+    def _parts(self) -> dict[str, str | bool | None]:
+        return {
+            "source": self.source,
+            "path": self.path,
+            "header": self.header,
+            "cookie": self.cookie,
+            "query": self.query,
+        }
+
+    def compiled(self) -> snapshot.HashKey:
+        """As the snapshot has it; names of headers are lower case."""
+        if self.header:
+            return snapshot.HashKey("header", self.header.lower())
+        if self.cookie:
+            return snapshot.HashKey("cookie", self.cookie)
+        if self.query:
+            return snapshot.HashKey("query", self.query)
+        return snapshot.HashKey("path" if self.path else "source")
+
+
+def _hash_key(value: Any) -> Any:
+    if value in ("source", "path"):
+        return {value: True}
+    if isinstance(value, str):
+        raise ValueError(
+            f"`source`, `path` or a mapping such as {{header: X-User}} is needed, not {show(value)}"
+        )
+    return value
+
+
+class Sticky(Section):
+    """A signed cookie that returns a client to its endpoint, over any policy."""
+
+    cookie: Token = setting("penstock", "Name of the cookie.")
+    keys: tuple[SecretStr, ...] = setting(
+        (), "Secrets of at least 16 characters: the first signs, all verify."
+    )
+    keys_file: str | None = setting(None, "A file with one such secret a line, instead of `keys`.")
+    ttl: Duration = setting(_STICKY.ttl_s, "How long it lasts. `off`: as long as the browser runs.")
+    path: RequestPath = setting(_STICKY.path, "Path attribute.")
+    same_site: Literal["", "Strict", "Lax", "None"] = setting(
+        _STICKY.same_site, "SameSite attribute. Empty: none is sent."
+    )
+    secure: Flag = setting(_STICKY.secure, "Secure attribute: the cookie travels over TLS only.")
+    http_only: Flag = setting(_STICKY.http_only, "HttpOnly attribute: scripts cannot read it.")
+
+    @model_validator(mode="after")
+    def _consistent(self) -> "Sticky":
+        if bool(self.keys) == (self.keys_file is not None):
+            raise ValueError("give `keys` or `keys_file`; `openssl rand -hex 32` makes a key")
+        if self.same_site == "None" and not self.secure:
+            raise ValueError("browsers refuse `same_site: None` without `secure: true`")
+        return self
+
+
+class PoolTimeouts(Section):
+    """How long an endpoint may take."""
+
+    connect: Duration = setting(_TIMEOUTS.connect_s, "Connecting, TLS included.")
+    first_byte: Duration = setting(
+        _TIMEOUTS.first_byte_s, "From the request sent to the first byte of the response."
+    )
+    stream_idle: Duration = setting(_TIMEOUTS.stream_idle_s, "Between two pieces of a response.")
+    request: Duration = setting(_TIMEOUTS.request_s, "The whole exchange, retries included.")
+
+
+class Retry(Section):
+    """When a failed request is tried on another endpoint; never after a byte was passed on."""
+
+    attempts: PositiveCount = setting(
+        _RETRY.attempts, "Attempts in all, the first included; `retry: off` for 1."
+    )
+    on_statuses: Annotated[
+        tuple[Annotated[int, Field(ge=400, le=599)], ...], BeforeValidator(one_or_many)
+    ] = setting(_RETRY.on_statuses, "Statuses of a response that are retried.")
+    on_connect_failure: Flag = setting(
+        _RETRY.on_connect_failure, "When no connection could be made."
+    )
+    on_reset: Flag = setting(
+        _RETRY.on_reset, "When the connection died before the first byte of the response."
+    )
+    on_timeout: Flag = setting(_RETRY.on_timeout, "When the first byte did not come in time.")
+    non_idempotent: Flag = setting(
+        _RETRY.non_idempotent,
+        "Also repeat requests such as POST after they were sent. Only where that is harmless.",
+    )
+    budget_share: Share = setting(
+        _RETRY.budget_share, "Retries allowed as a share of requests, over 10 s."
+    )
+    budget_min_per_s: Factor = setting(
+        _RETRY.budget_min_per_s, "Retries a second that are always allowed."
+    )
+
+
+def _retry(value: Any) -> Any:
+    return {"attempts": 1} if value == "off" or value is False else value
+
+
+class Connections(Section):
+    """Idle connections kept open to each endpoint, by each worker."""
+
+    max_idle: Count = setting(_CONNECTIONS.max_idle, "Kept at most.")
+    idle_timeout: Duration = setting(
+        _CONNECTIONS.idle_timeout_s,
+        "How long one is kept. Shorter than the endpoint's own keep-alive timeout.",
+    )
+    max_requests: Count = setting(
+        _CONNECTIONS.max_requests, "Requests sent on one before it is closed. 0: any number."
+    )
+
+
+class EndpointTls(Section):
+    """How `https://` endpoints are verified."""
+
+    verify: Flag = setting(_TLS.verify, "Whether certificates are verified. Leave it on.")
+    ca_file: str | None = setting(
+        None, "PEM file with the authorities to trust. Default: the system's."
+    )
+    server_name: str = setting(
+        _TLS.server_name, "Name to ask for and verify. Empty: the endpoint's host."
+    )
+
+
+class Pool(Section):
+    """Endpoints that serve the same requests."""
+
+    endpoints: Endpoints = required("Its servers: URLs, or mappings with a `url`.")
+    policy: Policy = setting(_POOL.policy, "How an endpoint is chosen.")
+    hash_key: (
+        Annotated[HashKey, BeforeValidator(_hash_key, json_schema_input_type=str | HashKey)] | None
+    ) = setting(None, "What hashing policies hash by. Default: `source`.")
+    sticky: Sticky | None = setting(None, "Return a client to its endpoint by a cookie.")
+    host_header: FieldValue = setting(
+        _POOL.host_header,
+        "`pass`: the client's. `endpoint`: the endpoint's host and port. Other text: that text.",
+    )
+    request_headers: Edits = setting((), "Change headers on the way to the endpoint.")
+    response_headers: Edits = setting((), "Change headers on the way to the client.")
+    timeouts: PoolTimeouts = setting(PoolTimeouts(), "How long an endpoint may take.")
+    retry: Annotated[Retry, BeforeValidator(_retry, json_schema_input_type=str | Retry)] = setting(
+        Retry(), "When a failed request is tried again."
+    )
+    health_check: HealthCheckOrOff = setting(
+        None, "Active checks: `tcp`, a path such as `/health`, or a mapping. Default: off."
+    )
+    outlier: OutlierOrOff = setting(Outlier(), "Eject endpoints whose answers fail.")
+    slow_start: SlowStartOrWindow = setting(
+        SlowStart(), "Give endpoints that come up little at first: a duration, or a mapping."
+    )
+    panic_threshold: Share = setting(
+        _POOL.panic_threshold,
+        "When less than this share of the pool is available, health is ignored. 0: never.",
+    )
+    connections: Connections = setting(Connections(), "Idle connections to each endpoint.")
+    tls: EndpointTls = setting(EndpointTls(), "How `https://` endpoints are verified.")

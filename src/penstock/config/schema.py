@@ -1,0 +1,57 @@
+"""JSON Schema of a configuration file, for editors."""
+
+import json
+from typing import Any, Final
+
+from pydantic.json_schema import GenerateJsonSchema, JsonSchemaValue
+from pydantic_core import core_schema
+
+from penstock.config.model import Document
+from penstock.config.section import section_of, sections_of, spelled_default
+
+_DIALECT: Final = "https://json-schema.org/draft/2020-12/schema"
+_FROM_ENVIRONMENT: Final = {"type": "string", "pattern": r"\$\{"}
+_NOTES: Final = ("default", "description")
+
+
+def schema_text() -> str:
+    """The schema as text."""
+    return json.dumps(schema(), indent=2, ensure_ascii=False)
+
+
+def schema() -> dict[str, Any]:
+    """The schema of the document; any value that is not free text may be a ``${NAME}``."""
+    found = Document.model_json_schema(schema_generator=_WithoutDefaults)
+    for name, section in sections_of(Document).items():
+        part = found if section is Document else found["$defs"][name]
+        part.pop("title", None)
+        for key, field in section.model_fields.items():
+            value = part["properties"][key]
+            value.pop("title", None)
+            if not field.is_required() and section_of(field.annotation)[0] is None:
+                value["default"] = spelled_default(section, key)
+            part["properties"][key] = _or_environment(value)
+    found["patternProperties"] = {"^x-": {"description": "Yours, as a place for YAML anchors."}}
+    return {"$schema": _DIALECT, "title": "Penstock configuration", **found}
+
+
+class _WithoutDefaults(GenerateJsonSchema):
+    """Leaves defaults to ``spelled_default``: pydantic would show seconds for durations."""
+
+    def default_schema(self, schema: core_schema.WithDefaultSchema) -> JsonSchemaValue:
+        return self.generate_inner(schema["schema"])
+
+
+def _or_environment(node: dict[str, Any]) -> dict[str, Any]:
+    """Every scalar in a schema may also be text that refers to the environment."""
+    node = dict(node)
+    for inner in ("items", "additionalProperties"):
+        if isinstance(node.get(inner), dict):
+            node[inner] = _or_environment(node[inner])
+    if "anyOf" in node:
+        node["anyOf"] = [_or_environment(choice) for choice in node["anyOf"]]
+    limited = "pattern" in node or "enum" in node or "const" in node
+    if node.get("type") in ("integer", "number", "boolean") or limited:
+        either: dict[str, Any] = {"anyOf": [node, _FROM_ENVIRONMENT]}
+        return either | {key: node.pop(key) for key in _NOTES if key in node}
+    return node

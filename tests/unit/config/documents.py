@@ -1,0 +1,171 @@
+"""Documents that the tests of the configuration share."""
+
+from collections.abc import Mapping
+from pathlib import Path
+
+import pytest
+
+from penstock.config.compile import Configured, compile_document
+from penstock.config.errors import ConfigError
+from penstock.config.load import load_document
+
+MINIMAL = """\
+listen: 127.0.0.1:8080
+endpoints: [http://127.0.0.1:9001, http://127.0.0.1:9002]
+"""
+
+# Every key, at a value that is not its default. Files are made by `write_full`.
+FULL = """\
+x-shared: &headers
+  set: {X-Set: one}
+
+workers: 3
+shutdown_deadline: 1m30s
+request_log: ./requests.log
+via: edge
+admin:
+  address: 0.0.0.0:9901
+  token: an-admin-token-of-some-length
+
+listeners:
+  public:
+    address: "[::1]:8443"
+    tls:
+      certificates:
+        - certificate: server.pem
+          key: server.key
+          server_names: [www.example.com, "*.Example.com"]
+    trusted_proxies: [10.0.0.0/8, 192.0.2.1]
+    timeouts:
+      client_headers: 11s
+      client_body_idle: 31s
+      keep_alive_idle: 76s
+      client_write_idle: 61s
+      tls_handshake: 250ms
+    limits:
+      header_bytes: 16KiB
+      header_count: 50
+      target_bytes: 4KiB
+      body_bytes: 8MiB
+      connections: 1000
+      connections_per_address: 10
+      requests_per_connection: 100
+    backlog: 128
+
+routes:
+  - name: chat
+    match:
+      listeners: public
+      hosts: [API.example.com, "*.api.example.com"]
+      path_prefix: /v1
+      methods: [get, POST]
+      headers:
+        X-Tier: gold
+        X-Trace: {present: false}
+        X-Both: [{prefix: a}, {regex: ".*z", invert: true}]
+    pools: {stable: 95, canary: 5}
+    mirror: {pool: canary, share: 0.5}
+    rewrite: {replacement: /api}
+    request_headers:
+      - remove: X-Gone
+        add: {X-Many: [a, b]}
+      - *headers
+    response_headers:
+      add: {X-Out: 1}
+  - name: old
+    match: {path_regex: "/old/.*"}
+    redirect: {status: 301, scheme: https, host: new.example.com, port: 8443, path: /moved}
+  - name: substituted
+    match: {path: /u}
+    rewrite: {regex: "^/(u)", replacement: '/users/\\1'}
+    pool: canary
+  - name: nothing
+    respond: {status: 404, body: "not here\\n", content_type: text/markdown}
+
+pools:
+  stable:
+    endpoints:
+      - https://10.0.0.1:8443
+      - url: http://10.0.0.2:8000
+        name: second
+        weight: 2.5
+        max_in_flight: 64
+        backup: true
+        zone: eu-1
+    policy: {name: tests.unit.config.policy:Keyed, depth: 7}
+    hash_key: {header: X-User}
+    sticky:
+      cookie: where
+      keys: [0123456789abcdef, fedcba9876543210]
+      ttl: 1h
+      path: /v1
+      same_site: Strict
+      secure: true
+      http_only: false
+    host_header: endpoint
+    request_headers: {set: {X-In: "1"}}
+    response_headers: {remove: Server}
+    timeouts: {connect: 1s, first_byte: 2m, stream_idle: 3m, request: 4m}
+    retry:
+      attempts: 2
+      on_statuses: [503]
+      on_connect_failure: false
+      on_reset: false
+      on_timeout: true
+      non_idempotent: true
+      budget_share: 0.1
+      budget_min_per_s: 1
+    health_check:
+      kind: http
+      method: HEAD
+      path: /health?deep=1
+      host: health.example.com
+      headers: {X-Check: "yes"}
+      expect_statuses: [200, 204-206, 3xx]
+      expect_body: ok
+      port: 8081
+      interval: 10s
+      fast_interval: 2s
+      timeout: 1s
+      rise: 1
+      fall: 5
+      jitter: 0.2
+      initial: down
+    outlier:
+      enabled: false
+      consecutive_failures: 6
+      failure_share: 0.5
+      failure_share_min_requests: 60
+      success_rate_stdev_factor: 2
+      success_rate_min_endpoints: 4
+      success_rate_min_requests: 90
+      interval: 11s
+      base_ejection: 31s
+      max_ejection: 301s
+      max_ejected_share: 0.2
+    slow_start: {window: 30s, aggression: 2, min_share: 0.2}
+    panic_threshold: 0.5
+    connections: {max_idle: 10, idle_timeout: 20s, max_requests: 1000}
+    tls: {verify: false, ca_file: ca.pem, server_name: inner.example.com}
+  canary:
+    endpoints: http://10.0.1.1:8000
+"""
+
+
+def load(text: str, directory: Path, environ: Mapping[str, str] | None = None) -> Configured:
+    """What a YAML text says when it stands in ``penstock.yaml`` in a directory."""
+    file = directory / "penstock.yaml"
+    file.write_text(text)
+    return compile_document(load_document(file, environ or {}), file)
+
+
+def errors_of(text: str, directory: Path, environ: Mapping[str, str] | None = None) -> list[str]:
+    """The errors in a YAML text, one a line, beginning with line and column."""
+    with pytest.raises(ConfigError) as caught:
+        load(text, directory, environ)
+    lines = str(caught.value).splitlines()
+    if len(lines) > 1:
+        assert lines.pop(0) == f"{directory / 'penstock.yaml'} has {len(lines)} errors:"
+    prefix = f"{directory / 'penstock.yaml'}:"
+    assert all(line.startswith(prefix) for line in lines)
+    return [line.removeprefix(prefix) for line in lines]

@@ -1,0 +1,325 @@
+"""The snapshot says what the document says."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import msgspec
+import pytest
+import trustme
+
+from penstock.config.compile import (
+    AdminSettings,
+    Configured,
+    configure_endpoints,
+    load_configuration,
+)
+from penstock.config.cores import usable_cores
+from penstock.config.errors import ConfigError
+from penstock.core import snapshot
+from penstock.core.snapshot import decode_snapshot
+from tests.unit.config.documents import FULL, MINIMAL, errors_of, load
+
+# Given by the supervisor, not by the document.
+_NOT_CONFIGURED = {"generation", "row", "tls_generation"}
+
+
+@pytest.fixture
+def full(tmp_path: Path) -> Configured:
+    """What the document with every key says."""
+    authority = trustme.CA()
+    authority.cert_pem.write_to_path(tmp_path / "ca.pem")
+    server = authority.issue_cert("www.example.com")
+    server.private_key_pem.write_to_path(tmp_path / "server.key")
+    for pem in server.cert_chain_pems:
+        pem.write_to_path(tmp_path / "server.pem", append=True)
+    return load(FULL, tmp_path)
+
+
+def test_two_lines_make_a_listener_a_route_and_a_pool_of_defaults(tmp_path: Path) -> None:
+    configured = load(MINIMAL, tmp_path)
+    assert configured.snapshot == snapshot.Snapshot(
+        generation=0,
+        listeners=(snapshot.Listener("main", "127.0.0.1", 8080),),
+        routes=(snapshot.Route("all", pools=(snapshot.WeightedPool("main"),)),),
+        pools=(
+            snapshot.Pool(
+                "main",
+                (
+                    snapshot.Endpoint("127.0.0.1:9001", "127.0.0.1", 9001),
+                    snapshot.Endpoint("127.0.0.1:9002", "127.0.0.1", 9002),
+                ),
+            ),
+        ),
+    )
+    assert configured.workers == usable_cores()
+    assert configured.admin == AdminSettings("127.0.0.1", 9900, None)
+    assert configured.shutdown_deadline_s == 30.0
+    assert configured.source == tmp_path / "penstock.yaml"
+
+
+def test_every_part_left_out_of_a_mapping_is_the_default_of_the_snapshot(tmp_path: Path) -> None:
+    pool = load(
+        "pools: {main: {endpoints: a:1, timeouts: {}, retry: {}, outlier: {}, slow_start: {}, "
+        "connections: {}, tls: {}, health_check: {}}}",
+        tmp_path,
+    ).snapshot.pools[0]
+    expected = snapshot.Pool("main", (snapshot.Endpoint("a:1", "a", 1),))
+    assert pool == msgspec.structs.replace(expected, health_check=snapshot.HealthCheck())
+
+
+def test_every_field_of_the_snapshot_can_be_set_by_the_document(full: Configured) -> None:
+    untouched = _fields_never_set(full.snapshot)
+    assert untouched == set()
+
+
+def test_a_snapshot_survives_its_journey_to_a_worker(full: Configured) -> None:
+    assert decode_snapshot(full.snapshot.encode()) == full.snapshot
+
+
+def test_the_full_document_says_what_it_says(full: Configured, tmp_path: Path) -> None:
+    world = full.snapshot
+    assert full.workers == 3
+    assert full.shutdown_deadline_s == 90.0
+    assert full.admin == AdminSettings("0.0.0.0", 9901, "an-admin-token-of-some-length")
+    assert world.request_log == snapshot.RequestLog("file", str(tmp_path / "requests.log"))
+    listener = world.listeners[0]
+    assert listener.certificates[0] == snapshot.Certificate(
+        str(tmp_path / "server.pem"),
+        str(tmp_path / "server.key"),
+        ("www.example.com", "*.example.com"),
+    )
+    assert listener.timeouts.tls_handshake_s == 0.25
+    assert listener.limits.body_bytes == 8 * 1024 * 1024
+    assert listener.trusted_proxies == ("10.0.0.0/8", "192.0.2.1/32")
+    chat, _, substituted, _ = world.routes
+    assert chat.match.headers == (
+        snapshot.HeaderMatch("x-tier", "exact", "gold"),
+        snapshot.HeaderMatch("x-trace", "present", "", invert=True),
+        snapshot.HeaderMatch("x-both", "prefix", "a"),
+        snapshot.HeaderMatch("x-both", "regex", ".*z", invert=True),
+    )
+    assert chat.match.hosts == ("api.example.com", "*.api.example.com")
+    assert chat.match.methods == ("GET", "POST")
+    assert chat.rewrite == snapshot.Rewrite("prefix", "/v1", "/api")
+    assert substituted.rewrite == snapshot.Rewrite("regex", "^/(u)", r"/users/\1")
+    assert chat.request_headers == (
+        snapshot.HeaderEdit("remove", "X-Gone"),
+        snapshot.HeaderEdit("add", "X-Many", "a"),
+        snapshot.HeaderEdit("add", "X-Many", "b"),
+        snapshot.HeaderEdit("set", "X-Set", "one"),
+    )
+    stable = world.pools[0]
+    assert stable.policy == snapshot.PolicyChoice("tests.unit.config.policy:Keyed", {"depth": 7})
+    assert stable.hash_key == snapshot.HashKey("header", "x-user")
+    assert stable.endpoints[0] == snapshot.Endpoint("10.0.0.1:8443", "10.0.0.1", 8443, tls=True)
+    assert stable.health_check is not None
+    assert stable.health_check.expect_statuses == ((200, 200), (204, 206), (300, 399))
+    assert stable.tls.ca_file == str(tmp_path / "ca.pem")
+
+
+def test_short_forms_stand_for_long_ones(tmp_path: Path) -> None:
+    pool = load(
+        "pools: {main: {endpoints: a:1, retry: off, outlier: off, slow_start: 5s, "
+        "health_check: /up}}",
+        tmp_path,
+    ).snapshot.pools[0]
+    assert pool.retry.attempts == 1
+    assert not pool.outlier.enabled
+    assert pool.slow_start.window_s == 5.0
+    assert pool.health_check == snapshot.HealthCheck(kind="http", path="/up")
+
+
+def test_the_fast_interval_of_checks_is_never_slower_than_the_interval(tmp_path: Path) -> None:
+    text = "{endpoints: a:1, health_check: {interval: 200ms}}"
+    check = load(text, tmp_path).snapshot.pools[0].health_check
+    assert check is not None
+    assert (check.interval_s, check.fast_interval_s) == (0.2, 0.2)
+
+
+def test_listen_takes_several_addresses(tmp_path: Path) -> None:
+    listeners = load("{listen: [':80', '[::]:81'], endpoints: a:1}", tmp_path).snapshot.listeners
+    assert [(each.name, each.host, each.port) for each in listeners] == [
+        ("main", "0.0.0.0", 80),
+        ("main-2", "::", 81),
+    ]
+
+
+def test_a_balancer_without_pools_may_redirect(tmp_path: Path) -> None:
+    world = load("routes: [{redirect: {scheme: https}}]", tmp_path).snapshot
+    assert world.pools == ()
+    assert world.routes[0].redirect == snapshot.Redirect(scheme="https")
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("listen: 1.2.3.4:5", "nothing to balance: give `endpoints`, or `pools`"),
+        ("{endpoints: a:1, pools: {b: {endpoints: b:1}}}", "give one of `endpoints` and `pools`"),
+        ("{policy: round-robin, pools: {b: {endpoints: b:1}}}", "give one of `policy` and `pools`"),
+        ("{endpoints: a:1, listen: b:1, listeners: {}}", "give one of `listen` and `listeners`"),
+        ("{endpoints: []}", "a pool needs at least one endpoint"),
+        ("{endpoints: [{url: a:1, weight: 0}]}", "every endpoint has weight 0"),
+        ("{endpoints: [a:1, http://a:1]}", "endpoints[1]: a:1 is in this pool already"),
+        ("{endpoints: a:1, listen: [b:1, b:1]}", "another listener has the address b:1"),
+        (
+            "pools: {a: {endpoints: a:1}, b: {endpoints: b:1}}",
+            "several pools (a, b): say in `routes` what each serves",
+        ),
+        (
+            "{pools: {main: {endpoints: a:1}}, routes: [{pool: mian}]}",
+            "routes[0].pool: no pool is called 'mian'; did you mean 'main'?",
+        ),
+        (
+            "{endpoints: a:1, routes: [{pools: {main: 1, x: 1}}]}",
+            "routes[0].pools.x: no pool is called 'x'",
+        ),
+        (
+            "{endpoints: a:1, routes: [{pool: main, mirror: mani}]}",
+            "routes[0].mirror: no pool is called 'mani'; did you mean 'main'?",
+        ),
+        (
+            "{endpoints: a:1, routes: [{pool: main, match: {listeners: mai}}]}",
+            "no listener is called 'mai'; did you mean 'main'?",
+        ),
+        (
+            "{endpoints: a:1, routes: [{pool: main}, {respond: 404, match: {path: /x}}]}",
+            "routes[1]: never reached: the route 'route-1' matches everything",
+        ),
+        (
+            "{endpoints: a:1, routes: [{name: x, match: {path: /}, pool: main}, {name: x, "
+            "pool: main}]}",
+            "another route is called 'x'",
+        ),
+        ("{endpoints: a:1, routes: []}", "at least one route is needed"),
+        (
+            "pools: {a: {endpoints: a:1, policy: round-robin, hash_key: path}}",
+            "pools.a.hash_key: has no effect: the policy 'round-robin' does not hash",
+        ),
+        (
+            "pools: {a: {endpoints: a:1, tls: {verify: false}}}",
+            "has no effect: no endpoint's URL begins with https://",
+        ),
+        ("{endpoints: a:1, admin: 0.0.0.0:9900}", "other machines reach 0.0.0.0:9900"),
+        ("{endpoints: a:1, admin: {token: short}}", "the secret has 5 characters"),
+        (
+            "pools: {a: {endpoints: a:1, sticky: {keys: [0123456789abcdef, x]}}}",
+            "secret 2 has 1 characters",
+        ),
+        (
+            "pools: {a: {endpoints: https://a, tls: {ca_file: none.pem}}}",
+            "none.pem cannot be read: No such file or directory",
+        ),
+    ],
+)
+def test_parts_that_do_not_fit_together_are_refused(
+    text: str, expected: str, tmp_path: Path
+) -> None:
+    (line,) = errors_of(text, tmp_path)
+    assert expected in line
+
+
+def test_all_that_does_not_fit_is_said_at_once(tmp_path: Path) -> None:
+    text = "endpoints: [a:1, a:1]\nadmin: 0.0.0.0:1\nroutes:\n  - pool: x\n  - pool: main\n"
+    assert len(errors_of(text, tmp_path)) == 4
+
+
+def test_secrets_are_read_from_files_beside_the_document(tmp_path: Path) -> None:
+    (tmp_path / "token").write_text("a-token-from-a-file\n")
+    (tmp_path / "keys").write_text("first-key-in-the-file\n\nsecond-key-in-the-file\n")
+    configured = load(
+        "admin: {address: 0.0.0.0:1, token_file: token}\n"
+        "pools: {main: {endpoints: a:1, sticky: {keys_file: keys}}}",
+        tmp_path,
+    )
+    assert configured.admin.token == "a-token-from-a-file"
+    sticky = configured.snapshot.pools[0].sticky
+    assert sticky is not None
+    assert sticky.keys == ("first-key-in-the-file", "second-key-in-the-file")
+
+
+def test_admin_can_be_turned_off(tmp_path: Path) -> None:
+    assert load("{endpoints: a:1, admin: off}", tmp_path).admin == AdminSettings(None, 0, None)
+
+
+def test_a_command_line_says_the_same_as_the_two_lines(tmp_path: Path) -> None:
+    urls = ["http://127.0.0.1:9001", "http://127.0.0.1:9002"]
+    assert configure_endpoints(urls).snapshot == load(MINIMAL, tmp_path).snapshot
+    assert configure_endpoints(urls).source is None
+
+
+def test_a_command_line_sets_what_it_says() -> None:
+    configured = configure_endpoints(
+        ["a:1"],
+        listen=["127.0.0.1:0", ":81"],
+        policy="tests.unit.config.policy:Keyed",
+        policy_options={"depth": "3", "share": "0.25", "mode": "fair", "bounded": "no"},
+        workers="2",
+        admin="0.0.0.0:1",
+        admin_token="a-token-long-enough",
+        health_check="/health",
+        request_log="stdout",
+        shutdown_deadline="5s",
+    )
+    assert configured.snapshot.pools[0].policy.options == {
+        "depth": 3,
+        "share": 0.25,
+        "mode": "fair",
+        "bounded": False,
+    }
+    assert [listener.port for listener in configured.snapshot.listeners] == [0, 81]
+    assert configured.workers == 2
+    assert configured.admin == AdminSettings("0.0.0.0", 1, "a-token-long-enough")
+    assert configured.shutdown_deadline_s == 5.0
+    assert configured.snapshot.request_log.target == "stdout"
+
+
+def test_an_error_on_a_command_line_names_the_option() -> None:
+    with pytest.raises(ConfigError) as caught:
+        configure_endpoints(["http://a/b"], workers="none", listen="8080")
+    assert str(caught.value).splitlines() == [
+        "the command line has 3 errors:",
+        "URL: 'http://a/b' names more than a server; take `/b` away and use a route's `rewrite` "
+        "to change paths",
+        "--listen: 8080 is only a port: write 127.0.0.1:8080 or 0.0.0.0:8080",
+        "--workers: `auto` or a number from 1 to 1024 is needed, not 'none'",
+    ]
+
+
+def test_a_file_that_is_not_there_is_named(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match="gone.yaml: cannot be read"):
+        load_configuration(tmp_path / "gone.yaml")
+
+
+def test_a_quota_bounds_the_cores_in_a_container(tmp_path: Path) -> None:
+    (tmp_path / "half").write_text("50000 100000\n")
+    (tmp_path / "none").write_text("max 100000\n")
+    assert usable_cores(tmp_path / "half") == 1
+    assert usable_cores(tmp_path / "none") == usable_cores(tmp_path / "absent")
+
+
+def _fields_never_set(value: object) -> set[str]:
+    """Fields that have their default wherever their struct occurs in a value."""
+    set_somewhere: dict[str, bool] = {}
+    for struct in _structs(value):
+        kind = type(struct)
+        required = len(kind.__struct_fields__) - len(kind.__struct_defaults__)
+        defaults = dict(
+            zip(kind.__struct_fields__[required:], kind.__struct_defaults__, strict=True)
+        )
+        for field, default in defaults.items():
+            if field not in _NOT_CONFIGURED:
+                name = f"{kind.__name__}.{field}"
+                plain = default.factory() if hasattr(default, "factory") else default
+                differs = getattr(struct, field) != plain
+                set_somewhere[name] = set_somewhere.get(name, False) or differs
+    return {name for name, found in set_somewhere.items() if not found}
+
+
+def _structs(value: object) -> Iterator[msgspec.Struct]:
+    if isinstance(value, msgspec.Struct):
+        yield value
+        for field in value.__struct_fields__:
+            yield from _structs(getattr(value, field))
+    elif isinstance(value, (tuple, list)):
+        for item in value:
+            yield from _structs(item)
