@@ -1,0 +1,126 @@
+"""`penstock serve` as a child process, with a temporary configuration."""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+import subprocess
+import sys
+import tempfile
+from collections.abc import Mapping
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+import aiohttp
+import yaml
+
+_START_S = 30.0
+_STOP_S = 15.0
+_POLL_S = 0.05
+
+
+class BalancerError(Exception):
+    """The balancer did not start, or went away. The message carries what it last said."""
+
+
+class BalancerProcess:
+    """A running balancer: ``url`` takes requests, ``admin_url`` tells how it is."""
+
+    def __init__(self, process: asyncio.subprocess.Process, ports: tuple[int, int], log: Path):
+        self._process = process
+        self._log = log
+        self.url = f"http://127.0.0.1:{ports[0]}"
+        self.admin_url = f"http://127.0.0.1:{ports[1]}"
+
+    @property
+    def pid(self) -> int:
+        """Of the running supervisor, else 0."""
+        return self._process.pid if self._process.returncode is None else 0
+
+    async def status(self, session: aiohttp.ClientSession) -> dict[str, Any]:
+        """What ``/api/v1/status`` says. Raises aiohttp.ClientError when it does not answer."""
+        async with session.get(f"{self.admin_url}/api/v1/status") as response:
+            response.raise_for_status()
+            status: dict[str, Any] = await response.json()
+            return status
+
+    async def stop(self) -> int:
+        """End it in order, by force when it takes too long; its exit status."""
+        with suppress(ProcessLookupError):
+            self._process.terminate()
+        try:
+            return await asyncio.wait_for(self._process.wait(), _STOP_S)
+        except TimeoutError:
+            with suppress(ProcessLookupError):
+                self._process.kill()
+            return await self._process.wait()
+
+    async def wait_until_ready(self) -> None:
+        """Return when the admin address says ready. Raises BalancerError when it will not."""
+        deadline = asyncio.get_running_loop().time() + _START_S
+        async with aiohttp.ClientSession() as session:
+            while not await self._is_ready(session):
+                if self._process.returncode is not None:
+                    raise BalancerError(f"the balancer did not start:\n{self._last_words()}")
+                if asyncio.get_running_loop().time() > deadline:
+                    await self.stop()
+                    raise BalancerError(
+                        f"the balancer was not ready after {_START_S:.0f} s:\n{self._last_words()}"
+                    )
+                await asyncio.sleep(_POLL_S)
+
+    async def _is_ready(self, session: aiohttp.ClientSession) -> bool:
+        try:
+            async with session.get(f"{self.admin_url}/readyz") as response:
+                return response.status == 200
+        except aiohttp.ClientError:
+            return False
+
+    def _last_words(self) -> str:
+        return "\n".join(self._log.read_text(errors="replace").splitlines()[-20:])
+
+
+async def start_balancer(directory: Path, configuration: Mapping[str, Any]) -> BalancerProcess:
+    """Serve ``configuration`` (``listen`` and ``admin`` are added: free loopback ports).
+
+    ``directory`` takes the configuration file and the log. Raises BalancerError.
+    """
+    ports = _free_port(), _free_port()
+    document = {
+        "listen": f"127.0.0.1:{ports[0]}",
+        "admin": {"listen": f"127.0.0.1:{ports[1]}"},
+        **configuration,
+    }
+    file, log = directory / "penstock.yaml", directory / "penstock.log"
+    file.write_text(yaml.safe_dump(document, sort_keys=False))
+    with log.open("wb") as output:
+        process = await asyncio.create_subprocess_exec(
+            sys.executable,
+            "-m",
+            "penstock",
+            "serve",
+            "--config",
+            str(file),
+            stdin=subprocess.DEVNULL,
+            stdout=output,
+            stderr=subprocess.STDOUT,
+            start_new_session=True,  # Ctrl-C is for the parent, which then ends it in order
+        )
+    balancer = BalancerProcess(process, ports, log)
+    try:
+        await balancer.wait_until_ready()
+    except BaseException:
+        await balancer.stop()
+        raise
+    return balancer
+
+
+def temporary_directory() -> tempfile.TemporaryDirectory[str]:
+    return tempfile.TemporaryDirectory(prefix="penstock-")
+
+
+def _free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])

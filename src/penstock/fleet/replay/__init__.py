@@ -1,0 +1,1 @@
+"""Replay of language-model traffic: traces and generated workloads, sent and measured."""

@@ -1,0 +1,244 @@
+"""One streamed request to an OpenAI-compatible server, timed as its user sees it."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+import aiohttp
+import msgspec
+
+Api = Literal["chat", "completions"]
+
+
+@dataclass(slots=True)
+class Outcome:
+    """What became of a request. Times are seconds of the loop's clock.
+
+    ``due`` is when it should have been sent: every duration counts from there, so that a late
+    sender does not hide a slow server (coordinated omission).
+    """
+
+    due: float
+    sent: float = 0.0
+    first_token: float = 0.0
+    ended: float = 0.0
+    failure: str = ""  # empty: answered in full
+    answer: list[str] = field(default_factory=list)
+    gaps_s: list[float] = field(default_factory=list)  # between consecutive pieces of the answer
+    prompt_tokens: int = 0
+    cached_tokens: int = 0
+    output_tokens: int = 0
+
+    @property
+    def ttft_s(self) -> float:
+        return self.first_token - self.due
+
+    @property
+    def e2e_s(self) -> float:
+        return self.ended - self.due
+
+    @property
+    def lag_s(self) -> float:
+        """How late the request was sent."""
+        return self.sent - self.due
+
+    @property
+    def tpot_s(self) -> float:
+        """Mean time of an output token after the first; 0 where there was one only."""
+        further = self.output_tokens - 1
+        return (self.ended - self.first_token) / further if further > 0 else 0.0
+
+
+class _Delta(msgspec.Struct):
+    content: str | None = None
+    reasoning_content: str | None = None
+    reasoning: str | None = None
+    tool_calls: list[Any] | None = None
+
+
+class _Choice(msgspec.Struct):
+    delta: _Delta | None = None
+    text: str | None = None
+
+
+class _CachedDetails(msgspec.Struct):
+    cached_tokens: int | None = None
+
+
+class _Usage(msgspec.Struct):
+    prompt_tokens: int = 0
+    completion_tokens: int = 0
+    prompt_tokens_details: _CachedDetails | None = None
+
+
+class _Chunk(msgspec.Struct):
+    choices: list[_Choice] = []
+    usage: _Usage | None = None
+    error: Any = None
+
+
+_decode_chunk = msgspec.json.Decoder(_Chunk).decode
+
+
+class StreamClient:
+    """Sends requests to one server over as many connections as they need."""
+
+    def __init__(
+        self,
+        url: str,
+        model: str,
+        api: Api,
+        *,
+        headers: dict[str, str],
+        timeout_s: float,
+        keep_answers: bool,
+    ) -> None:
+        self._url = api_base(url) + ("/chat/completions" if api == "chat" else "/completions")
+        self._model = model
+        self._api = api
+        self._headers = headers
+        self._timeout = aiohttp.ClientTimeout(total=timeout_s)
+        self._keep_answers = keep_answers
+        self._session: aiohttp.ClientSession | None = None
+
+    async def __aenter__(self) -> StreamClient:
+        self._session = aiohttp.ClientSession(
+            headers=self._headers,
+            timeout=self._timeout,
+            connector=aiohttp.TCPConnector(limit=0),
+            read_bufsize=1024 * 1024,
+        )
+        return self
+
+    async def __aexit__(self, *exception: object) -> None:
+        if self._session is not None:
+            await self._session.close()
+
+    async def send(
+        self, messages: Sequence[dict[str, str]], output_tokens: int, due: float
+    ) -> Outcome:
+        """Send and read the whole answer; a failure is in the outcome, not raised."""
+        assert self._session is not None
+        loop = asyncio.get_running_loop()
+        body = msgspec.json.encode(self._body(messages, output_tokens))
+        outcome = Outcome(due, sent=loop.time())
+        try:
+            async with self._session.post(
+                self._url, data=body, headers={"content-type": "application/json"}
+            ) as response:
+                if response.status == 200:
+                    await self._read(response, outcome)
+                else:
+                    await response.read()
+                    outcome.failure = f"status {response.status}"
+        except TimeoutError:
+            outcome.failure = "timeout"
+        except aiohttp.ClientError as error:
+            outcome.failure = type(error).__name__
+        outcome.ended = loop.time()
+        return outcome
+
+    def _body(self, messages: Sequence[dict[str, str]], output_tokens: int) -> dict[str, Any]:
+        body: dict[str, Any] = {
+            "model": self._model,
+            "stream": True,
+            "stream_options": {"include_usage": True},
+            "max_tokens": output_tokens,
+            # vLLM's and SGLang's: the answer gets exactly the length asked for.
+            "ignore_eos": True,
+        }
+        if self._api == "chat":
+            body["messages"] = messages
+        else:
+            body["prompt"] = "".join(message["content"] for message in messages)
+        return body
+
+    async def _read(self, response: aiohttp.ClientResponse, outcome: Outcome) -> None:
+        loop = asyncio.get_running_loop()
+        pending = b""
+        latest = 0.0
+        done = False
+        pieces = 0
+        async for data in response.content.iter_any():
+            now = loop.time()
+            *events, pending = (pending + data).split(b"\n\n")
+            for event in events:
+                if not event.startswith(b"data:"):
+                    continue
+                payload = event[5:].strip()
+                if payload == b"[DONE]":
+                    done = True
+                    continue
+                try:
+                    chunk = _decode_chunk(payload)
+                except msgspec.DecodeError:
+                    outcome.failure = "a chunk that is no JSON"
+                    return
+                if chunk.error is not None:
+                    outcome.failure = "error in the stream"
+                    return
+                self._count_usage(chunk, outcome)
+                piece = _piece(chunk)
+                if piece is None:
+                    continue
+                pieces += 1
+                if self._keep_answers:
+                    outcome.answer.append(piece)
+                if latest:
+                    outcome.gaps_s.append(now - latest)
+                else:
+                    outcome.first_token = now
+                latest = now
+        outcome.output_tokens = outcome.output_tokens or pieces
+        if not done:
+            outcome.failure = "cut off before [DONE]"
+        elif not pieces:
+            outcome.failure = "an empty answer"
+
+    @staticmethod
+    def _count_usage(chunk: _Chunk, outcome: Outcome) -> None:
+        if chunk.usage is None:
+            return
+        outcome.prompt_tokens = chunk.usage.prompt_tokens
+        outcome.output_tokens = chunk.usage.completion_tokens
+        details = chunk.usage.prompt_tokens_details
+        if details is not None:
+            outcome.cached_tokens = details.cached_tokens or 0
+
+
+def _piece(chunk: _Chunk) -> str | None:
+    """The part of the answer in ``chunk``, or None where it has none."""
+    if not chunk.choices:
+        return None
+    choice = chunk.choices[0]
+    if choice.text:
+        return choice.text
+    delta = choice.delta
+    if delta is None:
+        return None
+    if delta.tool_calls:
+        return ""
+    return delta.content or delta.reasoning_content or delta.reasoning or None
+
+
+def api_base(url: str) -> str:
+    """``url`` with the ``/v1`` that the API's paths stand under."""
+    base = url.rstrip("/")
+    return base if base.endswith("/v1") else base + "/v1"
+
+
+async def first_model(url: str, headers: dict[str, str]) -> str:
+    """The first model that the server lists. Raises aiohttp.ClientError, LookupError."""
+    async with (
+        aiohttp.ClientSession(headers=headers) as session,
+        session.get(api_base(url) + "/models") as response,
+    ):
+        response.raise_for_status()
+        listed: Any = await response.json(content_type=None)
+    try:
+        return str(listed["data"][0]["id"])
+    except (KeyError, IndexError, TypeError):
+        raise LookupError(f"{api_base(url)}/models lists no model; name one") from None

@@ -1,0 +1,210 @@
+"""A replay's result for people: a table in the terminal, a page with curves."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from html import escape
+from typing import NamedTuple
+
+from rich.table import Table
+
+from penstock.fleet.replay.result import Distribution, ReplayResult
+
+_PERCENTS = (50, 90, 95, 99)
+
+
+class Line(NamedTuple):
+    """One line of a comparison. ``better``: 1 where more is better, −1 where less is, 0."""
+
+    label: str
+    value: Callable[[ReplayResult], float]
+    text: Callable[[float], str]
+    better: int
+
+
+def lines() -> list[Line]:
+    """What is reported, in order."""
+    reported = [
+        Line("requests", lambda result: result.requests, _count, 0),
+        Line("failed", lambda result: result.failed, _count, -1),
+        Line("duration", lambda result: result.seconds, _duration, 0),
+        Line("answers/s", lambda result: result.requests_per_s, _rate, 1),
+        Line("goodput/s", lambda result: result.goodput_per_s, _rate, 1),
+        Line("output tokens/s", lambda result: result.output_tokens_per_s, _rate, 1),
+        Line("prefix hit rate", lambda result: result.hit_rate, _share, 1),
+    ]
+    for label, pick in _DISTRIBUTIONS:
+        reported.append(Line(f"{label} mean", _mean(pick), _duration, -1))
+        reported += [
+            Line(f"{label} p{percent}", _at(pick, percent), _duration, -1) for percent in _PERCENTS
+        ]
+    reported.append(Line("client lag p99", lambda result: result.lag.percentile(99), _duration, -1))
+    return reported
+
+
+def table(results: Sequence[ReplayResult]) -> Table:
+    """Results side by side; with two, also how the second differs from the first."""
+    drawn = Table()
+    drawn.add_column("")
+    for result in results:
+        drawn.add_column(result.name, justify="right")
+    if len(results) == 2:
+        drawn.add_column("change", justify="right")
+    for line in lines():
+        values = [line.value(result) for result in results]
+        cells = [line.text(value) for value in values]
+        if len(results) == 2:
+            cells.append(_change(values[0], values[1], line.better))
+        drawn.add_row(line.label, *cells)
+    return drawn
+
+
+def notes(result: ReplayResult) -> list[str]:
+    """What a reader of the numbers must know."""
+    said = [f"{count} × {reason}" for reason, count in result.failures.items()]
+    late_s = result.lag.percentile(99)
+    if late_s > max(0.010 * result.speedup, 0.1 * result.ttft.mean):
+        said.append(
+            f"this client itself sent late ({_duration(late_s)} at p99): the times include it; "
+            "give it a free core or lower the rate"
+        )
+    return said
+
+
+def page(results: Sequence[ReplayResult]) -> str:
+    """A self-contained HTML page: the table, and a curve of each distribution."""
+    head = "".join(f"<th>{escape(result.name)}</th>" for result in results)
+    if len(results) == 2:
+        head += "<th>change</th>"
+    rows = "".join(_html_row(line, results) for line in lines())
+    setup = "".join(
+        f"<li><b>{escape(result.name)}</b>: {escape(result.workload)}; "
+        f"{escape(result.model)} at {escape(result.url)}"
+        + "".join(f"; {escape(note)}" for note in notes(result))
+        + "</li>"
+        for result in results
+    )
+    plots = "".join(_plot(label, pick, results) for label, pick in _DISTRIBUTIONS)
+    return _PAGE.format(setup=setup, head=head, rows=rows, plots=plots)
+
+
+_Pick = Callable[[ReplayResult], Distribution]
+
+_DISTRIBUTIONS: tuple[tuple[str, _Pick], ...] = (
+    ("TTFT", lambda result: result.ttft),
+    ("ITL", lambda result: result.itl),
+    ("TPOT", lambda result: result.tpot),
+    ("E2E", lambda result: result.e2e),
+)
+
+
+def _mean(pick: _Pick) -> Callable[[ReplayResult], float]:
+    return lambda result: pick(result).mean
+
+
+def _at(pick: _Pick, percent: int) -> Callable[[ReplayResult], float]:
+    return lambda result: pick(result).percentile(percent)
+
+
+def _count(value: float) -> str:
+    return f"{value:,.0f}"
+
+
+def _rate(value: float) -> str:
+    return f"{value:,.2f}" if value < 100 else f"{value:,.0f}"
+
+
+def _share(value: float) -> str:
+    return f"{value:.1%}"
+
+
+def _duration(seconds: float) -> str:
+    if seconds >= 10:
+        return f"{seconds:.1f} s"
+    return f"{seconds:.2f} s" if seconds >= 1 else f"{seconds * 1000:.1f} ms"
+
+
+def _change(before: float, after: float, better: int) -> str:
+    if not before:
+        return ""
+    change = after / before - 1
+    style = "" if not better or abs(change) < 0.005 else "green" if change * better > 0 else "red"
+    text = f"{change:+.1%}"
+    return f"[{style}]{text}[/]" if style else text
+
+
+def _html_row(line: Line, results: Sequence[ReplayResult]) -> str:
+    values = [line.value(result) for result in results]
+    cells = "".join(f"<td>{escape(line.text(value))}</td>" for value in values)
+    if len(results) == 2 and values[0]:
+        change = values[1] / values[0] - 1
+        kind = "" if not line.better else "good" if change * line.better > 0 else "bad"
+        cells += f'<td class="{kind}">{change:+.1%}</td>'
+    return f"<tr><th>{escape(line.label)}</th>{cells}</tr>"
+
+
+_WIDTH, _HEIGHT, _LEFT, _BOTTOM = 520, 260, 60, 30
+_COLOURS = ("#0b6bcb", "#c2410c", "#15803d", "#7e22ce")
+
+
+def _plot(label: str, pick: _Pick, results: Sequence[ReplayResult]) -> str:
+    """The share of requests answered within a time: time to the right up to the largest p99."""
+    longest = max(pick(result).percentile(99) for result in results) or 1.0
+    curves = "".join(
+        f'<polyline fill="none" stroke="{_COLOURS[index % len(_COLOURS)]}" stroke-width="2" '
+        f'points="{_points(pick(result), longest)}"><title>{escape(result.name)}</title></polyline>'
+        for index, result in enumerate(results)
+    )
+    legend = "".join(
+        f'<text x="{_LEFT + 10}" y="{20 + 16 * index}" '
+        f'fill="{_COLOURS[index % len(_COLOURS)]}">{escape(result.name)}</text>'
+        for index, result in enumerate(results)
+    )
+    floor = _HEIGHT - _BOTTOM
+    grid = "".join(
+        f'<line x1="{_LEFT}" x2="{_WIDTH}" y1="{_y(percent)}" y2="{_y(percent)}" stroke="#ddd"/>'
+        f'<text x="{_LEFT - 6}" y="{_y(percent) + 4}" text-anchor="end">{percent}%</text>'
+        for percent in (0, 50, 90, 100)
+    )
+    ticks = "".join(
+        f'<text x="{_LEFT + (_WIDTH - _LEFT) * share:.0f}" y="{floor + 18}" '
+        f'text-anchor="{"end" if share == 1 else "middle"}">{_duration(longest * share)}</text>'
+        for share in (0.0, 0.5, 1.0)
+    )
+    return (
+        f'<figure><figcaption>{label}</figcaption><svg viewBox="0 0 {_WIDTH} {_HEIGHT}" '
+        f'role="img" aria-label="{label}">{grid}{ticks}{curves}{legend}</svg></figure>'
+    )
+
+
+def _points(values: Distribution, longest: float) -> str:
+    return " ".join(
+        f"{_LEFT + (_WIDTH - _LEFT) * values.percentile(percent) / longest:.1f},{_y(percent):.1f}"
+        for percent in range(100)
+    )
+
+
+def _y(percent: float) -> float:
+    return 5 + (_HEIGHT - _BOTTOM - 5) * (1 - percent / 100)
+
+
+_PAGE = """<!doctype html>
+<html lang="en"><meta charset="utf-8"><title>penstock replay</title>
+<style>
+body {{ font: 15px/1.5 system-ui, sans-serif; margin: 2rem auto; max-width: 72rem }}
+table {{ border-collapse: collapse; margin: 1rem 0 }}
+th, td {{ padding: .15rem .8rem; text-align: right; border-bottom: 1px solid #ddd }}
+tr th:first-child {{ text-align: left; font-weight: 500 }}
+.good {{ color: #15803d }} .bad {{ color: #b91c1c }}
+.plots {{ display: grid; grid-template-columns: repeat(auto-fit, minmax(24rem, 1fr)); gap: 1rem }}
+figure {{ margin: 0 }} figcaption {{ font-weight: 600 }} svg text {{ font-size: 12px }}
+</style>
+<h1>penstock replay</h1>
+<ul>{setup}</ul>
+<table><tr><th></th>{head}</tr>{rows}</table>
+<p>TTFT and E2E count from when a request was due. TTFT: time to the first token. ITL: gaps between
+the pieces of an answer. TPOT: a request's mean time per output token. The curves show the share of
+requests (or gaps) within a time.</p>
+<div class="plots">{plots}</div>
+</html>
+"""

@@ -1,0 +1,91 @@
+"""Sends a workload on time, open loop: no request waits because another is slow."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Iterator, Sequence
+
+from penstock.fleet.replay.client import Outcome, StreamClient
+from penstock.fleet.replay.session import Message, Session, Turn, Workload
+from penstock.fleet.replay.text import synthesise
+
+OnOutcome = Callable[[Outcome], None]
+
+
+class Replay:
+    """One run of a workload against one server.
+
+    ``speedup`` compresses all waits; it is for emulated engines that run as much faster.
+    """
+
+    def __init__(
+        self,
+        workload: Workload,
+        client: StreamClient,
+        on_outcome: OnOutcome,
+        *,
+        speedup: float = 1.0,
+    ) -> None:
+        self._workload = workload
+        self._client = client
+        self._on_outcome = on_outcome
+        self._speedup = speedup
+        self.in_flight = 0
+
+    async def run(self) -> None:
+        """Send everything and wait for every answer; a cancelled run cancels its requests."""
+        loop = asyncio.get_running_loop()
+        began = loop.time()
+        async with asyncio.TaskGroup() as under_way:
+            for at_s, session, number in _departures(self._workload.sessions):
+                due = began + at_s / self._speedup
+                delay_s = due - loop.time()
+                if delay_s > 0:
+                    await asyncio.sleep(delay_s)
+                if session.closed:
+                    under_way.create_task(self._converse(session, due))
+                else:
+                    under_way.create_task(self._send_timed(session, number, due))
+
+    async def _send_timed(self, session: Session, number: int, due: float) -> None:
+        turns = session.turns[number : number + 1] if session.whole_prompts else session.turns
+        messages = [_rendered(message) for turn in turns[: number + 1] for message in turn.added]
+        await self._send(messages, session.turns[number], due)
+
+    async def _converse(self, session: Session, due: float) -> None:
+        loop = asyncio.get_running_loop()
+        messages: list[dict[str, str]] = []
+        for number, turn in enumerate(session.turns):
+            if number:
+                due = loop.time() + turn.wait_s / self._speedup
+                await asyncio.sleep(turn.wait_s / self._speedup)
+            if session.whole_prompts:
+                messages = []
+            messages += map(_rendered, turn.added)
+            outcome = await self._send(messages, turn, due)
+            if session.answers_kept:
+                messages.append({"role": "assistant", "content": "".join(outcome.answer)})
+
+    async def _send(self, messages: Sequence[dict[str, str]], turn: Turn, due: float) -> Outcome:
+        self.in_flight += 1
+        try:
+            outcome = await self._client.send(messages, turn.output_tokens, due)
+        finally:
+            self.in_flight -= 1
+        self._on_outcome(outcome)
+        return outcome
+
+
+def _departures(sessions: Sequence[Session]) -> Iterator[tuple[float, Session, int]]:
+    """What begins when: every turn of an open session, the first of a closed one, in order."""
+    departures = [
+        (session.start_s + (0.0 if session.closed else turn.wait_s), index, number)
+        for index, session in enumerate(sessions)
+        for number, turn in enumerate(session.turns[:1] if session.closed else session.turns)
+    ]
+    for at_s, index, number in sorted(departures):
+        yield at_s, sessions[index], number
+
+
+def _rendered(message: Message) -> dict[str, str]:
+    return {"role": message.role, "content": synthesise(message.text)}
