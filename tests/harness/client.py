@@ -19,7 +19,7 @@ _BARE_LF = re.compile(rb"(?<!\r)\n")
 _MAX_EVENT = 4 * 1024 * 1024
 
 
-class IncompleteResponseError(AssertionError):
+class IncompleteResponse(AssertionError):
     """The connection ended before the response was whole. ``partial`` is what there was of it."""
 
     def __init__(self, partial: "Response", reset: bool) -> None:
@@ -137,7 +137,7 @@ class Client:
     def read_response(self, method: str = "GET") -> Response:
         """The next response, to a request of that method.
 
-        Raises IncompleteResponseError when the connection ends too early, and h11's
+        Raises IncompleteResponse when the connection ends too early, and h11's
         RemoteProtocolError or AssertionError when what comes is no HTTP.
         """
         judge = h11.Connection(h11.CLIENT, max_incomplete_event_size=_MAX_EVENT)
@@ -201,13 +201,13 @@ class Client:
         except h11.RemoteProtocolError as error:
             if judge.trailing_data[1]:  # the end came too early
                 response.body = b"".join(body)
-                raise IncompleteResponseError(response, self.was_reset) from error
+                raise IncompleteResponse(response, self.was_reset) from error
             raise
         if event is h11.NEED_DATA:
             data = self.read_some()
             if not data and self.was_reset:
                 response.body = b"".join(body)
-                raise IncompleteResponseError(response, reset=True)
+                raise IncompleteResponse(response, reset=True)
             if judge.their_state is h11.SEND_RESPONSE:
                 assert not _BARE_LF.search(data.partition(b"\r\n\r\n")[0]), f"bare LF in {data!r}"
             judge.receive_data(data)
@@ -223,5 +223,5 @@ class Client:
             return True
         else:
             response.body = b"".join(body)
-            raise IncompleteResponseError(response, self.was_reset)
+            raise IncompleteResponse(response, self.was_reset)
         return False

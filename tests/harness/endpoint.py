@@ -16,7 +16,7 @@ from tests.harness.waiting import PATIENCE_S, wait_until
 HEAD_END = b"\r\n\r\n"
 
 
-class PeerGoneError(Exception):
+class PeerGone(Exception):
     """The balancer closed while the script still wanted something; ends the script quietly."""
 
 
@@ -30,6 +30,7 @@ class EndpointConnection:
         self.bytes_sent = 0
         self.closed_at = 0.0  # monotonic, when the end of the other side was seen
         self.finished = False  # the script is over
+        self.forgotten = 0  # so many of the first bytes received are of no more interest
         self._taken = 0  # of received, by receive_until
 
     def receive(self, count: int = 65536) -> bytes:
@@ -44,10 +45,10 @@ class EndpointConnection:
         return data
 
     def receive_until(self, marker: bytes) -> bytes:
-        """Everything up to and with ``marker``. Raises PeerGoneError when the end comes first."""
+        """Everything up to and with ``marker``. Raises PeerGone when the end comes first."""
         while (at := self.received.find(marker, self._taken)) < 0:
             if not self.receive():
-                raise PeerGoneError
+                raise PeerGone
         start, self._taken = self._taken, at + len(marker)
         return bytes(self.received[start : self._taken])
 
@@ -56,10 +57,10 @@ class EndpointConnection:
         return self.receive_until(HEAD_END)
 
     def receive_bytes(self, count: int) -> bytes:
-        """The next ``count`` bytes. Raises PeerGoneError when the end comes first."""
+        """The next ``count`` bytes. Raises PeerGone when the end comes first."""
         while len(self.received) < self._taken + count:
             if not self.receive():
-                raise PeerGoneError
+                raise PeerGone
         start, self._taken = self._taken, self._taken + count
         return bytes(self.received[start : self._taken])
 
@@ -69,13 +70,13 @@ class EndpointConnection:
             pass
 
     def send(self, data: bytes) -> None:
-        """Raises PeerGoneError when the other side closed."""
+        """Raises PeerGone when the other side closed."""
         try:
             self.socket.sendall(data)
         except (ConnectionError, ssl.SSLError) as error:
             if not self.closed_at:
                 self.closed_at = time.monotonic()
-            raise PeerGoneError from error
+            raise PeerGone from error
         self.bytes_sent += len(data)
 
     def send_until_blocked(self, piece: bytes, most_bytes: int, blocked_for_s: float) -> bool:
@@ -88,7 +89,7 @@ class EndpointConnection:
                 with contextlib.suppress(BlockingIOError):
                     self.bytes_sent += self.socket.send(piece)
         except ConnectionError as error:
-            raise PeerGoneError from error
+            raise PeerGone from error
         finally:
             self.socket.settimeout(PATIENCE_S)
         return False
@@ -120,15 +121,14 @@ class ScriptedEndpoint:
         self.host = "127.0.0.1"
         self.port: int = self._listening.getsockname()[1]
         self.name = f"{self.host}:{self.port}"
-        self._all_connections: list[EndpointConnection] = []
         self._threads: list[threading.Thread] = []
         self._accepting = threading.Thread(target=self._accept, daemon=True)
         self._accepting.start()
 
     @property
     def received(self) -> bytes:
-        """Every byte received, connection by connection."""
-        return b"".join([bytes(connection.received) for connection in self.connections])
+        """Every byte received and not forgotten, connection by connection."""
+        return b"".join([bytes(c.received[c.forgotten :]) for c in self.connections])
 
     @property
     def requests_begun(self) -> int:
@@ -147,8 +147,9 @@ class ScriptedEndpoint:
         return connection.closed_at
 
     def forget(self) -> None:
-        """Drop what was received and which connections there were."""
-        self.connections = []
+        """Leave what was received until here out of ``received``."""
+        for connection in self.connections:
+            connection.forgotten = len(connection.received)
 
     def close(self) -> None:
         """Stop listening, break every connection, wait for the scripts."""
@@ -156,7 +157,7 @@ class ScriptedEndpoint:
             self._listening.shutdown(socket.SHUT_RDWR)
         self._accepting.join(PATIENCE_S)
         self._listening.close()
-        for connection in self._all_connections:
+        for connection in self.connections:
             with contextlib.suppress(OSError):
                 connection.socket.shutdown(socket.SHUT_RDWR)
         for thread in self._threads:
@@ -185,7 +186,6 @@ class ScriptedEndpoint:
             accepted.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
             connection = EndpointConnection(number, accepted)
             self.connections.append(connection)
-            self._all_connections.append(connection)
             number += 1
             thread = threading.Thread(target=self._play, args=(connection,), daemon=True)
             self._threads.append(thread)
@@ -200,7 +200,7 @@ class ScriptedEndpoint:
                 connection.socket = wrapped
                 wrapped.do_handshake()
             self.script(connection)
-        except (PeerGoneError, ConnectionError, ssl.SSLError):
+        except (PeerGone, ConnectionError, ssl.SSLError):
             pass
         finally:
             connection.finished = True

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 
 import h11
 
-from tests.harness.endpoint import EndpointConnection, PeerGoneError, ScriptedEndpoint
+from tests.harness.endpoint import EndpointConnection, PeerGone, ScriptedEndpoint
 from tests.harness.headers import Headers
 from tests.harness.waiting import wait_until
 
@@ -92,7 +92,7 @@ class HttpEndpoint(ScriptedEndpoint):
                     )
                 data = connection.receive()
                 if not data:
-                    raise PeerGoneError
+                    raise PeerGone
                 protocol.receive_data(data)
             elif isinstance(event, h11.Request):
                 request = _record(event, connection)
@@ -106,7 +106,7 @@ class HttpEndpoint(ScriptedEndpoint):
                 request.whole = True
                 return request
             else:
-                raise PeerGoneError
+                raise PeerGone
 
 
 def _record(event: h11.Request, connection: EndpointConnection) -> Recorded:
