@@ -29,6 +29,7 @@ class EndpointConnection:
         self.received = bytearray()
         self.bytes_sent = 0
         self.closed_at = 0.0  # monotonic, when the end of the other side was seen
+        self.go_on = threading.Event()  # for a script that waits for the test
         self.finished = False  # the script is over
         self.forgotten = 0  # so many of the first bytes received are of no more interest
         self._taken = 0  # of received, by receive_until
@@ -158,6 +159,7 @@ class ScriptedEndpoint:
         self._accepting.join(PATIENCE_S)
         self._listening.close()
         for connection in self.connections:
+            connection.go_on.set()
             with contextlib.suppress(OSError):
                 connection.socket.shutdown(socket.SHUT_RDWR)
         for thread in self._threads:

@@ -200,9 +200,11 @@ def guarded() -> Iterator[tuple[Worker, HttpEndpoint]]:
         match=Match(path_kind="prefix", path="/admin"),
         respond=FixedResponse(status=403),
     )
-    with HttpEndpoint() as endpoint:
-        with Worker(world(pool(endpoint), routes=[forbidden, *routes])) as worker:
-            yield worker, endpoint
+    with (
+        HttpEndpoint() as endpoint,
+        Worker(world(pool(endpoint), routes=[forbidden, *routes])) as worker,
+    ):
+        yield worker, endpoint
 
 
 @pytest.mark.parametrize("path", DISGUISED)
