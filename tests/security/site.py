@@ -12,27 +12,6 @@ from tests.harness.waiting import wait_until
 from tests.harness.worker import Worker
 from tests.harness.world import NEVER_REPEAT, listener, pool, world
 
-HELLO = b"5\r\nhello\r\n"  # one good chunk
-
-
-def head(start: str, *lines: bytes | str, host: str | None = "site.example") -> bytes:
-    """A request head with a Host unless told otherwise; ``lines`` come after it."""
-    fields = [] if host is None else [f"Host: {host}"]
-    encoded = [line if isinstance(line, bytes) else line.encode("latin-1") for line in lines]
-    return b"\r\n".join(
-        [line.encode("latin-1") for line in (start, *fields)] + [*encoded, b"", b""]
-    )
-
-
-def post(*lines: bytes | str, body: bytes = b"") -> bytes:
-    """A POST with those header lines after Host."""
-    return head("POST /form HTTP/1.1", *lines) + body
-
-
-def chunked(body: bytes) -> bytes:
-    """A POST whose chunked body is exactly these bytes."""
-    return post("Transfer-Encoding: chunked", body=body)
-
 
 @dataclass(frozen=True)
 class Case:

@@ -6,9 +6,10 @@ import pytest
 
 from penstock.core.snapshot import FixedResponse, HeaderEdit, Limits, Match
 from tests.harness.http_endpoint import HttpEndpoint
+from tests.harness.messages import HELLO, chunked, head, post
 from tests.harness.worker import Worker
 from tests.harness.world import pool, route, world
-from tests.security.site import HELLO, Case, Delivery, Site, chunked, head, post
+from tests.security.site import Case, Delivery, Site
 
 LENGTH = "Content-Length: 5"
 

@@ -8,11 +8,11 @@ import pytest
 from penstock.core.snapshot import Limits
 from tests.harness.client import Client, IncompleteResponse, Response
 from tests.harness.endpoint import EndpointConnection, Script, ScriptedEndpoint
+from tests.harness.messages import HELLO, LAST, chunked, head, post
 from tests.harness.worker import Worker
 from tests.harness.world import NEVER_REPEAT, pool, world
-from tests.security.site import HELLO, Case, Delivery, Site, chunked, head, post
+from tests.security.site import Case, Delivery, Site
 
-LAST = b"0\r\n\r\n"
 CHUNKED = "Transfer-Encoding: chunked"
 LENGTH = "Content-Length: 5"
 BODY = HELLO + LAST
@@ -83,7 +83,12 @@ BODY_CASES = [
     Case(15, "bare-cr-after-size", chunked(b"5\rhello\r\n" + LAST)),
     Case(16, "cr-in-extension", chunked(b"5;a\rb\r\nhello\r\n" + LAST)),
     Case(16, "cr-in-last-extension", chunked(HELLO + b"0;a\rb\r\n\r\n")),
-    Case(17, "one-long", chunked(b"5;" + b"a" * 70_000 + b"\r\nhello\r\n" + LAST), (400, 413, 431)),
+    Case(
+        17,
+        "one-long",
+        chunked(b"5;" + b"a" * 70_000 + b"\r\nhello\r\n" + LAST),
+        (400, 413, 431),
+    ),
     Case(17, "without-end", chunked(b"5;" + b"a" * 300_000), (400, 413, 431)),
     Case(18, "other-bytes", chunked(b"5\r\nhelloXX" + LAST)),
     Case(18, "nothing", chunked(b"5\r\nhello" + LAST)),

@@ -11,22 +11,9 @@ import pytest
 
 from tests.harness.client import Client, IncompleteResponse, Response
 from tests.harness.endpoint import EndpointConnection, ScriptedEndpoint
+from tests.harness.messages import HELLO, LAST, answer, chunked_answer, head
 from tests.harness.worker import Worker
 from tests.harness.world import NEVER_REPEAT, pool, world
-from tests.security.site import head
-
-LAST = b"0\r\n\r\n"
-HELLO = b"5\r\nhello\r\n"
-
-
-def answer(*lines: str | bytes, body: bytes = b"hello", status: str = "200 OK") -> bytes:
-    """A response with those header lines."""
-    encoded = [line if isinstance(line, bytes) else line.encode("latin-1") for line in lines]
-    return b"\r\n".join([b"HTTP/1.1 " + status.encode(), *encoded, b"", body])
-
-
-def chunked(body: bytes) -> bytes:
-    return answer("Transfer-Encoding: chunked", body=body)
 
 
 @dataclass(frozen=True)
@@ -54,9 +41,21 @@ BAD_HEADS = [
     Answer(48, "over-two-to-the-63", answer(f"Content-Length: {2**63}")),
     Answer(48, "length-and-coding", answer(LENGTH, CHUNKED, body=HELLO + LAST)),
     Answer(48, "coding-and-length", answer(CHUNKED, LENGTH, body=HELLO + LAST)),
-    Answer(2, "chunked-twice", answer("Transfer-Encoding: chunked, chunked", body=HELLO + LAST)),
-    Answer(3, "chunked-not-last", answer("Transfer-Encoding: chunked, gzip", body=HELLO + LAST)),
-    Answer(4, "unknown-coding", answer("Transfer-Encoding: gzip, chunked", body=HELLO + LAST)),
+    Answer(
+        2,
+        "chunked-twice",
+        answer("Transfer-Encoding: chunked, chunked", body=HELLO + LAST),
+    ),
+    Answer(
+        3,
+        "chunked-not-last",
+        answer("Transfer-Encoding: chunked, gzip", body=HELLO + LAST),
+    ),
+    Answer(
+        4,
+        "unknown-coding",
+        answer("Transfer-Encoding: gzip, chunked", body=HELLO + LAST),
+    ),
     Answer(5, "xchunked", answer("Transfer-Encoding: xchunked", body=HELLO + LAST)),
     Answer(6, "two-codings", answer(CHUNKED, CHUNKED, body=HELLO + LAST)),
     Answer(24, "obs-fold", answer(LENGTH, "X-A: b", " c")),
@@ -92,25 +91,29 @@ BAD_HEADS = [
 ]
 
 BAD_BODIES = [
-    Answer(13, "prefix-0x", chunked(HELLO + b"0x5\r\nworld\r\n" + LAST)),
-    Answer(13, "plus", chunked(HELLO + b"+5\r\nworld\r\n" + LAST)),
-    Answer(13, "minus", chunked(HELLO + b"-5\r\nworld\r\n" + LAST)),
-    Answer(13, "underscore", chunked(HELLO + b"0_5\r\nworld\r\n" + LAST)),
-    Answer(13, "leading-space", chunked(HELLO + b" 5\r\nworld\r\n" + LAST)),
-    Answer(13, "empty-size", chunked(HELLO + b"\r\nworld\r\n" + LAST)),
-    Answer(13, "first-chunk", chunked(b"xyz\r\n")),
-    Answer(14, "overflow", chunked(HELLO + b"10000000000000005\r\nworld\r\n" + LAST)),
-    Answer(15, "bare-lf", chunked(HELLO + b"5\nworld\r\n" + LAST)),
-    Answer(15, "bare-lf-at-the-end", chunked(HELLO + b"0\r\n\n")),
-    Answer(15, "bare-lf-in-a-trailer", chunked(HELLO + b"0\r\nX-A: b\nX-B: c\r\n\r\n")),
-    Answer(16, "cr-in-extension", chunked(HELLO + b"5;a\rb\r\nworld\r\n" + LAST)),
-    Answer(17, "long-extension", chunked(HELLO + b"5;" + b"a" * 300_000 + b"\r\nworld\r\n" + LAST)),
-    Answer(18, "no-crlf-after-data", chunked(b"5\r\nhelloXX" + LAST)),
-    Answer(18, "too-long-chunk", chunked(b"5\r\nhello!\r\n" + LAST)),
-    Answer(22, "chunked-cut-at-start", chunked(b"")),
-    Answer(22, "chunked-cut-within-chunk", chunked(HELLO + b"a\r\nwor")),
-    Answer(22, "chunked-cut-between-chunks", chunked(HELLO)),
-    Answer(22, "chunked-cut-before-trailers-end", chunked(HELLO + b"0\r\nX-A: b\r\n")),
+    Answer(13, "prefix-0x", chunked_answer(HELLO + b"0x5\r\nworld\r\n" + LAST)),
+    Answer(13, "plus", chunked_answer(HELLO + b"+5\r\nworld\r\n" + LAST)),
+    Answer(13, "minus", chunked_answer(HELLO + b"-5\r\nworld\r\n" + LAST)),
+    Answer(13, "underscore", chunked_answer(HELLO + b"0_5\r\nworld\r\n" + LAST)),
+    Answer(13, "leading-space", chunked_answer(HELLO + b" 5\r\nworld\r\n" + LAST)),
+    Answer(13, "empty-size", chunked_answer(HELLO + b"\r\nworld\r\n" + LAST)),
+    Answer(13, "first-chunk", chunked_answer(b"xyz\r\n")),
+    Answer(14, "overflow", chunked_answer(HELLO + b"10000000000000005\r\nworld\r\n" + LAST)),
+    Answer(15, "bare-lf", chunked_answer(HELLO + b"5\nworld\r\n" + LAST)),
+    Answer(15, "bare-lf-at-the-end", chunked_answer(HELLO + b"0\r\n\n")),
+    Answer(15, "bare-lf-in-a-trailer", chunked_answer(HELLO + b"0\r\nX-A: b\nX-B: c\r\n\r\n")),
+    Answer(16, "cr-in-extension", chunked_answer(HELLO + b"5;a\rb\r\nworld\r\n" + LAST)),
+    Answer(
+        17,
+        "long-extension",
+        chunked_answer(HELLO + b"5;" + b"a" * 300_000 + b"\r\nworld\r\n" + LAST),
+    ),
+    Answer(18, "no-crlf-after-data", chunked_answer(b"5\r\nhelloXX" + LAST)),
+    Answer(18, "too-long-chunk", chunked_answer(b"5\r\nhello!\r\n" + LAST)),
+    Answer(22, "chunked-cut-at-start", chunked_answer(b"")),
+    Answer(22, "chunked-cut-within-chunk", chunked_answer(HELLO + b"a\r\nwor")),
+    Answer(22, "chunked-cut-between-chunks", chunked_answer(HELLO)),
+    Answer(22, "chunked-cut-before-trailers-end", chunked_answer(HELLO + b"0\r\nX-A: b\r\n")),
     Answer(22, "length-cut", answer("Content-Length: 10")),
     Answer(22, "length-cut-at-start", answer("Content-Length: 10", body=b"")),
 ]
@@ -205,7 +208,7 @@ def test_malformed_body_is_never_taken_for_whole(
     "data",
     [
         answer("Content-Length: 10"),
-        chunked(HELLO),
+        chunked_answer(HELLO),
         answer("Connection: close"),
         answer().replace(b"HTTP/1.1", b"HTTP/1.0"),
     ],
@@ -272,7 +275,9 @@ def test_case23_space_before_the_colon_is_removed_or_refused(stage: Stage) -> No
 
 
 def test_case19_trailers_never_change_the_answers_framing(stage: Stage) -> None:
-    data = chunked(HELLO + b"0\r\nContent-Length: 3\r\nTransfer-Encoding: gzip\r\nX-A: b\r\n\r\n")
+    data = chunked_answer(
+        HELLO + b"0\r\nContent-Length: 3\r\nTransfer-Encoding: gzip\r\nX-A: b\r\n\r\n"
+    )
     stage.set_answer(data, len(data))
     with stage.worker.connect() as client:
         response = client.get()

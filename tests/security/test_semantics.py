@@ -8,16 +8,13 @@ from penstock.core.snapshot import EndpointTls
 from tests.harness.client import Client
 from tests.harness.endpoint import EndpointConnection, Script, ScriptedEndpoint
 from tests.harness.http_endpoint import HttpEndpoint
+from tests.harness.messages import answer_of, get, head, post
 from tests.harness.worker import Worker
 from tests.harness.world import NEVER_REPEAT, at, listener, pool, world
-from tests.security.site import Case, Delivery, Site, head, post
+from tests.security.site import Case, Delivery, Site
 
 PROXY = "127.0.0.1"  # a trusted hop of `trusting`
 STRANGER = "127.0.0.2"  # not
-
-
-def get(*lines: str) -> bytes:
-    return head("GET / HTTP/1.1", *lines)
 
 
 # Case 41: what Connection nominates.
@@ -28,18 +25,18 @@ def get(*lines: str) -> bytes:
     ["X-Secret", "x-secret", "close, X-Secret", "X-Secret,,", "keep-alive,\tX-Secret"],
 )
 def test_case41_nominated_fields_are_stripped(site: Site, nominated: str) -> None:
-    site.send(get(f"Connection: {nominated}", "X-Secret: 1", "X-Secret: 2", "X-Other: 3"))
+    site.send(get("/", f"Connection: {nominated}", "X-Secret: 1", "X-Secret: 2", "X-Other: 3"))
     assert "x-secret" not in site.endpoint.last.headers
     assert site.endpoint.last.headers["x-other"] == "3"
 
 
 def test_case41_fields_nominated_on_several_lines_are_stripped(site: Site) -> None:
-    site.send(get("Connection: X-A", "X-A: 1", "Connection: X-B", "X-B: 2"))
+    site.send(get("/", "Connection: X-A", "X-A: 1", "Connection: X-B", "X-B: 2"))
     assert not {"x-a", "x-b"} & site.endpoint.last.headers.names()
 
 
 def test_case41_nomination_takes_away_neither_host_nor_our_own_fields(site: Site) -> None:
-    site.send(get("Connection: X-Forwarded-For, Host, Via, X-Request-ID, X-Forwarded-Proto"))
+    site.send(get("/", "Connection: X-Forwarded-For, Host, Via, X-Request-ID, X-Forwarded-Proto"))
     headers = site.endpoint.last.headers
     assert headers["host"] == "site.example"
     assert headers["x-forwarded-for"] == "127.0.0.1"
@@ -63,7 +60,7 @@ def test_case41_nomination_does_not_touch_framing(site: Site, nominated: str) ->
     ],
 )
 def test_fields_for_one_hop_are_stripped_without_being_nominated(site: Site, line: str) -> None:
-    site.send(get(line))
+    site.send(get("/", line))
     assert line not in site.endpoint.received.decode()
 
 
@@ -126,6 +123,7 @@ def test_case42_trusted_hops_are_continued(trusting: tuple[Worker, HttpEndpoint]
 def test_case43_h2c_upgrade_is_stripped(site: Site) -> None:
     response = site.send(
         get(
+            "/",
             "Connection: Upgrade, HTTP2-Settings",
             "Upgrade: h2c",
             "HTTP2-Settings: AAMAAABkAARAAAAAAAIAAAAA",
@@ -137,7 +135,7 @@ def test_case43_h2c_upgrade_is_stripped(site: Site) -> None:
 
 @pytest.mark.parametrize("protocol", ["h2c", "H2C", "h2c, websocket"])
 def test_case43_h2c_is_never_passed_on(site: Site, protocol: str) -> None:
-    site.send(get("Connection: Upgrade", f"Upgrade: {protocol}"))
+    site.send(get("/", "Connection: Upgrade", f"Upgrade: {protocol}"))
     assert b"h2c" not in site.endpoint.received.lower()
 
 
@@ -145,7 +143,9 @@ def test_case44_upgrade_without_101_stays_http(site: Site) -> None:
     """Bytes after the upgrade request are requests, or are not read at all."""
     site.endpoint.forget()
     with site.worker.connect() as client:
-        client.send(get("Connection: Upgrade", "Upgrade: websocket", "Sec-WebSocket-Version: 13"))
+        client.send(
+            get("/", "Connection: Upgrade", "Upgrade: websocket", "Sec-WebSocket-Version: 13")
+        )
         assert client.read_response().status in (200, 501)
         client.send_while_open(b"\x81\x05hello\r\n\r\n")
         rest = client.read_to_end()
@@ -210,14 +210,14 @@ def test_case47_max_forwards_is_counted_down(site: Site) -> None:
 
 
 def test_case47_max_forwards_means_nothing_for_get(site: Site) -> None:
-    assert site.send(get("Max-Forwards: 0")).status == 200
+    assert site.send(get("/", "Max-Forwards: 0")).status == 200
     assert site.endpoint.last.method == "GET"
 
 
 # Cases 49, 50: bytes that no request asked for. (48 is in test_responses.py.)
 
-EVIL = b"HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\nEVIL"
-GOOD = b"HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\ngood"
+EVIL = answer_of(b"EVIL")
+GOOD = answer_of(b"good")
 
 
 @pytest.mark.parametrize(

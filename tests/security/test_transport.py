@@ -9,9 +9,9 @@ from penstock.core.snapshot import Listener, ListenerTimeouts
 from tests.harness.client import Client
 from tests.harness.endpoint import EndpointConnection, Script, ScriptedEndpoint
 from tests.harness.http_endpoint import HttpEndpoint
+from tests.harness.messages import HELLO, chunked, head, post
 from tests.harness.worker import Worker
 from tests.harness.world import listener, pool, world
-from tests.security.site import HELLO, chunked, head, post
 
 SOON_S = 0.4  # the timeout under test
 DRIP_S = 0.05  # a byte every so often: never idle for long
