@@ -105,7 +105,8 @@ class EndpointConnection:
 
     def end_sending(self) -> None:
         """Half-close."""
-        self.socket.shutdown(socket.SHUT_WR)
+        with contextlib.suppress(OSError):  # the other side is gone already
+            self.socket.shutdown(socket.SHUT_WR)
 
 
 Script = Callable[[EndpointConnection], None]

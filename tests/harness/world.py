@@ -10,6 +10,7 @@ from penstock.core.snapshot import (
     Endpoint,
     Listener,
     Match,
+    PolicyChoice,
     Pool,
     Retry,
     Route,
@@ -52,9 +53,10 @@ def at(place: HasAddress, **settings: object) -> Endpoint:
 
 
 def pool(*members: HasAddress | Endpoint, name: str = "main", **settings: object) -> Pool:
-    """A pool of those endpoints; ``settings`` are fields of ``Pool``."""
+    """A pool of those endpoints, taken in turn; ``settings`` are fields of ``Pool``."""
     endpoints = tuple(m if isinstance(m, Endpoint) else at(m) for m in members)
-    return _with(Pool(name=name, endpoints=endpoints), settings)
+    in_turn = PolicyChoice(name="round-robin")
+    return _with(Pool(name=name, endpoints=endpoints, policy=in_turn), settings)
 
 
 def listener(name: str = "main", **settings: object) -> Listener:

@@ -256,7 +256,7 @@ def test_case40_announced_body_over_the_limit_is_refused_unread(
 
 @pytest.mark.parametrize(
     "body",
-    [b"3e9\r\n" + b"x" * 1001, b"3e8\r\n" + b"x" * 1000 + b"\r\n1\r\nx\r\n", HELLO * 201],
+    [b"3e9\r\n" + b"x" * 1001 + b"\r\n", b"3e8\r\n" + b"x" * 1000 + b"\r\n1\r\nx\r\n", HELLO * 201],
     ids=["one-chunk", "one-byte-more", "many-chunks"],
 )
 def test_case40_chunked_body_over_the_limit_is_refused_and_never_completed(

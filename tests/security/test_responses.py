@@ -111,7 +111,7 @@ BAD_BODIES = [
     Answer(18, "no-crlf-after-data", chunked_answer(b"5\r\nhelloXX" + LAST)),
     Answer(18, "too-long-chunk", chunked_answer(b"5\r\nhello!\r\n" + LAST)),
     Answer(22, "chunked-cut-at-start", chunked_answer(b"")),
-    Answer(22, "chunked-cut-within-chunk", chunked_answer(HELLO + b"a\r\nwor")),
+    Answer(22, "chunked-cut-within-chunk", chunked_answer(HELLO + b"5\r\nwor")),
     Answer(22, "chunked-cut-between-chunks", chunked_answer(HELLO)),
     Answer(22, "chunked-cut-before-trailers-end", chunked_answer(HELLO + b"0\r\nX-A: b\r\n")),
     Answer(22, "length-cut", answer("Content-Length: 10")),
@@ -200,7 +200,7 @@ def test_malformed_body_is_never_taken_for_whole(
         assert response.status == 502, f"taken for whole: {response}"
         assert b"hello" not in response.body
     else:
-        assert b"hello".startswith(response.body)
+        assert b"hellowor".startswith(response.body)
     stage.endpoint.wait_for_end(number)
 
 

@@ -32,8 +32,8 @@ def drip(client: Client, data: bytes) -> bool:
 
 @pytest.mark.parametrize(
     "data",
-    [b"GET / HTTP/1.1\r\nX-A: " + b"b" * 200, b"\r\n" * 50 + b"G" * 100, b"G" * 200],
-    ids=["field", "empty-lines", "method"],
+    [b"GET / HTTP/1.1\r\nX-A: " + b"b" * 200, b"G" * 200, b"\r\n" + b"G" * 200],
+    ids=["field", "method", "after-empty-line"],
 )
 def test_case64_dripping_head_is_cut_off_by_a_total_timer(
     start: Callable[..., Worker], endpoint: HttpEndpoint, data: bytes
@@ -44,6 +44,16 @@ def test_case64_dripping_head_is_cut_off_by_a_total_timer(
     assert client.read_response().status == 408
     client.expect_end()
     assert endpoint.received == b""
+
+
+def test_case64_dripping_empty_lines_are_cut_off_too(
+    start: Callable[..., Worker], endpoint: HttpEndpoint
+) -> None:
+    """No request has begun with them, so none is answered."""
+    worker = start(world(pool(endpoint), listeners=impatient(client_headers_s=SOON_S)))
+    client = worker.connect()
+    assert drip(client, b"\r\n" * 100)
+    client.expect_end()
 
 
 def test_case64_stalled_head_is_cut_off(
@@ -93,7 +103,8 @@ def test_case65_slow_but_moving_body_is_taken(
     worker = start(world(pool(endpoint), listeners=impatient(client_body_idle_s=SOON_S)))
     client = worker.connect()
     client.send(post("Content-Length: 20"))
-    assert not drip(client, b"x" * 20)
+    assert not drip(client, b"x" * 19)
+    client.send(b"x")
     assert client.read_response("POST").status == 200
     assert endpoint.last.body == b"x" * 20
 
@@ -128,7 +139,7 @@ def test_case66_slow_reader_pauses_the_endpoint_and_is_cut_off(
 def test_silent_connection_is_closed_without_a_word(
     start: Callable[..., Worker], endpoint: HttpEndpoint
 ) -> None:
-    worker = start(world(pool(endpoint), listeners=impatient(keep_alive_idle_s=SOON_S)))
+    worker = start(world(pool(endpoint), listeners=impatient(client_headers_s=SOON_S)))
     worker.connect().expect_end()
 
 
