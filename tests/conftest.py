@@ -1,0 +1,52 @@
+"""Fixtures that every kind of test shares. What they are made of is in ``tests.harness``."""
+
+from collections.abc import Callable, Iterator
+
+import pytest
+
+from penstock.core.snapshot import Snapshot
+from tests.harness.endpoint import Script, ScriptedEndpoint
+from tests.harness.http_endpoint import HttpEndpoint
+from tests.harness.worker import Worker
+
+
+@pytest.fixture
+def endpoint() -> Iterator[HttpEndpoint]:
+    """A well-behaved endpoint that records what it is asked."""
+    with HttpEndpoint() as made:
+        yield made
+
+
+@pytest.fixture
+def other_endpoint() -> Iterator[HttpEndpoint]:
+    """A second one."""
+    with HttpEndpoint() as made:
+        yield made
+
+
+@pytest.fixture
+def scripted() -> Iterator[Callable[[Script], ScriptedEndpoint]]:
+    """Makes endpoints whose connections play a script."""
+    made: list[ScriptedEndpoint] = []
+
+    def make(script: Script) -> ScriptedEndpoint:
+        made.append(ScriptedEndpoint(script))
+        return made[-1]
+
+    yield make
+    for endpoint in made:
+        endpoint.close()
+
+
+@pytest.fixture
+def start() -> Iterator[Callable[..., Worker]]:
+    """Starts workers, and at the end of the test stops them and checks that they ended well."""
+    started: list[Worker] = []
+
+    def start_worker(snapshot: Snapshot, *, workers: int = 1) -> Worker:
+        started.append(Worker(snapshot, workers=workers))
+        return started[-1]
+
+    yield start_worker
+    for worker in reversed(started):
+        worker.__exit__(None, None, None)

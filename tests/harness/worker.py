@@ -1,0 +1,262 @@
+"""A real worker process, and its supervisor played by the test."""
+
+import os
+import resource
+import socket
+import ssl
+import subprocess
+import sys
+import tempfile
+from types import TracebackType
+from typing import Self
+
+import msgspec
+
+from penstock.core.endpoint import UP
+from penstock.core.snapshot import Pool, Snapshot
+from penstock.dataplane.board import (
+    H_EPOCH,
+    H_GENERATION,
+    L_IN_FLIGHT,
+    S_DRAINING,
+    S_HEALTH,
+    S_WEIGHT_PPM,
+    Board,
+    create_board,
+)
+from penstock.dataplane.mailbox import Inbox, frame
+from tests.harness.client import Client
+from tests.harness.waiting import PATIENCE_S, wait_until
+from tests.harness.world import HasAddress
+
+_START_S = 20.0  # an interpreter's start on a busy machine
+_INDEX = 0
+
+
+class Worker:
+    """One worker. Leaving the context stops it and checks that it ended well and owes nothing.
+
+    ``workers`` above 1 makes room on the board for others, whose cells the test may write.
+    """
+
+    def __init__(self, snapshot: Snapshot, *, workers: int = 1) -> None:
+        self.board: Board = create_board(workers, endpoint_rows=256, pool_rows=64)
+        self.snapshot = snapshot
+        self._rows: dict[tuple[str, ...], int] = {}
+        self._listening: dict[str, socket.socket] = {}
+        self._clients: list[Client] = []
+        self._inbox = Inbox()
+        self._messages: list[dict[str, object]] = []
+        self._errors = tempfile.TemporaryFile()  # noqa: SIM115 - lives as long as the worker
+        self._mailbox, theirs = socket.socketpair()
+        self._mailbox.settimeout(_START_S)
+        with theirs:
+            self.process = self._spawn(theirs)
+        try:
+            self.apply(snapshot)
+        except BaseException:
+            self._abandon()
+            raise
+
+    @property
+    def pid(self) -> int:
+        return self.process.pid
+
+    def address(self, listener: str = "main") -> tuple[str, int]:
+        """Where that listener listens."""
+        host, port = self._listening[listener].getsockname()
+        return host, port
+
+    def connect(
+        self,
+        listener: str = "main",
+        *,
+        source: str = "",
+        tls: ssl.SSLContext | None = None,
+        server_name: str = "localhost",
+        session: ssl.SSLSession | None = None,
+        receive_buffer: int = 0,
+        timeout_s: float = PATIENCE_S,
+    ) -> Client:
+        """A client connected to that listener, closed with the worker if not before."""
+        client = Client(
+            self.address(listener),
+            source=source,
+            tls=tls,
+            server_name=server_name,
+            session=session,
+            receive_buffer=receive_buffer,
+            timeout_s=timeout_s,
+        )
+        self._clients.append(client)
+        return client
+
+    def apply(self, snapshot: Snapshot) -> None:
+        """Publish a snapshot and wait until the worker runs it."""
+        answer = self.publish(snapshot)
+        assert answer["kind"] == "applied", f"the worker refused the snapshot: {answer}"
+
+    def publish(self, snapshot: Snapshot) -> dict[str, object]:
+        """Publish a snapshot; the worker's answer."""
+        cells = self.board.cells
+        generation = cells[H_GENERATION] + 1
+        placed = msgspec.structs.replace(
+            snapshot, generation=generation, pools=tuple(self._place(p) for p in snapshot.pools)
+        )
+        cells[H_GENERATION] = generation
+        cells[H_EPOCH] += 1
+        opened = [item.name for item in snapshot.listeners if item.name not in self._listening]
+        for name in opened:
+            self._listening[name] = socket.create_server(("127.0.0.1", 0), backlog=512)
+        message = frame(
+            {"kind": "snapshot", "snapshot": msgspec.to_builtins(placed), "listeners": opened}
+        )
+        descriptors = [self._listening[name].fileno() for name in opened]
+        sent = socket.send_fds(self._mailbox, [message], descriptors)
+        self._mailbox.sendall(message[sent:])
+        self.snapshot = placed
+        return self._answer(generation)
+
+    def send(self, message: dict[str, object]) -> None:
+        """Send any message to the worker."""
+        self._mailbox.sendall(frame(message))
+
+    def set_state(self, pool: str, endpoint: HasAddress, cell: int, value: int) -> None:
+        """Write a state cell of an endpoint (S_HEALTH, S_DRAINING, …), as the supervisor does."""
+        self.board.cells[self.board.state(self.row(pool, endpoint)) + cell] = value
+        self.board.cells[H_EPOCH] += 1
+
+    def drain(self, pool: str, endpoint: HasAddress) -> None:
+        self.set_state(pool, endpoint, S_DRAINING, 1)
+
+    def row(self, pool: str, endpoint: HasAddress | None = None) -> int:
+        """The board row of a pool, or of an endpoint of it."""
+        return self._rows[(pool, endpoint.name) if endpoint is not None else (pool,)]
+
+    def load(self, endpoint: HasAddress, cell: int = L_IN_FLIGHT, *, pool: str = "main") -> int:
+        """A load cell of an endpoint, summed over workers."""
+        return self.board.load_sum(self.row(pool, endpoint), cell)
+
+    def pool_count(self, cell: int, pool: str = "main") -> int:
+        """A pool cell, summed over workers."""
+        return self.board.pool_sum(self.row(pool), cell)
+
+    def count(self, cell: int) -> int:
+        """A cell of the worker's own."""
+        return self.board.cells[self.board.worker(_INDEX) + cell]
+
+    def in_flight(self) -> int:
+        """Tickets open anywhere."""
+        return sum(self.board.load_sum(row, L_IN_FLIGHT) for row in self._endpoint_rows())
+
+    def wait_until_idle(self, timeout_s: float = PATIENCE_S) -> None:
+        """Wait until every ticket is settled."""
+        wait_until(lambda: self.in_flight() == 0, "nothing was in flight", timeout_s=timeout_s)
+
+    def memory_bytes(self, kind: str = "VmRSS") -> int:
+        """Resident memory; the highest it ever was with ``VmHWM``."""
+        with open(f"/proc/{self.pid}/status") as status:
+            for line in status:
+                if line.startswith(kind + ":"):
+                    return int(line.split()[1]) * 1024
+        raise AssertionError(f"no {kind} in /proc/{self.pid}/status")
+
+    def cpu_s(self) -> float:
+        """User and system time used so far."""
+        with open(f"/proc/{self.pid}/stat") as stat:
+            fields = stat.read().rpartition(")")[2].split()
+        return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
+    def open_descriptors(self) -> int:
+        return len(os.listdir(f"/proc/{self.pid}/fd"))
+
+    def limit_descriptors(self, most: int) -> None:
+        resource.prlimit(self.pid, resource.RLIMIT_NOFILE, (most, most))
+
+    def errors(self) -> str:
+        """What the worker wrote to its standard error."""
+        self._errors.seek(0)
+        return self._errors.read().decode(errors="replace")
+
+    def stop(self, deadline_s: float = PATIENCE_S) -> None:
+        """Tell it to stop and check its end: code 0, nothing in flight, no traceback."""
+        self.send({"kind": "stop", "deadline_s": deadline_s})
+        self.wait_for_exit()
+        assert self.in_flight() == 0, "tickets left open"
+
+    def wait_for_exit(self) -> None:
+        code = self.process.wait(_START_S)
+        assert code == 0, f"the worker ended with {code}\n{self.errors()}"
+        assert "Traceback" not in self.errors(), self.errors()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        try:
+            for client in self._clients:
+                client.close()
+            if self.process.poll() is None and error is None:
+                self.stop()
+            elif error is None:
+                self.wait_for_exit()
+        finally:
+            self._abandon()
+
+    def _spawn(self, theirs: socket.socket) -> subprocess.Popen[bytes]:
+        passed = (self.board.fd, theirs.fileno())
+        command: list[str] = [sys.executable, "-m", "penstock.dataplane.worker"]
+        command += ["--index", str(_INDEX), "--board", str(passed[0]), "--mailbox", str(passed[1])]
+        return subprocess.Popen(command, pass_fds=passed, stderr=self._errors)
+
+    def _place(self, pool: Pool) -> Pool:
+        """The pool with its rows; an endpoint that is new starts as UP with its weight."""
+        members = []
+        for member in pool.endpoints:
+            row, is_new = self._row_for((pool.name, member.name), len(self._endpoint_rows()))
+            if is_new:
+                state = self.board.state(row)
+                self.board.cells[state + S_HEALTH] = UP
+                self.board.cells[state + S_WEIGHT_PPM] = round(member.weight * 1_000_000)
+            members.append(msgspec.structs.replace(member, row=row))
+        pools = len(self._rows) - len(self._endpoint_rows())
+        row, _ = self._row_for((pool.name,), pools)
+        return msgspec.structs.replace(pool, endpoints=tuple(members), row=row)
+
+    def _row_for(self, key: tuple[str, ...], free: int) -> tuple[int, bool]:
+        is_new = key not in self._rows
+        return self._rows.setdefault(key, free), is_new
+
+    def _endpoint_rows(self) -> list[int]:
+        return [row for key, row in self._rows.items() if len(key) == 2]
+
+    def _answer(self, generation: int) -> dict[str, object]:
+        while True:
+            for message in self._messages:
+                if message.get("generation") == generation:
+                    self._messages.remove(message)
+                    return message
+            try:
+                data = self._mailbox.recv(65536)
+            except TimeoutError:
+                raise AssertionError(f"no answer to snapshot\n{self.errors()}") from None
+            assert data, f"the worker closed its mailbox\n{self.errors()}"
+            self._messages += self._inbox.feed(data)
+
+    def _abandon(self) -> None:
+        """Let go of everything, killing the worker if it still runs."""
+        if self.process.poll() is None:
+            self.process.kill()
+            self.process.wait()
+        self._mailbox.close()
+        self._errors.close()
+        for client in self._clients:
+            client.close()
+        for listening in self._listening.values():
+            listening.close()
+        os.close(self.board.fd)
