@@ -26,6 +26,7 @@ class Connection(Pollable):
         self.unsent: bytearray | None = None
         self.events: int = READABLE | PEER_CLOSED
         self.open: bool = True
+        self.broken: bool = False  # the peer's end was a reset, not a close
 
     def on_readable(self) -> None:
         """There are bytes to read, or the peer is gone."""
@@ -54,7 +55,7 @@ class Connection(Pollable):
                 self.on_peer_closed()
 
     def receive(self) -> bytes | None:
-        """Bytes; b"" when the peer is gone; None when nothing is there."""
+        """Bytes; b"" when the peer is gone (``broken`` tells how); None when nothing is there."""
         if self.tls is not None:
             return self._receive_tls()
         try:
@@ -62,6 +63,7 @@ class Connection(Pollable):
         except BlockingIOError:
             return None
         except OSError:
+            self.broken = True
             return b""
 
     def send(self, data: bytes) -> None:
@@ -146,6 +148,7 @@ class Connection(Pollable):
         except BlockingIOError:
             return None
         except OSError:
+            self.broken = True
             return b""
         data = tls.decrypt(raw)
         answer = tls.take_outgoing()

@@ -325,7 +325,8 @@ class EndpointConnection(Connection):
 
     def _on_end(self) -> None:
         """The endpoint closed."""
-        if self._state == _UNTIL_CLOSE and (self.tls is None or not self.tls.failure):
+        clean = not self.broken and (self.tls is None or self.tls.ended)
+        if self._state == _UNTIL_CLOSE and clean:
             sink = self.sink
             self.sink = None
             self.close()

@@ -24,6 +24,7 @@ class TlsChannel:
         # The C object under SSLObject: a fifth of a microsecond less on each read and write.
         self._raw: Any = self._session._sslobj  # type: ignore[attr-defined]
         self.established: bool = False
+        self.ended: bool = False  # the peer said that this was all (close_notify)
         self.failure: str = ""  # why the session cannot go on
 
     def decrypt(self, raw: bytes) -> bytes | None:
@@ -43,12 +44,17 @@ class TlsChannel:
                 if not self._incoming.pending:
                     return None if raw else b""
             data: bytes = self._raw.read(_READ_BYTES)
-            if not self._incoming.pending and not self._raw.pending():
+            if not data:
+                self.ended = True
+            elif not self._incoming.pending and not self._raw.pending():
                 return data
             return self._read_rest(data)
         except ssl.SSLWantReadError:
             return None
-        except (ssl.SSLZeroReturnError, ssl.SSLEOFError):
+        except ssl.SSLZeroReturnError:
+            self.ended = True
+            return b""
+        except ssl.SSLEOFError:
             return b""
         except (ssl.SSLError, ssl.CertificateError) as error:
             self.failure = str(error)
@@ -60,6 +66,7 @@ class TlsChannel:
             while data:
                 data = self._raw.read(_READ_BYTES)
                 pieces.append(data)
+            self.ended = True
         except ssl.SSLError:
             pass  # wants more, or ended: what ended it comes again with the next read
         return b"".join(pieces)
