@@ -24,7 +24,7 @@ class SpeedChange(Event):
 
 
 class Pause(Event):
-    """The server stands still for ``duration_s``, as in a collection of garbage. Nothing is lost."""
+    """The server stands still for ``duration_s``, like a collector. Nothing is lost."""
 
     def __init__(self, server: Server, duration_s: float) -> None:
         super().__init__()
