@@ -7,8 +7,8 @@ from typing import Final
 from penstock.core.endpoint import Endpoint
 from penstock.core.env import Env
 from penstock.core.pool import Pool
-from penstock.core.retry import RetryBudget
-from penstock.core.ticket import ABANDONED, DONE, TIMEOUT, Ticket
+from penstock.core.retry import RetryBudget, RetryRules
+from penstock.core.ticket import ABANDONED, CONNECT_FAILED, DONE, TIMEOUT, Ticket
 from penstock.sim.kernel.events import Clock, Event
 from penstock.sim.kernel.job import COMING, GOING, Job
 from penstock.sim.kernel.laws import Law
@@ -47,7 +47,7 @@ class Balancer:
         servers: list[Server],
         recorder: Recorder,
         *,
-        attempts: int = 1,
+        rules: RetryRules | None = None,
         budget: RetryBudget | None = None,
         timeout_s: float = inf,
         cancels: bool = True,
@@ -62,7 +62,7 @@ class Balancer:
         self.env: Env = env
         self.servers: list[Server] = servers
         self.recorder: Recorder = recorder
-        self.attempts: int = attempts
+        self.rules: RetryRules | None = rules
         self.budget: RetryBudget | None = budget
         self.timeout_s: float = timeout_s
         self.cancels: bool = cancels  # whether a server hears that the client went away
@@ -76,7 +76,7 @@ class Balancer:
         """A client's request is here."""
         job.balancer = self
         if self.budget is not None:
-            self.budget.request()
+            self.budget.request(self.clock.now)
         if self.timeout_s < inf:
             deadline = _Deadline(self, job)
             job.deadline = deadline
@@ -106,7 +106,7 @@ class Balancer:
         if job.outcome == DONE and job.first_byte_at < ticket.opened_at:
             self.on_first_byte(job)
         self._settle(job, job.outcome)
-        if ticket.failed and job.attempts < self.attempts and self._may_retry():
+        if ticket.failed and self._may_retry(job):
             if job.tried is None:
                 job.tried = []
             job.tried.append(ticket.endpoint)
@@ -157,7 +157,17 @@ class Balancer:
         if not self.counts_own:
             ticket.endpoint.elsewhere += 1
 
-    def _may_retry(self) -> bool:
+    def _may_retry(self, job: Job) -> bool:
+        rules = self.rules
+        if rules is None or not rules.may_retry(
+            method=job.request.method.encode(),
+            attempts=int(job.attempts),
+            outcome=job.outcome,
+            status=job.status,
+            sent=job.outcome != CONNECT_FAILED,
+            passed_on=False,
+        ):
+            return False
         return self.budget is None or self.budget.take(self.clock.now)
 
     def _call_off(self, job: Job) -> None:
