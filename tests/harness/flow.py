@@ -38,7 +38,7 @@ def wait_until_taken(sock: socket.socket) -> None:
 
     def is_taken() -> bool:
         (waiting,) = struct.unpack("i", fcntl.ioctl(sock, termios.TIOCOUTQ, b"\0" * 4))
-        return waiting == 0
+        return bool(waiting == 0)
 
     wait_until(is_taken, "everything sent was taken")
 
