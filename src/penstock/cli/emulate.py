@@ -1,4 +1,4 @@
-"""`penstock emulate`: engines that speak the real protocols, without accelerators."""
+"""Run emulated inference engines that speak the real protocols."""
 
 from __future__ import annotations
 
@@ -41,8 +41,18 @@ lie (reported: {"running": 0, "kv_usage": 0.1, …}); each with for_s, or until 
 @click.option("--profile", type=click.Choice(list(PROFILES)), default="llama-3-8b-h100",
               show_default=True, help="Model and accelerator.")  # fmt: skip
 @click.option("--speedup", type=_Positive, default=1.0, show_default=True)
-@click.option("--kv-tokens", type=click.IntRange(min=1), default=0, help="Capacity of the cache.")
-@click.option("--max-sequences", type=click.IntRange(min=1), default=0, help="That run at once.")
+@click.option(
+    "--kv-tokens",
+    type=click.IntRange(min=0),
+    default=0,
+    help="Capacity of the cache; 0: the profile's.",
+)
+@click.option(
+    "--max-sequences",
+    type=click.IntRange(min=0),
+    default=0,
+    help="That run at once; 0: the kind's.",
+)
 @click.option("--max-batched-tokens", type=click.IntRange(min=1), default=8192, show_default=True)
 @click.option("--mean-answer-tokens", type=click.IntRange(min=1), default=250, show_default=True)
 @click.option("--kv-events", type=click.Choice(["off", "array", "map"]), default="off",
