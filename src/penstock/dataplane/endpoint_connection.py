@@ -7,7 +7,7 @@ from typing import Final
 from penstock.core.ticket import CONNECT_FAILED, GARBAGE, RESET, TIMEOUT
 from penstock.dataplane.connection import Connection
 from penstock.dataplane.live_endpoint import LiveEndpoint
-from penstock.dataplane.loop import WRITABLE, Loop
+from penstock.dataplane.loop import READABLE, WRITABLE, Loop
 from penstock.dataplane.tls import TlsChannel
 from penstock.wire.chunked import ChunkedReader, encode_chunk
 from penstock.wire.http1 import Refusal, ResponseHead, find_head_end, parse_response
@@ -164,7 +164,19 @@ class EndpointConnection(Connection):
             self.sink.on_endpoint_drained()
 
     def on_peer_closed(self) -> None:
-        """Reading is paused for a slow client: what is buffered is still to be read."""
+        """The endpoint ended while reading is paused for a slow client.
+
+        What the kernel holds is still to be read, and the loop would tell of the end without end:
+        so it is asked nothing until reading goes on.
+        """
+        self.loop.remove(self)
+
+    def resume_reading(self) -> None:
+        if self.fd in self.loop.by_fd:
+            super().resume_reading()
+        else:
+            self.events |= READABLE
+            self.loop.add(self, self.events)
 
     def on_deadline(self) -> None:
         if self.sink is None:

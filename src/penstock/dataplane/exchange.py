@@ -218,8 +218,6 @@ class Exchange(ResponseSink):
         self.connect_s = monotonic() - self.sent_at
         way.pool.counters.record(_CONNECT, self.connect_s)
         self._send(connection)
-        if not self._body_complete:
-            self.front.take_body()
 
     # --- send -------------------------------------------------------------------------------
 
@@ -248,8 +246,11 @@ class Exchange(ResponseSink):
         connection.arm(pool.first_byte_s)
         connection.send(data)
         endpoint.bytes_sent += len(data)
-        if connection.unsent is not None and not self._body_complete:
-            self.front.hold_body()
+        if not self._body_complete:
+            if connection.unsent is not None:
+                self.front.hold_body()
+            else:
+                self.front.take_body()
 
     def on_request_body(self, data: bytes, complete: bool) -> None:
         """More of the request's body, in the framing that goes to the endpoint."""
