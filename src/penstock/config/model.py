@@ -100,9 +100,9 @@ class Document(Section):
         "Which requests go where; the first that matches wins. Default: all to the only pool.",
     )
     pools: dict[Name, Pool] | None = setting(None, "Pools by name, instead of `endpoints`.")
-    admin: Annotated[Admin, BeforeValidator(_admin, json_schema_input_type=str | Admin)] | None = (
-        setting(Admin(), "Address for metrics, status and `penstock ctl`, or `off`.")
-    )
+    admin: Annotated[
+        Admin | None, BeforeValidator(_admin, json_schema_input_type=str | Admin | None)
+    ] = setting(Admin(), "Address for metrics, status and `penstock ctl`, or `off`.")
     workers: Annotated[
         int | None,
         PlainValidator(parse_workers, json_schema_input_type=int | Literal["auto"]),

@@ -166,7 +166,7 @@ class Sticky(Section):
     """A signed cookie that returns a client to its endpoint, over any policy."""
 
     cookie: Token = setting("penstock", "Name of the cookie.")
-    keys: tuple[SecretStr, ...] = setting(
+    keys: Annotated[tuple[SecretStr, ...], BeforeValidator(one_or_many)] = setting(
         (), "Secrets of at least 16 characters: the first signs, all verify."
     )
     keys_file: str | None = setting(None, "A file with one such secret a line, instead of `keys`.")
