@@ -18,9 +18,9 @@ from penstock.config.values import (
     Address,
     ListenAddress,
     Name,
+    OneOrMany,
     PositiveDuration,
     Token,
-    one_or_many,
     show,
 )
 from penstock.core import snapshot
@@ -86,7 +86,7 @@ def _spell_request_log(log: snapshot.RequestLog) -> str:
 class Document(Section):
     """A whole configuration. `listen` and `endpoints` are enough; the rest adds to them."""
 
-    listen: Annotated[tuple[ListenAddress, ...], BeforeValidator(one_or_many)] | None = setting(
+    listen: OneOrMany[ListenAddress] | None = setting(
         None, f"Address or addresses of plain HTTP listeners. Default: `{DEFAULT_LISTEN}`."
     )
     endpoints: Endpoints | None = setting(None, "Servers of a single pool, called `main`.")
