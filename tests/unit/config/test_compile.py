@@ -196,7 +196,7 @@ def test_a_balancer_without_pools_may_redirect(tmp_path: Path) -> None:
         ("{endpoints: a:1, routes: []}", "at least one route is needed"),
         (
             "pools: {a: {endpoints: a:1, policy: round-robin, hash_key: path}}",
-            "pools.a.hash_key: has no effect: the policy 'round-robin' does not hash",
+            "pools.a.hash_key: has no effect: the policy 'round-robin' does not read it",
         ),
         (
             "pools: {a: {endpoints: a:1, tls: {verify: false}}}",
