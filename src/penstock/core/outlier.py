@@ -8,7 +8,7 @@ Three detectors look at what requests experienced (nothing is sent):
   ``success_rate_min_endpoints`` had ``success_rate_min_requests`` each.
 
 The n-th ejection lasts n · ``base_ejection_s``, at most ``max_ejection_s``; n shrinks by one with
-every sweep outside. At most ``max_ejected_share`` of a pool is out, though always one may be,
+every interval in service. At most ``max_ejected_share`` of a pool is out, though always one may be,
 and never the last endpoint that could still serve. Source: Envoy, outlier detection.
 """
 
@@ -62,6 +62,7 @@ class _Record:
         self.ejected: bool = False
         self.until: float = 0.0
         self.times: int = 0  # ejections held against it
+        self.in_since: float = 0.0
 
     def take(self, counts: EndpointCounts) -> None:
         """Take in newer counts of the endpoint."""
@@ -153,6 +154,7 @@ class OutlierDetector:
             else:
                 continue
             record.ejected = False
+            record.in_since = now
             record.forget()
             changes.append(OutlierChange(name, False, reason, now, now))
         return changes
@@ -173,7 +175,8 @@ class OutlierDetector:
         self._eject_by_success_rate(now, changes)
         for record in self._records.values():
             record.clear_window()
-            if not record.ejected and record.times > 0:
+            served_s = 0.0 if record.ejected else now - record.in_since
+            if record.times > 0 and served_s >= self.settings.interval_s:
                 record.times -= 1
 
     def _eject_by_share(self, now: float, changes: list[OutlierChange]) -> None:

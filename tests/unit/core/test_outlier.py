@@ -1,0 +1,231 @@
+"""Outlier detection: who is ejected, why, for how long, and who never is."""
+
+from penstock.core.outlier import EndpointCounts, OutlierChange, OutlierDetector
+from penstock.core.snapshot import Outlier
+
+ROOMY = Outlier(max_ejected_share=1.0)
+
+
+class Pool:
+    """Endpoints with growing counts, fed to a detector ten times a second."""
+
+    def __init__(self, size: int, settings: Outlier = ROOMY) -> None:
+        self.now = 1000.0
+        self.names = [f"e{i}" for i in range(size)]
+        self.finished = dict.fromkeys(self.names, 0)
+        self.failures = dict.fromkeys(self.names, 0)
+        self.consecutive = dict.fromkeys(self.names, 0)
+        self.down: set[str] = set()
+        self.detector = OutlierDetector(settings, self.now)
+        self.observe()
+
+    def serve(self, name: str, *, successes: int = 0, failures: int = 0) -> None:
+        self.finished[name] += successes + failures
+        self.failures[name] += failures
+
+    def observe(self, after: float = 0.1) -> list[OutlierChange]:
+        self.now += after
+        counts = [
+            EndpointCounts(
+                name,
+                self.finished[name],
+                self.failures[name],
+                self.consecutive[name],
+                name not in self.down,
+            )
+            for name in self.names
+        ]
+        return self.detector.observe(self.now, counts)
+
+    def ejected(self) -> set[str]:
+        return {name for name in self.names if self.detector.is_ejected(name)}
+
+
+def test_five_failures_in_a_row_eject_at_once_with_a_reason() -> None:
+    pool = Pool(3)
+    pool.serve("e1", failures=4)
+    assert pool.observe() == []
+    pool.serve("e1", failures=1)
+    (change,) = pool.observe()
+    assert (change.name, change.ejected) == ("e1", True)
+    assert change.reason == "5 failures in a row; out for 30 s"
+    assert change.until == pool.now + 30.0
+
+
+def test_a_success_between_breaks_the_run() -> None:
+    pool = Pool(3)
+    pool.serve("e1", failures=4)
+    pool.observe()
+    pool.serve("e1", successes=1)
+    pool.observe()
+    pool.serve("e1", failures=4)
+    assert pool.observe() == []
+
+
+def test_a_run_that_one_worker_sees_counts_although_others_succeed() -> None:
+    pool = Pool(3)
+    pool.serve("e1", successes=3, failures=5)
+    pool.consecutive["e1"] = 5
+    assert [change.name for change in pool.observe()] == ["e1"]
+
+
+def test_an_ejection_ends_and_old_failures_are_forgiven() -> None:
+    pool = Pool(3)
+    pool.serve("e1", failures=6)
+    pool.consecutive["e1"] = 6
+    pool.observe()
+    assert pool.observe(29.0) == []
+    (change,) = pool.observe(1.1)
+    assert (change.name, change.ejected) == ("e1", False)
+    pool.serve("e1", failures=4)
+    pool.consecutive["e1"] = 10
+    assert pool.observe() == []
+    pool.serve("e1", failures=1)
+    pool.consecutive["e1"] = 11
+    assert [change.ejected for change in pool.observe()] == [True]
+
+
+def test_a_worker_that_still_remembers_a_run_ejects_nobody_by_that() -> None:
+    """The worker's counter stays at 5 until it sends a request there."""
+    pool = Pool(3)
+    pool.serve("e1", failures=5)
+    pool.consecutive["e1"] = 5
+    pool.observe()
+    pool.observe(31.0)
+    assert pool.ejected() == set()
+    assert [pool.observe() for _ in range(10)] == [[]] * 10
+
+
+def test_every_further_ejection_lasts_longer_up_to_the_cap() -> None:
+    pool = Pool(3, Outlier(base_ejection_s=30.0, max_ejection_s=70.0, max_ejected_share=1.0))
+    lasted = []
+    for _ in range(4):
+        pool.serve("e1", failures=5)
+        (change,) = pool.observe()
+        lasted.append(round(change.until - change.at))
+        pool.now = change.until
+        pool.observe(0.0)
+    assert lasted == [30, 60, 70, 70]
+
+
+def test_good_conduct_shortens_the_next_ejection() -> None:
+    pool = Pool(3)
+    for _ in range(2):
+        pool.serve("e1", failures=5)
+        (change,) = pool.observe()
+        pool.now = change.until
+        pool.observe(0.0)
+    for _ in range(30):
+        pool.serve("e1", successes=1)
+        pool.observe(10.0)
+    pool.serve("e1", failures=5)
+    (change,) = pool.observe()
+    assert round(change.until - change.at) == 30
+
+
+def test_a_high_share_of_failures_ejects_at_the_sweep() -> None:
+    pool = Pool(3)
+    for _ in range(10):
+        pool.serve("e2", successes=1, failures=9)
+        assert pool.observe(0.5) == []
+    (change,) = pool.observe(10.0)
+    assert change.name == "e2"
+    assert change.reason.startswith("90% of 100 requests failed")
+
+
+def test_few_requests_prove_nothing() -> None:
+    pool = Pool(3)
+    for _ in range(4):
+        pool.serve("e2", successes=1, failures=9)
+        pool.observe()
+    assert pool.observe(10.0) == []
+
+
+def test_the_window_of_shares_begins_anew_with_each_sweep() -> None:
+    pool = Pool(3)
+    for _ in range(8):
+        pool.serve("e2", successes=1, failures=3)
+        assert pool.observe(10.0) == []
+
+
+def test_an_endpoint_far_worse_than_the_others_is_ejected_by_success_rate() -> None:
+    pool = Pool(10)
+    for name in pool.names:
+        pool.serve(name, successes=199, failures=1)
+    pool.serve("e4", successes=1, failures=60)
+    (change,) = pool.observe(10.0)
+    assert change.name == "e4"
+    assert "success rate 76.6%" in change.reason
+
+
+def test_equally_bad_endpoints_are_no_outliers() -> None:
+    pool = Pool(10)
+    for name in pool.names:
+        pool.serve(name, successes=120, failures=80)
+    assert pool.observe(10.0) == []
+
+
+def test_at_most_the_given_share_is_out_but_one_always_may_be() -> None:
+    pool = Pool(4, Outlier(max_ejected_share=0.1))
+    for name in pool.names:
+        pool.serve(name, failures=5)
+    pool.observe()
+    assert len(pool.ejected()) == 1
+    assert pool.detector.refused == 3
+
+    pool = Pool(20, Outlier(max_ejected_share=0.1))
+    for name in pool.names:
+        pool.serve(name, failures=5)
+    pool.observe()
+    assert len(pool.ejected()) == 2
+
+
+def test_the_last_one_that_could_serve_is_never_ejected() -> None:
+    pool = Pool(1)
+    pool.serve("e0", failures=50)
+    assert pool.observe() == []
+
+    pool = Pool(3)
+    pool.down = {"e0", "e2"}
+    pool.serve("e1", failures=50)
+    assert pool.observe() == []
+
+
+def test_counters_that_begin_anew_count_for_nothing() -> None:
+    pool = Pool(3)
+    pool.serve("e1", successes=1000, failures=500)
+    pool.observe()
+    pool.finished["e1"] = pool.failures["e1"] = 3
+    assert pool.observe() == []
+    assert pool.observe(10.0) == []
+
+
+def test_a_supervisor_that_starts_late_judges_only_what_it_saw() -> None:
+    pool = Pool(3)
+    pool.serve("e1", failures=100)
+    pool.consecutive["e1"] = 100
+    pool.detector = OutlierDetector(ROOMY, pool.now)
+    assert pool.observe() == []
+    assert pool.observe(10.0) == []
+
+
+def test_turning_detection_off_lets_everybody_in() -> None:
+    pool = Pool(3)
+    pool.serve("e1", failures=5)
+    pool.observe()
+    pool.detector.settings = Outlier(enabled=False)
+    pool.serve("e2", failures=50)
+    (change,) = pool.observe()
+    assert (change.name, change.ejected) == ("e1", False)
+    assert pool.ejected() == set()
+
+
+def test_an_endpoint_that_leaves_the_pool_is_forgotten() -> None:
+    pool = Pool(3)
+    pool.serve("e1", failures=5)
+    pool.observe()
+    pool.names.remove("e1")
+    pool.observe()
+    pool.names.append("e1")
+    pool.observe()
+    assert not pool.detector.is_ejected("e1")

@@ -1,0 +1,44 @@
+"""Slow start: the share of an endpoint's weight grows from its least to all of it."""
+
+import pytest
+
+from penstock.core.slow_start import SlowStart
+from penstock.core.snapshot import SlowStart as Settings
+
+
+def test_without_a_window_the_share_is_all() -> None:
+    ramp = SlowStart(Settings())
+    ramp.begin(10.0)
+    assert ramp.share(10.0) == 1.0
+    assert not ramp.ramping(10.0)
+
+
+def test_an_endpoint_that_never_began_has_its_full_share() -> None:
+    assert SlowStart(Settings(window_s=60.0)).share(10.0) == 1.0
+
+
+def test_the_share_grows_in_a_line_from_its_least() -> None:
+    ramp = SlowStart(Settings(window_s=60.0, min_share=0.1))
+    ramp.begin(100.0)
+    assert ramp.share(100.0) == 0.1
+    assert ramp.share(106.0) == pytest.approx(0.1)
+    assert ramp.share(115.0) == pytest.approx(0.25)
+    assert ramp.share(130.0) == pytest.approx(0.5)
+    assert ramp.ramping(159.9)
+    assert ramp.share(160.0) == 1.0
+    assert not ramp.ramping(160.0)
+
+
+def test_aggression_bends_the_line_upwards() -> None:
+    """Envoy: (t/window)^(1/aggression)."""
+    ramp = SlowStart(Settings(window_s=64.0, aggression=2.0))
+    ramp.begin(0.0)
+    assert ramp.share(16.0) == pytest.approx(0.5)
+
+
+def test_coming_into_service_again_begins_again() -> None:
+    ramp = SlowStart(Settings(window_s=10.0))
+    ramp.begin(0.0)
+    assert ramp.share(20.0) == 1.0
+    ramp.begin(30.0)
+    assert ramp.share(35.0) == pytest.approx(0.5)
