@@ -37,11 +37,15 @@ def _targets(scenario: Scenario, result: Result) -> list[str]:
         ratio = result.ratio(target.label, *target.to)
         if ratio is None:
             continue
-        to = target.to[0] if len(target.to) == 1 else f"the cheaper of {' and '.join(target.to)}"
+        to = "" if not target.to else f" against {_cheapest(target.to)}"
         bound = f"{'≥' if target.at_least else '≤'} {target.bound:g}"
         verdict = "met" if result.is_met(target) else "**missed**"
-        lines.append(f"- {target.label} against {to}: {_ratio(ratio)}; target {bound}: {verdict}")
+        lines.append(f"- {target.label}{to}: {_ratio(ratio)}; target {bound}: {verdict}")
     return lines
+
+
+def _cheapest(names: Sequence[str]) -> str:
+    return names[0] if len(names) == 1 else f"the cheaper of {' and '.join(names)}"
 
 
 def _spread(value: Spread) -> str:

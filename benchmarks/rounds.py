@@ -48,12 +48,15 @@ class Result:
         return list(titles)
 
     def ratio(self, label: str, *to: str) -> Spread | None:
-        """Of values measured in the same round, to the least of ``to``; None where one lacks."""
+        """Of values measured in the same round, to the least of ``to``; None where one lacks.
+
+        Without ``to``: the value itself.
+        """
         if label not in self.samples or not all([name in self.samples for name in to]):
             return None
         return spread(
             [
-                sample.value / min([self.samples[name][n].value for name in to])
+                sample.value / min([self.samples[name][n].value for name in to], default=1.0)
                 for n, sample in enumerate(self.samples[label])
             ]
         )

@@ -21,6 +21,8 @@ from benchmarks.scenarios.scenario import (
 )
 
 _FEW: Final = (2, "2 endpoints")
+# Until each of a thousand endpoints has the connections that it needs.
+_WARM_UP_S: Final = 3.0
 _MANY: Final = (1000, "1000 endpoints")
 
 
@@ -52,5 +54,5 @@ class Endpoints(Scenario):
             stack.enter_context(backend)
             site = make_site(endpoints, directory, connections=1024)
             process = stack.enter_context(case.balancer.start(site, cores.balancer))
-            account, done = run_load(process, site, cores, bench.seconds)
+            account, done = run_load(process, site, cores, bench.seconds, warm_up_s=_WARM_UP_S)
             return request_sample(account, done)

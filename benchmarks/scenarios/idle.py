@@ -11,10 +11,12 @@ from benchmarks.load.counted import CountedLoad
 from benchmarks.load.wrk import send_requests_without_error
 from benchmarks.scenarios.request import start_two_backends
 from benchmarks.scenarios.scenario import (
+    PENSTOCK,
     Bench,
     Case,
     Sample,
     Scenario,
+    Target,
     make_site,
     temporary_directory,
 )
@@ -36,6 +38,9 @@ class IdleConnections(Scenario):
         "number. What a program sets aside for connections when it starts is not in the growth; "
         "the whole memory is beside it."
     )
+
+    def targets(self) -> list[Target]:
+        return [Target(PENSTOCK, (), 0.5)]
 
     def measure(self, case: Case, bench: Bench) -> Sample:
         cores = split()

@@ -75,10 +75,16 @@ def start_two_backends(
 
 
 def run_load(
-    process: Process, site: Site, cores: Cores, seconds: float, *, threads: int = 1
+    process: Process,
+    site: Site,
+    cores: Cores,
+    seconds: float,
+    *,
+    threads: int = 1,
+    warm_up_s: float = _WARM_UP_S,
 ) -> tuple[dict[str, float], Requests]:
     """Warm up, then the balancer's CPU account over one run of wrk."""
-    send_requests_without_error(site.url, cores.load, _WARM_UP_S, threads=threads)
+    send_requests_without_error(site.url, cores.load, warm_up_s, threads=threads)
     account = CpuAccount(process)
     begun = time.monotonic()
     done = send_requests_without_error(site.url, cores.load, seconds, threads=threads)

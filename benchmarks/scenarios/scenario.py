@@ -56,7 +56,10 @@ class Sample:
 
 @dataclass(frozen=True)
 class Target:
-    """A ratio to reach: Penstock's ``label`` against the cheapest of ``to``, in the same round."""
+    """A bound for the row ``label``, divided by the least of the rows ``to`` in the same round.
+
+    Without ``to``: for the value itself.
+    """
 
     label: str
     to: tuple[str, ...]
