@@ -127,6 +127,10 @@ class Client:
         self._pending = seen[end:] + self._pending
         return seen[:end]
 
+    def put_back(self, data: bytes) -> None:
+        """What was read is to be read again."""
+        self._pending = data + self._pending
+
     def read_to_end(self) -> bytes:
         """Everything until the other side closes."""
         pieces: list[bytes] = []

@@ -157,13 +157,12 @@ def test_response_headers_are_edited_by_pool_then_route(
     assert "server" not in headers
 
 
-@pytest.mark.parametrize("name", ["Content-Length", "Transfer-Encoding", "Connection"])
-def test_client_cannot_be_misled_by_edits_of_framing(
+@pytest.mark.parametrize("name", ["Host", "Via", "X-Forwarded-For", "Forwarded", "X-Request-ID"])
+def test_fields_of_our_own_can_be_set_and_stay_single(
     start: Callable[..., Worker], endpoint: HttpEndpoint, name: str
 ) -> None:
-    """Framing is written by us, whatever a configuration says: the answer stays readable."""
-    edits = (HeaderEdit("set", name, "7"),)
-    routes = [route("main", response_headers=edits, request_headers=edits)]
+    edits = (HeaderEdit("set", name, "edited"),)
+    routes = [route("main", request_headers=edits)]
     client = start(world(pool(endpoint), routes=routes)).connect()
-    for _ in range(2):
-        assert client.get().body == endpoint.name.encode()
+    assert client.get().status == 200
+    assert endpoint.last.headers[name.lower()] == "edited"
