@@ -62,7 +62,7 @@ def table(view: DemoView) -> Table:
     """Who got what, one row for each endpoint."""
     drawn = Table(box=SIMPLE_HEAD, padding=(0, 1, 0, 0))
     drawn.add_column("endpoint")
-    for heading in ("serves in", "state", "in flight", "requests"):
+    for heading in ("speed", "state", "in flight", "requests"):
         drawn.add_column(heading, justify="right")
     drawn.add_column("share", no_wrap=True, min_width=5 + _BAR_CELLS)
     for heading in ("p50", "p99"):
