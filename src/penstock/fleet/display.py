@@ -10,7 +10,7 @@ from rich.text import Text
 
 from penstock.fleet.demo import SPECS, DemoView
 
-_BAR_CELLS = 12
+_BAR_CELLS = 8
 _LINE_EVERY_S = 1.0
 _STATE_STYLES = {"up": "green", "down": "bold red", "starting": "yellow", "ejected": "red"}
 
