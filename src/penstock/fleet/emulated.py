@@ -108,9 +108,10 @@ class EmulatedServer:
         listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
             listening.bind((self.host, self.port))
-        except OSError:
+        except OSError as error:
             listening.close()
-            raise
+            where = f"{self.name} cannot listen on {self.host}:{self.port}"
+            raise OSError(error.errno, f"{where}: {error.strerror}") from error
         self.port = int(listening.getsockname()[1])
         self._site = web.SockSite(self._runner, listening, backlog=1024)
         await self._site.start()

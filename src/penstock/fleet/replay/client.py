@@ -237,8 +237,8 @@ async def first_model(url: str, headers: dict[str, str]) -> str:
         session.get(api_base(url) + "/models") as response,
     ):
         response.raise_for_status()
-        listed: Any = await response.json(content_type=None)
+        body = await response.read()
     try:
-        return str(listed["data"][0]["id"])
-    except (KeyError, IndexError, TypeError):
+        return str(msgspec.json.decode(body)["data"][0]["id"])
+    except (msgspec.DecodeError, KeyError, IndexError, TypeError):
         raise LookupError(f"{api_base(url)}/models lists no model; name one") from None
