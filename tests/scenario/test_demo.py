@@ -115,6 +115,13 @@ def test_ctrl_c_while_it_starts_ends_it_as_well() -> None:
     assert_all_end(started)
 
 
+def test_its_processes_end_even_when_it_is_killed() -> None:
+    with demo() as process:
+        read_until(process, "sent ")
+        started = descendants(process.pid)
+    assert_all_end(started)
+
+
 def test_on_a_terminal_it_draws_a_table() -> None:
     master, slave = pty.openpty()
     try:
