@@ -1,0 +1,280 @@
+"""Metrics for Prometheus, rendered from the board; workers notice nothing of it.
+
+The names and meanings of all metrics stand in the tables here; ``docs/operations.md`` lists them.
+"""
+
+import platform
+from collections.abc import Iterator
+from typing import Final
+
+from prometheus_client import CollectorRegistry, generate_latest
+from prometheus_client.core import (
+    CounterMetricFamily,
+    GaugeMetricFamily,
+    HistogramMetricFamily,
+    Metric,
+)
+from prometheus_client.registry import Collector
+
+from penstock.admin.recent import histogram_counts
+from penstock.admin.status import CLASSES
+from penstock.admin.view import EndpointView, Overview
+from penstock.core.endpoint import DOWN, STARTING, UP
+from penstock.core.health import STATE_NAMES
+from penstock.core.histogram import upper_bound_us
+from penstock.dataplane.board import (
+    L_1XX_TO_5XX,
+    L_BYTES_RECEIVED,
+    L_BYTES_SENT,
+    L_CONNECT_FAILURES,
+    L_CONNECTIONS,
+    L_FAILURES,
+    L_GARBAGE,
+    L_IN_FLIGHT,
+    L_REQUESTS,
+    L_RESETS,
+    L_TIMEOUTS,
+    P_1XX_TO_5XX,
+    P_CLIENT_GONE,
+    P_CUT,
+    P_NO_ENDPOINT,
+    P_QUEUE_SUM_US,
+    P_REQUESTS,
+    P_RETRIES,
+    P_RETRIES_DENIED,
+    PHASES,
+    W_ACCEPT_PAUSES,
+    W_ACCEPTED,
+    W_BAD_REQUESTS,
+    W_BYTES_FROM_CLIENTS,
+    W_BYTES_TO_CLIENTS,
+    W_CONNECTIONS,
+    W_FIXED,
+    W_GENERATION,
+    W_IDLE_ENDPOINT_CONNECTIONS,
+    W_LOG_DROPPED,
+    W_REFUSED_LIMIT,
+    W_REQUESTS,
+    W_TLS_FAILURES,
+    W_TLS_HANDSHAKES,
+    W_UNROUTED,
+    Board,
+)
+
+CONTENT_TYPE: Final = "text/plain; version=0.0.4; charset=utf-8"
+
+# Name, board cell, meaning.
+Row = tuple[str, int, str]
+WORKER_COUNTERS: Final[tuple[Row, ...]] = (
+    ("accepted_connections", W_ACCEPTED, "Client connections accepted."),
+    ("refused_connections", W_REFUSED_LIMIT, "Client connections refused by a limit."),
+    ("accept_pauses", W_ACCEPT_PAUSES, "Pauses of accepting, because descriptors ran out."),
+    ("taken_requests", W_REQUESTS, "Requests taken, whatever became of them."),
+    ("bad_requests", W_BAD_REQUESTS, "Requests refused because they were malformed."),
+    ("unrouted_requests", W_UNROUTED, "Requests that no route matched."),
+    ("fixed_responses", W_FIXED, "Redirects and fixed responses."),
+    ("client_received_bytes", W_BYTES_FROM_CLIENTS, "Bytes received from clients."),
+    ("client_sent_bytes", W_BYTES_TO_CLIENTS, "Bytes sent to clients."),
+    ("tls_handshakes", W_TLS_HANDSHAKES, "TLS handshakes completed with clients."),
+    ("tls_failures", W_TLS_FAILURES, "TLS handshakes with clients that failed."),
+    ("request_log_dropped_lines", W_LOG_DROPPED, "Lines that the request log could not take."),
+)
+WORKER_GAUGES: Final[tuple[Row, ...]] = (
+    ("connections", W_CONNECTIONS, "Client connections open."),
+    ("idle_endpoint_connections", W_IDLE_ENDPOINT_CONNECTIONS, "Idle connections to endpoints."),
+    ("worker_generation", W_GENERATION, "Generation of the snapshot that the worker runs."),
+)
+POOL_COUNTERS: Final[tuple[Row, ...]] = (
+    ("requests", P_REQUESTS, "Requests routed to the pool."),
+    ("retries", P_RETRIES, "Attempts repeated on another endpoint."),
+    ("retries_denied", P_RETRIES_DENIED, "Retries that the budget forbade."),
+    ("no_endpoint", P_NO_ENDPOINT, "Requests answered 503 because no endpoint was left."),
+    ("client_gone", P_CLIENT_GONE, "Requests whose client left before their end."),
+    ("cut_responses", P_CUT, "Responses cut after their first byte."),
+)
+ENDPOINT_COUNTERS: Final[tuple[Row, ...]] = (
+    ("endpoint_requests", L_REQUESTS, "Attempts made at the endpoint."),
+    ("endpoint_failed_requests", L_FAILURES, "Attempts that the endpoint is to blame for."),
+    ("endpoint_connections", L_CONNECTIONS, "Connections opened to the endpoint."),
+    ("endpoint_sent_bytes", L_BYTES_SENT, "Bytes sent to the endpoint."),
+    ("endpoint_received_bytes", L_BYTES_RECEIVED, "Bytes received from the endpoint."),
+)
+FAILURE_KINDS: Final[tuple[tuple[str, int], ...]] = (
+    ("connect", L_CONNECT_FAILURES),
+    ("reset", L_RESETS),
+    ("garbage", L_GARBAGE),
+    ("timeout", L_TIMEOUTS),
+)
+_WORKER: Final = ("worker",)
+_POOL: Final = ("pool",)
+_ENDPOINT: Final = ("pool", "endpoint")
+
+# Every bucket boundary at a power of two of microseconds: exact, because the board's log-linear
+# buckets end there too. From 64 µs to 268 s, which spans a cached answer and a long inference.
+_FIRST_POWER: Final = 6
+_LAST_POWER: Final = 28
+_ENDS: Final = {1 << power for power in range(_FIRST_POWER, _LAST_POWER + 1)}
+
+
+def render_metrics(overview: Overview, board: Board) -> bytes:
+    """The exposition text."""
+    registry = CollectorRegistry(auto_describe=False)
+    registry.register(_BoardCollector(overview, board))
+    return generate_latest(registry)
+
+
+class _BoardCollector(Collector):
+    """One scrape."""
+
+    def __init__(self, overview: Overview, board: Board) -> None:
+        self._overview = overview
+        self._board = board
+
+    def describe(self) -> Iterator[Metric]:
+        """Nothing: names are not known to clash with anybody's."""
+        return iter(())
+
+    def collect(self) -> Iterator[Metric]:
+        """Every metric there is."""
+        yield from self._balancer()
+        yield from self._workers()
+        yield from self._pools()
+        yield from self._phases()
+        yield from self._endpoint_counters()
+        yield from self._endpoint_states()
+
+    def _balancer(self) -> Iterator[Metric]:
+        overview = self._overview
+        build = _gauge("build_info", "Version and form of the balancer.", _BUILD)
+        build.add_metric((overview.version, overview.form, platform.python_version()), 1)
+        yield build
+        generation = _gauge("snapshot_generation", "Generation of the newest snapshot.")
+        generation.add_metric((), overview.generation)
+        yield generation
+        started = _gauge("start_time_seconds", "When the supervisor started, as Unix time.")
+        started.add_metric((), overview.started_at)
+        yield started
+        reloads = _counter("reloads", "Reloads of the configuration.", ("result",))
+        reloads.add_metric(("ok",), overview.reloads_ok)
+        reloads.add_metric(("failed",), overview.reloads_failed)
+        yield reloads
+
+    def _workers(self) -> Iterator[Metric]:
+        overview = self._overview
+        up = _gauge("worker_up", "Whether the worker serves.", _WORKER)
+        restarts = _counter("worker_restarts", "Workers started again after they ended.", _WORKER)
+        for worker in overview.workers:
+            up.add_metric((str(worker.index),), worker.state == "ready")
+            restarts.add_metric((str(worker.index),), worker.restarts)
+        yield up
+        yield restarts
+        for name, cell, meaning in WORKER_COUNTERS:
+            yield self._of_workers(_counter(name, meaning, _WORKER), cell)
+        for name, cell, meaning in WORKER_GAUGES:
+            yield self._of_workers(_gauge(name, meaning, _WORKER), cell)
+
+    def _of_workers(
+        self, metric: CounterMetricFamily | GaugeMetricFamily, cell: int
+    ) -> CounterMetricFamily | GaugeMetricFamily:
+        for worker in range(self._board.workers):
+            metric.add_metric((str(worker),), self._board.cells[self._board.worker(worker) + cell])
+        return metric
+
+    def _pools(self) -> Iterator[Metric]:
+        pools = self._overview.pools
+        for name, cell, meaning in POOL_COUNTERS:
+            metric = _counter(name, meaning, _POOL)
+            for pool in pools:
+                metric.add_metric((pool.name,), self._board.pool_sum(pool.row, cell))
+            yield metric
+        responses = _counter("responses", "Responses sent to clients.", ("pool", "class"))
+        for pool in pools:
+            for index, status_class in enumerate(CLASSES):
+                count = self._board.pool_sum(pool.row, P_1XX_TO_5XX + index)
+                responses.add_metric((pool.name, status_class), count)
+        yield responses
+
+    def _phases(self) -> Iterator[Metric]:
+        for index, phase in enumerate(PHASES):
+            metric = HistogramMetricFamily(
+                f"penstock_{phase}_seconds", _PHASE_MEANINGS[phase], labels=_POOL
+            )
+            for pool in self._overview.pools:
+                counts = histogram_counts(self._board, pool.row, index)
+                total_us = self._board.pool_sum(pool.row, P_QUEUE_SUM_US + index)
+                metric.add_metric((pool.name,), cumulative_buckets(counts), total_us / 1e6)
+            yield metric
+
+    def _endpoint_counters(self) -> Iterator[Metric]:
+        for name, cell, meaning in ENDPOINT_COUNTERS:
+            metric = _counter(name, meaning, _ENDPOINT)
+            for pool, endpoint in self._endpoints():
+                metric.add_metric((pool, endpoint.name), self._board.load_sum(endpoint.row, cell))
+            yield metric
+        responses = _counter("endpoint_responses", "Responses received.", (*_ENDPOINT, "class"))
+        failures = _counter("endpoint_failures", "Attempts that failed, by how.", _FAILURE)
+        for pool, endpoint in self._endpoints():
+            for index, status_class in enumerate(CLASSES):
+                count = self._board.load_sum(endpoint.row, L_1XX_TO_5XX + index)
+                responses.add_metric((pool, endpoint.name, status_class), count)
+            for kind, cell in FAILURE_KINDS:
+                count = self._board.load_sum(endpoint.row, cell)
+                failures.add_metric((pool, endpoint.name, kind), count)
+        yield responses
+        yield failures
+
+    def _endpoint_states(self) -> Iterator[Metric]:
+        in_flight = _gauge("endpoint_in_flight", "Requests in flight there.", _ENDPOINT)
+        available = _gauge("endpoint_available", "Whether it may be picked.", _ENDPOINT)
+        health = _gauge("endpoint_health", "1 for its active health.", (*_ENDPOINT, "state"))
+        draining = _gauge("endpoint_draining", "Whether it is draining.", _ENDPOINT)
+        ejected = _gauge("endpoint_ejected", "Whether outlier detection has it out.", _ENDPOINT)
+        weight = _gauge("endpoint_weight", "Effective weight.", _ENDPOINT)
+        ejections = _counter("endpoint_ejections", "Ejections by outlier detection.", _ENDPOINT)
+        for pool, endpoint in self._endpoints():
+            labels = (pool, endpoint.name)
+            in_flight.add_metric(labels, self._board.load_sum(endpoint.row, L_IN_FLIGHT))
+            available.add_metric(labels, endpoint.available)
+            for state in (STARTING, UP, DOWN):
+                health.add_metric((*labels, STATE_NAMES[state]), endpoint.health == state)
+            draining.add_metric(labels, endpoint.draining)
+            ejected.add_metric(labels, endpoint.ejected)
+            weight.add_metric(labels, endpoint.effective_weight)
+            ejections.add_metric(labels, endpoint.ejections)
+        yield from (in_flight, available, health, draining, ejected, weight, ejections)
+
+    def _endpoints(self) -> Iterator[tuple[str, EndpointView]]:
+        for pool in self._overview.pools:
+            for endpoint in pool.endpoints:
+                yield pool.name, endpoint
+
+
+_BUILD: Final = ("version", "form", "python")
+_FAILURE: Final = (*_ENDPOINT, "kind")
+_PHASE_MEANINGS: Final = {
+    "queue": "Time that requests waited for an endpoint.",
+    "connect": "Time to connect to an endpoint, TLS included, where a connection was opened.",
+    "first_byte": "Time from a request's head to the first byte of its response.",
+    "total": "Time from a request's head to the end of its response.",
+}
+
+
+def cumulative_buckets(counts: list[int]) -> list[tuple[str, float]]:
+    """Prometheus buckets in seconds from the board's: those that end at a power of two."""
+    buckets: list[tuple[str, float]] = []
+    seen = 0
+    for bucket, count in enumerate(counts):
+        seen += count
+        end_us = upper_bound_us(bucket)
+        if end_us in _ENDS:
+            buckets.append((repr(end_us / 1e6), seen))
+    buckets.append(("+Inf", seen))
+    return buckets
+
+
+def _counter(name: str, meaning: str, labels: tuple[str, ...] = ()) -> CounterMetricFamily:
+    return CounterMetricFamily(f"penstock_{name}", meaning, labels=labels)
+
+
+def _gauge(name: str, meaning: str, labels: tuple[str, ...] = ()) -> GaugeMetricFamily:
+    return GaugeMetricFamily(f"penstock_{name}", meaning, labels=labels)

@@ -1,0 +1,142 @@
+"""The status document: everything that an operator wants to know, as plain JSON data."""
+
+from typing import Any, Final
+
+import msgspec
+
+from penstock.admin.readiness import unready_reasons
+from penstock.admin.recent import Differences
+from penstock.admin.view import EndpointView, Overview, PoolView, WorkerView
+from penstock.dataplane.board import (
+    L_1XX_TO_5XX,
+    L_CONNECT_FAILURES,
+    L_FAILURES,
+    L_GARBAGE,
+    L_IN_FLIGHT,
+    L_REQUESTS,
+    L_RESETS,
+    L_TIMEOUTS,
+    P_1XX_TO_5XX,
+    P_CLIENT_GONE,
+    P_CUT,
+    P_NO_ENDPOINT,
+    P_REQUESTS,
+    P_RETRIES,
+    P_RETRIES_DENIED,
+    PHASES,
+    W_ACCEPTED,
+    W_BAD_REQUESTS,
+    W_CONNECTIONS,
+    W_IDLE_ENDPOINT_CONNECTIONS,
+    W_REFUSED_LIMIT,
+    W_REQUESTS,
+    W_UNROUTED,
+    Board,
+)
+
+Document = dict[str, Any]
+CLASSES: Final = ("1xx", "2xx", "3xx", "4xx", "5xx")
+_QUANTILES: Final = (("p50", 0.5), ("p90", 0.9), ("p99", 0.99))
+
+
+def status_document(overview: Overview, board: Board, recent: Differences) -> Document:
+    """Durations are seconds, times Unix time; rates and latencies are of the last minute."""
+    reasons = unready_reasons(overview)
+    return {
+        "version": overview.version,
+        "form": overview.form,
+        "pid": overview.pid,
+        "started_at": overview.started_at,
+        "ready": not reasons,
+        "unready_reasons": reasons,
+        "generation": overview.generation,
+        "source": overview.source,
+        "window_s": round(recent.seconds, 1),
+        "listeners": msgspec.to_builtins(overview.listeners),
+        "totals": _totals(board),
+        "pools": [_pool(pool, board, recent) for pool in overview.pools],
+        "workers": [_worker(worker, board) for worker in overview.workers],
+        "reloads": {
+            "ok": overview.reloads_ok,
+            "failed": overview.reloads_failed,
+            "last": msgspec.to_builtins(overview.last_reload),
+        },
+        "events": msgspec.to_builtins(overview.events),
+    }
+
+
+def _totals(board: Board) -> Document:
+    return {
+        "requests": board.worker_sum(W_REQUESTS),
+        "accepted": board.worker_sum(W_ACCEPTED),
+        "connections": board.worker_sum(W_CONNECTIONS),
+        "refused_by_limit": board.worker_sum(W_REFUSED_LIMIT),
+        "bad_requests": board.worker_sum(W_BAD_REQUESTS),
+        "unrouted": board.worker_sum(W_UNROUTED),
+    }
+
+
+def _pool(pool: PoolView, board: Board, recent: Differences) -> Document:
+    def count(cell: int) -> int:
+        return board.pool_sum(pool.row, cell)
+
+    return {
+        "name": pool.name,
+        "policy": pool.policy,
+        "available": sum(endpoint.available for endpoint in pool.endpoints),
+        "requests": count(P_REQUESTS),
+        "requests_per_s": round(recent.pool_requests_per_s(pool.name), 2),
+        "responses": {name: count(P_1XX_TO_5XX + index) for index, name in enumerate(CLASSES)},
+        "retries": count(P_RETRIES),
+        "retries_denied": count(P_RETRIES_DENIED),
+        "no_endpoint": count(P_NO_ENDPOINT),
+        "client_gone": count(P_CLIENT_GONE),
+        "cut": count(P_CUT),
+        "latency": {
+            phase: {name: recent.quantile_s(pool.name, phase, q) for name, q in _QUANTILES}
+            for phase in PHASES
+        },
+        "endpoints": [_endpoint(pool.name, each, board, recent) for each in pool.endpoints],
+    }
+
+
+def _endpoint(pool: str, endpoint: EndpointView, board: Board, recent: Differences) -> Document:
+    def count(cell: int) -> int:
+        return board.load_sum(endpoint.row, cell)
+
+    return {
+        "name": endpoint.name,
+        "address": endpoint.address,
+        "state": endpoint.state,
+        "reason": endpoint.reason,
+        "since": endpoint.since,
+        "available": endpoint.available,
+        "draining": endpoint.draining,
+        "ejected": endpoint.ejected,
+        "ejections": endpoint.ejections,
+        "weight": endpoint.weight,
+        "effective_weight": endpoint.effective_weight,
+        "configured_weight": endpoint.configured_weight,
+        "backup": endpoint.backup,
+        "last_check": endpoint.last_check,
+        "in_flight": count(L_IN_FLIGHT),
+        "requests": count(L_REQUESTS),
+        "requests_per_s": round(recent.endpoint_requests_per_s(pool, endpoint.name), 2),
+        "responses": {name: count(L_1XX_TO_5XX + index) for index, name in enumerate(CLASSES)},
+        "failures": {
+            "blamed": count(L_FAILURES),
+            "connect": count(L_CONNECT_FAILURES),
+            "reset": count(L_RESETS),
+            "garbage": count(L_GARBAGE),
+            "timeout": count(L_TIMEOUTS),
+        },
+    }
+
+
+def _worker(worker: WorkerView, board: Board) -> Document:
+    at = board.worker(worker.index)
+    shown: Document = msgspec.to_builtins(worker)
+    shown["connections"] = board.cells[at + W_CONNECTIONS]
+    shown["idle_endpoint_connections"] = board.cells[at + W_IDLE_ENDPOINT_CONNECTIONS]
+    shown["requests"] = board.cells[at + W_REQUESTS]
+    return shown

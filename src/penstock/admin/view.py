@@ -1,0 +1,123 @@
+"""What the admin server shows, and what it may ask for. The supervisor provides both.
+
+Plain data, so that metrics and status are functions of it and of the board.
+"""
+
+from typing import Protocol
+
+import msgspec
+
+from penstock.dataplane.board import Board
+
+
+class EndpointView(msgspec.Struct, frozen=True):
+    """``state`` is one word; ``available`` whether it may be picked; ``since`` is Unix time."""
+
+    name: str
+    address: str
+    row: int
+    state: str
+    reason: str
+    since: float
+    health: int  # core.endpoint STARTING, UP, DOWN
+    available: bool
+    draining: bool
+    ejected: bool
+    ejections: int
+    weight: float  # configured, or set at run time
+    effective_weight: float  # times slow start
+    configured_weight: float
+    backup: bool
+    last_check: str
+
+
+class PoolView(msgspec.Struct, frozen=True):
+    name: str
+    row: int
+    policy: str
+    endpoints: tuple[EndpointView, ...]
+
+
+class WorkerView(msgspec.Struct, frozen=True):
+    """``generation`` is of the snapshot it acknowledged last; ``pid`` 0 while there is none."""
+
+    index: int
+    pid: int
+    state: str
+    since: float
+    generation: int
+    restarts: int
+
+
+class ListenerView(msgspec.Struct, frozen=True):
+    """``address`` is the real one, also where port 0 was configured."""
+
+    name: str
+    address: str
+    tls: bool
+
+
+class ReloadView(msgspec.Struct, frozen=True):
+    at: float
+    asked_by: str
+    ok: bool
+    message: str
+    generation: int
+    notes: tuple[str, ...] = ()
+
+
+class EventView(msgspec.Struct, frozen=True):
+    at: float
+    level: str
+    kind: str
+    message: str
+    fields: dict[str, str | int | float | bool | None]
+
+
+class Overview(msgspec.Struct, frozen=True):
+    """The balancer at one moment."""
+
+    version: str
+    form: str  # "compiled" or "interpreted"
+    pid: int
+    started_at: float
+    stopping: bool
+    generation: int
+    source: str  # the configuration file; empty where there is none
+    listeners: tuple[ListenerView, ...]
+    pools: tuple[PoolView, ...]
+    workers: tuple[WorkerView, ...]
+    reloads_ok: int
+    reloads_failed: int
+    last_reload: ReloadView | None
+    events: tuple[EventView, ...]
+
+
+class UnknownNameError(LookupError):
+    """A pool or endpoint that does not exist. The text is for people."""
+
+
+class Balancer(Protocol):
+    """The supervisor, as the admin server sees it."""
+
+    @property
+    def board(self) -> Board:
+        """The memory that workers count in."""
+
+    def overview(self) -> Overview:
+        """How things are."""
+
+    def drain(self, pool: str, endpoint: str) -> None:
+        """No further requests for it. Raises UnknownNameError."""
+
+    def undrain(self, pool: str, endpoint: str) -> None:
+        """Requests again. Raises UnknownNameError."""
+
+    def set_weight(self, pool: str, endpoint: str, weight: float) -> None:
+        """Weigh it so. Raises UnknownNameError, and ValueError for a weight that is none."""
+
+    async def reload(self) -> ReloadView:
+        """Read the configuration again."""
+
+    def stop(self) -> None:
+        """Begin to stop, as SIGTERM does."""

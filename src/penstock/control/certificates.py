@@ -1,0 +1,90 @@
+"""Certificate, key and CA files: noticed when they change, tried before anybody uses them."""
+
+import os
+import ssl
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import msgspec
+
+from penstock.core.snapshot import Listener, Snapshot
+from penstock.dataplane.tls import client_context, server_context
+
+Stamp = tuple[int, int, int]  # modification time in ns, size, inode; zeroes where there is no file
+
+
+class CertificateFiles:
+    """What the files that the running world uses looked like when it was published."""
+
+    def __init__(self) -> None:
+        self._running: dict[str, Stamp] = {}
+        self._marked: dict[str, Stamp] = {}
+        self._generations: dict[str, int] = {}  # by listener
+
+    def mark(self, spec: Snapshot) -> Snapshot:
+        """``spec`` with a higher ``tls_generation`` where a listener's files changed."""
+        self._marked = {path: _stamp(path) for path in _files(spec)}
+        return msgspec.structs.replace(
+            spec, listeners=tuple(self._mark_listener(each) for each in spec.listeners)
+        )
+
+    def follow(self, snapshot: Snapshot) -> None:
+        """What was marked last is the world that runs."""
+        self._running = self._marked
+        self._generations = {each.name: each.tls_generation for each in snapshot.listeners}
+
+    def changed(self) -> frozenset[tuple[str, Stamp]]:
+        """The files that differ from when they were published, as they are."""
+        found = ((path, _stamp(path)) for path in self._running)
+        return frozenset((path, stamp) for path, stamp in found if stamp != self._running[path])
+
+    def _mark_listener(self, listener: Listener) -> Listener:
+        generation = self._generations.get(listener.name, 0)
+        paths = list(_certificate_files(listener))
+        if any(self._marked[path] != self._running.get(path) for path in paths):
+            generation += 1
+        return msgspec.structs.replace(listener, tls_generation=generation)
+
+
+def try_files(snapshot: Snapshot) -> None:
+    """Load every certificate, key and CA file. Raises OSError or ssl.SSLError, naming the file."""
+    for listener in snapshot.listeners:
+        for certificate in listener.certificates:
+            with _naming(certificate.certificate):
+                server_context((certificate,))
+    for pool in snapshot.pools:
+        if pool.tls.ca_file:
+            with _naming(pool.tls.ca_file):
+                client_context(pool.tls)
+
+
+@contextmanager
+def _naming(path: str) -> Iterator[None]:
+    try:
+        yield
+    except ssl.SSLError as error:
+        raise ssl.SSLError(f"{path}: {error.reason or error}") from error
+    except OSError as error:
+        raise OSError(f"{path}: {error.strerror or error}") from error
+
+
+def _files(spec: Snapshot) -> Iterator[str]:
+    for listener in spec.listeners:
+        yield from _certificate_files(listener)
+    for pool in spec.pools:
+        if pool.tls.ca_file:
+            yield pool.tls.ca_file
+
+
+def _certificate_files(listener: Listener) -> Iterator[str]:
+    for certificate in listener.certificates:
+        yield certificate.certificate
+        yield certificate.key
+
+
+def _stamp(path: str) -> Stamp:
+    try:
+        found = os.stat(path)
+    except OSError:
+        return 0, 0, 0
+    return found.st_mtime_ns, found.st_size, found.st_ino

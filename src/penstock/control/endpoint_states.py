@@ -1,0 +1,290 @@
+"""The state of every endpoint: the one writer of the board's state cells.
+
+Health checks, outlier detection and operators say here what they found or want; every change is
+written to the board, logged with its reason, and remembered for status.
+"""
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field
+from difflib import get_close_matches
+from time import monotonic, time
+from typing import Final
+
+from penstock.admin.view import UnknownNameError
+from penstock.control.events import Events
+from penstock.control.rows import EndpointKey
+from penstock.core.endpoint import DOWN, STARTING, UP
+from penstock.core.health import STATE_NAMES
+from penstock.core.slow_start import SlowStart
+from penstock.core.snapshot import Endpoint, Pool
+from penstock.core.snapshot import SlowStart as SlowStartSettings
+from penstock.dataplane.board import (
+    H_EPOCH,
+    S_DRAINING,
+    S_EJECTED,
+    S_HEALTH,
+    S_WEIGHT_PPM,
+    Board,
+)
+
+_PPM: Final = 1_000_000
+MAX_WEIGHT: Final = 1_000_000.0  # the sum over a pool must stay exact in a float
+NOT_CHECKED: Final = "no health check is configured"
+NOT_CHECKED_YET: Final = "not checked yet"
+
+
+@dataclass
+class Cause:
+    """Why something is as it is, and since when (seconds since 1970)."""
+
+    reason: str
+    since: float
+
+
+@dataclass
+class EndpointState:
+    """What the balancer thinks of one endpoint. Only ``EndpointStates`` changes it."""
+
+    pool: str
+    name: str
+    row: int
+    configured_weight: float
+    weight: float  # configured, or set at run time
+    slow_start: SlowStartSettings
+    ramp: SlowStart
+    health: int
+    health_cause: Cause
+    draining: Cause | None = None
+    ejected: Cause | None = None
+    ejections: int = 0
+    written: tuple[int, int, int, int] = field(default=(-1, -1, -1, -1))
+
+    @property
+    def shown(self) -> str:
+        """One word: what keeps it from being picked, or else its health."""
+        if self.draining is not None:
+            return "draining"
+        if self.health == DOWN:
+            return "down"
+        if self.ejected is not None:
+            return "ejected"
+        if self.weight == 0.0:
+            return "weightless"
+        return STATE_NAMES[self.health]
+
+    @property
+    def cause(self) -> Cause:
+        """Why ``shown`` is what it is."""
+        if self.draining is not None:
+            return self.draining
+        if self.health != DOWN and self.ejected is not None:
+            return self.ejected
+        return self.health_cause
+
+    @property
+    def available(self) -> bool:
+        """Whether it may be picked (``core.eligible.is_available``)."""
+        return self.shown in ("starting", "up")
+
+
+class EndpointStates:
+    """By pool and name; endpoints that stay over a reload keep their state."""
+
+    def __init__(
+        self,
+        board: Board,
+        events: Events,
+        clock: Callable[[], float] = monotonic,
+        wall_clock: Callable[[], float] = time,
+    ) -> None:
+        self._board = board
+        self._events = events
+        self._clock = clock
+        self._wall_clock = wall_clock
+        self._states: dict[EndpointKey, EndpointState] = {}
+        self._running = False  # a world was adopted before
+
+    def prepare(self, pools: Iterable[Pool]) -> None:
+        """Give endpoints that are not known yet a state, before any worker hears of them."""
+        for pool in pools:
+            for endpoint in pool.endpoints:
+                if (pool.name, endpoint.name) not in self._states:
+                    state = self._first_state(pool, endpoint)
+                    self._states[pool.name, endpoint.name] = state
+                    self._write(state)
+
+    def adopt(self, pools: Iterable[Pool]) -> None:
+        """This is the world that runs: take over weights, forget endpoints that are not in it.
+
+        A weight set at run time holds until the configured one changes.
+        """
+        present: set[EndpointKey] = set()
+        for pool in pools:
+            for endpoint in pool.endpoints:
+                key = (pool.name, endpoint.name)
+                present.add(key)
+                self._reconfigure(self._states[key], pool, endpoint)
+        for key in [key for key in self._states if key not in present]:
+            del self._states[key]
+        self._running = True
+
+    def of(self, pool: str, name: str) -> EndpointState:
+        """The state of an endpoint. Raises UnknownNameError, naming a close match."""
+        state = self._states.get((pool, name))
+        if state is not None:
+            return state
+        pools = sorted({known for known, _ in self._states})
+        if pool not in pools:
+            raise UnknownNameError(f"no pool is called {pool!r}{_hint(pool, pools)}")
+        names = [known for its_pool, known in self._states if its_pool == pool]
+        raise UnknownNameError(f"pool {pool!r} has no endpoint called {name!r}{_hint(name, names)}")
+
+    def all(self) -> list[EndpointState]:
+        """Every endpoint's."""
+        return list(self._states.values())
+
+    def set_health(self, pool: str, name: str, health: int, reason: str) -> None:
+        """A verdict of active checks. Raises UnknownNameError."""
+        state = self.of(pool, name)
+        if state.health == health:
+            return
+        came_up = state.health == DOWN
+        state.health = health
+        state.health_cause = Cause(reason, self._wall_clock())
+        if came_up and state.available:
+            state.ramp.begin(self._clock())
+        self._write(state)
+        word = STATE_NAMES[health]
+        level = self._events.warning if health == DOWN else self._events.info
+        level(f"endpoint.{word}", f"endpoint {pool}/{name} is {word}: {reason}", **_of(state))
+
+    def eject(self, pool: str, name: str, reason: str) -> None:
+        """Outlier detection takes it out. Raises UnknownNameError."""
+        state = self.of(pool, name)
+        state.ejected = Cause(reason, self._wall_clock())
+        state.ejections += 1
+        self._write(state)
+        text = f"endpoint {pool}/{name} is ejected: {reason}"
+        self._events.warning("endpoint.ejected", text, **_of(state))
+
+    def readmit(self, pool: str, name: str, reason: str) -> None:
+        """Outlier detection lets it in again. Raises UnknownNameError."""
+        state = self.of(pool, name)
+        if state.ejected is None:
+            return
+        state.ejected = None
+        if state.available:
+            state.ramp.begin(self._clock())
+        self._write(state)
+        text = f"endpoint {pool}/{name} is let in again: {reason}"
+        self._events.info("endpoint.readmitted", text, **_of(state))
+
+    def drain(self, pool: str, name: str, reason: str) -> None:
+        """No further requests; running ones finish. Raises UnknownNameError."""
+        state = self.of(pool, name)
+        if state.draining is not None:
+            return
+        state.draining = Cause(reason, self._wall_clock())
+        self._write(state)
+        text = f"endpoint {pool}/{name} is draining: {reason}"
+        self._events.info("endpoint.draining", text, **_of(state))
+
+    def undrain(self, pool: str, name: str, reason: str) -> None:
+        """Requests again, by slow start if the pool has one. Raises UnknownNameError."""
+        state = self.of(pool, name)
+        if state.draining is None:
+            return
+        state.draining = None
+        if state.available:
+            state.ramp.begin(self._clock())
+        self._write(state)
+        text = f"endpoint {pool}/{name} is no longer draining: {reason}"
+        self._events.info("endpoint.undrained", text, **_of(state))
+
+    def set_weight(self, pool: str, name: str, weight: float, reason: str) -> None:
+        """Weigh it so until the configured weight changes or the balancer restarts.
+
+        Raises UnknownNameError, and ValueError for a weight that is none.
+        """
+        if not 0.0 <= weight <= MAX_WEIGHT:
+            raise ValueError(f"a weight is a number from 0 to {MAX_WEIGHT:g}, not {weight:g}")
+        state = self.of(pool, name)
+        before, state.weight = state.weight, weight
+        self._write(state)
+        text = f"endpoint {pool}/{name} has weight {weight:g} instead of {before:g}: {reason}"
+        self._events.info("endpoint.weight", text, **_of(state))
+
+    def ramp(self) -> None:
+        """Move the weights of endpoints in slow start on; to be called every half second or so."""
+        for state in self._states.values():
+            if state.slow_start.window_s:
+                self._write(state)
+
+    def effective_weight(self, state: EndpointState) -> float:
+        """The weight that policies see."""
+        return state.weight * state.ramp.share(self._clock())
+
+    def _first_state(self, pool: Pool, endpoint: Endpoint) -> EndpointState:
+        check = pool.health_check
+        if check is None:
+            health, reason = UP, NOT_CHECKED
+        else:
+            health = STARTING if check.initial == "up" else DOWN
+            reason = NOT_CHECKED_YET
+        state = EndpointState(
+            pool=pool.name,
+            name=endpoint.name,
+            row=endpoint.row,
+            configured_weight=endpoint.weight,
+            weight=endpoint.weight,
+            slow_start=pool.slow_start,
+            ramp=SlowStart(pool.slow_start),
+            health=health,
+            health_cause=Cause(reason, self._wall_clock()),
+        )
+        if self._running:  # at the very start all are equally new
+            state.ramp.begin(self._clock())
+        return state
+
+    def _reconfigure(self, state: EndpointState, pool: Pool, endpoint: Endpoint) -> None:
+        if state.configured_weight != endpoint.weight:
+            state.configured_weight = state.weight = endpoint.weight
+        if state.slow_start != pool.slow_start:
+            state.slow_start = pool.slow_start
+            state.ramp = SlowStart(pool.slow_start)
+        checked = pool.health_check is not None
+        if checked == (state.health_cause.reason == NOT_CHECKED):  # checks came or went
+            state.health = STARTING if checked else UP
+            reason = NOT_CHECKED_YET if checked else NOT_CHECKED
+            state.health_cause = Cause(reason, self._wall_clock())
+        self._write(state)
+
+    def _write(self, state: EndpointState) -> None:
+        """Bring the board up to date, and tell the workers by the epoch if anything changed."""
+        wanted = (
+            state.health,
+            int(state.draining is not None),
+            int(state.ejected is not None),
+            round(self.effective_weight(state) * _PPM),
+        )
+        if wanted == state.written:
+            return
+        state.written = wanted
+        cells = self._board.cells
+        at = self._board.state(state.row)
+        cells[at + S_HEALTH] = wanted[0]
+        cells[at + S_DRAINING] = wanted[1]
+        cells[at + S_EJECTED] = wanted[2]
+        cells[at + S_WEIGHT_PPM] = wanted[3]
+        cells[H_EPOCH] += 1
+
+
+def _of(state: EndpointState) -> dict[str, str]:
+    return {"pool": state.pool, "endpoint": state.name}
+
+
+def _hint(given: str, known: list[str]) -> str:
+    close = get_close_matches(given, known, n=1)
+    if close:
+        return f"; did you mean {close[0]!r}?"
+    return f"; there are: {', '.join(known[:10])}" if known else ""

@@ -1,0 +1,120 @@
+"""What happened, for people: one log line for each event, and a bounded history for status."""
+
+import json
+import logging
+import os
+import sys
+import time
+from collections import deque
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Final, TextIO
+
+_LOGGER: Final = logging.getLogger("penstock")
+_KEPT: Final = 1000  # events; a few hundred bytes each
+FORMAT_VARIABLE: Final = "PENSTOCK_LOG_FORMAT"  # "text" or "json"
+
+Field = str | int | float | bool | None
+
+
+@dataclass(frozen=True)
+class Event:
+    """``at`` is in seconds since 1970; ``kind`` is stable, for programs; ``fields`` say of what."""
+
+    at: float
+    level: str
+    kind: str
+    message: str
+    fields: dict[str, Field]
+
+
+class Events:
+    """Where every part of the supervisor says what it did and why."""
+
+    def __init__(self, wall_clock: Callable[[], float] = time.time, kept: int = _KEPT) -> None:
+        self._wall_clock = wall_clock
+        self._history: deque[Event] = deque(maxlen=kept)
+
+    def info(self, kind: str, message: str, **fields: Field) -> None:
+        """Something went as it should."""
+        self._note(logging.INFO, kind, message, fields)
+
+    def warning(self, kind: str, message: str, **fields: Field) -> None:
+        """Something that a person may want to look into."""
+        self._note(logging.WARNING, kind, message, fields)
+
+    def error(self, kind: str, message: str, **fields: Field) -> None:
+        """Something that was asked for and could not be done."""
+        self._note(logging.ERROR, kind, message, fields)
+
+    def bug(self, message: str, error: BaseException) -> None:
+        """Something that must not happen; logged with its traceback."""
+        self._note(logging.ERROR, "bug", f"{message}: {error!r}", {}, error)
+
+    def recent(self, count: int) -> list[Event]:
+        """The newest ``count`` events, oldest first."""
+        return list(self._history)[-count:]
+
+    def _note(
+        self,
+        level: int,
+        kind: str,
+        message: str,
+        fields: dict[str, Field],
+        error: BaseException | None = None,
+    ) -> None:
+        name = logging.getLevelName(level).lower()
+        event = Event(self._wall_clock(), name, kind, message, fields)
+        self._history.append(event)
+        _LOGGER.log(level, message, extra={"event": event}, exc_info=error)
+
+
+class TextFormatter(logging.Formatter):
+    """``2026-01-31T12:00:00.123Z warning endpoint main/a is down: …``"""
+
+    def format(self, record: logging.LogRecord) -> str:
+        """One line, and a traceback after it if there is one."""
+        line = f"{_time_of(record)} {record.levelname.lower()} {record.getMessage()}"
+        if record.exc_info:
+            line += "\n" + self.formatException(record.exc_info)
+        return line
+
+
+class JsonFormatter(logging.Formatter):
+    """One JSON object: time, level, event, message, and the event's own fields."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        """One line, always."""
+        event = getattr(record, "event", None)
+        said: dict[str, Field] = {
+            "time": _time_of(record),
+            "level": record.levelname.lower(),
+            "event": event.kind if event is not None else record.name,
+            "message": record.getMessage(),
+        }
+        if event is not None:
+            said.update(event.fields)
+        if record.exc_info:
+            said["traceback"] = self.formatException(record.exc_info)
+        return json.dumps(said, ensure_ascii=False)
+
+
+def configure_logging(stream: TextIO | None = None) -> None:
+    """Send the supervisor's log to standard error: text on a terminal, JSON lines elsewhere.
+
+    The environment variable ``PENSTOCK_LOG_FORMAT`` (``text`` or ``json``) decides if set.
+    """
+    out = stream if stream is not None else sys.stderr
+    chosen = os.environ.get(FORMAT_VARIABLE) or ("text" if out.isatty() else "json")
+    handler = logging.StreamHandler(out)
+    handler.setFormatter(TextFormatter() if chosen == "text" else JsonFormatter())
+    _LOGGER.handlers[:] = [handler]
+    _LOGGER.setLevel(logging.INFO)
+    _LOGGER.propagate = False
+
+
+def _time_of(record: logging.LogRecord) -> str:
+    event = getattr(record, "event", None)
+    at = datetime.fromtimestamp(event.at if event is not None else record.created, UTC)
+    return at.strftime("%Y-%m-%dT%H:%M:%S.") + f"{at.microsecond // 1000:03d}Z"

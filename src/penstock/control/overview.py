@@ -1,0 +1,89 @@
+"""The balancer at one moment, as the admin server shows it."""
+
+import os
+
+from penstock import __version__
+from penstock._form import form
+from penstock.admin.view import (
+    EndpointView,
+    EventView,
+    ListenerView,
+    Overview,
+    PoolView,
+    WorkerView,
+)
+from penstock.control.endpoint_states import EndpointStates
+from penstock.control.events import Event
+from penstock.control.health_checks import HealthChecks
+from penstock.control.reload import Reloader
+from penstock.control.sockets import ListeningSockets, shown_address
+from penstock.control.workers import Workers
+from penstock.core.snapshot import Endpoint, Pool, Snapshot
+
+
+def overview(
+    snapshot: Snapshot,
+    sockets: ListeningSockets,
+    states: EndpointStates,
+    checks: HealthChecks,
+    workers: Workers,
+    reloader: Reloader,
+    events: list[Event],
+    *,
+    started_at: float,
+    stopping: bool,
+) -> Overview:
+    """Everything at once; ``snapshot`` is the one that runs."""
+    source = reloader.configured.source
+    return Overview(
+        version=__version__,
+        form=form(),
+        pid=os.getpid(),
+        started_at=started_at,
+        stopping=stopping,
+        generation=snapshot.generation,
+        source=str(source) if source is not None else "",
+        listeners=tuple(
+            ListenerView(each.name, shown_address(*sockets.address(each)), bool(each.certificates))
+            for each in snapshot.listeners
+        ),
+        pools=tuple(_pool(pool, states, checks) for pool in snapshot.pools),
+        workers=tuple(
+            WorkerView(each.index, each.pid, each.state, each.since, each.generation, each.restarts)
+            for each in workers.all
+        ),
+        reloads_ok=reloader.succeeded,
+        reloads_failed=reloader.failed,
+        last_reload=reloader.last,
+        events=tuple(EventView(e.at, e.level, e.kind, e.message, e.fields) for e in events),
+    )
+
+
+def _pool(pool: Pool, states: EndpointStates, checks: HealthChecks) -> PoolView:
+    endpoints = tuple(_endpoint(pool, each, states, checks) for each in pool.endpoints)
+    return PoolView(pool.name, pool.row, pool.policy.name, endpoints)
+
+
+def _endpoint(
+    pool: Pool, endpoint: Endpoint, states: EndpointStates, checks: HealthChecks
+) -> EndpointView:
+    state = states.of(pool.name, endpoint.name)
+    scheme = "https" if endpoint.tls else "http"
+    return EndpointView(
+        name=endpoint.name,
+        address=f"{scheme}://{shown_address(endpoint.host, endpoint.port)}",
+        row=endpoint.row,
+        state=state.shown,
+        reason=state.cause.reason,
+        since=state.cause.since,
+        health=state.health,
+        available=state.available,
+        draining=state.draining is not None,
+        ejected=state.ejected is not None,
+        ejections=state.ejections,
+        weight=state.weight,
+        effective_weight=states.effective_weight(state),
+        configured_weight=state.configured_weight,
+        backup=endpoint.backup,
+        last_check=checks.last_result(pool.name, endpoint.name),
+    )

@@ -1,0 +1,126 @@
+"""Publishing: a snapshot becomes the world that all workers run, or nothing changes."""
+
+import asyncio
+from collections.abc import Callable
+from typing import Final
+
+import msgspec
+
+from penstock.control.certificates import CertificateFiles
+from penstock.control.endpoint_states import EndpointStates
+from penstock.control.events import Events
+from penstock.control.rows import BoardFullError, Rows
+from penstock.control.sockets import ListenError, ListeningSockets
+from penstock.control.worker_process import MAX_LISTENERS
+from penstock.control.workers import StartError, Workers
+from penstock.core.snapshot import Snapshot
+from penstock.dataplane.board import H_GENERATION, Board
+
+_EMPTY: Final = Snapshot(generation=0, listeners=(), routes=(), pools=())
+
+
+class PublishError(Exception):
+    """A snapshot cannot run. The text is for people."""
+
+
+class Publisher:
+    """Holds the snapshot that runs; ``running`` has its generation and its rows on the board."""
+
+    def __init__(
+        self,
+        board: Board,
+        rows: Rows,
+        sockets: ListeningSockets,
+        workers: Workers,
+        states: EndpointStates,
+        files: CertificateFiles,
+        events: Events,
+    ) -> None:
+        self.running: Snapshot = _EMPTY
+        self.followers: list[Callable[[Snapshot], None]] = []  # told of every world that runs
+        self._board = board
+        self._rows = rows
+        self._sockets = sockets
+        self._workers = workers
+        self._states = states
+        self._files = files
+        self._events = events
+        self._generation = 0
+        self._one_at_a_time = asyncio.Lock()
+
+    async def start(self, spec: Snapshot) -> None:
+        """Run the first one. Raises StartError."""
+        async with self._one_at_a_time:
+            try:
+                snapshot = self._prepare(spec)
+            except PublishError as error:
+                raise StartError(str(error)) from error
+            await self._workers.start(snapshot)
+            self._enter(snapshot)
+
+    async def publish(self, spec: Snapshot) -> None:
+        """Run this one instead. Raises PublishError, and then the one before runs on."""
+        async with self._one_at_a_time:
+            self._rows.reclaim(self._workers.acknowledged)
+            try:
+                snapshot = self._prepare(spec)
+                await self._tell_workers(snapshot)
+            except PublishError:
+                self._enter(self.running)
+                raise
+            self._enter(snapshot)
+
+    async def refresh(self) -> None:
+        """Publish what runs once more, because files it names have changed. Raises PublishError."""
+        await self.publish(self.running)
+
+    def reclaim_rows(self) -> None:
+        """Free board rows that nobody uses any more; to be called now and then."""
+        if not self._one_at_a_time.locked():
+            self._rows.reclaim(self._workers.acknowledged)
+
+    def _prepare(self, spec: Snapshot) -> Snapshot:
+        """Give it all that workers need: a generation, rows, endpoint states, sockets."""
+        if len(spec.listeners) > MAX_LISTENERS:
+            raise PublishError(
+                f"{len(spec.listeners)} listeners are configured; at most {MAX_LISTENERS} can be"
+            )
+        numbered = msgspec.structs.replace(self._files.mark(spec), generation=self._next())
+        try:
+            snapshot = self._rows.place(numbered)
+            self._sockets.open(snapshot.listeners)
+        except (BoardFullError, ListenError) as error:
+            raise PublishError(str(error)) from error
+        self._states.prepare(snapshot.pools)
+        return snapshot
+
+    async def _tell_workers(self, snapshot: Snapshot) -> None:
+        refused = await self._workers.publish(snapshot)
+        if not refused:
+            return
+        # Some workers may run it already: all go back to the one before, under a higher number.
+        again = msgspec.structs.replace(self.running, generation=self._next())
+        still_refused = await self._workers.publish(again)
+        self.running = again
+        for worker, reason in still_refused.items():
+            self._events.error(
+                "worker.diverged",
+                f"worker {worker} does not go back to the snapshot before: {reason}",
+            )
+        raise PublishError("; ".join(sorted(set(refused.values()))))
+
+    def _enter(self, snapshot: Snapshot) -> None:
+        """This is the world that runs: let go of what is not in it, tell those who follow it."""
+        if snapshot is not self.running:
+            self._files.follow(snapshot)
+        self.running = snapshot
+        self._board.cells[H_GENERATION] = snapshot.generation
+        self._rows.settle(snapshot)
+        self._states.adopt(snapshot.pools)
+        self._sockets.close_except(snapshot.listeners)
+        for follow in self.followers:
+            follow(snapshot)
+
+    def _next(self) -> int:
+        self._generation += 1
+        return self._generation

@@ -1,0 +1,74 @@
+"""Reloading: read the configuration again and publish it, or say why not and change nothing."""
+
+import asyncio
+from collections.abc import Callable
+from time import time
+from typing import Final
+
+from penstock.admin.view import ReloadView
+from penstock.config.compile import ConfigError, Configured
+from penstock.control.events import Events
+from penstock.control.publish import Publisher, PublishError
+
+_NEEDS_RESTART: Final = "takes effect with the next start"
+
+
+class Reloader:
+    """``configured`` is what runs; ``last`` how the newest reload ended, ``count`` all of them."""
+
+    def __init__(
+        self,
+        configured: Configured,
+        reread: Callable[[], Configured],
+        publisher: Publisher,
+        events: Events,
+    ) -> None:
+        self.configured = configured
+        self.last: ReloadView | None = None
+        self.succeeded = 0
+        self.failed = 0
+        self._first = configured
+        self._reread = reread
+        self._publisher = publisher
+        self._events = events
+        self._one_at_a_time = asyncio.Lock()
+
+    async def reload(self, asked_by: str) -> ReloadView:
+        """Read, check and publish. Never raises for what a configuration says."""
+        async with self._one_at_a_time:
+            try:
+                configured = await asyncio.to_thread(self._reread)
+                await self._publisher.publish(configured.snapshot)
+            except (ConfigError, PublishError) as error:
+                return self._failed(asked_by, str(error))
+            self.configured = configured
+            return self._succeeded(asked_by, self._notes(configured))
+
+    def _succeeded(self, asked_by: str, notes: tuple[str, ...]) -> ReloadView:
+        generation = self._publisher.running.generation
+        message = f"generation {generation} runs"
+        self.succeeded += 1
+        self.last = ReloadView(time(), asked_by, True, message, generation, notes)
+        self._events.info("reload", f"reloaded ({asked_by}): {message}", generation=generation)
+        for note in notes:
+            self._events.warning("reload.note", note)
+        return self.last
+
+    def _failed(self, asked_by: str, reason: str) -> ReloadView:
+        generation = self._publisher.running.generation
+        self.failed += 1
+        self.last = ReloadView(time(), asked_by, False, reason, generation)
+        self._events.error(
+            "reload.failed",
+            f"not reloaded ({asked_by}), generation {generation} runs on: {reason}",
+            generation=generation,
+        )
+        return self.last
+
+    def _notes(self, configured: Configured) -> tuple[str, ...]:
+        notes = []
+        if configured.workers != self._first.workers:
+            notes.append(f"workers: {configured.workers} {_NEEDS_RESTART}")
+        if configured.admin != self._first.admin:
+            notes.append(f"the admin address or token {_NEEDS_RESTART}")
+        return tuple(notes)

@@ -1,0 +1,188 @@
+"""Taking over from a supervisor that died: its workers serve on until ours are ready.
+
+Every supervisor keeps a small file in the runtime directory that names its workers. One that
+starts looks for files of dead supervisors; workers found there that listen on its ports are asked
+to finish (SIGTERM) once its own workers serve.
+"""
+
+import asyncio
+import os
+import signal
+import tempfile
+from collections.abc import Iterable
+from contextlib import suppress
+from pathlib import Path
+from typing import Final
+
+import msgspec
+
+from penstock.control.events import Events
+
+DIRECTORY_VARIABLE: Final = "PENSTOCK_RUNTIME_DIR"
+_PATTERN: Final = "supervisor-*.json"
+_POLL_S: Final = 0.2
+# A worker without a supervisor gives its requests 30 s to finish; then it is time to use force.
+_ORPHAN_S: Final = 35.0
+
+
+class Process(msgspec.Struct, frozen=True):
+    """A process, told from later ones of the same number by its start (ticks since boot)."""
+
+    pid: int
+    started: str
+
+
+class _Record(msgspec.Struct, frozen=True):
+    """What a supervisor's file says."""
+
+    supervisor: Process
+    workers: tuple[Process, ...]
+    ports: tuple[int, ...]
+
+
+class RuntimeFile:
+    """This supervisor's file, and what those of others say. Without a directory it does nothing."""
+
+    def __init__(self, directory: Path | None, events: Events) -> None:
+        self._directory = directory
+        self._events = events
+        self._me = identify(os.getpid())
+        self._path = directory / f"supervisor-{_name(self._me)}.json" if directory else None
+        self._orphans: dict[Path, _Record] = {}
+        self._alive: list[_Record] = []
+        for path in sorted(directory.glob(_PATTERN)) if directory else ():
+            self._look_at(path)
+
+    def may_share(self, port: int) -> bool:
+        """Whether workers of a dead supervisor, and nobody else of ours, listen on the port."""
+        shared = any(port in record.ports for record in self._orphans.values())
+        return shared and self.owner(port) == 0
+
+    def owner(self, port: int) -> int:
+        """The pid of a running supervisor that listens on the port; 0 when there is none."""
+        for record in self._alive:
+            if port in record.ports:
+                return record.supervisor.pid
+        return 0
+
+    def write(self, workers: Iterable[int], ports: Iterable[int]) -> None:
+        """Say who our workers are."""
+        if self._path is None:
+            return
+        record = _Record(
+            supervisor=self._me,
+            workers=tuple(identify(pid) for pid in workers),
+            ports=tuple(sorted(ports)),
+        )
+        temporary = self._path.with_suffix(".tmp")
+        try:
+            temporary.write_bytes(msgspec.json.encode(record))
+            temporary.replace(self._path)
+        except OSError as error:
+            self._events.warning("runtime_file", f"{self._path} cannot be written: {error}")
+
+    def remove(self) -> None:
+        """Our workers have ended: there is nothing to take over."""
+        if self._path is not None:
+            self._path.unlink(missing_ok=True)
+
+    async def relieve_orphans(self, ports: Iterable[int]) -> None:
+        """Ask the workers of dead supervisors on our ports to finish, and wait until they have."""
+        ours = set(ports)
+        for path, record in self._orphans.items():
+            workers = [worker for worker in record.workers if is_running(worker)]
+            pids = ", ".join(str(worker.pid) for worker in workers)
+            if ours.isdisjoint(record.ports):
+                self._events.warning(
+                    "orphans.left",
+                    f"workers {pids} of the dead supervisor {record.supervisor.pid} serve on at "
+                    f"ports {', '.join(map(str, record.ports))}; end them with `kill {pids}`",
+                )
+                continue
+            self._events.info(
+                "orphans.relieved",
+                f"workers {pids} of the dead supervisor {record.supervisor.pid} finish what they "
+                "have; ours took over",
+            )
+            await _end(workers)
+            path.unlink(missing_ok=True)
+
+    def _look_at(self, path: Path) -> None:
+        try:
+            record = msgspec.json.decode(path.read_bytes(), type=_Record)
+        except (OSError, msgspec.MsgspecError) as error:
+            self._events.warning("runtime_file", f"{path} cannot be read: {error}")
+            return
+        if is_running(record.supervisor):
+            self._alive.append(record)
+        elif any(is_running(worker) for worker in record.workers):
+            self._orphans[path] = record
+        else:
+            path.unlink(missing_ok=True)
+
+
+def runtime_directory(events: Events) -> Path | None:
+    """A directory of our own, made if need be; None, with a warning, when there can be none."""
+    directory = _chosen_directory()
+    try:
+        directory.mkdir(mode=0o700, parents=True, exist_ok=True)
+        found = directory.stat()
+        if found.st_uid != os.geteuid() or found.st_mode & 0o022:
+            raise PermissionError("it belongs to others, or others can write to it")
+    except OSError as error:
+        reason = error.strerror or str(error)
+        events.warning(
+            "runtime_directory",
+            f"without a runtime directory a successor cannot take over: {directory}: {reason}; "
+            f"{DIRECTORY_VARIABLE} chooses another",
+        )
+        return None
+    return directory
+
+
+def identify(pid: int) -> Process:
+    """That process as it is; ``started`` is empty when there is none."""
+    try:
+        stat = Path(f"/proc/{pid}/stat").read_text()
+    except OSError:
+        return Process(pid, "")
+    fields = stat.rpartition(")")[2].split()  # from the state on, which is field 3 of proc(5)
+    return Process(pid, "" if fields[0] in "ZX" else fields[19])
+
+
+def is_running(process: Process) -> bool:
+    """Whether it still runs; false for a later process of the same number."""
+    return bool(process.started) and identify(process.pid) == process
+
+
+def _name(process: Process) -> str:
+    return f"{process.pid}-{process.started}"
+
+
+def _chosen_directory() -> Path:
+    environment = os.environ
+    if chosen := environment.get(DIRECTORY_VARIABLE):
+        return Path(chosen)
+    if given := environment.get("RUNTIME_DIRECTORY"):  # systemd.exec(5)
+        return Path(given.partition(":")[0])
+    if session := environment.get("XDG_RUNTIME_DIR"):
+        return Path(session) / "penstock"
+    return Path(tempfile.gettempdir()) / f"penstock-{os.geteuid()}"
+
+
+async def _end(workers: list[Process]) -> None:
+    for worker in workers:
+        _signal(worker, signal.SIGTERM)
+    deadline = asyncio.get_running_loop().time() + _ORPHAN_S
+    while any(is_running(worker) for worker in workers):
+        if asyncio.get_running_loop().time() > deadline:
+            for worker in workers:
+                _signal(worker, signal.SIGKILL)
+            return
+        await asyncio.sleep(_POLL_S)
+
+
+def _signal(process: Process, number: signal.Signals) -> None:
+    if is_running(process):
+        with suppress(ProcessLookupError, PermissionError):
+            os.kill(process.pid, number)

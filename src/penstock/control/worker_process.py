@@ -1,0 +1,185 @@
+"""One worker's process: started, spoken to over its mailbox, waited for."""
+
+import asyncio
+import socket
+import subprocess
+import sys
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+from typing import Final
+
+import msgspec
+
+from penstock.control.sockets import ListeningSockets, Place, place_of
+from penstock.core.snapshot import Snapshot
+from penstock.dataplane.board import Board
+from penstock.dataplane.mailbox import Inbox, frame
+
+WORKER_COMMAND: Final = (sys.executable, "-m", "penstock.dataplane.worker")
+# Descriptors that a worker takes with one read, and Linux passes in one message (SCM_MAX_FD, 253).
+MAX_LISTENERS: Final = 64
+_READ_BYTES: Final = 65536
+
+
+class Refusal(Exception):
+    """A worker cannot run a snapshot. The text is the worker's reason."""
+
+
+class WorkerGoneError(Exception):
+    """The process ended before it answered."""
+
+
+class WorkerProcess:
+    """From start to end of one process. ``generation`` is of the last snapshot it acknowledged."""
+
+    def __init__(self, index: int, board: Board, command: Sequence[str] = WORKER_COMMAND) -> None:
+        self.index = index
+        self.generation: int = 0
+        self._board = board
+        self._command = command
+        self._mailbox, self._theirs = socket.socketpair()
+        self._mailbox.setblocking(False)
+        self._held: dict[str, Place] = {}  # listeners whose socket the worker has
+        self._answers: dict[int, asyncio.Future[None]] = {}
+        self._sending = asyncio.Lock()
+        self._process: asyncio.subprocess.Process | None = None
+        self._reader: asyncio.Task[None] | None = None
+
+    @property
+    def pid(self) -> int:
+        """0 before the start."""
+        return self._process.pid if self._process is not None else 0
+
+    async def start(self) -> None:
+        """Start the process. Raises OSError when the system refuses."""
+        with self._theirs as theirs:
+            passed = (self._board.fd, theirs.fileno())
+            try:
+                self._process = await asyncio.create_subprocess_exec(
+                    *self._command,
+                    *("--index", str(self.index)),
+                    *("--board", str(passed[0])),
+                    *("--mailbox", str(passed[1])),
+                    stdin=subprocess.DEVNULL,
+                    pass_fds=passed,
+                    start_new_session=True,  # Ctrl-C in a terminal is for the supervisor only
+                )
+            except OSError:
+                await self._close()
+                raise
+        self._reader = asyncio.create_task(self._read_answers())
+
+    async def wait(self) -> int:
+        """Wait for the end; the exit code, negative for a signal."""
+        assert self._process is not None
+        code = await self._process.wait()
+        await self._close()
+        return code
+
+    async def _close(self) -> None:
+        if self._reader is not None:
+            self._reader.cancel()
+            await asyncio.wait([self._reader])
+        self._mailbox.close()
+        self._fail_answers()
+
+    async def apply(self, snapshot: Snapshot, sockets: ListeningSockets) -> None:
+        """Send a snapshot and return when the worker runs it.
+
+        Raises Refusal when it cannot, WorkerGoneError when it ended first.
+        """
+        async with self._sending:
+            answer = self._answers.get(snapshot.generation)
+            if answer is None:
+                answer = asyncio.get_running_loop().create_future()
+                self._answers[snapshot.generation] = answer
+                await self._send_snapshot(snapshot, sockets)
+        await asyncio.shield(answer)
+        self._held = {listener.name: place_of(listener) for listener in snapshot.listeners}
+
+    async def send(self, message: dict[str, object]) -> None:
+        """Send any other message. Raises WorkerGoneError."""
+        async with self._sending:
+            await self._send(frame(message), [])
+
+    def kill(self) -> None:
+        """End it at once."""
+        if self._process is not None:
+            with suppress(ProcessLookupError):
+                self._process.kill()
+
+    async def _send_snapshot(self, snapshot: Snapshot, sockets: ListeningSockets) -> None:
+        lacking = [
+            each for each in snapshot.listeners if self._held.get(each.name) != place_of(each)
+        ]
+        descriptors = [sockets.of_worker(each, self.index).fileno() for each in lacking]
+        message = {
+            "kind": "snapshot",
+            "snapshot": msgspec.to_builtins(snapshot),
+            "listeners": [listener.name for listener in lacking],
+        }
+        await self._send(frame(message), descriptors)
+
+    async def _send(self, data: bytes, descriptors: list[int]) -> None:
+        loop = asyncio.get_running_loop()
+        try:
+            if descriptors:
+                # The first bytes carry them; the buffer is empty, or the worker reads on.
+                await _writable(self._mailbox)
+                sent = socket.send_fds(self._mailbox, [data], descriptors)
+                data = data[sent:]
+            await loop.sock_sendall(self._mailbox, data)
+        except OSError as error:
+            self._fail_answers()
+            raise WorkerGoneError(str(error)) from error
+
+    async def _read_answers(self) -> None:
+        loop = asyncio.get_running_loop()
+        inbox = Inbox()
+        try:
+            while data := await loop.sock_recv(self._mailbox, _READ_BYTES):
+                for message in inbox.feed(data):
+                    self._take(message)
+        except OSError:
+            pass  # the end of the process is noticed by ``wait``
+
+    def _take(self, message: dict[str, object]) -> None:
+        generation = message.get("generation")
+        assert isinstance(generation, int)
+        answer = self._answers.pop(generation, None)
+        if message["kind"] == "applied":
+            self.generation = generation
+            _resolve(answer, lambda future: future.set_result(None))
+        else:
+            refusal = Refusal(str(message.get("reason", "no reason given")))
+            _resolve(answer, lambda future: future.set_exception(refusal))
+
+    def _fail_answers(self) -> None:
+        gone = WorkerGoneError(f"worker {self.index} ended")
+        while self._answers:
+            _resolve(self._answers.popitem()[1], lambda future: future.set_exception(gone))
+
+
+def _resolve(
+    answer: asyncio.Future[None] | None, settle: Callable[[asyncio.Future[None]], None]
+) -> None:
+    if answer is not None and not answer.done():
+        settle(answer)
+        if answer.exception() is not None:
+            pass  # marks it as seen: nobody may be waiting any more
+
+
+async def _writable(sock: socket.socket) -> None:
+    """Wait until the socket takes bytes."""
+    loop = asyncio.get_running_loop()
+    ready = loop.create_future()
+
+    def take() -> None:
+        if not ready.done():
+            ready.set_result(None)
+
+    loop.add_writer(sock, take)
+    try:
+        await ready
+    finally:
+        loop.remove_writer(sock)
