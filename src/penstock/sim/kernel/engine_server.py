@@ -1,7 +1,5 @@
 """A server that is an inference engine: it works in steps, and remembers prefixes."""
 
-from mypy_extensions import i64
-
 from penstock.core.request import Request
 from penstock.core.ticket import DONE
 from penstock.sim.inference import EngineLoad, InferenceEngine
@@ -59,9 +57,7 @@ class JobSequence(Sequence):
 
     def __init__(self, job: PromptJob) -> None:
         prompt = job.prompt
-        super().__init__(
-            prompt.prompt_tokens, job.output_tokens, prompt.blocks + job.output_blocks
-        )
+        super().__init__(prompt.prompt_tokens, job.output_tokens, prompt.blocks + job.output_blocks)
         self.job: PromptJob = job
 
 
