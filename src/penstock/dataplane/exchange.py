@@ -107,6 +107,8 @@ class Exchange(ResponseSink):
             return
         way = plan.choices[0] if len(plan.choices) == 1 else plan.choose(self.context.env.random())
         self.way = way
+        if way.request_id:
+            self.request_id = way.request_id
         pool = way.pool
         pool.counters.bump(P_REQUESTS)
         pool.budget.request(self.context.env.now)

@@ -21,6 +21,10 @@ class Way:
         self.weight: float = weight
         self.edits: list[Edit] = edits  # of request headers
         self.rules: ResponseRules = rules
+        self.request_id: bytes = b""  # set by an edit in place of one made or continued
+        for operation, _, lower, value in edits:
+            if lower == b"x-request-id" and operation != "remove":
+                self.request_id = value
 
 
 class PoolPlan:
@@ -33,6 +37,7 @@ class PoolPlan:
         self.weight: float = way.weight
         self.rules: ResponseRules = way.rules
         self.request: Request = request
+        self.request_id: bytes = way.request_id
         self.cookie: str = ""  # the sticky cookie's value, as it came
         self._edits: list[Edit] = way.edits
         self._head: RequestHead = head
