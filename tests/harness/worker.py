@@ -21,6 +21,7 @@ from penstock.dataplane.board import (
     S_DRAINING,
     S_HEALTH,
     S_WEIGHT_PPM,
+    W_HEARTBEAT_MS,
     Board,
     create_board,
 )
@@ -152,6 +153,12 @@ class Worker:
     def in_flight(self) -> int:
         """Tickets open anywhere."""
         return sum(self.board.load_sum(row, L_IN_FLIGHT) for row in self._endpoint_rows())
+
+    def wait_until_published(self) -> None:
+        """Wait until the worker's next sweep copied its counts to the board."""
+        cell = self.board.worker(_INDEX) + W_HEARTBEAT_MS
+        before = self.board.cells[cell]
+        wait_until(lambda: self.board.cells[cell] > before, "the worker published its counts")
 
     def wait_until_idle(self, timeout_s: float = PATIENCE_S) -> None:
         """Wait until every ticket is settled."""
