@@ -104,6 +104,18 @@ def test_endpoint_that_moves_is_no_longer_asked_at_its_old_address(
         assert client.get().body == endpoint.name.encode()
 
 
+def test_endpoint_that_changed_to_tls_is_never_asked_in_plain_text_again(
+    start: Callable[..., Worker], endpoint: HttpEndpoint
+) -> None:
+    """Not even over a connection that is open already."""
+    worker = start(world(pool(endpoint)))
+    client = worker.connect()
+    assert client.get("/plain").status == 200
+    worker.apply(world(pool(at(endpoint, tls=True))))
+    assert client.get("/secret").status == 502
+    assert b"/secret" not in endpoint.received
+
+
 def test_settings_of_pools_and_routes_are_taken_over(
     start: Callable[..., Worker], endpoint: HttpEndpoint
 ) -> None:
