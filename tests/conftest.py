@@ -43,8 +43,8 @@ def start() -> Iterator[Callable[..., Worker]]:
     """Starts workers, and at the end of the test stops them and checks that they ended well."""
     started: list[Worker] = []
 
-    def start_worker(snapshot: Snapshot, *, workers: int = 1) -> Worker:
-        started.append(Worker(snapshot, workers=workers))
+    def start_worker(snapshot: Snapshot, *, workers: int = 1, descriptors: int = 0) -> Worker:
+        started.append(Worker(snapshot, workers=workers, descriptors=descriptors))
         return started[-1]
 
     yield start_worker

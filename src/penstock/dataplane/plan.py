@@ -21,10 +21,6 @@ class Way:
         self.weight: float = weight
         self.edits: list[Edit] = edits  # of request headers
         self.rules: ResponseRules = rules
-        self.request_id: bytes = b""  # set by an edit in place of one made or continued
-        for operation, _, lower, value in edits:
-            if lower == b"x-request-id" and operation != "remove":
-                self.request_id = value
 
 
 class PoolPlan:
@@ -37,7 +33,6 @@ class PoolPlan:
         self.weight: float = way.weight
         self.rules: ResponseRules = way.rules
         self.request: Request = request
-        self.request_id: bytes = way.request_id
         self.cookie: str = ""  # the sticky cookie's value, as it came
         self._edits: list[Edit] = way.edits
         self._head: RequestHead = head
@@ -83,8 +78,7 @@ class Plan:
         self.status: int = 0
         self.message: str = ""
         self.body: bytes = b""
-        self.content_type: str = ""
-        self.location: str = ""
+        self.headers: list[tuple[str, str]] = []
 
     def choose(self, chance: float) -> PoolPlan:
         """One of the choices by weight; ``chance`` is uniform in [0, 1)."""

@@ -84,7 +84,7 @@ def forwarded_request(
     via: list[bytes] = []
     proto = b""
     original_host = b""
-    fields: list[tuple[bytes, bytes, bytes]] = [(b"host", b"Host", host)]
+    fields: list[tuple[bytes, bytes, bytes]] = []
     for field in head.fields:
         lower, _, value = field
         if lower == b"via":
@@ -121,8 +121,15 @@ def forwarded_request(
         fields.append((b"x-forwarded-host", b"X-Forwarded-Host", original_host or head.host))
     fields.append((b"forwarded", b"Forwarded", b", ".join(forwarded)))
     fields.append((b"via", b"Via", b", ".join(via)))
-    lines = [b"%b %b HTTP/1.1" % (head.method, target)]
-    lines += _lines(edited(fields, edits))
+    for operation, _, lower, value in edits:
+        if lower == b"host" and operation != "remove":
+            host = value
+    lines = [b"%b %b HTTP/1.1" % (head.method, target), b"Host: " + host]
+    lines += [
+        b"%b: %b" % (name, value)
+        for lower, name, value in edited(fields, edits)
+        if lower != b"host"  # exactly one, whatever the edits are
+    ]
     if head.chunked:
         lines.append(b"Transfer-Encoding: chunked")
     elif head.content_length >= 0:
@@ -167,7 +174,7 @@ def forwarded_response(
     vias.append(b"1.%d %b" % (head.minor, rules.via))
     fields.append((b"via", b"Via", b", ".join(vias)))
     lines = [b"HTTP/1.1 %d %b" % (head.status, head.reason)]
-    lines += _lines(edited(fields, rules.edits))
+    lines += [b"%b: %b" % (name, value) for _, name, value in edited(fields, rules.edits)]
     if framing == CHUNKED:
         lines.append(b"Transfer-Encoding: chunked")
     elif head.content_length >= 0 and head.status != 204 and head.status >= 200:
@@ -189,11 +196,6 @@ def interim_response(head: ResponseHead) -> bytes:
         if lower not in _RESPONSE_DROPPED and lower not in head.connection
     ]
     return b"\r\n".join(lines) + b"\r\n\r\n"
-
-
-def _lines(fields: list[tuple[bytes, bytes, bytes]]) -> list[bytes]:
-    """All but the request id, whose line is the last."""
-    return [b"%b: %b" % (name, value) for lower, name, value in fields if lower != b"x-request-id"]
 
 
 def edited(
