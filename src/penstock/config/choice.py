@@ -68,6 +68,7 @@ def policy_schema() -> JsonSchemaValue:
         for name, cls in policies().items()
     ]
     return {
+        "title": "Policy",
         "description": "How an endpoint is chosen: a policy's name, or its name and options.",
         "default": snapshot.PolicyChoice().name,
         "anyOf": [

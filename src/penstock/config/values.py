@@ -254,8 +254,10 @@ def _boolean(value: object) -> object:
     return value
 
 
-_DURATION_INPUT: Final = Annotated[str, Field(pattern=rf"^(off|(?:{_DURATION.pattern}))$")]
-_SIZE_INPUT: Final = int | Annotated[str, Field(pattern=rf"^(off|{_SIZE.pattern})$")]
+DURATION_PATTERN: Final = rf"^(off|{_DURATION.pattern})$"
+SIZE_PATTERN: Final = rf"^(off|{_SIZE.pattern})$"
+_DURATION_INPUT: Final = Annotated[str, Field(pattern=DURATION_PATTERN)]
+_SIZE_INPUT: Final = int | Annotated[str, Field(pattern=SIZE_PATTERN)]
 
 
 def _one_or_many(value: object) -> object:
