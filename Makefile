@@ -82,7 +82,8 @@ $(VENV)/compiled: $(VENV)/installed $(VENV)/inputs $(INPUTS)
 # The names of the inputs: changes when a file comes or goes.
 .PHONY: always
 $(VENV)/inputs: always | $(VENV)/installed
-	@echo '$(sort $(INPUTS))' | cmp --silent - $@ || echo '$(sort $(INPUTS))' > $@
+	@echo '$(sort $(INPUTS))' > $@.now
+	@cmp --silent $@.now $@ || cp $@.now $@
 
 .PHONY: lock
 lock:

@@ -5,10 +5,10 @@ It is the part of ``docs/configuration.md`` after a mark; what stands before is 
 
 import re
 import sys
-from importlib import import_module
 from pathlib import Path
 from typing import Any, Final
 
+from penstock.config.choice import documentation
 from penstock.config.health import STATUS_PATTERN
 from penstock.config.model import Document
 from penstock.config.schema import schema
@@ -126,8 +126,7 @@ def _simple_kind(node: dict[str, Any]) -> str:
 def _policies() -> list[str]:
     parts: list[str] = []
     for name, cls in policies().items():
-        docstring = import_module(cls.__module__).__doc__ or ""
-        first, _, _ = docstring.strip().partition("\n\n")
+        first, _, _ = documentation(cls).partition("\n\n")
         parts.append(f"### {name}\n\n{first}\n")
         if cls.options:
             rows = [f"| `{o.name}` | {_default(o.default)} | {o.meaning} |" for o in cls.options]
