@@ -11,7 +11,7 @@ from setuptools.command.build_ext import build_ext
 # Left interpreted: plain data on msgspec's own metaclass, read only when a snapshot is applied; and
 # the entry point, since ``python -m`` runs source only.
 INTERPRETED = {"src/penstock/core/snapshot.py", "src/penstock/dataplane/worker.py"}
-HOT_LAYERS = ("core", "wire", "dataplane")
+HOT_LAYERS = ("core", "wire", "dataplane", "sim/kernel")
 
 
 def hot_sources() -> list[str]:

@@ -9,7 +9,12 @@ from importlib.util import spec_from_file_location
 from pathlib import Path
 from types import ModuleType
 
-COMPILED_LAYERS = ("penstock.core.", "penstock.wire.", "penstock.dataplane.")
+COMPILED_LAYERS = (
+    "penstock.core.",
+    "penstock.wire.",
+    "penstock.dataplane.",
+    "penstock.sim.kernel.",
+)
 _SOURCE_ROOT = Path(__file__).parent
 
 

@@ -127,6 +127,10 @@ class Client:
         self._pending = seen[end:] + self._pending
         return seen[:end]
 
+    def put_back(self, data: bytes) -> None:
+        """What was read is to be read again."""
+        self._pending = data + self._pending
+
     def read_to_end(self) -> bytes:
         """Everything until the other side closes."""
         pieces: list[bytes] = []
@@ -151,6 +155,13 @@ class Client:
         self._pending = judge.trailing_data[0] + self._pending
         return response
 
+    def read_response_or_end(self, method: str = "GET") -> Response | None:
+        """The next response; None when the connection ends before it is whole."""
+        try:
+            return self.read_response(method)
+        except IncompleteResponse:
+            return None
+
     def expect_end(self) -> None:
         """The other side closes or resets without sending another byte."""
         rest = self.read_to_end()
@@ -164,7 +175,7 @@ class Client:
         self.socket.settimeout(for_s)
         try:
             self._pending = self.socket.recv(65536)
-        except TimeoutError:
+        except (TimeoutError, BlockingIOError):
             return True
         finally:
             self.socket.settimeout(before)

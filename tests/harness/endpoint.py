@@ -1,7 +1,6 @@
 """An endpoint whose every byte is written by the test: one thread per connection plays a script."""
 
 import contextlib
-import select
 import socket
 import ssl
 import threading
@@ -11,6 +10,7 @@ from types import TracebackType
 from typing import Self
 
 from tests.harness.client import RESET_ON_CLOSE
+from tests.harness.flow import send_repeated
 from tests.harness.waiting import PATIENCE_S, wait_until
 
 HEAD_END = b"\r\n\r\n"
@@ -27,7 +27,6 @@ class EndpointConnection:
         self.number = number
         self.socket: socket.socket = accepted
         self.received = bytearray()
-        self.bytes_sent = 0
         self.closed_at = 0.0  # monotonic, when the end of the other side was seen
         self.go_on = threading.Event()  # for a script that waits for the test
         self.finished = False  # the script is over
@@ -78,22 +77,23 @@ class EndpointConnection:
             if not self.closed_at:
                 self.closed_at = time.monotonic()
             raise PeerGone from error
-        self.bytes_sent += len(data)
 
-    def send_until_blocked(self, piece: bytes, most_bytes: int, blocked_for_s: float) -> bool:
-        """Send pieces until no more is taken for that long (True) or enough was sent (False)."""
-        self.socket.setblocking(False)
+    def send_repeated(self, piece: bytes, start: int, end: int, blocked_for_s: float) -> int:
+        """``flow.send_repeated`` on this connection. Raises PeerGone."""
         try:
-            while self.bytes_sent < most_bytes:
-                if not select.select([], [self.socket], [], blocked_for_s)[1]:
-                    return True
-                with contextlib.suppress(BlockingIOError):
-                    self.bytes_sent += self.socket.send(piece)
+            return send_repeated(self.socket, piece, start, end, blocked_for_s)
         except ConnectionError as error:
             raise PeerGone from error
-        finally:
-            self.socket.settimeout(PATIENCE_S)
-        return False
+
+    def count_bytes(self, most_bytes: int) -> int:
+        """Read, without keeping them, up to so many bytes or the end; how many came."""
+        count = 0
+        while count < most_bytes:
+            data = self.socket.recv(min(1 << 20, most_bytes - count))
+            if not data:
+                break
+            count += len(data)
+        return count
 
     def close(self) -> None:
         self.socket.close()

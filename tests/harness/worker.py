@@ -121,6 +121,10 @@ class Worker:
         """Send any message to the worker."""
         self._mailbox.sendall(frame(message))
 
+    def abandon_mailbox(self) -> None:
+        """What a dying supervisor does."""
+        self._mailbox.close()
+
     def set_state(self, pool: str, endpoint: HasAddress, cell: int, value: int) -> None:
         """Write a state cell of an endpoint (S_HEALTH, S_DRAINING, …), as the supervisor does."""
         self.board.cells[self.board.state(self.row(pool, endpoint)) + cell] = value

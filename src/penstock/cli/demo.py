@@ -1,4 +1,4 @@
-"""`penstock demo`: see requests balanced and failed over, with nothing else needed."""
+"""Show requests balanced and failed over, on emulated endpoints."""
 
 from __future__ import annotations
 

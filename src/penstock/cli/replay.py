@@ -1,4 +1,4 @@
-"""`penstock replay`: traffic from a trace or a generator against any OpenAI-compatible server."""
+"""Send a trace or generated traffic to an OpenAI-compatible server, and measure."""
 
 from __future__ import annotations
 

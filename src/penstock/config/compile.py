@@ -236,9 +236,9 @@ def _compile_pools(document: Document, findings: Findings) -> dict[str, snapshot
 def _compile_pool(name: str, pool: Pool, at: Location, findings: Findings) -> snapshot.Pool:
     endpoints = _compile_endpoints(pool, (*at, "endpoints"), findings)
     choice = pool.policy
-    if pool.hash_key is not None and not policy_class(choice.name).key == "configured":
+    if pool.hash_key is not None and policy_class(choice.name).key != "configured":
         findings.wrong(
-            (*at, "hash_key"), f"has no effect: the policy {choice.name!r} does not hash"
+            (*at, "hash_key"), f"has no effect: the policy {choice.name!r} does not read it"
         )
     if pool.tls != EndpointTls() and not any(endpoint.tls for endpoint in endpoints):
         findings.wrong((*at, "tls"), "has no effect: no endpoint's URL begins with https://")

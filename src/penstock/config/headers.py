@@ -5,7 +5,7 @@ from typing import Annotated, Any
 from pydantic import AfterValidator, BeforeValidator
 
 from penstock.config.section import Section, setting
-from penstock.config.values import FieldValue, Token, one_or_many
+from penstock.config.values import FieldValue, OneOrMany, Token
 from penstock.core import snapshot
 
 # Written by the balancer from what it knows of the connection (RFC 9110, 7.6.1; RFC 9112, 6).
@@ -21,15 +21,13 @@ def _not_framing(name: str) -> str:
 
 
 EditedName = Annotated[Token, AfterValidator(_not_framing)]
-Values = Annotated[tuple[FieldValue, ...], BeforeValidator(one_or_many)]
+Values = OneOrMany[FieldValue]
 
 
 class HeaderEdits(Section):
     """Headers to remove, then to set, then to add."""
 
-    remove: Annotated[tuple[EditedName, ...], BeforeValidator(one_or_many)] = setting(
-        (), "Names of headers to take away."
-    )
+    remove: OneOrMany[EditedName] = setting((), "Names of headers to take away.")
     set: dict[EditedName, FieldValue] = setting({}, "Headers to replace, or to add where missing.")
     add: dict[EditedName, Values] = setting(
         {}, "Headers to add beside those of the same name; a list adds several."

@@ -3,7 +3,7 @@
 import re
 from typing import Annotated, Any, Final, Literal
 
-from pydantic import BeforeValidator, Field, model_validator
+from pydantic import BeforeValidator, Field, PlainSerializer, model_validator
 
 from penstock.config.section import Section, plain, setting
 from penstock.config.values import (
@@ -12,13 +12,13 @@ from penstock.config.values import (
     Factor,
     FieldValue,
     Flag,
+    OneOrMany,
     Port,
     PositiveCount,
     PositiveDuration,
     RequestTarget,
     Share,
     Token,
-    one_or_many,
     show,
 )
 from penstock.core import snapshot
@@ -43,9 +43,19 @@ def parse_status_range(value: object) -> tuple[int, int]:
     return low, high
 
 
-_StatusInput = int | Annotated[str, Field(pattern=r"^([1-5]xx|[1-5]\d\d(-[1-5]\d\d)?)$")]
+def _spell_range(bounds: tuple[int, int]) -> int | str:
+    low, high = bounds
+    return low if low == high else f"{low}-{high}"
+
+
+_StatusInput = (
+    Annotated[int, Field(ge=100, le=599)]
+    | Annotated[str, Field(pattern=r"^([1-5]xx|[1-5]\d\d(-[1-5]\d\d)?)$")]
+)
 StatusRange = Annotated[
-    tuple[int, int], BeforeValidator(parse_status_range, json_schema_input_type=_StatusInput)
+    tuple[int, int],
+    BeforeValidator(parse_status_range, json_schema_input_type=_StatusInput),
+    PlainSerializer(_spell_range, return_type=int | str),
 ]
 
 
@@ -59,7 +69,7 @@ class HealthCheck(Section):
     path: RequestTarget = setting(_CHECK.path, "Path of the request, with its query if it has one.")
     host: str = setting(_CHECK.host, "Host header. Empty: the endpoint's own.")
     headers: dict[Token, FieldValue] = setting({}, "Further headers of the request.")
-    expect_statuses: Annotated[tuple[StatusRange, ...], BeforeValidator(one_or_many)] = setting(
+    expect_statuses: OneOrMany[StatusRange] = setting(
         _CHECK.expect_statuses, "Statuses that mean up: `200`, `2xx` or `200-399`."
     )
     expect_body: str = setting(

@@ -10,10 +10,10 @@ from penstock.config.values import (
     Duration,
     ListenAddress,
     Network,
+    OneOrMany,
     PositiveCount,
     PositiveSize,
     Size,
-    one_or_many,
     parse_host,
     show,
 )
@@ -119,7 +119,7 @@ class Listener(Section):
     tls: Annotated[ListenerTls, BeforeValidator(_certificates)] | None = setting(
         None, "Serve HTTPS. Left out: plain HTTP."
     )
-    trusted_proxies: Annotated[tuple[Network, ...], BeforeValidator(one_or_many)] = setting(
+    trusted_proxies: OneOrMany[Network] = setting(
         (), "Networks whose `X-Forwarded-For`, `Forwarded` and `X-Request-ID` are believed."
     )
     timeouts: ListenerTimeouts = setting(ListenerTimeouts(), "How long a client may take.")

@@ -18,9 +18,9 @@ from penstock.config.values import (
     Address,
     ListenAddress,
     Name,
+    OneOrMany,
     PositiveDuration,
     Token,
-    one_or_many,
     show,
 )
 from penstock.core import snapshot
@@ -86,7 +86,7 @@ def _spell_request_log(log: snapshot.RequestLog) -> str:
 class Document(Section):
     """A whole configuration. `listen` and `endpoints` are enough; the rest adds to them."""
 
-    listen: Annotated[tuple[ListenAddress, ...], BeforeValidator(one_or_many)] | None = setting(
+    listen: OneOrMany[ListenAddress] | None = setting(
         None, f"Address or addresses of plain HTTP listeners. Default: `{DEFAULT_LISTEN}`."
     )
     endpoints: Endpoints | None = setting(None, "Servers of a single pool, called `main`.")
@@ -100,9 +100,9 @@ class Document(Section):
         "Which requests go where; the first that matches wins. Default: all to the only pool.",
     )
     pools: dict[Name, Pool] | None = setting(None, "Pools by name, instead of `endpoints`.")
-    admin: Annotated[Admin, BeforeValidator(_admin, json_schema_input_type=str | Admin)] | None = (
-        setting(Admin(), "Address for metrics, status and `penstock ctl`, or `off`.")
-    )
+    admin: Annotated[
+        Admin | None, BeforeValidator(_admin, json_schema_input_type=str | Admin | None)
+    ] = setting(Admin(), "Address for metrics, status and `penstock ctl`, or `off`.")
     workers: Annotated[
         int | None,
         PlainValidator(parse_workers, json_schema_input_type=int | Literal["auto"]),

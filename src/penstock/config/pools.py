@@ -23,12 +23,12 @@ from penstock.config.values import (
     FieldValue,
     Flag,
     Name,
+    OneOrMany,
     PositiveCount,
     RequestPath,
     Share,
     Token,
     Weight,
-    one_or_many,
     parse_host,
     parse_port,
     show,
@@ -109,11 +109,8 @@ def _endpoint(value: Any) -> Any:
     return {"url": value} if isinstance(value, (str, EndpointUrl)) else value
 
 
-Endpoints = Annotated[
-    tuple[
-        Annotated[Endpoint, BeforeValidator(_endpoint, json_schema_input_type=str | Endpoint)], ...
-    ],
-    BeforeValidator(one_or_many),
+Endpoints = OneOrMany[
+    Annotated[Endpoint, BeforeValidator(_endpoint, json_schema_input_type=str | Endpoint)]
 ]
 
 
@@ -166,7 +163,7 @@ class Sticky(Section):
     """A signed cookie that returns a client to its endpoint, over any policy."""
 
     cookie: Token = setting("penstock", "Name of the cookie.")
-    keys: tuple[SecretStr, ...] = setting(
+    keys: OneOrMany[SecretStr] = setting(
         (), "Secrets of at least 16 characters: the first signs, all verify."
     )
     keys_file: str | None = setting(None, "A file with one such secret a line, instead of `keys`.")
@@ -204,9 +201,9 @@ class Retry(Section):
     attempts: PositiveCount = setting(
         _RETRY.attempts, "Attempts in all, the first included; `retry: off` for 1."
     )
-    on_statuses: Annotated[
-        tuple[Annotated[int, Field(ge=400, le=599)], ...], BeforeValidator(one_or_many)
-    ] = setting(_RETRY.on_statuses, "Statuses of a response that are retried.")
+    on_statuses: OneOrMany[Annotated[int, Field(ge=400, le=599)]] = setting(
+        _RETRY.on_statuses, "Statuses of a response that are retried."
+    )
     on_connect_failure: Flag = setting(
         _RETRY.on_connect_failure, "When no connection could be made."
     )

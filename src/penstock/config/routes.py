@@ -12,13 +12,13 @@ from penstock.config.values import (
     FieldValue,
     Flag,
     Name,
+    OneOrMany,
     Port,
     Regex,
     RequestPath,
     Share,
     Token,
     Weight,
-    one_or_many,
     parse_path,
     parse_token,
 )
@@ -78,10 +78,8 @@ def _method(value: object) -> str:
 class Match(Section):
     """When a route applies. Every condition given must hold; without any it always applies."""
 
-    listeners: Annotated[tuple[str, ...], BeforeValidator(one_or_many)] = setting(
-        (), "Names of listeners."
-    )
-    hosts: Annotated[tuple[ServerName, ...], BeforeValidator(one_or_many)] = setting(
+    listeners: OneOrMany[str] = setting((), "Names of listeners.")
+    hosts: OneOrMany[ServerName] = setting(
         (), "Hosts without port: `api.example.com` or `*.example.com`."
     )
     path: RequestPath | None = setting(None, "The whole path.")
@@ -90,9 +88,9 @@ class Match(Section):
         "What the path begins with, in whole segments: `/v1` covers `/v1/chat` but not `/v10`.",
     )
     path_regex: Regex | None = setting(None, "A regular expression that matches the whole path.")
-    methods: Annotated[
-        tuple[Annotated[str, BeforeValidator(_method)], ...], BeforeValidator(one_or_many)
-    ] = setting((), "Methods, such as `GET`.")
+    methods: OneOrMany[Annotated[str, BeforeValidator(_method)]] = setting(
+        (), "Methods, such as `GET`."
+    )
     headers: dict[Token, Conditions] = setting(
         {}, "Header names with a value, a condition, or a list of conditions that all hold."
     )

@@ -43,15 +43,31 @@ class _WithoutDefaults(GenerateJsonSchema):
 
 
 def _or_environment(node: dict[str, Any]) -> dict[str, Any]:
-    """Every scalar in a schema may also be text that refers to the environment."""
+    """The schema, where every value but free text may also be a reference to the environment."""
+    notes = {key: value for key, value in node.items() if key in _NOTES}
+    bare = {key: value for key, value in node.items() if key not in _NOTES}
+    choices = [_inside(choice) for choice in bare.get("anyOf", [bare])]
+    if any(_is_limited(choice) for choice in choices):
+        choices.append(_FROM_ENVIRONMENT)
+    return (choices[0] if len(choices) == 1 else {"anyOf": choices}) | notes
+
+
+def _inside(node: dict[str, Any]) -> dict[str, Any]:
+    """The schema, with the same done to what it contains."""
     node = dict(node)
     for inner in ("items", "additionalProperties"):
         if isinstance(node.get(inner), dict):
             node[inner] = _or_environment(node[inner])
-    if "anyOf" in node:
-        node["anyOf"] = [_or_environment(choice) for choice in node["anyOf"]]
-    limited = "pattern" in node or "enum" in node or "const" in node
-    if node.get("type") in ("integer", "number", "boolean") or limited:
-        either: dict[str, Any] = {"anyOf": [node, _FROM_ENVIRONMENT]}
-        return either | {key: node.pop(key) for key in _NOTES if key in node}
+    if "properties" in node:
+        node["properties"] = {
+            key: value if key == "name" else _or_environment(value)
+            for key, value in node["properties"].items()
+        }
     return node
+
+
+def _is_limited(node: dict[str, Any]) -> bool:
+    """Whether only some texts, or none, fit."""
+    if node.get("type") in ("integer", "number", "boolean"):
+        return True
+    return "pattern" in node or "enum" in node or "const" in node

@@ -66,11 +66,9 @@ def read_json(text: str, environ: Mapping[str, str], name: str) -> Tree:
         raise _syntax_error(name, None, f"not usable JSON: {error}") from error
     # JSON is YAML but for tabs, which JSON allows between values only.
     try:
-        tree = read_tree(text.replace("\t", " "), environ)
+        tree = read_tree(text.replace("\t", " "), None)
     except yaml.YAMLError:
         tree = Tree()
-    duplicates = [problem for problem in tree.problems if problem.position]
-    tree = Tree(positions=tree.positions, problems=duplicates)
     tree.value = _interpolated(value, environ, (), tree)
     return tree
 

@@ -4,9 +4,17 @@ import ipaddress
 import math
 import re
 from dataclasses import dataclass
-from typing import Annotated, Any, Final
+from typing import Annotated, Any, Final, TypeVar
 
-from pydantic import BeforeValidator, Field, PlainSerializer, PlainValidator
+from pydantic import (
+    BeforeValidator,
+    Field,
+    GetJsonSchemaHandler,
+    PlainSerializer,
+    PlainValidator,
+)
+from pydantic.json_schema import JsonSchemaValue
+from pydantic_core import CoreSchema
 
 _SECONDS: Final = {"us": 1e-6, "ms": 1e-3, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
 _DURATION_PART: Final = re.compile(r"([0-9]+(?:\.[0-9]+)?)(us|ms|s|m|h|d)")
@@ -206,11 +214,6 @@ def parse_target(value: object) -> str:
     return parse_path(path if isinstance(value, str) else value) + question + query
 
 
-def one_or_many(value: object) -> object:
-    """Lets a list of one be written without brackets."""
-    return value if isinstance(value, (list, tuple)) else [value]
-
-
 def show(value: object) -> str:
     """A value as it may stand in a message: short, and its kind where it has no text."""
     match value:
@@ -251,10 +254,26 @@ _DURATION_INPUT: Final = Annotated[str, Field(pattern=rf"^(off|(?:{_DURATION.pat
 _SIZE_INPUT: Final = int | Annotated[str, Field(pattern=rf"^(off|{_SIZE.pattern})$")]
 
 
+def _one_or_many(value: object) -> object:
+    return value if isinstance(value, (list, tuple)) else [value]
+
+
+class _OneOrMany:
+    """Shows in the schema that a list of one needs no brackets."""
+
+    def __get_pydantic_json_schema__(
+        self, schema: CoreSchema, handler: GetJsonSchemaHandler
+    ) -> JsonSchemaValue:
+        many = handler(schema)
+        return {"anyOf": [many["items"], many]}
+
+
 def _reads(parse: Any, input_type: Any = str) -> PlainValidator:
     return PlainValidator(parse, json_schema_input_type=input_type)
 
 
+Item = TypeVar("Item")
+OneOrMany = Annotated[tuple[Item, ...], BeforeValidator(_one_or_many), _OneOrMany()]
 _SPELLED_DURATION: Final = PlainSerializer(format_duration, return_type=str)
 
 Duration = Annotated[float, _reads(parse_duration, _DURATION_INPUT), _SPELLED_DURATION]

@@ -45,8 +45,11 @@ class _Node:
     depth: int = 1
 
 
-def read_tree(text: str, environ: Mapping[str, str]) -> Tree:
-    """The only document in ``text``. Raises yaml.YAMLError when it is not YAML."""
+def read_tree(text: str, environ: Mapping[str, str] | None) -> Tree:
+    """The only document in ``text``, with ``environ`` put in where it is given.
+
+    Raises yaml.YAMLError when the text is not YAML.
+    """
     reader = _Reader(iter(yaml.parse(text, Loader=_LOADER)), environ)
     return reader.read()
 
@@ -67,9 +70,9 @@ def resolve(text: str) -> bool | int | float | str | None:
 
 
 class _Reader:
-    def __init__(self, events: Iterator[Any], environ: Mapping[str, str]) -> None:
+    def __init__(self, events: Iterator[Any], environ: Mapping[str, str] | None) -> None:
         self._events: Iterator[Any] = events
-        self._environ: Mapping[str, str] = environ
+        self._environ: Mapping[str, str] | None = environ
         self._anchors: dict[str, _Node] = {}
         self._tree: Tree = Tree()
         self._values: int = 0
@@ -148,7 +151,7 @@ class _Reader:
             node = self._node(next(self._events), inner, depth + 1)
             values += node.values + 1
             deepest = max(deepest, node.depth)
-            if key == "<<" and key_event.style is None:
+            if key == "<<" and not key_event.style:
                 merged += self._merge(key_event, inner, node.value)
             else:
                 entries.setdefault(key, node.value)
@@ -170,11 +173,13 @@ class _Reader:
         return []
 
     def _scalar(self, event: Any, location: Location) -> Any:
-        try:
-            text = interpolate(event.value, self._environ)
-        except ValueError as error:
-            self._problem(event, location, str(error))
-            return None
+        text = event.value
+        if self._environ is not None:
+            try:
+                text = interpolate(text, self._environ)
+            except ValueError as error:
+                self._problem(event, location, str(error))
+                return None
         if event.tag is None or event.tag == "!":
             return resolve(text) if event.implicit[0] else text
         kind = event.tag.removeprefix(_CORE)

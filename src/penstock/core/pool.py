@@ -19,19 +19,42 @@ class Pool:
         self.endpoints: list[Endpoint] = []
         self.eligible: list[Endpoint] = []
         self._bounded: bool = False
+        self._told: Policy | None = None  # the policy that knows what is below
+        self._weights: list[float] = []  # of the eligible
+        self._zones: list[str] = []
 
     def replace_endpoints(self, endpoints: list[Endpoint]) -> None:
         """The pool's members are these, in this order."""
+        changed = endpoints != self.endpoints or self.policy is not self._told
         self.endpoints = endpoints
         for order, endpoint in enumerate(endpoints):
             endpoint.order = order
         self._bounded = any([endpoint.max_in_flight > 0 for endpoint in endpoints])
+        if changed:
+            self.policy.replace_members(endpoints)
         self.refresh()
 
     def refresh(self) -> None:
-        """Work out again who is eligible, and tell the policy."""
-        self.eligible = eligible_endpoints(self.endpoints, self.panic_threshold)
-        self.policy.rebuild(self.eligible)
+        """Work out again who is eligible, and tell the policy if that changed anything for it.
+
+        One change on the board makes every pool of a worker do this, and a policy's tables are
+        dear.
+        """
+        eligible = eligible_endpoints(self.endpoints, self.panic_threshold)
+        weights = [endpoint.weight for endpoint in eligible]
+        zones = [endpoint.zone for endpoint in eligible]
+        if (
+            self.policy is self._told
+            and eligible == self.eligible
+            and weights == self._weights
+            and zones == self._zones
+        ):
+            return
+        self._told = self.policy
+        self._weights = weights
+        self._zones = zones
+        self.eligible = eligible
+        self.policy.rebuild(eligible)
 
     def pick(
         self, request: Request, env: Env, tried: Sequence[Endpoint] | None = None

@@ -46,13 +46,11 @@ class Connection(Pollable):
             self._flush()
             if not self.open:
                 return
-        if events & (READABLE | BROKEN):
-            self.on_readable()
-        elif events & PEER_CLOSED:
-            if self.events & READABLE:
+        if self.events & READABLE:
+            if events & (READABLE | PEER_CLOSED | BROKEN):
                 self.on_readable()
-            else:
-                self.on_peer_closed()
+        elif events & (PEER_CLOSED | BROKEN):
+            self.on_peer_closed()
 
     def receive(self) -> bytes | None:
         """Bytes; b"" when the peer is gone (``broken`` tells how); None when nothing is there."""

@@ -2,6 +2,7 @@
 
 import secrets
 from random import Random
+from resource import RLIMIT_NOFILE, getrlimit
 from typing import TYPE_CHECKING
 
 from penstock.core.env import Env
@@ -27,6 +28,10 @@ class Context:
         self.log: RequestLog = RequestLog()
         self.stopping: bool = False
         self.clients: int = 0  # connections open
+        # Accepting pauses above this, so that clients never take the descriptors that their own
+        # requests need for connections to endpoints.
+        limit = getrlimit(RLIMIT_NOFILE)[0]
+        self.max_descriptors: int = limit - max(limit // 8, min(32, limit // 2))
         self._addresses: AddressSketch = AddressSketch(board, worker)
         self._id_prefix: bytes = secrets.token_hex(10).encode()
         self._ids: int = 0

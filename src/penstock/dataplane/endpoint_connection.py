@@ -7,7 +7,7 @@ from typing import Final
 from penstock.core.ticket import CONNECT_FAILED, GARBAGE, RESET, TIMEOUT
 from penstock.dataplane.connection import Connection
 from penstock.dataplane.live_endpoint import LiveEndpoint
-from penstock.dataplane.loop import WRITABLE, Loop
+from penstock.dataplane.loop import READABLE, WRITABLE, Loop
 from penstock.dataplane.tls import TlsChannel
 from penstock.wire.chunked import ChunkedReader, encode_chunk
 from penstock.wire.http1 import Refusal, ResponseHead, find_head_end, parse_response
@@ -66,17 +66,11 @@ class EndpointConnection(Connection):
         super().__init__(loop, sock, tls)
         self.endpoint: LiveEndpoint = endpoint
         self.sink: ResponseSink | None = None
-        self.reused: bool = False
         self.requests: int = 0
         self.answered: bool = False  # any byte of the response under way came
         self.idle_since: float = 0.0
-        self.max_requests: int = 0
-        self.max_idle: int = 0
-        self.idle_timeout: float = 0.0
-        # Deadlines of the exchange under way, in seconds; 0.0 means none.
-        self.first_byte_timeout: float = 0.0
-        self.stream_idle_timeout: float = 0.0
-        self.expires_at: float = 0.0
+        self.keep: bool = True  # after the response, if the endpoint lets us
+        self.expires_at: float = 0.0  # when the whole request must be done; 0.0: never
         self.request_sent: bool = False  # whole, so that the connection may be used again
         self._state: int = _CONNECTING
         self._bodiless: bool = False  # the request was HEAD
@@ -90,12 +84,12 @@ class EndpointConnection(Connection):
 
     # --- taking up work ---------------------------------------------------------------------
 
-    def begin(self, sink: ResponseSink, bodiless: bool) -> None:
+    def begin(self, sink: ResponseSink, bodiless: bool, expires_at: float) -> None:
         """A request is about to be sent for this sink."""
         self.sink = sink
         self.requests += 1
-        self.request_sent = False
         self.answered = False
+        self.expires_at = expires_at
         self._bodiless = bodiless
         self._interim = 0
         if self._state == _IDLE:
@@ -164,7 +158,19 @@ class EndpointConnection(Connection):
             self.sink.on_endpoint_drained()
 
     def on_peer_closed(self) -> None:
-        """Reading is paused for a slow client: what is buffered is still to be read."""
+        """The endpoint ended while reading is paused for a slow client.
+
+        What the kernel holds is still to be read, and the loop would tell of the end without end:
+        so it is asked nothing until reading goes on.
+        """
+        self.loop.remove(self)
+
+    def resume_reading(self) -> None:
+        if self.fd in self.loop.by_fd:
+            super().resume_reading()
+        else:
+            self.events |= READABLE
+            self.loop.add(self, self.events)
 
     def on_deadline(self) -> None:
         if self.sink is None:
@@ -220,7 +226,7 @@ class EndpointConnection(Connection):
         if state == _HEAD:
             self._read_head(data)
             return
-        self.arm(self.stream_idle_timeout)
+        self.arm(self.endpoint.settings.stream_idle_s)
         sink = self.sink
         assert sink is not None
         if state == _CHUNKED:
@@ -293,7 +299,7 @@ class EndpointConnection(Connection):
             self._finish()
             sink.on_response(head, b"", True)
             return
-        self.arm(self.stream_idle_timeout)
+        self.arm(self.endpoint.settings.stream_idle_s)
         length = head.content_length
         if length > 0:
             left = length - len(rest)
@@ -340,23 +346,24 @@ class EndpointConnection(Connection):
         self.sink = None
         self._reader = None
         endpoint = self.endpoint
+        settings = endpoint.settings
         if (
             not self._persistent
             or not self.request_sent
+            or not self.keep
             or self._inbox
             or self.unsent is not None
             or endpoint.removed
-            or len(endpoint.idle) >= self.max_idle
-            or (self.max_requests and self.requests >= self.max_requests)
+            or len(endpoint.idle) >= settings.max_idle
+            or self.requests >= settings.max_requests
         ):
             self.close()
             return
         self._state = _IDLE
-        self.reused = True
-        self.expires_at = 0.0
         now = self.loop.env.now
         self.idle_since = now
-        self.deadline = now + self.idle_timeout if self.idle_timeout > 0.0 else 0.0
+        timeout = settings.idle_timeout_s
+        self.deadline = now + timeout if timeout > 0.0 else 0.0
         endpoint.idle.append(self)
 
     def _fail(self, outcome: int, reason: str) -> None:

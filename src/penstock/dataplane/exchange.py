@@ -62,6 +62,29 @@ _TOTAL: Final = 3
 class Exchange(ResponseSink):
     """From a parsed head to the settled ticket."""
 
+    # Defaults stand in the class body: set one by one they cost more than the rest of __init__.
+    way: PoolPlan | None = None
+    endpoint: LiveEndpoint | None = None
+    ticket: Ticket | None = None
+    connection: EndpointConnection | None = None
+    mirror: Mirror | None = None
+    status: int = 0  # answered to the client; 0 until then
+    ended: str = ""  # how, in one word, for the log
+    attempts: int = 0
+    bytes_out: int = 0
+    connecting_at: float = 0.0
+    connect_s: float = 0.0
+    first_byte_at: float = 0.0
+    _expires_at: float = 0.0
+    _tried: list[LiveEndpoint] | None = None
+    _body: list[bytes] | None = None  # kept until a response begins, if it is short enough
+    _body_bytes: int = 0
+    _body_complete: bool = False
+    _replayable: bool = True
+    _sent: bool = False  # any of the request, on the attempt under way
+    _replaced_stale: bool = False
+    _framing: int = LENGTH
+
     def __init__(self, context: Context, front: Front, head: RequestHead, plan: Plan) -> None:
         self.context: Context = context
         self.front: Front = front
@@ -69,27 +92,6 @@ class Exchange(ResponseSink):
         self.plan: Plan = plan
         self.request_id: bytes = plan.request_id or context.new_request_id()
         self.began: float = monotonic()
-        self.way: PoolPlan | None = None
-        self.endpoint: LiveEndpoint | None = None
-        self.ticket: Ticket | None = None
-        self.connection: EndpointConnection | None = None
-        self.mirror: Mirror | None = None
-        self.status: int = 0  # answered to the client; 0 until then
-        self.ended: str = ""  # how, in one word, for the log
-        self.attempts: int = 0
-        self.bytes_out: int = 0
-        self.sent_at: float = 0.0
-        self.first_byte_at: float = 0.0
-        self.connect_s: float = 0.0
-        self._expires_at: float = 0.0
-        self._tried: list[LiveEndpoint] | None = None
-        self._body: list[bytes] = []  # kept until a response begins
-        self._body_bytes: int = 0
-        self._body_complete: bool = False
-        self._replayable: bool = True
-        self._sent: bool = False  # any of the request, on the attempt under way
-        self._replaced_stale: bool = False
-        self._framing: int = LENGTH
 
     # --- route, inspect, admit --------------------------------------------------------------
 
@@ -97,7 +99,7 @@ class Exchange(ResponseSink):
         """Begin, with what of the body came along with the head."""
         plan = self.plan
         if body:
-            self._body.append(body)
+            self._body = [body]
             self._body_bytes = len(body)
         self._body_complete = complete
         if not plan.choices:
@@ -179,21 +181,15 @@ class Exchange(ResponseSink):
         self._connect_anew(endpoint)
 
     def _connect_anew(self, endpoint: LiveEndpoint) -> None:
-        way = self.way
-        assert way is not None
         connection = connect(self.context.loop, endpoint)
         if connection is None:
             self.on_endpoint_failed(CONNECT_FAILED, "the system refused to open a connection")
             return
-        pool = way.pool
-        connection.max_idle = pool.max_idle
-        connection.idle_timeout = pool.idle_timeout_s
-        connection.max_requests = pool.max_requests
         connection.sink = self
         connection.expires_at = self._expires_at
         self.connection = connection
-        self.sent_at = monotonic()
-        connection.arm(pool.connect_s)
+        self.connecting_at = monotonic()
+        connection.arm(endpoint.settings.connect_s)
         if not self._body_complete:
             self.front.hold_body()
 
@@ -215,11 +211,9 @@ class Exchange(ResponseSink):
         way = self.way
         assert connection is not None
         assert way is not None
-        self.connect_s = monotonic() - self.sent_at
+        self.connect_s = monotonic() - self.connecting_at
         way.pool.counters.record(_CONNECT, self.connect_s)
         self._send(connection)
-        if not self._body_complete:
-            self.front.take_body()
 
     # --- send -------------------------------------------------------------------------------
 
@@ -229,12 +223,8 @@ class Exchange(ResponseSink):
         endpoint = self.endpoint
         assert way is not None
         assert endpoint is not None
-        pool = way.pool
         self.connection = connection
-        connection.begin(self, self.head.method == b"HEAD")
-        connection.first_byte_timeout = pool.first_byte_s
-        connection.stream_idle_timeout = pool.stream_idle_s
-        connection.expires_at = self._expires_at
+        connection.begin(self, self.head.method == b"HEAD", self._expires_at)
         body = self._body
         prefix = way.prefix(endpoint.host_header)
         if not body:
@@ -245,11 +235,14 @@ class Exchange(ResponseSink):
             data = b"%b%b\r\n\r\n%b" % (prefix, self.request_id, b"".join(body))
         self._sent = True
         connection.request_sent = self._body_complete
-        connection.arm(pool.first_byte_s)
+        connection.arm(endpoint.settings.first_byte_s)
         connection.send(data)
         endpoint.bytes_sent += len(data)
-        if connection.unsent is not None and not self._body_complete:
-            self.front.hold_body()
+        if not self._body_complete:
+            if connection.unsent is not None:
+                self.front.hold_body()
+            else:
+                self.front.take_body()
 
     def on_request_body(self, data: bytes, complete: bool) -> None:
         """More of the request's body, in the framing that goes to the endpoint."""
@@ -258,10 +251,13 @@ class Exchange(ResponseSink):
             self.mirror.feed(data, complete)
         if self.status == 0 and self._replayable:
             self._body_bytes += len(data)
-            self._body.append(data)
+            if self._body is None:
+                self._body = [data]
+            else:
+                self._body.append(data)
             if self._body_bytes > MAX_REPLAY_BYTES and self._sent:
                 self._replayable = False
-                self._body = []
+                self._body = None
         connection = self.connection
         if connection is None or not self._sent:
             if not complete:
@@ -271,7 +267,7 @@ class Exchange(ResponseSink):
         assert endpoint is not None
         connection.request_sent = complete
         if self.status == 0:
-            connection.arm(connection.first_byte_timeout)
+            connection.arm(endpoint.settings.first_byte_s)
         if data:
             connection.send(data)
             endpoint.bytes_sent += len(data)
@@ -340,7 +336,7 @@ class Exchange(ResponseSink):
         if complete:
             self._complete(now)
         else:
-            self._body = []
+            self._body = None
             self._replayable = False
             self._hold_endpoint_if_congested()
 
@@ -363,7 +359,7 @@ class Exchange(ResponseSink):
         connection = self.connection
         if connection is not None and connection.open and self.status:
             connection.resume_reading()
-            connection.arm(connection.stream_idle_timeout)
+            connection.arm(connection.endpoint.settings.stream_idle_s)
 
     def _complete(self, now: float) -> None:
         self.connection = None
@@ -423,7 +419,7 @@ class Exchange(ResponseSink):
         return (
             outcome == RESET
             and connection is not None
-            and connection.reused
+            and connection.requests > 1
             and not connection.answered
             and not self._replaced_stale
             and self._replayable

@@ -39,7 +39,11 @@ class Listener(Pollable):
             self.context.loop.add(self, READABLE)
 
     def on_ready(self, events: int) -> None:
+        context = self.context
         for _ in range(_ACCEPTS_AT_ONCE):
+            if len(context.loop.by_fd) >= context.max_descriptors:
+                self._pause()  # the rest is for connections to endpoints
+                return
             try:
                 fd, address = self.sock._accept()  # type: ignore[attr-defined]
             except BlockingIOError:

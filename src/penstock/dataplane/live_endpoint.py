@@ -52,13 +52,33 @@ def resolve(host: str, port: int) -> Address:
     return Address(found[0], found[4])
 
 
+class ConnectionSettings:
+    """How connections to a pool's endpoints are kept; durations in seconds, 0.0 for none."""
+
+    def __init__(self, timeouts: snapshot.PoolTimeouts, connections: snapshot.Connections) -> None:
+        self.connect_s: float = timeouts.connect_s
+        self.first_byte_s: float = timeouts.first_byte_s
+        self.stream_idle_s: float = timeouts.stream_idle_s
+        self.max_idle: int = connections.max_idle
+        self.idle_timeout_s: float = connections.idle_timeout_s
+        # A bound that is never reached stands for none, so that it is one comparison.
+        self.max_requests: int = connections.max_requests or 2**62
+
+
 class LiveEndpoint(Endpoint):
     """One object for as long as the endpoint is configured, whatever is reloaded around it."""
 
     def __init__(
-        self, spec: snapshot.Endpoint, pool: str, board: Board, worker: int, env: Env
+        self,
+        spec: snapshot.Endpoint,
+        pool: str,
+        settings: ConnectionSettings,
+        board: Board,
+        worker: int,
+        env: Env,
     ) -> None:
         super().__init__(spec.name, pool=pool)
+        self.settings: ConnectionSettings = settings
         self.row: int = spec.row
         self.removed: bool = False
         self.idle: list[EndpointConnection] = []
@@ -95,13 +115,15 @@ class LiveEndpoint(Endpoint):
     def configure(
         self,
         spec: snapshot.Endpoint,
-        address: "Address",
+        settings: ConnectionSettings,
+        address: Address,
         tls: ssl.SSLContext | None,
         server_name: str,
     ) -> None:
         """Take over what a snapshot says."""
         if self.address != address.sockaddr:
             self.close_idle()
+        self.settings = settings
         self.family = address.family
         self.address = address.sockaddr
         default = 443 if spec.tls else 80

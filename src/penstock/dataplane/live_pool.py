@@ -10,7 +10,7 @@ from penstock.core.retry import RetryBudget, RetryRules
 from penstock.core.sticky import StickyCookies
 from penstock.dataplane.board import Board
 from penstock.dataplane.counters import PoolCounters
-from penstock.dataplane.live_endpoint import Address, LiveEndpoint, resolve
+from penstock.dataplane.live_endpoint import Address, ConnectionSettings, LiveEndpoint, resolve
 from penstock.dataplane.tls import client_context
 from penstock.wire.forwarding import Edit
 
@@ -62,14 +62,8 @@ class LivePool(Pool):
         self.host_header: str = spec.host_header
         self.request_edits: list[Edit] = edits_of(spec.request_headers)
         self.response_edits: list[Edit] = edits_of(spec.response_headers)
-        # Read on every request, so kept as plain attributes of the compiled class.
-        self.connect_s: float = spec.timeouts.connect_s
-        self.first_byte_s: float = spec.timeouts.first_byte_s
-        self.stream_idle_s: float = spec.timeouts.stream_idle_s
+        self.settings: ConnectionSettings = ConnectionSettings(spec.timeouts, spec.connections)
         self.request_s: float = spec.timeouts.request_s
-        self.max_idle: int = spec.connections.max_idle
-        self.idle_timeout_s: float = spec.connections.idle_timeout_s
-        self.max_requests: int = spec.connections.max_requests
         self._cookie_attributes: str = (
             _cookie_attributes(spec.sticky) if spec.sticky is not None else ""
         )

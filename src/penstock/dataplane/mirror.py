@@ -40,7 +40,7 @@ class Mirror(ResponseSink):
         """Queue the head until the connection is there."""
         connection = self.connection
         assert connection is not None
-        connection.begin(self, bodiless)
+        connection.begin(self, bodiless, 0.0)
         self._waiting += head
 
     def feed(self, data: bytes, complete: bool) -> None:
@@ -72,11 +72,8 @@ class Mirror(ResponseSink):
         connection = self.connection
         assert connection is not None
         self._connected = True
-        pool = self.way.pool
-        connection.first_byte_timeout = pool.first_byte_s
-        connection.stream_idle_timeout = pool.stream_idle_s
         connection.request_sent = self._complete
-        connection.arm(pool.first_byte_s)
+        connection.arm(self.endpoint.settings.first_byte_s)
         connection.send(bytes(self._waiting))
         self._waiting = bytearray()
 
@@ -130,9 +127,8 @@ def start_mirror(
     connection = connect(context.loop, endpoint)
     if connection is None:
         return None
-    pool = way.pool
-    connection.max_idle = 0  # copies must not take the pool of idle connections
-    connection.arm(pool.connect_s)
+    connection.keep = False  # copies must not crowd out the idle connections
+    connection.arm(endpoint.settings.connect_s)
     mirror = Mirror(context, way, endpoint, connection)
     mirror.send_head(
         b"%b%b\r\n\r\n" % (way.prefix(endpoint.host_header), request_id), head.method == b"HEAD"

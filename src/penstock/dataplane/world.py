@@ -63,9 +63,11 @@ class World:
         context = self._context
         endpoint = kept
         if endpoint is None or endpoint.name != spec.name or endpoint.pool != pool.name:
-            endpoint = LiveEndpoint(spec, pool.name, context.board, context.worker, context.env)
+            endpoint = LiveEndpoint(
+                spec, pool.name, pool.settings, context.board, context.worker, context.env
+            )
         tls = pool.tls if spec.tls else None
-        endpoint.configure(spec, address, tls, pool.spec.tls.server_name)
+        endpoint.configure(spec, pool.settings, address, tls, pool.spec.tls.server_name)
         return endpoint
 
     def follow_board(self, board: Board) -> None:

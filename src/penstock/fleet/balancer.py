@@ -89,7 +89,7 @@ async def start_balancer(directory: Path, configuration: Mapping[str, Any]) -> B
     ports = _free_port(), _free_port()
     document = {
         "listen": f"127.0.0.1:{ports[0]}",
-        "admin": {"listen": f"127.0.0.1:{ports[1]}"},
+        "admin": f"127.0.0.1:{ports[1]}",
         **configuration,
     }
     file, log = directory / "penstock.yaml", directory / "penstock.log"

@@ -14,10 +14,12 @@ import msgspec
 from aiohttp import web
 
 from penstock.fleet.emulated import EmulatedServer
+from penstock.fleet.engine.server import EngineServer
+from penstock.fleet.engine.spec import EngineSpec
 from penstock.fleet.faults import FaultCommand
 from penstock.fleet.plain import PlainServer, PlainSpec
 
-ServerSpec = PlainSpec
+ServerSpec = PlainSpec | EngineSpec
 
 
 class ServerAddress(msgspec.Struct, frozen=True):
@@ -98,14 +100,14 @@ class Host:
             )
         try:
             command = msgspec.json.decode(await request.read(), type=FaultCommand)
-        except msgspec.DecodeError as error:
-            return web.json_response({"error": f"not a fault command: {error}"}, status=400)
-        await server.apply(command)
+            await server.apply(command)
+        except ValueError as error:  # msgspec's errors are such
+            return web.json_response({"error": f"not a fault to begin: {error}"}, status=400)
         return web.json_response(msgspec.to_builtins(server.faults))
 
 
 def _server(spec: ServerSpec) -> EmulatedServer:
-    return PlainServer(spec)
+    return EngineServer(spec) if isinstance(spec, EngineSpec) else PlainServer(spec)
 
 
 async def host_until_parent_leaves() -> None:

@@ -14,10 +14,13 @@ from __future__ import annotations
 
 from collections import deque
 from dataclasses import dataclass, replace
+from typing import Generic, TypeVar
 
 from penstock.sim.engine_timing import EngineTiming
 from penstock.sim.kv_cache import CacheEvent, KvCache
 from penstock.sim.sequence import Sequence
+
+S = TypeVar("S", bound=Sequence)
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,8 +54,8 @@ class EngineLoad:
         return self.kv_used_tokens / self.kv_tokens if self.kv_tokens else 0.0
 
 
-class InferenceEngine:
-    """One engine. Times are seconds on the caller's clock."""
+class InferenceEngine(Generic[S]):
+    """One engine, of sequences or a subclass. Times are seconds on the caller's clock."""
 
     def __init__(
         self, timing: EngineTiming, limits: EngineLimits, recording_cache: bool = False
@@ -66,8 +69,8 @@ class InferenceEngine:
         """A cold start: no work, an empty cache, totals at zero."""
         capacity = self.limits.kv_tokens // self.limits.block_tokens
         self._cache = KvCache(capacity, self._recording_cache)
-        self._running: list[Sequence] = []  # in order of admission
-        self._waiting: deque[Sequence] = deque()
+        self._running: list[S] = []  # in order of admission
+        self._waiting: deque[S] = deque()
         self._step_ends: float | None = None
         self._totals = EngineLoad(kv_tokens=capacity * self.limits.block_tokens)
 
@@ -76,11 +79,11 @@ class InferenceEngine:
         """When the step under way ends; None when there is nothing to do."""
         return self._step_ends
 
-    def fits(self, sequence: Sequence) -> bool:
+    def fits(self, sequence: S) -> bool:
         """Whether the cache could ever hold it whole."""
         return sequence.prompt_tokens + sequence.output_tokens <= self._totals.kv_tokens
 
-    def submit(self, sequence: Sequence, now: float) -> None:
+    def submit(self, sequence: S, now: float) -> None:
         """Take a sequence in. Raises ValueError for one that can never fit."""
         if not self.fits(sequence):
             raise ValueError(
@@ -92,7 +95,7 @@ class InferenceEngine:
         if self._step_ends is None:
             self._begin_step(now)
 
-    def cancel(self, sequence: Sequence) -> None:
+    def cancel(self, sequence: S) -> None:
         """Forget a sequence wherever it is; its blocks are free at once."""
         if sequence in self._running:
             self._running.remove(sequence)
@@ -100,7 +103,7 @@ class InferenceEngine:
         elif sequence in self._waiting:
             self._waiting.remove(sequence)
 
-    def step(self, now: float) -> list[Sequence]:
+    def step(self, now: float) -> list[S]:
         """End the step under way and begin the next; returns those that got a token, one each."""
         emitted = [sequence for sequence in self._running if self._complete(sequence, now)]
         finished = [sequence for sequence in emitted if sequence.finished]
@@ -125,11 +128,19 @@ class InferenceEngine:
             pending_prefill_tokens=pending,
         )
 
+    def sequences(self) -> tuple[list[S], list[S]]:
+        """Those that run and those that wait, in the order in which they are served."""
+        return list(self._running), list(self._waiting)
+
+    def clear_cache(self) -> bool:
+        """Empty the prefix cache, as engines do only when nothing runs; whether that was done."""
+        return self._cache.clear()
+
     def take_cache_events(self) -> list[CacheEvent]:
         """What entered and left the prefix cache since the last call, when it is recorded."""
         return self._cache.take_events()
 
-    def _complete(self, sequence: Sequence, now: float) -> bool:
+    def _complete(self, sequence: S, now: float) -> bool:
         """Credit the step to ``sequence``; whether it emits a token."""
         if not sequence.scheduled:
             return False
@@ -190,7 +201,7 @@ class InferenceEngine:
                 self._totals.prefix_queries_total += sequence.prompt_tokens
                 self._totals.prefix_hits_total += sequence.computed
 
-    def _reuse_prefix(self, sequence: Sequence) -> None:
+    def _reuse_prefix(self, sequence: S) -> None:
         """Hold the blocks that are cached; one token at least is left to compute."""
         reusable = (sequence.missing - 1) // self.limits.block_tokens
         found = self._cache.match(sequence.blocks, reusable)
@@ -198,7 +209,7 @@ class InferenceEngine:
         sequence.held = found
         sequence.computed = found * self.limits.block_tokens
 
-    def _allocate(self, sequence: Sequence, tokens: int) -> bool:
+    def _allocate(self, sequence: S, tokens: int) -> bool:
         """Blocks for ``tokens`` more of ``sequence``; False when there are not enough."""
         needed = -(-(sequence.computed + tokens) // self.limits.block_tokens)
         further = needed - sequence.held - sequence.anonymous
@@ -208,14 +219,14 @@ class InferenceEngine:
             sequence.anonymous += further
         return True
 
-    def _preempt(self, sequence: Sequence) -> None:
+    def _preempt(self, sequence: S) -> None:
         """Back to the head of the queue; its tokens are to be computed again."""
         self._release(sequence)
         sequence.preemptions += 1
         self._totals.preemptions_total += 1
         self._waiting.appendleft(sequence)
 
-    def _release(self, sequence: Sequence) -> None:
+    def _release(self, sequence: S) -> None:
         self._cache.let_go(sequence.blocks[: sequence.held], sequence.anonymous)
         sequence.held = sequence.anonymous = sequence.computed = sequence.scheduled = 0
 

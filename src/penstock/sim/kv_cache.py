@@ -30,7 +30,11 @@ class BlockRemoved(NamedTuple):
     block: int
 
 
-CacheEvent = BlockStored | BlockRemoved
+class CacheCleared(NamedTuple):
+    """Nothing can be found any more."""
+
+
+CacheEvent = BlockStored | BlockRemoved | CacheCleared
 
 
 class KvCache:
@@ -105,6 +109,15 @@ class KvCache:
             else:
                 del self._holders[block]
                 self._idle[block] = None
+
+    def clear(self) -> bool:
+        """Forget every block, unless a sequence holds one; whether that was done."""
+        if self.used:
+            return False
+        self._idle.clear()
+        if self._recording:
+            self._events.append(CacheCleared())
+        return True
 
     def take_events(self) -> list[CacheEvent]:
         """What was stored and removed since the last call, in order."""

@@ -103,7 +103,7 @@ def forwarded_request(
             continue
         if lower == b"expect" and not head.expects_continue:
             continue
-        if lower == b"max-forwards" and value.isdigit():
+        if lower == b"max-forwards" and head.method == b"OPTIONS" and value.isdigit():
             field = (lower, field[1], b"%d" % (int(value[:9]) - 1))
         fields.append(field)
     nominated = head.connection

@@ -12,7 +12,7 @@ class Keyed(Policy):
     """Hashes, and has an option of every type."""
 
     name: ClassVar[str] = "keyed"
-    uses_key: ClassVar[bool] = True
+    key: ClassVar[str] = "configured"
     options: ClassVar[tuple[Option, ...]] = (
         Option("depth", 1, "How deep.", minimum=1, maximum=9),
         Option("share", 0.5, "How much."),

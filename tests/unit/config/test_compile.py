@@ -156,7 +156,10 @@ def test_a_balancer_without_pools_may_redirect(tmp_path: Path) -> None:
         ("listen: 1.2.3.4:5", "nothing to balance: give `endpoints`, or `pools`"),
         ("{endpoints: a:1, pools: {b: {endpoints: b:1}}}", "give one of `endpoints` and `pools`"),
         ("{policy: round-robin, pools: {b: {endpoints: b:1}}}", "give one of `policy` and `pools`"),
-        ("{endpoints: a:1, listen: b:1, listeners: {}}", "give one of `listen` and `listeners`"),
+        (
+            "{endpoints: a:1, listen: b:1, listeners: {x: {address: c:1}}}",
+            "give one of `listen` and `listeners`",
+        ),
         ("{endpoints: []}", "a pool needs at least one endpoint"),
         ("{endpoints: [{url: a:1, weight: 0}]}", "every endpoint has weight 0"),
         ("{endpoints: [a:1, http://a:1]}", "endpoints[1]: a:1 is in this pool already"),
@@ -193,7 +196,7 @@ def test_a_balancer_without_pools_may_redirect(tmp_path: Path) -> None:
         ("{endpoints: a:1, routes: []}", "at least one route is needed"),
         (
             "pools: {a: {endpoints: a:1, policy: round-robin, hash_key: path}}",
-            "pools.a.hash_key: has no effect: the policy 'round-robin' does not hash",
+            "pools.a.hash_key: has no effect: the policy 'round-robin' does not read it",
         ),
         (
             "pools: {a: {endpoints: a:1, tls: {verify: false}}}",
@@ -278,15 +281,15 @@ def test_an_error_on_a_command_line_names_the_option() -> None:
         configure_endpoints(["http://a/b"], workers="none", listen="8080")
     assert str(caught.value).splitlines() == [
         "the command line has 3 errors:",
+        "--listen: 8080 is only a port: write 127.0.0.1:8080 or 0.0.0.0:8080",
         "URL: 'http://a/b' names more than a server; take `/b` away and use a route's `rewrite` "
         "to change paths",
-        "--listen: 8080 is only a port: write 127.0.0.1:8080 or 0.0.0.0:8080",
         "--workers: `auto` or a number from 1 to 1024 is needed, not 'none'",
     ]
 
 
 def test_a_file_that_is_not_there_is_named(tmp_path: Path) -> None:
-    with pytest.raises(ConfigError, match="gone.yaml: cannot be read"):
+    with pytest.raises(ConfigError, match=r"gone\.yaml: cannot be read"):
         load_configuration(tmp_path / "gone.yaml")
 
 

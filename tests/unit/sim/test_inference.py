@@ -17,7 +17,7 @@ TIMING = EngineTiming(prefill_base=10.0, prefill_token=1.0, decode_base=5.0, dec
 
 def engine(
     kv_tokens: int = 4096, block_tokens: int = 16, budget: int = 512, recording: bool = False
-) -> InferenceEngine:
+) -> InferenceEngine[Sequence]:
     limits = EngineLimits(kv_tokens, block_tokens, max_batched_tokens=budget, max_sequences=8)
     return InferenceEngine(TIMING, limits, recording)
 
@@ -27,7 +27,7 @@ def chain(seed: int, count: int) -> list[int]:
     return [seed * 100_000 + position for position in range(count)]
 
 
-def run(model: InferenceEngine, steps: int = 100_000) -> list[tuple[float, Sequence]]:
+def run(model: InferenceEngine[Sequence], steps: int = 100_000) -> list[tuple[float, Sequence]]:
     """Step until there is nothing to do; every emitted token with its time."""
     emitted: list[tuple[float, Sequence]] = []
     while (due := model.due) is not None and steps:

@@ -38,19 +38,29 @@ def fewest_from(endpoints: list[Endpoint], start: int) -> int:
 
 def least_score(endpoints: list[Endpoint], bias: float, ahead: int, env: Env) -> Endpoint:
     """The endpoint of least ``score``; ties are drawn in proportion to weight."""
-    scores = [score(endpoint, bias, ahead) for endpoint in endpoints]
-    least = min(scores)
+    return least_of(endpoints, [score(endpoint, bias, ahead) for endpoint in endpoints], env)
+
+
+def least_of(endpoints: list[Endpoint], scores: list[float], env: Env) -> Endpoint:
+    """The endpoint whose score is least; ties are drawn in proportion to weight."""
+    least = scores[0]
     tied = 0.0
     ties = 0
     first: i64 = 0
-    count: i64 = len(endpoints)
+    count: i64 = len(scores)
     for index in range(count):
-        if scores[index] == least:
-            if ties == 0:
-                first = index
-            ties += 1
-            tied += endpoints[index].weight
-    if ties == 1:
+        each = scores[index]
+        if each > least:
+            continue
+        if each < least:
+            least = each
+            ties = 0
+            tied = 0.0
+        if ties == 0:
+            first = index
+        ties += 1
+        tied += endpoints[index].weight
+    if ties <= 1:
         return endpoints[first]
     point = env.random() * tied
     for index in range(first, count):

@@ -6,6 +6,7 @@ from mypy_extensions import mypyc_attr
 
 from penstock.core.endpoint import Endpoint
 from penstock.core.env import Env
+from penstock.core.load_report import LoadReport
 from penstock.core.request import Request
 
 if TYPE_CHECKING:
@@ -67,20 +68,35 @@ class Policy:
 
     name: ClassVar[str] = ""  # the one place where an algorithm's name stands
     options: ClassVar[tuple[Option, ...]] = ()
-    observes: ClassVar[bool] = False  # whether the ``on_…`` hooks are called
+    observes: ClassVar[bool] = False  # whether ``on_start``, ``…first_byte``, ``…end`` are called
+    probes: ClassVar[bool] = False  # whether ``probes_wanted`` is asked after each pick
     # What ``request.key_hash`` must be made of: "" (it is not read), "configured" (the pool's
     # hash key), "source" (always the client's address).
     key: ClassVar[str] = ""
     # Claims, held to by tests/contract.
     weighted: ClassVar[bool] = True  # shares of work follow the endpoints' weights
+    spreads: ClassVar[bool] = True  # endpoints that are equal in everything get equal shares
     consistent: ClassVar[bool] = False  # few keys move when an endpoint comes or goes
 
+    def replace_members(self, endpoints: list[Endpoint]) -> None:
+        """The pool's endpoints are these, eligible or not. Comes before ``rebuild``.
+
+        Only policies that care who might come back need it.
+        """
+
     def rebuild(self, endpoints: list[Endpoint]) -> None:
-        """The eligible endpoints, their weights or their order changed."""
+        """The eligible endpoints, their weights, zones or order changed."""
 
     def pick(self, request: Request, eligible: list[Endpoint], env: Env) -> Endpoint | None:
         """One of ``eligible``, or None iff it is empty."""
         raise NotImplementedError
+
+    def probes_wanted(self, env: Env) -> list[Endpoint]:
+        """Whom to ask for their load right now; the answers come through ``on_report``."""
+        return []
+
+    def on_report(self, endpoint: Endpoint, report: LoadReport) -> None:
+        """An endpoint told its load: in answer to a probe, with a response, or to a scrape."""
 
     def on_start(self, ticket: "Ticket") -> None:
         """An attempt was opened on ``ticket.endpoint``."""

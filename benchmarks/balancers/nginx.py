@@ -1,0 +1,104 @@
+"""nginx as a reverse proxy. Its open-source form has no active health checks and no metrics
+per endpoint: it is measured without, the others with them.
+"""
+
+import os
+
+from benchmarks.balancers.balancer import Balancer, ask, find
+from benchmarks.limits import most_descriptors
+from benchmarks.site import BACKLOG, IDLE_TO_ENDPOINT, KEEP_ALIVE_S, REQUESTS_PER_CONNECTION, Site
+
+# The paths that nginx would else take from where it was built, one of which root alone may write.
+TEMPORARY_PATHS = "\n    ".join(
+    [
+        f"{kind}_temp_path {{directory}}/nginx-{kind};"
+        for kind in ("client_body", "proxy", "fastcgi", "uwsgi", "scgi")
+    ]
+)
+
+_CONFIGURATION = """\
+{user}
+daemon off;
+pid {directory}/nginx-proxy.pid;
+error_log stderr error;
+worker_processes {workers};
+worker_rlimit_nofile {descriptors};
+events {{ use epoll; worker_connections {connections}; }}
+http {{
+    {temporary_paths}
+    access_log off;
+    keepalive_timeout {keep_alive}s;
+    keepalive_requests {requests};
+    client_header_timeout {keep_alive}s;
+    send_timeout {keep_alive}s;
+    upstream endpoints {{
+        least_conn;
+        {endpoints}
+        keepalive {idle};
+        keepalive_requests {requests};
+        keepalive_timeout {keep_alive}s;
+    }}
+    server {{
+        listen 127.0.0.1:{port} backlog={backlog} {listen};
+        {tls}
+        location / {{
+            proxy_pass http://endpoints;
+            proxy_http_version 1.1;
+            proxy_read_timeout {keep_alive}s;
+            proxy_set_header Connection "";
+            proxy_set_header Host $http_host;
+            proxy_set_header X-Forwarded-For $proxy_add_x_forwarded_for;
+            proxy_set_header X-Forwarded-Proto $scheme;
+            proxy_set_header X-Forwarded-Host $http_host;
+            proxy_set_header X-Request-ID $request_id;
+            {streaming}
+        }}
+    }}
+}}
+"""
+
+
+class Nginx(Balancer):
+    name = "nginx"
+
+    def version(self) -> str:
+        return ask(find("nginx"), "-v").rpartition("/")[2].split()[0]
+
+    def configuration(self, site: Site) -> str:
+        tls = ""
+        if site.certificate:
+            tls = (
+                f"ssl_certificate {site.certificate.certificate};\n"
+                f"        ssl_certificate_key {site.certificate.key};\n"
+                "        ssl_protocols TLSv1.2 TLSv1.3;\n"
+                "        ssl_session_cache shared:sessions:10m;"
+            )
+        sockets = site.connections * 2 + len(site.endpoints) + 64
+        # With less than a sixteenth free, nginx closes connections to have some in reserve
+        # (ngx_drain_connections).
+        sockets += sockets // 8
+        return _CONFIGURATION.format(
+            user=user_line(),
+            directory=site.directory,
+            temporary_paths=TEMPORARY_PATHS.format(directory=site.directory),
+            workers=site.workers,
+            connections=sockets,
+            descriptors=min(sockets + 64, most_descriptors()),
+            keep_alive=KEEP_ALIVE_S,
+            requests=REQUESTS_PER_CONNECTION,
+            endpoints="\n        ".join([f"server {h}:{p};" for h, p in site.endpoints]),
+            idle=IDLE_TO_ENDPOINT * min(len(site.endpoints), 8),
+            port=site.port,
+            backlog=BACKLOG,
+            listen=("ssl" if site.certificate else "") + (" reuseport" * (site.workers > 1)),
+            tls=tls,
+            streaming="proxy_buffering off;" if site.streaming else "",
+        )
+
+    def command(self, site: Site) -> list[str]:
+        return [find("nginx"), "-p", str(site.directory), "-e", "stderr", "-c", self.file(site)]
+
+
+def user_line() -> str:
+    """Started by root, nginx gives its workers to a user who may not read the temporary files."""
+    return "user root root;" if os.geteuid() == 0 else ""

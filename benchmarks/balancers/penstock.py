@@ -1,0 +1,78 @@
+"""Penstock itself, compiled or interpreted: the same files, the same configuration."""
+
+import json
+import os
+from collections.abc import Mapping
+from typing import Any
+
+from benchmarks.balancers.balancer import Balancer, UnavailableError, ask
+from benchmarks.site import (
+    BACKLOG,
+    HEALTH_INTERVAL_S,
+    HEALTH_PATH,
+    IDLE_TO_ENDPOINT,
+    KEEP_ALIVE_S,
+    Site,
+)
+
+
+class Penstock(Balancer):
+    """``python`` is the interpreter that has it; it must run in the form that is asked for."""
+
+    def __init__(self, python: str, *, interpreted: bool = False) -> None:
+        self.name = "Penstock interpreted" if interpreted else "Penstock"
+        self._python = python
+        self._form = "interpreted" if interpreted else "compiled"
+
+    def version(self) -> str:
+        said = ask(
+            self._python,
+            "-m",
+            "penstock",
+            "--version",
+            environment={**os.environ, **self.environment()},
+        )
+        if self._form not in said:
+            raise UnavailableError(f"Penstock is not {self._form} here: {said}")
+        return said.removeprefix("penstock").strip(" ,")
+
+    def environment(self) -> Mapping[str, str]:
+        return {"PENSTOCK_PURE": "1" if self._form == "interpreted" else "0"}
+
+    def file(self, site: Site) -> str:
+        return str(site.directory / f"{self.name.replace(' ', '-')}.yaml")
+
+    def configuration(self, site: Site) -> str:
+        listener: dict[str, Any] = {
+            "address": f"127.0.0.1:{site.port}",
+            "backlog": BACKLOG,
+            "timeouts": {"keep_alive_idle": f"{KEEP_ALIVE_S}s"},
+            "limits": {
+                "connections": 0,
+                "connections_per_address": 0,
+                "requests_per_connection": 0,
+            },
+        }
+        if site.certificate:
+            listener["tls"] = {
+                "certificate": str(site.certificate.certificate),
+                "key": str(site.certificate.key),
+            }
+        pool = {
+            "endpoints": [f"http://{host}:{port}" for host, port in site.endpoints],
+            "policy": "least-request",
+            "health_check": {"path": HEALTH_PATH, "interval": f"{HEALTH_INTERVAL_S}s"},
+            "timeouts": {"stream_idle": f"{KEEP_ALIVE_S}s", "first_byte": f"{KEEP_ALIVE_S}s"},
+            "connections": {"max_idle": IDLE_TO_ENDPOINT, "idle_timeout": f"{KEEP_ALIVE_S}s"},
+        }
+        document = {
+            "listeners": {"clients": listener},
+            "pools": {"endpoints": pool},
+            "admin": f"127.0.0.1:{site.admin_port}",
+            "workers": site.workers,
+            "request_log": "off",
+        }
+        return json.dumps(document, indent=1)  # JSON is YAML
+
+    def command(self, site: Site) -> list[str]:
+        return [self._python, "-m", "penstock", "serve", "--config", self.file(site)]

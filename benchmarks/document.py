@@ -1,0 +1,87 @@
+"""docs/performance.md: the tables, and how they were made."""
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Final
+
+from benchmarks.balancers import Balancer
+from benchmarks.record import Record
+from benchmarks.report import section
+from benchmarks.scenarios import Scenario
+from benchmarks.site import Certificate, Site
+
+FILE: Final = Path("docs") / "performance.md"
+# What people write about the numbers stands below this line and is left as it is.
+BY_HAND: Final = "<!-- Below this line: written by people, kept by the benchmark. -->"
+
+_OPENING: Final = """\
+# Performance
+
+Written by `{command}` on {date}.
+
+Machine: {machine}. Measured: {versions}.
+
+How it was measured:
+
+- Every balancer runs with one worker (thread, process) on a core of its own; load and backends
+  share the others, everything over loopback. A fresh process is started for every measurement.
+- CPU is user and system time of all the balancer's processes (parent, workers, health checks
+  included) from `/proc/PID/stat`, divided by what was counted at the client in the same time. It
+  includes the kernel's work on loopback, which is the greater part of it.
+- The balancers take turns within a round; a ratio is the median of the ratios of each round, with
+  the least and the greatest in parentheses. Compare only within a table.
+- On everywhere: keep-alive on both sides, least connections, `X-Forwarded-For`, `-Proto`, `-Host`,
+  a random `X-Request-ID`; active health checks every 5 s and metrics (nginx has neither in its
+  open-source form). Request logs are off everywhere. Configurations: at the end.
+"""
+
+
+def write(record: Record, scenarios: Sequence[Scenario], balancers: Sequence[Balancer]) -> Path:
+    """All runs in ``record``, in the order of ``scenarios``; what people wrote is kept."""
+    by_hand = ""
+    if FILE.exists():
+        by_hand = FILE.read_text().partition(BY_HAND)[2].strip()
+    FILE.parent.mkdir(exist_ok=True)
+    text = "\n\n".join([_generated(record, scenarios, balancers), BY_HAND, by_hand]).strip()
+    FILE.write_text(text + "\n")
+    return FILE
+
+
+def _generated(record: Record, scenarios: Sequence[Scenario], balancers: Sequence[Balancer]) -> str:
+    shown = [scenario for scenario in scenarios if scenario.name in record.runs]
+    last = max(record.runs.values(), key=lambda run: run.date)
+    opening = _OPENING.format(
+        command=last.command,
+        date=last.date,
+        machine=last.machine,
+        versions=", ".join([f"{name} {version}" for name, version in last.versions.items()]),
+    )
+    parts = [opening.strip()]
+    for scenario in shown:
+        run = record.runs[scenario.name]
+        parts.append(section(scenario, run.result))
+        differs = (run.date, run.machine, run.versions) != (last.date, last.machine, last.versions)
+        if differs:
+            versions = ", ".join([f"{name} {version}" for name, version in run.versions.items()])
+            parts.append(f"(Measured on {run.date}: {run.machine}; {versions}.)")
+    parts.append("## Configurations")
+    parts.append("As generated for the request over TLS; paths and ports are placeholders.")
+    parts += [f"### {each.name}\n\n```\n{_example(each)}\n```" for each in balancers]
+    return "\n\n".join(parts)
+
+
+def _example(balancer: Balancer) -> str:
+    directory = Path("/run/benchmark")
+    certificate = Certificate(
+        directory / "certificate.pem", directory / "key.pem", directory / "bundle.pem"
+    )
+    site = Site(
+        directory=directory,
+        port=8443,
+        admin_port=9900,
+        endpoints=[("127.0.0.1", 8001), ("127.0.0.1", 8002)],
+        certificate=certificate,
+    )
+    text = balancer.configuration(site).strip()
+    return json.dumps(json.loads(text)) if text.startswith("{") else text

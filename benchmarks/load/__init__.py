@@ -1,0 +1,1 @@
+"""What calls the balancers: wrk for requests, ``stream_client`` for SSE, ``idle_client``."""

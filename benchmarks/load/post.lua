@@ -1,0 +1,31 @@
+-- A POST as an SDK of an inference API sends it: 15 headers, 479 bytes in all.
+wrk.method = "POST"
+wrk.path = "/v1/chat/completions"
+wrk.body = '{"model":"m","prompt":"Hello!!"}'
+wrk.headers["Host"] = "inference.example.com"
+wrk.headers["User-Agent"] = "Client/Python 1.99"
+wrk.headers["Accept"] = "application/json"
+wrk.headers["Accept-Encoding"] = "gzip, deflate"
+wrk.headers["Accept-Language"] = "en"
+wrk.headers["Authorization"] = "Bearer sk-0123456789abcdef"
+wrk.headers["Content-Type"] = "application/json"
+wrk.headers["Cache-Control"] = "no-cache"
+wrk.headers["X-Stainless-Lang"] = "python"
+wrk.headers["X-Stainless-OS"] = "Linux"
+wrk.headers["X-Stainless-Arch"] = "x64"
+wrk.headers["X-Stainless-Async"] = "false"
+wrk.headers["X-Organization"] = "example"
+wrk.headers["X-Trace"] = "0af7651916cd43d"
+
+if os.getenv("BENCHMARK_CLOSE") then
+   wrk.headers["Connection"] = "close"
+end
+
+-- One line of JSON for load/wrk.py.
+function done(summary, latency, requests)
+   local e = summary.errors
+   io.write(string.format(
+      '\n{"requests":%d,"duration_us":%d,"connect":%d,"read":%d,"write":%d,"status":%d,"timeout":%d,"p50_us":%d,"p99_us":%d}\n',
+      summary.requests, summary.duration, e.connect, e.read, e.write, e.status, e.timeout,
+      latency:percentile(50), latency:percentile(99)))
+end

@@ -1,0 +1,118 @@
+"""Processes of a benchmark: started on given cores, waited for, ended with all their children."""
+
+import os
+import signal
+import socket
+import subprocess
+import time
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
+from pathlib import Path
+from types import TracebackType
+from typing import Final, Self
+
+from benchmarks import accounts
+from benchmarks.cores import on
+from benchmarks.failure import StartError
+
+_START_S: Final = 30.0
+_STOP_S: Final = 10.0
+_POLL_S: Final = 0.02
+_LAST_LINES: Final = 15
+
+
+class Process:
+    """A running process and its descendants. Ends with the ``with`` block."""
+
+    def __init__(
+        self,
+        command: Sequence[str],
+        *,
+        cores: frozenset[int],
+        log: Path,
+        environment: Mapping[str, str] | None = None,
+    ) -> None:
+        self.name = Path(command[0]).name
+        self._log = log
+        with log.open("wb") as output, on(cores):
+            self._popen = subprocess.Popen(
+                command,
+                stdin=subprocess.DEVNULL,
+                stdout=output,
+                stderr=subprocess.STDOUT,
+                env={**os.environ, **(environment or {})},
+                start_new_session=True,  # a process group of its own, ended as one
+            )
+
+    @property
+    def pid(self) -> int:
+        return self._popen.pid
+
+    def tree(self) -> list[int]:
+        """It and its living descendants."""
+        return accounts.tree(self.pid)
+
+    def wait_until_listening(self, *ports: int, host: str = "127.0.0.1") -> None:
+        """Raises StartError."""
+        deadline = time.monotonic() + _START_S
+        for port in ports:
+            while not _accepts(host, port):
+                if self._popen.poll() is not None:
+                    raise StartError(f"{self.name} ended at once:\n{self.last_words()}")
+                if time.monotonic() > deadline:
+                    raise StartError(
+                        f"{self.name} does not listen on port {port}:\n{self.last_words()}"
+                    )
+                time.sleep(_POLL_S)
+
+    def last_words(self) -> str:
+        """The end of what it printed."""
+        lines = self._log.read_text(errors="replace").splitlines()
+        return "\n".join(lines[-_LAST_LINES:])
+
+    def stop(self) -> None:
+        """SIGTERM, then SIGKILL for what is left of its process group."""
+        if self._popen.poll() is None:
+            self._popen.terminate()
+            with suppress(subprocess.TimeoutExpired):
+                self._popen.wait(_STOP_S)
+        with suppress(ProcessLookupError):
+            os.killpg(self.pid, signal.SIGKILL)
+        self._popen.wait()
+
+    def kill(self) -> None:
+        """SIGKILL for the whole group at once."""
+        with suppress(ProcessLookupError):
+            os.killpg(self.pid, signal.SIGKILL)
+        self._popen.wait()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.stop()
+
+
+def free_ports(count: int) -> list[int]:
+    """Loopback ports that nobody listens on at this moment."""
+    probes = [socket.socket() for _ in range(count)]
+    try:
+        for probe in probes:
+            probe.bind(("127.0.0.1", 0))
+        return [int(probe.getsockname()[1]) for probe in probes]
+    finally:
+        for probe in probes:
+            probe.close()
+
+
+def _accepts(host: str, port: int) -> bool:
+    try:
+        socket.create_connection((host, port), timeout=1.0).close()
+    except OSError:
+        return False
+    return True

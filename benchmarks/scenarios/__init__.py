@@ -1,0 +1,23 @@
+"""What a measurement is: one file each. The order is that of the report."""
+
+from benchmarks.scenarios.endpoints import Endpoints
+from benchmarks.scenarios.idle import IdleConnections
+from benchmarks.scenarios.open_streams import OpenStreams
+from benchmarks.scenarios.request import Request, TlsRequest
+from benchmarks.scenarios.scenario import Bench, Case, Sample, Scenario
+from benchmarks.scenarios.stream import StreamedChunk
+from benchmarks.scenarios.workers import Workers
+
+__all__ = ["Bench", "Case", "Sample", "Scenario", "all_scenarios"]
+
+
+def all_scenarios() -> list[Scenario]:
+    return [
+        Request(),
+        TlsRequest(),
+        StreamedChunk(),
+        IdleConnections(),
+        Workers(),
+        Endpoints(),
+        OpenStreams(),
+    ]

@@ -1,0 +1,106 @@
+"""Run emulated inference engines that speak the real protocols."""
+
+from __future__ import annotations
+
+import asyncio
+import signal
+from typing import Any, get_args
+
+import click
+from rich.console import Console
+from rich.table import Table
+
+from penstock.fleet.engine.server import EngineServer
+from penstock.fleet.engine.spec import DialectName, EngineSpec
+from penstock.fleet.host import Host
+from penstock.sim.engine_timing import PROFILES
+
+_Positive = click.FloatRange(min=0, min_open=True)
+
+
+@click.command(
+    epilog="""\b
+Examples:
+  penstock emulate --count 4 --port 9001
+  penstock emulate --engine sglang --profile llama-70b-h100 --speedup 10
+  curl -d '{"kind": "slow", "factor": 5, "for_s": 30}' CONTROL/servers/engine-1/fault
+
+Faults: none, die, restart, refuse, stall, stall-streams, slow (factor), error (status, share),
+lie (reported: {"running": 0, "kv_usage": 0.1, …}); each with for_s, or until none."""
+)
+@click.option("--count", type=click.IntRange(1, 64), default=1, show_default=True)
+@click.option("--port", type=click.IntRange(0, 65535), default=9001, show_default=True,
+              help="Of the first engine, others follow; 0 takes free ones.")  # fmt: skip
+@click.option("--host", default="127.0.0.1", show_default=True, help="Address to listen on.")
+@click.option("--control-port", type=click.IntRange(0, 65535), default=0,
+              help="Where faults are commanded. Default: a free port on loopback.")  # fmt: skip
+@click.option("--engine", "dialect", type=click.Choice(get_args(DialectName)), default="vllm",
+              show_default=True, help="Whose paths and metrics.")  # fmt: skip
+@click.option("--model", default="emulated-model", show_default=True)
+@click.option("--adapter", "adapters", multiple=True, help="A LoRA adapter; repeatable.")
+@click.option("--profile", type=click.Choice(list(PROFILES)), default="llama-3-8b-h100",
+              show_default=True, help="Model and accelerator.")  # fmt: skip
+@click.option("--speedup", type=_Positive, default=1.0, show_default=True)
+@click.option(
+    "--kv-tokens",
+    type=click.IntRange(min=0),
+    default=0,
+    help="Capacity of the cache; 0: the profile's.",
+)
+@click.option(
+    "--max-sequences",
+    type=click.IntRange(min=0),
+    default=0,
+    help="That run at once; 0: the kind's.",
+)
+@click.option("--max-batched-tokens", type=click.IntRange(min=1), default=8192, show_default=True)
+@click.option("--mean-answer-tokens", type=click.IntRange(min=1), default=250, show_default=True)
+@click.option("--kv-events", type=click.Choice(["off", "array", "map"]), default="off",
+              show_default=True, help="Publish cache events over ZMQ (needs pyzmq).")  # fmt: skip
+@click.option("--kv-events-port", type=click.IntRange(0, 65535), default=0,
+              help="Of the first engine; each takes two. 0: free ones.")  # fmt: skip
+def emulate(count: int, port: int, control_port: int, **options: Any) -> None:
+    """Run emulated inference engines until Ctrl-C.
+
+    They batch, cache prefixes, preempt and slow down under load as real ones do, and suffer
+    faults on command.
+    """
+    kv_port: int = options.pop("kv_events_port")
+    specs = [
+        EngineSpec(
+            name=f"engine-{number + 1}",
+            port=port + number if port else 0,
+            kv_events_port=kv_port + 2 * number if kv_port else 0,
+            **options,
+        )
+        for number in range(count)
+    ]
+    try:
+        asyncio.run(_host(specs, control_port))
+    except (OSError, ValueError) as error:
+        raise click.ClickException(str(error)) from error
+
+
+async def _host(specs: list[EngineSpec], control_port: int) -> None:
+    stop = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        loop.add_signal_handler(number, stop.set)
+    async with Host(specs, control_port) as host:
+        console = Console()
+        console.print(_listing(host))
+        console.print(f"faults: {host.control_url}/servers/NAME/fault; Ctrl-C ends it")
+        await stop.wait()
+
+
+def _listing(host: Host) -> Table:
+    engines = [server for server in host.servers.values() if isinstance(server, EngineServer)]
+    publishing = any(engine.spec.kv_events != "off" for engine in engines)
+    drawn = Table("name", "engine", "model", "URL")
+    if publishing:
+        drawn.add_column("KV events, replay")
+    for engine in engines:
+        events = [", ".join(engine.kv_event_addresses)] if publishing else []
+        spec = engine.spec
+        drawn.add_row(engine.name, spec.dialect, spec.model, engine.url, *events)
+    return drawn

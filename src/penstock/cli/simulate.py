@@ -1,0 +1,132 @@
+"""Simulate policies on a virtual clock, side by side."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final
+
+import click
+
+if TYPE_CHECKING:
+    from penstock.sim.experiment import Comparison
+    from penstock.sim.scenario import Scenario
+
+EXAMPLES: Final = """\b
+Examples:
+  penstock simulate examples/scenarios/heterogeneous.yaml --html report.html
+  penstock simulate --servers 10 --load 0.9 -p random -p round-robin -p least-request --theory
+  penstock simulate --servers 1 --load 0.8 --law hyper-exponential --cv2 4 --theory"""
+_EMPTY: Final[dict[str, Any]] = {"arrivals": {"load": 0.8}, "servers": [{"count": 10}]}
+
+
+@click.command(epilog=EXAMPLES)
+@click.argument("scenario", required=False, type=click.Path(path_type=Path))
+@click.option("-p", "--policy", "policies", multiple=True, help="A policy; repeat to compare.")
+@click.option("--servers", type=click.IntRange(min=1), help="Equal servers.")
+@click.option("--slots", type=click.IntRange(min=1), help="Of each server.")
+@click.option("--room", type=click.IntRange(min=0), help="Most requests at a server; 0: no bound.")
+@click.option("--sharing", is_flag=True, help="Servers share their time among all requests.")
+@click.option("--arrivals", help="Arrival process: poisson, deterministic, gamma, weibull …")
+@click.option("--load", type=click.FloatRange(min=0), help="Work offered, over capacity.")
+@click.option("--rate", type=click.FloatRange(min=0), help="Requests per second, instead of load.")
+@click.option("--law", help="Law of service: exponential, deterministic, log-normal …")
+@click.option("--mean", help="Mean service, such as 250ms.")
+@click.option("--cv2", type=click.FloatRange(min=0), help="Of service: variance / mean².")
+@click.option("--balancers", type=click.IntRange(min=1), help="That do not see each other.")
+@click.option("--objective", help="Answers within this time count for goodput.")
+@click.option("--timeout", help="After this time clients go away.")
+@click.option("--customers", type=click.IntRange(min=1), help="Requests in each replication.")
+@click.option("--replications", type=click.IntRange(min=1), help="Independent runs, for intervals.")
+@click.option("--seed", type=click.IntRange(min=0), help="Everything drawn follows from it.")
+@click.option("--processes", type=click.IntRange(min=1), help="Default: one per core.")
+@click.option("--theory", is_flag=True, help="Closed forms beside the measured, where known.")
+@click.option("--html", type=click.Path(dir_okay=False, path_type=Path), help="Write a report.")
+@click.option("--json", type=click.Path(dir_okay=False, path_type=Path), help="Write the numbers.")
+def simulate(
+    scenario: Path | None,
+    processes: int | None,
+    theory: bool,
+    html: Path | None,
+    json: Path | None,
+    **options: Any,
+) -> None:
+    """Run the policies themselves against simulated clients and servers.
+
+    SCENARIO is a YAML file; options replace what it says. Without a file, ten equal servers at a
+    load of 0.8, Poisson arrivals and exponential service of mean 1 s.
+    """
+    from penstock.config.errors import ConfigError
+
+    try:
+        asked = _scenario(scenario, options)
+    except ConfigError as error:
+        raise click.ClickException(str(error)) from error
+    comparison = _run(asked, processes, timeline=html is not None)
+    from rich.console import Console
+
+    from penstock.sim.report.table import comparison_table
+
+    Console().print(comparison_table(comparison, with_theory=theory))
+    if html is not None:
+        from penstock.sim.report.page import comparison_page
+
+        html.write_text(comparison_page(comparison), "utf-8")
+    if json is not None:
+        from penstock.sim.report.data import comparison_json
+
+        json.write_bytes(comparison_json(comparison))
+
+
+def _scenario(path: Path | None, options: dict[str, Any]) -> "Scenario":
+    from penstock.sim.scenario import load_scenario, scenario_of
+
+    changes = _changes({key: value for key, value in options.items() if value})
+    if path is not None:
+        return load_scenario(path, changes)
+    return scenario_of(_EMPTY | changes)
+
+
+def _changes(given: dict[str, Any]) -> dict[str, Any]:
+    """Keys of a scenario from the options that were given."""
+    changes: dict[str, Any] = {}
+    servers = {
+        key: given[option]
+        for key, option in (("count", "servers"), ("slots", "slots"), ("room", "room"))
+        if option in given
+    }
+    if "sharing" in given:
+        servers["model"] = "sharing"
+    if servers:
+        changes["servers"] = [{"count": 10} | servers]
+    service = {key: given[key] for key in ("law", "mean", "cv2") if key in given}
+    if service:
+        changes["service"] = service
+    arrivals: dict[str, Any] = {k: given[k] for k in ("load", "rate") if k in given}
+    if "arrivals" in given:
+        arrivals["kind"] = given["arrivals"]
+    if arrivals:
+        if not {"load", "rate"} & arrivals.keys():
+            arrivals["load"] = 0.8
+        changes["arrivals"] = arrivals
+    run = {key: given[key] for key in ("customers", "replications", "seed") if key in given}
+    if run:
+        changes["run"] = run
+    if "policies" in given:
+        changes["policies"] = list(given["policies"])
+    changes |= {key: given[key] for key in ("balancers", "objective", "timeout") if key in given}
+    return changes
+
+
+def _run(scenario: "Scenario", processes: int | None, *, timeline: bool) -> "Comparison":
+    from rich.console import Console
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+
+    from penstock.sim.experiment import compare
+
+    columns = (TextColumn("runs"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
+    with Progress(*columns, console=Console(stderr=True), transient=True) as progress:
+        bar = progress.add_task("runs", total=None)
+        return compare(
+            scenario,
+            processes=processes,
+            timeline=timeline,
+            on_progress=lambda done, total: progress.update(bar, completed=done, total=total),
+        )

@@ -1,0 +1,288 @@
+"""An emulated engine: OpenAI's API over the model of an engine, in one of four dialects."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence as Seq
+from itertools import count
+from typing import TypeVar
+
+import msgspec
+import xxhash
+from aiohttp import web
+
+from penstock.fleet.emulated import EmulatedServer, Handler
+from penstock.fleet.engine.dialect import Dialect, dialect_named
+from penstock.fleet.engine.driver import Driver
+from penstock.fleet.engine.generation import Generation, StreamedAnswer, WholeAnswer
+from penstock.fleet.engine.intake import Intake, RequestRefusedError
+from penstock.fleet.engine.kv_events import KvEventPublisher
+from penstock.fleet.engine.observations import Observations
+from penstock.fleet.engine.protocol import (
+    AnswerWriter,
+    ChatRequest,
+    CompletionRequest,
+    EmbeddingRequest,
+    Kind,
+    error_body,
+    finish_reason,
+    usage_of,
+)
+from penstock.fleet.engine.spec import EngineSpec
+from penstock.fleet.engine.text import TOKEN_BYTES, padded, render_tokens
+from penstock.fleet.faults import FaultCommand
+from penstock.sim.engine_timing import PROFILES
+from penstock.sim.inference import EngineLoad, InferenceEngine
+
+_T = TypeVar("_T")
+
+_EMBEDDING_DIMENSIONS = 64
+
+REPORTABLE = (*EngineLoad.__dataclass_fields__, "kv_usage")
+
+
+class EngineServer(EmulatedServer):
+    """One engine on one port. Raises ValueError for a specification that cannot be."""
+
+    def __init__(self, spec: EngineSpec) -> None:
+        super().__init__(spec.name, spec.host, spec.port)
+        self.spec = spec
+        self.dialect: Dialect = dialect_named(spec.dialect)
+        self.limits = spec.limits(self.dialect.default_sequences)
+        self.observations = Observations()
+        self.intake = Intake(spec)
+        timing = PROFILES[spec.profile].timing
+        recording = spec.kv_events != "off"
+        self._engine = InferenceEngine[Generation](timing, self.limits, recording)
+        self._driver = Driver(self._engine, spec.speedup, self._stepped)
+        self._publisher = KvEventPublisher(spec) if recording else None
+        self._numbers = count(1)
+
+    def routes(self) -> list[web.RouteDef]:
+        return [
+            web.post("/v1/chat/completions", _answering_refusals(self._chat)),
+            web.post("/v1/completions", _answering_refusals(self._complete)),
+            web.post("/v1/embeddings", _answering_refusals(self._embed)),
+            web.get("/v1/models", self._models),
+            web.get("/metrics", self._metrics),
+            *self.dialect.routes(self),
+        ]
+
+    async def start(self) -> None:
+        if self._publisher is not None:
+            self._publisher.start()
+        await super().start()
+
+    async def stop(self) -> None:
+        await super().stop()
+        if self._publisher is not None:
+            self._publisher.stop()
+
+    async def apply(self, command: FaultCommand) -> None:
+        unknown = set(command.reported).difference(REPORTABLE)
+        if unknown:
+            raise ValueError(
+                f"an engine reports no {', '.join(sorted(unknown))}; it reports "
+                f"{', '.join(REPORTABLE)}"
+            )
+        await super().apply(command)
+
+    def lose_state(self) -> None:
+        self._driver.cold_start()
+        self.observations = Observations()
+        if self._publisher is not None:
+            self._publisher.restart()
+
+    def faults_changed(self) -> None:
+        standing = self.faults.streams_stalled or self.faults.stalled
+        self._driver.set_slowness(float("inf") if standing else self.faults.slow_factor)
+
+    def load(self) -> EngineLoad:
+        """The truth about its load."""
+        return self._driver.load()
+
+    def reported_load(self) -> EngineLoad:
+        """What it says of its load: the truth, but for what it was told to lie about."""
+        load = self._driver.load()
+        for name, value in self.faults.reported.items():
+            if name == "kv_usage":
+                load.kv_used_tokens = round(value * load.kv_tokens)
+            else:
+                setattr(load, name, int(value))
+        return load
+
+    def clear_cache(self) -> bool:
+        """Empty the prefix cache if nothing runs; whether that was done."""
+        done = self._engine.clear_cache()
+        self._publish()
+        return done
+
+    def active_adapters(self) -> tuple[list[str], list[str]]:
+        """The adapters of requests that run, and of those that wait."""
+        running, waiting = self._engine.sequences()
+        return (
+            sorted({generation.adapter for generation in running} - {""}),
+            sorted({generation.adapter for generation in waiting} - {""}),
+        )
+
+    @property
+    def kv_event_addresses(self) -> tuple[str, str]:
+        """Where cache events are published and replayed; empty without them."""
+        publisher = self._publisher
+        return (publisher.address, publisher.replay_address) if publisher else ("", "")
+
+    async def _chat(self, request: web.Request) -> web.StreamResponse:
+        body = decoded(await request.read(), ChatRequest)
+        return await self._generate(request, "chat", body, body.called_tool())
+
+    async def _complete(self, request: web.Request) -> web.StreamResponse:
+        body = decoded(await request.read(), CompletionRequest)
+        return await self._generate(request, "completion", body, "")
+
+    async def _generate(
+        self, request: web.Request, kind: Kind, body: ChatRequest | CompletionRequest, tool: str
+    ) -> web.StreamResponse:
+        generation = self.intake.generation(body)
+        identifier = f"{'chatcmpl' if kind == 'chat' else 'cmpl'}-{next(self._numbers):016x}"
+        model = body.model or self.spec.model
+        writer = AnswerWriter(kind, identifier, int(time.time()), model, tool)
+        reason = finish_reason(generation, tool)
+        if body.stream:
+            return await self._stream(request, generation, writer, reason, body.wants_usage())
+        listener = WholeAnswer()
+        generation.listener = listener
+        try:
+            self._submit(generation)
+            await listener.wait()
+        finally:
+            self._driver.cancel(generation)
+        text = generation.answer.decode()
+        return web.Response(
+            body=writer.whole(text, reason, self._usage(generation)),
+            content_type="application/json",
+            headers=self.dialect.response_headers(self, request),
+        )
+
+    async def _stream(
+        self,
+        request: web.Request,
+        generation: Generation,
+        writer: AnswerWriter,
+        reason: str,
+        wants_usage: bool,
+    ) -> web.StreamResponse:
+        """Answer as it comes. The head goes out at once, before the first token, as vLLM's does."""
+        response = web.StreamResponse(headers=self.dialect.response_headers(self, request))
+        response.content_type = "text/event-stream"
+        chunked = request.version >= (1, 1)
+        if chunked:
+            response.enable_chunked_encoding()
+        before, after, after_last = writer.token_frame(reason)
+        listener = StreamedAnswer(writer.opening(), before, after, after_last, chunked)
+        generation.listener = listener
+        try:
+            self._submit(generation)
+            await response.prepare(request)
+            if request.transport is not None:  # else the client has left
+                listener.attach(request.transport)
+            await listener.wait()
+        finally:
+            self._driver.cancel(generation)
+        await response.write(writer.closing(self._usage(generation) if wants_usage else None))
+        await response.write_eof()
+        return response
+
+    def _submit(self, generation: Generation) -> None:
+        try:
+            self._driver.submit(generation)
+        except ValueError as error:
+            raise RequestRefusedError(str(error)) from error
+
+    def _usage(self, generation: Generation) -> dict[str, object]:
+        return usage_of(generation, self.spec.report_cached and self.dialect.reports_cached)
+
+    async def _embed(self, request: web.Request) -> web.StreamResponse:
+        body = decoded(await request.read(), EmbeddingRequest)
+        self.intake.adapter(body.model)
+        texts = [
+            given.encode() if isinstance(given, str) else render_tokens(given)
+            for given in body.inputs()
+        ]
+        data = [
+            {"object": "embedding", "index": index, "embedding": _embedding(text)}
+            for index, text in enumerate(texts)
+        ]
+        tokens = sum(len(padded(text)) // TOKEN_BYTES for text in texts)
+        return web.json_response(
+            {
+                "object": "list",
+                "data": data,
+                "model": body.model or self.spec.model,
+                "usage": {"prompt_tokens": tokens, "total_tokens": tokens},
+            }
+        )
+
+    async def _models(self, request: web.Request) -> web.StreamResponse:
+        base = {
+            "id": self.spec.model,
+            "object": "model",
+            "created": 0,
+            "owned_by": self.dialect.name,
+            "root": self.spec.model,
+            "parent": None,
+            "max_model_len": self.spec.max_model_tokens,
+        }
+        adapters = [
+            {**base, "id": adapter, "root": adapter, "parent": self.spec.model}
+            for adapter in self.spec.adapters
+        ]
+        return web.json_response({"object": "list", "data": [base, *adapters]})
+
+    async def _metrics(self, request: web.Request) -> web.StreamResponse:
+        return web.Response(
+            body=self.dialect.metrics(self),
+            headers={"content-type": "text/plain; version=0.0.4; charset=utf-8"},
+        )
+
+    def _stepped(self, generations: Seq[Generation], step_s: float) -> None:
+        scale = 1.0 / self.spec.speedup
+        self.observations.step(generations, step_s * scale)
+        for generation in generations:
+            if generation.generated == 1:
+                self.observations.began(generation, scale)
+            if generation.finished:
+                self.observations.finished(generation, self._driver.now(), scale)
+        self._publish()
+
+    def _publish(self) -> None:
+        if self._publisher is not None:
+            self._publisher.publish(self._engine.take_cache_events())
+
+
+def decoded(body: bytes, kind: type[_T]) -> _T:
+    """The JSON of a request. Raises RequestRefusedError."""
+    try:
+        return msgspec.json.decode(body, type=kind)
+    except msgspec.DecodeError as error:
+        raise RequestRefusedError(str(error)) from error
+
+
+def _answering_refusals(handler: Handler) -> Handler:
+    async def answer(request: web.Request) -> web.StreamResponse:
+        try:
+            return await handler(request)
+        except RequestRefusedError as refusal:
+            return web.Response(
+                body=error_body(str(refusal), refusal.kind, refusal.status),
+                status=refusal.status,
+                content_type="application/json",
+            )
+
+    return answer
+
+
+def _embedding(text: bytes) -> list[float]:
+    """Numbers from −1 to 1 that are the same for the same text."""
+    return [
+        xxhash.xxh3_64_intdigest(text, seed) / 2**63 - 1 for seed in range(_EMBEDDING_DIMENSIONS)
+    ]

@@ -1,0 +1,240 @@
+"""A balancer of the simulated world: a real pool, its tickets, and the way to the servers."""
+
+from math import inf
+from random import Random
+from typing import Final
+
+from penstock.core.endpoint import Endpoint
+from penstock.core.env import Env
+from penstock.core.pool import Pool
+from penstock.core.retry import RetryBudget, RetryRules
+from penstock.core.ticket import ABANDONED, CONNECT_FAILED, DONE, TIMEOUT, Ticket
+from penstock.sim.kernel.events import Clock, Event
+from penstock.sim.kernel.job import COMING, GOING, Job
+from penstock.sim.kernel.laws import Law
+from penstock.sim.kernel.recorder import Recorder
+from penstock.sim.kernel.server import Server
+
+_NO_ENDPOINT: Final = 503
+
+
+class _Deadline(Event):
+    """The client of a job stops waiting."""
+
+    def __init__(self, balancer: "Balancer", job: Job) -> None:
+        super().__init__()
+        self._balancer: Balancer = balancer
+        self._job: Job = job
+
+    def fire(self) -> None:
+        self._balancer.on_deadline(self._job)
+
+
+class Balancer:
+    """Picks, opens the ticket, sends, and settles; several of them may share the servers.
+
+    ``servers[i]`` does the work of ``pool.endpoints[i]``. Delays are one way; None is none at all.
+    With ``counts_own`` false the policy sees only what reports said, not its own dispatches since
+    (the bulletin board of Mitzenmacher, How Useful Is Old Information?, 2000).
+    """
+
+    def __init__(
+        self,
+        name: str,
+        clock: Clock,
+        pool: Pool,
+        env: Env,
+        servers: list[Server],
+        recorder: Recorder,
+        *,
+        rules: RetryRules | None = None,
+        budget: RetryBudget | None = None,
+        timeout_s: float = inf,
+        cancels: bool = True,
+        counts_own: bool = True,
+        request_delay: Law | None = None,
+        response_delay: Law | None = None,
+        network: Random | None = None,
+    ) -> None:
+        self.name: str = name
+        self.clock: Clock = clock
+        self.pool: Pool = pool
+        self.env: Env = env
+        self.servers: list[Server] = servers
+        self.recorder: Recorder = recorder
+        self.rules: RetryRules | None = rules
+        self.budget: RetryBudget | None = budget
+        self.timeout_s: float = timeout_s
+        self.cancels: bool = cancels  # whether a server hears that the client went away
+        self.counts_own: bool = counts_own
+        self.request_delay: Law | None = request_delay
+        self.response_delay: Law | None = response_delay
+        self.network: Random = network if network is not None else Random(0)
+        self.picks: list[int] | None = None  # the order of each endpoint picked, where wanted
+
+    def submit(self, job: Job) -> None:
+        """A client's request is here."""
+        job.balancer = self
+        if self.budget is not None:
+            self.budget.request(self.clock.now)
+        if self.timeout_s < inf:
+            deadline = _Deadline(self, job)
+            job.deadline = deadline
+            self.clock.heap.schedule(deadline, self.clock.now + self.timeout_s)
+        self._attempt(job)
+
+    def send_back(self, job: Job) -> None:
+        """The server's answer sets out; ``on_answer`` follows after the network's delay."""
+        delay = self.response_delay
+        assert delay is not None
+        self.clock.heap.schedule(job, self.clock.now + delay.draw(self.network))
+
+    def on_first_byte(self, job: Job) -> None:
+        """The first byte of the answer came."""
+        ticket = job.ticket
+        if ticket is not None and not job.ended:
+            job.first_byte_at = self.clock.now
+            ticket.first_byte(self.clock.now)
+
+    def on_answer(self, job: Job) -> None:
+        """The answer, or the news of its failure, is here."""
+        if job.ended:
+            return  # its client had gone, and its ticket was settled then
+        ticket = job.ticket
+        assert ticket is not None
+        ticket.status = job.status
+        if job.outcome == DONE and job.first_byte_at < ticket.opened_at:
+            self.on_first_byte(job)
+        self._settle(job, job.outcome)
+        if ticket.failed and self._may_retry(job):
+            if job.tried is None:
+                job.tried = []
+            job.tried.append(ticket.endpoint)
+            self._attempt(job)
+            return
+        self._end(job)
+
+    def on_deadline(self, job: Job) -> None:
+        """The client of ``job`` waited long enough."""
+        if job.ended:
+            return
+        self._settle(job, TIMEOUT)
+        if self.cancels:
+            self._call_off(job)
+        job.outcome = TIMEOUT
+        self._end(job)
+
+    def _attempt(self, job: Job) -> None:
+        now = self.clock.now
+        env = self.env
+        env.now = now
+        pool = self.pool
+        endpoint = pool.pick(job.request, env, job.tried)
+        if endpoint is None:
+            job.outcome = ABANDONED
+            job.status = _NO_ENDPOINT
+            self._end(job)
+            return
+        job.attempts += 1
+        job.ticket = Ticket(endpoint, pool.policy, job.request, now)
+        if not self.counts_own:
+            endpoint.elsewhere -= 1
+        if self.picks is not None:
+            self.picks.append(endpoint.order)
+        server = self.servers[endpoint.order]
+        job.server = server
+        job.stage = GOING
+        delay = self.request_delay
+        if delay is None:
+            server.arrive(job)
+        else:
+            self.clock.heap.schedule(job, now + delay.draw(self.network))
+
+    def _settle(self, job: Job, outcome: int) -> None:
+        ticket = job.ticket
+        assert ticket is not None
+        ticket.settle(outcome, self.clock.now)
+        if not self.counts_own:
+            ticket.endpoint.elsewhere += 1
+
+    def _may_retry(self, job: Job) -> bool:
+        rules = self.rules
+        if rules is None or not rules.may_retry(
+            method=job.request.method.encode(),
+            attempts=int(job.attempts),
+            outcome=job.outcome,
+            status=job.status,
+            sent=job.outcome != CONNECT_FAILED,
+            passed_on=False,
+        ):
+            return False
+        return self.budget is None or self.budget.take(self.clock.now)
+
+    def _call_off(self, job: Job) -> None:
+        if job.stage == COMING or (job.stage == GOING and job.place >= 0):
+            self.clock.heap.cancel(job)  # it is on the network
+            return
+        server = job.server
+        assert server is not None
+        server.cancel(job)
+
+    def _end(self, job: Job) -> None:
+        job.ended = True
+        deadline = job.deadline
+        if deadline is not None:
+            self.clock.heap.cancel(deadline)
+            job.deadline = None  # no cycle of references for the collector
+        self.recorder.record(job, self.clock.now)
+        source = job.source
+        if source is not None:
+            source.on_end(job)
+
+
+class LoadExchange(Event):
+    """Every ``interval_s`` the balancers tell one another their load, heard ``delay_s`` later.
+
+    Sets ``Endpoint.elsewhere``. Without an exchange each balancer knows its own requests only.
+    """
+
+    def __init__(
+        self, clock: Clock, balancers: list[Balancer], interval_s: float, delay_s: float
+    ) -> None:
+        super().__init__()
+        if not (interval_s > 0.0 and delay_s >= 0.0):
+            raise ValueError(f"reports need an interval above 0, not {interval_s!r}, {delay_s!r}")
+        self._clock: Clock = clock
+        self._balancers: list[Balancer] = balancers
+        self._interval_s: float = interval_s
+        self._delay_s: float = delay_s
+
+    def fire(self) -> None:
+        clock = self._clock
+        report = _LoadReport(self._balancers)
+        if self._delay_s > 0.0:
+            clock.heap.schedule(report, clock.now + self._delay_s)
+        else:
+            report.fire()
+        clock.heap.schedule(self, clock.now + self._interval_s)
+
+
+class _LoadReport(Event):
+    """What was in flight at each endpoint, from each balancer, when it was made."""
+
+    def __init__(self, balancers: list[Balancer]) -> None:
+        super().__init__()
+        self._balancers: list[Balancer] = balancers
+        self._own: list[list[int]] = [_in_flight(b.pool.endpoints) for b in balancers]
+
+    def fire(self) -> None:
+        own = self._own
+        totals = [sum(column) for column in zip(*own, strict=True)]
+        for balancer, mine in zip(self._balancers, own, strict=True):
+            for order, endpoint in enumerate(balancer.pool.endpoints):
+                if balancer.counts_own:
+                    endpoint.elsewhere = totals[order] - mine[order]
+                else:
+                    endpoint.elsewhere = totals[order] - endpoint.in_flight
+
+
+def _in_flight(endpoints: list[Endpoint]) -> list[int]:
+    return [endpoint.in_flight for endpoint in endpoints]

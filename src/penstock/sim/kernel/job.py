@@ -1,0 +1,112 @@
+"""A request on its way through the simulated world, and back."""
+
+from typing import TYPE_CHECKING, Final
+
+from mypy_extensions import i64
+
+from penstock.core.endpoint import Endpoint
+from penstock.core.request import Request
+from penstock.core.ticket import DONE, Ticket
+from penstock.sim.kernel.events import Event
+
+if TYPE_CHECKING:
+    from penstock.sim.kernel.balancer import Balancer
+    from penstock.sim.kernel.server import Server
+    from penstock.sim.kernel.source import Source
+
+# What the job's own event means when it fires.
+GOING: Final[i64] = 0  # it reaches the server
+SERVING: Final[i64] = 1  # its service ends
+COMING: Final[i64] = 2  # the answer reaches the balancer
+
+
+class Job(Event):
+    """One request: what it asks for, where it is, and when things happened to it.
+
+    ``work_s`` is the service it needs, in seconds of a server of speed 1. Being one event, it is
+    on its way, in service, or on its way back, never two of these.
+    """
+
+    def __init__(self, number: int, request: Request, work_s: float, born: float) -> None:
+        super().__init__()
+        self.number: int = number
+        self.request: Request = request
+        self.work_s: float = work_s
+        self.left_s: float = work_s  # of work, kept up to date when a speed changes
+        self.born: float = born
+        self.began: float = born  # when service began
+        self.first_byte_at: float = 0.0
+        self.stage: i64 = GOING
+        self.outcome: int = DONE
+        self.status: int = 200
+        self.ended: bool = False  # for the client: answered, refused, timed out
+        self.attempts: i64 = 0
+        self.ticket: Ticket | None = None
+        self.server: Server | None = None
+        self.balancer: Balancer | None = None
+        self.source: Source | None = None
+        self.client: Event | None = None  # who waits for the answer, in a closed loop
+        self.deadline: Event | None = None
+        self.tried: list[Endpoint] | None = None
+        self.before: Job | None = None  # neighbours in the line that it stands in
+        self.behind: Job | None = None
+
+    def fire(self) -> None:
+        if self.stage == SERVING:
+            server = self.server
+            assert server is not None
+            server.end_service(self)
+        elif self.stage == GOING:
+            server = self.server
+            assert server is not None
+            server.arrive(self)
+        else:
+            balancer = self.balancer
+            assert balancer is not None
+            balancer.on_answer(self)
+
+
+class Line:
+    """Jobs one behind another; joining at the end, leaving from anywhere in O(1)."""
+
+    def __init__(self) -> None:
+        self.first: Job | None = None
+        self.last: Job | None = None
+        self.length: i64 = 0
+
+    def join(self, job: Job) -> None:
+        """``job`` is the last."""
+        last = self.last
+        job.before = last
+        job.behind = None
+        if last is None:
+            self.first = job
+        else:
+            last.behind = job
+        self.last = job
+        self.length += 1
+
+    def leave(self, job: Job) -> None:
+        """``job``, which must be in this line, goes."""
+        before = job.before
+        behind = job.behind
+        if before is None:
+            self.first = behind
+        else:
+            before.behind = behind
+        if behind is None:
+            self.last = before
+        else:
+            behind.before = before
+        job.before = None
+        job.behind = None
+        self.length -= 1
+
+    def jobs(self) -> list[Job]:
+        """All of them, in order."""
+        found: list[Job] = []
+        job = self.first
+        while job is not None:
+            found.append(job)
+            job = job.behind
+        return found

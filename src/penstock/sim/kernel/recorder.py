@@ -1,0 +1,86 @@
+"""What is measured of a run: only requests of the window between warm-up and end."""
+
+from math import inf
+
+from penstock.core.ticket import CONNECT_FAILED, DONE, RESET, TIMEOUT
+from penstock.sim.kernel.histogram import FineHistogram
+from penstock.sim.kernel.job import Job
+from penstock.sim.kernel.timeline import Timeline
+
+
+class Recorder:
+    """Sums over requests that arrived in the window; rates over what ended during it.
+
+    ``objective_s`` is the response time within which an answer is good.
+    """
+
+    def __init__(self, *, objective_s: float = inf) -> None:
+        self.objective_s: float = objective_s
+        self.first_number: int = 0  # of the requests that count
+        self.opened_at: float = 0.0
+        self.closed_at: float = -1.0  # below 0: the window is open
+        self.is_open: bool = False
+        self.count: int = 0  # answered or timed out: all that have a response time
+        self.response_sum: float = 0.0
+        self.wait_sum: float = 0.0
+        self.work_sum: float = 0.0
+        self.first_byte_sum: float = 0.0
+        self.responses: FineHistogram = FineHistogram()
+        self.first_bytes: FineHistogram | None = None  # where they differ from responses
+        self.timeline: Timeline | None = None
+        self.refused: int = 0
+        self.failed: int = 0
+        self.timed_out: int = 0
+        self.attempts: int = 0
+        self.arrived: int = 0
+        self.answered_in_window: int = 0
+        self.good_in_window: int = 0
+
+    def open(self, number: int, now: float) -> None:
+        """Requests from ``number`` on count."""
+        self.first_number = number
+        self.opened_at = now
+        self.is_open = True
+
+    def close(self, now: float) -> None:
+        """No more requests arrive."""
+        self.is_open = False
+        self.closed_at = now
+
+    def record(self, job: Job, now: float) -> None:
+        """``job`` ended for its client at ``now``."""
+        response = now - job.born
+        answered = job.outcome == DONE and job.status < 500
+        if self.timeline is not None:
+            self.timeline.note(job, answered, now)
+        if self.is_open and answered:
+            self.answered_in_window += 1
+            if response <= self.objective_s:
+                self.good_in_window += 1
+        if job.number < self.first_number or (not self.is_open and self.closed_at < 0.0):
+            return
+        self.arrived += 1
+        self.attempts += job.attempts
+        if answered:
+            self.count += 1
+            self.response_sum += response
+            self.wait_sum += job.began - job.born
+            self.work_sum += job.work_s
+            self.responses.record(response)
+            if self.first_bytes is not None:
+                first = job.first_byte_at - job.born
+                self.first_byte_sum += first
+                self.first_bytes.record(first)
+        elif job.outcome == TIMEOUT:
+            self.timed_out += 1
+            self.count += 1
+            self.response_sum += response
+            self.responses.record(response)
+        elif job.outcome == CONNECT_FAILED or job.outcome == RESET:
+            self.failed += 1
+        else:
+            self.refused += 1
+
+    def window_s(self) -> float:
+        """How long the window was, or has been until its end."""
+        return max(0.0, self.closed_at - self.opened_at)

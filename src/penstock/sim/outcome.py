@@ -1,0 +1,144 @@
+"""What one run of a world came to: plain data, passed between processes."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from math import nan
+from time import process_time
+from typing import Final
+
+from penstock.core.snapshot import PolicyChoice
+from penstock.sim.kernel.histogram import FineHistogram
+from penstock.sim.kernel.recorder import Recorder
+from penstock.sim.scenario import Scenario
+from penstock.sim.world import World, build_world
+
+QUANTILES: Final = {"p50": 0.5, "p90": 0.9, "p99": 0.99, "p99.9": 0.999}
+
+
+@dataclass(frozen=True)
+class Metric:
+    """Something measured: ``unit`` is s (durations), share, /s or nothing."""
+
+    name: str
+    meaning: str
+    unit: str = "s"
+    more_is_better: bool = False
+
+
+METRICS: Final = (
+    Metric("mean", "mean response time, from the request's arrival to its answer"),
+    Metric("p50", "half the responses are at most this long"),
+    Metric("p90", "90% are"),
+    Metric("p99", "99% are"),
+    Metric("p99.9", "99.9% are"),
+    Metric("wait", "mean time before service begins, network included"),
+    Metric("ttft", "mean time to the first token"),
+    Metric("ttft p99", "99% of first tokens come within this"),
+    Metric("throughput", "answers in the time that is measured", "/s", True),
+    Metric("goodput", "answers within the objective", "/s", True),
+    Metric("hit rate", "prompt tokens found in a prefix cache", "share", True),
+    Metric("imbalance", "work of the busiest server, over its fair share by capacity", ""),
+    Metric("errors", "requests refused, failed or given up", "share"),
+    Metric("attempts", "attempts per request", ""),
+)
+
+
+@dataclass
+class Outcome:
+    """Measures of one run; ``metrics`` has only what the scenario has."""
+
+    policy: str
+    replication: int
+    metrics: dict[str, float]
+    responses: dict[int, int]  # FineHistogram, buckets that are not empty
+    utilisation: dict[str, float]  # by server
+    share: dict[str, float]  # of requests served, by server
+    events: int
+    cpu_s: float
+    mean_work_s: float
+    mean_gap_s: float
+    ticks: list[tuple[float, list[int], int, int, float, float]] = field(default_factory=list)
+
+
+def run_once(
+    scenario: Scenario, policy: PolicyChoice, replication: int, *, timeline: bool = False
+) -> Outcome:
+    """One replication: its seed follows from the scenario's, and is the same for all policies."""
+    seed = scenario.run.seed * 1_000_003 + replication
+    world = build_world(scenario, policy, seed, timeline=timeline)
+    began = process_time()
+    events = world.run()
+    cpu_s = process_time() - began
+    recorder = world.recorder
+    elapsed_s = world.clock.now
+    served = sum(server.served for server in world.servers)
+    ticks = [] if world.timeline is None else world.timeline.ticks
+    return Outcome(
+        policy=policy_label(policy),
+        replication=replication,
+        metrics=dict(_metrics(world, scenario)),
+        responses={i: n for i, n in enumerate(recorder.responses.counts) if n},
+        utilisation={
+            server.name: server.work_done_s / (elapsed_s * server.slots() * server.full_speed)
+            for server in world.servers
+        },
+        share={server.name: server.served / max(1, served) for server in world.servers},
+        events=events,
+        cpu_s=cpu_s,
+        mean_work_s=recorder.work_sum / recorder.count if recorder.count else nan,
+        mean_gap_s=recorder.window_s() / recorder.arrived if recorder.arrived else nan,
+        ticks=[(t.at_s, t.present, t.answered, t.errors, t.p50_s, t.p99_s) for t in ticks],
+    )
+
+
+def policy_label(policy: PolicyChoice) -> str:
+    """A policy's name, with the options that were given."""
+    if not policy.options:
+        return policy.name
+    options = ", ".join(f"{key}={value}" for key, value in policy.options.items())
+    return f"{policy.name} ({options})"
+
+
+def histogram_of(counts: dict[int, int]) -> FineHistogram:
+    """The histogram whose buckets that are not empty are these."""
+    histogram = FineHistogram()
+    for bucket, count in counts.items():
+        histogram.counts[bucket] = count
+    return histogram
+
+
+def _metrics(world: World, scenario: Scenario) -> Iterator[tuple[str, float]]:
+    recorder = world.recorder
+    answered = max(1, recorder.count - recorder.timed_out)
+    yield "mean", recorder.response_sum / recorder.count if recorder.count else nan
+    for name, q in QUANTILES.items():
+        yield name, recorder.responses.quantile(q)
+    yield "wait", recorder.wait_sum / answered
+    window_s = recorder.window_s()
+    yield "throughput", recorder.answered_in_window / window_s if window_s else nan
+    if scenario.objective is not None:
+        yield "goodput", recorder.good_in_window / window_s if window_s else nan
+    yield "imbalance", _imbalance(world)
+    yield from _failures(recorder, scenario)
+
+
+def _failures(recorder: Recorder, scenario: Scenario) -> Iterator[tuple[str, float]]:
+    arrived = max(1, recorder.arrived)
+    errors = recorder.refused + recorder.failed + recorder.timed_out
+    may_fail = scenario.timeout is not None or scenario.incidents
+    if errors or may_fail or any(g.room or g.max_in_flight for g in scenario.servers):
+        yield "errors", errors / arrived
+    if scenario.retry is not None:
+        yield "attempts", recorder.attempts / arrived
+
+
+def _imbalance(world: World) -> float:
+    capacities = [server.slots() * server.full_speed for server in world.servers]
+    done = sum(server.work_done_s for server in world.servers)
+    if not done:
+        return nan
+    fair = done / sum(capacities)
+    return max(
+        server.work_done_s / (fair * capacity)
+        for server, capacity in zip(world.servers, capacities, strict=True)
+    )

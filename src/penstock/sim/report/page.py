@@ -1,0 +1,135 @@
+"""A comparison as one HTML page that needs nothing else."""
+
+from collections.abc import Iterator
+from html import escape
+
+from penstock.sim.expectation import expectation
+from penstock.sim.experiment import Comparison, Result
+from penstock.sim.outcome import METRICS
+from penstock.sim.report.chart import Axis, Curve, chart
+from penstock.sim.report.wording import duration, measure, three_digits, with_interval
+
+_MEANINGS = {metric.name: metric.meaning for metric in METRICS}
+
+
+def comparison_page(comparison: Comparison) -> str:
+    """The table with intervals and closed forms, and plots of what happened."""
+    scenario = comparison.scenario
+    title = escape(scenario.name or "penstock simulate")
+    return _PAGE.format(
+        title=title,
+        about=escape(scenario.about),
+        setup=escape(_setup(comparison)),
+        table="".join(_table(comparison)),
+        theory="".join(_theory(comparison)),
+        plots="".join(_plots(comparison)),
+        meanings="".join(
+            f"<dt>{escape(name)}</dt><dd>{escape(_MEANINGS[name])}</dd>"
+            for name in comparison.metrics()
+        ),
+    )
+
+
+def _setup(comparison: Comparison) -> str:
+    scenario = comparison.scenario
+    run = scenario.run
+    length = (
+        f"{scenario.customers:,} requests" if scenario.customers else duration(run.duration or 0)
+    )
+    return (
+        f"{scenario.server_count} servers, {scenario.balancers} balancer(s), {length}, "
+        f"{run.replications} replications from seed {run.seed}, the first {run.warm_up:.0%} of "
+        "each left out. ± is half of a 95% interval (Student's t over replications)."
+    )
+
+
+def _table(comparison: Comparison) -> Iterator[str]:
+    heads = "".join(f"<th>{escape(result.label)}</th>" for result in comparison.results)
+    yield f"<tr><th></th>{heads}</tr>"
+    for metric in comparison.metrics():
+        cells = "".join(
+            f"<td>{escape(with_interval(metric, result.interval(metric)))}</td>"
+            for result in comparison.results
+        )
+        yield f"<tr><th>{escape(metric)}</th>{cells}</tr>"
+
+
+def _theory(comparison: Comparison) -> Iterator[str]:
+    for result in comparison.results:
+        expected = expectation(comparison.scenario, result.policy)
+        if expected is None:
+            continue
+        said = ", ".join(f"{name} {measure(name, v)}" for name, v in expected.metrics.items())
+        exact = "" if expected.exact else " (not exact)"
+        yield f"<li>{escape(f'{result.label}: {expected.model}{exact}. {said}')}</li>"
+
+
+def _plots(comparison: Comparison) -> Iterator[str]:
+    results = comparison.results
+    time, share = Axis("response time", duration, logarithmic=True), Axis("", _nines, True)
+    yield chart(
+        "Share of responses longer than",
+        time,
+        share,
+        [Curve(result.label, _tail(result)) for result in results],
+    )
+    at = Axis("time", duration)
+    ticks = [(result, result.outcomes[0].ticks) for result in results]
+    yield chart(
+        "p99 over time (first replication)",
+        at,
+        Axis("", duration, logarithmic=True),
+        [Curve(result.label, [(t[0], t[5]) for t in rows]) for result, rows in ticks],
+    )
+    yield chart(
+        "Requests at the fullest server (first replication)",
+        at,
+        Axis("", three_digits),
+        [Curve(result.label, [(t[0], float(max(t[1]))) for t in rows]) for result, rows in ticks],
+    )
+    number = Axis("server", lambda value: f"{value:.0f}")
+    yield chart(
+        "Utilisation of each server",
+        number,
+        Axis("", lambda value: f"{value:.0%}"),
+        [Curve(result.label, _utilisation(result)) for result in results],
+    )
+
+
+def _tail(result: Result) -> list[tuple[float, float]]:
+    histogram = result.responses()
+    floor = 10 / max(1, histogram.total())  # fewer than ten responses say nothing of a tail
+    return [(s, 1.0 - below) for s, below in histogram.points() if 1.0 - below > floor]
+
+
+def _utilisation(result: Result) -> list[tuple[float, float]]:
+    names = list(result.outcomes[0].utilisation)
+    count = len(result.outcomes)
+    means = [sum(o.utilisation[name] for o in result.outcomes) / count for name in names]
+    return [(float(index), mean) for index, mean in enumerate(means)]
+
+
+def _nines(share: float) -> str:
+    return f"{share:.10f}".rstrip("0").rstrip(".")
+
+
+_PAGE = """<!doctype html>
+<html lang="en"><meta charset="utf-8"><title>{title}</title>
+<style>
+body {{ font: 15px/1.5 system-ui, sans-serif; margin: 2rem auto; max-width: 84rem }}
+table {{ border-collapse: collapse; margin: 1rem 0 }}
+th, td {{ padding: .15rem .8rem; text-align: right; border-bottom: 1px solid #ddd }}
+tr th:first-child {{ text-align: left; font-weight: 500 }}
+.plots {{ display: grid; grid-template-columns: repeat(auto-fit, minmax(26rem, 1fr)); gap: 1.5rem }}
+figure {{ margin: 0 }} figcaption {{ font-weight: 600 }}
+svg text {{ font-size: 12px }} .grid {{ stroke: #ddd }} .legend {{ font-size: 13px }}
+dt {{ font-weight: 500; float: left; clear: left; width: 9rem }} dd {{ margin-left: 10rem }}
+</style>
+<h1>{title}</h1>
+<p>{about}</p><p>{setup}</p>
+<table>{table}</table>
+<ul>{theory}</ul>
+<div class="plots">{plots}</div>
+<dl>{meanings}</dl>
+</html>
+"""

@@ -1,0 +1,241 @@
+"""A scenario: who asks, who serves, who balances, what goes wrong, and how long it is watched."""
+
+import os
+from collections.abc import Mapping
+from math import inf
+from pathlib import Path
+from typing import Any, Literal, Self
+
+from pydantic import Field, ValidationError, model_validator
+
+from penstock.config.choice import Policy
+from penstock.config.errors import ConfigError, Problem
+from penstock.config.explain import explain
+from penstock.config.load import Origin
+from penstock.config.section import Section, required, setting
+from penstock.config.source import read_source
+from penstock.config.values import (
+    Count,
+    Duration,
+    Factor,
+    Flag,
+    PositiveCount,
+    PositiveDuration,
+    Share,
+    Weight,
+)
+from penstock.core.snapshot import PolicyChoice
+from penstock.sim.kernel.laws import Empirical
+from penstock.sim.specs import ArrivalsSpec, LawSpec
+
+
+class AntagonistSpec(Section):
+    """Neighbours on the servers' machines: each server's speed changes at random."""
+
+    factors: tuple[Factor, ...] = required("What the speed is multiplied by, one drawn each time.")
+    weights: tuple[Factor, ...] = setting((), "How often each factor is drawn; equally.")
+    stay: LawSpec = required("How long until the next change.")
+
+    @model_validator(mode="after")
+    def _can_be_built(self) -> Self:
+        self.build()
+        return self
+
+    def build(self) -> Empirical:
+        """The law of the factor. Raises ValueError when there is none, or too few weights."""
+        return Empirical(list(self.factors), list(self.weights) or None)
+
+
+class ServerGroup(Section):
+    """Servers that are alike."""
+
+    count: PositiveCount = setting(1, "How many there are.")
+    name: str = setting("s", "They are called by this name and a number.")
+    model: Literal["fifo", "sharing"] = setting(
+        "fifo", "First come first served, or processor sharing."
+    )
+    slots: PositiveCount = setting(1, "Requests (fifo) or cores (sharing) served at full speed.")
+    speed: Factor = setting(1.0, "Seconds of work done in a second, by each slot.", gt=0)
+    room: Count = setting(0, "Most requests present, those beyond are answered 503; 0: no bound.")
+    weight: Weight | Literal["capacity"] = setting(1.0, "Of the endpoint; or its slots × speed.")
+    max_in_flight: Count = setting(0, "Bound that the balancer keeps; 0: none.")
+    zone: str = setting("", "Where they are.")
+    backup: Flag = setting(False, "Used only when no other is available.")
+    antagonist: AntagonistSpec | None = setting(None, "Neighbours that take speed, or leave it.")
+
+    @property
+    def capacity(self) -> float:
+        """Seconds of work that one of them does in a second."""
+        return self.slots * self.speed
+
+
+class Keys(Section):
+    """What hashing policies hash by: each request has the key of one of ``count`` clients."""
+
+    count: PositiveCount = setting(10_000, "How many keys there are.")
+    skew: Factor = setting(0.0, "Exponent of Zipf's law; 0: all keys are equally frequent.")
+
+
+class Network(Section):
+    """One-way delays between balancer and server."""
+
+    request: LawSpec | None = setting(None, "Of the request.")
+    response: LawSpec | None = setting(None, "Of the answer.")
+
+
+class Retrying(Section):
+    """What the balancer does about attempts that fail; each endpoint is tried once."""
+
+    attempts: PositiveCount = setting(3, "Tries for a request, the first included.")
+    idempotent: Flag = setting(True, "Whether requests are safe to repeat once they were sent.")
+    budget_share: Share = setting(0.2, "Retries allowed per request, over 10 s.")
+    budget_min_per_s: Factor = setting(10.0, "Retries always allowed.")
+
+
+class Reports(Section):
+    """Balancers tell one another, or servers tell them, what load there is."""
+
+    every: PositiveDuration = required("Time between reports.")
+    delay: Duration = setting(0.0, "Age of a report when it is heard.")
+    own: Flag = setting(True, "Whether a balancer counts its own requests at once besides.")
+
+
+class Incident(Section):
+    """Something that befalls servers at a time; ``servers`` are numbers, counted from 0."""
+
+    at: Duration = required("When, since the beginning.")
+    servers: tuple[Count, ...] = required("Which servers.")
+    speed: Factor | None = setting(None, "From then on they work at this speed.", gt=0)
+    pause: PositiveDuration | None = setting(None, "They stand still for this long.")
+    fail: Flag = setting(False, "They die, with all that they hold.")
+    recover: Flag = setting(False, "They are back.")
+    noticed: Duration = setting(0.0, "After a failure or recovery, until health checks see it.")
+    drain: Flag | None = setting(None, "No new requests; `false` ends it.")
+    weight: Weight | None = setting(None, "From then on they have this weight.")
+
+    @model_validator(mode="after")
+    def _one_thing(self) -> Self:
+        said = [self.speed, self.pause, self.drain, self.weight]
+        if sum(value is not None for value in said) + self.fail + self.recover != 1:
+            raise ValueError(
+                "an incident says one of speed, pause, fail, recover, drain and weight"
+            )
+        return self
+
+
+class Run(Section):
+    """How long, how often, and what is left out."""
+
+    customers: PositiveCount | None = setting(None, "Requests sent; or give a duration.")
+    duration: PositiveDuration | None = setting(None, "Time during which requests are sent.")
+    warm_up: Share = setting(0.1, "Share of either that is not measured.", lt=1)
+    replications: PositiveCount = setting(5, "Independent repetitions, for the intervals.")
+    seed: Count = setting(1, "Everything drawn follows from it.")
+
+    @model_validator(mode="after")
+    def _ends(self) -> Self:
+        if self.customers is not None and self.duration is not None:
+            raise ValueError("a run ends by customers or by duration, not both")
+        return self
+
+
+class Scenario(Section):
+    """The whole file."""
+
+    name: str = setting("", "A title.")
+    about: str = setting("", "What it shows, in a few sentences.")
+    arrivals: ArrivalsSpec = required("When requests come.")
+    service: LawSpec = setting(LawSpec(), "The work that a request brings.")
+    servers: tuple[ServerGroup, ...] = required("Groups of equal servers.")
+    policies: tuple[Policy, ...] = setting((PolicyChoice(),), "Compared side by side.")
+    balancers: PositiveCount = setting(1, "Balancers that share the servers.")
+    reports: Reports | None = setting(None, "What they hear of load that is not their own.")
+    keys: Keys | None = setting(None, "Clients that hashing policies tell apart.")
+    network: Network = setting(Network(), "Delays.")
+    objective: PositiveDuration | None = setting(None, "Answers within it count for goodput.")
+    timeout: PositiveDuration | None = setting(None, "After which a client goes away.")
+    cancel: Flag = setting(True, "Whether a server hears that the client went away.")
+    retry: Retrying | None = setting(None, "Repeat what failed.")
+    incidents: tuple[Incident, ...] = setting((), "What befalls servers.")
+    run: Run = Field(default_factory=Run, description="How long, how often.")
+
+    @model_validator(mode="after")
+    def _consistent(self) -> Self:
+        if not self.servers:
+            raise ValueError("at least one group of servers is needed")
+        if not self.policies:
+            raise ValueError("at least one policy is needed")
+        known = self.server_count
+        for incident in self.incidents:
+            for server in incident.servers:
+                if server >= known:
+                    raise ValueError(f"an incident names server {server}; they are 0..{known - 1}")
+        return self
+
+    @property
+    def server_count(self) -> int:
+        """How many servers there are in all groups."""
+        return sum(group.count for group in self.servers)
+
+    @property
+    def capacity(self) -> float:
+        """Requests per second that all servers can do."""
+        total = sum(group.count * group.capacity for group in self.servers)
+        return total / self.service.build().mean
+
+    @property
+    def customers(self) -> int:
+        """Requests of one run; 0 when time ends it."""
+        if self.run.duration is not None:
+            return 0
+        return self.run.customers or 100_000
+
+    @property
+    def duration_s(self) -> float:
+        """Time of one run; infinite when the number of requests ends it."""
+        return inf if self.run.duration is None else self.run.duration
+
+
+def load_scenario(path: Path, changes: Mapping[str, Any] | None = None) -> Scenario:
+    """Read a scenario; ``changes`` replace top-level keys, or keys of a top-level mapping.
+
+    Raises ConfigError with everything that is wrong.
+    """
+    tree = read_source(path, os.environ)
+    origin = Origin(str(path), path.absolute().parent, tree.positions)
+    if tree.problems:
+        raise origin.error(tree.problems)
+    return _checked(_merged(tree.value, changes or {}), origin)
+
+
+def scenario_of(values: Mapping[str, Any], options: Mapping[str, str] | None = None) -> Scenario:
+    """A scenario from plain values; ``options`` names the option of each key in messages.
+
+    Raises ConfigError with everything that is wrong.
+    """
+    origin = Origin("the command line", Path.cwd(), options=options or {})
+    return _checked(dict(values), origin)
+
+
+def _merged(value: Any, changes: Mapping[str, Any]) -> Any:
+    if not isinstance(value, dict):
+        return value
+    merged = dict(value)
+    for key, change in changes.items():
+        if isinstance(change, dict) and isinstance(merged.get(key), dict):
+            merged[key] = merged[key] | change
+        else:
+            merged[key] = change
+    return merged
+
+
+def _checked(value: Any, origin: Origin) -> Scenario:
+    if not isinstance(value, dict):
+        raise origin.error([Problem((), "a scenario is a mapping of keys such as `servers`")])
+    try:
+        return Scenario.model_validate(value)
+    except ValidationError as error:
+        raise origin.error(explain(error, value, Scenario)) from error
+
+
+__all__ = ["ConfigError", "Scenario", "load_scenario", "scenario_of"]

@@ -1,0 +1,221 @@
+"""A scenario brought to life: servers, balancers with real pools, a source, and a recorder."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from math import inf
+from random import Random
+
+from penstock.core.endpoint import Endpoint
+from penstock.core.env import Env
+from penstock.core.policy import create
+from penstock.core.pool import Pool
+from penstock.core.retry import RetryBudget, RetryRules
+from penstock.core.snapshot import PolicyChoice, Retry
+from penstock.sim.kernel.balancer import Balancer, LoadExchange
+from penstock.sim.kernel.events import Clock, Event
+from penstock.sim.kernel.faults import (
+    Antagonist,
+    Drain,
+    Failure,
+    Pause,
+    Recovery,
+    SpeedChange,
+    WeightChange,
+)
+from penstock.sim.kernel.recorder import Recorder
+from penstock.sim.kernel.server import FifoServer, Server, SharingServer
+from penstock.sim.kernel.source import ClosedSource, OpenSource, Source, Workload
+from penstock.sim.kernel.timeline import Timeline
+from penstock.sim.kernel.workload import KeyedWorkload
+from penstock.sim.scenario import Incident, Retrying, Scenario, ServerGroup
+
+_TICKS = 200  # points of a timeline
+
+
+@dataclass
+class World:
+    """Everything of one run. ``run`` it once."""
+
+    clock: Clock
+    servers: list[Server]
+    balancers: list[Balancer]
+    source: Source
+    recorder: Recorder
+    timeline: Timeline | None
+
+    def run(self) -> int:
+        """From the beginning to the last answer; returns how many events there were."""
+        self.source.begin()
+        return self.clock.run()
+
+
+def build_world(
+    scenario: Scenario, policy: PolicyChoice, seed: int, *, timeline: bool = False
+) -> World:
+    """One run of ``scenario`` under ``policy``.
+
+    Each thing that is drawn has a stream of its own, so that policies compared under one seed meet
+    the same arrivals and the same work.
+    """
+    clock = Clock()
+    servers = [server for group in scenario.servers for server in _servers(group, clock)]
+    objective = inf if scenario.objective is None else scenario.objective
+    recorder = Recorder(objective_s=objective)
+    balancers = [
+        _balancer(number, scenario, policy, seed, clock, servers, recorder)
+        for number in range(scenario.balancers)
+    ]
+    source = _source(scenario, seed, clock, balancers, recorder)
+    world = World(clock, servers, balancers, source, recorder, None)
+    if timeline:
+        world.timeline = Timeline(clock, servers, _length_s(scenario) / _TICKS)
+        recorder.timeline = world.timeline
+        clock.at(world.timeline, 0.0)
+    for at, event in _happenings(scenario, seed, world):
+        clock.at(event, at)
+    return world
+
+
+def stream(seed: int, purpose: str) -> Random:
+    """The source of chance for one purpose: independent of the others, the same every time."""
+    return Random(f"{seed}/{purpose}")
+
+
+def _servers(group: ServerGroup, clock: Clock) -> Iterator[Server]:
+    kind = FifoServer if group.model == "fifo" else SharingServer
+    for number in range(group.count):
+        yield kind(
+            f"{group.name}{number}", clock, slots=group.slots, speed=group.speed, room=group.room
+        )
+
+
+def _balancer(
+    number: int,
+    scenario: Scenario,
+    policy: PolicyChoice,
+    seed: int,
+    clock: Clock,
+    servers: list[Server],
+    recorder: Recorder,
+) -> Balancer:
+    pool = Pool("simulated", create(policy.name, dict(policy.options)))
+    pool.replace_endpoints([endpoint for g in scenario.servers for endpoint in _endpoints(g)])
+    network, retry = scenario.network, scenario.retry
+    return Balancer(
+        f"b{number}",
+        clock,
+        pool,
+        Env(stream(seed, f"policy {number}")),
+        servers,
+        recorder,
+        rules=None if retry is None else _rules(retry),
+        budget=None if retry is None else RetryBudget(retry.budget_share, retry.budget_min_per_s),
+        timeout_s=inf if scenario.timeout is None else scenario.timeout,
+        cancels=scenario.cancel,
+        counts_own=scenario.reports is None or scenario.reports.own,
+        request_delay=None if network.request is None else network.request.build(),
+        response_delay=None if network.response is None else network.response.build(),
+        network=stream(seed, f"network {number}"),
+    )
+
+
+def _rules(retry: Retrying) -> RetryRules:
+    return RetryRules(Retry(attempts=retry.attempts, non_idempotent=retry.idempotent))
+
+
+def _endpoints(group: ServerGroup) -> Iterator[Endpoint]:
+    weight = group.capacity if group.weight == "capacity" else float(group.weight)
+    for number in range(group.count):
+        yield Endpoint(
+            f"{group.name}{number}",
+            pool="simulated",
+            weight=weight,
+            max_in_flight=group.max_in_flight,
+            priority=1 if group.backup else 0,
+            zone=group.zone,
+        )
+
+
+def _source(
+    scenario: Scenario, seed: int, clock: Clock, balancers: list[Balancer], recorder: Recorder
+) -> Source:
+    work = scenario.service.build()
+    keys = scenario.keys
+    rng = stream(seed, "work")
+    workload = (
+        Workload(work, rng)
+        if keys is None
+        else KeyedWorkload(work, rng, stream(seed, "keys"), keys.count, keys.skew)
+    )
+    arrivals = scenario.arrivals
+    if arrivals.kind == "closed":
+        return ClosedSource(
+            clock,
+            arrivals.clients,
+            arrivals.think.build(),
+            workload,
+            balancers,
+            recorder,
+            stream(seed, "arrivals"),
+            customers=scenario.customers,
+            duration_s=scenario.duration_s,
+            warm_up=scenario.run.warm_up,
+        )
+    return OpenSource(
+        clock,
+        arrivals.build(scenario.capacity),
+        workload,
+        balancers,
+        recorder,
+        stream(seed, "arrivals"),
+        customers=scenario.customers,
+        duration_s=scenario.duration_s,
+        warm_up=scenario.run.warm_up,
+    )
+
+
+def _length_s(scenario: Scenario) -> float:
+    """About how long a run takes on the virtual clock."""
+    if scenario.duration_s < inf:
+        return scenario.duration_s
+    arrivals = scenario.arrivals
+    if arrivals.kind == "closed":
+        cycle_s = arrivals.think.build().mean + scenario.service.build().mean
+        rate = min(arrivals.clients / cycle_s, scenario.capacity)
+    else:
+        rate = arrivals.build(scenario.capacity).rate
+    return scenario.customers / rate
+
+
+def _happenings(scenario: Scenario, seed: int, world: World) -> Iterator[tuple[float, Event]]:
+    """What is scheduled from the start, with its time."""
+    reports = scenario.reports
+    if reports is not None:
+        exchange = LoadExchange(world.clock, world.balancers, reports.every, reports.delay)
+        yield reports.every, exchange
+    first = 0
+    for group in scenario.servers:
+        if group.antagonist is not None:
+            for number in range(first, first + group.count):
+                factor, stay = group.antagonist.build(), group.antagonist.stay.build()
+                rng = stream(seed, f"antagonist {number}")
+                yield 0.0, Antagonist(world.servers[number], factor, stay, rng)
+        first += group.count
+    for incident in scenario.incidents:
+        for server in incident.servers:
+            yield incident.at, _incident(incident, server, world)
+
+
+def _incident(incident: Incident, order: int, world: World) -> Event:
+    server, balancers = world.servers[order], world.balancers
+    if incident.speed is not None:
+        return SpeedChange(server, incident.speed)
+    if incident.pause is not None:
+        return Pause(server, incident.pause)
+    if incident.drain is not None:
+        return Drain(order, balancers, incident.drain)
+    if incident.weight is not None:
+        return WeightChange(order, balancers, incident.weight)
+    if incident.fail:
+        return Failure(order, balancers, incident.noticed)
+    return Recovery(order, balancers, incident.noticed)

@@ -1,0 +1,168 @@
+"""What an endpoint is told about the client, and the edits that routes and pools make."""
+
+from collections.abc import Callable, Iterator
+
+import pytest
+
+from penstock.core.snapshot import HeaderEdit
+from tests.harness.http_endpoint import Answer, HttpEndpoint
+from tests.harness.messages import head
+from tests.harness.worker import Worker
+from tests.harness.world import listener, pool, route, world
+
+PROXY = "127.0.0.1"  # the one trusted hop
+STRANGER = "127.0.0.2"
+
+
+@pytest.fixture(scope="module")
+def trusting() -> Iterator[tuple[Worker, HttpEndpoint]]:
+    """A worker that believes one address of 127/8, and one endpoint."""
+    listeners = [listener(trusted_proxies=(PROXY,))]
+    with HttpEndpoint() as endpoint, Worker(world(pool(endpoint), listeners=listeners)) as worker:
+        yield worker, endpoint
+
+
+def test_endpoint_learns_who_asked_for_what(trusting: tuple[Worker, HttpEndpoint]) -> None:
+    worker, endpoint = trusting
+    worker.connect(source=STRANGER).get("/a?b", "User-Agent: test")
+    headers = endpoint.last.headers
+    assert endpoint.last.target == "/a?b"
+    assert headers["host"] == "site.example"
+    assert headers["user-agent"] == "test"
+    assert headers["x-forwarded-for"] == STRANGER
+    assert headers["x-forwarded-proto"] == "http"
+    assert headers["x-forwarded-host"] == "site.example"
+    assert headers["via"] == "1.1 penstock"
+    assert "connection" not in headers
+
+
+def test_forwarded_says_the_same_in_the_standard_form(
+    trusting: tuple[Worker, HttpEndpoint],
+) -> None:
+    """RFC 7239: a host with a colon is quoted."""
+    worker, endpoint = trusting
+    worker.connect(source=STRANGER).request(head("GET / HTTP/1.1", host="site.example:8080"))
+    pairs = dict(part.split("=", 1) for part in endpoint.last.headers["forwarded"].split(";"))
+    assert pairs == {"for": STRANGER, "proto": "http", "host": '"site.example:8080"'}
+
+
+def test_via_is_continued_for_everybody(trusting: tuple[Worker, HttpEndpoint]) -> None:
+    """RFC 9110, 7.6.3: it names the version that each hop received."""
+    worker, endpoint = trusting
+    lines = ("Via: 1.0 first", "Via: 1.1 second")
+    worker.connect(source=STRANGER).request(head("GET / HTTP/1.0", *lines))
+    assert endpoint.last.headers["via"] == "1.0 first, 1.1 second, 1.0 penstock"
+
+
+def test_request_id_is_made_once_and_told_to_both_sides(
+    trusting: tuple[Worker, HttpEndpoint],
+) -> None:
+    worker, endpoint = trusting
+    client = worker.connect(source=STRANGER)
+    made = set()
+    for _ in range(5):
+        response = client.get("/", "X-Request-ID: of-a-stranger")
+        assert response.headers["x-request-id"] == endpoint.last.headers["x-request-id"]
+        made.add(response.headers["x-request-id"])
+    assert len(made) == 5
+    assert "of-a-stranger" not in made
+
+
+def test_request_id_of_a_trusted_hop_is_continued(trusting: tuple[Worker, HttpEndpoint]) -> None:
+    worker, endpoint = trusting
+    response = worker.connect(source=PROXY).get("/", "X-Request-ID: 1234")
+    assert endpoint.last.headers["x-request-id"] == "1234"
+    assert response.headers["x-request-id"] == "1234"
+
+
+def test_same_head_from_two_clients_keeps_them_apart(
+    trusting: tuple[Worker, HttpEndpoint],
+) -> None:
+    """Heads are remembered by their bytes; what is told about the client is not."""
+    worker, endpoint = trusting
+    told = []
+    clients = [worker.connect(source=f"127.0.0.{n}") for n in (2, 3)]
+    for client in clients * 2:
+        client.get("/same")
+        told.append(endpoint.last.headers["x-forwarded-for"])
+    assert told == ["127.0.0.2", "127.0.0.3"] * 2
+
+
+# Host
+
+
+@pytest.mark.parametrize(
+    ("host_header", "expected"),
+    [("pass", "site.example"), ("endpoint", None), ("inner.example", "inner.example")],
+)
+def test_host_is_passed_or_rewritten_per_pool(
+    start: Callable[..., Worker], endpoint: HttpEndpoint, host_header: str, expected: str | None
+) -> None:
+    start(world(pool(endpoint, host_header=host_header))).connect().get()
+    assert endpoint.last.headers["host"] == (expected or endpoint.name)
+    assert endpoint.last.headers["x-forwarded-host"] == "site.example"
+
+
+def test_host_of_the_endpoint_is_its_own_for_each(
+    start: Callable[..., Worker], endpoint: HttpEndpoint, other_endpoint: HttpEndpoint
+) -> None:
+    client = start(world(pool(endpoint, other_endpoint, host_header="endpoint"))).connect()
+    for _ in range(4):
+        client.get()
+    for each in (endpoint, other_endpoint):
+        assert {request.headers["host"] for request in each.requests} == {each.name}
+
+
+# Edits
+
+
+def test_request_headers_are_edited_by_route_then_pool(
+    start: Callable[..., Worker], endpoint: HttpEndpoint
+) -> None:
+    by_route = (
+        HeaderEdit("set", "X-Set", "route"),
+        HeaderEdit("add", "X-Add", "route"),
+        HeaderEdit("remove", "X-Remove"),
+    )
+    by_pool = (HeaderEdit("set", "X-Set", "pool"), HeaderEdit("add", "X-Add", "pool"))
+    snapshot = world(
+        pool(endpoint, request_headers=by_pool),
+        routes=[route("main", request_headers=by_route)],
+    )
+    lines = ("X-Set: client", "X-Set: twice", "X-Add: client", "x-remove: 1", "X-Keep: 1")
+    start(snapshot).connect().get("/", *lines)
+    headers = endpoint.last.headers
+    assert headers["x-set"] == "pool"
+    assert headers.all("x-add") == ["client", "route", "pool"]
+    assert "x-remove" not in headers
+    assert headers["x-keep"] == "1"
+
+
+def test_response_headers_are_edited_by_pool_then_route(
+    start: Callable[..., Worker], endpoint: HttpEndpoint
+) -> None:
+    endpoint.answer = lambda _: Answer(
+        body=b"ok", headers=(("X-Set", "endpoint"), ("Server", "secret/1.0"), ("X-Keep", "1"))
+    )
+    by_pool = (HeaderEdit("set", "X-Set", "pool"), HeaderEdit("remove", "Server"))
+    by_route = (HeaderEdit("set", "X-Set", "route"), HeaderEdit("add", "X-Add", "route"))
+    snapshot = world(
+        pool(endpoint, response_headers=by_pool),
+        routes=[route("main", response_headers=by_route)],
+    )
+    headers = start(snapshot).connect().get().headers
+    assert headers["x-set"] == "route"
+    assert headers["x-add"] == "route"
+    assert headers["x-keep"] == "1"
+    assert "server" not in headers
+
+
+@pytest.mark.parametrize("name", ["Host", "Via", "X-Forwarded-For", "Forwarded", "X-Request-ID"])
+def test_fields_of_our_own_can_be_set_and_stay_single(
+    start: Callable[..., Worker], endpoint: HttpEndpoint, name: str
+) -> None:
+    edits = (HeaderEdit("set", name, "edited"),)
+    routes = [route("main", request_headers=edits)]
+    client = start(world(pool(endpoint), routes=routes)).connect()
+    assert client.get().status == 200
+    assert endpoint.last.headers[name.lower()] == "edited"

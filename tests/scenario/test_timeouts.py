@@ -1,0 +1,267 @@
+"""Every timeout by its name: what it waits for, and how it ends.
+
+Those of slow clients (``client_headers_s``, ``client_body_idle_s``, ``client_write_idle_s``) are
+in ``tests/security/test_transport.py``.
+"""
+
+import socket
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+
+import pytest
+
+from penstock.core.snapshot import Connections, ListenerTimeouts, PoolTimeouts, Snapshot
+from penstock.dataplane.board import L_CONNECT_FAILURES, L_TIMEOUTS, P_1XX_TO_5XX
+from tests.harness.client import Client, IncompleteResponse
+from tests.harness.endpoint import EndpointConnection, Script, ScriptedEndpoint
+from tests.harness.http_endpoint import HttpEndpoint
+from tests.harness.messages import answer, answer_of, get, head, post
+from tests.harness.waiting import wait_until
+from tests.harness.worker import Worker
+from tests.harness.world import NEVER_REPEAT, Address, listener, pool, world
+
+SOON_S = 0.3
+
+
+def impatient(endpoint: ScriptedEndpoint | Address, **timeouts: float) -> Snapshot:
+    settings = PoolTimeouts(**timeouts)
+    return world(pool(endpoint, timeouts=settings, retry=NEVER_REPEAT))
+
+
+def stall(connection: EndpointConnection) -> None:
+    connection.receive_to_end()
+
+
+def begin_and_stall(connection: EndpointConnection) -> None:
+    connection.receive_head()
+    connection.send(answer("Transfer-Encoding: chunked", body=b"5\r\nhello\r\n"))
+    connection.receive_to_end()
+
+
+def drip(connection: EndpointConnection) -> None:
+    """A byte now and then, without end."""
+    connection.receive_head()
+    connection.send(answer("Transfer-Encoding: chunked", body=b""))
+    while not connection.go_on.wait(SOON_S / 4):
+        connection.send(b"1\r\nx\r\n")
+
+
+@pytest.fixture
+def black_hole() -> Iterator[Address]:
+    """A port whose queue of connections is full, so that the kernel leaves a new one unanswered."""
+    with ExitStack() as stack:
+        listening = stack.enter_context(socket.socket())
+        listening.bind(("127.0.0.1", 0))
+        listening.listen(0)
+        for _ in range(4):
+            waiting = stack.enter_context(socket.socket())
+            waiting.setblocking(False)
+            waiting.connect_ex(listening.getsockname())
+        yield Address(listening.getsockname()[1])
+
+
+def test_connect_timeout(start: Callable[..., Worker], black_hole: Address) -> None:
+    worker = start(impatient(black_hole, connect_s=SOON_S))
+    response = worker.connect().get()
+    assert response.status == 504
+    worker.wait_until_idle()
+    wait_until(lambda: worker.load(black_hole, L_CONNECT_FAILURES) == 1, "it was counted")
+
+
+def test_first_byte_timeout(
+    start: Callable[..., Worker], scripted: Callable[[Script], ScriptedEndpoint]
+) -> None:
+    endpoint = scripted(stall)
+    worker = start(impatient(endpoint, first_byte_s=SOON_S))
+    client = worker.connect()
+    assert client.get().status == 504
+    endpoint.wait_for_end()
+    wait_until(lambda: worker.load(endpoint, L_TIMEOUTS) == 1, "it was counted")
+    wait_until(lambda: worker.pool_count(P_1XX_TO_5XX + 4) == 1, "the answer was counted")
+
+
+def test_first_byte_timeout_leaves_the_client_connected(
+    start: Callable[..., Worker], scripted: Callable[[Script], ScriptedEndpoint]
+) -> None:
+    client = start(impatient(scripted(stall), first_byte_s=SOON_S)).connect()
+    for _ in range(2):
+        assert client.get().status == 504
+
+
+def test_first_byte_timeout_runs_from_the_end_of_the_request(
+    start: Callable[..., Worker], scripted: Callable[[Script], ScriptedEndpoint]
+) -> None:
+    """A client may take longer to send than an endpoint may take to answer."""
+
+    def answer_the_whole(connection: EndpointConnection) -> None:
+        connection.receive_head()
+        connection.send(answer_of(connection.receive_bytes(10)))
+
+    client = start(impatient(scripted(answer_the_whole), first_byte_s=SOON_S)).connect()
+    client.send(post("Content-Length: 10"))
+    for byte in b"0123456789":
+        assert client.is_silent(SOON_S / 5)
+        client.send(bytes([byte]))
+    assert client.read_response("POST").body == b"0123456789"
+
+
+def test_interim_answers_do_not_count_as_the_first_byte(
+    start: Callable[..., Worker], scripted: Callable[[Script], ScriptedEndpoint]
+) -> None:
+    def hint_and_stall(connection: EndpointConnection) -> None:
+        connection.receive_head()
+        connection.send(answer(status="103 Early Hints", body=b""))
+        connection.receive_to_end()
+
+    client = start(impatient(scripted(hint_and_stall), first_byte_s=SOON_S)).connect()
+    response = client.get()
+    assert ([status for status, _ in response.interim], response.status) == ([103], 504)
+
+
+def test_half_a_head_does_not_count_as_the_first_byte(
+    start: Callable[..., Worker], scripted: Callable[[Script], ScriptedEndpoint]
+) -> None:
+    def begin_a_head(connection: EndpointConnection) -> None:
+        connection.receive_head()
+        connection.send(b"HTTP/1.1 200 OK\r\nContent-")
+        connection.receive_to_end()
+
+    client = start(impatient(scripted(begin_a_head), first_byte_s=SOON_S)).connect()
+    assert client.get().status == 504
+
+
+def test_stream_idle_timeout(
+    start: Callable[..., Worker], scripted: Callable[[Script], ScriptedEndpoint]
+) -> None:
+    endpoint = scripted(begin_and_stall)
+    worker = start(impatient(endpoint, stream_idle_s=SOON_S))
+    with pytest.raises(IncompleteResponse) as cut:
+        worker.connect().get()
+    assert cut.value.partial.body == b"hello"
+    endpoint.wait_for_end()
+    worker.wait_until_idle()
+
+
+def test_stream_that_moves_is_not_idle(
+    start: Callable[..., Worker], scripted: Callable[[Script], ScriptedEndpoint]
+) -> None:
+    def send_slowly(connection: EndpointConnection) -> None:
+        connection.receive_head()
+        connection.send(answer("Content-Length: 10", body=b""))
+        for byte in b"0123456789":
+            connection.go_on.wait(SOON_S / 5)
+            connection.send(bytes([byte]))
+
+    worker = start(impatient(scripted(send_slowly), stream_idle_s=SOON_S, first_byte_s=SOON_S))
+    assert worker.connect().get().body == b"0123456789"
+
+
+def test_request_timeout_before_the_first_byte(
+    start: Callable[..., Worker], scripted: Callable[[Script], ScriptedEndpoint]
+) -> None:
+    endpoint = scripted(stall)
+    assert start(impatient(endpoint, request_s=SOON_S)).connect().get().status == 504
+    endpoint.wait_for_end()
+
+
+def test_request_timeout_ends_a_stream_that_moves(
+    start: Callable[..., Worker], scripted: Callable[[Script], ScriptedEndpoint]
+) -> None:
+    endpoint = scripted(drip)
+    worker = start(impatient(endpoint, request_s=SOON_S))
+    with pytest.raises(IncompleteResponse):
+        worker.connect().get()
+    endpoint.wait_for_end()
+
+
+def test_request_timeout_holds_for_a_client_that_does_not_read(
+    start: Callable[..., Worker], scripted: Callable[[Script], ScriptedEndpoint]
+) -> None:
+    def send_without_end(connection: EndpointConnection) -> None:
+        connection.receive_head()
+        connection.send(answer("Content-Length: 1000000000", body=b""))
+        while True:
+            connection.send(b"x" * 65536)
+
+    endpoint = scripted(send_without_end)
+    worker = start(impatient(endpoint, request_s=SOON_S))
+    client = worker.connect(receive_buffer=16384)
+    client.send(get())
+    endpoint.wait_for_end()
+    worker.wait_until_idle()
+
+
+def test_request_timeout_holds_while_the_body_comes(
+    start: Callable[..., Worker], scripted: Callable[[Script], ScriptedEndpoint]
+) -> None:
+    endpoint = scripted(stall)
+    worker = start(impatient(endpoint, request_s=SOON_S))
+    client = worker.connect()
+    client.send(post("Content-Length: 1000", body=b"x"))
+    assert client.read_response("POST").status in (408, 504)
+    endpoint.wait_for_end()
+
+
+def test_keep_alive_timeout(start: Callable[..., Worker], endpoint: HttpEndpoint) -> None:
+    timeouts = ListenerTimeouts(keep_alive_idle_s=SOON_S)
+    worker = start(world(pool(endpoint), listeners=[listener(timeouts=timeouts)]))
+    client = worker.connect()
+    assert client.get().status == 200
+    client.expect_end()
+    assert not client.was_reset
+
+
+def test_keep_alive_timeout_spares_a_running_request(
+    start: Callable[..., Worker], scripted: Callable[[Script], ScriptedEndpoint]
+) -> None:
+    def answer_late(connection: EndpointConnection) -> None:
+        for _ in range(2):
+            connection.receive_head()
+            connection.go_on.wait(3 * SOON_S)
+            connection.send(answer_of(b"late"))
+
+    timeouts = ListenerTimeouts(
+        keep_alive_idle_s=SOON_S, client_headers_s=SOON_S, client_body_idle_s=SOON_S
+    )
+    snapshot = world(pool(scripted(answer_late)), listeners=[listener(timeouts=timeouts)])
+    client = start(snapshot).connect()
+    assert client.get().body == b"late"
+    assert client.request(post("Content-Length: 1", body=b"x"), "POST").body == b"late"
+
+
+def test_idle_endpoint_connections_are_closed(
+    start: Callable[..., Worker], endpoint: HttpEndpoint
+) -> None:
+    settings = Connections(idle_timeout_s=SOON_S)
+    client = start(world(pool(endpoint, connections=settings))).connect()
+    assert client.get().status == 200
+    endpoint.wait_for_end(0)
+    assert client.get().status == 200
+    assert endpoint.last.connection == 1
+
+
+def test_timeouts_that_are_off_never_end_anything(
+    start: Callable[..., Worker], scripted: Callable[[Script], ScriptedEndpoint]
+) -> None:
+    def answer_late(connection: EndpointConnection) -> None:
+        while True:
+            connection.receive_head()
+            connection.go_on.wait(2 * SOON_S)
+            connection.send(answer_of(b"late"))
+
+    off = ListenerTimeouts(
+        client_headers_s=0, client_body_idle_s=0, keep_alive_idle_s=0, client_write_idle_s=0
+    )
+    members = pool(
+        scripted(answer_late),
+        timeouts=PoolTimeouts(connect_s=0, first_byte_s=0, stream_idle_s=0, request_s=0),
+        connections=Connections(idle_timeout_s=0),
+    )
+    client: Client = start(world(members, listeners=[listener(timeouts=off)])).connect()
+    assert client.is_silent(2 * SOON_S)
+    client.send(head("GET / HTTP/1.1")[:10])
+    assert client.is_silent(2 * SOON_S)
+    client.send(head("GET / HTTP/1.1")[10:])
+    assert client.read_response().body == b"late"
+    assert client.is_silent(2 * SOON_S)
+    assert client.get().body == b"late"

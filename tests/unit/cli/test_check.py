@@ -1,0 +1,69 @@
+"""`check` says what a file says, or what is wrong with it."""
+
+import json
+from pathlib import Path
+
+from click.testing import CliRunner, Result
+
+from penstock.cli.main import penstock_command
+
+DOCUMENT = """\
+workers: 2
+admin: {address: 0.0.0.0:9900, token: a-secret-token-of-some-length}
+listeners:
+  public: {address: "[::1]:8080"}
+pools:
+  stable:
+    endpoints: [a:1, a:2, a:3, a:4, a:5, a:6]
+    health_check: /health
+    sticky: {keys: a-secret-key-of-some-length}
+  canary: {endpoints: b:1, policy: round-robin}
+routes:
+  - {name: old, match: {path: /old}, redirect: {path: /}}
+  - {name: gone, match: {path_prefix: /x, methods: GET, headers: {a: b}}, respond: 410}
+  - {name: all, match: {listeners: public}, pools: {stable: 95, canary: 5}, mirror: canary}
+"""
+
+
+def check(*arguments: str) -> Result:
+    return CliRunner().invoke(penstock_command, ["check", *arguments], prog_name="penstock")
+
+
+def test_a_right_file_is_summed_up_without_its_secrets(tmp_path: Path) -> None:
+    file = tmp_path / "penstock.yaml"
+    file.write_text(DOCUMENT)
+    done = check(str(file))
+    assert done.exit_code == 0, done.output
+    assert done.output.splitlines() == [
+        f"{file} is right.",
+        "listeners:",
+        "  public: http://[::1]:8080",
+        "routes:",
+        "  old: path /old → redirect 308",
+        "  gone: GET, path /x*, a exact → respond 410",
+        "  all: on public → stable 95.0%, canary 5.0%, mirrored to canary",
+        "pools:",
+        "  stable: least-request, http health check: a:1, a:2, a:3, a:4, and 2 more",
+        "  canary: round-robin, no health check: b:1",
+        "admin: 0.0.0.0:9900 (token)   workers: 2",
+    ]
+
+
+def test_a_wrong_file_is_explained_and_the_exit_code_is_1(tmp_path: Path) -> None:
+    file = tmp_path / "penstock.yaml"
+    file.write_text("endpoints: a:1\nlistn: b:1\n")
+    done = check(str(file))
+    assert done.exit_code == 1
+    assert done.output == f"Error: {file}:2:1: listn: unknown key; did you mean 'listen'?\n"
+
+
+def test_the_schema_is_printed_as_json() -> None:
+    done = check("--print-schema")
+    assert done.exit_code == 0
+    assert json.loads(done.output)["title"] == "Penstock configuration"
+
+
+def test_without_a_file_the_use_is_explained() -> None:
+    done = check()
+    assert done.exit_code == 2
+    assert "give the file to check, or --print-schema" in done.output

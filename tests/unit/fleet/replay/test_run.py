@@ -1,0 +1,194 @@
+"""Replays against a server: on time whatever the server does, measured from when due."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+import pytest_asyncio
+from aiohttp import web
+from click.testing import CliRunner
+
+from penstock.cli.replay import replay
+from penstock.fleet.engine.server import EngineServer
+from penstock.fleet.engine.spec import EngineSpec
+from penstock.fleet.faults import FaultCommand
+from penstock.fleet.replay.client import Api, Outcome, StreamClient, api_base, first_model
+from penstock.fleet.replay.result import read_result
+from penstock.fleet.replay.run import Replay
+from penstock.fleet.replay.session import Message, Session, Text, Turn, Workload
+
+EVENT = b'data: {"choices":[{"index":0,"delta":{"content":" hi"}}]}\n\n'
+DONE = b"data: [DONE]\n\n"
+
+
+@pytest_asyncio.fixture
+async def engine() -> AsyncIterator[EngineServer]:
+    server = EngineServer(EngineSpec("engine", speedup=50.0))
+    await server.start()
+    yield server
+    await server.stop()
+
+
+def turn(seed: int, wait_s: float = 0.0, tokens: int = 64) -> Turn:
+    return Turn(wait_s, (Message("user", Text((seed,), tokens)),), output_tokens=4)
+
+
+async def outcomes_of(
+    url: str, workload: Workload, *, api: Api = "chat", speedup: float = 1.0, timeout_s: float = 20
+) -> list[Outcome]:
+    found: list[Outcome] = []
+    model = "emulated-model"
+    client = StreamClient(url, model, api, headers={}, timeout_s=timeout_s, keep_answers=True)
+    async with client:
+        await Replay(workload, client, found.append, speedup=speedup).run()
+    return found
+
+
+async def server_answering(handler: web.RequestHandler | object) -> web.AppRunner:
+    application = web.Application()
+    application.router.add_post("/v1/chat/completions", handler)  # type: ignore[arg-type]
+    runner = web.AppRunner(application, shutdown_timeout=0.1)
+    await runner.setup()
+    await web.TCPSite(runner, "127.0.0.1", 0).start()
+    return runner
+
+
+def url_of(runner: web.AppRunner) -> str:
+    return f"http://127.0.0.1:{runner.addresses[0][1]}"
+
+
+@pytest.mark.parametrize("api", ["chat", "completions"])
+async def test_answers_are_read_to_the_last_token(engine: EngineServer, api: Api) -> None:
+    workload = Workload("one", (Session(0.0, (turn(1),)),))
+    [outcome] = await outcomes_of(engine.url, workload, api=api)
+    assert outcome.failure == ""
+    assert outcome.output_tokens == 4
+    assert len(outcome.gaps_s) == 3
+    assert len("".join(outcome.answer)) == 4 * 4
+    assert outcome.prompt_tokens >= 64
+    assert outcome.due <= outcome.sent < outcome.first_token <= outcome.ended
+
+
+async def test_the_second_of_two_equal_prompts_is_reported_as_cached(
+    engine: EngineServer,
+) -> None:
+    alone = [Session(float(at), (turn(7, tokens=512),)) for at in range(2)]
+    first, second = await outcomes_of(engine.url, Workload("two", tuple(alone)), speedup=5.0)
+    assert first.cached_tokens == 0
+    assert second.cached_tokens >= 480
+
+
+async def test_requests_are_sent_when_due_though_none_is_answered(engine: EngineServer) -> None:
+    await engine.apply(FaultCommand("stall"))
+    sessions = tuple(Session(0.05 * number, (turn(number),)) for number in range(5))
+    found = await outcomes_of(engine.url, Workload("five", sessions), timeout_s=1.5)
+    assert [outcome.failure for outcome in found] == ["timeout"] * 5
+    dues = [round(outcome.due - found[0].due, 3) for outcome in found]
+    assert dues == [0.0, 0.05, 0.1, 0.15, 0.2]
+    # Each was sent long before the one before it was given up.
+    assert found[-1].sent < found[0].ended
+
+
+async def test_a_closed_session_waits_thinks_and_brings_the_answer_along(
+    engine: EngineServer,
+) -> None:
+    turns = (turn(1, tokens=256), turn(2, wait_s=0.1), turn(3, wait_s=0.1))
+    session = Session(0.0, turns, closed=True, answers_kept=True)
+    first, second, third = await outcomes_of(engine.url, Workload("talk", (session,)))
+    assert second.due >= first.ended + 0.1
+    assert third.due >= second.ended + 0.1
+    for earlier, later in ((first, second), (second, third)):
+        known = earlier.prompt_tokens + earlier.output_tokens - 1
+        assert later.cached_tokens == known // 16 * 16
+
+
+@pytest.mark.parametrize(
+    ("status", "body", "failure"),
+    [
+        (503, b"", "status 503"),
+        (200, b"", "cut off before [DONE]"),
+        (200, EVENT, "cut off before [DONE]"),
+        (200, DONE, "an empty answer"),
+        (200, b"data: {\n\n" + DONE, "a chunk that is no JSON"),
+        (200, b'data: {"error": {"message": "no"}}\n\n' + DONE, "error in the stream"),
+    ],
+)
+async def test_an_answer_that_is_not_whole_is_a_failure(
+    status: int, body: bytes, failure: str
+) -> None:
+    async def handler(request: web.Request) -> web.Response:
+        return web.Response(status=status, body=body)
+
+    runner = await server_answering(handler)
+    try:
+        workload = Workload("one", (Session(0.0, (turn(1),)),))
+        [outcome] = await outcomes_of(url_of(runner), workload)
+        assert outcome.failure == failure
+    finally:
+        await runner.cleanup()
+
+
+async def test_events_cut_anywhere_are_put_together() -> None:
+    async def handler(request: web.Request) -> web.StreamResponse:
+        response = web.StreamResponse()
+        await response.prepare(request)
+        for byte in EVENT + EVENT + DONE:
+            await response.write(bytes([byte]))
+            await asyncio.sleep(0)
+        return response
+
+    runner = await server_answering(handler)
+    try:
+        workload = Workload("one", (Session(0.0, (turn(1),)),))
+        [outcome] = await outcomes_of(url_of(runner), workload)
+        assert outcome.failure == ""
+        assert outcome.answer == [" hi", " hi"]
+        assert outcome.output_tokens == 2
+    finally:
+        await runner.cleanup()
+
+
+async def test_the_model_is_learned_from_the_server(engine: EngineServer) -> None:
+    assert await first_model(engine.url, {}) == "emulated-model"
+    assert api_base("http://a/v1/") == api_base("http://a") == "http://a/v1"
+
+
+async def test_the_command_writes_results_that_compare(
+    engine: EngineServer, tmp_path: Path
+) -> None:
+    runner = CliRunner()
+    results = [tmp_path / "a.json", tmp_path / "b.json"]
+    shape = "--generate multi-turn --requests 12 --rate 100 --think-s 0.1 --output-tokens 5"
+    for seed, path in enumerate(results):
+        arguments = [*shape.split(), "--url", engine.url, "--json", str(path), "--slo-ttft", "5"]
+        run = await asyncio.to_thread(
+            runner.invoke, replay, [*arguments, "--seed", str(seed), "--name", path.name]
+        )
+        assert run.exit_code == 0, run.output
+        assert "TTFT mean" in run.output
+    assert read_result(results[0]).requests == 12
+    assert read_result(results[0]).good == 12
+    page = tmp_path / "page.html"
+    compared = runner.invoke(replay, ["--compare", *map(str, results), "--html", str(page)])
+    assert compared.exit_code == 0, compared.output
+    assert "change" in compared.output
+    assert "b.json" in page.read_text()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "complaint"),
+    [
+        (["--generate", "agentic"], "--url"),
+        (["--url", "http://127.0.0.1:9"], "TRACE or --generate"),
+        (["--generate", "agentic", "--url", "http://127.0.0.1:9"], "cannot learn the model"),
+        (
+            ["--generate", "agentic", "--url", "http://a", "--model", "m", "--header", "x"],
+            "is not NAME:VALUE",
+        ),
+    ],
+)
+def test_what_the_command_lacks_is_said(arguments: list[str], complaint: str) -> None:
+    run = CliRunner().invoke(replay, arguments)
+    assert run.exit_code != 0
+    assert complaint in run.output
