@@ -1,4 +1,4 @@
-"""``python -m penstock``."""
+"""``python -m penstock`` is the command ``penstock``."""
 
 from penstock.cli.main import main
 
