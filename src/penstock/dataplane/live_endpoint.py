@@ -112,7 +112,7 @@ class LiveEndpoint(Endpoint):
         self._alone: bool = board.workers == 1
         self._env: Env = env
         self._elsewhere_at: float = -1.0
-        board.clear_load(spec.row, worker)
+        self._resume_counts()
 
     def configure(
         self,
@@ -228,6 +228,22 @@ class LiveEndpoint(Endpoint):
         self.idle = []
         for connection in idle:
             connection.close()
+
+    def _resume_counts(self) -> None:
+        """Totals go on from where a worker before this one left them; what it ran is gone."""
+        cells = self._cells
+        at = self._load_at
+        cells[at + L_IN_FLIGHT] = 0
+        cells[at + L_CONSECUTIVE_FAILURES] = 0
+        self.requests = cells[at + L_REQUESTS]
+        for index in range(5):
+            self.by_class[index] = cells[at + L_1XX_TO_5XX + index]
+        for index in range(4):
+            self.by_outcome[2 + index] = cells[at + L_CONNECT_FAILURES + index]
+        self.connections = cells[at + L_CONNECTIONS]
+        self.bytes_sent = cells[at + L_BYTES_SENT]
+        self.bytes_received = cells[at + L_BYTES_RECEIVED]
+        self.failures = cells[at + L_FAILURES]
 
     def _read_elsewhere(self) -> None:
         cells = self._cells

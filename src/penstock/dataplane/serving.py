@@ -59,12 +59,12 @@ class Worker(Chore):
                 else:
                     tls[listener.name] = (listener, server_context(listener.certificates))
         world = World(spec, before, context)
+        context.log.configure(spec.request_log.target, spec.request_log.path)
         for name, fd in zip(names, descriptors, strict=True):
             self._adopt(name, fd)
         world.enter()
         context.enter(world)
         self._serving = True
-        context.log.configure(spec.request_log.target, spec.request_log.path)
         self._contexts = tls
         for listener in spec.listeners:
             settings = ClientSettings(listener.name, listener.timeouts, listener.limits)
@@ -176,7 +176,7 @@ class Mailbox(Pollable):
         try:
             generation = self._worker.apply(encoded, names, taken)
         except (OSError, ValueError) as error:  # ssl.SSLError and ValidationError are of these
-            for fd in taken:
+            for fd in taken:  # or clients would wait in a queue from which nobody accepts
                 os.close(fd)
             self._answer(
                 {
