@@ -31,8 +31,10 @@ test: lint test-compiled test-interpreted
 
 .PHONY: test-compiled
 test-compiled: $(VENV)/compiled $(VENV)/development
-	@echo "== tests, $$($(BIN)/penstock --version)"
-	@$(BIN)/python -m pytest $(PYTEST_ARGUMENTS)
+	@if $(BIN)/penstock --version | grep --quiet '(compiled'; then \
+	  echo "== tests, $$($(BIN)/penstock --version)"; \
+	  $(BIN)/python -m pytest $(PYTEST_ARGUMENTS); \
+	else echo "== not compiled: only the interpreted form is tested"; fi
 
 # Last, so that its summary is the last line.
 .PHONY: test-interpreted
@@ -76,6 +78,7 @@ $(VENV)/compiled: $(VENV)/installed $(VENV)/inputs $(INPUTS)
 	@echo "compiling"
 	@find src -name '*.so' -delete
 	@MYPYPATH=src $(BIN)/python setup.py --quiet build_ext --inplace > $(VENV)/compiling.log 2>&1 || { cat $(VENV)/compiling.log; exit 1; }
+	@grep '^penstock:' $(VENV)/compiling.log || true
 	@$(BIN)/penstock --version
 	@touch $@
 

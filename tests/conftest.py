@@ -3,11 +3,16 @@
 from collections.abc import Callable, Iterator
 
 import pytest
+from hypothesis import settings
 
 from penstock.core.snapshot import Snapshot
 from tests.harness.endpoint import Script, ScriptedEndpoint
 from tests.harness.http_endpoint import HttpEndpoint
 from tests.harness.worker import Worker
+
+# No test depends on the speed of the machine that runs it.
+settings.register_profile("penstock", deadline=None)
+settings.load_profile("penstock")
 
 
 @pytest.fixture
