@@ -97,7 +97,7 @@ def _table(points: Sequence[Point]) -> str:
     step = max(1, len(points) // 12)
     shown = [*points[:-1:step], points[-1]]
     rows = [f"{p.requests:>12,} {p.memory_bytes / 2**20:>12.2f} {p.descriptors:>12}" for p in shown]
-    return "\n".join([f"{'requests':>12} {'PSS, MiB':>12} {'descriptors':>12}", *rows])
+    return "\n".join([f"{'requests':>12} {'memory, MiB':>12} {'descriptors':>12}", *rows])
 
 
 def _find(balancers: Sequence[Balancer], name: str) -> Balancer:

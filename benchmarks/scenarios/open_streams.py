@@ -23,7 +23,7 @@ class OpenStreams(StreamedChunk):
     method = (
         "As the streamed chunk, with 10,000 streams open at once (or as many as the descriptor "
         "limit of one process allows, at two for each and an eighth in reserve), a 200-byte event "
-        "every 2 s on each. Memory is the growth of the PSS of all the balancer's processes."
+        "every 2 s on each. Memory is counted as for the idle connection."
     )
     period_ms = 2000
 
