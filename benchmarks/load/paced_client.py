@@ -42,10 +42,9 @@ class PacedClient:
     async def _call_in_turn(self, first_s: float, seconds: float) -> None:
         loop = asyncio.get_running_loop()
         connection: _Connection | None = None
-        due_s = first_s
-        while due_s < first_s + seconds:
-            await asyncio.sleep(due_s - loop.time())
-            due_s += self._interval_s
+        for number in range(round(seconds / self._interval_s)):
+            # Sleeps even when late, so that an end that has come is seen before the next request.
+            await asyncio.sleep(first_s + number * self._interval_s - loop.time())
             connection = await self._call(connection)
         await _close(connection)
 
