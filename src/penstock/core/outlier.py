@@ -10,7 +10,8 @@ Three detectors look at what requests experienced (nothing is sent):
 The n-th ejection lasts n · ``base_ejection_s``, at most ``max_ejection_s``; n shrinks by one with
 every interval in service. At most ``max_ejected_share`` of a pool is out, though always one may be,
 and never the last endpoint that could still serve. One that active checks found down, and then up,
-is let in at once (Envoy, ``successful_active_health_check_uneject_host``). Source: Envoy, outlier detection.
+is let in at once (Envoy, ``successful_active_health_check_uneject_host``).
+Source: Envoy, outlier detection.
 """
 
 from math import fsum, sqrt
