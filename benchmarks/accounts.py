@@ -9,6 +9,7 @@ from typing import Final
 
 _TICKS_PER_S: Final = os.sysconf("SC_CLK_TCK")
 _PROC: Final = Path("/proc")
+_USER_MEMORY: Final = ("Pss_Anon", "Pss_Shmem")
 # Positions after the command name, which is cut off because it may hold spaces.
 _PARENT: Final = 1
 _UTIME: Final = 11
@@ -36,16 +37,17 @@ def cpu_s(pids: list[int]) -> dict[int, float]:
     return spent
 
 
-def memory_bytes(pids: list[int], kind: str = "Pss") -> int:
-    """The sum over processes of one line of ``/proc/PID/smaps_rollup``.
+def memory_bytes(pids: list[int]) -> int:
+    """Resident user memory of the processes: anonymous and shared, without mapped files.
 
-    ``Pss``: resident memory, shared pages divided by how many share them.
+    From ``/proc/PID/smaps_rollup``, proportionally where several share a page. Pages of files are
+    left out because their part depends on who else on the machine runs the same program.
     """
     total = 0
     for pid in pids:
         for line in (_PROC / str(pid) / "smaps_rollup").read_text().splitlines():
             name, _, value = line.partition(":")
-            if name == kind:
+            if name in _USER_MEMORY:
                 total += int(value.split()[0]) * 1024
     return total
 

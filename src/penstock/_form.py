@@ -14,6 +14,10 @@ COMPILED_LAYERS = (
     "penstock.wire.",
     "penstock.dataplane.",
     "penstock.sim.kernel.",
+    "penstock.sim.engine_timing",
+    "penstock.sim.inference",
+    "penstock.sim.kv_cache",
+    "penstock.sim.sequence",
 )
 _SOURCE_ROOT = Path(__file__).parent
 

@@ -74,6 +74,7 @@ class Worker(Chore):
         for name in list(self.listeners):
             if name not in configured:
                 self.listeners.pop(name).stop()
+                self._let_go(name)
         context.counters.values[W_GENERATION] = spec.generation
         context.counters.changed = True
         context.counters.publish()
@@ -114,6 +115,13 @@ class Worker(Chore):
                 item.on_crash()  # past the deadline: cut, and settled
         self.on_sweep(self.context.env.now)
         self.context.log.flush()
+
+    def _let_go(self, listener: str) -> None:
+        """Its clients finish what they asked for, and are closed."""
+        for item in list(self.context.loop.by_fd.values()):
+            if isinstance(item, ClientConnection) and item.settings.listener == listener:
+                item.close_after()
+                item.close_if_idle()
 
     def _adopt(self, name: str, fd: int) -> None:
         sock = socket.socket(fileno=fd)

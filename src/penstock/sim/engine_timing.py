@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class EngineTiming:
     """Durations of a step, in milliseconds, as fitted to measurements.
 
@@ -53,7 +53,7 @@ class EngineTiming:
         )
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class EngineProfile:
     """A model on an accelerator: its timing and how many tokens its KV cache holds."""
 

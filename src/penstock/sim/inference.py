@@ -23,7 +23,7 @@ from penstock.sim.sequence import Sequence
 S = TypeVar("S", bound=Sequence)
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class EngineLimits:
     """Defaults are those of vLLM's API server on large accelerators."""
 
@@ -33,7 +33,7 @@ class EngineLimits:
     max_sequences: int = 256
 
 
-@dataclass(slots=True)
+@dataclass
 class EngineLoad:
     """What an engine says of itself. Totals count from the last cold start."""
 

@@ -4,7 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence as Seq
 
+from mypy_extensions import mypyc_attr
 
+
+@mypyc_attr(allow_interpreted_subclasses=True)
 class Sequence:
     """A prompt and the answer to it.
 
@@ -14,22 +17,6 @@ class Sequence:
         blocks: a hash for every full block of prompt and answer together, each standing for all
             that precedes it as well. Blocks beyond those given are never found again.
     """
-
-    __slots__ = (
-        "admitted_at",
-        "anonymous",
-        "arrived_at",
-        "blocks",
-        "cached_tokens",
-        "computed",
-        "first_token_at",
-        "generated",
-        "held",
-        "output_tokens",
-        "preemptions",
-        "prompt_tokens",
-        "scheduled",
-    )
 
     def __init__(self, prompt_tokens: int, output_tokens: int, blocks: Seq[int] = ()) -> None:
         if prompt_tokens < 1 or output_tokens < 1:

@@ -3,9 +3,12 @@
 from math import cos, inf, log, pi
 from random import Random
 
+from mypy_extensions import mypyc_attr
+
 from penstock.sim.kernel.laws import Law
 
 
+@mypyc_attr(allow_interpreted_subclasses=True)
 class Arrivals:
     """A point process on the line; ``rate`` is its long-run mean, 0.0 where it has none."""
 

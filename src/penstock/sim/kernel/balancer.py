@@ -103,7 +103,7 @@ class Balancer:
         ticket = job.ticket
         assert ticket is not None
         ticket.status = job.status
-        if job.outcome == DONE and job.first_byte_at < ticket.opened_at:
+        if job.outcome == DONE and job.first_byte_at < 0.0:
             self.on_first_byte(job)
         self._settle(job, job.outcome)
         if ticket.failed and self._may_retry(job):
@@ -136,6 +136,7 @@ class Balancer:
             self._end(job)
             return
         job.attempts += 1
+        job.first_byte_at = -1.0
         job.ticket = Ticket(endpoint, pool.policy, job.request, now)
         if not self.counts_own:
             endpoint.elsewhere -= 1

@@ -35,7 +35,7 @@ class Job(Event):
         self.left_s: float = work_s  # of work, kept up to date when a speed changes
         self.born: float = born
         self.began: float = born  # when service began
-        self.first_byte_at: float = 0.0
+        self.first_byte_at: float = -1.0  # of this attempt; below 0: none yet
         self.stage: i64 = GOING
         self.outcome: int = DONE
         self.status: int = 200

@@ -8,7 +8,10 @@ from bisect import bisect_right
 from math import cos, erf, exp, gamma, inf, log, pi, sqrt
 from random import Random
 
+from mypy_extensions import mypyc_attr
 
+
+@mypyc_attr(allow_interpreted_subclasses=True)
 class Law:
     """A distribution of non-negative numbers."""
 

@@ -6,13 +6,14 @@ time, may have a bounded room, and may fail, losing what it holds.
 
 from math import inf
 
-from mypy_extensions import i64
+from mypy_extensions import i64, mypyc_attr
 
 from penstock.core.ticket import CONNECT_FAILED, DONE, RESET
 from penstock.sim.kernel.events import Clock, Event, EventHeap
 from penstock.sim.kernel.job import COMING, SERVING, Job, Line
 
 
+@mypyc_attr(allow_interpreted_subclasses=True)
 class Server:
     """What every server has. ``room`` bounds the jobs present at once, 0 being no bound."""
 

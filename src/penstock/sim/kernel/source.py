@@ -3,6 +3,8 @@
 from math import inf
 from random import Random
 
+from mypy_extensions import mypyc_attr
+
 from penstock.core.request import Request
 from penstock.sim.kernel.arrivals import Arrivals
 from penstock.sim.kernel.balancer import Balancer
@@ -12,6 +14,7 @@ from penstock.sim.kernel.laws import Law
 from penstock.sim.kernel.recorder import Recorder
 
 
+@mypyc_attr(allow_interpreted_subclasses=True)
 class Workload:
     """What each request is: its facts for the policy, and its work."""
 
