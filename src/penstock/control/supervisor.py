@@ -195,7 +195,7 @@ class Supervisor:
         deadline_s = self._reloader.configured.shutdown_deadline_s
         self._events.info("stopping", f"stopping; running requests have {deadline_s:g} s")
         stopping = asyncio.create_task(self._workers.stop(deadline_s))
-        self._sockets.close_except(())  # or clients would wait in queues that nobody serves
+        self._sockets.close_all()  # or clients would wait in queues that nobody serves
         hurry = asyncio.create_task(self._stop_now.wait())
         await asyncio.wait({stopping, hurry}, return_when=asyncio.FIRST_COMPLETED)
         if not stopping.done():
