@@ -87,6 +87,27 @@ class TestStop:
         assert (status, answer) == (202, {"stopping": True})
         balancer.wait_for_exit()
 
+    def test_a_reload_while_stopping_is_refused(
+        self, serve: Serve, scripted: Callable[[Script], ScriptedEndpoint]
+    ) -> None:
+        endpoint = scripted(answer_when_told)
+        balancer = serve({"endpoints": [endpoint.name]})
+        client = start_request(balancer, endpoint)
+        balancer.signal(signal.SIGTERM)
+        balancer.wait_for_event("stopping")
+        assert balancer.reload()["message"] == "the balancer is stopping"
+        endpoint.connection().go_on.set()
+        assert client.read_response().status == 200
+        balancer.wait_for_exit()
+
+    def test_told_to_stop_while_it_starts_it_ends_at_once(
+        self, endpoint: HttpEndpoint, tmp_path: Path
+    ) -> None:
+        balancer = Balancer(tmp_path, {"endpoints": [endpoint.name]})
+        balancer.wait_for_event("admin")
+        balancer.stop()
+        assert not balancer.has_said("started")
+
     def test_nothing_is_left_of_a_balancer_that_stopped(
         self, serve: Serve, endpoint: HttpEndpoint, tmp_path: Path
     ) -> None:
