@@ -77,7 +77,9 @@ def emulate(count: int, port: int, control_port: int, **options: Any) -> None:
     ]
     try:
         asyncio.run(_host(specs, control_port))
-    except (OSError, ValueError) as error:
+    except OSError as error:
+        raise click.ClickException(error.strerror or str(error)) from error
+    except ValueError as error:
         raise click.ClickException(str(error)) from error
 
 

@@ -154,7 +154,6 @@ async def _measure(workload: Workload, url: str, options: dict[str, Any]) -> Rep
         timeout_s=options["timeout"],
         keep_answers=options["think"],
     )
-    loop = asyncio.get_running_loop()
     with _progress() as progress:
         bar = progress.add_task("replaying", total=workload.requests, failed=0, in_flight=0)
 
@@ -169,16 +168,13 @@ async def _measure(workload: Workload, url: str, options: dict[str, Any]) -> Rep
             )
 
         replaying = Replay(workload, client, count, speedup=speedup)
-        began = loop.time()
         async with client:
             await replaying.run()
-        seconds = loop.time() - began
     return measurement.result(
         name=options["name"] or url,
         url=url,
         model=model,
         workload=workload.description,
-        seconds=seconds,
     )
 
 

@@ -98,11 +98,11 @@ async def start_balancer(directory: Path, configuration: Mapping[str, Any]) -> B
         process = await asyncio.create_subprocess_exec(
             sys.executable,
             "-m",
-            "penstock",
+            "penstock.fleet.tethered",
             "serve",
             "--config",
             str(file),
-            stdin=subprocess.DEVNULL,
+            stdin=subprocess.PIPE,
             stdout=output,
             stderr=subprocess.STDOUT,
             start_new_session=True,  # Ctrl-C is for the parent, which then ends it in order

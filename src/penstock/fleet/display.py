@@ -10,7 +10,7 @@ from rich.text import Text
 
 from penstock.fleet.demo import SPECS, DemoView
 
-_BAR_CELLS = 16
+_BAR_CELLS = 8
 _LINE_EVERY_S = 1.0
 _STATE_STYLES = {"up": "green", "down": "bold red", "starting": "yellow", "ejected": "red"}
 
@@ -61,12 +61,12 @@ class PlainLines:
 def table(view: DemoView) -> Table:
     """Who got what, one row for each endpoint."""
     drawn = Table(box=SIMPLE_HEAD, padding=(0, 1, 0, 0))
-    drawn.add_column("endpoint")
-    for heading in ("serves in", "state", "in flight", "requests"):
-        drawn.add_column(heading, justify="right")
+    drawn.add_column("endpoint", no_wrap=True)
+    for heading in ("speed", "state", "in flight", "requests"):
+        drawn.add_column(heading, justify="right", no_wrap=True)
     drawn.add_column("share", no_wrap=True, min_width=5 + _BAR_CELLS)
     for heading in ("p50", "p99"):
-        drawn.add_column(heading, justify="right")
+        drawn.add_column(heading, justify="right", no_wrap=True)
     means = {spec.name: spec.mean_service_s for spec in SPECS}
     for row in view.scoreboard.rows():
         seen = view.endpoints.get(row.name)

@@ -62,8 +62,7 @@ class EmulatedServer:
 
     async def stop(self) -> None:
         """Stop listening and cut what is left."""
-        for ending in self._endings:
-            ending.cancel()
+        self._forget_endings()
         self._unstalled.set()
         self._reset_connections()
         if self._runner is not None:
@@ -73,14 +72,20 @@ class EmulatedServer:
     async def apply(self, command: FaultCommand) -> None:
         """Begin the fault; it is in force when this returns."""
         was_dead = self.faults.dead
+        if command.kind == "none":
+            self._forget_endings()
         self.faults.begin(command)
         if self.faults.dead and not was_dead:
             self.lose_state()
         await self._enforce()
-        if command.kind != "none" and command.for_s > 0:
+        if command.kind == "restart" or (command.kind != "none" and command.for_s > 0):
             ending = asyncio.create_task(self._end_later(command))
             self._endings.add(ending)
             ending.add_done_callback(self._endings.discard)
+
+    def _forget_endings(self) -> None:
+        for ending in self._endings:
+            ending.cancel()
 
     async def _end_later(self, command: FaultCommand) -> None:
         await asyncio.sleep(command.for_s)
@@ -108,9 +113,10 @@ class EmulatedServer:
         listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
             listening.bind((self.host, self.port))
-        except OSError:
+        except OSError as error:
             listening.close()
-            raise
+            where = f"{self.name} cannot listen on {self.host}:{self.port}"
+            raise OSError(error.errno, f"{where}: {error.strerror}") from error
         self.port = int(listening.getsockname()[1])
         self._site = web.SockSite(self._runner, listening, backlog=1024)
         await self._site.start()

@@ -24,7 +24,7 @@ class FaultCommand(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     - ``error``: a ``share`` of the requests is answered with ``status``.
     - ``lie``: metrics say ``reported`` instead of the truth, by the names of ``EngineLoad``.
 
-    ``for_s`` ends it by itself; 0 means until told.
+    ``for_s`` ends it by itself; 0 means until told (of a restart: at once).
     """
 
     kind: FaultKind

@@ -26,7 +26,7 @@ _VALIDATOR = Draft202012Validator(schema())
 
 
 @given(document=documents())
-@settings(_SHARED_DIRECTORY, max_examples=60)
+@settings(_SHARED_DIRECTORY, max_examples=25)
 def test_a_right_document_compiles_and_its_snapshot_survives_the_journey(
     document: dict[str, Any], tmp_path: Path
 ) -> None:
@@ -38,7 +38,7 @@ def test_a_right_document_compiles_and_its_snapshot_survives_the_journey(
 
 
 @given(document=documents())
-@settings(_SHARED_DIRECTORY, max_examples=30)
+@settings(_SHARED_DIRECTORY, max_examples=15)
 def test_json_and_yaml_say_the_same_and_fit_the_schema(
     document: dict[str, Any], tmp_path: Path
 ) -> None:
@@ -84,7 +84,7 @@ def _loads_or_is_refused(file: Path) -> None:
 
 
 @given(text=_TEXTS, suffix=st.sampled_from([".yaml", ".json", ".toml"]))
-@settings(_SHARED_DIRECTORY, max_examples=300)
+@settings(_SHARED_DIRECTORY, max_examples=150)
 def test_any_text_loads_or_is_refused_with_an_explanation(
     text: str, suffix: str, tmp_path: Path
 ) -> None:
@@ -127,7 +127,7 @@ def _with_a_foreign_value(draw: st.DrawFn) -> dict[str, Any]:
 
 
 @given(document=_with_a_foreign_value())
-@settings(_SHARED_DIRECTORY, max_examples=150)
+@settings(_SHARED_DIRECTORY, max_examples=40)
 def test_any_value_anywhere_is_taken_or_refused_with_an_explanation(
     document: dict[str, Any], tmp_path: Path
 ) -> None:

@@ -117,13 +117,26 @@ class StreamClient:
         if self._session is not None:
             await self._session.close()
 
-    async def send(
-        self, messages: Sequence[dict[str, str]], output_tokens: int, due: float
-    ) -> Outcome:
+    def body(self, messages: Sequence[dict[str, str]], output_tokens: int) -> bytes:
+        """A request for an answer of ``output_tokens``."""
+        fields: dict[str, Any] = {
+            "model": self._model,
+            "stream": True,
+            "stream_options": {"include_usage": True},
+            "max_tokens": output_tokens,
+            # vLLM's and SGLang's: the answer gets exactly the length asked for.
+            "ignore_eos": True,
+        }
+        if self._api == "chat":
+            fields["messages"] = messages
+        else:
+            fields["prompt"] = "".join(message["content"] for message in messages)
+        return msgspec.json.encode(fields)
+
+    async def send(self, body: bytes, due: float) -> Outcome:
         """Send and read the whole answer; a failure is in the outcome, not raised."""
         assert self._session is not None
         loop = asyncio.get_running_loop()
-        body = msgspec.json.encode(self._body(messages, output_tokens))
         outcome = Outcome(due, sent=loop.time())
         try:
             async with self._session.post(
@@ -140,21 +153,6 @@ class StreamClient:
             outcome.failure = type(error).__name__
         outcome.ended = loop.time()
         return outcome
-
-    def _body(self, messages: Sequence[dict[str, str]], output_tokens: int) -> dict[str, Any]:
-        body: dict[str, Any] = {
-            "model": self._model,
-            "stream": True,
-            "stream_options": {"include_usage": True},
-            "max_tokens": output_tokens,
-            # vLLM's and SGLang's: the answer gets exactly the length asked for.
-            "ignore_eos": True,
-        }
-        if self._api == "chat":
-            body["messages"] = messages
-        else:
-            body["prompt"] = "".join(message["content"] for message in messages)
-        return body
 
     async def _read(self, response: aiohttp.ClientResponse, outcome: Outcome) -> None:
         loop = asyncio.get_running_loop()
@@ -237,8 +235,8 @@ async def first_model(url: str, headers: dict[str, str]) -> str:
         session.get(api_base(url) + "/models") as response,
     ):
         response.raise_for_status()
-        listed: Any = await response.json(content_type=None)
+        body = await response.read()
     try:
-        return str(listed["data"][0]["id"])
-    except (KeyError, IndexError, TypeError):
+        return str(msgspec.json.decode(body)["data"][0]["id"])
+    except (msgspec.DecodeError, KeyError, IndexError, TypeError):
         raise LookupError(f"{api_base(url)}/models lists no model; name one") from None

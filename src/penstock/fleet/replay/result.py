@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from array import array
 from collections.abc import Sequence
 from pathlib import Path
@@ -101,11 +102,14 @@ class Measurement:
         self.requests = 0
         self.good = 0
         self.failures: dict[str, int] = {}
+        self._first_due, self._last_end = math.inf, -math.inf
         self._prompt_tokens = self._cached_tokens = self._output_tokens = 0
 
     def add(self, outcome: Outcome) -> None:
         """Count ``outcome``. One that failed counts in failures and lag only."""
         self.requests += 1
+        self._first_due = min(self._first_due, outcome.due)
+        self._last_end = max(self._last_end, outcome.ended)
         self._lag.append(outcome.lag_s * self._speedup)
         if outcome.failure:
             self.failures[outcome.failure] = self.failures.get(outcome.failure, 0) + 1
@@ -120,17 +124,15 @@ class Measurement:
         self._cached_tokens += outcome.cached_tokens
         self._output_tokens += outcome.output_tokens
 
-    def result(
-        self, *, name: str, url: str, model: str, workload: str, seconds: float
-    ) -> ReplayResult:
-        """Everything so far; ``seconds`` is the real duration of the run."""
+    def result(self, *, name: str, url: str, model: str, workload: str) -> ReplayResult:
+        """Everything so far, from when the first request was due to the end of the last."""
         return ReplayResult(
             name=name,
             url=url,
             model=model,
             workload=workload,
             speedup=self._speedup,
-            seconds=seconds * self._speedup,
+            seconds=max(0.0, self._last_end - self._first_due) * self._speedup,
             requests=self.requests,
             failures=dict(self.failures),
             objectives=self._objectives,

@@ -9,6 +9,9 @@ from penstock.fleet.replay.client import Outcome, StreamClient
 from penstock.fleet.replay.session import Message, Session, Turn, Workload
 from penstock.fleet.replay.text import synthesise
 
+# Prompts are synthesised this long before they are due: a burst of long ones takes a while.
+_LEAD_S = 0.5
+
 OnOutcome = Callable[[Outcome], None]
 
 
@@ -35,13 +38,11 @@ class Replay:
     async def run(self) -> None:
         """Send everything and wait for every answer; a cancelled run cancels its requests."""
         loop = asyncio.get_running_loop()
-        began = loop.time()
+        began = loop.time() + _LEAD_S
         async with asyncio.TaskGroup() as under_way:
             for at_s, session, number in _departures(self._workload.sessions):
                 due = began + at_s / self._speedup
-                delay_s = due - loop.time()
-                if delay_s > 0:
-                    await asyncio.sleep(delay_s)
+                await asyncio.sleep(max(0.0, due - _LEAD_S - loop.time()))
                 if session.closed:
                     under_way.create_task(self._converse(session, due))
                 else:
@@ -53,12 +54,10 @@ class Replay:
         await self._send(messages, session.turns[number], due)
 
     async def _converse(self, session: Session, due: float) -> None:
-        loop = asyncio.get_running_loop()
         messages: list[dict[str, str]] = []
         for number, turn in enumerate(session.turns):
             if number:
-                due = loop.time() + turn.wait_s / self._speedup
-                await asyncio.sleep(turn.wait_s / self._speedup)
+                due = asyncio.get_running_loop().time() + turn.wait_s / self._speedup
             if session.whole_prompts:
                 messages = []
             messages += map(_rendered, turn.added)
@@ -67,9 +66,11 @@ class Replay:
                 messages.append({"role": "assistant", "content": "".join(outcome.answer)})
 
     async def _send(self, messages: Sequence[dict[str, str]], turn: Turn, due: float) -> Outcome:
+        body = self._client.body(messages, turn.output_tokens)
+        await asyncio.sleep(due - asyncio.get_running_loop().time())
         self.in_flight += 1
         try:
-            outcome = await self._client.send(messages, turn.output_tokens, due)
+            outcome = await self._client.send(body, due)
         finally:
             self.in_flight -= 1
         self._on_outcome(outcome)

@@ -202,22 +202,23 @@ async def test_http_1_0_clients_get_a_stream_that_ends_with_the_connection(
     assert events.endswith(b"data: [DONE]\n\n")
 
 
+@pytest.mark.parametrize("stream", [True, False])
 async def test_a_client_that_leaves_frees_its_slot(
-    start: Start, client: aiohttp.ClientSession, until: Until
+    start: Start, until: Until, stream: bool
 ) -> None:
     engine = await start(speedup=1.0)
-    for stream in (True, False):
-        body = {"prompt": "a", "max_tokens": 5000, "ignore_eos": True, "stream": stream}
-        asking = asyncio.create_task(client.post(f"{engine.url}/v1/completions", json=body))
+    body = {"prompt": "a", "max_tokens": 5000, "ignore_eos": True, "stream": stream}
+    async with aiohttp.ClientSession() as client:
+
+        async def ask() -> None:
+            async with client.post(f"{engine.url}/v1/completions", json=body) as response:
+                await response.read()
+
+        asking = asyncio.create_task(ask())
         await until(lambda: engine.load().running == 1)
         asking.cancel()
-        if not asking.cancelled() and asking.done():
-            asking.result().close()
         await asyncio.gather(asking, return_exceptions=True)
-        await client.close()
-        await until(lambda: engine.load().running == 0)
-        client = aiohttp.ClientSession()
-    await client.close()
+    await until(lambda: engine.load().running == 0)
 
 
 async def test_vllm_reports_its_load_under_its_own_names(
@@ -318,6 +319,21 @@ async def test_streams_stall_in_the_middle_and_go_on(
         await engine.apply(FaultCommand("none"))
         rest = await response.content.read()
     assert rest.endswith(b"data: [DONE]\n\n")
+
+
+async def test_a_restart_loses_the_cache_and_keeps_the_port(
+    engine: EngineServer, sdk: openai.AsyncOpenAI, until: Until
+) -> None:
+    url = engine.url
+    asked: Any = {"model": MODEL, "prompt": "b" * 640, "max_tokens": 1}
+    await sdk.completions.create(**asked)
+    await engine.apply(FaultCommand("restart"))
+    await until(lambda: engine.faults.listening())
+    assert engine.url == url
+    answer = await sdk.with_options(max_retries=3).completions.create(**asked)
+    assert answer.usage is not None
+    assert answer.usage.prompt_tokens_details is not None
+    assert answer.usage.prompt_tokens_details.cached_tokens == 0
 
 
 async def test_dying_cuts_streams_and_the_engine_comes_back_cold(

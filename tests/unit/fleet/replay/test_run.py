@@ -10,6 +10,7 @@ from aiohttp import web
 from click.testing import CliRunner
 
 from penstock.cli.replay import replay
+from penstock.fleet.emulated import Handler
 from penstock.fleet.engine.server import EngineServer
 from penstock.fleet.engine.spec import EngineSpec
 from penstock.fleet.faults import FaultCommand
@@ -45,9 +46,9 @@ async def outcomes_of(
     return found
 
 
-async def server_answering(handler: web.RequestHandler | object) -> web.AppRunner:
+async def server_answering(handler: Handler) -> web.AppRunner:
     application = web.Application()
-    application.router.add_post("/v1/chat/completions", handler)  # type: ignore[arg-type]
+    application.router.add_route("*", "/v1/{path:.*}", handler)
     runner = web.AppRunner(application, shutdown_timeout=0.1)
     await runner.setup()
     await web.TCPSite(runner, "127.0.0.1", 0).start()
@@ -145,6 +146,19 @@ async def test_events_cut_anywhere_are_put_together() -> None:
         assert outcome.failure == ""
         assert outcome.answer == [" hi", " hi"]
         assert outcome.output_tokens == 2
+    finally:
+        await runner.cleanup()
+
+
+@pytest.mark.parametrize("body", [b"hello", b"{}", b'{"data": []}', b"[]"])
+async def test_a_server_that_lists_no_model_is_said_to(body: bytes) -> None:
+    async def handler(request: web.Request) -> web.Response:
+        return web.Response(body=body)
+
+    runner = await server_answering(handler)
+    try:
+        with pytest.raises(LookupError, match="lists no model"):
+            await first_model(url_of(runner), {})
     finally:
         await runner.cleanup()
 
