@@ -52,7 +52,8 @@ class TestStop:
         client = start_request(balancer, endpoint)
         balancer.signal(signal.SIGTERM)
         wait_until(lambda: is_refused(balancer, address), "new clients are refused")
-        assert balancer.process.poll() is None, "a request still runs"
+        assert balancer.ask("/readyz") == (503, {"ready": False, "reasons": ["stopping"]})
+        assert balancer.status()["pools"][0]["endpoints"][0]["in_flight"] == 1
         endpoint.connection().go_on.set()
         response = client.read_response()
         assert (response.status, response.body) == (200, b"at last")
@@ -85,6 +86,27 @@ class TestStop:
         status, answer = balancer.ask("/api/v1/stop", {})
         assert (status, answer) == (202, {"stopping": True})
         balancer.wait_for_exit()
+
+    def test_a_reload_while_stopping_is_refused(
+        self, serve: Serve, scripted: Callable[[Script], ScriptedEndpoint]
+    ) -> None:
+        endpoint = scripted(answer_when_told)
+        balancer = serve({"endpoints": [endpoint.name]})
+        client = start_request(balancer, endpoint)
+        balancer.signal(signal.SIGTERM)
+        balancer.wait_for_event("stopping")
+        assert balancer.reload()["message"] == "the balancer is stopping"
+        endpoint.connection().go_on.set()
+        assert client.read_response().status == 200
+        balancer.wait_for_exit()
+
+    def test_told_to_stop_while_it_starts_it_ends_at_once(
+        self, endpoint: HttpEndpoint, tmp_path: Path
+    ) -> None:
+        balancer = Balancer(tmp_path, {"endpoints": [endpoint.name]})
+        balancer.wait_for_event("admin")
+        balancer.stop()
+        assert not balancer.has_said("started")
 
     def test_nothing_is_left_of_a_balancer_that_stopped(
         self, serve: Serve, endpoint: HttpEndpoint, tmp_path: Path

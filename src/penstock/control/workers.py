@@ -160,6 +160,8 @@ class Workers:
         for worker in self.all:
             worker.enter("stopping")
         await self.send_all({"kind": "stop", "deadline_s": deadline_s})
+        if not self._tasks:
+            return
         _, late = await asyncio.wait(self._tasks, timeout=deadline_s + _GRACE_S)
         if late:
             self._events.warning(
