@@ -167,6 +167,7 @@ class Exchange(ResponseSink):
         self.ticket = Ticket(chosen, way.pool.policy, way.request, env.now)
         if chosen.max_in_flight and chosen.overfull():
             self._settle(ABANDONED)  # another worker took the last place at the same moment
+            self.attempts -= 1
             self._try_elsewhere(chosen)
             return
         self._connect(chosen)
