@@ -18,7 +18,7 @@ from tests.harness.messages import HELLO, LAST, answer, answer_of, chunked, get,
 from tests.harness.worker import Worker
 from tests.harness.world import NEVER_REPEAT, listener, pool, world
 
-SOON_S = 0.2  # what a message that never ends is waited for
+SOON_S = 1.0  # what a message that never ends is waited for
 HIDDEN = head("GET /hidden HTTP/1.1")  # a body that would be a request, were it taken for one
 NASTY = [
     *[bytes([byte]) for byte in b"\r\n\0\t :,;=_+-0159af\x0b\x7f\x80\xff\"'"],
@@ -80,11 +80,13 @@ def well_formed_answers(data: bytes) -> int:
     return count
 
 
-@pytest.mark.parametrize("seed", range(4))
+@pytest.mark.parametrize("seed", range(2))
 def test_mutated_requests_reach_the_endpoint_well_formed_or_not_at_all(seed: int) -> None:
     """h11 reads at the endpoint just as many requests as the worker says that it sent."""
     chance = random.Random(seed)
-    timeouts = ListenerTimeouts(client_headers_s=SOON_S, client_body_idle_s=SOON_S)
+    timeouts = ListenerTimeouts(
+        client_headers_s=SOON_S, client_body_idle_s=SOON_S, keep_alive_idle_s=SOON_S
+    )
     listeners = [listener(timeouts=timeouts, limits=Limits(body_bytes=100_000))]
     with (
         HttpEndpoint(lambda _: Answer(body=b"answer")) as endpoint,
@@ -124,7 +126,7 @@ RESPONSES = [
 ]
 
 
-@pytest.mark.parametrize("seed", range(4))
+@pytest.mark.parametrize("seed", range(2))
 def test_mutated_response_never_becomes_the_answer_to_another_request(seed: int) -> None:
     """Whatever an endpoint sends, the next request on both connections gets its own answer."""
     chance = random.Random(seed)
