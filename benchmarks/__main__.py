@@ -85,9 +85,8 @@ def main(
             continue
         click.echo("\n" + section(scenario, result) + "\n")
         if not quick:
-            kept.runs[scenario.name] = record.Run(
-                result, record.today(), _command(), record.machine(), versions
-            )
+            run = record.Run(result, record.today(), _command(), record.machine(), versions)
+            record.keep(kept, scenario.name, run)
             record.save(kept)
     if write_docs and kept.runs:
         click.echo(f"written: {document.write(kept, all_scenarios(), everyone)}")

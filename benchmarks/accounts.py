@@ -4,11 +4,13 @@ Source: proc(5). ``utime`` and ``stime`` of ``/proc/PID/stat`` hold all threads 
 """
 
 import os
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
 _TICKS_PER_S: Final = os.sysconf("SC_CLK_TCK")
 _PROC: Final = Path("/proc")
+_USER_MEMORY: Final = ("Pss_Anon", "Pss_Shmem")
 # Positions after the command name, which is cut off because it may hold spaces.
 _PARENT: Final = 1
 _UTIME: Final = 11
@@ -27,25 +29,42 @@ def tree(root: int) -> list[int]:
     return found
 
 
-def cpu_s(pids: list[int]) -> dict[int, float]:
-    """User and system time of each process so far, in seconds; nothing for those that ended."""
-    spent: dict[int, float] = {}
+@dataclass(frozen=True)
+class Cpu:
+    """CPU time in seconds."""
+
+    user_s: float
+    system_s: float
+
+    @property
+    def total_s(self) -> float:
+        return self.user_s + self.system_s
+
+    def since(self, before: "Cpu") -> "Cpu":
+        return Cpu(self.user_s - before.user_s, self.system_s - before.system_s)
+
+
+def cpu(pids: list[int]) -> dict[int, Cpu]:
+    """What each process spent so far; nothing for those that ended."""
+    spent: dict[int, Cpu] = {}
     for pid in pids:
         if fields := _stat(pid):
-            spent[pid] = (int(fields[_UTIME]) + int(fields[_STIME])) / _TICKS_PER_S
+            user, system = int(fields[_UTIME]), int(fields[_STIME])
+            spent[pid] = Cpu(user / _TICKS_PER_S, system / _TICKS_PER_S)
     return spent
 
 
-def memory_bytes(pids: list[int], kind: str = "Pss") -> int:
-    """The sum over processes of one line of ``/proc/PID/smaps_rollup``.
+def memory_bytes(pids: list[int]) -> int:
+    """Resident user memory of the processes: anonymous and shared, without mapped files.
 
-    ``Pss``: resident memory, shared pages divided by how many share them.
+    From ``/proc/PID/smaps_rollup``, proportionally where several share a page. Pages of files are
+    left out because their part depends on who else on the machine runs the same program.
     """
     total = 0
     for pid in pids:
         for line in (_PROC / str(pid) / "smaps_rollup").read_text().splitlines():
             name, _, value = line.partition(":")
-            if name == kind:
+            if name in _USER_MEMORY:
                 total += int(value.split()[0]) * 1024
     return total
 

@@ -5,9 +5,11 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Final
 
+import yaml
+
 from benchmarks.balancers import Balancer
 from benchmarks.record import Record
-from benchmarks.report import section
+from benchmarks.report import section, targets
 from benchmarks.scenarios import Scenario
 from benchmarks.site import Certificate, Site
 
@@ -50,7 +52,7 @@ def write(record: Record, scenarios: Sequence[Scenario], balancers: Sequence[Bal
 
 def _generated(record: Record, scenarios: Sequence[Scenario], balancers: Sequence[Balancer]) -> str:
     shown = [scenario for scenario in scenarios if scenario.name in record.runs]
-    last = max(record.runs.values(), key=lambda run: run.date)
+    last = list(record.runs.values())[-1]
     opening = _OPENING.format(
         command=last.command,
         date=last.date,
@@ -58,6 +60,8 @@ def _generated(record: Record, scenarios: Sequence[Scenario], balancers: Sequenc
         versions=", ".join([f"{name} {version}" for name, version in last.versions.items()]),
     )
     parts = [opening.strip()]
+    if short := _in_short(record, shown):
+        parts.append("## In short\n\n" + "\n".join(short))
     for scenario in shown:
         run = record.runs[scenario.name]
         parts.append(section(scenario, run.result))
@@ -67,8 +71,17 @@ def _generated(record: Record, scenarios: Sequence[Scenario], balancers: Sequenc
             parts.append(f"(Measured on {run.date}: {run.machine}; {versions}.)")
     parts.append("## Configurations")
     parts.append("As generated for the request over TLS; paths and ports are placeholders.")
-    parts += [f"### {each.name}\n\n```\n{_example(each)}\n```" for each in balancers]
+    examples = {_example(each): each.name.split()[0] for each in balancers}
+    parts += [f"### {name}\n\n```\n{text}\n```" for text, name in examples.items()]
     return "\n\n".join(parts)
+
+
+def _in_short(record: Record, shown: Sequence[Scenario]) -> list[str]:
+    return [
+        f"- {scenario.title}: {line}"
+        for scenario in shown
+        for line in targets(scenario, record.runs[scenario.name].result)
+    ]
 
 
 def _example(balancer: Balancer) -> str:
@@ -84,4 +97,7 @@ def _example(balancer: Balancer) -> str:
         certificate=certificate,
     )
     text = balancer.configuration(site).strip()
-    return json.dumps(json.loads(text)) if text.startswith("{") else text
+    if not text.startswith("{"):
+        return text
+    shown: str = yaml.safe_dump(json.loads(text), sort_keys=False)
+    return shown.strip()

@@ -1,10 +1,13 @@
 """Processes of a benchmark: started on given cores, waited for, ended with all their children."""
 
+import http.client
 import os
 import signal
 import socket
+import ssl
 import subprocess
 import time
+import urllib.request
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
@@ -65,6 +68,14 @@ class Process:
                     )
                 time.sleep(_POLL_S)
 
+    def wait_until_answering(self, url: str) -> None:
+        """Until GET ``url`` is answered with 200; certificates are not verified. StartError."""
+        deadline = time.monotonic() + _START_S
+        while not _answers(url):
+            if self._popen.poll() is not None or time.monotonic() > deadline:
+                raise StartError(f"{self.name} does not answer:\n{self.last_words()}")
+            time.sleep(_POLL_S)
+
     def last_words(self) -> str:
         """The end of what it printed."""
         lines = self._log.read_text(errors="replace").splitlines()
@@ -108,6 +119,17 @@ def free_ports(count: int) -> list[int]:
     finally:
         for probe in probes:
             probe.close()
+
+
+def _answers(url: str) -> bool:
+    unverified = ssl.create_default_context()
+    unverified.check_hostname = False
+    unverified.verify_mode = ssl.CERT_NONE
+    try:
+        with urllib.request.urlopen(url, timeout=5.0, context=unverified) as response:
+            return int(response.status) == 200
+    except (OSError, http.client.HTTPException):
+        return False
 
 
 def _accepts(host: str, port: int) -> bool:

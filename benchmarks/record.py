@@ -44,6 +44,12 @@ def save(record: Record) -> None:
     FILE.write_bytes(msgspec.json.encode(record))
 
 
+def keep(record: Record, name: str, run: Run) -> None:
+    """The scenario's last run, and the last of all."""
+    record.runs.pop(name, None)
+    record.runs[name] = run
+
+
 def today() -> str:
     return datetime.now(UTC).date().isoformat()
 

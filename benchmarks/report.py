@@ -9,8 +9,8 @@ from benchmarks.scenarios import Scenario
 def section(scenario: Scenario, result: Result) -> str:
     """Heading, method, table, targets, and what is not there."""
     parts = [f"## {scenario.title}", scenario.method, table(scenario, result)]
-    if targets := _targets(scenario, result):
-        parts.append("\n".join(targets))
+    if reached := targets(scenario, result):
+        parts.append("\n".join([f"- {line}" for line in reached]))
     if result.failures:
         parts.append("\n".join([f"- {row}: failed: {why}" for row, why in result.failures.items()]))
     return "\n\n".join(parts)
@@ -31,7 +31,8 @@ def table(scenario: Scenario, result: Result) -> str:
     return _markdown(rows)
 
 
-def _targets(scenario: Scenario, result: Result) -> list[str]:
+def targets(scenario: Scenario, result: Result) -> list[str]:
+    """What was aimed at, what was measured, and whether that is enough; one line each."""
     lines: list[str] = []
     for target in scenario.targets():
         ratio = result.ratio(target.label, *target.to)
@@ -40,7 +41,7 @@ def _targets(scenario: Scenario, result: Result) -> list[str]:
         to = "" if not target.to else f" against {_cheapest(target.to)}"
         bound = f"{'≥' if target.at_least else '≤'} {target.bound:g}"
         verdict = "met" if result.is_met(target) else "**missed**"
-        lines.append(f"- {target.label}{to}: {_ratio(ratio)}; target {bound}: {verdict}")
+        lines.append(f"{target.label}{to}: {_ratio(ratio)}; target {bound}: {verdict}")
     return lines
 
 

@@ -3,11 +3,16 @@
 from collections.abc import Callable, Iterator
 
 import pytest
+from hypothesis import settings
 
 from penstock.core.snapshot import Snapshot
 from tests.harness.endpoint import Script, ScriptedEndpoint
 from tests.harness.http_endpoint import HttpEndpoint
 from tests.harness.worker import Worker
+
+# No test depends on the speed of the machine that runs it.
+settings.register_profile("penstock", deadline=None)
+settings.load_profile("penstock")
 
 
 @pytest.fixture
@@ -43,8 +48,8 @@ def start() -> Iterator[Callable[..., Worker]]:
     """Starts workers, and at the end of the test stops them and checks that they ended well."""
     started: list[Worker] = []
 
-    def start_worker(snapshot: Snapshot, *, workers: int = 1) -> Worker:
-        started.append(Worker(snapshot, workers=workers))
+    def start_worker(snapshot: Snapshot, *, workers: int = 1, descriptors: int = 0) -> Worker:
+        started.append(Worker(snapshot, workers=workers, descriptors=descriptors))
         return started[-1]
 
     yield start_worker

@@ -7,7 +7,7 @@ from benchmarks.backends import static
 from benchmarks.balancers.balancer import find
 from benchmarks.process import Process, free_ports
 
-__all__ = ["start_static", "start_streams"]
+__all__ = ["start_plain", "start_static", "start_streams"]
 
 
 def start_static(
@@ -39,16 +39,20 @@ def start_streams(
 ) -> tuple[Process, tuple[str, int]]:
     """One ``stream_server`` that gives every open stream a chunk each period, and its address."""
     port = free_ports(1)[0]
+    return _stream_server(directory, cores, name, port, period_ms), ("127.0.0.1", port)
+
+
+def start_plain(directory: Path, cores: frozenset[int], port: int) -> Process:
+    """One process, and no other, that answers ``ok`` on that port."""
+    return _stream_server(directory, cores, f"endpoint-{port}", port, period_ms=1000)
+
+
+def _stream_server(
+    directory: Path, cores: frozenset[int], name: str, port: int, period_ms: int
+) -> Process:
+    options = ["--port", str(port), "--period-ms", str(period_ms)]
     process = Process(
-        [
-            sys.executable,
-            "-m",
-            "benchmarks.backends.stream_server",
-            "--port",
-            str(port),
-            "--period-ms",
-            str(period_ms),
-        ],
+        [sys.executable, "-m", "benchmarks.backends.stream_server", *options],
         cores=cores,
         log=directory / f"{name}.log",
     )
@@ -57,4 +61,4 @@ def start_streams(
     except BaseException:
         process.stop()
         raise
-    return process, ("127.0.0.1", port)
+    return process

@@ -6,7 +6,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Mapping
 
 from benchmarks.process import Process
-from benchmarks.site import Site
+from benchmarks.site import HEALTH_PATH, Site
 
 
 class UnavailableError(Exception):
@@ -38,7 +38,7 @@ class Balancer(ABC):
         return str(site.directory / f"{self.name.replace(' ', '-')}.conf")
 
     def start(self, site: Site, cores: frozenset[int]) -> Process:
-        """Running and listening. Raises StartError."""
+        """Running, and answering from an endpoint. Raises StartError."""
         with open(self.file(site), "w") as configuration:
             configuration.write(self.configuration(site))
         process = Process(
@@ -49,6 +49,7 @@ class Balancer(ABC):
         )
         try:
             process.wait_until_listening(site.port)
+            process.wait_until_answering(f"{site.url}{HEALTH_PATH}")
         except BaseException:
             process.stop()
             raise

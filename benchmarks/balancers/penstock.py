@@ -34,7 +34,7 @@ class Penstock(Balancer):
         )
         if self._form not in said:
             raise UnavailableError(f"Penstock is not {self._form} here: {said}")
-        return said.removeprefix("penstock").strip(" ,")
+        return said.removeprefix("penstock").strip()
 
     def environment(self) -> Mapping[str, str]:
         return {"PENSTOCK_PURE": "1" if self._form == "interpreted" else "0"}

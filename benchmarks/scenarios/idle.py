@@ -33,10 +33,10 @@ class IdleConnections(Scenario):
     title = "Idle keep-alive connection"
     unit = "KB of user memory per connection"
     method = (
-        "Growth of the PSS of all the balancer's processes, from after a second of load, over "
-        "9,000 connections that made one request each and are then silent, divided by their "
-        "number. What a program sets aside for connections when it starts is not in the growth; "
-        "the whole memory is beside it."
+        "Growth of the user memory (anonymous and shared, in proportion; no mapped files) of all "
+        "the balancer's processes, from after a second of load, over 9,000 connections that made "
+        "one request each and are then silent, divided by their number. What a program sets aside "
+        "for connections when it starts is not in the growth; the whole memory is beside it."
     )
 
     def targets(self) -> list[Target]:

@@ -5,7 +5,7 @@ from random import Random
 
 from penstock.core.endpoint import Endpoint
 from penstock.core.env import Env
-from penstock.core.policy import Policy
+from penstock.core.policy import Policy, create
 from penstock.core.policy._hashing import rehash
 from penstock.core.request import Request
 
@@ -16,6 +16,11 @@ def endpoints_of_weights(weights: list[float]) -> list[Endpoint]:
     for order, endpoint in enumerate(made):
         endpoint.order = order
     return made
+
+
+def made(name: str, **options: object) -> Policy:
+    """A policy of that name, with a smaller table than usual where filling it would take long."""
+    return create(name, {"table_size": 4099, **options} if name == "maglev" else options)
 
 
 def env(seed: int = 1, now: float = 0.0) -> Env:

@@ -9,11 +9,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from penstock.core.endpoint import Endpoint
-from penstock.core.policy import Policy, create, policies
+from penstock.core.policy import Policy, policies
+from penstock.core.policy._hashing import HashPolicy
 from penstock.core.request import Request
-from tests.contract.pools import endpoints_of_weights, env, keyed, picks
+from tests.contract.pools import endpoints_of_weights, env, keyed, made, picks
 
-KEYED = [name for name, cls in policies().items() if issubclass(cls, Policy) and cls.key]
+KEYED = [name for name, cls in policies().items() if issubclass(cls, HashPolicy)]
 CONSISTENT = [name for name, cls in policies().items() if cls.consistent]
 KEYS = 5000
 
@@ -26,7 +27,7 @@ def owners(policy: Policy, endpoints: list[Endpoint]) -> list[str]:
 
 @pytest.mark.parametrize("name", KEYED)
 def test_a_key_keeps_its_endpoint(name: str) -> None:
-    policy = create(name)
+    policy = made(name)
     endpoints = endpoints_of_weights([1.0, 2.0, 1.0] * 5)
     policy.rebuild(endpoints)
     first = picks(policy, endpoints, 500, seed=1)
@@ -35,7 +36,7 @@ def test_a_key_keeps_its_endpoint(name: str) -> None:
 
 @pytest.mark.parametrize("name", KEYED)
 def test_requests_without_a_key_are_spread(name: str) -> None:
-    policy = create(name)
+    policy = made(name)
     endpoints = endpoints_of_weights([1.0] * 5)
     policy.rebuild(endpoints)
     chance = env()
@@ -46,7 +47,7 @@ def test_requests_without_a_key_are_spread(name: str) -> None:
 @pytest.mark.parametrize("name", KEYED)
 def test_a_key_that_may_not_go_home_still_goes_to_one_place(name: str) -> None:
     """A retry, or a full endpoint: the list is shorter, and the answer is as stable."""
-    policy = create(name)
+    policy = made(name)
     endpoints = endpoints_of_weights([1.0] * 10)
     policy.rebuild(endpoints)
     for i in range(100):
@@ -60,8 +61,8 @@ def test_a_key_that_may_not_go_home_still_goes_to_one_place(name: str) -> None:
 def test_losing_one_endpoint_of_twenty_moves_few_keys(name: str, gone: int) -> None:
     """Its own twentieth must move; as much again of the others' may."""
     endpoints = endpoints_of_weights([1.0] * 20)
-    before = owners(create(name), endpoints)
-    after = owners(create(name), endpoints[:gone] + endpoints[gone + 1 :])
+    before = owners(made(name), endpoints)
+    after = owners(made(name), endpoints[:gone] + endpoints[gone + 1 :])
     moved = sum(1 for old, new in zip(before, after, strict=True) if old != new)
     assert moved <= KEYS * 2.5 / 20
 
@@ -75,21 +76,20 @@ def test_losing_one_endpoint_of_twenty_moves_few_keys(name: str, gone: int) -> N
 def test_only_the_present_matters(name: str, weights: list[float], steps: list[int]) -> None:
     """Whatever membership went before, the owners are those of a policy made afresh."""
     endpoints = endpoints_of_weights(weights)
-    lived = create(name)
+    lived = made(name)
     for step in steps:
         present = [e for i, e in enumerate(endpoints) if step >> i & 1]
         lived.rebuild(present)
-        fresh = create(name)
+        fresh = made(name)
         fresh.rebuild(present)
         if present:
             assert picks(lived, present, 200) == picks(fresh, present, 200)
 
 
 OWNERS = """
-from penstock.core.policy import create
-from tests.contract.pools import endpoints_of_weights, picks
+from tests.contract.pools import endpoints_of_weights, made, picks
 for name in {names!r}:
-    policy = create(name)
+    policy = made(name)
     endpoints = endpoints_of_weights([1.0, 2.0, 1.0, 3.0])
     policy.rebuild(endpoints)
     print(*[endpoint.name for endpoint in picks(policy, endpoints, 300)])

@@ -7,10 +7,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from penstock.core.endpoint import DOWN, UP, Endpoint
-from penstock.core.policy import create, policies
+from penstock.core.policy import policies
 from penstock.core.pool import Pool
 from penstock.core.ticket import ABANDONED, DONE, OUTCOMES, Ticket
-from tests.contract.pools import endpoints_of_weights, env, keyed, picks
+from tests.contract.pools import endpoints_of_weights, env, keyed, made, picks
 
 every_policy = pytest.mark.parametrize("name", policies())
 weights = st.lists(
@@ -22,7 +22,7 @@ weights = st.lists(
 
 @every_policy
 def test_nothing_is_picked_from_nothing(name: str) -> None:
-    policy = create(name)
+    policy = made(name)
     assert policy.pick(keyed(1), [], env()) is None
     policy.rebuild([])
     assert policy.pick(keyed(1), [], env()) is None
@@ -33,7 +33,7 @@ def test_nothing_is_picked_from_nothing(name: str) -> None:
 @every_policy
 def test_something_is_picked_from_a_list_never_seen_before(name: str) -> None:
     endpoints = endpoints_of_weights([1.0, 2.0, 3.0])
-    assert create(name).pick(keyed(1), endpoints, env()) in endpoints
+    assert made(name).pick(keyed(1), endpoints, env()) in endpoints
 
 
 @every_policy
@@ -43,7 +43,7 @@ def test_only_members_of_the_list_given_are_picked(
     name: str, weights: list[float], seed: int, data: st.DataObject
 ) -> None:
     """The list may be the one last built for, or any part of it."""
-    policy = create(name)
+    policy = made(name)
     endpoints = endpoints_of_weights(weights)
     chance = env(seed)
     policy.rebuild(endpoints)
@@ -70,7 +70,7 @@ def test_a_pool_that_changes_all_the_time_picks_the_eligible_and_ends_empty(
     way there is; whatever is picked was eligible, and at the end no load is left."""
     chance = env(seed)
     dice = Random(seed)
-    policy = create(name)
+    policy = made(name)
     pool = Pool("p", policy)
     members = [Endpoint(f"e{i}", max_in_flight=dice.choice([0, 3])) for i in range(12)]
     pool.replace_endpoints(members[:6])
@@ -110,7 +110,7 @@ def test_a_pool_that_changes_all_the_time_picks_the_eligible_and_ends_empty(
 @every_policy
 def test_the_same_seed_gives_the_same_picks(name: str) -> None:
     def run(seed: int) -> list[str]:
-        policy = create(name)
+        policy = made(name)
         endpoints = endpoints_of_weights([1.0, 1.0, 2.0, 5.0] * 6)
         policy.rebuild(endpoints)
         chance = env(seed)
@@ -129,12 +129,10 @@ def test_the_same_seed_gives_the_same_picks(name: str) -> None:
     assert run(7) == run(7)
 
 
-@every_policy
+@pytest.mark.parametrize("name", [name for name, cls in policies().items() if cls.spreads])
 def test_equal_endpoints_all_get_work(name: str) -> None:
-    """No endpoint of a pool that claims to share by weight is forgotten, alone or in a crowd."""
-    policy = create(name)
-    if not policy.weighted:
-        pytest.skip("does not claim to share the work")
+    """None is forgotten, alone or in a crowd."""
+    policy = made(name)
     for count in (1, 2, 3, 17, 50):
         endpoints = endpoints_of_weights([1.0] * count)
         policy.rebuild(endpoints)

@@ -6,7 +6,7 @@ from scipy.stats import chi2  # type: ignore[import-untyped]
 from penstock.core.endpoint import Endpoint
 from penstock.core.policy import Policy, create, policies
 from penstock.core.ticket import DONE, Ticket
-from tests.contract.pools import endpoints_of_weights, env, keyed, picks, shares
+from tests.contract.pools import endpoints_of_weights, env, keyed, made, picks, shares
 
 FALSE_ALARM = 1e-9  # of one test here, were its seed not fixed
 weighted_policies = pytest.mark.parametrize(
@@ -30,7 +30,7 @@ def goodness_of_fit(picked: list[Endpoint], endpoints: list[Endpoint]) -> float:
 def test_idle_endpoints_get_work_by_weight(name: str, weights: list[float]) -> None:
     """Requests that never overlap are shared by weight. Policies without a table are within
     chance of it (χ², false alarm 1e-9); a table's own unevenness may add a quarter."""
-    policy = create(name)
+    policy = made(name)
     endpoints = endpoints_of_weights(weights)
     policy.rebuild(endpoints)
     picked = picks(policy, endpoints, 20_000)
@@ -45,21 +45,21 @@ def test_idle_endpoints_get_work_by_weight(name: str, weights: list[float]) -> N
 
 @weighted_policies
 def test_a_canary_of_one_percent_gets_about_one_percent(name: str) -> None:
-    policy = create(name)
+    policy = made(name)
     endpoints = endpoints_of_weights([1.0, 99.0])
     policy.rebuild(endpoints)
     share = shares(picks(policy, endpoints, 20_000))
     assert 0.002 < share["e0"] < 0.03
 
 
-@weighted_policies
+@pytest.mark.parametrize("name", [name for name, cls in policies().items() if cls.spreads])
 @pytest.mark.parametrize("count", [4, 40])
 def test_no_equal_endpoint_holds_more_than_twice_its_share(name: str, count: int) -> None:
     """Requests that never end pile up evenly enough: at most double the mean on any endpoint.
 
     With 250 expected on each, chance alone passes double with probability below 1e-40.
     """
-    policy = create(name)
+    policy = made(name)
     endpoints = endpoints_of_weights([1.0] * count)
     policy.rebuild(endpoints)
     chance = env()
@@ -91,7 +91,7 @@ BOUNDED = [
 def test_one_hot_key_cannot_pass_the_bound(name: str, weights: list[float]) -> None:
     """All requests have one key and most never end; no endpoint passes 1.25 times its share by
     more than the requests placed between two counts of the load."""
-    policy = create(name, {"bounded_load": 1.25})
+    policy = made(name, bounded_load=1.25)
     endpoints = endpoints_of_weights(weights)
     policy.rebuild(endpoints)
     chance = env()
@@ -109,7 +109,7 @@ def test_one_hot_key_cannot_pass_the_bound(name: str, weights: list[float]) -> N
 @pytest.mark.parametrize("name", BOUNDED)
 def test_a_bound_leaves_keys_at_home_while_there_is_room(name: str) -> None:
     endpoints = endpoints_of_weights([1.0] * 20)
-    bounded, free = create(name, {"bounded_load": 1.25}), create(name)
+    bounded, free = made(name, bounded_load=1.25), made(name)
     for policy in (bounded, free):
         policy.rebuild(endpoints)
     assert owners(bounded, endpoints) == owners(free, endpoints)

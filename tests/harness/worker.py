@@ -21,6 +21,7 @@ from penstock.dataplane.board import (
     S_DRAINING,
     S_HEALTH,
     S_WEIGHT_PPM,
+    W_HEARTBEAT_MS,
     Board,
     create_board,
 )
@@ -36,10 +37,11 @@ _INDEX = 0
 class Worker:
     """One worker. Leaving the context stops it and checks that it ended well and owes nothing.
 
-    ``workers`` above 1 makes room on the board for others, whose cells the test may write.
+    ``workers`` above 1 makes room on the board for others, whose cells the test may write;
+    ``descriptors`` bounds what it may open (0: as the test itself).
     """
 
-    def __init__(self, snapshot: Snapshot, *, workers: int = 1) -> None:
+    def __init__(self, snapshot: Snapshot, *, workers: int = 1, descriptors: int = 0) -> None:
         self.board: Board = create_board(workers, endpoint_rows=256, pool_rows=64)
         self.snapshot = snapshot
         self._rows: dict[tuple[str, ...], int] = {}
@@ -51,7 +53,7 @@ class Worker:
         self._mailbox, theirs = socket.socketpair()
         self._mailbox.settimeout(_START_S)
         with theirs:
-            self.process = self._spawn(theirs)
+            self.process = self._spawn(theirs, descriptors)
         try:
             self.apply(snapshot)
         except BaseException:
@@ -114,8 +116,13 @@ class Worker:
         descriptors = [self._listening[name].fileno() for name in opened]
         sent = socket.send_fds(self._mailbox, [message], descriptors)
         self._mailbox.sendall(message[sent:])
-        self.snapshot = placed
-        return self._answer(generation)
+        answer = self._answer(generation)
+        if answer["kind"] == "applied":
+            self.snapshot = placed
+        else:
+            for name in opened:
+                self._listening.pop(name).close()
+        return answer
 
     def send(self, message: dict[str, object]) -> None:
         """Send any message to the worker."""
@@ -153,6 +160,12 @@ class Worker:
         """Tickets open anywhere."""
         return sum(self.board.load_sum(row, L_IN_FLIGHT) for row in self._endpoint_rows())
 
+    def wait_until_published(self) -> None:
+        """Wait until the worker's next sweep copied its counts to the board."""
+        cell = self.board.worker(_INDEX) + W_HEARTBEAT_MS
+        before = self.board.cells[cell]
+        wait_until(lambda: self.board.cells[cell] > before, "the worker published its counts")
+
     def wait_until_idle(self, timeout_s: float = PATIENCE_S) -> None:
         """Wait until every ticket is settled."""
         wait_until(lambda: self.in_flight() == 0, "nothing was in flight", timeout_s=timeout_s)
@@ -173,9 +186,6 @@ class Worker:
 
     def open_descriptors(self) -> int:
         return len(os.listdir(f"/proc/{self.pid}/fd"))
-
-    def limit_descriptors(self, most: int) -> None:
-        resource.prlimit(self.pid, resource.RLIMIT_NOFILE, (most, most))
 
     def errors(self) -> str:
         """What the worker wrote to its standard error."""
@@ -212,11 +222,14 @@ class Worker:
         finally:
             self._abandon()
 
-    def _spawn(self, theirs: socket.socket) -> subprocess.Popen[bytes]:
+    def _spawn(self, theirs: socket.socket, descriptors: int) -> subprocess.Popen[bytes]:
         passed = (self.board.fd, theirs.fileno())
         command: list[str] = [sys.executable, "-m", "penstock.dataplane.worker"]
         command += ["--index", str(_INDEX), "--board", str(passed[0]), "--mailbox", str(passed[1])]
-        return subprocess.Popen(command, pass_fds=passed, stderr=self._errors)
+        worker = subprocess.Popen(command, pass_fds=passed, stderr=self._errors)
+        if descriptors:
+            resource.prlimit(worker.pid, resource.RLIMIT_NOFILE, (descriptors, descriptors))
+        return worker
 
     def _place(self, pool: Pool) -> Pool:
         """The pool with its rows; an endpoint that is new starts as UP with its weight."""

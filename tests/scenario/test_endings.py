@@ -251,6 +251,7 @@ def test_stopping_worker_finishes_what_runs(
     idle.expect_end()
     endpoint.connection().go_on.set()
     assert (seen + running.read_to_end()).endswith(b"helloworld")
+    running.close()
     worker.wait_for_exit()
 
 

@@ -1,6 +1,8 @@
 """The choice of a policy: its name and options, checked against the policies there are."""
 
-from importlib import import_module
+import ast
+import sys
+from pathlib import Path
 from typing import Annotated, Any, Final
 
 from pydantic import GetJsonSchemaHandler, PlainSerializer, PlainValidator
@@ -10,6 +12,7 @@ from pydantic_core import CoreSchema
 from penstock.config.values import show
 from penstock.core import snapshot
 from penstock.core.policy import Option, create, policies, policy_class
+from penstock.core.policy import Policy as PolicyClass
 
 _SWITCHES: Final = {
     "true": True,
@@ -64,10 +67,11 @@ def policy_schema() -> JsonSchemaValue:
     """JSON Schema of a policy choice: every built-in with its options, or a user's own class."""
     own = {"type": "string", "pattern": r"^[A-Za-z_][\w.]*:[A-Za-z_]\w*$"}
     named = [
-        {"const": name, "description": first_line(cls.__module__)}
+        {"const": name, "description": documentation(cls).partition("\n")[0]}
         for name, cls in policies().items()
     ]
     return {
+        "title": "Policy",
         "description": "How an endpoint is chosen: a policy's name, or its name and options.",
         "default": snapshot.PolicyChoice().name,
         "anyOf": [
@@ -79,9 +83,11 @@ def policy_schema() -> JsonSchemaValue:
     }
 
 
-def first_line(module: str) -> str:
-    """The first line of a module's docstring."""
-    return (import_module(module).__doc__ or "").strip().partition("\n")[0]
+def documentation(cls: type[PolicyClass]) -> str:
+    """The docstring of a policy's module, read from its source: compiled modules have none."""
+    file = Path(str(sys.modules[cls.__module__].__file__))
+    source = file.with_name(file.name.partition(".")[0] + ".py")
+    return ast.get_docstring(ast.parse(source.read_text("utf-8"))) or "" if source.exists() else ""
 
 
 def _with_options(name: str, options: tuple[Option, ...]) -> JsonSchemaValue:

@@ -15,6 +15,8 @@ _FRAMING = frozenset(
 
 
 def _not_framing(name: str) -> str:
+    if name.lower() == "x-request-id":
+        raise ValueError(f"{name} is made by Penstock, or continued from trusted_proxies")
     if name.lower() in _FRAMING:
         raise ValueError(f"{name} belongs to the connection and cannot be edited")
     return name

@@ -26,6 +26,7 @@ from penstock.core import snapshot
 _CHECK: Final = snapshot.HealthCheck()
 _OUTLIER: Final = snapshot.Outlier()
 _SLOW_START: Final = snapshot.SlowStart()
+STATUS_PATTERN: Final = r"^([1-5]xx|[1-5][0-9]{2}(-[1-5][0-9]{2})?)$"
 _RANGE: Final = re.compile(r"([1-5][0-9]{2})-([1-5][0-9]{2})")
 
 
@@ -48,10 +49,7 @@ def _spell_range(bounds: tuple[int, int]) -> int | str:
     return low if low == high else f"{low}-{high}"
 
 
-_StatusInput = (
-    Annotated[int, Field(ge=100, le=599)]
-    | Annotated[str, Field(pattern=r"^([1-5]xx|[1-5]\d\d(-[1-5]\d\d)?)$")]
-)
+_StatusInput = Annotated[int, Field(ge=100, le=599)] | Annotated[str, Field(pattern=STATUS_PATTERN)]
 StatusRange = Annotated[
     tuple[int, int],
     BeforeValidator(parse_status_range, json_schema_input_type=_StatusInput),
@@ -140,7 +138,8 @@ class Outlier(Section):
         _OUTLIER.consecutive_failures, "Failures in a row that eject. 0: not looked at."
     )
     failure_share: Share = setting(
-        _OUTLIER.failure_share, "Share of failed requests in an interval that ejects."
+        _OUTLIER.failure_share,
+        "Share of failed requests in an interval that ejects. 0: not looked at.",
     )
     failure_share_min_requests: Count = setting(
         _OUTLIER.failure_share_min_requests,

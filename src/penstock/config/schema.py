@@ -11,7 +11,7 @@ from penstock.config.section import section_of, sections_of, spelled_default
 
 _DIALECT: Final = "https://json-schema.org/draft/2020-12/schema"
 _FROM_ENVIRONMENT: Final = {"type": "string", "pattern": r"\$\{"}
-_NOTES: Final = ("default", "description")
+_NOTES: Final = ("default", "description", "title")
 
 
 def schema_text() -> str:
@@ -27,7 +27,8 @@ def schema() -> dict[str, Any]:
         part.pop("title", None)
         for key, field in section.model_fields.items():
             value = part["properties"][key]
-            value.pop("title", None)
+            if key != "policy":
+                value.pop("title", None)
             if not field.is_required() and section_of(field.annotation)[0] is None:
                 value["default"] = spelled_default(section, key)
             part["properties"][key] = _or_environment(value)

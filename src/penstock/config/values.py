@@ -3,6 +3,7 @@
 import ipaddress
 import math
 import re
+import warnings
 from dataclasses import dataclass
 from typing import Annotated, Any, Final, TypeVar
 
@@ -165,8 +166,11 @@ def parse_network(value: object) -> str:
 def parse_regex(value: object) -> str:
     """A regular expression in Python's syntax. Raises ValueError."""
     try:
-        re.compile(str(value))
-    except (re.error, OverflowError, RecursionError) as error:
+        with warnings.catch_warnings():
+            # What a later Python would read differently is ambiguous today.
+            warnings.simplefilter("error", FutureWarning)
+            re.compile(str(value))
+    except (re.error, OverflowError, RecursionError, FutureWarning) as error:
         raise ValueError(f"{show(value)} is not a regular expression: {error}") from error
     return str(value)
 
@@ -250,8 +254,10 @@ def _boolean(value: object) -> object:
     return value
 
 
-_DURATION_INPUT: Final = Annotated[str, Field(pattern=rf"^(off|(?:{_DURATION.pattern}))$")]
-_SIZE_INPUT: Final = int | Annotated[str, Field(pattern=rf"^(off|{_SIZE.pattern})$")]
+DURATION_PATTERN: Final = rf"^(off|{_DURATION.pattern})$"
+SIZE_PATTERN: Final = rf"^(off|{_SIZE.pattern})$"
+_DURATION_INPUT: Final = Annotated[str, Field(pattern=DURATION_PATTERN)]
+_SIZE_INPUT: Final = int | Annotated[str, Field(pattern=SIZE_PATTERN)]
 
 
 def _one_or_many(value: object) -> object:

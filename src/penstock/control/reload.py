@@ -32,10 +32,17 @@ class Reloader:
         self._publisher = publisher
         self._events = events
         self._one_at_a_time = asyncio.Lock()
+        self._refused_because = ""
+
+    def refuse_all(self, reason: str) -> None:
+        """From here on reloads fail for that reason."""
+        self._refused_because = reason
 
     async def reload(self, asked_by: str) -> ReloadView:
         """Read, check and publish. Never raises for what a configuration says."""
         async with self._one_at_a_time:
+            if self._refused_because:
+                return self._failed(asked_by, self._refused_because)
             try:
                 configured = await asyncio.to_thread(self._reread)
                 await self._publisher.publish(configured.snapshot)

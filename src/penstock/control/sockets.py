@@ -38,6 +38,7 @@ class ListeningSockets:
         self._workers = workers
         self._may_share = may_share
         self._open: dict[Place, list[socket.socket]] = {}
+        self._ports: dict[Place, int] = {}  # the real ones
 
     def open(self, listeners: Iterable[Listener]) -> None:
         """Open what is not open yet. Raises ListenError, and then nothing was opened."""
@@ -50,6 +51,7 @@ class ListeningSockets:
                         sock.listen(listener.backlog)
                 else:
                     self._open[place] = self._open_all(listener)
+                    self._ports[place] = self._open[place][0].getsockname()[1]
                     opened.append(place)
         except BaseException:
             for place in opened:
@@ -62,8 +64,7 @@ class ListeningSockets:
 
     def address(self, listener: Listener) -> Address:
         """Where the listener really listens: the host as configured, the port as bound."""
-        port: int = self._open[place_of(listener)][0].getsockname()[1]
-        return listener.host, port
+        return listener.host, self._ports[place_of(listener)]
 
     def close_except(self, listeners: Iterable[Listener]) -> None:
         """Close the sockets of all other listeners."""
@@ -71,7 +72,14 @@ class ListeningSockets:
         for place in [place for place in self._open if place not in kept]:
             self._close(place)
 
+    def close_all(self) -> None:
+        """Close everything; addresses can still be asked for."""
+        for sockets in self._open.values():
+            for sock in sockets:
+                sock.close()
+
     def _close(self, place: Place) -> None:
+        del self._ports[place]
         for sock in self._open.pop(place):
             sock.close()
 

@@ -94,21 +94,21 @@ class Supervisor:
         self._listen_to_signals()
         try:
             await self._open_admin()
-            await self._start_workers()
-            self._keep("watching the workers", self._workers.watch)
-            self._keep("outlier detection", self._outliers.run)
-            self._keep("slow start", self._ramp)
-            self._keep("certificate files", self._watch_certificates)
-            self._keep("board rows", self._reclaim_rows)
-            self._keep("rates", self._admin.sample)
-            self._start(self._runtime.relieve_orphans(self._ports()))
-            await self._stop_wanted.wait()
+            await self._until_stopped(self._start_workers())
+            if not self._stop_wanted.is_set():
+                self._keep("watching the workers", self._workers.watch)
+                self._keep("outlier detection", self._outliers.run)
+                self._keep("slow start", self._ramp)
+                self._keep("certificate files", self._watch_certificates)
+                self._keep("board rows", self._reclaim_rows)
+                self._keep("rates", self._admin.sample)
+                self._begin(self._runtime.relieve_orphans(self._ports()))
+                await self._stop_wanted.wait()
+            self._reloader.refuse_all("the balancer is stopping")
+            await self._end_tasks()
             await self._stop_workers()
         finally:
-            await self._checks.stop()
-            for task in self._tasks:
-                task.cancel()
-            await asyncio.gather(*self._tasks, return_exceptions=True)
+            await self._end_tasks()
             await self._admin.stop()
         self._events.info("stopped", "stopped")
 
@@ -191,11 +191,29 @@ class Supervisor:
         )
         self._write_runtime_file()
 
+    async def _until_stopped(self, work: Coroutine[Any, Any, None]) -> None:
+        """Do it, or give it up when the balancer is told to stop."""
+        task = asyncio.create_task(work)
+        stop = asyncio.create_task(self._stop_wanted.wait())
+        await asyncio.wait({task, stop}, return_when=asyncio.FIRST_COMPLETED)
+        stop.cancel()
+        if task.done():
+            task.result()
+        else:
+            task.cancel()
+            await asyncio.wait({task})
+
+    async def _end_tasks(self) -> None:
+        await self._checks.stop()
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+
     async def _stop_workers(self) -> None:
         deadline_s = self._reloader.configured.shutdown_deadline_s
         self._events.info("stopping", f"stopping; running requests have {deadline_s:g} s")
         stopping = asyncio.create_task(self._workers.stop(deadline_s))
-        self._sockets.close_except(())  # or clients would wait in queues that nobody serves
+        self._sockets.close_all()  # or clients would wait in queues that nobody serves
         hurry = asyncio.create_task(self._stop_now.wait())
         await asyncio.wait({stopping, hurry}, return_when=asyncio.FIRST_COMPLETED)
         if not stopping.done():
@@ -215,13 +233,13 @@ class Supervisor:
         loop.add_signal_handler(signal.SIGUSR1, self._on_reopen)
 
     def _on_hangup(self) -> None:
-        self._start(self._reload_on_signal())
+        self._begin(self._reload_on_signal())
 
     async def _reload_on_signal(self) -> None:
         await self._reloader.reload("SIGHUP")
 
     def _on_reopen(self) -> None:
-        self._start(self._workers.send_all({"kind": "reopen_log"}))
+        self._begin(self._workers.send_all({"kind": "reopen_log"}))
 
     async def _ramp(self) -> None:
         while True:
@@ -265,9 +283,9 @@ class Supervisor:
                     self._events.bug(what, error)
                 await asyncio.sleep(_AFTER_A_BUG_S)
 
-        self._start(keep())
+        self._begin(keep())
 
-    def _start(self, work: Coroutine[Any, Any, None]) -> None:
+    def _begin(self, work: Coroutine[Any, Any, None]) -> None:
         task = asyncio.create_task(work)
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)

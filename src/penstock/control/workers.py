@@ -143,14 +143,14 @@ class Workers:
                 with suppress(WorkerGoneError):
                     await worker.process.send(message)
 
-    async def watch(self) -> None:
+    async def watch(self, every_s: float = _LOOK_S) -> None:
         """For ever: kill a worker whose loop stands still, so that it is replaced.
 
         Looks are counted, not seconds, so that a machine that slept is not mistaken for a stuck
         worker.
         """
         while True:
-            await asyncio.sleep(_LOOK_S)
+            await asyncio.sleep(every_s)
             for worker in self.all:
                 self._look_at(worker)
 
@@ -160,6 +160,8 @@ class Workers:
         for worker in self.all:
             worker.enter("stopping")
         await self.send_all({"kind": "stop", "deadline_s": deadline_s})
+        if not self._tasks:
+            return
         _, late = await asyncio.wait(self._tasks, timeout=deadline_s + _GRACE_S)
         if late:
             self._events.warning(
@@ -173,7 +175,8 @@ class Workers:
         for worker in self.all:
             if worker.process is not None:
                 worker.process.kill()
-        await asyncio.wait(self._tasks)
+        if self._tasks:
+            await asyncio.wait(self._tasks)
 
     async def _keep_running(self, worker: Worker, first: asyncio.Future[None]) -> None:
         early_ends = 0

@@ -9,7 +9,9 @@ Three detectors look at what requests experienced (nothing is sent):
 
 The n-th ejection lasts n · ``base_ejection_s``, at most ``max_ejection_s``; n shrinks by one with
 every interval in service. At most ``max_ejected_share`` of a pool is out, though always one may be,
-and never the last endpoint that could still serve. Source: Envoy, outlier detection.
+and never the last endpoint that could still serve. One that active checks found down, and then up,
+is let in at once (Envoy, ``successful_active_health_check_uneject_host``).
+Source: Envoy, outlier detection.
 """
 
 from math import fsum, sqrt
@@ -63,11 +65,13 @@ class _Record:
         self.until: float = 0.0
         self.times: int = 0  # ejections held against it
         self.in_since: float = 0.0
+        self.recovered: bool = False  # active checks found it well after they had found it ill
 
     def take(self, counts: EndpointCounts) -> None:
         """Take in newer counts of the endpoint."""
         before = self.counts
         self.counts = counts
+        self.recovered = counts.up and not before.up
         failed = counts.failures - before.failures
         finished = counts.finished - before.finished
         if failed < 0:  # the counters began anew
@@ -149,6 +153,8 @@ class OutlierDetector:
                 continue
             if not self.settings.enabled:
                 reason = "outlier detection is off"
+            elif record.recovered:
+                reason = "active checks found it well again"
             elif now >= record.until:
                 reason = "the ejection is over"
             else:

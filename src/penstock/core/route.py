@@ -24,7 +24,7 @@ class _HeaderCondition:
         self.kind: str = match.kind
         self.value: str = match.value
         self.invert: bool = match.invert
-        self.pattern: re.Pattern[str] = re.compile(match.value if match.kind == "regex" else "")
+        self.pattern: re.Pattern[str] = compiled(match.value if match.kind == "regex" else "")
 
     def holds(self, headers: list[tuple[str, str]]) -> bool:
         values = [value for name, value in headers if name == self.name]
@@ -44,15 +44,14 @@ class Matcher:
     """One route's conditions, ready to be asked."""
 
     def __init__(self, match: Match) -> None:
+        """Raises ValueError on a pattern that is no regular expression."""
         self._listeners: frozenset[str] = frozenset(match.listeners)
         self._hosts: frozenset[str] = frozenset([h for h in match.hosts if not h.startswith("*.")])
         self._suffixes: list[str] = [h[1:] for h in match.hosts if h.startswith("*.")]
         self._any_host: bool = not match.hosts or "*" in match.hosts
         self._path_kind: str = match.path_kind
         self._path: str = match.path
-        self._pattern: re.Pattern[str] = re.compile(
-            match.path if match.path_kind == "regex" else ""
-        )
+        self._pattern: re.Pattern[str] = compiled(match.path if match.path_kind == "regex" else "")
         self._methods: frozenset[str] = frozenset(match.methods)
         self._headers: list[_HeaderCondition] = [_HeaderCondition(h) for h in match.headers]
 
@@ -79,6 +78,23 @@ class Matcher:
         if self._path_kind == "prefix":
             return is_path_prefix(self._path, path)
         return self._pattern.fullmatch(path) is not None
+
+
+def compiled(pattern: str) -> re.Pattern[str]:
+    """The regular expression. Raises ValueError, naming it, when it is none."""
+    try:
+        return re.compile(pattern)
+    except re.error as error:
+        raise ValueError(f"{pattern!r} is not a regular expression: {error}") from error
+
+
+def check_rewrite(rewrite: Rewrite) -> None:
+    """Raises ValueError when the pattern or its replacement cannot be used."""
+    if rewrite.kind == "regex":
+        try:
+            compiled(rewrite.pattern).sub(rewrite.replacement, "")
+        except (re.error, IndexError) as error:
+            raise ValueError(f"{rewrite.replacement!r} cannot replace: {error}") from error
 
 
 def is_path_prefix(prefix: str, path: str) -> bool:

@@ -43,8 +43,10 @@ class Ticket:
         self.settled_at: float = 0.0
         self.outcome: int = -1
         self.status: int = 0  # HTTP status of the response, 0 if none came
+        self.load: int = 0  # of the endpoint when this was opened, itself included; if observed
         endpoint.acquire()
         if policy.observes:
+            self.load = endpoint.load()
             policy.on_start(self)
 
     def first_byte(self, now: float) -> None:

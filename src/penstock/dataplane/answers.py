@@ -1,6 +1,7 @@
 """Responses that Penstock makes itself."""
 
 import json
+from collections.abc import Sequence
 from email.utils import formatdate
 from http import HTTPStatus
 from typing import Final
@@ -36,18 +37,15 @@ def reason_phrase(status: int) -> str:
 def response(
     status: int,
     body: bytes,
-    content_type: str,
     *,
     keep_alive: bool,
     without_body: bool = False,
     request_id: bytes = b"",
-    headers: tuple[tuple[str, str], ...] = (),
+    headers: Sequence[tuple[str, str]] = (),
 ) -> bytes:
     """A whole response. ``without_body`` leaves the body out but tells its length (HEAD)."""
     lines = [f"HTTP/1.1 {status} {reason_phrase(status)}", f"Date: {formatdate(usegmt=True)}"]
     if status != 204 and status != 304:
-        if body:
-            lines.append(f"Content-Type: {content_type}")
         lines.append(f"Content-Length: {len(body)}")
     lines += [f"{name}: {value}" for name, value in headers]
     if not keep_alive:
@@ -77,11 +75,12 @@ def refusal(
     if request_id:
         error["request_id"] = request_id.decode("latin-1")
     body = json.dumps({"error": error}).encode() + b"\n"
-    headers = (("Retry-After", str(retry_after_s)),) if retry_after_s else ()
+    headers = [("Content-Type", "application/json")]
+    if retry_after_s:
+        headers.append(("Retry-After", str(retry_after_s)))
     return response(
         status,
         body,
-        "application/json",
         keep_alive=keep_alive,
         without_body=without_body,
         request_id=request_id,

@@ -338,11 +338,12 @@ class ClientConnection(Connection, Front):
             return
         now = self.loop.env.now
         self._idle_since = now
-        keep_alive = self.settings.keep_alive_s
-        # Two steps: forget soon, close later.
-        self.deadline = now + (
-            min(_FORGET_AFTER_S, keep_alive) if keep_alive > 0.0 else _FORGET_AFTER_S
-        )
+        timeout = self.settings.keep_alive_s
+        if self.requests == 1:
+            self._forget()  # a client's second request tells that it is one that repeats itself
+        elif timeout == 0.0 or timeout > _FORGET_AFTER_S:
+            timeout = _FORGET_AFTER_S
+        self.deadline = now + timeout if timeout > 0.0 else 0.0
         if self._inbox:
             self._advance()
 
@@ -379,8 +380,7 @@ class ClientConnection(Connection, Front):
         elif state == _AWAIT and self._inbox:
             self._refuse(408, f"the headers took over {settings.headers_s:g} s")
         elif self._head is not None:
-            self._head = None
-            self._plan = None
+            self._forget()
             if settings.keep_alive_s > 0.0:
                 self.deadline = max(self._idle_since + settings.keep_alive_s, self.loop.env.now)
             else:
@@ -394,6 +394,10 @@ class ClientConnection(Connection, Front):
         if exchange is not None:
             exchange.on_client_gone()
         self.reset()
+
+    def _forget(self) -> None:
+        self._head = None
+        self._plan = None
 
     def close_if_idle(self) -> None:
         """The worker stops: a client between two requests is let go at once."""

@@ -1,6 +1,7 @@
 """A connection to an endpoint: one request at a time, its response framed and handed on."""
 
 import errno
+import os
 import socket
 from typing import Final
 
@@ -65,6 +66,8 @@ class EndpointConnection(Connection):
     ) -> None:
         super().__init__(loop, sock, tls)
         self.endpoint: LiveEndpoint = endpoint
+        self.moves: int = endpoint.moves  # as it was when this was opened
+        self.timed_out: bool = False
         self.sink: ResponseSink | None = None
         self.requests: int = 0
         self.answered: bool = False  # any byte of the response under way came
@@ -152,6 +155,10 @@ class EndpointConnection(Connection):
             self._read(data)
         except Refusal as refusal:
             self._fail(GARBAGE, refusal.reason)
+            return
+        tls = self.tls
+        if tls is not None and tls.ended and self.sink is not None:
+            self._on_end()  # it came with the last bytes, so that nothing else will tell
 
     def on_drained(self) -> None:
         if self.sink is not None:
@@ -176,6 +183,7 @@ class EndpointConnection(Connection):
         if self.sink is None:
             self.close()
         elif self._state <= _HANDSHAKE:
+            self.timed_out = True
             self._fail(CONNECT_FAILED, "connecting took too long")
         elif 0.0 < self.expires_at <= self.loop.env.now:
             self._fail(TIMEOUT, "the whole request took too long")
@@ -354,6 +362,8 @@ class EndpointConnection(Connection):
             or self._inbox
             or self.unsent is not None
             or endpoint.removed
+            or self.moves != endpoint.moves
+            or (self.tls is not None and self.tls.ended)
             or len(endpoint.idle) >= settings.max_idle
             or self.requests >= settings.max_requests
         ):
@@ -374,22 +384,18 @@ class EndpointConnection(Connection):
             sink.on_endpoint_failed(outcome, reason)
 
 
-def connect(loop: Loop, endpoint: LiveEndpoint) -> EndpointConnection | None:
-    """A connection under way; None when the system refuses at once (no route, no descriptor)."""
-    try:
-        sock = socket.SocketType(endpoint.family, socket.SOCK_STREAM)
-    except OSError:
-        return None
+def connect(loop: Loop, endpoint: LiveEndpoint) -> EndpointConnection:
+    """A connection under way. Raises OSError when there is no route or no descriptor for it."""
+    sock = socket.SocketType(endpoint.family, socket.SOCK_STREAM)
     try:
         sock.setblocking(False)
         sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         code = sock.connect_ex(endpoint.address)
+        if code not in (0, errno.EINPROGRESS):
+            raise OSError(code, os.strerror(code))
     except OSError:
         sock.close()
-        return None
-    if code not in (0, errno.EINPROGRESS):
-        sock.close()
-        return None
+        raise
     tls = None
     if endpoint.tls is not None:
         tls = TlsChannel(endpoint.tls, False, endpoint.server_name)

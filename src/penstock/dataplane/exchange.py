@@ -38,6 +38,7 @@ from penstock.dataplane.endpoint_connection import EndpointConnection, ResponseS
 from penstock.dataplane.front import Front
 from penstock.dataplane.live_endpoint import LiveEndpoint
 from penstock.dataplane.log_line import log_line
+from penstock.dataplane.loop import EXHAUSTED
 from penstock.dataplane.mirror import Mirror, start_mirror
 from penstock.dataplane.plan import Plan, PoolPlan
 from penstock.wire.forwarding import (
@@ -138,11 +139,10 @@ class Exchange(ResponseSink):
             data = answers.response(
                 plan.status,
                 plan.body,
-                plan.content_type,
                 keep_alive=keep_alive,
                 without_body=without_body,
                 request_id=self.request_id,
-                headers=(("Location", plan.location),) if plan.location else (),
+                headers=plan.headers,
             )
         self._finish_with(plan.status, data, "fixed")
 
@@ -167,6 +167,7 @@ class Exchange(ResponseSink):
         self.ticket = Ticket(chosen, way.pool.policy, way.request, env.now)
         if chosen.max_in_flight and chosen.overfull():
             self._settle(ABANDONED)  # another worker took the last place at the same moment
+            self.attempts -= 1
             self._try_elsewhere(chosen)
             return
         self._connect(chosen)
@@ -181,9 +182,14 @@ class Exchange(ResponseSink):
         self._connect_anew(endpoint)
 
     def _connect_anew(self, endpoint: LiveEndpoint) -> None:
-        connection = connect(self.context.loop, endpoint)
-        if connection is None:
-            self.on_endpoint_failed(CONNECT_FAILED, "the system refused to open a connection")
+        try:
+            connection = connect(self.context.loop, endpoint)
+        except OSError as error:
+            if error.errno in EXHAUSTED:
+                self._settle(ABANDONED)  # says nothing about the endpoint
+                self._refuse(503, f"no connection can be opened: {error.strerror}")
+            else:
+                self.on_endpoint_failed(CONNECT_FAILED, f"connecting failed: {error.strerror}")
             return
         connection.sink = self
         connection.expires_at = self._expires_at
@@ -353,7 +359,7 @@ class Exchange(ResponseSink):
         connection = self.connection
         if connection is not None and self.front.is_congested():
             connection.pause_reading()
-            connection.deadline = 0.0  # the client's turn: its own timeout runs
+            connection.arm(0.0)  # the client's turn: its own timeout runs
 
     def on_client_drained(self) -> None:
         connection = self.connection
@@ -411,7 +417,8 @@ class Exchange(ResponseSink):
         if self._may_repeat(outcome, 0):
             self._retry()
             return
-        status = 504 if outcome == TIMEOUT else 502
+        timed_out = outcome == TIMEOUT or (connection is not None and connection.timed_out)
+        status = 504 if timed_out else 502
         self._refuse(status, f"endpoint {endpoint.name}: {reason}")
 
     def _is_stale(self, connection: EndpointConnection | None, outcome: int) -> bool:

@@ -1,21 +1,20 @@
 """Accepting clients, within the limits."""
 
-import errno
 import socket
 import ssl
+import sys
 from typing import Final
 
 from penstock.dataplane.board import W_ACCEPT_PAUSES, W_REFUSED_LIMIT
 from penstock.dataplane.client import ClientConnection, ClientSettings
 from penstock.dataplane.context import Context
-from penstock.dataplane.loop import PEER_CLOSED, READABLE, Pollable
+from penstock.dataplane.loop import EXHAUSTED, PEER_CLOSED, READABLE, Pollable
 from penstock.dataplane.tls import TlsChannel
 
 # Clients accepted for one readiness event, so that a flood does not starve those already here.
 _ACCEPTS_AT_ONCE: Final = 32
 # How long accepting pauses when descriptors or memory have run out.
 _PAUSE_S: Final = 0.1
-_EXHAUSTED: Final = frozenset((errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM))
 
 
 class Listener(Pollable):
@@ -49,7 +48,7 @@ class Listener(Pollable):
             except BlockingIOError:
                 return
             except OSError as error:
-                if error.errno in _EXHAUSTED:
+                if error.errno in EXHAUSTED:
                     self._pause()
                     return
                 continue  # the client was gone before we came (accept(2), "Error handling")
@@ -82,7 +81,8 @@ class Listener(Pollable):
         context = self.context
         assert settings is not None
         sock = socket.SocketType(self.sock.family, socket.SOCK_STREAM, 0, fd)
-        host = address[0].removeprefix("::ffff:")  # IPv4 on a socket that takes both
+        # IPv4 on a socket that takes both; one string for all the connections of an address.
+        host = sys.intern(address[0].removeprefix("::ffff:"))
         if not context.client_came(host, settings.connections, settings.connections_per_address):
             context.counters.bump(W_REFUSED_LIMIT)
             sock.close()

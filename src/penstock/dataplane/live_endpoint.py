@@ -97,6 +97,8 @@ class LiveEndpoint(Endpoint):
         self.address: tuple[Any, ...] = ("", 0)  # as socket.connect takes it
         self.tls: ssl.SSLContext | None = None
         self.server_name: str = ""
+        self.moves: int = 0  # raised when connections opened before are not to be used again
+        self._way: tuple[Any, ...] = ()
         self._board: Board = board
         self._cells: memoryview = board.cells
         self._worker: int = worker
@@ -110,7 +112,7 @@ class LiveEndpoint(Endpoint):
         self._alone: bool = board.workers == 1
         self._env: Env = env
         self._elsewhere_at: float = -1.0
-        board.clear_load(spec.row, worker)
+        self._resume_counts()
 
     def configure(
         self,
@@ -118,10 +120,13 @@ class LiveEndpoint(Endpoint):
         settings: ConnectionSettings,
         address: Address,
         tls: ssl.SSLContext | None,
-        server_name: str,
+        tls_spec: snapshot.EndpointTls,
     ) -> None:
         """Take over what a snapshot says."""
-        if self.address != address.sockaddr:
+        way = (address.sockaddr, tls is not None, tls_spec)
+        if self._way != way:
+            self._way = way
+            self.moves += 1
             self.close_idle()
         self.settings = settings
         self.family = address.family
@@ -130,7 +135,7 @@ class LiveEndpoint(Endpoint):
         host = f"[{spec.host}]" if ":" in spec.host else spec.host
         self.host_header = (host if spec.port == default else f"{host}:{spec.port}").encode()
         self.tls = tls
-        self.server_name = server_name or spec.host
+        self.server_name = tls_spec.server_name or spec.host
         self.max_in_flight = spec.max_in_flight
         self.priority = 1 if spec.backup else 0
         self.zone = spec.zone
@@ -223,6 +228,22 @@ class LiveEndpoint(Endpoint):
         self.idle = []
         for connection in idle:
             connection.close()
+
+    def _resume_counts(self) -> None:
+        """Totals go on from where a worker before this one left them; what it ran is gone."""
+        cells = self._cells
+        at = self._load_at
+        cells[at + L_IN_FLIGHT] = 0
+        cells[at + L_CONSECUTIVE_FAILURES] = 0
+        self.requests = cells[at + L_REQUESTS]
+        for index in range(5):
+            self.by_class[index] = cells[at + L_1XX_TO_5XX + index]
+        for index in range(4):
+            self.by_outcome[2 + index] = cells[at + L_CONNECT_FAILURES + index]
+        self.connections = cells[at + L_CONNECTIONS]
+        self.bytes_sent = cells[at + L_BYTES_SENT]
+        self.bytes_received = cells[at + L_BYTES_RECEIVED]
+        self.failures = cells[at + L_FAILURES]
 
     def _read_elsewhere(self) -> None:
         cells = self._cells

@@ -41,7 +41,6 @@ class LivePool(Pool):
     def __init__(self, setup: PoolSetup, board: Board, worker: int) -> None:
         super().__init__(setup.spec.name, setup.policy)
         self.row: int = setup.spec.row
-        board.clear_pool(self.row, worker)
         self.counters: PoolCounters = PoolCounters(board, self.row, worker)
         self.members: list[LiveEndpoint] = []
         self.adopt(setup)

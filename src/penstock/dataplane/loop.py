@@ -1,5 +1,6 @@
 """The readiness loop: which descriptors have something to do, and which deadlines passed."""
 
+import errno
 import sys
 import traceback
 from select import EPOLLERR, EPOLLHUP, EPOLLIN, EPOLLOUT, EPOLLRDHUP, epoll
@@ -12,6 +13,11 @@ READABLE: Final = EPOLLIN
 WRITABLE: Final = EPOLLOUT
 PEER_CLOSED: Final = EPOLLRDHUP
 BROKEN: Final = EPOLLERR | EPOLLHUP
+
+# The system has no more descriptors, ports or memory to give: nobody's fault that we talk to.
+EXHAUSTED: Final = frozenset(
+    (errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM, errno.EADDRNOTAVAIL)
+)
 
 SWEEP_S: Final = 0.25  # how late a deadline may be noticed
 _BATCH: Final = 256  # events taken from the kernel at once

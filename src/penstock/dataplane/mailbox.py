@@ -1,10 +1,15 @@
 """Messages between the supervisor and a worker: JSON with a length before it, over a socket pair.
 
-To a worker:      {"kind": "snapshot", "snapshot": {...}}      replace the world
-                  {"kind": "stop", "deadline_s": 30.0}         accept no more, finish, exit 0
-                  {"kind": "reopen_log"}
-To the supervisor: {"kind": "applied", "generation": 7}
-                  {"kind": "refused", "generation": 7, "reason": "…"}
+To a worker:       {"kind": "snapshot", "snapshot": {…}, "listeners": ["name", …]}
+                   {"kind": "stop", "deadline_s": 30.0}         accept no more, finish, exit 0
+                   {"kind": "reopen_log"}
+To the supervisor: {"kind": "applied", "generation": 7}         the first one means ready
+                   {"kind": "refused", "generation": 7, "reason": "…"}   the world before runs on
+
+A snapshot replaces the world. Attached to the first bytes of its message is one descriptor for each
+name in "listeners", in that order (``socket.send_fds``): the listening sockets that the worker does
+not have yet, or that replace the one it has under that name. The end of the stream means that the
+supervisor is gone; the worker serves on.
 """
 
 import json

@@ -124,9 +124,10 @@ def start_mirror(
         way.pool.counters.bump(P_NO_ENDPOINT)
         return None
     assert isinstance(endpoint, LiveEndpoint)
-    connection = connect(context.loop, endpoint)
-    if connection is None:
-        return None
+    try:
+        connection = connect(context.loop, endpoint)
+    except OSError:
+        return None  # a copy is not worth more than one attempt
     connection.keep = False  # copies must not crowd out the idle connections
     connection.arm(endpoint.settings.connect_s)
     mirror = Mirror(context, way, endpoint, connection)

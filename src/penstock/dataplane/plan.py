@@ -78,8 +78,7 @@ class Plan:
         self.status: int = 0
         self.message: str = ""
         self.body: bytes = b""
-        self.content_type: str = ""
-        self.location: str = ""
+        self.headers: list[tuple[str, str]] = []
 
     def choose(self, chance: float) -> PoolPlan:
         """One of the choices by weight; ``chance`` is uniform in [0, 1)."""

@@ -1,12 +1,13 @@
 """From a request's head to its plan: the route that it takes and what is done to it there."""
 
+from typing import Final
 from urllib.parse import parse_qsl
 
 import xxhash
 
 from penstock.core import snapshot
 from penstock.core.request import Request
-from penstock.core.route import Facts, Matcher, first_match, rewritten_path
+from penstock.core.route import Facts, Matcher, check_rewrite, first_match, rewritten_path
 from penstock.core.snapshot import Route, Snapshot
 from penstock.dataplane.live_pool import LivePool, edits_of
 from penstock.dataplane.plan import Plan, PoolPlan, Way
@@ -15,9 +16,12 @@ from penstock.wire.forwarding import (
     ResponseRules,
     TrustedNetworks,
     client_address,
+    edited,
     request_id_of,
 )
 from penstock.wire.http1 import RequestHead
+
+_NOBODY: Final = TrustedNetworks(())
 
 
 class _Branch:
@@ -34,13 +38,15 @@ class Planner:
     """One snapshot's routes."""
 
     def __init__(self, spec: Snapshot, pools: dict[str, LivePool]) -> None:
-        """Raises ValueError on a network or a pattern that cannot be read."""
+        """Raises ValueError on a network or pattern that cannot be read, or an unknown pool."""
         self._generation: int = spec.generation
         self._via: bytes = spec.via.encode()
         self._pools: dict[str, LivePool] = pools
         self._trusted: dict[str, TrustedNetworks] = {
             listener.name: TrustedNetworks(listener.trusted_proxies) for listener in spec.listeners
         }
+        for route in spec.routes:
+            _check(route, pools)
         self._branches: list[_Branch] = [_Branch(route) for route in spec.routes]
         self._matchers: list[Matcher] = [branch.matcher for branch in self._branches]
 
@@ -53,7 +59,7 @@ class Planner:
 
     def plan(self, head: RequestHead, listener: str, address: str, scheme: str) -> Plan:
         """What to do with a request that has this head and came over this connection."""
-        trusted = self._trusted[listener]
+        trusted = self._trusted.get(listener, _NOBODY)  # it may have been removed meanwhile
         hop = Hop(address, scheme, trusted.holds(address), self._via)
         path, _, query = head.target.decode("latin-1").partition("?")
         facts = Facts(
@@ -73,7 +79,7 @@ class Planner:
             plan.status = 404
             plan.message = f"no route matches {facts.method} {facts.host}{path}"
             return plan
-        if _answered_here(plan, route, head, facts, query):
+        if _answered_here(plan, route, head, facts, query, hop.scheme):
             return plan
         target = rewritten_path(path, route.rewrite) + ("?" + query if query else "")
         request = Request(method=facts.method, host=facts.host, path=path, source=source)
@@ -88,6 +94,17 @@ class Planner:
         pool = self._pools[pool_name]
         rules = ResponseRules(self._via, pool.response_edits + edits_of(route.response_headers))
         return Way(pool, weight, edits_of(route.request_headers) + pool.request_edits, rules)
+
+
+def _check(route: Route, pools: dict[str, LivePool]) -> None:
+    names = [each.pool for each in route.pools]
+    if route.mirror:
+        names.append(route.mirror)
+    for name in names:
+        if name not in pools:
+            raise ValueError(f"route {route.name} names the pool {name}, which there is not")
+    if route.rewrite is not None:
+        check_rewrite(route.rewrite)
 
 
 def _pool_plan(
@@ -111,7 +128,9 @@ def _pool_plan(
     return plan
 
 
-def _answered_here(plan: Plan, route: Route, head: RequestHead, facts: Facts, query: str) -> bool:
+def _answered_here(
+    plan: Plan, route: Route, head: RequestHead, facts: Facts, query: str, scheme: str
+) -> bool:
     """Fill in the response when no endpoint is needed for it."""
     if (head.value(b"upgrade") or b"").lower() == b"websocket":
         plan.status = 501
@@ -123,13 +142,21 @@ def _answered_here(plan: Plan, route: Route, head: RequestHead, facts: Facts, qu
     if route.respond is not None:
         plan.status = route.respond.status
         plan.body = route.respond.body.encode()
-        plan.content_type = route.respond.content_type
+        plan.headers = _own_headers(route, "Content-Type", route.respond.content_type)
         return True
     if route.redirect is not None:
         plan.status = route.redirect.status
-        plan.location = _location(route, head, facts, query)
+        location = _location(route, head, facts, query, scheme)
+        plan.headers = _own_headers(route, "Location", location)
         return True
     return False
+
+
+def _own_headers(route: Route, name: str, value: str) -> list[tuple[str, str]]:
+    """The headers of a response of our own, after the route's edits."""
+    own = [(name.lower().encode(), name.encode(), value.encode())]
+    fields = edited(own, edits_of(route.response_headers))
+    return [(name.decode("latin-1"), value.decode("latin-1")) for _, name, value in fields]
 
 
 def _host_name(host: bytes) -> str:
@@ -140,19 +167,21 @@ def _host_name(host: bytes) -> str:
     return text.partition(":")[0]
 
 
-def _location(route: Route, head: RequestHead, facts: Facts, query: str) -> str:
+def _location(route: Route, head: RequestHead, facts: Facts, query: str, scheme: str) -> str:
     redirect = route.redirect
     assert redirect is not None
     path = redirect.path or rewritten_path(facts.path, route.rewrite)
     if query and not redirect.path:
         path += "?" + query
     if not (redirect.scheme or redirect.host or redirect.port):
-        return path
+        # Two slashes would begin the name of another host (RFC 3986, 4.2), one of the client's
+        # choice; browsers take backslashes for slashes.
+        return "/" + path.lstrip("/\\")
     host = redirect.host or facts.host
     port = f":{redirect.port}" if redirect.port else ""
     if not port and not redirect.host and not redirect.scheme:
         host = head.host.decode("latin-1")
-    return f"{redirect.scheme or 'http'}://{host}{port}{path}"
+    return f"{redirect.scheme or scheme}://{host}{port}{path}"
 
 
 def _hash_key(spec: snapshot.HashKey, head: RequestHead, facts: Facts, source: str) -> bytes:

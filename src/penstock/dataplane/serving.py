@@ -59,12 +59,12 @@ class Worker(Chore):
                 else:
                     tls[listener.name] = (listener, server_context(listener.certificates))
         world = World(spec, before, context)
+        context.log.configure(spec.request_log.target, spec.request_log.path)
         for name, fd in zip(names, descriptors, strict=True):
             self._adopt(name, fd)
         world.enter()
         context.enter(world)
         self._serving = True
-        context.log.configure(spec.request_log.target, spec.request_log.path)
         self._contexts = tls
         for listener in spec.listeners:
             settings = ClientSettings(listener.name, listener.timeouts, listener.limits)
@@ -74,6 +74,7 @@ class Worker(Chore):
         for name in list(self.listeners):
             if name not in configured:
                 self.listeners.pop(name).stop()
+                self._let_go(name)
         context.counters.values[W_GENERATION] = spec.generation
         context.counters.changed = True
         context.counters.publish()
@@ -114,6 +115,13 @@ class Worker(Chore):
                 item.on_crash()  # past the deadline: cut, and settled
         self.on_sweep(self.context.env.now)
         self.context.log.flush()
+
+    def _let_go(self, listener: str) -> None:
+        """Its clients finish what they asked for, and are closed."""
+        for item in list(self.context.loop.by_fd.values()):
+            if isinstance(item, ClientConnection) and item.settings.listener == listener:
+                item.close_after()
+                item.close_if_idle()
 
     def _adopt(self, name: str, fd: int) -> None:
         sock = socket.socket(fileno=fd)
@@ -168,6 +176,8 @@ class Mailbox(Pollable):
         try:
             generation = self._worker.apply(encoded, names, taken)
         except (OSError, ValueError) as error:  # ssl.SSLError and ValidationError are of these
+            for fd in taken:  # or clients would wait in a queue from which nobody accepts
+                os.close(fd)
             self._answer(
                 {
                     "kind": "refused",

@@ -10,6 +10,7 @@ from typing import Any, Final
 from penstock.core.snapshot import Certificate, EndpointTls
 
 _READ_BYTES: Final = 65536
+_IGNORE_UNEXPECTED_EOF: Final[int] = getattr(ssl, "OP_IGNORE_UNEXPECTED_EOF", 0)  # OpenSSL 3
 
 
 class TlsChannel:
@@ -158,4 +159,6 @@ def client_context(settings: EndpointTls) -> ssl.SSLContext:
     if not settings.verify:
         context.check_hostname = False
         context.verify_mode = ssl.CERT_NONE
+    # An end without close_notify may have been made by somebody between (RFC 9112, 9.8).
+    context.options &= ~_IGNORE_UNEXPECTED_EOF
     return context

@@ -67,7 +67,7 @@ class World:
                 spec, pool.name, pool.settings, context.board, context.worker, context.env
             )
         tls = pool.tls if spec.tls else None
-        endpoint.configure(spec, pool.settings, address, tls, pool.spec.tls.server_name)
+        endpoint.configure(spec, pool.settings, address, tls, pool.spec.tls)
         return endpoint
 
     def follow_board(self, board: Board) -> None:

@@ -121,8 +121,15 @@ def forwarded_request(
         fields.append((b"x-forwarded-host", b"X-Forwarded-Host", original_host or head.host))
     fields.append((b"forwarded", b"Forwarded", b", ".join(forwarded)))
     fields.append((b"via", b"Via", b", ".join(via)))
+    for operation, _, lower, value in edits:
+        if lower == b"host" and operation != "remove":
+            host = value
     lines = [b"%b %b HTTP/1.1" % (head.method, target), b"Host: " + host]
-    lines += [b"%b: %b" % (name, value) for _, name, value in edited(fields, edits)]
+    lines += [
+        b"%b: %b" % (name, value)
+        for lower, name, value in edited(fields, edits)
+        if lower != b"host"  # exactly one, whatever the edits are
+    ]
     if head.chunked:
         lines.append(b"Transfer-Encoding: chunked")
     elif head.content_length >= 0:

@@ -73,6 +73,7 @@ def test_what_was_likely_meant(text: str, expected: str, tmp_path: Path) -> None
             "`replacement` does not fit `regex`: invalid group reference 2",
         ),
         ("routes: [{pool: a, match: {path_regex: '('}}]", "'(' is not a regular expression"),
+        ("routes: [{pool: a, match: {path_regex: '[[a]'}}]", "Possible nested set at position 1"),
         ("routes: [{pool: a, match: {path: /, path_prefix: /}}]", "give one of `path`,"),
         ("routes: [{pool: a, match: {hosts: 'a:80'}}]", "a:80: a host is matched without its port"),
         ("routes: [{pool: a, match: {hosts: 'a.*'}}]", "a wildcard stands for the first label"),

@@ -85,6 +85,19 @@ def test_an_ejection_ends_and_old_failures_are_forgiven() -> None:
     assert [change.ejected for change in pool.observe()] == [True]
 
 
+def test_an_endpoint_that_active_checks_find_well_again_is_let_in_at_once() -> None:
+    pool = Pool(3)
+    pool.serve("e1", failures=5)
+    pool.observe()
+    pool.down.add("e1")
+    assert pool.observe() == []
+    pool.down.clear()
+    (change,) = pool.observe()
+    assert (change.name, change.ejected) == ("e1", False)
+    assert change.reason == "active checks found it well again"
+    assert pool.observe() == []
+
+
 def test_a_worker_that_still_remembers_a_run_ejects_nobody_by_that() -> None:
     """The worker's counter stays at 5 until it sends a request there."""
     pool = Pool(3)

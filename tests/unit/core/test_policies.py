@@ -156,9 +156,9 @@ class TestHashRing:
         assert of_the_ring == pytest.approx(160**-0.5, rel=0.33)
 
     def test_huge_weights_do_not_make_a_huge_ring(self) -> None:
-        ring = HashRing(160)
+        ring = HashRing(160, max_points=1000)
         ring.build(endpoints_of_weights([1000.0] * 40))
-        assert ring.size_bytes() < 40 * 2**20
+        assert 8 * 500 <= ring.size_bytes() <= 16 * 1000
 
 
 class TestSourceHash:
@@ -183,25 +183,25 @@ class TestSourceHash:
 
 class TestPeakEwma:
     def test_a_peak_is_taken_at_once_and_left_slowly(self) -> None:
-        latency = PeakLatency(0.0)
-        latency.observe(0.1, 0.0, 10.0)
+        latency = PeakLatency(0.0, 10.0)
+        latency.observe(0.1, 0.0)
         assert latency.cost_s == 0.1
-        latency.observe(2.0, 1.0, 10.0)
+        latency.observe(2.0, 1.0)
         assert latency.cost_s == 2.0
-        latency.observe(0.1, 6.0, 10.0)
+        latency.observe(0.1, 6.0)
         assert latency.cost_s == pytest.approx(2.0 * exp(-0.5) + 0.1 * (1 - exp(-0.5)))
 
     def test_reading_observes_zero_first(self) -> None:
         endpoint = Endpoint("e")
-        latency = PeakLatency(0.0)
-        latency.observe(1.0, 0.0, 10.0)
-        assert latency.load(endpoint, 10.0, 10.0) == pytest.approx(exp(-1.0))
+        latency = PeakLatency(0.0, 10.0)
+        latency.observe(1.0, 0.0)
+        assert latency.cost(endpoint, env(now=10.0)) == pytest.approx(exp(-1.0))
 
     def test_an_unknown_endpoint_with_requests_pending_is_penalised(self) -> None:
         endpoint = Endpoint("e")
-        assert PeakLatency(0.0).load(endpoint, 0.0, 10.0) == 0.0
+        assert PeakLatency(0.0, 10.0).cost(endpoint, env()) == 0.0
         endpoint.in_flight = 2
-        assert PeakLatency(0.0).load(endpoint, 0.0, 10.0) == PENALTY_S + 2
+        assert PeakLatency(0.0, 10.0).cost(endpoint, env()) == PENALTY_S + 2
 
     def test_a_slow_endpoint_gets_less(self) -> None:
         endpoints = endpoints_of_weights([1.0] * 10)

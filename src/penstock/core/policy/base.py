@@ -98,6 +98,10 @@ class Policy:
     def on_report(self, endpoint: Endpoint, report: LoadReport) -> None:
         """An endpoint told its load: in answer to a probe, with a response, or to a scrape."""
 
+    def beliefs(self) -> dict[str, dict[str, float]]:
+        """What a policy that learns holds true, for people: figures by name, of each subject."""
+        return {}
+
     def on_start(self, ticket: "Ticket") -> None:
         """An attempt was opened on ``ticket.endpoint``."""
 

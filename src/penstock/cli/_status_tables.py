@@ -1,0 +1,133 @@
+"""The tables of ``penstock ctl status``."""
+
+from __future__ import annotations
+
+import time
+from typing import Any
+
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+_STYLES = {"up": "green", "starting": "yellow", "draining": "cyan", "weightless": "cyan"}
+_BAD = "bold red"
+_PIPED_WIDTH = 160
+
+
+def print_status(document: dict[str, Any], console: Console | None = None) -> None:
+    """Show the status document to a person."""
+    out = console if console is not None else Console()
+    if not out.is_terminal:
+        out.width = max(out.width, _PIPED_WIDTH)  # for grep, which wants whole lines
+    now = time.time()
+    out.print(_headline(document, now))
+    for pool in document["pools"]:
+        out.print(_pool_headline(pool), _pool_table(pool), sep="\n")
+        for endpoint in pool["endpoints"]:
+            if endpoint["state"] != "up":
+                out.print(_why(endpoint, now))
+        out.print()
+    out.print(_worker_table(document, now))
+    last = document["reloads"]["last"]
+    if last is not None:
+        result = "ok" if last["ok"] else "FAILED"
+        said = f"last reload {_ago(last['at'], now)} ago, {result}: {last['message']}"
+        out.print(Text(said, style="" if last["ok"] else _BAD))
+
+
+def _headline(document: dict[str, Any], now: float) -> Text:
+    ready = "ready" if document["ready"] else "not ready: " + ", ".join(document["unready_reasons"])
+    line = Text(f"penstock {document['version']} ({document['form']}), ")
+    line.append(ready, style="green" if document["ready"] else _BAD)
+    addresses = ", ".join(
+        f"{'https' if each['tls'] else 'http'}://{each['address']}"
+        for each in document["listeners"]
+    )
+    totals = document["totals"]
+    line.append(
+        f", up {_ago(document['started_at'], now)}, generation {document['generation']}\n"
+        f"{addresses}: {totals['connections']} clients connected, {totals['requests']} requests"
+    )
+    return line
+
+
+def _pool_headline(pool: dict[str, Any]) -> Text:
+    latency = pool["latency"]["total"]
+    line = Text(f"\npool {pool['name']}", style="bold")
+    line.append(
+        f"  {pool['policy']}, {pool['requests_per_s']:g} requests/s, "
+        f"p50 {_milliseconds(latency['p50'])}, p99 {_milliseconds(latency['p99'])}, "
+        f"{pool['retries']} retries, {pool['no_endpoint']} without endpoint",
+        style="not bold",
+    )
+    return line
+
+
+def _pool_table(pool: dict[str, Any]) -> Table:
+    table = _plain_table("endpoint", "state")
+    for name in ("weight", "in flight", "per s", "requests", "5xx", "failed"):
+        table.add_column(name, justify="right", no_wrap=True)
+    for endpoint in pool["endpoints"]:
+        table.add_row(
+            Text(endpoint["name"] + (" (backup)" if endpoint["backup"] else "")),
+            _state(endpoint),
+            f"{endpoint['effective_weight']:g}",
+            str(endpoint["in_flight"]),
+            f"{endpoint['requests_per_s']:g}",
+            str(endpoint["requests"]),
+            str(endpoint["responses"]["5xx"]),
+            str(endpoint["failures"]["blamed"]),
+        )
+    return table
+
+
+def _why(endpoint: dict[str, Any], now: float) -> Text:
+    line = Text(f"  {endpoint['name']} ")
+    line.append_text(_state(endpoint))
+    line.append(f" for {_ago(endpoint['since'], now)}: {endpoint['reason']}")
+    return line
+
+
+def _state(endpoint: dict[str, Any]) -> Text:
+    return Text(endpoint["state"], style=_STYLES.get(endpoint["state"], _BAD))
+
+
+def _plain_table(*columns: str) -> Table:
+    table = Table(box=None, padding=(0, 2), header_style="dim")
+    for name in columns:
+        table.add_column(name, overflow="fold")
+    return table
+
+
+def _worker_table(document: dict[str, Any], now: float) -> Table:
+    table = _plain_table()
+    for name in ("worker", "pid", "state", "for", "generation", "clients", "requests", "restarts"):
+        table.add_column(name, justify="left" if name == "state" else "right")
+    for worker in document["workers"]:
+        behind = worker["generation"] < document["generation"]
+        table.add_row(
+            str(worker["index"]),
+            str(worker["pid"] or "–"),
+            Text(worker["state"], style="green" if worker["state"] == "ready" else _BAD),
+            _ago(worker["since"], now),
+            Text(str(worker["generation"]), style="yellow" if behind else ""),
+            str(worker["connections"]),
+            str(worker["requests"]),
+            str(worker["restarts"]),
+        )
+    return table
+
+
+def _ago(since: float, now: float) -> str:
+    seconds = max(0, int(now - since))
+    if seconds < 120:
+        return f"{seconds}s"
+    if seconds < 2 * 3600:
+        return f"{seconds // 60}m"
+    if seconds < 2 * 86400:
+        return f"{seconds // 3600}h"
+    return f"{seconds // 86400}d"
+
+
+def _milliseconds(seconds: float | None) -> str:
+    return "–" if seconds is None else f"{seconds * 1000:.3g} ms"

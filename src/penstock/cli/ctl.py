@@ -1,0 +1,190 @@
+"""Ask a running balancer: status, drain, undrain, weight, reload, stop."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+
+import click
+
+_TIMEOUT_S: Final = 30.0
+EXAMPLES: Final = """\b
+Examples:
+  penstock ctl status
+  penstock ctl drain main/gpu1:8000
+  penstock ctl --admin http://lb1:9900 --token-file token reload"""
+
+
+@dataclass(frozen=True)
+class Admin:
+    """The admin address to talk to, and the token to show."""
+
+    url: str
+    token: str | None
+
+    def get(self, path: str) -> dict[str, Any]:
+        """What the address says. Raises click.ClickException."""
+        return self._ask("GET", path, None)
+
+    def post(self, path: str, body: dict[str, object]) -> dict[str, Any]:
+        """Give a command. Raises click.ClickException when it is refused."""
+        return self._ask("POST", path, body)
+
+    def _ask(self, method: str, path: str, body: dict[str, object] | None) -> dict[str, Any]:
+        import aiohttp
+
+        async def ask() -> tuple[int, bytes]:
+            headers = {"Authorization": f"Bearer {self.token}"} if self.token else {}
+            timeout = aiohttp.ClientTimeout(total=_TIMEOUT_S)
+            async with (
+                aiohttp.ClientSession(headers=headers, timeout=timeout) as session,
+                session.request(method, self.url + path, json=body) as response,
+            ):
+                return response.status, await response.read()
+
+        try:
+            status, text = asyncio.run(ask())
+        except aiohttp.ClientConnectorError as error:
+            raise click.ClickException(
+                f"nothing answers at {self.url} ({_reason(error.os_error)}). Is the balancer "
+                "running? `--admin` or PENSTOCK_ADMIN says where its admin address is."
+            ) from error
+        except (aiohttp.ClientError, TimeoutError, ValueError) as error:
+            reason = str(error) or f"no answer within {_TIMEOUT_S:g} s"
+            raise click.ClickException(f"{self.url}: {reason}") from error
+        return self._answer(status, text)
+
+    def _answer(self, status: int, text: bytes) -> dict[str, Any]:
+        try:
+            answer = json.loads(text)
+        except ValueError:
+            answer = None
+        if not isinstance(answer, dict):
+            raise click.ClickException(
+                f"{self.url} answered {status}, but is no admin address of Penstock"
+            )
+        if status == 401:
+            raise click.ClickException(
+                f"{self.url} wants its token: `--token-file`, or PENSTOCK_TOKEN"
+            )
+        if status >= 400:
+            reason = answer.get("error") or answer.get("message") or f"answered {status}"
+            raise click.ClickException(str(reason))
+        return answer
+
+
+@click.group(epilog=EXAMPLES)
+@click.option(
+    "--admin",
+    envvar="PENSTOCK_ADMIN",
+    show_envvar=True,
+    default="http://127.0.0.1:9900",
+    show_default=True,
+    metavar="URL",
+    help="Where the balancer's admin address is.",
+)
+@click.option(
+    "--token",
+    envvar="PENSTOCK_TOKEN",
+    show_envvar=True,
+    metavar="TOKEN",
+    help="The admin token; better given in the environment or a file.",
+)
+@click.option(
+    "--token-file",
+    type=click.Path(exists=True, dir_okay=False, path_type=Path),
+    help="A file that holds the admin token.",
+)
+@click.pass_context
+def ctl(ctx: click.Context, admin: str, token: str | None, token_file: Path | None) -> None:
+    """Ask a running balancer how it is, or tell it what to do."""
+    if token_file is not None:
+        token = token_file.read_text().strip()
+    url = admin if "://" in admin else f"http://{admin}"
+    ctx.obj = Admin(url.rstrip("/"), token)
+
+
+def _pair(_: click.Context, __: click.Parameter, value: str) -> tuple[str, str]:
+    """``POOL/ENDPOINT``, split at the first slash."""
+    pool, slash, endpoint = value.partition("/")
+    if not (pool and slash and endpoint):
+        raise click.BadParameter(f"write POOL/ENDPOINT, as in main/10.0.0.1:8000, not {value!r}")
+    return pool, endpoint
+
+
+_endpoint = click.argument("endpoint", metavar="POOL/ENDPOINT", callback=_pair)
+
+
+@ctl.command(epilog="\b\nExample:\n  penstock ctl status --json | jq .pools[0].endpoints")
+@click.option("--json", "as_json", is_flag=True, help="The whole status document.")
+@click.pass_obj
+def status(admin: Admin, as_json: bool) -> None:
+    """Show pools, endpoints and workers. Rates and latencies are of the last minute."""
+    document = admin.get("/api/v1/status")
+    if as_json:
+        click.echo(json.dumps(document, indent=2, ensure_ascii=False))
+        return
+    from penstock.cli._status_tables import print_status
+
+    print_status(document)
+
+
+@ctl.command(epilog="\b\nExample:\n  penstock ctl drain main/10.0.0.1:8000")
+@_endpoint
+@click.pass_obj
+def drain(admin: Admin, endpoint: tuple[str, str]) -> None:
+    """Give an endpoint no further requests; running ones finish."""
+    answer = admin.post("/api/v1/drain", {"pool": endpoint[0], "endpoint": endpoint[1]})
+    _say(answer)
+
+
+@ctl.command(epilog="\b\nExample:\n  penstock ctl undrain main/10.0.0.1:8000")
+@_endpoint
+@click.pass_obj
+def undrain(admin: Admin, endpoint: tuple[str, str]) -> None:
+    """Give an endpoint requests again."""
+    answer = admin.post("/api/v1/undrain", {"pool": endpoint[0], "endpoint": endpoint[1]})
+    _say(answer)
+
+
+@ctl.command(epilog="\b\nExample:\n  penstock ctl weight main/10.0.0.1:8000 0.5")
+@_endpoint
+@click.argument("weight", type=click.FloatRange(min=0.0))
+@click.pass_obj
+def weight(admin: Admin, endpoint: tuple[str, str], weight: float) -> None:
+    """Weigh an endpoint otherwise, until its configured weight changes."""
+    body = {"pool": endpoint[0], "endpoint": endpoint[1], "weight": weight}
+    answer = admin.post("/api/v1/weight", body)
+    _say(answer, f", weight {answer['weight']:g}")
+
+
+@ctl.command(
+    name="reload", epilog="\b\nExample:\n  penstock check penstock.yaml && penstock ctl reload"
+)
+@click.pass_obj
+def reload_configuration(admin: Admin) -> None:
+    """Read the configuration again. If it is wrong, nothing changes and this says why."""
+    answer = admin.post("/api/v1/reload", {})
+    click.echo(answer["message"])
+    for note in answer["notes"]:
+        click.echo(f"note: {note}")
+
+
+@ctl.command(epilog="\b\nExample:\n  penstock ctl stop")
+@click.pass_obj
+def stop(admin: Admin) -> None:
+    """Accept no more, let running requests finish within the deadline, end."""
+    admin.post("/api/v1/stop", {})
+    click.echo("stopping")
+
+
+def _reason(error: OSError) -> str:
+    return os.strerror(error.errno) if error.errno else str(error)
+
+
+def _say(answer: dict[str, Any], more: str = "") -> None:
+    click.echo(f"{answer['pool']}/{answer['endpoint']} is {answer['state']}{more}")

@@ -1,0 +1,244 @@
+"""Prequal: probes a few endpoints all the time, and picks by their answers.
+
+Every request sends ``probe_rate`` probes to endpoints drawn at random; their answers, requests in
+flight (RIF) and latency, wait in a pool of at most ``pool_size`` for ``probe_age_s``. Hot is a
+probe whose RIF is above the ``q_rif`` quantile of recent answers. The cold probe of least latency
+is picked, or when all are hot the one of least RIF (hot-cold lexicographic rule); its RIF is raised
+by one, and it may be used b times:
+
+    b = max(1, (1 + δ) / ((1 − m/n)·probe_rate − remove_rate))       rounded to that mean, δ = 1
+
+Each request also removes ``remove_rate`` probes, in turns the oldest and the worst (highest RIF if
+any is hot, else highest latency). With fewer than two probes an endpoint is drawn at random.
+Source: B. Wydrowski, R. Kleinberg, S. Rumble, A. Archer, "Load is not what you should balance:
+introducing Prequal", NSDI 2024.
+
+``probes: asked`` needs a caller that asks endpoints, as the simulator does; with ``observed`` the
+policy answers its own probes from what this process sees: load, and latency since a while.
+Weights count only for draws. O(pool_size) per pick.
+"""
+
+from math import floor
+from typing import ClassVar, Final
+
+from penstock.core.endpoint import Endpoint
+from penstock.core.env import Env
+from penstock.core.load_report import LoadReport
+from penstock.core.policy._latency import MEASURE, LatencyPolicy
+from penstock.core.policy._mean import FadingMean
+from penstock.core.policy._memory import pruned
+from penstock.core.policy._quantile import SlidingQuantile
+from penstock.core.policy._sampler import Sampler
+from penstock.core.policy.base import Option
+from penstock.core.policy.random import draw
+from penstock.core.request import Request
+from penstock.core.ticket import Ticket
+
+_DELTA: Final = 1.0
+_RECENT_ANSWERS: Final = 128  # that the RIF quantile is taken of
+_LATENCY_DECAY_S: Final = 1.0  # of the latency answered for ``observed`` probes
+_UNLIMITED_USES: Final = 1_000_000
+
+
+class _Probe:
+    """An endpoint's answer, waiting to be used."""
+
+    def __init__(
+        self, endpoint: Endpoint, rif: float, latency_s: float, at: float, uses: int
+    ) -> None:
+        self.endpoint: Endpoint = endpoint
+        self.rif: float = rif
+        self.latency_s: float = latency_s
+        self.at: float = at
+        self.uses: int = uses
+
+
+class Prequal(LatencyPolicy):
+    name: ClassVar[str] = "prequal"
+    weighted: ClassVar[bool] = False
+    probes: ClassVar[bool] = True
+    options: ClassVar[tuple[Option, ...]] = (
+        Option("pool_size", 16, "m: answers kept", minimum=2, maximum=1000),
+        Option("probe_rate", 3.0, "probes per request", minimum=0.0, maximum=100.0),
+        Option("remove_rate", 1.0, "answers removed per request", minimum=0.0, maximum=100.0),
+        Option("probe_age_s", 1.0, "seconds after which an answer is dropped", minimum=0.001),
+        Option(
+            "q_rif", 0.84, "quantile of RIF above which an answer is hot", minimum=0.0, maximum=1.0
+        ),
+        Option(
+            "answers",
+            "observed",
+            "who answers probes: this process from what it sees, or the endpoints when asked",
+            choices=("observed", "asked"),
+        ),
+        MEASURE,
+    )
+
+    def __init__(
+        self,
+        pool_size: int = 16,
+        probe_rate: float = 3.0,
+        remove_rate: float = 1.0,
+        probe_age_s: float = 1.0,
+        q_rif: float = 0.84,
+        answers: str = "observed",
+        measure: str = "first-byte",
+    ) -> None:
+        super().__init__(measure)
+        self._pool_size: int = pool_size
+        self._probe_rate: float = probe_rate
+        self._remove_rate: float = remove_rate
+        self._probe_age_s: float = probe_age_s
+        self._asks: bool = answers == "asked"
+        self._endpoints: list[Endpoint] = []
+        self._sampler: Sampler = Sampler([])
+        self._member: dict[Endpoint, bool] = {}
+        self._pool: list[_Probe] = []  # oldest first
+        self._rifs: SlidingQuantile = SlidingQuantile(_RECENT_ANSWERS, q_rif)
+        self._probes_due: float = 0.0
+        self._removals_due: float = 0.0
+        self._remove_oldest: bool = True
+        self._uses: float = 1.0  # b, of each answer
+        self._rounding: float = 0.0  # part of b carried to the next answer
+        self._latencies: dict[Endpoint, FadingMean] = {}
+
+    def rebuild(self, endpoints: list[Endpoint]) -> None:
+        self._endpoints = endpoints
+        self._sampler = Sampler(endpoints)
+        self._member = dict.fromkeys(endpoints, True)
+        self._latencies = pruned(self._latencies, endpoints)
+        self._pool = [probe for probe in self._pool if probe.endpoint in self._member]
+        self._uses = uses_per_answer(
+            self._pool_size, len(endpoints), self._probe_rate, self._remove_rate
+        )
+
+    def pick(self, request: Request, eligible: list[Endpoint], env: Env) -> Endpoint | None:
+        if not eligible:
+            return None
+        if eligible is not self._endpoints:
+            return self._pick_among(eligible, env)
+        if not self._asks:
+            for endpoint in self._due(env):
+                self._answer(endpoint, env)
+        self._drop_aged(env.now)
+        if len(self._pool) < 2:
+            return eligible[self._sampler.one(env)]
+        endpoint = self._use(self._best(self._pool))
+        self._remove(env)
+        return endpoint
+
+    def probes_wanted(self, env: Env) -> list[Endpoint]:
+        return self._due(env) if self._asks else []
+
+    def on_report(self, endpoint: Endpoint, report: LoadReport) -> None:
+        if self._asks and endpoint in self._member and report.in_flight >= 0.0:
+            self._add(endpoint, report.in_flight, max(report.latency_s, 0.0), report.at)
+
+    def answered(self, ticket: Ticket, latency_s: float, now: float) -> None:
+        self._latency(ticket.endpoint).add(latency_s, now, _LATENCY_DECAY_S)
+
+    def disappointed(self, ticket: Ticket, waited_s: float, now: float) -> None:
+        latency = self._latency(ticket.endpoint)
+        latency.add(max(waited_s, 2.0 * latency.value), now, _LATENCY_DECAY_S)
+
+    def beliefs(self) -> dict[str, dict[str, float]]:
+        told = {}
+        for probe in self._pool:  # the newest answer of each endpoint comes last
+            told[probe.endpoint.name] = {"rif": probe.rif, "latency_s": probe.latency_s}
+        return told
+
+    def _due(self, env: Env) -> list[Endpoint]:
+        """Whom to probe for the request at hand: all different, drawn at random."""
+        self._probes_due += self._probe_rate
+        wanted = min(int(self._probes_due), len(self._endpoints))
+        self._probes_due -= floor(self._probes_due)
+        chosen: list[Endpoint] = []
+        while len(chosen) < wanted:
+            endpoint = self._endpoints[env.below(len(self._endpoints))]
+            if endpoint not in chosen:
+                chosen.append(endpoint)
+        return chosen
+
+    def _answer(self, endpoint: Endpoint, env: Env) -> None:
+        self._add(endpoint, float(endpoint.load()), self._latency(endpoint).value, env.now)
+
+    def _add(self, endpoint: Endpoint, rif: float, latency_s: float, at: float) -> None:
+        self._rifs.add(int(rif))
+        if len(self._pool) >= self._pool_size:
+            self._pool.pop(0)
+        self._rounding += self._uses
+        uses = int(self._rounding)
+        self._rounding -= uses
+        self._pool.append(_Probe(endpoint, rif, latency_s, at, max(uses, 1)))
+
+    def _drop_aged(self, now: float) -> None:
+        oldest = now - self._probe_age_s
+        while self._pool and self._pool[0].at < oldest:
+            self._pool.pop(0)
+
+    def _best(self, probes: list[_Probe]) -> _Probe:
+        """The hot-cold lexicographic rule."""
+        limit = float(self._rifs.value())
+        coldest: _Probe | None = None
+        least_loaded = probes[0]
+        for probe in probes:
+            if probe.rif <= limit and (coldest is None or probe.latency_s < coldest.latency_s):
+                coldest = probe
+            if probe.rif < least_loaded.rif:
+                least_loaded = probe
+        return coldest if coldest is not None else least_loaded
+
+    def _use(self, probe: _Probe) -> Endpoint:
+        probe.rif += 1.0
+        probe.uses -= 1
+        if probe.uses <= 0:
+            self._pool.remove(probe)
+        return probe.endpoint
+
+    def _remove(self, env: Env) -> None:
+        self._removals_due += self._remove_rate
+        while self._removals_due >= 1.0:
+            self._removals_due -= 1.0
+            if not self._pool:
+                continue
+            if self._remove_oldest:
+                self._pool.pop(0)
+            else:
+                self._pool.remove(self._worst())
+            self._remove_oldest = not self._remove_oldest
+
+    def _worst(self) -> _Probe:
+        limit = float(self._rifs.value())
+        hottest = self._pool[0]
+        slowest = self._pool[0]
+        for probe in self._pool:
+            if probe.rif > hottest.rif:
+                hottest = probe
+            if probe.latency_s > slowest.latency_s:
+                slowest = probe
+        return hottest if hottest.rif > limit else slowest
+
+    def _pick_among(self, eligible: list[Endpoint], env: Env) -> Endpoint:
+        allowed = dict.fromkeys(eligible, True)
+        self._drop_aged(env.now)
+        probes = [probe for probe in self._pool if probe.endpoint in allowed]
+        return self._use(self._best(probes)) if len(probes) >= 2 else draw(eligible, env)
+
+    def _latency(self, endpoint: Endpoint) -> FadingMean:
+        found = self._latencies.get(endpoint)
+        if found is None:
+            found = FadingMean()
+            self._latencies[endpoint] = found
+        return found
+
+
+def uses_per_answer(pool_size: int, endpoints: int, probe_rate: float, remove_rate: float) -> float:
+    """b: how often an answer may be used so that the pool neither runs dry nor fills up.
+
+    Where every endpoint fits the pool, or probes come no faster than they are removed, the
+    formula has no answer: only age and removal end a probe.
+    """
+    if endpoints <= 0:
+        return 1.0
+    gain = (1.0 - pool_size / endpoints) * probe_rate - remove_rate
+    return max(1.0, (1.0 + _DELTA) / gain) if gain > 0.0 else float(_UNLIMITED_USES)

@@ -1,0 +1,206 @@
+"""The whole balancer as people run it: ``penstock serve`` with a file, its signals, its admin."""
+
+import contextlib
+import json
+import os
+import signal
+import ssl
+import subprocess
+import sys
+import urllib.error
+import urllib.request
+from collections.abc import Mapping
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+
+import yaml
+
+from tests.harness.client import Client
+from tests.harness.waiting import PATIENCE_S, wait_until
+
+START_S = 30.0  # three interpreters on a busy machine
+_COMMAND = (sys.executable, "-m", "penstock", "serve", "--config")
+
+Document = Mapping[str, Any]
+
+
+class Balancer:
+    """Writes ``document`` to a file and serves it. Leaving the context ends all its processes.
+
+    Unless the document says otherwise there are one listener and the admin server on ports that
+    the system chooses, and two workers.
+    """
+
+    def __init__(self, directory: Path, document: Document) -> None:
+        self.file = directory / "penstock.yaml"
+        self.log = directory / "penstock.log"
+        self._runtime = directory / "run"
+        self._worker_pids: set[int] = set()
+        self._clients: list[Client] = []
+        self.write(document)
+        self.process = self._spawn()
+
+    def write(self, document: Document) -> None:
+        """Change the file; ``reload`` makes it count."""
+        defaults = {"listen": "127.0.0.1:0", "admin": "127.0.0.1:0", "workers": 2}
+        self.file.write_text(yaml.safe_dump({**defaults, **document}, sort_keys=False))
+
+    def restart(self) -> None:
+        """Start another supervisor on the same file, after the one before ended."""
+        self.log.rename(self.log.with_suffix(".before"))
+        self.process = self._spawn()
+        self.wait_until_ready()
+
+    def wait_until_ready(self) -> Self:
+        def ready() -> bool:
+            if self.process.poll() is not None:
+                raise AssertionError(f"it ended with {self.process.returncode}:\n{self.said()}")
+            return self.has_said("started")
+
+        wait_until(ready, "the balancer serves", timeout_s=START_S)
+        self.worker_pids()
+        return self
+
+    # --- what it says -----------------------------------------------------------------------
+
+    def said(self) -> str:
+        """Its standard output and error."""
+        return self.log.read_text()
+
+    def events(self, kind: str = "") -> list[dict[str, Any]]:
+        """Its log, or the events of one kind."""
+        lines = [json.loads(line) for line in self.said().splitlines() if line.startswith("{")]
+        return [line for line in lines if not kind or line["event"] == kind]
+
+    def has_said(self, kind: str) -> bool:
+        return bool(self.events(kind))
+
+    def wait_for_event(self, kind: str, count: int = 1) -> dict[str, Any]:
+        """That event, once it was logged so often."""
+        wait_until(lambda: len(self.events(kind)) >= count, f"{kind} was logged", timeout_s=START_S)
+        return self.events(kind)[count - 1]
+
+    @property
+    def admin_url(self) -> str:
+        url: str = self.wait_for_event("admin")["url"]
+        return url
+
+    def status(self) -> dict[str, Any]:
+        """The status document."""
+        return self.ask("/api/v1/status")[1]
+
+    def endpoint(self, name: str) -> dict[str, Any]:
+        """What the status document says of an endpoint."""
+        for pool in self.status()["pools"]:
+            for endpoint in pool["endpoints"]:
+                if endpoint["name"] == name:
+                    found: dict[str, Any] = endpoint
+                    return found
+        raise AssertionError(f"no endpoint {name} in status")
+
+    def worker_pids(self) -> list[int]:
+        """Of its workers, by index; 0 for one that is being restarted."""
+        pids = [worker["pid"] for worker in self.status()["workers"]]
+        self._worker_pids |= set(pids) - {0}
+        return pids
+
+    # --- what it is told --------------------------------------------------------------------
+
+    def ask(self, path: str, body: Document | None = None) -> tuple[int, dict[str, Any]]:
+        """GET, or POST with a body, at the admin address."""
+        request = urllib.request.Request(self.admin_url + path)
+        if body is not None:
+            request.data = json.dumps(body).encode()
+            request.add_header("Content-Type", "application/json")
+        try:
+            with urllib.request.urlopen(request, timeout=START_S) as answer:
+                return answer.status, json.load(answer)
+        except urllib.error.HTTPError as answer:
+            with answer:
+                return answer.code, json.load(answer)
+
+    def reload(self) -> dict[str, Any]:
+        """Reload over the admin address; the outcome."""
+        return self.ask("/api/v1/reload", {})[1]
+
+    def signal(self, number: int) -> None:
+        self.process.send_signal(number)
+
+    def stop(self) -> None:
+        """SIGTERM, and the end with code 0."""
+        self.signal(signal.SIGTERM)
+        self.wait_for_exit()
+
+    def wait_for_exit(self, code: int = 0) -> None:
+        ended = self.process.wait(START_S)
+        assert ended == code, f"it ended with {ended}:\n{self.said()}"
+        assert "Traceback" not in self.said(), self.said()
+
+    # --- its clients ------------------------------------------------------------------------
+
+    def address(self, listener: str = "main") -> tuple[str, int]:
+        """Where that listener listens."""
+        for each in self.status()["listeners"]:
+            if each["name"] == listener:
+                host, _, port = each["address"].rpartition(":")
+                return host, int(port)
+        raise AssertionError(f"no listener {listener}")
+
+    def connect(
+        self,
+        listener: str = "main",
+        *,
+        tls: ssl.SSLContext | None = None,
+        server_name: str = "localhost",
+    ) -> Client:
+        """A client of that listener, closed with the balancer if not before."""
+        client = Client(
+            self.address(listener), tls=tls, server_name=server_name, timeout_s=2 * PATIENCE_S
+        )
+        self._clients.append(client)
+        return client
+
+    def __enter__(self) -> Self:
+        return self.wait_until_ready()
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        for client in self._clients:
+            client.close()
+        try:
+            if self.process.poll() is None and error is None:
+                self.stop()
+        finally:
+            self._end_everything()
+
+    def _spawn(self) -> "subprocess.Popen[bytes]":
+        environment = {
+            **os.environ,
+            "PENSTOCK_RUNTIME_DIR": str(self._runtime),
+            "PENSTOCK_LOG_FORMAT": "json",
+        }
+        with self.log.open("wb") as log:
+            return subprocess.Popen(
+                (*_COMMAND, str(self.file)),
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=subprocess.STDOUT,
+                env=environment,
+            )
+
+    def _end_everything(self) -> None:
+        """Also the workers of a supervisor that the test killed."""
+        if self.process.poll() is None:
+            self.process.kill()
+            self.process.wait()
+        for event in self.events("worker.ready"):
+            self._worker_pids.add(event["pid"])
+        for pid in self._worker_pids:
+            with contextlib.suppress(OSError):  # it has ended, as it should
+                if b"penstock.dataplane.worker" in Path(f"/proc/{pid}/cmdline").read_bytes():
+                    os.kill(pid, signal.SIGKILL)

@@ -1,0 +1,55 @@
+"""Certificates of a test's own authority, as the files that a configuration names."""
+
+import ssl
+from pathlib import Path
+
+import trustme
+from cryptography import x509
+
+from penstock.core.snapshot import Certificate
+
+
+class Authority:
+    """Issues certificates into a directory; ``client()`` is a context that trusts them."""
+
+    def __init__(self, directory: Path) -> None:
+        self._authority = trustme.CA()
+        self._directory = directory
+        self._issued = 0
+        self.file = str(directory / "ca.pem")
+        self._authority.cert_pem.write_to_path(self.file)
+
+    def issue(self, *names: str, serves: bool = True) -> Certificate:
+        """A certificate for those names; it is the default one unless it ``serves`` them only."""
+        self._issued += 1
+        chain = self._directory / f"{self._issued}.crt"
+        key = self._directory / f"{self._issued}.key"
+        self.write(chain, key, *names)
+        return Certificate(str(chain), str(key), names if serves else ())
+
+    def write(self, chain: Path | str, key: Path | str, *names: str) -> None:
+        """Write another certificate for those names into these files."""
+        issued = self._authority.issue_cert(*names)
+        issued.private_key_pem.write_to_path(str(key))
+        chain_pem = b"".join(blob.bytes() for blob in issued.cert_chain_pems)
+        Path(chain).write_bytes(chain_pem)
+
+    def server(self, *names: str) -> ssl.SSLContext:
+        """An endpoint's context."""
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        self._authority.issue_cert(*names).configure_cert(context)
+        return context
+
+    def client(self) -> ssl.SSLContext:
+        """A client's context, to which an end without close_notify is an error."""
+        context = ssl.create_default_context(cafile=self.file)
+        context.options &= ~ssl.OP_IGNORE_UNEXPECTED_EOF
+        return context
+
+
+def names_in(encoded: bytes) -> list[str]:
+    """The names that a certificate, as DER, is for."""
+    names = x509.load_der_x509_certificate(encoded).extensions.get_extension_for_class(
+        x509.SubjectAlternativeName
+    )
+    return names.value.get_values_for_type(x509.DNSName)

@@ -1,0 +1,171 @@
+"""What an operator sees and does: health, ejection, drain, weights, metrics, ctl."""
+
+import urllib.request
+from collections.abc import Callable
+
+from click.testing import CliRunner, Result
+
+from penstock.cli.main import penstock_command
+from tests.harness.balancer import Balancer
+from tests.harness.endpoint import EndpointConnection, Script, ScriptedEndpoint
+from tests.harness.http_endpoint import Answer, HttpEndpoint
+from tests.harness.messages import answer_of, get
+from tests.harness.waiting import wait_until
+from tests.scenario.conftest import Serve
+
+CHECK = {"path": "/health", "interval": "50ms", "fast_interval": "20ms", "timeout": "5s"}
+
+
+def answers(balancer: Balancer, count: int = 10) -> set[bytes]:
+    """Who answers that many requests, each on a connection of its own."""
+    bodies = set()
+    for _ in range(count):
+        with balancer.connect() as client:
+            response = client.get()
+            assert response.status == 200, response
+            bodies.add(response.body)
+    return bodies
+
+
+def ctl(balancer: Balancer, *arguments: str) -> Result:
+    return CliRunner().invoke(
+        penstock_command, ["ctl", "--admin", balancer.admin_url, *arguments], prog_name="penstock"
+    )
+
+
+def test_an_endpoint_that_fails_its_checks_gets_no_requests_until_it_recovers(
+    serve: Serve, endpoint: HttpEndpoint, other_endpoint: HttpEndpoint
+) -> None:
+    both = {endpoint.name.encode(), other_endpoint.name.encode()}
+    balancer = serve({"endpoints": [endpoint.name, other_endpoint.name], "health_check": CHECK})
+    wait_until(lambda: balancer.endpoint(endpoint.name)["state"] == "up", "it is up")
+    healthy = endpoint.answer
+    endpoint.answer = lambda request: Answer(status=503)
+    wait_until(lambda: balancer.endpoint(endpoint.name)["state"] == "down", "it is down")
+    assert balancer.endpoint(endpoint.name)["reason"] == (
+        "3 checks in a row failed, last: answered 503, not 200–399"
+    )
+    assert answers(balancer) == {other_endpoint.name.encode()}
+    endpoint.answer = healthy
+    wait_until(lambda: balancer.endpoint(endpoint.name)["state"] == "up", "it is up again")
+    assert answers(balancer) == both
+
+
+def test_an_endpoint_that_fails_requests_is_ejected(
+    serve: Serve, endpoint: HttpEndpoint, other_endpoint: HttpEndpoint
+) -> None:
+    endpoint.answer = lambda request: Answer(status=500)
+    balancer = serve(
+        {
+            "listen": "127.0.0.1:0",
+            "pools": {
+                "main": {
+                    "endpoints": [endpoint.name, other_endpoint.name],
+                    "policy": "round-robin",
+                }
+            },
+        }
+    )
+    client = balancer.connect()
+
+    def is_ejected() -> bool:
+        client.get()
+        return bool(balancer.endpoint(endpoint.name)["state"] == "ejected")
+
+    wait_until(is_ejected, "it is ejected")
+    assert "failures in a row" in balancer.endpoint(endpoint.name)["reason"]
+    assert answers(balancer) == {other_endpoint.name.encode()}
+    metrics = metric_lines(balancer)
+    labels = f'endpoint="{endpoint.name}",pool="main"'
+    assert f"penstock_endpoint_ejections_total{{{labels}}} 1.0" in metrics
+    assert f"penstock_endpoint_available{{{labels}}} 0.0" in metrics
+
+
+def test_drain_ends_new_work_and_lets_running_work_finish(
+    serve: Serve, scripted: Callable[[Script], ScriptedEndpoint], other_endpoint: HttpEndpoint
+) -> None:
+    def answer_when_told(connection: EndpointConnection) -> None:
+        connection.receive_head()
+        connection.go_on.wait()
+        connection.send(answer_of(b"at last"))
+
+    draining = scripted(answer_when_told)
+    balancer = serve({"endpoints": [draining.name], "workers": 1})
+    client = balancer.connect()
+    client.send(get())
+    draining.connection()
+    balancer.write({"endpoints": [draining.name, other_endpoint.name], "workers": 1})
+    assert balancer.reload()["ok"]
+    done = ctl(balancer, "drain", f"main/{draining.name}")
+    assert done.output == f"main/{draining.name} is draining\n"
+    assert answers(balancer) == {other_endpoint.name.encode()}
+    assert balancer.endpoint(draining.name)["in_flight"] == 1
+    draining.connection().go_on.set()
+    assert client.read_response().body == b"at last"
+    wait_until(lambda: balancer.endpoint(draining.name)["in_flight"] == 0, "it is empty")
+
+
+def test_undrain_and_weight(
+    serve: Serve, endpoint: HttpEndpoint, other_endpoint: HttpEndpoint
+) -> None:
+    balancer = serve({"endpoints": [endpoint.name, other_endpoint.name]})
+    assert ctl(balancer, "weight", f"main/{endpoint.name}", "0").output == (
+        f"main/{endpoint.name} is weightless, weight 0\n"
+    )
+    assert answers(balancer) == {other_endpoint.name.encode()}
+    ctl(balancer, "weight", f"main/{endpoint.name}", "1")
+    ctl(balancer, "drain", f"main/{other_endpoint.name}")
+    assert answers(balancer) == {endpoint.name.encode()}
+    done = ctl(balancer, "undrain", f"main/{other_endpoint.name}")
+    assert done.output == f"main/{other_endpoint.name} is up\n"
+    assert len(answers(balancer)) == 2
+
+
+def test_status_for_people_and_for_programs(serve: Serve, endpoint: HttpEndpoint) -> None:
+    balancer = serve({"endpoints": [endpoint.name]})
+    answers(balancer, 3)
+    wait_until(lambda: balancer.status()["totals"]["requests"] == 3, "all are counted")
+    table = ctl(balancer, "status")
+    assert table.exit_code == 0, table.output
+    assert "ready" in table.output.splitlines()[0]
+    row = next(line.split() for line in table.output.splitlines() if endpoint.name in line)
+    assert row[1] == "up"
+    assert '"generation": 1' in ctl(balancer, "status", "--json").output
+
+
+def test_commands_that_cannot_be_done_exit_with_1_and_say_why(
+    serve: Serve, endpoint: HttpEndpoint
+) -> None:
+    balancer = serve({"endpoints": [endpoint.name]})
+    wrong = ctl(balancer, "drain", "main/elsewhere:1")
+    assert wrong.exit_code == 1
+    assert "Error: pool 'main' has no endpoint called 'elsewhere:1'" in wrong.output
+    balancer.write({"endpoints": []})
+    refused = ctl(balancer, "reload")
+    assert refused.exit_code == 1
+    assert "penstock.yaml" in refused.output
+
+
+def test_metrics_count_what_clients_got(
+    serve: Serve, endpoint: HttpEndpoint, other_endpoint: HttpEndpoint
+) -> None:
+    endpoint.answer = lambda request: Answer(status=404)
+    balancer = serve({"endpoints": [endpoint.name]})
+    client = balancer.connect()
+    for _ in range(7):
+        client.get()
+    wanted = 'penstock_responses_total{class="4xx",pool="main"} 7.0'
+    wait_until(lambda: wanted in metric_lines(balancer), "all are counted")
+    lines = metric_lines(balancer)
+    labels = f'endpoint="{endpoint.name}",pool="main"'
+    assert f"penstock_endpoint_requests_total{{{labels}}} 7.0" in lines
+    assert f'penstock_endpoint_responses_total{{class="4xx",{labels}}} 7.0' in lines
+    assert 'penstock_total_seconds_count{pool="main"} 7.0' in lines
+    connections = [line for line in lines if line.startswith("penstock_connections{")]
+    assert sum(float(line.rpartition(" ")[2]) for line in connections) == 1
+
+
+def metric_lines(balancer: Balancer) -> list[str]:
+    with urllib.request.urlopen(balancer.admin_url + "/metrics", timeout=10) as answer:
+        text: str = answer.read().decode()
+    return text.splitlines()

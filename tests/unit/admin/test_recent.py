@@ -1,0 +1,75 @@
+"""Rates and latencies of the last minute come from differences of counters."""
+
+import pytest
+
+from penstock.admin.recent import Recent
+from penstock.core.histogram import bucket_of
+from penstock.dataplane.board import L_REQUESTS, P_REQUESTS, Board
+from tests.unit.admin.balancer import overview
+
+TOTAL = 3  # the index of that phase
+
+
+class Clock:
+    def __init__(self) -> None:
+        self.now = 50.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+def record(board: Board, seconds: float, times: int, worker: int = 0) -> None:
+    bucket = bucket_of(int(seconds * 1e6))
+    board.cells[board.histogram(0, worker, TOTAL) + bucket] += times
+
+
+def test_rates_are_of_the_window_not_of_all_time(board: Board) -> None:
+    clock = Clock()
+    recent = Recent(board, clock)
+    board.cells[board.pool(0, 0) + P_REQUESTS] = 1_000_000
+    recent.sample(overview())
+    clock.now += 10.0
+    board.cells[board.pool(0, 1) + P_REQUESTS] += 50
+    board.cells[board.load(1, 0) + L_REQUESTS] += 20
+    seen = recent.differences(overview())
+    assert seen.seconds == 10.0
+    assert seen.pool_requests_per_s("main") == 5.0
+    assert seen.endpoint_requests_per_s("main", "e0") == 0.0
+    assert seen.endpoint_requests_per_s("main", "e1") == 2.0
+
+
+def test_old_samples_leave_the_window(board: Board) -> None:
+    clock = Clock()
+    recent = Recent(board, clock)
+    for _ in range(100):
+        recent.sample(overview())
+        clock.now += 5.0
+    assert recent.differences(overview()).seconds == 60.0
+
+
+def test_quantiles_are_of_the_window_over_all_workers(board: Board) -> None:
+    recent = Recent(board, Clock())
+    record(board, 100.0, times=1000)
+    recent.sample(overview())
+    record(board, 0.010, times=98, worker=0)
+    record(board, 2.0, times=2, worker=1)
+    seen = recent.differences(overview())
+    assert seen.quantile_s("main", "total", 0.5) == pytest.approx(0.010, rel=0.125)
+    assert seen.quantile_s("main", "total", 0.99) == pytest.approx(2.0, rel=0.125)
+    assert seen.quantile_s("main", "connect", 0.5) is None
+
+
+def test_a_counter_that_began_anew_gives_no_negative_rate(board: Board) -> None:
+    clock = Clock()
+    recent = Recent(board, clock)
+    board.cells[board.pool(0, 0) + P_REQUESTS] = 1000
+    recent.sample(overview())
+    board.cells[board.pool(0, 0) + P_REQUESTS] = 30
+    clock.now += 10.0
+    assert recent.differences(overview()).pool_requests_per_s("main") == 3.0
+
+
+def test_before_the_first_sample_nothing_is_known(board: Board) -> None:
+    seen = Recent(board, Clock()).differences(overview())
+    assert seen.pool_requests_per_s("main") == 0.0
+    assert seen.quantile_s("main", "total", 0.5) is None

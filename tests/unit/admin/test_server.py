@@ -1,0 +1,189 @@
+"""The admin server: what it answers, and whom it refuses."""
+
+from collections.abc import AsyncIterator
+
+import aiohttp
+import pytest
+from aiohttp import web
+from aiohttp.test_utils import TestClient, TestServer
+
+from penstock.admin.server import AdminServer
+from penstock.admin.view import ReloadView
+from tests.unit.admin.balancer import PlainBalancer, overview
+
+TOKEN = "a-secret-token-of-some-length"
+Client = TestClient[web.Request, web.Application]
+E0 = {"pool": "main", "endpoint": "e0"}
+
+
+@pytest.fixture
+async def client(balancer: PlainBalancer) -> AsyncIterator[Client]:
+    """Of a server without a token."""
+    application = AdminServer(balancer, None).application()
+    async with TestClient(TestServer(application)) as made:
+        yield made
+
+
+@pytest.fixture
+async def guarded(balancer: PlainBalancer) -> AsyncIterator[Client]:
+    """Of a server with one."""
+    application = AdminServer(balancer, TOKEN).application()
+    async with TestClient(TestServer(application)) as made:
+        yield made
+
+
+async def test_probes(client: Client, balancer: PlainBalancer) -> None:
+    assert (await client.get("/healthz")).status == 200
+    assert (await client.get("/readyz")).status == 200
+    balancer.shown = overview(stopping=True)
+    answer = await client.get("/readyz")
+    assert answer.status == 503
+    assert await answer.json() == {"ready": False, "reasons": ["stopping"]}
+    assert (await client.get("/healthz")).status == 200, "stopping is alive"
+
+
+async def test_metrics_are_plain_text(client: Client) -> None:
+    answer = await client.get("/metrics")
+    assert answer.status == 200
+    assert answer.headers["Content-Type"].startswith("text/plain; version=0.0.4")
+    assert "penstock_snapshot_generation 3.0" in await answer.text()
+
+
+async def test_status_tells_of_pools_endpoints_and_workers(client: Client) -> None:
+    status = await (await client.get("/api/v1/status")).json()
+    assert status["ready"] is True
+    assert [each["name"] for each in status["pools"][0]["endpoints"]] == ["e0", "e1"]
+    assert status["pools"][0]["endpoints"][0]["reason"] == "first check: answered 200"
+    assert [each["pid"] for each in status["workers"]] == [100, 101]
+    assert status["listeners"] == [{"name": "main", "address": "127.0.0.1:8080", "tls": False}]
+    assert status["reloads"] == {"ok": 2, "failed": 1, "last": None}
+
+
+async def test_commands_reach_the_balancer(client: Client, balancer: PlainBalancer) -> None:
+    answer = await client.post("/api/v1/drain", json=E0)
+    assert (answer.status, (await answer.json())["endpoint"]) == (200, "e0")
+    await client.post("/api/v1/undrain", json=E0)
+    await client.post("/api/v1/weight", json={**E0, "weight": 0.5})
+    await client.post("/api/v1/reload", json={})
+    assert (await client.post("/api/v1/stop", json={})).status == 202
+    assert balancer.told == [
+        ("drain", "main", "e0"),
+        ("undrain", "main", "e0"),
+        ("weight", "main", "e0", 0.5),
+        ("reload",),
+        ("stop",),
+    ]
+
+
+async def test_a_reload_that_failed_is_422_with_the_reason(
+    client: Client, balancer: PlainBalancer
+) -> None:
+    wrong = ReloadView(1000.0, "admin address", False, "penstock.yaml:3:1: wrong", 3)
+    balancer.reload_result = wrong
+    answer = await client.post("/api/v1/reload", json={})
+    assert answer.status == 422
+    assert (await answer.json())["message"] == "penstock.yaml:3:1: wrong"
+
+
+@pytest.mark.parametrize(
+    ("path", "body", "status", "reason"),
+    [
+        ("drain", {"pool": "main", "endpoint": "e7"}, 404, "no endpoint called 'e7'"),
+        ("drain", {"pool": "main"}, 400, "missing required field `endpoint`"),
+        ("drain", {**E0, "endpont": "e0"}, 400, "unknown field `endpont`"),
+        ("weight", {**E0, "weight": -1.0}, 400, "a weight is a number from 0"),
+        ("weight", {**E0, "weight": "much"}, 400, "Expected `float`"),
+    ],
+)
+async def test_wrong_commands_are_explained_and_change_nothing(
+    client: Client, balancer: PlainBalancer, path: str, body: object, status: int, reason: str
+) -> None:
+    answer = await client.post(f"/api/v1/{path}", json=body)
+    assert answer.status == status
+    assert reason in (await answer.json())["error"]
+    assert balancer.told == []
+
+
+async def test_a_body_that_is_no_json_is_refused(client: Client) -> None:
+    answer = await client.post(
+        "/api/v1/drain", data=b"{", headers={"Content-Type": "application/json"}
+    )
+    assert answer.status == 400
+
+
+async def test_a_huge_body_is_refused(client: Client, balancer: PlainBalancer) -> None:
+    answer = await client.post("/api/v1/drain", json={**E0, "pool": "m" * 100_000})
+    assert answer.status == 413
+    assert balancer.told == []
+
+
+class TestToken:
+    @pytest.mark.parametrize("shown", [None, "Bearer", "Bearer wrong", f"Basic {TOKEN}", TOKEN])
+    async def test_without_the_token_nothing_is_told_or_done(
+        self, guarded: Client, balancer: PlainBalancer, shown: str | None
+    ) -> None:
+        headers = {} if shown is None else {"Authorization": shown}
+        for path in ("/metrics", "/api/v1/status"):
+            answer = await guarded.get(path, headers=headers)
+            assert answer.status == 401
+            assert answer.headers["WWW-Authenticate"].startswith("Bearer")
+        assert (await guarded.post("/api/v1/stop", json={}, headers=headers)).status == 401
+        assert balancer.told == []
+
+    async def test_with_it_all_is_open_under_any_name(self, guarded: Client) -> None:
+        headers = {"Authorization": f"Bearer {TOKEN}", "Host": "lb.example:9900"}
+        assert (await guarded.get("/metrics", headers=headers)).status == 200
+        assert (await guarded.post("/api/v1/drain", json=E0, headers=headers)).status == 200
+
+    async def test_probes_need_none_and_tell_little(
+        self, guarded: Client, balancer: PlainBalancer
+    ) -> None:
+        balancer.shown = overview(stopping=True)
+        assert (await guarded.get("/healthz")).status == 200
+        assert await (await guarded.get("/readyz")).json() == {"ready": False}
+
+
+class TestHostilePage:
+    """A page in a browser on this machine, where no token is configured."""
+
+    @pytest.mark.parametrize(
+        "host", ["evil.example", "evil.example:9900", "127.0.0.1.evil.example"]
+    )
+    async def test_rebinding_its_own_name_to_us_gains_nothing(
+        self, client: Client, balancer: PlainBalancer, host: str
+    ) -> None:
+        for path in ("/metrics", "/api/v1/status"):
+            assert (await client.get(path, headers={"Host": host})).status == 403
+        answer = await client.post("/api/v1/stop", json={}, headers={"Host": host})
+        assert answer.status == 403
+        assert balancer.told == []
+
+    @pytest.mark.parametrize("host", ["localhost:9900", "127.0.0.1:9900", "[::1]:9900", "10.0.0.1"])
+    async def test_names_of_this_machine_pass(self, client: Client, host: str) -> None:
+        assert (await client.get("/api/v1/status", headers={"Host": host})).status == 200
+
+    async def test_a_form_posted_across_origins_is_refused(
+        self, client: Client, balancer: PlainBalancer
+    ) -> None:
+        plain = {"Content-Type": "text/plain"}
+        answer = await client.post("/api/v1/stop", data=b"{}", headers=plain)
+        assert answer.status == 415
+        foreign = {"Origin": "http://evil.example"}
+        assert (await client.post("/api/v1/stop", json={}, headers=foreign)).status == 403
+        assert (
+            await client.post("/api/v1/stop", json={}, headers={"Origin": "null"})
+        ).status == 403
+        assert balancer.told == []
+
+
+async def test_port_0_is_told_and_an_address_in_use_is_refused(balancer: PlainBalancer) -> None:
+    server = AdminServer(balancer, None)
+    host, port = await server.start("127.0.0.1", 0)
+    try:
+        url = f"http://{host}:{port}/healthz"
+        async with aiohttp.ClientSession() as session, session.get(url) as answer:
+            assert answer.status == 200
+        with pytest.raises(OSError, match="in use"):
+            await AdminServer(balancer, None).start(host, port)
+    finally:
+        await server.stop()

@@ -1,0 +1,1 @@
+"""The arithmetic of the benchmark; what it measures is not tested."""

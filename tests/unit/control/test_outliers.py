@@ -1,0 +1,136 @@
+"""Outlier detection at work: from counts on the board to ejected endpoints on the board."""
+
+import pytest
+
+from penstock.control.endpoint_states import EndpointStates
+from penstock.control.events import Events
+from penstock.control.outliers import OutlierDetection
+from penstock.control.rows import Rows
+from penstock.core.snapshot import Outlier, Snapshot
+from penstock.dataplane.board import (
+    L_1XX_TO_5XX,
+    L_CONNECT_FAILURES,
+    L_CONSECUTIVE_FAILURES,
+    L_FAILURES,
+    S_EJECTED,
+    Board,
+)
+from tests.unit.control.conftest import Clock
+from tests.unit.control.worlds import pool, world
+
+_OK = L_1XX_TO_5XX + 1
+
+
+class Site:
+    """One pool of three endpoints, requests played by writing what workers count."""
+
+    def __init__(self, board: Board, events: Events, clock: Clock) -> None:
+        self.board = board
+        self.clock = clock
+        self.rows = Rows(board, clock)
+        self.states = EndpointStates(board, events, clock, clock)
+        self.detection = OutlierDetection(board, self.rows, self.states, clock)
+        self.snapshot: Snapshot = world()
+        self.run(Outlier())
+
+    def run(self, outlier: Outlier) -> None:
+        names = ("e0", "e1", "e2")
+        spec = world([pool("a", *names, outlier=outlier)], generation=self.snapshot.generation + 1)
+        self.snapshot = self.rows.place(spec)
+        self.rows.settle(self.snapshot)
+        self.states.prepare(self.snapshot.pools)
+        self.states.adopt(self.snapshot.pools)
+        self.detection.follow(self.snapshot)
+
+    def refuse(self, row: int, times: int, *, worker: int = 0) -> None:
+        """The endpoint refuses so many connections in a row."""
+        at = self.board.load(row, worker)
+        for cell in (L_CONNECT_FAILURES, L_FAILURES, L_CONSECUTIVE_FAILURES):
+            self.board.cells[at + cell] += times
+
+    def answer(self, row: int, times: int, *, worker: int = 0) -> None:
+        at = self.board.load(row, worker)
+        self.board.cells[at + _OK] += times
+        self.board.cells[at + L_CONSECUTIVE_FAILURES] = 0
+
+    def look(self, after: float = 0.1) -> None:
+        self.clock.now += after
+        self.detection.look()
+
+    def ejected(self) -> list[int]:
+        cells = self.board.cells
+        return [row for row in range(3) if cells[self.board.state(row) + S_EJECTED]]
+
+
+@pytest.fixture
+def site(board: Board, events: Events, clock: Clock) -> Site:
+    made = Site(board, events, clock)
+    made.look()
+    return made
+
+
+def test_failures_in_a_row_eject_and_time_lets_in_again(site: Site, events: Events) -> None:
+    site.refuse(1, 5)
+    site.look()
+    assert site.ejected() == [1]
+    site.look(after=29.0)
+    assert site.ejected() == [1]
+    site.look(after=2.0)
+    assert site.ejected() == []
+    assert [event.kind for event in events.recent(9)] == [
+        "endpoint.ejected",
+        "endpoint.readmitted",
+    ]
+
+
+def test_failures_seen_by_several_workers_add_up(site: Site) -> None:
+    site.refuse(2, 3, worker=0)
+    site.refuse(2, 2, worker=1)
+    site.look()
+    assert site.ejected() == [2]
+
+
+def test_one_worker_that_only_sees_failures_is_enough(site: Site) -> None:
+    site.refuse(2, 5, worker=0)
+    site.answer(2, 3, worker=1)
+    site.look()
+    assert site.ejected() == [2]
+
+
+def test_a_failure_share_ejects_at_the_sweep_only(site: Site) -> None:
+    site.run(Outlier(consecutive_failures=0))  # that detector is off
+    for _ in range(20):
+        site.refuse(0, 4)
+        site.answer(1, 4)
+        site.look()
+    assert site.ejected() == []
+    site.look(after=10.0)
+    assert site.ejected() == [0]
+
+
+def test_a_switched_off_detection_lets_everybody_in(site: Site) -> None:
+    site.refuse(1, 5)
+    site.look()
+    site.run(Outlier(enabled=False))
+    site.look()
+    assert site.ejected() == []
+    site.refuse(1, 50)
+    site.look()
+    assert site.ejected() == []
+
+
+def test_an_ejection_outlives_a_reload(site: Site) -> None:
+    site.refuse(1, 5)
+    site.look()
+    site.run(Outlier(consecutive_failures=7))
+    site.look()
+    assert site.ejected() == [1]
+
+
+def test_the_dead_workers_counts_do_not_speak_for_anybody(site: Site) -> None:
+    """Zeroing the run of a dead worker is no success and no failure."""
+    site.refuse(1, 4)
+    site.look()
+    site.board.cells[site.board.load(1, 0) + L_CONSECUTIVE_FAILURES] = 0
+    site.look(after=1.5)
+    assert site.ejected() == []

@@ -1,0 +1,184 @@
+"""One check of one endpoint: what passes, what fails, and what people are told."""
+
+import socket
+import ssl
+from collections.abc import AsyncIterator, Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import trustme
+from msgspec.structs import replace
+
+from penstock.control.probes import Prober, Result, Target
+from penstock.core.snapshot import Endpoint, EndpointTls, HealthCheck
+from tests.harness.endpoint import EndpointConnection, Script, ScriptedEndpoint
+from tests.harness.http_endpoint import Answer, HttpEndpoint
+from tests.harness.world import HasAddress
+
+HTTP = HealthCheck(kind="http", timeout_s=5.0)
+
+ScriptedMaker = Callable[[Script], ScriptedEndpoint]
+
+
+@pytest.fixture
+async def prober() -> AsyncIterator[Prober]:
+    made = Prober()
+    yield made
+    await made.close()
+
+
+def target(place: HasAddress, check: HealthCheck = HTTP, **endpoint: Any) -> Target:
+    at = Endpoint(name=place.name, host=place.host, port=place.port)
+    return Target("main", replace(at, **endpoint), check, EndpointTls())
+
+
+async def test_an_expected_status_passes(prober: Prober, endpoint: HttpEndpoint) -> None:
+    assert await prober.probe(target(endpoint)) == Result(True, "answered 200")
+
+
+async def test_the_request_is_as_configured(prober: Prober, endpoint: HttpEndpoint) -> None:
+    check = replace(
+        HTTP,
+        method="HEAD",
+        path="/health?deep=1&x=%2F",
+        host="service.example",
+        headers=(("X-Probe", "yes"),),
+    )
+    assert (await prober.probe(target(endpoint, check))).passed
+    asked = endpoint.last
+    assert (asked.method, asked.target) == ("HEAD", "/health?deep=1&x=%2F")
+    assert asked.headers.all("host") == ["service.example"]
+    assert asked.headers.all("x-probe") == ["yes"]
+    assert asked.headers.all("user-agent")[0].startswith("penstock/")
+
+
+async def test_every_check_opens_its_own_connection(prober: Prober, endpoint: HttpEndpoint) -> None:
+    await prober.probe(target(endpoint))
+    await prober.probe(target(endpoint))
+    assert [request.connection for request in endpoint.requests] == [0, 1]
+
+
+async def test_another_status_fails(prober: Prober, endpoint: HttpEndpoint) -> None:
+    endpoint.answer = lambda request: Answer(status=503)
+    check = replace(HTTP, expect_statuses=((200, 299), (404, 404)))
+    result = await prober.probe(target(endpoint, check))
+    assert result == Result(False, "answered 503, not 200–299, 404")
+    endpoint.answer = lambda request: Answer(status=404)
+    assert (await prober.probe(target(endpoint, check))).passed
+
+
+async def test_redirects_are_answers_not_followed(prober: Prober, endpoint: HttpEndpoint) -> None:
+    endpoint.answer = lambda request: Answer(status=302, headers=(("Location", "/elsewhere"),))
+    assert await prober.probe(target(endpoint)) == Result(True, "answered 302")
+    assert len(endpoint.requests) == 1
+
+
+async def test_the_body_must_hold_what_is_expected(prober: Prober, endpoint: HttpEndpoint) -> None:
+    check = replace(HTTP, expect_body="all is well")
+    endpoint.answer = lambda request: Answer(chunks=(b"today all", b" is well"))
+    assert (await prober.probe(target(endpoint, check))).passed
+    endpoint.answer = lambda request: Answer(body=b"nothing is well")
+    result = await prober.probe(target(endpoint, check))
+    assert result == Result(False, "answered 200 without 'all is well'")
+
+
+async def test_a_refused_connection_fails(prober: Prober, endpoint: HttpEndpoint) -> None:
+    endpoint.close()
+    for check in (HTTP, replace(HTTP, kind="tcp")):
+        result = await prober.probe(target(endpoint, check))
+        assert result == Result(False, "connection refused")
+
+
+async def test_silence_fails_after_the_timeout(prober: Prober, scripted: ScriptedMaker) -> None:
+    def say_nothing(connection: EndpointConnection) -> None:
+        while connection.receive():
+            pass
+
+    check = replace(HTTP, timeout_s=0.1)
+    result = await prober.probe(target(scripted(say_nothing), check))
+    assert result == Result(False, "no answer within 0.1 s")
+
+
+async def test_garbage_fails(prober: Prober, scripted: ScriptedMaker) -> None:
+    def lie(connection: EndpointConnection) -> None:
+        connection.receive()
+        connection.send(b"SSH-2.0-OpenSSH_9.2\r\n\r\n")
+
+    result = await prober.probe(target(scripted(lie)))
+    assert not result.passed
+    assert "not HTTP" in result.detail
+
+
+async def test_an_end_without_an_answer_fails(prober: Prober, scripted: ScriptedMaker) -> None:
+    result = await prober.probe(target(scripted(lambda connection: None)))
+    assert not result.passed
+    assert result.detail in ("closed the connection without an answer", "connection reset")
+
+
+async def test_tcp_checks_ask_for_nothing_but_a_connection(prober: Prober) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        at = Endpoint(name="x", host="127.0.0.1", port=server.getsockname()[1])
+        check = HealthCheck(kind="tcp")
+        result = await prober.probe(Target("main", at, check, EndpointTls()))
+    assert result == Result(True, "connected")
+
+
+async def test_the_checks_own_port_is_asked(prober: Prober, endpoint: HttpEndpoint) -> None:
+    check = replace(HTTP, port=endpoint.port)
+    assert (await prober.probe(target(endpoint, check, port=9))).passed
+
+
+class TestTls:
+    """``https://`` endpoints are verified as the pool says."""
+
+    @pytest.fixture
+    def authority(self) -> trustme.CA:
+        return trustme.CA()
+
+    @pytest.fixture
+    def ca_file(self, authority: trustme.CA, tmp_path: Path) -> str:
+        file = tmp_path / "ca.pem"
+        authority.cert_pem.write_to_path(str(file))
+        return str(file)
+
+    def endpoint(self, authority: trustme.CA, *names: str) -> HttpEndpoint:
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        authority.issue_cert(*names).configure_cert(context)
+        return HttpEndpoint(tls=context)
+
+    async def probe(self, prober: Prober, place: HasAddress, tls: EndpointTls) -> Result:
+        asked = target(place, HTTP, tls=True)
+        return await prober.probe(Target(asked.pool, asked.endpoint, asked.check, tls))
+
+    async def test_a_certificate_for_the_host_passes(
+        self, prober: Prober, authority: trustme.CA, ca_file: str
+    ) -> None:
+        with self.endpoint(authority, "127.0.0.1") as place:
+            result = await self.probe(prober, place, EndpointTls(ca_file=ca_file))
+        assert result == Result(True, "answered 200")
+
+    async def test_a_certificate_of_an_unknown_authority_fails(
+        self, prober: Prober, authority: trustme.CA
+    ) -> None:
+        with self.endpoint(authority, "127.0.0.1") as place:
+            result = await self.probe(prober, place, EndpointTls())
+        assert not result.passed
+        assert result.detail.startswith("TLS: ")
+        assert "certificate verify failed" in result.detail
+
+    async def test_the_configured_name_is_the_one_verified(
+        self, prober: Prober, authority: trustme.CA, ca_file: str
+    ) -> None:
+        with self.endpoint(authority, "service.example") as place:
+            tls = EndpointTls(ca_file=ca_file, server_name="service.example")
+            assert (await self.probe(prober, place, tls)).passed
+            wrong = await self.probe(prober, place, EndpointTls(ca_file=ca_file))
+        assert not wrong.passed
+        assert "127.0.0.1" in wrong.detail
+
+    async def test_without_verification_anything_passes(
+        self, prober: Prober, authority: trustme.CA
+    ) -> None:
+        with self.endpoint(authority, "other.example") as place:
+            assert (await self.probe(prober, place, EndpointTls(verify=False))).passed

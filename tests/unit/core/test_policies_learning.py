@@ -1,0 +1,318 @@
+"""What the policies that learn from latency or load reports do, each on its own formula."""
+
+from collections import Counter
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from penstock.core.endpoint import Endpoint
+from penstock.core.env import Env
+from penstock.core.load_report import LoadReport
+from penstock.core.policy import Policy, create
+from penstock.core.policy._mean import FadingMean
+from penstock.core.policy._quantile import LARGEST, SlidingQuantile
+from penstock.core.policy.adaptive import Adaptive
+from penstock.core.policy.c3 import C3
+from penstock.core.policy.prequal import uses_per_answer
+from penstock.core.policy.thompson import Belief, logistic
+from penstock.core.ticket import CONNECT_FAILED, DONE, Ticket
+from tests.contract.pools import endpoints_of_weights, env, keyed, picks
+
+
+def built(name: str, endpoints: list[Endpoint], **options: object) -> Policy:
+    policy = create(name, options)
+    policy.rebuild(endpoints)
+    return policy
+
+
+def answer(policy: Policy, endpoint: Endpoint, latency_s: float, now: float = 0.0) -> None:
+    """One request to an endpoint, answered in that time."""
+    ticket = Ticket(endpoint, policy, keyed(1), now)
+    ticket.first_byte(now + latency_s)
+    ticket.settle(DONE, now + latency_s)
+
+
+def counted(policy: Policy, endpoints: list[Endpoint], count: int = 500) -> Counter[str]:
+    return Counter(endpoint.name for endpoint in picks(policy, endpoints, count))
+
+
+class Speeds:
+    """Endpoints that serve one request after another, each at its own pace, on a virtual clock."""
+
+    def __init__(self, policy: Policy, service_s: list[float]) -> None:
+        self.policy = policy
+        self.endpoints = endpoints_of_weights([1.0] * len(service_s))
+        self.service_s = {e.name: s for e, s in zip(self.endpoints, service_s, strict=True)}
+        self.free_at = dict.fromkeys(self.service_s, 0.0)
+        self.env: Env = env()
+        self.running: list[tuple[float, int, Ticket]] = []
+        self.picked: Counter[str] = Counter()
+        self.latency_s = 0.0
+        policy.rebuild(self.endpoints)
+
+    def run(self, requests: int, rate: float) -> None:
+        for i in range(requests):
+            self.env.now += self.env.rng.expovariate(rate)
+            self.finish()
+            picked = self.policy.pick(keyed(i), self.endpoints, self.env)
+            assert picked is not None
+            self.picked[picked.name] += 1
+            ticket = Ticket(picked, self.policy, keyed(i), self.env.now)
+            starts = max(self.env.now, self.free_at[picked.name])
+            ends = starts + self.env.rng.expovariate(1.0 / self.service_s[picked.name])
+            self.free_at[picked.name] = ends
+            self.latency_s += ends - self.env.now
+            self.running.append((ends, i, ticket))
+
+    def finish(self) -> None:
+        self.running.sort(key=lambda entry: entry[:2])
+        while self.running and self.running[0][0] <= self.env.now:
+            ends, _, ticket = self.running.pop(0)
+            ticket.first_byte(ends)
+            ticket.settle(DONE, ends)
+
+
+@pytest.mark.parametrize("name", ["least-response-time", "c3", "thompson", "peak-ewma", "prequal"])
+def test_a_replica_ten_times_slower_gets_much_less(name: str) -> None:
+    """At half load; a fair share would be a fifth."""
+    pool = Speeds(create(name, {"measure": "total"}), [0.01, 0.01, 0.01, 0.01, 0.1])
+    pool.run(4000, rate=200.0)
+    assert pool.picked["e4"] / 4000 < 0.08
+
+
+@pytest.mark.parametrize("name", ["least-response-time", "c3", "thompson", "peak-ewma"])
+def test_failing_fast_attracts_no_traffic(name: str) -> None:
+    endpoints = endpoints_of_weights([1.0, 1.0])
+    policy = built(name, endpoints)
+    for i in range(200):
+        answer(policy, endpoints[0], 0.1, i * 0.01)
+        answer(policy, endpoints[1], 0.1, i * 0.01)
+        Ticket(endpoints[0], policy, keyed(1), i * 0.01).settle(CONNECT_FAILED, i * 0.01)
+    chance = env(now=2.0)
+    picked = Counter(policy.pick(keyed(i), endpoints, chance) for i in range(1000))
+    assert picked[endpoints[0]] < 600  # of 1000; chance alone gives more in one of 10^9 runs
+
+
+class TestFadingMean:
+    def test_it_is_the_mean_while_nothing_fades(self) -> None:
+        mean = FadingMean()
+        for sample in (1.0, 2.0, 6.0):
+            mean.add(sample, 0.0, 10.0)
+        assert (mean.value, mean.weight) == (3.0, 3.0)
+
+    def test_a_sample_of_age_tau_weighs_one_part_in_e(self) -> None:
+        mean = FadingMean()
+        mean.add(0.0, 0.0, 10.0)
+        mean.add(1.0, 10.0, 10.0)
+        assert mean.weight == pytest.approx(1.3678794)
+        assert mean.value == pytest.approx(1.0 / 1.3678794)
+
+
+class TestSlidingQuantile:
+    @given(
+        values=st.lists(st.integers(0, 30) | st.integers(0, 5000), min_size=1, max_size=60),
+        size=st.integers(1, 20),
+        q=st.floats(0.0, 1.0),
+    )
+    def test_it_is_that_of_the_last_values(self, values: list[int], size: int, q: float) -> None:
+        recent = SlidingQuantile(size, q)
+        for value in values:
+            recent.add(value)
+        last = sorted(min(value, LARGEST) for value in values[-size:])
+        assert recent.value() == last[min(int(q * len(last)), len(last) - 1)]
+
+    def test_without_values_nothing_exceeds_it(self) -> None:
+        assert SlidingQuantile(4, 0.5).value() == LARGEST
+
+
+class TestLeastResponseTime:
+    def test_it_is_the_product_of_latency_and_load(self) -> None:
+        endpoints = endpoints_of_weights([1.0, 1.0])
+        policy = built("least-response-time", endpoints)
+        answer(policy, endpoints[0], 0.1)
+        answer(policy, endpoints[1], 0.25)
+        assert set(counted(policy, endpoints)) == {"e0"}
+        endpoints[0].in_flight = 1
+        assert set(counted(policy, endpoints)) == {"e0"}
+        endpoints[0].in_flight = 2
+        assert set(counted(policy, endpoints)) == {"e1"}
+
+    def test_whole_responses_may_be_measured_instead(self) -> None:
+        endpoints = endpoints_of_weights([1.0, 1.0])
+        policy = built("least-response-time", endpoints, measure="total")
+        for endpoint, total_s in zip(endpoints, (5.0, 0.5), strict=True):
+            ticket = Ticket(endpoint, policy, keyed(1), 0.0)
+            ticket.first_byte(0.01)
+            ticket.settle(DONE, total_s)
+        assert set(counted(policy, endpoints)) == {"e1"}
+
+    def test_an_endpoint_never_tried_is_tried(self) -> None:
+        endpoints = endpoints_of_weights([1.0, 1.0])
+        policy = built("least-response-time", endpoints)
+        answer(policy, endpoints[0], 0.001)
+        assert set(counted(policy, endpoints)) == {"e1"}
+
+
+class TestC3:
+    def test_psi_is_as_published(self) -> None:
+        """Ψ = R̄ − 1/μ̄ + q̂³/μ̄ with q̂ = 1 + os·n + q̄."""
+        endpoint = Endpoint("e")
+        policy = built("c3", [endpoint], balancers=3)
+        assert isinstance(policy, C3)
+        answer(policy, endpoint, 0.2)
+        policy.on_report(endpoint, LoadReport(0.2, queued=2.0, service_s=0.05))
+        endpoint.in_flight = 1
+        assert policy.ranking(endpoint).cost(endpoint, env()) == pytest.approx(
+            0.2 - 0.05 + 6.0**3 * 0.05
+        )
+
+    def test_a_long_queue_outweighs_a_fast_server(self) -> None:
+        endpoints = endpoints_of_weights([1.0, 1.0])
+        policy = built("c3", endpoints)
+        for endpoint, service_s, queued in zip(endpoints, (0.01, 0.02), (8.0, 1.0), strict=True):
+            answer(policy, endpoint, 0.05)
+            policy.on_report(endpoint, LoadReport(0.0, queued=queued, service_s=service_s))
+        assert set(counted(policy, endpoints)) == {"e1"}
+
+
+class TestPrequal:
+    @pytest.mark.parametrize(
+        ("probe_rate", "remove_rate", "uses"),
+        [(3.0, 1.0, 1.3158), (1.0, 0.25, 3.3898), (0.5, 0.25, 11.7647)],
+    )
+    def test_answers_are_reused_as_often_as_published(
+        self, probe_rate: float, remove_rate: float, uses: float
+    ) -> None:
+        assert uses_per_answer(16, 100, probe_rate, remove_rate) == pytest.approx(uses, abs=5e-5)
+
+    def test_a_pool_that_no_probe_can_fill_keeps_answers_until_they_age(self) -> None:
+        assert uses_per_answer(16, 10, 3.0, 1.0) > 1e5
+
+    def asked(self, endpoints: list[Endpoint], **options: object) -> Policy:
+        return built("prequal", endpoints, answers="asked", **options)
+
+    def test_three_different_endpoints_are_probed_for_each_request(self) -> None:
+        endpoints = endpoints_of_weights([1.0] * 20)
+        policy = self.asked(endpoints)
+        chance = env()
+        for _ in range(50):
+            assert len(set(policy.probes_wanted(chance))) == 3
+
+    def test_fractional_rates_are_kept_on_average(self) -> None:
+        policy = self.asked(endpoints_of_weights([1.0] * 20), probe_rate=0.3)
+        chance = env()
+        assert sum(len(policy.probes_wanted(chance)) for _ in range(100)) in (29, 30)
+
+    def test_the_cold_endpoint_of_least_latency_is_picked(self) -> None:
+        endpoints = endpoints_of_weights([1.0] * 40)
+        policy = self.asked(endpoints, remove_rate=0.0)
+        for endpoint, rif, latency_s in zip(
+            endpoints, (1.0, 2.0, 3.0, 9.0), (0.3, 0.1, 0.2, 0.01), strict=False
+        ):
+            policy.on_report(endpoint, LoadReport(0.0, in_flight=rif, latency_s=latency_s))
+        # The 0.84 quantile of 1, 2, 3, 9 is 9 by rank; with more answers it is 3.
+        for _ in range(8):
+            policy.on_report(endpoints[0], LoadReport(0.0, in_flight=1.0, latency_s=0.3))
+        assert policy.pick(keyed(1), endpoints, env()) is endpoints[1]
+
+    def test_when_all_are_hot_the_least_loaded_is_picked(self) -> None:
+        endpoints = endpoints_of_weights([1.0] * 40)
+        policy = self.asked(endpoints, probe_age_s=1.0, q_rif=0.5)
+        for _ in range(100):
+            policy.on_report(endpoints[9], LoadReport(0.0, in_flight=1.0, latency_s=0.1))
+        for endpoint, rif in zip(endpoints, (5.0, 4.0, 6.0), strict=False):
+            policy.on_report(endpoint, LoadReport(2.0, in_flight=rif, latency_s=0.1))
+        assert policy.pick(keyed(1), endpoints, env(now=2.5)) is endpoints[1]
+
+    def test_old_answers_are_dropped_and_fewer_than_two_are_not_trusted(self) -> None:
+        endpoints = endpoints_of_weights([1.0] * 40)
+        policy = self.asked(endpoints)
+        for endpoint in endpoints[:2]:
+            policy.on_report(endpoint, LoadReport(0.0, in_flight=0.0, latency_s=0.1))
+        chance = env(now=1.5)
+        assert len({policy.pick(keyed(i), endpoints, chance) for i in range(50)}) > 10
+
+    def test_a_pick_counts_as_a_request_in_flight_there(self) -> None:
+        endpoints = endpoints_of_weights([1.0] * 2)
+        policy = self.asked(endpoints, remove_rate=0.0, q_rif=0.0)
+        for endpoint in endpoints:
+            policy.on_report(endpoint, LoadReport(0.0, in_flight=0.0, latency_s=0.1))
+        first = policy.pick(keyed(1), endpoints, env())
+        assert policy.pick(keyed(1), endpoints, env()) is not first
+
+
+class TestBelief:
+    def test_it_narrows_with_samples_and_widens_with_time(self) -> None:
+        belief = Belief(decay_s=10.0)
+        widths = []
+        for i in range(50):
+            belief.add(1.0 if i % 2 else 3.0, 0.0)
+            widths.append(belief.deviation(0.0))
+        assert widths == sorted(widths, reverse=True)
+        assert belief.mean == pytest.approx(2.0)
+        assert belief.deviation(0.0) == pytest.approx((1.0 / 50 + 4.0 / 50**2) ** 0.5)
+        assert belief.deviation(20.0) > 2.0 * widths[-1]
+        assert belief.deviation(200.0) == belief.mean
+
+    def test_a_logistic_draw_has_mean_zero_and_variance_one(self) -> None:
+        """Of 20,000 draws; off by more in one of 10^9 runs."""
+        chance = env()
+        drawn = [logistic(chance) for _ in range(20_000)]
+        assert abs(sum(drawn) / 20_000) < 6.1 / 20_000**0.5
+        assert sum(x * x for x in drawn) / 20_000 == pytest.approx(1.0, abs=0.1)
+
+
+class TestThompson:
+    def test_it_notices_that_an_endpoint_became_slow(self) -> None:
+        pool = Speeds(create("thompson", {"measure": "total", "decay_s": 10.0}), [0.01] * 4)
+        pool.run(2000, rate=100.0)
+        assert pool.picked["e0"] / 2000 > 0.15
+        pool.service_s["e0"] = 0.1
+        pool.run(1000, rate=100.0)
+        pool.picked.clear()
+        pool.run(2000, rate=100.0)
+        assert pool.picked["e0"] / 2000 < 0.1
+
+    def test_speed_is_told_apart_from_queue(self) -> None:
+        """A request that met four others took five times as long; the endpoint is as fast."""
+        endpoints = endpoints_of_weights([1.0, 1.0])
+        policy = built("thompson", endpoints)
+        for _ in range(100):
+            answer(policy, endpoints[0], 0.1)
+            endpoints[1].in_flight = 4
+            answer(policy, endpoints[1], 0.5)
+            endpoints[1].in_flight = 0
+        told = policy.beliefs()
+        assert told["e0"]["cost_s"] == pytest.approx(told["e1"]["cost_s"])
+
+
+class TestAdaptive:
+    def run(self, policies: str, requests: int) -> Adaptive:
+        policy = create(
+            "adaptive",
+            {"policies": policies, "slot_s": 0.5, "slot_requests": 30, "measure": "total"},
+        )
+        assert isinstance(policy, Adaptive)
+        pool = Speeds(policy, [0.01, 0.01, 0.01, 0.08])
+        pool.run(requests, rate=200.0)
+        return policy
+
+    def test_it_keeps_to_the_better_policy_and_says_so(self) -> None:
+        """One replica is slow: least request copes, round robin does not."""
+        policy = self.run("round-robin, least-request", 20_000)
+        told = policy.beliefs()
+        assert told["least-request"]["share_of_slots"] > 0.75
+        assert told["least-request"]["relative_cost"] < told["round-robin"]["relative_cost"]
+        assert told["round-robin"]["regret"] > 0.0
+        assert sum(each["share_of_slots"] for each in told.values()) == pytest.approx(1.0)
+
+    def test_every_candidate_gets_its_first_slots(self) -> None:
+        policy = self.run("random, round-robin, least-request", 1500)
+        assert all(each["share_of_slots"] > 0.0 for each in policy.beliefs().values())
+        assert policy.chosen() in policy.beliefs()
+
+    @pytest.mark.parametrize("names", ["", "random", "random, adaptive", "random, no-such"])
+    def test_candidates_that_make_no_choice_are_refused(self, names: str) -> None:
+        with pytest.raises(ValueError):
+            create("adaptive", {"policies": names})
