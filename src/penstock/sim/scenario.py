@@ -143,6 +143,9 @@ class Run(Section):
     customers: PositiveCount | None = setting(None, "Requests sent; or give a duration.")
     duration: PositiveDuration | None = setting(None, "Time during which requests are sent.")
     warm_up: Share = setting(0.1, "Share of either that is not measured.", lt=1)
+    drain: Duration | None = setting(
+        None, "How long requests that run at the end are waited for; without it until they end."
+    )
     replications: PositiveCount = setting(5, "Independent repetitions, for the intervals.")
     seed: Count = setting(1, "Everything drawn follows from it.")
 

@@ -81,6 +81,8 @@ def build_world(
         for number in range(scenario.balancers)
     ]
     source = _source(scenario, seed, clock, balancers, recorder)
+    if scenario.run.drain is not None:
+        source.drain_s = scenario.run.drain
     world = World(clock, servers, balancers, source, recorder, None)
     if timeline:
         world.timeline = Timeline(clock, servers, _length_s(scenario) / _TICKS)

@@ -120,6 +120,15 @@ def test_time_may_end_a_run_instead_of_a_count() -> None:
     assert world.source.sent == pytest.approx(1000, abs=5 * 1000**0.5)
 
 
+def test_what_runs_at_the_end_need_not_be_waited_for() -> None:
+    long = {"servers": [{"slots": 100}], "service": {"mean": "50s"}, "arrivals": {"rate": 1.0}}
+    ends = {
+        drain: world_of(scenario(**long, run={"duration": "200s"} | given)).clock.now
+        for drain, given in (("none", {}), ("10s", {"drain": "10s"}), ("off", {"drain": "off"}))
+    }
+    assert ends["off"] < 200.5 < ends["10s"] < 211.0 < ends["none"]
+
+
 def test_the_same_seed_gives_the_same_run_and_another_another() -> None:
     sums = [
         world_of(scenario(policies=["random"]), seed).recorder.response_sum for seed in (1, 1, 2)

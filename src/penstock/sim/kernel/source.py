@@ -33,6 +33,17 @@ class Workload:
         return job
 
 
+class _Stop(Event):
+    """What still runs is no longer waited for."""
+
+    def __init__(self, clock: Clock) -> None:
+        super().__init__()
+        self._clock: Clock = clock
+
+    def fire(self) -> None:
+        self._clock.stop()
+
+
 class Source(Event):
     """Sends ``customers`` requests, or for ``duration_s``, and opens and closes the window.
 
@@ -66,6 +77,7 @@ class Source(Event):
         self.duration_s: float = duration_s
         self.sent: int = 0
         self.running: int = 0  # sent and not ended
+        self.drain_s: float = inf  # how long what runs at the end is waited for
         self.over: bool = False
         self._open_at_number: int = int(customers * warm_up) if customers > 0 else 0
         self._open_at: float = duration_s * warm_up if customers <= 0 else 0.0
@@ -97,12 +109,15 @@ class Source(Event):
             self.finish()
 
     def finish(self) -> None:
-        """No more is sent; what runs is let run to its end."""
+        """No more is sent; what runs is let run to its end, or for ``drain_s``."""
         if not self.over:
             self.over = True
             self.recorder.close(self.clock.now)
-            if self.running == 0:
-                self.clock.stop()
+            clock = self.clock
+            if self.running == 0 or self.drain_s <= 0.0:
+                clock.stop()
+            elif self.drain_s < inf:
+                clock.heap.schedule(_Stop(clock), clock.now + self.drain_s)
 
     def on_end(self, job: Job) -> None:
         """``job`` has been answered, refused or given up."""

@@ -1,0 +1,86 @@
+"""The ready scenarios run, each briefly, and show what they say."""
+
+from pathlib import Path
+
+import pytest
+
+from penstock.sim.expectation import expectation
+from penstock.sim.experiment import Comparison, compare
+from penstock.sim.scenario import load_scenario
+
+SCENARIOS = Path(__file__).parents[3] / "examples" / "scenarios"
+
+
+def shortened(name: str, policies: tuple[str, ...] = (), **run: object) -> Comparison:
+    changes: dict[str, object] = {"run": {"replications": 1, **run}}
+    if policies:
+        changes["policies"] = list(policies)
+    scenario = load_scenario(SCENARIOS / name, changes)
+    return compare(scenario, processes=1, timeline=True)
+
+
+def measured(comparison: Comparison, metric: str) -> dict[str, float]:
+    return {result.label: result.interval(metric).mean for result in comparison.results}
+
+
+def test_every_scenario_is_tried_here() -> None:
+    tried = Path(__file__).read_text("utf-8")
+    files = list(SCENARIOS.iterdir())
+    assert len(files) >= 6
+    for file in files:
+        assert f'"{file.name}"' in tried
+
+
+def test_the_seed_of_it_all_comes_near_its_closed_forms() -> None:
+    comparison = shortened("seed-of-it-all.yaml", customers=20_000)
+    for result in comparison.results[:2]:
+        expected = expectation(comparison.scenario, result.policy)
+        assert expected is not None
+        assert expected.exact
+        mean = result.interval("mean").mean
+        assert mean == pytest.approx(expected.metrics["mean"], rel=0.2)
+    means = measured(comparison, "mean")
+    assert means["random"] > means["round-robin"] > means["join-shortest-queue"]
+
+
+def test_rules_that_do_not_look_overload_the_slow_servers() -> None:
+    comparison = shortened("heterogeneous.yaml", customers=5000)
+    p99 = measured(comparison, "p99")
+    for looking in ("least-request", "power-of-two", "peak-ewma"):
+        assert p99[looking] < p99["round-robin"] / 2
+
+
+def test_a_slow_replica_is_avoided_by_those_that_measure() -> None:
+    comparison = shortened(
+        "slow-replica.yaml", ("round-robin", "least-request", "peak-ewma"), duration="25s"
+    )
+    goodput = measured(comparison, "goodput")
+    assert goodput["round-robin"] < min(goodput["peak-ewma"], goodput["least-request"])
+
+
+def test_a_flash_crowd_is_survived() -> None:
+    comparison = shortened("flash-crowd.yaml", ("random", "least-request"), duration="38s")
+    errors = measured(comparison, "errors")
+    attempts = measured(comparison, "attempts")
+    assert all(0.02 < share < 0.9 for share in errors.values())
+    assert all(1.0 < tries <= 2.0 for tries in attempts.values())
+    ticks = comparison.results[0].outcomes[0].ticks
+    assert max(max(present) for _, present, *_ in ticks) == 50
+
+
+def test_tens_of_thousands_of_sessions_are_held_at_once() -> None:
+    comparison = shortened("game-sessions.yaml", ("least-request", "source-hash"), duration="12m")
+    ticks = comparison.results[0].outcomes[0].ticks
+    assert max(sum(present) for _, present, *_ in ticks) > 10_000
+    fullest = {
+        result.label: max(max(present) for _, present, *_ in result.outcomes[0].ticks)
+        for result in comparison.results
+    }
+    assert fullest["least-request"] < fullest["source-hash"] <= 600
+
+
+def test_sessions_that_stay_keep_their_prefixes() -> None:
+    comparison = shortened("multi-tenant-inference.yaml", customers=300)
+    hits = measured(comparison, "hit rate")
+    assert hits["consistent-hash"] > hits["round-robin"] + 0.1
+    assert all(tokens > 0 for tokens in measured(comparison, "tokens").values())
