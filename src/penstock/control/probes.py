@@ -1,6 +1,7 @@
 """One active check of one endpoint: over HTTP, or just a TCP connection."""
 
 import asyncio
+import errno
 import ssl
 from dataclasses import dataclass
 from typing import Final
@@ -139,7 +140,7 @@ def _reason(error: Exception) -> str:
         error = error.os_error
     if isinstance(error, ConnectionRefusedError):
         return "connection refused"
-    if isinstance(error, ConnectionResetError):
+    if isinstance(error, OSError) and error.errno == errno.ECONNRESET:
         return "connection reset"
     if isinstance(error, aiohttp.ServerDisconnectedError):
         return "closed the connection without an answer"
