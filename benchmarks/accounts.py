@@ -4,6 +4,7 @@ Source: proc(5). ``utime`` and ``stime`` of ``/proc/PID/stat`` hold all threads 
 """
 
 import os
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
@@ -28,12 +29,28 @@ def tree(root: int) -> list[int]:
     return found
 
 
-def cpu_s(pids: list[int]) -> dict[int, float]:
-    """User and system time of each process so far, in seconds; nothing for those that ended."""
-    spent: dict[int, float] = {}
+@dataclass(frozen=True)
+class Cpu:
+    """CPU time in seconds."""
+
+    user_s: float
+    system_s: float
+
+    @property
+    def total_s(self) -> float:
+        return self.user_s + self.system_s
+
+    def since(self, before: "Cpu") -> "Cpu":
+        return Cpu(self.user_s - before.user_s, self.system_s - before.system_s)
+
+
+def cpu(pids: list[int]) -> dict[int, Cpu]:
+    """What each process spent so far; nothing for those that ended."""
+    spent: dict[int, Cpu] = {}
     for pid in pids:
         if fields := _stat(pid):
-            spent[pid] = (int(fields[_UTIME]) + int(fields[_STIME])) / _TICKS_PER_S
+            user, system = int(fields[_UTIME]), int(fields[_STIME])
+            spent[pid] = Cpu(user / _TICKS_PER_S, system / _TICKS_PER_S)
     return spent
 
 

@@ -8,7 +8,6 @@ global
     nbthread {workers}
     maxconn {connections}
     ssl-default-bind-options ssl-min-ver TLSv1.2
-    tune.ssl.default-dh-param 2048
 defaults
     mode http
     option http-no-delay

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import ClassVar
 
 from benchmarks import accounts
+from benchmarks.accounts import Cpu
 from benchmarks.balancers import Balancer
 from benchmarks.certificate import make_certificate
 from benchmarks.failure import MeasurementError
@@ -97,22 +98,24 @@ class CpuAccount:
     def __init__(self, process: Process) -> None:
         self.root = process.pid
         self._pids = process.tree()
-        self._before = accounts.cpu_s(self._pids)
+        self._before = accounts.cpu(self._pids)
 
-    def spent_s(self) -> dict[int, float]:
+    def spent(self) -> dict[int, Cpu]:
         """By process. Raises MeasurementError when one ended: its time would be missing."""
-        after = accounts.cpu_s(self._pids)
+        after = accounts.cpu(self._pids)
         if lost := set(self._before) - set(after):
             raise MeasurementError(f"of the balancer's processes, {sorted(lost)} ended")
-        return {pid: after[pid] - before for pid, before in self._before.items()}
+        return {pid: after[pid].since(before) for pid, before in self._before.items()}
 
     def per_unit(self, units: int, elapsed_s: float) -> dict[str, float]:
-        """Microseconds in all and of them in the root where others work, and cores kept busy."""
-        spent = self.spent_s()
-        total = sum(spent.values())
-        seen = {"µs": total * 1e6 / units, "cores busy": total / elapsed_s}
+        """Microseconds in all, of them in user mode and in the parent of others; cores busy."""
+        spent = self.spent()
+        total_s = sum([each.total_s for each in spent.values()])
+        user_s = sum([each.user_s for each in spent.values()])
+        seen = {"µs": total_s * 1e6 / units, "µs in user mode": user_s * 1e6 / units}
         if len(spent) > 1:
-            seen["µs in the parent process"] = spent[self.root] * 1e6 / units
+            seen["µs in the parent"] = spent[self.root].total_s * 1e6 / units
+        seen["cores busy"] = total_s / elapsed_s
         return seen
 
 

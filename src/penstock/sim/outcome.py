@@ -34,8 +34,10 @@ METRICS: Final = (
     Metric("wait", "mean time before service begins, network included"),
     Metric("ttft", "mean time to the first token"),
     Metric("ttft p99", "99% of first tokens come within this"),
+    Metric("tpot", "mean time of each further token"),
     Metric("throughput", "answers in the time that is measured", "/s", True),
-    Metric("goodput", "answers within the objective", "/s", True),
+    Metric("goodput", "answers within the objectives", "/s", True),
+    Metric("tokens", "output tokens of answers, over the time that is measured", "/s", True),
     Metric("hit rate", "prompt tokens found in a prefix cache", "share", True),
     Metric("imbalance", "work of the busiest server, over its fair share by capacity", ""),
     Metric("errors", "requests refused, failed or given up", "share"),
@@ -116,10 +118,22 @@ def _metrics(world: World, scenario: Scenario) -> Iterator[tuple[str, float]]:
     yield "wait", recorder.wait_sum / answered
     window_s = recorder.window_s()
     yield "throughput", recorder.answered_in_window / window_s if window_s else nan
-    if scenario.objective is not None:
+    if scenario.has_objective:
         yield "goodput", recorder.good_in_window / window_s if window_s else nan
+    if recorder.first_bytes is not None:
+        yield from _streaming(recorder, recorder.first_bytes)
     yield "imbalance", _imbalance(world)
     yield from _failures(recorder, scenario)
+
+
+def _streaming(recorder: Recorder, first_bytes: FineHistogram) -> Iterator[tuple[str, float]]:
+    answered = max(1, recorder.count - recorder.timed_out)
+    yield "ttft", recorder.first_byte_sum / answered
+    yield "ttft p99", first_bytes.quantile(0.99)
+    yield "tpot", recorder.per_token_sum / max(1, recorder.per_token_count)
+    window_s = recorder.window_s()
+    yield "tokens", recorder.output_tokens / window_s if window_s else nan
+    yield "hit rate", recorder.cached_tokens / max(1, recorder.prompt_tokens)
 
 
 def _failures(recorder: Recorder, scenario: Scenario) -> Iterator[tuple[str, float]]:

@@ -26,7 +26,9 @@ from penstock.config.values import (
 )
 from penstock.core.snapshot import PolicyChoice
 from penstock.sim.kernel.laws import Empirical
+from penstock.sim.prompt_specs import EngineSpec, Prompts
 from penstock.sim.specs import ArrivalsSpec, LawSpec
+from penstock.sim.trace import BLOCK_TOKENS
 
 
 class AntagonistSpec(Section):
@@ -51,9 +53,10 @@ class ServerGroup(Section):
 
     count: PositiveCount = setting(1, "How many there are.")
     name: str = setting("s", "They are called by this name and a number.")
-    model: Literal["fifo", "sharing"] = setting(
-        "fifo", "First come first served, or processor sharing."
+    model: Literal["fifo", "sharing", "engine"] = setting(
+        "fifo", "First come first served, processor sharing, or an inference engine."
     )
+    engine: EngineSpec | None = setting(None, "Of the model engine.")
     slots: PositiveCount = setting(1, "Requests (fifo) or cores (sharing) served at full speed.")
     speed: Factor = setting(1.0, "Seconds of work done in a second, by each slot.", gt=0)
     room: Count = setting(0, "Most requests present, those beyond are answered 503; 0: no bound.")
@@ -62,6 +65,12 @@ class ServerGroup(Section):
     zone: str = setting("", "Where they are.")
     backup: Flag = setting(False, "Used only when no other is available.")
     antagonist: AntagonistSpec | None = setting(None, "Neighbours that take speed, or leave it.")
+
+    @model_validator(mode="after")
+    def _engine_where_needed(self) -> Self:
+        if (self.model == "engine") != (self.engine is not None):
+            raise ValueError("`engine` goes with `model: engine`, and only with it")
+        return self
 
     @property
     def capacity(self) -> float:
@@ -151,8 +160,11 @@ class Scenario(Section):
     balancers: PositiveCount = setting(1, "Balancers that share the servers.")
     reports: Reports | None = setting(None, "What they hear of load that is not their own.")
     keys: Keys | None = setting(None, "Clients that hashing policies tell apart.")
+    prompts: Prompts | None = setting(None, "Requests to language models; servers are engines.")
     network: Network = setting(Network(), "Delays.")
     objective: PositiveDuration | None = setting(None, "Answers within it count for goodput.")
+    objective_ttft: PositiveDuration | None = setting(None, "And the first token within this.")
+    objective_tpot: PositiveDuration | None = setting(None, "And further tokens within this each.")
     timeout: PositiveDuration | None = setting(None, "After which a client goes away.")
     cancel: Flag = setting(True, "Whether a server hears that the client went away.")
     retry: Retrying | None = setting(None, "Repeat what failed.")
@@ -165,12 +177,34 @@ class Scenario(Section):
             raise ValueError("at least one group of servers is needed")
         if not self.policies:
             raise ValueError("at least one policy is needed")
+        self._check_prompts()
         known = self.server_count
         for incident in self.incidents:
             for server in incident.servers:
                 if server >= known:
                     raise ValueError(f"an incident names server {server}; they are 0..{known - 1}")
         return self
+
+    def _check_prompts(self) -> None:
+        engines = [group.model == "engine" for group in self.servers]
+        if any(engines) != all(engines) or all(engines) != (self.prompts is not None):
+            raise ValueError("`prompts` go to servers of `model: engine`, and only to them")
+        if self.prompts is None:
+            return
+        if self.arrivals.load is not None or self.arrivals.kind == "closed":
+            raise ValueError("prompts arrive by a rate: conversations per second")
+        if self.prompts.trace and self.arrivals.kind != "recorded":
+            raise ValueError("a trace has its own times: say `arrivals: {kind: recorded}`")
+        blocks = {group.engine.block_tokens for group in self.servers if group.engine}
+        if self.prompts.trace and blocks != {BLOCK_TOKENS}:
+            raise ValueError(f"a trace tells blocks of {BLOCK_TOKENS} tokens: so must the engines")
+        if len(blocks) > 1:
+            raise ValueError("all engines must have blocks of the same size")
+
+    @property
+    def has_objective(self) -> bool:
+        """Whether goodput is more than throughput."""
+        return any((self.objective, self.objective_ttft, self.objective_tpot))
 
     @property
     def server_count(self) -> int:
@@ -205,7 +239,7 @@ def load_scenario(path: Path, changes: Mapping[str, Any] | None = None) -> Scena
     origin = Origin(str(path), path.absolute().parent, tree.positions)
     if tree.problems:
         raise origin.error(tree.problems)
-    return _checked(_merged(tree.value, changes or {}), origin)
+    return _checked(_with_paths(_merged(tree.value, changes or {}), origin.directory), origin)
 
 
 def scenario_of(values: Mapping[str, Any], options: Mapping[str, str] | None = None) -> Scenario:
@@ -227,6 +261,15 @@ def _merged(value: Any, changes: Mapping[str, Any]) -> Any:
         else:
             merged[key] = change
     return merged
+
+
+def _with_paths(value: Any, directory: Path) -> Any:
+    """A trace named in a file lies relative to that file."""
+    prompts = value.get("prompts") if isinstance(value, dict) else None
+    if not isinstance(prompts, dict) or not isinstance(prompts.get("trace"), str):
+        return value
+    trace = directory / Path(prompts["trace"]).expanduser()
+    return value | {"prompts": prompts | {"trace": str(trace)}}
 
 
 def _checked(value: Any, origin: Origin) -> Scenario:

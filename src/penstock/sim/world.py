@@ -2,7 +2,9 @@
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import islice
 from math import inf
+from pathlib import Path
 from random import Random
 
 from penstock.core.endpoint import Endpoint
@@ -11,7 +13,9 @@ from penstock.core.policy import create
 from penstock.core.pool import Pool
 from penstock.core.retry import RetryBudget, RetryRules
 from penstock.core.snapshot import PolicyChoice, Retry
+from penstock.sim.kernel.arrivals import Recorded
 from penstock.sim.kernel.balancer import Balancer, LoadExchange
+from penstock.sim.kernel.engine_server import EngineServer
 from penstock.sim.kernel.events import Clock, Event
 from penstock.sim.kernel.faults import (
     Antagonist,
@@ -22,12 +26,16 @@ from penstock.sim.kernel.faults import (
     SpeedChange,
     WeightChange,
 )
+from penstock.sim.kernel.histogram import FineHistogram
+from penstock.sim.kernel.prompts import ConversationSource, PromptWorkload, TraceWorkload
 from penstock.sim.kernel.recorder import Recorder
 from penstock.sim.kernel.server import FifoServer, Server, SharingServer
 from penstock.sim.kernel.source import ClosedSource, OpenSource, Source, Workload
 from penstock.sim.kernel.timeline import Timeline
 from penstock.sim.kernel.workload import KeyedWorkload
+from penstock.sim.prompt_specs import Prompts
 from penstock.sim.scenario import Incident, Retrying, Scenario, ServerGroup
+from penstock.sim.trace import BLOCK_TOKENS, read_trace
 
 _TICKS = 200  # points of a timeline
 
@@ -59,8 +67,13 @@ def build_world(
     """
     clock = Clock()
     servers = [server for group in scenario.servers for server in _servers(group, clock)]
-    objective = inf if scenario.objective is None else scenario.objective
-    recorder = Recorder(objective_s=objective)
+    recorder = Recorder(
+        objective_s=scenario.objective or inf,
+        first_byte_objective_s=scenario.objective_ttft or inf,
+        token_objective_s=scenario.objective_tpot or inf,
+    )
+    if scenario.prompts is not None:
+        recorder.first_bytes = FineHistogram()
     balancers = [
         _balancer(number, scenario, policy, seed, clock, servers, recorder)
         for number in range(scenario.balancers)
@@ -84,6 +97,12 @@ def stream(seed: int, purpose: str) -> Random:
 def _servers(group: ServerGroup, clock: Clock) -> Iterator[Server]:
     kind = FifoServer if group.model == "fifo" else SharingServer
     for number in range(group.count):
+        if group.engine is not None:
+            engine = group.engine.build()
+            yield EngineServer(
+                f"{group.name}{number}", clock, engine, speed=group.speed, room=group.room
+            )
+            continue
         yield kind(
             f"{group.name}{number}", clock, slots=group.slots, speed=group.speed, room=group.room
         )
@@ -139,6 +158,8 @@ def _endpoints(group: ServerGroup) -> Iterator[Endpoint]:
 def _source(
     scenario: Scenario, seed: int, clock: Clock, balancers: list[Balancer], recorder: Recorder
 ) -> Source:
+    if scenario.prompts is not None:
+        return _prompt_source(scenario, scenario.prompts, seed, clock, balancers, recorder)
     work = scenario.service.build()
     keys = scenario.keys
     rng = stream(seed, "work")
@@ -168,6 +189,47 @@ def _source(
         balancers,
         recorder,
         stream(seed, "arrivals"),
+        customers=scenario.customers,
+        duration_s=scenario.duration_s,
+        warm_up=scenario.run.warm_up,
+    )
+
+
+def _prompt_source(
+    scenario: Scenario,
+    prompts: Prompts,
+    seed: int,
+    clock: Clock,
+    balancers: list[Balancer],
+    recorder: Recorder,
+) -> Source:
+    if prompts.trace:
+        requests = list(islice(read_trace(Path(prompts.trace)), prompts.limit or None))
+        return OpenSource(
+            clock,
+            Recorded([request.at_s / prompts.rate_scale for request in requests]),
+            TraceWorkload(
+                [request.input_tokens for request in requests],
+                [request.output_tokens for request in requests],
+                [list(request.blocks) for request in requests],
+                BLOCK_TOKENS,
+            ),
+            balancers,
+            recorder,
+            stream(seed, "arrivals"),
+            customers=len(requests),
+            warm_up=scenario.run.warm_up,
+        )
+    engine, work = scenario.servers[0].engine, stream(seed, "work")
+    assert engine is not None
+    return ConversationSource(
+        clock,
+        scenario.arrivals.build(1.0),
+        PromptWorkload([t.build() for t in prompts.tenants], engine.block_tokens, work),
+        balancers,
+        recorder,
+        stream(seed, "arrivals"),
+        stream(seed, "thinking"),
         customers=scenario.customers,
         duration_s=scenario.duration_s,
         warm_up=scenario.run.warm_up,

@@ -14,7 +14,7 @@ _TOKEN: Final = rb"[!#$%&'*+\-.^_`|~0-9A-Za-z]"
 _VALUE: Final = rb"[^\x00-\x08\x0a-\x1f\x7f]"
 _REQUEST_LINE: Final = re.compile(rb"(%s++) ([\x21-\x7e]++) HTTP/(\d)\.(\d)\r\n" % _TOKEN)
 _REQUEST_FIELDS: Final = re.compile(rb"(?:%s++:%s*+\r\n)*+\r\n" % (_TOKEN, _VALUE))
-_STATUS_LINE: Final = re.compile(rb"HTTP/1\.([01]) ([1-9]\d\d)(?: (%s*+))?\r\n" % _VALUE)
+_STATUS_LINE: Final = re.compile(rb"HTTP/1\.([01]) ([1-5]\d\d)(?: (%s*+))?\r\n" % _VALUE)
 # A proxy removes white space before the colon of a response's field (RFC 9112, 5.1).
 _RESPONSE_FIELDS: Final = re.compile(rb"(?:%s++[ \t]*+:%s*+\r\n)*+\r\n" % (_TOKEN, _VALUE))
 _BARE_LF: Final = re.compile(rb"(?<!\r)\n")

@@ -3,13 +3,15 @@
 from collections import Counter
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from penstock.core.endpoint import Endpoint
 from penstock.core.env import Env
 from penstock.core.load_report import LoadReport
 from penstock.core.policy import Policy, create
 from penstock.core.policy._mean import FadingMean
-from penstock.core.policy._quantile import SlidingQuantile
+from penstock.core.policy._quantile import LARGEST, SlidingQuantile
 from penstock.core.policy.adaptive import Adaptive
 from penstock.core.policy.c3 import C3
 from penstock.core.policy.prequal import uses_per_answer
@@ -108,14 +110,20 @@ class TestFadingMean:
 
 
 class TestSlidingQuantile:
-    def test_only_the_last_values_count(self) -> None:
-        recent = SlidingQuantile(4)
-        for value in (9.0, 9.0, 1.0, 2.0, 3.0, 4.0):
+    @given(
+        values=st.lists(st.integers(0, 30) | st.integers(0, 5000), min_size=1, max_size=60),
+        size=st.integers(1, 20),
+        q=st.floats(0.0, 1.0),
+    )
+    def test_it_is_that_of_the_last_values(self, values: list[int], size: int, q: float) -> None:
+        recent = SlidingQuantile(size, q)
+        for value in values:
             recent.add(value)
-        assert [recent.quantile(q) for q in (0.0, 0.5, 0.84, 1.0)] == [1.0, 3.0, 4.0, 4.0]
+        last = sorted(min(value, LARGEST) for value in values[-size:])
+        assert recent.value() == last[min(int(q * len(last)), len(last) - 1)]
 
     def test_without_values_nothing_exceeds_it(self) -> None:
-        assert SlidingQuantile(4).quantile(0.5) == float("inf")
+        assert SlidingQuantile(4, 0.5).value() == LARGEST
 
 
 class TestLeastResponseTime:

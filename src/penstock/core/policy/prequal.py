@@ -89,13 +89,12 @@ class Prequal(LatencyPolicy):
         self._probe_rate: float = probe_rate
         self._remove_rate: float = remove_rate
         self._probe_age_s: float = probe_age_s
-        self._q_rif: float = q_rif
         self._asks: bool = answers == "asked"
         self._endpoints: list[Endpoint] = []
         self._sampler: Sampler = Sampler([])
         self._member: dict[Endpoint, bool] = {}
         self._pool: list[_Probe] = []  # oldest first
-        self._rifs: SlidingQuantile = SlidingQuantile(_RECENT_ANSWERS)
+        self._rifs: SlidingQuantile = SlidingQuantile(_RECENT_ANSWERS, q_rif)
         self._probes_due: float = 0.0
         self._removals_due: float = 0.0
         self._remove_oldest: bool = True
@@ -164,7 +163,7 @@ class Prequal(LatencyPolicy):
         self._add(endpoint, float(endpoint.load()), self._latency(endpoint).value, env.now)
 
     def _add(self, endpoint: Endpoint, rif: float, latency_s: float, at: float) -> None:
-        self._rifs.add(rif)
+        self._rifs.add(int(rif))
         if len(self._pool) >= self._pool_size:
             self._pool.pop(0)
         self._rounding += self._uses
@@ -179,7 +178,7 @@ class Prequal(LatencyPolicy):
 
     def _best(self, probes: list[_Probe]) -> _Probe:
         """The hot-cold lexicographic rule."""
-        limit = self._rifs.quantile(self._q_rif)
+        limit = float(self._rifs.value())
         coldest: _Probe | None = None
         least_loaded = probes[0]
         for probe in probes:
@@ -209,7 +208,7 @@ class Prequal(LatencyPolicy):
             self._remove_oldest = not self._remove_oldest
 
     def _worst(self) -> _Probe:
-        limit = self._rifs.quantile(self._q_rif)
+        limit = float(self._rifs.value())
         hottest = self._pool[0]
         slowest = self._pool[0]
         for probe in self._pool:

@@ -7,8 +7,7 @@ from functools import lru_cache
 
 from penstock.fleet.replay.session import Text
 from penstock.fleet.vocabulary import CHARS_PER_TOKEN, WORDS
-
-BLOCK_TOKENS = 512  # the block of Mooncake's published traces
+from penstock.sim.trace import BLOCK_TOKENS as BLOCK_TOKENS  # of text, as of traces
 
 
 def synthesise(text: Text) -> str:

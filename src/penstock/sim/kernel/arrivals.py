@@ -63,8 +63,12 @@ class Bursts(Arrivals):
             raise ValueError("bursts need at least two states, each with a rate and a stay")
         if min(rates) < 0.0 or max(rates) <= 0.0 or min(stays_s) <= 0.0:
             raise ValueError("rates must be at least 0, one above it, and stays above 0")
-        share = sum([r * s for r, s in zip(rates, stays_s, strict=True)])
-        super().__init__(share / sum(stays_s))
+        expected = 0.0
+        cycle_s = 0.0
+        for rate, stay_s in zip(rates, stays_s, strict=True):
+            expected += rate * stay_s
+            cycle_s += stay_s
+        super().__init__(expected / cycle_s)
         self._rates: list[float] = rates
         self._stays_s: list[float] = stays_s
         self._state: int = -1

@@ -3,6 +3,7 @@
 from math import inf
 
 from penstock.core.ticket import CONNECT_FAILED, DONE, RESET, TIMEOUT
+from penstock.sim.kernel.engine_server import PromptJob
 from penstock.sim.kernel.histogram import FineHistogram
 from penstock.sim.kernel.job import Job
 from penstock.sim.kernel.timeline import Timeline
@@ -11,11 +12,20 @@ from penstock.sim.kernel.timeline import Timeline
 class Recorder:
     """Sums over requests that arrived in the window; rates over what ended during it.
 
-    ``objective_s`` is the response time within which an answer is good.
+    ``objective_s`` is the response time within which an answer is good; of prompts, also the time
+    to the first token and the mean time of each further one are bounded.
     """
 
-    def __init__(self, *, objective_s: float = inf) -> None:
+    def __init__(
+        self,
+        *,
+        objective_s: float = inf,
+        first_byte_objective_s: float = inf,
+        token_objective_s: float = inf,
+    ) -> None:
         self.objective_s: float = objective_s
+        self.first_byte_objective_s: float = first_byte_objective_s
+        self.token_objective_s: float = token_objective_s
         self.first_number: int = 0  # of the requests that count
         self.opened_at: float = 0.0
         self.closed_at: float = -1.0  # below 0: the window is open
@@ -27,6 +37,11 @@ class Recorder:
         self.first_byte_sum: float = 0.0
         self.responses: FineHistogram = FineHistogram()
         self.first_bytes: FineHistogram | None = None  # where they differ from responses
+        self.per_token_sum: float = 0.0  # of answers of two tokens or more
+        self.per_token_count: int = 0
+        self.prompt_tokens: int = 0
+        self.cached_tokens: int = 0
+        self.output_tokens: int = 0
         self.timeline: Timeline | None = None
         self.refused: int = 0
         self.failed: int = 0
@@ -50,12 +65,12 @@ class Recorder:
     def record(self, job: Job, now: float) -> None:
         """``job`` ended for its client at ``now``."""
         response = now - job.born
-        answered = job.outcome == DONE and job.status < 500
+        answered = job.outcome == DONE and job.status < 400
         if self.timeline is not None:
             self.timeline.note(job, answered, now)
         if self.is_open and answered:
             self.answered_in_window += 1
-            if response <= self.objective_s:
+            if response <= self.objective_s and self._streams_well(job, now):
                 self.good_in_window += 1
         if job.number < self.first_number or (not self.is_open and self.closed_at < 0.0):
             return
@@ -71,6 +86,7 @@ class Recorder:
                 first = job.first_byte_at - job.born
                 self.first_byte_sum += first
                 self.first_bytes.record(first)
+                self._record_prompt(job, now)
         elif job.outcome == TIMEOUT:
             self.timed_out += 1
             self.count += 1
@@ -81,6 +97,29 @@ class Recorder:
         else:
             self.refused += 1
 
+    def _record_prompt(self, job: Job, now: float) -> None:
+        if not isinstance(job, PromptJob):
+            return
+        self.prompt_tokens += job.prompt.prompt_tokens
+        self.cached_tokens += job.cached_tokens
+        self.output_tokens += job.output_tokens
+        if job.output_tokens > 1:
+            self.per_token_sum += _per_token(job, now)
+            self.per_token_count += 1
+
+    def _streams_well(self, job: Job, now: float) -> bool:
+        if not isinstance(job, PromptJob):
+            return True
+        return (
+            job.first_byte_at - job.born <= self.first_byte_objective_s
+            and _per_token(job, now) <= self.token_objective_s
+        )
+
     def window_s(self) -> float:
         """How long the window was, or has been until its end."""
         return max(0.0, self.closed_at - self.opened_at)
+
+
+def _per_token(job: PromptJob, now: float) -> float:
+    """Mean time of a token after the first."""
+    return (now - job.first_byte_at) / max(1, job.output_tokens - 1)

@@ -26,6 +26,12 @@ class Workload:
         """The next request."""
         return Job(number, Request(), self._work.draw(self._rng), now)
 
+    def next_turn(self, number: int, now: float, client: Event) -> Job:
+        """The next request of a client who waits for the answer."""
+        job = self.next_job(number, now)
+        job.client = client
+        return job
+
 
 class Source(Event):
     """Sends ``customers`` requests, or for ``duration_s``, and opens and closes the window.
@@ -77,9 +83,11 @@ class Source(Event):
         recorder = self.recorder
         if not recorder.is_open and number >= self._open_at_number and now >= self._open_at:
             recorder.open(number, now)
-        job = self.workload.next_job(number, now)
+        if client is None:
+            job = self.workload.next_job(number, now)
+        else:
+            job = self.workload.next_turn(number, now, client)
         job.source = self
-        job.client = client
         balancers = self.balancers
         if len(balancers) == 1:
             balancers[0].submit(job)
@@ -135,6 +143,8 @@ class OpenSource(Source):
         self._plan()
 
     def fire(self) -> None:
+        if self.over:
+            return
         self.send(None)
         if not self.over:
             self._plan()

@@ -1,0 +1,168 @@
+"""A server that is an inference engine: it works in steps, and remembers prefixes."""
+
+from penstock.core.request import Request
+from penstock.core.ticket import DONE
+from penstock.sim.inference import EngineLoad, InferenceEngine
+from penstock.sim.kernel.events import Clock, Event
+from penstock.sim.kernel.job import SERVING, Job
+from penstock.sim.kernel.server import Server
+from penstock.sim.sequence import Sequence
+
+_TOO_LONG = 413
+
+
+class PromptRequest(Request):
+    """A request for a completion, with what a policy may know of it.
+
+    ``blocks`` are hashes of the prompt's blocks of ``block_tokens`` tokens, each standing for all
+    that precedes it as well; those of the answer follow behind and nobody knows them beforehand.
+    """
+
+    def __init__(
+        self,
+        *,
+        prompt_tokens: int,
+        blocks: list[int],
+        block_tokens: int,
+        session: int = 0,
+        tenant: str = "",
+    ) -> None:
+        super().__init__(method="POST", source=tenant, key_hash=session)
+        self.prompt_tokens: int = prompt_tokens
+        self.blocks: list[int] = blocks
+        self.block_tokens: int = block_tokens
+
+
+class PromptJob(Job):
+    """A prompt and the answer that it will get."""
+
+    def __init__(
+        self,
+        number: int,
+        request: PromptRequest,
+        born: float,
+        output_tokens: int,
+        output_blocks: list[int],
+    ) -> None:
+        super().__init__(number, request, 0.0, born)
+        self.prompt: PromptRequest = request
+        self.output_tokens: int = output_tokens
+        self.output_blocks: list[int] = output_blocks
+        self.cached_tokens: int = 0
+        self.sequence: JobSequence | None = None
+
+
+class JobSequence(Sequence):
+    """A sequence in an engine that knows its job."""
+
+    def __init__(self, job: PromptJob) -> None:
+        prompt = job.prompt
+        super().__init__(prompt.prompt_tokens, job.output_tokens, prompt.blocks + job.output_blocks)
+        self.job: PromptJob = job
+
+
+class _StepEnd(Event):
+    """The engine's step under way ends."""
+
+    def __init__(self, server: "EngineServer") -> None:
+        super().__init__()
+        self._server: EngineServer = server
+
+    def fire(self) -> None:
+        self._server.end_step()
+
+
+class EngineServer(Server):
+    """Runs an ``InferenceEngine`` in time that passes at the server's speed."""
+
+    def __init__(
+        self,
+        name: str,
+        clock: Clock,
+        engine: InferenceEngine[JobSequence],
+        *,
+        speed: float = 1.0,
+        room: int = 0,
+    ) -> None:
+        super().__init__(name, clock, speed=speed, room=room)
+        self.engine: InferenceEngine[JobSequence] = engine
+        self._step_end: _StepEnd = _StepEnd(self)
+        self._engine_now: float = 0.0
+        self._engine_at: float = 0.0
+        self._step_began: float = 0.0
+
+    def load(self) -> EngineLoad:
+        """What the engine reports of itself."""
+        return self.engine.load()
+
+    def set_speed(self, speed: float) -> None:
+        self._advance()
+        self.speed = speed
+        self._plan()
+
+    def end_step(self) -> None:
+        """A step is over: tokens came, some answers are whole, and the next step begins."""
+        engine = self.engine
+        due = engine.due
+        assert due is not None
+        self.work_done_s += due - self._step_began
+        self._engine_now = due
+        self._engine_at = self.clock.now
+        emitted = engine.step(due)
+        self._step_began = due
+        self._plan()
+        for sequence in emitted:
+            job = sequence.job
+            if sequence.generated == 1:
+                job.cached_tokens = sequence.cached_tokens
+                balancer = job.balancer
+                assert balancer is not None
+                balancer.on_first_byte(job)
+            if sequence.finished:
+                self.end_service(job)
+
+    def _admit(self, job: Job) -> None:
+        assert isinstance(job, PromptJob)
+        self._advance()
+        sequence = JobSequence(job)
+        if not self.engine.fits(sequence):
+            self.present -= 1
+            self._answer(job, DONE, _TOO_LONG)
+            return
+        job.stage = SERVING
+        job.began = self.clock.now
+        job.sequence = sequence
+        if self.engine.due is None:
+            self._step_began = self._engine_now
+        self.engine.submit(sequence, self._engine_now)
+        if self._step_end.place < 0:
+            self._plan()
+
+    def _depart(self, job: Job) -> None:
+        assert isinstance(job, PromptJob)
+        sequence = job.sequence
+        assert sequence is not None
+        if not sequence.finished:
+            self.engine.cancel(sequence)
+
+    def _held(self) -> list[Job]:
+        """Everything here; the engine starts cold."""
+        running, waiting = self.engine.sequences()
+        found: list[Job] = [sequence.job for sequence in running + waiting]
+        self.clock.heap.cancel(self._step_end)
+        self.engine.reset()
+        self._advance()
+        return found
+
+    def _advance(self) -> None:
+        now = self.clock.now
+        self._engine_now += (now - self._engine_at) * self.speed
+        self._engine_at = now
+
+    def _plan(self) -> None:
+        due = self.engine.due
+        if due is None or self.speed <= 0.0:
+            self.clock.heap.cancel(self._step_end)
+            return
+        left = max(0.0, due - self._engine_now) / self.speed
+        self.clock.heap.schedule(self._step_end, self.clock.now + left)
