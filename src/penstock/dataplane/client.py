@@ -27,6 +27,8 @@ from penstock.wire.http1 import Refusal, RequestHead, find_head_end, parse_reque
 _MAX_PIPELINED_BYTES: Final = 65536
 # An idle connection forgets its last head after this long, to stay small.
 _FORGET_AFTER_S: Final = 2.0
+# How long a client that has just come may take to begin its first request when the worker stops.
+_FIRST_REQUEST_S: Final = 1.0
 # How long, and how much, a client may still send after an answer that ends the connection.
 _LINGER_S: Final = 2.0
 _LINGER_BYTES: Final = 16 * 1024 * 1024
@@ -400,9 +402,21 @@ class ClientConnection(Connection, Front):
         self._plan = None
 
     def close_if_idle(self) -> None:
-        """The worker stops: a client between two requests is let go at once."""
-        if self._state == _AWAIT and not self._inbox and self.unsent is None:
+        """The worker stops: a client between two requests is let go, unless its next one is here.
+
+        One that has just come is likely to be sending its first, and gets a moment for it.
+        """
+        if self._is_idle():
+            self.on_readable()
+        if not self.open or not self._is_idle():
+            return
+        if self.requests > 0:
             self.close()
+        else:
+            self._arm(_FIRST_REQUEST_S)
+
+    def _is_idle(self) -> bool:
+        return self._state == _AWAIT and not self._inbox and self.unsent is None
 
     def close(self) -> None:
         if self.open:
