@@ -59,6 +59,8 @@ class Outcome:
     cpu_s: float
     mean_work_s: float
     mean_gap_s: float
+    waited: float  # share of answered requests that did not begin at once
+    slowdown: float  # mean of response over work
     ticks: list[tuple[float, list[int], int, int, float, float]] = field(default_factory=list)
 
 
@@ -89,6 +91,8 @@ def run_once(
         cpu_s=cpu_s,
         mean_work_s=recorder.work_sum / recorder.count if recorder.count else nan,
         mean_gap_s=recorder.window_s() / recorder.arrived if recorder.arrived else nan,
+        waited=recorder.waited / max(1, recorder.count),
+        slowdown=recorder.slowdown_sum / max(1, recorder.count),
         ticks=[(t.at_s, t.present, t.answered, t.errors, t.p50_s, t.p99_s) for t in ticks],
     )
 

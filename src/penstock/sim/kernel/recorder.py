@@ -33,7 +33,9 @@ class Recorder:
         self.count: int = 0  # answered or timed out: all that have a response time
         self.response_sum: float = 0.0
         self.wait_sum: float = 0.0
+        self.waited: int = 0  # of those answered, how many did not begin at once
         self.work_sum: float = 0.0
+        self.slowdown_sum: float = 0.0  # response over work
         self.first_byte_sum: float = 0.0
         self.responses: FineHistogram = FineHistogram()
         self.first_bytes: FineHistogram | None = None  # where they differ from responses
@@ -79,8 +81,14 @@ class Recorder:
         if answered:
             self.count += 1
             self.response_sum += response
-            self.wait_sum += job.began - job.born
-            self.work_sum += job.work_s
+            wait = job.began - job.born
+            self.wait_sum += wait
+            if wait > 0.0:
+                self.waited += 1
+            work = job.work_s
+            self.work_sum += work
+            if work > 0.0:
+                self.slowdown_sum += response / work
             self.responses.record(response)
             if self.first_bytes is not None:
                 first = job.first_byte_at - job.born
