@@ -44,6 +44,7 @@ class Worker:
     def __init__(self, snapshot: Snapshot, *, workers: int = 1, descriptors: int = 0) -> None:
         self.board: Board = create_board(workers, endpoint_rows=256, pool_rows=64)
         self.snapshot = snapshot
+        self.may_report_bugs = False  # set by tests that bring bugs with them
         self._rows: dict[tuple[str, ...], int] = {}
         self._listening: dict[str, socket.socket] = {}
         self._clients: list[Client] = []
@@ -201,7 +202,7 @@ class Worker:
     def wait_for_exit(self) -> None:
         code = self.process.wait(_START_S)
         assert code == 0, f"the worker ended with {code}\n{self.errors()}"
-        assert "Traceback" not in self.errors(), self.errors()
+        assert self.may_report_bugs or "Traceback" not in self.errors(), self.errors()
 
     def __enter__(self) -> Self:
         return self

@@ -47,7 +47,11 @@ class Ticket:
         endpoint.acquire()
         if policy.observes:
             self.load = endpoint.load()
-            policy.on_start(self)
+            try:
+                policy.on_start(self)
+            except Exception:
+                endpoint.release()  # there will be no ticket to settle
+                raise
 
     def first_byte(self, now: float) -> None:
         """The first byte of the response came."""

@@ -393,9 +393,11 @@ class ClientConnection(Connection, Front):
     def on_crash(self) -> None:
         exchange = self.exchange
         self.exchange = None
-        if exchange is not None:
-            exchange.on_client_gone()
-        self.reset()
+        try:
+            if exchange is not None:
+                exchange.on_client_gone()
+        finally:
+            self.reset()
 
     def _forget(self) -> None:
         self._head = None

@@ -396,6 +396,20 @@ class Exchange(ResponseSink):
         self.status = status
         self._end(monotonic(), ended)
 
+    def on_crash(self) -> None:
+        """A bug showed while the endpoint's side was served: the client is not left waiting."""
+        if self.ended:
+            return
+        connection = self.connection
+        self.connection = None
+        if connection is not None:
+            connection.give_up()
+        try:
+            self._settle(ABANDONED)
+        finally:
+            self._end(monotonic(), "crashed")
+            self.front.cut(True)
+
     def on_endpoint_failed(self, outcome: int, reason: str) -> None:
         connection = self.connection
         self.connection = None
