@@ -287,16 +287,16 @@ class ClientConnection(Connection, Front):
     def close_after(self) -> None:
         self._keep_alive = False
 
-    def write(self, data: bytes) -> None:
+    def write(self, data: bytes) -> bool:
         counters = self.context.counters
         counters.values[W_BYTES_TO_CLIENTS] += len(data)
         counters.changed = True
         self.send(data)
-        if self.unsent is not None and self._state != _LINGER:
+        if self.unsent is None:
+            return True
+        if self._state != _LINGER:
             self._arm(self.settings.write_idle_s)
-
-    def is_congested(self) -> bool:
-        return self.unsent is not None
+        return False
 
     def finish(self) -> None:
         self.exchange = None

@@ -139,6 +139,8 @@ class EndpointConnection(Connection):
         try:
             if self._state == _CONNECTING:
                 self._finish_connecting()
+            elif events == READABLE:
+                self.on_readable()  # what super would do, one call sooner
             else:
                 super().on_ready(events)
         except Exception:

@@ -337,27 +337,26 @@ class Exchange(ResponseSink):
             request_id += pool.set_cookie(self.endpoint, way.cookie)
         data = b"%b%b\r\n\r\n%b" % (head.rewritten, request_id, body)
         self.bytes_out = len(data)
-        self.front.write(data)
+        taken = self.front.write(data)
         pool.counters.record(_FIRST_BYTE, now - self.began)
         if complete:
             self._complete(now)
         else:
             self._body = None
             self._replayable = False
-            self._hold_endpoint_if_congested()
+            if not taken:
+                self._hold_endpoint()
 
     def on_body(self, data: bytes, complete: bool) -> None:
         self.bytes_out += len(data)
-        if data:
-            self.front.write(data)
+        if data and not self.front.write(data) and not complete:
+            self._hold_endpoint()
         if complete:
             self._complete(monotonic())
-        else:
-            self._hold_endpoint_if_congested()
 
-    def _hold_endpoint_if_congested(self) -> None:
+    def _hold_endpoint(self) -> None:
         connection = self.connection
-        if connection is not None and self.front.is_congested():
+        if connection is not None:
             connection.pause_reading()
             connection.arm(0.0)  # the client's turn: its own timeout runs
 
