@@ -379,7 +379,7 @@ class ClientConnection(Connection, Front):
             self._on_gone()
         elif state == _BODY:
             self._abandon(408, f"no byte of the body came for {settings.body_idle_s:g} s")
-        elif state == _AWAIT and self._inbox:
+        elif state == _AWAIT and self._inbox and self._inbox != b"\r":  # half an empty line
             self._refuse(408, f"the headers took over {settings.headers_s:g} s")
         elif self._head is not None:
             self._forget()
