@@ -144,15 +144,8 @@ def _reason(error: Exception) -> str:
         return f"TLS: {error.os_error.strerror or error.os_error}"
     if isinstance(error, aiohttp.ClientConnectorError):
         error = error.os_error
-<<<<<<< HEAD
-    if isinstance(error, ConnectionRefusedError):
-        return "connection refused"
-    if isinstance(error, OSError) and error.errno == errno.ECONNRESET:
-        return "connection reset"
-=======
     if isinstance(error, OSError) and error.errno in _PLAIN:
         return _PLAIN[error.errno]
->>>>>>> control
     if isinstance(error, aiohttp.ServerDisconnectedError):
         return "closed the connection without an answer"
     if isinstance(error, aiohttp.ClientResponseError):
