@@ -6,7 +6,7 @@ from random import Random
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from scipy.stats import t as student
+from scipy.stats import t as student  # type: ignore[import-untyped]
 
 from penstock.sim.kernel.histogram import FineHistogram
 from penstock.sim.statistics import controlled_interval, interval, student_t
