@@ -102,11 +102,16 @@ class Retrying(Section):
 
 
 class Reports(Section):
-    """Balancers tell one another, or servers tell them, what load there is."""
+    """What balancers hear of load beside their own requests."""
 
-    every: PositiveDuration = required("Time between reports.")
-    delay: Duration = setting(0.0, "Age of a report when it is heard.")
+    every: PositiveDuration | None = setting(None, "Time between exchanges of balancers' loads.")
+    delay: Duration = setting(0.0, "Age of a load when it is heard.")
     own: Flag = setting(True, "Whether a balancer counts its own requests at once besides.")
+    responses: Flag = setting(False, "Whether answers bring the server's load report.")
+    scrape: PositiveDuration | None = setting(None, "Time between reports of servers to policies.")
+    weights: PositiveDuration | None = setting(
+        None, "Time between weights made of what servers report: requests per utilisation."
+    )
 
 
 class Incident(Section):

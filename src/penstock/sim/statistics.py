@@ -58,11 +58,13 @@ def controlled_interval(
     that is due to chance in what came in. Needs more replications than controls + 1.
     Source: Lavenberg and Welch, Management Science 27 (1981).
     """
-    count, used = len(values), len(expected)
+    count = len(values)
+    varying = [i for i in range(len(expected)) if len({row[i] for row in controls}) > 1]
+    used = len(varying)  # a control that never varies explains nothing
     freedom = count - used - 1
     if freedom < 1:
         raise ValueError(f"{used} controls need more than {used + 1} replications, not {count}")
-    rows = [[1.0, *(c - e for c, e in zip(row, expected, strict=True))] for row in controls]
+    rows = [[1.0, *(row[i] - expected[i] for i in varying)] for row in controls]
     normal = [[sum(r[i] * r[j] for r in rows) for j in range(used + 1)] for i in range(used + 1)]
     inverse = _inverse(normal)
     right = [sum(r[i] * v for r, v in zip(rows, values, strict=True)) for i in range(used + 1)]

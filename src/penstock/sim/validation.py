@@ -133,7 +133,7 @@ def _one_server(
     quantities = [_mean(expected)]
     if p99:
         value = theory.mm1_response_quantile(load, 1.0, 0.99)
-        p99_too = load <= 0.9
+        p99_too = load <= 0.8
         quantities.append(Quantity("p99", value, lambda o: o.metrics["p99"], p99_too))
     setting = f"ρ={load:g}" + (f", cv²={cv2:g}" if service else "")
     changes = {"service": service, "arrivals": {"load": load}}

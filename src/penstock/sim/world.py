@@ -14,7 +14,7 @@ from penstock.core.pool import Pool
 from penstock.core.retry import RetryBudget, RetryRules
 from penstock.core.snapshot import PolicyChoice, Retry
 from penstock.sim.kernel.arrivals import Recorded
-from penstock.sim.kernel.balancer import Balancer, LoadExchange
+from penstock.sim.kernel.balancer import Balancer
 from penstock.sim.kernel.engine_server import EngineServer
 from penstock.sim.kernel.events import Clock, Event
 from penstock.sim.kernel.faults import (
@@ -29,12 +29,14 @@ from penstock.sim.kernel.faults import (
 from penstock.sim.kernel.histogram import FineHistogram
 from penstock.sim.kernel.prompts import ConversationSource, PromptWorkload, TraceWorkload
 from penstock.sim.kernel.recorder import Recorder
+from penstock.sim.kernel.reports import LoadExchange, Scrape, WeightFeed
 from penstock.sim.kernel.server import FifoServer, Server, SharingServer
 from penstock.sim.kernel.source import ClosedSource, OpenSource, Source, Workload
+from penstock.sim.kernel.telemetry import Telemetry
 from penstock.sim.kernel.timeline import Timeline
 from penstock.sim.kernel.workload import KeyedWorkload
 from penstock.sim.prompt_specs import Prompts
-from penstock.sim.scenario import Incident, Retrying, Scenario, ServerGroup
+from penstock.sim.scenario import Incident, Reports, Retrying, Scenario, ServerGroup
 from penstock.sim.trace import BLOCK_TOKENS, read_trace
 
 _TICKS = 200  # points of a timeline
@@ -251,10 +253,7 @@ def _length_s(scenario: Scenario) -> float:
 
 def _happenings(scenario: Scenario, seed: int, world: World) -> Iterator[tuple[float, Event]]:
     """What is scheduled from the start, with its time."""
-    reports = scenario.reports
-    if reports is not None:
-        exchange = LoadExchange(world.clock, world.balancers, reports.every, reports.delay)
-        yield reports.every, exchange
+    yield from _reporting(scenario.reports or Reports(), world)
     first = 0
     for group in scenario.servers:
         if group.antagonist is not None:
@@ -266,6 +265,22 @@ def _happenings(scenario: Scenario, seed: int, world: World) -> Iterator[tuple[f
     for incident in scenario.incidents:
         for server in incident.servers:
             yield incident.at, _incident(incident, server, world)
+
+
+def _reporting(reports: Reports, world: World) -> Iterator[tuple[float, Event]]:
+    balancers = world.balancers
+    for balancer in balancers:
+        balancer.reports = reports.responses
+    asked = balancers[0].pool.policy.probes
+    if asked or reports.responses or reports.scrape or reports.weights:
+        for server in world.servers:
+            server.telemetry = Telemetry()
+    if reports.every is not None:
+        yield reports.every, LoadExchange(world.clock, balancers, reports.every, reports.delay)
+    if reports.scrape is not None:
+        yield reports.scrape, Scrape(world.clock, balancers, reports.scrape)
+    if reports.weights is not None:
+        yield reports.weights, WeightFeed(world.clock, balancers, reports.weights)
 
 
 def _incident(incident: Incident, order: int, world: World) -> Event:

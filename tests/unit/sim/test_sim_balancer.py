@@ -3,10 +3,10 @@
 import pytest
 
 from penstock.core.endpoint import DOWN
-from penstock.sim.kernel.balancer import LoadExchange
 from penstock.sim.kernel.events import Clock
 from penstock.sim.kernel.faults import Drain, Failure, Recovery, WeightChange
 from penstock.sim.kernel.laws import Deterministic
+from penstock.sim.kernel.reports import LoadExchange
 from penstock.sim.kernel.server import FifoServer, Server
 from tests.unit.sim.worlds import SmallWorld
 

@@ -6,6 +6,7 @@ from typing import Final
 
 from penstock.core.endpoint import Endpoint
 from penstock.core.env import Env
+from penstock.core.load_report import LoadReport
 from penstock.core.pool import Pool
 from penstock.core.retry import RetryBudget, RetryRules
 from penstock.core.ticket import ABANDONED, CONNECT_FAILED, DONE, TIMEOUT, Ticket
@@ -28,6 +29,31 @@ class _Deadline(Event):
 
     def fire(self) -> None:
         self._balancer.on_deadline(self._job)
+
+
+class _Probe(Event):
+    """A question on its way to a server, or the answer on its way back."""
+
+    def __init__(self, balancer: "Balancer", endpoint: Endpoint, server: Server) -> None:
+        super().__init__()
+        self._balancer: Balancer = balancer
+        self._endpoint: Endpoint = endpoint
+        self._server: Server = server
+        self._answer: LoadReport | None = None
+
+    def fire(self) -> None:
+        balancer = self._balancer
+        answer = self._answer
+        if answer is not None:
+            balancer.pool.policy.on_report(self._endpoint, answer)
+        elif not self._server.down:
+            self._answer = self._server.report()
+            delay = balancer.response_delay
+            if delay is None:
+                self.fire()
+            else:
+                clock = balancer.clock
+                clock.heap.schedule(self, clock.now + delay.draw(balancer.network))
 
 
 class Balancer:
@@ -70,6 +96,7 @@ class Balancer:
         self.request_delay: Law | None = request_delay
         self.response_delay: Law | None = response_delay
         self.network: Random = network if network is not None else Random(0)
+        self.reports: bool = False  # whether answers bring the server's load report
         self.picks: list[int] | None = None  # the order of each endpoint picked, where wanted
 
     def submit(self, job: Job) -> None:
@@ -103,6 +130,9 @@ class Balancer:
         ticket = job.ticket
         assert ticket is not None
         ticket.status = job.status
+        if job.report is not None:
+            self.pool.policy.on_report(ticket.endpoint, job.report)
+            job.report = None
         if job.outcome == DONE and job.first_byte_at < 0.0:
             self.on_first_byte(job)
         self._settle(job, job.outcome)
@@ -145,11 +175,23 @@ class Balancer:
         server = self.servers[endpoint.order]
         job.server = server
         job.stage = GOING
+        if pool.policy.probes:
+            self._probe()
         delay = self.request_delay
         if delay is None:
             server.arrive(job)
         else:
             self.clock.heap.schedule(job, now + delay.draw(self.network))
+
+    def _probe(self) -> None:
+        """Ask whom the policy wants asked; probes travel as requests do."""
+        for endpoint in self.pool.policy.probes_wanted(self.env):
+            probe = _Probe(self, endpoint, self.servers[endpoint.order])
+            delay = self.request_delay
+            if delay is None:
+                probe.fire()
+            else:
+                self.clock.heap.schedule(probe, self.clock.now + delay.draw(self.network))
 
     def _settle(self, job: Job, outcome: int) -> None:
         ticket = job.ticket
@@ -189,53 +231,3 @@ class Balancer:
         source = job.source
         if source is not None:
             source.on_end(job)
-
-
-class LoadExchange(Event):
-    """Every ``interval_s`` the balancers tell one another their load, heard ``delay_s`` later.
-
-    Sets ``Endpoint.elsewhere``. Without an exchange each balancer knows its own requests only.
-    """
-
-    def __init__(
-        self, clock: Clock, balancers: list[Balancer], interval_s: float, delay_s: float
-    ) -> None:
-        super().__init__()
-        if not (interval_s > 0.0 and delay_s >= 0.0):
-            raise ValueError(f"reports need an interval above 0, not {interval_s!r}, {delay_s!r}")
-        self._clock: Clock = clock
-        self._balancers: list[Balancer] = balancers
-        self._interval_s: float = interval_s
-        self._delay_s: float = delay_s
-
-    def fire(self) -> None:
-        clock = self._clock
-        report = _LoadReport(self._balancers)
-        if self._delay_s > 0.0:
-            clock.heap.schedule(report, clock.now + self._delay_s)
-        else:
-            report.fire()
-        clock.heap.schedule(self, clock.now + self._interval_s)
-
-
-class _LoadReport(Event):
-    """What was in flight at each endpoint, from each balancer, when it was made."""
-
-    def __init__(self, balancers: list[Balancer]) -> None:
-        super().__init__()
-        self._balancers: list[Balancer] = balancers
-        self._own: list[list[int]] = [_in_flight(b.pool.endpoints) for b in balancers]
-
-    def fire(self) -> None:
-        own = self._own
-        totals = [sum(column) for column in zip(*own, strict=True)]
-        for balancer, mine in zip(self._balancers, own, strict=True):
-            for order, endpoint in enumerate(balancer.pool.endpoints):
-                if balancer.counts_own:
-                    endpoint.elsewhere = totals[order] - mine[order]
-                else:
-                    endpoint.elsewhere = totals[order] - endpoint.in_flight
-
-
-def _in_flight(endpoints: list[Endpoint]) -> list[int]:
-    return [endpoint.in_flight for endpoint in endpoints]

@@ -95,6 +95,9 @@ class EngineServer(Server):
         """What the engine reports of itself."""
         return self.engine.load()
 
+    def waiting(self) -> int:
+        return self.engine.load().waiting
+
     def set_speed(self, speed: float) -> None:
         self._advance()
         self.speed = speed

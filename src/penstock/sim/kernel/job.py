@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, Final
 from mypy_extensions import i64
 
 from penstock.core.endpoint import Endpoint
+from penstock.core.load_report import LoadReport
 from penstock.core.request import Request
 from penstock.core.ticket import DONE, Ticket
 from penstock.sim.kernel.events import Event
@@ -41,6 +42,9 @@ class Job(Event):
         self.status: int = 200
         self.ended: bool = False  # for the client: answered, refused, timed out
         self.attempts: i64 = 0
+        self.arrived: float = born  # at the server
+        self.met: i64 = 0  # how many were present at the server
+        self.report: LoadReport | None = None  # that the server sends along
         self.ticket: Ticket | None = None
         self.server: Server | None = None
         self.balancer: Balancer | None = None

@@ -8,9 +8,11 @@ from math import inf
 
 from mypy_extensions import i64, mypyc_attr
 
+from penstock.core.load_report import LoadReport
 from penstock.core.ticket import CONNECT_FAILED, DONE, RESET
 from penstock.sim.kernel.events import Clock, Event, EventHeap
 from penstock.sim.kernel.job import COMING, SERVING, Job, Line
+from penstock.sim.kernel.telemetry import Telemetry
 
 
 @mypyc_attr(allow_interpreted_subclasses=True)
@@ -27,12 +29,24 @@ class Server:
         self.room: i64 = room
         self.present: i64 = 0
         self.down: bool = False
+        self.telemetry: Telemetry | None = None  # kept where someone asks for reports
         self.served: int = 0
         self.work_done_s: float = 0.0  # in seconds of a server of speed 1
 
     def slots(self) -> float:
         """How many jobs it serves at full speed at the same time."""
         return 1.0
+
+    def waiting(self) -> int:
+        """How many jobs are here that are not being served."""
+        return 0
+
+    def report(self) -> LoadReport:
+        """What it tells of its load; rates and latencies only where it keeps telemetry."""
+        present = int(self.present)
+        if self.telemetry is None:
+            return LoadReport(self.clock.now, in_flight=float(present), queued=self.waiting())
+        return self.telemetry.report(present, self.waiting(), self.slots(), self.clock.now)
 
     def arrive(self, job: Job) -> None:
         """``job`` is here: it is refused when the server is down or full."""
@@ -41,6 +55,8 @@ class Server:
         elif self.room > 0 and self.present >= self.room:
             self._answer(job, DONE, 503)
         else:
+            job.met = self.present
+            job.arrived = self.clock.now
             self.present += 1
             self._admit(job)
 
@@ -50,6 +66,9 @@ class Server:
         self.present -= 1
         self.served += 1
         self.work_done_s += job.work_s
+        if self.telemetry is not None:
+            now = self.clock.now
+            self.telemetry.on_end(int(job.met), now - job.arrived, job.work_s, now)
         self._answer(job, DONE, 200)
 
     def cancel(self, job: Job) -> None:
@@ -89,6 +108,8 @@ class Server:
         job.stage = COMING
         balancer = job.balancer
         assert balancer is not None
+        if balancer.reports:
+            job.report = self.report()
         if balancer.response_delay is None:
             balancer.on_answer(job)
         else:
@@ -128,6 +149,9 @@ class FifoServer(Server):
             else:
                 clock.heap.cancel(job)
             job = job.behind
+
+    def waiting(self) -> int:
+        return int(self._waiting.length)
 
     def _admit(self, job: Job) -> None:
         if self._running.length < self._slots:

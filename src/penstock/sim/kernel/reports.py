@@ -1,0 +1,105 @@
+"""How balancers hear of load: probes that policies ask for, exchange between balancers, weights."""
+
+from penstock.core.endpoint import Endpoint
+from penstock.core.load_report import LoadReport
+from penstock.sim.kernel.balancer import Balancer
+from penstock.sim.kernel.events import Clock, Event
+
+
+class LoadExchange(Event):
+    """Every ``interval_s`` the balancers tell one another their load, heard ``delay_s`` later.
+
+    Sets ``Endpoint.elsewhere``. Without an exchange each balancer knows its own requests only.
+    """
+
+    def __init__(
+        self, clock: Clock, balancers: list[Balancer], interval_s: float, delay_s: float
+    ) -> None:
+        super().__init__()
+        if not (interval_s > 0.0 and delay_s >= 0.0):
+            raise ValueError(f"reports need an interval above 0, not {interval_s!r}, {delay_s!r}")
+        self._clock: Clock = clock
+        self._balancers: list[Balancer] = balancers
+        self._interval_s: float = interval_s
+        self._delay_s: float = delay_s
+
+    def fire(self) -> None:
+        clock = self._clock
+        report = _Loads(self._balancers)
+        if self._delay_s > 0.0:
+            clock.heap.schedule(report, clock.now + self._delay_s)
+        else:
+            report.fire()
+        clock.heap.schedule(self, clock.now + self._interval_s)
+
+
+class _Loads(Event):
+    """What was in flight at each endpoint, from each balancer, when it was made."""
+
+    def __init__(self, balancers: list[Balancer]) -> None:
+        super().__init__()
+        self._balancers: list[Balancer] = balancers
+        self._own: list[list[int]] = [_in_flight(b.pool.endpoints) for b in balancers]
+
+    def fire(self) -> None:
+        own = self._own
+        totals = [sum(column) for column in zip(*own, strict=True)]
+        for balancer, mine in zip(self._balancers, own, strict=True):
+            for order, endpoint in enumerate(balancer.pool.endpoints):
+                if balancer.counts_own:
+                    endpoint.elsewhere = totals[order] - mine[order]
+                else:
+                    endpoint.elsewhere = totals[order] - endpoint.in_flight
+
+
+class Scrape(Event):
+    """Every ``interval_s`` each server's report goes to each balancer's policy."""
+
+    def __init__(self, clock: Clock, balancers: list[Balancer], interval_s: float) -> None:
+        super().__init__()
+        if not interval_s > 0.0:
+            raise ValueError(f"a scrape needs an interval above 0, not {interval_s!r}")
+        self._clock: Clock = clock
+        self._balancers: list[Balancer] = balancers
+        self._interval_s: float = interval_s
+
+    def fire(self) -> None:
+        reports = [server.report() for server in self._balancers[0].servers]
+        for balancer in self._balancers:
+            for endpoint, report in zip(balancer.pool.endpoints, reports, strict=True):
+                balancer.pool.policy.on_report(endpoint, report)
+        self._clock.heap.schedule(self, self._clock.now + self._interval_s)
+
+
+class WeightFeed(Event):
+    """Every ``interval_s`` weights become the requests that each server does per unit of
+    utilisation: w = q/u, the weighted round robin of Prequal's baseline (NSDI 2024, 2).
+    """
+
+    def __init__(self, clock: Clock, balancers: list[Balancer], interval_s: float) -> None:
+        super().__init__()
+        if not interval_s > 0.0:
+            raise ValueError(f"weights need an interval above 0, not {interval_s!r}")
+        self._clock: Clock = clock
+        self._balancers: list[Balancer] = balancers
+        self._interval_s: float = interval_s
+
+    def fire(self) -> None:
+        reports = [server.report() for server in self._balancers[0].servers]
+        known = [_capacity(report) for report in reports if _capacity(report) > 0.0]
+        if known:
+            usual = sum(known) / len(known)
+            for balancer in self._balancers:
+                for endpoint, report in zip(balancer.pool.endpoints, reports, strict=True):
+                    capacity = _capacity(report)
+                    endpoint.weight = (capacity if capacity > 0.0 else usual) / usual
+                balancer.pool.refresh()
+        self._clock.heap.schedule(self, self._clock.now + self._interval_s)
+
+
+def _capacity(report: LoadReport) -> float:
+    return report.rate / report.utilisation if report.utilisation > 0.0 else 0.0
+
+
+def _in_flight(endpoints: list[Endpoint]) -> list[int]:
+    return [endpoint.in_flight for endpoint in endpoints]
