@@ -57,7 +57,7 @@ def extensions() -> list[Extension]:
     sys.path.insert(0, "src")
     os.environ.setdefault("MYPYPATH", "src")
     options = ["--strict", "--explicit-package-bases", "--python-version", "3.11"]
-    # -O3 costs half as much time again and gains nothing that the benchmarks can tell.
+    # -O3 takes longer to compile and gains nothing that `make bench` can tell.
     compiled = mypycify(
         [*options, *hot_sources()], opt_level="2", debug_level="0", group_name="penstock"
     )
