@@ -1,6 +1,7 @@
 """A stream is metered the same however it is cut, and whatever is in it."""
 
 import json
+from itertools import pairwise
 from typing import Any
 
 from hypothesis import given
@@ -106,7 +107,7 @@ def test_any_cut_gives_the_same(cuts: list[int], crlf: bool) -> None:
     if crlf:
         stream = stream.replace(b"\n", b"\r\n")
     ends = [0, *sorted(cuts), len(stream)]
-    pieces = [stream[start:end] for start, end in zip(ends, ends[1:], strict=False)]
+    pieces = [stream[start:end] for start, end in pairwise(ends)]
     assert facts(metered(*pieces)) == facts(metered(stream))
 
 
