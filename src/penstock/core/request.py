@@ -19,7 +19,8 @@ class Request:
     ``prompt_tokens`` and ``output_tokens`` are estimates made before the answer. ``blocks`` are
     hashes of the prompt's blocks, each standing for all that precedes it as well; block i ends
     ``block_ends[i]`` tokens into the prompt, or where that is empty after ``block_tokens`` each.
-    ``session_hash`` is a hash of what the body names its session or cache key by, 0 without one.
+    ``session_hash`` is a hash of what the body names its session or cache key by, 0 without
+    one. An answer that ``streams`` has its first byte with its first token.
     """
 
     def __init__(
@@ -37,6 +38,7 @@ class Request:
         block_ends: list[int] | None = None,
         block_tokens: int = 0,
         session_hash: int = 0,
+        streams: bool = True,
     ) -> None:
         self.method: str = method
         self.host: str = host
@@ -50,6 +52,7 @@ class Request:
         self.block_ends: list[int] = _NO_BLOCKS if block_ends is None else block_ends
         self.block_tokens: int = block_tokens
         self.session_hash: int = session_hash
+        self.streams: bool = streams
 
     def tokens_of(self, blocks: int) -> int:
         """How many tokens of the prompt the first ``blocks`` blocks hold."""

@@ -34,7 +34,7 @@ class FittedPolicy(ServingPolicy):
     def on_first_byte(self, ticket: Ticket) -> None:
         first = ticket.batch_before == 0
         super().on_first_byte(ticket)
-        if first and ticket.batch_before and ticket.status < 400:
+        if first and ticket.batch_before and ticket.status < 400 and ticket.request.streams:
             self.model(ticket.endpoint).learn_first_token(
                 ticket.prefill_ahead,
                 ticket.prefill_tokens,
@@ -43,7 +43,8 @@ class FittedPolicy(ServingPolicy):
             )
 
     def on_end(self, ticket: Ticket) -> None:
-        if ticket.batch_before and ticket.outcome == DONE and ticket.status < 400:
+        told = ticket.batch_before and ticket.outcome == DONE and ticket.status < 400
+        if told and ticket.request.streams:
             tokens = ticket.output_tokens
             if tokens >= _FEWEST_TOKENS:
                 endpoint = ticket.endpoint
