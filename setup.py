@@ -8,9 +8,13 @@ from pathlib import Path
 from setuptools import Extension, setup
 from setuptools.command.build_ext import build_ext
 
-# Left interpreted: plain data on msgspec's own metaclass, read only when a snapshot is applied; and
+# Left interpreted: plain data on msgspec's own metaclass, which mypyc cannot compile; and
 # the entry point, since ``python -m`` runs source only.
-INTERPRETED = {"src/penstock/core/snapshot.py", "src/penstock/dataplane/worker.py"}
+INTERPRETED = {
+    "src/penstock/core/snapshot.py",
+    "src/penstock/dataplane/worker.py",
+    "src/penstock/wire/openai_bodies.py",
+}
 HOT_LAYERS = ("core", "wire", "dataplane", "sim/kernel")
 # The model of an inference engine: every emulated token passes through it.
 HOT_MODULES = (

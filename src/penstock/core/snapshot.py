@@ -258,6 +258,7 @@ class Pool(_Data, frozen=True):
 
     name: str
     endpoints: tuple[Endpoint, ...]
+    kind: Literal["http", "llm"] = "http"  # llm: bodies are understood before an endpoint is chosen
     policy: PolicyChoice = PolicyChoice()
     hash_key: HashKey = HashKey()
     sticky: Sticky | None = None
