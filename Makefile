@@ -4,6 +4,7 @@
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
+PYTEST_ARGUMENTS ?= --numprocesses 2
 PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
 LOCK := requirements-dev.lock
 INPUTS := $(shell find src -name '*.py') setup.py pyproject.toml

@@ -8,6 +8,7 @@ from hypothesis import settings
 from penstock.core.snapshot import Snapshot
 from tests.harness.endpoint import Script, ScriptedEndpoint
 from tests.harness.http_endpoint import HttpEndpoint
+from tests.harness.process import Spares, WorkerProcess
 from tests.harness.worker import Worker
 
 # No test depends on the speed of the machine that runs it.
@@ -43,13 +44,22 @@ def scripted() -> Iterator[Callable[[Script], ScriptedEndpoint]]:
         endpoint.close()
 
 
+@pytest.fixture(scope="session")
+def spares() -> Iterator[Spares]:
+    """Worker processes started ahead."""
+    made = Spares()
+    yield made
+    made.abandon()
+
+
 @pytest.fixture
-def start() -> Iterator[Callable[..., Worker]]:
+def start(spares: Spares) -> Iterator[Callable[..., Worker]]:
     """Starts workers, and at the end of the test stops them and checks that they ended well."""
     started: list[Worker] = []
 
-    def start_worker(snapshot: Snapshot, *, workers: int = 1, descriptors: int = 0) -> Worker:
-        started.append(Worker(snapshot, workers=workers, descriptors=descriptors))
+    def start_worker(snapshot: Snapshot, **settings: int) -> Worker:
+        process = WorkerProcess(**settings) if settings else spares.take()
+        started.append(Worker(snapshot, process))
         return started[-1]
 
     yield start_worker

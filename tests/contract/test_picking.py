@@ -37,7 +37,7 @@ def test_something_is_picked_from_a_list_never_seen_before(name: str) -> None:
 
 
 @every_policy
-@settings(deadline=None, max_examples=30)
+@settings(deadline=None, max_examples=15)
 @given(weights=weights, seed=st.integers(0, 2**32), data=st.data())
 def test_only_members_of_the_list_given_are_picked(
     name: str, weights: list[float], seed: int, data: st.DataObject
@@ -61,7 +61,7 @@ def test_only_members_of_the_list_given_are_picked(
 
 
 @every_policy
-@settings(deadline=None, max_examples=30)
+@settings(deadline=None, max_examples=15)
 @given(seed=st.integers(0, 2**32))
 def test_a_pool_that_changes_all_the_time_picks_the_eligible_and_ends_empty(
     name: str, seed: int

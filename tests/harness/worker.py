@@ -1,12 +1,8 @@
 """A real worker process, and its supervisor played by the test."""
 
 import os
-import resource
 import socket
 import ssl
-import subprocess
-import sys
-import tempfile
 from types import TracebackType
 from typing import Self
 
@@ -23,37 +19,35 @@ from penstock.dataplane.board import (
     S_WEIGHT_PPM,
     W_HEARTBEAT_MS,
     Board,
-    create_board,
 )
 from penstock.dataplane.mailbox import Inbox, frame
 from tests.harness.client import Client
+from tests.harness.process import INDEX, WorkerProcess
 from tests.harness.waiting import PATIENCE_S, wait_until
 from tests.harness.world import HasAddress
 
 _START_S = 20.0  # an interpreter's start on a busy machine
-_INDEX = 0
 
 
 class Worker:
     """One worker. Leaving the context stops it and checks that it ended well and owes nothing.
 
-    ``workers`` above 1 makes room on the board for others, whose cells the test may write;
-    ``descriptors`` bounds what it may open (0: as the test itself).
+    ``process`` is the one to use; without it one is started.
     """
 
-    def __init__(self, snapshot: Snapshot, *, workers: int = 1, descriptors: int = 0) -> None:
-        self.board: Board = create_board(workers, endpoint_rows=256, pool_rows=64)
+    def __init__(self, snapshot: Snapshot, process: WorkerProcess | None = None) -> None:
+        self._run = process or WorkerProcess()
+        self.board: Board = self._run.board
+        self.process = self._run.process
         self.snapshot = snapshot
+        self.may_report_bugs = False  # set by tests that bring bugs with them
         self._rows: dict[tuple[str, ...], int] = {}
         self._listening: dict[str, socket.socket] = {}
         self._clients: list[Client] = []
         self._inbox = Inbox()
         self._messages: list[dict[str, object]] = []
-        self._errors = tempfile.TemporaryFile()  # noqa: SIM115 - lives as long as the worker
-        self._mailbox, theirs = socket.socketpair()
+        self._mailbox = self._run.mailbox
         self._mailbox.settimeout(_START_S)
-        with theirs:
-            self.process = self._spawn(theirs, descriptors)
         try:
             self.apply(snapshot)
         except BaseException:
@@ -154,7 +148,7 @@ class Worker:
 
     def count(self, cell: int) -> int:
         """A cell of the worker's own."""
-        return self.board.cells[self.board.worker(_INDEX) + cell]
+        return self.board.cells[self.board.worker(INDEX) + cell]
 
     def in_flight(self) -> int:
         """Tickets open anywhere."""
@@ -162,7 +156,7 @@ class Worker:
 
     def wait_until_published(self) -> None:
         """Wait until the worker's next sweep copied its counts to the board."""
-        cell = self.board.worker(_INDEX) + W_HEARTBEAT_MS
+        cell = self.board.worker(INDEX) + W_HEARTBEAT_MS
         before = self.board.cells[cell]
         wait_until(lambda: self.board.cells[cell] > before, "the worker published its counts")
 
@@ -189,8 +183,7 @@ class Worker:
 
     def errors(self) -> str:
         """What the worker wrote to its standard error."""
-        self._errors.seek(0)
-        return self._errors.read().decode(errors="replace")
+        return self._run.errors()
 
     def stop(self, deadline_s: float = PATIENCE_S) -> None:
         """Tell it to stop and check its end: code 0, nothing in flight, no traceback."""
@@ -201,7 +194,7 @@ class Worker:
     def wait_for_exit(self) -> None:
         code = self.process.wait(_START_S)
         assert code == 0, f"the worker ended with {code}\n{self.errors()}"
-        assert "Traceback" not in self.errors(), self.errors()
+        assert self.may_report_bugs or "Traceback" not in self.errors(), self.errors()
 
     def __enter__(self) -> Self:
         return self
@@ -221,15 +214,6 @@ class Worker:
                 self.wait_for_exit()
         finally:
             self._abandon()
-
-    def _spawn(self, theirs: socket.socket, descriptors: int) -> subprocess.Popen[bytes]:
-        passed = (self.board.fd, theirs.fileno())
-        command: list[str] = [sys.executable, "-m", "penstock.dataplane.worker"]
-        command += ["--index", str(_INDEX), "--board", str(passed[0]), "--mailbox", str(passed[1])]
-        worker = subprocess.Popen(command, pass_fds=passed, stderr=self._errors)
-        if descriptors:
-            resource.prlimit(worker.pid, resource.RLIMIT_NOFILE, (descriptors, descriptors))
-        return worker
 
     def _place(self, pool: Pool) -> Pool:
         """The pool with its rows; an endpoint that is new starts as UP with its weight."""
@@ -267,13 +251,8 @@ class Worker:
 
     def _abandon(self) -> None:
         """Let go of everything, killing the worker if it still runs."""
-        if self.process.poll() is None:
-            self.process.kill()
-            self.process.wait()
-        self._mailbox.close()
-        self._errors.close()
+        self._run.abandon()
         for client in self._clients:
             client.close()
         for listening in self._listening.values():
             listening.close()
-        os.close(self.board.fd)

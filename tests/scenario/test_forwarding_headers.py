@@ -46,6 +46,19 @@ def test_forwarded_says_the_same_in_the_standard_form(
     assert pairs == {"for": STRANGER, "proto": "http", "host": '"site.example:8080"'}
 
 
+def test_fields_pass_byte_for_byte_and_in_order(trusting: tuple[Worker, HttpEndpoint]) -> None:
+    """What is meant for the endpoint is none of ours; order has a meaning (RFC 9110, 5.3)."""
+    worker, endpoint = trusting
+    lines = ("X-Same: 1", "X-Other: \xe4\xff", "X-Same: 2, 3", 'X-Odd: "a;b\\", c=\td', "X-Same: ")
+    endpoint.answer = lambda _: Answer(headers=(("Set-Cookie", "a=1"), ("Set-Cookie", "b=2")))
+    response = worker.connect(source=STRANGER).get("/", *lines)
+    headers = endpoint.last.headers
+    assert headers.all("x-same") == ["1", "2, 3", ""]
+    assert headers["x-other"] == "\xe4\xff"
+    assert headers["x-odd"] == '"a;b\\", c=\td'
+    assert response.headers.all("set-cookie") == ["a=1", "b=2"]
+
+
 def test_via_is_continued_for_everybody(trusting: tuple[Worker, HttpEndpoint]) -> None:
     """RFC 9110, 7.6.3: it names the version that each hop received."""
     worker, endpoint = trusting

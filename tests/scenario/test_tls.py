@@ -1,5 +1,6 @@
 """TLS in front and behind: who is let in, who is believed, and what an end means."""
 
+import contextlib
 import socket
 import ssl
 import struct
@@ -15,7 +16,7 @@ from tests.harness.client import Client, IncompleteResponse
 from tests.harness.endpoint import EndpointConnection, ScriptedEndpoint
 from tests.harness.http_endpoint import HttpEndpoint
 from tests.harness.messages import answer, get, post
-from tests.harness.waiting import wait_until
+from tests.harness.waiting import PATIENCE_S, wait_until
 from tests.harness.worker import Worker
 from tests.harness.world import NEVER_REPEAT, at, listener, pool, world
 from tests.scenario.certificates import Authority, names_in
@@ -213,6 +214,59 @@ def test_cut_answer_has_no_announced_end(authority: Authority, version: str) -> 
         client.send(get().replace(b"1.1", version.encode(), 1))
         with pytest.raises(IncompleteResponse):
             client.read_response()
+
+
+def test_client_leaving_over_tls_is_told_to_the_endpoint(
+    start: Callable[..., Worker], authority: Authority
+) -> None:
+    """With a farewell or without one."""
+
+    def hold(connection: EndpointConnection) -> None:
+        connection.receive_to_end()
+
+    listeners = [listener(certificates=(authority.issue("localhost"),))]
+    with ScriptedEndpoint(hold) as endpoint:
+        worker = start(world(pool(endpoint), listeners=listeners))
+        for number, leave in enumerate([Client.close, Client.reset, say_farewell]):
+            client = worker.connect(tls=authority.client())
+            client.send(get())
+            connection = endpoint.connection(number)
+            wait_until(lambda c=connection: b"\r\n\r\n" in c.received, "it was asked")  # type: ignore[misc]
+            leave(client)
+            endpoint.wait_for_end(number)
+        worker.wait_until_idle()
+
+
+def say_farewell(client: Client) -> None:
+    """close_notify, with the connection left open."""
+    assert isinstance(client.socket, ssl.SSLSocket)
+    client.socket.settimeout(SOON_S)
+    with contextlib.suppress(ssl.SSLError, TimeoutError):
+        client.socket.unwrap()
+
+
+def test_slow_reader_over_tls_costs_no_memory(
+    start: Callable[..., Worker], authority: Authority
+) -> None:
+    size = 50 * MIB
+    reached: list[int] = []
+
+    def send_much(connection: EndpointConnection) -> None:
+        connection.receive_head()
+        connection.send(answer(f"Content-Length: {size}", body=b""))
+        reached.append(connection.send_repeated(b"x" * 65536, 0, size, SOON_S))
+        reached.append(connection.send_repeated(b"x" * 65536, reached[0], size, PATIENCE_S))
+
+    listeners = [listener(certificates=(authority.issue("localhost"),))]
+    with ScriptedEndpoint(send_much) as endpoint:
+        worker = start(world(pool(endpoint), listeners=listeners))
+        client = worker.connect(tls=authority.client(), receive_buffer=65536)
+        before = worker.memory_bytes()
+        client.send(get())
+        wait_until(lambda: bool(reached), "the endpoint was stopped")
+        assert reached[0] < size
+        assert len(client.read_response().body) == size
+        assert worker.memory_bytes("VmHWM") - before < 6 * MIB
 
 
 def test_silent_handshake_is_cut_off(

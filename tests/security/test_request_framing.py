@@ -90,6 +90,7 @@ BODY_CASES = [
         (400, 413, 431),
     ),
     Case(17, "without-end", chunked(b"5;" + b"a" * 300_000), (400, 413, 431)),
+    Case(17, "long-trailers", chunked(HELLO + b"0\r\n" + b"X-A: b\r\n" * 10_000), (400, 413, 431)),
     Case(18, "other-bytes", chunked(b"5\r\nhelloXX" + LAST)),
     Case(18, "nothing", chunked(b"5\r\nhello" + LAST)),
     Case(18, "bare-lf", chunked(b"5\r\nhello\n" + LAST)),

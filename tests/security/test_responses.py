@@ -110,6 +110,7 @@ BAD_BODIES = [
         "long-extension",
         chunked_answer(HELLO + b"5;" + b"a" * 300_000 + b"\r\nworld\r\n" + LAST),
     ),
+    Answer(17, "long-trailers", chunked_answer(HELLO + b"0\r\n" + b"X-A: b\r\n" * 50_000)),
     Answer(18, "no-crlf-after-data", chunked_answer(b"5\r\nhelloXX" + LAST)),
     Answer(18, "too-long-chunk", chunked_answer(b"5\r\nhello!\r\n" + LAST)),
     Answer(22, "chunked-cut-at-start", chunked_answer(b"")),

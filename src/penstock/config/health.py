@@ -137,6 +137,10 @@ class Outlier(Section):
     consecutive_failures: Count = setting(
         _OUTLIER.consecutive_failures, "Failures in a row that eject. 0: not looked at."
     )
+    consecutive_local_failures: Count = setting(
+        _OUTLIER.consecutive_local_failures,
+        "Failures in a row without any response that eject. 0: not looked at.",
+    )
     failure_share: Share = setting(
         _OUTLIER.failure_share,
         "Share of failed requests in an interval that ejects. 0: not looked at.",

@@ -256,6 +256,11 @@ class Pool(Section):
     """Endpoints that serve the same requests."""
 
     endpoints: Endpoints = required("Its servers: URLs, or mappings with a `url`.")
+    kind: Literal["http", "llm"] = setting(
+        _POOL.kind,
+        "`llm`: serves a language model by the API of OpenAI or Anthropic, so that policies know "
+        "prompts and tokens.",
+    )
     policy: Policy = setting(_POOL.policy, "How an endpoint is chosen.")
     hash_key: (
         Annotated[HashKey, BeforeValidator(_hash_key, json_schema_input_type=str | HashKey)] | None

@@ -84,17 +84,18 @@ class OutlierDetection:
 
     def _counts(self, pool: str, name: str, row: int) -> EndpointCounts:
         board = self._board
-        finished = failures = consecutive = 0
+        finished = failures = consecutive = local = 0
         for worker in range(board.workers):
             at = board.load(row, worker)
             load = board.cells[at : at + L_FAILURES + 1].tolist()
             # Responses of every class and the four ways to fail stand side by side.
             finished += sum(load[L_1XX_TO_5XX : L_TIMEOUTS + 1])
             failures += load[L_FAILURES]
+            local += sum(load[L_CONNECT_FAILURES : L_TIMEOUTS + 1])
             consecutive = max(consecutive, load[L_CONSECUTIVE_FAILURES])
         state = self._states.of(pool, name)
         up = state.health != DOWN and state.draining is None
-        return EndpointCounts(name, finished, failures, consecutive, up)
+        return EndpointCounts(name, finished, failures, consecutive, up, local)
 
     def _count_failures(self) -> int:
         """All failures on the board: one strided read, so that looking often costs little."""

@@ -1,6 +1,7 @@
 """One active check of one endpoint: over HTTP, or just a TCP connection."""
 
 import asyncio
+import errno
 import ssl
 from dataclasses import dataclass
 from typing import Final
@@ -14,6 +15,12 @@ from penstock.core.snapshot import Endpoint, EndpointTls, HealthCheck
 from penstock.dataplane.tls import client_context
 
 _BODY_BYTES: Final = 64 * 1024  # in which ``expect_body`` is looked for
+_PLAIN: Final = {
+    errno.ECONNREFUSED: "connection refused",
+    errno.ECONNRESET: "connection reset",
+    errno.EHOSTUNREACH: "no route to the host",
+    errno.ENETUNREACH: "no route to its network",
+}
 _AGENT: Final = f"penstock/{__version__} health-check"
 
 
@@ -137,10 +144,8 @@ def _reason(error: Exception) -> str:
         return f"TLS: {error.os_error.strerror or error.os_error}"
     if isinstance(error, aiohttp.ClientConnectorError):
         error = error.os_error
-    if isinstance(error, ConnectionRefusedError):
-        return "connection refused"
-    if isinstance(error, ConnectionResetError):
-        return "connection reset"
+    if isinstance(error, OSError) and error.errno in _PLAIN:
+        return _PLAIN[error.errno]
     if isinstance(error, aiohttp.ServerDisconnectedError):
         return "closed the connection without an answer"
     if isinstance(error, aiohttp.ClientResponseError):

@@ -5,6 +5,7 @@ successor takes over (``takeover.py``).
 """
 
 import asyncio
+import os
 import resource
 import signal
 import ssl
@@ -30,7 +31,7 @@ from penstock.control.rows import Rows
 from penstock.control.sockets import ListeningSockets, shown_address
 from penstock.control.takeover import RuntimeFile, runtime_directory
 from penstock.control.workers import StartError, Workers
-from penstock.dataplane.board import Board, create_board
+from penstock.dataplane.board import H_SUPERVISOR_PID, Board, create_board
 
 _CERTIFICATES_S: Final = 2.0  # between two looks at the files
 _RAMP_S: Final = 0.5  # between two steps of slow start
@@ -59,6 +60,7 @@ class Supervisor:
 
     def __init__(self, configured: Configured, reread: Callable[[], Configured]) -> None:
         self.board: Board = _board_for(configured)
+        self.board.cells[H_SUPERVISOR_PID] = os.getpid()
         self._configured = configured
         self._started_at = time()
         self._stop_wanted = asyncio.Event()
@@ -288,7 +290,13 @@ class Supervisor:
     def _begin(self, work: Coroutine[Any, Any, None]) -> None:
         task = asyncio.create_task(work)
         self._tasks.add(task)
-        task.add_done_callback(self._tasks.discard)
+        task.add_done_callback(self._on_ended)
+
+    def _on_ended(self, task: asyncio.Task[None]) -> None:
+        self._tasks.discard(task)
+        error = None if task.cancelled() else task.exception()
+        if error is not None:
+            self._events.bug("supervisor", error)
 
     def _ports(self) -> list[int]:
         return [self._sockets.address(each)[1] for each in self._publisher.running.listeners]

@@ -126,7 +126,8 @@ def runtime_directory(events: Events) -> Path | None:
     directory = _chosen_directory()
     try:
         directory.mkdir(mode=0o700, parents=True, exist_ok=True)
-        found = directory.stat()
+        # In a directory that all share, a link may be somebody else's trap.
+        found = directory.stat(follow_symlinks=directory.parent != Path(tempfile.gettempdir()))
         if found.st_uid != os.geteuid() or found.st_mode & 0o022:
             raise PermissionError("it belongs to others, or others can write to it")
     except OSError as error:

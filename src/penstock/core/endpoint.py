@@ -18,7 +18,22 @@ class Endpoint:
     ``elsewhere`` is what other processes were last known to have. Policies read ``load()``.
     ``weight`` is the effective weight (configured, or set at run time, times slow start).
     ``order`` is the endpoint's position among all endpoints of its pool.
+
+    Of an endpoint that serves a language model, policies that observe it count tokens as well:
+    ``pending_prefill``, of prompts sent and not answered yet, without what its cache is believed
+    to hold; ``kv_tokens``, held by all requests that run; ``prefilled``, a running total. What
+    others have there is known from its reports only.
     """
+
+    # In the class body: endpoints that serve no language model pay nothing for them.
+    pending_prefill: int = 0
+    decoding: int = 0  # requests whose answer has begun
+    kv_tokens: int = 0
+    prefilled: int = 0
+    prefill_elsewhere: int = 0
+    kv_elsewhere: int = 0
+    kv_capacity: int = 0  # tokens; 0 while it is not known
+    reported_at: float = -1.0  # when the last report was made, on the Env's clock; -1 without one
 
     def __init__(
         self,

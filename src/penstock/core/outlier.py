@@ -1,8 +1,10 @@
 """Outlier detection: ejects endpoints that fail more than they should, for a growing time.
 
-Three detectors look at what requests experienced (nothing is sent):
+Four detectors look at what requests experienced (nothing is sent):
 
-- *consecutive failures*, at every observation;
+- *consecutive failures*, at every observation, of any kind;
+- *consecutive local failures*, likewise, of those where no response came: the endpoint could not be
+  reached, or broke off, stalled or spoke no HTTP (off unless asked for, as it is in Envoy);
 - *failure share* ≥ ``failure_share`` among at least ``failure_share_min_requests``, per sweep;
 - *success rate* below mean − ``stdev_factor``·σ of the pool's, per sweep, where at least
   ``success_rate_min_endpoints`` had ``success_rate_min_requests`` each.
@@ -24,17 +26,24 @@ class EndpointCounts:
 
     ``finished``: attempts that ended. ``failures``: those the endpoint is to blame for.
     ``consecutive``: the longest run of failures that a worker is in. ``up``: whether active
-    checks leave it in service.
+    checks leave it in service. ``local_failures``: failures without a response.
     """
 
     def __init__(
-        self, name: str, finished: int, failures: int, consecutive: int = 0, up: bool = True
+        self,
+        name: str,
+        finished: int,
+        failures: int,
+        consecutive: int = 0,
+        up: bool = True,
+        local_failures: int = 0,
     ) -> None:
         self.name: str = name
         self.finished: int = finished
         self.failures: int = failures
         self.consecutive: int = consecutive
         self.up: bool = up
+        self.local_failures: int = local_failures
 
 
 class OutlierChange:
@@ -51,13 +60,31 @@ class OutlierChange:
         return f"<{self.name} {'ejected' if self.ejected else 'let in'}: {self.reason}>"
 
 
+class _Run:
+    """Failures in a row, as far as sums over workers show."""
+
+    def __init__(self) -> None:
+        self.length: int = 0
+        self.grew: bool = False  # at the last observation
+
+    def take(self, failed: int, finished: int) -> None:
+        """So many of so many attempts failed since the last observation."""
+        self.length = 0 if finished > failed else self.length + failed
+        self.grew = failed > 0
+
+    def forget(self) -> None:
+        """Begin anew."""
+        self.length = 0
+        self.grew = False
+
+
 class _Record:
     """What is remembered of one endpoint between observations."""
 
     def __init__(self, counts: EndpointCounts) -> None:
         self.counts: EndpointCounts = counts
-        self.run: int = 0  # failures in a row, as far as sums over workers show
-        self.run_grew: bool = False
+        self.any_run: _Run = _Run()
+        self.local_run: _Run = _Run()
         self.forgiven: int = counts.consecutive  # part of ``consecutive`` that no longer counts
         self.window_finished: int = 0  # since the last sweep
         self.window_failures: int = 0
@@ -81,18 +108,15 @@ class _Record:
             finished = failed
         self.window_finished += finished
         self.window_failures += failed
-        self.run_grew = failed > 0
-        if finished > failed:
-            self.run = 0
-        else:
-            self.run += failed
+        self.any_run.take(failed, finished)
+        self.local_run.take(counts.local_failures - before.local_failures, finished)
         if counts.consecutive < self.forgiven:
             self.forgiven = 0
 
     def forget(self) -> None:
         """What happened so far no longer counts against it."""
-        self.run = 0
-        self.run_grew = False
+        self.any_run.forget()
+        self.local_run.forget()
         self.forgiven = self.counts.consecutive
         self.clear_window()
 
@@ -103,9 +127,13 @@ class _Record:
 
     def failures_in_a_row(self) -> int:
         """The longest run that either the workers or the sums know of; 0 if it did not grow."""
-        if not self.run_grew:
+        if not self.any_run.grew:
             return 0
-        return max(self.run, self.counts.consecutive - self.forgiven)
+        return max(self.any_run.length, self.counts.consecutive - self.forgiven)
+
+    def local_failures_in_a_row(self) -> int:
+        """The run of those without a response; 0 if it did not grow."""
+        return self.local_run.length if self.local_run.grew else 0
 
     def success_rate(self) -> float:
         """Of this window, 0..1."""
@@ -166,15 +194,18 @@ class OutlierDetector:
         return changes
 
     def _eject_runs(self, now: float, changes: list[OutlierChange]) -> None:
-        needed = self.settings.consecutive_failures
-        if needed <= 0:
-            return
+        any_kind = self.settings.consecutive_failures
+        local = self.settings.consecutive_local_failures
         for name, record in self._records.items():
             if record.ejected:
                 continue
             run = record.failures_in_a_row()
-            if run >= needed:
+            local_run = record.local_failures_in_a_row()
+            if 0 < any_kind <= run:
                 self._eject(name, record, f"{run} failures in a row", now, changes)
+            elif 0 < local <= local_run:
+                reason = f"{local_run} failures in a row without a response"
+                self._eject(name, record, reason, now, changes)
 
     def _sweep(self, now: float, changes: list[OutlierChange]) -> None:
         self._eject_by_share(now, changes)

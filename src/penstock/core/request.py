@@ -1,6 +1,10 @@
 """A request as the decision core sees it: the facts a policy may decide by."""
 
+from typing import Final
+
 from mypy_extensions import mypyc_attr
+
+_NO_BLOCKS: Final[list[int]] = []  # shared, never changed
 
 
 @mypyc_attr(allow_interpreted_subclasses=True)
@@ -10,6 +14,13 @@ class Request:
     ``key_hash`` is a stable unsigned 64-bit hash of what the pool's policy hashes by (a header,
     a cookie, the path, the source address; see ``Policy.key``), and 0 when the request has no
     such thing. ``source`` is the client's address as text.
+
+    The rest is known only of requests to a language model, and empty for all others.
+    ``prompt_tokens`` and ``output_tokens`` are estimates made before the answer. ``blocks`` are
+    hashes of the prompt's blocks, each standing for all that precedes it as well; block i ends
+    ``block_ends[i]`` tokens into the prompt, or where that is empty after ``block_tokens`` each.
+    ``session_hash`` is a hash of what the body names its session or cache key by, 0 without
+    one. An answer that ``streams`` has its first byte with its first token.
     """
 
     def __init__(
@@ -20,9 +31,33 @@ class Request:
         path: str = "/",
         source: str = "",
         key_hash: int = 0,
+        model: str = "",
+        prompt_tokens: int = 0,
+        output_tokens: int = 0,
+        blocks: list[int] | None = None,
+        block_ends: list[int] | None = None,
+        block_tokens: int = 0,
+        session_hash: int = 0,
+        streams: bool = True,
     ) -> None:
         self.method: str = method
         self.host: str = host
         self.path: str = path
         self.source: str = source
         self.key_hash: int = key_hash
+        self.model: str = model
+        self.prompt_tokens: int = prompt_tokens
+        self.output_tokens: int = output_tokens
+        self.blocks: list[int] = _NO_BLOCKS if blocks is None else blocks
+        self.block_ends: list[int] = _NO_BLOCKS if block_ends is None else block_ends
+        self.block_tokens: int = block_tokens
+        self.session_hash: int = session_hash
+        self.streams: bool = streams
+
+    def tokens_of(self, blocks: int) -> int:
+        """How many tokens of the prompt the first ``blocks`` blocks hold."""
+        if blocks <= 0:
+            return 0
+        if self.block_ends:
+            return self.block_ends[blocks - 1]
+        return min(blocks * self.block_tokens, self.prompt_tokens)

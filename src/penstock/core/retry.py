@@ -9,6 +9,7 @@ from typing import Final
 
 from penstock.core.snapshot import Retry
 from penstock.core.ticket import CONNECT_FAILED, DONE, GARBAGE, RESET, TIMEOUT
+from penstock.core.window import SlidingCount
 
 # RFC 9110, 9.2.2: doing it twice means no more than doing it once.
 IDEMPOTENT_METHODS: Final = frozenset((b"GET", b"HEAD", b"OPTIONS", b"TRACE", b"PUT", b"DELETE"))
@@ -98,44 +99,21 @@ class RetryBudget:
     def __init__(self, share: float, min_per_s: float) -> None:
         self._share: float = share
         self._reserve: float = min_per_s * WINDOW_S
-        self._second: int = 0  # of the newest slot, on the clock of ``now``
-        self._requests: list[int] = [0] * WINDOW_S
-        self._retries: list[int] = [0] * WINDOW_S
-        self._requests_sum: int = 0
-        self._retries_sum: int = 0
+        self._requests: SlidingCount = SlidingCount(WINDOW_S)
+        self._retries: SlidingCount = SlidingCount(WINDOW_S)
 
     def request(self, now: float) -> None:
         """A request came; its retries are not counted here."""
-        second = int(now)
-        if second != self._second:
-            self._advance(second)
-        self._requests[second % WINDOW_S] += 1
-        self._requests_sum += 1
+        self._requests.add(now)
 
     def take(self, now: float) -> bool:
         """Take the right to retry once; False when there is none left."""
-        second = int(now)
-        if second != self._second:
-            self._advance(second)
-        if self._retries_sum + 1 > self._share * self._requests_sum + self._reserve:
+        if self._retries.at(now) + 1 > self._share * self._requests.at(now) + self._reserve:
             return False
-        self._retries[second % WINDOW_S] += 1
-        self._retries_sum += 1
+        self._retries.add(now)
         return True
 
     def left(self, now: float) -> int:
         """How many retries the budget would allow right now."""
-        self._advance(int(now))
-        return max(0, int(self._share * self._requests_sum + self._reserve) - self._retries_sum)
-
-    def _advance(self, second: int) -> None:
-        """Empty the slots of the seconds that went by."""
-        passed = min(second - self._second, WINDOW_S)
-        for step in range(1, passed + 1):
-            slot = (self._second + step) % WINDOW_S if passed < WINDOW_S else step % WINDOW_S
-            self._requests_sum -= self._requests[slot]
-            self._retries_sum -= self._retries[slot]
-            self._requests[slot] = 0
-            self._retries[slot] = 0
-        if second > self._second:
-            self._second = second
+        allowed = int(self._share * self._requests.at(now) + self._reserve)
+        return max(0, allowed - self._retries.at(now))

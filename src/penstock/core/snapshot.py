@@ -183,6 +183,7 @@ class Outlier(_Data, frozen=True):
 
     enabled: bool = True
     consecutive_failures: int = 5
+    consecutive_local_failures: int = 0  # those without a response, apart; 0: off
     failure_share: float = 0.85
     failure_share_min_requests: int = 50
     success_rate_stdev_factor: float = 1.9
@@ -257,6 +258,7 @@ class Pool(_Data, frozen=True):
 
     name: str
     endpoints: tuple[Endpoint, ...]
+    kind: Literal["http", "llm"] = "http"  # llm: bodies are understood before an endpoint is chosen
     policy: PolicyChoice = PolicyChoice()
     hash_key: HashKey = HashKey()
     sticky: Sticky | None = None

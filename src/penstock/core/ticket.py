@@ -32,7 +32,19 @@ class Ticket:
     """Opened when an endpoint is chosen, settled when the attempt ends.
 
     Times are seconds on the Env's clock; ``first_byte_at`` is 0.0 until a byte came.
+
+    The token counts are of a request to a language model: ``hit_tokens`` of the prompt were
+    believed to be cached, ``prefill_tokens`` were not; ``output_tokens`` came so far.
     """
+
+    hit_tokens: int = 0
+    prefill_tokens: int = 0
+    kv_tokens: int = 0
+    output_tokens: int = 0
+    prefill_ahead: int = 0  # pending there when this was opened, without its own
+    prefilled_before: int = 0  # the endpoint's running total when the answer began
+    batch_before: int = 0  # requests that ran there when the answer began, itself included
+    kv_before: int = 0
 
     def __init__(self, endpoint: Endpoint, policy: "Policy", request: Request, now: float) -> None:
         self.endpoint: Endpoint = endpoint
@@ -47,7 +59,11 @@ class Ticket:
         endpoint.acquire()
         if policy.observes:
             self.load = endpoint.load()
-            policy.on_start(self)
+            try:
+                policy.on_start(self)
+            except Exception:
+                endpoint.release()  # there will be no ticket to settle
+                raise
 
     def first_byte(self, now: float) -> None:
         """The first byte of the response came."""

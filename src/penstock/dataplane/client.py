@@ -27,6 +27,8 @@ from penstock.wire.http1 import Refusal, RequestHead, find_head_end, parse_reque
 _MAX_PIPELINED_BYTES: Final = 65536
 # An idle connection forgets its last head after this long, to stay small.
 _FORGET_AFTER_S: Final = 2.0
+# How long a client that has just come may take to begin its first request when the worker stops.
+_FIRST_REQUEST_S: Final = 1.0
 # How long, and how much, a client may still send after an answer that ends the connection.
 _LINGER_S: Final = 2.0
 _LINGER_BYTES: Final = 16 * 1024 * 1024
@@ -285,16 +287,16 @@ class ClientConnection(Connection, Front):
     def close_after(self) -> None:
         self._keep_alive = False
 
-    def write(self, data: bytes) -> None:
+    def write(self, data: bytes) -> bool:
         counters = self.context.counters
         counters.values[W_BYTES_TO_CLIENTS] += len(data)
         counters.changed = True
         self.send(data)
-        if self.unsent is not None and self._state != _LINGER:
+        if self.unsent is None:
+            return True
+        if self._state != _LINGER:
             self._arm(self.settings.write_idle_s)
-
-    def is_congested(self) -> bool:
-        return self.unsent is not None
+        return False
 
     def finish(self) -> None:
         self.exchange = None
@@ -377,7 +379,7 @@ class ClientConnection(Connection, Front):
             self._on_gone()
         elif state == _BODY:
             self._abandon(408, f"no byte of the body came for {settings.body_idle_s:g} s")
-        elif state == _AWAIT and self._inbox:
+        elif state == _AWAIT and self._inbox and self._inbox != b"\r":  # half an empty line
             self._refuse(408, f"the headers took over {settings.headers_s:g} s")
         elif self._head is not None:
             self._forget()
@@ -391,18 +393,32 @@ class ClientConnection(Connection, Front):
     def on_crash(self) -> None:
         exchange = self.exchange
         self.exchange = None
-        if exchange is not None:
-            exchange.on_client_gone()
-        self.reset()
+        try:
+            if exchange is not None:
+                exchange.on_client_gone()
+        finally:
+            self.reset()
 
     def _forget(self) -> None:
         self._head = None
         self._plan = None
 
     def close_if_idle(self) -> None:
-        """The worker stops: a client between two requests is let go at once."""
-        if self._state == _AWAIT and not self._inbox and self.unsent is None:
+        """The worker stops: a client between two requests is let go, unless its next one is here.
+
+        One that has just come is likely to be sending its first, and gets a moment for it.
+        """
+        if self._is_idle():
+            self.on_readable()
+        if not self.open or not self._is_idle():
+            return
+        if self.requests > 0:
             self.close()
+        else:
+            self._arm(_FIRST_REQUEST_S)
+
+    def _is_idle(self) -> bool:
+        return self._state == _AWAIT and not self._inbox and self.unsent is None
 
     def close(self) -> None:
         if self.open:

@@ -57,6 +57,10 @@ class ResponseSink:
         """What was sent has left; more may be sent."""
         raise NotImplementedError
 
+    def on_crash(self) -> None:
+        """A bug showed in one of these methods: give up, and leave nobody waiting."""
+        raise NotImplementedError
+
 
 class EndpointConnection(Connection):
     """Belongs to its endpoint while idle, and to one sink while at work."""
@@ -131,10 +135,19 @@ class EndpointConnection(Connection):
     # --- events -----------------------------------------------------------------------------
 
     def on_ready(self, events: int) -> None:
-        if self._state == _CONNECTING:
-            self._finish_connecting()
-            return
-        super().on_ready(events)
+        sink = self.sink
+        try:
+            if self._state == _CONNECTING:
+                self._finish_connecting()
+            elif events == READABLE:
+                self.on_readable()  # what super would do, one call sooner
+            else:
+                super().on_ready(events)
+        except Exception:
+            # The response may be whole, and its sink no longer known to ``on_crash``.
+            if sink is not None:
+                sink.on_crash()
+            raise
 
     def on_readable(self) -> None:
         data = self.receive()
@@ -180,6 +193,18 @@ class EndpointConnection(Connection):
             self.loop.add(self, self.events)
 
     def on_deadline(self) -> None:
+        sink = self.sink
+        try:
+            self._run_out_of_time()
+        except Exception:
+            if sink is not None:
+                sink.on_crash()
+            raise
+
+    def on_crash(self) -> None:
+        self.give_up()
+
+    def _run_out_of_time(self) -> None:
         if self.sink is None:
             self.close()
         elif self._state <= _HANDSHAKE:
@@ -191,9 +216,6 @@ class EndpointConnection(Connection):
             self._fail(TIMEOUT, "the first byte took too long")
         else:
             self._fail(TIMEOUT, "the response stood still too long")
-
-    def on_crash(self) -> None:
-        self._fail(RESET, "a bug in Penstock")
 
     # --- connecting -------------------------------------------------------------------------
 

@@ -12,6 +12,7 @@ from time import monotonic
 from typing import Final
 
 from penstock.core.endpoint import Endpoint
+from penstock.core.request import Request
 from penstock.core.retry import IDEMPOTENT_METHODS
 from penstock.core.ticket import (
     ABANDONED,
@@ -36,6 +37,12 @@ from penstock.dataplane.board import (
 from penstock.dataplane.context import Context
 from penstock.dataplane.endpoint_connection import EndpointConnection, ResponseSink, connect
 from penstock.dataplane.front import Front
+from penstock.dataplane.insight import (
+    MAX_INSPECTED_BYTES,
+    AnswerReading,
+    may_inspect,
+    reading_of,
+)
 from penstock.dataplane.live_endpoint import LiveEndpoint
 from penstock.dataplane.log_line import log_line
 from penstock.dataplane.loop import EXHAUSTED
@@ -50,6 +57,7 @@ from penstock.wire.forwarding import (
     interim_response,
 )
 from penstock.wire.http1 import RequestHead, ResponseHead
+from penstock.wire.openai import OTHER, Inspection
 
 # Request bytes kept for another attempt; a longer body can be sent once only.
 MAX_REPLAY_BYTES: Final = 65536
@@ -65,6 +73,7 @@ class Exchange(ResponseSink):
 
     # Defaults stand in the class body: set one by one they cost more than the rest of __init__.
     way: PoolPlan | None = None
+    request: Request | None = None  # what the policy may know
     endpoint: LiveEndpoint | None = None
     ticket: Ticket | None = None
     connection: EndpointConnection | None = None
@@ -85,6 +94,9 @@ class Exchange(ResponseSink):
     _sent: bool = False  # any of the request, on the attempt under way
     _replaced_stale: bool = False
     _framing: int = LENGTH
+    _inspecting: bool = False  # no endpoint is chosen before the body is whole
+    _inspection: Inspection | None = None
+    _reading: AnswerReading | None = None
 
     def __init__(self, context: Context, front: Front, head: RequestHead, plan: Plan) -> None:
         self.context: Context = context
@@ -117,6 +129,35 @@ class Exchange(ResponseSink):
             self.mirror = start_mirror(self.context, plan.mirror, self.head, self.request_id)
             if self.mirror is not None:
                 self.mirror.feed(body, complete)
+        self.request = way.request
+        if way.api != OTHER and may_inspect(self.head, complete):
+            if not complete:
+                self._inspecting = True
+                return
+            self._inspect(way)
+        self._attempt()
+
+    def _inspect(self, way: PoolPlan) -> None:
+        """Understand the body, which is whole."""
+        insight = way.pool.insight
+        if insight is None or not self._body:
+            return
+        body = self._body[0] if len(self._body) == 1 else b"".join(self._body)
+        self._body = [body]
+        found = insight.read(way.api, body, self.head.chunked)
+        if not found.problem:
+            self._inspection = found
+            self.request = insight.request_of(way.request, found)
+
+    def _await_body(self, complete: bool) -> None:
+        """More of a body came that is to be inspected; one over the bound passes uninspected."""
+        if not complete and self._body_bytes <= MAX_INSPECTED_BYTES:
+            return
+        self._inspecting = False
+        way = self.way
+        assert way is not None
+        if complete:
+            self._inspect(way)
         self._attempt()
 
     def _answer_here(self) -> None:
@@ -151,20 +192,22 @@ class Exchange(ResponseSink):
     def _attempt(self) -> None:
         """Choose an endpoint and get a connection to it."""
         way = self.way
+        request = self.request
         assert way is not None
+        assert request is not None
         env = self.context.env
         chosen: Endpoint | None = None
         if way.cookie and self._tried is None:
             chosen = way.pool.sticky_endpoint(way.cookie)
         if chosen is None:
-            chosen = way.pool.pick(way.request, env, self._tried)
+            chosen = way.pool.pick(request, env, self._tried)
         if chosen is None:
             self._no_endpoint()
             return
         assert isinstance(chosen, LiveEndpoint)
         self.endpoint = chosen
         self.attempts += 1
-        self.ticket = Ticket(chosen, way.pool.policy, way.request, env.now)
+        self.ticket = Ticket(chosen, way.pool.policy, request, env.now)
         if chosen.max_in_flight and chosen.overfull():
             self._settle(ABANDONED)  # another worker took the last place at the same moment
             self.attempts -= 1
@@ -264,6 +307,9 @@ class Exchange(ResponseSink):
             if self._body_bytes > MAX_REPLAY_BYTES and self._sent:
                 self._replayable = False
                 self._body = None
+        if self._inspecting:
+            self._await_body(complete)
+            return
         connection = self.connection
         if connection is None or not self._sent:
             if not complete:
@@ -337,27 +383,32 @@ class Exchange(ResponseSink):
             request_id += pool.set_cookie(self.endpoint, way.cookie)
         data = b"%b%b\r\n\r\n%b" % (head.rewritten, request_id, body)
         self.bytes_out = len(data)
-        self.front.write(data)
+        taken = self.front.write(data)
         pool.counters.record(_FIRST_BYTE, now - self.began)
+        if self._inspection is not None:
+            self._reading = reading_of(head, framing == CHUNKED)
+            if self._reading is not None:
+                self._reading.feed(body, complete)
         if complete:
             self._complete(now)
         else:
             self._body = None
             self._replayable = False
-            self._hold_endpoint_if_congested()
+            if not taken:
+                self._hold_endpoint()
 
     def on_body(self, data: bytes, complete: bool) -> None:
         self.bytes_out += len(data)
-        if data:
-            self.front.write(data)
+        if data and not self.front.write(data) and not complete:
+            self._hold_endpoint()
+        if self._reading is not None:
+            self._reading.feed(data, complete)
         if complete:
             self._complete(monotonic())
-        else:
-            self._hold_endpoint_if_congested()
 
-    def _hold_endpoint_if_congested(self) -> None:
+    def _hold_endpoint(self) -> None:
         connection = self.connection
-        if connection is not None and self.front.is_congested():
+        if connection is not None:
             connection.pause_reading()
             connection.arm(0.0)  # the client's turn: its own timeout runs
 
@@ -395,6 +446,20 @@ class Exchange(ResponseSink):
         self._settle(ABANDONED)
         self.status = status
         self._end(monotonic(), ended)
+
+    def on_crash(self) -> None:
+        """A bug showed while the endpoint's side was served: the client is not left waiting."""
+        if self.ended:
+            return
+        connection = self.connection
+        self.connection = None
+        if connection is not None:
+            connection.give_up()
+        try:
+            self._settle(ABANDONED)
+        finally:
+            self._end(monotonic(), "crashed")
+            self.front.cut(True)
 
     def on_endpoint_failed(self, outcome: int, reason: str) -> None:
         connection = self.connection
@@ -435,9 +500,11 @@ class Exchange(ResponseSink):
 
     def _reopen(self, endpoint: LiveEndpoint) -> None:
         way = self.way
+        request = self.request
         assert way is not None
+        assert request is not None
         self._sent = False
-        self.ticket = Ticket(endpoint, way.pool.policy, way.request, self.context.env.now)
+        self.ticket = Ticket(endpoint, way.pool.policy, request, self.context.env.now)
         self._connect_anew(endpoint)
 
     def _may_repeat(self, outcome: int, status: int) -> bool:
@@ -520,10 +587,20 @@ class Exchange(ResponseSink):
         ticket = self.ticket
         if ticket is not None:
             self.ticket = None
+            if self._reading is not None:
+                self._learn(self._reading, ticket)
             ticket.settle(outcome, monotonic())
             endpoint = ticket.endpoint
             assert isinstance(endpoint, LiveEndpoint)
             endpoint.settled(ticket)
+
+    def _learn(self, reading: AnswerReading, ticket: Ticket) -> None:
+        """Once, from the attempt whose answer was passed on."""
+        self._reading = None
+        way = self.way
+        found = self._inspection
+        if way is not None and found is not None and way.pool.insight is not None:
+            way.pool.insight.learn(found, reading, ticket)
 
     def _end(self, now: float, ended: str) -> None:
         """Metrics and the log line; the last thing that happens to every exchange."""

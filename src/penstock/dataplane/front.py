@@ -11,12 +11,11 @@ class Front:
         """Whether the connection will take another request after this response."""
         raise NotImplementedError
 
-    def write(self, data: bytes) -> None:
-        """Pass on bytes of the response, at once or as soon as the client takes them."""
-        raise NotImplementedError
+    def write(self, data: bytes) -> bool:
+        """Pass on bytes of the response, at once or as soon as the client takes them.
 
-    def is_congested(self) -> bool:
-        """Whether bytes wait because the client reads slowly. ``client_drained`` follows."""
+        False when some wait because the client reads slowly; ``on_client_drained`` follows.
+        """
         raise NotImplementedError
 
     def finish(self) -> None:

@@ -13,6 +13,8 @@ from penstock.dataplane.tls import TlsChannel
 
 # Clients accepted for one readiness event, so that a flood does not starve those already here.
 _ACCEPTS_AT_ONCE: Final = 32
+# How often that many are accepted before a socket is closed: a full queue and some more.
+_LAST_ACCEPTS: Final = 256
 # How long accepting pauses when descriptors or memory have run out.
 _PAUSE_S: Final = 0.1
 
@@ -38,21 +40,7 @@ class Listener(Pollable):
             self.context.loop.add(self, READABLE)
 
     def on_ready(self, events: int) -> None:
-        context = self.context
-        for _ in range(_ACCEPTS_AT_ONCE):
-            if len(context.loop.by_fd) >= context.max_descriptors:
-                self._pause()  # the rest is for connections to endpoints
-                return
-            try:
-                fd, address = self.sock._accept()  # type: ignore[attr-defined]
-            except BlockingIOError:
-                return
-            except OSError as error:
-                if error.errno in EXHAUSTED:
-                    self._pause()
-                    return
-                continue  # the client was gone before we came (accept(2), "Error handling")
-            self._take(fd, address)
+        self._accept()
 
     def on_deadline(self) -> None:
         """Try again after a pause."""
@@ -62,12 +50,37 @@ class Listener(Pollable):
             self.context.loop.change(self, READABLE)
 
     def stop(self) -> None:
-        """Accept no more. The supervisor keeps the socket, so nobody is refused by this."""
+        """Accept no more, once those are taken who have connected already.
+
+        Where no supervisor keeps the socket, closing it would reset them.
+        """
         if self._listening:
+            for _ in range(_LAST_ACCEPTS):
+                if not self._accept():
+                    break
             self._listening = False
             self.deadline = 0.0
             self.context.loop.remove(self)
             self.sock.close()
+
+    def _accept(self) -> bool:
+        """Take some clients; whether more may be waiting."""
+        context = self.context
+        for _ in range(_ACCEPTS_AT_ONCE):
+            if len(context.loop.by_fd) >= context.max_descriptors:
+                self._pause()  # the rest is for connections to endpoints
+                return False
+            try:
+                fd, address = self.sock._accept()  # type: ignore[attr-defined]
+            except BlockingIOError:
+                return False
+            except OSError as error:
+                if error.errno in EXHAUSTED:
+                    self._pause()
+                    return False
+                continue  # the client was gone before we came (accept(2), "Error handling")
+            self._take(fd, address)
+        return True
 
     def _pause(self) -> None:
         self.context.counters.bump(W_ACCEPT_PAUSES)

@@ -10,6 +10,7 @@ from penstock.core.retry import RetryBudget, RetryRules
 from penstock.core.sticky import StickyCookies
 from penstock.dataplane.board import Board
 from penstock.dataplane.counters import PoolCounters
+from penstock.dataplane.insight import Insight
 from penstock.dataplane.live_endpoint import Address, ConnectionSettings, LiveEndpoint, resolve
 from penstock.dataplane.tls import client_context
 from penstock.wire.forwarding import Edit
@@ -43,6 +44,7 @@ class LivePool(Pool):
         self.row: int = setup.spec.row
         self.counters: PoolCounters = PoolCounters(board, self.row, worker)
         self.members: list[LiveEndpoint] = []
+        self.insight: Insight | None = None  # of pools that serve a language model
         self.adopt(setup)
 
     def adopt(self, setup: PoolSetup) -> None:
@@ -53,6 +55,10 @@ class LivePool(Pool):
             self.policy = setup.policy
             self._chosen = spec.policy
         self.spec: snapshot.Pool = spec
+        if spec.kind != "llm":
+            self.insight = None
+        elif self.insight is None:
+            self.insight = Insight()
         self.tls: ssl.SSLContext | None = setup.tls
         self.rules: RetryRules = setup.rules
         self.budget: RetryBudget = setup.budget

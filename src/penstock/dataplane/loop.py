@@ -117,10 +117,15 @@ class Loop:
 
     def _crashed(self, item: Pollable) -> None:
         """One connection's bug must not end the others: say it in full, and give up that one."""
-        print(f"penstock: bug while serving {item!r}:", file=sys.stderr)
-        traceback.print_exc()
+        report_bug(f"while serving {item!r}")
         try:
             item.on_crash()
         except Exception:  # noqa: BLE001
             traceback.print_exc()
             self.remove(item)
+
+
+def report_bug(where: str) -> None:
+    """Say in full what the exception being handled is; who calls this goes on without it."""
+    print(f"penstock: bug {where}:", file=sys.stderr)
+    traceback.print_exc()

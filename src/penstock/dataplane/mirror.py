@@ -102,6 +102,9 @@ class Mirror(ResponseSink):
     def on_endpoint_drained(self) -> None:
         pass
 
+    def on_crash(self) -> None:
+        self.give_up()
+
     def _done(self) -> None:
         self.connection = None
         self._settle(DONE)

@@ -9,6 +9,7 @@ from penstock.core.snapshot import Route
 from penstock.dataplane.live_pool import LivePool
 from penstock.wire.forwarding import Edit, Hop, ResponseRules, forwarded_request
 from penstock.wire.http1 import RequestHead
+from penstock.wire.openai import OTHER, api_of
 
 
 class Way:
@@ -33,6 +34,10 @@ class PoolPlan:
         self.weight: float = way.weight
         self.rules: ResponseRules = way.rules
         self.request: Request = request
+        # Which API of language models it is, where the pool serves one.
+        self.api: int = OTHER
+        if way.pool.insight is not None:
+            self.api = api_of(request.path.encode("latin-1"))
         self.cookie: str = ""  # the sticky cookie's value, as it came
         self._edits: list[Edit] = way.edits
         self._head: RequestHead = head

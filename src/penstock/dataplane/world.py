@@ -6,6 +6,7 @@ from penstock.dataplane.board import H_EPOCH, Board
 from penstock.dataplane.context import Context
 from penstock.dataplane.live_endpoint import Address, LiveEndpoint
 from penstock.dataplane.live_pool import LivePool, PoolSetup
+from penstock.dataplane.loop import report_bug
 from penstock.dataplane.planner import Planner
 
 
@@ -79,7 +80,10 @@ class World:
         for pool in self.pools.values():
             for endpoint in pool.members:
                 endpoint.read_state()
-            pool.replace_endpoints(list(pool.members))
+            try:
+                pool.replace_endpoints(list(pool.members))
+            except Exception:  # noqa: BLE001 - a user's policy must not keep the others back
+                report_bug(f"in the policy {pool.spec.policy.name} of pool {pool.name}")
 
     def publish(self) -> None:
         """Copy pools' and endpoints' counters to the board."""

@@ -134,6 +134,7 @@ pools:
     outlier:
       enabled: false
       consecutive_failures: 6
+      consecutive_local_failures: 4
       failure_share: 0.5
       failure_share_min_requests: 60
       success_rate_stdev_factor: 2

@@ -15,13 +15,17 @@ class Pool:
         self.finished = dict.fromkeys(self.names, 0)
         self.failures = dict.fromkeys(self.names, 0)
         self.consecutive = dict.fromkeys(self.names, 0)
+        self.local = dict.fromkeys(self.names, 0)
         self.down: set[str] = set()
         self.detector = OutlierDetector(settings, self.now)
         self.observe()
 
-    def serve(self, name: str, *, successes: int = 0, failures: int = 0) -> None:
-        self.finished[name] += successes + failures
-        self.failures[name] += failures
+    def serve(
+        self, name: str, *, successes: int = 0, failures: int = 0, unanswered: int = 0
+    ) -> None:
+        self.finished[name] += successes + failures + unanswered
+        self.failures[name] += failures + unanswered
+        self.local[name] += unanswered
 
     def observe(self, after: float = 0.1) -> list[OutlierChange]:
         self.now += after
@@ -32,6 +36,7 @@ class Pool:
                 self.failures[name],
                 self.consecutive[name],
                 name not in self.down,
+                self.local[name],
             )
             for name in self.names
         ]
@@ -67,6 +72,20 @@ def test_a_run_that_one_worker_sees_counts_although_others_succeed() -> None:
     pool.serve("e1", successes=3, failures=5)
     pool.consecutive["e1"] = 5
     assert [change.name for change in pool.observe()] == ["e1"]
+
+
+def test_failures_without_a_response_may_be_held_to_another_number() -> None:
+    settings = Outlier(consecutive_failures=0, consecutive_local_failures=3, max_ejected_share=1.0)
+    pool = Pool(3, settings)
+    pool.serve("e1", failures=20)
+    assert pool.observe() == []
+    pool.serve("e1", unanswered=2)
+    assert pool.observe() == []
+    pool.serve("e1", successes=1)
+    assert pool.observe() == []
+    pool.serve("e1", unanswered=3)
+    (change,) = pool.observe()
+    assert change.reason == "3 failures in a row without a response; out for 30 s"
 
 
 def test_an_ejection_ends_and_old_failures_are_forgiven() -> None:

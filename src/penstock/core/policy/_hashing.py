@@ -83,6 +83,10 @@ class HashPolicy(Policy):
         """Whose this 64-bit key is, among the endpoints last built for (at least one)."""
         raise NotImplementedError
 
+    def key_of(self, request: Request) -> int:
+        """What to hash a request by, as 64 bits; 0 when it has no key."""
+        return request.key_hash
+
     def rebuild(self, endpoints: list[Endpoint]) -> None:
         self._endpoints = endpoints
         self._total_weight = 0.0
@@ -94,7 +98,7 @@ class HashPolicy(Policy):
     def pick(self, request: Request, eligible: list[Endpoint], env: Env) -> Endpoint | None:
         if not eligible:
             return None
-        key = request.key_hash
+        key = self.key_of(request)
         if key == 0:
             key = rehash(int(env.random() * 2.0**53), 1)
         if eligible is not self._endpoints:

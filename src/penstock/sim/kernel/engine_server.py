@@ -27,10 +27,15 @@ class PromptRequest(Request):
         session: int = 0,
         tenant: str = "",
     ) -> None:
-        super().__init__(method="POST", source=tenant, key_hash=session)
-        self.prompt_tokens: int = prompt_tokens
-        self.blocks: list[int] = blocks
-        self.block_tokens: int = block_tokens
+        super().__init__(
+            method="POST",
+            source=tenant,
+            key_hash=session,
+            session_hash=session,
+            prompt_tokens=prompt_tokens,
+            blocks=blocks,
+            block_tokens=block_tokens,
+        )
 
 
 class PromptJob(Job):

@@ -1,0 +1,72 @@
+"""What the policies that predict times have in common: a model of every endpoint, kept fitted."""
+
+from mypy_extensions import mypyc_attr
+
+from penstock.core.endpoint import Endpoint
+from penstock.core.policy._engine_model import EngineModel
+from penstock.core.policy._memory import pruned
+from penstock.core.policy._serving import ServingPolicy
+from penstock.core.prefix_index import DEFAULT_BLOCKS
+from penstock.core.ticket import DONE, Ticket
+
+_FEWEST_TOKENS = 8  # of an answer that tells a time per token
+
+
+@mypyc_attr(allow_interpreted_subclasses=True)
+class FittedPolicy(ServingPolicy):
+    """Learns from every ticket how fast its endpoint is."""
+
+    def __init__(self, prefix_blocks: int = DEFAULT_BLOCKS) -> None:
+        super().__init__(prefix_blocks)
+        self._models: dict[Endpoint, EngineModel] = {}
+
+    def rebuild(self, endpoints: list[Endpoint]) -> None:
+        self._models = pruned(self._models, endpoints)
+
+    def model(self, endpoint: Endpoint) -> EngineModel:
+        """What is believed of the endpoint."""
+        found = self._models.get(endpoint)
+        if found is None:
+            found = EngineModel()
+            self._models[endpoint] = found
+        return found
+
+    def on_first_byte(self, ticket: Ticket) -> None:
+        first = ticket.batch_before == 0
+        super().on_first_byte(ticket)
+        if first and ticket.batch_before and ticket.status < 400 and ticket.request.streams:
+            self.model(ticket.endpoint).learn_first_token(
+                ticket.prefill_ahead,
+                ticket.prefill_tokens,
+                ticket.request.prompt_tokens,
+                ticket.first_byte_at - ticket.opened_at,
+            )
+
+    def on_end(self, ticket: Ticket) -> None:
+        told = ticket.batch_before and ticket.outcome == DONE and ticket.status < 400
+        if told and ticket.request.streams:
+            tokens = ticket.output_tokens
+            if tokens >= _FEWEST_TOKENS:
+                endpoint = ticket.endpoint
+                self.model(endpoint).learn_step(
+                    (ticket.batch_before + endpoint.decoding) / 2.0,
+                    (ticket.kv_before + endpoint.kv_tokens) / 2.0,
+                    (endpoint.prefilled - ticket.prefilled_before) / tokens,
+                    (ticket.settled_at - ticket.first_byte_at) / (tokens - 1),
+                )
+        super().on_end(ticket)
+
+    def beliefs(self) -> dict[str, dict[str, float]]:
+        told = {}
+        for endpoint, model in self._models.items():
+            told[endpoint.name] = {
+                "base_s": model.base_s,
+                "prompt_token_s": model.token_s,
+                "step_s": model.step_s,
+                "step_per_request_s": model.batch_s,
+                "step_per_kv_token_s": model.kv_s,
+                "disturbance_s": model.disturbance_s,
+                "pending_prefill": float(endpoint.pending_prefill),
+                "kv_tokens": float(endpoint.kv_tokens),
+            }
+        return told

@@ -1,0 +1,109 @@
+"""What the policies for language-model serving have in common: tokens counted, prefixes remembered.
+
+Own dispatches count at once, by tickets; an engine's reports only correct what others have there.
+A prompt that was not understood goes to the endpoint with the fewest requests for its weight.
+"""
+
+from typing import ClassVar, Final
+
+from mypy_extensions import mypyc_attr
+
+from penstock.core.endpoint import Endpoint
+from penstock.core.env import Env
+from penstock.core.load_report import LoadReport
+from penstock.core.policy._least import least_score
+from penstock.core.policy.base import Option, Policy
+from penstock.core.prefix_index import DEFAULT_BLOCKS, PrefixIndex
+from penstock.core.request import Request
+from penstock.core.ticket import DONE, Ticket
+
+PREFIX_BLOCKS: Final = Option(
+    "prefix_blocks",
+    DEFAULT_BLOCKS,
+    "blocks of prompts remembered for each endpoint; its cache's size bounds them too, once known",
+    minimum=1,
+)
+
+
+@mypyc_attr(allow_interpreted_subclasses=True)
+class ServingPolicy(Policy):
+    """Hands its subclass understood requests only, with the cached tokens of each endpoint."""
+
+    observes: ClassVar[bool] = True
+
+    def __init__(self, prefix_blocks: int = DEFAULT_BLOCKS) -> None:
+        self.index: PrefixIndex = PrefixIndex(prefix_blocks)
+
+    def choose(
+        self, request: Request, eligible: list[Endpoint], hits: list[int], env: Env
+    ) -> Endpoint:
+        """One of ``eligible`` (at least one); ``hits`` are the cached tokens, beside it."""
+        raise NotImplementedError
+
+    def replace_members(self, endpoints: list[Endpoint]) -> None:
+        self.index.retain(endpoints)
+
+    def pick(self, request: Request, eligible: list[Endpoint], env: Env) -> Endpoint | None:
+        if not eligible:
+            return None
+        if request.prompt_tokens <= 0:
+            return least_score(eligible, 1.0, 0, env)
+        return self.choose(request, eligible, self.index.matches(request, eligible), env)
+
+    def on_report(self, endpoint: Endpoint, report: LoadReport) -> None:
+        endpoint.reported_at = report.at
+        if report.prefill_tokens >= 0:
+            endpoint.prefill_elsewhere = max(report.prefill_tokens - endpoint.pending_prefill, 0)
+        if report.kv_tokens >= 0:
+            endpoint.kv_elsewhere = max(report.kv_tokens - endpoint.kv_tokens, 0)
+        if report.kv_capacity > 0:
+            endpoint.kv_capacity = report.kv_capacity
+
+    def on_start(self, ticket: Ticket) -> None:
+        request = ticket.request
+        tokens = request.prompt_tokens
+        if tokens <= 0:
+            return
+        endpoint = ticket.endpoint
+        hit = min(self.index.insert(request, endpoint), tokens) if request.blocks else 0
+        ticket.hit_tokens = hit
+        ticket.prefill_tokens = tokens - hit
+        ticket.kv_tokens = tokens
+        ticket.prefill_ahead = endpoint.pending_prefill
+        endpoint.pending_prefill += tokens - hit
+        endpoint.kv_tokens += tokens
+
+    def on_first_byte(self, ticket: Ticket) -> None:
+        if ticket.kv_tokens == 0 or ticket.batch_before:
+            return
+        endpoint = ticket.endpoint
+        endpoint.pending_prefill -= ticket.prefill_tokens
+        endpoint.prefilled += ticket.prefill_tokens
+        endpoint.decoding += 1
+        ticket.batch_before = endpoint.decoding
+        ticket.kv_before = endpoint.kv_tokens
+        ticket.prefilled_before = endpoint.prefilled
+
+    def on_end(self, ticket: Ticket) -> None:
+        if ticket.kv_tokens == 0:
+            return
+        endpoint = ticket.endpoint
+        endpoint.kv_tokens -= ticket.kv_tokens
+        if ticket.batch_before:
+            endpoint.decoding -= 1
+        else:
+            endpoint.pending_prefill -= ticket.prefill_tokens
+        if ticket.failed and ticket.outcome != DONE:
+            # An engine that died comes back with a cold cache; one that stalled is not worth
+            # being held to.
+            self.index.forget(endpoint)
+
+
+def pending(endpoint: Endpoint) -> int:
+    """Prompt tokens not computed yet there, as far as is known."""
+    return endpoint.pending_prefill + endpoint.prefill_elsewhere
+
+
+def held(endpoint: Endpoint) -> int:
+    """Tokens that running requests hold there, as far as is known."""
+    return endpoint.kv_tokens + endpoint.kv_elsewhere

@@ -1,0 +1,176 @@
+"""Marginal cost: seconds that a request costs itself, those it joins, and those that come after.
+
+    J  =  queue_weight · W                                 prompts that are ahead of it
+        + prefill_weight · P(u, n)                         its own uncached tokens u of n
+        + decode_weight · Ô · s(B+1, K + n + Ô/2)          its own answer of Ô tokens
+        + disturbance_weight · B · φ·p₁·u                  the B answers under way wait for u
+        + slowdown_weight · B · Ô · s₁                     and get slower by one more in the batch
+        + eviction_weight · p_reuse · p₁ · evicted tokens  prefixes that others come back for
+
+P and s are fitted online to every endpoint, so that different accelerators and noisy neighbours are
+learned; φ and the slopes of s are 0 until measured. Endpoints whose KV cache could not hold the
+request are left out while another could. With objectives set, the least J among those that meet
+them is picked, else the least violation. Inside ``noise`` of the least J the endpoint with the
+fewest requests for its weight is taken; a share ``explore`` of picks is random, so that beliefs
+about the unused do not freeze.
+
+Leaving terms out recovers other policies (tests hold it): W + P token-load, and ttft; (B+1)·P
+lmetric; W + P with a KV slope kv-cost; the slowdown alone least-request; the eviction e2's M.
+O(blocks + endpoints) per pick.
+"""
+
+from typing import ClassVar
+
+from penstock.core.endpoint import Endpoint
+from penstock.core.env import Env
+from penstock.core.policy._fitted import FittedPolicy
+from penstock.core.policy._least import least_score
+from penstock.core.policy._serving import PREFIX_BLOCKS, held, pending
+from penstock.core.policy.base import Option
+from penstock.core.prefix_index import DEFAULT_BLOCKS
+from penstock.core.request import Request
+from penstock.core.ticket import Ticket
+
+_KEPT = 0.999  # of the past, per prompt, in the share of tokens that is reused
+
+
+class Terms:
+    """What a request would cost on one endpoint, term by term, in seconds."""
+
+    def __init__(self) -> None:
+        self.queue: float = 0.0
+        self.prefill: float = 0.0
+        self.step: float = 0.0  # of one token of its own
+        self.decode: float = 0.0
+        self.disturbance: float = 0.0
+        self.slowdown: float = 0.0
+        self.eviction: float = 0.0
+        self.fits: bool = True
+
+    @property
+    def first_token(self) -> float:
+        """Its own time to first token."""
+        return self.queue + self.prefill
+
+
+class MarginalCost(FittedPolicy):
+    name: ClassVar[str] = "marginal-cost"
+    options: ClassVar[tuple[Option, ...]] = (
+        Option("queue_weight", 1.0, "weight of the wait for prompts ahead", minimum=0.0),
+        Option("prefill_weight", 1.0, "weight of its own prefill", minimum=0.0),
+        Option("decode_weight", 1.0, "weight of its own decoding", minimum=0.0),
+        Option("disturbance_weight", 1.0, "weight of holding up the others", minimum=0.0),
+        Option("slowdown_weight", 1.0, "weight of slowing the others down", minimum=0.0),
+        Option("eviction_weight", 1.0, "weight of what the cache loses", minimum=0.0),
+        Option("ttft_objective_s", 0.0, "seconds to the first token; 0: none", minimum=0.0),
+        Option("token_objective_s", 0.0, "seconds per token; 0: none", minimum=0.0),
+        Option("noise", 0.02, "share of J within which endpoints count as equal", minimum=0.0),
+        Option("explore", 0.01, "share of picks made at random", minimum=0.0, maximum=1.0),
+        PREFIX_BLOCKS,
+    )
+
+    def __init__(
+        self,
+        queue_weight: float = 1.0,
+        prefill_weight: float = 1.0,
+        decode_weight: float = 1.0,
+        disturbance_weight: float = 1.0,
+        slowdown_weight: float = 1.0,
+        eviction_weight: float = 1.0,
+        ttft_objective_s: float = 0.0,
+        token_objective_s: float = 0.0,
+        noise: float = 0.02,
+        explore: float = 0.01,
+        prefix_blocks: int = DEFAULT_BLOCKS,
+    ) -> None:
+        super().__init__(prefix_blocks)
+        self._queue: float = queue_weight
+        self._prefill: float = prefill_weight
+        self._decode: float = decode_weight
+        self._disturbance: float = disturbance_weight
+        self._slowdown: float = slowdown_weight
+        self._eviction: float = eviction_weight
+        self._ttft_objective_s: float = ttft_objective_s
+        self._token_objective_s: float = token_objective_s
+        self._noise: float = noise
+        self._explore: float = explore
+        self._prompt_tokens: float = 0.0
+        self._hit_tokens: float = 0.0
+
+    def choose(
+        self, request: Request, eligible: list[Endpoint], hits: list[int], env: Env
+    ) -> Endpoint:
+        if self._explore > 0.0 and env.random() < self._explore:
+            return eligible[env.below(len(eligible))]
+        terms = []
+        for index, endpoint in enumerate(eligible):
+            terms.append(self.terms(request, endpoint, hits[index]))
+        candidates = [index for index, term in enumerate(terms) if term.fits]
+        if not candidates:
+            candidates = list(range(len(eligible)))
+        if self._ttft_objective_s > 0.0 or self._token_objective_s > 0.0:
+            candidates = self._within_objectives(terms, candidates)
+        costs = [self.cost(terms[index]) for index in candidates]
+        bound = min(costs) * (1.0 + self._noise)
+        best = []
+        for at, index in enumerate(candidates):
+            if costs[at] <= bound:
+                best.append(eligible[index])
+        return best[0] if len(best) == 1 else least_score(best, 1.0, 0, env)
+
+    def terms(self, request: Request, endpoint: Endpoint, hit: int) -> Terms:
+        """What the request would cost there."""
+        model = self.model(endpoint)
+        prompt = request.prompt_tokens
+        output = request.output_tokens
+        uncached = max(prompt - hit, 0)
+        batch = endpoint.load()
+        kv_tokens = held(endpoint)
+        found = Terms()
+        found.queue = model.queue_s(pending(endpoint))
+        found.prefill = model.prefill_s(uncached, prompt)
+        found.step = model.decode_s(batch + 1, kv_tokens + prompt + output / 2.0)
+        found.decode = output * found.step
+        found.disturbance = batch * model.disturbance_s * uncached
+        found.slowdown = batch * output * model.batch_s
+        found.eviction = (
+            self.reuse() * model.token_s * self.index.overflow(endpoint, uncached + output)
+        )
+        capacity = endpoint.kv_capacity
+        found.fits = capacity == 0 or kv_tokens + uncached + output <= capacity
+        return found
+
+    def cost(self, terms: Terms) -> float:
+        """J, in seconds."""
+        return (
+            self._queue * terms.queue
+            + self._prefill * terms.prefill
+            + self._decode * terms.decode
+            + self._disturbance * terms.disturbance
+            + self._slowdown * terms.slowdown
+            + self._eviction * terms.eviction
+        )
+
+    def reuse(self) -> float:
+        """The share of prompt tokens that were sent to the same endpoint before."""
+        return self._hit_tokens / self._prompt_tokens if self._prompt_tokens > 0.0 else 0.0
+
+    def on_start(self, ticket: Ticket) -> None:
+        super().on_start(ticket)
+        self._prompt_tokens = _KEPT * self._prompt_tokens + ticket.kv_tokens
+        self._hit_tokens = _KEPT * self._hit_tokens + ticket.hit_tokens
+
+    def _within_objectives(self, terms: list[Terms], candidates: list[int]) -> list[int]:
+        """Those that meet the objectives; without any, those that violate them least."""
+        excess = [self._excess(terms[index]) for index in candidates]
+        least = min(excess)
+        return [index for at, index in enumerate(candidates) if excess[at] <= least]
+
+    def _excess(self, terms: Terms) -> float:
+        """By how many times the objectives are missed, 0 when they are met."""
+        excess = 0.0
+        if self._ttft_objective_s > 0.0:
+            excess += max(terms.first_token / self._ttft_objective_s - 1.0, 0.0)
+        if self._token_objective_s > 0.0:
+            excess += max(terms.step / self._token_objective_s - 1.0, 0.0)
+        return excess

@@ -1,0 +1,163 @@
+"""Which endpoint's cache is believed to hold which prefix, from what was sent where.
+
+A prompt is a list of block hashes, each of which stands for all blocks before it as well. The
+index holds, for every block, the set of endpoints it was sent to, and for every endpoint its blocks
+from the least to the most recently used; over its capacity the least recent go. A prompt's blocks
+are touched from the last to the first, so that an endpoint loses the ends of prefixes before their
+beginnings, as engines do (vLLM frees blocks in reverse order).
+
+Matching and insertion are O(blocks of the prompt). Source of the approximation and its default
+bound: llm-d's approximate prefix scorer, 31,250 entries per endpoint.
+"""
+
+from typing import Final
+
+from penstock.core.endpoint import Endpoint
+from penstock.core.request import Request
+
+DEFAULT_BLOCKS: Final = 31_250  # per endpoint
+
+
+class PrefixIndex:
+    """Holds at most ``max_blocks`` blocks per endpoint, and no more tokens than its cache does."""
+
+    def __init__(self, max_blocks: int = DEFAULT_BLOCKS) -> None:
+        self._max_blocks: int = max_blocks
+        self._holders: dict[int, int] = {}  # block → bits of the slots that hold it
+        self._slots: dict[Endpoint, int] = {}
+        self._blocks: list[dict[int, int]] = []  # by slot: block → its tokens, oldest first
+        self._tokens: list[int] = []  # by slot: their sum
+        self._free: list[int] = []  # slots of endpoints that were removed
+
+    def __len__(self) -> int:
+        """Distinct blocks known."""
+        return len(self._holders)
+
+    def blocks_of(self, endpoint: Endpoint) -> int:
+        """How many blocks the endpoint is believed to hold."""
+        slot = self._slots.get(endpoint, -1)
+        return len(self._blocks[slot]) if slot >= 0 else 0
+
+    def matches(self, request: Request, endpoints: list[Endpoint]) -> list[int]:
+        """For each endpoint, how many tokens of the prompt it is believed to hold already."""
+        held: dict[int, int] = {}  # slot → blocks, of those that hold any
+        blocks = request.blocks
+        holders = self._holders
+        before = 0
+        depth = 0
+        for block in blocks:
+            here = holders.get(block, 0)
+            if depth:
+                here &= before
+            if here != before and depth:
+                self._note(held, before & ~here, depth)
+            before = here
+            if here == 0:
+                break
+            depth += 1
+        if before:
+            self._note(held, before, depth)
+        slots = self._slots
+        found = []
+        for endpoint in endpoints:
+            depth = held.get(slots.get(endpoint, -1), 0) if held else 0
+            found.append(request.tokens_of(depth))
+        return found
+
+    def insert(self, request: Request, endpoint: Endpoint) -> int:
+        """The prompt was sent there. Returns how many of its tokens were there already."""
+        slot = self._slot(endpoint)
+        own = self._blocks[slot]
+        bit = 1 << slot
+        holders = self._holders
+        blocks = request.blocks
+        known = 0
+        for block in blocks:
+            if block not in own:
+                break
+            known += 1
+        tokens = self._tokens[slot]
+        for at in range(len(blocks) - 1, -1, -1):
+            block = blocks[at]
+            size = own.pop(block, -1)
+            if size < 0:
+                size = request.tokens_of(at + 1) - request.tokens_of(at)
+                tokens += size
+                holders[block] = holders.get(block, 0) | bit
+            own[block] = size
+        self._tokens[slot] = tokens
+        self._shrink(slot, endpoint.kv_capacity)
+        return request.tokens_of(known)
+
+    def overflow(self, endpoint: Endpoint, tokens: int) -> int:
+        """How many tokens would be pushed out of its cache by ``tokens`` more."""
+        slot = self._slots.get(endpoint, -1)
+        if endpoint.kv_capacity == 0 or slot < 0:
+            return 0
+        over = self._tokens[slot] + tokens - endpoint.kv_capacity
+        return min(max(over, 0), self._tokens[slot])
+
+    def forget(self, endpoint: Endpoint) -> None:
+        """The endpoint was removed, or its cache is cold."""
+        slot = self._slots.pop(endpoint, -1)
+        if slot < 0:
+            return
+        for block in self._blocks[slot]:
+            self._drop(block, slot)
+        self._blocks[slot] = {}
+        self._tokens[slot] = 0
+        self._free.append(slot)
+
+    def retain(self, endpoints: list[Endpoint]) -> None:
+        """Forget all endpoints but these."""
+        present = set(endpoints)
+        for endpoint in list(self._slots):
+            if endpoint not in present:
+                self.forget(endpoint)
+
+    def _slot(self, endpoint: Endpoint) -> int:
+        slot = self._slots.get(endpoint, -1)
+        if slot < 0:
+            if self._free:
+                slot = self._free.pop()
+            else:
+                slot = len(self._blocks)
+                self._blocks.append({})
+                self._tokens.append(0)
+            self._slots[endpoint] = slot
+        return slot
+
+    def _shrink(self, slot: int, capacity: int) -> None:
+        """Let the least recently used go until the bounds hold."""
+        own = self._blocks[slot]
+        tokens = self._tokens[slot]
+        over = len(own) - self._max_blocks
+        if over <= 0 and (capacity == 0 or tokens <= capacity):
+            return
+        gone = []
+        for block, size in own.items():
+            if over <= 0 and (capacity == 0 or tokens <= capacity):
+                break
+            gone.append(block)
+            tokens -= size
+            over -= 1
+        for block in gone:
+            del own[block]
+            self._drop(block, slot)
+        self._tokens[slot] = tokens
+
+    def _drop(self, block: int, slot: int) -> None:
+        left = self._holders[block] & ~(1 << slot)
+        if left:
+            self._holders[block] = left
+        else:
+            del self._holders[block]
+
+    def _note(self, held: dict[int, int], slots: int, depth: int) -> None:
+        """Every slot of this set of bits holds the first ``depth`` blocks."""
+        slot = 0
+        while slots:
+            if slots & 1:
+                held[slot] = depth
+            slots >>= 1
+            slot += 1

@@ -1,0 +1,272 @@
+"""What a request to a language model asks for, read from its body without decoding its text.
+
+The prompt is taken as canonical bytes in the order in which it is rendered (tools, system,
+messages), independent of the order of keys and of marks such as ``cache_control``, which move from
+turn to turn. Text stays in its JSON form; images and other media stand for themselves by a digest.
+These bytes are cut into blocks, and every block is hashed with the hash before it as the seed, so
+that equal hashes mean equal prefixes. Block ends depend on the position alone:
+
+    up to 16 KiB every 256 bytes, up to 128 KiB every KiB, beyond every 4 KiB; at most 512 blocks
+
+so that short prompts are told apart finely and one of 100,000 tokens costs 250 hashes.
+
+A body that cannot be read is *not understood*, with the reason; nothing is guessed from it.
+"""
+
+from typing import Final
+
+import msgspec
+from xxhash import xxh3_64_digest, xxh3_64_intdigest
+
+from penstock.wire import openai_bodies as bodies
+from penstock.wire.openai_bodies import NOTHING, Message, Part
+
+OTHER: Final = 0
+CHAT: Final = 1
+COMPLETION: Final = 2
+EMBEDDING: Final = 3
+RESPONSE: Final = 4
+ANTHROPIC: Final = 5
+
+MAX_BLOCKS: Final = 512
+# Objects in a body, each of which may become one of ours: a bound on time and memory.
+MAX_OBJECTS: Final = 100_000
+IMAGE_TOKENS: Final = 1024  # of an image, for lack of its size: about a 1024×1024 one at 32×32
+
+_SUFFIXES: Final = (
+    (b"/chat/completions", CHAT),
+    (b"/completions", COMPLETION),
+    (b"/embeddings", EMBEDDING),
+    (b"/responses", RESPONSE),
+    (b"/messages", ANTHROPIC),
+)
+_SEPARATOR: Final = (
+    b"\x1e"  # never in JSON outside of an escape, so that pieces cannot run together
+)
+
+
+class Inspection:
+    """What was understood. ``problem`` is empty iff the rest can be relied on.
+
+    ``output_limit`` is in tokens, 0 for none. ``prompt_tokens`` is exact for prompts given as
+    token ids and -1 otherwise: then it is to be estimated from ``prompt_bytes`` and ``images``.
+    ``blocks`` are the chained hashes, ``block_ends`` where they end, in bytes of the prompt.
+    """
+
+    def __init__(self, api: int, problem: str = "") -> None:
+        self.api: int = api
+        self.problem: str = problem
+        self.model: str = ""
+        self.stream: bool = False
+        self.output_limit: int = 0
+        self.session_hash: int = 0
+        self.prompt_bytes: int = 0
+        self.prompt_tokens: int = -1
+        self.images: int = 0
+        self.blocks: list[int] = []
+        self.block_ends: list[int] = []
+
+
+def api_of(path: bytes) -> int:
+    """Which API a request's path belongs to, by its end: engines mount them under prefixes."""
+    path = path.partition(b"?")[0]
+    for suffix, api in _SUFFIXES:
+        if path.endswith(suffix):
+            return api
+    return OTHER
+
+
+def inspect(api: int, body: bytes) -> Inspection:
+    """Read a whole body. Never raises: what cannot be read says why in ``problem``."""
+    if api == OTHER:
+        return Inspection(api, "not an API of language models")
+    if body.count(b"{") > MAX_OBJECTS:
+        return Inspection(api, f"over {MAX_OBJECTS} objects")
+    found = Inspection(api)
+    prompt = _Prompt()
+    try:
+        if api == CHAT:
+            _read_chat(found, prompt, body)
+        elif api == COMPLETION:
+            _read_completion(found, prompt, body)
+        elif api == EMBEDDING:
+            _read_embedding(found, prompt, body)
+        elif api == RESPONSE:
+            _read_response(found, prompt, body)
+        else:
+            _read_anthropic(found, prompt, body)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+        return Inspection(api, f"the body cannot be read: {error}")
+    found.images = prompt.images
+    data = _SEPARATOR.join(prompt.pieces)
+    found.prompt_bytes = len(data)
+    _hash_blocks(found, data)
+    return found
+
+
+class _Prompt:
+    """The canonical pieces of a prompt, in rendered order."""
+
+    def __init__(self) -> None:
+        self.pieces: list[bytes] = []
+        self.images: int = 0
+
+    def add(self, raw: object) -> None:
+        """A raw field; nothing when it is absent."""
+        if raw is not NOTHING:
+            self.pieces.append(bytes(raw))  # type: ignore[call-overload]
+
+    def add_media(self, raw: object) -> None:
+        if raw is not NOTHING:
+            self.pieces.append(xxh3_64_digest(bytes(raw)))  # type: ignore[call-overload]
+            self.images += 1
+
+    def add_content(self, raw: object) -> None:
+        """Text, or a list of parts."""
+        if raw is NOTHING:
+            return
+        data = bytes(raw)  # type: ignore[call-overload]
+        if data.startswith(b"["):
+            for part in bodies.parts.decode(data):
+                self.add_part(part)
+        else:
+            self.pieces.append(data)
+
+    def add_part(self, part: Part) -> None:
+        self.add(part.text)
+        if part.type == "text" or part.type == "input_text" or part.type == "output_text":
+            return
+        self.add_media(part.image_url)
+        self.add_media(part.source)
+        self.add_media(part.input_audio)
+        self.add_media(part.audio_url)
+        self.add_media(part.video_url)
+        self.add_media(part.file)
+        self.add_media(part.file_data)
+        self.add(part.id)
+        self.add(part.name)
+        self.add(part.input)
+        self.add(part.tool_use_id)
+        self.add_nested(part.content)
+        self.add(part.thinking)
+        self.add(part.refusal)
+
+    def add_nested(self, raw: object) -> None:
+        """A tool's result: its content may be parts again, images among them, but no deeper."""
+        if raw is NOTHING:
+            return
+        data = bytes(raw)  # type: ignore[call-overload]
+        if data.startswith(b"["):
+            for part in bodies.parts.decode(data):
+                self.add(part.text)
+                self.add_media(part.image_url)
+                self.add_media(part.source)
+        else:
+            self.pieces.append(data)
+
+    def add_message(self, message: Message) -> None:
+        self.pieces.append(message.role.encode())
+        self.add_content(message.content)
+        self.add(message.name)
+        self.add(message.tool_calls)
+        self.add(message.tool_call_id)
+        self.add(message.function_call)
+        self.add(message.reasoning_content)
+
+    def add_item(self, item: Message) -> None:
+        """An item of the input of a response: a message, or a tool's call or result."""
+        self.add_message(item)
+        self.add(item.call_id)
+        self.add(item.arguments)
+        self.add_content(item.output)
+        self.add(item.summary)
+        self.add(item.encrypted_content)
+
+
+def _read_chat(found: Inspection, prompt: _Prompt, body: bytes) -> None:
+    read = bodies.chat.decode(body)
+    _common(found, read, read.max_completion_tokens or read.max_tokens)
+    prompt.add(read.tools)
+    prompt.add(read.functions)
+    for message in read.messages:
+        prompt.add_message(message)
+
+
+def _read_completion(found: Inspection, prompt: _Prompt, body: bytes) -> None:
+    read = bodies.completion.decode(body)
+    _common(found, read, read.max_tokens)
+    data = bytes(read.prompt)
+    prompt.pieces.append(data)
+    prompt.add(read.suffix)
+    found.prompt_tokens = _token_ids(data)
+
+
+def _read_embedding(found: Inspection, prompt: _Prompt, body: bytes) -> None:
+    read = bodies.embedding.decode(body)
+    _common(found, read, 0)
+    data = bytes(read.input)
+    prompt.pieces.append(data)
+    found.prompt_tokens = _token_ids(data)
+
+
+def _read_response(found: Inspection, prompt: _Prompt, body: bytes) -> None:
+    read = bodies.response.decode(body)
+    _common(found, read, read.max_output_tokens)
+    prompt.add(read.tools)
+    prompt.add(read.instructions)
+    prompt.add(read.previous_response_id)
+    data = bytes(read.input)
+    if data.startswith(b"["):
+        for item in bodies.messages.decode(data):
+            prompt.add_item(item)
+    else:
+        prompt.pieces.append(data)
+
+
+def _read_anthropic(found: Inspection, prompt: _Prompt, body: bytes) -> None:
+    read = bodies.anthropic.decode(body)
+    _common(found, read, read.max_tokens)
+    if found.session_hash == 0 and read.metadata is not None and read.metadata.user_id:
+        found.session_hash = session_hash(read.metadata.user_id)
+    prompt.add(read.tools)
+    prompt.add_content(read.system)
+    for message in read.messages:
+        prompt.add_message(message)
+
+
+def _common(found: Inspection, read: bodies.Common, limit: int | None) -> None:
+    found.model = read.model
+    found.stream = read.stream is True
+    found.output_limit = limit if limit is not None and limit > 0 else 0
+    key = read.prompt_cache_key or read.user
+    if key:
+        found.session_hash = session_hash(key)
+
+
+def session_hash(key: str) -> int:
+    """Of what names a session; never 0."""
+    return int(xxh3_64_intdigest(key.encode("utf-8", "surrogatepass"))) or 1
+
+
+def _token_ids(data: bytes) -> int:
+    """How many token ids a prompt is given by; -1 when it is given as text."""
+    start = data[:64].lstrip(b"[ \t\r\n")
+    if not data.startswith(b"[") or not start[:1].isdigit():
+        return -1
+    return data.count(b",") + 1
+
+
+def _hash_blocks(found: Inspection, data: bytes) -> None:
+    # Different models share no cache.
+    chained = int(xxh3_64_intdigest(found.model.encode("utf-8", "surrogatepass")))
+    blocks = found.blocks
+    ends = found.block_ends
+    size = len(data)
+    start = 0
+    end = 256
+    while end <= size and len(blocks) < MAX_BLOCKS:
+        chained = xxh3_64_intdigest(data[start:end], chained)
+        blocks.append(chained)
+        ends.append(end)
+        start = end
+        end += 256 if start < 16384 else 1024 if start < 131072 else 4096

@@ -1,0 +1,153 @@
+"""The parts of request bodies and stream events that are read; all else is skipped undecoded.
+
+Fields that need only be hashed stay raw JSON. Sources: OpenAI API reference (chat completions,
+completions, embeddings, responses), Anthropic API reference (messages). It is not compiled: plain
+data on msgspec's own metaclass.
+"""
+
+from __future__ import annotations
+
+import msgspec
+from msgspec import Raw
+
+NOTHING = Raw(b"")
+
+
+class Part(msgspec.Struct):
+    """A piece of a message's content."""
+
+    type: str = ""
+    text: Raw = NOTHING
+    # Media: stand for themselves by a digest.
+    image_url: Raw = NOTHING
+    source: Raw = NOTHING
+    input_audio: Raw = NOTHING
+    audio_url: Raw = NOTHING
+    video_url: Raw = NOTHING
+    file: Raw = NOTHING
+    file_data: Raw = NOTHING
+    # Tools and thinking.
+    id: Raw = NOTHING
+    name: Raw = NOTHING
+    input: Raw = NOTHING
+    tool_use_id: Raw = NOTHING
+    content: Raw = NOTHING
+    thinking: Raw = NOTHING
+    refusal: Raw = NOTHING
+
+
+class Message(msgspec.Struct):
+    """A turn of a conversation, or an item of a response's input."""
+
+    role: str = ""
+    content: Raw = NOTHING
+    name: Raw = NOTHING
+    tool_calls: Raw = NOTHING
+    tool_call_id: Raw = NOTHING
+    function_call: Raw = NOTHING
+    reasoning_content: Raw = NOTHING
+    # Items of the responses API.
+    type: Raw = NOTHING
+    call_id: Raw = NOTHING
+    arguments: Raw = NOTHING
+    output: Raw = NOTHING
+    summary: Raw = NOTHING
+    encrypted_content: Raw = NOTHING
+
+
+class Metadata(msgspec.Struct):
+    user_id: str | None = None
+
+
+class Common(msgspec.Struct, kw_only=True):
+    model: str
+    stream: bool | None = None
+    max_tokens: int | None = None
+    user: str | None = None
+    prompt_cache_key: str | None = None
+
+
+class Chat(Common, kw_only=True):
+    messages: list[Message]
+    tools: Raw = NOTHING
+    functions: Raw = NOTHING
+    max_completion_tokens: int | None = None
+
+
+class Completion(Common, kw_only=True):
+    prompt: Raw
+    suffix: Raw = NOTHING
+
+
+class Embedding(Common, kw_only=True):
+    input: Raw
+
+
+class Response(Common, kw_only=True):
+    input: Raw
+    instructions: Raw = NOTHING
+    tools: Raw = NOTHING
+    previous_response_id: Raw = NOTHING
+    max_output_tokens: int | None = None
+
+
+class AnthropicMessages(Common, kw_only=True):
+    messages: list[Message]
+    system: Raw = NOTHING
+    tools: Raw = NOTHING
+    metadata: Metadata | None = None
+
+
+chat = msgspec.json.Decoder(Chat)
+completion = msgspec.json.Decoder(Completion)
+embedding = msgspec.json.Decoder(Embedding)
+response = msgspec.json.Decoder(Response)
+anthropic = msgspec.json.Decoder(AnthropicMessages)
+messages = msgspec.json.Decoder(list[Message])
+parts = msgspec.json.Decoder(list[Part])
+
+
+class _PromptDetails(msgspec.Struct):
+    cached_tokens: int | None = None
+
+
+class Usage(msgspec.Struct):
+    """Under the names of both OpenAI APIs and of Anthropic's."""
+
+    prompt_tokens: int | None = None
+    completion_tokens: int | None = None
+    prompt_tokens_details: _PromptDetails | None = None
+    input_tokens: int | None = None
+    output_tokens: int | None = None
+    input_tokens_details: _PromptDetails | None = None
+    cache_read_input_tokens: int | None = None
+
+
+class _Choice(msgspec.Struct):
+    finish_reason: str | None = None
+
+
+class _Delta(msgspec.Struct):
+    stop_reason: str | None = None
+
+
+class _Inner(msgspec.Struct):
+    usage: Usage | None = None
+    status: str | None = None
+    stop_reason: str | None = None
+
+
+class Event(msgspec.Struct):
+    """A stream's event, or a whole answer."""
+
+    type: str | None = None
+    usage: Usage | None = None
+    choices: list[_Choice] = []
+    delta: _Delta | str | None = None
+    message: _Inner | None = None  # Anthropic: message_start
+    response: _Inner | None = None  # responses: response.completed
+    stop_reason: str | None = None
+    status: str | None = None
+
+
+event = msgspec.json.Decoder(Event)

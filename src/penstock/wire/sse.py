@@ -1,0 +1,158 @@
+"""Reads along in a streamed answer as it passes: how many events, the usage, the end.
+
+Server-sent events (WHATWG HTML, 9.2) as inference servers send them: lines end with LF or CRLF,
+not with CR alone. The bytes are never held back or changed; a line that is not whole is kept as a
+copy until the rest has come, and one over a mebibyte is counted but not read.
+
+Nearly every event only brings text: such a one is counted, and searched for the two names that
+matter. In JSON a quote inside text is escaped, so that a name in quotes which is followed by a
+colon is a key, and only events that have such a key with a value are decoded.
+"""
+
+from typing import Final
+
+import msgspec
+
+from penstock.wire import openai_bodies as bodies
+
+_MAX_LINE_BYTES: Final = 1024 * 1024
+_UNREAD: Final = b"?"  # stands for a line that is too long: an event all the same
+_RETURN: Final = 13
+_SPACE: Final = 32
+_COLON: Final = 58
+_N: Final = 110  # null begins with it
+
+
+class SseMeter:
+    """Of one stream. Token counts are -1 until the engine has told them."""
+
+    def __init__(self) -> None:
+        self.events: int = 0  # with data, [DONE] excluded
+        self.done: bool = False  # [DONE] came
+        self.finish_reason: str = ""
+        self.prompt_tokens: int = -1
+        self.cached_tokens: int = -1
+        self.output_tokens: int = -1
+        self._tail: bytes = b""  # of a line that is not whole
+        self._skipping: bool = False  # the rest of a line that is too long
+        self._data: list[bytes] | None = None  # lines of the event under way
+
+    def feed(self, data: bytes) -> None:
+        """The next bytes of the stream, cut anywhere."""
+        if self._tail:
+            data = self._tail + data
+            self._tail = b""
+        start = 0
+        size = len(data)
+        while start < size:
+            end = data.find(b"\n", start)
+            if end < 0:
+                self._keep(data[start:] if start else data)
+                return
+            if self._skipping:
+                self._skipping = False
+            elif end == start or (end == start + 1 and data[start] == _RETURN):
+                if self._data is not None:
+                    self._dispatch(self._data)
+                    self._data = None
+            elif data.startswith(b"data:", start):
+                if end - start > _MAX_LINE_BYTES:
+                    self._add_line(_UNREAD)
+                else:
+                    self._take_line(data, start + 5, end)
+            start = end + 1
+
+    def _take_line(self, data: bytes, start: int, end: int) -> None:
+        if data[end - 1] == _RETURN:
+            end -= 1
+        if start < end and data[start] == _SPACE:
+            start += 1
+        self._add_line(data[start:end])
+
+    def _add_line(self, line: bytes) -> None:
+        if self._data is None:
+            self._data = [line]
+        else:
+            self._data.append(line)
+
+    def _keep(self, rest: bytes) -> None:
+        if self._skipping:
+            return
+        if len(rest) > _MAX_LINE_BYTES:
+            if rest.startswith(b"data:"):
+                self._add_line(_UNREAD)
+            self._skipping = True
+            return
+        self._tail = rest
+
+    def _dispatch(self, lines: list[bytes]) -> None:
+        line = lines[0] if len(lines) == 1 else b"\n".join(lines)
+        if line == b"[DONE]":
+            self.done = True
+            return
+        self.events += 1
+        if (
+            _has_value(line, b'"usage"')
+            or _has_value(line, b'"finish_reason"')
+            or _has_value(line, b'"stop_reason"')
+        ):
+            self.read(line)
+
+    def read(self, line: bytes) -> None:
+        """Take usage and finish reason from one JSON text: an event, or a whole answer."""
+        try:
+            event = bodies.event.decode(line)
+        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+            return  # it passes all the same; what it says of usage is not known
+        for choice in event.choices:
+            if choice.finish_reason:
+                self.finish_reason = choice.finish_reason
+        if event.delta is not None and not isinstance(event.delta, str):
+            self.finish_reason = event.delta.stop_reason or self.finish_reason
+        self.finish_reason = event.stop_reason or self.finish_reason
+        for inner in (event.message, event.response):
+            if inner is not None:
+                self.finish_reason = inner.stop_reason or self.finish_reason
+                if inner.usage is not None:
+                    self._take_usage(inner.usage)
+        if event.usage is not None:
+            self._take_usage(event.usage)
+
+    def _take_usage(self, usage: bodies.Usage) -> None:
+        prompt = usage.prompt_tokens
+        cached = usage.prompt_tokens_details
+        if prompt is None:
+            prompt = usage.input_tokens
+            cached = usage.input_tokens_details
+        output = usage.completion_tokens
+        if output is None:
+            output = usage.output_tokens
+        if prompt is not None:
+            self.prompt_tokens = prompt
+        if output is not None:
+            self.output_tokens = output
+        if cached is not None and cached.cached_tokens is not None:
+            self.cached_tokens = cached.cached_tokens
+        elif usage.cache_read_input_tokens is not None:
+            # Anthropic counts what was cached apart from input_tokens.
+            self.cached_tokens = usage.cache_read_input_tokens
+            if usage.input_tokens is not None:
+                self.prompt_tokens = usage.input_tokens + usage.cache_read_input_tokens
+
+
+def _has_value(line: bytes, key: bytes) -> bool:
+    """Whether the key stands there with any value but null."""
+    at = line.find(key)
+    size = len(line)
+    while at >= 0:
+        at += len(key)
+        while at < size and line[at] == _SPACE:
+            at += 1
+        if at < size and line[at] == _COLON:
+            at += 1
+            while at < size and line[at] == _SPACE:
+                at += 1
+            if at < size and line[at] != _N:
+                return True
+        at = line.find(key, at)
+    return False

@@ -1,0 +1,238 @@
+"""Laws of the policies that count tokens, and what the marginal cost recovers."""
+
+from random import Random
+from typing import Any
+
+import pytest
+
+from penstock.core.endpoint import Endpoint
+from penstock.core.load_report import LoadReport
+from penstock.core.policy import create, policies
+from penstock.core.policy._serving import ServingPolicy
+from penstock.core.policy.marginal_cost import MarginalCost
+from penstock.core.pool import Pool
+from penstock.core.request import Request
+from penstock.core.ticket import DONE, Ticket
+from tests.contract.pools import endpoints_of_weights, env, made
+from tests.contract.test_picking import end
+
+SERVING = [name for name, cls in policies().items() if issubclass(cls, ServingPolicy)]
+every_serving_policy = pytest.mark.parametrize("name", SERVING)
+OFF: dict[str, Any] = {
+    f"{term}_weight": 0.0
+    for term in ("queue", "prefill", "decode", "disturbance", "slowdown", "eviction")
+} | {"noise": 0.0, "explore": 0.0}
+
+
+def prompt(blocks: list[int], tokens: int = 0, output: int = 100) -> Request:
+    """Blocks of 16 tokens."""
+    return Request(
+        blocks=blocks,
+        block_tokens=16,
+        prompt_tokens=tokens or 16 * len(blocks),
+        output_tokens=output,
+    )
+
+
+def made_serving(name: str, endpoints: list[Endpoint], **options: object) -> ServingPolicy:
+    policy = made(name, **options)
+    assert isinstance(policy, ServingPolicy)
+    policy.replace_members(endpoints)
+    policy.rebuild(endpoints)
+    return policy
+
+
+def test_all_of_them_are_found() -> None:
+    assert set(SERVING) == {
+        "cache-aware",
+        "e2",
+        "kv-cost",
+        "lmetric",
+        "marginal-cost",
+        "prefix-sticky",
+        "scored",
+        "token-load",
+        "ttft",
+    }
+
+
+@every_serving_policy
+def test_a_long_prefix_returns_to_its_endpoint_on_an_idle_pool(name: str) -> None:
+    options = {"explore": 0.0} if name == "marginal-cost" else {}
+    endpoints = endpoints_of_weights([1.0] * 8)
+    policy = made_serving(name, endpoints, **options)
+    chance = env()
+    blocks = list(range(1, 500))
+    home = policy.pick(prompt(blocks), endpoints, chance)
+    assert home is not None
+    Ticket(home, policy, prompt(blocks), 0.0).settle(DONE, 1.0)
+    for turn in range(20):
+        assert policy.pick(prompt([*blocks, 1000 + turn]), endpoints, chance) is home
+
+
+@every_serving_policy
+def test_different_prompts_are_spread(name: str) -> None:
+    endpoints = endpoints_of_weights([1.0] * 8)
+    policy = made_serving(name, endpoints)
+    chance = env()
+    for number in range(160):
+        request = prompt([number * 1000 + block for block in range(1, 100)])
+        picked = policy.pick(request, endpoints, chance)
+        assert picked is not None
+        Ticket(picked, policy, request, 0.0)
+    assert max(endpoint.load() for endpoint in endpoints) <= 40
+
+
+@every_serving_policy
+@pytest.mark.parametrize("seed", range(5))
+def test_tokens_return_to_zero_however_requests_end(name: str, seed: int) -> None:
+    """Retries, errors, failures, clients that leave, members that come and go."""
+    dice = Random(seed)
+    chance = env(seed)
+    policy = made(name)
+    pool = Pool("p", policy)
+    members = [Endpoint(f"e{i}") for i in range(6)]
+    pool.replace_endpoints(members)
+    running: list[Ticket] = []
+    for number in range(400):
+        chance.now += 0.01
+        if number % 50 == 49:
+            pool.replace_endpoints(dice.sample(members, 4))
+        request = prompt(list(range(dice.randrange(5), 40)), dice.choice([0, 300, 5000]))
+        if dice.random() < 0.1:
+            request = Request()  # not understood
+        picked = pool.pick(request, chance)
+        assert picked is not None
+        running.append(Ticket(picked, policy, request, chance.now))
+        if len(running) > 20:
+            ticket = running.pop(dice.randrange(len(running)))
+            ticket.output_tokens = dice.randrange(300)
+            end(ticket, dice, chance.now)
+    for ticket in running:
+        end(ticket, dice, chance.now)
+    for endpoint in members:
+        assert (endpoint.pending_prefill, endpoint.kv_tokens, endpoint.decoding) == (0, 0, 0)
+
+
+@every_serving_policy
+def test_reports_correct_what_others_have_there(name: str) -> None:
+    endpoints = endpoints_of_weights([1.0])
+    policy = made_serving(name, endpoints)
+    Ticket(endpoints[0], policy, prompt([1, 2]), 0.0)
+    report = LoadReport(3.0, prefill_tokens=100, kv_tokens=20, kv_capacity=1000)
+    policy.on_report(endpoints[0], report)
+    endpoint = endpoints[0]
+    assert (endpoint.pending_prefill, endpoint.prefill_elsewhere) == (32, 68)
+    assert (endpoint.kv_tokens, endpoint.kv_elsewhere, endpoint.kv_capacity) == (32, 0, 1000)
+    assert endpoint.reported_at == 3.0
+
+
+RECOVERED: dict[str, dict[str, float]] = {
+    "token-load": {"queue_weight": 1.0, "prefill_weight": 1.0},
+    "ttft": {"queue_weight": 1.0, "prefill_weight": 1.0},
+    "lmetric": {"prefill_weight": 1.0, "disturbance_weight": 1.0},
+    "kv-cost": {"queue_weight": 1.0, "prefill_weight": 1.0, "decode_weight": 1.0},
+    "least-request": {"slowdown_weight": 1.0},
+}
+
+
+@pytest.mark.parametrize("name", RECOVERED)
+@pytest.mark.parametrize("seed", range(40))
+def test_the_marginal_cost_without_some_terms_is_another_policy(name: str, seed: int) -> None:
+    """Under equal, linear models it picks the same endpoint, whatever the loads and the hits."""
+    dice = Random(seed)
+    endpoints = endpoints_of_weights([1.0] * 5)
+    other = create(name)
+    other.rebuild(endpoints)
+    restricted = MarginalCost(**{**OFF, **RECOVERED[name]})
+    output = 50
+    for endpoint in endpoints:
+        endpoint.in_flight = dice.randrange(20)
+        endpoint.pending_prefill = dice.randrange(20_000)
+        endpoint.kv_tokens = dice.randrange(100_000)
+        model = restricted.model(endpoint)
+        model.token_s = 1e-4
+        model.disturbance_s = model.token_s  # φ = 1
+        model.batch_s = 1e-3
+        if name == "kv-cost":
+            model.kv_s = model.token_s / output  # a KV token costs what a prompt token does
+            model.batch_s = 0.0
+    blocks = list(range(1, 200))
+    for endpoint in endpoints:
+        known = prompt(blocks[: dice.randrange(200)])
+        if known.blocks:
+            restricted.index.insert(known, endpoint)
+            if isinstance(other, ServingPolicy):
+                other.index.insert(known, endpoint)
+    request = prompt(blocks, 4000, output)
+    wanted = other.pick(request, endpoints, env())
+    assert wanted is not None
+    found = restricted.pick(request, endpoints, env())
+    if name == "least-request":
+        assert found is not None
+        assert found.load() == wanted.load()  # ties are broken in different ways
+    else:
+        assert found is wanted
+
+
+def test_evictions_alone_are_what_e2_explores_by() -> None:
+    endpoints = endpoints_of_weights([1.0] * 3)
+    marginal = MarginalCost(**{**OFF, "eviction_weight": 1.0})
+    e2 = create("e2")
+    assert isinstance(e2, ServingPolicy)
+    for policy in (marginal, e2):
+        shared = prompt(list(range(50)))
+        for _ in range(3):  # some reuse, and the same work everywhere
+            for endpoint in endpoints:
+                Ticket(endpoint, policy, shared, 0.0).settle(DONE, 0.1)
+        for number, endpoint in enumerate(endpoints):
+            blocks = [1000 * (number + 1) + block for block in range(20 * number)]
+            if blocks:
+                policy.index.insert(prompt(blocks), endpoint)
+            endpoint.kv_capacity = 1600
+    request = prompt([], 3000)
+    assert marginal.pick(request, endpoints, env()) is endpoints[0]
+    assert e2.pick(request, endpoints, env()) is endpoints[0]
+
+
+def test_the_marginal_cost_learns_which_endpoint_is_slow() -> None:
+    endpoints = endpoints_of_weights([1.0, 1.0])
+    policy = MarginalCost(explore=0.0)
+    now = 0.0
+    for number in range(60):
+        for endpoint, rate in zip(endpoints, (2000.0, 20_000.0), strict=True):
+            request = prompt([], 500 + 100 * (number % 7))
+            ticket = Ticket(endpoint, policy, request, now)
+            ticket.status = 200
+            ticket.first_byte(now + 0.01 + request.prompt_tokens / rate)
+            ticket.output_tokens = 11
+            ticket.settle(DONE, ticket.first_byte_at + 0.2)
+            now += 5.0
+    assert policy.model(endpoints[0]).prefill_s(1000, 1000) == pytest.approx(0.51, rel=0.05)
+    assert policy.model(endpoints[1]).prefill_s(1000, 1000) == pytest.approx(0.06, rel=0.05)
+    assert policy.model(endpoints[0]).step_s == pytest.approx(0.02, rel=0.1)
+    assert policy.pick(prompt([], 4000), endpoints, env()) is endpoints[1]
+
+
+def test_the_marginal_cost_leaves_out_a_cache_that_is_full() -> None:
+    endpoints = endpoints_of_weights([1.0, 1.0])
+    policy = MarginalCost(explore=0.0)
+    endpoints[0].kv_capacity = 1000
+    endpoints[0].kv_elsewhere = 900
+    endpoints[1].pending_prefill = 50_000
+    assert policy.pick(prompt([], 500), endpoints, env()) is endpoints[1]
+
+
+def test_objectives_come_before_the_cost() -> None:
+    """The endpoint of least cost misses the objective; one that meets it is taken."""
+    endpoints = endpoints_of_weights([1.0, 1.0])
+    policy = MarginalCost(explore=0.0, ttft_objective_s=1.0)
+    policy.model(endpoints[0]).base_s = 2.0
+    policy.model(endpoints[1]).step_s = 0.5
+    request = prompt([], 100, 100)
+    assert policy.pick(request, endpoints, env()) is endpoints[1]
+    assert MarginalCost(explore=0.0).pick(request, endpoints, env()) is not None
+    indifferent = MarginalCost(explore=0.0)
+    indifferent.model(endpoints[0]).base_s = 2.0
+    indifferent.model(endpoints[1]).step_s = 0.5
+    assert indifferent.pick(request, endpoints, env()) is endpoints[0]

@@ -1,0 +1,180 @@
+"""A request's body is understood as far as routing needs, or it says why not."""
+
+import json
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from penstock.wire.openai import (
+    ANTHROPIC,
+    CHAT,
+    COMPLETION,
+    EMBEDDING,
+    MAX_BLOCKS,
+    MAX_OBJECTS,
+    OTHER,
+    RESPONSE,
+    Inspection,
+    api_of,
+    inspect,
+    session_hash,
+)
+
+LONG = "once upon a time there was a load balancer " * 100
+
+
+def understood(api: int, **body: Any) -> Inspection:
+    found = inspect(api, json.dumps({"model": "m", **body}).encode())
+    assert found.problem == ""
+    return found
+
+
+def user(content: Any) -> dict[str, Any]:
+    return {"role": "user", "content": content}
+
+
+def shared(one: Inspection, other: Inspection) -> int:
+    """How many leading blocks are the same."""
+    count = 0
+    for mine, theirs in zip(one.blocks, other.blocks, strict=False):
+        if mine != theirs:
+            break
+        count += 1
+    return count
+
+
+@pytest.mark.parametrize(
+    ("path", "api"),
+    [
+        (b"/v1/chat/completions", CHAT),
+        (b"/team/v1/chat/completions?x=/embeddings", CHAT),
+        (b"/v1/completions", COMPLETION),
+        (b"/v1/embeddings", EMBEDDING),
+        (b"/v1/responses", RESPONSE),
+        (b"/v1/messages", ANTHROPIC),
+        (b"/v1/models", OTHER),
+        (b"/v1/messages/count_tokens", OTHER),
+    ],
+)
+def test_the_api_is_told_by_the_end_of_the_path(path: bytes, api: int) -> None:
+    assert api_of(path) == api
+
+
+def test_what_a_chat_asks_for() -> None:
+    found = understood(CHAT, messages=[user("hi")], stream=True, max_tokens=7, user="ann")
+    assert (found.model, found.stream, found.output_limit) == ("m", True, 7)
+    assert found.session_hash == session_hash("ann")
+    found = understood(CHAT, messages=[], max_tokens=7, max_completion_tokens=9, stream=None)
+    assert (found.stream, found.output_limit, found.session_hash) == (False, 9, 0)
+
+
+def test_the_cache_key_names_a_session_before_the_user_does() -> None:
+    found = understood(RESPONSE, input="hi", user="ann", prompt_cache_key="k", max_output_tokens=3)
+    assert found.session_hash == session_hash("k")
+    assert found.output_limit == 3
+    found = understood(ANTHROPIC, messages=[user("hi")], metadata={"user_id": "ann"}, max_tokens=5)
+    assert (found.session_hash, found.output_limit) == (session_hash("ann"), 5)
+
+
+def test_a_conversation_that_goes_on_keeps_its_blocks() -> None:
+    turns = [user(LONG), {"role": "assistant", "content": LONG}]
+    before = understood(CHAT, messages=turns)
+    after = understood(CHAT, messages=[*turns, user("and then?")])
+    assert len(before.blocks) == before.block_ends[-1] // 256 > 30
+    assert shared(before, after) == len(before.blocks)
+
+
+def test_a_difference_changes_all_blocks_behind_it_and_none_before() -> None:
+    one = understood(CHAT, messages=[user(LONG), user("a" * 300), user(LONG)])
+    other = understood(CHAT, messages=[user(LONG), user("b" * 300), user(LONG)])
+    differs = (len(LONG) + 10) // 256
+    assert shared(one, other) == differs
+    assert not set(one.blocks[differs:]) & set(other.blocks[differs:])
+
+
+def test_models_share_no_blocks() -> None:
+    one = understood(CHAT, messages=[user(LONG)])
+    other = inspect(CHAT, json.dumps({"model": "n", "messages": [user(LONG)]}).encode())
+    assert shared(one, other) == 0
+
+
+def test_the_order_of_keys_and_cache_marks_change_nothing() -> None:
+    plain = {"type": "text", "text": LONG}
+    marked = {"cache_control": {"type": "ephemeral"}, "text": LONG, "type": "text"}
+    one = understood(ANTHROPIC, system=[plain], messages=[user([plain])], tools=[{"name": "t"}])
+    other = understood(ANTHROPIC, tools=[{"name": "t"}], messages=[user([marked])], system=[marked])
+    assert one.blocks == other.blocks
+    assert one.blocks
+
+
+def test_tools_come_before_system_and_messages() -> None:
+    tools = [{"type": "function", "function": {"name": "f", "description": LONG}}]
+    one = understood(CHAT, messages=[user("a")], tools=tools)
+    other = understood(CHAT, messages=[user("b")], tools=tools)
+    assert shared(one, other) == len(json.dumps(tools)) // 256
+
+
+def test_images_stand_for_themselves_by_a_digest() -> None:
+    def with_image(data: str) -> Inspection:
+        image = {"type": "image_url", "image_url": {"url": data}}
+        return understood(CHAT, messages=[user([image, {"type": "text", "text": LONG}])])
+
+    one, other = with_image("data:" + "A" * 100_000), with_image("data:" + "B" * 100_000)
+    assert one.images == 1
+    assert one.prompt_bytes < len(LONG) + 100
+    assert shared(one, other) == 0
+    assert one.blocks == with_image("data:" + "A" * 100_000).blocks
+
+
+def test_prompts_of_token_ids_are_counted_exactly() -> None:
+    assert understood(COMPLETION, prompt=[1, 2, 3]).prompt_tokens == 3
+    assert understood(EMBEDDING, input=[[1, 2], [3]]).prompt_tokens == 3
+    assert understood(COMPLETION, prompt="1, 2").prompt_tokens == -1
+    assert understood(EMBEDDING, input=["1", "2"]).prompt_tokens == -1
+
+
+def test_tool_results_and_response_items_count() -> None:
+    result = {
+        "type": "tool_result",
+        "tool_use_id": "t",
+        "content": [{"type": "text", "text": LONG}],
+    }
+    assert understood(ANTHROPIC, messages=[user([result])]).prompt_bytes > len(LONG)
+    item = {"type": "function_call_output", "call_id": "c", "output": LONG}
+    assert understood(RESPONSE, input=[item]).prompt_bytes > len(LONG)
+
+
+def test_blocks_are_bounded() -> None:
+    found = understood(CHAT, messages=[user("x" * 3_000_000)])
+    assert len(found.blocks) == len(found.block_ends) == MAX_BLOCKS
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        b"",
+        b"hello",
+        b"[]",
+        b'{"model":"m"}',
+        b'{"messages":[]}',
+        b'{"model":1,"messages":[]}',
+        b'{"model":"m","messages":[{}',
+        b'{"model":"m","messages":"text"}',
+        b'{"model":"m","messages":[],"max_tokens":"many"}',
+        b'{"model":"\xff","messages":[]}',
+        b'{"model":"m","messages":[' + b"[" * 100_000,
+        b'{"model":"m","messages":[' + b"{}," * MAX_OBJECTS + b"{}]}",
+    ],
+)
+def test_what_cannot_be_read_is_not_guessed(body: bytes) -> None:
+    found = inspect(CHAT, body)
+    assert found.problem
+    assert (found.model, found.blocks, found.prompt_bytes) == ("", [], 0)
+
+
+@given(body=st.binary(max_size=200), api=st.integers(OTHER, ANTHROPIC))
+def test_no_body_raises(body: bytes, api: int) -> None:
+    inspect(api, b'{"model":"m","messages":[' + body)
+    inspect(api, body)

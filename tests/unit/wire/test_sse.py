@@ -1,0 +1,126 @@
+"""A stream is metered the same however it is cut, and whatever is in it."""
+
+import json
+from itertools import pairwise
+from typing import Any
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from penstock.wire.sse import SseMeter
+
+
+def metered(*pieces: bytes) -> SseMeter:
+    meter = SseMeter()
+    for piece in pieces:
+        meter.feed(piece)
+    return meter
+
+
+def facts(meter: SseMeter) -> tuple[object, ...]:
+    return (
+        meter.events,
+        meter.done,
+        meter.finish_reason,
+        meter.prompt_tokens,
+        meter.cached_tokens,
+        meter.output_tokens,
+    )
+
+
+def event(value: Any) -> bytes:
+    return b"data: " + json.dumps(value).encode() + b"\n\n"
+
+
+def text(content: str, **more: Any) -> bytes:
+    choice = {"index": 0, "delta": {"content": content}, "finish_reason": None}
+    return event({"choices": [choice], "usage": None, **more})
+
+
+USAGE = {
+    "prompt_tokens": 30,
+    "completion_tokens": 3,
+    "prompt_tokens_details": {"cached_tokens": 16},
+}
+CHAT = (
+    text("a")
+    + text('"usage": {"completion_tokens": 99}')
+    + text("usage", finish_reason=None)
+    + event({"choices": [{"delta": {}, "finish_reason": "stop"}]})
+    + event({"choices": [], "usage": USAGE})
+    + b"data: [DONE]\n\n"
+)
+ANTHROPIC = (
+    b"event: message_start\n"
+    + event(
+        {"type": "message_start", "message": {"usage": {"input_tokens": 5, "output_tokens": 1}}}
+    )
+    + b": a comment\n\nevent: content_block_delta\n"
+    + event({"type": "content_block_delta", "delta": {"type": "text_delta", "text": "a"}})
+    + b"event: message_delta\n"
+    + event({"delta": {"stop_reason": "end_turn"}, "usage": {"output_tokens": 7}})
+)
+RESPONSES = event({"type": "response.output_text.delta", "delta": "a"}) + event(
+    {"response": {"status": "completed", "usage": {"input_tokens": 4, "output_tokens": 2}}}
+)
+
+
+def test_a_chat() -> None:
+    assert facts(metered(CHAT)) == (5, True, "stop", 30, 16, 3)
+
+
+def test_anthropic_messages() -> None:
+    assert facts(metered(ANTHROPIC)) == (3, False, "end_turn", 5, -1, 7)
+
+
+def test_a_response() -> None:
+    assert facts(metered(RESPONSES)) == (2, False, "", 4, -1, 2)
+
+
+def test_cached_tokens_of_anthropic_count_as_prompt() -> None:
+    usage = {"input_tokens": 5, "cache_read_input_tokens": 100}
+    meter = metered(event({"message": {"usage": usage}}))
+    assert (meter.prompt_tokens, meter.cached_tokens) == (105, 100)
+
+
+def test_lines_may_end_in_crlf_and_events_have_several() -> None:
+    assert facts(metered(CHAT.replace(b"\n", b"\r\n"))) == facts(metered(CHAT))
+    pieces = b'data: {"choices":[],\ndata: "usage":{"completion_tokens":4}}\n\n'
+    meter = metered(pieces)
+    assert (meter.events, meter.output_tokens) == (1, 4)
+
+
+def test_an_event_that_is_no_json_is_counted() -> None:
+    assert metered(b'data: {"usage":{\n\ndata:\n\n').events == 2
+
+
+def test_a_line_beyond_measure_is_counted_and_passed_over() -> None:
+    long = b"data: " + b"x" * 3_000_000 + b"\n\n"
+    assert facts(metered(long + CHAT)) == (6, True, "stop", 30, 16, 3)
+    pieces = [long[at : at + 65536] for at in range(0, len(long), 65536)]
+    assert facts(metered(*pieces, CHAT)) == (6, True, "stop", 30, 16, 3)
+
+
+@given(cuts=st.lists(st.integers(0, len(CHAT + ANTHROPIC)), max_size=20), crlf=st.booleans())
+def test_any_cut_gives_the_same(cuts: list[int], crlf: bool) -> None:
+    stream = CHAT + ANTHROPIC
+    if crlf:
+        stream = stream.replace(b"\n", b"\r\n")
+    ends = [0, *sorted(cuts), len(stream)]
+    pieces = [stream[start:end] for start, end in pairwise(ends)]
+    assert facts(metered(*pieces)) == facts(metered(stream))
+
+
+@given(pieces=st.lists(st.binary(max_size=40), max_size=10))
+def test_garbage_is_metered_the_same_whole_and_in_pieces(pieces: list[bytes]) -> None:
+    assert facts(metered(*pieces)) == facts(metered(b"".join(pieces)))
+
+
+@given(
+    lines=st.lists(
+        st.sampled_from([b"data:", b"data: {}", b"\n", b"\r", b"\r\n", b"da", b"ta: [DONE]", b" "]),
+        max_size=30,
+    )
+)
+def test_odd_lines_are_metered_the_same_whole_and_in_pieces(lines: list[bytes]) -> None:
+    assert facts(metered(*lines)) == facts(metered(b"".join(lines)))
