@@ -4,8 +4,8 @@
     imbalanced, or matched / prompt ≤ cache_threshold  →  fewest requests
     otherwise                                          →  the longest match
 
-Source: SGLang's router, policy ``cache_aware``, which vLLM's router shares. It matches characters
-in a radix tree per endpoint; here blocks of the canonical prompt are matched. Equal matches go to the
+Source: SGLang's router, policy ``cache_aware``, shared by vLLM's. It matches characters in a
+radix tree per endpoint; here blocks of the canonical prompt are matched. Equal matches go to the
 endpoint with fewer requests. O(blocks + endpoints) per pick.
 """
 
