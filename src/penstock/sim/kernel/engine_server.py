@@ -1,8 +1,9 @@
 """A server that is an inference engine: it works in steps, and remembers prefixes."""
 
+from penstock.core.load_report import LoadReport
 from penstock.core.request import Request
 from penstock.core.ticket import DONE
-from penstock.sim.inference import EngineLoad, InferenceEngine
+from penstock.sim.inference import InferenceEngine
 from penstock.sim.kernel.events import Clock, Event
 from penstock.sim.kernel.job import SERVING, Job
 from penstock.sim.kernel.server import Server
@@ -11,46 +12,21 @@ from penstock.sim.sequence import Sequence
 _TOO_LONG = 413
 
 
-class PromptRequest(Request):
-    """A request for a completion, with what a policy may know of it.
+class PromptJob(Job):
+    """A prompt and the answer that it will get, whose length nobody knows beforehand.
 
-    ``blocks`` are hashes of the prompt's blocks of ``block_tokens`` tokens, each standing for all
-    that precedes it as well; those of the answer follow behind and nobody knows them beforehand.
+    The request tells the policy its prompt's blocks; those of the answer follow behind.
     """
 
     def __init__(
         self,
-        *,
-        prompt_tokens: int,
-        blocks: list[int],
-        block_tokens: int,
-        session: int = 0,
-        tenant: str = "",
-    ) -> None:
-        super().__init__(
-            method="POST",
-            source=tenant,
-            key_hash=session,
-            session_hash=session,
-            prompt_tokens=prompt_tokens,
-            blocks=blocks,
-            block_tokens=block_tokens,
-        )
-
-
-class PromptJob(Job):
-    """A prompt and the answer that it will get."""
-
-    def __init__(
-        self,
         number: int,
-        request: PromptRequest,
+        request: Request,
         born: float,
         output_tokens: int,
         output_blocks: list[int],
     ) -> None:
         super().__init__(number, request, 0.0, born)
-        self.prompt: PromptRequest = request
         self.output_tokens: int = output_tokens
         self.output_blocks: list[int] = output_blocks
         self.cached_tokens: int = 0
@@ -96,12 +72,21 @@ class EngineServer(Server):
         self._engine_at: float = 0.0
         self._step_began: float = 0.0
 
-    def load(self) -> EngineLoad:
-        """What the engine reports of itself."""
-        return self.engine.load()
-
     def waiting(self) -> int:
         return self.engine.load().waiting
+
+    def report(self) -> LoadReport:
+        """What a scrape of the engine's metrics tells."""
+        load = self.engine.load()
+        return LoadReport(
+            self.clock.now,
+            in_flight=float(self.present),
+            queued=float(load.waiting),
+            utilisation=load.kv_usage,
+            prefill_tokens=load.pending_prefill_tokens,
+            kv_tokens=load.kv_used_tokens,
+            kv_capacity=load.kv_tokens,
+        )
 
     def set_speed(self, speed: float) -> None:
         self._advance()
@@ -127,6 +112,9 @@ class EngineServer(Server):
                 assert balancer is not None
                 balancer.on_first_byte(job)
             if sequence.finished:
+                ticket = job.ticket
+                if ticket is not None:
+                    ticket.output_tokens = sequence.generated
                 self.end_service(job)
 
     def _admit(self, job: Job) -> None:

@@ -2,16 +2,22 @@
 
 from math import log
 from random import Random
+from typing import Final
 
+from penstock.core.request import Request
+from penstock.core.ticket import DONE
+from penstock.core.tokens import OutputPredictor
 from penstock.sim.kernel.arrivals import Arrivals
 from penstock.sim.kernel.balancer import Balancer
-from penstock.sim.kernel.engine_server import PromptJob, PromptRequest
+from penstock.sim.kernel.engine_server import PromptJob
 from penstock.sim.kernel.events import Clock, Event
 from penstock.sim.kernel.job import Job
 from penstock.sim.kernel.laws import Deterministic, Law
 from penstock.sim.kernel.recorder import Recorder
 from penstock.sim.kernel.source import OpenSource, Workload
 from penstock.sim.kernel.workload import key_hash
+
+_MODEL: Final = "simulated"
 
 
 class Tenant:
@@ -61,11 +67,23 @@ class Conversation(Event):
         source.send_or_finish(self)
 
 
-class PromptWorkload(Workload):
+class Answers(Workload):
+    """Requests whose answers have a length, predicted from those that came before."""
+
+    def __init__(self, rng: Random) -> None:
+        super().__init__(Deterministic(0.0), rng)
+        self.predictor: OutputPredictor = OutputPredictor()
+
+    def on_end(self, job: Job) -> None:
+        if isinstance(job, PromptJob) and job.outcome == DONE:
+            self.predictor.learn(_MODEL, job.output_tokens)
+
+
+class PromptWorkload(Answers):
     """Conversations of tenants; every block of text that is not shared is new."""
 
     def __init__(self, tenants: list[Tenant], block_tokens: int, rng: Random) -> None:
-        super().__init__(Deterministic(0.0), rng)
+        super().__init__(rng)
         if not tenants or block_tokens < 1:
             raise ValueError("a workload of prompts needs tenants, and blocks of 1 token or more")
         self._tenants: list[Tenant] = tenants
@@ -94,12 +112,16 @@ class PromptWorkload(Workload):
         in_prompt = prompt_tokens // self._block_tokens
         client.tokens = everything
         client.blocks = blocks
-        request = PromptRequest(
+        request = Request(
+            method="POST",
+            source=tenant.name,
+            key_hash=client.key,
+            model=_MODEL,
             prompt_tokens=prompt_tokens,
+            output_tokens=self.predictor.predict(_MODEL),
             blocks=blocks[:in_prompt],
             block_tokens=self._block_tokens,
-            session=client.key,
-            tenant=tenant.name,
+            session_hash=client.key,
         )
         job = PromptJob(number, request, now, output_tokens, blocks[in_prompt:])
         job.client = client
@@ -176,7 +198,7 @@ class ConversationSource(OpenSource):
         self.clock.heap.schedule(client, self.clock.now + pause_s)
 
 
-class TraceWorkload(Workload):
+class TraceWorkload(Answers):
     """The requests of a trace, in its order; see ``penstock.sim.trace``."""
 
     def __init__(
@@ -186,7 +208,7 @@ class TraceWorkload(Workload):
         blocks: list[list[int]],
         block_tokens: int,
     ) -> None:
-        super().__init__(Deterministic(0.0), Random(0))
+        super().__init__(Random(0))
         self._prompt_tokens: list[int] = prompt_tokens
         self._output_tokens: list[int] = output_tokens
         self._blocks: list[list[int]] = blocks
@@ -195,11 +217,16 @@ class TraceWorkload(Workload):
     def next_job(self, number: int, now: float) -> Job:
         prompt_tokens = self._prompt_tokens[number]
         blocks = self._blocks[number]
-        request = PromptRequest(
+        session = key_hash(blocks[0]) if blocks else 0
+        request = Request(
+            method="POST",
+            key_hash=session,
+            model=_MODEL,
             prompt_tokens=prompt_tokens,
+            output_tokens=self.predictor.predict(_MODEL),
             blocks=blocks[: prompt_tokens // self._block_tokens],
             block_tokens=self._block_tokens,
-            session=key_hash(blocks[0]) if blocks else 0,
+            session_hash=session,
         )
         return PromptJob(number, request, now, self._output_tokens[number], [])
 

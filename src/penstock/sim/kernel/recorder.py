@@ -108,7 +108,7 @@ class Recorder:
     def _record_prompt(self, job: Job, now: float) -> None:
         if not isinstance(job, PromptJob):
             return
-        self.prompt_tokens += job.prompt.prompt_tokens
+        self.prompt_tokens += job.request.prompt_tokens
         self.cached_tokens += job.cached_tokens
         self.output_tokens += job.output_tokens
         if job.output_tokens > 1:

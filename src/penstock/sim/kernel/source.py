@@ -26,6 +26,9 @@ class Workload:
         """The next request."""
         return Job(number, Request(), self._work.draw(self._rng), now)
 
+    def on_end(self, job: Job) -> None:
+        """``job``, made here, has ended."""
+
     def next_turn(self, number: int, now: float, client: Event) -> Job:
         """The next request of a client who waits for the answer."""
         job = self.next_job(number, now)
@@ -122,6 +125,7 @@ class Source(Event):
     def on_end(self, job: Job) -> None:
         """``job`` has been answered, refused or given up."""
         self.running -= 1
+        self.workload.on_end(job)
         if self.over and self.running == 0:
             self.clock.stop()
 
