@@ -13,6 +13,7 @@ No clock: ``step`` is called at ``due``, and whoever calls decides what a second
 from __future__ import annotations
 
 from collections import deque
+from collections.abc import Sequence as Seq
 from dataclasses import dataclass, replace
 from typing import Generic, TypeVar
 
@@ -131,6 +132,14 @@ class InferenceEngine(Generic[S]):
     def sequences(self) -> tuple[list[S], list[S]]:
         """Those that run and those that wait, in the order in which they are served."""
         return list(self._running), list(self._waiting)
+
+    def cached(self, blocks: Seq[int]) -> int:
+        """How many of the leading ``blocks`` of a prompt are in the prefix cache."""
+        return self._cache.match(blocks, len(blocks))
+
+    def adopt(self, blocks: Seq[int]) -> None:
+        """Leading blocks of a prompt that were computed elsewhere are here."""
+        self._cache.adopt(blocks)
 
     def clear_cache(self) -> bool:
         """Empty the prefix cache, as engines do only when nothing runs; whether that was done."""

@@ -76,15 +76,22 @@ class KvCache:
                 del self._idle[block]
                 self._holders[block] = 1
 
+    def adopt(self, blocks: Seq[int]) -> None:
+        """Blocks that were computed elsewhere came: they can be found, and nobody holds them."""
+        for block in reversed(blocks):
+            if block not in self._holders:
+                self._idle[block] = None
+                self._idle.move_to_end(block)
+        while self._idle and self.used + len(self._idle) > self.capacity:
+            self._evict()
+
     def take(self, count: int) -> bool:
         """Take ``count`` anonymous blocks, evicting what is idle; all of them or none."""
         if self.used + count > self.capacity:
             return False
         self._anonymous += count
         while self.used + len(self._idle) > self.capacity:
-            block, _ = self._idle.popitem(last=False)
-            if self._recording:
-                self._events.append(BlockRemoved(block))
+            self._evict()
         return True
 
     def name(self, sequence: Sequence, index: int) -> None:
@@ -118,6 +125,11 @@ class KvCache:
         if self._recording:
             self._events.append(CacheCleared())
         return True
+
+    def _evict(self) -> None:
+        block, _ = self._idle.popitem(last=False)
+        if self._recording:
+            self._events.append(BlockRemoved(block))
 
     def take_events(self) -> list[CacheEvent]:
         """What was stored and removed since the last call, in order."""

@@ -83,7 +83,7 @@ def run_once(
         metrics=dict(_metrics(world, scenario)),
         responses={i: n for i, n in enumerate(recorder.responses.counts) if n},
         utilisation={
-            server.name: server.work_done_s / (elapsed_s * server.slots() * server.full_speed)
+            server.name: server.work_done_s / (elapsed_s * server.full_slots * server.full_speed)
             for server in world.servers
         },
         share={server.name: server.served / max(1, served) for server in world.servers},
@@ -151,7 +151,7 @@ def _failures(recorder: Recorder, scenario: Scenario) -> Iterator[tuple[str, flo
 
 
 def _imbalance(world: World) -> float:
-    capacities = [server.slots() * server.full_speed for server in world.servers]
+    capacities = [server.full_slots * server.full_speed for server in world.servers]
     done = sum(server.work_done_s for server in world.servers)
     if not done:
         return nan

@@ -5,7 +5,7 @@ from typing import Self
 from pydantic import model_validator
 
 from penstock.config.section import Section, required, setting
-from penstock.config.values import Count, Factor, PositiveCount
+from penstock.config.values import Count, Factor, Flag, PositiveCount
 from penstock.sim.engine_timing import PROFILES
 from penstock.sim.inference import EngineLimits, InferenceEngine
 from penstock.sim.kernel.engine_server import JobSequence
@@ -22,6 +22,9 @@ class EngineSpec(Section):
     block_tokens: PositiveCount = setting(16, "Tokens of a block of the KV cache.")
     max_batched_tokens: PositiveCount = setting(8192, "Most tokens computed in a step.")
     max_sequences: PositiveCount = setting(256, "Most sequences that run at once.")
+    store: Factor = setting(
+        0.0, "Tokens per second that come from a store of prefixes that the group shares; 0: none."
+    )
 
     @model_validator(mode="after")
     def _known(self) -> Self:
@@ -88,6 +91,7 @@ class Prompts(Section):
     trace: str = setting("", "A file in Mooncake's or Azure's format, instead; it has the times.")
     limit: Count = setting(0, "Requests of the trace; 0: all.")
     rate_scale: Factor = setting(1.0, "The trace's arrivals, times this.", gt=0)
+    prefill_only: Flag = setting(False, "Answers of one token, as on instances for prompts only.")
 
     @model_validator(mode="after")
     def _one_of_them(self) -> Self:

@@ -35,6 +35,7 @@ class AntagonistSpec(Section):
     """Neighbours on the servers' machines: each server's speed changes at random."""
 
     factors: tuple[Factor, ...] = required("What the speed is multiplied by, one drawn each time.")
+    cores: Flag = setting(False, "The slots of `model: sharing` are multiplied, not the speed.")
     weights: tuple[Factor, ...] = setting((), "How often each factor is drawn; equally.")
     stay: LawSpec = required("How long until the next change.")
 
@@ -65,6 +66,12 @@ class ServerGroup(Section):
     zone: str = setting("", "Where they are.")
     backup: Flag = setting(False, "Used only when no other is available.")
     antagonist: AntagonistSpec | None = setting(None, "Neighbours that take speed, or leave it.")
+
+    @model_validator(mode="after")
+    def _antagonist_fits(self) -> Self:
+        if self.antagonist is not None and self.antagonist.cores and self.model != "sharing":
+            raise ValueError("only `model: sharing` has cores that an antagonist can take")
+        return self
 
     @model_validator(mode="after")
     def _engine_where_needed(self) -> Self:

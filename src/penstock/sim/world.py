@@ -27,6 +27,7 @@ from penstock.sim.kernel.faults import (
     WeightChange,
 )
 from penstock.sim.kernel.histogram import FineHistogram
+from penstock.sim.kernel.prefix_store import PrefixStore
 from penstock.sim.kernel.prompts import ConversationSource, PromptWorkload, TraceWorkload
 from penstock.sim.kernel.recorder import Recorder
 from penstock.sim.kernel.reports import LoadExchange, Scrape, WeightFeed
@@ -100,11 +101,18 @@ def stream(seed: int, purpose: str) -> Random:
 
 def _servers(group: ServerGroup, clock: Clock) -> Iterator[Server]:
     kind = FifoServer if group.model == "fifo" else SharingServer
+    store = None
+    if group.engine is not None and group.engine.store:
+        store = PrefixStore(group.engine.store)
     for number in range(group.count):
         if group.engine is not None:
-            engine = group.engine.build()
             yield EngineServer(
-                f"{group.name}{number}", clock, engine, speed=group.speed, room=group.room
+                f"{group.name}{number}",
+                clock,
+                group.engine.build(),
+                speed=group.speed,
+                room=group.room,
+                store=store,
             )
             continue
         yield kind(
@@ -214,7 +222,7 @@ def _prompt_source(
             Recorded([request.at_s / prompts.rate_scale for request in requests]),
             TraceWorkload(
                 [request.input_tokens for request in requests],
-                [request.output_tokens for request in requests],
+                [1 if prompts.prefill_only else each.output_tokens for each in requests],
                 [list(request.blocks) for request in requests],
                 BLOCK_TOKENS,
             ),
@@ -262,7 +270,8 @@ def _happenings(scenario: Scenario, seed: int, world: World) -> Iterator[tuple[f
             for number in range(first, first + group.count):
                 factor, stay = group.antagonist.build(), group.antagonist.stay.build()
                 rng = stream(seed, f"antagonist {number}")
-                yield 0.0, Antagonist(world.servers[number], factor, stay, rng)
+                server, cores = world.servers[number], group.antagonist.cores
+                yield 0.0, Antagonist(server, factor, stay, rng, cores=cores)
         first += group.count
     for incident in scenario.incidents:
         for server in incident.servers:

@@ -101,6 +101,7 @@ def test_telemetry_tells_rate_utilisation_and_service() -> None:
     for _ in range(400):
         now += 0.05
         telemetry.on_end(0, 0.03, 0.02, now)
+        telemetry.on_busy(0.4 * now, now)
     report = telemetry.report(3, 2, 1.0, now)
     assert report.rate == pytest.approx(20.0, rel=0.05)
     assert report.utilisation == pytest.approx(0.4, rel=0.05)

@@ -6,6 +6,7 @@ from penstock.core.ticket import DONE
 from penstock.sim.inference import InferenceEngine
 from penstock.sim.kernel.events import Clock, Event
 from penstock.sim.kernel.job import SERVING, Job
+from penstock.sim.kernel.prefix_store import PrefixStore
 from penstock.sim.kernel.server import Server
 from penstock.sim.sequence import Sequence
 
@@ -37,8 +38,9 @@ class JobSequence(Sequence):
     """A sequence in an engine that knows its job."""
 
     def __init__(self, job: PromptJob) -> None:
-        prompt = job.prompt
-        super().__init__(prompt.prompt_tokens, job.output_tokens, prompt.blocks + job.output_blocks)
+        request = job.request
+        blocks = request.blocks + job.output_blocks
+        super().__init__(request.prompt_tokens, job.output_tokens, blocks)
         self.job: PromptJob = job
 
 
@@ -53,8 +55,24 @@ class _StepEnd(Event):
         self._server.end_step()
 
 
+class _Fetch(Event):
+    """A prefix comes from the shared store; then its prompt is begun."""
+
+    def __init__(self, server: "EngineServer", sequence: JobSequence, blocks: list[int]) -> None:
+        super().__init__()
+        self._server: EngineServer = server
+        self._sequence: JobSequence = sequence
+        self._blocks: list[int] = blocks
+
+    def fire(self) -> None:
+        self._server.end_fetch(self._sequence, self._blocks)
+
+
 class EngineServer(Server):
-    """Runs an ``InferenceEngine`` in time that passes at the server's speed."""
+    """Runs an ``InferenceEngine`` in time that passes at the server's speed.
+
+    With a ``store`` it fetches from there what it lacks of a prompt's prefix and others computed.
+    """
 
     def __init__(
         self,
@@ -64,9 +82,12 @@ class EngineServer(Server):
         *,
         speed: float = 1.0,
         room: int = 0,
+        store: PrefixStore | None = None,
     ) -> None:
         super().__init__(name, clock, speed=speed, room=room)
         self.engine: InferenceEngine[JobSequence] = engine
+        self._store: PrefixStore | None = store
+        self._fetching: dict[JobSequence, _Fetch] = {}
         self._step_end: _StepEnd = _StepEnd(self)
         self._engine_now: float = 0.0
         self._engine_at: float = 0.0
@@ -74,6 +95,9 @@ class EngineServer(Server):
 
     def waiting(self) -> int:
         return self.engine.load().waiting
+
+    def busy_s(self) -> float:
+        return self.work_done_s
 
     def report(self) -> LoadReport:
         """What a scrape of the engine's metrics tells."""
@@ -107,6 +131,8 @@ class EngineServer(Server):
         for sequence in emitted:
             job = sequence.job
             if sequence.generated == 1:
+                if self._store is not None:
+                    self._store.add(job.request.blocks)
                 job.cached_tokens = sequence.cached_tokens
                 balancer = job.balancer
                 assert balancer is not None
@@ -116,6 +142,13 @@ class EngineServer(Server):
                 if ticket is not None:
                     ticket.output_tokens = sequence.generated
                 self.end_service(job)
+
+    def end_fetch(self, sequence: JobSequence, blocks: list[int]) -> None:
+        """What ``sequence`` lacked of its prefix is here."""
+        del self._fetching[sequence]
+        self.engine.adopt(blocks)
+        self._advance()
+        self._submit(sequence)
 
     def _admit(self, job: Job) -> None:
         assert isinstance(job, PromptJob)
@@ -128,23 +161,45 @@ class EngineServer(Server):
         job.stage = SERVING
         job.began = self.clock.now
         job.sequence = sequence
+        if self._store is None or not self._begin_fetch(sequence, self._store):
+            self._submit(sequence)
+
+    def _depart(self, job: Job) -> None:
+        assert isinstance(job, PromptJob)
+        sequence = job.sequence
+        assert sequence is not None
+        fetch = self._fetching.pop(sequence, None)
+        if fetch is not None:
+            self.clock.heap.cancel(fetch)
+        elif not sequence.finished:
+            self.engine.cancel(sequence)
+
+    def _begin_fetch(self, sequence: JobSequence, store: PrefixStore) -> bool:
+        """Fetch what others computed of the prompt; False when there is nothing to fetch."""
+        request = sequence.job.request
+        stored = store.match(request.blocks)
+        here = self.engine.cached(request.blocks)
+        if stored <= here:
+            return False
+        blocks = request.blocks[:stored]
+        fetch = _Fetch(self, sequence, blocks)
+        self._fetching[sequence] = fetch
+        duration_s = (stored - here) * request.block_tokens / store.tokens_per_s
+        self.clock.heap.schedule(fetch, self.clock.now + duration_s)
+        return True
+
+    def _submit(self, sequence: JobSequence) -> None:
         if self.engine.due is None:
             self._step_began = self._engine_now
         self.engine.submit(sequence, self._engine_now)
         if self._step_end.place < 0:
             self._plan()
 
-    def _depart(self, job: Job) -> None:
-        assert isinstance(job, PromptJob)
-        sequence = job.sequence
-        assert sequence is not None
-        if not sequence.finished:
-            self.engine.cancel(sequence)
-
     def _held(self) -> list[Job]:
         """Everything here; the engine starts cold."""
         running, waiting = self.engine.sequences()
         found: list[Job] = [sequence.job for sequence in running + waiting]
+        found += [sequence.job for sequence in self._fetching]
         self.clock.heap.cancel(self._step_end)
         self.engine.reset()
         self._advance()

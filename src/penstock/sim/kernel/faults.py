@@ -121,14 +121,17 @@ class WeightChange(Event):
 
 
 class Antagonist(Event):
-    """A neighbour on the server's machine: the speed is drawn anew after each stay.
+    """A neighbour on the server's machine: what it leaves is drawn anew after each stay.
 
-    The server runs at its own speed times a draw of ``factor``, for a draw of ``stay``. A factor
-    above 1 is spare capacity that nobody else uses.
+    For a draw of ``stay`` the server runs at its own speed times a draw of ``factor``, or with
+    ``cores`` at that many times its own slots. A factor above 1 is capacity that nobody else uses.
     """
 
-    def __init__(self, server: Server, factor: Law, stay: Law, rng: Random) -> None:
+    def __init__(
+        self, server: Server, factor: Law, stay: Law, rng: Random, *, cores: bool = False
+    ) -> None:
         super().__init__()
+        self._cores: bool = cores
         self._server: Server = server
         self._factor: Law = factor
         self._stay: Law = stay
@@ -137,6 +140,9 @@ class Antagonist(Event):
     def fire(self) -> None:
         server = self._server
         clock = server.clock
-        if not server.down:
-            server.set_speed(server.full_speed * self._factor.draw(self._rng))
+        factor = self._factor.draw(self._rng)
+        if self._cores:
+            server.set_slots(server.full_slots * factor)
+        elif not server.down:
+            server.set_speed(server.full_speed * factor)
         clock.heap.schedule(self, clock.now + self._stay.draw(self._rng))

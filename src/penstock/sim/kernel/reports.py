@@ -72,8 +72,8 @@ class Scrape(Event):
 
 
 class WeightFeed(Event):
-    """Every ``interval_s`` weights become the requests that each server does per unit of
-    utilisation: w = q/u, the weighted round robin of Prequal's baseline (NSDI 2024, 2).
+    """Every ``interval_s`` weights move half way to the requests that each server does per unit
+    of utilisation: w = q/u, the weighted round robin of Prequal's baseline (NSDI 2024, 2).
     """
 
     def __init__(self, clock: Clock, balancers: list[Balancer], interval_s: float) -> None:
@@ -92,7 +92,8 @@ class WeightFeed(Event):
             for balancer in self._balancers:
                 for endpoint, report in zip(balancer.pool.endpoints, reports, strict=True):
                     capacity = _capacity(report)
-                    endpoint.weight = (capacity if capacity > 0.0 else usual) / usual
+                    told = (capacity if capacity > 0.0 else usual) / usual
+                    endpoint.weight = (endpoint.weight + told) / 2.0
                 balancer.pool.refresh()
         self._clock.heap.schedule(self, self._clock.now + self._interval_s)
 

@@ -26,6 +26,7 @@ class Server:
         self.clock: Clock = clock
         self.speed: float = speed
         self.full_speed: float = speed  # what it was built with
+        self.full_slots: float = 1.0  # what it was built with
         self.room: i64 = room
         self.present: i64 = 0
         self.down: bool = False
@@ -46,7 +47,8 @@ class Server:
         present = int(self.present)
         if self.telemetry is None:
             return LoadReport(self.clock.now, in_flight=float(present), queued=self.waiting())
-        return self.telemetry.report(present, self.waiting(), self.slots(), self.clock.now)
+        self.telemetry.on_busy(self.busy_s(), self.clock.now)
+        return self.telemetry.report(present, self.waiting(), self.full_slots, self.clock.now)
 
     def arrive(self, job: Job) -> None:
         """``job`` is here: it is refused when the server is down or full."""
@@ -68,7 +70,8 @@ class Server:
         self.work_done_s += job.work_s
         if self.telemetry is not None:
             now = self.clock.now
-            self.telemetry.on_end(int(job.met), now - job.arrived, job.work_s, now)
+            service_s = job.work_s / self.full_speed
+            self.telemetry.on_end(int(job.met), now - job.arrived, service_s, now)
         self._answer(job, DONE, 200)
 
     def cancel(self, job: Job) -> None:
@@ -78,6 +81,14 @@ class Server:
 
     def set_speed(self, speed: float) -> None:
         """Work goes on at this speed."""
+        raise NotImplementedError
+
+    def set_slots(self, slots: float) -> None:
+        """Work goes on with so many cores. Raises NotImplementedError where there are none."""
+        raise NotImplementedError
+
+    def busy_s(self) -> float:
+        """Seconds that its slots have been at work, summed over them."""
         raise NotImplementedError
 
     def fail(self) -> None:
@@ -129,6 +140,9 @@ class FifoServer(Server):
         self._waiting: Line = Line()
         self._running: Line = Line()
         self._speed_since: float = 0.0
+        self._busy_s: float = 0.0
+        self._busy_at: float = 0.0
+        self.full_slots = float(slots)
 
     def slots(self) -> float:
         return float(self._slots)
@@ -153,6 +167,12 @@ class FifoServer(Server):
     def waiting(self) -> int:
         return int(self._waiting.length)
 
+    def busy_s(self) -> float:
+        now = self.clock.now
+        self._busy_s += (now - self._busy_at) * float(self._running.length)
+        self._busy_at = now
+        return self._busy_s
+
     def _admit(self, job: Job) -> None:
         if self._running.length < self._slots:
             self._start(job)
@@ -161,6 +181,8 @@ class FifoServer(Server):
 
     def _start(self, job: Job) -> None:
         clock = self.clock
+        if self.telemetry is not None:
+            self.busy_s()
         self._running.join(job)
         job.stage = SERVING
         job.began = clock.now
@@ -172,6 +194,8 @@ class FifoServer(Server):
         if job.stage != SERVING:
             self._waiting.leave(job)
             return
+        if self.telemetry is not None:
+            self.busy_s()
         self._running.leave(job)
         self.clock.heap.cancel(job)
         following = self._waiting.first
@@ -212,6 +236,8 @@ class SharingServer(Server):
         self._virtual: float = 0.0
         self._virtual_at: float = 0.0
         self._departure: _Departure = _Departure(self)
+        self._busy_s: float = 0.0
+        self.full_slots = self._slots
 
     def slots(self) -> float:
         return self._slots
@@ -220,6 +246,17 @@ class SharingServer(Server):
         self._advance()
         self.speed = speed
         self._plan()
+
+    def set_slots(self, slots: float) -> None:
+        if not slots > 0.0:
+            raise ValueError(f"server {self.name}: slots must be above 0, not {slots!r}")
+        self._advance()
+        self._slots = slots
+        self._plan()
+
+    def busy_s(self) -> float:
+        self._advance()
+        return self._busy_s
 
     def depart_first(self) -> None:
         """The job that needs the least more work is done."""
@@ -257,7 +294,9 @@ class SharingServer(Server):
 
     def _advance(self) -> None:
         now = self.clock.now
-        self._virtual += (now - self._virtual_at) * self._rate()
+        passed = now - self._virtual_at
+        self._virtual += passed * self._rate()
+        self._busy_s += passed * min(float(len(self._sharing)), self._slots)
         self._virtual_at = now
 
     def _plan(self) -> None:

@@ -20,12 +20,15 @@ class Telemetry:
     def __init__(self) -> None:
         self._by_load: dict[int, list[float]] = {}
         self._ended: float = 0.0  # fading sums
+        self._served_s: float = 0.0
         self._worked_s: float = 0.0
+        self._busy_s: float = 0.0
         self._at: float = 0.0
         self._since: float = 0.0
 
-    def on_end(self, met: int, latency_s: float, work_s: float, now: float) -> None:
-        """A request that met ``met`` others was answered after ``latency_s``."""
+    def on_end(self, met: int, latency_s: float, service_s: float, now: float) -> None:
+        """A request that met ``met`` others was answered after ``latency_s``, of which it would
+        have needed ``service_s`` alone."""
         seen = self._by_load.get(met)
         if seen is None:
             seen = []
@@ -35,7 +38,13 @@ class Telemetry:
             seen.pop(0)
         self._fade(now)
         self._ended += 1.0
-        self._worked_s += work_s
+        self._served_s += service_s
+
+    def on_busy(self, busy_s: float, now: float) -> None:
+        """By now the slots have worked ``busy_s``, together and in all."""
+        self._fade(now)
+        self._worked_s += busy_s - self._busy_s
+        self._busy_s = busy_s
 
     def report(self, present: int, waiting: int, slots: float, now: float) -> LoadReport:
         """The state at ``now``."""
@@ -48,7 +57,7 @@ class Telemetry:
             in_flight=float(present),
             queued=float(waiting),
             latency_s=self.latency_s(present),
-            service_s=self._worked_s / self._ended if self._ended > 0.0 else -1.0,
+            service_s=self._served_s / self._ended if self._ended > 0.0 else -1.0,
             utilisation=self._worked_s / seen_s / slots if known else -1.0,
             rate=self._ended / seen_s if known else -1.0,
         )
@@ -65,5 +74,6 @@ class Telemetry:
     def _fade(self, now: float) -> None:
         kept = exp(-(now - self._at) / _WINDOW_S)
         self._ended *= kept
+        self._served_s *= kept
         self._worked_s *= kept
         self._at = now

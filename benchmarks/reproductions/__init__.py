@@ -1,0 +1,1 @@
+"""Published experiments on balancing, repeated in the simulator: see ``docs/reproductions.md``."""
