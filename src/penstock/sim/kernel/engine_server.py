@@ -37,7 +37,7 @@ class JobSequence(Sequence):
     """A sequence in an engine that knows its job."""
 
     def __init__(self, job: PromptJob) -> None:
-        prompt = job.prompt
+        prompt = job.request
         super().__init__(prompt.prompt_tokens, job.output_tokens, prompt.blocks + job.output_blocks)
         self.job: PromptJob = job
 
