@@ -176,6 +176,47 @@ class TestC3:
         assert set(counted(policy, endpoints)) == {"e1"}
 
 
+class TestReportedWeight:
+    def told(self, *ratios: float) -> tuple[Policy, list[Endpoint]]:
+        """Endpoints that have told of themselves for half a minute, once a second."""
+        endpoints = endpoints_of_weights([1.0] * len(ratios))
+        policy = built("reported-weight", endpoints)
+        for second in range(30):
+            for endpoint, ratio in zip(endpoints, ratios, strict=True):
+                if ratio > 0.0:
+                    report = LoadReport(float(second), rate=50.0 * ratio, utilisation=0.5)
+                    policy.on_report(endpoint, report)
+        return policy, endpoints
+
+    def shares(self, policy: Policy, endpoints: list[Endpoint], now: float) -> list[int]:
+        chance = env(now=now)
+        picked = Counter(policy.pick(keyed(i), endpoints, chance) for i in range(700))
+        return [picked[endpoint] for endpoint in endpoints]
+
+    def test_work_follows_rate_over_utilisation(self) -> None:
+        policy, endpoints = self.told(1.0, 2.0, 4.0)
+        assert self.shares(policy, endpoints, 30.0) == pytest.approx([100, 200, 400], abs=2)
+
+    def test_an_endpoint_that_tells_nothing_has_the_mean(self) -> None:
+        policy, endpoints = self.told(1.0, 4.0, 0.0)
+        assert self.shares(policy, endpoints, 30.0) == pytest.approx([93, 373, 233], abs=2)
+
+    def test_configured_weights_count_as_well(self) -> None:
+        policy, endpoints = self.told(1.0, 2.0, 4.0)
+        endpoints[2].weight = 0.25
+        policy.rebuild(endpoints)
+        assert self.shares(policy, endpoints, 30.0) == pytest.approx([175, 350, 175], abs=2)
+
+    def test_reports_do_not_count_at_first_nor_when_they_are_old(self) -> None:
+        policy, endpoints = self.told(1.0, 2.0, 4.0)
+        assert self.shares(policy, endpoints, 9.0) == pytest.approx([233] * 3, abs=2)
+        assert self.shares(policy, endpoints, 30.0 + 180.0) == pytest.approx([233] * 3, abs=2)
+
+    def test_one_report_alone_is_compared_with_nothing(self) -> None:
+        policy, endpoints = self.told(9.0, 0.0)
+        assert self.shares(policy, endpoints, 30.0) == [350, 350]
+
+
 class TestPrequal:
     @pytest.mark.parametrize(
         ("probe_rate", "remove_rate", "uses"),
