@@ -81,6 +81,20 @@ def test_a_replica_ten_times_slower_gets_much_less(name: str) -> None:
     assert pool.picked["e4"] / 4000 < 0.08
 
 
+@pytest.mark.parametrize(
+    "name", ["least-response-time", "c3", "thompson", "peak-ewma", "prequal", "adaptive"]
+)
+@pytest.mark.parametrize("count", [4, 10, 40])
+def test_equal_endpoints_are_not_made_unequal_by_learning(name: str, count: int) -> None:
+    """At 80% load a random split waits five service times on average; these wait less than half
+    of that."""
+    pool = Speeds(create(name, {"measure": "total"}), [0.01] * count)
+    pool.run(1000, rate=80.0 * count)
+    pool.latency_s = 0.0
+    pool.run(3000, rate=80.0 * count)
+    assert pool.latency_s / 3000 < 0.025
+
+
 @pytest.mark.parametrize("name", ["least-response-time", "c3", "thompson", "peak-ewma"])
 def test_failing_fast_attracts_no_traffic(name: str) -> None:
     endpoints = endpoints_of_weights([1.0, 1.0])
