@@ -10,6 +10,7 @@ from benchmarks import document, record
 from benchmarks.balancers import Balancer, UnavailableError, all_balancers
 from benchmarks.cores import TooFewCoresError
 from benchmarks.limits import raise_descriptor_limit
+from benchmarks.process import end_in_order_when_terminated
 from benchmarks.report import section
 from benchmarks.rounds import run_rounds
 from benchmarks.scenarios import Bench, Scenario, all_scenarios
@@ -70,6 +71,7 @@ def main(
     Example: python -m benchmarks --only request,sse --rounds 3
     """
     raise_descriptor_limit()
+    end_in_order_when_terminated()
     everyone = all_balancers(penstock_python)
     scenarios = _chosen(all_scenarios(), only, "--only")
     measured = _chosen(everyone, balancers, "--balancers")

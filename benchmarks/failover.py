@@ -22,7 +22,7 @@ from benchmarks.backends import start_plain
 from benchmarks.balancers import Penstock
 from benchmarks.cores import available
 from benchmarks.load.paced_client import PacedClient
-from benchmarks.process import Process, free_ports
+from benchmarks.process import Process, end_in_order_when_terminated, free_ports
 from benchmarks.scenarios.scenario import make_site, temporary_directory
 from benchmarks.site import Site
 
@@ -136,6 +136,7 @@ def main(seconds: float, only: str | None, penstock_python: str) -> None:
 
     Example: python -m benchmarks.failover --seconds 30
     """
+    end_in_order_when_terminated()
     failed = False
     for name, (scene, allowed_each) in SCENES.items():
         if only not in (None, name):

@@ -109,6 +109,11 @@ class Process:
         self.stop()
 
 
+def end_in_order_when_terminated() -> None:
+    """SIGTERM ends the benchmark as Ctrl-C does: with everything that it started."""
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
+
+
 def free_ports(count: int) -> list[int]:
     """Loopback ports that nobody listens on at this moment."""
     probes = [socket.socket() for _ in range(count)]

@@ -19,7 +19,7 @@ from benchmarks.balancers import Balancer, all_balancers
 from benchmarks.cores import Cores, available, split, together
 from benchmarks.limits import raise_descriptor_limit
 from benchmarks.load.wrk import send_requests
-from benchmarks.process import Process
+from benchmarks.process import Process, end_in_order_when_terminated
 from benchmarks.scenarios.request import start_two_backends
 from benchmarks.scenarios.scenario import make_site, temporary_directory
 from benchmarks.site import Site
@@ -122,6 +122,7 @@ def main(requests: int, name: str, workers: int, tls: bool, penstock_python: str
     Example: python -m benchmarks.soak --requests 10000000
     """
     raise_descriptor_limit()
+    end_in_order_when_terminated()
     balancer = _find(all_balancers(penstock_python), name)
     cores = split() if len(available()) > 1 else together(1)
     columns = TextColumn("{task.completed:,.0f} requests"), BarColumn(), TimeRemainingColumn()

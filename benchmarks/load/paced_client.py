@@ -45,7 +45,10 @@ class PacedClient:
         for number in range(round(seconds / self._interval_s)):
             # Sleeps even when late, so that an end that has come is seen before the next request.
             await asyncio.sleep(first_s + number * self._interval_s - loop.time())
-            connection = await self._call(connection)
+            if loop.time() > first_s + seconds + _PATIENCE_S:
+                self.ends["not sent: far behind"] += 1
+            else:
+                connection = await self._call(connection)
         await _close(connection)
 
     async def _call(self, connection: _Connection | None) -> _Connection | None:

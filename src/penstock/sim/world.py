@@ -270,8 +270,8 @@ def _happenings(scenario: Scenario, seed: int, world: World) -> Iterator[tuple[f
             for number in range(first, first + group.count):
                 factor, stay = group.antagonist.build(), group.antagonist.stay.build()
                 rng = stream(seed, f"antagonist {number}")
-                server, cores = world.servers[number], group.antagonist.cores
-                yield 0.0, Antagonist(server, factor, stay, rng, cores=cores)
+                cores = group.antagonist.cores
+                yield 0.0, Antagonist(world.servers[number], factor, stay, rng, cores=cores)
         first += group.count
     for incident in scenario.incidents:
         for server in incident.servers:

@@ -84,6 +84,7 @@ routes:
 
 pools:
   stable:
+    kind: llm
     endpoints:
       - https://10.0.0.1:8443
       - url: http://10.0.0.2:8000

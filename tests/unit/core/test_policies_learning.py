@@ -81,6 +81,20 @@ def test_a_replica_ten_times_slower_gets_much_less(name: str) -> None:
     assert pool.picked["e4"] / 4000 < 0.08
 
 
+@pytest.mark.parametrize(
+    "name", ["least-response-time", "c3", "thompson", "peak-ewma", "prequal", "adaptive"]
+)
+@pytest.mark.parametrize("count", [4, 10, 40])
+def test_equal_endpoints_are_not_made_unequal_by_learning(name: str, count: int) -> None:
+    """At 80% load a random split waits five service times on average; these wait less than half
+    of that."""
+    pool = Speeds(create(name, {"measure": "total"}), [0.01] * count)
+    pool.run(1000, rate=80.0 * count)
+    pool.latency_s = 0.0
+    pool.run(3000, rate=80.0 * count)
+    assert pool.latency_s / 3000 < 0.025
+
+
 @pytest.mark.parametrize("name", ["least-response-time", "c3", "thompson", "peak-ewma"])
 def test_failing_fast_attracts_no_traffic(name: str) -> None:
     endpoints = endpoints_of_weights([1.0, 1.0])
@@ -174,6 +188,47 @@ class TestC3:
             answer(policy, endpoint, 0.05)
             policy.on_report(endpoint, LoadReport(0.0, queued=queued, service_s=service_s))
         assert set(counted(policy, endpoints)) == {"e1"}
+
+
+class TestReportedWeight:
+    def told(self, *ratios: float) -> tuple[Policy, list[Endpoint]]:
+        """Endpoints that have told of themselves for half a minute, once a second."""
+        endpoints = endpoints_of_weights([1.0] * len(ratios))
+        policy = built("reported-weight", endpoints)
+        for second in range(30):
+            for endpoint, ratio in zip(endpoints, ratios, strict=True):
+                if ratio > 0.0:
+                    report = LoadReport(float(second), rate=50.0 * ratio, utilisation=0.5)
+                    policy.on_report(endpoint, report)
+        return policy, endpoints
+
+    def shares(self, policy: Policy, endpoints: list[Endpoint], now: float) -> list[int]:
+        chance = env(now=now)
+        picked = Counter(policy.pick(keyed(i), endpoints, chance) for i in range(700))
+        return [picked[endpoint] for endpoint in endpoints]
+
+    def test_work_follows_rate_over_utilisation(self) -> None:
+        policy, endpoints = self.told(1.0, 2.0, 4.0)
+        assert self.shares(policy, endpoints, 30.0) == pytest.approx([100, 200, 400], abs=2)
+
+    def test_an_endpoint_that_tells_nothing_has_the_mean(self) -> None:
+        policy, endpoints = self.told(1.0, 4.0, 0.0)
+        assert self.shares(policy, endpoints, 30.0) == pytest.approx([93, 373, 233], abs=2)
+
+    def test_configured_weights_count_as_well(self) -> None:
+        policy, endpoints = self.told(1.0, 2.0, 4.0)
+        endpoints[2].weight = 0.25
+        policy.rebuild(endpoints)
+        assert self.shares(policy, endpoints, 30.0) == pytest.approx([175, 350, 175], abs=2)
+
+    def test_reports_do_not_count_at_first_nor_when_they_are_old(self) -> None:
+        policy, endpoints = self.told(1.0, 2.0, 4.0)
+        assert self.shares(policy, endpoints, 9.0) == pytest.approx([233] * 3, abs=2)
+        assert self.shares(policy, endpoints, 30.0 + 180.0) == pytest.approx([233] * 3, abs=2)
+
+    def test_one_report_alone_is_compared_with_nothing(self) -> None:
+        policy, endpoints = self.told(9.0, 0.0)
+        assert self.shares(policy, endpoints, 30.0) == [350, 350]
 
 
 class TestPrequal:

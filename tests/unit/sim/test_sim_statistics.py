@@ -57,7 +57,7 @@ def test_a_control_takes_out_what_it_explains_and_leaves_the_mean() -> None:
 
 def test_controls_need_enough_replications() -> None:
     with pytest.raises(ValueError, match="more than 3 replications"):
-        controlled_interval([1.0, 2.0, 3.0], [[1.0, 2.0]] * 3, [1.0, 2.0])
+        controlled_interval([1.0, 2.0, 3.0], [[1.0, 2.0], [2.0, 1.0], [3.0, 5.0]], [1.0, 2.0])
 
 
 @given(st.lists(st.floats(1e-6, 1e6), min_size=1, max_size=300), st.floats(0.0, 1.0))

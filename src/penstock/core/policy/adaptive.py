@@ -10,10 +10,12 @@ the beliefs (see ``thompson``), and with probability ``explore`` to any. Samples
     regret of a slot = its relative cost − the least mean relative cost
 
 A request that failed costs ``failure_cost_s``, or its duration if longer. All candidates hear of
-all requests, so that none is switched to blind. ``beliefs`` tells each one's relative cost, its
-standard error, its share of slots and the regret so far.
+all requests, so that none is switched to blind. ``beliefs`` tells each one's relative cost, on how
+many fresh samples that rests, its share of slots and the regret so far.
 
-The price of a pick is the chosen policy's own and O(1) beside it.
+Source of the design: I. Bojinov, D. Simchi-Levi, J. Zhao, "Design and analysis of switchback
+experiments", Management Science 2023. The price of a pick is the chosen policy's own and O(1)
+beside it.
 """
 
 from typing import ClassVar, Final

@@ -5,11 +5,10 @@ which keeps nearly all of the gain (see ``power-of-two``) at O(1) and does not h
 
 Equal weights compare ``load``, and equal loads take turns. Unequal weights compare
 ``load^bias / weight`` and draw among equals by weight: an idle pool is shared by weight, and a
-busy one holds requests in proportion to it. Envoy draws with probability proportional to
-``weight / (load + 1)^bias`` (least_request LB, ``active_request_bias``); taking the best of that
-expression rather than drawing from it is what ``anticipate`` does: ``(load + 1)^bias / weight``,
-the shortest expected delay (IPVS ``sed``), under which a light endpoint idles until the heavy
-ones are busy.
+busy one holds requests in proportion to it. Sources: Envoy's least_request balancer, which draws
+with probability proportional to ``weight / (load + 1)^bias`` (``active_request_bias``), where this
+takes the best; ``anticipate`` compares just that, ``(load + 1)^bias / weight``: the shortest
+expected delay (IPVS ``sed``), under which a light endpoint idles until the heavy ones are busy.
 """
 
 from typing import ClassVar, Final

@@ -1,8 +1,9 @@
 """Maglev hashing: a look-up table that endpoints fill in turns, each by its own permutation.
 
 Endpoint i prefers the slots ``(offset_i + j·skip_i) mod M``; in turns, and as often as its weight
-says, each takes its most preferred slot that is still free. Shares are off by at most M/n slots'
-rounding (under 1% for M > 100·n), better than a ring's; a change moves about twice the keys.
+says, each takes its most preferred slot that is still free. Shares differ by one slot (under 1%
+for M > 100·n), which is better than a ring's. A change moves keys of others too: about half as many
+as its own at M = 600·n, five times as many at 100·n (docs/reproductions.md).
 Source: D. Eisenbud et al., "Maglev: a fast and reliable software network load balancer", NSDI
 2016, section 3.4; M = 65537 and the weighted turns as in Envoy.
 

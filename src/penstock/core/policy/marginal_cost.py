@@ -16,7 +16,8 @@ about the unused do not freeze.
 
 Leaving terms out recovers other policies (tests hold it): W + P token-load, and ttft; (B+1)·P
 lmetric; W + P with a KV slope kv-cost; the slowdown alone least-request; the eviction e2's M.
-O(blocks + endpoints) per pick.
+Source: the terms are those of the policies named, put into one unit, seconds; put together for
+Penstock. O(blocks + endpoints) per pick.
 """
 
 from typing import ClassVar

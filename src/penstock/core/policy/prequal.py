@@ -13,8 +13,10 @@ any is hot, else highest latency). With fewer than two probes an endpoint is dra
 Source: B. Wydrowski, R. Kleinberg, S. Rumble, A. Archer, "Load is not what you should balance:
 introducing Prequal", NSDI 2024.
 
-``probes: asked`` needs a caller that asks endpoints, as the simulator does; with ``observed`` the
-policy answers its own probes from what this process sees: load, and latency since a while.
+The paper has m far below n; here at most n/2 answers are kept, as more would be several of the
+same endpoint, all but one out of date. ``answers: asked`` needs a caller that asks endpoints, as
+the simulator does. With ``observed`` the policy answers its own probes from what this process sees:
+the load, and as latency at that load the recent latency per request met, times (load + 1).
 Weights count only for draws. O(pool_size) per pick.
 """
 
@@ -86,6 +88,7 @@ class Prequal(LatencyPolicy):
     ) -> None:
         super().__init__(measure)
         self._pool_size: int = pool_size
+        self._kept: int = pool_size  # answers at a time in a pool of this size
         self._probe_rate: float = probe_rate
         self._remove_rate: float = remove_rate
         self._probe_age_s: float = probe_age_s
@@ -100,7 +103,7 @@ class Prequal(LatencyPolicy):
         self._remove_oldest: bool = True
         self._uses: float = 1.0  # b, of each answer
         self._rounding: float = 0.0  # part of b carried to the next answer
-        self._latencies: dict[Endpoint, FadingMean] = {}
+        self._latencies: dict[Endpoint, FadingMean] = {}  # over the load that requests met
 
     def rebuild(self, endpoints: list[Endpoint]) -> None:
         self._endpoints = endpoints
@@ -108,8 +111,9 @@ class Prequal(LatencyPolicy):
         self._member = dict.fromkeys(endpoints, True)
         self._latencies = pruned(self._latencies, endpoints)
         self._pool = [probe for probe in self._pool if probe.endpoint in self._member]
+        self._kept = min(self._pool_size, max(2, len(endpoints) // 2))
         self._uses = uses_per_answer(
-            self._pool_size, len(endpoints), self._probe_rate, self._remove_rate
+            self._kept, len(endpoints), self._probe_rate, self._remove_rate
         )
 
     def pick(self, request: Request, eligible: list[Endpoint], env: Env) -> Endpoint | None:
@@ -135,11 +139,12 @@ class Prequal(LatencyPolicy):
             self._add(endpoint, report.in_flight, max(report.latency_s, 0.0), report.at)
 
     def answered(self, ticket: Ticket, latency_s: float, now: float) -> None:
-        self._latency(ticket.endpoint).add(latency_s, now, _LATENCY_DECAY_S)
+        self._latency(ticket.endpoint).add(latency_s / max(ticket.load, 1), now, _LATENCY_DECAY_S)
 
     def disappointed(self, ticket: Ticket, waited_s: float, now: float) -> None:
         latency = self._latency(ticket.endpoint)
-        latency.add(max(waited_s, 2.0 * latency.value), now, _LATENCY_DECAY_S)
+        waited = waited_s / max(ticket.load, 1)
+        latency.add(max(waited, 2.0 * latency.value), now, _LATENCY_DECAY_S)
 
     def beliefs(self) -> dict[str, dict[str, float]]:
         told = {}
@@ -160,11 +165,12 @@ class Prequal(LatencyPolicy):
         return chosen
 
     def _answer(self, endpoint: Endpoint, env: Env) -> None:
-        self._add(endpoint, float(endpoint.load()), self._latency(endpoint).value, env.now)
+        load = endpoint.load()
+        self._add(endpoint, float(load), self._latency(endpoint).value * (load + 1), env.now)
 
     def _add(self, endpoint: Endpoint, rif: float, latency_s: float, at: float) -> None:
         self._rifs.add(int(rif))
-        if len(self._pool) >= self._pool_size:
+        if len(self._pool) >= self._kept:
             self._pool.pop(0)
         self._rounding += self._uses
         uses = int(self._rounding)

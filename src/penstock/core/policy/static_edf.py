@@ -10,12 +10,15 @@ O(log n) per pick, O(n) for a list other than the pool's.
 from heapq import heapify, heapreplace
 from typing import ClassVar
 
+from mypy_extensions import mypyc_attr
+
 from penstock.core.endpoint import Endpoint
 from penstock.core.env import Env
 from penstock.core.policy.base import Policy
 from penstock.core.request import Request
 
 
+@mypyc_attr(allow_interpreted_subclasses=True)
 class StaticEdf(Policy):
     name: ClassVar[str] = "static-edf"
 
@@ -33,7 +36,8 @@ class StaticEdf(Policy):
         steps: list[float] = []
         deadlines: list[float] = []
         for at, endpoint in enumerate(endpoints):
-            step = 1.0 / endpoint.weight if endpoint.weight > 0.0 else 1e18
+            weight = self.weight_of(endpoint)
+            step = 1.0 / weight if weight > 0.0 else 1e18
             wait = 1.0
             before = self._index.get(endpoint, -1)
             if before >= 0:
@@ -48,6 +52,10 @@ class StaticEdf(Policy):
         self._heap = [(deadline, at) for at, deadline in enumerate(deadlines)]
         heapify(self._heap)
         self._clock = 0.0
+
+    def weight_of(self, endpoint: Endpoint) -> float:
+        """What the endpoint's share is to be in proportion to; asked by ``rebuild``."""
+        return endpoint.weight
 
     def pick(self, request: Request, eligible: list[Endpoint], env: Env) -> Endpoint | None:
         if not eligible:

@@ -11,7 +11,8 @@ endpoint of the subset that may not be picked is stood in for by the next one in
 Source: B. Beyer et al. (ed.), "Site Reliability Engineering", 2016, chapter 20; its shuffle is
 replaced by a sort by hash, under which a change of membership moves a subset by one place.
 
-What is picked within the subset is another policy's choice, and the price of a pick is its own.
+What is picked within the subset is another policy's choice; a pick is O(1) beside its price, O(n)
+for a list other than the pool's.
 """
 
 from typing import ClassVar

@@ -1,0 +1,189 @@
+"""What a pick costs: ``python -m benchmarks.picks --write-docs`` makes docs/picks.md.
+
+For each policy and pool size: nanoseconds of CPU time per pick, on endpoints that have a few
+requests in flight and, for policies that learn, were measured; and the memory of what ``rebuild``
+prepared. Compiled and interpreted, each in a process of its own.
+"""
+
+import json
+import os
+import platform
+import subprocess
+import sys
+import tracemalloc
+from datetime import UTC, datetime
+from pathlib import Path
+from random import Random
+from time import process_time
+from typing import Final
+
+import click
+
+from benchmarks.marked import replace
+from penstock._form import form
+from penstock.core.endpoint import Endpoint
+from penstock.core.env import Env
+from penstock.core.policy import Policy, create, policies
+from penstock.core.request import Request
+from penstock.core.ticket import DONE, Ticket
+
+FILE: Final = Path("docs") / "picks.md"
+SIZES: Final = (2, 16, 100, 1000, 10_000)
+_ROUND_S: Final = 0.02
+_ROUNDS: Final = 7
+_BY_DEFINITION: Final = {
+    "first-available": "steps over full endpoints",
+    "join-shortest-queue": "looks at all",
+    "rendezvous": "asks all",
+    "round-robin": "smooth weighted: raises all credits",
+}
+_OPENING: Final = "# What a pick costs\n"
+
+# Nanoseconds per pick and bytes by policy, then by pool size.
+Costs = dict[str, dict[str, list[float]]]
+
+
+class _Nothing(Policy):
+    """Picks the first; what it costs is the measuring's own price."""
+
+    def pick(self, request: Request, eligible: list[Endpoint], env: Env) -> Endpoint | None:
+        return eligible[0]
+
+
+@click.command()
+@click.option("--only", default="", help="Policies, as in maglev,random. Default: all.")
+@click.option("--write-docs", is_flag=True, help=f"Replace the tables in {FILE}.")
+@click.option("--as-json", is_flag=True, help="This form only, as JSON.")
+def main(only: str, write_docs: bool, as_json: bool) -> None:
+    """Measure, and print the tables."""
+    chosen = [name for name in policies() if not only or name in only.split(",")]
+    if as_json:
+        click.echo(json.dumps({"form": form(), "costs": _costs(chosen)}))
+        return
+    parts = [_introduction()]
+    for pure in ("", "1"):
+        told = subprocess.run(
+            [sys.executable, "-m", "benchmarks.picks", "--as-json", "--only", ",".join(chosen)],
+            env={**os.environ, "PENSTOCK_PURE": pure},
+            stdout=subprocess.PIPE,
+            check=True,
+        )
+        measured = json.loads(told.stdout)
+        if pure == "" and measured["form"] != "compiled":
+            click.echo("not compiled: run `make test` or `python setup.py build_ext --inplace`")
+            continue
+        parts.append(_table(measured["form"].capitalize(), measured["costs"]))
+    text = "\n\n".join(parts)
+    click.echo(text)
+    if write_docs:
+        replace(FILE, "picks", text, _OPENING)
+
+
+def _costs(names: list[str]) -> Costs:
+    costs: Costs = {}
+    jobs: list[tuple[str, str, bool]] = [(name, name, False) for name in names]
+    jobs += [(f"{name}, unequal weights", name, True) for name in names if _by_weight(name)]
+    with click.progressbar(jobs, file=sys.stderr, label=form()) as bar:
+        for label, name, unequal in bar:
+            costs[label] = {str(size): _measured(name, size, unequal) for size in SIZES}
+    return costs
+
+
+def _by_weight(name: str) -> bool:
+    """Whether unequal weights take another way through the policy."""
+    return name in ("round-robin", "random", "least-request", "power-of-two", "rendezvous")
+
+
+def _measured(name: str, size: int, unequal: bool) -> list[float]:
+    """Nanoseconds per pick, bytes prepared."""
+    endpoints = _endpoints(size, unequal)
+    env = Env(Random(1), 100.0)
+    requests = [Request(key_hash=env.rng.getrandbits(64)) for _ in range(1000)]
+    tracemalloc.start()
+    policy = create(name)
+    policy.replace_members(endpoints)
+    policy.rebuild(endpoints)
+    policy.pick(requests[0], endpoints, env)  # some prepare at the first pick
+    prepared, _ = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    if policy.observes:
+        _teach(policy, endpoints, env)
+    nothing_s = _seconds_per_pick(_Nothing(), requests, endpoints, env)
+    pick_s = _seconds_per_pick(policy, requests, endpoints, env)
+    return [max(pick_s - nothing_s, 0.0) * 1e9, float(prepared)]
+
+
+def _endpoints(size: int, unequal: bool) -> list[Endpoint]:
+    dice = Random(size)
+    endpoints = [
+        Endpoint(f"10.0.{i // 256}.{i % 256}:8000", weight=float(i % 3 + 1) if unequal else 1.0)
+        for i in range(size)
+    ]
+    for order, endpoint in enumerate(endpoints):
+        endpoint.order = order
+        endpoint.in_flight = dice.randint(1, 5)
+    return endpoints
+
+
+def _teach(policy: Policy, endpoints: list[Endpoint], env: Env) -> None:
+    """One answered request to every endpoint."""
+    for endpoint in endpoints:
+        ticket = Ticket(endpoint, policy, Request(), env.now)
+        ticket.first_byte(env.now + 0.01 + 0.01 * env.random())
+        ticket.settle(DONE, ticket.first_byte_at)
+
+
+def _seconds_per_pick(
+    policy: Policy, requests: list[Request], endpoints: list[Endpoint], env: Env
+) -> float:
+    """The best of some rounds: others' work on the machine only ever adds."""
+    pick = policy.pick
+    best = float("inf")
+    for _ in range(_ROUNDS):
+        picked = 0
+        began = process_time()
+        while True:
+            for request in requests[:100]:
+                pick(request, endpoints, env)
+            picked += 100
+            passed = process_time() - began
+            if passed >= _ROUND_S:
+                break
+        best = min(best, passed / picked)
+    return best
+
+
+def _introduction() -> str:
+    machine = f"{platform.machine()}, Python {platform.python_version()}"
+    return (
+        f"Written by `python -m benchmarks.picks --write-docs` on {datetime.now(UTC):%Y-%m-%d} "
+        f"({machine}). Nanoseconds of CPU per pick by number of endpoints, best of {_ROUNDS} "
+        "rounds, without the price of calling a policy that does nothing; "
+        "and the memory that the policy prepared for 1000 endpoints. Endpoints have one to five "
+        "requests in flight and equal weights unless said otherwise."
+    )
+
+
+def _table(title: str, costs: Costs) -> str:
+    rows = [
+        f"## {title}",
+        "",
+        "| policy | " + " | ".join(f"{size:,}" for size in SIZES) + " | memory | |",
+        "|---|" + "--:|" * len(SIZES) + "--:|---|",
+    ]
+    for label, by_size in costs.items():
+        times = " | ".join(f"{by_size[str(size)][0]:,.0f}" for size in SIZES)
+        name, _, unequal = label.partition(",")
+        note = _BY_DEFINITION.get(name, "")
+        if name == "round-robin" and not unequal:
+            note = ""
+        rows.append(f"| {label} | {times} | {_size(by_size['1000'][1])} | {note} |")
+    return "\n".join(rows)
+
+
+def _size(bytes_: float) -> str:
+    return f"{bytes_ / 1024:,.0f} KiB" if bytes_ >= 1024 else f"{bytes_:.0f} B"
+
+
+if __name__ == "__main__":
+    main()
