@@ -16,12 +16,13 @@ from prometheus_client.core import (
 )
 from prometheus_client.registry import Collector
 
+from penstock.admin.buckets import cumulative_buckets
 from penstock.admin.recent import histogram_counts
+from penstock.admin.serving_metrics import serving_metrics, shadow_metrics
 from penstock.admin.status import CLASSES
 from penstock.admin.view import EndpointView, Overview
 from penstock.core.endpoint import DOWN, STARTING, UP
 from penstock.core.health import STATE_NAMES
-from penstock.core.histogram import upper_bound_us
 from penstock.dataplane.board import (
     L_1XX_TO_5XX,
     L_BYTES_RECEIVED,
@@ -109,12 +110,6 @@ _WORKER: Final = ("worker",)
 _POOL: Final = ("pool",)
 _ENDPOINT: Final = ("pool", "endpoint")
 
-# Every bucket boundary at a power of two of microseconds: exact, because the board's log-linear
-# buckets end there too. From 64 µs to 268 s, which spans a cached answer and a long inference.
-_FIRST_POWER: Final = 6
-_LAST_POWER: Final = 28
-_ENDS: Final = {1 << power for power in range(_FIRST_POWER, _LAST_POWER + 1)}
-
 
 def render_metrics(overview: Overview, board: Board) -> bytes:
     """The exposition text."""
@@ -140,6 +135,8 @@ class _BoardCollector(Collector):
         yield from self._workers()
         yield from self._pools()
         yield from self._phases()
+        yield from serving_metrics(self._overview.pools, self._board)
+        yield from shadow_metrics(self._overview.pools, self._board)
         yield from self._endpoint_counters()
         yield from self._endpoint_states()
 
@@ -257,19 +254,6 @@ _PHASE_MEANINGS: Final = {
     "first_byte": "Time from a request's head to the first byte of its response.",
     "total": "Time from a request's head to the end of its response.",
 }
-
-
-def cumulative_buckets(counts: list[int]) -> list[tuple[str, float]]:
-    """Prometheus buckets in seconds from the board's: those that end at a power of two."""
-    buckets: list[tuple[str, float]] = []
-    seen = 0
-    for bucket, count in enumerate(counts):
-        seen += count
-        end_us = upper_bound_us(bucket)
-        if end_us in _ENDS:
-            buckets.append((repr(end_us / 1e6), seen))
-    buckets.append(("+Inf", seen))
-    return buckets
 
 
 def _counter(name: str, meaning: str, labels: tuple[str, ...] = ()) -> CounterMetricFamily:

@@ -36,6 +36,7 @@ class PoolView(msgspec.Struct, frozen=True):
     row: int
     policy: str
     endpoints: tuple[EndpointView, ...]
+    shadow: tuple[str, ...] = ()  # policies that are asked about recorded decisions
 
 
 class WorkerView(msgspec.Struct, frozen=True):

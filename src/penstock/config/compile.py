@@ -248,6 +248,7 @@ def _compile_pool(name: str, pool: Pool, at: Location, findings: Findings) -> sn
         name=name,
         endpoints=endpoints,
         hash_key=pool.hash_key.compiled() if pool.hash_key else snapshot.HashKey(),
+        decisions=_compile_decisions(pool, at, findings),
         sticky=_compile_sticky(pool.sticky, (*at, "sticky"), findings) if pool.sticky else None,
         request_headers=compiled_edits(pool.request_headers),
         response_headers=compiled_edits(pool.response_headers),
@@ -260,6 +261,20 @@ def _compile_pool(name: str, pool: Pool, at: Location, findings: Findings) -> sn
         tls=_compile_endpoint_tls(pool.tls, (*at, "tls"), findings),
         row=-1,
     )
+
+
+def _compile_decisions(pool: Pool, at: Location, findings: Findings) -> snapshot.Decisions:
+    decisions = pool.decisions
+    if pool.shadow and not decisions.sample:
+        findings.wrong(
+            (*at, "shadow"),
+            "policies in the shadow are asked about recorded decisions only, and none are: set "
+            "`decisions: {sample: 0.01}`",
+        )
+    if len({choice.name for choice in pool.shadow}) < len(pool.shadow):
+        findings.wrong((*at, "shadow"), "a policy stands here twice")
+    file = str(findings.path(decisions.file)) if decisions.file else ""
+    return plain(snapshot.Decisions, decisions, file=file)
 
 
 def _compile_endpoints(

@@ -34,6 +34,7 @@ from penstock.config.values import (
     show,
 )
 from penstock.core import snapshot
+from penstock.dataplane.board import MAX_SHADOWS
 
 _POOL: Final = snapshot.Pool(name="", endpoints=())
 _ENDPOINT: Final = snapshot.Endpoint(name="", host="", port=0)
@@ -42,6 +43,7 @@ _RETRY: Final = snapshot.Retry()
 _STICKY: Final = snapshot.Sticky(cookie="", keys=())
 _CONNECTIONS: Final = snapshot.Connections()
 _TLS: Final = snapshot.EndpointTls()
+_DECISIONS: Final = snapshot.Decisions()
 _SCHEME_PORTS: Final = {"http": 80, "https": 443}
 
 
@@ -252,6 +254,22 @@ class EndpointTls(Section):
     )
 
 
+class Decisions(Section):
+    """Recording choices of endpoints, for `penstock ctl explain` and replay. Clients cannot ask
+    for it."""
+
+    sample: Share = setting(_DECISIONS.sample, "Share of requests that are recorded. 0: none.")
+    keep: PositiveCount = setting(
+        _DECISIONS.keep, "Records that each worker keeps in memory; the oldest go first."
+    )
+    max_per_s: Factor = setting(
+        _DECISIONS.max_per_s, "Records a second at most, over all workers, whatever the share."
+    )
+    file: str | None = setting(
+        None, "A file that gets each record as a JSON line. SIGUSR1 opens it again."
+    )
+
+
 class Pool(Section):
     """Endpoints that serve the same requests."""
 
@@ -261,7 +279,18 @@ class Pool(Section):
         "`llm`: serves a language model by the API of OpenAI or Anthropic, so that policies know "
         "prompts and tokens.",
     )
+    usage: Literal["hidden", "asked", "off"] = setting(
+        _POOL.usage,
+        "Token counts in the request log and metrics. `hidden`: asked for in every stream, and "
+        "hidden from clients that did not ask; `asked`: only where the client asks; `off`: none.",
+    )
     policy: Policy = setting(_POOL.policy, "How an endpoint is chosen.")
+    shadow: Annotated[OneOrMany[Policy], Field(max_length=MAX_SHADOWS)] = setting(
+        _POOL.shadow,
+        f"Other policies, at most {MAX_SHADOWS}, that are asked about recorded decisions; status "
+        "and metrics tell where they differ and what that would cost.",
+    )
+    decisions: Decisions = setting(Decisions(), "Record choices of endpoints.")
     hash_key: (
         Annotated[HashKey, BeforeValidator(_hash_key, json_schema_input_type=str | HashKey)] | None
     ) = setting(None, "What hashing policies hash by. Default: `source`.")

@@ -61,7 +61,8 @@ def overview(
 
 def _pool(pool: Pool, states: EndpointStates, checks: HealthChecks) -> PoolView:
     endpoints = tuple(_endpoint(pool, each, states, checks) for each in pool.endpoints)
-    return PoolView(pool.name, pool.row, pool.policy.name, endpoints)
+    shadow = tuple(choice.name for choice in pool.shadow)
+    return PoolView(pool.name, pool.row, pool.policy.name, endpoints, shadow)
 
 
 def _endpoint(

@@ -253,13 +253,26 @@ class PolicyChoice(_Data, frozen=True):
     options: dict[str, int | float | str | bool] = {}
 
 
+class Decisions(_Data, frozen=True):
+    """Which decisions a pool records. ``sample`` is the share of requests; 0: none."""
+
+    sample: float = 0.0
+    keep: int = 1000  # by each worker, for ``penstock ctl explain``
+    max_per_s: float = 100.0  # over all workers
+    file: str = ""  # gets them as JSON lines too; empty: none does
+
+
 class Pool(_Data, frozen=True):
     """``row`` is the pool's place on the board, given by the supervisor."""
 
     name: str
     endpoints: tuple[Endpoint, ...]
     kind: Literal["http", "llm"] = "http"  # llm: bodies are understood before an endpoint is chosen
+    # Tokens of answers: asked for and hidden from clients that did not ask; only where they asked.
+    usage: Literal["hidden", "asked", "off"] = "hidden"
     policy: PolicyChoice = PolicyChoice()
+    shadow: tuple[PolicyChoice, ...] = ()  # other policies, asked about recorded decisions
+    decisions: Decisions = Decisions()
     hash_key: HashKey = HashKey()
     sticky: Sticky | None = None
     host_header: Literal["pass", "endpoint"] | str = "pass"  # any other text is sent as it is

@@ -10,6 +10,7 @@ machine that Penstock runs on.
     endpoints   endpoint_rows x 8                                supervisor
     load        endpoint_rows x workers x 16                     each worker its own
     pools       pool_rows x workers x POOL_CELLS                 each worker its own
+    models      workers x MODEL_ROWS x MODEL_CELLS               each worker its own
     addresses   2 x ADDRESS_SLOTS x workers                      each worker its own
 """
 
@@ -20,7 +21,7 @@ from typing import Final
 from penstock.core.histogram import BUCKETS
 
 MAGIC: Final = 0x50454E53544F434B  # "PENSTOCK"
-VERSION: Final = 1
+VERSION: Final = 2
 
 # Header cells.
 H_MAGIC: Final = 0
@@ -90,7 +91,33 @@ P_FIRST_BYTE_SUM_US: Final = 14
 P_TOTAL_SUM_US: Final = 15
 P_HISTOGRAMS: Final = 16
 PHASES: Final = ("queue", "connect", "first_byte", "total")  # the last sums above, in order
-_POOL_CELLS: Final = P_HISTOGRAMS + len(PHASES) * BUCKETS
+_PHASES_END: Final = P_HISTOGRAMS + len(PHASES) * BUCKETS
+# Other policies on sampled decisions of the pool: so many sets of cells, one for each of them.
+MAX_SHADOWS: Final = 4
+P_SHADOWS: Final = _PHASES_END
+SH_DECISIONS: Final = 0
+SH_DIFFERENT: Final = 1  # it would have picked another endpoint
+SH_JUDGED: Final = 2  # with a known cost of both picks, whose sums follow
+SH_LIVE_COST_US: Final = 3
+SH_COST_US: Final = 4
+SHADOW_CELLS: Final = 8
+# Histograms of answers whose tokens are known, with their sums before them.
+P_SERVING: Final = P_SHADOWS + MAX_SHADOWS * SHADOW_CELLS
+SERVING_PHASES: Final = ("first_token", "token")
+P_SERVING_HISTOGRAMS: Final = P_SERVING + 8
+POOL_CELLS: Final = P_SERVING_HISTOGRAMS + len(SERVING_PHASES) * BUCKETS
+
+# Model rows: what a worker counted of one model in one pool.
+MODEL_ROWS: Final = 256
+M_POOL: Final = 0  # the pool's row + 1; 0 while the row is free
+M_NAME_BYTES: Final = 1
+M_ANSWERS: Final = 2  # whose tokens the engine told
+M_PROMPT_TOKENS: Final = 3
+M_CACHED_TOKENS: Final = 4
+M_OUTPUT_TOKENS: Final = 5
+M_NAME: Final = 8  # UTF-8, eight bytes to a cell
+MODEL_NAME_BYTES: Final = 128
+MODEL_CELLS: Final = M_NAME + MODEL_NAME_BYTES // 8
 
 # A count-min sketch of connections per client address: two rows of slots.
 ADDRESS_SLOTS: Final = 8192
@@ -115,7 +142,8 @@ class Board:
         self._states_at: int = self._workers_at + self.workers * _WORKER_CELLS
         self._loads_at: int = self._states_at + self.endpoint_rows * _STATE_CELLS
         self._pools_at: int = self._loads_at + self.endpoint_rows * self.workers * _LOAD_CELLS
-        self._addresses_at: int = self._pools_at + self.pool_rows * self.workers * _POOL_CELLS
+        self._models_at: int = self._pools_at + self.pool_rows * self.workers * POOL_CELLS
+        self._addresses_at: int = self._models_at + self.workers * MODEL_ROWS * MODEL_CELLS
 
     def worker(self, worker: int) -> int:
         """Index of the first cell of that worker's own section."""
@@ -131,11 +159,19 @@ class Board:
 
     def pool(self, row: int, worker: int) -> int:
         """Index of the first cell that the worker has for the pool in that row."""
-        return self._pools_at + (row * self.workers + worker) * _POOL_CELLS
+        return self._pools_at + (row * self.workers + worker) * POOL_CELLS
 
     def histogram(self, row: int, worker: int, phase: int) -> int:
         """Index of the first bucket of a phase (an index into PHASES)."""
         return self.pool(row, worker) + P_HISTOGRAMS + phase * BUCKETS
+
+    def serving_histogram(self, row: int, worker: int, phase: int) -> int:
+        """Index of the first bucket of a phase (an index into SERVING_PHASES)."""
+        return self.pool(row, worker) + P_SERVING_HISTOGRAMS + phase * BUCKETS
+
+    def model(self, worker: int, row: int) -> int:
+        """Index of the first cell of one of the worker's model rows."""
+        return self._models_at + (worker * MODEL_ROWS + row) * MODEL_CELLS
 
     def address_slot(self, row: int, slot: int, worker: int) -> int:
         """Index of a cell of the address sketch; ``row`` is 0 or 1."""
@@ -170,10 +206,15 @@ class Board:
             self.cells[cell] = 0
 
     def clear_pool(self, row: int, worker: int) -> None:
-        """Zero what the worker counted for the pool in that row."""
+        """Zero what the worker counted for the pool in that row, and its models."""
         at = self.pool(row, worker)
-        for cell in range(at, at + _POOL_CELLS):
+        for cell in range(at, at + POOL_CELLS):
             self.cells[cell] = 0
+        for model_row in range(MODEL_ROWS):
+            at = self.model(worker, model_row)
+            if self.cells[at + M_POOL] == row + 1:
+                for cell in range(at, at + MODEL_CELLS):
+                    self.cells[cell] = 0
 
 
 def create_board(workers: int, endpoint_rows: int = 4096, pool_rows: int = 256) -> Board:
@@ -186,7 +227,8 @@ def create_board(workers: int, endpoint_rows: int = 4096, pool_rows: int = 256) 
         + workers * _WORKER_CELLS
         + endpoint_rows * _STATE_CELLS
         + endpoint_rows * workers * _LOAD_CELLS
-        + pool_rows * workers * _POOL_CELLS
+        + pool_rows * workers * POOL_CELLS
+        + workers * MODEL_ROWS * MODEL_CELLS
         + 2 * ADDRESS_SLOTS * workers
     )
     fd = os.memfd_create("penstock-board", os.MFD_CLOEXEC)

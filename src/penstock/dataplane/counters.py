@@ -8,12 +8,13 @@ from penstock.dataplane.board import (
     P_1XX_TO_5XX,
     P_HISTOGRAMS,
     P_QUEUE_SUM_US,
-    PHASES,
+    P_SERVING,
+    P_SERVING_HISTOGRAMS,
+    POOL_CELLS,
     W_PID,
     Board,
 )
 
-_POOL_CELLS = P_HISTOGRAMS + len(PHASES) * BUCKETS
 _WORKER_CELLS = 64
 _SHIFTS: Final = BUCKETS // 4 - 1
 
@@ -57,7 +58,7 @@ class PoolCounters(Counters):
     """A pool's counters and its latency histograms."""
 
     def __init__(self, board: Board, row: int, worker: int) -> None:
-        super().__init__(board, board.pool(row, worker), _POOL_CELLS)
+        super().__init__(board, board.pool(row, worker), POOL_CELLS)
 
     def record(self, phase: int, seconds: float) -> None:
         """One duration of a phase (an index into board.PHASES)."""
@@ -70,6 +71,13 @@ class PoolCounters(Counters):
             bucket = bucket_of(microseconds)
         values[P_HISTOGRAMS + phase * BUCKETS + bucket] += 1
         values[P_QUEUE_SUM_US + phase] += microseconds
+        self.changed = True
+
+    def record_serving(self, phase: int, seconds: float) -> None:
+        """One duration of a phase of a language model's answer (board.SERVING_PHASES)."""
+        microseconds = int(seconds * 1e6)
+        self.values[P_SERVING_HISTOGRAMS + phase * BUCKETS + bucket_of(microseconds)] += 1
+        self.values[P_SERVING + phase] += microseconds
         self.changed = True
 
     def answered(self, status: int) -> None:

@@ -42,6 +42,7 @@ from penstock.dataplane.insight import (
     AnswerReading,
     may_inspect,
     reading_of,
+    resized,
 )
 from penstock.dataplane.live_endpoint import LiveEndpoint
 from penstock.dataplane.log_line import log_line
@@ -95,8 +96,10 @@ class Exchange(ResponseSink):
     _replaced_stale: bool = False
     _framing: int = LENGTH
     _inspecting: bool = False  # no endpoint is chosen before the body is whole
-    _inspection: Inspection | None = None
+    inspection: Inspection | None = None
+    _asked_usage: bool = False  # in the client's stead: its body was changed for it
     _reading: AnswerReading | None = None
+    answer: AnswerReading | None = None  # what was read of it, for the log
 
     def __init__(self, context: Context, front: Front, head: RequestHead, plan: Plan) -> None:
         self.context: Context = context
@@ -146,8 +149,12 @@ class Exchange(ResponseSink):
         self._body = [body]
         found = insight.read(way.api, body, self.head.chunked)
         if not found.problem:
-            self._inspection = found
+            self.inspection = found
             self.request = insight.request_of(way.request, found)
+            asking = insight.asking(found, body, self.head)
+            if asking:
+                self._body = [asking]
+                self._asked_usage = True
 
     def _await_body(self, complete: bool) -> None:
         """More of a body came that is to be inspected; one over the bound passes uninspected."""
@@ -276,6 +283,8 @@ class Exchange(ResponseSink):
         connection.begin(self, self.head.method == b"HEAD", self._expires_at)
         body = self._body
         prefix = way.prefix(endpoint.host_header)
+        if self._asked_usage and body:
+            prefix = resized(prefix, self.head, len(body[0]))
         if not body:
             data = b"%b%b\r\n\r\n" % (prefix, self.request_id)
         elif len(body) == 1:
@@ -381,14 +390,12 @@ class Exchange(ResponseSink):
         request_id = self.request_id
         if pool.sticky is not None and self.endpoint is not None:
             request_id += pool.set_cookie(self.endpoint, way.cookie)
+        if self.inspection is not None:
+            body = self._begin_reading(head, body, complete)
         data = b"%b%b\r\n\r\n%b" % (head.rewritten, request_id, body)
         self.bytes_out = len(data)
         taken = self.front.write(data)
         pool.counters.record(_FIRST_BYTE, now - self.began)
-        if self._inspection is not None:
-            self._reading = reading_of(head, framing == CHUNKED)
-            if self._reading is not None:
-                self._reading.feed(body, complete)
         if complete:
             self._complete(now)
         else:
@@ -397,12 +404,19 @@ class Exchange(ResponseSink):
             if not taken:
                 self._hold_endpoint()
 
+    def _begin_reading(self, head: ResponseHead, body: bytes, complete: bool) -> bytes:
+        """Read an answer along from its first bytes; what of them the client gets."""
+        reading = reading_of(head, self._framing, self.began, self._asked_usage)
+        self._reading = reading
+        self.answer = reading
+        return reading.pass_on(body, complete) if reading is not None else body
+
     def on_body(self, data: bytes, complete: bool) -> None:
+        if self._reading is not None:
+            data = self._reading.pass_on(data, complete)
         self.bytes_out += len(data)
         if data and not self.front.write(data) and not complete:
             self._hold_endpoint()
-        if self._reading is not None:
-            self._reading.feed(data, complete)
         if complete:
             self._complete(monotonic())
 
@@ -598,7 +612,7 @@ class Exchange(ResponseSink):
         """Once, from the attempt whose answer was passed on."""
         self._reading = None
         way = self.way
-        found = self._inspection
+        found = self.inspection
         if way is not None and found is not None and way.pool.insight is not None:
             way.pool.insight.learn(found, reading, ticket)
 

@@ -12,6 +12,7 @@ from penstock.dataplane.board import Board
 from penstock.dataplane.counters import PoolCounters
 from penstock.dataplane.insight import Insight
 from penstock.dataplane.live_endpoint import Address, ConnectionSettings, LiveEndpoint, resolve
+from penstock.dataplane.model_counters import ModelCounters
 from penstock.dataplane.tls import client_context
 from penstock.wire.forwarding import Edit
 
@@ -42,6 +43,8 @@ class LivePool(Pool):
     def __init__(self, setup: PoolSetup, board: Board, worker: int) -> None:
         super().__init__(setup.spec.name, setup.policy)
         self.row: int = setup.spec.row
+        self._board: Board = board
+        self._worker: int = worker
         self.counters: PoolCounters = PoolCounters(board, self.row, worker)
         self.members: list[LiveEndpoint] = []
         self.insight: Insight | None = None  # of pools that serve a language model
@@ -58,7 +61,11 @@ class LivePool(Pool):
         if spec.kind != "llm":
             self.insight = None
         elif self.insight is None:
-            self.insight = Insight()
+            self.insight = Insight(
+                self.counters, ModelCounters(self._board, self.row, self._worker)
+            )
+        if self.insight is not None:
+            self.insight.usage = spec.usage
         self.tls: ssl.SSLContext | None = setup.tls
         self.rules: RetryRules = setup.rules
         self.budget: RetryBudget = setup.budget

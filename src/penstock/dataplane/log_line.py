@@ -1,5 +1,6 @@
 """One request as a line of JSON. Times are milliseconds; the timers follow HAProxy's."""
 
+from json import dumps
 from typing import TYPE_CHECKING
 
 from penstock.dataplane.request_log import json_text, wall_clock
@@ -11,7 +12,8 @@ if TYPE_CHECKING:
 def log_line(exchange: "Exchange", now: float) -> str:
     """What is known of an exchange at its end.
 
-    ``t_connect`` is -1 on a reused connection, ``t_first_byte`` -1 when none came.
+    ``t_connect`` is -1 on a reused connection, ``t_first_byte`` -1 when none came. Requests to a
+    language model have the model, tokens, times to and between tokens, and why it ended besides.
     """
     head = exchange.head
     way = exchange.way
@@ -31,5 +33,31 @@ def log_line(exchange: "Exchange", now: float) -> str:
         f',"status":{exchange.status},"bytes":{exchange.bytes_out}'
         f',"attempts":{exchange.attempts}'
         f',"t_connect":{connect:.3f},"t_first_byte":{first:.3f}'
-        f',"t_total":{(now - began) * 1e3:.3f},"end":"{exchange.ended}"}}'
+        f',"t_total":{(now - began) * 1e3:.3f},"end":"{exchange.ended}"{_usage(exchange)}}}'
     )
+
+
+def _usage(exchange: "Exchange") -> str:
+    """Of an understood request to a language model; tokens are -1 where the engine told none."""
+    found = exchange.inspection
+    way = exchange.way
+    if found is None or way is None or way.pool.insight is None:
+        return ""
+    if way.pool.insight.usage == "off":
+        return ""
+    answer = exchange.answer
+    told = f',"model":{dumps(found.model)}'
+    if answer is None:
+        return told
+    meter = answer.meter
+    return (
+        f'{told},"prompt_tokens":{meter.prompt_tokens},"cached_tokens":{meter.cached_tokens}'
+        f',"output_tokens":{meter.output_tokens}'
+        f',"t_first_token":{_ms(answer.first_token_s()):.3f}'
+        f',"t_per_token":{_ms(answer.token_s()):.3f}'
+        f',"finish":{dumps(meter.finish_reason)}'
+    )
+
+
+def _ms(seconds: float) -> float:
+    return seconds * 1e3 if seconds >= 0.0 else -1.0

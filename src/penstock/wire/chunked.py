@@ -98,6 +98,10 @@ class ChunkedReader:
                     return data[line_end + 2 : -2]
         return self._feed_pieces(data)
 
+    def ending(self) -> bytes:
+        """The last chunk with the trailers, once ``done``."""
+        return b"0\r\n%b\r\n" % b"".join(self._trailers)
+
     def _feed_pieces(self, data: bytes) -> bytes:
         if self._pending:
             data = self._pending + data
@@ -140,7 +144,7 @@ class ChunkedReader:
         if self.done:
             self.rest = data[at:]
             if self.keep_framing:
-                out.append(b"0\r\n%b\r\n" % b"".join(self._trailers))
+                out.append(self.ending())
         return out[0] if len(out) == 1 else b"".join(out)
 
     def _keep_line(self, line: bytes) -> None:

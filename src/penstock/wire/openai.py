@@ -60,6 +60,7 @@ class Inspection:
         self.stream: bool = False
         self.output_limit: int = 0
         self.session_hash: int = 0
+        self.stream_options: bytes = b""  # as it stands in the body; empty without it
         self.prompt_bytes: int = 0
         self.prompt_tokens: int = -1
         self.images: int = 0
@@ -238,6 +239,8 @@ def _common(found: Inspection, read: bodies.Common, limit: int | None) -> None:
     found.model = read.model
     found.stream = read.stream is True
     found.output_limit = limit if limit is not None and limit > 0 else 0
+    if read.stream_options is not NOTHING:
+        found.stream_options = bytes(read.stream_options)
     key = read.prompt_cache_key or read.user
     if key:
         found.session_hash = session_hash(key)

@@ -65,6 +65,7 @@ class Common(msgspec.Struct, kw_only=True):
     max_tokens: int | None = None
     user: str | None = None
     prompt_cache_key: str | None = None
+    stream_options: Raw = NOTHING
 
 
 class Chat(Common, kw_only=True):
@@ -151,3 +152,16 @@ class Event(msgspec.Struct):
 
 
 event = msgspec.json.Decoder(Event)
+
+
+class StreamOptions(msgspec.Struct):
+    include_usage: bool | None = None
+
+
+class UsageEvent(msgspec.Struct):
+    choices: list[Raw] | None = None
+    usage: Usage | None = None
+
+
+stream_options = msgspec.json.Decoder(StreamOptions | None)
+usage_event = msgspec.json.Decoder(UsageEvent)

@@ -6,12 +6,12 @@ from pathlib import Path
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
+from penstock.admin.buckets import cumulative_buckets
 from penstock.admin.metrics import (
     ENDPOINT_COUNTERS,
     POOL_COUNTERS,
     WORKER_COUNTERS,
     WORKER_GAUGES,
-    cumulative_buckets,
     render_metrics,
 )
 from penstock.admin.view import Overview

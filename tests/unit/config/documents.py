@@ -93,7 +93,10 @@ pools:
         max_in_flight: 64
         backup: true
         zone: eu-1
+    usage: asked
     policy: {name: tests.unit.config.policy:Keyed, depth: 7}
+    shadow: [least-request, {name: power-of-two, choices: 3}]
+    decisions: {sample: 0.5, keep: 10, max_per_s: 5, file: ./decisions.jsonl}
     hash_key: {header: X-User}
     sticky:
       cookie: where

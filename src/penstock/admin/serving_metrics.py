@@ -1,0 +1,107 @@
+"""Metrics of pools that serve language models, and of policies in the shadow, from the board."""
+
+from collections.abc import Iterator, Sequence
+from typing import Final
+
+from prometheus_client.core import CounterMetricFamily, HistogramMetricFamily, Metric
+
+from penstock.admin.buckets import cumulative_buckets
+from penstock.admin.view import PoolView
+from penstock.core.histogram import BUCKETS
+from penstock.dataplane.board import (
+    M_ANSWERS,
+    M_CACHED_TOKENS,
+    M_OUTPUT_TOKENS,
+    M_POOL,
+    M_PROMPT_TOKENS,
+    MODEL_ROWS,
+    P_SERVING,
+    P_SHADOWS,
+    SERVING_PHASES,
+    SH_COST_US,
+    SH_DECISIONS,
+    SH_DIFFERENT,
+    SH_JUDGED,
+    SH_LIVE_COST_US,
+    SHADOW_CELLS,
+    Board,
+)
+from penstock.dataplane.model_counters import name_at
+
+_MEANINGS: Final = {
+    "first_token": "Time from a request's head to the first event of its streamed answer.",
+    "token": "Time between two tokens of an answer, on average, where the engine told its tokens.",
+}
+# Name, cell of a model row, meaning.
+MODEL_COUNTERS: Final = (
+    ("model_answers", M_ANSWERS, "Answers whose tokens the engine told."),
+    ("prompt_tokens", M_PROMPT_TOKENS, "Tokens of prompts, as engines told."),
+    ("cached_tokens", M_CACHED_TOKENS, "Those of them that engines had in their caches."),
+    ("output_tokens", M_OUTPUT_TOKENS, "Tokens of answers, as engines told."),
+)
+# Name, cell of a shadow policy, units of one, meaning.
+SHADOW_COUNTERS: Final = (
+    ("shadow_decisions", SH_DECISIONS, 1.0, "Recorded decisions that the policy was asked about."),
+    ("shadow_different", SH_DIFFERENT, 1.0, "Those in which it would have picked another."),
+    ("shadow_judged", SH_JUDGED, 1.0, "Those in which the cost of both picks is known."),
+    (
+        "shadow_live_cost_seconds",
+        SH_LIVE_COST_US,
+        1e-6,
+        "Estimated cost of what the pool's own policy picked in them.",
+    ),
+    (
+        "shadow_cost_seconds",
+        SH_COST_US,
+        1e-6,
+        "Estimated cost of what the policy would have picked in them.",
+    ),
+)
+
+
+def serving_metrics(pools: Sequence[PoolView], board: Board) -> Iterator[Metric]:
+    """Times and tokens of answers, by pool and model."""
+    for index, phase in enumerate(SERVING_PHASES):
+        metric = HistogramMetricFamily(
+            f"penstock_{phase}_seconds", _MEANINGS[phase], labels=("pool",)
+        )
+        for pool in pools:
+            counts = [0] * BUCKETS
+            for worker in range(board.workers):
+                at = board.serving_histogram(pool.row, worker, index)
+                for bucket, count in enumerate(board.cells[at : at + BUCKETS]):
+                    counts[bucket] += count
+            total_us = board.pool_sum(pool.row, P_SERVING + index)
+            metric.add_metric((pool.name,), cumulative_buckets(counts), total_us / 1e6)
+        yield metric
+    models = _models(pools, board)
+    for name, cell, meaning in MODEL_COUNTERS:
+        counter = CounterMetricFamily(f"penstock_{name}", meaning, labels=("pool", "model"))
+        for labels, rows in models.items():
+            counter.add_metric(labels, sum(board.cells[at + cell] for at in rows))
+        yield counter
+
+
+def _models(pools: Sequence[PoolView], board: Board) -> dict[tuple[str, str], list[int]]:
+    """The model rows of all workers by pool and model."""
+    names = {pool.row + 1: pool.name for pool in pools}
+    found: dict[tuple[str, str], list[int]] = {}
+    for worker in range(board.workers):
+        for row in range(MODEL_ROWS):
+            at = board.model(worker, row)
+            pool = names.get(board.cells[at + M_POOL])
+            if pool is not None:
+                model = name_at(board, at).decode("utf-8", "replace")
+                found.setdefault((pool, model), []).append(at)
+    return found
+
+
+def shadow_metrics(pools: Sequence[PoolView], board: Board) -> Iterator[Metric]:
+    """Where policies in the shadow differ, and what that would cost."""
+    for name, cell, unit, meaning in SHADOW_COUNTERS:
+        counter = CounterMetricFamily(f"penstock_{name}", meaning, labels=("pool", "policy"))
+        for pool in pools:
+            for index, policy in enumerate(pool.shadow):
+                count = board.pool_sum(pool.row, P_SHADOWS + index * SHADOW_CELLS + cell)
+                counter.add_metric((pool.name, policy), count * unit)
+        yield counter

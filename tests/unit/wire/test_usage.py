@@ -1,0 +1,140 @@
+"""Usage is asked for by changing a request's bytes in one place, and hidden the same way."""
+
+import json
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from penstock.wire.openai import CHAT, inspect
+from penstock.wire.usage import UsageHider, asking_for_usage, is_sealed
+
+MESSAGES = '"messages":[{"role":"user","content":"say \\"stream_options\\":null {}"}]'
+
+
+def asking(body: str) -> bytes:
+    found = inspect(CHAT, body.encode())
+    assert not found.problem
+    return asking_for_usage(body.encode(), found.stream_options)
+
+
+def test_the_wish_is_written_in_and_all_else_stays() -> None:
+    body = '{ "stream":true, "model":"m",\n "seed": 1e0, ' + MESSAGES + "}"
+    wish = b'"stream_options":{"include_usage":true},'
+    asked = asking(body)
+    assert asked.replace(wish, b"", 1) == body.encode()
+    assert json.loads(asked) == json.loads(body) | {"stream_options": {"include_usage": True}}
+
+
+@pytest.mark.parametrize(
+    "given_options",
+    ["null", "{}", "{ }", '{"include_usage":false}', '{"x": [1], "include_usage" : null}'],
+)
+def test_options_that_do_not_ask_are_completed(given_options: str) -> None:
+    body = '{"model":"m","stream":true,"stream_options" : ' + given_options + f" ,{MESSAGES}}}"
+    before = json.loads(body)
+    wanted = before | {"stream_options": (before["stream_options"] or {}) | {"include_usage": True}}
+    assert json.loads(asking(body)) == wanted
+
+
+@pytest.mark.parametrize(
+    "given_options",
+    [
+        '{"include_usage":true}',  # asked already
+        '{"include_usage":"no"}',  # the engine may refuse it
+        '"all"',
+        '{"continuous_usage_stats":true}',
+        '{"include_usage":false,"include_usage":false}',
+    ],
+)
+def test_a_body_stays_as_it_is_where_the_place_is_not_certain(given_options: str) -> None:
+    body = '{"model":"m","stream":true,"stream_options":' + given_options + f",{MESSAGES}}}"
+    assert asking(body) == b""
+
+
+def test_a_key_of_that_name_inside_of_a_tool_is_not_taken_for_it() -> None:
+    tools = '"tools":[{"stream_options":null}]'
+    assert asking('{"model":"m","stream_options":null,' + f"{tools},{MESSAGES}}}") == b""
+
+
+def test_a_body_that_the_head_vouches_for_is_known() -> None:
+    assert is_sealed([(b"content-digest", b"Content-Digest", b"sha-256=:x:")])
+    assert not is_sealed([(b"content-type", b"Content-Type", b"application/json")])
+
+
+def event(value: Any, end: bytes = b"\n\n") -> bytes:
+    return b"data: " + json.dumps(value).encode() + end
+
+
+def text(content: str, **more: Any) -> bytes:
+    return event({"id": "1", "choices": [{"delta": {"content": content}}], **more})
+
+
+USAGE = {"prompt_tokens": 3, "completion_tokens": 2, "total_tokens": 5}
+USAGE_EVENTS = (
+    event({"id": "1", "choices": [], "usage": USAGE}),
+    event({"usage": USAGE, "choices": []}, b"\r\n\r\n"),
+    b'data:{"choices":[],"usage":{}}\n\n',
+)
+OTHER_EVENTS = (
+    text("a"),
+    text("b", usage=None),
+    text('"usage":{"prompt_tokens":1},"choices":[]'),
+    event({"choices": [], "prompt_filter_results": [], "usage": None}),  # Azure's first
+    event({"choices": [{"delta": {}, "finish_reason": "stop"}], "usage": USAGE}),
+    b": keep-alive\n\n",
+    b"event: ping\ndata: {}\n\n",
+    b"data: no json\r\n\r\n",
+    b"\n",
+)
+DONE = b"data: [DONE]\n\n"
+
+
+@given(
+    st.lists(st.sampled_from(OTHER_EVENTS)),
+    st.sampled_from(USAGE_EVENTS),
+    st.lists(st.integers(1, 40), max_size=60),
+)
+def test_exactly_the_usage_event_is_taken_out_however_the_stream_is_cut(
+    others: list[bytes], usage: bytes, cuts: list[int]
+) -> None:
+    before = b"".join(others)
+    stream = before + usage + DONE
+    hider = UsageHider()
+    passed = b""
+    at = 0
+    for cut in [*cuts, len(stream)]:
+        passed += hider.feed(stream[at : at + cut])
+        at += cut
+    assert passed + hider.finish() == before + DONE
+
+
+@given(st.lists(st.sampled_from((*OTHER_EVENTS, DONE)), min_size=1))
+def test_whole_events_are_never_held(events: list[bytes]) -> None:
+    hider = UsageHider()
+    for each in events:
+        assert hider.feed(each) == each
+
+
+def test_of_an_event_in_pieces_only_what_may_be_the_usage_is_held() -> None:
+    hider = UsageHider()
+    first = b'data: {"id":"1","choices":[{"delta":{"content":"a long'
+    assert hider.feed(first) == first
+    assert hider.feed(b" text") == b" text"
+    assert hider.feed(b'"}}]}\n\ndata: {"id') == b'"}}]}\n\n'
+    assert hider.feed(b'":"1","choices":[]') == b""
+    assert hider.feed(b',"usage":{}}\n') == b""
+    assert hider.feed(b"\n" + DONE) == DONE
+
+
+def test_a_stream_that_ends_within_an_event_loses_nothing() -> None:
+    hider = UsageHider()
+    assert hider.feed(b'data: {"id"') == b""
+    assert hider.finish() == b'data: {"id"'
+
+
+def test_an_event_without_end_is_not_held_for_ever() -> None:
+    hider = UsageHider()
+    endless = b'data: {"id":"' + b"x" * 20_000
+    assert hider.feed(endless) == endless
