@@ -22,7 +22,7 @@ from xxhash import xxh3_64_intdigest
 
 from penstock.core.endpoint import Endpoint
 from penstock.core.env import Env
-from penstock.core.policy.base import Option, Policy
+from penstock.core.policy.base import Explained, Option, Policy
 from penstock.core.request import Request
 
 _MASK: Final = 0xFFFFFFFFFFFFFFFF
@@ -106,6 +106,18 @@ class HashPolicy(Policy):
         if self._bounded_load > 0.0:
             return self._pick_with_room(eligible, key)
         return self.owner(key)
+
+    def explain(self, request: Request, eligible: list[Endpoint], env: Env) -> list[Explained]:
+        key = self.key_of(request)
+        owner = self.owner(key) if key and self._endpoints else None
+        explained: list[Explained] = []
+        for endpoint in eligible:
+            terms = {"owner": float(endpoint is owner), "load": float(endpoint.load())}
+            if self._bounded_load > 0.0 and self._total_weight > 0.0:
+                fair = self._bounded_load * (self._in_flight + 1) / self._total_weight
+                terms["most"] = float(ceil(fair * endpoint.weight))
+            explained.append((endpoint, terms))
+        return explained
 
     def _pick_among(self, eligible: list[Endpoint], key: int) -> Endpoint:
         """For a list that lacks some: jump until one of it is hit."""

@@ -14,6 +14,13 @@ def score(endpoint: Endpoint, bias: float, ahead: int) -> float:
     return load / endpoint.weight if endpoint.weight > 0.0 else float("inf")
 
 
+def load_terms(endpoint: Endpoint, bias: float, ahead: int) -> dict[str, float]:
+    """``score`` and what it is made of, for people."""
+    terms = {"load": float(endpoint.load()), "weight": endpoint.weight}
+    terms["cost"] = score(endpoint, bias, ahead)
+    return terms
+
+
 def fewest_from(endpoints: list[Endpoint], start: int) -> int:
     """Index of the smallest load, looking round from ``start``; the first met wins a tie.
 

@@ -11,8 +11,8 @@ from mypy_extensions import mypyc_attr
 from penstock.core.endpoint import Endpoint
 from penstock.core.env import Env
 from penstock.core.load_report import LoadReport
-from penstock.core.policy._least import least_score
-from penstock.core.policy.base import Option, Policy
+from penstock.core.policy._least import least_score, load_terms
+from penstock.core.policy.base import Explained, Option, Policy
 from penstock.core.prefix_index import DEFAULT_BLOCKS, PrefixIndex
 from penstock.core.request import Request
 from penstock.core.ticket import DONE, Ticket
@@ -49,6 +49,21 @@ class ServingPolicy(Policy):
         if request.prompt_tokens <= 0:
             return least_score(eligible, 1.0, 0, env)
         return self.choose(request, eligible, self.index.matches(request, eligible), env)
+
+    def explain(self, request: Request, eligible: list[Endpoint], env: Env) -> list[Explained]:
+        if request.prompt_tokens <= 0:
+            return [(e, load_terms(e, 1.0, 0)) for e in eligible]
+        hits = self.index.matches(request, eligible)
+        terms = self.explain_each(request, eligible, hits) if eligible else []
+        for index, each in enumerate(terms):
+            each["cached_tokens"] = float(hits[index])
+        return list(zip(eligible, terms, strict=True))
+
+    def explain_each(
+        self, request: Request, eligible: list[Endpoint], hits: list[int]
+    ) -> list[dict[str, float]]:
+        """What ``choose`` would weigh each by; the cached tokens are added to it."""
+        return [{} for _ in eligible]
 
     def on_report(self, endpoint: Endpoint, report: LoadReport) -> None:
         endpoint.reported_at = report.at

@@ -12,6 +12,9 @@ from penstock.core.request import Request
 if TYPE_CHECKING:
     from penstock.core.ticket import Ticket
 
+# A candidate and what a policy weighs it by, term by term; see ``Policy.explain``.
+Explained = tuple[Endpoint, dict[str, float]]
+
 
 class Option:
     """A setting of a policy: its name, default, bounds and meaning, for schema and docs."""
@@ -90,6 +93,15 @@ class Policy:
     def pick(self, request: Request, eligible: list[Endpoint], env: Env) -> Endpoint | None:
         """One of ``eligible``, or None iff it is empty."""
         raise NotImplementedError
+
+    def explain(self, request: Request, eligible: list[Endpoint], env: Env) -> list[Explained]:
+        """What ``pick`` would weigh each of ``eligible`` by, in their order; it changes nothing.
+
+        Terms have short names with their unit, times end with ``_s``. ``cost`` is what is compared
+        where the least is picked, ``score`` where the greatest is, and ``ttft_s`` the expected time
+        to first token. Chance may still decide between those that are near.
+        """
+        return [(endpoint, {}) for endpoint in eligible]
 
     def probes_wanted(self, env: Env) -> list[Endpoint]:
         """Whom to ask for their load right now; the answers come through ``on_report``."""

@@ -13,7 +13,7 @@ from typing import ClassVar
 
 from penstock.core.endpoint import Endpoint
 from penstock.core.env import Env
-from penstock.core.policy._least import least_score
+from penstock.core.policy._least import least_score, load_terms
 from penstock.core.policy._serving import PREFIX_BLOCKS, ServingPolicy
 from penstock.core.policy.base import Option
 from penstock.core.prefix_index import DEFAULT_BLOCKS
@@ -44,12 +44,27 @@ class CacheAware(ServingPolicy):
     def choose(
         self, request: Request, eligible: list[Endpoint], hits: list[int], env: Env
     ) -> Endpoint:
-        loads = [endpoint.load() for endpoint in eligible]
-        most = max(loads)
-        least = min(loads)
-        imbalanced = most - least > self._absolute and most > self._relative * least
         longest = max(hits)
-        if imbalanced or longest <= self._threshold * request.prompt_tokens:
+        if self._imbalanced(eligible) or longest <= self._threshold * request.prompt_tokens:
             return least_score(eligible, 1.0, 0, env)
         holders = [e for e, hit in zip(eligible, hits, strict=True) if hit == longest]
         return least_score(holders, 1.0, 0, env)
+
+    def explain_each(
+        self, request: Request, eligible: list[Endpoint], hits: list[int]
+    ) -> list[dict[str, float]]:
+        imbalanced = float(self._imbalanced(eligible))
+        explained = []
+        for index, endpoint in enumerate(eligible):
+            terms = load_terms(endpoint, 1.0, 0)
+            del terms["cost"]  # which of two rules decides is told by the other terms
+            terms["matched"] = hits[index] / request.prompt_tokens
+            terms["imbalanced"] = imbalanced
+            explained.append(terms)
+        return explained
+
+    def _imbalanced(self, eligible: list[Endpoint]) -> bool:
+        loads = [endpoint.load() for endpoint in eligible]
+        most = max(loads)
+        least = min(loads)
+        return most - least > self._absolute and most > self._relative * least

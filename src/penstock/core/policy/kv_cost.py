@@ -60,6 +60,26 @@ class KvCost(ServingPolicy):
             return eligible[self._drawn(costs, env)]
         return least_of(eligible, costs, env)
 
+    def explain_each(
+        self, request: Request, eligible: list[Endpoint], hits: list[int]
+    ) -> list[dict[str, float]]:
+        """In blocks."""
+        explained = []
+        for index, endpoint in enumerate(eligible):
+            tokens = pending(endpoint) + request.prompt_tokens - self._credit * hits[index]
+            prefill = self._prefill_weight * max(tokens, 0.0) / self._block_tokens
+            kv = held(endpoint) / self._block_tokens
+            requests = self._request_weight * endpoint.load()
+            explained.append(
+                {
+                    "prefill_blocks": prefill,
+                    "kv_blocks": kv,
+                    "request_blocks": requests,
+                    "cost": prefill + kv + requests,
+                }
+            )
+        return explained
+
     def _drawn(self, costs: list[float], env: Env) -> int:
         least = min(costs)
         spread = (max(costs) - least) * self._temperature

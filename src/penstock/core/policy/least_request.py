@@ -15,9 +15,9 @@ from typing import ClassVar, Final
 
 from penstock.core.endpoint import Endpoint
 from penstock.core.env import Env
-from penstock.core.policy._least import fewest_from, least_score, score
+from penstock.core.policy._least import fewest_from, least_score, load_terms, score
 from penstock.core.policy._sampler import Sampler
-from penstock.core.policy.base import Option, Policy
+from penstock.core.policy.base import Explained, Option, Policy
 from penstock.core.request import Request
 
 SCAN_LIMIT: Final = 16  # endpoints
@@ -63,6 +63,9 @@ class LeastRequest(Policy):
             self._turn = index + 1
             return eligible[index]
         return least_score(eligible, self._bias, self._ahead, env)
+
+    def explain(self, request: Request, eligible: list[Endpoint], env: Env) -> list[Explained]:
+        return [(e, load_terms(e, self._bias, self._ahead)) for e in eligible]
 
     def _better_of_two(self, eligible: list[Endpoint], env: Env) -> Endpoint:
         at = self._sampler.one(env)

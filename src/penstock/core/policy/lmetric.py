@@ -29,3 +29,15 @@ class Lmetric(ServingPolicy):
             uncached = max(request.prompt_tokens - hits[index], 1)
             scores.append(float(uncached * (endpoint.load() + 1)))
         return least_of(eligible, scores, env)
+
+    def explain_each(
+        self, request: Request, eligible: list[Endpoint], hits: list[int]
+    ) -> list[dict[str, float]]:
+        explained = []
+        for index, endpoint in enumerate(eligible):
+            uncached = float(max(request.prompt_tokens - hits[index], 1))
+            load = float(endpoint.load())
+            explained.append(
+                {"uncached_tokens": uncached, "load": load, "cost": uncached * (load + 1.0)}
+            )
+        return explained

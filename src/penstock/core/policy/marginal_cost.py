@@ -141,6 +141,29 @@ class MarginalCost(FittedPolicy):
         found.fits = capacity == 0 or kv_tokens + uncached + output <= capacity
         return found
 
+    def explain_each(
+        self, request: Request, eligible: list[Endpoint], hits: list[int]
+    ) -> list[dict[str, float]]:
+        """Each term of J in seconds, before its weight; ``fits`` is 0 where the KV cache would not
+        hold the request."""
+        explained = []
+        for index, endpoint in enumerate(eligible):
+            terms = self.terms(request, endpoint, hits[index])
+            explained.append(
+                {
+                    "queue_s": terms.queue,
+                    "prefill_s": terms.prefill,
+                    "decode_s": terms.decode,
+                    "disturbance_s": terms.disturbance,
+                    "slowdown_s": terms.slowdown,
+                    "eviction_s": terms.eviction,
+                    "fits": float(terms.fits),
+                    "ttft_s": terms.first_token,
+                    "cost": self.cost(terms),
+                }
+            )
+        return explained
+
     def cost(self, terms: Terms) -> float:
         """J, in seconds."""
         return (

@@ -20,7 +20,8 @@ from typing import ClassVar, Final
 from penstock.core.endpoint import Endpoint
 from penstock.core.env import Env
 from penstock.core.policy._latency import DECAY, MEASURE, CostPolicy, Learned
-from penstock.core.policy.base import Option
+from penstock.core.policy.base import Explained, Option
+from penstock.core.request import Request
 from penstock.core.ticket import Ticket
 
 PENALTY_S: Final = 1e9  # above any latency
@@ -46,10 +47,26 @@ class PeakLatency(Learned):
     def cost(self, endpoint: Endpoint, env: Env) -> float:
         if self.cost_s > 0.0:
             self.observe(0.0, env.now)
-        pending = endpoint.load()
-        if self.cost_s == 0.0 and pending > 0:
-            return PENALTY_S + pending
-        return self.cost_s * (pending + 1) / endpoint.weight
+        return _weighed(self.cost_s, endpoint)
+
+    def terms(self, endpoint: Endpoint, env: Env) -> dict[str, float]:
+        """What ``cost`` would be and is made of; nothing is observed."""
+        latency_s = self.cost_s * exp(-max(env.now - self._at, 0.0) / self._decay_s)
+        return {
+            "latency_s": latency_s,
+            "load": float(endpoint.load()),
+            "weight": endpoint.weight,
+            "cost": _weighed(latency_s, endpoint),
+        }
+
+
+def _weighed(latency_s: float, endpoint: Endpoint) -> float:
+    pending = endpoint.load()
+    if latency_s == 0.0 and pending > 0:
+        return PENALTY_S + pending
+    if endpoint.weight <= 0.0:
+        return float("inf")
+    return latency_s * (pending + 1) / endpoint.weight
 
 
 class PeakEwma(CostPolicy):
@@ -66,6 +83,15 @@ class PeakEwma(CostPolicy):
         super().__init__(measure, scan_limit=1)
         self._decay_s: float = decay_s
         self._default_rtt_s: float = default_rtt_s
+
+    def explain(self, request: Request, eligible: list[Endpoint], env: Env) -> list[Explained]:
+        explained: list[Explained] = []
+        for endpoint in eligible:
+            found = self._known.get(endpoint)
+            if not isinstance(found, PeakLatency):
+                found = self.new_learned()
+            explained.append((endpoint, found.terms(endpoint, env)))
+        return explained
 
     def new_learned(self) -> PeakLatency:
         return PeakLatency(self._default_rtt_s, self._decay_s)

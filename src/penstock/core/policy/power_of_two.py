@@ -12,9 +12,9 @@ from typing import ClassVar
 
 from penstock.core.endpoint import Endpoint
 from penstock.core.env import Env
-from penstock.core.policy._least import least_score, score
+from penstock.core.policy._least import least_score, load_terms, score
 from penstock.core.policy._sampler import Sampler
-from penstock.core.policy.base import Option, Policy
+from penstock.core.policy.base import Explained, Option, Policy
 from penstock.core.request import Request
 
 
@@ -45,6 +45,9 @@ class PowerOfTwo(Policy):
         if self._sampler.equal:
             return self._fewest(best, at, eligible, env)
         return self._least(best, eligible, env)
+
+    def explain(self, request: Request, eligible: list[Endpoint], env: Env) -> list[Explained]:
+        return [(e, load_terms(e, 1.0, 0)) for e in eligible]
 
     def _fewest(self, best: Endpoint, at: int, eligible: list[Endpoint], env: Env) -> Endpoint:
         least = best.load()

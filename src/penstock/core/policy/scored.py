@@ -74,6 +74,28 @@ class Scored(ServingPolicy):
             return eligible[_drawn(scores, env)]
         return least_of(eligible, [-score for score in scores], env)
 
+    def explain_each(
+        self, request: Request, eligible: list[Endpoint], hits: list[int]
+    ) -> list[dict[str, float]]:
+        """Each weighted score; the sum of one that is left out is -1."""
+        waiting = [pending(endpoint) for endpoint in eligible]
+        usage = [_kv_usage(endpoint) for endpoint in eligible]
+        most = max(waiting)
+        spread = most - min(waiting)
+        left_out = min(usage) < self._max_kv
+        explained = []
+        for index, endpoint in enumerate(eligible):
+            terms = {
+                "prefix": self._prefix * hits[index] / request.prompt_tokens,
+                "queue": self._queue * ((most - waiting[index]) / spread if spread else 1.0),
+                "kv": self._kv * max(1.0 - usage[index], 0.0),
+                "load": self._load * max(0.5 * (1.0 - endpoint.load() / 128.0), 0.0),
+            }
+            total = terms["prefix"] + terms["queue"] + terms["kv"] + terms["load"]
+            terms["score"] = -1.0 if left_out and usage[index] >= self._max_kv else total
+            explained.append(terms)
+        return explained
+
 
 def _kv_usage(endpoint: Endpoint) -> float:
     return held(endpoint) / endpoint.kv_capacity if endpoint.kv_capacity else 0.0

@@ -26,3 +26,15 @@ class TokenLoad(ServingPolicy):
         for index, endpoint in enumerate(eligible):
             scores.append(float(pending(endpoint) + max(request.prompt_tokens - hits[index], 0)))
         return least_of(eligible, scores, env)
+
+    def explain_each(
+        self, request: Request, eligible: list[Endpoint], hits: list[int]
+    ) -> list[dict[str, float]]:
+        explained = []
+        for index, endpoint in enumerate(eligible):
+            waiting = float(pending(endpoint))
+            uncached = float(max(request.prompt_tokens - hits[index], 0))
+            explained.append(
+                {"queued_tokens": waiting, "uncached_tokens": uncached, "cost": waiting + uncached}
+            )
+        return explained

@@ -32,3 +32,18 @@ class TimeToFirstToken(FittedPolicy):
             uncached = max(prompt - hits[index], 0)
             times.append(model.queue_s(pending(endpoint)) + model.prefill_s(uncached, prompt))
         return least_of(eligible, times, env)
+
+    def explain_each(
+        self, request: Request, eligible: list[Endpoint], hits: list[int]
+    ) -> list[dict[str, float]]:
+        prompt = request.prompt_tokens
+        explained = []
+        for index, endpoint in enumerate(eligible):
+            model = self.model(endpoint)
+            queue_s = model.queue_s(pending(endpoint))
+            prefill_s = model.prefill_s(max(prompt - hits[index], 0), prompt)
+            first_s = queue_s + prefill_s
+            explained.append(
+                {"queue_s": queue_s, "prefill_s": prefill_s, "ttft_s": first_s, "cost": first_s}
+            )
+        return explained
