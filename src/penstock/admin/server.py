@@ -16,6 +16,8 @@ from penstock.admin.view import Balancer, EndpointView, UnknownNameError
 
 _MAX_BODY_BYTES: Final = 64 * 1024
 _SHUTDOWN_S: Final = 1.0
+_SHOWN_DECISIONS: Final = 20
+_MOST_DECISIONS: Final = 10_000
 
 
 class Drain(msgspec.Struct, forbid_unknown_fields=True):
@@ -98,6 +100,7 @@ class AdminServer:
                 web.get("/readyz", self._readyz),
                 web.get("/metrics", self._metrics),
                 web.get("/api/v1/status", self._status),
+                web.get("/api/v1/decisions", self._decisions),
                 web.post("/api/v1/drain", self._command(Drain)),
                 web.post("/api/v1/undrain", self._command(Undrain)),
                 web.post("/api/v1/weight", self._command(Weight)),
@@ -125,6 +128,17 @@ class AdminServer:
         overview = self._balancer.overview()
         recent = self._recent.differences(overview)
         return web.json_response(status_document(overview, self._balancer.board, recent))
+
+    async def _decisions(self, request: web.Request) -> web.Response:
+        query = request.query
+        try:
+            limit = int(query.get("limit", _SHOWN_DECISIONS))
+        except ValueError:
+            limit = 0
+        if not 1 <= limit <= _MOST_DECISIONS:
+            return refused(400, f"`limit` is a number from 1 to {_MOST_DECISIONS}")
+        records = await self._balancer.decisions(query.get("id", ""), query.get("pool", ""), limit)
+        return web.json_response({"decisions": records})
 
     def _command(self, kind: type[Command]) -> Handler:
         async def handle(request: web.Request) -> web.Response:

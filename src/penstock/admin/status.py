@@ -23,7 +23,14 @@ from penstock.dataplane.board import (
     P_REQUESTS,
     P_RETRIES,
     P_RETRIES_DENIED,
+    P_SHADOWS,
     PHASES,
+    SH_COST_US,
+    SH_DECISIONS,
+    SH_DIFFERENT,
+    SH_JUDGED,
+    SH_LIVE_COST_US,
+    SHADOW_CELLS,
     W_ACCEPTED,
     W_BAD_REQUESTS,
     W_CONNECTIONS,
@@ -92,11 +99,34 @@ def _pool(pool: PoolView, board: Board, recent: Differences) -> Document:
         "no_endpoint": count(P_NO_ENDPOINT),
         "client_gone": count(P_CLIENT_GONE),
         "cut": count(P_CUT),
+        "shadow": [
+            _shadow(policy, index, pool.row, board) for index, policy in enumerate(pool.shadow)
+        ],
         "latency": {
             phase: {name: recent.quantile_s(pool.name, phase, q) for name, q in _QUANTILES}
             for phase in PHASES
         },
         "endpoints": [_endpoint(pool.name, each, board, recent) for each in pool.endpoints],
+    }
+
+
+def _shadow(policy: str, index: int, row: int, board: Board) -> Document:
+    """Costs are means of the decisions judged; ``regret_s`` above 0: it would have cost less."""
+    at = P_SHADOWS + index * SHADOW_CELLS
+    decisions = board.pool_sum(row, at + SH_DECISIONS)
+    different = board.pool_sum(row, at + SH_DIFFERENT)
+    judged = board.pool_sum(row, at + SH_JUDGED)
+    live_us = board.pool_sum(row, at + SH_LIVE_COST_US)
+    own_us = board.pool_sum(row, at + SH_COST_US)
+    return {
+        "policy": policy,
+        "decisions": decisions,
+        "different": different,
+        "different_share": different / decisions if decisions else None,
+        "judged": judged,
+        "live_cost_s": live_us / 1e6 / judged if judged else None,
+        "cost_s": own_us / 1e6 / judged if judged else None,
+        "regret_s": (live_us - own_us) / 1e6 / judged if judged else None,
     }
 
 

@@ -3,7 +3,7 @@
 Plain data, so that metrics and status are functions of it and of the board.
 """
 
-from typing import Protocol
+from typing import Any, Protocol
 
 import msgspec
 
@@ -119,6 +119,9 @@ class Balancer(Protocol):
 
     async def reload(self) -> ReloadView:
         """Read the configuration again."""
+
+    async def decisions(self, request_id: str, pool: str, limit: int) -> list[dict[str, Any]]:
+        """Recorded choices of endpoints, newest first: of one request, or with "" of all."""
 
     def stop(self) -> None:
         """Begin to stop, as SIGTERM does."""

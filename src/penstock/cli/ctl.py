@@ -1,4 +1,4 @@
-"""Ask a running balancer: status, drain, undrain, weight, reload, stop."""
+"""Ask a running balancer: status, explain, drain, undrain, weight, reload, stop."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ import os
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
+from urllib.parse import urlencode
 
 import click
 
@@ -133,6 +134,67 @@ def status(admin: Admin, as_json: bool) -> None:
     print_status(document)
 
 
+@ctl.command(epilog="\b\nExample:\n  penstock ctl explain 5e0c4b1f7a2d9c3e8b46000000000a17")
+@click.argument("request_id", metavar="REQUEST-ID")
+@click.option("--json", "as_json", is_flag=True, help="The records, one a line.")
+@click.pass_obj
+def explain(admin: Admin, request_id: str, as_json: bool) -> None:
+    """Show why a request went where it went, and what came of it.
+
+    REQUEST-ID is the X-Request-ID of its response. Pools record the share of their requests that
+    `decisions: {sample: …}` says.
+    """
+    records = _recorded(admin, {"id": request_id, "limit": "100"})
+    if not records:
+        raise click.ClickException(
+            f"no recorded decision has the id {request_id}. Pools record a share of them, "
+            "`decisions: {sample: 0.01}`, and keep the newest."
+        )
+    if as_json:
+        _print_lines(records)
+        return
+    from penstock.cli._decision_tables import print_explanation
+
+    for record in reversed(records):  # attempts in their order
+        print_explanation(record)
+
+
+@ctl.command(epilog="\b\nExample:\n  penstock ctl decisions --limit 1000 --json > decisions.jsonl")
+@click.option("--pool", default="", help="Only of this pool.")
+@click.option(
+    "--limit", default=20, show_default=True, type=click.IntRange(1, 10_000), help="How many."
+)
+@click.option("--json", "as_json", is_flag=True, help="The records, one a line.")
+@click.pass_obj
+def decisions(admin: Admin, pool: str, limit: int, as_json: bool) -> None:
+    """List the recorded decisions, newest first."""
+    records = _recorded(admin, {"pool": pool, "limit": str(limit)})
+    if as_json:
+        _print_lines(records)
+        return
+    from penstock.cli._decision_tables import print_decisions
+
+    print_decisions(records)
+
+
+@ctl.command(epilog="\b\nExample:\n  penstock ctl shadow")
+@click.option("--json", "as_json", is_flag=True, help="As JSON.")
+@click.pass_obj
+def shadow(admin: Admin, as_json: bool) -> None:
+    """Show what policies in the shadow would have done, and what that would have cost."""
+    pools = [pool for pool in admin.get("/api/v1/status")["pools"] if pool["shadow"]]
+    if not pools:
+        raise click.ClickException(
+            "no pool has policies in the shadow: `shadow: [least-request]` in a pool gives it one"
+        )
+    if as_json:
+        _print_lines([{"pool": pool["name"], "shadow": pool["shadow"]} for pool in pools])
+        return
+    from penstock.cli._decision_tables import print_shadows
+
+    print_shadows(pools)
+
+
 @ctl.command(epilog="\b\nExample:\n  penstock ctl drain main/10.0.0.1:8000")
 @_endpoint
 @click.pass_obj
@@ -180,6 +242,16 @@ def stop(admin: Admin) -> None:
     """Accept no more, let running requests finish within the deadline, end."""
     admin.post("/api/v1/stop", {})
     click.echo("stopping")
+
+
+def _recorded(admin: Admin, query: dict[str, str]) -> list[dict[str, Any]]:
+    found: list[dict[str, Any]] = admin.get(f"/api/v1/decisions?{urlencode(query)}")["decisions"]
+    return found
+
+
+def _print_lines(records: list[dict[str, Any]]) -> None:
+    for record in records:
+        click.echo(json.dumps(record, ensure_ascii=False))
 
 
 def _reason(error: OSError) -> str:

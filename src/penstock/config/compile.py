@@ -236,7 +236,8 @@ def _compile_pools(document: Document, findings: Findings) -> dict[str, snapshot
 def _compile_pool(name: str, pool: Pool, at: Location, findings: Findings) -> snapshot.Pool:
     endpoints = _compile_endpoints(pool, (*at, "endpoints"), findings)
     choice = pool.policy
-    if pool.hash_key is not None and policy_class(choice.name).key != "configured":
+    keys = [policy_class(each.name).key for each in (choice, *pool.shadow)]
+    if pool.hash_key is not None and "configured" not in keys:
         findings.wrong(
             (*at, "hash_key"), f"has no effect: the policy {choice.name!r} does not read it"
         )

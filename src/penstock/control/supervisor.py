@@ -146,6 +146,17 @@ class Supervisor:
         """Read the configuration again."""
         return await self._reloader.reload("admin address")
 
+    async def decisions(self, request_id: str, pool: str, limit: int) -> list[dict[str, Any]]:
+        """Recorded choices of endpoints, newest first: of one request, or with "" of all."""
+        question = {"kind": "decisions", "id": request_id, "pool": pool, "limit": limit}
+        records: list[dict[str, Any]] = []
+        for answer in await self._workers.ask_all(question):
+            found = answer["records"]
+            assert isinstance(found, list)
+            records += found
+        records.sort(key=lambda record: float(record["time"]), reverse=True)
+        return records[:limit]
+
     def stop(self) -> None:
         """Begin to stop; asked for once more, at once."""
         if self._stop_wanted.is_set():

@@ -41,6 +41,8 @@ class WorkerProcess:
         self._mailbox.setblocking(False)
         self._held: dict[str, Place] = {}  # listeners whose socket the worker has
         self._answers: dict[int, asyncio.Future[None]] = {}
+        self._questions: dict[int, asyncio.Future[dict[str, object]]] = {}
+        self._asked: int = 0
         self._sending = asyncio.Lock()
         self._process: asyncio.subprocess.Process | None = None
         self._reader: asyncio.Task[None] | None = None
@@ -102,6 +104,18 @@ class WorkerProcess:
         async with self._sending:
             await self._send(frame(message), [])
 
+    async def ask(self, question: dict[str, object]) -> dict[str, object]:
+        """Send a question and return its answer. Raises WorkerGoneError."""
+        self._asked += 1
+        token = self._asked
+        answer: asyncio.Future[dict[str, object]] = asyncio.get_running_loop().create_future()
+        self._questions[token] = answer
+        try:
+            await self.send({**question, "token": token})
+            return await answer
+        finally:
+            self._questions.pop(token, None)
+
     def kill(self) -> None:
         """End it at once."""
         if self._process is not None:
@@ -144,6 +158,13 @@ class WorkerProcess:
             pass  # the end of the process is noticed by ``wait``
 
     def _take(self, message: dict[str, object]) -> None:
+        if message["kind"] == "answer":
+            token = message["token"]
+            assert isinstance(token, int)
+            asked = self._questions.pop(token, None)  # None: nobody waits for it any more
+            if asked is not None and not asked.done():
+                asked.set_result(message)
+            return
         generation = message.get("generation")
         assert isinstance(generation, int)
         answer = self._answers.pop(generation, None)
@@ -158,6 +179,10 @@ class WorkerProcess:
         gone = WorkerGoneError(f"worker {self.index} ended")
         while self._answers:
             _resolve(self._answers.popitem()[1], lambda future: future.set_exception(gone))
+        while self._questions:
+            asked = self._questions.popitem()[1]
+            if not asked.done():
+                asked.set_exception(gone)
 
 
 def _resolve(

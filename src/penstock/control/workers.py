@@ -28,6 +28,7 @@ from penstock.dataplane.board import (
 
 _START_S: Final = 60.0  # to take its first snapshot; an interpreter's start takes under one
 _ANSWER_S: Final = 15.0  # to take a further one; resolving names may take seconds
+_QUESTION_S: Final = 5.0  # to answer one; a worker is never silent for so long in good order
 _STEADY_S: Final = 5.0  # a worker that ended sooner ended "at start"
 _FIRST_PAUSE_S: Final = 0.1  # before the second restart in a row; then doubled
 _LONGEST_PAUSE_S: Final = 5.0
@@ -142,6 +143,20 @@ class Workers:
             if worker.process is not None:
                 with suppress(WorkerGoneError):
                     await worker.process.send(message)
+
+    async def ask_all(self, question: dict[str, object]) -> list[dict[str, object]]:
+        """The answers of the workers that give one in time."""
+
+        async def ask(process: WorkerProcess) -> dict[str, object] | None:
+            try:
+                async with asyncio.timeout(_QUESTION_S):
+                    return await process.ask(question)
+            except (WorkerGoneError, TimeoutError):
+                return None
+
+        ready = [w.process for w in self.all if w.state == "ready" and w.process is not None]
+        answers = await asyncio.gather(*(ask(process) for process in ready))
+        return [answer for answer in answers if answer is not None]
 
     async def watch(self, every_s: float = _LOOK_S) -> None:
         """For ever: kill a worker whose loop stands still, so that it is replaced.

@@ -49,6 +49,7 @@ from penstock.dataplane.log_line import log_line
 from penstock.dataplane.loop import EXHAUSTED
 from penstock.dataplane.mirror import Mirror, start_mirror
 from penstock.dataplane.plan import Plan, PoolPlan
+from penstock.dataplane.recorder import Watch
 from penstock.wire.forwarding import (
     CHUNKED,
     LENGTH,
@@ -203,9 +204,13 @@ class Exchange(ResponseSink):
         assert way is not None
         assert request is not None
         env = self.context.env
+        watch: Watch | None = None
+        if way.pool.counters.values[P_REQUESTS] >= way.pool.sample_at:
+            watch = way.pool.recorder.watch(request, env, self._tried or (), self.request_id)
         chosen: Endpoint | None = None
         if way.cookie and self._tried is None:
             chosen = way.pool.sticky_endpoint(way.cookie)
+        by_cookie = chosen is not None
         if chosen is None:
             chosen = way.pool.pick(request, env, self._tried)
         if chosen is None:
@@ -214,7 +219,10 @@ class Exchange(ResponseSink):
         assert isinstance(chosen, LiveEndpoint)
         self.endpoint = chosen
         self.attempts += 1
-        self.ticket = Ticket(chosen, way.pool.policy, request, env.now)
+        if watch is None:
+            self.ticket = Ticket(chosen, way.pool.policy, request, env.now)
+        else:
+            self.ticket = watch.ticket(chosen, way.pool.policy, request, by_cookie, self.attempts)
         if chosen.max_in_flight and chosen.overfull():
             self._settle(ABANDONED)  # another worker took the last place at the same moment
             self.attempts -= 1

@@ -3,7 +3,7 @@
 import ssl
 
 from penstock.core import snapshot
-from penstock.core.policy import create
+from penstock.core.policy import create, policy_class
 from penstock.core.policy.base import Policy
 from penstock.core.pool import Pool
 from penstock.core.retry import RetryBudget, RetryRules
@@ -13,6 +13,7 @@ from penstock.dataplane.counters import PoolCounters
 from penstock.dataplane.insight import Insight
 from penstock.dataplane.live_endpoint import Address, ConnectionSettings, LiveEndpoint, resolve
 from penstock.dataplane.model_counters import ModelCounters
+from penstock.dataplane.recorder import NEVER, Recorder, check_file
 from penstock.dataplane.tls import client_context
 from penstock.wire.forwarding import Edit
 
@@ -24,6 +25,9 @@ class PoolSetup:
         """Raises OSError, ssl.SSLError or ValueError when the settings cannot be used."""
         self.spec: snapshot.Pool = spec
         self.policy: Policy = create(spec.policy.name, dict(spec.policy.options))
+        check_file(spec.decisions.file)
+        keys = [self.policy.key] + [policy_class(choice.name).key for choice in spec.shadow]
+        self.key: str = next(filter(None, keys), "")
         uses_tls = any([endpoint.tls for endpoint in spec.endpoints])
         self.tls: ssl.SSLContext | None = client_context(spec.tls) if uses_tls else None
         self.addresses: list[Address] = [resolve(e.host, e.port) for e in spec.endpoints]
@@ -47,6 +51,8 @@ class LivePool(Pool):
         self._worker: int = worker
         self.counters: PoolCounters = PoolCounters(board, self.row, worker)
         self.members: list[LiveEndpoint] = []
+        self.sample_at: int = NEVER  # the count of requests from which attempts are watched
+        self.recorder: Recorder = Recorder(self, board.workers)
         self.insight: Insight | None = None  # of pools that serve a language model
         self.adopt(setup)
 
@@ -66,6 +72,9 @@ class LivePool(Pool):
             )
         if self.insight is not None:
             self.insight.usage = spec.usage
+        # What a request's key is made of: for the policy, or else for one in the shadow.
+        self.key: str = setup.key
+        self.recorder.configure(spec)
         self.tls: ssl.SSLContext | None = setup.tls
         self.rules: RetryRules = setup.rules
         self.budget: RetryBudget = setup.budget
@@ -79,6 +88,15 @@ class LivePool(Pool):
         self._cookie_attributes: str = (
             _cookie_attributes(spec.sticky) if spec.sticky is not None else ""
         )
+
+    def refresh(self) -> None:
+        super().refresh()
+        self.recorder.follow()
+
+    def publish(self) -> None:
+        """Copy the counters to the board, and write out recorded decisions."""
+        self.counters.publish()
+        self.recorder.log.flush()
 
     def sticky_endpoint(self, cookie: str) -> LiveEndpoint | None:
         """The eligible endpoint with room that a cookie's value names, if it names one."""

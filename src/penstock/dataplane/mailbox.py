@@ -3,8 +3,10 @@
 To a worker:       {"kind": "snapshot", "snapshot": {…}, "listeners": ["name", …]}
                    {"kind": "stop", "deadline_s": 30.0}         accept no more, finish, exit 0
                    {"kind": "reopen_log"}
+                   {"kind": "decisions", "token": 1, "id": "…", "pool": "…", "limit": 20}
 To the supervisor: {"kind": "applied", "generation": 7}         the first one means ready
                    {"kind": "refused", "generation": 7, "reason": "…"}   the world before runs on
+                   {"kind": "answer", "token": 1, "records": [{…}, …]}     newest first
 
 A snapshot replaces the world. Attached to the first bytes of its message is one descriptor for each
 name in "listeners", in that order (``socket.send_fds``): the listening sockets that the worker does
@@ -22,7 +24,11 @@ MAX_MESSAGE_BYTES: Final = 64 * 1024 * 1024
 
 def frame(message: dict[str, object]) -> bytes:
     """A message as it travels."""
-    body = json.dumps(message, separators=(",", ":")).encode()
+    return framed(json.dumps(message, separators=(",", ":")).encode())
+
+
+def framed(body: bytes) -> bytes:
+    """A message that is JSON already, as it travels."""
     return _LENGTH.pack(len(body)) + body
 
 

@@ -111,9 +111,9 @@ def _pool_plan(
     way: Way, request: Request, head: RequestHead, facts: Facts, target: str, hop: Hop
 ) -> PoolPlan:
     pool = way.pool
-    if pool.policy.key:
+    if pool.key:
         key = request.source.encode()
-        if pool.policy.key == "configured":
+        if pool.key == "configured":
             key = _hash_key(pool.spec.hash_key, head, facts, request.source)
         request = Request(
             method=request.method,

@@ -16,8 +16,9 @@ from penstock.dataplane.board import W_GENERATION, W_HEARTBEAT_MS, W_LOG_DROPPED
 from penstock.dataplane.client import ClientConnection, ClientSettings
 from penstock.dataplane.context import Context
 from penstock.dataplane.listener import Listener
-from penstock.dataplane.loop import READABLE, Chore, Pollable
-from penstock.dataplane.mailbox import Inbox, frame
+from penstock.dataplane.loop import READABLE, WRITABLE, Chore, Pollable
+from penstock.dataplane.mailbox import Inbox, frame, framed
+from penstock.dataplane.recorder import decisions_answer
 from penstock.dataplane.tls import server_context
 from penstock.dataplane.world import World
 
@@ -116,6 +117,13 @@ class Worker(Chore):
         self.on_sweep(self.context.env.now)
         self.context.log.flush()
 
+    def reopen_logs(self) -> None:
+        """Open the request log and the decision logs by their names again."""
+        self.context.log.reopen()
+        if self._serving:
+            for pool in self.context.world.pools.values():
+                pool.recorder.log.reopen()
+
     def _let_go(self, listener: str) -> None:
         """Its clients finish what they asked for, and are closed."""
         for item in list(self.context.loop.by_fd.values()):
@@ -141,8 +149,13 @@ class Mailbox(Pollable):
         self._sock: socket.socket = sock
         self._inbox: Inbox = Inbox()
         self._descriptors: list[int] = []
+        self._unsent: bytes = b""
 
     def on_ready(self, events: int) -> None:
+        if events & WRITABLE and self._unsent:
+            self._send(b"")
+        if not events & ~WRITABLE:
+            return
         try:
             data, descriptors, _, _ = socket.recv_fds(self._sock, 1 << 20, _MAX_DESCRIPTORS)
         except BlockingIOError:
@@ -165,7 +178,9 @@ class Mailbox(Pollable):
         elif kind == "stop":
             self._worker.stop(float(message.get("deadline_s", _DEFAULT_DEADLINE_S)))
         elif kind == "reopen_log":
-            self._worker.context.log.reopen()
+            self._worker.reopen_logs()
+        elif kind == "decisions":
+            self._send(framed(decisions_answer(self._worker.context, message)))
         else:
             print(f"penstock worker: message of unknown kind {kind!r}", file=sys.stderr)
 
@@ -189,10 +204,22 @@ class Mailbox(Pollable):
         self._answer({"kind": "applied", "generation": generation})
 
     def _answer(self, message: dict[str, object]) -> None:
+        self._send(frame(message))
+
+    def _send(self, data: bytes) -> None:
+        """At once, as far as the supervisor reads; the rest when it does."""
+        self._unsent += data
         try:
-            self._sock.sendall(frame(message))
+            sent = self._sock.send(self._unsent)
+        except BlockingIOError:
+            sent = 0
         except OSError as error:
             print(f"penstock worker: the supervisor cannot be told: {error}", file=sys.stderr)
+            sent = len(self._unsent)
+        self._unsent = self._unsent[sent:]
+        loop = self._worker.context.loop
+        if self.fd in loop.by_fd:
+            loop.change(self, READABLE | (WRITABLE if self._unsent else 0))
 
 
 class SignalPipe(Pollable):
@@ -219,7 +246,7 @@ class SignalPipe(Pollable):
             if number == signal.SIGTERM:
                 self._worker.stop(_DEFAULT_DEADLINE_S)
             elif number == signal.SIGUSR1:
-                self._worker.context.log.reopen()
+                self._worker.reopen_logs()
 
 
 def _wake(number: int, frame: object) -> None:

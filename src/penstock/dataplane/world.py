@@ -88,6 +88,6 @@ class World:
     def publish(self) -> None:
         """Copy pools' and endpoints' counters to the board."""
         for pool in self.pools.values():
-            pool.counters.publish()
+            pool.publish()
             for endpoint in pool.members:
                 endpoint.publish()

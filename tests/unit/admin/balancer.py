@@ -77,6 +77,7 @@ class PlainBalancer:
     def __init__(self, board: Board) -> None:
         self._board = board
         self.shown = overview()
+        self.recorded: list[dict[str, Any]] = []
         self.told: list[tuple[object, ...]] = []
         self.reload_result = ReloadView(1000.0, "admin address", True, "generation 4 runs", 4)
 
@@ -101,6 +102,10 @@ class PlainBalancer:
     async def reload(self) -> ReloadView:
         self.told.append(("reload",))
         return self.reload_result
+
+    async def decisions(self, request_id: str, pool: str, limit: int) -> list[dict[str, Any]]:
+        self.told.append(("decisions", request_id, pool, limit))
+        return self.recorded
 
     def stop(self) -> None:
         self.told.append(("stop",))

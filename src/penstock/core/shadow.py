@@ -1,0 +1,112 @@
+"""A policy in the shadow: asked what it would have picked, and told what really happened.
+
+It has endpoints of its own, which have the load and state of the live ones and its own count of
+tokens, so that the pool's own policy does not see them counted twice. Every attempt is told to it
+as if it had picked that endpoint; so it knows the same past, and its picks are those it would have
+made at that moment, one at a time. What would have come of following it all along is for the
+simulator to say.
+"""
+
+from collections.abc import Sequence
+
+from penstock.core.endpoint import Endpoint
+from penstock.core.env import Env
+from penstock.core.policy.base import Policy
+from penstock.core.pool import Pool
+from penstock.core.request import Request
+from penstock.core.ticket import Ticket
+
+
+class ShadowEndpoint(Endpoint):
+    """A live endpoint as a policy in the shadow sees it."""
+
+    def __init__(self, live: Endpoint) -> None:
+        super().__init__(live.name, pool=live.pool)
+        self.live: Endpoint = live
+        self.follow()
+
+    def follow(self) -> None:
+        """Take over the live endpoint's state."""
+        live = self.live
+        self.weight = live.weight
+        self.max_in_flight = live.max_in_flight
+        self.priority = live.priority
+        self.zone = live.zone
+        self.health = live.health
+        self.draining = live.draining
+        self.ejected = live.ejected
+
+    def read_reports(self) -> None:
+        """Take over what the live endpoint's reports tell of others' work there."""
+        live = self.live
+        self.prefill_elsewhere = live.prefill_elsewhere
+        self.kv_elsewhere = live.kv_elsewhere
+        self.kv_capacity = live.kv_capacity
+        self.reported_at = live.reported_at
+
+    def load(self) -> int:
+        return self.live.load()
+
+    def has_room(self) -> bool:
+        return self.live.has_room()
+
+    def acquire(self) -> None:
+        """Nothing: the live endpoint counts it."""
+
+    def release(self) -> None:
+        """Nothing: the live endpoint counts it."""
+
+
+class Shadow:
+    """One policy in the shadow of a pool."""
+
+    def __init__(self, name: str, policy: Policy) -> None:
+        self.name: str = name
+        self.policy: Policy = policy
+        self._pool: Pool = Pool(name, policy)
+        self._of: dict[Endpoint, ShadowEndpoint] = {}
+
+    def follow(self, pool: Pool) -> None:
+        """The live pool's members, or their states, changed."""
+        members: list[Endpoint] = []
+        known: dict[Endpoint, ShadowEndpoint] = {}
+        for live in pool.endpoints:
+            own = self._of.get(live)
+            if own is None:
+                own = ShadowEndpoint(live)
+            own.follow()
+            known[live] = own
+            members.append(own)
+        self._of = known
+        self._pool.panic_threshold = pool.panic_threshold
+        self._pool.replace_endpoints(members)
+
+    def pick(self, request: Request, env: Env, tried: Sequence[Endpoint]) -> Endpoint | None:
+        """The live endpoint that the policy would pick, without those that were ``tried``."""
+        self._read_reports()
+        own_tried = [self._of[live] for live in tried if live in self._of]
+        picked = self._pool.pick(request, env, own_tried or None)
+        return picked.live if isinstance(picked, ShadowEndpoint) else None
+
+    def explain(
+        self, request: Request, candidates: Sequence[Endpoint], env: Env
+    ) -> dict[Endpoint, dict[str, float]]:
+        """The terms of live endpoints; of those that it does not know nothing."""
+        self._read_reports()
+        own: list[Endpoint] = [self._of[live] for live in candidates if live in self._of]
+        found: dict[Endpoint, dict[str, float]] = {}
+        for endpoint, terms in self.policy.explain(request, own, env):
+            assert isinstance(endpoint, ShadowEndpoint)
+            found[endpoint.live] = terms
+        return found
+
+    def open(self, endpoint: Endpoint, request: Request, now: float) -> Ticket | None:
+        """An attempt was opened on the live endpoint; None when the policy does not learn."""
+        own = self._of.get(endpoint)
+        if own is None or not self.policy.observes:
+            return None
+        return Ticket(own, self.policy, request, now)
+
+    def _read_reports(self) -> None:
+        for own in self._of.values():
+            own.read_reports()
