@@ -144,6 +144,12 @@ async def test_only_the_newest_are_kept_and_all_are_in_the_file_which_is_rotated
         return [json.loads(line)["id"] for line in lines]
 
     wait_until(lambda: sorted(in_file(file)) == sorted(ids), "all are written")
+    again = CliRunner().invoke(
+        penstock_command, ["simulate", "--decisions", str(file), "-p", "round-robin"]
+    )
+    assert again.exit_code == 0, again.output
+    row = next(line.split() for line in again.output.splitlines() if "round-robin" in line)
+    assert row[:4] == ["engines", "marginal-cost", "round-robin", "12"]
     file.rename(moved)
     os.kill(balancer.pid, signal.SIGUSR1)
     wait_until(file.exists, "the file is opened anew")

@@ -13,6 +13,7 @@ EXAMPLES: Final = """\b
 Examples:
   penstock simulate examples/scenarios/heterogeneous.yaml --html report.html
   penstock simulate --servers 10 --load 0.9 -p random -p round-robin -p least-request --theory
+  penstock simulate --decisions decisions.jsonl -p least-request -p cache-aware
   penstock simulate --servers 1 --load 0.8 --law hyper-exponential --cv2 4 --theory"""
 _EMPTY: Final[dict[str, Any]] = {"arrivals": {"load": 0.8}, "servers": [{"count": 10}]}
 
@@ -37,12 +38,18 @@ _EMPTY: Final[dict[str, Any]] = {"arrivals": {"load": 0.8}, "servers": [{"count"
 @click.option("--replications", type=click.IntRange(min=1), help="Independent runs, for intervals.")
 @click.option("--seed", type=click.IntRange(min=0), help="Everything drawn follows from it.")
 @click.option("--processes", type=click.IntRange(min=1), help="Default: one per core.")
+@click.option(
+    "--decisions",
+    type=click.Path(exists=True, dir_okay=False, path_type=Path),
+    help="Replay recorded decisions instead: JSON lines of `ctl decisions --json`.",
+)
 @click.option("--theory", is_flag=True, help="Closed forms beside the measured, where known.")
 @click.option("--html", type=click.Path(dir_okay=False, path_type=Path), help="Write a report.")
 @click.option("--json", type=click.Path(dir_okay=False, path_type=Path), help="Write the numbers.")
 def simulate(
     scenario: Path | None,
     processes: int | None,
+    decisions: Path | None,
     theory: bool,
     html: Path | None,
     json: Path | None,
@@ -55,6 +62,11 @@ def simulate(
     """
     from penstock.config.errors import ConfigError
 
+    if decisions is not None:
+        from penstock.cli._decision_replay import replay_decisions
+
+        replay_decisions(decisions, options["policies"], options["seed"] or 1, json)
+        return
     try:
         asked = _scenario(scenario, options)
     except ConfigError as error:

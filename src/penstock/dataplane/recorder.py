@@ -202,10 +202,8 @@ class Recorder:
         if judge is None:
             return costs
         for endpoint, terms in judge.explain(request, endpoints, self._chance).items():
-            cost = terms.get("ttft_s", -1.0)
-            if cost < 0.0 and "latency_s" in terms:
-                cost = terms["cost"]
-            if 0.0 <= cost < _UNKNOWN_S:
+            cost = known_cost(terms)
+            if cost >= 0.0:
                 costs[endpoint] = cost
         return costs
 
@@ -257,6 +255,14 @@ def judge_of(kind: str) -> Policy:
     if kind == "llm":
         return create("marginal-cost", {"explore": 0.0})
     return create("peak-ewma", {})
+
+
+def known_cost(terms: dict[str, float]) -> float:
+    """Seconds by the terms of a cost model; -1 when they do not tell it yet."""
+    cost = terms.get("ttft_s", -1.0)
+    if cost < 0.0 and "latency_s" in terms:
+        cost = terms["cost"]
+    return cost if 0.0 <= cost < _UNKNOWN_S else -1.0
 
 
 class Watch:
