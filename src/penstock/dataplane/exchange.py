@@ -448,7 +448,7 @@ class Exchange(ResponseSink):
         self._end(monotonic(), ended)
 
     def on_crash(self) -> None:
-        """A bug showed while the endpoint's side was served: the client is not left waiting."""
+        """A bug showed, ours or of a user's policy: the client is not left waiting."""
         if self.ended:
             return
         connection = self.connection
@@ -458,8 +458,12 @@ class Exchange(ResponseSink):
         try:
             self._settle(ABANDONED)
         finally:
-            self._end(monotonic(), "crashed")
-            self.front.cut(True)
+            if self.status == 0:
+                self.front.close_after()
+                self._refuse(500, "a bug; the balancer's standard error tells it in full")
+            else:
+                self._end(monotonic(), "crashed")
+                self.front.cut(True)
 
     def on_endpoint_failed(self, outcome: int, reason: str) -> None:
         connection = self.connection

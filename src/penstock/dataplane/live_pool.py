@@ -27,9 +27,7 @@ class PoolSetup:
         self.tls: ssl.SSLContext | None = client_context(spec.tls) if uses_tls else None
         self.addresses: list[Address] = [resolve(e.host, e.port) for e in spec.endpoints]
         self.rules: RetryRules = RetryRules(spec.retry)
-        self.budget: RetryBudget = RetryBudget(
-            spec.retry.budget_share, spec.retry.budget_min_per_s / workers
-        )
+        self.budget_min_per_s: float = spec.retry.budget_min_per_s / workers
         self.sticky: StickyCookies | None = None
         if spec.sticky is not None:
             self.sticky = StickyCookies(spec.name, spec.sticky.keys)
@@ -44,6 +42,7 @@ class LivePool(Pool):
         self.row: int = setup.spec.row
         self.counters: PoolCounters = PoolCounters(board, self.row, worker)
         self.members: list[LiveEndpoint] = []
+        self.budget: RetryBudget = RetryBudget(0.0, 0.0)
         self.insight: Insight | None = None  # of pools that serve a language model
         self.adopt(setup)
 
@@ -61,7 +60,7 @@ class LivePool(Pool):
             self.insight = Insight()
         self.tls: ssl.SSLContext | None = setup.tls
         self.rules: RetryRules = setup.rules
-        self.budget: RetryBudget = setup.budget
+        self.budget.allow(spec.retry.budget_share, setup.budget_min_per_s)
         self.sticky: StickyCookies | None = setup.sticky
         self.panic_threshold = spec.panic_threshold
         self.host_header: str = spec.host_header

@@ -21,6 +21,8 @@ class World:
         self.spec: Snapshot = spec
         self.generation: int = spec.generation
         self.pools: dict[str, LivePool] = {}
+        # Removed with requests still under way; one that comes back goes on with its counts.
+        self.finishing: list[LiveEndpoint] = []
         self._context: Context = context
         self._before: World | None = before
         self._epoch: int = -1
@@ -38,6 +40,8 @@ class World:
         """Become the world that runs. Endpoints no longer configured finish what they have."""
         gone: dict[int, LiveEndpoint] = {}
         if self._before is not None:
+            for endpoint in self._before.finishing:
+                gone[endpoint.row] = endpoint
             for before in self._before.pools.values():
                 for endpoint in before.members:
                     gone[endpoint.row] = endpoint
@@ -54,6 +58,7 @@ class World:
             endpoint.removed = True
             endpoint.close_idle()
             endpoint.publish()
+        self.finishing = [endpoint for endpoint in gone.values() if endpoint.in_flight]
         self._before = None
         self._epoch = -1
         self.follow_board(self._context.board)
