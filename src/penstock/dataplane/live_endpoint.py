@@ -25,6 +25,7 @@ from penstock.dataplane.board import (
     S_WEIGHT_PPM,
     Board,
 )
+from penstock.dataplane.request_log import json_text
 
 if TYPE_CHECKING:
     from penstock.dataplane.endpoint_connection import EndpointConnection
@@ -80,6 +81,7 @@ class LiveEndpoint(Endpoint):
         super().__init__(spec.name, pool=pool)
         self.settings: ConnectionSettings = settings
         self.row: int = spec.row
+        self.log_name: bytes = json_text(spec.name.encode())
         self.removed: bool = False
         self.idle: list[EndpointConnection] = []
         self.open_connections: int = 0

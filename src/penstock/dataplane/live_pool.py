@@ -12,6 +12,7 @@ from penstock.dataplane.board import Board
 from penstock.dataplane.counters import PoolCounters
 from penstock.dataplane.insight import Insight
 from penstock.dataplane.live_endpoint import Address, ConnectionSettings, LiveEndpoint, resolve
+from penstock.dataplane.request_log import json_text
 from penstock.dataplane.tls import client_context
 from penstock.wire.forwarding import Edit
 
@@ -40,6 +41,7 @@ class LivePool(Pool):
     def __init__(self, setup: PoolSetup, board: Board, worker: int) -> None:
         super().__init__(setup.spec.name, setup.policy)
         self.row: int = setup.spec.row
+        self.log_name: bytes = json_text(self.name.encode())
         self.counters: PoolCounters = PoolCounters(board, self.row, worker)
         self.members: list[LiveEndpoint] = []
         self.budget: RetryBudget = RetryBudget(0.0, 0.0)
