@@ -10,7 +10,7 @@ from tests.harness.http_endpoint import HttpEndpoint
 from tests.harness.messages import get
 from tests.harness.waiting import wait_until
 from tests.harness.worker import Worker
-from tests.harness.world import pool, route, world
+from tests.harness.world import listener, pool, route, world
 
 
 def lines_of(log: Path, count: int) -> list[dict[str, Any]]:
@@ -29,7 +29,14 @@ def test_a_line_says_who_asked_for_what_and_how_it_ended(
         ),
         route("main"),
     ]
-    worker = start(world(pool(endpoint), routes=routes, request_log=RequestLog("file", str(log))))
+    worker = start(
+        world(
+            pool(endpoint),
+            routes=routes,
+            listeners=[listener(trusted_proxies=("127.0.0.1",))],
+            request_log=RequestLog("file", str(log)),
+        )
+    )
     client = worker.connect()
     answer = client.get("/one?two", "X-Request-ID: abc-1")
     client.get("/one?two", "X-Request-ID: abc-1")
@@ -51,14 +58,15 @@ def test_what_clients_send_cannot_break_a_line(
     start: Callable[..., Worker], endpoint: HttpEndpoint, tmp_path: Path
 ) -> None:
     log = tmp_path / "requests.log"
-    worker = start(world(pool(endpoint), request_log=RequestLog("file", str(log))))
+    listeners = [listener(trusted_proxies=("127.0.0.1",))]
+    worker = start(
+        world(pool(endpoint), listeners=listeners, request_log=RequestLog("file", str(log)))
+    )
     client = worker.connect()
     target = '/"},{"status":200/\\u0000'
     client.send(get(target))
     client.read_response()
-    with worker.connect() as stranger:
-        stranger.get("/", 'X-Request-ID: a"b\\c')
+    client.get("/", 'X-Request-ID: a"b\\c')
     first, second = lines_of(log, 2)
     assert first["target"] == target
     assert second["end"] == "done"
-    assert '"' not in second["id"] or second["id"] == 'a"b\\c'
