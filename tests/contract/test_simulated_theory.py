@@ -32,7 +32,6 @@ def shortened(case: Case) -> Case:
         case.scenario.model_copy(update={"run": run}),
         case.quantities,
         pilot=8,
-        controls=case.controls,
     )
 
 

@@ -35,6 +35,7 @@ class Quantity:
     expected: float
     read: Callable[[Outcome], float]
     asks_for_runs: bool = True
+    controls: int = 99
 
 
 @dataclass(frozen=True)
@@ -47,7 +48,6 @@ class Case:
     quantities: tuple[Quantity, ...]
     exact: bool = True
     pilot: int = PILOT  # replications at least
-    controls: int = 99  # the first of them that are used
 
 
 @dataclass(frozen=True)
@@ -141,7 +141,8 @@ def _one_server(
     quantities = [_mean(expected)]
     if p99:
         value = theory.mm1_response_quantile(load, 1.0, 0.99)
-        tail = Quantity("p99", value, _Quantile(value, 0.01, expected), load <= 0.8)
+        read = _Quantile(value, 0.01, expected)
+        tail = Quantity("p99", value, read, asks_for_runs=load <= 0.8, controls=2)
         quantities.append(tail)
     setting = f"ρ={load:g}" + (f", cv²={cv2:g}" if service else "")
     changes = {"service": service, "arrivals": {"load": load}}
@@ -176,7 +177,7 @@ def _many_servers() -> Iterator[Case]:
             f"c={servers}, ρ={load:g}",
             {"servers": [{"slots": servers}], "arrivals": {"load": load}},
             servers * 200 + _forgetting(load),
-            Quantity("P(wait)", theory.erlang_c(offered, servers), lambda o: o.waited),
+            Quantity("P(wait)", theory.erlang_c(offered, servers), lambda o: o.waited, controls=6),
             _wait(theory.mmc(offered, 1.0, servers).wait),
         )
     for servers in (106, 111, 115, 119, 125):
@@ -185,7 +186,7 @@ def _many_servers() -> Iterator[Case]:
             f"R=100, c={servers}",
             {"servers": [{"slots": servers}], "arrivals": {"rate": 100.0}},
             50_000,
-            Quantity("P(wait)", theory.erlang_c(100.0, servers), lambda o: o.waited),
+            Quantity("P(wait)", theory.erlang_c(100.0, servers), lambda o: o.waited, controls=6),
         )
     for servers, load, cv2 in ((10, 0.9, 4.0), (100, 0.95, 10.0)):
         approximate = theory.allen_cunneen(
@@ -212,10 +213,9 @@ def _bounded() -> Iterator[Case]:
                 "arrivals": {"rate": rate},
             },
             _SHORTEST,
-            Quantity("P(block)", steady.blocked, lambda o: o.metrics["errors"]),
-            Quantity("L", steady.present, _Present(rate)),
-            _wait(steady.wait),
-            controls=6,
+            Quantity("P(block)", steady.blocked, lambda o: o.metrics["errors"], controls=6),
+            Quantity("L", steady.present, _Present(rate), controls=6),
+            Quantity("Wq", steady.wait, lambda o: o.metrics["wait"], controls=6),
         )
 
 
@@ -298,7 +298,6 @@ def _case(
     customers: int,
     *quantities: Quantity,
     exact: bool = True,
-    controls: int = 99,
 ) -> Case:
     run = {
         "customers": customers,
@@ -307,7 +306,7 @@ def _case(
         "warm_up": _WARM_UP,
     } | changes.get("run", {})
     scenario = scenario_of({"servers": [{}], "policies": ["round-robin"]} | changes | {"run": run})
-    return Case(model, setting, scenario, quantities, exact, controls=controls)
+    return Case(model, setting, scenario, quantities, exact)
 
 
 def _mean(expected: float) -> Quantity:
@@ -339,7 +338,7 @@ def _measure(
     case: Case, quantity: Quantity, outcomes: list[Outcome], confidence: float
 ) -> Interval:
     controls = [outcome.controls for outcome in outcomes]
-    used = min(case.controls, len(controls[0]), (len(outcomes) - 1) // 2)
+    used = min(quantity.controls, len(controls[0]), (len(outcomes) - 1) // 2)
     return controlled_interval(
         [quantity.read(outcome) for outcome in outcomes],
         [row[:used] for row in controls],
