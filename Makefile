@@ -95,7 +95,7 @@ $(VENV)/inputs: always | $(VENV)/installed
 .PHONY: lock
 lock:
 	rm -rf build/lock && $(PYTHON) -m venv build/lock
-	PENSTOCK_PURE=1 build/lock/bin/python -m pip --quiet install '.[dev]'
+	PENSTOCK_PURE=1 build/lock/bin/python -m pip --quiet install '.[dev,simulators]'
 	( echo '# Made by `make lock` from pyproject.toml.'; \
 	  build/lock/bin/python -m pip freeze --all --exclude penstock --exclude pip ) > $(LOCK)
 	rm -rf build/lock
