@@ -14,7 +14,7 @@ DEBIAN_PACKAGES := curl haproxy nginx-light wrk
 
 .PHONY: help
 help:
-	@echo "make demo    an emulated fleet, the balancer and traffic; Ctrl-C ends it"
+	@echo "make demo    emulated engines, the balancer, two policies on the same traffic; Ctrl-C ends it"
 	@echo "make test    all checks, and all tests on the compiled and the interpreted form"
 	@echo "make bench   measure beside nginx, HAProxy and Envoy; writes docs/performance.md"
 	@echo "make lint    ruff, mypy and the import contracts"

@@ -358,7 +358,11 @@ class Exchange(ResponseSink):
         assert ticket is not None
         status = head.status
         ticket.status = status
-        ticket.first_byte(now)
+        reading = None
+        if self._inspection is not None:
+            reading = reading_of(head, self._framing == CHUNKED)
+        if reading is None or not reading.streamed:
+            ticket.first_byte(now)  # else with the first token: engines send the head at once
         pool = way.pool
         if pool.rules.retries_status(status) and self._may_repeat(DONE, status):
             self._leave_connection(complete)
@@ -385,10 +389,9 @@ class Exchange(ResponseSink):
         self.bytes_out = len(data)
         taken = self.front.write(data)
         pool.counters.record(_FIRST_BYTE, now - self.began)
-        if self._inspection is not None:
-            self._reading = reading_of(head, framing == CHUNKED)
-            if self._reading is not None:
-                self._reading.feed(body, complete)
+        if reading is not None:
+            self._reading = reading
+            self._read(reading, body, complete)
         if complete:
             self._complete(now)
         else:
@@ -402,9 +405,16 @@ class Exchange(ResponseSink):
         if data and not self.front.write(data) and not complete:
             self._hold_endpoint()
         if self._reading is not None:
-            self._reading.feed(data, complete)
+            self._read(self._reading, data, complete)
         if complete:
             self._complete(monotonic())
+
+    def _read(self, reading: AnswerReading, data: bytes, complete: bool) -> None:
+        """Read the answer along; its first token is what policies know as its first byte."""
+        reading.feed(data, complete)
+        ticket = self.ticket
+        if ticket is not None and ticket.first_byte_at == 0.0 and reading.meter.begun:
+            ticket.first_byte(monotonic())
 
     def _hold_endpoint(self) -> None:
         connection = self.connection

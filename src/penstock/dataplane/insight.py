@@ -79,7 +79,7 @@ class AnswerReading:
 
     def __init__(self, streamed: bool, chunked: bool) -> None:
         self.meter: SseMeter = SseMeter()
-        self._streamed: bool = streamed
+        self.streamed: bool = streamed
         self._deframer: ChunkedReader | None = ChunkedReader(False, 502) if chunked else None
         self._kept: list[bytes] = []  # of an answer that is not streamed
         self._kept_bytes: int = 0
@@ -94,7 +94,7 @@ class AnswerReading:
                 self._kept_bytes = MAX_ANSWER_BYTES + 1  # it passes unread
                 self._deframer = None
                 return
-        if self._streamed:
+        if self.streamed:
             self.meter.feed(data)
             return
         self._kept_bytes += len(data)
