@@ -11,6 +11,7 @@ from typing import Final
 
 from penstock.config.certificates import check_authorities, check_certificate, issued_names
 from penstock.config.cores import usable_cores
+from penstock.config.engines import compiled_engine
 from penstock.config.errors import ConfigError, Location, did_you_mean
 from penstock.config.findings import Findings
 from penstock.config.headers import compiled_edits
@@ -247,6 +248,7 @@ def _compile_pool(name: str, pool: Pool, at: Location, findings: Findings) -> sn
         pool,
         name=name,
         endpoints=endpoints,
+        engine=compiled_engine(pool.engine, pool.kind),
         hash_key=pool.hash_key.compiled() if pool.hash_key else snapshot.HashKey(),
         sticky=_compile_sticky(pool.sticky, (*at, "sticky"), findings) if pool.sticky else None,
         request_headers=compiled_edits(pool.request_headers),

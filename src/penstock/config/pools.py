@@ -6,6 +6,7 @@ from typing import Annotated, Any, Final, Literal
 from pydantic import BeforeValidator, Field, PlainValidator, SecretStr, model_validator
 
 from penstock.config.choice import Policy
+from penstock.config.engines import EngineOrOff
 from penstock.config.headers import Edits
 from penstock.config.health import (
     HealthCheckOrOff,
@@ -260,6 +261,11 @@ class Pool(Section):
         _POOL.kind,
         "`llm`: serves a language model by the API of OpenAI or Anthropic, so that policies know "
         "prompts and tokens.",
+    )
+    engine: EngineOrOff = setting(
+        None,
+        "How the load of its engines is read: `off`, a kind such as `vllm`, or a mapping. "
+        "Default: `auto` for pools of kind `llm`, else `off`.",
     )
     policy: Policy = setting(_POOL.policy, "How an endpoint is chosen.")
     hash_key: (

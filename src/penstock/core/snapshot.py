@@ -248,6 +248,30 @@ class Endpoint(_Data, frozen=True):
     row: int = -1
 
 
+class EngineMetrics(_Data, frozen=True):
+    """Names of a server's own Prometheus metrics, for one that is none of the known engines."""
+
+    running: str = ""
+    waiting: str = ""
+    kv_usage: str = ""  # 0..1
+
+
+class Engine(_Data, frozen=True):
+    """How the load of the inference engines of a pool is read."""
+
+    kind: Literal[
+        "auto", "vllm", "sglang", "tgi", "llamacpp", "ollama", "triton", "tensorrt-llm", "generic"
+    ] = "auto"
+    interval_s: float = 1.0
+    timeout_s: float = 1.0
+    silent_after_s: float = 5.0  # then a report counts no more
+    port: int = 0  # of the metrics; 0: the engine's usual one
+    path: str = ""  # of the metrics; empty: the engine's usual one
+    headers: tuple[tuple[str, str], ...] = ()
+    kv_tokens: int = 0  # that fit in an endpoint's cache; 0: learned from its metrics
+    metrics: EngineMetrics = EngineMetrics()
+
+
 class PolicyChoice(_Data, frozen=True):
     name: str = "least-request"
     options: dict[str, int | float | str | bool] = {}
@@ -259,6 +283,7 @@ class Pool(_Data, frozen=True):
     name: str
     endpoints: tuple[Endpoint, ...]
     kind: Literal["http", "llm"] = "http"  # llm: bodies are understood before an endpoint is chosen
+    engine: Engine | None = None  # None: endpoints are not asked for their load
     policy: PolicyChoice = PolicyChoice()
     hash_key: HashKey = HashKey()
     sticky: Sticky | None = None

@@ -74,6 +74,22 @@ class LivePool(Pool):
             _cookie_attributes(spec.sticky) if spec.sticky is not None else ""
         )
 
+    def take_reports(self) -> None:
+        """Tell the policy what engines said since it was told last. Raises what the policy does."""
+        if self.spec.engine is None:
+            return
+        for endpoint in self.members:
+            report = endpoint.take_report()
+            if report is not None:
+                self.policy.on_report(endpoint, report)
+
+    def expire_reports(self, now: float) -> None:
+        """Believe no engine that has been silent for too long."""
+        engine = self.spec.engine
+        if engine is not None:
+            for endpoint in self.members:
+                endpoint.expire_report(now, engine.silent_after_s)
+
     def sticky_endpoint(self, cookie: str) -> LiveEndpoint | None:
         """The eligible endpoint with room that a cookie's value names, if it names one."""
         if self.sticky is None or not cookie:

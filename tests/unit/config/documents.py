@@ -85,6 +85,16 @@ routes:
 pools:
   stable:
     kind: llm
+    engine:
+      kind: generic
+      interval: 2s
+      timeout: 500ms
+      silent_after: 10s
+      port: 9090
+      path: /custom
+      headers: {Authorization: Bearer x}
+      kv_tokens: 100000
+      metrics: {running: app_running, waiting: app_waiting, kv_usage: app_cache}
     endpoints:
       - https://10.0.0.1:8443
       - url: http://10.0.0.2:8000
