@@ -245,6 +245,7 @@ class Endpoint(_Data, frozen=True):
     max_in_flight: int = 0
     backup: bool = False
     zone: str = ""
+    models: tuple[str, ...] = ()  # that it serves; empty: it is asked, or may serve any
     row: int = -1
 
 
@@ -272,6 +273,24 @@ class Engine(_Data, frozen=True):
     metrics: EngineMetrics = EngineMetrics()
 
 
+class ServedModel(_Data, frozen=True):
+    """A model as an endpoint lists it; an adapter's ``parent`` is its base model."""
+
+    id: str
+    parent: str = ""
+    created: int = 0  # Unix time
+    owned_by: str = ""
+    max_tokens: int = 0  # of a prompt and its answer; 0: not told
+
+
+class Models(_Data, frozen=True):
+    """Names of models: by alias, models with their weights; by model, what stands in for it."""
+
+    discover_s: float = 30.0  # between two looks at what endpoints serve; 0: they are not asked
+    aliases: dict[str, dict[str, float]] = {}
+    fallbacks: dict[str, tuple[str, ...]] = {}
+
+
 class PolicyChoice(_Data, frozen=True):
     name: str = "least-request"
     options: dict[str, int | float | str | bool] = {}
@@ -284,6 +303,9 @@ class Pool(_Data, frozen=True):
     endpoints: tuple[Endpoint, ...]
     kind: Literal["http", "llm"] = "http"  # llm: bodies are understood before an endpoint is chosen
     engine: Engine | None = None  # None: endpoints are not asked for their load
+    models: Models = Models()
+    # What endpoints said they serve, by their names; the supervisor adds it.
+    discovered: dict[str, tuple[ServedModel, ...]] = {}
     policy: PolicyChoice = PolicyChoice()
     hash_key: HashKey = HashKey()
     sticky: Sticky | None = None

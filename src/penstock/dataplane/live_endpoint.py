@@ -25,6 +25,8 @@ from penstock.dataplane.board import (
     R_KV_CAPACITY,
     R_KV_PPM,
     R_KV_TOKENS,
+    R_LOADED,
+    R_LOADED_HASHES,
     R_RUNNING,
     R_WAITING,
     S_DRAINING,
@@ -174,9 +176,12 @@ class LiveEndpoint(Endpoint):
         self._reported_us = made
         self._report_counts = True
         self._foreign = cells[at + R_FOREIGN]
+        first = at + R_LOADED_HASHES
+        self.loaded = [cells[first + index] for index in range(cells[at + R_LOADED])]
         running = cells[at + R_RUNNING]
         waiting = cells[at + R_WAITING]
         usage = cells[at + R_KV_PPM]
+        self.waiting = waiting
         return LoadReport(
             made / 1e6,
             in_flight=float(running + max(waiting, 0)) if running >= 0 else -1.0,
@@ -191,6 +196,8 @@ class LiveEndpoint(Endpoint):
         if self._report_counts and now - self._reported_us / 1e6 > max_age_s:
             self._report_counts = False
             self._foreign = 0
+            self.waiting = -1
+            self.loaded = []
             self.reported_at = -1.0
             self.kv_elsewhere = 0
             self.prefill_elsewhere = 0

@@ -3,6 +3,7 @@
 import ssl
 
 from penstock.core import snapshot
+from penstock.core.models import ModelNames
 from penstock.core.policy import create
 from penstock.core.policy.base import Policy
 from penstock.core.pool import Pool
@@ -23,6 +24,7 @@ class PoolSetup:
     def __init__(self, spec: snapshot.Pool, workers: int) -> None:
         """Raises OSError, ssl.SSLError or ValueError when the settings cannot be used."""
         self.spec: snapshot.Pool = spec
+        self.names = ModelNames(dict(spec.models.aliases), dict(spec.models.fallbacks))
         self.policy: Policy = create(spec.policy.name, dict(spec.policy.options))
         uses_tls = any([endpoint.tls for endpoint in spec.endpoints])
         self.tls: ssl.SSLContext | None = client_context(spec.tls) if uses_tls else None
@@ -56,6 +58,7 @@ class LivePool(Pool):
             self.policy = setup.policy
             self._chosen = spec.policy
         self.spec: snapshot.Pool = spec
+        self.names = ModelNames(dict(spec.models.aliases), dict(spec.models.fallbacks))
         if spec.kind != "llm":
             self.insight = None
         elif self.insight is None:
@@ -81,6 +84,7 @@ class LivePool(Pool):
         for endpoint in self.members:
             report = endpoint.take_report()
             if report is not None:
+                self.knows_loaded = self.knows_loaded or len(endpoint.loaded) > 0
                 self.policy.on_report(endpoint, report)
 
     def expire_reports(self, now: float) -> None:
@@ -111,6 +115,14 @@ class LivePool(Pool):
         if value == cookie:
             return b""
         return f"\r\nSet-Cookie: {spec.cookie}={value}{self._cookie_attributes}".encode()
+
+
+def served_by(pool: snapshot.Pool, endpoint: snapshot.Endpoint) -> dict[str, str] | None:
+    """The models of an endpoint with their parents: configured or discovered; None: not known."""
+    if endpoint.models:
+        return dict.fromkeys(endpoint.models, "")
+    found = pool.discovered.get(endpoint.name)
+    return None if found is None else {model.id: model.parent for model in found}
 
 
 def _cookie_attributes(spec: snapshot.Sticky) -> str:

@@ -5,7 +5,7 @@ from penstock.core.snapshot import Snapshot
 from penstock.dataplane.board import H_EPOCH, H_REPORTS, Board
 from penstock.dataplane.context import Context
 from penstock.dataplane.live_endpoint import Address, LiveEndpoint
-from penstock.dataplane.live_pool import LivePool, PoolSetup
+from penstock.dataplane.live_pool import LivePool, PoolSetup, served_by
 from penstock.dataplane.loop import report_bug
 from penstock.dataplane.planner import Planner
 
@@ -75,6 +75,7 @@ class World:
             )
         tls = pool.tls if spec.tls else None
         endpoint.configure(spec, pool.settings, address, tls, pool.spec.tls)
+        endpoint.models = served_by(pool.spec, spec)
         return endpoint
 
     def follow_board(self, board: Board) -> None:

@@ -103,6 +103,11 @@ pools:
         max_in_flight: 64
         backup: true
         zone: eu-1
+        models: [big, small]
+    models:
+      discover: 1m
+      aliases: {chat: {big: 9, small: 1}, cheap: small}
+      fallbacks: {big: small}
     policy: {name: tests.unit.config.policy:Keyed, depth: 7}
     hash_key: {header: X-User}
     sticky:

@@ -1,8 +1,7 @@
 """Reports on the board: the one writer of their cells."""
 
-from xxhash import xxh3_64_intdigest
-
 from penstock.control.engines.reading import UNKNOWN, Reading
+from penstock.core.models import loaded_hash
 from penstock.dataplane.board import (
     ENGINES,
     H_REPORTS,
@@ -69,12 +68,6 @@ class ReportCells:
     def failed(self, row: int) -> None:
         """It could not be read."""
         self._board.cells[self._board.report(row) + R_FAILED] += 1
-
-
-def loaded_hash(name: str) -> int:
-    """A name's hash as a cell holds it: signed."""
-    value = xxh3_64_intdigest(name.encode("utf-8", "surrogatepass"))
-    return value - (1 << 64) if value >= 1 << 63 else value
 
 
 def _count(value: float) -> int:
