@@ -94,3 +94,20 @@ async def test_a_silent_engine_is_shown_and_served_by_own_counts(
     await engines["vllm"].apply(FaultCommand("none"))
     shown = await shown_when(session, balancer, "vllm", silent=False)
     assert shown["kind"] == "vllm"
+
+
+async def test_responses_tell_the_load_to_the_balancer_and_not_to_the_client(
+    session: aiohttp.ClientSession, engines: dict[str, EngineServer], tmp_path: Path
+) -> None:
+    engine = engines["vllm"]
+    pool = {"kind": "llm", "endpoints": [engine.url], "engine": {"orca": True}}
+    balancer = await start_balancer(tmp_path, {"pools": {"main": pool}, "workers": 1})
+    try:
+        body = {"model": MODEL, "prompt": "hi", "max_tokens": 2}
+        asking = {"Endpoint-Load-Metrics-Format": "TEXT"}
+        for url, told in ((engine.url, True), (balancer.url, False)):
+            async with session.post(f"{url}/v1/completions", json=body, headers=asking) as answer:
+                assert answer.status == 200
+                assert ("endpoint-load-metrics" in answer.headers) == told
+    finally:
+        await balancer.stop()

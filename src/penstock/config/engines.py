@@ -8,6 +8,7 @@ from penstock.config.section import Section, plain, setting
 from penstock.config.values import (
     Count,
     FieldValue,
+    Flag,
     Port,
     PositiveDuration,
     RequestTarget,
@@ -50,6 +51,11 @@ class Engine(Section):
     )
     kv_tokens: Count = setting(
         _ENGINE.kv_tokens, "Tokens that fit in an endpoint's cache. 0: learned from the engine."
+    )
+    orca: Flag = setting(
+        _ENGINE.orca,
+        "Also ask every response for the load in its head (ORCA), unseen by clients. Fresher "
+        "than readings, but no two heads are the same any more, which costs time.",
     )
     metrics: EngineMetrics = setting(EngineMetrics(), "For the kind `generic`.")
 

@@ -270,6 +270,7 @@ class Engine(_Data, frozen=True):
     path: str = ""  # of the metrics; empty: the engine's usual one
     headers: tuple[tuple[str, str], ...] = ()
     kv_tokens: int = 0  # that fit in an endpoint's cache; 0: learned from its metrics
+    orca: bool = False  # responses are asked for the load in their heads
     metrics: EngineMetrics = EngineMetrics()
 
 

@@ -394,6 +394,8 @@ class Exchange(ResponseSink):
         ticket.status = status
         ticket.first_byte(now)
         pool = way.pool
+        if pool.orca and self.endpoint is not None:
+            pool.take_orca(self.endpoint, head, now)
         if pool.rules.retries_status(status) and self._may_repeat(DONE, status):
             self._leave_connection(complete)
             self._settle(DONE)

@@ -1,8 +1,10 @@
 """A pool at work: the core's pool with its settings, retry budget and counters."""
 
 import ssl
+from typing import Final
 
 from penstock.core import snapshot
+from penstock.core.load_report import LoadReport
 from penstock.core.models import ModelNames
 from penstock.core.policy import create
 from penstock.core.policy.base import Policy
@@ -13,9 +15,15 @@ from penstock.dataplane.board import Board
 from penstock.dataplane.counters import PoolCounters
 from penstock.dataplane.insight import Insight
 from penstock.dataplane.live_endpoint import Address, ConnectionSettings, LiveEndpoint, resolve
+from penstock.dataplane.loop import report_bug
 from penstock.dataplane.request_log import json_text
 from penstock.dataplane.tls import client_context
 from penstock.wire.forwarding import Edit
+from penstock.wire.http1 import ResponseHead
+from penstock.wire.orca import FIELDS, FORMAT_FIELD, load_metrics
+
+_ORCA_ASKED: Final[Edit] = ("set", b"Endpoint-Load-Metrics-Format", FORMAT_FIELD, b"TEXT")
+_ORCA_HIDDEN: Final[list[Edit]] = [("remove", field, field, b"") for field in FIELDS]
 
 
 class PoolSetup:
@@ -71,6 +79,10 @@ class LivePool(Pool):
         self.host_header: str = spec.host_header
         self.request_edits: list[Edit] = edits_of(spec.request_headers)
         self.response_edits: list[Edit] = edits_of(spec.response_headers)
+        self.orca: bool = spec.engine is not None and spec.engine.orca
+        if self.orca:
+            self.request_edits.append(_ORCA_ASKED)
+            self.response_edits += _ORCA_HIDDEN
         self.settings: ConnectionSettings = ConnectionSettings(spec.timeouts, spec.connections)
         self.request_s: float = spec.timeouts.request_s
         self._cookie_attributes: str = (
@@ -86,6 +98,25 @@ class LivePool(Pool):
             if report is not None:
                 self.knows_loaded = self.knows_loaded or len(endpoint.loaded) > 0
                 self.policy.on_report(endpoint, report)
+
+    def take_orca(self, endpoint: LiveEndpoint, head: ResponseHead, now: float) -> None:
+        """Tell the policy what a response's head says of the load, if it says anything."""
+        told = load_metrics(head.fields)
+        if not told:
+            return
+        usage = told.get("kv_cache_usage_perc", told.get("kv_cache_utilization", -1.0))
+        capacity = endpoint.kv_capacity
+        report = LoadReport(
+            now,
+            queued=told.get("num_requests_waiting", -1.0),
+            utilisation=told.get("application_utilization", told.get("cpu_utilization", usage)),
+            rate=told.get("rps_fractional", -1.0),
+            kv_tokens=int(usage * capacity) if usage >= 0.0 and capacity > 0 else -1,
+        )
+        try:
+            self.policy.on_report(endpoint, report)
+        except Exception:  # noqa: BLE001 - a user's policy must not spoil the response
+            report_bug(f"in the policy {self.spec.policy.name} of pool {self.name}")
 
     def expire_reports(self, now: float) -> None:
         """Believe no engine that has been silent for too long."""

@@ -94,6 +94,7 @@ pools:
       path: /custom
       headers: {Authorization: Bearer x}
       kv_tokens: 100000
+      orca: true
       metrics: {running: app_running, waiting: app_waiting, kv_usage: app_cache}
     endpoints:
       - https://10.0.0.1:8443

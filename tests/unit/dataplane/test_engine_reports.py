@@ -12,10 +12,19 @@ from penstock.core.env import Env
 from penstock.core.policy import create
 from penstock.core.policy._serving import ServingPolicy
 from penstock.core.request import Request
-from penstock.core.snapshot import Connections, Endpoint, PoolTimeouts
+from penstock.core.snapshot import (
+    Connections,
+    Endpoint,
+    Engine,
+    PolicyChoice,
+    Pool,
+    PoolTimeouts,
+)
 from penstock.core.ticket import DONE, Ticket
 from penstock.dataplane.board import Board, create_board
 from penstock.dataplane.live_endpoint import ConnectionSettings, LiveEndpoint
+from penstock.dataplane.live_pool import LivePool, PoolSetup
+from penstock.wire.http1 import ResponseHead
 
 VLLM = Reading(running=4, waiting=1, kv_usage=0.5, kv_capacity=1000)
 
@@ -24,6 +33,7 @@ class Site:
     """One worker of two, its endpoint, and whoever writes reports."""
 
     def __init__(self, board: Board) -> None:
+        self.board = board
         self.env = Env(Random(1), now=100.0)
         self.reports = ReportCells(board)
         spec = Endpoint(name="e", host="127.0.0.1", port=9, row=0)
@@ -94,3 +104,22 @@ def test_the_prefix_index_holds_no_more_than_the_engines_cache(site: Site) -> No
     site.engine_says(Reading(running=0, waiting=0, kv_usage=0.0, kv_capacity=400))
     site.send(600).settle(DONE, 101.0)
     assert site.policy.index.blocks_of(site.endpoint) == 400
+
+
+def test_the_load_in_a_responses_head_reaches_the_policy(site: Site) -> None:
+    spec = Pool(
+        name="a",
+        endpoints=(Endpoint(name="e", host="127.0.0.1", port=9, row=0),),
+        kind="llm",
+        policy=PolicyChoice("token-load"),
+        engine=Engine(orca=True),
+        row=0,
+    )
+    pool = LivePool(PoolSetup(spec, 1), site.board, 0)
+    site.endpoint.kv_capacity = 1000
+    head = ResponseHead(b"", 200, b"OK", 1)
+    value = b"TEXT named_metrics.kv_cache_usage_perc=0.25, named_metrics.num_requests_waiting=1"
+    head.fields = [(b"endpoint-load-metrics", b"Endpoint-Load-Metrics", value)]
+    pool.take_orca(site.endpoint, head, 123.0)
+    assert site.endpoint.reported_at == 123.0
+    assert site.endpoint.kv_elsewhere == 250

@@ -136,10 +136,10 @@ def _tensorrt_llm(body: bytes) -> Reading:
 
 def generic(names: EngineMetrics) -> Dialect:
     """A server whose metrics a person names."""
-    wanted = _pattern([name for name in (names.running, names.waiting, names.kv_usage) if name])
+    beginnings = _wanted([name for name in (names.running, names.waiting, names.kv_usage) if name])
 
     def read(body: bytes) -> Reading:
-        samples = Samples(_lines(body, wanted))
+        samples = Samples(_lines(body, beginnings))
         return Reading(
             running=samples.sum(names.running),
             waiting=samples.sum(names.waiting),
@@ -197,13 +197,15 @@ def _info(body: bytes) -> int:
 # --- the list -----------------------------------------------------------------------------------
 
 
-def _pattern(names: Iterable[str]) -> re.Pattern[bytes]:
-    """Lines of samples of these metrics."""
-    either = b"|".join(re.escape(name.encode()) for name in names)
-    return re.compile(rb"^(?:" + either + rb")[ {].*$", re.MULTILINE)
+_Wanted = tuple[bytes, ...]
 
 
-_VLLM: Final = _pattern(
+def _wanted(names: Iterable[str]) -> _Wanted:
+    """How lines of samples of these metrics begin."""
+    return tuple(name.encode() + mark for name in names for mark in (b"{", b" "))
+
+
+_VLLM: Final = _wanted(
     [
         "vllm:num_requests_running",
         "vllm:num_requests_waiting",
@@ -217,7 +219,7 @@ _VLLM: Final = _pattern(
         "vllm:lora_requests_info",
     ]
 )
-_SGLANG: Final = _pattern(
+_SGLANG: Final = _wanted(
     prefix + name
     for prefix in ("sglang:", "sglang_")
     for name in (
@@ -230,22 +232,22 @@ _SGLANG: Final = _pattern(
         "cached_tokens_total",
     )
 )
-_TGI: Final = _pattern(["tgi_queue_size", "tgi_batch_current_size"])
-_LLAMACPP: Final = _pattern(
+_TGI: Final = _wanted(["tgi_queue_size", "tgi_batch_current_size"])
+_LLAMACPP: Final = _wanted(
     [
         "llamacpp:requests_processing",
         "llamacpp:requests_deferred",
         "llamacpp:kv_cache_usage_ratio",
     ]
 )
-_TRITON: Final = _pattern(
+_TRITON: Final = _wanted(
     [
         "nv_trt_llm_request_metrics",
         "nv_trt_llm_kv_cache_block_metrics",
         "nv_inference_pending_request_count",
     ]
 )
-_TENSORRT_LLM: Final = _pattern(
+_TENSORRT_LLM: Final = _wanted(
     [
         "trtllm_num_requests_running",
         "trtllm_num_requests_waiting",
@@ -287,8 +289,9 @@ def recognised(exposition: bytes) -> Dialect | None:
     return None
 
 
-def _lines(body: bytes, wanted: re.Pattern[bytes]) -> str:
-    return b"\n".join(wanted.findall(body)).decode("utf-8", "replace") + "\n"
+def _lines(body: bytes, wanted: _Wanted) -> str:
+    found = [line for line in body.splitlines() if line.startswith(wanted)]
+    return b"\n".join(found).decode("utf-8", "replace") + "\n"
 
 
 def _capacity(samples: Samples, name: str, *labels: str) -> int:
