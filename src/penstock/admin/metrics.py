@@ -16,6 +16,7 @@ from prometheus_client.core import (
 )
 from prometheus_client.registry import Collector
 
+from penstock.admin.engine_metrics import engine_metrics
 from penstock.admin.recent import histogram_counts
 from penstock.admin.status import CLASSES
 from penstock.admin.view import EndpointView, Overview
@@ -142,6 +143,7 @@ class _BoardCollector(Collector):
         yield from self._phases()
         yield from self._endpoint_counters()
         yield from self._endpoint_states()
+        yield from engine_metrics(self._overview, self._board)
 
     def _balancer(self) -> Iterator[Metric]:
         overview = self._overview

@@ -6,6 +6,7 @@ from typing import Annotated, Any, Final, Literal
 from pydantic import BeforeValidator, Field, PlainValidator, SecretStr, model_validator
 
 from penstock.config.choice import Policy
+from penstock.config.engines import EngineOrOff
 from penstock.config.headers import Edits
 from penstock.config.health import (
     HealthCheckOrOff,
@@ -14,6 +15,7 @@ from penstock.config.health import (
     SlowStart,
     SlowStartOrWindow,
 )
+from penstock.config.models import ModelName, Models
 from penstock.config.section import Section, required, setting
 from penstock.config.values import (
     Address,
@@ -99,6 +101,9 @@ class Endpoint(Section):
     )
     backup: Flag = setting(_ENDPOINT.backup, "Used only when no other endpoint is available.")
     zone: str = setting(_ENDPOINT.zone, "Where it stands, for policies that prefer what is near.")
+    models: OneOrMany[ModelName] = setting(
+        _ENDPOINT.models, "Models that it serves, in a pool of kind `llm`. Default: it is asked."
+    )
 
     def full_name(self) -> str:
         """Its name, given or made from its address."""
@@ -261,6 +266,12 @@ class Pool(Section):
         "`llm`: serves a language model by the API of OpenAI or Anthropic, so that policies know "
         "prompts and tokens.",
     )
+    engine: EngineOrOff = setting(
+        None,
+        "How the load of its engines is read: `off`, a kind such as `vllm`, or a mapping. "
+        "Default: `auto` for pools of kind `llm`, else `off`.",
+    )
+    models: Models = setting(Models(), "Names of models, in a pool of kind `llm`.")
     policy: Policy = setting(_POOL.policy, "How an endpoint is chosen.")
     hash_key: (
         Annotated[HashKey, BeforeValidator(_hash_key, json_schema_input_type=str | HashKey)] | None

@@ -40,8 +40,10 @@ from penstock.dataplane.front import Front
 from penstock.dataplane.insight import (
     MAX_INSPECTED_BYTES,
     AnswerReading,
+    Insight,
     may_inspect,
     reading_of,
+    unframed,
 )
 from penstock.dataplane.live_endpoint import LiveEndpoint
 from penstock.dataplane.log_line import log_line
@@ -57,6 +59,7 @@ from penstock.wire.forwarding import (
     interim_response,
 )
 from penstock.wire.http1 import RequestHead, ResponseHead
+from penstock.wire.model_name import as_one_chunk, with_length, with_model
 from penstock.wire.openai import OTHER, Inspection
 
 # Request bytes kept for another attempt; a longer body can be sent once only.
@@ -96,6 +99,7 @@ class Exchange(ResponseSink):
     _framing: int = LENGTH
     _inspecting: bool = False  # no endpoint is chosen before the body is whole
     _inspection: Inspection | None = None
+    _resized: bool = False  # the body is another than the client's
     _reading: AnswerReading | None = None
 
     def __init__(self, context: Context, front: Front, head: RequestHead, plan: Plan) -> None:
@@ -134,20 +138,46 @@ class Exchange(ResponseSink):
             if not complete:
                 self._inspecting = True
                 return
-            self._inspect(way)
+            if not self._inspect(way):
+                return
         self._attempt()
 
-    def _inspect(self, way: PoolPlan) -> None:
-        """Understand the body, which is whole."""
+    def _inspect(self, way: PoolPlan) -> bool:
+        """Understand the body, which is whole; False when it was refused."""
         insight = way.pool.insight
         if insight is None or not self._body:
-            return
+            return True
         body = self._body[0] if len(self._body) == 1 else b"".join(self._body)
         self._body = [body]
         found = insight.read(way.api, body, self.head.chunked)
-        if not found.problem:
-            self._inspection = found
-            self.request = insight.request_of(way.request, found)
+        if found.problem:
+            return True
+        model = way.pool.model_for(found.model, self.context.env)
+        if not model and found.model:
+            self._refuse_model(way, found.model)
+            return False
+        if model != found.model:
+            found = self._rename(insight, way.api, body, model)
+        self._inspection = found
+        self.request = insight.request_of(way.request, found)
+        return True
+
+    def _rename(self, insight: Insight, api: int, body: bytes, model: str) -> Inspection:
+        """Ask for that model instead."""
+        chunked = self.head.chunked
+        bare = with_model(unframed(body, chunked), model)
+        self._body = [as_one_chunk(bare) if chunked else bare]
+        self._resized = True
+        return insight.read(api, bare, False)
+
+    def _refuse_model(self, way: PoolPlan, model: str) -> None:
+        data = answers.unknown_model(
+            model,
+            way.pool.known_models(),
+            keep_alive=self.front.keeps_alive(),
+            request_id=self.request_id,
+        )
+        self._finish_with(404, data, "refused")
 
     def _await_body(self, complete: bool) -> None:
         """More of a body came that is to be inspected; one over the bound passes uninspected."""
@@ -156,8 +186,8 @@ class Exchange(ResponseSink):
         self._inspecting = False
         way = self.way
         assert way is not None
-        if complete:
-            self._inspect(way)
+        if complete and not self._inspect(way):
+            return
         self._attempt()
 
     def _answer_here(self) -> None:
@@ -199,6 +229,8 @@ class Exchange(ResponseSink):
         chosen: Endpoint | None = None
         if way.cookie and self._tried is None:
             chosen = way.pool.sticky_endpoint(way.cookie)
+            if chosen is not None and request.model and not chosen.serves(request.model):
+                chosen = None
         if chosen is None:
             chosen = way.pool.pick(request, env, self._tried)
         if chosen is None:
@@ -276,6 +308,8 @@ class Exchange(ResponseSink):
         connection.begin(self, self.head.method == b"HEAD", self._expires_at)
         body = self._body
         prefix = way.prefix(endpoint.host_header)
+        if self._resized and body:
+            prefix = with_length(prefix, self.head, len(body[0]))
         if not body:
             data = b"%b%b\r\n\r\n" % (prefix, self.request_id)
         elif len(body) == 1:
@@ -364,6 +398,8 @@ class Exchange(ResponseSink):
         if reading is None or not reading.streamed:
             ticket.first_byte(now)  # else with the first token: engines send the head at once
         pool = way.pool
+        if pool.orca and self.endpoint is not None:
+            pool.take_orca(self.endpoint, head, now)
         if pool.rules.retries_status(status) and self._may_repeat(DONE, status):
             self._leave_connection(complete)
             self._settle(DONE)
@@ -565,6 +601,7 @@ class Exchange(ResponseSink):
 
     def _no_endpoint(self) -> None:
         way = self.way
+        request = self.request
         assert way is not None
         pool = way.pool
         pool.counters.bump(P_NO_ENDPOINT)
@@ -572,6 +609,8 @@ class Exchange(ResponseSink):
             why = f"pool {pool.name} has no endpoints"
         elif not pool.eligible:
             why = f"none of the {len(pool.endpoints)} endpoints of pool {pool.name} is available"
+        elif request is not None and request.model and not pool.serving(request.model):
+            why = f"no available endpoint of pool {pool.name} serves the model {request.model}"
         else:
             why = f"every available endpoint of pool {pool.name} is at its max_in_flight"
         self._refuse(503, why)

@@ -29,9 +29,7 @@ class Insight:
 
     def read(self, api: int, body: bytes, chunked: bool) -> Inspection:
         """Understand a whole body; ``chunked`` when it still has its framing."""
-        if chunked:
-            body = ChunkedReader(False, 400).feed(body)  # read before: it cannot be refused
-        found = inspect(api, body)
+        found = inspect(api, unframed(body, chunked))
         if found.problem:
             self.not_understood += 1
         else:
@@ -116,6 +114,11 @@ def reading_of(head: ResponseHead, chunked: bool) -> AnswerReading | None:
     if kind.startswith(b"application/json"):
         return AnswerReading(False, chunked)
     return None
+
+
+def unframed(body: bytes, chunked: bool) -> bytes:
+    """A whole body without its framing. It was read before, so it cannot be refused."""
+    return ChunkedReader(False, 400).feed(body) if chunked else body
 
 
 def may_inspect(head: RequestHead, complete: bool) -> bool:

@@ -95,6 +95,7 @@ class Worker(Chore):
     def on_batch(self) -> None:
         if self._serving:
             self.context.world.follow_board(self.context.board)
+            self.context.world.follow_reports(self.context.board)
 
     def on_sweep(self, now: float) -> None:
         context = self.context
@@ -104,6 +105,7 @@ class Worker(Chore):
         counters.changed = True
         if self._serving:
             context.world.publish()
+            context.world.expire_reports(now)
         counters.publish()
         if context.stopping and (context.clients == 0 or now >= self._deadline):
             context.loop.stop()
