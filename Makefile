@@ -14,7 +14,7 @@ DEBIAN_PACKAGES := curl haproxy nginx-light wrk
 
 .PHONY: help
 help:
-	@echo "make demo    an emulated fleet, the balancer and traffic; Ctrl-C ends it"
+	@echo "make demo    emulated engines, the balancer, two policies on the same traffic; Ctrl-C ends it"
 	@echo "make test    all checks, and all tests on the compiled and the interpreted form"
 	@echo "make bench   measure beside nginx, HAProxy and Envoy; writes docs/performance.md"
 	@echo "make lint    ruff, mypy and the import contracts"
@@ -27,8 +27,12 @@ help:
 demo: $(VENV)/compiled
 	@$(BIN)/penstock demo
 
+# Checking and compiling wait for nothing of each other, and each keeps one core busy.
 .PHONY: test
-test: lint test-compiled test-interpreted
+test: $(VENV)/development
+	@$(MAKE) --no-print-directory --jobs=2 --output-sync=target lint $(VENV)/compiled
+	@$(MAKE) --no-print-directory test-compiled
+	@$(MAKE) --no-print-directory test-interpreted
 
 .PHONY: test-compiled
 test-compiled: $(VENV)/compiled $(VENV)/development
@@ -37,9 +41,8 @@ test-compiled: $(VENV)/compiled $(VENV)/development
 	  $(BIN)/python -m pytest $(PYTEST_ARGUMENTS); \
 	else echo "== not compiled: only the interpreted form is tested"; fi
 
-# Last, so that its summary is the last line.
 .PHONY: test-interpreted
-test-interpreted: $(VENV)/compiled $(VENV)/development test-compiled
+test-interpreted: $(VENV)/compiled $(VENV)/development
 	@echo "== tests, $$(PENSTOCK_PURE=1 $(BIN)/penstock --version)"
 	@PENSTOCK_PURE=1 $(BIN)/python -m pytest $(PYTEST_ARGUMENTS)
 
@@ -78,7 +81,7 @@ $(VENV)/development: $(VENV)/installed
 $(VENV)/compiled: $(VENV)/installed $(VENV)/inputs $(INPUTS)
 	@echo "compiling"
 	@find src -name '*.so' -delete
-	@MYPYPATH=src $(BIN)/python setup.py --quiet build_ext --inplace > $(VENV)/compiling.log 2>&1 || { cat $(VENV)/compiling.log; exit 1; }
+	@MYPYPATH=src MYPY_CACHE_DIR=build/mypy $(BIN)/python setup.py --quiet build_ext --inplace > $(VENV)/compiling.log 2>&1 || { cat $(VENV)/compiling.log; exit 1; }
 	@grep '^penstock:' $(VENV)/compiling.log || true
 	@$(BIN)/penstock --version
 	@touch $@
@@ -92,7 +95,7 @@ $(VENV)/inputs: always | $(VENV)/installed
 .PHONY: lock
 lock:
 	rm -rf build/lock && $(PYTHON) -m venv build/lock
-	PENSTOCK_PURE=1 build/lock/bin/python -m pip --quiet install '.[dev]'
+	PENSTOCK_PURE=1 build/lock/bin/python -m pip --quiet install '.[dev,simulators]'
 	( echo '# Made by `make lock` from pyproject.toml.'; \
 	  build/lock/bin/python -m pip freeze --all --exclude penstock --exclude pip ) > $(LOCK)
 	rm -rf build/lock

@@ -1,11 +1,12 @@
 """The simulator beside theory: ``python -m benchmarks.theory --write-docs`` makes docs/theory.md.
 
-Runs every case of ``penstock.sim.validation`` until its intervals are narrow enough; a full run is
-three billion simulated requests, about 40 minutes of one core, compiled. ``--only`` and
-``--precision`` make it shorter.
+Runs every case of ``penstock.sim.validation`` until its intervals are narrow enough, or ``--most``
+requests were spent on it. ``--only`` and ``--precision`` make it shorter.
 """
 
+from collections.abc import Iterator
 from concurrent.futures import ProcessPoolExecutor
+from contextlib import ExitStack
 from datetime import UTC, datetime
 from multiprocessing import get_context
 from pathlib import Path
@@ -24,56 +25,79 @@ END: Final = "<!-- End: written by benchmarks.theory -->"
 
 @click.command()
 @click.option("--precision", default=0.01, show_default=True, help="Half-width over value.")
+@click.option("--most", default=3_000_000, show_default=True, help="Requests spent on a case.")
 @click.option("--only", default="", help="Cases whose model contains this.")
 @click.option("--processes", default=1, show_default=True)
 @click.option("--write-docs", is_flag=True, help=f"Replace the table in {FILE}.")
-def main(precision: float, only: str, processes: int, write_docs: bool) -> None:
+def main(precision: float, most: int, only: str, processes: int, write_docs: bool) -> None:
     """Measure, and print the table."""
     began = monotonic()
     findings: list[Finding] = []
-    with ProcessPoolExecutor(processes, mp_context=get_context("spawn")) as executor:
+    with ExitStack() as stack:
+        executor = None
+        if processes > 1:
+            pool = ProcessPoolExecutor(processes, mp_context=get_context("spawn"))
+            executor = stack.enter_context(pool)
         for case in cases():
             if only.lower() not in case.model.lower():
                 continue
-            found = examine(case, precision=precision, executor=executor)
+            found = examine(case, precision=precision, most=most, executor=executor)
             findings += found
             for finding in found:
                 click.echo(_line(finding), err=True)
-    text = _document(findings, precision, monotonic() - began)
+    text = _document(findings, precision, most, monotonic() - began)
     click.echo(text)
     if write_docs:
         _replace(text)
 
 
-def _document(findings: list[Finding], precision: float, seconds: float) -> str:
+def _document(findings: list[Finding], precision: float, most: int, seconds: float) -> str:
     rows = [
         "| model | setting | quantity | theory | simulated | ± | off | requests | covered |",
         "|---|---|---|--:|--:|--:|--:|--:|---|",
         *[_row(finding) for finding in findings],
     ]
-    return "\n".join([BEGIN, *_summary(findings, precision, seconds), "", *rows, END])
+    summary = _summary(findings, precision, most, seconds)
+    return "\n".join([BEGIN, *summary, "", *rows, END])
 
 
-def _summary(findings: list[Finding], precision: float, seconds: float) -> list[str]:
+def _summary(findings: list[Finding], precision: float, most: int, seconds: float) -> Iterator[str]:
     exact = [finding for finding in findings if finding.case.exact]
     covered = sum(finding.covered for finding in exact)
     together = sum(
         finding.off <= simultaneous_factor(len(exact), finding.measured.replications)
         for finding in exact
     )
-    precise = sum(f.measured.half_width <= precision * abs(f.quantity.expected) for f in exact)
+    wide = [f for f in exact if not _is_precise(f, precision)]
     requests = sum(f.customers for f in {id(f.case): f for f in findings}.values())
-    return [
+    yield (
         f"Measured on {datetime.now(UTC):%Y-%m-%d}, {form()}, {requests:,} requests in "
-        f"{seconds / 60:.0f} minutes.",
-        "",
-        f"- {len(exact)} values that theory knows exactly; {precise} of the intervals are "
-        f"narrower than ±{precision:.0%}.",
+        f"{seconds / 60:.0f} minutes (`--precision {precision:g} --most {most}`)."
+    )
+    yield ""
+    yield (
+        f"- {len(exact)} values that theory knows exactly; {len(exact) - len(wide)} of the "
+        f"intervals are narrower than ±{precision:.0%}."
+    )
+    yield (
         f"- {covered} of {len(exact)} lie in their own 95% interval; by chance alone "
-        f"{0.95 * len(exact):.1f} would.",
+        f"{0.95 * len(exact):.1f} would."
+    )
+    yield (
         f"- {together} of {len(exact)} lie in intervals so wide that all of them would cover "
-        "with a probability of 95% (Šidák).",
-    ]
+        "with a probability of 95% (Šidák)."
+    )
+    if wide:
+        named = "; ".join(
+            f"{f.case.model}, {f.case.setting}, {f.quantity.name}: "
+            f"±{f.measured.half_width / abs(f.quantity.expected):.1%}"
+            for f in wide
+        )
+        yield f"- Wider than ±{precision:.0%}, for want of requests: {named}."
+
+
+def _is_precise(finding: Finding, precision: float) -> bool:
+    return finding.measured.half_width <= precision * abs(finding.quantity.expected)
 
 
 def _row(finding: Finding) -> str:

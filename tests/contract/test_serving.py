@@ -147,7 +147,7 @@ def test_the_marginal_cost_without_some_terms_is_another_policy(name: str, seed:
     restricted = MarginalCost(**{**OFF, **RECOVERED[name]})
     output = 50
     for endpoint in endpoints:
-        endpoint.in_flight = dice.randrange(20)
+        endpoint.in_flight = endpoint.decoding = dice.randrange(20)
         endpoint.pending_prefill = dice.randrange(20_000)
         endpoint.kv_tokens = dice.randrange(100_000)
         model = restricted.model(endpoint)
@@ -236,3 +236,25 @@ def test_objectives_come_before_the_cost() -> None:
     indifferent.model(endpoints[0]).base_s = 2.0
     indifferent.model(endpoints[1]).step_s = 0.5
     assert indifferent.pick(request, endpoints, env()) is endpoints[0]
+
+
+def test_exploring_costs_no_prefix() -> None:
+    endpoints = endpoints_of_weights([1.0] * 4)
+    marginal = MarginalCost(explore=1.0)
+    blocks = list(range(1, 200))
+    marginal.index.insert(prompt(blocks), endpoints[2])
+    chance = env()
+    for turn in range(50):
+        assert marginal.pick(prompt([*blocks, 1000 + turn]), endpoints, chance) is endpoints[2]
+    fresh = [prompt([number * 1000 + block for block in range(1, 9)]) for number in range(1, 60)]
+    assert len({marginal.pick(request, endpoints, chance) for request in fresh}) == 4
+
+
+def test_what_decoding_costs_everywhere_makes_no_tie() -> None:
+    """A long answer, dear on every endpoint, does not hide that one of them holds the prefix."""
+    endpoints = endpoints_of_weights([1.0] * 2)
+    marginal = MarginalCost(explore=0.0)
+    blocks = list(range(1, 100))
+    marginal.index.insert(prompt(blocks), endpoints[1])
+    endpoints[1].in_flight = 1
+    assert marginal.pick(prompt(blocks, output=100_000), endpoints, env()) is endpoints[1]

@@ -56,7 +56,7 @@ def test_quick_cases_are_among_all() -> None:
 def test_runs_are_added_until_the_interval_is_narrow() -> None:
     case = next(case for case in cases() if case.model == "random split")
     loose = examine(shortened(case), precision=1.0)[0]
-    tight = examine(shortened(case), precision=loose.measured.precision / 2, most=24)[0]
+    tight = examine(shortened(case), precision=loose.measured.precision / 2, most=24 * 6000)[0]
     assert tight.measured.replications == 24
     assert loose.measured.replications == 8
     assert tight.measured.precision < loose.measured.precision
@@ -65,7 +65,8 @@ def test_runs_are_added_until_the_interval_is_narrow() -> None:
 def test_a_wrong_expectation_is_found_out() -> None:
     case = next(case for case in cases() if case.model == "M/M/1")
     wrong = [Quantity("W", 1.2 * case.quantities[0].expected, case.quantities[0].read)]
-    finding = examine(Case("wrong", "", shortened(case).scenario, tuple(wrong)), precision=0.02)[0]
+    wrong_case = Case("wrong", "", shortened(case).scenario, tuple(wrong))
+    finding = examine(wrong_case, precision=0.02, most=400_000)[0]
     assert not finding.covered
     assert finding.off > simultaneous_factor(80, 16)
 

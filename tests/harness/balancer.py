@@ -144,7 +144,7 @@ class Balancer:
         for each in self.status()["listeners"]:
             if each["name"] == listener:
                 host, _, port = each["address"].rpartition(":")
-                return host, int(port)
+                return host.strip("[]"), int(port)
         raise AssertionError(f"no listener {listener}")
 
     def connect(

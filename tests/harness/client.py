@@ -59,7 +59,8 @@ class Client:
         receive_buffer: int = 0,
         timeout_s: float = PATIENCE_S,
     ) -> None:
-        raw = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
+        family = socket.AF_INET6 if ":" in address[0] else socket.AF_INET
+        raw = socket.socket(family, socket.SOCK_STREAM)
         try:
             raw.settimeout(timeout_s)
             raw.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)

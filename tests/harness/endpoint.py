@@ -115,14 +115,17 @@ Script = Callable[[EndpointConnection], None]
 class ScriptedEndpoint:
     """Listens on a port of its own; every connection plays ``script`` and is then closed."""
 
-    def __init__(self, script: Script, *, tls: ssl.SSLContext | None = None) -> None:
+    def __init__(
+        self, script: Script, *, tls: ssl.SSLContext | None = None, host: str = "127.0.0.1"
+    ) -> None:
         self.script = script
         self.connections: list[EndpointConnection] = []
         self.tls = tls
-        self._listening = socket.create_server(("127.0.0.1", 0), backlog=512)
-        self.host = "127.0.0.1"
+        family = socket.AF_INET6 if ":" in host else socket.AF_INET
+        self._listening = socket.create_server((host, 0), family=family, backlog=512)
+        self.host = host
         self.port: int = self._listening.getsockname()[1]
-        self.name = f"{self.host}:{self.port}"
+        self.name = f"[{host}]:{self.port}" if ":" in host else f"{host}:{self.port}"
         self._threads: list[threading.Thread] = []
         self._accepting = threading.Thread(target=self._accept, daemon=True)
         self._accepting.start()

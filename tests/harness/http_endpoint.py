@@ -47,10 +47,11 @@ class HttpEndpoint(ScriptedEndpoint):
         answer: Callable[[Recorded], Answer] | None = None,
         *,
         tls: ssl.SSLContext | None = None,
+        host: str = "127.0.0.1",
     ) -> None:
         self.requests: list[Recorded] = []
         self.answer: Callable[[Recorded], Answer] = answer or self._own_name
-        super().__init__(self._serve, tls=tls)
+        super().__init__(self._serve, tls=tls, host=host)
 
     @property
     def last(self) -> Recorded:

@@ -63,6 +63,19 @@ def test_bug_in_a_users_policy_leaves_nobody_hanging(
         assert "a bug in a user's policy" in worker.errors()
 
 
+def test_bug_while_an_endpoint_is_picked_is_answered_with_500(
+    start: Callable[..., Worker], endpoint: HttpEndpoint
+) -> None:
+    faulty = PolicyChoice("tests.scenario.faulty_policy:Faulty", {"method": "pick"})
+    worker = start(world(pool(endpoint, policy=faulty)))
+    worker.may_report_bugs = True
+    with worker.connect() as client:
+        response = client.get("/")
+        assert response.status == 500
+        assert b"standard error" in response.body
+        client.expect_end()
+
+
 def test_bug_while_a_policy_is_rebuilt_keeps_nobody_else_back(
     start: Callable[..., Worker], endpoint: HttpEndpoint, other_endpoint: HttpEndpoint
 ) -> None:

@@ -1,4 +1,4 @@
-"""`penstock demo`: one endpoint is killed and revived and no request fails; it ends in order."""
+"""`penstock demo`: two policies side by side, an engine killed and revived; it ends in order."""
 
 import os
 import pty
@@ -10,9 +10,16 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import NamedTuple
+
+import pytest
 
 PATIENCE_S = 60.0
-LINE = re.compile(r"sent (\d+), failed (\d+) \| swift (\d+) \(\d+%, ([\w–]+)\)")
+LINE = re.compile(
+    r"(marginal-cost|round-robin) +sent (\d+), failed (\d+), cut \d+ .*"
+    r"\| hit rate (\d+)% \| engine-1 (\d+) \(([\w–]+)\)"
+)
+ENDED = re.compile(r"requests sent \d+, failed 0\n")
 
 
 @contextmanager
@@ -70,43 +77,75 @@ def read_until(process: subprocess.Popen[str], wanted: str) -> str:
     return seen
 
 
-def test_a_killed_endpoint_is_failed_over_and_taken_back_and_no_request_fails() -> None:
-    with demo("--seconds", "10") as process:
-        said, _ = process.communicate(timeout=PATIENCE_S)
-    assert process.returncode == 0, said
-    before, killed, rest = said.partition("swift was killed")
+class Story(NamedTuple):
+    """What a run printed of one pool: before the death, until the revival, and after."""
+
+    states: list[list[str]]
+    sent: list[list[int]]
+    of_the_victim: list[list[int]]
+    hit_rate: int
+
+
+def story_of(said: str, policy: str) -> Story:
+    before, killed, rest = said.partition("engine-1 was killed")
     assert killed, said
-    while_dead, revived, after = rest.partition("swift is back")
+    while_dead, revived, after = rest.partition("engine-1 is back")
     assert revived, said
-    states = [[match[3] for match in LINE.findall(part)] for part in (before, while_dead, after)]
-    assert "up" in states[0]
-    assert "down" in states[1]
-    assert states[2][-1] == "up", said
-    requests = [
-        [int(match[2]) for match in LINE.findall(part)] for part in (before, while_dead, after)
+    lines = [
+        [match for match in LINE.findall(part) if match[0] == policy]
+        for part in (before, while_dead, after)
     ]
-    assert requests[2][-1] > requests[1][-1] > 0, "it is taken back"
-    sent = [int(match[0]) for match in LINE.findall(while_dead)]
-    assert sent[-1] > sent[0], "the others go on serving while it is dead"
-    assert re.search(r"requests sent \d+, failed 0\n", after), said
+    return Story(
+        [[line[5] for line in part] for part in lines],
+        [[int(line[1]) for line in part] for part in lines],
+        [[int(line[4]) for line in part] for part in lines],
+        int(lines[2][-1][3]),
+    )
+
+
+@pytest.fixture(scope="module")
+def said() -> str:
+    """What a bounded run prints."""
+    with demo("--seconds", "16") as process:
+        printed, _ = process.communicate(timeout=PATIENCE_S)
+    assert process.returncode == 0, printed
+    assert ENDED.search(printed), printed
+    return printed
+
+
+@pytest.mark.parametrize("policy", ["marginal-cost", "round-robin"])
+def test_a_killed_engine_is_failed_over_and_taken_back(said: str, policy: str) -> None:
+    story = story_of(said, policy)
+    assert "up" in story.states[0]
+    assert "down" in story.states[1]
+    assert story.states[2][-1] == "up", said
+    assert story.sent[1][-1] > story.sent[1][0], "the others go on serving while it is dead"
+    if policy == "round-robin":
+        assert story.of_the_victim[2][-1] > story.of_the_victim[1][-1] > 0, "it is taken back"
+
+
+def test_both_pools_get_the_same_requests_and_one_finds_more_of_them_cached(said: str) -> None:
+    aware, in_turn = story_of(said, "marginal-cost"), story_of(said, "round-robin")
+    assert aware.sent == in_turn.sent
+    assert aware.hit_rate > in_turn.hit_rate
 
 
 def test_ctrl_c_ends_it_and_all_its_processes_without_complaint() -> None:
     with demo() as process:
         read_until(process, "sent ")
         started = descendants(process.pid)
-        assert len(started) >= 5, "three endpoints, a supervisor, a worker"
+        assert len(started) >= 5, "two fleets of two processes, a supervisor"
         process.send_signal(signal.SIGINT)
         said, _ = process.communicate(timeout=PATIENCE_S)
     assert process.returncode == 0, said
     assert "Traceback" not in said
-    assert re.search(r"requests sent \d+, failed 0\n", said), said
+    assert ENDED.search(said), said
     assert_all_end(started)
 
 
 def test_ctrl_c_while_it_starts_ends_it_as_well() -> None:
     with demo() as process:
-        read_until(process, "starting three endpoints")
+        read_until(process, "starting two fleets")
         started = descendants(process.pid)
         process.send_signal(signal.SIGINT)
         said, _ = process.communicate(timeout=PATIENCE_S)
@@ -131,7 +170,7 @@ def test_on_a_terminal_it_draws_a_table() -> None:
             assert process.wait(PATIENCE_S) == 0
     finally:
         os.close(master)
-    assert "in flight" in drawn
+    assert "running" in drawn
     assert "\x1b[?25h" in drawn, "the cursor is shown again"
     assert "failed 0" in drawn
 

@@ -1,6 +1,6 @@
 """OpenAI's own client through Penstock to emulated engines, unchanged."""
 
-import asyncio
+import json
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
@@ -9,43 +9,24 @@ import openai
 import pytest
 import pytest_asyncio
 
-from penstock.fleet.balancer import BalancerProcess, start_balancer
-from penstock.fleet.engine.server import EngineServer
-from penstock.fleet.engine.spec import EngineSpec
 from penstock.fleet.faults import FaultCommand
+from tests.harness.serving import MODEL, PATIENCE_S, Serving, serving
 
-MODEL = "emulated-model"
 MESSAGES: Any = [{"role": "user", "content": "tell me a story"}]
 
 
 @pytest_asyncio.fixture
-async def engines() -> AsyncIterator[list[EngineServer]]:
-    started = [EngineServer(EngineSpec(f"engine-{number}")) for number in (1, 2)]
-    for engine in started:
-        await engine.start()
-    yield started
-    for engine in started:
-        await engine.stop()
+async def site(tmp_path: Path) -> AsyncIterator[Serving]:
+    async with serving(tmp_path) as started:
+        yield started
 
 
 @pytest_asyncio.fixture
-async def balancer(engines: list[EngineServer], tmp_path: Path) -> AsyncIterator[BalancerProcess]:
-    urls = [engine.url for engine in engines]
-    process = await start_balancer(tmp_path, {"endpoints": urls, "workers": 1})
-    yield process
-    await process.stop()
-
-
-@pytest_asyncio.fixture
-async def sdk(balancer: BalancerProcess) -> AsyncIterator[openai.AsyncOpenAI]:
+async def sdk(site: Serving) -> AsyncIterator[openai.AsyncOpenAI]:
     async with openai.AsyncOpenAI(
-        base_url=f"{balancer.url}/v1", api_key="any", max_retries=0, timeout=20.0
+        base_url=f"{site.url}/v1", api_key="any", max_retries=0, timeout=PATIENCE_S
     ) as made:
         yield made
-
-
-def running(engines: list[EngineServer]) -> int:
-    return sum(engine.load().running + engine.load().waiting for engine in engines)
 
 
 async def test_an_answer_is_the_same_whole_streamed_and_from_either_engine(
@@ -76,28 +57,67 @@ async def test_an_engines_refusal_reaches_the_client_as_it_is(sdk: openai.AsyncO
         await sdk.chat.completions.create(model="unknown", messages=MESSAGES)
 
 
+async def test_a_tool_is_called_when_the_prompt_asks(sdk: openai.AsyncOpenAI) -> None:
+    tools: Any = [{"type": "function", "function": {"name": "look_up", "parameters": {}}}]
+    question: Any = [{"role": "user", "content": "look_up the weather"}]
+    asked: Any = {"model": MODEL, "messages": question, "tools": tools, "max_tokens": 4}
+    whole: Any = await sdk.chat.completions.create(**asked)
+    [call] = whole.choices[0].message.tool_calls or []
+    assert call.type == "function"
+    assert call.function.name == "look_up"
+    arguments = ""
+    async for chunk in await sdk.chat.completions.create(**asked, stream=True):
+        for piece in chunk.choices[0].delta.tool_calls or ():
+            arguments += (piece.function and piece.function.arguments) or ""
+    assert arguments == call.function.arguments
+    assert json.loads(arguments)["text"]
+
+
+async def test_responses_whole_streamed_and_with_a_tool(sdk: openai.AsyncOpenAI) -> None:
+    asked: Any = {"model": MODEL, "input": "tell me a story", "max_output_tokens": 20}
+    whole = await sdk.responses.create(**asked, instructions="Be brief.")
+    async with sdk.responses.stream(**asked, instructions="Be brief.") as stream:
+        events = [event async for event in stream]
+    assert [event.sequence_number for event in events] == list(range(len(events)))
+    assert events[-1].type in ("response.completed", "response.incomplete")
+    final: Any = events[-1]
+    assert final.response.output_text == whole.output_text
+    assert whole.output_text
+    tools: Any = [{"type": "function", "name": "look_up", "parameters": {}, "strict": False}]
+    called: Any = await sdk.responses.create(
+        model=MODEL, input="look_up the weather", tools=tools, max_output_tokens=4
+    )
+    [call] = called.output
+    assert call.type == "function_call"
+    assert call.name == "look_up"
+    assert json.loads(call.arguments)["text"]
+
+
+async def test_responses_are_refused_in_openais_form(sdk: openai.AsyncOpenAI) -> None:
+    with pytest.raises(openai.NotFoundError, match="not found"):
+        await sdk.responses.create(model=MODEL, input="a", previous_response_id="resp_1")
+
+
 async def test_a_stream_that_is_given_up_frees_its_slot(
-    sdk: openai.AsyncOpenAI, engines: list[EngineServer]
+    sdk: openai.AsyncOpenAI, site: Serving
 ) -> None:
     asked: Any = {"model": MODEL, "messages": MESSAGES, "max_tokens": 5000, "stream": True}
     stream = await sdk.chat.completions.create(**asked, extra_body={"ignore_eos": True})
     async for _ in stream:
         break
-    assert running(engines) == 1
+    assert site.working() == 1
     await stream.close()
-    async with asyncio.timeout(20):
-        while running(engines):  # noqa: ASYNC110 - an engine announces nothing
-            await asyncio.sleep(0.002)
+    await site.until_idle()
 
 
 async def test_an_engine_that_dies_in_the_middle_never_looks_finished(
-    sdk: openai.AsyncOpenAI, engines: list[EngineServer]
+    sdk: openai.AsyncOpenAI, site: Serving
 ) -> None:
     asked: Any = {"model": MODEL, "messages": MESSAGES, "max_tokens": 5000, "stream": True}
     stream = await sdk.chat.completions.create(**asked, extra_body={"ignore_eos": True})
-    [serving] = [engine for engine in engines if engine.load().running]
     await anext(aiter(stream))
-    await serving.apply(FaultCommand("die"))
+    [serving_it] = [engine for engine in site.engines if engine.load().running]
+    await serving_it.apply(FaultCommand("die"))
     with pytest.raises(openai.APIConnectionError):
         _ = [chunk async for chunk in stream]
     answer = await sdk.chat.completions.create(model=MODEL, messages=MESSAGES, max_tokens=3)

@@ -1,5 +1,6 @@
 """What an endpoint is told about the client, and the edits that routes and pools make."""
 
+import socket
 from collections.abc import Callable, Iterator
 
 import pytest
@@ -9,6 +10,7 @@ from tests.harness.http_endpoint import Answer, HttpEndpoint
 from tests.harness.messages import head
 from tests.harness.worker import Worker
 from tests.harness.world import listener, pool, route, world
+from tests.scenario.conftest import Serve
 
 PROXY = "127.0.0.1"  # the one trusted hop
 STRANGER = "127.0.0.2"
@@ -179,3 +181,15 @@ def test_fields_of_our_own_can_be_set_and_stay_single(
     client = start(world(pool(endpoint), routes=routes)).connect()
     assert client.get().status == 200
     assert endpoint.last.headers[name.lower()] == "edited"
+
+
+@pytest.mark.skipif(not socket.has_ipv6, reason="the system has no IPv6")
+def test_clients_and_endpoints_of_ipv6(serve: Serve) -> None:
+    """Their addresses are written as each field wants (RFC 7239, 6)."""
+    with HttpEndpoint(host="::1") as endpoint:
+        balancer = serve({"listen": "[::1]:0", "endpoints": [endpoint.name]})
+        with balancer.connect() as client:
+            assert client.get().status == 200
+        asked = endpoint.last.headers
+        assert asked.all("x-forwarded-for") == ["::1"]
+        assert 'for="[::1]"' in asked.all("forwarded")[0]

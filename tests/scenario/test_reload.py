@@ -18,7 +18,7 @@ from penstock.core.snapshot import (
     Rewrite,
     Snapshot,
 )
-from penstock.dataplane.board import S_HEALTH, W_GENERATION
+from penstock.dataplane.board import P_RETRIES, P_RETRIES_DENIED, S_HEALTH, W_GENERATION
 from tests.harness.endpoint import EndpointConnection, Script, ScriptedEndpoint
 from tests.harness.http_endpoint import HttpEndpoint
 from tests.harness.messages import answer, answer_of, get
@@ -315,3 +315,42 @@ def test_no_request_is_lost_while_endpoints_come_and_go(
     assert set(statuses) == {200}
     assert len(statuses) > 100
     wait_until(lambda: worker.count(W_GENERATION) == worker.snapshot.generation, "all applied")
+
+
+def test_endpoint_that_comes_back_while_its_request_runs_still_counts_it(
+    start: Callable[..., Worker],
+    endpoint: HttpEndpoint,
+    scripted: Callable[[Script], ScriptedEndpoint],
+) -> None:
+    """As when workers go back to the snapshot before, because one of them refused the next."""
+
+    def answer_when_told(connection: EndpointConnection) -> None:
+        connection.receive_head()
+        connection.go_on.wait()
+        connection.send(answer_of(b"done"))
+
+    leaving = scripted(answer_when_told)
+    worker = start(world(pool(leaving)))
+    client = worker.connect()
+    client.send(get())
+    wait_until(lambda: leaving.requests_begun == 1, "the request runs")
+    worker.apply(world(pool(endpoint)))
+    worker.apply(world(pool(leaving)))
+    assert worker.load(leaving) == 1
+    leaving.connection().go_on.set()
+    assert client.read_response().body == b"done"
+    wait_until(lambda: worker.load(leaving) == 0, "its ticket is settled")
+
+
+def test_reload_does_not_refill_the_retry_budget(
+    start: Callable[..., Worker], free_port: int
+) -> None:
+    retry = Retry(attempts=2, budget_share=0.0, budget_min_per_s=0.1)  # one in ten seconds
+    snapshot = world(pool(Address(free_port), retry=retry))
+    worker = start(snapshot)
+    for _ in range(3):
+        assert worker.connect().get().status == 502
+        worker.apply(snapshot)
+    worker.wait_until_published()
+    assert worker.pool_count(P_RETRIES) == 1
+    assert worker.pool_count(P_RETRIES_DENIED) == 2

@@ -17,6 +17,7 @@ from prometheus_client.core import (
 from prometheus_client.registry import Collector
 
 from penstock.admin.buckets import cumulative_buckets
+from penstock.admin.engine_metrics import engine_metrics
 from penstock.admin.recent import histogram_counts
 from penstock.admin.serving_metrics import serving_metrics, shadow_metrics
 from penstock.admin.status import CLASSES
@@ -139,6 +140,7 @@ class _BoardCollector(Collector):
         yield from shadow_metrics(self._overview.pools, self._board)
         yield from self._endpoint_counters()
         yield from self._endpoint_states()
+        yield from engine_metrics(self._overview, self._board)
 
     def _balancer(self) -> Iterator[Metric]:
         overview = self._overview

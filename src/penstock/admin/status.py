@@ -149,6 +149,7 @@ def _endpoint(pool: str, endpoint: EndpointView, board: Board, recent: Differenc
         "configured_weight": endpoint.configured_weight,
         "backup": endpoint.backup,
         "last_check": endpoint.last_check,
+        "engine": msgspec.to_builtins(endpoint.engine),
         "in_flight": count(L_IN_FLIGHT),
         "requests": count(L_REQUESTS),
         "requests_per_s": round(recent.endpoint_requests_per_s(pool, endpoint.name), 2),

@@ -10,6 +10,22 @@ import msgspec
 from penstock.dataplane.board import Board
 
 
+class EngineView(msgspec.Struct, frozen=True):
+    """What an endpoint's engine tells; -1 where it does not. ``age_s`` is of the newest report."""
+
+    kind: str
+    silent: bool  # own counts only: it has not told its load for too long
+    problem: str  # why it could not be read the last time; empty if it could
+    age_s: float
+    running: float
+    waiting: float
+    kv_usage: float
+    kv_capacity: int
+    prefix_queries: int
+    prefix_hits: int
+    loaded: tuple[str, ...]  # models and adapters in its memory
+
+
 class EndpointView(msgspec.Struct, frozen=True):
     """``state`` is one word; ``available`` whether it may be picked; ``since`` is Unix time."""
 
@@ -29,6 +45,7 @@ class EndpointView(msgspec.Struct, frozen=True):
     configured_weight: float
     backup: bool
     last_check: str
+    engine: EngineView | None = None  # where its load is read
 
 
 class PoolView(msgspec.Struct, frozen=True):

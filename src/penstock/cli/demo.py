@@ -1,4 +1,4 @@
-"""Show requests balanced and failed over, on emulated endpoints."""
+"""Show prefix-aware balancing beside round robin, and failover, on emulated engines."""
 
 from __future__ import annotations
 
@@ -8,15 +8,15 @@ import click
 from rich.console import Console
 
 from penstock.fleet.balancer import BalancerError
-from penstock.fleet.demo import run_demo
-from penstock.fleet.display import LiveTable, PlainLines, summary
+from penstock.fleet.demo.display import LiveTable, PlainLines, comparison, summary
+from penstock.fleet.demo.story import run_demo
 
 
 @click.command(
     epilog="""\b
 Examples:
   penstock demo                until Ctrl-C
-  penstock demo --seconds 20   one death and one revival, then an end"""
+  penstock demo --seconds 30   one death and one revival, then an end"""
 )
 @click.option(
     "--seconds",
@@ -24,10 +24,12 @@ Examples:
     help="End by itself after this long. Without it: until Ctrl-C.",
 )
 def demo(seconds: float | None) -> None:
-    """Balance requests over three emulated endpoints, and kill and revive one of them.
+    """Balance the same chats over two fleets of emulated engines, by marginal cost and in turn.
 
-    Starts the endpoints and the balancer as processes on loopback ports, sends a trickle of
-    requests through it and shows who got what. Exits with 1 if any request failed.
+    Starts eight engines and the balancer as processes on loopback ports, sends every request to
+    both fleets at the same moment and shows who got what, the time to first token and how much of
+    the prompts was cached. One engine of each fleet is killed and revived: answers under way on
+    it are cut, the rest goes on. Exits with 1 if any request failed otherwise.
     """
     console = Console()
     try:
@@ -35,6 +37,9 @@ def demo(seconds: float | None) -> None:
             view = asyncio.run(run_demo(display, seconds))
     except (BalancerError, RuntimeError) as error:
         raise click.ClickException(str(error)) from error
-    console.print(summary(view), highlight=False)
-    if view.scoreboard.failed:
+    if not console.is_terminal:  # there it stands already
+        console.print(comparison(view), highlight=False)
+    for said in summary(view):
+        console.print(said, highlight=False)
+    if view.failed:
         raise SystemExit(1)

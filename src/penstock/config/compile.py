@@ -11,12 +11,14 @@ from typing import Final
 
 from penstock.config.certificates import check_authorities, check_certificate, issued_names
 from penstock.config.cores import usable_cores
+from penstock.config.engines import compiled_engine
 from penstock.config.errors import ConfigError, Location, did_you_mean
 from penstock.config.findings import Findings
 from penstock.config.headers import compiled_edits
 from penstock.config.listeners import Certificate, Listener
 from penstock.config.load import Loaded, load_arguments, load_document
 from penstock.config.model import DEFAULT_ADMIN, DEFAULT_LISTEN, Document
+from penstock.config.models import Models
 from penstock.config.pools import Endpoint, EndpointTls, Pool, Sticky
 from penstock.config.routes import Route
 from penstock.config.section import plain
@@ -243,11 +245,16 @@ def _compile_pool(name: str, pool: Pool, at: Location, findings: Findings) -> sn
         )
     if pool.tls != EndpointTls() and not any(endpoint.tls for endpoint in endpoints):
         findings.wrong((*at, "tls"), "has no effect: no endpoint's URL begins with https://")
+    if pool.kind != "llm" and (pool.models != Models() or any(e.models for e in endpoints)):
+        findings.wrong((*at, "models"), "has no effect: the pool is not of kind llm")
     return plain(
         snapshot.Pool,
         pool,
         name=name,
         endpoints=endpoints,
+        engine=compiled_engine(pool.engine, pool.kind),
+        models=pool.models.compiled(),
+        discovered={},
         hash_key=pool.hash_key.compiled() if pool.hash_key else snapshot.HashKey(),
         decisions=_compile_decisions(pool, at, findings),
         sticky=_compile_sticky(pool.sticky, (*at, "sticky"), findings) if pool.sticky else None,

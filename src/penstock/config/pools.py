@@ -6,6 +6,7 @@ from typing import Annotated, Any, Final, Literal
 from pydantic import BeforeValidator, Field, PlainValidator, SecretStr, model_validator
 
 from penstock.config.choice import Policy
+from penstock.config.engines import EngineOrOff
 from penstock.config.headers import Edits
 from penstock.config.health import (
     HealthCheckOrOff,
@@ -14,6 +15,7 @@ from penstock.config.health import (
     SlowStart,
     SlowStartOrWindow,
 )
+from penstock.config.models import ModelName, Models
 from penstock.config.section import Section, required, setting
 from penstock.config.values import (
     Address,
@@ -101,6 +103,9 @@ class Endpoint(Section):
     )
     backup: Flag = setting(_ENDPOINT.backup, "Used only when no other endpoint is available.")
     zone: str = setting(_ENDPOINT.zone, "Where it stands, for policies that prefer what is near.")
+    models: OneOrMany[ModelName] = setting(
+        _ENDPOINT.models, "Models that it serves, in a pool of kind `llm`. Default: it is asked."
+    )
 
     def full_name(self) -> str:
         """Its name, given or made from its address."""
@@ -284,6 +289,12 @@ class Pool(Section):
         "Token counts in the request log and metrics. `hidden`: asked for in every stream, and "
         "hidden from clients that did not ask; `asked`: only where the client asks; `off`: none.",
     )
+    engine: EngineOrOff = setting(
+        None,
+        "How the load of its engines is read: `off`, a kind such as `vllm`, or a mapping. "
+        "Default: `auto` for pools of kind `llm`, else `off`.",
+    )
+    models: Models = setting(Models(), "Names of models, in a pool of kind `llm`.")
     policy: Policy = setting(_POOL.policy, "How an endpoint is chosen.")
     shadow: Annotated[OneOrMany[Policy], Field(max_length=MAX_SHADOWS)] = setting(
         _POOL.shadow,

@@ -63,7 +63,6 @@ class HealthChecks:
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
-        await self._prober.close()
 
     def _begin(self, target: Target, before: "_Checked | None") -> "_Checked":
         health = Health(target.check)

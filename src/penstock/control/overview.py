@@ -13,6 +13,7 @@ from penstock.admin.view import (
     WorkerView,
 )
 from penstock.control.endpoint_states import EndpointStates
+from penstock.control.engines.loads import EngineLoads
 from penstock.control.events import Event
 from penstock.control.health_checks import HealthChecks
 from penstock.control.reload import Reloader
@@ -26,6 +27,7 @@ def overview(
     sockets: ListeningSockets,
     states: EndpointStates,
     checks: HealthChecks,
+    engines: EngineLoads,
     workers: Workers,
     reloader: Reloader,
     events: list[Event],
@@ -47,7 +49,7 @@ def overview(
             ListenerView(each.name, shown_address(*sockets.address(each)), bool(each.certificates))
             for each in snapshot.listeners
         ),
-        pools=tuple(_pool(pool, states, checks) for pool in snapshot.pools),
+        pools=tuple(_pool(pool, states, checks, engines) for pool in snapshot.pools),
         workers=tuple(
             WorkerView(each.index, each.pid, each.state, each.since, each.generation, each.restarts)
             for each in workers.all
@@ -59,14 +61,20 @@ def overview(
     )
 
 
-def _pool(pool: Pool, states: EndpointStates, checks: HealthChecks) -> PoolView:
-    endpoints = tuple(_endpoint(pool, each, states, checks) for each in pool.endpoints)
+def _pool(
+    pool: Pool, states: EndpointStates, checks: HealthChecks, engines: EngineLoads
+) -> PoolView:
+    endpoints = tuple(_endpoint(pool, each, states, checks, engines) for each in pool.endpoints)
     shadow = tuple(choice.name for choice in pool.shadow)
     return PoolView(pool.name, pool.row, pool.policy.name, endpoints, shadow)
 
 
 def _endpoint(
-    pool: Pool, endpoint: Endpoint, states: EndpointStates, checks: HealthChecks
+    pool: Pool,
+    endpoint: Endpoint,
+    states: EndpointStates,
+    checks: HealthChecks,
+    engines: EngineLoads,
 ) -> EndpointView:
     state = states.of(pool.name, endpoint.name)
     scheme = "https" if endpoint.tls else "http"
@@ -87,4 +95,5 @@ def _endpoint(
         configured_weight=state.configured_weight,
         backup=endpoint.backup,
         last_check=checks.last_result(pool.name, endpoint.name),
+        engine=engines.view(pool.name, endpoint.name),
     )

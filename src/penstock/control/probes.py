@@ -6,14 +6,15 @@ import ssl
 from dataclasses import dataclass
 from typing import Final
 
-import aiohttp
-from yarl import URL
-
 from penstock import __version__
 from penstock.control.sockets import shown_address
 from penstock.core.snapshot import Endpoint, EndpointTls, HealthCheck
 from penstock.dataplane.tls import client_context
+from penstock.wire.chunked import ChunkedReader
+from penstock.wire.http1 import Refusal, ResponseHead, find_head_end, parse_response
 
+_HEAD_BYTES: Final = 64 * 1024  # most of an answer's head
+_HEAD_FIELDS: Final = 256
 _BODY_BYTES: Final = 64 * 1024  # in which ``expect_body`` is looked for
 _PLAIN: Final = {
     errno.ECONNREFUSED: "connection refused",
@@ -51,65 +52,43 @@ class Prober:
     """Makes checks. Every one opens its own connection: whether that works is half the question."""
 
     def __init__(self) -> None:
-        self._session: aiohttp.ClientSession | None = None
         self._contexts: dict[EndpointTls, ssl.SSLContext] = {}
 
     async def probe(self, target: Target) -> Result:
         """Check once. Never raises for what an endpoint does."""
+        timeout_s = target.check.timeout_s
         try:
-            async with asyncio.timeout(target.check.timeout_s):
-                if target.check.kind == "tcp":
-                    return await _connect(target)
-                return await self._ask(target)
+            async with asyncio.timeout(timeout_s):
+                return await self._probe(target)
         except TimeoutError:
-            return Result(False, f"no answer within {target.check.timeout_s:g} s")
-        except (OSError, aiohttp.ClientError, ValueError) as error:
+            return Result(False, f"no answer within {timeout_s:g} s")
+        except (OSError, ValueError) as error:
             return Result(False, _reason(error))
 
     def forget_tls(self) -> None:
         """Read CA files again with the next checks."""
         self._contexts.clear()
 
-    async def close(self) -> None:
-        """Give up what is kept open."""
-        if self._session is not None:
-            await self._session.close()
-
-    async def _ask(self, target: Target) -> Result:
-        check = target.check
+    async def _probe(self, target: Target) -> Result:
+        loop = asyncio.get_running_loop()
         endpoint = target.endpoint
-        scheme = "https" if endpoint.tls else "http"
-        origin = f"{scheme}://{shown_address(endpoint.host, target.port)}"
-        headers = [("User-Agent", _AGENT), *check.headers]
-        if check.host:
-            headers.append(("Host", check.host))
-        async with self._opened().request(
-            check.method,
-            URL(origin + check.path, encoded=True),
-            headers=headers,
-            allow_redirects=False,
-            ssl=self._context(target.tls) if endpoint.tls else True,
-            server_hostname=(target.tls.server_name or endpoint.host) if endpoint.tls else None,
-        ) as response:
-            status = response.status
-            if not any(low <= status <= high for low, high in check.expect_statuses):
-                return Result(False, f"answered {status}, not {_shown(check.expect_statuses)}")
-            if check.expect_body:
-                body = await _beginning(response.content)
-                if check.expect_body.encode() not in body:
-                    return Result(False, f"answered {status} without {check.expect_body!r}")
-            return Result(True, f"answered {status}")
-
-    def _opened(self) -> aiohttp.ClientSession:
-        if self._session is None:
-            self._session = aiohttp.ClientSession(
-                connector=aiohttp.TCPConnector(limit=0, force_close=True, use_dns_cache=False),
-                cookie_jar=aiohttp.DummyCookieJar(),
-                timeout=aiohttp.ClientTimeout(total=None),
-                auto_decompress=False,
-                trust_env=False,
-            )
-        return self._session
+        check = _TcpCheck if target.check.kind == "tcp" else _HttpCheck
+        ended: asyncio.Future[Result] = loop.create_future()
+        context, name = None, None
+        if endpoint.tls and target.check.kind != "tcp":
+            context = self._context(target.tls)
+            name = target.tls.server_name or endpoint.host
+        transport, _ = await loop.create_connection(
+            lambda: check(target, ended),
+            endpoint.host,
+            target.port,
+            ssl=context,
+            server_hostname=name,
+        )
+        try:
+            return await ended
+        finally:
+            transport.abort()  # what may still come does not matter
 
     def _context(self, settings: EndpointTls) -> ssl.SSLContext:
         """Loading the system's CAs takes tens of milliseconds, so contexts are kept."""
@@ -119,17 +98,111 @@ class Prober:
         return context
 
 
-async def _connect(target: Target) -> Result:
-    _, writer = await asyncio.open_connection(target.endpoint.host, target.port)
-    writer.close()
-    return Result(True, "connected")
+class _TcpCheck(asyncio.Protocol):
+    """Passes when there is a connection."""
+
+    def __init__(self, target: Target, ended: "asyncio.Future[Result]") -> None:
+        self._ended = ended
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        self._ended.set_result(Result(True, "connected"))
 
 
-async def _beginning(content: aiohttp.StreamReader) -> bytes:
-    body = b""
-    while len(body) < _BODY_BYTES and (piece := await content.read(_BODY_BYTES - len(body))):
-        body += piece
-    return body
+class _HttpCheck(asyncio.Protocol):
+    """Asks, and reads of the answer what it takes to decide."""
+
+    def __init__(self, target: Target, ended: "asyncio.Future[Result]") -> None:
+        self._target = target
+        self._ended = ended
+        self._head: ResponseHead | None = None
+        self._inbox = b""
+        self._body = b""
+        self._chunks: ChunkedReader | None = None
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        assert isinstance(transport, asyncio.WriteTransport)
+        transport.write(_request(self._target))
+
+    def data_received(self, data: bytes) -> None:
+        if self._ended.done():
+            return
+        try:
+            self._read(data)
+        except Refusal as refusal:
+            self._end(False, f"answered with something that is not HTTP: {refusal.reason}")
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        if self._ended.done():
+            return
+        if exc is not None:
+            self._end(False, _reason(exc))
+        elif self._head is None:
+            self._end(False, "closed the connection without an answer")
+        else:
+            self._judge_body(complete=True)
+
+    def _read(self, data: bytes) -> None:
+        if self._head is None:
+            rest = self._read_head(data)
+            if rest is None:
+                return
+            data = rest
+        if self._ended.done():
+            return
+        chunks = self._chunks
+        self._body += chunks.feed(data) if chunks is not None else data
+        whole = chunks.done if chunks is not None else len(self._body) == self._length()
+        self._judge_body(whole or len(self._body) >= _BODY_BYTES)
+
+    def _read_head(self, data: bytes) -> bytes | None:
+        """The body's beginning, when the final head is whole; it is judged."""
+        data = self._inbox + data
+        while (end := find_head_end(data, 0)) >= 0:
+            head = parse_response(data[:end], _HEAD_FIELDS)
+            data = data[end:]
+            if head.status >= 200:
+                self._head = head
+                self._judge_status(head)
+                return data
+        self._inbox = data
+        if len(data) > _HEAD_BYTES:
+            raise Refusal(502, "its head is too long")
+        return None
+
+    def _judge_status(self, head: ResponseHead) -> None:
+        check = self._target.check
+        status = head.status
+        if not any(low <= status <= high for low, high in check.expect_statuses):
+            self._end(False, f"answered {status}, not {_shown(check.expect_statuses)}")
+        elif not check.expect_body:
+            self._end(True, f"answered {status}")
+        elif head.chunked:
+            self._chunks = ChunkedReader(False, 502)
+
+    def _judge_body(self, complete: bool) -> None:
+        head = self._head
+        assert head is not None
+        expected = self._target.check.expect_body
+        if expected.encode() in self._body[:_BODY_BYTES]:
+            self._end(True, f"answered {head.status}")
+        elif complete:
+            self._end(False, f"answered {head.status} without {expected!r}")
+
+    def _length(self) -> int:
+        assert self._head is not None
+        return self._head.content_length
+
+    def _end(self, passed: bool, detail: str) -> None:
+        self._ended.set_result(Result(passed, detail))
+
+
+def _request(target: Target) -> bytes:
+    """The head to send; names and values come from a configuration that was checked."""
+    check = target.check
+    host = check.host or shown_address(target.endpoint.host, target.port)
+    fields = [("Host", host), ("User-Agent", _AGENT), *check.headers, ("Connection", "close")]
+    lines = "".join([f"{name}: {value}\r\n" for name, value in fields])
+    return f"{check.method} {check.path} HTTP/1.1\r\n{lines}\r\n".encode("latin-1", "replace")
 
 
 def _shown(ranges: tuple[tuple[int, int], ...]) -> str:
@@ -138,16 +211,10 @@ def _shown(ranges: tuple[tuple[int, int], ...]) -> str:
 
 def _reason(error: Exception) -> str:
     """What happened, in few words."""
-    if isinstance(error, aiohttp.ClientConnectorCertificateError):
-        return f"TLS: {error.certificate_error}"
-    if isinstance(error, aiohttp.ClientConnectorSSLError):
-        return f"TLS: {error.os_error.strerror or error.os_error}"
-    if isinstance(error, aiohttp.ClientConnectorError):
-        error = error.os_error
+    if isinstance(error, ssl.SSLCertVerificationError):
+        return f"TLS: certificate verify failed: {error.verify_message}"
+    if isinstance(error, ssl.SSLError):
+        return f"TLS: {error.reason or error}"
     if isinstance(error, OSError) and error.errno in _PLAIN:
         return _PLAIN[error.errno]
-    if isinstance(error, aiohttp.ServerDisconnectedError):
-        return "closed the connection without an answer"
-    if isinstance(error, aiohttp.ClientResponseError):
-        return f"answered with something that is not HTTP: {error.message}"
     return str(error) or type(error).__name__

@@ -38,6 +38,7 @@ class Publisher:
     ) -> None:
         self.running: Snapshot = _EMPTY
         self.followers: list[Callable[[Snapshot], None]] = []  # told of every world that runs
+        self.marks: list[Callable[[Snapshot], Snapshot]] = [files.mark]  # add what is found out
         self._board = board
         self._rows = rows
         self._sockets = sockets
@@ -61,23 +62,30 @@ class Publisher:
     async def publish(self, spec: Snapshot) -> None:
         """Run this one instead. Raises PublishError, and then the one before runs on."""
         async with self._one_at_a_time:
-            self._rows.reclaim(self._workers.acknowledged)
-            try:
-                snapshot = self._prepare(spec)
-                await self._tell_workers(snapshot)
-            except PublishError:
-                self._enter(self.running)
-                raise
-            self._enter(snapshot)
+            await self._publish(spec)
 
     async def refresh(self) -> None:
-        """Publish what runs once more, because files it names have changed. Raises PublishError."""
-        await self.publish(self.running)
+        """Publish what runs once more, because what it names or is marked with has changed.
+
+        Raises PublishError.
+        """
+        async with self._one_at_a_time:
+            await self._publish(self.running)
 
     def reclaim_rows(self) -> None:
         """Free board rows that nobody uses any more; to be called now and then."""
         if not self._one_at_a_time.locked():
             self._rows.reclaim(self._workers.acknowledged)
+
+    async def _publish(self, spec: Snapshot) -> None:
+        self._rows.reclaim(self._workers.acknowledged)
+        try:
+            snapshot = self._prepare(spec)
+            await self._tell_workers(snapshot)
+        except PublishError:
+            self._enter(self.running)
+            raise
+        self._enter(snapshot)
 
     def _prepare(self, spec: Snapshot) -> Snapshot:
         """Give it all that workers need: a generation, rows, endpoint states, sockets."""
@@ -85,7 +93,9 @@ class Publisher:
             raise PublishError(
                 f"{len(spec.listeners)} listeners are configured; at most {MAX_LISTENERS} can be"
             )
-        numbered = msgspec.structs.replace(self._files.mark(spec), generation=self._next())
+        for mark in self.marks:
+            spec = mark(spec)
+        numbered = msgspec.structs.replace(spec, generation=self._next())
         try:
             snapshot = self._rows.place(numbered)
             self._sockets.open(snapshot.listeners)

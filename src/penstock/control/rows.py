@@ -69,6 +69,7 @@ class Rows:
             if board.load_sum(row, L_IN_FLIGHT) == 0:
                 for worker in range(board.workers):
                     board.clear_load(row, worker)
+                board.clear_report(row)
                 self._endpoints.free(row)
         for row in self._pools.leaving(acknowledged, until):
             for worker in range(board.workers):

@@ -21,6 +21,8 @@ from penstock.admin.view import Overview, ReloadView
 from penstock.config.compile import Configured
 from penstock.control.certificates import CertificateFiles, try_files
 from penstock.control.endpoint_states import EndpointStates
+from penstock.control.engines.loads import EngineLoads
+from penstock.control.engines.models import EngineModels
 from penstock.control.events import Events, configure_logging
 from penstock.control.health_checks import HealthChecks
 from penstock.control.outliers import OutlierDetection
@@ -87,7 +89,15 @@ class Supervisor:
         self._reloader = Reloader(configured, reread, self._publisher, self._events)
         self._checks = HealthChecks(self._states, self._events)
         self._outliers = OutlierDetection(self.board, rows, self._states)
-        self._publisher.followers += [self._checks.follow, self._outliers.follow]
+        self._engines = EngineLoads(self.board, self._events)
+        self._models = EngineModels(self._events, self._publisher.refresh)
+        self._publisher.marks.append(self._models.mark)
+        self._publisher.followers += [
+            self._checks.follow,
+            self._outliers.follow,
+            self._engines.follow,
+            self._models.follow,
+        ]
         self._admin = AdminServer(self, configured.admin.token)
 
     async def serve(self) -> None:
@@ -123,6 +133,7 @@ class Supervisor:
             self._sockets,
             self._states,
             self._checks,
+            self._engines,
             self._workers,
             self._reloader,
             self._events.recent(_SHOWN_EVENTS),
@@ -218,6 +229,8 @@ class Supervisor:
 
     async def _end_tasks(self) -> None:
         await self._checks.stop()
+        await self._engines.stop()
+        await self._models.stop()
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
@@ -283,6 +296,8 @@ class Supervisor:
                 )
                 continue
             self._checks.forget_tls()
+            self._engines.forget_tls()
+            self._models.forget_tls()
             self._events.info("certificates", f"{names} changed and is in use")
 
     def _keep(self, what: str, work: Callable[[], Coroutine[Any, Any, None]]) -> None:

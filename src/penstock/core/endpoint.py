@@ -9,6 +9,8 @@ STARTING: Final = 0  # no verdict yet
 UP: Final = 1
 DOWN: Final = 2
 
+_NOTHING: Final[list[int]] = []  # shared, never changed
+
 
 @mypyc_attr(allow_interpreted_subclasses=True)
 class Endpoint:
@@ -34,6 +36,9 @@ class Endpoint:
     kv_elsewhere: int = 0
     kv_capacity: int = 0  # tokens; 0 while it is not known
     reported_at: float = -1.0  # when the last report was made, on the Env's clock; -1 without one
+    waiting: int = -1  # requests that wait in its engine, by the last report; -1: not told
+    models: dict[str, str] | None = None  # names it serves, and their parents; None: not known
+    loaded: list[int] = _NOTHING  # hashes of models and adapters in its memory
 
     def __init__(
         self,
@@ -61,6 +66,11 @@ class Endpoint:
     def load(self) -> int:
         """Requests in flight, as far as this process knows."""
         return self.in_flight + self.elsewhere
+
+    def serves(self, model: str) -> bool:
+        """Whether a request for that model may go there, as far as is known."""
+        models = self.models
+        return models is None or model in models
 
     def has_room(self) -> bool:
         """Whether ``max_in_flight`` admits one more request."""

@@ -1,12 +1,16 @@
 """A pool: its endpoints, which of them are eligible, and the policy that picks among them."""
 
 from collections.abc import Sequence
+from typing import Final
 
 from penstock.core.eligible import eligible_endpoints
 from penstock.core.endpoint import Endpoint
 from penstock.core.env import Env
+from penstock.core.models import ModelNames, with_it_loaded
 from penstock.core.policy.base import Policy
 from penstock.core.request import Request
+
+_MOST_NAMES: Final = 1024  # remembered; clients choose them
 
 
 class Pool:
@@ -18,6 +22,10 @@ class Pool:
         self.panic_threshold: float = panic_threshold
         self.endpoints: list[Endpoint] = []
         self.eligible: list[Endpoint] = []
+        self.names: ModelNames = ModelNames({}, {})
+        self.knows_models: bool = False  # of any endpoint
+        self.knows_loaded: bool = False
+        self._serving: dict[str, list[Endpoint]] = {}
         self._bounded: bool = False
         self._told: Policy | None = None  # the policy that knows what is below
         self._weights: list[float] = []  # of the eligible
@@ -40,6 +48,8 @@ class Pool:
         One change on the board makes every pool of a worker do this, and a policy's tables are
         dear.
         """
+        self._serving = {}
+        self.knows_models = any([endpoint.models is not None for endpoint in self.endpoints])
         eligible = eligible_endpoints(self.endpoints, self.panic_threshold)
         weights = [endpoint.weight for endpoint in eligible]
         zones = [endpoint.zone for endpoint in eligible]
@@ -59,14 +69,61 @@ class Pool:
     def pick(
         self, request: Request, env: Env, tried: Sequence[Endpoint] | None = None
     ) -> Endpoint | None:
-        """An endpoint with room that is not among ``tried``; None when there is none.
-
-        When every eligible endpoint was tried already, they are tried again rather than none.
-        """
-        eligible = self.eligible
-        if tried:
-            eligible = [e for e in eligible if e not in tried] or eligible
+        """An endpoint with room that is not among ``tried``; None when there is none."""
+        eligible = self.candidates(request, tried)
         endpoint = self.policy.pick(request, eligible, env)
         if endpoint is None or not self._bounded or endpoint.has_room():
             return endpoint
         return self.policy.pick(request, [e for e in eligible if e.has_room()], env)
+
+    def candidates(
+        self, request: Request, tried: Sequence[Endpoint] | None = None
+    ) -> list[Endpoint]:
+        """Among whom the policy picks: those eligible that serve the model and were not tried.
+
+        When every one was tried already, they are tried again rather than none.
+        """
+        eligible = self.eligible
+        if request.model and self.knows_models:
+            eligible = self.serving(request.model)
+            if self.knows_loaded:
+                eligible = with_it_loaded(request.model, eligible)
+        if tried:
+            eligible = [e for e in eligible if e not in tried] or eligible
+        return eligible
+
+    def serving(self, model: str) -> list[Endpoint]:
+        """The eligible endpoints that serve that model, as far as is known."""
+        found = self._serving.get(model)
+        if found is None:
+            found = [endpoint for endpoint in self.eligible if endpoint.serves(model)]
+            if len(found) == len(self.eligible):
+                found = self.eligible  # the list that the policy knows
+            if len(self._serving) < _MOST_NAMES:
+                self._serving[model] = found
+        return found
+
+    def model_for(self, asked: str, env: Env) -> str:
+        """The name to send for a request that asks for a model; "" when nobody serves it.
+
+        The first that an eligible endpoint serves, or else the first that any would.
+        """
+        if not asked or not (self.knows_models or self.names.shares):
+            return asked
+        chance = env.random() if asked in self.names.shares else 0.0
+        names = self.names.chains(asked, chance)
+        for name in names:
+            if self.serving(name):
+                return name
+        for name in names:
+            if any([endpoint.serves(name) for endpoint in self.endpoints]):
+                return name
+        return ""
+
+    def known_models(self) -> list[str]:
+        """All names that requests may ask for, as far as is known."""
+        names = set(self.names.shares)
+        for endpoint in self.endpoints:
+            if endpoint.models is not None:
+                names |= set(endpoint.models)
+        return sorted(names)

@@ -97,10 +97,14 @@ class RetryBudget:
     """
 
     def __init__(self, share: float, min_per_s: float) -> None:
-        self._share: float = share
-        self._reserve: float = min_per_s * WINDOW_S
+        self.allow(share, min_per_s)
         self._requests: SlidingCount = SlidingCount(WINDOW_S)
         self._retries: SlidingCount = SlidingCount(WINDOW_S)
+
+    def allow(self, share: float, min_per_s: float) -> None:
+        """From here on; what was counted stays."""
+        self._share: float = share
+        self._reserve: float = min_per_s * WINDOW_S
 
     def request(self, now: float) -> None:
         """A request came; its retries are not counted here."""

@@ -11,6 +11,7 @@ from collections.abc import Sequence
 
 from penstock.core.endpoint import Endpoint
 from penstock.core.env import Env
+from penstock.core.load_report import LoadReport
 from penstock.core.policy.base import Policy
 from penstock.core.pool import Pool
 from penstock.core.request import Request
@@ -36,13 +37,19 @@ class ShadowEndpoint(Endpoint):
         self.draining = live.draining
         self.ejected = live.ejected
 
-    def read_reports(self) -> None:
-        """Take over what the live endpoint's reports tell of others' work there."""
+    def look(self) -> None:
+        """Take over what changes from request to request."""
         live = self.live
-        self.prefill_elsewhere = live.prefill_elsewhere
-        self.kv_elsewhere = live.kv_elsewhere
-        self.kv_capacity = live.kv_capacity
-        self.reported_at = live.reported_at
+        self.elsewhere = live.elsewhere
+        self.waiting = live.waiting
+        self.loaded = live.loaded
+
+    def expire_report(self, now: float, max_age_s: float) -> None:
+        """Go back to own counts when the engine has been silent for so long."""
+        if 0.0 <= self.reported_at < now - max_age_s:
+            self.reported_at = -1.0
+            self.prefill_elsewhere = 0
+            self.kv_elsewhere = 0
 
     def load(self) -> int:
         return self.live.load()
@@ -81,19 +88,19 @@ class Shadow:
         self._pool.panic_threshold = pool.panic_threshold
         self._pool.replace_endpoints(members)
 
-    def pick(self, request: Request, env: Env, tried: Sequence[Endpoint]) -> Endpoint | None:
-        """The live endpoint that the policy would pick, without those that were ``tried``."""
-        self._read_reports()
-        own_tried = [self._of[live] for live in tried if live in self._of]
-        picked = self._pool.pick(request, env, own_tried or None)
+    def pick(self, request: Request, candidates: Sequence[Endpoint], env: Env) -> Endpoint | None:
+        """The one of live ``candidates`` that the policy would pick."""
+        own = self._own(candidates)
+        picked = self.policy.pick(request, own, env)
+        if picked is not None and not picked.has_room():
+            picked = self.policy.pick(request, [e for e in own if e.has_room()], env)
         return picked.live if isinstance(picked, ShadowEndpoint) else None
 
     def explain(
         self, request: Request, candidates: Sequence[Endpoint], env: Env
     ) -> dict[Endpoint, dict[str, float]]:
         """The terms of live endpoints; of those that it does not know nothing."""
-        self._read_reports()
-        own: list[Endpoint] = [self._of[live] for live in candidates if live in self._of]
+        own = self._own(candidates)
         found: dict[Endpoint, dict[str, float]] = {}
         for endpoint, terms in self.policy.explain(request, own, env):
             assert isinstance(endpoint, ShadowEndpoint)
@@ -107,6 +114,23 @@ class Shadow:
             return None
         return Ticket(own, self.policy, request, now)
 
-    def _read_reports(self) -> None:
+    def on_report(self, endpoint: Endpoint, report: LoadReport) -> None:
+        """An engine told its load."""
+        own = self._of.get(endpoint)
+        if own is not None:
+            self.policy.on_report(own, report)
+
+    def expire_reports(self, now: float, max_age_s: float) -> None:
+        """Believe no engine that has been silent for so long."""
         for own in self._of.values():
-            own.read_reports()
+            own.expire_report(now, max_age_s)
+
+    def _own(self, candidates: Sequence[Endpoint]) -> list[Endpoint]:
+        """The policy's own endpoints for live ones; the list that it knows where that is all."""
+        own: list[Endpoint] = []
+        for live in candidates:
+            known = self._of.get(live)
+            if known is not None:
+                known.look()
+                own.append(known)
+        return self._pool.eligible if own == self._pool.eligible else own

@@ -245,7 +245,51 @@ class Endpoint(_Data, frozen=True):
     max_in_flight: int = 0
     backup: bool = False
     zone: str = ""
+    models: tuple[str, ...] = ()  # that it serves; empty: it is asked, or may serve any
     row: int = -1
+
+
+class EngineMetrics(_Data, frozen=True):
+    """Names of a server's own Prometheus metrics, for one that is none of the known engines."""
+
+    running: str = ""
+    waiting: str = ""
+    kv_usage: str = ""  # 0..1
+
+
+class Engine(_Data, frozen=True):
+    """How the load of the inference engines of a pool is read."""
+
+    kind: Literal[
+        "auto", "vllm", "sglang", "tgi", "llamacpp", "ollama", "triton", "tensorrt-llm", "generic"
+    ] = "auto"
+    interval_s: float = 1.0
+    timeout_s: float = 1.0
+    silent_after_s: float = 5.0  # then a report counts no more
+    port: int = 0  # of the metrics; 0: the engine's usual one
+    path: str = ""  # of the metrics; empty: the engine's usual one
+    headers: tuple[tuple[str, str], ...] = ()
+    kv_tokens: int = 0  # that fit in an endpoint's cache; 0: learned from its metrics
+    orca: bool = False  # responses are asked for the load in their heads
+    metrics: EngineMetrics = EngineMetrics()
+
+
+class ServedModel(_Data, frozen=True):
+    """A model as an endpoint lists it; an adapter's ``parent`` is its base model."""
+
+    id: str
+    parent: str = ""
+    created: int = 0  # Unix time
+    owned_by: str = ""
+    max_tokens: int = 0  # of a prompt and its answer; 0: not told
+
+
+class Models(_Data, frozen=True):
+    """Names of models: by alias, models with their weights; by model, what stands in for it."""
+
+    discover_s: float = 30.0  # between two looks at what endpoints serve; 0: they are not asked
+    aliases: dict[str, dict[str, float]] = {}
+    fallbacks: dict[str, tuple[str, ...]] = {}
 
 
 class PolicyChoice(_Data, frozen=True):
@@ -270,6 +314,10 @@ class Pool(_Data, frozen=True):
     kind: Literal["http", "llm"] = "http"  # llm: bodies are understood before an endpoint is chosen
     # Tokens of answers: asked for and hidden from clients that did not ask; only where they asked.
     usage: Literal["hidden", "asked", "off"] = "hidden"
+    engine: Engine | None = None  # None: endpoints are not asked for their load
+    models: Models = Models()
+    # What endpoints said they serve, by their names; the supervisor adds it.
+    discovered: dict[str, tuple[ServedModel, ...]] = {}
     policy: PolicyChoice = PolicyChoice()
     shadow: tuple[PolicyChoice, ...] = ()  # other policies, asked about recorded decisions
     decisions: Decisions = Decisions()

@@ -8,6 +8,7 @@ machine that Penstock runs on.
     header      64 cells                                         supervisor
     workers     workers x 64                                     each worker its own
     endpoints   endpoint_rows x 8                                supervisor
+    reports     endpoint_rows x 32                               supervisor
     load        endpoint_rows x workers x 16                     each worker its own
     pools       pool_rows x workers x POOL_CELLS                 each worker its own
     models      workers x MODEL_ROWS x MODEL_CELLS               each worker its own
@@ -21,7 +22,7 @@ from typing import Final
 from penstock.core.histogram import BUCKETS
 
 MAGIC: Final = 0x50454E53544F434B  # "PENSTOCK"
-VERSION: Final = 2
+VERSION: Final = 3
 
 # Header cells.
 H_MAGIC: Final = 0
@@ -32,6 +33,7 @@ H_POOL_ROWS: Final = 4
 H_EPOCH: Final = 5  # raised after any change of endpoint state
 H_GENERATION: Final = 6  # of the newest snapshot
 H_SUPERVISOR_PID: Final = 7
+H_REPORTS: Final = 8  # raised after any endpoint's report was written
 _HEADER_CELLS: Final = 64
 
 # Worker cells.
@@ -60,6 +62,35 @@ S_DRAINING: Final = 1
 S_EJECTED: Final = 2
 S_WEIGHT_PPM: Final = 3  # effective weight x 1e6: configured or set at run time, x slow start
 _STATE_CELLS: Final = 8
+
+# What an endpoint's engine last said of its load, written by the supervisor; -1: it did not say.
+R_AT_US: Final = 0  # when, monotonic clock; 0: never
+R_ENGINE: Final = 1  # which kind, an index into ENGINES
+R_RUNNING: Final = 2
+R_WAITING: Final = 3
+R_KV_PPM: Final = 4  # share of its cache that running requests hold x 1e6
+R_KV_TOKENS: Final = 5  # the same in tokens
+R_KV_CAPACITY: Final = 6  # tokens
+R_PREFIX_QUERIES: Final = 7  # tokens looked up in its prefix cache, a running total
+R_PREFIX_HITS: Final = 8  # tokens found there
+R_FOREIGN: Final = 9  # requests there that this balancer did not send
+R_READ: Final = 10  # reports read, a running total
+R_FAILED: Final = 11  # attempts to read one that failed
+R_LOADED: Final = 12  # how many of the cells after it are used
+R_LOADED_HASHES: Final = 13  # of models and adapters in its memory: xxh3 of their names
+_REPORT_CELLS: Final = 32
+MAX_LOADED: Final = _REPORT_CELLS - R_LOADED_HASHES
+ENGINES: Final = (
+    "unknown",
+    "vllm",
+    "sglang",
+    "tgi",
+    "llamacpp",
+    "ollama",
+    "triton",
+    "tensorrt-llm",
+    "generic",
+)
 
 # Load cells, one set per endpoint and worker.
 L_IN_FLIGHT: Final = 0
@@ -140,7 +171,8 @@ class Board:
         self.pool_rows: int = self.cells[H_POOL_ROWS]
         self._workers_at: int = _HEADER_CELLS
         self._states_at: int = self._workers_at + self.workers * _WORKER_CELLS
-        self._loads_at: int = self._states_at + self.endpoint_rows * _STATE_CELLS
+        self._reports_at: int = self._states_at + self.endpoint_rows * _STATE_CELLS
+        self._loads_at: int = self._reports_at + self.endpoint_rows * _REPORT_CELLS
         self._pools_at: int = self._loads_at + self.endpoint_rows * self.workers * _LOAD_CELLS
         self._models_at: int = self._pools_at + self.pool_rows * self.workers * POOL_CELLS
         self._addresses_at: int = self._models_at + self.workers * MODEL_ROWS * MODEL_CELLS
@@ -152,6 +184,10 @@ class Board:
     def state(self, row: int) -> int:
         """Index of the first state cell of the endpoint in that row."""
         return self._states_at + row * _STATE_CELLS
+
+    def report(self, row: int) -> int:
+        """Index of the first report cell of the endpoint in that row."""
+        return self._reports_at + row * _REPORT_CELLS
 
     def load(self, row: int, worker: int) -> int:
         """Index of the first load cell that the worker has for the endpoint in that row."""
@@ -199,6 +235,12 @@ class Board:
             total += self.cells[self.worker(worker) + cell]
         return total
 
+    def clear_report(self, row: int) -> None:
+        """Nothing is known of the load of the endpoint in that row."""
+        at = self.report(row)
+        for cell in range(at, at + _REPORT_CELLS):
+            self.cells[cell] = 0
+
     def clear_load(self, row: int, worker: int) -> None:
         """Zero what the worker counted for the endpoint in that row."""
         at = self.load(row, worker)
@@ -225,7 +267,7 @@ def create_board(workers: int, endpoint_rows: int = 4096, pool_rows: int = 256) 
     cells = (
         _HEADER_CELLS
         + workers * _WORKER_CELLS
-        + endpoint_rows * _STATE_CELLS
+        + endpoint_rows * (_STATE_CELLS + _REPORT_CELLS)
         + endpoint_rows * workers * _LOAD_CELLS
         + pool_rows * workers * POOL_CELLS
         + workers * MODEL_ROWS * MODEL_CELLS

@@ -392,6 +392,17 @@ class ClientConnection(Connection, Front):
 
     def on_crash(self) -> None:
         exchange = self.exchange
+        try:
+            if exchange is not None:
+                exchange.on_crash()  # lets go of this connection, unless it had ended
+        finally:
+            if exchange is None or self.exchange is not None:
+                self.exchange = None
+                self.reset()
+
+    def cut_off(self) -> None:
+        """Time is up: what runs is given up."""
+        exchange = self.exchange
         self.exchange = None
         try:
             if exchange is not None:

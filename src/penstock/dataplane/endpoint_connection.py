@@ -237,6 +237,8 @@ class EndpointConnection(Connection):
         if tls.failure or data == b"":
             reason = tls.failure or "the endpoint closed the connection"
             self._fail(CONNECT_FAILED, f"TLS handshake failed: {reason}")
+        elif tls.established and data:
+            self._fail(GARBAGE, "the endpoint spoke before it was asked")
         elif tls.established:
             self._connected()
 

@@ -40,9 +40,10 @@ from penstock.dataplane.front import Front
 from penstock.dataplane.insight import (
     MAX_INSPECTED_BYTES,
     AnswerReading,
+    Insight,
     may_inspect,
     reading_of,
-    resized,
+    unframed,
 )
 from penstock.dataplane.live_endpoint import LiveEndpoint
 from penstock.dataplane.log_line import log_line
@@ -59,6 +60,7 @@ from penstock.wire.forwarding import (
     interim_response,
 )
 from penstock.wire.http1 import RequestHead, ResponseHead
+from penstock.wire.model_name import as_one_chunk, with_length, with_model
 from penstock.wire.openai import OTHER, Inspection
 
 # Request bytes kept for another attempt; a longer body can be sent once only.
@@ -98,7 +100,8 @@ class Exchange(ResponseSink):
     _framing: int = LENGTH
     _inspecting: bool = False  # no endpoint is chosen before the body is whole
     inspection: Inspection | None = None
-    _asked_usage: bool = False  # in the client's stead: its body was changed for it
+    _resized: bool = False  # the body is another than the client's
+    _asked_usage: bool = False  # in the client's stead
     _reading: AnswerReading | None = None
     answer: AnswerReading | None = None  # what was read of it, for the log
 
@@ -138,24 +141,51 @@ class Exchange(ResponseSink):
             if not complete:
                 self._inspecting = True
                 return
-            self._inspect(way)
+            if not self._inspect(way):
+                return
         self._attempt()
 
-    def _inspect(self, way: PoolPlan) -> None:
-        """Understand the body, which is whole."""
+    def _inspect(self, way: PoolPlan) -> bool:
+        """Understand the body, which is whole; False when it was refused."""
         insight = way.pool.insight
         if insight is None or not self._body:
-            return
+            return True
         body = self._body[0] if len(self._body) == 1 else b"".join(self._body)
         self._body = [body]
         found = insight.read(way.api, body, self.head.chunked)
-        if not found.problem:
-            self.inspection = found
-            self.request = insight.request_of(way.request, found)
-            asking = insight.asking(found, body, self.head)
-            if asking:
-                self._body = [asking]
-                self._asked_usage = True
+        if found.problem:
+            return True
+        model = way.pool.model_for(found.model, self.context.env)
+        if not model and found.model:
+            self._refuse_model(way, found.model)
+            return False
+        if model != found.model:
+            found = self._rename(insight, way.api, body, model)
+        self.inspection = found
+        self.request = insight.request_of(way.request, found)
+        asking = insight.asking(found, self._body[0], self.head)
+        if asking:
+            self._body = [asking]
+            self._resized = True
+            self._asked_usage = True
+        return True
+
+    def _rename(self, insight: Insight, api: int, body: bytes, model: str) -> Inspection:
+        """Ask for that model instead."""
+        chunked = self.head.chunked
+        bare = with_model(unframed(body, chunked), model)
+        self._body = [as_one_chunk(bare) if chunked else bare]
+        self._resized = True
+        return insight.read(api, bare, False)
+
+    def _refuse_model(self, way: PoolPlan, model: str) -> None:
+        data = answers.unknown_model(
+            model,
+            way.pool.known_models(),
+            keep_alive=self.front.keeps_alive(),
+            request_id=self.request_id,
+        )
+        self._finish_with(404, data, "refused")
 
     def _await_body(self, complete: bool) -> None:
         """More of a body came that is to be inspected; one over the bound passes uninspected."""
@@ -164,8 +194,8 @@ class Exchange(ResponseSink):
         self._inspecting = False
         way = self.way
         assert way is not None
-        if complete:
-            self._inspect(way)
+        if complete and not self._inspect(way):
+            return
         self._attempt()
 
     def _answer_here(self) -> None:
@@ -210,6 +240,8 @@ class Exchange(ResponseSink):
         chosen: Endpoint | None = None
         if way.cookie and self._tried is None:
             chosen = way.pool.sticky_endpoint(way.cookie)
+            if chosen is not None and request.model and not chosen.serves(request.model):
+                chosen = None
         by_cookie = chosen is not None
         if chosen is None:
             chosen = way.pool.pick(request, env, self._tried)
@@ -291,8 +323,8 @@ class Exchange(ResponseSink):
         connection.begin(self, self.head.method == b"HEAD", self._expires_at)
         body = self._body
         prefix = way.prefix(endpoint.host_header)
-        if self._asked_usage and body:
-            prefix = resized(prefix, self.head, len(body[0]))
+        if self._resized and body:
+            prefix = with_length(prefix, self.head, len(body[0]))
         if not body:
             data = b"%b%b\r\n\r\n" % (prefix, self.request_id)
         elif len(body) == 1:
@@ -375,8 +407,14 @@ class Exchange(ResponseSink):
         assert ticket is not None
         status = head.status
         ticket.status = status
-        ticket.first_byte(now)
+        reading = None
+        if self.inspection is not None:
+            reading = reading_of(head, self._framing, self.began, self._asked_usage)
+        if reading is None or not reading.streamed:
+            ticket.first_byte(now)  # else with the first token: engines send the head at once
         pool = way.pool
+        if pool.orca and self.endpoint is not None:
+            pool.take_orca(self.endpoint, head, now)
         if pool.rules.retries_status(status) and self._may_repeat(DONE, status):
             self._leave_connection(complete)
             self._settle(DONE)
@@ -398,8 +436,10 @@ class Exchange(ResponseSink):
         request_id = self.request_id
         if pool.sticky is not None and self.endpoint is not None:
             request_id += pool.set_cookie(self.endpoint, way.cookie)
-        if self.inspection is not None:
-            body = self._begin_reading(head, body, complete)
+        if reading is not None:
+            self._reading = reading
+            self.answer = reading
+            body = self._read(reading, body, complete)
         data = b"%b%b\r\n\r\n%b" % (head.rewritten, request_id, body)
         self.bytes_out = len(data)
         taken = self.front.write(data)
@@ -412,21 +452,25 @@ class Exchange(ResponseSink):
             if not taken:
                 self._hold_endpoint()
 
-    def _begin_reading(self, head: ResponseHead, body: bytes, complete: bool) -> bytes:
-        """Read an answer along from its first bytes; what of them the client gets."""
-        reading = reading_of(head, self._framing, self.began, self._asked_usage)
-        self._reading = reading
-        self.answer = reading
-        return reading.pass_on(body, complete) if reading is not None else body
-
     def on_body(self, data: bytes, complete: bool) -> None:
         if self._reading is not None:
-            data = self._reading.pass_on(data, complete)
+            data = self._read(self._reading, data, complete)
         self.bytes_out += len(data)
         if data and not self.front.write(data) and not complete:
             self._hold_endpoint()
         if complete:
             self._complete(monotonic())
+
+    def _read(self, reading: AnswerReading, data: bytes, complete: bool) -> bytes:
+        """Read the answer along; its first token is what policies know as its first byte.
+
+        Returns what of it the client gets.
+        """
+        passed = reading.pass_on(data, complete)
+        ticket = self.ticket
+        if ticket is not None and ticket.first_byte_at == 0.0 and reading.meter.begun:
+            ticket.first_byte(reading.first_event_at)
+        return passed
 
     def _hold_endpoint(self) -> None:
         connection = self.connection
@@ -470,7 +514,7 @@ class Exchange(ResponseSink):
         self._end(monotonic(), ended)
 
     def on_crash(self) -> None:
-        """A bug showed while the endpoint's side was served: the client is not left waiting."""
+        """A bug showed, ours or of a user's policy: the client is not left waiting."""
         if self.ended:
             return
         connection = self.connection
@@ -480,8 +524,12 @@ class Exchange(ResponseSink):
         try:
             self._settle(ABANDONED)
         finally:
-            self._end(monotonic(), "crashed")
-            self.front.cut(True)
+            if self.status == 0:
+                self.front.close_after()
+                self._refuse(500, "a bug; the balancer's standard error tells it in full")
+            else:
+                self._end(monotonic(), "crashed")
+                self.front.cut(True)
 
     def on_endpoint_failed(self, outcome: int, reason: str) -> None:
         connection = self.connection
@@ -573,6 +621,7 @@ class Exchange(ResponseSink):
 
     def _no_endpoint(self) -> None:
         way = self.way
+        request = self.request
         assert way is not None
         pool = way.pool
         pool.counters.bump(P_NO_ENDPOINT)
@@ -580,6 +629,8 @@ class Exchange(ResponseSink):
             why = f"pool {pool.name} has no endpoints"
         elif not pool.eligible:
             why = f"none of the {len(pool.endpoints)} endpoints of pool {pool.name} is available"
+        elif request is not None and request.model and not pool.serving(request.model):
+            why = f"no available endpoint of pool {pool.name} serves the model {request.model}"
         else:
             why = f"every available endpoint of pool {pool.name} is at its max_in_flight"
         self._refuse(503, why)

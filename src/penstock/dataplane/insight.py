@@ -13,8 +13,9 @@ from penstock.core.tokens import OutputPredictor, TokenEstimator
 from penstock.dataplane.counters import PoolCounters
 from penstock.dataplane.model_counters import ModelCounters
 from penstock.wire.chunked import LAST_CHUNK, ChunkedReader, encode_chunk
-from penstock.wire.forwarding import CHUNKED, LENGTH, REQUEST_ID_LINE
+from penstock.wire.forwarding import CHUNKED, LENGTH
 from penstock.wire.http1 import Refusal, RequestHead, ResponseHead
+from penstock.wire.model_name import as_one_chunk
 from penstock.wire.openai import CHAT, COMPLETION, EMBEDDING, IMAGE_TOKENS, Inspection, inspect
 from penstock.wire.sse import SseMeter
 from penstock.wire.usage import UsageHider, asking_for_usage, is_sealed
@@ -39,9 +40,7 @@ class Insight:
 
     def read(self, api: int, body: bytes, chunked: bool) -> Inspection:
         """Understand a whole body; ``chunked`` when it still has its framing."""
-        if chunked:
-            body = ChunkedReader(False, 400).feed(body)  # read before: it cannot be refused
-        found = inspect(api, body)
+        found = inspect(api, unframed(body, chunked))
         if found.problem:
             self.not_understood += 1
         else:
@@ -58,9 +57,8 @@ class Insight:
             return asking_for_usage(body, found.stream_options)
         if not body.endswith(b"\r\n" + LAST_CHUNK):
             return b""  # trailers follow, and they may speak of the body
-        bare = ChunkedReader(False, 400).feed(body)
-        asking = asking_for_usage(bare, found.stream_options)
-        return encode_chunk(asking) + LAST_CHUNK if asking else b""
+        asking = asking_for_usage(unframed(body, True), found.stream_options)
+        return as_one_chunk(asking) if asking else b""
 
     def request_of(self, head: Request, found: Inspection) -> Request:
         """The facts of the head with those of the body."""
@@ -159,7 +157,7 @@ class AnswerReading:
             return data
         meter = self.meter
         meter.feed(payload)
-        if self.first_event_at == 0.0 and meter.events:
+        if self.first_event_at == 0.0 and meter.begun:
             self.first_event_at = monotonic()
         if self.hider is None:
             return data
@@ -212,6 +210,11 @@ def _reading_of(head: ResponseHead, chunked: bool) -> AnswerReading | None:
     return None
 
 
+def unframed(body: bytes, chunked: bool) -> bytes:
+    """A whole body without its framing. It was read before, so it cannot be refused."""
+    return ChunkedReader(False, 400).feed(body) if chunked else body
+
+
 def may_inspect(head: RequestHead, complete: bool) -> bool:
     """Whether a request's body can be awaited before an endpoint is chosen.
 
@@ -228,12 +231,3 @@ def _value(head: ResponseHead, name: bytes) -> bytes:
         if lower == name:
             return value
     return b""
-
-
-def resized(prefix: bytes, head: RequestHead, length: int) -> bytes:
-    """A built head for a body of another length; one in chunks tells none."""
-    if head.content_length < 0:
-        return prefix
-    ending = b"Content-Length: %d\r\n%b" % (head.content_length, REQUEST_ID_LINE)
-    start = prefix.removesuffix(ending)
-    return b"%bContent-Length: %d\r\n%b" % (start, length, REQUEST_ID_LINE)

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, Final
 from penstock.core import snapshot
 from penstock.core.endpoint import Endpoint
 from penstock.core.env import Env
+from penstock.core.load_report import LoadReport
 from penstock.core.ticket import Ticket
 from penstock.dataplane.board import (
     L_1XX_TO_5XX,
@@ -19,12 +20,22 @@ from penstock.dataplane.board import (
     L_FAILURES,
     L_IN_FLIGHT,
     L_REQUESTS,
+    R_AT_US,
+    R_FOREIGN,
+    R_KV_CAPACITY,
+    R_KV_PPM,
+    R_KV_TOKENS,
+    R_LOADED,
+    R_LOADED_HASHES,
+    R_RUNNING,
+    R_WAITING,
     S_DRAINING,
     S_EJECTED,
     S_HEALTH,
     S_WEIGHT_PPM,
     Board,
 )
+from penstock.dataplane.request_log import json_text
 
 if TYPE_CHECKING:
     from penstock.dataplane.endpoint_connection import EndpointConnection
@@ -80,6 +91,7 @@ class LiveEndpoint(Endpoint):
         super().__init__(spec.name, pool=pool)
         self.settings: ConnectionSettings = settings
         self.row: int = spec.row
+        self.log_name: bytes = json_text(spec.name.encode())
         self.removed: bool = False
         self.idle: list[EndpointConnection] = []
         self.open_connections: int = 0
@@ -104,6 +116,10 @@ class LiveEndpoint(Endpoint):
         self._worker: int = worker
         self._load_at: int = board.load(spec.row, worker)
         self._state_at: int = board.state(spec.row)
+        self._report_at: int = board.report(spec.row)
+        self._reported_us: int = 0  # when the report taken last was made
+        self._report_counts: bool = False
+        self._foreign: int = 0  # requests there that are not this balancer's, by that report
         self._all_loads: range = range(
             board.load(spec.row, 0),
             board.load(spec.row, 0) + board.workers * _LOAD_CELLS,
@@ -150,10 +166,46 @@ class LiveEndpoint(Endpoint):
         self.ejected = cells[at + S_EJECTED] != 0
         self.weight = cells[at + S_WEIGHT_PPM] / 1e6
 
+    def take_report(self) -> LoadReport | None:
+        """What its engine said since this was asked last; None if it said nothing."""
+        cells = self._cells
+        at = self._report_at
+        made = cells[at + R_AT_US]
+        if made == self._reported_us or made == 0:
+            return None
+        self._reported_us = made
+        self._report_counts = True
+        self._foreign = cells[at + R_FOREIGN]
+        first = at + R_LOADED_HASHES
+        self.loaded = [cells[first + index] for index in range(cells[at + R_LOADED])]
+        running = cells[at + R_RUNNING]
+        waiting = cells[at + R_WAITING]
+        usage = cells[at + R_KV_PPM]
+        self.waiting = waiting
+        return LoadReport(
+            made / 1e6,
+            in_flight=float(running + max(waiting, 0)) if running >= 0 else -1.0,
+            queued=float(waiting),
+            utilisation=usage / 1e6 if usage >= 0 else -1.0,
+            kv_tokens=cells[at + R_KV_TOKENS],
+            kv_capacity=cells[at + R_KV_CAPACITY],
+        )
+
+    def expire_report(self, now: float, max_age_s: float) -> None:
+        """Go back to own counts when the engine has been silent for so long."""
+        if self._report_counts and now - self._reported_us / 1e6 > max_age_s:
+            self._report_counts = False
+            self._foreign = 0
+            self.waiting = -1
+            self.loaded = []
+            self.reported_at = -1.0
+            self.kv_elsewhere = 0
+            self.prefill_elsewhere = 0
+
     def load(self) -> int:
         if not self._alone and self._env.now - self._elsewhere_at > _ELSEWHERE_MAX_AGE_S:
             self._read_elsewhere()
-        return self.in_flight + self.elsewhere
+        return self.in_flight + self.elsewhere + self._foreign
 
     def has_room(self) -> bool:
         if self.max_in_flight == 0:

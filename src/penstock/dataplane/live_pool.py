@@ -1,8 +1,11 @@
 """A pool at work: the core's pool with its settings, retry budget and counters."""
 
 import ssl
+from typing import Final
 
 from penstock.core import snapshot
+from penstock.core.load_report import LoadReport
+from penstock.core.models import ModelNames
 from penstock.core.policy import create, policy_class
 from penstock.core.policy.base import Policy
 from penstock.core.pool import Pool
@@ -12,10 +15,17 @@ from penstock.dataplane.board import Board
 from penstock.dataplane.counters import PoolCounters
 from penstock.dataplane.insight import Insight
 from penstock.dataplane.live_endpoint import Address, ConnectionSettings, LiveEndpoint, resolve
+from penstock.dataplane.loop import report_bug
 from penstock.dataplane.model_counters import ModelCounters
 from penstock.dataplane.recorder import NEVER, Recorder, check_file
+from penstock.dataplane.request_log import json_text
 from penstock.dataplane.tls import client_context
 from penstock.wire.forwarding import Edit
+from penstock.wire.http1 import ResponseHead
+from penstock.wire.orca import FIELDS, FORMAT_FIELD, load_metrics
+
+_ORCA_ASKED: Final[Edit] = ("set", b"Endpoint-Load-Metrics-Format", FORMAT_FIELD, b"TEXT")
+_ORCA_HIDDEN: Final[list[Edit]] = [("remove", field, field, b"") for field in FIELDS]
 
 
 class PoolSetup:
@@ -24,6 +34,7 @@ class PoolSetup:
     def __init__(self, spec: snapshot.Pool, workers: int) -> None:
         """Raises OSError, ssl.SSLError or ValueError when the settings cannot be used."""
         self.spec: snapshot.Pool = spec
+        self.names = ModelNames(dict(spec.models.aliases), dict(spec.models.fallbacks))
         self.policy: Policy = create(spec.policy.name, dict(spec.policy.options))
         check_file(spec.decisions.file)
         keys = [self.policy.key] + [policy_class(choice.name).key for choice in spec.shadow]
@@ -32,9 +43,7 @@ class PoolSetup:
         self.tls: ssl.SSLContext | None = client_context(spec.tls) if uses_tls else None
         self.addresses: list[Address] = [resolve(e.host, e.port) for e in spec.endpoints]
         self.rules: RetryRules = RetryRules(spec.retry)
-        self.budget: RetryBudget = RetryBudget(
-            spec.retry.budget_share, spec.retry.budget_min_per_s / workers
-        )
+        self.budget_min_per_s: float = spec.retry.budget_min_per_s / workers
         self.sticky: StickyCookies | None = None
         if spec.sticky is not None:
             self.sticky = StickyCookies(spec.name, spec.sticky.keys)
@@ -49,8 +58,10 @@ class LivePool(Pool):
         self.row: int = setup.spec.row
         self._board: Board = board
         self._worker: int = worker
+        self.log_name: bytes = json_text(self.name.encode())
         self.counters: PoolCounters = PoolCounters(board, self.row, worker)
         self.members: list[LiveEndpoint] = []
+        self.budget: RetryBudget = RetryBudget(0.0, 0.0)
         self.sample_at: int = NEVER  # the count of requests from which attempts are watched
         self.recorder: Recorder = Recorder(self, board.workers)
         self.insight: Insight | None = None  # of pools that serve a language model
@@ -64,6 +75,7 @@ class LivePool(Pool):
             self.policy = setup.policy
             self._chosen = spec.policy
         self.spec: snapshot.Pool = spec
+        self.names = ModelNames(dict(spec.models.aliases), dict(spec.models.fallbacks))
         if spec.kind != "llm":
             self.insight = None
         elif self.insight is None:
@@ -77,12 +89,16 @@ class LivePool(Pool):
         self.recorder.configure(spec)
         self.tls: ssl.SSLContext | None = setup.tls
         self.rules: RetryRules = setup.rules
-        self.budget: RetryBudget = setup.budget
+        self.budget.allow(spec.retry.budget_share, setup.budget_min_per_s)
         self.sticky: StickyCookies | None = setup.sticky
         self.panic_threshold = spec.panic_threshold
         self.host_header: str = spec.host_header
         self.request_edits: list[Edit] = edits_of(spec.request_headers)
         self.response_edits: list[Edit] = edits_of(spec.response_headers)
+        self.orca: bool = spec.engine is not None and spec.engine.orca
+        if self.orca:
+            self.request_edits.append(_ORCA_ASKED)
+            self.response_edits += _ORCA_HIDDEN
         self.settings: ConnectionSettings = ConnectionSettings(spec.timeouts, spec.connections)
         self.request_s: float = spec.timeouts.request_s
         self._cookie_attributes: str = (
@@ -97,6 +113,45 @@ class LivePool(Pool):
         """Copy the counters to the board, and write out recorded decisions."""
         self.counters.publish()
         self.recorder.log.flush()
+
+    def take_reports(self) -> None:
+        """Tell the policy what engines said since it was told last. Raises what the policy does."""
+        if self.spec.engine is None:
+            return
+        for endpoint in self.members:
+            report = endpoint.take_report()
+            if report is not None:
+                self.knows_loaded = self.knows_loaded or len(endpoint.loaded) > 0
+                self.policy.on_report(endpoint, report)
+                self.recorder.on_report(endpoint, report)
+
+    def take_orca(self, endpoint: LiveEndpoint, head: ResponseHead, now: float) -> None:
+        """Tell the policy what a response's head says of the load, if it says anything."""
+        told = load_metrics(head.fields)
+        if not told:
+            return
+        usage = told.get("kv_cache_usage_perc", told.get("kv_cache_utilization", -1.0))
+        capacity = endpoint.kv_capacity
+        report = LoadReport(
+            now,
+            queued=told.get("num_requests_waiting", -1.0),
+            utilisation=told.get("application_utilization", told.get("cpu_utilization", usage)),
+            rate=told.get("rps_fractional", -1.0),
+            kv_tokens=int(usage * capacity) if usage >= 0.0 and capacity > 0 else -1,
+        )
+        try:
+            self.policy.on_report(endpoint, report)
+            self.recorder.on_report(endpoint, report)
+        except Exception:  # noqa: BLE001 - a user's policy must not spoil the response
+            report_bug(f"in the policy {self.spec.policy.name} of pool {self.name}")
+
+    def expire_reports(self, now: float) -> None:
+        """Believe no engine that has been silent for too long."""
+        engine = self.spec.engine
+        if engine is not None:
+            for endpoint in self.members:
+                endpoint.expire_report(now, engine.silent_after_s)
+            self.recorder.expire_reports(now, engine.silent_after_s)
 
     def sticky_endpoint(self, cookie: str) -> LiveEndpoint | None:
         """The eligible endpoint with room that a cookie's value names, if it names one."""
@@ -119,6 +174,14 @@ class LivePool(Pool):
         if value == cookie:
             return b""
         return f"\r\nSet-Cookie: {spec.cookie}={value}{self._cookie_attributes}".encode()
+
+
+def served_by(pool: snapshot.Pool, endpoint: snapshot.Endpoint) -> dict[str, str] | None:
+    """The models of an endpoint with their parents: configured or discovered; None: not known."""
+    if endpoint.models:
+        return dict.fromkeys(endpoint.models, "")
+    found = pool.discovered.get(endpoint.name)
+    return None if found is None else {model.id: model.parent for model in found}
 
 
 def _cookie_attributes(spec: snapshot.Sticky) -> str:

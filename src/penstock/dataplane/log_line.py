@@ -1,61 +1,92 @@
 """One request as a line of JSON. Times are milliseconds; the timers follow HAProxy's."""
 
 from json import dumps
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from penstock.dataplane.request_log import json_text, wall_clock
 
 if TYPE_CHECKING:
     from penstock.dataplane.exchange import Exchange
 
+# One formatting call for the whole line: by f-strings it cost five times as much.
+_LINE: Final = (
+    b'{"time":%.3f,"id":"%b",%b,"pool":"%b","endpoint":"%b","status":%d,"bytes":%d,"attempts":%d'
+    b',"t_connect":%.3f,"t_first_byte":%.3f,"t_total":%.3f,"end":"%b"%b}\n'
+)
+_USAGE: Final = (
+    b',"model":%b,"prompt_tokens":%d,"cached_tokens":%d,"output_tokens":%d'
+    b',"t_first_token":%.3f,"t_per_token":%.3f,"finish":%b'
+)
 
-def log_line(exchange: "Exchange", now: float) -> str:
-    """What is known of an exchange at its end.
+
+def log_line(exchange: "Exchange", now: float) -> bytes:
+    """What is known of an exchange at its end; with the line's end.
 
     ``t_connect`` is -1 on a reused connection, ``t_first_byte`` -1 when none came. Requests to a
     language model have the model, tokens, times to and between tokens, and why it ended besides.
     """
-    head = exchange.head
+    plan = exchange.plan
+    facts = plan.log_facts
+    if not facts:
+        facts = _facts(exchange)
+        plan.log_facts = facts
     way = exchange.way
     endpoint = exchange.endpoint
-    route = exchange.plan.route
     began = exchange.began
-    first = (exchange.first_byte_at - began) * 1e3 if exchange.first_byte_at else -1.0
-    connect = exchange.connect_s * 1e3 if exchange.connect_s else -1.0
-    return (
-        f'{{"time":{wall_clock():.3f},"id":"{json_text(exchange.request_id)}"'
-        f',"client":"{exchange.plan.source}"'
-        f',"method":"{json_text(head.method)}","host":"{json_text(head.host)}"'
-        f',"target":"{json_text(head.target)}"'
-        f',"route":"{route.name if route is not None else "-"}"'
-        f',"pool":"{way.pool.name if way is not None else "-"}"'
-        f',"endpoint":"{endpoint.name if endpoint is not None else "-"}"'
-        f',"status":{exchange.status},"bytes":{exchange.bytes_out}'
-        f',"attempts":{exchange.attempts}'
-        f',"t_connect":{connect:.3f},"t_first_byte":{first:.3f}'
-        f',"t_total":{(now - began) * 1e3:.3f},"end":"{exchange.ended}"{_usage(exchange)}}}'
+    # An id that Penstock made needs no care; one that a client sent may.
+    request_id = exchange.request_id
+    return _LINE % (
+        wall_clock(),
+        json_text(request_id) if plan.request_id else request_id,
+        facts,
+        way.pool.log_name if way is not None else b"-",
+        endpoint.log_name if endpoint is not None else b"-",
+        exchange.status,
+        exchange.bytes_out,
+        exchange.attempts,
+        exchange.connect_s * 1e3 if exchange.connect_s else -1.0,
+        (exchange.first_byte_at - began) * 1e3 if exchange.first_byte_at else -1.0,
+        (now - began) * 1e3,
+        exchange.ended.encode(),
+        _usage(exchange) if exchange.inspection is not None else b"",
     )
 
 
-def _usage(exchange: "Exchange") -> str:
+def _facts(exchange: "Exchange") -> bytes:
+    """What the head alone decides; the same for all requests of a plan."""
+    head = exchange.head
+    plan = exchange.plan
+    route = plan.route
+    return b'"client":"%b","method":"%b","host":"%b","target":"%b","route":"%b"' % (
+        plan.source.encode(),
+        json_text(head.method),
+        json_text(head.host),
+        json_text(head.target),
+        json_text(route.name.encode()) if route is not None else b"-",
+    )
+
+
+def _usage(exchange: "Exchange") -> bytes:
     """Of an understood request to a language model; tokens are -1 where the engine told none."""
     found = exchange.inspection
     way = exchange.way
     if found is None or way is None or way.pool.insight is None:
-        return ""
+        return b""
     if way.pool.insight.usage == "off":
-        return ""
+        return b""
     answer = exchange.answer
-    told = f',"model":{dumps(found.model)}'
+    model = dumps(found.model).encode()
     if answer is None:
-        return told
+        return b',"model":' + model
     meter = answer.meter
-    return (
-        f'{told},"prompt_tokens":{meter.prompt_tokens},"cached_tokens":{meter.cached_tokens}'
-        f',"output_tokens":{meter.output_tokens}'
-        f',"t_first_token":{_ms(answer.first_token_s()):.3f}'
-        f',"t_per_token":{_ms(answer.token_s()):.3f}'
-        f',"finish":{dumps(meter.finish_reason)}'
+    return _USAGE % (
+        model,
+        meter.prompt_tokens,
+        meter.cached_tokens,
+        meter.output_tokens,
+        _ms(answer.first_token_s()),
+        _ms(answer.token_s()),
+        dumps(meter.finish_reason).encode(),
     )
 
 

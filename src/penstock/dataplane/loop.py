@@ -29,9 +29,10 @@ class Pollable:
     def __init__(self, fd: int) -> None:
         self.fd: int = fd
         self.deadline: float = 0.0
+        self.watched_since: int = 0  # the batch of events in which the loop was told of it
 
     def on_ready(self, events: int) -> None:
-        """The descriptor is ready. Must bear a call without cause: descriptors are used again."""
+        """The descriptor is ready."""
         raise NotImplementedError
 
     def on_deadline(self) -> None:
@@ -60,11 +61,13 @@ class Loop:
         self.chores: list[Chore] = []
         self._epoll: epoll = epoll()
         self._running: bool = True
+        self._batch: int = 0
         env.now = monotonic()
 
     def add(self, item: Pollable, events: int) -> None:
         """Begin to watch."""
         self._epoll.register(item.fd, events)
+        item.watched_since = self._batch
         self.by_fd[item.fd] = item
 
     def change(self, item: Pollable, events: int) -> None:
@@ -90,11 +93,14 @@ class Loop:
             ready = poll(max(0.0, next_sweep - env.now), _BATCH)
             now = monotonic()
             env.now = now
+            batch = self._batch + 1
+            self._batch = batch
             for chore in self.chores:
                 chore.on_batch()
             for fd, events in ready:
                 item = by_fd.get(fd)
-                if item is not None:
+                # Of two that had the same descriptor within a batch, the event is the former's.
+                if item is not None and item.watched_since != batch:
                     try:
                         item.on_ready(events)
                     except Exception:  # noqa: BLE001

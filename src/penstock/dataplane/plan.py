@@ -84,6 +84,7 @@ class Plan:
         self.message: str = ""
         self.body: bytes = b""
         self.headers: list[tuple[str, str]] = []
+        self.log_facts: bytes = b""  # the part of a log line that is the same for all requests
 
     def choose(self, chance: float) -> PoolPlan:
         """One of the choices by weight; ``chance`` is uniform in [0, 1)."""

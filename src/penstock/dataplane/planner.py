@@ -10,6 +10,7 @@ from penstock.core.request import Request
 from penstock.core.route import Facts, Matcher, check_rewrite, first_match, rewritten_path
 from penstock.core.snapshot import Route, Snapshot
 from penstock.dataplane.live_pool import LivePool, edits_of
+from penstock.dataplane.model_list import answers_models, model_list
 from penstock.dataplane.plan import Plan, PoolPlan, Way
 from penstock.wire.forwarding import (
     Hop,
@@ -81,6 +82,8 @@ class Planner:
             return plan
         if _answered_here(plan, route, head, facts, query, hop.scheme):
             return plan
+        if answers_models(head.method, path) and _listed(plan, branch):
+            return plan
         target = rewritten_path(path, route.rewrite) + ("?" + query if query else "")
         request = Request(method=facts.method, host=facts.host, path=path, source=source)
         for way in branch.ways:
@@ -150,6 +153,17 @@ def _answered_here(
         plan.headers = _own_headers(route, "Location", location)
         return True
     return False
+
+
+def _listed(plan: Plan, branch: _Branch) -> bool:
+    """Fill in the list of models, where it is known."""
+    body = model_list([way.pool for way in branch.ways])
+    if not body:
+        return False
+    plan.status = 200
+    plan.body = body
+    plan.headers = _own_headers(branch.route, "Content-Type", "application/json")
+    return True
 
 
 def _own_headers(route: Route, name: str, value: str) -> list[tuple[str, str]]:

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Final
 from penstock.core import snapshot
 from penstock.core.endpoint import Endpoint
 from penstock.core.env import Env
+from penstock.core.load_report import LoadReport
 from penstock.core.policy import create
 from penstock.core.policy.base import Policy
 from penstock.core.request import Request
@@ -98,6 +99,19 @@ class Recorder:
         except Exception:  # noqa: BLE001 - a user's policy must not harm the pool
             self._give_up_shadows()
 
+    def on_report(self, endpoint: Endpoint, report: LoadReport) -> None:
+        """An engine told its load."""
+        try:
+            for shadow in self._all_shadows():
+                shadow.on_report(endpoint, report)
+        except Exception:  # noqa: BLE001 - a user's policy must not harm the pool
+            self._give_up_shadows()
+
+    def expire_reports(self, now: float, max_age_s: float) -> None:
+        """Believe no engine that has been silent for so long."""
+        for shadow in self._all_shadows():
+            shadow.expire_reports(now, max_age_s)
+
     def watch(
         self, request: Request, env: Env, tried: Sequence[Endpoint], request_id: bytes
     ) -> "Watch | None":
@@ -113,14 +127,14 @@ class Recorder:
                 pool.sample_at = self._next
         decision: Decision | None = None
         if sampled:
-            eligible = [e for e in pool.eligible if e not in tried] or pool.eligible
+            candidates = pool.candidates(request, tried)
             decision = Decision(
                 request_id.decode("latin-1"),
                 wall_clock(),
                 pool.name,
                 pool.spec.policy.name,
                 request,
-                pool.policy.explain(request, eligible, env),
+                pool.policy.explain(request, candidates, env),
                 env.now,
             )
         elif not self.shadows:
@@ -172,12 +186,13 @@ class Recorder:
         """A recorded attempt ended."""
         record = decision.came_true(ticket)
         if self.log.enabled:
-            self.log.write(record.decode())
+            self.log.write(record + b"\n")
 
     def _ask_shadows(
         self, decision: Decision, tried: Sequence[Endpoint], endpoint: Endpoint, request: Request
     ) -> None:
-        picks = [shadow.pick(request, self._chance, tried) for shadow in self.shadows]
+        candidates = self._pool.candidates(request, tried)
+        picks = [shadow.pick(request, candidates, self._chance) for shadow in self.shadows]
         costs = self._costs(request, [endpoint, *[pick for pick in picks if pick is not None]])
         live_cost = costs.get(endpoint)
         counters = self._pool.counters

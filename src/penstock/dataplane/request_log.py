@@ -8,6 +8,7 @@ from typing import Final
 from penstock.dataplane.loop import Chore
 
 _MAX_PENDING_BYTES: Final = 4 * 1024 * 1024
+_PLAIN: Final = bytes(c for c in range(0x20, 0x7F) if c not in b'"\\')  # needs no escape
 
 
 class RequestLog(Chore):
@@ -22,7 +23,7 @@ class RequestLog(Chore):
         self.dropped: int = 0
         self._fd: int = -1
         self._path: str = ""
-        self._lines: list[str] = []
+        self._lines: list[bytes] = []
         self._bytes: int = 0
 
     def configure(self, target: str, path: str) -> None:
@@ -52,8 +53,8 @@ class RequestLog(Chore):
             os.close(self._fd)
             self._fd = fd
 
-    def write(self, line: str) -> None:
-        """One line, without its end."""
+    def write(self, line: bytes) -> None:
+        """One line, with its end."""
         if self._bytes > _MAX_PENDING_BYTES:
             self.dropped += 1
             return
@@ -68,7 +69,7 @@ class RequestLog(Chore):
         """Hand everything to the system."""
         if not self._lines or self._fd < 0:
             return
-        data = ("\n".join(self._lines) + "\n").encode()
+        data = b"".join(self._lines)
         self._lines = []
         self._bytes = 0
         try:
@@ -78,19 +79,18 @@ class RequestLog(Chore):
             self.dropped += data.count(b"\n")
 
 
-def json_text(text: bytes) -> str:
+def json_text(text: bytes) -> bytes:
     """Bytes from the wire as the inside of a JSON string."""
-    decoded = text.decode("latin-1")
-    if decoded.isprintable() and '"' not in decoded and "\\" not in decoded:
-        return decoded
+    if not text.translate(None, _PLAIN):
+        return text
     return "".join(
         [
             character
-            if character.isprintable() and character not in '"\\'
+            if ord(character) < 0x7F and character.encode() in _PLAIN
             else f"\\u{ord(character):04x}"
-            for character in decoded
+            for character in text.decode("latin-1")
         ]
-    )
+    ).encode()
 
 
 def wall_clock() -> float:

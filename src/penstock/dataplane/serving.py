@@ -16,7 +16,7 @@ from penstock.dataplane.board import W_GENERATION, W_HEARTBEAT_MS, W_LOG_DROPPED
 from penstock.dataplane.client import ClientConnection, ClientSettings
 from penstock.dataplane.context import Context
 from penstock.dataplane.listener import Listener
-from penstock.dataplane.loop import READABLE, WRITABLE, Chore, Pollable
+from penstock.dataplane.loop import READABLE, WRITABLE, Chore, Pollable, report_bug
 from penstock.dataplane.mailbox import Inbox, frame, framed
 from penstock.dataplane.recorder import decisions_answer
 from penstock.dataplane.tls import server_context
@@ -96,6 +96,7 @@ class Worker(Chore):
     def on_batch(self) -> None:
         if self._serving:
             self.context.world.follow_board(self.context.board)
+            self.context.world.follow_reports(self.context.board)
 
     def on_sweep(self, now: float) -> None:
         context = self.context
@@ -105,6 +106,7 @@ class Worker(Chore):
         counters.changed = True
         if self._serving:
             context.world.publish()
+            context.world.expire_reports(now)
         counters.publish()
         if context.stopping and (context.clients == 0 or now >= self._deadline):
             context.loop.stop()
@@ -113,7 +115,7 @@ class Worker(Chore):
         """The last counts, and the last lines of the log."""
         for item in list(self.context.loop.by_fd.values()):
             if isinstance(item, ClientConnection):
-                item.on_crash()  # past the deadline: cut, and settled
+                item.cut_off()  # past the deadline
         self.on_sweep(self.context.env.now)
         self.context.log.flush()
 
@@ -188,20 +190,21 @@ class Mailbox(Pollable):
         names: list[str] = list(message.get("listeners", []))
         taken, self._descriptors = self._descriptors[: len(names)], self._descriptors[len(names) :]
         encoded = message["snapshot"]
+        reason = ""
         try:
             generation = self._worker.apply(encoded, names, taken)
         except (OSError, ValueError) as error:  # ssl.SSLError and ValidationError are of these
-            for fd in taken:  # or clients would wait in a queue from which nobody accepts
-                os.close(fd)
-            self._answer(
-                {
-                    "kind": "refused",
-                    "generation": encoded.get("generation", 0),
-                    "reason": str(error),
-                }
-            )
+            reason = str(error) or type(error).__name__
+        except Exception as error:  # noqa: BLE001 - of a user's policy; the supervisor waits
+            report_bug("while a snapshot was applied")
+            reason = f"{type(error).__name__}: {error}"
+        if not reason:
+            self._answer({"kind": "applied", "generation": generation})
             return
-        self._answer({"kind": "applied", "generation": generation})
+        for fd in taken:  # or clients would wait in a queue from which nobody accepts
+            os.close(fd)
+        generation = encoded.get("generation", 0)
+        self._answer({"kind": "refused", "generation": generation, "reason": reason})
 
     def _answer(self, message: dict[str, object]) -> None:
         self._send(frame(message))

@@ -2,10 +2,10 @@
 
 from penstock.core import snapshot
 from penstock.core.snapshot import Snapshot
-from penstock.dataplane.board import H_EPOCH, Board
+from penstock.dataplane.board import H_EPOCH, H_REPORTS, Board
 from penstock.dataplane.context import Context
 from penstock.dataplane.live_endpoint import Address, LiveEndpoint
-from penstock.dataplane.live_pool import LivePool, PoolSetup
+from penstock.dataplane.live_pool import LivePool, PoolSetup, served_by
 from penstock.dataplane.loop import report_bug
 from penstock.dataplane.planner import Planner
 
@@ -21,9 +21,12 @@ class World:
         self.spec: Snapshot = spec
         self.generation: int = spec.generation
         self.pools: dict[str, LivePool] = {}
+        # Removed with requests still under way; one that comes back goes on with its counts.
+        self.finishing: list[LiveEndpoint] = []
         self._context: Context = context
         self._before: World | None = before
         self._epoch: int = -1
+        self._reports: int = 0
         self._setups: list[PoolSetup] = [
             PoolSetup(pool, context.board.workers) for pool in spec.pools
         ]
@@ -38,6 +41,8 @@ class World:
         """Become the world that runs. Endpoints no longer configured finish what they have."""
         gone: dict[int, LiveEndpoint] = {}
         if self._before is not None:
+            for endpoint in self._before.finishing:
+                gone[endpoint.row] = endpoint
             for before in self._before.pools.values():
                 for endpoint in before.members:
                     gone[endpoint.row] = endpoint
@@ -54,6 +59,7 @@ class World:
             endpoint.removed = True
             endpoint.close_idle()
             endpoint.publish()
+        self.finishing = [endpoint for endpoint in gone.values() if endpoint.in_flight]
         self._before = None
         self._epoch = -1
         self.follow_board(self._context.board)
@@ -69,6 +75,7 @@ class World:
             )
         tls = pool.tls if spec.tls else None
         endpoint.configure(spec, pool.settings, address, tls, pool.spec.tls)
+        endpoint.models = served_by(pool.spec, spec)
         return endpoint
 
     def follow_board(self, board: Board) -> None:
@@ -84,6 +91,23 @@ class World:
                 pool.replace_endpoints(list(pool.members))
             except Exception:  # noqa: BLE001 - a user's policy must not keep the others back
                 report_bug(f"in the policy {pool.spec.policy.name} of pool {pool.name}")
+
+    def follow_reports(self, board: Board) -> None:
+        """Tell policies what engines said, if any did."""
+        reports = board.cells[H_REPORTS]
+        if reports == self._reports:
+            return
+        self._reports = reports
+        for pool in self.pools.values():
+            try:
+                pool.take_reports()
+            except Exception:  # noqa: BLE001 - a user's policy must not keep the others back
+                report_bug(f"in the policy {pool.spec.policy.name} of pool {pool.name}")
+
+    def expire_reports(self, now: float) -> None:
+        """Go back to own counts where engines are silent."""
+        for pool in self.pools.values():
+            pool.expire_reports(now)
 
     def publish(self) -> None:
         """Copy pools' and endpoints' counters to the board."""

@@ -7,6 +7,7 @@ from time import process_time
 from typing import Final
 
 from penstock.core.snapshot import PolicyChoice
+from penstock.sim.kernel.controls import ControlledWorkload
 from penstock.sim.kernel.histogram import FineHistogram
 from penstock.sim.kernel.recorder import Recorder
 from penstock.sim.scenario import Scenario
@@ -61,15 +62,27 @@ class Outcome:
     mean_gap_s: float
     waited: float  # share of answered requests that did not begin at once
     slowdown: float  # mean of response over work
+    controls: list[float] = field(default_factory=list)  # see ``kernel.controls``; where asked for
     ticks: list[tuple[float, list[int], int, int, float, float]] = field(default_factory=list)
 
 
 def run_once(
-    scenario: Scenario, policy: PolicyChoice, replication: int, *, timeline: bool = False
+    scenario: Scenario,
+    policy: PolicyChoice,
+    replication: int,
+    *,
+    timeline: bool = False,
+    controls: bool = False,
 ) -> Outcome:
-    """One replication: its seed follows from the scenario's, and is the same for all policies."""
+    """One replication: its seed follows from the scenario's, and is the same for all policies.
+
+    ``controls`` are for Poisson arrivals, counted by ``customers``.
+    """
     seed = scenario.run.seed * 1_000_003 + replication
     world = build_world(scenario, policy, seed, timeline=timeline)
+    controlled = None
+    if controls:
+        controlled = _controlled(world, scenario, split=policy.name == "random")
     began = process_time()
     events = world.run()
     cpu_s = process_time() - began
@@ -93,8 +106,21 @@ def run_once(
         mean_gap_s=recorder.window_s() / recorder.arrived if recorder.arrived else nan,
         waited=recorder.waited / max(1, recorder.count),
         slowdown=recorder.slowdown_sum / max(1, recorder.count),
+        controls=[] if controlled is None else controlled.means(),
         ticks=[(t.at_s, t.present, t.answered, t.errors, t.p50_s, t.p99_s) for t in ticks],
     )
+
+
+def _controlled(world: World, scenario: Scenario, *, split: bool) -> ControlledWorkload:
+    law, rate = scenario.service.build(), scenario.arrivals.build(scenario.capacity).rate
+    capacity = sum(group.count * group.capacity for group in scenario.servers)
+    first = int(scenario.customers * scenario.run.warm_up)
+    servers = len(world.servers) if split else 0
+    workload = ControlledWorkload(
+        world.source.workload, law, rate, capacity, first=first, split=servers
+    )
+    world.source.workload = workload
+    return workload
 
 
 def policy_label(policy: PolicyChoice) -> str:

@@ -64,7 +64,11 @@ def controlled_interval(
     freedom = count - used - 1
     if freedom < 1:
         raise ValueError(f"{used} controls need more than {used + 1} replications, not {count}")
-    rows = [[1.0, *(row[i] - expected[i] for i in varying)] for row in controls]
+    scales = [max(abs(row[i] - expected[i]) for row in controls) for i in varying]
+    rows = [
+        [1.0, *((row[i] - expected[i]) / scale for i, scale in zip(varying, scales, strict=True))]
+        for row in controls
+    ]
     normal = [[sum(r[i] * r[j] for r in rows) for j in range(used + 1)] for i in range(used + 1)]
     inverse = _inverse(normal)
     right = [sum(r[i] * v for r, v in zip(rows, values, strict=True)) for i in range(used + 1)]

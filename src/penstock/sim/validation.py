@@ -2,8 +2,8 @@
 
 Replications are long against the time in which a queue forgets its past, and as many as two
 stages find to be needed for the wanted precision (Stein 1945): a pilot tells the variance, then
-the rest is run. What came in by chance is taken out by control variates (mean work and mean gap
-between arrivals, whose expectations are known), which halves the runs needed near saturation.
+the rest is run. What came in by chance is taken out by control variates whose expectations are
+known (``kernel.controls``).
 """
 
 from collections.abc import Callable, Iterator
@@ -13,11 +13,13 @@ from math import ceil
 from typing import Any, Final
 
 from penstock import theory
-from penstock.sim.outcome import Outcome, run_once
+from penstock.sim.outcome import Outcome, histogram_of, run_once
 from penstock.sim.scenario import Scenario, scenario_of
 from penstock.sim.statistics import Interval, controlled_interval, student_t
 
-PILOT: Final = 16  # replications
+PILOT: Final = 24  # replications; nine controls leave 14 degrees of freedom
+_SHORTEST: Final = 20_000  # customers of a replication
+_WARM_UP: Final = 0.35
 _SEED: Final = 1  # fixed before the first run, whatever came of it
 
 
@@ -33,6 +35,7 @@ class Quantity:
     expected: float
     read: Callable[[Outcome], float]
     asks_for_runs: bool = True
+    controls: int = 99
 
 
 @dataclass(frozen=True)
@@ -70,11 +73,14 @@ def examine(
     case: Case,
     *,
     precision: float = 0.01,
-    most: int = 2000,
+    most: int = 10**9,
     confidence: float = 0.95,
     executor: Executor | None = None,
 ) -> list[Finding]:
-    """Run ``case`` until every quantity is known to ``precision``, or ``most`` replications."""
+    """Run ``case`` until every quantity is known to ``precision``, or for ``most`` customers.
+
+    A pilot of ``PILOT`` replications is always run.
+    """
     pilot = case.pilot
     outcomes = _replications(case, range(pilot), executor)
     wanted = pilot
@@ -85,7 +91,9 @@ def examine(
         allowed = precision * abs(quantity.expected)
         # A little more than the pilot's variance asks for, since it is itself uncertain.
         wanted = max(wanted, ceil(pilot * (1.05 * measured.half_width / allowed) ** 2))
-    outcomes += _replications(case, range(pilot, min(wanted, most)), executor)
+    outcomes += _replications(
+        case, range(pilot, min(wanted, most // case.scenario.customers)), executor
+    )
     customers = case.scenario.customers * len(outcomes)
     return [
         Finding(case, quantity, _measure(case, quantity, outcomes, confidence), customers)
@@ -110,7 +118,7 @@ def cases() -> Iterator[Case]:
             "random split",
             f"N=10, ρ={load:g}",
             {"servers": [{"count": 10}], "policies": ["random"], "arrivals": {"load": load}},
-            10 * _forgetting(load),
+            _forgetting(load) * 2,
             _mean(expected),
         )
     for load in (0.8, 0.9):
@@ -133,8 +141,9 @@ def _one_server(
     quantities = [_mean(expected)]
     if p99:
         value = theory.mm1_response_quantile(load, 1.0, 0.99)
-        p99_too = load <= 0.8
-        quantities.append(Quantity("p99", value, lambda o: o.metrics["p99"], p99_too))
+        read = _Quantile(value, 0.01, expected)
+        tail = Quantity("p99", value, read, asks_for_runs=load <= 0.8, controls=2)
+        quantities.append(tail)
     setting = f"ρ={load:g}" + (f", cv²={cv2:g}" if service else "")
     changes = {"service": service, "arrivals": {"load": load}}
     return _case(model, setting, changes, _forgetting(load, cv2), *quantities)
@@ -167,8 +176,8 @@ def _many_servers() -> Iterator[Case]:
             "M/M/c",
             f"c={servers}, ρ={load:g}",
             {"servers": [{"slots": servers}], "arrivals": {"load": load}},
-            servers * 20_000 + _forgetting(load),
-            Quantity("P(wait)", theory.erlang_c(offered, servers), lambda o: o.waited),
+            servers * 200 + _forgetting(load),
+            Quantity("P(wait)", theory.erlang_c(offered, servers), lambda o: o.waited, controls=6),
             _wait(theory.mmc(offered, 1.0, servers).wait),
         )
     for servers in (106, 111, 115, 119, 125):
@@ -176,8 +185,8 @@ def _many_servers() -> Iterator[Case]:
             "staffing",
             f"R=100, c={servers}",
             {"servers": [{"slots": servers}], "arrivals": {"rate": 100.0}},
-            1_000_000,
-            Quantity("P(wait)", theory.erlang_c(100.0, servers), lambda o: o.waited),
+            50_000,
+            Quantity("P(wait)", theory.erlang_c(100.0, servers), lambda o: o.waited, controls=6),
         )
     for servers, load, cv2 in ((10, 0.9, 4.0), (100, 0.95, 10.0)):
         approximate = theory.allen_cunneen(
@@ -187,7 +196,7 @@ def _many_servers() -> Iterator[Case]:
             "Allen–Cunneen",
             f"c={servers}, ρ={load:g}, cs²={cv2:g}",
             {"servers": [{"slots": servers}], "service": _law(cv2), "arrivals": {"load": load}},
-            servers * 20_000 + _forgetting(load, cv2),
+            servers * 200 + _forgetting(load, cv2),
             _wait(approximate.wait),
             exact=False,
         )
@@ -203,10 +212,10 @@ def _bounded() -> Iterator[Case]:
                 "servers": [{"slots": servers, "room": capacity}],
                 "arrivals": {"rate": rate},
             },
-            200_000,
-            Quantity("P(block)", steady.blocked, lambda o: o.metrics["errors"]),
-            Quantity("L", steady.present, _Present(rate)),
-            _wait(steady.wait),
+            _SHORTEST,
+            Quantity("P(block)", steady.blocked, lambda o: o.metrics["errors"], controls=6),
+            Quantity("L", steady.present, _Present(rate), controls=6),
+            Quantity("Wq", steady.wait, lambda o: o.metrics["wait"], controls=6),
         )
 
 
@@ -220,26 +229,55 @@ def _shortest_queues() -> Iterator[Case]:
                 "policies": ["least-request"],
                 "arrivals": {"load": load},
             },
-            2 * _forgetting(load),
+            _forgetting(load),
             _mean(theory.jsq_two(load)),
         )
-    # The limit is low by about 3/N of a service at .9 and 50/N at .99 (d = 2): so many servers
-    # that the difference is well inside the interval. They forget their past in 1/(1-λ).
-    for load, servers in ((0.5, 1000), (0.8, 2000), (0.9, 3000), (0.95, 4000), (0.99, 5000)):
+    # They forget their past in about 1/(1-λ) services: twelve of these, of which six warm up. What
+    # is left after the correction for finitely many is about 600/N² of a service at .99, and less
+    # than a hundredth of that up to .9.
+    for load, servers in ((0.5, 500), (0.8, 200), (0.9, 100), (0.95, 200), (0.99, 250)):
         for choices in (2, 3, 5):
+            limit = theory.jsq_mean_field(load, choices)
+            added = theory.jsq_finite(load, choices, servers) - limit
             yield _case(
-                "JSQ(d), many servers",
-                f"N={servers}, λ={load:g}, d={choices}",
+                "JSQ(d), N → ∞",
+                f"λ={load:g}, d={choices}, N={servers}, finite: +{added:.4f}",
                 {
                     "servers": [{"count": servers}],
                     "policies": [{"name": "power-of-two", "choices": choices}],
                     "arrivals": {"load": load},
-                    "run": {"warm_up": 0.6},
+                    "run": {"warm_up": 0.5},
                 },
-                int(servers * load * 12 / (1.0 - load)),
-                _mean(theory.jsq_mean_field(load, choices)),
-                pilot=6,
+                max(_SHORTEST, int(servers * load * 12 / (1.0 - load))),
+                Quantity("W", limit, _WithoutFinite(added)),
             )
+
+
+class _WithoutFinite:
+    """The mean response, less what theory says that finitely many servers add to the limit."""
+
+    def __init__(self, added: float) -> None:
+        self._added: float = added
+
+    def __call__(self, outcome: Outcome) -> float:
+        return outcome.metrics["mean"] - self._added
+
+
+class _Quantile:
+    """A quantile by one step from where theory has it, where the density is ``above / mean``.
+
+    The quantile of a run is biased near saturation, since runs are short against the time that
+    the queue remembers; the share above a given value is not.
+    """
+
+    def __init__(self, value: float, above: float, mean: float) -> None:
+        self._value: float = value
+        self._above: float = above
+        self._mean: float = mean
+
+    def __call__(self, outcome: Outcome) -> float:
+        above = histogram_of(outcome.responses).share_above(self._value)
+        return self._value + self._mean * (above / self._above - 1.0)
 
 
 class _Present:
@@ -260,11 +298,15 @@ def _case(
     customers: int,
     *quantities: Quantity,
     exact: bool = True,
-    pilot: int = PILOT,
 ) -> Case:
-    run = {"customers": customers, "replications": pilot, "seed": _SEED} | changes.get("run", {})
+    run = {
+        "customers": customers,
+        "replications": PILOT,
+        "seed": _SEED,
+        "warm_up": _WARM_UP,
+    } | changes.get("run", {})
     scenario = scenario_of({"servers": [{}], "policies": ["round-robin"]} | changes | {"run": run})
-    return Case(model, setting, scenario, quantities, exact, pilot)
+    return Case(model, setting, scenario, quantities, exact)
 
 
 def _mean(expected: float) -> Quantity:
@@ -284,21 +326,23 @@ def _law(cv2: float) -> dict[str, Any]:
 
 
 def _forgetting(load: float, cv2: float = 1.0) -> int:
-    """Customers of one replication: hundreds of times those in which the queue forgets its past.
+    """Customers of one replication: so many times those in which the queue forgets its past.
 
-    That is about (1+cv²)/(1-ρ)² of them (the relaxation time of reflected Brownian motion).
+    That is about 2(1+cv²)/(1-ρ)² of them (the relaxation time of reflected Brownian motion); the
+    warm-up takes five of the fifteen.
     """
-    return max(100_000, int(200 * (1.0 + cv2) / (1.0 - load) ** 2))
+    return max(_SHORTEST, int(30 * (1.0 + cv2) / (1.0 - load) ** 2))
 
 
 def _measure(
     case: Case, quantity: Quantity, outcomes: list[Outcome], confidence: float
 ) -> Interval:
-    arrivals = case.scenario.arrivals.build(case.scenario.capacity)
+    controls = [outcome.controls for outcome in outcomes]
+    used = min(quantity.controls, len(controls[0]), (len(outcomes) - 1) // 2)
     return controlled_interval(
         [quantity.read(outcome) for outcome in outcomes],
-        [[outcome.mean_work_s, outcome.mean_gap_s * arrivals.rate] for outcome in outcomes],
-        [case.scenario.service.build().mean, 1.0],
+        [row[:used] for row in controls],
+        [0.0] * used,
         confidence,
     )
 
@@ -306,6 +350,8 @@ def _measure(
 def _replications(case: Case, numbers: range, executor: Executor | None) -> list[Outcome]:
     scenario, policy = case.scenario, case.scenario.policies[0]
     if executor is None:
-        return [run_once(scenario, policy, number) for number in numbers]
-    running = [executor.submit(run_once, scenario, policy, number) for number in numbers]
+        return [run_once(scenario, policy, number, controls=True) for number in numbers]
+    running = [
+        executor.submit(run_once, scenario, policy, number, controls=True) for number in numbers
+    ]
     return [future.result() for future in running]

@@ -9,6 +9,7 @@ A system that offers more work than it can do has no steady state; asking for it
 """
 
 from penstock.theory.balancing import (
+    jsq_finite,
     jsq_mean_field,
     jsq_mean_field_tail,
     jsq_two,
@@ -46,6 +47,7 @@ __all__ = [
     "erlang_m1",
     "fewest_servers",
     "h2_balanced",
+    "jsq_finite",
     "jsq_mean_field",
     "jsq_mean_field_tail",
     "jsq_two",

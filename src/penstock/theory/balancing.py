@@ -2,6 +2,7 @@
 
 from math import inf
 
+from penstock.theory._refined import correction
 from penstock.theory._shortest_of_two import mean_present_of_two
 from penstock.theory.one_server import erlang_m1, mg1
 from penstock.theory.steady import Steady, Unstable, require_positive
@@ -54,6 +55,22 @@ def jsq_mean_field(load: float, choices: int) -> float:
         if share < 1e-18 * total or share == 0.0:
             return total / load
         length += 1
+
+
+def jsq_finite(load: float, choices: int, servers: int, *, distinct: bool = True) -> float:
+    """The mean response of the shortest of ``choices`` of finitely many ``servers``.
+
+    The mean field and its first correction; what is left is of order 1/N². Draws after the first
+    never repeat it, unless ``distinct`` is false. Source: Gast and Van Houdt (2018), see
+    ``_refined``.
+    """
+    _check(load, choices)
+    require_positive(servers=servers)
+    tail = [1.0]
+    while tail[-1] > 1e-15:
+        tail.append(jsq_mean_field_tail(load, choices, len(tail)))
+    added = correction(load, choices, tail, distinct=distinct)
+    return jsq_mean_field(load, choices) + added / (load * servers)
 
 
 def jsq_two(load: float) -> float:

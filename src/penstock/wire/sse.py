@@ -21,6 +21,19 @@ _RETURN: Final = 13
 _SPACE: Final = 32
 _COLON: Final = 58
 _N: Final = 110  # null begins with it
+_HEADING_BYTES: Final = 512  # of an event, where its type is looked for
+
+# Events of Anthropic's messages and OpenAI's responses that come before any token.
+_PREAMBLES: Final = (
+    b'"message_start"',
+    b'"content_block_start"',
+    b'"ping"',
+    b'"response.created"',
+    b'"response.queued"',
+    b'"response.in_progress"',
+    b'"response.output_item.added"',
+    b'"response.content_part.added"',
+)
 
 
 class SseMeter:
@@ -28,6 +41,7 @@ class SseMeter:
 
     def __init__(self) -> None:
         self.events: int = 0  # with data, [DONE] excluded
+        self.begun: bool = False  # an event came that brings a token
         self.done: bool = False  # [DONE] came
         self.finish_reason: str = ""
         self.prompt_tokens: int = -1
@@ -91,6 +105,8 @@ class SseMeter:
             self.done = True
             return
         self.events += 1
+        if not self.begun:
+            self.begun = not _is_preamble(line)
         if (
             _has_value(line, b'"usage"')
             or _has_value(line, b'"finish_reason"')
@@ -138,6 +154,11 @@ class SseMeter:
             self.cached_tokens = usage.cache_read_input_tokens
             if usage.input_tokens is not None:
                 self.prompt_tokens = usage.input_tokens + usage.cache_read_input_tokens
+
+
+def _is_preamble(line: bytes) -> bool:
+    heading = line[:_HEADING_BYTES]
+    return b'"type"' in heading and any([name in heading for name in _PREAMBLES])
 
 
 def _has_value(line: bytes, key: bytes) -> bool:

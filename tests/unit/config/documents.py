@@ -85,6 +85,17 @@ routes:
 pools:
   stable:
     kind: llm
+    engine:
+      kind: generic
+      interval: 2s
+      timeout: 500ms
+      silent_after: 10s
+      port: 9090
+      path: /custom
+      headers: {Authorization: Bearer x}
+      kv_tokens: 100000
+      orca: true
+      metrics: {running: app_running, waiting: app_waiting, kv_usage: app_cache}
     endpoints:
       - https://10.0.0.1:8443
       - url: http://10.0.0.2:8000
@@ -93,6 +104,11 @@ pools:
         max_in_flight: 64
         backup: true
         zone: eu-1
+        models: [big, small]
+    models:
+      discover: 1m
+      aliases: {chat: {big: 9, small: 1}, cheap: small}
+      fallbacks: {big: small}
     usage: asked
     policy: {name: tests.unit.config.policy:Keyed, depth: 7}
     shadow: [least-request, {name: power-of-two, choices: 3}]

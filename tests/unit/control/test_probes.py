@@ -2,7 +2,7 @@
 
 import socket
 import ssl
-from collections.abc import AsyncIterator, Callable
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -22,10 +22,8 @@ ScriptedMaker = Callable[[Script], ScriptedEndpoint]
 
 
 @pytest.fixture
-async def prober() -> AsyncIterator[Prober]:
-    made = Prober()
-    yield made
-    await made.close()
+def prober() -> Prober:
+    return Prober()
 
 
 def target(place: HasAddress, check: HealthCheck = HTTP, **endpoint: Any) -> Target:
@@ -81,6 +79,49 @@ async def test_the_body_must_hold_what_is_expected(prober: Prober, endpoint: Htt
     endpoint.answer = lambda request: Answer(body=b"nothing is well")
     result = await prober.probe(target(endpoint, check))
     assert result == Result(False, "answered 200 without 'all is well'")
+
+
+async def test_the_body_is_read_to_its_end_however_it_is_framed(
+    prober: Prober, scripted: ScriptedMaker
+) -> None:
+    check = replace(HTTP, expect_body="well")
+    for framing, passes in (
+        (b"Content-Length: 4\r\n\r\nwell", True),
+        (b"Content-Length: 3\r\n\r\nill", False),
+        (b"Transfer-Encoding: chunked\r\n\r\n2\r\nwe\r\n2\r\nll\r\n0\r\n\r\n", True),
+        (b"Transfer-Encoding: chunked\r\n\r\n2\r\nil\r\n1\r\nl\r\n0\r\n\r\n", False),
+        (b"\r\nwell", True),
+        (b"\r\nill", False),
+    ):
+
+        def answer(connection: EndpointConnection, framing: bytes = framing) -> None:
+            connection.receive()
+            connection.send(b"HTTP/1.1 200 OK\r\n" + framing)
+
+        result = await prober.probe(target(scripted(answer), check))
+        assert result.passed == passes, framing
+        assert "200" in result.detail
+
+
+async def test_a_head_that_comes_in_pieces_and_after_interim_ones_is_read(
+    prober: Prober, scripted: ScriptedMaker
+) -> None:
+    def answer(connection: EndpointConnection) -> None:
+        connection.receive()
+        for piece in (b"HTTP/1.1 103 Early Hints\r\n\r\nHTTP/1.", b"1 204 Fine\r", b"\n\r\n"):
+            connection.send(piece)
+
+    assert await prober.probe(target(scripted(answer))) == Result(True, "answered 204")
+
+
+async def test_a_head_without_an_end_fails(prober: Prober, scripted: ScriptedMaker) -> None:
+    def flood(connection: EndpointConnection) -> None:
+        connection.receive()
+        connection.send(b"HTTP/1.1 200 OK\r\nX: " + b"x" * 100_000)
+        connection.receive()
+
+    result = await prober.probe(target(scripted(flood)))
+    assert result == Result(False, "answered with something that is not HTTP: its head is too long")
 
 
 async def test_a_refused_connection_fails(prober: Prober, endpoint: HttpEndpoint) -> None:

@@ -5,6 +5,7 @@ from typing import Any
 
 from penstock.core.endpoint import DOWN, Endpoint
 from penstock.core.env import Env
+from penstock.core.load_report import LoadReport
 from penstock.core.policy import create
 from penstock.core.pool import Pool
 from penstock.core.request import Request
@@ -41,7 +42,7 @@ def test_the_same_policy_in_the_shadow_agrees_at_every_step() -> None:
     for number in range(300):
         chance.now = own.now = number * 0.05
         request = prompt(dice)
-        would = shadow.pick(request, own, ())
+        would = shadow.pick(request, pool.eligible, own)
         picked = pool.pick(request, chance)
         assert picked is not None
         assert would is picked
@@ -71,8 +72,8 @@ def test_it_sees_who_is_eligible_and_what_was_tried() -> None:
     pool.refresh()
     shadow.follow(pool)
     chance = Env(Random(1))
-    assert {shadow.pick(Request(), chance, ()) for _ in range(8)} == {second, third}
-    assert {shadow.pick(Request(), chance, [third]) for _ in range(8)} == {second}
+    assert {shadow.pick(Request(), pool.eligible, chance) for _ in range(8)} == {second, third}
+    assert {shadow.pick(Request(), [second], chance) for _ in range(8)} == {second}
 
 
 def test_it_sees_the_live_load_and_adds_nothing_to_it() -> None:
@@ -80,7 +81,7 @@ def test_it_sees_the_live_load_and_adds_nothing_to_it() -> None:
     shadow = shadow_of(pool, "least-request")
     busy, idle = pool.endpoints
     Ticket(busy, pool.policy, Request(), 0.0)
-    assert shadow.pick(Request(), Env(Random(1)), ()) is idle
+    assert shadow.pick(Request(), pool.eligible, Env(Random(1))) is idle
     assert shadow.open(idle, Request(), 0.0) is None  # it does not learn
     learning = shadow_of(pool, "peak-ewma")
     assert learning.open(idle, Request(), 0.0) is not None
@@ -97,3 +98,21 @@ def test_an_endpoint_that_left_is_forgotten() -> None:
     assert set(shadow.explain(Request(prompt_tokens=5), [gone, *others], Env(Random(1)))) == set(
         others
     )
+
+
+def test_reports_are_believed_until_they_are_too_old() -> None:
+    pool = pool_of("least-request", count=1)
+    shadow = shadow_of(pool, "token-load")
+    request = Request(prompt_tokens=10)
+    only = pool.endpoints[0]
+    chance = Env(Random(1))
+    shadow.on_report(only, LoadReport(50.0, prefill_tokens=300))
+
+    def queued() -> float:
+        return shadow.explain(request, [only], chance)[only]["queued_tokens"]
+
+    shadow.expire_reports(54.0, 5.0)
+    assert queued() == 300.0
+    shadow.expire_reports(56.0, 5.0)
+    assert queued() == 0.0
+    assert only.prefill_elsewhere == 0  # the live one is its own policy's

@@ -1,6 +1,7 @@
 """Recorded decisions are taken again: by the same policy the same, by others as they would."""
 
 import json
+from heapq import heappop, heappush
 from pathlib import Path
 from random import Random
 from typing import Any
@@ -30,17 +31,25 @@ class Recording:
         self._env = Env(Random(seed))
         self._pool = Pool("main", create(policy.name, dict(policy.options)))
         self._pool.replace_endpoints([Endpoint(f"e{i}") for i in range(4)])
-        self._running: list[tuple[float, Decision, Ticket]] = []
+        self._due: list[tuple[float, int, Decision, Ticket]] = []
 
     def run(self, count: int, serving: bool) -> None:
         for number in range(count):
             now = self._env.now = number * 0.05
-            for each in [each for each in self._running if each[0] <= now]:
-                self._running.remove(each)
-                self._end(each[1], each[2], each[0])
+            self._go_on_until(now)
             self._decide(number, self._request(serving), now)
-        for at, decision, ticket in self._running:
-            self._end(decision, ticket, at)
+        self._go_on_until(1e9)
+
+    def _go_on_until(self, now: float) -> None:
+        while self._due and self._due[0][0] <= now:
+            at, number, decision, ticket = heappop(self._due)
+            if number % 2 == 0:
+                ticket.status = 200
+                ticket.first_byte(at)
+            else:
+                ticket.output_tokens = 12
+                ticket.settle(DONE, at)
+                self.lines.append(decision.came_true(ticket))
 
     def _decide(self, number: int, request: Request, now: float) -> None:
         pool = self._pool
@@ -52,14 +61,8 @@ class Recording:
         ticket = Ticket(picked, pool.policy, request, now)
         decision.predicted(ticket)
         wait = 0.4 if picked.name == "e3" else 0.1
-        self._running.append((now + wait + 0.1, decision, ticket))
-
-    def _end(self, decision: Decision, ticket: Ticket, at: float) -> None:
-        ticket.status = 200
-        ticket.first_byte(at - 0.1)
-        ticket.output_tokens = 12
-        ticket.settle(DONE, at)
-        self.lines.append(decision.came_true(ticket))
+        heappush(self._due, (now + wait, 2 * number, decision, ticket))
+        heappush(self._due, (now + wait + 0.1, 2 * number + 1, decision, ticket))
 
     def _request(self, serving: bool) -> Request:
         if not serving:
@@ -98,7 +101,7 @@ def test_a_policy_that_learns_decides_alike_from_the_records_alone(tmp_path: Pat
     same, other = replay(records, [MARGINAL, IN_TURN])
     assert same.decisions == 300
     assert same.cost_s == pytest.approx(same.recorded_cost_s, rel=0.005)  # chance decides ties
-    assert same.different < other.different / 2
+    assert same.different <= 15
     assert other.cost_s > 1.3 * same.cost_s
 
 

@@ -3,7 +3,7 @@
 from collections.abc import Callable
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from penstock import theory
@@ -57,6 +57,7 @@ def test_a_thousand_servers_do_not_overflow() -> None:
     assert 0.0 < theory.mmck(3000.0, 1.0, 2800, 2900).blocked < 1.0
 
 
+@settings(max_examples=15)  # each solves a chain of thousands of states
 @given(load=st.floats(0.05, 0.97))
 def test_better_information_never_makes_the_response_longer(load: float) -> None:
     alone = theory.mm1(load, 1.0).response
@@ -88,6 +89,24 @@ def test_the_square_root_rule_is_within_one_server_of_exact_staffing() -> None:
             assert abs(rule - theory.fewest_servers(offered, waiting)) <= 1
 
 
+@pytest.mark.parametrize(("load", "per_server"), [(0.7, 1.2150), (0.9, 2.7513), (0.95, 4.1017)])
+def test_ten_servers_hold_what_the_refined_mean_field_was_published_for(
+    load: float, per_server: float
+) -> None:
+    """Gast and Van Houdt (2018), supermarket model, two choices with repetition, N = 10."""
+    response = theory.jsq_finite(load, 2, 10, distinct=False)
+    assert load * response == pytest.approx(per_server, abs=5e-5)
+
+
+@pytest.mark.parametrize("choices", [2, 3, 5])
+def test_finitely_many_servers_come_to_the_limit_as_one_over_their_number(choices: int) -> None:
+    limit = theory.jsq_mean_field(0.9, choices)
+    hundred = theory.jsq_finite(0.9, choices, 100) - limit
+    assert hundred > 0.0
+    assert theory.jsq_finite(0.9, choices, 1000) - limit == pytest.approx(hundred / 10)
+    assert theory.jsq_finite(0.9, choices, 100, distinct=False) - limit > hundred
+
+
 @pytest.mark.parametrize(
     "model",
     [
@@ -101,6 +120,7 @@ def test_the_square_root_rule_is_within_one_server_of_exact_staffing() -> None:
         lambda: theory.erlang_m1(1.0, 1.0, 3),
         lambda: theory.random_split(1.0),
         lambda: theory.jsq_mean_field(1.0, 2),
+        lambda: theory.jsq_finite(1.0, 2, 10),
         lambda: theory.jsq_two(1.1),
     ],
 )
@@ -121,6 +141,7 @@ def test_an_overloaded_system_has_no_steady_state(model: Callable[[], Steady | f
         lambda: theory.fewest_servers(10.0, 0.0),
         lambda: theory.mm1_response_quantile(0.5, 1.0, 1.0),
         lambda: theory.jsq_mean_field(0.5, 0),
+        lambda: theory.jsq_finite(0.5, 2, 0),
         lambda: theory.jsq_mean_field_tail(0.5, 2, -1),
         lambda: theory.mmc_wait_exceeds(1.0, 1.0, 2, -1.0),
         lambda: theory.erlang_b(1.0, -1),

@@ -124,3 +124,23 @@ def test_garbage_is_metered_the_same_whole_and_in_pieces(pieces: list[bytes]) ->
 )
 def test_odd_lines_are_metered_the_same_whole_and_in_pieces(lines: list[bytes]) -> None:
     assert facts(metered(*lines)) == facts(metered(b"".join(lines)))
+
+
+def test_the_first_token_is_told_from_what_only_announces_it() -> None:
+    """Anthropic's and OpenAI's newer streams open with events that bring no token."""
+    for announcing in (
+        b'event: message_start\ndata: {"type":"message_start","message":{}}\n\n',
+        b'data: {"type":"content_block_start","index":0}\n\n',
+        b'data: {"type":"response.created","response":{}}\n\n',
+    ):
+        meter = SseMeter()
+        meter.feed(announcing)
+        assert not meter.begun
+        meter.feed(b'data: {"type":"content_block_delta","delta":{"text":"a"}}\n\n')
+        assert meter.begun
+
+
+def test_text_that_quotes_an_announcing_event_is_a_token() -> None:
+    meter = SseMeter()
+    meter.feed(b'data: {"choices":[{"delta":{"content":"\\"type\\": \\"ping\\""}}]}\n\n')
+    assert meter.begun

@@ -6,7 +6,9 @@
 by recursive least squares with exponential forgetting (S. Haykin, "Adaptive Filter Theory",
 ch. 10).
 Slopes cannot be negative; s₁, s₂, s₃ are 0 until there are samples enough. p₁ begins at the rate
-that llm-d takes for an endpoint, 15,928 prompt tokens a second.
+that llm-d takes for an endpoint, 15,928 prompt tokens a second. An endpoint of which too little was
+seen is taken for an average one of its pool, so that it is neither shunned nor flooded for being
+unknown.
 """
 
 from typing import Final
@@ -14,7 +16,7 @@ from typing import Final
 PEAK_RATE: Final = 15928.0  # prompt tokens per second
 _STEP_S: Final = 0.02  # a token, until seen: an assumption that no choice rests on, being common
 _FORGETTING: Final = 0.995  # 200 samples in memory
-_IDENTIFIED: Final = 20  # samples before the slopes of decoding are believed
+_IDENTIFIED: Final = 20  # samples before what was fitted to one endpoint is believed
 _CONFIDENCE: Final = 1e-3  # in the start, as a share of a sample: a few samples replace it
 _LARGEST: Final = 1e6  # of the covariance: forgetting without excitation would let it grow
 
@@ -93,6 +95,18 @@ class EngineModel:
             self.kv_s = max(fit.beta[2], 0.0) / 1e5
             # One prompt token delays a step by no more than its own computation.
             self.disturbance_s = min(max(fit.beta[3], 0.0) / 1e3, self.token_s)
+
+    def take_for(self, common: "EngineModel") -> None:
+        """Believe of it what is known of ``common``, where too little was seen of itself."""
+        if self._prefill.samples < _IDENTIFIED <= common._prefill.samples:
+            self.base_s = common.base_s
+            self.token_s = common.token_s
+            self.square_s = common.square_s
+        if self._decode.samples < _IDENTIFIED <= common._decode.samples:
+            self.step_s = common.step_s
+            self.batch_s = common.batch_s
+            self.kv_s = common.kv_s
+            self.disturbance_s = common.disturbance_s
 
     def queue_s(self, pending: int) -> float:
         """W: until the prompt tokens that wait are computed."""

@@ -19,6 +19,7 @@ class FittedPolicy(ServingPolicy):
     def __init__(self, prefix_blocks: int = DEFAULT_BLOCKS) -> None:
         super().__init__(prefix_blocks)
         self._models: dict[Endpoint, EngineModel] = {}
+        self._common: EngineModel = EngineModel()  # of all of them
 
     def rebuild(self, endpoints: list[Endpoint]) -> None:
         self._models = pruned(self._models, endpoints)
@@ -28,6 +29,7 @@ class FittedPolicy(ServingPolicy):
         found = self._models.get(endpoint)
         if found is None:
             found = EngineModel()
+            found.take_for(self._common)
             self._models[endpoint] = found
         return found
 
@@ -35,12 +37,14 @@ class FittedPolicy(ServingPolicy):
         first = ticket.batch_before == 0
         super().on_first_byte(ticket)
         if first and ticket.batch_before and ticket.status < 400 and ticket.request.streams:
-            self.model(ticket.endpoint).learn_first_token(
-                ticket.prefill_ahead,
-                ticket.prefill_tokens,
-                ticket.request.prompt_tokens,
-                ticket.first_byte_at - ticket.opened_at,
-            )
+            for model in (self.model(ticket.endpoint), self._common):
+                model.learn_first_token(
+                    ticket.prefill_ahead,
+                    ticket.prefill_tokens,
+                    ticket.request.prompt_tokens,
+                    ticket.first_byte_at - ticket.opened_at,
+                )
+            self._spread()
 
     def on_end(self, ticket: Ticket) -> None:
         told = ticket.batch_before and ticket.outcome == DONE and ticket.status < 400
@@ -48,13 +52,20 @@ class FittedPolicy(ServingPolicy):
             tokens = ticket.output_tokens
             if tokens >= _FEWEST_TOKENS:
                 endpoint = ticket.endpoint
-                self.model(endpoint).learn_step(
-                    (ticket.batch_before + endpoint.decoding) / 2.0,
-                    (ticket.kv_before + endpoint.kv_tokens) / 2.0,
-                    (endpoint.prefilled - ticket.prefilled_before) / tokens,
-                    (ticket.settled_at - ticket.first_byte_at) / (tokens - 1),
-                )
+                for model in (self.model(endpoint), self._common):
+                    model.learn_step(
+                        (ticket.batch_before + endpoint.decoding) / 2.0,
+                        (ticket.kv_before + endpoint.kv_tokens) / 2.0,
+                        (endpoint.prefilled - ticket.prefilled_before) / tokens,
+                        (ticket.settled_at - ticket.first_byte_at) / (tokens - 1),
+                    )
+                self._spread()
         super().on_end(ticket)
+
+    def _spread(self) -> None:
+        """Let endpoints that are hardly known be taken for the common one."""
+        for model in self._models.values():
+            model.take_for(self._common)
 
     def beliefs(self) -> dict[str, dict[str, float]]:
         told = {}

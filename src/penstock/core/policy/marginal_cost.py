@@ -10,9 +10,10 @@
 P and s are fitted online to every endpoint, so that different accelerators and noisy neighbours are
 learned; φ and the slopes of s are 0 until measured. Endpoints whose KV cache could not hold the
 request are left out while another could. With objectives set, the least J among those that meet
-them is picked, else the least violation. Inside ``noise`` of the least J the endpoint with the
-fewest requests for its weight is taken; a share ``explore`` of picks is random, so that beliefs
-about the unused do not freeze.
+them is picked, else the least violation. Inside ``noise`` of the least J (without what decoding
+costs everywhere) the endpoint with the fewest requests for its weight is taken; a share ``explore``
+of picks is random among those where no prefix is lost, so that beliefs about the unused do not
+freeze. Delays of answers under way weigh a tenth of waits for a first token.
 
 Leaving terms out recovers other policies (tests hold it): W + P token-load, and ttft; (B+1)·P
 lmetric; W + P with a KV slope kv-cost; the slowdown alone least-request; the eviction e2's M.
@@ -20,7 +21,7 @@ Source: the terms are those of the policies named, put into one unit, seconds; p
 Penstock. O(blocks + endpoints) per pick.
 """
 
-from typing import ClassVar
+from typing import ClassVar, Final
 
 from penstock.core.endpoint import Endpoint
 from penstock.core.env import Env
@@ -31,6 +32,12 @@ from penstock.core.policy.base import Option
 from penstock.core.prefix_index import DEFAULT_BLOCKS
 from penstock.core.request import Request
 from penstock.core.ticket import Ticket
+
+# What a second by which an answer streams later is worth beside a second before it begins: readers
+# of a stream wait for its first token. From 0.03 to 0.2 the simulated workloads of
+# docs/routing-quality.md differ little; at 1 requests are sent away from the prefixes that they
+# share, and at 0 the answers of long conversations slow down.
+DELAY_WEIGHT: Final = 0.1
 
 _KEPT = 0.999  # of the past, per prompt, in the share of tokens that is reused
 
@@ -59,9 +66,9 @@ class MarginalCost(FittedPolicy):
     options: ClassVar[tuple[Option, ...]] = (
         Option("queue_weight", 1.0, "weight of the wait for prompts ahead", minimum=0.0),
         Option("prefill_weight", 1.0, "weight of its own prefill", minimum=0.0),
-        Option("decode_weight", 1.0, "weight of its own decoding", minimum=0.0),
-        Option("disturbance_weight", 1.0, "weight of holding up the others", minimum=0.0),
-        Option("slowdown_weight", 1.0, "weight of slowing the others down", minimum=0.0),
+        Option("decode_weight", DELAY_WEIGHT, "weight of its own decoding", minimum=0.0),
+        Option("disturbance_weight", DELAY_WEIGHT, "weight of holding up the others", minimum=0.0),
+        Option("slowdown_weight", DELAY_WEIGHT, "weight of slowing the others down", minimum=0.0),
         Option("eviction_weight", 1.0, "weight of what the cache loses", minimum=0.0),
         Option("ttft_objective_s", 0.0, "seconds to the first token; 0: none", minimum=0.0),
         Option("token_objective_s", 0.0, "seconds per token; 0: none", minimum=0.0),
@@ -74,9 +81,9 @@ class MarginalCost(FittedPolicy):
         self,
         queue_weight: float = 1.0,
         prefill_weight: float = 1.0,
-        decode_weight: float = 1.0,
-        disturbance_weight: float = 1.0,
-        slowdown_weight: float = 1.0,
+        decode_weight: float = DELAY_WEIGHT,
+        disturbance_weight: float = DELAY_WEIGHT,
+        slowdown_weight: float = DELAY_WEIGHT,
         eviction_weight: float = 1.0,
         ttft_objective_s: float = 0.0,
         token_objective_s: float = 0.0,
@@ -102,7 +109,7 @@ class MarginalCost(FittedPolicy):
         self, request: Request, eligible: list[Endpoint], hits: list[int], env: Env
     ) -> Endpoint:
         if self._explore > 0.0 and env.random() < self._explore:
-            return eligible[env.below(len(eligible))]
+            return self._at_random(request, eligible, hits, env)
         terms = []
         for index, endpoint in enumerate(eligible):
             terms.append(self.terms(request, endpoint, hits[index]))
@@ -112,7 +119,10 @@ class MarginalCost(FittedPolicy):
         if self._ttft_objective_s > 0.0 or self._token_objective_s > 0.0:
             candidates = self._within_objectives(terms, candidates)
         costs = [self.cost(terms[index]) for index in candidates]
-        bound = min(costs) * (1.0 + self._noise)
+        # What decoding costs wherever it is done tells endpoints not apart, so widens no tie.
+        common = self._decode * min([term.decode for term in terms])
+        least = min(costs)
+        bound = least + self._noise * (least - common)
         best = []
         for at, index in enumerate(candidates):
             if costs[at] <= bound:
@@ -132,7 +142,9 @@ class MarginalCost(FittedPolicy):
         found.prefill = model.prefill_s(uncached, prompt)
         found.step = model.decode_s(batch + 1, kv_tokens + prompt + output / 2.0)
         found.decode = output * found.step
-        found.disturbance = batch * model.disturbance_s * uncached
+        # Those whose own prompt still waits lose nothing: they are ahead.
+        decoding = endpoint.decoding + endpoint.elsewhere
+        found.disturbance = decoding * model.disturbance_s * uncached
         found.slowdown = batch * output * model.batch_s
         found.eviction = (
             self.reuse() * model.token_s * self.index.overflow(endpoint, uncached + output)
@@ -183,6 +195,15 @@ class MarginalCost(FittedPolicy):
         super().on_start(ticket)
         self._prompt_tokens = _KEPT * self._prompt_tokens + ticket.kv_tokens
         self._hit_tokens = _KEPT * self._hit_tokens + ticket.hit_tokens
+
+    def _at_random(
+        self, request: Request, eligible: list[Endpoint], hits: list[int], env: Env
+    ) -> Endpoint:
+        """Any endpoint that does not lose much of a prefix by it."""
+        prompt = request.prompt_tokens
+        bound = 2 * max(prompt - max(hits), 0)
+        cheap = [e for e, hit in zip(eligible, hits, strict=True) if prompt - hit <= bound]
+        return cheap[env.below(len(cheap))] if cheap else eligible[hits.index(max(hits))]
 
     def _within_objectives(self, terms: list[Terms], candidates: list[int]) -> list[int]:
         """Those that meet the objectives; without any, those that violate them least."""

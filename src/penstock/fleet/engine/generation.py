@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from typing import Protocol
 
+from penstock.fleet.engine.frame import NUMBER_BYTES, Frame
 from penstock.fleet.engine.text import TOKEN_BYTES
 from penstock.sim.sequence import Sequence
 
@@ -74,12 +75,12 @@ class StreamedAnswer:
     Tokens that come before ``attach`` wait.
     """
 
-    def __init__(
-        self, opening: bytes, before: bytes, after: bytes, after_last: bytes, chunked: bool
-    ) -> None:
+    def __init__(self, opening: bytes, frame: Frame, chunked: bool, first_number: int = -1) -> None:
+        before, after, after_last = frame
         self._before, self._after = _framed(before, after, chunked)
         self._before_last, self._after_last = _framed(before, after_last, chunked)
         self._early = _chunk(opening) if chunked and opening else opening
+        self._number = first_number
         self._tokens = 0
         self._transport: asyncio.WriteTransport | None = None
         self._done = asyncio.get_running_loop().create_future()
@@ -89,6 +90,10 @@ class StreamedAnswer:
             event = self._before_last + text + self._after_last
         else:
             event = self._before + text + self._after
+        if self._number >= 0:
+            # As many bytes as the mark has, so that the chunk's size holds.
+            event = event.replace(NUMBER_BYTES, b"%9d" % self._number, 1)
+            self._number += 1
         self._tokens += 1
         if self._transport is None:
             self._early += event

@@ -1,40 +1,40 @@
-"""An emulated engine: OpenAI's API over the model of an engine, in one of four dialects."""
+"""An emulated engine: APIs and a dialect over the model of an engine."""
 
 from __future__ import annotations
 
 import time
 from collections.abc import Sequence as Seq
 from itertools import count
-from typing import TypeVar
 
-import msgspec
 import xxhash
 from aiohttp import web
 
 from penstock.fleet.emulated import EmulatedServer, Handler
+from penstock.fleet.engine.api.anthropic import MessagesApi
+from penstock.fleet.engine.api.base import (
+    Answer,
+    Api,
+    Asked,
+    Identity,
+    Reason,
+    Usage,
+    Writer,
+    decoded,
+)
+from penstock.fleet.engine.api.openai import ChatApi, CompletionApi, refusal_body
+from penstock.fleet.engine.api.responses import ResponsesApi
 from penstock.fleet.engine.dialect import Dialect, dialect_named
 from penstock.fleet.engine.driver import Driver
 from penstock.fleet.engine.generation import Generation, StreamedAnswer, WholeAnswer
 from penstock.fleet.engine.intake import Intake, RequestRefusedError
 from penstock.fleet.engine.kv_events import KvEventPublisher
 from penstock.fleet.engine.observations import Observations
-from penstock.fleet.engine.protocol import (
-    AnswerWriter,
-    ChatRequest,
-    CompletionRequest,
-    EmbeddingRequest,
-    Kind,
-    error_body,
-    finish_reason,
-    usage_of,
-)
+from penstock.fleet.engine.protocol import EmbeddingRequest
 from penstock.fleet.engine.spec import EngineSpec
 from penstock.fleet.engine.text import TOKEN_BYTES, padded, render_tokens
 from penstock.fleet.faults import FaultCommand
 from penstock.sim.engine_timing import PROFILES
 from penstock.sim.inference import EngineLoad, InferenceEngine
-
-_T = TypeVar("_T")
 
 _EMBEDDING_DIMENSIONS = 64
 
@@ -60,11 +60,13 @@ class EngineServer(EmulatedServer):
 
     def routes(self) -> list[web.RouteDef]:
         return [
-            web.post("/v1/chat/completions", _answering_refusals(self._chat)),
-            web.post("/v1/completions", _answering_refusals(self._complete)),
-            web.post("/v1/embeddings", _answering_refusals(self._embed)),
+            web.post("/v1/chat/completions", self.generating(ChatApi())),
+            web.post("/v1/completions", self.generating(CompletionApi())),
+            web.post("/v1/responses", self.generating(ResponsesApi())),
+            web.post("/v1/messages", self.generating(MessagesApi())),
+            web.post("/v1/embeddings", self._embeddings),
             web.get("/v1/models", self._models),
-            web.get("/metrics", self._metrics),
+            *([web.get("/metrics", self._metrics)] if self.dialect.has_metrics else []),
             *self.dialect.routes(self),
         ]
 
@@ -131,24 +133,38 @@ class EngineServer(EmulatedServer):
         publisher = self._publisher
         return (publisher.address, publisher.replay_address) if publisher else ("", "")
 
-    async def _chat(self, request: web.Request) -> web.StreamResponse:
-        body = decoded(await request.read(), ChatRequest)
-        return await self._generate(request, "chat", body, body.called_tool())
+    def generating(self, api: Api) -> Handler:
+        """What answers requests to generate in the terms of ``api``."""
 
-    async def _complete(self, request: web.Request) -> web.StreamResponse:
-        body = decoded(await request.read(), CompletionRequest)
-        return await self._generate(request, "completion", body, "")
+        async def answer(request: web.Request) -> web.StreamResponse:
+            try:
+                asked = api.read(await request.read())
+                generation = self.intake.generation(asked.prompt)
+                writer = self._writer(asked, generation)
+                if asked.stream:
+                    return await self._stream(request, generation, writer)
+                return await self._whole(request, generation, writer)
+            except RequestRefusedError as refused:
+                return web.Response(
+                    body=api.refusal(refused),
+                    status=api.status(refused),
+                    content_type="application/json",
+                )
 
-    async def _generate(
-        self, request: web.Request, kind: Kind, body: ChatRequest | CompletionRequest, tool: str
+        return answer
+
+    def _writer(self, asked: Asked, generation: Generation) -> Writer:
+        model = asked.prompt.model or self.spec.model
+        identity = Identity(f"{next(self._numbers):016x}", int(time.time()), model)
+        tool = asked.tool()
+        ended: Reason = "stop" if generation.stopped else "length"
+        text = generation.answer.decode()
+        answer = Answer(text, "tool" if tool else ended, tool, generation.prompt_tokens)
+        return asked.writer(identity, answer)
+
+    async def _whole(
+        self, request: web.Request, generation: Generation, writer: Writer
     ) -> web.StreamResponse:
-        generation = self.intake.generation(body)
-        identifier = f"{'chatcmpl' if kind == 'chat' else 'cmpl'}-{next(self._numbers):016x}"
-        model = body.model or self.spec.model
-        writer = AnswerWriter(kind, identifier, int(time.time()), model, tool)
-        reason = finish_reason(generation, tool)
-        if body.stream:
-            return await self._stream(request, generation, writer, reason, body.wants_usage())
         listener = WholeAnswer()
         generation.listener = listener
         try:
@@ -156,29 +172,22 @@ class EngineServer(EmulatedServer):
             await listener.wait()
         finally:
             self._driver.cancel(generation)
-        text = generation.answer.decode()
         return web.Response(
-            body=writer.whole(text, reason, self._usage(generation)),
+            body=writer.whole(self._usage(generation)),
             content_type="application/json",
             headers=self.dialect.response_headers(self, request),
         )
 
     async def _stream(
-        self,
-        request: web.Request,
-        generation: Generation,
-        writer: AnswerWriter,
-        reason: str,
-        wants_usage: bool,
+        self, request: web.Request, generation: Generation, writer: Writer
     ) -> web.StreamResponse:
         """Answer as it comes. The head goes out at once, before the first token, as vLLM's does."""
         response = web.StreamResponse(headers=self.dialect.response_headers(self, request))
-        response.content_type = "text/event-stream"
+        response.content_type = writer.stream_type
         chunked = request.version >= (1, 1)
         if chunked:
             response.enable_chunked_encoding()
-        before, after, after_last = writer.token_frame(reason)
-        listener = StreamedAnswer(writer.opening(), before, after, after_last, chunked)
+        listener = StreamedAnswer(writer.opening(), writer.frame(), chunked, writer.first_number)
         generation.listener = listener
         try:
             self._submit(generation)
@@ -188,7 +197,8 @@ class EngineServer(EmulatedServer):
             await listener.wait()
         finally:
             self._driver.cancel(generation)
-        await response.write(writer.closing(self._usage(generation) if wants_usage else None))
+        if closing := writer.closing(self._usage(generation)):
+            await response.write(closing)
         await response.write_eof()
         return response
 
@@ -198,8 +208,17 @@ class EngineServer(EmulatedServer):
         except ValueError as error:
             raise RequestRefusedError(str(error)) from error
 
-    def _usage(self, generation: Generation) -> dict[str, object]:
-        return usage_of(generation, self.spec.report_cached and self.dialect.reports_cached)
+    def _usage(self, generation: Generation) -> Usage:
+        told = self.spec.report_cached and self.dialect.reports_cached
+        cached = generation.cached_tokens if told else None
+        return Usage(generation.prompt_tokens, cached, generation.generated)
+
+    async def _embeddings(self, request: web.Request) -> web.StreamResponse:
+        try:
+            return await self._embed(request)
+        except RequestRefusedError as refused:
+            body = refusal_body(refused)
+            return web.Response(body=body, status=refused.status, content_type="application/json")
 
     async def _embed(self, request: web.Request) -> web.StreamResponse:
         body = decoded(await request.read(), EmbeddingRequest)
@@ -257,28 +276,6 @@ class EngineServer(EmulatedServer):
     def _publish(self) -> None:
         if self._publisher is not None:
             self._publisher.publish(self._engine.take_cache_events())
-
-
-def decoded(body: bytes, kind: type[_T]) -> _T:
-    """The JSON of a request. Raises RequestRefusedError."""
-    try:
-        return msgspec.json.decode(body, type=kind)
-    except msgspec.DecodeError as error:
-        raise RequestRefusedError(str(error)) from error
-
-
-def _answering_refusals(handler: Handler) -> Handler:
-    async def answer(request: web.Request) -> web.StreamResponse:
-        try:
-            return await handler(request)
-        except RequestRefusedError as refusal:
-            return web.Response(
-                body=error_body(str(refusal), refusal.kind, refusal.status),
-                status=refusal.status,
-                content_type="application/json",
-            )
-
-    return answer
 
 
 def _embedding(text: bytes) -> list[float]:

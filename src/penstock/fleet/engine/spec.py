@@ -9,7 +9,7 @@ import msgspec
 from penstock.sim.engine_timing import PROFILES
 from penstock.sim.inference import EngineLimits
 
-DialectName = Literal["vllm", "sglang", "tgi", "llamacpp"]
+DialectName = Literal["vllm", "sglang", "tgi", "llamacpp", "ollama"]
 
 
 class EngineSpec(msgspec.Struct, frozen=True, tag_field="kind", tag="engine"):

@@ -40,7 +40,7 @@ class Replay:
         loop = asyncio.get_running_loop()
         began = loop.time() + _LEAD_S
         async with asyncio.TaskGroup() as under_way:
-            for at_s, session, number in _departures(self._workload.sessions):
+            for at_s, session, number in departures(self._workload.sessions):
                 due = began + at_s / self._speedup
                 await asyncio.sleep(max(0.0, due - _LEAD_S - loop.time()))
                 if session.closed:
@@ -49,9 +49,7 @@ class Replay:
                     under_way.create_task(self._send_timed(session, number, due))
 
     async def _send_timed(self, session: Session, number: int, due: float) -> None:
-        turns = session.turns[number : number + 1] if session.whole_prompts else session.turns
-        messages = [_rendered(message) for turn in turns[: number + 1] for message in turn.added]
-        await self._send(messages, session.turns[number], due)
+        await self._send(prompt_of(session, number), session.turns[number], due)
 
     async def _converse(self, session: Session, due: float) -> None:
         messages: list[dict[str, str]] = []
@@ -77,7 +75,13 @@ class Replay:
         return outcome
 
 
-def _departures(sessions: Sequence[Session]) -> Iterator[tuple[float, Session, int]]:
+def prompt_of(session: Session, number: int) -> list[dict[str, str]]:
+    """The messages of an open session's turn."""
+    turns = session.turns[number : number + 1] if session.whole_prompts else session.turns
+    return [_rendered(message) for turn in turns[: number + 1] for message in turn.added]
+
+
+def departures(sessions: Sequence[Session]) -> Iterator[tuple[float, Session, int]]:
     """What begins when: every turn of an open session, the first of a closed one, in order."""
     departures = [
         (session.start_s + (0.0 if session.closed else turn.wait_s), index, number)

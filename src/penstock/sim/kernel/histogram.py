@@ -49,12 +49,14 @@ class FineHistogram:
         return float("nan")
 
     def share_above(self, seconds: float) -> float:
-        """The share of durations longer than ``seconds``, to the width of a bucket."""
+        """The share of durations longer than ``seconds``, interpolated within its bucket."""
         total = self.total()
         if total == 0:
             return float("nan")
-        edge = int((log(max(seconds, _LEAST)) - _LOG_LEAST) * _PER_E)
-        return sum(self.counts[edge + 1 :]) / total
+        position = (log(max(seconds, _LEAST)) - _LOG_LEAST) * _PER_E
+        edge = int(position)
+        inside = self.counts[edge] * (1.0 - (position - edge))
+        return (sum(self.counts[edge + 1 :]) + inside) / total
 
     def points(self) -> list[tuple[float, float]]:
         """(seconds, share of durations at most that long), for a plot."""

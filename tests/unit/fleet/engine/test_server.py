@@ -1,6 +1,7 @@
 """Emulated engines over the wire: OpenAI's API by its own client, dialects, faults."""
 
 import asyncio
+import json
 from collections.abc import AsyncIterator, Awaitable, Callable
 from typing import Any
 
@@ -352,3 +353,25 @@ async def test_dying_cuts_streams_and_the_engine_comes_back_cold(
     async with client.post(f"{engine.url}/v1/completions", json=body) as response:
         usage = (await response.json())["usage"]
     assert usage["prompt_tokens_details"]["cached_tokens"] == 0
+
+
+async def test_tgi_answers_its_own_paths(start: Start, client: aiohttp.ClientSession) -> None:
+    """Tokens of a stream are numbered, and the last brings the whole text."""
+    engine = await start(dialect="tgi")
+    asked = {"inputs": "once upon a time", "parameters": {"max_new_tokens": 12}}
+    async with client.post(f"{engine.url}/generate", json=asked) as response:
+        whole = await response.json()
+    async with client.post(f"{engine.url}/generate_stream", json=asked) as response:
+        events = [json.loads(line[5:]) for line in (await response.text()).split("\n\n")[:-1]]
+    assert [event["index"] for event in events] == list(range(1, len(events) + 1))
+    assert "".join(event["token"]["text"] for event in events) == whole["generated_text"]
+    assert events[-1]["generated_text"] == whole["generated_text"]
+    async with client.post(f"{engine.url}/generate", json={"inputs": 1}) as response:
+        assert response.status == 422
+        assert (await response.json())["error_type"] == "validation"
+
+
+async def test_ollama_has_no_metrics(start: Start, client: aiohttp.ClientSession) -> None:
+    engine = await start(dialect="ollama")
+    async with client.get(f"{engine.url}/metrics") as response:
+        assert response.status == 404

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from penstock.fleet.engine.dialect.base import Dialect, EngineView
 from penstock.fleet.engine.dialect.llamacpp import LlamaCpp
+from penstock.fleet.engine.dialect.ollama import Ollama
 from penstock.fleet.engine.dialect.sglang import Sglang
 from penstock.fleet.engine.dialect.tgi import Tgi
 from penstock.fleet.engine.dialect.vllm import Vllm
@@ -16,6 +17,7 @@ _DIALECTS: dict[DialectName, type[Dialect]] = {
     "sglang": Sglang,
     "tgi": Tgi,
     "llamacpp": LlamaCpp,
+    "ollama": Ollama,
 }
 
 

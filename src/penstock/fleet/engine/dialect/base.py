@@ -16,6 +16,8 @@ from prometheus_client.core import (
 )
 from prometheus_client.registry import Collector
 
+from penstock.fleet.emulated import Handler
+from penstock.fleet.engine.api.base import Api
 from penstock.fleet.engine.intake import Intake
 from penstock.fleet.engine.observations import CumulativeHistogram, Observations
 from penstock.fleet.engine.spec import EngineSpec
@@ -32,6 +34,8 @@ class EngineView(Protocol):
 
     def reported_load(self) -> EngineLoad: ...
 
+    def generating(self, api: Api) -> Handler: ...
+
     def clear_cache(self) -> bool: ...
 
     def active_adapters(self) -> tuple[list[str], list[str]]: ...
@@ -43,6 +47,7 @@ class Dialect(ABC):
     name: ClassVar[str]
     default_sequences: ClassVar[int] = 256
     reports_cached: ClassVar[bool] = True  # cached tokens are in its `usage`
+    has_metrics: ClassVar[bool] = True
 
     @abstractmethod
     def routes(self, engine: EngineView) -> list[web.RouteDef]:

@@ -1,4 +1,4 @@
-"""Text Generation Inference: metrics with prefix ``tgi_``, ``/info``; nothing about its cache."""
+"""Text Generation Inference: ``/generate`` and ``/info``; its metrics tell nothing of its cache."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from typing import ClassVar
 from aiohttp import web
 from prometheus_client.core import Metric
 
+from penstock.fleet.engine.api.tgi import GenerateApi
 from penstock.fleet.engine.dialect.base import Dialect, EngineView, Names, ok
 
 _VERSION = "3.3.6"
@@ -34,7 +35,13 @@ class Tgi(Dialect):
                 }
             )
 
-        return [web.get("/health", ok), web.get("/info", info)]
+        return [
+            web.get("/health", ok),
+            web.get("/info", info),
+            web.post("/", engine.generating(GenerateApi(streams=None))),
+            web.post("/generate", engine.generating(GenerateApi(streams=False))),
+            web.post("/generate_stream", engine.generating(GenerateApi(streams=True))),
+        ]
 
     def families(self, engine: EngineView) -> Iterable[Metric]:
         load = engine.reported_load()

@@ -1,4 +1,4 @@
-"""The demonstration: three endpoints, the balancer, a trickle of requests, a death, a revival."""
+"""The plot: start everything, send traffic, kill one engine of each fleet, revive it."""
 
 from __future__ import annotations
 
@@ -13,47 +13,60 @@ from typing import TypeVar
 import aiohttp
 
 from penstock.fleet.balancer import BalancerProcess, start_balancer, temporary_directory
-from penstock.fleet.plain import PlainSpec
-from penstock.fleet.process import HostProcess
-from penstock.fleet.scoreboard import Scoreboard
-from penstock.fleet.trickle import Trickle
-
-SPECS = (
-    PlainSpec("swift", mean_service_s=0.020),
-    PlainSpec("steady", mean_service_s=0.050),
-    PlainSpec("slow", mean_service_s=0.125),
+from penstock.fleet.demo.fleets import (
+    ENGINES,
+    MODEL,
+    POLICIES,
+    SPEEDUP,
+    VICTIM,
+    Fleet,
+    configuration,
 )
-VICTIM = SPECS[0].name
-
-# With least-request the three hold about the same number of requests, 1.5 each at this rate, so
-# that their shares of the traffic follow their speeds.
-RATE_PER_S = 100.0
+from penstock.fleet.demo.tally import Tally
+from penstock.fleet.demo.traffic import Traffic, pause
 
 _REFRESH_S = 0.25
-# An endless run: up for 8 s, down for 6 s.
-_UP_S, _DOWN_S = 8.0, 6.0
+# An endless run: up for 15 s, down for 8 s.
+_UP_S, _DOWN_S = 15.0, 8.0
 
 
 @dataclass(slots=True)
-class EndpointView:
-    """What the balancer says of an endpoint; its ``state`` is empty until it has said so."""
+class EngineView:
+    """What the balancer says of an engine; its ``state`` is empty until it has said so."""
 
     state: str = ""
     in_flight: int = 0
+    requests: int = 0
+
+
+def _engines() -> dict[str, EngineView]:
+    return {name: EngineView() for name in ENGINES}
+
+
+@dataclass(slots=True)
+class SideView:
+    """One policy, its engines and what became of its requests."""
+
+    tally: Tally = field(default_factory=lambda: Tally(SPEEDUP))
+    engines: dict[str, EngineView] = field(default_factory=_engines)
 
 
 @dataclass(slots=True)
 class DemoView:
     """Everything that a display shows."""
 
-    scoreboard: Scoreboard
     url: str = ""
     admin_url: str = ""
-    headline: str = "starting three endpoints and the balancer"
+    headline: str = "starting two fleets of four engines, and the balancer"
     elapsed_s: float = 0.0
-    endpoints: dict[str, EndpointView] = field(
-        default_factory=lambda: {spec.name: EndpointView() for spec in SPECS}
+    sides: dict[str, SideView] = field(
+        default_factory=lambda: {policy: SideView() for policy in POLICIES}
     )
+
+    @property
+    def failed(self) -> int:
+        """Requests that got no answer at all."""
+        return sum(side.tally.failed for side in self.sides.values())
 
 
 _T = TypeVar("_T")
@@ -71,12 +84,12 @@ async def run_demo(show: Show, seconds: float | None) -> DemoView:
     loop = asyncio.get_running_loop()
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         loop.add_signal_handler(number, stop.set)
-    view = DemoView(Scoreboard([spec.name for spec in SPECS]))
+    view = DemoView()
     async with AsyncExitStack() as cleanup:
         started = await _unless(stop, _start(cleanup, view, show))
         if started is not None:
-            hosts, balancer = started
-            await _perform(hosts, balancer, view, show, stop, seconds)
+            fleets, balancer = started
+            await _perform(fleets, balancer, view, show, stop, seconds)
         view.headline = "stopping"
         show(view)
     return view
@@ -84,53 +97,29 @@ async def run_demo(show: Show, seconds: float | None) -> DemoView:
 
 async def _start(
     cleanup: AsyncExitStack, view: DemoView, show: Show
-) -> tuple[dict[str, HostProcess], BalancerProcess]:
+) -> tuple[dict[str, Fleet], BalancerProcess]:
     show(view)
-    hosts = {spec.name: HostProcess([spec]) for spec in SPECS}
-    for host in hosts.values():
-        cleanup.push_async_callback(host.stop)
-    await asyncio.gather(*(host.start() for host in hosts.values()))
+    fleets = {policy: Fleet() for policy in POLICIES}
+    await asyncio.gather(*(fleet.start(cleanup) for fleet in fleets.values()))
     directory = Path(cleanup.enter_context(temporary_directory()))
-    urls = {name: host.urls[name] for name, host in hosts.items()}
-    balancer = await start_balancer(directory, configuration(urls))
+    balancer = await start_balancer(directory, configuration(fleets))
     cleanup.push_async_callback(balancer.stop)
     view.url, view.admin_url = balancer.url, balancer.admin_url
-    return hosts, balancer
-
-
-def configuration(urls: dict[str, str]) -> dict[str, object]:
-    """The balancer's configuration for endpoints given by name and URL."""
-    return {
-        "workers": 2,
-        "pools": {
-            "demo": {
-                "policy": "least-request",
-                "endpoints": [{"name": name, "url": url} for name, url in urls.items()],
-                "health_check": {
-                    "path": "/healthz",
-                    "interval": "500ms",
-                    "fast_interval": "250ms",
-                    "timeout": "1s",
-                },
-                # Shorter than the defaults by the same measure as the story is.
-                "outlier": {"base_ejection": "500ms", "max_ejection": "2s"},
-            }
-        },
-    }
+    return fleets, balancer
 
 
 async def _perform(
-    hosts: dict[str, HostProcess],
+    fleets: dict[str, Fleet],
     balancer: BalancerProcess,
     view: DemoView,
     show: Show,
     stop: asyncio.Event,
     seconds: float | None,
 ) -> None:
-    trickle = Trickle(balancer.url, RATE_PER_S, view.scoreboard)
+    tallies = {policy: side.tally for policy, side in view.sides.items()}
     acts = [
-        asyncio.create_task(trickle.run(stop)),
-        asyncio.create_task(_tell_story(hosts[VICTIM], view, stop, seconds)),
+        asyncio.create_task(Traffic(balancer.url, MODEL, tallies).run(stop)),
+        asyncio.create_task(_tell_story(fleets, view, stop, seconds)),
         asyncio.create_task(_watch(balancer, view, show, stop, seconds)),
     ]
     try:
@@ -141,24 +130,25 @@ async def _perform(
 
 
 async def _tell_story(
-    victim: HostProcess, view: DemoView, stop: asyncio.Event, seconds: float | None
+    fleets: dict[str, Fleet], view: DemoView, stop: asyncio.Event, seconds: float | None
 ) -> None:
     """Kill and revive; once in a bounded run, over and over in an endless one."""
-    up_s = _UP_S if seconds is None else 0.35 * seconds
-    down_s = _DOWN_S if seconds is None else 0.30 * seconds
+    up_s = _UP_S if seconds is None else 0.50 * seconds
+    down_s = _DOWN_S if seconds is None else 0.20 * seconds
+    victims = [fleet.victim for fleet in fleets.values()]
     while not stop.is_set():
-        view.headline = f"all is well; {VICTIM} will be killed in a moment"
-        await _pause(stop, up_s)
+        view.headline = f"all is well; {VICTIM} of both fleets will be killed in a moment"
+        await pause(stop, up_s)
         if stop.is_set():
             return
-        await victim.kill()
-        view.headline = f"{VICTIM} was killed with SIGKILL; the others take over"
-        await _pause(stop, down_s)
+        await asyncio.gather(*(victim.kill() for victim in victims))
+        view.headline = f"{VICTIM} was killed with SIGKILL in both fleets; the others take over"
+        await pause(stop, down_s)
         if stop.is_set():
             return
-        await victim.start()
-        view.headline = f"{VICTIM} is back"
-        await _pause(stop, up_s if seconds is None else seconds)
+        await asyncio.gather(*(victim.start() for victim in victims))
+        view.headline = f"{VICTIM} is back, with an empty cache"
+        await pause(stop, up_s if seconds is None else seconds)
 
 
 async def _watch(
@@ -177,11 +167,11 @@ async def _watch(
                 stop.set()
             await _look(balancer, session, view)
             show(view)
-            await _pause(stop, _REFRESH_S)
+            await pause(stop, _REFRESH_S)
 
 
 async def _look(balancer: BalancerProcess, session: aiohttp.ClientSession, view: DemoView) -> None:
-    """Update what the balancer says of its endpoints."""
+    """Update what the balancer says of the engines."""
     if balancer.pid == 0:
         raise RuntimeError("the balancer ended in the middle of the demonstration")
     try:
@@ -189,17 +179,10 @@ async def _look(balancer: BalancerProcess, session: aiohttp.ClientSession, view:
     except aiohttp.ClientError:
         return  # the next look is a moment away, and the requests themselves tell
     for pool in status["pools"]:
-        for endpoint in pool["endpoints"]:
-            seen = view.endpoints.setdefault(endpoint["name"], EndpointView())
-            seen.state, seen.in_flight = endpoint["state"], endpoint["in_flight"]
-
-
-async def _pause(stop: asyncio.Event, wait_s: float) -> None:
-    try:
-        async with asyncio.timeout(wait_s):
-            await stop.wait()
-    except TimeoutError:
-        return
+        for told in pool["endpoints"]:
+            seen = view.sides[pool["name"]].engines[told["name"]]
+            seen.state, seen.in_flight = told["state"], told["in_flight"]
+            seen.requests = told["requests"]
 
 
 async def _unless(stop: asyncio.Event, work: Coroutine[None, None, _T]) -> _T | None:

@@ -1,0 +1,88 @@
+"""The same traffic in the simulator: Penstock's policies over several seeds, with intervals."""
+
+from collections.abc import Callable, Sequence
+from typing import Any, Final
+
+from benchmarks.reproductions.reproduction import table
+from benchmarks.routing.workloads import OBJECTIVES, Kind
+from penstock.sim.experiment import Comparison, Result, compare
+from penstock.sim.scenario import scenario_of
+from penstock.sim.statistics import Interval
+
+POLICIES: Final = ("marginal-cost", "cache-aware", "least-request", "round-robin")
+_ENGINE: Final = {"profile": "llama-70b-h100"}
+_ALIKE: Final[dict[str, Any]] = {"name": "engine", "model": "engine", "engine": _ENGINE}
+
+FLEETS: Final[dict[str, list[dict[str, Any]]]] = {
+    "alike": [{**_ALIKE, "count": 8}],
+    "two speeds": [
+        {**_ALIKE, "count": 4},
+        {**_ALIKE, "name": "slow", "count": 4, "speed": 0.5},
+    ],
+    "one antagonised": [
+        {**_ALIKE, "count": 7},
+        {**_ALIKE, "name": "antagonised", "count": 1, "speed": 0.4},
+    ],
+}
+
+
+def scenario(
+    kind: Kind, fleet: str, customers: int, seeds: int, policies: Sequence[Any] = POLICIES
+) -> dict[str, Any]:
+    """A scenario as ``penstock simulate`` reads it."""
+    run: dict[str, Any] = {"replications": seeds}
+    if "tenants" in kind.simulated["prompts"]:
+        run["customers"] = customers
+    return {
+        "name": f"{kind.name}, {fleet}",
+        **kind.simulated,
+        "servers": FLEETS[fleet],
+        "policies": list(policies),
+        "reports": {"scrape": "1s"},
+        "objective_ttft": f"{OBJECTIVES.ttft_s:g}s",
+        "objective_tpot": f"{OBJECTIVES.tpot_s * 1000:g}ms",
+        "run": run,
+    }
+
+
+def simulate(
+    kind: Kind, fleet: str, customers: int, seeds: int, policies: Sequence[Any] = POLICIES
+) -> Comparison:
+    """All policies on one traffic and fleet."""
+    return compare(scenario_of(scenario(kind, fleet, customers, seeds, policies)), processes=1)
+
+
+def rows(comparison: Comparison) -> list[str]:
+    """A Markdown table: means over the seeds with their 95% intervals."""
+    heads = ["policy", "TTFT mean, ms", "TTFT p99, ms", "time per token, ms", "goodput", "hit rate"]
+    return table(heads, [_row(result) for result in comparison.results])
+
+
+def _row(result: Result) -> list[str]:
+    def cell(metric: str, text: Callable[[float], str]) -> str:
+        return _spread(result.interval(metric), text)
+
+    return [
+        result.label,
+        cell("ttft", _ms),
+        cell("ttft p99", _ms),
+        cell("tpot", _ms),
+        cell("goodput", _number),
+        cell("hit rate", _percent),
+    ]
+
+
+def _spread(found: Interval, text: Callable[[float], str]) -> str:
+    return f"{text(found.mean)} ± {text(found.half_width)}"
+
+
+def _ms(seconds: float) -> str:
+    return f"{seconds * 1000:,.0f}"
+
+
+def _number(value: float) -> str:
+    return f"{value:.2f}"
+
+
+def _percent(share: float) -> str:
+    return f"{share:.1%}"

@@ -1,0 +1,98 @@
+"""The traffic: each kind as requests to live engines, and as a simulator's tenants.
+
+Rates are for eight engines of a 70B model on two H100 each, about two thirds busy where prefixes
+are not found.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any, Final
+
+from penstock.fleet.replay.generate import Shape, generate
+from penstock.fleet.replay.result import Objectives
+from penstock.fleet.replay.session import Workload
+from penstock.fleet.replay.traces import load_trace
+
+OBJECTIVES: Final = Objectives(ttft_s=2.0, tpot_s=0.1)  # what counts as goodput
+_TRACE_SCALE: Final = 1.2  # of the trace's rate of three a second
+
+
+@dataclass(frozen=True)
+class Kind:
+    """``live(engine_seconds, seed)`` makes requests; ``simulated`` is a scenario's part."""
+
+    name: str
+    about: str
+    prefix_heavy: bool
+    live: Callable[[float, int], Workload]
+    simulated: dict[str, Any]
+
+
+def kinds(trace: Path | None) -> list[Kind]:
+    """All of them; the conversation trace only where its file is given."""
+    found = [_of_shape(about, shape) for about, shape in _SHAPES]
+    return [_conversation(trace), *found] if trace is not None else found
+
+
+_SHAPES: Final = (
+    (
+        "60 system prompts of 6,000 tokens, single questions of 400, answers of 100, 12 a second",
+        Shape("shared-prompt", 1, 12.0, 60, 6000, 1, 400, 100, 0.0),
+    ),
+    (
+        "coding agents: 4 system prompts of 4,000 tokens, 15 turns that add 800, answers of 100, "
+        "tools that take 2 s (think time: a turn waits for the answer before), 8 a second",
+        Shape("agentic", 1, 8.0, 4, 4000, 15, 800, 100, 2.0, timed=False),
+    ),
+    (
+        "reasoning: questions of 300 tokens with nothing in common, answers of 800, 4 a second",
+        Shape("no-prefix", 1, 4.0, 0, 0, 1, 300, 800, 0.0),
+    ),
+    (
+        "documents of 2,000 tokens with nothing in common, answers of 60, 20 a second",
+        Shape("no-prefix", 1, 20.0, 0, 0, 1, 2000, 60, 0.0),
+    ),
+)
+_NAMES: Final = ("shared prompts", "agents", "reasoning", "no prefix")
+
+
+def _of_shape(about: str, shape: Shape) -> Kind:
+    name = _NAMES[[each for _, each in _SHAPES].index(shape)]
+
+    def live(engine_s: float, seed: int) -> Workload:
+        return generate(replace(shape, requests=round(engine_s * shape.rate_per_s), seed=seed))
+
+    tenant: dict[str, Any] = {
+        "name": name.replace(" ", "-"),
+        "groups": max(shape.groups, 1),
+        "system_tokens": shape.system_tokens,
+        "turns": shape.turns,
+        "input": {"mean": shape.input_tokens, "cv2": 0.28},
+        "output": {"mean": shape.output_tokens, "cv2": 0.28},
+    }
+    if shape.think_s:
+        tenant["think"] = {"mean": f"{shape.think_s:g}s"}
+    simulated = {
+        "arrivals": {"rate": shape.rate_per_s / shape.turns},
+        "prompts": {"tenants": [tenant]},
+    }
+    return Kind(name, about, shape.groups > 0, live, simulated)
+
+
+def _conversation(trace: Path) -> Kind:
+    def live(engine_s: float, seed: int) -> Workload:
+        """The trace has one order of events: there is no seed in it."""
+        return load_trace(trace, limit=round(3.0 * engine_s), rate_scale=_TRACE_SCALE)
+
+    simulated = {
+        "arrivals": {"kind": "recorded"},
+        "prompts": {"trace": str(trace), "limit": 3000, "rate_scale": _TRACE_SCALE},
+    }
+    return Kind(
+        "conversation trace",
+        f"Mooncake's conversation trace by its timestamps, {_TRACE_SCALE:g} times the rate",
+        True,
+        live,
+        simulated,
+    )

@@ -1,0 +1,76 @@
+"""Metrics of what endpoints' engines tell of their load."""
+
+from collections.abc import Iterator
+from typing import Final
+
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
+
+from penstock.admin.view import EndpointView, EngineView, Overview
+from penstock.dataplane.board import R_FAILED, R_FOREIGN, R_READ, Board
+
+_ENDPOINT: Final = ("pool", "endpoint")
+_Told = tuple[str, EndpointView, EngineView]
+
+
+def engine_metrics(overview: Overview, board: Board) -> Iterator[Metric]:
+    """Of endpoints whose load is read; figures that an engine does not tell are left out."""
+    told: list[_Told] = [
+        (pool.name, endpoint, endpoint.engine)
+        for pool in overview.pools
+        for endpoint in pool.endpoints
+        if endpoint.engine is not None
+    ]
+    yield _silent(told)
+    yield _cell("reports", "Reports that were read.", told, board, R_READ)
+    yield _cell("failed_reports", "Reports that could not be read.", told, board, R_FAILED)
+    heard = [each for each in told if each[2].age_s >= 0]
+    yield _gauge("report_age_seconds", "Age of its last report.", heard, "age_s")
+    foreign = GaugeMetricFamily(
+        "penstock_endpoint_engine_foreign", "Requests there that are others'.", labels=_ENDPOINT
+    )
+    for pool, endpoint, _ in heard:
+        value = board.cells[board.report(endpoint.row) + R_FOREIGN]
+        foreign.add_metric((pool, endpoint.name), value)
+    yield foreign
+    yield _gauge("running", "Requests that its engine runs.", heard, "running")
+    yield _gauge("waiting", "Requests that wait in its engine.", heard, "waiting")
+    yield _gauge("kv_usage", "Share of its cache that is held.", heard, "kv_usage")
+    yield _gauge("kv_capacity_tokens", "Size of its cache.", heard, "kv_capacity")
+    yield _counter("prefix_queries", "Prompt tokens looked up in its prefix cache.", heard)
+    yield _counter("prefix_hits", "Prompt tokens found in its prefix cache.", heard)
+
+
+def _silent(told: list[_Told]) -> Metric:
+    metric = GaugeMetricFamily(
+        "penstock_endpoint_engine_silent",
+        "1 while its load is not known and only own counts are used.",
+        labels=(*_ENDPOINT, "engine"),
+    )
+    for pool, endpoint, engine in told:
+        metric.add_metric((pool, endpoint.name, engine.kind), engine.silent)
+    return metric
+
+
+def _cell(name: str, meaning: str, told: list[_Told], board: Board, cell: int) -> Metric:
+    metric = CounterMetricFamily(f"penstock_endpoint_engine_{name}", meaning, labels=_ENDPOINT)
+    for pool, endpoint, _ in told:
+        metric.add_metric((pool, endpoint.name), board.cells[board.report(endpoint.row) + cell])
+    return metric
+
+
+def _gauge(name: str, meaning: str, heard: list[_Told], field: str) -> Metric:
+    metric = GaugeMetricFamily(f"penstock_endpoint_engine_{name}", meaning, labels=_ENDPOINT)
+    for pool, endpoint, engine in heard:
+        value: float = getattr(engine, field)
+        if value >= 0:
+            metric.add_metric((pool, endpoint.name), value)
+    return metric
+
+
+def _counter(name: str, meaning: str, heard: list[_Told]) -> Metric:
+    metric = CounterMetricFamily(f"penstock_endpoint_engine_{name}", meaning, labels=_ENDPOINT)
+    for pool, endpoint, engine in heard:
+        value: int = getattr(engine, name)
+        if value >= 0:
+            metric.add_metric((pool, endpoint.name), value)
+    return metric

@@ -1,0 +1,100 @@
+"""Asks engines: plain GETs over connections that stay open, within a bound of time and size."""
+
+import asyncio
+import ssl
+from dataclasses import dataclass
+from typing import Final
+
+import aiohttp
+from yarl import URL
+
+from penstock import __version__
+from penstock.control.engines.reading import UnreadableError
+from penstock.control.sockets import shown_address
+from penstock.core.snapshot import Endpoint, EndpointTls, Engine
+from penstock.dataplane.tls import client_context
+
+# An exposition of vLLM with a dozen adapters is under 1 MiB.
+MAX_BODY_BYTES: Final = 4 * 1024 * 1024
+_AT_ONCE: Final = 64  # requests; a bound on descriptors, not on speed
+_AGENT: Final = f"penstock/{__version__} engine-reader"
+
+
+@dataclass(frozen=True)
+class Target:
+    """Whose load is read, and how."""
+
+    pool: str
+    endpoint: Endpoint
+    engine: Engine
+    tls: EndpointTls
+
+
+class EngineClient:
+    """One for all engines."""
+
+    def __init__(self) -> None:
+        self._session: aiohttp.ClientSession | None = None
+        self._contexts: dict[EndpointTls, ssl.SSLContext] = {}
+
+    async def get(self, target: Target, path: str, port: int = 0) -> bytes:
+        """The body of a 200. Raises UnreadableError, whose text is for people."""
+        endpoint, engine = target.endpoint, target.engine
+        scheme = "https" if endpoint.tls else "http"
+        origin = f"{scheme}://{shown_address(endpoint.host, port or endpoint.port)}"
+        try:
+            async with (
+                asyncio.timeout(engine.timeout_s),
+                self._opened().get(
+                    URL(origin + path, encoded=True),
+                    headers=[("User-Agent", _AGENT), *engine.headers],
+                    allow_redirects=False,
+                    ssl=self._context(target.tls) if endpoint.tls else True,
+                    server_hostname=(
+                        (target.tls.server_name or endpoint.host) if endpoint.tls else None
+                    ),
+                ) as response,
+            ):
+                if response.status != 200:
+                    raise UnreadableError(f"{path} answers {response.status}")
+                return await _bounded(response.content, path)
+        except TimeoutError:
+            raise UnreadableError(f"{path}: no answer within {engine.timeout_s:g} s") from None
+        except (OSError, aiohttp.ClientError, ValueError) as error:
+            raise UnreadableError(f"{path}: {error}") from error
+
+    def forget_tls(self) -> None:
+        """Read CA files again with the next request."""
+        self._contexts.clear()
+
+    async def close(self) -> None:
+        """Give up what is kept open."""
+        if self._session is not None:
+            await self._session.close()
+
+    def _opened(self) -> aiohttp.ClientSession:
+        if self._session is None:
+            self._session = aiohttp.ClientSession(
+                connector=aiohttp.TCPConnector(limit=_AT_ONCE, use_dns_cache=False),
+                cookie_jar=aiohttp.DummyCookieJar(),
+                timeout=aiohttp.ClientTimeout(total=None),
+                trust_env=False,
+            )
+        return self._session
+
+    def _context(self, settings: EndpointTls) -> ssl.SSLContext:
+        context = self._contexts.get(settings)
+        if context is None:
+            context = self._contexts[settings] = client_context(settings)
+        return context
+
+
+async def _bounded(content: aiohttp.StreamReader, path: str) -> bytes:
+    pieces: list[bytes] = []
+    size = 0
+    async for piece in content.iter_any():
+        pieces.append(piece)
+        size += len(piece)
+        if size > MAX_BODY_BYTES:
+            raise UnreadableError(f"{path} answers more than {MAX_BODY_BYTES >> 20} MiB")
+    return b"".join(pieces)

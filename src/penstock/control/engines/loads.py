@@ -1,0 +1,215 @@
+"""Reads the load of every engine on its schedule, and says where one cannot be read.
+
+One task for each endpoint: its requests follow one another, so a slow engine does not pile them up.
+"""
+
+import asyncio
+from collections.abc import Callable
+from random import Random
+from time import monotonic
+from typing import Final
+
+from penstock.admin.view import EngineView
+from penstock.control.engines.client import EngineClient, Target
+from penstock.control.engines.dialects import BY_NAME, SOUGHT, Dialect, generic, recognised
+from penstock.control.engines.reading import Reading, UnreadableError
+from penstock.control.engines.reports import ReportCells
+from penstock.control.events import Events
+from penstock.control.rows import EndpointKey
+from penstock.core.snapshot import Snapshot
+from penstock.dataplane.board import Board
+
+_JITTER: Final = 0.1  # share of an interval: engines started together are not asked together
+_FIRST_WITHIN_S: Final = 0.1
+_UNKNOWN_S: Final = 10.0  # between two attempts to recognise a server that is no known engine
+_AFTER_A_BUG_S: Final = 5.0
+
+
+class Watched:
+    """An endpoint whose engine is read."""
+
+    def __init__(self, target: Target, now: float) -> None:
+        self.target = target
+        self.task: asyncio.Task[None] | None = None
+        self.dialect: Dialect | None = None
+        self.capacity = target.engine.kv_tokens  # tokens of its cache; 0: not known yet
+        self.reading: Reading | None = None
+        self.read_at = now  # or since when it is waited for
+        self.silent = False
+        self.problem = "not read yet"
+
+
+class EngineLoads:
+    """The engines of all pools that want it."""
+
+    def __init__(
+        self, board: Board, events: Events, clock: Callable[[], float] = monotonic
+    ) -> None:
+        self._cells = ReportCells(board)
+        self._events = events
+        self._clock = clock
+        self._chance = Random()
+        self._client = EngineClient()
+        self._watched: dict[EndpointKey, Watched] = {}
+
+    def follow(self, snapshot: Snapshot) -> None:
+        """This is the world that runs. Engines that stay as they are are read on."""
+        before, self._watched = self._watched, {}
+        for pool in snapshot.pools:
+            if pool.engine is None:
+                continue
+            for endpoint in pool.endpoints:
+                key = (pool.name, endpoint.name)
+                target = Target(pool.name, endpoint, pool.engine, pool.tls)
+                watched = before.pop(key, None)
+                if watched is None or watched.target != target:
+                    if watched is not None and watched.task is not None:
+                        watched.task.cancel()
+                    watched = Watched(target, self._clock())
+                    watched.task = asyncio.create_task(self._keep_reading(watched))
+                self._watched[key] = watched
+        for gone in before.values():
+            if gone.task is not None:
+                gone.task.cancel()
+
+    def view(self, pool: str, name: str) -> EngineView | None:
+        """How reading that endpoint goes; None where nobody asked for it."""
+        watched = self._watched.get((pool, name))
+        if watched is None:
+            return None
+        reading = watched.reading or Reading()
+        return EngineView(
+            kind=watched.dialect.name if watched.dialect else "unknown",
+            silent=watched.silent,
+            problem=watched.problem,
+            age_s=self._clock() - watched.read_at if watched.reading else -1.0,
+            running=reading.running,
+            waiting=reading.waiting,
+            kv_usage=reading.kv_usage,
+            kv_capacity=reading.kv_capacity,
+            prefix_queries=reading.prefix_queries,
+            prefix_hits=reading.prefix_hits,
+            loaded=tuple(reading.loaded),
+        )
+
+    def forget_tls(self) -> None:
+        """CA files changed: read them again."""
+        self._client.forget_tls()
+
+    async def stop(self) -> None:
+        """End all."""
+        tasks = [each.task for each in self._watched.values() if each.task is not None]
+        self._watched = {}
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+        await self._client.close()
+
+    async def _keep_reading(self, watched: Watched) -> None:
+        engine = watched.target.engine
+        await asyncio.sleep(self._chance.random() * _FIRST_WITHIN_S)
+        while True:
+            wait_s = engine.interval_s
+            try:
+                await self._read(watched)
+            except UnreadableError as error:
+                self._failed(watched, str(error))
+                if watched.dialect is None and watched.silent:
+                    wait_s = max(wait_s, _UNKNOWN_S)
+            except Exception as error:  # noqa: BLE001 - one endpoint's must not end the others'
+                self._events.bug(f"reading {_shown(watched)}", error)
+                wait_s = _AFTER_A_BUG_S
+            await asyncio.sleep(wait_s * (1.0 + _JITTER * (self._chance.random() - 0.5)))
+
+    async def _read(self, watched: Watched) -> None:
+        """Once. Raises UnreadableError."""
+        target = watched.target
+        if watched.dialect is None:
+            watched.dialect = await self._recognise(target)
+            await self._learn_capacity(watched, watched.dialect)
+        dialect = watched.dialect
+        engine = target.engine
+        before = self._cells.in_flight(target.endpoint.row)
+        body = await self._client.get(
+            target, engine.path or dialect.path, engine.port or dialect.port
+        )
+        reading = dialect.read(body)
+        if watched.capacity:
+            reading.kv_capacity = watched.capacity
+        self._succeeded(watched, reading, before)
+
+    async def _recognise(self, target: Target) -> Dialect:
+        """The engine that it is. Raises UnreadableError when it is none that is known."""
+        engine = target.engine
+        if engine.kind == "generic":
+            return generic(engine.metrics)
+        if engine.kind != "auto":
+            return BY_NAME[engine.kind]
+        problems: list[str] = []
+        for path, port, dialect in SOUGHT:
+            try:
+                if dialect is None:
+                    body = await self._client.get(target, engine.path or path, engine.port or port)
+                    found = recognised(body)
+                    if found is not None:
+                        return found
+                    problems.append(f"{path} shows no engine that is known")
+                else:
+                    dialect.read(await self._client.get(target, path))
+                    return dialect
+            except UnreadableError as error:
+                problems.append(str(error))
+        raise UnreadableError(problems[0])
+
+    async def _learn_capacity(self, watched: Watched, dialect: Dialect) -> None:
+        """Where it stands beside the metrics. Not every engine tells it."""
+        configured = watched.target.engine.kv_tokens
+        watched.capacity = configured
+        if configured or dialect.capacity is None:
+            return
+        try:
+            body = await self._client.get(watched.target, dialect.facts)
+            watched.capacity = max(dialect.capacity(body), 0)
+        except UnreadableError as error:
+            watched.problem = str(error)
+
+    def _succeeded(self, watched: Watched, reading: Reading, in_flight_before: int) -> None:
+        first = watched.reading is None or watched.silent
+        now = self._clock()
+        target = watched.target
+        assert watched.dialect is not None
+        self._cells.write(target.endpoint.row, watched.dialect.name, reading, now, in_flight_before)
+        watched.reading = reading
+        watched.read_at = now
+        watched.silent = False
+        watched.problem = ""
+        if first:
+            kind = watched.dialect.name
+            text = f"endpoint {_shown(watched)} is {kind}; its load is read"
+            self._events.info("engine.read", text, **_of(watched), engine=kind)
+
+    def _failed(self, watched: Watched, problem: str) -> None:
+        """Also decides when an engine counts as silent; workers look at the age themselves."""
+        watched.problem = problem
+        self._cells.failed(watched.target.endpoint.row)
+        engine = watched.target.engine
+        if watched.silent or self._clock() - watched.read_at < engine.silent_after_s:
+            return
+        watched.silent = True
+        known = watched.reading is not None
+        if engine.kind == "auto":
+            watched.dialect = None  # another may come up at this address
+        text = (
+            f"endpoint {_shown(watched)} has not told its load for {engine.silent_after_s:g} s "
+            f"({problem}): only this balancer's own counts are used"
+        )
+        level = self._events.warning if known else self._events.info
+        level("engine.silent", text, **_of(watched), reason=problem)
+
+
+def _of(watched: Watched) -> dict[str, str]:
+    return {"pool": watched.target.pool, "endpoint": watched.target.endpoint.name}
+
+
+def _shown(watched: Watched) -> str:
+    return f"{watched.target.pool}/{watched.target.endpoint.name}"

@@ -1,0 +1,169 @@
+"""Which models endpoints serve, by what they list at ``/v1/models``."""
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from random import Random
+from typing import Final
+
+import msgspec
+
+from penstock.control.engines.client import EngineClient, Target
+from penstock.control.engines.reading import UnreadableError
+from penstock.control.events import Events
+from penstock.control.rows import EndpointKey
+from penstock.core.snapshot import Engine, Pool, ServedModel, Snapshot
+
+PATH: Final = "/v1/models"
+MOST_MODELS: Final = 1000  # of one endpoint
+_FIRST_WITHIN_S: Final = 0.1
+_AGAIN_S: Final = 1.0  # between two attempts until the first answer
+# Endpoints that start together answer together: one snapshot for all of them.
+_GATHER_S: Final = 0.2
+_JITTER: Final = 0.1
+_AFTER_A_BUG_S: Final = 5.0
+
+
+class _Listed(msgspec.Struct):
+    id: str
+    parent: str | None = None
+    created: int | None = None
+    owned_by: str | None = None
+    max_model_len: int | None = None
+
+
+class _List(msgspec.Struct):
+    data: list[_Listed]
+
+
+def models_of(body: bytes) -> tuple[ServedModel, ...]:
+    """What an answer lists, in order of the names. Raises UnreadableError."""
+    try:
+        listed = msgspec.json.decode(body, type=_List).data
+    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+        raise UnreadableError(f"{PATH} cannot be read: {error}") from error
+    if len(listed) > MOST_MODELS:
+        raise UnreadableError(f"{PATH} lists {len(listed)} models, over {MOST_MODELS}")
+    found = {
+        each.id: ServedModel(
+            each.id,
+            each.parent or "",
+            each.created or 0,
+            each.owned_by or "",
+            each.max_model_len or 0,
+        )
+        for each in listed
+        if each.id
+    }
+    return tuple(found[name] for name in sorted(found))
+
+
+class EngineModels:
+    """What every endpoint of pools that want it serves; a change is published as a snapshot."""
+
+    def __init__(self, events: Events, publish: Callable[[], Awaitable[None]]) -> None:
+        """``publish`` makes the snapshot that runs go out once more, marked anew."""
+        self._events = events
+        self._publish = publish
+        self._chance = Random()
+        self._client = EngineClient()
+        self._tasks: dict[EndpointKey, tuple[Target, float, asyncio.Task[None]]] = {}
+        self._found: dict[EndpointKey, tuple[ServedModel, ...]] = {}
+        self._publishing: asyncio.Task[None] | None = None
+
+    def mark(self, snapshot: Snapshot) -> Snapshot:
+        """With what is known of its endpoints."""
+        return msgspec.structs.replace(
+            snapshot, pools=tuple(self._marked(pool) for pool in snapshot.pools)
+        )
+
+    def follow(self, snapshot: Snapshot) -> None:
+        """This is the world that runs. Endpoints that stay as they are are asked on."""
+        before, self._tasks = self._tasks, {}
+        for pool in snapshot.pools:
+            if pool.kind != "llm" or not pool.models.discover_s:
+                continue
+            for endpoint in pool.endpoints:
+                if endpoint.models:
+                    continue
+                key = (pool.name, endpoint.name)
+                target = Target(pool.name, endpoint, pool.engine or Engine(), pool.tls)
+                kept = before.pop(key, None)
+                if kept is not None and kept[:2] != (target, pool.models.discover_s):
+                    kept[2].cancel()
+                    kept = None
+                if kept is None:
+                    task = asyncio.create_task(self._keep_asking(target, pool.models.discover_s))
+                    kept = (target, pool.models.discover_s, task)
+                self._tasks[key] = kept
+        for key, (_, _, task) in before.items():
+            task.cancel()
+            self._found.pop(key, None)
+
+    def forget_tls(self) -> None:
+        """CA files changed: read them again."""
+        self._client.forget_tls()
+
+    async def stop(self) -> None:
+        """End all."""
+        tasks = [task for _, _, task in self._tasks.values()]
+        if self._publishing is not None:
+            tasks.append(self._publishing)
+        self._tasks = {}
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+        await self._client.close()
+
+    def _marked(self, pool: Pool) -> Pool:
+        found = {
+            endpoint.name: self._found[pool.name, endpoint.name]
+            for endpoint in pool.endpoints
+            if (pool.name, endpoint.name) in self._found and pool.models.discover_s
+        }
+        return msgspec.structs.replace(pool, discovered=found)
+
+    async def _keep_asking(self, target: Target, interval_s: float) -> None:
+        await asyncio.sleep(self._chance.random() * _FIRST_WITHIN_S)
+        key = (target.pool, target.endpoint.name)
+        while True:
+            wait_s = interval_s
+            try:
+                self._learn(key, models_of(await self._client.get(target, PATH)))
+            except UnreadableError:
+                # What was known holds: a server that is down is the business of health checks.
+                if key not in self._found:
+                    wait_s = min(interval_s, _AGAIN_S)
+            except Exception as error:  # noqa: BLE001 - one endpoint's must not end the others'
+                self._events.bug(f"asking {target.pool}/{target.endpoint.name} for models", error)
+                wait_s = _AFTER_A_BUG_S
+            await asyncio.sleep(wait_s * (1.0 + _JITTER * (self._chance.random() - 0.5)))
+
+    def _learn(self, key: EndpointKey, models: tuple[ServedModel, ...]) -> None:
+        if self._found.get(key) == models:
+            return
+        self._found[key] = models
+        names = ", ".join(model.id for model in models[:10]) or "no model"
+        more = f" and {len(models) - 10} more" if len(models) > 10 else ""
+        pool, endpoint = key
+        self._events.info(
+            "engine.models",
+            f"endpoint {pool}/{endpoint} serves {names}{more}",
+            pool=pool,
+            endpoint=endpoint,
+        )
+        if self._publishing is None or self._publishing.done():
+            self._publishing = asyncio.create_task(self._publish_soon())
+
+    async def _publish_soon(self) -> None:
+        await asyncio.sleep(_GATHER_S)
+        known = dict(self._found)
+        while True:
+            try:
+                await self._publish()
+            except Exception as error:  # noqa: BLE001 - tried again with what is known then
+                self._events.error("engine.models.refused", f"models cannot be published: {error}")
+                await asyncio.sleep(_AFTER_A_BUG_S)
+                continue
+            if known == self._found:
+                return
+            known = dict(self._found)

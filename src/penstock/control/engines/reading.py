@@ -1,0 +1,96 @@
+"""What an engine says of its load, in the same terms whatever engine it is."""
+
+from dataclasses import dataclass, field
+from typing import Final
+
+from prometheus_client.parser import text_string_to_metric_families
+
+UNKNOWN: Final = -1
+
+
+class UnreadableError(Exception):
+    """What came back is not what that engine says. The text is for people."""
+
+
+@dataclass
+class Reading:
+    """Figures that the engine does not tell are -1.
+
+    ``kv_usage`` is the share of its cache that running requests hold, ``kv_capacity`` its size in
+    tokens; ``prefix_queries`` and ``prefix_hits`` are running totals of prompt tokens.
+    ``loaded`` names models and adapters in its memory.
+    """
+
+    running: float = UNKNOWN
+    waiting: float = UNKNOWN
+    kv_usage: float = UNKNOWN
+    kv_capacity: int = UNKNOWN
+    prefix_queries: int = UNKNOWN
+    prefix_hits: int = UNKNOWN
+    loaded: list[str] = field(default_factory=list)
+
+    @property
+    def kv_tokens(self) -> int:
+        """Tokens that running requests hold."""
+        if self.kv_usage < 0 or self.kv_capacity < 0:
+            return UNKNOWN
+        return round(self.kv_usage * self.kv_capacity)
+
+
+Sample = tuple[dict[str, str], float]
+
+
+class Samples:
+    """Samples of an exposition, by the metric's name."""
+
+    def __init__(self, text: str) -> None:
+        """Raises UnreadableError."""
+        self._found: dict[str, list[Sample]] = {}
+        try:
+            for family in text_string_to_metric_families(text):
+                for sample in family.samples:
+                    same = self._found.setdefault(sample.name, [])
+                    same.append((dict(sample.labels), sample.value))
+        except (ValueError, IndexError, KeyError) as error:
+            raise UnreadableError(f"its metrics cannot be read: {error}") from error
+
+    def of(self, *names: str) -> list[Sample]:
+        """Those of the first of these names that there is."""
+        for name in names:
+            if name in self._found:
+                return self._found[name]
+        return []
+
+    def sum(self, *names: str) -> float:
+        """Over all labels: ranks of one engine are one endpoint. UNKNOWN without any."""
+        found = self.of(*names)
+        return sum(value for _, value in found) if found else UNKNOWN
+
+    def mean(self, *names: str) -> float:
+        """Over all labels. UNKNOWN without any."""
+        found = self.of(*names)
+        return sum(value for _, value in found) / len(found) if found else UNKNOWN
+
+    def labelled(self, name: str, label: str, *values: str) -> float:
+        """The sum of samples whose label has the first of these values that there is."""
+        for wanted in values:
+            found = [value for labels, value in self.of(name) if labels.get(label) == wanted]
+            if found:
+                return sum(found)
+        return UNKNOWN
+
+
+def whole(value: float) -> int:
+    """As a number of tokens; UNKNOWN for what is none."""
+    return int(value) if 0 <= value < 2**62 else UNKNOWN
+
+
+def product(labels: dict[str, str], *names: str) -> int:
+    """Of labels that hold numbers, as ``…_info`` metrics have them. UNKNOWN if one does not."""
+    result = 1
+    for name in names:
+        value = labels.get(name, "")
+        if not value.isdigit():
+            return UNKNOWN
+        result *= int(value)
+    return result

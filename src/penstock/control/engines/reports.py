@@ -1,0 +1,74 @@
+"""Reports on the board: the one writer of their cells."""
+
+from penstock.control.engines.reading import UNKNOWN, Reading
+from penstock.core.models import loaded_hash
+from penstock.dataplane.board import (
+    ENGINES,
+    H_REPORTS,
+    L_IN_FLIGHT,
+    MAX_LOADED,
+    R_AT_US,
+    R_ENGINE,
+    R_FAILED,
+    R_FOREIGN,
+    R_KV_CAPACITY,
+    R_KV_PPM,
+    R_KV_TOKENS,
+    R_LOADED,
+    R_LOADED_HASHES,
+    R_PREFIX_HITS,
+    R_PREFIX_QUERIES,
+    R_READ,
+    R_RUNNING,
+    R_WAITING,
+    Board,
+)
+
+
+class ReportCells:
+    """Those of all endpoints."""
+
+    def __init__(self, board: Board) -> None:
+        self._board = board
+
+    def in_flight(self, row: int) -> int:
+        """What this balancer has in flight there, over all workers."""
+        return self._board.load_sum(row, L_IN_FLIGHT)
+
+    def write(
+        self, row: int, engine: str, reading: Reading, now: float, in_flight_before: int
+    ) -> None:
+        """What the engine said; ``in_flight_before`` is of the moment when it was asked.
+
+        Requests that are there beyond all of this balancer's own are others'. Its own may have
+        come or gone while the answer travelled, so the higher of both counts is taken.
+        """
+        cells = self._board.cells
+        at = self._board.report(row)
+        running, waiting = _count(reading.running), _count(reading.waiting)
+        there = max(running, 0) + max(waiting, 0)
+        own = max(in_flight_before, self.in_flight(row))
+        cells[at + R_ENGINE] = ENGINES.index(engine)
+        cells[at + R_RUNNING] = running
+        cells[at + R_WAITING] = waiting
+        cells[at + R_KV_PPM] = round(reading.kv_usage * 1e6) if reading.kv_usage >= 0 else UNKNOWN
+        cells[at + R_KV_TOKENS] = reading.kv_tokens
+        cells[at + R_KV_CAPACITY] = reading.kv_capacity
+        cells[at + R_PREFIX_QUERIES] = reading.prefix_queries
+        cells[at + R_PREFIX_HITS] = reading.prefix_hits
+        cells[at + R_FOREIGN] = max(there - own, 0)
+        loaded = reading.loaded[:MAX_LOADED]
+        for index, name in enumerate(loaded):
+            cells[at + R_LOADED_HASHES + index] = loaded_hash(name)
+        cells[at + R_LOADED] = len(loaded)
+        cells[at + R_READ] += 1
+        cells[at + R_AT_US] = round(now * 1e6)
+        cells[H_REPORTS] += 1
+
+    def failed(self, row: int) -> None:
+        """It could not be read."""
+        self._board.cells[self._board.report(row) + R_FAILED] += 1
+
+
+def _count(value: float) -> int:
+    return round(value) if 0 <= value < 2**31 else UNKNOWN

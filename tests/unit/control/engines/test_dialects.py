@@ -1,0 +1,93 @@
+"""Every engine is told by what its metrics are called, and read in the same terms."""
+
+import pytest
+
+from penstock.control.engines import dialects
+from penstock.control.engines.dialects import BY_NAME, generic, recognised
+from penstock.control.engines.reading import Reading, UnreadableError
+from penstock.core.snapshot import EngineMetrics
+from tests.unit.control.engines import expositions
+
+READINGS = {
+    "vllm": (
+        expositions.VLLM,
+        Reading(10, 2, 0.375, 24_000, 1200, 800, ["sql", "law"]),
+    ),
+    "vllm, older": (expositions.VLLM_OLDER, Reading(1, 0, 0.125, -1, 10, 5)),
+    "sglang": (expositions.SGLANG, Reading(5, 1, 0.2, 128_000, 500, 250)),
+    "sglang, underscore": (expositions.SGLANG_UNDERSCORE, Reading(5, 1, 0.2, 1000)),
+    "tgi": (expositions.TGI, Reading(12, 3)),
+    "llamacpp": (expositions.LLAMACPP, Reading(2, 4)),
+    "triton": (expositions.TRITON, Reading(6, 1, 0.4, 6400)),
+    "triton, plain": (expositions.TRITON_PLAIN, Reading(-1, 2)),
+    "tensorrt-llm": (expositions.TENSORRT_LLM, Reading(4, 2, 0.75, 32_000)),
+}
+
+
+@pytest.mark.parametrize("which", READINGS)
+def test_an_engine_is_recognised_and_read(which: str) -> None:
+    text, expected = READINGS[which]
+    dialect = recognised(text)
+    assert dialect is not None
+    assert dialect.name == which.partition(",")[0]
+    assert dialect.read(text) == expected
+
+
+def test_what_is_held_in_tokens_needs_both_share_and_size() -> None:
+    assert Reading(kv_usage=0.5, kv_capacity=1000).kv_tokens == 500
+    assert Reading(kv_usage=0.5).kv_tokens == -1
+    assert Reading(kv_capacity=1000).kv_tokens == -1
+
+
+def test_a_server_that_is_no_known_engine_is_not_taken_for_one() -> None:
+    assert (
+        recognised(b"python_info 1.0\nnginx_connections_active 3\n# vllm:in_a_comment 1\n") is None
+    )
+    assert recognised(b"<html>vllm:</html>") is None
+
+
+def test_a_person_can_name_the_metrics_of_another_server() -> None:
+    names = EngineMetrics(running="app_running", kv_usage="app_cache")
+    text = b'app_running{shard="1"} 2\napp_running{shard="2"} 3\napp_cache 0.5\napp_running_max 9\n'
+    assert generic(names).read(text) == Reading(running=5, kv_usage=0.5)
+
+
+def test_ollama_tells_what_is_resident_and_nothing_of_how_busy_it_is() -> None:
+    read = BY_NAME["ollama"].read
+    body = b'{"models": [{"name": "llama3:8b", "size_vram": 1, "expires_at": "x"}]}'
+    assert read(body) == Reading(loaded=["llama3:8b"])
+    assert read(b'{"models": []}') == Reading()
+    with pytest.raises(UnreadableError):
+        read(b'{"other": []}')
+
+
+def test_llamacpp_without_metrics_is_read_from_its_slots() -> None:
+    body = b'[{"id": 0, "is_processing": true}, {"id": 1, "is_processing": false}]'
+    assert dialects.LLAMACPP_SLOTS.read(body) == Reading(running=1)
+
+
+@pytest.mark.parametrize(
+    ("engine", "body", "tokens"),
+    [
+        ("llamacpp", b'{"total_slots": 4, "default_generation_settings": {"n_ctx": 8192}}', 32768),
+        ("sglang", b'{"version": "0.5", "max_total_num_tokens": 1000}', 1000),
+        ("tgi", b'{"max_batch_total_tokens": 2000}', 2000),
+        ("tgi", b'{"model_id": "m"}', 0),
+    ],
+)
+def test_the_size_of_a_cache_is_read_where_the_engine_tells_it(
+    engine: str, body: bytes, tokens: int
+) -> None:
+    capacity = BY_NAME[engine].capacity
+    assert capacity is not None
+    assert capacity(body) == tokens
+
+
+@pytest.mark.parametrize("body", [b"", b"\xff\xfe", b"not metrics at all\n", b"vllm:"])
+def test_nonsense_tells_nothing(body: bytes) -> None:
+    assert BY_NAME["vllm"].read(body) == Reading()
+
+
+def test_a_torn_line_is_an_error_for_people() -> None:
+    with pytest.raises(UnreadableError, match="cannot be read"):
+        BY_NAME["vllm"].read(b'vllm:num_requests_running{engine="0" 7.0.0\n')

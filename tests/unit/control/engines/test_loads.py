@@ -1,0 +1,180 @@
+"""Reading engines: what they say reaches the board, and one that says nothing is seen."""
+
+from collections.abc import AsyncIterator
+
+import pytest
+
+from penstock.control.engines.loads import EngineLoads
+from penstock.control.events import Events
+from penstock.core.snapshot import Engine, Pool
+from penstock.dataplane.board import (
+    ENGINES,
+    H_REPORTS,
+    L_IN_FLIGHT,
+    R_AT_US,
+    R_ENGINE,
+    R_FAILED,
+    R_FOREIGN,
+    R_KV_CAPACITY,
+    R_KV_TOKENS,
+    R_LOADED,
+    R_READ,
+    R_RUNNING,
+    R_WAITING,
+    Board,
+)
+from tests.harness.http_endpoint import Answer, HttpEndpoint
+from tests.harness.world import at
+from tests.unit.control.conftest import Clock
+from tests.unit.control.engines import expositions
+from tests.unit.control.waiting import until
+from tests.unit.control.worlds import world
+
+OFTEN = Engine(interval_s=0.02, timeout_s=5.0, silent_after_s=5.0)
+
+
+class Site:
+    """One endpoint in a pool whose engines are read."""
+
+    def __init__(self, board: Board, events: Events, clock: Clock, place: HttpEndpoint) -> None:
+        self.board = board
+        self.events = events
+        self.clock = clock
+        self.place = place
+        self.pages: dict[str, bytes] = {}
+        self.loads = EngineLoads(board, events, clock)
+        place.answer = lambda request: (
+            Answer(body=self.pages[request.target])
+            if request.target in self.pages
+            else Answer(status=404)
+        )
+
+    def run(self, engine: Engine | None) -> None:
+        endpoints = (at(self.place, row=3),)
+        self.loads.follow(world([Pool(name="a", endpoints=endpoints, engine=engine)]))
+
+    def cell(self, cell: int) -> int:
+        return self.board.cells[self.board.report(3) + cell]
+
+    async def reads(self, more: int) -> None:
+        """Wait until so many more reports came."""
+        wanted = self.cell(R_READ) + more
+        await until(lambda: self.cell(R_READ) >= wanted, "it is read")
+
+    async def fails(self, more: int) -> None:
+        wanted = self.cell(R_FAILED) + more
+        await until(lambda: self.cell(R_FAILED) >= wanted, "reading it fails")
+
+    def said(self, kind: str) -> list[str]:
+        return [event.message for event in self.events.recent(100) if event.kind == kind]
+
+
+@pytest.fixture
+async def site(
+    board: Board, events: Events, clock: Clock, endpoint: HttpEndpoint
+) -> AsyncIterator[Site]:
+    made = Site(board, events, clock, endpoint)
+    yield made
+    await made.loads.stop()
+
+
+async def test_what_an_engine_says_is_on_the_board_with_its_time(site: Site) -> None:
+    site.pages["/metrics"] = expositions.VLLM
+    site.run(OFTEN)
+    await site.reads(1)
+    assert ENGINES[site.cell(R_ENGINE)] == "vllm"
+    assert (site.cell(R_RUNNING), site.cell(R_WAITING)) == (10, 2)
+    assert (site.cell(R_KV_TOKENS), site.cell(R_KV_CAPACITY)) == (9000, 24_000)
+    assert site.cell(R_LOADED) == 2
+    assert site.cell(R_AT_US) == round(site.clock.now * 1e6)
+    assert site.board.cells[H_REPORTS] > 0
+    assert site.said("engine.read") == [f"endpoint a/{site.place.name} is vllm; its load is read"]
+
+
+async def test_requests_that_are_not_the_balancers_own_are_others(site: Site) -> None:
+    site.pages["/metrics"] = expositions.VLLM  # 12 there
+    site.board.cells[site.board.load(3, 0) + L_IN_FLIGHT] = 3
+    site.board.cells[site.board.load(3, 1) + L_IN_FLIGHT] = 4
+    site.run(OFTEN)
+    await site.reads(1)
+    assert site.cell(R_FOREIGN) == 5
+    site.board.cells[site.board.load(3, 0) + L_IN_FLIGHT] = 30
+    await site.reads(2)
+    assert site.cell(R_FOREIGN) == 0
+
+
+async def test_a_silent_engine_is_seen_and_heard_again(site: Site) -> None:
+    site.pages["/metrics"] = expositions.TGI
+    site.run(OFTEN)
+    await site.reads(1)
+    site.pages.clear()
+    await site.fails(2)
+    assert not site.said("engine.silent")  # not yet: it may be a moment
+    site.clock.now += 6.0
+    await until(lambda: bool(site.said("engine.silent")), "it is called silent")
+    assert "/metrics answers 404" in site.said("engine.silent")[0]
+    view = site.loads.view("a", site.place.name)
+    assert view is not None
+    assert view.silent
+
+
+async def test_a_silent_engine_that_comes_back_is_read_again(site: Site) -> None:
+    site.pages["/metrics"] = expositions.TGI
+    engine = Engine(kind="tgi", interval_s=0.02, timeout_s=5.0)
+    site.run(engine)
+    await site.reads(1)
+    del site.pages["/metrics"]
+    site.clock.now += 6.0
+    await until(lambda: bool(site.said("engine.silent")), "it is called silent")
+    site.pages["/metrics"] = expositions.TGI
+    await until(lambda: len(site.said("engine.read")) == 2, "it is read again")
+    view = site.loads.view("a", site.place.name)
+    assert view is not None
+    assert (view.silent, view.problem) == (False, "")
+
+
+async def test_a_server_without_metrics_is_sought_where_engines_have_theirs(site: Site) -> None:
+    site.pages["/api/ps"] = b'{"models": [{"name": "llama3:8b"}]}'
+    site.run(OFTEN)
+    await site.reads(1)
+    assert ENGINES[site.cell(R_ENGINE)] == "ollama"
+    assert site.cell(R_RUNNING) == -1
+    assert site.cell(R_LOADED) == 1
+
+
+async def test_the_size_of_the_cache_is_learned_beside_the_metrics_or_configured(
+    site: Site,
+) -> None:
+    site.pages["/metrics"] = expositions.TGI
+    site.pages["/info"] = b'{"max_batch_total_tokens": 5000}'
+    site.run(OFTEN)
+    await site.reads(1)
+    assert site.cell(R_KV_CAPACITY) == 5000
+    site.run(Engine(interval_s=0.02, timeout_s=5.0, kv_tokens=700))
+    await until(lambda: site.cell(R_KV_CAPACITY) == 700, "the configured size counts")
+
+
+async def test_headers_and_places_are_those_configured(site: Site) -> None:
+    site.pages["/custom"] = expositions.TGI
+    headers = (("Authorization", "Bearer x"),)
+    site.run(Engine(kind="tgi", interval_s=0.02, timeout_s=5.0, path="/custom", headers=headers))
+    await site.reads(1)
+    asked = [each for each in site.place.requests if each.target == "/custom"]
+    assert asked[0].headers["authorization"] == "Bearer x"
+
+
+async def test_an_answer_without_bound_is_given_up(site: Site) -> None:
+    site.pages["/metrics"] = expositions.VLLM + b"# more\n" * 700_000
+    site.run(OFTEN)
+    await site.fails(1)
+    view = site.loads.view("a", site.place.name)
+    assert view is not None
+    assert "/metrics answers more than 4 MiB" in view.problem
+
+
+async def test_pools_that_do_not_want_it_are_not_asked(site: Site) -> None:
+    site.pages["/metrics"] = expositions.VLLM
+    site.run(OFTEN)
+    await site.reads(1)
+    site.run(None)
+    assert site.loads.view("a", site.place.name) is None

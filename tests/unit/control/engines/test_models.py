@@ -1,0 +1,108 @@
+"""What endpoints serve is found out, and goes out with the next snapshot."""
+
+from collections.abc import AsyncIterator
+
+import pytest
+
+from penstock.control.engines.models import EngineModels, models_of
+from penstock.control.engines.reading import UnreadableError
+from penstock.control.events import Events
+from penstock.core.snapshot import Models, Pool, ServedModel, Snapshot
+from tests.harness.http_endpoint import Answer, HttpEndpoint
+from tests.harness.world import at
+from tests.unit.control.waiting import until
+from tests.unit.control.worlds import world
+
+VLLM = b"""{"object": "list", "data": [
+    {"id": "llama", "object": "model", "created": 17, "owned_by": "vllm", "root": "/models/llama",
+     "parent": null, "max_model_len": 8192, "permission": []},
+    {"id": "sql", "object": "model", "created": 18, "owned_by": "vllm", "parent": "llama"}]}"""
+OTHER = b'{"data": [{"id": "llama"}]}'
+
+
+def test_models_and_adapters_are_read() -> None:
+    assert models_of(VLLM) == (
+        ServedModel("llama", "", 17, "vllm", 8192),
+        ServedModel("sql", "llama", 18, "vllm"),
+    )
+    assert models_of(b'{"data": []}') == ()
+
+
+@pytest.mark.parametrize("body", [b"", b"[]", b'{"data": [{"name": "a"}]}', b"\xff"])
+def test_what_is_no_list_of_models_is_refused(body: bytes) -> None:
+    with pytest.raises(UnreadableError):
+        models_of(body)
+
+
+class Site:
+    def __init__(self, events: Events, place: HttpEndpoint) -> None:
+        self.place = place
+        self.page = VLLM
+        self.published: list[Snapshot] = []
+        self.models = EngineModels(events, self.publish)
+        self.running = world()
+        place.answer = lambda request: (
+            Answer(body=self.page) if request.target == "/v1/models" else Answer(status=404)
+        )
+
+    async def publish(self) -> None:
+        self.published.append(self.models.mark(self.running))
+
+    def run(self, discover_s: float = 0.02, **settings: object) -> None:
+        endpoints = (at(self.place, row=0, **settings),)
+        pool = Pool(name="a", endpoints=endpoints, kind="llm", models=Models(discover_s))
+        self.running = world([pool])
+        self.models.follow(self.running)
+
+    def served(self) -> list[str]:
+        """By the last snapshot that was published."""
+        found = self.published[-1].pools[0].discovered.get(self.place.name, ())
+        return [model.id for model in found]
+
+
+@pytest.fixture
+async def site(events: Events, endpoint: HttpEndpoint) -> AsyncIterator[Site]:
+    made = Site(events, endpoint)
+    yield made
+    await made.models.stop()
+
+
+async def test_a_change_is_published_once(site: Site) -> None:
+    site.run()
+    await until(lambda: len(site.published) == 1, "the models are published")
+    assert site.served() == ["llama", "sql"]
+    asked = len(site.place.requests)
+    await until(lambda: len(site.place.requests) > asked + 3, "it is asked again")
+    assert len(site.published) == 1
+    site.page = OTHER
+    await until(lambda: len(site.published) == 2, "the change is published")
+    assert site.served() == ["llama"]
+
+
+async def test_what_was_known_holds_while_an_endpoint_does_not_answer(site: Site) -> None:
+    site.run()
+    await until(lambda: len(site.published) == 1, "the models are published")
+    site.page = b"starting up"
+    asked = len(site.place.requests)
+    await until(lambda: len(site.place.requests) > asked + 3, "it is asked again")
+    assert site.models.mark(site.running).pools[0].discovered
+
+
+async def test_a_pool_that_no_longer_asks_knows_nothing(site: Site) -> None:
+    site.run()
+    await until(lambda: len(site.published) == 1, "the models are published")
+    site.run(discover_s=0.0)
+    assert not site.models.mark(site.running).pools[0].discovered
+
+
+async def test_an_endpoint_with_configured_models_is_not_asked(
+    site: Site, other_endpoint: HttpEndpoint
+) -> None:
+    told = at(site.place, row=0, models=("llama",))
+    asked = at(other_endpoint, row=1)
+    other_endpoint.answer = lambda request: Answer(body=OTHER)
+    pool = Pool(name="a", endpoints=(told, asked), kind="llm", models=Models(0.02))
+    site.running = world([pool])
+    site.models.follow(site.running)
+    await until(lambda: len(other_endpoint.requests) > 2, "the other is asked")
+    assert site.place.requests == []

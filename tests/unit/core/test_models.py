@@ -1,0 +1,112 @@
+"""Requests go only to endpoints that serve their model, under the name that is known there."""
+
+from random import Random
+
+import pytest
+
+from penstock.core.endpoint import DOWN, Endpoint
+from penstock.core.env import Env
+from penstock.core.models import ModelNames, loaded_hash
+from penstock.core.policy import create
+from penstock.core.pool import Pool
+from penstock.core.request import Request
+
+
+def pool_of(
+    served: dict[str, list[str] | None], names: ModelNames | None = None
+) -> tuple[Pool, dict[str, Endpoint]]:
+    """A pool whose endpoints serve those models; None where that is not known."""
+    pool = Pool("a", create("round-robin", {}))
+    pool.names = names or ModelNames({}, {})
+    endpoints = {name: Endpoint(name) for name in served}
+    for name, models in served.items():
+        endpoints[name].models = None if models is None else dict.fromkeys(models, "")
+    pool.replace_endpoints(list(endpoints.values()))
+    return pool, endpoints
+
+
+@pytest.fixture
+def env() -> Env:
+    return Env(Random(1))
+
+
+def picks(pool: Pool, model: str, env: Env, count: int = 20) -> set[str]:
+    found = [pool.pick(Request(model=model), env) for _ in range(count)]
+    return {endpoint.name if endpoint is not None else "" for endpoint in found}
+
+
+def test_only_endpoints_that_serve_the_model_are_picked(env: Env) -> None:
+    pool, _ = pool_of({"one": ["big"], "two": ["big", "small"], "three": ["small"]})
+    assert picks(pool, "big", env) == {"one", "two"}
+    assert picks(pool, "small", env) == {"two", "three"}
+    assert picks(pool, "other", env) == {""}
+    assert picks(pool, "", env) == {"one", "two", "three"}  # not understood: any
+
+
+def test_an_endpoint_whose_models_are_not_known_may_serve_any(env: Env) -> None:
+    pool, _ = pool_of({"one": ["big"], "two": None})
+    assert picks(pool, "big", env) == {"one", "two"}
+    assert picks(pool, "other", env) == {"two"}
+    assert pool.model_for("other", env) == "other"
+
+
+def test_a_model_that_nobody_serves_has_no_name_to_send(env: Env) -> None:
+    pool, _ = pool_of({"one": ["big"]}, ModelNames({"chat": {"big": 1.0}}, {}))
+    assert pool.model_for("other", env) == ""
+    assert pool.known_models() == ["big", "chat"]
+
+
+def test_without_any_knowledge_names_pass(env: Env) -> None:
+    pool, _ = pool_of({"one": None})
+    assert pool.model_for("anything", env) == "anything"
+
+
+def test_an_alias_stands_for_models_by_their_weights(env: Env) -> None:
+    names = ModelNames({"chat": {"big": 3.0, "small": 1.0}}, {})
+    pool, _ = pool_of({"one": ["big", "small"]}, names)
+    found = [pool.model_for("chat", env) for _ in range(4000)]
+    assert set(found) == {"big", "small"}
+    assert 2800 < found.count("big") < 3200
+
+
+def test_a_share_whose_model_has_no_endpoint_goes_to_the_others(env: Env) -> None:
+    names = ModelNames({"chat": {"big": 3.0, "small": 1.0}}, {})
+    pool, endpoints = pool_of({"one": ["big"], "two": ["small"]}, names)
+    endpoints["one"].health = DOWN
+    pool.refresh()
+    assert {pool.model_for("chat", env) for _ in range(50)} == {"small"}
+
+
+def test_a_fallback_stands_in_while_no_endpoint_serves_the_model(env: Env) -> None:
+    names = ModelNames({"chat": {"big": 1.0}}, {"big": ("medium", "small")})
+    pool, endpoints = pool_of({"one": ["big"], "two": ["small"]}, names)
+    assert pool.model_for("big", env) == "big"
+    endpoints["one"].health = DOWN
+    pool.refresh()
+    assert pool.model_for("big", env) == "small"
+    assert pool.model_for("chat", env) == "small"
+    endpoints["two"].health = DOWN
+    pool.refresh()
+    assert pool.model_for("big", env) == "big"  # it exists: unavailable, not unknown
+
+
+def test_endpoints_that_have_the_adapter_loaded_are_preferred_while_they_have_room(
+    env: Env,
+) -> None:
+    pool, endpoints = pool_of({"one": ["sql"], "two": ["sql"], "three": ["base"]})
+    pool.knows_loaded = True
+    endpoints["two"].loaded = [loaded_hash("sql")]
+    endpoints["two"].waiting = 0
+    assert picks(pool, "sql", env) == {"two"}
+    endpoints["two"].waiting = 1
+    assert picks(pool, "sql", env) == {"one", "two"}
+
+
+def test_an_engine_that_tells_no_queue_is_preferred_while_few_more_run_there(env: Env) -> None:
+    pool, endpoints = pool_of({"one": ["m"], "two": ["m"]})
+    pool.knows_loaded = True
+    endpoints["two"].loaded = [loaded_hash("m")]
+    endpoints["two"].in_flight = 4
+    assert picks(pool, "m", env) == {"two"}
+    endpoints["two"].in_flight = 5
+    assert picks(pool, "m", env) == {"one", "two"}

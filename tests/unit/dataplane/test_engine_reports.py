@@ -1,0 +1,125 @@
+"""What engines say corrects a worker's own counts, and stops counting when they fall silent."""
+
+import os
+from collections.abc import Iterator
+from random import Random
+
+import pytest
+
+from penstock.control.engines.reading import Reading
+from penstock.control.engines.reports import ReportCells
+from penstock.core.env import Env
+from penstock.core.policy import create
+from penstock.core.policy._serving import ServingPolicy
+from penstock.core.request import Request
+from penstock.core.snapshot import (
+    Connections,
+    Endpoint,
+    Engine,
+    PolicyChoice,
+    Pool,
+    PoolTimeouts,
+)
+from penstock.core.ticket import DONE, Ticket
+from penstock.dataplane.board import Board, create_board
+from penstock.dataplane.live_endpoint import ConnectionSettings, LiveEndpoint
+from penstock.dataplane.live_pool import LivePool, PoolSetup
+from penstock.wire.http1 import ResponseHead
+
+VLLM = Reading(running=4, waiting=1, kv_usage=0.5, kv_capacity=1000)
+
+
+class Site:
+    """One worker of two, its endpoint, and whoever writes reports."""
+
+    def __init__(self, board: Board) -> None:
+        self.board = board
+        self.env = Env(Random(1), now=100.0)
+        self.reports = ReportCells(board)
+        spec = Endpoint(name="e", host="127.0.0.1", port=9, row=0)
+        settings = ConnectionSettings(PoolTimeouts(), Connections())
+        self.endpoint = LiveEndpoint(spec, "a", settings, board, 0, self.env)
+        policy = create("token-load", {})
+        assert isinstance(policy, ServingPolicy)
+        self.policy = policy
+
+    def engine_says(self, reading: Reading) -> None:
+        in_flight = self.reports.in_flight(0)
+        self.reports.write(0, "vllm", reading, self.env.now, in_flight)
+        report = self.endpoint.take_report()
+        assert report is not None
+        self.policy.on_report(self.endpoint, report)
+
+    def send(self, tokens: int) -> Ticket:
+        request = Request(prompt_tokens=tokens, blocks=list(range(tokens)), block_tokens=1)
+        return Ticket(self.endpoint, self.policy, request, self.env.now)
+
+
+@pytest.fixture
+def site() -> Iterator[Site]:
+    board = create_board(2, endpoint_rows=2, pool_rows=1)
+    yield Site(board)
+    os.close(board.fd)
+
+
+def test_a_report_is_taken_once_and_carries_its_time(site: Site) -> None:
+    assert site.endpoint.take_report() is None
+    site.engine_says(VLLM)
+    assert site.endpoint.take_report() is None
+    assert site.endpoint.reported_at == 100.0
+    assert site.endpoint.kv_capacity == 1000
+
+
+def test_requests_and_tokens_of_others_count_and_own_ones_only_once(site: Site) -> None:
+    own = site.send(100)
+    site.engine_says(VLLM)
+    assert site.endpoint.load() == 5  # four of others and its own
+    assert site.endpoint.kv_elsewhere == 400  # of 500 held there 100 are its own
+    own.settle(DONE, 101.0)
+    assert site.endpoint.load() == 4
+
+
+def test_a_bound_on_requests_counts_the_balancers_own_only(site: Site) -> None:
+    site.endpoint.max_in_flight = 2
+    site.engine_says(VLLM)
+    assert site.endpoint.has_room()
+
+
+def test_a_silent_engine_leaves_own_counts_and_what_does_not_change(site: Site) -> None:
+    own = site.send(10)
+    site.engine_says(VLLM)
+    site.endpoint.expire_report(104.0, 5.0)
+    assert site.endpoint.load() == 5
+    site.endpoint.expire_report(105.5, 5.0)
+    assert site.endpoint.load() == 1
+    assert (site.endpoint.kv_elsewhere, site.endpoint.reported_at) == (0, -1.0)
+    assert site.endpoint.kv_capacity == 1000
+    assert site.endpoint.take_report() is None  # the old one does not come back
+    own.settle(DONE, 106.0)
+
+
+def test_the_prefix_index_holds_no_more_than_the_engines_cache(site: Site) -> None:
+    site.send(600).settle(DONE, 100.5)
+    assert site.policy.index.blocks_of(site.endpoint) == 600
+    site.engine_says(Reading(running=0, waiting=0, kv_usage=0.0, kv_capacity=400))
+    site.send(600).settle(DONE, 101.0)
+    assert site.policy.index.blocks_of(site.endpoint) == 400
+
+
+def test_the_load_in_a_responses_head_reaches_the_policy(site: Site) -> None:
+    spec = Pool(
+        name="a",
+        endpoints=(Endpoint(name="e", host="127.0.0.1", port=9, row=0),),
+        kind="llm",
+        policy=PolicyChoice("token-load"),
+        engine=Engine(orca=True),
+        row=0,
+    )
+    pool = LivePool(PoolSetup(spec, 1), site.board, 0)
+    site.endpoint.kv_capacity = 1000
+    head = ResponseHead(b"", 200, b"OK", 1)
+    value = b"TEXT named_metrics.kv_cache_usage_perc=0.25, named_metrics.num_requests_waiting=1"
+    head.fields = [(b"endpoint-load-metrics", b"Endpoint-Load-Metrics", value)]
+    pool.take_orca(site.endpoint, head, 123.0)
+    assert site.endpoint.reported_at == 123.0
+    assert site.endpoint.kv_elsewhere == 250
