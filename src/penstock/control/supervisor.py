@@ -27,6 +27,7 @@ from penstock.control.events import Events, configure_logging
 from penstock.control.health_checks import HealthChecks
 from penstock.control.outliers import OutlierDetection
 from penstock.control.overview import overview
+from penstock.control.parity import ParityWatch
 from penstock.control.publish import Publisher, PublishError
 from penstock.control.reload import Reloader
 from penstock.control.rows import Rows
@@ -90,6 +91,7 @@ class Supervisor:
         self._checks = HealthChecks(self._states, self._events)
         self._outliers = OutlierDetection(self.board, rows, self._states)
         self._engines = EngineLoads(self.board, self._events)
+        self._parity = ParityWatch(self.board, self._states)
         self._models = EngineModels(self._events, self._publisher.refresh)
         self._publisher.marks.append(self._models.mark)
         self._publisher.followers += [
@@ -97,6 +99,7 @@ class Supervisor:
             self._outliers.follow,
             self._engines.follow,
             self._models.follow,
+            self._parity.follow,
         ]
         self._admin = AdminServer(self, configured.admin.token)
 
@@ -111,6 +114,7 @@ class Supervisor:
                 self._keep("watching the workers", self._workers.watch)
                 self._keep("outlier detection", self._outliers.run)
                 self._keep("slow start", self._ramp)
+                self._keep("prefix parity", self._parity.run)
                 self._keep("certificate files", self._watch_certificates)
                 self._keep("board rows", self._reclaim_rows)
                 self._keep("rates", self._admin.sample)

@@ -39,7 +39,11 @@ class PrefixIndex:
         return len(self._blocks[slot]) if slot >= 0 else 0
 
     def matches(self, request: Request, endpoints: list[Endpoint]) -> list[int]:
-        """For each endpoint, how many tokens of the prompt it is believed to hold already."""
+        """For each endpoint, how many tokens of the prompt it is believed to hold already.
+
+        Where engines found less than was believed before, the belief counts by its share that came
+        true (``Endpoint.prefix_doubt``).
+        """
         held: dict[int, int] = {}  # slot → blocks, of those that hold any
         blocks = request.blocks
         holders = self._holders
@@ -61,7 +65,10 @@ class PrefixIndex:
         found = []
         for endpoint in endpoints:
             depth = held.get(slots.get(endpoint, -1), 0) if held else 0
-            found.append(request.tokens_of(depth))
+            tokens = request.tokens_of(depth)
+            if endpoint.prefix_doubt > 0.0:
+                tokens = int(tokens * (1.0 - endpoint.prefix_doubt))
+            found.append(tokens)
         return found
 
     def insert(self, request: Request, endpoint: Endpoint) -> int:

@@ -41,6 +41,8 @@ class Ticket:
     prefill_tokens: int = 0
     kv_tokens: int = 0
     output_tokens: int = 0
+    prompt_tokens: int = -1  # as the engine told; -1 until it does
+    cached_tokens: int = -1  # of them, as the engine told
     prefill_ahead: int = 0  # pending there when this was opened, without its own
     prefilled_before: int = 0  # the endpoint's running total when the answer began
     batch_before: int = 0  # requests that ran there when the answer began, itself included

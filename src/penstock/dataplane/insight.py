@@ -70,6 +70,8 @@ class Insight:
             self.estimator.learn(found.model, found.prompt_bytes, meter.prompt_tokens)
         if ticket.outcome < 0 and (meter.done or meter.finish_reason):
             self.predictor.learn(found.model, output)
+        ticket.prompt_tokens = meter.prompt_tokens
+        ticket.cached_tokens = meter.cached_tokens
 
 
 class AnswerReading:

@@ -8,6 +8,7 @@ from penstock.dataplane.board import (
     L_IN_FLIGHT,
     MAX_LOADED,
     R_AT_US,
+    R_COLD,
     R_ENGINE,
     R_FAILED,
     R_FOREIGN,
@@ -54,6 +55,8 @@ class ReportCells:
         cells[at + R_KV_PPM] = round(reading.kv_usage * 1e6) if reading.kv_usage >= 0 else UNKNOWN
         cells[at + R_KV_TOKENS] = reading.kv_tokens
         cells[at + R_KV_CAPACITY] = reading.kv_capacity
+        if 0 <= reading.prefix_queries < cells[at + R_PREFIX_QUERIES]:
+            cells[at + R_COLD] += 1  # a running total that went down: the engine was restarted
         cells[at + R_PREFIX_QUERIES] = reading.prefix_queries
         cells[at + R_PREFIX_HITS] = reading.prefix_hits
         cells[at + R_FOREIGN] = max(there - own, 0)

@@ -52,6 +52,8 @@ class ServingPolicy(Policy):
 
     def on_report(self, endpoint: Endpoint, report: LoadReport) -> None:
         endpoint.reported_at = report.at
+        if report.cold:
+            self.index.forget(endpoint)
         if report.prefill_tokens >= 0:
             endpoint.prefill_elsewhere = max(report.prefill_tokens - endpoint.pending_prefill, 0)
         if report.kv_tokens >= 0:
