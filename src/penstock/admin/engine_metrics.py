@@ -10,6 +10,7 @@ from penstock.dataplane.board import (
     L_JUDGED_CACHED,
     L_JUDGED_PREDICTED,
     L_JUDGED_PROMPT,
+    R_CACHED,
     R_FAILED,
     R_FOREIGN,
     R_READ,
@@ -50,6 +51,16 @@ def engine_metrics(overview: Overview, board: Board) -> Iterator[Metric]:
         value = board.cells[board.report(endpoint.row) + R_FOREIGN]
         foreign.add_metric((pool, endpoint.name), value)
     yield foreign
+    cached = GaugeMetricFamily(
+        "penstock_endpoint_engine_cached_tokens",
+        "Tokens that prompts can find in its prefix cache, by its KV events.",
+        labels=_ENDPOINT,
+    )
+    for pool, endpoint, _ in told:
+        held = board.cells[board.report(endpoint.row) + R_CACHED]
+        if held > 0:
+            cached.add_metric((pool, endpoint.name), held - 1)
+    yield cached
     yield _gauge("running", "Requests that its engine runs.", heard, "running")
     yield _gauge("waiting", "Requests that wait in its engine.", heard, "waiting")
     yield _gauge("kv_usage", "Share of its cache that is held.", heard, "kv_usage")

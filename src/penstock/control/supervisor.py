@@ -21,6 +21,7 @@ from penstock.admin.view import Overview, ReloadView
 from penstock.config.compile import Configured
 from penstock.control.certificates import CertificateFiles, try_files
 from penstock.control.endpoint_states import EndpointStates
+from penstock.control.engines.kv_events import KvEventReaders
 from penstock.control.engines.loads import EngineLoads
 from penstock.control.engines.models import EngineModels
 from penstock.control.events import Events, configure_logging
@@ -91,6 +92,7 @@ class Supervisor:
         self._checks = HealthChecks(self._states, self._events)
         self._outliers = OutlierDetection(self.board, rows, self._states)
         self._engines = EngineLoads(self.board, self._events)
+        self._kv_events = KvEventReaders(self.board, self._events)
         self._parity = ParityWatch(self.board, self._states)
         self._models = EngineModels(self._events, self._publisher.refresh)
         self._publisher.marks.append(self._models.mark)
@@ -100,6 +102,7 @@ class Supervisor:
             self._engines.follow,
             self._models.follow,
             self._parity.follow,
+            self._kv_events.follow,
         ]
         self._admin = AdminServer(self, configured.admin.token)
 
@@ -224,6 +227,7 @@ class Supervisor:
         await self._checks.stop()
         await self._engines.stop()
         await self._models.stop()
+        await self._kv_events.stop()
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)

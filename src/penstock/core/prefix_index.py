@@ -104,6 +104,16 @@ class PrefixIndex:
         over = self._tokens[slot] + tokens - endpoint.kv_capacity
         return min(max(over, 0), self._tokens[slot])
 
+    def trim(self, endpoint: Endpoint, tokens: int) -> None:
+        """The endpoint's cache holds no more than so many tokens now: the rest was evicted."""
+        slot = self._slots.get(endpoint, -1)
+        if slot < 0:
+            return
+        if tokens <= 0:
+            self.forget(endpoint)
+        else:
+            self._shrink(slot, tokens)
+
     def forget(self, endpoint: Endpoint) -> None:
         """The endpoint was removed, or its cache is cold."""
         slot = self._slots.pop(endpoint, -1)

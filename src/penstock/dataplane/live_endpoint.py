@@ -25,6 +25,7 @@ from penstock.dataplane.board import (
     L_REQUESTS,
     LOAD_CELLS,
     R_AT_US,
+    R_CACHED,
     R_COLD,
     R_FOREIGN,
     R_KV_CAPACITY,
@@ -202,6 +203,7 @@ class LiveEndpoint(Endpoint):
             utilisation=usage / 1e6 if usage >= 0 else -1.0,
             kv_tokens=cells[at + R_KV_TOKENS],
             kv_capacity=cells[at + R_KV_CAPACITY],
+            cached_tokens=cells[at + R_CACHED] - 1,
             cold=cold,
         )
 

@@ -168,3 +168,17 @@ def test_predictions_count_by_the_share_that_came_true(site: Site) -> None:
     assert site.policy.index.matches(request, [site.endpoint]) == [600]
     site.endpoint.prefix_doubt = 0.75
     assert site.policy.index.matches(request, [site.endpoint]) == [150]
+
+
+def test_what_an_engine_evicted_is_not_believed_to_be_there(site: Site) -> None:
+    site.send(600).settle(DONE, 100.5)
+    site.reports.cached(0, 200)
+    site.engine_says(VLLM)
+    assert site.policy.index.blocks_of(site.endpoint) == 200
+    running = site.send(300)  # remembered before the engine has stored it
+    site.reports.cached(0, 0)
+    site.engine_says(VLLM)
+    assert site.policy.index.blocks_of(site.endpoint) == 300
+    running.settle(DONE, 101.0)
+    site.engine_says(VLLM)
+    assert site.policy.index.blocks_of(site.endpoint) == 0

@@ -8,6 +8,7 @@ from penstock.dataplane.board import (
     L_IN_FLIGHT,
     MAX_LOADED,
     R_AT_US,
+    R_CACHED,
     R_COLD,
     R_ENGINE,
     R_FAILED,
@@ -67,6 +68,14 @@ class ReportCells:
         cells[at + R_READ] += 1
         cells[at + R_AT_US] = round(now * 1e6)
         cells[H_REPORTS] += 1
+
+    def cached(self, row: int, tokens: int) -> None:
+        """So much its prefix cache holds; -1 while that is not known."""
+        self._board.cells[self._board.report(row) + R_CACHED] = tokens + 1
+
+    def cold(self, row: int) -> None:
+        """Its prefix cache was emptied."""
+        self._board.cells[self._board.report(row) + R_COLD] += 1
 
     def failed(self, row: int) -> None:
         """It could not be read."""

@@ -60,6 +60,9 @@ class ServingPolicy(Policy):
             endpoint.kv_elsewhere = max(report.kv_tokens - endpoint.kv_tokens, 0)
         if report.kv_capacity > 0:
             endpoint.kv_capacity = report.kv_capacity
+        if report.cached_tokens >= 0:
+            # Prompts under way are remembered before the engine has stored them.
+            self.index.trim(endpoint, report.cached_tokens + endpoint.kv_tokens)
 
     def on_start(self, ticket: Ticket) -> None:
         request = ticket.request
