@@ -11,6 +11,7 @@ machine that Penstock runs on.
     reports     endpoint_rows x 32                               supervisor
     load        endpoint_rows x workers x 24                     each worker its own
     pools       pool_rows x workers x POOL_CELLS                 each worker its own
+    routes      workers x (8 + 2 x ROUTES)                       each worker its own
     addresses   2 x ADDRESS_SLOTS x workers                      each worker its own
 """
 
@@ -130,6 +131,13 @@ P_HISTOGRAMS: Final = 16
 PHASES: Final = ("queue", "connect", "first_byte", "total")  # the last sums above, in order
 _POOL_CELLS: Final = P_HISTOGRAMS + len(PHASES) * BUCKETS
 
+# A ring of the prefix blocks that a worker sent to endpoints, for the others.
+RT_COUNT: Final = 0  # entries ever written
+RT_ENTRIES: Final = 8  # from here on: hash; row of the endpoint << 32 | tokens of the block
+ROUTE_CELLS: Final = 2
+ROUTES: Final = 65_536  # 1 MiB; 2,000 prompts of 32 new blocks
+_RING_CELLS: Final = RT_ENTRIES + ROUTES * ROUTE_CELLS
+
 # A count-min sketch of connections per client address: two rows of slots.
 ADDRESS_SLOTS: Final = 8192
 
@@ -154,7 +162,8 @@ class Board:
         self._reports_at: int = self._states_at + self.endpoint_rows * _STATE_CELLS
         self._loads_at: int = self._reports_at + self.endpoint_rows * _REPORT_CELLS
         self._pools_at: int = self._loads_at + self.endpoint_rows * self.workers * LOAD_CELLS
-        self._addresses_at: int = self._pools_at + self.pool_rows * self.workers * _POOL_CELLS
+        self._routes_at: int = self._pools_at + self.pool_rows * self.workers * _POOL_CELLS
+        self._addresses_at: int = self._routes_at + self.workers * _RING_CELLS
 
     def worker(self, worker: int) -> int:
         """Index of the first cell of that worker's own section."""
@@ -179,6 +188,10 @@ class Board:
     def histogram(self, row: int, worker: int, phase: int) -> int:
         """Index of the first bucket of a phase (an index into PHASES)."""
         return self.pool(row, worker) + P_HISTOGRAMS + phase * BUCKETS
+
+    def routes(self, worker: int) -> int:
+        """Index of the first cell of the worker's ring of routed prefixes."""
+        return self._routes_at + worker * _RING_CELLS
 
     def address_slot(self, row: int, slot: int, worker: int) -> int:
         """Index of a cell of the address sketch; ``row`` is 0 or 1."""
@@ -236,6 +249,7 @@ def create_board(workers: int, endpoint_rows: int = 4096, pool_rows: int = 256) 
         + endpoint_rows * (_STATE_CELLS + _REPORT_CELLS)
         + endpoint_rows * workers * LOAD_CELLS
         + pool_rows * workers * _POOL_CELLS
+        + workers * _RING_CELLS
         + 2 * ADDRESS_SLOTS * workers
     )
     fd = os.memfd_create("penstock-board", os.MFD_CLOEXEC)
