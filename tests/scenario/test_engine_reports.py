@@ -111,3 +111,28 @@ async def test_responses_tell_the_load_to_the_balancer_and_not_to_the_client(
                 assert ("endpoint-load-metrics" in answer.headers) == told
     finally:
         await balancer.stop()
+
+
+async def test_kv_events_tell_what_a_cache_holds(
+    session: aiohttp.ClientSession, tmp_path: Path
+) -> None:
+    engine = EngineServer(EngineSpec("engine", kv_events="map", speedup=50.0))
+    await engine.start()
+    port, replay = (int(each.rpartition(":")[2]) for each in engine.kv_event_addresses)
+    events = {**READ, "kv_events": {"port": port, "replay_port": replay}}
+    pool = {"kind": "llm", "endpoints": [engine.url], "engine": events}
+    balancer = await start_balancer(tmp_path, {"pools": {"main": pool}, "workers": 1})
+    try:
+        name = f'endpoint="{engine.url.removeprefix("http://")}"'
+        line = f'penstock_endpoint_engine_cached_tokens{{{name},pool="main"}} '
+        async with asyncio.timeout(30):
+            for number in range(1000):
+                body = {"model": MODEL, "prompt": f"{number:0128d}", "max_tokens": 2}
+                async with session.post(f"{balancer.url}/v1/completions", json=body) as answer:
+                    assert answer.status == 200
+                async with session.get(f"{balancer.admin_url}/metrics") as response:
+                    if line in await response.text():
+                        break
+    finally:
+        await balancer.stop()
+        await engine.stop()

@@ -6,9 +6,27 @@ from typing import Final
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
 
 from penstock.admin.view import EndpointView, EngineView, Overview
-from penstock.dataplane.board import R_FAILED, R_FOREIGN, R_READ, Board
+from penstock.dataplane.board import (
+    L_JUDGED_CACHED,
+    L_JUDGED_PREDICTED,
+    L_JUDGED_PROMPT,
+    R_CACHED,
+    R_FAILED,
+    R_FOREIGN,
+    R_READ,
+    Board,
+)
 
 _ENDPOINT: Final = ("pool", "endpoint")
+_JUDGED: Final = (
+    (
+        "prefix_judged_prompt_tokens",
+        L_JUDGED_PROMPT,
+        "Prompt tokens of answers whose engine told what it found cached.",
+    ),
+    ("prefix_predicted_tokens", L_JUDGED_PREDICTED, "Of them, predicted to be cached."),
+    ("prefix_cached_tokens", L_JUDGED_CACHED, "Of them, found cached."),
+)
 _Told = tuple[str, EndpointView, EngineView]
 
 
@@ -21,6 +39,7 @@ def engine_metrics(overview: Overview, board: Board) -> Iterator[Metric]:
         if endpoint.engine is not None
     ]
     yield _silent(told)
+    yield from _prefixes(told, board)
     yield _cell("reports", "Reports that were read.", told, board, R_READ)
     yield _cell("failed_reports", "Reports that could not be read.", told, board, R_FAILED)
     heard = [each for each in told if each[2].age_s >= 0]
@@ -32,12 +51,38 @@ def engine_metrics(overview: Overview, board: Board) -> Iterator[Metric]:
         value = board.cells[board.report(endpoint.row) + R_FOREIGN]
         foreign.add_metric((pool, endpoint.name), value)
     yield foreign
+    cached = GaugeMetricFamily(
+        "penstock_endpoint_engine_cached_tokens",
+        "Tokens that prompts can find in its prefix cache, by its KV events.",
+        labels=_ENDPOINT,
+    )
+    for pool, endpoint, _ in told:
+        held = board.cells[board.report(endpoint.row) + R_CACHED]
+        if held > 0:
+            cached.add_metric((pool, endpoint.name), held - 1)
+    yield cached
     yield _gauge("running", "Requests that its engine runs.", heard, "running")
     yield _gauge("waiting", "Requests that wait in its engine.", heard, "waiting")
     yield _gauge("kv_usage", "Share of its cache that is held.", heard, "kv_usage")
     yield _gauge("kv_capacity_tokens", "Size of its cache.", heard, "kv_capacity")
     yield _counter("prefix_queries", "Prompt tokens looked up in its prefix cache.", heard)
     yield _counter("prefix_hits", "Prompt tokens found in its prefix cache.", heard)
+
+
+def _prefixes(told: list[_Told], board: Board) -> Iterator[Metric]:
+    for name, cell, meaning in _JUDGED:
+        counter = CounterMetricFamily(f"penstock_endpoint_{name}", meaning, labels=_ENDPOINT)
+        for pool, endpoint, _ in told:
+            counter.add_metric((pool, endpoint.name), board.load_sum(endpoint.row, cell))
+        yield counter
+    doubt = GaugeMetricFamily(
+        "penstock_endpoint_prefix_doubt",
+        "Share of predicted prefix hits that is not believed.",
+        labels=_ENDPOINT,
+    )
+    for pool, endpoint, _ in told:
+        doubt.add_metric((pool, endpoint.name), endpoint.prefix_doubt)
+    yield doubt
 
 
 def _silent(told: list[_Told]) -> Metric:

@@ -46,6 +46,7 @@ class EndpointView(msgspec.Struct, frozen=True):
     backup: bool
     last_check: str
     engine: EngineView | None = None  # where its load is read
+    prefix_doubt: float = 0.0  # share of predicted prefix hits that is not believed
 
 
 class PoolView(msgspec.Struct, frozen=True):

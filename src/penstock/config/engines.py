@@ -1,8 +1,9 @@
 """The document's part about inference engines: how their load is read."""
 
+from importlib.util import find_spec
 from typing import Annotated, Any, Final, Literal, get_args
 
-from pydantic import BeforeValidator, model_validator
+from pydantic import BeforeValidator, Field, model_validator
 
 from penstock.config.section import Section, plain, setting
 from penstock.config.values import (
@@ -18,6 +19,7 @@ from penstock.config.values import (
 from penstock.core import snapshot
 
 _ENGINE: Final = snapshot.Engine()
+_KV_EVENTS: Final = snapshot.KvEvents()
 _METRICS: Final = snapshot.EngineMetrics()
 Kind = Literal[
     "auto", "vllm", "sglang", "tgi", "llamacpp", "ollama", "triton", "tensorrt-llm", "generic"
@@ -30,6 +32,22 @@ class EngineMetrics(Section):
     running: str = setting(_METRICS.running, "Requests that it works on.")
     waiting: str = setting(_METRICS.waiting, "Requests that wait there.")
     kv_usage: str = setting(_METRICS.kv_usage, "Share of its cache that is in use, from 0 to 1.")
+
+
+class KvEvents(Section):
+    """Where engines publish what their caches hold, over ZeroMQ."""
+
+    port: Annotated[Port, Field(ge=1)] = setting(_KV_EVENTS.port, "Port of the engine's publisher.")
+    replay_port: Port = setting(
+        _KV_EVENTS.replay_port, "Port to ask for what was missed. 0: there is none."
+    )
+    topic: str = setting(_KV_EVENTS.topic, "Topic to subscribe to. Empty: all.")
+
+    @model_validator(mode="after")
+    def _possible(self) -> "KvEvents":
+        if find_spec("zmq") is None:
+            raise ValueError("`kv_events` needs pyzmq: pip install 'penstock[kv-events]'")
+        return self
 
 
 class Engine(Section):
@@ -58,6 +76,9 @@ class Engine(Section):
         "than readings, but no two heads are the same any more, which costs time.",
     )
     metrics: EngineMetrics = setting(EngineMetrics(), "For the kind `generic`.")
+    kv_events: KvEvents | None = setting(
+        None, "Follow what engines' caches hold, where they publish it (vLLM, SGLang)."
+    )
 
     @model_validator(mode="after")
     def _consistent(self) -> "Engine":
@@ -76,6 +97,7 @@ class Engine(Section):
             path=self.path or "",
             headers=tuple(self.headers.items()),
             metrics=plain(snapshot.EngineMetrics, self.metrics),
+            kv_events=plain(snapshot.KvEvents, self.kv_events) if self.kv_events else None,
         )
 
 

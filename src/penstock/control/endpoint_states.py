@@ -23,6 +23,7 @@ from penstock.dataplane.board import (
     S_DRAINING,
     S_EJECTED,
     S_HEALTH,
+    S_PREFIX_DOUBT_PPM,
     S_WEIGHT_PPM,
     Board,
 )
@@ -57,7 +58,8 @@ class EndpointState:
     draining: Cause | None = None
     ejected: Cause | None = None
     ejections: int = 0
-    written: tuple[int, int, int, int] = field(default=(-1, -1, -1, -1))
+    prefix_doubt: float = 0.0  # share of predicted prefix hits that is not believed
+    written: tuple[int, ...] = field(default=())
 
     @property
     def shown(self) -> str:
@@ -214,6 +216,18 @@ class EndpointStates:
         text = f"endpoint {pool}/{name} has weight {weight:g} instead of {before:g}: {reason}"
         self._events.info("endpoint.weight", text, **_of(state))
 
+    def doubt_prefixes(self, pool: str, name: str, doubt: float, reason: str) -> None:
+        """That share of its predicted prefix hits does not come true. Raises UnknownNameError."""
+        state = self.of(pool, name)
+        before, state.prefix_doubt = state.prefix_doubt, doubt
+        self._write(state)
+        if doubt > 0.0 and before == 0.0:
+            text = f"endpoint {pool}/{name}: predicted prefix hits are doubted: {reason}"
+            self._events.warning("prefix.parted", text, **_of(state))
+        elif doubt == 0.0 and before > 0.0:
+            text = f"endpoint {pool}/{name}: predicted prefix hits come true again: {reason}"
+            self._events.info("prefix.agrees", text, **_of(state))
+
     def ramp(self) -> None:
         """Move the weights of endpoints in slow start on; to be called every half second or so."""
         for state in self._states.values():
@@ -266,6 +280,7 @@ class EndpointStates:
             int(state.draining is not None),
             int(state.ejected is not None),
             round(self.effective_weight(state) * _PPM),
+            round(state.prefix_doubt * _PPM),
         )
         if wanted == state.written:
             return
@@ -276,6 +291,7 @@ class EndpointStates:
         cells[at + S_DRAINING] = wanted[1]
         cells[at + S_EJECTED] = wanted[2]
         cells[at + S_WEIGHT_PPM] = wanted[3]
+        cells[at + S_PREFIX_DOUBT_PPM] = wanted[4]
         cells[H_EPOCH] += 1
 
 

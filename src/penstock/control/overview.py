@@ -96,4 +96,5 @@ def _endpoint(
         backup=endpoint.backup,
         last_check=checks.last_result(pool.name, endpoint.name),
         engine=engines.view(pool.name, endpoint.name),
+        prefix_doubt=state.prefix_doubt,
     )

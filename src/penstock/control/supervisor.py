@@ -21,12 +21,14 @@ from penstock.admin.view import Overview, ReloadView
 from penstock.config.compile import Configured
 from penstock.control.certificates import CertificateFiles, try_files
 from penstock.control.endpoint_states import EndpointStates
+from penstock.control.engines.kv_events import KvEventReaders
 from penstock.control.engines.loads import EngineLoads
 from penstock.control.engines.models import EngineModels
 from penstock.control.events import Events, configure_logging
 from penstock.control.health_checks import HealthChecks
 from penstock.control.outliers import OutlierDetection
 from penstock.control.overview import overview
+from penstock.control.parity import ParityWatch
 from penstock.control.publish import Publisher, PublishError
 from penstock.control.reload import Reloader
 from penstock.control.rows import Rows
@@ -90,6 +92,8 @@ class Supervisor:
         self._checks = HealthChecks(self._states, self._events)
         self._outliers = OutlierDetection(self.board, rows, self._states)
         self._engines = EngineLoads(self.board, self._events)
+        self._kv_events = KvEventReaders(self.board, self._events)
+        self._parity = ParityWatch(self.board, self._states)
         self._models = EngineModels(self._events, self._publisher.refresh)
         self._publisher.marks.append(self._models.mark)
         self._publisher.followers += [
@@ -97,6 +101,8 @@ class Supervisor:
             self._outliers.follow,
             self._engines.follow,
             self._models.follow,
+            self._parity.follow,
+            self._kv_events.follow,
         ]
         self._admin = AdminServer(self, configured.admin.token)
 
@@ -111,6 +117,7 @@ class Supervisor:
                 self._keep("watching the workers", self._workers.watch)
                 self._keep("outlier detection", self._outliers.run)
                 self._keep("slow start", self._ramp)
+                self._keep("prefix parity", self._parity.run)
                 self._keep("certificate files", self._watch_certificates)
                 self._keep("board rows", self._reclaim_rows)
                 self._keep("rates", self._admin.sample)
@@ -231,6 +238,7 @@ class Supervisor:
         await self._checks.stop()
         await self._engines.stop()
         await self._models.stop()
+        await self._kv_events.stop()
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)

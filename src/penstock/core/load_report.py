@@ -8,7 +8,8 @@ class LoadReport:
     ``latency_s``: what a request takes there at about this load. ``service_s``: what it takes
     without waiting. ``utilisation``: 0..1, or more when overloaded. ``rate``: requests per second.
     ``prefill_tokens``: of prompts not computed yet. ``kv_tokens``: held by running requests, of
-    ``kv_capacity``.
+    ``kv_capacity``. ``cached_tokens``: what prompts can find there. ``cold``: its cache was emptied
+    since the report before.
     """
 
     def __init__(
@@ -24,6 +25,8 @@ class LoadReport:
         prefill_tokens: int = -1,
         kv_tokens: int = -1,
         kv_capacity: int = -1,
+        cached_tokens: int = -1,
+        cold: bool = False,
     ) -> None:
         self.at: float = at
         self.in_flight: float = in_flight
@@ -35,3 +38,5 @@ class LoadReport:
         self.prefill_tokens: int = prefill_tokens
         self.kv_tokens: int = kv_tokens
         self.kv_capacity: int = kv_capacity
+        self.cached_tokens: int = cached_tokens
+        self.cold: bool = cold

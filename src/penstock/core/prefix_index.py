@@ -12,16 +12,27 @@ bound: llm-d's approximate prefix scorer, 31,250 entries per endpoint.
 
 from typing import Final
 
+from mypy_extensions import mypyc_attr
+
 from penstock.core.endpoint import Endpoint
 from penstock.core.request import Request
 
 DEFAULT_BLOCKS: Final = 31_250  # per endpoint
 
 
+@mypyc_attr(allow_interpreted_subclasses=True)
+class PrefixJournal:
+    """Whoever wants to hear what is newly believed, to tell other processes."""
+
+    def added(self, endpoint: Endpoint, blocks: list[int], sizes: list[int]) -> None:
+        """The endpoint is believed to hold these blocks, of so many tokens, from now on."""
+
+
 class PrefixIndex:
     """Holds at most ``max_blocks`` blocks per endpoint, and no more tokens than its cache does."""
 
     def __init__(self, max_blocks: int = DEFAULT_BLOCKS) -> None:
+        self.journal: PrefixJournal | None = None
         self._max_blocks: int = max_blocks
         self._holders: dict[int, int] = {}  # block → bits of the slots that hold it
         self._slots: dict[Endpoint, int] = {}
@@ -39,7 +50,11 @@ class PrefixIndex:
         return len(self._blocks[slot]) if slot >= 0 else 0
 
     def matches(self, request: Request, endpoints: list[Endpoint]) -> list[int]:
-        """For each endpoint, how many tokens of the prompt it is believed to hold already."""
+        """For each endpoint, how many tokens of the prompt it is believed to hold already.
+
+        Where engines found less than was believed before, the belief counts by its share that came
+        true (``Endpoint.prefix_doubt``).
+        """
         held: dict[int, int] = {}  # slot → blocks, of those that hold any
         blocks = request.blocks
         holders = self._holders
@@ -61,7 +76,10 @@ class PrefixIndex:
         found = []
         for endpoint in endpoints:
             depth = held.get(slots.get(endpoint, -1), 0) if held else 0
-            found.append(request.tokens_of(depth))
+            tokens = request.tokens_of(depth)
+            if endpoint.prefix_doubt > 0.0:
+                tokens = int(tokens * (1.0 - endpoint.prefix_doubt))
+            found.append(tokens)
         return found
 
     def insert(self, request: Request, endpoint: Endpoint) -> int:
@@ -77,6 +95,8 @@ class PrefixIndex:
                 break
             known += 1
         tokens = self._tokens[slot]
+        fresh: list[int] = []
+        sizes: list[int] = []
         for at in range(len(blocks) - 1, -1, -1):
             block = blocks[at]
             size = own.pop(block, -1)
@@ -84,10 +104,27 @@ class PrefixIndex:
                 size = request.tokens_of(at + 1) - request.tokens_of(at)
                 tokens += size
                 holders[block] = holders.get(block, 0) | bit
+                fresh.append(block)
+                sizes.append(size)
             own[block] = size
         self._tokens[slot] = tokens
         self._shrink(slot, endpoint.kv_capacity)
+        if fresh and self.journal is not None:
+            self.journal.added(endpoint, fresh, sizes)
         return request.tokens_of(known)
+
+    def learn(self, endpoint: Endpoint, block: int, tokens: int) -> None:
+        """Another process sent this block there; to be told in the order of the other's journal."""
+        slot = self._slot(endpoint)
+        own = self._blocks[slot]
+        known = own.pop(block, -1)
+        if known >= 0:
+            own[block] = known
+            return
+        own[block] = tokens
+        self._tokens[slot] += tokens
+        self._holders[block] = self._holders.get(block, 0) | (1 << slot)
+        self._shrink(slot, endpoint.kv_capacity)
 
     def overflow(self, endpoint: Endpoint, tokens: int) -> int:
         """How many tokens would be pushed out of its cache by ``tokens`` more."""
@@ -96,6 +133,16 @@ class PrefixIndex:
             return 0
         over = self._tokens[slot] + tokens - endpoint.kv_capacity
         return min(max(over, 0), self._tokens[slot])
+
+    def trim(self, endpoint: Endpoint, tokens: int) -> None:
+        """The endpoint's cache holds no more than so many tokens now: the rest was evicted."""
+        slot = self._slots.get(endpoint, -1)
+        if slot < 0:
+            return
+        if tokens <= 0:
+            self.forget(endpoint)
+        else:
+            self._shrink(slot, tokens)
 
     def forget(self, endpoint: Endpoint) -> None:
         """The endpoint was removed, or its cache is cold."""

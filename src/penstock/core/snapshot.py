@@ -257,6 +257,14 @@ class EngineMetrics(_Data, frozen=True):
     kv_usage: str = ""  # 0..1
 
 
+class KvEvents(_Data, frozen=True):
+    """Where an engine publishes what its KV cache holds, over ZeroMQ."""
+
+    port: int = 5557
+    replay_port: int = 0  # 0: what was missed cannot be asked for
+    topic: str = ""
+
+
 class Engine(_Data, frozen=True):
     """How the load of the inference engines of a pool is read."""
 
@@ -272,6 +280,7 @@ class Engine(_Data, frozen=True):
     kv_tokens: int = 0  # that fit in an endpoint's cache; 0: learned from its metrics
     orca: bool = False  # responses are asked for the load in their heads
     metrics: EngineMetrics = EngineMetrics()
+    kv_events: KvEvents | None = None
 
 
 class ServedModel(_Data, frozen=True):

@@ -9,9 +9,10 @@ machine that Penstock runs on.
     workers     workers x 64                                     each worker its own
     endpoints   endpoint_rows x 8                                supervisor
     reports     endpoint_rows x 32                               supervisor
-    load        endpoint_rows x workers x 16                     each worker its own
+    load        endpoint_rows x workers x 24                     each worker its own
     pools       pool_rows x workers x POOL_CELLS                 each worker its own
     models      workers x MODEL_ROWS x MODEL_CELLS               each worker its own
+    routes      workers x (8 + 2 x ROUTES)                       each worker its own
     addresses   2 x ADDRESS_SLOTS x workers                      each worker its own
 """
 
@@ -22,7 +23,7 @@ from typing import Final
 from penstock.core.histogram import BUCKETS
 
 MAGIC: Final = 0x50454E53544F434B  # "PENSTOCK"
-VERSION: Final = 3
+VERSION: Final = 4
 
 # Header cells.
 H_MAGIC: Final = 0
@@ -61,6 +62,7 @@ S_HEALTH: Final = 0  # core.endpoint STARTING, UP, DOWN
 S_DRAINING: Final = 1
 S_EJECTED: Final = 2
 S_WEIGHT_PPM: Final = 3  # effective weight x 1e6: configured or set at run time, x slow start
+S_PREFIX_DOUBT_PPM: Final = 4  # share of predicted prefix hits that is not believed x 1e6
 _STATE_CELLS: Final = 8
 
 # What an endpoint's engine last said of its load, written by the supervisor; -1: it did not say.
@@ -76,8 +78,10 @@ R_PREFIX_HITS: Final = 8  # tokens found there
 R_FOREIGN: Final = 9  # requests there that this balancer did not send
 R_READ: Final = 10  # reports read, a running total
 R_FAILED: Final = 11  # attempts to read one that failed
-R_LOADED: Final = 12  # how many of the cells after it are used
-R_LOADED_HASHES: Final = 13  # of models and adapters in its memory: xxh3 of their names
+R_COLD: Final = 12  # how often its prefix cache was emptied, a restart included
+R_CACHED: Final = 13  # tokens that its prefix cache holds, by its KV events, + 1; 0: not known
+R_LOADED: Final = 14  # how many of the cells after it are used
+R_LOADED_HASHES: Final = 15  # of models and adapters in its memory: xxh3 of their names
 _REPORT_CELLS: Final = 32
 MAX_LOADED: Final = _REPORT_CELLS - R_LOADED_HASHES
 ENGINES: Final = (
@@ -105,7 +109,11 @@ L_CONNECTIONS: Final = 12  # opened
 L_BYTES_SENT: Final = 13
 L_BYTES_RECEIVED: Final = 14
 L_FAILURES: Final = 15  # attempts the endpoint is to blame for (core.ticket.Ticket.failed)
-_LOAD_CELLS: Final = 16
+# Of answers whose engine told what of their prompt it found cached: tokens.
+L_JUDGED_PROMPT: Final = 16
+L_JUDGED_PREDICTED: Final = 17  # believed to be cached when the endpoint was chosen
+L_JUDGED_CACHED: Final = 18  # found there
+LOAD_CELLS: Final = 24
 
 # Pool cells, one set per pool and worker: counters, then one histogram per phase.
 P_REQUESTS: Final = 0
@@ -150,6 +158,13 @@ M_NAME: Final = 8  # UTF-8, eight bytes to a cell
 MODEL_NAME_BYTES: Final = 128
 MODEL_CELLS: Final = M_NAME + MODEL_NAME_BYTES // 8
 
+# A ring of the prefix blocks that a worker sent to endpoints, for the others.
+RT_COUNT: Final = 0  # entries ever written
+RT_ENTRIES: Final = 8  # from here on: hash; row of the endpoint << 32 | tokens of the block
+ROUTE_CELLS: Final = 2
+ROUTES: Final = 65_536  # 1 MiB; 2,000 prompts of 32 new blocks
+_RING_CELLS: Final = RT_ENTRIES + ROUTES * ROUTE_CELLS
+
 # A count-min sketch of connections per client address: two rows of slots.
 ADDRESS_SLOTS: Final = 8192
 
@@ -173,9 +188,10 @@ class Board:
         self._states_at: int = self._workers_at + self.workers * _WORKER_CELLS
         self._reports_at: int = self._states_at + self.endpoint_rows * _STATE_CELLS
         self._loads_at: int = self._reports_at + self.endpoint_rows * _REPORT_CELLS
-        self._pools_at: int = self._loads_at + self.endpoint_rows * self.workers * _LOAD_CELLS
+        self._pools_at: int = self._loads_at + self.endpoint_rows * self.workers * LOAD_CELLS
         self._models_at: int = self._pools_at + self.pool_rows * self.workers * POOL_CELLS
-        self._addresses_at: int = self._models_at + self.workers * MODEL_ROWS * MODEL_CELLS
+        self._routes_at: int = self._models_at + self.workers * MODEL_ROWS * MODEL_CELLS
+        self._addresses_at: int = self._routes_at + self.workers * _RING_CELLS
 
     def worker(self, worker: int) -> int:
         """Index of the first cell of that worker's own section."""
@@ -191,7 +207,7 @@ class Board:
 
     def load(self, row: int, worker: int) -> int:
         """Index of the first load cell that the worker has for the endpoint in that row."""
-        return self._loads_at + (row * self.workers + worker) * _LOAD_CELLS
+        return self._loads_at + (row * self.workers + worker) * LOAD_CELLS
 
     def pool(self, row: int, worker: int) -> int:
         """Index of the first cell that the worker has for the pool in that row."""
@@ -209,16 +225,20 @@ class Board:
         """Index of the first cell of one of the worker's model rows."""
         return self._models_at + (worker * MODEL_ROWS + row) * MODEL_CELLS
 
+    def routes(self, worker: int) -> int:
+        """Index of the first cell of the worker's ring of routed prefixes."""
+        return self._routes_at + worker * _RING_CELLS
+
     def address_slot(self, row: int, slot: int, worker: int) -> int:
         """Index of a cell of the address sketch; ``row`` is 0 or 1."""
         return self._addresses_at + (row * ADDRESS_SLOTS + slot) * self.workers + worker
 
     def load_sum(self, row: int, cell: int) -> int:
         """One load cell summed over workers."""
-        at = self._loads_at + row * self.workers * _LOAD_CELLS + cell
+        at = self._loads_at + row * self.workers * LOAD_CELLS + cell
         total = 0
         for worker in range(self.workers):
-            total += self.cells[at + worker * _LOAD_CELLS]
+            total += self.cells[at + worker * LOAD_CELLS]
         return total
 
     def pool_sum(self, row: int, cell: int) -> int:
@@ -244,7 +264,7 @@ class Board:
     def clear_load(self, row: int, worker: int) -> None:
         """Zero what the worker counted for the endpoint in that row."""
         at = self.load(row, worker)
-        for cell in range(at, at + _LOAD_CELLS):
+        for cell in range(at, at + LOAD_CELLS):
             self.cells[cell] = 0
 
     def clear_pool(self, row: int, worker: int) -> None:
@@ -268,9 +288,10 @@ def create_board(workers: int, endpoint_rows: int = 4096, pool_rows: int = 256) 
         _HEADER_CELLS
         + workers * _WORKER_CELLS
         + endpoint_rows * (_STATE_CELLS + _REPORT_CELLS)
-        + endpoint_rows * workers * _LOAD_CELLS
+        + endpoint_rows * workers * LOAD_CELLS
         + pool_rows * workers * POOL_CELLS
         + workers * MODEL_ROWS * MODEL_CELLS
+        + workers * _RING_CELLS
         + 2 * ADDRESS_SLOTS * workers
     )
     fd = os.memfd_create("penstock-board", os.MFD_CLOEXEC)

@@ -19,8 +19,14 @@ from penstock.dataplane.board import (
     L_CONSECUTIVE_FAILURES,
     L_FAILURES,
     L_IN_FLIGHT,
+    L_JUDGED_CACHED,
+    L_JUDGED_PREDICTED,
+    L_JUDGED_PROMPT,
     L_REQUESTS,
+    LOAD_CELLS,
     R_AT_US,
+    R_CACHED,
+    R_COLD,
     R_FOREIGN,
     R_KV_CAPACITY,
     R_KV_PPM,
@@ -32,6 +38,7 @@ from penstock.dataplane.board import (
     S_DRAINING,
     S_EJECTED,
     S_HEALTH,
+    S_PREFIX_DOUBT_PPM,
     S_WEIGHT_PPM,
     Board,
 )
@@ -43,7 +50,6 @@ if TYPE_CHECKING:
 # How old what other workers have in flight may be. Reading it costs 40 ns per worker; load
 # reports older than 5 ms begin to cost latency, younger ones do not.
 _ELSEWHERE_MAX_AGE_S: Final = 0.001
-_LOAD_CELLS: Final = 16
 
 
 class Address:
@@ -103,6 +109,9 @@ class LiveEndpoint(Endpoint):
         self.consecutive_failures: int = 0
         self.by_class: list[int] = [0] * 5
         self.by_outcome: list[int] = [0] * 7
+        self.judged_prompt: int = 0  # tokens whose engine told what it found cached
+        self.judged_predicted: int = 0
+        self.judged_cached: int = 0
         self.changed: bool = False
         self.host_header: bytes = b""
         self.family: int = socket.AF_INET
@@ -119,11 +128,12 @@ class LiveEndpoint(Endpoint):
         self._report_at: int = board.report(spec.row)
         self._reported_us: int = 0  # when the report taken last was made
         self._report_counts: bool = False
+        self._colds: int = board.cells[self._report_at + R_COLD]
         self._foreign: int = 0  # requests there that are not this balancer's, by that report
         self._all_loads: range = range(
             board.load(spec.row, 0),
-            board.load(spec.row, 0) + board.workers * _LOAD_CELLS,
-            _LOAD_CELLS,
+            board.load(spec.row, 0) + board.workers * LOAD_CELLS,
+            LOAD_CELLS,
         )
         self._alone: bool = board.workers == 1
         self._env: Env = env
@@ -165,6 +175,7 @@ class LiveEndpoint(Endpoint):
         self.draining = cells[at + S_DRAINING] != 0
         self.ejected = cells[at + S_EJECTED] != 0
         self.weight = cells[at + S_WEIGHT_PPM] / 1e6
+        self.prefix_doubt = cells[at + S_PREFIX_DOUBT_PPM] / 1e6
 
     def take_report(self) -> LoadReport | None:
         """What its engine said since this was asked last; None if it said nothing."""
@@ -181,6 +192,9 @@ class LiveEndpoint(Endpoint):
         running = cells[at + R_RUNNING]
         waiting = cells[at + R_WAITING]
         usage = cells[at + R_KV_PPM]
+        colds = cells[at + R_COLD]
+        cold = colds != self._colds
+        self._colds = colds
         self.waiting = waiting
         return LoadReport(
             made / 1e6,
@@ -189,6 +203,8 @@ class LiveEndpoint(Endpoint):
             utilisation=usage / 1e6 if usage >= 0 else -1.0,
             kv_tokens=cells[at + R_KV_TOKENS],
             kv_capacity=cells[at + R_KV_CAPACITY],
+            cached_tokens=cells[at + R_CACHED] - 1,
+            cold=cold,
         )
 
     def expire_report(self, now: float, max_age_s: float) -> None:
@@ -247,7 +263,16 @@ class LiveEndpoint(Endpoint):
             self.publish()  # outlier detection need not wait for the sweep
         elif self.consecutive_failures and ticket.status:
             self.consecutive_failures = 0
+        if ticket.cached_tokens >= 0 and ticket.kv_tokens > 0 and ticket.prompt_tokens > 0:
+            self._judge(ticket)
         self.changed = True
+
+    def _judge(self, ticket: Ticket) -> None:
+        """Count what was predicted to be cached and what was, in the engine's own tokens."""
+        prompt = ticket.prompt_tokens
+        self.judged_prompt += prompt
+        self.judged_predicted += int(prompt * ticket.hit_tokens / ticket.kv_tokens)
+        self.judged_cached += min(ticket.cached_tokens, prompt)
 
     def publish(self) -> None:
         """Copy the counts to the board if they changed."""
@@ -256,7 +281,7 @@ class LiveEndpoint(Endpoint):
         self.changed = False
         cells = self._cells
         at = self._load_at
-        values = array("q", [0] * _LOAD_CELLS)
+        values = array("q", [0] * LOAD_CELLS)
         values[L_IN_FLIGHT] = self.in_flight
         values[L_REQUESTS] = self.requests
         for index in range(5):
@@ -268,7 +293,10 @@ class LiveEndpoint(Endpoint):
         values[L_BYTES_SENT] = self.bytes_sent
         values[L_BYTES_RECEIVED] = self.bytes_received
         values[L_FAILURES] = self.failures
-        cells[at : at + _LOAD_CELLS] = memoryview(values)
+        values[L_JUDGED_PROMPT] = self.judged_prompt
+        values[L_JUDGED_PREDICTED] = self.judged_predicted
+        values[L_JUDGED_CACHED] = self.judged_cached
+        cells[at : at + LOAD_CELLS] = memoryview(values)
 
     def take_idle(self) -> "EndpointConnection | None":
         """The idle connection used last, which is the likeliest to be alive; None when none is."""
@@ -296,6 +324,9 @@ class LiveEndpoint(Endpoint):
         self.bytes_sent = cells[at + L_BYTES_SENT]
         self.bytes_received = cells[at + L_BYTES_RECEIVED]
         self.failures = cells[at + L_FAILURES]
+        self.judged_prompt = cells[at + L_JUDGED_PROMPT]
+        self.judged_predicted = cells[at + L_JUDGED_PREDICTED]
+        self.judged_cached = cells[at + L_JUDGED_CACHED]
 
     def _read_elsewhere(self) -> None:
         cells = self._cells

@@ -97,6 +97,7 @@ class Worker(Chore):
         if self._serving:
             self.context.world.follow_board(self.context.board)
             self.context.world.follow_reports(self.context.board)
+            self.context.world.follow_routes()
 
     def on_sweep(self, now: float) -> None:
         context = self.context

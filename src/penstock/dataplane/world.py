@@ -1,6 +1,7 @@
 """The configured world as a worker runs it: pools, endpoints, and the planner of requests."""
 
 from penstock.core import snapshot
+from penstock.core.policy._serving import ServingPolicy
 from penstock.core.snapshot import Snapshot
 from penstock.dataplane.board import H_EPOCH, H_REPORTS, Board
 from penstock.dataplane.context import Context
@@ -8,6 +9,7 @@ from penstock.dataplane.live_endpoint import Address, LiveEndpoint
 from penstock.dataplane.live_pool import LivePool, PoolSetup, served_by
 from penstock.dataplane.loop import report_bug
 from penstock.dataplane.planner import Planner
+from penstock.dataplane.routed_prefixes import Believer, RoutedPrefixes
 
 
 class World:
@@ -27,6 +29,14 @@ class World:
         self._before: World | None = before
         self._epoch: int = -1
         self._reports: int = 0
+        self._routed: RoutedPrefixes | None = (
+            None  # of what other workers send, where there are any
+        )
+        self._believers: dict[int, Believer] = {}
+        if before is not None:
+            self._routed = before._routed
+        elif context.board.workers > 1:
+            self._routed = RoutedPrefixes(context.board, context.worker)
         self._setups: list[PoolSetup] = [
             PoolSetup(pool, context.board.workers) for pool in spec.pools
         ]
@@ -61,6 +71,7 @@ class World:
             endpoint.publish()
         self.finishing = [endpoint for endpoint in gone.values() if endpoint.in_flight]
         self._before = None
+        self._share_prefixes()
         self._epoch = -1
         self.follow_board(self._context.board)
 
@@ -91,6 +102,22 @@ class World:
                 pool.replace_endpoints(list(pool.members))
             except Exception:  # noqa: BLE001 - a user's policy must not keep the others back
                 report_bug(f"in the policy {pool.spec.policy.name} of pool {pool.name}")
+
+    def _share_prefixes(self) -> None:
+        """Indexes of policies that believe in prefixes tell other workers, and hear from them."""
+        if self._routed is None:
+            return
+        for pool in self.pools.values():
+            policy = pool.policy
+            if isinstance(policy, ServingPolicy):
+                policy.index.journal = self._routed
+                for endpoint in pool.members:
+                    self._believers[endpoint.row] = Believer(endpoint, policy.index)
+
+    def follow_routes(self) -> None:
+        """Believe what other workers sent where since the last time."""
+        if self._routed is not None and self._believers:
+            self._routed.take(self._believers)
 
     def follow_reports(self, board: Board) -> None:
         """Tell policies what engines said, if any did."""

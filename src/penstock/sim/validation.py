@@ -79,7 +79,7 @@ def examine(
 ) -> list[Finding]:
     """Run ``case`` until every quantity is known to ``precision``, or for ``most`` customers.
 
-    A pilot of ``PILOT`` replications is always run.
+    The case's pilot is always run.
     """
     pilot = case.pilot
     outcomes = _replications(case, range(pilot), executor)
@@ -250,6 +250,7 @@ def _shortest_queues() -> Iterator[Case]:
                 },
                 max(_SHORTEST, int(servers * load * 12 / (1.0 - load))),
                 Quantity("W", limit, _WithoutFinite(added)),
+                pilot=12,  # of hundreds of servers each
             )
 
 
@@ -298,15 +299,16 @@ def _case(
     customers: int,
     *quantities: Quantity,
     exact: bool = True,
+    pilot: int = PILOT,
 ) -> Case:
     run = {
         "customers": customers,
-        "replications": PILOT,
+        "replications": pilot,
         "seed": _SEED,
         "warm_up": _WARM_UP,
     } | changes.get("run", {})
     scenario = scenario_of({"servers": [{}], "policies": ["round-robin"]} | changes | {"run": run})
-    return Case(model, setting, scenario, quantities, exact)
+    return Case(model, setting, scenario, quantities, exact, pilot)
 
 
 def _mean(expected: float) -> Quantity:

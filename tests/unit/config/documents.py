@@ -96,6 +96,7 @@ pools:
       kv_tokens: 100000
       orca: true
       metrics: {running: app_running, waiting: app_waiting, kv_usage: app_cache}
+      kv_events: {port: 6000, replay_port: 6001, topic: kv}
     endpoints:
       - https://10.0.0.1:8443
       - url: http://10.0.0.2:8000

@@ -21,7 +21,13 @@ from penstock.core.snapshot import (
     PoolTimeouts,
 )
 from penstock.core.ticket import DONE, Ticket
-from penstock.dataplane.board import Board, create_board
+from penstock.dataplane.board import (
+    L_JUDGED_CACHED,
+    L_JUDGED_PREDICTED,
+    L_JUDGED_PROMPT,
+    Board,
+    create_board,
+)
 from penstock.dataplane.live_endpoint import ConnectionSettings, LiveEndpoint
 from penstock.dataplane.live_pool import LivePool, PoolSetup
 from penstock.wire.http1 import ResponseHead
@@ -46,6 +52,7 @@ class Site:
     def engine_says(self, reading: Reading) -> None:
         in_flight = self.reports.in_flight(0)
         self.reports.write(0, "vllm", reading, self.env.now, in_flight)
+        self.env.now += 1.0
         report = self.endpoint.take_report()
         assert report is not None
         self.policy.on_report(self.endpoint, report)
@@ -123,3 +130,55 @@ def test_the_load_in_a_responses_head_reaches_the_policy(site: Site) -> None:
     pool.take_orca(site.endpoint, head, 123.0)
     assert site.endpoint.reported_at == 123.0
     assert site.endpoint.kv_elsewhere == 250
+
+
+def test_an_engine_that_was_restarted_holds_nothing(site: Site) -> None:
+    def told(queries: int) -> Reading:
+        return Reading(0, 0, 0.0, 1000, prefix_queries=queries)
+
+    site.engine_says(told(500))
+    site.send(600).settle(DONE, 100.5)
+    site.engine_says(told(900))
+    assert site.policy.index.blocks_of(site.endpoint) == 600
+    site.engine_says(told(100))
+    assert site.policy.index.blocks_of(site.endpoint) == 0
+
+
+def answered(site: Site, prompt: int, cached: int) -> None:
+    ticket = site.send(600)
+    ticket.prompt_tokens, ticket.cached_tokens = prompt, cached
+    ticket.settle(DONE, 101.0)
+    site.endpoint.settled(ticket)
+
+
+def test_what_was_predicted_and_what_was_found_is_counted_in_the_engines_tokens(
+    site: Site,
+) -> None:
+    answered(site, 1200, 0)  # nothing predicted, nothing found
+    answered(site, 1200, 900)  # all predicted
+    answered(site, 1200, -1)  # not told: not judged
+    site.endpoint.publish()
+    cells = (L_JUDGED_PROMPT, L_JUDGED_PREDICTED, L_JUDGED_CACHED)
+    assert [site.board.load_sum(0, cell) for cell in cells] == [2400, 1200, 900]
+
+
+def test_predictions_count_by_the_share_that_came_true(site: Site) -> None:
+    site.send(600).settle(DONE, 100.5)
+    request = Request(prompt_tokens=600, blocks=list(range(600)), block_tokens=1)
+    assert site.policy.index.matches(request, [site.endpoint]) == [600]
+    site.endpoint.prefix_doubt = 0.75
+    assert site.policy.index.matches(request, [site.endpoint]) == [150]
+
+
+def test_what_an_engine_evicted_is_not_believed_to_be_there(site: Site) -> None:
+    site.send(600).settle(DONE, 100.5)
+    site.reports.cached(0, 200)
+    site.engine_says(VLLM)
+    assert site.policy.index.blocks_of(site.endpoint) == 200
+    running = site.send(300)  # remembered before the engine has stored it
+    site.reports.cached(0, 0)
+    site.engine_says(VLLM)
+    assert site.policy.index.blocks_of(site.endpoint) == 300
+    running.settle(DONE, 101.0)
+    site.engine_says(VLLM)
+    assert site.policy.index.blocks_of(site.endpoint) == 0

@@ -271,7 +271,8 @@ TENSORRT_LLM: Final = Dialect(
 )
 _MARKED: Final = (VLLM, SGLANG, TGI, LLAMACPP, TENSORRT_LLM, TRITON)
 BY_NAME: Final[Mapping[str, Dialect]] = {dialect.name: dialect for dialect in (*_MARKED, OLLAMA)}
-# Where to look for an engine that is not known, in this order.
+# Where to look for an engine that is not known, in this order. Another port may be another
+# endpoint's, so only Triton, whose port it is, is looked for there.
 SOUGHT: Final = (
     ("/metrics", 0, None),
     ("/api/ps", 0, OLLAMA),

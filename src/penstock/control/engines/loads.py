@@ -5,13 +5,21 @@ One task for each endpoint: its requests follow one another, so a slow engine do
 
 import asyncio
 from collections.abc import Callable
+from dataclasses import replace
 from random import Random
 from time import monotonic
 from typing import Final
 
 from penstock.admin.view import EngineView
 from penstock.control.engines.client import EngineClient, Target
-from penstock.control.engines.dialects import BY_NAME, SOUGHT, Dialect, generic, recognised
+from penstock.control.engines.dialects import (
+    BY_NAME,
+    SOUGHT,
+    TRITON,
+    Dialect,
+    generic,
+    recognised,
+)
 from penstock.control.engines.reading import Reading, UnreadableError
 from penstock.control.engines.reports import ReportCells
 from penstock.control.events import Events
@@ -151,8 +159,8 @@ class EngineLoads:
                 if dialect is None:
                     body = await self._client.get(target, engine.path or path, engine.port or port)
                     found = recognised(body)
-                    if found is not None:
-                        return found
+                    if found is TRITON or (found is not None and not port):
+                        return replace(found, path=path, port=port)
                     problems.append(f"{path} shows no engine that is known")
                 else:
                     dialect.read(await self._client.get(target, path))

@@ -8,6 +8,8 @@ from penstock.dataplane.board import (
     L_IN_FLIGHT,
     MAX_LOADED,
     R_AT_US,
+    R_CACHED,
+    R_COLD,
     R_ENGINE,
     R_FAILED,
     R_FOREIGN,
@@ -54,6 +56,8 @@ class ReportCells:
         cells[at + R_KV_PPM] = round(reading.kv_usage * 1e6) if reading.kv_usage >= 0 else UNKNOWN
         cells[at + R_KV_TOKENS] = reading.kv_tokens
         cells[at + R_KV_CAPACITY] = reading.kv_capacity
+        if 0 <= reading.prefix_queries < cells[at + R_PREFIX_QUERIES]:
+            cells[at + R_COLD] += 1  # a running total that went down: the engine was restarted
         cells[at + R_PREFIX_QUERIES] = reading.prefix_queries
         cells[at + R_PREFIX_HITS] = reading.prefix_hits
         cells[at + R_FOREIGN] = max(there - own, 0)
@@ -64,6 +68,14 @@ class ReportCells:
         cells[at + R_READ] += 1
         cells[at + R_AT_US] = round(now * 1e6)
         cells[H_REPORTS] += 1
+
+    def cached(self, row: int, tokens: int) -> None:
+        """So much its prefix cache holds; -1 while that is not known."""
+        self._board.cells[self._board.report(row) + R_CACHED] = tokens + 1
+
+    def cold(self, row: int) -> None:
+        """Its prefix cache was emptied."""
+        self._board.cells[self._board.report(row) + R_COLD] += 1
 
     def failed(self, row: int) -> None:
         """It could not be read."""

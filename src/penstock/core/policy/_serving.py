@@ -67,12 +67,17 @@ class ServingPolicy(Policy):
 
     def on_report(self, endpoint: Endpoint, report: LoadReport) -> None:
         endpoint.reported_at = report.at
+        if report.cold:
+            self.index.forget(endpoint)
         if report.prefill_tokens >= 0:
             endpoint.prefill_elsewhere = max(report.prefill_tokens - endpoint.pending_prefill, 0)
         if report.kv_tokens >= 0:
             endpoint.kv_elsewhere = max(report.kv_tokens - endpoint.kv_tokens, 0)
         if report.kv_capacity > 0:
             endpoint.kv_capacity = report.kv_capacity
+        if report.cached_tokens >= 0:
+            # Prompts under way are remembered before the engine has stored them.
+            self.index.trim(endpoint, report.cached_tokens + endpoint.kv_tokens)
 
     def on_start(self, ticket: Ticket) -> None:
         request = ticket.request

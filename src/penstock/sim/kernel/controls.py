@@ -89,10 +89,10 @@ class ControlledWorkload(Workload):
         sums = [
             self._work_total,
             self._gap_total,
-            self._work_squared,
-            self._gap_squared,
             self._work_by_running,
             self._gap_by_running,
+            self._work_squared,
+            self._gap_squared,
             self._work_by_left,
             self._gap_by_left,
             self._left_s * self._left_s - self._left_at_first_s * self._left_at_first_s,

@@ -142,6 +142,14 @@ async def test_a_server_without_metrics_is_sought_where_engines_have_theirs(site
     assert site.cell(R_LOADED) == 1
 
 
+async def test_an_engine_is_read_where_it_was_found(site: Site) -> None:
+    site.pages["/metrics"] = expositions.TENSORRT_LLM  # usually at another path
+    site.run(OFTEN)
+    await site.reads(2)
+    assert ENGINES[site.cell(R_ENGINE)] == "tensorrt-llm"
+    assert {request.target for request in site.place.requests} == {"/metrics"}
+
+
 async def test_the_size_of_the_cache_is_learned_beside_the_metrics_or_configured(
     site: Site,
 ) -> None:

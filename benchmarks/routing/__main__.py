@@ -1,0 +1,152 @@
+"""Measure routers on emulated engines, and write docs/routing-quality.md."""
+
+import sys
+import tempfile
+from pathlib import Path
+from typing import Final
+
+import click
+
+from benchmarks import record
+from benchmarks.balancers import Balancer, Envoy, HAProxy, Nginx, Penstock, UnavailableError
+from benchmarks.balancers.routers import Router
+from benchmarks.failure import StartError
+from benchmarks.process import end_in_order_when_terminated
+from benchmarks.routing import document
+from benchmarks.routing.live import FLEETS, Row, measure
+from benchmarks.routing.simulated import FLEETS as SIMULATED_FLEETS
+from benchmarks.routing.simulated import POLICIES, rows, simulate
+from benchmarks.routing.workloads import Kind, kinds
+
+# What a fleet of unlike engines shows, it shows on one workload.
+_UNLIKE_KIND: Final = "shared prompts"
+_UNLIKE_WITHOUT: Final = ("power_of_two", "round-robin", "HAProxy", "nginx")
+
+
+def routers(python: str, interpreted: bool) -> list[Balancer]:
+    """In the order in which they run."""
+    penstock: list[Balancer] = [
+        Penstock(python, interpreted=interpreted, policy=policy, kind="llm") for policy in POLICIES
+    ]
+    peers = [
+        Router(package, policy)
+        for package in ("vllm-router", "sglang-router")
+        for policy in ("cache_aware", "power_of_two")
+    ]
+    return [*penstock, *peers, Envoy(), HAProxy(), Nginx()]
+
+
+@click.command()
+@click.option("--trace", type=click.Path(exists=True, path_type=Path), help="Mooncake's format.")
+@click.option("--only", default="", help="Workloads, as in agents,reasoning. Default: all.")
+@click.option("--fleets", default=",".join(FLEETS), show_default=True)
+@click.option("--routers", "wanted", default="", help="Parts of names, as in cache,Envoy.")
+@click.option("--seconds", default=54.0, show_default=True, help="Of the engines' time, each run.")
+@click.option("--speedup", default=3.0, show_default=True, help="Of the engines.")
+@click.option("--seed", default=1, show_default=True)
+@click.option("--seeds", default=5, show_default=True, help="Of the simulation.")
+@click.option("--customers", default=3000, show_default=True, help="Of each simulation.")
+@click.option("--live/--no-live", default=True, show_default=True)
+@click.option("--simulate/--no-simulate", "simulated", default=True, show_default=True)
+@click.option("--write-docs", is_flag=True, help=f"Write {document.FILE} of the last runs.")
+@click.option("--penstock-python", default=sys.executable, help="The interpreter that has it.")
+@click.option("--interpreted", is_flag=True, help="Run Penstock uncompiled.")
+def main(
+    trace: Path | None,
+    only: str,
+    fleets: str,
+    wanted: str,
+    seconds: float,
+    speedup: float,
+    seed: int,
+    seeds: int,
+    customers: int,
+    live: bool,
+    simulated: bool,
+    write_docs: bool,
+    penstock_python: str,
+    interpreted: bool,
+) -> None:
+    """Route the same traffic to the same emulated engines by Penstock's policies and by others.
+
+    Example: python -m benchmarks.routing --only agents --routers cache,marginal
+    """
+    end_in_order_when_terminated()
+    chosen = [kind for kind in kinds(trace) if not only or kind.name in only.split(",")]
+    if not chosen:
+        raise click.BadParameter(f"there are {', '.join(k.name for k in kinds(trace))}")
+    kept = document.load()
+    kept.machine, kept.date = record.machine(), record.today()
+    if live:
+        kept.setup = f"{seconds:g} s of the engines' time at {speedup:g} times their speed"
+        everyone = [
+            router
+            for router in routers(penstock_python, interpreted)
+            if not wanted or any(part in router.name for part in wanted.split(","))
+        ]
+        for fleet in fleets.split(","):
+            for kind in chosen:
+                for router in _of_fleet(everyone, kind, fleet):
+                    if row := _tried(router, kind, fleet, seconds, speedup, seed, kept):
+                        document.keep(kept, row)
+                        document.save(kept)
+    if simulated:
+        for fleet in SIMULATED_FLEETS:
+            for kind in chosen:
+                click.echo(f"simulating {kind.name}, {fleet}", err=True)
+                lines = rows(simulate(kind, fleet, customers, seeds))
+                click.echo("\n".join(lines))
+                kept.simulated[f"{kind.name}, {fleet}"] = lines
+                kept.seeds = seeds
+                document.save(kept)
+    if write_docs:
+        click.echo(f"written: {document.write(kept, kinds(trace))}")
+
+
+def _of_fleet(everyone: list[Balancer], kind: Kind, fleet: str) -> list[Balancer]:
+    if fleet == "alike":
+        return everyone
+    if kind.name != _UNLIKE_KIND:
+        return []
+    return [r for r in everyone if not any(part in r.name for part in _UNLIKE_WITHOUT)]
+
+
+def _tried(
+    router: Balancer,
+    kind: Kind,
+    fleet: str,
+    seconds: float,
+    speedup: float,
+    seed: int,
+    kept: document.Kept,
+) -> Row | None:
+    """The measurement, or None where the router does not run; says why."""
+    try:
+        kept.versions[router.name] = router.version()
+        with tempfile.TemporaryDirectory(prefix="penstock-routing-") as directory:
+            row = measure(
+                router,
+                kind,
+                fleet,
+                engine_seconds=seconds,
+                speedup=speedup,
+                seed=seed,
+                directory=Path(directory),
+            )
+    except (UnavailableError, StartError) as why:
+        kept.missing[router.name] = str(why).splitlines()[0]
+        click.echo(f"without {router.name}: {why}", err=True)
+        return None
+    click.echo(
+        f"{fleet:16} {kind.name:18} {router.name:28} TTFT {row.ttft_mean_s * 1000:6.0f} ms, "
+        f"p99 {row.ttft_p99_s * 1000:6.0f} ms, {row.tpot_mean_s * 1000:5.1f} ms/token, "
+        f"hit {row.hit_rate:4.0%}, goodput {row.goodput_per_s:5.2f}/s, "
+        f"CPU {row.cpu_per_request_s * 1000:5.1f} ms, failed {row.failed}, "
+        f"lag p99 {row.client_lag_p99_s * 1000:4.0f} ms",
+        err=True,
+    )
+    return row
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,97 @@
+"""docs/routing-quality.md, made of what several calls measured."""
+
+from pathlib import Path
+from typing import Final
+
+import msgspec
+
+from benchmarks import marked
+from benchmarks.routing.live import FLEETS, Row, table
+from benchmarks.routing.workloads import OBJECTIVES, Kind
+
+FILE: Final = Path("docs") / "routing-quality.md"
+_KEPT: Final = Path(".benchmarks") / "routing.json"
+_OPENING: Final = "# How well requests to language models are routed\n"
+
+
+class Kept(msgspec.Struct):
+    """The last row of each router, workload and fleet, and the last simulations."""
+
+    rows: list[Row] = []
+    simulated: dict[str, list[str]] = {}  # lines of tables, by workload and fleet
+    versions: dict[str, str] = {}
+    missing: dict[str, str] = {}
+    machine: str = ""
+    date: str = ""
+    setup: str = ""
+    seeds: int = 0
+
+
+def load() -> Kept:
+    """What the file holds; nothing when there is none."""
+    if not _KEPT.exists():
+        return Kept()
+    return msgspec.json.decode(_KEPT.read_bytes(), type=Kept)
+
+
+def save(kept: Kept) -> None:
+    _KEPT.parent.mkdir(exist_ok=True)
+    _KEPT.write_bytes(msgspec.json.encode(kept))
+
+
+def keep(kept: Kept, row: Row) -> None:
+    """Beside the others, in the place of the same measurement's last row."""
+    for index, known in enumerate(kept.rows):
+        if (known.router, known.kind, known.fleet) == (row.router, row.kind, row.fleet):
+            kept.rows[index] = row
+            return
+    kept.rows.append(row)
+
+
+def write(kept: Kept, kinds: list[Kind]) -> Path:
+    """The live part and the simulated one; what people wrote around them stays."""
+    marked.replace(FILE, "routing live", "\n".join(_live(kept, kinds)), _OPENING)
+    marked.replace(FILE, "routing simulated", "\n".join(_simulated(kept, kinds)), _OPENING)
+    return FILE
+
+
+def _live(kept: Kept, kinds: list[Kind]) -> list[str]:
+    versions = {name.split()[0]: version for name, version in kept.versions.items()}
+    lines = [
+        "## Live processes",
+        "",
+        f"Measured on {kept.date}: {kept.machine}. "
+        f"{', '.join(f'{name} {version}' for name, version in versions.items())}. "
+        f"Each run: {kept.setup}, caches cold at first; requests of its first quarter are not "
+        "counted.",
+    ]
+    lines += [f"- {name} did not run: {why}" for name, why in kept.missing.items()]
+    for fleet in FLEETS:
+        for kind in kinds:
+            rows = [row for row in kept.rows if (row.kind, row.fleet) == (kind.name, fleet)]
+            if rows:
+                late = max(row.client_lag_p99_s for row in rows)
+                lines += ["", f"### {kind.name.capitalize()}, engines {fleet}", ""]
+                lines += [
+                    f"{kind.about[0].upper()}{kind.about[1:]}. {rows[0].requests} requests.",
+                    "",
+                ]
+                lines += table(rows)
+                lines += ["", f"The client was at most {late * 1000:.0f} ms late at p99."]
+    return lines
+
+
+def _simulated(kept: Kept, kinds: list[Kind]) -> list[str]:
+    lines = [
+        "## Simulated",
+        "",
+        f"{kept.seeds} seeds; ± is the half-width of the 95% interval over them. Goodput: answers "
+        f"a second with the first token within {OBJECTIVES.ttft_s:g} s and further ones within "
+        f"{OBJECTIVES.tpot_s * 1000:g} ms on average.",
+    ]
+    for fleet in FLEETS:
+        for kind in kinds:
+            if found := kept.simulated.get(f"{kind.name}, {fleet}"):
+                lines += ["", f"### {kind.name.capitalize()}, engines {fleet}, simulated", ""]
+                lines += found
+    return lines

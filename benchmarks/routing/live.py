@@ -1,0 +1,179 @@
+"""One run: a cold fleet of emulated engines, a router in front of it, a workload through it."""
+
+import asyncio
+from collections.abc import Sequence
+from contextlib import AsyncExitStack
+from pathlib import Path
+from typing import Final
+
+import msgspec
+
+from benchmarks import accounts
+from benchmarks.balancers import Balancer
+from benchmarks.cores import available
+from benchmarks.process import Process, free_ports
+from benchmarks.routing.workloads import OBJECTIVES, Kind
+from benchmarks.site import Site
+from penstock.fleet.engine.spec import EngineSpec
+from penstock.fleet.faults import FaultCommand
+from penstock.fleet.process import HostProcess
+from penstock.fleet.replay.client import Outcome, StreamClient
+from penstock.fleet.replay.result import Measurement, ReplayResult
+from penstock.fleet.replay.run import Replay
+
+_PROFILE: Final = "llama-70b-h100"
+_MODEL: Final = "emulated-70b"
+_ENGINES: Final = 8
+_PROCESSES: Final = 2  # that the engines are spread over
+_SLOW: Final = 0.5  # of the speed of the others, in the fleet of two speeds
+_ANTAGONISED: Final = FaultCommand("slow", factor=2.5)
+_TIMEOUT_S: Final = 120.0
+_WARM_UP: Final = 0.25  # of a run: its requests fill the caches and are not counted
+
+FLEETS: Final = ("alike", "two speeds", "one antagonised")
+
+
+class Row(msgspec.Struct, frozen=True):
+    """What one run measured. Times are in the engines' seconds, CPU in real ones."""
+
+    router: str
+    kind: str
+    fleet: str
+    requests: int
+    failed: int
+    ttft_mean_s: float
+    ttft_p99_s: float
+    tpot_mean_s: float
+    goodput_per_s: float
+    hit_rate: float
+    cpu_per_request_s: float
+    client_lag_p99_s: float
+
+
+def measure(
+    router: Balancer,
+    kind: Kind,
+    fleet: str,
+    *,
+    engine_seconds: float,
+    speedup: float,
+    seed: int,
+    directory: Path,
+) -> Row:
+    """Raises StartError, RuntimeError, UnavailableError."""
+    return asyncio.run(_measure(router, kind, fleet, engine_seconds, speedup, seed, directory))
+
+
+async def _measure(
+    router: Balancer,
+    kind: Kind,
+    fleet: str,
+    engine_seconds: float,
+    speedup: float,
+    seed: int,
+    directory: Path,
+) -> Row:
+    workload = kind.live(engine_seconds, seed)
+    async with AsyncExitStack() as cleanup:
+        endpoints = await _start_fleet(cleanup, fleet, speedup)
+        port, admin_port = free_ports(2)
+        site = Site(directory, port, admin_port, endpoints, streaming=True)
+        process = cleanup.enter_context(router.start(site, frozenset(available())))
+        measurement = Measurement(OBJECTIVES, speedup)
+        client = StreamClient(
+            site.url, _MODEL, "chat", headers={}, timeout_s=_TIMEOUT_S, keep_answers=True
+        )
+        counted_from = asyncio.get_running_loop().time() + _WARM_UP * engine_seconds / speedup
+
+        def count(outcome: Outcome) -> None:
+            if outcome.due >= counted_from:
+                measurement.add(outcome)
+
+        before_s = _cpu_s(process)
+        async with client:
+            await Replay(workload, client, count, speedup=speedup).run()
+        spent_s = (_cpu_s(process) - before_s) / workload.requests
+    result = measurement.result(
+        name=router.name, url=site.url, model=_MODEL, workload=workload.description
+    )
+    return _row(result, kind, fleet, spent_s)
+
+
+async def _start_fleet(
+    cleanup: AsyncExitStack, fleet: str, speedup: float
+) -> list[tuple[str, int]]:
+    specs = [
+        EngineSpec(
+            f"engine-{number}",
+            model=_MODEL,
+            profile=_PROFILE,
+            speedup=speedup * (_SLOW if fleet == "two speeds" and number % 2 else 1.0),
+        )
+        for number in range(_ENGINES)
+    ]
+    hosts = [HostProcess(specs[first::_PROCESSES]) for first in range(_PROCESSES)]
+    for host in hosts:
+        cleanup.push_async_callback(host.stop)
+    await asyncio.gather(*(host.start() for host in hosts))
+    if fleet == "one antagonised":
+        await hosts[0].fault(specs[0].name, _ANTAGONISED)
+    urls = {name: url for host in hosts for name, url in host.urls.items()}
+    return [("127.0.0.1", int(urls[spec.name].rpartition(":")[2])) for spec in specs]
+
+
+def _cpu_s(process: Process) -> float:
+    return sum(spent.total_s for spent in accounts.cpu(process.tree()).values())
+
+
+def _row(result: ReplayResult, kind: Kind, fleet: str, cpu_per_request_s: float) -> Row:
+    return Row(
+        router=result.name,
+        kind=kind.name,
+        fleet=fleet,
+        requests=result.requests,
+        failed=result.failed,
+        ttft_mean_s=result.ttft.mean,
+        ttft_p99_s=result.ttft.percentile(99),
+        tpot_mean_s=result.tpot.mean,
+        goodput_per_s=result.goodput_per_s,
+        hit_rate=result.hit_rate,
+        cpu_per_request_s=cpu_per_request_s,
+        client_lag_p99_s=result.lag.percentile(99),
+    )
+
+
+def table(rows: Sequence[Row]) -> list[str]:
+    """A Markdown table of one workload on one fleet; the best of each column is bold."""
+    heads = (
+        "router",
+        "TTFT mean, ms",
+        "TTFT p99, ms",
+        "time per token, ms",
+        "goodput, /s",
+        "hit rate",
+        "router's CPU per request, ms",
+        "failed",
+    )
+    lines = [f"| {' | '.join(heads)} |", f"|---|{'--:|' * (len(heads) - 1)}"]
+    for row in rows:
+        cells = [
+            row.router,
+            _cell(row, rows, "ttft_mean_s", 1000, 0),
+            _cell(row, rows, "ttft_p99_s", 1000, 0),
+            _cell(row, rows, "tpot_mean_s", 1000, 1),
+            _cell(row, rows, "goodput_per_s", 1, 2, most=True),
+            _cell(row, rows, "hit_rate", 100, 1, most=True) + "%",
+            f"{row.cpu_per_request_s * 1000:.1f}",
+            str(row.failed),
+        ]
+        lines.append(f"| {' | '.join(cells)} |")
+    return lines
+
+
+def _cell(
+    row: Row, rows: Sequence[Row], name: str, scale: float, digits: int, *, most: bool = False
+) -> str:
+    values = [float(getattr(each, name)) for each in rows]
+    best = max(values) if most else min(values)
+    text = f"{getattr(row, name) * scale:,.{digits}f}"
+    return f"**{text}**" if getattr(row, name) == best and len(set(values)) > 1 else text

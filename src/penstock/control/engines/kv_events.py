@@ -1,0 +1,198 @@
+"""Follows engines' KV events over ZeroMQ, with replay after a gap, and tells workers what is held.
+
+PUB sends ``[topic, number, batch]``, numbers as 8 bytes big-endian; ROUTER replays: asked with
+``["", first]`` it answers ``["", number, batch]`` for what it still has and ends with number −1.
+pyzmq is needed only where a pool asks for this.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING, Any, Final
+
+from penstock.control.engines.reports import ReportCells
+from penstock.control.events import Events
+from penstock.control.rows import EndpointKey
+from penstock.control.sockets import shown_address
+from penstock.core.kv_residency import KvResidency
+from penstock.core.snapshot import Endpoint, KvEvents, Snapshot
+from penstock.dataplane.board import Board
+from penstock.wire.kv_events import CLEARED, STORED, decode_batch
+
+if TYPE_CHECKING:
+    import zmq.asyncio
+
+_END: Final = (-1).to_bytes(8, "big", signed=True)
+_REPLAY_S: Final = 2.0  # between two answers of a replay
+_AFTER_A_PROBLEM_S: Final = 1.0
+_MOST_PENDING: Final = 100_000  # batches that wait to be read; more are lost, and found missing
+_MOST_BATCH_BYTES: Final = 64 * 1024 * 1024
+
+
+class KvEventReaders:
+    """Of all endpoints whose pools want it."""
+
+    def __init__(self, board: Board, events: Events) -> None:
+        self._cells = ReportCells(board)
+        self._events = events
+        self._readers: dict[EndpointKey, tuple[Endpoint, KvEvents, asyncio.Task[None]]] = {}
+        self._context: zmq.asyncio.Context | None = None
+
+    def follow(self, snapshot: Snapshot) -> None:
+        """This is the world that runs. Readers that stay as they are go on undisturbed."""
+        before, self._readers = self._readers, {}
+        for pool in snapshot.pools:
+            wanted = pool.engine.kv_events if pool.engine is not None else None
+            if wanted is None:
+                continue
+            for endpoint in pool.endpoints:
+                key = (pool.name, endpoint.name)
+                kept = before.pop(key, None)
+                if kept is not None and kept[:2] != (endpoint, wanted):
+                    kept[2].cancel()
+                    kept = None
+                if kept is None:
+                    task = asyncio.create_task(self._keep_reading(key, endpoint, wanted))
+                    kept = (endpoint, wanted, task)
+                self._readers[key] = kept
+        for _, _, task in before.values():
+            task.cancel()
+
+    async def stop(self) -> None:
+        """End all."""
+        tasks = [task for _, _, task in self._readers.values()]
+        self._readers = {}
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+        if self._context is not None:
+            self._context.destroy(linger=0)
+            self._context = None
+
+    async def _keep_reading(self, key: EndpointKey, endpoint: Endpoint, wanted: KvEvents) -> None:
+        while True:
+            reader = _Reader(self._opened(), key, endpoint, wanted, self._cells, self._events)
+            try:
+                await reader.read()
+            except ValueError as error:
+                text = f"endpoint {key[0]}/{key[1]}: {error}; following it anew"
+                self._events.warning("engine.kv_events", text, pool=key[0], endpoint=key[1])
+            except Exception as error:  # noqa: BLE001 - one endpoint's must not end the others'
+                self._events.bug(f"following KV events of {key[0]}/{key[1]}", error)
+            finally:
+                reader.close()
+            await asyncio.sleep(_AFTER_A_PROBLEM_S)
+
+    def _opened(self) -> zmq.asyncio.Context:
+        if self._context is None:
+            import zmq.asyncio
+
+            self._context = zmq.asyncio.Context()
+        return self._context
+
+
+class _Reader:
+    """One subscription."""
+
+    def __init__(
+        self,
+        context: zmq.asyncio.Context,
+        key: EndpointKey,
+        endpoint: Endpoint,
+        wanted: KvEvents,
+        cells: ReportCells,
+        events: Events,
+    ) -> None:
+        import zmq
+
+        self._key = key
+        self._row = endpoint.row
+        self._cells = cells
+        self._events = events
+        self._residency = KvResidency()
+        self._clears = 0  # told so far
+        self._said: bool | None = None  # whether it is exact
+        self._context = context
+        self._replay_at = ""
+        if wanted.replay_port:
+            self._replay_at = f"tcp://{shown_address(endpoint.host, wanted.replay_port)}"
+        self._dealer_kind = zmq.DEALER
+        self._socket: Any = context.socket(zmq.SUB)
+        self._socket.set_hwm(_MOST_PENDING)
+        self._socket.setsockopt(zmq.MAXMSGSIZE, _MOST_BATCH_BYTES)
+        if ":" in endpoint.host:
+            self._socket.setsockopt(zmq.IPV6, 1)
+        self._socket.subscribe(wanted.topic.encode())
+        self._socket.connect(f"tcp://{shown_address(endpoint.host, wanted.port)}")
+
+    async def read(self) -> None:
+        """For ever. Raises ValueError for what is no event."""
+        while True:
+            frames = await self._socket.recv_multipart()
+            if len(frames) != 3 or len(frames[1]) != 8:
+                raise ValueError("a message of KV events has not three frames")
+            number = int.from_bytes(frames[1], "big")
+            if number < self._residency.next:  # numbers on one subscription only rise
+                self._residency.restarted()
+            if self._residency.gap(number):
+                await self._replay(number)
+            self._apply(number, frames[2])
+            if self._residency.exact != self._said:
+                self._said = self._residency.exact
+                self._say(self._said)
+
+    def close(self) -> None:
+        """What it knew is not known any more."""
+        self._socket.close(linger=0)
+        self._cells.cached(self._row, -1)
+
+    def _apply(self, number: int, payload: bytes) -> None:
+        residency = self._residency
+        if not residency.begin(number):
+            return
+        for event in decode_batch(payload):
+            if event.kind == STORED:
+                for block in event.blocks:
+                    residency.stored(block, event.block_tokens)
+            elif event.kind == CLEARED:
+                residency.cleared()
+            else:
+                for block in event.blocks:
+                    residency.removed(block)
+        self._cells.cached(self._row, residency.tokens)
+        if residency.clears > self._clears:
+            self._clears = residency.clears
+            self._cells.cold(self._row)
+
+    def _say(self, exact: bool) -> None:
+        pool, name = self._key
+        if exact:
+            text = f"endpoint {pool}/{name}: KV events tell exactly how much its cache holds"
+            self._events.info("engine.kv_events", text, pool=pool, endpoint=name)
+        else:
+            text = (
+                f"endpoint {pool}/{name}: KV events were missed and could not be replayed; how "
+                "much its cache holds is not known until it is emptied"
+            )
+            self._events.warning("engine.kv_events", text, pool=pool, endpoint=name)
+
+    async def _replay(self, before: int) -> None:
+        """Apply what was missed, as far as the engine still has it."""
+        if not self._replay_at:
+            return
+        dealer: Any = self._context.socket(self._dealer_kind)
+        try:
+            dealer.connect(self._replay_at)
+            await dealer.send_multipart([b"", self._residency.next.to_bytes(8, "big")])
+            while True:
+                async with asyncio.timeout(_REPLAY_S):
+                    frames = await dealer.recv_multipart()
+                if len(frames) < 2 or frames[-2] == _END or frames[-1] == _END:
+                    return
+                number = int.from_bytes(frames[-2], "big")
+                if number < before:
+                    self._apply(number, frames[-1])
+        except TimeoutError:
+            return  # the gap stays, and is said
+        finally:
+            dealer.close(linger=0)

@@ -1,0 +1,49 @@
+"""Whether prefixes are cached where they are believed to be: predictions against what engines say.
+
+Token counts of answers whose engine told what it found cached are summed until they are enough to
+judge. Where far less was found than predicted, predictions for that endpoint are doubted: they
+count by the share that came true, until they agree again. More found than predicted does no harm:
+others share that endpoint's cache.
+"""
+
+from typing import Final
+
+# Prompt tokens per judgement: a dozen prompts of usual length, so that one of them decides nothing.
+ENOUGH_TOKENS: Final = 20_000
+# Of prompt tokens, predicted and not found. Assumptions, apart so that verdicts do not flutter:
+# estimates of tokens and the ends of blocks explain a few hundredths.
+PARTED: Final = 0.2
+AGREED: Final = 0.1
+
+
+class PrefixParity:
+    """Of one endpoint. ``doubt`` is the share of predicted tokens that is not believed."""
+
+    def __init__(self) -> None:
+        self.doubt: float = 0.0
+        self.predicted: float = 0.0  # share of the prompt tokens judged last
+        self.cached: float = 0.0
+        self._prompt: int = 0
+        self._predicted: int = 0
+        self._cached: int = 0
+
+    def observe(self, prompt: int, predicted: int, cached: int) -> bool:
+        """Running totals of tokens; returns whether ``doubt`` changed.
+
+        Totals that went down begin anew: the endpoint is another one.
+        """
+        if prompt < self._prompt:
+            self._prompt = self._predicted = self._cached = 0
+        judged = prompt - self._prompt
+        if judged < ENOUGH_TOKENS:
+            return False
+        self.predicted = (predicted - self._predicted) / judged
+        self.cached = (cached - self._cached) / judged
+        self._prompt, self._predicted, self._cached = prompt, predicted, cached
+        missing = self.predicted - self.cached
+        before = self.doubt
+        if missing > PARTED or (missing > AGREED and before > 0.0):
+            self.doubt = min(missing / self.predicted, 1.0)
+        else:
+            self.doubt = 0.0
+        return self.doubt != before

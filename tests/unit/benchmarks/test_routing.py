@@ -1,0 +1,63 @@
+"""The comparison of routers: its workloads can be sent and simulated, its tables name the best."""
+
+from pathlib import Path
+
+import msgspec
+import pytest
+
+from benchmarks.routing import document
+from benchmarks.routing.live import Row, table
+from benchmarks.routing.simulated import FLEETS, scenario
+from benchmarks.routing.workloads import Kind, kinds
+from penstock.sim.scenario import scenario_of
+
+KINDS = kinds(None)
+
+
+def row(router: str, mean_s: float, hit_rate: float = 0.5) -> Row:
+    return Row(router, "agents", "alike", 10, 0, mean_s, 1.0, 0.05, 2.0, hit_rate, 0.001, 0.01)
+
+
+@pytest.mark.parametrize("kind", KINDS, ids=lambda kind: str(kind.name))
+def test_every_workload_is_the_same_for_the_same_seed(kind: Kind) -> None:
+    assert kind.live(10.0, 1) == kind.live(10.0, 1)
+    assert kind.live(10.0, 1) != kind.live(10.0, 2)
+    assert kind.live(10.0, 1).requests >= 40
+
+
+@pytest.mark.parametrize("fleet", FLEETS)
+@pytest.mark.parametrize("kind", KINDS, ids=lambda kind: str(kind.name))
+def test_every_workload_can_be_simulated_on_every_fleet(kind: Kind, fleet: str) -> None:
+    read = scenario_of(scenario(kind, fleet, 100, 5))
+    assert read.run.replications == 5
+    assert sum(group.count for group in read.servers) == 8
+
+
+def test_the_best_of_a_column_stands_out() -> None:
+    lines = table([row("a", 0.2, 0.9), row("b", 0.1, 0.5)])
+    assert lines[2].startswith("| a | 200 |")
+    assert lines[3].startswith("| b | **100** |")
+    assert "**90.0**%" in lines[2]
+
+
+def test_a_row_measured_again_takes_the_place_of_the_last() -> None:
+    kept = document.Kept()
+    for measured in (row("a", 0.2), row("b", 0.1), row("a", 0.3)):
+        document.keep(kept, measured)
+    assert [(each.router, each.ttft_mean_s) for each in kept.rows] == [("a", 0.3), ("b", 0.1)]
+
+
+def test_the_document_keeps_what_people_wrote(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    file = tmp_path / "routing-quality.md"
+    file.write_text("# Title\n\nBy hand.\n")
+    monkeypatch.setattr(document, "FILE", file)
+    kept = document.Kept(simulated={"agents, alike": ["| policy |"]}, seeds=5)
+    document.keep(kept, msgspec.structs.replace(row("a", 0.2), client_lag_p99_s=0.5))
+    document.write(kept, KINDS)
+    document.write(kept, KINDS)
+    text = file.read_text()
+    assert text.startswith("# Title\n\nBy hand.\n")
+    assert text.count("| a | 200 |") == 1
+    assert "Agents, engines alike, simulated" in text

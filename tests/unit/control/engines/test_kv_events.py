@@ -1,0 +1,115 @@
+"""Following emulated engines' KV events: exact, also after what was missed, a flush, a restart."""
+
+from collections.abc import AsyncIterator
+from typing import Any
+
+import aiohttp
+import pytest
+
+from penstock.control.engines.kv_events import KvEventReaders
+from penstock.control.events import Events
+from penstock.core.snapshot import Endpoint, Engine, KvEvents, Pool
+from penstock.dataplane.board import R_CACHED, R_COLD, Board
+from penstock.fleet.engine.server import EngineServer
+from penstock.fleet.engine.spec import EngineSpec
+from penstock.fleet.faults import FaultCommand
+from tests.unit.control.waiting import until
+from tests.unit.control.worlds import world
+
+pytest.importorskip("zmq")
+
+ROW = 3
+BLOCK_BYTES = 64  # 16 tokens of 4 bytes
+
+
+class Site:
+    def __init__(self, board: Board, events: Events, client: aiohttp.ClientSession) -> None:
+        self.board = board
+        self.events = events
+        self.client = client
+        self.readers = KvEventReaders(board, events)
+
+    def run(self, engine: EngineServer, *, replay: bool = True) -> None:
+        port, replay_port = (int(each.rpartition(":")[2]) for each in engine.kv_event_addresses)
+        wanted = KvEvents(port, replay_port if replay else 0)
+        endpoint = Endpoint(name="e", host="127.0.0.1", port=9, row=ROW)
+        pool = Pool(name="a", endpoints=(endpoint,), engine=Engine(kv_events=wanted))
+        self.readers.follow(world([pool]))
+
+    def cell(self, cell: int) -> int:
+        return self.board.cells[self.board.report(ROW) + cell]
+
+    async def complete(self, engine: EngineServer, prompt: str) -> None:
+        body = {"prompt": prompt, "max_tokens": 1, "ignore_eos": True}
+        async with self.client.post(f"{engine.url}/v1/completions", json=body) as response:
+            assert response.status == 200
+
+    async def holds(self, tokens: int) -> None:
+        await until(lambda: self.cell(R_CACHED) == tokens + 1, f"it is known to hold {tokens}")
+
+    def said(self) -> list[str]:
+        return [e.message for e in self.events.recent(100) if e.kind == "engine.kv_events"]
+
+
+@pytest.fixture
+async def site(board: Board, events: Events) -> AsyncIterator[Site]:
+    connector = aiohttp.TCPConnector(force_close=True)  # engines die here
+    async with aiohttp.ClientSession(connector=connector) as client:
+        made = Site(board, events, client)
+        yield made
+        await made.readers.stop()
+
+
+@pytest.fixture(params=["array", "map"])
+async def engine(request: pytest.FixtureRequest) -> AsyncIterator[EngineServer]:
+    form: Any = request.param
+    started = EngineServer(EngineSpec("engine", speedup=100.0, kv_events=form, kv_tokens=256))
+    await started.start()
+    yield started
+    await started.stop()
+
+
+async def test_what_was_published_before_is_asked_for(site: Site, engine: EngineServer) -> None:
+    await site.complete(engine, "a" * BLOCK_BYTES * 2)
+    await site.complete(engine, "b" * BLOCK_BYTES * 3)
+    site.run(engine)
+    for number in range(50):  # until the subscription is in force
+        await site.complete(engine, "a" * BLOCK_BYTES + f"{number:064d}")
+        if site.cell(R_CACHED):
+            break
+    assert site.said()
+    assert "exactly" in site.said()[0]
+    for number in range(20):  # more than it can hold: some are evicted
+        await site.complete(engine, f"{number:032d}" * 4)
+    await site.holds(16 * engine._engine._cache.findable)
+
+
+async def test_without_replay_nothing_is_told_until_the_cache_is_emptied(
+    site: Site, engine: EngineServer
+) -> None:
+    await site.complete(engine, "a" * BLOCK_BYTES * 2)
+    site.run(engine, replay=False)
+    for number in range(50):
+        await site.complete(engine, f"{number:064d}" * 2)
+        if site.said():
+            break
+    assert "could not be replayed" in site.said()[0]
+    assert site.cell(R_CACHED) == 0
+    async with site.client.post(f"{engine.url}/reset_prefix_cache"):
+        pass
+    await site.complete(engine, "c" * BLOCK_BYTES * 2)
+    await until(lambda: site.cell(R_COLD) == 1, "it is known to be cold")
+    await site.holds(32)
+
+
+async def test_a_restarted_engine_is_cold(site: Site, engine: EngineServer) -> None:
+    site.run(engine)
+    for number in range(50):
+        await site.complete(engine, f"{number:064d}" * 2)
+        if site.cell(R_CACHED):
+            break
+    await engine.apply(FaultCommand("die"))
+    await engine.apply(FaultCommand("none"))
+    await site.complete(engine, "c" * BLOCK_BYTES * 2)
+    await until(lambda: site.cell(R_COLD) == 1, "it is known to be cold")
+    await site.holds(32)

@@ -1,0 +1,43 @@
+"""Prefix hits that do not come true are said, told to workers, and taken back."""
+
+from penstock.control.endpoint_states import EndpointStates
+from penstock.control.events import Events
+from penstock.control.parity import ParityWatch
+from penstock.core.parity import ENOUGH_TOKENS
+from penstock.dataplane.board import (
+    H_EPOCH,
+    L_JUDGED_CACHED,
+    L_JUDGED_PREDICTED,
+    L_JUDGED_PROMPT,
+    S_PREFIX_DOUBT_PPM,
+    Board,
+)
+from tests.unit.control.worlds import endpoint, pool, world
+
+
+def test_the_parting_and_the_agreement_are_said_once(board: Board, events: Events) -> None:
+    states = EndpointStates(board, events)
+    watch = ParityWatch(board, states)
+    snapshot = world([pool("a", endpoints=(endpoint("e", row=2),), kind="llm")])
+    states.prepare(snapshot.pools)
+    states.adopt(snapshot.pools)
+    watch.follow(snapshot)
+
+    def judged(predicted: int, cached: int, worker: int = 0) -> None:
+        at = board.load(2, worker)
+        board.cells[at + L_JUDGED_PROMPT] += ENOUGH_TOKENS
+        board.cells[at + L_JUDGED_PREDICTED] += predicted
+        board.cells[at + L_JUDGED_CACHED] += cached
+        watch.look()
+
+    before = board.cells[H_EPOCH]
+    judged(ENOUGH_TOKENS, 0)
+    assert board.cells[board.state(2) + S_PREFIX_DOUBT_PPM] == 1_000_000
+    assert board.cells[H_EPOCH] > before
+    judged(ENOUGH_TOKENS, ENOUGH_TOKENS // 4, worker=1)
+    assert states.of("a", "e").prefix_doubt == 0.75
+    judged(ENOUGH_TOKENS, ENOUGH_TOKENS)
+    assert board.cells[board.state(2) + S_PREFIX_DOUBT_PPM] == 0
+    said = [event for event in events.recent(10) if event.kind.startswith("prefix.")]
+    assert [event.kind for event in said] == ["prefix.parted", "prefix.agrees"]
+    assert "100% of prompt tokens were predicted to be cached, 0% were" in said[0].message
