@@ -12,8 +12,10 @@ from collections.abc import Sequence
 from penstock.core.endpoint import Endpoint
 from penstock.core.env import Env
 from penstock.core.load_report import LoadReport
+from penstock.core.policy._serving import ServingPolicy
 from penstock.core.policy.base import Policy
 from penstock.core.pool import Pool
+from penstock.core.prefix_index import PrefixIndex
 from penstock.core.request import Request
 from penstock.core.ticket import Ticket
 
@@ -65,6 +67,37 @@ class ShadowEndpoint(Endpoint):
         """Nothing: the live endpoint counts it."""
 
 
+class ShadowIndex(PrefixIndex):
+    """Believes what the pool's own policy does of caches, where that one does: it hears of other
+    workers too. Otherwise what it was told of."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.live: PrefixIndex | None = None
+
+    def matches(self, request: Request, endpoints: list[Endpoint]) -> list[int]:
+        live = self.live
+        if live is None:
+            return super().matches(request, endpoints)
+        return live.matches(request, [_live(endpoint) for endpoint in endpoints])
+
+    def insert(self, request: Request, endpoint: Endpoint) -> int:
+        live = self.live
+        if live is None:
+            return super().insert(request, endpoint)
+        return live.matches(request, [_live(endpoint)])[0]
+
+    def overflow(self, endpoint: Endpoint, tokens: int) -> int:
+        live = self.live
+        if live is None:
+            return super().overflow(endpoint, tokens)
+        return live.overflow(_live(endpoint), tokens)
+
+
+def _live(endpoint: Endpoint) -> Endpoint:
+    return endpoint.live if isinstance(endpoint, ShadowEndpoint) else endpoint
+
+
 class Shadow:
     """One policy in the shadow of a pool."""
 
@@ -73,18 +106,25 @@ class Shadow:
         self.policy: Policy = policy
         self._pool: Pool = Pool(name, policy)
         self._of: dict[Endpoint, ShadowEndpoint] = {}
+        self._index: ShadowIndex | None = None
+        if isinstance(policy, ServingPolicy):
+            self._index = ShadowIndex()
+            policy.index = self._index
 
     def follow(self, pool: Pool) -> None:
         """The live pool's members, or their states, changed."""
+        if self._index is not None:
+            own = pool.policy
+            self._index.live = own.index if isinstance(own, ServingPolicy) else None
         members: list[Endpoint] = []
         known: dict[Endpoint, ShadowEndpoint] = {}
         for live in pool.endpoints:
-            own = self._of.get(live)
-            if own is None:
-                own = ShadowEndpoint(live)
-            own.follow()
-            known[live] = own
-            members.append(own)
+            seen = self._of.get(live)
+            if seen is None:
+                seen = ShadowEndpoint(live)
+            seen.follow()
+            known[live] = seen
+            members.append(seen)
         self._of = known
         self._pool.panic_threshold = pool.panic_threshold
         self._pool.replace_endpoints(members)
@@ -109,7 +149,10 @@ class Shadow:
         return found
 
     def open(self, endpoint: Endpoint, request: Request, now: float) -> Ticket | None:
-        """An attempt was opened on the live endpoint; None when the policy does not learn."""
+        """An attempt is about to be opened on the live endpoint, whose own ticket comes after this.
+
+        None when the policy does not learn.
+        """
         own = self._of.get(endpoint)
         if own is None or not self.policy.observes:
             return None

@@ -7,6 +7,7 @@ from penstock.core.endpoint import DOWN, Endpoint
 from penstock.core.env import Env
 from penstock.core.load_report import LoadReport
 from penstock.core.policy import create
+from penstock.core.policy._serving import ServingPolicy
 from penstock.core.pool import Pool
 from penstock.core.request import Request
 from penstock.core.shadow import Shadow
@@ -46,8 +47,8 @@ def test_the_same_policy_in_the_shadow_agrees_at_every_step() -> None:
         picked = pool.pick(request, chance)
         assert picked is not None
         assert would is picked
-        ticket = Ticket(picked, pool.policy, request, chance.now)
         mirrored = shadow.open(picked, request, chance.now)
+        ticket = Ticket(picked, pool.policy, request, chance.now)
         assert mirrored is not None
         running.append([ticket, mirrored])
         if len(running) > 6:
@@ -116,3 +117,16 @@ def test_reports_are_believed_until_they_are_too_old() -> None:
     shadow.expire_reports(56.0, 5.0)
     assert queued() == 0.0
     assert only.prefill_elsewhere == 0  # the live one is its own policy's
+
+
+def test_it_believes_of_caches_what_the_pool_s_own_policy_heard_from_other_workers() -> None:
+    pool = pool_of("cache-aware", count=2)
+    shadow = shadow_of(pool, "token-load")
+    alone = shadow_of(pool_of("least-request", count=2), "token-load")
+    request = Request(blocks=[7, 8], block_tokens=16, prompt_tokens=32)
+    policy = pool.policy
+    assert isinstance(policy, ServingPolicy)
+    holder = pool.endpoints[1]
+    policy.index.learn(holder, 7, 16)
+    assert shadow.pick(request, pool.eligible, Env(Random(1))) is holder
+    assert alone.open(holder, request, 0.0) is None  # not of its pool
