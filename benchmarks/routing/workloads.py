@@ -87,7 +87,7 @@ def _conversation(trace: Path) -> Kind:
 
     simulated = {
         "arrivals": {"kind": "recorded"},
-        "prompts": {"trace": str(trace), "limit": 3000, "rate_scale": _TRACE_SCALE},
+        "prompts": {"trace": str(trace), "limit": 1500, "rate_scale": _TRACE_SCALE},
     }
     return Kind(
         "conversation trace",
