@@ -229,6 +229,8 @@ class Workers:
             await process.start()
         except OSError as error:
             return f"could not be started: {error}"
+        if self._stopping.is_set():
+            process.kill()  # it started too late to be told to stop
         self._on_change()
         ending = asyncio.create_task(process.wait())
         ended = ""

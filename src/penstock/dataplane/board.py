@@ -23,7 +23,7 @@ from typing import Final
 from penstock.core.histogram import BUCKETS
 
 MAGIC: Final = 0x50454E53544F434B  # "PENSTOCK"
-VERSION: Final = 3
+VERSION: Final = 4
 
 # Header cells.
 H_MAGIC: Final = 0

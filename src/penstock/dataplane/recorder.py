@@ -125,22 +125,30 @@ class Recorder:
             sampled = self._may_record(env.now)
             if not self.shadows:
                 pool.sample_at = self._next
-        decision: Decision | None = None
-        if sampled:
-            candidates = pool.candidates(request, tried)
-            decision = Decision(
-                request_id.decode("latin-1"),
-                wall_clock(),
-                pool.name,
-                pool.spec.policy.name,
-                request,
-                pool.policy.explain(request, candidates, env),
-                env.now,
-            )
-        elif not self.shadows:
+        decision = self._begin(request, env, tried, request_id) if sampled else None
+        if decision is None and not self.shadows:
             return None
         self._chance.now = env.now
         return Watch(self, decision, tried, env.now)
+
+    def _begin(
+        self, request: Request, env: Env, tried: Sequence[Endpoint], request_id: bytes
+    ) -> Decision | None:
+        pool = self._pool
+        try:
+            explained = pool.policy.explain(request, pool.candidates(request, tried), env)
+        except Exception:  # noqa: BLE001 - a user's policy must not harm the request
+            report_bug(f"in explaining by the policy {pool.spec.policy.name} of pool {pool.name}")
+            return None
+        return Decision(
+            request_id.decode("latin-1"),
+            wall_clock(),
+            pool.name,
+            pool.spec.policy.name,
+            request,
+            explained,
+            env.now,
+        )
 
     def find(self, request_id: str, limit: int) -> list[bytes]:
         """Records as JSON, newest first: those of a request, or with "" the newest."""

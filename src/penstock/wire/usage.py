@@ -50,7 +50,8 @@ def asking_for_usage(body: bytes, options: bytes) -> bytes:
     """
     if not options:
         at = body.find(b"{") + 1
-        return body[:at] + b'"stream_options":{' + _WISH + b"}," + body[at:]
+        wish = b'"stream_options":{' + _WISH + b"},"
+        return b"".join((body[:at], wish, memoryview(body)[at:]))  # one copy of a long prompt
     try:
         asked = bodies.stream_options.decode(options)
     except (msgspec.DecodeError, UnicodeDecodeError):

@@ -42,6 +42,9 @@ class FakeWorker:
     def _take(self, message: dict[str, Any], descriptors: list[int]) -> None:
         if message["kind"] == "stop" and "stubborn" not in self._pools:
             sys.exit(0)
+        if message["kind"] == "decisions" and "silent" not in self._pools:
+            answer = {"kind": "answer", "token": message["token"], "records": [self._index]}
+            self._mailbox.sendall(frame(answer))
         if message["kind"] != "snapshot":
             return
         assert len(descriptors) == len(message["listeners"])

@@ -35,6 +35,17 @@ async def test_all_run_the_first_snapshot_when_start_returns(workers: Workers) -
     assert len(set(workers.pids)) == 2
 
 
+async def test_every_worker_answers_a_question_and_one_that_died_is_left_out(
+    workers: Workers,
+) -> None:
+    await workers.start(FIRST)
+    asked = [workers.ask_all({"kind": "decisions"}) for _ in range(3)]
+    for answers in await asyncio.gather(*asked):
+        assert sorted(str(answer["records"]) for answer in answers) == ["[0]", "[1]"]
+    os.kill(workers.pids[0], signal.SIGKILL)
+    assert [1] in [answer["records"] for answer in await workers.ask_all({"kind": "decisions"})]
+
+
 async def test_workers_are_out_of_reach_of_the_terminals_ctrl_c(workers: Workers) -> None:
     await workers.start(FIRST)
     assert os.getpgid(workers.pids[0]) not in (os.getpgid(0), os.getpgid(workers.pids[1]))

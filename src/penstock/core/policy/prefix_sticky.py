@@ -60,3 +60,19 @@ class PrefixSticky(ServingPolicy):
             else:
                 scores.append(float(pending(endpoint) + request.prompt_tokens - hits[index]))
         return least_of(eligible, scores, env)
+
+    def explain_each(
+        self, request: Request, eligible: list[Endpoint], hits: list[int]
+    ) -> list[dict[str, float]]:
+        """``holds``: enough of the prefix to stay, unless the queue there is too long."""
+        needed = self._affinity * request.prompt_tokens
+        explained = []
+        for index, endpoint in enumerate(eligible):
+            explained.append(
+                {
+                    "holds": float(hits[index] >= needed),
+                    "queued_tokens": float(pending(endpoint)),
+                    "uncached_tokens": float(request.prompt_tokens - hits[index]),
+                }
+            )
+        return explained

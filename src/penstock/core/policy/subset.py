@@ -21,7 +21,7 @@ from penstock.core.endpoint import Endpoint
 from penstock.core.env import Env
 from penstock.core.load_report import LoadReport
 from penstock.core.policy._hashing import hash_of
-from penstock.core.policy.base import Option, Policy
+from penstock.core.policy.base import Explained, Option, Policy
 from penstock.core.request import Request
 from penstock.core.ticket import Ticket
 
@@ -68,6 +68,18 @@ class Subset(Policy):
         allowed = dict.fromkeys(eligible, True)
         subset = [endpoint for endpoint in self._subset if endpoint in allowed]
         return self._inner.pick(request, subset or eligible, env)
+
+    def explain(self, request: Request, eligible: list[Endpoint], env: Env) -> list[Explained]:
+        known = dict(self._inner.explain(request, self._subset, env))
+        explained: list[Explained] = []
+        for endpoint in eligible:
+            terms = known.get(endpoint)
+            if terms is None:
+                explained.append((endpoint, {"in_subset": 0.0}))
+            else:
+                terms["in_subset"] = 1.0
+                explained.append((endpoint, terms))
+        return explained
 
     def on_report(self, endpoint: Endpoint, report: LoadReport) -> None:
         self._inner.on_report(endpoint, report)
