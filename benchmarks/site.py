@@ -34,6 +34,9 @@ class Site:
     workers: int = 1
     streaming: bool = False  # responses are passed on unbuffered, where that is a setting
     connections: int = 1024  # clients at once
+    # Of the endpoints' KV events, if they publish any; replayed at the port after each.
+    kv_event_ports: tuple[int, ...] = ()
+    model: str = ""  # that the endpoints serve, where they are engines
 
     @property
     def scheme(self) -> str:

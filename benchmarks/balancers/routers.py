@@ -14,7 +14,7 @@ class Router(Balancer):
         self.name = f"{package} {policy}"
         self._package = package
         self._module = package.replace("-", "_") + ".launch_router"
-        self._policy = policy
+        self.policy = policy
 
     def version(self) -> str:
         try:
@@ -35,7 +35,7 @@ class Router(Balancer):
             "--worker-urls",
             *(f"http://{host}:{port}" for host, port in site.endpoints),
             "--policy",
-            self._policy,
+            self.policy,
             "--host",
             "127.0.0.1",
             "--port",
@@ -44,4 +44,16 @@ class Router(Balancer):
             str(site.admin_port),
             "--log-level",
             "warning" if self._package == "vllm-router" else "warn",
+            *self._kv_events(site),
         ]
+
+    def _kv_events(self, site: Site) -> list[str]:
+        """Where each engine publishes and replays what its cache does."""
+        if not site.kv_event_ports:
+            return []
+        arguments = ["--kv-event-model", site.model]
+        for (host, port), events in zip(site.endpoints, site.kv_event_ports, strict=False):
+            worker = f"http://{host}:{port}"
+            for option, at in (("", events), ("-replay", events + 1)):
+                arguments += [f"--kv-event{option}-source", f"{worker}=tcp://{host}:{at}"]
+        return arguments

@@ -33,6 +33,7 @@ def routers(python: str, interpreted: bool) -> list[Balancer]:
         for package in ("vllm-router", "sglang-router")
         for policy in ("cache_aware", "power_of_two")
     ]
+    peers.append(Router("vllm-router", "kv_aware"))
     return [*penstock, *peers, Envoy(), HAProxy(), Nginx()]
 
 
@@ -133,7 +134,7 @@ def _tried(
                 seed=seed,
                 directory=Path(directory),
             )
-    except (UnavailableError, StartError) as why:
+    except (UnavailableError, StartError, RuntimeError) as why:
         kept.missing[router.name] = str(why).splitlines()[0]
         click.echo(f"without {router.name}: {why}", err=True)
         return None

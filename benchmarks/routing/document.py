@@ -70,14 +70,12 @@ def _live(kept: Kept, kinds: list[Kind]) -> list[str]:
         for kind in kinds:
             rows = [row for row in kept.rows if (row.kind, row.fleet) == (kind.name, fleet)]
             if rows:
-                late = max(row.client_lag_p99_s for row in rows)
                 lines += ["", f"### {kind.name.capitalize()}, engines {fleet}", ""]
                 lines += [
                     f"{kind.about[0].upper()}{kind.about[1:]}. {rows[0].requests} requests.",
                     "",
                 ]
                 lines += table(rows)
-                lines += ["", f"The client was at most {late * 1000:.0f} ms late at p99."]
     return lines
 
 

@@ -75,9 +75,18 @@ async def _measure(
 ) -> Row:
     workload = kind.live(engine_seconds, seed)
     async with AsyncExitStack() as cleanup:
-        endpoints = await _start_fleet(cleanup, fleet, speedup)
+        events = _event_ports() if router.name.endswith("kv_aware") else ()
+        endpoints = await _start_fleet(cleanup, fleet, speedup, events)
         port, admin_port = free_ports(2)
-        site = Site(directory, port, admin_port, endpoints, streaming=True)
+        site = Site(
+            directory,
+            port,
+            admin_port,
+            endpoints,
+            streaming=True,
+            kv_event_ports=events,
+            model=_MODEL,
+        )
         process = cleanup.enter_context(router.start(site, frozenset(available())))
         measurement = Measurement(OBJECTIVES, speedup)
         client = StreamClient(
@@ -99,8 +108,13 @@ async def _measure(
     return _row(result, kind, fleet, spent_s)
 
 
+def _event_ports() -> tuple[int, ...]:
+    """For each engine a port, the one after which is not another's."""
+    return tuple(sorted(free_ports(4 * _ENGINES))[::4])
+
+
 async def _start_fleet(
-    cleanup: AsyncExitStack, fleet: str, speedup: float
+    cleanup: AsyncExitStack, fleet: str, speedup: float, event_ports: tuple[int, ...]
 ) -> list[tuple[str, int]]:
     specs = [
         EngineSpec(
@@ -108,6 +122,8 @@ async def _start_fleet(
             model=_MODEL,
             profile=_PROFILE,
             speedup=speedup * (_SLOW if fleet == "two speeds" and number % 2 else 1.0),
+            kv_events="map" if event_ports else "off",
+            kv_events_port=event_ports[number] if event_ports else 0,
         )
         for number in range(_ENGINES)
     ]
@@ -153,6 +169,7 @@ def table(rows: Sequence[Row]) -> list[str]:
         "hit rate",
         "router's CPU per request, ms",
         "failed",
+        "client late at p99, ms",
     )
     lines = [f"| {' | '.join(heads)} |", f"|---|{'--:|' * (len(heads) - 1)}"]
     for row in rows:
@@ -165,6 +182,7 @@ def table(rows: Sequence[Row]) -> list[str]:
             _cell(row, rows, "hit_rate", 100, 1, most=True) + "%",
             f"{row.cpu_per_request_s * 1000:.1f}",
             str(row.failed),
+            f"{row.client_lag_p99_s * 1000:.0f}",
         ]
         lines.append(f"| {' | '.join(cells)} |")
     return lines

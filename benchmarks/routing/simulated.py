@@ -8,6 +8,7 @@ from benchmarks.routing.workloads import OBJECTIVES, Kind
 from penstock.sim.experiment import Comparison, Result, compare
 from penstock.sim.scenario import scenario_of
 from penstock.sim.statistics import Interval
+from penstock.sim.trace import BLOCK_TOKENS
 
 POLICIES: Final = ("marginal-cost", "cache-aware", "least-request", "round-robin")
 _ENGINE: Final = {"profile": "llama-70b-h100"}
@@ -36,13 +37,21 @@ def scenario(
     return {
         "name": f"{kind.name}, {fleet}",
         **kind.simulated,
-        "servers": FLEETS[fleet],
+        "servers": _servers(fleet, "trace" in kind.simulated["prompts"]),
         "policies": list(policies),
         "reports": {"scrape": "1s"},
         "objective_ttft": f"{OBJECTIVES.ttft_s:g}s",
         "objective_tpot": f"{OBJECTIVES.tpot_s * 1000:g}ms",
         "run": run,
     }
+
+
+def _servers(fleet: str, traced: bool) -> list[dict[str, Any]]:
+    """A trace tells blocks of its own size, which the engines' caches then have."""
+    if not traced:
+        return FLEETS[fleet]
+    engine = {**_ENGINE, "block_tokens": BLOCK_TOKENS}
+    return [{**group, "engine": engine} for group in FLEETS[fleet]]
 
 
 def simulate(

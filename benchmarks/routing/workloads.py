@@ -41,9 +41,9 @@ _SHAPES: Final = (
         Shape("shared-prompt", 1, 12.0, 60, 6000, 1, 400, 100, 0.0),
     ),
     (
-        "coding agents: 4 system prompts of 4,000 tokens, 15 turns that add 800, answers of 100, "
-        "tools that take 2 s (think time: a turn waits for the answer before), 8 a second",
-        Shape("agentic", 1, 8.0, 4, 4000, 15, 800, 100, 2.0, timed=False),
+        "coding agents: 4 system prompts of 4,000 tokens, 8 turns that add 800, answers of 100, "
+        "tools that take a second (think time: a turn waits for the answer before), 8 a second",
+        Shape("agentic", 1, 8.0, 4, 4000, 8, 800, 100, 1.0, timed=False),
     ),
     (
         "reasoning: questions of 300 tokens with nothing in common, answers of 800, 4 a second",
@@ -87,7 +87,7 @@ def _conversation(trace: Path) -> Kind:
 
     simulated = {
         "arrivals": {"kind": "recorded"},
-        "prompts": {"trace": str(trace), "limit": 3000, "rate_scale": _TRACE_SCALE},
+        "prompts": {"trace": str(trace), "limit": 1500, "rate_scale": _TRACE_SCALE},
     }
     return Kind(
         "conversation trace",

@@ -83,6 +83,15 @@ async def test_the_list_is_the_union_with_parents_and_aliases(sdk: openai.AsyncO
     assert listed["sql"].model_dump()["parent"] == "small"
 
 
+async def test_one_model_can_be_asked_for_whichever_engine_serves_it(
+    sdk: openai.AsyncOpenAI,
+) -> None:
+    for name in NAMES:
+        assert (await sdk.models.retrieve(name)).id == name
+    with pytest.raises(openai.NotFoundError):
+        await sdk.models.retrieve("other")
+
+
 async def test_requests_go_to_engines_that_serve_their_model(
     sdk: openai.AsyncOpenAI, engines: dict[str, EngineServer]
 ) -> None:

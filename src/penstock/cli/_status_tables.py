@@ -26,6 +26,8 @@ def print_status(document: dict[str, Any], console: Console | None = None) -> No
         for endpoint in pool["endpoints"]:
             if endpoint["state"] != "up":
                 out.print(_why(endpoint, now))
+            for note in engine_notes(endpoint):
+                out.print(Text(f"  {endpoint['name']} {note}", style="yellow"))
         out.print()
     out.print(_worker_table(document, now))
     last = document["reloads"]["last"]
@@ -33,6 +35,18 @@ def print_status(document: dict[str, Any], console: Console | None = None) -> No
         result = "ok" if last["ok"] else "FAILED"
         said = f"last reload {_ago(last['at'], now)} ago, {result}: {last['message']}"
         out.print(Text(said, style="" if last["ok"] else _BAD))
+
+
+def engine_notes(endpoint: dict[str, Any]) -> list[str]:
+    """What a person should know of its engine: nothing where all is as it should be."""
+    notes = []
+    engine = endpoint["engine"]
+    if engine is not None and engine["silent"]:
+        notes.append(f"tells no load, own counts are used: {engine['problem']}")
+    doubt = endpoint["prefixes"]["doubt"]
+    if doubt:
+        notes.append(f"finds less cached than predicted: {doubt:.0%} of hits are not believed")
+    return notes
 
 
 def _headline(document: dict[str, Any], now: float) -> Text:

@@ -85,5 +85,8 @@ class Endpoint:
         """Count one request less. Only ``Ticket`` calls this."""
         self.in_flight -= 1
 
+    def tokens_changed(self) -> None:
+        """The policy counted ``pending_prefill`` or ``kv_tokens`` anew: others may want to know."""
+
     def __repr__(self) -> str:
         return f"<Endpoint {self.name} load={self.load()} weight={self.weight:g}>"

@@ -113,6 +113,9 @@ L_FAILURES: Final = 15  # attempts the endpoint is to blame for (core.ticket.Tic
 L_JUDGED_PROMPT: Final = 16
 L_JUDGED_PREDICTED: Final = 17  # believed to be cached when the endpoint was chosen
 L_JUDGED_CACHED: Final = 18  # found there
+# Of requests to a language model that run there: tokens, as the policy counts them.
+L_PENDING_PREFILL: Final = 19
+L_KV_TOKENS: Final = 20
 LOAD_CELLS: Final = 24
 
 # Pool cells, one set per pool and worker: counters, then one histogram per phase.

@@ -22,6 +22,8 @@ from penstock.dataplane.board import (
     L_JUDGED_CACHED,
     L_JUDGED_PREDICTED,
     L_JUDGED_PROMPT,
+    L_KV_TOKENS,
+    L_PENDING_PREFILL,
     L_REQUESTS,
     LOAD_CELLS,
     R_AT_US,
@@ -138,6 +140,7 @@ class LiveEndpoint(Endpoint):
         self._alone: bool = board.workers == 1
         self._env: Env = env
         self._elsewhere_at: float = -1.0
+        self._kv_reported: int = 0  # tokens of others in its cache, by its report
         self._resume_counts()
 
     def configure(
@@ -207,6 +210,10 @@ class LiveEndpoint(Endpoint):
             cold=cold,
         )
 
+    def report_taken(self) -> None:
+        """The policy has made of the report what it makes of it."""
+        self._kv_reported = self.kv_elsewhere
+
     def expire_report(self, now: float, max_age_s: float) -> None:
         """Go back to own counts when the engine has been silent for so long."""
         if self._report_counts and now - self._reported_us / 1e6 > max_age_s:
@@ -215,6 +222,7 @@ class LiveEndpoint(Endpoint):
             self.waiting = -1
             self.loaded = []
             self.reported_at = -1.0
+            self._kv_reported = 0
             self.kv_elsewhere = 0
             self.prefill_elsewhere = 0
 
@@ -239,6 +247,22 @@ class LiveEndpoint(Endpoint):
     def release(self) -> None:
         self.in_flight -= 1
         self._cells[self._load_at + L_IN_FLIGHT] = self.in_flight
+
+    def tokens_changed(self) -> None:
+        if not self._alone:
+            self._cells[self._load_at + L_PENDING_PREFILL] = self.pending_prefill
+            self._cells[self._load_at + L_KV_TOKENS] = self.kv_tokens
+
+    def read_tokens_elsewhere(self) -> None:
+        """Take over what other workers count there; the engine's report may know of more."""
+        cells = self._cells
+        pending = -self.pending_prefill
+        held = -self.kv_tokens
+        for at in self._all_loads:
+            pending += cells[at + L_PENDING_PREFILL]
+            held += cells[at + L_KV_TOKENS]
+        self.prefill_elsewhere = pending
+        self.kv_elsewhere = max(held, self._kv_reported)
 
     def overfull(self) -> bool:
         """Whether, after ``acquire``, workers together went over ``max_in_flight``.
@@ -293,6 +317,8 @@ class LiveEndpoint(Endpoint):
         values[L_BYTES_SENT] = self.bytes_sent
         values[L_BYTES_RECEIVED] = self.bytes_received
         values[L_FAILURES] = self.failures
+        values[L_PENDING_PREFILL] = self.pending_prefill
+        values[L_KV_TOKENS] = self.kv_tokens
         values[L_JUDGED_PROMPT] = self.judged_prompt
         values[L_JUDGED_PREDICTED] = self.judged_predicted
         values[L_JUDGED_CACHED] = self.judged_cached
@@ -315,6 +341,8 @@ class LiveEndpoint(Endpoint):
         at = self._load_at
         cells[at + L_IN_FLIGHT] = 0
         cells[at + L_CONSECUTIVE_FAILURES] = 0
+        cells[at + L_PENDING_PREFILL] = 0
+        cells[at + L_KV_TOKENS] = 0
         self.requests = cells[at + L_REQUESTS]
         for index in range(5):
             self.by_class[index] = cells[at + L_1XX_TO_5XX + index]

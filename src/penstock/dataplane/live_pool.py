@@ -1,14 +1,19 @@
 """A pool at work: the core's pool with its settings, retry budget and counters."""
 
 import ssl
+from collections.abc import Sequence
 from typing import Final
 
 from penstock.core import snapshot
+from penstock.core.endpoint import Endpoint
+from penstock.core.env import Env
 from penstock.core.load_report import LoadReport
 from penstock.core.models import ModelNames
 from penstock.core.policy import create, policy_class
+from penstock.core.policy._serving import ServingPolicy
 from penstock.core.policy.base import Policy
 from penstock.core.pool import Pool
+from penstock.core.request import Request
 from penstock.core.retry import RetryBudget, RetryRules
 from penstock.core.sticky import StickyCookies
 from penstock.dataplane.board import Board
@@ -24,6 +29,8 @@ from penstock.wire.forwarding import Edit
 from penstock.wire.http1 import ResponseHead
 from penstock.wire.orca import FIELDS, FORMAT_FIELD, load_metrics
 
+# How old what other workers count of an endpoint's tokens may be, as of its requests.
+TOKENS_MAX_AGE_S: Final = 0.001
 _ORCA_ASKED: Final[Edit] = ("set", b"Endpoint-Load-Metrics-Format", FORMAT_FIELD, b"TEXT")
 _ORCA_HIDDEN: Final[list[Edit]] = [("remove", field, field, b"") for field in FIELDS]
 
@@ -65,6 +72,8 @@ class LivePool(Pool):
         self.sample_at: int = NEVER  # the count of requests from which attempts are watched
         self.recorder: Recorder = Recorder(self, board.workers)
         self.insight: Insight | None = None  # of pools that serve a language model
+        self._shares_tokens: bool = False
+        self._tokens_at: float = -1.0
         self.adopt(setup)
 
     def adopt(self, setup: PoolSetup) -> None:
@@ -75,6 +84,7 @@ class LivePool(Pool):
             self.policy = setup.policy
             self._chosen = spec.policy
         self.spec: snapshot.Pool = spec
+        self._shares_tokens = self._board.workers > 1 and isinstance(self.policy, ServingPolicy)
         self.names = ModelNames(dict(spec.models.aliases), dict(spec.models.fallbacks))
         if spec.kind != "llm":
             self.insight = None
@@ -114,6 +124,15 @@ class LivePool(Pool):
         self.counters.publish()
         self.recorder.log.flush()
 
+    def pick(
+        self, request: Request, env: Env, tried: Sequence[Endpoint] | None = None
+    ) -> Endpoint | None:
+        if self._shares_tokens and env.now - self._tokens_at > TOKENS_MAX_AGE_S:
+            self._tokens_at = env.now
+            for endpoint in self.members:
+                endpoint.read_tokens_elsewhere()
+        return super().pick(request, env, tried)
+
     def take_reports(self) -> None:
         """Tell the policy what engines said since it was told last. Raises what the policy does."""
         if self.spec.engine is None:
@@ -123,6 +142,7 @@ class LivePool(Pool):
             if report is not None:
                 self.knows_loaded = self.knows_loaded or len(endpoint.loaded) > 0
                 self.policy.on_report(endpoint, report)
+                endpoint.report_taken()
                 self.recorder.on_report(endpoint, report)
 
     def take_orca(self, endpoint: LiveEndpoint, head: ResponseHead, now: float) -> None:
@@ -141,6 +161,7 @@ class LivePool(Pool):
         )
         try:
             self.policy.on_report(endpoint, report)
+            endpoint.report_taken()
             self.recorder.on_report(endpoint, report)
         except Exception:  # noqa: BLE001 - a user's policy must not spoil the response
             report_bug(f"in the policy {self.spec.policy.name} of pool {self.name}")

@@ -1,29 +1,39 @@
-"""The list of models that a balancer answers with, as OpenAI's API gives it: all that are served.
+"""What a balancer answers about models, as OpenAI's API gives it: all that are served, or one.
 
 Source of the form: OpenAI API reference (models), with ``parent`` and ``max_model_len`` as vLLM
 adds them.
 """
+
+from typing import Final
+from urllib.parse import unquote
 
 import msgspec
 
 from penstock.core.snapshot import ServedModel
 from penstock.dataplane.live_pool import LivePool
 
-_LISTS = b"/models"
+_LIST: Final = "/models"
+_ONE: Final = "/v1/models/"
 
 
-def answers_models(method: bytes, path: str) -> bool:
-    """Whether a request asks for the list of models."""
-    return method in (b"GET", b"HEAD") and path.encode("latin-1").endswith(_LISTS)
+def asks_for_models(method: bytes, path: str) -> bool:
+    """Whether a request may ask for the list of models, or for one of them."""
+    return (method == b"GET" or method == b"HEAD") and (path.endswith(_LIST) or _ONE in path)
 
 
-def model_list(pools: list[LivePool]) -> bytes:
-    """The union over pools; b"" when no endpoint's models are known, so that one is to be asked."""
+def about_models(path: str, pools: list[LivePool]) -> bytes:
+    """The union over pools, or the one that the path names.
+
+    b"" when no endpoint's models are known, or not that one, so that an endpoint is to be asked.
+    """
     found: dict[str, ServedModel] = {}
     for pool in pools:
         if pool.insight is None:
             return b""
         found |= _models_of(pool)
+    if not path.endswith(_LIST):
+        one = found.get(unquote(path.partition(_ONE)[2]))
+        return msgspec.json.encode(_shown(one)) if one is not None else b""
     if not found:
         return b""
     return msgspec.json.encode(

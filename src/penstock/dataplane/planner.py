@@ -10,7 +10,7 @@ from penstock.core.request import Request
 from penstock.core.route import Facts, Matcher, check_rewrite, first_match, rewritten_path
 from penstock.core.snapshot import Route, Snapshot
 from penstock.dataplane.live_pool import LivePool, edits_of
-from penstock.dataplane.model_list import answers_models, model_list
+from penstock.dataplane.model_list import about_models, asks_for_models
 from penstock.dataplane.plan import Plan, PoolPlan, Way
 from penstock.wire.forwarding import (
     Hop,
@@ -82,7 +82,7 @@ class Planner:
             return plan
         if _answered_here(plan, route, head, facts, query, hop.scheme):
             return plan
-        if answers_models(head.method, path) and _listed(plan, branch):
+        if asks_for_models(head.method, path) and _listed(plan, branch, path):
             return plan
         target = rewritten_path(path, route.rewrite) + ("?" + query if query else "")
         request = Request(method=facts.method, host=facts.host, path=path, source=source)
@@ -155,9 +155,9 @@ def _answered_here(
     return False
 
 
-def _listed(plan: Plan, branch: _Branch) -> bool:
-    """Fill in the list of models, where it is known."""
-    body = model_list([way.pool for way in branch.ways])
+def _listed(plan: Plan, branch: _Branch, path: str) -> bool:
+    """Fill in the list of models, or the one asked for, where it is known."""
+    body = about_models(path, [way.pool for way in branch.ways])
     if not body:
         return False
     plan.status = 200

@@ -33,6 +33,16 @@ def test_every_workload_can_be_simulated_on_every_fleet(kind: Kind, fleet: str) 
     assert sum(group.count for group in read.servers) == 8
 
 
+def test_a_trace_is_a_workload_of_both_kinds(tmp_path: Path) -> None:
+    """The caches of simulated engines have blocks of the trace's size."""
+    trace = tmp_path / "trace.jsonl"
+    line = '{"timestamp": 0, "input_length": 600, "output_length": 5, "hash_ids": [1, 2]}'
+    trace.write_text(f"{line}\n")
+    [kind] = [kind for kind in kinds(trace) if kind.name == "conversation trace"]
+    assert kind.live(10.0, 1).requests == 1
+    assert scenario_of(scenario(kind, "alike", 100, 5)).prompts is not None
+
+
 def test_the_best_of_a_column_stands_out() -> None:
     lines = table([row("a", 0.2, 0.9), row("b", 0.1, 0.5)])
     assert lines[2].startswith("| a | 200 |")

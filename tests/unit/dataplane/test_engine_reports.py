@@ -38,13 +38,13 @@ VLLM = Reading(running=4, waiting=1, kv_usage=0.5, kv_capacity=1000)
 class Site:
     """One worker of two, its endpoint, and whoever writes reports."""
 
-    def __init__(self, board: Board) -> None:
+    def __init__(self, board: Board, worker: int = 0) -> None:
         self.board = board
         self.env = Env(Random(1), now=100.0)
         self.reports = ReportCells(board)
         spec = Endpoint(name="e", host="127.0.0.1", port=9, row=0)
         settings = ConnectionSettings(PoolTimeouts(), Connections())
-        self.endpoint = LiveEndpoint(spec, "a", settings, board, 0, self.env)
+        self.endpoint = LiveEndpoint(spec, "a", settings, board, worker, self.env)
         policy = create("token-load", {})
         assert isinstance(policy, ServingPolicy)
         self.policy = policy
@@ -182,3 +182,54 @@ def test_what_an_engine_evicted_is_not_believed_to_be_there(site: Site) -> None:
     running.settle(DONE, 101.0)
     site.engine_says(VLLM)
     assert site.policy.index.blocks_of(site.endpoint) == 0
+
+
+def test_tokens_that_other_workers_sent_count_at_once(site: Site) -> None:
+    other = Site(site.board, worker=1)
+    mine = site.send(100)
+    theirs = other.send(300)
+    site.endpoint.read_tokens_elsewhere()
+    assert (site.endpoint.prefill_elsewhere, site.endpoint.kv_elsewhere) == (300, 300)
+    theirs.first_byte(100.5)
+    site.endpoint.read_tokens_elsewhere()
+    assert (site.endpoint.prefill_elsewhere, site.endpoint.kv_elsewhere) == (0, 300)
+    other.endpoint.publish()  # of all counts at once changes nothing about it
+    theirs.settle(DONE, 101.0)
+    mine.settle(DONE, 101.0)
+    site.endpoint.read_tokens_elsewhere()
+    assert (site.endpoint.prefill_elsewhere, site.endpoint.kv_elsewhere) == (0, 0)
+
+
+def test_of_tokens_elsewhere_the_report_may_know_more_than_the_workers(site: Site) -> None:
+    other = Site(site.board, worker=1)
+    theirs = other.send(300)
+    site.engine_says(VLLM)  # 500 held, 200 of them by nobody's request of ours
+    site.endpoint.report_taken()
+    site.endpoint.read_tokens_elsewhere()
+    assert site.endpoint.kv_elsewhere == 500
+    theirs.settle(DONE, 101.0)
+
+
+def test_a_worker_that_starts_anew_holds_nothing(site: Site) -> None:
+    Site(site.board, worker=1).send(300)  # it dies with this
+    Site(site.board, worker=1)
+    site.endpoint.read_tokens_elsewhere()
+    assert site.endpoint.prefill_elsewhere == 0
+
+
+def test_a_pool_looks_at_other_workers_before_it_picks(site: Site) -> None:
+    endpoints = tuple(
+        Endpoint(name=f"e{row}", host="127.0.0.1", port=9, row=row) for row in range(2)
+    )
+    spec = Pool(name="a", endpoints=endpoints, kind="llm", policy=PolicyChoice("token-load"), row=0)
+    other = Site(site.board, worker=1)
+    pool = LivePool(PoolSetup(spec, 2), site.board, 0)
+    settings = ConnectionSettings(PoolTimeouts(), Connections())
+    pool.members = [
+        LiveEndpoint(each, "a", settings, site.board, 0, site.env) for each in endpoints
+    ]
+    pool.replace_endpoints(list(pool.members))
+    other.send(300)  # to the endpoint in row 0
+    request = Request(prompt_tokens=10)
+    picked = {pool.pick(request, site.env) for _ in range(10)}
+    assert picked == {pool.members[1]}

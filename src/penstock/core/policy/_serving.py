@@ -92,6 +92,7 @@ class ServingPolicy(Policy):
         ticket.prefill_ahead = endpoint.pending_prefill
         endpoint.pending_prefill += tokens - hit
         endpoint.kv_tokens += tokens
+        endpoint.tokens_changed()
 
     def on_first_byte(self, ticket: Ticket) -> None:
         if ticket.kv_tokens == 0 or ticket.batch_before:
@@ -103,6 +104,7 @@ class ServingPolicy(Policy):
         ticket.batch_before = endpoint.decoding
         ticket.kv_before = endpoint.kv_tokens
         ticket.prefilled_before = endpoint.prefilled
+        endpoint.tokens_changed()
 
     def on_end(self, ticket: Ticket) -> None:
         if ticket.kv_tokens == 0:
@@ -113,6 +115,7 @@ class ServingPolicy(Policy):
             endpoint.decoding -= 1
         else:
             endpoint.pending_prefill -= ticket.prefill_tokens
+        endpoint.tokens_changed()
         if ticket.failed and ticket.outcome != DONE:
             # An engine that died comes back with a cold cache; one that stalled is not worth
             # being held to.
