@@ -17,7 +17,8 @@ class Envoy(Balancer):
     name = "Envoy"
 
     def version(self) -> str:
-        return ask(_binary(), "--version").split("/")[1]
+        said = ask(_binary(), "--version")  # PATH version: HASH/1.40.0/…
+        return said.partition("version:")[2].split("/")[1]
 
     def file(self, site: Site) -> str:
         return str(site.directory / "envoy.json")
