@@ -36,6 +36,8 @@ class FakeWorker:
                 data, descriptors, _, _ = socket.recv_fds(self._mailbox, 65536, 64)
             except TimeoutError:
                 continue
+            if not data:
+                sys.exit(0)  # the test is over
             for message in inbox.feed(data):
                 self._take(message, descriptors)
 
