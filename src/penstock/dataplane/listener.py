@@ -3,7 +3,7 @@
 import socket
 import ssl
 import sys
-from typing import Final
+from typing import Any, Final
 
 from penstock.dataplane.board import W_ACCEPT_PAUSES, W_REFUSED_LIMIT
 from penstock.dataplane.client import ClientConnection, ClientSettings
@@ -89,7 +89,7 @@ class Listener(Pollable):
             self.context.loop.change(self, 0)
         self.deadline = self.context.loop.env.now + _PAUSE_S
 
-    def _take(self, fd: int, address: tuple[str, int]) -> None:
+    def _take(self, fd: int, address: tuple[Any, ...]) -> None:
         settings = self.settings
         context = self.context
         assert settings is not None
