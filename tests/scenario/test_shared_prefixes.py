@@ -44,6 +44,9 @@ async def test_only_the_first_of_a_storys_prompts_is_computed(balancer: Balancer
                     usage = (await answer.json())["usage"]
                 cached = usage["prompt_tokens_details"]["cached_tokens"]
                 cold += cached < usage["prompt_tokens"] / 2
-        status = await balancer.status(session)
+        served = [0]
+        while sum(served) < TURNS * len(STORIES):  # counts are published four times a second
+            status = await balancer.status(session)
+            served = [worker["requests"] for worker in status["workers"]]
     assert cold == len(STORIES)
-    assert all(worker["requests"] for worker in status["workers"])
+    assert min(served) > 0

@@ -92,23 +92,29 @@ _MOST_NAMED: Final = 20  # models in an error
 
 
 def unknown_model(
-    model: str, known: list[str], *, keep_alive: bool, request_id: bytes = b""
+    model: str,
+    known: list[str],
+    *,
+    anthropic: bool,
+    keep_alive: bool,
+    request_id: bytes = b"",
 ) -> bytes:
-    """A model that nobody serves, as OpenAI's API says it, and which there are."""
+    """A model that nobody serves, as OpenAI's API or Anthropic's says it, and which there are."""
     shown = ", ".join(f"`{name}`" for name in known[:_MOST_NAMED])
     more = f" and {len(known) - _MOST_NAMED} more" if len(known) > _MOST_NAMED else ""
     message = f"The model `{model[:256]}` does not exist. There are: {shown}{more}."
-    error: dict[str, object] = {
-        "message": message,
-        "type": "invalid_request_error",
-        "param": "model",
-        "code": "model_not_found",
-    }
+    error: dict[str, object] = {"message": message}
+    told: dict[str, object] = {"error": error}
+    if anthropic:
+        error["type"] = "not_found_error"
+        told["type"] = "error"
+    else:
+        error |= {"type": "invalid_request_error", "param": "model", "code": "model_not_found"}
     if request_id:
-        error["request_id"] = request_id.decode("latin-1")
+        (told if anthropic else error)["request_id"] = request_id.decode("latin-1")
     return response(
         404,
-        json.dumps({"error": error}).encode() + b"\n",
+        json.dumps(told).encode() + b"\n",
         keep_alive=keep_alive,
         request_id=request_id,
         headers=[("Content-Type", "application/json")],

@@ -61,7 +61,7 @@ from penstock.wire.forwarding import (
 )
 from penstock.wire.http1 import RequestHead, ResponseHead
 from penstock.wire.model_name import as_one_chunk, with_length, with_model
-from penstock.wire.openai import OTHER, Inspection
+from penstock.wire.openai import ANTHROPIC, OTHER, Inspection
 
 # Request bytes kept for another attempt; a longer body can be sent once only.
 MAX_REPLAY_BYTES: Final = 65536
@@ -182,6 +182,7 @@ class Exchange(ResponseSink):
         data = answers.unknown_model(
             model,
             way.pool.known_models(),
+            anthropic=way.api == ANTHROPIC,
             keep_alive=self.front.keeps_alive(),
             request_id=self.request_id,
         )
