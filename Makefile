@@ -4,7 +4,8 @@
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
-PYTEST_ARGUMENTS ?= --numprocesses 2
+# More than cores: much of the time tests wait for processes.
+PYTEST_ARGUMENTS ?= --numprocesses 4
 PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
 LOCK := requirements-dev.lock
 INPUTS := $(shell find src -name '*.py') setup.py pyproject.toml

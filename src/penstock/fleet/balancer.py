@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-import socket
+import json
+import os
 import subprocess
 import sys
 import tempfile
@@ -25,13 +26,16 @@ class BalancerError(Exception):
 
 
 class BalancerProcess:
-    """A running balancer: ``url`` takes requests, ``admin_url`` tells how it is."""
+    """A running balancer: ``url`` takes requests, ``admin_url`` tells how it is.
 
-    def __init__(self, process: asyncio.subprocess.Process, ports: tuple[int, int], log: Path):
+    The system chooses the ports; what they are is read from the balancer's own log.
+    """
+
+    def __init__(self, process: asyncio.subprocess.Process, log: Path):
         self._process = process
         self._log = log
-        self.url = f"http://127.0.0.1:{ports[0]}"
-        self.admin_url = f"http://127.0.0.1:{ports[1]}"
+        self.url = ""
+        self.admin_url = ""
 
     @property
     def pid(self) -> int:
@@ -71,27 +75,36 @@ class BalancerProcess:
                 await asyncio.sleep(_POLL_S)
 
     async def _is_ready(self, session: aiohttp.ClientSession) -> bool:
+        if not self.url:
+            self._find_addresses()
+        if not self.url or not self.admin_url:
+            return False
         try:
             async with session.get(f"{self.admin_url}/readyz") as response:
                 return response.status == 200
         except aiohttp.ClientError:
             return False
 
+    def _find_addresses(self) -> None:
+        for line in self._log.read_text(errors="replace").splitlines():
+            if not (line.startswith('{"time"') and line.endswith("}")):
+                continue  # being written, or no event
+            event = json.loads(line)
+            if event["event"] == "admin":
+                self.admin_url = event["url"]
+            elif event["event"] == "started":
+                self.url = event["addresses"].split(", ")[0]
+
     def _last_words(self) -> str:
         return "\n".join(self._log.read_text(errors="replace").splitlines()[-20:])
 
 
 async def start_balancer(directory: Path, configuration: Mapping[str, Any]) -> BalancerProcess:
-    """Serve ``configuration`` (``listen`` and ``admin`` are added: free loopback ports).
+    """Serve ``configuration`` (``listen`` and ``admin`` are added: loopback, any free ports).
 
     ``directory`` takes the configuration file and the log. Raises BalancerError.
     """
-    ports = _free_port(), _free_port()
-    document = {
-        "listen": f"127.0.0.1:{ports[0]}",
-        "admin": f"127.0.0.1:{ports[1]}",
-        **configuration,
-    }
+    document = {"listen": "127.0.0.1:0", "admin": "127.0.0.1:0", **configuration}
     file, log = directory / "penstock.yaml", directory / "penstock.log"
     file.write_text(yaml.safe_dump(document, sort_keys=False))
     with log.open("wb") as output:
@@ -105,9 +118,10 @@ async def start_balancer(directory: Path, configuration: Mapping[str, Any]) -> B
             stdin=subprocess.PIPE,
             stdout=output,
             stderr=subprocess.STDOUT,
+            env={**os.environ, "PENSTOCK_LOG_FORMAT": "json"},  # its events tell the ports
             start_new_session=True,  # Ctrl-C is for the parent, which then ends it in order
         )
-    balancer = BalancerProcess(process, ports, log)
+    balancer = BalancerProcess(process, log)
     try:
         await balancer.wait_until_ready()
     except BaseException:
@@ -118,9 +132,3 @@ async def start_balancer(directory: Path, configuration: Mapping[str, Any]) -> B
 
 def temporary_directory() -> tempfile.TemporaryDirectory[str]:
     return tempfile.TemporaryDirectory(prefix="penstock-")
-
-
-def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
