@@ -1,5 +1,6 @@
 """Measure routers on emulated engines, and write docs/routing-quality.md."""
 
+import asyncio
 import sys
 import tempfile
 from pathlib import Path
@@ -125,14 +126,16 @@ def _tried(
     try:
         kept.versions[router.name] = router.version()
         with tempfile.TemporaryDirectory(prefix="penstock-routing-") as directory:
-            row = measure(
-                router,
-                kind,
-                fleet,
-                engine_seconds=seconds,
-                speedup=speedup,
-                seed=seed,
-                directory=Path(directory),
+            row = asyncio.run(
+                measure(
+                    router,
+                    kind,
+                    fleet,
+                    engine_seconds=seconds,
+                    speedup=speedup,
+                    seed=seed,
+                    directory=Path(directory),
+                )
             )
     except (UnavailableError, StartError, RuntimeError) as why:
         kept.missing[router.name] = str(why).splitlines()[0]

@@ -50,7 +50,7 @@ class Row(msgspec.Struct, frozen=True):
     client_lag_p99_s: float
 
 
-def measure(
+async def measure(
     router: Balancer,
     kind: Kind,
     fleet: str,
@@ -61,18 +61,6 @@ def measure(
     directory: Path,
 ) -> Row:
     """Raises StartError, RuntimeError, UnavailableError."""
-    return asyncio.run(_measure(router, kind, fleet, engine_seconds, speedup, seed, directory))
-
-
-async def _measure(
-    router: Balancer,
-    kind: Kind,
-    fleet: str,
-    engine_seconds: float,
-    speedup: float,
-    seed: int,
-    directory: Path,
-) -> Row:
     workload = kind.live(engine_seconds, seed)
     async with AsyncExitStack() as cleanup:
         events = _event_ports() if router.name.endswith("kv_aware") else ()

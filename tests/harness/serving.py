@@ -33,11 +33,27 @@ class Serving:
 
 
 @asynccontextmanager
-async def serving(directory: Path, **fields: Any) -> AsyncIterator[Serving]:
-    """Two engines behind a pool of kind llm."""
+async def two_engines(**fields: Any) -> AsyncIterator[list[EngineServer]]:
+    """Running; ``fields`` are those of ``EngineSpec``."""
     engines = [EngineServer(EngineSpec(f"engine-{number}", **fields)) for number in (1, 2)]
     for engine in engines:
         await engine.start()
+    try:
+        yield engines
+    finally:
+        for engine in engines:
+            await engine.stop()
+
+
+@asynccontextmanager
+async def serving(directory: Path, **fields: Any) -> AsyncIterator[Serving]:
+    """Two engines behind a pool of kind llm."""
+    async with two_engines(**fields) as engines, _balanced(directory, engines) as url:
+        yield Serving(url, engines)
+
+
+@asynccontextmanager
+async def _balanced(directory: Path, engines: list[EngineServer]) -> AsyncIterator[str]:
     pool = {
         "kind": "llm",
         "policy": "marginal-cost",
@@ -45,8 +61,6 @@ async def serving(directory: Path, **fields: Any) -> AsyncIterator[Serving]:
     }
     balancer = await start_balancer(directory, {"pools": {"engines": pool}, "workers": 1})
     try:
-        yield Serving(balancer.url, engines)
+        yield balancer.url
     finally:
         await balancer.stop()
-        for engine in engines:
-            await engine.stop()

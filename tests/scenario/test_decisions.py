@@ -16,9 +16,9 @@ from click.testing import CliRunner, Result
 from penstock.cli.main import penstock_command
 from penstock.fleet.balancer import BalancerProcess, start_balancer
 from penstock.fleet.engine.server import EngineServer
-from penstock.fleet.engine.spec import EngineSpec
 from tests.harness.endpoint import EndpointConnection, Script, ScriptedEndpoint
 from tests.harness.http_endpoint import HttpEndpoint
+from tests.harness.serving import two_engines
 from tests.harness.waiting import wait_until
 from tests.scenario.conftest import Serve
 
@@ -28,12 +28,8 @@ LONG = "the water flows through the gate of the mill and turns the wheel " * 400
 
 @pytest_asyncio.fixture
 async def engines() -> AsyncIterator[list[EngineServer]]:
-    started = [EngineServer(EngineSpec(f"engine-{number}", speedup=20.0)) for number in (1, 2)]
-    for engine in started:
-        await engine.start()
-    yield started
-    for engine in started:
-        await engine.stop()
+    async with two_engines(speedup=20.0) as started:
+        yield started
 
 
 @pytest_asyncio.fixture
@@ -48,12 +44,6 @@ async def balancer(engines: list[EngineServer], tmp_path: Path) -> AsyncIterator
     process = await start_balancer(tmp_path, {"pools": {"engines": pool}, "workers": 2})
     yield process
     await process.stop()
-
-
-@pytest_asyncio.fixture
-async def session() -> AsyncIterator[aiohttp.ClientSession]:
-    async with aiohttp.ClientSession() as made:
-        yield made
 
 
 async def ask(session: aiohttp.ClientSession, url: str, text: str) -> str:

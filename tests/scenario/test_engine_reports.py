@@ -41,12 +41,6 @@ async def balancer(
     await process.stop()
 
 
-@pytest_asyncio.fixture
-async def session() -> AsyncIterator[aiohttp.ClientSession]:
-    async with aiohttp.ClientSession() as made:
-        yield made
-
-
 async def engines_shown(
     session: aiohttp.ClientSession, balancer: BalancerProcess
 ) -> dict[str, dict[str, Any]]:

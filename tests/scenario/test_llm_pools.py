@@ -11,7 +11,7 @@ import pytest_asyncio
 
 from penstock.fleet.balancer import BalancerProcess, start_balancer
 from penstock.fleet.engine.server import EngineServer
-from penstock.fleet.engine.spec import EngineSpec
+from tests.harness.serving import two_engines
 
 MODEL = "emulated-model"
 LONG = "the water flows through the gate of the mill and turns the wheel " * 400
@@ -20,12 +20,8 @@ POLICIES = ("cache-aware", "marginal-cost", "token-load")
 
 @pytest_asyncio.fixture
 async def engines() -> AsyncIterator[list[EngineServer]]:
-    started = [EngineServer(EngineSpec(f"engine-{number}", speedup=20.0)) for number in (1, 2)]
-    for engine in started:
-        await engine.start()
-    yield started
-    for engine in started:
-        await engine.stop()
+    async with two_engines(speedup=20.0) as started:
+        yield started
 
 
 @pytest_asyncio.fixture(params=POLICIES)
@@ -39,12 +35,6 @@ async def balancer(
     process = await start_balancer(tmp_path, {"pools": {"engines": pool}, "workers": 1})
     yield process
     await process.stop()
-
-
-@pytest_asyncio.fixture
-async def session() -> AsyncIterator[aiohttp.ClientSession]:
-    async with aiohttp.ClientSession() as made:
-        yield made
 
 
 def chat(text: str, **more: Any) -> dict[str, Any]:

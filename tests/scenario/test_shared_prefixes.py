@@ -8,7 +8,7 @@ import pytest_asyncio
 
 from penstock.fleet.balancer import BalancerProcess, start_balancer
 from penstock.fleet.engine.server import EngineServer
-from penstock.fleet.engine.spec import EngineSpec
+from tests.harness.serving import two_engines
 
 MODEL = "emulated-model"
 STORIES = [f"story {number}: " + f"gate{number} mill wheel " * 400 for number in range(8)]
@@ -17,12 +17,8 @@ TURNS = 5
 
 @pytest_asyncio.fixture
 async def engines() -> AsyncIterator[list[EngineServer]]:
-    started = [EngineServer(EngineSpec(f"engine-{n}", speedup=50.0)) for n in (1, 2)]
-    for engine in started:
-        await engine.start()
-    yield started
-    for engine in started:
-        await engine.stop()
+    async with two_engines(speedup=50.0) as started:
+        yield started
 
 
 @pytest_asyncio.fixture

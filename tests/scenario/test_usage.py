@@ -44,12 +44,6 @@ async def balancer(engine: EngineServer, tmp_path: Path) -> AsyncIterator[Balanc
     await process.stop()
 
 
-@pytest_asyncio.fixture
-async def session() -> AsyncIterator[aiohttp.ClientSession]:
-    async with aiohttp.ClientSession() as made:
-        yield made
-
-
 def chat(**more: Any) -> dict[str, Any]:
     messages = [{"role": "user", "content": TEXT}]
     return {"model": MODEL, "messages": messages, "max_tokens": 9, "seed": 1, **more}

@@ -40,7 +40,6 @@ from penstock.dataplane.front import Front
 from penstock.dataplane.insight import (
     MAX_INSPECTED_BYTES,
     AnswerReading,
-    Insight,
     may_inspect,
     reading_of,
     unframed,
@@ -51,6 +50,7 @@ from penstock.dataplane.loop import EXHAUSTED
 from penstock.dataplane.mirror import Mirror, start_mirror
 from penstock.dataplane.plan import Plan, PoolPlan
 from penstock.dataplane.recorder import Watch
+from penstock.wire.chunked import as_one_chunk
 from penstock.wire.forwarding import (
     CHUNKED,
     LENGTH,
@@ -58,10 +58,11 @@ from penstock.wire.forwarding import (
     UNTIL_CLOSE,
     forwarded_response,
     interim_response,
+    with_length,
 )
 from penstock.wire.http1 import RequestHead, ResponseHead
-from penstock.wire.model_name import as_one_chunk, with_length, with_model
-from penstock.wire.openai import ANTHROPIC, OTHER, Inspection
+from penstock.wire.model_name import with_model
+from penstock.wire.openai import ANTHROPIC, OTHER, Inspection, inspect
 
 # Request bytes kept for another attempt; a longer body can be sent once only.
 MAX_REPLAY_BYTES: Final = 65536
@@ -152,7 +153,7 @@ class Exchange(ResponseSink):
             return True
         body = self._body[0] if len(self._body) == 1 else b"".join(self._body)
         self._body = [body]
-        found = insight.read(way.api, body, self.head.chunked)
+        found = inspect(way.api, unframed(body, self.head.chunked))
         if found.problem:
             return True
         model = way.pool.model_for(found.model, self.context.env)
@@ -160,7 +161,7 @@ class Exchange(ResponseSink):
             self._refuse_model(way, found.model)
             return False
         if model != found.model:
-            found = self._rename(insight, way.api, body, model)
+            found = self._rename(way.api, body, model)
         self.inspection = found
         self.request = insight.request_of(way.request, found)
         asking = insight.asking(found, self._body[0], self.head)
@@ -170,13 +171,13 @@ class Exchange(ResponseSink):
             self._asked_usage = True
         return True
 
-    def _rename(self, insight: Insight, api: int, body: bytes, model: str) -> Inspection:
+    def _rename(self, api: int, body: bytes, model: str) -> Inspection:
         """Ask for that model instead."""
         chunked = self.head.chunked
         bare = with_model(unframed(body, chunked), model)
         self._body = [as_one_chunk(bare) if chunked else bare]
         self._resized = True
-        return insight.read(api, bare, False)
+        return inspect(api, bare)
 
     def _refuse_model(self, way: PoolPlan, model: str) -> None:
         data = answers.unknown_model(

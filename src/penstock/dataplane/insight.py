@@ -12,11 +12,10 @@ from penstock.core.ticket import Ticket
 from penstock.core.tokens import OutputPredictor, TokenEstimator
 from penstock.dataplane.counters import PoolCounters
 from penstock.dataplane.model_counters import ModelCounters
-from penstock.wire.chunked import LAST_CHUNK, ChunkedReader, encode_chunk
+from penstock.wire.chunked import LAST_CHUNK, ChunkedReader, as_one_chunk, encode_chunk
 from penstock.wire.forwarding import CHUNKED, LENGTH
 from penstock.wire.http1 import Refusal, RequestHead, ResponseHead
-from penstock.wire.model_name import as_one_chunk
-from penstock.wire.openai import CHAT, COMPLETION, EMBEDDING, IMAGE_TOKENS, Inspection, inspect
+from penstock.wire.openai import CHAT, COMPLETION, EMBEDDING, IMAGE_TOKENS, Inspection
 from penstock.wire.sse import SseMeter
 from penstock.wire.usage import UsageHider, asking_for_usage, is_sealed
 
@@ -35,17 +34,6 @@ class Insight:
         self._models: ModelCounters = models
         self.estimator: TokenEstimator = TokenEstimator()
         self.predictor: OutputPredictor = OutputPredictor()
-        self.understood: int = 0
-        self.not_understood: int = 0
-
-    def read(self, api: int, body: bytes, chunked: bool) -> Inspection:
-        """Understand a whole body; ``chunked`` when it still has its framing."""
-        found = inspect(api, unframed(body, chunked))
-        if found.problem:
-            self.not_understood += 1
-        else:
-            self.understood += 1
-        return found
 
     def asking(self, found: Inspection, body: bytes, head: RequestHead) -> bytes:
         """The body, in its framing, with the wish for usage in it; b"" where that is not to be."""

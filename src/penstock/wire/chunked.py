@@ -64,6 +64,11 @@ def encode_chunk(data: bytes) -> bytes:
     return b"%x\r\n%b\r\n" % (len(data), data)
 
 
+def as_one_chunk(body: bytes) -> bytes:
+    """A whole body, which must not be empty, in the framing of chunks."""
+    return encode_chunk(body) + LAST_CHUNK
+
+
 class ChunkedReader:
     """Reads one chunked body.
 

@@ -153,6 +153,17 @@ CHUNKED: Final = 2
 UNTIL_CLOSE: Final = 3
 
 
+def with_length(prefix: bytes, head: RequestHead, length: int) -> bytes:
+    """A forwarded head, as far as ``forwarded_request`` makes it, for a body of another length.
+
+    One whose body comes in chunks tells none.
+    """
+    if head.content_length < 0:
+        return prefix
+    ending = b"Content-Length: %d\r\n%b" % (head.content_length, REQUEST_ID_LINE)
+    return b"%bContent-Length: %d\r\n%b" % (prefix.removesuffix(ending), length, REQUEST_ID_LINE)
+
+
 def forwarded_response(
     head: ResponseHead, framing: int, keep_alive: bool, client_minor: int, rules: ResponseRules
 ) -> bytes:

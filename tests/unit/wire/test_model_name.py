@@ -7,10 +7,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from penstock.wire.chunked import ChunkedReader
-from penstock.wire.forwarding import REQUEST_ID_LINE
+from penstock.wire.chunked import ChunkedReader, as_one_chunk
+from penstock.wire.forwarding import REQUEST_ID_LINE, with_length
 from penstock.wire.http1 import RequestHead
-from penstock.wire.model_name import as_one_chunk, with_length, with_model
+from penstock.wire.model_name import with_model
 
 VALUES = st.recursive(
     st.none() | st.booleans() | st.integers() | st.text(),
