@@ -15,6 +15,10 @@ from penstock.core.policy import Option, Policy, create
 from penstock.core.request import Request
 from penstock.core.snapshot import PolicyChoice
 from penstock.core.ticket import Ticket
+from tests.harness.waiting import wait_until
+
+_PICK = '"kind": "pick"'
+_END = '"kind": "end"'
 
 
 class Recording(Policy):
@@ -122,7 +126,11 @@ class Record:
 
 
 def read_record(file: Path) -> Record:
-    """The record of a run in which every request was answered."""
+    """The record of a run in which every request was answered.
+
+    Waits for the end of each: a client may have its answer before the worker has settled it.
+    """
+    wait_until(lambda: _is_whole(file), "every request of the record was settled")
     record = Record()
     unseen: list[list[State]] = []
     for text in file.read_text("utf-8").splitlines():
@@ -138,3 +146,13 @@ def read_record(file: Path) -> Record:
             arrival = record.arrivals[line["pick"]]
             arrival.service_s = line["at"] - arrival.at_s
     return record
+
+
+def _is_whole(file: Path) -> bool:
+    text = file.read_text("utf-8")
+    return text.endswith("\n") and text.count(_PICK) == text.count(_END)
+
+
+def _is_whole(file: Path) -> bool:
+    text = file.read_text("utf-8")
+    return text.endswith("\n") and text.count(_PICK) == text.count(_END)
