@@ -14,6 +14,9 @@ from penstock.fleet.faults import FaultCommand, Faults
 # Bodies of 100,000-token prompts with images pass.
 MAX_BODY_BYTES = 64 * 1024 * 1024
 
+# Of the event loop: one makes a connection's transport, one tells its protocol, one is to spare.
+_TURNS_TO_BE_KNOWN = 3
+
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
 
@@ -64,10 +67,12 @@ class EmulatedServer:
         """Stop listening and cut what is left."""
         self._forget_endings()
         self._unstalled.set()
-        self._reset_connections()
+        async with self._transition:
+            await self._close_listener()
+            self._reset_connections()
         if self._runner is not None:
             await self._runner.cleanup()
-        self._runner = self._site = None
+        self._runner = None
 
     async def apply(self, command: FaultCommand) -> None:
         """Begin the fault; it is in force when this returns."""
@@ -125,6 +130,9 @@ class EmulatedServer:
         site, self._site = self._site, None
         if site is not None:
             await site.stop()
+            # Connections accepted before are on their way to be known to aiohttp.
+            for _ in range(_TURNS_TO_BE_KNOWN):
+                await asyncio.sleep(0)
 
     def _reset_connections(self) -> None:
         server = self._runner.server if self._runner is not None else None

@@ -1,7 +1,9 @@
 """Plain emulated endpoints answer, and suffer the faults they are told to."""
 
 import asyncio
+import socket
 from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import suppress
 
 import aiohttp
 import pytest
@@ -52,6 +54,25 @@ async def test_serves_no_more_at_once_than_its_concurrency(
         await until(lambda: plain.in_service() + plain.waiting() == 0)
     finally:
         await plain.stop()
+
+
+@pytest.mark.parametrize("turns", range(6))
+@pytest.mark.parametrize("ending", ["die", "stop"])
+async def test_a_connection_taken_in_as_the_server_ends_is_cut(
+    server: PlainServer, ending: str, turns: int
+) -> None:
+    """However many turns of the event loop it was on its way."""
+    with socket.create_connection((server.host, server.port)) as connection:
+        connection.setblocking(False)
+        for _ in range(turns):
+            await asyncio.sleep(0)
+        if ending == "stop":
+            await server.stop()
+        else:
+            await server.apply(FaultCommand("die"))
+        with suppress(ConnectionResetError):
+            async with asyncio.timeout(20):
+                assert await asyncio.get_running_loop().sock_recv(connection, 1) == b""
 
 
 @pytest.mark.parametrize("kind", ["die", "refuse"])
