@@ -151,8 +151,3 @@ def read_record(file: Path) -> Record:
 def _is_whole(file: Path) -> bool:
     text = file.read_text("utf-8")
     return text.endswith("\n") and text.count(_PICK) == text.count(_END)
-
-
-def _is_whole(file: Path) -> bool:
-    text = file.read_text("utf-8")
-    return text.endswith("\n") and text.count(_PICK) == text.count(_END)

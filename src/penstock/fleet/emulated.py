@@ -15,7 +15,7 @@ from penstock.fleet.faults import FaultCommand, Faults
 MAX_BODY_BYTES = 64 * 1024 * 1024
 
 # Of the event loop: one makes a connection's transport, one tells its protocol, one is to spare.
-_TURNS_TO_BE_KNOWN = 3
+_TURNS_TO_ATTACH = 3
 
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
@@ -35,6 +35,7 @@ class EmulatedServer:
         self._unstalled.set()
         self._runner: web.AppRunner | None = None
         self._site: web.SockSite | None = None
+        self._listening: socket.socket | None = None  # what ``_site`` listens on
         self._endings: set[asyncio.Task[None]] = set()
         self._transition = asyncio.Lock()
         self._chance = random.Random(name)
@@ -123,16 +124,20 @@ class EmulatedServer:
             where = f"{self.name} cannot listen on {self.host}:{self.port}"
             raise OSError(error.errno, f"{where}: {error.strerror}") from error
         self.port = int(listening.getsockname()[1])
+        self._listening = listening
         self._site = web.SockSite(self._runner, listening, backlog=1024)
         await self._site.start()
 
     async def _close_listener(self) -> None:
         site, self._site = self._site, None
-        if site is not None:
-            await site.stop()
-            # Connections accepted before are on their way to be known to aiohttp.
-            for _ in range(_TURNS_TO_BE_KNOWN):
+        listening, self._listening = self._listening, None
+        if site is not None and listening is not None:
+            # asyncio leaks a connection accepted but not yet attached when its listener closes:
+            # no more are accepted, and those on their way get there first.
+            asyncio.get_running_loop().remove_reader(listening)
+            for _ in range(_TURNS_TO_ATTACH):
                 await asyncio.sleep(0)
+            await site.stop()
 
     def _reset_connections(self) -> None:
         server = self._runner.server if self._runner is not None else None
