@@ -10,18 +10,20 @@ from penstock.core.ticket import Ticket
 
 METHODS = ("pick", "on_start", "on_first_byte", "on_end")
 REBUILD = "rebuild"
+MAKE = "make"
 
 
 class Faulty(Policy):
     """Picks the first endpoint, unless that is where the bug is."""
 
     options: ClassVar[tuple[Option, ...]] = (
-        Option("method", "pick", "where the bug is", choices=(*METHODS, REBUILD)),
+        Option("method", "pick", "where the bug is", choices=(*METHODS, REBUILD, MAKE)),
     )
     observes: ClassVar[bool] = True
 
     def __init__(self, method: str = "pick") -> None:
         self.method = method
+        self.fail_in(MAKE)
 
     def rebuild(self, endpoints: list[Endpoint]) -> None:
         self.fail_in(REBUILD)

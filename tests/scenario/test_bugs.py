@@ -13,7 +13,7 @@ from tests.harness.messages import answer, answer_of, get
 from tests.harness.waiting import wait_until
 from tests.harness.worker import Worker
 from tests.harness.world import NEVER_REPEAT, pool, route, world
-from tests.scenario.faulty_policy import METHODS, REBUILD
+from tests.scenario.faulty_policy import MAKE, METHODS, REBUILD
 
 
 def answer_whole(connection: EndpointConnection) -> None:
@@ -96,3 +96,19 @@ def test_bug_while_a_policy_is_rebuilt_keeps_nobody_else_back(
     worker.set_state("faulty", endpoint, S_HEALTH, DOWN)
     assert client.get("/faulty").status == 503
     assert "policy tests.scenario.faulty_policy:Faulty of pool faulty" in worker.errors()
+
+
+def test_bug_while_a_snapshot_is_applied_refuses_it_and_changes_nothing(
+    start: Callable[..., Worker], endpoint: HttpEndpoint, other_endpoint: HttpEndpoint
+) -> None:
+    faulty = PolicyChoice("tests.scenario.faulty_policy:Faulty", {"method": MAKE})
+    worker = start(world(pool(endpoint)))
+    worker.may_report_bugs = True
+    client = worker.connect()
+    answered = worker.publish(world(pool(other_endpoint, policy=faulty)))
+    assert answered["kind"] == "refused"
+    assert "a bug in a user's policy" in str(answered["reason"])
+    assert client.get("/").body == endpoint.name.encode()
+    worker.apply(world(pool(other_endpoint)))
+    assert client.get("/").body == other_endpoint.name.encode()
+    assert "while a snapshot was applied" in worker.errors()

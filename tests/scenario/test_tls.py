@@ -15,7 +15,7 @@ from penstock.dataplane.board import W_TLS_FAILURES, W_TLS_HANDSHAKES
 from tests.harness.client import Client, IncompleteResponse
 from tests.harness.endpoint import EndpointConnection, ScriptedEndpoint
 from tests.harness.http_endpoint import HttpEndpoint
-from tests.harness.messages import answer, get, post
+from tests.harness.messages import answer, answer_of, get, post
 from tests.harness.waiting import PATIENCE_S, wait_until
 from tests.harness.worker import Worker
 from tests.harness.world import NEVER_REPEAT, at, listener, pool, world
@@ -381,6 +381,36 @@ def test_https_endpoint_that_stays_silent_is_given_up(
             retry=NEVER_REPEAT,
         )
         assert start(world(members)).connect().get().status == 504
+
+
+def test_https_endpoint_that_answers_before_it_is_asked_is_not_believed(
+    start: Callable[..., Worker], authority: Authority
+) -> None:
+    """Its answer comes in the handshake's last flight, which TLS 1.2 leaves to the server."""
+    context = authority.server("127.0.0.1")
+    context.maximum_version = ssl.TLSVersion.TLSv1_2
+
+    def speak_first(connection: EndpointConnection) -> None:
+        incoming, outgoing = ssl.MemoryBIO(), ssl.MemoryBIO()
+        side = context.wrap_bio(incoming, outgoing, server_side=True)
+        while True:
+            try:
+                side.do_handshake()
+                break
+            except ssl.SSLWantReadError:
+                connection.send(outgoing.read())
+                incoming.write(connection.receive())
+        side.write(answer_of(b"smuggled"))
+        connection.send(outgoing.read())
+        connection.receive_to_end()
+
+    tls = EndpointTls(ca_file=authority.file)
+    with ScriptedEndpoint(speak_first) as endpoint:
+        members = pool(at(endpoint, tls=True), tls=tls, retry=NEVER_REPEAT)
+        response = start(world(members)).connect().get()
+        assert response.status == 502
+        assert b"before it was asked" in response.body
+        assert b"smuggled" not in response.body
 
 
 def test_https_endpoint_that_ends_without_a_word_cuts_the_answer(

@@ -24,6 +24,7 @@ from penstock.core.ticket import (
     Ticket,
 )
 from penstock.dataplane import answers
+from penstock.dataplane.answer_reading import AnswerReading, reading_of
 from penstock.dataplane.board import (
     P_CLIENT_GONE,
     P_CUT,
@@ -37,32 +38,24 @@ from penstock.dataplane.board import (
 from penstock.dataplane.context import Context
 from penstock.dataplane.endpoint_connection import EndpointConnection, ResponseSink, connect
 from penstock.dataplane.front import Front
-from penstock.dataplane.insight import (
-    MAX_INSPECTED_BYTES,
-    AnswerReading,
-    may_inspect,
-    reading_of,
-    unframed,
-)
 from penstock.dataplane.live_endpoint import LiveEndpoint
 from penstock.dataplane.log_line import log_line
 from penstock.dataplane.loop import EXHAUSTED
 from penstock.dataplane.mirror import Mirror, start_mirror
 from penstock.dataplane.plan import Plan, PoolPlan
+from penstock.dataplane.prompt_body import MAX_INSPECTED_BYTES, PromptBody, may_inspect
 from penstock.dataplane.recorder import Watch
-from penstock.wire.chunked import as_one_chunk
 from penstock.wire.forwarding import (
     CHUNKED,
     LENGTH,
     NO_BODY,
     UNTIL_CLOSE,
+    for_other_body,
     forwarded_response,
     interim_response,
-    with_length,
 )
 from penstock.wire.http1 import RequestHead, ResponseHead
-from penstock.wire.model_name import with_model
-from penstock.wire.openai import ANTHROPIC, OTHER, Inspection, inspect
+from penstock.wire.openai import ANTHROPIC, OTHER
 
 # Request bytes kept for another attempt; a longer body can be sent once only.
 MAX_REPLAY_BYTES: Final = 65536
@@ -100,9 +93,7 @@ class Exchange(ResponseSink):
     _replaced_stale: bool = False
     _framing: int = LENGTH
     _inspecting: bool = False  # no endpoint is chosen before the body is whole
-    inspection: Inspection | None = None
-    _resized: bool = False  # the body is another than the client's
-    _asked_usage: bool = False  # in the client's stead
+    prompt: PromptBody | None = None  # if it was understood
     _reading: AnswerReading | None = None
     answer: AnswerReading | None = None  # what was read of it, for the log
 
@@ -152,32 +143,21 @@ class Exchange(ResponseSink):
         if insight is None or not self._body:
             return True
         body = self._body[0] if len(self._body) == 1 else b"".join(self._body)
-        self._body = [body]
-        found = inspect(way.api, unframed(body, self.head.chunked))
-        if found.problem:
-            return True
-        model = way.pool.model_for(found.model, self.context.env)
-        if not model and found.model:
-            self._refuse_model(way, found.model)
-            return False
-        if model != found.model:
-            found = self._rename(way.api, body, model)
-        self.inspection = found
-        self.request = insight.request_of(way.request, found)
-        asking = insight.asking(found, self._body[0], self.head)
-        if asking:
-            self._body = [asking]
-            self._resized = True
-            self._asked_usage = True
+        prompt = PromptBody(way.api, self.head, body)
+        if not prompt.found.problem:
+            asked = prompt.found.model
+            model = way.pool.model_for(asked, self.context.env)
+            if not model and asked:
+                self._refuse_model(way, asked)
+                return False
+            if model != asked:
+                prompt.ask_for_model(model)
+            if insight.usage == "hidden":
+                prompt.ask_for_usage()
+            self.prompt = prompt
+            self.request = insight.request_of(way.request, prompt.found)
+        self._body = [prompt.data]
         return True
-
-    def _rename(self, api: int, body: bytes, model: str) -> Inspection:
-        """Ask for that model instead."""
-        chunked = self.head.chunked
-        bare = with_model(unframed(body, chunked), model)
-        self._body = [as_one_chunk(bare) if chunked else bare]
-        self._resized = True
-        return inspect(api, bare)
 
     def _refuse_model(self, way: PoolPlan, model: str) -> None:
         data = answers.unknown_model(
@@ -325,8 +305,8 @@ class Exchange(ResponseSink):
         connection.begin(self, self.head.method == b"HEAD", self._expires_at)
         body = self._body
         prefix = way.prefix(endpoint.host_header)
-        if self._resized and body:
-            prefix = with_length(prefix, self.head, len(body[0]))
+        if self.prompt is not None and self.prompt.changed:
+            prefix = for_other_body(prefix, self.head, len(self.prompt.data))
         if not body:
             data = b"%b%b\r\n\r\n" % (prefix, self.request_id)
         elif len(body) == 1:
@@ -410,8 +390,8 @@ class Exchange(ResponseSink):
         status = head.status
         ticket.status = status
         reading = None
-        if self.inspection is not None:
-            reading = reading_of(head, self._framing, self.began, self._asked_usage)
+        if self.prompt is not None:
+            reading = reading_of(head, self._framing, self.began, self.prompt.asks_usage)
         if reading is None or not reading.streamed:
             ticket.first_byte(now)  # else with the first token: engines send the head at once
         pool = way.pool
@@ -625,17 +605,9 @@ class Exchange(ResponseSink):
         way = self.way
         request = self.request
         assert way is not None
-        pool = way.pool
-        pool.counters.bump(P_NO_ENDPOINT)
-        if not pool.endpoints:
-            why = f"pool {pool.name} has no endpoints"
-        elif not pool.eligible:
-            why = f"none of the {len(pool.endpoints)} endpoints of pool {pool.name} is available"
-        elif request is not None and request.model and not pool.serving(request.model):
-            why = f"no available endpoint of pool {pool.name} serves the model {request.model}"
-        else:
-            why = f"every available endpoint of pool {pool.name} is at its max_in_flight"
-        self._refuse(503, why)
+        assert request is not None
+        way.pool.counters.bump(P_NO_ENDPOINT)
+        self._refuse(503, way.pool.why_none(request))
 
     def _refuse(self, status: int, message: str) -> None:
         data = answers.refusal(
@@ -673,9 +645,9 @@ class Exchange(ResponseSink):
         """Once, from the attempt whose answer was passed on."""
         self._reading = None
         way = self.way
-        found = self.inspection
-        if way is not None and found is not None and way.pool.insight is not None:
-            way.pool.insight.learn(found, reading, ticket)
+        prompt = self.prompt
+        if way is not None and prompt is not None and way.pool.insight is not None:
+            way.pool.insight.learn(prompt.found, reading, ticket)
 
     def _end(self, now: float, ended: str) -> None:
         """Metrics and the log line; the last thing that happens to every exchange."""

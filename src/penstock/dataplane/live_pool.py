@@ -133,6 +133,16 @@ class LivePool(Pool):
                 endpoint.read_tokens_elsewhere()
         return super().pick(request, env, tried)
 
+    def why_none(self, request: Request) -> str:
+        """Why no endpoint can be picked for the request."""
+        if not self.endpoints:
+            return f"pool {self.name} has no endpoints"
+        if not self.eligible:
+            return f"none of the {len(self.endpoints)} endpoints of pool {self.name} is available"
+        if request.model and not self.serving(request.model):
+            return f"no available endpoint of pool {self.name} serves the model {request.model}"
+        return f"every available endpoint of pool {self.name} is at its max_in_flight"
+
     def take_reports(self) -> None:
         """Tell the policy what engines said since it was told last. Raises what the policy does."""
         if self.spec.engine is None:

@@ -48,7 +48,7 @@ def log_line(exchange: "Exchange", now: float) -> bytes:
         (exchange.first_byte_at - began) * 1e3 if exchange.first_byte_at else -1.0,
         (now - began) * 1e3,
         exchange.ended.encode(),
-        _usage(exchange) if exchange.inspection is not None else b"",
+        _usage(exchange) if exchange.prompt is not None else b"",
     )
 
 
@@ -68,14 +68,14 @@ def _facts(exchange: "Exchange") -> bytes:
 
 def _usage(exchange: "Exchange") -> bytes:
     """Of an understood request to a language model; tokens are -1 where the engine told none."""
-    found = exchange.inspection
+    prompt = exchange.prompt
     way = exchange.way
-    if found is None or way is None or way.pool.insight is None:
+    if prompt is None or way is None or way.pool.insight is None:
         return b""
     if way.pool.insight.usage == "off":
         return b""
     answer = exchange.answer
-    model = dumps(found.model).encode()
+    model = dumps(prompt.found.model).encode()
     if answer is None:
         return b',"model":' + model
     meter = answer.meter

@@ -55,6 +55,11 @@ _RESPONSE_DROPPED: Final = frozenset(
 # A client that nominates these in Connection would make us drop what the message rests on.
 _NEVER_NOMINATED: Final = frozenset((b"host", b"content-length", b"transfer-encoding"))
 
+# By these fields a request's head vouches for its body (RFC 9530, RFC 1864), or for both (RFC 9421,
+# AWS Signature Version 4).
+_DIGESTS: Final = frozenset((b"content-digest", b"repr-digest", b"digest", b"content-md5"))
+_SIGNATURES: Final = frozenset((b"signature", b"x-amz-content-sha256"))
+
 
 class Hop:
     """Who sent a request, as far as forwarding headers tell it on."""
@@ -153,11 +158,19 @@ CHUNKED: Final = 2
 UNTIL_CLOSE: Final = 3
 
 
-def with_length(prefix: bytes, head: RequestHead, length: int) -> bytes:
-    """A forwarded head, as far as ``forwarded_request`` makes it, for a body of another length.
+def is_sealed(head: RequestHead) -> bool:
+    """Whether a request's head vouches for the bytes of its body."""
+    return any([field[0] in _DIGESTS or field[0] in _SIGNATURES for field in head.fields])
 
-    One whose body comes in chunks tells none.
+
+def for_other_body(prefix: bytes, head: RequestHead, length: int) -> bytes:
+    """A forwarded head, as far as ``forwarded_request`` makes it, for another body of that length.
+
+    Digests of the client's body are left out. A body that comes in chunks tells no length.
     """
+    if is_sealed(head):
+        lines = prefix.split(b"\r\n")
+        prefix = b"\r\n".join([ln for ln in lines if ln.partition(b":")[0].lower() not in _DIGESTS])
     if head.content_length < 0:
         return prefix
     ending = b"Content-Length: %d\r\n%b" % (head.content_length, REQUEST_ID_LINE)

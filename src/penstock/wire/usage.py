@@ -23,24 +23,6 @@ _TIGHT_LEAD: Final = b"data:{"
 _LONGEST_BYTES: Final = 16384  # of an event that is kept: a usage event is well under a KiB
 _LINE_ENDS: Final = b"\r\n"
 
-# A request's body is vouched for by these fields, so it must stay as it is (RFC 9530, RFC 9421,
-# RFC 1864, AWS Signature Version 4).
-_SEALS: Final = frozenset(
-    (
-        b"content-digest",
-        b"repr-digest",
-        b"digest",
-        b"content-md5",
-        b"signature",
-        b"x-amz-content-sha256",
-    )
-)
-
-
-def is_sealed(fields: list[tuple[bytes, bytes, bytes]]) -> bool:
-    """Whether a request's head vouches for the bytes of its body."""
-    return any([field[0] in _SEALS for field in fields])
-
 
 def asking_for_usage(body: bytes, options: bytes) -> bytes:
     """The body of an understood, streaming request with the wish for usage written into it.

@@ -8,8 +8,6 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from penstock.wire.chunked import ChunkedReader, as_one_chunk
-from penstock.wire.forwarding import REQUEST_ID_LINE, with_length
-from penstock.wire.http1 import RequestHead
 from penstock.wire.model_name import with_model
 
 VALUES = st.recursive(
@@ -40,18 +38,3 @@ def test_what_is_no_object_is_refused() -> None:
 @given(st.binary(min_size=1))
 def test_a_body_in_one_chunk_is_that_body(body: bytes) -> None:
     assert ChunkedReader(False, 400).feed(as_one_chunk(body)) == body
-
-
-@pytest.mark.parametrize(
-    ("length", "expected"),
-    [
-        (12, b"POST / HTTP/1.1\r\nA: 12\r\nContent-Length: 7\r\n" + REQUEST_ID_LINE),
-        (-1, b"POST / HTTP/1.1\r\nA: 12\r\nTransfer-Encoding: chunked\r\n" + REQUEST_ID_LINE),
-    ],
-)
-def test_a_head_tells_the_length_of_the_body_that_is_sent(length: int, expected: bytes) -> None:
-    head = RequestHead(b"", b"POST", b"/", 1)
-    head.content_length = length
-    framing = b"Transfer-Encoding: chunked" if length < 0 else b"Content-Length: 12"
-    prefix = b"POST / HTTP/1.1\r\nA: 12\r\n" + framing + b"\r\n" + REQUEST_ID_LINE
-    assert with_length(prefix, head, 7) == expected

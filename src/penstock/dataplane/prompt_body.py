@@ -1,0 +1,59 @@
+"""The body of a request to a language model: what it asks for, and what is sent in its place."""
+
+from typing import Final
+
+from penstock.wire.chunked import LAST_CHUNK, ChunkedReader, as_one_chunk
+from penstock.wire.forwarding import is_sealed
+from penstock.wire.http1 import RequestHead
+from penstock.wire.model_name import with_model
+from penstock.wire.openai import CHAT, COMPLETION, Inspection, inspect
+from penstock.wire.usage import asking_for_usage
+
+MAX_INSPECTED_BYTES: Final = 16 * 1024 * 1024  # a million tokens with images
+
+
+class PromptBody:
+    """A whole body, read. ``data`` is what is sent, in the client's framing."""
+
+    def __init__(self, api: int, head: RequestHead, data: bytes) -> None:
+        self.data: bytes = data
+        self.changed: bool = False  # into another than the client's
+        self.asks_usage: bool = False  # in the client's stead
+        self._head: RequestHead = head
+        # It was read before, so it cannot be refused.
+        self._json: bytes = ChunkedReader(False, 400).feed(data) if head.chunked else data
+        self.found: Inspection = inspect(api, self._json)
+
+    def ask_for_model(self, name: str) -> None:
+        """Ask for that model instead. The body must have been understood."""
+        self._change(with_model(self._json, name))
+        self.found = inspect(self.found.api, self._json)
+
+    def ask_for_usage(self) -> None:
+        """Ask the engine to tell usage at the end of a stream, where that can be done unnoticed."""
+        found = self.found
+        if not found.stream or (found.api != CHAT and found.api != COMPLETION):
+            return
+        if is_sealed(self._head):
+            return
+        if self._head.chunked and not self.data.endswith(b"\r\n" + LAST_CHUNK):
+            return  # trailers follow, and they may speak of the body
+        asking = asking_for_usage(self._json, found.stream_options)
+        if asking:
+            self._change(asking)
+            self.asks_usage = True
+
+    def _change(self, json: bytes) -> None:
+        self._json = json
+        self.data = as_one_chunk(json) if self._head.chunked else json
+        self.changed = True
+
+
+def may_inspect(head: RequestHead, complete: bool) -> bool:
+    """Whether a request's body can be awaited before an endpoint is chosen.
+
+    A client that waits for 100 (Continue) sends nothing before an endpoint has answered.
+    """
+    if head.method != b"POST" or head.content_length > MAX_INSPECTED_BYTES:
+        return False
+    return complete or not head.expects_continue

@@ -1,0 +1,74 @@
+"""A body is read once, and what is sent in its place is framed as the client framed it."""
+
+import json
+
+import pytest
+
+from penstock.dataplane.prompt_body import PromptBody
+from penstock.wire.chunked import LAST_CHUNK, ChunkedReader, as_one_chunk, encode_chunk
+from penstock.wire.http1 import RequestHead
+from penstock.wire.openai import CHAT, EMBEDDING
+
+ASKED = {"model": "small", "stream": True, "messages": [{"role": "user", "content": "x" * 600}]}
+JSON = json.dumps(ASKED).encode()
+CHUNKS = encode_chunk(JSON[:10]) + encode_chunk(JSON[10:])
+
+
+def head(*, chunked: bool, sealed: bool = False) -> RequestHead:
+    made = RequestHead(b"", b"POST", b"/v1/chat/completions", 1)
+    made.chunked = chunked
+    if sealed:
+        made.fields = [(b"content-digest", b"Content-Digest", b"sha-256=:x:")]
+    return made
+
+
+def sent(prompt: PromptBody, *, chunked: bool) -> dict[str, object]:
+    bare = ChunkedReader(False, 400).feed(prompt.data) if chunked else prompt.data
+    return dict(json.loads(bare))
+
+
+@pytest.mark.parametrize("chunked", [False, True])
+def test_a_body_that_needs_no_change_is_sent_as_it_came(chunked: bool) -> None:
+    data = CHUNKS + LAST_CHUNK if chunked else JSON
+    prompt = PromptBody(CHAT, head(chunked=chunked), data)
+    assert prompt.found.model == "small"
+    assert prompt.data is data
+    assert not prompt.changed
+
+
+@pytest.mark.parametrize("chunked", [False, True])
+def test_a_model_and_the_wish_for_usage_are_asked_for_together(chunked: bool) -> None:
+    data = CHUNKS + LAST_CHUNK if chunked else JSON
+    prompt = PromptBody(CHAT, head(chunked=chunked), data)
+    prompt.ask_for_model("large")
+    prompt.ask_for_usage()
+    assert prompt.changed
+    assert prompt.asks_usage
+    wish = {"stream_options": {"include_usage": True}}
+    assert sent(prompt, chunked=chunked) == ASKED | {"model": "large"} | wish
+
+
+def test_the_prefix_of_a_prompt_belongs_to_the_model_that_is_asked() -> None:
+    prompt = PromptBody(CHAT, head(chunked=False), JSON)
+    prompt.ask_for_model("large")
+    large = json.dumps(ASKED | {"model": "large"}).encode()
+    assert prompt.found.blocks == PromptBody(CHAT, head(chunked=False), large).found.blocks
+    assert prompt.found.blocks != PromptBody(CHAT, head(chunked=False), JSON).found.blocks
+
+
+def asked_quietly(prompt: PromptBody) -> bool:
+    prompt.ask_for_usage()
+    return prompt.asks_usage and prompt.changed
+
+
+def test_usage_is_asked_for_only_where_nobody_notices() -> None:
+    chunked = head(chunked=True)
+    assert asked_quietly(PromptBody(CHAT, head(chunked=False), JSON))
+    assert asked_quietly(PromptBody(CHAT, chunked, as_one_chunk(JSON)))
+    assert not asked_quietly(PromptBody(CHAT, head(chunked=False, sealed=True), JSON))
+    trailers = CHUNKS + b"0\r\nA: b\r\n\r\n"
+    assert not asked_quietly(PromptBody(CHAT, chunked, trailers))
+    at_once = json.dumps(ASKED | {"stream": False}).encode()
+    assert not asked_quietly(PromptBody(CHAT, head(chunked=False), at_once))
+    embedding = json.dumps({"model": "m", "input": "x", "stream": True}).encode()
+    assert not asked_quietly(PromptBody(EMBEDDING, head(chunked=False), embedding))
