@@ -1,17 +1,47 @@
-"""A worker's process with the board and the mailbox that it was started with."""
+"""A worker's process with the board and the mailbox that it was started with.
 
+Forked from a server that has imported what workers run: an interpreter of its own for each of a
+suite's hundreds would cost more than what they are tested with. Tests of the supervisor start
+workers by their command line.
+"""
+
+import multiprocessing
 import os
 import resource
 import socket
-import subprocess
 import sys
 import tempfile
+from multiprocessing import reduction
+from typing import Any
 
 from penstock.dataplane.board import Board, create_board
+from penstock.dataplane.serving import run
 
 INDEX = 0  # of the one worker that runs
 ENDPOINT_ROWS = 256
 POOL_ROWS = 64
+
+_forking = multiprocessing.get_context("forkserver")
+_forking.set_forkserver_preload([__name__])
+
+
+class _Passed:
+    """A descriptor that arrives in the process as a number of its own."""
+
+    def __init__(self, fd: int) -> None:
+        self._fd = fd
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return _arrived, (reduction.DupFd(self._fd),)
+
+
+def _arrived(passed: Any) -> int:
+    return int(passed.detach())
+
+
+def _serve(board: Any, mailbox: Any, errors: Any) -> None:
+    os.dup2(errors, sys.stderr.fileno())
+    sys.exit(run(INDEX, board, mailbox))
 
 
 class WorkerProcess:
@@ -25,14 +55,30 @@ class WorkerProcess:
         self.board: Board = create_board(workers, ENDPOINT_ROWS, POOL_ROWS)
         self._errors = tempfile.TemporaryFile()  # noqa: SIM115 - lives as long as the process
         self.mailbox, theirs = socket.socketpair()
-        passed = (self.board.fd, theirs.fileno())
-        command: list[str] = [sys.executable, "-m", "penstock.dataplane.worker"]
-        command += ["--index", str(INDEX), "--board", str(passed[0]), "--mailbox", str(passed[1])]
+        passed = [_Passed(fd) for fd in (self.board.fd, theirs.fileno(), self._errors.fileno())]
+        self._process = _forking.Process(target=_serve, args=passed)
         with theirs:
-            self.process = subprocess.Popen(command, pass_fds=passed, stderr=self._errors)
+            self._process.start()
         if descriptors:
-            bounds = (descriptors, descriptors)
-            resource.prlimit(self.process.pid, resource.RLIMIT_NOFILE, bounds)
+            resource.prlimit(self.pid, resource.RLIMIT_NOFILE, (descriptors, descriptors))
+
+    @property
+    def pid(self) -> int:
+        assert self._process.pid is not None
+        return self._process.pid
+
+    @property
+    def runs(self) -> bool:
+        return self._process.is_alive()
+
+    def wait(self, timeout_s: float) -> int | None:
+        """Its exit code; None when it still runs."""
+        self._process.join(timeout_s)
+        return self._process.exitcode
+
+    def terminate(self) -> None:
+        """Send SIGTERM."""
+        self._process.terminate()
 
     def errors(self) -> str:
         """What it wrote to its standard error."""
@@ -41,16 +87,16 @@ class WorkerProcess:
 
     def abandon(self) -> None:
         """Let go of everything, killing the process if it still runs."""
-        if self.process.poll() is None:
-            self.process.kill()
-            self.process.wait()
+        self._process.kill()
+        self._process.join()
+        self._process.close()
         self.mailbox.close()
         self._errors.close()
         os.close(self.board.fd)
 
 
 class Spares:
-    """Keeps one process started ahead, so that a test need not wait for an interpreter."""
+    """Keeps one process started ahead, so that a test need not wait for its start."""
 
     def __init__(self) -> None:
         self._next: WorkerProcess | None = None

@@ -38,7 +38,6 @@ class Worker:
     def __init__(self, snapshot: Snapshot, process: WorkerProcess | None = None) -> None:
         self._run = process or WorkerProcess()
         self.board: Board = self._run.board
-        self.process = self._run.process
         self.snapshot = snapshot
         self.may_report_bugs = False  # set by tests that bring bugs with them
         self._rows: dict[tuple[str, ...], int] = {}
@@ -56,7 +55,7 @@ class Worker:
 
     @property
     def pid(self) -> int:
-        return self.process.pid
+        return self._run.pid
 
     def address(self, listener: str = "main") -> tuple[str, int]:
         """Where that listener listens."""
@@ -181,6 +180,10 @@ class Worker:
     def open_descriptors(self) -> int:
         return len(os.listdir(f"/proc/{self.pid}/fd"))
 
+    def terminate(self) -> None:
+        """Send it SIGTERM."""
+        self._run.terminate()
+
     def errors(self) -> str:
         """What the worker wrote to its standard error."""
         return self._run.errors()
@@ -192,7 +195,7 @@ class Worker:
         assert self.in_flight() == 0, "tickets left open"
 
     def wait_for_exit(self) -> None:
-        code = self.process.wait(_START_S)
+        code = self._run.wait(_START_S)
         assert code == 0, f"the worker ended with {code}\n{self.errors()}"
         assert self.may_report_bugs or "Traceback" not in self.errors(), self.errors()
 
@@ -208,7 +211,7 @@ class Worker:
         try:
             for client in self._clients:
                 client.close()
-            if self.process.poll() is None and error is None:
+            if self._run.runs and error is None:
                 self.stop()
             elif error is None:
                 self.wait_for_exit()

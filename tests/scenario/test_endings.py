@@ -304,5 +304,5 @@ def test_worker_outlives_its_supervisor(
     worker.abandon_mailbox()
     for each in (client, worker.connect()):
         assert each.get().status == 200
-    worker.process.terminate()
+    worker.terminate()
     worker.wait_for_exit()

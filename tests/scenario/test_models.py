@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import aiohttp
+import anthropic
 import openai
 import pytest
 import pytest_asyncio
@@ -90,6 +91,17 @@ async def test_one_model_can_be_asked_for_whichever_engine_serves_it(
         assert (await sdk.models.retrieve(name)).id == name
     with pytest.raises(openai.NotFoundError):
         await sdk.models.retrieve("other")
+
+
+async def test_anthropics_client_is_told_in_its_own_form(sdk: openai.AsyncOpenAI) -> None:
+    root = str(sdk.base_url).removesuffix("/v1/")
+    async with anthropic.AsyncAnthropic(base_url=root, api_key="any", max_retries=0) as other:
+        listed = [model async for model in other.models.list()]
+        assert [model.id for model in listed] == NAMES
+        assert {model.type for model in listed} == {"model"}
+        assert (await other.models.retrieve("sql")).display_name == "sql"
+        with pytest.raises(anthropic.NotFoundError):
+            await other.models.retrieve("other")
 
 
 async def test_requests_go_to_engines_that_serve_their_model(

@@ -1,9 +1,10 @@
-"""What a balancer answers about models, as OpenAI's API gives it: all that are served, or one.
+"""What a balancer answers about models: all that are served, or one.
 
-Source of the form: OpenAI API reference (models), with ``parent`` and ``max_model_len`` as vLLM
-adds them.
+Source of the forms: OpenAI API reference (models), with ``parent`` and ``max_model_len`` as vLLM
+adds them; Anthropic API reference (models), for clients that send its ``anthropic-version``.
 """
 
+from datetime import UTC, datetime
 from typing import Final
 from urllib.parse import unquote
 
@@ -14,6 +15,7 @@ from penstock.dataplane.live_pool import LivePool
 
 _LIST: Final = "/models"
 _ONE: Final = "/v1/models/"
+_LAST_DATE_S: Final = 253_402_300_799  # the end of the year 9999
 
 
 def asks_for_models(method: bytes, path: str) -> bool:
@@ -21,7 +23,7 @@ def asks_for_models(method: bytes, path: str) -> bool:
     return (method == b"GET" or method == b"HEAD") and (path.endswith(_LIST) or _ONE in path)
 
 
-def about_models(path: str, pools: list[LivePool]) -> bytes:
+def about_models(path: str, pools: list[LivePool], *, anthropic: bool) -> bytes:
     """The union over pools, or the one that the path names.
 
     b"" when no endpoint's models are known, or not that one, so that an endpoint is to be asked.
@@ -31,14 +33,19 @@ def about_models(path: str, pools: list[LivePool]) -> bytes:
         if pool.insight is None:
             return b""
         found |= _models_of(pool)
+    shown = _shown_by_anthropic if anthropic else _shown
     if not path.endswith(_LIST):
         one = found.get(unquote(path.partition(_ONE)[2]))
-        return msgspec.json.encode(_shown(one)) if one is not None else b""
+        return msgspec.json.encode(shown(one)) if one is not None else b""
     if not found:
         return b""
-    return msgspec.json.encode(
-        {"object": "list", "data": [_shown(found[name]) for name in sorted(found)]}
-    )
+    names = sorted(found)
+    told: dict[str, object] = {"data": [shown(found[name]) for name in names]}
+    if anthropic:
+        told |= {"first_id": names[0], "last_id": names[-1], "has_more": False}
+    else:
+        told["object"] = "list"
+    return msgspec.json.encode(told)
 
 
 def _models_of(pool: LivePool) -> dict[str, ServedModel]:
@@ -66,3 +73,14 @@ def _shown(model: ServedModel) -> dict[str, object]:
     if model.max_tokens:
         shown["max_model_len"] = model.max_tokens
     return shown
+
+
+def _shown_by_anthropic(model: ServedModel) -> dict[str, object]:
+    # What engines tell may be no date.
+    created = datetime.fromtimestamp(min(max(model.created, 0), _LAST_DATE_S), UTC)
+    return {
+        "type": "model",
+        "id": model.id,
+        "display_name": model.id,
+        "created_at": created.isoformat().replace("+00:00", "Z"),
+    }

@@ -82,7 +82,7 @@ class Planner:
             return plan
         if _answered_here(plan, route, head, facts, query, hop.scheme):
             return plan
-        if asks_for_models(head.method, path) and _listed(plan, branch, path):
+        if asks_for_models(head.method, path) and _listed(plan, branch, head, path):
             return plan
         target = rewritten_path(path, route.rewrite) + ("?" + query if query else "")
         request = Request(method=facts.method, host=facts.host, path=path, source=source)
@@ -155,9 +155,10 @@ def _answered_here(
     return False
 
 
-def _listed(plan: Plan, branch: _Branch, path: str) -> bool:
+def _listed(plan: Plan, branch: _Branch, head: RequestHead, path: str) -> bool:
     """Fill in the list of models, or the one asked for, where it is known."""
-    body = about_models(path, [way.pool for way in branch.ways])
+    anthropic = head.value(b"anthropic-version") is not None
+    body = about_models(path, [way.pool for way in branch.ways], anthropic=anthropic)
     if not body:
         return False
     plan.status = 200
