@@ -1,6 +1,7 @@
 """One run: a cold fleet of emulated engines, a router in front of it, a workload through it."""
 
 import asyncio
+import socket
 from collections.abc import Sequence
 from contextlib import AsyncExitStack
 from pathlib import Path
@@ -28,6 +29,7 @@ _PROCESSES: Final = 2  # that the engines are spread over
 _SLOW: Final = 0.5  # of the speed of the others, in the fleet of two speeds
 _ANTAGONISED: Final = FaultCommand("slow", factor=2.5)
 _TIMEOUT_S: Final = 120.0
+_FIRST_EVENT_PORT: Final = 24_000  # Linux gives out 32768 and above
 _WARM_UP: Final = 0.25  # of a run: its requests fill the caches and are not counted
 
 FLEETS: Final = ("alike", "two speeds", "one antagonised")
@@ -97,8 +99,22 @@ async def measure(
 
 
 def _event_ports() -> tuple[int, ...]:
-    """For each engine a port, the one after which is not another's."""
-    return tuple(sorted(free_ports(4 * _ENGINES))[::4])
+    """For each engine a port, of which the next is free too: there its events are replayed.
+
+    Below those that the system gives to anybody's connections, so that they stay free.
+    """
+    pairs = range(_FIRST_EVENT_PORT, _FIRST_EVENT_PORT + 2000, 2)
+    free = [port for port in pairs if _is_free(port) and _is_free(port + 1)]
+    return tuple(free[:_ENGINES])
+
+
+def _is_free(port: int) -> bool:
+    with socket.socket() as tried:
+        try:
+            tried.bind(("127.0.0.1", port))
+        except OSError:
+            return False
+    return True
 
 
 async def _start_fleet(
