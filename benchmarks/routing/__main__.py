@@ -14,6 +14,7 @@ from benchmarks.balancers.routers import Router
 from benchmarks.failure import StartError
 from benchmarks.process import end_in_order_when_terminated
 from benchmarks.routing import document
+from benchmarks.routing.agreement import agreement
 from benchmarks.routing.live import FLEETS, Row, measure
 from benchmarks.routing.simulated import FLEETS as SIMULATED_FLEETS
 from benchmarks.routing.simulated import POLICIES, rows, simulate
@@ -101,6 +102,9 @@ def main(
                 kept.simulated[f"{kind.name}, {fleet}"] = lines
                 kept.seeds = seeds
                 document.save(kept)
+        kept.agreement = agreement(kept.rows, kinds(trace), seconds, seeds)
+        click.echo("\n".join(kept.agreement))
+        document.save(kept)
     if write_docs:
         click.echo(f"written: {document.write(kept, kinds(trace))}")
 

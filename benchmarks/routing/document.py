@@ -25,6 +25,7 @@ class Kept(msgspec.Struct):
     date: str = ""
     setup: str = ""
     seeds: int = 0
+    agreement: list[str] = []  # the lines of its table
 
 
 def load() -> Kept:
@@ -92,4 +93,14 @@ def _simulated(kept: Kept, kinds: list[Kind]) -> list[str]:
             if found := kept.simulated.get(f"{kind.name}, {fleet}"):
                 lines += ["", f"### {kind.name.capitalize()}, engines {fleet}, simulated", ""]
                 lines += found
+    if kept.agreement:
+        lines += [
+            "",
+            "### Live beside simulated",
+            "",
+            "Mean time to first token, engines alike. Live it is one run, and the client, the "
+            "router and the engines share this machine's cores, at the engines' speed-up.",
+            "",
+            *kept.agreement,
+        ]
     return lines

@@ -30,7 +30,7 @@ _SLOW: Final = 0.5  # of the speed of the others, in the fleet of two speeds
 _ANTAGONISED: Final = FaultCommand("slow", factor=2.5)
 _TIMEOUT_S: Final = 120.0
 _FIRST_EVENT_PORT: Final = 24_000  # Linux gives out 32768 and above
-_WARM_UP: Final = 0.25  # of a run: its requests fill the caches and are not counted
+WARM_UP: Final = 0.25  # of a run: its requests fill the caches and are not counted
 
 FLEETS: Final = ("alike", "two speeds", "one antagonised")
 
@@ -82,7 +82,7 @@ async def measure(
         client = StreamClient(
             site.url, _MODEL, "chat", headers={}, timeout_s=_TIMEOUT_S, keep_answers=True
         )
-        counted_from = asyncio.get_running_loop().time() + _WARM_UP * engine_seconds / speedup
+        counted_from = asyncio.get_running_loop().time() + WARM_UP * engine_seconds / speedup
 
         def count(outcome: Outcome) -> None:
             if outcome.due >= counted_from:

@@ -28,10 +28,15 @@ FLEETS: Final[dict[str, list[dict[str, Any]]]] = {
 
 
 def scenario(
-    kind: Kind, fleet: str, customers: int, seeds: int, policies: Sequence[Any] = POLICIES
+    kind: Kind,
+    fleet: str,
+    customers: int,
+    seeds: int,
+    policies: Sequence[Any] = POLICIES,
+    warm_up: float = 0.1,
 ) -> dict[str, Any]:
-    """A scenario as ``penstock simulate`` reads it."""
-    run: dict[str, Any] = {"replications": seeds}
+    """A scenario as ``penstock simulate`` reads it; ``warm_up`` is the share not counted."""
+    run: dict[str, Any] = {"replications": seeds, "warm_up": warm_up}
     if "tenants" in kind.simulated["prompts"]:
         run["customers"] = customers
     return {
@@ -55,10 +60,16 @@ def _servers(fleet: str, traced: bool) -> list[dict[str, Any]]:
 
 
 def simulate(
-    kind: Kind, fleet: str, customers: int, seeds: int, policies: Sequence[Any] = POLICIES
+    kind: Kind,
+    fleet: str,
+    customers: int,
+    seeds: int,
+    policies: Sequence[Any] = POLICIES,
+    warm_up: float = 0.1,
 ) -> Comparison:
     """All policies on one traffic and fleet."""
-    return compare(scenario_of(scenario(kind, fleet, customers, seeds, policies)), processes=1)
+    made = scenario(kind, fleet, customers, seeds, policies, warm_up)
+    return compare(scenario_of(made), processes=1)
 
 
 def rows(comparison: Comparison) -> list[str]:

@@ -15,7 +15,8 @@ from penstock.fleet.replay.session import Workload
 from penstock.fleet.replay.traces import load_trace
 
 OBJECTIVES: Final = Objectives(ttft_s=2.0, tpot_s=0.1)  # what counts as goodput
-_TRACE_SCALE: Final = 1.2  # of the trace's rate of three a second
+_TRACE_RATE: Final = 3.0  # requests a second, as it was recorded
+_TRACE_SCALE: Final = 1.2  # times that rate
 
 
 @dataclass(frozen=True)
@@ -24,7 +25,7 @@ class Kind:
 
     name: str
     about: str
-    prefix_heavy: bool
+    requests_per_s: float
     live: Callable[[float, int], Workload]
     simulated: dict[str, Any]
 
@@ -77,13 +78,13 @@ def _of_shape(about: str, shape: Shape) -> Kind:
         "arrivals": {"rate": shape.rate_per_s / shape.turns},
         "prompts": {"tenants": [tenant]},
     }
-    return Kind(name, about, shape.groups > 0, live, simulated)
+    return Kind(name, about, shape.rate_per_s, live, simulated)
 
 
 def _conversation(trace: Path) -> Kind:
     def live(engine_s: float, seed: int) -> Workload:
         """The trace has one order of events: there is no seed in it."""
-        return load_trace(trace, limit=round(3.0 * engine_s), rate_scale=_TRACE_SCALE)
+        return load_trace(trace, limit=round(_TRACE_RATE * engine_s), rate_scale=_TRACE_SCALE)
 
     simulated = {
         "arrivals": {"kind": "recorded"},
@@ -92,7 +93,7 @@ def _conversation(trace: Path) -> Kind:
     return Kind(
         "conversation trace",
         f"Mooncake's conversation trace by its timestamps, {_TRACE_SCALE:g} times the rate",
-        True,
+        _TRACE_RATE * _TRACE_SCALE,
         live,
         simulated,
     )

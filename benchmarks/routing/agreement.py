@@ -1,0 +1,40 @@
+"""Live processes beside the simulator: the time to first token of as many of the same requests."""
+
+from collections.abc import Sequence
+
+from benchmarks.reproductions.reproduction import table
+from benchmarks.routing.live import WARM_UP, Row
+from benchmarks.routing.simulated import POLICIES, simulate
+from benchmarks.routing.workloads import Kind
+
+FLEET = "alike"
+_PREFIX = "Penstock "
+
+
+def agreement(rows: Sequence[Row], kinds: Sequence[Kind], seconds: float, seeds: int) -> list[str]:
+    """A Markdown table of the live ``rows`` that can be simulated.
+
+    Live there is one run of ``seconds`` of the engines' time, simulated there are ``seeds``: each
+    draws its own traffic, of the same law.
+    """
+    lines: list[list[str]] = []
+    for kind in kinds:
+        live = {row.router: row for row in rows if (row.kind, row.fleet) == (kind.name, FLEET)}
+        names = [name for name in POLICIES if _PREFIX + name in live]
+        if not names or "trace" in kind.simulated["prompts"]:
+            continue
+        customers = round(seconds * kind.requests_per_s)
+        comparison = simulate(kind, FLEET, customers, seeds, names, WARM_UP)
+        for name, result in zip(names, comparison.results, strict=True):
+            found = result.interval("ttft")
+            measured_s = live[_PREFIX + name].ttft_mean_s
+            lines.append(
+                [
+                    kind.name,
+                    name,
+                    f"{measured_s * 1000:,.0f}",
+                    f"{found.mean * 1000:,.0f} ± {found.half_width * 1000:,.0f}",
+                    f"{measured_s / found.mean - 1.0:+.0%}",
+                ]
+            )
+    return table(["workload", "policy", "live, ms", "simulated, ms", "live above it"], lines)
