@@ -108,9 +108,9 @@ class SseMeter:
         if not self.begun:
             self.begun = not _is_preamble(line)
         if (
-            _has_value(line, b'"usage"')
-            or _has_value(line, b'"finish_reason"')
-            or _has_value(line, b'"stop_reason"')
+            has_value(line, b'"usage"')
+            or has_value(line, b'"finish_reason"')
+            or has_value(line, b'"stop_reason"')
         ):
             self.read(line)
 
@@ -161,7 +161,7 @@ def _is_preamble(line: bytes) -> bool:
     return b'"type"' in heading and any([name in heading for name in _PREAMBLES])
 
 
-def _has_value(line: bytes, key: bytes) -> bool:
+def has_value(line: bytes, key: bytes) -> bool:
     """Whether the key stands there with any value but null."""
     at = line.find(key)
     size = len(line)

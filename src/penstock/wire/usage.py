@@ -13,11 +13,13 @@ from typing import Final
 import msgspec
 
 from penstock.wire import openai_bodies as bodies
+from penstock.wire.sse import has_value
 
 _WISH: Final = b'"include_usage":true'
 _KEY: Final = b'"stream_options"'
 _DECLINED: Final = re.compile(rb'"include_usage"(\s*+:\s*+)(?:false|null)')
 _CHOSEN: Final = re.compile(rb'"choices"\s*+:\s*+\[\s*+[^\s\]]')
+_USAGE: Final = b'"usage"'
 _LEAD: Final = b"data: {"
 _TIGHT_LEAD: Final = b"data:{"
 _LONGEST_BYTES: Final = 16384  # of an event that is kept: a usage event is well under a KiB
@@ -77,8 +79,8 @@ class UsageHider:
         if (
             not self._passing
             and not self._held
-            and b'"usage"' not in data
-            and data.endswith((b"\n\n", b"\n\r\n"))
+            and (data.endswith(b"\n\n") or data.endswith(b"\n\r\n"))  # noqa: PIE810 - no tuple
+            and not has_value(data, _USAGE)
         ):
             return data
         return self._feed_events(data)
@@ -150,7 +152,7 @@ def _may_be_usage(part: bytes) -> bool:
 
 
 def _is_usage(event: bytes) -> bool:
-    if b'"usage"' not in event or not event.startswith(b"data:"):
+    if not has_value(event, _USAGE) or not event.startswith(b"data:"):
         return False
     try:
         read = bodies.usage_event.decode(event[5:])
