@@ -7,7 +7,7 @@ from contextlib import contextmanager
 
 import msgspec
 
-from penstock.core.snapshot import Listener, Snapshot
+from penstock.core.snapshot import EndpointTls, Listener, Snapshot
 from penstock.dataplane.tls import client_context, server_context
 
 Stamp = tuple[int, int, int]  # modification time in ns, size, inode; zeroes where there is no file
@@ -44,6 +44,27 @@ class CertificateFiles:
         if any(self._marked[path] != self._running.get(path) for path in paths):
             generation += 1
         return msgspec.structs.replace(listener, tls_generation=generation)
+
+
+class EndpointContexts:
+    """TLS contexts for asking endpoints, shared by all who ask.
+
+    Kept, because loading the system's CAs takes tens of milliseconds.
+    """
+
+    def __init__(self) -> None:
+        self._made: dict[EndpointTls, ssl.SSLContext] = {}
+
+    def of(self, settings: EndpointTls) -> ssl.SSLContext:
+        """Raises OSError or ssl.SSLError on a bad CA file."""
+        context = self._made.get(settings)
+        if context is None:
+            context = self._made[settings] = client_context(settings)
+        return context
+
+    def forget(self) -> None:
+        """CA files changed: read them again."""
+        self._made.clear()
 
 
 def try_files(snapshot: Snapshot) -> None:

@@ -8,6 +8,7 @@ from random import Random
 from time import monotonic
 from typing import Final
 
+from penstock.control.certificates import EndpointContexts
 from penstock.control.endpoint_states import EndpointStates
 from penstock.control.events import Events
 from penstock.control.probes import Prober, Target
@@ -23,11 +24,11 @@ _AFTER_A_BUG_S: Final = 5.0
 class HealthChecks:
     """The checks of every endpoint whose pool asks for them."""
 
-    def __init__(self, states: EndpointStates, events: Events) -> None:
+    def __init__(self, states: EndpointStates, events: Events, contexts: EndpointContexts) -> None:
         self._states = states
         self._events = events
         self._env = Env(Random())
-        self._prober = Prober()
+        self._prober = Prober(contexts)
         self._room = asyncio.Semaphore(_AT_ONCE)
         self._checked: dict[EndpointKey, _Checked] = {}
 
@@ -51,10 +52,6 @@ class HealthChecks:
         """Of the newest check, for people; empty before the first and where there are none."""
         checked = self._checked.get((pool, name))
         return checked.health.last_result if checked is not None else ""
-
-    def forget_tls(self) -> None:
-        """CA files changed: read them again."""
-        self._prober.forget_tls()
 
     async def stop(self) -> None:
         """End all."""

@@ -7,9 +7,9 @@ from dataclasses import dataclass
 from typing import Final
 
 from penstock import __version__
+from penstock.control.certificates import EndpointContexts
 from penstock.control.sockets import shown_address
 from penstock.core.snapshot import Endpoint, EndpointTls, HealthCheck
-from penstock.dataplane.tls import client_context
 from penstock.wire.chunked import ChunkedReader
 from penstock.wire.http1 import Refusal, ResponseHead, find_head_end, parse_response
 
@@ -51,8 +51,8 @@ class Result:
 class Prober:
     """Makes checks. Every one opens its own connection: whether that works is half the question."""
 
-    def __init__(self) -> None:
-        self._contexts: dict[EndpointTls, ssl.SSLContext] = {}
+    def __init__(self, contexts: EndpointContexts) -> None:
+        self._contexts = contexts
 
     async def probe(self, target: Target) -> Result:
         """Check once. Never raises for what an endpoint does."""
@@ -65,10 +65,6 @@ class Prober:
         except (OSError, ValueError) as error:
             return Result(False, _reason(error))
 
-    def forget_tls(self) -> None:
-        """Read CA files again with the next checks."""
-        self._contexts.clear()
-
     async def _probe(self, target: Target) -> Result:
         loop = asyncio.get_running_loop()
         endpoint = target.endpoint
@@ -76,7 +72,7 @@ class Prober:
         ended: asyncio.Future[Result] = loop.create_future()
         context, name = None, None
         if endpoint.tls and target.check.kind != "tcp":
-            context = self._context(target.tls)
+            context = self._contexts.of(target.tls)
             name = target.tls.server_name or endpoint.host
         transport, _ = await loop.create_connection(
             lambda: check(target, ended),
@@ -89,13 +85,6 @@ class Prober:
             return await ended
         finally:
             transport.abort()  # what may still come does not matter
-
-    def _context(self, settings: EndpointTls) -> ssl.SSLContext:
-        """Loading the system's CAs takes tens of milliseconds, so contexts are kept."""
-        context = self._contexts.get(settings)
-        if context is None:
-            context = self._contexts[settings] = client_context(settings)
-        return context
 
 
 class _TcpCheck(asyncio.Protocol):

@@ -19,7 +19,7 @@ from penstock._form import form
 from penstock.admin.server import AdminServer
 from penstock.admin.view import Overview, ReloadView
 from penstock.config.compile import Configured
-from penstock.control.certificates import CertificateFiles, try_files
+from penstock.control.certificates import CertificateFiles, EndpointContexts, try_files
 from penstock.control.endpoint_states import EndpointStates
 from penstock.control.engines.kv_events import KvEventReaders
 from penstock.control.engines.loads import EngineLoads
@@ -79,6 +79,7 @@ class Supervisor:
         rows = Rows(self.board, monotonic)
         self._states = EndpointStates(self.board, self._events)
         self._files = CertificateFiles()
+        self._contexts = EndpointContexts()
         self._publisher = Publisher(
             self.board,
             rows,
@@ -89,12 +90,12 @@ class Supervisor:
             self._events,
         )
         self._reloader = Reloader(configured, reread, self._publisher, self._events)
-        self._checks = HealthChecks(self._states, self._events)
+        self._checks = HealthChecks(self._states, self._events, self._contexts)
         self._outliers = OutlierDetection(self.board, rows, self._states)
-        self._engines = EngineLoads(self.board, self._events)
+        self._engines = EngineLoads(self.board, self._events, self._contexts)
         self._kv_events = KvEventReaders(self.board, self._events)
         self._parity = ParityWatch(self.board, self._states)
-        self._models = EngineModels(self._events, self._publisher.refresh)
+        self._models = EngineModels(self._events, self._contexts, self._publisher.refresh)
         self._publisher.marks.append(self._models.mark)
         self._publisher.followers += [
             self._checks.follow,
@@ -303,9 +304,7 @@ class Supervisor:
                     "certificates.refused", f"{names} changed but cannot be used: {error}"
                 )
                 continue
-            self._checks.forget_tls()
-            self._engines.forget_tls()
-            self._models.forget_tls()
+            self._contexts.forget()
             self._events.info("certificates", f"{names} changed and is in use")
 
     def _keep(self, what: str, work: Callable[[], Coroutine[Any, Any, None]]) -> None:

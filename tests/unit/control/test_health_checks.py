@@ -4,6 +4,7 @@ from collections.abc import AsyncIterator
 
 import pytest
 
+from penstock.control.certificates import EndpointContexts
 from penstock.control.endpoint_states import EndpointStates
 from penstock.control.events import Events
 from penstock.control.health_checks import HealthChecks
@@ -22,7 +23,7 @@ OFTEN = HealthCheck(
 class Site:
     def __init__(self, board: Board, events: Events) -> None:
         self.states = EndpointStates(board, events)
-        self.checks = HealthChecks(self.states, events)
+        self.checks = HealthChecks(self.states, events, EndpointContexts())
         self._rows: dict[str, int] = {}
 
     def run(self, check: HealthCheck | None, *places: HttpEndpoint) -> None:

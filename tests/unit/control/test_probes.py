@@ -10,6 +10,7 @@ import pytest
 import trustme
 from msgspec.structs import replace
 
+from penstock.control.certificates import EndpointContexts
 from penstock.control.probes import Prober, Result, Target
 from penstock.core.snapshot import Endpoint, EndpointTls, HealthCheck
 from tests.harness.endpoint import EndpointConnection, Script, ScriptedEndpoint
@@ -23,7 +24,7 @@ ScriptedMaker = Callable[[Script], ScriptedEndpoint]
 
 @pytest.fixture
 def prober() -> Prober:
-    return Prober()
+    return Prober(EndpointContexts())
 
 
 def target(place: HasAddress, check: HealthCheck = HTTP, **endpoint: Any) -> Target:

@@ -1,7 +1,6 @@
 """Asks engines: plain GETs over connections that stay open, within a bound of time and size."""
 
 import asyncio
-import ssl
 from dataclasses import dataclass
 from typing import Final
 
@@ -9,10 +8,10 @@ import aiohttp
 from yarl import URL
 
 from penstock import __version__
+from penstock.control.certificates import EndpointContexts
 from penstock.control.engines.reading import UnreadableError
 from penstock.control.sockets import shown_address
 from penstock.core.snapshot import Endpoint, EndpointTls, Engine
-from penstock.dataplane.tls import client_context
 
 # An exposition of vLLM with a dozen adapters is under 1 MiB.
 MAX_BODY_BYTES: Final = 4 * 1024 * 1024
@@ -33,9 +32,9 @@ class Target:
 class EngineClient:
     """One for all engines."""
 
-    def __init__(self) -> None:
+    def __init__(self, contexts: EndpointContexts) -> None:
         self._session: aiohttp.ClientSession | None = None
-        self._contexts: dict[EndpointTls, ssl.SSLContext] = {}
+        self._contexts = contexts
 
     async def get(self, target: Target, path: str, port: int = 0) -> bytes:
         """The body of a 200. Raises UnreadableError, whose text is for people."""
@@ -49,7 +48,7 @@ class EngineClient:
                     URL(origin + path, encoded=True),
                     headers=[("User-Agent", _AGENT), *engine.headers],
                     allow_redirects=False,
-                    ssl=self._context(target.tls) if endpoint.tls else True,
+                    ssl=self._contexts.of(target.tls) if endpoint.tls else True,
                     server_hostname=(
                         (target.tls.server_name or endpoint.host) if endpoint.tls else None
                     ),
@@ -62,10 +61,6 @@ class EngineClient:
             raise UnreadableError(f"{path}: no answer within {engine.timeout_s:g} s") from None
         except (OSError, aiohttp.ClientError, ValueError) as error:
             raise UnreadableError(f"{path}: {error}") from error
-
-    def forget_tls(self) -> None:
-        """Read CA files again with the next request."""
-        self._contexts.clear()
 
     async def close(self) -> None:
         """Give up what is kept open."""
@@ -81,12 +76,6 @@ class EngineClient:
                 trust_env=False,
             )
         return self._session
-
-    def _context(self, settings: EndpointTls) -> ssl.SSLContext:
-        context = self._contexts.get(settings)
-        if context is None:
-            context = self._contexts[settings] = client_context(settings)
-        return context
 
 
 async def _bounded(content: aiohttp.StreamReader, path: str) -> bytes:

@@ -11,6 +11,7 @@ from time import monotonic
 from typing import Final
 
 from penstock.admin.view import EngineView
+from penstock.control.certificates import EndpointContexts
 from penstock.control.engines.client import EngineClient, Target
 from penstock.control.engines.dialects import (
     BY_NAME,
@@ -51,13 +52,17 @@ class EngineLoads:
     """The engines of all pools that want it."""
 
     def __init__(
-        self, board: Board, events: Events, clock: Callable[[], float] = monotonic
+        self,
+        board: Board,
+        events: Events,
+        contexts: EndpointContexts,
+        clock: Callable[[], float] = monotonic,
     ) -> None:
         self._cells = ReportCells(board)
         self._events = events
         self._clock = clock
         self._chance = Random()
-        self._client = EngineClient()
+        self._client = EngineClient(contexts)
         self._watched: dict[EndpointKey, Watched] = {}
 
     def follow(self, snapshot: Snapshot) -> None:
@@ -99,10 +104,6 @@ class EngineLoads:
             prefix_hits=reading.prefix_hits,
             loaded=tuple(reading.loaded),
         )
-
-    def forget_tls(self) -> None:
-        """CA files changed: read them again."""
-        self._client.forget_tls()
 
     async def stop(self) -> None:
         """End all."""

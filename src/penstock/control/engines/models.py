@@ -7,6 +7,7 @@ from typing import Final
 
 import msgspec
 
+from penstock.control.certificates import EndpointContexts
 from penstock.control.engines.client import EngineClient, Target
 from penstock.control.engines.reading import UnreadableError
 from penstock.control.events import Events
@@ -60,12 +61,17 @@ def models_of(body: bytes) -> tuple[ServedModel, ...]:
 class EngineModels:
     """What every endpoint of pools that want it serves; a change is published as a snapshot."""
 
-    def __init__(self, events: Events, publish: Callable[[], Awaitable[None]]) -> None:
+    def __init__(
+        self,
+        events: Events,
+        contexts: EndpointContexts,
+        publish: Callable[[], Awaitable[None]],
+    ) -> None:
         """``publish`` makes the snapshot that runs go out once more, marked anew."""
         self._events = events
         self._publish = publish
         self._chance = Random()
-        self._client = EngineClient()
+        self._client = EngineClient(contexts)
         self._tasks: dict[EndpointKey, tuple[Target, float, asyncio.Task[None]]] = {}
         self._found: dict[EndpointKey, tuple[ServedModel, ...]] = {}
         self._publishing: asyncio.Task[None] | None = None
@@ -98,10 +104,6 @@ class EngineModels:
         for key, (_, _, task) in before.items():
             task.cancel()
             self._found.pop(key, None)
-
-    def forget_tls(self) -> None:
-        """CA files changed: read them again."""
-        self._client.forget_tls()
 
     async def stop(self) -> None:
         """End all."""

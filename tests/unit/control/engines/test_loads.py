@@ -4,6 +4,7 @@ from collections.abc import AsyncIterator
 
 import pytest
 
+from penstock.control.certificates import EndpointContexts
 from penstock.control.engines.loads import EngineLoads
 from penstock.control.events import Events
 from penstock.core.snapshot import Engine, Pool
@@ -42,7 +43,7 @@ class Site:
         self.clock = clock
         self.place = place
         self.pages: dict[str, bytes] = {}
-        self.loads = EngineLoads(board, events, clock)
+        self.loads = EngineLoads(board, events, EndpointContexts(), clock)
         place.answer = lambda request: (
             Answer(body=self.pages[request.target])
             if request.target in self.pages

@@ -4,6 +4,7 @@ from collections.abc import AsyncIterator
 
 import pytest
 
+from penstock.control.certificates import EndpointContexts
 from penstock.control.engines.models import EngineModels, models_of
 from penstock.control.engines.reading import UnreadableError
 from penstock.control.events import Events
@@ -39,7 +40,7 @@ class Site:
         self.place = place
         self.page = VLLM
         self.published: list[Snapshot] = []
-        self.models = EngineModels(events, self.publish)
+        self.models = EngineModels(events, EndpointContexts(), self.publish)
         self.running = world()
         place.answer = lambda request: (
             Answer(body=self.page) if request.target == "/v1/models" else Answer(status=404)
