@@ -29,11 +29,15 @@ help:
 demo: $(VENV)/compiled
 	@$(BIN)/penstock demo
 
-# Checking and compiling wait for nothing of each other, and each keeps one core busy.
+# What needs no compiled module runs beside the compiler, which keeps one core busy.
 .PHONY: test
 test: $(VENV)/development
-	@$(MAKE) --no-print-directory --jobs=2 --output-sync=target lint $(VENV)/compiled
+	@$(MAKE) --no-print-directory --jobs=2 checks $(VENV)/compiled
 	@$(MAKE) --no-print-directory test-compiled
+
+.PHONY: checks
+checks: $(VENV)/development
+	@$(MAKE) --no-print-directory lint
 	@$(MAKE) --no-print-directory test-interpreted
 
 .PHONY: test-compiled
@@ -44,7 +48,7 @@ test-compiled: $(VENV)/compiled $(VENV)/development
 	else echo "== not compiled: only the interpreted form is tested"; fi
 
 .PHONY: test-interpreted
-test-interpreted: $(VENV)/compiled $(VENV)/development
+test-interpreted: $(VENV)/development
 	@echo "== tests, $$(PENSTOCK_PURE=1 $(BIN)/penstock --version)"
 	@PENSTOCK_PURE=1 $(BIN)/python -m pytest $(PYTEST_ARGUMENTS)
 
