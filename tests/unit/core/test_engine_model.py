@@ -2,35 +2,60 @@
 
 import pytest
 
-from penstock.core.policy._engine_model import PEAK_RATE, EngineModel
+from penstock.core.policy._engine_model import PEAK_RATE, EngineModel, FleetModel
 
 
-def seen(model: EngineModel, per_token_s: float, samples: int) -> None:
+def seen(model: EngineModel, per_token_s: float, samples: int, pace: float = 1.0) -> None:
     """Prompts of growing length, answered in a time proportional to it."""
     for number in range(samples):
-        tokens = 500 + 100 * number
-        model.learn_first_token(0, tokens, tokens, per_token_s * tokens)
-        model.learn_step(1 + number % 5, 1000.0 * number, 0.0, 0.01 + 0.001 * (1 + number % 5))
+        tokens = 500 + 100 * (number % 20)
+        model.learn_first_token(0, tokens, tokens, pace * per_token_s * tokens)
+        batch = 1 + number % 5
+        model.learn_step(batch, 1000.0 * number, 0.0, pace * (0.01 + 0.001 * batch))
 
 
 def test_an_endpoint_nobody_used_is_taken_for_an_average_one() -> None:
-    common, fresh = EngineModel(), EngineModel()
-    seen(common, 2e-4, 60)
-    fresh.take_for(common)
-    assert fresh.prefill_s(1000, 1000) == pytest.approx(common.prefill_s(1000, 1000))
-    assert fresh.decode_s(4, 0.0) == pytest.approx(common.decode_s(4, 0.0))
+    fleet = FleetModel()
+    known, fresh = EngineModel(fleet), EngineModel(fleet)
+    seen(known, 2e-4, 200)
+    assert fresh.prefill_s(1000, 1000) == pytest.approx(0.2, rel=0.05)
+    assert fresh.decode_s(4, 0.0) == pytest.approx(0.014, rel=0.05)
+    assert known.prefill_s(1000, 1000) == pytest.approx(0.2, rel=0.02)
 
 
-def test_what_was_seen_of_an_endpoint_outweighs_the_average() -> None:
-    common, own = EngineModel(), EngineModel()
-    seen(common, 2e-4, 60)
-    seen(own, 1e-4, 60)
-    own.take_for(common)
-    assert own.token_s == pytest.approx(1e-4, rel=0.05)
+def test_nothing_is_known_of_a_fleet_at_first() -> None:
+    assert EngineModel(FleetModel()).token_s == 1.0 / PEAK_RATE
 
 
-def test_an_average_of_few_samples_is_not_believed() -> None:
-    common, fresh = EngineModel(), EngineModel()
-    seen(common, 2e-4, 5)
-    fresh.take_for(common)
-    assert fresh.token_s == 1.0 / PEAK_RATE
+@pytest.mark.parametrize("slower", [1.5, 4.0, 20.0])
+def test_endpoints_of_unlike_speed_are_told_apart(slower: float) -> None:
+    fleet = FleetModel()
+    fast, slow = EngineModel(fleet), EngineModel(fleet)
+    for _ in range(60):
+        seen(fast, 2e-4, 5)
+        seen(slow, 2e-4, 5, pace=slower)
+    assert fast.prefill_s(1000, 1000) == pytest.approx(0.2, rel=0.05)
+    assert slow.prefill_s(1000, 1000) == pytest.approx(0.2 * slower, rel=0.05)
+    assert slow.decode_s(4, 0.0) == pytest.approx(0.014 * slower, rel=0.05)
+
+
+def test_few_samples_of_one_endpoint_do_not_make_it_look_cheap() -> None:
+    """Some that happened to be quick: a tenth is believed of what they seem to say."""
+    fleet = FleetModel()
+    for _ in range(4):
+        seen(EngineModel(fleet), 2e-4, 50)
+    lucky = EngineModel(fleet)
+    seen(lucky, 2e-4, 1, pace=0.5)
+    assert lucky.prefill_s(1000, 1000) > 0.9 * 0.2
+
+
+def test_an_endpoint_that_turns_slow_is_known_within_its_memory() -> None:
+    fleet = FleetModel()
+    others, turning = EngineModel(fleet), EngineModel(fleet)
+    for _ in range(40):
+        seen(others, 2e-4, 5)
+        seen(turning, 2e-4, 5)
+    for _ in range(30):
+        seen(others, 2e-4, 5)
+        seen(turning, 2e-4, 5, pace=3.0)
+    assert turning.prefill_s(1000, 1000) > 2.5 * others.prefill_s(1000, 1000)

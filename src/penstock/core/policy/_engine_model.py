@@ -4,11 +4,14 @@
     time per token      = s₀ + s₁·batch + s₂·KV tokens + s₃·prompt tokens computed meanwhile
 
 by recursive least squares with exponential forgetting (S. Haykin, "Adaptive Filter Theory",
-ch. 10).
+ch. 10), of all endpoints together; of each endpoint only its pace is learned, one for prompts and
+one for answers: how many times as long it takes. The features go up and down together, so that
+seven coefficients fitted to the few samples of one endpoint would make it look cheap or dear by
+chance, and draw or shun traffic for it; a ratio is known after a few.
+
 Slopes cannot be negative; s₁, s₂, s₃ are 0 until there are samples enough. p₁ begins at the rate
-that llm-d takes for an endpoint, 15,928 prompt tokens a second. An endpoint of which too little was
-seen is taken for an average one of its pool, so that it is neither shunned nor flooded for being
-unknown.
+that llm-d takes for an endpoint, 15,928 prompt tokens a second. An endpoint not seen yet keeps the
+pace of an average one, so that it is neither shunned nor flooded for being unknown.
 """
 
 from typing import Final
@@ -16,7 +19,11 @@ from typing import Final
 PEAK_RATE: Final = 15928.0  # prompt tokens per second
 _STEP_S: Final = 0.02  # a token, until seen: an assumption that no choice rests on, being common
 _FORGETTING: Final = 0.995  # 200 samples in memory
-_IDENTIFIED: Final = 20  # samples before what was fitted to one endpoint is believed
+_IDENTIFIED: Final = 20  # samples before slopes of decoding, and paces, are believed
+_PACE_KEPT: Final = 0.98  # of the past, per sample: an endpoint's pace has 50 in memory
+_PACE_DOUBT: Final = 5.0  # samples of the average pace that a pace begins with
+_FARTHEST: Final = 1000.0  # times as fast or slow as an average one; never 0
+_MEAN_STEP: Final = 0.01  # of the mean pace, per sample
 _CONFIDENCE: Final = 1e-3  # in the start, as a share of a sample: a few samples replace it
 _LARGEST: Final = 1e6  # of the covariance: forgetting without excitation would let it grow
 
@@ -62,8 +69,8 @@ class LeastSquares:
         self.samples += 1
 
 
-class EngineModel:
-    """One endpoint's. Tokens are scaled to thousands inside, results are in seconds."""
+class FleetModel:
+    """Of an average endpoint. Tokens are scaled to thousands inside, results are in seconds."""
 
     def __init__(self) -> None:
         self._prefill: LeastSquares = LeastSquares([0.0, 1000.0 / PEAK_RATE, 0.0], _CONFIDENCE)
@@ -75,6 +82,9 @@ class EngineModel:
         self.batch_s: float = 0.0  # s₁
         self.kv_s: float = 0.0  # s₂, per token
         self.disturbance_s: float = 0.0  # s₃, per prompt token: φ·p₁
+        # What the paces are on average. What is learned is scaled by it, which leads it to 1.
+        self.prefill_pace: float = 1.0
+        self.decode_pace: float = 1.0
 
     def learn_first_token(self, ahead: int, uncached: int, prompt: int, seconds: float) -> None:
         """A first token came after this long."""
@@ -96,17 +106,91 @@ class EngineModel:
             # One prompt token delays a step by no more than its own computation.
             self.disturbance_s = min(max(fit.beta[3], 0.0) / 1e3, self.token_s)
 
-    def take_for(self, common: "EngineModel") -> None:
-        """Believe of it what is known of ``common``, where too little was seen of itself."""
-        if self._prefill.samples < _IDENTIFIED <= common._prefill.samples:
-            self.base_s = common.base_s
-            self.token_s = common.token_s
-            self.square_s = common.square_s
-        if self._decode.samples < _IDENTIFIED <= common._decode.samples:
-            self.step_s = common.step_s
-            self.batch_s = common.batch_s
-            self.kv_s = common.kv_s
-            self.disturbance_s = common.disturbance_s
+    def knows_prefill(self) -> bool:
+        """Whether enough was seen for endpoints to be compared with it."""
+        return self._prefill.samples >= _IDENTIFIED
+
+    def knows_decode(self) -> bool:
+        """Whether enough was seen for endpoints to be compared with it."""
+        return self._decode.samples >= _IDENTIFIED
+
+    def first_token_s(self, ahead: int, uncached: int, prompt: int) -> float:
+        """The expected time to first token."""
+        tokens = ahead + uncached
+        return self.base_s + self.token_s * tokens + self.square_s * uncached * prompt
+
+    def step_at_s(self, batch: float, kv_tokens: float, prefilled: float) -> float:
+        """The expected time per token."""
+        alone = self.step_s + self.batch_s * batch + self.kv_s * kv_tokens
+        return alone + self.disturbance_s * prefilled
+
+
+class Pace:
+    """How many times as long as an average one an endpoint takes: a ratio of sums, forgetting."""
+
+    def __init__(self) -> None:
+        self.value: float = 1.0
+        self._seconds: float = 0.0
+        self._expected: float = 0.0
+
+    def learn(self, seconds: float, expected: float) -> None:
+        """Something took this long, for what an average endpoint was expected to take."""
+        if expected <= 0.0:
+            return
+        if self._expected == 0.0:
+            self._seconds = self._expected = _PACE_DOUBT * expected
+        self._seconds = _PACE_KEPT * self._seconds + seconds
+        self._expected = _PACE_KEPT * self._expected + expected
+        self.value = min(max(self._seconds / self._expected, 1.0 / _FARTHEST), _FARTHEST)
+
+
+class EngineModel:
+    """One endpoint's: the fleet's at its own pace. Results are in seconds."""
+
+    def __init__(self, fleet: FleetModel) -> None:
+        self.fleet: FleetModel = fleet
+        self.prefill_pace: Pace = Pace()
+        self.decode_pace: Pace = Pace()
+
+    def learn_first_token(self, ahead: int, uncached: int, prompt: int, seconds: float) -> None:
+        """A first token came after this long."""
+        fleet = self.fleet
+        pace = self.prefill_pace
+        if fleet.knows_prefill():
+            pace.learn(seconds, fleet.first_token_s(ahead, uncached, prompt))
+        fleet.prefill_pace += (pace.value - fleet.prefill_pace) * _MEAN_STEP
+        average_s = seconds / pace.value * fleet.prefill_pace
+        fleet.learn_first_token(ahead, uncached, prompt, average_s)
+
+    def learn_step(self, batch: float, kv_tokens: float, prefilled: float, seconds: float) -> None:
+        """Tokens came this far apart, beside so many others; ``prefilled`` is per token."""
+        fleet = self.fleet
+        pace = self.decode_pace
+        if fleet.knows_decode():
+            pace.learn(seconds, fleet.step_at_s(batch, kv_tokens, prefilled))
+        fleet.decode_pace += (pace.value - fleet.decode_pace) * _MEAN_STEP
+        average_s = seconds / pace.value * fleet.decode_pace
+        fleet.learn_step(batch, kv_tokens, prefilled, average_s)
+
+    @property
+    def token_s(self) -> float:
+        """p₁: computing one prompt token."""
+        return self.prefill_pace.value * self.fleet.token_s
+
+    @property
+    def step_s(self) -> float:
+        """s₀: one token, alone."""
+        return self.decode_pace.value * self.fleet.step_s
+
+    @property
+    def batch_s(self) -> float:
+        """s₁: by which one more request in the batch delays each token."""
+        return self.decode_pace.value * self.fleet.batch_s
+
+    @property
+    def disturbance_s(self) -> float:
+        """s₃: by which one prompt token delays the answers under way."""
+        return self.decode_pace.value * self.fleet.disturbance_s
 
     def queue_s(self, pending: int) -> float:
         """W: until the prompt tokens that wait are computed."""
@@ -114,8 +198,8 @@ class EngineModel:
 
     def prefill_s(self, uncached: int, prompt: int) -> float:
         """P: computing a prompt's uncached tokens, on an endpoint with nothing else to do."""
-        return self.base_s + self.token_s * uncached + self.square_s * uncached * prompt
+        return self.prefill_pace.value * self.fleet.first_token_s(0, uncached, prompt)
 
     def decode_s(self, batch: int, kv_tokens: float) -> float:
         """s: one token, with so many requests in the batch."""
-        return self.step_s + self.batch_s * batch + self.kv_s * kv_tokens
+        return self.decode_pace.value * self.fleet.step_at_s(batch, kv_tokens, 0.0)

@@ -1,9 +1,9 @@
-"""What the policies that predict times have in common: a model of every endpoint, kept fitted."""
+"""What the policies that predict times have in common: a model of the fleet, and paces in it."""
 
 from mypy_extensions import mypyc_attr
 
 from penstock.core.endpoint import Endpoint
-from penstock.core.policy._engine_model import EngineModel
+from penstock.core.policy._engine_model import EngineModel, FleetModel
 from penstock.core.policy._memory import pruned
 from penstock.core.policy._serving import ServingPolicy
 from penstock.core.prefix_index import DEFAULT_BLOCKS
@@ -19,7 +19,7 @@ class FittedPolicy(ServingPolicy):
     def __init__(self, prefix_blocks: int = DEFAULT_BLOCKS) -> None:
         super().__init__(prefix_blocks)
         self._models: dict[Endpoint, EngineModel] = {}
-        self._common: EngineModel = EngineModel()  # of all of them
+        self._fleet: FleetModel = FleetModel()
 
     def rebuild(self, endpoints: list[Endpoint]) -> None:
         self._models = pruned(self._models, endpoints)
@@ -28,8 +28,7 @@ class FittedPolicy(ServingPolicy):
         """What is believed of the endpoint."""
         found = self._models.get(endpoint)
         if found is None:
-            found = EngineModel()
-            found.take_for(self._common)
+            found = EngineModel(self._fleet)
             self._models[endpoint] = found
         return found
 
@@ -37,14 +36,12 @@ class FittedPolicy(ServingPolicy):
         first = ticket.batch_before == 0
         super().on_first_byte(ticket)
         if first and ticket.batch_before and ticket.status < 400 and ticket.request.streams:
-            for model in (self.model(ticket.endpoint), self._common):
-                model.learn_first_token(
-                    ticket.prefill_ahead,
-                    ticket.prefill_tokens,
-                    ticket.request.prompt_tokens,
-                    ticket.first_byte_at - ticket.opened_at,
-                )
-            self._spread()
+            self.model(ticket.endpoint).learn_first_token(
+                ticket.prefill_ahead,
+                ticket.prefill_tokens,
+                ticket.request.prompt_tokens,
+                ticket.first_byte_at - ticket.opened_at,
+            )
 
     def on_end(self, ticket: Ticket) -> None:
         told = ticket.batch_before and ticket.outcome == DONE and ticket.status < 400
@@ -52,30 +49,24 @@ class FittedPolicy(ServingPolicy):
             tokens = ticket.output_tokens
             if tokens >= _FEWEST_TOKENS:
                 endpoint = ticket.endpoint
-                for model in (self.model(endpoint), self._common):
-                    model.learn_step(
-                        (ticket.batch_before + endpoint.decoding) / 2.0,
-                        (ticket.kv_before + endpoint.kv_tokens) / 2.0,
-                        (endpoint.prefilled - ticket.prefilled_before) / tokens,
-                        (ticket.settled_at - ticket.first_byte_at) / (tokens - 1),
-                    )
-                self._spread()
+                self.model(endpoint).learn_step(
+                    (ticket.batch_before + endpoint.decoding) / 2.0,
+                    (ticket.kv_before + endpoint.kv_tokens) / 2.0,
+                    (endpoint.prefilled - ticket.prefilled_before) / tokens,
+                    (ticket.settled_at - ticket.first_byte_at) / (tokens - 1),
+                )
         super().on_end(ticket)
-
-    def _spread(self) -> None:
-        """Let endpoints that are hardly known be taken for the common one."""
-        for model in self._models.values():
-            model.take_for(self._common)
 
     def beliefs(self) -> dict[str, dict[str, float]]:
         told = {}
         for endpoint, model in self._models.items():
             told[endpoint.name] = {
-                "base_s": model.base_s,
+                "prefill_pace": model.prefill_pace.value,
+                "decode_pace": model.decode_pace.value,
+                "base_s": model.prefill_s(0, 0),
                 "prompt_token_s": model.token_s,
                 "step_s": model.step_s,
                 "step_per_request_s": model.batch_s,
-                "step_per_kv_token_s": model.kv_s,
                 "disturbance_s": model.disturbance_s,
                 "pending_prefill": float(endpoint.pending_prefill),
                 "kv_tokens": float(endpoint.kv_tokens),

@@ -7,13 +7,14 @@
         + slowdown_weight · B · Ô · s₁                     and get slower by one more in the batch
         + eviction_weight · p_reuse · p₁ · evicted tokens  prefixes that others come back for
 
-P and s are fitted online to every endpoint, so that different accelerators and noisy neighbours are
-learned; φ and the slopes of s are 0 until measured. Endpoints whose KV cache could not hold the
-request are left out while another could. With objectives set, the least J among those that meet
-them is picked, else the least violation. Inside ``noise`` of the least J (without what decoding
-costs everywhere) the endpoint with the fewest requests for its weight is taken; a share ``explore``
-of picks is random among those where no prefix is lost, so that beliefs about the unused do not
-freeze. Delays of answers under way weigh a tenth of waits for a first token.
+P and s are fitted online to the fleet, and the pace of every endpoint in it, so that different
+accelerators and noisy neighbours are learned; φ and the slopes of s are 0 until measured. Endpoints
+whose KV cache could not hold the request are left out while another could. With objectives set, the
+least J among those that meet them is picked, else the least violation. Inside ``noise`` of the
+least J (without what decoding costs everywhere) the endpoint with the fewest requests for its
+weight is taken; a share ``explore`` of picks is random among those where no prefix is lost, so that
+beliefs about the unused do not freeze. Delays of answers under way weigh a tenth of waits for a
+first token.
 
 Leaving terms out recovers other policies (tests hold it): W + P token-load, and ttft; (B+1)·P
 lmetric; W + P with a KV slope kv-cost; the slowdown alone least-request; the eviction e2's M.
