@@ -129,11 +129,11 @@ class Workers:
         A worker that is being restarted takes the newest snapshot when it starts.
         """
         self.newest = snapshot
-        ready = [worker for worker in self.all if worker.state == "ready"]
-        reasons = await asyncio.gather(*(self._tell(worker, snapshot) for worker in ready))
+        ready = self._ready_processes()
+        reasons = await asyncio.gather(*(self._tell(process, snapshot) for process in ready))
         return {
-            worker.index: reason
-            for worker, reason in zip(ready, reasons, strict=True)
+            process.index: reason
+            for process, reason in zip(ready, reasons, strict=True)
             if reason is not None
         }
 
@@ -154,8 +154,7 @@ class Workers:
             except (WorkerGoneError, TimeoutError):
                 return None
 
-        ready = [w.process for w in self.all if w.state == "ready" and w.process is not None]
-        answers = await asyncio.gather(*(ask(process) for process in ready))
+        answers = await asyncio.gather(*(ask(process) for process in self._ready_processes()))
         return [answer for answer in answers if answer is not None]
 
     async def watch(self, every_s: float = _LOOK_S) -> None:
@@ -268,12 +267,15 @@ class Workers:
             pid=worker.pid,
         )
 
-    async def _tell(self, worker: Worker, snapshot: Snapshot) -> str | None:
-        """Why the worker refuses; None when it does not."""
-        assert worker.process is not None
+    def _ready_processes(self) -> list[WorkerProcess]:
+        """The processes themselves: a worker may have lost its own when it is turned to."""
+        return [w.process for w in self.all if w.state == "ready" and w.process is not None]
+
+    async def _tell(self, process: WorkerProcess, snapshot: Snapshot) -> str | None:
+        """Why the process refuses; None when it does not."""
         try:
             async with asyncio.timeout(_ANSWER_S):
-                await worker.process.apply(snapshot, self._sockets)
+                await process.apply(snapshot, self._sockets)
         except Refusal as refusal:
             return str(refusal)
         except WorkerGoneError:
@@ -281,9 +283,9 @@ class Workers:
         except TimeoutError:
             self._events.warning(
                 "worker.slow",
-                f"worker {worker.index} has not taken generation {snapshot.generation} "
+                f"worker {process.index} has not taken generation {snapshot.generation} "
                 f"within {_ANSWER_S:g} s",
-                worker=worker.index,
+                worker=process.index,
             )
         return None
 

@@ -89,6 +89,24 @@ async def test_a_snapshot_published_while_a_worker_is_away_reaches_its_successor
     await until(lambda: workers.acknowledged == 3, "all run generation 3")
 
 
+async def test_a_worker_that_ends_while_a_snapshot_is_published_takes_it_as_successor(
+    workers: Workers,
+) -> None:
+    await workers.start(FIRST)
+    dying = workers.all[0]
+
+    def end() -> None:
+        assert dying.process is not None
+        dying.process.kill()
+        dying.process = None
+
+    publishing = asyncio.ensure_future(workers.publish(world({"a": ["x"]}, generation=2)))
+    # Runs after the ready workers were looked up, before the first of them is told.
+    asyncio.get_running_loop().call_soon(end)
+    assert await publishing == {}
+    await until(lambda: workers.acknowledged == 2, "all run generation 2")
+
+
 async def test_a_refusal_is_returned_with_its_reason(workers: Workers) -> None:
     await workers.start(FIRST)
     refused = await workers.publish(world({"refused-by-1": ["x"]}, generation=2))
