@@ -39,8 +39,10 @@ def _arrived(passed: Any) -> int:
     return int(passed.detach())
 
 
-def _serve(board: Any, mailbox: Any, errors: Any) -> None:
+def _serve(board: Any, mailbox: Any, errors: Any, descriptors: int) -> None:
     os.dup2(errors, sys.stderr.fileno())
+    if descriptors:  # the worker looks at its limit when it starts
+        resource.setrlimit(resource.RLIMIT_NOFILE, (descriptors, descriptors))
     sys.exit(run(INDEX, board, mailbox))
 
 
@@ -56,11 +58,9 @@ class WorkerProcess:
         self._errors = tempfile.TemporaryFile()  # noqa: SIM115 - lives as long as the process
         self.mailbox, theirs = socket.socketpair()
         passed = [_Passed(fd) for fd in (self.board.fd, theirs.fileno(), self._errors.fileno())]
-        self._process = _forking.Process(target=_serve, args=passed)
+        self._process = _forking.Process(target=_serve, args=(*passed, descriptors))
         with theirs:
             self._process.start()
-        if descriptors:
-            resource.prlimit(self.pid, resource.RLIMIT_NOFILE, (descriptors, descriptors))
 
     @property
     def pid(self) -> int:
