@@ -2,10 +2,10 @@
 
 import contextlib
 import json
+import multiprocessing.context
 import os
 import signal
 import ssl
-import subprocess
 import sys
 import urllib.error
 import urllib.request
@@ -16,11 +16,12 @@ from typing import Any, Self
 
 import yaml
 
+from penstock.cli.main import main
 from tests.harness.client import Client
+from tests.harness.forked import Passed, forking
 from tests.harness.waiting import PATIENCE_S, wait_until
 
 START_S = 30.0  # three interpreters on a busy machine
-_COMMAND = (sys.executable, "-m", "penstock", "serve", "--config")
 
 Document = Mapping[str, Any]
 
@@ -54,8 +55,8 @@ class Balancer:
 
     def wait_until_ready(self) -> Self:
         def ready() -> bool:
-            if self.process.poll() is not None:
-                raise AssertionError(f"it ended with {self.process.returncode}:\n{self.said()}")
+            if not self.process.is_alive():
+                raise AssertionError(f"it ended with {self.process.exitcode}:\n{self.said()}")
             return self.has_said("started")
 
         wait_until(ready, "the balancer serves", timeout_s=START_S)
@@ -125,7 +126,8 @@ class Balancer:
         return self.ask("/api/v1/reload", {})[1]
 
     def signal(self, number: int) -> None:
-        self.process.send_signal(number)
+        assert self.process.pid is not None
+        os.kill(self.process.pid, number)
 
     def stop(self) -> None:
         """SIGTERM, and the end with code 0."""
@@ -133,7 +135,8 @@ class Balancer:
         self.wait_for_exit()
 
     def wait_for_exit(self, code: int = 0) -> None:
-        ended = self.process.wait(START_S)
+        self.process.join(START_S)
+        ended = self.process.exitcode
         assert ended == code, f"it ended with {ended}:\n{self.said()}"
         assert "Traceback" not in self.said(), self.said()
 
@@ -173,34 +176,38 @@ class Balancer:
         for client in self._clients:
             client.close()
         try:
-            if self.process.poll() is None and error is None:
+            if self.process.is_alive() and error is None:
                 self.stop()
         finally:
             self._end_everything()
 
-    def _spawn(self) -> "subprocess.Popen[bytes]":
+    def _spawn(self) -> "multiprocessing.context.ForkServerProcess":
         environment = {
-            **os.environ,
             "PENSTOCK_RUNTIME_DIR": str(self._runtime),
             "PENSTOCK_LOG_FORMAT": "json",
         }
         with self.log.open("wb") as log:
-            return subprocess.Popen(
-                (*_COMMAND, str(self.file)),
-                stdin=subprocess.DEVNULL,
-                stdout=log,
-                stderr=subprocess.STDOUT,
-                env=environment,
-            )
+            arguments = (["serve", "--config", str(self.file)], environment, Passed(log.fileno()))
+            process = forking.Process(target=_penstock, args=arguments)
+            process.start()
+        return process
 
     def _end_everything(self) -> None:
         """Also the workers of a supervisor that the test killed."""
-        if self.process.poll() is None:
-            self.process.kill()
-            self.process.wait()
+        self.process.kill()
+        self.process.join()
         for event in self.events("worker.ready"):
             self._worker_pids.add(event["pid"])
         for pid in self._worker_pids:
             with contextlib.suppress(OSError):  # it has ended, as it should
                 if b"penstock.dataplane.worker" in Path(f"/proc/{pid}/cmdline").read_bytes():
                     os.kill(pid, signal.SIGKILL)
+
+
+def _penstock(arguments: list[str], environment: Mapping[str, str], output: Any) -> None:
+    """What ``penstock`` does with the arguments."""
+    os.dup2(output, sys.stdout.fileno())
+    os.dup2(output, sys.stderr.fileno())
+    os.environ.update(environment)
+    sys.argv[1:] = arguments
+    main()

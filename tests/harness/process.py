@@ -1,42 +1,22 @@
 """A worker's process with the board and the mailbox that it was started with.
 
-Forked from a server that has imported what workers run: an interpreter of its own for each of a
-suite's hundreds would cost more than what they are tested with. Tests of the supervisor start
-workers by their command line.
+Tests of the supervisor start workers by their command line.
 """
 
-import multiprocessing
 import os
 import resource
 import socket
 import sys
 import tempfile
-from multiprocessing import reduction
 from typing import Any
 
 from penstock.dataplane.board import Board, create_board
 from penstock.dataplane.serving import run
+from tests.harness.forked import Passed, forking
 
 INDEX = 0  # of the one worker that runs
 ENDPOINT_ROWS = 256
 POOL_ROWS = 64
-
-_forking = multiprocessing.get_context("forkserver")
-_forking.set_forkserver_preload([__name__])
-
-
-class _Passed:
-    """A descriptor that arrives in the process as a number of its own."""
-
-    def __init__(self, fd: int) -> None:
-        self._fd = fd
-
-    def __reduce__(self) -> tuple[Any, ...]:
-        return _arrived, (reduction.DupFd(self._fd),)
-
-
-def _arrived(passed: Any) -> int:
-    return int(passed.detach())
 
 
 def _serve(board: Any, mailbox: Any, errors: Any, descriptors: int) -> None:
@@ -57,8 +37,8 @@ class WorkerProcess:
         self.board: Board = create_board(workers, ENDPOINT_ROWS, POOL_ROWS)
         self._errors = tempfile.TemporaryFile()  # noqa: SIM115 - lives as long as the process
         self.mailbox, theirs = socket.socketpair()
-        passed = [_Passed(fd) for fd in (self.board.fd, theirs.fileno(), self._errors.fileno())]
-        self._process = _forking.Process(target=_serve, args=(*passed, descriptors))
+        passed = [Passed(fd) for fd in (self.board.fd, theirs.fileno(), self._errors.fileno())]
+        self._process = forking.Process(target=_serve, args=(*passed, descriptors))
         with theirs:
             self._process.start()
 
