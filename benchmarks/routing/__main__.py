@@ -15,7 +15,7 @@ from benchmarks.failure import StartError
 from benchmarks.process import end_in_order_when_terminated
 from benchmarks.routing import document
 from benchmarks.routing.agreement import agreement
-from benchmarks.routing.live import FLEETS, Row, measure
+from benchmarks.routing.live import FLEETS, OWN_SPEED, Row, measure
 from benchmarks.routing.simulated import FLEETS as SIMULATED_FLEETS
 from benchmarks.routing.simulated import POLICIES, rows, simulate
 from benchmarks.routing.workloads import Kind, kinds
@@ -72,7 +72,10 @@ def main(
 ) -> None:
     """Route the same traffic to the same emulated engines by Penstock's policies and by others.
 
-    Example: python -m benchmarks.routing --only agents --routers cache,marginal
+    \b
+    Examples:
+      python -m benchmarks.routing --only agents --routers cache,marginal
+      python -m benchmarks.routing --speedup 1 --fleets alike --routers Penstock
     """
     end_in_order_when_terminated()
     chosen = [kind for kind in kinds(trace) if not only or kind.name in only.split(",")]
@@ -81,7 +84,8 @@ def main(
     kept = document.load()
     kept.machine, kept.date = record.machine(), record.today()
     if live:
-        kept.setup = f"{seconds:g} s of the engines' time at {speedup:g} times their speed"
+        if speedup != OWN_SPEED:
+            kept.setup = f"{seconds:g} s of the engines' time at {speedup:g} times their speed"
         everyone = [
             router
             for router in routers(penstock_python, interpreted)
@@ -102,6 +106,7 @@ def main(
                 kept.simulated[f"{kind.name}, {fleet}"] = lines
                 kept.seeds = seeds
                 document.save(kept)
+    if simulated or speedup == OWN_SPEED:
         kept.agreement = agreement(kept.rows, kinds(trace), seconds, seeds)
         click.echo("\n".join(kept.agreement))
         document.save(kept)

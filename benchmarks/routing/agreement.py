@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 
 from benchmarks.reproductions.reproduction import table
-from benchmarks.routing.live import WARM_UP, Row
+from benchmarks.routing.live import OWN_SPEED, WARM_UP, Row
 from benchmarks.routing.simulated import POLICIES, simulate
 from benchmarks.routing.workloads import Kind
 
@@ -12,14 +12,18 @@ _PREFIX = "Penstock "
 
 
 def agreement(rows: Sequence[Row], kinds: Sequence[Kind], seconds: float, seeds: int) -> list[str]:
-    """A Markdown table of the live ``rows`` that can be simulated.
+    """A Markdown table of the live ``rows`` at the engines' own speed that can be simulated.
 
     Live there is one run of ``seconds`` of the engines' time, simulated there are ``seeds``: each
     draws its own traffic, of the same law.
     """
     lines: list[list[str]] = []
     for kind in kinds:
-        live = {row.router: row for row in rows if (row.kind, row.fleet) == (kind.name, FLEET)}
+        live = {
+            row.router: row
+            for row in rows
+            if (row.kind, row.fleet, row.speedup) == (kind.name, FLEET, OWN_SPEED)
+        }
         names = [name for name in POLICIES if _PREFIX + name in live]
         if not names or "trace" in kind.simulated["prompts"]:
             continue

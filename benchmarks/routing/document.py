@@ -6,7 +6,7 @@ from typing import Final
 import msgspec
 
 from benchmarks import marked
-from benchmarks.routing.live import FLEETS, Row, table
+from benchmarks.routing.live import FLEETS, OWN_SPEED, Row, table
 from benchmarks.routing.workloads import OBJECTIVES, Kind
 
 FILE: Final = Path("docs") / "routing-quality.md"
@@ -42,11 +42,16 @@ def save(kept: Kept) -> None:
 
 def keep(kept: Kept, row: Row) -> None:
     """Beside the others, in the place of the same measurement's last row."""
+    kept.missing.pop(row.router, None)
     for index, known in enumerate(kept.rows):
-        if (known.router, known.kind, known.fleet) == (row.router, row.kind, row.fleet):
+        if _measured(known) == _measured(row):
             kept.rows[index] = row
             return
     kept.rows.append(row)
+
+
+def _measured(row: Row) -> tuple[str, str, str, bool]:
+    return row.router, row.kind, row.fleet, row.speedup == OWN_SPEED
 
 
 def write(kept: Kept, kinds: list[Kind]) -> Path:
@@ -69,7 +74,11 @@ def _live(kept: Kept, kinds: list[Kind]) -> list[str]:
     lines += [f"- {name} did not run: {why}" for name, why in kept.missing.items()]
     for fleet in FLEETS:
         for kind in kinds:
-            rows = [row for row in kept.rows if (row.kind, row.fleet) == (kind.name, fleet)]
+            rows = [
+                row
+                for row in kept.rows
+                if (row.kind, row.fleet) == (kind.name, fleet) and row.speedup != OWN_SPEED
+            ]
             if rows:
                 lines += ["", f"### {kind.name.capitalize()}, engines {fleet}", ""]
                 lines += [
@@ -98,8 +107,9 @@ def _simulated(kept: Kept, kinds: list[Kind]) -> list[str]:
             "",
             "### Live beside simulated",
             "",
-            "Mean time to first token, engines alike. Live it is one run, and the client, the "
-            "router and the engines share this machine's cores, at the engines' speed-up.",
+            "Mean time to first token, engines alike and at their own speed (`--speedup 1`), so "
+            "that a millisecond of the client, the router and this machine counts as one. Live it "
+            "is one run.",
             "",
             *kept.agreement,
         ]

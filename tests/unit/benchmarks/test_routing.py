@@ -43,11 +43,11 @@ def test_a_trace_is_a_workload_of_both_kinds(tmp_path: Path) -> None:
     assert scenario_of(scenario(kind, "alike", 100, 5)).prompts is not None
 
 
-def test_the_best_of_a_column_stands_out() -> None:
+def test_the_best_of_a_column_stands_out_and_the_quickest_row_comes_first() -> None:
     lines = table([row("a", 0.2, 0.9), row("b", 0.1, 0.5)])
-    assert lines[2].startswith("| a | 200 |")
-    assert lines[3].startswith("| b | **100** |")
-    assert "**90.0**%" in lines[2]
+    assert lines[2].startswith("| b | **100** |")
+    assert lines[3].startswith("| a | 200 |")
+    assert "**90.0**%" in lines[3]
 
 
 def test_a_row_measured_again_takes_the_place_of_the_last() -> None:
@@ -55,6 +55,26 @@ def test_a_row_measured_again_takes_the_place_of_the_last() -> None:
     for measured in (row("a", 0.2), row("b", 0.1), row("a", 0.3)):
         document.keep(kept, measured)
     assert [(each.router, each.ttft_mean_s) for each in kept.rows] == [("a", 0.3), ("b", 0.1)]
+
+
+def test_a_router_that_ran_after_all_is_not_missing() -> None:
+    kept = document.Kept(missing={"a": "no port", "b": "not installed"})
+    document.keep(kept, row("a", 0.2))
+    assert kept.missing == {"b": "not installed"}
+
+
+def test_runs_at_the_engines_own_speed_are_kept_apart(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    file = tmp_path / "routing-quality.md"
+    monkeypatch.setattr(document, "FILE", file)
+    kept = document.Kept()
+    document.keep(kept, row("a", 0.2))
+    document.keep(kept, msgspec.structs.replace(row("a", 0.1), speedup=1.0))
+    assert [each.ttft_mean_s for each in kept.rows] == [0.2, 0.1]
+    document.write(kept, KINDS)
+    assert "| a | 200 |" in file.read_text()
+    assert "| a | 100 |" not in file.read_text()
 
 
 def test_the_document_keeps_what_people_wrote(
