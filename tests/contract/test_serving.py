@@ -240,10 +240,17 @@ def test_objectives_come_before_the_cost() -> None:
     slow_to_begin_and_slow_to_go_on(policy, *endpoints)
     request = prompt([], 100, 100)
     assert policy.pick(request, endpoints, env()) is endpoints[1]
-    assert MarginalCost(explore=0.0).pick(request, endpoints, env()) is not None
     indifferent = MarginalCost(explore=0.0)
     slow_to_begin_and_slow_to_go_on(indifferent, *endpoints)
     assert indifferent.pick(request, endpoints, env()) is endpoints[0]
+
+
+def test_where_all_miss_the_objectives_the_least_cost_is_taken() -> None:
+    """The endpoint that misses them by less costs more."""
+    endpoints = endpoints_of_weights([1.0, 1.0])
+    policy = MarginalCost(explore=0.0, ttft_objective_s=1e-6)
+    slow_to_begin_and_slow_to_go_on(policy, *endpoints)
+    assert policy.pick(prompt([], 100, 100), endpoints, env()) is endpoints[0]
 
 
 def test_exploring_costs_no_prefix() -> None:

@@ -9,12 +9,11 @@
 
 P and s are fitted online to the fleet, and the pace of every endpoint in it, so that different
 accelerators and noisy neighbours are learned; φ and the slopes of s are 0 until measured. Endpoints
-whose KV cache could not hold the request are left out while another could. With objectives set, the
-least J among those that meet them is picked, else the least violation. Inside ``noise`` of the
-least J (without what decoding costs everywhere) the endpoint with the fewest requests for its
-weight is taken; a share ``explore`` of picks is random among those where no prefix is lost, so that
-beliefs about the unused do not freeze. Delays of answers under way weigh a tenth of waits for a
-first token.
+whose KV cache could not hold the request are left out while another could; with objectives set, so
+are those that would miss them while another would not. Inside ``noise`` of the least J (without
+what decoding costs everywhere) the endpoint with the fewest requests for its weight is taken; a
+share ``explore`` of picks is random among those where no prefix is lost, so that beliefs about the
+unused do not freeze. Delays of answers under way weigh a tenth of waits for a first token.
 
 Leaving terms out recovers other policies (tests hold it): W + P token-load, and ttft; (B+1)·P
 lmetric; W + P with a KV slope kv-cost; the slowdown alone least-request; the eviction e2's M.
@@ -207,16 +206,16 @@ class MarginalCost(FittedPolicy):
         return cheap[env.below(len(cheap))] if cheap else eligible[hits.index(max(hits))]
 
     def _within_objectives(self, terms: list[Terms], candidates: list[int]) -> list[int]:
-        """Those that meet the objectives; without any, those that violate them least."""
-        excess = [self._excess(terms[index]) for index in candidates]
-        least = min(excess)
-        return [index for at, index in enumerate(candidates) if excess[at] <= least]
+        """Those that meet the objectives; without any, all.
 
-    def _excess(self, terms: Terms) -> float:
-        """By how many times the objectives are missed, 0 when they are met."""
-        excess = 0.0
-        if self._ttft_objective_s > 0.0:
-            excess += max(terms.first_token / self._ttft_objective_s - 1.0, 0.0)
-        if self._token_objective_s > 0.0:
-            excess += max(terms.step / self._token_objective_s - 1.0, 0.0)
-        return excess
+        Taking the one that misses them least instead crowded fast endpoints and gave prefixes up:
+        simulated on shared prompts and endpoints of two speeds, goodput fell from 11.9 to 6.8 a
+        second with the objectives 0.1 s per token and 2 s to the first.
+        """
+        meeting = [index for index in candidates if self._meets_objectives(terms[index])]
+        return meeting or candidates
+
+    def _meets_objectives(self, terms: Terms) -> bool:
+        if 0.0 < self._ttft_objective_s < terms.first_token:
+            return False
+        return not 0.0 < self._token_objective_s < terms.step
