@@ -96,7 +96,7 @@ class PoolCounters(Counters):
         self.changed = True
 
     def ended(self, status: int, total_s: float) -> None:
-        """An exchange ended otherwise; ``status`` is what the client was answered, 0 for nothing."""
+        """An exchange ended otherwise; ``status`` is what the client was answered, 0: nothing."""
         if status:
             self.values[P_1XX_TO_5XX + status // 100 - 1] += 1
         self.record(_TOTAL, total_s)

@@ -659,7 +659,7 @@ class Exchange(ResponseSink):
 
 
 def _still_alive(connection: EndpointConnection) -> bool:
-    """Whether a connection that was idle for long is alive, by asking the system; else it is closed.
+    """Ask the system whether a connection that was idle for long is alive; close it if not.
 
     So that no request goes out on a dead one that could not be repeated.
     """
