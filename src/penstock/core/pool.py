@@ -20,6 +20,7 @@ class Pool:
         self.name: str = name
         self.policy: Policy = policy
         self.panic_threshold: float = panic_threshold
+        self.catches_up: bool = False
         self.endpoints: list[Endpoint] = []
         self.eligible: list[Endpoint] = []
         self.names: ModelNames = ModelNames({}, {})
@@ -70,11 +71,18 @@ class Pool:
         self, request: Request, env: Env, tried: Sequence[Endpoint] | None = None
     ) -> Endpoint | None:
         """An endpoint with room that is not among ``tried``; None when there is none."""
-        eligible = self.candidates(request, tried)
+        if self.catches_up:
+            self.catch_up(env)
+        eligible = self.eligible
+        if tried or (request.model and self.knows_models):
+            eligible = self.candidates(request, tried)
         endpoint = self.policy.pick(request, eligible, env)
         if endpoint is None or not self._bounded or endpoint.has_room():
             return endpoint
         return self.policy.pick(request, [e for e in eligible if e.has_room()], env)
+
+    def catch_up(self, env: Env) -> None:
+        """Learn what others have under way there. Called before each pick if ``catches_up``."""
 
     def candidates(
         self, request: Request, tried: Sequence[Endpoint] | None = None

@@ -22,7 +22,8 @@ class RetryRules:
 
     def __init__(self, settings: Retry) -> None:
         self.attempts: int = settings.attempts
-        self._on_statuses: frozenset[int] = frozenset(settings.on_statuses)
+        # Of responses that count as failures to be retried.
+        self.on_statuses: frozenset[int] = frozenset(settings.on_statuses)
         self._on_connect_failure: bool = settings.on_connect_failure
         self._on_reset: bool = settings.on_reset
         self._on_timeout: bool = settings.on_timeout
@@ -74,10 +75,6 @@ class RetryRules:
             return f"{method.decode('latin-1')} was sent and is not idempotent"
         return ""
 
-    def retries_status(self, status: int) -> bool:
-        """Whether a response of this status counts as a failure to be retried."""
-        return status in self._on_statuses
-
     def _repeats(self, outcome: int, status: int) -> bool:
         if outcome == CONNECT_FAILED:
             return self._on_connect_failure
@@ -85,7 +82,7 @@ class RetryRules:
             return self._on_reset
         if outcome == TIMEOUT:
             return self._on_timeout
-        return outcome == DONE and status in self._on_statuses
+        return outcome == DONE and status in self.on_statuses
 
 
 class RetryBudget:

@@ -100,9 +100,7 @@ class ClientConnection(Connection, Front):
         if data == b"":
             self._on_gone()
             return
-        counters = self.context.counters
-        counters.values[W_BYTES_FROM_CLIENTS] += len(data)
-        counters.changed = True
+        self.context.counters.values[W_BYTES_FROM_CLIENTS] += len(data)
         state = self._state
         if state == _AWAIT:
             self._inbox = self._inbox + data if self._inbox else data
@@ -152,7 +150,8 @@ class ClientConnection(Connection, Front):
                 return False
             self._head = head
             self._plan = None
-        world = self.context.world
+        context = self.context
+        world = context.world
         plan = self._plan
         if plan is None or plan.generation != world.generation:
             scheme = "http" if self.tls is None else "https"
@@ -160,29 +159,30 @@ class ClientConnection(Connection, Front):
             self._plan = plan
         self.deadline = 0.0
         self.requests += 1
-        self.context.counters.values[W_REQUESTS] += 1
+        context.counters.values[W_REQUESTS] += 1
         self._keep_alive = head.keep_alive
         length = head.length
         rest = data[length:] if len(data) > length else b""
-        exchange = Exchange(self.context, self, head, plan)
+        exchange = Exchange(context, self, head, plan)
         self.exchange = exchange
+        body_bytes = head.content_length
+        if len(rest) == body_bytes:  # as it comes mostly
+            self._inbox = b""
+            self._state = _BUSY
+            exchange.start(rest, True)
+            return True
         if head.chunked:
             self._inbox = b""
             self._begin_chunked(exchange, rest)
             return True
-        left = head.content_length - len(rest)
-        if left <= 0 or head.content_length <= 0:
-            body_bytes = max(head.content_length, 0)
-            if len(rest) == body_bytes:
-                self._inbox = b""
-            else:
-                self._inbox = rest[body_bytes:]
-                rest = rest[:body_bytes]
+        if body_bytes < len(rest) or body_bytes <= 0:
+            body_bytes = max(body_bytes, 0)
+            self._inbox = rest[body_bytes:]
             self._state = _BUSY
-            exchange.start(rest, True)
+            exchange.start(rest[:body_bytes], True)
         else:
             self._inbox = b""
-            self._left = left
+            self._left = body_bytes - len(rest)
             self._state = _BODY
             self._arm(self.settings.body_idle_s)
             exchange.start(rest, False)
@@ -288,11 +288,8 @@ class ClientConnection(Connection, Front):
         self._keep_alive = False
 
     def write(self, data: bytes) -> bool:
-        counters = self.context.counters
-        counters.values[W_BYTES_TO_CLIENTS] += len(data)
-        counters.changed = True
-        self.send(data)
-        if self.unsent is None:
+        self.context.counters.values[W_BYTES_TO_CLIENTS] += len(data)
+        if self._send_raw(data if self.tls is None else self.tls.encrypt(data)):
             return True
         if self._state != _LINGER:
             self._arm(self.settings.write_idle_s)

@@ -28,10 +28,6 @@ class Connection(Pollable):
         self.open: bool = True
         self.broken: bool = False  # the peer's end was a reset, not a close
 
-    def on_readable(self) -> None:
-        """There are bytes to read, or the peer is gone."""
-        raise NotImplementedError
-
     def on_drained(self) -> None:
         """Everything that waited was taken by the kernel."""
 
@@ -39,9 +35,6 @@ class Connection(Pollable):
         """The peer will send no more, and we are not reading."""
 
     def on_ready(self, events: int) -> None:
-        if events == READABLE:
-            self.on_readable()
-            return
         if events & WRITABLE and self.unsent is not None:
             self._flush()
             if not self.open:
@@ -64,28 +57,29 @@ class Connection(Pollable):
             self.broken = True
             return b""
 
-    def send(self, data: bytes) -> None:
-        """Send now, or as soon as the kernel takes it.
+    def send(self, data: bytes) -> bool:
+        """Send now, or as soon as the kernel takes it; whether it took all of it.
 
         A broken connection is not told here: the loop reports it, and reading finds it.
         """
-        if self.tls is not None:
-            data = self.tls.encrypt(data)
-        self._send_raw(data)
+        return self._send_raw(data if self.tls is None else self.tls.encrypt(data))
 
-    def _send_raw(self, data: bytes) -> None:
+    def _send_raw(self, data: bytes) -> bool:
+        """``send`` of what is encrypted already, or never is."""
         if self.unsent is not None:
             self.unsent += data
-            return
+            return False
         try:
             sent = self.sock.send(data)
         except BlockingIOError:
             sent = 0
         except OSError:
-            return
-        if sent < len(data):
-            self.unsent = bytearray(memoryview(data)[sent:])
-            self.watch(self.events | WRITABLE)
+            return True
+        if sent == len(data):
+            return True
+        self.unsent = bytearray(memoryview(data)[sent:])
+        self.watch(self.events | WRITABLE)
+        return False
 
     def watch(self, events: int) -> None:
         """Be told of these events only."""

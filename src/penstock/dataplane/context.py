@@ -19,6 +19,8 @@ if TYPE_CHECKING:
 class Context:
     """One worker's loop, clock, counters, log and the world that it runs."""
 
+    world: "World"  # there is none before the first snapshot, and no listener either
+
     def __init__(self, board: Board, worker: int, pid: int) -> None:
         self.board: Board = board
         self.worker: int = worker
@@ -35,18 +37,10 @@ class Context:
         self._addresses: AddressSketch = AddressSketch(board, worker)
         self._id_prefix: bytes = secrets.token_hex(10).encode()
         self._ids: int = 0
-        self._world: World | None = None
-
-    @property
-    def world(self) -> "World":
-        """The configured world. Raises RuntimeError before the first snapshot."""
-        if self._world is None:
-            raise RuntimeError("no snapshot was applied yet")
-        return self._world
 
     def enter(self, world: "World") -> None:
         """Run this world from the next request on."""
-        self._world = world
+        self.world = world
 
     def client_came(self, address: str, limit: int, limit_per_address: int) -> bool:
         """Count a client in, unless a limit (0: none) forbids it."""

@@ -139,36 +139,46 @@ class EndpointConnection(Connection):
         try:
             if self._state == _CONNECTING:
                 self._finish_connecting()
-            elif events == READABLE:
-                self.on_readable()  # what super would do, one call sooner
             else:
                 super().on_ready(events)
         except Exception:
-            # The response may be whole, and its sink no longer known to ``on_crash``.
-            if sink is not None:
-                sink.on_crash()
+            self._tell_of_crash(sink)
             raise
 
     def on_readable(self) -> None:
-        data = self.receive()
+        sink = self.sink
+        try:
+            data = self.receive()
+            if data and sink is not None and self.tls is None:
+                self._read(data, sink)
+            else:
+                self._read_otherwise(data)
+        except Refusal as refusal:
+            self._fail(GARBAGE, refusal.reason)
+        except Exception:
+            self._tell_of_crash(sink)
+            raise
+
+    def _tell_of_crash(self, sink: ResponseSink | None) -> None:
+        """The response may be whole, and its sink no longer known to ``on_crash``."""
+        if sink is not None:
+            sink.on_crash()
+
+    def _read_otherwise(self, data: bytes | None) -> None:
+        """An end, a handshake, bytes that nobody waits for, or anything over TLS."""
         if self._state == _HANDSHAKE:
             self._after_handshake(data)
             return
         if data is None:
             return
-        if self.sink is None:
+        sink = self.sink
+        if sink is None:
             self.close()  # the endpoint closed an idle connection, or spoke out of turn
             return
         if data == b"":
             self._on_end()
             return
-        self.endpoint.bytes_received += len(data)
-        self.answered = True
-        try:
-            self._read(data)
-        except Refusal as refusal:
-            self._fail(GARBAGE, refusal.reason)
-            return
+        self._read(data, sink)
         tls = self.tls
         if tls is not None and tls.ended and self.sink is not None:
             self._on_end()  # it came with the last bytes, so that nothing else will tell
@@ -253,14 +263,19 @@ class EndpointConnection(Connection):
 
     # --- the response -----------------------------------------------------------------------
 
-    def _read(self, data: bytes) -> None:
+    def _read(self, data: bytes, sink: ResponseSink) -> None:
+        endpoint = self.endpoint
+        endpoint.bytes_received += len(data)
+        self.answered = True
         state = self._state
         if state == _HEAD:
-            self._read_head(data)
+            self._read_head(data, sink)
             return
-        self.arm(self.endpoint.settings.stream_idle_s)
-        sink = self.sink
-        assert sink is not None
+        idle_s = endpoint.settings.stream_idle_s
+        if idle_s > 0.0 and self.expires_at == 0.0:
+            self.deadline = self.loop.env.now + idle_s  # ``arm``, where it is this simple
+        else:
+            self.arm(idle_s)
         if state == _CHUNKED:
             reader = self._reader
             assert reader is not None
@@ -285,7 +300,7 @@ class EndpointConnection(Connection):
         else:
             sink.on_body(encode_chunk(data) if self._in_chunks else data, False)
 
-    def _read_head(self, data: bytes) -> None:
+    def _read_head(self, data: bytes, sink: ResponseSink) -> None:
         while True:
             if self._inbox:
                 data = self._inbox + data
@@ -300,48 +315,44 @@ class EndpointConnection(Connection):
                     return
                 head = parse_response(data[:end], MAX_RESPONSE_FIELDS)
                 if head.status < 200:
-                    self._read_interim(head)
+                    self._read_interim(head, sink)
                     data = data[end:]
                     if not data:
                         return
                     continue
                 self._remembered = head
-            self._begin_body(head, data[head.length :])
+            self._begin_body(head, data[head.length :], sink)
             return
 
-    def _read_interim(self, head: ResponseHead) -> None:
+    def _read_interim(self, head: ResponseHead, sink: ResponseSink) -> None:
         self._interim += 1
         if head.status == 101:
             raise Refusal(502, "the endpoint switched protocols without being asked")
         if self._interim > MAX_INTERIM_RESPONSES:
             raise Refusal(502, "too many interim responses")
-        sink = self.sink
-        assert sink is not None
         sink.on_interim(head)
 
-    def _begin_body(self, head: ResponseHead, rest: bytes) -> None:
+    def _begin_body(self, head: ResponseHead, rest: bytes, sink: ResponseSink) -> None:
         """Decide the framing (RFC 9112, 6.3) and hand on the head with what came with it."""
-        sink = self.sink
-        assert sink is not None
         self._in_chunks = sink.frame_response(head)
         self._persistent = head.keep_alive
         status = head.status
-        if self._bodiless or status == 204 or status == 304 or head.content_length == 0:
+        length = head.content_length
+        if self._bodiless or length == 0 or status == 204 or status == 304:
             self._inbox = rest
             self._finish()
             sink.on_response(head, b"", True)
             return
+        left = length - len(rest)
+        if left <= 0 < length:
+            if left < 0:
+                self._inbox = rest[length:]
+                rest = rest[:length]
+            self._finish()
+            sink.on_response(head, rest, True)
+            return
         self.arm(self.endpoint.settings.stream_idle_s)
-        length = head.content_length
         if length > 0:
-            left = length - len(rest)
-            if left <= 0:
-                if left < 0:
-                    self._inbox = rest[length:]
-                    rest = rest[:length]
-                self._finish()
-                sink.on_response(head, rest, True)
-                return
             self._left = left
             self._state = _LENGTH
             sink.on_response(head, rest, False)

@@ -8,7 +8,6 @@ The client side calls ``start``, ``on_request_body``, ``on_client_drained`` and 
 the endpoint side calls the methods of ``ResponseSink``. Whatever happens, ``_end`` runs once.
 """
 
-from time import monotonic
 from typing import Final
 
 from penstock.core.endpoint import Endpoint
@@ -60,10 +59,10 @@ from penstock.wire.openai import ANTHROPIC, OTHER
 # Request bytes kept for another attempt; a longer body can be sent once only.
 MAX_REPLAY_BYTES: Final = 65536
 # Phases of the histograms, as in board.PHASES.
-_QUEUE: Final = 0
 _CONNECT: Final = 1
 _FIRST_BYTE: Final = 2
-_TOTAL: Final = 3
+# An idle connection is believed to be alive for this long; the loop tells of those that close.
+_FRESH_S: Final = 1.0
 
 
 class Exchange(ResponseSink):
@@ -103,7 +102,7 @@ class Exchange(ResponseSink):
         self.head: RequestHead = head
         self.plan: Plan = plan
         self.request_id: bytes = plan.request_id or context.new_request_id()
-        self.began: float = monotonic()
+        self.began: float = context.env.now
 
     # --- route, inspect, admit --------------------------------------------------------------
 
@@ -117,14 +116,16 @@ class Exchange(ResponseSink):
         if not plan.choices:
             self._answer_here()
             return
-        way = plan.choices[0] if len(plan.choices) == 1 else plan.choose(self.context.env.random())
+        env = self.context.env
+        way = plan.choices[0] if len(plan.choices) == 1 else plan.choose(env.random())
         self.way = way
         pool = way.pool
-        pool.counters.bump(P_REQUESTS)
-        pool.budget.request(self.context.env.now)
+        pool.counters.values[P_REQUESTS] += 1
+        pool.counters.changed = True
+        pool.budget.request(env.now)
         if pool.request_s > 0.0:
             self._expires_at = self.began + pool.request_s
-        if plan.mirror is not None and self.context.env.random() < plan.mirror_share:
+        if plan.mirror is not None and env.random() < plan.mirror_share:
             self.mirror = start_mirror(self.context, plan.mirror, self.head, self.request_id)
             if self.mirror is not None:
                 self.mirror.feed(body, complete)
@@ -185,7 +186,7 @@ class Exchange(ResponseSink):
         plan = self.plan
         counters = self.context.counters
         keep_alive = self.front.keeps_alive()
-        without_body = self.head.method == b"HEAD"
+        without_body = self.head.bodiless
         if plan.route is None or plan.status == 501:
             counters.bump(W_UNROUTED)
             data = answers.refusal(
@@ -216,17 +217,19 @@ class Exchange(ResponseSink):
         assert way is not None
         assert request is not None
         env = self.context.env
+        pool = way.pool
+        tried = self._tried
         watch: Watch | None = None
-        if way.pool.counters.values[P_REQUESTS] >= way.pool.sample_at:
-            watch = way.pool.recorder.watch(request, env, self._tried or (), self.request_id)
+        if pool.counters.values[P_REQUESTS] >= pool.sample_at:
+            watch = pool.recorder.watch(request, env, tried or (), self.request_id)
         chosen: Endpoint | None = None
-        if way.cookie and self._tried is None:
-            chosen = way.pool.sticky_endpoint(way.cookie)
+        if way.cookie and tried is None:
+            chosen = pool.sticky_endpoint(way.cookie)
             if chosen is not None and request.model and not chosen.serves(request.model):
                 chosen = None
         by_cookie = chosen is not None
         if chosen is None:
-            chosen = way.pool.pick(request, env, self._tried)
+            chosen = pool.pick(request, env, tried)
         if chosen is None:
             self._no_endpoint()
             return
@@ -234,9 +237,9 @@ class Exchange(ResponseSink):
         self.endpoint = chosen
         self.attempts += 1
         if watch is None:
-            self.ticket = Ticket(chosen, way.pool.policy, request, env.now)
+            self.ticket = Ticket(chosen, pool.policy, request, env.now)
         else:
-            self.ticket = watch.ticket(chosen, way.pool.policy, request, by_cookie, self.attempts)
+            self.ticket = watch.ticket(chosen, pool.policy, request, by_cookie, self.attempts)
         if chosen.max_in_flight and chosen.overfull():
             self._settle(ABANDONED)  # another worker took the last place at the same moment
             self.attempts -= 1
@@ -245,12 +248,12 @@ class Exchange(ResponseSink):
         self._connect(chosen)
 
     def _connect(self, endpoint: LiveEndpoint) -> None:
-        connection = endpoint.take_idle()
-        if connection is not None and not self._may_use(connection):
-            connection = None
-        if connection is not None:
-            self._send(connection)
-            return
+        """The idle connection used last, which is the likeliest to be alive, or a fresh one."""
+        if endpoint.idle:
+            connection = endpoint.idle.pop()
+            if self.context.env.now - connection.idle_since < _FRESH_S or _still_alive(connection):
+                self._send(connection)
+                return
         self._connect_anew(endpoint)
 
     def _connect_anew(self, endpoint: LiveEndpoint) -> None:
@@ -266,30 +269,17 @@ class Exchange(ResponseSink):
         connection.sink = self
         connection.expires_at = self._expires_at
         self.connection = connection
-        self.connecting_at = monotonic()
+        self.connecting_at = self.context.env.now
         connection.arm(endpoint.settings.connect_s)
         if not self._body_complete:
             self.front.hold_body()
-
-    def _may_use(self, connection: EndpointConnection) -> bool:
-        """Whether an idle connection is still alive, as far as that can be known.
-
-        One that was idle for long is asked (one system call) before a request goes out on it that
-        could not be repeated; the loop told already of those that closed before this batch.
-        """
-        if self.context.env.now - connection.idle_since < 1.0:
-            return True
-        if connection.is_alive():
-            return True
-        connection.close()
-        return False
 
     def on_connected(self) -> None:
         connection = self.connection
         way = self.way
         assert connection is not None
         assert way is not None
-        self.connect_s = monotonic() - self.connecting_at
+        self.connect_s = self.context.env.now - self.connecting_at
         way.pool.counters.record(_CONNECT, self.connect_s)
         self._send(connection)
 
@@ -302,8 +292,9 @@ class Exchange(ResponseSink):
         assert way is not None
         assert endpoint is not None
         self.connection = connection
-        connection.begin(self, self.head.method == b"HEAD", self._expires_at)
+        connection.begin(self, self.head.bodiless, self._expires_at)
         body = self._body
+        complete = self._body_complete
         prefix = way.prefix(endpoint.host_header)
         if self.prompt is not None and self.prompt.changed:
             prefix = for_other_body(prefix, self.head, len(self.prompt.data))
@@ -314,15 +305,15 @@ class Exchange(ResponseSink):
         else:
             data = b"%b%b\r\n\r\n%b" % (prefix, self.request_id, b"".join(body))
         self._sent = True
-        connection.request_sent = self._body_complete
+        connection.request_sent = complete
         connection.arm(endpoint.settings.first_byte_s)
-        connection.send(data)
+        taken = connection.send(data)
         endpoint.bytes_sent += len(data)
-        if not self._body_complete:
-            if connection.unsent is not None:
-                self.front.hold_body()
-            else:
+        if not complete:
+            if taken:
                 self.front.take_body()
+            else:
+                self.front.hold_body()
 
     def on_request_body(self, data: bytes, complete: bool) -> None:
         """More of the request's body, in the framing that goes to the endpoint."""
@@ -351,10 +342,11 @@ class Exchange(ResponseSink):
         connection.request_sent = complete
         if self.status == 0:
             connection.arm(endpoint.settings.first_byte_s)
+        taken = True
         if data:
-            connection.send(data)
+            taken = connection.send(data)
             endpoint.bytes_sent += len(data)
-        if connection.unsent is not None and not complete:
+        if not taken and not complete:
             self.front.hold_body()
 
     def on_endpoint_drained(self) -> None:
@@ -371,18 +363,19 @@ class Exchange(ResponseSink):
 
     def frame_response(self, head: ResponseHead) -> bool:
         status = head.status
-        if self.head.method == b"HEAD" or status == 204 or status == 304:
+        if self.head.bodiless or status == 204 or status == 304:
             self._framing = NO_BODY
         elif head.content_length >= 0:
             self._framing = LENGTH
         elif self.head.minor == 1:
             self._framing = CHUNKED
+            return True
         else:
             self._framing = UNTIL_CLOSE
-        return self._framing == CHUNKED
+        return False
 
     def on_response(self, head: ResponseHead, body: bytes, complete: bool) -> None:
-        now = monotonic()
+        now = self.context.env.now
         way = self.way
         ticket = self.ticket
         assert way is not None
@@ -397,7 +390,7 @@ class Exchange(ResponseSink):
         pool = way.pool
         if pool.orca and self.endpoint is not None:
             pool.take_orca(self.endpoint, head, now)
-        if pool.rules.retries_status(status) and self._may_repeat(DONE, status):
+        if status in pool.rules.on_statuses and self._may_repeat(DONE, status):
             self._leave_connection(complete)
             self._settle(DONE)
             self._retry()
@@ -425,14 +418,18 @@ class Exchange(ResponseSink):
         data = b"%b%b\r\n\r\n%b" % (head.rewritten, request_id, body)
         self.bytes_out = len(data)
         taken = self.front.write(data)
-        pool.counters.record(_FIRST_BYTE, now - self.began)
         if complete:
-            self._complete(now)
-        else:
-            self._body = None
-            self._replayable = False
-            if not taken:
-                self._hold_endpoint()
+            self.connection = None
+            self._settle(DONE)
+            pool.counters.answered_at_once(status, now - self.began)
+            self._note_end(now, "done")
+            self.front.finish()
+            return
+        pool.counters.record(_FIRST_BYTE, now - self.began)
+        self._body = None
+        self._replayable = False
+        if not taken:
+            self._hold_endpoint()
 
     def on_body(self, data: bytes, complete: bool) -> None:
         if self._reading is not None:
@@ -441,7 +438,10 @@ class Exchange(ResponseSink):
         if data and not self.front.write(data) and not complete:
             self._hold_endpoint()
         if complete:
-            self._complete(monotonic())
+            self.connection = None
+            self._settle(DONE)
+            self._end(self.context.env.now, "done")
+            self.front.finish()
 
     def _read(self, reading: AnswerReading, data: bytes, complete: bool) -> bytes:
         """Read the answer along; its first token is what policies know as its first byte.
@@ -466,12 +466,6 @@ class Exchange(ResponseSink):
             connection.resume_reading()
             connection.arm(connection.endpoint.settings.stream_idle_s)
 
-    def _complete(self, now: float) -> None:
-        self.connection = None
-        self._settle(DONE)
-        self._end(now, "done")
-        self.front.finish()
-
     # --- what goes wrong --------------------------------------------------------------------
 
     def on_client_gone(self) -> None:
@@ -483,7 +477,7 @@ class Exchange(ResponseSink):
         if self.way is not None:
             self.way.pool.counters.bump(P_CLIENT_GONE)
         self._settle(CLIENT_GONE)
-        self._end(monotonic(), "client_gone")
+        self._end(self.context.env.now, "client_gone")
 
     def abandon(self, status: int, ended: str) -> None:
         """The client's request turned out bad while it came; the client side answers ``status``."""
@@ -493,7 +487,7 @@ class Exchange(ResponseSink):
             connection.give_up()
         self._settle(ABANDONED)
         self.status = status
-        self._end(monotonic(), ended)
+        self._end(self.context.env.now, ended)
 
     def on_crash(self) -> None:
         """A bug showed, ours or of a user's policy: the client is not left waiting."""
@@ -510,7 +504,7 @@ class Exchange(ResponseSink):
                 self.front.close_after()
                 self._refuse(500, "a bug; the balancer's standard error tells it in full")
             else:
-                self._end(monotonic(), "crashed")
+                self._end(self.context.env.now, "crashed")
                 self.front.cut(True)
 
     def on_endpoint_failed(self, outcome: int, reason: str) -> None:
@@ -520,7 +514,7 @@ class Exchange(ResponseSink):
             self._settle(outcome)
             assert self.way is not None
             self.way.pool.counters.bump(P_CUT)
-            self._end(monotonic(), "cut")
+            self._end(self.context.env.now, "cut")
             self.front.cut(self._framing == UNTIL_CLOSE)
             return
         endpoint = self.endpoint
@@ -614,7 +608,7 @@ class Exchange(ResponseSink):
             status,
             message,
             keep_alive=self.front.keeps_alive(),
-            without_body=self.head.method == b"HEAD",
+            without_body=self.head.bodiless,
             request_id=self.request_id,
             retry_after_s=1 if status == 503 else 0,
         )
@@ -625,20 +619,19 @@ class Exchange(ResponseSink):
         self.status = status
         self.bytes_out = len(data)
         self.front.write(data)
-        self._end(monotonic(), ended)
+        self._end(self.context.env.now, ended)
         self.front.finish()
 
     # --- settle -----------------------------------------------------------------------------
 
     def _settle(self, outcome: int) -> None:
         ticket = self.ticket
-        if ticket is not None:
+        endpoint = self.endpoint
+        if ticket is not None and endpoint is not None:
             self.ticket = None
             if self._reading is not None:
                 self._learn(self._reading, ticket)
-            ticket.settle(outcome, monotonic())
-            endpoint = ticket.endpoint
-            assert isinstance(endpoint, LiveEndpoint)
+            ticket.settle(outcome, self.context.env.now)
             endpoint.settled(ticket)
 
     def _learn(self, reading: AnswerReading, ticket: Ticket) -> None:
@@ -651,15 +644,26 @@ class Exchange(ResponseSink):
 
     def _end(self, now: float, ended: str) -> None:
         """Metrics and the log line; the last thing that happens to every exchange."""
-        self.ended = ended
         way = self.way
         if way is not None:
-            counters = way.pool.counters
-            if self.status:
-                counters.answered(self.status)
-            counters.record(_TOTAL, now - self.began)
+            way.pool.counters.ended(self.status, now - self.began)
+        self._note_end(now, ended)
+
+    def _note_end(self, now: float, ended: str) -> None:
+        self.ended = ended
         if self.mirror is not None and not self._body_complete:
             self.mirror.give_up()
         log = self.context.log
         if log.enabled:
             log.write(log_line(self, now))
+
+
+def _still_alive(connection: EndpointConnection) -> bool:
+    """Ask the system whether a connection that was idle for long is alive; close it if not.
+
+    So that no request goes out on a dead one that could not be repeated.
+    """
+    if connection.is_alive():
+        return True
+    connection.close()
+    return False

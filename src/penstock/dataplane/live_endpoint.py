@@ -9,7 +9,7 @@ from penstock.core import snapshot
 from penstock.core.endpoint import Endpoint
 from penstock.core.env import Env
 from penstock.core.load_report import LoadReport
-from penstock.core.ticket import Ticket
+from penstock.core.ticket import DONE, Ticket
 from penstock.dataplane.board import (
     L_1XX_TO_5XX,
     L_BYTES_RECEIVED,
@@ -278,14 +278,16 @@ class LiveEndpoint(Endpoint):
 
     def settled(self, ticket: Ticket) -> None:
         """Count how an attempt ended, once, for metrics and outlier detection."""
-        self.by_outcome[ticket.outcome] += 1
-        if ticket.status >= 100:
-            self.by_class[ticket.status // 100 - 1] += 1
-        if ticket.failed:
+        outcome = ticket.outcome
+        status = ticket.status
+        self.by_outcome[outcome] += 1
+        if status >= 100:
+            self.by_class[status // 100 - 1] += 1
+        if (outcome != DONE or status >= 500) and ticket.failed:
             self.failures += 1
             self.consecutive_failures += 1
             self.publish()  # outlier detection need not wait for the sweep
-        elif self.consecutive_failures and ticket.status:
+        elif self.consecutive_failures and status:
             self.consecutive_failures = 0
         if ticket.cached_tokens >= 0 and ticket.kv_tokens > 0 and ticket.prompt_tokens > 0:
             self._judge(ticket)
@@ -323,10 +325,6 @@ class LiveEndpoint(Endpoint):
         values[L_JUDGED_PREDICTED] = self.judged_predicted
         values[L_JUDGED_CACHED] = self.judged_cached
         cells[at : at + LOAD_CELLS] = memoryview(values)
-
-    def take_idle(self) -> "EndpointConnection | None":
-        """The idle connection used last, which is the likeliest to be alive; None when none is."""
-        return self.idle.pop() if self.idle else None
 
     def close_idle(self) -> None:
         """Close what nobody uses: the endpoint is removed, or its address changed."""

@@ -1,11 +1,9 @@
 """A pool at work: the core's pool with its settings, retry budget and counters."""
 
 import ssl
-from collections.abc import Sequence
 from typing import Final
 
 from penstock.core import snapshot
-from penstock.core.endpoint import Endpoint
 from penstock.core.env import Env
 from penstock.core.load_report import LoadReport
 from penstock.core.models import ModelNames
@@ -72,7 +70,6 @@ class LivePool(Pool):
         self.sample_at: int = NEVER  # the count of requests from which attempts are watched
         self.recorder: Recorder = Recorder(self, board.workers)
         self.insight: Insight | None = None  # of pools that serve a language model
-        self._shares_tokens: bool = False
         self._tokens_at: float = -1.0
         self.adopt(setup)
 
@@ -84,7 +81,7 @@ class LivePool(Pool):
             self.policy = setup.policy
             self._chosen = spec.policy
         self.spec: snapshot.Pool = spec
-        self._shares_tokens = self._board.workers > 1 and isinstance(self.policy, ServingPolicy)
+        self.catches_up = self._board.workers > 1 and isinstance(self.policy, ServingPolicy)
         self.names = ModelNames(dict(spec.models.aliases), dict(spec.models.fallbacks))
         if spec.kind != "llm":
             self.insight = None
@@ -124,14 +121,11 @@ class LivePool(Pool):
         self.counters.publish()
         self.recorder.log.flush()
 
-    def pick(
-        self, request: Request, env: Env, tried: Sequence[Endpoint] | None = None
-    ) -> Endpoint | None:
-        if self._shares_tokens and env.now - self._tokens_at > TOKENS_MAX_AGE_S:
+    def catch_up(self, env: Env) -> None:
+        if env.now - self._tokens_at > TOKENS_MAX_AGE_S:
             self._tokens_at = env.now
             for endpoint in self.members:
                 endpoint.read_tokens_elsewhere()
-        return super().pick(request, env, tried)
 
     def why_none(self, request: Request) -> str:
         """Why no endpoint can be picked for the request."""

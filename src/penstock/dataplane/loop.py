@@ -35,6 +35,10 @@ class Pollable:
         """The descriptor is ready."""
         raise NotImplementedError
 
+    def on_readable(self) -> None:
+        """Something can be read, and nothing else happened: most events are this one."""
+        self.on_ready(READABLE)
+
     def on_deadline(self) -> None:
         """``deadline`` passed."""
 
@@ -46,7 +50,7 @@ class Chore:
     """Something to do between events."""
 
     def on_batch(self) -> None:
-        """Before each batch of events: must cost next to nothing."""
+        """Before each batch of events, for those in ``batch_chores``: must cost next to nothing."""
 
     def on_sweep(self, now: float) -> None:
         """Once every ``SWEEP_S``."""
@@ -58,7 +62,8 @@ class Loop:
     def __init__(self, env: Env) -> None:
         self.env: Env = env
         self.by_fd: dict[int, Pollable] = {}
-        self.chores: list[Chore] = []
+        self.chores: list[Chore] = []  # called at every sweep
+        self.batch_chores: list[Chore] = []  # called before every batch as well
         self._epoll: epoll = epoll()
         self._running: bool = True
         self._batch: int = 0
@@ -95,14 +100,17 @@ class Loop:
             env.now = now
             batch = self._batch + 1
             self._batch = batch
-            for chore in self.chores:
+            for chore in self.batch_chores:
                 chore.on_batch()
             for fd, events in ready:
                 item = by_fd.get(fd)
                 # Of two that had the same descriptor within a batch, the event is the former's.
                 if item is not None and item.watched_since != batch:
                     try:
-                        item.on_ready(events)
+                        if events == READABLE:
+                            item.on_readable()
+                        else:
+                            item.on_ready(events)
                     except Exception:  # noqa: BLE001
                         self._crashed(item)
             if now >= next_sweep:

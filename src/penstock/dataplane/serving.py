@@ -95,16 +95,14 @@ class Worker(Chore):
 
     def on_batch(self) -> None:
         if self._serving:
-            self.context.world.follow_board(self.context.board)
-            self.context.world.follow_reports(self.context.board)
-            self.context.world.follow_routes()
+            self.context.world.follow()
 
     def on_sweep(self, now: float) -> None:
         context = self.context
         counters = context.counters
         counters.values[W_HEARTBEAT_MS] = int(now * 1000)
         counters.values[W_LOG_DROPPED] = context.log.dropped
-        counters.changed = True
+        counters.changed = True  # whoever bumps what changes with every request need not say so
         if self._serving:
             context.world.publish()
             context.world.expire_reports(now)
@@ -266,8 +264,8 @@ def run(index: int, board_fd: int, mailbox_fd: int) -> int:
     mailbox.setblocking(False)
     loop.add(Mailbox(worker, mailbox), READABLE)
     loop.add(SignalPipe(worker), READABLE)
-    loop.chores.append(worker)
-    loop.chores.append(context.log)
+    loop.chores += [worker, context.log]
+    loop.batch_chores.append(worker)
     # Everything made so far lives as long as the process: the collector need not look at it.
     # What requests make is freed by counting references; cycles are rare, so it looks seldom.
     gc.collect()

@@ -3,7 +3,7 @@
 from penstock.core import snapshot
 from penstock.core.policy._serving import ServingPolicy
 from penstock.core.snapshot import Snapshot
-from penstock.dataplane.board import H_EPOCH, H_REPORTS, Board
+from penstock.dataplane.board import H_EPOCH, H_REPORTS
 from penstock.dataplane.context import Context
 from penstock.dataplane.live_endpoint import Address, LiveEndpoint
 from penstock.dataplane.live_pool import LivePool, PoolSetup, served_by
@@ -26,6 +26,7 @@ class World:
         # Removed with requests still under way; one that comes back goes on with its counts.
         self.finishing: list[LiveEndpoint] = []
         self._context: Context = context
+        self._cells: memoryview = context.board.cells
         self._before: World | None = before
         self._epoch: int = -1
         self._reports: int = 0
@@ -73,7 +74,7 @@ class World:
         self._before = None
         self._share_prefixes()
         self._epoch = -1
-        self.follow_board(self._context.board)
+        self.follow()
 
     def _endpoint(
         self, spec: snapshot.Endpoint, address: Address, pool: LivePool, kept: LiveEndpoint | None
@@ -89,12 +90,20 @@ class World:
         endpoint.models = served_by(pool.spec, spec)
         return endpoint
 
-    def follow_board(self, board: Board) -> None:
-        """Take over the endpoints' states if the supervisor changed any."""
-        epoch = board.cells[H_EPOCH]
-        if epoch == self._epoch:
-            return
-        self._epoch = epoch
+    def follow(self) -> None:
+        """Take over what others changed on the board; two look-ups while nobody did."""
+        cells = self._cells
+        if cells[H_EPOCH] != self._epoch:
+            self._epoch = cells[H_EPOCH]
+            self._follow_states()
+        if cells[H_REPORTS] != self._reports:
+            self._reports = cells[H_REPORTS]
+            self._follow_reports()
+        if self._believers and self._routed is not None:
+            self._routed.take(self._believers)  # what other workers sent where
+
+    def _follow_states(self) -> None:
+        """The supervisor changed the state of an endpoint, or of several."""
         for pool in self.pools.values():
             for endpoint in pool.members:
                 endpoint.read_state()
@@ -114,17 +123,8 @@ class World:
                 for endpoint in pool.members:
                     self._believers[endpoint.row] = Believer(endpoint, policy.index)
 
-    def follow_routes(self) -> None:
-        """Believe what other workers sent where since the last time."""
-        if self._routed is not None and self._believers:
-            self._routed.take(self._believers)
-
-    def follow_reports(self, board: Board) -> None:
-        """Tell policies what engines said, if any did."""
-        reports = board.cells[H_REPORTS]
-        if reports == self._reports:
-            return
-        self._reports = reports
+    def _follow_reports(self) -> None:
+        """Tell policies what engines said."""
         for pool in self.pools.values():
             try:
                 pool.take_reports()

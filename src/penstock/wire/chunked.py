@@ -47,8 +47,12 @@ _FORBIDDEN_TRAILERS: Final = frozenset(
     )
 )
 
-# Size lines in the form that we write ourselves, by their text: the common case is one look-up.
-_CANONICAL: Final[dict[bytes, int]] = {b"%x" % size: size for size in range(1, 4096)}
+# Size lines in the form that we write ourselves, and how long the chunk is in all: the common case
+# is one look-up.
+_CANONICAL: Final[dict[bytes, int]] = {
+    b"%x\r\n" % size: len(b"%x" % size) + 4 + size for size in range(1, 4096)
+}
+_LF: Final = 10
 
 LAST_CHUNK: Final = b"0\r\n\r\n"
 
@@ -91,16 +95,13 @@ class ChunkedReader:
 
     def feed(self, data: bytes) -> bytes:
         """What to pass on for these bytes of the body."""
-        if self._state == _SIZE and not self._pending:
+        whole = len(data)
+        if self._state == _SIZE and not self._pending and whole > 5:
             # One whole canonical chunk, which is how servers write a stream: passed as it came.
-            line_end = data.find(b"\r\n", 0, 8)
-            if line_end > 0:
-                size = _CANONICAL.get(data[:line_end], 0)
-                if size and line_end + 4 + size == len(data) and data.endswith(b"\r\n"):
-                    self.payload_bytes += size
-                    if self.keep_framing:
-                        return data
-                    return data[line_end + 2 : -2]
+            line = 5 if data[4] == _LF else 4 if data[3] == _LF else 3
+            if _CANONICAL.get(data[:line], 0) == whole and data.endswith(b"\r\n"):
+                self.payload_bytes += whole - line - 2
+                return data if self.keep_framing else data[line:-2]
         return self._feed_pieces(data)
 
     def ending(self) -> bytes:

@@ -65,6 +65,7 @@ class RequestHead:
         self.raw: bytes = raw
         self.length: int = len(raw)
         self.method: bytes = method
+        self.bodiless: bool = method == b"HEAD"  # the response to it has no body
         self.target: bytes = target  # in origin-form or "*"
         self.minor: int = minor  # of HTTP/1.x
         self.host: bytes = b""
