@@ -1,5 +1,6 @@
 """A non-blocking stream socket: read what is there, write at once, keep only what did not fit."""
 
+import errno
 import struct
 from socket import SO_LINGER, SOL_SOCKET, SocketType
 from typing import Final
@@ -81,7 +82,8 @@ class Connection(Pollable):
             sent = self.sock.send(data)
         except BlockingIOError:
             sent = 0
-        except OSError:
+        except OSError as error:
+            self._note_broken(error)
             return
         if sent < len(data):
             self.unsent = bytearray(memoryview(data)[sent:])
@@ -125,7 +127,8 @@ class Connection(Pollable):
             sent = self.sock.send(unsent)
         except BlockingIOError:
             return
-        except OSError:
+        except OSError as error:
+            self._note_broken(error)
             sent = len(unsent)  # broken: reading finds it
         if sent < len(unsent):
             del unsent[:sent]
@@ -134,6 +137,15 @@ class Connection(Pollable):
         self.unsent = None
         self.watch(self.events & ~WRITABLE)
         self.on_drained()
+
+    def _note_broken(self, error: OSError) -> None:
+        """The system tells a reset once: sending took the news, and reading would see a mere end.
+
+        After an end that came before it the error is EPIPE (Linux, tcp_reset): what was received is
+        whole.
+        """
+        if error.errno != errno.EPIPE:
+            self.broken = True
 
     def on_progress(self) -> None:
         """Some of what waited was taken by the kernel."""
