@@ -7,7 +7,7 @@ import pytest
 
 from penstock.core.snapshot import HeaderEdit
 from tests.harness.http_endpoint import Answer, HttpEndpoint
-from tests.harness.messages import head
+from tests.harness.messages import get, head
 from tests.harness.worker import Worker
 from tests.harness.world import listener, pool, route, world
 from tests.scenario.conftest import Serve
@@ -118,12 +118,24 @@ def test_host_is_passed_or_rewritten_per_pool(
     assert endpoint.last.headers["x-forwarded-host"] == "site.example"
 
 
+@pytest.mark.parametrize(
+    ("host_header", "request_head"),
+    [
+        ("endpoint", get()),
+        ("pass", head("GET / HTTP/1.0", "Connection: keep-alive", host=None)),
+    ],
+    ids=["rewritten", "http-1.0-without-one"],
+)
 def test_host_of_the_endpoint_is_its_own_for_each(
-    start: Callable[..., Worker], endpoint: HttpEndpoint, other_endpoint: HttpEndpoint
+    start: Callable[..., Worker],
+    endpoint: HttpEndpoint,
+    other_endpoint: HttpEndpoint,
+    host_header: str,
+    request_head: bytes,
 ) -> None:
-    client = start(world(pool(endpoint, other_endpoint, host_header="endpoint"))).connect()
+    client = start(world(pool(endpoint, other_endpoint, host_header=host_header))).connect()
     for _ in range(4):
-        client.get()
+        client.request(request_head)
     for each in (endpoint, other_endpoint):
         assert {request.headers["host"] for request in each.requests} == {each.name}
 

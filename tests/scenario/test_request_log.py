@@ -67,6 +67,8 @@ def test_what_clients_send_cannot_break_a_line(
     client.send(get(target))
     client.read_response()
     client.get("/", 'X-Request-ID: a"b\\c')
-    first, second = lines_of(log, 2)
+    client.get("/", 'X-Forwarded-For: 9.9.9.9","status":999}\\\xe9')
+    first, second, third = lines_of(log, 3)
     assert first["target"] == target
     assert second["end"] == "done"
+    assert (third["client"], third["status"]) == ('"status":999}\\\xe9', 200)

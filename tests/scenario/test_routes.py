@@ -15,6 +15,7 @@ from penstock.core.snapshot import (
     Route,
     WeightedPool,
 )
+from penstock.dataplane.board import L_BYTES_SENT
 from tests.harness.endpoint import EndpointConnection, Script, ScriptedEndpoint, refuse_connections
 from tests.harness.http_endpoint import HttpEndpoint
 from tests.harness.messages import chunked, get, head, post
@@ -267,6 +268,14 @@ def test_mirror_gets_a_copy_and_its_answers_are_dropped(
     ):
         assert (copy.method, copy.target, copy.body) == (main.method, main.target, main.body)
     worker.wait_until_idle()
+    wait_until(
+        lambda: (
+            0
+            < worker.load(endpoint, L_BYTES_SENT)
+            == worker.load(other_endpoint, L_BYTES_SENT, pool="shadow")
+        ),
+        "bytes of the copies are counted as those of the requests are",
+    )
 
 
 def stall(connection: EndpointConnection) -> None:

@@ -11,6 +11,7 @@ import pytest
 
 from tests.harness.client import Client, IncompleteResponse, Response
 from tests.harness.endpoint import EndpointConnection, ScriptedEndpoint
+from tests.harness.flow import send_repeated
 from tests.harness.messages import HELLO, LAST, answer, chunked_answer, head
 from tests.harness.worker import Worker
 from tests.harness.world import NEVER_REPEAT, pool, world
@@ -28,6 +29,7 @@ class Answer:
         return f"case{self.number}-{self.name}"
 
 
+BLOCKED_S = 0.3  # nothing taken for so long: the other side is full
 LENGTH = "Content-Length: 5"
 CHUNKED = "Transfer-Encoding: chunked"
 
@@ -230,6 +232,23 @@ def test_case22_reset_within_a_body_is_never_taken_for_its_end(
         rest = client.read_to_end()
         is_framed = version == "1.1" or b"Content-Length" in data
         assert client.was_reset or (is_framed and LAST not in rest)
+
+
+@pytest.mark.parametrize("version", ["1.1", "1.0"])
+def test_case22_reset_that_sending_meets_first_is_never_taken_for_the_end(
+    stage: Stage, version: str
+) -> None:
+    """The system tells of a reset once, and here the rest of the request is told, not reading."""
+    data = answer("Connection: close")
+    number = stage.set_answer(data, len(data), resets=True)
+    with stage.worker.connect() as client:
+        client.send(head(f"POST / HTTP/{version}", "Content-Length: 100000000"))
+        client.read_until(b"hello")
+        sent = send_repeated(client.socket, b"x" * 65536, 0, 100_000_000, BLOCKED_S)
+        assert sent < 100_000_000, "the endpoint's side is full, so the balancer waits to send"
+        stage.endpoint.connection(number).go_on.set()
+        rest = client.read_to_end()
+        assert client.was_reset or (version == "1.1" and LAST not in rest)
 
 
 @pytest.mark.parametrize("version", ["1.1", "1.0"])

@@ -6,6 +6,7 @@ import asyncio
 import json
 import os
 from dataclasses import dataclass
+from math import isfinite
 from pathlib import Path
 from typing import Any, Final
 from urllib.parse import urlencode
@@ -219,6 +220,8 @@ def undrain(admin: Admin, endpoint: tuple[str, str]) -> None:
 @click.pass_obj
 def weight(admin: Admin, endpoint: tuple[str, str], weight: float) -> None:
     """Weigh an endpoint otherwise, until its configured weight changes."""
+    if not isfinite(weight):
+        raise click.BadParameter(f"a number is needed, not {weight}", param_hint="WEIGHT")
     body = {"pool": endpoint[0], "endpoint": endpoint[1], "weight": weight}
     answer = admin.post("/api/v1/weight", body)
     _say(answer, f", weight {answer['weight']:g}")
@@ -255,7 +258,9 @@ def _print_lines(records: list[dict[str, Any]]) -> None:
 
 
 def _reason(error: OSError) -> str:
-    return os.strerror(error.errno) if error.errno else str(error)
+    if error.errno and error.errno > 0:
+        return os.strerror(error.errno)
+    return error.strerror or str(error)  # getaddrinfo's errors are numbers of its own
 
 
 def _say(answer: dict[str, Any], more: str = "") -> None:

@@ -3,12 +3,13 @@
 import os
 import ssl
 from collections.abc import Iterator
-from contextlib import contextmanager
+from pathlib import Path
 
 import msgspec
 
+from penstock.config.certificates import check_authorities, check_certificate
 from penstock.core.snapshot import EndpointTls, Listener, Snapshot
-from penstock.dataplane.tls import client_context, server_context
+from penstock.dataplane.tls import client_context
 
 Stamp = tuple[int, int, int]  # modification time in ns, size, inode; zeroes where there is no file
 
@@ -68,25 +69,13 @@ class EndpointContexts:
 
 
 def try_files(snapshot: Snapshot) -> None:
-    """Load every certificate, key and CA file. Raises OSError or ssl.SSLError, naming the file."""
+    """Load every certificate, key and CA file. Raises ValueError, for people, naming the file."""
     for listener in snapshot.listeners:
         for certificate in listener.certificates:
-            with _naming(certificate.certificate):
-                server_context((certificate,))
+            check_certificate(Path(certificate.certificate), Path(certificate.key))
     for pool in snapshot.pools:
         if pool.tls.ca_file:
-            with _naming(pool.tls.ca_file):
-                client_context(pool.tls)
-
-
-@contextmanager
-def _naming(path: str) -> Iterator[None]:
-    try:
-        yield
-    except ssl.SSLError as error:
-        raise ssl.SSLError(f"{path}: {error.reason or error}") from error
-    except OSError as error:
-        raise OSError(f"{path}: {error.strerror or error}") from error
+            check_authorities(Path(pool.tls.ca_file))
 
 
 def _files(spec: Snapshot) -> Iterator[str]:

@@ -32,6 +32,7 @@ _PPM: Final = 1_000_000
 MAX_WEIGHT: Final = 1_000_000.0  # the sum over a pool must stay exact in a float
 NOT_CHECKED: Final = "no health check is configured"
 NOT_CHECKED_YET: Final = "not checked yet"
+_CONFIGURED: Final = "as configured"
 
 
 @dataclass
@@ -55,6 +56,7 @@ class EndpointState:
     ramp: SlowStart
     health: int
     health_cause: Cause
+    weight_cause: Cause
     draining: Cause | None = None
     ejected: Cause | None = None
     ejections: int = 0
@@ -79,9 +81,11 @@ class EndpointState:
         """Why ``shown`` is what it is."""
         if self.draining is not None:
             return self.draining
-        if self.health != DOWN and self.ejected is not None:
+        if self.health == DOWN:
+            return self.health_cause
+        if self.ejected is not None:
             return self.ejected
-        return self.health_cause
+        return self.weight_cause if self.weight == 0.0 else self.health_cause
 
     @property
     def available(self) -> bool:
@@ -212,6 +216,7 @@ class EndpointStates:
             raise ValueError(f"a weight is a number from 0 to {MAX_WEIGHT:g}, not {weight:g}")
         state = self.of(pool, name)
         before, state.weight = state.weight, weight
+        state.weight_cause = Cause(reason, self._wall_clock())
         self._write(state)
         text = f"endpoint {pool}/{name} has weight {weight:g} instead of {before:g}: {reason}"
         self._events.info("endpoint.weight", text, **_of(state))
@@ -255,6 +260,7 @@ class EndpointStates:
             ramp=SlowStart(pool.slow_start),
             health=health,
             health_cause=Cause(reason, self._wall_clock()),
+            weight_cause=Cause(_CONFIGURED, self._wall_clock()),
         )
         if self._running:  # at the very start all are equally new
             state.ramp.begin(self._clock())
@@ -263,6 +269,7 @@ class EndpointStates:
     def _reconfigure(self, state: EndpointState, pool: Pool, endpoint: Endpoint) -> None:
         if state.configured_weight != endpoint.weight:
             state.configured_weight = state.weight = endpoint.weight
+            state.weight_cause = Cause(_CONFIGURED, self._wall_clock())
         if state.slow_start != pool.slow_start:
             state.slow_start = pool.slow_start
             state.ramp = SlowStart(pool.slow_start)

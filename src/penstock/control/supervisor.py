@@ -8,7 +8,6 @@ import asyncio
 import os
 import resource
 import signal
-import ssl
 import sys
 from collections.abc import Callable, Coroutine
 from time import monotonic, time
@@ -298,7 +297,7 @@ class Supervisor:
             try:
                 await asyncio.to_thread(try_files, self._publisher.running)
                 await self._publisher.refresh()
-            except (OSError, ssl.SSLError, PublishError) as error:
+            except (ValueError, PublishError) as error:
                 complained_of = changed
                 self._events.error(
                     "certificates.refused", f"{names} changed but cannot be used: {error}"

@@ -1,5 +1,6 @@
 """A non-blocking stream socket: read what is there, write at once, keep only what did not fit."""
 
+import errno
 import struct
 from socket import SO_LINGER, SOL_SOCKET, SocketType
 from typing import Final
@@ -73,7 +74,8 @@ class Connection(Pollable):
             sent = self.sock.send(data)
         except BlockingIOError:
             sent = 0
-        except OSError:
+        except OSError as error:
+            self._note_broken(error)
             return True
         if sent == len(data):
             return True
@@ -119,7 +121,8 @@ class Connection(Pollable):
             sent = self.sock.send(unsent)
         except BlockingIOError:
             return
-        except OSError:
+        except OSError as error:
+            self._note_broken(error)
             sent = len(unsent)  # broken: reading finds it
         if sent < len(unsent):
             del unsent[:sent]
@@ -128,6 +131,15 @@ class Connection(Pollable):
         self.unsent = None
         self.watch(self.events & ~WRITABLE)
         self.on_drained()
+
+    def _note_broken(self, error: OSError) -> None:
+        """The system tells a reset once: sending took the news, and reading would see a mere end.
+
+        After an end that came before it the error is EPIPE (Linux, tcp_reset): what was received is
+        whole.
+        """
+        if error.errno != errno.EPIPE:
+            self.broken = True
 
     def on_progress(self) -> None:
         """Some of what waited was taken by the kernel."""

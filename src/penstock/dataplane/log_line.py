@@ -58,7 +58,7 @@ def _facts(exchange: "Exchange") -> bytes:
     plan = exchange.plan
     route = plan.route
     return b'"client":"%b","method":"%b","host":"%b","target":"%b","route":"%b"' % (
-        plan.source.encode(),
+        json_text(plan.source.encode("latin-1")),  # of X-Forwarded-For, where that is believed
         json_text(head.method),
         json_text(head.host),
         json_text(head.target),

@@ -56,6 +56,7 @@ class Mirror(ResponseSink):
             return
         if data:
             connection.send(data)
+            self.endpoint.bytes_sent += len(data)
         connection.request_sent = complete
         if connection.unsent is not None and len(connection.unsent) > MAX_WAITING_BYTES:
             self.give_up()
@@ -75,6 +76,7 @@ class Mirror(ResponseSink):
         connection.request_sent = self._complete
         connection.arm(self.endpoint.settings.first_byte_s)
         connection.send(bytes(self._waiting))
+        self.endpoint.bytes_sent += len(self._waiting)
         self._waiting = bytearray()
 
     def on_interim(self, head: ResponseHead) -> None:

@@ -49,7 +49,8 @@ class PoolPlan:
     def prefix(self, endpoint_host: bytes) -> bytes:
         """The head for an endpoint, up to the value of X-Request-ID."""
         host_header = self.pool.host_header
-        if host_header == "endpoint":
+        host = self._head.host
+        if host_header == "endpoint" or (host_header == "pass" and not host):
             prefixes = self._prefixes
             if prefixes is None:
                 prefixes = {}
@@ -60,7 +61,6 @@ class PoolPlan:
                 prefixes[endpoint_host] = prefix
             return prefix
         if not self._prefix:
-            host = self._head.host or endpoint_host
             self._prefix = self._build(host if host_header == "pass" else host_header.encode())
         return self._prefix
 

@@ -7,13 +7,12 @@ would change framing, routing or authority are left out.
 import re
 from typing import Final
 
-from penstock.wire.http1 import Refusal
+from penstock.wire.http1 import Refusal, has_bare_lf
 
 MAX_EXTENSION_BYTES: Final = 256
 _MAX_SIZE_DIGITS: Final = 15  # 2^60 bytes
 _SIZE_LINE: Final = re.compile(rb"([0-9A-Fa-f]+)(?:[ \t]*;[^\x00-\x08\x0a-\x1f\x7f]*)?")
 _TRAILER: Final = re.compile(rb"([!#$%&'*+\-.^_`|~0-9A-Za-z]+):([^\x00-\x08\x0a-\x1f\x7f]*)")
-_BARE_LF: Final = re.compile(rb"(?<!\r)\n")
 
 # Never passed on in a trailer (RFC 9110, 6.5.1): framing, routing, connection, authentication.
 _FORBIDDEN_TRAILERS: Final = frozenset(
@@ -155,7 +154,7 @@ class ChunkedReader:
 
     def _keep_line(self, line: bytes) -> None:
         """Hold an unfinished line, within its bound."""
-        if _BARE_LF.search(line) is not None:
+        if has_bare_lf(line, 0):
             raise self._refuse("a line of the chunked body ends with LF without CR")
         bound = _MAX_SIZE_DIGITS + MAX_EXTENSION_BYTES
         if self._state == _TRAILERS:

@@ -79,6 +79,20 @@ def test_nothing_listens_there() -> None:
     assert "Is the balancer running?" in done.output
 
 
+def test_a_host_that_has_no_address_is_said_to_have_none() -> None:
+    done = ctl("--admin", "http://nobody.invalid:9900", "status")
+    assert done.exit_code == 1
+    assert done.output.startswith("Error: nothing answers at http://nobody.invalid:9900 (")
+    assert "Unknown error" not in done.output
+
+
+@pytest.mark.parametrize("weight", ["nan", "inf"])
+def test_a_weight_that_is_no_number_is_refused(answering: ServerMaker, weight: str) -> None:
+    done = ctl("--admin", answering(200, b"{}").url, "weight", "main/gpu1:8000", weight)
+    assert done.exit_code == 2
+    assert f"a number is needed, not {weight}" in done.output
+
+
 def test_something_else_listens_there(answering: ServerMaker) -> None:
     server = answering(200, b"<html>")
     done = ctl("--admin", server.url, "status")

@@ -8,6 +8,7 @@ import trustme
 
 from penstock.config.compile import load_configuration
 from penstock.config.reference import FILE, with_reference
+from penstock.core.route import Facts, Matcher, first_match
 from tests.unit.config.documents import load
 
 ROOT = Path(__file__).parents[3]
@@ -53,10 +54,19 @@ def test_the_examples_that_the_documentation_names_are_there() -> None:
     assert named == {file.name for file in EXAMPLES}
 
 
-def _yaml_blocks() -> list[str]:
-    return re.findall(r"```yaml\n(.*?)```", (ROOT / FILE).read_text(), re.DOTALL)
+def _yaml_blocks(file: str | Path) -> list[str]:
+    return re.findall(r"```yaml\n(.*?)```", (ROOT / file).read_text(), re.DOTALL)
 
 
-@pytest.mark.parametrize("text", _yaml_blocks())
+@pytest.mark.parametrize("text", _yaml_blocks(FILE))
 def test_every_block_of_the_documentation_is_a_right_document(text: str, tmp_path: Path) -> None:
     assert load(text, tmp_path).snapshot.pools
+
+
+@pytest.mark.parametrize("readme", ["README.md", "README.zh-CN.md"])
+def test_the_readme_sends_chats_to_its_pools(readme: str, tmp_path: Path) -> None:
+    (text,) = _yaml_blocks(readme)
+    routes = load(text, tmp_path).snapshot.routes
+    chat = Facts("main", "127.0.0.1", "/v1/chat/completions", "POST", [])
+    taken = first_match([Matcher(route.match) for route in routes], chat)
+    assert [each.pool for each in routes[taken].pools] == ["chat", "canary"]

@@ -6,7 +6,7 @@ import pytest
 from msgspec.structs import replace
 
 from penstock.admin.view import UnknownNameError
-from penstock.control.endpoint_states import EndpointStates
+from penstock.control.endpoint_states import NOT_CHECKED, Cause, EndpointStates
 from penstock.control.events import Events
 from penstock.core.endpoint import DOWN, STARTING, UP
 from penstock.core.snapshot import HealthCheck, Pool, SlowStart
@@ -144,6 +144,21 @@ def test_another_configured_weight_replaces_one_set_at_run_time(states: States) 
     states.states.set_weight("a", "e1", 0.25, "less")
     states.run(Pool(name="a", endpoints=(endpoint("e1", weight=3.0),)))
     assert states.cells(1)[3] == 3.0
+
+
+def test_who_took_the_weight_away_and_when_is_told(states: States, clock: Clock) -> None:
+    states.run(Pool(name="a", endpoints=(endpoint("e1"), endpoint("e2", weight=0.0))))
+    began = clock.now
+    clock.now += 5.0
+    states.states.set_weight("a", "e1", 0.0, "asked for by an operator")
+    for name, cause in (
+        ("e1", Cause("asked for by an operator", clock.now)),
+        ("e2", Cause("as configured", began)),
+    ):
+        state = states.states.of("a", name)
+        assert (state.shown, state.cause) == ("weightless", cause)
+    states.states.set_weight("a", "e1", 1.0, "asked for by an operator")
+    assert states.states.of("a", "e1").cause.reason == NOT_CHECKED
 
 
 def test_a_removed_endpoint_is_forgotten(states: States) -> None:
