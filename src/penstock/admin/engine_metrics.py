@@ -7,6 +7,7 @@ from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metri
 
 from penstock.admin.view import EndpointView, EngineView, Overview
 from penstock.dataplane.board import (
+    FA_LEARNED,
     L_JUDGED_CACHED,
     L_JUDGED_PREDICTED,
     L_JUDGED_PROMPT,
@@ -83,6 +84,19 @@ def _prefixes(told: list[_Told], board: Board) -> Iterator[Metric]:
     for pool, endpoint, _ in told:
         doubt.add_metric((pool, endpoint.name), endpoint.prefix_doubt)
     yield doubt
+    exact = GaugeMetricFamily(
+        "penstock_endpoint_prefix_exact",
+        "1 while its KV events tell which prefixes its cache holds.",
+        labels=_ENDPOINT,
+    )
+    for pool, endpoint, _ in told:
+        exact.add_metric((pool, endpoint.name), endpoint.prefix_exact)
+    yield exact
+    learned = GaugeMetricFamily(
+        "penstock_prefix_blocks_learned", "Blocks of prompts whose tokens were learned."
+    )
+    learned.add_metric((), board.cells[board.facts + FA_LEARNED])
+    yield learned
 
 
 def _silent(told: list[_Told]) -> Metric:

@@ -158,6 +158,7 @@ def _endpoint(pool: str, endpoint: EndpointView, board: Board, recent: Differenc
             "predicted_tokens": count(L_JUDGED_PREDICTED),
             "cached_tokens": count(L_JUDGED_CACHED),
             "doubt": endpoint.prefix_doubt,
+            "exact": endpoint.prefix_exact,
         },
         "in_flight": count(L_IN_FLIGHT),
         "requests": count(L_REQUESTS),

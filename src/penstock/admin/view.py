@@ -47,6 +47,7 @@ class EndpointView(msgspec.Struct, frozen=True):
     last_check: str
     engine: EngineView | None = None  # where its load is read
     prefix_doubt: float = 0.0  # share of predicted prefix hits that is not believed
+    prefix_exact: bool = False  # what its cache holds is known by its KV events
 
 
 class PoolView(msgspec.Struct, frozen=True):

@@ -22,6 +22,7 @@ from penstock.dataplane.board import (
     H_EPOCH,
     S_DRAINING,
     S_EJECTED,
+    S_EXACT,
     S_HEALTH,
     S_PREFIX_DOUBT_PPM,
     S_WEIGHT_PPM,
@@ -61,6 +62,7 @@ class EndpointState:
     ejected: Cause | None = None
     ejections: int = 0
     prefix_doubt: float = 0.0  # share of predicted prefix hits that is not believed
+    exact_slot: int = -1  # in the exact prefix index; -1 while its cache is not known exactly
     written: tuple[int, ...] = field(default=())
 
     @property
@@ -86,6 +88,11 @@ class EndpointState:
         if self.ejected is not None:
             return self.ejected
         return self.weight_cause if self.weight == 0.0 else self.health_cause
+
+    @property
+    def exact(self) -> bool:
+        """Whether what its KV events tell of prefixes is believed."""
+        return self.exact_slot >= 0 and self.prefix_doubt == 0.0
 
     @property
     def available(self) -> bool:
@@ -228,10 +235,18 @@ class EndpointStates:
         self._write(state)
         if doubt > 0.0 and before == 0.0:
             text = f"endpoint {pool}/{name}: predicted prefix hits are doubted: {reason}"
+            if state.exact_slot >= 0:
+                text += "; its KV events are not relied on meanwhile"
             self._events.warning("prefix.parted", text, **_of(state))
         elif doubt == 0.0 and before > 0.0:
             text = f"endpoint {pool}/{name}: predicted prefix hits come true again: {reason}"
             self._events.info("prefix.agrees", text, **_of(state))
+
+    def know_prefixes(self, pool: str, name: str, slot: int) -> None:
+        """Its cache is known exactly, in that slot; -1: not any more. Raises UnknownNameError."""
+        state = self.of(pool, name)
+        state.exact_slot = slot
+        self._write(state)
 
     def ramp(self) -> None:
         """Move the weights of endpoints in slow start on; to be called every half second or so."""
@@ -288,6 +303,7 @@ class EndpointStates:
             int(state.ejected is not None),
             round(self.effective_weight(state) * _PPM),
             round(state.prefix_doubt * _PPM),
+            state.exact_slot + 1 if state.exact else 0,
         )
         if wanted == state.written:
             return
@@ -299,6 +315,7 @@ class EndpointStates:
         cells[at + S_EJECTED] = wanted[2]
         cells[at + S_WEIGHT_PPM] = wanted[3]
         cells[at + S_PREFIX_DOUBT_PPM] = wanted[4]
+        cells[at + S_EXACT] = wanted[5]
         cells[H_EPOCH] += 1
 
 

@@ -97,4 +97,5 @@ def _endpoint(
         last_check=checks.last_result(pool.name, endpoint.name),
         engine=engines.view(pool.name, endpoint.name),
         prefix_doubt=state.prefix_doubt,
+        prefix_exact=state.exact,
     )

@@ -20,6 +20,7 @@ from penstock.admin.view import Overview, ReloadView
 from penstock.config.compile import Configured
 from penstock.control.certificates import CertificateFiles, EndpointContexts, try_files
 from penstock.control.endpoint_states import EndpointStates
+from penstock.control.engines.exact_index import ExactIndex
 from penstock.control.engines.kv_events import KvEventReaders
 from penstock.control.engines.loads import EngineLoads
 from penstock.control.engines.models import EngineModels
@@ -92,7 +93,8 @@ class Supervisor:
         self._checks = HealthChecks(self._states, self._events, self._contexts)
         self._outliers = OutlierDetection(self.board, rows, self._states)
         self._engines = EngineLoads(self.board, self._events, self._contexts)
-        self._kv_events = KvEventReaders(self.board, self._events)
+        self._exact = ExactIndex(self.board, self._states, self._events)
+        self._kv_events = KvEventReaders(self.board, self._events, self._exact)
         self._parity = ParityWatch(self.board, self._states)
         self._models = EngineModels(self._events, self._contexts, self._publisher.refresh)
         self._publisher.marks.append(self._models.mark)
@@ -118,6 +120,7 @@ class Supervisor:
                 self._keep("outlier detection", self._outliers.run)
                 self._keep("slow start", self._ramp)
                 self._keep("prefix parity", self._parity.run)
+                self._keep("learning prefixes", self._exact.run)
                 self._keep("certificate files", self._watch_certificates)
                 self._keep("board rows", self._reclaim_rows)
                 self._keep("rates", self._admin.sample)

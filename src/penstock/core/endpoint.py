@@ -37,6 +37,7 @@ class Endpoint:
     kv_capacity: int = 0  # tokens; 0 while it is not known
     reported_at: float = -1.0  # when the last report was made, on the Env's clock; -1 without one
     prefix_doubt: float = 0.0  # share of predicted prefix hits that is not believed
+    exact_slot: int = -1  # its place in the exact prefix index; -1 while it is not there
     waiting: int = -1  # requests that wait in its engine, by the last report; -1: not told
     models: dict[str, str] | None = None  # names it serves, and their parents; None: not known
     loaded: list[int] = _NOTHING  # hashes of models and adapters in its memory

@@ -6,6 +6,10 @@ from the least to the most recently used; over its capacity the least recent go.
 are touched from the last to the first, so that an endpoint loses the ends of prefixes before their
 beginnings, as engines do (vLLM frees blocks in reverse order).
 
+Where an endpoint tells exactly what its cache holds, and it is known which tokens a block is, that
+is what counts; what was sent there is believed besides until it is disproved: a prompt under way
+will be there, and blocks that are not learned are known in no other way.
+
 Matching and insertion are O(blocks of the prompt). Source of the approximation and its default
 bound: llm-d's approximate prefix scorer, 31,250 entries per endpoint.
 """
@@ -18,6 +22,9 @@ from penstock.core.endpoint import Endpoint
 from penstock.core.request import Request
 
 DEFAULT_BLOCKS: Final = 31_250  # per endpoint
+# A prompt's beginning is learned before its end and forgotten after it, so after a few blocks that
+# nobody knows there are hardly any that somebody does.
+_UNKNOWN_BLOCKS: Final = 4
 
 
 @mypyc_attr(allow_interpreted_subclasses=True)
@@ -28,11 +35,23 @@ class PrefixJournal:
         """The endpoint is believed to hold these blocks, of so many tokens, from now on."""
 
 
+@mypyc_attr(allow_interpreted_subclasses=True)
+class ExactPrefixes:
+    """Whoever knows what caches really hold."""
+
+    def holders(self, block: int) -> int:
+        """Bits of the slots (``Endpoint.exact_slot``) that hold it; -1 while nobody can tell."""
+        return -1
+
+
 class PrefixIndex:
     """Holds at most ``max_blocks`` blocks per endpoint, and no more tokens than its cache does."""
 
     def __init__(self, max_blocks: int = DEFAULT_BLOCKS) -> None:
         self.journal: PrefixJournal | None = None
+        self.exact: ExactPrefixes | None = None
+        self._asked: Request | None = None  # whose blocks were looked up exactly last
+        self._sure: dict[int, int] = {}  # exact slot → blocks of it that are there
         self._max_blocks: int = max_blocks
         self._holders: dict[int, int] = {}  # block → bits of the slots that hold it
         self._slots: dict[Endpoint, int] = {}
@@ -73,9 +92,12 @@ class PrefixIndex:
         if before:
             self._note(held, before, depth)
         slots = self._slots
+        sure = self._look_up(request) if self.exact is not None else self._sure
         found = []
         for endpoint in endpoints:
             depth = held.get(slots.get(endpoint, -1), 0) if held else 0
+            if sure and endpoint.exact_slot >= 0:
+                depth = max(depth, sure.get(endpoint.exact_slot, 0))
             tokens = request.tokens_of(depth)
             if endpoint.prefix_doubt > 0.0:
                 tokens = int(tokens * (1.0 - endpoint.prefix_doubt))
@@ -94,6 +116,9 @@ class PrefixIndex:
             if block not in own:
                 break
             known += 1
+        if self.exact is not None and endpoint.exact_slot >= 0:
+            sure = self._sure if request is self._asked else self._look_up(request)
+            known = max(known, sure.get(endpoint.exact_slot, 0))
         tokens = self._tokens[slot]
         fresh: list[int] = []
         sizes: list[int] = []
@@ -125,6 +150,30 @@ class PrefixIndex:
         self._tokens[slot] += tokens
         self._holders[block] = self._holders.get(block, 0) | (1 << slot)
         self._shrink(slot, endpoint.kv_capacity)
+
+    def disprove(self, block: int, exact_slot: int) -> None:
+        """It became known that the block is not in that slot's cache; -1: look at all."""
+        exact = self.exact
+        believed = self._holders.get(block, 0)
+        if believed == 0 or exact is None:
+            return
+        holders = exact.holders(block)
+        if holders < 0:
+            return
+        for endpoint, slot in self._slots.items():
+            its = endpoint.exact_slot
+            if its < 0 or (exact_slot >= 0 and its != exact_slot):
+                continue
+            if (believed >> slot) & 1 and not (holders >> its) & 1:
+                self._tokens[slot] -= self._blocks[slot].pop(block)
+                self._drop(block, slot)
+
+    def review(self, endpoint: Endpoint) -> None:
+        """The endpoint tells exactly what it holds from now on: believe nothing else."""
+        slot = self._slots.get(endpoint, -1)
+        if slot >= 0:
+            for block in list(self._blocks[slot]):
+                self.disprove(block, endpoint.exact_slot)
 
     def overflow(self, endpoint: Endpoint, tokens: int) -> int:
         """How many tokens would be pushed out of its cache by ``tokens`` more."""
@@ -161,6 +210,35 @@ class PrefixIndex:
         for endpoint in list(self._slots):
             if endpoint not in present:
                 self.forget(endpoint)
+
+    def _look_up(self, request: Request) -> dict[int, int]:
+        """How many blocks each slot of the exact index certainly holds."""
+        sure: dict[int, int] = {}
+        self._asked = request
+        self._sure = sure
+        exact = self.exact
+        if exact is None:
+            return sure
+        alive = -1
+        depth = 0
+        unknown = 0
+        for index, block in enumerate(request.blocks):
+            here = exact.holders(block)
+            if here < 0:
+                unknown += 1
+                if unknown > _UNKNOWN_BLOCKS:
+                    break
+                continue
+            unknown = 0
+            if depth and alive & ~here:
+                self._note(sure, alive & ~here, depth)
+            alive &= here
+            if alive == 0:
+                break
+            depth = index + 1
+        if depth and alive > 0:
+            self._note(sure, alive, depth)
+        return sure
 
     def _slot(self, endpoint: Endpoint) -> int:
         slot = self._slots.get(endpoint, -1)

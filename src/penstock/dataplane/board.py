@@ -13,6 +13,8 @@ machine that Penstock runs on.
     pools       pool_rows x workers x POOL_CELLS                 each worker its own
     models      workers x MODEL_ROWS x MODEL_CELLS               each worker its own
     routes      workers x (8 + 2 x ROUTES)                       each worker its own
+    sightings   workers x (8 + SIGHTING_CELLS)                   each worker its own
+    facts       8 + 2 x FACTS + 2 x FACT_WAYS x FACT_SETS        supervisor
     addresses   2 x ADDRESS_SLOTS x workers                      each worker its own
 """
 
@@ -23,7 +25,7 @@ from typing import Final
 from penstock.core.histogram import BUCKETS
 
 MAGIC: Final = 0x50454E53544F434B  # "PENSTOCK"
-VERSION: Final = 4
+VERSION: Final = 5
 
 # Header cells.
 H_MAGIC: Final = 0
@@ -63,6 +65,7 @@ S_DRAINING: Final = 1
 S_EJECTED: Final = 2
 S_WEIGHT_PPM: Final = 3  # effective weight x 1e6: configured or set at run time, x slow start
 S_PREFIX_DOUBT_PPM: Final = 4  # share of predicted prefix hits that is not believed x 1e6
+S_EXACT: Final = 5  # its slot in the exact prefix index + 1; 0 while it is not exact
 _STATE_CELLS: Final = 8
 
 # What an endpoint's engine last said of its load, written by the supervisor; -1: it did not say.
@@ -168,6 +171,26 @@ ROUTE_CELLS: Final = 2
 ROUTES: Final = 65_536  # 1 MiB; 2,000 prompts of 32 new blocks
 _RING_CELLS: Final = RT_ENTRIES + ROUTES * ROUTE_CELLS
 
+# A ring of prompts that were answered, of which the supervisor learns which tokens a text is.
+SG_COUNT: Final = 0  # cells ever written
+SG_ENTRIES: Final = 8
+SIGHTING_CELLS: Final = 32_768  # 256 KiB; 500 prompts of 50 blocks between two readings
+_SIGHTING_RING: Final = SG_ENTRIES + SIGHTING_CELLS
+
+# What caches certainly hold: a table of learned text blocks, and a ring of those that left one.
+FA_COUNT: Final = 0  # entries ever written into the ring
+FA_LEARNED: Final = 1  # text blocks in the table
+FA_ENTRIES: Final = 8  # from here on: digest; slot + 1, or 0 for all
+FACT_CELLS: Final = 2
+FACTS: Final = 16_384
+FA_TABLE: Final = FA_ENTRIES + FACTS * FACT_CELLS
+# Sets of so many places, each a digest (0: free) and the bits of the slots that hold it. Twice the
+# places of what is learned at most, so that a set is seldom full.
+FACT_WAYS: Final = 4
+FACT_SETS: Final = 32_768
+EXACT_SLOTS: Final = 62  # bits that are an unboxed number in compiled code
+_FACTS_CELLS: Final = FA_TABLE + FACT_SETS * FACT_WAYS * 2
+
 # A count-min sketch of connections per client address: two rows of slots.
 ADDRESS_SLOTS: Final = 8192
 
@@ -194,7 +217,9 @@ class Board:
         self._pools_at: int = self._loads_at + self.endpoint_rows * self.workers * LOAD_CELLS
         self._models_at: int = self._pools_at + self.pool_rows * self.workers * POOL_CELLS
         self._routes_at: int = self._models_at + self.workers * MODEL_ROWS * MODEL_CELLS
-        self._addresses_at: int = self._routes_at + self.workers * _RING_CELLS
+        self._sightings_at: int = self._routes_at + self.workers * _RING_CELLS
+        self.facts: int = self._sightings_at + self.workers * _SIGHTING_RING
+        self._addresses_at: int = self.facts + _FACTS_CELLS
 
     def worker(self, worker: int) -> int:
         """Index of the first cell of that worker's own section."""
@@ -231,6 +256,10 @@ class Board:
     def routes(self, worker: int) -> int:
         """Index of the first cell of the worker's ring of routed prefixes."""
         return self._routes_at + worker * _RING_CELLS
+
+    def sightings(self, worker: int) -> int:
+        """Index of the first cell of the worker's ring of answered prompts."""
+        return self._sightings_at + worker * _SIGHTING_RING
 
     def address_slot(self, row: int, slot: int, worker: int) -> int:
         """Index of a cell of the address sketch; ``row`` is 0 or 1."""
@@ -294,7 +323,8 @@ def create_board(workers: int, endpoint_rows: int = 4096, pool_rows: int = 256) 
         + endpoint_rows * workers * LOAD_CELLS
         + pool_rows * workers * POOL_CELLS
         + workers * MODEL_ROWS * MODEL_CELLS
-        + workers * _RING_CELLS
+        + workers * (_RING_CELLS + _SIGHTING_RING)
+        + _FACTS_CELLS
         + 2 * ADDRESS_SLOTS * workers
     )
     fd = os.memfd_create("penstock-board", os.MFD_CLOEXEC)

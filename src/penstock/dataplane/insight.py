@@ -13,6 +13,7 @@ from penstock.core.tokens import OutputPredictor, TokenEstimator
 from penstock.dataplane.answer_reading import AnswerReading
 from penstock.dataplane.counters import PoolCounters
 from penstock.dataplane.model_counters import ModelCounters
+from penstock.dataplane.sightings import SightingRing
 from penstock.wire.openai import EMBEDDING, IMAGE_TOKENS, Inspection
 
 _FIRST_TOKEN: Final = 0  # of board.SERVING_PHASES
@@ -22,10 +23,13 @@ _TOKEN: Final = 1
 class Insight:
     """One pool's; in one worker. ``usage`` is the pool's setting of that name."""
 
-    def __init__(self, counters: PoolCounters, models: ModelCounters) -> None:
+    def __init__(
+        self, counters: PoolCounters, models: ModelCounters, sightings: SightingRing
+    ) -> None:
         self.usage: str = "hidden"
         self._counters: PoolCounters = counters
         self._models: ModelCounters = models
+        self._sightings: SightingRing = sightings
         self.estimator: TokenEstimator = TokenEstimator()
         self.predictor: OutputPredictor = OutputPredictor()
 
@@ -65,6 +69,8 @@ class Insight:
             self.predictor.learn(found.model, output)
         ticket.prompt_tokens = meter.prompt_tokens
         ticket.cached_tokens = meter.cached_tokens
+        if ticket.endpoint.exact_slot >= 0:
+            self._sightings.note(found, ticket)
         reading.ended_at = monotonic()
         if self.usage != "off":
             self._count(found.model, reading)

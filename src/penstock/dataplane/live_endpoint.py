@@ -39,6 +39,7 @@ from penstock.dataplane.board import (
     R_WAITING,
     S_DRAINING,
     S_EJECTED,
+    S_EXACT,
     S_HEALTH,
     S_PREFIX_DOUBT_PPM,
     S_WEIGHT_PPM,
@@ -179,6 +180,7 @@ class LiveEndpoint(Endpoint):
         self.ejected = cells[at + S_EJECTED] != 0
         self.weight = cells[at + S_WEIGHT_PPM] / 1e6
         self.prefix_doubt = cells[at + S_PREFIX_DOUBT_PPM] / 1e6
+        self.exact_slot = cells[at + S_EXACT] - 1
 
     def take_report(self) -> LoadReport | None:
         """What its engine said since this was asked last; None if it said nothing."""

@@ -22,6 +22,7 @@ from penstock.dataplane.loop import report_bug
 from penstock.dataplane.model_counters import ModelCounters
 from penstock.dataplane.recorder import NEVER, Recorder, check_file
 from penstock.dataplane.request_log import json_text
+from penstock.dataplane.sightings import SightingRing
 from penstock.dataplane.tls import client_context
 from penstock.wire.forwarding import Edit
 from penstock.wire.http1 import ResponseHead
@@ -87,7 +88,9 @@ class LivePool(Pool):
             self.insight = None
         elif self.insight is None:
             self.insight = Insight(
-                self.counters, ModelCounters(self._board, self.row, self._worker)
+                self.counters,
+                ModelCounters(self._board, self.row, self._worker),
+                SightingRing(self._board, self._worker),
             )
         if self.insight is not None:
             self.insight.usage = spec.usage

@@ -2,9 +2,11 @@
 
 from penstock.core import snapshot
 from penstock.core.policy._serving import ServingPolicy
+from penstock.core.prefix_index import PrefixIndex
 from penstock.core.snapshot import Snapshot
 from penstock.dataplane.board import H_EPOCH, H_REPORTS
 from penstock.dataplane.context import Context
+from penstock.dataplane.exact_prefixes import FactsReader
 from penstock.dataplane.live_endpoint import Address, LiveEndpoint
 from penstock.dataplane.live_pool import LivePool, PoolSetup, served_by
 from penstock.dataplane.loop import report_bug
@@ -34,8 +36,11 @@ class World:
             None  # of what other workers send, where there are any
         )
         self._believers: dict[int, Believer] = {}
+        self._facts: FactsReader = FactsReader(context.board)
+        self._indexes: list[PrefixIndex] = []
         if before is not None:
             self._routed = before._routed
+            self._facts = before._facts
         elif context.board.workers > 1:
             self._routed = RoutedPrefixes(context.board, context.worker)
         self._setups: list[PoolSetup] = [
@@ -101,24 +106,34 @@ class World:
             self._follow_reports()
         if self._believers and self._routed is not None:
             self._routed.take(self._believers)  # what other workers sent where
+        if self._indexes:
+            self._facts.take(self._indexes)  # what the supervisor knows to be gone
 
     def _follow_states(self) -> None:
         """The supervisor changed the state of an endpoint, or of several."""
         for pool in self.pools.values():
             for endpoint in pool.members:
+                slot = endpoint.exact_slot
                 endpoint.read_state()
+                if endpoint.exact_slot >= 0 and endpoint.exact_slot != slot:
+                    policy = pool.policy
+                    if isinstance(policy, ServingPolicy):
+                        policy.index.review(endpoint)
             try:
                 pool.replace_endpoints(list(pool.members))
             except Exception:  # noqa: BLE001 - a user's policy must not keep the others back
                 report_bug(f"in the policy {pool.spec.policy.name} of pool {pool.name}")
 
     def _share_prefixes(self) -> None:
-        """Indexes of policies that believe in prefixes tell other workers, and hear from them."""
-        if self._routed is None:
-            return
+        """Indexes of policies that believe in prefixes tell other workers, and hear from them and
+        from the supervisor."""
         for pool in self.pools.values():
             policy = pool.policy
-            if isinstance(policy, ServingPolicy):
+            if not isinstance(policy, ServingPolicy):
+                continue
+            policy.index.exact = self._facts.table
+            self._indexes.append(policy.index)
+            if self._routed is not None:
                 policy.index.journal = self._routed
                 for endpoint in pool.members:
                     self._believers[endpoint.row] = Believer(endpoint, policy.index)

@@ -259,6 +259,21 @@ def _token_ids(data: bytes) -> int:
     return data.count(b",") + 1
 
 
+def block_ends(count: int) -> list[int]:
+    """Where the first so many blocks of any prompt end, in bytes."""
+    ends: list[int] = []
+    end = 0
+    for _ in range(count):
+        end += block_bytes(end)
+        ends.append(end)
+    return ends
+
+
+def block_bytes(start: int) -> int:
+    """The size of the block that begins there."""
+    return 256 if start < 16384 else 1024 if start < 131072 else 4096
+
+
 def _hash_blocks(found: Inspection, data: bytes) -> None:
     # Different models share no cache.
     chained = int(xxh3_64_intdigest(found.model.encode("utf-8", "surrogatepass")))
@@ -272,4 +287,4 @@ def _hash_blocks(found: Inspection, data: bytes) -> None:
         blocks.append(chained)
         ends.append(end)
         start = end
-        end += 256 if start < 16384 else 1024 if start < 131072 else 4096
+        end += block_bytes(start)

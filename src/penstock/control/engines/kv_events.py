@@ -1,5 +1,7 @@
 """Follows engines' KV events over ZeroMQ, with replay after a gap, and tells workers what is held.
 
+How much that is goes to the reports on the board, which prefixes to ``exact_index.py``.
+
 PUB sends ``[topic, number, batch]``, numbers as 8 bytes big-endian; ROUTER replays: asked with
 ``["", first]`` it answers ``["", number, batch]`` for what it still has and ends with number −1.
 pyzmq is needed only where a pool asks for this.
@@ -8,14 +10,17 @@ pyzmq is needed only where a pool asks for this.
 from __future__ import annotations
 
 import asyncio
+from time import monotonic
 from typing import TYPE_CHECKING, Any, Final
 
+from penstock.control.engines.exact_index import ExactIndex, FollowedCache
 from penstock.control.engines.reports import ReportCells
 from penstock.control.events import Events
 from penstock.control.rows import EndpointKey
 from penstock.control.sockets import shown_address
+from penstock.core.kv_chains import seed_of
 from penstock.core.kv_residency import KvResidency
-from penstock.core.snapshot import Endpoint, KvEvents, Snapshot
+from penstock.core.snapshot import Endpoint, Engine, KvEvents, Snapshot
 from penstock.dataplane.board import Board
 from penstock.wire.kv_events import CLEARED, STORED, decode_batch
 
@@ -32,28 +37,29 @@ _MOST_BATCH_BYTES: Final = 64 * 1024 * 1024
 class KvEventReaders:
     """Of all endpoints whose pools want it."""
 
-    def __init__(self, board: Board, events: Events) -> None:
+    def __init__(self, board: Board, events: Events, exact: ExactIndex) -> None:
+        self._exact = exact
         self._cells = ReportCells(board)
         self._events = events
-        self._readers: dict[EndpointKey, tuple[Endpoint, KvEvents, asyncio.Task[None]]] = {}
+        self._readers: dict[EndpointKey, tuple[Endpoint, Engine, asyncio.Task[None]]] = {}
         self._context: zmq.asyncio.Context | None = None
 
     def follow(self, snapshot: Snapshot) -> None:
         """This is the world that runs. Readers that stay as they are go on undisturbed."""
         before, self._readers = self._readers, {}
         for pool in snapshot.pools:
-            wanted = pool.engine.kv_events if pool.engine is not None else None
-            if wanted is None:
+            engine = pool.engine
+            if engine is None or engine.kv_events is None:
                 continue
             for endpoint in pool.endpoints:
                 key = (pool.name, endpoint.name)
                 kept = before.pop(key, None)
-                if kept is not None and kept[:2] != (endpoint, wanted):
+                if kept is not None and kept[:2] != (endpoint, engine):
                     kept[2].cancel()
                     kept = None
                 if kept is None:
-                    task = asyncio.create_task(self._keep_reading(key, endpoint, wanted))
-                    kept = (endpoint, wanted, task)
+                    reading = self._keep_reading(key, endpoint, engine, engine.kv_events)
+                    kept = (endpoint, engine, asyncio.create_task(reading))
                 self._readers[key] = kept
         for _, _, task in before.values():
             task.cancel()
@@ -69,9 +75,14 @@ class KvEventReaders:
             self._context.destroy(linger=0)
             self._context = None
 
-    async def _keep_reading(self, key: EndpointKey, endpoint: Endpoint, wanted: KvEvents) -> None:
+    async def _keep_reading(
+        self, key: EndpointKey, endpoint: Endpoint, engine: Engine, wanted: KvEvents
+    ) -> None:
         while True:
-            reader = _Reader(self._opened(), key, endpoint, wanted, self._cells, self._events)
+            cache = self._exact.follow(key, endpoint.row, engine.silent_after_s)
+            reader = _Reader(
+                self._opened(), key, endpoint, wanted, self._cells, self._events, cache
+            )
             try:
                 await reader.read()
             except ValueError as error:
@@ -81,6 +92,7 @@ class KvEventReaders:
                 self._events.bug(f"following KV events of {key[0]}/{key[1]}", error)
             finally:
                 reader.close()
+                self._exact.leave(cache)
             await asyncio.sleep(_AFTER_A_PROBLEM_S)
 
     def _opened(self) -> zmq.asyncio.Context:
@@ -102,8 +114,11 @@ class _Reader:
         wanted: KvEvents,
         cells: ReportCells,
         events: Events,
+        cache: FollowedCache,
     ) -> None:
         import zmq
+
+        self._cache = cache
 
         self._key = key
         self._row = endpoint.row
@@ -134,6 +149,7 @@ class _Reader:
             number = int.from_bytes(frames[1], "big")
             if number < self._residency.next:  # numbers on one subscription only rise
                 self._residency.restarted()
+                self._cache.chains.cleared()
             if self._residency.gap(number):
                 await self._replay(number)
             self._apply(number, frames[2])
@@ -148,31 +164,45 @@ class _Reader:
 
     def _apply(self, number: int, payload: bytes) -> None:
         residency = self._residency
+        chains = self._cache.chains
         if not residency.begin(number):
             return
         for event in decode_batch(payload):
             if event.kind == STORED:
                 for block in event.blocks:
                     residency.stored(block, event.block_tokens)
+                chains.stored(
+                    event.blocks,
+                    event.parent,
+                    event.tokens,
+                    event.block_tokens,
+                    seed_of(event.adapter),
+                    event.extras,
+                    monotonic(),
+                )
             elif event.kind == CLEARED:
                 residency.cleared()
+                chains.cleared()
             else:
                 for block in event.blocks:
                     residency.removed(block)
+                    chains.removed(block)
+        self._cache.heard(residency.exact)
         self._cells.cached(self._row, residency.tokens)
         if residency.clears > self._clears:
             self._clears = residency.clears
             self._cells.cold(self._row)
+            self._cache.colds += 1
 
     def _say(self, exact: bool) -> None:
         pool, name = self._key
         if exact:
-            text = f"endpoint {pool}/{name}: KV events tell exactly how much its cache holds"
+            text = f"endpoint {pool}/{name}: KV events tell exactly what its cache holds"
             self._events.info("engine.kv_events", text, pool=pool, endpoint=name)
         else:
             text = (
-                f"endpoint {pool}/{name}: KV events were missed and could not be replayed; how "
-                "much its cache holds is not known until it is emptied"
+                f"endpoint {pool}/{name}: KV events were missed and could not be replayed; "
+                "what its cache holds is not known until it is emptied"
             )
             self._events.warning("engine.kv_events", text, pool=pool, endpoint=name)
 

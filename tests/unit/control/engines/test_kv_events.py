@@ -6,6 +6,8 @@ from typing import Any
 import aiohttp
 import pytest
 
+from penstock.control.endpoint_states import EndpointStates
+from penstock.control.engines.exact_index import ExactIndex
 from penstock.control.engines.kv_events import KvEventReaders
 from penstock.control.events import Events
 from penstock.core.snapshot import Endpoint, Engine, KvEvents, Pool
@@ -27,7 +29,9 @@ class Site:
         self.board = board
         self.events = events
         self.client = client
-        self.readers = KvEventReaders(board, events)
+        self.readers = KvEventReaders(
+            board, events, ExactIndex(board, EndpointStates(board, events), events)
+        )
 
     def run(self, engine: EngineServer, *, replay: bool = True) -> None:
         port, replay_port = (int(each.rpartition(":")[2]) for each in engine.kv_event_addresses)

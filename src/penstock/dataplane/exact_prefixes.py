@@ -1,0 +1,119 @@
+"""What engines' caches certainly hold, by their KV events: a table on the board.
+
+The supervisor alone writes it: for every text block of which it learned which tokens they are, the
+bits of the endpoints that hold it. Workers look blocks up where they stand, so what enters or
+leaves a cache counts for all of them at once. A ring beside it tells which blocks left, for the
+sake of what workers believe besides. Who reads while an entry changes may see another's bits: a
+belief that is wrong once, never a wrong request.
+"""
+
+from typing import Final
+
+from penstock.core.prefix_index import ExactPrefixes, PrefixIndex
+from penstock.dataplane.board import (
+    FA_COUNT,
+    FA_ENTRIES,
+    FA_TABLE,
+    FACT_CELLS,
+    FACT_SETS,
+    FACT_WAYS,
+    FACTS,
+    Board,
+)
+
+_SIGN: Final = 1 << 63
+_HASH_MASK: Final = (1 << 64) - 1
+_SET_MASK: Final = FACT_SETS - 1
+_SET_CELLS: Final = FACT_WAYS * 2
+_AT_ONCE: Final = 4096  # entries read between two batches of events
+ALL: Final = -1  # every slot, in the ring
+
+
+class FactTable(ExactPrefixes):
+    """``holders`` is for everyone, the rest for the supervisor."""
+
+    def __init__(self, board: Board) -> None:
+        self._cells: memoryview = board.cells
+        self._facts: int = board.facts
+        self._table: int = board.facts + FA_TABLE
+
+    def holders(self, block: int) -> int:
+        cells = self._cells
+        key = block - (1 << 64) if block >= _SIGN else block
+        at = self._table + (block & _SET_MASK) * _SET_CELLS
+        end = at + _SET_CELLS
+        while at < end:
+            if cells[at] == key:
+                bits: int = cells[at + 1]
+                return bits
+            at += 2
+        return -1
+
+    def put(self, block: int, bits: int) -> bool:
+        """These slots hold it. False when there is no room for it."""
+        cells = self._cells
+        at = self._find(block)
+        if at < 0:
+            at = self._find(0, block)
+            if at < 0 or block == 0:
+                return False
+            cells[at + 1] = bits
+            cells[at] = block - (1 << 64) if block >= _SIGN else block
+        else:
+            cells[at + 1] = bits
+        return True
+
+    def drop(self, block: int) -> None:
+        """Nobody can tell any more who holds it."""
+        at = self._find(block)
+        if at >= 0:
+            self._cells[at] = 0
+
+    def tell(self, block: int, slot: int) -> None:
+        """It is not there (any more); ALL: look for all slots that do not hold it."""
+        cells = self._cells
+        count = cells[self._facts + FA_COUNT]
+        at = self._facts + FA_ENTRIES + (count % FACTS) * FACT_CELLS
+        cells[at] = block - (1 << 64) if block >= _SIGN else block
+        cells[at + 1] = slot + 1
+        cells[self._facts + FA_COUNT] = count + 1  # after the entry: readers go by it
+
+    def _find(self, block: int, place_of: int = -1) -> int:
+        """The cell of a block's entry; of a free place (block 0) in the set of another."""
+        cells = self._cells
+        key = block - (1 << 64) if block >= _SIGN else block
+        home = block if place_of < 0 else place_of
+        at = self._table + (home & _SET_MASK) * _SET_CELLS
+        for place in range(at, at + _SET_CELLS, 2):
+            if cells[place] == key:
+                return place
+        return -1
+
+
+class FactsReader:
+    """One worker's place in the ring."""
+
+    def __init__(self, board: Board) -> None:
+        self.table: FactTable = FactTable(board)
+        self._cells: memoryview = board.cells
+        self._facts: int = board.facts
+        # What a worker that starts hears from the others may be gone already.
+        self._read: int = max(board.cells[board.facts + FA_COUNT] - FACTS, 0)
+
+    def take(self, indexes: list[PrefixIndex]) -> None:
+        """Disprove what left caches since the last time."""
+        cells = self._cells
+        count = cells[self._facts + FA_COUNT]
+        start = self._read
+        if count == start:
+            return
+        if count - start > FACTS:
+            start = count - FACTS // 2  # the oldest are lost: beliefs that go with time
+        end = min(count, start + _AT_ONCE)
+        first = self._facts + FA_ENTRIES
+        for number in range(start, end):
+            at = first + (number % FACTS) * FACT_CELLS
+            block = cells[at] & _HASH_MASK
+            for index in indexes:
+                index.disprove(block, cells[at + 1] - 1)
+        self._read = end
