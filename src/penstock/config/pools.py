@@ -289,6 +289,11 @@ class Pool(Section):
         "Token counts in the request log and metrics. `hidden`: asked for in every stream, and "
         "hidden from clients that did not ask; `asked`: only where the client asks; `off`: none.",
     )
+    malformed: Literal["pass", "refuse"] = setting(
+        _POOL.malformed,
+        "Bodies of a language model's API that cannot be understood, or are too long to be. "
+        "`pass`: sent on, to any endpoint; `refuse`: answered with an error.",
+    )
     engine: EngineOrOff = setting(
         None,
         "How the load of its engines is read: `off`, a kind such as `vllm`, or a mapping. "

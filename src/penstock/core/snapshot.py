@@ -323,6 +323,7 @@ class Pool(_Data, frozen=True):
     kind: Literal["http", "llm"] = "http"  # llm: bodies are understood before an endpoint is chosen
     # Tokens of answers: asked for and hidden from clients that did not ask; only where they asked.
     usage: Literal["hidden", "asked", "off"] = "hidden"
+    malformed: Literal["pass", "refuse"] = "pass"  # bodies that are not understood
     engine: Engine | None = None  # None: endpoints are not asked for their load
     models: Models = Models()
     # What endpoints said they serve, by their names; the supervisor adds it.
