@@ -101,6 +101,11 @@ class Endpoint(Section):
     max_in_flight: Count = setting(
         _ENDPOINT.max_in_flight, "Requests that may run there at once, over all workers. 0: any."
     )
+    priority: Count = setting(
+        _ENDPOINT.priority,
+        "Its group: those of the least number are used; others only when none of these is "
+        "available.",
+    )
     backup: Flag = setting(_ENDPOINT.backup, "Used only when no other endpoint is available.")
     zone: str = setting(_ENDPOINT.zone, "Where it stands, for policies that prefer what is near.")
     models: OneOrMany[ModelName] = setting(

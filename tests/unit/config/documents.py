@@ -104,6 +104,7 @@ pools:
         weight: 2.5
         max_in_flight: 64
         backup: true
+        priority: 3
         zone: eu-1
         models: [big, small]
     models:
