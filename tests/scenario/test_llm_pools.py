@@ -1,5 +1,6 @@
 """A pool of kind llm understands prompts, sends equal prefixes together, and changes no byte."""
 
+import asyncio
 import json
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -103,3 +104,48 @@ async def test_everything_else_passes(
         assert "error" in await response.json()
     async with session.post(f"{balancer.url}/v1/chat/completions", data=b"") as response:
         assert response.status == 400
+
+
+@pytest_asyncio.fixture
+async def strict(engines: list[EngineServer], tmp_path: Path) -> AsyncIterator[str]:
+    """The URL of a balancer that refuses what it does not understand."""
+    pool = {"kind": "llm", "malformed": "refuse", "endpoints": [engine.url for engine in engines]}
+    process = await start_balancer(tmp_path, {"pools": {"engines": pool}, "workers": 1})
+    yield process.url
+    await process.stop()
+
+
+@pytest.mark.parametrize("body", [b"no json", b"", b'{"model": 3, "messages": []}', b"[]"])
+async def test_a_strict_pool_refuses_what_it_does_not_understand(
+    session: aiohttp.ClientSession, strict: str, engines: list[EngineServer], body: bytes
+) -> None:
+    async with session.post(f"{strict}/v1/chat/completions", data=body) as response:
+        told = await response.json()
+        assert (response.status, told["error"]["type"]) == (400, "invalid_request_error")
+    async with session.post(f"{strict}/v1/messages", data=body) as response:
+        told = await response.json()
+        assert (response.status, told["type"]) == (400, "error")
+    async with session.post(f"{strict}/tokenize", data=body) as response:
+        assert "request_id" not in await response.text()  # the engine's own answer
+    assert await answer_of(session, strict, chat("hello", stream=True))
+    assert sum(prompts(engine) for engine in engines) == 1
+
+
+@pytest.mark.parametrize("chunked", [False, True])
+async def test_a_strict_pool_refuses_what_is_too_long_to_be_understood(
+    strict: str, engines: list[EngineServer], chunked: bool
+) -> None:
+    framing = "Transfer-Encoding: chunked" if chunked else f"Content-Length: {17 << 20}"
+    head = f"POST /v1/chat/completions HTTP/1.1\r\nHost: x\r\n{framing}\r\n\r\n"
+    reader, writer = await asyncio.open_connection("127.0.0.1", int(strict.rpartition(":")[2]))
+    writer.write(head.encode())
+    piece = b"100000\r\n" + b" " * (1 << 20) + b"\r\n" if chunked else b" " * (1 << 20)
+    try:
+        for _ in range(17):
+            writer.write(piece)
+            await writer.drain()
+    except ConnectionError:
+        pass  # it answered already
+    assert (await reader.readline()).startswith(b"HTTP/1.1 413")
+    writer.close()
+    assert sum(prompts(engine) for engine in engines) == 0

@@ -164,3 +164,16 @@ async def test_a_body_in_chunks_is_renamed_as_well(
     ):
         assert response.status == 200
         assert (await response.json())["model"] == "big"
+
+
+async def test_a_client_that_waits_for_100_is_understood_as_well(
+    sdk: openai.AsyncOpenAI, engines: dict[str, EngineServer]
+) -> None:
+    """As curl does with a large body."""
+    async with aiohttp.ClientSession() as session:
+        for name in ("chat", "law", "chat"):
+            body = {"model": name, "messages": MESSAGES, "max_tokens": 2}
+            url = f"{sdk.base_url}chat/completions"
+            async with session.post(url, json=body, expect100=True) as response:
+                assert response.status == 200
+    assert finished(engines) == {"one": 2, "two": 1, "three": 0}

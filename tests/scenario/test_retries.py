@@ -355,6 +355,37 @@ def test_backup_is_used_only_when_nobody_else_is_left(
         assert client.get().body == expected.name.encode()
 
 
+def test_groups_are_used_in_order_of_priority_and_backups_last(
+    start: Callable[..., Worker], scripted: Callable[[Script], ScriptedEndpoint]
+) -> None:
+    def answering(name: bytes) -> ScriptedEndpoint:
+        def script(connection: EndpointConnection) -> None:
+            while True:
+                connection.receive_head()
+                connection.send(answer_of(name))
+
+        return scripted(script)
+
+    names = (b"first", b"second", b"third", b"backup")
+    endpoints = dict(zip(names, map(answering, names), strict=True))
+    worker = start(
+        world(
+            pool(
+                at(endpoints[b"backup"], backup=True),
+                at(endpoints[b"third"], priority=7),
+                at(endpoints[b"second"], priority=2),
+                endpoints[b"first"],
+            )
+        )
+    )
+    client = worker.connect()
+    for name in names:
+        assert client.get().body == name
+        worker.set_state("main", endpoints[name], S_HEALTH, DOWN)
+    worker.set_state("main", endpoints[b"second"], S_HEALTH, UP)
+    assert client.get().body == b"second"
+
+
 # max_in_flight
 
 

@@ -247,6 +247,8 @@ def _compile_pool(name: str, pool: Pool, at: Location, findings: Findings) -> sn
         findings.wrong((*at, "tls"), "has no effect: no endpoint's URL begins with https://")
     if pool.kind != "llm" and (pool.models != Models() or any(e.models for e in endpoints)):
         findings.wrong((*at, "models"), "has no effect: the pool is not of kind llm")
+    if pool.kind != "llm" and pool.malformed != "pass":
+        findings.wrong((*at, "malformed"), "has no effect: the pool is not of kind llm")
     return plain(
         snapshot.Pool,
         pool,

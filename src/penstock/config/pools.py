@@ -101,6 +101,11 @@ class Endpoint(Section):
     max_in_flight: Count = setting(
         _ENDPOINT.max_in_flight, "Requests that may run there at once, over all workers. 0: any."
     )
+    priority: Count = setting(
+        _ENDPOINT.priority,
+        "Its group: those of the least number are used; others only when none of these is "
+        "available.",
+    )
     backup: Flag = setting(_ENDPOINT.backup, "Used only when no other endpoint is available.")
     zone: str = setting(_ENDPOINT.zone, "Where it stands, for policies that prefer what is near.")
     models: OneOrMany[ModelName] = setting(
@@ -288,6 +293,11 @@ class Pool(Section):
         _POOL.usage,
         "Token counts in the request log and metrics. `hidden`: asked for in every stream, and "
         "hidden from clients that did not ask; `asked`: only where the client asks; `off`: none.",
+    )
+    malformed: Literal["pass", "refuse"] = setting(
+        _POOL.malformed,
+        "Bodies of a language model's API that cannot be understood, or are too long to be. "
+        "`pass`: sent on, to any endpoint; `refuse`: answered with an error.",
     )
     engine: EngineOrOff = setting(
         None,

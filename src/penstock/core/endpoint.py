@@ -10,6 +10,7 @@ UP: Final = 1
 DOWN: Final = 2
 
 _NOTHING: Final[list[int]] = []  # shared, never changed
+BACKUP: Final = 1 << 40  # behind every priority that can be configured
 
 
 @mypyc_attr(allow_interpreted_subclasses=True)
@@ -56,7 +57,7 @@ class Endpoint:
         self.pool: str = pool
         self.weight: float = weight
         self.max_in_flight: int = max_in_flight  # 0: no bound
-        self.priority: int = priority  # 0 first; backups have 1
+        self.priority: int = priority  # 0 first; backups are BACKUP
         self.zone: str = zone
         self.order: int = 0
         self.health: int = UP

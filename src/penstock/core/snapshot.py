@@ -243,7 +243,8 @@ class Endpoint(_Data, frozen=True):
     tls: bool = False
     weight: float = 1.0
     max_in_flight: int = 0
-    backup: bool = False
+    priority: int = 0  # of its group: 0 first
+    backup: bool = False  # behind all groups
     zone: str = ""
     models: tuple[str, ...] = ()  # that it serves; empty: it is asked, or may serve any
     row: int = -1
@@ -323,6 +324,7 @@ class Pool(_Data, frozen=True):
     kind: Literal["http", "llm"] = "http"  # llm: bodies are understood before an endpoint is chosen
     # Tokens of answers: asked for and hidden from clients that did not ask; only where they asked.
     usage: Literal["hidden", "asked", "off"] = "hidden"
+    malformed: Literal["pass", "refuse"] = "pass"  # bodies that are not understood
     engine: Engine | None = None  # None: endpoints are not asked for their load
     models: Models = Models()
     # What endpoints said they serve, by their names; the supervisor adds it.

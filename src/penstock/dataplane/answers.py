@@ -1,7 +1,7 @@
 """Responses that Penstock makes itself."""
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from email.utils import formatdate
 from http import HTTPStatus
 from typing import Final
@@ -103,17 +103,39 @@ def unknown_model(
     shown = ", ".join(f"`{name}`" for name in known[:_MOST_NAMED])
     more = f" and {len(known) - _MOST_NAMED} more" if len(known) > _MOST_NAMED else ""
     message = f"The model `{model[:256]}` does not exist. There are: {shown}{more}."
-    error: dict[str, object] = {"message": message}
+    kind = "not_found_error" if anthropic else "invalid_request_error"
+    param = {"param": "model", "code": "model_not_found"}
+    return _api_error(404, message, kind, param, anthropic, keep_alive, request_id)
+
+
+def bad_body(
+    status: int, problem: str, *, anthropic: bool, keep_alive: bool, request_id: bytes = b""
+) -> bytes:
+    """A body that is not what its API asks for, as OpenAI's API or Anthropic's says it."""
+    kind = "request_too_large" if anthropic and status == 413 else "invalid_request_error"
+    param = {"param": None, "code": None}
+    return _api_error(status, problem, kind, param, anthropic, keep_alive, request_id)
+
+
+def _api_error(
+    status: int,
+    message: str,
+    kind: str,
+    param: Mapping[str, str | None],  # OpenAI's alone
+    anthropic: bool,
+    keep_alive: bool,
+    request_id: bytes,
+) -> bytes:
+    error: dict[str, object] = {"message": message, "type": kind}
     told: dict[str, object] = {"error": error}
     if anthropic:
-        error["type"] = "not_found_error"
         told["type"] = "error"
     else:
-        error |= {"type": "invalid_request_error", "param": "model", "code": "model_not_found"}
+        error.update(param)
     if request_id:
         (told if anthropic else error)["request_id"] = request_id.decode("latin-1")
     return response(
-        404,
+        status,
         json.dumps(told).encode() + b"\n",
         keep_alive=keep_alive,
         request_id=request_id,

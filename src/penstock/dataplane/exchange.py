@@ -42,10 +42,11 @@ from penstock.dataplane.log_line import log_line
 from penstock.dataplane.loop import EXHAUSTED
 from penstock.dataplane.mirror import Mirror, start_mirror
 from penstock.dataplane.plan import Plan, PoolPlan
-from penstock.dataplane.prompt_body import MAX_INSPECTED_BYTES, PromptBody, may_inspect
+from penstock.dataplane.prompt_body import MAX_INSPECTED_BYTES, PromptBody
 from penstock.dataplane.recorder import Watch
 from penstock.wire.forwarding import (
     CHUNKED,
+    CONTINUE,
     LENGTH,
     NO_BODY,
     UNTIL_CLOSE,
@@ -54,7 +55,7 @@ from penstock.wire.forwarding import (
     interim_response,
 )
 from penstock.wire.http1 import RequestHead, ResponseHead
-from penstock.wire.openai import ANTHROPIC, OTHER
+from penstock.wire.openai import ANTHROPIC
 
 # Request bytes kept for another attempt; a longer body can be sent once only.
 MAX_REPLAY_BYTES: Final = 65536
@@ -130,22 +131,32 @@ class Exchange(ResponseSink):
             if self.mirror is not None:
                 self.mirror.feed(body, complete)
         self.request = way.request
-        if way.api != OTHER and may_inspect(self.head, complete):
+        if way.inspects:
             if not complete:
                 self._inspecting = True
+                if self.head.expects_continue:
+                    self.front.write(CONTINUE)
                 return
             if not self._inspect(way):
                 return
+        elif way.refuses_long:
+            self._refuse_long(way)
+            return
         self._attempt()
 
     def _inspect(self, way: PoolPlan) -> bool:
         """Understand the body, which is whole; False when it was refused."""
         insight = way.pool.insight
-        if insight is None or not self._body:
+        if insight is None:
             return True
-        body = self._body[0] if len(self._body) == 1 else b"".join(self._body)
+        pieces = self._body or []
+        body = pieces[0] if len(pieces) == 1 else b"".join(pieces)
         prompt = PromptBody(way.api, self.head, body)
-        if not prompt.found.problem:
+        if prompt.found.problem:
+            if way.pool.refuses_malformed:
+                self._refuse_body(way, 400, prompt.found.problem)
+                return False
+        else:
             asked = prompt.found.model
             model = way.pool.model_for(asked, self.context.env)
             if not model and asked:
@@ -157,7 +168,8 @@ class Exchange(ResponseSink):
                 prompt.ask_for_usage()
             self.prompt = prompt
             self.request = insight.request_of(way.request, prompt.found)
-        self._body = [prompt.data]
+        if pieces:
+            self._body = [prompt.data]
         return True
 
     def _refuse_model(self, way: PoolPlan, model: str) -> None:
@@ -170,6 +182,19 @@ class Exchange(ResponseSink):
         )
         self._finish_with(404, data, "refused")
 
+    def _refuse_body(self, way: PoolPlan, status: int, problem: str) -> None:
+        data = answers.bad_body(
+            status,
+            problem,
+            anthropic=way.api == ANTHROPIC,
+            keep_alive=self.front.keeps_alive(),
+            request_id=self.request_id,
+        )
+        self._finish_with(status, data, "refused")
+
+    def _refuse_long(self, way: PoolPlan) -> None:
+        self._refuse_body(way, 413, f"the body has over {MAX_INSPECTED_BYTES} bytes")
+
     def _await_body(self, complete: bool) -> None:
         """More of a body came that is to be inspected; one over the bound passes uninspected."""
         if not complete and self._body_bytes <= MAX_INSPECTED_BYTES:
@@ -177,7 +202,11 @@ class Exchange(ResponseSink):
         self._inspecting = False
         way = self.way
         assert way is not None
-        if complete and not self._inspect(way):
+        if complete:
+            if not self._inspect(way):
+                return
+        elif way.pool.refuses_malformed:
+            self._refuse_long(way)
             return
         self._attempt()
 
@@ -357,7 +386,9 @@ class Exchange(ResponseSink):
 
     def on_interim(self, head: ResponseHead) -> None:
         """Passed on to clients that can take it; 100 only to one that waits for it."""
-        if self.head.minor == 0 or (head.status == 100 and not self.head.expects_continue):
+        way = self.way
+        waits = self.head.expects_continue and way is not None and not way.inspects
+        if self.head.minor == 0 or (head.status == 100 and not waits):
             return
         self.front.write(interim_response(head))
 

@@ -6,7 +6,7 @@ from array import array
 from typing import TYPE_CHECKING, Any, Final
 
 from penstock.core import snapshot
-from penstock.core.endpoint import Endpoint
+from penstock.core.endpoint import BACKUP, Endpoint
 from penstock.core.env import Env
 from penstock.core.load_report import LoadReport
 from penstock.core.ticket import DONE, Ticket
@@ -167,7 +167,7 @@ class LiveEndpoint(Endpoint):
         self.tls = tls
         self.server_name = tls_spec.server_name or spec.host
         self.max_in_flight = spec.max_in_flight
-        self.priority = 1 if spec.backup else 0
+        self.priority = BACKUP if spec.backup else spec.priority
         self.zone = spec.zone
         self.removed = False
 

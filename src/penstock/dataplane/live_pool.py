@@ -94,6 +94,7 @@ class LivePool(Pool):
             )
         if self.insight is not None:
             self.insight.usage = spec.usage
+        self.refuses_malformed: bool = spec.malformed == "refuse"
         # What a request's key is made of: for the policy, or else for one in the shadow.
         self.key: str = setup.key
         self.recorder.configure(spec)

@@ -4,12 +4,17 @@ Made once for each distinct head on a connection and kept beside the remembered 
 client that repeats itself costs one comparison.
 """
 
+from typing import Final
+
 from penstock.core.request import Request
 from penstock.core.snapshot import Route
 from penstock.dataplane.live_pool import LivePool
+from penstock.dataplane.prompt_body import may_inspect
 from penstock.wire.forwarding import Edit, Hop, ResponseRules, forwarded_request
 from penstock.wire.http1 import RequestHead
 from penstock.wire.openai import OTHER, api_of
+
+_NO_EXPECTATION: Final[list[Edit]] = [("remove", b"Expect", b"expect", b"")]
 
 
 class Way:
@@ -38,8 +43,15 @@ class PoolPlan:
         self.api: int = OTHER
         if way.pool.insight is not None:
             self.api = api_of(request.path.encode("latin-1"))
+        # Whether the body is awaited before an endpoint is chosen.
+        self.inspects: bool = self.api != OTHER and may_inspect(head)
+        self.refuses_long: bool = (
+            self.api != OTHER and head.method == b"POST" and way.pool.refuses_malformed
+        ) and not self.inspects
         self.cookie: str = ""  # the sticky cookie's value, as it came
-        self._edits: list[Edit] = way.edits
+        # A client that waits for 100 (Continue) is told it here, as a gateway may (RFC 9110, 3.7
+        # and 10.1.1): what it asks for stands in the body.
+        self._edits: list[Edit] = way.edits + _NO_EXPECTATION if self.inspects else way.edits
         self._head: RequestHead = head
         self._target: bytes = target
         self._hop: Hop = hop

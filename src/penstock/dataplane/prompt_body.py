@@ -49,11 +49,6 @@ class PromptBody:
         self.changed = True
 
 
-def may_inspect(head: RequestHead, complete: bool) -> bool:
-    """Whether a request's body can be awaited before an endpoint is chosen.
-
-    A client that waits for 100 (Continue) sends nothing before an endpoint has answered.
-    """
-    if head.method != b"POST" or head.content_length > MAX_INSPECTED_BYTES:
-        return False
-    return complete or not head.expects_continue
+def may_inspect(head: RequestHead) -> bool:
+    """Whether a request's body can be awaited before an endpoint is chosen."""
+    return head.method == b"POST" and head.content_length <= MAX_INSPECTED_BYTES

@@ -48,7 +48,9 @@ def _is_plain(scenario: Scenario) -> bool:
         and not scenario.incidents
         and network.request is None
         and network.response is None
-        and not any(g.antagonist or g.max_in_flight or g.backup for g in scenario.servers)
+        and not any(
+            g.antagonist or g.max_in_flight or g.backup or g.priority for g in scenario.servers
+        )
     )
 
 

@@ -64,6 +64,7 @@ class ServerGroup(Section):
     weight: Weight | Literal["capacity"] = setting(1.0, "Of the endpoint; or its slots × speed.")
     max_in_flight: Count = setting(0, "Bound that the balancer keeps; 0: none.")
     zone: str = setting("", "Where they are.")
+    priority: Count = setting(0, "Only those of the least number that is available are used.")
     backup: Flag = setting(False, "Used only when no other is available.")
     antagonist: AntagonistSpec | None = setting(None, "Neighbours that take speed, or leave it.")
 

@@ -7,7 +7,7 @@ from math import inf
 from pathlib import Path
 from random import Random
 
-from penstock.core.endpoint import Endpoint
+from penstock.core.endpoint import BACKUP, Endpoint
 from penstock.core.env import Env
 from penstock.core.policy import create
 from penstock.core.pool import Pool
@@ -162,7 +162,7 @@ def _endpoints(group: ServerGroup) -> Iterator[Endpoint]:
             pool="simulated",
             weight=weight,
             max_in_flight=group.max_in_flight,
-            priority=1 if group.backup else 0,
+            priority=BACKUP if group.backup else group.priority,
             zone=group.zone,
         )
 

@@ -156,6 +156,7 @@ NO_BODY: Final = 0
 LENGTH: Final = 1
 CHUNKED: Final = 2
 UNTIL_CLOSE: Final = 3
+CONTINUE: Final = b"HTTP/1.1 100 Continue\r\n\r\n"
 
 
 def is_sealed(head: RequestHead) -> bool:

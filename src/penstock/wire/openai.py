@@ -60,6 +60,7 @@ class Inspection:
         self.stream: bool = False
         self.output_limit: int = 0
         self.session_hash: int = 0
+        self.cache_salt: str = ""
         self.stream_options: bytes = b""  # as it stands in the body; empty without it
         self.prompt_bytes: int = 0
         self.prompt_tokens: int = -1
@@ -241,6 +242,7 @@ def _common(found: Inspection, read: bodies.Common, limit: int | None) -> None:
     found.output_limit = limit if limit is not None and limit > 0 else 0
     if read.stream_options is not NOTHING:
         found.stream_options = bytes(read.stream_options)
+    found.cache_salt = read.cache_salt or ""
     key = read.prompt_cache_key or read.user
     if key:
         found.session_hash = session_hash(key)
@@ -277,6 +279,9 @@ def block_bytes(start: int) -> int:
 def _hash_blocks(found: Inspection, data: bytes) -> None:
     # Different models share no cache.
     chained = int(xxh3_64_intdigest(found.model.encode("utf-8", "surrogatepass")))
+    if found.cache_salt:
+        salt = found.cache_salt.encode("utf-8", "surrogatepass")
+        chained = int(xxh3_64_intdigest(salt, chained))
     blocks = found.blocks
     ends = found.block_ends
     size = len(data)

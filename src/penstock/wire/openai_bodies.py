@@ -65,6 +65,7 @@ class Common(msgspec.Struct, kw_only=True):
     max_tokens: int | None = None
     user: str | None = None
     prompt_cache_key: str | None = None
+    cache_salt: str | None = None  # vLLM and SGLang: only equal ones share a cache
     stream_options: Raw = NOTHING
 
 
@@ -122,6 +123,7 @@ class Usage(msgspec.Struct):
     output_tokens: int | None = None
     input_tokens_details: _PromptDetails | None = None
     cache_read_input_tokens: int | None = None
+    cache_creation_input_tokens: int | None = None
 
 
 class _Choice(msgspec.Struct):

@@ -150,10 +150,11 @@ class SseMeter:
         if cached is not None and cached.cached_tokens is not None:
             self.cached_tokens = cached.cached_tokens
         elif usage.cache_read_input_tokens is not None:
-            # Anthropic counts what was cached apart from input_tokens.
+            # Anthropic counts apart from input_tokens what was cached, and what a cache took in.
             self.cached_tokens = usage.cache_read_input_tokens
             if usage.input_tokens is not None:
-                self.prompt_tokens = usage.input_tokens + usage.cache_read_input_tokens
+                taken_in = usage.cache_creation_input_tokens or 0
+                self.prompt_tokens = usage.input_tokens + self.cached_tokens + taken_in
 
 
 def _is_preamble(line: bytes) -> bool:

@@ -104,6 +104,7 @@ pools:
         weight: 2.5
         max_in_flight: 64
         backup: true
+        priority: 3
         zone: eu-1
         models: [big, small]
     models:
@@ -111,6 +112,7 @@ pools:
       aliases: {chat: {big: 9, small: 1}, cheap: small}
       fallbacks: {big: small}
     usage: asked
+    malformed: refuse
     policy: {name: tests.unit.config.policy:Keyed, depth: 7}
     shadow: [least-request, {name: power-of-two, choices: 3}]
     decisions: {sample: 0.5, keep: 10, max_per_s: 5, file: ./decisions.jsonl}

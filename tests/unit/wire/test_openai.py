@@ -178,3 +178,12 @@ def test_what_cannot_be_read_is_not_guessed(body: bytes) -> None:
 def test_no_body_raises(body: bytes, api: int) -> None:
     inspect(api, b'{"model":"m","messages":[' + body)
     inspect(api, body)
+
+
+@pytest.mark.parametrize("api", [CHAT, ANTHROPIC])
+def test_only_prompts_of_the_same_salt_share_a_prefix(api: int) -> None:
+    plain = understood(api, messages=[user(LONG)])
+    salted = understood(api, messages=[user(LONG)], cache_salt="a")
+    assert shared(salted, plain) == 0
+    assert shared(salted, understood(api, messages=[user(LONG)], cache_salt="b")) == 0
+    assert salted.blocks == understood(api, messages=[user(LONG)], cache_salt="a").blocks

@@ -81,6 +81,8 @@ def test_cached_tokens_of_anthropic_count_as_prompt() -> None:
     usage = {"input_tokens": 5, "cache_read_input_tokens": 100}
     meter = metered(event({"message": {"usage": usage}}))
     assert (meter.prompt_tokens, meter.cached_tokens) == (105, 100)
+    taken_in = usage | {"cache_creation_input_tokens": 30}
+    assert metered(event({"message": {"usage": taken_in}})).prompt_tokens == 135
 
 
 def test_lines_may_end_in_crlf_and_events_have_several() -> None:

@@ -28,8 +28,8 @@ _T = TypeVar("_T")
 class Dialect:
     """``path`` and ``port`` (0: the endpoint's own) are where load is told.
 
-    ``mark`` begins the names of metrics that no other engine has. ``facts`` is a path that tells
-    what does not change, and how to read the cache's size from it.
+    ``mark`` begins the names of metrics that no other engine has. ``facts`` are paths, of
+    which the first that answers tells what does not change; ``capacity`` reads the cache's size.
     """
 
     name: str
@@ -37,7 +37,7 @@ class Dialect:
     path: str = "/metrics"
     port: int = 0
     mark: str = ""
-    facts: str = ""
+    facts: tuple[str, ...] = ()
     capacity: Callable[[bytes], int] | None = field(default=None)
 
 
@@ -259,11 +259,19 @@ _TENSORRT_LLM: Final = _wanted(
 
 VLLM: Final = Dialect("vllm", _vllm, mark="vllm:")
 SGLANG: Final = Dialect(
-    "sglang", _sglang, mark="sglang", facts="/get_server_info", capacity=_server_info
+    "sglang",
+    _sglang,
+    mark="sglang",
+    facts=("/server_info", "/get_server_info"),
+    capacity=_server_info,
 )
-TGI: Final = Dialect("tgi", _tgi, mark="tgi_", facts="/info", capacity=_info)
-LLAMACPP: Final = Dialect("llamacpp", _llamacpp, mark="llamacpp:", facts="/props", capacity=_props)
-LLAMACPP_SLOTS: Final = Dialect("llamacpp", _slots, path="/slots", facts="/props", capacity=_props)
+TGI: Final = Dialect("tgi", _tgi, mark="tgi_", facts=("/info",), capacity=_info)
+LLAMACPP: Final = Dialect(
+    "llamacpp", _llamacpp, mark="llamacpp:", facts=("/props",), capacity=_props
+)
+LLAMACPP_SLOTS: Final = Dialect(
+    "llamacpp", _slots, path="/slots", facts=("/props",), capacity=_props
+)
 OLLAMA: Final = Dialect("ollama", _ollama, path="/api/ps")
 TRITON: Final = Dialect("triton", _triton, mark="nv_", port=8002)
 TENSORRT_LLM: Final = Dialect(

@@ -176,11 +176,14 @@ class EngineLoads:
         watched.capacity = configured
         if configured or dialect.capacity is None:
             return
-        try:
-            body = await self._client.get(watched.target, dialect.facts)
-            watched.capacity = max(dialect.capacity(body), 0)
-        except UnreadableError as error:
-            watched.problem = str(error)
+        for path in dialect.facts:
+            try:
+                body = await self._client.get(watched.target, path)
+                watched.capacity = max(dialect.capacity(body), 0)
+            except UnreadableError as error:
+                watched.problem = str(error)
+            else:
+                return
 
     def _succeeded(self, watched: Watched, reading: Reading, in_flight_before: int) -> None:
         first = watched.reading is None or watched.silent

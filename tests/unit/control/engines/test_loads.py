@@ -187,3 +187,14 @@ async def test_pools_that_do_not_want_it_are_not_asked(site: Site) -> None:
     await site.reads(1)
     site.run(None)
     assert site.loads.view("a", site.place.name) is None
+
+
+@pytest.mark.parametrize("path", ["/server_info", "/get_server_info"])
+async def test_sglang_tells_the_size_of_its_cache_at_the_newer_or_the_older_path(
+    site: Site, path: str
+) -> None:
+    site.pages["/metrics"] = b"sglang:num_running_reqs 1.0\n"
+    site.pages[path] = b'{"max_total_num_tokens": 1000}'
+    site.run(OFTEN)
+    await site.reads(1)
+    assert site.cell(R_KV_CAPACITY) == 1000
