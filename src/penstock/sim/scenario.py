@@ -116,10 +116,19 @@ class Reports(Section):
     delay: Duration = setting(0.0, "Age of a load when it is heard.")
     own: Flag = setting(True, "Whether a balancer counts its own requests at once besides.")
     responses: Flag = setting(False, "Whether answers bring the server's load report.")
+    poll: PositiveDuration | None = setting(
+        None, "Time between a balancer's polls of the servers' requests in flight."
+    )
     scrape: PositiveDuration | None = setting(None, "Time between reports of servers to policies.")
     weights: PositiveDuration | None = setting(
         None, "Time between weights made of what servers report: requests per utilisation."
     )
+
+    @model_validator(mode="after")
+    def _one_source(self) -> Self:
+        if self.poll is not None and self.every is not None:
+            raise ValueError("loads are exchanged (`every`) or polled (`poll`), not both")
+        return self
 
 
 class Incident(Section):

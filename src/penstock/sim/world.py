@@ -30,7 +30,7 @@ from penstock.sim.kernel.histogram import FineHistogram
 from penstock.sim.kernel.prefix_store import PrefixStore
 from penstock.sim.kernel.prompts import ConversationSource, PromptWorkload, TraceWorkload
 from penstock.sim.kernel.recorder import Recorder
-from penstock.sim.kernel.reports import LoadExchange, Scrape, WeightFeed
+from penstock.sim.kernel.reports import LoadExchange, Poll, Scrape, WeightFeed
 from penstock.sim.kernel.server import FifoServer, Server, SharingServer
 from penstock.sim.kernel.source import ClosedSource, OpenSource, Source, Workload
 from penstock.sim.kernel.telemetry import Telemetry
@@ -288,6 +288,10 @@ def _reporting(reports: Reports, world: World) -> Iterator[tuple[float, Event]]:
             server.telemetry = Telemetry()
     if reports.every is not None:
         yield reports.every, LoadExchange(world.clock, balancers, reports.every, reports.delay)
+    if reports.poll is not None:
+        for number, balancer in enumerate(balancers, start=1):
+            first = reports.poll * number / len(balancers)
+            yield first, Poll(world.clock, balancer, reports.poll)
     if reports.scrape is not None:
         yield reports.scrape, Scrape(world.clock, balancers, reports.scrape)
     if reports.weights is not None:

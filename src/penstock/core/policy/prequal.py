@@ -18,6 +18,11 @@ same endpoint, all but one out of date. ``answers: asked`` needs a caller that a
 the simulator does. With ``observed`` the policy answers its own probes from what this process sees:
 the load, and as latency at that load the recent latency per request met, times (load + 1).
 Weights count only for draws. O(pool_size) per pick.
+
+``rule`` puts another in place of hot-cold, as the paper did to compare them, with the same probes:
+``linear``, (1 − λ)·latency + λ·α·RIF with λ = ``rif_share`` and α = ``rif_cost_s``; or ``c3``, the
+score of the policy of that name with the RIF and latency that probes tell as queue and service
+time. Both did worse there.
 """
 
 from math import floor
@@ -29,7 +34,7 @@ from penstock.core.load_report import LoadReport
 from penstock.core.policy._latency import MEASURE, LatencyPolicy
 from penstock.core.policy._mean import FadingMean
 from penstock.core.policy._memory import pruned
-from penstock.core.policy._quantile import SlidingQuantile
+from penstock.core.policy._probe_rules import C3Score, HotCold, Linear, Probe, ProbeRule
 from penstock.core.policy._sampler import Sampler
 from penstock.core.policy.base import Option
 from penstock.core.policy.random import draw
@@ -37,22 +42,8 @@ from penstock.core.request import Request
 from penstock.core.ticket import Ticket
 
 _DELTA: Final = 1.0
-_RECENT_ANSWERS: Final = 128  # that the RIF quantile is taken of
 _LATENCY_DECAY_S: Final = 1.0  # of the latency answered for ``observed`` probes
 _UNLIMITED_USES: Final = 1_000_000
-
-
-class _Probe:
-    """An endpoint's answer, waiting to be used."""
-
-    def __init__(
-        self, endpoint: Endpoint, rif: float, latency_s: float, at: float, uses: int
-    ) -> None:
-        self.endpoint: Endpoint = endpoint
-        self.rif: float = rif
-        self.latency_s: float = latency_s
-        self.at: float = at
-        self.uses: int = uses
 
 
 class Prequal(LatencyPolicy):
@@ -74,6 +65,25 @@ class Prequal(LatencyPolicy):
             choices=("observed", "asked"),
         ),
         MEASURE,
+        Option(
+            "rule",
+            "hot-cold",
+            "which answer is best: hot-cold, linear in latency and RIF, or C3's score",
+            choices=("hot-cold", "linear", "c3"),
+        ),
+        Option("rif_share", 0.5, "λ of the linear rule: weight of RIF", minimum=0.0, maximum=1.0),
+        Option(
+            "rif_cost_s",
+            0.075,
+            "α of the linear rule: the latency of an endpoint with one request in flight",
+            minimum=0.0,
+        ),
+        Option(
+            "balancers",
+            1,
+            "n of the rule c3: balancers that do not see each other's requests",
+            minimum=1,
+        ),
     )
 
     def __init__(
@@ -85,6 +95,10 @@ class Prequal(LatencyPolicy):
         q_rif: float = 0.84,
         answers: str = "observed",
         measure: str = "first-byte",
+        rule: str = "hot-cold",
+        rif_share: float = 0.5,
+        rif_cost_s: float = 0.075,
+        balancers: int = 1,
     ) -> None:
         super().__init__(measure)
         self._pool_size: int = pool_size
@@ -96,8 +110,12 @@ class Prequal(LatencyPolicy):
         self._endpoints: list[Endpoint] = []
         self._sampler: Sampler = Sampler([])
         self._member: dict[Endpoint, bool] = {}
-        self._pool: list[_Probe] = []  # oldest first
-        self._rifs: SlidingQuantile = SlidingQuantile(_RECENT_ANSWERS, q_rif)
+        self._pool: list[Probe] = []  # oldest first
+        self._rule: ProbeRule = HotCold(q_rif)
+        if rule == "linear":
+            self._rule = Linear(rif_share, rif_cost_s)
+        elif rule == "c3":
+            self._rule = C3Score(balancers)
         self._probes_due: float = 0.0
         self._removals_due: float = 0.0
         self._remove_oldest: bool = True
@@ -110,6 +128,7 @@ class Prequal(LatencyPolicy):
         self._sampler = Sampler(endpoints)
         self._member = dict.fromkeys(endpoints, True)
         self._latencies = pruned(self._latencies, endpoints)
+        self._rule.rebuild(endpoints)
         self._pool = [probe for probe in self._pool if probe.endpoint in self._member]
         self._kept = min(self._pool_size, max(2, len(endpoints) // 2))
         self._uses = uses_per_answer(
@@ -127,7 +146,7 @@ class Prequal(LatencyPolicy):
         self._drop_aged(env.now)
         if len(self._pool) < 2:
             return eligible[self._sampler.one(env)]
-        endpoint = self._use(self._best(self._pool))
+        endpoint = self._use(self._rule.best(self._pool, env))
         self._remove(env)
         return endpoint
 
@@ -139,9 +158,11 @@ class Prequal(LatencyPolicy):
             self._add(endpoint, report.in_flight, max(report.latency_s, 0.0), report.at)
 
     def answered(self, ticket: Ticket, latency_s: float, now: float) -> None:
+        self._rule.note_response(ticket.endpoint, latency_s, now)
         self._latency(ticket.endpoint).add(latency_s / max(ticket.load, 1), now, _LATENCY_DECAY_S)
 
     def disappointed(self, ticket: Ticket, waited_s: float, now: float) -> None:
+        self._rule.note_response(ticket.endpoint, waited_s, now)
         latency = self._latency(ticket.endpoint)
         waited = waited_s / max(ticket.load, 1)
         latency.add(max(waited, 2.0 * latency.value), now, _LATENCY_DECAY_S)
@@ -169,32 +190,21 @@ class Prequal(LatencyPolicy):
         self._add(endpoint, float(load), self._latency(endpoint).value * (load + 1), env.now)
 
     def _add(self, endpoint: Endpoint, rif: float, latency_s: float, at: float) -> None:
-        self._rifs.add(int(rif))
         if len(self._pool) >= self._kept:
             self._pool.pop(0)
         self._rounding += self._uses
         uses = int(self._rounding)
         self._rounding -= uses
-        self._pool.append(_Probe(endpoint, rif, latency_s, at, max(uses, 1)))
+        probe = Probe(endpoint, rif, latency_s, at, max(uses, 1))
+        self._rule.note_answer(probe)
+        self._pool.append(probe)
 
     def _drop_aged(self, now: float) -> None:
         oldest = now - self._probe_age_s
         while self._pool and self._pool[0].at < oldest:
             self._pool.pop(0)
 
-    def _best(self, probes: list[_Probe]) -> _Probe:
-        """The hot-cold lexicographic rule."""
-        limit = float(self._rifs.value())
-        coldest: _Probe | None = None
-        least_loaded = probes[0]
-        for probe in probes:
-            if probe.rif <= limit and (coldest is None or probe.latency_s < coldest.latency_s):
-                coldest = probe
-            if probe.rif < least_loaded.rif:
-                least_loaded = probe
-        return coldest if coldest is not None else least_loaded
-
-    def _use(self, probe: _Probe) -> Endpoint:
+    def _use(self, probe: Probe) -> Endpoint:
         probe.rif += 1.0
         probe.uses -= 1
         if probe.uses <= 0:
@@ -210,25 +220,14 @@ class Prequal(LatencyPolicy):
             if self._remove_oldest:
                 self._pool.pop(0)
             else:
-                self._pool.remove(self._worst())
+                self._pool.remove(self._rule.worst(self._pool, env))
             self._remove_oldest = not self._remove_oldest
-
-    def _worst(self) -> _Probe:
-        limit = float(self._rifs.value())
-        hottest = self._pool[0]
-        slowest = self._pool[0]
-        for probe in self._pool:
-            if probe.rif > hottest.rif:
-                hottest = probe
-            if probe.latency_s > slowest.latency_s:
-                slowest = probe
-        return hottest if hottest.rif > limit else slowest
 
     def _pick_among(self, eligible: list[Endpoint], env: Env) -> Endpoint:
         allowed = dict.fromkeys(eligible, True)
         self._drop_aged(env.now)
         probes = [probe for probe in self._pool if probe.endpoint in allowed]
-        return self._use(self._best(probes)) if len(probes) >= 2 else draw(eligible, env)
+        return self._use(self._rule.best(probes, env)) if len(probes) >= 2 else draw(eligible, env)
 
     def _latency(self, endpoint: Endpoint) -> FadingMean:
         found = self._latencies.get(endpoint)

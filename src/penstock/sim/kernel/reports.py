@@ -52,6 +52,32 @@ class _Loads(Event):
                     endpoint.elsewhere = totals[order] - endpoint.in_flight
 
 
+class Poll(Event):
+    """Every ``interval_s`` one balancer asks each server how many requests it has.
+
+    Sets ``Endpoint.elsewhere`` to what others have there, heard at once. Balancers poll in their
+    own time, so they do not all see the same state.
+    """
+
+    def __init__(self, clock: Clock, balancer: Balancer, interval_s: float) -> None:
+        super().__init__()
+        if not interval_s > 0.0:
+            raise ValueError(f"a poll needs an interval above 0, not {interval_s!r}")
+        self._clock: Clock = clock
+        self._balancer: Balancer = balancer
+        self._interval_s: float = interval_s
+
+    def fire(self) -> None:
+        balancer = self._balancer
+        for endpoint, server in zip(balancer.pool.endpoints, balancer.servers, strict=True):
+            present = int(server.present)
+            if balancer.counts_own:
+                endpoint.elsewhere = max(0, present - endpoint.in_flight)
+            else:
+                endpoint.elsewhere = present - endpoint.in_flight
+        self._clock.heap.schedule(self, self._clock.now + self._interval_s)
+
+
 class Scrape(Event):
     """Every ``interval_s`` each server's report goes to each balancer's policy."""
 
