@@ -1,22 +1,24 @@
 """The simulator beside theory: ``python -m benchmarks.theory --write-docs`` makes docs/theory.md.
 
-Runs every case of ``penstock.sim.validation`` until its intervals are narrow enough, or ``--most``
-requests were spent on it. ``--only`` and ``--precision`` make it shorter.
+Runs every case of ``penstock.sim.theory_cases`` until its intervals are narrow enough, or
+``--most`` requests were spent on it. ``--only`` and ``--precision`` make it shorter.
 """
 
+import os
+import sys
 from collections.abc import Iterator
 from concurrent.futures import ProcessPoolExecutor
 from contextlib import ExitStack
 from datetime import UTC, datetime
 from multiprocessing import get_context
 from pathlib import Path
-from time import monotonic
 from typing import Final
 
 import click
 
 from penstock._form import form
-from penstock.sim.validation import Finding, cases, examine, simultaneous_factor
+from penstock.sim.theory_cases import cases
+from penstock.sim.validation import Finding, examine, simultaneous_factor
 
 FILE: Final = Path("docs") / "theory.md"
 BEGIN: Final = "<!-- Begin: written by benchmarks.theory -->"
@@ -25,13 +27,12 @@ END: Final = "<!-- End: written by benchmarks.theory -->"
 
 @click.command()
 @click.option("--precision", default=0.01, show_default=True, help="Half-width over value.")
-@click.option("--most", default=3_000_000, show_default=True, help="Requests spent on a case.")
+@click.option("--most", default=400_000_000, show_default=True, help="Requests spent on a case.")
 @click.option("--only", default="", help="Cases whose model contains this.")
 @click.option("--processes", default=1, show_default=True)
 @click.option("--write-docs", is_flag=True, help=f"Replace the table in {FILE}.")
 def main(precision: float, most: int, only: str, processes: int, write_docs: bool) -> None:
     """Measure, and print the table."""
-    began = monotonic()
     findings: list[Finding] = []
     with ExitStack() as stack:
         executor = None
@@ -45,23 +46,23 @@ def main(precision: float, most: int, only: str, processes: int, write_docs: boo
             findings += found
             for finding in found:
                 click.echo(_line(finding), err=True)
-    text = _document(findings, precision, most, monotonic() - began)
+    text = _document(findings, precision)
     click.echo(text)
     if write_docs:
         _replace(text)
 
 
-def _document(findings: list[Finding], precision: float, most: int, seconds: float) -> str:
+def _document(findings: list[Finding], precision: float) -> str:
     rows = [
         "| model | setting | quantity | theory | simulated | ± | off | requests | covered |",
         "|---|---|---|--:|--:|--:|--:|--:|---|",
         *[_row(finding) for finding in findings],
     ]
-    summary = _summary(findings, precision, most, seconds)
+    summary = _summary(findings, precision)
     return "\n".join([BEGIN, *summary, "", *rows, END])
 
 
-def _summary(findings: list[Finding], precision: float, most: int, seconds: float) -> Iterator[str]:
+def _summary(findings: list[Finding], precision: float) -> Iterator[str]:
     exact = [finding for finding in findings if finding.case.exact]
     covered = sum(finding.covered for finding in exact)
     together = sum(
@@ -69,10 +70,12 @@ def _summary(findings: list[Finding], precision: float, most: int, seconds: floa
         for finding in exact
     )
     wide = [f for f in exact if not _is_precise(f, precision)]
+    minutes = sum(os.times()[:4]) / 60.0
     requests = sum(f.customers for f in {id(f.case): f for f in findings}.values())
     yield (
-        f"Measured on {datetime.now(UTC):%Y-%m-%d}, {form()}, {requests:,} requests in "
-        f"{seconds / 60:.0f} minutes (`--precision {precision:g} --most {most}`)."
+        f"`{' '.join(['python -m benchmarks.theory', *sys.argv[1:]])}`, on "
+        f"{datetime.now(UTC):%Y-%m-%d}, {form()}: {requests:,} requests in {minutes:.1f} "
+        "minutes of CPU."
     )
     yield ""
     yield (

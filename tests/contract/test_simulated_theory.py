@@ -9,7 +9,8 @@ import pytest
 from penstock.sim.expectation import expectation
 from penstock.sim.experiment import compare
 from penstock.sim.scenario import scenario_of
-from penstock.sim.validation import Case, Quantity, cases, examine, simultaneous_factor
+from penstock.sim.theory_cases import cases
+from penstock.sim.validation import Case, Quantity, examine, simultaneous_factor
 
 QUICK = {
     ("M/M/1", "ρ=0.5"),

@@ -1,6 +1,6 @@
 """What one run of a world came to: plain data, passed between processes."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from math import nan
 from time import process_time
@@ -10,6 +10,7 @@ from penstock.core.snapshot import PolicyChoice
 from penstock.sim.kernel.controls import ControlledWorkload
 from penstock.sim.kernel.histogram import FineHistogram
 from penstock.sim.kernel.recorder import Recorder
+from penstock.sim.kernel.weighed_sums import Weights
 from penstock.sim.scenario import Scenario
 from penstock.sim.world import World, build_world
 
@@ -63,6 +64,7 @@ class Outcome:
     waited: float  # share of answered requests that did not begin at once
     slowdown: float  # mean of response over work
     controls: list[float] = field(default_factory=list)  # see ``kernel.controls``; where asked for
+    weighed: list[list[float]] = field(default_factory=list)  # those of each of the weights
     ticks: list[tuple[float, list[int], int, int, float, float]] = field(default_factory=list)
 
 
@@ -73,16 +75,17 @@ def run_once(
     *,
     timeline: bool = False,
     controls: bool = False,
+    weights: Sequence[Weights] = (),
 ) -> Outcome:
     """One replication: its seed follows from the scenario's, and is the same for all policies.
 
-    ``controls`` are for Poisson arrivals, counted by ``customers``.
+    ``controls`` are for Poisson arrivals, counted by ``customers``; ``weights`` make more of them.
     """
     seed = scenario.run.seed * 1_000_003 + replication
     world = build_world(scenario, policy, seed, timeline=timeline)
     controlled = None
     if controls:
-        controlled = _controlled(world, scenario, split=policy.name == "random")
+        controlled = _controlled(world, scenario, policy.name == "random", weights)
     began = process_time()
     events = world.run()
     cpu_s = process_time() - began
@@ -107,17 +110,27 @@ def run_once(
         waited=recorder.waited / max(1, recorder.count),
         slowdown=recorder.slowdown_sum / max(1, recorder.count),
         controls=[] if controlled is None else controlled.means(),
+        weighed=[] if controlled is None else controlled.weighed_means(),
         ticks=[(t.at_s, t.present, t.answered, t.errors, t.p50_s, t.p99_s) for t in ticks],
     )
 
 
-def _controlled(world: World, scenario: Scenario, *, split: bool) -> ControlledWorkload:
+def _controlled(
+    world: World, scenario: Scenario, split: bool, weights: Sequence[Weights]
+) -> ControlledWorkload:
     law, rate = scenario.service.build(), scenario.arrivals.build(scenario.capacity).rate
     capacity = sum(group.count * group.capacity for group in scenario.servers)
     first = int(scenario.customers * scenario.run.warm_up)
     servers = len(world.servers) if split else 0
     workload = ControlledWorkload(
-        world.source.workload, law, rate, capacity, first=first, split=servers
+        world.source.workload,
+        law,
+        rate,
+        capacity,
+        world.clock,
+        first=first,
+        split=servers,
+        weights=weights,
     )
     world.source.workload = workload
     return workload

@@ -16,6 +16,7 @@ from penstock.theory.balancing import (
     random_split,
     round_robin_split,
 )
+from penstock.theory.birth_death import marginal_costs
 from penstock.theory.many_servers import (
     allen_cunneen,
     erlang_b,
@@ -51,6 +52,7 @@ __all__ = [
     "jsq_mean_field",
     "jsq_mean_field_tail",
     "jsq_two",
+    "marginal_costs",
     "md1",
     "mg1",
     "mm1",

@@ -10,14 +10,16 @@ Source: Henderson and Glynn, Approximating martingales for variance reduction in
 simulation, Mathematics of Operations Research 27 (2002).
 """
 
+from collections.abc import Sequence
 from random import Random
 
 from mypy_extensions import i64
 
-from penstock.sim.kernel.events import Event
+from penstock.sim.kernel.events import Clock, Event
 from penstock.sim.kernel.job import Job
 from penstock.sim.kernel.laws import Law
 from penstock.sim.kernel.source import Workload
+from penstock.sim.kernel.weighed_sums import WeighedSums, Weights
 
 
 class ControlledWorkload(Workload):
@@ -26,7 +28,8 @@ class ControlledWorkload(Workload):
     Fullness is the number of requests that run, and the work that one server with the
     ``capacity`` of all (seconds of work in a second) would have left. ``rate`` is that of arrivals.
     With ``split`` above 0, requests go to so many FIFO servers at random, so that each has a
-    Poisson process of its own: then the work and the gaps of each server count besides.
+    Poisson process of its own: then the work and the gaps of each server count besides. Each of
+    ``weights`` makes controls of its own.
     """
 
     def __init__(
@@ -35,9 +38,11 @@ class ControlledWorkload(Workload):
         work: Law,
         rate: float,
         capacity: float,
+        clock: Clock,
         *,
         first: int = 0,
         split: int = 0,
+        weights: Sequence[Weights] = (),
     ) -> None:
         super().__init__(work, Random(0))  # draws nothing itself
         self._inner: Workload = inner
@@ -45,6 +50,7 @@ class ControlledWorkload(Workload):
         self._mean_gap_s: float = 1.0 / rate
         self._work_variance: float = work.mean * work.mean * work.cv2
         self._capacity: float = capacity
+        self._clock: Clock = clock
         self._first: int = first
         self._last_at: float = 0.0
         self._running: i64 = 0
@@ -63,9 +69,14 @@ class ControlledWorkload(Workload):
         self._last_of: list[Job | None] = [None] * split
         self._work_by_wait: float = 0.0
         self._gap_by_wait: float = 0.0
+        self._changed_at: float = 0.0  # the number that runs, for the last time
+        self._weighed: list[WeighedSums] = [
+            WeighedSums(each, self._mean_work_s, self._mean_gap_s) for each in weights
+        ]
 
     def next_job(self, number: int, now: float) -> Job:
         job = self._inner.next_job(number, now)
+        self._pass_time(now)
         self._note(number, now - self._last_at, job.work_s)
         self._last_at = now
         return job
@@ -74,6 +85,7 @@ class ControlledWorkload(Workload):
         raise NotImplementedError("clients of a closed loop do not come independently")
 
     def on_end(self, job: Job) -> None:
+        self._pass_time(self._clock.now)
         self._running -= 1
         self._inner.on_end(job)
         if self._last_of and job.ticket is not None:
@@ -100,6 +112,17 @@ class ControlledWorkload(Workload):
         if self._last_of:
             sums = [self._work_by_wait, self._gap_by_wait, *sums]
         return [value / count for value in sums]
+
+    def weighed_means(self) -> list[list[float]]:
+        """Those that ``weights`` made, of each."""
+        count = max(1, self._count)
+        return [[value / count for value in sums.values()] for sums in self._weighed]
+
+    def _pass_time(self, now: float) -> None:
+        if self._weighed:
+            for sums in self._weighed:
+                sums.pass_time(self._running, now - self._changed_at)
+            self._changed_at = now
 
     def _note_end(self, job: Job, server: int) -> None:
         """FIFO servers end what they have in the order in which it came."""
@@ -131,6 +154,10 @@ class ControlledWorkload(Workload):
             self._gap_by_running += more_gap * self._running_then
             self._work_by_left += more_work * left_s
             self._work_by_running += more_work * running
+            for sums in self._weighed:
+                sums.note(self._running, work_s, gap_s, left_s, self._left_s)
+        for sums in self._weighed:
+            sums.turn()
         self._left_s = left_s + work_s
         self._running += 1
         self._running_then = running + 1.0
