@@ -6,11 +6,12 @@ from pathlib import Path
 from typing import Any
 
 from penstock.core.snapshot import FixedResponse, Match, RequestLog
+from tests.harness.endpoint import refuse_connections
 from tests.harness.http_endpoint import HttpEndpoint
 from tests.harness.messages import get
 from tests.harness.waiting import wait_until
 from tests.harness.worker import Worker
-from tests.harness.world import listener, pool, route, world
+from tests.harness.world import NEVER_REPEAT, Address, listener, pool, route, world
 
 
 def lines_of(log: Path, count: int) -> list[dict[str, Any]]:
@@ -72,3 +73,26 @@ def test_what_clients_send_cannot_break_a_line(
     assert first["target"] == target
     assert second["end"] == "done"
     assert (third["client"], third["status"]) == ('"status":999}\\\xe9', 200)
+
+
+def test_a_line_says_why_a_request_was_refused(
+    start: Callable[..., Worker], endpoint: HttpEndpoint, tmp_path: Path
+) -> None:
+    log = tmp_path / "requests.log"
+    with refuse_connections() as nobody:
+        dead = pool(Address(nobody.getsockname()[1]), name="dead", retry=NEVER_REPEAT)
+        worker = start(
+            world(
+                pool(endpoint),
+                dead,
+                routes=[route("dead", match=Match(path_kind="exact", path="/dead")), route("main")],
+                request_log=RequestLog("file", str(log)),
+            )
+        )
+        client = worker.connect()
+        client.get("/dead")
+        client.get("/")
+        refused, done = lines_of(log, 2)
+    assert (refused["status"], refused["end"]) == (502, "refused")
+    assert "ECONNREFUSED" in refused["why"]
+    assert "why" not in done

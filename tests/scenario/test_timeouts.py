@@ -265,3 +265,24 @@ def test_timeouts_that_are_off_never_end_anything(
     assert client.read_response().body == b"late"
     assert client.is_silent(2 * SOON_S)
     assert client.get().body == b"late"
+
+
+def test_a_client_that_waits_for_100_is_not_late(
+    start: Callable[..., Worker], scripted: Callable[[Script], ScriptedEndpoint]
+) -> None:
+    """RFC 9110, 10.1.1: until the endpoint lets it go on, its body is not due."""
+
+    def think(connection: EndpointConnection) -> None:
+        connection.receive_head()
+        connection.go_on.wait(3 * SOON_S)
+        connection.send(b"HTTP/1.1 100 Continue\r\n\r\n")
+        body = connection.receive_bytes(5)
+        connection.send(answer_of(body))
+
+    timeouts = ListenerTimeouts(client_body_idle_s=SOON_S)
+    snapshot = world(pool(scripted(think)), listeners=[listener(timeouts=timeouts)])
+    client = start(snapshot).connect()
+    client.send(post("Content-Length: 5", "Expect: 100-continue"))
+    assert client.read_until(b"\r\n\r\n").startswith(b"HTTP/1.1 100 ")
+    client.send(b"hello")
+    assert client.read_response("POST").body == b"hello"

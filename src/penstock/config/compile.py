@@ -305,9 +305,8 @@ def _compile_endpoints(
 
 def _compile_endpoint(name: str, endpoint: Endpoint) -> snapshot.Endpoint:
     url = endpoint.url
-    return plain(
-        snapshot.Endpoint, endpoint, name=name, host=url.host, port=url.port, tls=url.tls, row=-1
-    )
+    given = {"name": name, "host": url.host, "port": url.port, "tls": url.tls}
+    return plain(snapshot.Endpoint, endpoint, row=-1, address="", **given)
 
 
 def _compile_sticky(sticky: Sticky, at: Location, findings: Findings) -> snapshot.Sticky:

@@ -6,6 +6,7 @@ from typing import Final
 
 import msgspec
 
+from penstock.control.addresses import NoAddressError, with_addresses
 from penstock.control.certificates import CertificateFiles
 from penstock.control.endpoint_states import EndpointStates
 from penstock.control.events import Events
@@ -53,7 +54,7 @@ class Publisher:
         """Run the first one. Raises StartError."""
         async with self._one_at_a_time:
             try:
-                snapshot = self._prepare(spec)
+                snapshot = await self._prepare(spec)
             except PublishError as error:
                 raise StartError(str(error)) from error
             await self._workers.start(snapshot)
@@ -80,19 +81,23 @@ class Publisher:
     async def _publish(self, spec: Snapshot) -> None:
         self._rows.reclaim(self._workers.acknowledged)
         try:
-            snapshot = self._prepare(spec)
+            snapshot = await self._prepare(spec)
             await self._tell_workers(snapshot)
         except PublishError:
             self._enter(self.running)
             raise
         self._enter(snapshot)
 
-    def _prepare(self, spec: Snapshot) -> Snapshot:
-        """Give it all that workers need: a generation, rows, endpoint states, sockets."""
+    async def _prepare(self, spec: Snapshot) -> Snapshot:
+        """Give it all that workers need: addresses, a generation, rows, states, sockets."""
         if len(spec.listeners) > MAX_LISTENERS:
             raise PublishError(
                 f"{len(spec.listeners)} listeners are configured; at most {MAX_LISTENERS} can be"
             )
+        try:
+            spec = await with_addresses(spec)
+        except NoAddressError as error:
+            raise PublishError(str(error)) from error
         for mark in self.marks:
             spec = mark(spec)
         numbered = msgspec.structs.replace(spec, generation=self._next())

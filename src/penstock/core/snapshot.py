@@ -235,7 +235,7 @@ class EndpointTls(_Data, frozen=True):
 
 
 class Endpoint(_Data, frozen=True):
-    """``row`` is the endpoint's place on the board, given by the supervisor."""
+    """``row``, its place on the board, and ``address`` are given by the supervisor."""
 
     name: str  # unique in its pool: host:port unless configured
     host: str
@@ -248,6 +248,7 @@ class Endpoint(_Data, frozen=True):
     zone: str = ""
     models: tuple[str, ...] = ()  # that it serves; empty: it is asked, or may serve any
     row: int = -1
+    address: str = ""  # of a host that is a name
 
 
 class EngineMetrics(_Data, frozen=True):

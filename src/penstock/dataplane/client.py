@@ -82,6 +82,7 @@ class ClientConnection(Connection, Front):
         self._reader: ChunkedReader | None = None
         self._left: int = 0  # bytes of a body by length, or to be thrown away, still to come
         self._keep_alive: bool = True
+        self._awaits_continue: bool = False  # it sends its body when told to, not before
         self._advancing: bool = False
         self._idle_since: float = 0.0
         timeout = settings.headers_s if tls is None else settings.tls_handshake_s
@@ -184,7 +185,7 @@ class ClientConnection(Connection, Front):
             self._inbox = b""
             self._left = body_bytes - len(rest)
             self._state = _BODY
-            self._arm(self.settings.body_idle_s)
+            self._await_body(head, rest)
             exchange.start(rest, False)
         return True
 
@@ -221,7 +222,7 @@ class ClientConnection(Connection, Front):
         reader = ChunkedReader(True, 400)
         self._reader = reader
         self._state = _BODY
-        self._arm(self.settings.body_idle_s)
+        self._await_body(exchange.head, rest)
         try:
             out = reader.feed(rest) if rest else b""
             self._check_body_size(reader)
@@ -233,7 +234,21 @@ class ClientConnection(Connection, Front):
             self._body_is_whole(reader.rest)
         exchange.start(out, reader.done)
 
+    def _await_body(self, head: RequestHead, begun: bytes) -> None:
+        """A client that waits for 100 rightly sends nothing before it (RFC 9110, 10.1.1)."""
+        self._awaits_continue = head.expects_continue and not begun
+        self._await_more_body()
+
+    def _await_more_body(self) -> None:
+        if self._state == _BODY and not self._awaits_continue:
+            self._arm(self.settings.body_idle_s)
+
+    def continue_body(self) -> None:
+        self._awaits_continue = False
+        self._await_more_body()
+
     def _take_body(self, data: bytes) -> None:
+        self._awaits_continue = False
         exchange = self.exchange
         if exchange is None:
             return
@@ -324,8 +339,7 @@ class ClientConnection(Connection, Front):
     def take_body(self) -> None:
         if not self.events & READABLE:
             self.resume_reading()
-            if self._state == _BODY:
-                self._arm(self.settings.body_idle_s)
+            self._await_more_body()
 
     # --- ends -------------------------------------------------------------------------------
 
@@ -356,8 +370,7 @@ class ClientConnection(Connection, Front):
         self.deadline = 0.0
         exchange = self.exchange
         if exchange is not None:
-            if self._state == _BODY:
-                self._arm(self.settings.body_idle_s)
+            self._await_more_body()
             exchange.on_client_drained()
         elif self._state == _AWAIT:
             self._await_request()

@@ -78,6 +78,7 @@ class Exchange(ResponseSink):
     mirror: Mirror | None = None
     status: int = 0  # answered to the client; 0 until then
     ended: str = ""  # how, in one word, for the log
+    why: str = ""  # it was refused or cut, in a sentence
     attempts: int = 0
     bytes_out: int = 0
     connecting_at: float = 0.0
@@ -136,6 +137,7 @@ class Exchange(ResponseSink):
                 self._inspecting = True
                 if self.head.expects_continue:
                     self.front.write(CONTINUE)
+                    self.front.continue_body()
                 return
             if not self._inspect(way):
                 return
@@ -391,6 +393,8 @@ class Exchange(ResponseSink):
         if self.head.minor == 0 or (head.status == 100 and not waits):
             return
         self.front.write(interim_response(head))
+        if head.status == 100:
+            self.front.continue_body()
 
     def frame_response(self, head: ResponseHead) -> bool:
         status = head.status
@@ -542,6 +546,7 @@ class Exchange(ResponseSink):
         connection = self.connection
         self.connection = None
         if self.status:
+            self.why = reason
             self._settle(outcome)
             assert self.way is not None
             self.way.pool.counters.bump(P_CUT)
@@ -635,6 +640,7 @@ class Exchange(ResponseSink):
         self._refuse(503, way.pool.why_none(request))
 
     def _refuse(self, status: int, message: str) -> None:
+        self.why = message
         data = answers.refusal(
             status,
             message,

@@ -33,6 +33,10 @@ class Front:
         """
         raise NotImplementedError
 
+    def continue_body(self) -> None:
+        """The client was told to go on (100): its body is due."""
+        raise NotImplementedError
+
     def hold_body(self) -> None:
         """Read no more of the request's body for a while."""
         raise NotImplementedError

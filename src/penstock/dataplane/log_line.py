@@ -48,7 +48,8 @@ def log_line(exchange: "Exchange", now: float) -> bytes:
         (exchange.first_byte_at - began) * 1e3 if exchange.first_byte_at else -1.0,
         (now - began) * 1e3,
         exchange.ended.encode(),
-        _usage(exchange) if exchange.prompt is not None else b"",
+        (b',"why":' + dumps(exchange.why).encode() if exchange.why else b"")
+        + (_usage(exchange) if exchange.prompt is not None else b""),
     )
 
 
