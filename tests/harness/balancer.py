@@ -6,7 +6,6 @@ import multiprocessing.context
 import os
 import signal
 import ssl
-import sys
 import urllib.error
 import urllib.request
 from collections.abc import Mapping
@@ -16,9 +15,8 @@ from typing import Any, Self
 
 import yaml
 
-from penstock.cli.main import main
 from tests.harness.client import Client
-from tests.harness.forked import Passed, forking
+from tests.harness.forked import forked_serve
 from tests.harness.waiting import PATIENCE_S, wait_until
 
 START_S = 30.0  # three interpreters on a busy machine
@@ -182,15 +180,7 @@ class Balancer:
             self._end_everything()
 
     def _spawn(self) -> "multiprocessing.context.ForkServerProcess":
-        environment = {
-            "PENSTOCK_RUNTIME_DIR": str(self._runtime),
-            "PENSTOCK_LOG_FORMAT": "json",
-        }
-        with self.log.open("wb") as log:
-            arguments = (["serve", "--config", str(self.file)], environment, Passed(log.fileno()))
-            process = forking.Process(target=_penstock, args=arguments)
-            process.start()
-        return process
+        return forked_serve(self.file, self.log, PENSTOCK_RUNTIME_DIR=str(self._runtime))
 
     def _end_everything(self) -> None:
         """Also the workers of a supervisor that the test killed."""
@@ -202,12 +192,3 @@ class Balancer:
             with contextlib.suppress(OSError):  # it has ended, as it should
                 if b"penstock.dataplane.worker" in Path(f"/proc/{pid}/cmdline").read_bytes():
                     os.kill(pid, signal.SIGKILL)
-
-
-def _penstock(arguments: list[str], environment: Mapping[str, str], output: Any) -> None:
-    """What ``penstock`` does with the arguments."""
-    os.dup2(output, sys.stdout.fileno())
-    os.dup2(output, sys.stderr.fileno())
-    os.environ.update(environment)
-    sys.argv[1:] = arguments
-    main()

@@ -3,7 +3,7 @@
 import time
 from collections.abc import Callable
 
-PATIENCE_S = 5.0  # far more than anything here takes on a busy machine
+PATIENCE_S = 20.0  # far more than anything here takes on a busy machine
 _POLL_S = 0.001
 
 

@@ -14,11 +14,11 @@ import pytest_asyncio
 from click.testing import CliRunner, Result
 
 from penstock.cli.main import penstock_command
-from penstock.fleet.balancer import BalancerProcess, start_balancer
+from penstock.fleet.balancer import BalancerProcess
 from penstock.fleet.engine.server import EngineServer
 from tests.harness.endpoint import EndpointConnection, Script, ScriptedEndpoint
 from tests.harness.http_endpoint import HttpEndpoint
-from tests.harness.serving import two_engines
+from tests.harness.serving import start_balancer, two_engines
 from tests.harness.waiting import wait_until
 from tests.scenario.conftest import Serve
 

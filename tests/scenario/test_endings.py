@@ -125,7 +125,7 @@ def test_client_resetting_while_its_body_is_held_back_settles_the_ticket(
     assert send_repeated(client.socket, b"x" * 65536, 0, 100_000_000, AT_ONCE_S) < 100_000_000
     assert worker.in_flight() == 1
     client.reset()
-    worker.wait_until_idle(timeout_s=1.0)
+    worker.wait_until_idle()
 
 
 def test_client_leaving_while_connecting_settles_the_ticket(start: Callable[..., Worker]) -> None:

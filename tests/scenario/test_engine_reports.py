@@ -8,10 +8,11 @@ from typing import Any
 import aiohttp
 import pytest_asyncio
 
-from penstock.fleet.balancer import BalancerProcess, start_balancer
+from penstock.fleet.balancer import BalancerProcess
 from penstock.fleet.engine.server import EngineServer
 from penstock.fleet.engine.spec import DialectName, EngineSpec
 from penstock.fleet.faults import FaultCommand
+from tests.harness.serving import start_balancer
 
 DIALECTS: tuple[DialectName, ...] = ("vllm", "sglang", "tgi", "llamacpp")
 MODEL = "emulated-model"

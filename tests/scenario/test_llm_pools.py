@@ -10,9 +10,9 @@ import aiohttp
 import pytest
 import pytest_asyncio
 
-from penstock.fleet.balancer import BalancerProcess, start_balancer
+from penstock.fleet.balancer import BalancerProcess
 from penstock.fleet.engine.server import EngineServer
-from tests.harness.serving import two_engines
+from tests.harness.serving import start_balancer, two_engines
 
 MODEL = "emulated-model"
 LONG = "the water flows through the gate of the mill and turns the wheel " * 400

@@ -11,10 +11,11 @@ import openai
 import pytest
 import pytest_asyncio
 
-from penstock.fleet.balancer import BalancerProcess, start_balancer
+from penstock.fleet.balancer import BalancerProcess
 from penstock.fleet.engine.server import EngineServer
 from penstock.fleet.engine.spec import EngineSpec
 from penstock.fleet.faults import FaultCommand
+from tests.harness.serving import start_balancer
 
 MESSAGES: Any = [{"role": "user", "content": "tell me a story"}]
 NAMES = ["big", "chat", "law", "small", "sql"]

@@ -8,9 +8,9 @@ from typing import Any
 import aiohttp
 import pytest_asyncio
 
-from penstock.fleet.balancer import start_balancer
 from penstock.fleet.engine.server import EngineServer
 from penstock.fleet.engine.spec import EngineSpec
+from tests.harness.serving import start_balancer
 
 MODEL = "emulated-model"
 PROMPTS = [f"story {number}: " + f"gate{number} mill wheel " * 400 for number in range(6)]

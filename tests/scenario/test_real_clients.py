@@ -25,6 +25,7 @@ from tests.harness.waiting import wait_until
 BODY = bytes(range(256)) * 8192  # 2 MiB: curl asks before it sends so much, and no buffer holds it
 DIGEST = hashlib.sha256(BODY).hexdigest()
 WORDS = "the quick brown fox "
+PATIENCE_S = 60.0  # httpx's own 5 s are too few for a hundred connections on a busy machine
 
 
 @dataclass
@@ -38,12 +39,15 @@ class Site:
 
     def left(self) -> int:
         """Streams whose client the servers saw leave."""
-        return sum(int(httpx.get(f"{each.url}/left").json()["left"]) for each in self.servers)
+        return sum(
+            int(httpx.get(f"{each.url}/left", timeout=PATIENCE_S).json()["left"])
+            for each in self.servers
+        )
 
     def go_on(self) -> None:
         """Let streams that wait go on."""
         for each in self.servers:
-            httpx.post(f"{each.url}/go")
+            httpx.post(f"{each.url}/go", timeout=PATIENCE_S)
 
 
 @pytest.fixture(scope="module")
@@ -84,7 +88,7 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
 @pytest.fixture
 async def http(site: Site) -> AsyncIterator[httpx.AsyncClient]:
     """An httpx client with keep-alive."""
-    async with httpx.AsyncClient(base_url=site.url) as client:
+    async with httpx.AsyncClient(base_url=site.url, timeout=PATIENCE_S) as client:
         yield client
 
 
@@ -180,7 +184,7 @@ async def test_httpx_reads_a_stream_over_tls_line_by_line(site: Site) -> None:
     trusted = ssl.create_default_context(cafile=site.authority)
     request = {"model": "m", "stream": True, "messages": say(WORDS)}
     async with (
-        httpx.AsyncClient(base_url=site.tls_url, verify=trusted) as client,
+        httpx.AsyncClient(base_url=site.tls_url, verify=trusted, timeout=PATIENCE_S) as client,
         client.stream("POST", "/v1/chat/completions", json=request) as response,
     ):
         lines = [line async for line in response.aiter_lines() if line]

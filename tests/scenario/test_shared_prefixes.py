@@ -6,9 +6,9 @@ from pathlib import Path
 import aiohttp
 import pytest_asyncio
 
-from penstock.fleet.balancer import BalancerProcess, start_balancer
+from penstock.fleet.balancer import BalancerProcess
 from penstock.fleet.engine.server import EngineServer
-from tests.harness.serving import two_engines
+from tests.harness.serving import start_balancer, two_engines
 
 MODEL = "emulated-model"
 STORIES = [f"story {number}: " + f"gate{number} mill wheel " * 400 for number in range(8)]

@@ -9,9 +9,10 @@ from typing import Any
 import aiohttp
 import pytest_asyncio
 
-from penstock.fleet.balancer import BalancerProcess, start_balancer
+from penstock.fleet.balancer import BalancerProcess
 from penstock.fleet.engine.server import EngineServer
 from penstock.fleet.engine.spec import EngineSpec
+from tests.harness.serving import start_balancer
 from tests.harness.waiting import wait_until
 
 MODEL = "emulated-model"

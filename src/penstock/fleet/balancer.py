@@ -8,10 +8,10 @@ import os
 import subprocess
 import sys
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from contextlib import suppress
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import aiohttp
 import yaml
@@ -25,13 +25,25 @@ class BalancerError(Exception):
     """The balancer did not start, or went away. The message carries what it last said."""
 
 
+class ChildProcess(Protocol):
+    """What is asked of a process; asyncio's has it all."""
+
+    @property
+    def pid(self) -> int: ...
+    @property
+    def returncode(self) -> int | None: ...
+    def terminate(self) -> None: ...
+    def kill(self) -> None: ...
+    async def wait(self) -> int: ...
+
+
 class BalancerProcess:
     """A running balancer: ``url`` takes requests, ``admin_url`` tells how it is.
 
     The system chooses the ports; what they are is read from the balancer's own log.
     """
 
-    def __init__(self, process: asyncio.subprocess.Process, log: Path):
+    def __init__(self, process: ChildProcess, log: Path):
         self._process = process
         self._log = log
         self.url = ""
@@ -99,16 +111,10 @@ class BalancerProcess:
         return "\n".join(self._log.read_text(errors="replace").splitlines()[-20:])
 
 
-async def start_balancer(directory: Path, configuration: Mapping[str, Any]) -> BalancerProcess:
-    """Serve ``configuration`` (``listen`` and ``admin`` are added: loopback, any free ports).
-
-    ``directory`` takes the configuration file and the log. Raises BalancerError.
-    """
-    document = {"listen": "127.0.0.1:0", "admin": "127.0.0.1:0", **configuration}
-    file, log = directory / "penstock.yaml", directory / "penstock.log"
-    file.write_text(yaml.safe_dump(document, sort_keys=False))
+async def _tethered(file: Path, log: Path) -> ChildProcess:
+    """``penstock serve`` as an interpreter of its own, which ends with this process."""
     with log.open("wb") as output:
-        process = await asyncio.create_subprocess_exec(
+        return await asyncio.create_subprocess_exec(
             sys.executable,
             "-m",
             "penstock.fleet.tethered",
@@ -121,7 +127,23 @@ async def start_balancer(directory: Path, configuration: Mapping[str, Any]) -> B
             env={**os.environ, "PENSTOCK_LOG_FORMAT": "json"},  # its events tell the ports
             start_new_session=True,  # Ctrl-C is for the parent, which then ends it in order
         )
-    balancer = BalancerProcess(process, log)
+
+
+async def start_balancer(
+    directory: Path,
+    configuration: Mapping[str, Any],
+    *,
+    serve: Callable[[Path, Path], Awaitable[ChildProcess]] = _tethered,
+) -> BalancerProcess:
+    """Serve ``configuration`` (``listen`` and ``admin`` are added: loopback, any free ports).
+
+    ``directory`` takes the configuration file and the log, with which ``serve`` starts a process
+    that logs as JSON. Raises BalancerError.
+    """
+    document = {"listen": "127.0.0.1:0", "admin": "127.0.0.1:0", **configuration}
+    file, log = directory / "penstock.yaml", directory / "penstock.log"
+    file.write_text(yaml.safe_dump(document, sort_keys=False))
+    balancer = BalancerProcess(await serve(file, log), log)
     try:
         await balancer.wait_until_ready()
     except BaseException:

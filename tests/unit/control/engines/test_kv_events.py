@@ -1,6 +1,8 @@
 """Following emulated engines' KV events: exact, also after what was missed, a flush, a restart."""
 
-from collections.abc import AsyncIterator
+import asyncio
+from collections.abc import AsyncIterator, Callable
+from itertools import count
 from typing import Any
 
 import aiohttp
@@ -15,7 +17,7 @@ from penstock.dataplane.board import R_CACHED, R_COLD, Board
 from penstock.fleet.engine.server import EngineServer
 from penstock.fleet.engine.spec import EngineSpec
 from penstock.fleet.faults import FaultCommand
-from tests.unit.control.waiting import until
+from tests.unit.control.waiting import PATIENCE_S, until
 from tests.unit.control.worlds import world
 
 pytest.importorskip("zmq")
@@ -48,6 +50,16 @@ class Site:
         async with self.client.post(f"{engine.url}/v1/completions", json=body) as response:
             assert response.status == 200
 
+    async def complete_until(
+        self, condition: Callable[[], object], engine: EngineServer, start: str = ""
+    ) -> None:
+        """One prompt after the other: nobody is told when a subscription is in force."""
+        async with asyncio.timeout(PATIENCE_S):
+            for number in count():
+                await self.complete(engine, start + f"{number:064d}" * 2)
+                if condition():
+                    return
+
     async def holds(self, tokens: int) -> None:
         await until(lambda: self.cell(R_CACHED) == tokens + 1, f"it is known to hold {tokens}")
 
@@ -77,11 +89,7 @@ async def test_what_was_published_before_is_asked_for(site: Site, engine: Engine
     await site.complete(engine, "a" * BLOCK_BYTES * 2)
     await site.complete(engine, "b" * BLOCK_BYTES * 3)
     site.run(engine)
-    for number in range(50):  # until the subscription is in force
-        await site.complete(engine, "a" * BLOCK_BYTES + f"{number:064d}")
-        if site.cell(R_CACHED):
-            break
-    assert site.said()
+    await site.complete_until(site.said, engine, start="a" * BLOCK_BYTES)
     assert "exactly" in site.said()[0]
     for number in range(20):  # more than it can hold: some are evicted
         await site.complete(engine, f"{number:032d}" * 4)
@@ -93,10 +101,7 @@ async def test_without_replay_nothing_is_told_until_the_cache_is_emptied(
 ) -> None:
     await site.complete(engine, "a" * BLOCK_BYTES * 2)
     site.run(engine, replay=False)
-    for number in range(50):
-        await site.complete(engine, f"{number:064d}" * 2)
-        if site.said():
-            break
+    await site.complete_until(site.said, engine)
     assert "could not be replayed" in site.said()[0]
     assert site.cell(R_CACHED) == 0
     async with site.client.post(f"{engine.url}/reset_prefix_cache"):
@@ -108,10 +113,7 @@ async def test_without_replay_nothing_is_told_until_the_cache_is_emptied(
 
 async def test_a_restarted_engine_is_cold(site: Site, engine: EngineServer) -> None:
     site.run(engine)
-    for number in range(50):
-        await site.complete(engine, f"{number:064d}" * 2)
-        if site.cell(R_CACHED):
-            break
+    await site.complete_until(lambda: site.cell(R_CACHED), engine)
     await engine.apply(FaultCommand("die"))
     await engine.apply(FaultCommand("none"))
     await site.complete(engine, "c" * BLOCK_BYTES * 2)
