@@ -101,10 +101,17 @@ class Pool:
         return eligible
 
     def serving(self, model: str) -> list[Endpoint]:
-        """The eligible endpoints that serve that model, as far as is known."""
+        """The eligible endpoints that serve that model, as far as is known.
+
+        Where none of the first group does, those of the first that has any: for this model there
+        are no others.
+        """
         found = self._serving.get(model)
         if found is None:
             found = [endpoint for endpoint in self.eligible if endpoint.serves(model)]
+            if not found:
+                serve = [endpoint for endpoint in self.endpoints if endpoint.serves(model)]
+                found = eligible_endpoints(serve, 0.0)
             if len(found) == len(self.eligible):
                 found = self.eligible  # the list that the policy knows
             if len(self._serving) < _MOST_NAMES:

@@ -43,6 +43,17 @@ def test_only_endpoints_that_serve_the_model_are_picked(env: Env) -> None:
     assert picks(pool, "", env) == {"one", "two", "three"}  # not understood: any
 
 
+def test_a_model_that_only_backups_serve_is_served_by_them(env: Env) -> None:
+    pool, endpoints = pool_of({"one": ["big"], "backup": ["small"], "last": ["small"]})
+    endpoints["backup"].priority, endpoints["last"].priority = 1, 2
+    pool.refresh()
+    assert picks(pool, "big", env) == {"one"}
+    assert picks(pool, "small", env) == {"backup"}
+    endpoints["backup"].health = DOWN
+    pool.refresh()
+    assert picks(pool, "small", env) == {"last"}
+
+
 def test_an_endpoint_whose_models_are_not_known_may_serve_any(env: Env) -> None:
     pool, _ = pool_of({"one": ["big"], "two": None})
     assert picks(pool, "big", env) == {"one", "two"}
