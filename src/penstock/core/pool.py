@@ -109,11 +109,11 @@ class Pool:
         found = self._serving.get(model)
         if found is None:
             found = [endpoint for endpoint in self.eligible if endpoint.serves(model)]
-            if not found:
-                serve = [endpoint for endpoint in self.endpoints if endpoint.serves(model)]
-                found = eligible_endpoints(serve, 0.0)
             if len(found) == len(self.eligible):
                 found = self.eligible  # the list that the policy knows
+            elif not found:
+                serve = [endpoint for endpoint in self.endpoints if endpoint.serves(model)]
+                found = eligible_endpoints(serve, 0.0)
             if len(self._serving) < _MOST_NAMES:
                 self._serving[model] = found
         return found
