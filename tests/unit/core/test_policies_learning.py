@@ -296,6 +296,54 @@ class TestPrequal:
         first = policy.pick(keyed(1), endpoints, env())
         assert policy.pick(keyed(1), endpoints, env()) is not first
 
+    def told(
+        self, rule: str, answers: list[tuple[float, float]], **options: object
+    ) -> tuple[Policy, list[Endpoint]]:
+        """A pool of one answer, RIF and latency, of each of the first endpoints."""
+        endpoints = endpoints_of_weights([1.0] * 40)
+        policy = self.asked(endpoints, rule=rule, **options)
+        for endpoint, (rif, latency_s) in zip(endpoints, answers, strict=False):
+            policy.on_report(endpoint, LoadReport(0.0, in_flight=rif, latency_s=latency_s))
+        return policy, endpoints
+
+    @pytest.mark.parametrize(
+        ("rif_share", "picked"),
+        [
+            (0.0, 3),  # latency alone
+            (0.5, 1),  # 0.5 x 0.1 + 0.5 x 0.075 x 2 = 0.125 is the least
+            (1.0, 0),  # RIF alone
+        ],
+    )
+    def test_the_linear_rule_weighs_latency_and_requests_in_flight(
+        self, rif_share: float, picked: int
+    ) -> None:
+        answers = [(1.0, 0.3), (2.0, 0.1), (4.0, 0.09), (9.0, 0.01)]
+        policy, endpoints = self.told("linear", answers, rif_share=rif_share)
+        assert policy.pick(keyed(1), endpoints, env()) is endpoints[picked]
+
+    def test_the_rule_that_picks_the_best_also_removes_the_worst(self) -> None:
+        answers = [(1.0, 0.3), (2.0, 0.1), (4.0, 0.09), (9.0, 0.01)]
+        policy, endpoints = self.told("linear", answers, remove_rate=2.0, probe_rate=30.0)
+        policy.pick(keyed(1), endpoints, env())
+        # The best is used up, the oldest goes and, at 0.343, the worst.
+        assert set(policy.beliefs()) == {endpoints[2].name}
+
+    def test_c3_ranks_the_pool_by_the_cube_of_the_queue(self) -> None:
+        # (1 + RIF)^3 x latency: 2.7, 1.28, 64 x 0.09; the client has seen no response itself.
+        policy, endpoints = self.told("c3", [(2.0, 0.1), (3.0, 0.02), (3.0, 0.09)])
+        assert policy.pick(keyed(1), endpoints, env()) is endpoints[1]
+
+    def test_c3_takes_its_own_requests_for_those_of_every_client(self) -> None:
+        policy, endpoints = self.told("c3", [(2.0, 0.1), (9.0, 0.1)], balancers=100)
+        endpoints[0].in_flight = 1
+        assert policy.pick(keyed(1), endpoints, env()) is endpoints[1]
+
+    def test_c3_does_not_take_an_unknown_latency_for_speed(self) -> None:
+        policy, endpoints = self.told("c3", [(2.0, 0.1), (50.0, 0.1)])
+        for _ in range(5):
+            policy.on_report(endpoints[1], LoadReport(0.0, in_flight=50.0, latency_s=-1.0))
+        assert policy.pick(keyed(1), endpoints, env()) is endpoints[0]
+
 
 class TestBelief:
     def test_it_narrows_with_samples_and_widens_with_time(self) -> None:

@@ -2,6 +2,7 @@
 
 import pytest
 
+from penstock.config.errors import ConfigError
 from penstock.core.endpoint import Endpoint
 from penstock.core.env import Env
 from penstock.core.load_report import LoadReport
@@ -9,7 +10,7 @@ from penstock.core.policy import Policy
 from penstock.core.request import Request
 from penstock.sim.kernel.events import Clock
 from penstock.sim.kernel.laws import Deterministic
-from penstock.sim.kernel.reports import Scrape, WeightFeed
+from penstock.sim.kernel.reports import Poll, Scrape, WeightFeed
 from penstock.sim.kernel.server import FifoServer, SharingServer
 from penstock.sim.kernel.telemetry import Telemetry
 from penstock.sim.scenario import scenario_of
@@ -95,6 +96,33 @@ def test_scrapes_tell_every_policy_of_every_server() -> None:
     ]
 
 
+@pytest.mark.parametrize("own", [True, False])
+def test_each_balancer_polls_what_servers_have_in_its_own_time(own: bool) -> None:
+    clock = Clock()
+    server = FifoServer("a", clock)
+    worlds = [SmallWorld(clock, [server], counts_own=own) for _ in range(2)]
+    for at, world in ((1.0, worlds[0]), (1.5, worlds[1])):
+        world.pool.endpoints[0].in_flight = 1  # which is among those of the server
+        clock.at(Poll(clock, world.balancer, 1.0), at)
+    heard = []
+    for until, present in ((0.9, 2), (1.2, 5), (1.7, 7), (2.2, 0)):
+        clock.run(until)
+        heard.append([world.pool.endpoints[0].load() for world in worlds])
+        server.present = present
+    assert heard == [[1, 1], [2, 1], [2, 5], [7, 5]]
+
+
+def test_loads_are_polled_or_exchanged_not_both() -> None:
+    with pytest.raises(ConfigError, match="not both"):
+        scenario_of(
+            {
+                "arrivals": {"load": 0.5},
+                "servers": [{"count": 2}],
+                "reports": {"poll": "1s", "every": "1s"},
+            }
+        )
+
+
 def test_telemetry_tells_rate_utilisation_and_service() -> None:
     telemetry = Telemetry()
     now = 0.0
@@ -118,7 +146,7 @@ def test_latency_is_that_of_requests_that_met_as_many() -> None:
     assert telemetry.latency_s(1) == 2.0
     assert telemetry.latency_s(3) == 2.0  # nearer to 1 than to 6
     assert telemetry.latency_s(5) == 30.0
-    assert telemetry.latency_s(100) == -1.0
+    assert telemetry.latency_s(100) == 30.0
     for latency in range(100):
         telemetry.on_end(1, float(latency), 0.1, 1.0)
     assert telemetry.latency_s(1) == 92.0  # of the last sixteen

@@ -124,6 +124,8 @@ class C3Score(ProbeRule):
     def note_answer(self, probe: Probe) -> None:
         ranking = self._ranking(probe.endpoint)
         ranking.queue.add(probe.rif, probe.at, _DECAY_S)
+        if probe.latency_s <= 0.0:
+            return  # not known there: it must not pass for speed
         ranking.service_s.add(probe.latency_s, probe.at, _DECAY_S)
         if ranking.response_s.weight == 0.0:
             ranking.response_s.value = ranking.service_s.value  # until a response is seen

@@ -6,7 +6,7 @@ from typing import Final
 from penstock.core.load_report import LoadReport
 
 _REMEMBERED: Final = 16  # latencies for each number in flight
-_NEAR: Final = 8  # how far from the present number they may be of use
+_NEAR: Final = 8  # how far from the present number is looked before all are searched
 _WINDOW_S: Final = 1.0  # over which rate, utilisation and service time fade
 
 
@@ -63,13 +63,14 @@ class Telemetry:
         )
 
     def latency_s(self, present: int) -> float:
-        """The median of recent latencies at about ``present``; -1 where none is known."""
+        """The median of recent latencies at the number nearest to ``present``; -1 without any."""
         for distance in range(_NEAR + 1):
             found = self._by_load.get(present - distance) or self._by_load.get(present + distance)
             if found:
-                ordered = sorted(found)
-                return ordered[len(ordered) // 2]
-        return -1.0
+                return _median(found)
+        if not self._by_load:
+            return -1.0
+        return _median(self._by_load[min(self._by_load, key=lambda met: abs(met - present))])
 
     def _fade(self, now: float) -> None:
         kept = exp(-(now - self._at) / _WINDOW_S)
@@ -77,3 +78,8 @@ class Telemetry:
         self._served_s *= kept
         self._worked_s *= kept
         self._at = now
+
+
+def _median(values: list[float]) -> float:
+    ordered = sorted(values)
+    return ordered[len(ordered) // 2]
