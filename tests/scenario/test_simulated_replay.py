@@ -28,7 +28,7 @@ from tests.harness.world import NEVER_REPEAT, pool, world
 SEED = 7
 REQUESTS = 120
 MOST_AT_ONCE = 7
-USERS = 12
+USERS = 60  # so that no endpoint is without one, wherever the ports put them on the ring
 # After so many requests, that happens to that endpoint.
 CHANGES = {
     20: (0, S_DRAINING, 1),
