@@ -140,12 +140,9 @@ async def test_a_strict_pool_refuses_what_is_too_long_to_be_understood(
     reader, writer = await asyncio.open_connection("127.0.0.1", int(strict.rpartition(":")[2]))
     writer.write(head.encode())
     piece = b"100000\r\n" + b" " * (1 << 20) + b"\r\n" if chunked else b" " * (1 << 20)
-    try:
-        for _ in range(17):
-            writer.write(piece)
-            await writer.drain()
-    except ConnectionError:
-        pass  # it answered already
+    for _ in range(17 if chunked else 1):  # what a length tells need not be sent
+        writer.write(piece)
+        await writer.drain()
     assert (await reader.readline()).startswith(b"HTTP/1.1 413")
     writer.close()
     assert sum(prompts(engine) for engine in engines) == 0
