@@ -190,4 +190,6 @@ def test_the_request_log_is_opened_anew_on_sigusr1(
         return "/second" in log.read_text()
 
     wait_until(second_is_in_it, "the line is written")
-    assert "/second" not in moved.read_text()
+    client.get("/third")
+    wait_until(lambda: "/third" in log.read_text(), "the next line is written")
+    assert "/third" not in moved.read_text()
