@@ -195,6 +195,16 @@ _FACTS_CELLS: Final = FA_TABLE + FACT_SETS * FACT_WAYS * 2
 ADDRESS_SLOTS: Final = 8192
 
 
+def as_cell(digest: int) -> int:
+    """An unsigned number of 64 bits as a cell holds it."""
+    return digest - (1 << 64) if digest >= 1 << 63 else digest
+
+
+def of_cell(value: int) -> int:
+    """What ``as_cell`` was given."""
+    return value & ((1 << 64) - 1)
+
+
 class Board:
     """One process's view of the board. ``cells`` may be read and written by index."""
 

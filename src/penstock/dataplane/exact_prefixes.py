@@ -19,12 +19,13 @@ from penstock.dataplane.board import (
     FACT_WAYS,
     FACTS,
     Board,
+    as_cell,
+    of_cell,
 )
 
-_SIGN: Final = 1 << 63
-_HASH_MASK: Final = (1 << 64) - 1
 _SET_MASK: Final = FACT_SETS - 1
 _SET_CELLS: Final = FACT_WAYS * 2
+_FREE: Final = 0  # in place of a digest
 _AT_ONCE: Final = 4096  # entries read between two batches of events
 ALL: Final = -1  # every slot, in the ring
 
@@ -38,55 +39,47 @@ class FactTable(ExactPrefixes):
         self._table: int = board.facts + FA_TABLE
 
     def holders(self, block: int) -> int:
-        cells = self._cells
-        key = block - (1 << 64) if block >= _SIGN else block
-        at = self._table + (block & _SET_MASK) * _SET_CELLS
-        end = at + _SET_CELLS
-        while at < end:
-            if cells[at] == key:
-                bits: int = cells[at + 1]
-                return bits
-            at += 2
-        return -1
+        at = self._find(as_cell(block), block)
+        bits: int = self._cells[at + 1] if at >= 0 else -1
+        return bits
 
     def put(self, block: int, bits: int) -> bool:
         """These slots hold it. False when there is no room for it."""
         cells = self._cells
-        at = self._find(block)
+        key = as_cell(block)
+        at = self._find(key, block)
         if at < 0:
-            at = self._find(0, block)
-            if at < 0 or block == 0:
-                return False
-            cells[at + 1] = bits
-            cells[at] = block - (1 << 64) if block >= _SIGN else block
-        else:
-            cells[at + 1] = bits
+            at = self._find(_FREE, block)
+        if at < 0 or key == _FREE:
+            return False
+        cells[at + 1] = bits
+        cells[at] = key  # last: whoever finds it finds its bits
         return True
 
     def drop(self, block: int) -> None:
         """Nobody can tell any more who holds it."""
-        at = self._find(block)
+        at = self._find(as_cell(block), block)
         if at >= 0:
-            self._cells[at] = 0
+            self._cells[at] = _FREE
 
     def tell(self, block: int, slot: int) -> None:
         """It is not there (any more); ALL: look for all slots that do not hold it."""
         cells = self._cells
         count = cells[self._facts + FA_COUNT]
         at = self._facts + FA_ENTRIES + (count % FACTS) * FACT_CELLS
-        cells[at] = block - (1 << 64) if block >= _SIGN else block
+        cells[at] = as_cell(block)
         cells[at + 1] = slot + 1
         cells[self._facts + FA_COUNT] = count + 1  # after the entry: readers go by it
 
-    def _find(self, block: int, place_of: int = -1) -> int:
-        """The cell of a block's entry; of a free place (block 0) in the set of another."""
+    def _find(self, key: int, block: int) -> int:
+        """The cell with that content in the block's set; -1 without one."""
         cells = self._cells
-        key = block - (1 << 64) if block >= _SIGN else block
-        home = block if place_of < 0 else place_of
-        at = self._table + (home & _SET_MASK) * _SET_CELLS
-        for place in range(at, at + _SET_CELLS, 2):
-            if cells[place] == key:
-                return place
+        at = self._table + (block & _SET_MASK) * _SET_CELLS
+        end = at + _SET_CELLS
+        while at < end:
+            if cells[at] == key:
+                return at
+            at += 2
         return -1
 
 
@@ -113,7 +106,7 @@ class FactsReader:
         first = self._facts + FA_ENTRIES
         for number in range(start, end):
             at = first + (number % FACTS) * FACT_CELLS
-            block = cells[at] & _HASH_MASK
+            block = of_cell(cells[at])
             for index in indexes:
                 index.disprove(block, cells[at + 1] - 1)
         self._read = end

@@ -10,14 +10,20 @@ from typing import Final
 
 from penstock.core.endpoint import Endpoint
 from penstock.core.prefix_index import PrefixIndex, PrefixJournal
-from penstock.dataplane.board import ROUTE_CELLS, ROUTES, RT_COUNT, RT_ENTRIES, Board
+from penstock.dataplane.board import (
+    ROUTE_CELLS,
+    ROUTES,
+    RT_COUNT,
+    RT_ENTRIES,
+    Board,
+    as_cell,
+    of_cell,
+)
 from penstock.dataplane.live_endpoint import LiveEndpoint
 
 _AT_ONCE: Final = 8192  # entries read between two batches of events: a few milliseconds at most
 _TOKEN_BITS: Final = 32
 _TOKEN_MASK: Final = (1 << _TOKEN_BITS) - 1
-_HASH_MASK: Final = (1 << 64) - 1
-_SIGN: Final = 1 << 63
 
 
 class Believer:
@@ -50,7 +56,7 @@ class RoutedPrefixes(PrefixJournal):
         row = endpoint.row << _TOKEN_BITS
         for index, block in enumerate(blocks):
             at = first + (count % ROUTES) * ROUTE_CELLS
-            cells[at] = block - (1 << 64) if block >= _SIGN else block
+            cells[at] = as_cell(block)
             cells[at + 1] = row | min(sizes[index], _TOKEN_MASK)
             count += 1
         self._count = count
@@ -75,6 +81,6 @@ class RoutedPrefixes(PrefixJournal):
             meta = cells[at + 1]
             believer = believers.get(meta >> _TOKEN_BITS)
             if believer is not None:
-                block = cells[at] & _HASH_MASK
+                block = of_cell(cells[at])
                 believer.index.learn(believer.endpoint, block, meta & _TOKEN_MASK)
         return end

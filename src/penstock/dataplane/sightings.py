@@ -10,13 +10,12 @@ from typing import Final
 
 from penstock.core.prefix_learner import Sighting
 from penstock.core.ticket import Ticket
-from penstock.dataplane.board import SG_COUNT, SG_ENTRIES, SIGHTING_CELLS, Board
+from penstock.dataplane.board import SG_COUNT, SG_ENTRIES, SIGHTING_CELLS, Board, of_cell
 from penstock.dataplane.exact_prefixes import FactTable
 from penstock.dataplane.live_endpoint import LiveEndpoint
 from penstock.wire.openai import Inspection, block_ends
 
 _HEAD: Final = 7  # length, row, sent and first token in µs, tokens, cached tokens, bytes
-_MASK: Final = (1 << 64) - 1
 
 
 class SightingRing:
@@ -94,7 +93,7 @@ class SightingReader:
         return value
 
     def _sighting(self, values: list[int]) -> Sighting:
-        digests = [value & _MASK for value in values[_HEAD:]]
+        digests = [of_cell(value) for value in values[_HEAD:]]
         return Sighting(
             row=values[1],
             sent_at=values[2] / 1e6,
