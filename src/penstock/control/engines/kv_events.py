@@ -20,7 +20,7 @@ from penstock.control.rows import EndpointKey
 from penstock.control.sockets import shown_address
 from penstock.core.kv_chains import seed_of
 from penstock.core.kv_residency import KvResidency
-from penstock.core.snapshot import Endpoint, Engine, KvEvents, Snapshot
+from penstock.core.snapshot import Endpoint, KvEvents, Snapshot
 from penstock.dataplane.board import Board
 from penstock.wire.kv_events import CLEARED, STORED, decode_batch
 
@@ -34,6 +34,9 @@ _MOST_PENDING: Final = 100_000  # batches that wait to be read; more are lost, a
 _MOST_BATCH_BYTES: Final = 64 * 1024 * 1024
 
 
+_Followed = tuple[Endpoint, KvEvents, float]  # the last: its engine's ``silent_after_s``
+
+
 class KvEventReaders:
     """Of all endpoints whose pools want it."""
 
@@ -41,7 +44,7 @@ class KvEventReaders:
         self._exact = exact
         self._cells = ReportCells(board)
         self._events = events
-        self._readers: dict[EndpointKey, tuple[Endpoint, Engine, asyncio.Task[None]]] = {}
+        self._readers: dict[EndpointKey, tuple[_Followed, asyncio.Task[None]]] = {}
         self._context: zmq.asyncio.Context | None = None
 
     def follow(self, snapshot: Snapshot) -> None:
@@ -54,19 +57,19 @@ class KvEventReaders:
             for endpoint in pool.endpoints:
                 key = (pool.name, endpoint.name)
                 kept = before.pop(key, None)
-                if kept is not None and kept[:2] != (endpoint, engine):
-                    kept[2].cancel()
+                wanted = (endpoint, engine.kv_events, engine.silent_after_s)
+                if kept is not None and kept[0] != wanted:
+                    kept[1].cancel()
                     kept = None
                 if kept is None:
-                    reading = self._keep_reading(key, endpoint, engine, engine.kv_events)
-                    kept = (endpoint, engine, asyncio.create_task(reading))
+                    kept = (wanted, asyncio.create_task(self._keep_reading(key, *wanted)))
                 self._readers[key] = kept
-        for _, _, task in before.values():
+        for _, task in before.values():
             task.cancel()
 
     async def stop(self) -> None:
         """End all."""
-        tasks = [task for _, _, task in self._readers.values()]
+        tasks = [task for _, task in self._readers.values()]
         self._readers = {}
         for task in tasks:
             task.cancel()
@@ -76,10 +79,10 @@ class KvEventReaders:
             self._context = None
 
     async def _keep_reading(
-        self, key: EndpointKey, endpoint: Endpoint, engine: Engine, wanted: KvEvents
+        self, key: EndpointKey, endpoint: Endpoint, wanted: KvEvents, silent_after_s: float
     ) -> None:
         while True:
-            cache = self._exact.follow(key, endpoint.row, engine.silent_after_s)
+            cache = self._exact.follow(key, endpoint.row, silent_after_s)
             reader = _Reader(
                 self._opened(), key, endpoint, wanted, self._cells, self._events, cache
             )
