@@ -73,7 +73,7 @@ class Pool:
         """An endpoint with room that is not among ``tried``; None when there is none."""
         if self.catches_up:
             self.catch_up(env)
-        eligible = self.eligible
+        eligible = self.eligible  # most requests are spared the call
         if tried or (request.model and self.knows_models):
             eligible = self.candidates(request, tried)
         endpoint = self.policy.pick(request, eligible, env)

@@ -304,7 +304,7 @@ class ClientConnection(Connection, Front):
 
     def write(self, data: bytes) -> bool:
         self.context.counters.values[W_BYTES_TO_CLIENTS] += len(data)
-        if self._send_raw(data if self.tls is None else self.tls.encrypt(data)):
+        if self.send(data):
             return True
         if self._state != _LINGER:
             self._arm(self.settings.write_idle_s)
