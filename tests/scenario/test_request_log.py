@@ -1,23 +1,18 @@
 """The request log: one line of JSON for each request, whatever was in it."""
 
-import json
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+
+import pytest
 
 from penstock.core.snapshot import FixedResponse, Match, RequestLog
 from tests.harness.endpoint import refuse_connections
 from tests.harness.http_endpoint import HttpEndpoint
+from tests.harness.log import lines_of
 from tests.harness.messages import get
 from tests.harness.waiting import wait_until
 from tests.harness.worker import Worker
 from tests.harness.world import NEVER_REPEAT, Address, listener, pool, route, world
-
-
-def lines_of(log: Path, count: int) -> list[dict[str, Any]]:
-    """The first lines, once they are written."""
-    wait_until(lambda: len(log.read_bytes().splitlines()) >= count, f"{count} lines are written")
-    return [json.loads(line) for line in log.read_text().splitlines()]
 
 
 def test_a_line_says_who_asked_for_what_and_how_it_ended(
@@ -90,9 +85,76 @@ def test_a_line_says_why_a_request_was_refused(
             )
         )
         client = worker.connect()
-        client.get("/dead")
+        answer = client.get("/dead")
         client.get("/")
         refused, done = lines_of(log, 2)
     assert (refused["status"], refused["end"]) == (502, "refused")
     assert "ECONNREFUSED" in refused["why"]
+    assert refused["endpoint"] in refused["why"]
+    assert refused["endpoint"].encode() not in answer.body, "the client learns no address"
     assert "why" not in done
+
+
+@pytest.mark.parametrize(
+    ("sent", "status", "line"),
+    [
+        (b'GET /a b HTTP/1.1\r\nHost: "x"\r\n\r\n', 400, "GET /a b HTTP/1.1"),
+        (b"GET / HTTP/1.1\r\nHost: a\r\nX: " + b"y" * 70_000, 431, "GET / HTTP/1.1"),
+        (b"GET /" + b"y" * 70_000, 414, "GET /" + "y" * 195),
+        (b"\x16\x03\x01\xff\n", 400, "\x16\x03\x01\xff\n"),
+    ],
+)
+def test_what_is_no_request_has_a_line_with_the_reason(
+    start: Callable[..., Worker],
+    endpoint: HttpEndpoint,
+    tmp_path: Path,
+    sent: bytes,
+    status: int,
+    line: str,
+) -> None:
+    log = tmp_path / "requests.log"
+    worker = start(world(pool(endpoint), request_log=RequestLog("file", str(log))))
+    client = worker.connect()
+    client.send(sent)
+    assert client.read_response().status == status
+    [logged] = lines_of(log, 1)
+    assert (logged["client"], logged["status"], logged["line"]) == ("127.0.0.1", status, line)
+    assert logged["end"] == "bad_request"
+    assert logged["why"]
+
+
+def test_a_body_that_turns_out_bad_has_one_line(
+    start: Callable[..., Worker], endpoint: HttpEndpoint, tmp_path: Path
+) -> None:
+    log = tmp_path / "requests.log"
+    worker = start(world(pool(endpoint), request_log=RequestLog("file", str(log))))
+    client = worker.connect()
+    client.send(b"POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n1\r\nx\r\n")
+    wait_until(lambda: worker.in_flight() == 1, "the request is under way")
+    client.send(b"no size\r\n")
+    assert client.read_response("POST").status == 400
+    worker.connect().get("/after")
+    bad, after = lines_of(log, 2)
+    assert (bad["status"], bad["end"], bad["target"]) == (400, "bad_request", "/")
+    assert "chunk" in bad["why"]
+    assert after["target"] == "/after"
+
+
+def test_a_line_tells_how_long_a_head_took(
+    start: Callable[..., Worker], endpoint: HttpEndpoint, tmp_path: Path
+) -> None:
+    """And heads that come byte by byte are the same requests."""
+    log = tmp_path / "requests.log"
+    worker = start(world(pool(endpoint), request_log=RequestLog("file", str(log))))
+    client = worker.connect()
+    for _ in range(2):
+        for byte in get("/slowly"):
+            client.send(bytes((byte,)))
+        assert client.read_response().status == 200
+    assert client.get("/at-once").status == 200
+    first, second, whole = lines_of(log, 3)
+    assert first["target"] == second["target"] == "/slowly"
+    assert first["t_parse"] > 0.0
+    assert second["t_parse"] > 0.0
+    assert whole["t_parse"] == 0.0
+    assert whole["t_queue"] == 0.0

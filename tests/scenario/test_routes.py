@@ -1,6 +1,7 @@
 """Which pool a request goes to, and what becomes of its path on the way."""
 
 import json
+import threading
 from collections.abc import Callable, Iterator
 
 import pytest
@@ -15,7 +16,7 @@ from penstock.core.snapshot import (
     Route,
     WeightedPool,
 )
-from penstock.dataplane.board import L_BYTES_SENT
+from penstock.dataplane.board import L_BYTES_SENT, P_COPIES_GIVEN_UP
 from tests.harness.endpoint import EndpointConnection, Script, ScriptedEndpoint, refuse_connections
 from tests.harness.http_endpoint import HttpEndpoint
 from tests.harness.messages import chunked, get, head, post
@@ -159,6 +160,16 @@ def test_redirect_takes_the_parts_not_given_from_the_request(
     assert client.get("/a/b?c=d").status == redirect.status
 
 
+@pytest.mark.parametrize(("trusted", "scheme"), [((), "http"), (("127.0.0.1",), "https")])
+def test_redirect_keeps_the_scheme_that_a_trusted_proxy_tells(
+    start: Callable[..., Worker], trusted: tuple[str, ...], scheme: str
+) -> None:
+    routes = [route(redirect=Redirect(host="b.example"))]
+    worker = start(world(pool(), routes=routes, listeners=[listener(trusted_proxies=trusted)]))
+    response = worker.connect().get("/a", "X-Forwarded-Proto: https")
+    assert response.headers["location"] == f"{scheme}://b.example/a"
+
+
 @pytest.mark.parametrize(
     "target", ["/old//evil.example/", "/old/%2f/evil.example", "//evil.example"]
 )
@@ -278,6 +289,10 @@ def test_mirror_gets_a_copy_and_its_answers_are_dropped(
     )
 
 
+def wait_for(event: threading.Event) -> None:
+    event.wait()
+
+
 def stall(connection: EndpointConnection) -> None:
     connection.receive_to_end()
 
@@ -290,6 +305,25 @@ def babble(connection: EndpointConnection) -> None:
     connection.receive_head()
     connection.send(b"\x00garbage\r\n\r\n")
     connection.receive_to_end()
+
+
+def test_a_copy_is_given_up_and_counted_when_its_endpoint_takes_too_little(
+    start: Callable[..., Worker],
+    endpoint: HttpEndpoint,
+    scripted: Callable[[Script], ScriptedEndpoint],
+) -> None:
+    done = threading.Event()
+    shadow = scripted(lambda connection: wait_for(done))
+    snapshot = world(
+        pool(endpoint), pool(shadow, name="shadow"), routes=[route("main", mirror="shadow")]
+    )
+    worker = start(snapshot)
+    body = b"x" * 16_000_000  # more than the sockets between them hold
+    request = b"POST / HTTP/1.1\r\nHost: a\r\nContent-Length: %d\r\n\r\n" % len(body)
+    assert worker.connect().request(request + body, "POST").status == 200
+    worker.wait_until_published()
+    done.set()
+    assert worker.pool_count(P_COPIES_GIVEN_UP, "shadow") == 1
 
 
 @pytest.mark.parametrize("script", [stall, hang_up, babble])

@@ -10,11 +10,12 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from penstock.core.snapshot import EndpointTls, ListenerTimeouts, PoolTimeouts
+from penstock.core.snapshot import EndpointTls, ListenerTimeouts, PoolTimeouts, RequestLog
 from penstock.dataplane.board import W_TLS_FAILURES, W_TLS_HANDSHAKES
 from tests.harness.client import Client, IncompleteResponse
 from tests.harness.endpoint import EndpointConnection, ScriptedEndpoint
 from tests.harness.http_endpoint import HttpEndpoint
+from tests.harness.log import lines_of
 from tests.harness.messages import answer, answer_of, get, post
 from tests.harness.waiting import PATIENCE_S, wait_until
 from tests.harness.worker import Worker
@@ -355,9 +356,12 @@ def test_https_endpoint_that_is_somebody_else_is_a_bad_gateway(
     tls = EndpointTls(ca_file=trusted, server_name="inner.example")
     with HttpEndpoint(tls=context) as endpoint:
         members = pool(at(endpoint, tls=True), tls=tls, retry=NEVER_REPEAT)
-        response = start(world(members)).connect().get("/secret")
+        log = tmp_path / "requests.log"
+        worker = start(world(members, request_log=RequestLog("file", str(log))))
+        response = worker.connect().get("/secret")
         assert response.status == 502
-        assert b"certificate" in response.body.lower()
+        assert b"certificate" not in response.body.lower()
+        assert "certificate" in lines_of(log, 1)[0]["why"].lower()
         assert endpoint.requests == []
         assert b"/secret" not in endpoint.received
 
@@ -384,7 +388,7 @@ def test_https_endpoint_that_stays_silent_is_given_up(
 
 
 def test_https_endpoint_that_answers_before_it_is_asked_is_not_believed(
-    start: Callable[..., Worker], authority: Authority
+    start: Callable[..., Worker], authority: Authority, tmp_path: Path
 ) -> None:
     """Its answer comes in the handshake's last flight, which TLS 1.2 leaves to the server."""
     context = authority.server("127.0.0.1")
@@ -407,9 +411,11 @@ def test_https_endpoint_that_answers_before_it_is_asked_is_not_believed(
     tls = EndpointTls(ca_file=authority.file)
     with ScriptedEndpoint(speak_first) as endpoint:
         members = pool(at(endpoint, tls=True), tls=tls, retry=NEVER_REPEAT)
-        response = start(world(members)).connect().get()
+        log = tmp_path / "requests.log"
+        worker = start(world(members, request_log=RequestLog("file", str(log))))
+        response = worker.connect().get()
         assert response.status == 502
-        assert b"before it was asked" in response.body
+        assert "before it was asked" in lines_of(log, 1)[0]["why"]
         assert b"smuggled" not in response.body
 
 

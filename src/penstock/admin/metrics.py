@@ -38,6 +38,7 @@ from penstock.dataplane.board import (
     L_TIMEOUTS,
     P_1XX_TO_5XX,
     P_CLIENT_GONE,
+    P_COPIES_GIVEN_UP,
     P_CUT,
     P_NO_ENDPOINT,
     P_QUEUE_SUM_US,
@@ -93,6 +94,7 @@ POOL_COUNTERS: Final[tuple[Row, ...]] = (
     ("no_endpoint", P_NO_ENDPOINT, "Requests answered 503 because no endpoint was left."),
     ("client_gone", P_CLIENT_GONE, "Requests whose client left before their end."),
     ("cut_responses", P_CUT, "Responses cut after their first byte."),
+    ("copies_given_up", P_COPIES_GIVEN_UP, "Mirrored requests given up: the endpoint was slow."),
 )
 ENDPOINT_COUNTERS: Final[tuple[Row, ...]] = (
     ("endpoint_requests", L_REQUESTS, "Attempts made at the endpoint."),

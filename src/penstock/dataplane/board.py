@@ -134,8 +134,9 @@ P_QUEUE_SUM_US: Final = 12
 P_CONNECT_SUM_US: Final = 13
 P_FIRST_BYTE_SUM_US: Final = 14
 P_TOTAL_SUM_US: Final = 15
-P_HISTOGRAMS: Final = 16
-PHASES: Final = ("queue", "connect", "first_byte", "total")  # the last sums above, in order
+P_COPIES_GIVEN_UP: Final = 16  # to a mirror that did not keep up
+P_HISTOGRAMS: Final = 17
+PHASES: Final = ("queue", "connect", "first_byte", "total")  # as the sums above, in order
 _PHASES_END: Final = P_HISTOGRAMS + len(PHASES) * BUCKETS
 # Other policies on sampled decisions of the pool: so many sets of cells, one for each of them.
 MAX_SHADOWS: Final = 4

@@ -1,19 +1,16 @@
 """A client's connection: HTTP/1.1 requests in, one at a time, and their responses out in order."""
 
-from socket import SHUT_WR, SocketType
+from socket import SocketType
 from typing import Final
 
-from penstock.core.snapshot import Limits, ListenerTimeouts
-from penstock.dataplane import answers
 from penstock.dataplane.board import (
-    W_BAD_REQUESTS,
     W_BYTES_FROM_CLIENTS,
-    W_BYTES_TO_CLIENTS,
     W_REQUESTS,
     W_TLS_FAILURES,
     W_TLS_HANDSHAKES,
 )
-from penstock.dataplane.connection import Connection
+from penstock.dataplane.client_settings import ClientSettings
+from penstock.dataplane.client_stream import AWAIT, BODY, BUSY, LINGER, ClientStream
 from penstock.dataplane.context import Context
 from penstock.dataplane.exchange import Exchange
 from penstock.dataplane.front import Front
@@ -29,36 +26,9 @@ _MAX_PIPELINED_BYTES: Final = 65536
 _FORGET_AFTER_S: Final = 2.0
 # How long a client that has just come may take to begin its first request when the worker stops.
 _FIRST_REQUEST_S: Final = 1.0
-# How long, and how much, a client may still send after an answer that ends the connection.
-_LINGER_S: Final = 2.0
-_LINGER_BYTES: Final = 16 * 1024 * 1024
-
-_AWAIT: Final = 0  # between requests, or inside a head
-_BODY: Final = 1  # a request's body is coming
-_BUSY: Final = 2  # the request is whole, its response is under way
-_LINGER: Final = 3  # answered for the last time; what still comes is thrown away
 
 
-class ClientSettings:
-    """What a listener's clients are held to, as plain numbers."""
-
-    def __init__(self, listener: str, timeouts: ListenerTimeouts, limits: Limits) -> None:
-        self.listener: str = listener
-        self.headers_s: float = timeouts.client_headers_s
-        self.body_idle_s: float = timeouts.client_body_idle_s
-        self.keep_alive_s: float = timeouts.keep_alive_idle_s
-        self.write_idle_s: float = timeouts.client_write_idle_s
-        self.tls_handshake_s: float = timeouts.tls_handshake_s
-        self.header_bytes: int = limits.header_bytes
-        self.header_count: int = limits.header_count
-        self.target_bytes: int = limits.target_bytes
-        self.body_bytes: int = limits.body_bytes
-        self.connections: int = limits.connections
-        self.connections_per_address: int = limits.connections_per_address
-        self.requests: int = limits.requests_per_connection
-
-
-class ClientConnection(Connection, Front):
+class ClientConnection(ClientStream, Front):
     """One client. It owns the reading of requests; its exchange owns the response."""
 
     def __init__(
@@ -69,24 +39,17 @@ class ClientConnection(Connection, Front):
         address: str,
         settings: ClientSettings,
     ) -> None:
-        super().__init__(context.loop, sock, tls)
-        self.context: Context = context
-        self.settings: ClientSettings = settings
-        self.address: str = address
+        super().__init__(context, sock, tls, address, settings)
         self.exchange: Exchange | None = None
         self.requests: int = 0
-        self._state: int = _AWAIT
-        self._inbox: bytes = b""
         self._head: RequestHead | None = None  # the last one, remembered with its plan
         self._plan: Plan | None = None
         self._reader: ChunkedReader | None = None
-        self._left: int = 0  # bytes of a body by length, or to be thrown away, still to come
-        self._keep_alive: bool = True
         self._awaits_continue: bool = False  # it sends its body when told to, not before
         self._advancing: bool = False
         self._idle_since: float = 0.0
-        timeout = settings.headers_s if tls is None else settings.tls_handshake_s
-        self._arm(timeout)
+        self._head_began: float = 0.0  # of a head that does not come in one piece
+        self._scanned: int = 0  # bytes of it known to hold no end
 
     # --- reading ----------------------------------------------------------------------------
 
@@ -103,12 +66,12 @@ class ClientConnection(Connection, Front):
             return
         self.context.counters.values[W_BYTES_FROM_CLIENTS] += len(data)
         state = self._state
-        if state == _AWAIT:
+        if state == AWAIT:
             self._inbox = self._inbox + data if self._inbox else data
             self._advance()
-        elif state == _BODY:
+        elif state == BODY:
             self._take_body(data)
-        elif state == _BUSY:
+        elif state == BUSY:
             self._inbox += data
             if len(self._inbox) > _MAX_PIPELINED_BYTES:
                 self.pause_reading()
@@ -131,7 +94,7 @@ class ClientConnection(Connection, Front):
         if self._advancing:
             return
         self._advancing = True
-        while self._inbox and self._state == _AWAIT and self.open and self.unsent is None:
+        while self._inbox and self._state == AWAIT and self.open and self.unsent is None:
             try:
                 taken = self._take_request()
             except Refusal as refusal:
@@ -166,10 +129,13 @@ class ClientConnection(Connection, Front):
         rest = data[length:] if len(data) > length else b""
         exchange = Exchange(context, self, head, plan)
         self.exchange = exchange
+        if self._scanned:
+            exchange.parse_s = exchange.began - self._head_began
+            self._scanned = 0
         body_bytes = head.content_length
         if len(rest) == body_bytes:  # as it comes mostly
             self._inbox = b""
-            self._state = _BUSY
+            self._state = BUSY
             exchange.start(rest, True)
             return True
         if head.chunked:
@@ -179,12 +145,12 @@ class ClientConnection(Connection, Front):
         if body_bytes < len(rest) or body_bytes <= 0:
             body_bytes = max(body_bytes, 0)
             self._inbox = rest[body_bytes:]
-            self._state = _BUSY
+            self._state = BUSY
             exchange.start(rest[:body_bytes], True)
         else:
             self._inbox = b""
             self._left = body_bytes - len(rest)
-            self._state = _BODY
+            self._state = BODY
             self._await_body(head, rest)
             exchange.start(rest, False)
         return True
@@ -192,16 +158,16 @@ class ClientConnection(Connection, Front):
     def _parse(self, data: bytes) -> RequestHead | None:
         """A head of these bytes; None when more must come. Raises Refusal."""
         settings = self.settings
+        scanned = self._scanned
         if data.startswith(b"\r\n"):  # RFC 9112, 2.2: an empty line before a request is ignored
             data = data[2:]
             self._inbox = data
-        end = find_head_end(data, 0)
+            scanned = 0
+        end = find_head_end(data, scanned)
         if end < 0:
             if len(data) > settings.header_bytes:
                 raise self._too_long(data)
-            if self._idle_since > 0.0:
-                self._idle_since = 0.0
-                self._arm(settings.headers_s)  # total, from the first byte on
+            self._await_more_head(len(data))
             return None
         if end > settings.header_bytes:
             raise self._too_long(data)
@@ -209,6 +175,15 @@ class ClientConnection(Connection, Front):
         if settings.body_bytes and head.content_length > settings.body_bytes:
             raise Refusal(413, f"the body is over {settings.body_bytes} bytes")
         return head
+
+    def _await_more_head(self, scanned: int) -> None:
+        """What came holds no whole head; its end may have begun in the last three bytes."""
+        if not self._scanned:
+            self._head_began = self.loop.env.now
+        self._scanned = max(scanned - 3, 1)
+        if self._idle_since > 0.0:
+            self._idle_since = 0.0
+            self._arm(self.settings.headers_s)  # total, from the first byte on
 
     def _too_long(self, data: bytes) -> Refusal:
         line = data.find(b"\r\n", 0, self.settings.header_bytes)
@@ -221,7 +196,7 @@ class ClientConnection(Connection, Front):
     def _begin_chunked(self, exchange: Exchange, rest: bytes) -> None:
         reader = ChunkedReader(True, 400)
         self._reader = reader
-        self._state = _BODY
+        self._state = BODY
         self._await_body(exchange.head, rest)
         try:
             out = reader.feed(rest) if rest else b""
@@ -240,7 +215,7 @@ class ClientConnection(Connection, Front):
         self._await_more_body()
 
     def _await_more_body(self) -> None:
-        if self._state == _BODY and not self._awaits_continue:
+        if self._state == BODY and not self._awaits_continue:
             self._arm(self.settings.body_idle_s)
 
     def continue_body(self) -> None:
@@ -283,7 +258,7 @@ class ClientConnection(Connection, Front):
     def _body_is_whole(self, rest: bytes) -> None:
         self._reader = None
         self._inbox = rest
-        self._state = _BUSY
+        self._state = BUSY
         self.deadline = 0.0
 
     def _check_body_size(self, reader: ChunkedReader) -> None:
@@ -295,27 +270,19 @@ class ClientConnection(Connection, Front):
 
     def keeps_alive(self) -> bool:
         limit = self.settings.requests
-        if self._state != _BUSY or self.context.stopping or (limit != 0 and self.requests >= limit):
+        if self._state != BUSY or self.context.stopping or (limit != 0 and self.requests >= limit):
             self._keep_alive = False
         return self._keep_alive
 
     def close_after(self) -> None:
         self._keep_alive = False
 
-    def write(self, data: bytes) -> bool:
-        self.context.counters.values[W_BYTES_TO_CLIENTS] += len(data)
-        if self.send(data):
-            return True
-        if self._state != _LINGER:
-            self._arm(self.settings.write_idle_s)
-        return False
-
     def finish(self) -> None:
         self.exchange = None
-        if self._state == _BODY or not self._keep_alive:
+        if self._state == BODY or not self._keep_alive:
             self._end_connection()
             return
-        self._state = _AWAIT
+        self._state = AWAIT
         if self.unsent is not None:
             return  # goes on when drained
         self._await_request()
@@ -326,7 +293,7 @@ class ClientConnection(Connection, Front):
             self.reset()
         else:
             self.tls = None  # what still waits is ciphertext already, and no farewell follows
-            self._state = _LINGER
+            self._state = LINGER
             self._left = 0
             if self.unsent is None:
                 self.close()
@@ -361,7 +328,7 @@ class ClientConnection(Connection, Front):
             self._advance()
 
     def on_drained(self) -> None:
-        if self._state == _LINGER:
+        if self._state == LINGER:
             if self._left == 0:
                 self.close()
             else:
@@ -372,11 +339,11 @@ class ClientConnection(Connection, Front):
         if exchange is not None:
             self._await_more_body()
             exchange.on_client_drained()
-        elif self._state == _AWAIT:
+        elif self._state == AWAIT:
             self._await_request()
 
     def on_progress(self) -> None:
-        if self._state != _LINGER:
+        if self._state != LINGER:
             self._arm(self.settings.write_idle_s)
 
     def on_peer_closed(self) -> None:
@@ -385,11 +352,11 @@ class ClientConnection(Connection, Front):
     def on_deadline(self) -> None:
         state = self._state
         settings = self.settings
-        if state == _LINGER or self.unsent is not None:
+        if state == LINGER or self.unsent is not None:
             self._on_gone()
-        elif state == _BODY:
+        elif state == BODY:
             self._abandon(408, f"no byte of the body came for {settings.body_idle_s:g} s")
-        elif state == _AWAIT and self._inbox and self._inbox != b"\r":  # half an empty line
+        elif state == AWAIT and self._inbox and self._inbox != b"\r":  # half an empty line
             self._refuse(408, f"the headers took over {settings.headers_s:g} s")
         elif self._head is not None:
             self._forget()
@@ -439,12 +406,7 @@ class ClientConnection(Connection, Front):
             self._arm(_FIRST_REQUEST_S)
 
     def _is_idle(self) -> bool:
-        return self._state == _AWAIT and not self._inbox and self.unsent is None
-
-    def close(self) -> None:
-        if self.open:
-            self.context.client_left(self.address)
-        super().close()
+        return self._state == AWAIT and not self._inbox and self.unsent is None
 
     def _on_gone(self) -> None:
         """The client closed its connection, or its side of it: it waits for nothing any more."""
@@ -460,49 +422,8 @@ class ClientConnection(Connection, Front):
         self.exchange = None
         if exchange is not None:
             answered = exchange.status != 0
-            exchange.abandon(exchange.status or status, "bad_request")
+            exchange.abandon(exchange.status or status, reason)
             if answered:
                 self.close()  # a second status cannot follow the first
-                return
-        self._refuse(status, reason)
-
-    def _refuse(self, status: int, reason: str) -> None:
-        """Answer an error and end the connection."""
-        self.context.counters.bump(W_BAD_REQUESTS)
-        self._inbox = b""
-        self._keep_alive = False
-        self.write(answers.refusal(status, reason, keep_alive=False))
-        self._end_connection()
-
-    def _end_connection(self) -> None:
-        """Close after the last answer, so that it is read even if the client is still sending."""
-        if not self.open:
-            return
-        clean = self._state != _BODY and not self._inbox and self._state != _AWAIT
-        if clean and self.unsent is None and self.tls is None:
-            self.close()
-            return
-        self._state = _LINGER
-        self._left = _LINGER_BYTES
-        self._inbox = b""
-        if self.unsent is None:
-            self._shut_down()
-        else:
-            self._arm(self.settings.write_idle_s)
-
-    def _shut_down(self) -> None:
-        """Send our end, and read on for a while: closing with unread bytes would be a reset."""
-        tls = self.tls
-        if tls is not None and tls.established:
-            self._send_raw(tls.farewell())
-        self.tls = None
-        self._arm(_LINGER_S)
-        if not self.events & READABLE:
-            self.resume_reading()
-        try:
-            self.sock.shutdown(SHUT_WR)
-        except OSError:
-            self.close()
-
-    def _arm(self, timeout: float) -> None:
-        self.deadline = self.loop.env.now + timeout if timeout > 0.0 else 0.0
+            else:
+                self._answer_refusal(status, reason)

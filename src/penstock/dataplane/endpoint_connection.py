@@ -9,6 +9,7 @@ from penstock.core.ticket import CONNECT_FAILED, GARBAGE, RESET, TIMEOUT
 from penstock.dataplane.connection import Connection
 from penstock.dataplane.live_endpoint import LiveEndpoint
 from penstock.dataplane.loop import READABLE, WRITABLE, Loop
+from penstock.dataplane.response_sink import ResponseSink
 from penstock.dataplane.tls import TlsChannel
 from penstock.wire.chunked import ChunkedReader, encode_chunk
 from penstock.wire.http1 import Refusal, ResponseHead, find_head_end, parse_response
@@ -24,42 +25,6 @@ _HEAD: Final = 3
 _LENGTH: Final = 4
 _CHUNKED: Final = 5
 _UNTIL_CLOSE: Final = 6
-
-
-class ResponseSink:
-    """Whoever sent the request: an exchange, or a mirror that drops the answer."""
-
-    def on_connected(self) -> None:
-        """The connection asked for is there; send now."""
-        raise NotImplementedError
-
-    def on_interim(self, head: ResponseHead) -> None:
-        """A 1xx head came; the final one follows."""
-        raise NotImplementedError
-
-    def frame_response(self, head: ResponseHead) -> bool:
-        """A final head came. Say whether its body is wanted in chunks (else as bare payload)."""
-        raise NotImplementedError
-
-    def on_response(self, head: ResponseHead, body: bytes, complete: bool) -> None:
-        """The final head, with what of its body came along."""
-        raise NotImplementedError
-
-    def on_body(self, data: bytes, complete: bool) -> None:
-        """More of the body, framed as asked."""
-        raise NotImplementedError
-
-    def on_endpoint_failed(self, outcome: int, reason: str) -> None:
-        """No whole response will come; ``outcome`` as in core.ticket. The connection is closed."""
-        raise NotImplementedError
-
-    def on_endpoint_drained(self) -> None:
-        """What was sent has left; more may be sent."""
-        raise NotImplementedError
-
-    def on_crash(self) -> None:
-        """A bug showed in one of these methods: give up, and leave nobody waiting."""
-        raise NotImplementedError
 
 
 class EndpointConnection(Connection):
@@ -82,6 +47,7 @@ class EndpointConnection(Connection):
         self._state: int = _CONNECTING
         self._bodiless: bool = False  # the request was HEAD
         self._inbox: bytes = b""
+        self._scanned: int = 0  # bytes of an unfinished head known to hold no end
         self._remembered: ResponseHead | None = None
         self._reader: ChunkedReader | None = None
         self._left: int = 0
@@ -302,16 +268,19 @@ class EndpointConnection(Connection):
 
     def _read_head(self, data: bytes, sink: ResponseSink) -> None:
         while True:
+            scanned = 0
             if self._inbox:
                 data = self._inbox + data
                 self._inbox = b""
+                scanned = self._scanned
             head = self._remembered
             if head is None or not data.startswith(head.raw):
-                end = find_head_end(data, 0)
+                end = find_head_end(data, scanned)
                 if end < 0:
                     if len(data) > MAX_RESPONSE_HEAD_BYTES:
                         raise Refusal(502, "the response's head is too long")
                     self._inbox = data
+                    self._scanned = max(len(data) - 3, 0)  # its end may have begun there
                     return
                 head = parse_response(data[:end], MAX_RESPONSE_FIELDS)
                 if head.status < 200:

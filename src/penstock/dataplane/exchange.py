@@ -2,46 +2,32 @@
 
     accept → parse         listener.py, client.py
     → route → inspect      plan.py, once for each distinct head
-    → admit → eligible → pick → ticket → send → relay → settle      here
+    → admit → eligible → pick → ticket → send → relay               here
+    → settle               settlement.py; on failure failover.py first
 
 The client side calls ``start``, ``on_request_body``, ``on_client_drained`` and ``on_client_gone``;
-the endpoint side calls the methods of ``ResponseSink``. Whatever happens, ``_end`` runs once.
+the endpoint side calls the methods of ``ResponseSink``. Whatever happens, ``_note_end`` runs once.
 """
 
 from typing import Final
 
 from penstock.core.endpoint import Endpoint
-from penstock.core.request import Request
-from penstock.core.retry import IDEMPOTENT_METHODS
 from penstock.core.ticket import (
     ABANDONED,
-    CLIENT_GONE,
     CONNECT_FAILED,
     DONE,
-    RESET,
-    TIMEOUT,
     Ticket,
 )
-from penstock.dataplane import answers
 from penstock.dataplane.answer_reading import AnswerReading, reading_of
 from penstock.dataplane.board import (
-    P_CLIENT_GONE,
-    P_CUT,
-    P_NO_ENDPOINT,
     P_REQUESTS,
-    P_RETRIES,
-    P_RETRIES_DENIED,
-    W_FIXED,
-    W_UNROUTED,
 )
-from penstock.dataplane.context import Context
-from penstock.dataplane.endpoint_connection import EndpointConnection, ResponseSink, connect
-from penstock.dataplane.front import Front
+from penstock.dataplane.endpoint_connection import EndpointConnection, connect
+from penstock.dataplane.failover import Failover
 from penstock.dataplane.live_endpoint import LiveEndpoint
-from penstock.dataplane.log_line import log_line
 from penstock.dataplane.loop import EXHAUSTED
-from penstock.dataplane.mirror import Mirror, start_mirror
-from penstock.dataplane.plan import Plan, PoolPlan
+from penstock.dataplane.mirror import start_mirror
+from penstock.dataplane.plan import PoolPlan
 from penstock.dataplane.prompt_body import MAX_INSPECTED_BYTES, PromptBody
 from penstock.dataplane.recorder import Watch
 from penstock.wire.forwarding import (
@@ -54,8 +40,7 @@ from penstock.wire.forwarding import (
     forwarded_response,
     interim_response,
 )
-from penstock.wire.http1 import RequestHead, ResponseHead
-from penstock.wire.openai import ANTHROPIC
+from penstock.wire.http1 import ResponseHead
 
 # Request bytes kept for another attempt; a longer body can be sent once only.
 MAX_REPLAY_BYTES: Final = 65536
@@ -66,45 +51,8 @@ _FIRST_BYTE: Final = 2
 _FRESH_S: Final = 1.0
 
 
-class Exchange(ResponseSink):
+class Exchange(Failover):
     """From a parsed head to the settled ticket."""
-
-    # Defaults stand in the class body: set one by one they cost more than the rest of __init__.
-    way: PoolPlan | None = None
-    request: Request | None = None  # what the policy may know
-    endpoint: LiveEndpoint | None = None
-    ticket: Ticket | None = None
-    connection: EndpointConnection | None = None
-    mirror: Mirror | None = None
-    status: int = 0  # answered to the client; 0 until then
-    ended: str = ""  # how, in one word, for the log
-    why: str = ""  # it was refused or cut, in a sentence
-    attempts: int = 0
-    bytes_out: int = 0
-    connecting_at: float = 0.0
-    connect_s: float = 0.0
-    first_byte_at: float = 0.0
-    _expires_at: float = 0.0
-    _tried: list[LiveEndpoint] | None = None
-    _body: list[bytes] | None = None  # kept until a response begins, if it is short enough
-    _body_bytes: int = 0
-    _body_complete: bool = False
-    _replayable: bool = True
-    _sent: bool = False  # any of the request, on the attempt under way
-    _replaced_stale: bool = False
-    _framing: int = LENGTH
-    _inspecting: bool = False  # no endpoint is chosen before the body is whole
-    prompt: PromptBody | None = None  # if it was understood
-    _reading: AnswerReading | None = None
-    answer: AnswerReading | None = None  # what was read of it, for the log
-
-    def __init__(self, context: Context, front: Front, head: RequestHead, plan: Plan) -> None:
-        self.context: Context = context
-        self.front: Front = front
-        self.head: RequestHead = head
-        self.plan: Plan = plan
-        self.request_id: bytes = plan.request_id or context.new_request_id()
-        self.began: float = context.env.now
 
     # --- route, inspect, admit --------------------------------------------------------------
 
@@ -174,29 +122,6 @@ class Exchange(ResponseSink):
             self._body = [prompt.data]
         return True
 
-    def _refuse_model(self, way: PoolPlan, model: str) -> None:
-        data = answers.unknown_model(
-            model,
-            way.pool.known_models(),
-            anthropic=way.api == ANTHROPIC,
-            keep_alive=self.front.keeps_alive(),
-            request_id=self.request_id,
-        )
-        self._finish_with(404, data, "refused")
-
-    def _refuse_body(self, way: PoolPlan, status: int, problem: str) -> None:
-        data = answers.bad_body(
-            status,
-            problem,
-            anthropic=way.api == ANTHROPIC,
-            keep_alive=self.front.keeps_alive(),
-            request_id=self.request_id,
-        )
-        self._finish_with(status, data, "refused")
-
-    def _refuse_long(self, way: PoolPlan) -> None:
-        self._refuse_body(way, 413, f"the body has over {MAX_INSPECTED_BYTES} bytes")
-
     def _await_body(self, complete: bool) -> None:
         """More of a body came that is to be inspected; one over the bound passes uninspected."""
         if not complete and self._body_bytes <= MAX_INSPECTED_BYTES:
@@ -211,33 +136,6 @@ class Exchange(ResponseSink):
             self._refuse_long(way)
             return
         self._attempt()
-
-    def _answer_here(self) -> None:
-        """A redirect, a fixed response, or no route."""
-        plan = self.plan
-        counters = self.context.counters
-        keep_alive = self.front.keeps_alive()
-        without_body = self.head.bodiless
-        if plan.route is None or plan.status == 501:
-            counters.bump(W_UNROUTED)
-            data = answers.refusal(
-                plan.status,
-                plan.message,
-                keep_alive=keep_alive,
-                without_body=without_body,
-                request_id=self.request_id,
-            )
-        else:
-            counters.bump(W_FIXED)
-            data = answers.response(
-                plan.status,
-                plan.body,
-                keep_alive=keep_alive,
-                without_body=without_body,
-                request_id=self.request_id,
-                headers=plan.headers,
-            )
-        self._finish_with(plan.status, data, "fixed")
 
     # --- eligible, pick, ticket -------------------------------------------------------------
 
@@ -500,199 +398,6 @@ class Exchange(ResponseSink):
         if connection is not None and connection.open and self.status:
             connection.resume_reading()
             connection.arm(connection.endpoint.settings.stream_idle_s)
-
-    # --- what goes wrong --------------------------------------------------------------------
-
-    def on_client_gone(self) -> None:
-        """The client left: the endpoint's work is stopped at once."""
-        connection = self.connection
-        self.connection = None
-        if connection is not None:
-            connection.give_up()
-        if self.way is not None:
-            self.way.pool.counters.bump(P_CLIENT_GONE)
-        self._settle(CLIENT_GONE)
-        self._end(self.context.env.now, "client_gone")
-
-    def abandon(self, status: int, ended: str) -> None:
-        """The client's request turned out bad while it came; the client side answers ``status``."""
-        connection = self.connection
-        self.connection = None
-        if connection is not None:
-            connection.give_up()
-        self._settle(ABANDONED)
-        self.status = status
-        self._end(self.context.env.now, ended)
-
-    def on_crash(self) -> None:
-        """A bug showed, ours or of a user's policy: the client is not left waiting."""
-        if self.ended:
-            return
-        connection = self.connection
-        self.connection = None
-        if connection is not None:
-            connection.give_up()
-        try:
-            self._settle(ABANDONED)
-        finally:
-            if self.status == 0:
-                self.front.close_after()
-                self._refuse(500, "a bug; the balancer's standard error tells it in full")
-            else:
-                self._end(self.context.env.now, "crashed")
-                self.front.cut(True)
-
-    def on_endpoint_failed(self, outcome: int, reason: str) -> None:
-        connection = self.connection
-        self.connection = None
-        if self.status:
-            self.why = reason
-            self._settle(outcome)
-            assert self.way is not None
-            self.way.pool.counters.bump(P_CUT)
-            self._end(self.context.env.now, "cut")
-            self.front.cut(self._framing == UNTIL_CLOSE)
-            return
-        endpoint = self.endpoint
-        assert endpoint is not None
-        if self._is_stale(connection, outcome):
-            self._replaced_stale = True
-            self._settle(ABANDONED)  # says nothing about the endpoint
-            self._reopen(endpoint)
-            return
-        self._settle(outcome)
-        if self._may_repeat(outcome, 0):
-            self._retry()
-            return
-        timed_out = outcome == TIMEOUT or (connection is not None and connection.timed_out)
-        status = 504 if timed_out else 502
-        self._refuse(status, f"endpoint {endpoint.name}: {reason}")
-
-    def _is_stale(self, connection: EndpointConnection | None, outcome: int) -> bool:
-        """A reused connection that died before any response byte: the endpoint had closed it."""
-        return (
-            outcome == RESET
-            and connection is not None
-            and connection.requests > 1
-            and not connection.answered
-            and not self._replaced_stale
-            and self._replayable
-            and self.head.method in IDEMPOTENT_METHODS
-        )
-
-    def _reopen(self, endpoint: LiveEndpoint) -> None:
-        way = self.way
-        request = self.request
-        assert way is not None
-        assert request is not None
-        self._sent = False
-        self.ticket = Ticket(endpoint, way.pool.policy, request, self.context.env.now)
-        self._connect_anew(endpoint)
-
-    def _may_repeat(self, outcome: int, status: int) -> bool:
-        """Whether another attempt is safe, possible, and within the rules and the budget."""
-        way = self.way
-        assert way is not None
-        pool = way.pool
-        if not self._replayable or not pool.rules.may_retry(
-            method=self.head.method,
-            attempts=self.attempts,
-            outcome=outcome,
-            status=status,
-            sent=self._sent,
-            passed_on=self.status != 0,
-        ):
-            return False
-        if not pool.budget.take(self.context.env.now):
-            pool.counters.bump(P_RETRIES_DENIED)
-            return False
-        return True
-
-    def _retry(self) -> None:
-        """Back to *eligible*, without the endpoints that failed."""
-        way = self.way
-        endpoint = self.endpoint
-        assert way is not None
-        assert endpoint is not None
-        way.pool.counters.bump(P_RETRIES)
-        self._sent = False
-        self._try_elsewhere(endpoint)
-
-    def _try_elsewhere(self, endpoint: LiveEndpoint) -> None:
-        if self._tried is None:
-            self._tried = []
-        self._tried.append(endpoint)
-        self._attempt()
-
-    def _leave_connection(self, complete: bool) -> None:
-        """Drop a response that is not passed on."""
-        connection = self.connection
-        self.connection = None
-        if connection is not None and not complete:
-            connection.give_up()
-
-    def _no_endpoint(self) -> None:
-        way = self.way
-        request = self.request
-        assert way is not None
-        assert request is not None
-        way.pool.counters.bump(P_NO_ENDPOINT)
-        self._refuse(503, way.pool.why_none(request))
-
-    def _refuse(self, status: int, message: str) -> None:
-        self.why = message
-        data = answers.refusal(
-            status,
-            message,
-            keep_alive=self.front.keeps_alive(),
-            without_body=self.head.bodiless,
-            request_id=self.request_id,
-            retry_after_s=1 if status == 503 else 0,
-        )
-        self._finish_with(status, data, "refused")
-
-    def _finish_with(self, status: int, data: bytes, ended: str) -> None:
-        """Answer with a response of our own, and be done."""
-        self.status = status
-        self.bytes_out = len(data)
-        self.front.write(data)
-        self._end(self.context.env.now, ended)
-        self.front.finish()
-
-    # --- settle -----------------------------------------------------------------------------
-
-    def _settle(self, outcome: int) -> None:
-        ticket = self.ticket
-        endpoint = self.endpoint
-        if ticket is not None and endpoint is not None:
-            self.ticket = None
-            if self._reading is not None:
-                self._learn(self._reading, ticket)
-            ticket.settle(outcome, self.context.env.now)
-            endpoint.settled(ticket)
-
-    def _learn(self, reading: AnswerReading, ticket: Ticket) -> None:
-        """Once, from the attempt whose answer was passed on."""
-        self._reading = None
-        way = self.way
-        prompt = self.prompt
-        if way is not None and prompt is not None and way.pool.insight is not None:
-            way.pool.insight.learn(prompt.found, reading, ticket)
-
-    def _end(self, now: float, ended: str) -> None:
-        """Metrics and the log line; the last thing that happens to every exchange."""
-        way = self.way
-        if way is not None:
-            way.pool.counters.ended(self.status, now - self.began)
-        self._note_end(now, ended)
-
-    def _note_end(self, now: float, ended: str) -> None:
-        self.ended = ended
-        if self.mirror is not None and not self._body_complete:
-            self.mirror.give_up()
-        log = self.context.log
-        if log.enabled:
-            log.write(log_line(self, now))
 
 
 def _still_alive(connection: EndpointConnection) -> bool:

@@ -6,7 +6,8 @@ import sys
 from typing import Any, Final
 
 from penstock.dataplane.board import W_ACCEPT_PAUSES, W_REFUSED_LIMIT
-from penstock.dataplane.client import ClientConnection, ClientSettings
+from penstock.dataplane.client import ClientConnection
+from penstock.dataplane.client_settings import ClientSettings
 from penstock.dataplane.context import Context
 from penstock.dataplane.loop import EXHAUSTED, PEER_CLOSED, READABLE, Pollable
 from penstock.dataplane.tls import TlsChannel

@@ -6,24 +6,29 @@ from typing import TYPE_CHECKING, Final
 from penstock.dataplane.request_log import json_text, wall_clock
 
 if TYPE_CHECKING:
-    from penstock.dataplane.exchange import Exchange
+    from penstock.dataplane.settlement import Settlement
 
 # One formatting call for the whole line: by f-strings it cost five times as much.
 _LINE: Final = (
     b'{"time":%.3f,"id":"%b",%b,"pool":"%b","endpoint":"%b","status":%d,"bytes":%d,"attempts":%d'
-    b',"t_connect":%.3f,"t_first_byte":%.3f,"t_total":%.3f,"end":"%b"%b}\n'
+    b',"t_parse":%.3f,"t_queue":%.3f,"t_connect":%.3f,"t_first_byte":%.3f,"t_total":%.3f,"end":"%b"%b}\n'
 )
+_REFUSAL: Final = (
+    b'{"time":%.3f,"client":"%b","line":"%b","status":%d,"end":"bad_request","why":%b}\n'
+)
+_MAX_SHOWN_BYTES: Final = 200  # of a refused request's first line
 _USAGE: Final = (
     b',"model":%b,"prompt_tokens":%d,"cached_tokens":%d,"output_tokens":%d'
     b',"t_first_token":%.3f,"t_per_token":%.3f,"finish":%b'
 )
 
 
-def log_line(exchange: "Exchange", now: float) -> bytes:
+def log_line(exchange: "Settlement", now: float) -> bytes:
     """What is known of an exchange at its end; with the line's end.
 
-    ``t_connect`` is -1 on a reused connection, ``t_first_byte`` -1 when none came. Requests to a
-    language model have the model, tokens, times to and between tokens, and why it ended besides.
+    ``t_parse`` is 0 for a head that came in one piece, ``t_connect`` -1 on a reused connection,
+    ``t_first_byte`` -1 when none came. Requests to a language model have the model, tokens, times
+    to and between tokens, and why it ended besides.
     """
     plan = exchange.plan
     facts = plan.log_facts
@@ -44,6 +49,8 @@ def log_line(exchange: "Exchange", now: float) -> bytes:
         exchange.status,
         exchange.bytes_out,
         exchange.attempts,
+        exchange.parse_s * 1e3,
+        exchange.queued_s * 1e3,
         exchange.connect_s * 1e3 if exchange.connect_s else -1.0,
         (exchange.first_byte_at - began) * 1e3 if exchange.first_byte_at else -1.0,
         (now - began) * 1e3,
@@ -53,7 +60,19 @@ def log_line(exchange: "Exchange", now: float) -> bytes:
     )
 
 
-def _facts(exchange: "Exchange") -> bytes:
+def refusal_line(client: str, received: bytes, status: int, why: str) -> bytes:
+    """What was refused before it was a request: where it came from, how it begins, and why."""
+    first_line = received[:_MAX_SHOWN_BYTES].partition(b"\r\n")[0]
+    return _REFUSAL % (
+        wall_clock(),
+        json_text(client.encode("latin-1")),
+        json_text(first_line),
+        status,
+        dumps(why).encode(),
+    )
+
+
+def _facts(exchange: "Settlement") -> bytes:
     """What the head alone decides; the same for all requests of a plan."""
     head = exchange.head
     plan = exchange.plan
@@ -67,7 +86,7 @@ def _facts(exchange: "Exchange") -> bytes:
     )
 
 
-def _usage(exchange: "Exchange") -> bytes:
+def _usage(exchange: "Settlement") -> bytes:
     """Of an understood request to a language model; tokens are -1 where the engine told none."""
     prompt = exchange.prompt
     way = exchange.way

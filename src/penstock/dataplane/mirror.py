@@ -7,11 +7,12 @@ or anything else goes wrong, the copy is given up.
 from typing import Final
 
 from penstock.core.ticket import ABANDONED, DONE, Ticket
-from penstock.dataplane.board import P_CUT, P_NO_ENDPOINT, P_REQUESTS
+from penstock.dataplane.board import P_COPIES_GIVEN_UP, P_CUT, P_NO_ENDPOINT, P_REQUESTS
 from penstock.dataplane.context import Context
-from penstock.dataplane.endpoint_connection import EndpointConnection, ResponseSink, connect
+from penstock.dataplane.endpoint_connection import EndpointConnection, connect
 from penstock.dataplane.live_endpoint import LiveEndpoint
 from penstock.dataplane.plan import PoolPlan
+from penstock.dataplane.response_sink import ResponseSink
 from penstock.wire.http1 import RequestHead, ResponseHead
 
 MAX_WAITING_BYTES: Final = 1024 * 1024
@@ -52,14 +53,19 @@ class Mirror(ResponseSink):
         if not self._connected:
             self._waiting += data
             if len(self._waiting) > MAX_WAITING_BYTES:
-                self.give_up()
+                self._fall_behind()
             return
         if data:
             connection.send(data)
             self.endpoint.bytes_sent += len(data)
         connection.request_sent = complete
         if connection.unsent is not None and len(connection.unsent) > MAX_WAITING_BYTES:
-            self.give_up()
+            self._fall_behind()
+
+    def _fall_behind(self) -> None:
+        """The endpoint takes the body too slowly: the request that is copied does not wait."""
+        self.way.pool.counters.bump(P_COPIES_GIVEN_UP)
+        self.give_up()
 
     def give_up(self) -> None:
         """Stop; the endpoint sees the connection close."""
@@ -132,6 +138,7 @@ def start_mirror(
     try:
         connection = connect(context.loop, endpoint)
     except OSError:
+        way.pool.counters.bump(P_COPIES_GIVEN_UP)
         return None  # a copy is not worth more than one attempt
     connection.keep = False  # copies must not crowd out the idle connections
     connection.arm(endpoint.settings.connect_s)

@@ -80,7 +80,7 @@ class Planner:
             plan.status = 404
             plan.message = f"no route matches {facts.method} {facts.host}{path}"
             return plan
-        if _answered_here(plan, route, head, facts, query, hop.scheme):
+        if _answered_here(plan, route, head, facts, query, _scheme_of(head, hop)):
             return plan
         if asks_for_models(head.method, path) and _listed(plan, branch, head, path):
             return plan
@@ -172,6 +172,15 @@ def _own_headers(route: Route, name: str, value: str) -> list[tuple[str, str]]:
     own = [(name.lower().encode(), name.encode(), value.encode())]
     fields = edited(own, edits_of(route.response_headers))
     return [(name.decode("latin-1"), value.decode("latin-1")) for _, name, value in fields]
+
+
+def _scheme_of(head: RequestHead, hop: Hop) -> str:
+    """What the client spoke: before a trusted proxy that may be another than it speaks here."""
+    if hop.trusted:
+        told = (head.value(b"x-forwarded-proto") or b"").strip().lower()
+        if told in (b"http", b"https"):
+            return told.decode()
+    return hop.scheme
 
 
 def _host_name(host: bytes) -> str:

@@ -13,7 +13,8 @@ import msgspec
 from penstock.core.snapshot import Listener as ListenerSpec
 from penstock.core.snapshot import Snapshot
 from penstock.dataplane.board import W_GENERATION, W_HEARTBEAT_MS, W_LOG_DROPPED, Board
-from penstock.dataplane.client import ClientConnection, ClientSettings
+from penstock.dataplane.client import ClientConnection
+from penstock.dataplane.client_settings import ClientSettings
 from penstock.dataplane.context import Context
 from penstock.dataplane.listener import Listener
 from penstock.dataplane.loop import READABLE, WRITABLE, Chore, Pollable, report_bug

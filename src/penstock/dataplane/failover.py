@@ -1,0 +1,157 @@
+"""What goes wrong with a request, and what is done about it: another attempt, or an honest end.
+
+A retry goes back to *eligible* (``_attempt``), never after a byte of a response has gone to the
+client, and only as the pool's rules and budget allow (core/retry.py).
+"""
+
+from penstock.core.retry import IDEMPOTENT_METHODS
+from penstock.core.ticket import ABANDONED, CLIENT_GONE, RESET, TIMEOUT, Ticket
+from penstock.dataplane.board import P_CLIENT_GONE, P_CUT, P_RETRIES, P_RETRIES_DENIED
+from penstock.dataplane.endpoint_connection import EndpointConnection
+from penstock.dataplane.live_endpoint import LiveEndpoint
+from penstock.dataplane.settlement import Settlement
+from penstock.wire.forwarding import UNTIL_CLOSE
+
+
+class Failover(Settlement):
+    """The part of an exchange that deals with failure."""
+
+    def _attempt(self) -> None:
+        """Choose an endpoint and get a connection to it."""
+        raise NotImplementedError
+
+    def _connect_anew(self, endpoint: LiveEndpoint) -> None:
+        """A connection of its own to this endpoint."""
+        raise NotImplementedError
+
+    def on_client_gone(self) -> None:
+        """The client left: the endpoint's work is stopped at once."""
+        connection = self.connection
+        self.connection = None
+        if connection is not None:
+            connection.give_up()
+        if self.way is not None:
+            self.way.pool.counters.bump(P_CLIENT_GONE)
+        self._settle(CLIENT_GONE)
+        self._end(self.context.env.now, "client_gone")
+
+    def abandon(self, status: int, why: str) -> None:
+        """The client's request turned out bad while it came; the client side answers ``status``."""
+        connection = self.connection
+        self.connection = None
+        if connection is not None:
+            connection.give_up()
+        self._settle(ABANDONED)
+        self.status = status
+        self.why = why
+        self._end(self.context.env.now, "bad_request")
+
+    def on_crash(self) -> None:
+        """A bug showed, ours or of a user's policy: the client is not left waiting."""
+        if self.ended:
+            return
+        connection = self.connection
+        self.connection = None
+        if connection is not None:
+            connection.give_up()
+        try:
+            self._settle(ABANDONED)
+        finally:
+            if self.status == 0:
+                self.front.close_after()
+                self._refuse(500, "a bug; the balancer's standard error tells it in full")
+            else:
+                self._end(self.context.env.now, "crashed")
+                self.front.cut(True)
+
+    def on_endpoint_failed(self, outcome: int, reason: str) -> None:
+        connection = self.connection
+        self.connection = None
+        if self.status:
+            self.why = reason
+            self._settle(outcome)
+            assert self.way is not None
+            self.way.pool.counters.bump(P_CUT)
+            self._end(self.context.env.now, "cut")
+            self.front.cut(self._framing == UNTIL_CLOSE)
+            return
+        endpoint = self.endpoint
+        assert endpoint is not None
+        if self._is_stale(connection, outcome):
+            self._replaced_stale = True
+            self._settle(ABANDONED)  # says nothing about the endpoint
+            self._reopen(endpoint)
+            return
+        self._settle(outcome)
+        if self._may_repeat(outcome, 0):
+            self._retry()
+            return
+        # The log has endpoint and reason; addresses and certificates are no client's business.
+        self.why = f"endpoint {endpoint.name}: {reason}"
+        if outcome == TIMEOUT or (connection is not None and connection.timed_out):
+            self._refuse(504, "the endpoint did not answer in time")
+        else:
+            self._refuse(502, "the endpoint failed before it answered")
+
+    def _is_stale(self, connection: EndpointConnection | None, outcome: int) -> bool:
+        """A reused connection that died before any response byte: the endpoint had closed it."""
+        return (
+            outcome == RESET
+            and connection is not None
+            and connection.requests > 1
+            and not connection.answered
+            and not self._replaced_stale
+            and self._replayable
+            and self.head.method in IDEMPOTENT_METHODS
+        )
+
+    def _reopen(self, endpoint: LiveEndpoint) -> None:
+        way = self.way
+        request = self.request
+        assert way is not None
+        assert request is not None
+        self._sent = False
+        self.ticket = Ticket(endpoint, way.pool.policy, request, self.context.env.now)
+        self._connect_anew(endpoint)
+
+    def _may_repeat(self, outcome: int, status: int) -> bool:
+        """Whether another attempt is safe, possible, and within the rules and the budget."""
+        way = self.way
+        assert way is not None
+        pool = way.pool
+        if not self._replayable or not pool.rules.may_retry(
+            method=self.head.method,
+            attempts=self.attempts,
+            outcome=outcome,
+            status=status,
+            sent=self._sent,
+            passed_on=self.status != 0,
+        ):
+            return False
+        if not pool.budget.take(self.context.env.now):
+            pool.counters.bump(P_RETRIES_DENIED)
+            return False
+        return True
+
+    def _retry(self) -> None:
+        """Back to *eligible*, without the endpoints that failed."""
+        way = self.way
+        endpoint = self.endpoint
+        assert way is not None
+        assert endpoint is not None
+        way.pool.counters.bump(P_RETRIES)
+        self._sent = False
+        self._try_elsewhere(endpoint)
+
+    def _try_elsewhere(self, endpoint: LiveEndpoint) -> None:
+        if self._tried is None:
+            self._tried = []
+        self._tried.append(endpoint)
+        self._attempt()
+
+    def _leave_connection(self, complete: bool) -> None:
+        """Drop a response that is not passed on."""
+        connection = self.connection
+        self.connection = None
+        if connection is not None and not complete:
+            connection.give_up()

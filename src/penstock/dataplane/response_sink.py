@@ -1,0 +1,39 @@
+"""Who takes a response from an endpoint, piece by piece."""
+
+from penstock.wire.http1 import ResponseHead
+
+
+class ResponseSink:
+    """Whoever sent the request: an exchange, or a mirror that drops the answer."""
+
+    def on_connected(self) -> None:
+        """The connection asked for is there; send now."""
+        raise NotImplementedError
+
+    def on_interim(self, head: ResponseHead) -> None:
+        """A 1xx head came; the final one follows."""
+        raise NotImplementedError
+
+    def frame_response(self, head: ResponseHead) -> bool:
+        """A final head came. Say whether its body is wanted in chunks (else as bare payload)."""
+        raise NotImplementedError
+
+    def on_response(self, head: ResponseHead, body: bytes, complete: bool) -> None:
+        """The final head, with what of its body came along."""
+        raise NotImplementedError
+
+    def on_body(self, data: bytes, complete: bool) -> None:
+        """More of the body, framed as asked."""
+        raise NotImplementedError
+
+    def on_endpoint_failed(self, outcome: int, reason: str) -> None:
+        """No whole response will come; ``outcome`` as in core.ticket. The connection is closed."""
+        raise NotImplementedError
+
+    def on_endpoint_drained(self) -> None:
+        """What was sent has left; more may be sent."""
+        raise NotImplementedError
+
+    def on_crash(self) -> None:
+        """A bug showed in one of these methods: give up, and leave nobody waiting."""
+        raise NotImplementedError

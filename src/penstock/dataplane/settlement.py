@@ -1,0 +1,182 @@
+"""What an exchange knows while it runs, the answers that Penstock gives itself, and its end.
+
+``_settle`` closes the ticket of an attempt; ``_note_end`` is the last thing that happens to every
+exchange, once.
+"""
+
+from penstock.core.request import Request
+from penstock.core.ticket import Ticket
+from penstock.dataplane import answers
+from penstock.dataplane.answer_reading import AnswerReading
+from penstock.dataplane.board import P_NO_ENDPOINT, W_FIXED, W_UNROUTED
+from penstock.dataplane.context import Context
+from penstock.dataplane.endpoint_connection import EndpointConnection
+from penstock.dataplane.front import Front
+from penstock.dataplane.live_endpoint import LiveEndpoint
+from penstock.dataplane.log_line import log_line
+from penstock.dataplane.mirror import Mirror
+from penstock.dataplane.plan import Plan, PoolPlan
+from penstock.dataplane.prompt_body import MAX_INSPECTED_BYTES, PromptBody
+from penstock.dataplane.response_sink import ResponseSink
+from penstock.wire.forwarding import LENGTH
+from penstock.wire.http1 import RequestHead
+from penstock.wire.openai import ANTHROPIC
+
+
+class Settlement(ResponseSink):
+    """The part of an exchange that answers for itself and settles."""
+
+    # Defaults stand in the class body: set one by one they cost more than the rest of __init__.
+    way: PoolPlan | None = None
+    request: Request | None = None  # what the policy may know
+    endpoint: LiveEndpoint | None = None
+    ticket: Ticket | None = None
+    connection: EndpointConnection | None = None
+    mirror: Mirror | None = None
+    status: int = 0  # answered to the client; 0 until then
+    ended: str = ""  # how, in one word, for the log
+    why: str = ""  # it was refused or cut, in a sentence
+    attempts: int = 0
+    bytes_out: int = 0
+    parse_s: float = 0.0  # from its head's first byte until the head was whole
+    queued_s: float = 0.0  # in admission, before an endpoint was chosen
+    connecting_at: float = 0.0
+    connect_s: float = 0.0
+    first_byte_at: float = 0.0
+    _expires_at: float = 0.0
+    _tried: list[LiveEndpoint] | None = None
+    _body: list[bytes] | None = None  # kept until a response begins, if it is short enough
+    _body_bytes: int = 0
+    _body_complete: bool = False
+    _replayable: bool = True
+    _sent: bool = False  # any of the request, on the attempt under way
+    _replaced_stale: bool = False
+    _framing: int = LENGTH
+    _inspecting: bool = False  # no endpoint is chosen before the body is whole
+    prompt: PromptBody | None = None  # if it was understood
+    _reading: AnswerReading | None = None
+    answer: AnswerReading | None = None  # what was read of it, for the log
+
+    def __init__(self, context: Context, front: Front, head: RequestHead, plan: Plan) -> None:
+        self.context: Context = context
+        self.front: Front = front
+        self.head: RequestHead = head
+        self.plan: Plan = plan
+        self.request_id: bytes = plan.request_id or context.new_request_id()
+        self.began: float = context.env.now
+
+    # --- answers of our own ------------------------------------------------------------------
+
+    def _refuse_model(self, way: PoolPlan, model: str) -> None:
+        data = answers.unknown_model(
+            model,
+            way.pool.known_models(),
+            anthropic=way.api == ANTHROPIC,
+            keep_alive=self.front.keeps_alive(),
+            request_id=self.request_id,
+        )
+        self._finish_with(404, data, "refused")
+
+    def _refuse_body(self, way: PoolPlan, status: int, problem: str) -> None:
+        data = answers.bad_body(
+            status,
+            problem,
+            anthropic=way.api == ANTHROPIC,
+            keep_alive=self.front.keeps_alive(),
+            request_id=self.request_id,
+        )
+        self._finish_with(status, data, "refused")
+
+    def _refuse_long(self, way: PoolPlan) -> None:
+        self._refuse_body(way, 413, f"the body has over {MAX_INSPECTED_BYTES} bytes")
+
+    def _answer_here(self) -> None:
+        """A redirect, a fixed response, or no route."""
+        plan = self.plan
+        counters = self.context.counters
+        keep_alive = self.front.keeps_alive()
+        without_body = self.head.bodiless
+        if plan.route is None or plan.status == 501:
+            counters.bump(W_UNROUTED)
+            data = answers.refusal(
+                plan.status,
+                plan.message,
+                keep_alive=keep_alive,
+                without_body=without_body,
+                request_id=self.request_id,
+            )
+        else:
+            counters.bump(W_FIXED)
+            data = answers.response(
+                plan.status,
+                plan.body,
+                keep_alive=keep_alive,
+                without_body=without_body,
+                request_id=self.request_id,
+                headers=plan.headers,
+            )
+        self._finish_with(plan.status, data, "fixed")
+
+    def _no_endpoint(self) -> None:
+        way = self.way
+        request = self.request
+        assert way is not None
+        assert request is not None
+        way.pool.counters.bump(P_NO_ENDPOINT)
+        self._refuse(503, way.pool.why_none(request))
+
+    def _refuse(self, status: int, message: str) -> None:
+        """An error of our own; the message is the log's reason too, unless there is one."""
+        self.why = self.why or message
+        data = answers.refusal(
+            status,
+            message,
+            keep_alive=self.front.keeps_alive(),
+            without_body=self.head.bodiless,
+            request_id=self.request_id,
+            retry_after_s=1 if status == 503 else 0,
+        )
+        self._finish_with(status, data, "refused")
+
+    def _finish_with(self, status: int, data: bytes, ended: str) -> None:
+        """Answer with a response of our own, and be done."""
+        self.status = status
+        self.bytes_out = len(data)
+        self.front.write(data)
+        self._end(self.context.env.now, ended)
+        self.front.finish()
+
+    # --- settle -----------------------------------------------------------------------------
+
+    def _settle(self, outcome: int) -> None:
+        ticket = self.ticket
+        endpoint = self.endpoint
+        if ticket is not None and endpoint is not None:
+            self.ticket = None
+            if self._reading is not None:
+                self._learn(self._reading, ticket)
+            ticket.settle(outcome, self.context.env.now)
+            endpoint.settled(ticket)
+
+    def _learn(self, reading: AnswerReading, ticket: Ticket) -> None:
+        """Once, from the attempt whose answer was passed on."""
+        self._reading = None
+        way = self.way
+        prompt = self.prompt
+        if way is not None and prompt is not None and way.pool.insight is not None:
+            way.pool.insight.learn(prompt.found, reading, ticket)
+
+    def _end(self, now: float, ended: str) -> None:
+        """Metrics and the log line; the last thing that happens to every exchange."""
+        way = self.way
+        if way is not None:
+            way.pool.counters.ended(self.status, now - self.began)
+        self._note_end(now, ended)
+
+    def _note_end(self, now: float, ended: str) -> None:
+        self.ended = ended
+        if self.mirror is not None and not self._body_complete:
+            self.mirror.give_up()
+        log = self.context.log
+        if log.enabled:
+            log.write(log_line(self, now))
