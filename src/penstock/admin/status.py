@@ -4,6 +4,7 @@ from typing import Any, Final
 
 import msgspec
 
+from penstock.admin.protection_metrics import REFUSALS, circuits_not_closed
 from penstock.admin.readiness import unready_reasons
 from penstock.admin.recent import Differences
 from penstock.admin.view import EndpointView, Overview, PoolView, WorkerView
@@ -22,11 +23,14 @@ from penstock.dataplane.board import (
     P_1XX_TO_5XX,
     P_CLIENT_GONE,
     P_CUT,
+    P_LIMIT_MILLI,
     P_NO_ENDPOINT,
+    P_QUEUED,
     P_REQUESTS,
     P_RETRIES,
     P_RETRIES_DENIED,
     P_SHADOWS,
+    P_WAITING,
     PHASES,
     SH_COST_US,
     SH_DECISIONS,
@@ -102,6 +106,12 @@ def _pool(pool: PoolView, board: Board, recent: Differences) -> Document:
         "no_endpoint": count(P_NO_ENDPOINT),
         "client_gone": count(P_CLIENT_GONE),
         "cut": count(P_CUT),
+        "admission": {
+            "waiting": count(P_WAITING),
+            "queued": count(P_QUEUED),
+            "refused": {reason: count(cell) for reason, cell in REFUSALS},
+            "limit": count(P_LIMIT_MILLI) / 1e3,
+        },
         "shadow": [
             _shadow(policy, index, pool.row, board) for index, policy in enumerate(pool.shadow)
         ],
@@ -147,6 +157,7 @@ def _endpoint(pool: str, endpoint: EndpointView, board: Board, recent: Differenc
         "draining": endpoint.draining,
         "ejected": endpoint.ejected,
         "ejections": endpoint.ejections,
+        "circuits_open": circuits_not_closed(board, endpoint.row),
         "weight": endpoint.weight,
         "effective_weight": endpoint.effective_weight,
         "configured_weight": endpoint.configured_weight,

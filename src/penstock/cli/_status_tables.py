@@ -26,7 +26,7 @@ def print_status(document: dict[str, Any], console: Console | None = None) -> No
         for endpoint in pool["endpoints"]:
             if endpoint["state"] != "up":
                 out.print(_why(endpoint, now))
-            for note in engine_notes(endpoint):
+            for note in endpoint_notes(endpoint):
                 out.print(Text(f"  {endpoint['name']} {note}", style="yellow"))
         out.print()
     out.print(_worker_table(document, now))
@@ -37,12 +37,14 @@ def print_status(document: dict[str, Any], console: Console | None = None) -> No
         out.print(Text(said, style="" if last["ok"] else _BAD))
 
 
-def engine_notes(endpoint: dict[str, Any]) -> list[str]:
-    """What a person should know of its engine: nothing where all is as it should be."""
+def endpoint_notes(endpoint: dict[str, Any]) -> list[str]:
+    """What a person should know of it besides: nothing where all is as it should be."""
     notes = []
     engine = endpoint["engine"]
     if engine is not None and engine["silent"]:
         notes.append(f"tells no load, own counts are used: {engine['problem']}")
+    if endpoint["circuits_open"]:
+        notes.append(f"has its circuit breaker open in {endpoint['circuits_open']} workers")
     doubt = endpoint["prefixes"]["doubt"]
     if doubt:
         notes.append(f"finds less cached than predicted: {doubt:.0%} of hits are not believed")
@@ -71,10 +73,22 @@ def _pool_headline(pool: dict[str, Any]) -> Text:
     line.append(
         f"  {pool['policy']}, {pool['requests_per_s']:g} requests/s, "
         f"p50 {_milliseconds(latency['p50'])}, p99 {_milliseconds(latency['p99'])}, "
-        f"{pool['retries']} retries, {pool['no_endpoint']} without endpoint",
+        f"{pool['retries']} retries, {pool['no_endpoint']} without endpoint{_admission(pool)}",
         style="not bold",
     )
     return line
+
+
+def _admission(pool: dict[str, Any]) -> str:
+    """What admission does, where it does anything."""
+    admission = pool["admission"]
+    refused = sum(admission["refused"].values())
+    said = ""
+    if admission["limit"]:
+        said += f", limit {admission['limit']:.0f}"
+    if admission["queued"] or admission["waiting"]:
+        said += f", {admission['waiting']} waiting"
+    return said + (f", {refused} turned away" if refused else "")
 
 
 def _pool_table(pool: dict[str, Any]) -> Table:

@@ -2,6 +2,7 @@
 
 import ast
 import sys
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Annotated, Any, Final
 
@@ -41,7 +42,7 @@ def choose(name: str, options: dict[str, object]) -> snapshot.PolicyChoice:
     """The policy of that name with these options. Raises ValueError on either being wrong."""
     cls = policy_class(name)
     known = {option.name: option for option in cls.options}
-    typed = {key: _typed(known.get(key), value) for key, value in options.items()}
+    typed = typed_options(cls.options, options)
     try:
         create(name, typed)
     except TypeError as error:
@@ -49,6 +50,12 @@ def choose(name: str, options: dict[str, object]) -> snapshot.PolicyChoice:
     return snapshot.PolicyChoice(
         name, {key: known[key].check(value) for key, value in typed.items()}
     )
+
+
+def typed_options(known: tuple[Option, ...], given: dict[str, object]) -> dict[str, object]:
+    """The options given, those that are text in the type of the option of that name."""
+    by_name = {option.name: option for option in known}
+    return {key: _typed(by_name.get(key), value) for key, value in given.items()}
 
 
 def _typed(option: Option | None, value: object) -> object:
@@ -67,7 +74,7 @@ def policy_schema() -> JsonSchemaValue:
     """JSON Schema of a policy choice: every built-in with its options, or a user's own class."""
     own = {"type": "string", "pattern": r"^[A-Za-z_][\w.]*:[A-Za-z_]\w*$"}
     named = [
-        {"const": name, "description": documentation(cls).partition("\n")[0]}
+        (name, documentation(cls).partition("\n")[0], cls.options)
         for name, cls in policies().items()
     ]
     return {
@@ -75,12 +82,23 @@ def policy_schema() -> JsonSchemaValue:
         "description": "How an endpoint is chosen: a policy's name, or its name and options.",
         "default": snapshot.PolicyChoice().name,
         "anyOf": [
-            *named,
+            *choice_schema(named),
             own | {"description": "A policy of your own: package.module:Class."},
-            *[_with_options(name, cls.options) for name, cls in policies().items()],
             {"type": "object", "properties": {"name": own}, "required": ["name"]},
         ],
     }
+
+
+def choice_schema(
+    known: Iterable[tuple[str, str, tuple[Option, ...]]],
+) -> list[JsonSchemaValue]:
+    """JSON Schema of the ways to choose among these, each a name, its meaning and its options."""
+    known = list(known)
+    names: list[JsonSchemaValue] = [
+        {"const": name, "description": meaning} if meaning else {"const": name}
+        for name, meaning, _ in known
+    ]
+    return names + [_with_options(name, options) for name, _, options in known]
 
 
 def documentation(cls: type[PolicyClass]) -> str:
@@ -118,7 +136,7 @@ def _option_schema(option: Option) -> JsonSchemaValue:
     return schema
 
 
-def _spell(choice: snapshot.PolicyChoice) -> str | dict[str, Any]:
+def spell_choice(choice: snapshot.PolicyChoice | snapshot.LimitChoice) -> str | dict[str, Any]:
     return {"name": choice.name, **choice.options} if choice.options else choice.name
 
 
@@ -132,5 +150,5 @@ class _Schema:
 
 
 Policy = Annotated[
-    snapshot.PolicyChoice, PlainValidator(parse_policy), PlainSerializer(_spell), _Schema()
+    snapshot.PolicyChoice, PlainValidator(parse_policy), PlainSerializer(spell_choice), _Schema()
 ]

@@ -266,6 +266,8 @@ def _compile_pool(name: str, pool: Pool, at: Location, findings: Findings) -> sn
         retry=plain(snapshot.Retry, pool.retry),
         health_check=pool.health_check.compiled() if pool.health_check else None,
         outlier=plain(snapshot.Outlier, pool.outlier),
+        breaker=pool.circuit_breaker and plain(snapshot.Breaker, pool.circuit_breaker),
+        admission=pool.admission.compiled(),
         slow_start=plain(snapshot.SlowStart, pool.slow_start),
         connections=plain(snapshot.Connections, pool.connections),
         tls=_compile_endpoint_tls(pool.tls, (*at, "tls"), findings),

@@ -16,6 +16,7 @@ from penstock.config.health import (
     SlowStartOrWindow,
 )
 from penstock.config.models import ModelName, Models
+from penstock.config.protection import Admission, BreakerOrOff
 from penstock.config.section import Section, required, setting
 from penstock.config.values import (
     Address,
@@ -330,6 +331,10 @@ class Pool(Section):
         None, "Active checks: `tcp`, a path such as `/health`, or a mapping. Default: off."
     )
     outlier: OutlierOrOff = setting(Outlier(), "Eject endpoints whose answers fail.")
+    circuit_breaker: BreakerOrOff = setting(
+        None, "Stop sending to an endpoint that fails again and again: `on`, or a mapping."
+    )
+    admission: Admission = setting(Admission(), "Limits and queues before an endpoint is chosen.")
     slow_start: SlowStartOrWindow = setting(
         SlowStart(), "Give endpoints that come up little at first: a duration, or a mapping."
     )

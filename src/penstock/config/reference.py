@@ -26,6 +26,11 @@ _WORDS: Final = {
     "number": "number",
     "string": "text",
 }
+# What is chosen by name, by the title in its schema.
+_DESCRIBED: Final = {
+    "Policy": "[policy](#policies)",
+    "Limit": "[limit](policies.md#limits-on-concurrency)",
+}
 
 
 def reference() -> str:
@@ -106,7 +111,7 @@ def _kind(node: dict[str, Any]) -> str:
 
 def _simple_kind(node: dict[str, Any]) -> str:
     if "title" in node:
-        return f"[{node['title'].lower()}](#policies)"
+        return _DESCRIBED[node["title"]]
     if "$ref" in node:
         heading = _heading(node["$ref"].rpartition("/")[2])
         return f"[{heading.lower()}](#{heading.lower().replace(' ', '-')})"

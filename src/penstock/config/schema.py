@@ -11,6 +11,7 @@ from penstock.config.section import section_of, sections_of, spelled_default
 
 _DIALECT: Final = "https://json-schema.org/draft/2020-12/schema"
 _FROM_ENVIRONMENT: Final = {"type": "string", "pattern": r"\$\{"}
+_CHOICES: Final = ("policy", "limit")  # their titles tell where the choices are described
 _NOTES: Final = ("default", "description", "title")
 
 
@@ -27,7 +28,7 @@ def schema() -> dict[str, Any]:
         part.pop("title", None)
         for key, field in section.model_fields.items():
             value = part["properties"][key]
-            if key != "policy":
+            if key not in _CHOICES:
                 value.pop("title", None)
             if not field.is_required() and section_of(field.annotation)[0] is None:
                 value["default"] = spelled_default(section, key)

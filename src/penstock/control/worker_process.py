@@ -32,8 +32,17 @@ class WorkerGoneError(Exception):
 class WorkerProcess:
     """From start to end of one process. ``generation`` is of the last snapshot it acknowledged."""
 
-    def __init__(self, index: int, board: Board, command: Sequence[str] = WORKER_COMMAND) -> None:
+    def __init__(
+        self,
+        index: int,
+        board: Board,
+        command: Sequence[str] = WORKER_COMMAND,
+        *,
+        on_notice: Callable[[int, dict[str, str]], None] = lambda index, notice: None,
+    ) -> None:
+        """``on_notice`` is called with what the worker would have logged, and its index."""
         self.index = index
+        self._on_notice = on_notice
         self.generation: int = 0
         self._board = board
         self._command = command
@@ -158,6 +167,10 @@ class WorkerProcess:
             pass  # the end of the process is noticed by ``wait``
 
     def _take(self, message: dict[str, object]) -> None:
+        if message["kind"] == "notices":
+            for notice in msgspec.convert(message["notices"], list[dict[str, str]]):
+                self._on_notice(self.index, notice)
+            return
         if message["kind"] == "answer":
             token = message["token"]
             assert isinstance(token, int)

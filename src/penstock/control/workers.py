@@ -222,7 +222,7 @@ class Workers:
 
     async def _run_once(self, worker: Worker, first: asyncio.Future[None]) -> str:
         """One process from start to end; how it ended, for people."""
-        process = WorkerProcess(worker.index, self._board, self._command)
+        process = WorkerProcess(worker.index, self._board, self._command, on_notice=self._pass_on)
         worker.process = process
         try:
             await process.start()
@@ -250,6 +250,12 @@ class Workers:
                 first.set_result(None)
         code = await ending
         return ended or describe_exit(code)
+
+    def _pass_on(self, index: int, notice: dict[str, str]) -> None:
+        """Log what a worker decided by itself."""
+        fields: dict[str, str | int | float | bool | None] = {"worker": index, **notice}
+        kind, message = str(fields.pop("event")), str(fields.pop("message"))
+        self._events.warning(kind, f"worker {index}, pool {notice['pool']}: {message}", **fields)
 
     async def _catch_up(self, process: WorkerProcess) -> None:
         """Bring a process that starts to the newest snapshot, also when that changes meanwhile."""

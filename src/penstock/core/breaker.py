@@ -61,6 +61,12 @@ class Breaker:
             return True
         return False
 
+    def is_full(self, now: float) -> bool:
+        """Whether ``allows`` would say no."""
+        if self.state == OPEN:
+            return now < self._until
+        return self.state == HALF_OPEN and self._trying + self._succeeded >= self._trials
+
     def retry_after_s(self, now: float) -> float:
         """How long until a request may pass, as far as is known; 0 when one may at once."""
         return max(0.0, self._until - now) if self.state == OPEN else 0.0

@@ -38,6 +38,7 @@ class Endpoint:
     kv_capacity: int = 0  # tokens; 0 while it is not known
     reported_at: float = -1.0  # when the last report was made, on the Env's clock; -1 without one
     prefix_doubt: float = 0.0  # share of predicted prefix hits that is not believed
+    guarded: bool = False  # by more than ``max_in_flight``: ask ``has_room``
     exact_slot: int = -1  # its place in the exact prefix index; -1 while it is not there
     waiting: int = -1  # requests that wait in its engine, by the last report; -1: not told
     models: dict[str, str] | None = None  # names it serves, and their parents; None: not known
@@ -62,7 +63,7 @@ class Endpoint:
         self.order: int = 0
         self.health: int = UP
         self.draining: bool = False
-        self.ejected: bool = False  # by outlier detection
+        self.ejected: bool = False  # by outlier detection or a circuit breaker
         self.in_flight: int = 0
         self.elsewhere: int = 0
 
@@ -76,7 +77,7 @@ class Endpoint:
         return models is None or model in models
 
     def has_room(self) -> bool:
-        """Whether ``max_in_flight`` admits one more request."""
+        """Whether ``max_in_flight``, and whatever else guards it, admits one more request."""
         return self.max_in_flight == 0 or self.load() < self.max_in_flight
 
     def acquire(self) -> None:

@@ -38,7 +38,7 @@ class Pool:
         self.endpoints = endpoints
         for order, endpoint in enumerate(endpoints):
             endpoint.order = order
-        self._bounded = any([endpoint.max_in_flight > 0 for endpoint in endpoints])
+        self._bounded = any([e.max_in_flight > 0 or e.guarded for e in endpoints])
         if changed:
             self.policy.replace_members(endpoints)
         self.refresh()
@@ -80,6 +80,13 @@ class Pool:
         if endpoint is None or not self._bounded or endpoint.has_room():
             return endpoint
         return self.policy.pick(request, [e for e in eligible if e.has_room()], env)
+
+    def has_room(self) -> bool:
+        """Whether any eligible endpoint takes one more request; also when none is eligible, which
+        waiting does not change."""
+        if not self._bounded or not self.eligible:
+            return True
+        return any([endpoint.has_room() for endpoint in self.eligible])
 
     def catch_up(self, env: Env) -> None:
         """Learn what others have under way there. Called before each pick if ``catches_up``."""

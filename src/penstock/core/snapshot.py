@@ -201,6 +201,74 @@ class SlowStart(_Data, frozen=True):
     min_share: float = 0.1
 
 
+class Breaker(_Data, frozen=True):
+    """A circuit breaker for each endpoint, in each worker (core/breaker.py)."""
+
+    failures: int = 5  # in a row
+    open_s: float = 5.0
+    max_open_s: float = 60.0
+    trials: int = 1  # at a time while half-open
+
+
+class LimitChoice(_Data, frozen=True):
+    """A limit on concurrency by its name (core/admission)."""
+
+    name: str
+    options: dict[str, int | float | str | bool] = {}
+
+
+class CoDel(_Data, frozen=True):
+    """RFC 8289's values."""
+
+    target_s: float = 0.005
+    interval_s: float = 0.1
+
+
+class Queue(_Data, frozen=True):
+    """Requests that wait until there is room for them, in each worker."""
+
+    length: int = 100
+    timeout_s: float = 10.0
+    newest_first_above: float = 1.0  # share of the length; 1: never
+    codel: CoDel | None = None
+
+
+class Throttle(_Data, frozen=True):
+    """Client-side throttling ("Site Reliability Engineering", chapter 21)."""
+
+    k: float = 2.0
+    window_s: float = 120.0
+
+
+class SuccessRate(_Data, frozen=True):
+    """Admission by success rate (Envoy's values)."""
+
+    threshold: float = 0.95
+    aggression: float = 1.0
+    window_s: float = 30.0
+    max_refusal: float = 0.8
+    min_rate: float = 0.0  # requests a second under which nobody is refused
+
+
+class Shedding(_Data, frozen=True):
+    """Priority shedding (DAGOR's values)."""
+
+    levels: int = 128
+    mean_wait_s: float = 0.02
+
+
+class Admission(_Data, frozen=True):
+    """What may turn a request away, or let it wait, before an endpoint is chosen."""
+
+    limit: LimitChoice | None = None
+    queue: Queue | None = None
+    throttle: Throttle | None = None
+    success_rate: SuccessRate | None = None
+    shedding: Shedding | None = None
+    priority_header: str = ""  # lower case; its value: 0 (most important) and up
+    default_priority: int = 64
+
+
 class Sticky(_Data, frozen=True):
     """A signed cookie that returns a client to its endpoint. ``keys``: first signs, all verify."""
 
@@ -342,6 +410,8 @@ class Pool(_Data, frozen=True):
     retry: Retry = Retry()
     health_check: HealthCheck | None = None
     outlier: Outlier = Outlier()
+    breaker: Breaker | None = None
+    admission: Admission = Admission()
     slow_start: SlowStart = SlowStart()
     panic_threshold: float = 0.0  # share of available endpoints under which health is ignored
     connections: Connections = Connections()

@@ -37,6 +37,7 @@ class Ticket:
     believed to be cached, ``prefill_tokens`` were not; ``output_tokens`` came so far.
     """
 
+    passed_breaker: bool = False  # the endpoint's circuit breaker is to be told how it ended
     hit_tokens: int = 0
     prefill_tokens: int = 0
     kv_tokens: int = 0

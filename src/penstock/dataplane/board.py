@@ -119,6 +119,8 @@ L_JUDGED_CACHED: Final = 18  # found there
 # Of requests to a language model that run there: tokens, as the policy counts them.
 L_PENDING_PREFILL: Final = 19
 L_KV_TOKENS: Final = 20
+L_BREAKER: Final = 21  # its circuit breaker's state, as in core.breaker
+L_BREAKER_OPENED: Final = 22  # how often
 LOAD_CELLS: Final = 24
 
 # Pool cells, one set per pool and worker: counters, then one histogram per phase.
@@ -135,7 +137,16 @@ P_CONNECT_SUM_US: Final = 13
 P_FIRST_BYTE_SUM_US: Final = 14
 P_TOTAL_SUM_US: Final = 15
 P_COPIES_GIVEN_UP: Final = 16  # to a mirror that did not keep up
-P_HISTOGRAMS: Final = 17
+P_QUEUED: Final = 17  # in admission, before an endpoint was chosen
+# Turned away by admission: no place, too late, by CoDel, by a throttle, for their priority.
+P_REFUSED_FULL: Final = 18
+P_REFUSED_LATE: Final = 19
+P_REFUSED_CODEL: Final = 20
+P_REFUSED_THROTTLED: Final = 21
+P_REFUSED_SHED: Final = 22
+P_WAITING: Final = 23  # in admission's queue at present
+P_LIMIT_MILLI: Final = 24  # on concurrency at present x 1000; 0 without one
+P_HISTOGRAMS: Final = 25
 PHASES: Final = ("queue", "connect", "first_byte", "total")  # as the sums above, in order
 _PHASES_END: Final = P_HISTOGRAMS + len(PHASES) * BUCKETS
 # Other policies on sampled decisions of the pool: so many sets of cells, one for each of them.

@@ -92,7 +92,10 @@ class Exchange(Failover):
         elif way.refuses_long:
             self._refuse_long(way)
             return
-        self._attempt()
+        if pool.admission is None:
+            self._attempt()
+        else:
+            self._admit(way)
 
     def _inspect(self, way: PoolPlan) -> bool:
         """Understand the body, which is whole; False when it was refused."""
@@ -135,6 +138,17 @@ class Exchange(Failover):
         elif way.pool.refuses_malformed:
             self._refuse_long(way)
             return
+        self._admit(way)
+
+    def _admit(self, way: PoolPlan) -> None:
+        """Go on at once, unless the pool's admission makes it wait or turns it away."""
+        admission = way.pool.admission
+        if admission is None or admission.admits(self, way.priority, self._expires_at):
+            self._attempt()
+        elif not self.ended and not self._body_complete:
+            self.front.hold_body()
+
+    def on_admitted(self) -> None:
         self._attempt()
 
     # --- eligible, pick, ticket -------------------------------------------------------------
@@ -169,7 +183,7 @@ class Exchange(Failover):
             self.ticket = Ticket(chosen, pool.policy, request, env.now)
         else:
             self.ticket = watch.ticket(chosen, pool.policy, request, by_cookie, self.attempts)
-        if chosen.max_in_flight and chosen.overfull():
+        if chosen.guarded and chosen.gives_way(self.ticket, env.now):
             self._settle(ABANDONED)  # another worker took the last place at the same moment
             self.attempts -= 1
             self._try_elsewhere(chosen)

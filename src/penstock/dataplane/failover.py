@@ -111,7 +111,10 @@ class Failover(Settlement):
         assert way is not None
         assert request is not None
         self._sent = False
-        self.ticket = Ticket(endpoint, way.pool.policy, request, self.context.env.now)
+        now = self.context.env.now
+        self.ticket = Ticket(endpoint, way.pool.policy, request, now)
+        if endpoint.guarded:
+            endpoint.gives_way(self.ticket, now)  # it has its place, and is to be counted there
         self._connect_anew(endpoint)
 
     def _may_repeat(self, outcome: int, status: int) -> bool:

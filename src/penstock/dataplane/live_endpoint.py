@@ -6,12 +6,15 @@ from array import array
 from typing import TYPE_CHECKING, Any, Final
 
 from penstock.core import snapshot
+from penstock.core.breaker import OPEN, STATE_NAMES, Breaker, BreakerChange
 from penstock.core.endpoint import BACKUP, Endpoint
 from penstock.core.env import Env
 from penstock.core.load_report import LoadReport
 from penstock.core.ticket import DONE, Ticket
 from penstock.dataplane.board import (
     L_1XX_TO_5XX,
+    L_BREAKER,
+    L_BREAKER_OPENED,
     L_BYTES_RECEIVED,
     L_BYTES_SENT,
     L_CONNECT_FAILURES,
@@ -49,6 +52,7 @@ from penstock.dataplane.request_log import json_text
 
 if TYPE_CHECKING:
     from penstock.dataplane.endpoint_connection import EndpointConnection
+    from penstock.dataplane.live_pool import LivePool
 
 # How old what other workers have in flight may be. Reading it costs 40 ns per worker; load
 # reports older than 5 ms begin to cost latency, younger ones do not.
@@ -115,6 +119,12 @@ class LiveEndpoint(Endpoint):
         self.judged_prompt: int = 0  # tokens whose engine told what it found cached
         self.judged_predicted: int = 0
         self.judged_cached: int = 0
+        self.breaker: Breaker | None = None
+        self.cut_out: bool = False  # by its breaker, which is open
+        self.breaker_opened: int = 0
+        self._breaker_spec: snapshot.Breaker | None = None
+        self._ejected_by_others: bool = False
+        self.owner: LivePool | None = None
         self.changed: bool = False
         self.host_header: bytes = b""
         self.family: int = socket.AF_INET
@@ -167,9 +177,26 @@ class LiveEndpoint(Endpoint):
         self.tls = tls
         self.server_name = tls_spec.server_name or spec.host
         self.max_in_flight = spec.max_in_flight
+        self.guarded = self.max_in_flight > 0 or self.breaker is not None
         self.priority = BACKUP if spec.backup else spec.priority
         self.zone = spec.zone
         self.removed = False
+
+    def protect(self, spec: snapshot.Breaker | None, owner: "LivePool") -> None:
+        """Have a circuit breaker, or none; one whose settings stay keeps its state."""
+        self.owner = owner
+        if spec != self._breaker_spec:
+            self._breaker_spec = spec
+            self.breaker = None
+            self.cut_out = False
+            if spec is not None:
+                self.breaker = Breaker(
+                    failures=spec.failures,
+                    open_s=spec.open_s,
+                    max_open_s=spec.max_open_s,
+                    trials=spec.trials,
+                )
+        self.guarded = self.max_in_flight > 0 or self.breaker is not None
 
     def read_state(self) -> None:
         """Take over what the supervisor says on the board."""
@@ -177,7 +204,8 @@ class LiveEndpoint(Endpoint):
         at = self._state_at
         self.health = cells[at + S_HEALTH]
         self.draining = cells[at + S_DRAINING] != 0
-        self.ejected = cells[at + S_EJECTED] != 0
+        self._ejected_by_others = cells[at + S_EJECTED] != 0
+        self.ejected = self._ejected_by_others or self.cut_out
         self.weight = cells[at + S_WEIGHT_PPM] / 1e6
         self.prefix_doubt = cells[at + S_PREFIX_DOUBT_PPM] / 1e6
         self.exact_slot = cells[at + S_EXACT] - 1
@@ -234,6 +262,8 @@ class LiveEndpoint(Endpoint):
         return self.in_flight + self.elsewhere + self._foreign
 
     def has_room(self) -> bool:
+        if self.breaker is not None and self.breaker.is_full(self._env.now):
+            return False
         if self.max_in_flight == 0:
             return True
         if not self._alone:
@@ -266,7 +296,17 @@ class LiveEndpoint(Endpoint):
         self.prefill_elsewhere = pending
         self.kv_elsewhere = max(held, self._kv_reported)
 
-    def overfull(self) -> bool:
+    def gives_way(self, ticket: Ticket, now: float) -> bool:
+        """Whether the attempt of this ticket is one too many for an endpoint that is guarded."""
+        if self._is_overfull():
+            return True
+        breaker = self.breaker
+        if breaker is not None:
+            ticket.passed_breaker = breaker.allows(now)
+            return not ticket.passed_breaker
+        return False
+
+    def _is_overfull(self) -> bool:
         """Whether, after ``acquire``, workers together went over ``max_in_flight``.
 
         Each worker writes its own count before it reads the others', so of two that race for the
@@ -291,9 +331,41 @@ class LiveEndpoint(Endpoint):
             self.publish()  # outlier detection need not wait for the sweep
         elif self.consecutive_failures and status:
             self.consecutive_failures = 0
+        if ticket.passed_breaker and self.breaker is not None:
+            self._tell_breaker(self.breaker, ticket)
         if ticket.cached_tokens >= 0 and ticket.kv_tokens > 0 and ticket.prompt_tokens > 0:
             self._judge(ticket)
         self.changed = True
+
+    def _tell_breaker(self, breaker: Breaker, ticket: Ticket) -> None:
+        now = ticket.settled_at
+        change: BreakerChange | None = None
+        if ticket.failed:
+            change = breaker.failed(now)
+        elif ticket.outcome == DONE:
+            change = breaker.succeeded(now)
+        else:
+            breaker.abandoned()
+        if change is None:
+            return
+        if change.state == OPEN:
+            self.breaker_opened += 1
+        self._cut_out(change.state == OPEN)
+        if self.owner is not None:
+            text = f"the circuit of {self.name} is {STATE_NAMES[change.state]}: {change.reason}"
+            self.owner.note("endpoint.circuit", text, self.name)
+
+    def try_again(self, now: float) -> None:
+        """Let trials through a circuit that has been open for long enough."""
+        if self.cut_out and self.breaker is not None and not self.breaker.is_full(now):
+            self._cut_out(False)
+
+    def _cut_out(self, cut_out: bool) -> None:
+        self.cut_out = cut_out
+        self.ejected = self._ejected_by_others or cut_out
+        self.changed = True
+        if self.owner is not None:
+            self.owner.eligibility_changed()
 
     def _judge(self, ticket: Ticket) -> None:
         """Count what was predicted to be cached and what was, in the engine's own tokens."""
@@ -323,6 +395,9 @@ class LiveEndpoint(Endpoint):
         values[L_FAILURES] = self.failures
         values[L_PENDING_PREFILL] = self.pending_prefill
         values[L_KV_TOKENS] = self.kv_tokens
+        if self.breaker is not None:
+            values[L_BREAKER] = self.breaker.state
+        values[L_BREAKER_OPENED] = self.breaker_opened
         values[L_JUDGED_PROMPT] = self.judged_prompt
         values[L_JUDGED_PREDICTED] = self.judged_predicted
         values[L_JUDGED_CACHED] = self.judged_cached
@@ -341,6 +416,7 @@ class LiveEndpoint(Endpoint):
         at = self._load_at
         cells[at + L_IN_FLIGHT] = 0
         cells[at + L_CONSECUTIVE_FAILURES] = 0
+        cells[at + L_BREAKER] = 0
         cells[at + L_PENDING_PREFILL] = 0
         cells[at + L_KV_TOKENS] = 0
         self.requests = cells[at + L_REQUESTS]
@@ -352,6 +428,7 @@ class LiveEndpoint(Endpoint):
         self.bytes_sent = cells[at + L_BYTES_SENT]
         self.bytes_received = cells[at + L_BYTES_RECEIVED]
         self.failures = cells[at + L_FAILURES]
+        self.breaker_opened = cells[at + L_BREAKER_OPENED]
         self.judged_prompt = cells[at + L_JUDGED_PROMPT]
         self.judged_predicted = cells[at + L_JUDGED_PREDICTED]
         self.judged_cached = cells[at + L_JUDGED_CACHED]

@@ -1,9 +1,11 @@
 """A pool at work: the core's pool with its settings, retry budget and counters."""
 
 import ssl
+from math import ceil
 from typing import Final
 
 from penstock.core import snapshot
+from penstock.core.admission import create_limit
 from penstock.core.env import Env
 from penstock.core.load_report import LoadReport
 from penstock.core.models import ModelNames
@@ -14,7 +16,8 @@ from penstock.core.pool import Pool
 from penstock.core.request import Request
 from penstock.core.retry import RetryBudget, RetryRules
 from penstock.core.sticky import StickyCookies
-from penstock.dataplane.board import Board
+from penstock.dataplane.admission import Admission
+from penstock.dataplane.board import P_LIMIT_MILLI, P_WAITING, Board
 from penstock.dataplane.counters import PoolCounters
 from penstock.dataplane.insight import Insight
 from penstock.dataplane.live_endpoint import Address, ConnectionSettings, LiveEndpoint, resolve
@@ -30,6 +33,7 @@ from penstock.wire.orca import FIELDS, FORMAT_FIELD, load_metrics
 
 # How old what other workers count of an endpoint's tokens may be, as of its requests.
 TOKENS_MAX_AGE_S: Final = 0.001
+MAX_NOTICES: Final = 100  # kept between two sweeps
 _ORCA_ASKED: Final[Edit] = ("set", b"Endpoint-Load-Metrics-Format", FORMAT_FIELD, b"TEXT")
 _ORCA_HIDDEN: Final[list[Edit]] = [("remove", field, field, b"") for field in FIELDS]
 
@@ -43,6 +47,8 @@ class PoolSetup:
         self.names = ModelNames(dict(spec.models.aliases), dict(spec.models.fallbacks))
         self.policy: Policy = create(spec.policy.name, dict(spec.policy.options))
         check_file(spec.decisions.file)
+        if spec.admission.limit is not None:
+            create_limit(spec.admission.limit.name, dict(spec.admission.limit.options))
         keys = [self.policy.key] + [policy_class(choice.name).key for choice in spec.shadow]
         self.key: str = next(filter(None, keys), "")
         uses_tls = any([endpoint.tls for endpoint in spec.endpoints])
@@ -61,8 +67,12 @@ class PoolSetup:
 class LivePool(Pool):
     """One object for as long as a pool of that name is configured."""
 
-    def __init__(self, setup: PoolSetup, board: Board, worker: int) -> None:
+    def __init__(self, setup: PoolSetup, board: Board, worker: int, env: Env) -> None:
         super().__init__(setup.spec.name, setup.policy)
+        self._env: Env = env
+        self.admission: Admission | None = None  # of pools that configure any
+        self._outgoing: Admission | None = None  # its requests go on when the world is entered
+        self.notices: list[dict[str, object]] = []  # for the supervisor's log
         self.row: int = setup.spec.row
         self._board: Board = board
         self._worker: int = worker
@@ -105,6 +115,7 @@ class LivePool(Pool):
         self.budget.allow(spec.retry.budget_share, setup.budget_min_per_s)
         self.sticky: StickyCookies | None = setup.sticky
         self.panic_threshold = spec.panic_threshold
+        self._adopt_admission(spec.admission)
         self.host_header: str = spec.host_header
         self.request_edits: list[Edit] = edits_of(spec.request_headers)
         self.response_edits: list[Edit] = edits_of(spec.response_headers)
@@ -117,6 +128,64 @@ class LivePool(Pool):
         self._cookie_attributes: str = (
             _cookie_attributes(spec.sticky) if spec.sticky is not None else ""
         )
+
+    def _adopt_admission(self, spec: snapshot.Admission) -> None:
+        admission = self.admission
+        if spec == (admission.spec if admission is not None else snapshot.Admission()):
+            return
+        self._outgoing = admission
+        self.counters.values[P_WAITING] = 0
+        self.counters.values[P_LIMIT_MILLI] = 0
+        self.admission = None
+        if spec != snapshot.Admission():
+            self.admission = Admission(spec, self, self._env)
+
+    def settle_in(self) -> None:
+        """The world was entered: those that waited by settings of before go on by these."""
+        outgoing = self._outgoing
+        self._outgoing = None
+        if outgoing is not None:
+            outgoing.dissolve(self.admission)
+
+    def holds_any(self) -> bool:
+        """Whether requests wait in it for a place."""
+        return self.admission is not None and self.admission.holds_any()
+
+    def eligibility_changed(self) -> None:
+        """An endpoint was cut out, or is tried again."""
+        try:
+            self.refresh()
+        except Exception:  # noqa: BLE001 - a user's policy must not spoil the request under way
+            report_bug(f"in the policy {self.spec.policy.name} of pool {self.name}")
+
+    def note(self, kind: str, message: str, endpoint: str = "") -> None:
+        """Have the supervisor log that something changed."""
+        if len(self.notices) < MAX_NOTICES:
+            notice: dict[str, object] = {"event": kind, "message": message, "pool": self.name}
+            if endpoint:
+                notice["endpoint"] = endpoint
+            self.notices.append(notice)
+
+    def on_sweep(self, now: float) -> None:
+        """Four times a second."""
+        if self.admission is not None:
+            self.admission.on_sweep(now)
+        if self.spec.breaker is not None:
+            for endpoint in self.members:
+                endpoint.try_again(now)
+
+    def is_full(self, request: Request) -> bool:
+        """Whether endpoints are there for the request, and only have no room."""
+        return len(self.candidates(request)) > 0
+
+    def retry_after_s(self) -> int:
+        """When a request may be tried again that found no endpoint, as far as is known."""
+        soonest_s = 0.0
+        for endpoint in self.members:
+            if endpoint.breaker is not None and endpoint.cut_out:
+                left_s = endpoint.breaker.retry_after_s(self._env.now)
+                soonest_s = min(soonest_s, left_s) if soonest_s else left_s
+        return max(ceil(soonest_s), 1)
 
     def refresh(self) -> None:
         super().refresh()
@@ -137,6 +206,8 @@ class LivePool(Pool):
         """Why no endpoint can be picked for the request."""
         if not self.endpoints:
             return f"pool {self.name} has no endpoints"
+        if not self.eligible and all([endpoint.cut_out for endpoint in self.members]):
+            return f"the circuit breaker of every endpoint of pool {self.name} is open"
         if not self.eligible:
             return f"none of the {len(self.endpoints)} endpoints of pool {self.name} is available"
         if request.model and not self.serving(request.model):

@@ -7,6 +7,7 @@ To a worker:       {"kind": "snapshot", "snapshot": {…}, "listeners": ["name",
 To the supervisor: {"kind": "applied", "generation": 7}         the first one means ready
                    {"kind": "refused", "generation": 7, "reason": "…"}   the world before runs on
                    {"kind": "answer", "token": 1, "records": [{…}, …]}     newest first
+                   {"kind": "notices", "notices": [{"event": "…", "message": "…", …}]}
 
 A snapshot replaces the world. Attached to the first bytes of its message is one descriptor for each
 name in "listeners", in that order (``socket.send_fds``): the listening sockets that the worker does

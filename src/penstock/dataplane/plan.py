@@ -7,13 +7,15 @@ client that repeats itself costs one comparison.
 from typing import Final
 
 from penstock.core.request import Request
-from penstock.core.snapshot import Route
+from penstock.core.snapshot import Admission, Route
 from penstock.dataplane.live_pool import LivePool
 from penstock.dataplane.prompt_body import may_inspect
 from penstock.wire.forwarding import Edit, Hop, ResponseRules, forwarded_request
 from penstock.wire.http1 import RequestHead
 from penstock.wire.openai import OTHER, api_of
 
+MAX_PRIORITY: Final = 1023  # each has a line of its own in the queue
+_PRIORITY_DIGITS: Final = 9
 _NO_EXPECTATION: Final[list[Edit]] = [("remove", b"Expect", b"expect", b"")]
 
 
@@ -48,6 +50,7 @@ class PoolPlan:
         self.refuses_long: bool = (
             self.api != OTHER and head.method == b"POST" and way.pool.refuses_malformed
         ) and not self.inspects
+        self.priority: int = priority_of(head, way.pool.spec.admission)
         self.cookie: str = ""  # the sticky cookie's value, as it came
         # A client that waits for 100 (Continue) is told it here, as a gateway may (RFC 9110, 3.7
         # and 10.1.1): what it asks for stands in the body.
@@ -78,6 +81,14 @@ class PoolPlan:
 
     def _build(self, host: bytes) -> bytes:
         return forwarded_request(self._head, self._target, host, self._hop, self._edits)
+
+
+def priority_of(head: RequestHead, spec: Admission) -> int:
+    """How important a request is, 0 most, by the header that the pool names."""
+    value = head.value(spec.priority_header.encode()) if spec.priority_header else None
+    if value is None or not value.isdigit() or len(value) > _PRIORITY_DIGITS:
+        return spec.default_priority
+    return min(int(value), MAX_PRIORITY)
 
 
 class Plan:

@@ -24,6 +24,7 @@ from penstock.dataplane.tls import server_context
 from penstock.dataplane.world import World
 
 _MAX_DESCRIPTORS: Final = 64  # taken with one read of the mailbox
+_MAX_UNSENT_BYTES: Final = 1024 * 1024
 # How long running requests may take after SIGTERM, when no supervisor says otherwise.
 _DEFAULT_DEADLINE_S: Final = 30.0
 
@@ -35,6 +36,7 @@ class Worker(Chore):
         self.context: Context = context
         self.listeners: dict[str, Listener] = {}
         self._contexts: dict[str, tuple[ListenerSpec, ssl.SSLContext]] = {}
+        self.mailbox: Mailbox | None = None
         self._deadline: float = 0.0
         self._serving: bool = False  # a snapshot was applied
 
@@ -106,7 +108,10 @@ class Worker(Chore):
         counters.changed = True  # whoever bumps what changes with every request need not say so
         if self._serving:
             context.world.publish()
-            context.world.expire_reports(now)
+            context.world.on_sweep(now)
+            notices = context.world.take_notices()
+            if notices and self.mailbox is not None:
+                self.mailbox.tell(notices)
         counters.publish()
         if context.stopping and (context.clients == 0 or now >= self._deadline):
             context.loop.stop()
@@ -148,6 +153,7 @@ class Mailbox(Pollable):
     def __init__(self, worker: Worker, sock: socket.socket) -> None:
         super().__init__(sock.fileno())
         self._worker: Worker = worker
+        worker.mailbox = self
         self._sock: socket.socket = sock
         self._inbox: Inbox = Inbox()
         self._descriptors: list[int] = []
@@ -168,10 +174,16 @@ class Mailbox(Pollable):
         if not data:
             # The supervisor is gone. Serving goes on with what is known; SIGTERM ends it.
             self._worker.context.loop.remove(self)
+            self._worker.mailbox = None
             self._sock.close()
             return
         for message in self._inbox.feed(data):
             self._handle(message)
+
+    def tell(self, notices: list[dict[str, object]]) -> None:
+        """Have the supervisor log these, unless it is so busy that much waits for it already."""
+        if len(self._unsent) < _MAX_UNSENT_BYTES:
+            self._send(frame({"kind": "notices", "notices": notices}))
 
     def _handle(self, message: dict[str, Any]) -> None:
         kind = message.get("kind")

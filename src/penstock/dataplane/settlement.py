@@ -7,6 +7,7 @@ exchange, once.
 from penstock.core.request import Request
 from penstock.core.ticket import Ticket
 from penstock.dataplane import answers
+from penstock.dataplane.admission import Applicant
 from penstock.dataplane.answer_reading import AnswerReading
 from penstock.dataplane.board import P_NO_ENDPOINT, W_FIXED, W_UNROUTED
 from penstock.dataplane.context import Context
@@ -17,13 +18,12 @@ from penstock.dataplane.log_line import log_line
 from penstock.dataplane.mirror import Mirror
 from penstock.dataplane.plan import Plan, PoolPlan
 from penstock.dataplane.prompt_body import MAX_INSPECTED_BYTES, PromptBody
-from penstock.dataplane.response_sink import ResponseSink
 from penstock.wire.forwarding import LENGTH
 from penstock.wire.http1 import RequestHead
 from penstock.wire.openai import ANTHROPIC
 
 
-class Settlement(ResponseSink):
+class Settlement(Applicant):
     """The part of an exchange that answers for itself and settles."""
 
     # Defaults stand in the class body: set one by one they cost more than the rest of __init__.
@@ -33,16 +33,12 @@ class Settlement(ResponseSink):
     ticket: Ticket | None = None
     connection: EndpointConnection | None = None
     mirror: Mirror | None = None
-    status: int = 0  # answered to the client; 0 until then
-    ended: str = ""  # how, in one word, for the log
     why: str = ""  # it was refused or cut, in a sentence
     attempts: int = 0
     bytes_out: int = 0
     parse_s: float = 0.0  # from its head's first byte until the head was whole
-    queued_s: float = 0.0  # in admission, before an endpoint was chosen
     connecting_at: float = 0.0
     connect_s: float = 0.0
-    first_byte_at: float = 0.0
     _expires_at: float = 0.0
     _tried: list[LiveEndpoint] | None = None
     _body: list[bytes] | None = None  # kept until a response begins, if it is short enough
@@ -122,10 +118,19 @@ class Settlement(ResponseSink):
         request = self.request
         assert way is not None
         assert request is not None
-        way.pool.counters.bump(P_NO_ENDPOINT)
-        self._refuse(503, way.pool.why_none(request))
+        pool = way.pool
+        admission = self.admission
+        if admission is not None and pool.is_full(request):
+            admission.give_back(self)
+            admission.wait(self, way.priority, self._expires_at)
+            return
+        pool.counters.bump(P_NO_ENDPOINT)
+        self._refuse(503, pool.why_none(request), pool.retry_after_s())
 
-    def _refuse(self, status: int, message: str) -> None:
+    def on_turned_away(self, why: str, retry_after_s: int) -> None:
+        self._refuse(503, why, retry_after_s, "overloaded")
+
+    def _refuse(self, status: int, message: str, retry_after_s: int = 1, kind: str = "") -> None:
         """An error of our own; the message is the log's reason too, unless there is one."""
         self.why = self.why or message
         data = answers.refusal(
@@ -134,7 +139,8 @@ class Settlement(ResponseSink):
             keep_alive=self.front.keeps_alive(),
             without_body=self.head.bodiless,
             request_id=self.request_id,
-            retry_after_s=1 if status == 503 else 0,
+            retry_after_s=retry_after_s if status == 503 else 0,
+            kind=kind,
         )
         self._finish_with(status, data, "refused")
 
@@ -175,6 +181,8 @@ class Settlement(ResponseSink):
 
     def _note_end(self, now: float, ended: str) -> None:
         self.ended = ended
+        if self.admission is not None:
+            self.admission.left(self, now)
         if self.mirror is not None and not self._body_complete:
             self.mirror.give_up()
         log = self.context.log

@@ -4,6 +4,7 @@ from penstock.core import snapshot
 from penstock.core.policy._serving import ServingPolicy
 from penstock.core.prefix_index import PrefixIndex
 from penstock.core.snapshot import Snapshot
+from penstock.dataplane.admission import Admission
 from penstock.dataplane.board import H_EPOCH, H_REPORTS
 from penstock.dataplane.context import Context
 from penstock.dataplane.exact_prefixes import FactsReader
@@ -38,6 +39,8 @@ class World:
         self._believers: dict[int, Believer] = {}
         self._facts: FactsReader = FactsReader(context.board)
         self._indexes: list[PrefixIndex] = []
+        self._admissions: list[Admission] = []
+        self._retired: list[LivePool] = []  # configured no more, with requests that wait in them
         if before is not None:
             self._routed = before._routed
             self._facts = before._facts
@@ -49,7 +52,7 @@ class World:
         for setup in self._setups:
             pool = before.pools.get(setup.spec.name) if before is not None else None
             if pool is None or pool.row != setup.spec.row:
-                pool = LivePool(setup, context.board, context.worker)
+                pool = LivePool(setup, context.board, context.worker, context.env)
             self.pools[pool.name] = pool
         self.planner: Planner = Planner(spec, self.pools)
 
@@ -76,10 +79,18 @@ class World:
             endpoint.close_idle()
             endpoint.publish()
         self.finishing = [endpoint for endpoint in gone.values() if endpoint.in_flight]
-        self._before = None
         self._share_prefixes()
         self._epoch = -1
         self.follow()
+        replaced = self._before
+        self._before = None
+        if replaced is not None:
+            gone_pools = [p for n, p in replaced.pools.items() if self.pools.get(n) is not p]
+            self._retired = [p for p in replaced._retired + gone_pools if p.holds_any()]
+        for pool in self.pools.values():
+            pool.settle_in()
+            if pool.admission is not None:
+                self._admissions.append(pool.admission)
 
     def _endpoint(
         self, spec: snapshot.Endpoint, address: Address, pool: LivePool, kept: LiveEndpoint | None
@@ -92,6 +103,7 @@ class World:
             )
         tls = pool.tls if spec.tls else None
         endpoint.configure(spec, pool.settings, address, tls, pool.spec.tls)
+        endpoint.protect(pool.spec.breaker, pool)
         endpoint.models = served_by(pool.spec, spec)
         return endpoint
 
@@ -108,6 +120,9 @@ class World:
             self._routed.take(self._believers)  # what other workers sent where
         if self._indexes:
             self._facts.take(self._indexes)  # what the supervisor knows to be gone
+        if self._admissions:
+            for admission in self._admissions:
+                admission.on_batch()
 
     def _follow_states(self) -> None:
         """The supervisor changed the state of an endpoint, or of several."""
@@ -146,10 +161,21 @@ class World:
             except Exception:  # noqa: BLE001 - a user's policy must not keep the others back
                 report_bug(f"in the policy {pool.spec.policy.name} of pool {pool.name}")
 
-    def expire_reports(self, now: float) -> None:
-        """Go back to own counts where engines are silent."""
+    def on_sweep(self, now: float) -> None:
+        """What waits for time to pass: engines fall silent, circuits close, queues stand."""
         for pool in self.pools.values():
             pool.expire_reports(now)
+            pool.on_sweep(now)
+        for pool in self._retired:
+            pool.on_sweep(now)
+
+    def take_notices(self) -> list[dict[str, object]]:
+        """What the supervisor is to log."""
+        notices: list[dict[str, object]] = []
+        for pool in self.pools.values():
+            notices += pool.notices
+            pool.notices = []
+        return notices
 
     def publish(self) -> None:
         """Copy pools' and endpoints' counters to the board."""

@@ -1,25 +1,38 @@
-"""What ``ctl status`` says of engines: only what is not as it should be."""
+"""What ``ctl status`` says of endpoints: only what is not as it should be."""
 
 from typing import Any
 
-from penstock.cli._status_tables import engine_notes
+from penstock.cli._status_tables import endpoint_notes
 
 
-def endpoint(engine: dict[str, Any] | None, doubt: float = 0.0) -> dict[str, Any]:
-    return {"name": "e", "engine": engine, "prefixes": {"doubt": doubt}}
+def endpoint(
+    engine: dict[str, Any] | None, doubt: float = 0.0, circuits_open: int = 0
+) -> dict[str, Any]:
+    return {
+        "name": "e",
+        "engine": engine,
+        "circuits_open": circuits_open,
+        "prefixes": {"doubt": doubt},
+    }
 
 
 def test_a_silent_engine_is_told_with_the_reason() -> None:
     silent = endpoint({"silent": True, "problem": "/metrics answers 404"})
-    assert engine_notes(silent) == ["tells no load, own counts are used: /metrics answers 404"]
+    assert endpoint_notes(silent) == ["tells no load, own counts are used: /metrics answers 404"]
 
 
 def test_doubted_prefix_hits_are_told() -> None:
-    assert engine_notes(endpoint(None, 0.75)) == [
+    assert endpoint_notes(endpoint(None, 0.75)) == [
         "finds less cached than predicted: 75% of hits are not believed"
     ]
 
 
+def test_open_circuits_are_told() -> None:
+    assert endpoint_notes(endpoint(None, circuits_open=2)) == [
+        "has its circuit breaker open in 2 workers"
+    ]
+
+
 def test_where_all_is_well_nothing_is_said() -> None:
-    assert engine_notes(endpoint({"silent": False, "problem": ""})) == []
-    assert engine_notes(endpoint(None)) == []
+    assert endpoint_notes(endpoint({"silent": False, "problem": ""})) == []
+    assert endpoint_notes(endpoint(None)) == []

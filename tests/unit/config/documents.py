@@ -167,6 +167,19 @@ pools:
       base_ejection: 31s
       max_ejection: 301s
       max_ejected_share: 0.2
+    circuit_breaker: {failures: 7, open: 4s, max_open: 50s, trials: 2}
+    admission:
+      limit: {name: gradient2, minimum: 4}
+      queue:
+        length: 50
+        timeout: 3s
+        newest_first_above: 0.5
+        codel: {target: 6ms, interval: 110ms}
+      throttle: {k: 1.5, window: 1m}
+      success_rate: {threshold: 0.9, aggression: 2, window: 20s, max_refusal: 0.7, min_rate: 5}
+      shedding: {levels: 64, mean_wait: 30ms}
+      priority_header: X-Priority
+      default_priority: 32
     slow_start: {window: 30s, aggression: 2, min_share: 0.2}
     panic_threshold: 0.5
     connections: {max_idle: 10, idle_timeout: 20s, max_requests: 1000}

@@ -60,6 +60,7 @@ def test_two_lines_make_a_listener_a_route_and_a_pool_of_defaults(tmp_path: Path
 def test_every_part_left_out_of_a_mapping_is_the_default_of_the_snapshot(tmp_path: Path) -> None:
     pool = load(
         "pools: {main: {endpoints: a:1, timeouts: {}, retry: {}, outlier: {}, slow_start: {}, "
+        "admission: {}, "
         "connections: {}, tls: {}, health_check: {}}}",
         tmp_path,
     ).snapshot.pools[0]
@@ -120,13 +121,39 @@ def test_the_full_document_says_what_it_says(full: Configured, tmp_path: Path) -
 def test_short_forms_stand_for_long_ones(tmp_path: Path) -> None:
     pool = load(
         "pools: {main: {endpoints: a:1, retry: off, outlier: off, slow_start: 5s, "
+        "circuit_breaker: on, admission: {queue: 20, throttle: on, limit: vegas, shedding: off}, "
         "health_check: /up}}",
         tmp_path,
     ).snapshot.pools[0]
     assert pool.retry.attempts == 1
     assert not pool.outlier.enabled
     assert pool.slow_start.window_s == 5.0
+    assert pool.breaker == snapshot.Breaker()
+    assert pool.admission == snapshot.Admission(
+        queue=snapshot.Queue(length=20),
+        throttle=snapshot.Throttle(),
+        limit=snapshot.LimitChoice("vegas"),
+    )
     assert pool.health_check == snapshot.HealthCheck(kind="http", path="/up")
+
+
+@pytest.mark.parametrize(
+    ("settings", "said"),
+    [
+        ("admission: {limit: vega}", "vegas"),
+        ("admission: {limit: {name: vegas, minimum: 0}}", "at least 1"),
+        ("admission: {shedding: on, priority_header: X-P}", "needs a `queue`"),
+        ("admission: {shedding: on, queue: 5}", "`priority_header`"),
+        ("admission: {queue: 0}", "greater than or equal to 1"),
+        ("circuit_breaker: {open: 2m}", "`max_open` is shorter"),
+    ],
+)
+def test_protection_that_makes_no_sense_is_refused(
+    tmp_path: Path, settings: str, said: str
+) -> None:
+    with pytest.raises(ConfigError) as caught:
+        load(f"pools: {{main: {{endpoints: a:1, {settings}}}}}", tmp_path)
+    assert said in str(caught.value)
 
 
 def test_the_fast_interval_of_checks_is_never_slower_than_the_interval(tmp_path: Path) -> None:

@@ -39,7 +39,7 @@ class PoolAtWork:
         )
         self.spec = snapshot.Pool("main", members, row=0, **{"policy": POLICY, **settings})
         self.env = Env(Random(1), 100.0)
-        self.pool = LivePool(PoolSetup(self.spec, board.workers), board, 0)
+        self.pool = LivePool(PoolSetup(self.spec, board.workers), board, 0, self.env)
         self.members = [
             LiveEndpoint(each, "main", self.pool.settings, board, 0, self.env) for each in members
         ]

@@ -1,0 +1,77 @@
+"""Metrics of admission and circuit breakers."""
+
+from collections.abc import Iterator, Sequence
+from typing import Final
+
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily
+from prometheus_client.metrics_core import Metric
+
+from penstock.admin.view import PoolView
+from penstock.core.breaker import HALF_OPEN, OPEN
+from penstock.dataplane.board import (
+    L_BREAKER,
+    L_BREAKER_OPENED,
+    P_LIMIT_MILLI,
+    P_QUEUED,
+    P_REFUSED_CODEL,
+    P_REFUSED_FULL,
+    P_REFUSED_LATE,
+    P_REFUSED_SHED,
+    P_REFUSED_THROTTLED,
+    P_WAITING,
+    Board,
+)
+
+REFUSALS: Final[tuple[tuple[str, int], ...]] = (
+    ("full", P_REFUSED_FULL),
+    ("late", P_REFUSED_LATE),
+    ("codel", P_REFUSED_CODEL),
+    ("throttled", P_REFUSED_THROTTLED),
+    ("shed", P_REFUSED_SHED),
+)
+_ENDPOINT: Final = ("pool", "endpoint")
+
+
+def protection_metrics(pools: Sequence[PoolView], board: Board) -> Iterator[Metric]:
+    """Those of every pool; zeros where nothing of it is configured."""
+    queued = CounterMetricFamily(
+        "penstock_admission_queued", "Requests that waited for a place.", labels=("pool",)
+    )
+    refused = CounterMetricFamily(
+        "penstock_admission_refused", "Requests turned away, by why.", labels=("pool", "reason")
+    )
+    waiting = GaugeMetricFamily(
+        "penstock_admission_waiting", "Requests that wait for a place.", labels=("pool",)
+    )
+    limit = GaugeMetricFamily(
+        "penstock_admission_limit",
+        "Limit on requests under way; 0 without one.",
+        labels=("pool", "worker"),
+    )
+    opened = CounterMetricFamily(
+        "penstock_endpoint_circuit_opened", "Openings of its circuit breaker.", labels=_ENDPOINT
+    )
+    circuit = GaugeMetricFamily(
+        "penstock_endpoint_circuit_open",
+        "Workers whose circuit breaker for it is not closed.",
+        labels=_ENDPOINT,
+    )
+    for pool in pools:
+        queued.add_metric((pool.name,), board.pool_sum(pool.row, P_QUEUED))
+        waiting.add_metric((pool.name,), board.pool_sum(pool.row, P_WAITING))
+        for reason, cell in REFUSALS:
+            refused.add_metric((pool.name, reason), board.pool_sum(pool.row, cell))
+        for worker in range(board.workers):
+            at = board.pool(pool.row, worker) + P_LIMIT_MILLI
+            limit.add_metric((pool.name, str(worker)), board.cells[at] / 1e3)
+        for endpoint in pool.endpoints:
+            labels = (pool.name, endpoint.name)
+            opened.add_metric(labels, board.load_sum(endpoint.row, L_BREAKER_OPENED))
+            circuit.add_metric(labels, circuits_not_closed(board, endpoint.row))
+    yield from (queued, refused, waiting, limit, opened, circuit)
+
+
+def circuits_not_closed(board: Board, row: int) -> int:
+    """How many workers' circuit breakers for the endpoint of this row are open or half-open."""
+    states = [board.cells[board.load(row, w) + L_BREAKER] for w in range(board.workers)]
+    return states.count(OPEN) + states.count(HALF_OPEN)
