@@ -42,6 +42,8 @@ from penstock.dataplane.board import (
     P_COPIES_GIVEN_UP,
     P_CUT,
     P_NO_ENDPOINT,
+    P_PROBES,
+    P_PROBES_FAILED,
     P_QUEUE_SUM_US,
     P_REQUESTS,
     P_RETRIES,
@@ -95,6 +97,8 @@ POOL_COUNTERS: Final[tuple[Row, ...]] = (
     ("no_endpoint", P_NO_ENDPOINT, "Requests answered 503 because no endpoint was left."),
     ("client_gone", P_CLIENT_GONE, "Requests whose client left before their end."),
     ("cut_responses", P_CUT, "Responses cut after their first byte."),
+    ("probes", P_PROBES, "Probes of endpoints' load sent."),
+    ("probes_failed", P_PROBES_FAILED, "Probes not answered, or without the load."),
     ("copies_given_up", P_COPIES_GIVEN_UP, "Mirrored requests given up: the endpoint was slow."),
 )
 ENDPOINT_COUNTERS: Final[tuple[Row, ...]] = (

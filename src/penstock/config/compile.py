@@ -19,7 +19,7 @@ from penstock.config.listeners import Certificate, Listener
 from penstock.config.load import Loaded, load_arguments, load_document
 from penstock.config.model import DEFAULT_ADMIN, DEFAULT_LISTEN, Document
 from penstock.config.models import Models
-from penstock.config.pools import Endpoint, EndpointTls, Pool, Sticky
+from penstock.config.pools import Endpoint, EndpointTls, Pool, Probe, Sticky
 from penstock.config.routes import Route
 from penstock.config.section import plain
 from penstock.core import snapshot
@@ -243,6 +243,10 @@ def _compile_pool(name: str, pool: Pool, at: Location, findings: Findings) -> sn
         findings.wrong(
             (*at, "hash_key"), f"has no effect: the policy {choice.name!r} does not read it"
         )
+    if pool.probe != Probe() and not policy_class(choice.name).probes:
+        findings.wrong(
+            (*at, "probe"), f"has no effect: the policy {choice.name!r} asks endpoints nothing"
+        )
     if pool.tls != EndpointTls() and not any(endpoint.tls for endpoint in endpoints):
         findings.wrong((*at, "tls"), "has no effect: no endpoint's URL begins with https://")
     if pool.kind != "llm" and (pool.models != Models() or any(e.models for e in endpoints)):
@@ -259,6 +263,7 @@ def _compile_pool(name: str, pool: Pool, at: Location, findings: Findings) -> sn
         discovered={},
         hash_key=pool.hash_key.compiled() if pool.hash_key else snapshot.HashKey(),
         decisions=_compile_decisions(pool, at, findings),
+        probe=plain(snapshot.Probe, pool.probe),
         sticky=_compile_sticky(pool.sticky, (*at, "sticky"), findings) if pool.sticky else None,
         request_headers=compiled_edits(pool.request_headers),
         response_headers=compiled_edits(pool.response_headers),

@@ -28,7 +28,9 @@ from penstock.config.values import (
     Name,
     OneOrMany,
     PositiveCount,
+    PositiveDuration,
     RequestPath,
+    RequestTarget,
     Share,
     Token,
     Weight,
@@ -46,6 +48,7 @@ _RETRY: Final = snapshot.Retry()
 _STICKY: Final = snapshot.Sticky(cookie="", keys=())
 _CONNECTIONS: Final = snapshot.Connections()
 _TLS: Final = snapshot.EndpointTls()
+_PROBE: Final = snapshot.Probe()
 _DECISIONS: Final = snapshot.Decisions()
 _SCHEME_PORTS: Final = {"http": 80, "https": 443}
 
@@ -265,6 +268,15 @@ class EndpointTls(Section):
     )
 
 
+class Probe(Section):
+    """How endpoints are asked for their load, where the policy wants that (`prequal` with `answers:
+    asked`): by GET. The answer is an `endpoint-load-metrics` header or a JSON object, with `rif` or
+    vLLM's `server_load`, and `latency_s` or `latency_ms`."""
+
+    path: RequestTarget = setting(_PROBE.path, "Path to ask, with its query if it has one.")
+    timeout: PositiveDuration = setting(_PROBE.timeout_s, "How long one may take.")
+
+
 class Decisions(Section):
     """Recording choices of endpoints, for `penstock ctl explain` and replay. Clients cannot ask
     for it."""
@@ -307,6 +319,7 @@ class Pool(Section):
     )
     models: Models = setting(Models(), "Names of models, in a pool of kind `llm`.")
     policy: Policy = setting(_POOL.policy, "How an endpoint is chosen.")
+    probe: Probe = setting(Probe(), "How endpoints are asked for their load.")
     shadow: Annotated[OneOrMany[Policy], Field(max_length=MAX_SHADOWS)] = setting(
         _POOL.shadow,
         f"Other policies, at most {MAX_SHADOWS}, that are asked about recorded decisions; status "

@@ -376,6 +376,13 @@ class PolicyChoice(_Data, frozen=True):
     options: dict[str, int | float | str | bool] = {}
 
 
+class Probe(_Data, frozen=True):
+    """How endpoints are asked for their load, by policies that want it (core/policy/prequal.py)."""
+
+    path: str = "/load"
+    timeout_s: float = 0.5
+
+
 class Decisions(_Data, frozen=True):
     """Which decisions a pool records. ``sample`` is the share of requests; 0: none."""
 
@@ -399,6 +406,7 @@ class Pool(_Data, frozen=True):
     # What endpoints said they serve, by their names; the supervisor adds it.
     discovered: dict[str, tuple[ServedModel, ...]] = {}
     policy: PolicyChoice = PolicyChoice()
+    probe: Probe = Probe()
     shadow: tuple[PolicyChoice, ...] = ()  # other policies, asked about recorded decisions
     decisions: Decisions = Decisions()
     hash_key: HashKey = HashKey()

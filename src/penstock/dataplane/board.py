@@ -146,7 +146,9 @@ P_REFUSED_THROTTLED: Final = 21
 P_REFUSED_SHED: Final = 22
 P_WAITING: Final = 23  # in admission's queue at present
 P_LIMIT_MILLI: Final = 24  # on concurrency at present x 1000; 0 without one
-P_HISTOGRAMS: Final = 25
+P_PROBES: Final = 25  # sent to endpoints to ask for their load
+P_PROBES_FAILED: Final = 26  # or answered without telling it
+P_HISTOGRAMS: Final = 27
 PHASES: Final = ("queue", "connect", "first_byte", "total")  # as the sums above, in order
 _PHASES_END: Final = P_HISTOGRAMS + len(PHASES) * BUCKETS
 # Other policies on sampled decisions of the pool: so many sets of cells, one for each of them.

@@ -3,6 +3,7 @@
 import secrets
 from random import Random
 from resource import RLIMIT_NOFILE, getrlimit
+from time import monotonic
 from typing import TYPE_CHECKING
 
 from penstock.core.env import Env
@@ -24,7 +25,7 @@ class Context:
     def __init__(self, board: Board, worker: int, pid: int) -> None:
         self.board: Board = board
         self.worker: int = worker
-        self.env: Env = Env(Random())
+        self.env: Env = Env(Random(), monotonic())
         self.loop: Loop = Loop(self.env)
         self.counters: WorkerCounters = WorkerCounters(board, worker, pid)
         self.log: RequestLog = RequestLog()

@@ -21,8 +21,9 @@ from penstock.dataplane.board import P_LIMIT_MILLI, P_WAITING, Board
 from penstock.dataplane.counters import PoolCounters
 from penstock.dataplane.insight import Insight
 from penstock.dataplane.live_endpoint import Address, ConnectionSettings, LiveEndpoint, resolve
-from penstock.dataplane.loop import report_bug
+from penstock.dataplane.loop import Loop, report_bug
 from penstock.dataplane.model_counters import ModelCounters
+from penstock.dataplane.probing import Prober
 from penstock.dataplane.recorder import NEVER, Recorder, check_file
 from penstock.dataplane.request_log import json_text
 from penstock.dataplane.sightings import SightingRing
@@ -67,9 +68,11 @@ class PoolSetup:
 class LivePool(Pool):
     """One object for as long as a pool of that name is configured."""
 
-    def __init__(self, setup: PoolSetup, board: Board, worker: int, env: Env) -> None:
+    def __init__(self, setup: PoolSetup, board: Board, worker: int, loop: Loop) -> None:
         super().__init__(setup.spec.name, setup.policy)
-        self._env: Env = env
+        self._loop: Loop = loop
+        self._env: Env = loop.env
+        self.prober: Prober | None = None  # of pools whose policy asks endpoints
         self.admission: Admission | None = None  # of pools that configure any
         self._outgoing: Admission | None = None  # its requests go on when the world is entered
         self.notices: list[dict[str, object]] = []  # for the supervisor's log
@@ -95,6 +98,7 @@ class LivePool(Pool):
             self._chosen = spec.policy
         self.spec: snapshot.Pool = spec
         self.catches_up = self._board.workers > 1 and isinstance(self.policy, ServingPolicy)
+        self._adopt_prober(spec.probe)
         self.names = ModelNames(dict(spec.models.aliases), dict(spec.models.fallbacks))
         if spec.kind != "llm":
             self.insight = None
@@ -128,6 +132,13 @@ class LivePool(Pool):
         self._cookie_attributes: str = (
             _cookie_attributes(spec.sticky) if spec.sticky is not None else ""
         )
+
+    def _adopt_prober(self, spec: snapshot.Probe) -> None:
+        if not self.policy.probes:
+            self.prober = None
+        elif self.prober is None or self.prober.spec != spec or self.prober.policy != self.policy:
+            self.prober = Prober(spec, self.policy, self.counters, self._loop)
+        self.catches_up = self.catches_up or self.prober is not None
 
     def _adopt_admission(self, spec: snapshot.Admission) -> None:
         admission = self.admission
@@ -197,6 +208,8 @@ class LivePool(Pool):
         self.recorder.log.flush()
 
     def catch_up(self, env: Env) -> None:
+        if self.prober is not None:
+            self.prober.send_due(env)
         if env.now - self._tokens_at > TOKENS_MAX_AGE_S:
             self._tokens_at = env.now
             for endpoint in self.members:

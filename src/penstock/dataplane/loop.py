@@ -67,7 +67,6 @@ class Loop:
         self._epoll: epoll = epoll()
         self._running: bool = True
         self._batch: int = 0
-        env.now = monotonic()
 
     def add(self, item: Pollable, events: int) -> None:
         """Begin to watch."""

@@ -52,7 +52,7 @@ class World:
         for setup in self._setups:
             pool = before.pools.get(setup.spec.name) if before is not None else None
             if pool is None or pool.row != setup.spec.row:
-                pool = LivePool(setup, context.board, context.worker, context.env)
+                pool = LivePool(setup, context.board, context.worker, context.loop)
             self.pools[pool.name] = pool
         self.planner: Planner = Planner(spec, self.pools)
 

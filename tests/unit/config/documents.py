@@ -186,6 +186,8 @@ pools:
     tls: {verify: false, ca_file: ca.pem, server_name: inner.example.com}
   canary:
     endpoints: http://10.0.1.1:8000
+    policy: {name: prequal, answers: asked}
+    probe: {path: "/rif?now", timeout: 100ms}
 """
 
 

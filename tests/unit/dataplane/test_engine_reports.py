@@ -30,6 +30,7 @@ from penstock.dataplane.board import (
 )
 from penstock.dataplane.live_endpoint import ConnectionSettings, LiveEndpoint
 from penstock.dataplane.live_pool import LivePool, PoolSetup
+from penstock.dataplane.loop import Loop
 from penstock.wire.http1 import ResponseHead
 
 VLLM = Reading(running=4, waiting=1, kv_usage=0.5, kv_capacity=1000)
@@ -122,7 +123,7 @@ def test_the_load_in_a_responses_head_reaches_the_policy(site: Site) -> None:
         engine=Engine(orca=True),
         row=0,
     )
-    pool = LivePool(PoolSetup(spec, 1), site.board, 0, site.env)
+    pool = LivePool(PoolSetup(spec, 1), site.board, 0, Loop(site.env))
     site.endpoint.kv_capacity = 1000
     head = ResponseHead(b"", 200, b"OK", 1)
     value = b"TEXT named_metrics.kv_cache_usage_perc=0.25, named_metrics.num_requests_waiting=1"
@@ -223,7 +224,7 @@ def test_a_pool_looks_at_other_workers_before_it_picks(site: Site) -> None:
     )
     spec = Pool(name="a", endpoints=endpoints, kind="llm", policy=PolicyChoice("token-load"), row=0)
     other = Site(site.board, worker=1)
-    pool = LivePool(PoolSetup(spec, 2), site.board, 0, site.env)
+    pool = LivePool(PoolSetup(spec, 2), site.board, 0, Loop(site.env))
     settings = ConnectionSettings(PoolTimeouts(), Connections())
     pool.members = [
         LiveEndpoint(each, "a", settings, site.board, 0, site.env) for each in endpoints

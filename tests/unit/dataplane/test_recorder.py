@@ -17,6 +17,7 @@ from penstock.dataplane.board import P_REQUESTS, P_SHADOWS, SH_DECISIONS, Board,
 from penstock.dataplane.decision import MAX_CANDIDATES
 from penstock.dataplane.live_endpoint import LiveEndpoint, resolve
 from penstock.dataplane.live_pool import LivePool, PoolSetup
+from penstock.dataplane.loop import Loop
 from penstock.dataplane.recorder import NEVER
 from tests.unit.config.policy import Keyed
 
@@ -39,7 +40,7 @@ class PoolAtWork:
         )
         self.spec = snapshot.Pool("main", members, row=0, **{"policy": POLICY, **settings})
         self.env = Env(Random(1), 100.0)
-        self.pool = LivePool(PoolSetup(self.spec, board.workers), board, 0, self.env)
+        self.pool = LivePool(PoolSetup(self.spec, board.workers), board, 0, Loop(self.env))
         self.members = [
             LiveEndpoint(each, "main", self.pool.settings, board, 0, self.env) for each in members
         ]

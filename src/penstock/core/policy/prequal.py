@@ -14,10 +14,11 @@ Source: B. Wydrowski, R. Kleinberg, S. Rumble, A. Archer, "Load is not what you 
 introducing Prequal", NSDI 2024.
 
 The paper has m far below n; here at most n/2 answers are kept, as more would be several of the
-same endpoint, all but one out of date. ``answers: asked`` needs a caller that asks endpoints, as
-the simulator does. With ``observed`` the policy answers its own probes from what this process sees:
-the load, and as latency at that load the recent latency per request met, times (load + 1).
-Weights count only for draws. O(pool_size) per pick.
+same endpoint, all but one out of date. With ``answers: asked`` endpoints are asked for their RIF
+and latency (the pool's ``probe``). With ``observed`` the policy answers its own probes from what
+this process sees: the load, and as latency at that load the recent latency per request met, times
+(load + 1); so it does for the latency of endpoints that tell only their RIF. Weights count only for
+draws. O(pool_size) per pick.
 
 ``rule`` puts another in place of hot-cold, as the paper did to compare them, with the same probes:
 ``linear``, (1 − λ)·latency + λ·α·RIF with λ = ``rif_share`` and α = ``rif_cost_s``; or ``c3``, the
@@ -154,8 +155,12 @@ class Prequal(LatencyPolicy):
         return self._due(env) if self._asks else []
 
     def on_report(self, endpoint: Endpoint, report: LoadReport) -> None:
-        if self._asks and endpoint in self._member and report.in_flight >= 0.0:
-            self._add(endpoint, report.in_flight, max(report.latency_s, 0.0), report.at)
+        if not self._asks or endpoint not in self._member or report.in_flight < 0.0:
+            return
+        latency_s = report.latency_s
+        if latency_s < 0.0:
+            latency_s = self._seen_latency_s(endpoint, report.in_flight)
+        self._add(endpoint, report.in_flight, latency_s, report.at)
 
     def answered(self, ticket: Ticket, latency_s: float, now: float) -> None:
         self._rule.note_response(ticket.endpoint, latency_s, now)
@@ -186,8 +191,12 @@ class Prequal(LatencyPolicy):
         return chosen
 
     def _answer(self, endpoint: Endpoint, env: Env) -> None:
-        load = endpoint.load()
-        self._add(endpoint, float(load), self._latency(endpoint).value * (load + 1), env.now)
+        load = float(endpoint.load())
+        self._add(endpoint, load, self._seen_latency_s(endpoint, load), env.now)
+
+    def _seen_latency_s(self, endpoint: Endpoint, load: float) -> float:
+        """At that load, by what this process sees of it."""
+        return self._latency(endpoint).value * (load + 1.0)
 
     def _add(self, endpoint: Endpoint, rif: float, latency_s: float, at: float) -> None:
         if len(self._pool) >= self._kept:
