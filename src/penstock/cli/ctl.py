@@ -8,7 +8,7 @@ import os
 from dataclasses import dataclass
 from math import isfinite
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, ClassVar, Final
 from urllib.parse import urlencode
 
 import click
@@ -18,7 +18,7 @@ EXAMPLES: Final = """\b
 Examples:
   penstock ctl status
   penstock ctl drain main/gpu1:8000
-  penstock ctl --admin http://lb1:9900 --token-file token reload"""
+  penstock ctl reload --admin http://lb1:9900 --token-file token"""
 
 
 @dataclass(frozen=True)
@@ -79,7 +79,30 @@ class Admin:
         return answer
 
 
-@click.group(epilog=EXAMPLES)
+class Verbs(click.Group):
+    """The verbs of ``ctl``. Options of the connection may stand before the verb or after it."""
+
+    _anywhere: ClassVar = ("--admin", "--token", "--token-file")
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        """Brings those options before the verb, where the group reads them."""
+        first: list[str] = []
+        rest: list[str] = []
+        given = iter(args)
+        for argument in given:
+            if argument in self._anywhere:
+                value = next(given, None)
+                if value is None:
+                    raise click.BadOptionUsage(argument, f"{argument} needs a value", ctx)
+                first += [argument, value]
+            elif argument.partition("=")[0] in self._anywhere:
+                first.append(argument)
+            else:
+                rest.append(argument)
+        return super().parse_args(ctx, first + rest)
+
+
+@click.group(cls=Verbs, epilog=EXAMPLES)
 @click.option(
     "--admin",
     envvar="PENSTOCK_ADMIN",

@@ -136,7 +136,8 @@ def _compile_admin(document: Document, findings: Findings) -> AdminSettings:
         findings.wrong(
             at,
             f"other machines reach {admin.address}: give a `token` or a `token_file` "
-            "(`openssl rand -hex 32` makes one), or listen on 127.0.0.1",
+            "(`--admin-token` on the command line; `openssl rand -hex 32` makes one), or listen "
+            "on 127.0.0.1",
         )
     return AdminSettings(admin.address.host, admin.address.port, tokens[0] if tokens else None)
 

@@ -125,6 +125,15 @@ def test_the_token_comes_from_option_file_or_environment(
     ]
 
 
+def test_options_of_the_connection_may_stand_after_the_verb(answering: ServerMaker) -> None:
+    server = answering(202, b"{}")
+    ctl("stop", "--admin", server.url, "--token=from-option")
+    assert server.tokens == ["Bearer from-option"]
+    done = ctl("stop", "--admin")
+    assert done.exit_code == 2
+    assert "--admin needs a value" in done.output
+
+
 @pytest.mark.parametrize("name", ["main", "main/", "/e0", ""])
 def test_an_endpoint_is_named_with_its_pool(name: str) -> None:
     done = ctl("drain", name)
