@@ -15,6 +15,7 @@ from benchmarks import record
 from benchmarks.marked import replace
 from penstock._form import form
 from penstock.core.endpoint import Endpoint
+from penstock.core.env import Env
 from penstock.core.prefix_index import PrefixIndex
 from penstock.core.request import Request
 from penstock.dataplane.answer_reading import AnswerReading
@@ -57,7 +58,7 @@ def chat_body(messages: int) -> bytes:
 
 def reading_cost(chunk: bytes, *, hides: bool) -> float:
     """Microseconds to read one chunk of a stream along as a worker does, deframing included."""
-    reading = AnswerReading(streamed=True, chunked=True)
+    reading = AnswerReading(True, True, Env(Random(1)))
     if hides:
         reading.hider = UsageHider()
     framed = encode_chunk(chunk)

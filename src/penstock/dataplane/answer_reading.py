@@ -1,8 +1,8 @@
 """Answers to requests to language models, read along as they pass and never held back."""
 
-from time import monotonic
 from typing import Final
 
+from penstock.core.env import Env
 from penstock.wire.chunked import ChunkedReader, encode_chunk
 from penstock.wire.forwarding import CHUNKED, LENGTH
 from penstock.wire.http1 import Refusal, ResponseHead
@@ -15,7 +15,8 @@ MAX_ANSWER_BYTES: Final = 1024 * 1024  # of an answer that is not streamed, to f
 class AnswerReading:
     """Reads an answer along. Times are on the loop's clock; 0.0 until they are known."""
 
-    def __init__(self, streamed: bool, chunked: bool) -> None:
+    def __init__(self, streamed: bool, chunked: bool, env: Env) -> None:
+        self._env: Env = env
         self.meter: SseMeter = SseMeter()
         self.began: float = 0.0  # the exchange
         self.first_event_at: float = 0.0
@@ -58,7 +59,7 @@ class AnswerReading:
         meter = self.meter
         meter.feed(payload)
         if self.first_event_at == 0.0 and meter.begun:
-            self.first_event_at = monotonic()
+            self.first_event_at = self._env.now
         if self.hider is None:
             return data
         return self._hide(self.hider, data, payload, complete)
@@ -85,13 +86,15 @@ class AnswerReading:
             self.meter.read(b"".join(self._kept))
 
 
-def reading_of(head: ResponseHead, framing: int, began: float, asked: bool) -> AnswerReading | None:
+def reading_of(
+    head: ResponseHead, framing: int, began: float, asked: bool, env: Env
+) -> AnswerReading | None:
     """How to read an answer along; None when it is of a kind that says nothing.
 
     ``asked``: usage was asked for in the client's stead. An answer whose length the client was told
     cannot lose anything; engines that stream tell none.
     """
-    reading = _reading_of(head, framing == CHUNKED)
+    reading = _reading_of(head, framing == CHUNKED, env)
     if reading is not None:
         reading.began = began
         if asked and reading.streamed and framing != LENGTH:
@@ -99,14 +102,14 @@ def reading_of(head: ResponseHead, framing: int, began: float, asked: bool) -> A
     return reading
 
 
-def _reading_of(head: ResponseHead, chunked: bool) -> AnswerReading | None:
+def _reading_of(head: ResponseHead, chunked: bool, env: Env) -> AnswerReading | None:
     if head.status != 200 or _value(head, b"content-encoding"):
         return None
     kind = _value(head, b"content-type").lower()
     if kind.startswith(b"text/event-stream"):
-        return AnswerReading(True, chunked)
+        return AnswerReading(True, chunked, env)
     if kind.startswith(b"application/json"):
-        return AnswerReading(False, chunked)
+        return AnswerReading(False, chunked, env)
     return None
 
 

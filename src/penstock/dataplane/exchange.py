@@ -331,7 +331,9 @@ class Exchange(Failover):
         ticket.status = status
         reading = None
         if self.prompt is not None:
-            reading = reading_of(head, self._framing, self.began, self.prompt.asks_usage)
+            reading = reading_of(
+                head, self._framing, self.began, self.prompt.asks_usage, self.context.env
+            )
         if reading is None or not reading.streamed:
             ticket.first_byte(now)  # else with the first token: engines send the head at once
         pool = way.pool

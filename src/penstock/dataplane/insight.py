@@ -4,7 +4,6 @@ A request's whole body is read before an endpoint is chosen, within a bound; a l
 that is not understood, is balanced as any other request. Answers are read along, never held back.
 """
 
-from time import monotonic
 from typing import Final
 
 from penstock.core.request import Request
@@ -58,7 +57,7 @@ class Insight:
             streams=found.stream,
         )
 
-    def learn(self, found: Inspection, reading: AnswerReading, ticket: Ticket) -> None:
+    def learn(self, found: Inspection, reading: AnswerReading, ticket: Ticket, now: float) -> None:
         """An answer to an understood request ended; the ticket gets its tokens."""
         meter = reading.meter
         output = meter.output_tokens if meter.output_tokens >= 0 else meter.events
@@ -71,7 +70,7 @@ class Insight:
         ticket.cached_tokens = meter.cached_tokens
         if ticket.endpoint.exact_slot >= 0:
             self._sightings.note(found, ticket)
-        reading.ended_at = monotonic()
+        reading.ended_at = now
         if self.usage != "off":
             self._count(found.model, reading)
 

@@ -170,7 +170,7 @@ class Settlement(Applicant):
         way = self.way
         prompt = self.prompt
         if way is not None and prompt is not None and way.pool.insight is not None:
-            way.pool.insight.learn(prompt.found, reading, ticket)
+            way.pool.insight.learn(prompt.found, reading, ticket, self.context.env.now)
 
     def _end(self, now: float, ended: str) -> None:
         """Metrics and the log line; the last thing that happens to every exchange."""
