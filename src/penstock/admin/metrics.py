@@ -194,12 +194,22 @@ class _BoardCollector(Collector):
             for pool in pools:
                 metric.add_metric((pool.name,), self._board.pool_sum(pool.row, cell))
             yield metric
+        yield from self._outliers()
         responses = _counter("responses", "Responses sent to clients.", ("pool", "class"))
         for pool in pools:
             for index, status_class in enumerate(CLASSES):
                 count = self._board.pool_sum(pool.row, P_1XX_TO_5XX + index)
                 responses.add_metric((pool.name, status_class), count)
         yield responses
+
+    def _outliers(self) -> Iterator[Metric]:
+        ejections = _counter("outlier_ejections", "Ejections, by detector.", ("pool", "detector"))
+        refused = _counter("outlier_refused_ejections", "Not made: too many were out.", _POOL)
+        for pool in self._overview.pools:
+            for detector, count in pool.ejections.items():
+                ejections.add_metric((pool.name, detector), count)
+            refused.add_metric((pool.name,), pool.refused_ejections)
+        yield from (ejections, refused)
 
     def _phases(self) -> Iterator[Metric]:
         for index, phase in enumerate(PHASES):

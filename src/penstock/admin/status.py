@@ -112,6 +112,8 @@ def _pool(pool: PoolView, board: Board, recent: Differences) -> Document:
             "refused": {reason: count(cell) for reason, cell in REFUSALS},
             "limit": count(P_LIMIT_MILLI) / 1e3,
         },
+        "ejections": pool.ejections,
+        "refused_ejections": pool.refused_ejections,
         "shadow": [
             _shadow(policy, index, pool.row, board) for index, policy in enumerate(pool.shadow)
         ],

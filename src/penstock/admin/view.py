@@ -56,6 +56,8 @@ class PoolView(msgspec.Struct, frozen=True):
     policy: str
     endpoints: tuple[EndpointView, ...]
     shadow: tuple[str, ...] = ()  # policies that are asked about recorded decisions
+    ejections: dict[str, int] = {}  # by the detector that found the outlier
+    refused_ejections: int = 0  # not made, because too many endpoints were out
 
 
 class WorkerView(msgspec.Struct, frozen=True):

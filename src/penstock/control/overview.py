@@ -16,6 +16,7 @@ from penstock.control.endpoint_states import EndpointStates
 from penstock.control.engines.loads import EngineLoads
 from penstock.control.events import Event
 from penstock.control.health_checks import HealthChecks
+from penstock.control.outliers import OutlierDetection
 from penstock.control.reload import Reloader
 from penstock.control.sockets import ListeningSockets, shown_address
 from penstock.control.workers import Workers
@@ -27,6 +28,7 @@ def overview(
     sockets: ListeningSockets,
     states: EndpointStates,
     checks: HealthChecks,
+    outliers: OutlierDetection,
     engines: EngineLoads,
     workers: Workers,
     reloader: Reloader,
@@ -49,7 +51,7 @@ def overview(
             ListenerView(each.name, shown_address(*sockets.address(each)), bool(each.certificates))
             for each in snapshot.listeners
         ),
-        pools=tuple(_pool(pool, states, checks, engines) for pool in snapshot.pools),
+        pools=tuple(_pool(pool, states, checks, outliers, engines) for pool in snapshot.pools),
         workers=tuple(
             WorkerView(each.index, each.pid, each.state, each.since, each.generation, each.restarts)
             for each in workers.all
@@ -62,11 +64,23 @@ def overview(
 
 
 def _pool(
-    pool: Pool, states: EndpointStates, checks: HealthChecks, engines: EngineLoads
+    pool: Pool,
+    states: EndpointStates,
+    checks: HealthChecks,
+    outliers: OutlierDetection,
+    engines: EngineLoads,
 ) -> PoolView:
     endpoints = tuple(_endpoint(pool, each, states, checks, engines) for each in pool.endpoints)
     shadow = tuple(choice.name for choice in pool.shadow)
-    return PoolView(pool.name, pool.row, pool.policy.name, endpoints, shadow)
+    return PoolView(
+        pool.name,
+        pool.row,
+        pool.policy.name,
+        endpoints,
+        shadow,
+        outliers.ejections(pool.name),
+        outliers.refused(pool.name),
+    )
 
 
 def _endpoint(

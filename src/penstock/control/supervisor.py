@@ -143,6 +143,7 @@ class Supervisor:
             self._sockets,
             self._states,
             self._checks,
+            self._outliers,
             self._engines,
             self._workers,
             self._reloader,

@@ -179,14 +179,21 @@ class HealthCheck(_Data, frozen=True):
 
 
 class Outlier(_Data, frozen=True):
-    """Passive detection (Envoy's values)."""
+    """Passive detection (Envoy's values; 0: off).
+
+    Those of local failures (``core.outlier``) count only where these are split off.
+    """
 
     enabled: bool = True
+    split_local_failures: bool = False
     consecutive_failures: int = 5
-    consecutive_local_failures: int = 0  # those without a response, apart; 0: off
+    consecutive_gateway_failures: int = 0  # Envoy: 5, enforced in 0%
+    consecutive_local_failures: int = 5
     failure_share: float = 0.85
+    local_failure_share: float = 0.85
     failure_share_min_requests: int = 50
     success_rate_stdev_factor: float = 1.9
+    local_success_rate_stdev_factor: float = 1.9
     success_rate_min_endpoints: int = 5
     success_rate_min_requests: int = 100
     interval_s: float = 10.0

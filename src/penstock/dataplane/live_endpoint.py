@@ -10,17 +10,19 @@ from penstock.core.breaker import OPEN, STATE_NAMES, Breaker, BreakerChange
 from penstock.core.endpoint import BACKUP, Endpoint
 from penstock.core.env import Env
 from penstock.core.load_report import LoadReport
-from penstock.core.ticket import DONE, Ticket
+from penstock.core.ticket import CONNECT_FAILED, DONE, TIMEOUT, Ticket
 from penstock.dataplane.board import (
     L_1XX_TO_5XX,
     L_BREAKER,
     L_BREAKER_OPENED,
+    L_BROKEN,
     L_BYTES_RECEIVED,
     L_BYTES_SENT,
     L_CONNECT_FAILURES,
     L_CONNECTIONS,
     L_CONSECUTIVE_FAILURES,
     L_FAILURES,
+    L_GATEWAY_ERRORS,
     L_IN_FLIGHT,
     L_JUDGED_CACHED,
     L_JUDGED_PREDICTED,
@@ -28,6 +30,10 @@ from penstock.dataplane.board import (
     L_KV_TOKENS,
     L_PENDING_PREFILL,
     L_REQUESTS,
+    L_RUN_5XX,
+    L_RUN_GATEWAY,
+    L_RUN_GATEWAY_ERRORS,
+    L_RUN_LOCAL,
     LOAD_CELLS,
     R_AT_US,
     R_CACHED,
@@ -40,6 +46,7 @@ from penstock.dataplane.board import (
     R_LOADED_HASHES,
     R_RUNNING,
     R_WAITING,
+    RUNS,
     S_DRAINING,
     S_EJECTED,
     S_EXACT,
@@ -114,6 +121,12 @@ class LiveEndpoint(Endpoint):
         self.connections: int = 0
         self.failures: int = 0
         self.consecutive_failures: int = 0
+        self.gateway_errors: int = 0
+        self.broken: int = 0
+        self.run_gateway: int = 0  # the runs by kind: see board
+        self.run_local: int = 0
+        self.run_5xx: int = 0
+        self.run_gateway_errors: int = 0
         self.by_class: list[int] = [0] * 5
         self.by_outcome: list[int] = [0] * 7
         self.judged_prompt: int = 0  # tokens whose engine told what it found cached
@@ -326,11 +339,11 @@ class LiveEndpoint(Endpoint):
         if status >= 100:
             self.by_class[status // 100 - 1] += 1
         if (outcome != DONE or status >= 500) and ticket.failed:
-            self.failures += 1
-            self.consecutive_failures += 1
+            self._count_failure(outcome, status)
             self.publish()  # outlier detection need not wait for the sweep
         elif self.consecutive_failures and status:
-            self.consecutive_failures = 0
+            self.consecutive_failures = 0  # the other runs are parts of this one
+            self.run_gateway = self.run_local = self.run_5xx = self.run_gateway_errors = 0
         if ticket.passed_breaker and self.breaker is not None:
             self._tell_breaker(self.breaker, ticket)
         if ticket.cached_tokens >= 0 and ticket.kv_tokens > 0 and ticket.prompt_tokens > 0:
@@ -367,6 +380,21 @@ class LiveEndpoint(Endpoint):
         if self.owner is not None:
             self.owner.eligibility_changed()
 
+    def _count_failure(self, outcome: int, status: int) -> None:
+        """One more that the endpoint is to blame for, by kind."""
+        local = CONNECT_FAILED <= outcome <= TIMEOUT
+        gateway = 502 <= status <= 504
+        self.failures += 1
+        self.consecutive_failures += 1
+        self.run_gateway = self.run_gateway + 1 if local or gateway else 0
+        self.run_local = self.run_local + 1 if local else 0
+        if not status:
+            return
+        self.run_5xx = self.run_5xx + 1 if status >= 500 else 0
+        self.run_gateway_errors = self.run_gateway_errors + 1 if gateway else 0
+        self.gateway_errors += gateway
+        self.broken += local
+
     def _judge(self, ticket: Ticket) -> None:
         """Count what was predicted to be cached and what was, in the engine's own tokens."""
         prompt = ticket.prompt_tokens
@@ -401,6 +429,12 @@ class LiveEndpoint(Endpoint):
         values[L_JUDGED_PROMPT] = self.judged_prompt
         values[L_JUDGED_PREDICTED] = self.judged_predicted
         values[L_JUDGED_CACHED] = self.judged_cached
+        values[L_GATEWAY_ERRORS] = self.gateway_errors
+        values[L_BROKEN] = self.broken
+        values[L_RUN_GATEWAY] = self.run_gateway
+        values[L_RUN_LOCAL] = self.run_local
+        values[L_RUN_5XX] = self.run_5xx
+        values[L_RUN_GATEWAY_ERRORS] = self.run_gateway_errors
         cells[at : at + LOAD_CELLS] = memoryview(values)
 
     def close_idle(self) -> None:
@@ -415,8 +449,9 @@ class LiveEndpoint(Endpoint):
         cells = self._cells
         at = self._load_at
         cells[at + L_IN_FLIGHT] = 0
-        cells[at + L_CONSECUTIVE_FAILURES] = 0
         cells[at + L_BREAKER] = 0
+        for cell in RUNS:
+            cells[at + cell] = 0
         cells[at + L_PENDING_PREFILL] = 0
         cells[at + L_KV_TOKENS] = 0
         self.requests = cells[at + L_REQUESTS]
@@ -432,6 +467,8 @@ class LiveEndpoint(Endpoint):
         self.judged_prompt = cells[at + L_JUDGED_PROMPT]
         self.judged_predicted = cells[at + L_JUDGED_PREDICTED]
         self.judged_cached = cells[at + L_JUDGED_CACHED]
+        self.gateway_errors = cells[at + L_GATEWAY_ERRORS]
+        self.broken = cells[at + L_BROKEN]
 
     def _read_elsewhere(self) -> None:
         cells = self._cells

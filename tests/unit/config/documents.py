@@ -156,11 +156,15 @@ pools:
       initial: down
     outlier:
       enabled: false
+      split_local_failures: true
       consecutive_failures: 6
+      consecutive_gateway_failures: 3
       consecutive_local_failures: 4
       failure_share: 0.5
+      local_failure_share: 0.4
       failure_share_min_requests: 60
       success_rate_stdev_factor: 2
+      local_success_rate_stdev_factor: 3
       success_rate_min_endpoints: 4
       success_rate_min_requests: 90
       interval: 11s
