@@ -247,6 +247,7 @@ class _BoardCollector(Collector):
         draining = _gauge("endpoint_draining", "Whether it is draining.", _ENDPOINT)
         ejected = _gauge("endpoint_ejected", "Whether outlier detection has it out.", _ENDPOINT)
         weight = _gauge("endpoint_weight", "Effective weight.", _ENDPOINT)
+        trouble = _gauge("endpoint_agent_trouble", "Whether its agent cannot be asked.", _ENDPOINT)
         ejections = _counter("endpoint_ejections", "Ejections by outlier detection.", _ENDPOINT)
         for pool, endpoint in self._endpoints():
             labels = (pool, endpoint.name)
@@ -258,6 +259,9 @@ class _BoardCollector(Collector):
             ejected.add_metric(labels, endpoint.ejected)
             weight.add_metric(labels, endpoint.effective_weight)
             ejections.add_metric(labels, endpoint.ejections)
+            if endpoint.agent is not None:
+                trouble.add_metric(labels, endpoint.agent.problem != "")
+        yield trouble
         yield from (in_flight, available, health, draining, ejected, weight, ejections)
 
     def _endpoints(self) -> Iterator[tuple[str, EndpointView]]:

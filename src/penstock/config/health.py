@@ -1,11 +1,11 @@
-"""The document's part about health: active checks, outlier detection, slow start."""
+"""The document's part about health: active checks, agents, outlier detection, slow start."""
 
 import re
 from typing import Annotated, Any, Final, Literal
 
 from pydantic import BeforeValidator, Field, PlainSerializer, model_validator
 
-from penstock.config.section import Section, plain, setting
+from penstock.config.section import Section, plain, required, setting
 from penstock.config.values import (
     Count,
     Duration,
@@ -23,6 +23,7 @@ from penstock.config.values import (
 )
 from penstock.core import snapshot
 
+_AGENT: Final = snapshot.AgentCheck(port=0)
 _CHECK: Final = snapshot.HealthCheck()
 _OUTLIER: Final = snapshot.Outlier()
 _SLOW_START: Final = snapshot.SlowStart()
@@ -127,6 +128,28 @@ def spelled_check(value: Any) -> Any:
 HealthCheckOrOff = Annotated[
     HealthCheck | None,
     BeforeValidator(spelled_check, json_schema_input_type=str | HealthCheck | None),
+]
+
+
+class AgentCheck(Section):
+    """An agent beside each endpoint that says how much it can take, in HAProxy's words: `75%`,
+    `maxconn:30`, `ready`, `drain`, `maint`, `up`, `down#why`. A number alone stands for `port`."""
+
+    port: Annotated[Port, Field(ge=1)] = required("Port of the agent, at the endpoint's address.")
+    send: str = setting(_AGENT.send, "Text to send first, as it is. Empty: none.")
+    interval: PositiveDuration = setting(_AGENT.interval_s, "Between two questions.")
+    timeout: PositiveDuration = setting(_AGENT.timeout_s, "How long an answer may take.")
+
+
+def _spelled_agent(value: Any) -> Any:
+    if value is False or value == "off":
+        return None
+    return {"port": value} if isinstance(value, (int, str)) else value
+
+
+AgentCheckOrOff = Annotated[
+    AgentCheck | None,
+    BeforeValidator(_spelled_agent, json_schema_input_type=int | str | AgentCheck | None),
 ]
 
 

@@ -7,7 +7,6 @@ from typing import Final
 
 from penstock.control.endpoint_states import EndpointStates
 from penstock.control.rows import Rows
-from penstock.core.endpoint import DOWN
 from penstock.core.outlier import EndpointCounts, OutlierDetector, Tally
 from penstock.core.snapshot import Pool, Snapshot
 from penstock.dataplane.board import (
@@ -110,7 +109,7 @@ class OutlierDetection:
             sums = [total + each for total, each in zip(sums, load, strict=True)]
             runs = {cell: max(run, load[cell]) for cell, run in runs.items()}
         state = self._states.of(pool.name, name)
-        up = state.health != DOWN and state.draining is None
+        up = not state.is_down and not state.is_draining
         split = pool.outlier.split_local_failures
         return EndpointCounts(name, *_tallies(sums, runs, split), up)
 

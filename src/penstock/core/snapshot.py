@@ -178,6 +178,15 @@ class HealthCheck(_Data, frozen=True):
     initial: Literal["up", "down"] = "up"  # what STARTING counts as until the first verdict
 
 
+class AgentCheck(_Data, frozen=True):
+    """An agent beside every endpoint of a pool that says how much it can take (HAProxy)."""
+
+    port: int
+    send: str = ""  # first, as it is
+    interval_s: float = 2.0
+    timeout_s: float = 2.0
+
+
 class Outlier(_Data, frozen=True):
     """Passive detection (Envoy's values; 0: off).
 
@@ -424,6 +433,7 @@ class Pool(_Data, frozen=True):
     timeouts: PoolTimeouts = PoolTimeouts()
     retry: Retry = Retry()
     health_check: HealthCheck | None = None
+    agent_check: AgentCheck | None = None
     outlier: Outlier = Outlier()
     breaker: Breaker | None = None
     admission: Admission = Admission()

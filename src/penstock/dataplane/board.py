@@ -66,6 +66,7 @@ S_EJECTED: Final = 2
 S_WEIGHT_PPM: Final = 3  # effective weight x 1e6: configured or set at run time, x slow start
 S_PREFIX_DOUBT_PPM: Final = 4  # share of predicted prefix hits that is not believed x 1e6
 S_EXACT: Final = 5  # its slot in the exact prefix index + 1; 0 while it is not exact
+S_MAX_IN_FLIGHT: Final = 6  # that its agent asks for + 1, 1: no bound; 0: as configured
 _STATE_CELLS: Final = 8
 
 # What an endpoint's engine last said of its load, written by the supervisor; -1: it did not say.

@@ -51,6 +51,7 @@ from penstock.dataplane.board import (
     S_EJECTED,
     S_EXACT,
     S_HEALTH,
+    S_MAX_IN_FLIGHT,
     S_PREFIX_DOUBT_PPM,
     S_WEIGHT_PPM,
     Board,
@@ -144,6 +145,7 @@ class LiveEndpoint(Endpoint):
         self.address: tuple[Any, ...] = ("", 0)  # as socket.connect takes it
         self.tls: ssl.SSLContext | None = None
         self.server_name: str = ""
+        self._configured_max_in_flight: int = 0
         self.moves: int = 0  # raised when connections opened before are not to be used again
         self._way: tuple[Any, ...] = ()
         self._board: Board = board
@@ -189,8 +191,8 @@ class LiveEndpoint(Endpoint):
         self.host_header = (host if spec.port == default else f"{host}:{spec.port}").encode()
         self.tls = tls
         self.server_name = tls_spec.server_name or spec.host
-        self.max_in_flight = spec.max_in_flight
-        self.guarded = self.max_in_flight > 0 or self.breaker is not None
+        self._configured_max_in_flight = self.max_in_flight = spec.max_in_flight
+        self._guard()
         self.priority = BACKUP if spec.backup else spec.priority
         self.zone = spec.zone
         self.removed = False
@@ -209,6 +211,9 @@ class LiveEndpoint(Endpoint):
                     max_open_s=spec.max_open_s,
                     trials=spec.trials,
                 )
+        self._guard()
+
+    def _guard(self) -> None:
         self.guarded = self.max_in_flight > 0 or self.breaker is not None
 
     def read_state(self) -> None:
@@ -220,6 +225,9 @@ class LiveEndpoint(Endpoint):
         self._ejected_by_others = cells[at + S_EJECTED] != 0
         self.ejected = self._ejected_by_others or self.cut_out
         self.weight = cells[at + S_WEIGHT_PPM] / 1e6
+        asked = cells[at + S_MAX_IN_FLIGHT]
+        self.max_in_flight = asked - 1 if asked else self._configured_max_in_flight
+        self._guard()
         self.prefix_doubt = cells[at + S_PREFIX_DOUBT_PPM] / 1e6
         self.exact_slot = cells[at + S_EXACT] - 1
 

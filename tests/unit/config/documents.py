@@ -154,6 +154,7 @@ pools:
       fall: 5
       jitter: 0.2
       initial: down
+    agent_check: {port: 9777, send: "state\n", interval: 3s, timeout: 1500ms}
     outlier:
       enabled: false
       split_local_failures: true
