@@ -31,10 +31,16 @@ FILE: Final = Path("docs") / "picks.md"
 SIZES: Final = (2, 16, 100, 1000, 10_000)
 _ROUND_S: Final = 0.02
 _ROUNDS: Final = 7
+_OF_PROMPTS: Final = (
+    *("cache-aware", "e2", "kv-cost", "lmetric", "marginal-cost", "prefix-sticky", "scored"),
+    *("token-load", "ttft"),
+)
 _BY_DEFINITION: Final = {
+    **dict.fromkeys(_OF_PROMPTS, "weighs all; here without a prompt"),
     "first-available": "steps over full endpoints",
     "join-shortest-queue": "looks at all",
     "rendezvous": "asks all",
+    "session": "asks all",
     "round-robin": "smooth weighted: raises all credits",
 }
 _OPENING: Final = "# What a pick costs\n"

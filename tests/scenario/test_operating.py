@@ -3,6 +3,7 @@
 import urllib.request
 from collections.abc import Callable
 
+import pytest
 from click.testing import CliRunner, Result
 
 from penstock.cli.main import penstock_command
@@ -163,6 +164,41 @@ def test_metrics_count_what_clients_got(
     assert 'penstock_total_seconds_count{pool="main"} 7.0' in lines
     connections = [line for line in lines if line.startswith("penstock_connections{")]
     assert sum(float(line.rpartition(" ")[2]) for line in connections) == 1
+
+
+GATEWAY = {"consecutive_failures": 0, "consecutive_gateway_failures": 4}
+SPLIT = {"split_local_failures": True, "consecutive_failures": 1, "interval": "200ms"}
+NO_RUNS = {"consecutive_local_failures": 0, "failure_share_min_requests": 5}
+RATES = {"local_failure_share": 0, "success_rate_min_endpoints": 2, "success_rate_min_requests": 5}
+DETECTED = {
+    "consecutive_gateway_failures": (GATEWAY, "gateway failures in a row"),
+    "consecutive_local_failures": (SPLIT, "in a row without a whole response"),
+    "local_failure_share": (SPLIT | NO_RUNS, "got no whole response"),
+    "local_success_rate": (
+        SPLIT | NO_RUNS | RATES | {"local_success_rate_stdev_factor": 0.5},
+        "rate of whole responses",
+    ),
+}
+
+
+@pytest.mark.parametrize("detector", DETECTED)
+def test_an_endpoint_that_gives_no_response_is_ejected_by_the_detector_that_is_asked_to(
+    serve: Serve, endpoint: HttpEndpoint, free_port: int, detector: str
+) -> None:
+    settings, reason = DETECTED[detector]
+    name = f"127.0.0.1:{free_port}"
+    pool = {"endpoints": [name, endpoint.name], "policy": "round-robin", "outlier": settings}
+    balancer = serve({"listen": "127.0.0.1:0", "pools": {"main": pool}})
+    client = balancer.connect()
+
+    def is_ejected() -> bool:
+        client.get()
+        return bool(balancer.endpoint(name)["state"] == "ejected")
+
+    wait_until(is_ejected, "it is ejected")
+    assert reason in balancer.endpoint(name)["reason"]
+    labels = f'detector="{detector}",pool="main"'
+    assert f"penstock_outlier_ejections_total{{{labels}}} 1.0" in metric_lines(balancer)
 
 
 def metric_lines(balancer: Balancer) -> list[str]:

@@ -194,12 +194,22 @@ class _BoardCollector(Collector):
             for pool in pools:
                 metric.add_metric((pool.name,), self._board.pool_sum(pool.row, cell))
             yield metric
+        yield from self._outliers()
         responses = _counter("responses", "Responses sent to clients.", ("pool", "class"))
         for pool in pools:
             for index, status_class in enumerate(CLASSES):
                 count = self._board.pool_sum(pool.row, P_1XX_TO_5XX + index)
                 responses.add_metric((pool.name, status_class), count)
         yield responses
+
+    def _outliers(self) -> Iterator[Metric]:
+        ejections = _counter("outlier_ejections", "Ejections, by detector.", ("pool", "detector"))
+        refused = _counter("outlier_refused_ejections", "Not made: too many were out.", _POOL)
+        for pool in self._overview.pools:
+            for detector, count in pool.ejections.items():
+                ejections.add_metric((pool.name, detector), count)
+            refused.add_metric((pool.name,), pool.refused_ejections)
+        yield from (ejections, refused)
 
     def _phases(self) -> Iterator[Metric]:
         for index, phase in enumerate(PHASES):
@@ -237,6 +247,7 @@ class _BoardCollector(Collector):
         draining = _gauge("endpoint_draining", "Whether it is draining.", _ENDPOINT)
         ejected = _gauge("endpoint_ejected", "Whether outlier detection has it out.", _ENDPOINT)
         weight = _gauge("endpoint_weight", "Effective weight.", _ENDPOINT)
+        trouble = _gauge("endpoint_agent_trouble", "Whether its agent cannot be asked.", _ENDPOINT)
         ejections = _counter("endpoint_ejections", "Ejections by outlier detection.", _ENDPOINT)
         for pool, endpoint in self._endpoints():
             labels = (pool, endpoint.name)
@@ -248,6 +259,9 @@ class _BoardCollector(Collector):
             ejected.add_metric(labels, endpoint.ejected)
             weight.add_metric(labels, endpoint.effective_weight)
             ejections.add_metric(labels, endpoint.ejections)
+            if endpoint.agent is not None:
+                trouble.add_metric(labels, endpoint.agent.problem != "")
+        yield trouble
         yield from (in_flight, available, health, draining, ejected, weight, ejections)
 
     def _endpoints(self) -> Iterator[tuple[str, EndpointView]]:

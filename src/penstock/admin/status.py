@@ -112,6 +112,8 @@ def _pool(pool: PoolView, board: Board, recent: Differences) -> Document:
             "refused": {reason: count(cell) for reason, cell in REFUSALS},
             "limit": count(P_LIMIT_MILLI) / 1e3,
         },
+        "ejections": pool.ejections,
+        "refused_ejections": pool.refused_ejections,
         "shadow": [
             _shadow(policy, index, pool.row, board) for index, policy in enumerate(pool.shadow)
         ],
@@ -162,7 +164,9 @@ def _endpoint(pool: str, endpoint: EndpointView, board: Board, recent: Differenc
         "effective_weight": endpoint.effective_weight,
         "configured_weight": endpoint.configured_weight,
         "backup": endpoint.backup,
+        "max_in_flight": endpoint.max_in_flight,
         "last_check": endpoint.last_check,
+        "agent": msgspec.to_builtins(endpoint.agent),
         "engine": msgspec.to_builtins(endpoint.engine),
         "prefixes": {
             "judged_prompt_tokens": count(L_JUDGED_PROMPT),

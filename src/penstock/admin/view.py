@@ -26,6 +26,13 @@ class EngineView(msgspec.Struct, frozen=True):
     loaded: tuple[str, ...]  # models and adapters in its memory
 
 
+class AgentView(msgspec.Struct, frozen=True):
+    """What the agent beside an endpoint said last, and why it could not be asked since."""
+
+    said: str
+    problem: str
+
+
 class EndpointView(msgspec.Struct, frozen=True):
     """``state`` is one word; ``available`` whether it may be picked; ``since`` is Unix time."""
 
@@ -47,6 +54,8 @@ class EndpointView(msgspec.Struct, frozen=True):
     last_check: str
     engine: EngineView | None = None  # where its load is read
     prefix_doubt: float = 0.0  # share of predicted prefix hits that is not believed
+    agent: AgentView | None = None
+    max_in_flight: int = 0  # configured, or what its agent asks for; 0: no bound
     prefix_exact: bool = False  # what its cache holds is known by its KV events
 
 
@@ -56,6 +65,8 @@ class PoolView(msgspec.Struct, frozen=True):
     policy: str
     endpoints: tuple[EndpointView, ...]
     shadow: tuple[str, ...] = ()  # policies that are asked about recorded decisions
+    ejections: dict[str, int] = {}  # by the detector that found the outlier
+    refused_ejections: int = 0  # not made, because too many endpoints were out
 
 
 class WorkerView(msgspec.Struct, frozen=True):

@@ -9,7 +9,13 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-_STYLES = {"up": "green", "starting": "yellow", "draining": "cyan", "weightless": "cyan"}
+_STYLES = {
+    "up": "green",
+    "starting": "yellow",
+    "draining": "cyan",
+    "maintenance": "cyan",
+    "weightless": "cyan",
+}
 _BAD = "bold red"
 _PIPED_WIDTH = 160
 
@@ -39,7 +45,7 @@ def print_status(document: dict[str, Any], console: Console | None = None) -> No
 
 def endpoint_notes(endpoint: dict[str, Any]) -> list[str]:
     """What a person should know of it besides: nothing where all is as it should be."""
-    notes = []
+    notes = _agent_notes(endpoint)
     engine = endpoint["engine"]
     if engine is not None and engine["silent"]:
         notes.append(f"tells no load, own counts are used: {engine['problem']}")
@@ -49,6 +55,15 @@ def endpoint_notes(endpoint: dict[str, Any]) -> list[str]:
     if doubt:
         notes.append(f"finds less cached than predicted: {doubt:.0%} of hits are not believed")
     return notes
+
+
+def _agent_notes(endpoint: dict[str, Any]) -> list[str]:
+    """What its agent says, and whether it can be asked."""
+    agent = endpoint["agent"]
+    if agent is None:
+        return []
+    notes = [f"its agent says: {agent['said']}"] if agent["said"] else []
+    return [*notes, f"its agent: {agent['problem']}"] if agent["problem"] else notes
 
 
 def _headline(document: dict[str, Any], now: float) -> Text:

@@ -80,7 +80,7 @@ def simulate(
     if html is not None:
         from penstock.sim.report.page import comparison_page
 
-        html.write_text(comparison_page(comparison), "utf-8")
+        html.write_text(comparison_page(comparison, with_theory=theory), "utf-8")
     if json is not None:
         from penstock.sim.report.data import comparison_json
 

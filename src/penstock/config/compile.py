@@ -271,6 +271,7 @@ def _compile_pool(name: str, pool: Pool, at: Location, findings: Findings) -> sn
         timeouts=plain(snapshot.PoolTimeouts, pool.timeouts),
         retry=plain(snapshot.Retry, pool.retry),
         health_check=pool.health_check.compiled() if pool.health_check else None,
+        agent_check=plain(snapshot.AgentCheck, pool.agent_check) if pool.agent_check else None,
         outlier=plain(snapshot.Outlier, pool.outlier),
         breaker=pool.circuit_breaker and plain(snapshot.Breaker, pool.circuit_breaker),
         admission=pool.admission.compiled(),

@@ -13,6 +13,7 @@ from penstock.config.values import show
 # What other balancers call it. Offered only where the key is known.
 _SYNONYMS: Final = {
     "addr": "address",
+    "agent": "agent_check",
     "algorithm": "policy",
     "backend": "pool",
     "backends": "pools",

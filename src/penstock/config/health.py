@@ -1,11 +1,11 @@
-"""The document's part about health: active checks, outlier detection, slow start."""
+"""The document's part about health: active checks, agents, outlier detection, slow start."""
 
 import re
 from typing import Annotated, Any, Final, Literal
 
 from pydantic import BeforeValidator, Field, PlainSerializer, model_validator
 
-from penstock.config.section import Section, plain, setting
+from penstock.config.section import Section, plain, required, setting
 from penstock.config.values import (
     Count,
     Duration,
@@ -23,6 +23,7 @@ from penstock.config.values import (
 )
 from penstock.core import snapshot
 
+_AGENT: Final = snapshot.AgentCheck(port=0)
 _CHECK: Final = snapshot.HealthCheck()
 _OUTLIER: Final = snapshot.Outlier()
 _SLOW_START: Final = snapshot.SlowStart()
@@ -130,20 +131,63 @@ HealthCheckOrOff = Annotated[
 ]
 
 
+class AgentCheck(Section):
+    """An agent beside each endpoint that says how much it can take, in HAProxy's words: `75%`,
+    `maxconn:30`, `ready`, `drain`, `maint`, `up`, `down#why`. A number alone stands for `port`."""
+
+    port: Annotated[Port, Field(ge=1)] = required("Port of the agent, at the endpoint's address.")
+    send: str = setting(_AGENT.send, "Text to send first, as it is. Empty: none.")
+    interval: PositiveDuration = setting(_AGENT.interval_s, "Between two questions.")
+    timeout: PositiveDuration = setting(_AGENT.timeout_s, "How long an answer may take.")
+
+
+def _spelled_agent(value: Any) -> Any:
+    if value is False or value == "off":
+        return None
+    return {"port": value} if isinstance(value, (int, str)) else value
+
+
+AgentCheckOrOff = Annotated[
+    AgentCheck | None,
+    BeforeValidator(_spelled_agent, json_schema_input_type=int | str | AgentCheck | None),
+]
+
+
+_OF_LOCAL: Final = {
+    "consecutive_local_failures",
+    "local_failure_share",
+    "local_success_rate_stdev_factor",
+}
+
+
 class Outlier(Section):
     """Outlier detection: endpoints whose answers fail are ejected for a while."""
 
     enabled: Flag = setting(_OUTLIER.enabled, "Whether it runs; `outlier: off` for short.")
+    split_local_failures: Flag = setting(
+        _OUTLIER.split_local_failures,
+        "Judge failures without a whole response (refused, broken off, timed out, no HTTP) apart "
+        "from responses, by the settings for local failures.",
+    )
     consecutive_failures: Count = setting(
         _OUTLIER.consecutive_failures, "Failures in a row that eject. 0: not looked at."
     )
+    consecutive_gateway_failures: Count = setting(
+        _OUTLIER.consecutive_gateway_failures,
+        "Failures in a row that eject, of those that a gateway reports: 502, 503, 504, and local "
+        "failures where they are not split off. 0: not looked at.",
+    )
     consecutive_local_failures: Count = setting(
         _OUTLIER.consecutive_local_failures,
-        "Failures in a row without any response that eject. 0: not looked at.",
+        "Local failures in a row that eject. Needs `split_local_failures`. 0: not looked at.",
     )
     failure_share: Share = setting(
         _OUTLIER.failure_share,
         "Share of failed requests in an interval that ejects. 0: not looked at.",
+    )
+    local_failure_share: Share = setting(
+        _OUTLIER.local_failure_share,
+        "The same of local failures. Needs `split_local_failures`. 0: not looked at.",
     )
     failure_share_min_requests: Count = setting(
         _OUTLIER.failure_share_min_requests,
@@ -152,6 +196,11 @@ class Outlier(Section):
     success_rate_stdev_factor: Factor = setting(
         _OUTLIER.success_rate_stdev_factor,
         "Standard deviations under the pool's mean success rate that eject. 0: not looked at.",
+    )
+    local_success_rate_stdev_factor: Factor = setting(
+        _OUTLIER.local_success_rate_stdev_factor,
+        "The same of requests that got a whole response. Needs `split_local_failures`. 0: not "
+        "looked at.",
     )
     success_rate_min_endpoints: Count = setting(
         _OUTLIER.success_rate_min_endpoints, "Endpoints with enough requests for that to be judged."
@@ -173,6 +222,9 @@ class Outlier(Section):
     def _ordered(self) -> "Outlier":
         if self.max_ejection < self.base_ejection:
             raise ValueError("`max_ejection` is shorter than `base_ejection`")
+        local = sorted(name for name in self.model_fields_set & _OF_LOCAL if getattr(self, name))
+        if local and not self.split_local_failures:
+            raise ValueError(f"`{local[0]}` needs `split_local_failures: true`")
         return self
 
 

@@ -9,6 +9,7 @@ from penstock.config.choice import Policy
 from penstock.config.engines import EngineOrOff
 from penstock.config.headers import Edits
 from penstock.config.health import (
+    AgentCheckOrOff,
     HealthCheckOrOff,
     Outlier,
     OutlierOrOff,
@@ -342,6 +343,9 @@ class Pool(Section):
     )
     health_check: HealthCheckOrOff = setting(
         None, "Active checks: `tcp`, a path such as `/health`, or a mapping. Default: off."
+    )
+    agent_check: AgentCheckOrOff = setting(
+        None, "Ask an agent beside each endpoint for its weight and state: a port, or a mapping."
     )
     outlier: OutlierOrOff = setting(Outlier(), "Eject endpoints whose answers fail.")
     circuit_breaker: BreakerOrOff = setting(

@@ -1,7 +1,7 @@
 """The state of every endpoint: the one writer of the board's state cells.
 
-Health checks, outlier detection and operators say here what they found or want; every change is
-written to the board, logged with its reason, and remembered for status.
+Health checks, agents, outlier detection and operators say here what they found or want; every
+change is written to the board, logged with its reason, and remembered for status.
 """
 
 from collections.abc import Callable, Iterable
@@ -11,6 +11,8 @@ from time import monotonic, time
 from typing import Final
 
 from penstock.admin.view import UnknownNameError
+from penstock.control.agent_state import AgentState
+from penstock.control.cause import Cause
 from penstock.control.events import Events
 from penstock.control.rows import EndpointKey
 from penstock.core.endpoint import DOWN, STARTING, UP
@@ -24,24 +26,18 @@ from penstock.dataplane.board import (
     S_EJECTED,
     S_EXACT,
     S_HEALTH,
+    S_MAX_IN_FLIGHT,
     S_PREFIX_DOUBT_PPM,
     S_WEIGHT_PPM,
     Board,
 )
+from penstock.wire.agent_check import AgentAnswer
 
 _PPM: Final = 1_000_000
 MAX_WEIGHT: Final = 1_000_000.0  # the sum over a pool must stay exact in a float
 NOT_CHECKED: Final = "no health check is configured"
 NOT_CHECKED_YET: Final = "not checked yet"
 _CONFIGURED: Final = "as configured"
-
-
-@dataclass
-class Cause:
-    """Why something is as it is, and since when (seconds since 1970)."""
-
-    reason: str
-    since: float
 
 
 @dataclass
@@ -58,7 +54,8 @@ class EndpointState:
     health: int
     health_cause: Cause
     weight_cause: Cause
-    draining: Cause | None = None
+    agent: AgentState = field(default_factory=AgentState)
+    draining: Cause | None = None  # by an operator
     ejected: Cause | None = None
     ejections: int = 0
     prefix_doubt: float = 0.0  # share of predicted prefix hits that is not believed
@@ -66,28 +63,42 @@ class EndpointState:
     written: tuple[int, ...] = field(default=())
 
     @property
+    def is_draining(self) -> bool:
+        """Whether an operator or its agent lets it have no further requests."""
+        return self.draining is not None or self.agent.set_aside is not None
+
+    @property
+    def is_down(self) -> bool:
+        """Whether active checks or its agent say so."""
+        return self.health == DOWN or self.agent.down is not None
+
+    @property
     def shown(self) -> str:
         """One word: what keeps it from being picked, or else its health."""
-        if self.draining is not None:
-            return "draining"
-        if self.health == DOWN:
-            return "down"
-        if self.ejected is not None:
-            return "ejected"
-        if self.weight == 0.0:
-            return "weightless"
-        return STATE_NAMES[self.health]
+        return self._standing()[0]
 
     @property
     def cause(self) -> Cause:
         """Why ``shown`` is what it is."""
+        return self._standing()[1]
+
+    def _standing(self) -> tuple[str, Cause]:
+        agent = self.agent
         if self.draining is not None:
-            return self.draining
+            return "draining", self.draining
+        if agent.set_aside is not None:
+            return "maintenance" if agent.maintenance else "draining", agent.set_aside
         if self.health == DOWN:
-            return self.health_cause
+            return "down", self.health_cause
+        if agent.down is not None:
+            return "down", agent.down
         if self.ejected is not None:
-            return self.ejected
-        return self.weight_cause if self.weight == 0.0 else self.health_cause
+            return "ejected", self.ejected
+        if self.weight == 0.0:
+            return "weightless", self.weight_cause
+        if agent.weightless is not None:
+            return "weightless", agent.weightless
+        return STATE_NAMES[self.health], self.health_cause
 
     @property
     def exact(self) -> bool:
@@ -228,6 +239,21 @@ class EndpointStates:
         text = f"endpoint {pool}/{name} has weight {weight:g} instead of {before:g}: {reason}"
         self._events.info("endpoint.weight", text, **_of(state))
 
+    def agent_says(self, pool: str, name: str, answer: AgentAnswer) -> None:
+        """The agent beside it gave that answer. Raises UnknownNameError."""
+        state = self.of(pool, name)
+        was, was_available = state.agent.word, state.available
+        state.agent.take(answer, self._wall_clock())
+        if state.available and not was_available:
+            state.ramp.begin(self._clock())
+        self._write(state)
+        word = state.agent.word
+        if word == was:
+            return
+        level = self._events.warning if word == "down" else self._events.info
+        text = f"endpoint {pool}/{name} is {word or f'no longer {was}'}: its agent says: "
+        level("endpoint.agent", text + answer.shown, **_of(state))
+
     def doubt_prefixes(self, pool: str, name: str, doubt: float, reason: str) -> None:
         """That share of its predicted prefix hits does not come true. Raises UnknownNameError."""
         state = self.of(pool, name)
@@ -256,7 +282,8 @@ class EndpointStates:
 
     def effective_weight(self, state: EndpointState) -> float:
         """The weight that policies see."""
-        return state.weight * state.ramp.share(self._clock())
+        share = state.agent.share * state.ramp.share(self._clock())
+        return min(state.weight * share, MAX_WEIGHT)
 
     def _first_state(self, pool: Pool, endpoint: Endpoint) -> EndpointState:
         check = pool.health_check
@@ -288,6 +315,8 @@ class EndpointStates:
         if state.slow_start != pool.slow_start:
             state.slow_start = pool.slow_start
             state.ramp = SlowStart(pool.slow_start)
+        if pool.agent_check is None:
+            state.agent = AgentState()
         checked = pool.health_check is not None
         if checked == (state.health_cause.reason == NOT_CHECKED):  # checks came or went
             state.health = STARTING if checked else UP
@@ -298,12 +327,13 @@ class EndpointStates:
     def _write(self, state: EndpointState) -> None:
         """Bring the board up to date, and tell the workers by the epoch if anything changed."""
         wanted = (
-            state.health,
-            int(state.draining is not None),
+            DOWN if state.is_down else state.health,
+            int(state.is_draining),
             int(state.ejected is not None),
             round(self.effective_weight(state) * _PPM),
             round(state.prefix_doubt * _PPM),
             state.exact_slot + 1 if state.exact else 0,
+            state.agent.max_in_flight + 1,
         )
         if wanted == state.written:
             return
@@ -316,6 +346,7 @@ class EndpointStates:
         cells[at + S_WEIGHT_PPM] = wanted[3]
         cells[at + S_PREFIX_DOUBT_PPM] = wanted[4]
         cells[at + S_EXACT] = wanted[5]
+        cells[at + S_MAX_IN_FLIGHT] = wanted[6]
         cells[H_EPOCH] += 1
 
 

@@ -7,15 +7,22 @@ from typing import Final
 
 from penstock.control.endpoint_states import EndpointStates
 from penstock.control.rows import Rows
-from penstock.core.endpoint import DOWN
-from penstock.core.outlier import EndpointCounts, OutlierDetector
+from penstock.core.outlier import EndpointCounts, OutlierDetector, Tally
 from penstock.core.snapshot import Pool, Snapshot
 from penstock.dataplane.board import (
     L_1XX_TO_5XX,
+    L_BROKEN,
     L_CONNECT_FAILURES,
     L_CONSECUTIVE_FAILURES,
     L_FAILURES,
+    L_GATEWAY_ERRORS,
+    L_RUN_5XX,
+    L_RUN_GATEWAY,
+    L_RUN_GATEWAY_ERRORS,
+    L_RUN_LOCAL,
     L_TIMEOUTS,
+    LOAD_CELLS,
+    RUNS,
     Board,
 )
 
@@ -57,6 +64,16 @@ class OutlierDetection:
             self._detectors[pool.name] = detector
         self._observed_at = float("-inf")
 
+    def ejections(self, pool: str) -> dict[str, int]:
+        """How many each detector caused."""
+        detector = self._detectors.get(pool)
+        return dict(detector.ejections) if detector is not None else {}
+
+    def refused(self, pool: str) -> int:
+        """Ejections not made, because too many endpoints were out."""
+        detector = self._detectors.get(pool)
+        return detector.refused if detector is not None else 0
+
     async def run(self) -> None:
         """For ever."""
         while True:
@@ -75,27 +92,26 @@ class OutlierDetection:
             self._judge(pool, now)
 
     def _judge(self, pool: Pool, now: float) -> None:
-        counts = [self._counts(pool.name, each.name, each.row) for each in pool.endpoints]
+        counts = [self._counts(pool, each.name, each.row) for each in pool.endpoints]
         for change in self._detectors[pool.name].observe(now, counts):
             if change.ejected:
                 self._states.eject(pool.name, change.name, change.reason)
             else:
                 self._states.readmit(pool.name, change.name, change.reason)
 
-    def _counts(self, pool: str, name: str, row: int) -> EndpointCounts:
+    def _counts(self, pool: Pool, name: str, row: int) -> EndpointCounts:
         board = self._board
-        finished = failures = consecutive = local = 0
+        sums = [0] * LOAD_CELLS
+        runs = dict.fromkeys(RUNS, 0)
         for worker in range(board.workers):
             at = board.load(row, worker)
-            load = board.cells[at : at + L_FAILURES + 1].tolist()
-            # Responses of every class and the four ways to fail stand side by side.
-            finished += sum(load[L_1XX_TO_5XX : L_TIMEOUTS + 1])
-            failures += load[L_FAILURES]
-            local += sum(load[L_CONNECT_FAILURES : L_TIMEOUTS + 1])
-            consecutive = max(consecutive, load[L_CONSECUTIVE_FAILURES])
-        state = self._states.of(pool, name)
-        up = state.health != DOWN and state.draining is None
-        return EndpointCounts(name, finished, failures, consecutive, up, local)
+            load = board.cells[at : at + LOAD_CELLS].tolist()
+            sums = [total + each for total, each in zip(sums, load, strict=True)]
+            runs = {cell: max(run, load[cell]) for cell, run in runs.items()}
+        state = self._states.of(pool.name, name)
+        up = not state.is_down and not state.is_draining
+        split = pool.outlier.split_local_failures
+        return EndpointCounts(name, *_tallies(sums, runs, split), up)
 
     def _count_failures(self) -> int:
         """All failures on the board: one strided read, so that looking often costs little."""
@@ -106,6 +122,26 @@ class OutlierDetection:
             sum(board.cells[board.load(0, worker) + L_FAILURES : end : stride].tolist())
             for worker in range(board.workers)
         )
+
+
+def _tallies(sums: list[int], runs: dict[int, int], split: bool) -> tuple[Tally, Tally, Tally]:
+    """What detectors look at: every failure, those of gateways, and local ones where split off."""
+    responses = sum(sums[L_1XX_TO_5XX:L_CONNECT_FAILURES])
+    local = sum(sums[L_CONNECT_FAILURES : L_TIMEOUTS + 1])
+    gateway = sums[L_GATEWAY_ERRORS]
+    # A response that was not whole stands in both sums.
+    finished = responses + local - sums[L_BROKEN]
+    if split:
+        return (
+            Tally(responses, sums[L_CONNECT_FAILURES - 1], runs[L_RUN_5XX]),
+            Tally(responses, gateway, runs[L_RUN_GATEWAY_ERRORS]),
+            Tally(finished, local, runs[L_RUN_LOCAL]),
+        )
+    return (
+        Tally(finished, sums[L_FAILURES], runs[L_CONSECUTIVE_FAILURES]),
+        Tally(finished, gateway + local, runs[L_RUN_GATEWAY]),
+        Tally(),
+    )
 
 
 assert L_CONNECT_FAILURES == L_1XX_TO_5XX + 5

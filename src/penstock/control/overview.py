@@ -12,13 +12,16 @@ from penstock.admin.view import (
     PoolView,
     WorkerView,
 )
+from penstock.control.agent_checks import AgentChecks
 from penstock.control.endpoint_states import EndpointStates
 from penstock.control.engines.loads import EngineLoads
 from penstock.control.events import Event
 from penstock.control.health_checks import HealthChecks
+from penstock.control.outliers import OutlierDetection
 from penstock.control.reload import Reloader
 from penstock.control.sockets import ListeningSockets, shown_address
 from penstock.control.workers import Workers
+from penstock.core.endpoint import DOWN
 from penstock.core.snapshot import Endpoint, Pool, Snapshot
 
 
@@ -27,6 +30,8 @@ def overview(
     sockets: ListeningSockets,
     states: EndpointStates,
     checks: HealthChecks,
+    agents: AgentChecks,
+    outliers: OutlierDetection,
     engines: EngineLoads,
     workers: Workers,
     reloader: Reloader,
@@ -49,7 +54,9 @@ def overview(
             ListenerView(each.name, shown_address(*sockets.address(each)), bool(each.certificates))
             for each in snapshot.listeners
         ),
-        pools=tuple(_pool(pool, states, checks, engines) for pool in snapshot.pools),
+        pools=tuple(
+            _pool(pool, states, checks, agents, outliers, engines) for pool in snapshot.pools
+        ),
         workers=tuple(
             WorkerView(each.index, each.pid, each.state, each.since, each.generation, each.restarts)
             for each in workers.all
@@ -62,11 +69,26 @@ def overview(
 
 
 def _pool(
-    pool: Pool, states: EndpointStates, checks: HealthChecks, engines: EngineLoads
+    pool: Pool,
+    states: EndpointStates,
+    checks: HealthChecks,
+    agents: AgentChecks,
+    outliers: OutlierDetection,
+    engines: EngineLoads,
 ) -> PoolView:
-    endpoints = tuple(_endpoint(pool, each, states, checks, engines) for each in pool.endpoints)
+    endpoints = tuple(
+        _endpoint(pool, each, states, checks, agents, engines) for each in pool.endpoints
+    )
     shadow = tuple(choice.name for choice in pool.shadow)
-    return PoolView(pool.name, pool.row, pool.policy.name, endpoints, shadow)
+    return PoolView(
+        pool.name,
+        pool.row,
+        pool.policy.name,
+        endpoints,
+        shadow,
+        outliers.ejections(pool.name),
+        outliers.refused(pool.name),
+    )
 
 
 def _endpoint(
@@ -74,6 +96,7 @@ def _endpoint(
     endpoint: Endpoint,
     states: EndpointStates,
     checks: HealthChecks,
+    agents: AgentChecks,
     engines: EngineLoads,
 ) -> EndpointView:
     state = states.of(pool.name, endpoint.name)
@@ -85,9 +108,9 @@ def _endpoint(
         state=state.shown,
         reason=state.cause.reason,
         since=state.cause.since,
-        health=state.health,
+        health=DOWN if state.is_down else state.health,
         available=state.available,
-        draining=state.draining is not None,
+        draining=state.is_draining,
         ejected=state.ejected is not None,
         ejections=state.ejections,
         weight=state.weight,
@@ -95,6 +118,10 @@ def _endpoint(
         configured_weight=state.configured_weight,
         backup=endpoint.backup,
         last_check=checks.last_result(pool.name, endpoint.name),
+        agent=agents.view(pool.name, endpoint.name),
+        max_in_flight=(
+            state.agent.max_in_flight if state.agent.max_in_flight >= 0 else endpoint.max_in_flight
+        ),
         engine=engines.view(pool.name, endpoint.name),
         prefix_doubt=state.prefix_doubt,
         prefix_exact=state.exact,

@@ -63,7 +63,7 @@ class Prober:
         except TimeoutError:
             return Result(False, f"no answer within {timeout_s:g} s")
         except (OSError, ValueError) as error:
-            return Result(False, _reason(error))
+            return Result(False, reason_of(error))
 
     async def _probe(self, target: Target) -> Result:
         loop = asyncio.get_running_loop()
@@ -124,7 +124,7 @@ class _HttpCheck(asyncio.Protocol):
         if self._ended.done():
             return
         if exc is not None:
-            self._end(False, _reason(exc))
+            self._end(False, reason_of(exc))
         elif self._head is None:
             self._end(False, "closed the connection without an answer")
         else:
@@ -185,6 +185,17 @@ class _HttpCheck(asyncio.Protocol):
         self._ended.set_result(Result(passed, detail))
 
 
+def reason_of(error: Exception) -> str:
+    """What happened, in few words."""
+    if isinstance(error, ssl.SSLCertVerificationError):
+        return f"TLS: certificate verify failed: {error.verify_message}"
+    if isinstance(error, ssl.SSLError):
+        return f"TLS: {error.reason or error}"
+    if isinstance(error, OSError) and error.errno in _PLAIN:
+        return _PLAIN[error.errno]
+    return str(error) or type(error).__name__
+
+
 def _request(target: Target) -> bytes:
     """The head to send; names and values come from a configuration that was checked."""
     check = target.check
@@ -196,14 +207,3 @@ def _request(target: Target) -> bytes:
 
 def _shown(ranges: tuple[tuple[int, int], ...]) -> str:
     return ", ".join(str(low) if low == high else f"{low}–{high}" for low, high in ranges)
-
-
-def _reason(error: Exception) -> str:
-    """What happened, in few words."""
-    if isinstance(error, ssl.SSLCertVerificationError):
-        return f"TLS: certificate verify failed: {error.verify_message}"
-    if isinstance(error, ssl.SSLError):
-        return f"TLS: {error.reason or error}"
-    if isinstance(error, OSError) and error.errno in _PLAIN:
-        return _PLAIN[error.errno]
-    return str(error) or type(error).__name__

@@ -18,6 +18,7 @@ from penstock._form import form
 from penstock.admin.server import AdminServer
 from penstock.admin.view import Overview, ReloadView
 from penstock.config.compile import Configured
+from penstock.control.agent_checks import AgentChecks
 from penstock.control.certificates import CertificateFiles, EndpointContexts, try_files
 from penstock.control.endpoint_states import EndpointStates
 from penstock.control.engines.exact_index import ExactIndex
@@ -91,6 +92,7 @@ class Supervisor:
         )
         self._reloader = Reloader(configured, reread, self._publisher, self._events)
         self._checks = HealthChecks(self._states, self._events, self._contexts)
+        self._agents = AgentChecks(self._states, self._events)
         self._outliers = OutlierDetection(self.board, rows, self._states)
         self._engines = EngineLoads(self.board, self._events, self._contexts)
         self._exact = ExactIndex(self.board, self._states, self._events)
@@ -100,6 +102,7 @@ class Supervisor:
         self._publisher.marks.append(self._models.mark)
         self._publisher.followers += [
             self._checks.follow,
+            self._agents.follow,
             self._outliers.follow,
             self._engines.follow,
             self._models.follow,
@@ -143,6 +146,8 @@ class Supervisor:
             self._sockets,
             self._states,
             self._checks,
+            self._agents,
+            self._outliers,
             self._engines,
             self._workers,
             self._reloader,
@@ -239,6 +244,7 @@ class Supervisor:
 
     async def _end_tasks(self) -> None:
         await self._checks.stop()
+        await self._agents.stop()
         await self._engines.stop()
         await self._models.stop()
         await self._kv_events.stop()

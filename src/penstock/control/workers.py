@@ -18,8 +18,8 @@ from penstock.control.worker_process import (
 from penstock.core.snapshot import Snapshot
 from penstock.dataplane.board import (
     ADDRESS_SLOTS,
-    L_CONSECUTIVE_FAILURES,
     L_IN_FLIGHT,
+    RUNS,
     W_CONNECTIONS,
     W_HEARTBEAT_MS,
     W_IDLE_ENDPOINT_CONNECTIONS,
@@ -324,7 +324,8 @@ def forget_running(board: Board, worker: int) -> None:
     for row in range(board.endpoint_rows):
         at = board.load(row, worker)
         cells[at + L_IN_FLIGHT] = 0
-        cells[at + L_CONSECUTIVE_FAILURES] = 0
+        for cell in RUNS:
+            cells[at + cell] = 0
     at = board.worker(worker)
     cells[at + W_CONNECTIONS] = 0
     cells[at + W_IDLE_ENDPOINT_CONNECTIONS] = 0

@@ -1,13 +1,19 @@
 """Outlier detection: ejects endpoints that fail more than they should, for a growing time.
 
-Four detectors look at what requests experienced (nothing is sent):
+All of Envoy's detectors look at what requests experienced (nothing is sent):
 
-- *consecutive failures*, at every observation, of any kind;
-- *consecutive local failures*, likewise, of those where no response came: the endpoint could not be
-  reached, or broke off, stalled or spoke no HTTP (off unless asked for, as it is in Envoy);
-- *failure share* ≥ ``failure_share`` among at least ``failure_share_min_requests``, per sweep;
-- *success rate* below mean − ``stdev_factor``·σ of the pool's, per sweep, where at least
+- ``consecutive_failures``, at every observation, of any kind;
+- ``consecutive_gateway_failures``, likewise, of those that a gateway reports: 502, 503, 504 and
+  local failures (off unless asked for: Envoy enforces it in 0%);
+- ``failure_share`` among at least ``failure_share_min_requests``, per sweep;
+- ``success_rate`` < mean − ``success_rate_stdev_factor``·σ of the pool's, per sweep, where at least
   ``success_rate_min_endpoints`` had ``success_rate_min_requests`` each.
+
+A *local failure* is one without a whole response: the endpoint could not be reached, broke off,
+stalled or spoke no HTTP. With ``split_local_failures`` (Envoy,
+``split_external_local_origin_errors``) the detectors above look at responses only, and these three
+at whether a whole one came: ``consecutive_local_failures``, ``local_failure_share``,
+``local_success_rate``.
 
 The n-th ejection lasts n · ``base_ejection_s``, at most ``max_ejection_s``; n shrinks by one with
 every interval in service. At most ``max_ejected_share`` of a pool is out, though always one may be,
@@ -17,77 +23,138 @@ Source: Envoy, outlier detection.
 """
 
 from math import fsum, sqrt
+from typing import Final
 
 from penstock.core.snapshot import Outlier
 
+CONSECUTIVE: Final = "consecutive_failures"
+CONSECUTIVE_GATEWAY: Final = "consecutive_gateway_failures"
+CONSECUTIVE_LOCAL: Final = "consecutive_local_failures"
+SHARE: Final = "failure_share"
+LOCAL_SHARE: Final = "local_failure_share"
+SUCCESS_RATE: Final = "success_rate"
+LOCAL_SUCCESS_RATE: Final = "local_success_rate"
+DETECTORS: Final = (
+    CONSECUTIVE,
+    CONSECUTIVE_GATEWAY,
+    CONSECUTIVE_LOCAL,
+    SHARE,
+    LOCAL_SHARE,
+    SUCCESS_RATE,
+    LOCAL_SUCCESS_RATE,
+)
+
+
+class Tally:
+    """Attempts at one endpoint and how many failed, summed over workers; both only grow.
+
+    ``run``: the longest run of failures that a worker is in.
+    """
+
+    def __init__(self, finished: int = 0, failures: int = 0, run: int = 0) -> None:
+        self.finished: int = finished
+        self.failures: int = failures
+        self.run: int = run
+
 
 class EndpointCounts:
-    """What one endpoint has done so far, summed over workers; all but ``consecutive`` only grow.
+    """What one endpoint has done so far.
 
-    ``finished``: attempts that ended. ``failures``: those the endpoint is to blame for.
-    ``consecutive``: the longest run of failures that a worker is in. ``up``: whether active
-    checks leave it in service. ``local_failures``: failures without a response.
+    ``every``: all failures, or of responses only where local failures are split off. ``gateway``:
+    the same, of those that a gateway reports. ``local``: local failures among all attempts, where
+    they are split off. ``up``: whether active checks leave it in service.
     """
 
     def __init__(
         self,
         name: str,
-        finished: int,
-        failures: int,
-        consecutive: int = 0,
+        every: Tally,
+        gateway: Tally,
+        local: Tally,
         up: bool = True,
-        local_failures: int = 0,
     ) -> None:
         self.name: str = name
-        self.finished: int = finished
-        self.failures: int = failures
-        self.consecutive: int = consecutive
+        self.every: Tally = every
+        self.gateway: Tally = gateway
+        self.local: Tally = local
         self.up: bool = up
-        self.local_failures: int = local_failures
 
 
 class OutlierChange:
     """An endpoint was ejected, or let in again."""
 
-    def __init__(self, name: str, ejected: bool, reason: str, at: float, until: float) -> None:
+    def __init__(
+        self, name: str, ejected: bool, reason: str, at: float, until: float, detector: str = ""
+    ) -> None:
         self.name: str = name
         self.ejected: bool = ejected
         self.reason: str = reason
         self.at: float = at
         self.until: float = until  # when an ejection ends
+        self.detector: str = detector  # by which it was ejected
 
     def __repr__(self) -> str:
         return f"<{self.name} {'ejected' if self.ejected else 'let in'}: {self.reason}>"
 
 
-class _Run:
-    """Failures in a row, as far as sums over workers show."""
+class _Track:
+    """One tally of an endpoint, followed from observation to observation."""
 
-    def __init__(self) -> None:
-        self.length: int = 0
+    def __init__(self, tally: Tally) -> None:
+        self.tally: Tally = tally
+        self.forgiven: int = tally.run  # part of the workers' runs that no longer counts
+        self.run: int = 0  # failures in a row, as far as sums over workers show
         self.grew: bool = False  # at the last observation
+        self.finished: int = 0  # since the last sweep
+        self.failures: int = 0
 
-    def take(self, failed: int, finished: int) -> None:
-        """So many of so many attempts failed since the last observation."""
-        self.length = 0 if finished > failed else self.length + failed
+    def take(self, tally: Tally) -> None:
+        """Take in a newer one."""
+        before = self.tally
+        self.tally = tally
+        failed = tally.failures - before.failures
+        finished = tally.finished - before.finished
+        if failed < 0:  # the counters began anew
+            self.forget()
+            return
+        if finished < failed:  # the two were read a moment apart
+            finished = failed
+        self.finished += finished
+        self.failures += failed
+        self.run = 0 if finished > failed else self.run + failed
         self.grew = failed > 0
+        if tally.run < self.forgiven:
+            self.forgiven = 0
 
     def forget(self) -> None:
-        """Begin anew."""
-        self.length = 0
+        """What happened so far no longer counts."""
+        self.run = 0
         self.grew = False
+        self.forgiven = self.tally.run
+        self.clear_window()
+
+    def clear_window(self) -> None:
+        """Begin another sweep."""
+        self.finished = 0
+        self.failures = 0
+
+    def in_a_row(self) -> int:
+        """The longest run that either the workers or the sums know of; 0 if it did not grow."""
+        return max(self.run, self.tally.run - self.forgiven) if self.grew else 0
+
+    def success_rate(self) -> float:
+        """Of this window, 0..1."""
+        return 1.0 - self.failures / self.finished
 
 
 class _Record:
     """What is remembered of one endpoint between observations."""
 
     def __init__(self, counts: EndpointCounts) -> None:
-        self.counts: EndpointCounts = counts
-        self.any_run: _Run = _Run()
-        self.local_run: _Run = _Run()
-        self.forgiven: int = counts.consecutive  # part of ``consecutive`` that no longer counts
-        self.window_finished: int = 0  # since the last sweep
-        self.window_failures: int = 0
+        self.up: bool = counts.up
+        self.every: _Track = _Track(counts.every)
+        self.gateway: _Track = _Track(counts.gateway)
+        self.local: _Track = _Track(counts.local)
         self.ejected: bool = False
         self.until: float = 0.0
         self.times: int = 0  # ejections held against it
@@ -96,48 +163,30 @@ class _Record:
 
     def take(self, counts: EndpointCounts) -> None:
         """Take in newer counts of the endpoint."""
-        before = self.counts
-        self.counts = counts
-        self.recovered = counts.up and not before.up
-        failed = counts.failures - before.failures
-        finished = counts.finished - before.finished
-        if failed < 0:  # the counters began anew
-            self.forget()
-            return
-        if finished < failed:  # the two were read a moment apart
-            finished = failed
-        self.window_finished += finished
-        self.window_failures += failed
-        self.any_run.take(failed, finished)
-        self.local_run.take(counts.local_failures - before.local_failures, finished)
-        if counts.consecutive < self.forgiven:
-            self.forgiven = 0
+        self.recovered = counts.up and not self.up
+        self.up = counts.up
+        self.every.take(counts.every)
+        self.gateway.take(counts.gateway)
+        self.local.take(counts.local)
+
+    def restart(self, counts: EndpointCounts) -> None:
+        """Judge by what comes after these counts, which mean something else than those before."""
+        self.up = counts.up
+        self.every = _Track(counts.every)
+        self.gateway = _Track(counts.gateway)
+        self.local = _Track(counts.local)
 
     def forget(self) -> None:
         """What happened so far no longer counts against it."""
-        self.any_run.forget()
-        self.local_run.forget()
-        self.forgiven = self.counts.consecutive
-        self.clear_window()
+        self.every.forget()
+        self.gateway.forget()
+        self.local.forget()
 
     def clear_window(self) -> None:
         """Begin another sweep."""
-        self.window_finished = 0
-        self.window_failures = 0
-
-    def failures_in_a_row(self) -> int:
-        """The longest run that either the workers or the sums know of; 0 if it did not grow."""
-        if not self.any_run.grew:
-            return 0
-        return max(self.any_run.length, self.counts.consecutive - self.forgiven)
-
-    def local_failures_in_a_row(self) -> int:
-        """The run of those without a response; 0 if it did not grow."""
-        return self.local_run.length if self.local_run.grew else 0
-
-    def success_rate(self) -> float:
-        """Of this window, 0..1."""
-        return 1.0 - self.window_failures / self.window_finished
+        self.every.clear_window()
+        self.gateway.clear_window()
+        self.local.clear_window()
 
 
 class OutlierDetector:
@@ -146,6 +195,8 @@ class OutlierDetector:
     def __init__(self, settings: Outlier, now: float) -> None:
         self.settings: Outlier = settings
         self.refused: int = 0  # ejections not made because too many were out
+        self.ejections: dict[str, int] = dict.fromkeys(DETECTORS, 0)  # by detector
+        self._split: bool = settings.split_local_failures
         self._records: dict[str, _Record] = {}
         self._next_sweep: float = now + settings.interval_s
 
@@ -157,10 +208,14 @@ class OutlierDetector:
     def observe(self, now: float, counts: list[EndpointCounts]) -> list[OutlierChange]:
         """Take in the newest counts; returns what changed. Endpoints not named are forgotten."""
         records: dict[str, _Record] = {}
+        otherwise = self._split != self.settings.split_local_failures
+        self._split = self.settings.split_local_failures
         for count in counts:
             record = self._records.get(count.name)
             if record is None:
                 record = _Record(count)
+            elif otherwise:
+                record.restart(count)
             else:
                 record.take(count)
             records[count.name] = record
@@ -194,76 +249,97 @@ class OutlierDetector:
         return changes
 
     def _eject_runs(self, now: float, changes: list[OutlierChange]) -> None:
-        any_kind = self.settings.consecutive_failures
-        local = self.settings.consecutive_local_failures
+        settings = self.settings
         for name, record in self._records.items():
             if record.ejected:
                 continue
-            run = record.failures_in_a_row()
-            local_run = record.local_failures_in_a_row()
-            if 0 < any_kind <= run:
-                self._eject(name, record, f"{run} failures in a row", now, changes)
-            elif 0 < local <= local_run:
-                reason = f"{local_run} failures in a row without a response"
-                self._eject(name, record, reason, now, changes)
+            every = record.every.in_a_row()
+            gateway = record.gateway.in_a_row()
+            local = record.local.in_a_row()
+            if 0 < settings.consecutive_failures <= every:
+                reason = f"{every} failures in a row"
+                self._eject(name, record, CONSECUTIVE, reason, now, changes)
+            elif 0 < settings.consecutive_gateway_failures <= gateway:
+                reason = f"{gateway} gateway failures in a row"
+                self._eject(name, record, CONSECUTIVE_GATEWAY, reason, now, changes)
+            elif 0 < settings.consecutive_local_failures <= local:
+                reason = f"{local} failures in a row without a whole response"
+                self._eject(name, record, CONSECUTIVE_LOCAL, reason, now, changes)
 
     def _sweep(self, now: float, changes: list[OutlierChange]) -> None:
-        self._eject_by_share(now, changes)
-        self._eject_by_success_rate(now, changes)
+        self._eject_by_share(False, now, changes)
+        self._eject_by_share(True, now, changes)
+        self._eject_by_success_rate(False, now, changes)
+        self._eject_by_success_rate(True, now, changes)
         for record in self._records.values():
             record.clear_window()
             served_s = 0.0 if record.ejected else now - record.in_since
             if record.times > 0 and served_s >= self.settings.interval_s:
                 record.times -= 1
 
-    def _eject_by_share(self, now: float, changes: list[OutlierChange]) -> None:
+    def _eject_by_share(self, local: bool, now: float, changes: list[OutlierChange]) -> None:
         settings = self.settings
-        if settings.failure_share <= 0.0:
+        most = settings.local_failure_share if local else settings.failure_share
+        if most <= 0.0:
             return
         for name, record in self._records.items():
-            finished = record.window_finished
-            if record.ejected or finished < max(1, settings.failure_share_min_requests):
+            track = record.local if local else record.every
+            if record.ejected or track.finished < max(1, settings.failure_share_min_requests):
                 continue
-            share = record.window_failures / finished
-            if share >= settings.failure_share:
-                reason = f"{share:.0%} of {finished} requests failed"
-                self._eject(name, record, reason, now, changes)
+            share = track.failures / track.finished
+            if share < most:
+                continue
+            if local:
+                reason = f"{share:.0%} of {track.finished} requests got no whole response"
+                self._eject(name, record, LOCAL_SHARE, reason, now, changes)
+            else:
+                reason = f"{share:.0%} of {track.finished} requests failed"
+                self._eject(name, record, SHARE, reason, now, changes)
 
-    def _eject_by_success_rate(self, now: float, changes: list[OutlierChange]) -> None:
+    def _eject_by_success_rate(self, local: bool, now: float, changes: list[OutlierChange]) -> None:
         settings = self.settings
-        if settings.success_rate_stdev_factor <= 0.0:
+        factor = settings.success_rate_stdev_factor
+        if local:
+            factor = settings.local_success_rate_stdev_factor
+        if factor <= 0.0:
             return
-        judged = [
-            (name, record)
-            for name, record in self._records.items()
-            if not record.ejected
-            and record.window_finished >= max(1, settings.success_rate_min_requests)
-        ]
+        judged: dict[str, float] = {}
+        for name, record in self._records.items():
+            track = record.local if local else record.every
+            if not record.ejected and track.finished >= max(1, settings.success_rate_min_requests):
+                judged[name] = track.success_rate()
         if len(judged) < max(2, settings.success_rate_min_endpoints):
             return
-        rates = [record.success_rate() for _, record in judged]
-        mean = fsum(rates) / len(rates)
-        stdev = sqrt(fsum([(rate - mean) ** 2 for rate in rates]) / len(rates))
-        floor = mean - settings.success_rate_stdev_factor * stdev
-        for name, record in judged:
-            rate = record.success_rate()
+        mean = fsum(judged.values()) / len(judged)
+        stdev = sqrt(fsum([(rate - mean) ** 2 for rate in judged.values()]) / len(judged))
+        floor = mean - factor * stdev
+        what = "rate of whole responses" if local else "success rate"
+        detector = LOCAL_SUCCESS_RATE if local else SUCCESS_RATE
+        for name, rate in judged.items():
             if rate < floor:
-                reason = f"success rate {rate:.1%} is under {floor:.1%}, the pool's mean {mean:.1%}"
-                self._eject(name, record, reason, now, changes)
+                reason = f"{what} {rate:.1%} is under {floor:.1%}, the pool's mean {mean:.1%}"
+                self._eject(name, self._records[name], detector, reason, now, changes)
 
     def _eject(
-        self, name: str, record: _Record, reason: str, now: float, changes: list[OutlierChange]
+        self,
+        name: str,
+        record: _Record,
+        detector: str,
+        reason: str,
+        now: float,
+        changes: list[OutlierChange],
     ) -> None:
         if not self._may_eject(record):
             self.refused += 1
             return
         settings = self.settings
+        self.ejections[detector] += 1
         record.times += 1
         lasts_s = min(settings.base_ejection_s * record.times, settings.max_ejection_s)
         record.ejected = True
         record.until = now + lasts_s
         reason = f"{reason}; out for {lasts_s:g} s"
-        changes.append(OutlierChange(name, True, reason, now, record.until))
+        changes.append(OutlierChange(name, True, reason, now, record.until, detector))
 
     def _may_eject(self, candidate: _Record) -> bool:
         out = 0
@@ -271,7 +347,7 @@ class OutlierDetector:
         for record in self._records.values():
             if record.ejected:
                 out += 1
-            elif record is not candidate and record.counts.up:
+            elif record is not candidate and record.up:
                 others += 1
         if others == 0:
             return False

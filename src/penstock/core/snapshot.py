@@ -178,15 +178,31 @@ class HealthCheck(_Data, frozen=True):
     initial: Literal["up", "down"] = "up"  # what STARTING counts as until the first verdict
 
 
+class AgentCheck(_Data, frozen=True):
+    """An agent beside every endpoint of a pool that says how much it can take (HAProxy)."""
+
+    port: int
+    send: str = ""  # first, as it is
+    interval_s: float = 2.0
+    timeout_s: float = 2.0
+
+
 class Outlier(_Data, frozen=True):
-    """Passive detection (Envoy's values)."""
+    """Passive detection (Envoy's values; 0: off).
+
+    Those of local failures (``core.outlier``) count only where these are split off.
+    """
 
     enabled: bool = True
+    split_local_failures: bool = False
     consecutive_failures: int = 5
-    consecutive_local_failures: int = 0  # those without a response, apart; 0: off
+    consecutive_gateway_failures: int = 0  # Envoy: 5, enforced in 0%
+    consecutive_local_failures: int = 5
     failure_share: float = 0.85
+    local_failure_share: float = 0.85
     failure_share_min_requests: int = 50
     success_rate_stdev_factor: float = 1.9
+    local_success_rate_stdev_factor: float = 1.9
     success_rate_min_endpoints: int = 5
     success_rate_min_requests: int = 100
     interval_s: float = 10.0
@@ -417,6 +433,7 @@ class Pool(_Data, frozen=True):
     timeouts: PoolTimeouts = PoolTimeouts()
     retry: Retry = Retry()
     health_check: HealthCheck | None = None
+    agent_check: AgentCheck | None = None
     outlier: Outlier = Outlier()
     breaker: Breaker | None = None
     admission: Admission = Admission()

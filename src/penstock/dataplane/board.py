@@ -9,7 +9,7 @@ machine that Penstock runs on.
     workers     workers x 64                                     each worker its own
     endpoints   endpoint_rows x 8                                supervisor
     reports     endpoint_rows x 32                               supervisor
-    load        endpoint_rows x workers x 24                     each worker its own
+    load        endpoint_rows x workers x 32                     each worker its own
     pools       pool_rows x workers x POOL_CELLS                 each worker its own
     models      workers x MODEL_ROWS x MODEL_CELLS               each worker its own
     routes      workers x (8 + 2 x ROUTES)                       each worker its own
@@ -25,7 +25,7 @@ from typing import Final
 from penstock.core.histogram import BUCKETS
 
 MAGIC: Final = 0x50454E53544F434B  # "PENSTOCK"
-VERSION: Final = 5
+VERSION: Final = 6
 
 # Header cells.
 H_MAGIC: Final = 0
@@ -66,6 +66,7 @@ S_EJECTED: Final = 2
 S_WEIGHT_PPM: Final = 3  # effective weight x 1e6: configured or set at run time, x slow start
 S_PREFIX_DOUBT_PPM: Final = 4  # share of predicted prefix hits that is not believed x 1e6
 S_EXACT: Final = 5  # its slot in the exact prefix index + 1; 0 while it is not exact
+S_MAX_IN_FLIGHT: Final = 6  # that its agent asks for + 1, 1: no bound; 0: as configured
 _STATE_CELLS: Final = 8
 
 # What an endpoint's engine last said of its load, written by the supervisor; -1: it did not say.
@@ -121,7 +122,21 @@ L_PENDING_PREFILL: Final = 19
 L_KV_TOKENS: Final = 20
 L_BREAKER: Final = 21  # its circuit breaker's state, as in core.breaker
 L_BREAKER_OPENED: Final = 22  # how often
-LOAD_CELLS: Final = 24
+L_GATEWAY_ERRORS: Final = 23  # responses 502, 503, 504
+L_BROKEN: Final = 24  # responses that were not whole: counted by class and by how they failed
+# Runs of failures as this worker sees them, like L_CONSECUTIVE_FAILURES, by kind.
+L_RUN_GATEWAY: Final = 25  # 502, 503, 504, or no whole response
+L_RUN_LOCAL: Final = 26  # no whole response
+L_RUN_5XX: Final = 27  # among responses alone
+L_RUN_GATEWAY_ERRORS: Final = 28  # 502, 503, 504, among responses alone
+LOAD_CELLS: Final = 32
+RUNS: Final = (
+    L_CONSECUTIVE_FAILURES,
+    L_RUN_GATEWAY,
+    L_RUN_LOCAL,
+    L_RUN_5XX,
+    L_RUN_GATEWAY_ERRORS,
+)
 
 # Pool cells, one set per pool and worker: counters, then one histogram per phase.
 P_REQUESTS: Final = 0

@@ -2,32 +2,17 @@
 
 import socket
 import ssl
-from array import array
 from typing import TYPE_CHECKING, Any, Final
 
 from penstock.core import snapshot
 from penstock.core.breaker import OPEN, STATE_NAMES, Breaker, BreakerChange
-from penstock.core.endpoint import BACKUP, Endpoint
+from penstock.core.endpoint import BACKUP
 from penstock.core.env import Env
 from penstock.core.load_report import LoadReport
 from penstock.core.ticket import DONE, Ticket
 from penstock.dataplane.board import (
-    L_1XX_TO_5XX,
-    L_BREAKER,
-    L_BREAKER_OPENED,
-    L_BYTES_RECEIVED,
-    L_BYTES_SENT,
-    L_CONNECT_FAILURES,
-    L_CONNECTIONS,
-    L_CONSECUTIVE_FAILURES,
-    L_FAILURES,
-    L_IN_FLIGHT,
-    L_JUDGED_CACHED,
-    L_JUDGED_PREDICTED,
-    L_JUDGED_PROMPT,
     L_KV_TOKENS,
     L_PENDING_PREFILL,
-    L_REQUESTS,
     LOAD_CELLS,
     R_AT_US,
     R_CACHED,
@@ -44,10 +29,12 @@ from penstock.dataplane.board import (
     S_EJECTED,
     S_EXACT,
     S_HEALTH,
+    S_MAX_IN_FLIGHT,
     S_PREFIX_DOUBT_PPM,
     S_WEIGHT_PPM,
     Board,
 )
+from penstock.dataplane.counted_endpoint import CountedEndpoint
 from penstock.dataplane.request_log import json_text
 
 if TYPE_CHECKING:
@@ -89,7 +76,7 @@ class ConnectionSettings:
         self.max_requests: int = connections.max_requests or 2**62
 
 
-class LiveEndpoint(Endpoint):
+class LiveEndpoint(CountedEndpoint):
     """One object for as long as the endpoint is configured, whatever is reloaded around it."""
 
     def __init__(
@@ -101,42 +88,25 @@ class LiveEndpoint(Endpoint):
         worker: int,
         env: Env,
     ) -> None:
-        super().__init__(spec.name, pool=pool)
+        super().__init__(spec, pool, board, worker)
         self.settings: ConnectionSettings = settings
-        self.row: int = spec.row
         self.log_name: bytes = json_text(spec.name.encode())
         self.removed: bool = False
         self.idle: list[EndpointConnection] = []
         self.open_connections: int = 0
-        self.requests: int = 0
-        self.bytes_sent: int = 0
-        self.bytes_received: int = 0
-        self.connections: int = 0
-        self.failures: int = 0
-        self.consecutive_failures: int = 0
-        self.by_class: list[int] = [0] * 5
-        self.by_outcome: list[int] = [0] * 7
-        self.judged_prompt: int = 0  # tokens whose engine told what it found cached
-        self.judged_predicted: int = 0
-        self.judged_cached: int = 0
-        self.breaker: Breaker | None = None
         self.cut_out: bool = False  # by its breaker, which is open
-        self.breaker_opened: int = 0
         self._breaker_spec: snapshot.Breaker | None = None
         self._ejected_by_others: bool = False
         self.owner: LivePool | None = None
-        self.changed: bool = False
         self.host_header: bytes = b""
         self.family: int = socket.AF_INET
         self.address: tuple[Any, ...] = ("", 0)  # as socket.connect takes it
         self.tls: ssl.SSLContext | None = None
         self.server_name: str = ""
+        self._configured_max_in_flight: int = 0
         self.moves: int = 0  # raised when connections opened before are not to be used again
         self._way: tuple[Any, ...] = ()
         self._board: Board = board
-        self._cells: memoryview = board.cells
-        self._worker: int = worker
-        self._load_at: int = board.load(spec.row, worker)
         self._state_at: int = board.state(spec.row)
         self._report_at: int = board.report(spec.row)
         self._reported_us: int = 0  # when the report taken last was made
@@ -152,7 +122,6 @@ class LiveEndpoint(Endpoint):
         self._env: Env = env
         self._elsewhere_at: float = -1.0
         self._kv_reported: int = 0  # tokens of others in its cache, by its report
-        self._resume_counts()
 
     def configure(
         self,
@@ -176,8 +145,8 @@ class LiveEndpoint(Endpoint):
         self.host_header = (host if spec.port == default else f"{host}:{spec.port}").encode()
         self.tls = tls
         self.server_name = tls_spec.server_name or spec.host
-        self.max_in_flight = spec.max_in_flight
-        self.guarded = self.max_in_flight > 0 or self.breaker is not None
+        self._configured_max_in_flight = self.max_in_flight = spec.max_in_flight
+        self._guard()
         self.priority = BACKUP if spec.backup else spec.priority
         self.zone = spec.zone
         self.removed = False
@@ -196,6 +165,9 @@ class LiveEndpoint(Endpoint):
                     max_open_s=spec.max_open_s,
                     trials=spec.trials,
                 )
+        self._guard()
+
+    def _guard(self) -> None:
         self.guarded = self.max_in_flight > 0 or self.breaker is not None
 
     def read_state(self) -> None:
@@ -207,6 +179,9 @@ class LiveEndpoint(Endpoint):
         self._ejected_by_others = cells[at + S_EJECTED] != 0
         self.ejected = self._ejected_by_others or self.cut_out
         self.weight = cells[at + S_WEIGHT_PPM] / 1e6
+        asked = cells[at + S_MAX_IN_FLIGHT]
+        self.max_in_flight = asked - 1 if asked else self._configured_max_in_flight
+        self._guard()
         self.prefix_doubt = cells[at + S_PREFIX_DOUBT_PPM] / 1e6
         self.exact_slot = cells[at + S_EXACT] - 1
 
@@ -270,16 +245,6 @@ class LiveEndpoint(Endpoint):
             self._read_elsewhere()
         return self.in_flight + self.elsewhere < self.max_in_flight
 
-    def acquire(self) -> None:
-        self.in_flight += 1
-        self._cells[self._load_at + L_IN_FLIGHT] = self.in_flight
-        self.requests += 1
-        self.changed = True
-
-    def release(self) -> None:
-        self.in_flight -= 1
-        self._cells[self._load_at + L_IN_FLIGHT] = self.in_flight
-
     def tokens_changed(self) -> None:
         if not self._alone:
             self._cells[self._load_at + L_PENDING_PREFILL] = self.pending_prefill
@@ -318,26 +283,10 @@ class LiveEndpoint(Endpoint):
             self._read_elsewhere()
         return self.in_flight + self.elsewhere > self.max_in_flight
 
-    def settled(self, ticket: Ticket) -> None:
-        """Count how an attempt ended, once, for metrics and outlier detection."""
-        outcome = ticket.outcome
-        status = ticket.status
-        self.by_outcome[outcome] += 1
-        if status >= 100:
-            self.by_class[status // 100 - 1] += 1
-        if (outcome != DONE or status >= 500) and ticket.failed:
-            self.failures += 1
-            self.consecutive_failures += 1
-            self.publish()  # outlier detection need not wait for the sweep
-        elif self.consecutive_failures and status:
-            self.consecutive_failures = 0
-        if ticket.passed_breaker and self.breaker is not None:
-            self._tell_breaker(self.breaker, ticket)
-        if ticket.cached_tokens >= 0 and ticket.kv_tokens > 0 and ticket.prompt_tokens > 0:
-            self._judge(ticket)
-        self.changed = True
-
-    def _tell_breaker(self, breaker: Breaker, ticket: Ticket) -> None:
+    def _tell_breaker(self, ticket: Ticket) -> None:
+        breaker = self.breaker
+        if breaker is None:
+            return
         now = ticket.settled_at
         change: BreakerChange | None = None
         if ticket.failed:
@@ -367,71 +316,12 @@ class LiveEndpoint(Endpoint):
         if self.owner is not None:
             self.owner.eligibility_changed()
 
-    def _judge(self, ticket: Ticket) -> None:
-        """Count what was predicted to be cached and what was, in the engine's own tokens."""
-        prompt = ticket.prompt_tokens
-        self.judged_prompt += prompt
-        self.judged_predicted += int(prompt * ticket.hit_tokens / ticket.kv_tokens)
-        self.judged_cached += min(ticket.cached_tokens, prompt)
-
-    def publish(self) -> None:
-        """Copy the counts to the board if they changed."""
-        if not self.changed:
-            return
-        self.changed = False
-        cells = self._cells
-        at = self._load_at
-        values = array("q", [0] * LOAD_CELLS)
-        values[L_IN_FLIGHT] = self.in_flight
-        values[L_REQUESTS] = self.requests
-        for index in range(5):
-            values[L_1XX_TO_5XX + index] = self.by_class[index]
-        for index in range(4):  # CONNECT_FAILED, RESET, GARBAGE, TIMEOUT stand in that order
-            values[L_CONNECT_FAILURES + index] = self.by_outcome[2 + index]
-        values[L_CONSECUTIVE_FAILURES] = self.consecutive_failures
-        values[L_CONNECTIONS] = self.connections
-        values[L_BYTES_SENT] = self.bytes_sent
-        values[L_BYTES_RECEIVED] = self.bytes_received
-        values[L_FAILURES] = self.failures
-        values[L_PENDING_PREFILL] = self.pending_prefill
-        values[L_KV_TOKENS] = self.kv_tokens
-        if self.breaker is not None:
-            values[L_BREAKER] = self.breaker.state
-        values[L_BREAKER_OPENED] = self.breaker_opened
-        values[L_JUDGED_PROMPT] = self.judged_prompt
-        values[L_JUDGED_PREDICTED] = self.judged_predicted
-        values[L_JUDGED_CACHED] = self.judged_cached
-        cells[at : at + LOAD_CELLS] = memoryview(values)
-
     def close_idle(self) -> None:
         """Close what nobody uses: the endpoint is removed, or its address changed."""
         idle = self.idle
         self.idle = []
         for connection in idle:
             connection.close()
-
-    def _resume_counts(self) -> None:
-        """Totals go on from where a worker before this one left them; what it ran is gone."""
-        cells = self._cells
-        at = self._load_at
-        cells[at + L_IN_FLIGHT] = 0
-        cells[at + L_CONSECUTIVE_FAILURES] = 0
-        cells[at + L_BREAKER] = 0
-        cells[at + L_PENDING_PREFILL] = 0
-        cells[at + L_KV_TOKENS] = 0
-        self.requests = cells[at + L_REQUESTS]
-        for index in range(5):
-            self.by_class[index] = cells[at + L_1XX_TO_5XX + index]
-        for index in range(4):
-            self.by_outcome[2 + index] = cells[at + L_CONNECT_FAILURES + index]
-        self.connections = cells[at + L_CONNECTIONS]
-        self.bytes_sent = cells[at + L_BYTES_SENT]
-        self.bytes_received = cells[at + L_BYTES_RECEIVED]
-        self.failures = cells[at + L_FAILURES]
-        self.breaker_opened = cells[at + L_BREAKER_OPENED]
-        self.judged_prompt = cells[at + L_JUDGED_PROMPT]
-        self.judged_predicted = cells[at + L_JUDGED_PREDICTED]
-        self.judged_cached = cells[at + L_JUDGED_CACHED]
 
     def _read_elsewhere(self) -> None:
         cells = self._cells

@@ -73,6 +73,7 @@ class InferenceEngine(Generic[S]):
         self._running: list[S] = []  # in order of admission
         self._waiting: deque[S] = deque()
         self._step_ends: float | None = None
+        self.begun: list[S] = []  # that the step under way is the first to compute
         self._totals = EngineLoad(kv_tokens=capacity * self.limits.block_tokens)
 
     @property
@@ -169,6 +170,8 @@ class InferenceEngine(Generic[S]):
 
     def _begin_step(self, now: float) -> None:
         budget = self.limits.max_batched_tokens
+        if self.begun:
+            self.begun = []
         before = self._totals.preemptions_total
         budget -= self._schedule_running(budget)
         if self._totals.preemptions_total == before:
@@ -205,6 +208,7 @@ class InferenceEngine(Generic[S]):
             budget -= tokens
             if sequence.admitted_at < 0:
                 sequence.admitted_at = now
+                self.begun.append(sequence)
                 sequence.cached_tokens = sequence.computed
                 self._totals.prompt_tokens_total += sequence.prompt_tokens
                 self._totals.prefix_queries_total += sequence.prompt_tokens

@@ -33,7 +33,7 @@ METRICS: Final = (
     Metric("p90", "90% are"),
     Metric("p99", "99% are"),
     Metric("p99.9", "99.9% are"),
-    Metric("wait", "mean time before service begins, network included"),
+    Metric("wait", "mean time until service (an engine's first step) begins, network included"),
     Metric("ttft", "mean time to the first token"),
     Metric("ttft p99", "99% of first tokens come within this"),
     Metric("tpot", "mean time of each further token"),

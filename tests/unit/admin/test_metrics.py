@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 import pytest
+from msgspec.structs import replace
 from prometheus_client.parser import text_string_to_metric_families
 
 from penstock.admin.buckets import cumulative_buckets
@@ -112,6 +113,18 @@ def test_states_of_endpoints(board: Board) -> None:
     assert scraped("endpoint_ejections_total", **first) == 4
     assert scraped("endpoint_draining", **second) == 1
     assert scraped("endpoint_weight", **second) == 0.5
+
+
+def test_ejections_by_detector(board: Board) -> None:
+    shown = replace(
+        pool("main", 0, endpoint("e0", 0)),
+        ejections={"failure_share": 0, "success_rate": 2},
+        refused_ejections=3,
+    )
+    scraped = Scraped(overview(shown), board)
+    assert scraped("outlier_ejections_total", pool="main", detector="failure_share") == 0
+    assert scraped("outlier_ejections_total", pool="main", detector="success_rate") == 2
+    assert scraped("outlier_refused_ejections_total", pool="main") == 3
 
 
 def test_the_balancer_itself(board: Board) -> None:

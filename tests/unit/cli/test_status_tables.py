@@ -6,10 +6,14 @@ from penstock.cli._status_tables import endpoint_notes
 
 
 def endpoint(
-    engine: dict[str, Any] | None, doubt: float = 0.0, circuits_open: int = 0
+    engine: dict[str, Any] | None,
+    doubt: float = 0.0,
+    circuits_open: int = 0,
+    agent: dict[str, str] | None = None,
 ) -> dict[str, Any]:
     return {
         "name": "e",
+        "agent": agent,
         "engine": engine,
         "circuits_open": circuits_open,
         "prefixes": {"doubt": doubt},
@@ -36,3 +40,10 @@ def test_open_circuits_are_told() -> None:
 def test_where_all_is_well_nothing_is_said() -> None:
     assert endpoint_notes(endpoint({"silent": False, "problem": ""})) == []
     assert endpoint_notes(endpoint(None)) == []
+
+
+def test_what_an_agent_says_is_told_and_whether_it_can_be_asked() -> None:
+    said = endpoint(None, agent={"said": "75%", "problem": ""})
+    assert endpoint_notes(said) == ["its agent says: 75%"]
+    silent = endpoint(None, agent={"said": "75%", "problem": "connection refused"})
+    assert endpoint_notes(silent) == ["its agent says: 75%", "its agent: connection refused"]

@@ -154,13 +154,18 @@ pools:
       fall: 5
       jitter: 0.2
       initial: down
+    agent_check: {port: 9777, send: "state\n", interval: 3s, timeout: 1500ms}
     outlier:
       enabled: false
+      split_local_failures: true
       consecutive_failures: 6
+      consecutive_gateway_failures: 3
       consecutive_local_failures: 4
       failure_share: 0.5
+      local_failure_share: 0.4
       failure_share_min_requests: 60
       success_rate_stdev_factor: 2
+      local_success_rate_stdev_factor: 3
       success_rate_min_endpoints: 4
       success_rate_min_requests: 90
       interval: 11s

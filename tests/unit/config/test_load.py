@@ -106,6 +106,10 @@ def test_what_was_likely_meant(text: str, expected: str, tmp_path: Path) -> None
         ("pools: {a: {endpoints: a:1, hash_key: user}}", "`source`, `path` or a mapping such as"),
         ("pools: {a: {endpoints: a:1, hash_key: {header: a, cookie: b}}}", "give exactly one of"),
         ("pools: {a: {endpoints: a:1, outlier: {max_ejection: 1s}}}", "`max_ejection` is shorter"),
+        (
+            "pools: {a: {endpoints: a:1, outlier: {consecutive_local_failures: 3}}}",
+            "`consecutive_local_failures` needs `split_local_failures: true`",
+        ),
         ("request_log: stdot", "or the path of a file (with a '/', as in ./requests.log)"),
         ("shutdown_deadline: 5", "a duration needs its unit: 5s or 5ms"),
         ("via: a b", "'a b' holds characters that HTTP does not allow here"),

@@ -6,22 +6,26 @@ import pytest
 from msgspec.structs import replace
 
 from penstock.admin.view import UnknownNameError
-from penstock.control.endpoint_states import NOT_CHECKED, Cause, EndpointStates
+from penstock.control.cause import Cause
+from penstock.control.endpoint_states import NOT_CHECKED, EndpointStates
 from penstock.control.events import Events
 from penstock.core.endpoint import DOWN, STARTING, UP
-from penstock.core.snapshot import HealthCheck, Pool, SlowStart
+from penstock.core.snapshot import AgentCheck, HealthCheck, Pool, SlowStart
 from penstock.dataplane.board import (
     H_EPOCH,
     S_DRAINING,
     S_EJECTED,
     S_HEALTH,
+    S_MAX_IN_FLIGHT,
     S_WEIGHT_PPM,
     Board,
 )
+from penstock.wire.agent_check import AgentAnswer, parse_agent_line
 from tests.unit.control.conftest import Clock
 from tests.unit.control.worlds import endpoint, pool
 
 CHECKED = HealthCheck()
+AGENT = AgentCheck(port=9777)
 
 
 class States:
@@ -250,3 +254,85 @@ class TestSlowStart:
         states.run(pool("a", "e1", slow_start=self.SLOW, health_check=CHECKED))
         states.states.set_health("a", "e1", UP, "first check")
         assert states.cells(1)[3] == 1.0
+
+
+def says(line: str) -> AgentAnswer:
+    return parse_agent_line(line.encode())
+
+
+def test_what_agents_say_reaches_board_status_and_log(states: States, clock: Clock) -> None:
+    states.run(Pool(name="a", endpoints=(endpoint("e1", weight=2.0),), agent_check=AGENT))
+    of = states.states
+    of.agent_says("a", "e1", says("75%"))
+    assert states.cells(1) == (UP, 0, 0, 1.5)
+    of.agent_says("a", "e1", says("maint #disk"))
+    since = clock.now
+    clock.now += 5.0
+    of.agent_says("a", "e1", says("maint #disks"))
+    assert states.cells(1) == (UP, 1, 0, 1.5)
+    assert (of.of("a", "e1").shown, of.of("a", "e1").cause) == (
+        "maintenance",
+        Cause("its agent says: maint #disks", since),
+    )
+    of.agent_says("a", "e1", says("ready stopped"))
+    assert states.cells(1) == (DOWN, 0, 0, 1.5)
+    of.agent_says("a", "e1", says("up 0%"))
+    assert of.of("a", "e1").shown == "weightless"
+    of.agent_says("a", "e1", says("100%"))
+    assert states.cells(1) == (UP, 0, 0, 2.0)
+    assert states.log() == [
+        "endpoint a/e1 is in maintenance: its agent says: maint #disk",
+        "endpoint a/e1 is down: its agent says: ready stopped",
+        "endpoint a/e1 is weightless: its agent says: up 0%",
+        "endpoint a/e1 is no longer weightless: its agent says: 100%",
+    ]
+
+
+def test_an_agent_and_checks_must_both_find_it_up(states: States) -> None:
+    states.run(pool("a", "e1", health_check=CHECKED, agent_check=AGENT))
+    of = states.states
+    of.set_health("a", "e1", UP, "answered 200")
+    of.agent_says("a", "e1", says("down"))
+    assert states.cells(1)[0] == DOWN
+    of.set_health("a", "e1", DOWN, "refused")
+    of.agent_says("a", "e1", says("up"))
+    assert states.cells(1)[0] == DOWN
+    of.set_health("a", "e1", UP, "answered 200")
+    assert states.cells(1)[0] == UP
+
+
+def test_what_an_operator_drained_no_agent_lets_in(states: States) -> None:
+    states.run(pool("a", "e1", agent_check=AGENT))
+    of = states.states
+    of.drain("a", "e1", "asked for by an operator")
+    of.agent_says("a", "e1", says("ready up 100%"))
+    assert states.cells(1)[1] == 1
+    of.agent_says("a", "e1", says("drain"))
+    of.undrain("a", "e1", "asked for by an operator")
+    assert states.cells(1)[1] == 1
+    of.agent_says("a", "e1", says("ready"))
+    assert states.cells(1)[1] == 0
+
+
+def test_a_bound_by_an_agent_is_told_to_workers(states: States) -> None:
+    states.run(pool("a", "e1", agent_check=AGENT))
+
+    def told() -> int:
+        return states.board.cells[states.board.state(1) + S_MAX_IN_FLIGHT]
+
+    assert told() == 0
+    states.states.agent_says("a", "e1", says("maxconn:30"))
+    assert told() == 31
+    states.states.agent_says("a", "e1", says("maxconn:0"))
+    assert told() == 1
+    states.run(pool("a", "e1"))
+    assert told() == 0
+
+
+def test_an_endpoint_that_its_agent_lets_in_again_starts_slowly(
+    states: States, clock: Clock
+) -> None:
+    states.run(pool("a", "e1", agent_check=AGENT, slow_start=SlowStart(window_s=10.0)))
+    states.states.agent_says("a", "e1", says("drain"))
+    states.states.agent_says("a", "e1", says("ready"))
+    assert states.cells(1)[3] == 0.1

@@ -9,9 +9,17 @@ from penstock.control.rows import Rows
 from penstock.core.snapshot import Outlier, Snapshot
 from penstock.dataplane.board import (
     L_1XX_TO_5XX,
+    L_BROKEN,
     L_CONNECT_FAILURES,
     L_CONSECUTIVE_FAILURES,
     L_FAILURES,
+    L_GATEWAY_ERRORS,
+    L_RESETS,
+    L_RUN_5XX,
+    L_RUN_GATEWAY,
+    L_RUN_GATEWAY_ERRORS,
+    L_RUN_LOCAL,
+    RUNS,
     S_EJECTED,
     Board,
 )
@@ -19,6 +27,8 @@ from tests.unit.control.conftest import Clock
 from tests.unit.control.worlds import pool, world
 
 _OK = L_1XX_TO_5XX + 1
+_LOCAL_RUNS = (L_CONSECUTIVE_FAILURES, L_RUN_GATEWAY, L_RUN_LOCAL)
+_ERROR_RUNS = (L_CONSECUTIVE_FAILURES, L_RUN_GATEWAY, L_RUN_5XX, L_RUN_GATEWAY_ERRORS)
 
 
 class Site:
@@ -45,13 +55,27 @@ class Site:
     def refuse(self, row: int, times: int, *, worker: int = 0) -> None:
         """The endpoint refuses so many connections in a row."""
         at = self.board.load(row, worker)
-        for cell in (L_CONNECT_FAILURES, L_FAILURES, L_CONSECUTIVE_FAILURES):
+        for cell in (L_CONNECT_FAILURES, L_FAILURES, *_LOCAL_RUNS):
+            self.board.cells[at + cell] += times
+
+    def answer_badly(self, row: int, times: int) -> None:
+        """The endpoint answers 502 so many times in a row, after a connection that was refused."""
+        at = self.board.load(row, 0)
+        for cell in (L_1XX_TO_5XX + 4, L_FAILURES, L_GATEWAY_ERRORS, *_ERROR_RUNS):
+            self.board.cells[at + cell] += times
+        self.board.cells[at + L_RUN_LOCAL] = 0
+
+    def cut(self, row: int, times: int) -> None:
+        """The endpoint breaks off responses that had begun well."""
+        at = self.board.load(row, 0)
+        for cell in (_OK, L_RESETS, L_BROKEN, L_FAILURES):
             self.board.cells[at + cell] += times
 
     def answer(self, row: int, times: int, *, worker: int = 0) -> None:
         at = self.board.load(row, worker)
         self.board.cells[at + _OK] += times
-        self.board.cells[at + L_CONSECUTIVE_FAILURES] = 0
+        for cell in RUNS:
+            self.board.cells[at + cell] = 0
 
     def look(self, after: float = 0.1) -> None:
         self.clock.now += after
@@ -134,3 +158,44 @@ def test_the_dead_workers_counts_do_not_speak_for_anybody(site: Site) -> None:
     site.board.cells[site.board.load(1, 0) + L_CONSECUTIVE_FAILURES] = 0
     site.look(after=1.5)
     assert site.ejected() == []
+
+
+def test_responses_and_local_failures_are_told_apart(site: Site) -> None:
+    site.run(Outlier(split_local_failures=True, max_ejected_share=1.0))
+    site.look()
+    site.refuse(1, 4)
+    site.answer_badly(1, 4)
+    site.look()
+    assert site.ejected() == []  # together they would be eight in a row
+    site.refuse(2, 5)
+    site.look()
+    assert site.ejected() == [2]
+    site.answer_badly(1, 1)
+    site.look()
+    assert site.ejected() == [1, 2]
+    assert site.states.of("a", "e1").ejected is not None
+    assert {kind: n for kind, n in site.detection.ejections("a").items() if n} == {
+        "consecutive_failures": 1,
+        "consecutive_local_failures": 1,
+    }
+
+
+def test_gateway_failures_are_local_ones_too_unless_these_are_split_off(site: Site) -> None:
+    asked = Outlier(consecutive_failures=0, consecutive_gateway_failures=4)
+    site.run(asked)
+    site.look()
+    site.refuse(1, 2)
+    site.answer_badly(1, 2)
+    site.look()
+    assert site.ejected() == [1]
+    assert site.detection.ejections("a")["consecutive_gateway_failures"] == 1
+
+
+def test_a_response_that_breaks_off_is_one_failed_request(site: Site) -> None:
+    site.run(Outlier(consecutive_failures=0))
+    site.look()
+    site.cut(1, 60)
+    site.look(after=10.0)
+    assert site.states.of("a", "e1").ejected is not None
+    reason = site.states.of("a", "e1").cause.reason
+    assert reason.startswith("100% of 60 requests failed")

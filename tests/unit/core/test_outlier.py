@@ -1,9 +1,31 @@
 """Outlier detection: who is ejected, why, for how long, and who never is."""
 
-from penstock.core.outlier import EndpointCounts, OutlierChange, OutlierDetector
+from dataclasses import dataclass
+
+import pytest
+from msgspec.structs import replace
+
+from penstock.core.outlier import (
+    DETECTORS,
+    EndpointCounts,
+    OutlierChange,
+    OutlierDetector,
+    Tally,
+)
 from penstock.core.snapshot import Outlier
 
 ROOMY = Outlier(max_ejected_share=1.0)
+SPLIT = Outlier(max_ejected_share=1.0, split_local_failures=True)
+
+
+@dataclass
+class Counted:
+    """What an endpoint did, by how each attempt ended."""
+
+    successes: int = 0
+    errors: int = 0  # 5xx that are none of the next
+    gateway_errors: int = 0
+    unanswered: int = 0
 
 
 class Pool:
@@ -12,35 +34,44 @@ class Pool:
     def __init__(self, size: int, settings: Outlier = ROOMY) -> None:
         self.now = 1000.0
         self.names = [f"e{i}" for i in range(size)]
-        self.finished = dict.fromkeys(self.names, 0)
-        self.failures = dict.fromkeys(self.names, 0)
+        self.counted = {name: Counted() for name in self.names}
         self.consecutive = dict.fromkeys(self.names, 0)
-        self.local = dict.fromkeys(self.names, 0)
         self.down: set[str] = set()
         self.detector = OutlierDetector(settings, self.now)
         self.observe()
 
     def serve(
-        self, name: str, *, successes: int = 0, failures: int = 0, unanswered: int = 0
+        self,
+        name: str,
+        *,
+        successes: int = 0,
+        failures: int = 0,
+        gateway: int = 0,
+        unanswered: int = 0,
     ) -> None:
-        self.finished[name] += successes + failures + unanswered
-        self.failures[name] += failures + unanswered
-        self.local[name] += unanswered
+        counted = self.counted[name]
+        counted.successes += successes
+        counted.errors += failures
+        counted.gateway_errors += gateway
+        counted.unanswered += unanswered
 
     def observe(self, after: float = 0.1) -> list[OutlierChange]:
         self.now += after
-        counts = [
-            EndpointCounts(
-                name,
-                self.finished[name],
-                self.failures[name],
-                self.consecutive[name],
-                name not in self.down,
-                self.local[name],
-            )
-            for name in self.names
-        ]
-        return self.detector.observe(self.now, counts)
+        return self.detector.observe(self.now, [self._counts(name) for name in self.names])
+
+    def _counts(self, name: str) -> EndpointCounts:
+        counted = self.counted[name]
+        responses = counted.successes + counted.errors + counted.gateway_errors
+        errors = counted.errors + counted.gateway_errors
+        local = counted.unanswered
+        every = Tally(responses + local, errors + local, self.consecutive[name])
+        gateway = Tally(responses + local, counted.gateway_errors + local)
+        apart = Tally()
+        if self.detector.settings.split_local_failures:
+            every = Tally(responses, errors, self.consecutive[name])
+            gateway = Tally(responses, counted.gateway_errors)
+            apart = Tally(responses + local, local)
+        return EndpointCounts(name, every, gateway, apart, name not in self.down)
 
     def ejected(self) -> set[str]:
         return {name for name in self.names if self.detector.is_ejected(name)}
@@ -74,18 +105,94 @@ def test_a_run_that_one_worker_sees_counts_although_others_succeed() -> None:
     assert [change.name for change in pool.observe()] == ["e1"]
 
 
-def test_failures_without_a_response_may_be_held_to_another_number() -> None:
-    settings = Outlier(consecutive_failures=0, consecutive_local_failures=3, max_ejected_share=1.0)
+def test_gateway_failures_may_be_held_to_another_number() -> None:
+    settings = Outlier(consecutive_gateway_failures=3, max_ejected_share=1.0)
     pool = Pool(3, settings)
-    pool.serve("e1", failures=20)
+    pool.serve("e1", gateway=2)
     assert pool.observe() == []
-    pool.serve("e1", unanswered=2)
+    pool.serve("e1", failures=1)  # a 500 is none of them
     assert pool.observe() == []
     pool.serve("e1", successes=1)
-    assert pool.observe() == []
-    pool.serve("e1", unanswered=3)
+    pool.observe()
+    pool.serve("e1", gateway=2, unanswered=1)
     (change,) = pool.observe()
-    assert change.reason == "3 failures in a row without a response; out for 30 s"
+    assert change.reason == "3 gateway failures in a row; out for 30 s"
+    assert change.detector == "consecutive_gateway_failures"
+
+
+def test_gateway_failures_are_not_looked_at_unless_asked_for() -> None:
+    pool = Pool(3, Outlier(consecutive_failures=0, failure_share=0.0, max_ejected_share=1.0))
+    pool.serve("e1", gateway=200)
+    assert pool.observe() == []
+    assert pool.observe(10.0) == []
+
+
+def test_local_failures_that_are_split_off_are_none_of_the_others() -> None:
+    pool = Pool(3, replace(SPLIT, consecutive_gateway_failures=1, consecutive_local_failures=0))
+    pool.serve("e1", successes=1, unanswered=4)
+    assert pool.observe() == []
+    pool.serve("e1", failures=4)
+    assert pool.observe() == []
+    pool.serve("e1", failures=1)
+    (change,) = pool.observe()
+    assert change.reason == "5 failures in a row; out for 30 s"
+
+
+def test_a_response_ends_a_run_of_local_failures_be_it_an_error() -> None:
+    pool = Pool(3, SPLIT)
+    pool.serve("e1", unanswered=4)
+    pool.observe()
+    pool.serve("e1", failures=1)
+    pool.observe()
+    pool.serve("e1", unanswered=4)
+    assert pool.observe() == []
+    pool.serve("e1", unanswered=1)
+    (change,) = pool.observe()
+    assert change.reason == "5 failures in a row without a whole response; out for 30 s"
+    assert change.detector == "consecutive_local_failures"
+
+
+def test_a_high_share_of_local_failures_ejects_at_the_sweep() -> None:
+    pool = Pool(3, SPLIT)
+    for _ in range(10):
+        pool.serve("e2", successes=1, unanswered=9)
+        assert pool.observe(0.5) == []
+    (change,) = pool.observe(10.0)
+    assert change.reason == "90% of 100 requests got no whole response; out for 30 s"
+    assert change.detector == "local_failure_share"
+
+
+def test_an_endpoint_that_answers_far_less_than_the_others_is_ejected() -> None:
+    pool = Pool(10, SPLIT)
+    for name in pool.names:
+        pool.serve(name, successes=199, failures=1, unanswered=1)
+    pool.serve("e4", unanswered=60)
+    pool.serve("e4", successes=1)
+    (change,) = pool.observe(10.0)
+    assert (change.name, change.detector) == ("e4", "local_success_rate")
+    assert change.reason.startswith("rate of whole responses 76.7% is under")
+
+
+@pytest.mark.parametrize("split", [False, True])
+def test_a_change_of_what_is_counted_is_no_failure(split: bool) -> None:
+    """A reload that splits local failures off, or no longer does."""
+    before, after = (ROOMY, SPLIT) if split else (SPLIT, ROOMY)
+    pool = Pool(3, replace(before, consecutive_local_failures=0, local_failure_share=0.0))
+    pool.serve("e1", successes=200, failures=3, unanswered=3)
+    pool.observe()
+    pool.detector.settings = after
+    pool.consecutive["e1"] = 9
+    assert pool.observe() == []
+    assert pool.observe(10.0) == []
+    pool.serve("e1", failures=5)
+    assert [change.name for change in pool.observe()] == ["e1"]
+
+
+def test_ejections_are_counted_by_detector() -> None:
+    pool = Pool(3)
+    pool.serve("e1", failures=5)
+    pool.observe()
+    assert pool.detector.ejections == {**dict.fromkeys(DETECTORS, 0), "consecutive_failures": 1}
 
 
 def test_an_ejection_ends_and_old_failures_are_forgiven() -> None:
@@ -227,7 +334,7 @@ def test_counters_that_begin_anew_count_for_nothing() -> None:
     pool = Pool(3)
     pool.serve("e1", successes=1000, failures=500)
     pool.observe()
-    pool.finished["e1"] = pool.failures["e1"] = 3
+    pool.counted["e1"] = Counted(errors=3)
     assert pool.observe() == []
     assert pool.observe(10.0) == []
 

@@ -142,6 +142,19 @@ def test_the_table_names_policies_metrics_and_theory() -> None:
     assert "least-request: no closed form" in shown
 
 
+def test_no_name_is_cut_where_the_console_is_narrow() -> None:
+    names = ["random", "power-of-two", "least-request", "round-robin", "peak-ewma"]
+    comparison = compare(scenario(policies=names), processes=1)
+    text = StringIO()
+    Console(file=text, width=80).print(comparison_table(comparison, with_theory=True))
+    lines = text.getvalue().splitlines()
+    heads = " ".join(line for line in lines if "┃" in line)
+    assert [name for name in names if name not in heads] == []
+    assert heads.count("theory") == 2
+    assert "…" not in text.getvalue()
+    assert max(len(line) for line in lines) <= 80
+
+
 class _Page(HTMLParser):
     """Counts elements, and notes anything loaded from elsewhere."""
 
@@ -165,6 +178,19 @@ def test_the_page_is_whole_in_itself_and_has_its_plots() -> None:
     assert parsed.loaded == []
     assert "a &lt; b" in page
     assert "nan" not in page
+
+
+def test_the_page_has_closed_forms_beside_the_measured_where_they_are_asked_for() -> None:
+    comparison = compare(scenario(), processes=1, timeline=True)
+    page = comparison_page(comparison, with_theory=True)
+    expected = expectation(comparison.scenario, comparison.results[0].policy)
+    assert expected is not None
+    mean = measure("mean", expected.metrics["mean"])
+    assert '<th>random</th><th class="theory">theory</th><th>least-request</th></tr>' in page
+    row = page[page.index("<tr><th>mean</th>") :].partition("</tr>")[0]
+    assert row.count("<td") == 3
+    assert f'<td class="theory">{mean}</td>' in row
+    assert 'class="theory"' not in comparison_page(comparison)
 
 
 def test_numbers_read_well() -> None:

@@ -72,9 +72,11 @@ class SmallWorld:
         self.balancer.picks = []
         self.jobs: list[Job] = []
 
-    def play(self, arrivals_s: list[float], work_s: list[float]) -> list[tuple[float, str]]:
+    def play(
+        self, arrivals_s: list[float], work_s: list[float], workload: GivenWork | None = None
+    ) -> list[tuple[float, str]]:
         """When each request ended, and how: the status, or the outcome's name."""
-        workload = GivenWork(work_s)
+        workload = workload if workload is not None else GivenWork(work_s)
         source = OpenSource(
             self.clock,
             Recorded(arrivals_s),

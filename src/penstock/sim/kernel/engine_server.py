@@ -126,6 +126,7 @@ class EngineServer(Server):
         self._engine_now = due
         self._engine_at = self.clock.now
         emitted = engine.step(due)
+        self._note_begun()
         self._step_began = due
         self._plan()
         for sequence in emitted:
@@ -159,7 +160,6 @@ class EngineServer(Server):
             self._answer(job, DONE, _TOO_LONG)
             return
         job.stage = SERVING
-        job.began = self.clock.now
         job.sequence = sequence
         if self._store is None or not self._begin_fetch(sequence, self._store):
             self._submit(sequence)
@@ -188,10 +188,18 @@ class EngineServer(Server):
         self.clock.heap.schedule(fetch, self.clock.now + duration_s)
         return True
 
+    def _note_begun(self) -> None:
+        """These waited until now."""
+        for sequence in self.engine.begun:
+            sequence.job.began = self.clock.now
+
     def _submit(self, sequence: JobSequence) -> None:
-        if self.engine.due is None:
+        idle = self.engine.due is None
+        if idle:
             self._step_began = self._engine_now
         self.engine.submit(sequence, self._engine_now)
+        if idle:
+            self._note_begun()
         if self._step_end.place < 0:
             self._plan()
 

@@ -7,20 +7,21 @@ from penstock.sim.expectation import expectation
 from penstock.sim.experiment import Comparison, Result
 from penstock.sim.outcome import METRICS
 from penstock.sim.report.chart import Axis, Curve, chart
-from penstock.sim.report.wording import duration, measure, three_digits, with_interval
+from penstock.sim.report.columns import Column, policy_columns
+from penstock.sim.report.wording import duration, measure, three_digits
 
 _MEANINGS = {metric.name: metric.meaning for metric in METRICS}
 
 
-def comparison_page(comparison: Comparison) -> str:
-    """The table with intervals and closed forms, and plots of what happened."""
+def comparison_page(comparison: Comparison, *, with_theory: bool = False) -> str:
+    """The table with intervals, closed forms beside it or in it, and plots of what happened."""
     scenario = comparison.scenario
     title = escape(scenario.name or "penstock simulate")
     return _PAGE.format(
         title=title,
         about=escape(scenario.about),
         setup=escape(_setup(comparison)),
-        table="".join(_table(comparison)),
+        table="".join(_table(comparison, with_theory)),
         theory="".join(_theory(comparison)),
         plots="".join(_plots(comparison)),
         meanings="".join(
@@ -43,15 +44,22 @@ def _setup(comparison: Comparison) -> str:
     )
 
 
-def _table(comparison: Comparison) -> Iterator[str]:
-    heads = "".join(f"<th>{escape(result.label)}</th>" for result in comparison.results)
+def _table(comparison: Comparison, with_theory: bool) -> Iterator[str]:
+    policies = policy_columns(comparison, with_theory=with_theory)
+    columns = [column for of_policy in policies for column in of_policy]
+    heads = "".join(f"<th{_class(column)}>{escape(column.head)}</th>" for column in columns)
     yield f"<tr><th></th>{heads}</tr>"
-    for metric in comparison.metrics():
+    for row, metric in enumerate(comparison.metrics()):
         cells = "".join(
-            f"<td>{escape(with_interval(metric, result.interval(metric)))}</td>"
-            for result in comparison.results
+            f"<td{_class(column, metric)}>{escape(column.cells[row])}</td>" for column in columns
         )
         yield f"<tr><th>{escape(metric)}</th>{cells}</tr>"
+
+
+def _class(column: Column, metric: str = "") -> str:
+    if column.theory:
+        return ' class="theory"'
+    return ' class="best"' if metric in column.best else ""
 
 
 def _theory(comparison: Comparison) -> Iterator[str]:
@@ -119,6 +127,7 @@ _PAGE = """<!doctype html>
 body {{ font: 15px/1.5 system-ui, sans-serif; margin: 2rem auto; max-width: 84rem }}
 table {{ border-collapse: collapse; margin: 1rem 0 }}
 th, td {{ padding: .15rem .8rem; text-align: right; border-bottom: 1px solid #ddd }}
+.theory {{ color: #06738c }} .best {{ font-weight: 600; color: #15702b }}
 tr th:first-child {{ text-align: left; font-weight: 500 }}
 .plots {{ display: grid; grid-template-columns: repeat(auto-fit, minmax(26rem, 1fr)); gap: 1.5rem }}
 figure {{ margin: 0 }} figcaption {{ font-weight: 600 }}

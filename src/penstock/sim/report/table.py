@@ -1,54 +1,78 @@
 """The table of a comparison."""
 
-from rich.console import Group, RenderableType
+from collections.abc import Iterator
+
+from rich.console import Console, ConsoleOptions, RenderableType
 from rich.table import Table
 from rich.text import Text
 
 from penstock.sim.expectation import expectation
-from penstock.sim.experiment import Comparison, Result
-from penstock.sim.outcome import METRICS
-from penstock.sim.report.wording import measure, with_interval
+from penstock.sim.experiment import Comparison
+from penstock.sim.report.columns import Column, policy_columns
 
-_BETTER = {metric.name: metric.more_is_better for metric in METRICS}
-_NEUTRAL = {"attempts"}
+_FRAME = 3  # characters that a column takes besides its text
 
 
 def comparison_table(comparison: Comparison, *, with_theory: bool = False) -> RenderableType:
-    """A row for each metric, a column for each policy; the best of a row stands out."""
-    table = Table(title=comparison.scenario.name or None, title_justify="left")
-    table.add_column("")
-    notes: list[Text] = []
-    expectations = [expectation(comparison.scenario, r.policy) for r in comparison.results]
-    for result, expected in zip(comparison.results, expectations, strict=True):
-        table.add_column(result.label, justify="right")
-        if not with_theory:
-            continue
-        if expected is None:
-            notes.append(Text(f"{result.label}: no closed form is known for this scenario."))
-            continue
-        mark = "" if expected.exact or not expected.metrics else " (not exact)"
-        notes.append(Text(f"{result.label}: {expected.model}{mark}."))
-        if expected.metrics:
-            table.add_column("theory", justify="right", style="cyan")
-    for metric in comparison.metrics():
-        best = _best(comparison.results, metric)
-        cells: list[Text] = []
-        for result, expected in zip(comparison.results, expectations, strict=True):
-            style = "bold green" if result is best else ""
-            cells.append(Text(with_interval(metric, result.interval(metric)), style))
-            if with_theory and expected is not None and expected.metrics:
-                value = expected.metrics.get(metric)
-                cells.append(Text("" if value is None else measure(metric, value)))
-        table.add_row(metric, *cells)
-    return Group(table, *notes)
+    """A row for each metric, a column for each policy; the best of a row stands out.
+
+    Where the console is too narrow for all policies, tables follow one another.
+    """
+    return _ComparisonTable(comparison, with_theory)
 
 
-def _best(results: list[Result], metric: str) -> Result | None:
-    """The policy whose interval lies clear of all others, if one does."""
-    if len(results) < 2 or metric in _NEUTRAL:
-        return None
-    sign = -1.0 if _BETTER[metric] else 1.0
-    ordered = sorted(results, key=lambda r: sign * r.interval(metric).mean)
-    first, second = ordered[0].interval(metric), ordered[1].interval(metric)
-    gap = abs(second.mean - first.mean)
-    return ordered[0] if gap > first.half_width + second.half_width else None
+class _ComparisonTable:
+    def __init__(self, comparison: Comparison, with_theory: bool) -> None:
+        self._comparison = comparison
+        self._with_theory = with_theory
+        self._policies = list(policy_columns(comparison, with_theory=with_theory))
+
+    def __rich_console__(self, _: Console, options: ConsoleOptions) -> Iterator[RenderableType]:
+        title: str | None = self._comparison.scenario.name or None
+        for columns in self._parts(options.max_width):
+            yield self._table(columns, title)
+            title = None
+        if self._with_theory:
+            yield from self._notes()
+
+    def _parts(self, width: int) -> Iterator[list[Column]]:
+        """As many policies as fit beside one another, each with its theory; at least one."""
+        names = max(len(metric) for metric in self._comparison.metrics()) + _FRAME + 1
+        part: list[Column] = []
+        taken = names
+        for columns in self._policies:
+            needed = sum(_width(column) + _FRAME for column in columns)
+            if part and taken + needed > width:
+                yield part
+                part, taken = [], names
+            part = part + columns
+            taken += needed
+        yield part
+
+    def _table(self, columns: list[Column], title: str | None) -> Table:
+        table = Table(title=title, title_justify="left")
+        table.add_column("", no_wrap=True)
+        for column in columns:
+            style = "cyan" if column.theory else ""
+            table.add_column(column.head, justify="right", style=style, overflow="fold")
+        for row, metric in enumerate(self._comparison.metrics()):
+            cells = [
+                Text(column.cells[row], "bold green" if metric in column.best else "")
+                for column in columns
+            ]
+            table.add_row(metric, *cells)
+        return table
+
+    def _notes(self) -> Iterator[Text]:
+        for result in self._comparison.results:
+            expected = expectation(self._comparison.scenario, result.policy)
+            if expected is None:
+                yield Text(f"{result.label}: no closed form is known for this scenario.")
+                continue
+            mark = "" if expected.exact or not expected.metrics else " (not exact)"
+            yield Text(f"{result.label}: {expected.model}{mark}.")
+
+
+def _width(column: Column) -> int:
+    """Of its cells, and of the longest word of its head, which may stand in several lines."""
+    return max(len(text) for text in (*column.head.split(), *column.cells))

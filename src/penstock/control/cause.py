@@ -1,0 +1,15 @@
+"""Why something is as it is."""
+
+from dataclasses import dataclass
+
+
+@dataclass
+class Cause:
+    """Why something is as it is, and since when (seconds since 1970)."""
+
+    reason: str
+    since: float
+
+    def begun(self, before: "Cause | None") -> "Cause":
+        """This reason, for as long as it has been so."""
+        return Cause(self.reason, before.since) if before is not None else self

@@ -1,0 +1,181 @@
+"""An endpoint and what this worker counts of it, on the board."""
+
+from array import array
+
+from penstock.core import snapshot
+from penstock.core.breaker import Breaker
+from penstock.core.endpoint import Endpoint
+from penstock.core.ticket import CONNECT_FAILED, DONE, TIMEOUT, Ticket
+from penstock.dataplane.board import (
+    L_1XX_TO_5XX,
+    L_BREAKER,
+    L_BREAKER_OPENED,
+    L_BROKEN,
+    L_BYTES_RECEIVED,
+    L_BYTES_SENT,
+    L_CONNECT_FAILURES,
+    L_CONNECTIONS,
+    L_CONSECUTIVE_FAILURES,
+    L_FAILURES,
+    L_GATEWAY_ERRORS,
+    L_IN_FLIGHT,
+    L_JUDGED_CACHED,
+    L_JUDGED_PREDICTED,
+    L_JUDGED_PROMPT,
+    L_KV_TOKENS,
+    L_PENDING_PREFILL,
+    L_REQUESTS,
+    L_RUN_5XX,
+    L_RUN_GATEWAY,
+    L_RUN_GATEWAY_ERRORS,
+    L_RUN_LOCAL,
+    LOAD_CELLS,
+    RUNS,
+    Board,
+)
+
+
+class CountedEndpoint(Endpoint):
+    """Counts how attempts end. Totals survive the worker; who comes after it goes on from them."""
+
+    def __init__(self, spec: snapshot.Endpoint, pool: str, board: Board, worker: int) -> None:
+        super().__init__(spec.name, pool=pool)
+        self.row: int = spec.row
+        self.requests: int = 0
+        self.bytes_sent: int = 0
+        self.bytes_received: int = 0
+        self.connections: int = 0
+        self.failures: int = 0
+        self.consecutive_failures: int = 0
+        self.gateway_errors: int = 0
+        self.broken: int = 0
+        self.run_gateway: int = 0  # the runs by kind: see board
+        self.run_local: int = 0
+        self.run_5xx: int = 0
+        self.run_gateway_errors: int = 0
+        self.by_class: list[int] = [0] * 5
+        self.by_outcome: list[int] = [0] * 7
+        self.judged_prompt: int = 0  # tokens whose engine told what it found cached
+        self.judged_predicted: int = 0
+        self.judged_cached: int = 0
+        self.breaker: Breaker | None = None
+        self.breaker_opened: int = 0
+        self.changed: bool = False
+        self._cells: memoryview = board.cells
+        self._load_at: int = board.load(spec.row, worker)
+        self._resume_counts()
+
+    def acquire(self) -> None:
+        self.in_flight += 1
+        self._cells[self._load_at + L_IN_FLIGHT] = self.in_flight
+        self.requests += 1
+        self.changed = True
+
+    def release(self) -> None:
+        self.in_flight -= 1
+        self._cells[self._load_at + L_IN_FLIGHT] = self.in_flight
+
+    def settled(self, ticket: Ticket) -> None:
+        """Count how an attempt ended, once, for metrics and outlier detection."""
+        outcome = ticket.outcome
+        status = ticket.status
+        self.by_outcome[outcome] += 1
+        if status >= 100:
+            self.by_class[status // 100 - 1] += 1
+        if (outcome != DONE or status >= 500) and ticket.failed:
+            self._count_failure(outcome, status)
+            self.publish()  # outlier detection need not wait for the sweep
+        elif self.consecutive_failures and status:
+            self.consecutive_failures = 0  # the other runs are parts of this one
+            self.run_gateway = self.run_local = self.run_5xx = self.run_gateway_errors = 0
+        if ticket.passed_breaker:
+            self._tell_breaker(ticket)
+        if ticket.cached_tokens >= 0 and ticket.kv_tokens > 0 and ticket.prompt_tokens > 0:
+            self._judge(ticket)
+        self.changed = True
+
+    def publish(self) -> None:
+        """Copy the counts to the board if they changed."""
+        if not self.changed:
+            return
+        self.changed = False
+        cells = self._cells
+        at = self._load_at
+        values = array("q", [0] * LOAD_CELLS)
+        values[L_IN_FLIGHT] = self.in_flight
+        values[L_REQUESTS] = self.requests
+        for index in range(5):
+            values[L_1XX_TO_5XX + index] = self.by_class[index]
+        for index in range(4):  # CONNECT_FAILED, RESET, GARBAGE, TIMEOUT stand in that order
+            values[L_CONNECT_FAILURES + index] = self.by_outcome[2 + index]
+        values[L_CONSECUTIVE_FAILURES] = self.consecutive_failures
+        values[L_CONNECTIONS] = self.connections
+        values[L_BYTES_SENT] = self.bytes_sent
+        values[L_BYTES_RECEIVED] = self.bytes_received
+        values[L_FAILURES] = self.failures
+        values[L_PENDING_PREFILL] = self.pending_prefill
+        values[L_KV_TOKENS] = self.kv_tokens
+        if self.breaker is not None:
+            values[L_BREAKER] = self.breaker.state
+        values[L_BREAKER_OPENED] = self.breaker_opened
+        values[L_JUDGED_PROMPT] = self.judged_prompt
+        values[L_JUDGED_PREDICTED] = self.judged_predicted
+        values[L_JUDGED_CACHED] = self.judged_cached
+        values[L_GATEWAY_ERRORS] = self.gateway_errors
+        values[L_BROKEN] = self.broken
+        values[L_RUN_GATEWAY] = self.run_gateway
+        values[L_RUN_LOCAL] = self.run_local
+        values[L_RUN_5XX] = self.run_5xx
+        values[L_RUN_GATEWAY_ERRORS] = self.run_gateway_errors
+        cells[at : at + LOAD_CELLS] = memoryview(values)
+
+    def _tell_breaker(self, ticket: Ticket) -> None:
+        """The attempt of this ticket, which the breaker let through, ended."""
+
+    def _count_failure(self, outcome: int, status: int) -> None:
+        """One more that the endpoint is to blame for, by kind."""
+        local = CONNECT_FAILED <= outcome <= TIMEOUT
+        gateway = 502 <= status <= 504
+        self.failures += 1
+        self.consecutive_failures += 1
+        self.run_gateway = self.run_gateway + 1 if local or gateway else 0
+        self.run_local = self.run_local + 1 if local else 0
+        if not status:
+            return
+        self.run_5xx = self.run_5xx + 1 if status >= 500 else 0
+        self.run_gateway_errors = self.run_gateway_errors + 1 if gateway else 0
+        self.gateway_errors += gateway
+        self.broken += local
+
+    def _judge(self, ticket: Ticket) -> None:
+        """Count what was predicted to be cached and what was, in the engine's own tokens."""
+        prompt = ticket.prompt_tokens
+        self.judged_prompt += prompt
+        self.judged_predicted += int(prompt * ticket.hit_tokens / ticket.kv_tokens)
+        self.judged_cached += min(ticket.cached_tokens, prompt)
+
+    def _resume_counts(self) -> None:
+        """Totals go on from where a worker before this one left them; what it ran is gone."""
+        cells = self._cells
+        at = self._load_at
+        cells[at + L_IN_FLIGHT] = 0
+        cells[at + L_BREAKER] = 0
+        for cell in RUNS:
+            cells[at + cell] = 0
+        cells[at + L_PENDING_PREFILL] = 0
+        cells[at + L_KV_TOKENS] = 0
+        self.requests = cells[at + L_REQUESTS]
+        for index in range(5):
+            self.by_class[index] = cells[at + L_1XX_TO_5XX + index]
+        for index in range(4):
+            self.by_outcome[2 + index] = cells[at + L_CONNECT_FAILURES + index]
+        self.connections = cells[at + L_CONNECTIONS]
+        self.bytes_sent = cells[at + L_BYTES_SENT]
+        self.bytes_received = cells[at + L_BYTES_RECEIVED]
+        self.failures = cells[at + L_FAILURES]
+        self.breaker_opened = cells[at + L_BREAKER_OPENED]
+        self.judged_prompt = cells[at + L_JUDGED_PROMPT]
+        self.judged_predicted = cells[at + L_JUDGED_PREDICTED]
+        self.judged_cached = cells[at + L_JUDGED_CACHED]
+        self.gateway_errors = cells[at + L_GATEWAY_ERRORS]
+        self.broken = cells[at + L_BROKEN]

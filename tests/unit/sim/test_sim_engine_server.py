@@ -1,0 +1,46 @@
+"""A simulated server that is an inference engine: what is measured of the requests there."""
+
+import pytest
+
+from penstock.core.request import Request
+from penstock.sim.engine_timing import EngineTiming
+from penstock.sim.inference import EngineLimits, InferenceEngine
+from penstock.sim.kernel.engine_server import EngineServer, JobSequence, PromptJob
+from penstock.sim.kernel.events import Clock
+from tests.unit.sim.worlds import GivenWork, SmallWorld
+
+# A prompt of 100 tokens takes 110 ms, each further token of its answer 6 ms.
+TIMING = EngineTiming(prefill_base=10.0, prefill_token=1.0, decode_base=5.0, decode_sequence=1.0)
+
+
+class Prompts(GivenWork):
+    """Prompts of 100 tokens, each with an answer of two."""
+
+    def next_job(self, number: int, now: float) -> PromptJob:
+        request = Request(prompt_tokens=100, blocks=[], block_tokens=16)
+        job = PromptJob(number, request, now, 2, [])
+        self.jobs.append(job)
+        return job
+
+
+def waits_ms(arrivals_s: list[float], *, speed: float = 1.0, sequences: int = 1) -> list[float]:
+    """How long each prompt waited for an engine of so many sequences at once."""
+    clock = Clock()
+    limits = EngineLimits(4096, max_sequences=sequences)
+    engine: InferenceEngine[JobSequence] = InferenceEngine(TIMING, limits)
+    world = SmallWorld(clock, [EngineServer("e", clock, engine, speed=speed)])
+    world.play(arrivals_s, [], Prompts([]))
+    return [round((job.began - job.born) * 1000, 6) for job in world.jobs]
+
+
+def test_prompts_wait_until_the_engine_begins_with_them() -> None:
+    assert waits_ms([0.0, 0.0, 1.0]) == [0.0, 116.0, 0.0]
+
+
+def test_a_prompt_that_comes_within_a_step_waits_for_its_end() -> None:
+    assert waits_ms([0.0, 0.1], sequences=2) == [0.0, 10.0]
+
+
+@pytest.mark.parametrize("speed", [0.5, 2.0])
+def test_waiting_is_measured_in_the_time_of_the_world_not_of_the_engine(speed: float) -> None:
+    assert waits_ms([0.0, 0.0], speed=speed) == [0.0, 116.0 / speed]
