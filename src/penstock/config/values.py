@@ -17,6 +17,8 @@ from pydantic import (
 from pydantic.json_schema import JsonSchemaValue
 from pydantic_core import CoreSchema
 
+from penstock.config.backtracking import may_explode
+
 _SECONDS: Final = {"us": 1e-6, "ms": 1e-3, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
 _DURATION_PART: Final = re.compile(r"([0-9]+(?:\.[0-9]+)?)(us|ms|s|m|h|d)")
 _DURATION: Final = re.compile(rf"(?:{_DURATION_PART.pattern})+")
@@ -164,14 +166,20 @@ def parse_network(value: object) -> str:
 
 
 def parse_regex(value: object) -> str:
-    """A regular expression in Python's syntax. Raises ValueError."""
+    """A regular expression in Python's syntax that does not explode. Raises ValueError."""
     try:
         with warnings.catch_warnings():
             # What a later Python would read differently is ambiguous today.
             warnings.simplefilter("error", FutureWarning)
             re.compile(str(value))
+            explodes = may_explode(str(value))
     except (re.error, OverflowError, RecursionError, FutureWarning) as error:
         raise ValueError(f"{show(value)} is not a regular expression: {error}") from error
+    if explodes:
+        raise ValueError(
+            f"{show(value)} may take exponential time on what a client sends: it repeats a "
+            "repetition. Write a+ for (a+)+, or make the inner one possessive: (a++)+"
+        )
     return str(value)
 
 
