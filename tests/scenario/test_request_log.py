@@ -1,11 +1,13 @@
 """The request log: one line of JSON for each request, whatever was in it."""
 
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import pytest
 
 from penstock.core.snapshot import FixedResponse, Match, RequestLog
+from penstock.dataplane.board import W_BYTES_FROM_CLIENTS
 from tests.harness.endpoint import refuse_connections
 from tests.harness.http_endpoint import HttpEndpoint
 from tests.harness.log import lines_of
@@ -140,6 +142,11 @@ def test_a_body_that_turns_out_bad_has_one_line(
     assert after["target"] == "/after"
 
 
+def has_come(worker: Worker, count: int) -> bool:
+    """Whether the worker has so many bytes of its clients."""
+    return worker.count(W_BYTES_FROM_CLIENTS) >= count
+
+
 def test_a_line_tells_how_long_a_head_took(
     start: Callable[..., Worker], endpoint: HttpEndpoint, tmp_path: Path
 ) -> None:
@@ -147,10 +154,15 @@ def test_a_line_tells_how_long_a_head_took(
     log = tmp_path / "requests.log"
     worker = start(world(pool(endpoint), request_log=RequestLog("file", str(log))))
     client = worker.connect()
+    sent = 0
     for _ in range(2):
-        for byte in get("/slowly"):
+        begin, rest = get("/slowly")[:9], get("/slowly")[9:]
+        client.send(begin)
+        wait_until(partial(has_come, worker, sent + len(begin)), "it begins")
+        for byte in rest:
             client.send(bytes((byte,)))
         assert client.read_response().status == 200
+        sent += len(begin) + len(rest)
     assert client.get("/at-once").status == 200
     first, second, whole = lines_of(log, 3)
     assert first["target"] == second["target"] == "/slowly"

@@ -88,7 +88,7 @@ async def test_a_client_that_did_not_ask_sees_no_usage_and_the_log_does(
     }
     assert line["prompt_tokens"] > 300
     assert 0.0 < line["t_first_token"] <= line["t_total"]
-    assert line["t_per_token"] > 0.0
+    assert line["t_per_token"] >= 0.0  # 0 where all of it came in one piece
 
 
 async def test_a_body_in_chunks_is_asked_in_as_well(
