@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from penstock.core.admission.gate import FULL, LATE, THROTTLED
 from penstock.core.snapshot import (
     Admission,
     Breaker,
@@ -19,9 +20,7 @@ from penstock.core.snapshot import (
 from penstock.dataplane.board import (
     L_BREAKER_OPENED,
     P_QUEUED,
-    P_REFUSED_FULL,
-    P_REFUSED_LATE,
-    P_REFUSED_THROTTLED,
+    P_REFUSED,
     P_WAITING,
 )
 from tests.harness.client import Client
@@ -148,7 +147,7 @@ def test_a_full_queue_refuses_with_a_reason(start: Callable[..., Worker], gate: 
     gate.give(2)
     assert first.read_response().status == second.read_response().status == 200
     worker.wait_until_published()
-    assert worker.pool_count(P_REFUSED_FULL) == 1
+    assert worker.pool_count(P_REFUSED + FULL) == 1
 
 
 def test_a_request_that_waits_too_long_is_told_so(start: Callable[..., Worker], gate: Gate) -> None:
@@ -162,7 +161,7 @@ def test_a_request_that_waits_too_long_is_told_so(start: Callable[..., Worker], 
     gate.give()
     assert first.read_response().status == 200
     worker.wait_until_published()
-    assert worker.pool_count(P_REFUSED_LATE) == 1
+    assert worker.pool_count(P_REFUSED + LATE) == 1
     assert gate.targets() == ["/first"]
 
 
@@ -263,8 +262,8 @@ def test_a_throttle_spares_endpoints_that_refuse(
     client = worker.connect()
     assert {client.get().status for _ in range(200)} == {503}
     worker.wait_until_published()
-    assert worker.pool_count(P_REFUSED_THROTTLED) > 0
-    assert len(endpoint.requests) == 200 - worker.pool_count(P_REFUSED_THROTTLED)
+    assert worker.pool_count(P_REFUSED + THROTTLED) > 0
+    assert len(endpoint.requests) == 200 - worker.pool_count(P_REFUSED + THROTTLED)
 
 
 def test_admission_by_success_rate_spares_endpoints_that_fail(
@@ -276,7 +275,7 @@ def test_admission_by_success_rate_spares_endpoints_that_fail(
     client = worker.connect()
     assert {client.get().status for _ in range(200)} == {500, 503}
     worker.wait_until_published()
-    assert worker.pool_count(P_REFUSED_THROTTLED) > 0
+    assert worker.pool_count(P_REFUSED + THROTTLED) > 0
 
 
 def test_a_breaker_opens_and_closes_again(

@@ -7,28 +7,19 @@ from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily
 from prometheus_client.metrics_core import Metric
 
 from penstock.admin.view import PoolView
+from penstock.core.admission.gate import REASONS
 from penstock.core.breaker import HALF_OPEN, OPEN
 from penstock.dataplane.board import (
     L_BREAKER,
     L_BREAKER_OPENED,
     P_LIMIT_MILLI,
     P_QUEUED,
-    P_REFUSED_CODEL,
-    P_REFUSED_FULL,
-    P_REFUSED_LATE,
-    P_REFUSED_SHED,
-    P_REFUSED_THROTTLED,
+    P_REFUSED,
     P_WAITING,
     Board,
 )
 
-REFUSALS: Final[tuple[tuple[str, int], ...]] = (
-    ("full", P_REFUSED_FULL),
-    ("late", P_REFUSED_LATE),
-    ("codel", P_REFUSED_CODEL),
-    ("throttled", P_REFUSED_THROTTLED),
-    ("shed", P_REFUSED_SHED),
-)
+REFUSALS: Final = tuple((reason, P_REFUSED + index) for index, reason in enumerate(REASONS))
 _ENDPOINT: Final = ("pool", "endpoint")
 
 

@@ -153,12 +153,7 @@ P_FIRST_BYTE_SUM_US: Final = 14
 P_TOTAL_SUM_US: Final = 15
 P_COPIES_GIVEN_UP: Final = 16  # to a mirror that did not keep up
 P_QUEUED: Final = 17  # in admission, before an endpoint was chosen
-# Turned away by admission: no place, too late, by CoDel, by a throttle, for their priority.
-P_REFUSED_FULL: Final = 18
-P_REFUSED_LATE: Final = 19
-P_REFUSED_CODEL: Final = 20
-P_REFUSED_THROTTLED: Final = 21
-P_REFUSED_SHED: Final = 22
+P_REFUSED: Final = 18  # by admission: five cells, in the order of core.admission.gate.REASONS
 P_WAITING: Final = 23  # in admission's queue at present
 P_LIMIT_MILLI: Final = 24  # on concurrency at present x 1000; 0 without one
 P_PROBES: Final = 25  # sent to endpoints to ask for their load

@@ -18,6 +18,7 @@ from penstock.core.ticket import (
     DONE,
     Ticket,
 )
+from penstock.dataplane.admission import Admission, ExchangePlace
 from penstock.dataplane.answer_reading import AnswerReading, reading_of
 from penstock.dataplane.board import (
     P_REQUESTS,
@@ -95,7 +96,7 @@ class Exchange(Failover):
         if pool.admission is None:
             self._attempt()
         else:
-            self._admit(way)
+            self._admit(way, pool.admission)
 
     def _inspect(self, way: PoolPlan) -> bool:
         """Understand the body, which is whole; False when it was refused."""
@@ -138,12 +139,16 @@ class Exchange(Failover):
         elif way.pool.refuses_malformed:
             self._refuse_long(way)
             return
-        self._admit(way)
+        if way.pool.admission is None:
+            self._attempt()
+        else:
+            self._admit(way, way.pool.admission)
 
-    def _admit(self, way: PoolPlan) -> None:
+    def _admit(self, way: PoolPlan, admission: Admission) -> None:
         """Go on at once, unless the pool's admission makes it wait or turns it away."""
-        admission = way.pool.admission
-        if admission is None or admission.admits(self, way.priority, self._expires_at):
+        place = ExchangePlace(self, way.priority, self._expires_at)
+        self.place = place
+        if admission.admits(place):
             self._attempt()
         elif not self.ended and not self._body_complete:
             self.front.hold_body()

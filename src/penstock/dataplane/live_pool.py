@@ -180,7 +180,7 @@ class LivePool(Pool):
     def on_sweep(self, now: float) -> None:
         """Four times a second."""
         if self.admission is not None:
-            self.admission.on_sweep(now)
+            self.admission.on_sweep()
         if self.spec.breaker is not None:
             for endpoint in self.members:
                 endpoint.try_again(now)

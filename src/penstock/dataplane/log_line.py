@@ -50,7 +50,7 @@ def log_line(exchange: "Settlement", now: float) -> bytes:
         exchange.bytes_out,
         exchange.attempts,
         exchange.parse_s * 1e3,
-        exchange.queued_s * 1e3,
+        exchange.place.queued_s * 1e3 if exchange.place is not None else 0.0,
         exchange.connect_s * 1e3 if exchange.connect_s else -1.0,
         (exchange.first_byte_at - began) * 1e3 if exchange.first_byte_at else -1.0,
         (now - began) * 1e3,

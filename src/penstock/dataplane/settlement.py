@@ -7,7 +7,7 @@ exchange, once.
 from penstock.core.request import Request
 from penstock.core.ticket import Ticket
 from penstock.dataplane import answers
-from penstock.dataplane.admission import Applicant
+from penstock.dataplane.admission import ExchangePlace, ending_of
 from penstock.dataplane.answer_reading import AnswerReading
 from penstock.dataplane.board import P_NO_ENDPOINT, W_FIXED, W_UNROUTED
 from penstock.dataplane.context import Context
@@ -18,12 +18,13 @@ from penstock.dataplane.log_line import log_line
 from penstock.dataplane.mirror import Mirror
 from penstock.dataplane.plan import Plan, PoolPlan
 from penstock.dataplane.prompt_body import MAX_INSPECTED_BYTES, PromptBody
+from penstock.dataplane.response_sink import ResponseSink
 from penstock.wire.forwarding import LENGTH
 from penstock.wire.http1 import RequestHead
 from penstock.wire.openai import ANTHROPIC
 
 
-class Settlement(Applicant):
+class Settlement(ResponseSink):
     """The part of an exchange that answers for itself and settles."""
 
     # Defaults stand in the class body: set one by one they cost more than the rest of __init__.
@@ -36,9 +37,13 @@ class Settlement(Applicant):
     why: str = ""  # it was refused or cut, in a sentence
     attempts: int = 0
     bytes_out: int = 0
+    place: ExchangePlace | None = None  # of one that has passed or awaits a pool's admission
+    status: int = 0  # answered to the client; 0 until then
+    ended: str = ""  # how, in one word, for the log
     parse_s: float = 0.0  # from its head's first byte until the head was whole
     connecting_at: float = 0.0
     connect_s: float = 0.0
+    first_byte_at: float = 0.0
     _expires_at: float = 0.0
     _tried: list[LiveEndpoint] | None = None
     _body: list[bytes] | None = None  # kept until a response begins, if it is short enough
@@ -119,13 +124,18 @@ class Settlement(Applicant):
         assert way is not None
         assert request is not None
         pool = way.pool
-        admission = self.admission
-        if admission is not None and pool.is_full(request):
-            admission.give_back(self)
-            admission.wait(self, way.priority, self._expires_at)
-            return
+        place = self.place
+        if place is not None and place.gate is not None and pool.is_full(request):
+            place.gate.give_back(place)
+            if pool.admission is not None:
+                pool.admission.wait(place)
+                return
         pool.counters.bump(P_NO_ENDPOINT)
         self._refuse(503, pool.why_none(request), pool.retry_after_s())
+
+    def on_admitted(self) -> None:
+        """It waited for a place, and may go on."""
+        raise NotImplementedError
 
     def on_turned_away(self, why: str, retry_after_s: int) -> None:
         self._refuse(503, why, retry_after_s, "overloaded")
@@ -181,10 +191,14 @@ class Settlement(Applicant):
 
     def _note_end(self, now: float, ended: str) -> None:
         self.ended = ended
-        if self.admission is not None:
-            self.admission.left(self, now)
+        if self.place is not None:
+            self._leave_place(self.place, now)
         if self.mirror is not None and not self._body_complete:
             self.mirror.give_up()
         log = self.context.log
         if log.enabled:
             log.write(log_line(self, now))
+
+    def _leave_place(self, place: ExchangePlace, now: float) -> None:
+        if place.gate is not None:
+            place.gate.left(place, ending_of(self, place, now))

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from math import inf
 
 from penstock import theory
+from penstock.config.protection import Admission
 from penstock.core.snapshot import PolicyChoice
 from penstock.sim.scenario import Scenario, ServerGroup
 from penstock.theory import Steady, Unstable
@@ -46,6 +47,7 @@ def _is_plain(scenario: Scenario) -> bool:
         and scenario.timeout is None
         and scenario.retry is None
         and not scenario.incidents
+        and scenario.admission == Admission()
         and network.request is None
         and network.response is None
         and not any(

@@ -6,6 +6,7 @@ from math import nan
 from time import process_time
 from typing import Final
 
+from penstock.config.protection import Admission
 from penstock.core.snapshot import PolicyChoice
 from penstock.sim.kernel.controls import ControlledWorkload
 from penstock.sim.kernel.histogram import FineHistogram
@@ -182,7 +183,8 @@ def _streaming(recorder: Recorder, first_bytes: FineHistogram) -> Iterator[tuple
 def _failures(recorder: Recorder, scenario: Scenario) -> Iterator[tuple[str, float]]:
     arrived = max(1, recorder.arrived)
     errors = recorder.refused + recorder.failed + recorder.timed_out
-    may_fail = scenario.timeout is not None or scenario.incidents
+    may_fail = scenario.timeout is not None or len(scenario.incidents) > 0
+    may_fail = may_fail or scenario.admission != Admission()
     if errors or may_fail or any(g.room or g.max_in_flight for g in scenario.servers):
         yield "errors", errors / arrived
     if scenario.retry is not None:

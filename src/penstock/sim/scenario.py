@@ -12,6 +12,7 @@ from penstock.config.choice import Policy
 from penstock.config.errors import ConfigError, Problem
 from penstock.config.explain import explain
 from penstock.config.load import Origin
+from penstock.config.protection import Admission
 from penstock.config.section import Section, required, setting
 from penstock.config.source import read_source
 from penstock.config.values import (
@@ -193,6 +194,9 @@ class Scenario(Section):
     timeout: PositiveDuration | None = setting(None, "After which a client goes away.")
     cancel: Flag = setting(True, "Whether a server hears that the client went away.")
     retry: Retrying | None = setting(None, "Repeat what failed.")
+    admission: Admission = setting(
+        Admission(), "Limits and queues before a server is chosen, as pools have them."
+    )
     incidents: tuple[Incident, ...] = setting((), "What befalls servers.")
     run: Run = Field(default_factory=Run, description="How long, how often.")
 

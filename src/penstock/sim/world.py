@@ -7,12 +7,15 @@ from math import inf
 from pathlib import Path
 from random import Random
 
+from penstock.core import snapshot
+from penstock.core.admission import create_limit
 from penstock.core.endpoint import BACKUP, Endpoint
 from penstock.core.env import Env
 from penstock.core.policy import create
 from penstock.core.pool import Pool
 from penstock.core.retry import RetryBudget, RetryRules
 from penstock.core.snapshot import PolicyChoice, Retry
+from penstock.sim.kernel.admission import SWEEP_S, BalancerGate, GateSweep
 from penstock.sim.kernel.arrivals import Recorded
 from penstock.sim.kernel.balancer import Balancer
 from penstock.sim.kernel.engine_server import EngineServer
@@ -132,7 +135,7 @@ def _balancer(
     pool = Pool("simulated", create(policy.name, dict(policy.options)))
     pool.replace_endpoints([endpoint for g in scenario.servers for endpoint in _endpoints(g)])
     network, retry = scenario.network, scenario.retry
-    return Balancer(
+    balancer = Balancer(
         f"b{number}",
         clock,
         pool,
@@ -148,6 +151,14 @@ def _balancer(
         response_delay=None if network.response is None else network.response.build(),
         network=stream(seed, f"network {number}"),
     )
+    admission = scenario.admission.compiled()
+    if admission != snapshot.Admission():
+        limit = None
+        if admission.limit is not None:
+            limit = create_limit(admission.limit.name, dict(admission.limit.options))
+        balancer.gate = BalancerGate(admission, limit, balancer.env, balancer)
+        clock.at(GateSweep(clock, balancer.gate), SWEEP_S)
+    return balancer
 
 
 def _rules(retry: Retrying) -> RetryRules:

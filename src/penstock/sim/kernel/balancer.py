@@ -4,19 +4,21 @@ from math import inf
 from random import Random
 from typing import Final
 
+from penstock.core.admission.gate import Gate
 from penstock.core.endpoint import Endpoint
 from penstock.core.env import Env
 from penstock.core.load_report import LoadReport
 from penstock.core.pool import Pool
 from penstock.core.retry import RetryBudget, RetryRules
 from penstock.core.ticket import ABANDONED, CONNECT_FAILED, DONE, TIMEOUT, Ticket
+from penstock.sim.kernel.admission import JobPlace, ending_of
 from penstock.sim.kernel.events import Clock, Event
 from penstock.sim.kernel.job import COMING, GOING, Job
 from penstock.sim.kernel.laws import Law
 from penstock.sim.kernel.recorder import Recorder
 from penstock.sim.kernel.server import Server
 
-_NO_ENDPOINT: Final = 503
+_UNAVAILABLE: Final = 503
 
 
 class _Deadline(Event):
@@ -97,6 +99,7 @@ class Balancer:
         self.response_delay: Law | None = response_delay
         self.network: Random = network if network is not None else Random(0)
         self.reports: bool = False  # whether answers bring the server's load report
+        self.gate: Gate | None = None
         self.picks: list[int] | None = None  # the order of each endpoint picked, where wanted
 
     def submit(self, job: Job) -> None:
@@ -108,7 +111,25 @@ class Balancer:
             deadline = _Deadline(self, job)
             job.deadline = deadline
             self.clock.heap.schedule(deadline, self.clock.now + self.timeout_s)
+        gate = self.gate
+        if gate is None:
+            self._attempt(job)
+            return
+        self.env.now = self.clock.now
+        place = JobPlace(job, gate.spec.default_priority)
+        job.admission = place
+        if gate.admits(place):
+            self._attempt(job)
+
+    def on_admitted(self, job: Job) -> None:
+        """It waited for a place, and has one."""
         self._attempt(job)
+
+    def on_turned_away(self, job: Job) -> None:
+        """The gate refused it."""
+        job.outcome = ABANDONED
+        job.status = _UNAVAILABLE
+        self._end(job)
 
     def send_back(self, job: Job) -> None:
         """The server's answer sets out; ``on_answer`` follows after the network's delay."""
@@ -148,9 +169,10 @@ class Balancer:
         """The client of ``job`` waited long enough."""
         if job.ended:
             return
-        self._settle(job, TIMEOUT)
-        if self.cancels:
-            self._call_off(job)
+        if job.ticket is not None:  # else it waits for a place
+            self._settle(job, TIMEOUT)
+            if self.cancels:
+                self._call_off(job)
         job.outcome = TIMEOUT
         self._end(job)
 
@@ -161,8 +183,14 @@ class Balancer:
         pool = self.pool
         endpoint = pool.pick(job.request, env, job.tried)
         if endpoint is None:
+            place = job.admission
+            gate = self.gate
+            if gate is not None and place is not None and place.gate is gate and pool.eligible:
+                gate.give_back(place)  # every endpoint is full
+                gate.wait(place)
+                return
             job.outcome = ABANDONED
-            job.status = _NO_ENDPOINT
+            job.status = _UNAVAILABLE
             self._end(job)
             return
         job.attempts += 1
@@ -227,6 +255,12 @@ class Balancer:
         if deadline is not None:
             self.clock.heap.cancel(deadline)
             job.deadline = None  # no cycle of references for the collector
+        place = job.admission
+        if place is not None:
+            job.admission = None
+            if place.gate is not None:
+                self.env.now = self.clock.now
+                place.gate.left(place, ending_of(job, place, self.clock.now))
         self.recorder.record(job, self.clock.now)
         source = job.source
         if source is not None:

@@ -11,6 +11,7 @@ from penstock.core.ticket import DONE, Ticket
 from penstock.sim.kernel.events import Event
 
 if TYPE_CHECKING:
+    from penstock.sim.kernel.admission import JobPlace
     from penstock.sim.kernel.balancer import Balancer
     from penstock.sim.kernel.server import Server
     from penstock.sim.kernel.source import Source
@@ -51,6 +52,7 @@ class Job(Event):
         self.source: Source | None = None
         self.client: Event | None = None  # who waits for the answer, in a closed loop
         self.deadline: Event | None = None
+        self.admission: JobPlace | None = None  # its place, where the balancer has a gate
         self.tried: list[Endpoint] | None = None
         self.before: Job | None = None  # neighbours in the line that it stands in
         self.behind: Job | None = None

@@ -1,0 +1,307 @@
+"""Admission in front of a pool: who goes on at once, who waits, and who is turned away.
+
+The state machines beside this file are asked in turn, cheapest refusal first, and told how requests
+ended. Whoever has a gate says whether endpoints have room, and is told who goes on and who does
+not: a worker's pool, or a simulated balancer.
+"""
+
+from typing import Final
+
+from penstock.core import snapshot
+from penstock.core.admission.codel import CoDel
+from penstock.core.admission.limit import ConcurrencyLimit
+from penstock.core.admission.queue import AdmissionQueue, Waiting
+from penstock.core.admission.shedding import PriorityShedding, SheddingChange
+from penstock.core.admission.success_rate import SuccessRateAdmission
+from penstock.core.admission.throttle import ClientThrottle
+from penstock.core.env import Env
+
+# Why a request is turned away.
+FULL: Final = 0  # no place under the limit, or in the queue
+LATE: Final = 1  # it waited until its deadline
+DROPPED: Final = 2  # by CoDel
+THROTTLED: Final = 3
+SHED: Final = 4
+REASONS: Final = ("full", "late", "codel", "throttled", "shed")
+
+# An endpoint that answers these took no work (RFC 6585, 4; RFC 9110, 15.6.4).
+_NOT_ACCEPTED: Final = frozenset((429, 503))
+_OVERLOADED: Final = frozenset((429, 503, 504))
+
+
+class Ending:
+    """How a request that was let in ended, as far as it tells of the endpoints."""
+
+    def __init__(
+        self, *, told: bool, came: bool, whole: bool, timed_out: bool, status: int, latency_s: float
+    ) -> None:
+        self.told: bool = told  # anything of them: its client did not leave, nor was it ours
+        self.came: bool = came  # an answer began
+        self.whole: bool = whole
+        self.timed_out: bool = timed_out
+        self.status: int = status  # 0 without an answer
+        # To the first byte: of a stream it tells of load, its length of what was asked for.
+        self.latency_s: float = latency_s
+
+
+class Place:
+    """A request's place: in the queue, or among those let in."""
+
+    def __init__(self, importance: int, expires_at: float) -> None:
+        self.importance: int = importance  # 0 most
+        self.expires_at: float = expires_at  # of the request as a whole; 0.0: never
+        self.waiting: Waiting | None = None
+        self.gate: Gate | None = None  # where it waits or was let in
+        self.admitted_at: float = 0.0
+        self.queued_s: float = 0.0
+
+
+class Gate:
+    """One pool's, in one balancer. Times are on the Env's clock."""
+
+    def __init__(self, spec: snapshot.Admission, limit: ConcurrencyLimit | None, env: Env) -> None:
+        self.spec: snapshot.Admission = spec
+        self.env: Env = env
+        self.limit: ConcurrencyLimit | None = limit
+        self._queue: AdmissionQueue | None = None
+        self._timeout_s: float = 0.0
+        if spec.queue is not None:
+            self._queue = _queue_of(spec.queue)
+            self._timeout_s = spec.queue.timeout_s
+        self._throttle: ClientThrottle | None = None
+        if spec.throttle is not None:
+            self._throttle = ClientThrottle(spec.throttle.k, spec.throttle.window_s)
+        self._success_rate: SuccessRateAdmission | None = None
+        if spec.success_rate is not None:
+            rate = spec.success_rate
+            self._success_rate = SuccessRateAdmission(
+                rate.threshold, rate.aggression, rate.window_s, rate.max_refusal, rate.min_rate
+            )
+        self._shedding: PriorityShedding | None = None
+        if spec.shedding is not None:
+            self._shedding = PriorityShedding(spec.shedding.levels, spec.shedding.mean_wait_s)
+        self._going_on: bool = False
+        self._again: bool = False
+
+    # --- what whoever has it provides -------------------------------------------------------
+
+    def has_room(self) -> bool:
+        """Whether any endpoint takes one more request."""
+        raise NotImplementedError
+
+    def on_admitted(self, place: Place) -> None:
+        """Who waited may go on. May end at once."""
+        raise NotImplementedError
+
+    def on_turned_away(self, place: Place, reason: int, why: str) -> None:
+        """Who came, or waited, may not go on."""
+        raise NotImplementedError
+
+    def on_queued(self) -> None:
+        """One more waits."""
+
+    def on_waited(self, seconds: float) -> None:
+        """One left the queue to go on."""
+
+    def on_change(self) -> None:
+        """The number of those who wait, or the limit, changed."""
+
+    # --- a request comes --------------------------------------------------------------------
+
+    def admits(self, place: Place) -> bool:
+        """Whether it goes on at once; else it waits here, or was turned away."""
+        env = self.env
+        if self._shedding is not None and not self._shedding.allows(place.importance):
+            why = f"requests of priority {place.importance} are shed under overload"
+            self._turn_away(place, SHED, why)
+            return False
+        if self._throttle is not None and not self._throttle.allows(env):
+            self._turn_away(place, THROTTLED, "the endpoints accept too little")
+            return False
+        if self._success_rate is not None and not self._success_rate.allows(env):
+            self._turn_away(place, THROTTLED, "too many requests fail")
+            return False
+        queue = self._queue
+        if (queue is None or queue.length == 0) and self._takes_place():
+            place.gate = self
+            place.admitted_at = env.now
+            return True
+        self.wait(place)
+        return False
+
+    def wait(self, place: Place) -> None:
+        """Queue a request that finds no room, or turn it away."""
+        queue = self._queue
+        if queue is None:
+            why = "as many requests are under way as the pool is found to bear"
+            self._turn_away(place, FULL, why)
+            return
+        now = self.env.now
+        deadline = now + self._timeout_s
+        if 0.0 < place.expires_at < deadline:
+            deadline = place.expires_at
+        waiting = Waiting(place, deadline, place.importance)
+        place.waiting = waiting
+        place.gate = self
+        gives_way = queue.push(waiting, now)
+        if gives_way is not waiting:
+            self.on_queued()
+        if gives_way is not None:
+            why = "the queue is full, or too long to be served in time"
+            self._turn_away(_place_of(gives_way), FULL, why)
+        self.on_change()
+
+    def give_back(self, place: Place) -> None:
+        """A request that was let in found no endpoint with room: others were faster."""
+        place.gate = None
+        if self.limit is not None:
+            self.limit.forget()
+
+    # --- a request ends ---------------------------------------------------------------------
+
+    def left(self, place: Place, ending: Ending) -> None:
+        """A request that waited or was let in has ended, in whatever way."""
+        place.gate = None
+        waiting = place.waiting
+        queue = self._queue
+        if waiting is not None:
+            place.waiting = None
+            if queue is not None and queue.remove(waiting):
+                self.on_change()
+            return
+        self._learn(ending)
+        if queue is not None and queue.length:
+            self.go_on()
+
+    def _learn(self, ending: Ending) -> None:
+        now = self.env.now
+        limit = self.limit
+        if limit is not None:
+            overloaded = ending.timed_out or (ending.came and not ending.whole)
+            overloaded = overloaded or (ending.came and ending.status in _OVERLOADED)
+            if ending.told and (ending.came or overloaded):
+                limit.release(ending.latency_s, now, overloaded)
+            else:
+                limit.forget()  # its client left, or the endpoint broke: that is not load
+            self.on_change()
+        if not ending.told:
+            return
+        if self._throttle is not None and ending.came and ending.status not in _NOT_ACCEPTED:
+            self._throttle.accepted(now)
+        if self._success_rate is not None:
+            good = ending.came and ending.whole and not ending.timed_out and ending.status < 500
+            self._success_rate.ended(good, now)
+
+    # --- requests that wait -----------------------------------------------------------------
+
+    def holds_any(self) -> bool:
+        """Whether requests wait here."""
+        return self._queue is not None and self._queue.length > 0
+
+    def expected_wait_s(self) -> float:
+        """How long one more would wait, at the pace of late."""
+        return self._queue.expected_wait_s() if self._queue is not None else 0.0
+
+    def waiting(self) -> int:
+        """How many wait."""
+        return self._queue.length if self._queue is not None else 0
+
+    def go_on(self) -> None:
+        """Let in who waits, as long as there is room, and turn away who waited too long.
+
+        One that is let in may end at once, which calls this again: then the loop goes round once
+        more, so that a queue of failures does not become a stack of calls.
+        """
+        if self._going_on:
+            self._again = True
+            return
+        queue = self._queue
+        if queue is None:
+            return
+        self._going_on = True
+        for _ in range(queue.length + 1):  # those that find no room queue up again
+            self._again = False
+            if not self._let_in_next(queue) and not self._again:
+                break
+        self._going_on = False
+        self._turn_away_late(queue)
+
+    def observe(self) -> SheddingChange | None:
+        """To be called now and then: whoever waited too long is told; what is shed is judged anew,
+        and told when it changed."""
+        if self.holds_any():
+            self.go_on()
+        return self._shedding.observe(self.env.now) if self._shedding is not None else None
+
+    def dissolve(self, heir: "Gate | None") -> None:
+        """The settings changed: those that wait go on in the heir's queue, or at once."""
+        queue = self._queue
+        if queue is None:
+            return
+        while (waiting := queue.pop(self.env.now)) is not None:
+            place = _place_of(waiting)
+            place.waiting = None
+            place.gate = None
+            if heir is not None and heir._queue is not None:
+                heir.wait(place)
+            else:
+                self.on_admitted(place)
+        self._turn_away_late(queue)
+
+    def _let_in_next(self, queue: AdmissionQueue) -> bool:
+        if queue.length == 0 or not self._takes_place():
+            return False
+        now = self.env.now
+        waiting = queue.pop(now)
+        if waiting is None:
+            if self.limit is not None:
+                self.limit.forget()
+            return False
+        waited_s = now - waiting.queued_at
+        place = _place_of(waiting)
+        place.waiting = None
+        place.admitted_at = now
+        place.queued_s += waited_s
+        if self._shedding is not None:
+            self._shedding.waited(waited_s)
+        self.on_waited(waited_s)
+        self.on_change()
+        self.on_admitted(place)
+        return True
+
+    def _takes_place(self) -> bool:
+        """Take a place under the limit, if there is one and an endpoint has room too."""
+        if self._queue is not None and not self.has_room():
+            return False
+        return self.limit is None or self.limit.acquire()
+
+    def _turn_away_late(self, queue: AdmissionQueue) -> None:
+        now = self.env.now
+        for waiting in queue.turned_away(now):
+            waited_s = now - waiting.queued_at
+            place = _place_of(waiting)
+            place.queued_s += waited_s
+            if waiting.deadline < now:
+                self._turn_away(place, LATE, f"it waited {waited_s:.1f} s and found no room")
+            else:
+                why = f"the queue stands too long; it waited {waited_s:.3f} s"
+                self._turn_away(place, DROPPED, why)
+        self.on_change()
+
+    def _turn_away(self, place: Place, reason: int, why: str) -> None:
+        place.gate = None
+        place.waiting = None
+        self.on_turned_away(place, reason, why)
+
+
+def _queue_of(spec: snapshot.Queue) -> AdmissionQueue:
+    codel = None
+    if spec.codel is not None:
+        codel = CoDel(spec.codel.target_s, spec.codel.interval_s)
+    return AdmissionQueue(spec.length, lifo_above=spec.newest_first_above, codel=codel)
+
+
+def _place_of(waiting: Waiting) -> Place:
+    item = waiting.item
+    assert isinstance(item, Place)
+    return item
