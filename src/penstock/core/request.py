@@ -13,14 +13,14 @@ class Request:
 
     ``key_hash`` is a stable unsigned 64-bit hash of what the pool's policy hashes by (a header,
     a cookie, the path, the source address; see ``Policy.key``), and 0 when the request has no
-    such thing. ``source`` is the client's address as text.
+    such thing. ``session_hash`` is a hash of what the request names its session by, in a header or
+    in its body, 0 without one. ``source`` is the client's address as text.
 
     The rest is known only of requests to a language model, and empty for all others.
     ``prompt_tokens`` and ``output_tokens`` are estimates made before the answer. ``blocks`` are
     hashes of the prompt's blocks, each standing for all that precedes it as well; block i ends
     ``block_ends[i]`` tokens into the prompt, or where that is empty after ``block_tokens`` each.
-    ``session_hash`` is a hash of what the body names its session or cache key by, 0 without
-    one. An answer that ``streams`` has its first byte with its first token.
+    An answer that ``streams`` has its first byte with its first token.
     """
 
     def __init__(

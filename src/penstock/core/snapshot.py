@@ -301,7 +301,7 @@ class HashKey(_Data, frozen=True):
     """What hashing policies hash by."""
 
     kind: Literal["source", "header", "cookie", "path", "query"] = "source"
-    name: str = ""
+    names: tuple[str, ...] = ()  # of headers, the first of them that is there; else one
 
 
 class Connections(_Data, frozen=True):

@@ -53,7 +53,7 @@ class Insight:
             output_tokens=output,
             blocks=found.blocks,
             block_ends=[int(end / per_token) for end in found.block_ends],
-            session_hash=found.session_hash,
+            session_hash=head.session_hash or found.session_hash,
             streams=found.stream,
         )
 
