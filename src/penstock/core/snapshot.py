@@ -334,6 +334,14 @@ class Endpoint(_Data, frozen=True):
     row: int = -1
     address: str = ""  # of a host that is a name
 
+    @property
+    def connect_host(self) -> str:
+        """What connections to it are made to: requests, checks, and questions to its engine.
+
+        Names in heads and certificates stay those of ``host``.
+        """
+        return self.address or self.host
+
 
 class EngineMetrics(_Data, frozen=True):
     """Names of a server's own Prometheus metrics, for one that is none of the known engines."""

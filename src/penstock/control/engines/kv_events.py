@@ -133,15 +133,15 @@ class _Reader:
         self._context = context
         self._replay_at = ""
         if wanted.replay_port:
-            self._replay_at = f"tcp://{shown_address(endpoint.host, wanted.replay_port)}"
+            self._replay_at = f"tcp://{shown_address(endpoint.connect_host, wanted.replay_port)}"
         self._dealer_kind = zmq.DEALER
         self._socket: Any = context.socket(zmq.SUB)
         self._socket.set_hwm(_MOST_PENDING)
         self._socket.setsockopt(zmq.MAXMSGSIZE, _MOST_BATCH_BYTES)
-        if ":" in endpoint.host:
+        if ":" in endpoint.connect_host:
             self._socket.setsockopt(zmq.IPV6, 1)
         self._socket.subscribe(wanted.topic.encode())
-        self._socket.connect(f"tcp://{shown_address(endpoint.host, wanted.port)}")
+        self._socket.connect(f"tcp://{shown_address(endpoint.connect_host, wanted.port)}")
 
     async def read(self) -> None:
         """For ever. Raises ValueError for what is no event."""
