@@ -3,6 +3,7 @@
 import asyncio
 import json
 from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import AsyncExitStack
 from typing import Any
 
 import aiohttp
@@ -11,6 +12,7 @@ import pytest
 import pytest_asyncio
 from prometheus_client.parser import text_string_to_metric_families
 
+from penstock.control.engines.dialects import SGLANG_GET_LOAD, SGLANG_LOADS, Dialect
 from penstock.fleet.engine.server import EngineServer
 from penstock.fleet.engine.spec import DialectName, EngineSpec
 from penstock.fleet.faults import FaultCommand
@@ -258,7 +260,7 @@ async def test_vllm_reports_its_load_in_a_header_when_asked(
         ("vllm", ["/health", "/version"], "vllm:kv_cache_usage_perc"),
         (
             "sglang",
-            ["/health", "/health_generate", "/server_info", "/get_load", "/get_model_info"],
+            ["/health_generate", "/server_info", "/get_load", "/v1/loads", "/get_model_info"],
             "sglang:token_usage",
         ),
         ("tgi", ["/health", "/info"], "tgi_queue_size"),
@@ -277,6 +279,24 @@ async def test_each_kind_of_engine_has_its_paths_and_metrics(
         async with client.get(engine.url + path) as response:
             assert response.status == 200, path
     assert metric in await metrics_of(client, engine)
+
+
+@pytest.mark.parametrize("dialect", [SGLANG_LOADS, SGLANG_GET_LOAD])
+async def test_sglang_tells_its_load_beside_its_metrics(
+    start: Start, client: aiohttp.ClientSession, until: Until, dialect: Dialect
+) -> None:
+    engine = await start(dialect="sglang", max_sequences=2, speedup=1.0)
+    body = {"prompt": "a", "max_tokens": 5000, "ignore_eos": True, "stream": True}
+    url = f"{engine.url}/v1/completions"
+    async with (
+        client.post(url, json=body),
+        client.post(url, json=body),
+        client.post(url, json=body),
+    ):
+        await until(lambda: (engine.load().running, engine.load().waiting) == (2, 1))
+        async with client.get(engine.url + dialect.path) as response:
+            reading = dialect.read(await response.read())
+        assert (reading.running, reading.waiting) == (2, 1)
 
 
 async def test_llama_cpp_says_when_no_slot_is_free(
