@@ -203,6 +203,8 @@ class EngineServer(EmulatedServer):
         return response
 
     def _submit(self, generation: Generation) -> None:
+        if self.faults.dead:  # it was asked on a connection that is being reset
+            raise RequestRefusedError("the engine died", status=503)
         try:
             self._driver.submit(generation)
         except ValueError as error:

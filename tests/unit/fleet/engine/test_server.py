@@ -3,7 +3,6 @@
 import asyncio
 import json
 from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import AsyncExitStack
 from typing import Any
 
 import aiohttp
@@ -15,7 +14,7 @@ from prometheus_client.parser import text_string_to_metric_families
 from penstock.control.engines.dialects import SGLANG_GET_LOAD, SGLANG_LOADS, Dialect
 from penstock.fleet.engine.server import EngineServer
 from penstock.fleet.engine.spec import DialectName, EngineSpec
-from penstock.fleet.faults import FaultCommand
+from penstock.fleet.faults import FaultCommand, FaultKind, Faults
 
 MODEL = "emulated-model"
 Until = Callable[[Callable[[], object]], Awaitable[None]]
@@ -355,6 +354,38 @@ async def test_a_restart_loses_the_cache_and_keeps_the_port(
     assert answer.usage is not None
     assert answer.usage.prompt_tokens_details is not None
     assert answer.usage.prompt_tokens_details.cached_tokens == 0
+
+
+@pytest.mark.parametrize("between", ["none", "refuse", "stall", "stall-streams", "error", "lie"])
+async def test_a_restart_brings_back_what_died_cold_and_without_faults(
+    start: Start, client: aiohttp.ClientSession, until: Until, between: FaultKind
+) -> None:
+    engine = await start(speedup=1.0)
+    prompt = {"prompt": "a" * 640}
+    running = {**prompt, "max_tokens": 5000, "ignore_eos": True, "stream": True}
+    async with client.post(f"{engine.url}/v1/completions", json=running) as response:
+        await response.content.readuntil(b"\n\n")
+        if between != "none":
+            await engine.apply(FaultCommand(between, status=500))
+        await engine.apply(FaultCommand("die"))
+        await engine.apply(FaultCommand("restart"))
+        await until(lambda: not engine.faults.dead)
+    assert engine.faults == Faults()
+    assert engine.load().running == 0
+    body = {**prompt, "max_tokens": 1}
+    async with client.post(f"{engine.url}/v1/completions", json=body) as response:
+        usage = (await response.json())["usage"]
+    assert usage["prompt_tokens_details"]["cached_tokens"] == 0
+
+
+async def test_the_latter_of_two_faults_says_how_long(engine: EngineServer, until: Until) -> None:
+    await engine.apply(FaultCommand("restart", for_s=0.01))
+    await engine.apply(FaultCommand("die"))  # until told
+    await engine.apply(FaultCommand("slow", for_s=0.02))
+    await until(lambda: engine.faults.slow_factor == 1.0)  # that its time is over shows the other's
+    assert engine.faults.dead
+    await engine.apply(FaultCommand("restart", for_s=0.01))
+    await until(lambda: not engine.faults.dead)
 
 
 async def test_dying_cuts_streams_and_the_engine_comes_back_cold(
