@@ -123,7 +123,7 @@ def test_so_it_does_where_the_policy_learns_how_fast_endpoints_are(name: str) ->
     assert late.count(3) / len(late) > 0.5 / 4
 
 
-@pytest.mark.parametrize("name", ["cache-aware", "prefix-sticky", "scored", "token-load", "ttft"])
+@pytest.mark.parametrize("name", ["cache-aware", "prefix-sticky", "scored", "token-load"])
 def test_without_seeding_it_would_get_nothing(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(ServingPolicy, "_seed", lambda *_: None)
     traffic = made_traffic(name)

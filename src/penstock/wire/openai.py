@@ -60,6 +60,7 @@ class Inspection:
         self.problem: str = problem
         self.model: str = ""
         self.stream: bool = False
+        self.tools: bool = False  # are on offer
         self.output_limit: int = 0
         self.session_hash: int = 0
         self.cache_salt: str = ""
@@ -190,6 +191,7 @@ class _Prompt:
 def _read_chat(found: Inspection, prompt: _Prompt, body: bytes) -> None:
     read = bodies.chat.decode(body)
     _common(found, read, read.max_completion_tokens or read.max_tokens)
+    found.tools = read.tools is not NOTHING or read.functions is not NOTHING
     prompt.add(read.tools)
     prompt.add(read.functions)
     for message in read.messages:
@@ -218,6 +220,7 @@ def _read_response(found: Inspection, prompt: _Prompt, body: bytes) -> None:
     if read.conversation is not NOTHING:
         _name_session(found, _conversation(read.conversation))
     _common(found, read, read.max_output_tokens)
+    found.tools = read.tools is not NOTHING
     prompt.add(read.tools)
     prompt.add(read.instructions)
     prompt.add(read.previous_response_id)
@@ -235,6 +238,7 @@ def _read_anthropic(found: Inspection, prompt: _Prompt, body: bytes) -> None:
     _common(found, read, read.max_tokens)
     if read.metadata is not None:
         _name_session(found, read.metadata.user_id)
+    found.tools = read.tools is not NOTHING
     prompt.add(read.tools)
     prompt.add_content(read.system)
     for message in read.messages:
