@@ -1,5 +1,6 @@
 """Policy ``session`` keeps what names the same session on one endpoint, without configuration."""
 
+import json
 from collections.abc import Callable
 
 import pytest
@@ -7,6 +8,7 @@ import pytest
 from penstock.core.snapshot import HashKey, PolicyChoice, Snapshot
 from penstock.wire.session_keys import HEADERS
 from tests.harness.http_endpoint import HttpEndpoint
+from tests.harness.messages import head
 from tests.harness.worker import Worker
 from tests.harness.world import pool, world
 
@@ -52,3 +54,36 @@ def test_a_configured_header_goes_before_the_known_ones(
     ]
     assert set(by_session) == set(by_conversation) == {0, 1}
     assert len(set(by_user)) == 1
+
+
+BODIES: dict[str, tuple[str, Callable[[str], dict[str, object]]]] = {
+    "prompt_cache_key": ("/v1/chat/completions", lambda key: {"prompt_cache_key": key}),
+    "user": ("/v1/chat/completions", lambda key: {"user": key}),
+    "conversation": ("/v1/responses", lambda key: {"input": "hi", "conversation": {"id": key}}),
+    "user_id": ("/v1/messages", lambda key: {"metadata": {"user_id": key}}),
+}
+
+
+@pytest.mark.parametrize("field", BODIES)
+def test_so_does_a_field_of_a_prompts_body_unless_a_header_does(
+    start: Callable[[Snapshot], Worker],
+    endpoint: HttpEndpoint,
+    other_endpoint: HttpEndpoint,
+    field: str,
+) -> None:
+    both = [endpoint, other_endpoint]
+    worker = start(world(pool(endpoint, other_endpoint, kind="llm", policy=SESSION)))
+    path, more = BODIES[field]
+
+    def asks(key: str, *headers: str) -> int:
+        before = [len(each.requests) for each in both]
+        body = json.dumps({"model": "m", "messages": [], **more(key)}).encode()
+        length = f"Content-Length: {len(body)}"
+        worker.connect().request(head(f"POST {path} HTTP/1.1", length, *headers) + body, "POST")
+        after = [len(each.requests) for each in both]
+        return [n - m for n, m in zip(after, before, strict=True)].index(1)
+
+    first = [asks(f"session {n}") for n in range(SESSIONS)]
+    assert first == [asks(f"session {n}") for n in range(SESSIONS)]
+    assert set(first) == {0, 1}
+    assert len({asks(f"session {n}", "X-Session-Id: one") for n in range(SESSIONS)}) == 1
