@@ -64,9 +64,9 @@ class ServingPolicy(Policy):
         hits = self.index.matches(request, eligible)
         deepest = self.index.deepest
         if deepest:
-            self.hot.note(request.blocks[deepest - 1])
             if self.warming.any(env.now):
                 self._seed(request, eligible, hits)
+            self.hot.note(request.blocks[deepest - 1])
         return self.choose(request, eligible, hits, env)
 
     def explain(self, request: Request, eligible: list[Endpoint], env: Env) -> list[Explained]:
