@@ -110,7 +110,7 @@ def test_a_recorded_run_replayed_in_the_simulator_gives_the_same_picks(
     members = pool(
         *endpoints,
         policy=recorded(policy, POLICIES[policy], SEED, file),
-        hash_key=HashKey(kind="header", name="X-User"),
+        hash_key=HashKey("header", ("x-user",)),
         retry=NEVER_REPEAT,
     )
     traffic = Traffic(start(world(members)))

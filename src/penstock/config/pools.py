@@ -136,7 +136,9 @@ class HashKey(Section):
 
     source: Flag = setting(False, "The client's address.")
     path: Flag = setting(False, "The path of the request.")
-    header: Token | None = setting(None, "A request header.")
+    header: OneOrMany[Token] = setting(
+        (), "A request header, or several, of which the first that a request has counts."
+    )
     cookie: Token | None = setting(None, "A cookie.")
     query: str | None = setting(None, "A parameter of the query.")
 
@@ -146,7 +148,7 @@ class HashKey(Section):
             raise ValueError("give exactly one of `source`, `path`, `header`, `cookie`, `query`")
         return self
 
-    def _parts(self) -> dict[str, str | bool | None]:
+    def _parts(self) -> dict[str, str | bool | tuple[str, ...] | None]:
         return {
             "source": self.source,
             "path": self.path,
@@ -158,11 +160,11 @@ class HashKey(Section):
     def compiled(self) -> snapshot.HashKey:
         """As the snapshot has it; names of headers are lower case."""
         if self.header:
-            return snapshot.HashKey("header", self.header.lower())
+            return snapshot.HashKey("header", tuple(name.lower() for name in self.header))
         if self.cookie:
-            return snapshot.HashKey("cookie", self.cookie)
+            return snapshot.HashKey("cookie", (self.cookie,))
         if self.query:
-            return snapshot.HashKey("query", self.query)
+            return snapshot.HashKey("query", (self.query,))
         return snapshot.HashKey("path" if self.path else "source")
 
 

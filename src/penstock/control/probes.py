@@ -76,7 +76,7 @@ class Prober:
             name = target.tls.server_name or endpoint.host
         transport, _ = await loop.create_connection(
             lambda: check(target, ended),
-            endpoint.address or endpoint.host,
+            endpoint.connect_host,
             target.port,
             ssl=context,
             server_hostname=name,

@@ -28,10 +28,17 @@ class Chain:
     """
 
     def __init__(
-        self, parent: "Chain | None", end: int, ids: list[int], last: int, rest: bytes, at: float
+        self,
+        parent: "Chain | None",
+        tokens: int,
+        ids: list[int],
+        last: int,
+        rest: bytes,
+        at: float,
     ) -> None:
         self.parent: Chain | None = parent
-        self.end: int = end  # tokens from the beginning
+        self.tokens: int = tokens  # of this block
+        self.end: int = tokens if parent is None else parent.end + tokens  # from the beginning
         self.ids: list[int] = ids
         self.last: int = last  # the newest name up to here, or the seed
         self.rest: bytes = rest
@@ -62,14 +69,22 @@ class Chain:
 class CachedChains:
     """One engine's cache, followed event by event."""
 
-    def __init__(self) -> None:
+    def __init__(self, max_blocks: int = MAX_BLOCKS) -> None:
+        self._max_blocks: int = max_blocks
         self.block_tokens: int = 0  # of the blocks stored last
         self.overfull: bool = False  # it holds more than is followed: nothing is certain
         self.changed: list[int] = []  # names that came or went, until they are taken
-        self._blocks: dict[Hashable, Chain | None] = {}  # None: its beginning is not known
+        # By the engine's hash; of a block whose beginning is not known only its tokens are.
+        self._blocks: dict[Hashable, Chain | int] = {}
+        self._tokens: int = 0
         self._holders: dict[int, int] = {}  # name → how many blocks have it
         self._recent: deque[Chain] = deque()
         self._by_end: dict[int, deque[Chain]] = {}
+
+    @property
+    def tokens(self) -> int:
+        """In blocks that a prompt can find; -1 where there are more than are followed."""
+        return -1 if self.overfull else self._tokens
 
     def holds(self, name: int) -> bool:
         """Whether the prefix of that name is there. Engines let go of ends before beginnings."""
@@ -89,18 +104,20 @@ class CachedChains:
 
         ``tokens`` is empty where it is not known what they stand for.
         """
-        before: Chain | None = self._blocks.get(parent) if parent is not None else None
+        found = self._blocks.get(parent) if parent is not None else None
+        before = found if isinstance(found, Chain) else None
         known = len(tokens) > 0 and (parent is None or before is not None)
         if known:
             self.block_tokens = block_tokens
         size = block_tokens * _TOKEN_BYTES
         for index, block in enumerate(blocks):
-            if len(self._blocks) >= MAX_BLOCKS and block not in self._blocks:
+            if len(self._blocks) >= self._max_blocks and block not in self._blocks:
                 self.overfull = True
                 return
             self.removed(block)
+            self._tokens += block_tokens
             if not known:
-                self._blocks[block] = None
+                self._blocks[block] = block_tokens
                 continue
             extra = extras[index] if extras else b""
             piece = tokens[index * size : (index + 1) * size]
@@ -110,9 +127,11 @@ class CachedChains:
 
     def removed(self, block: Hashable) -> None:
         """A block cannot be found any more."""
-        chain = self._blocks.pop(block, None)
-        if chain is None:
+        chain = self._blocks.pop(block, 0)
+        if not isinstance(chain, Chain):
+            self._tokens -= chain
             return
+        self._tokens -= chain.tokens
         holders = self._holders
         for name in chain.ids:
             left = holders[name] - 1
@@ -126,6 +145,7 @@ class CachedChains:
         """Nothing can be found any more."""
         self.changed += list(self._holders)
         self._blocks = {}
+        self._tokens = 0
         self._holders = {}
         self.overfull = False
 
@@ -163,10 +183,8 @@ def seed_of(adapter: str) -> int:
 def _next(
     before: Chain | None, tokens: bytes, count: int, seed: int, extra: bytes, now: float
 ) -> Chain:
-    end = count
     last = seed
     if before is not None:
-        end += before.end
         last = before.last
         if before.rest:
             tokens = before.rest + tokens
@@ -176,4 +194,4 @@ def _next(
         last = int(xxh3_64_intdigest(tokens[at : at + _GRANULE_BYTES] + extra, last))
         ids.append(last)
         at += _GRANULE_BYTES
-    return Chain(before, end, ids, last, tokens[at:], now)
+    return Chain(before, count, ids, last, tokens[at:], now)

@@ -50,6 +50,7 @@ class PrefixIndex:
     def __init__(self, max_blocks: int = DEFAULT_BLOCKS) -> None:
         self.journal: PrefixJournal | None = None
         self.exact: ExactPrefixes | None = None
+        self.deepest: int = 0  # blocks of the prompt looked up last that one of them holds
         self._asked: Request | None = None  # whose blocks were looked up exactly last
         self._sure: dict[int, int] = {}  # exact slot → blocks of it that are there
         self._max_blocks: int = max_blocks
@@ -94,14 +95,17 @@ class PrefixIndex:
         slots = self._slots
         sure = self._look_up(request) if self.exact is not None else self._sure
         found = []
+        deepest = 0
         for endpoint in endpoints:
             depth = held.get(slots.get(endpoint, -1), 0) if held else 0
             if sure and endpoint.exact_slot >= 0:
                 depth = max(depth, sure.get(endpoint.exact_slot, 0))
+            deepest = max(deepest, depth)
             tokens = request.tokens_of(depth)
             if endpoint.prefix_doubt > 0.0:
                 tokens = int(tokens * (1.0 - endpoint.prefix_doubt))
             found.append(tokens)
+        self.deepest = deepest
         return found
 
     def insert(self, request: Request, endpoint: Endpoint) -> int:

@@ -4,6 +4,8 @@ from typing import Final
 
 from mypy_extensions import mypyc_attr
 
+from penstock.core.tokens import Outlook
+
 _NO_BLOCKS: Final[list[int]] = []  # shared, never changed
 
 
@@ -13,14 +15,15 @@ class Request:
 
     ``key_hash`` is a stable unsigned 64-bit hash of what the pool's policy hashes by (a header,
     a cookie, the path, the source address; see ``Policy.key``), and 0 when the request has no
-    such thing. ``source`` is the client's address as text.
+    such thing. ``session_hash`` is a hash of what the request names its session by, in a header or
+    in its body, 0 without one. ``source`` is the client's address as text.
 
     The rest is known only of requests to a language model, and empty for all others.
-    ``prompt_tokens`` and ``output_tokens`` are estimates made before the answer. ``blocks`` are
+    ``prompt_tokens`` and ``output_tokens`` are estimates made before the answer; ``outlook`` tells
+    what to expect of its length as it goes on. ``blocks`` are
     hashes of the prompt's blocks, each standing for all that precedes it as well; block i ends
     ``block_ends[i]`` tokens into the prompt, or where that is empty after ``block_tokens`` each.
-    ``session_hash`` is a hash of what the body names its session or cache key by, 0 without
-    one. An answer that ``streams`` has its first byte with its first token.
+    An answer that ``streams`` has its first byte with its first token.
     """
 
     def __init__(
@@ -34,6 +37,7 @@ class Request:
         model: str = "",
         prompt_tokens: int = 0,
         output_tokens: int = 0,
+        outlook: Outlook | None = None,
         blocks: list[int] | None = None,
         block_ends: list[int] | None = None,
         block_tokens: int = 0,
@@ -48,6 +52,7 @@ class Request:
         self.model: str = model
         self.prompt_tokens: int = prompt_tokens
         self.output_tokens: int = output_tokens
+        self.outlook: Outlook | None = outlook
         self.blocks: list[int] = _NO_BLOCKS if blocks is None else blocks
         self.block_ends: list[int] = _NO_BLOCKS if block_ends is None else block_ends
         self.block_tokens: int = block_tokens

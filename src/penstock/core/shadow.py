@@ -79,7 +79,9 @@ class ShadowIndex(PrefixIndex):
         live = self.live
         if live is None:
             return super().matches(request, endpoints)
-        return live.matches(request, [_live(endpoint) for endpoint in endpoints])
+        found = live.matches(request, [_live(endpoint) for endpoint in endpoints])
+        self.deepest = live.deepest
+        return found
 
     def insert(self, request: Request, endpoint: Endpoint) -> int:
         live = self.live

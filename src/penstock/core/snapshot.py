@@ -301,7 +301,7 @@ class HashKey(_Data, frozen=True):
     """What hashing policies hash by."""
 
     kind: Literal["source", "header", "cookie", "path", "query"] = "source"
-    name: str = ""
+    names: tuple[str, ...] = ()  # of headers, the first of them that is there; else one
 
 
 class Connections(_Data, frozen=True):
@@ -333,6 +333,14 @@ class Endpoint(_Data, frozen=True):
     models: tuple[str, ...] = ()  # that it serves; empty: it is asked, or may serve any
     row: int = -1
     address: str = ""  # of a host that is a name
+
+    @property
+    def connect_host(self) -> str:
+        """What connections to it are made to: requests, checks, and questions to its engine.
+
+        Names in heads and certificates stay those of ``host``.
+        """
+        return self.address or self.host
 
 
 class EngineMetrics(_Data, frozen=True):

@@ -4,6 +4,7 @@ from typing import TYPE_CHECKING, Final
 
 from penstock.core.endpoint import Endpoint
 from penstock.core.request import Request
+from penstock.core.tokens import Progress
 
 if TYPE_CHECKING:
     from penstock.core.policy.base import Policy
@@ -48,6 +49,7 @@ class Ticket:
     prefilled_before: int = 0  # the endpoint's running total when the answer began
     batch_before: int = 0  # requests that ran there when the answer began, itself included
     kv_before: int = 0
+    progress: Progress | None = None  # who counts the answer's tokens while they come
 
     def __init__(self, endpoint: Endpoint, policy: "Policy", request: Request, now: float) -> None:
         self.endpoint: Endpoint = endpoint
@@ -73,6 +75,14 @@ class Ticket:
         self.first_byte_at = now
         if self.policy.observes:
             self.policy.on_first_byte(self)
+
+    def tokens_left(self) -> int:
+        """How many of its answer are to be expected yet; at least one."""
+        progress = self.progress
+        so_far = progress.tokens() if progress is not None else 0
+        outlook = self.request.outlook
+        whole = self.request.output_tokens if outlook is None else outlook.length(so_far)
+        return max(whole - so_far, 1)
 
     def settle(self, outcome: int, now: float) -> None:
         """The attempt ended. Raises RuntimeError when settled twice: that is a bug."""

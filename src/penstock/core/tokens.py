@@ -1,20 +1,25 @@
 """How many tokens a prompt has, and how many its answer will have: learned from what engines say.
 
-Both are kept per model. A share of the past fades with every sample, so a model that is replaced
-behind its name is learned anew within some hundred requests.
+Both are kept per model; lengths of answers also per class of requests (``answer_class``), which
+counts once enough of it was seen. A share of the past fades with every sample, so a model that is
+replaced behind its name is learned anew within some hundred requests.
 """
 
 from typing import Final
+
+from mypy_extensions import mypyc_attr
 
 BYTES_PER_TOKEN: Final = 4.0  # until learned: llm-d's approximation for English text
 _LEAST_BYTES: Final = 1.0  # per token; bounds against an engine whose usage is nonsense
 _MOST_BYTES: Final = 16.0
 _KEPT: Final = 0.99  # of the past, per sample
-_MODELS: Final = 1024  # known at most; clients choose the names
+_MODELS: Final = 1024  # known at most, and classes; clients choose the names
 
 UNKNOWN_OUTPUT: Final = 256  # tokens, until samples say better: an assumption, no measurement
 _ENOUGH: Final = 5.0  # samples before a prediction is believed
 _BUCKETS: Final = 24  # the last one holds outputs of 2^23 tokens and more
+_LIMIT_CLASSES: Final = 8  # by powers of four: none, to 16 tokens, to 64, … beyond 16,384
+_MOST_WEIGHT: Final = 1e6  # of a sample, before all are scaled down
 
 
 class TokenEstimator:
@@ -48,60 +53,133 @@ class TokenEstimator:
         self._tokens[model] = self._tokens.get(model, 0.0) * _KEPT + prompt_tokens
 
 
+def answer_class(api: int, streams: bool, tools: bool, limit: int) -> int:
+    """Requests whose answers are alike in length: of one API, streamed or not, with or without
+    tools on offer, and with a like limit: who wants a word asks for few tokens. Never 0.
+    """
+    size = 0
+    if limit > 0:
+        size = 1
+        bound = 16
+        while limit > bound and size < _LIMIT_CLASSES - 1:
+            bound *= 4
+            size += 1
+    return ((api + 1) * _LIMIT_CLASSES + size) * 4 + (2 if streams else 0) + (1 if tools else 0)
+
+
 class _Lengths:
-    """Output lengths in buckets of powers of two, with their fading counts and sums."""
+    """Output lengths in buckets of powers of two, with their fading counts and sums.
+
+    Instead of the old fading, the new weigh more.
+    """
 
     def __init__(self) -> None:
         self.counts: list[float] = [0.0] * _BUCKETS
         self.sums: list[float] = [0.0] * _BUCKETS
+        self._weight: float = 1.0  # of the next sample
+        self._total: float = 0.0
 
     def add(self, tokens: int) -> None:
-        for index in range(_BUCKETS):
-            self.counts[index] *= _KEPT
-            self.sums[index] *= _KEPT
+        weight = self._weight
         bucket = _bucket(tokens)
-        self.counts[bucket] += 1.0
-        self.sums[bucket] += tokens
+        self.counts[bucket] += weight
+        self.sums[bucket] += weight * tokens
+        self._total += weight
+        self._weight = weight / _KEPT
+        if weight > _MOST_WEIGHT:
+            self.counts = [count / weight for count in self.counts]
+            self.sums = [total / weight for total in self.sums]
+            self._total /= weight
+            self._weight = 1.0 / _KEPT
+
+    def samples(self) -> float:
+        """How many there are, faded."""
+        return self._total / self._weight
+
+    def mean_above(self, so_far: int) -> float:
+        """Of those that were longer; -1 when there were hardly any."""
+        count = 0.0
+        total = 0.0
+        for bucket in range(_bucket(so_far + 1), _BUCKETS):
+            count += self.counts[bucket]
+            total += self.sums[bucket]
+        return total / count if count > 1e-6 * self._weight else -1.0
 
 
 class OutputPredictor:
-    """The length of answers, by model, given what came of one so far."""
+    """The length of answers, by model and class, given what came of one so far."""
 
     def __init__(self) -> None:
-        self._known: dict[str, _Lengths] = {}
+        self._models: dict[str, _Lengths] = {}
+        self._classes: dict[tuple[str, int], _Lengths] = {}
 
-    def learn(self, model: str, output_tokens: int) -> None:
-        """An answer was whole with this many tokens."""
+    def learn(self, model: str, output_tokens: int, kind: int = 0) -> None:
+        """An answer was whole with this many tokens. ``kind`` is its class, 0 for none."""
         if output_tokens <= 0:
             return
-        known = self._known.get(model)
+        known = self._models.get(model)
         if known is None:
-            if len(self._known) >= _MODELS:
+            if len(self._models) >= _MODELS:
                 return
             known = _Lengths()
-            self._known[model] = known
+            self._models[model] = known
         known.add(output_tokens)
+        if kind == 0:
+            return
+        key = (model, kind)
+        alike = self._classes.get(key)
+        if alike is None:
+            if len(self._classes) >= _MODELS:
+                return
+            alike = _Lengths()
+            self._classes[key] = alike
+        alike.add(output_tokens)
 
-    def predict(self, model: str, limit: int = 0, so_far: int = 0) -> int:
+    def predict(self, model: str, limit: int = 0, so_far: int = 0, kind: int = 0) -> int:
         """The whole length to be expected of an answer that has ``so_far`` tokens already.
 
-        The mean of those seen that were longer; ``limit`` is the request's own bound, 0 for none.
-        Beyond the longest seen it is taken to go on for as long again (a heavy tail's mean).
+        The mean of those seen that were longer, of the same class where some were seen; ``limit``
+        is the request's own bound, 0 for none. Beyond the longest seen it is taken to go on for as
+        long again (a heavy tail's mean).
         """
-        expected = float(UNKNOWN_OUTPUT)
-        known = self._known.get(model)
-        if known is not None and sum(known.counts) >= _ENOUGH:
-            count = 0.0
-            total = 0.0
-            for bucket in range(_bucket(so_far + 1), _BUCKETS):
-                count += known.counts[bucket]
-                total += known.sums[bucket]
-            expected = total / count if count > 1e-6 else 2.0 * so_far
-        elif so_far >= UNKNOWN_OUTPUT:
-            expected = 2.0 * so_far
+        expected = -1.0
+        known = self._classes.get((model, kind)) if kind else None
+        if known is not None and known.samples() >= _ENOUGH:
+            expected = known.mean_above(so_far)
+        if expected < 0.0:
+            known = self._models.get(model)
+            if known is not None and known.samples() >= _ENOUGH:
+                expected = known.mean_above(so_far)
+                if expected < 0.0:
+                    expected = 2.0 * so_far
+        if expected < 0.0:
+            expected = 2.0 * so_far if so_far >= UNKNOWN_OUTPUT else float(UNKNOWN_OUTPUT)
         if limit > 0:
             expected = min(expected, float(limit))
         return max(int(expected + 0.5), so_far + 1)
+
+
+class Outlook:
+    """What is to be expected of one request's answer while it goes on."""
+
+    def __init__(self, predictor: OutputPredictor, model: str, limit: int, kind: int) -> None:
+        self._predictor: OutputPredictor = predictor
+        self._model: str = model
+        self._limit: int = limit
+        self._kind: int = kind
+
+    def length(self, so_far: int) -> int:
+        """Of the whole answer, of which so many tokens came."""
+        return self._predictor.predict(self._model, self._limit, so_far, self._kind)
+
+
+@mypyc_attr(allow_interpreted_subclasses=True)
+class Progress:
+    """Whoever counts the tokens of an answer as they pass."""
+
+    def tokens(self) -> int:
+        """How many came so far."""
+        return 0
 
 
 def _bucket(tokens: int) -> int:

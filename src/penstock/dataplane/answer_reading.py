@@ -3,6 +3,7 @@
 from typing import Final
 
 from penstock.core.env import Env
+from penstock.core.tokens import Progress
 from penstock.wire.chunked import ChunkedReader, encode_chunk
 from penstock.wire.forwarding import CHUNKED, LENGTH
 from penstock.wire.http1 import Refusal, ResponseHead
@@ -12,7 +13,7 @@ from penstock.wire.usage import UsageHider
 MAX_ANSWER_BYTES: Final = 1024 * 1024  # of an answer that is not streamed, to find its usage
 
 
-class AnswerReading:
+class AnswerReading(Progress):
     """Reads an answer along. Times are on the loop's clock; 0.0 until they are known."""
 
     def __init__(self, streamed: bool, chunked: bool, env: Env) -> None:
@@ -26,6 +27,10 @@ class AnswerReading:
         self._deframer: ChunkedReader | None = ChunkedReader(False, 502) if chunked else None
         self._kept: list[bytes] = []  # of an answer that is not streamed
         self._kept_bytes: int = 0
+
+    def tokens(self) -> int:
+        """How many came so far: engines send one with each event."""
+        return self.meter.events
 
     def first_token_s(self) -> float:
         """From the request's head to the first event; -1 when none came."""

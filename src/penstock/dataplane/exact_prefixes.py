@@ -39,7 +39,10 @@ class FactTable(ExactPrefixes):
         self._table: int = board.facts + FA_TABLE
 
     def holders(self, block: int) -> int:
-        at = self._find(as_cell(block), block)
+        key = as_cell(block)
+        if key == _FREE:
+            return -1
+        at = self._find(key, block)
         bits: int = self._cells[at + 1] if at >= 0 else -1
         return bits
 

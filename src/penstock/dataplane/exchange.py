@@ -366,7 +366,7 @@ class Exchange(Failover):
         if pool.sticky is not None and self.endpoint is not None:
             request_id += pool.set_cookie(self.endpoint, way.cookie)
         if reading is not None:
-            self._reading = reading
+            self._reading = ticket.progress = reading
             self.answer = reading
             body = self._read(reading, body, complete)
         data = b"%b%b\r\n\r\n%b" % (head.rewritten, request_id, body)

@@ -8,7 +8,7 @@ from typing import Final
 
 from penstock.core.request import Request
 from penstock.core.ticket import Ticket
-from penstock.core.tokens import OutputPredictor, TokenEstimator
+from penstock.core.tokens import Outlook, OutputPredictor, TokenEstimator, answer_class
 from penstock.dataplane.answer_reading import AnswerReading
 from penstock.dataplane.counters import PoolCounters
 from penstock.dataplane.model_counters import ModelCounters
@@ -40,8 +40,11 @@ class Insight:
         if tokens < 0:
             tokens = self.estimator.tokens(model, found.prompt_bytes) + IMAGE_TOKENS * found.images
         output = 0
+        outlook = None
         if found.api != EMBEDDING:
-            output = self.predictor.predict(model, found.output_limit)
+            kind = _class_of(found)
+            outlook = Outlook(self.predictor, model, found.output_limit, kind)
+            output = outlook.length(0)
         return Request(
             method=head.method,
             host=head.host,
@@ -51,9 +54,10 @@ class Insight:
             model=model,
             prompt_tokens=max(tokens, 1),
             output_tokens=output,
+            outlook=outlook,
             blocks=found.blocks,
             block_ends=[int(end / per_token) for end in found.block_ends],
-            session_hash=found.session_hash,
+            session_hash=head.session_hash or found.session_hash,
             streams=found.stream,
         )
 
@@ -65,7 +69,7 @@ class Insight:
         if found.images == 0:
             self.estimator.learn(found.model, found.prompt_bytes, meter.prompt_tokens)
         if ticket.outcome < 0 and (meter.done or meter.finish_reason):
-            self.predictor.learn(found.model, output)
+            self.predictor.learn(found.model, output, _class_of(found))
         ticket.prompt_tokens = meter.prompt_tokens
         ticket.cached_tokens = meter.cached_tokens
         if ticket.endpoint.exact_slot >= 0:
@@ -84,3 +88,7 @@ class Insight:
             self._counters.record_serving(_TOKEN, token_s)
         if meter.prompt_tokens >= 0 or meter.output_tokens >= 0:
             self._models.count(model, meter.prompt_tokens, meter.cached_tokens, meter.output_tokens)
+
+
+def _class_of(found: Inspection) -> int:
+    return answer_class(found.api, found.stream, found.tools, found.output_limit)

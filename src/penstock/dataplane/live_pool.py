@@ -54,9 +54,7 @@ class PoolSetup:
         self.key: str = next(filter(None, keys), "")
         uses_tls = any([endpoint.tls for endpoint in spec.endpoints])
         self.tls: ssl.SSLContext | None = client_context(spec.tls) if uses_tls else None
-        self.addresses: list[Address] = [
-            resolve(e.address or e.host, e.port) for e in spec.endpoints
-        ]
+        self.addresses: list[Address] = [resolve(e.connect_host, e.port) for e in spec.endpoints]
         self.rules: RetryRules = RetryRules(spec.retry)
         self.budget_min_per_s: float = spec.retry.budget_min_per_s / workers
         self.sticky: StickyCookies | None = None

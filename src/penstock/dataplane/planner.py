@@ -21,6 +21,7 @@ from penstock.wire.forwarding import (
     request_id_of,
 )
 from penstock.wire.http1 import RequestHead
+from penstock.wire.session_keys import session_hash, session_in
 
 _NOBODY: Final = TrustedNetworks(())
 
@@ -114,16 +115,21 @@ def _pool_plan(
     way: Way, request: Request, head: RequestHead, facts: Facts, target: str, hop: Hop
 ) -> PoolPlan:
     pool = way.pool
-    if pool.key:
+    if pool.key or pool.insight is not None:
+        named = _configured_key(pool.spec.hash_key, head, facts)
         key = request.source.encode()
-        if pool.key == "configured":
-            key = _hash_key(pool.spec.hash_key, head, facts, request.source)
+        if pool.key == "configured" and named is not None:
+            key = named
+        session = 0
+        if named is not None and pool.spec.hash_key.kind != "path":
+            session = session_hash(named)  # what a person named goes before what is customary
         request = Request(
             method=request.method,
             host=request.host,
             path=request.path,
             source=request.source,
-            key_hash=xxhash.xxh3_64_intdigest(key),
+            key_hash=xxhash.xxh3_64_intdigest(key) if pool.key else 0,
+            session_hash=session or session_in(head.fields),
         )
     plan = PoolPlan(way, request, head, target.encode("latin-1"), hop)
     if pool.sticky is not None and pool.spec.sticky is not None:
@@ -208,20 +214,23 @@ def _location(route: Route, head: RequestHead, facts: Facts, query: str, scheme:
     return f"{redirect.scheme or scheme}://{host}{port}{path}"
 
 
-def _hash_key(spec: snapshot.HashKey, head: RequestHead, facts: Facts, source: str) -> bytes:
-    """What hashing policies hash by; the client's address where the request lacks the rest."""
+def _configured_key(spec: snapshot.HashKey, head: RequestHead, facts: Facts) -> bytes | None:
+    """What the pool is to hash by; None: the request lacks it, or it is the client's address."""
     if spec.kind == "path":
         return facts.path.encode("latin-1")
-    found: str | None = None
     if spec.kind == "header":
-        value = head.value(spec.name.lower().encode("latin-1"))
-        found = value.decode("latin-1") if value is not None else None
-    elif spec.kind == "cookie":
-        found = cookie_value(head, spec.name)
+        for name in spec.names:
+            value = head.value(name.lower().encode("latin-1"))
+            if value is not None:
+                return value
+        return None
+    found: str | None = None
+    if spec.kind == "cookie":
+        found = cookie_value(head, spec.names[0])
     elif spec.kind == "query":
         query = head.target.decode("latin-1").partition("?")[2]
-        found = dict(parse_qsl(query, keep_blank_values=True)).get(spec.name)
-    return (found if found is not None else source).encode()
+        found = dict(parse_qsl(query, keep_blank_values=True)).get(spec.names[0])
+    return found.encode() if found is not None else None
 
 
 def cookie_value(head: RequestHead, name: str) -> str | None:

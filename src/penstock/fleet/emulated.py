@@ -9,7 +9,7 @@ from collections.abc import Awaitable, Callable
 
 from aiohttp import web
 
-from penstock.fleet.faults import FaultCommand, Faults
+from penstock.fleet.faults import FaultCommand, Faults, respect
 
 # Bodies of 100,000-token prompts with images pass.
 MAX_BODY_BYTES = 64 * 1024 * 1024
@@ -36,7 +36,7 @@ class EmulatedServer:
         self._runner: web.AppRunner | None = None
         self._site: web.SockSite | None = None
         self._listening: socket.socket | None = None  # what ``_site`` listens on
-        self._endings: set[asyncio.Task[None]] = set()
+        self._endings: dict[str, asyncio.Task[None]] = {}  # by the respect of their fault
         self._transition = asyncio.Lock()
         self._chance = random.Random(name)
 
@@ -71,30 +71,40 @@ class EmulatedServer:
         async with self._transition:
             await self._close_listener()
             self._reset_connections()
-        if self._runner is not None:
-            await self._runner.cleanup()
-        self._runner = None
+            runner, self._runner = self._runner, None  # nothing listens again
+        if runner is not None:
+            await runner.cleanup()
 
     async def apply(self, command: FaultCommand) -> None:
         """Begin the fault; it is in force when this returns."""
         was_dead = self.faults.dead
         if command.kind == "none":
             self._forget_endings()
+        else:
+            self._forget_ending(respect(command.kind))
         self.faults.begin(command)
         if self.faults.dead and not was_dead:
+            self._reset_connections()  # or what they bring would be worked on
             self.lose_state()
         await self._enforce()
         if command.kind == "restart" or (command.kind != "none" and command.for_s > 0):
-            ending = asyncio.create_task(self._end_later(command))
-            self._endings.add(ending)
-            ending.add_done_callback(self._endings.discard)
+            self._forget_ending(respect(command.kind))  # of one that came meanwhile
+            self._endings[respect(command.kind)] = asyncio.create_task(self._end_later(command))
 
     def _forget_endings(self) -> None:
-        for ending in self._endings:
+        for about in list(self._endings):
+            self._forget_ending(about)
+
+    def _forget_ending(self, about: str) -> None:
+        ending = self._endings.pop(about, None)
+        if ending is not None:
             ending.cancel()
 
     async def _end_later(self, command: FaultCommand) -> None:
         await asyncio.sleep(command.for_s)
+        del self._endings[respect(command.kind)]  # what follows is not to be interrupted
+        if command.kind == "restart":
+            self._forget_endings()
         self.faults.end(command.kind)
         await self._enforce()
 

@@ -16,7 +16,7 @@ class FaultCommand(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
     - ``none``: ends every fault; a dead server comes back, cold.
     - ``die``: stops listening, resets every connection, loses its state.
-    - ``restart``: dies and comes back cold after ``for_s``.
+    - ``restart``: dies if it is not dead, and comes back cold and without faults after ``for_s``.
     - ``refuse``: stops listening; connections that exist go on.
     - ``stall``: accepts connections and requests, answers nothing.
     - ``stall-streams``: health and metrics answer, running work makes no progress.
@@ -24,7 +24,8 @@ class FaultCommand(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     - ``error``: a ``share`` of the requests is answered with ``status``.
     - ``lie``: metrics say ``reported`` instead of the truth, by the names of ``EngineLoad``.
 
-    ``for_s`` ends it by itself; 0 means until told (of a restart: at once).
+    ``for_s`` ends it by itself; 0 means until told (of a restart: at once). Of two that follow one
+    another in the same respect, the latter's counts.
     """
 
     kind: FaultKind
@@ -68,17 +69,28 @@ class Faults(msgspec.Struct):
             self.reported = dict(command.reported)
 
     def end(self, kind: FaultKind) -> None:
-        """Take one kind of fault away, and leave the others."""
-        healthy = Faults()
-        for field in _FIELDS_OF[kind]:
-            setattr(self, field, getattr(healthy, field))
+        """Take one kind of fault away and leave the others; what was restarted has none."""
+        if kind == "restart":
+            self._clear()
+        else:
+            self._take_away(kind)
 
     def listening(self) -> bool:
         return not (self.dead or self.refusing)
 
     def _clear(self) -> None:
         for kind in _FIELDS_OF:
-            self.end(kind)
+            self._take_away(kind)
+
+    def _take_away(self, kind: FaultKind) -> None:
+        healthy = Faults()
+        for field in _FIELDS_OF[kind]:
+            setattr(self, field, getattr(healthy, field))
+
+
+def respect(kind: FaultKind) -> str:
+    """What a fault of this kind is about; the latest command about it is in force."""
+    return _FIELDS_OF[kind][0]
 
 
 _FIELDS_OF: dict[FaultKind, tuple[str, ...]] = {

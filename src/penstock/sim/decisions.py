@@ -181,6 +181,8 @@ class _Player:
 
     def pick(self, record: Record) -> str | None:
         self._see(record)
+        if self._index is not None:
+            self._index.hits = _hits(record, self._endpoints, seeded=True)
         picked = self._policy.pick(self._request, self._candidates, self._env)
         return picked.name if picked is not None else None
 
@@ -224,7 +226,7 @@ class _Player:
             self._policy.replace_members(list(self._endpoints.values()))
             self._policy.rebuild(candidates)
         if self._index is not None:
-            self._index.hits = self._hits(record)
+            self._index.hits = _hits(record, self._endpoints, seeded=False)
 
     def _seen(self, each: Candidate, now: float) -> RecordedEndpoint:
         endpoint = self._endpoints.get(each.endpoint)
@@ -241,16 +243,6 @@ class _Player:
         endpoint.reported_at = now - each.report_age_s if each.report_age_s >= 0.0 else -1.0
         return endpoint
 
-    def _hits(self, record: Record) -> dict[Endpoint, int] | None:
-        """What was believed to be cached; None when the policy that decided did not count it."""
-        hits: dict[Endpoint, int] = {}
-        for each in record.candidates:
-            cached = each.terms.get("cached_tokens")
-            if cached is None:
-                return None
-            hits[self._endpoints[each.endpoint]] = int(cached)
-        return hits
-
     def _settle_until(self, now: float) -> None:
         while self._due and self._due[0][0] <= now:
             at, _, ticket, true, ends = heappop(self._due)
@@ -260,3 +252,19 @@ class _Player:
                 continue
             ticket.output_tokens = true.output_tokens
             ticket.settle(OUTCOMES.index(true.end), at)
+
+
+def _hits(
+    record: Record, endpoints: dict[str, RecordedEndpoint], *, seeded: bool
+) -> dict[Endpoint, int] | None:
+    """What was believed to be cached, or what endpoints counted for that were to be seeded; None
+    when the policy that decided did not count it."""
+    hits: dict[Endpoint, int] = {}
+    for each in record.candidates:
+        cached = each.terms.get("cached_tokens")
+        if cached is None:
+            return None
+        if seeded and (counted := each.terms.get("seeded_tokens")) is not None:
+            cached = counted
+        hits[endpoints[each.endpoint]] = int(cached)
+    return hits

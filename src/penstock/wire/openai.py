@@ -16,10 +16,12 @@ A body that cannot be read is *not understood*, with the reason; nothing is gues
 from typing import Final
 
 import msgspec
+from msgspec import Raw
 from xxhash import xxh3_64_digest, xxh3_64_intdigest
 
 from penstock.wire import openai_bodies as bodies
 from penstock.wire.openai_bodies import NOTHING, Message, Part
+from penstock.wire.session_keys import session_hash
 
 OTHER: Final = 0
 CHAT: Final = 1
@@ -58,6 +60,7 @@ class Inspection:
         self.problem: str = problem
         self.model: str = ""
         self.stream: bool = False
+        self.tools: bool = False  # are on offer
         self.output_limit: int = 0
         self.session_hash: int = 0
         self.cache_salt: str = ""
@@ -188,6 +191,7 @@ class _Prompt:
 def _read_chat(found: Inspection, prompt: _Prompt, body: bytes) -> None:
     read = bodies.chat.decode(body)
     _common(found, read, read.max_completion_tokens or read.max_tokens)
+    found.tools = read.tools is not NOTHING or read.functions is not NOTHING
     prompt.add(read.tools)
     prompt.add(read.functions)
     for message in read.messages:
@@ -213,10 +217,14 @@ def _read_embedding(found: Inspection, prompt: _Prompt, body: bytes) -> None:
 
 def _read_response(found: Inspection, prompt: _Prompt, body: bytes) -> None:
     read = bodies.response.decode(body)
+    if read.conversation is not NOTHING:
+        _name_session(found, _conversation(read.conversation))
     _common(found, read, read.max_output_tokens)
+    found.tools = read.tools is not NOTHING
     prompt.add(read.tools)
     prompt.add(read.instructions)
     prompt.add(read.previous_response_id)
+    prompt.add(read.conversation)
     data = bytes(read.input)
     if data.startswith(b"["):
         for item in bodies.messages.decode(data):
@@ -228,8 +236,9 @@ def _read_response(found: Inspection, prompt: _Prompt, body: bytes) -> None:
 def _read_anthropic(found: Inspection, prompt: _Prompt, body: bytes) -> None:
     read = bodies.anthropic.decode(body)
     _common(found, read, read.max_tokens)
-    if found.session_hash == 0 and read.metadata is not None and read.metadata.user_id:
-        found.session_hash = session_hash(read.metadata.user_id)
+    if read.metadata is not None:
+        _name_session(found, read.metadata.user_id)
+    found.tools = read.tools is not NOTHING
     prompt.add(read.tools)
     prompt.add_content(read.system)
     for message in read.messages:
@@ -243,14 +252,25 @@ def _common(found: Inspection, read: bodies.Common, limit: int | None) -> None:
     if read.stream_options is not NOTHING:
         found.stream_options = bytes(read.stream_options)
     found.cache_salt = read.cache_salt or ""
-    key = read.prompt_cache_key or read.user
-    if key:
-        found.session_hash = session_hash(key)
+    for key in (read.prompt_cache_key, read.user, read.safety_identifier):
+        _name_session(found, key)
 
 
-def session_hash(key: str) -> int:
-    """Of what names a session; never 0."""
-    return int(xxh3_64_intdigest(key.encode("utf-8", "surrogatepass"))) or 1
+def _name_session(found: Inspection, key: str | None) -> None:
+    """By this, unless it has a name already."""
+    if key is not None and found.session_hash == 0:
+        found.session_hash = session_hash(key.encode("utf-8", "surrogatepass"))
+
+
+def _conversation(raw: Raw) -> str | None:
+    """The id of a conversation, given as text or as an object with it."""
+    data = bytes(raw)
+    try:
+        if data.startswith(b"{"):
+            return bodies.conversation.decode(data).id
+        return bodies.text.decode(data)
+    except msgspec.DecodeError:
+        return None  # it is the engine's to refuse
 
 
 def _token_ids(data: bytes) -> int:

@@ -64,6 +64,7 @@ class Common(msgspec.Struct, kw_only=True):
     stream: bool | None = None
     max_tokens: int | None = None
     user: str | None = None
+    safety_identifier: str | None = None
     prompt_cache_key: str | None = None
     cache_salt: str | None = None  # vLLM and SGLang: only equal ones share a cache
     stream_options: Raw = NOTHING
@@ -85,8 +86,13 @@ class Embedding(Common, kw_only=True):
     input: Raw
 
 
+class Conversation(msgspec.Struct):
+    id: str
+
+
 class Response(Common, kw_only=True):
     input: Raw
+    conversation: Raw = NOTHING
     instructions: Raw = NOTHING
     tools: Raw = NOTHING
     previous_response_id: Raw = NOTHING
@@ -107,6 +113,8 @@ response = msgspec.json.Decoder(Response)
 anthropic = msgspec.json.Decoder(AnthropicMessages)
 messages = msgspec.json.Decoder(list[Message])
 parts = msgspec.json.Decoder(list[Part])
+conversation = msgspec.json.Decoder(Conversation)
+text = msgspec.json.Decoder(str)
 
 
 class _PromptDetails(msgspec.Struct):

@@ -111,11 +111,17 @@ def test_the_full_document_says_what_it_says(full: Configured, tmp_path: Path) -
     )
     stable = world.pools[0]
     assert stable.policy == snapshot.PolicyChoice("tests.unit.config.policy:Keyed", {"depth": 7})
-    assert stable.hash_key == snapshot.HashKey("header", "x-user")
+    assert stable.hash_key == snapshot.HashKey("header", ("x-user",))
     assert stable.endpoints[0] == snapshot.Endpoint("10.0.0.1:8443", "10.0.0.1", 8443, tls=True)
     assert stable.health_check is not None
     assert stable.health_check.expect_statuses == ((200, 200), (204, 206), (300, 399))
     assert stable.tls.ca_file == str(tmp_path / "ca.pem")
+
+
+def test_a_hash_key_of_several_headers_keeps_their_order(tmp_path: Path) -> None:
+    text = "pools: {a: {endpoints: a:1, policy: session, hash_key: {header: [X-B, x-a]}}}"
+    (compiled,) = load(text, tmp_path).snapshot.pools
+    assert compiled.hash_key == snapshot.HashKey("header", ("x-b", "x-a"))
 
 
 def test_short_forms_stand_for_long_ones(tmp_path: Path) -> None:

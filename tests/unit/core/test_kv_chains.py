@@ -5,7 +5,7 @@ from array import array
 from hypothesis import given
 from hypothesis import strategies as st
 
-from penstock.core.kv_chains import GRANULE_TOKENS, CachedChains, seed_of
+from penstock.core.kv_chains import GRANULE_TOKENS, RECENT_BLOCKS, CachedChains, seed_of
 
 SEED = seed_of("")
 
@@ -114,3 +114,42 @@ def test_it_holds_what_a_plain_set_of_blocks_does(
         assert {name for name, held in told.items() if held} == {
             name for name in known.values() if cache.holds(name)
         }
+
+
+def test_tokens_of_all_blocks_are_counted_once_also_where_their_beginning_is_not_known() -> None:
+    cache = CachedChains()
+    store(cache, list(range(32)), 16)
+    cache.stored(["x", "y"], "missing", b"", 32, SEED, [], 0.0)
+    assert cache.tokens == 32 + 64
+    cache.stored(["x"], None, packed(list(range(16))), 16, SEED, [], 0.0)  # another size
+    assert cache.tokens == 32 + 32 + 16
+    for block in ("x", "y", "y", "never there"):
+        cache.removed(block)
+    assert cache.tokens == 32
+    cache.cleared()
+    assert cache.tokens == 0
+
+
+def test_what_is_followed_is_bounded_and_says_when_it_is_not_all() -> None:
+    cache = CachedChains(max_blocks=4)
+    cache.stored(["a", "b", "c", "d"], None, b"", 16, SEED, [], 0.0)
+    assert (cache.tokens, cache.overfull) == (64, False)
+    cache.stored(["d"], None, b"", 16, SEED, [], 0.0)  # no more than there were
+    assert (cache.tokens, cache.overfull) == (64, False)
+    cache.stored(["e"], None, b"", 16, SEED, [], 0.0)
+    assert (cache.tokens, cache.overfull) == (-1, True)
+    cache.removed("a")
+    assert (cache.tokens, cache.overfull) == (-1, True)  # "e" may be there or not
+    cache.cleared()
+    assert (cache.tokens, cache.overfull) == (0, False)
+
+
+def test_what_was_stored_lately_is_remembered_up_to_a_bound() -> None:
+    cache = CachedChains()
+    tokens = packed([0] * 16)
+    for number in range(RECENT_BLOCKS + 10):
+        cache.stored([number], None, tokens, 16, SEED, [], float(number))
+        cache.removed(number)
+    assert cache.tokens == 0
+    assert len(cache.stored_between(16, 0.0, 1e9)) == RECENT_BLOCKS
+    assert cache.stored_between(16, 0.0, 9.0) == []

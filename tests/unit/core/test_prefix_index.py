@@ -4,7 +4,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from penstock.core.endpoint import Endpoint
-from penstock.core.prefix_index import PrefixIndex
+from penstock.core.prefix_index import ExactPrefixes, PrefixIndex
 from penstock.core.request import Request
 
 
@@ -77,3 +77,85 @@ def test_it_never_holds_more_than_its_bound_and_agrees_with_itself(
         assert index.matches(request, endpoints)[number] == 10 * len(blocks)
         assert index.blocks_of(endpoints[number]) <= 6
     assert len(index) <= sum(index.blocks_of(endpoint) for endpoint in endpoints)
+
+
+class Known(ExactPrefixes):
+    """What caches certainly hold: slots by block."""
+
+    def __init__(self, slots: dict[int, list[int]]) -> None:
+        self.slots = slots
+
+    def holders(self, block: int) -> int:
+        if block not in self.slots:
+            return -1
+        return sum(1 << slot for slot in self.slots[block])
+
+
+def followed(name: str, slot: int) -> Endpoint:
+    endpoint = Endpoint(name)
+    endpoint.exact_slot = slot
+    return endpoint
+
+
+def sent_everywhere(slots: dict[int, list[int]]) -> tuple[PrefixIndex, list[Endpoint]]:
+    """Three blocks were sent to two endpoints that are followed and to one that is not."""
+    index = PrefixIndex()
+    index.exact = Known(slots)
+    endpoints = [followed("a", 0), followed("b", 5), Endpoint("c")]
+    for endpoint in endpoints:
+        index.insert(prompt(1, 2, 3), endpoint)
+    return index, endpoints
+
+
+def believed(index: PrefixIndex, endpoints: list[Endpoint]) -> list[int]:
+    return [index.blocks_of(endpoint) for endpoint in endpoints]
+
+
+def test_a_belief_is_disproved_where_the_cache_does_not_hold_the_block() -> None:
+    index, endpoints = sent_everywhere({2: [5]})
+    index.disprove(2, 0)
+    assert believed(index, endpoints) == [2, 3, 3]
+    index.disprove(2, 5)  # it is there
+    index.disprove(2, 7)  # nobody's slot
+    assert believed(index, endpoints) == [2, 3, 3]
+    index.exact = None
+    assert index.matches(prompt(1, 2, 3), endpoints) == [10, 30, 30]
+
+
+def test_a_belief_may_be_looked_at_for_all_that_are_followed() -> None:
+    index, endpoints = sent_everywhere({2: []})
+    index.disprove(2, -1)
+    assert believed(index, endpoints) == [2, 2, 3]  # of the third nothing is told
+
+
+def test_what_nobody_can_tell_and_what_nobody_believed_stays_as_it_is() -> None:
+    index, endpoints = sent_everywhere({9: []})
+    for block in (1, 9):
+        index.disprove(block, -1)
+    assert believed(index, endpoints) == [3, 3, 3]
+    index.exact = None
+    index.disprove(1, -1)
+    assert believed(index, endpoints) == [3, 3, 3]
+
+
+def test_a_cache_that_is_followed_from_now_on_is_believed_to_hold_nothing_else() -> None:
+    index, endpoints = sent_everywhere({1: [0, 5], 2: [5], 3: []})
+    index.review(endpoints[0])
+    assert believed(index, endpoints) == [1, 3, 3]
+    index.review(followed("never used", 1))
+    assert believed(index, endpoints) == [1, 3, 3]
+
+
+def test_disproved_blocks_leave_room_and_can_be_believed_again() -> None:
+    index, endpoints = sent_everywhere({3: []})
+    a = endpoints[0]
+    a.kv_capacity = 30
+    assert index.overflow(a, 10) == 10
+    index.disprove(3, 0)
+    assert index.overflow(a, 10) == 0
+    index.insert(prompt(1, 2, 3), a)
+    assert believed(index, endpoints)[0] == 3
+    index.disprove(3, -1)
+    for endpoint in endpoints:
+        index.forget(endpoint)
+    assert len(index) == 0

@@ -65,6 +65,30 @@ def test_the_same_policy_in_the_shadow_agrees_at_every_step() -> None:
     assert all((e.in_flight, e.pending_prefill, e.kv_tokens) == (0, 0, 0) for e in pool.endpoints)
 
 
+def test_it_seeds_an_endpoint_that_joins_as_the_pool_s_own_policy_does() -> None:
+    pool = pool_of("token-load", count=3)
+    shadow = shadow_of(pool, "token-load")
+    chance, own = Env(Random(1)), Env(Random(1))
+    picks = []
+    for number in range(60):
+        if number == 30:
+            pool.replace_endpoints([*pool.endpoints, Endpoint("new")])
+            shadow.follow(pool)
+        blocks = [*range(1, 100), 1000 + number]
+        request = Request(blocks=blocks, block_tokens=16, prompt_tokens=1600, output_tokens=50)
+        would = shadow.pick(request, pool.eligible, own)
+        picked = pool.pick(request, chance)
+        assert picked is not None
+        assert would is picked
+        picks.append(picked.name)
+        mirrored = shadow.open(picked, request, chance.now)
+        assert mirrored is not None
+        for each in (Ticket(picked, pool.policy, request, chance.now), mirrored):
+            each.first_byte(chance.now)
+            each.settle(DONE, chance.now)
+    assert "new" in picks
+
+
 def test_it_sees_who_is_eligible_and_what_was_tried() -> None:
     pool = pool_of("random", count=3)
     shadow = shadow_of(pool, "round-robin")

@@ -26,6 +26,7 @@ class Recording:
 
     def __init__(self, policy: PolicyChoice, seed: int = 3) -> None:
         self.lines: list[bytes] = []
+        self.picked: list[str] = []
         self._dice = Random(seed)
         self._policy = policy
         self._env = Env(Random(seed))
@@ -58,6 +59,7 @@ class Recording:
         picked = pool.pick(request, self._env)
         assert picked is not None
         decision.picked(picked, "policy", 1)
+        self.picked.append(picked.name)
         ticket = Ticket(picked, pool.policy, request, now)
         decision.predicted(ticket)
         wait = 0.4 if picked.name == "e3" else 0.1
@@ -72,6 +74,10 @@ class Recording:
         return Request(
             model="m", blocks=blocks, block_tokens=16, prompt_tokens=640, output_tokens=12
         )
+
+    def join(self, name: str) -> None:
+        """From now on there is another endpoint."""
+        self._pool.replace_endpoints([*self._pool.endpoints, Endpoint(name)])
 
     def write(self, path: Path) -> Path:
         path.write_bytes(b"\n".join(self.lines) + b"\n")
@@ -92,6 +98,29 @@ def test_the_policy_that_decided_decides_alike(name: str, tmp_path: Path) -> Non
     assert (same.decisions, other.decisions) == (200, 200)
     assert same.different == 0
     assert other.different > 100
+
+
+class OneBeginning(Recording):
+    """Every conversation begins alike, and after a hundred of them an endpoint joins."""
+
+    def _request(self, serving: bool) -> Request:
+        number = len(self.picked)
+        if number == 100:
+            self.join("new")
+        blocks = [*range(1, 100), 1000 + number]
+        return Request(
+            model="m", blocks=blocks, block_tokens=16, prompt_tokens=1600, output_tokens=12
+        )
+
+
+def test_what_was_seeded_is_replayed_as_it_was_weighed(tmp_path: Path) -> None:
+    recording = OneBeginning(PolicyChoice("prefix-sticky"))
+    recording.run(200, serving=True)
+    assert "new" in recording.picked
+    records = read_records(recording.write(tmp_path / "decisions.jsonl"))
+    assert any("seeded_tokens" in c.terms for record in records for c in record.candidates)
+    [same] = replay(records, [PolicyChoice("prefix-sticky")])
+    assert (same.decisions, same.different) == (200, 0)
 
 
 def test_a_policy_that_learns_decides_alike_from_the_records_alone(tmp_path: Path) -> None:

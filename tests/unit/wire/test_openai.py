@@ -19,8 +19,8 @@ from penstock.wire.openai import (
     Inspection,
     api_of,
     inspect,
-    session_hash,
 )
+from penstock.wire.session_keys import MAX_KEY_BYTES, session_hash
 
 LONG = "once upon a time there was a load balancer " * 100
 
@@ -65,17 +65,47 @@ def test_the_api_is_told_by_the_end_of_the_path(path: bytes, api: int) -> None:
 def test_what_a_chat_asks_for() -> None:
     found = understood(CHAT, messages=[user("hi")], stream=True, max_tokens=7, user="ann")
     assert (found.model, found.stream, found.output_limit) == ("m", True, 7)
-    assert found.session_hash == session_hash("ann")
+    assert found.session_hash == session_hash(b"ann")
     found = understood(CHAT, messages=[], max_tokens=7, max_completion_tokens=9, stream=None)
     assert (found.stream, found.output_limit, found.session_hash) == (False, 9, 0)
 
 
 def test_the_cache_key_names_a_session_before_the_user_does() -> None:
     found = understood(RESPONSE, input="hi", user="ann", prompt_cache_key="k", max_output_tokens=3)
-    assert found.session_hash == session_hash("k")
+    assert found.session_hash == session_hash(b"k")
     assert found.output_limit == 3
     found = understood(ANTHROPIC, messages=[user("hi")], metadata={"user_id": "ann"}, max_tokens=5)
-    assert (found.session_hash, found.output_limit) == (session_hash("ann"), 5)
+    assert (found.session_hash, found.output_limit) == (session_hash(b"ann"), 5)
+
+
+def test_a_conversation_names_a_session_as_text_and_as_object() -> None:
+    for conversation in ("c1", {"id": "c1"}):
+        found = understood(RESPONSE, input="hi", conversation=conversation, prompt_cache_key="k")
+        assert found.session_hash == session_hash(b"c1")
+    for unreadable in (7, {"name": "c1"}, ["c1"], None):
+        found = understood(RESPONSE, input="hi", conversation=unreadable, prompt_cache_key="k")
+        assert found.session_hash == session_hash(b"k")
+
+
+def test_equal_inputs_of_two_conversations_are_different_prompts() -> None:
+    text = "so much that it fills a block " * 20
+    one = understood(RESPONSE, input=text, conversation="c1")
+    other = understood(RESPONSE, input=text, conversation="c2")
+    assert one.blocks
+    assert shared(one, other) == 0
+
+
+def test_a_response_before_names_no_session_since_every_turn_has_another() -> None:
+    found = understood(RESPONSE, input="hi", previous_response_id="resp_1")
+    assert found.session_hash == 0
+
+
+def test_what_is_empty_or_too_long_names_no_session() -> None:
+    long = "k" * (MAX_KEY_BYTES + 1)
+    found = understood(CHAT, messages=[], prompt_cache_key=long, user="", safety_identifier="ann")
+    assert found.session_hash == session_hash(b"ann")
+    found = understood(CHAT, messages=[], prompt_cache_key=long)
+    assert found.session_hash == 0
 
 
 def test_a_conversation_that_goes_on_keeps_its_blocks() -> None:

@@ -40,13 +40,13 @@ class EngineClient:
         """The body of a 200. Raises UnreadableError, whose text is for people."""
         endpoint, engine = target.endpoint, target.engine
         scheme = "https" if endpoint.tls else "http"
-        origin = f"{scheme}://{shown_address(endpoint.host, port or endpoint.port)}"
+        reached = f"{scheme}://{shown_address(endpoint.connect_host, port or endpoint.port)}"
         try:
             async with (
                 asyncio.timeout(engine.timeout_s),
                 self._opened().get(
-                    URL(origin + path, encoded=True),
-                    headers=[("User-Agent", _AGENT), *engine.headers],
+                    URL(reached + path, encoded=True),
+                    headers=_headers(target, port or endpoint.port),
                     allow_redirects=False,
                     ssl=self._contexts.of(target.tls) if endpoint.tls else True,
                     server_hostname=(
@@ -76,6 +76,15 @@ class EngineClient:
                 trust_env=False,
             )
         return self._session
+
+
+def _headers(target: Target, port: int) -> list[tuple[str, str]]:
+    """Those configured, and else the endpoint's name as its host, whatever is connected to."""
+    given = target.engine.headers
+    headers = [("User-Agent", _AGENT), *given]
+    if not any(name.lower() == "host" for name, _ in given):
+        headers.append(("Host", shown_address(target.endpoint.host, port)))
+    return headers
 
 
 async def _bounded(content: aiohttp.StreamReader, path: str) -> bytes:

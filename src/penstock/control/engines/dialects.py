@@ -5,7 +5,7 @@ Only the lines of an exposition that are read are parsed: vLLM's has over a thou
 
 import re
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Final, TypeVar
 
 import msgspec
@@ -30,6 +30,7 @@ class Dialect:
 
     ``mark`` begins the names of metrics that no other engine has. ``facts`` are paths, of
     which the first that answers tells what does not change; ``capacity`` reads the cache's size.
+    One that is ``makeshift`` stands in where the engine's metrics are turned off: it tells less.
     """
 
     name: str
@@ -39,6 +40,7 @@ class Dialect:
     mark: str = ""
     facts: tuple[str, ...] = ()
     capacity: Callable[[bytes], int] | None = field(default=None)
+    makeshift: bool = False
 
 
 def _vllm(body: bytes) -> Reading:
@@ -77,6 +79,25 @@ def _sglang(body: bytes) -> Reading:
         prefix_queries=whole(samples.sum("sglang:prompt_tokens_total")),
         prefix_hits=whole(samples.sum("sglang:cached_tokens_total")),
     )
+
+
+def _sglang_loads(body: bytes) -> Reading:
+    """SGLang's ``/v1/loads``, which needs no metrics."""
+    ranks = _some(_decoded(body, _Loads).loads)
+    usages = [rank.token_usage for rank in ranks]
+    return Reading(
+        running=sum(rank.num_running_reqs for rank in ranks),
+        waiting=sum(rank.num_waiting_reqs for rank in ranks),
+        kv_usage=UNKNOWN if UNKNOWN in usages else sum(usages) / len(usages),
+        kv_capacity=sum(rank.max_total_num_tokens for rank in ranks) or UNKNOWN,
+    )
+
+
+def _sglang_get_load(body: bytes) -> Reading:
+    """Its older ``/get_load``. The tokens that it tells include those of prompts that wait."""
+    ranks = _some(_decoded(body, list[_Load]))
+    waiting = sum(rank.num_waiting_reqs for rank in ranks)
+    return Reading(running=max(sum(rank.num_reqs for rank in ranks) - waiting, 0), waiting=waiting)
 
 
 def _tgi(body: bytes) -> Reading:
@@ -173,6 +194,22 @@ class _Resident(msgspec.Struct):
     models: list[_Model]
 
 
+class _RankLoad(msgspec.Struct):
+    num_running_reqs: int
+    num_waiting_reqs: int
+    token_usage: float = UNKNOWN
+    max_total_num_tokens: int = 0
+
+
+class _Loads(msgspec.Struct):
+    loads: list[_RankLoad]
+
+
+class _Load(msgspec.Struct):
+    num_reqs: int
+    num_waiting_reqs: int
+
+
 class _ServerInfo(msgspec.Struct):
     max_total_num_tokens: int = 0
 
@@ -265,13 +302,15 @@ SGLANG: Final = Dialect(
     facts=("/server_info", "/get_server_info"),
     capacity=_server_info,
 )
+SGLANG_LOADS: Final = replace(SGLANG, read=_sglang_loads, path="/v1/loads", mark="", makeshift=True)
+SGLANG_GET_LOAD: Final = replace(
+    SGLANG, read=_sglang_get_load, path="/get_load", mark="", makeshift=True
+)
 TGI: Final = Dialect("tgi", _tgi, mark="tgi_", facts=("/info",), capacity=_info)
 LLAMACPP: Final = Dialect(
     "llamacpp", _llamacpp, mark="llamacpp:", facts=("/props",), capacity=_props
 )
-LLAMACPP_SLOTS: Final = Dialect(
-    "llamacpp", _slots, path="/slots", facts=("/props",), capacity=_props
-)
+LLAMACPP_SLOTS: Final = replace(LLAMACPP, read=_slots, path="/slots", mark="", makeshift=True)
 OLLAMA: Final = Dialect("ollama", _ollama, path="/api/ps")
 TRITON: Final = Dialect("triton", _triton, mark="nv_", port=8002)
 TENSORRT_LLM: Final = Dialect(
@@ -279,12 +318,19 @@ TENSORRT_LLM: Final = Dialect(
 )
 _MARKED: Final = (VLLM, SGLANG, TGI, LLAMACPP, TENSORRT_LLM, TRITON)
 BY_NAME: Final[Mapping[str, Dialect]] = {dialect.name: dialect for dialect in (*_MARKED, OLLAMA)}
+# Where else to look for the load of an engine that does not tell it in its metrics.
+MAKESHIFT: Final[Mapping[str, tuple[Dialect, ...]]] = {
+    "sglang": (SGLANG_LOADS, SGLANG_GET_LOAD),
+    "llamacpp": (LLAMACPP_SLOTS,),
+}
 # Where to look for an engine that is not known, in this order. Another port may be another
 # endpoint's, so only Triton, whose port it is, is looked for there.
 SOUGHT: Final = (
     ("/metrics", 0, None),
     ("/api/ps", 0, OLLAMA),
     ("/slots", 0, LLAMACPP_SLOTS),
+    ("/v1/loads", 0, SGLANG_LOADS),
+    ("/get_load", 0, SGLANG_GET_LOAD),
     ("/prometheus/metrics", 0, None),
     ("/metrics", 8002, None),
 )
@@ -307,6 +353,13 @@ def _capacity(samples: Samples, name: str, *labels: str) -> int:
     """The sum over ranks of the product of these labels."""
     sizes = [product(found, *labels) for found, _ in samples.of(name)]
     return sum(sizes) if sizes and UNKNOWN not in sizes else UNKNOWN
+
+
+def _some(ranks: list[_T]) -> list[_T]:
+    """Those of an engine, which has at least one."""
+    if not ranks:
+        raise UnreadableError("its answer is empty")
+    return ranks
 
 
 def _decoded(body: bytes, kind: type[_T]) -> _T:

@@ -48,7 +48,8 @@ class FollowedCache:
         self.chains = CachedChains()
         self.whole = False  # no event is missing
         self.unheard = 0  # prompts since the last event that must have caused some
-        self.problem = ""  # why it is not relied on although its events are whole
+        self.silent = False  # its engine: it may be gone, whatever the last events told
+        self.problem = ""  # why it is not relied on although its events are whole; until the next
         self.colds = 0  # of those on the board: told by its events, or known before
         self._index = index
 
@@ -174,17 +175,15 @@ class ExactIndex:
         if colds != cache.colds:  # the engine's totals began anew, and its events do not tell yet
             cache.colds = colds
             cache.problem = "its engine was restarted"
-        if read_at > 0.0 and now - read_at > cache.silent_after_s:
-            cache.problem = "its engine is silent"
+        cache.silent = read_at > 0.0 and now - read_at > cache.silent_after_s
         if cache.unheard >= _SILENT_AFTER_PROMPTS:
             cache.problem = "prompts were computed there of which its KV events do not tell"
         self._rely(cache)
 
     def _rely(self, cache: FollowedCache) -> None:
         """Rely on its events, or not any more, and say so."""
-        if cache.whole and cache.chains.overfull:
-            cache.problem = "its cache has more blocks than are followed"
-        wanted = cache.whole and not cache.problem and cache.slot >= 0
+        reason = _doubt(cache)
+        wanted = not reason and cache.slot >= 0
         if wanted == (cache.slot in self._relied):
             return
         pool, name = cache.key
@@ -206,8 +205,16 @@ class ExactIndex:
             text = f"endpoint {pool}/{name}: which prefixes it holds is known by its KV events"
             self._events.info("prefix.exact", text, pool=pool, endpoint=name)
         else:
-            reason = cache.problem or "its KV events are not whole"
             text = f"endpoint {pool}/{name}: which prefixes it holds is a belief: {reason}"
             self._events.warning(
                 "prefix.approximate", text, pool=pool, endpoint=name, reason=reason
             )
+
+
+def _doubt(cache: FollowedCache) -> str:
+    """Why it is not relied on; empty where it is."""
+    if cache.whole and cache.chains.overfull:
+        return "its cache has more blocks than are followed"
+    if cache.silent:
+        return "its engine is silent"
+    return cache.problem or ("" if cache.whole else "its KV events are not whole")

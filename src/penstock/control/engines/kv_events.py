@@ -19,7 +19,7 @@ from penstock.control.events import Events
 from penstock.control.rows import EndpointKey
 from penstock.control.sockets import shown_address
 from penstock.core.kv_chains import seed_of
-from penstock.core.kv_residency import KvResidency
+from penstock.core.kv_sequence import KvSequence
 from penstock.core.snapshot import Endpoint, KvEvents, Snapshot
 from penstock.dataplane.board import Board
 from penstock.wire.kv_events import CLEARED, STORED, decode_batch
@@ -127,21 +127,21 @@ class _Reader:
         self._row = endpoint.row
         self._cells = cells
         self._events = events
-        self._residency = KvResidency()
+        self._sequence = KvSequence()
         self._clears = 0  # told so far
-        self._said: bool | None = None  # whether it is exact
+        self._said: bool | None = None  # whether its events are whole
         self._context = context
         self._replay_at = ""
         if wanted.replay_port:
-            self._replay_at = f"tcp://{shown_address(endpoint.host, wanted.replay_port)}"
+            self._replay_at = f"tcp://{shown_address(endpoint.connect_host, wanted.replay_port)}"
         self._dealer_kind = zmq.DEALER
         self._socket: Any = context.socket(zmq.SUB)
         self._socket.set_hwm(_MOST_PENDING)
         self._socket.setsockopt(zmq.MAXMSGSIZE, _MOST_BATCH_BYTES)
-        if ":" in endpoint.host:
+        if ":" in endpoint.connect_host:
             self._socket.setsockopt(zmq.IPV6, 1)
         self._socket.subscribe(wanted.topic.encode())
-        self._socket.connect(f"tcp://{shown_address(endpoint.host, wanted.port)}")
+        self._socket.connect(f"tcp://{shown_address(endpoint.connect_host, wanted.port)}")
 
     async def read(self) -> None:
         """For ever. Raises ValueError for what is no event."""
@@ -150,14 +150,14 @@ class _Reader:
             if len(frames) != 3 or len(frames[1]) != 8:
                 raise ValueError("a message of KV events has not three frames")
             number = int.from_bytes(frames[1], "big")
-            if number < self._residency.next:  # numbers on one subscription only rise
-                self._residency.restarted()
+            if number < self._sequence.next:  # numbers on one subscription only rise
+                self._sequence.restarted()
                 self._cache.chains.cleared()
-            if self._residency.gap(number):
+            if self._sequence.gap(number):
                 await self._replay(number)
             self._apply(number, frames[2])
-            if self._residency.exact != self._said:
-                self._said = self._residency.exact
+            if self._sequence.whole != self._said:
+                self._said = self._sequence.whole
                 self._say(self._said)
 
     def close(self) -> None:
@@ -166,14 +166,12 @@ class _Reader:
         self._cells.cached(self._row, -1)
 
     def _apply(self, number: int, payload: bytes) -> None:
-        residency = self._residency
+        sequence = self._sequence
         chains = self._cache.chains
-        if not residency.begin(number):
+        if not sequence.begin(number):
             return
         for event in decode_batch(payload):
             if event.kind == STORED:
-                for block in event.blocks:
-                    residency.stored(block, event.block_tokens)
                 chains.stored(
                     event.blocks,
                     event.parent,
@@ -184,16 +182,15 @@ class _Reader:
                     monotonic(),
                 )
             elif event.kind == CLEARED:
-                residency.cleared()
+                sequence.cleared()
                 chains.cleared()
             else:
                 for block in event.blocks:
-                    residency.removed(block)
                     chains.removed(block)
-        self._cache.heard(residency.exact)
-        self._cells.cached(self._row, residency.tokens)
-        if residency.clears > self._clears:
-            self._clears = residency.clears
+        self._cache.heard(sequence.whole)
+        self._cells.cached(self._row, chains.tokens if sequence.whole else -1)
+        if sequence.clears > self._clears:
+            self._clears = sequence.clears
             self._cells.cold(self._row)
             self._cache.colds += 1
 
@@ -216,7 +213,7 @@ class _Reader:
         dealer: Any = self._context.socket(self._dealer_kind)
         try:
             dealer.connect(self._replay_at)
-            await dealer.send_multipart([b"", self._residency.next.to_bytes(8, "big")])
+            await dealer.send_multipart([b"", self._sequence.next.to_bytes(8, "big")])
             while True:
                 async with asyncio.timeout(_REPLAY_S):
                     frames = await dealer.recv_multipart()

@@ -15,6 +15,7 @@ from penstock.control.certificates import EndpointContexts
 from penstock.control.engines.client import EngineClient, Target
 from penstock.control.engines.dialects import (
     BY_NAME,
+    MAKESHIFT,
     SOUGHT,
     TRITON,
     Dialect,
@@ -32,6 +33,8 @@ _JITTER: Final = 0.1  # share of an interval: engines started together are not a
 _FIRST_WITHIN_S: Final = 0.1
 _UNKNOWN_S: Final = 10.0  # between two attempts to recognise a server that is no known engine
 _AFTER_A_BUG_S: Final = 5.0
+# After this an engine without metrics is looked at anew: some have none before their first request.
+_MAKESHIFT_S: Final = 60.0
 
 
 class Watched:
@@ -41,6 +44,7 @@ class Watched:
         self.target = target
         self.task: asyncio.Task[None] | None = None
         self.dialect: Dialect | None = None
+        self.recognised_at = now
         self.capacity = target.engine.kv_tokens  # tokens of its cache; 0: not known yet
         self.reading: Reading | None = None
         self.read_at = now  # or since when it is waited for
@@ -123,7 +127,7 @@ class EngineLoads:
                 await self._read(watched)
             except UnreadableError as error:
                 self._failed(watched, str(error))
-                if watched.dialect is None and watched.silent:
+                if engine.kind == "auto" and watched.dialect is None and watched.silent:
                     wait_s = max(wait_s, _UNKNOWN_S)
             except Exception as error:  # noqa: BLE001 - one endpoint's must not end the others'
                 self._events.bug(f"reading {_shown(watched)}", error)
@@ -133,16 +137,16 @@ class EngineLoads:
     async def _read(self, watched: Watched) -> None:
         """Once. Raises UnreadableError."""
         target = watched.target
-        if watched.dialect is None:
-            watched.dialect = await self._recognise(target)
-            await self._learn_capacity(watched, watched.dialect)
         dialect = watched.dialect
-        engine = target.engine
+        now = self._clock()
+        if dialect is not None and dialect.makeshift and now - watched.recognised_at > _MAKESHIFT_S:
+            dialect = None
+        if dialect is None:
+            dialect = watched.dialect = await self._recognise(target)
+            watched.recognised_at = now
+            await self._learn_capacity(watched, dialect)
         before = self._cells.in_flight(target.endpoint.row)
-        body = await self._client.get(
-            target, engine.path or dialect.path, engine.port or dialect.port
-        )
-        reading = dialect.read(body)
+        reading = dialect.read(await self._asked(target, dialect))
         if watched.capacity:
             reading.kv_capacity = watched.capacity
         self._succeeded(watched, reading, before)
@@ -153,7 +157,7 @@ class EngineLoads:
         if engine.kind == "generic":
             return generic(engine.metrics)
         if engine.kind != "auto":
-            return BY_NAME[engine.kind]
+            return await self._telling(target, BY_NAME[engine.kind])
         problems: list[str] = []
         for path, port, dialect in SOUGHT:
             try:
@@ -161,7 +165,7 @@ class EngineLoads:
                     body = await self._client.get(target, engine.path or path, engine.port or port)
                     found = recognised(body)
                     if found is TRITON or (found is not None and not port):
-                        return replace(found, path=path, port=port)
+                        return await self._telling(target, replace(found, path=path, port=port))
                     problems.append(f"{path} shows no engine that is known")
                 else:
                     dialect.read(await self._client.get(target, path))
@@ -169,6 +173,25 @@ class EngineLoads:
             except UnreadableError as error:
                 problems.append(str(error))
         raise UnreadableError(problems[0])
+
+    async def _telling(self, target: Target, dialect: Dialect) -> Dialect:
+        """The engine's metrics, or what stands in for them where they do not tell requests."""
+        instead = MAKESHIFT.get(dialect.name, ())
+        for each in (dialect, *instead) if instead else ():
+            try:
+                if each.read(await self._asked(target, each)).running >= 0:
+                    return each
+            except UnreadableError:
+                continue
+        return dialect  # whose problem is the one to tell
+
+    async def _asked(self, target: Target, dialect: Dialect) -> bytes:
+        """The answer with its load. Raises UnreadableError."""
+        engine = target.engine
+        if dialect.makeshift:
+            return await self._client.get(target, dialect.path)
+        path, port = engine.path or dialect.path, engine.port or dialect.port
+        return await self._client.get(target, path, port)
 
     async def _learn_capacity(self, watched: Watched, dialect: Dialect) -> None:
         """Where it stands beside the metrics. Not every engine tells it."""
@@ -209,8 +232,8 @@ class EngineLoads:
             return
         watched.silent = True
         known = watched.reading is not None
-        if engine.kind == "auto":
-            watched.dialect = None  # another may come up at this address
+        if engine.kind == "auto" or engine.kind in MAKESHIFT:
+            watched.dialect = None  # another may come up at this address, or with its metrics
         text = (
             f"endpoint {_shown(watched)} has not told its load for {engine.silent_after_s:g} s "
             f"({problem}): only this balancer's own counts are used"

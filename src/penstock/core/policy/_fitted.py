@@ -22,6 +22,7 @@ class FittedPolicy(ServingPolicy):
         self._fleet: FleetModel = FleetModel()
 
     def rebuild(self, endpoints: list[Endpoint]) -> None:
+        super().rebuild(endpoints)
         self._models = pruned(self._models, endpoints)
 
     def model(self, endpoint: Endpoint) -> EngineModel:

@@ -2,6 +2,12 @@
 
 Own dispatches count at once, by tickets; an engine's reports only correct what others have there.
 A prompt that was not understood goes to the endpoint with the fewest requests for its weight.
+
+An endpoint whose cache is cold is *seeded*: for a minute it counts as holding a hot prefix as those
+do that hold it, while no prompt waits there and it has no more requests than the others on average.
+So the first such prompt that the policy gives it costs one prefill, and then the prefix is there.
+Without it, rules that prefer what is cached do not begin to use a new endpoint until the others are
+busy (tests/contract/test_seeding.py).
 """
 
 from typing import ClassVar, Final
@@ -10,8 +16,10 @@ from mypy_extensions import mypyc_attr
 
 from penstock.core.endpoint import Endpoint
 from penstock.core.env import Env
+from penstock.core.hot_prefixes import HotPrefixes
 from penstock.core.load_report import LoadReport
 from penstock.core.policy._least import least_score, load_terms
+from penstock.core.policy._warming import Warming
 from penstock.core.policy.base import Explained, Option, Policy
 from penstock.core.prefix_index import DEFAULT_BLOCKS, PrefixIndex
 from penstock.core.request import Request
@@ -33,6 +41,8 @@ class ServingPolicy(Policy):
 
     def __init__(self, prefix_blocks: int = DEFAULT_BLOCKS) -> None:
         self.index: PrefixIndex = PrefixIndex(prefix_blocks)
+        self.hot: HotPrefixes = HotPrefixes()
+        self.warming: Warming = Warming()
 
     def choose(
         self, request: Request, eligible: list[Endpoint], hits: list[int], env: Env
@@ -43,32 +53,62 @@ class ServingPolicy(Policy):
     def replace_members(self, endpoints: list[Endpoint]) -> None:
         self.index.retain(endpoints)
 
+    def rebuild(self, endpoints: list[Endpoint]) -> None:
+        self.warming.replace(endpoints)
+
     def pick(self, request: Request, eligible: list[Endpoint], env: Env) -> Endpoint | None:
         if not eligible:
             return None
         if request.prompt_tokens <= 0:
             return least_score(eligible, 1.0, 0, env)
-        return self.choose(request, eligible, self.index.matches(request, eligible), env)
+        hits = self.index.matches(request, eligible)
+        deepest = self.index.deepest
+        if deepest:
+            if self.warming.any(env.now):
+                self._seed(request, eligible, hits)
+            self.hot.note(request.blocks[deepest - 1])
+        return self.choose(request, eligible, hits, env)
 
     def explain(self, request: Request, eligible: list[Endpoint], env: Env) -> list[Explained]:
         if request.prompt_tokens <= 0:
             return [(e, load_terms(e, 1.0, 0)) for e in eligible]
         hits = self.index.matches(request, eligible)
+        believed = hits.copy()
+        if eligible and self.index.deepest and self.warming.any(env.now):
+            self._seed(request, eligible, hits)
         terms = self.explain_each(request, eligible, hits) if eligible else []
         for index, each in enumerate(terms):
-            each["cached_tokens"] = float(hits[index])
+            each["cached_tokens"] = float(believed[index])
+            if hits[index] > believed[index]:
+                each["seeded_tokens"] = float(hits[index])
         return list(zip(eligible, terms, strict=True))
 
     def explain_each(
         self, request: Request, eligible: list[Endpoint], hits: list[int]
     ) -> list[dict[str, float]]:
-        """What ``choose`` would weigh each by; the cached tokens are added to it."""
+        """What ``choose`` would weigh each by; the cached tokens are added to it, and for how many
+        an endpoint counts that is to be seeded."""
         return [{} for _ in eligible]
+
+    def _seed(self, request: Request, eligible: list[Endpoint], hits: list[int]) -> None:
+        """Let cold endpoints that have little to do count as holding a hot prefix."""
+        if not self.hot.ends_with(request.blocks[self.index.deepest - 1]):
+            return
+        longest = max(hits)
+        requests = sum([endpoint.load() for endpoint in eligible])
+        for index, endpoint in enumerate(eligible):
+            if hits[index] >= longest or not self.warming.holds(endpoint):
+                continue
+            if pending(endpoint) > 0 or endpoint.load() * len(eligible) > requests:
+                continue
+            if self.index.overflow(endpoint, request.prompt_tokens) == 0:
+                hits[index] = longest
 
     def on_report(self, endpoint: Endpoint, report: LoadReport) -> None:
         endpoint.reported_at = report.at
         if report.cold:
             self.index.forget(endpoint)
+            self.warming.begin(endpoint)
         if report.prefill_tokens >= 0:
             endpoint.prefill_elsewhere = max(report.prefill_tokens - endpoint.pending_prefill, 0)
         if report.kv_tokens >= 0:
@@ -120,6 +160,7 @@ class ServingPolicy(Policy):
             # An engine that died comes back with a cold cache; one that stalled is not worth
             # being held to.
             self.index.forget(endpoint)
+            self.warming.begin_after_failure(endpoint, ticket.settled_at)
 
 
 def pending(endpoint: Endpoint) -> int:

@@ -3,7 +3,7 @@
     cached > uncached   →  exploit: of the endpoints that hold most, the one of least L
     otherwise           →  explore: argmin L + M
 
-    L = prefill seconds sent there in the window + requests · output tokens · time per token
+    L = prefill seconds sent there in the window + tokens to be generated yet · time per token
     M = prefill seconds of what its cache would lose, times the share of prompts that is reused
 
 An endpoint whose L is more than ``rebalance`` times the least is not exploited, where computing the
@@ -17,6 +17,7 @@ from typing import ClassVar
 
 from penstock.core.endpoint import Endpoint
 from penstock.core.env import Env
+from penstock.core.policy._decoding import Decoding
 from penstock.core.policy._fitted import FittedPolicy
 from penstock.core.policy._least import least_of
 from penstock.core.policy._memory import pruned
@@ -59,6 +60,7 @@ class ExploitExplore(FittedPolicy):
         self._window_s: float = window_s
         self._rebalance: float = rebalance
         self._work: dict[Endpoint, _Work] = {}
+        self._decoding: Decoding = Decoding()
         self._prompt_tokens: float = 0.0  # of all, and the part that was cached: the reuse
         self._hit_tokens: float = 0.0
 
@@ -88,16 +90,25 @@ class ExploitExplore(FittedPolicy):
 
     def on_start(self, ticket: Ticket) -> None:
         super().on_start(ticket)
+        if ticket.kv_tokens:
+            self._decoding.start(ticket)
         work = self._of(ticket.endpoint)
         work.fade(ticket.opened_at, self._window_s)
         work.tokens += ticket.prefill_tokens
         self._prompt_tokens = 0.999 * self._prompt_tokens + ticket.kv_tokens
         self._hit_tokens = 0.999 * self._hit_tokens + ticket.hit_tokens
 
+    def on_end(self, ticket: Ticket) -> None:
+        self._decoding.end(ticket)
+        super().on_end(ticket)
+
     def _load_s(self, endpoint: Endpoint, request: Request, now: float) -> float:
         model = self.model(endpoint)
         prefill_s = self._of(endpoint).fade(now, self._window_s) * model.token_s
-        return prefill_s + endpoint.load() * request.output_tokens * model.step_s
+        # Of answers that are not known, as many as are expected of this one.
+        others = max(endpoint.load() - self._decoding.requests(endpoint), 0)
+        left = self._decoding.tokens_left(endpoint, now) + others * request.output_tokens
+        return prefill_s + left * model.step_s
 
     def _of(self, endpoint: Endpoint) -> _Work:
         found = self._work.get(endpoint)

@@ -1,9 +1,16 @@
 """Session: a conversation stays where it began, by rendezvous hashing with a bound on loads.
 
-The key is what the request's body names its session or cache by (``prompt_cache_key``, ``user``);
-without one, the pool's hash key, such as a header. Both find the same endpoint in every worker and
-after every restart, without a table. Over ``bounded_load`` times its fair share an endpoint gets no
-more. Sources: see ``rendezvous``; the keys are those that clients send in the wild. O(endpoints).
+The key is the first of these that a request has: the pool's hash key, where that is a header, a
+cookie or a parameter; a header (``x-session-id``, ``x-dynamo-session-id``,
+``x-claude-code-session-id``, ``x-session-affinity``, ``x-opencode-session``, ``session-id``,
+``session_id``, ``conversation_id``, ``thread-id``); in the body of a request to a language model
+``conversation``, ``prompt_cache_key``, ``user``, ``safety_identifier`` or ``metadata.user_id``; the
+path, where the hash key is that; the client's address. What is longer than 1 KiB is none. Nor is
+``previous_response_id``, which every turn has another of.
+
+A key finds the same endpoint in every worker and after every restart, without a table. Over
+``bounded_load`` times its fair share an endpoint gets no more. Sources: see ``rendezvous``; the
+keys are those that clients send in the wild. O(endpoints).
 """
 
 from typing import ClassVar

@@ -52,6 +52,7 @@ class Driver:
         self._engine_origin = 0.0
         self._last_due = 0.0
         self._timer: Timer | None = None
+        self.cancelled_at = -1.0  # the clock's time when work was last ended before it was done
 
     def now(self) -> float:
         """The engine's time in seconds."""
@@ -65,6 +66,8 @@ class Driver:
 
     def cancel(self, generation: Generation) -> None:
         """End work; harmless when it has ended."""
+        if not generation.finished:
+            self.cancelled_at = self._clock.time()
         self._engine.cancel(generation)
         generation.listener = None
 

@@ -103,6 +103,11 @@ class EngineServer(EmulatedServer):
         """The truth about its load."""
         return self._driver.load()
 
+    @property
+    def cancelled_at(self) -> float:
+        """The event loop's time when work was last given up because its client left; or -1."""
+        return self._driver.cancelled_at
+
     def reported_load(self) -> EngineLoad:
         """What it says of its load: the truth, but for what it was told to lie about."""
         load = self._driver.load()
@@ -203,6 +208,8 @@ class EngineServer(EmulatedServer):
         return response
 
     def _submit(self, generation: Generation) -> None:
+        if self.faults.dead:  # it was asked on a connection that is being reset
+            raise RequestRefusedError("the engine died", status=503)
         try:
             self._driver.submit(generation)
         except ValueError as error:

@@ -3,6 +3,7 @@
 from penstock.core.load_report import LoadReport
 from penstock.core.request import Request
 from penstock.core.ticket import DONE
+from penstock.core.tokens import Progress
 from penstock.sim.inference import InferenceEngine
 from penstock.sim.kernel.events import Clock, Event
 from penstock.sim.kernel.job import SERVING, Job
@@ -42,6 +43,16 @@ class JobSequence(Sequence):
         blocks = request.blocks + job.output_blocks
         super().__init__(request.prompt_tokens, job.output_tokens, blocks)
         self.job: PromptJob = job
+
+
+class _Generated(Progress):
+    """Tells a ticket how much of its answer there is."""
+
+    def __init__(self, sequence: JobSequence) -> None:
+        self._sequence: JobSequence = sequence
+
+    def tokens(self) -> int:
+        return self._sequence.generated
 
 
 class _StepEnd(Event):
@@ -161,6 +172,8 @@ class EngineServer(Server):
             return
         job.stage = SERVING
         job.sequence = sequence
+        if job.ticket is not None:
+            job.ticket.progress = _Generated(sequence)
         if self._store is None or not self._begin_fetch(sequence, self._store):
             self._submit(sequence)
 

@@ -6,7 +6,7 @@ from typing import Final
 
 from penstock.core.request import Request
 from penstock.core.ticket import DONE
-from penstock.core.tokens import OutputPredictor
+from penstock.core.tokens import Outlook, OutputPredictor
 from penstock.sim.kernel.arrivals import Arrivals
 from penstock.sim.kernel.balancer import Balancer
 from penstock.sim.kernel.engine_server import PromptJob
@@ -73,6 +73,7 @@ class Answers(Workload):
     def __init__(self, rng: Random) -> None:
         super().__init__(Deterministic(0.0), rng)
         self.predictor: OutputPredictor = OutputPredictor()
+        self.outlook: Outlook = Outlook(self.predictor, _MODEL, 0, 0)  # of any answer
 
     def on_end(self, job: Job) -> None:
         if isinstance(job, PromptJob) and job.outcome == DONE:
@@ -118,7 +119,8 @@ class PromptWorkload(Answers):
             key_hash=client.key,
             model=_MODEL,
             prompt_tokens=prompt_tokens,
-            output_tokens=self.predictor.predict(_MODEL),
+            output_tokens=self.outlook.length(0),
+            outlook=self.outlook,
             blocks=blocks[:in_prompt],
             block_tokens=self._block_tokens,
             session_hash=client.key,
@@ -223,7 +225,8 @@ class TraceWorkload(Answers):
             key_hash=session,
             model=_MODEL,
             prompt_tokens=prompt_tokens,
-            output_tokens=self.predictor.predict(_MODEL),
+            output_tokens=self.outlook.length(0),
+            outlook=self.outlook,
             blocks=blocks[: prompt_tokens // self._block_tokens],
             block_tokens=self._block_tokens,
             session_hash=session,

@@ -90,3 +90,20 @@ trtllm_kv_cache_utilization{model_name="m"} 0.75
 trtllm_kv_cache_tokens_per_block{model_name="m"} 32.0
 trtllm_kv_cache_max_blocks{model_name="m"} 1000.0
 """
+
+# Two data-parallel ranks, without --enable-metrics.
+SGLANG_LOADS = b"""\
+{"timestamp": "2026-08-01T00:00:00+00:00", "version": "0.5.9", "dp_rank_count": 2, "loads": [
+ {"dp_rank": 0, "num_running_reqs": 3, "num_waiting_reqs": 2, "num_total_reqs": 5,
+  "num_used_tokens": 60000, "max_total_num_tokens": 150000, "token_usage": 0.4,
+  "gen_throughput": 120.5, "cache_hit_rate": 0.9, "utilization": 0.1, "max_running_requests": 64},
+ {"dp_rank": 1, "num_running_reqs": 7, "num_waiting_reqs": 5, "num_total_reqs": 12,
+  "num_used_tokens": 15000, "max_total_num_tokens": 150000, "token_usage": 0.1,
+  "gen_throughput": 80.0, "cache_hit_rate": 0.1, "utilization": 0.2, "max_running_requests": 64}
+], "aggregate": {"total_reqs": 17}}
+"""
+
+SGLANG_GET_LOAD = b"""\
+[{"dp_rank": 0, "num_reqs": 4, "num_waiting_reqs": 2, "num_tokens": 9000},
+ {"dp_rank": 1, "num_reqs": 1, "num_waiting_reqs": 0, "num_tokens": 100}]
+"""

@@ -66,6 +66,29 @@ def test_llamacpp_without_metrics_is_read_from_its_slots() -> None:
     assert dialects.LLAMACPP_SLOTS.read(body) == Reading(running=1)
 
 
+def test_sglang_without_metrics_is_read_from_what_it_tells_of_its_load() -> None:
+    assert dialects.SGLANG_LOADS.read(expositions.SGLANG_LOADS) == Reading(10, 7, 0.25, 300_000)
+    assert dialects.SGLANG_GET_LOAD.read(expositions.SGLANG_GET_LOAD) == Reading(3, 2)
+    bare = b'{"loads": [{"num_running_reqs": 1, "num_waiting_reqs": 0}]}'
+    assert dialects.SGLANG_LOADS.read(bare) == Reading(1, 0)
+
+
+@pytest.mark.parametrize(
+    ("dialect", "body"),
+    [
+        (dialects.SGLANG_LOADS, b'{"loads": []}'),
+        (dialects.SGLANG_LOADS, b'{"loads": [{"id": 7, "origin": "a warehouse"}]}'),
+        (dialects.SGLANG_GET_LOAD, b"[]"),
+        (dialects.SGLANG_GET_LOAD, b'{"load": 1}'),
+    ],
+)
+def test_another_servers_loads_are_not_taken_for_sglangs(
+    dialect: dialects.Dialect, body: bytes
+) -> None:
+    with pytest.raises(UnreadableError):
+        dialect.read(body)
+
+
 @pytest.mark.parametrize(
     ("engine", "body", "tokens"),
     [

@@ -38,7 +38,8 @@ class Site:
     def run(self, engine: EngineServer, *, replay: bool = True) -> None:
         port, replay_port = (int(each.rpartition(":")[2]) for each in engine.kv_event_addresses)
         wanted = KvEvents(port, replay_port if replay else 0)
-        endpoint = Endpoint(name="e", host="127.0.0.1", port=9, row=ROW)
+        # Its name has no address but the one that was found for it.
+        endpoint = Endpoint("e", "engine.invalid", 9, row=ROW, address="127.0.0.1")
         pool = Pool(name="a", endpoints=(endpoint,), engine=Engine(kv_events=wanted))
         self.readers.follow(world([pool]))
 

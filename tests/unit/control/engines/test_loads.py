@@ -1,8 +1,10 @@
 """Reading engines: what they say reaches the board, and one that says nothing is seen."""
 
 from collections.abc import AsyncIterator
+from typing import Literal
 
 import pytest
+from msgspec.structs import replace
 
 from penstock.control.certificates import EndpointContexts
 from penstock.control.engines.loads import EngineLoads
@@ -31,6 +33,7 @@ from tests.unit.control.engines import expositions
 from tests.unit.control.waiting import until
 from tests.unit.control.worlds import world
 
+GET_LOAD = expositions.SGLANG_GET_LOAD
 OFTEN = Engine(interval_s=0.02, timeout_s=5.0, silent_after_s=5.0)
 
 
@@ -198,3 +201,40 @@ async def test_sglang_tells_the_size_of_its_cache_at_the_newer_or_the_older_path
     site.run(OFTEN)
     await site.reads(1)
     assert site.cell(R_KV_CAPACITY) == 1000
+
+
+@pytest.mark.parametrize("kind", ["auto", "sglang"])
+@pytest.mark.parametrize(
+    ("path", "body", "load"),
+    [("/v1/loads", expositions.SGLANG_LOADS, (10, 7)), ("/get_load", GET_LOAD, (3, 2))],
+)
+async def test_sglang_without_metrics_tells_its_load_elsewhere(
+    site: Site, kind: Literal["auto", "sglang"], path: str, body: bytes, load: tuple[int, int]
+) -> None:
+    site.pages[path] = body
+    site.pages["/server_info"] = b'{"max_total_num_tokens": 1000}'
+    site.run(replace(OFTEN, kind=kind))
+    await site.reads(2)
+    assert ENGINES[site.cell(R_ENGINE)] == "sglang"
+    assert (site.cell(R_RUNNING), site.cell(R_WAITING)) == load
+    assert site.cell(R_KV_CAPACITY) == 1000
+
+
+async def test_metrics_that_do_not_tell_requests_are_replaced_by_what_does(site: Site) -> None:
+    site.pages["/metrics"] = b"sglang:gen_throughput 1.0\n"
+    site.pages["/get_load"] = GET_LOAD
+    site.run(OFTEN)
+    await site.reads(1)
+    assert (site.cell(R_RUNNING), site.cell(R_WAITING)) == (3, 2)
+    site.pages["/metrics"] = expositions.SGLANG  # it has them after its first request
+    site.clock.now += 61.0
+    await until(lambda: site.cell(R_RUNNING) == 5, "its metrics are read")
+
+
+async def test_a_configured_kind_without_metrics_is_still_read_where_it_tells_its_load(
+    site: Site,
+) -> None:
+    site.pages["/slots"] = b'[{"id": 0, "is_processing": true}]'
+    site.run(replace(OFTEN, kind="llamacpp"))
+    await site.reads(1)
+    assert site.cell(R_RUNNING) == 1

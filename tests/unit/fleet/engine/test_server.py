@@ -11,9 +11,10 @@ import pytest
 import pytest_asyncio
 from prometheus_client.parser import text_string_to_metric_families
 
+from penstock.control.engines.dialects import SGLANG_GET_LOAD, SGLANG_LOADS, Dialect
 from penstock.fleet.engine.server import EngineServer
 from penstock.fleet.engine.spec import DialectName, EngineSpec
-from penstock.fleet.faults import FaultCommand
+from penstock.fleet.faults import FaultCommand, FaultKind, Faults
 
 MODEL = "emulated-model"
 Until = Callable[[Callable[[], object]], Awaitable[None]]
@@ -258,7 +259,7 @@ async def test_vllm_reports_its_load_in_a_header_when_asked(
         ("vllm", ["/health", "/version"], "vllm:kv_cache_usage_perc"),
         (
             "sglang",
-            ["/health", "/health_generate", "/server_info", "/get_load", "/get_model_info"],
+            ["/health_generate", "/server_info", "/get_load", "/v1/loads", "/get_model_info"],
             "sglang:token_usage",
         ),
         ("tgi", ["/health", "/info"], "tgi_queue_size"),
@@ -277,6 +278,24 @@ async def test_each_kind_of_engine_has_its_paths_and_metrics(
         async with client.get(engine.url + path) as response:
             assert response.status == 200, path
     assert metric in await metrics_of(client, engine)
+
+
+@pytest.mark.parametrize("dialect", [SGLANG_LOADS, SGLANG_GET_LOAD])
+async def test_sglang_tells_its_load_beside_its_metrics(
+    start: Start, client: aiohttp.ClientSession, until: Until, dialect: Dialect
+) -> None:
+    engine = await start(dialect="sglang", max_sequences=2, speedup=1.0)
+    body = {"prompt": "a", "max_tokens": 5000, "ignore_eos": True, "stream": True}
+    url = f"{engine.url}/v1/completions"
+    async with (
+        client.post(url, json=body),
+        client.post(url, json=body),
+        client.post(url, json=body),
+    ):
+        await until(lambda: (engine.load().running, engine.load().waiting) == (2, 1))
+        async with client.get(engine.url + dialect.path) as response:
+            reading = dialect.read(await response.read())
+        assert (reading.running, reading.waiting) == (2, 1)
 
 
 async def test_llama_cpp_says_when_no_slot_is_free(
@@ -335,6 +354,38 @@ async def test_a_restart_loses_the_cache_and_keeps_the_port(
     assert answer.usage is not None
     assert answer.usage.prompt_tokens_details is not None
     assert answer.usage.prompt_tokens_details.cached_tokens == 0
+
+
+@pytest.mark.parametrize("between", ["none", "refuse", "stall", "stall-streams", "error", "lie"])
+async def test_a_restart_brings_back_what_died_cold_and_without_faults(
+    start: Start, client: aiohttp.ClientSession, until: Until, between: FaultKind
+) -> None:
+    engine = await start(speedup=1.0)
+    prompt = {"prompt": "a" * 640}
+    running = {**prompt, "max_tokens": 5000, "ignore_eos": True, "stream": True}
+    async with client.post(f"{engine.url}/v1/completions", json=running) as response:
+        await response.content.readuntil(b"\n\n")
+        if between != "none":
+            await engine.apply(FaultCommand(between, status=500))
+        await engine.apply(FaultCommand("die"))
+        await engine.apply(FaultCommand("restart"))
+        await until(lambda: not engine.faults.dead)
+    assert engine.faults == Faults()
+    assert engine.load().running == 0
+    body = {**prompt, "max_tokens": 1}
+    async with client.post(f"{engine.url}/v1/completions", json=body) as response:
+        usage = (await response.json())["usage"]
+    assert usage["prompt_tokens_details"]["cached_tokens"] == 0
+
+
+async def test_the_latter_of_two_faults_says_how_long(engine: EngineServer, until: Until) -> None:
+    await engine.apply(FaultCommand("restart", for_s=0.01))
+    await engine.apply(FaultCommand("die"))  # until told
+    await engine.apply(FaultCommand("slow", for_s=0.02))
+    await until(lambda: engine.faults.slow_factor == 1.0)  # that its time is over shows the other's
+    assert engine.faults.dead
+    await engine.apply(FaultCommand("restart", for_s=0.01))
+    await until(lambda: not engine.faults.dead)
 
 
 async def test_dying_cuts_streams_and_the_engine_comes_back_cold(

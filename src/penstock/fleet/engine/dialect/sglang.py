@@ -1,4 +1,4 @@
-"""SGLang: metrics with prefix ``sglang:``, ``/server_info``, ``/get_load``, ``/flush_cache``."""
+"""SGLang: metrics with prefix ``sglang:``, ``/server_info``, ``/v1/loads``, ``/get_load``."""
 
 from __future__ import annotations
 
@@ -41,6 +41,9 @@ class Sglang(Dialect):
                 ]
             )
 
+        async def loads(request: web.Request) -> web.StreamResponse:
+            return web.json_response(_loads(engine))
+
         async def flush_cache(request: web.Request) -> web.StreamResponse:
             done = engine.clear_cache()
             return web.Response(text="Cache flushed.\n", status=200 if done else 400)
@@ -53,6 +56,7 @@ class Sglang(Dialect):
             web.get("/get_model_info", model_info),
             web.get("/model_info", model_info),
             web.get("/get_load", load),
+            web.get("/v1/loads", loads),
             web.route("*", "/flush_cache", flush_cache),
         ]
 
@@ -84,6 +88,21 @@ class Sglang(Dialect):
         yield names.histogram("time_to_first_token_seconds", seen.first_token_s)
         yield names.histogram("inter_token_latency_seconds", seen.token_gap_s)
         yield names.histogram("e2e_request_latency_seconds", seen.request_s)
+
+
+def _loads(engine: EngineView) -> dict[str, Any]:
+    load = engine.reported_load()
+    rank = {
+        "dp_rank": 0,
+        "num_running_reqs": load.running,
+        "num_waiting_reqs": load.waiting,
+        "num_total_reqs": load.running + load.waiting,
+        "num_used_tokens": load.kv_used_tokens,
+        "max_total_num_tokens": load.kv_tokens,
+        "max_running_requests": engine.limits.max_sequences,
+        "token_usage": load.kv_usage,
+    }
+    return {"version": _VERSION, "dp_rank_count": 1, "loads": [rank]}
 
 
 def _server_info(engine: EngineView) -> dict[str, Any]:

@@ -1,0 +1,53 @@
+"""Engines are asked where their endpoint is connected to, under the name that is configured."""
+
+import ssl
+from pathlib import Path
+
+import pytest
+import trustme
+
+from penstock.control.certificates import EndpointContexts
+from penstock.control.engines.client import EngineClient, Target
+from penstock.control.engines.reading import UnreadableError
+from penstock.core.snapshot import Endpoint, EndpointTls, Engine
+from tests.harness.http_endpoint import HttpEndpoint
+
+NAME = "engine.invalid"  # never has an address of its own (RFC 6761, 6.4)
+
+
+async def get(place: HttpEndpoint, engine: Engine, tls: EndpointTls | None = None) -> bytes:
+    """What the endpoint answers, reached by an address that was found for its name."""
+    endpoint = Endpoint("e", NAME, place.port, tls=tls is not None, address="127.0.0.1")
+    client = EngineClient(EndpointContexts())
+    try:
+        return await client.get(Target("a", endpoint, engine, tls or EndpointTls()), "/metrics")
+    finally:
+        await client.close()
+
+
+async def test_a_name_is_not_looked_up_again_but_is_the_host_asked_for(
+    endpoint: HttpEndpoint,
+) -> None:
+    await get(endpoint, Engine(timeout_s=5.0))
+    assert endpoint.last.target == "/metrics"
+    assert endpoint.last.headers.all("host") == [f"{NAME}:{endpoint.port}"]
+
+
+async def test_a_configured_host_header_is_sent_as_it_is(endpoint: HttpEndpoint) -> None:
+    await get(endpoint, Engine(timeout_s=5.0, headers=(("Host", "metrics.example"),)))
+    assert endpoint.last.headers.all("host") == ["metrics.example"]
+
+
+async def test_the_certificate_is_verified_for_the_name(tmp_path: Path) -> None:
+    authority = trustme.CA()
+    authority.cert_pem.write_to_path(str(tmp_path / "ca.pem"))
+    tls = EndpointTls(ca_file=str(tmp_path / "ca.pem"))
+    for name in (NAME, "other.invalid"):
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        authority.issue_cert(name).configure_cert(context)
+        with HttpEndpoint(tls=context) as place:
+            if name == NAME:
+                await get(place, Engine(timeout_s=5.0), tls)
+            else:
+                with pytest.raises(UnreadableError, match=NAME):
+                    await get(place, Engine(timeout_s=5.0), tls)
