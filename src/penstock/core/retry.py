@@ -103,9 +103,9 @@ class RetryBudget:
         self._share: float = share
         self._reserve: float = min_per_s * WINDOW_S
 
-    def request(self, now: float) -> None:
-        """A request came; its retries are not counted here."""
-        self._requests.add(now)
+    def request(self, now: float, count: int = 1) -> None:
+        """So many requests came; their retries are not counted here."""
+        self._requests.add(now, count)
 
     def take(self, now: float) -> bool:
         """Take the right to retry once; False when there is none left."""

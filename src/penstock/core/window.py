@@ -12,13 +12,13 @@ class SlidingCount:
         self._counts: list[int] = [0] * slots
         self._newest: int = 0
 
-    def add(self, now: float) -> None:
-        """It happened once more."""
+    def add(self, now: float, times: int = 1) -> None:
+        """It happened once more, or so many times."""
         slot = int(now / self._slot_s)
         if slot > self._newest:
             self._advance(slot)
-        self._counts[self._newest % self._slots] += 1
-        self.total += 1
+        self._counts[self._newest % self._slots] += times
+        self.total += times
 
     def at(self, now: float) -> int:
         """The count at ``now``."""

@@ -91,7 +91,7 @@ class ClientStream(Connection):
         """Send our end, and read on for a while: closing with unread bytes would be a reset."""
         tls = self.tls
         if tls is not None and tls.established:
-            self._send_raw(tls.farewell())
+            self.send(tls.farewell(), True)
         self.tls = None
         self._arm(_LINGER_S)
         if not self.events & READABLE:

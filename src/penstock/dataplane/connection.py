@@ -58,15 +58,14 @@ class Connection(Pollable):
             self.broken = True
             return b""
 
-    def send(self, data: bytes) -> bool:
+    def send(self, data: bytes, sealed: bool = False) -> bool:
         """Send now, or as soon as the kernel takes it; whether it took all of it.
 
-        A broken connection is not told here: the loop reports it, and reading finds it.
+        ``sealed``: it is what TLS sends of its own. A broken connection is not told here: the loop
+        reports it, and reading finds it.
         """
-        return self._send_raw(data if self.tls is None else self.tls.encrypt(data))
-
-    def _send_raw(self, data: bytes) -> bool:
-        """``send`` of what is encrypted already, or never is."""
+        if self.tls is not None and not sealed:
+            data = self.tls.encrypt(data)
         if self.unsent is not None:
             self.unsent += data
             return False
@@ -157,5 +156,5 @@ class Connection(Pollable):
         data = tls.decrypt(raw)
         answer = tls.take_outgoing()
         if answer:
-            self._send_raw(answer)
+            self.send(answer, True)
         return data

@@ -205,7 +205,7 @@ class EndpointConnection(Connection):
             self._connected()
             return
         self._state = _HANDSHAKE
-        self._send_raw(self.tls.begin())
+        self.send(self.tls.begin(), True)
 
     def _after_handshake(self, data: bytes | None) -> None:
         tls = self.tls

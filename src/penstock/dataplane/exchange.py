@@ -73,7 +73,6 @@ class Exchange(Failover):
         pool = way.pool
         pool.counters.values[P_REQUESTS] += 1
         pool.counters.changed = True
-        pool.budget.request(env.now)
         if pool.request_s > 0.0:
             self._expires_at = self.began + pool.request_s
         if plan.mirror is not None and env.random() < plan.mirror_share:

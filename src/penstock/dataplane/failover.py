@@ -131,7 +131,7 @@ class Failover(Settlement):
             passed_on=self.status != 0,
         ):
             return False
-        if not pool.budget.take(self.context.env.now):
+        if not pool.takes_retry(self.context.env.now):
             pool.counters.bump(P_RETRIES_DENIED)
             return False
         return True

@@ -17,7 +17,7 @@ from penstock.core.request import Request
 from penstock.core.retry import RetryBudget, RetryRules
 from penstock.core.sticky import StickyCookies
 from penstock.dataplane.admission import Admission
-from penstock.dataplane.board import P_LIMIT_MILLI, P_WAITING, Board
+from penstock.dataplane.board import P_LIMIT_MILLI, P_REQUESTS, P_WAITING, Board
 from penstock.dataplane.counters import PoolCounters
 from penstock.dataplane.insight import Insight
 from penstock.dataplane.live_endpoint import Address, ConnectionSettings, LiveEndpoint, resolve
@@ -81,6 +81,7 @@ class LivePool(Pool):
         self.counters: PoolCounters = PoolCounters(board, self.row, worker)
         self.members: list[LiveEndpoint] = []
         self.budget: RetryBudget = RetryBudget(0.0, 0.0)
+        self._budgeted: int = self.counters.values[P_REQUESTS]  # requests the budget knows of
         self.sample_at: int = NEVER  # the count of requests from which attempts are watched
         self.recorder: Recorder = Recorder(self, board.workers)
         self.insight: Insight | None = None  # of pools that serve a language model
@@ -177,11 +178,24 @@ class LivePool(Pool):
 
     def on_sweep(self, now: float) -> None:
         """Four times a second."""
+        self._note_requests(now)
         if self.admission is not None:
             self.admission.on_sweep()
         if self.spec.breaker is not None:
             for endpoint in self.members:
                 endpoint.try_again(now)
+
+    def takes_retry(self, now: float) -> bool:
+        """Take the right to retry once from the budget; False when there is none left."""
+        self._note_requests(now)
+        return self.budget.take(now)
+
+    def _note_requests(self, now: float) -> None:
+        """Tell the budget of the requests that came since the last time: one by one would cost
+        every request what only a retry needs."""
+        came = self.counters.values[P_REQUESTS]
+        self.budget.request(now, came - self._budgeted)
+        self._budgeted = came
 
     def is_full(self, request: Request) -> bool:
         """Whether endpoints are there for the request, and only have no room."""
