@@ -68,6 +68,20 @@ def test_a_flash_crowd_is_survived() -> None:
     assert max(max(present) for _, present, *_ in ticks) == 50
 
 
+def test_a_queue_that_knows_its_clients_patience_is_worth_twice_the_goodput() -> None:
+    with_it = shortened("overload.yaml", ("least-request",), duration="40s")
+    changes = {
+        "admission": {"queue": "off"},
+        "servers": [{"count": 12}],
+        "policies": ["least-request"],
+        "run": {"replications": 1, "duration": "40s"},
+    }
+    without = compare(load_scenario(SCENARIOS / "overload.yaml", changes), processes=1)
+    assert measured(with_it, "p99")["least-request"] < 1.25
+    goodput = measured(with_it, "goodput")["least-request"]
+    assert goodput > 2.0 * measured(without, "goodput")["least-request"]
+
+
 def test_tens_of_thousands_of_sessions_are_held_at_once() -> None:
     comparison = shortened("game-sessions.yaml", ("least-request", "source-hash"), duration="12m")
     ticks = comparison.results[0].outcomes[0].ticks
