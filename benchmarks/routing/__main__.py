@@ -13,11 +13,11 @@ from benchmarks.balancers import Balancer, Envoy, HAProxy, Nginx, Penstock, Unav
 from benchmarks.balancers.routers import Router
 from benchmarks.failure import StartError
 from benchmarks.process import end_in_order_when_terminated
-from benchmarks.routing import document
+from benchmarks.routing import document, standing
 from benchmarks.routing.agreement import agreement
 from benchmarks.routing.live import FLEETS, OWN_SPEED, Row, measure
+from benchmarks.routing.simulated import EVERY_POLICY, POLICIES, rows, simulate
 from benchmarks.routing.simulated import FLEETS as SIMULATED_FLEETS
-from benchmarks.routing.simulated import POLICIES, rows, simulate
 from benchmarks.routing.workloads import Kind, kinds
 
 # What a fleet of unlike engines shows, it shows on one workload.
@@ -82,8 +82,8 @@ def main(
     if not chosen:
         raise click.BadParameter(f"there are {', '.join(k.name for k in kinds(trace))}")
     kept = document.load()
-    kept.machine, kept.date = record.machine(), record.today()
     if live:
+        kept.machine, kept.date = record.machine(), record.today()
         if speedup != OWN_SPEED:
             kept.setup = f"{seconds:g} s of the engines' time at {speedup:g} times their speed"
         everyone = [
@@ -101,9 +101,11 @@ def main(
         for fleet in SIMULATED_FLEETS:
             for kind in chosen:
                 click.echo(f"simulating {kind.name}, {fleet}", err=True)
-                lines = rows(simulate(kind, fleet, customers, seeds))
+                comparison = simulate(kind, fleet, customers, seeds, EVERY_POLICY)
+                lines = rows(comparison)
                 click.echo("\n".join(lines))
                 kept.simulated[f"{kind.name}, {fleet}"] = lines
+                kept.standing[f"{kind.name}, {fleet}"] = standing.cells(comparison)
                 kept.seeds = seeds
                 document.save(kept)
     if simulated or speedup == OWN_SPEED:

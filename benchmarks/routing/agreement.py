@@ -15,7 +15,7 @@ def agreement(rows: Sequence[Row], kinds: Sequence[Kind], seconds: float, seeds:
     """A Markdown table of the live ``rows`` at the engines' own speed that can be simulated.
 
     Live there is one run of ``seconds`` of the engines' time, simulated there are ``seeds``: each
-    draws its own traffic, of the same law.
+    draws its own traffic, of the same law. Nothing without such rows.
     """
     lines: list[list[str]] = []
     for kind in kinds:
@@ -41,4 +41,6 @@ def agreement(rows: Sequence[Row], kinds: Sequence[Kind], seconds: float, seeds:
                     f"{measured_s / found.mean - 1.0:+.0%}",
                 ]
             )
+    if not lines:
+        return []
     return table(["workload", "policy", "live, ms", "simulated, ms", "live above it"], lines)

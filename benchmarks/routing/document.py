@@ -6,6 +6,7 @@ from typing import Final
 import msgspec
 
 from benchmarks import marked
+from benchmarks.routing import standing
 from benchmarks.routing.live import FLEETS, OWN_SPEED, Row, table
 from benchmarks.routing.workloads import OBJECTIVES, Kind
 
@@ -26,6 +27,7 @@ class Kept(msgspec.Struct):
     setup: str = ""
     seeds: int = 0
     agreement: list[str] = []  # the lines of its table
+    standing: dict[str, list[str]] = {}  # cells of a row, by workload and fleet
 
 
 def load() -> Kept:
@@ -55,9 +57,12 @@ def _measured(row: Row) -> tuple[str, str, str, bool]:
 
 
 def write(kept: Kept, kinds: list[Kind]) -> Path:
-    """The live part and the simulated one; what people wrote around them stays."""
-    marked.replace(FILE, "routing live", "\n".join(_live(kept, kinds)), _OPENING)
-    marked.replace(FILE, "routing simulated", "\n".join(_simulated(kept, kinds)), _OPENING)
+    """The live part and the simulated one; what people wrote around them stays, and so does the
+    part of which nothing is known here."""
+    if kept.rows:
+        marked.replace(FILE, "routing live", "\n".join(_live(kept, kinds)), _OPENING)
+    if kept.simulated:
+        marked.replace(FILE, "routing simulated", "\n".join(_simulated(kept, kinds)), _OPENING)
     return FILE
 
 
@@ -97,6 +102,16 @@ def _simulated(kept: Kept, kinds: list[Kind]) -> list[str]:
         f"a second with the first token within {OBJECTIVES.ttft_s:g} s and further ones within "
         f"{OBJECTIVES.tpot_s * 1000:g} ms on average.",
     ]
+    if kept.standing:
+        lines += [
+            "",
+            f"### {standing.OWN} beside the best of the others",
+            "",
+            "In each column, against the policy that has the best mean over the seeds there. "
+            "Equal: the 95% interval of the ratio, seed by seed, has no difference in it.",
+            "",
+            *standing.rows(kept.standing),
+        ]
     for fleet in FLEETS:
         for kind in kinds:
             if found := kept.simulated.get(f"{kind.name}, {fleet}"):

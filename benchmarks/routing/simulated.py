@@ -10,7 +10,21 @@ from penstock.sim.scenario import scenario_of
 from penstock.sim.statistics import Interval
 from penstock.sim.trace import BLOCK_TOKENS
 
+# Those that also run as live processes.
 POLICIES: Final = ("marginal-cost", "cache-aware", "least-request", "round-robin")
+# And the rules of other routers of language-model requests, as far as Penstock has them.
+EVERY_POLICY: Final = (
+    *POLICIES,
+    "prefix-sticky",
+    "kv-cost",
+    "ttft",
+    "e2",
+    "lmetric",
+    "scored",
+    "token-load",
+    "session",
+    "power-of-two",
+)
 _ENGINE: Final = {"profile": "llama-70b-h100"}
 _ALIKE: Final[dict[str, Any]] = {"name": "engine", "model": "engine", "engine": _ENGINE}
 
@@ -35,13 +49,18 @@ def scenario(
     policies: Sequence[Any] = POLICIES,
     warm_up: float = 0.1,
 ) -> dict[str, Any]:
-    """A scenario as ``penstock simulate`` reads it; ``warm_up`` is the share not counted."""
+    """A scenario as ``penstock simulate`` reads it; ``warm_up`` is the share not counted.
+
+    A trace comes as much slower as the fleet is slower than engines alike: what they can only just
+    carry would make every queue of a slower fleet grow.
+    """
     run: dict[str, Any] = {"replications": seeds, "warm_up": warm_up}
     if "tenants" in kind.simulated["prompts"]:
         run["customers"] = customers
     return {
         "name": f"{kind.name}, {fleet}",
         **kind.simulated,
+        "prompts": _prompts(kind, fleet),
         "servers": _servers(fleet, "trace" in kind.simulated["prompts"]),
         "policies": list(policies),
         "reports": {"scrape": "1s"},
@@ -49,6 +68,16 @@ def scenario(
         "objective_tpot": f"{OBJECTIVES.tpot_s * 1000:g}ms",
         "run": run,
     }
+
+
+def _prompts(kind: Kind, fleet: str) -> dict[str, Any]:
+    prompts: dict[str, Any] = kind.simulated["prompts"]
+    if "trace" not in prompts:
+        return prompts
+    groups = FLEETS[fleet]
+    speed = sum(group["count"] * group.get("speed", 1.0) for group in groups)
+    share = speed / sum(group["count"] for group in groups)
+    return {**prompts, "rate_scale": prompts["rate_scale"] * share}
 
 
 def _servers(fleet: str, traced: bool) -> list[dict[str, Any]]:
@@ -73,9 +102,10 @@ def simulate(
 
 
 def rows(comparison: Comparison) -> list[str]:
-    """A Markdown table: means over the seeds with their 95% intervals."""
+    """A Markdown table: means over the seeds with their 95% intervals, shortest mean TTFT first."""
     heads = ["policy", "TTFT mean, ms", "TTFT p99, ms", "time per token, ms", "goodput", "hit rate"]
-    return table(heads, [_row(result) for result in comparison.results])
+    results = sorted(comparison.results, key=lambda result: result.interval("ttft").mean)
+    return table(heads, [_row(result) for result in results])
 
 
 def _row(result: Result) -> list[str]:

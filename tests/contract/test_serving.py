@@ -8,6 +8,7 @@ import pytest
 from penstock.core.endpoint import Endpoint
 from penstock.core.load_report import LoadReport
 from penstock.core.policy import create, policies
+from penstock.core.policy._engine_model import EngineModel, FleetModel
 from penstock.core.policy._serving import ServingPolicy
 from penstock.core.policy.marginal_cost import MarginalCost
 from penstock.core.pool import Pool
@@ -20,7 +21,7 @@ SERVING = [name for name, cls in policies().items() if issubclass(cls, ServingPo
 every_serving_policy = pytest.mark.parametrize("name", SERVING)
 OFF: dict[str, Any] = {
     f"{term}_weight": 0.0
-    for term in ("queue", "prefill", "decode", "disturbance", "slowdown", "eviction")
+    for term in ("queue", "prefill", "decode", "followers", "disturbance", "slowdown", "eviction")
 } | {"noise": 0.0, "explore": 0.0}
 
 
@@ -213,6 +214,59 @@ def test_the_marginal_cost_learns_which_endpoint_is_slow() -> None:
     assert policy.model(endpoints[1]).prefill_s(1000, 1000) == pytest.approx(0.06, rel=0.3)
     assert policy.model(endpoints[0]).step_s == pytest.approx(0.02, rel=0.1)
     assert policy.pick(prompt([], 4000), endpoints, env()) is endpoints[1]
+
+
+def test_those_to_come_wait_for_what_a_prompt_takes() -> None:
+    """Each arrival in the wait W is later by the prompt's work, those during it by half of it."""
+    endpoints = endpoints_of_weights([1.0, 1.0])
+    policy = MarginalCost(**{**OFF, "followers_weight": 1.0})
+    chance = env()
+    for _ in range(4000):  # 20 a second, for longer than is remembered
+        chance.now += 0.05
+        picked = policy.pick(prompt([], 16), endpoints, chance)
+        assert picked is not None
+        Ticket(picked, policy, prompt([], 16), chance.now).settle(DONE, chance.now)
+    fleet = policy.model(endpoints[0]).fleet
+    fleet.token_s = 1e-4
+    endpoints[1].pending_prefill = 3000
+    assert policy.pick(prompt([], 2000), endpoints, chance) is endpoints[0]
+    each_s = 20.0 / 2
+    idle = policy.terms(prompt([], 2000), endpoints[0], 0)
+    assert idle.followers == pytest.approx(each_s * 0.2 * 0.1, rel=0.02)
+    busy = policy.terms(prompt([], 2000), endpoints[1], 0)
+    assert busy.followers == pytest.approx(each_s * 0.2 * (0.3 + 0.1), rel=0.02)
+    assert policy.terms(prompt([], 2000), endpoints[1], 2000).followers == 0.0
+    chance.now += 3600.0
+    policy.pick(prompt([], 16), endpoints, chance)
+    assert policy.terms(prompt([], 2000), endpoints[1], 0).followers == pytest.approx(0.0)
+
+
+def test_arrivals_at_other_workers_count_by_the_load_that_they_make() -> None:
+    endpoints = endpoints_of_weights([1.0, 1.0])
+    alone, one_of_four = MarginalCost(explore=0.0), MarginalCost(explore=0.0)
+    chance = env()
+    request = prompt([], 2000)
+    for policy in (alone, one_of_four):
+        Ticket(endpoints[0], policy, request, chance.now)
+    for policy, elsewhere in ((alone, 0), (one_of_four, 3)):
+        for endpoint in endpoints:
+            endpoint.in_flight = 1
+            endpoint.elsewhere = elsewhere
+        policy.pick(request, endpoints, chance)
+    seen = alone.terms(request, endpoints[1], 0).followers
+    assert seen > 0.0
+    assert one_of_four.terms(request, endpoints[1], 0).followers == pytest.approx(4 * seen)
+
+
+def test_answers_beside_which_prompts_are_computed_are_expected_to_be_slower() -> None:
+    fleet = FleetModel()
+    busy, quiet = EngineModel(fleet), EngineModel(fleet)
+    for number in range(200):
+        prompts = float(number % 5 * 20)
+        busy.learn_step(4.0, 1000.0, 100.0 + prompts, 0.03 + 5e-5 * (100.0 + prompts))
+        quiet.learn_step(4.0, 1000.0, 0.0, 0.03)
+    assert quiet.decode_s(4, 1000.0) == pytest.approx(0.03, rel=0.02)
+    assert busy.decode_s(4, 1000.0) == pytest.approx(0.03 + 5e-5 * 140.0, rel=0.05)
 
 
 def test_the_marginal_cost_leaves_out_a_cache_that_is_full() -> None:

@@ -5,10 +5,13 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from benchmarks.routing import document
+from benchmarks.routing import document, standing
 from benchmarks.routing.live import Row, table
 from benchmarks.routing.simulated import FLEETS, scenario
 from benchmarks.routing.workloads import Kind, kinds
+from penstock.core.snapshot import PolicyChoice
+from penstock.sim.experiment import Comparison, Result
+from penstock.sim.outcome import Outcome
 from penstock.sim.scenario import scenario_of
 
 KINDS = kinds(None)
@@ -31,6 +34,42 @@ def test_every_workload_can_be_simulated_on_every_fleet(kind: Kind, fleet: str) 
     read = scenario_of(scenario(kind, fleet, 100, 5))
     assert read.run.replications == 5
     assert sum(group.count for group in read.servers) == 8
+
+
+def result(policy: str, ttft: list[float], goodput: list[float]) -> Result:
+    """A replication for each of the values; 99th percentiles are the same for all policies."""
+    outcomes = []
+    for number, (first_s, good) in enumerate(zip(ttft, goodput, strict=True)):
+        metrics = {"ttft": first_s, "ttft p99": 1.0 + number, "goodput": good}
+        outcomes.append(Outcome(policy, number, metrics, {}, {}, {}, 0, 0.0, 0.0, 0.0, 0.0, 0.0))
+    return Result(PolicyChoice(policy), outcomes)
+
+
+def test_a_policy_is_held_against_the_best_of_the_others_seed_by_seed() -> None:
+    """What all seeds agree on counts, however far the seeds are apart."""
+    read = scenario_of(scenario(KINDS[0], "alike", 100, 3))
+    found = Comparison(
+        read,
+        [
+            result(standing.OWN, [0.9, 1.8, 3.6], [9.0, 18.0, 27.0]),
+            result("second", [1.0, 2.0, 4.0], [8.0, 16.0, 24.0]),
+            result("third", [2.0, 3.0, 5.0], [10.0, 20.0, 30.0]),
+        ],
+    )
+    assert standing.cells(found) == [
+        "better, -10% ± 0% (second)",
+        "equal, +0% ± 0% (second)",
+        "**worse**, -10% ± 0% (third)",
+    ]
+    assert standing.rows({"agents, alike": ["a", "b", "c"]})[2] == "| agents, alike | a | b | c |"
+
+
+def test_a_trace_comes_as_much_slower_as_the_fleet_is_slower(tmp_path: Path) -> None:
+    [kind] = [kind for kind in kinds(tmp_path / "t") if kind.name == "conversation trace"]
+    alike, halved = (
+        scenario(kind, fleet, 100, 5)["prompts"]["rate_scale"] for fleet in ("alike", "two speeds")
+    )
+    assert halved == pytest.approx(0.75 * alike)
 
 
 def test_a_trace_is_a_workload_of_both_kinds(tmp_path: Path) -> None:
@@ -75,6 +114,19 @@ def test_runs_at_the_engines_own_speed_are_kept_apart(
     document.write(kept, KINDS)
     assert "| a | 200 |" in file.read_text()
     assert "| a | 100 |" not in file.read_text()
+
+
+def test_a_simulation_alone_leaves_the_live_part_as_it_is(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    file = tmp_path / "routing-quality.md"
+    monkeypatch.setattr(document, "FILE", file)
+    kept = document.Kept()
+    document.keep(kept, row("a", 0.2))
+    document.write(kept, KINDS)
+    document.write(document.Kept(simulated={"agents, alike": ["| policy |"]}), KINDS)
+    assert "| a | 200 |" in file.read_text()
+    assert "| policy |" in file.read_text()
 
 
 def test_the_document_keeps_what_people_wrote(

@@ -24,6 +24,7 @@ _FORGETTING: Final = 0.999
 _IDENTIFIED: Final = 20  # samples before slopes of decoding, and paces, are believed
 _PACE_KEPT: Final = 0.98  # of the past, per sample: an endpoint's pace has 50 in memory
 _PACE_DOUBT: Final = 5.0  # samples of the average pace that a pace begins with
+_BESIDE_KEPT: Final = 0.9  # of the past, per answer, in the prompt tokens computed beside one
 _FARTHEST: Final = 1000.0  # times as fast or slow as an average one; never 0
 _MEAN_STEP: Final = 0.01  # of the mean pace, per sample
 _CONFIDENCE: Final = 1e-3  # in the start, as a share of a sample: a few samples replace it
@@ -153,6 +154,7 @@ class EngineModel:
         self.fleet: FleetModel = fleet
         self.prefill_pace: Pace = Pace()
         self.decode_pace: Pace = Pace()
+        self.beside: float = 0.0  # prompt tokens computed while an answer gets one token
 
     def learn_first_token(self, ahead: int, uncached: int, prompt: int, seconds: float) -> None:
         """A first token came after this long."""
@@ -173,6 +175,7 @@ class EngineModel:
         fleet.decode_pace += (pace.value - fleet.decode_pace) * _MEAN_STEP
         average_s = seconds / pace.value * fleet.decode_pace
         fleet.learn_step(batch, kv_tokens, prefilled, average_s)
+        self.beside += (prefilled - self.beside) * (1.0 - _BESIDE_KEPT)
 
     @property
     def token_s(self) -> float:
@@ -203,5 +206,5 @@ class EngineModel:
         return self.prefill_pace.value * self.fleet.first_token_s(0, uncached, prompt)
 
     def decode_s(self, batch: int, kv_tokens: float) -> float:
-        """s: one token, with so many requests in the batch."""
-        return self.decode_pace.value * self.fleet.step_at_s(batch, kv_tokens, 0.0)
+        """s: one token, with so many requests in the batch, and prompts beside it as of late."""
+        return self.decode_pace.value * self.fleet.step_at_s(batch, kv_tokens, self.beside)

@@ -3,17 +3,21 @@
     J  =  queue_weight · W                                 prompts that are ahead of it
         + prefill_weight · P(u, n)                         its own uncached tokens u of n
         + decode_weight · Ô · s(B+1, K + n + Ô/2)          its own answer of Ô tokens
+        + followers_weight · λ · p₁·u · (W + p₁·u/2)       those to come wait for u
         + disturbance_weight · B · φ·p₁·u                  the B answers under way wait for u
         + slowdown_weight · B · Ô · s₁                     and get slower by one more in the batch
         + eviction_weight · p_reuse · p₁ · evicted tokens  prefixes that others come back for
 
 P and s are fitted online to the fleet, and the pace of every endpoint in it, so that different
-accelerators and noisy neighbours are learned; φ and the slopes of s are 0 until measured. Endpoints
-whose KV cache could not hold the request are left out while another could; with objectives set, so
-are those that would miss them while another would not. Inside ``noise`` of the least J (without
-what decoding costs everywhere) the endpoint with the fewest requests for its weight is taken; a
-share ``explore`` of picks is random among those where no prefix is lost, so that beliefs about the
-unused do not freeze. Delays of answers under way weigh a tenth of waits for a first token.
+accelerators and noisy neighbours are learned; φ and the slopes of s are 0 until measured, and s has
+in it what prompts beside answers cost there of late. λ is an endpoint's even share of the prompts
+that arrive: each that comes in the next W is later by p₁·u, and those that come while u itself is
+computed by half of it on average. Endpoints whose KV cache could not hold the request are left out
+while another could; with objectives set, so are those that would miss them while another would not.
+Inside ``noise`` of the least J (without what decoding costs everywhere) the endpoint with the
+fewest requests for its weight is taken; a share ``explore`` of picks is random among those where no
+prefix is lost, so that beliefs about the unused do not freeze. Delays of answers under way weigh a
+tenth of waits for a first token.
 
 Leaving terms out recovers other policies (tests hold it): W + P token-load, and ttft; (B+1)·P
 lmetric; W + P with a KV slope kv-cost; the slowdown alone least-request; the eviction e2's M.
@@ -27,6 +31,7 @@ from penstock.core.endpoint import Endpoint
 from penstock.core.env import Env
 from penstock.core.policy._fitted import FittedPolicy
 from penstock.core.policy._least import least_score
+from penstock.core.policy._mean import FadingMean
 from penstock.core.policy._serving import PREFIX_BLOCKS, held, pending
 from penstock.core.policy.base import Option
 from penstock.core.prefix_index import DEFAULT_BLOCKS
@@ -39,6 +44,7 @@ from penstock.core.ticket import Ticket
 # share, and at 0 the answers of long conversations slow down.
 DELAY_WEIGHT: Final = 0.1
 
+_RATE_S: Final = 30.0  # that the rate of arrivals is taken over
 _KEPT = 0.999  # of the past, per prompt, in the share of tokens that is reused
 
 
@@ -50,6 +56,7 @@ class Terms:
         self.prefill: float = 0.0
         self.step: float = 0.0  # of one token of its own
         self.decode: float = 0.0
+        self.followers: float = 0.0
         self.disturbance: float = 0.0
         self.slowdown: float = 0.0
         self.eviction: float = 0.0
@@ -67,6 +74,7 @@ class MarginalCost(FittedPolicy):
         Option("queue_weight", 1.0, "weight of the wait for prompts ahead", minimum=0.0),
         Option("prefill_weight", 1.0, "weight of its own prefill", minimum=0.0),
         Option("decode_weight", DELAY_WEIGHT, "weight of its own decoding", minimum=0.0),
+        Option("followers_weight", 1.0, "weight of the wait of those to come", minimum=0.0),
         Option("disturbance_weight", DELAY_WEIGHT, "weight of holding up the others", minimum=0.0),
         Option("slowdown_weight", DELAY_WEIGHT, "weight of slowing the others down", minimum=0.0),
         Option("eviction_weight", 1.0, "weight of what the cache loses", minimum=0.0),
@@ -82,6 +90,7 @@ class MarginalCost(FittedPolicy):
         queue_weight: float = 1.0,
         prefill_weight: float = 1.0,
         decode_weight: float = DELAY_WEIGHT,
+        followers_weight: float = 1.0,
         disturbance_weight: float = DELAY_WEIGHT,
         slowdown_weight: float = DELAY_WEIGHT,
         eviction_weight: float = 1.0,
@@ -95,6 +104,7 @@ class MarginalCost(FittedPolicy):
         self._queue: float = queue_weight
         self._prefill: float = prefill_weight
         self._decode: float = decode_weight
+        self._followers: float = followers_weight
         self._disturbance: float = disturbance_weight
         self._slowdown: float = slowdown_weight
         self._eviction: float = eviction_weight
@@ -104,12 +114,15 @@ class MarginalCost(FittedPolicy):
         self._explore: float = explore
         self._prompt_tokens: float = 0.0
         self._hit_tokens: float = 0.0
+        self._arrivals: FadingMean = FadingMean()  # its weight is what counts them
+        self._rate_each: float = 0.0
 
     def choose(
         self, request: Request, eligible: list[Endpoint], hits: list[int], env: Env
     ) -> Endpoint:
         if self._explore > 0.0 and env.random() < self._explore:
             return self._at_random(request, eligible, hits, env)
+        self._rate_each = self._rate(eligible, env.now) / len(eligible)
         terms = []
         for index, endpoint in enumerate(eligible):
             terms.append(self.terms(request, endpoint, hits[index]))
@@ -142,6 +155,8 @@ class MarginalCost(FittedPolicy):
         found.prefill = model.prefill_s(uncached, prompt)
         found.step = model.decode_s(batch + 1, kv_tokens + prompt + output / 2.0)
         found.decode = output * found.step
+        work_s = model.token_s * uncached
+        found.followers = self._rate_each * work_s * (found.queue + work_s / 2.0)
         # Those whose own prompt still waits lose nothing: they are ahead.
         decoding = endpoint.decoding + endpoint.elsewhere
         found.disturbance = decoding * model.disturbance_s * uncached
@@ -166,6 +181,7 @@ class MarginalCost(FittedPolicy):
                     "queue_s": terms.queue,
                     "prefill_s": terms.prefill,
                     "decode_s": terms.decode,
+                    "followers_s": terms.followers,
                     "disturbance_s": terms.disturbance,
                     "slowdown_s": terms.slowdown,
                     "eviction_s": terms.eviction,
@@ -182,6 +198,7 @@ class MarginalCost(FittedPolicy):
             self._queue * terms.queue
             + self._prefill * terms.prefill
             + self._decode * terms.decode
+            + self._followers * terms.followers
             + self._disturbance * terms.disturbance
             + self._slowdown * terms.slowdown
             + self._eviction * terms.eviction
@@ -193,8 +210,19 @@ class MarginalCost(FittedPolicy):
 
     def on_start(self, ticket: Ticket) -> None:
         super().on_start(ticket)
+        self._arrivals.add(0.0, ticket.opened_at, _RATE_S)
         self._prompt_tokens = _KEPT * self._prompt_tokens + ticket.kv_tokens
         self._hit_tokens = _KEPT * self._hit_tokens + ticket.hit_tokens
+
+    def _rate(self, eligible: list[Endpoint], now: float) -> float:
+        """Prompts a second, to all endpoints. Those of other workers are told by their load."""
+        self._arrivals.fade(now, _RATE_S)
+        own = 0
+        everyone = 0
+        for endpoint in eligible:
+            own += endpoint.in_flight
+            everyone += endpoint.load()
+        return self._arrivals.weight / _RATE_S * (everyone / own if own else 1.0)
 
     def _at_random(
         self, request: Request, eligible: list[Endpoint], hits: list[int], env: Env
