@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
 _REPLAYED_BATCHES = 10_000  # vLLM's buffer_steps
 _END = (-1).to_bytes(8, "big", signed=True)
-_TOPIC = b"kv-events"
+_TOPIC = b""  # the default of vLLM, whose router passes over batches of any other
 _MEDIUM = "GPU"
 
 

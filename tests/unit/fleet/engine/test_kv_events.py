@@ -36,7 +36,7 @@ async def started(form: Any, **fields: Any) -> EngineServer:
 async def subscriber(sockets: Any, engine: EngineServer) -> Any:
     """A subscription that is known to be in force."""
     socket = sockets.socket(zmq.SUB)
-    socket.subscribe(b"kv-events")
+    socket.subscribe(b"")
     socket.connect(engine.kv_event_addresses[0])
     async with asyncio.timeout(20), aiohttp.ClientSession() as client:
         number = 0
@@ -57,7 +57,7 @@ async def complete(client: aiohttp.ClientSession, engine: EngineServer, prompt: 
 async def receive(socket: Any) -> tuple[int, list[Any]]:
     async with asyncio.timeout(20):
         topic, number, payload = await socket.recv_multipart()
-    assert topic == b"kv-events"
+    assert topic == b""
     stamp, events, rank = msgspec.msgpack.decode(payload)
     assert stamp > 1e9
     assert rank == 0
