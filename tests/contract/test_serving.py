@@ -316,7 +316,29 @@ def test_exploring_costs_no_prefix() -> None:
     for turn in range(50):
         assert marginal.pick(prompt([*blocks, 1000 + turn]), endpoints, chance) is endpoints[2]
     fresh = [prompt([number * 1000 + block for block in range(1, 9)]) for number in range(1, 60)]
-    assert len({marginal.pick(request, endpoints, chance) for request in fresh}) == 4
+    explored = set()
+    for request in fresh:
+        picked = marginal.pick(request, endpoints, chance)
+        assert picked is not None
+        Ticket(picked, marginal, request, chance.now).settle(DONE, chance.now)
+        explored.add(picked)
+    assert explored == set(endpoints)
+
+
+def test_only_the_unused_are_explored() -> None:
+    """One that was thought to be slow is tried again; those in use are known and never taken."""
+    endpoints = endpoints_of_weights([1.0] * 3)
+    marginal = MarginalCost(explore=1.0)
+    chance = env()
+    marginal.model(endpoints[0]).prefill_pace.value = 100.0
+    used: list[Endpoint] = []
+    for _ in range(300):
+        chance.now += 0.1
+        picked = marginal.pick(prompt([], 500), endpoints, chance)
+        assert picked is not None
+        used.append(picked)
+        Ticket(picked, marginal, prompt([], 500), chance.now).settle(DONE, chance.now)
+    assert used.count(endpoints[0]) == 3  # at the beginning, and after 10 and 20 seconds
 
 
 def test_what_decoding_costs_everywhere_makes_no_tie() -> None:
