@@ -108,7 +108,8 @@ def _simulated(kept: Kept, kinds: list[Kind]) -> list[str]:
             f"### {standing.OWN} beside the best of the others",
             "",
             "In each column, against the policy that has the best mean over the seeds there. "
-            "Equal: the 95% interval of the ratio, seed by seed, has no difference in it.",
+            "Equal: no difference lies in the 95% interval of the ratio, seed by seed. That the "
+            "best of twelve is chosen by the same seeds is in their favour.",
             "",
             *standing.rows(kept.standing),
         ]

@@ -58,4 +58,4 @@ def _cell(own: Result, others: Sequence[Result], metric: _Metric) -> str:
         verdict = "equal"
     else:
         verdict = "better" if sign * found.mean < 0.0 else "**worse**"
-    return f"{verdict}, {middle:+.0%} ± {beside:.0%} ({best.label})"
+    return f"{verdict}, {middle:+.1%} ± {beside:.1%} ({best.label})"

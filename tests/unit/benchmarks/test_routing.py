@@ -57,9 +57,9 @@ def test_a_policy_is_held_against_the_best_of_the_others_seed_by_seed() -> None:
         ],
     )
     assert standing.cells(found) == [
-        "better, -10% ± 0% (second)",
-        "equal, +0% ± 0% (second)",
-        "**worse**, -10% ± 0% (third)",
+        "better, -10.0% ± 0.0% (second)",
+        "equal, +0.0% ± 0.0% (second)",
+        "**worse**, -10.0% ± 0.0% (third)",
     ]
     assert standing.rows({"agents, alike": ["a", "b", "c"]})[2] == "| agents, alike | a | b | c |"
 
