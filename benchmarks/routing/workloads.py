@@ -18,7 +18,7 @@ OBJECTIVES: Final = Objectives(ttft_s=2.0, tpot_s=0.1)  # what counts as goodput
 _TRACE_RATE: Final = 3.0  # requests a second, as it was recorded
 # Times that rate: 2.2 requests a second, 85% of the 2.6 that eight engines finish of the trace's
 # first 1,500 and 4,000 requests when these come at twice their rate, by whichever of marginal-cost,
-# kv-cost and prefix-sticky. At 0.9 and more the queues of all policies grow until the trace ends,
+# kv-cost and prefix-sticky. At its own rate the queues of all policies grow until the trace ends,
 # and what is measured is its length.
 _TRACE_SCALE: Final = 0.75
 _TRACE_LIMIT: Final = 3000  # requests simulated: the first 20 minutes
