@@ -19,6 +19,7 @@ from penstock.core.snapshot import (
 )
 from penstock.dataplane.board import (
     L_BREAKER_OPENED,
+    P_LIMIT_MILLI,
     P_QUEUED,
     P_REFUSED,
     P_WAITING,
@@ -213,6 +214,24 @@ def test_a_reload_loses_nobody_who_waits(
     gate.give(4)
     assert {client.read_response().status for client in clients} == {200}
     assert sorted(gate.targets()) == ["/0", "/1", "/2", "/first"]
+
+
+def test_metrics_tell_the_limit_that_holds_after_a_reload(
+    start: Callable[..., Worker], gate: Gate
+) -> None:
+    """Not that of before, which the requests that it let in still move."""
+
+    def limited_to(initial: float) -> Admission:
+        return Admission(limit=LimitChoice("aimd", {"initial": initial, "minimum": 1.0}))
+
+    worker = start(world(pool(gate.endpoint, admission=limited_to(7.0))))
+    first = asked(worker, "/first")
+    gate.wait_for(1)
+    worker.apply(world(pool(gate.endpoint, admission=limited_to(9.0))))
+    gate.give()
+    assert first.read_response().status == 200
+    worker.wait_until_published()
+    assert worker.pool_count(P_LIMIT_MILLI) == 9000
 
 
 def test_a_limit_turns_away_what_is_too_much(start: Callable[..., Worker], gate: Gate) -> None:

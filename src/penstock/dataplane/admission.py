@@ -7,7 +7,6 @@ from math import ceil
 from typing import TYPE_CHECKING, Final
 
 from penstock.core import snapshot
-from penstock.core.admission import create_limit
 from penstock.core.admission.gate import Ending, Gate, Place
 from penstock.core.env import Env
 from penstock.dataplane.board import P_LIMIT_MILLI, P_QUEUED, P_REFUSED, P_WAITING
@@ -35,18 +34,8 @@ class Admission(Gate):
     """A pool's gate in one worker; only pools that configure any of it have one."""
 
     def __init__(self, spec: snapshot.Admission, pool: "LivePool", env: Env) -> None:
-        """Raises ValueError when the limit named is not known or has no such option."""
-        limit = None
-        if spec.limit is not None:
-            limit = create_limit(spec.limit.name, dict(spec.limit.options))
-        super().__init__(spec, limit, env)
+        super().__init__(spec, env)
         self._pool: LivePool = pool
-        self.on_change()
-
-    def on_batch(self) -> None:
-        """Take room that other workers made."""
-        if self.holds_any():
-            self.go_on()
 
     def on_sweep(self) -> None:
         """Four times a second."""
@@ -79,6 +68,8 @@ class Admission(Gate):
         self._pool.counters.record(_QUEUE_PHASE, seconds)
 
     def on_change(self) -> None:
+        if self._pool.admission is not self:
+            return  # replaced by a reload, with requests that it let in still under way
         counters = self._pool.counters
         counters.values[P_WAITING] = self.waiting()
         if self.limit is not None:

@@ -5,7 +5,7 @@ from math import ceil
 from typing import Final
 
 from penstock.core import snapshot
-from penstock.core.admission import create_limit
+from penstock.core.admission import limit_of
 from penstock.core.env import Env
 from penstock.core.load_report import LoadReport
 from penstock.core.models import ModelNames
@@ -48,8 +48,7 @@ class PoolSetup:
         self.names = ModelNames(dict(spec.models.aliases), dict(spec.models.fallbacks))
         self.policy: Policy = create(spec.policy.name, dict(spec.policy.options))
         check_file(spec.decisions.file)
-        if spec.admission.limit is not None:
-            create_limit(spec.admission.limit.name, dict(spec.admission.limit.options))
+        limit_of(spec.admission)
         keys = [self.policy.key] + [policy_class(choice.name).key for choice in spec.shadow]
         self.key: str = next(filter(None, keys), "")
         uses_tls = any([endpoint.tls for endpoint in spec.endpoints])
@@ -96,7 +95,9 @@ class LivePool(Pool):
             self.policy = setup.policy
             self._chosen = spec.policy
         self.spec: snapshot.Pool = spec
-        self.catches_up = self._board.workers > 1 and isinstance(self.policy, ServingPolicy)
+        self._counts_tokens: bool = self._board.workers > 1 and isinstance(
+            self.policy, ServingPolicy
+        )
         self._adopt_prober(spec.probe)
         self.names = ModelNames(dict(spec.models.aliases), dict(spec.models.fallbacks))
         if spec.kind != "llm":
@@ -137,7 +138,7 @@ class LivePool(Pool):
             self.prober = None
         elif self.prober is None or self.prober.spec != spec or self.prober.policy != self.policy:
             self.prober = Prober(spec, self.policy, self.counters, self._loop)
-        self.catches_up = self.catches_up or self.prober is not None
+        self.catches_up = self._counts_tokens or self.prober is not None
 
     def _adopt_admission(self, spec: snapshot.Admission) -> None:
         admission = self.admission
@@ -149,6 +150,7 @@ class LivePool(Pool):
         self.admission = None
         if spec != snapshot.Admission():
             self.admission = Admission(spec, self, self._env)
+            self.admission.on_change()
 
     def settle_in(self) -> None:
         """The world was entered: those that waited by settings of before go on by these."""
@@ -159,7 +161,7 @@ class LivePool(Pool):
 
     def holds_any(self) -> bool:
         """Whether requests wait in it for a place."""
-        return self.admission is not None and self.admission.holds_any()
+        return self.admission is not None and self.admission.waiting() > 0
 
     def eligibility_changed(self) -> None:
         """An endpoint was cut out, or is tried again."""
@@ -222,7 +224,7 @@ class LivePool(Pool):
     def catch_up(self, env: Env) -> None:
         if self.prober is not None:
             self.prober.send_due(env)
-        if env.now - self._tokens_at > TOKENS_MAX_AGE_S:
+        if self._counts_tokens and env.now - self._tokens_at > TOKENS_MAX_AGE_S:
             self._tokens_at = env.now
             for endpoint in self.members:
                 endpoint.read_tokens_elsewhere()

@@ -122,7 +122,7 @@ class World:
             self._facts.take(self._indexes)  # what the supervisor knows to be gone
         if self._admissions:
             for admission in self._admissions:
-                admission.on_batch()
+                admission.go_on()  # into room that other workers made
 
     def _follow_states(self) -> None:
         """The supervisor changed the state of an endpoint, or of several."""

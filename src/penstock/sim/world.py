@@ -8,7 +8,6 @@ from pathlib import Path
 from random import Random
 
 from penstock.core import snapshot
-from penstock.core.admission import create_limit
 from penstock.core.endpoint import BACKUP, Endpoint
 from penstock.core.env import Env
 from penstock.core.policy import create
@@ -153,10 +152,7 @@ def _balancer(
     )
     admission = scenario.admission.compiled()
     if admission != snapshot.Admission():
-        limit = None
-        if admission.limit is not None:
-            limit = create_limit(admission.limit.name, dict(admission.limit.options))
-        balancer.gate = BalancerGate(admission, limit, balancer.env, balancer)
+        balancer.gate = BalancerGate(admission, balancer)
         clock.at(GateSweep(clock, balancer.gate), SWEEP_S)
     return balancer
 

@@ -9,9 +9,10 @@ from functools import cache
 from importlib import import_module
 from pkgutil import iter_modules
 
+from penstock.core import snapshot
 from penstock.core.admission.limit import ConcurrencyLimit
 
-__all__ = ["ConcurrencyLimit", "create_limit", "limits"]
+__all__ = ["ConcurrencyLimit", "create_limit", "limit_of", "limits"]
 
 
 @cache
@@ -23,6 +24,12 @@ def limits() -> dict[str, type[ConcurrencyLimit]]:
             if isinstance(member, type) and issubclass(member, ConcurrencyLimit) and member.name:
                 found[member.name] = member
     return dict(sorted(found.items()))
+
+
+def limit_of(spec: snapshot.Admission) -> ConcurrencyLimit | None:
+    """The limit that a pool's admission asks for, if it does. Raises ValueError like the next."""
+    chosen = spec.limit
+    return None if chosen is None else create_limit(chosen.name, dict(chosen.options))
 
 
 def create_limit(name: str, options: dict[str, object] | None = None) -> ConcurrencyLimit:

@@ -8,6 +8,7 @@ not: a worker's pool, or a simulated balancer.
 from typing import Final
 
 from penstock.core import snapshot
+from penstock.core.admission import limit_of
 from penstock.core.admission.codel import CoDel
 from penstock.core.admission.limit import ConcurrencyLimit
 from penstock.core.admission.queue import AdmissionQueue, Waiting
@@ -59,10 +60,11 @@ class Place:
 class Gate:
     """One pool's, in one balancer. Times are on the Env's clock."""
 
-    def __init__(self, spec: snapshot.Admission, limit: ConcurrencyLimit | None, env: Env) -> None:
+    def __init__(self, spec: snapshot.Admission, env: Env) -> None:
+        """Raises ValueError when the limit named is not known or has no such option."""
         self.spec: snapshot.Admission = spec
         self.env: Env = env
-        self.limit: ConcurrencyLimit | None = limit
+        self.limit: ConcurrencyLimit | None = limit_of(spec)
         self._queue: AdmissionQueue | None = None
         self._timeout_s: float = 0.0
         if spec.queue is not None:
@@ -170,8 +172,7 @@ class Gate:
                 self.on_change()
             return
         self._learn(ending)
-        if queue is not None and queue.length:
-            self.go_on()
+        self.go_on()
 
     def _learn(self, ending: Ending) -> None:
         now = self.env.now
@@ -194,10 +195,6 @@ class Gate:
 
     # --- requests that wait -----------------------------------------------------------------
 
-    def holds_any(self) -> bool:
-        """Whether requests wait here."""
-        return self._queue is not None and self._queue.length > 0
-
     def expected_wait_s(self) -> float:
         """How long one more would wait, at the pace of late."""
         return self._queue.expected_wait_s() if self._queue is not None else 0.0
@@ -209,14 +206,15 @@ class Gate:
     def go_on(self) -> None:
         """Let in who waits, as long as there is room, and turn away who waited too long.
 
-        One that is let in may end at once, which calls this again: then the loop goes round once
-        more, so that a queue of failures does not become a stack of calls.
+        Costs next to nothing while nobody waits. One that is let in may end at once, which calls
+        this again: then the loop goes round once more, so that a queue of failures does not become
+        a stack of calls.
         """
+        queue = self._queue
+        if queue is None or queue.length == 0:
+            return
         if self._going_on:
             self._again = True
-            return
-        queue = self._queue
-        if queue is None:
             return
         self._going_on = True
         for _ in range(queue.length + 1):  # those that find no room queue up again
@@ -229,8 +227,7 @@ class Gate:
     def observe(self) -> SheddingChange | None:
         """To be called now and then: whoever waited too long is told; what is shed is judged anew,
         and told when it changed."""
-        if self.holds_any():
-            self.go_on()
+        self.go_on()
         return self._shedding.observe(self.env.now) if self._shedding is not None else None
 
     def dissolve(self, heir: "Gate | None") -> None:

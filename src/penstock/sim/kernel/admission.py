@@ -4,8 +4,6 @@ from typing import TYPE_CHECKING, Final
 
 from penstock.core import snapshot
 from penstock.core.admission.gate import Ending, Gate, Place
-from penstock.core.admission.limit import ConcurrencyLimit
-from penstock.core.env import Env
 from penstock.core.ticket import DONE
 from penstock.sim.kernel.events import Clock, Event
 from penstock.sim.kernel.job import Job
@@ -27,14 +25,8 @@ class JobPlace(Place):
 class BalancerGate(Gate):
     """One balancer's gate."""
 
-    def __init__(
-        self,
-        spec: snapshot.Admission,
-        limit: ConcurrencyLimit | None,
-        env: Env,
-        balancer: "Balancer",
-    ) -> None:
-        super().__init__(spec, limit, env)
+    def __init__(self, spec: snapshot.Admission, balancer: "Balancer") -> None:
+        super().__init__(spec, balancer.env)
         self._balancer: Balancer = balancer
 
     def has_room(self) -> bool:
