@@ -91,10 +91,15 @@ class Prompts(Section):
     trace: str = setting("", "A file in Mooncake's or Azure's format, instead; it has the times.")
     limit: Count = setting(0, "Requests of the trace; 0: all.")
     rate_scale: Factor = setting(1.0, "The trace's arrivals, times this.", gt=0)
+    think: Flag = setting(
+        False, "Requests of the trace that continue one another wait for the answer, and a pause."
+    )
     prefill_only: Flag = setting(False, "Answers of one token, as on instances for prompts only.")
 
     @model_validator(mode="after")
     def _one_of_them(self) -> Self:
         if bool(self.tenants) == bool(self.trace):
             raise ValueError("prompts need tenants or a trace, one of them")
+        if self.think and not self.trace:
+            raise ValueError("`think` is of a trace; tenants have a law of their own for it")
         return self

@@ -1,6 +1,6 @@
 """A scenario brought to life: servers, balancers with real pools, a source, and a recorder."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import islice
 from math import inf
@@ -30,17 +30,19 @@ from penstock.sim.kernel.faults import (
 )
 from penstock.sim.kernel.histogram import FineHistogram
 from penstock.sim.kernel.prefix_store import PrefixStore
-from penstock.sim.kernel.prompts import ConversationSource, PromptWorkload, TraceWorkload
+from penstock.sim.kernel.prompts import ConversationSource, PromptWorkload
 from penstock.sim.kernel.recorder import Recorder
 from penstock.sim.kernel.reports import LoadExchange, Poll, Scrape, WeightFeed
 from penstock.sim.kernel.server import FifoServer, Server, SharingServer
 from penstock.sim.kernel.source import ClosedSource, OpenSource, Source, Workload
 from penstock.sim.kernel.telemetry import Telemetry
 from penstock.sim.kernel.timeline import Timeline
+from penstock.sim.kernel.traces import TraceConversationSource, TracedConversation, TraceWorkload
 from penstock.sim.kernel.workload import KeyedWorkload
 from penstock.sim.prompt_specs import Prompts
 from penstock.sim.scenario import Incident, Reports, Retrying, Scenario, ServerGroup
 from penstock.sim.trace import BLOCK_TOKENS, read_trace
+from penstock.sim.trace_conversations import TracedTurn, conversations
 
 _TICKS = 200  # points of a timeline
 
@@ -223,22 +225,7 @@ def _prompt_source(
     recorder: Recorder,
 ) -> Source:
     if prompts.trace:
-        requests = list(islice(read_trace(Path(prompts.trace)), prompts.limit or None))
-        return OpenSource(
-            clock,
-            Recorded([request.at_s / prompts.rate_scale for request in requests]),
-            TraceWorkload(
-                [request.input_tokens for request in requests],
-                [1 if prompts.prefill_only else each.output_tokens for each in requests],
-                [list(request.blocks) for request in requests],
-                BLOCK_TOKENS,
-            ),
-            balancers,
-            recorder,
-            stream(seed, "arrivals"),
-            customers=len(requests),
-            warm_up=scenario.run.warm_up,
-        )
+        return _trace_source(scenario, prompts, seed, clock, balancers, recorder)
     engine, work = scenario.servers[0].engine, stream(seed, "work")
     assert engine is not None
     return ConversationSource(
@@ -253,6 +240,46 @@ def _prompt_source(
         duration_s=scenario.duration_s,
         warm_up=scenario.run.warm_up,
     )
+
+
+def _trace_source(
+    scenario: Scenario,
+    prompts: Prompts,
+    seed: int,
+    clock: Clock,
+    balancers: list[Balancer],
+    recorder: Recorder,
+) -> Source:
+    requests = list(islice(read_trace(Path(prompts.trace)), prompts.limit or None))
+    workload = TraceWorkload(
+        [request.input_tokens for request in requests],
+        [1 if prompts.prefill_only else each.output_tokens for each in requests],
+        [list(request.blocks) for request in requests],
+        BLOCK_TOKENS,
+    )
+    rng, warm_up = stream(seed, "arrivals"), scenario.run.warm_up
+    if prompts.think:
+        talks = [_conversation(turns, prompts.rate_scale) for turns in conversations(requests)]
+        return TraceConversationSource(
+            clock, talks, workload, balancers, recorder, rng, warm_up=warm_up
+        )
+    times_s = [request.at_s / prompts.rate_scale for request in requests]
+    return OpenSource(
+        clock,
+        Recorded(times_s),
+        workload,
+        balancers,
+        recorder,
+        rng,
+        customers=len(requests),
+        warm_up=warm_up,
+    )
+
+
+def _conversation(turns: Sequence[TracedTurn], rate_scale: float) -> TracedConversation:
+    start_s = turns[0].request.at_s / rate_scale
+    pauses_s = [start_s, *(turn.think_s for turn in turns[1:])]
+    return TracedConversation([turn.number for turn in turns], pauses_s)
 
 
 def _length_s(scenario: Scenario) -> float:

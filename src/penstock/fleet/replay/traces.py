@@ -3,20 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from itertools import islice, pairwise
+from itertools import islice
 from pathlib import Path
 
 from penstock.fleet.replay.session import Message, Session, Text, Turn, Workload
-from penstock.fleet.replay.text import BLOCK_TOKENS
 from penstock.sim.trace import TraceError as TraceError  # part of what load_trace promises
 from penstock.sim.trace import TraceRequest, read_trace
-
-# The service time taken out of the gap between a request and the one that continues it, to get at
-# the user's thinking: what a 70B model at moderate load needs for each token.
-NOMINAL_TOKEN_S = 0.02
-
-# A first block that all requests share (the service's own system prompt) makes no conversation.
-_MIN_CONTINUED_BLOCKS = 2
+from penstock.sim.trace_conversations import TracedTurn, conversations
 
 
 def load_trace(
@@ -35,7 +28,7 @@ def load_trace(
     """
     requests = list(islice(read_trace(path), limit))
     if think:
-        sessions = _conversations(requests, rate_scale)
+        sessions = [_conversation(turns, rate_scale) for turns in conversations(requests)]
         kind = "think time"
     else:
         sessions = [_alone(request, rate_scale) for request in requests]
@@ -54,41 +47,10 @@ def _turn(request: TraceRequest, wait_s: float) -> Turn:
     return Turn(wait_s, (prompt,), request.output_tokens)
 
 
-def _conversations(requests: Sequence[TraceRequest], rate_scale: float) -> list[Session]:
-    """Chains of requests, each of which continues the prompt of the one before it."""
-    chains: list[list[TraceRequest]] = []
-    chain_ending_in: dict[int, int] = {}  # hash of a prompt's full blocks → its chain
-    for request in requests:
-        prefixes = _prefix_hashes(request.blocks)
-        chain = None
-        for length in range(len(prefixes), _MIN_CONTINUED_BLOCKS - 1, -1):
-            chain = chain_ending_in.pop(prefixes[length - 1], None)
-            if chain is not None:
-                chains[chain].append(request)
-                break
-        if chain is None:
-            chain = len(chains)
-            chains.append([request])
-        # The last block is rarely full, and then has another id in the continuation.
-        full = request.input_tokens // BLOCK_TOKENS
-        if full >= _MIN_CONTINUED_BLOCKS:
-            chain_ending_in[prefixes[full - 1]] = chain
-    return [_conversation(chain, rate_scale) for chain in chains]
-
-
-def _conversation(chain: Sequence[TraceRequest], rate_scale: float) -> Session:
-    turns = [_turn(chain[0], 0.0)]
-    for earlier, later in pairwise(chain):
-        answering_s = earlier.output_tokens * NOMINAL_TOKEN_S
-        think_s = max(0.0, later.at_s - earlier.at_s - answering_s)
-        turns.append(_turn(later, think_s))
-    return Session(chain[0].at_s / rate_scale, tuple(turns), closed=True, whole_prompts=True)
-
-
-def _prefix_hashes(blocks: Sequence[int]) -> list[int]:
-    hashes: list[int] = []
-    running = 0
-    for block in blocks:
-        running = hash((running, block))
-        hashes.append(running)
-    return hashes
+def _conversation(turns: Sequence[TracedTurn], rate_scale: float) -> Session:
+    return Session(
+        turns[0].request.at_s / rate_scale,
+        tuple(_turn(turn.request, turn.think_s) for turn in turns),
+        closed=True,
+        whole_prompts=True,
+    )

@@ -1,4 +1,4 @@
-"""Requests to language models: tenants with shared prompts and conversations, and traces."""
+"""Requests to language models: tenants with shared prompts and conversations."""
 
 from math import log
 from random import Random
@@ -17,7 +17,7 @@ from penstock.sim.kernel.recorder import Recorder
 from penstock.sim.kernel.source import OpenSource, Workload
 from penstock.sim.kernel.workload import key_hash
 
-_MODEL: Final = "simulated"
+MODEL: Final = "simulated"
 
 
 class Tenant:
@@ -73,11 +73,11 @@ class Answers(Workload):
     def __init__(self, rng: Random) -> None:
         super().__init__(Deterministic(0.0), rng)
         self.predictor: OutputPredictor = OutputPredictor()
-        self.outlook: Outlook = Outlook(self.predictor, _MODEL, 0, 0)  # of any answer
+        self.outlook: Outlook = Outlook(self.predictor, MODEL, 0, 0)  # of any answer
 
     def on_end(self, job: Job) -> None:
         if isinstance(job, PromptJob) and job.outcome == DONE:
-            self.predictor.learn(_MODEL, job.output_tokens)
+            self.predictor.learn(MODEL, job.output_tokens)
 
 
 class PromptWorkload(Answers):
@@ -117,7 +117,7 @@ class PromptWorkload(Answers):
             method="POST",
             source=tenant.name,
             key_hash=client.key,
-            model=_MODEL,
+            model=MODEL,
             prompt_tokens=prompt_tokens,
             output_tokens=self.outlook.length(0),
             outlook=self.outlook,
@@ -198,40 +198,6 @@ class ConversationSource(OpenSource):
         client.source = self
         pause_s = client.tenant.think_s.draw(self._thinking)
         self.clock.heap.schedule(client, self.clock.now + pause_s)
-
-
-class TraceWorkload(Answers):
-    """The requests of a trace, in its order; see ``penstock.sim.trace``."""
-
-    def __init__(
-        self,
-        prompt_tokens: list[int],
-        output_tokens: list[int],
-        blocks: list[list[int]],
-        block_tokens: int,
-    ) -> None:
-        super().__init__(Random(0))
-        self._prompt_tokens: list[int] = prompt_tokens
-        self._output_tokens: list[int] = output_tokens
-        self._blocks: list[list[int]] = blocks
-        self._block_tokens: int = block_tokens
-
-    def next_job(self, number: int, now: float) -> Job:
-        prompt_tokens = self._prompt_tokens[number]
-        blocks = self._blocks[number]
-        session = key_hash(blocks[0]) if blocks else 0
-        request = Request(
-            method="POST",
-            key_hash=session,
-            model=_MODEL,
-            prompt_tokens=prompt_tokens,
-            output_tokens=self.outlook.length(0),
-            outlook=self.outlook,
-            blocks=blocks[: prompt_tokens // self._block_tokens],
-            block_tokens=self._block_tokens,
-            session_hash=session,
-        )
-        return PromptJob(number, request, now, self._output_tokens[number], [])
 
 
 def _tokens(law: Law, rng: Random) -> int:

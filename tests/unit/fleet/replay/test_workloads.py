@@ -8,8 +8,9 @@ import pytest
 from penstock.fleet.replay.generate import DEFAULTS, Kind, Shape, generate
 from penstock.fleet.replay.session import Message, Session, Text, Turn
 from penstock.fleet.replay.text import BLOCK_TOKENS, synthesise
-from penstock.fleet.replay.traces import NOMINAL_TOKEN_S, TraceError, load_trace
+from penstock.fleet.replay.traces import TraceError, load_trace
 from penstock.fleet.vocabulary import CHARS_PER_TOKEN
+from penstock.sim.trace_conversations import NOMINAL_TOKEN_S
 
 MOONCAKE = """\
 {"timestamp": 3000, "input_length": 1030, "output_length": 500, "hash_ids": [0, 1, 2]}
