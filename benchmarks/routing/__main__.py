@@ -4,7 +4,6 @@ import asyncio
 import sys
 import tempfile
 from pathlib import Path
-from typing import Final
 
 import click
 
@@ -15,14 +14,10 @@ from benchmarks.failure import StartError
 from benchmarks.process import end_in_order_when_terminated
 from benchmarks.routing import document, standing
 from benchmarks.routing.agreement import agreement
-from benchmarks.routing.live import FLEETS, OWN_SPEED, Row, measure
+from benchmarks.routing.fleets import SPEEDS
+from benchmarks.routing.live import OWN_SPEED, Row, measure
 from benchmarks.routing.simulated import EVERY_POLICY, POLICIES, rows, simulate
-from benchmarks.routing.simulated import FLEETS as SIMULATED_FLEETS
 from benchmarks.routing.workloads import Kind, kinds
-
-# What a fleet of unlike engines shows, it shows on one workload.
-_UNLIKE_KIND: Final = "shared prompts"
-_UNLIKE_WITHOUT: Final = ("power_of_two", "round-robin", "HAProxy", "nginx")
 
 
 def routers(python: str, interpreted: bool) -> list[Balancer]:
@@ -42,7 +37,7 @@ def routers(python: str, interpreted: bool) -> list[Balancer]:
 @click.command()
 @click.option("--trace", type=click.Path(exists=True, path_type=Path), help="Mooncake's format.")
 @click.option("--only", default="", help="Workloads, as in agents,reasoning. Default: all.")
-@click.option("--fleets", default=",".join(FLEETS), show_default=True)
+@click.option("--fleets", default=",".join(SPEEDS), show_default=True)
 @click.option("--routers", "wanted", default="", help="Parts of names, as in cache,Envoy.")
 @click.option("--seconds", default=54.0, show_default=True, help="Of the engines' time, each run.")
 @click.option("--speedup", default=3.0, show_default=True, help="Of the engines.")
@@ -78,9 +73,10 @@ def main(
       python -m benchmarks.routing --speedup 1 --fleets alike --routers Penstock
     """
     end_in_order_when_terminated()
-    chosen = [kind for kind in kinds(trace) if not only or kind.name in only.split(",")]
-    if not chosen:
-        raise click.BadParameter(f"there are {', '.join(k.name for k in kinds(trace))}")
+    known = kinds(trace)
+    names = _chosen(only, [kind.name for kind in known])
+    chosen = [kind for kind in known if kind.name in names]
+    on = _chosen(fleets, list(SPEEDS))
     kept = document.load()
     if live:
         kept.machine, kept.date = record.machine(), record.today()
@@ -91,14 +87,14 @@ def main(
             for router in routers(penstock_python, interpreted)
             if not wanted or any(part in router.name for part in wanted.split(","))
         ]
-        for fleet in fleets.split(","):
+        for fleet in on:
             for kind in chosen:
-                for router in _of_fleet(everyone, kind, fleet):
+                for router in everyone:
                     if row := _tried(router, kind, fleet, seconds, speedup, seed, kept):
                         document.keep(kept, row)
                         document.save(kept)
     if simulated:
-        for fleet in SIMULATED_FLEETS:
+        for fleet in on:
             for kind in chosen:
                 click.echo(f"simulating {kind.name}, {fleet}", err=True)
                 comparison = simulate(kind, fleet, customers, seeds, EVERY_POLICY)
@@ -109,19 +105,19 @@ def main(
                 kept.seeds = seeds
                 document.save(kept)
     if simulated or speedup == OWN_SPEED:
-        kept.agreement = agreement(kept.rows, kinds(trace), seconds, seeds)
+        kept.agreement = agreement(kept.rows, known, seconds, seeds)
         click.echo("\n".join(kept.agreement))
         document.save(kept)
     if write_docs:
-        click.echo(f"written: {document.write(kept, kinds(trace))}")
+        click.echo(f"written: {document.write(kept, known)}")
 
 
-def _of_fleet(everyone: list[Balancer], kind: Kind, fleet: str) -> list[Balancer]:
-    if fleet == "alike":
-        return everyone
-    if kind.name != _UNLIKE_KIND:
-        return []
-    return [r for r in everyone if not any(part in r.name for part in _UNLIKE_WITHOUT)]
+def _chosen(said: str, known: list[str]) -> list[str]:
+    """What ``said`` names, separated by commas; all where it says nothing. Raises BadParameter."""
+    wanted = said.split(",") if said else known
+    if unknown := [name for name in wanted if name not in known]:
+        raise click.BadParameter(f"no {', '.join(unknown)}; there are {', '.join(known)}")
+    return [name for name in known if name in wanted]
 
 
 def _tried(

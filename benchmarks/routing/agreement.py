@@ -3,11 +3,11 @@
 from collections.abc import Sequence
 
 from benchmarks.reproductions.reproduction import table
+from benchmarks.routing.fleets import ALIKE
 from benchmarks.routing.live import OWN_SPEED, WARM_UP, Row
 from benchmarks.routing.simulated import POLICIES, simulate
 from benchmarks.routing.workloads import Kind
 
-FLEET = "alike"
 _PREFIX = "Penstock "
 
 
@@ -22,13 +22,13 @@ def agreement(rows: Sequence[Row], kinds: Sequence[Kind], seconds: float, seeds:
         live = {
             row.router: row
             for row in rows
-            if (row.kind, row.fleet, row.speedup) == (kind.name, FLEET, OWN_SPEED)
+            if (row.kind, row.fleet, row.speedup) == (kind.name, ALIKE, OWN_SPEED)
         }
         names = [name for name in POLICIES if _PREFIX + name in live]
-        if not names or "trace" in kind.simulated["prompts"]:
+        if not names or kind.traced:
             continue
         customers = round(seconds * kind.requests_per_s)
-        comparison = simulate(kind, FLEET, customers, seeds, names, WARM_UP)
+        comparison = simulate(kind, ALIKE, customers, seeds, names, WARM_UP)
         for name, result in zip(names, comparison.results, strict=True):
             found = result.interval("ttft")
             measured_s = live[_PREFIX + name].ttft_mean_s

@@ -7,7 +7,8 @@ import msgspec
 
 from benchmarks import marked
 from benchmarks.routing import standing
-from benchmarks.routing.live import FLEETS, OWN_SPEED, Row, table
+from benchmarks.routing.fleets import SPEEDS
+from benchmarks.routing.live import OWN_SPEED, Row, table
 from benchmarks.routing.workloads import OBJECTIVES, Kind
 
 FILE: Final = Path("docs") / "routing-quality.md"
@@ -77,7 +78,7 @@ def _live(kept: Kept, kinds: list[Kind]) -> list[str]:
         "counted.",
     ]
     lines += [f"- {name} did not run: {why}" for name, why in kept.missing.items()]
-    for fleet in FLEETS:
+    for fleet in SPEEDS:
         for kind in kinds:
             rows = [
                 row
@@ -113,7 +114,7 @@ def _simulated(kept: Kept, kinds: list[Kind]) -> list[str]:
             "",
             *standing.rows(kept.standing),
         ]
-    for fleet in FLEETS:
+    for fleet in SPEEDS:
         for kind in kinds:
             if found := kept.simulated.get(f"{kind.name}, {fleet}"):
                 lines += ["", f"### {kind.name.capitalize()}, engines {fleet}, simulated", ""]

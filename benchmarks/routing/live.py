@@ -13,6 +13,7 @@ from benchmarks import accounts
 from benchmarks.balancers import Balancer
 from benchmarks.cores import available
 from benchmarks.process import Process, free_ports
+from benchmarks.routing.fleets import ANTAGONISED, PROFILE, SPEEDS
 from benchmarks.routing.workloads import OBJECTIVES, Kind
 from benchmarks.site import Site
 from penstock.fleet.engine.spec import EngineSpec
@@ -22,18 +23,12 @@ from penstock.fleet.replay.client import Outcome, StreamClient
 from penstock.fleet.replay.result import Measurement, ReplayResult
 from penstock.fleet.replay.run import Replay
 
-_PROFILE: Final = "llama-70b-h100"
 _MODEL: Final = "emulated-70b"
-_ENGINES: Final = 8
 _PROCESSES: Final = 2  # that the engines are spread over
-_SLOW: Final = 0.5  # of the speed of the others, in the fleet of two speeds
-_ANTAGONISED: Final = FaultCommand("slow", factor=2.5)
 _TIMEOUT_S: Final = 120.0
 _FIRST_EVENT_PORT: Final = 24_000  # Linux gives out 32768 and above
 WARM_UP: Final = 0.25  # of a run: its requests fill the caches and are not counted
 OWN_SPEED: Final = 1.0  # of engines: a run at it is held against the simulator, not other routers
-
-FLEETS: Final = ("alike", "two speeds", "one antagonised")
 
 
 class Row(msgspec.Struct, frozen=True):
@@ -65,9 +60,9 @@ async def measure(
     directory: Path,
 ) -> Row:
     """Raises StartError, RuntimeError, UnavailableError."""
-    workload = kind.live(engine_seconds, seed)
+    workload = kind.live(engine_seconds, seed, fleet)
     async with AsyncExitStack() as cleanup:
-        events = _event_ports() if router.name.endswith("kv_aware") else ()
+        events = _event_ports(len(SPEEDS[fleet])) if router.name.endswith("kv_aware") else ()
         endpoints = await _start_fleet(cleanup, fleet, speedup, events)
         port, admin_port = free_ports(2)
         site = Site(
@@ -100,14 +95,14 @@ async def measure(
     return _row(result, kind, fleet, spent_s, speedup)
 
 
-def _event_ports() -> tuple[int, ...]:
+def _event_ports(engines: int) -> tuple[int, ...]:
     """For each engine a port, of which the next is free too: there its events are replayed.
 
     Below those that the system gives to anybody's connections, so that they stay free.
     """
     pairs = range(_FIRST_EVENT_PORT, _FIRST_EVENT_PORT + 2000, 2)
     free = [port for port in pairs if _is_free(port) and _is_free(port + 1)]
-    return tuple(free[:_ENGINES])
+    return tuple(free[:engines])
 
 
 def _is_free(port: int) -> bool:
@@ -122,23 +117,27 @@ def _is_free(port: int) -> bool:
 async def _start_fleet(
     cleanup: AsyncExitStack, fleet: str, speedup: float, event_ports: tuple[int, ...]
 ) -> list[tuple[str, int]]:
+    speeds = SPEEDS[fleet]
+    told = (1.0,) * len(speeds) if fleet == ANTAGONISED else speeds
     specs = [
         EngineSpec(
             f"engine-{number}",
             model=_MODEL,
-            profile=_PROFILE,
-            speedup=speedup * (_SLOW if fleet == "two speeds" and number % 2 else 1.0),
+            profile=PROFILE,
+            speedup=speedup * speed,
             kv_events="map" if event_ports else "off",
             kv_events_port=event_ports[number] if event_ports else 0,
         )
-        for number in range(_ENGINES)
+        for number, speed in enumerate(told)
     ]
     hosts = [HostProcess(specs[first::_PROCESSES]) for first in range(_PROCESSES)]
     for host in hosts:
         cleanup.push_async_callback(host.stop)
     await asyncio.gather(*(host.start() for host in hosts))
-    if fleet == "one antagonised":
-        await hosts[0].fault(specs[0].name, _ANTAGONISED)
+    for number, (speed, said) in enumerate(zip(speeds, told, strict=True)):
+        if speed != said:
+            slow = FaultCommand("slow", factor=said / speed)
+            await hosts[number % _PROCESSES].fault(specs[number].name, slow)
     urls = {name: url for host in hosts for name, url in host.urls.items()}
     return [("127.0.0.1", int(urls[spec.name].rpartition(":")[2])) for spec in specs]
 

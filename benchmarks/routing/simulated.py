@@ -1,9 +1,11 @@
 """The same traffic in the simulator: Penstock's policies over several seeds, with intervals."""
 
+from collections import Counter
 from collections.abc import Callable, Sequence
 from typing import Any, Final
 
 from benchmarks.reproductions.reproduction import table
+from benchmarks.routing.fleets import ANTAGONISED, PROFILE, SPEEDS
 from benchmarks.routing.workloads import OBJECTIVES, Kind
 from penstock.sim.experiment import Comparison, Result, compare
 from penstock.sim.scenario import scenario_of
@@ -25,20 +27,7 @@ EVERY_POLICY: Final = (
     "session",
     "power-of-two",
 )
-_ENGINE: Final = {"profile": "llama-70b-h100"}
-_ALIKE: Final[dict[str, Any]] = {"name": "engine", "model": "engine", "engine": _ENGINE}
-
-FLEETS: Final[dict[str, list[dict[str, Any]]]] = {
-    "alike": [{**_ALIKE, "count": 8}],
-    "two speeds": [
-        {**_ALIKE, "count": 4},
-        {**_ALIKE, "name": "slow", "count": 4, "speed": 0.5},
-    ],
-    "one antagonised": [
-        {**_ALIKE, "count": 7},
-        {**_ALIKE, "name": "antagonised", "count": 1, "speed": 0.4},
-    ],
-}
+_SLOWER: Final = {"two speeds": "slow", ANTAGONISED: "antagonised"}
 
 
 def scenario(
@@ -49,19 +38,14 @@ def scenario(
     policies: Sequence[Any] = POLICIES,
     warm_up: float = 0.1,
 ) -> dict[str, Any]:
-    """A scenario as ``penstock simulate`` reads it; ``warm_up`` is the share not counted.
-
-    A trace comes as much slower as the fleet is slower than engines alike: what they can only just
-    carry would make every queue of a slower fleet grow.
-    """
+    """A scenario as ``penstock simulate`` reads it; ``warm_up`` is the share not counted."""
     run: dict[str, Any] = {"replications": seeds, "warm_up": warm_up}
-    if "tenants" in kind.simulated["prompts"]:
+    if not kind.traced:
         run["customers"] = customers
     return {
         "name": f"{kind.name}, {fleet}",
-        **kind.simulated,
-        "prompts": _prompts(kind, fleet),
-        "servers": _servers(fleet, "trace" in kind.simulated["prompts"]),
+        **kind.simulated(fleet),
+        "servers": _servers(fleet, kind.traced),
         "policies": list(policies),
         "reports": {"scrape": "1s"},
         "objective_ttft": f"{OBJECTIVES.ttft_s:g}s",
@@ -70,22 +54,21 @@ def scenario(
     }
 
 
-def _prompts(kind: Kind, fleet: str) -> dict[str, Any]:
-    prompts: dict[str, Any] = kind.simulated["prompts"]
-    if "trace" not in prompts:
-        return prompts
-    groups = FLEETS[fleet]
-    speed = sum(group["count"] * group.get("speed", 1.0) for group in groups)
-    share = speed / sum(group["count"] for group in groups)
-    return {**prompts, "rate_scale": prompts["rate_scale"] * share}
-
-
 def _servers(fleet: str, traced: bool) -> list[dict[str, Any]]:
     """A trace tells blocks of its own size, which the engines' caches then have."""
-    if not traced:
-        return FLEETS[fleet]
-    engine = {**_ENGINE, "block_tokens": BLOCK_TOKENS}
-    return [{**group, "engine": engine} for group in FLEETS[fleet]]
+    engine: dict[str, Any] = {"profile": PROFILE}
+    if traced:
+        engine["block_tokens"] = BLOCK_TOKENS
+    return [
+        {
+            "name": "engine" if speed == 1.0 else _SLOWER[fleet],
+            "model": "engine",
+            "engine": engine,
+            "count": count,
+            "speed": speed,
+        }
+        for speed, count in sorted(Counter(SPEEDS[fleet]).items(), reverse=True)
+    ]
 
 
 def simulate(

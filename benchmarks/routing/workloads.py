@@ -9,6 +9,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Final
 
+from benchmarks.routing.fleets import share
 from penstock.fleet.replay.generate import Shape, generate
 from penstock.fleet.replay.result import Objectives
 from penstock.fleet.replay.session import Workload
@@ -26,19 +27,23 @@ _TRACE_LIMIT: Final = 3000  # requests simulated: the first 20 minutes
 
 @dataclass(frozen=True)
 class Kind:
-    """``live(engine_seconds, seed)`` makes requests; ``simulated`` is a scenario's part."""
+    """``live(engine_seconds, seed, fleet)`` makes requests; ``simulated(fleet)`` is a scenario's
+    part."""
 
     name: str
     about: str
     requests_per_s: float
-    live: Callable[[float, int], Workload]
-    simulated: dict[str, Any]
+    live: Callable[[float, int, str], Workload]
+    simulated: Callable[[str], dict[str, Any]]
+    traced: bool = False
 
 
 def kinds(trace: Path | None) -> list[Kind]:
-    """All of them; the conversation trace only where its file is given."""
+    """All of them; those of the conversation trace only where its file is given."""
     found = [_of_shape(about, shape) for about, shape in _SHAPES]
-    return [_conversation(trace), *found] if trace is not None else found
+    if trace is None:
+        return found
+    return [_conversation(trace, think=False), _conversation(trace, think=True), *found]
 
 
 _SHAPES: Final = (
@@ -66,7 +71,7 @@ _NAMES: Final = ("shared prompts", "agents", "reasoning", "no prefix")
 def _of_shape(about: str, shape: Shape) -> Kind:
     name = _NAMES[[each for _, each in _SHAPES].index(shape)]
 
-    def live(engine_s: float, seed: int) -> Workload:
+    def live(engine_s: float, seed: int, fleet: str) -> Workload:
         return generate(replace(shape, requests=round(engine_s * shape.rate_per_s), seed=seed))
 
     tenant: dict[str, Any] = {
@@ -83,22 +88,41 @@ def _of_shape(about: str, shape: Shape) -> Kind:
         "arrivals": {"rate": shape.rate_per_s / shape.turns},
         "prompts": {"tenants": [tenant]},
     }
-    return Kind(name, about, shape.rate_per_s, live, simulated)
+    return Kind(name, about, shape.rate_per_s, live, lambda fleet: simulated)
 
 
-def _conversation(trace: Path) -> Kind:
-    def live(engine_s: float, seed: int) -> Workload:
+def _conversation(trace: Path, *, think: bool) -> Kind:
+    def live(engine_s: float, seed: int, fleet: str) -> Workload:
         """The trace has one order of events: there is no seed in it."""
-        return load_trace(trace, limit=round(_TRACE_RATE * engine_s), rate_scale=_TRACE_SCALE)
+        limit = round(_TRACE_RATE * engine_s)
+        return load_trace(trace, limit=limit, rate_scale=_trace_scale(fleet), think=think)
 
-    simulated = {
-        "arrivals": {"kind": "recorded"},
-        "prompts": {"trace": str(trace), "limit": _TRACE_LIMIT, "rate_scale": _TRACE_SCALE},
-    }
+    def simulated(fleet: str) -> dict[str, Any]:
+        prompts: dict[str, Any] = {
+            "trace": str(trace),
+            "limit": _TRACE_LIMIT,
+            "rate_scale": _trace_scale(fleet),
+            "think": think,
+        }
+        return {"arrivals": {"kind": "recorded"}, "prompts": prompts}
+
+    paced = (
+        "as conversations (a request that continues an earlier one's prompt waits for its answer, "
+        "then as long as its user thought), begun at"
+        if think
+        else "by its timestamps,"
+    )
     return Kind(
-        "conversation trace",
-        f"Mooncake's conversation trace by its timestamps, {_TRACE_SCALE:g} times the rate",
+        "trace with think time" if think else "conversation trace",
+        f"Mooncake's conversation trace {paced} {_TRACE_SCALE:g} times the rate",
         _TRACE_RATE * _TRACE_SCALE,
         live,
         simulated,
+        traced=True,
     )
+
+
+def _trace_scale(fleet: str) -> float:
+    """As much slower as the fleet is slower than engines alike: what these can only just carry
+    would make every queue of a slower fleet grow."""
+    return _TRACE_SCALE * share(fleet)

@@ -6,8 +6,9 @@ import msgspec
 import pytest
 
 from benchmarks.routing import document, standing
+from benchmarks.routing.fleets import ALIKE, SPEEDS
 from benchmarks.routing.live import Row, table
-from benchmarks.routing.simulated import FLEETS, scenario
+from benchmarks.routing.simulated import scenario
 from benchmarks.routing.workloads import Kind, kinds
 from penstock.core.snapshot import PolicyChoice
 from penstock.sim.experiment import Comparison, Result
@@ -23,17 +24,18 @@ def row(router: str, mean_s: float, hit_rate: float = 0.5) -> Row:
 
 @pytest.mark.parametrize("kind", KINDS, ids=lambda kind: str(kind.name))
 def test_every_workload_is_the_same_for_the_same_seed(kind: Kind) -> None:
-    assert kind.live(10.0, 1) == kind.live(10.0, 1)
-    assert kind.live(10.0, 1) != kind.live(10.0, 2)
-    assert kind.live(10.0, 1).requests >= 40
+    assert kind.live(10.0, 1, ALIKE) == kind.live(10.0, 1, ALIKE)
+    assert kind.live(10.0, 1, ALIKE) != kind.live(10.0, 2, ALIKE)
+    assert kind.live(10.0, 1, ALIKE).requests >= 40
 
 
-@pytest.mark.parametrize("fleet", FLEETS)
+@pytest.mark.parametrize("fleet", SPEEDS)
 @pytest.mark.parametrize("kind", KINDS, ids=lambda kind: str(kind.name))
 def test_every_workload_can_be_simulated_on_every_fleet(kind: Kind, fleet: str) -> None:
     read = scenario_of(scenario(kind, fleet, 100, 5))
     assert read.run.replications == 5
-    assert sum(group.count for group in read.servers) == 8
+    speeds = [group.speed for group in read.servers for _ in range(group.count)]
+    assert sorted(speeds) == sorted(SPEEDS[fleet])
 
 
 def result(policy: str, ttft: list[float], goodput: list[float]) -> Result:
@@ -64,22 +66,44 @@ def test_a_policy_is_held_against_the_best_of_the_others_seed_by_seed() -> None:
     assert standing.rows({"agents, alike": ["a", "b", "c"]})[2] == "| agents, alike | a | b | c |"
 
 
-def test_a_trace_comes_as_much_slower_as_the_fleet_is_slower(tmp_path: Path) -> None:
-    [kind] = [kind for kind in kinds(tmp_path / "t") if kind.name == "conversation trace"]
-    alike, halved = (
-        scenario(kind, fleet, 100, 5)["prompts"]["rate_scale"] for fleet in ("alike", "two speeds")
-    )
-    assert halved == pytest.approx(0.75 * alike)
+TRACE = """\
+{"timestamp": 0, "input_length": 1030, "output_length": 5, "hash_ids": [0, 1, 2]}
+{"timestamp": 3000, "input_length": 600, "output_length": 5, "hash_ids": [0, 3]}
+{"timestamp": 9000, "input_length": 1600, "output_length": 5, "hash_ids": [0, 1, 4, 5]}
+"""
 
 
-def test_a_trace_is_a_workload_of_both_kinds(tmp_path: Path) -> None:
-    """The caches of simulated engines have blocks of the trace's size."""
+@pytest.fixture
+def traced(tmp_path: Path) -> list[Kind]:
+    """The two ways of playing a trace."""
     trace = tmp_path / "trace.jsonl"
-    line = '{"timestamp": 0, "input_length": 600, "output_length": 5, "hash_ids": [1, 2]}'
-    trace.write_text(f"{line}\n")
-    [kind] = [kind for kind in kinds(trace) if kind.name == "conversation trace"]
-    assert kind.live(10.0, 1).requests == 1
-    assert scenario_of(scenario(kind, "alike", 100, 5)).prompts is not None
+    trace.write_text(TRACE)
+    return [kind for kind in kinds(trace) if kind.traced]
+
+
+def test_a_trace_comes_as_much_slower_as_the_fleet_is_slower_live_and_simulated(
+    traced: list[Kind],
+) -> None:
+    for kind in traced:
+        alike, halved = (
+            scenario(kind, fleet, 100, 5)["prompts"]["rate_scale"]
+            for fleet in ("alike", "two speeds")
+        )
+        assert halved == pytest.approx(0.75 * alike)
+        assert kind.live(10.0, 1, "alike").sessions[1].start_s == pytest.approx(3.0 / alike)
+        assert kind.live(10.0, 1, "two speeds").sessions[1].start_s == pytest.approx(3.0 / halved)
+
+
+def test_a_trace_is_a_workload_of_both_kinds_by_its_times_and_with_think_time(
+    traced: list[Kind],
+) -> None:
+    """The caches of simulated engines have blocks of the trace's size."""
+    for kind, sessions in zip(traced, (3, 2), strict=True):
+        workload = kind.live(10.0, 1, ALIKE)
+        assert (workload.requests, len(workload.sessions)) == (3, sessions)
+        read = scenario_of(scenario(kind, "alike", 100, 5)).prompts
+        assert read is not None
+        assert read.think == (sessions == 2)
 
 
 def test_the_best_of_a_column_stands_out_and_the_quickest_row_comes_first() -> None:
