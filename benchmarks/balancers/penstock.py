@@ -17,16 +17,30 @@ from benchmarks.site import (
 
 
 class Penstock(Balancer):
-    """``python`` is the interpreter that has it; it must run in the form that is asked for."""
+    """``python`` is the interpreter that has it; it must run in the form that is asked for.
+
+    ``policy_options`` come to the policy's name, ``variant`` to the balancer's. ``workers`` are
+    those of the site unless said.
+    """
 
     def __init__(
-        self, python: str, *, interpreted: bool = False, policy: str = "", kind: str = "http"
+        self,
+        python: str,
+        *,
+        interpreted: bool = False,
+        policy: str = "",
+        policy_options: Mapping[str, object] | None = None,
+        kind: str = "http",
+        workers: int = 0,
+        variant: str = "",
     ) -> None:
         self.name = "Penstock interpreted" if interpreted else "Penstock"
         if policy:
             self.name = f"Penstock {policy}"
-        self._policy = policy or "least-request"
+        self.name += variant
+        self._policy = {"name": policy or "least-request", **(policy_options or {})}
         self._kind = kind
+        self._workers = workers
         self._python = python
         self._form = "interpreted" if interpreted else "compiled"
 
@@ -46,7 +60,7 @@ class Penstock(Balancer):
         return {"PENSTOCK_PURE": "1" if self._form == "interpreted" else "0"}
 
     def file(self, site: Site) -> str:
-        return str(site.directory / f"{self.name.replace(' ', '-')}.yaml")
+        return str(site.directory / f"{self.name.replace(', ', '-').replace(' ', '-')}.yaml")
 
     def configuration(self, site: Site) -> str:
         listener: dict[str, Any] = {
@@ -76,7 +90,7 @@ class Penstock(Balancer):
             "listeners": {"clients": listener},
             "pools": {"endpoints": pool},
             "admin": f"127.0.0.1:{site.admin_port}",
-            "workers": site.workers,
+            "workers": self._workers or site.workers,
             "request_log": "off",
         }
         return json.dumps(document, indent=1)  # JSON is YAML

@@ -8,30 +8,16 @@ from pathlib import Path
 import click
 
 from benchmarks import record
-from benchmarks.balancers import Balancer, Envoy, HAProxy, Nginx, Penstock, UnavailableError
-from benchmarks.balancers.routers import Router
+from benchmarks.balancers import Balancer, UnavailableError
 from benchmarks.failure import StartError
 from benchmarks.process import end_in_order_when_terminated
 from benchmarks.routing import document, standing
 from benchmarks.routing.agreement import agreement
 from benchmarks.routing.fleets import SPEEDS
 from benchmarks.routing.live import OWN_SPEED, Row, measure
-from benchmarks.routing.simulated import EVERY_POLICY, POLICIES, rows, simulate
+from benchmarks.routing.routers import routers
+from benchmarks.routing.simulated import EVERY_POLICY, rows, simulate
 from benchmarks.routing.workloads import Kind, kinds
-
-
-def routers(python: str, interpreted: bool) -> list[Balancer]:
-    """In the order in which they run."""
-    penstock: list[Balancer] = [
-        Penstock(python, interpreted=interpreted, policy=policy, kind="llm") for policy in POLICIES
-    ]
-    peers = [
-        Router(package, policy)
-        for package in ("vllm-router", "sglang-router")
-        for policy in ("cache_aware", "power_of_two")
-    ]
-    peers.append(Router("vllm-router", "kv_aware"))
-    return [*penstock, *peers, Envoy(), HAProxy(), Nginx()]
 
 
 @click.command()

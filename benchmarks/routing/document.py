@@ -9,6 +9,7 @@ from benchmarks import marked
 from benchmarks.routing import standing
 from benchmarks.routing.fleets import SPEEDS
 from benchmarks.routing.live import OWN_SPEED, Row, table
+from benchmarks.routing.simulated import OWN
 from benchmarks.routing.workloads import OBJECTIVES, Kind
 
 FILE: Final = Path("docs") / "routing-quality.md"
@@ -106,7 +107,7 @@ def _simulated(kept: Kept, kinds: list[Kind]) -> list[str]:
     if kept.standing:
         lines += [
             "",
-            f"### {standing.OWN} beside the best of the others",
+            f"### {OWN} beside the best of the others",
             "",
             "In each column, against the policy that has the best mean over the seeds there. "
             "Equal: no difference lies in the 95% interval of the ratio, seed by seed. That the "

@@ -12,11 +12,19 @@ from penstock.sim.scenario import scenario_of
 from penstock.sim.statistics import Interval
 from penstock.sim.trace import BLOCK_TOKENS
 
+OWN: Final = "marginal-cost"
+# What goodput counts, told to the policy.
+OWN_OBJECTIVES: Final[dict[str, float]] = {
+    "ttft_objective_s": OBJECTIVES.ttft_s,
+    "token_objective_s": OBJECTIVES.tpot_s,
+}
+WITH_OBJECTIVES: Final = " with objectives"  # to the policy's name
 # Those that also run as live processes.
-POLICIES: Final = ("marginal-cost", "cache-aware", "least-request", "round-robin")
+POLICIES: Final = (OWN, "cache-aware", "least-request", "round-robin")
 # And the rules of other routers of language-model requests, as far as Penstock has them.
-EVERY_POLICY: Final = (
+EVERY_POLICY: Final[tuple[str | dict[str, object], ...]] = (
     *POLICIES,
+    {"name": OWN, **OWN_OBJECTIVES},
     "prefix-sticky",
     "kv-cost",
     "ttft",
@@ -91,12 +99,17 @@ def rows(comparison: Comparison) -> list[str]:
     return table(heads, [_row(result) for result in results])
 
 
+def label(result: Result) -> str:
+    """The policy's name, and that it knows the objectives where it does."""
+    return result.policy.name + (WITH_OBJECTIVES if result.policy.options else "")
+
+
 def _row(result: Result) -> list[str]:
     def cell(metric: str, text: Callable[[float], str]) -> str:
         return _spread(result.interval(metric), text)
 
     return [
-        result.label,
+        label(result),
         cell("ttft", _ms),
         cell("ttft p99", _ms),
         cell("tpot", _ms),

@@ -5,10 +5,9 @@ from math import expm1, log
 from typing import Final, NamedTuple
 
 from benchmarks.reproductions.reproduction import table
+from benchmarks.routing.simulated import OWN
 from penstock.sim.experiment import Comparison, Result
 from penstock.sim.statistics import interval
-
-OWN: Final = "marginal-cost"
 
 
 class _Metric(NamedTuple):
@@ -27,12 +26,14 @@ _METRICS: Final = (
 def cells(comparison: Comparison) -> list[str]:
     """A row's: for each metric how much ``OWN`` has more or less than the best of the others.
 
+    With options it is no other policy, and left out.
+
     The best is the one of the best mean over the seeds. Every seed sends all policies the same
     traffic, so the interval is that of the ratio in a seed, which is narrower than the difference
     of two policies' intervals.
     """
     [own] = [result for result in comparison.results if result.label == OWN]
-    others = [result for result in comparison.results if result is not own]
+    others = [result for result in comparison.results if result.policy.name != OWN]
     return [_cell(own, others, metric) for metric in _METRICS]
 
 

@@ -1,5 +1,6 @@
 """The comparison of routers: its workloads can be sent and simulated, its tables name the best."""
 
+import json
 from pathlib import Path
 
 import msgspec
@@ -8,14 +9,17 @@ import pytest
 from benchmarks.routing import document, standing
 from benchmarks.routing.fleets import ALIKE, SPEEDS
 from benchmarks.routing.live import Row, table
-from benchmarks.routing.simulated import scenario
-from benchmarks.routing.workloads import Kind, kinds
+from benchmarks.routing.routers import routers
+from benchmarks.routing.simulated import EVERY_POLICY, OWN, OWN_OBJECTIVES, scenario
+from benchmarks.routing.workloads import OBJECTIVES, Kind, kinds
+from benchmarks.site import Site
 from penstock.core.snapshot import PolicyChoice
 from penstock.sim.experiment import Comparison, Result
 from penstock.sim.outcome import Outcome
 from penstock.sim.scenario import scenario_of
 
 KINDS = kinds(None)
+VARIANTS = ("", ", 2 workers", " with objectives")
 
 
 def row(router: str, mean_s: float, hit_rate: float = 0.5) -> Row:
@@ -32,7 +36,7 @@ def test_every_workload_is_the_same_for_the_same_seed(kind: Kind) -> None:
 @pytest.mark.parametrize("fleet", SPEEDS)
 @pytest.mark.parametrize("kind", KINDS, ids=lambda kind: str(kind.name))
 def test_every_workload_can_be_simulated_on_every_fleet(kind: Kind, fleet: str) -> None:
-    read = scenario_of(scenario(kind, fleet, 100, 5))
+    read = scenario_of(scenario(kind, fleet, 100, 5, EVERY_POLICY))
     assert read.run.replications == 5
     speeds = [group.speed for group in read.servers for _ in range(group.count)]
     assert sorted(speeds) == sorted(SPEEDS[fleet])
@@ -47,22 +51,29 @@ def result(policy: str, ttft: list[float], goodput: list[float]) -> Result:
     return Result(PolicyChoice(policy), outcomes)
 
 
+STANDING = [
+    "better, -10.0% ± 0.0% (second)",
+    "equal, +0.0% ± 0.0% (second)",
+    "**worse**, -10.0% ± 0.0% (third)",
+]
+
+
 def test_a_policy_is_held_against_the_best_of_the_others_seed_by_seed() -> None:
-    """What all seeds agree on counts, however far the seeds are apart."""
+    """What all seeds agree on counts, however far the seeds are apart; and no variant of itself."""
     read = scenario_of(scenario(KINDS[0], "alike", 100, 3))
     found = Comparison(
         read,
         [
-            result(standing.OWN, [0.9, 1.8, 3.6], [9.0, 18.0, 27.0]),
+            result(OWN, [0.9, 1.8, 3.6], [9.0, 18.0, 27.0]),
             result("second", [1.0, 2.0, 4.0], [8.0, 16.0, 24.0]),
             result("third", [2.0, 3.0, 5.0], [10.0, 20.0, 30.0]),
         ],
     )
-    assert standing.cells(found) == [
-        "better, -10.0% ± 0.0% (second)",
-        "equal, +0.0% ± 0.0% (second)",
-        "**worse**, -10.0% ± 0.0% (third)",
-    ]
+    assert standing.cells(found) == STANDING
+    told = Result(
+        PolicyChoice(OWN, dict(OWN_OBJECTIVES)), result(OWN, [0.1] * 3, [99.0] * 3).outcomes
+    )
+    assert standing.cells(Comparison(read, [*found.results, told])) == STANDING
     assert standing.rows({"agents, alike": ["a", "b", "c"]})[2] == "| agents, alike | a | b | c |"
 
 
@@ -104,6 +115,24 @@ def test_a_trace_is_a_workload_of_both_kinds_by_its_times_and_with_think_time(
         read = scenario_of(scenario(kind, "alike", 100, 5)).prompts
         assert read is not None
         assert read.think == (sessions == 2)
+
+
+def test_penstock_runs_with_two_workers_and_with_objectives(tmp_path: Path) -> None:
+    site = Site(tmp_path, 1, 2, [("127.0.0.1", 3)])
+    found = {
+        router.name: router.configuration(site)
+        for router in routers("python", interpreted=True)
+        if "marginal-cost" in router.name
+    }
+    plain, two, told = (json.loads(found[f"Penstock marginal-cost{v}"]) for v in VARIANTS)
+    assert (plain["workers"], two["workers"], told["workers"]) == (1, 2, 1)
+    policies = [each["pools"]["endpoints"]["policy"] for each in (plain, two, told)]
+    assert policies[0] == policies[1] == {"name": "marginal-cost"}
+    assert policies[2] == {
+        "name": "marginal-cost",
+        "ttft_objective_s": OBJECTIVES.ttft_s,
+        "token_objective_s": OBJECTIVES.tpot_s,
+    }
 
 
 def test_the_best_of_a_column_stands_out_and_the_quickest_row_comes_first() -> None:
