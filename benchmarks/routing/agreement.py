@@ -27,7 +27,7 @@ def agreement(rows: Sequence[Row], kinds: Sequence[Kind], seconds: float, seeds:
         names = [name for name in POLICIES if _PREFIX + name in live]
         if not names or kind.traced:
             continue
-        customers = round(seconds * kind.requests_per_s)
+        customers = round(seconds * kind.lasts * kind.requests_per_s)
         comparison = simulate(kind, ALIKE, customers, seeds, names, WARM_UP)
         for name, result in zip(names, comparison.results, strict=True):
             found = result.interval("ttft")

@@ -21,7 +21,7 @@ from penstock.fleet.faults import FaultCommand
 from penstock.fleet.process import HostProcess
 from penstock.fleet.replay.client import Outcome, StreamClient
 from penstock.fleet.replay.result import Measurement, ReplayResult
-from penstock.fleet.replay.run import Replay
+from penstock.fleet.replay.run import LEAD_S, Replay
 
 _MODEL: Final = "emulated-70b"
 _PROCESSES: Final = 2  # that the engines are spread over
@@ -60,7 +60,8 @@ async def measure(
     directory: Path,
 ) -> Row:
     """Raises StartError, RuntimeError, UnavailableError."""
-    workload = kind.live(engine_seconds, seed, fleet)
+    workload = kind.live(engine_seconds * kind.lasts, seed, fleet)
+    loop = asyncio.get_running_loop()
     async with AsyncExitStack() as cleanup:
         events = _event_ports(len(SPEEDS[fleet])) if router.name.endswith("kv_aware") else ()
         endpoints = await _start_fleet(cleanup, fleet, speedup, events)
@@ -79,7 +80,7 @@ async def measure(
         client = StreamClient(
             site.url, _MODEL, "chat", headers={}, timeout_s=_TIMEOUT_S, keep_answers=True
         )
-        counted_from = asyncio.get_running_loop().time() + WARM_UP * engine_seconds / speedup
+        counted_from = loop.time() + LEAD_S + counted_from_s(kind, engine_seconds) / speedup
 
         def count(outcome: Outcome) -> None:
             if outcome.due >= counted_from:
@@ -93,6 +94,12 @@ async def measure(
         name=router.name, url=site.url, model=_MODEL, workload=workload.description
     )
     return _row(result, kind, fleet, spent_s, speedup)
+
+
+def counted_from_s(kind: Kind, engine_seconds: float) -> float:
+    """Requests due from then on count, in the engines' seconds since the beginning."""
+    share = WARM_UP if kind.warm_up is None else kind.warm_up
+    return share * engine_seconds * kind.lasts
 
 
 def _event_ports(engines: int) -> tuple[int, ...]:

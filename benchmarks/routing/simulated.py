@@ -35,6 +35,7 @@ EVERY_POLICY: Final[tuple[str | dict[str, object], ...]] = (
     "session",
     "power-of-two",
 )
+WARM_UP: Final = 0.1  # of a run, not counted
 _SLOWER: Final = {"two speeds": "slow", ANTAGONISED: "antagonised"}
 
 
@@ -44,10 +45,12 @@ def scenario(
     customers: int,
     seeds: int,
     policies: Sequence[Any] = POLICIES,
-    warm_up: float = 0.1,
+    warm_up: float = WARM_UP,
 ) -> dict[str, Any]:
-    """A scenario as ``penstock simulate`` reads it; ``warm_up`` is the share not counted."""
-    run: dict[str, Any] = {"replications": seeds, "warm_up": warm_up}
+    """A scenario as ``penstock simulate`` reads it; ``warm_up`` is the share not counted, where
+    the kind does not say it."""
+    share = warm_up if kind.warm_up is None else kind.warm_up
+    run: dict[str, Any] = {"replications": seeds, "warm_up": share}
     if not kind.traced:
         run["customers"] = customers
     return {
@@ -85,7 +88,7 @@ def simulate(
     customers: int,
     seeds: int,
     policies: Sequence[Any] = POLICIES,
-    warm_up: float = 0.1,
+    warm_up: float = WARM_UP,
 ) -> Comparison:
     """All policies on one traffic and fleet."""
     made = scenario(kind, fleet, customers, seeds, policies, warm_up)

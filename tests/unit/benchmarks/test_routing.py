@@ -7,13 +7,14 @@ import msgspec
 import pytest
 
 from benchmarks.routing import document, standing
-from benchmarks.routing.fleets import ALIKE, SPEEDS
+from benchmarks.routing.fleets import ALIKE, PROFILE, SPEEDS
 from benchmarks.routing.live import Row, table
 from benchmarks.routing.routers import routers
 from benchmarks.routing.simulated import EVERY_POLICY, OWN, OWN_OBJECTIVES, scenario
 from benchmarks.routing.workloads import OBJECTIVES, Kind, kinds
 from benchmarks.site import Site
 from penstock.core.snapshot import PolicyChoice
+from penstock.sim.engine_timing import PROFILES
 from penstock.sim.experiment import Comparison, Result
 from penstock.sim.outcome import Outcome
 from penstock.sim.scenario import scenario_of
@@ -40,6 +41,17 @@ def test_every_workload_can_be_simulated_on_every_fleet(kind: Kind, fleet: str) 
     assert read.run.replications == 5
     speeds = [group.speed for group in read.servers for _ in range(group.count)]
     assert sorted(speeds) == sorted(SPEEDS[fleet])
+
+
+def test_many_prompts_overflow_the_caches_of_all_engines_and_others_do_not() -> None:
+    """A third more than they hold, though nothing were kept twice."""
+    held = sum(PROFILES[PROFILE].kv_tokens for _ in SPEEDS[ALIKE])
+    asked: dict[str, int] = {}
+    for kind in KINDS:
+        [tenant] = kind.simulated(ALIKE)["prompts"]["tenants"]
+        asked[kind.name] = tenant["groups"] * tenant["system_tokens"]
+    assert asked.pop("many prompts") / held == pytest.approx(1.3, abs=0.02)
+    assert max(asked.values()) < held / 2
 
 
 def result(policy: str, ttft: list[float], goodput: list[float]) -> Result:

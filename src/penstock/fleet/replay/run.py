@@ -9,8 +9,9 @@ from penstock.fleet.replay.client import Outcome, StreamClient
 from penstock.fleet.replay.session import Message, Session, Turn, Workload
 from penstock.fleet.replay.text import synthesise
 
-# Prompts are synthesised this long before they are due: a burst of long ones takes a while.
-_LEAD_S = 0.5
+# The first request is due so long after the start, and prompts are synthesised as long before they
+# are due: a burst of long ones takes a while.
+LEAD_S = 0.5
 
 OnOutcome = Callable[[Outcome], None]
 
@@ -38,11 +39,11 @@ class Replay:
     async def run(self) -> None:
         """Send everything and wait for every answer; a cancelled run cancels its requests."""
         loop = asyncio.get_running_loop()
-        began = loop.time() + _LEAD_S
+        began = loop.time() + LEAD_S
         async with asyncio.TaskGroup() as under_way:
             for at_s, session, number in departures(self._workload.sessions):
                 due = began + at_s / self._speedup
-                await asyncio.sleep(max(0.0, due - _LEAD_S - loop.time()))
+                await asyncio.sleep(max(0.0, due - LEAD_S - loop.time()))
                 if session.closed:
                     under_way.create_task(self._converse(session, due))
                 else:
