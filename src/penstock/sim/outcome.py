@@ -82,8 +82,7 @@ def run_once(
 
     ``controls`` are for Poisson arrivals, counted by ``customers``; ``weights`` make more of them.
     """
-    seed = scenario.run.seed * 1_000_003 + replication
-    world = build_world(scenario, policy, seed, timeline=timeline)
+    world = build_world(scenario, policy, seed_of(scenario, replication), timeline=timeline)
     controlled = None
     if controls:
         controlled = _controlled(world, scenario, policy.name == "random", weights)
@@ -114,6 +113,11 @@ def run_once(
         weighed=[] if controlled is None else controlled.weighed_means(),
         ticks=[(t.at_s, t.present, t.answered, t.errors, t.p50_s, t.p99_s) for t in ticks],
     )
+
+
+def seed_of(scenario: Scenario, replication: int) -> int:
+    """What everything drawn in one replication follows from."""
+    return scenario.run.seed * 1_000_003 + replication
 
 
 def _controlled(

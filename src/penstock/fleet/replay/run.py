@@ -53,16 +53,12 @@ class Replay:
         await self._send(prompt_of(session, number), session.turns[number], due)
 
     async def _converse(self, session: Session, due: float) -> None:
-        messages: list[dict[str, str]] = []
+        conversation = Conversation(session)
         for number, turn in enumerate(session.turns):
             if number:
                 due = asyncio.get_running_loop().time() + turn.wait_s / self._speedup
-            if session.whole_prompts:
-                messages = []
-            messages += map(_rendered, turn.added)
-            outcome = await self._send(messages, turn, due)
-            if session.answers_kept:
-                messages.append({"role": "assistant", "content": "".join(outcome.answer)})
+            outcome = await self._send(conversation.prompt(turn), turn, due)
+            conversation.answered("".join(outcome.answer))
 
     async def _send(self, messages: Sequence[dict[str, str]], turn: Turn, due: float) -> Outcome:
         body = self._client.body(messages, turn.output_tokens)
@@ -74,6 +70,26 @@ class Replay:
             self.in_flight -= 1
         self._on_outcome(outcome)
         return outcome
+
+
+class Conversation:
+    """What was said in a closed session so far."""
+
+    def __init__(self, session: Session) -> None:
+        self._session = session
+        self._messages: list[dict[str, str]] = []
+
+    def prompt(self, turn: Turn) -> list[dict[str, str]]:
+        """The messages of the next turn."""
+        if self._session.whole_prompts:
+            self._messages = []
+        self._messages += map(_rendered, turn.added)
+        return self._messages
+
+    def answered(self, text: str) -> None:
+        """The answer to the last turn is part of the next where the session keeps answers."""
+        if self._session.answers_kept:
+            self._messages.append({"role": "assistant", "content": text})
 
 
 def prompt_of(session: Session, number: int) -> list[dict[str, str]]:
