@@ -3,6 +3,7 @@
 import asyncio
 import sys
 import tempfile
+from itertools import product
 from pathlib import Path
 
 import click
@@ -11,7 +12,7 @@ from benchmarks import record
 from benchmarks.balancers import Balancer, UnavailableError
 from benchmarks.failure import StartError
 from benchmarks.process import end_in_order_when_terminated
-from benchmarks.routing import document, standing
+from benchmarks.routing import document, floor, standing
 from benchmarks.routing.agreement import agreement
 from benchmarks.routing.fleets import SPEEDS
 from benchmarks.routing.live import OWN_SPEED, Row, measure
@@ -28,6 +29,13 @@ from benchmarks.routing.workloads import Kind, kinds
 @click.option("--seconds", default=54.0, show_default=True, help="Of the engines' time, each run.")
 @click.option("--speedup", default=3.0, show_default=True, help="Of the engines.")
 @click.option("--seed", default=1, show_default=True)
+@click.option(
+    "--live-seeds",
+    type=click.IntRange(min=1),
+    default=1,
+    show_default=True,
+    help="Live runs of each: seed, seed + 1, …, all routers with one before the next.",
+)
 @click.option("--seeds", default=5, show_default=True, help="Of the simulation.")
 @click.option("--customers", default=3000, show_default=True, help="Of each simulation.")
 @click.option("--live/--no-live", default=True, show_default=True)
@@ -43,6 +51,7 @@ def main(
     seconds: float,
     speedup: float,
     seed: int,
+    live_seeds: int,
     seeds: int,
     customers: int,
     live: bool,
@@ -73,23 +82,26 @@ def main(
             for router in routers(penstock_python, interpreted)
             if not wanted or any(part in router.name for part in wanted.split(","))
         ]
-        for fleet in on:
-            for kind in chosen:
+        # Seeds in turn, so that a machine that drifts does so for all routers.
+        for each in range(seed, seed + live_seeds):
+            for fleet, kind in product(on, chosen):
+                if speedup != OWN_SPEED:
+                    document.keep_floor(kept, floor.live(kind, fleet, seconds, each))
                 for router in everyone:
-                    if row := _tried(router, kind, fleet, seconds, speedup, seed, kept):
+                    if row := _tried(router, kind, fleet, seconds, speedup, each, kept):
                         document.keep(kept, row)
                         document.save(kept)
     if simulated:
-        for fleet in on:
-            for kind in chosen:
-                click.echo(f"simulating {kind.name}, {fleet}", err=True)
-                comparison = simulate(kind, fleet, customers, seeds, EVERY_POLICY)
-                lines = rows(comparison)
-                click.echo("\n".join(lines))
-                kept.simulated[f"{kind.name}, {fleet}"] = lines
-                kept.standing[f"{kind.name}, {fleet}"] = standing.cells(comparison)
-                kept.seeds = seeds
-                document.save(kept)
+        for fleet, kind in product(on, chosen):
+            name = f"{kind.name}, {fleet}"
+            click.echo(f"simulating {name}", err=True)
+            comparison = simulate(kind, fleet, customers, seeds, EVERY_POLICY)
+            lines = rows(comparison, floor.simulated(comparison.scenario))
+            click.echo("\n".join(lines))
+            kept.simulated[name] = lines
+            kept.standing[name] = standing.cells(comparison)
+            kept.seeds = seeds
+            document.save(kept)
     if simulated or speedup == OWN_SPEED:
         kept.agreement = agreement(kept.rows, known, seconds, seeds)
         click.echo("\n".join(kept.agreement))
@@ -135,7 +147,7 @@ def _tried(
         click.echo(f"without {router.name}: {why}", err=True)
         return None
     click.echo(
-        f"{fleet:16} {kind.name:18} {router.name:28} TTFT {row.ttft_mean_s * 1000:6.0f} ms, "
+        f"{seed} {fleet:16} {kind.name:22} {router.name:40} TTFT {row.ttft_mean_s * 1000:6.0f} ms, "
         f"p99 {row.ttft_p99_s * 1000:6.0f} ms, {row.tpot_mean_s * 1000:5.1f} ms/token, "
         f"hit {row.hit_rate:4.0%}, goodput {row.goodput_per_s:5.2f}/s, "
         f"CPU {row.cpu_per_request_s * 1000:5.1f} ms, failed {row.failed}, "

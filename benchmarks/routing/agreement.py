@@ -7,6 +7,7 @@ from benchmarks.routing.fleets import ALIKE
 from benchmarks.routing.live import OWN_SPEED, WARM_UP, Row
 from benchmarks.routing.simulated import POLICIES, simulate
 from benchmarks.routing.workloads import Kind
+from penstock.sim.statistics import interval
 
 _PREFIX = "Penstock "
 
@@ -14,16 +15,15 @@ _PREFIX = "Penstock "
 def agreement(rows: Sequence[Row], kinds: Sequence[Kind], seconds: float, seeds: int) -> list[str]:
     """A Markdown table of the live ``rows`` at the engines' own speed that can be simulated.
 
-    Live there is one run of ``seconds`` of the engines' time, simulated there are ``seeds``: each
-    draws its own traffic, of the same law. Nothing without such rows.
+    Live there are one or several runs of ``seconds`` of the engines' time, simulated there are
+    ``seeds``: each draws its own traffic, of the same law. Nothing without such rows.
     """
     lines: list[list[str]] = []
     for kind in kinds:
-        live = {
-            row.router: row
-            for row in rows
-            if (row.kind, row.fleet, row.speedup) == (kind.name, ALIKE, OWN_SPEED)
-        }
+        live: dict[str, list[float]] = {}
+        for row in rows:
+            if (row.kind, row.fleet, row.speedup) == (kind.name, ALIKE, OWN_SPEED):
+                live.setdefault(row.router, []).append(row.ttft_mean_s)
         names = [name for name in POLICIES if _PREFIX + name in live]
         if not names or kind.traced:
             continue
@@ -31,7 +31,7 @@ def agreement(rows: Sequence[Row], kinds: Sequence[Kind], seconds: float, seeds:
         comparison = simulate(kind, ALIKE, customers, seeds, names, WARM_UP)
         for name, result in zip(names, comparison.results, strict=True):
             found = result.interval("ttft")
-            measured_s = live[_PREFIX + name].ttft_mean_s
+            measured_s = interval(live[_PREFIX + name]).mean
             lines.append(
                 [
                     kind.name,

@@ -6,21 +6,29 @@ from typing import Final
 import msgspec
 
 from benchmarks import marked
-from benchmarks.routing import standing
+from benchmarks.routing import standing, tables
 from benchmarks.routing.fleets import SPEEDS
-from benchmarks.routing.live import OWN_SPEED, Row, table
+from benchmarks.routing.floor import NAME, Floor
+from benchmarks.routing.live import OWN_SPEED, Row
 from benchmarks.routing.simulated import OWN
 from benchmarks.routing.workloads import OBJECTIVES, Kind
 
 FILE: Final = Path("docs") / "routing-quality.md"
 _KEPT: Final = Path(".benchmarks") / "routing.json"
 _OPENING: Final = "# How well requests to language models are routed\n"
+_BELOW: Final = (
+    f"“{NAME[0].upper()}{NAME[1:]}”: every prompt alone on an idle engine of the fastest kind, "
+    "which has cached the longest prefix of it that any request before put into any engine, "
+    "nothing ever evicted. Turns that wait for an answer come when such engines would have given "
+    "it, so that which of them are counted differs a little from router to router."
+)
 
 
 class Kept(msgspec.Struct):
-    """The last row of each router, workload and fleet, and the last simulations."""
+    """The last row of each router, workload, fleet and seed, and the last simulations."""
 
     rows: list[Row] = []
+    floors: list[Floor] = []  # of rows that are not at the engines' own speed
     simulated: dict[str, list[str]] = {}  # lines of tables, by workload and fleet
     versions: dict[str, str] = {}
     missing: dict[str, str] = {}
@@ -54,8 +62,18 @@ def keep(kept: Kept, row: Row) -> None:
     kept.rows.append(row)
 
 
-def _measured(row: Row) -> tuple[str, str, str, bool]:
-    return row.router, row.kind, row.fleet, row.speedup == OWN_SPEED
+def keep_floor(kept: Kept, floor: Floor) -> None:
+    """Beside the others, in the place of the same run's last one."""
+    others = [each for each in kept.floors if _run(each) != _run(floor)]
+    kept.floors = [*others, floor]
+
+
+def _measured(row: Row) -> tuple[str, str, str, int, bool]:
+    return row.router, *_run(row), row.speedup == OWN_SPEED
+
+
+def _run(measured: Row | Floor) -> tuple[str, str, int]:
+    return measured.kind, measured.fleet, measured.seed
 
 
 def write(kept: Kept, kinds: list[Kind]) -> Path:
@@ -76,9 +94,12 @@ def _live(kept: Kept, kinds: list[Kind]) -> list[str]:
         f"Measured on {kept.date}: {kept.machine}. "
         f"{', '.join(f'{name} {version}' for name, version in versions.items())}. "
         f"Each run: {kept.setup}, caches cold at first; requests of its first quarter are not "
-        "counted.",
+        "counted. Of several seeds, ± is the half-width of the 95% interval over them.",
+        "",
+        _BELOW,
     ]
-    lines += [f"- {name} did not run: {why}" for name, why in kept.missing.items()]
+    if kept.missing:
+        lines += ["", *(f"- {name} did not run: {why}" for name, why in kept.missing.items())]
     for fleet in SPEEDS:
         for kind in kinds:
             rows = [
@@ -88,12 +109,20 @@ def _live(kept: Kept, kinds: list[Kind]) -> list[str]:
             ]
             if rows:
                 lines += ["", f"### {kind.name.capitalize()}, engines {fleet}", ""]
-                lines += [
-                    f"{kind.about[0].upper()}{kind.about[1:]}. {rows[0].requests} requests.",
-                    "",
+                seeds = {row.seed for row in rows}
+                floors = [
+                    each
+                    for each in kept.floors
+                    if (each.kind, each.fleet) == (kind.name, fleet) and each.seed in seeds
                 ]
-                lines += table(rows)
+                about = f"{kind.about[0].upper()}{kind.about[1:]}"
+                lines += [f"{about}. {_size(rows, len(seeds))}.", "", *tables.live(rows, floors)]
     return lines
+
+
+def _size(rows: list[Row], seeds: int) -> str:
+    requests = f"{round(sum(row.requests for row in rows) / len(rows)):,} requests"
+    return requests if seeds == 1 else f"{seeds} seeds of {requests} on average"
 
 
 def _simulated(kept: Kept, kinds: list[Kind]) -> list[str]:
@@ -103,6 +132,8 @@ def _simulated(kept: Kept, kinds: list[Kind]) -> list[str]:
         f"{kept.seeds} seeds; ± is the half-width of the 95% interval over them. Goodput: answers "
         f"a second with the first token within {OBJECTIVES.ttft_s:g} s and further ones within "
         f"{OBJECTIVES.tpot_s * 1000:g} ms on average.",
+        "",
+        _BELOW,
     ]
     if kept.standing:
         lines += [

@@ -2,7 +2,6 @@
 
 import asyncio
 import socket
-from collections.abc import Sequence
 from contextlib import AsyncExitStack
 from pathlib import Path
 from typing import Final
@@ -47,6 +46,7 @@ class Row(msgspec.Struct, frozen=True):
     cpu_per_request_s: float
     client_lag_p99_s: float
     speedup: float = 3.0  # of the engines
+    seed: int = 1
 
 
 async def measure(
@@ -93,7 +93,7 @@ async def measure(
     result = measurement.result(
         name=router.name, url=site.url, model=_MODEL, workload=workload.description
     )
-    return _row(result, kind, fleet, spent_s, speedup)
+    return _row(result, kind, fleet, spent_s, speedup, seed)
 
 
 def counted_from_s(kind: Kind, engine_seconds: float) -> float:
@@ -154,7 +154,12 @@ def _cpu_s(process: Process) -> float:
 
 
 def _row(
-    result: ReplayResult, kind: Kind, fleet: str, cpu_per_request_s: float, speedup: float
+    result: ReplayResult,
+    kind: Kind,
+    fleet: str,
+    cpu_per_request_s: float,
+    speedup: float,
+    seed: int,
 ) -> Row:
     return Row(
         router=result.name,
@@ -170,46 +175,5 @@ def _row(
         cpu_per_request_s=cpu_per_request_s,
         client_lag_p99_s=result.lag.percentile(99),
         speedup=speedup,
+        seed=seed,
     )
-
-
-def table(rows: Sequence[Row]) -> list[str]:
-    """A Markdown table of one workload on one fleet, shortest mean time to first token first.
-
-    The best of each column is bold.
-    """
-    heads = (
-        "router",
-        "TTFT mean, ms",
-        "TTFT p99, ms",
-        "time per token, ms",
-        "goodput, /s",
-        "hit rate",
-        "router's CPU per request, ms",
-        "failed",
-        "client late at p99, ms",
-    )
-    lines = [f"| {' | '.join(heads)} |", f"|---|{'--:|' * (len(heads) - 1)}"]
-    for row in sorted(rows, key=lambda row: row.ttft_mean_s):
-        cells = [
-            row.router,
-            _cell(row, rows, "ttft_mean_s", 1000, 0),
-            _cell(row, rows, "ttft_p99_s", 1000, 0),
-            _cell(row, rows, "tpot_mean_s", 1000, 1),
-            _cell(row, rows, "goodput_per_s", 1, 2, most=True),
-            _cell(row, rows, "hit_rate", 100, 1, most=True) + "%",
-            f"{row.cpu_per_request_s * 1000:.1f}",
-            str(row.failed),
-            f"{row.client_lag_p99_s * 1000:.0f}",
-        ]
-        lines.append(f"| {' | '.join(cells)} |")
-    return lines
-
-
-def _cell(
-    row: Row, rows: Sequence[Row], name: str, scale: float, digits: int, *, most: bool = False
-) -> str:
-    values = [float(getattr(each, name)) for each in rows]
-    best = max(values) if most else min(values)
-    text = f"{getattr(row, name) * scale:,.{digits}f}"
-    return f"**{text}**" if getattr(row, name) == best and len(set(values)) > 1 else text

@@ -6,6 +6,7 @@ from typing import Any, Final
 
 from benchmarks.reproductions.reproduction import table
 from benchmarks.routing.fleets import ANTAGONISED, PROFILE, SPEEDS
+from benchmarks.routing.floor import NAME
 from benchmarks.routing.workloads import OBJECTIVES, Kind
 from penstock.sim.experiment import Comparison, Result, compare
 from penstock.sim.scenario import scenario_of
@@ -95,11 +96,16 @@ def simulate(
     return compare(scenario_of(made), processes=1)
 
 
-def rows(comparison: Comparison) -> list[str]:
-    """A Markdown table: means over the seeds with their 95% intervals, shortest mean TTFT first."""
+def rows(comparison: Comparison, floor: tuple[Interval, Interval]) -> list[str]:
+    """A Markdown table: means over the seeds with their 95% intervals, shortest mean TTFT first.
+
+    ``floor`` is of the first two columns.
+    """
     heads = ["policy", "TTFT mean, ms", "TTFT p99, ms", "time per token, ms", "goodput", "hit rate"]
     results = sorted(comparison.results, key=lambda result: result.interval("ttft").mean)
-    return table(heads, [_row(result) for result in results])
+    least = [NAME, *(_spread(each, _ms) for each in floor)]
+    least += ["–"] * (len(heads) - len(least))
+    return table(heads, [least, *map(_row, results)])
 
 
 def label(result: Result) -> str:

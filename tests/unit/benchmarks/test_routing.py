@@ -6,9 +6,10 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from benchmarks.routing import document, standing
+from benchmarks.routing import document, standing, tables
 from benchmarks.routing.fleets import ALIKE, PROFILE, SPEEDS
-from benchmarks.routing.live import Row, table
+from benchmarks.routing.floor import NAME, Floor
+from benchmarks.routing.live import Row
 from benchmarks.routing.routers import routers
 from benchmarks.routing.simulated import EVERY_POLICY, OWN, OWN_OBJECTIVES, scenario
 from benchmarks.routing.workloads import OBJECTIVES, Kind, kinds
@@ -148,10 +149,31 @@ def test_penstock_runs_with_two_workers_and_with_objectives(tmp_path: Path) -> N
 
 
 def test_the_best_of_a_column_stands_out_and_the_quickest_row_comes_first() -> None:
-    lines = table([row("a", 0.2, 0.9), row("b", 0.1, 0.5)])
+    lines = tables.live([row("a", 0.2, 0.9), row("b", 0.1, 0.5)])
     assert lines[2].startswith("| b | **100** |")
     assert lines[3].startswith("| a | 200 |")
     assert "**90.0**%" in lines[3]
+
+
+def test_several_seeds_are_a_mean_with_its_interval() -> None:
+    """Student's t of two values is 12.7: their half-width 12.7 / 2 of their difference."""
+    seeds = [msgspec.structs.replace(row("a", 0.1 * n), seed=n, failed=n) for n in (1, 2)]
+    floors = [Floor("agents", "alike", n, 10, 0.05, 0.09) for n in (1, 2)]
+    found = tables.live([*seeds, row("b", 0.2)], floors)[2:]
+    assert found[0].startswith(f"| {NAME} | 50 ± 0 | 90 ± 0 | – |")
+    assert found[1].startswith("| a | **150** ± 635 | 1,000 ± 0 | 50.0 ± 0.0 |")
+    assert found[1].endswith("| 3 | 10 |")  # all failures, the latest client
+    assert found[2].startswith("| b | 200 | 1,000 | 50.0 |")
+    assert len({line.count("|") for line in found}) == 1
+
+
+def test_another_seed_is_another_measurement() -> None:
+    kept = document.Kept()
+    for seed in (1, 2, 1):
+        document.keep(kept, msgspec.structs.replace(row("a", 0.1), seed=seed))
+        document.keep_floor(kept, Floor("agents", "alike", seed, 10, 0.05, 0.09))
+    assert [each.seed for each in kept.rows] == [1, 2]
+    assert sorted(each.seed for each in kept.floors) == [1, 2]
 
 
 def test_a_row_measured_again_takes_the_place_of_the_last() -> None:
