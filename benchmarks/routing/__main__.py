@@ -65,13 +65,14 @@ def main(
     \b
     Examples:
       python -m benchmarks.routing --only agents --routers cache,marginal
+      python -m benchmarks.routing --no-simulate --live-seeds 3 --fleets alike
       python -m benchmarks.routing --speedup 1 --fleets alike --routers Penstock
     """
     end_in_order_when_terminated()
     known = kinds(trace)
-    names = _chosen(only, [kind.name for kind in known])
+    names = named(only, [kind.name for kind in known])
     chosen = [kind for kind in known if kind.name in names]
-    on = _chosen(fleets, list(SPEEDS))
+    on = named(fleets, list(SPEEDS))
     kept = document.load()
     if live:
         kept.machine, kept.date = record.machine(), record.today()
@@ -85,23 +86,10 @@ def main(
         # Seeds in turn, so that a machine that drifts does so for all routers.
         for each in range(seed, seed + live_seeds):
             for fleet, kind in product(on, chosen):
-                if speedup != OWN_SPEED:
-                    document.keep_floor(kept, floor.live(kind, fleet, seconds, each))
-                for router in everyone:
-                    if row := _tried(router, kind, fleet, seconds, speedup, each, kept):
-                        document.keep(kept, row)
-                        document.save(kept)
+                _measure_all(everyone, kind, fleet, seconds, speedup, each, kept)
     if simulated:
         for fleet, kind in product(on, chosen):
-            name = f"{kind.name}, {fleet}"
-            click.echo(f"simulating {name}", err=True)
-            comparison = simulate(kind, fleet, customers, seeds, EVERY_POLICY)
-            lines = rows(comparison, floor.simulated(comparison.scenario))
-            click.echo("\n".join(lines))
-            kept.simulated[name] = lines
-            kept.standing[name] = standing.cells(comparison)
-            kept.seeds = seeds
-            document.save(kept)
+            _simulate_all(kind, fleet, customers, seeds, kept)
     if simulated or speedup == OWN_SPEED:
         kept.agreement = agreement(kept.rows, known, seconds, seeds)
         click.echo("\n".join(kept.agreement))
@@ -110,12 +98,41 @@ def main(
         click.echo(f"written: {document.write(kept, known)}")
 
 
-def _chosen(said: str, known: list[str]) -> list[str]:
+def named(said: str, known: list[str]) -> list[str]:
     """What ``said`` names, separated by commas; all where it says nothing. Raises BadParameter."""
     wanted = said.split(",") if said else known
     if unknown := [name for name in wanted if name not in known]:
         raise click.BadParameter(f"no {', '.join(unknown)}; there are {', '.join(known)}")
     return [name for name in known if name in wanted]
+
+
+def _measure_all(
+    everyone: list[Balancer],
+    kind: Kind,
+    fleet: str,
+    seconds: float,
+    speedup: float,
+    seed: int,
+    kept: document.Kept,
+) -> None:
+    if speedup != OWN_SPEED:
+        document.keep_floor(kept, floor.live(kind, fleet, seconds, seed))
+    for router in everyone:
+        if row := _tried(router, kind, fleet, seconds, speedup, seed, kept):
+            document.keep(kept, row)
+            document.save(kept)
+
+
+def _simulate_all(kind: Kind, fleet: str, customers: int, seeds: int, kept: document.Kept) -> None:
+    name = f"{kind.name}, {fleet}"
+    click.echo(f"simulating {name}", err=True)
+    comparison = simulate(kind, fleet, customers, seeds, EVERY_POLICY)
+    lines = rows(comparison, floor.simulated(comparison.scenario))
+    click.echo("\n".join(lines))
+    kept.simulated[name] = lines
+    kept.standing[name] = standing.cells(comparison)
+    kept.seeds = seeds
+    document.save(kept)
 
 
 def _tried(

@@ -3,10 +3,12 @@
 import json
 from pathlib import Path
 
+import click
 import msgspec
 import pytest
 
 from benchmarks.routing import document, standing, tables
+from benchmarks.routing.__main__ import named
 from benchmarks.routing.fleets import ALIKE, PROFILE, SPEEDS
 from benchmarks.routing.floor import NAME, Floor
 from benchmarks.routing.live import Row
@@ -230,3 +232,10 @@ def test_the_document_keeps_what_people_wrote(
     assert text.startswith("# Title\n\nBy hand.\n")
     assert text.count("| a | 200 |") == 1
     assert "Agents, engines alike, simulated" in text
+
+
+def test_what_is_not_there_is_not_left_out_in_silence() -> None:
+    assert named("", ["agents", "reasoning"]) == ["agents", "reasoning"]
+    assert named("reasoning", ["agents", "reasoning"]) == ["reasoning"]
+    with pytest.raises(click.BadParameter, match="no nonsense; there are agents, reasoning"):
+        named("agents,nonsense", ["agents", "reasoning"])
