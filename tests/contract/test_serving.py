@@ -287,16 +287,29 @@ def slow_to_begin_and_slow_to_go_on(
     policy.model(second).decode_pace.value = 0.5 / fleet.step_s
 
 
-def test_objectives_come_before_the_cost() -> None:
-    """The endpoint of least cost misses the objective; one that meets it is taken."""
+def test_keeping_to_an_objective_is_worth_what_it_lets_an_answer_cost() -> None:
+    """The endpoint of least cost misses it. One that meets it is taken, unless it costs more than
+    that second on top."""
     endpoints = endpoints_of_weights([1.0, 1.0])
-    policy = MarginalCost(explore=0.0, ttft_objective_s=1.0)
-    slow_to_begin_and_slow_to_go_on(policy, *endpoints)
-    request = prompt([], 100, 100)
-    assert policy.pick(request, endpoints, env()) is endpoints[1]
-    indifferent = MarginalCost(explore=0.0)
-    slow_to_begin_and_slow_to_go_on(indifferent, *endpoints)
-    assert indifferent.pick(request, endpoints, env()) is endpoints[0]
+    for objective_s, output, taken in ((0.0, 50, 0), (1.0, 50, 1), (1.0, 100, 0)):
+        policy = MarginalCost(explore=0.0, ttft_objective_s=objective_s)
+        slow_to_begin_and_slow_to_go_on(policy, *endpoints)
+        assert policy.pick(prompt([], 100, output), endpoints, env()) is endpoints[taken]
+
+
+def test_where_not_all_answers_can_be_good_those_that_are_not_take_the_overflow() -> None:
+    """One endpoint's answers are just fast enough, the other's too slow whatever comes."""
+    endpoints = endpoints_of_weights([1.0, 1.0])
+    for endpoint in endpoints:
+        endpoint.elsewhere = 19
+    for ttft_s, token_s, taken in ((0.0, 0.0, 0), (2.0, 0.1, 1)):
+        policy = MarginalCost(explore=0.0, ttft_objective_s=ttft_s, token_objective_s=token_s)
+        fleet = policy.model(endpoints[0]).fleet
+        fleet.step_s, fleet.batch_s = 0.02, 0.004
+        policy.model(endpoints[1]).decode_pace.value = 2.0
+        assert policy.pick(prompt([], 100, 100), endpoints, env()) is endpoints[taken]
+        [_, told] = [terms for _, terms in policy.explain(prompt([], 100, 100), endpoints, env())]
+        assert ("others_lost" in told) == (taken == 1)
 
 
 def test_where_all_miss_the_objectives_the_least_cost_is_taken() -> None:

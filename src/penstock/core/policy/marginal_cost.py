@@ -7,13 +7,16 @@
         + disturbance_weight · B · φ·p₁·u                  the B answers under way wait for u
         + slowdown_weight · B · Ô · s₁                     and get slower by one more in the batch
         + eviction_weight · p_reuse · p₁ · evicted tokens  prefixes that others come back for
+        − worth · (own good − others lost)                 answers that keep to objectives, if set
 
 P and s are fitted online to the fleet, and the pace of every endpoint in it, so that different
 accelerators and noisy neighbours are learned; φ and the slopes of s are 0 until measured, and s has
 in it what prompts beside answers cost there of late. λ is an endpoint's even share of the prompts
 that arrive: each that comes in the next W is later by p₁·u, and those that come while u itself is
 computed by half of it on average. Endpoints whose KV cache could not hold the request are left out
-while another could; with objectives set, so are those that would miss them while another would not.
+while another could. A good answer is worth what the objectives let it cost, so where not all can
+be good, the overflow goes where the fewest are lost by it.
+
 Inside ``noise`` of the least J (without what decoding costs everywhere) the endpoint with the
 fewest requests for its weight is taken; a share ``explore`` of picks goes to an endpoint that was
 not used of late, if there is one where no prefix is lost, so that beliefs about it do not freeze.
@@ -33,6 +36,7 @@ from penstock.core.policy._fitted import FittedPolicy
 from penstock.core.policy._least import least_score
 from penstock.core.policy._mean import FadingMean
 from penstock.core.policy._memory import pruned
+from penstock.core.policy._objectives import Objectives
 from penstock.core.policy._serving import PREFIX_BLOCKS, held, pending
 from penstock.core.policy.base import Option
 from penstock.core.prefix_index import DEFAULT_BLOCKS
@@ -64,12 +68,20 @@ class Terms:
         self.disturbance: float = 0.0
         self.slowdown: float = 0.0
         self.eviction: float = 0.0
+        self.own_good: float = 0.0  # that it keeps to the objectives, a probability
+        self.others_lost: float = 0.0  # answers under way that it makes miss them
+        self.worth: float = 0.0  # of one good answer, in seconds
         self.fits: bool = True
 
     @property
     def first_token(self) -> float:
         """Its own time to first token."""
         return self.queue + self.prefill
+
+    @property
+    def gain(self) -> float:
+        """By which J is less for the answers that keep to the objectives, in seconds."""
+        return self.worth * (self.own_good - self.others_lost)
 
 
 class MarginalCost(FittedPolicy):
@@ -83,7 +95,7 @@ class MarginalCost(FittedPolicy):
         Option("slowdown_weight", DELAY_WEIGHT, "weight of slowing the others down", minimum=0.0),
         Option("eviction_weight", 1.0, "weight of what the cache loses", minimum=0.0),
         Option("ttft_objective_s", 0.0, "seconds to the first token; 0: none", minimum=0.0),
-        Option("token_objective_s", 0.0, "seconds per token; 0: none", minimum=0.0),
+        Option("token_objective_s", 0.0, "seconds per further token; 0: none", minimum=0.0),
         Option("noise", 0.02, "share of J within which endpoints count as equal", minimum=0.0),
         Option("explore", 0.01, "share of picks for the unused", minimum=0.0, maximum=1.0),
         PREFIX_BLOCKS,
@@ -112,8 +124,7 @@ class MarginalCost(FittedPolicy):
         self._disturbance: float = disturbance_weight
         self._slowdown: float = slowdown_weight
         self._eviction: float = eviction_weight
-        self._ttft_objective_s: float = ttft_objective_s
-        self._token_objective_s: float = token_objective_s
+        self._objectives: Objectives = Objectives(ttft_objective_s, token_objective_s)
         self._noise: float = noise
         self._explore: float = explore
         self._prompt_tokens: float = 0.0
@@ -140,13 +151,13 @@ class MarginalCost(FittedPolicy):
         candidates = [index for index, term in enumerate(terms) if term.fits]
         if not candidates:
             candidates = list(range(len(eligible)))
-        if self._ttft_objective_s > 0.0 or self._token_objective_s > 0.0:
-            candidates = self._within_objectives(terms, candidates)
         costs = [self.cost(terms[index]) for index in candidates]
-        # What decoding costs wherever it is done tells endpoints not apart, so widens no tie.
-        common = self._decode * min([term.decode for term in terms])
         least = min(costs)
-        bound = least + self._noise * (least - common)
+        # What decoding costs wherever it is done tells endpoints not apart, so widens no tie; nor
+        # does what a good answer is worth.
+        common = self._decode * min([term.decode for term in terms])
+        seconds = least + terms[candidates[costs.index(least)]].gain
+        bound = least + self._noise * (seconds - common)
         best = []
         for at, index in enumerate(candidates):
             if costs[at] <= bound:
@@ -175,6 +186,10 @@ class MarginalCost(FittedPolicy):
         found.eviction = (
             self.reuse() * model.token_s * self.index.overflow(endpoint, uncached + output)
         )
+        if self._objectives.any:
+            before_s = model.decode_s(batch, kv_tokens)
+            after_s = found.step + model.disturbance_s * uncached / max(output, 1)
+            self._weigh_objectives(found, output, decoding, before_s, after_s)
         capacity = endpoint.kv_capacity
         found.fits = capacity == 0 or kv_tokens + uncached + output <= capacity
         return found
@@ -183,24 +198,27 @@ class MarginalCost(FittedPolicy):
         self, request: Request, eligible: list[Endpoint], hits: list[int]
     ) -> list[dict[str, float]]:
         """Each term of J in seconds, before its weight; ``fits`` is 0 where the KV cache would not
-        hold the request."""
+        hold the request. With objectives, the good answers too, in numbers, and their worth."""
         explained = []
         for index, endpoint in enumerate(eligible):
             terms = self.terms(request, endpoint, hits[index])
-            explained.append(
-                {
-                    "queue_s": terms.queue,
-                    "prefill_s": terms.prefill,
-                    "decode_s": terms.decode,
-                    "followers_s": terms.followers,
-                    "disturbance_s": terms.disturbance,
-                    "slowdown_s": terms.slowdown,
-                    "eviction_s": terms.eviction,
-                    "fits": float(terms.fits),
-                    "ttft_s": terms.first_token,
-                    "cost": self.cost(terms),
-                }
-            )
+            each = {
+                "queue_s": terms.queue,
+                "prefill_s": terms.prefill,
+                "decode_s": terms.decode,
+                "followers_s": terms.followers,
+                "disturbance_s": terms.disturbance,
+                "slowdown_s": terms.slowdown,
+                "eviction_s": terms.eviction,
+                "fits": float(terms.fits),
+                "ttft_s": terms.first_token,
+                "cost": self.cost(terms),
+            }
+            if self._objectives.any:
+                each["own_good"] = terms.own_good
+                each["others_lost"] = terms.others_lost
+                each["worth_s"] = terms.worth
+            explained.append(each)
         return explained
 
     def cost(self, terms: Terms) -> float:
@@ -213,6 +231,7 @@ class MarginalCost(FittedPolicy):
             + self._disturbance * terms.disturbance
             + self._slowdown * terms.slowdown
             + self._eviction * terms.eviction
+            - terms.gain
         )
 
     def reuse(self) -> float:
@@ -252,17 +271,13 @@ class MarginalCost(FittedPolicy):
                 oldest = used_at
         return found
 
-    def _within_objectives(self, terms: list[Terms], candidates: list[int]) -> list[int]:
-        """Those that meet the objectives; without any, all.
-
-        Taking the one that misses them least instead crowded fast endpoints and gave prefixes up:
-        simulated on shared prompts and endpoints of two speeds, goodput fell from 11.9 to 6.8 a
-        second with the objectives 0.1 s per token and 2 s to the first.
-        """
-        meeting = [index for index in candidates if self._meets_objectives(terms[index])]
-        return meeting or candidates
-
-    def _meets_objectives(self, terms: Terms) -> bool:
-        if 0.0 < self._ttft_objective_s < terms.first_token:
-            return False
-        return not 0.0 < self._token_objective_s < terms.step
+    def _weigh_objectives(
+        self, terms: Terms, output: int, others: int, before_s: float, after_s: float
+    ) -> None:
+        """Which answers keep to the objectives; that of tokens is asked of the ``others``, whose
+        tokens are ``before_s`` apart and would be ``after_s``."""
+        objectives = self._objectives
+        terms.own_good = objectives.ttft_met(terms.first_token) * objectives.token_met(terms.step)
+        lost = objectives.token_met(before_s) - objectives.token_met(after_s)
+        terms.others_lost = others * max(lost, 0.0)
+        terms.worth = objectives.worth(output, DELAY_WEIGHT)
