@@ -120,11 +120,10 @@ def test_reports_correct_what_others_have_there(name: str) -> None:
     endpoints = endpoints_of_weights([1.0])
     policy = made_serving(name, endpoints)
     Ticket(endpoints[0], policy, prompt([1, 2]), 0.0)
-    report = LoadReport(3.0, prefill_tokens=100, kv_tokens=20, kv_capacity=1000)
+    report = LoadReport(3.0, kv_tokens=100, kv_capacity=1000)
     policy.on_report(endpoints[0], report)
     endpoint = endpoints[0]
-    assert (endpoint.pending_prefill, endpoint.prefill_elsewhere) == (32, 68)
-    assert (endpoint.kv_tokens, endpoint.kv_elsewhere, endpoint.kv_capacity) == (32, 0, 1000)
+    assert (endpoint.kv_tokens, endpoint.kv_elsewhere, endpoint.kv_capacity) == (32, 68, 1000)
     assert endpoint.reported_at == 3.0
 
 

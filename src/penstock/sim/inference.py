@@ -42,7 +42,6 @@ class EngineLoad:
     waiting: int = 0
     kv_used_tokens: int = 0
     kv_tokens: int = 0
-    pending_prefill_tokens: int = 0  # prompt tokens not computed; of the waiting, all
     prompt_tokens_total: int = 0
     output_tokens_total: int = 0
     prefix_queries_total: int = 0  # prompt tokens looked up in the cache
@@ -120,14 +119,11 @@ class InferenceEngine(Generic[S]):
 
     def load(self) -> EngineLoad:
         """Its state at this moment, a value of its own."""
-        pending = sum(sequence.missing for sequence in self._waiting)
-        pending += sum(sequence.missing for sequence in self._running if not _is_decoding(sequence))
         return replace(
             self._totals,
             running=len(self._running),
             waiting=len(self._waiting),
             kv_used_tokens=self._cache.used * self.limits.block_tokens,
-            pending_prefill_tokens=pending,
         )
 
     def sequences(self) -> tuple[list[S], list[S]]:

@@ -127,20 +127,20 @@ def test_an_endpoint_that_left_is_forgotten() -> None:
 
 def test_reports_are_believed_until_they_are_too_old() -> None:
     pool = pool_of("least-request", count=1)
-    shadow = shadow_of(pool, "token-load")
+    shadow = shadow_of(pool, "kv-cost")
     request = Request(prompt_tokens=10)
     only = pool.endpoints[0]
     chance = Env(Random(1))
-    shadow.on_report(only, LoadReport(50.0, prefill_tokens=300))
+    shadow.on_report(only, LoadReport(50.0, kv_tokens=320))
 
-    def queued() -> float:
-        return shadow.explain(request, [only], chance)[only]["queued_tokens"]
+    def held() -> float:
+        return shadow.explain(request, [only], chance)[only]["kv_blocks"]
 
     shadow.expire_reports(54.0, 5.0)
-    assert queued() == 300.0
+    assert held() > 0.0
     shadow.expire_reports(56.0, 5.0)
-    assert queued() == 0.0
-    assert only.prefill_elsewhere == 0  # the live one is its own policy's
+    assert held() == 0.0
+    assert only.kv_elsewhere == 0  # the live one is its own policy's
 
 
 def test_it_believes_of_caches_what_the_pool_s_own_policy_heard_from_other_workers() -> None:

@@ -109,8 +109,6 @@ class ServingPolicy(Policy):
         if report.cold:
             self.index.forget(endpoint)
             self.warming.begin(endpoint)
-        if report.prefill_tokens >= 0:
-            endpoint.prefill_elsewhere = max(report.prefill_tokens - endpoint.pending_prefill, 0)
         if report.kv_tokens >= 0:
             endpoint.kv_elsewhere = max(report.kv_tokens - endpoint.kv_tokens, 0)
         if report.kv_capacity > 0:

@@ -118,7 +118,6 @@ class EngineServer(Server):
             in_flight=float(self.present),
             queued=float(load.waiting),
             utilisation=load.kv_usage,
-            prefill_tokens=load.pending_prefill_tokens,
             kv_tokens=load.kv_used_tokens,
             kv_capacity=load.kv_tokens,
         )

@@ -9,7 +9,8 @@ from penstock.sim.kernel.events import Clock, Event
 class LoadExchange(Event):
     """Every ``interval_s`` the balancers tell one another their load, heard ``delay_s`` later.
 
-    Sets ``Endpoint.elsewhere``. Without an exchange each balancer knows its own requests only.
+    Sets ``Endpoint.elsewhere`` and ``prefill_elsewhere``. Without an exchange each balancer knows
+    its own requests only.
     """
 
     def __init__(
@@ -34,22 +35,27 @@ class LoadExchange(Event):
 
 
 class _Loads(Event):
-    """What was in flight at each endpoint, from each balancer, when it was made."""
+    """What was in flight at each endpoint, and prompt tokens waited, from each balancer, when it
+    was made."""
 
     def __init__(self, balancers: list[Balancer]) -> None:
         super().__init__()
         self._balancers: list[Balancer] = balancers
-        self._own: list[list[int]] = [_in_flight(b.pool.endpoints) for b in balancers]
+        self._requests: list[list[int]] = [_in_flight(b.pool.endpoints) for b in balancers]
+        self._tokens: list[list[int]] = [_pending(b.pool.endpoints) for b in balancers]
 
     def fire(self) -> None:
-        own = self._own
-        totals = [sum(column) for column in zip(*own, strict=True)]
-        for balancer, mine in zip(self._balancers, own, strict=True):
-            for order, endpoint in enumerate(balancer.pool.endpoints):
-                if balancer.counts_own:
-                    endpoint.elsewhere = totals[order] - mine[order]
-                else:
-                    endpoint.elsewhere = totals[order] - endpoint.in_flight
+        requests = [sum(column) for column in zip(*self._requests, strict=True)]
+        tokens = [sum(column) for column in zip(*self._tokens, strict=True)]
+        for number, balancer in enumerate(self._balancers):
+            endpoints = balancer.pool.endpoints
+            if balancer.counts_own:
+                own_requests, own_tokens = self._requests[number], self._tokens[number]
+            else:
+                own_requests, own_tokens = _in_flight(endpoints), _pending(endpoints)
+            for order, endpoint in enumerate(endpoints):
+                endpoint.elsewhere = requests[order] - own_requests[order]
+                endpoint.prefill_elsewhere = tokens[order] - own_tokens[order]
 
 
 class Poll(Event):
@@ -130,3 +136,7 @@ def _capacity(report: LoadReport) -> float:
 
 def _in_flight(endpoints: list[Endpoint]) -> list[int]:
     return [endpoint.in_flight for endpoint in endpoints]
+
+
+def _pending(endpoints: list[Endpoint]) -> list[int]:
+    return [endpoint.pending_prefill for endpoint in endpoints]
