@@ -22,6 +22,9 @@ fewest requests for its weight is taken; a share ``explore`` of picks goes to an
 not used of late, if there is one where no prefix is lost, so that beliefs about it do not freeze.
 Delays of answers under way weigh a tenth of waits for a first token.
 
+A prefix that many share is computed once more, on a further endpoint, when a choice of holders
+would have saved what that costs (``_copies``), by at most a share ``copies`` of prompts.
+
 Leaving terms out recovers other policies (tests hold it): W + P token-load, and ttft; (B+1)·P
 lmetric; W + P with a KV slope kv-cost; the slowdown alone least-request; the eviction e2's M.
 Source: the terms are those of the policies named, put into one unit, seconds; put together for
@@ -32,6 +35,7 @@ from typing import ClassVar, Final
 
 from penstock.core.endpoint import Endpoint
 from penstock.core.env import Env
+from penstock.core.policy._copies import Copies
 from penstock.core.policy._fitted import FittedPolicy
 from penstock.core.policy._least import least_score
 from penstock.core.policy._mean import FadingMean
@@ -98,6 +102,7 @@ class MarginalCost(FittedPolicy):
         Option("token_objective_s", 0.0, "seconds per further token; 0: none", minimum=0.0),
         Option("noise", 0.02, "share of J within which endpoints count as equal", minimum=0.0),
         Option("explore", 0.01, "share of picks for the unused", minimum=0.0, maximum=1.0),
+        Option("copies", 0.001, "share of prompts that copy a prefix", minimum=0.0, maximum=1.0),
         PREFIX_BLOCKS,
     )
 
@@ -114,6 +119,7 @@ class MarginalCost(FittedPolicy):
         token_objective_s: float = 0.0,
         noise: float = 0.02,
         explore: float = 0.01,
+        copies: float = 0.001,
         prefix_blocks: int = DEFAULT_BLOCKS,
     ) -> None:
         super().__init__(prefix_blocks)
@@ -127,6 +133,7 @@ class MarginalCost(FittedPolicy):
         self._objectives: Objectives = Objectives(ttft_objective_s, token_objective_s)
         self._noise: float = noise
         self._explore: float = explore
+        self.copies: Copies = Copies(copies)
         self._prompt_tokens: float = 0.0
         self._hit_tokens: float = 0.0
         self._arrivals: FadingMean = FadingMean()  # its weight is what counts them
@@ -162,7 +169,12 @@ class MarginalCost(FittedPolicy):
         for at, index in enumerate(candidates):
             if costs[at] <= bound:
                 best.append(eligible[index])
-        return best[0] if len(best) == 1 else least_score(best, 1.0, 0, env)
+        taken = best[0] if len(best) == 1 else least_score(best, 1.0, 0, env)
+        if self.copies.share > 0.0 and self._is_shared(request):
+            further = self._further(request, eligible, hits, terms, eligible.index(taken), env)
+            if further >= 0:
+                return eligible[further]
+        return taken
 
     def terms(self, request: Request, endpoint: Endpoint, hit: int) -> Terms:
         """What the request would cost there."""
@@ -254,6 +266,45 @@ class MarginalCost(FittedPolicy):
             own += endpoint.in_flight
             everyone += endpoint.load()
         return self._arrivals.weight / _RATE_S * (everyone / own if own else 1.0)
+
+    def _is_shared(self, request: Request) -> bool:
+        """Whether what is known of the prompt is a prefix of many."""
+        deepest = self.index.deepest
+        return deepest > 0 and self.hot.ends_with(request.blocks[deepest - 1])
+
+    def _further(
+        self,
+        request: Request,
+        eligible: list[Endpoint],
+        hits: list[int],
+        terms: list[Terms],
+        taken: int,
+        env: Env,
+    ) -> int:
+        """The endpoint that is to compute the prefix once more; -1: none, the one taken holds it
+        or it is not worth it."""
+        longest = max(hits)
+        if hits[taken] < longest:
+            return -1
+        lacking = []
+        cheapest = -1
+        price = 0.0
+        paid = self.cost(terms[taken])
+        for index, hit in enumerate(hits):
+            if 2 * hit >= longest or not terms[index].fits:
+                continue
+            lacking.append(index)
+            more = self.cost(terms[index]) - paid
+            if cheapest < 0 or more < price:
+                cheapest = index
+                price = more
+        if not lacking:
+            return -1
+        # Any of them, as the one that gets the copy will not always be the best to have it.
+        other = eligible[lacking[int(env.random() * len(lacking))]]
+        saved = paid - self.cost(self.terms(request, other, longest))
+        block = request.blocks[self.index.deepest - 1]
+        return cheapest if self.copies.pays(block, saved, price) else -1
 
     def _forgotten(
         self, request: Request, eligible: list[Endpoint], hits: list[int], now: float
