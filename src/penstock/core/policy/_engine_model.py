@@ -3,8 +3,7 @@
     time to first token = p₀ + p₁·(tokens ahead + uncached) + p₂·uncached·prompt
     time per token      = s₀ + s₁·batch + s₂·KV tokens + s₃·prompt tokens computed meanwhile
 
-by recursive least squares with exponential forgetting (S. Haykin, "Adaptive Filter Theory",
-ch. 10), of all endpoints together; of each endpoint only its pace is learned, one for prompts and
+by least squares that forget, of all endpoints together; of each endpoint only its pace is learned, one for prompts and
 one for answers: how many times as long it takes. The features go up and down together, so that
 seven coefficients fitted to the few samples of one endpoint would make it look cheap or dear by
 chance, and draw or shun traffic for it; a ratio is known after a few.
@@ -16,11 +15,13 @@ pace of an average one, so that it is neither shunned nor flooded for being unkn
 
 from typing import Final
 
+from penstock.core.policy._least_squares import LeastSquares
+
 PEAK_RATE: Final = 15928.0  # prompt tokens per second
 _STEP_S: Final = 0.02  # a token, until seen: an assumption that no choice rests on, being common
 # 1000 samples in memory: with 200, the long prompts of Mooncake's trace made the fit swing, and the
 # mean time to first token rose from 2.2 to 4.3 s (docs/reproductions.md, global cache, speed 1.3).
-_FORGETTING: Final = 0.999
+_KEPT: Final = 0.999  # of the past, per sample
 _IDENTIFIED: Final = 20  # samples before slopes of decoding, and paces, are believed
 _PACE_KEPT: Final = 0.98  # of the past, per sample: an endpoint's pace has 50 in memory
 _PACE_DOUBT: Final = 5.0  # samples of the average pace that a pace begins with
@@ -28,56 +29,16 @@ _BESIDE_KEPT: Final = 0.9  # of the past, per answer, in the prompt tokens compu
 _FARTHEST: Final = 1000.0  # times as fast or slow as an average one; never 0
 _MEAN_STEP: Final = 0.01  # of the mean pace, per sample
 _CONFIDENCE: Final = 1e-3  # in the start, as a share of a sample: a few samples replace it
-_LARGEST: Final = 1e6  # of the covariance: forgetting without excitation would let it grow
-
-
-class LeastSquares:
-    """y ≈ Σ βᵢxᵢ, a sample at a time. Features should be of order one."""
-
-    def __init__(self, start: list[float], confidence: float) -> None:
-        """``confidence`` in the start: larger takes more samples to leave it."""
-        self.beta: list[float] = list(start)
-        self.samples: int = 0
-        size = len(start)
-        self._p: list[list[float]] = [[0.0] * size for _ in range(size)]
-        for i in range(size):
-            self._p[i][i] = 1.0 / confidence
-
-    def add(self, x: list[float], y: float) -> None:
-        """Take in a sample."""
-        p = self._p
-        size = len(x)
-        px = [0.0] * size
-        for i in range(size):
-            total = 0.0
-            row = p[i]
-            for j in range(size):
-                total += row[j] * x[j]
-            px[i] = total
-        norm = _FORGETTING
-        error = y
-        for i in range(size):
-            norm += x[i] * px[i]
-            error -= self.beta[i] * x[i]
-        for i in range(size):
-            gain = px[i] / norm
-            self.beta[i] += gain * error
-            row = p[i]
-            for j in range(size):
-                row[j] -= gain * px[j]
-        if p[0][0] + p[size - 1][size - 1] < _LARGEST:
-            for i in range(size):
-                for j in range(size):
-                    p[i][j] /= _FORGETTING
-        self.samples += 1
 
 
 class FleetModel:
     """Of an average endpoint. Tokens are scaled to thousands inside, results are in seconds."""
 
     def __init__(self) -> None:
-        self._prefill: LeastSquares = LeastSquares([0.0, 1000.0 / PEAK_RATE, 0.0], _CONFIDENCE)
-        self._decode: LeastSquares = LeastSquares([_STEP_S, 0.0, 0.0, 0.0], _CONFIDENCE)
+        self._prefill: LeastSquares = LeastSquares(
+            [0.0, 1000.0 / PEAK_RATE, 0.0], _CONFIDENCE, _KEPT
+        )
+        self._decode: LeastSquares = LeastSquares([_STEP_S, 0.0, 0.0, 0.0], _CONFIDENCE, _KEPT)
         self.base_s: float = 0.0
         self.token_s: float = 1.0 / PEAK_RATE
         self.square_s: float = 0.0  # per uncached token and prompt token
