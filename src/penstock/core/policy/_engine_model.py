@@ -3,10 +3,10 @@
     time to first token = p₀ + p₁·(tokens ahead + uncached) + p₂·uncached·prompt
     time per token      = s₀ + s₁·batch + s₂·KV tokens + s₃·prompt tokens computed meanwhile
 
-by least squares that forget, of all endpoints together; of each endpoint only its pace is learned, one for prompts and
-one for answers: how many times as long it takes. The features go up and down together, so that
-seven coefficients fitted to the few samples of one endpoint would make it look cheap or dear by
-chance, and draw or shun traffic for it; a ratio is known after a few.
+by least squares that forget, of all endpoints together; of each endpoint only its pace is learned,
+one for prompts and one for answers: how many times as long it takes. The features go up and down
+together, so that seven coefficients fitted to the few samples of one endpoint would make it look
+cheap or dear by chance, and draw or shun traffic for it; a ratio is known after a few.
 
 Slopes cannot be negative; s₁, s₂, s₃ are 0 until there are samples enough. p₁ begins at the rate
 that llm-d takes for an endpoint, 15,928 prompt tokens a second. An endpoint not seen yet keeps the

@@ -2,10 +2,10 @@
 
     β = argmin Σ kept^age · (y − β·x)²  +  confidence · |β − start|²
 
-by the normal equations, which are sums, and a Cholesky factorisation for every sample. The recursion
-for the covariance is as cheap, but rounding errors grow in it with 1/kept: of 0.999 it was nonsense
-after some 25,000 samples, and with features that stand still the covariance grows as well. Here both
-fade, and what no sample tells of late goes back to the start.
+by the normal equations, which are sums, and a Cholesky factorisation for every sample. The
+recursion for the covariance is as cheap, but its rounding errors grow with 1/kept: of 0.999 it is
+nonsense after some 25,000 samples, and with features that stand still the covariance grows as well.
+Here both fade, and what no sample tells of late goes back to the start.
 """
 
 from math import sqrt

@@ -1,0 +1,96 @@
+"""A prefix that many share is computed once more where a choice of endpoints saves that much."""
+
+from itertools import count
+
+from penstock.core.endpoint import Endpoint
+from penstock.core.policy._copies import Copies
+from penstock.core.policy.marginal_cost import MarginalCost
+from penstock.core.request import Request
+from tests.contract.pools import endpoints_of_weights, env
+from tests.contract.test_serving import prompt
+
+SHARED = list(range(1, 126))  # 2,000 tokens
+_number = count(1000)
+
+
+def beginning() -> Request:
+    """A prompt that begins with what all share."""
+    return prompt([*SHARED, *(next(_number) for _ in range(6))])
+
+
+def policy_whose_first_holds_it(endpoints: list[Endpoint], copies: float) -> MarginalCost:
+    """It knows the prefix for one that many begin with, and that the first endpoint has it."""
+    policy = MarginalCost(explore=0.0, copies=copies)
+    policy.replace_members(endpoints)
+    policy.rebuild(endpoints)
+    for _ in range(20):
+        request = beginning()
+        policy.index.insert(request, endpoints[0])
+        policy.index.matches(request, endpoints)
+        policy.hot.note(SHARED[-1])
+    return policy
+
+
+def picks_until_copied(copies: float, waiting: int, at_most: int) -> int:
+    """How many prompts find this much ahead of them at the holder until one goes elsewhere."""
+    endpoints = endpoints_of_weights([1.0, 1.0, 1.0])
+    policy = policy_whose_first_holds_it(endpoints, copies)
+    endpoints[0].pending_prefill = waiting
+    chance = env()
+    for picked in range(at_most):
+        if policy.pick(beginning(), endpoints, chance) is not endpoints[0]:
+            return picked
+    return at_most
+
+
+def test_a_copy_is_made_once_waiting_has_cost_as_much() -> None:
+    """Each prompt waits for 500 tokens that are ahead of it and would not elsewhere; 2,000 are to
+    be computed again, less the 500."""
+    assert 2 <= picks_until_copied(1.0, 500, 100) <= 5
+    assert picks_until_copied(1.0, 100, 100) > picks_until_copied(1.0, 500, 100)
+
+
+def test_where_nobody_waits_nothing_is_copied() -> None:
+    assert picks_until_copied(1.0, 0, 1000) == 1000
+
+
+def test_without_a_share_nothing_is_copied() -> None:
+    assert picks_until_copied(0.0, 500, 1000) == 1000
+
+
+def test_what_one_conversation_alone_repeats_is_not_copied() -> None:
+    endpoints = endpoints_of_weights([1.0, 1.0])
+    policy = MarginalCost(explore=0.0, copies=1.0)
+    policy.replace_members(endpoints)
+    policy.rebuild(endpoints)
+    policy.index.insert(prompt(SHARED), endpoints[0])
+    endpoints[0].pending_prefill = 500
+    chance = env()
+    for turns in range(1, 200):
+        request = prompt([*SHARED, *range(2000, 2000 + turns)])
+        assert policy.pick(request, endpoints, chance) is endpoints[0]
+        policy.index.insert(request, endpoints[0])
+
+
+def test_of_many_prompts_a_small_share_makes_copies() -> None:
+    copies = Copies(0.001)
+    made = sum(copies.pays(block % 7, 1.0, 0.5) for block in range(10_000))
+    assert 10 <= made <= 11
+
+
+def test_no_more_is_spent_on_copies_than_they_would_have_saved() -> None:
+    copies = Copies(1.0)
+    saved = spent = 0.0
+    for turn in range(1000):
+        saved += 0.125 * (turn % 5)
+        if copies.pays(1, 0.125 * (turn % 5), 0.75):
+            spent += 0.75
+        assert spent <= saved
+    assert saved - spent < 0.75
+
+
+def test_what_is_remembered_is_bounded() -> None:
+    copies = Copies(1.0)
+    for block in range(10_000):
+        copies.pays(block, 0.1, 1.0)
+    assert len(copies) == 4096
