@@ -407,8 +407,9 @@ class Exchange(Failover):
         ticket = self.ticket
         if ticket is not None and ticket.first_byte_at == 0.0 and reading.meter.begun:
             ticket.first_byte(reading.first_event_at)
-            self._note_answer(reading)
-        elif complete:
+            if reading.meter.response_id:
+                self._note_answer(reading)
+        elif complete and reading.meter.response_id:
             self._note_answer(reading)
         return passed
 

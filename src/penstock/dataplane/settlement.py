@@ -175,12 +175,11 @@ class Settlement(ResponseSink):
             endpoint.settled(ticket)
 
     def _note_answer(self, reading: AnswerReading) -> None:
-        """Who makes it, if it has a name, before its client can go on from it."""
-        name = reading.meter.response_id
+        """Who makes an answer that has a name, before its client can go on from it."""
         way = self.way
         endpoint = self.endpoint
-        if name and way is not None and endpoint is not None and way.pool.insight is not None:
-            way.pool.insight.note_answer(name, endpoint)
+        if way is not None and endpoint is not None and way.pool.insight is not None:
+            way.pool.insight.note_answer(reading.meter.response_id, endpoint)
 
     def _learn(self, reading: AnswerReading, ticket: Ticket) -> None:
         """Once, from the attempt whose answer was passed on."""
