@@ -1,6 +1,6 @@
 """One request and its response: the life of a request, top to bottom.
 
-    accept → parse         listener.py, client.py
+    accept → parse         listener.py, client.py, client_head.py
     → route → inspect      plan.py, once for each distinct head
     → admit → eligible → pick → ticket → send → relay               here
     → settle               settlement.py; on failure failover.py first
