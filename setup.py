@@ -10,11 +10,11 @@ from setuptools.command.build_ext import build_ext
 
 # Left interpreted: plain data on msgspec's own metaclass, which mypyc cannot compile; and
 # the entry point, since ``python -m`` runs source only.
-INTERPRETED = {
-    "src/penstock/core/snapshot.py",
+INTERPRETED = (
+    "src/penstock/core/snapshot/",
     "src/penstock/dataplane/worker.py",
     "src/penstock/wire/openai_bodies.py",
-}
+)
 HOT_LAYERS = ("core", "wire", "dataplane", "sim/kernel")
 # The model of an inference engine: every emulated token passes through it.
 HOT_MODULES = (
@@ -31,7 +31,7 @@ def hot_sources() -> list[str]:
     for layer in HOT_LAYERS:
         for path in sorted(Path("src/penstock", layer).rglob("*.py")):
             name = path.as_posix()
-            if path.name not in ("__init__.py", "__main__.py") and name not in INTERPRETED:
+            if path.name not in ("__init__.py", "__main__.py") and not name.startswith(INTERPRETED):
                 found.append(name)
     return found
 

@@ -56,6 +56,10 @@ http {{
     }}
 }}
 """
+# A body over the buffer, by default 16 KiB, goes through a file.
+_STREAMING = """\
+proxy_buffering off;
+            client_body_buffer_size 1m;"""
 
 
 class Nginx(Balancer):
@@ -92,7 +96,7 @@ class Nginx(Balancer):
             backlog=BACKLOG,
             listen=("ssl" if site.certificate else "") + (" reuseport" * (site.workers > 1)),
             tls=tls,
-            streaming="proxy_buffering off;" if site.streaming else "",
+            streaming=_STREAMING if site.streaming else "",
         )
 
     def command(self, site: Site) -> list[str]:

@@ -1,7 +1,6 @@
-"""TLS in front and behind: who is let in, who is believed, and what an end means."""
+"""TLS in front: who is let in, and what an end means."""
 
 import contextlib
-import socket
 import ssl
 import struct
 from collections.abc import Callable, Iterator
@@ -10,16 +9,15 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from penstock.core.snapshot import EndpointTls, ListenerTimeouts, PoolTimeouts, RequestLog
+from penstock.core.snapshot import ListenerTimeouts
 from penstock.dataplane.board import W_TLS_FAILURES, W_TLS_HANDSHAKES
 from tests.harness.client import Client, IncompleteResponse
 from tests.harness.endpoint import EndpointConnection, ScriptedEndpoint
 from tests.harness.http_endpoint import HttpEndpoint
-from tests.harness.log import lines_of
-from tests.harness.messages import answer, answer_of, get, post
+from tests.harness.messages import answer, get, post
 from tests.harness.waiting import PATIENCE_S, wait_until
 from tests.harness.worker import Worker
-from tests.harness.world import NEVER_REPEAT, at, listener, pool, world
+from tests.harness.world import listener, pool, world
 from tests.scenario.certificates import Authority, names_in
 
 SOON_S = 0.3
@@ -318,129 +316,3 @@ def test_unreadable_certificate_changes_nothing(
     answered = worker.publish(msgspec.structs.replace(snapshot, listeners=(raised,)))
     assert answered["kind"] == "refused"
     assert worker.connect(tls=authority.client()).get().status == 200
-
-
-# https endpoints
-
-
-def test_https_endpoint_is_verified_and_named(
-    start: Callable[..., Worker], authority: Authority
-) -> None:
-    asked: list[str | None] = []
-    context = authority.server("inner.example")
-    context.sni_callback = lambda _socket, name, _context: asked.append(name)
-    tls = EndpointTls(ca_file=authority.file, server_name="inner.example")
-    with HttpEndpoint(tls=context) as endpoint:
-        client = start(world(pool(at(endpoint, tls=True), tls=tls))).connect()
-        for _ in range(3):
-            assert client.get().body == endpoint.name.encode()
-        assert asked == ["inner.example"]
-        assert {request.connection for request in endpoint.requests} == {0}
-
-
-def test_https_endpoint_is_verified_by_its_address(
-    start: Callable[..., Worker], authority: Authority
-) -> None:
-    tls = EndpointTls(ca_file=authority.file)
-    with HttpEndpoint(tls=authority.server("127.0.0.1")) as endpoint:
-        assert start(world(pool(at(endpoint, tls=True), tls=tls))).connect().get().status == 200
-
-
-@pytest.mark.parametrize("reason", ["other name", "other authority"])
-def test_https_endpoint_that_is_somebody_else_is_a_bad_gateway(
-    start: Callable[..., Worker], authority: Authority, tmp_path: Path, reason: str
-) -> None:
-    """And it learns nothing of the request."""
-    context = authority.server("evil.example" if reason == "other name" else "inner.example")
-    trusted = authority.file if reason == "other name" else Authority(tmp_path).file
-    tls = EndpointTls(ca_file=trusted, server_name="inner.example")
-    with HttpEndpoint(tls=context) as endpoint:
-        members = pool(at(endpoint, tls=True), tls=tls, retry=NEVER_REPEAT)
-        log = tmp_path / "requests.log"
-        worker = start(world(members, request_log=RequestLog("file", str(log))))
-        response = worker.connect().get("/secret")
-        assert response.status == 502
-        assert b"certificate" not in response.body.lower()
-        assert "certificate" in lines_of(log, 1)[0]["why"].lower()
-        assert endpoint.requests == []
-        assert b"/secret" not in endpoint.received
-
-
-def test_https_endpoint_is_not_verified_when_told_so(
-    start: Callable[..., Worker], authority: Authority
-) -> None:
-    tls = EndpointTls(verify=False)
-    with HttpEndpoint(tls=authority.server("whoever.example")) as endpoint:
-        assert start(world(pool(at(endpoint, tls=True), tls=tls))).connect().get().status == 200
-
-
-def test_https_endpoint_that_stays_silent_is_given_up(
-    start: Callable[..., Worker],
-) -> None:
-    """The time to connect includes the handshake."""
-    with ScriptedEndpoint(lambda connection: connection.receive_to_end()) as endpoint:
-        members = pool(
-            at(endpoint, tls=True),
-            timeouts=PoolTimeouts(connect_s=SOON_S),
-            retry=NEVER_REPEAT,
-        )
-        assert start(world(members)).connect().get().status == 504
-
-
-def test_https_endpoint_that_answers_before_it_is_asked_is_not_believed(
-    start: Callable[..., Worker], authority: Authority, tmp_path: Path
-) -> None:
-    """Its answer comes in the handshake's last flight, which TLS 1.2 leaves to the server."""
-    context = authority.server("127.0.0.1")
-    context.maximum_version = ssl.TLSVersion.TLSv1_2
-
-    def speak_first(connection: EndpointConnection) -> None:
-        incoming, outgoing = ssl.MemoryBIO(), ssl.MemoryBIO()
-        side = context.wrap_bio(incoming, outgoing, server_side=True)
-        while True:
-            try:
-                side.do_handshake()
-                break
-            except ssl.SSLWantReadError:
-                connection.send(outgoing.read())
-                incoming.write(connection.receive())
-        side.write(answer_of(b"smuggled"))
-        connection.send(outgoing.read())
-        connection.receive_to_end()
-
-    tls = EndpointTls(ca_file=authority.file)
-    with ScriptedEndpoint(speak_first) as endpoint:
-        members = pool(at(endpoint, tls=True), tls=tls, retry=NEVER_REPEAT)
-        log = tmp_path / "requests.log"
-        worker = start(world(members, request_log=RequestLog("file", str(log))))
-        response = worker.connect().get()
-        assert response.status == 502
-        assert "before it was asked" in lines_of(log, 1)[0]["why"]
-        assert b"smuggled" not in response.body
-
-
-def test_https_endpoint_that_ends_without_a_word_cuts_the_answer(
-    start: Callable[..., Worker], authority: Authority
-) -> None:
-    """Until-close over TLS: only close_notify is an end (RFC 9112, 9.8)."""
-
-    def end_abruptly(connection: EndpointConnection) -> None:
-        connection.receive_head()
-        connection.send(answer("Connection: close"))
-        connection.socket.shutdown(socket.SHUT_RDWR)
-
-    def end_properly(connection: EndpointConnection) -> None:
-        connection.receive_head()
-        connection.send(answer("Connection: close"))
-        assert isinstance(connection.socket, ssl.SSLSocket)
-        connection.socket.unwrap()
-
-    tls = EndpointTls(ca_file=authority.file)
-    context = authority.server("127.0.0.1")
-    for script, is_whole in [(end_abruptly, False), (end_properly, True)]:
-        with ScriptedEndpoint(script, tls=context) as endpoint:
-            worker = start(world(pool(at(endpoint, tls=True), tls=tls)))
-            client = worker.connect()
-            client.send(get())
-            response = client.read_response_or_end()
-            assert (response is not None) == is_whole

@@ -19,6 +19,8 @@ _SEEN = (
     ("KV tokens", "kv_tokens"),
     ("report age", "report_age_s"),
 )
+# Who chose, where it was not the policy.
+_CHOSEN_BY = {"cookie": "a sticky cookie", "answer": "the answer that it goes on from"}
 Record = dict[str, Any]
 
 
@@ -33,7 +35,7 @@ def print_explanation(record: Record, console: Console | None = None) -> None:
     out.print(_candidates(record))
     if record.get("left_out"):
         out.print(f"and {record['left_out']} more that ranked lower")
-    by = "a sticky cookie" if record["by"] == "cookie" else f"the policy {record['policy']}"
+    by = _CHOSEN_BY.get(record["by"], f"the policy {record['policy']}")
     out.print(f"\npicked {record['picked']}, by {by}")
     out.print(_outcome(record))
     for policy, found in record.get("shadow", {}).items():

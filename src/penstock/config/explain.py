@@ -7,6 +7,7 @@ from pydantic import ValidationError
 from pydantic_core import ErrorDetails
 
 from penstock.config.errors import Location, Problem, did_you_mean
+from penstock.config.model import EXTENSION
 from penstock.config.section import Section, section_of
 from penstock.config.values import show
 
@@ -44,6 +45,8 @@ _SYNONYMS: Final = {
     "upstream": "pool",
     "upstreams": "pools",
 }
+# How people, and other formats, mark what is no key: none of ours begins so.
+_MARKS: Final = ("_", ".", "x-", "x_")
 _KINDS: Final = {
     "bool_parsing": "true or false is needed",
     "bool_type": "true or false is needed",
@@ -90,8 +93,10 @@ def _words(found: ErrorDetails, document: Any, model: type[Section]) -> str:
     kind, given, context = found["type"], found["input"], found.get("ctx", {})
     location = tuple(key for key in found["loc"] if key != "[key]")
     if kind == "extra_forbidden":
-        section = _section_at(model, location[:-1])
-        return f"unknown key{_intended(str(location[-1]), section)}"
+        key = str(location[-1])
+        if key.lower().startswith(_MARKS):
+            return f"unknown key; {_as_extension(key, at_the_top=len(location) == 1)}"
+        return f"unknown key{_intended(key, _section_at(model, location[:-1]))}"
     if kind == "missing":
         return f"`{location[-1]}` is missing"
     if kind == "value_error":
@@ -104,6 +109,15 @@ def _words(found: ErrorDetails, document: Any, model: type[Section]) -> str:
         return f"{_KINDS[kind]}, not {show(given)}"
     text = found["msg"].replace("Input should be", "must be")
     return f"{text}, not {show(given)}"
+
+
+def _as_extension(given: str, *, at_the_top: bool) -> str:
+    """Where a key that looks like a person's own may stand, and how it begins."""
+    spelled = given[1:].lstrip("-_") if given[0] in "xX" else given.lstrip("._")
+    text = f"keys of your own begin with {EXTENSION!r}"
+    if at_the_top:
+        return f"{text}, as in {EXTENSION + (spelled or 'mine')!r}"
+    return f"{text} and stand at the top of the document"
 
 
 def _intended(given: str, section: type[Section] | None) -> str:

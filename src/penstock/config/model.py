@@ -30,7 +30,7 @@ DEFAULT_ADMIN: Final = Address("127.0.0.1", 9900)
 # As long as orchestrators wait before they kill (Kubernetes: terminationGracePeriodSeconds).
 DEFAULT_SHUTDOWN_DEADLINE_S: Final = 30.0
 _MOST_WORKERS: Final = 1024
-_EXTENSION: Final = "x-"  # top-level keys for a person's own anchors
+EXTENSION: Final = "x-"  # top-level keys for a person's own anchors
 
 
 class Admin(Section):
@@ -123,4 +123,4 @@ class Document(Section):
 
 def is_extension(key: object) -> bool:
     """Whether a top-level key is a person's own, as a place for YAML anchors."""
-    return isinstance(key, str) and key.startswith(_EXTENSION)
+    return isinstance(key, str) and key.startswith(EXTENSION)

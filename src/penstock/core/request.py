@@ -16,7 +16,8 @@ class Request:
     ``key_hash`` is a stable unsigned 64-bit hash of what the pool's policy hashes by (a header,
     a cookie, the path, the source address; see ``Policy.key``), and 0 when the request has no
     such thing. ``session_hash`` is a hash of what the request names its session by, in a header or
-    in its body, 0 without one. ``source`` is the client's address as text.
+    in its body, 0 without one. ``continues`` is one of the answer that it goes on from or is about,
+    which only the endpoint that made it may know. ``source`` is the client's address as text.
 
     The rest is known only of requests to a language model, and empty for all others.
     ``prompt_tokens`` and ``output_tokens`` are estimates made before the answer; ``outlook`` tells
@@ -42,6 +43,7 @@ class Request:
         block_ends: list[int] | None = None,
         block_tokens: int = 0,
         session_hash: int = 0,
+        continues: int = 0,
         streams: bool = True,
     ) -> None:
         self.method: str = method
@@ -57,6 +59,7 @@ class Request:
         self.block_ends: list[int] = _NO_BLOCKS if block_ends is None else block_ends
         self.block_tokens: int = block_tokens
         self.session_hash: int = session_hash
+        self.continues: int = continues
         self.streams: bool = streams
 
     def tokens_of(self, blocks: int) -> int:

@@ -188,9 +188,12 @@ M_NAME: Final = 8  # UTF-8, eight bytes to a cell
 MODEL_NAME_BYTES: Final = 128
 MODEL_CELLS: Final = M_NAME + MODEL_NAME_BYTES // 8
 
-# A ring of the prefix blocks that a worker sent to endpoints, for the others.
+# A ring of the prefix blocks that a worker sent to endpoints and of the answers that it got from
+# them, for the others.
 RT_COUNT: Final = 0  # entries ever written
-RT_ENTRIES: Final = 8  # from here on: hash; row of the endpoint << 32 | tokens of the block
+RT_ENTRIES: Final = (
+    8  # from here on: hash; row of the endpoint << 32 | tokens of the block, or all ones
+)
 ROUTE_CELLS: Final = 2
 ROUTES: Final = 65_536  # 1 MiB; 2,000 prompts of 32 new blocks
 _RING_CELLS: Final = RT_ENTRIES + ROUTES * ROUTE_CELLS

@@ -9,8 +9,9 @@ from penstock.dataplane.board import (
     W_TLS_FAILURES,
     W_TLS_HANDSHAKES,
 )
+from penstock.dataplane.client_head import ClientHead
 from penstock.dataplane.client_settings import ClientSettings
-from penstock.dataplane.client_stream import AWAIT, BODY, BUSY, LINGER, ClientStream
+from penstock.dataplane.client_stream import AWAIT, BODY, BUSY, LINGER
 from penstock.dataplane.context import Context
 from penstock.dataplane.exchange import Exchange
 from penstock.dataplane.front import Front
@@ -18,7 +19,7 @@ from penstock.dataplane.loop import READABLE
 from penstock.dataplane.plan import Plan
 from penstock.dataplane.tls import TlsChannel
 from penstock.wire.chunked import ChunkedReader
-from penstock.wire.http1 import Refusal, RequestHead, find_head_end, parse_request
+from penstock.wire.http1 import Refusal, RequestHead
 
 # Pipelined bytes taken in while a response is under way; beyond that they stay in the kernel.
 _MAX_PIPELINED_BYTES: Final = 65536
@@ -28,7 +29,7 @@ _FORGET_AFTER_S: Final = 2.0
 _FIRST_REQUEST_S: Final = 1.0
 
 
-class ClientConnection(ClientStream, Front):
+class ClientConnection(ClientHead, Front):
     """One client. It owns the reading of requests; its exchange owns the response."""
 
     def __init__(
@@ -47,9 +48,6 @@ class ClientConnection(ClientStream, Front):
         self._reader: ChunkedReader | None = None
         self._awaits_continue: bool = False  # it sends its body when told to, not before
         self._advancing: bool = False
-        self._idle_since: float = 0.0
-        self._head_began: float = 0.0  # of a head that does not come in one piece
-        self._scanned: int = 0  # bytes of it known to hold no end
 
     # --- reading ----------------------------------------------------------------------------
 
@@ -154,42 +152,6 @@ class ClientConnection(ClientStream, Front):
             self._await_body(head, rest)
             exchange.start(rest, False)
         return True
-
-    def _parse(self, data: bytes) -> RequestHead | None:
-        """A head of these bytes; None when more must come. Raises Refusal."""
-        settings = self.settings
-        scanned = self._scanned
-        if data.startswith(b"\r\n"):  # RFC 9112, 2.2: an empty line before a request is ignored
-            data = data[2:]
-            self._inbox = data
-            scanned = 0
-        end = find_head_end(data, scanned)
-        if end < 0:
-            if len(data) > settings.header_bytes:
-                raise self._too_long(data)
-            self._await_more_head(len(data))
-            return None
-        if end > settings.header_bytes:
-            raise self._too_long(data)
-        head = parse_request(data[:end], settings.target_bytes, settings.header_count)
-        if settings.body_bytes and head.content_length > settings.body_bytes:
-            raise Refusal(413, f"the body is over {settings.body_bytes} bytes")
-        return head
-
-    def _await_more_head(self, scanned: int) -> None:
-        """What came holds no whole head; its end may have begun in the last three bytes."""
-        if not self._scanned:
-            self._head_began = self.loop.env.now
-        self._scanned = max(scanned - 3, 1)
-        if self._idle_since > 0.0:
-            self._idle_since = 0.0
-            self._arm(self.settings.headers_s)  # total, from the first byte on
-
-    def _too_long(self, data: bytes) -> Refusal:
-        line = data.find(b"\r\n", 0, self.settings.header_bytes)
-        if line < 0:
-            return Refusal(414, f"the target is over {self.settings.target_bytes} bytes")
-        return Refusal(431, f"the header fields are over {self.settings.header_bytes} bytes")
 
     # --- the body ---------------------------------------------------------------------------
 

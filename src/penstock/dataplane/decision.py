@@ -45,7 +45,10 @@ class Decision:
         self._encoded: bytes = b""
 
     def picked(self, endpoint: Endpoint, by: str, attempt: int) -> None:
-        """``by`` is "policy" or "cookie"; ``attempt`` counts from 1."""
+        """``by`` is "policy", "cookie", or "answer": the one that the request goes on from.
+
+        ``attempt`` counts from 1.
+        """
         record = self._record
         record["picked"] = endpoint.name
         record["by"] = by

@@ -1,6 +1,6 @@
 """One request and its response: the life of a request, top to bottom.
 
-    accept → parse         listener.py, client.py
+    accept → parse         listener.py, client.py, client_head.py
     → route → inspect      plan.py, once for each distinct head
     → admit → eligible → pick → ticket → send → relay               here
     → settle               settlement.py; on failure failover.py first
@@ -170,13 +170,15 @@ class Exchange(Failover):
         if pool.counters.values[P_REQUESTS] >= pool.sample_at:
             watch = pool.recorder.watch(request, env, tried or (), self.request_id)
         chosen: Endpoint | None = None
-        if way.cookie and tried is None:
-            chosen = pool.sticky_endpoint(way.cookie)
-            if chosen is not None and request.model and not chosen.serves(request.model):
-                chosen = None
-        by_cookie = chosen is not None
+        by = "answer"
+        if request.continues and tried is None:
+            chosen = pool.home_of(request)
+        if way.cookie and tried is None and chosen is None:
+            chosen = pool.sticky_endpoint(way.cookie, request)
+            by = "cookie"
         if chosen is None:
             chosen = pool.pick(request, env, tried)
+            by = "policy"
         if chosen is None:
             self._no_endpoint()
             return
@@ -186,7 +188,7 @@ class Exchange(Failover):
         if watch is None:
             self.ticket = Ticket(chosen, pool.policy, request, env.now)
         else:
-            self.ticket = watch.ticket(chosen, pool.policy, request, by_cookie, self.attempts)
+            self.ticket = watch.ticket(chosen, pool.policy, request, by, self.attempts)
         if chosen.guarded and chosen.gives_way(self.ticket, env.now):
             self._settle(ABANDONED)  # another worker took the last place at the same moment
             self.attempts -= 1
@@ -405,6 +407,10 @@ class Exchange(Failover):
         ticket = self.ticket
         if ticket is not None and ticket.first_byte_at == 0.0 and reading.meter.begun:
             ticket.first_byte(reading.first_event_at)
+            if reading.meter.response_id:
+                self._note_answer(reading)
+        elif complete and reading.meter.response_id:
+            self._note_answer(reading)
         return passed
 
     def _hold_endpoint(self) -> None:

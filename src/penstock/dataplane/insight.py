@@ -6,14 +6,18 @@ that is not understood, is balanced as any other request. Answers are read along
 
 from typing import Final
 
+from penstock.core.answer_homes import AnswerHomes
+from penstock.core.endpoint import Endpoint
 from penstock.core.request import Request
 from penstock.core.ticket import Ticket
 from penstock.core.tokens import Outlook, OutputPredictor, TokenEstimator, answer_class
 from penstock.dataplane.answer_reading import AnswerReading
 from penstock.dataplane.counters import PoolCounters
 from penstock.dataplane.model_counters import ModelCounters
+from penstock.dataplane.routed_prefixes import RoutedPrefixes
 from penstock.dataplane.sightings import SightingRing
 from penstock.wire.openai import EMBEDDING, IMAGE_TOKENS, Inspection
+from penstock.wire.session_keys import session_hash
 
 _FIRST_TOKEN: Final = 0  # of board.SERVING_PHASES
 _TOKEN: Final = 1
@@ -31,6 +35,8 @@ class Insight:
         self._sightings: SightingRing = sightings
         self.estimator: TokenEstimator = TokenEstimator()
         self.predictor: OutputPredictor = OutputPredictor()
+        self.homes: AnswerHomes = AnswerHomes()
+        self.journal: RoutedPrefixes | None = None  # hears of them, where there are other workers
 
     def request_of(self, head: Request, found: Inspection) -> Request:
         """The facts of the head with those of the body."""
@@ -58,6 +64,7 @@ class Insight:
             blocks=found.blocks,
             block_ends=[int(end / per_token) for end in found.block_ends],
             session_hash=head.session_hash or found.session_hash,
+            continues=found.continues,
             streams=found.stream,
         )
 
@@ -77,6 +84,12 @@ class Insight:
         reading.ended_at = now
         if self.usage != "off":
             self._count(found.model, reading)
+
+    def note_answer(self, name: str, endpoint: Endpoint) -> None:
+        """The endpoint made, or makes, the answer of that name."""
+        answer = session_hash(name.encode("utf-8", "surrogatepass"))
+        if answer and self.homes.note(answer, endpoint) and self.journal is not None:
+            self.journal.answered(answer, endpoint)
 
     def _count(self, model: str, reading: AnswerReading) -> None:
         meter = reading.meter

@@ -6,6 +6,7 @@ from typing import Final
 
 from penstock.core import snapshot
 from penstock.core.admission import limit_of
+from penstock.core.endpoint import Endpoint
 from penstock.core.env import Env
 from penstock.core.load_report import LoadReport
 from penstock.core.models import ModelNames
@@ -282,16 +283,28 @@ class LivePool(Pool):
                 endpoint.expire_report(now, engine.silent_after_s)
             self.recorder.expire_reports(now, engine.silent_after_s)
 
-    def sticky_endpoint(self, cookie: str) -> LiveEndpoint | None:
-        """The eligible endpoint with room that a cookie's value names, if it names one."""
+    def home_of(self, request: Request) -> Endpoint | None:
+        """The endpoint that made the answer from which the request goes on, if that is known and
+        it takes the request."""
+        if self.insight is None:
+            return None
+        home = self.insight.homes.of(request.continues)
+        return home if home is not None and self._takes(home, request) else None
+
+    def sticky_endpoint(self, cookie: str, request: Request) -> Endpoint | None:
+        """The endpoint that a cookie's value names, if it names one that takes the request."""
         if self.sticky is None or not cookie:
             return None
         name = self.sticky.endpoint_of(cookie)
         for endpoint in self.eligible:
-            if endpoint.name == name and endpoint.has_room():
-                assert isinstance(endpoint, LiveEndpoint)
-                return endpoint
+            if endpoint.name == name:
+                return endpoint if self._takes(endpoint, request) else None
         return None
+
+    def _takes(self, endpoint: Endpoint, request: Request) -> bool:
+        if endpoint not in self.eligible or not endpoint.has_room():
+            return False
+        return not request.model or endpoint.serves(request.model)
 
     def set_cookie(self, endpoint: LiveEndpoint, cookie: str) -> bytes:
         """The line that binds a client to the endpoint; b"" when its cookie does already."""

@@ -21,6 +21,7 @@ from penstock.wire.forwarding import (
     request_id_of,
 )
 from penstock.wire.http1 import RequestHead
+from penstock.wire.openai import answer_in
 from penstock.wire.session_keys import session_hash, session_in
 
 _NOBODY: Final = TrustedNetworks(())
@@ -130,6 +131,7 @@ def _pool_plan(
             source=request.source,
             key_hash=xxhash.xxh3_64_intdigest(key) if pool.key else 0,
             session_hash=session or session_in(head.fields),
+            continues=answer_in(head.target) if pool.insight is not None else 0,
         )
     plan = PoolPlan(way, request, head, target.encode("latin-1"), hop)
     if pool.sticky is not None and pool.spec.sticky is not None:

@@ -300,10 +300,9 @@ class Watch:
         self._now: float = now
 
     def ticket(
-        self, endpoint: Endpoint, policy: Policy, request: Request, by_cookie: bool, attempt: int
+        self, endpoint: Endpoint, policy: Policy, request: Request, by: str, attempt: int
     ) -> Ticket:
-        """The attempt's ticket."""
-        by = "cookie" if by_cookie else "policy"
+        """The attempt's ticket; ``by`` as in ``Decision.picked``."""
         self.recorder.picked(self, endpoint, request, by, attempt)
         shadows = self.recorder.open(endpoint, request, self._now)
         ticket = WatchedTicket(endpoint, policy, request, self._now)

@@ -174,6 +174,13 @@ class Settlement(ResponseSink):
             ticket.settle(outcome, self.context.env.now)
             endpoint.settled(ticket)
 
+    def _note_answer(self, reading: AnswerReading) -> None:
+        """Who makes an answer that has a name, before its client can go on from it."""
+        way = self.way
+        endpoint = self.endpoint
+        if way is not None and endpoint is not None and way.pool.insight is not None:
+            way.pool.insight.note_answer(reading.meter.response_id, endpoint)
+
     def _learn(self, reading: AnswerReading, ticket: Ticket) -> None:
         """Once, from the attempt whose answer was passed on."""
         self._reading = None

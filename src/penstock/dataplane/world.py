@@ -1,6 +1,7 @@
 """The configured world as a worker runs it: pools, endpoints, and the planner of requests."""
 
 from penstock.core import snapshot
+from penstock.core.answer_homes import AnswerHomes
 from penstock.core.policy._serving import ServingPolicy
 from penstock.core.prefix_index import PrefixIndex
 from penstock.core.snapshot import Snapshot
@@ -141,17 +142,21 @@ class World:
 
     def _share_prefixes(self) -> None:
         """Indexes of policies that believe in prefixes tell other workers, and hear from them and
-        from the supervisor."""
+        from the supervisor; so do pools that know who made an answer, but for the supervisor."""
         for pool in self.pools.values():
-            policy = pool.policy
-            if not isinstance(policy, ServingPolicy):
-                continue
-            policy.index.exact = self._facts.table
-            self._indexes.append(policy.index)
-            if self._routed is not None:
-                policy.index.journal = self._routed
+            index: PrefixIndex | None = None
+            if isinstance(pool.policy, ServingPolicy):
+                index = pool.policy.index
+                index.exact = self._facts.table
+                index.journal = self._routed
+                self._indexes.append(index)
+            homes: AnswerHomes | None = None
+            if pool.insight is not None:
+                homes = pool.insight.homes
+                pool.insight.journal = self._routed
+            if self._routed is not None and (index is not None or homes is not None):
                 for endpoint in pool.members:
-                    self._believers[endpoint.row] = Believer(endpoint, policy.index)
+                    self._believers[endpoint.row] = Believer(endpoint, index, homes)
 
     def _follow_reports(self) -> None:
         """Tell policies what engines said."""

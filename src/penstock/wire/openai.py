@@ -63,6 +63,7 @@ class Inspection:
         self.tools: bool = False  # are on offer
         self.output_limit: int = 0
         self.session_hash: int = 0
+        self.continues: int = 0  # hash of the answer that it goes on from; 0 without one
         self.cache_salt: str = ""
         self.stream_options: bytes = b""  # as it stands in the body; empty without it
         self.prompt_bytes: int = 0
@@ -79,6 +80,12 @@ def api_of(path: bytes) -> int:
         if path.endswith(suffix):
             return api
     return OTHER
+
+
+def answer_in(path: bytes) -> int:
+    """The hash of the answer that a path is about (``…/responses/NAME`` and below); else 0."""
+    _, _, rest = path.partition(b"?")[0].partition(b"/responses/")
+    return session_hash(rest.partition(b"/")[0])
 
 
 def inspect(api: int, body: bytes) -> Inspection:
@@ -223,6 +230,8 @@ def _read_response(found: Inspection, prompt: _Prompt, body: bytes) -> None:
     found.tools = read.tools is not NOTHING
     prompt.add(read.tools)
     prompt.add(read.instructions)
+    if read.previous_response_id is not NOTHING:
+        found.continues = _name_hash(read.previous_response_id)
     prompt.add(read.previous_response_id)
     prompt.add(read.conversation)
     data = bytes(read.input)
@@ -271,6 +280,14 @@ def _conversation(raw: Raw) -> str | None:
         return bodies.text.decode(data)
     except msgspec.DecodeError:
         return None  # it is the engine's to refuse
+
+
+def _name_hash(raw: Raw) -> int:
+    """Of a name given as text; 0 of null, and of what the engine will refuse."""
+    try:
+        return session_hash(bodies.text.decode(bytes(raw)).encode("utf-8", "surrogatepass"))
+    except msgspec.DecodeError:
+        return 0
 
 
 def _token_ids(data: bytes) -> int:

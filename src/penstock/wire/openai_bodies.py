@@ -7,6 +7,8 @@ data on msgspec's own metaclass.
 
 from __future__ import annotations
 
+from typing import Any
+
 import msgspec
 from msgspec import Raw
 
@@ -143,6 +145,7 @@ class _Delta(msgspec.Struct):
 
 
 class _Inner(msgspec.Struct):
+    id: Any = None
     usage: Usage | None = None
     status: str | None = None
     stop_reason: str | None = None
@@ -152,6 +155,8 @@ class Event(msgspec.Struct):
     """A stream's event, or a whole answer."""
 
     type: str | None = None
+    object: Any = None
+    id: Any = None
     usage: Usage | None = None
     choices: list[_Choice] = []
     delta: _Delta | str | None = None

@@ -23,12 +23,13 @@ _COLON: Final = 58
 _N: Final = 110  # null begins with it
 _HEADING_BYTES: Final = 512  # of an event, where its type is looked for
 
+_CREATED: Final = b'"response.created"'
 # Events of Anthropic's messages and OpenAI's responses that come before any token.
 _PREAMBLES: Final = (
     b'"message_start"',
     b'"content_block_start"',
     b'"ping"',
-    b'"response.created"',
+    _CREATED,
     b'"response.queued"',
     b'"response.in_progress"',
     b'"response.output_item.added"',
@@ -44,6 +45,7 @@ class SseMeter:
         self.begun: bool = False  # an event came that brings a token
         self.done: bool = False  # [DONE] came
         self.finish_reason: str = ""
+        self.response_id: str = ""  # of OpenAI's responses API
         self.prompt_tokens: int = -1
         self.cached_tokens: int = -1
         self.output_tokens: int = -1
@@ -107,6 +109,8 @@ class SseMeter:
         self.events += 1
         if not self.begun:
             self.begun = not _is_preamble(line)
+            if not self.begun and _CREATED in line[:_HEADING_BYTES]:
+                self.read(line)
         if (
             has_value(line, b'"usage"')
             or has_value(line, b'"finish_reason"')
@@ -126,6 +130,11 @@ class SseMeter:
         if event.delta is not None and not isinstance(event.delta, str):
             self.finish_reason = event.delta.stop_reason or self.finish_reason
         self.finish_reason = event.stop_reason or self.finish_reason
+        named = event.id if event.object == "response" else None
+        if event.response is not None:
+            named = event.response.id
+        if isinstance(named, str):
+            self.response_id = named
         for inner in (event.message, event.response):
             if inner is not None:
                 self.finish_reason = inner.stop_reason or self.finish_reason

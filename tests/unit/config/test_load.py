@@ -29,6 +29,16 @@ def test_an_unknown_key_is_shown_where_it_stands_with_the_key_likely_meant(tmp_p
         ("routes: [{poool: a}]", "did you mean 'pool'?"),
         ("listeners: {a: {address: b:1, tls: {certificate: x, kye: y}}}", "did you mean 'key'?"),
         ("zzzzzz: 1", "known here: listen, endpoints, policy,"),
+        ("_shared: {}", "keys of your own begin with 'x-', as in 'x-shared'"),
+        (".shared: {}", "keys of your own begin with 'x-', as in 'x-shared'"),
+        ("X-shared: {}", "keys of your own begin with 'x-', as in 'x-shared'"),
+        ("x_shared: {}", "keys of your own begin with 'x-', as in 'x-shared'"),
+        ("_: {}", "keys of your own begin with 'x-', as in 'x-mine'"),
+        (
+            "pools: {a: {endpoints: a:1, x-note: text}}",
+            "keys of your own begin with 'x-' and stand at the top of the document",
+        ),
+        ("routes: [{_note: text}]", "keys of your own begin with 'x-' and stand at the top"),
     ],
 )
 def test_what_was_likely_meant(text: str, expected: str, tmp_path: Path) -> None:

@@ -25,13 +25,22 @@ _SHARED_DIRECTORY = settings(
 _VALIDATOR = Draft202012Validator(schema())
 
 
+class _QuotingDumper(yaml.SafeDumper):
+    """PyYAML leaves a text like 0E0 bare, which is none of YAML 1.1's numbers but one of 1.2's."""
+
+
+_QuotingDumper.add_representer(
+    str, lambda dumper, text: dumper.represent_scalar("tag:yaml.org,2002:str", text, style='"')
+)
+
+
 @given(document=documents())
 @settings(_SHARED_DIRECTORY, max_examples=25)
 def test_a_right_document_compiles_and_its_snapshot_survives_the_journey(
     document: dict[str, Any], tmp_path: Path
 ) -> None:
     file = tmp_path / "penstock.yaml"
-    file.write_text(yaml.safe_dump(document, allow_unicode=True, sort_keys=False))
+    file.write_text(yaml.dump(document, Dumper=_QuotingDumper, sort_keys=False))
     snapshot = compile_document(load_document(file, {}), file).snapshot
     assert decode_snapshot(snapshot.encode()) == snapshot
     assert [pool.name for pool in snapshot.pools] == list(document["pools"])
@@ -43,7 +52,7 @@ def test_json_and_yaml_say_the_same_and_fit_the_schema(
     document: dict[str, Any], tmp_path: Path
 ) -> None:
     as_yaml, as_json = tmp_path / "penstock.yaml", tmp_path / "penstock.json"
-    as_yaml.write_text(yaml.safe_dump(document, allow_unicode=True))
+    as_yaml.write_text(yaml.dump(document, Dumper=_QuotingDumper, allow_unicode=True))
     as_json.write_text(json.dumps(document))
     assert load_document(as_yaml, {}).document == load_document(as_json, {}).document
     assert list(_VALIDATOR.iter_errors(document)) == []

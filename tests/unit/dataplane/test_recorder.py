@@ -68,7 +68,7 @@ class PoolAtWork:
         assert chosen is not None
         if watch is None:
             return Ticket(chosen, pool.policy, asked, self.env.now)
-        return watch.ticket(chosen, pool.policy, asked, False, 1)
+        return watch.ticket(chosen, pool.policy, asked, "policy", 1)
 
     def records(self, request_id: str = "", limit: int = 10_000) -> list[dict[str, Any]]:
         return [json.loads(each) for each in self.pool.recorder.find(request_id, limit)]

@@ -6,6 +6,7 @@ from random import Random
 
 import pytest
 
+from penstock.core.answer_homes import AnswerHomes
 from penstock.core.env import Env
 from penstock.core.prefix_index import PrefixIndex
 from penstock.core.request import Request
@@ -27,14 +28,18 @@ class Worker:
         self.index = PrefixIndex(max_blocks)
         self.routed = RoutedPrefixes(board, number)
         self.index.journal = self.routed
+        self.homes = AnswerHomes()
 
     def send(self, *blocks: int) -> int:
         """Returns how many tokens were believed to be there."""
         return self.index.insert(prompt(*blocks), self.endpoint)
 
+    def hear(self) -> None:
+        self.routed.take({ROW: Believer(self.endpoint, self.index, self.homes)})
+
     def believes(self, *blocks: int) -> int:
         """How many tokens of that prompt are there, after hearing the others."""
-        self.routed.take({ROW: Believer(self.endpoint, self.index)})
+        self.hear()
         return self.index.matches(prompt(*blocks), [self.endpoint])[0]
 
 
@@ -78,6 +83,27 @@ def test_a_restarted_worker_goes_on_in_its_ring(board: Board) -> None:
     assert two.believes(1) == 16
     Worker(board, 0).send(2)
     assert two.believes(2) == 16
+
+
+def test_who_made_an_answer_is_told_between_prefixes(board: Board) -> None:
+    one, two = Worker(board, 0), Worker(board, 1)
+    big = (1 << 64) - 1
+    one.send(1)
+    one.routed.answered(big, one.endpoint)
+    one.send(1, 2)
+    assert two.believes(1, 2) == 32
+    assert two.homes.of(big) is two.endpoint
+    assert two.homes.of(1) is None
+    assert two.believes(big) == 0
+
+
+def test_a_pool_without_prefixes_hears_of_answers_alone(board: Board) -> None:
+    one, two = Worker(board, 0), Worker(board, 1)
+    one.send(1)
+    one.routed.answered(7, one.endpoint)
+    two.routed.take({ROW: Believer(two.endpoint, None, two.homes)})
+    assert two.homes.of(7) is two.endpoint
+    assert two.believes(1) == 0
 
 
 def test_endpoints_that_are_not_known_are_passed_over(board: Board) -> None:

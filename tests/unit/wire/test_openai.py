@@ -17,6 +17,7 @@ from penstock.wire.openai import (
     OTHER,
     RESPONSE,
     Inspection,
+    answer_in,
     api_of,
     inspect,
 )
@@ -98,6 +99,30 @@ def test_equal_inputs_of_two_conversations_are_different_prompts() -> None:
 def test_a_response_before_names_no_session_since_every_turn_has_another() -> None:
     found = understood(RESPONSE, input="hi", previous_response_id="resp_1")
     assert found.session_hash == 0
+
+
+def test_a_turn_names_the_answer_that_it_goes_on_from() -> None:
+    found = understood(RESPONSE, input="hi", previous_response_id="resp_1")
+    assert found.continues == session_hash(b"resp_1")
+    assert understood(RESPONSE, input="hi").continues == 0
+    for unreadable in (None, 7, "", ["resp_1"]):
+        found = understood(RESPONSE, input="hi", previous_response_id=unreadable)
+        assert found.continues == 0
+
+
+@pytest.mark.parametrize(
+    ("path", "name"),
+    [
+        (b"/v1/responses/resp_1", b"resp_1"),
+        (b"/engine/v1/responses/resp_1/input_items?limit=2", b"resp_1"),
+        (b"/v1/responses/resp_1/cancel", b"resp_1"),
+        (b"/v1/responses", b""),
+        (b"/v1/responses/", b""),
+        (b"/v1/chat/completions?next=/responses/resp_1", b""),
+    ],
+)
+def test_a_path_names_the_answer_that_it_is_about(path: bytes, name: bytes) -> None:
+    assert answer_in(path) == (session_hash(name) if name else 0)
 
 
 def test_what_is_empty_or_too_long_names_no_session() -> None:

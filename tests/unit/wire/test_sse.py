@@ -77,6 +77,23 @@ def test_a_response() -> None:
     assert facts(metered(RESPONSES)) == (2, False, "", 4, -1, 2)
 
 
+def test_a_response_is_known_by_name_before_its_first_token() -> None:
+    created = event({"type": "response.created", "response": {"id": "resp_1", "usage": None}})
+    meter = metered(created)
+    assert (meter.response_id, meter.begun) == ("resp_1", False)
+    assert facts(metered(created, RESPONSES)) == (3, False, "", 4, -1, 2)
+
+
+def test_a_whole_response_is_known_by_name_and_other_answers_are_not() -> None:
+    meter = SseMeter()
+    meter.read(json.dumps({"object": "chat.completion", "id": "chatcmpl-1"}).encode())
+    meter.read(json.dumps({"object": "response", "id": 7}).encode())
+    assert meter.response_id == ""
+    meter.read(json.dumps({"object": "response", "id": "resp_1", "usage": None}).encode())
+    assert meter.response_id == "resp_1"
+    assert metered(CHAT).response_id == metered(ANTHROPIC).response_id == ""
+
+
 def test_cached_tokens_of_anthropic_count_as_prompt() -> None:
     usage = {"input_tokens": 5, "cache_read_input_tokens": 100}
     meter = metered(event({"message": {"usage": usage}}))

@@ -24,7 +24,7 @@ _STEP_S: Final = 0.02  # a token, until seen: an assumption that no choice rests
 _KEPT: Final = 0.999  # of the past, per sample
 _IDENTIFIED: Final = 20  # samples before slopes of decoding, and paces, are believed
 _PACE_KEPT: Final = 0.98  # of the past, per sample: an endpoint's pace has 50 in memory
-_PACE_DOUBT: Final = 5.0  # samples of the average pace that a pace begins with
+_PACE_DOUBT: Final = 5  # samples of the average pace that a pace begins with
 _BESIDE_KEPT: Final = 0.9  # of the past, per answer, in the prompt tokens computed beside one
 _FARTHEST: Final = 1000.0  # times as fast or slow as an average one; never 0
 _MEAN_STEP: Final = 0.01  # of the mean pace, per sample
@@ -94,6 +94,7 @@ class Pace:
 
     def __init__(self) -> None:
         self.value: float = 1.0
+        self.samples: int = 0
         self._seconds: float = 0.0
         self._expected: float = 0.0
 
@@ -101,11 +102,17 @@ class Pace:
         """Something took this long, for what an average endpoint was expected to take."""
         if expected <= 0.0:
             return
+        self.samples += 1
         if self._expected == 0.0:
             self._seconds = self._expected = _PACE_DOUBT * expected
         self._seconds = _PACE_KEPT * self._seconds + seconds
         self._expected = _PACE_KEPT * self._expected + expected
         self.value = min(max(self._seconds / self._expected, 1.0 / _FARTHEST), _FARTHEST)
+
+    @property
+    def known(self) -> bool:
+        """Whether more of it was seen than what it began with."""
+        return self.samples > _PACE_DOUBT
 
 
 class EngineModel:

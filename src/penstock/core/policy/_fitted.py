@@ -19,7 +19,7 @@ class FittedPolicy(ServingPolicy):
     def __init__(self, prefix_blocks: int = DEFAULT_BLOCKS) -> None:
         super().__init__(prefix_blocks)
         self._models: dict[Endpoint, EngineModel] = {}
-        self._fleet: FleetModel = FleetModel()
+        self.fleet: FleetModel = FleetModel()
 
     def rebuild(self, endpoints: list[Endpoint]) -> None:
         super().rebuild(endpoints)
@@ -29,9 +29,30 @@ class FittedPolicy(ServingPolicy):
         """What is believed of the endpoint."""
         found = self._models.get(endpoint)
         if found is None:
-            found = EngineModel(self._fleet)
+            found = EngineModel(self.fleet)
             self._models[endpoint] = found
         return found
+
+    def hoped_paces(self, eligible: list[Endpoint]) -> list[float]:
+        """How fast each computes prompts: as was learned, or else as the fastest that is known.
+
+        For policies that compare nothing but this: by the average pace that is believed of one not
+        known, it would wait for its first request as long as a faster one is idle. Optimism where
+        there is doubt: R. Sutton, A. Barto, "Reinforcement Learning", 2.6.
+        """
+        paces = []
+        unknown = []
+        fastest = float("inf")
+        for index, endpoint in enumerate(eligible):
+            pace = self.model(endpoint).prefill_pace
+            paces.append(pace.value)
+            if not pace.known:
+                unknown.append(index)
+            elif pace.value < fastest:
+                fastest = pace.value
+        for index in unknown:
+            paces[index] = min(paces[index], fastest)
+        return paces
 
     def on_first_byte(self, ticket: Ticket) -> None:
         first = ticket.batch_before == 0

@@ -3,8 +3,9 @@
     argmin  T_queue + T_prefill(prompt, hit)
 
 Source: Mooncake's cache-aware scheduling (FAST 2025), without the transfer of KV cache between
-endpoints. Both times come from a model fitted to each endpoint. Equal ones are drawn by weight.
-O(blocks + endpoints) per pick.
+endpoints. Both times come from a model fitted to each endpoint; one of which too little was seen
+counts as the fastest that is known, or it would never be tried while that one is idle. Equal ones
+are drawn by weight. O(blocks + endpoints) per pick.
 """
 
 from typing import ClassVar
@@ -25,25 +26,35 @@ class TimeToFirstToken(FittedPolicy):
     def choose(
         self, request: Request, eligible: list[Endpoint], hits: list[int], env: Env
     ) -> Endpoint:
-        prompt = request.prompt_tokens
-        times = []
-        for index, endpoint in enumerate(eligible):
-            model = self.model(endpoint)
-            uncached = max(prompt - hits[index], 0)
-            times.append(model.queue_s(pending(endpoint)) + model.prefill_s(uncached, prompt))
-        return least_of(eligible, times, env)
+        return least_of(eligible, self._times(request, eligible, hits), env)
 
     def explain_each(
         self, request: Request, eligible: list[Endpoint], hits: list[int]
     ) -> list[dict[str, float]]:
         prompt = request.prompt_tokens
+        times = self._times(request, eligible, hits)
         explained = []
         for index, endpoint in enumerate(eligible):
             model = self.model(endpoint)
             queue_s = model.queue_s(pending(endpoint))
             prefill_s = model.prefill_s(max(prompt - hits[index], 0), prompt)
-            first_s = queue_s + prefill_s
             explained.append(
-                {"queue_s": queue_s, "prefill_s": prefill_s, "ttft_s": first_s, "cost": first_s}
+                {
+                    "queue_s": queue_s,
+                    "prefill_s": prefill_s,
+                    "ttft_s": queue_s + prefill_s,
+                    "cost": times[index],
+                }
             )
         return explained
+
+    def _times(self, request: Request, eligible: list[Endpoint], hits: list[int]) -> list[float]:
+        """What the first token would take on each, in seconds."""
+        prompt = request.prompt_tokens
+        paces = self.hoped_paces(eligible)
+        times = []
+        for index, endpoint in enumerate(eligible):
+            uncached = max(prompt - hits[index], 0)
+            average_s = self.fleet.first_token_s(pending(endpoint), uncached, prompt)
+            times.append(paces[index] * average_s)
+        return times

@@ -1,0 +1,140 @@
+"""A snapshot: the whole configured world as immutable data, replaced in one step.
+
+``config.compile`` makes it from the document, the supervisor fills in the board rows and sends
+it, a worker builds its listeners, routes and pools from it. Durations are seconds, sizes bytes.
+None of it is compiled: it is read only when a snapshot is applied.
+
+``listener``, ``route`` and ``pool`` are what a document has; a pool's larger parts are ``health``,
+``admission`` and ``engine``.
+"""
+
+from __future__ import annotations
+
+from typing import Literal
+
+import msgspec
+
+from penstock.core.snapshot.admission import (
+    Admission,
+    CoDel,
+    LimitChoice,
+    Queue,
+    Shedding,
+    SuccessRate,
+    Throttle,
+)
+from penstock.core.snapshot.data import Data
+from penstock.core.snapshot.engine import (
+    Engine,
+    EngineMetrics,
+    KvEvents,
+    Models,
+    ServedModel,
+)
+from penstock.core.snapshot.health import (
+    AgentCheck,
+    Breaker,
+    HealthCheck,
+    Outlier,
+    SlowStart,
+)
+from penstock.core.snapshot.listener import (
+    Certificate,
+    Limits,
+    Listener,
+    ListenerTimeouts,
+)
+from penstock.core.snapshot.pool import (
+    Connections,
+    Decisions,
+    Endpoint,
+    EndpointTls,
+    HashKey,
+    PolicyChoice,
+    Pool,
+    PoolTimeouts,
+    Probe,
+    Retry,
+    Sticky,
+)
+from penstock.core.snapshot.route import (
+    FixedResponse,
+    HeaderEdit,
+    HeaderMatch,
+    Match,
+    Redirect,
+    Rewrite,
+    Route,
+    WeightedPool,
+)
+
+__all__ = [
+    "Admission",
+    "AgentCheck",
+    "Breaker",
+    "Certificate",
+    "CoDel",
+    "Connections",
+    "Decisions",
+    "Endpoint",
+    "EndpointTls",
+    "Engine",
+    "EngineMetrics",
+    "FixedResponse",
+    "HashKey",
+    "HeaderEdit",
+    "HeaderMatch",
+    "HealthCheck",
+    "KvEvents",
+    "LimitChoice",
+    "Limits",
+    "Listener",
+    "ListenerTimeouts",
+    "Match",
+    "Models",
+    "Outlier",
+    "PolicyChoice",
+    "Pool",
+    "PoolTimeouts",
+    "Probe",
+    "Queue",
+    "Redirect",
+    "RequestLog",
+    "Retry",
+    "Rewrite",
+    "Route",
+    "ServedModel",
+    "Shedding",
+    "SlowStart",
+    "Snapshot",
+    "Sticky",
+    "SuccessRate",
+    "Throttle",
+    "WeightedPool",
+    "decode_snapshot",
+]
+
+
+class RequestLog(Data, frozen=True):
+    target: Literal["off", "stdout", "file"] = "off"
+    path: str = ""
+
+
+class Snapshot(Data, frozen=True):
+    """Routes are tried in order; the first that matches wins."""
+
+    generation: int
+    listeners: tuple[Listener, ...]
+    routes: tuple[Route, ...]
+    pools: tuple[Pool, ...]
+    request_log: RequestLog = RequestLog()
+    via: str = "penstock"  # the pseudonym in Via (RFC 9110, 7.6.3)
+
+    def encode(self) -> bytes:
+        """As JSON."""
+        return msgspec.json.encode(self)
+
+
+def decode_snapshot(encoded: bytes) -> Snapshot:
+    """The inverse of ``Snapshot.encode``. Raises msgspec.ValidationError."""
+    return msgspec.json.decode(encoded, type=Snapshot)

@@ -1,0 +1,49 @@
+"""What clients meet: addresses, certificates, timeouts and limits."""
+
+from __future__ import annotations
+
+from penstock.core.snapshot.data import Data
+
+
+class Certificate(Data, frozen=True):
+    """One certificate chain and its key, as PEM files, and the names it serves."""
+
+    certificate: str
+    key: str
+    server_names: tuple[str, ...] = ()  # exact or "*.example.com"; empty: the default
+
+
+class ListenerTimeouts(Data, frozen=True):
+    """How long a client may take. 0 turns one off."""
+
+    client_headers_s: float = 10.0  # from the first byte of a request to the end of its head
+    client_body_idle_s: float = 30.0  # between two reads of a request body
+    keep_alive_idle_s: float = 75.0  # between two requests
+    client_write_idle_s: float = 60.0  # a client that stops reading its response
+    tls_handshake_s: float = 10.0
+
+
+class Limits(Data, frozen=True):
+    """What a client may send. 0 means no limit, except for the header limits."""
+
+    header_bytes: int = 32 * 1024
+    header_count: int = 100
+    target_bytes: int = 8 * 1024
+    body_bytes: int = 256 * 1024 * 1024
+    connections: int = 0  # of the whole balancer
+    connections_per_address: int = 0
+    requests_per_connection: int = 0
+
+
+class Listener(Data, frozen=True):
+    """An address that clients connect to. ``trusted_proxies`` are networks in CIDR form."""
+
+    name: str
+    host: str
+    port: int
+    certificates: tuple[Certificate, ...] = ()  # empty: plain HTTP
+    tls_generation: int = 0  # raised when certificate files change
+    trusted_proxies: tuple[str, ...] = ()
+    timeouts: ListenerTimeouts = ListenerTimeouts()
+    limits: Limits = Limits()
+    backlog: int = 4096

@@ -1,0 +1,154 @@
+"""A pool: its endpoints, and how one of them is chosen, called and called again."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from msgspec import field
+
+from penstock.core.snapshot.admission import Admission
+from penstock.core.snapshot.data import Data
+from penstock.core.snapshot.engine import Engine, Models, ServedModel
+from penstock.core.snapshot.health import AgentCheck, Breaker, HealthCheck, Outlier, SlowStart
+from penstock.core.snapshot.route import HeaderEdit
+
+
+class Endpoint(Data, frozen=True):
+    """``row``, its place on the board, and ``address`` are given by the supervisor."""
+
+    name: str  # unique in its pool: host:port unless configured
+    host: str
+    port: int
+    tls: bool = False
+    weight: float = 1.0
+    max_in_flight: int = 0
+    priority: int = 0  # of its group: 0 first
+    backup: bool = False  # behind all groups
+    zone: str = ""
+    models: tuple[str, ...] = ()  # that it serves; empty: it is asked, or may serve any
+    row: int = -1
+    address: str = ""  # of a host that is a name
+
+    @property
+    def connect_host(self) -> str:
+        """What connections to it are made to: requests, checks, and questions to its engine.
+
+        Names in heads and certificates stay those of ``host``.
+        """
+        return self.address or self.host
+
+
+class EndpointTls(Data, frozen=True):
+    verify: bool = True
+    ca_file: str = ""  # empty: the system's
+    server_name: str = ""  # SNI and the name verified; empty: the endpoint's host
+
+
+class Connections(Data, frozen=True):
+    """The pool of idle connections to each endpoint, per worker."""
+
+    max_idle: int = 256
+    idle_timeout_s: float = 55.0  # under the 60 s and more that servers keep theirs open
+    max_requests: int = 0
+
+
+class PoolTimeouts(Data, frozen=True):
+    """How long an endpoint may take. 0 turns one off."""
+
+    connect_s: float = 2.0  # TCP, and TLS where the endpoint speaks it
+    first_byte_s: float = 300.0  # from the request sent to the first byte of the response
+    stream_idle_s: float = 300.0  # between two reads of a response
+    request_s: float = 0.0  # the whole exchange; off: inference runs long
+
+
+class Retry(Data, frozen=True):
+    """When a failed attempt is repeated on another endpoint (never after a byte was passed on).
+
+    A request that was not sent is always safe; one that was sent is repeated only when its
+    method is idempotent (RFC 9110, 9.2.2) or ``non_idempotent`` says so.
+    """
+
+    attempts: int = 3  # in all, the first included
+    on_statuses: tuple[int, ...] = (502, 503, 504)
+    on_connect_failure: bool = True
+    on_reset: bool = True  # the connection died before the first byte
+    on_timeout: bool = False  # no first byte in time
+    non_idempotent: bool = False
+    budget_share: float = 0.2  # retries per request, over 10 s (Finagle)
+    budget_min_per_s: float = 10.0
+
+
+class PolicyChoice(Data, frozen=True):
+    name: str = "least-request"
+    options: dict[str, int | float | str | bool] = field(default_factory=dict)
+
+
+class Probe(Data, frozen=True):
+    """How endpoints are asked for their load, by policies that want it (core/policy/prequal.py)."""
+
+    path: str = "/load"
+    timeout_s: float = 0.5
+
+
+class Decisions(Data, frozen=True):
+    """Which decisions a pool records. ``sample`` is the share of requests; 0: none."""
+
+    sample: float = 0.0
+    keep: int = 1000  # by each worker, for ``penstock ctl explain``
+    max_per_s: float = 100.0  # over all workers
+    file: str = ""  # gets them as JSON lines too; empty: none does
+
+
+class HashKey(Data, frozen=True):
+    """What hashing policies hash by."""
+
+    kind: Literal["source", "header", "cookie", "path", "query"] = "source"
+    names: tuple[str, ...] = ()  # of headers, the first of them that is there; else one
+
+
+class Sticky(Data, frozen=True):
+    """A signed cookie that returns a client to its endpoint. ``keys``: first signs, all verify."""
+
+    cookie: str
+    keys: tuple[str, ...]
+    ttl_s: float = 0.0  # 0: a session cookie
+    path: str = "/"
+    same_site: Literal["", "Strict", "Lax", "None"] = "Lax"
+    secure: bool = False
+    http_only: bool = True
+
+
+class Pool(Data, frozen=True):
+    """``row`` is the pool's place on the board, given by the supervisor."""
+
+    name: str
+    endpoints: tuple[Endpoint, ...]
+    kind: Literal["http", "llm"] = "http"  # llm: bodies are understood before an endpoint is chosen
+    # Tokens of answers: asked for and hidden from clients that did not ask; only where they asked.
+    usage: Literal["hidden", "asked", "off"] = "hidden"
+    malformed: Literal["pass", "refuse"] = "pass"  # bodies that are not understood
+    engine: Engine | None = None  # None: endpoints are not asked for their load
+    models: Models = Models()
+    # What endpoints said they serve, by their names; the supervisor adds it.
+    discovered: dict[str, tuple[ServedModel, ...]] = field(default_factory=dict)
+    policy: PolicyChoice = PolicyChoice()
+    probe: Probe = Probe()
+    shadow: tuple[PolicyChoice, ...] = ()  # other policies, asked about recorded decisions
+    decisions: Decisions = Decisions()
+    hash_key: HashKey = HashKey()
+    sticky: Sticky | None = None
+    host_header: Literal["pass", "endpoint"] | str = "pass"  # any other text is sent as it is
+    request_headers: tuple[HeaderEdit, ...] = ()
+    response_headers: tuple[HeaderEdit, ...] = ()
+    timeouts: PoolTimeouts = PoolTimeouts()
+    retry: Retry = Retry()
+    health_check: HealthCheck | None = None
+    agent_check: AgentCheck | None = None
+    outlier: Outlier = Outlier()
+    breaker: Breaker | None = None
+    admission: Admission = Admission()
+    slow_start: SlowStart = SlowStart()
+    panic_threshold: float = 0.0  # share of available endpoints under which health is ignored
+    connections: Connections = Connections()
+    tls: EndpointTls = EndpointTls()
+    row: int = -1

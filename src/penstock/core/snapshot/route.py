@@ -1,0 +1,79 @@
+"""Which requests go where, and what is changed on them."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from penstock.core.snapshot.data import Data
+
+
+class HeaderMatch(Data, frozen=True):
+    """A condition on one request header; ``name`` is lower case."""
+
+    name: str
+    kind: Literal["present", "exact", "prefix", "regex"] = "present"
+    value: str = ""
+    invert: bool = False
+
+
+class Match(Data, frozen=True):
+    """When a route applies: every condition given must hold; an empty one always does."""
+
+    listeners: tuple[str, ...] = ()
+    hosts: tuple[str, ...] = ()  # "a.example" or "*.example", lower case, without port
+    path_kind: Literal["any", "exact", "prefix", "regex"] = "any"
+    path: str = ""
+    methods: tuple[str, ...] = ()
+    headers: tuple[HeaderMatch, ...] = ()
+
+
+class HeaderEdit(Data, frozen=True):
+    """One change to the headers of a request or response, applied in order."""
+
+    operation: Literal["set", "add", "remove"]
+    name: str
+    value: str = ""
+
+
+class Rewrite(Data, frozen=True):
+    """A change of the path: the matched prefix is replaced, or a regex is substituted."""
+
+    kind: Literal["prefix", "regex"]
+    pattern: str  # the prefix or the regular expression to look for
+    replacement: str  # "" strips it; the result always begins with "/"
+
+
+class WeightedPool(Data, frozen=True):
+    pool: str
+    weight: float = 1.0
+
+
+class Redirect(Data, frozen=True):
+    """Answer with a redirect. Parts not given are taken from the request."""
+
+    status: int = 308
+    scheme: str = ""
+    host: str = ""
+    port: int = 0
+    path: str = ""  # a whole path; empty keeps the request's, rewritten if a rewrite is given
+
+
+class FixedResponse(Data, frozen=True):
+    status: int
+    body: str = ""
+    content_type: str = "text/plain; charset=utf-8"
+
+
+class Route(Data, frozen=True):
+    """What happens to requests that match: exactly one of pools, redirect and respond is set."""
+
+    name: str
+    match: Match = Match()
+    pools: tuple[WeightedPool, ...] = ()
+    mirror: str = ""  # a pool that gets a copy; its answers are dropped
+    mirror_share: float = 1.0
+    redirect: Redirect | None = None
+    respond: FixedResponse | None = None
+    rewrite: Rewrite | None = None
+    request_headers: tuple[HeaderEdit, ...] = ()
+    response_headers: tuple[HeaderEdit, ...] = ()

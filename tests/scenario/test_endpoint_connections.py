@@ -1,0 +1,142 @@
+"""Connections to endpoints: used again while they live, within bounds; replaced when stale."""
+
+from collections.abc import Callable
+
+import pytest
+
+from penstock.core.snapshot import Connections
+from penstock.dataplane.board import (
+    P_RETRIES,
+)
+from tests.harness.endpoint import EndpointConnection, Script, ScriptedEndpoint
+from tests.harness.http_endpoint import HttpEndpoint
+from tests.harness.messages import answer_of, get, post
+from tests.harness.waiting import wait_until
+from tests.harness.worker import Worker
+from tests.harness.world import NEVER_REPEAT, pool, world
+
+POST = post("Content-Length: 5", body=b"hello")
+
+
+# Stale connections
+
+
+def answer_once_then(die: Script) -> Script:
+    """The first connection answers one request and dies of the second; later ones live."""
+
+    def play(connection: EndpointConnection) -> None:
+        connection.receive_head()
+        connection.send(answer_of(b"first"))
+        while connection.number > 0:
+            connection.receive_head()
+            connection.send(answer_of(b"later"))
+        connection.receive_head()
+        die(connection)
+
+    return play
+
+
+@pytest.mark.parametrize(
+    "die",
+    [EndpointConnection.reset, EndpointConnection.close],
+    ids=["reset", "close"],
+)
+def test_stale_connection_is_replaced_without_counting_as_a_retry(
+    start: Callable[..., Worker],
+    scripted: Callable[[Script], ScriptedEndpoint],
+    die: Script,
+) -> None:
+    endpoint = scripted(answer_once_then(die))
+    worker = start(world(pool(endpoint, retry=NEVER_REPEAT)))
+    client = worker.connect()
+    assert [client.get().body for _ in range(3)] == [b"first", b"first", b"later"]
+    worker.wait_until_published()
+    assert worker.pool_count(P_RETRIES) == 0
+    assert len(endpoint.connections) == 2
+
+
+def test_post_on_a_stale_connection_is_not_repeated(
+    start: Callable[..., Worker], scripted: Callable[[Script], ScriptedEndpoint]
+) -> None:
+    """The endpoint may have done it before it died."""
+    endpoint = scripted(answer_once_then(EndpointConnection.reset))
+    client = start(world(pool(endpoint))).connect()
+    assert client.get().status == 200
+    assert client.request(POST, "POST").status == 502
+    assert endpoint.received.count(b"POST ") == 1
+
+
+def test_replacement_is_tried_once(
+    start: Callable[..., Worker], scripted: Callable[[Script], ScriptedEndpoint]
+) -> None:
+    def answer_only_the_first(connection: EndpointConnection) -> None:
+        connection.receive_head()
+        if connection.number == 0:
+            connection.send(answer_of(b"first"))
+            connection.receive_head()
+        connection.reset()
+
+    endpoint = scripted(answer_only_the_first)
+    client = start(world(pool(endpoint, retry=NEVER_REPEAT))).connect()
+    assert [client.get().status for _ in range(2)] == [200, 502]
+    assert len(endpoint.connections) == 2
+
+
+def test_connection_that_the_endpoint_closed_while_idle_is_not_used(
+    start: Callable[..., Worker], scripted: Callable[[Script], ScriptedEndpoint]
+) -> None:
+    """So that even a POST goes through."""
+
+    def answer_and_close(connection: EndpointConnection) -> None:
+        connection.receive_head()
+        connection.receive_bytes(5)
+        connection.send(answer_of(b"ok"))
+        connection.end_sending()
+        connection.receive_to_end()
+
+    endpoint = scripted(answer_and_close)
+    client = start(world(pool(endpoint, retry=NEVER_REPEAT))).connect()
+    for number in range(3):
+        assert client.request(POST, "POST").status == 200
+        endpoint.wait_for_end(number)
+
+
+def hold_until_told(connection: EndpointConnection) -> None:
+    while True:
+        connection.receive_head()
+        connection.go_on.wait()
+        connection.send(answer_of(b"ok"))
+
+
+# Idle connections
+
+
+def test_idle_connections_are_bounded(
+    start: Callable[..., Worker], scripted: Callable[[Script], ScriptedEndpoint]
+) -> None:
+    endpoint = scripted(hold_until_told)
+    worker = start(world(pool(endpoint, connections=Connections(max_idle=2))))
+    clients = [worker.connect() for _ in range(5)]
+    for client in clients:
+        client.send(get())
+    wait_until(lambda: endpoint.requests_begun == 5, "all were sent")
+    for connection in endpoint.connections:
+        connection.go_on.set()
+    assert [client.read_response().status for client in clients] == [200] * 5
+
+    def closed() -> int:
+        return sum(connection.finished for connection in endpoint.connections)
+
+    wait_until(lambda: closed() == 3, "the surplus was closed")
+
+
+@pytest.mark.parametrize(
+    ("settings", "used"), [(Connections(max_requests=2), 3), (Connections(max_idle=0), 6)]
+)
+def test_connections_are_used_so_many_times(
+    start: Callable[..., Worker], endpoint: HttpEndpoint, settings: Connections, used: int
+) -> None:
+    client = start(world(pool(endpoint, connections=settings))).connect()
+    for _ in range(6):
+        assert client.get().status == 200
+    assert len(endpoint.connections) == used
