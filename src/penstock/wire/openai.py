@@ -33,6 +33,7 @@ ANTHROPIC: Final = 5
 MAX_BLOCKS: Final = 512
 # Objects in a body, each of which may become one of ours: a bound on time and memory.
 MAX_OBJECTS: Final = 100_000
+_MOST_TOKENS: Final = 1 << 30  # as a limit: none is longer, and it is reckoned with in floats
 IMAGE_TOKENS: Final = 1024  # of an image, for lack of its size: about a 1024×1024 one at 32×32
 
 _SUFFIXES: Final = (
@@ -248,7 +249,7 @@ def _read_anthropic(found: Inspection, prompt: _Prompt, body: bytes) -> None:
 def _common(found: Inspection, read: bodies.Common, limit: int | None) -> None:
     found.model = read.model
     found.stream = read.stream is True
-    found.output_limit = limit if limit is not None and limit > 0 else 0
+    found.output_limit = min(limit, _MOST_TOKENS) if limit is not None and limit > 0 else 0
     if read.stream_options is not NOTHING:
         found.stream_options = bytes(read.stream_options)
     found.cache_salt = read.cache_salt or ""

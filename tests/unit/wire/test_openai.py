@@ -70,6 +70,11 @@ def test_what_a_chat_asks_for() -> None:
     assert (found.stream, found.output_limit, found.session_hash) == (False, 9, 0)
 
 
+def test_a_limit_without_measure_can_be_reckoned_with() -> None:
+    found = understood(CHAT, messages=[user("hi")], max_tokens=10**400)
+    assert float(found.output_limit) > 1e8
+
+
 def test_the_cache_key_names_a_session_before_the_user_does() -> None:
     found = understood(RESPONSE, input="hi", user="ann", prompt_cache_key="k", max_output_tokens=3)
     assert found.session_hash == session_hash(b"k")
