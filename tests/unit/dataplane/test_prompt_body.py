@@ -56,7 +56,7 @@ def test_the_prefix_of_a_prompt_belongs_to_the_model_that_is_asked() -> None:
     assert prompt.found.blocks != PromptBody(CHAT, head(chunked=False), JSON).found.blocks
 
 
-def test_a_body_with_a_name_that_is_no_text_is_not_understood_where_it_would_be_written_anew() -> None:
+def test_a_body_that_cannot_be_written_anew_is_not_understood() -> None:
     prompt = PromptBody(CHAT, head(chunked=False), JSON[:-1] + b', "\xff": 1}')
     assert not prompt.found.problem
     prompt.ask_for_model("large")
