@@ -33,6 +33,7 @@ ANTHROPIC: Final = 5
 MAX_BLOCKS: Final = 512
 # Objects in a body, each of which may become one of ours: a bound on time and memory.
 MAX_OBJECTS: Final = 100_000
+MAX_NAME: Final = 4096  # of a model: some are paths. Names are kept, and clients choose them
 _MOST_TOKENS: Final = 1 << 30  # as a limit: none is longer, and it is reckoned with in floats
 IMAGE_TOKENS: Final = 1024  # of an image, for lack of its size: about a 1024×1024 one at 32×32
 
@@ -103,6 +104,8 @@ def inspect(api: int, body: bytes) -> Inspection:
             _read_anthropic(found, prompt, body)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         return Inspection(api, f"the body cannot be read: {error}")
+    if len(found.model) > MAX_NAME:
+        return Inspection(api, f"the model's name has over {MAX_NAME} characters")
     found.images = prompt.images
     data = _SEPARATOR.join(prompt.pieces)
     found.prompt_bytes = len(data)

@@ -13,6 +13,7 @@ from penstock.wire.openai import (
     COMPLETION,
     EMBEDDING,
     MAX_BLOCKS,
+    MAX_NAME,
     MAX_OBJECTS,
     OTHER,
     RESPONSE,
@@ -73,6 +74,13 @@ def test_what_a_chat_asks_for() -> None:
 def test_a_limit_without_measure_can_be_reckoned_with() -> None:
     found = understood(CHAT, messages=[user("hi")], max_tokens=10**400)
     assert float(found.output_limit) > 1e8
+
+
+def test_a_name_without_measure_is_not_kept() -> None:
+    body = {"messages": [user("hi")], "model": "m" * (MAX_NAME + 1)}
+    found = inspect(CHAT, json.dumps(body).encode())
+    assert found.problem
+    assert not found.model
 
 
 def test_the_cache_key_names_a_session_before_the_user_does() -> None:
