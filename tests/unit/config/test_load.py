@@ -110,6 +110,10 @@ def test_what_was_likely_meant(text: str, expected: str, tmp_path: Path) -> None
             "pools: {a: {endpoints: a:1, outlier: {consecutive_local_failures: 3}}}",
             "`consecutive_local_failures` needs `split_local_failures: true`",
         ),
+        (
+            "pools: {a: {kind: llm, endpoints: a:1, models: {aliases: {c: m}, fallbacks: {n: c}}}}",
+            "the model 'n' falls back to an alias, 'c'",
+        ),
         ("request_log: stdot", "or the path of a file (with a '/', as in ./requests.log)"),
         ("shutdown_deadline: 5", "a duration needs its unit: 5s or 5ms"),
         ("via: a b", "'a b' holds characters that HTTP does not allow here"),
