@@ -49,8 +49,8 @@ def _request_line(request: Record) -> str:
     if "prompt_tokens" in request:
         blocks = len(request["blocks"]) // 16
         line += (
-            f", model {_shown(request['model'])}, about {request['prompt_tokens']} prompt tokens in "
-            f"{blocks} blocks, {request['output_tokens']} output tokens expected"
+            f", model {_shown(request['model'])}, about {request['prompt_tokens']} prompt tokens "
+            f"in {blocks} blocks, {request['output_tokens']} output tokens expected"
         )
     for key in ("session", "key"):
         if key in request:
