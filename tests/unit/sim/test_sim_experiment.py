@@ -236,6 +236,18 @@ def invoke(*arguments: str) -> Result:
     return CliRunner().invoke(simulate, [*arguments, "--processes", "1"], terminal_width=120)
 
 
+def test_what_cannot_be_written_is_refused_before_anything_runs(tmp_path: Path) -> None:
+    for option in ("--html", "--json"):
+        result = invoke("--customers", "1000000000", option, str(tmp_path / "none" / "r"))
+        assert result.exit_code == 2
+        assert "there is no directory" in result.output
+    decisions = tmp_path / "decisions.jsonl"
+    decisions.touch()
+    result = invoke("--decisions", str(decisions), "--html", str(tmp_path / "r.html"))
+    assert result.exit_code == 2
+    assert "makes no page" in result.output
+
+
 def test_the_command_runs_flags_and_writes_its_reports(tmp_path: Path) -> None:
     html, numbers = tmp_path / "r.html", tmp_path / "r.json"
     result = invoke(
