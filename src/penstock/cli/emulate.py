@@ -15,6 +15,7 @@ from penstock.fleet.engine.spec import DialectName, EngineSpec
 from penstock.fleet.host import Host
 from penstock.sim.engine_timing import PROFILES
 
+_LAST_PORT = 65535
 _Positive = click.FloatRange(min=0, min_open=True)
 
 
@@ -66,6 +67,8 @@ def emulate(count: int, port: int, control_port: int, **options: Any) -> None:
     faults on command.
     """
     kv_port: int = options.pop("kv_events_port")
+    _check_ports("--port", port, count)
+    _check_ports("--kv-events-port", kv_port, 2 * count)
     specs = [
         EngineSpec(
             name=f"engine-{number + 1}",
@@ -81,6 +84,11 @@ def emulate(count: int, port: int, control_port: int, **options: Any) -> None:
         raise click.ClickException(error.strerror or str(error)) from error
     except ValueError as error:
         raise click.ClickException(str(error)) from error
+
+
+def _check_ports(option: str, first: int, count: int) -> None:
+    if first + count - 1 > _LAST_PORT:
+        raise click.UsageError(f"{option} {first} leaves no room for {count} ports")
 
 
 async def _host(specs: list[EngineSpec], control_port: int) -> None:

@@ -57,3 +57,18 @@ def test_a_taken_port_is_named() -> None:
         run = CliRunner().invoke(emulate, ["--port", str(port)])
     assert run.exit_code == 1
     assert f"cannot listen on 127.0.0.1:{port}: Address already in use" in run.output
+
+
+def test_ports_that_cannot_be_are_refused_and_those_of_kv_events_named() -> None:
+    for option in ("--port", "--kv-events-port"):
+        run = CliRunner().invoke(emulate, [option, "65535", "--count", "2"])
+        assert run.exit_code == 2
+        assert f"{option} 65535 leaves no room" in run.output
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        port = str(taken.getsockname()[1])
+        arguments = ["--port", "0", "--kv-events", "map", "--kv-events-port", port]
+        run = CliRunner().invoke(emulate, arguments)
+    assert run.exit_code == 1
+    assert f"cannot publish KV events on 127.0.0.1:{port}: Address already in use" in run.output
