@@ -154,6 +154,7 @@ class Settlement(ResponseSink):
             request_id=self.request_id,
             retry_after_s=retry_after_s if status == 503 else 0,
             kind=kind,
+            anthropic=self.way is not None and self.way.api == ANTHROPIC,
         )
         self._finish_with(status, data, "refused")
 
