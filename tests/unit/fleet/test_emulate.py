@@ -14,13 +14,13 @@ from penstock.cli.emulate import emulate
 
 
 def test_engines_serve_and_suffer_until_ctrl_c() -> None:
-    arguments = ["--count", "2", "--port", "0", "--model", "tiny", "--engine", "llamacpp"]
+    arguments = ["--count", "2", "--port", "0", "--model", "tiny" * 20, "--engine", "llamacpp"]
     process = subprocess.Popen(
         [sys.executable, "-m", "penstock", "emulate", *arguments],
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,
-        env={**os.environ, "COLUMNS": "120"},
+        env={**os.environ, "COLUMNS": "40"},
     )
     try:
         assert process.stdout is not None
@@ -33,7 +33,7 @@ def test_engines_serve_and_suffer_until_ctrl_c() -> None:
         first, second, control = urls[0], urls[1], urls[2].partition("/servers")[0]
         for url in (first, second):
             with urllib.request.urlopen(f"{url}/v1/models", timeout=20) as response:
-                assert json.load(response)["data"][0]["id"] == "tiny"
+                assert json.load(response)["data"][0]["id"] == "tiny" * 20
         fault = json.dumps({"kind": "lie", "reported": {"waiting": 5}}).encode()
         path = f"{control}/servers/engine-2/fault"
         with urllib.request.urlopen(path, data=fault, timeout=20) as response:
