@@ -144,24 +144,28 @@ class _Delta(msgspec.Struct):
 
 class _Inner(msgspec.Struct):
     usage: Usage | None = None
-    status: str | None = None
     stop_reason: str | None = None
 
 
 class Event(msgspec.Struct):
     """A stream's event, or a whole answer."""
 
-    type: str | None = None
     usage: Usage | None = None
-    choices: list[_Choice] = []
+    choices: list[_Choice] | None = None
     delta: _Delta | str | None = None
     message: _Inner | None = None  # Anthropic: message_start
     response: _Inner | None = None  # responses: response.completed
     stop_reason: str | None = None
-    status: str | None = None
+
+
+class BareUsage(msgspec.Struct):
+    """The usage of an event whose other fields are of other kinds than those APIs'."""
+
+    usage: Usage | None = None
 
 
 event = msgspec.json.Decoder(Event)
+bare_usage = msgspec.json.Decoder(BareUsage)
 
 
 class StreamOptions(msgspec.Struct):

@@ -120,8 +120,9 @@ class SseMeter:
         try:
             event = bodies.event.decode(line)
         except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
-            return  # it passes all the same; what it says of usage is not known
-        for choice in event.choices:
+            self._read_usage_alone(line)
+            return
+        for choice in event.choices or ():
             if choice.finish_reason:
                 self.finish_reason = choice.finish_reason
         if event.delta is not None and not isinstance(event.delta, str):
@@ -134,6 +135,15 @@ class SseMeter:
                     self._take_usage(inner.usage)
         if event.usage is not None:
             self._take_usage(event.usage)
+
+    def _read_usage_alone(self, line: bytes) -> None:
+        """Of what is otherwise not as those APIs have it. It passes all the same."""
+        try:
+            usage = bodies.bare_usage.decode(line).usage
+        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+            return  # what it says of usage is not known
+        if usage is not None:
+            self._take_usage(usage)
 
     def _take_usage(self, usage: bodies.Usage) -> None:
         prompt = usage.prompt_tokens

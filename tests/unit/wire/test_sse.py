@@ -86,6 +86,21 @@ def test_cached_tokens_of_anthropic_count_as_prompt() -> None:
     assert metered(event({"message": {"usage": taken_in}})).prompt_tokens == 135
 
 
+@pytest.mark.parametrize(
+    "odd",
+    [
+        {"choices": None},
+        {"choices": [{"finish_reason": {"type": "stop"}}]},
+        {"status": 200, "type": 7},
+        {"message": "all is well"},
+        {"delta": 5},
+    ],
+)
+def test_usage_counts_whatever_stands_beside_it(odd: dict[str, Any]) -> None:
+    meter = metered(event({**odd, "usage": USAGE}))
+    assert (meter.prompt_tokens, meter.cached_tokens, meter.output_tokens) == (30, 16, 3)
+
+
 @pytest.mark.parametrize("nonsense", [-1, -(10**20), 2**31, 2**63, 10**30])
 def test_counts_that_no_answer_can_have_are_not_known(nonsense: int) -> None:
     details = {"cached_tokens": nonsense}
