@@ -28,7 +28,7 @@ def test_an_unknown_key_is_shown_where_it_stands_with_the_key_likely_meant(tmp_p
         ("pools: {a: {endpoints: {url: a:1, wight: 1}}}", "did you mean 'weight'?"),
         ("routes: [{poool: a}]", "did you mean 'pool'?"),
         ("listeners: {a: {address: b:1, tls: {certificate: x, kye: y}}}", "did you mean 'key'?"),
-        ("zzzzzz: 1", "known here: listen, endpoints, policy,"),
+        ("zzzzzz: 1", "known here: listen, endpoints, kind, policy,"),
     ],
 )
 def test_what_was_likely_meant(text: str, expected: str, tmp_path: Path) -> None:
