@@ -249,10 +249,10 @@ def _read_anthropic(found: Inspection, prompt: _Prompt, body: bytes) -> None:
         prompt.add_message(message)
 
 
-def _common(found: Inspection, read: bodies.Common, limit: int | None) -> None:
+def _common(found: Inspection, read: bodies.Common, limit: bodies.Limit) -> None:
     found.model = read.model
     found.stream = read.stream is True
-    found.output_limit = min(limit, _MOST_TOKENS) if limit is not None and limit > 0 else 0
+    found.output_limit = min(max(int(limit or 0), 0), _MOST_TOKENS)
     if read.stream_options is not NOTHING:
         found.stream_options = bytes(read.stream_options)
     found.cache_salt = read.cache_salt or ""

@@ -11,6 +11,7 @@ import msgspec
 from msgspec import Raw
 
 NOTHING = Raw(b"")
+Limit = int | float | None  # in tokens; engines take 16.0 for 16
 
 
 class Part(msgspec.Struct):
@@ -62,7 +63,7 @@ class Metadata(msgspec.Struct):
 class Common(msgspec.Struct, kw_only=True):
     model: str
     stream: bool | None = None
-    max_tokens: int | None = None
+    max_tokens: Limit = None
     user: str | None = None
     safety_identifier: str | None = None
     prompt_cache_key: str | None = None
@@ -74,7 +75,7 @@ class Chat(Common, kw_only=True):
     messages: list[Message]
     tools: Raw = NOTHING
     functions: Raw = NOTHING
-    max_completion_tokens: int | None = None
+    max_completion_tokens: Limit = None
 
 
 class Completion(Common, kw_only=True):
@@ -96,7 +97,7 @@ class Response(Common, kw_only=True):
     instructions: Raw = NOTHING
     tools: Raw = NOTHING
     previous_response_id: Raw = NOTHING
-    max_output_tokens: int | None = None
+    max_output_tokens: Limit = None
 
 
 class AnthropicMessages(Common, kw_only=True):

@@ -71,6 +71,13 @@ def test_what_a_chat_asks_for() -> None:
     assert (found.stream, found.output_limit, found.session_hash) == (False, 9, 0)
 
 
+def test_a_limit_may_be_written_as_a_fraction() -> None:
+    assert understood(CHAT, messages=[user("hi")], max_tokens=16.0).output_limit == 16
+    assert understood(CHAT, messages=[], max_completion_tokens=9.0).output_limit == 9
+    assert understood(RESPONSE, input="hi", max_output_tokens=1e3).output_limit == 1000
+    assert understood(CHAT, messages=[], max_tokens=-0.5).output_limit == 0
+
+
 def test_a_limit_without_measure_can_be_reckoned_with() -> None:
     found = understood(CHAT, messages=[user("hi")], max_tokens=10**400)
     assert float(found.output_limit) > 1e8
