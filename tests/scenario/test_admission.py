@@ -167,9 +167,12 @@ def test_a_request_that_waits_too_long_is_told_so(start: Callable[..., Worker], 
 
 
 def test_a_client_that_leaves_the_queue_is_forgotten(
-    start: Callable[..., Worker], gate: Gate
+    start: Callable[..., Worker], gate: Gate, tmp_path: Path
 ) -> None:
-    worker = start(world(pool(bounded(gate), admission=IN_QUEUE)))
+    """But for the log, which tells how long it waited."""
+    log = tmp_path / "requests.log"
+    members = pool(bounded(gate), admission=IN_QUEUE)
+    worker = start(world(members, request_log=RequestLog("file", str(log))))
     first = asked(worker, "/first")
     gate.wait_for(1)
     leaver = asked(worker, "/leaver")
@@ -181,6 +184,9 @@ def test_a_client_that_leaves_the_queue_is_forgotten(
     gate.give(2)
     assert [first.read_response().body, last.read_response().body] == [b"/first", b"/last"]
     assert gate.targets() == ["/first", "/last"]
+    [left] = [line for line in lines_of(log, 3) if line["target"] == "/leaver"]
+    assert left["end"] == "client_gone"
+    assert 0.0 < left["t_queue"] <= left["t_total"]
 
 
 def test_more_important_requests_leave_first(start: Callable[..., Worker], gate: Gate) -> None:

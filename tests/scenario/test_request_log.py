@@ -4,6 +4,7 @@ from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 
+import msgspec
 import pytest
 
 from penstock.core.snapshot import FixedResponse, Match, RequestLog
@@ -11,10 +12,10 @@ from penstock.dataplane.board import W_BYTES_FROM_CLIENTS
 from tests.harness.endpoint import refuse_connections
 from tests.harness.http_endpoint import HttpEndpoint
 from tests.harness.log import lines_of
-from tests.harness.messages import get
+from tests.harness.messages import get, head
 from tests.harness.waiting import wait_until
 from tests.harness.worker import Worker
-from tests.harness.world import NEVER_REPEAT, Address, listener, pool, route, world
+from tests.harness.world import NEVER_REPEAT, Address, at, listener, pool, route, world
 
 
 def test_a_line_says_who_asked_for_what_and_how_it_ended(
@@ -95,6 +96,34 @@ def test_a_line_says_why_a_request_was_refused(
     assert refused["endpoint"] in refused["why"]
     assert refused["endpoint"].encode() not in answer.body, "the client learns no address"
     assert "why" not in done
+
+
+@pytest.mark.parametrize(
+    ("body", "status", "why"),
+    [
+        (b'{"model": "other", "messages": []}', 404, "serves the model other"),
+        (b"no json", 400, "cannot be read"),
+    ],
+)
+def test_a_line_says_why_what_is_asked_of_a_model_was_refused(
+    start: Callable[..., Worker],
+    endpoint: HttpEndpoint,
+    tmp_path: Path,
+    body: bytes,
+    status: int,
+    why: str,
+) -> None:
+    log = tmp_path / "requests.log"
+    engine = msgspec.structs.replace(at(endpoint), models=("served",))
+    serving = pool(engine, kind="llm", malformed="refuse")
+    worker = start(world(serving, request_log=RequestLog("file", str(log))))
+    client = worker.connect()
+    length = f"Content-Length: {len(body)}"
+    client.send(head("POST /v1/chat/completions HTTP/1.1", length) + body)
+    assert client.read_response().status == status
+    [logged] = lines_of(log, 1)
+    assert (logged["status"], logged["end"]) == (status, "refused")
+    assert why in logged["why"]
 
 
 @pytest.mark.parametrize(

@@ -75,6 +75,20 @@ async def test_refusals_are_in_anthropics_form(sdk: anthropic.AsyncAnthropic) ->
         await sdk.messages.create(model=MODEL, messages=[], max_tokens=4)
 
 
+async def test_endpoints_that_fail_are_told_in_anthropics_form(
+    sdk: anthropic.AsyncAnthropic, site: Serving
+) -> None:
+    for engine in site.engines:
+        await engine.apply(FaultCommand("die"))
+    with pytest.raises(anthropic.APIStatusError) as caught:
+        await sdk.messages.create(model=MODEL, messages=MESSAGES, max_tokens=4)
+    body: Any = caught.value.body
+    assert body["type"] == "error"
+    expected = {502: "api_error", 503: "overloaded_error"}
+    assert body["error"]["type"] == expected[caught.value.status_code]
+    assert body["request_id"] == caught.value.response.headers["x-request-id"]
+
+
 async def test_a_stream_that_is_given_up_frees_its_slot(
     sdk: anthropic.AsyncAnthropic, site: Serving
 ) -> None:

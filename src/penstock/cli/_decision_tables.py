@@ -28,31 +28,31 @@ def print_explanation(record: Record, console: Console | None = None) -> None:
     """One recorded choice: who could have been picked, why it was this one, what came of it."""
     out = _console(console)
     when = time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(record["time"]))
-    out.print(Text(f"request {record['id']}", style="bold"), end="")
+    out.print(Text(f"request {_shown(record['id'])}", style="bold"), end="")
     out.print(f"  {when}, pool {record['pool']}, attempt {record['attempt']}")
-    out.print(_request_line(record["request"]))
+    out.print(Text(_request_line(record["request"])))
     out.print()
     out.print(_candidates(record))
     if record.get("left_out"):
         out.print(f"and {record['left_out']} more that ranked lower")
     by = _CHOSEN_BY.get(record["by"], f"the policy {record['policy']}")
-    out.print(f"\npicked {record['picked']}, by {by}")
+    out.print(Text(f"\npicked {record['picked']}, by {by}"))
     out.print(_outcome(record))
     for policy, found in record.get("shadow", {}).items():
         same = "the same" if found["picked"] == record["picked"] else found["picked"]
         line = f"{policy} in the shadow would have picked {same}"
         if found["cost_s"] is not None and found["live_cost_s"] is not None:
             line += f": {_seconds(found['cost_s'])} instead of {_seconds(found['live_cost_s'])}"
-        out.print(line)
+        out.print(Text(line))
 
 
 def _request_line(request: Record) -> str:
-    line = f"{request['method']} {request['path']}"
+    line = f"{request['method']} {_shown(request['path'])}"
     if "prompt_tokens" in request:
         blocks = len(request["blocks"]) // 16
         line += (
-            f", model {request['model']}, about {request['prompt_tokens']} prompt tokens in "
-            f"{blocks} blocks, {request['output_tokens']} output tokens expected"
+            f", model {_shown(request['model'])}, about {request['prompt_tokens']} prompt tokens "
+            f"in {blocks} blocks, {request['output_tokens']} output tokens expected"
         )
     for key in ("session", "key"):
         if key in request:
@@ -128,7 +128,7 @@ def print_decisions(records: list[Record], console: Console | None = None) -> No
         predicted = record.get("predicted", {})
         table.add_row(
             time.strftime("%H:%M:%S", time.localtime(record["time"])),
-            record["id"],
+            Text(_shown(record["id"])),
             record["pool"],
             record["picked"],
             str(len(record["candidates"]) + record.get("left_out", 0)),
@@ -162,6 +162,11 @@ def print_shadows(pools: list[Record], console: Console | None = None) -> None:
                 _cell("cost_s", each["regret_s"]),
             )
     out.print(table)
+
+
+def _shown(text: str) -> str:
+    """What a client made up: whatever would command a terminal is escaped."""
+    return text if text.isprintable() else repr(text)[1:-1]
 
 
 def _console(console: Console | None) -> Console:

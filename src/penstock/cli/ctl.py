@@ -172,7 +172,8 @@ def explain(admin: Admin, request_id: str, as_json: bool) -> None:
     if not records:
         raise click.ClickException(
             f"no recorded decision has the id {request_id}. Pools record a share of them, "
-            "`decisions: {sample: 0.01}`, and keep the newest."
+            "`decisions: {sample: 0.01}`, and keep the newest; what was refused before an endpoint "
+            "was chosen has its reason in the request log."
         )
     if as_json:
         _print_lines(records)

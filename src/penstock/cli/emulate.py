@@ -15,6 +15,8 @@ from penstock.fleet.engine.spec import DialectName, EngineSpec
 from penstock.fleet.host import Host
 from penstock.sim.engine_timing import PROFILES
 
+_LAST_PORT = 65535
+_PIPED_WIDTH = 200
 _Positive = click.FloatRange(min=0, min_open=True)
 
 
@@ -66,6 +68,8 @@ def emulate(count: int, port: int, control_port: int, **options: Any) -> None:
     faults on command.
     """
     kv_port: int = options.pop("kv_events_port")
+    _check_ports("--port", port, count)
+    _check_ports("--kv-events-port", kv_port, 2 * count)
     specs = [
         EngineSpec(
             name=f"engine-{number + 1}",
@@ -83,6 +87,11 @@ def emulate(count: int, port: int, control_port: int, **options: Any) -> None:
         raise click.ClickException(str(error)) from error
 
 
+def _check_ports(option: str, first: int, count: int) -> None:
+    if first + count - 1 > _LAST_PORT:
+        raise click.UsageError(f"{option} {first} leaves no room for {count} ports")
+
+
 async def _host(specs: list[EngineSpec], control_port: int) -> None:
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
@@ -90,6 +99,8 @@ async def _host(specs: list[EngineSpec], control_port: int) -> None:
         loop.add_signal_handler(number, stop.set)
     async with Host(specs, control_port) as host:
         console = Console()
+        if not console.is_terminal:
+            console.width = max(console.width, _PIPED_WIDTH)  # programs want a URL in one piece
         console.print(_listing(host))
         console.print(f"faults: {host.control_url}/servers/NAME/fault; Ctrl-C ends it")
         await stop.wait()
@@ -98,9 +109,9 @@ async def _host(specs: list[EngineSpec], control_port: int) -> None:
 def _listing(host: Host) -> Table:
     engines = [server for server in host.servers.values() if isinstance(server, EngineServer)]
     publishing = any(engine.spec.kv_events != "off" for engine in engines)
-    drawn = Table("name", "engine", "model", "URL")
-    if publishing:
-        drawn.add_column("KV events, replay")
+    drawn = Table()
+    for title in ("name", "engine", "model", "URL", *(["KV events, replay"] if publishing else [])):
+        drawn.add_column(title, overflow="fold")  # an address cut short is of no use
     for engine in engines:
         events = [", ".join(engine.kv_event_addresses)] if publishing else []
         spec = engine.spec

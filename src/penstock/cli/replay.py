@@ -13,6 +13,7 @@ import click
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
+from penstock.cli._output_file import OutputFile
 from penstock.fleet.replay.client import Api, Outcome, StreamClient, first_model
 from penstock.fleet.replay.generate import DEFAULTS, Kind, Shape, generate
 from penstock.fleet.replay.report import notes, page, table
@@ -27,8 +28,8 @@ from penstock.fleet.replay.run import Replay
 from penstock.fleet.replay.session import Workload
 from penstock.fleet.replay.traces import TraceError, load_trace
 
-_FilePath = click.Path(dir_okay=False, path_type=Path)
 _ExistingPath = click.Path(exists=True, dir_okay=False, path_type=Path)
+_MODEL_WITHIN_S = 10.0  # a server lists its models at once
 _Positive = click.FloatRange(min=0, min_open=True)
 
 
@@ -65,8 +66,8 @@ Examples:
 @click.option("--slo-e2e", type=_Positive, help="Objective for goodput, seconds.")
 @click.option("--timeout", type=_Positive, default=600.0, show_default=True, help="Seconds.")
 @click.option("--name", help="What to call this run in reports. Default: the URL.")
-@click.option("--json", "json_file", type=_FilePath, help="Write the result here.")
-@click.option("--html", "html_file", type=_FilePath, help="Write a page with curves here.")
+@click.option("--json", "json_file", type=OutputFile(), help="Write the result here.")
+@click.option("--html", "html_file", type=OutputFile(), help="Write a page with curves here.")
 def replay(trace: Path | None, url: str | None, **options: Any) -> None:
     """Send TRACE, or a generated workload, and measure what its users would feel.
 
@@ -80,6 +81,8 @@ def replay(trace: Path | None, url: str | None, **options: Any) -> None:
         return
     if url is None:
         raise click.UsageError("give the server with --url, or two results with --compare")
+    if not url.startswith(("http://", "https://")):
+        raise click.UsageError(f"--url {url!r} does not begin with http:// or https://")
     workload = _workload(trace, options)
     result = asyncio.run(_measure(workload, url, options))
     console.print(table([result]))
@@ -138,7 +141,10 @@ def _shape(options: dict[str, Any]) -> Shape:
 async def _measure(workload: Workload, url: str, options: dict[str, Any]) -> ReplayResult:
     headers = _headers(options["headers"], options["api_key"])
     try:
-        model = options["model"] or await first_model(url, headers)
+        async with asyncio.timeout(min(options["timeout"], _MODEL_WITHIN_S)):
+            model = options["model"] or await first_model(url, headers)
+    except TimeoutError:
+        raise click.ClickException(f"cannot learn the model from {url}: no answer") from None
     except (aiohttp.ClientError, LookupError) as error:
         raise click.ClickException(f"cannot learn the model from {url}: {error}") from error
     speedup: float = options["speedup"]

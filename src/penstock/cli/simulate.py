@@ -5,6 +5,8 @@ from typing import TYPE_CHECKING, Any, Final
 
 import click
 
+from penstock.cli._output_file import OutputFile
+
 if TYPE_CHECKING:
     from penstock.sim.experiment import Comparison
     from penstock.sim.scenario import Scenario
@@ -44,8 +46,8 @@ _EMPTY: Final[dict[str, Any]] = {"arrivals": {"load": 0.8}, "servers": [{"count"
     help="Replay recorded decisions instead: JSON lines of `ctl decisions --json`.",
 )
 @click.option("--theory", is_flag=True, help="Closed forms beside the measured, where known.")
-@click.option("--html", type=click.Path(dir_okay=False, path_type=Path), help="Write a report.")
-@click.option("--json", type=click.Path(dir_okay=False, path_type=Path), help="Write the numbers.")
+@click.option("--html", type=OutputFile(), help="Write a report.")
+@click.option("--json", type=OutputFile(), help="Write the numbers.")
 def simulate(
     scenario: Path | None,
     processes: int | None,
@@ -63,6 +65,8 @@ def simulate(
     from penstock.config.errors import ConfigError
 
     if decisions is not None:
+        if html is not None:
+            raise click.UsageError("a replay of decisions makes no page; leave --html out")
         from penstock.cli._decision_replay import replay_decisions
 
         replay_decisions(decisions, options["policies"], options["seed"] or 1, json)

@@ -65,6 +65,7 @@ def configure_endpoints(
     urls: Sequence[str],
     *,
     listen: Sequence[str] | str = str(DEFAULT_LISTEN),
+    kind: str | None = None,
     policy: str | None = None,
     policy_options: Mapping[str, str] | None = None,
     workers: int | str = "auto",
@@ -78,6 +79,7 @@ def configure_endpoints(
     document = {
         "endpoints": list(urls),
         "listen": listen if isinstance(listen, str) else list(listen),
+        "kind": kind,
         "policy": _policy(policy, policy_options or {}),
         "workers": workers,
         "admin": admin if admin == "off" else {"address": admin, "token": admin_token},
@@ -217,6 +219,7 @@ def _compile_certificates(
 def _compile_pools(document: Document, findings: Findings) -> dict[str, snapshot.Pool]:
     short = {
         "endpoints": document.endpoints,
+        "kind": document.kind,
         "policy": document.policy,
         "health_check": document.health_check,
     }

@@ -90,6 +90,9 @@ class Document(Section):
         None, f"Address or addresses of plain HTTP listeners. Default: `{DEFAULT_LISTEN}`."
     )
     endpoints: Endpoints | None = setting(None, "Servers of a single pool, called `main`.")
+    kind: Literal["http", "llm"] | None = setting(
+        None, "What that pool serves. Default: `http`; `llm` for language models."
+    )
     policy: Policy | None = setting(None, "How that pool chooses an endpoint.")
     health_check: HealthCheckOrOff = setting(None, "Active checks of that pool.")
     listeners: dict[Name, Listener] | None = setting(

@@ -51,6 +51,9 @@ class Models(Section):
         for name, others in self.fallbacks.items():
             if name in others:
                 raise ValueError(f"the model {name!r} falls back to itself")
+            again = sorted(set(others) & set(self.aliases))
+            if again:
+                raise ValueError(f"the model {name!r} falls back to an alias, {again[0]!r}")
         return self
 
     def compiled(self) -> snapshot.Models:

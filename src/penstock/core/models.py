@@ -9,6 +9,7 @@ from penstock.core.endpoint import Endpoint
 # An endpoint whose engine does not tell what waits there counts as crowded with so many requests
 # more than the idlest: what Ollama runs at once by default.
 _CROWD: Final = 4
+_DEFAULT_TAG: Final = ":latest"
 
 
 class ModelNames:
@@ -24,10 +25,13 @@ class ModelNames:
         """Models to try for a request for ``asked``, best first; ``chance`` is in [0, 1).
 
         One of an alias' models by weight comes first and its others after it, for the case that
-        no endpoint serves it; behind them the fallbacks of each.
+        no endpoint serves it; behind them the fallbacks of each. To Ollama a name without a tag
+        is that with the tag "latest", under which alone it lists the model.
         """
         shares = self.shares.get(asked)
         found: list[str] = [asked] if shares is None else _drawn(shares, chance)
+        if shares is None and ":" not in asked:
+            found.append(asked + _DEFAULT_TAG)
         for name in [*found, asked]:
             for other in self.fallbacks.get(name, ()):
                 if other not in found:

@@ -25,6 +25,12 @@ _TYPES: Final[dict[int, str]] = {
     505: "version_not_supported",
 }
 
+# The same where they concern Anthropic's messages (its API reference, errors).
+_ANTHROPIC_TYPES: Final[dict[int, str]] = {
+    503: "overloaded_error",
+    504: "timeout_error",
+}
+
 
 def reason_phrase(status: int) -> str:
     """The standard phrase for a status; "" for one that has none."""
@@ -65,16 +71,20 @@ def refusal(
     request_id: bytes = b"",
     retry_after_s: int = 0,
     kind: str = "",
+    anthropic: bool = False,
 ) -> bytes:
-    """An error as JSON, in the shape that clients of inference APIs already read."""
-    error: dict[str, object] = {
-        "message": message,
-        "type": kind or _TYPES.get(status, "error"),
-        "code": status,
-    }
+    """An error as JSON, in the shape that clients of inference APIs already read: OpenAI's, or
+    Anthropic's, which has types of its own and no code."""
+    error: dict[str, object] = {"message": message, "type": kind or _TYPES.get(status, "error")}
+    told: dict[str, object] = {"error": error}
+    if anthropic:
+        error["type"] = _ANTHROPIC_TYPES.get(status, "api_error")
+        told["type"] = "error"
+    else:
+        error["code"] = status
     if request_id:
-        error["request_id"] = request_id.decode("latin-1")
-    body = json.dumps({"error": error}).encode() + b"\n"
+        (told if anthropic else error)["request_id"] = request_id.decode("latin-1")
+    body = json.dumps(told).encode() + b"\n"
     headers = [("Content-Type", "application/json")]
     if retry_after_s:
         headers.append(("Retry-After", str(retry_after_s)))
@@ -89,6 +99,7 @@ def refusal(
 
 
 _MOST_NAMED: Final = 20  # models in an error
+MAX_NAME_SHOWN: Final = 256  # of the one that was asked for
 
 
 def unknown_model(
@@ -102,7 +113,7 @@ def unknown_model(
     """A model that nobody serves, as OpenAI's API or Anthropic's says it, and which there are."""
     shown = ", ".join(f"`{name}`" for name in known[:_MOST_NAMED])
     more = f" and {len(known) - _MOST_NAMED} more" if len(known) > _MOST_NAMED else ""
-    message = f"The model `{model[:256]}` does not exist. There are: {shown}{more}."
+    message = f"The model `{model[:MAX_NAME_SHOWN]}` does not exist. There are: {shown}{more}."
     kind = "not_found_error" if anthropic else "invalid_request_error"
     param = {"param": "model", "code": "model_not_found"}
     return _api_error(404, message, kind, param, anthropic, keep_alive, request_id)

@@ -105,11 +105,7 @@ class Exchange(Failover):
         pieces = self._body or []
         body = pieces[0] if len(pieces) == 1 else b"".join(pieces)
         prompt = PromptBody(way.api, self.head, body)
-        if prompt.found.problem:
-            if way.pool.refuses_malformed:
-                self._refuse_body(way, 400, prompt.found.problem)
-                return False
-        else:
+        if not prompt.found.problem:
             asked = prompt.found.model
             model = way.pool.model_for(asked, self.context.env)
             if not model and asked:
@@ -117,10 +113,14 @@ class Exchange(Failover):
                 return False
             if model != asked:
                 prompt.ask_for_model(model)
+        if not prompt.found.problem:
             if insight.usage == "hidden":
                 prompt.ask_for_usage()
             self.prompt = prompt
             self.request = insight.request_of(way.request, prompt.found)
+        elif way.pool.refuses_malformed:
+            self._refuse_body(way, 400, prompt.found.problem)
+            return False
         if pieces:
             self._body = [prompt.data]
         return True

@@ -266,7 +266,7 @@ class LivePool(Pool):
             queued=told.get("num_requests_waiting", -1.0),
             utilisation=told.get("application_utilization", told.get("cpu_utilization", usage)),
             rate=told.get("rps_fractional", -1.0),
-            kv_tokens=int(usage * capacity) if usage >= 0.0 and capacity > 0 else -1,
+            kv_tokens=int(min(usage, 1.0) * capacity) if usage >= 0.0 and capacity > 0 else -1,
         )
         try:
             self.policy.on_report(endpoint, report)

@@ -2,6 +2,8 @@
 
 from typing import Final
 
+import msgspec
+
 from penstock.wire.chunked import LAST_CHUNK, ChunkedReader, as_one_chunk
 from penstock.wire.forwarding import is_sealed
 from penstock.wire.http1 import RequestHead
@@ -25,8 +27,16 @@ class PromptBody:
         self.found: Inspection = inspect(api, self._json)
 
     def ask_for_model(self, name: str) -> None:
-        """Ask for that model instead. The body must have been understood."""
-        self._change(with_model(self._json, name))
+        """Ask for that model instead. The body must have been understood.
+
+        It is not any more where a name in it, which was passed over until here, is not UTF-8.
+        """
+        try:
+            renamed = with_model(self._json, name)
+        except (msgspec.DecodeError, UnicodeDecodeError) as error:
+            self.found = Inspection(self.found.api, f"the body cannot be read: {error}")
+            return
+        self._change(renamed)
         self.found = inspect(self.found.api, self._json)
 
     def ask_for_usage(self) -> None:

@@ -69,6 +69,8 @@ class Settlement(ResponseSink):
     # --- answers of our own ------------------------------------------------------------------
 
     def _refuse_model(self, way: PoolPlan, model: str) -> None:
+        shown = model[: answers.MAX_NAME_SHOWN]
+        self.why = f"no endpoint of pool {way.pool.name} serves the model {shown}"
         data = answers.unknown_model(
             model,
             way.pool.known_models(),
@@ -79,6 +81,7 @@ class Settlement(ResponseSink):
         self._finish_with(404, data, "refused")
 
     def _refuse_body(self, way: PoolPlan, status: int, problem: str) -> None:
+        self.why = problem
         data = answers.bad_body(
             status,
             problem,
@@ -151,6 +154,7 @@ class Settlement(ResponseSink):
             request_id=self.request_id,
             retry_after_s=retry_after_s if status == 503 else 0,
             kind=kind,
+            anthropic=self.way is not None and self.way.api == ANTHROPIC,
         )
         self._finish_with(status, data, "refused")
 

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Annotated, Literal
 
 import msgspec
+from msgspec import Meta
 
 FaultKind = Literal[
     "none", "die", "restart", "refuse", "stall", "stall-streams", "slow", "error", "lie"
@@ -29,10 +30,10 @@ class FaultCommand(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """
 
     kind: FaultKind
-    for_s: float = 0.0
-    factor: float = 10.0
-    status: int = 500
-    share: float = 1.0
+    for_s: Annotated[float, Meta(ge=0)] = 0.0
+    factor: Annotated[float, Meta(ge=1e-3, le=1e6)] = 10.0
+    status: Annotated[int, Meta(ge=400, le=599)] = 500
+    share: Annotated[float, Meta(ge=0, le=1)] = 1.0
     reported: dict[str, float] = {}
 
 

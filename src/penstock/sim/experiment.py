@@ -4,7 +4,8 @@ import os
 from collections.abc import Callable, Iterable
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from dataclasses import dataclass
-from multiprocessing import get_context
+from multiprocessing import active_children, get_context
+from signal import SIG_IGN, SIGINT, signal
 
 from penstock.core.snapshot import PolicyChoice
 from penstock.sim.kernel.histogram import FineHistogram
@@ -87,8 +88,10 @@ def _all(
         for policy, replication in work:
             yield run_once(scenario, policy, replication, timeline=timeline and replication == 0)
         return
+    others = set(active_children())
     # Not forked: a fork copies locks that other threads, such as a progress bar's, may hold.
-    with ProcessPoolExecutor(workers, mp_context=get_context("spawn")) as executor:
+    # Deaf to Ctrl-C, which is for who reads the results: they would go on with the next run.
+    with ProcessPoolExecutor(workers, get_context("spawn"), signal, (SIGINT, SIG_IGN)) as executor:
         try:
             running = [
                 executor.submit(run_once, scenario, p, r, timeline=timeline and r == 0)
@@ -98,4 +101,6 @@ def _all(
                 yield future.result()
         except BaseException:
             executor.shutdown(wait=False, cancel_futures=True)
+            for process in set(active_children()) - others:
+                process.terminate()  # leaving waits for what runs, which may take hours
             raise

@@ -67,7 +67,7 @@ def decode_batch(payload: bytes) -> list[KvEvent]:
     """
     try:
         batch = _decoder.decode(payload)
-    except msgspec.DecodeError as error:
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         raise ValueError(f"a batch of KV events cannot be read: {error}") from error
     events: object = None
     if isinstance(batch, dict):
@@ -85,7 +85,8 @@ def decode_batch(payload: bytes) -> list[KvEvent]:
 
 
 def _of_map(event: dict[Any, Any]) -> KvEvent | None:
-    kind = _KINDS.get(event.get("type", ""), -1)
+    named = event.get("type")
+    kind = _KINDS.get(named, -1) if isinstance(named, str) else -1
     if kind < 0 or not _on_accelerator(event.get("medium")):
         return None
     group = event.get("group_idx")

@@ -33,6 +33,8 @@ ANTHROPIC: Final = 5
 MAX_BLOCKS: Final = 512
 # Objects in a body, each of which may become one of ours: a bound on time and memory.
 MAX_OBJECTS: Final = 100_000
+MAX_NAME: Final = 4096  # of a model: some are paths. Names are kept, and clients choose them
+_MOST_TOKENS: Final = 1 << 30  # as a limit: none is longer, and it is reckoned with in floats
 IMAGE_TOKENS: Final = 1024  # of an image, for lack of its size: about a 1024×1024 one at 32×32
 
 _SUFFIXES: Final = (
@@ -109,6 +111,8 @@ def inspect(api: int, body: bytes) -> Inspection:
             _read_anthropic(found, prompt, body)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         return Inspection(api, f"the body cannot be read: {error}")
+    if len(found.model) > MAX_NAME:
+        return Inspection(api, f"the model's name has over {MAX_NAME} characters")
     found.images = prompt.images
     data = _SEPARATOR.join(prompt.pieces)
     found.prompt_bytes = len(data)
@@ -254,10 +258,10 @@ def _read_anthropic(found: Inspection, prompt: _Prompt, body: bytes) -> None:
         prompt.add_message(message)
 
 
-def _common(found: Inspection, read: bodies.Common, limit: int | None) -> None:
+def _common(found: Inspection, read: bodies.Common, limit: bodies.Limit) -> None:
     found.model = read.model
     found.stream = read.stream is True
-    found.output_limit = limit if limit is not None and limit > 0 else 0
+    found.output_limit = min(max(int(limit or 0), 0), _MOST_TOKENS)
     if read.stream_options is not NOTHING:
         found.stream_options = bytes(read.stream_options)
     found.cache_salt = read.cache_salt or ""

@@ -13,6 +13,7 @@ import msgspec
 from msgspec import Raw
 
 NOTHING = Raw(b"")
+Limit = int | float | None  # in tokens; engines take 16.0 for 16
 
 
 class Part(msgspec.Struct):
@@ -64,7 +65,7 @@ class Metadata(msgspec.Struct):
 class Common(msgspec.Struct, kw_only=True):
     model: str
     stream: bool | None = None
-    max_tokens: int | None = None
+    max_tokens: Limit = None
     user: str | None = None
     safety_identifier: str | None = None
     prompt_cache_key: str | None = None
@@ -76,7 +77,7 @@ class Chat(Common, kw_only=True):
     messages: list[Message]
     tools: Raw = NOTHING
     functions: Raw = NOTHING
-    max_completion_tokens: int | None = None
+    max_completion_tokens: Limit = None
 
 
 class Completion(Common, kw_only=True):
@@ -98,7 +99,7 @@ class Response(Common, kw_only=True):
     instructions: Raw = NOTHING
     tools: Raw = NOTHING
     previous_response_id: Raw = NOTHING
-    max_output_tokens: int | None = None
+    max_output_tokens: Limit = None
 
 
 class AnthropicMessages(Common, kw_only=True):
@@ -147,26 +148,30 @@ class _Delta(msgspec.Struct):
 class _Inner(msgspec.Struct):
     id: Any = None
     usage: Usage | None = None
-    status: str | None = None
     stop_reason: str | None = None
 
 
 class Event(msgspec.Struct):
     """A stream's event, or a whole answer."""
 
-    type: str | None = None
     object: Any = None
     id: Any = None
     usage: Usage | None = None
-    choices: list[_Choice] = []
+    choices: list[_Choice] | None = None
     delta: _Delta | str | None = None
     message: _Inner | None = None  # Anthropic: message_start
     response: _Inner | None = None  # responses: response.completed
     stop_reason: str | None = None
-    status: str | None = None
+
+
+class BareUsage(msgspec.Struct):
+    """The usage of an event whose other fields are of other kinds than those APIs'."""
+
+    usage: Usage | None = None
 
 
 event = msgspec.json.Decoder(Event)
+bare_usage = msgspec.json.Decoder(BareUsage)
 
 
 class StreamOptions(msgspec.Struct):

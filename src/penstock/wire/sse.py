@@ -9,13 +9,14 @@ matter. In JSON a quote inside text is escaped, so that a name in quotes which i
 colon is a key, and only events that have such a key with a value are decoded.
 """
 
-from typing import Final
+from typing import Final, TypeGuard
 
 import msgspec
 
 from penstock.wire import openai_bodies as bodies
 
 _MAX_LINE_BYTES: Final = 1024 * 1024
+_MOST_TOKENS: Final = 1 << 30  # of one request; what is beyond is nonsense
 _UNREAD: Final = b"?"  # stands for a line that is too long: an event all the same
 _RETURN: Final = 13
 _SPACE: Final = 32
@@ -123,8 +124,9 @@ class SseMeter:
         try:
             event = bodies.event.decode(line)
         except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
-            return  # it passes all the same; what it says of usage is not known
-        for choice in event.choices:
+            self._read_usage_alone(line)
+            return
+        for choice in event.choices or ():
             if choice.finish_reason:
                 self.finish_reason = choice.finish_reason
         if event.delta is not None and not isinstance(event.delta, str):
@@ -143,6 +145,15 @@ class SseMeter:
         if event.usage is not None:
             self._take_usage(event.usage)
 
+    def _read_usage_alone(self, line: bytes) -> None:
+        """Of what is otherwise not as those APIs have it. It passes all the same."""
+        try:
+            usage = bodies.bare_usage.decode(line).usage
+        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+            return  # what it says of usage is not known
+        if usage is not None:
+            self._take_usage(usage)
+
     def _take_usage(self, usage: bodies.Usage) -> None:
         prompt = usage.prompt_tokens
         cached = usage.prompt_tokens_details
@@ -152,18 +163,26 @@ class SseMeter:
         output = usage.completion_tokens
         if output is None:
             output = usage.output_tokens
-        if prompt is not None:
+        if _is_count(prompt):
             self.prompt_tokens = prompt
-        if output is not None:
+        if _is_count(output):
             self.output_tokens = output
         if cached is not None and cached.cached_tokens is not None:
-            self.cached_tokens = cached.cached_tokens
-        elif usage.cache_read_input_tokens is not None:
+            if _is_count(cached.cached_tokens):
+                self.cached_tokens = cached.cached_tokens
+        elif _is_count(usage.cache_read_input_tokens):
             # Anthropic counts apart from input_tokens what was cached, and what a cache took in.
             self.cached_tokens = usage.cache_read_input_tokens
-            if usage.input_tokens is not None:
-                taken_in = usage.cache_creation_input_tokens or 0
-                self.prompt_tokens = usage.input_tokens + self.cached_tokens + taken_in
+            if _is_count(usage.input_tokens):
+                taken_in = usage.cache_creation_input_tokens
+                self.prompt_tokens = usage.input_tokens + self.cached_tokens
+                if _is_count(taken_in):
+                    self.prompt_tokens += taken_in
+
+
+def _is_count(tokens: int | None) -> TypeGuard[int]:
+    """Whether an answer can have so many tokens: what engines tell is added up, here for years."""
+    return tokens is not None and 0 <= tokens <= _MOST_TOKENS
 
 
 def _is_preamble(line: bytes) -> bool:

@@ -24,6 +24,7 @@ _LEAD: Final = b"data: {"
 _TIGHT_LEAD: Final = b"data:{"
 _LONGEST_BYTES: Final = 16384  # of an event that is kept: a usage event is well under a KiB
 _LINE_ENDS: Final = b"\r\n"
+_COLON: Final = 58
 
 
 def asking_for_usage(body: bytes, options: bytes) -> bytes:
@@ -110,8 +111,7 @@ class UsageHider:
         size = len(data)
         while at < size:
             start = at
-            while at < size and data[at] in _LINE_ENDS:
-                at += 1
+            at = _event_start(data, at)
             end = _event_end(data, at)
             if end < 0:
                 out.append(data[start:at])
@@ -134,6 +134,22 @@ class UsageHider:
         out.append(part)
 
 
+def _event_start(data: bytes, at: int) -> int:
+    """Behind empty lines and comments, which servers send to keep a connection alive."""
+    size = len(data)
+    while at < size:
+        if data[at] == _COLON:
+            end = data.find(b"\n", at)
+            if end < 0:
+                break
+            at = end + 1
+        elif data[at] in _LINE_ENDS:
+            at += 1
+        else:
+            break
+    return at
+
+
 def _event_end(data: bytes, start: int) -> int:
     """Where the event ends that begins there, its empty line included; -1 before it is whole."""
     plain = data.find(b"\n\n", start)
@@ -144,6 +160,8 @@ def _event_end(data: bytes, start: int) -> int:
 
 
 def _may_be_usage(part: bytes) -> bool:
+    if part.startswith(b":"):
+        return len(part) <= _LONGEST_BYTES  # a comment, behind which it may come
     if len(part) < len(_LEAD):
         return _LEAD.startswith(part) or _TIGHT_LEAD.startswith(part)
     if not part.startswith(_LEAD) and not part.startswith(_TIGHT_LEAD):

@@ -106,3 +106,13 @@ def test_shadows_without_a_decision_yet_and_with() -> None:
     assert lines[1].split() == ["main", "scored", "ttft", "0", "–", "–", "–", "–"]
     assert "25.0%" in lines[2]
     assert "-100.00 ms" in lines[2]
+
+
+def test_what_clients_make_up_is_shown_as_it_is_and_commands_no_terminal() -> None:
+    made_up = record()
+    made_up["id"] = "[/red] a"
+    made_up["request"] |= {"path": "/v1/[/b]", "model": "\x1b[31mm[bold]\n"}
+    text = "\n".join(shown(print_explanation, made_up))
+    assert "request [/red] a" in text
+    assert "POST /v1/[/b], model \\x1b[31mm[bold]\\n, about" in text
+    assert "[/red] a" in "\n".join(shown(print_decisions, [made_up]))

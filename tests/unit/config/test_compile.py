@@ -283,6 +283,15 @@ def test_a_command_line_says_the_same_as_the_two_lines(tmp_path: Path) -> None:
     assert configure_endpoints(urls).source is None
 
 
+def test_engines_need_no_file() -> None:
+    urls = ["http://gpu1:8000", "http://gpu2:8000"]
+    [pool] = configure_endpoints(urls, kind="llm", policy="marginal-cost").snapshot.pools
+    assert (pool.kind, pool.policy.name) == ("llm", "marginal-cost")
+    assert pool.engine is not None, "their load is read"
+    with pytest.raises(ConfigError, match="--kind: "):
+        configure_endpoints(urls, kind="lm")
+
+
 def test_a_command_line_sets_what_it_says() -> None:
     configured = configure_endpoints(
         ["a:1"],

@@ -28,7 +28,7 @@ def test_an_unknown_key_is_shown_where_it_stands_with_the_key_likely_meant(tmp_p
         ("pools: {a: {endpoints: {url: a:1, wight: 1}}}", "did you mean 'weight'?"),
         ("routes: [{poool: a}]", "did you mean 'pool'?"),
         ("listeners: {a: {address: b:1, tls: {certificate: x, kye: y}}}", "did you mean 'key'?"),
-        ("zzzzzz: 1", "known here: listen, endpoints, policy,"),
+        ("zzzzzz: 1", "known here: listen, endpoints, kind, policy,"),
         ("_shared: {}", "keys of your own begin with 'x-', as in 'x-shared'"),
         (".shared: {}", "keys of your own begin with 'x-', as in 'x-shared'"),
         ("X-shared: {}", "keys of your own begin with 'x-', as in 'x-shared'"),
@@ -119,6 +119,10 @@ def test_what_was_likely_meant(text: str, expected: str, tmp_path: Path) -> None
         (
             "pools: {a: {endpoints: a:1, outlier: {consecutive_local_failures: 3}}}",
             "`consecutive_local_failures` needs `split_local_failures: true`",
+        ),
+        (
+            "pools: {a: {kind: llm, endpoints: a:1, models: {aliases: {c: m}, fallbacks: {n: c}}}}",
+            "the model 'n' falls back to an alias, 'c'",
         ),
         ("request_log: stdot", "or the path of a file (with a '/', as in ./requests.log)"),
         ("shutdown_deadline: 5", "a duration needs its unit: 5s or 5ms"),

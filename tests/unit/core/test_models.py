@@ -101,6 +101,20 @@ def test_a_fallback_stands_in_while_no_endpoint_serves_the_model(env: Env) -> No
     assert pool.model_for("big", env) == "big"  # it exists: unavailable, not unknown
 
 
+def test_a_name_without_its_default_tag_is_known_as_ollama_knows_it(env: Env) -> None:
+    names = ModelNames({}, {"llama3": ("small",)})
+    pool, endpoints = pool_of({"one": ["llama3:latest", "qwen:7b"], "two": ["small"]}, names)
+    assert pool.model_for("llama3", env) == "llama3:latest"
+    assert pool.model_for("llama3:latest", env) == "llama3:latest"
+    assert pool.model_for("qwen", env) == ""
+    assert pool.model_for("qwen:latest", env) == ""
+    endpoints["one"].health = DOWN
+    pool.refresh()
+    assert pool.model_for("llama3", env) == "small"
+    named, _ = pool_of({"one": ["llama3:latest"], "two": ["llama3"]})
+    assert named.model_for("llama3", env) == "llama3"
+
+
 def test_endpoints_that_have_the_adapter_loaded_are_preferred_while_they_have_room(
     env: Env,
 ) -> None:

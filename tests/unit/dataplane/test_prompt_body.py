@@ -56,6 +56,14 @@ def test_the_prefix_of_a_prompt_belongs_to_the_model_that_is_asked() -> None:
     assert prompt.found.blocks != PromptBody(CHAT, head(chunked=False), JSON).found.blocks
 
 
+def test_a_body_that_cannot_be_written_anew_is_not_understood() -> None:
+    prompt = PromptBody(CHAT, head(chunked=False), JSON[:-1] + b', "\xff": 1}')
+    assert not prompt.found.problem
+    prompt.ask_for_model("large")
+    assert prompt.found.problem
+    assert not prompt.changed
+
+
 def asked_quietly(prompt: PromptBody) -> bool:
     prompt.ask_for_usage()
     return prompt.asks_usage and prompt.changed

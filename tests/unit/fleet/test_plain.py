@@ -6,6 +6,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import suppress
 
 import aiohttp
+import msgspec
 import pytest
 import pytest_asyncio
 
@@ -36,6 +37,21 @@ async def test_says_who_served_and_what_was_asked(
     async with client.post(f"{server.url}/a/b?c=1", data=b"body") as response:
         assert response.headers["x-served-by"] == "one"
         assert await response.json() == {"endpoint": "one", "method": "POST", "path": "/a/b?c=1"}
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        b'{"kind": "slow", "factor": 0}',
+        b'{"kind": "slow", "factor": -2}',
+        b'{"kind": "error", "status": 99}',
+        b'{"kind": "error", "share": 1.5}',
+        b'{"kind": "stall", "for_s": -1}',
+    ],
+)
+def test_a_fault_that_cannot_be_is_not_taken(text: bytes) -> None:
+    with pytest.raises(ValueError, match="Expected"):
+        msgspec.json.decode(text, type=FaultCommand)
 
 
 async def test_serves_no_more_at_once_than_its_concurrency(

@@ -1,9 +1,14 @@
 """Experiments: replications, what is made of them, and how they are shown."""
 
 import json
+import os
+import subprocess
+import sys
+from contextlib import suppress
 from html.parser import HTMLParser
 from io import StringIO
 from pathlib import Path
+from signal import SIGINT, SIGKILL
 from typing import Any
 
 import pytest
@@ -17,6 +22,7 @@ from penstock.sim.report.page import comparison_page
 from penstock.sim.report.table import comparison_table
 from penstock.sim.report.wording import duration, measure
 from penstock.sim.scenario import Scenario, scenario_of
+from tests.harness.waiting import PATIENCE_S, wait_until
 
 
 def scenario(**values: Any) -> Scenario:
@@ -38,6 +44,26 @@ def test_the_result_does_not_depend_on_the_number_of_processes() -> None:
         for one, other in zip(first.outcomes, second.outcomes, strict=True):
             assert one.metrics == other.metrics
             assert one.responses == other.responses
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="children are read from /proc")
+def test_ctrl_c_ends_a_comparison_whatever_its_processes_are_at() -> None:
+    command = [sys.executable, "-m", "penstock", "simulate", "--processes", "2"]
+    endless = subprocess.Popen(
+        [*command, "--customers", str(10**9)],
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+        start_new_session=True,
+    )
+    children = Path(f"/proc/{endless.pid}/task/{endless.pid}/children")
+    try:
+        wait_until(lambda: len(children.read_text().split()) == 3, "two and their tracker run")
+        endless.send_signal(SIGINT)
+        assert endless.wait(PATIENCE_S) == 1
+    finally:
+        with suppress(ProcessLookupError):
+            os.killpg(endless.pid, SIGKILL)
+        endless.wait()
 
 
 def test_replications_differ_and_progress_is_told() -> None:
@@ -208,6 +234,18 @@ def test_numbers_read_well() -> None:
 
 def invoke(*arguments: str) -> Result:
     return CliRunner().invoke(simulate, [*arguments, "--processes", "1"], terminal_width=120)
+
+
+def test_what_cannot_be_written_is_refused_before_anything_runs(tmp_path: Path) -> None:
+    for option in ("--html", "--json"):
+        result = invoke("--customers", "1000000000", option, str(tmp_path / "none" / "r"))
+        assert result.exit_code == 2
+        assert "there is no directory" in result.output
+    decisions = tmp_path / "decisions.jsonl"
+    decisions.touch()
+    result = invoke("--decisions", str(decisions), "--html", str(tmp_path / "r.html"))
+    assert result.exit_code == 2
+    assert "makes no page" in result.output
 
 
 def test_the_command_runs_flags_and_writes_its_reports(tmp_path: Path) -> None:

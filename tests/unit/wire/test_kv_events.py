@@ -85,6 +85,16 @@ def test_what_is_no_batch_is_refused(batch: Any) -> None:
         decode_batch(packed(batch))
 
 
+@pytest.mark.parametrize("named", [[], {}, None, 7, b"BlockStored", "NewerThanThis"])
+def test_a_kind_that_is_not_known_is_passed_over_whatever_it_is_called(named: Any) -> None:
+    assert read({"type": named, "block_hashes": [7]}, [named, [7]]) == []
+
+
+def test_a_batch_that_is_nested_without_end_is_refused() -> None:
+    with pytest.raises(ValueError, match="KV"):
+        decode_batch(b"\x91" * 100_000)
+
+
 @given(st.binary(max_size=64))
 def test_any_bytes_are_read_or_refused(payload: bytes) -> None:
     try:

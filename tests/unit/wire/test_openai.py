@@ -13,6 +13,7 @@ from penstock.wire.openai import (
     COMPLETION,
     EMBEDDING,
     MAX_BLOCKS,
+    MAX_NAME,
     MAX_OBJECTS,
     OTHER,
     RESPONSE,
@@ -69,6 +70,25 @@ def test_what_a_chat_asks_for() -> None:
     assert found.session_hash == session_hash(b"ann")
     found = understood(CHAT, messages=[], max_tokens=7, max_completion_tokens=9, stream=None)
     assert (found.stream, found.output_limit, found.session_hash) == (False, 9, 0)
+
+
+def test_a_limit_may_be_written_as_a_fraction() -> None:
+    assert understood(CHAT, messages=[user("hi")], max_tokens=16.0).output_limit == 16
+    assert understood(CHAT, messages=[], max_completion_tokens=9.0).output_limit == 9
+    assert understood(RESPONSE, input="hi", max_output_tokens=1e3).output_limit == 1000
+    assert understood(CHAT, messages=[], max_tokens=-0.5).output_limit == 0
+
+
+def test_a_limit_without_measure_can_be_reckoned_with() -> None:
+    found = understood(CHAT, messages=[user("hi")], max_tokens=10**400)
+    assert float(found.output_limit) > 1e8
+
+
+def test_a_name_without_measure_is_not_kept() -> None:
+    body = {"messages": [user("hi")], "model": "m" * (MAX_NAME + 1)}
+    found = inspect(CHAT, json.dumps(body).encode())
+    assert found.problem
+    assert not found.model
 
 
 def test_the_cache_key_names_a_session_before_the_user_does() -> None:

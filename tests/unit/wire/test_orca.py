@@ -44,5 +44,11 @@ def test_what_cannot_be_read_tells_nothing(value: bytes) -> None:
     assert told(b"endpoint-load-metrics", value) == {}
 
 
+@pytest.mark.parametrize("number", [b"inf", b"-inf", b"nan", b"-1", b"1e999"])
+def test_a_load_that_cannot_be_is_not_known(number: bytes) -> None:
+    value = b"TEXT kv_cache_usage_perc=%b, cpu_utilization=0.5" % number
+    assert told(b"endpoint-load-metrics", value) == {"cpu_utilization": 0.5}
+
+
 def test_a_response_without_it_tells_nothing() -> None:
     assert load_metrics([(b"date", b"Date", b"today")]) == {}

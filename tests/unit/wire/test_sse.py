@@ -4,6 +4,7 @@ import json
 from itertools import pairwise
 from typing import Any
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -100,6 +101,33 @@ def test_cached_tokens_of_anthropic_count_as_prompt() -> None:
     assert (meter.prompt_tokens, meter.cached_tokens) == (105, 100)
     taken_in = usage | {"cache_creation_input_tokens": 30}
     assert metered(event({"message": {"usage": taken_in}})).prompt_tokens == 135
+
+
+@pytest.mark.parametrize(
+    "odd",
+    [
+        {"choices": None},
+        {"choices": [{"finish_reason": {"type": "stop"}}]},
+        {"status": 200, "type": 7},
+        {"message": "all is well"},
+        {"delta": 5},
+    ],
+)
+def test_usage_counts_whatever_stands_beside_it(odd: dict[str, Any]) -> None:
+    meter = metered(event({**odd, "usage": USAGE}))
+    assert (meter.prompt_tokens, meter.cached_tokens, meter.output_tokens) == (30, 16, 3)
+
+
+@pytest.mark.parametrize("nonsense", [-1, -(10**20), 2**31, 2**63, 10**30])
+def test_counts_that_no_answer_can_have_are_not_known(nonsense: int) -> None:
+    details = {"cached_tokens": nonsense}
+    openai = {"prompt_tokens": nonsense, "completion_tokens": 3, "prompt_tokens_details": details}
+    meter = metered(event({"choices": [], "usage": openai}))
+    assert (meter.prompt_tokens, meter.cached_tokens, meter.output_tokens) == (-1, -1, 3)
+    anthropic = {"input_tokens": 5, "cache_read_input_tokens": 2, "output_tokens": nonsense}
+    taken_in = anthropic | {"cache_creation_input_tokens": nonsense}
+    meter = metered(event({"message": {"usage": taken_in}}))
+    assert (meter.prompt_tokens, meter.cached_tokens, meter.output_tokens) == (7, 2, -1)
 
 
 def test_lines_may_end_in_crlf_and_events_have_several() -> None:

@@ -79,6 +79,8 @@ OTHER_EVENTS = (
     event({"choices": [], "prompt_filter_results": [], "usage": None}),  # Azure's first
     event({"choices": [{"delta": {}, "finish_reason": "stop"}], "usage": USAGE}),
     b": keep-alive\n\n",
+    b": keep-alive\n",
+    b":\r\n",
     b"event: ping\ndata: {}\n\n",
     b"data: no json\r\n\r\n",
     b"\n",
@@ -121,6 +123,15 @@ def test_of_an_event_in_pieces_only_what_may_be_the_usage_is_held() -> None:
     assert hider.feed(b'":"1","choices":[]') == b""
     assert hider.feed(b',"usage":{}}\n') == b""
     assert hider.feed(b"\n" + DONE) == DONE
+
+
+def test_a_comment_is_passed_on_at_once() -> None:
+    """Servers send them to keep a connection alive, without an empty line as well."""
+    hider = UsageHider()
+    assert hider.feed(b": keep-alive\n") == b": keep-alive\n"
+    assert hider.feed(b'data: {"choices":[],"usage":{}}') == b""
+    assert hider.feed(b"\n\n: ") == b""
+    assert hider.feed(b"keep-alive\n") == b": keep-alive\n"
 
 
 def test_a_stream_that_ends_within_an_event_loses_nothing() -> None:

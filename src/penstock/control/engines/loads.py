@@ -22,7 +22,7 @@ from penstock.control.engines.dialects import (
     generic,
     recognised,
 )
-from penstock.control.engines.reading import Reading, UnreadableError
+from penstock.control.engines.reading import Reading, UnreadableError, whole
 from penstock.control.engines.reports import ReportCells
 from penstock.control.events import Events
 from penstock.control.rows import EndpointKey
@@ -202,7 +202,7 @@ class EngineLoads:
         for path in dialect.facts:
             try:
                 body = await self._client.get(watched.target, path)
-                watched.capacity = max(dialect.capacity(body), 0)
+                watched.capacity = max(whole(dialect.capacity(body)), 0)
             except UnreadableError as error:
                 watched.problem = str(error)
             else:

@@ -16,6 +16,7 @@ from penstock.core.snapshot import Engine, Pool, ServedModel, Snapshot
 
 PATH: Final = "/v1/models"
 MOST_MODELS: Final = 1000  # of one endpoint
+_MOST_WHOLE: Final = 2**53  # what every reader of JSON can take
 _FIRST_WITHIN_S: Final = 0.1
 _AGAIN_S: Final = 1.0  # between two attempts until the first answer
 # Endpoints that start together answer together: one snapshot for all of them.
@@ -25,11 +26,13 @@ _AFTER_A_BUG_S: Final = 5.0
 
 
 class _Listed(msgspec.Struct):
+    """What is known beside the name is of use, and left out where it is of another kind."""
+
     id: str
-    parent: str | None = None
-    created: int | None = None
-    owned_by: str | None = None
-    max_model_len: int | None = None
+    parent: object = None
+    created: object = None
+    owned_by: object = None
+    max_model_len: object = None
 
 
 class _List(msgspec.Struct):
@@ -40,22 +43,30 @@ def models_of(body: bytes) -> tuple[ServedModel, ...]:
     """What an answer lists, in order of the names. Raises UnreadableError."""
     try:
         listed = msgspec.json.decode(body, type=_List).data
-    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         raise UnreadableError(f"{PATH} cannot be read: {error}") from error
     if len(listed) > MOST_MODELS:
         raise UnreadableError(f"{PATH} lists {len(listed)} models, over {MOST_MODELS}")
     found = {
         each.id: ServedModel(
             each.id,
-            each.parent or "",
-            each.created or 0,
-            each.owned_by or "",
-            each.max_model_len or 0,
+            _text(each.parent),
+            _whole(each.created),
+            _text(each.owned_by),
+            _whole(each.max_model_len),
         )
         for each in listed
         if each.id
     }
     return tuple(found[name] for name in sorted(found))
+
+
+def _text(value: object) -> str:
+    return value if isinstance(value, str) else ""
+
+
+def _whole(value: object) -> int:
+    return int(value) if isinstance(value, int | float) and 0 <= value <= _MOST_WHOLE else 0
 
 
 class EngineModels:

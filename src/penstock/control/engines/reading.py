@@ -1,11 +1,14 @@
 """What an engine says of its load, in the same terms whatever engine it is."""
 
 from dataclasses import dataclass, field
+from math import inf
 from typing import Final
 
 from prometheus_client.parser import text_string_to_metric_families
 
 UNKNOWN: Final = -1
+_MOST_REQUESTS: Final = 2**31
+_MOST_DIGITS: Final = 18
 
 
 class UnreadableError(Exception):
@@ -14,7 +17,7 @@ class UnreadableError(Exception):
 
 @dataclass
 class Reading:
-    """Figures that the engine does not tell are -1.
+    """Figures that the engine does not tell, or that cannot be, are -1.
 
     ``kv_usage`` is the share of its cache that running requests hold, ``kv_capacity`` its size in
     tokens; ``prefix_queries`` and ``prefix_hits`` are running totals of prompt tokens.
@@ -28,6 +31,15 @@ class Reading:
     prefix_queries: int = UNKNOWN
     prefix_hits: int = UNKNOWN
     loaded: list[str] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        """Engines tell NaN before their first request, and nonsense at times."""
+        self.running = _bounded(self.running, _MOST_REQUESTS)
+        self.waiting = _bounded(self.waiting, _MOST_REQUESTS)
+        self.kv_usage = min(_bounded(self.kv_usage, inf), 1.0)
+        self.kv_capacity = whole(self.kv_capacity)
+        self.prefix_queries = whole(self.prefix_queries)
+        self.prefix_hits = whole(self.prefix_hits)
 
     @property
     def kv_tokens(self) -> int:
@@ -80,6 +92,10 @@ class Samples:
         return UNKNOWN
 
 
+def _bounded(value: float, most: float) -> float:
+    return value if 0 <= value < most else UNKNOWN
+
+
 def whole(value: float) -> int:
     """As a number of tokens; UNKNOWN for what is none."""
     return int(value) if 0 <= value < 2**62 else UNKNOWN
@@ -90,7 +106,7 @@ def product(labels: dict[str, str], *names: str) -> int:
     result = 1
     for name in names:
         value = labels.get(name, "")
-        if not value.isdigit():
+        if not value.isdecimal() or len(value) > _MOST_DIGITS:
             return UNKNOWN
         result *= int(value)
     return result

@@ -47,7 +47,7 @@ class ReportCells:
         """
         cells = self._board.cells
         at = self._board.report(row)
-        running, waiting = _count(reading.running), _count(reading.waiting)
+        running, waiting = round(reading.running), round(reading.waiting)
         there = max(running, 0) + max(waiting, 0)
         own = max(in_flight_before, self.in_flight(row))
         cells[at + R_ENGINE] = ENGINES.index(engine)
@@ -80,7 +80,3 @@ class ReportCells:
     def failed(self, row: int) -> None:
         """It could not be read."""
         self._board.cells[self._board.report(row) + R_FAILED] += 1
-
-
-def _count(value: float) -> int:
-    return round(value) if 0 <= value < 2**31 else UNKNOWN

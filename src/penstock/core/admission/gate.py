@@ -168,6 +168,7 @@ class Gate:
         queue = self._queue
         if waiting is not None:
             place.waiting = None
+            place.queued_s += self.env.now - waiting.queued_at
             if queue is not None and queue.remove(waiting):
                 self.on_change()
             return

@@ -51,7 +51,7 @@ class KvEventPublisher:
         self.address = self.replay_address = ""
 
     def start(self) -> None:
-        """Bind both sockets. Raises zmq.ZMQError where a port is taken."""
+        """Bind both sockets. Raises OSError where a port is taken."""
         context = self._context = self._zmq.asyncio.Context()
         port = self._spec.kv_events_port
         # A plain socket: a PUB never blocks, so that publishing needs no task.
@@ -87,7 +87,11 @@ class KvEventPublisher:
         self._publishing.send_multipart([_TOPIC, number.to_bytes(8, "big"), payload])
 
     def _bind(self, socket: Any, port: int) -> str:
-        socket.bind(f"tcp://{self._spec.host}:{port or '*'}")
+        try:
+            socket.bind(f"tcp://{self._spec.host}:{port or '*'}")
+        except self._zmq.ZMQError as error:
+            where = f"{self._spec.name} cannot publish KV events on {self._spec.host}:{port}"
+            raise OSError(error.errno, f"{where}: {error.strerror}") from error
         address: bytes = socket.getsockopt(self._zmq.LAST_ENDPOINT)
         return address.rstrip(b"\0").decode()
 

@@ -10,12 +10,12 @@ from penstock.fleet.engine.text import ChatMessage
 
 
 class StreamOptions(msgspec.Struct):
-    include_usage: bool = False
+    include_usage: bool | None = None
 
 
 class _Request(msgspec.Struct, kw_only=True):
     model: str = ""
-    stream: bool = False
+    stream: bool | None = None
     stream_options: StreamOptions | None = None
     n: int | None = None
     max_tokens: int | None = None
@@ -30,7 +30,7 @@ class _Request(msgspec.Struct, kw_only=True):
         return self.max_tokens
 
     def wants_usage(self) -> bool:
-        return self.stream_options is not None and self.stream_options.include_usage
+        return self.stream_options is not None and self.stream_options.include_usage is True
 
 
 class ChatRequest(_Request, kw_only=True):
@@ -43,10 +43,10 @@ class ChatRequest(_Request, kw_only=True):
 
     def called_tool(self) -> str:
         """The tool that is called: the one insisted on, else one the last user message names."""
-        names = [str(tool["function"]["name"]) for tool in self.tools or () if "function" in tool]
+        names = [name for name in map(_name, self.tools or ()) if name]
         choice = self.tool_choice
         if isinstance(choice, dict):
-            return str(choice.get("function", {}).get("name", ""))
+            return _name(choice)
         if choice == "required" and names:
             return names[0]
         last = self.messages[-1] if self.messages else None
@@ -54,6 +54,13 @@ class ChatRequest(_Request, kw_only=True):
             return ""
         asked = text_of(last)
         return next((name for name in names if name in asked), "")
+
+
+def _name(tool: object) -> str:
+    """The name of the function that a tool or a choice of one is; empty where it is none."""
+    function = tool.get("function") if isinstance(tool, dict) else None
+    name = function.get("name") if isinstance(function, dict) else None
+    return name if isinstance(name, str) else ""
 
 
 def text_of(message: ChatMessage) -> str:
@@ -74,11 +81,13 @@ class CompletionRequest(_Request, kw_only=True):
 class EmbeddingRequest(msgspec.Struct):
     """Of ``/v1/embeddings``."""
 
-    input: str | list[Any]
+    input: str | list[str | int | list[int]]
     model: str = ""
 
     def inputs(self) -> list[str | list[int]]:
         """One or several texts, or one or several lists of token ids."""
-        if isinstance(self.input, str) or (self.input and isinstance(self.input[0], int)):
+        if isinstance(self.input, str):
             return [self.input]
-        return self.input
+        ids = [each for each in self.input if isinstance(each, int)]
+        others = [each for each in self.input if not isinstance(each, int)]
+        return [ids, *others] if ids else others

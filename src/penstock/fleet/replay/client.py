@@ -75,7 +75,7 @@ class _Usage(msgspec.Struct):
 
 
 class _Chunk(msgspec.Struct):
-    choices: list[_Choice] = []
+    choices: list[_Choice] | None = None
     usage: _Usage | None = None
     error: Any = None
 
@@ -162,17 +162,17 @@ class StreamClient:
         pieces = 0
         async for data in response.content.iter_any():
             now = loop.time()
-            *events, pending = (pending + data).split(b"\n\n")
-            for event in events:
-                if not event.startswith(b"data:"):
-                    continue
-                payload = event[5:].strip()
+            *lines, pending = (pending + data).split(b"\n")
+            for line in lines:
+                if not line.startswith(b"data:"):
+                    continue  # another field, a comment, or the end of an event
+                payload = line[5:].strip()
                 if payload == b"[DONE]":
                     done = True
                     continue
                 try:
                     chunk = _decode_chunk(payload)
-                except msgspec.DecodeError:
+                except (msgspec.DecodeError, UnicodeDecodeError):
                     outcome.failure = "a chunk that is no JSON"
                     return
                 if chunk.error is not None:

@@ -111,6 +111,36 @@ def test_nonsense_tells_nothing(body: bytes) -> None:
     assert BY_NAME["vllm"].read(body) == Reading()
 
 
+@pytest.mark.parametrize("value", ["NaN", "+Inf", "-Inf", "-3", "1e300"])
+def test_figures_that_cannot_be_are_not_known(value: str) -> None:
+    names = (
+        "num_requests_running",
+        "num_requests_waiting",
+        "prefix_cache_queries_total",
+        "prefix_cache_hits_total",
+    )
+    lines = [f"vllm:{name} {value}" for name in names]
+    assert BY_NAME["vllm"].read("\n".join(lines).encode()) == Reading()
+    held = Reading(kv_usage=float(value), kv_capacity=1000)
+    assert held.kv_usage in (-1, 1), "a cache cannot be more than full"
+    assert held.kv_tokens in (-1, 1000)
+
+
+@pytest.mark.parametrize("size", ["1" * 30, "1" * 5000, "1²", "-5", "1.5", ""])
+def test_a_size_that_cannot_be_is_not_known(size: str) -> None:
+    text = f'vllm:cache_config_info{{block_size="16",num_gpu_blocks="{size}"}} 1.0\n'
+    assert BY_NAME["vllm"].read(text.encode()) == Reading()
+    rank = b'{"num_running_reqs": 1, "num_waiting_reqs": 0, "max_total_num_tokens": 1%030d}' % 0
+    assert dialects.SGLANG_LOADS.read(b'{"loads": [%b]}' % rank) == Reading(1, 0)
+
+
+@pytest.mark.parametrize("engine", ["ollama", "sglang"])
+def test_an_answer_of_nothing_but_brackets_is_an_error_for_people(engine: str) -> None:
+    read = {"ollama": BY_NAME["ollama"].read, "sglang": dialects.SGLANG_GET_LOAD.read}[engine]
+    with pytest.raises(UnreadableError, match="cannot be read"):
+        read(b"[" * 100_000)
+
+
 def test_a_torn_line_is_an_error_for_people() -> None:
     with pytest.raises(UnreadableError, match="cannot be read"):
         BY_NAME["vllm"].read(b'vllm:num_requests_running{engine="0" 7.0.0\n')

@@ -1,5 +1,6 @@
 """What endpoints serve is found out, and goes out with the next snapshot."""
 
+import json
 from collections.abc import AsyncIterator
 
 import pytest
@@ -29,7 +30,27 @@ def test_models_and_adapters_are_read() -> None:
     assert models_of(b'{"data": []}') == ()
 
 
-@pytest.mark.parametrize("body", [b"", b"[]", b'{"data": [{"name": "a"}]}', b"\xff"])
+@pytest.mark.parametrize(
+    ("told", "expected"),
+    [
+        (
+            {"created": 1.7e9, "max_model_len": 4096.0},
+            ServedModel("a", created=1700000000, max_tokens=4096),
+        ),
+        ({"created": "2026-01-01T00:00:00Z", "owned_by": "me"}, ServedModel("a", owned_by="me")),
+        ({"created": 10**30, "max_model_len": -1, "parent": 7}, ServedModel("a")),
+        ({"created": None, "parent": {"id": "b"}, "owned_by": ["me"]}, ServedModel("a")),
+    ],
+)
+def test_a_name_counts_whatever_is_told_beside_it(
+    told: dict[str, object], expected: ServedModel
+) -> None:
+    assert models_of(json.dumps({"data": [{"id": "a", **told}]}).encode()) == (expected,)
+
+
+@pytest.mark.parametrize(
+    "body", [b"", b"[]", b'{"data": [{"name": "a"}]}', b"\xff", b'{"data": ' + b"[" * 100_000]
+)
 def test_what_is_no_list_of_models_is_refused(body: bytes) -> None:
     with pytest.raises(UnreadableError):
         models_of(body)

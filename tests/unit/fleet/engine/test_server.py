@@ -130,6 +130,26 @@ async def test_a_tool_that_must_be_called_is_called(sdk: openai.AsyncOpenAI) -> 
     assert streamed[0].function.arguments == calls[0].function.arguments
 
 
+@pytest.mark.parametrize(
+    ("path", "fields", "status"),
+    [
+        ("chat/completions", {"stream": None, "stream_options": {"include_usage": None}}, 200),
+        ("chat/completions", {"tools": [5, {"type": "x"}, {"function": {}}]}, 200),
+        ("chat/completions", {"tool_choice": {"function": 5}}, 200),
+        ("messages", {"stream": None}, 200),
+        ("embeddings", {"input": [[1, "a"]]}, 400),
+        ("embeddings", {"input": [1, 2, 3]}, 200),
+    ],
+)
+async def test_odd_fields_are_passed_over_or_refused(
+    engine: EngineServer, client: aiohttp.ClientSession, path: str, fields: Any, status: int
+) -> None:
+    body = {"model": MODEL, "messages": user("hi"), "max_tokens": 1, **fields}
+    async with client.post(f"{engine.url}/v1/{path}", json=body) as response:
+        assert response.status == status, await response.text()
+        assert response.content_type == "application/json"
+
+
 async def test_embeddings_are_the_same_for_the_same_text(sdk: openai.AsyncOpenAI) -> None:
     answer = await sdk.embeddings.create(model=MODEL, input=["a", "b", "a"])
     first, second, third = (item.embedding for item in answer.data)

@@ -130,11 +130,15 @@ async def test_an_answer_that_is_not_whole_is_a_failure(
         await runner.cleanup()
 
 
-async def test_events_cut_anywhere_are_put_together() -> None:
+@pytest.mark.parametrize("line_end", [b"\n", b"\r\n"])
+async def test_events_cut_anywhere_are_put_together(line_end: bytes) -> None:
+    """With comments between them, and a list of choices that is null."""
+    stream = EVENT + b": ping\n\n" + EVENT + b'id: 1\ndata:{"choices": null}\n\n' + DONE
+
     async def handler(request: web.Request) -> web.StreamResponse:
         response = web.StreamResponse()
         await response.prepare(request)
-        for byte in EVENT + EVENT + DONE:
+        for byte in stream.replace(b"\n", line_end):
             await response.write(bytes([byte]))
             await asyncio.sleep(0)
         return response
@@ -161,6 +165,14 @@ async def test_a_server_that_lists_no_model_is_said_to(body: bytes) -> None:
             await first_model(url_of(runner), {})
     finally:
         await runner.cleanup()
+
+
+async def test_a_server_that_never_lists_its_models_is_given_up(engine: EngineServer) -> None:
+    await engine.apply(FaultCommand("stall"))
+    arguments = ["--generate", "agentic", "--timeout", "0.05", "--url", engine.url]
+    run = await asyncio.to_thread(CliRunner().invoke, replay, arguments)
+    assert run.exit_code == 1
+    assert "no answer" in run.output
 
 
 async def test_the_model_is_learned_from_the_server(engine: EngineServer) -> None:
@@ -200,6 +212,9 @@ async def test_the_command_writes_results_that_compare(
             ["--generate", "agentic", "--url", "http://a", "--model", "m", "--header", "x"],
             "is not NAME:VALUE",
         ),
+        (["--generate", "agentic", "--url", "localhost:9"], "does not begin with http://"),
+        (["--url", "http://a", "--json", "/no/such/result.json"], "no directory '/no/such'"),
+        (["--compare", __file__, __file__, "--html", "/no/such/page"], "no directory '/no/such'"),
     ],
 )
 def test_what_the_command_lacks_is_said(arguments: list[str], complaint: str) -> None:

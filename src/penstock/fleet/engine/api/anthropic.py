@@ -46,7 +46,7 @@ class _MessagesRequest(msgspec.Struct):
     system: str | list[Any] | None = None
     tools: list[_Tool] | None = None
     tool_choice: _Choice | None = None
-    stream: bool = False
+    stream: bool | None = None
 
 
 class MessagesWriter(Writer):
@@ -119,7 +119,7 @@ class MessagesApi(Api):
             tools=[_function(tool) for tool in asked.tools or ()] or None,
             tool_choice=_chosen(asked.tool_choice),
         )
-        return Asked(prompt, MessagesWriter, asked.stream)
+        return Asked(prompt, MessagesWriter, bool(asked.stream))
 
     def refusal(self, refused: RequestRefusedError) -> bytes:
         kind = _ERRORS.get(refused.status, "api_error")

@@ -103,7 +103,7 @@ def decoded(body: bytes, kind: type[_T]) -> _T:
     """The JSON of a request. Raises RequestRefusedError."""
     try:
         return msgspec.json.decode(body, type=kind)
-    except msgspec.DecodeError as error:
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         raise RequestRefusedError(str(error)) from error
 
 

@@ -127,14 +127,14 @@ class ChatApi(OpenAiApi):
     def read(self, body: bytes) -> Asked:
         asked = decoded(body, ChatRequest)
         writer = ChatWriter if asked.wants_usage() else SilentChatWriter
-        return Asked(asked, writer, asked.stream)
+        return Asked(asked, writer, bool(asked.stream))
 
 
 class CompletionApi(OpenAiApi):
     def read(self, body: bytes) -> Asked:
         asked = decoded(body, CompletionRequest)
         writer = CompletionWriter if asked.wants_usage() else SilentCompletionWriter
-        return Asked(asked, writer, asked.stream)
+        return Asked(asked, writer, bool(asked.stream))
 
 
 def _head(identity: Identity, prefix: str, kind: str) -> dict[str, Any]:
