@@ -300,7 +300,7 @@ def test_where_not_all_answers_can_be_good_those_that_are_not_take_the_overflow(
     """One endpoint's answers are just fast enough, the other's too slow whatever comes."""
     endpoints = endpoints_of_weights([1.0, 1.0])
     for endpoint in endpoints:
-        endpoint.elsewhere = 19
+        endpoint.elsewhere = endpoint.decoding_elsewhere = 19
     for ttft_s, token_s, taken in ((0.0, 0.0, 0), (2.0, 0.1, 1)):
         policy = MarginalCost(explore=0.0, ttft_objective_s=ttft_s, token_objective_s=token_s)
         fleet = policy.model(endpoints[0]).fleet

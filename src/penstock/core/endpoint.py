@@ -25,7 +25,8 @@ class Endpoint:
     Of an endpoint that serves a language model, policies that observe it count tokens as well:
     ``pending_prefill``, of prompts sent and not answered yet, without what its cache is believed
     to hold; ``kv_tokens``, held by all requests that run; ``prefilled``, a running total. What
-    others have there is known from its reports only.
+    other processes count there stands beside them, ``…_elsewhere``; of what those do not know of,
+    ``kv_elsewhere`` has what the endpoint reports.
     """
 
     # In the class body: endpoints that serve no language model pay nothing for them.
@@ -34,7 +35,9 @@ class Endpoint:
     kv_tokens: int = 0
     prefilled: int = 0
     prefill_elsewhere: int = 0
+    decoding_elsewhere: int = 0
     kv_elsewhere: int = 0
+    prefilled_elsewhere: int = 0
     kv_capacity: int = 0  # tokens; 0 while it is not known
     reported_at: float = -1.0  # when the last report was made, on the Env's clock; -1 without one
     prefix_doubt: float = 0.0  # share of predicted prefix hits that is not believed

@@ -129,6 +129,9 @@ L_RUN_GATEWAY: Final = 25  # 502, 503, 504, or no whole response
 L_RUN_LOCAL: Final = 26  # no whole response
 L_RUN_5XX: Final = 27  # among responses alone
 L_RUN_GATEWAY_ERRORS: Final = 28  # 502, 503, 504, among responses alone
+# With L_PENDING_PREFILL and L_KV_TOKENS:
+L_DECODING: Final = 29  # requests whose answer has begun
+L_PREFILLED: Final = 30  # tokens, a running total
 LOAD_CELLS: Final = 32
 RUNS: Final = (
     L_CONSECUTIVE_FAILURES,

@@ -16,6 +16,7 @@ from penstock.dataplane.board import (
     L_CONNECT_FAILURES,
     L_CONNECTIONS,
     L_CONSECUTIVE_FAILURES,
+    L_DECODING,
     L_FAILURES,
     L_GATEWAY_ERRORS,
     L_IN_FLIGHT,
@@ -24,6 +25,7 @@ from penstock.dataplane.board import (
     L_JUDGED_PROMPT,
     L_KV_TOKENS,
     L_PENDING_PREFILL,
+    L_PREFILLED,
     L_REQUESTS,
     L_RUN_5XX,
     L_RUN_GATEWAY,
@@ -115,6 +117,8 @@ class CountedEndpoint(Endpoint):
         values[L_FAILURES] = self.failures
         values[L_PENDING_PREFILL] = self.pending_prefill
         values[L_KV_TOKENS] = self.kv_tokens
+        values[L_DECODING] = self.decoding
+        values[L_PREFILLED] = self.prefilled
         if self.breaker is not None:
             values[L_BREAKER] = self.breaker.state
         values[L_BREAKER_OPENED] = self.breaker_opened
@@ -164,6 +168,8 @@ class CountedEndpoint(Endpoint):
             cells[at + cell] = 0
         cells[at + L_PENDING_PREFILL] = 0
         cells[at + L_KV_TOKENS] = 0
+        cells[at + L_DECODING] = 0
+        self.prefilled = cells[at + L_PREFILLED]
         self.requests = cells[at + L_REQUESTS]
         for index in range(5):
             self.by_class[index] = cells[at + L_1XX_TO_5XX + index]

@@ -11,8 +11,10 @@ from penstock.core.env import Env
 from penstock.core.load_report import LoadReport
 from penstock.core.ticket import DONE, Ticket
 from penstock.dataplane.board import (
+    L_DECODING,
     L_KV_TOKENS,
     L_PENDING_PREFILL,
+    L_PREFILLED,
     LOAD_CELLS,
     R_AT_US,
     R_CACHED,
@@ -247,18 +249,28 @@ class LiveEndpoint(CountedEndpoint):
 
     def tokens_changed(self) -> None:
         if not self._alone:
-            self._cells[self._load_at + L_PENDING_PREFILL] = self.pending_prefill
-            self._cells[self._load_at + L_KV_TOKENS] = self.kv_tokens
+            cells = self._cells
+            at = self._load_at
+            cells[at + L_PENDING_PREFILL] = self.pending_prefill
+            cells[at + L_KV_TOKENS] = self.kv_tokens
+            cells[at + L_DECODING] = self.decoding
+            cells[at + L_PREFILLED] = self.prefilled
 
     def read_tokens_elsewhere(self) -> None:
         """Take over what other workers count there; the engine's report may know of more."""
         cells = self._cells
         pending = -self.pending_prefill
         held = -self.kv_tokens
+        decoding = -self.decoding
+        prefilled = -self.prefilled
         for at in self._all_loads:
             pending += cells[at + L_PENDING_PREFILL]
             held += cells[at + L_KV_TOKENS]
+            decoding += cells[at + L_DECODING]
+            prefilled += cells[at + L_PREFILLED]
         self.prefill_elsewhere = pending
+        self.decoding_elsewhere = decoding
+        self.prefilled_elsewhere = prefilled
         self.kv_elsewhere = max(held, self._kv_reported)
 
     def gives_way(self, ticket: Ticket, now: float) -> bool:

@@ -194,11 +194,13 @@ def test_tokens_that_other_workers_sent_count_at_once(site: Site) -> None:
     theirs.first_byte(100.5)
     site.endpoint.read_tokens_elsewhere()
     assert (site.endpoint.prefill_elsewhere, site.endpoint.kv_elsewhere) == (0, 300)
+    assert (site.endpoint.decoding_elsewhere, site.endpoint.prefilled_elsewhere) == (1, 300)
     other.endpoint.publish()  # of all counts at once changes nothing about it
     theirs.settle(DONE, 101.0)
     mine.settle(DONE, 101.0)
     site.endpoint.read_tokens_elsewhere()
     assert (site.endpoint.prefill_elsewhere, site.endpoint.kv_elsewhere) == (0, 0)
+    assert (site.endpoint.decoding_elsewhere, site.endpoint.prefilled_elsewhere) == (0, 300)
 
 
 def test_of_tokens_elsewhere_the_report_may_know_more_than_the_workers(site: Site) -> None:

@@ -118,6 +118,7 @@ def test_a_balancer_learns_of_others_only_by_reports() -> None:
     other = SmallWorld(clock, servers, policy="least-request")
     other.pool.endpoints[0].in_flight = 3
     other.pool.endpoints[0].pending_prefill = 500
+    other.pool.endpoints[0].decoding = 2
     clock.at(LoadExchange(clock, [mine.balancer, other.balancer], 1.0, 0.5), 1.0)
     loads: list[int] = []
     for until in (1.2, 1.6):
@@ -125,6 +126,7 @@ def test_a_balancer_learns_of_others_only_by_reports() -> None:
         loads.append(mine.pool.endpoints[0].load())
     assert loads == [0, 3]
     assert mine.pool.endpoints[0].prefill_elsewhere == 500
+    assert mine.pool.endpoints[0].decoding_elsewhere == 2
     other.pool.endpoints[0].in_flight = 0
     clock.run(2.6)
     assert mine.pool.endpoints[0].load() == 0

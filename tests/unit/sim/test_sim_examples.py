@@ -98,3 +98,18 @@ def test_sessions_that_stay_keep_their_prefixes() -> None:
     hits = measured(comparison, "hit rate")
     assert hits["consistent-hash"] > hits["round-robin"] + 0.1
     assert all(tokens > 0 for tokens in measured(comparison, "tokens").values())
+
+
+def test_where_few_prompts_are_shared_marginal_cost_uses_all_engines() -> None:
+    path = SCENARIOS / "shared-prefixes.yaml"
+    prompts = load_scenario(path).prompts
+    assert prompts is not None
+    [tenant] = prompts.model_dump(mode="json")["tenants"]
+    changes = {
+        "prompts": {"tenants": [{**tenant, "groups": 6}]},
+        "run": {"customers": 2000, "warm_up": 0.5, "replications": 1},
+    }
+    comparison = compare(load_scenario(path, changes), processes=1)
+    p99 = measured(comparison, "ttft p99")
+    assert p99["marginal-cost"] < 0.9 * p99["cache-aware"]
+    assert min(measured(comparison, "hit rate").values()) > 0.9

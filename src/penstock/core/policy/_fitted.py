@@ -5,7 +5,7 @@ from mypy_extensions import mypyc_attr
 from penstock.core.endpoint import Endpoint
 from penstock.core.policy._engine_model import EngineModel, FleetModel
 from penstock.core.policy._memory import pruned
-from penstock.core.policy._serving import ServingPolicy
+from penstock.core.policy._serving import ServingPolicy, decoding, held, prefilled
 from penstock.core.prefix_index import DEFAULT_BLOCKS
 from penstock.core.ticket import DONE, Ticket
 
@@ -72,9 +72,9 @@ class FittedPolicy(ServingPolicy):
             if tokens >= _FEWEST_TOKENS:
                 endpoint = ticket.endpoint
                 self.model(endpoint).learn_step(
-                    (ticket.batch_before + endpoint.decoding) / 2.0,
-                    (ticket.kv_before + endpoint.kv_tokens) / 2.0,
-                    (endpoint.prefilled - ticket.prefilled_before) / tokens,
+                    (ticket.batch_before + decoding(endpoint)) / 2.0,
+                    (ticket.kv_before + held(endpoint)) / 2.0,
+                    max(prefilled(endpoint) - ticket.prefilled_before, 0) / tokens,
                     (ticket.settled_at - ticket.first_byte_at) / (tokens - 1),
                 )
         super().on_end(ticket)

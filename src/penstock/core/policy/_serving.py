@@ -127,7 +127,7 @@ class ServingPolicy(Policy):
         ticket.hit_tokens = hit
         ticket.prefill_tokens = tokens - hit
         ticket.kv_tokens = tokens
-        ticket.prefill_ahead = endpoint.pending_prefill
+        ticket.prefill_ahead = pending(endpoint)
         endpoint.pending_prefill += tokens - hit
         endpoint.kv_tokens += tokens
         endpoint.tokens_changed()
@@ -139,9 +139,9 @@ class ServingPolicy(Policy):
         endpoint.pending_prefill -= ticket.prefill_tokens
         endpoint.prefilled += ticket.prefill_tokens
         endpoint.decoding += 1
-        ticket.batch_before = endpoint.decoding
-        ticket.kv_before = endpoint.kv_tokens
-        ticket.prefilled_before = endpoint.prefilled
+        ticket.batch_before = decoding(endpoint)
+        ticket.kv_before = held(endpoint)
+        ticket.prefilled_before = prefilled(endpoint)
         endpoint.tokens_changed()
 
     def on_end(self, ticket: Ticket) -> None:
@@ -169,3 +169,13 @@ def pending(endpoint: Endpoint) -> int:
 def held(endpoint: Endpoint) -> int:
     """Tokens that running requests hold there, as far as is known."""
     return endpoint.kv_tokens + endpoint.kv_elsewhere
+
+
+def decoding(endpoint: Endpoint) -> int:
+    """Requests whose answer has begun there, as far as is known."""
+    return endpoint.decoding + endpoint.decoding_elsewhere
+
+
+def prefilled(endpoint: Endpoint) -> int:
+    """Prompt tokens computed there, as far as is known: a running total."""
+    return endpoint.prefilled + endpoint.prefilled_elsewhere

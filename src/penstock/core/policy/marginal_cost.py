@@ -41,7 +41,7 @@ from penstock.core.policy._least import least_score
 from penstock.core.policy._mean import FadingMean
 from penstock.core.policy._memory import pruned
 from penstock.core.policy._objectives import Objectives
-from penstock.core.policy._serving import PREFIX_BLOCKS, held, pending
+from penstock.core.policy._serving import PREFIX_BLOCKS, decoding, held, pending
 from penstock.core.policy.base import Option
 from penstock.core.prefix_index import DEFAULT_BLOCKS
 from penstock.core.request import Request
@@ -192,8 +192,8 @@ class MarginalCost(FittedPolicy):
         work_s = model.token_s * uncached
         found.followers = self._rate_each * work_s * (found.queue + work_s / 2.0)
         # Those whose own prompt still waits lose nothing: they are ahead.
-        decoding = endpoint.decoding + endpoint.elsewhere
-        found.disturbance = decoding * model.disturbance_s * uncached
+        others = decoding(endpoint)
+        found.disturbance = others * model.disturbance_s * uncached
         found.slowdown = batch * output * model.batch_s
         found.eviction = (
             self.reuse() * model.token_s * self.index.overflow(endpoint, uncached + output)
@@ -201,7 +201,7 @@ class MarginalCost(FittedPolicy):
         if self._objectives.any:
             before_s = model.decode_s(batch, kv_tokens)
             after_s = found.step + model.disturbance_s * uncached / max(output, 1)
-            self._weigh_objectives(found, output, decoding, before_s, after_s)
+            self._weigh_objectives(found, output, others, before_s, after_s)
         capacity = endpoint.kv_capacity
         found.fits = capacity == 0 or kv_tokens + uncached + output <= capacity
         return found

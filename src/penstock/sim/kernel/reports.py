@@ -5,12 +5,15 @@ from penstock.core.load_report import LoadReport
 from penstock.sim.kernel.balancer import Balancer
 from penstock.sim.kernel.events import Clock, Event
 
+# Requests; prompt tokens that wait; requests whose answer has begun; prompt tokens computed.
+_Counts = tuple[int, int, int, int]
+
 
 class LoadExchange(Event):
     """Every ``interval_s`` the balancers tell one another their load, heard ``delay_s`` later.
 
-    Sets ``Endpoint.elsewhere`` and ``prefill_elsewhere``. Without an exchange each balancer knows
-    its own requests only.
+    Sets ``Endpoint.elsewhere``, and of tokens what live workers tell one another. Without an
+    exchange each balancer knows its own requests only.
     """
 
     def __init__(
@@ -35,27 +38,27 @@ class LoadExchange(Event):
 
 
 class _Loads(Event):
-    """What was in flight at each endpoint, and prompt tokens waited, from each balancer, when it
-    was made."""
+    """What each balancer counted at each endpoint when it was made."""
 
     def __init__(self, balancers: list[Balancer]) -> None:
         super().__init__()
         self._balancers: list[Balancer] = balancers
-        self._requests: list[list[int]] = [_in_flight(b.pool.endpoints) for b in balancers]
-        self._tokens: list[list[int]] = [_pending(b.pool.endpoints) for b in balancers]
+        self._counts: list[list[_Counts]] = [_counts(b.pool.endpoints) for b in balancers]
 
     def fire(self) -> None:
-        requests = [sum(column) for column in zip(*self._requests, strict=True)]
-        tokens = [sum(column) for column in zip(*self._tokens, strict=True)]
+        told = self._counts
         for number, balancer in enumerate(self._balancers):
             endpoints = balancer.pool.endpoints
-            if balancer.counts_own:
-                own_requests, own_tokens = self._requests[number], self._tokens[number]
-            else:
-                own_requests, own_tokens = _in_flight(endpoints), _pending(endpoints)
+            own = told[number] if balancer.counts_own else _counts(endpoints)
             for order, endpoint in enumerate(endpoints):
-                endpoint.elsewhere = requests[order] - own_requests[order]
-                endpoint.prefill_elsewhere = tokens[order] - own_tokens[order]
+                totals = [
+                    sum(column) for column in zip(*[each[order] for each in told], strict=True)
+                ]
+                requests, pending, decoding, prefilled = own[order]
+                endpoint.elsewhere = totals[0] - requests
+                endpoint.prefill_elsewhere = totals[1] - pending
+                endpoint.decoding_elsewhere = totals[2] - decoding
+                endpoint.prefilled_elsewhere = totals[3] - prefilled
 
 
 class Poll(Event):
@@ -134,9 +137,5 @@ def _capacity(report: LoadReport) -> float:
     return report.rate / report.utilisation if report.utilisation > 0.0 else 0.0
 
 
-def _in_flight(endpoints: list[Endpoint]) -> list[int]:
-    return [endpoint.in_flight for endpoint in endpoints]
-
-
-def _pending(endpoints: list[Endpoint]) -> list[int]:
-    return [endpoint.pending_prefill for endpoint in endpoints]
+def _counts(endpoints: list[Endpoint]) -> list[_Counts]:
+    return [(e.in_flight, e.pending_prefill, e.decoding, e.prefilled) for e in endpoints]
