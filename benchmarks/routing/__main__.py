@@ -80,7 +80,7 @@ def main(
             kept.setup = f"{seconds:g} s of the engines' time at {speedup:g} times their speed"
         everyone = [
             router
-            for router in routers(penstock_python, interpreted)
+            for router in routers(penstock_python, interpreted, speedup)
             if not wanted or any(part in router.name for part in wanted.split(","))
         ]
         # Seeds in turn, so that a machine that drifts does so for all routers.

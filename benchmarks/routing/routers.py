@@ -7,15 +7,16 @@ from benchmarks.balancers.routers import Router
 from benchmarks.routing.simulated import OWN, OWN_OBJECTIVES, POLICIES, WITH_OBJECTIVES
 
 
-def routers(python: str, interpreted: bool) -> list[Balancer]:
-    """In the order in which they run."""
+def routers(python: str, interpreted: bool, speedup: float) -> list[Balancer]:
+    """In the order in which they run; objectives are told in the seconds of engines so fast."""
 
     def penstock(policy: str, **more: Any) -> Penstock:
         return Penstock(python, interpreted=interpreted, policy=policy, kind="llm", **more)
 
+    objectives = {name: seconds / speedup for name, seconds in OWN_OBJECTIVES.items()}
     own = [penstock(policy) for policy in POLICIES]
     own.append(penstock(OWN, workers=2, variant=", 2 workers"))
-    own.append(penstock(OWN, policy_options=OWN_OBJECTIVES, variant=WITH_OBJECTIVES))
+    own.append(penstock(OWN, policy_options=objectives, variant=WITH_OBJECTIVES))
     peers = [
         Router(package, policy)
         for package in ("vllm-router", "sglang-router")
