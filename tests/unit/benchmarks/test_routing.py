@@ -136,7 +136,7 @@ def test_penstock_runs_with_two_workers_and_with_objectives(tmp_path: Path) -> N
     site = Site(tmp_path, 1, 2, [("127.0.0.1", 3)])
     found = {
         router.name: router.configuration(site)
-        for router in routers("python", interpreted=True)
+        for router in routers("python", interpreted=True, speedup=1.0)
         if "marginal-cost" in router.name
     }
     plain, two, told = (json.loads(found[f"Penstock marginal-cost{v}"]) for v in VARIANTS)
