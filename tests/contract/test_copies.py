@@ -31,6 +31,8 @@ def picks_until_copied(copies: float, waiting: int, at_most: int) -> int:
     """How many prompts find this much ahead of them at the holder until one goes elsewhere."""
     endpoints = endpoints_of_weights([1.0, 1.0, 1.0])
     policy = policy_whose_first_holds_it(endpoints, copies)
+    for _ in range(100):  # some waiting, of which a share may be spent
+        policy.copies.pays(0, 0.0, 9.0, 1.0)
     endpoints[0].pending_prefill = waiting
     chance = env()
     for picked in range(at_most):
@@ -70,7 +72,7 @@ def test_copies_take_no_more_than_their_share_of_all_waiting() -> None:
     copies = Copies(0.01)
     spent = 0.5 * sum(copies.pays(block % 7, 1.0, 0.5, 0.25) for block in range(10_000))
     waited = 0.25 * 10_000
-    assert 0.01 * waited <= spent <= 0.01 * waited + 1.0
+    assert 0.01 * waited - 1.0 <= spent <= 0.01 * waited
 
 
 def test_no_more_is_spent_on_copies_than_they_would_have_saved() -> None:

@@ -9,8 +9,8 @@ after, no more is spent than twice what the best decision would. A prefix is nam
 which matches end, which is another one with every turn of a conversation, and the same one for all
 that begin with what many share.
 
-Besides, copies may not cost more than a share of what all prompts wait: some of the first prompts
-after a start would else pay for all that come in hours, and be the 99th percentile.
+Besides, copies may not cost more than a share of what all prompts wait: the prompts of some minutes
+would else pay for all that come in hours, and be their 99th percentile.
 """
 
 from typing import Final
@@ -25,7 +25,7 @@ class Copies:
     def __init__(self, share: float) -> None:
         """``share``: what copies may cost, of the time to first token of all prompts."""
         self.share: float = share
-        self._allowed_s: float = _AT_ONCE_S
+        self._allowed_s: float = 0.0  # after a start prompts wait for caches to fill as it is
         self._saved: dict[int, float] = {}
 
     def __len__(self) -> int:
