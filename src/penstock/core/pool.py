@@ -125,12 +125,16 @@ class Pool:
                 self._serving[model] = found
         return found
 
+    def tells_models_apart(self) -> bool:
+        """Whether the model that a request asks for makes any difference."""
+        return self.knows_models or len(self.names.shares) > 0
+
     def model_for(self, asked: str, env: Env) -> str:
         """The name to send for a request that asks for a model; "" when nobody serves it.
 
         The first that an eligible endpoint serves, or else the first that any would.
         """
-        if not asked or not (self.knows_models or self.names.shares):
+        if not asked or not self.tells_models_apart():
             return asked
         chance = env.random() if asked in self.names.shares else 0.0
         names = self.names.chains(asked, chance)

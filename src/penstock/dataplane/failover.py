@@ -9,11 +9,11 @@ from penstock.core.ticket import ABANDONED, CLIENT_GONE, RESET, TIMEOUT, Ticket
 from penstock.dataplane.board import P_CLIENT_GONE, P_CUT, P_RETRIES, P_RETRIES_DENIED
 from penstock.dataplane.endpoint_connection import EndpointConnection
 from penstock.dataplane.live_endpoint import LiveEndpoint
-from penstock.dataplane.settlement import Settlement
+from penstock.dataplane.prompt_reading import PromptReading
 from penstock.wire.forwarding import UNTIL_CLOSE
 
 
-class Failover(Settlement):
+class Failover(PromptReading):
     """The part of an exchange that deals with failure."""
 
     def _attempt(self) -> None:

@@ -27,9 +27,9 @@ class PromptBody:
         self.found: Inspection = inspect(api, self._json)
 
     def ask_for_model(self, name: str) -> None:
-        """Ask for that model instead. The body must have been understood.
+        """Ask for that model instead. The body must have named one.
 
-        It is not any more where a name in it, which was passed over until here, is not UTF-8.
+        It does not any more where a name in it, which was passed over until here, is not UTF-8.
         """
         try:
             renamed = with_model(self._json, name)
@@ -62,3 +62,9 @@ class PromptBody:
 def may_inspect(head: RequestHead) -> bool:
     """Whether a request's body can be awaited before an endpoint is chosen."""
     return head.method == b"POST" and head.content_length <= MAX_INSPECTED_BYTES
+
+
+def may_name_model(head: RequestHead) -> bool:
+    """Whether a body of unknown form is said to be JSON, which may name a model."""
+    kind = (head.value(b"content-type") or b"").partition(b";")[0].strip().lower()
+    return kind == b"application/json" or kind.endswith(b"+json")

@@ -50,7 +50,8 @@ _SEPARATOR: Final = (
 
 
 class Inspection:
-    """What was understood. ``problem`` is empty iff the rest can be relied on.
+    """What was understood. ``problem`` is empty iff the rest can be relied on; of other APIs
+    than those known only ``model`` can.
 
     ``output_limit`` is in tokens, 0 for none. ``prompt_tokens`` is exact for prompts given as
     token ids and -1 otherwise: then it is to be estimated from ``prompt_bytes`` and ``images``.
@@ -93,7 +94,7 @@ def answer_in(path: bytes) -> int:
 def inspect(api: int, body: bytes) -> Inspection:
     """Read a whole body. Never raises: what cannot be read says why in ``problem``."""
     if api == OTHER:
-        return Inspection(api, "not an API of language models")
+        return _other(body)
     if body.count(b"{") > MAX_OBJECTS:
         return Inspection(api, f"over {MAX_OBJECTS} objects")
     found = Inspection(api)
@@ -117,6 +118,18 @@ def inspect(api: int, body: bytes) -> Inspection:
     data = _SEPARATOR.join(prompt.pieces)
     found.prompt_bytes = len(data)
     _hash_blocks(found, data)
+    return found
+
+
+def _other(body: bytes) -> Inspection:
+    """All that can be known of a body whose form is not: the model, if it names one."""
+    found = Inspection(OTHER, "not an API of language models")
+    try:
+        model = bodies.named.decode(body).model
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        return found
+    if len(model) <= MAX_NAME:
+        found.model = model
     return found
 
 
