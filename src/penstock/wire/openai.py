@@ -44,6 +44,7 @@ _SUFFIXES: Final = (
     (b"/responses", RESPONSE),
     (b"/messages", ANTHROPIC),
 )
+_THREADS: Final = b"/threads/"
 _SEPARATOR: Final = (
     b"\x1e"  # never in JSON outside of an escape, so that pieces cannot run together
 )
@@ -81,7 +82,8 @@ def api_of(path: bytes) -> int:
     path = path.partition(b"?")[0]
     for suffix, api in _SUFFIXES:
         if path.endswith(suffix):
-            return api
+            # OpenAI's assistants add messages to threads under the same name.
+            return OTHER if api == ANTHROPIC and _THREADS in path else api
     return OTHER
 
 

@@ -58,6 +58,8 @@ def shared(one: Inspection, other: Inspection) -> int:
         (b"/v1/messages", ANTHROPIC),
         (b"/v1/models", OTHER),
         (b"/v1/messages/count_tokens", OTHER),
+        (b"/v1/threads/thread_1/messages", OTHER),  # of OpenAI's assistants
+        (b"/v1/threads/thread_1/messages?limit=2", OTHER),
     ],
 )
 def test_the_api_is_told_by_the_end_of_the_path(path: bytes, api: int) -> None:
