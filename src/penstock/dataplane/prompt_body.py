@@ -7,6 +7,7 @@ import msgspec
 from penstock.wire.chunked import LAST_CHUNK, ChunkedReader, as_one_chunk
 from penstock.wire.forwarding import is_sealed
 from penstock.wire.http1 import RequestHead
+from penstock.wire.lone_surrogates import hide, restore
 from penstock.wire.model_name import with_model
 from penstock.wire.openai import CHAT, COMPLETION, Inspection, inspect
 from penstock.wire.usage import asking_for_usage
@@ -24,7 +25,12 @@ class PromptBody:
         self._head: RequestHead = head
         # It was read before, so it cannot be refused.
         self._json: bytes = ChunkedReader(False, 400).feed(data) if head.chunked else data
+        self._hidden: int = 0  # lone surrogates in it
         self.found: Inspection = inspect(api, self._json)
+        if self.found.problem and not self.found.model:
+            self._json, self._hidden = hide(self._json)
+            if self._hidden:
+                self.found = inspect(api, self._json)
 
     def ask_for_model(self, name: str) -> None:
         """Ask for that model instead. The body must have named one.
@@ -32,11 +38,13 @@ class PromptBody:
         It does not any more where a name in it, which was passed over until here, is not UTF-8.
         """
         try:
-            renamed = with_model(self._json, name)
+            changed = self._change(with_model(self._json, name))
         except (msgspec.DecodeError, UnicodeDecodeError) as error:
             self.found = Inspection(self.found.api, f"the body cannot be read: {error}")
             return
-        self._change(renamed)
+        if not changed:
+            self.found = Inspection(self.found.api, "a name in the body is no Unicode")
+            return
         self.found = inspect(self.found.api, self._json)
 
     def ask_for_usage(self) -> None:
@@ -49,14 +57,18 @@ class PromptBody:
         if self._head.chunked and not self.data.endswith(b"\r\n" + LAST_CHUNK):
             return  # trailers follow, and they may speak of the body
         asking = asking_for_usage(self._json, found.stream_options)
-        if asking:
-            self._change(asking)
+        if asking and self._change(asking):
             self.asks_usage = True
 
-    def _change(self, json: bytes) -> None:
+    def _change(self, json: bytes) -> bool:
+        """Send that; not if it would say something else beside what was to be changed."""
+        sent = restore(json, self._hidden) if self._hidden else json
+        if not sent:
+            return False
         self._json = json
-        self.data = as_one_chunk(json) if self._head.chunked else json
+        self.data = as_one_chunk(sent) if self._head.chunked else sent
         self.changed = True
+        return True
 
 
 def may_inspect(head: RequestHead) -> bool:
