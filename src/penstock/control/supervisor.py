@@ -151,6 +151,7 @@ class Supervisor:
             self._agents,
             self._outliers,
             self._engines,
+            self._models,
             self._workers,
             self._reloader,
             self._events.recent(_SHOWN_EVENTS),
