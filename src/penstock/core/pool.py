@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from typing import Final
 
-from penstock.core.eligible import eligible_endpoints
+from penstock.core.eligible import eligible_endpoints, is_available
 from penstock.core.endpoint import Endpoint
 from penstock.core.env import Env
 from penstock.core.models import ModelNames, with_it_loaded
@@ -143,6 +143,19 @@ class Pool:
                 return name
         for name in names:
             if any([endpoint.serves(name) for endpoint in self.endpoints]):
+                return name
+        return ""
+
+    def is_left(self, model: str, tried: Sequence[Endpoint]) -> bool:
+        """Whether an endpoint may be picked for that model that is not among ``tried``."""
+        left = [e for e in self.endpoints if e.serves(model) and e not in tried]
+        return any([is_available(e) or e in self.eligible for e in left])
+
+    def stand_in(self, asked: str, env: Env, tried: Sequence[Endpoint]) -> str:
+        """The first model for such a request that is left when those endpoints failed; else ""."""
+        chance = env.random() if asked in self.names.shares else 0.0
+        for name in self.names.chains(asked, chance):
+            if self.is_left(name, tried):
                 return name
         return ""
 

@@ -354,6 +354,7 @@ class Exchange(Failover):
             return
         pool.counters.record(_FIRST_BYTE, now - self.began)
         self._body = None
+        self._asking = None
         self._replayable = False
         if not taken:
             self._hold_endpoint()

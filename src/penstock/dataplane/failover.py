@@ -137,13 +137,15 @@ class Failover(PromptReading):
         return True
 
     def _retry(self) -> None:
-        """Back to *eligible*, without the endpoints that failed."""
+        """Back to *eligible*, without the endpoints that failed; another model may stand in."""
         way = self.way
         endpoint = self.endpoint
         assert way is not None
         assert endpoint is not None
         way.pool.counters.bump(P_RETRIES)
         self._sent = False
+        if self._asking is not None:
+            self._fall_back([*(self._tried or []), endpoint])
         self._try_elsewhere(endpoint)
 
     def _try_elsewhere(self, endpoint: LiveEndpoint) -> None:

@@ -20,6 +20,7 @@ class PromptBody:
 
     def __init__(self, api: int, head: RequestHead, data: bytes) -> None:
         self.data: bytes = data
+        self.asked: str = ""  # the model that the client asks for
         self.changed: bool = False  # into another than the client's
         self.asks_usage: bool = False  # in the client's stead
         self._head: RequestHead = head
@@ -31,6 +32,7 @@ class PromptBody:
             self._json, self._hidden = hide(self._json)
             if self._hidden:
                 self.found = inspect(api, self._json)
+        self.asked = self.found.model
 
     def ask_for_model(self, name: str) -> None:
         """Ask for that model instead. The body must have named one.

@@ -5,6 +5,7 @@ Ollama's own or the counting of tokens, only the model is read, which decides wh
 """
 
 from penstock.dataplane.insight import Insight
+from penstock.dataplane.live_endpoint import LiveEndpoint
 from penstock.dataplane.plan import PoolPlan
 from penstock.dataplane.prompt_body import PromptBody
 from penstock.dataplane.settlement import Settlement
@@ -22,7 +23,7 @@ class PromptReading(Settlement):
         pieces = self._body or []
         body = pieces[0] if len(pieces) == 1 else b"".join(pieces)
         prompt = PromptBody(way.api, self.head, body)
-        asked = prompt.found.model
+        asked = prompt.asked
         model = way.pool.model_for(asked, self.context.env)
         if model != asked:
             if model:
@@ -31,21 +32,49 @@ class PromptReading(Settlement):
                 self._refuse_model(way, asked)
                 return False
         if way.api == OTHER:
-            if model:  # else it is the engine's to refuse, or to fetch
-                self.request = insight.request_for(way.request, model)
-        elif not prompt.found.problem:
+            if not model:
+                return True  # it is the engine's to refuse, or to fetch
+        elif prompt.found.problem:
+            if way.refuses_malformed:
+                self._refuse_body(way, 400, prompt.found.problem)
+                return False
+        else:
             if insight.usage == "hidden":
                 prompt.ask_for_usage()
-            self._ask(way, insight, prompt)
-        elif way.refuses_malformed:
-            self._refuse_body(way, 400, prompt.found.problem)
-            return False
+            self.prompt = prompt
+        if way.pool.names.stand_in_for(asked):
+            self._asking = prompt
         if pieces:
-            self._body = [prompt.data]
-        if prompt.changed:
-            self._other_length = len(prompt.data)
+            self._ask(way, insight, prompt, model)
         return True
 
-    def _ask(self, way: PoolPlan, insight: Insight, prompt: PromptBody) -> None:
-        self.prompt = prompt
-        self.request = insight.request_of(way.request, prompt.found)
+    def _fall_back(self, tried: list[LiveEndpoint]) -> None:
+        """When every endpoint that serves the model has failed, ask for the one that stands in."""
+        prompt = self._asking
+        way = self.way
+        request = self.request
+        assert way is not None
+        insight = way.pool.insight
+        if prompt is None or request is None or insight is None:
+            return
+        if way.pool.is_left(request.model, tried):
+            return
+        model = way.pool.stand_in(prompt.asked, self.context.env, tried)
+        if not model:
+            return
+        before = prompt.found
+        prompt.ask_for_model(model)
+        if prompt.found.model == model:
+            self._ask(way, insight, prompt, model)
+        else:
+            prompt.found = before
+
+    def _ask(self, way: PoolPlan, insight: Insight, prompt: PromptBody, model: str) -> None:
+        """Send what the prompt has become, to an endpoint that serves the model."""
+        self._body = [prompt.data]
+        if prompt.changed:
+            self._other_length = len(prompt.data)
+        if not prompt.found.problem:
+            self.request = insight.request_of(way.request, prompt.found)
+        elif way.api == OTHER:
+            self.request = insight.request_for(way.request, model)

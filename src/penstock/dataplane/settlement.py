@@ -55,6 +55,7 @@ class Settlement(ResponseSink):
     _framing: int = LENGTH
     _inspecting: bool = False  # no endpoint is chosen before the body is whole
     prompt: PromptBody | None = None  # if it was understood
+    _asking: PromptBody | None = None  # while another model than the first may have to be asked for
     _other_length: int = -1  # of the body that is sent in the place of the client's
     _reading: AnswerReading | None = None
     answer: AnswerReading | None = None  # what was read of it, for the log
