@@ -120,6 +120,7 @@ def compile_document(loaded: Loaded, source: Path | None) -> Configured:
             routes=routes,
             pools=tuple(pools.values()),
             request_log=snapshot.RequestLog(log.target, log.path and str(findings.path(log.path))),
+            prompt_bytes=document.prompt_memory,
             via=document.via,
         ),
         workers=document.workers or usable_cores(),

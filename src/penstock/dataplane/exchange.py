@@ -86,6 +86,7 @@ class Exchange(Failover):
                 if self.head.expects_continue:
                     self.front.write(CONTINUE)
                     self.front.continue_body()
+                self._await_body(len(body), False)
                 return
             if not self._inspect(way):
                 return
@@ -97,18 +98,18 @@ class Exchange(Failover):
         else:
             self._admit(way, pool.admission)
 
-    def _await_body(self, complete: bool) -> None:
-        """More of a body came that is to be inspected; one over the bound passes uninspected."""
-        if not complete and self._body_bytes <= MAX_INSPECTED_BYTES:
-            return
-        self._inspecting = False
+    def _await_body(self, size: int, complete: bool) -> None:
+        """More of a body came that is to be inspected; one over a bound passes uninspected."""
         way = self.way
         assert way is not None
+        roomy = self._take_room(size) or complete  # what is there can as well be read
+        if roomy and not complete and self._body_bytes <= MAX_INSPECTED_BYTES:
+            return
+        self._inspecting = False
         if complete:
             if not self._inspect(way):
                 return
-        elif way.refuses_malformed:
-            self._refuse_long(way)
+        elif not self._passes_unread(way, roomy):
             return
         if way.pool.admission is None:
             self._attempt()
@@ -230,6 +231,10 @@ class Exchange(Failover):
         connection.arm(endpoint.settings.first_byte_s)
         taken = connection.send(data)
         endpoint.bytes_sent += len(data)
+        if self._room and complete and not way.pool.rules.repeats_sent(self.head.method):
+            self._forget_body()
+            if taken:
+                self._give_room_back()
         if not complete:
             if taken:
                 self.front.take_body()
@@ -248,10 +253,10 @@ class Exchange(Failover):
             else:
                 self._body.append(data)
             if self._body_bytes > MAX_REPLAY_BYTES and self._sent:
-                self._replayable = False
-                self._body = None
+                self._forget_body()
+                self._give_room_back()
         if self._inspecting:
-            self._await_body(complete)
+            self._await_body(len(data), complete)
             return
         connection = self.connection
         if connection is None or not self._sent:
@@ -273,6 +278,8 @@ class Exchange(Failover):
     def on_endpoint_drained(self) -> None:
         if not self._body_complete:
             self.front.take_body()
+        elif self._room and self._body is None:
+            self._give_room_back()
 
     # --- relay ------------------------------------------------------------------------------
 
@@ -353,9 +360,9 @@ class Exchange(Failover):
             self.front.finish()
             return
         pool.counters.record(_FIRST_BYTE, now - self.began)
-        self._body = None
-        self._asking = None
-        self._replayable = False
+        self._forget_body()
+        if self._room:
+            self._give_room_back()
         if not taken:
             self._hold_endpoint()
 

@@ -62,6 +62,11 @@ class PromptBody:
         if asking and self._change(asking):
             self.asks_usage = True
 
+    def drop(self) -> None:
+        """Keep what was understood, not the text."""
+        self.data = b""
+        self._json = b""
+
     def _change(self, json: bytes) -> bool:
         """Send that; not if it would say something else beside what was to be changed."""
         sent = restore(json, self._hidden) if self._hidden else json

@@ -4,6 +4,7 @@ Bodies of APIs that are known are understood, and everything follows from them. 
 Ollama's own or the counting of tokens, only the model is read, which decides who can answer.
 """
 
+from penstock.dataplane.board import P_UNREAD
 from penstock.dataplane.insight import Insight
 from penstock.dataplane.live_endpoint import LiveEndpoint
 from penstock.dataplane.plan import PoolPlan
@@ -47,6 +48,25 @@ class PromptReading(Settlement):
         if pieces:
             self._ask(way, insight, prompt, model)
         return True
+
+    def _passes_unread(self, way: PoolPlan, roomy: bool) -> bool:
+        """A body cannot be awaited, being too long or having no room; False when it was refused."""
+        if not roomy:
+            way.pool.counters.bump(P_UNREAD)
+        if not way.refuses_malformed:
+            return True
+        if roomy:
+            self._refuse_long(way)
+        else:
+            self._refuse(503, "no memory is left to read prompts", kind="overloaded")
+        return False
+
+    def _take_room(self, size: int) -> bool:
+        """Keep so many bytes more of a body that is to be read; False when that is too many."""
+        context = self.context
+        self._room += size
+        context.prompt_bytes += size
+        return context.prompt_bytes <= context.prompt_room
 
     def _fall_back(self, tried: list[LiveEndpoint]) -> None:
         """When every endpoint that serves the model has failed, ask for the one that stands in."""
