@@ -47,6 +47,18 @@ def test_a_wrong_file_changes_nothing_and_says_why(serve: Serve, endpoint: HttpE
     assert client.get().body == endpoint.name.encode()
 
 
+def test_what_is_hardly_meant_so_is_said_at_start_and_at_reloads(
+    serve: Serve, endpoint: HttpEndpoint
+) -> None:
+    document = {"endpoints": [endpoint.name], "policy": "token-load"}
+    balancer = serve(document)
+    assert "'token-load' reads prompts" in balancer.wait_for_event("configuration")["message"]
+    (note,) = balancer.reload()["notes"]
+    assert "'token-load' reads prompts" in note
+    balancer.write({**document, "kind": "llm"})
+    assert balancer.reload()["notes"] == []
+
+
 def test_a_world_that_workers_refuse_changes_nothing(serve: Serve, endpoint: HttpEndpoint) -> None:
     balancer = serve({"endpoints": [endpoint.name]})
     balancer.write({"endpoints": [endpoint.name, "nowhere.invalid:80"]})

@@ -48,6 +48,7 @@ from penstock.dataplane.board import (
     P_REQUESTS,
     P_RETRIES,
     P_RETRIES_DENIED,
+    P_UNREAD,
     PHASES,
     W_ACCEPT_PAUSES,
     W_ACCEPTED,
@@ -99,6 +100,7 @@ POOL_COUNTERS: Final[tuple[Row, ...]] = (
     ("cut_responses", P_CUT, "Responses cut after their first byte."),
     ("probes", P_PROBES, "Probes of endpoints' load sent."),
     ("probes_failed", P_PROBES_FAILED, "Probes not answered, or without the load."),
+    ("unread_prompts", P_UNREAD, "Prompts not read for lack of room: so many came at once."),
     ("copies_given_up", P_COPIES_GIVEN_UP, "Mirrored requests given up: the endpoint was slow."),
 )
 ENDPOINT_COUNTERS: Final[tuple[Row, ...]] = (

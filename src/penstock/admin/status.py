@@ -168,6 +168,7 @@ def _endpoint(pool: str, endpoint: EndpointView, board: Board, recent: Differenc
         "last_check": endpoint.last_check,
         "agent": msgspec.to_builtins(endpoint.agent),
         "engine": msgspec.to_builtins(endpoint.engine),
+        "models_problem": endpoint.models_problem,
         "prefixes": {
             "judged_prompt_tokens": count(L_JUDGED_PROMPT),
             "predicted_tokens": count(L_JUDGED_PREDICTED),

@@ -49,6 +49,8 @@ def endpoint_notes(endpoint: dict[str, Any]) -> list[str]:
     engine = endpoint["engine"]
     if engine is not None and engine["silent"]:
         notes.append(f"tells no load, own counts are used: {engine['problem']}")
+    if endpoint["models_problem"]:
+        notes.append(f"does not say which models it serves: {endpoint['models_problem']}")
     if endpoint["circuits_open"]:
         notes.append(f"has its circuit breaker open in {endpoint['circuits_open']} workers")
     doubt = endpoint["prefixes"]["doubt"]

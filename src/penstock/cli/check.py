@@ -40,6 +40,8 @@ def check(file: Path | None, print_schema: bool) -> None:
         configured = load_configuration(file)
     except ConfigError as error:
         raise click.ClickException(str(error)) from error
+    for warning in configured.warnings:
+        click.echo(f"Warning: {warning}", err=True)
     click.echo("\n".join([f"{file} is right.", *summary_lines(configured)]))
 
 

@@ -1,7 +1,11 @@
 """Simulate policies on a virtual clock, side by side."""
 
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final
+from signal import SIGTERM, signal
+from typing import TYPE_CHECKING, Any, Final, NoReturn
 
 import click
 
@@ -131,6 +135,20 @@ def _changes(given: dict[str, Any]) -> dict[str, Any]:
     return changes
 
 
+@contextmanager
+def _ended_by_sigterm() -> Iterator[None]:
+    """SIGTERM unwinds as Ctrl-C does, so that the processes of a comparison end with it."""
+    before = signal(SIGTERM, _exit)
+    try:
+        yield
+    finally:
+        signal(SIGTERM, before)
+
+
+def _exit(number: int, frame: object) -> NoReturn:
+    sys.exit(128 + number)  # as shells tell it
+
+
 def _run(scenario: "Scenario", processes: int | None, *, timeline: bool) -> "Comparison":
     from rich.console import Console
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
@@ -138,7 +156,10 @@ def _run(scenario: "Scenario", processes: int | None, *, timeline: bool) -> "Com
     from penstock.sim.experiment import compare
 
     columns = (TextColumn("runs"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
-    with Progress(*columns, console=Console(stderr=True), transient=True) as progress:
+    with (
+        _ended_by_sigterm(),
+        Progress(*columns, console=Console(stderr=True), transient=True) as progress,
+    ):
         bar = progress.add_task("runs", total=None)
         return compare(
             scenario,

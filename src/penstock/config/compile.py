@@ -24,6 +24,7 @@ from penstock.config.routes import Route
 from penstock.config.section import plain
 from penstock.core import snapshot
 from penstock.core.policy import policy_class
+from penstock.core.policy._serving import ServingPolicy
 
 __all__ = [
     "AdminSettings",
@@ -47,13 +48,17 @@ class AdminSettings:
 
 @dataclass(frozen=True)
 class Configured:
-    """A configuration that can run. ``source`` is None where it came from a command line."""
+    """A configuration that can run. ``source`` is None where it came from a command line.
+
+    ``warnings`` are for people: what in it is hardly meant so.
+    """
 
     snapshot: snapshot.Snapshot
     workers: int
     admin: AdminSettings
     shutdown_deadline_s: float
     source: Path | None
+    warnings: tuple[str, ...] = ()
 
 
 def load_configuration(source: Path) -> Configured:
@@ -115,12 +120,14 @@ def compile_document(loaded: Loaded, source: Path | None) -> Configured:
             routes=routes,
             pools=tuple(pools.values()),
             request_log=snapshot.RequestLog(log.target, log.path and str(findings.path(log.path))),
+            prompt_bytes=document.prompt_memory,
             via=document.via,
         ),
         workers=document.workers or usable_cores(),
         admin=admin,
         shutdown_deadline_s=document.shutdown_deadline,
         source=source,
+        warnings=findings.warnings(),
     )
 
 
@@ -257,6 +264,12 @@ def _compile_pool(name: str, pool: Pool, at: Location, findings: Findings) -> sn
         findings.wrong((*at, "models"), "has no effect: the pool is not of kind llm")
     if pool.kind != "llm" and pool.malformed != "pass":
         findings.wrong((*at, "malformed"), "has no effect: the pool is not of kind llm")
+    if pool.kind != "llm" and _reads_prompts(choice):
+        findings.doubtful(
+            (*at, "policy"),
+            f"{choice.name!r} reads prompts, which only pools of `kind: llm` understand: here it "
+            "goes by load alone",
+        )
     return plain(
         snapshot.Pool,
         pool,
@@ -283,6 +296,13 @@ def _compile_pool(name: str, pool: Pool, at: Location, findings: Findings) -> sn
         tls=_compile_endpoint_tls(pool.tls, (*at, "tls"), findings),
         row=-1,
     )
+
+
+def _reads_prompts(choice: snapshot.PolicyChoice) -> bool:
+    """Whether the policy, or the one that it hands requests on to, decides by prompts."""
+    inner = choice.options.get("policy")
+    names = [choice.name, inner] if isinstance(inner, str) else [choice.name]
+    return any(issubclass(policy_class(name), ServingPolicy) for name in names)
 
 
 def _compile_decisions(pool: Pool, at: Location, findings: Findings) -> snapshot.Decisions:

@@ -1,4 +1,4 @@
-"""What is found while a document is compiled: problems, and the files it names."""
+"""What is found while a document is compiled: problems, doubts, and the files it names."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -19,10 +19,19 @@ class Findings:
     def __init__(self, origin: Origin) -> None:
         self._origin: Origin = origin
         self._problems: list[Problem] = []
+        self._doubts: list[Problem] = []
 
     def wrong(self, at: Location, text: str) -> None:
         """Something in the document is wrong."""
         self._problems.append(Problem(at, text))
+
+    def doubtful(self, at: Location, text: str) -> None:
+        """Something in the document can run, and is hardly what was meant."""
+        self._doubts.append(Problem(at, text))
+
+    def warnings(self) -> tuple[str, ...]:
+        """What is doubtful, with its places."""
+        return tuple(self._origin.lines(self._doubts))
 
     @contextmanager
     def noting(self, at: Location) -> Iterator[None]:

@@ -1,7 +1,7 @@
 """From a file or a command line to a checked document, and the place of everything in it."""
 
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -25,11 +25,15 @@ class Origin:
 
     def error(self, problems: Sequence[Problem]) -> ConfigError:
         """All of them as one error, in the order of the document."""
-        ordered = sorted(problems, key=self._order)
-        lines = list(dict.fromkeys(self._line(problem) for problem in ordered))
+        lines = self.lines(problems)
         if len(lines) > 1:
             lines.insert(0, f"{self.name} has {len(lines)} errors:")
-        return ConfigError("\n".join(lines), ordered)
+        return ConfigError("\n".join(lines), sorted(problems, key=self._order))
+
+    def lines(self, problems: Iterable[Problem]) -> list[str]:
+        """Each with its place, in the order of the document."""
+        ordered = sorted(problems, key=self._order)
+        return list(dict.fromkeys(self._line(problem) for problem in ordered))
 
     def _position(self, problem: Problem) -> Position | None:
         if problem.position is not None:

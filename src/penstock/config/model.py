@@ -20,6 +20,7 @@ from penstock.config.values import (
     Name,
     OneOrMany,
     PositiveDuration,
+    PositiveSize,
     Token,
     show,
 )
@@ -120,6 +121,11 @@ class Document(Section):
     )
     shutdown_deadline: PositiveDuration = setting(
         DEFAULT_SHUTDOWN_DEADLINE_S, "How long running requests may take to finish at a stop."
+    )
+    prompt_memory: PositiveSize = setting(
+        snapshot.MOST_PROMPT_BYTES,
+        "Most memory, in each worker, for bodies that pools of `kind: llm` read whole. What comes "
+        "beyond passes unread, or is refused with 503 where `malformed` is `refuse`.",
     )
     via: Token = setting("penstock", "The name used in `Via` headers.")
 

@@ -15,6 +15,7 @@ from penstock.admin.view import (
 from penstock.control.agent_checks import AgentChecks
 from penstock.control.endpoint_states import EndpointStates
 from penstock.control.engines.loads import EngineLoads
+from penstock.control.engines.models import EngineModels
 from penstock.control.events import Event
 from penstock.control.health_checks import HealthChecks
 from penstock.control.outliers import OutlierDetection
@@ -33,6 +34,7 @@ def overview(
     agents: AgentChecks,
     outliers: OutlierDetection,
     engines: EngineLoads,
+    models: EngineModels,
     workers: Workers,
     reloader: Reloader,
     events: list[Event],
@@ -55,7 +57,8 @@ def overview(
             for each in snapshot.listeners
         ),
         pools=tuple(
-            _pool(pool, states, checks, agents, outliers, engines) for pool in snapshot.pools
+            _pool(pool, states, checks, agents, outliers, engines, models)
+            for pool in snapshot.pools
         ),
         workers=tuple(
             WorkerView(each.index, each.pid, each.state, each.since, each.generation, each.restarts)
@@ -75,9 +78,10 @@ def _pool(
     agents: AgentChecks,
     outliers: OutlierDetection,
     engines: EngineLoads,
+    models: EngineModels,
 ) -> PoolView:
     endpoints = tuple(
-        _endpoint(pool, each, states, checks, agents, engines) for each in pool.endpoints
+        _endpoint(pool, each, states, checks, agents, engines, models) for each in pool.endpoints
     )
     shadow = tuple(choice.name for choice in pool.shadow)
     return PoolView(
@@ -98,6 +102,7 @@ def _endpoint(
     checks: HealthChecks,
     agents: AgentChecks,
     engines: EngineLoads,
+    models: EngineModels,
 ) -> EndpointView:
     state = states.of(pool.name, endpoint.name)
     scheme = "https" if endpoint.tls else "http"
@@ -123,6 +128,7 @@ def _endpoint(
             state.agent.max_in_flight if state.agent.max_in_flight >= 0 else endpoint.max_in_flight
         ),
         engine=engines.view(pool.name, endpoint.name),
+        models_problem=models.problem(pool.name, endpoint.name),
         prefix_doubt=state.prefix_doubt,
         prefix_exact=state.exact,
     )

@@ -73,7 +73,7 @@ class Reloader:
         return self.last
 
     def _notes(self, configured: Configured) -> tuple[str, ...]:
-        notes = []
+        notes = list(configured.warnings)
         if configured.workers != self._first.workers:
             notes.append(f"workers: {configured.workers} {_NEEDS_RESTART}")
         if configured.admin != self._first.admin:

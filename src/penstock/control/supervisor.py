@@ -115,6 +115,8 @@ class Supervisor:
         """From start to end. Raises StartError."""
         raise_descriptor_limit()
         self._listen_to_signals()
+        for warning in self._configured.warnings:
+            self._events.warning("configuration", warning)
         try:
             await self._open_admin()
             await self._until_stopped(self._start_workers())
@@ -149,6 +151,7 @@ class Supervisor:
             self._agents,
             self._outliers,
             self._engines,
+            self._models,
             self._workers,
             self._reloader,
             self._events.recent(_SHOWN_EVENTS),

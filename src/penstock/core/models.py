@@ -21,6 +21,13 @@ class ModelNames:
         self.shares: dict[str, dict[str, float]] = shares
         self.fallbacks: dict[str, tuple[str, ...]] = fallbacks
 
+    def stand_in_for(self, asked: str) -> bool:
+        """Whether more than one model may answer a request for ``asked``."""
+        if asked in self.shares:
+            return True
+        fallbacks = self.fallbacks
+        return len(fallbacks) > 0 and (asked in fallbacks or asked + _DEFAULT_TAG in fallbacks)
+
     def chains(self, asked: str, chance: float) -> list[str]:
         """Models to try for a request for ``asked``, best first; ``chance`` is in [0, 1).
 

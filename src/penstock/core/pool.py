@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from typing import Final
 
-from penstock.core.eligible import eligible_endpoints
+from penstock.core.eligible import eligible_endpoints, is_available
 from penstock.core.endpoint import Endpoint
 from penstock.core.env import Env
 from penstock.core.models import ModelNames, with_it_loaded
@@ -125,12 +125,16 @@ class Pool:
                 self._serving[model] = found
         return found
 
+    def tells_models_apart(self) -> bool:
+        """Whether the model that a request asks for makes any difference."""
+        return self.knows_models or len(self.names.shares) > 0
+
     def model_for(self, asked: str, env: Env) -> str:
         """The name to send for a request that asks for a model; "" when nobody serves it.
 
         The first that an eligible endpoint serves, or else the first that any would.
         """
-        if not asked or not (self.knows_models or self.names.shares):
+        if not asked or not self.tells_models_apart():
             return asked
         chance = env.random() if asked in self.names.shares else 0.0
         names = self.names.chains(asked, chance)
@@ -139,6 +143,19 @@ class Pool:
                 return name
         for name in names:
             if any([endpoint.serves(name) for endpoint in self.endpoints]):
+                return name
+        return ""
+
+    def is_left(self, model: str, tried: Sequence[Endpoint]) -> bool:
+        """Whether an endpoint may be picked for that model that is not among ``tried``."""
+        left = [e for e in self.endpoints if e.serves(model) and e not in tried]
+        return any([is_available(e) or e in self.eligible for e in left])
+
+    def stand_in(self, asked: str, env: Env, tried: Sequence[Endpoint]) -> str:
+        """The first model for such a request that is left when those endpoints failed; else ""."""
+        chance = env.random() if asked in self.names.shares else 0.0
+        for name in self.names.chains(asked, chance):
+            if self.is_left(name, tried):
                 return name
         return ""
 

@@ -29,6 +29,10 @@ class RetryRules:
         self._on_timeout: bool = settings.on_timeout
         self._non_idempotent: bool = settings.non_idempotent
 
+    def repeats_sent(self, method: bytes) -> bool:
+        """Whether a request with that method may be repeated although it was sent."""
+        return self._non_idempotent or method in IDEMPOTENT_METHODS
+
     def may_retry(
         self,
         *,
@@ -71,7 +75,7 @@ class RetryRules:
             return f"{attempts} of {self.attempts} attempts were made"
         if not self._repeats(outcome, status):
             return "failures of this kind are not retried"
-        if sent and not self._non_idempotent and method not in IDEMPOTENT_METHODS:
+        if sent and not self.repeats_sent(method):
             return f"{method.decode('latin-1')} was sent and is not idempotent"
         return ""
 

@@ -176,6 +176,7 @@ SHADOW_CELLS: Final = 8
 # Histograms of answers whose tokens are known, with their sums before them.
 P_SERVING: Final = P_SHADOWS + MAX_SHADOWS * SHADOW_CELLS
 SERVING_PHASES: Final = ("first_token", "token")
+P_UNREAD: Final = P_SERVING + 2  # prompts not read, because so many came at once
 P_SERVING_HISTOGRAMS: Final = P_SERVING + 8
 POOL_CELLS: Final = P_SERVING_HISTOGRAMS + len(SERVING_PHASES) * BUCKETS
 

@@ -31,6 +31,8 @@ class Context:
         self.log: RequestLog = RequestLog()
         self.stopping: bool = False
         self.clients: int = 0  # connections open
+        self.prompt_bytes: int = 0  # of bodies that are read whole, as long as they are kept
+        self.prompt_room: int = 0  # for them
         # Accepting pauses above this, so that clients never take the descriptors that their own
         # requests need for connections to endpoints.
         limit = getrlimit(RLIMIT_NOFILE)[0]

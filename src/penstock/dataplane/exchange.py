@@ -1,7 +1,7 @@
 """One request and its response: the life of a request, top to bottom.
 
     accept → parse         listener.py, client.py, client_head.py
-    → route → inspect      plan.py, once for each distinct head
+    → route → inspect      plan.py, once for each distinct head; prompt_reading.py
     → admit → eligible → pick → ticket → send → relay               here
     → settle               settlement.py; on failure failover.py first
 
@@ -29,7 +29,7 @@ from penstock.dataplane.live_endpoint import LiveEndpoint
 from penstock.dataplane.loop import EXHAUSTED
 from penstock.dataplane.mirror import start_mirror
 from penstock.dataplane.plan import PoolPlan
-from penstock.dataplane.prompt_body import MAX_INSPECTED_BYTES, PromptBody
+from penstock.dataplane.prompt_body import MAX_INSPECTED_BYTES
 from penstock.dataplane.recorder import Watch
 from penstock.wire.forwarding import (
     CHUNKED,
@@ -86,6 +86,7 @@ class Exchange(Failover):
                 if self.head.expects_continue:
                     self.front.write(CONTINUE)
                     self.front.continue_body()
+                self._await_body(len(body), False)
                 return
             if not self._inspect(way):
                 return
@@ -97,46 +98,18 @@ class Exchange(Failover):
         else:
             self._admit(way, pool.admission)
 
-    def _inspect(self, way: PoolPlan) -> bool:
-        """Understand the body, which is whole; False when it was refused."""
-        insight = way.pool.insight
-        if insight is None:
-            return True
-        pieces = self._body or []
-        body = pieces[0] if len(pieces) == 1 else b"".join(pieces)
-        prompt = PromptBody(way.api, self.head, body)
-        if not prompt.found.problem:
-            asked = prompt.found.model
-            model = way.pool.model_for(asked, self.context.env)
-            if not model and asked:
-                self._refuse_model(way, asked)
-                return False
-            if model != asked:
-                prompt.ask_for_model(model)
-        if not prompt.found.problem:
-            if insight.usage == "hidden":
-                prompt.ask_for_usage()
-            self.prompt = prompt
-            self.request = insight.request_of(way.request, prompt.found)
-        elif way.pool.refuses_malformed:
-            self._refuse_body(way, 400, prompt.found.problem)
-            return False
-        if pieces:
-            self._body = [prompt.data]
-        return True
-
-    def _await_body(self, complete: bool) -> None:
-        """More of a body came that is to be inspected; one over the bound passes uninspected."""
-        if not complete and self._body_bytes <= MAX_INSPECTED_BYTES:
-            return
-        self._inspecting = False
+    def _await_body(self, size: int, complete: bool) -> None:
+        """More of a body came that is to be inspected; one over a bound passes uninspected."""
         way = self.way
         assert way is not None
+        roomy = self._take_room(size) or complete  # what is there can as well be read
+        if roomy and not complete and self._body_bytes <= MAX_INSPECTED_BYTES:
+            return
+        self._inspecting = False
         if complete:
             if not self._inspect(way):
                 return
-        elif way.pool.refuses_malformed:
-            self._refuse_long(way)
+        elif not self._passes_unread(way, roomy):
             return
         if way.pool.admission is None:
             self._attempt()
@@ -245,8 +218,8 @@ class Exchange(Failover):
         body = self._body
         complete = self._body_complete
         prefix = way.prefix(endpoint.host_header)
-        if self.prompt is not None and self.prompt.changed:
-            prefix = for_other_body(prefix, self.head, len(self.prompt.data))
+        if self._other_length >= 0:
+            prefix = for_other_body(prefix, self.head, self._other_length)
         if not body:
             data = b"%b%b\r\n\r\n" % (prefix, self.request_id)
         elif len(body) == 1:
@@ -258,6 +231,10 @@ class Exchange(Failover):
         connection.arm(endpoint.settings.first_byte_s)
         taken = connection.send(data)
         endpoint.bytes_sent += len(data)
+        if self._room and complete and not way.pool.rules.repeats_sent(self.head.method):
+            self._forget_body()
+            if taken:
+                self._give_room_back()
         if not complete:
             if taken:
                 self.front.take_body()
@@ -276,10 +253,10 @@ class Exchange(Failover):
             else:
                 self._body.append(data)
             if self._body_bytes > MAX_REPLAY_BYTES and self._sent:
-                self._replayable = False
-                self._body = None
+                self._forget_body()
+                self._give_room_back()
         if self._inspecting:
-            self._await_body(complete)
+            self._await_body(len(data), complete)
             return
         connection = self.connection
         if connection is None or not self._sent:
@@ -301,6 +278,8 @@ class Exchange(Failover):
     def on_endpoint_drained(self) -> None:
         if not self._body_complete:
             self.front.take_body()
+        elif self._room and self._body is None:
+            self._give_room_back()
 
     # --- relay ------------------------------------------------------------------------------
 
@@ -381,8 +360,9 @@ class Exchange(Failover):
             self.front.finish()
             return
         pool.counters.record(_FIRST_BYTE, now - self.began)
-        self._body = None
-        self._replayable = False
+        self._forget_body()
+        if self._room:
+            self._give_room_back()
         if not taken:
             self._hold_endpoint()
 

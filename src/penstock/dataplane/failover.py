@@ -9,11 +9,11 @@ from penstock.core.ticket import ABANDONED, CLIENT_GONE, RESET, TIMEOUT, Ticket
 from penstock.dataplane.board import P_CLIENT_GONE, P_CUT, P_RETRIES, P_RETRIES_DENIED
 from penstock.dataplane.endpoint_connection import EndpointConnection
 from penstock.dataplane.live_endpoint import LiveEndpoint
-from penstock.dataplane.settlement import Settlement
+from penstock.dataplane.prompt_reading import PromptReading
 from penstock.wire.forwarding import UNTIL_CLOSE
 
 
-class Failover(Settlement):
+class Failover(PromptReading):
     """The part of an exchange that deals with failure."""
 
     def _attempt(self) -> None:
@@ -137,13 +137,15 @@ class Failover(Settlement):
         return True
 
     def _retry(self) -> None:
-        """Back to *eligible*, without the endpoints that failed."""
+        """Back to *eligible*, without the endpoints that failed; another model may stand in."""
         way = self.way
         endpoint = self.endpoint
         assert way is not None
         assert endpoint is not None
         way.pool.counters.bump(P_RETRIES)
         self._sent = False
+        if self._asking is not None:
+            self._fall_back([*(self._tried or []), endpoint])
         self._try_elsewhere(endpoint)
 
     def _try_elsewhere(self, endpoint: LiveEndpoint) -> None:

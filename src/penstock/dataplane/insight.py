@@ -68,6 +68,19 @@ class Insight:
             streams=found.stream,
         )
 
+    def request_for(self, head: Request, model: str) -> Request:
+        """The facts of the head, and of a body that is not understood the model alone."""
+        return Request(
+            method=head.method,
+            host=head.host,
+            path=head.path,
+            source=head.source,
+            key_hash=head.key_hash,
+            model=model,
+            session_hash=head.session_hash,
+            continues=head.continues,
+        )
+
     def learn(self, found: Inspection, reading: AnswerReading, ticket: Ticket, now: float) -> None:
         """An answer to an understood request ended; the ticket gets its tokens."""
         meter = reading.meter

@@ -9,7 +9,7 @@ from typing import Final
 from penstock.core.request import Request
 from penstock.core.snapshot import Admission, Route
 from penstock.dataplane.live_pool import LivePool
-from penstock.dataplane.prompt_body import may_inspect
+from penstock.dataplane.prompt_body import may_inspect, may_name_model
 from penstock.wire.forwarding import Edit, Hop, ResponseRules, forwarded_request
 from penstock.wire.http1 import RequestHead
 from penstock.wire.openai import OTHER, api_of
@@ -43,13 +43,17 @@ class PoolPlan:
         self.request: Request = request
         # Which API of language models it is, where the pool serves one.
         self.api: int = OTHER
+        # Whether the body is awaited before an endpoint is chosen.
+        self.inspects: bool = False
         if way.pool.insight is not None:
             self.api = api_of(request.path.encode("latin-1"))
-        # Whether the body is awaited before an endpoint is chosen.
-        self.inspects: bool = self.api != OTHER and may_inspect(head)
+            self.inspects = may_inspect(head) and (
+                self.api != OTHER or (way.pool.tells_models_apart() and may_name_model(head))
+            )
+        self.refuses_malformed: bool = self.api != OTHER and way.pool.refuses_malformed
         self.refuses_long: bool = (
-            self.api != OTHER and head.method == b"POST" and way.pool.refuses_malformed
-        ) and not self.inspects
+            self.refuses_malformed and head.method == b"POST" and not self.inspects
+        )
         self.priority: int = priority_of(head, way.pool.spec.admission)
         self.cookie: str = ""  # the sticky cookie's value, as it came
         # A client that waits for 100 (Continue) is told it here, as a gateway may (RFC 9110, 3.7

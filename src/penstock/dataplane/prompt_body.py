@@ -7,6 +7,7 @@ import msgspec
 from penstock.wire.chunked import LAST_CHUNK, ChunkedReader, as_one_chunk
 from penstock.wire.forwarding import is_sealed
 from penstock.wire.http1 import RequestHead
+from penstock.wire.lone_surrogates import hide, restore
 from penstock.wire.model_name import with_model
 from penstock.wire.openai import CHAT, COMPLETION, Inspection, inspect
 from penstock.wire.usage import asking_for_usage
@@ -19,24 +20,33 @@ class PromptBody:
 
     def __init__(self, api: int, head: RequestHead, data: bytes) -> None:
         self.data: bytes = data
+        self.asked: str = ""  # the model that the client asks for
         self.changed: bool = False  # into another than the client's
         self.asks_usage: bool = False  # in the client's stead
         self._head: RequestHead = head
         # It was read before, so it cannot be refused.
         self._json: bytes = ChunkedReader(False, 400).feed(data) if head.chunked else data
+        self._hidden: int = 0  # lone surrogates in it
         self.found: Inspection = inspect(api, self._json)
+        if self.found.problem and not self.found.model:
+            self._json, self._hidden = hide(self._json)
+            if self._hidden:
+                self.found = inspect(api, self._json)
+        self.asked = self.found.model
 
     def ask_for_model(self, name: str) -> None:
-        """Ask for that model instead. The body must have been understood.
+        """Ask for that model instead. The body must have named one.
 
-        It is not any more where a name in it, which was passed over until here, is not UTF-8.
+        It does not any more where a name in it, which was passed over until here, is not UTF-8.
         """
         try:
-            renamed = with_model(self._json, name)
+            changed = self._change(with_model(self._json, name))
         except (msgspec.DecodeError, UnicodeDecodeError) as error:
             self.found = Inspection(self.found.api, f"the body cannot be read: {error}")
             return
-        self._change(renamed)
+        if not changed:
+            self.found = Inspection(self.found.api, "a name in the body is no Unicode")
+            return
         self.found = inspect(self.found.api, self._json)
 
     def ask_for_usage(self) -> None:
@@ -49,16 +59,31 @@ class PromptBody:
         if self._head.chunked and not self.data.endswith(b"\r\n" + LAST_CHUNK):
             return  # trailers follow, and they may speak of the body
         asking = asking_for_usage(self._json, found.stream_options)
-        if asking:
-            self._change(asking)
+        if asking and self._change(asking):
             self.asks_usage = True
 
-    def _change(self, json: bytes) -> None:
+    def drop(self) -> None:
+        """Keep what was understood, not the text."""
+        self.data = b""
+        self._json = b""
+
+    def _change(self, json: bytes) -> bool:
+        """Send that; not if it would say something else beside what was to be changed."""
+        sent = restore(json, self._hidden) if self._hidden else json
+        if not sent:
+            return False
         self._json = json
-        self.data = as_one_chunk(json) if self._head.chunked else json
+        self.data = as_one_chunk(sent) if self._head.chunked else sent
         self.changed = True
+        return True
 
 
 def may_inspect(head: RequestHead) -> bool:
     """Whether a request's body can be awaited before an endpoint is chosen."""
     return head.method == b"POST" and head.content_length <= MAX_INSPECTED_BYTES
+
+
+def may_name_model(head: RequestHead) -> bool:
+    """Whether a body of unknown form is said to be JSON, which may name a model."""
+    kind = (head.value(b"content-type") or b"").partition(b";")[0].strip().lower()
+    return kind == b"application/json" or kind.endswith(b"+json")

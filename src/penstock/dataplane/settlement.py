@@ -53,8 +53,11 @@ class Settlement(ResponseSink):
     _sent: bool = False  # any of the request, on the attempt under way
     _replaced_stale: bool = False
     _framing: int = LENGTH
+    _room: int = 0  # taken by a body that is read whole, of the worker's for all of them
     _inspecting: bool = False  # no endpoint is chosen before the body is whole
     prompt: PromptBody | None = None  # if it was understood
+    _asking: PromptBody | None = None  # while another model than the first may have to be asked for
+    _other_length: int = -1  # of the body that is sent in the place of the client's
     _reading: AnswerReading | None = None
     answer: AnswerReading | None = None  # what was read of it, for the log
 
@@ -166,6 +169,18 @@ class Settlement(ResponseSink):
         self._end(self.context.env.now, ended)
         self.front.finish()
 
+    def _forget_body(self) -> None:
+        """It was handed on, and nothing is repeated from here on."""
+        self._body = None
+        self._replayable = False
+        self._asking = None
+        if self.prompt is not None:
+            self.prompt.drop()
+
+    def _give_room_back(self) -> None:
+        self.context.prompt_bytes -= self._room
+        self._room = 0
+
     # --- settle -----------------------------------------------------------------------------
 
     def _settle(self, outcome: int) -> None:
@@ -206,6 +221,8 @@ class Settlement(ResponseSink):
             self._leave_place(self.place, now)
         if self.mirror is not None and not self._body_complete:
             self.mirror.give_up()
+        if self._room:
+            self._give_room_back()
         log = self.context.log
         if log.enabled:
             log.write(log_line(self, now))

@@ -59,6 +59,7 @@ class World:
 
     def enter(self) -> None:
         """Become the world that runs. Endpoints no longer configured finish what they have."""
+        self._context.prompt_room = self.spec.prompt_bytes
         gone: dict[int, LiveEndpoint] = {}
         if self._before is not None:
             for endpoint in self._before.finishing:

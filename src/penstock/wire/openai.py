@@ -44,13 +44,15 @@ _SUFFIXES: Final = (
     (b"/responses", RESPONSE),
     (b"/messages", ANTHROPIC),
 )
+_THREADS: Final = b"/threads/"
 _SEPARATOR: Final = (
     b"\x1e"  # never in JSON outside of an escape, so that pieces cannot run together
 )
 
 
 class Inspection:
-    """What was understood. ``problem`` is empty iff the rest can be relied on.
+    """What was understood. ``problem`` is empty iff the rest can be relied on; of other APIs
+    than those known only ``model`` can.
 
     ``output_limit`` is in tokens, 0 for none. ``prompt_tokens`` is exact for prompts given as
     token ids and -1 otherwise: then it is to be estimated from ``prompt_bytes`` and ``images``.
@@ -80,7 +82,8 @@ def api_of(path: bytes) -> int:
     path = path.partition(b"?")[0]
     for suffix, api in _SUFFIXES:
         if path.endswith(suffix):
-            return api
+            # OpenAI's assistants add messages to threads under the same name.
+            return OTHER if api == ANTHROPIC and _THREADS in path else api
     return OTHER
 
 
@@ -93,7 +96,7 @@ def answer_in(path: bytes) -> int:
 def inspect(api: int, body: bytes) -> Inspection:
     """Read a whole body. Never raises: what cannot be read says why in ``problem``."""
     if api == OTHER:
-        return Inspection(api, "not an API of language models")
+        return _other(body)
     if body.count(b"{") > MAX_OBJECTS:
         return Inspection(api, f"over {MAX_OBJECTS} objects")
     found = Inspection(api)
@@ -117,6 +120,18 @@ def inspect(api: int, body: bytes) -> Inspection:
     data = _SEPARATOR.join(prompt.pieces)
     found.prompt_bytes = len(data)
     _hash_blocks(found, data)
+    return found
+
+
+def _other(body: bytes) -> Inspection:
+    """All that can be known of a body whose form is not: the model, if it names one."""
+    found = Inspection(OTHER, "not an API of language models")
+    try:
+        model = bodies.named.decode(body).model
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        return found
+    if len(model) <= MAX_NAME:
+        found.model = model
     return found
 
 

@@ -62,6 +62,12 @@ class Metadata(msgspec.Struct):
     user_id: str | None = None
 
 
+class Named(msgspec.Struct):
+    """A body of any other form that names a model."""
+
+    model: str = ""
+
+
 class Common(msgspec.Struct, kw_only=True):
     model: str
     stream: bool | None = None
@@ -109,6 +115,7 @@ class AnthropicMessages(Common, kw_only=True):
     metadata: Metadata | None = None
 
 
+named = msgspec.json.Decoder(Named)
 chat = msgspec.json.Decoder(Chat)
 completion = msgspec.json.Decoder(Completion)
 embedding = msgspec.json.Decoder(Embedding)

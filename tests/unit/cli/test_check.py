@@ -3,6 +3,7 @@
 import json
 from pathlib import Path
 
+import pytest
 from click.testing import CliRunner, Result
 
 from penstock.cli.main import penstock_command
@@ -55,6 +56,28 @@ def test_a_wrong_file_is_explained_and_the_exit_code_is_1(tmp_path: Path) -> Non
     done = check(str(file))
     assert done.exit_code == 1
     assert done.output == f"Error: {file}:2:1: listn: unknown key; did you mean 'listen'?\n"
+
+
+@pytest.mark.parametrize("policy", ["marginal-cost", "{name: subset, policy: cache-aware}"])
+def test_a_policy_that_reads_prompts_is_doubted_where_there_are_none(
+    tmp_path: Path, policy: str
+) -> None:
+    file = tmp_path / "penstock.yaml"
+    file.write_text(f"pools:\n  main:\n    endpoints: a:1\n    policy: {policy}\n")
+    done = check(str(file))
+    assert (done.exit_code, done.stdout.splitlines()[0]) == (0, f"{file} is right.")
+    (warning,) = done.stderr.splitlines()
+    assert warning.startswith(f"Warning: {file}:4:5: pools.main.policy: '")
+    assert "kind: llm" in warning
+    file.write_text(file.read_text() + "    kind: llm\n")
+    assert check(str(file)).stderr == ""
+
+
+@pytest.mark.parametrize("policy", ["least-request", "peak-ewma", "session", "adaptive"])
+def test_other_policies_are_not_doubted(tmp_path: Path, policy: str) -> None:
+    file = tmp_path / "penstock.yaml"
+    file.write_text(f"endpoints: a:1\npolicy: {policy}\n")
+    assert check(str(file)).stderr == ""
 
 
 def test_the_schema_is_printed_as_json() -> None:

@@ -10,11 +10,13 @@ def endpoint(
     doubt: float = 0.0,
     circuits_open: int = 0,
     agent: dict[str, str] | None = None,
+    models_problem: str = "",
 ) -> dict[str, Any]:
     return {
         "name": "e",
         "agent": agent,
         "engine": engine,
+        "models_problem": models_problem,
         "circuits_open": circuits_open,
         "prefixes": {"doubt": doubt},
     }
@@ -23,6 +25,11 @@ def endpoint(
 def test_a_silent_engine_is_told_with_the_reason() -> None:
     silent = endpoint({"silent": True, "problem": "/metrics answers 404"})
     assert endpoint_notes(silent) == ["tells no load, own counts are used: /metrics answers 404"]
+
+
+def test_an_engine_that_does_not_say_what_it_serves_is_told_with_the_reason() -> None:
+    mute = endpoint(None, models_problem="/v1/models answers 404")
+    assert endpoint_notes(mute) == ["does not say which models it serves: /v1/models answers 404"]
 
 
 def test_doubted_prefix_hits_are_told() -> None:

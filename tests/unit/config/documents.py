@@ -22,6 +22,7 @@ x-shared: &headers
 workers: 3
 shutdown_deadline: 1m30s
 request_log: ./requests.log
+prompt_memory: 64MiB
 via: edge
 admin:
   address: 0.0.0.0:9901

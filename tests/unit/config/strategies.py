@@ -129,6 +129,7 @@ def documents(draw: st.DrawFn) -> dict[str, Any]:
         workers=st.integers(1, 64) | st.just("auto"),
         admin=st.just("off") | st.builds("127.0.0.1:{}".format, st.integers(0, 65535)),
         shutdown_deadline=_DURATIONS,
+        prompt_memory=_SIZES,
         request_log=st.sampled_from(["off", "stdout", "./log"]),
     )
     return {"pools": pools, "listeners": listeners, "routes": routes, **draw(more)}

@@ -135,3 +135,31 @@ def test_an_engine_that_tells_no_queue_is_preferred_while_few_more_run_there(env
     assert picks(pool, "m", env) == {"two"}
     endpoints["two"].in_flight = 5
     assert picks(pool, "m", env) == {"one", "two"}
+
+
+def test_another_model_stands_in_when_none_of_its_endpoints_is_left(env: Env) -> None:
+    names = ModelNames({"any": {"big": 1.0, "small": 1.0}}, {"big": ("gone", "small")})
+    pool, endpoints = pool_of({"one": ["big"], "two": ["big"], "three": ["small"]}, names)
+    one, two, three = endpoints.values()
+    assert pool.is_left("big", [one])
+    assert not pool.is_left("big", [one, two])
+    for asked in ("big", "any"):
+        assert pool.names.stand_in_for(asked)
+        assert pool.stand_in(asked, env, [one, two]) == "small"
+        assert pool.stand_in(asked, env, [one, two, three]) == ""
+    assert not pool.names.stand_in_for("small")
+    assert pool.stand_in("small", env, [three]) == ""
+    two.draining = True
+    pool.refresh()
+    assert not pool.is_left("big", [one])
+
+
+def test_a_backup_of_the_model_goes_before_another_model(env: Env) -> None:
+    pool, endpoints = pool_of({"one": ["big"], "two": ["big"], "three": ["small"]})
+    endpoints["two"].priority = 1
+    pool.refresh()
+    assert pool.is_left("big", [endpoints["one"]])
+
+
+def test_what_stands_in_for_a_name_with_its_default_tag_does_so_without() -> None:
+    assert ModelNames({}, {"llama3:latest": ("small",)}).stand_in_for("llama3")

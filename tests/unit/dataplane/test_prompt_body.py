@@ -80,3 +80,37 @@ def test_usage_is_asked_for_only_where_nobody_notices() -> None:
     assert not asked_quietly(PromptBody(CHAT, head(chunked=False), at_once))
     embedding = json.dumps({"model": "m", "input": "x", "stream": True}).encode()
     assert not asked_quietly(PromptBody(EMBEDDING, head(chunked=False), embedding))
+
+
+CUT = JSON.replace(b"x" * 600, b"x" * 600 + rb"\ud83d")
+
+
+@pytest.mark.parametrize("chunked", [False, True])
+def test_half_an_emoji_is_understood_and_sent_as_it_came(chunked: bool) -> None:
+    data = encode_chunk(CUT) + LAST_CHUNK if chunked else CUT
+    prompt = PromptBody(CHAT, head(chunked=chunked), data)
+    assert (prompt.found.problem, prompt.found.model) == ("", "small")
+    assert prompt.data is data
+    assert prompt.found.blocks == PromptBody(CHAT, head(chunked=False), JSON).found.blocks
+
+
+@pytest.mark.parametrize("chunked", [False, True])
+def test_half_an_emoji_stays_when_something_else_is_changed(chunked: bool) -> None:
+    data = encode_chunk(CUT) + LAST_CHUNK if chunked else CUT
+    prompt = PromptBody(CHAT, head(chunked=chunked), data)
+    prompt.ask_for_model("large")
+    prompt.ask_for_usage()
+    text = "x" * 600 + "\ud83d"
+    wish = {"stream_options": {"include_usage": True}}
+    told = {"messages": [{"role": "user", "content": text}]}
+    assert sent(prompt, chunked=chunked) == ASKED | {"model": "large"} | wish | told
+    assert prompt.found.problem == ""
+
+
+def test_half_an_emoji_in_the_name_of_a_field_cannot_be_written_anew() -> None:
+    data = JSON[:-1] + rb', "\ud83d": 1}'
+    prompt = PromptBody(CHAT, head(chunked=False), data)
+    assert prompt.found.problem == ""
+    prompt.ask_for_model("large")
+    assert prompt.found.problem
+    assert prompt.data is data

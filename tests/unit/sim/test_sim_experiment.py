@@ -8,7 +8,7 @@ from contextlib import suppress
 from html.parser import HTMLParser
 from io import StringIO
 from pathlib import Path
-from signal import SIGINT, SIGKILL
+from signal import SIGINT, SIGKILL, SIGTERM, Signals
 from typing import Any
 
 import pytest
@@ -47,7 +47,10 @@ def test_the_result_does_not_depend_on_the_number_of_processes() -> None:
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="children are read from /proc")
-def test_ctrl_c_ends_a_comparison_whatever_its_processes_are_at() -> None:
+@pytest.mark.parametrize(("number", "status"), [(SIGINT, 1), (SIGTERM, 128 + SIGTERM)])
+def test_a_signal_ends_a_comparison_whatever_its_processes_are_at(
+    number: Signals, status: int
+) -> None:
     command = [sys.executable, "-m", "penstock", "simulate", "--processes", "2"]
     endless = subprocess.Popen(
         [*command, "--customers", str(10**9)],
@@ -58,12 +61,23 @@ def test_ctrl_c_ends_a_comparison_whatever_its_processes_are_at() -> None:
     children = Path(f"/proc/{endless.pid}/task/{endless.pid}/children")
     try:
         wait_until(lambda: len(children.read_text().split()) == 3, "two and their tracker run")
-        endless.send_signal(SIGINT)
-        assert endless.wait(PATIENCE_S) == 1
+        started = children.read_text().split()
+        endless.send_signal(number)
+        assert endless.wait(PATIENCE_S) == status
+        wait_until(lambda: not any(map(_runs, started)), "they ended with it")
     finally:
         with suppress(ProcessLookupError):
             os.killpg(endless.pid, SIGKILL)
         endless.wait()
+
+
+def _runs(pid: str) -> bool:
+    """Whether it is there, and no one that only waits for being reaped."""
+    try:
+        stat = Path(f"/proc/{pid}/stat").read_text()
+    except (FileNotFoundError, ProcessLookupError):
+        return False
+    return not stat.rpartition(")")[2].startswith(" Z")
 
 
 def test_replications_differ_and_progress_is_told() -> None:

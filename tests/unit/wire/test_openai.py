@@ -58,6 +58,8 @@ def shared(one: Inspection, other: Inspection) -> int:
         (b"/v1/messages", ANTHROPIC),
         (b"/v1/models", OTHER),
         (b"/v1/messages/count_tokens", OTHER),
+        (b"/v1/threads/thread_1/messages", OTHER),  # of OpenAI's assistants
+        (b"/v1/threads/thread_1/messages?limit=2", OTHER),
     ],
 )
 def test_the_api_is_told_by_the_end_of_the_path(path: bytes, api: int) -> None:
@@ -262,3 +264,27 @@ def test_only_prompts_of_the_same_salt_share_a_prefix(api: int) -> None:
     assert shared(salted, plain) == 0
     assert shared(salted, understood(api, messages=[user(LONG)], cache_salt="b")) == 0
     assert salted.blocks == understood(api, messages=[user(LONG)], cache_salt="a").blocks
+
+
+def test_of_an_unknown_form_only_the_model_is_read() -> None:
+    found = inspect(OTHER, b'{"a": [{"model": "inner"}], "model": "m", "stream": true}')
+    assert (found.model, found.stream, found.prompt_bytes) == ("m", False, 0)
+    assert found.problem  # it is no prompt that was understood
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        b"",
+        b"m",
+        b"[]",
+        b'{"model": null}',
+        b'{"model": ["m"]}',
+        b'{"model": "m"',
+        b'{"model": "\xff"}',
+        b'{"model": "' + b"m" * (MAX_NAME + 1) + b'"}',
+        b'{"model": "m", "a": ' + b"[" * 100_000,
+    ],
+)
+def test_what_names_no_model_names_none(body: bytes) -> None:
+    assert inspect(OTHER, body).model == ""

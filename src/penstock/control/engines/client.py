@@ -9,7 +9,7 @@ from yarl import URL
 
 from penstock import __version__
 from penstock.control.certificates import EndpointContexts
-from penstock.control.engines.reading import UnreadableError
+from penstock.control.engines.reading import UnreachableError, UnreadableError
 from penstock.control.sockets import shown_address
 from penstock.core.snapshot import Endpoint, EndpointTls, Engine
 
@@ -58,8 +58,10 @@ class EngineClient:
                     raise UnreadableError(f"{path} answers {response.status}")
                 return await _bounded(response.content, path)
         except TimeoutError:
-            raise UnreadableError(f"{path}: no answer within {engine.timeout_s:g} s") from None
-        except (OSError, aiohttp.ClientError, ValueError) as error:
+            raise UnreachableError(f"{path}: no answer within {engine.timeout_s:g} s") from None
+        except (OSError, aiohttp.ClientConnectionError) as error:
+            raise UnreachableError(f"{path}: {error}") from error
+        except (aiohttp.ClientError, ValueError) as error:
             raise UnreadableError(f"{path}: {error}") from error
 
     async def close(self) -> None:

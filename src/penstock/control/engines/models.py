@@ -9,7 +9,7 @@ import msgspec
 
 from penstock.control.certificates import EndpointContexts
 from penstock.control.engines.client import EngineClient, Target
-from penstock.control.engines.reading import UnreadableError
+from penstock.control.engines.reading import UnreachableError, UnreadableError
 from penstock.control.events import Events
 from penstock.control.rows import EndpointKey
 from penstock.core.snapshot import Engine, Pool, ServedModel, Snapshot
@@ -85,7 +85,13 @@ class EngineModels:
         self._client = EngineClient(contexts)
         self._tasks: dict[EndpointKey, tuple[Target, float, asyncio.Task[None]]] = {}
         self._found: dict[EndpointKey, tuple[ServedModel, ...]] = {}
+        self._problems: dict[EndpointKey, str] = {}  # of the last look; empty: none
+        self._unreadable: set[EndpointKey] = set()  # logged as such
         self._publishing: asyncio.Task[None] | None = None
+
+    def problem(self, pool: str, endpoint: str) -> str:
+        """Why its list could not be read the last time; empty if it could, or nobody asked."""
+        return self._problems.get((pool, endpoint), "")
 
     def mark(self, snapshot: Snapshot) -> Snapshot:
         """With what is known of its endpoints."""
@@ -115,6 +121,8 @@ class EngineModels:
         for key, (_, _, task) in before.items():
             task.cancel()
             self._found.pop(key, None)
+            self._problems.pop(key, None)
+            self._unreadable.discard(key)
 
     async def stop(self) -> None:
         """End all."""
@@ -141,15 +149,38 @@ class EngineModels:
         while True:
             wait_s = interval_s
             try:
-                self._learn(key, models_of(await self._client.get(target, PATH)))
-            except UnreadableError:
-                # What was known holds: a server that is down is the business of health checks.
+                models = models_of(await self._client.get(target, PATH))
+                self._note_readable(key)
+                self._learn(key, models)
+            except UnreadableError as error:
+                self._note_problem(key, error)
                 if key not in self._found:
                     wait_s = min(interval_s, _AGAIN_S)
             except Exception as error:  # noqa: BLE001 - one endpoint's must not end the others'
                 self._events.bug(f"asking {target.pool}/{target.endpoint.name} for models", error)
                 wait_s = _AFTER_A_BUG_S
             await asyncio.sleep(wait_s * (1.0 + _JITTER * (self._chance.random() - 0.5)))
+
+    def _note_problem(self, key: EndpointKey, error: UnreadableError) -> None:
+        """What was known holds. Logged when it begins, not at every look."""
+        self._problems[key] = str(error)
+        if isinstance(error, UnreachableError) or key in self._unreadable:
+            return  # a server that is down is the business of health checks
+        self._unreadable.add(key)
+        pool, endpoint = key
+        known = key in self._found
+        so = "what it listed before holds" if known else "it may serve any model"
+        level = self._events.warning if known else self._events.info
+        text = f"endpoint {pool}/{endpoint} does not say which models it serves ({error}): {so}"
+        level("engine.models.unreadable", text, pool=pool, endpoint=endpoint, reason=str(error))
+
+    def _note_readable(self, key: EndpointKey) -> None:
+        self._problems.pop(key, None)
+        if key in self._unreadable:
+            self._unreadable.remove(key)
+            pool, endpoint = key
+            text = f"endpoint {pool}/{endpoint} says which models it serves"
+            self._events.info("engine.models.readable", text, pool=pool, endpoint=endpoint)
 
     def _learn(self, key: EndpointKey, models: tuple[ServedModel, ...]) -> None:
         if self._found.get(key) == models:

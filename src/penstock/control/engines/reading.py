@@ -15,6 +15,10 @@ class UnreadableError(Exception):
     """What came back is not what that engine says. The text is for people."""
 
 
+class UnreachableError(UnreadableError):
+    """Nothing came back."""
+
+
 @dataclass
 class Reading:
     """Figures that the engine does not tell, or that cannot be, are -1.

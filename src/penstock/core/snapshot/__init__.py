@@ -10,7 +10,7 @@ None of it is compiled: it is read only when a snapshot is applied.
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Final, Literal
 
 import msgspec
 
@@ -115,6 +115,9 @@ __all__ = [
 ]
 
 
+MOST_PROMPT_BYTES: Final = 256 << 20
+
+
 class RequestLog(Data, frozen=True):
     target: Literal["off", "stdout", "file"] = "off"
     path: str = ""
@@ -128,6 +131,7 @@ class Snapshot(Data, frozen=True):
     routes: tuple[Route, ...]
     pools: tuple[Pool, ...]
     request_log: RequestLog = RequestLog()
+    prompt_bytes: int = MOST_PROMPT_BYTES  # of bodies that are read whole, in each worker
     via: str = "penstock"  # the pseudonym in Via (RFC 9110, 7.6.3)
 
     def encode(self) -> bytes:

@@ -61,10 +61,12 @@ class Site:
         self.place = place
         self.page = VLLM
         self.published: list[Snapshot] = []
+        self.status = 200
+        self.events = events
         self.models = EngineModels(events, EndpointContexts(), self.publish)
         self.running = world()
         place.answer = lambda request: (
-            Answer(body=self.page) if request.target == "/v1/models" else Answer(status=404)
+            Answer(self.status, self.page) if request.target == "/v1/models" else Answer(status=404)
         )
 
     async def publish(self) -> None:
@@ -75,6 +77,15 @@ class Site:
         pool = Pool(name="a", endpoints=endpoints, kind="llm", models=Models(discover_s))
         self.running = world([pool])
         self.models.follow(self.running)
+
+    async def asked_again(self) -> None:
+        """Several times, with what it answers from here on."""
+        asked = len(self.place.requests)
+        await until(lambda: len(self.place.requests) > asked + 3, "it is asked again")
+
+    def said(self) -> list[tuple[str, str]]:
+        """Level and kind of all that was logged, but for what is served."""
+        return [(e.level, e.kind) for e in self.events.recent(100) if e.kind != "engine.models"]
 
     def served(self) -> list[str]:
         """By the last snapshot that was published."""
@@ -128,3 +139,45 @@ async def test_an_endpoint_with_configured_models_is_not_asked(
     site.models.follow(site.running)
     await until(lambda: len(other_endpoint.requests) > 2, "the other is asked")
     assert site.place.requests == []
+
+
+@pytest.mark.parametrize(
+    ("status", "page", "why"),
+    [
+        (500, VLLM, "/v1/models answers 500"),
+        (200, b"starting up", "/v1/models cannot be read: "),
+        (200, b" " * (5 << 20), "/v1/models answers more than 4 MiB"),
+    ],
+)
+async def test_a_list_that_cannot_be_read_is_told_once_until_it_can(
+    site: Site, monkeypatch: pytest.MonkeyPatch, status: int, page: bytes, why: str
+) -> None:
+    monkeypatch.setattr("penstock.control.engines.models._AGAIN_S", 0.02)
+    site.status, site.page = status, page
+    site.run()
+    await site.asked_again()
+    assert site.said() == [("info", "engine.models.unreadable")]
+    assert why in site.models.problem("a", site.place.name)
+    site.status, site.page = 200, VLLM
+    await until(lambda: len(site.published) == 1, "the models are published")
+    assert site.said()[1:] == [("info", "engine.models.readable")]
+    assert site.models.problem("a", site.place.name) == ""
+    site.status, site.page = status, page
+    await site.asked_again()
+    assert site.said()[2:] == [("warning", "engine.models.unreadable")]
+    assert "what it listed before holds" in site.events.recent(1)[0].message
+
+
+async def test_a_server_that_is_down_is_shown_and_left_to_health_checks(site: Site) -> None:
+    site.place.close()
+    site.run()
+    await until(lambda: site.models.problem("a", site.place.name) != "", "it is asked")
+    assert site.said() == []
+
+
+async def test_of_an_endpoint_that_left_nothing_is_told(site: Site) -> None:
+    site.status = 500
+    site.run()
+    await until(lambda: site.models.problem("a", site.place.name) != "", "it is asked")
+    site.run(discover_s=0.0)
+    assert site.models.problem("a", site.place.name) == ""

@@ -1,0 +1,100 @@
+"""A request's body, read whole before an endpoint is chosen: what is asked, and of which model.
+
+Bodies of APIs that are known are understood, and everything follows from them. Of others, such as
+Ollama's own or the counting of tokens, only the model is read, which decides who can answer.
+"""
+
+from penstock.dataplane.board import P_UNREAD
+from penstock.dataplane.insight import Insight
+from penstock.dataplane.live_endpoint import LiveEndpoint
+from penstock.dataplane.plan import PoolPlan
+from penstock.dataplane.prompt_body import PromptBody
+from penstock.dataplane.settlement import Settlement
+from penstock.wire.openai import OTHER
+
+
+class PromptReading(Settlement):
+    """The part of an exchange that reads what a language model is asked."""
+
+    def _inspect(self, way: PoolPlan) -> bool:
+        """Understand the body, which is whole; False when it was refused."""
+        insight = way.pool.insight
+        if insight is None:
+            return True
+        pieces = self._body or []
+        body = pieces[0] if len(pieces) == 1 else b"".join(pieces)
+        prompt = PromptBody(way.api, self.head, body)
+        asked = prompt.asked
+        model = way.pool.model_for(asked, self.context.env)
+        if model != asked:
+            if model:
+                prompt.ask_for_model(model)
+            elif way.api != OTHER:
+                self._refuse_model(way, asked)
+                return False
+        if way.api == OTHER:
+            if not model:
+                return True  # it is the engine's to refuse, or to fetch
+        elif prompt.found.problem:
+            if way.refuses_malformed:
+                self._refuse_body(way, 400, prompt.found.problem)
+                return False
+        else:
+            if insight.usage == "hidden":
+                prompt.ask_for_usage()
+            self.prompt = prompt
+        if way.pool.names.stand_in_for(asked):
+            self._asking = prompt
+        if pieces:
+            self._ask(way, insight, prompt, model)
+        return True
+
+    def _passes_unread(self, way: PoolPlan, roomy: bool) -> bool:
+        """A body cannot be awaited, being too long or having no room; False when it was refused."""
+        if not roomy:
+            way.pool.counters.bump(P_UNREAD)
+        if not way.refuses_malformed:
+            return True
+        if roomy:
+            self._refuse_long(way)
+        else:
+            self._refuse(503, "no memory is left to read prompts", kind="overloaded")
+        return False
+
+    def _take_room(self, size: int) -> bool:
+        """Keep so many bytes more of a body that is to be read; False when that is too many."""
+        context = self.context
+        self._room += size
+        context.prompt_bytes += size
+        return context.prompt_bytes <= context.prompt_room
+
+    def _fall_back(self, tried: list[LiveEndpoint]) -> None:
+        """When every endpoint that serves the model has failed, ask for the one that stands in."""
+        prompt = self._asking
+        way = self.way
+        request = self.request
+        assert way is not None
+        insight = way.pool.insight
+        if prompt is None or request is None or insight is None:
+            return
+        if way.pool.is_left(request.model, tried):
+            return
+        model = way.pool.stand_in(prompt.asked, self.context.env, tried)
+        if not model:
+            return
+        before = prompt.found
+        prompt.ask_for_model(model)
+        if prompt.found.model == model:
+            self._ask(way, insight, prompt, model)
+        else:
+            prompt.found = before
+
+    def _ask(self, way: PoolPlan, insight: Insight, prompt: PromptBody, model: str) -> None:
+        """Send what the prompt has become, to an endpoint that serves the model."""
+        self._body = [prompt.data]
+        if prompt.changed:
+            self._other_length = len(prompt.data)
+        if not prompt.found.problem:
+            self.request = insight.request_of(way.request, prompt.found)
+        elif way.api == OTHER:
+            self.request = insight.request_for(way.request, model)

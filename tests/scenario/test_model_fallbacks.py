@@ -1,0 +1,134 @@
+"""A model's fallback answers when its endpoints fail before they are known to be down."""
+
+import json
+from collections.abc import Callable, Iterator
+
+import pytest
+
+from penstock.core.snapshot import Models, Pool, Retry
+from penstock.dataplane.board import P_RETRIES
+from tests.harness.client import Response
+from tests.harness.endpoint import EndpointConnection, Script, ScriptedEndpoint, refuse_connections
+from tests.harness.http_endpoint import HttpEndpoint
+from tests.harness.messages import post
+from tests.harness.waiting import wait_until
+from tests.harness.worker import Worker
+from tests.harness.world import Address, HasAddress, at, pool, world
+
+FALLBACKS = Models(fallbacks={"large": ("small",)})
+PROMPT = {"messages": [{"role": "user", "content": "hi"}], "stream": True}
+
+
+@pytest.fixture
+def refusing() -> Iterator[Address]:
+    """An address at which connecting is refused."""
+    with refuse_connections() as bound:
+        yield Address(bound.getsockname()[1])
+
+
+def reset(connection: EndpointConnection) -> None:
+    connection.receive_head()
+    connection.reset()
+
+
+def engines(large: HasAddress, small: HasAddress, *more: HasAddress, **settings: object) -> Pool:
+    """``more`` serve the large model too."""
+    members = (at(large, models=("large",)), at(small, models=("small",)))
+    others = [at(each, models=("large",)) for each in more]
+    made = {"kind": "llm", "models": FALLBACKS, **settings}
+    return pool(*members, *others, **made)  # type: ignore[arg-type]
+
+
+def ask(worker: Worker, model: str = "large", target: str = "/v1/chat/completions") -> Response:
+    body = json.dumps({"model": model, **PROMPT}).encode()
+    fields = (f"Content-Length: {len(body)}", "Content-Type: application/json")
+    with worker.connect() as client:
+        return client.request(post(*fields, body=body, target=target), "POST")
+
+
+def asked_of(endpoint: HttpEndpoint) -> dict[str, object]:
+    return dict(json.loads(endpoint.last.body))
+
+
+def test_it_is_asked_when_connecting_fails(
+    start: Callable[..., Worker], endpoint: HttpEndpoint, refusing: Address
+) -> None:
+    worker = start(world(engines(refusing, endpoint)))
+    assert ask(worker).status == 200
+    wish = {"stream_options": {"include_usage": True}}
+    assert asked_of(endpoint) == {"model": "small", **PROMPT, **wish}
+    wait_until(lambda: worker.pool_count(P_RETRIES) == 1, "the retry was counted")
+
+
+def test_it_is_asked_of_an_api_that_is_not_read(
+    start: Callable[..., Worker], endpoint: HttpEndpoint, refusing: Address
+) -> None:
+    worker = start(world(engines(refusing, endpoint)))
+    assert ask(worker, target="/api/chat").status == 200
+    assert asked_of(endpoint) == {"model": "small", **PROMPT}
+
+
+def test_an_alias_goes_on_with_its_other_model(
+    start: Callable[..., Worker], endpoint: HttpEndpoint, refusing: Address
+) -> None:
+    both = Models(aliases={"any": {"large": 1.0, "small": 1e-9}})
+    worker = start(world(engines(refusing, endpoint, models=both)))
+    assert ask(worker, "any").status == 200
+    assert asked_of(endpoint)["model"] == "small"
+
+
+def test_endpoints_of_the_model_itself_come_first(
+    start: Callable[..., Worker],
+    endpoint: HttpEndpoint,
+    other_endpoint: HttpEndpoint,
+    refusing: Address,
+) -> None:
+    worker = start(world(engines(refusing, other_endpoint, endpoint)))
+    for _ in range(4):
+        assert ask(worker).status == 200
+    assert len(endpoint.requests) == 4
+    assert asked_of(endpoint)["model"] == "large"
+    assert other_endpoint.requests == []
+
+
+def test_it_is_asked_after_all_endpoints_of_the_model(
+    start: Callable[..., Worker],
+    endpoint: HttpEndpoint,
+    refusing: Address,
+    scripted: Callable[[Script], ScriptedEndpoint],
+) -> None:
+    failing = scripted(reset)
+    retry = Retry(non_idempotent=True)
+    worker = start(world(engines(refusing, endpoint, failing, retry=retry)))
+    assert ask(worker).status == 200
+    assert failing.requests_begun == 1
+    assert asked_of(endpoint)["model"] == "small"
+
+
+def test_a_request_that_was_sent_is_not_sent_again_for_another_model(
+    start: Callable[..., Worker],
+    endpoint: HttpEndpoint,
+    scripted: Callable[[Script], ScriptedEndpoint],
+) -> None:
+    worker = start(world(engines(scripted(reset), endpoint)))
+    assert ask(worker).status == 502
+    assert endpoint.requests == []
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [
+        {"retry": Retry(budget_share=0.0, budget_min_per_s=0.0)},
+        {"retry": Retry(attempts=1)},
+        {"models": Models()},
+    ],
+)
+def test_it_needs_a_fallback_and_the_right_to_repeat(
+    start: Callable[..., Worker],
+    endpoint: HttpEndpoint,
+    refusing: Address,
+    settings: dict[str, object],
+) -> None:
+    worker = start(world(engines(refusing, endpoint, **settings)))
+    assert ask(worker).status == 502
+    assert endpoint.requests == []
