@@ -9,43 +9,40 @@ after, no more is spent than twice what the best decision would. A prefix is nam
 which matches end, which is another one with every turn of a conversation, and the same one for all
 that begin with what many share.
 
-Besides, copies may not cost more than a share of what all prompts wait: the prompts of some minutes
-would else pay for all that come in hours, and be their 99th percentile.
+Besides, copies are a small share of prompts, so that they are not what the 99th percentile is: the
+prompts of some minutes would else pay for all that come in hours.
 """
 
 from typing import Final
 
 _MOST: Final = 4096  # prefixes that something is put by for
-_AT_ONCE_S: Final = 1.0  # may be spent without prompts in between: about two copies of 6,000 tokens
 
 
 class Copies:
-    """What is put by for each prefix, and what may be spent."""
+    """What is put by for each prefix, and how many copies may be made."""
 
     def __init__(self, share: float) -> None:
-        """``share``: what copies may cost, of the time to first token of all prompts."""
+        """``share``: of the prompts that ask, how many may make a copy; none of the first."""
         self.share: float = share
-        self._allowed_s: float = 0.0  # after a start prompts wait for caches to fill as it is
+        self._allowed: float = 0.0
         self._saved: dict[int, float] = {}
 
     def __len__(self) -> int:
         """Prefixes that something is put by for."""
         return len(self._saved)
 
-    def pays(self, block: int, saved_s: float, price_s: float, first_s: float) -> bool:
+    def pays(self, block: int, saved_s: float, price_s: float) -> bool:
         """Whether to make a copy; asked once for each prompt that begins with the prefix.
 
         ``saved_s``: by how much less it would cost, could it go to one endpoint more.
         ``price_s``: how much more it would cost for making the copy.
-        ``first_s``: its time to first token without.
         """
-        self._allowed_s = min(self._allowed_s + self.share * first_s, _AT_ONCE_S)
+        self._allowed = min(self._allowed + self.share, 1.0)
         saved = self._saved.pop(block, 0.0) + max(saved_s, 0.0)
-        buys = price_s <= saved and price_s <= self._allowed_s
+        buys = price_s <= saved and self._allowed >= 1.0
         if buys:
-            spent = max(price_s, 0.0)
-            self._allowed_s -= spent
-            saved -= spent
+            self._allowed -= 1.0
+            saved -= max(price_s, 0.0)
         if saved > 0.0:
             if len(self._saved) >= _MOST:
                 del self._saved[next(iter(self._saved))]

@@ -23,7 +23,7 @@ not used of late, if there is one where no prefix is lost, so that beliefs about
 Delays of answers under way weigh a tenth of waits for a first token.
 
 A prefix is computed once more, on a further endpoint, when a choice of holders would have saved
-what that costs; ``copies`` is the share of the time to first token that this may take.
+what that costs, by at most a share ``copies`` of prompts.
 
 Leaving terms out recovers other policies (tests hold it): W + P token-load, and ttft; (B+1)·P
 lmetric; W + P with a KV slope kv-cost; the slowdown alone least-request; the eviction e2's M.
@@ -102,7 +102,9 @@ class MarginalCost(FittedPolicy):
         Option("token_objective_s", 0.0, "seconds per further token; 0: none", minimum=0.0),
         Option("noise", 0.02, "share of J within which endpoints count as equal", minimum=0.0),
         Option("explore", 0.01, "share of picks for the unused", minimum=0.0, maximum=1.0),
-        Option("copies", 0.01, "share of waiting for copies of prefixes", minimum=0.0, maximum=1.0),
+        Option(
+            "copies", 0.001, "share of prompts that may copy a prefix", minimum=0.0, maximum=1.0
+        ),
         PREFIX_BLOCKS,
     )
 
@@ -119,7 +121,7 @@ class MarginalCost(FittedPolicy):
         token_objective_s: float = 0.0,
         noise: float = 0.02,
         explore: float = 0.01,
-        copies: float = 0.01,
+        copies: float = 0.001,
         prefix_blocks: int = DEFAULT_BLOCKS,
     ) -> None:
         super().__init__(prefix_blocks)
@@ -299,7 +301,7 @@ class MarginalCost(FittedPolicy):
         other = eligible[lacking[int(env.random() * len(lacking))]]
         saved = paid - self.cost(self.terms(request, other, longest))
         block = request.blocks[self.index.deepest - 1]
-        return cheapest if self.copies.pays(block, saved, price, terms[taken].first_token) else -1
+        return cheapest if self.copies.pays(block, saved, price) else -1
 
     def _forgotten(
         self, request: Request, eligible: list[Endpoint], hits: list[int], now: float
