@@ -31,6 +31,10 @@ class Copies:
         """Prefixes that something is put by for."""
         return len(self._saved)
 
+    def put_by(self, block: int) -> float:
+        """Seconds that are put by for the prefix."""
+        return self._saved.get(block, 0.0)
+
     def pays(self, block: int, saved_s: float, price_s: float) -> bool:
         """Whether to make a copy; asked once for each prompt that begins with the prefix.
 

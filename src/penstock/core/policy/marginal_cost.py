@@ -212,8 +212,12 @@ class MarginalCost(FittedPolicy):
         self, request: Request, eligible: list[Endpoint], hits: list[int]
     ) -> list[dict[str, float]]:
         """Each term of J in seconds, before its weight; ``fits`` is 0 where the KV cache would not
-        hold the request. With objectives, the good answers too, in numbers, and their worth."""
+        hold the request. With objectives, the good answers too, in numbers, and their worth. Where
+        the prefix is missing, ``put_by_s`` is what a copy there may cost."""
         explained = []
+        longest = max(hits)
+        deepest = self.index.deepest
+        put_by = self.copies.put_by(request.blocks[deepest - 1]) if deepest else 0.0
         for index, endpoint in enumerate(eligible):
             terms = self.terms(request, endpoint, hits[index])
             each = {
@@ -232,6 +236,8 @@ class MarginalCost(FittedPolicy):
                 each["own_good"] = terms.own_good
                 each["others_lost"] = terms.others_lost
                 each["worth_s"] = terms.worth
+            if put_by > 0.0 and 2 * hits[index] < longest:
+                each["put_by_s"] = put_by
             explained.append(each)
         return explained
 
