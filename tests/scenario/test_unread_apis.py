@@ -40,14 +40,19 @@ def ask(
         return client.request(post(*fields, body=body, target=target), "POST")
 
 
+@pytest.mark.parametrize("kind", ["application/json", "application/x-www-form-urlencoded"])
 @pytest.mark.parametrize("target", PATHS)
 def test_the_endpoint_is_one_that_serves_the_model(
-    start: Callable[..., Worker], endpoint: HttpEndpoint, other_endpoint: HttpEndpoint, target: str
+    start: Callable[..., Worker],
+    endpoint: HttpEndpoint,
+    other_endpoint: HttpEndpoint,
+    target: str,
+    kind: str,
 ) -> None:
     worker = start(world(two_models(endpoint, other_endpoint)))
     body = b'{"query": ["\xc3\xa4", {"model": "large"}],  "model": "small"}'
     for _ in range(ROUNDS):
-        assert ask(worker, target, body).body == other_endpoint.name.encode()
+        assert ask(worker, target, body, kind).body == other_endpoint.name.encode()
     assert {request.body for request in other_endpoint.requests} == {body}  # byte for byte
     assert endpoint.requests == []
 

@@ -14,6 +14,8 @@ from penstock.wire.usage import asking_for_usage
 
 MAX_INSPECTED_BYTES: Final = 16 * 1024 * 1024  # a million tokens with images
 
+_FORM: Final = b"application/x-www-form-urlencoded"
+
 
 class PromptBody:
     """A whole body, read. ``data`` is what is sent, in the client's framing."""
@@ -84,6 +86,9 @@ def may_inspect(head: RequestHead) -> bool:
 
 
 def may_name_model(head: RequestHead) -> bool:
-    """Whether a body of unknown form is said to be JSON, which may name a model."""
+    """Whether a body of unknown form is said to be JSON, which may name a model.
+
+    ``curl -d`` says of all that it sends that it is a form.
+    """
     kind = (head.value(b"content-type") or b"").partition(b";")[0].strip().lower()
-    return kind == b"application/json" or kind.endswith(b"+json")
+    return kind in (b"application/json", _FORM) or kind.endswith(b"+json")
