@@ -17,9 +17,9 @@ from tests.harness.world import pool, world
 
 ROOM = 100_000
 BODY = json.dumps(
-    {"model": "m", "messages": [{"role": "user", "content": "a" * (ROOM - 100)}]}
-).encode()
-HALF = len(BODY) // 2
+    {"model": "m", "messages": [{"role": "user", "content": "a" * (ROOM // 2 - 100)}]}
+).encode()  # two have room
+MOST = len(BODY) - 1  # the last byte comes at once, however packets are cut
 ROUNDS = 5
 
 
@@ -31,15 +31,15 @@ def send(worker: Worker, client: Client, data: bytes) -> None:
 
 
 def begin(worker: Worker) -> Client:
-    """A client that has sent its head and half of its body."""
+    """A client that has sent its head and all of its body but the last byte."""
     client = worker.connect()
     fields = (f"Content-Length: {len(BODY)}", "Content-Type: application/json")
-    send(worker, client, post(*fields, body=BODY[:HALF], target="/v1/chat/completions"))
+    send(worker, client, post(*fields, body=BODY[:MOST], target="/v1/chat/completions"))
     return client
 
 
 def finish(worker: Worker, client: Client) -> int:
-    send(worker, client, BODY[HALF:])
+    send(worker, client, BODY[MOST:])
     return client.read_response("POST").status
 
 
@@ -65,7 +65,7 @@ def test_a_body_beyond_the_bound_passes_unread(
     endpoint = scripted(engine)
     worker = start(world(pool(endpoint, kind="llm"), prompt_bytes=ROOM))
     first, second, third = begin(worker), begin(worker), begin(worker)
-    # Two halves have room; the third is sent on before it is whole.
+    # Two have room; the third is sent on before it is whole.
     wait_until(lambda: endpoint.requests_begun == 1, "one was passed on")
     wait_until(lambda: unread(worker) == 1, "it was counted")
     assert finish(worker, third) == 200
@@ -113,7 +113,7 @@ def test_a_body_that_was_sent_takes_no_room(
     clients: list[Client] = []
     for _ in range(ROUNDS):
         clients.append(begin(worker))
-        send(worker, clients[-1], BODY[HALF:])
+        send(worker, clients[-1], BODY[MOST:])
         wait_until(lambda: endpoint.received.count(BODY) == len(clients), "it got there")
     assert unread(worker) == 0
     for number, client in enumerate(clients):
