@@ -53,7 +53,7 @@ async def _started(form: Any) -> list[EngineServer]:
         try:
             for engine in found:
                 await engine.start()
-        except (zmq.ZMQError, OverflowError):
+        except (OSError, OverflowError):
             for engine in found:
                 await engine.stop()
             continue

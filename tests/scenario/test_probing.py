@@ -15,7 +15,7 @@ from tests.harness.world import pool, world
 
 ASKED = PolicyChoice("prequal", {"answers": "asked", "probe_age_s": 60.0})
 
-QUICK = PoolTimeouts(first_byte_s=0.2)
+QUICK = PoolTimeouts(first_byte_s=0.5)
 RETRY = Retry(on_timeout=True, budget_min_per_s=1000.0)
 
 
