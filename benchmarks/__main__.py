@@ -7,7 +7,7 @@ from typing import TypeVar
 import click
 
 from benchmarks import document, record
-from benchmarks.balancers import Balancer, UnavailableError, all_balancers
+from benchmarks.balancers import Balancer, all_balancers, available
 from benchmarks.cores import TooFewCoresError
 from benchmarks.limits import raise_descriptor_limit
 from benchmarks.process import end_in_order_when_terminated
@@ -32,17 +32,6 @@ def _chosen(all_of: Sequence[_Named], names: str, option: str) -> list[_Named]:
             f"{', '.join(unknown)}: there are {', '.join(by_name)}", param_hint=option
         )
     return [each for name, each in by_name.items() if name in wanted]
-
-
-def _available(balancers: Sequence[Balancer]) -> dict[str, str]:
-    """Versions of those that can be run; says why of the others."""
-    versions: dict[str, str] = {}
-    for balancer in balancers:
-        try:
-            versions[balancer.name] = balancer.version()
-        except UnavailableError as why:
-            click.echo(f"without {balancer.name}: {why}", err=True)
-    return versions
 
 
 @click.command()
@@ -75,7 +64,7 @@ def main(
     everyone = all_balancers(penstock_python)
     scenarios = _chosen(all_scenarios(), only, "--only")
     measured = _chosen(everyone, balancers, "--balancers")
-    versions = _available(measured)
+    versions = available(measured)
     measured = [balancer for balancer in measured if balancer.name in versions]
     bench = _QUICK if quick else Bench(rounds, seconds)
     kept = record.load()

@@ -21,7 +21,7 @@ from typing import Final
 import click
 
 from benchmarks import record
-from benchmarks.balancers import Balancer, HAProxy, Nginx, Penstock, UnavailableError
+from benchmarks.balancers import Balancer, HAProxy, Nginx, Penstock, available
 from benchmarks.balancers.routers import Router
 from benchmarks.cores import Cores, on, split
 from benchmarks.load.answer_client import AnswerClient
@@ -215,16 +215,6 @@ async def measure_all(
     return lines
 
 
-def _available(balancers: Sequence[Balancer]) -> dict[str, str]:
-    versions = {}
-    for balancer in balancers:
-        try:
-            versions[balancer.name] = balancer.version()
-        except UnavailableError as why:
-            click.echo(f"without {balancer.name}: {why}", err=True)
-    return versions
-
-
 def _before_others() -> str:
     """How this was started so that no other program of the machine goes first."""
     return "chrt -f 1 " if os.sched_getscheduler(0) == os.SCHED_FIFO else ""
@@ -244,7 +234,7 @@ def main(share: float, write_docs: bool, penstock_python: str, interpreted: bool
         HAProxy(),
         Router("vllm-router", "cache_aware"),
     ]
-    versions = _available(balancers)
+    versions = available(balancers)
     measured = [balancer for balancer in balancers if balancer.name in versions]
     cores = split()
     with temporary_directory() as directory, on(cores.load):
