@@ -160,20 +160,19 @@ class MarginalCost(FittedPolicy):
         candidates = [index for index, term in enumerate(terms) if term.fits]
         if not candidates:
             candidates = list(range(len(eligible)))
-        costs = [self.cost(terms[index]) for index in candidates]
-        least = min(costs)
+        costs = [self.cost(term) for term in terms]
+        cheapest = min(candidates, key=costs.__getitem__)
+        least = costs[cheapest]
         # What decoding costs wherever it is done tells endpoints not apart, so widens no tie; nor
         # does what a good answer is worth.
         common = self._decode * min([term.decode for term in terms])
-        seconds = least + terms[candidates[costs.index(least)]].gain
+        seconds = least + terms[cheapest].gain
         bound = least + self._noise * (seconds - common)
-        best = []
-        for at, index in enumerate(candidates):
-            if costs[at] <= bound:
-                best.append(eligible[index])
+        best = [eligible[index] for index in candidates if costs[index] <= bound]
         taken = best[0] if len(best) == 1 else least_score(best, 1.0, 0, env)
         if self.copies.share > 0.0 and self.index.deepest:
-            further = self._further(request, eligible, hits, terms, eligible.index(taken), env)
+            at = eligible.index(taken)
+            further = self._further(request, eligible, hits, terms, costs, at, env)
             if further >= 0:
                 return eligible[further]
         return taken
@@ -236,7 +235,7 @@ class MarginalCost(FittedPolicy):
                 each["own_good"] = terms.own_good
                 each["others_lost"] = terms.others_lost
                 each["worth_s"] = terms.worth
-            if put_by > 0.0 and 2 * hits[index] < longest:
+            if put_by > 0.0 and _is_missing(hits[index], longest):
                 each["put_by_s"] = put_by
             explained.append(each)
         return explained
@@ -281,6 +280,7 @@ class MarginalCost(FittedPolicy):
         eligible: list[Endpoint],
         hits: list[int],
         terms: list[Terms],
+        costs: list[float],
         taken: int,
         env: Env,
     ) -> int:
@@ -291,21 +291,18 @@ class MarginalCost(FittedPolicy):
             return -1
         lacking = []
         cheapest = -1
-        price = 0.0
-        paid = self.cost(terms[taken])
         for index, hit in enumerate(hits):
-            if 2 * hit >= longest or not terms[index].fits:
+            if not _is_missing(hit, longest) or not terms[index].fits:
                 continue
             lacking.append(index)
-            more = self.cost(terms[index]) - paid
-            if cheapest < 0 or more < price:
+            if cheapest < 0 or costs[index] < costs[cheapest]:
                 cheapest = index
-                price = more
         if not lacking:
             return -1
         # Any of them, as the one that gets the copy will not always be the best to have it.
         other = eligible[lacking[int(env.random() * len(lacking))]]
-        saved = paid - self.cost(self.terms(request, other, longest))
+        saved = costs[taken] - self.cost(self.terms(request, other, longest))
+        price = costs[cheapest] - costs[taken]
         block = request.blocks[self.index.deepest - 1]
         return cheapest if self.copies.pays(block, saved, price) else -1
 
@@ -335,3 +332,8 @@ class MarginalCost(FittedPolicy):
         lost = objectives.token_met(before_s) - objectives.token_met(after_s)
         terms.others_lost = others * max(lost, 0.0)
         terms.worth = objectives.worth(output, DELAY_WEIGHT)
+
+
+def _is_missing(hit: int, longest: int) -> bool:
+    """Whether an endpoint that holds so much of a prefix lacks what another holds of it."""
+    return 2 * hit < longest
