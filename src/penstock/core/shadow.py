@@ -51,7 +51,6 @@ class ShadowEndpoint(Endpoint):
         """Go back to own counts when the engine has been silent for so long."""
         if 0.0 <= self.reported_at < now - max_age_s:
             self.reported_at = -1.0
-            self.prefill_elsewhere = 0
             self.kv_elsewhere = 0
 
     def load(self) -> int:

@@ -231,7 +231,6 @@ class LiveEndpoint(CountedEndpoint):
             self.reported_at = -1.0
             self._kv_reported = 0
             self.kv_elsewhere = 0
-            self.prefill_elsewhere = 0
 
     def load(self) -> int:
         if not self._alone and self._env.now - self._elsewhere_at > _ELSEWHERE_MAX_AGE_S:
