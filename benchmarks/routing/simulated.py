@@ -93,7 +93,7 @@ def simulate(
 ) -> Comparison:
     """All policies on one traffic and fleet."""
     made = scenario(kind, fleet, customers, seeds, policies, warm_up)
-    return compare(scenario_of(made), processes=1)
+    return compare(scenario_of(made), processes=0)
 
 
 def rows(comparison: Comparison, floor: tuple[Interval, Interval]) -> list[str]:

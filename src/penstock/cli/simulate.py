@@ -4,14 +4,16 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from signal import SIGTERM, signal
-from typing import TYPE_CHECKING, Any, Final, NoReturn
+from signal import SIGINT, SIGTERM, signal
+from typing import TYPE_CHECKING, Any, Final
 
 import click
 
 from penstock.cli._output_file import OutputFile
 
 if TYPE_CHECKING:
+    from multiprocessing.connection import Connection
+
     from penstock.sim.experiment import Comparison
     from penstock.sim.scenario import Scenario
 
@@ -135,35 +137,50 @@ def _changes(given: dict[str, Any]) -> dict[str, Any]:
     return changes
 
 
-@contextmanager
-def _ended_by_sigterm() -> Iterator[None]:
-    """SIGTERM unwinds as Ctrl-C does, so that the processes of a comparison end with it."""
-    before = signal(SIGTERM, _exit)
-    try:
-        yield
-    finally:
-        signal(SIGTERM, before)
-
-
-def _exit(number: int, frame: object) -> NoReturn:
-    sys.exit(128 + number)  # as shells tell it
-
-
 def _run(scenario: "Scenario", processes: int | None, *, timeline: bool) -> "Comparison":
     from rich.console import Console
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
     from penstock.sim.experiment import compare
+    from penstock.sim.parallel import ProcessDiedError, StoppedError
 
     columns = (TextColumn("runs"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
     with (
-        _ended_by_sigterm(),
+        _signals() as received,
         Progress(*columns, console=Console(stderr=True), transient=True) as progress,
     ):
         bar = progress.add_task("runs", total=None)
-        return compare(
-            scenario,
-            processes=processes,
-            timeline=timeline,
-            on_progress=lambda done, total: progress.update(bar, completed=done, total=total),
-        )
+        try:
+            return compare(
+                scenario,
+                processes=processes,
+                timeline=timeline,
+                on_progress=lambda done, total: progress.update(bar, completed=done, total=total),
+                stop=received,
+            )
+        except ProcessDiedError as error:
+            raise click.ClickException(str(error)) from error
+        except StoppedError:
+            number = received.recv()
+    if number == SIGINT:
+        raise click.Abort
+    sys.exit(128 + number)  # as shells tell it
+
+
+@contextmanager
+def _signals() -> "Iterator[Connection]":
+    """Where the numbers of Ctrl-C and SIGTERM can be read in place of what these do otherwise.
+
+    Raised in the midst of anything, an exception is lost where Python cannot let it out.
+    """
+    from multiprocessing import Pipe
+
+    received, told = Pipe(duplex=False)
+    before = {
+        number: signal(number, lambda number, _: told.send(number)) for number in (SIGINT, SIGTERM)
+    }
+    try:
+        yield received
+    finally:
+        for number, handler in before.items():
+            signal(number, handler)

@@ -1,15 +1,16 @@
 """Policies side by side: replications in parallel processes, intervals over them."""
 
 import os
-from collections.abc import Callable, Iterable
-from concurrent.futures import ProcessPoolExecutor, as_completed
+from collections.abc import Callable
+from contextlib import closing
 from dataclasses import dataclass
-from multiprocessing import active_children, get_context
-from signal import SIG_IGN, SIGINT, signal
+from functools import partial
+from multiprocessing.connection import Connection
 
 from penstock.core.snapshot import PolicyChoice
 from penstock.sim.kernel.histogram import FineHistogram
 from penstock.sim.outcome import METRICS, Outcome, histogram_of, policy_label, run_once
+from penstock.sim.parallel import results
 from penstock.sim.scenario import Scenario
 from penstock.sim.statistics import Interval, interval
 
@@ -56,18 +57,28 @@ def compare(
     processes: int | None = None,
     timeline: bool = False,
     on_progress: Callable[[int, int], None] | None = None,
+    stop: Connection | None = None,
 ) -> Comparison:
     """Run every replication of every policy. The result does not depend on ``processes``.
 
     ``on_progress(done, all)`` is called as runs end. ``processes`` is by default one per core;
-    with one, everything runs in this process.
+    with 0, everything runs in this process, which minds no signal before a run ends. With others,
+    they are killed and StoppedError is raised when there is something to be read from ``stop``.
     """
-    work = [(p, r) for r in range(scenario.run.replications) for p in scenario.policies]
+    work = [
+        partial(run_once, scenario, policy, replication, timeline=timeline and replication == 0)
+        for replication in range(scenario.run.replications)
+        for policy in scenario.policies
+    ]
+    if processes is None:
+        processes = os.cpu_count() or 1
     outcomes: dict[tuple[str, int], Outcome] = {}
-    for done, outcome in enumerate(_all(scenario, work, processes, timeline), start=1):
-        outcomes[outcome.policy, outcome.replication] = outcome
-        if on_progress is not None:
-            on_progress(done, len(work))
+    here = (run() for run in work)
+    with closing(results(work, processes, stop) if processes else here) as ended:
+        for done, outcome in enumerate(ended, start=1):
+            outcomes[outcome.policy, outcome.replication] = outcome
+            if on_progress is not None:
+                on_progress(done, len(work))
     return Comparison(
         scenario,
         [
@@ -75,32 +86,3 @@ def compare(
             for p in scenario.policies
         ],
     )
-
-
-def _all(
-    scenario: Scenario,
-    work: list[tuple[PolicyChoice, int]],
-    processes: int | None,
-    timeline: bool,
-) -> Iterable[Outcome]:
-    workers = min(len(work), processes or os.cpu_count() or 1)
-    if workers == 1:
-        for policy, replication in work:
-            yield run_once(scenario, policy, replication, timeline=timeline and replication == 0)
-        return
-    others = set(active_children())
-    # Not forked: a fork copies locks that other threads, such as a progress bar's, may hold.
-    # Deaf to Ctrl-C, which is for who reads the results: they would go on with the next run.
-    with ProcessPoolExecutor(workers, get_context("spawn"), signal, (SIGINT, SIG_IGN)) as executor:
-        try:
-            running = [
-                executor.submit(run_once, scenario, p, r, timeline=timeline and r == 0)
-                for p, r in work
-            ]
-            for future in as_completed(running):
-                yield future.result()
-        except BaseException:
-            executor.shutdown(wait=False, cancel_futures=True)
-            for process in set(active_children()) - others:
-                process.terminate()  # leaving waits for what runs, which may take hours
-            raise

@@ -16,7 +16,7 @@ def shortened(name: str, policies: tuple[str, ...] = (), **run: object) -> Compa
     if policies:
         changes["policies"] = list(policies)
     scenario = load_scenario(SCENARIOS / name, changes)
-    return compare(scenario, processes=1, timeline=True)
+    return compare(scenario, processes=0, timeline=True)
 
 
 def measured(comparison: Comparison, metric: str) -> dict[str, float]:
@@ -76,7 +76,7 @@ def test_a_queue_that_knows_its_clients_patience_is_worth_twice_the_goodput() ->
         "policies": ["least-request"],
         "run": {"replications": 1, "duration": "40s"},
     }
-    without = compare(load_scenario(SCENARIOS / "overload.yaml", changes), processes=1)
+    without = compare(load_scenario(SCENARIOS / "overload.yaml", changes), processes=0)
     assert measured(with_it, "p99")["least-request"] < 1.25
     goodput = measured(with_it, "goodput")["least-request"]
     assert goodput > 2.0 * measured(without, "goodput")["least-request"]
@@ -109,7 +109,7 @@ def test_where_few_prompts_are_shared_marginal_cost_uses_all_engines() -> None:
         "prompts": {"tenants": [{**tenant, "groups": 6}]},
         "run": {"customers": 2000, "warm_up": 0.5, "replications": 1},
     }
-    comparison = compare(load_scenario(path, changes), processes=1)
+    comparison = compare(load_scenario(path, changes), processes=0)
     p99 = measured(comparison, "ttft p99")
     assert p99["marginal-cost"] < 0.9 * p99["cache-aware"]
     assert min(measured(comparison, "hit rate").values()) > 0.9

@@ -38,7 +38,7 @@ def scenario(**values: Any) -> Scenario:
 
 
 def test_the_result_does_not_depend_on_the_number_of_processes() -> None:
-    alone = compare(scenario(), processes=1)
+    alone = compare(scenario(), processes=0)
     spread = compare(scenario(), processes=2)
     for first, second in zip(alone.results, spread.results, strict=True):
         for one, other in zip(first.outcomes, second.outcomes, strict=True):
@@ -47,28 +47,33 @@ def test_the_result_does_not_depend_on_the_number_of_processes() -> None:
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="children are read from /proc")
+@pytest.mark.parametrize("processes", [1, 2])
 @pytest.mark.parametrize(("number", "status"), [(SIGINT, 1), (SIGTERM, 128 + SIGTERM)])
 def test_a_signal_ends_a_comparison_whatever_its_processes_are_at(
-    number: Signals, status: int
+    number: Signals, status: int, processes: int
 ) -> None:
-    command = [sys.executable, "-m", "penstock", "simulate", "--processes", "2"]
+    command = [sys.executable, "-m", "penstock", "simulate", "--processes", str(processes)]
     endless = subprocess.Popen(
         [*command, "--customers", str(10**9)],
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
         start_new_session=True,
     )
     children = Path(f"/proc/{endless.pid}/task/{endless.pid}/children")
     try:
-        wait_until(lambda: len(children.read_text().split()) == 3, "two and their tracker run")
+        # One more than asked for: the tracker of what processes share.
+        wait_until(lambda: len(children.read_text().split()) == processes + 1, "they run")
         started = children.read_text().split()
-        endless.send_signal(number)
-        assert endless.wait(PATIENCE_S) == status
+        os.killpg(endless.pid, number)  # as a terminal does it
+        said, _ = endless.communicate(timeout=PATIENCE_S)
+        assert endless.returncode == status
+        assert said.strip() == ("Aborted!" if number == SIGINT else "")
         wait_until(lambda: not any(map(_runs, started)), "they ended with it")
     finally:
         with suppress(ProcessLookupError):
             os.killpg(endless.pid, SIGKILL)
-        endless.wait()
+        endless.communicate()
 
 
 def _runs(pid: str) -> bool:
@@ -82,14 +87,14 @@ def _runs(pid: str) -> bool:
 
 def test_replications_differ_and_progress_is_told() -> None:
     seen: list[tuple[int, int]] = []
-    comparison = compare(scenario(), processes=1, on_progress=lambda a, b: seen.append((a, b)))
+    comparison = compare(scenario(), processes=0, on_progress=lambda a, b: seen.append((a, b)))
     means = [outcome.metrics["mean"] for outcome in comparison.results[0].outcomes]
     assert len(set(means)) == 4
     assert seen == [(done, 8) for done in range(1, 9)]
 
 
 def test_shares_and_utilisation_add_up() -> None:
-    outcome = compare(scenario(), processes=1).results[0].outcomes[0]
+    outcome = compare(scenario(), processes=0).results[0].outcomes[0]
     assert sum(outcome.share.values()) == pytest.approx(1.0)
     assert sum(outcome.utilisation.values()) / 3 == pytest.approx(0.7, abs=0.07)
     assert outcome.metrics["imbalance"] >= 1.0
@@ -99,7 +104,7 @@ def test_shares_and_utilisation_add_up() -> None:
 
 def test_goodput_counts_what_is_within_the_objective_and_errors_what_is_not_answered() -> None:
     comparison = compare(
-        scenario(objective="1s", servers=[{"count": 3, "room": 2}], timeout="3s"), processes=1
+        scenario(objective="1s", servers=[{"count": 3, "room": 2}], timeout="3s"), processes=0
     )
     metrics = comparison.results[0].outcomes[0].metrics
     assert 0.0 < metrics["goodput"] < metrics["throughput"]
@@ -172,7 +177,7 @@ def test_servers_of_different_speed_are_expected_one_by_one() -> None:
 
 
 def test_the_table_names_policies_metrics_and_theory() -> None:
-    comparison = compare(scenario(name="three"), processes=1)
+    comparison = compare(scenario(name="three"), processes=0)
     text = StringIO()
     Console(file=text, width=120).print(comparison_table(comparison, with_theory=True))
     shown = text.getvalue()
@@ -184,7 +189,7 @@ def test_the_table_names_policies_metrics_and_theory() -> None:
 
 def test_no_name_is_cut_where_the_console_is_narrow() -> None:
     names = ["random", "power-of-two", "least-request", "round-robin", "peak-ewma"]
-    comparison = compare(scenario(policies=names), processes=1)
+    comparison = compare(scenario(policies=names), processes=0)
     text = StringIO()
     Console(file=text, width=80).print(comparison_table(comparison, with_theory=True))
     lines = text.getvalue().splitlines()
@@ -209,7 +214,7 @@ class _Page(HTMLParser):
 
 
 def test_the_page_is_whole_in_itself_and_has_its_plots() -> None:
-    comparison = compare(scenario(about="a < b"), processes=1, timeline=True)
+    comparison = compare(scenario(about="a < b"), processes=0, timeline=True)
     page = comparison_page(comparison)
     parsed = _Page()
     parsed.feed(page)
@@ -221,7 +226,7 @@ def test_the_page_is_whole_in_itself_and_has_its_plots() -> None:
 
 
 def test_the_page_has_closed_forms_beside_the_measured_where_they_are_asked_for() -> None:
-    comparison = compare(scenario(), processes=1, timeline=True)
+    comparison = compare(scenario(), processes=0, timeline=True)
     page = comparison_page(comparison, with_theory=True)
     expected = expectation(comparison.scenario, comparison.results[0].policy)
     assert expected is not None
