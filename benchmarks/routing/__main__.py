@@ -75,7 +75,7 @@ def main(
     on = named(fleets, list(SPEEDS))
     kept = document.load()
     if live:
-        kept.machine, kept.date = record.machine(), record.today()
+        kept.machine = record.machine()
         if speedup != OWN_SPEED:
             kept.setup = f"{seconds:g} s of the engines' time at {speedup:g} times their speed"
         everyone = [

@@ -1,5 +1,6 @@
 """docs/routing-quality.md, made of what several calls measured."""
 
+from itertools import product
 from pathlib import Path
 from typing import Final
 
@@ -15,6 +16,7 @@ from benchmarks.routing.workloads import OBJECTIVES, Kind
 
 FILE: Final = Path("docs") / "routing-quality.md"
 _KEPT: Final = Path(".benchmarks") / "routing.json"
+_LIVE: Final = "routing live"
 _OPENING: Final = "# How well requests to language models are routed\n"
 _BELOW: Final = (
     f"“{NAME[0].upper()}{NAME[1:]}”: every prompt alone on an idle engine of the fastest kind, "
@@ -33,7 +35,6 @@ class Kept(msgspec.Struct):
     versions: dict[str, str] = {}
     missing: dict[str, str] = {}
     machine: str = ""
-    date: str = ""
     setup: str = ""
     seeds: int = 0
     agreement: list[str] = []  # the lines of its table
@@ -77,21 +78,33 @@ def _run(measured: Row | Floor) -> tuple[str, str, int]:
 
 
 def write(kept: Kept, kinds: list[Kind]) -> Path:
-    """The live part and the simulated one; what people wrote around them stays, and so does the
-    part of which nothing is known here."""
+    """The live tables and the simulated ones; what people wrote around them stays, and so do
+    tables of which nothing is known here."""
     if kept.rows:
-        marked.replace(FILE, "routing live", "\n".join(_live(kept, kinds)), _OPENING)
+        _write_live(kept, kinds)
     if kept.simulated:
         marked.replace(FILE, "routing simulated", "\n".join(_simulated(kept, kinds)), _OPENING)
+    if kept.agreement:
+        marked.replace(FILE, "routing agreement", "\n".join(_agreement(kept)), _OPENING)
     return FILE
 
 
-def _live(kept: Kept, kinds: list[Kind]) -> list[str]:
+def _write_live(kept: Kept, kinds: list[Kind]) -> None:
+    parts = [_LIVE]
+    marked.replace(FILE, _LIVE, "\n".join(_live_heading(kept)), _OPENING)
+    for fleet, kind in product(SPEEDS, kinds):
+        part = f"{_LIVE}: {kind.name}, {fleet}"
+        if lines := _live(kept, kind, fleet):
+            marked.replace(FILE, part, "\n".join(lines), _OPENING, after=parts)
+        parts.append(part)
+
+
+def _live_heading(kept: Kept) -> list[str]:
     versions = {name.split()[0]: version for name, version in kept.versions.items()}
     lines = [
         "## Live processes",
         "",
-        f"Measured on {kept.date}: {kept.machine}. "
+        f"{kept.machine}. "
         f"{', '.join(f'{name} {version}' for name, version in versions.items())}. "
         f"Each run: {kept.setup}, caches cold at first; requests of its first quarter are not "
         "counted. Of several seeds, ± is the half-width of the 95% interval over them.",
@@ -100,24 +113,36 @@ def _live(kept: Kept, kinds: list[Kind]) -> list[str]:
     ]
     if kept.missing:
         lines += ["", *(f"- {name} did not run: {why}" for name, why in kept.missing.items())]
-    for fleet in SPEEDS:
-        for kind in kinds:
-            rows = [
-                row
-                for row in kept.rows
-                if (row.kind, row.fleet) == (kind.name, fleet) and row.speedup != OWN_SPEED
-            ]
-            if rows:
-                lines += ["", f"### {kind.name.capitalize()}, engines {fleet}", ""]
-                seeds = {row.seed for row in rows}
-                floors = [
-                    each
-                    for each in kept.floors
-                    if (each.kind, each.fleet) == (kind.name, fleet) and each.seed in seeds
-                ]
-                about = f"{kind.about[0].upper()}{kind.about[1:]}"
-                lines += [f"{about}. {_size(rows, len(seeds))}.", "", *tables.live(rows, floors)]
     return lines
+
+
+def _live(kept: Kept, kind: Kind, fleet: str) -> list[str]:
+    """The table of one workload on one fleet; nothing where nothing was measured."""
+    rows = [
+        row
+        for row in kept.rows
+        if (row.kind, row.fleet) == (kind.name, fleet) and row.speedup != OWN_SPEED
+    ]
+    if not rows:
+        return []
+    seeds = {row.seed for row in rows}
+    floors = [
+        each
+        for each in kept.floors
+        if (each.kind, each.fleet) == (kind.name, fleet) and each.seed in seeds
+    ]
+    about = f"{kind.about[0].upper()}{kind.about[1:]}"
+    return [
+        f"### {kind.name.capitalize()}, engines {fleet}",
+        "",
+        f"{about}. {_size(rows, len(seeds))}. Measured on {_dates(rows)}.",
+        "",
+        *tables.live(rows, floors),
+    ]
+
+
+def _dates(rows: list[Row]) -> str:
+    return " and ".join(sorted({row.date for row in rows}))
 
 
 def _size(rows: list[Row], seeds: int) -> str:
@@ -151,15 +176,15 @@ def _simulated(kept: Kept, kinds: list[Kind]) -> list[str]:
             if found := kept.simulated.get(f"{kind.name}, {fleet}"):
                 lines += ["", f"### {kind.name.capitalize()}, engines {fleet}, simulated", ""]
                 lines += found
-    if kept.agreement:
-        lines += [
-            "",
-            "### Live beside simulated",
-            "",
-            "Mean time to first token, engines alike and at their own speed (`--speedup 1`), so "
-            "that a millisecond of the client, the router and this machine counts as one. Live it "
-            "is one run.",
-            "",
-            *kept.agreement,
-        ]
     return lines
+
+
+def _agreement(kept: Kept) -> list[str]:
+    return [
+        "## Live beside simulated",
+        "",
+        "Mean time to first token, engines alike and at their own speed (`--speedup 1`), so that a "
+        "millisecond of the client, the router and this machine counts as one. Live it is one run.",
+        "",
+        *kept.agreement,
+    ]

@@ -8,7 +8,7 @@ from typing import Final
 
 import msgspec
 
-from benchmarks import accounts
+from benchmarks import accounts, record
 from benchmarks.balancers import Balancer
 from benchmarks.cores import available
 from benchmarks.process import Process, free_ports
@@ -47,6 +47,7 @@ class Row(msgspec.Struct, frozen=True):
     client_lag_p99_s: float
     speedup: float = 3.0  # of the engines
     seed: int = 1
+    date: str = ""
 
 
 async def measure(
@@ -176,4 +177,5 @@ def _row(
         client_lag_p99_s=result.lag.percentile(99),
         speedup=speedup,
         seed=seed,
+        date=record.today(),
     )

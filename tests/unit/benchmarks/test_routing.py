@@ -218,6 +218,22 @@ def test_a_simulation_alone_leaves_the_live_part_as_it_is(
     assert "| policy |" in file.read_text()
 
 
+def test_a_table_measured_by_itself_comes_to_its_place_among_those_that_stand(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    file = tmp_path / "routing-quality.md"
+    monkeypatch.setattr(document, "FILE", file)
+    for fleet, mean_s in (("two speeds", 0.2), ("alike", 0.3), ("two speeds", 0.4)):
+        kept = document.Kept()
+        document.keep(kept, msgspec.structs.replace(row("a", mean_s), fleet=fleet))
+        document.write(kept, KINDS)
+    lines = file.read_text().split("\n")
+    heads = [line for line in lines if line.startswith("### ")]
+    assert heads == ["### Agents, engines alike", "### Agents, engines two speeds"]
+    rows = [line for line in lines if line.startswith("| a |")]
+    assert [line.split(" | ")[1] for line in rows] == ["300", "400"]
+
+
 def test_the_document_keeps_what_people_wrote(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
