@@ -15,7 +15,7 @@ from benchmarks.process import end_in_order_when_terminated
 from benchmarks.routing import document, floor, standing
 from benchmarks.routing.agreement import agreement
 from benchmarks.routing.fleets import SPEEDS
-from benchmarks.routing.live import OWN_SPEED, Row, measure
+from benchmarks.routing.live import OWN_SPEED, SECONDS, Row, measure
 from benchmarks.routing.routers import routers
 from benchmarks.routing.simulated import EVERY_POLICY, rows, simulate
 from benchmarks.routing.workloads import Kind, kinds
@@ -26,7 +26,9 @@ from benchmarks.routing.workloads import Kind, kinds
 @click.option("--only", default="", help="Workloads, as in agents,reasoning. Default: all.")
 @click.option("--fleets", default=",".join(SPEEDS), show_default=True)
 @click.option("--routers", "wanted", default="", help="Parts of names, as in cache,Envoy.")
-@click.option("--seconds", default=54.0, show_default=True, help="Of the engines' time, each run.")
+@click.option(
+    "--seconds", default=SECONDS, show_default=True, help="Of the engines' time, each run."
+)
 @click.option("--speedup", default=3.0, show_default=True, help="Of the engines.")
 @click.option("--seed", default=1, show_default=True)
 @click.option(
@@ -76,8 +78,6 @@ def main(
     kept = document.load()
     if live:
         kept.machine = record.machine()
-        if speedup != OWN_SPEED:
-            kept.setup = f"{seconds:g} s of the engines' time at {speedup:g} times their speed"
         everyone = [
             router
             for router in routers(penstock_python, interpreted, speedup)

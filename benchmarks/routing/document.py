@@ -10,7 +10,7 @@ from benchmarks import marked
 from benchmarks.routing import standing, tables
 from benchmarks.routing.fleets import SPEEDS
 from benchmarks.routing.floor import NAME, Floor
-from benchmarks.routing.live import OWN_SPEED, Row
+from benchmarks.routing.live import OWN_SPEED, SECONDS, Row
 from benchmarks.routing.simulated import OWN
 from benchmarks.routing.workloads import OBJECTIVES, Kind
 
@@ -35,7 +35,6 @@ class Kept(msgspec.Struct):
     versions: dict[str, str] = {}
     missing: dict[str, str] = {}
     machine: str = ""
-    setup: str = ""
     seeds: int = 0
     agreement: list[str] = []  # the lines of its table
     standing: dict[str, list[str]] = {}  # cells of a row, by workload and fleet
@@ -69,12 +68,16 @@ def keep_floor(kept: Kept, floor: Floor) -> None:
     kept.floors = [*others, floor]
 
 
-def _measured(row: Row) -> tuple[str, str, str, int, bool]:
+def _measured(row: Row) -> tuple[str, str, str, float, int, bool]:
     return row.router, *_run(row), row.speedup == OWN_SPEED
 
 
-def _run(measured: Row | Floor) -> tuple[str, str, int]:
-    return measured.kind, measured.fleet, measured.seed
+def _run(measured: Row | Floor) -> tuple[str, str, float, int]:
+    return *_traffic(measured), measured.seed
+
+
+def _traffic(measured: Row | Floor) -> tuple[str, str, float]:
+    return measured.kind, measured.fleet, measured.seconds
 
 
 def write(kept: Kept, kinds: list[Kind]) -> Path:
@@ -90,13 +93,21 @@ def write(kept: Kept, kinds: list[Kind]) -> Path:
 
 
 def _write_live(kept: Kept, kinds: list[Kind]) -> None:
+    rows = [row for row in kept.rows if row.speedup != OWN_SPEED]
     parts = [_LIVE]
     marked.replace(FILE, _LIVE, "\n".join(_live_heading(kept)), _OPENING)
-    for fleet, kind in product(SPEEDS, kinds):
-        part = f"{_LIVE}: {kind.name}, {fleet}"
-        if lines := _live(kept, kind, fleet):
-            marked.replace(FILE, part, "\n".join(lines), _OPENING, after=parts)
-        parts.append(part)
+    # Longer runs come after all that are as long as runs usually are.
+    for seconds in sorted({SECONDS, *(row.seconds for row in rows)}):
+        for fleet, kind in product(SPEEDS, kinds):
+            title = f"{kind.name}, engines {fleet}"
+            if seconds != SECONDS:
+                title += f", {seconds * kind.lasts:g} s"
+            part = f"{_LIVE}: {title}"
+            measured = [row for row in rows if _traffic(row) == (kind.name, fleet, seconds)]
+            if measured:
+                lines = _live(measured, kept.floors, kind, title)
+                marked.replace(FILE, part, "\n".join(lines), _OPENING, after=parts)
+            parts.append(part)
 
 
 def _live_heading(kept: Kept) -> list[str]:
@@ -106,8 +117,9 @@ def _live_heading(kept: Kept) -> list[str]:
         "",
         f"{kept.machine}. "
         f"{', '.join(f'{name} {version}' for name, version in versions.items())}. "
-        f"Each run: {kept.setup}, caches cold at first; requests of its first quarter are not "
-        "counted. Of several seeds, ± is the half-width of the 95% interval over them.",
+        f"Each run: {SECONDS:g} s of the engines' time where a table says nothing else, caches "
+        "cold at first; requests of its first quarter are not counted. Of several seeds, ± is the "
+        "half-width of the 95% interval over them.",
         "",
         _BELOW,
     ]
@@ -116,28 +128,16 @@ def _live_heading(kept: Kept) -> list[str]:
     return lines
 
 
-def _live(kept: Kept, kind: Kind, fleet: str) -> list[str]:
-    """The table of one workload on one fleet; nothing where nothing was measured."""
-    rows = [
-        row
-        for row in kept.rows
-        if (row.kind, row.fleet) == (kind.name, fleet) and row.speedup != OWN_SPEED
-    ]
-    if not rows:
-        return []
-    seeds = {row.seed for row in rows}
-    floors = [
-        each
-        for each in kept.floors
-        if (each.kind, each.fleet) == (kind.name, fleet) and each.seed in seeds
-    ]
+def _live(rows: list[Row], floors: list[Floor], kind: Kind, title: str) -> list[str]:
+    runs = {_run(row) for row in rows}
     about = f"{kind.about[0].upper()}{kind.about[1:]}"
     return [
-        f"### {kind.name.capitalize()}, engines {fleet}",
+        f"### {title[0].upper()}{title[1:]}",
         "",
-        f"{about}. {_size(rows, len(seeds))}. Measured on {_dates(rows)}.",
+        f"{about}. {_size(rows, len(runs))}. Measured on {_dates(rows)}, "
+        f"engines at {rows[0].speedup:g} times their speed.",
         "",
-        *tables.live(rows, floors),
+        *tables.live(rows, [each for each in floors if _run(each) in runs]),
     ]
 
 

@@ -14,7 +14,7 @@ from typing import Any, Final
 import msgspec
 
 from benchmarks.routing.fleets import PROFILE, SPEEDS
-from benchmarks.routing.live import counted_from_s
+from benchmarks.routing.live import SECONDS, counted_from_s
 from benchmarks.routing.workloads import Kind
 from penstock.core.snapshot import PolicyChoice
 from penstock.fleet.engine.intake import Intake
@@ -49,6 +49,7 @@ class Floor(msgspec.Struct, frozen=True):
     requests: int
     ttft_mean_s: float
     ttft_p99_s: float
+    seconds: float = SECONDS
 
 
 class Alone:
@@ -86,7 +87,9 @@ def live(kind: Kind, fleet: str, engine_seconds: float, seed: int) -> Floor:
         if due_s >= counted_s
     ]
     shown = distribution(found)
-    return Floor(kind.name, fleet, seed, shown.count, shown.mean, shown.percentile(99))
+    return Floor(
+        kind.name, fleet, seed, shown.count, shown.mean, shown.percentile(99), engine_seconds
+    )
 
 
 def first_tokens(workload: Workload, speed: float = 1.0) -> Iterator[tuple[float, float]]:

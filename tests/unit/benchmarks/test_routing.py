@@ -11,7 +11,7 @@ from benchmarks.routing import document, standing, tables
 from benchmarks.routing.__main__ import named
 from benchmarks.routing.fleets import ALIKE, PROFILE, SPEEDS
 from benchmarks.routing.floor import NAME, Floor
-from benchmarks.routing.live import Row
+from benchmarks.routing.live import SECONDS, Row
 from benchmarks.routing.routers import routers
 from benchmarks.routing.simulated import EVERY_POLICY, OWN, OWN_OBJECTIVES, scenario
 from benchmarks.routing.workloads import OBJECTIVES, Kind, kinds
@@ -223,15 +223,24 @@ def test_a_table_measured_by_itself_comes_to_its_place_among_those_that_stand(
 ) -> None:
     file = tmp_path / "routing-quality.md"
     monkeypatch.setattr(document, "FILE", file)
-    for fleet, mean_s in (("two speeds", 0.2), ("alike", 0.3), ("two speeds", 0.4)):
+    for fleet, seconds, mean_s in (
+        ("two speeds", SECONDS, 0.2),
+        ("alike", 540.0, 0.1),
+        ("alike", SECONDS, 0.3),
+        ("two speeds", SECONDS, 0.4),
+    ):
         kept = document.Kept()
-        document.keep(kept, msgspec.structs.replace(row("a", mean_s), fleet=fleet))
+        one = msgspec.structs.replace(row("a", mean_s), fleet=fleet, seconds=seconds)
+        document.keep(kept, one)
         document.write(kept, KINDS)
     lines = file.read_text().split("\n")
-    heads = [line for line in lines if line.startswith("### ")]
-    assert heads == ["### Agents, engines alike", "### Agents, engines two speeds"]
+    assert [line for line in lines if line.startswith("### ")] == [
+        "### Agents, engines alike",
+        "### Agents, engines two speeds",
+        "### Agents, engines alike, 540 s",
+    ]
     rows = [line for line in lines if line.startswith("| a |")]
-    assert [line.split(" | ")[1] for line in rows] == ["300", "400"]
+    assert [line.split(" | ")[1].strip("*") for line in rows] == ["300", "400", "100"]
 
 
 def test_the_document_keeps_what_people_wrote(
