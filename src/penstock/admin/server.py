@@ -8,6 +8,7 @@ from aiohttp import web
 from aiohttp.typedefs import Handler
 
 from penstock.admin.guard import guard, refused, shows_token
+from penstock.admin.http_log import HTTP_LOG
 from penstock.admin.metrics import CONTENT_TYPE, render_metrics
 from penstock.admin.readiness import unready_reasons
 from penstock.admin.recent import SAMPLE_S, Recent
@@ -68,7 +69,9 @@ class AdminServer:
 
     async def start(self, host: str, port: int) -> tuple[str, int]:
         """Begin to answer; returns the real address. Raises OSError."""
-        runner = web.AppRunner(self.application(), access_log=None, shutdown_timeout=_SHUTDOWN_S)
+        runner = web.AppRunner(
+            self.application(), access_log=None, shutdown_timeout=_SHUTDOWN_S, logger=HTTP_LOG
+        )
         await runner.setup()
         try:
             await web.TCPSite(runner, host, port).start()

@@ -103,15 +103,15 @@ class JsonFormatter(logging.Formatter):
 def configure_logging(stream: TextIO | None = None) -> None:
     """Send the supervisor's log to standard error: text on a terminal, JSON lines elsewhere.
 
+    What libraries say of their own errors goes there too, in the same form.
     The environment variable ``PENSTOCK_LOG_FORMAT`` (``text`` or ``json``) decides if set.
     """
     out = stream if stream is not None else sys.stderr
     chosen = os.environ.get(FORMAT_VARIABLE) or ("text" if out.isatty() else "json")
     handler = logging.StreamHandler(out)
     handler.setFormatter(TextFormatter() if chosen == "text" else JsonFormatter())
-    _LOGGER.handlers[:] = [handler]
+    logging.getLogger().handlers[:] = [handler]
     _LOGGER.setLevel(logging.INFO)
-    _LOGGER.propagate = False
 
 
 def _time_of(record: logging.LogRecord) -> str:

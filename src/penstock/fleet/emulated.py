@@ -9,6 +9,7 @@ from collections.abc import Awaitable, Callable
 
 from aiohttp import web
 
+from penstock.admin.http_log import HTTP_LOG
 from penstock.fleet.faults import FaultCommand, Faults, respect
 
 # Bodies of 100,000-token prompts with images pass.
@@ -59,7 +60,11 @@ class EmulatedServer:
         application = web.Application(middlewares=[self._suffer], client_max_size=MAX_BODY_BYTES)
         application.add_routes(self.routes())
         self._runner = web.AppRunner(
-            application, access_log=None, handler_cancellation=True, shutdown_timeout=0.1
+            application,
+            access_log=None,
+            handler_cancellation=True,
+            shutdown_timeout=0.1,
+            logger=HTTP_LOG,
         )
         await self._runner.setup()
         await self._listen()

@@ -1,5 +1,6 @@
 """The admin server: what it answers, and whom it refuses."""
 
+import asyncio
 from collections.abc import AsyncIterator
 
 import aiohttp
@@ -40,6 +41,38 @@ async def test_probes(client: Client, balancer: PlainBalancer) -> None:
     assert answer.status == 503
     assert await answer.json() == {"ready": False, "reasons": ["stopping"]}
     assert (await client.get("/healthz")).status == 200, "stopping is alive"
+
+
+async def test_a_request_that_cannot_be_read_is_refused_and_fills_no_log(
+    balancer: PlainBalancer, caplog: pytest.LogCaptureFixture
+) -> None:
+    server = AdminServer(balancer, None)
+    host, port = await server.start("127.0.0.1", 0)
+    try:
+        for said in (b"\x16\x03\x01 no TLS here\r\n\r\n", b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\0"):
+            reader, writer = await asyncio.open_connection(host, port)
+            writer.write(said)
+            assert (await reader.readline()).startswith(b"HTTP/1.0 400 ")
+            writer.close()
+    finally:
+        await server.stop()
+    assert caplog.records == []
+
+
+async def test_an_error_of_its_own_is_logged(
+    balancer: PlainBalancer, caplog: pytest.LogCaptureFixture
+) -> None:
+    server = AdminServer(balancer, None)
+    balancer.shown = None  # type: ignore[assignment]  # nothing that could be rendered
+    host, port = await server.start("127.0.0.1", 0)
+    try:
+        async with aiohttp.ClientSession() as session:
+            assert (await session.get(f"http://{host}:{port}/metrics")).status == 500
+    finally:
+        await server.stop()
+    [record] = caplog.records
+    assert (record.name, record.levelname) == ("penstock.http", "ERROR")
+    assert record.exc_info
 
 
 async def test_metrics_are_plain_text(client: Client) -> None:

@@ -13,10 +13,10 @@ from tests.unit.control.conftest import Clock
 
 @pytest.fixture(autouse=True)
 def _logger_restored() -> Iterator[None]:
-    logger = logging.getLogger("penstock")
-    handlers, propagate = list(logger.handlers), logger.propagate
+    root = logging.getLogger()
+    handlers = list(root.handlers)
     yield
-    logger.handlers[:], logger.propagate = handlers, propagate
+    root.handlers[:] = handlers
 
 
 def written(monkeypatch: pytest.MonkeyPatch, form: str, events: Events) -> str:
@@ -64,6 +64,15 @@ def test_a_bug_is_logged_with_its_traceback(monkeypatch: pytest.MonkeyPatch) -> 
     said = json.loads(stream.getvalue())
     assert said["message"] == "checking a/b: KeyError('missing')"
     assert "test_events.py" in said["traceback"]
+
+
+def test_what_libraries_say_has_the_same_form(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv(FORMAT_VARIABLE, "json")
+    stream = io.StringIO()
+    configure_logging(stream)
+    logging.getLogger("asyncio").error("Task exception was never retrieved")
+    said = json.loads(stream.getvalue())
+    assert (said["event"], said["level"]) == ("asyncio", "error")
 
 
 def test_the_history_is_bounded_and_ends_with_the_newest(clock: Clock) -> None:
