@@ -46,6 +46,8 @@ class Settlement(ResponseSink):
     first_byte_at: float = 0.0
     _expires_at: float = 0.0
     _tried: list[LiveEndpoint] | None = None
+    _uncounted: int = 0  # of the attempts: core.retry does not hold them against the request
+    _given_up: list[str] | None = None  # models at which the attempts are used up
     _body: list[bytes] | None = None  # kept until a response begins, if it is short enough
     _body_bytes: int = 0
     _body_complete: bool = False
