@@ -48,9 +48,9 @@ class Fleet:
     events: int = 0
 
     def stop(self) -> None:
-        self.process.stop()
-        for endpoint in self.endpoints.values():
-            endpoint.stop()
+        with ExitStack() as stack:  # all, also if one is interrupted
+            for each in (*self.endpoints.values(), self.process):
+                stack.callback(each.stop)
 
 
 Scene = Callable[[Fleet], Awaitable[None]]

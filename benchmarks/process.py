@@ -1,5 +1,6 @@
 """Processes of a benchmark: started on given cores, waited for, ended with all their children."""
 
+import ctypes
 import http.client
 import os
 import signal
@@ -22,10 +23,16 @@ _START_S: Final = 30.0
 _STOP_S: Final = 10.0
 _POLL_S: Final = 0.02
 _LAST_LINES: Final = 15
+_LIBC: Final = ctypes.CDLL(None, use_errno=True)
+_PR_SET_PDEATHSIG: Final = 1  # linux/prctl.h
 
 
 class Process:
-    """A running process and its descendants. Ends with the ``with`` block."""
+    """A running process and its descendants. Ends with the ``with`` block.
+
+    However that is left: who is told to end a second time kills at once what has not ended, and a
+    benchmark that dies takes the process along, which is told so by the kernel.
+    """
 
     def __init__(
         self,
@@ -37,6 +44,7 @@ class Process:
     ) -> None:
         self.name = Path(command[0]).name
         self._log = log
+        parent = os.getpid()
         with log.open("wb") as output, on(cores):
             self._popen = subprocess.Popen(
                 command,
@@ -45,6 +53,7 @@ class Process:
                 stderr=subprocess.STDOUT,
                 env={**os.environ, **(environment or {})},
                 start_new_session=True,  # a process group of its own, ended as one
+                preexec_fn=lambda: _end_with(parent),
             )
 
     @property
@@ -82,14 +91,14 @@ class Process:
         return "\n".join(lines[-_LAST_LINES:])
 
     def stop(self) -> None:
-        """SIGTERM, then SIGKILL for what is left of its process group."""
-        if self._popen.poll() is None:
-            self._popen.terminate()
-            with suppress(subprocess.TimeoutExpired):
-                self._popen.wait(_STOP_S)
-        with suppress(ProcessLookupError):
-            os.killpg(self.pid, signal.SIGKILL)
-        self._popen.wait()
+        """SIGTERM, then SIGKILL for what is left of its process group, at once if interrupted."""
+        try:
+            if self._popen.poll() is None:
+                self._popen.terminate()
+                with suppress(subprocess.TimeoutExpired):
+                    self._popen.wait(_STOP_S)
+        finally:
+            self.kill()
 
     def kill(self) -> None:
         """SIGKILL for the whole group at once."""
@@ -107,6 +116,14 @@ class Process:
         trace: TracebackType | None,
     ) -> None:
         self.stop()
+
+
+def _end_with(parent: int) -> None:
+    """In a child, before it becomes another program: SIGTERM when its parent is gone, to be exact
+    the thread that started it."""
+    _LIBC.prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)
+    if os.getppid() != parent:  # it was gone before
+        os._exit(1)
 
 
 def end_in_order_when_terminated() -> None:

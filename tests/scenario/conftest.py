@@ -2,7 +2,7 @@
 
 import socket
 from collections.abc import AsyncIterator, Callable, Iterator
-from contextlib import ExitStack
+from contextlib import ExitStack, closing
 from pathlib import Path
 
 import aiohttp
@@ -10,6 +10,9 @@ import pytest
 import pytest_asyncio
 
 from tests.harness.balancer import Balancer, Document
+from tests.harness.unreachable import Refusing
+from tests.harness.unreachable import black_hole as make_black_hole
+from tests.harness.world import Address
 
 Serve = Callable[[Document], Balancer]
 
@@ -19,6 +22,31 @@ def serve(tmp_path: Path) -> Iterator[Serve]:
     """Runs the whole balancer; at the end of the test it is stopped and must end well."""
     with ExitStack() as stack:
         yield lambda document: stack.enter_context(Balancer(tmp_path, document))
+
+
+@pytest.fixture
+def dead() -> Iterator[Callable[[int], list[Address]]]:
+    """Makes so many addresses at which connecting is refused."""
+    with closing(Refusing()) as made:
+        yield made
+
+
+@pytest.fixture
+def refusing(dead: Callable[[int], list[Address]]) -> Address:
+    """An address at which connecting is refused."""
+    return dead(1)[0]
+
+
+@pytest.fixture
+def black_holes() -> Iterator[Callable[[int], list[Address]]]:
+    """Makes so many addresses at which nobody answers who wants to connect."""
+    with ExitStack() as stack:
+        yield lambda count: [stack.enter_context(make_black_hole()) for _ in range(count)]
+
+
+@pytest.fixture
+def black_hole(black_holes: Callable[[int], list[Address]]) -> Address:
+    return black_holes(1)[0]
 
 
 @pytest.fixture

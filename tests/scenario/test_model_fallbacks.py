@@ -1,14 +1,14 @@
 """A model's fallback answers when its endpoints fail before they are known to be down."""
 
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 
 import pytest
 
-from penstock.core.snapshot import Models, Pool, Retry
+from penstock.core.snapshot import Models, Pool, PoolTimeouts, Retry
 from penstock.dataplane.board import P_RETRIES
 from tests.harness.client import Response
-from tests.harness.endpoint import EndpointConnection, Script, ScriptedEndpoint, refuse_connections
+from tests.harness.endpoint import EndpointConnection, Script, ScriptedEndpoint
 from tests.harness.http_endpoint import HttpEndpoint
 from tests.harness.messages import post
 from tests.harness.waiting import wait_until
@@ -17,13 +17,6 @@ from tests.harness.world import Address, HasAddress, at, pool, world
 
 FALLBACKS = Models(fallbacks={"large": ("small",)})
 PROMPT = {"messages": [{"role": "user", "content": "hi"}], "stream": True}
-
-
-@pytest.fixture
-def refusing() -> Iterator[Address]:
-    """An address at which connecting is refused."""
-    with refuse_connections() as bound:
-        yield Address(bound.getsockname()[1])
 
 
 def reset(connection: EndpointConnection) -> None:
@@ -58,6 +51,39 @@ def test_it_is_asked_when_connecting_fails(
     wish = {"stream_options": {"include_usage": True}}
     assert asked_of(endpoint) == {"model": "small", **PROMPT, **wish}
     wait_until(lambda: worker.pool_count(P_RETRIES) == 1, "the retry was counted")
+
+
+def test_it_is_asked_however_many_endpoints_of_the_model_are_dead(
+    start: Callable[..., Worker], endpoint: HttpEndpoint, dead: Callable[[int], list[Address]]
+) -> None:
+    first, *others = dead(7)
+    worker = start(world(engines(first, endpoint, *others)))
+    assert ask(worker).status == 200
+    assert asked_of(endpoint)["model"] == "small"
+
+
+def test_it_is_asked_when_the_attempts_at_the_model_are_used_up(
+    start: Callable[..., Worker],
+    endpoint: HttpEndpoint,
+    black_holes: Callable[[int], list[Address]],
+) -> None:
+    """Though one of the model's endpoints was not tried."""
+    first, *others = black_holes(3)
+    settings = {"timeouts": PoolTimeouts(connect_s=0.1), "retry": Retry(attempts=2)}
+    worker = start(world(engines(first, endpoint, *others, **settings)))
+    assert ask(worker).status == 200
+    assert asked_of(endpoint)["model"] == "small"
+    wait_until(lambda: worker.pool_count(P_RETRIES) == 2, "the retries were counted")
+
+
+def test_attempts_at_it_are_bounded_as_those_at_the_model(
+    start: Callable[..., Worker], scripted: Callable[[Script], ScriptedEndpoint]
+) -> None:
+    large, small = scripted(reset), scripted(reset)
+    retry = Retry(attempts=2, non_idempotent=True)
+    worker = start(world(engines(large, small, retry=retry)))
+    assert ask(worker).status == 502
+    assert (large.requests_begun, small.requests_begun) == (1, 2)
 
 
 def test_it_is_asked_of_an_api_that_is_not_read(

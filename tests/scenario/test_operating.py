@@ -2,13 +2,19 @@
 
 import urllib.request
 from collections.abc import Callable
+from contextlib import ExitStack
 
 import pytest
 from click.testing import CliRunner, Result
 
 from penstock.cli.main import penstock_command
 from tests.harness.balancer import Balancer
-from tests.harness.endpoint import EndpointConnection, Script, ScriptedEndpoint
+from tests.harness.endpoint import (
+    EndpointConnection,
+    Script,
+    ScriptedEndpoint,
+    refuse_connections,
+)
 from tests.harness.http_endpoint import Answer, HttpEndpoint
 from tests.harness.messages import answer_of, get
 from tests.harness.waiting import wait_until
@@ -80,6 +86,24 @@ def test_an_endpoint_that_fails_requests_is_ejected(
     labels = f'endpoint="{endpoint.name}",pool="main"'
     assert f"penstock_endpoint_ejections_total{{{labels}}} 1.0" in metrics
     assert f"penstock_endpoint_available{{{labels}}} 0.0" in metrics
+
+
+def test_dead_endpoints_are_out_however_many_they_are_until_they_listen_again(
+    serve: Serve, endpoint: HttpEndpoint
+) -> None:
+    with ExitStack() as stack:
+        bound = [stack.enter_context(refuse_connections()) for _ in range(3)]
+        dead = [f"127.0.0.1:{each.getsockname()[1]}" for each in bound]
+        balancer = serve({"endpoints": [*dead, endpoint.name], "workers": 1})
+
+        def are_ejected() -> bool:
+            assert answers(balancer, 5) == {endpoint.name.encode()}
+            return all(balancer.endpoint(each)["state"] == "ejected" for each in dead)
+
+        wait_until(are_ejected, "they are ejected")
+        bound[1].listen()
+        wait_until(lambda: balancer.endpoint(dead[1])["state"] == "up", "it is let in")
+        assert balancer.endpoint(dead[0])["state"] == "ejected"
 
 
 def test_drain_ends_new_work_and_lets_running_work_finish(

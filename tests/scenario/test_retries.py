@@ -1,33 +1,26 @@
 """What is tried again, where, and what never is: a request is not done twice unasked."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 
 import pytest
 
-from penstock.core.snapshot import Retry
+from penstock.core.snapshot import PoolTimeouts, Retry
 from penstock.dataplane.board import (
     P_RETRIES,
     P_RETRIES_DENIED,
 )
 from tests.harness.client import Response
-from tests.harness.endpoint import EndpointConnection, Script, ScriptedEndpoint, refuse_connections
+from tests.harness.endpoint import EndpointConnection, Script, ScriptedEndpoint
 from tests.harness.http_endpoint import HttpEndpoint
 from tests.harness.messages import answer_of, chunked, get, head, post
 from tests.harness.waiting import wait_until
 from tests.harness.worker import Worker
-from tests.harness.world import NEVER_REPEAT, Address, pool, world
+from tests.harness.world import NEVER_REPEAT, Address, at, pool, world
 
 BODY = b"hello"
 POST = post("Content-Length: 5", body=BODY)
 PUT = POST.replace(b"POST", b"PUT", 1)
 UNAVAILABLE = answer_of(b"busy", status="503 Service Unavailable")
-
-
-@pytest.fixture
-def refusing() -> Iterator[Address]:
-    """An address at which connecting is refused."""
-    with refuse_connections() as bound:
-        yield Address(bound.getsockname()[1])
 
 
 def reset_after_head(connection: EndpointConnection) -> None:
@@ -69,6 +62,59 @@ def test_request_that_was_never_sent_goes_elsewhere_whatever_its_method(
     assert ask(worker, request_bytes).status == 200
     assert endpoint.last.body == (b"" if request_bytes.startswith(b"GET") else BODY)
     wait_until(lambda: worker.pool_count(P_RETRIES) == 1, "the retry was counted")
+
+
+def test_any_number_of_endpoints_that_refuse_connections_is_passed_over(
+    start: Callable[..., Worker], endpoint: HttpEndpoint, dead: Callable[[int], list[Address]]
+) -> None:
+    worker = start(world(pool(*dead(5), endpoint)))
+    assert ask(worker, POST).status == 200
+    assert endpoint.last.body == BODY
+    wait_until(lambda: worker.pool_count(P_RETRIES) == 5, "the retries were counted")
+
+
+def test_attempts_that_reached_an_endpoint_count_also_behind_some_that_did_not(
+    start: Callable[..., Worker],
+    endpoint: HttpEndpoint,
+    dead: Callable[[int], list[Address]],
+    scripted: Callable[[Script], ScriptedEndpoint],
+) -> None:
+    failing = [scripted(be_busy) for _ in range(2)]
+    retry = Retry(attempts=2)
+    worker = start(world(pool(*dead(3), *failing, endpoint, retry=retry)))
+    response = ask(worker, get())
+    assert (response.status, response.body) == (503, b"busy")
+    assert [each.requests_begun for each in failing] == [1, 1]
+    assert endpoint.requests == []
+
+
+def test_with_nobody_to_connect_to_attempts_end(
+    start: Callable[..., Worker], dead: Callable[[int], list[Address]]
+) -> None:
+    """Each is tried once, and then as many attempts as the pool allows are over."""
+    worker = start(world(pool(*dead(5), retry=Retry(attempts=3))))
+    assert ask(worker, get()).status == 502
+    wait_until(lambda: worker.pool_count(P_RETRIES) == 6, "the retries were counted")
+
+
+def test_connections_that_run_out_of_time_are_attempts(
+    start: Callable[..., Worker],
+    endpoint: HttpEndpoint,
+    black_holes: Callable[[int], list[Address]],
+) -> None:
+    backup = at(endpoint, backup=True)
+    timeouts = PoolTimeouts(connect_s=0.1)
+    members = pool(*black_holes(2), backup, retry=Retry(attempts=2), timeouts=timeouts)
+    worker = start(world(members))
+    assert ask(worker, get()).status == 504
+    assert endpoint.requests == []
+
+
+def test_a_backup_is_asked_when_no_other_endpoint_can_be_reached(
+    start: Callable[..., Worker], endpoint: HttpEndpoint, dead: Callable[[int], list[Address]]
+) -> None:
+    worker = start(world(pool(*dead(4), at(endpoint, backup=True))))
+    assert ask(worker, get()).status == 200
 
 
 @pytest.mark.parametrize("script", FAILING)
@@ -160,6 +206,14 @@ def test_connect_failure_is_not_repeated_when_switched_off(
     assert endpoint.requests == []
 
 
+def test_an_endpoint_that_refuses_connections_is_final_with_retries_off(
+    start: Callable[..., Worker], endpoint: HttpEndpoint, refusing: Address
+) -> None:
+    worker = start(world(pool(refusing, endpoint, retry=NEVER_REPEAT)))
+    assert ask(worker, get()).status == 502
+    assert endpoint.requests == []
+
+
 def test_large_body_is_repeated_whole_or_not_at_all(
     start: Callable[..., Worker],
     endpoint: HttpEndpoint,
@@ -180,6 +234,17 @@ def test_large_body_is_repeated_whole_or_not_at_all(
         status = client.read_response("PUT").status
     assert status in (200, 502)
     assert [len(r.body) for r in endpoint.requests if r.whole] == [size] * (status == 200)
+
+
+def test_budget_bounds_how_many_dead_endpoints_are_passed_over(
+    start: Callable[..., Worker], endpoint: HttpEndpoint, dead: Callable[[int], list[Address]]
+) -> None:
+    retry = Retry(budget_share=0.0, budget_min_per_s=0.2)  # two in ten seconds
+    worker = start(world(pool(*dead(3), endpoint, retry=retry)))
+    assert ask(worker, get()).status == 502
+    worker.wait_until_published()
+    assert worker.pool_count(P_RETRIES) == 2
+    assert worker.pool_count(P_RETRIES_DENIED) == 1
 
 
 def test_budget_bounds_the_retries(

@@ -4,9 +4,7 @@ Those of slow clients (``client_headers_s``, ``client_body_idle_s``, ``client_wr
 in ``tests/security/test_transport.py``.
 """
 
-import socket
-from collections.abc import Callable, Iterator
-from contextlib import ExitStack
+from collections.abc import Callable
 
 import pytest
 
@@ -44,20 +42,6 @@ def drip(connection: EndpointConnection) -> None:
     connection.send(answer("Transfer-Encoding: chunked", body=b""))
     while not connection.go_on.wait(SOON_S / 4):
         connection.send(b"1\r\nx\r\n")
-
-
-@pytest.fixture
-def black_hole() -> Iterator[Address]:
-    """A port whose queue of connections is full, so that the kernel leaves a new one unanswered."""
-    with ExitStack() as stack:
-        listening = stack.enter_context(socket.socket())
-        listening.bind(("127.0.0.1", 0))
-        listening.listen(0)
-        for _ in range(4):
-            waiting = stack.enter_context(socket.socket())
-            waiting.setblocking(False)
-            waiting.connect_ex(listening.getsockname())
-        yield Address(listening.getsockname()[1])
 
 
 def test_connect_timeout(start: Callable[..., Worker], black_hole: Address) -> None:

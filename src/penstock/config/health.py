@@ -215,7 +215,8 @@ class Outlier(Section):
     max_ejection: PositiveDuration = setting(_OUTLIER.max_ejection_s, "The longest ejection.")
     max_ejected_share: Share = setting(
         _OUTLIER.max_ejected_share,
-        "Share of a pool that may be ejected at once; one endpoint always may.",
+        "Share of a pool that may be ejected at once; one endpoint always may, and so may those to "
+        "which no connection can be made.",
     )
 
     @model_validator(mode="after")

@@ -218,7 +218,10 @@ class Retry(Section):
     """When a failed request is tried on another endpoint; never after a byte was passed on."""
 
     attempts: PositiveCount = setting(
-        _RETRY.attempts, "Attempts in all, the first included; `retry: off` for 1."
+        _RETRY.attempts,
+        "Attempts in all, the first included; `retry: off` for 1. Endpoints that refuse the "
+        "connection are passed over without counting, each once, while others are left; a model's "
+        "fallback gets as many again.",
     )
     on_statuses: OneOrMany[Annotated[int, Field(ge=400, le=599)]] = setting(
         _RETRY.on_statuses, "Statuses of a response that are retried."

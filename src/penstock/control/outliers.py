@@ -8,7 +8,7 @@ from typing import Final
 from penstock.control.endpoint_states import EndpointStates
 from penstock.control.rows import Rows
 from penstock.core.outlier import EndpointCounts, OutlierDetector, Tally
-from penstock.core.snapshot import Pool, Snapshot
+from penstock.core.snapshot import Endpoint, Pool, Snapshot
 from penstock.dataplane.board import (
     L_1XX_TO_5XX,
     L_BROKEN,
@@ -74,6 +74,21 @@ class OutlierDetection:
         detector = self._detectors.get(pool)
         return detector.refused if detector is not None else 0
 
+    def unreachable(self) -> list[tuple[Pool, Endpoint]]:
+        """Who is out because no connection could be made."""
+        found = []
+        for pool in self._pools:
+            names = self._detectors[pool.name].unreachable()
+            found += [(pool, each) for each in pool.endpoints if each.name in names]
+        return found
+
+    def reached(self, pool: str, name: str) -> None:
+        """A connection was made to such an endpoint: it is let in."""
+        detector = self._detectors.get(pool)
+        change = detector.reached(name, self._clock()) if detector is not None else None
+        if change is not None:
+            self._states.readmit(pool, name, change.reason)
+
     async def run(self) -> None:
         """For ever."""
         while True:
@@ -111,7 +126,7 @@ class OutlierDetection:
         state = self._states.of(pool.name, name)
         up = not state.is_down and not state.is_draining
         split = pool.outlier.split_local_failures
-        return EndpointCounts(name, *_tallies(sums, runs, split), up)
+        return EndpointCounts(name, *_tallies(sums, runs, split), up, _unreached(sums))
 
     def _count_failures(self) -> int:
         """All failures on the board: one strided read, so that looking often costs little."""
@@ -124,13 +139,23 @@ class OutlierDetection:
         )
 
 
+def _unreached(sums: list[int]) -> Tally:
+    """Attempts without a connection. A run is one of all workers: what any of them reaches, is."""
+    return Tally(_finished(sums), sums[L_CONNECT_FAILURES])
+
+
+def _finished(sums: list[int]) -> int:
+    responses = sum(sums[L_1XX_TO_5XX:L_CONNECT_FAILURES])
+    local = sum(sums[L_CONNECT_FAILURES : L_TIMEOUTS + 1])
+    return responses + local - sums[L_BROKEN]  # one that was not whole stands in both
+
+
 def _tallies(sums: list[int], runs: dict[int, int], split: bool) -> tuple[Tally, Tally, Tally]:
     """What detectors look at: every failure, those of gateways, and local ones where split off."""
     responses = sum(sums[L_1XX_TO_5XX:L_CONNECT_FAILURES])
     local = sum(sums[L_CONNECT_FAILURES : L_TIMEOUTS + 1])
     gateway = sums[L_GATEWAY_ERRORS]
-    # A response that was not whole stands in both sums.
-    finished = responses + local - sums[L_BROKEN]
+    finished = _finished(sums)
     if split:
         return (
             Tally(responses, sums[L_CONNECT_FAILURES - 1], runs[L_RUN_5XX]),

@@ -65,6 +65,24 @@ class Prober:
         except (OSError, ValueError) as error:
             return Result(False, reason_of(error))
 
+    async def connects(self, endpoint: Endpoint, tls: EndpointTls, timeout_s: float) -> bool:
+        """Whether a connection can be made, TLS included. Never raises for what it meets."""
+        context = self._contexts.of(tls) if endpoint.tls else None
+        name = (tls.server_name or endpoint.host) if endpoint.tls else None
+        try:
+            async with asyncio.timeout(timeout_s):
+                transport, _ = await asyncio.get_running_loop().create_connection(
+                    asyncio.Protocol,
+                    endpoint.connect_host,
+                    endpoint.port,
+                    ssl=context,
+                    server_hostname=name,
+                )
+        except (OSError, ValueError):  # a timeout is an OSError
+            return False
+        transport.abort()
+        return True
+
     async def _probe(self, target: Target) -> Result:
         loop = asyncio.get_running_loop()
         endpoint = target.endpoint

@@ -30,7 +30,9 @@ from penstock.control.health_checks import HealthChecks
 from penstock.control.outliers import OutlierDetection
 from penstock.control.overview import overview
 from penstock.control.parity import ParityWatch
+from penstock.control.probes import Prober
 from penstock.control.publish import Publisher, PublishError
+from penstock.control.reconnecting import Reconnecting
 from penstock.control.reload import Reloader
 from penstock.control.rows import Rows
 from penstock.control.sockets import ListeningSockets, shown_address
@@ -94,6 +96,7 @@ class Supervisor:
         self._checks = HealthChecks(self._states, self._events, self._contexts)
         self._agents = AgentChecks(self._states, self._events)
         self._outliers = OutlierDetection(self.board, rows, self._states)
+        self._reconnecting = Reconnecting(self._outliers, Prober(self._contexts))
         self._engines = EngineLoads(self.board, self._events, self._contexts)
         self._exact = ExactIndex(self.board, self._states, self._events)
         self._kv_events = KvEventReaders(self.board, self._events, self._exact)
@@ -123,6 +126,7 @@ class Supervisor:
             if not self._stop_wanted.is_set():
                 self._keep("watching the workers", self._workers.watch)
                 self._keep("outlier detection", self._outliers.run)
+                self._keep("reaching ejected endpoints", self._reconnecting.run)
                 self._keep("slow start", self._ramp)
                 self._keep("prefix parity", self._parity.run)
                 self._keep("learning prefixes", self._exact.run)

@@ -17,7 +17,9 @@ at whether a whole one came: ``consecutive_local_failures``, ``local_failure_sha
 
 The n-th ejection lasts n · ``base_ejection_s``, at most ``max_ejection_s``; n shrinks by one with
 every interval in service. At most ``max_ejected_share`` of a pool is out, though always one may be,
-and never the last endpoint that could still serve. One that active checks found down, and then up,
+and never the last endpoint that could still serve. That share guards what a pool can take: an
+endpoint to which every connection fails takes nothing, so it is ejected beyond the share, and let
+in as soon as a connection succeeds (``reached``). One that active checks found down, and then up,
 is let in at once (Envoy, ``successful_active_health_check_uneject_host``).
 Source: Envoy, outlier detection.
 """
@@ -62,7 +64,8 @@ class EndpointCounts:
 
     ``every``: all failures, or of responses only where local failures are split off. ``gateway``:
     the same, of those that a gateway reports. ``local``: local failures among all attempts, where
-    they are split off. ``up``: whether active checks leave it in service.
+    they are split off. ``up``: whether active checks leave it in service. ``unreached``: attempts
+    for which there was no connection, among all.
     """
 
     def __init__(
@@ -72,12 +75,14 @@ class EndpointCounts:
         gateway: Tally,
         local: Tally,
         up: bool = True,
+        unreached: Tally | None = None,
     ) -> None:
         self.name: str = name
         self.every: Tally = every
         self.gateway: Tally = gateway
         self.local: Tally = local
         self.up: bool = up
+        self.unreached: Tally = Tally() if unreached is None else unreached
 
 
 class OutlierChange:
@@ -155,7 +160,9 @@ class _Record:
         self.every: _Track = _Track(counts.every)
         self.gateway: _Track = _Track(counts.gateway)
         self.local: _Track = _Track(counts.local)
+        self.unreached: _Track = _Track(counts.unreached)
         self.ejected: bool = False
+        self.unreachable: bool = False  # for that it was ejected
         self.until: float = 0.0
         self.times: int = 0  # ejections held against it
         self.in_since: float = 0.0
@@ -168,6 +175,7 @@ class _Record:
         self.every.take(counts.every)
         self.gateway.take(counts.gateway)
         self.local.take(counts.local)
+        self.unreached.take(counts.unreached)
 
     def restart(self, counts: EndpointCounts) -> None:
         """Judge by what comes after these counts, which mean something else than those before."""
@@ -175,12 +183,14 @@ class _Record:
         self.every = _Track(counts.every)
         self.gateway = _Track(counts.gateway)
         self.local = _Track(counts.local)
+        self.unreached = _Track(counts.unreached)
 
     def forget(self) -> None:
         """What happened so far no longer counts against it."""
         self.every.forget()
         self.gateway.forget()
         self.local.forget()
+        self.unreached.forget()
 
     def clear_window(self) -> None:
         """Begin another sweep."""
@@ -204,6 +214,17 @@ class OutlierDetector:
         """Whether the endpoint is out."""
         record = self._records.get(name)
         return record is not None and record.ejected
+
+    def unreachable(self) -> list[str]:
+        """The endpoints that are out because no connection to them could be made."""
+        return [name for name, each in self._records.items() if each.ejected and each.unreachable]
+
+    def reached(self, name: str, now: float) -> OutlierChange | None:
+        """A connection was made to one of these: it is let in."""
+        record = self._records.get(name)
+        if record is None or not record.ejected or not record.unreachable:
+            return None
+        return self._readmit(name, record, "connections to it succeed again", now)
 
     def observe(self, now: float, counts: list[EndpointCounts]) -> list[OutlierChange]:
         """Take in the newest counts; returns what changed. Endpoints not named are forgotten."""
@@ -242,11 +263,14 @@ class OutlierDetector:
                 reason = "the ejection is over"
             else:
                 continue
-            record.ejected = False
-            record.in_since = now
-            record.forget()
-            changes.append(OutlierChange(name, False, reason, now, now))
+            changes.append(self._readmit(name, record, reason, now))
         return changes
+
+    def _readmit(self, name: str, record: _Record, reason: str, now: float) -> OutlierChange:
+        record.ejected = False
+        record.in_since = now
+        record.forget()
+        return OutlierChange(name, False, reason, now, now)
 
     def _eject_runs(self, now: float, changes: list[OutlierChange]) -> None:
         settings = self.settings
@@ -256,15 +280,19 @@ class OutlierDetector:
             every = record.every.in_a_row()
             gateway = record.gateway.in_a_row()
             local = record.local.in_a_row()
+            unreached = record.unreached.in_a_row()
             if 0 < settings.consecutive_failures <= every:
                 reason = f"{every} failures in a row"
-                self._eject(name, record, CONSECUTIVE, reason, now, changes)
+                reached = unreached < settings.consecutive_failures
+                self._eject(name, record, CONSECUTIVE, reason, now, changes, reached)
             elif 0 < settings.consecutive_gateway_failures <= gateway:
                 reason = f"{gateway} gateway failures in a row"
-                self._eject(name, record, CONSECUTIVE_GATEWAY, reason, now, changes)
+                reached = unreached < settings.consecutive_gateway_failures
+                self._eject(name, record, CONSECUTIVE_GATEWAY, reason, now, changes, reached)
             elif 0 < settings.consecutive_local_failures <= local:
                 reason = f"{local} failures in a row without a whole response"
-                self._eject(name, record, CONSECUTIVE_LOCAL, reason, now, changes)
+                reached = unreached < settings.consecutive_local_failures
+                self._eject(name, record, CONSECUTIVE_LOCAL, reason, now, changes, reached)
 
     def _sweep(self, now: float, changes: list[OutlierChange]) -> None:
         self._eject_by_share(False, now, changes)
@@ -328,8 +356,9 @@ class OutlierDetector:
         reason: str,
         now: float,
         changes: list[OutlierChange],
+        reached: bool = True,
     ) -> None:
-        if not self._may_eject(record):
+        if not self._may_eject(record, reached):
             self.refused += 1
             return
         settings = self.settings
@@ -338,10 +367,14 @@ class OutlierDetector:
         lasts_s = min(settings.base_ejection_s * record.times, settings.max_ejection_s)
         record.ejected = True
         record.until = now + lasts_s
-        reason = f"{reason}; out for {lasts_s:g} s"
+        record.unreachable = not reached
+        if reached:
+            reason = f"{reason}; out for {lasts_s:g} s"
+        else:
+            reason = f"{reason}, all to connect; out for {lasts_s:g} s or until one succeeds"
         changes.append(OutlierChange(name, True, reason, now, record.until, detector))
 
-    def _may_eject(self, candidate: _Record) -> bool:
+    def _may_eject(self, candidate: _Record, reached: bool) -> bool:
         out = 0
         others = 0  # that could still serve
         for record in self._records.values():
@@ -351,4 +384,6 @@ class OutlierDetector:
                 others += 1
         if others == 0:
             return False
+        if not reached:
+            return True  # it serves nobody as it is
         return out == 0 or out + 1 <= self.settings.max_ejected_share * len(self._records)

@@ -96,15 +96,16 @@ class Pool:
     ) -> list[Endpoint]:
         """Among whom the policy picks: those eligible that serve the model and were not tried.
 
-        When every one was tried already, they are tried again rather than none.
+        When every one of them was tried already, those of the next group that has any; when there
+        is none, they are tried again.
         """
-        eligible = self.eligible
-        if request.model and self.knows_models:
-            eligible = self.serving(request.model)
-            if self.knows_loaded:
-                eligible = with_it_loaded(request.model, eligible)
+        model = request.model if self.knows_models else ""
+        eligible = self.serving(model) if model else self.eligible
         if tried:
-            eligible = [e for e in eligible if e not in tried] or eligible
+            untried = [e for e in eligible if e not in tried]
+            eligible = untried or eligible_endpoints(self._left(model, tried), 0.0) or eligible
+        if model and self.knows_loaded:
+            eligible = with_it_loaded(model, eligible)
         return eligible
 
     def serving(self, model: str) -> list[Endpoint]:
@@ -147,15 +148,22 @@ class Pool:
         return ""
 
     def is_left(self, model: str, tried: Sequence[Endpoint]) -> bool:
-        """Whether an endpoint may be picked for that model that is not among ``tried``."""
-        left = [e for e in self.endpoints if e.serves(model) and e not in tried]
-        return any([is_available(e) or e in self.eligible for e in left])
+        """Whether one not among ``tried`` may be picked for that model ("": for any)."""
+        return any([is_available(e) or e in self.eligible for e in self._left(model, tried)])
 
-    def stand_in(self, asked: str, env: Env, tried: Sequence[Endpoint]) -> str:
-        """The first model for such a request that is left when those endpoints failed; else ""."""
+    def _left(self, model: str, tried: Sequence[Endpoint]) -> list[Endpoint]:
+        return [e for e in self.endpoints if (not model or e.serves(model)) and e not in tried]
+
+    def stand_in(
+        self, asked: str, env: Env, tried: Sequence[Endpoint], given_up: Sequence[str] = ()
+    ) -> str:
+        """The first model for such a request that is left when those endpoints and models failed.
+
+        "" when there is none.
+        """
         chance = env.random() if asked in self.names.shares else 0.0
         for name in self.names.chains(asked, chance):
-            if self.is_left(name, tried):
+            if name not in given_up and self.is_left(name, tried):
                 return name
         return ""
 

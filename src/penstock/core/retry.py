@@ -3,6 +3,11 @@
 A request is repeated when it was not sent, or when sending it twice does no harm (its method is
 idempotent, RFC 9110, 9.2.2, or the pool says so), never after a byte of a response has been passed
 on, and only as the pool's ``Retry`` allows for the way it failed.
+
+A refused connection cost nothing: it uses up none of the attempts as long as there are endpoints
+that were not tried. Each endpoint is passed over so once, every retry is taken from the budget, and
+a connection that ran out of time counts, so that the time spent on connecting stays bounded. A
+model that stands in for another gets attempts of its own.
 """
 
 from typing import Final
@@ -33,6 +38,19 @@ class RetryRules:
         """Whether a request with that method may be repeated although it was sent."""
         return self._non_idempotent or method in IDEMPOTENT_METHODS
 
+    def counts(self, outcome: int, *, waited: bool, again: bool, others: bool) -> bool:
+        """Whether an attempt that ended so is one of those that ``Retry.attempts`` bounds.
+
+        ``waited``: it failed by running out of time. ``again``: the endpoint had been tried before.
+        ``others``: there are endpoints for the request that were not tried.
+        """
+        free = outcome == CONNECT_FAILED and not waited and not again and others
+        return not free or self.attempts <= 1
+
+    def used_up(self, attempts: int) -> bool:
+        """Whether so many are all there may be, which a model that stands in begins anew."""
+        return attempts >= self.attempts > 1
+
     def may_retry(
         self,
         *,
@@ -45,7 +63,7 @@ class RetryRules:
     ) -> bool:
         """Whether the rules allow one more attempt; the budget must allow it as well.
 
-        ``attempts`` were made already and the last one ended with ``outcome`` (of
+        ``attempts`` that count were made already and the last one ended with ``outcome`` (of
         ``core.ticket``) and ``status`` (0: no response). ``sent``: bytes of the request reached
         the endpoint's connection. ``passed_on``: bytes of a response reached the client.
         """

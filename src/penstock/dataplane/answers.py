@@ -6,6 +6,8 @@ from email.utils import formatdate
 from http import HTTPStatus
 from typing import Final
 
+from penstock.wire.api_family import ANTHROPIC, OLLAMA, OPENAI
+
 # What each refusal is called in its JSON body, for programs.
 _TYPES: Final[dict[int, str]] = {
     400: "bad_request",
@@ -25,8 +27,12 @@ _TYPES: Final[dict[int, str]] = {
     505: "version_not_supported",
 }
 
-# The same where they concern Anthropic's messages (its API reference, errors).
+# The same in Anthropic's API (its reference, errors).
 _ANTHROPIC_TYPES: Final[dict[int, str]] = {
+    400: "invalid_request_error",
+    408: "invalid_request_error",
+    413: "request_too_large",
+    417: "invalid_request_error",
     503: "overloaded_error",
     504: "timeout_error",
 }
@@ -71,20 +77,15 @@ def refusal(
     request_id: bytes = b"",
     retry_after_s: int = 0,
     kind: str = "",
-    anthropic: bool = False,
+    family: int = OPENAI,
 ) -> bytes:
-    """An error as JSON, in the shape that clients of inference APIs already read: OpenAI's, or
-    Anthropic's, which has types of its own and no code."""
-    error: dict[str, object] = {"message": message, "type": kind or _TYPES.get(status, "error")}
-    told: dict[str, object] = {"error": error}
-    if anthropic:
-        error["type"] = _ANTHROPIC_TYPES.get(status, "api_error")
-        told["type"] = "error"
+    """An error as JSON, in the form that clients of that family of inference APIs already read;
+    Anthropic's has types of its own and no code."""
+    if family == ANTHROPIC:
+        kind = _ANTHROPIC_TYPES.get(status, "api_error")
     else:
-        error["code"] = status
-    if request_id:
-        (told if anthropic else error)["request_id"] = request_id.decode("latin-1")
-    body = json.dumps(told).encode() + b"\n"
+        kind = kind or _TYPES.get(status, "error")
+    body = _error(message, kind, {"code": status}, family, request_id)
     headers = [("Content-Type", "application/json")]
     if retry_after_s:
         headers.append(("Retry-After", str(retry_after_s)))
@@ -106,7 +107,7 @@ def unknown_model(
     model: str,
     known: list[str],
     *,
-    anthropic: bool,
+    family: int,
     keep_alive: bool,
     request_id: bytes = b"",
 ) -> bytes:
@@ -114,41 +115,51 @@ def unknown_model(
     shown = ", ".join(f"`{name}`" for name in known[:_MOST_NAMED])
     more = f" and {len(known) - _MOST_NAMED} more" if len(known) > _MOST_NAMED else ""
     message = f"The model `{model[:MAX_NAME_SHOWN]}` does not exist. There are: {shown}{more}."
-    kind = "not_found_error" if anthropic else "invalid_request_error"
+    kind = "not_found_error" if family == ANTHROPIC else "invalid_request_error"
     param = {"param": "model", "code": "model_not_found"}
-    return _api_error(404, message, kind, param, anthropic, keep_alive, request_id)
+    return _api_error(404, message, kind, param, family, keep_alive, request_id)
 
 
 def bad_body(
-    status: int, problem: str, *, anthropic: bool, keep_alive: bool, request_id: bytes = b""
+    status: int, problem: str, *, family: int, keep_alive: bool, request_id: bytes = b""
 ) -> bytes:
     """A body that is not what its API asks for, as OpenAI's API or Anthropic's says it."""
-    kind = "request_too_large" if anthropic and status == 413 else "invalid_request_error"
+    large = family == ANTHROPIC and status == 413
+    kind = "request_too_large" if large else "invalid_request_error"
     param = {"param": None, "code": None}
-    return _api_error(status, problem, kind, param, anthropic, keep_alive, request_id)
+    return _api_error(status, problem, kind, param, family, keep_alive, request_id)
 
 
 def _api_error(
     status: int,
     message: str,
     kind: str,
-    param: Mapping[str, str | None],  # OpenAI's alone
-    anthropic: bool,
+    param: Mapping[str, object],  # OpenAI's alone
+    family: int,
     keep_alive: bool,
     request_id: bytes,
 ) -> bytes:
-    error: dict[str, object] = {"message": message, "type": kind}
-    told: dict[str, object] = {"error": error}
-    if anthropic:
-        told["type"] = "error"
-    else:
-        error.update(param)
-    if request_id:
-        (told if anthropic else error)["request_id"] = request_id.decode("latin-1")
     return response(
         status,
-        json.dumps(told).encode() + b"\n",
+        _error(message, kind, param, family, request_id),
         keep_alive=keep_alive,
         request_id=request_id,
         headers=[("Content-Type", "application/json")],
     )
+
+
+def _error(
+    message: str, kind: str, param: Mapping[str, object], family: int, request_id: bytes
+) -> bytes:
+    """The body; Ollama's clients take no more than a sentence."""
+    if family == OLLAMA:
+        return json.dumps({"error": message}).encode() + b"\n"
+    error: dict[str, object] = {"message": message, "type": kind}
+    told: dict[str, object] = {"error": error}
+    if family == ANTHROPIC:
+        told["type"] = "error"
+    else:
+        error.update(param)
+    if request_id:
+        (told if family == ANTHROPIC else error)["request_id"] = request_id.decode("latin-1")
+    return json.dumps(told).encode() + b"\n"

@@ -324,7 +324,7 @@ class Exchange(Failover):
         pool = way.pool
         if pool.orca and self.endpoint is not None:
             pool.take_orca(self.endpoint, head, now)
-        if status in pool.rules.on_statuses and self._may_repeat(DONE, status):
+        if status in pool.rules.on_statuses and self._may_repeat(DONE, status, False):
             self._leave_connection(complete)
             self._settle(DONE)
             self._retry()

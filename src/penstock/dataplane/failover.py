@@ -9,6 +9,7 @@ from penstock.core.ticket import ABANDONED, CLIENT_GONE, RESET, TIMEOUT, Ticket
 from penstock.dataplane.board import P_CLIENT_GONE, P_CUT, P_RETRIES, P_RETRIES_DENIED
 from penstock.dataplane.endpoint_connection import EndpointConnection
 from penstock.dataplane.live_endpoint import LiveEndpoint
+from penstock.dataplane.plan import PoolPlan
 from penstock.dataplane.prompt_reading import PromptReading
 from penstock.wire.forwarding import UNTIL_CLOSE
 
@@ -83,12 +84,13 @@ class Failover(PromptReading):
             self._reopen(endpoint)
             return
         self._settle(outcome)
-        if self._may_repeat(outcome, 0):
+        timed_out = connection is not None and connection.timed_out
+        if self._may_repeat(outcome, 0, timed_out):
             self._retry()
             return
         # The log has endpoint and reason; addresses and certificates are no client's business.
         self.why = f"endpoint {endpoint.name}: {reason}"
-        if outcome == TIMEOUT or (connection is not None and connection.timed_out):
+        if outcome == TIMEOUT or timed_out:
             self._refuse(504, "the endpoint did not answer in time")
         else:
             self._refuse(502, "the endpoint failed before it answered")
@@ -117,14 +119,17 @@ class Failover(PromptReading):
             endpoint.gives_way(self.ticket, now)  # it has its place, and is to be counted there
         self._connect_anew(endpoint)
 
-    def _may_repeat(self, outcome: int, status: int) -> bool:
+    def _may_repeat(self, outcome: int, status: int, timed_out: bool) -> bool:
         """Whether another attempt is safe, possible, and within the rules and the budget."""
         way = self.way
         assert way is not None
         pool = way.pool
-        if not self._replayable or not pool.rules.may_retry(
+        if not self._replayable:
+            return False
+        self._count_attempt(way, outcome, timed_out)
+        if not pool.rules.may_retry(
             method=self.head.method,
-            attempts=self.attempts,
+            attempts=self.attempts - self._uncounted,
             outcome=outcome,
             status=status,
             sent=self._sent,
@@ -135,6 +140,37 @@ class Failover(PromptReading):
             pool.counters.bump(P_RETRIES_DENIED)
             return False
         return True
+
+    def _count_attempt(self, way: PoolPlan, outcome: int, timed_out: bool) -> None:
+        """Hold the attempt that failed against the request, unless it cost nothing.
+
+        After the last one at a model another model may stand in.
+        """
+        request = self.request
+        endpoint = self.endpoint
+        assert request is not None
+        assert endpoint is not None
+        rules = way.pool.rules
+        model = request.model
+        before = self._tried or []
+        tried = [*before, endpoint]
+        if not rules.counts(
+            outcome,
+            waited=timed_out,
+            again=endpoint in before,
+            others=way.pool.is_left(model, tried),
+        ):
+            self._uncounted += 1
+            return
+        prompt = self._asking
+        given_up = self._given_up or []
+        if prompt is None or model in given_up:
+            return
+        if rules.used_up(self.attempts - self._uncounted):
+            given_up = [*given_up, model]
+            if way.pool.stand_in(prompt.asked, self.context.env, tried, given_up):
+                self._given_up = given_up
+                self._uncounted = self.attempts - 1
 
     def _retry(self) -> None:
         """Back to *eligible*, without the endpoints that failed; another model may stand in."""

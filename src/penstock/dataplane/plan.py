@@ -10,6 +10,7 @@ from penstock.core.request import Request
 from penstock.core.snapshot import Admission, Route
 from penstock.dataplane.live_pool import LivePool
 from penstock.dataplane.prompt_body import may_inspect, may_name_model
+from penstock.wire.api_family import OPENAI, family_of
 from penstock.wire.forwarding import Edit, Hop, ResponseRules, forwarded_request
 from penstock.wire.http1 import RequestHead
 from penstock.wire.openai import OTHER, api_of
@@ -43,10 +44,13 @@ class PoolPlan:
         self.request: Request = request
         # Which API of language models it is, where the pool serves one.
         self.api: int = OTHER
+        self.family: int = OPENAI  # in whose form it is told of errors
         # Whether the body is awaited before an endpoint is chosen.
         self.inspects: bool = False
         if way.pool.insight is not None:
-            self.api = api_of(request.path.encode("latin-1"))
+            path = request.path.encode("latin-1")
+            self.api = api_of(path)
+            self.family = family_of(path, head.value(b"anthropic-version") is not None)
             self.inspects = may_inspect(head) and (
                 self.api != OTHER or (way.pool.tells_models_apart() and may_name_model(head))
             )

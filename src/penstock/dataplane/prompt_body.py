@@ -7,7 +7,7 @@ import msgspec
 from penstock.wire.chunked import LAST_CHUNK, ChunkedReader, as_one_chunk
 from penstock.wire.forwarding import is_sealed
 from penstock.wire.http1 import RequestHead
-from penstock.wire.lone_surrogates import hide, restore
+from penstock.wire.lone_surrogates import Hidden, hide
 from penstock.wire.model_name import with_model
 from penstock.wire.openai import CHAT, COMPLETION, Inspection, inspect
 from penstock.wire.usage import asking_for_usage
@@ -28,11 +28,12 @@ class PromptBody:
         self._head: RequestHead = head
         # It was read before, so it cannot be refused.
         self._json: bytes = ChunkedReader(False, 400).feed(data) if head.chunked else data
-        self._hidden: int = 0  # lone surrogates in it
+        self._hidden: Hidden | None = None  # lone surrogates in it
         self.found: Inspection = inspect(api, self._json)
         if self.found.problem and not self.found.model:
-            self._json, self._hidden = hide(self._json)
-            if self._hidden:
+            self._hidden = hide(self._json)
+            if self._hidden is not None:
+                self._json = self._hidden.body
                 self.found = inspect(api, self._json)
         self.asked = self.found.model
 
@@ -71,7 +72,7 @@ class PromptBody:
 
     def _change(self, json: bytes) -> bool:
         """Send that; not if it would say something else beside what was to be changed."""
-        sent = restore(json, self._hidden) if self._hidden else json
+        sent = json if self._hidden is None else self._hidden.restore(json)
         if not sent:
             return False
         self._json = json

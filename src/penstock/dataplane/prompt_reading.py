@@ -69,7 +69,8 @@ class PromptReading(Settlement):
         return context.prompt_bytes <= context.prompt_room
 
     def _fall_back(self, tried: list[LiveEndpoint]) -> None:
-        """When every endpoint that serves the model has failed, ask for the one that stands in."""
+        """When every endpoint that serves the model has failed, or as many of them as may be tried,
+        ask for the one that stands in."""
         prompt = self._asking
         way = self.way
         request = self.request
@@ -77,14 +78,16 @@ class PromptReading(Settlement):
         insight = way.pool.insight
         if prompt is None or request is None or insight is None:
             return
-        if way.pool.is_left(request.model, tried):
+        given_up = self._given_up or ()
+        if request.model not in given_up and way.pool.is_left(request.model, tried):
             return
-        model = way.pool.stand_in(prompt.asked, self.context.env, tried)
+        model = way.pool.stand_in(prompt.asked, self.context.env, tried, given_up)
         if not model:
             return
         before = prompt.found
         prompt.ask_for_model(model)
         if prompt.found.model == model:
+            self._uncounted = self.attempts
             self._ask(way, insight, prompt, model)
         else:
             prompt.found = before

@@ -19,9 +19,9 @@ from penstock.dataplane.mirror import Mirror
 from penstock.dataplane.plan import Plan, PoolPlan
 from penstock.dataplane.prompt_body import MAX_INSPECTED_BYTES, PromptBody
 from penstock.dataplane.response_sink import ResponseSink
+from penstock.wire.api_family import OPENAI
 from penstock.wire.forwarding import LENGTH
 from penstock.wire.http1 import RequestHead
-from penstock.wire.openai import ANTHROPIC
 
 
 class Settlement(ResponseSink):
@@ -46,6 +46,8 @@ class Settlement(ResponseSink):
     first_byte_at: float = 0.0
     _expires_at: float = 0.0
     _tried: list[LiveEndpoint] | None = None
+    _uncounted: int = 0  # of the attempts: core.retry does not hold them against the request
+    _given_up: list[str] | None = None  # models at which the attempts are used up
     _body: list[bytes] | None = None  # kept until a response begins, if it is short enough
     _body_bytes: int = 0
     _body_complete: bool = False
@@ -77,7 +79,7 @@ class Settlement(ResponseSink):
         data = answers.unknown_model(
             model,
             way.pool.known_models(),
-            anthropic=way.api == ANTHROPIC,
+            family=way.family,
             keep_alive=self.front.keeps_alive(),
             request_id=self.request_id,
         )
@@ -88,7 +90,7 @@ class Settlement(ResponseSink):
         data = answers.bad_body(
             status,
             problem,
-            anthropic=way.api == ANTHROPIC,
+            family=way.family,
             keep_alive=self.front.keeps_alive(),
             request_id=self.request_id,
         )
@@ -157,9 +159,16 @@ class Settlement(ResponseSink):
             request_id=self.request_id,
             retry_after_s=retry_after_s if status == 503 else 0,
             kind=kind,
-            anthropic=self.way is not None and self.way.api == ANTHROPIC,
+            family=self.family(),
         )
         self._finish_with(status, data, "refused")
+
+    def family(self) -> int:
+        """In whose form the client is told of errors, as far as is known."""
+        if self.way is not None:
+            return self.way.family
+        choices = self.plan.choices
+        return choices[0].family if choices else OPENAI
 
     def _finish_with(self, status: int, data: bytes, ended: str) -> None:
         """Answer with a response of our own, and be done."""

@@ -104,7 +104,9 @@ class Network(Section):
 class Retrying(Section):
     """What the balancer does about attempts that fail; each endpoint is tried once."""
 
-    attempts: PositiveCount = setting(3, "Tries for a request, the first included.")
+    attempts: PositiveCount = setting(
+        3, "Tries for a request, the first included, counted as in a pool's `retry`."
+    )
     idempotent: Flag = setting(True, "Whether requests are safe to repeat once they were sent.")
     budget_share: Share = setting(0.2, "Retries allowed per request, over 10 s.")
     budget_min_per_s: Factor = setting(10.0, "Retries always allowed.")

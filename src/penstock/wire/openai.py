@@ -20,6 +20,7 @@ from msgspec import Raw
 from xxhash import xxh3_64_digest, xxh3_64_intdigest
 
 from penstock.wire import openai_bodies as bodies
+from penstock.wire.api_family import is_anthropics
 from penstock.wire.openai_bodies import NOTHING, Message, Part
 from penstock.wire.session_keys import session_hash
 
@@ -44,7 +45,6 @@ _SUFFIXES: Final = (
     (b"/responses", RESPONSE),
     (b"/messages", ANTHROPIC),
 )
-_THREADS: Final = b"/threads/"
 _SEPARATOR: Final = (
     b"\x1e"  # never in JSON outside of an escape, so that pieces cannot run together
 )
@@ -82,8 +82,7 @@ def api_of(path: bytes) -> int:
     path = path.partition(b"?")[0]
     for suffix, api in _SUFFIXES:
         if path.endswith(suffix):
-            # OpenAI's assistants add messages to threads under the same name.
-            return OTHER if api == ANTHROPIC and _THREADS in path else api
+            return OTHER if api == ANTHROPIC and not is_anthropics(path) else api
     return OTHER
 
 

@@ -160,6 +160,34 @@ def test_the_dead_workers_counts_do_not_speak_for_anybody(site: Site) -> None:
     assert site.ejected() == []
 
 
+def test_endpoints_that_nobody_can_connect_to_are_out_until_somebody_can(
+    site: Site, events: Events
+) -> None:
+    site.refuse(0, 3, worker=0)
+    site.refuse(0, 2, worker=1)
+    site.refuse(1, 5)
+    site.look()
+    assert site.ejected() == [0, 1]  # a tenth of three would be one
+    names = [(spec.name, endpoint.name) for spec, endpoint in site.detection.unreachable()]
+    assert names == [("a", "e0"), ("a", "e1")]
+    site.detection.reached("a", "e0")
+    assert site.ejected() == [1]
+    assert events.recent(1)[0].message.endswith("connections to it succeed again")
+    site.detection.reached("a", "e2")
+    site.detection.reached("gone", "e0")
+    assert site.ejected() == [1]
+
+
+def test_an_endpoint_that_one_worker_reaches_is_held_to_the_share(site: Site) -> None:
+    site.refuse(0, 5)
+    site.look()
+    site.refuse(1, 5, worker=0)
+    site.answer(1, 3, worker=1)
+    site.look()
+    assert site.ejected() == [0]
+    assert site.detection.refused("a") == 1
+
+
 def test_responses_and_local_failures_are_told_apart(site: Site) -> None:
     site.run(Outlier(split_local_failures=True, max_ejected_share=1.0))
     site.look()

@@ -13,8 +13,14 @@ from msgspec.structs import replace
 from penstock.control.certificates import EndpointContexts
 from penstock.control.probes import Prober, Result, Target
 from penstock.core.snapshot import Endpoint, EndpointTls, HealthCheck
-from tests.harness.endpoint import EndpointConnection, Script, ScriptedEndpoint
+from tests.harness.endpoint import (
+    EndpointConnection,
+    Script,
+    ScriptedEndpoint,
+    refuse_connections,
+)
 from tests.harness.http_endpoint import Answer, HttpEndpoint
+from tests.harness.unreachable import black_hole
 from tests.harness.world import HasAddress
 
 HTTP = HealthCheck(kind="http", timeout_s=5.0)
@@ -164,6 +170,22 @@ async def test_tcp_checks_ask_for_nothing_but_a_connection(prober: Prober) -> No
         check = HealthCheck(kind="tcp")
         result = await prober.probe(Target("main", at, check, EndpointTls()))
     assert result == Result(True, "connected")
+
+
+async def test_whether_a_connection_can_be_made(prober: Prober, scripted: ScriptedMaker) -> None:
+    def shake_no_hands(connection: EndpointConnection) -> None:
+        connection.receive_bytes(1)
+        connection.reset()
+
+    place = target(scripted(EndpointConnection.receive_to_end)).endpoint
+    assert await prober.connects(place, EndpointTls(), 5.0)
+    insecure = target(scripted(shake_no_hands), tls=True).endpoint
+    assert not await prober.connects(insecure, EndpointTls(), 5.0)
+    with refuse_connections() as bound:
+        nobody = replace(place, port=bound.getsockname()[1])
+        assert not await prober.connects(nobody, EndpointTls(), 5.0)
+    with black_hole() as silent:
+        assert not await prober.connects(replace(place, port=silent.port), EndpointTls(), 0.1)
 
 
 async def test_the_checks_own_port_is_asked(prober: Prober, endpoint: HttpEndpoint) -> None:

@@ -154,11 +154,25 @@ def test_another_model_stands_in_when_none_of_its_endpoints_is_left(env: Env) ->
     assert not pool.is_left("big", [one])
 
 
+def test_a_model_that_was_given_up_is_passed_over_though_endpoints_are_left(env: Env) -> None:
+    names = ModelNames({}, {"big": ("middle", "small")})
+    pool, endpoints = pool_of({"one": ["big", "middle"], "two": ["small"]}, names)
+    assert pool.stand_in("big", env, [], ["big"]) == "middle"
+    assert pool.stand_in("big", env, [], ["big", "middle"]) == "small"
+    assert pool.stand_in("big", env, [endpoints["two"]], ["big", "middle"]) == ""
+
+
 def test_a_backup_of_the_model_goes_before_another_model(env: Env) -> None:
     pool, endpoints = pool_of({"one": ["big"], "two": ["big"], "three": ["small"]})
     endpoints["two"].priority = 1
     pool.refresh()
     assert pool.is_left("big", [endpoints["one"]])
+    request = Request(model="big")
+    assert pool.candidates(request, [endpoints["one"]]) == [endpoints["two"]]
+    assert pool.candidates(request, list(endpoints.values())) == [endpoints["one"]]
+    endpoints["two"].draining = True
+    pool.refresh()
+    assert pool.candidates(request, [endpoints["one"]]) == [endpoints["one"]]
 
 
 def test_what_stands_in_for_a_name_with_its_default_tag_does_so_without() -> None:

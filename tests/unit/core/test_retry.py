@@ -65,6 +65,39 @@ def test_attempts_are_counted_with_the_first() -> None:
     assert not may_retry(RetryRules(Retry(attempts=1)), RESET, attempts=1)
 
 
+def counts(
+    rules: RetryRules,
+    outcome: int = CONNECT_FAILED,
+    *,
+    waited: bool = False,
+    again: bool = False,
+    others: bool = True,
+) -> bool:
+    """``rules`` asked about a refused connection with other endpoints left, unless said else."""
+    return rules.counts(outcome, waited=waited, again=again, others=others)
+
+
+def test_a_refused_connection_is_no_attempt_while_others_are_left() -> None:
+    rules = RetryRules(Retry())
+    assert not counts(rules)
+    assert counts(rules, waited=True)
+    assert counts(rules, again=True)
+    assert counts(rules, others=False)
+
+
+@pytest.mark.parametrize("outcome", [RESET, GARBAGE, TIMEOUT, DONE])
+def test_whatever_reached_an_endpoint_is_an_attempt(outcome: int) -> None:
+    assert counts(RetryRules(Retry()), outcome)
+
+
+def test_with_retries_off_everything_is_an_attempt_and_nothing_stands_in() -> None:
+    off = RetryRules(Retry(attempts=1))
+    assert counts(off)
+    assert not off.used_up(1)
+    assert RetryRules(Retry(attempts=2)).used_up(2)
+    assert not RetryRules(Retry(attempts=2)).used_up(1)
+
+
 @pytest.mark.parametrize(
     ("status", "expected"), [(502, True), (503, True), (500, False), (429, False)]
 )

@@ -107,6 +107,16 @@ def test_half_an_emoji_stays_when_something_else_is_changed(chunked: bool) -> No
     assert prompt.found.problem == ""
 
 
+def test_half_an_emoji_stays_beside_characters_for_private_use() -> None:
+    text = rb"\ue83d \ud83d \\ud83d \uD83D"
+    data = JSON.replace(b"x" * 600, text)
+    prompt = PromptBody(CHAT, head(chunked=False), data)
+    assert (prompt.found.problem, prompt.found.model) == ("", "small")
+    prompt.ask_for_model("large")
+    assert text in prompt.data
+    assert json.loads(prompt.data) == json.loads(data) | {"model": "large"}
+
+
 def test_half_an_emoji_in_the_name_of_a_field_cannot_be_written_anew() -> None:
     data = JSON[:-1] + rb', "\ud83d": 1}'
     prompt = PromptBody(CHAT, head(chunked=False), data)

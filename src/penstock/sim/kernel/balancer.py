@@ -157,10 +157,7 @@ class Balancer:
         if job.outcome == DONE and job.first_byte_at < 0.0:
             self.on_first_byte(job)
         self._settle(job, job.outcome)
-        if ticket.failed and self._may_retry(job):
-            if job.tried is None:
-                job.tried = []
-            job.tried.append(ticket.endpoint)
+        if ticket.failed and self._may_retry(job, ticket.endpoint):
             self._attempt(job)
             return
         self._end(job)
@@ -228,11 +225,22 @@ class Balancer:
         if not self.counts_own:
             ticket.endpoint.elsewhere += 1
 
-    def _may_retry(self, job: Job) -> bool:
+    def _may_retry(self, job: Job, endpoint: Endpoint) -> bool:
+        """Whether it may be tried again now that it failed at ``endpoint`` as well."""
         rules = self.rules
-        if rules is None or not rules.may_retry(
+        if rules is None:
+            return False
+        tried = job.tried
+        if tried is None:
+            tried = job.tried = []
+        again = endpoint in tried
+        tried.append(endpoint)
+        others = self.pool.is_left(job.request.model, tried)
+        if not rules.counts(job.outcome, waited=False, again=again, others=others):
+            job.uncounted += 1
+        if not rules.may_retry(
             method=job.request.method.encode(),
-            attempts=int(job.attempts),
+            attempts=int(job.attempts - job.uncounted),
             outcome=job.outcome,
             status=job.status,
             sent=job.outcome != CONNECT_FAILED,

@@ -43,6 +43,7 @@ class Job(Event):
         self.status: int = 200
         self.ended: bool = False  # for the client: answered, refused, timed out
         self.attempts: i64 = 0
+        self.uncounted: i64 = 0  # of them: core.retry does not hold them against the request
         self.arrived: float = born  # at the server
         self.met: i64 = 0  # how many were present at the server
         self.report: LoadReport | None = None  # that the server sends along
