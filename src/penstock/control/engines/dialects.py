@@ -71,13 +71,15 @@ def _sglang(body: bytes) -> Reading:
     capacity = whole(samples.sum("sglang:max_total_num_tokens"))
     if capacity <= 0:
         capacity = _capacity(samples, "sglang:cache_config_info", "page_size", "num_pages")
+    queries = samples.sum("sglang:prompt_tokens_total")
+    hits = samples.sum("sglang:cached_tokens_total")
     return Reading(
         running=samples.sum("sglang:num_running_reqs"),
         waiting=samples.sum("sglang:num_queue_reqs"),
         kv_usage=samples.mean("sglang:token_usage"),
         kv_capacity=capacity,
-        prefix_queries=whole(samples.sum("sglang:prompt_tokens_total")),
-        prefix_hits=whole(samples.sum("sglang:cached_tokens_total")),
+        prefix_queries=whole(queries),
+        prefix_hits=whole(0 if hits < 0 <= queries else hits),  # it is not there before the first
     )
 
 
