@@ -36,13 +36,13 @@ class _Listed(msgspec.Struct):
 
 
 class _List(msgspec.Struct):
-    data: list[_Listed]
+    data: list[_Listed] | None  # Ollama lists no model so
 
 
 def models_of(body: bytes) -> tuple[ServedModel, ...]:
     """What an answer lists, in order of the names. Raises UnreadableError."""
     try:
-        listed = msgspec.json.decode(body, type=_List).data
+        listed = msgspec.json.decode(body, type=_List).data or []
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         raise UnreadableError(f"{PATH} cannot be read: {error}") from error
     if len(listed) > MOST_MODELS:

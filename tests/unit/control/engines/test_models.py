@@ -28,6 +28,7 @@ def test_models_and_adapters_are_read() -> None:
         ServedModel("sql", "llama", 18, "vllm"),
     )
     assert models_of(b'{"data": []}') == ()
+    assert models_of(b'{"object": "list", "data": null}') == ()  # Ollama before its first model
 
 
 @pytest.mark.parametrize(
