@@ -35,6 +35,7 @@ class Settlement(ResponseSink):
     connection: EndpointConnection | None = None
     mirror: Mirror | None = None
     why: str = ""  # it was refused or cut, in a sentence
+    unread: str = ""  # why its prompt was not understood, though its API is known
     attempts: int = 0
     bytes_out: int = 0
     place: ExchangePlace | None = None  # of one that has passed or awaits a pool's admission
