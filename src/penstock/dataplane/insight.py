@@ -89,7 +89,7 @@ class Insight:
         ticket.output_tokens = output
         if found.images == 0:
             self.estimator.learn(found.model, found.prompt_bytes, meter.prompt_tokens)
-        if ticket.outcome < 0 and (meter.done or meter.finish_reason):
+        if ticket.outcome < 0 and (meter.done or meter.finish_reason) and not meter.failure:
             self.predictor.learn(found.model, output, _class_of(found))
         ticket.prompt_tokens = meter.prompt_tokens
         whole = meter.prompt_tokens >= 0 and (meter.done or not reading.streamed)

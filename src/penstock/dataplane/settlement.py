@@ -204,6 +204,8 @@ class Settlement(ResponseSink):
     def _learn(self, reading: AnswerReading, ticket: Ticket) -> None:
         """Once, from the attempt whose answer was passed on."""
         self._reading = None
+        if reading.meter.failure and not self.why:
+            self.why = f"the answer tells an error: {reading.meter.failure}"
         way = self.way
         prompt = self.prompt
         if way is not None and prompt is not None and way.pool.insight is not None:

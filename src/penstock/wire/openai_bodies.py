@@ -186,6 +186,15 @@ class BareUsage(msgspec.Struct):
     usage: Usage | None = None
 
 
+class Failure(msgspec.Struct):
+    """What tells an error in the place of an answer: an object or text, or itself (older vLLM)."""
+
+    object: Any = None
+    error: Any = None
+    message: Any = None
+
+
+failure = msgspec.json.Decoder(Failure)
 event = msgspec.json.Decoder(Event)
 bare_usage = msgspec.json.Decoder(BareUsage)
 
