@@ -153,6 +153,14 @@ class Usage(msgspec.Struct):
     cache_creation_input_tokens: int | None = None
 
 
+class _Timings(msgspec.Struct):
+    """llama.cpp's, beside the usage or in its place: prompt tokens cached and computed, output."""
+
+    cache_n: int | None = None
+    prompt_n: int | None = None
+    predicted_n: int | None = None
+
+
 class _Choice(msgspec.Struct):
     finish_reason: str | None = None
 
@@ -173,6 +181,7 @@ class Event(msgspec.Struct):
     object: Any = None
     id: Any = None
     usage: Usage | None = None
+    timings: _Timings | None = None
     choices: list[_Choice] | None = None
     delta: _Delta | str | None = None
     message: _Inner | None = None  # Anthropic: message_start

@@ -154,6 +154,13 @@ class SseMeter:
                     self._take_usage(inner.usage)
         if event.usage is not None:
             self._take_usage(event.usage)
+        timings = event.timings
+        if timings is not None and _is_count(timings.cache_n):
+            self.cached_tokens = timings.cache_n
+            if _is_count(timings.prompt_n):
+                self.prompt_tokens = timings.cache_n + timings.prompt_n
+            if _is_count(timings.predicted_n):
+                self.output_tokens = timings.predicted_n
 
     def _take_failure(self, line: bytes) -> bool:
         """Whether it is an error, as engines tell one under status 200 once a stream began."""

@@ -236,3 +236,12 @@ def test_progress_through_a_prompt_is_no_token() -> None:
     assert not meter.begun
     meter.feed(event({"choices": [{"delta": {"content": "a"}}]}))
     assert meter.begun
+
+
+@pytest.mark.parametrize("usage", [None, {"prompt_tokens": 40, "completion_tokens": 7}])
+def test_llamacpp_tells_what_it_found_cached_with_its_times(usage: dict[str, int] | None) -> None:
+    """And all else too, to a client that asked for no usage."""
+    timings = {"cache_n": 36, "prompt_n": 4, "prompt_ms": 13.5, "predicted_n": 7}
+    told = {"choices": [{"finish_reason": "stop", "delta": {}}], "timings": timings, "usage": usage}
+    meter = metered(event(told))
+    assert (meter.prompt_tokens, meter.cached_tokens, meter.output_tokens) == (40, 36, 7)
