@@ -60,6 +60,11 @@ async def _started(form: Any) -> list[EngineServer]:
         return found
 
 
+def cached_in(usage: dict[str, Any]) -> int:
+    """Engines tell no cached tokens where there were none."""
+    return int(usage.get("prompt_tokens_details", {}).get("cached_tokens", 0))
+
+
 class Site:
     def __init__(
         self, balancer: BalancerProcess, engines: list[EngineServer], client: aiohttp.ClientSession
@@ -74,7 +79,7 @@ class Site:
         async with self.client.post(f"{url}/v1/completions", json=body) as answer:
             assert answer.status == 200
             usage: dict[str, Any] = (await answer.json())["usage"]
-        return int(usage["prompt_tokens_details"]["cached_tokens"])
+        return cached_in(usage)
 
     async def predicted(self, prompt: str) -> tuple[int, dict[str, float]]:
         """Tokens found cached, and those that each endpoint was said to hold."""
@@ -86,7 +91,7 @@ class Site:
         async with self.client.get(url, params={"id": request_id}) as response:
             [record] = (await response.json())["decisions"]
         held = {c["endpoint"]: c["terms"]["cached_tokens"] for c in record["candidates"]}
-        return int(usage["prompt_tokens_details"]["cached_tokens"]), held
+        return cached_in(usage), held
 
     async def endpoints(self) -> list[dict[str, Any]]:
         [pool] = (await self.balancer.status(self.client))["pools"]
@@ -107,7 +112,8 @@ class Site:
         async with asyncio.timeout(PATIENCE_S):
             number = 0
             while await self._learned() < len(STORY) // 256:
-                await self.complete(self.balancer.url, f"{STORY} asked {number:0512d}")
+                asked = f"{STORY} asked {number:04d}" + " and once more" * 40
+                await self.complete(self.balancer.url, asked)
                 number += 1
                 await asyncio.sleep(0.2)
         by_requests = sorted(await self.endpoints(), key=lambda e: int(e["requests"]))

@@ -26,23 +26,20 @@ async def engine() -> AsyncIterator[EngineServer]:
 
 
 async def prefixes_after(
-    engine: EngineServer, directory: Path, rounds: int, *, read: bool
+    engine: EngineServer, directory: Path, rounds: int, *, knows_size: bool
 ) -> dict[str, Any]:
     """What status says of the endpoint's prefixes after the prompts went round so often."""
     pool: dict[str, Any] = {"kind": "llm", "policy": "token-load", "endpoints": [engine.url]}
-    if not read:
-        pool["engine"] = "off"
+    if not knows_size:
+        pool["engine"] = {"kv_tokens": 1_000_000}
     balancer = await start_balancer(directory, {"pools": {"main": pool}, "workers": 1})
     try:
         async with aiohttp.ClientSession() as session, asyncio.timeout(60):
-            if read:
-                while True:
-                    [[endpoint]] = [
-                        p["endpoints"] for p in (await balancer.status(session))["pools"]
-                    ]
-                    if endpoint["engine"]["kv_capacity"] == 4096:
-                        break
-                    await asyncio.sleep(0.02)
+            while True:
+                [[endpoint]] = [p["endpoints"] for p in (await balancer.status(session))["pools"]]
+                if endpoint["engine"]["kv_capacity"] > 0:
+                    break
+                await asyncio.sleep(0.02)
             for prompt in PROMPTS * rounds:
                 body = {"model": MODEL, "prompt": prompt, "max_tokens": 1}
                 async with session.post(f"{balancer.url}/v1/completions", json=body) as answer:
@@ -52,7 +49,7 @@ async def prefixes_after(
                 [[endpoint]] = [p["endpoints"] for p in (await balancer.status(session))["pools"]]
                 prefixes: dict[str, Any] = endpoint["prefixes"]
                 judged = prefixes["judged_prompt_tokens"] >= wanted
-                if judged and (prefixes["doubt"] or read):
+                if judged and (prefixes["doubt"] or knows_size):
                     return prefixes
                 await asyncio.sleep(0.05)
     finally:
@@ -62,7 +59,7 @@ async def prefixes_after(
 async def test_an_index_that_knows_the_size_of_the_cache_agrees_with_it(
     engine: EngineServer, tmp_path: Path
 ) -> None:
-    prefixes = await prefixes_after(engine, tmp_path, 3, read=True)
+    prefixes = await prefixes_after(engine, tmp_path, 3, knows_size=True)
     assert prefixes["doubt"] == 0.0
     assert prefixes["predicted_tokens"] < 0.1 * prefixes["judged_prompt_tokens"]
 
@@ -70,6 +67,6 @@ async def test_an_index_that_knows_the_size_of_the_cache_agrees_with_it(
 async def test_one_that_does_not_is_found_out_and_doubted(
     engine: EngineServer, tmp_path: Path
 ) -> None:
-    prefixes = await prefixes_after(engine, tmp_path, 5, read=False)
+    prefixes = await prefixes_after(engine, tmp_path, 5, knows_size=False)
     assert prefixes["doubt"] > 0.9
     assert prefixes["cached_tokens"] < 0.1 * prefixes["judged_prompt_tokens"]

@@ -10,9 +10,9 @@ import pytest
 from penstock.core.snapshot import FixedResponse, Match, RequestLog
 from penstock.dataplane.board import W_BYTES_FROM_CLIENTS
 from tests.harness.endpoint import refuse_connections
-from tests.harness.http_endpoint import HttpEndpoint
+from tests.harness.http_endpoint import Answer, HttpEndpoint
 from tests.harness.log import lines_of
-from tests.harness.messages import get, head
+from tests.harness.messages import get, head, post
 from tests.harness.waiting import wait_until
 from tests.harness.worker import Worker
 from tests.harness.world import NEVER_REPEAT, Address, at, listener, pool, route, world
@@ -199,3 +199,25 @@ def test_a_line_tells_how_long_a_head_took(
     assert second["t_parse"] > 0.0
     assert whole["t_parse"] == 0.0
     assert whole["t_queue"] == 0.0
+
+
+@pytest.mark.parametrize("streamed", [True, False])
+def test_an_error_within_an_answer_of_status_200_is_told(
+    start: Callable[..., Worker], endpoint: HttpEndpoint, tmp_path: Path, streamed: bool
+) -> None:
+    error = b'{"error": {"message": "out of memory", "code": 500}}'
+    kind, body = "application/json", error
+    if streamed:
+        kind = "text/event-stream; charset=utf-8"
+        body = b"data: {}\n\ndata: " + error + b"\n\ndata: [DONE]\n\n"
+    endpoint.answer = lambda _: Answer(chunks=(body,), headers=(("Content-Type", kind),))
+    log = tmp_path / "requests.log"
+    worker = start(world(pool(endpoint, kind="llm"), request_log=RequestLog("file", str(log))))
+    asked = b'{"model": "m", "messages": []}'
+    fields = (f"Content-Length: {len(asked)}",)
+    with worker.connect() as client:
+        request = post(*fields, body=asked, target="/v1/chat/completions")
+        assert client.request(request, "POST").body == body
+    [logged] = lines_of(log, 1)
+    assert (logged["status"], logged["end"], logged["finish"]) == (200, "done", "error")
+    assert logged["why"] == "the answer tells an error: out of memory"

@@ -1,14 +1,17 @@
 """Of an API whose bodies Penstock does not read, the model alone decides which endpoint answers."""
 
+import gzip
 import json
 from collections.abc import Callable
+from pathlib import Path
 
 import pytest
 
-from penstock.core.snapshot import Models, Pool
+from penstock.core.snapshot import Models, Pool, RequestLog
 from tests.harness.client import Response
 from tests.harness.endpoint import Script, ScriptedEndpoint
 from tests.harness.http_endpoint import HttpEndpoint
+from tests.harness.log import lines_of
 from tests.harness.messages import get, post
 from tests.harness.worker import Worker
 from tests.harness.world import at, pool, world
@@ -141,3 +144,42 @@ def test_other_methods_go_on_as_they_do(
         with worker.connect() as client:
             assert client.request(get("/api/version"), "GET").status == 200
     assert len(endpoint.requests) == len(other_endpoint.requests) == ROUNDS // 2
+
+
+ODD = {"messages": [{"role": "user", "content": 5}], "user": 42}  # no engine takes such a user
+
+
+@pytest.mark.parametrize(("asked", "sent"), [("small", "small"), ("best", "large")])
+def test_a_prompt_that_is_not_understood_goes_to_who_serves_its_model_and_is_logged_as_such(
+    start: Callable[..., Worker],
+    endpoint: HttpEndpoint,
+    other_endpoint: HttpEndpoint,
+    tmp_path: Path,
+    asked: str,
+    sent: str,
+) -> None:
+    log = tmp_path / "requests.log"
+    served = two_models(endpoint, other_endpoint)
+    worker = start(world(served, request_log=RequestLog("file", str(log))))
+    serves = endpoint if sent == "large" else other_endpoint
+    for _ in range(ROUNDS):
+        body = json.dumps({"model": asked, **ODD}).encode()
+        assert ask(worker, "/v1/chat/completions", body).body == serves.name.encode()
+        assert json.loads(serves.last.body) == {"model": sent, **ODD}
+    for logged in lines_of(log, ROUNDS):
+        assert "`$.user`" in logged["unread"]
+
+
+def test_a_compressed_prompt_passes_or_is_refused_for_what_it_is(
+    start: Callable[..., Worker], endpoint: HttpEndpoint, other_endpoint: HttpEndpoint
+) -> None:
+    body = gzip.compress(json.dumps({"model": "small", "messages": []}).encode())
+    coded = "Content-Encoding: gzip"
+    worker = start(world(two_models(endpoint, other_endpoint)))
+    assert ask(worker, "/v1/chat/completions", body, "application/json", coded).status == 200
+    [seen] = endpoint.requests + other_endpoint.requests
+    assert seen.body == body
+    worker = start(world(two_models(endpoint, other_endpoint, "refuse")))
+    answer = ask(worker, "/v1/chat/completions", body, "application/json", coded)
+    assert answer.status == 400
+    assert "the body is compressed (gzip)" in json.loads(answer.body)["error"]["message"]

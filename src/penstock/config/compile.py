@@ -292,7 +292,7 @@ def _compile_pool(name: str, pool: Pool, at: Location, findings: Findings) -> sn
         breaker=pool.circuit_breaker and plain(snapshot.Breaker, pool.circuit_breaker),
         admission=pool.admission.compiled(),
         slow_start=plain(snapshot.SlowStart, pool.slow_start),
-        connections=plain(snapshot.Connections, pool.connections),
+        connections=pool.connections.compiled(pool.kind),
         tls=_compile_endpoint_tls(pool.tls, (*at, "tls"), findings),
         row=-1,
     )

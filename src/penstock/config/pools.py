@@ -18,7 +18,7 @@ from penstock.config.health import (
 )
 from penstock.config.models import ModelName, Models
 from penstock.config.protection import Admission, BreakerOrOff
-from penstock.config.section import Section, required, setting
+from penstock.config.section import Section, plain, required, setting
 from penstock.config.values import (
     Address,
     Count,
@@ -48,6 +48,9 @@ _TIMEOUTS: Final = snapshot.PoolTimeouts()
 _RETRY: Final = snapshot.Retry()
 _STICKY: Final = snapshot.Sticky(cookie="", keys=())
 _CONNECTIONS: Final = snapshot.Connections()
+# uvicorn (vLLM, SGLang, TensorRT-LLM) and cpp-httplib (llama.cpp) close idle connections after 5 s.
+# A POST that meets one as it closes is lost, as it may have been read.
+ENGINE_IDLE_S: Final = 4.0
 _TLS: Final = snapshot.EndpointTls()
 _PROBE: Final = snapshot.Probe()
 _DECISIONS: Final = snapshot.Decisions()
@@ -253,13 +256,21 @@ class Connections(Section):
     """Idle connections kept open to each endpoint, by each worker."""
 
     max_idle: Count = setting(_CONNECTIONS.max_idle, "Kept at most.")
-    idle_timeout: Duration = setting(
-        _CONNECTIONS.idle_timeout_s,
-        "How long one is kept. Shorter than the endpoint's own keep-alive timeout.",
+    idle_timeout: Duration | None = setting(
+        None,
+        "How long one is kept. Shorter than the endpoint's own keep-alive timeout. Default: `55s`; "
+        "`4s` in pools of kind `llm`, as most engines close theirs after 5 s.",
     )
     max_requests: Count = setting(
         _CONNECTIONS.max_requests, "Requests sent on one before it is closed. 0: any number."
     )
+
+    def compiled(self, kind: str) -> snapshot.Connections:
+        """Of a pool of that kind."""
+        idle_s = self.idle_timeout
+        if idle_s is None:
+            idle_s = ENGINE_IDLE_S if kind == "llm" else _CONNECTIONS.idle_timeout_s
+        return plain(snapshot.Connections, self, idle_timeout_s=idle_s)
 
 
 class EndpointTls(Section):

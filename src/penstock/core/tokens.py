@@ -13,7 +13,7 @@ BYTES_PER_TOKEN: Final = 4.0  # until learned: llm-d's approximation for English
 _LEAST_BYTES: Final = 1.0  # per token; bounds against an engine whose usage is nonsense
 _MOST_BYTES: Final = 16.0
 _KEPT: Final = 0.99  # of the past, per sample
-_MODELS: Final = 1024  # known at most, and classes; clients choose the names
+_MODELS: Final = 1024  # known at most, and classes; clients choose the names, so the last count
 
 UNKNOWN_OUTPUT: Final = 256  # tokens, until samples say better: an assumption, no measurement
 _ENOUGH: Final = 5.0  # samples before a prediction is believed
@@ -47,10 +47,15 @@ class TokenEstimator:
         whose template dominates."""
         if prompt_bytes <= 0 or prompt_tokens <= 0:
             return
-        if model not in self._tokens and len(self._tokens) >= _MODELS:
-            return
-        self._bytes[model] = self._bytes.get(model, 0.0) * _KEPT + prompt_bytes
-        self._tokens[model] = self._tokens.get(model, 0.0) * _KEPT + prompt_tokens
+        # Put behind the others: what was not learned of for longest is forgotten first.
+        size = self._bytes.pop(model, 0.0) * _KEPT + prompt_bytes
+        tokens = self._tokens.pop(model, 0.0) * _KEPT + prompt_tokens
+        if len(self._tokens) >= _MODELS:
+            oldest = next(iter(self._tokens))
+            del self._tokens[oldest]
+            del self._bytes[oldest]
+        self._bytes[model] = size
+        self._tokens[model] = tokens
 
 
 def answer_class(api: int, streams: bool, tools: bool, limit: int) -> int:
@@ -117,22 +122,18 @@ class OutputPredictor:
         """An answer was whole with this many tokens. ``kind`` is its class, 0 for none."""
         if output_tokens <= 0:
             return
-        known = self._models.get(model)
-        if known is None:
-            if len(self._models) >= _MODELS:
-                return
-            known = _Lengths()
-            self._models[model] = known
+        known = self._models.pop(model, None) or _Lengths()
+        if len(self._models) >= _MODELS:
+            del self._models[next(iter(self._models))]
+        self._models[model] = known
         known.add(output_tokens)
         if kind == 0:
             return
         key = (model, kind)
-        alike = self._classes.get(key)
-        if alike is None:
-            if len(self._classes) >= _MODELS:
-                return
-            alike = _Lengths()
-            self._classes[key] = alike
+        alike = self._classes.pop(key, None) or _Lengths()
+        if len(self._classes) >= _MODELS:
+            del self._classes[next(iter(self._classes))]
+        self._classes[key] = alike
         alike.add(output_tokens)
 
     def predict(self, model: str, limit: int = 0, so_far: int = 0, kind: int = 0) -> int:

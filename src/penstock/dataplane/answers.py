@@ -114,7 +114,8 @@ def unknown_model(
     """A model that nobody serves, as OpenAI's API or Anthropic's says it, and which there are."""
     shown = ", ".join(f"`{name}`" for name in known[:_MOST_NAMED])
     more = f" and {len(known) - _MOST_NAMED} more" if len(known) > _MOST_NAMED else ""
-    message = f"The model `{model[:MAX_NAME_SHOWN]}` does not exist. There are: {shown}{more}."
+    there = f"There are: {shown}{more}." if known else "No endpoint lists any."
+    message = f"The model `{model[:MAX_NAME_SHOWN]}` does not exist. {there}"
     kind = "not_found_error" if family == ANTHROPIC else "invalid_request_error"
     param = {"param": "model", "code": "model_not_found"}
     return _api_error(404, message, kind, param, family, keep_alive, request_id)

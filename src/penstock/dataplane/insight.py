@@ -13,6 +13,7 @@ from penstock.core.ticket import Ticket
 from penstock.core.tokens import Outlook, OutputPredictor, TokenEstimator, answer_class
 from penstock.dataplane.answer_reading import AnswerReading
 from penstock.dataplane.counters import PoolCounters
+from penstock.dataplane.live_endpoint import LiveEndpoint
 from penstock.dataplane.model_counters import ModelCounters
 from penstock.dataplane.routed_prefixes import RoutedPrefixes
 from penstock.dataplane.sightings import SightingRing
@@ -88,12 +89,19 @@ class Insight:
         ticket.output_tokens = output
         if found.images == 0:
             self.estimator.learn(found.model, found.prompt_bytes, meter.prompt_tokens)
-        if ticket.outcome < 0 and (meter.done or meter.finish_reason):
+        if ticket.outcome < 0 and (meter.done or meter.finish_reason) and not meter.failure:
             self.predictor.learn(found.model, output, _class_of(found))
         ticket.prompt_tokens = meter.prompt_tokens
+        whole = meter.prompt_tokens >= 0 and (meter.done or not reading.streamed)
+        endpoint = ticket.endpoint
+        if whole and isinstance(endpoint, LiveEndpoint):
+            meter.cached_tokens = endpoint.cached_tokens(found.api, meter.cached_tokens)
         ticket.cached_tokens = meter.cached_tokens
-        if ticket.endpoint.exact_slot >= 0:
+        if endpoint.exact_slot >= 0:
             self._sightings.note(found, ticket)
+        if whole and ticket.cached_tokens < 0 and isinstance(endpoint, LiveEndpoint):
+            # Up to a second old: good for sums, not for what one prompt teaches.
+            ticket.cached_tokens = 0 if endpoint.never_hit and found.api != EMBEDDING else -1
         reading.ended_at = now
         if self.usage != "off":
             self._count(found.model, reading)

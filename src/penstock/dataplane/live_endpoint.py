@@ -25,6 +25,7 @@ from penstock.dataplane.board import (
     R_KV_TOKENS,
     R_LOADED,
     R_LOADED_HASHES,
+    R_PREFIX_HITS,
     R_RUNNING,
     R_WAITING,
     S_DRAINING,
@@ -124,6 +125,9 @@ class LiveEndpoint(CountedEndpoint):
         self._env: Env = env
         self._elsewhere_at: float = -1.0
         self._kv_reported: int = 0  # tokens of others in its cache, by its report
+        self._tells_hits: int = 0  # in answers of which APIs (1 << api) it told cached tokens
+        self._tells_misses: int = 0  # and that none were
+        self.never_hit: bool = False  # by its own counters, as of its report
 
     def configure(
         self,
@@ -205,7 +209,10 @@ class LiveEndpoint(CountedEndpoint):
         colds = cells[at + R_COLD]
         cold = colds != self._colds
         self._colds = colds
+        if cold:
+            self._tells_hits = self._tells_misses = 0  # it may run with other options
         self.waiting = waiting
+        self.never_hit = cells[at + R_PREFIX_HITS] == 0
         return LoadReport(
             made / 1e6,
             in_flight=float(running + max(waiting, 0)) if running >= 0 else -1.0,
@@ -217,6 +224,22 @@ class LiveEndpoint(CountedEndpoint):
             cold=cold,
         )
 
+    def cached_tokens(self, api: int, told: int) -> int:
+        """How many a whole answer of that API had, by what it told and by the engine's habits.
+
+        -1 stands for nothing told. vLLM and SGLang leave out what would be 0 (vLLM's
+        ``OpenAIServingChat``, SGLang's ``UsageProcessor``), so of an engine that tells hits, and
+        was never seen to tell a miss, an answer that tells nothing was one.
+        """
+        bit = 1 << api
+        if told > 0:
+            self._tells_hits |= bit
+        elif told == 0:
+            self._tells_misses |= bit
+        elif self._tells_hits & bit and not self._tells_misses & bit:
+            return 0
+        return told
+
     def report_taken(self) -> None:
         """The policy has made of the report what it makes of it."""
         self._kv_reported = self.kv_elsewhere
@@ -227,6 +250,7 @@ class LiveEndpoint(CountedEndpoint):
             self._report_counts = False
             self._foreign = 0
             self.waiting = -1
+            self.never_hit = False
             self.loaded = []
             self.reported_at = -1.0
             self._kv_reported = 0

@@ -323,7 +323,15 @@ def served_by(pool: snapshot.Pool, endpoint: snapshot.Endpoint) -> dict[str, str
     if endpoint.models:
         return dict.fromkeys(endpoint.models, "")
     found = pool.discovered.get(endpoint.name)
-    return None if found is None else {model.id: model.parent for model in found}
+    if found is None:
+        return None
+    served = {model.id: model.parent for model in found}
+    for model in found:
+        if model.parent and model.owned_by == "sglang":
+            # SGLang lists an adapter by its name alone, and is asked for it beside its parent's
+            # (its OpenAIServingBase, ``_parse_model_parameter``).
+            served.setdefault(f"{model.parent}:{model.id}", model.parent)
+    return served
 
 
 def _cookie_attributes(spec: snapshot.Sticky) -> str:

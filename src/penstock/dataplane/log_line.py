@@ -56,7 +56,7 @@ def log_line(exchange: "Settlement", now: float) -> bytes:
         (now - began) * 1e3,
         exchange.ended.encode(),
         (b',"why":' + dumps(exchange.why).encode() if exchange.why else b"")
-        + (_usage(exchange) if exchange.prompt is not None else b""),
+        + (_usage(exchange) if exchange.prompt is not None else _unread(exchange)),
     )
 
 
@@ -108,6 +108,10 @@ def _usage(exchange: "Settlement") -> bytes:
         _ms(answer.token_s()),
         dumps(meter.finish_reason).encode(),
     )
+
+
+def _unread(exchange: "Settlement") -> bytes:
+    return b',"unread":' + dumps(exchange.unread).encode() if exchange.unread else b""
 
 
 def _ms(seconds: float) -> float:

@@ -9,11 +9,12 @@ from penstock.wire.forwarding import is_sealed
 from penstock.wire.http1 import RequestHead
 from penstock.wire.lone_surrogates import Hidden, hide
 from penstock.wire.model_name import with_model
-from penstock.wire.openai import CHAT, COMPLETION, Inspection, inspect
+from penstock.wire.openai import CHAT, COMPLETION, OTHER, Inspection, inspect
 from penstock.wire.usage import asking_for_usage
 
 MAX_INSPECTED_BYTES: Final = 16 * 1024 * 1024  # a million tokens with images
 
+_MAX_SHOWN_BYTES: Final = 64
 _FORM: Final = b"application/x-www-form-urlencoded"
 
 
@@ -30,8 +31,14 @@ class PromptBody:
         self._json: bytes = ChunkedReader(False, 400).feed(data) if head.chunked else data
         self._hidden: Hidden | None = None  # lone surrogates in it
         self.found: Inspection = inspect(api, self._json)
-        if self.found.problem and not self.found.model:
-            self._hidden = hide(self._json)
+        if self.found.problem and (api != OTHER or not self.found.model):
+            coding = _coding(head)
+            if coding:
+                self.found = Inspection(
+                    api, f"the body is compressed ({coding}), which is not read"
+                )
+            else:
+                self._hidden = hide(self._json)
             if self._hidden is not None:
                 self._json = self._hidden.body
                 self.found = inspect(api, self._json)
@@ -79,6 +86,12 @@ class PromptBody:
         self.data = as_one_chunk(sent) if self._head.chunked else sent
         self.changed = True
         return True
+
+
+def _coding(head: RequestHead) -> str:
+    """How a body is compressed, as its head tells; empty where it is not."""
+    coding = (head.value(b"content-encoding") or b"").strip().lower()
+    return "" if coding == b"identity" else coding[:_MAX_SHOWN_BYTES].decode("latin-1")
 
 
 def may_inspect(head: RequestHead) -> bool:

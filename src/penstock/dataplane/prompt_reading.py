@@ -39,6 +39,7 @@ class PromptReading(Settlement):
             if way.refuses_malformed:
                 self._refuse_body(way, 400, prompt.found.problem)
                 return False
+            self.unread = prompt.found.problem
         else:
             if insight.usage == "hidden":
                 prompt.ask_for_usage()
@@ -99,5 +100,5 @@ class PromptReading(Settlement):
             self._other_length = len(prompt.data)
         if not prompt.found.problem:
             self.request = insight.request_of(way.request, prompt.found)
-        elif way.api == OTHER:
+        elif model:
             self.request = insight.request_for(way.request, model)

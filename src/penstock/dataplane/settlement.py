@@ -35,6 +35,7 @@ class Settlement(ResponseSink):
     connection: EndpointConnection | None = None
     mirror: Mirror | None = None
     why: str = ""  # it was refused or cut, in a sentence
+    unread: str = ""  # why its prompt was not understood, though its API is known
     attempts: int = 0
     bytes_out: int = 0
     place: ExchangePlace | None = None  # of one that has passed or awaits a pool's admission
@@ -212,6 +213,8 @@ class Settlement(ResponseSink):
     def _learn(self, reading: AnswerReading, ticket: Ticket) -> None:
         """Once, from the attempt whose answer was passed on."""
         self._reading = None
+        if reading.meter.failure and not self.why:
+            self.why = f"the answer tells an error: {reading.meter.failure}"
         way = self.way
         prompt = self.prompt
         if way is not None and prompt is not None and way.pool.insight is not None:

@@ -12,11 +12,12 @@ import csv
 from collections.abc import Iterable, Iterator
 from datetime import datetime
 from pathlib import Path
-from typing import Final, NamedTuple
+from typing import Final, NamedTuple, TextIO
 
 import msgspec
 
 BLOCK_TOKENS: Final = 512  # the block of Mooncake's published traces
+_NEGATIVE: Final = "a number of tokens is negative"
 
 
 class TraceError(Exception):
@@ -39,18 +40,31 @@ class _MooncakeLine(msgspec.Struct):
 
 def read_trace(path: Path) -> Iterator[TraceRequest]:
     """The requests in the file's order, times from its first. Raises TraceError, OSError."""
-    with path.open(newline="") as file:
-        first = file.readline()
-        file.seek(0)
-        if first.lstrip().startswith("{"):
-            yield from _from_zero(_read_mooncake(file, path))
-        elif first.startswith("TIMESTAMP,ContextTokens,GeneratedTokens"):
-            yield from _from_zero(_read_azure(file, path))
-        else:
-            raise TraceError(
-                f"{path}: line 1 is neither a JSON object (Mooncake) nor the header "
-                "TIMESTAMP,ContextTokens,GeneratedTokens (Azure)"
-            )
+    found = False
+    # Spreadsheets begin a file with a mark of its encoding, which is none of its text.
+    with path.open(newline="", encoding="utf-8-sig") as file:
+        try:
+            for request in _from_zero(_requests(file, path)):
+                found = True
+                yield request
+        except UnicodeDecodeError as error:
+            raise TraceError(f"{path} is no text; if it is compressed, unpack it first") from error
+    if not found:
+        raise TraceError(f"{path} has no request in it")
+
+
+def _requests(file: TextIO, path: Path) -> Iterator[TraceRequest]:
+    first = file.readline()
+    file.seek(0)
+    if first.lstrip().startswith("{"):
+        yield from _read_mooncake(file, path)
+    elif first.startswith("TIMESTAMP,ContextTokens,GeneratedTokens"):
+        yield from _read_azure(file, path)
+    elif first:
+        raise TraceError(
+            f"{path}: line 1 is neither a JSON object (Mooncake) nor the header "
+            "TIMESTAMP,ContextTokens,GeneratedTokens (Azure)"
+        )
 
 
 def _read_mooncake(lines: Iterable[str], path: Path) -> Iterator[TraceRequest]:
@@ -62,6 +76,8 @@ def _read_mooncake(lines: Iterable[str], path: Path) -> Iterator[TraceRequest]:
             parsed = decoder.decode(line)
         except msgspec.DecodeError as error:
             raise TraceError(f"{path}: line {number}: {error}") from error
+        if parsed.input_length < 0 or parsed.output_length < 0:
+            raise TraceError(f"{path}: line {number}: {_NEGATIVE}")
         if len(parsed.hash_ids) * BLOCK_TOKENS < parsed.input_length:
             raise TraceError(
                 f"{path}: line {number}: {len(parsed.hash_ids)} hash_ids are too few for "
@@ -76,18 +92,28 @@ def _read_mooncake(lines: Iterable[str], path: Path) -> Iterator[TraceRequest]:
 
 
 def _read_azure(lines: Iterable[str], path: Path) -> Iterator[TraceRequest]:
-    for number, row in enumerate(csv.DictReader(lines), 2):
+    for number, row in enumerate(_rows(lines, path), 2):
         try:
             # Python reads at most six digits of a second, the 2023 trace has seven.
             stamp, _, zone = row["TIMESTAMP"].partition("+")
             at = datetime.fromisoformat(stamp[:26] + ("+" + zone if zone else ""))
             inputs, outputs = int(row["ContextTokens"]), int(row["GeneratedTokens"])
+            if inputs < 0 or outputs < 0:
+                raise ValueError(_NEGATIVE)
         except (TypeError, ValueError) as error:
             raise TraceError(f"{path}: line {number}: {error}") from error
         inputs = max(1, inputs)
         # Negative seeds belong to no Mooncake block.
         seeds = tuple(-(number << 16) - block for block in range(-(-inputs // BLOCK_TOKENS)))
         yield TraceRequest(at.timestamp(), inputs, max(1, outputs), seeds)
+
+
+def _rows(lines: Iterable[str], path: Path) -> Iterator[dict[str, str]]:
+    reader = csv.DictReader(lines)
+    try:
+        yield from reader
+    except csv.Error as error:
+        raise TraceError(f"{path}: line {reader.line_num + 1}: {error}") from error
 
 
 def _from_zero(requests: Iterable[TraceRequest]) -> Iterator[TraceRequest]:

@@ -10,7 +10,8 @@ that equal hashes mean equal prefixes. Block ends depend on the position alone:
 
 so that short prompts are told apart finely and one of 100,000 tokens costs 250 hashes.
 
-A body that cannot be read is *not understood*, with the reason; nothing is guessed from it.
+A body that cannot be read is *not understood*, with the reason; nothing is guessed from it, and of
+what it says only the model is taken.
 """
 
 from typing import Final
@@ -51,8 +52,8 @@ _SEPARATOR: Final = (
 
 
 class Inspection:
-    """What was understood. ``problem`` is empty iff the rest can be relied on; of other APIs
-    than those known only ``model`` can.
+    """What was understood. ``problem`` is empty iff the rest can be relied on; else, and of other
+    APIs than those known, only ``model`` can.
 
     ``output_limit`` is in tokens, 0 for none. ``prompt_tokens`` is exact for prompts given as
     token ids and -1 otherwise: then it is to be estimated from ``prompt_bytes`` and ``images``.
@@ -97,28 +98,48 @@ def inspect(api: int, body: bytes) -> Inspection:
     if api == OTHER:
         return _other(body)
     if body.count(b"{") > MAX_OBJECTS:
-        return Inspection(api, f"over {MAX_OBJECTS} objects")
+        return _unread(api, f"over {MAX_OBJECTS} objects", body)
     found = Inspection(api)
     prompt = _Prompt()
     try:
-        if api == CHAT:
-            _read_chat(found, prompt, body)
-        elif api == COMPLETION:
-            _read_completion(found, prompt, body)
-        elif api == EMBEDDING:
-            _read_embedding(found, prompt, body)
-        elif api == RESPONSE:
-            _read_response(found, prompt, body)
-        else:
-            _read_anthropic(found, prompt, body)
+        _read(found, prompt, body, bodies.strict)
+    except msgspec.ValidationError:
+        found = Inspection(api)
+        prompt = _Prompt()
+        try:
+            _read(found, prompt, body, bodies.lax)
+        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+            return _unread(api, f"the body cannot be read: {error}", body)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
-        return Inspection(api, f"the body cannot be read: {error}")
+        return _unread(api, f"the body cannot be read: {error}", body)
     if len(found.model) > MAX_NAME:
         return Inspection(api, f"the model's name has over {MAX_NAME} characters")
     found.images = prompt.images
     data = _SEPARATOR.join(prompt.pieces)
     found.prompt_bytes = len(data)
     _hash_blocks(found, data)
+    return found
+
+
+def _read(found: Inspection, prompt: "_Prompt", body: bytes, decoders: bodies.Decoders) -> None:
+    api = found.api
+    if api == CHAT:
+        _read_chat(found, prompt, decoders.chat.decode(body))
+    elif api == COMPLETION:
+        _read_completion(found, prompt, decoders.completion.decode(body))
+    elif api == EMBEDDING:
+        _read_embedding(found, prompt, decoders.embedding.decode(body))
+    elif api == RESPONSE:
+        _read_response(found, prompt, decoders.response.decode(body))
+    else:
+        _read_anthropic(found, prompt, decoders.anthropic.decode(body))
+
+
+def _unread(api: int, problem: str, body: bytes) -> Inspection:
+    """What is not understood goes to who serves its model all the same, if it names one."""
+    found = _other(body)
+    found.api = api
+    found.problem = problem
     return found
 
 
@@ -158,7 +179,10 @@ class _Prompt:
         data = bytes(raw)  # type: ignore[call-overload]
         if data.startswith(b"["):
             for part in bodies.parts.decode(data):
-                self.add_part(part)
+                if isinstance(part, str):
+                    self.pieces.append(part.encode())
+                else:
+                    self.add_part(part)
         else:
             self.pieces.append(data)
 
@@ -188,6 +212,9 @@ class _Prompt:
         data = bytes(raw)  # type: ignore[call-overload]
         if data.startswith(b"["):
             for part in bodies.parts.decode(data):
+                if isinstance(part, str):
+                    self.pieces.append(part.encode())
+                    continue
                 self.add(part.text)
                 self.add_media(part.image_url)
                 self.add_media(part.source)
@@ -213,8 +240,7 @@ class _Prompt:
         self.add(item.encrypted_content)
 
 
-def _read_chat(found: Inspection, prompt: _Prompt, body: bytes) -> None:
-    read = bodies.chat.decode(body)
+def _read_chat(found: Inspection, prompt: _Prompt, read: bodies.Chat) -> None:
     _common(found, read, read.max_completion_tokens or read.max_tokens)
     found.tools = read.tools is not NOTHING or read.functions is not NOTHING
     prompt.add(read.tools)
@@ -223,8 +249,7 @@ def _read_chat(found: Inspection, prompt: _Prompt, body: bytes) -> None:
         prompt.add_message(message)
 
 
-def _read_completion(found: Inspection, prompt: _Prompt, body: bytes) -> None:
-    read = bodies.completion.decode(body)
+def _read_completion(found: Inspection, prompt: _Prompt, read: bodies.Completion) -> None:
     _common(found, read, read.max_tokens)
     data = bytes(read.prompt)
     prompt.pieces.append(data)
@@ -232,16 +257,14 @@ def _read_completion(found: Inspection, prompt: _Prompt, body: bytes) -> None:
     found.prompt_tokens = _token_ids(data)
 
 
-def _read_embedding(found: Inspection, prompt: _Prompt, body: bytes) -> None:
-    read = bodies.embedding.decode(body)
+def _read_embedding(found: Inspection, prompt: _Prompt, read: bodies.Embedding) -> None:
     _common(found, read, 0)
     data = bytes(read.input)
     prompt.pieces.append(data)
     found.prompt_tokens = _token_ids(data)
 
 
-def _read_response(found: Inspection, prompt: _Prompt, body: bytes) -> None:
-    read = bodies.response.decode(body)
+def _read_response(found: Inspection, prompt: _Prompt, read: bodies.Response) -> None:
     if read.conversation is not NOTHING:
         _name_session(found, _conversation(read.conversation))
     _common(found, read, read.max_output_tokens)
@@ -260,8 +283,7 @@ def _read_response(found: Inspection, prompt: _Prompt, body: bytes) -> None:
         prompt.pieces.append(data)
 
 
-def _read_anthropic(found: Inspection, prompt: _Prompt, body: bytes) -> None:
-    read = bodies.anthropic.decode(body)
+def _read_anthropic(found: Inspection, prompt: _Prompt, read: bodies.AnthropicMessages) -> None:
     _common(found, read, read.max_tokens)
     if read.metadata is not None:
         _name_session(found, read.metadata.user_id)
@@ -273,7 +295,7 @@ def _read_anthropic(found: Inspection, prompt: _Prompt, body: bytes) -> None:
 
 
 def _common(found: Inspection, read: bodies.Common, limit: bodies.Limit) -> None:
-    found.model = read.model
+    found.model = read.model or ""
     found.stream = read.stream is True
     found.output_limit = min(max(int(limit or 0), 0), _MOST_TOKENS)
     if read.stream_options is not NOTHING:

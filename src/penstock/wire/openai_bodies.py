@@ -69,7 +69,7 @@ class Named(msgspec.Struct):
 
 
 class Common(msgspec.Struct, kw_only=True):
-    model: str
+    model: str | None = None  # engines that serve one do without
     stream: bool | None = None
     max_tokens: Limit = None
     user: str | None = None
@@ -115,14 +115,23 @@ class AnthropicMessages(Common, kw_only=True):
     metadata: Metadata | None = None
 
 
+class Decoders:
+    """Of the bodies of each API. Lax ones take "100" for 100 and 1 for true, as engines do that are
+    built with pydantic (vLLM, SGLang)."""
+
+    def __init__(self, *, strict: bool) -> None:
+        self.chat = msgspec.json.Decoder(Chat, strict=strict)
+        self.completion = msgspec.json.Decoder(Completion, strict=strict)
+        self.embedding = msgspec.json.Decoder(Embedding, strict=strict)
+        self.response = msgspec.json.Decoder(Response, strict=strict)
+        self.anthropic = msgspec.json.Decoder(AnthropicMessages, strict=strict)
+
+
+strict = Decoders(strict=True)
+lax = Decoders(strict=False)
 named = msgspec.json.Decoder(Named)
-chat = msgspec.json.Decoder(Chat)
-completion = msgspec.json.Decoder(Completion)
-embedding = msgspec.json.Decoder(Embedding)
-response = msgspec.json.Decoder(Response)
-anthropic = msgspec.json.Decoder(AnthropicMessages)
 messages = msgspec.json.Decoder(list[Message])
-parts = msgspec.json.Decoder(list[Part])
+parts = msgspec.json.Decoder(list[Part | str])  # vLLM takes bare text for a part as well
 conversation = msgspec.json.Decoder(Conversation)
 text = msgspec.json.Decoder(str)
 
@@ -142,6 +151,14 @@ class Usage(msgspec.Struct):
     input_tokens_details: _PromptDetails | None = None
     cache_read_input_tokens: int | None = None
     cache_creation_input_tokens: int | None = None
+
+
+class _Timings(msgspec.Struct):
+    """llama.cpp's, beside the usage or in its place: prompt tokens cached and computed, output."""
+
+    cache_n: int | None = None
+    prompt_n: int | None = None
+    predicted_n: int | None = None
 
 
 class _Choice(msgspec.Struct):
@@ -164,6 +181,7 @@ class Event(msgspec.Struct):
     object: Any = None
     id: Any = None
     usage: Usage | None = None
+    timings: _Timings | None = None
     choices: list[_Choice] | None = None
     delta: _Delta | str | None = None
     message: _Inner | None = None  # Anthropic: message_start
@@ -177,6 +195,15 @@ class BareUsage(msgspec.Struct):
     usage: Usage | None = None
 
 
+class Failure(msgspec.Struct):
+    """What tells an error in the place of an answer: an object or text, or itself (older vLLM)."""
+
+    object: Any = None
+    error: Any = None
+    message: Any = None
+
+
+failure = msgspec.json.Decoder(Failure)
 event = msgspec.json.Decoder(Event)
 bare_usage = msgspec.json.Decoder(BareUsage)
 

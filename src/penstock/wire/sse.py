@@ -24,6 +24,10 @@ _COLON: Final = 58
 _N: Final = 110  # null begins with it
 _HEADING_BYTES: Final = 512  # of an event, where its type is looked for
 
+_FAILED: Final = b'"error"'
+_FAILURE_BYTES: Final = 64  # of an event or answer that is an error, where it says so
+_MAX_SHOWN: Final = 256  # characters of an error
+
 _CREATED: Final = b'"response.created"'
 # Events of Anthropic's messages and OpenAI's responses that come before any token.
 _PREAMBLES: Final = (
@@ -36,6 +40,7 @@ _PREAMBLES: Final = (
     b'"response.output_item.added"',
     b'"response.content_part.added"',
 )
+_PROGRESS: Final = b'"prompt_progress"'  # llama.cpp's, while it computes a prompt
 
 
 class SseMeter:
@@ -45,7 +50,8 @@ class SseMeter:
         self.events: int = 0  # with data, [DONE] excluded
         self.begun: bool = False  # an event came that brings a token
         self.done: bool = False  # [DONE] came
-        self.finish_reason: str = ""
+        self.finish_reason: str = ""  # "error" where it told one
+        self.failure: str = ""  # the error that came in the place of an answer, or of its rest
         self.response_id: str = ""  # of OpenAI's responses API
         self.prompt_tokens: int = -1
         self.cached_tokens: int = -1
@@ -108,6 +114,8 @@ class SseMeter:
             self.done = True
             return
         self.events += 1
+        if line.find(_FAILED, 0, _FAILURE_BYTES) >= 0 and self._take_failure(line):
+            return
         if not self.begun:
             self.begun = not _is_preamble(line)
             if not self.begun and _CREATED in line[:_HEADING_BYTES]:
@@ -121,6 +129,8 @@ class SseMeter:
 
     def read(self, line: bytes) -> None:
         """Take usage and finish reason from one JSON text: an event, or a whole answer."""
+        if line.find(_FAILED, 0, _FAILURE_BYTES) >= 0 and self._take_failure(line):
+            return
         try:
             event = bodies.event.decode(line)
         except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
@@ -144,6 +154,30 @@ class SseMeter:
                     self._take_usage(inner.usage)
         if event.usage is not None:
             self._take_usage(event.usage)
+        timings = event.timings
+        if timings is not None and _is_count(timings.cache_n):
+            self.cached_tokens = timings.cache_n
+            if _is_count(timings.prompt_n):
+                self.prompt_tokens = timings.cache_n + timings.prompt_n
+            if _is_count(timings.predicted_n):
+                self.output_tokens = timings.predicted_n
+
+    def _take_failure(self, line: bytes) -> bool:
+        """Whether it is an error, as engines tell one under status 200 once a stream began."""
+        try:
+            read = bodies.failure.decode(line)
+        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+            return False
+        told = read.error
+        if read.object == "error":
+            told = read.message
+        if not told:
+            return False
+        if isinstance(told, dict):
+            told = told.get("message") or told
+        self.failure = str(told)[:_MAX_SHOWN]
+        self.finish_reason = "error"
+        return True
 
     def _read_usage_alone(self, line: bytes) -> None:
         """Of what is otherwise not as those APIs have it. It passes all the same."""
@@ -186,6 +220,8 @@ def _is_count(tokens: int | None) -> TypeGuard[int]:
 
 
 def _is_preamble(line: bytes) -> bool:
+    if has_value(line, _PROGRESS):
+        return True
     heading = line[:_HEADING_BYTES]
     return b'"type"' in heading and any([name in heading for name in _PREAMBLES])
 

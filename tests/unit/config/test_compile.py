@@ -369,3 +369,20 @@ def _structs(value: object) -> Iterator[msgspec.Struct]:
     elif isinstance(value, (tuple, list)):
         for item in value:
             yield from _structs(item)
+
+
+@pytest.mark.parametrize(
+    ("given", "idle_s"),
+    [
+        ("", 55.0),
+        ("kind: llm", 4.0),
+        ("kind: llm\n    connections: {idle_timeout: 60s}", 60.0),
+    ],
+)
+def test_connections_to_engines_are_kept_for_less_long_than_they_keep_theirs(
+    tmp_path: Path, given: str, idle_s: float
+) -> None:
+    """uvicorn and cpp-httplib close theirs after 5 s."""
+    document = f"listen: 127.0.0.1:8080\npools:\n  a:\n    endpoints: [e:80]\n    {given}\n"
+    [pool] = load(document, tmp_path).snapshot.pools
+    assert pool.connections.idle_timeout_s == idle_s

@@ -40,15 +40,18 @@ def test_an_engine_that_counts_nonsense_is_believed_within_reason() -> None:
     assert estimator.bytes_per_token("b") == 1.0
 
 
-def test_names_made_up_by_clients_do_not_fill_memory() -> None:
+def test_names_made_up_by_clients_fill_no_memory_and_push_out_no_model_in_use() -> None:
     estimator = TokenEstimator()
     predictor = OutputPredictor()
     for number in range(2000):
+        estimator.learn("used", 20, 10)
         estimator.learn(f"m{number}", 10, 10)
         predictor.learn(f"m{number}", 10)
-        predictor.learn("m0", 10, kind=number + 1)
-    assert estimator.bytes_per_token("m1999") == 4.0
-    assert estimator.bytes_per_token("m0") == 1.0
+        predictor.learn("used", 50, kind=number + 1)
+    assert estimator.bytes_per_token("used") == pytest.approx(2.0)
+    assert estimator.bytes_per_token("m1999") == 1.0  # a model that is new is learned
+    assert estimator.bytes_per_token("m0") == 4.0  # nobody asked for it since
+    assert predictor.predict("used") == 50
     assert len(predictor._models) == len(predictor._classes) == 1024
 
 

@@ -234,21 +234,53 @@ def test_blocks_are_bounded() -> None:
         b"",
         b"hello",
         b"[]",
-        b'{"model":"m"}',
-        b'{"messages":[]}',
         b'{"model":1,"messages":[]}',
         b'{"model":"m","messages":[{}',
-        b'{"model":"m","messages":"text"}',
-        b'{"model":"m","messages":[],"max_tokens":"many"}',
         b'{"model":"\xff","messages":[]}',
         b'{"model":"m","messages":[' + b"[" * 100_000,
-        b'{"model":"m","messages":[' + b"{}," * MAX_OBJECTS + b"{}]}",
     ],
 )
 def test_what_cannot_be_read_is_not_guessed(body: bytes) -> None:
     found = inspect(CHAT, body)
     assert found.problem
     assert (found.model, found.blocks, found.prompt_bytes) == ("", [], 0)
+
+
+@pytest.mark.parametrize(
+    ("api", "body"),
+    [
+        (CHAT, b'{"model":"m"}'),
+        (CHAT, b'{"model":"m","messages":"text"}'),
+        (CHAT, b'{"model":"m","messages":[],"max_tokens":"many"}'),
+        (CHAT, b'{"model":"m","messages":[' + b"{}," * MAX_OBJECTS + b"{}]}"),
+        (EMBEDDING, b'{"model":"m","messages":[{"role":"user","content":"hi"}]}'),  # vLLM's
+        (COMPLETION, b'{"model":"m","prompt_embeds":"AAAA"}'),  # vLLM's
+        (RESPONSE, b'{"model":"m","prompt":{"id":"pmpt_1"}}'),
+    ],
+)
+def test_of_what_is_not_understood_the_model_is_known(api: int, body: bytes) -> None:
+    found = inspect(api, body)
+    assert found.problem
+    assert (found.api, found.model, found.blocks, found.prompt_bytes) == (api, "m", [], 0)
+
+
+@pytest.mark.parametrize("model", [b"", b'"model":null,'])
+def test_a_chat_need_not_name_a_model(model: bytes) -> None:
+    """Engines that serve one do without (vLLM, SGLang, llama.cpp)."""
+    found = inspect(CHAT, b"{" + model + b'"messages":[{"role":"user","content":"hi"}]}')
+    assert (found.problem, found.model, found.prompt_bytes) == ("", "", 9)
+
+
+def test_values_are_taken_as_engines_take_them() -> None:
+    plain = understood(CHAT, messages=[user(LONG)], max_tokens=100, stream=True)
+    lax = understood(CHAT, messages=[user(LONG)], max_tokens="100", stream=1)
+    assert (lax.output_limit, lax.stream, lax.blocks) == (100, True, plain.blocks)
+    assert not understood(CHAT, messages=[], stream="false").stream
+
+
+def test_bare_text_is_a_part_of_a_message() -> None:
+    bare = understood(CHAT, messages=[user(["hello", "there"])])
+    assert bare.prompt_bytes == len("user") + len("hello") + len("there") + 2
 
 
 @given(body=st.binary(max_size=200), api=st.integers(OTHER, ANTHROPIC))

@@ -191,3 +191,57 @@ def test_text_that_quotes_an_announcing_event_is_a_token() -> None:
     meter = SseMeter()
     meter.feed(b'data: {"choices":[{"delta":{"content":"\\"type\\": \\"ping\\""}}]}\n\n')
     assert meter.begun
+
+
+@pytest.mark.parametrize(
+    "told",
+    [
+        {"error": {"message": "out of memory", "type": "InternalServerError", "code": 500}},
+        {"object": "error", "message": "out of memory", "code": 500},  # older vLLM
+        {"error": "out of memory", "error_type": "generation"},  # TGI
+        {"type": "error", "error": {"type": "overloaded_error", "message": "out of memory"}},
+    ],
+)
+def test_an_error_in_the_place_of_an_answer_is_told_and_brings_no_token(
+    told: dict[str, Any],
+) -> None:
+    meter = metered(event(told) + b"data: [DONE]\n\n")
+    assert (meter.finish_reason, meter.failure) == ("error", "out of memory")
+    assert meter.done
+    assert not meter.begun
+    whole = SseMeter()
+    whole.read(json.dumps(told).encode())
+    assert (whole.finish_reason, whole.failure) == ("error", "out of memory")
+
+
+@pytest.mark.parametrize(
+    "told",
+    [
+        {"object": "response", "error": None, "usage": USAGE},
+        {"error": None, "choices": [], "usage": USAGE},
+        {"delta": {"content": "error"}, "usage": USAGE},
+        {"delta": {"content": '"error": "no"'}, "usage": USAGE},
+    ],
+)
+def test_what_only_speaks_of_errors_is_none(told: dict[str, Any]) -> None:
+    meter = metered(event(told))
+    assert (meter.failure, meter.finish_reason, meter.output_tokens) == ("", "", 3)
+
+
+def test_progress_through_a_prompt_is_no_token() -> None:
+    """llama.cpp tells it where a client asks (``return_progress``)."""
+    delta = {"role": "assistant", "content": None}
+    meter = SseMeter()
+    meter.feed(event({"choices": [{"delta": delta}], "prompt_progress": {"processed": 512}}))
+    assert not meter.begun
+    meter.feed(event({"choices": [{"delta": {"content": "a"}}]}))
+    assert meter.begun
+
+
+@pytest.mark.parametrize("usage", [None, {"prompt_tokens": 40, "completion_tokens": 7}])
+def test_llamacpp_tells_what_it_found_cached_with_its_times(usage: dict[str, int] | None) -> None:
+    """And all else too, to a client that asked for no usage."""
+    timings = {"cache_n": 36, "prompt_n": 4, "prompt_ms": 13.5, "predicted_n": 7}
+    told = {"choices": [{"finish_reason": "stop", "delta": {}}], "timings": timings, "usage": usage}
+    meter = metered(event(told))
+    assert (meter.prompt_tokens, meter.cached_tokens, meter.output_tokens) == (40, 36, 7)

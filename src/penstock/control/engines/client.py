@@ -15,6 +15,7 @@ from penstock.core.snapshot import Endpoint, EndpointTls, Engine
 
 # An exposition of vLLM with a dozen adapters is under 1 MiB.
 MAX_BODY_BYTES: Final = 4 * 1024 * 1024
+_MOST_SHOWN: Final = 200  # characters of an address that an engine tells
 _AT_ONCE: Final = 64  # requests; a bound on descriptors, not on speed
 _AGENT: Final = f"penstock/{__version__} engine-reader"
 
@@ -55,7 +56,7 @@ class EngineClient:
                 ) as response,
             ):
                 if response.status != 200:
-                    raise UnreadableError(f"{path} answers {response.status}")
+                    raise UnreadableError(f"{path} answers {response.status}{_hint(response)}")
                 return await _bounded(response.content, path)
         except TimeoutError:
             raise UnreachableError(f"{path}: no answer within {engine.timeout_s:g} s") from None
@@ -78,6 +79,14 @@ class EngineClient:
                 trust_env=False,
             )
         return self._session
+
+
+def _hint(response: aiohttp.ClientResponse) -> str:
+    """What to do about an answer that is none."""
+    if response.status in (401, 403):
+        return ", so it wants a key: give it with `engine: {headers: {Authorization: …}}`"
+    location = response.headers.get("Location", "") if 300 <= response.status < 400 else ""
+    return f" and leads to {location[:_MOST_SHOWN]}" if location else ""
 
 
 def _headers(target: Target, port: int) -> list[tuple[str, str]]:

@@ -55,7 +55,7 @@ def _vllm(body: bytes) -> Reading:
         running=samples.sum("vllm:num_requests_running"),
         waiting=samples.sum("vllm:num_requests_waiting"),
         kv_usage=samples.mean("vllm:kv_cache_usage_perc", "vllm:gpu_cache_usage_perc"),
-        kv_capacity=_capacity(samples, "vllm:cache_config_info", "block_size", "num_gpu_blocks"),
+        kv_capacity=_vllm_capacity(samples),
         prefix_queries=whole(
             samples.sum("vllm:prefix_cache_queries_total", "vllm:gpu_prefix_cache_queries_total")
         ),
@@ -66,19 +66,47 @@ def _vllm(body: bytes) -> Reading:
     )
 
 
+def _vllm_capacity(samples: Samples) -> int:
+    """Models that mix kinds of attention take blocks of several sizes: newer builds tell tokens."""
+    name = "vllm:cache_config_info"
+    told = _capacity(samples, name, "kv_cache_size_tokens")
+    return told if told > 0 else _capacity(samples, name, "block_size", "num_gpu_blocks")
+
+
 def _sglang(body: bytes) -> Reading:
     samples = Samples(_lines(body, _SGLANG).replace("sglang_", "sglang:"))
-    capacity = whole(samples.sum("sglang:max_total_num_tokens"))
+    usages = _by_rank(samples, "sglang:token_usage")
+    capacity = whole(sum(_by_rank(samples, "sglang:max_total_num_tokens")))
     if capacity <= 0:
         capacity = _capacity(samples, "sglang:cache_config_info", "page_size", "num_pages")
+    queries = samples.sum("sglang:prompt_tokens_total")
+    hits = samples.sum("sglang:cached_tokens_total")
     return Reading(
-        running=samples.sum("sglang:num_running_reqs"),
-        waiting=samples.sum("sglang:num_queue_reqs"),
-        kv_usage=samples.mean("sglang:token_usage"),
+        running=_total(_by_rank(samples, "sglang:num_running_reqs")),
+        waiting=_total(_by_rank(samples, "sglang:num_queue_reqs")),
+        kv_usage=_total(usages) / max(len(usages), 1),
         kv_capacity=capacity,
-        prefix_queries=whole(samples.sum("sglang:prompt_tokens_total")),
-        prefix_hits=whole(samples.sum("sglang:cached_tokens_total")),
+        prefix_queries=whole(queries),
+        prefix_hits=whole(0 if hits < 0 <= queries else hits),  # it is not there before the first
     )
+
+
+def _by_rank(samples: Samples, name: str) -> list[float]:
+    """SGLang's figures for each part of an engine that has requests of its own.
+
+    Stages of a pipeline tell those of the same requests, as ranks that share a ``dp_rank`` do; with
+    priorities there is a sample for each beside the one of all (``SchedulerMetricsCollector``).
+    """
+    found: dict[str, float] = {}
+    for labels, value in samples.of(name):
+        if not labels.get("priority"):
+            rank = labels.get("dp_rank") or "tensor " + labels.get("tp_rank", "")
+            found[rank] = max(value, found.get(rank, value))
+    return list(found.values())
+
+
+def _total(figures: list[float]) -> float:
+    return sum(figures) if figures else UNKNOWN
 
 
 def _sglang_loads(body: bytes) -> Reading:
@@ -337,8 +365,8 @@ SOUGHT: Final = (
 
 
 def recognised(exposition: bytes) -> Dialect | None:
-    """The engine whose metrics these are."""
-    for dialect in _MARKED:
+    """The engine whose metrics these are. Triton's have those of an engine that it runs as well."""
+    for dialect in (TRITON, *_MARKED):
         if re.search(rb"^" + dialect.mark.encode(), exposition, re.MULTILINE):
             return dialect
     return None

@@ -1,7 +1,7 @@
 """Which models endpoints serve, by what they list at ``/v1/models``."""
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from random import Random
 from typing import Final
 
@@ -16,6 +16,7 @@ from penstock.core.snapshot import Engine, Pool, ServedModel, Snapshot
 
 PATH: Final = "/v1/models"
 MOST_MODELS: Final = 1000  # of one endpoint
+_MOST_SHOWN: Final = 10  # in a message
 _MOST_WHOLE: Final = 2**53  # what every reader of JSON can take
 _FIRST_WITHIN_S: Final = 0.1
 _AGAIN_S: Final = 1.0  # between two attempts until the first answer
@@ -36,13 +37,13 @@ class _Listed(msgspec.Struct):
 
 
 class _List(msgspec.Struct):
-    data: list[_Listed]
+    data: list[_Listed] | None  # Ollama lists no model so
 
 
 def models_of(body: bytes) -> tuple[ServedModel, ...]:
     """What an answer lists, in order of the names. Raises UnreadableError."""
     try:
-        listed = msgspec.json.decode(body, type=_List).data
+        listed = msgspec.json.decode(body, type=_List).data or []
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         raise UnreadableError(f"{PATH} cannot be read: {error}") from error
     if len(listed) > MOST_MODELS:
@@ -59,6 +60,21 @@ def models_of(body: bytes) -> tuple[ServedModel, ...]:
         if each.id
     }
     return tuple(found[name] for name in sorted(found))
+
+
+def _since(before: Sequence[ServedModel], models: Sequence[ServedModel]) -> tuple[ServedModel, ...]:
+    """The same, made when it was told first: vLLM, SGLang and TensorRT-LLM tell the time of day."""
+    created = {model.id: model.created for model in before}
+    return tuple(
+        msgspec.structs.replace(model, created=created.get(model.id, model.created))
+        for model in models
+    )
+
+
+def _shown(models: Sequence[ServedModel]) -> str:
+    names = ", ".join(model.id for model in models[:_MOST_SHOWN]) or "no model"
+    more = len(models) - _MOST_SHOWN
+    return f"{names} and {more} more" if more > 0 else names
 
 
 def _text(value: object) -> str:
@@ -183,18 +199,19 @@ class EngineModels:
             self._events.info("engine.models.readable", text, pool=pool, endpoint=endpoint)
 
     def _learn(self, key: EndpointKey, models: tuple[ServedModel, ...]) -> None:
-        if self._found.get(key) == models:
+        before = self._found.get(key, ())
+        models = _since(before, models)
+        if key in self._found and before == models:
             return
         self._found[key] = models
-        names = ", ".join(model.id for model in models[:10]) or "no model"
-        more = f" and {len(models) - 10} more" if len(models) > 10 else ""
+        there = {model.id for model in models}
+        gone = [model for model in before if model.id not in there]
         pool, endpoint = key
-        self._events.info(
-            "engine.models",
-            f"endpoint {pool}/{endpoint} serves {names}{more}",
-            pool=pool,
-            endpoint=endpoint,
-        )
+        text = f"endpoint {pool}/{endpoint} serves {_shown(models)}"
+        if gone:
+            text += f", and no longer {_shown(gone)}"
+        level = self._events.warning if gone else self._events.info
+        level("engine.models", text, pool=pool, endpoint=endpoint)
         if self._publishing is None or self._publishing.done():
             self._publishing = asyncio.create_task(self._publish_soon())
 

@@ -252,7 +252,7 @@ class EngineServer(EmulatedServer):
         base = {
             "id": self.spec.model,
             "object": "model",
-            "created": 0,
+            "created": int(time.time()),  # of the answer, as engines tell it
             "owned_by": self.dialect.name,
             "root": self.spec.model,
             "parent": None,

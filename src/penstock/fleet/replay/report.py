@@ -4,13 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from html import escape
+from math import isnan, nan
 from typing import NamedTuple
 
+from rich.markup import escape as plain
 from rich.table import Table
 
 from penstock.fleet.replay.result import Distribution, ReplayResult
 
 _PERCENTS = (50, 90, 95, 99)
+_NOTHING = nan  # was measured: of a run whose requests all failed
 
 
 class Line(NamedTuple):
@@ -47,7 +50,7 @@ def table(results: Sequence[ReplayResult]) -> Table:
     drawn = Table()
     drawn.add_column("")
     for result in results:
-        drawn.add_column(result.name, justify="right")
+        drawn.add_column(plain(result.name), justify="right")
     if len(results) == 2:
         drawn.add_column("change", justify="right")
     for line in lines():
@@ -99,11 +102,11 @@ _DISTRIBUTIONS: tuple[tuple[str, _Pick], ...] = (
 
 
 def _mean(pick: _Pick) -> Callable[[ReplayResult], float]:
-    return lambda result: pick(result).mean
+    return lambda result: pick(result).mean if pick(result).count else _NOTHING
 
 
 def _at(pick: _Pick, percent: int) -> Callable[[ReplayResult], float]:
-    return lambda result: pick(result).percentile(percent)
+    return lambda result: pick(result).percentile(percent) if pick(result).count else _NOTHING
 
 
 def _count(value: float) -> str:
@@ -119,13 +122,15 @@ def _share(value: float) -> str:
 
 
 def _duration(seconds: float) -> str:
+    if isnan(seconds):
+        return "–"
     if seconds >= 10:
         return f"{seconds:.1f} s"
     return f"{seconds:.2f} s" if seconds >= 1 else f"{seconds * 1000:.1f} ms"
 
 
 def _change(before: float, after: float, better: int) -> str:
-    if not before:
+    if not before or isnan(before) or isnan(after):
         return ""
     change = after / before - 1
     style = "" if not better or abs(change) < 0.005 else "green" if change * better > 0 else "red"
@@ -136,7 +141,7 @@ def _change(before: float, after: float, better: int) -> str:
 def _html_row(line: Line, results: Sequence[ReplayResult]) -> str:
     values = [line.value(result) for result in results]
     cells = "".join(f"<td>{escape(line.text(value))}</td>" for value in values)
-    if len(results) == 2 and values[0]:
+    if len(results) == 2 and values[0] and not isnan(values[0] + values[1]):
         change = values[1] / values[0] - 1
         kind = "" if not line.better else "good" if change * line.better > 0 else "bad"
         cells += f'<td class="{kind}">{change:+.1%}</td>'

@@ -107,3 +107,46 @@ SGLANG_GET_LOAD = b"""\
 [{"dp_rank": 0, "num_reqs": 4, "num_waiting_reqs": 2, "num_tokens": 9000},
  {"dp_rank": 1, "num_reqs": 1, "num_waiting_reqs": 0, "num_tokens": 100}]
 """
+
+# With --pp-size 2, --dp-size 2 and --enable-priority-scheduling.
+SGLANG_RANKS = b"""\
+sglang:num_running_reqs{dp_rank="0",pp_rank="0",priority="",tp_rank="0"} 3.0
+sglang:num_running_reqs{dp_rank="0",pp_rank="0",priority="1",tp_rank="0"} 2.0
+sglang:num_running_reqs{dp_rank="0",pp_rank="0",priority="5",tp_rank="0"} 1.0
+sglang:num_running_reqs{dp_rank="0",pp_rank="1",priority="",tp_rank="0"} 3.0
+sglang:num_running_reqs{dp_rank="1",pp_rank="0",priority="",tp_rank="0"} 4.0
+sglang:num_queue_reqs{dp_rank="0",pp_rank="0",priority="",tp_rank="0"} 0.0
+sglang:num_queue_reqs{dp_rank="1",pp_rank="0",priority="",tp_rank="0"} 2.0
+sglang:num_queue_reqs{dp_rank="1",pp_rank="0",priority="1",tp_rank="0"} 2.0
+sglang:token_usage{dp_rank="0",pp_rank="0",priority="",tp_rank="0"} 0.5
+sglang:token_usage{dp_rank="0",pp_rank="1",priority="",tp_rank="0"} 0.5
+sglang:token_usage{dp_rank="1",pp_rank="0",priority="",tp_rank="0"} 0.25
+sglang:max_total_num_tokens{dp_rank="0",pp_rank="0",priority="",tp_rank="0"} 1000.0
+sglang:max_total_num_tokens{dp_rank="0",pp_rank="1",priority="",tp_rank="0"} 1000.0
+sglang:max_total_num_tokens{dp_rank="1",pp_rank="0",priority="",tp_rank="0"} 1000.0
+sglang:prompt_tokens_total{is_streaming="true",model_name="m"} 500.0
+sglang:prompt_tokens_total{is_streaming="false",model_name="m"} 100.0
+"""
+
+# Without data-parallel ranks, those of attention are told apart by tp_rank.
+SGLANG_ATTENTION_RANKS = b"""\
+sglang:num_running_reqs{pp_rank="0",tp_rank="0"} 3.0
+sglang:num_running_reqs{pp_rank="0",tp_rank="4"} 1.0
+sglang:num_queue_reqs{pp_rank="0",tp_rank="0"} 0.0
+sglang:num_queue_reqs{pp_rank="0",tp_rank="4"} 0.0
+"""
+
+# A hybrid model: blocks of several groups of layers, each of another number of tokens.
+VLLM_HYBRID = b"""\
+vllm:num_requests_running{engine="0",model_name="m"} 1.0
+vllm:num_requests_waiting{engine="0",model_name="m"} 0.0
+vllm:cache_config_info{block_size="8",kv_cache_size_tokens="463459",num_gpu_blocks="320"} 1.0
+"""
+
+# Triton with its backend for vLLM, which tells no requests under vLLM's names.
+TRITON_VLLM = b"""\
+nv_inference_request_success{model="vllm_model",version="1"} 3
+nv_inference_pending_request_count{model="vllm_model",version="1"} 2
+vllm:prompt_tokens_total{model="vllm_model",version="1"} 10
+vllm:time_to_first_token_seconds_count{model="vllm_model",version="1"} 1
+"""

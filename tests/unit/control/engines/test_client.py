@@ -10,7 +10,7 @@ from penstock.control.certificates import EndpointContexts
 from penstock.control.engines.client import EngineClient, Target
 from penstock.control.engines.reading import UnreadableError
 from penstock.core.snapshot import Endpoint, EndpointTls, Engine
-from tests.harness.http_endpoint import HttpEndpoint
+from tests.harness.http_endpoint import Answer, HttpEndpoint
 
 NAME = "engine.invalid"  # never has an address of its own (RFC 6761, 6.4)
 
@@ -51,3 +51,10 @@ async def test_the_certificate_is_verified_for_the_name(tmp_path: Path) -> None:
             else:
                 with pytest.raises(UnreadableError, match=NAME):
                     await get(place, Engine(timeout_s=5.0), tls)
+
+
+async def test_where_an_answer_leads_elsewhere_is_told(endpoint: HttpEndpoint) -> None:
+    """As from /metrics to /metrics/, which servers built with Starlette do."""
+    endpoint.answer = lambda _: Answer(307, headers=(("Location", "http://e/metrics/"),))
+    with pytest.raises(UnreadableError, match="answers 307 and leads to http://e/metrics/"):
+        await get(endpoint, Engine(timeout_s=5.0))

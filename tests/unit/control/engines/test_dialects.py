@@ -16,6 +16,13 @@ READINGS = {
     "vllm, older": (expositions.VLLM_OLDER, Reading(1, 0, 0.125, -1, 10, 5)),
     "sglang": (expositions.SGLANG, Reading(5, 1, 0.2, 128_000, 500, 250)),
     "sglang, underscore": (expositions.SGLANG_UNDERSCORE, Reading(5, 1, 0.2, 1000)),
+    "sglang, of several ranks": (
+        expositions.SGLANG_RANKS,
+        Reading(7, 2, 0.375, 2000, 600, 0),
+    ),
+    "sglang, of attention ranks": (expositions.SGLANG_ATTENTION_RANKS, Reading(4, 0)),
+    "vllm, hybrid": (expositions.VLLM_HYBRID, Reading(1, 0, -1, 463_459)),
+    "triton, of vllm": (expositions.TRITON_VLLM, Reading(-1, 2)),
     "tgi": (expositions.TGI, Reading(12, 3)),
     "llamacpp": (expositions.LLAMACPP, Reading(2, 4)),
     "triton": (expositions.TRITON, Reading(6, 1, 0.4, 6400)),

@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import AsyncIterator
+from itertools import count
 
 import pytest
 
@@ -28,6 +29,7 @@ def test_models_and_adapters_are_read() -> None:
         ServedModel("sql", "llama", 18, "vllm"),
     )
     assert models_of(b'{"data": []}') == ()
+    assert models_of(b'{"object": "list", "data": null}') == ()  # Ollama before its first model
 
 
 @pytest.mark.parametrize(
@@ -112,6 +114,32 @@ async def test_a_change_is_published_once(site: Site) -> None:
     assert site.served() == ["llama"]
 
 
+async def test_the_time_of_day_that_engines_tell_with_a_model_is_no_change(site: Site) -> None:
+    """vLLM, SGLang and TensorRT-LLM make the description of a model anew for each answer."""
+    times = count(1_700_000_000)
+    site.place.answer = lambda _: Answer(
+        body=b'{"data": [{"id": "llama", "created": %d}]}' % next(times)
+    )
+    site.run()
+    await until(lambda: len(site.published) == 1, "the models are published")
+    await site.asked_again()
+    assert len(site.published) == 1
+    [told] = [each for each in site.events.recent(100) if each.kind == "engine.models"]
+    [model] = site.models.mark(site.running).pools[0].discovered[site.place.name]
+    assert model.created == 1_700_000_000
+    assert told.message.endswith(" serves llama")
+
+
+async def test_a_model_that_is_gone_is_a_warning(site: Site) -> None:
+    site.run()
+    await until(lambda: len(site.published) == 1, "the models are published")
+    site.page = OTHER
+    await until(lambda: len(site.published) == 2, "the change is published")
+    last = site.events.recent(1)[0]
+    assert (last.level, last.kind) == ("warning", "engine.models")
+    assert last.message.endswith(" serves llama, and no longer sql")
+
+
 async def test_what_was_known_holds_while_an_endpoint_does_not_answer(site: Site) -> None:
     site.run()
     await until(lambda: len(site.published) == 1, "the models are published")
@@ -145,6 +173,7 @@ async def test_an_endpoint_with_configured_models_is_not_asked(
     ("status", "page", "why"),
     [
         (500, VLLM, "/v1/models answers 500"),
+        (401, VLLM, "/v1/models answers 401, so it wants a key: give it with `engine: {headers"),
         (200, b"starting up", "/v1/models cannot be read: "),
         (200, b" " * (5 << 20), "/v1/models answers more than 4 MiB"),
     ],

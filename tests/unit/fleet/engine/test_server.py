@@ -198,9 +198,8 @@ async def test_a_conversation_that_goes_on_finds_its_past_in_the_cache(
     messages += user("and then?")
     second = await sdk.chat.completions.create(model=MODEL, messages=messages, max_tokens=1)
     assert second.usage is not None
-    assert first.usage.prompt_tokens_details is not None
+    assert first.usage.prompt_tokens_details is None  # engines leave out what would be 0
     assert second.usage.prompt_tokens_details is not None
-    assert first.usage.prompt_tokens_details.cached_tokens == 0
     # All but the last token of the answer, which was never computed, in whole blocks of 16.
     known = first.usage.total_tokens - 1
     assert second.usage.prompt_tokens_details.cached_tokens == known // 16 * 16
@@ -372,8 +371,7 @@ async def test_a_restart_loses_the_cache_and_keeps_the_port(
     assert engine.url == url
     answer = await sdk.with_options(max_retries=3).completions.create(**asked)
     assert answer.usage is not None
-    assert answer.usage.prompt_tokens_details is not None
-    assert answer.usage.prompt_tokens_details.cached_tokens == 0
+    assert answer.usage.prompt_tokens_details is None
 
 
 @pytest.mark.parametrize("between", ["none", "refuse", "stall", "stall-streams", "error", "lie"])
@@ -395,7 +393,7 @@ async def test_a_restart_brings_back_what_died_cold_and_without_faults(
     body = {**prompt, "max_tokens": 1}
     async with client.post(f"{engine.url}/v1/completions", json=body) as response:
         usage = (await response.json())["usage"]
-    assert usage["prompt_tokens_details"]["cached_tokens"] == 0
+    assert "prompt_tokens_details" not in usage
 
 
 async def test_the_latter_of_two_faults_says_how_long(engine: EngineServer, until: Until) -> None:
@@ -423,7 +421,7 @@ async def test_dying_cuts_streams_and_the_engine_comes_back_cold(
     body = {"prompt": "a" * 640, "max_tokens": 1}
     async with client.post(f"{engine.url}/v1/completions", json=body) as response:
         usage = (await response.json())["usage"]
-    assert usage["prompt_tokens_details"]["cached_tokens"] == 0
+    assert "prompt_tokens_details" not in usage
 
 
 async def test_tgi_answers_its_own_paths(start: Start, client: aiohttp.ClientSession) -> None:

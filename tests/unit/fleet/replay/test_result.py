@@ -3,6 +3,7 @@
 import io
 from pathlib import Path
 
+import msgspec
 import pytest
 from rich.console import Console
 
@@ -121,3 +122,25 @@ def test_two_results_are_compared_line_by_line() -> None:
     html = page([before, after])
     assert "&lt;a&gt;" in html
     assert html.count("<polyline") == 8
+
+
+def test_where_no_answer_came_no_time_is_told() -> None:
+    """0.0 ms would be the fastest there is."""
+    none, some = result_of(outcome(failure="status 503")), result_of(outcome())
+    drawn = printed(none, some)
+    [mean] = [line for line in drawn.splitlines() if "TTFT mean" in line]
+    assert [cell.strip() for cell in mean.split("│")[1:-1]] == ["TTFT mean", "–", "1.00 s", ""]
+    assert "<th>TTFT mean</th><td>–</td><td>1.00 s</td></tr>" in page([none, some])
+
+
+def test_a_name_is_shown_as_it_is() -> None:
+    """As of a server at [fe80::1], which looks like markup of the table's."""
+    result = msgspec.structs.replace(result_of(outcome()), name="http://[fe80::1]:80 [/b]")
+    assert "http://[fe80::1]:80 [/b]" in printed(result)
+
+
+def printed(*results: ReplayResult) -> str:
+    console = Console(file=io.StringIO(), width=120)
+    console.print(table(results))
+    assert isinstance(console.file, io.StringIO)
+    return console.file.getvalue()

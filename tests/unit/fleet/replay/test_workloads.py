@@ -1,5 +1,6 @@
 """Workloads: traces are read exactly, generated ones are reproducible, equal seeds equal text."""
 
+import gzip
 from itertools import pairwise
 from pathlib import Path
 
@@ -94,6 +95,11 @@ def test_azure_prompts_share_nothing(tmp_path: Path) -> None:
         (MOONCAKE + "{}\n", "line 4"),
         (MOONCAKE.replace("[0, 3]", "[0]"), "line 2: 1 hash_ids are too few"),
         (AZURE + "yesterday,1,2\n", "line 4"),
+        (AZURE + "2023-11-16 18:15:46,-1,2\n", "line 4: a number of tokens is negative"),
+        (MOONCAKE.replace("500", "-500"), "line 1: a number of tokens is negative"),
+        (AZURE + '"' + "1" * 200_000, "line 4: field larger"),
+        ("", "no request in it"),
+        (AZURE.partition("\n")[0] + "\n", "no request in it"),
     ],
 )
 def test_what_is_no_trace_is_refused_with_its_line(
@@ -101,6 +107,21 @@ def test_what_is_no_trace_is_refused_with_its_line(
 ) -> None:
     with pytest.raises(TraceError, match=complaint):
         load_trace(trace(tmp_path, text))
+
+
+@pytest.mark.parametrize("text", [AZURE, MOONCAKE])
+def test_a_trace_that_a_spreadsheet_saved_is_the_same(tmp_path: Path, text: str) -> None:
+    plain = load_trace(trace(tmp_path, text))
+    saved = tmp_path / "trace"
+    saved.write_bytes(text.replace("\n", "\r\n").encode("utf-8-sig"))
+    assert load_trace(saved).sessions == plain.sessions
+
+
+def test_a_compressed_trace_is_refused_as_such(tmp_path: Path) -> None:
+    packed = tmp_path / "trace.csv.gz"
+    packed.write_bytes(gzip.compress(AZURE.encode()))
+    with pytest.raises(TraceError, match="is no text; if it is compressed, unpack it"):
+        load_trace(packed)
 
 
 @pytest.mark.parametrize("kind", DEFAULTS)

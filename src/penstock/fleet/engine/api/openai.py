@@ -152,7 +152,7 @@ def _told(usage: Usage) -> dict[str, Any]:
         "completion_tokens": usage.output,
         "total_tokens": usage.prompt + usage.output,
     }
-    if usage.cached is not None:
+    if usage.cached:  # engines leave out what would be 0
         told["prompt_tokens_details"] = {"cached_tokens": usage.cached}
     return told
 

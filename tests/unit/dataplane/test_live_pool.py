@@ -1,0 +1,20 @@
+"""A pool at work: what it knows of its endpoints' models."""
+
+from penstock.core.snapshot import Endpoint, PolicyChoice, Pool, ServedModel
+from penstock.dataplane.live_pool import served_by
+
+
+def served(owner: str) -> dict[str, str] | None:
+    endpoint = Endpoint("e", "127.0.0.1", 9)
+    listed = (ServedModel("base", owned_by=owner), ServedModel("sql", "base", owned_by=owner))
+    policy = PolicyChoice(name="round-robin")
+    pool = Pool(name="a", endpoints=(endpoint,), policy=policy, discovered={"e": listed})
+    return served_by(pool, endpoint)
+
+
+def test_sglang_is_asked_for_an_adapter_beside_its_model() -> None:
+    assert served("sglang") == {"base": "", "sql": "base", "base:sql": "base"}
+
+
+def test_other_engines_are_asked_for_an_adapter_by_its_name() -> None:
+    assert served("vllm") == {"base": "", "sql": "base"}
