@@ -3,10 +3,11 @@
 import json
 
 from penstock.dataplane.answers import unknown_model
+from penstock.wire.api_family import OPENAI
 
 
 def told(known: list[str]) -> str:
-    answer = unknown_model("gpt", known, anthropic=False, keep_alive=True)
+    answer = unknown_model("gpt", known, family=OPENAI, keep_alive=True)
     message: str = json.loads(answer.partition(b"\r\n\r\n")[2])["error"]["message"]
     return message
 
