@@ -1,6 +1,7 @@
 """Fixtures that every kind of test shares. What they are made of is in ``tests.harness``."""
 
 from collections.abc import Callable, Iterator
+from typing import Any
 
 import pytest
 from hypothesis import settings
@@ -57,7 +58,7 @@ def start(spares: Spares) -> Iterator[Callable[..., Worker]]:
     """Starts workers, and at the end of the test stops them and checks that they ended well."""
     started: list[Worker] = []
 
-    def start_worker(snapshot: Snapshot, **settings: int) -> Worker:
+    def start_worker(snapshot: Snapshot, **settings: Any) -> Worker:
         process = WorkerProcess(**settings) if settings else spares.take()
         started.append(Worker(snapshot, process))
         return started[-1]
