@@ -123,7 +123,7 @@ def test_client_resetting_while_its_body_is_held_back_settles_the_ticket(
     client = worker.connect()
     client.send(post("Content-Length: 100000000"))
     assert send_repeated(client.socket, b"x" * 65536, 0, 100_000_000, AT_ONCE_S) < 100_000_000
-    assert worker.in_flight() == 1
+    wait_until(lambda: worker.in_flight() == 1, "the request was taken")
     client.reset()
     worker.wait_until_idle()
 
