@@ -1,5 +1,6 @@
 """Fixtures that every kind of test shares. What they are made of is in ``tests.harness``."""
 
+import socket
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -43,6 +44,19 @@ def scripted() -> Iterator[Callable[[Script], ScriptedEndpoint]]:
     yield make
     for endpoint in made:
         endpoint.close()
+
+
+@pytest.fixture
+def free_port() -> Iterator[int]:
+    """A port that nobody listens on, and that the system gives to nobody else meanwhile.
+
+    It stays bound, so that it is not handed out as an ephemeral one; who wants it in earnest
+    sets SO_REUSEADDR.
+    """
+    with socket.socket() as bound:
+        bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        bound.bind(("127.0.0.1", 0))
+        yield bound.getsockname()[1]
 
 
 @pytest.fixture(scope="session")
