@@ -7,6 +7,7 @@ import signal
 from collections.abc import Callable, Coroutine
 from contextlib import AsyncExitStack
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import TypeVar
 
@@ -77,8 +78,8 @@ Show = Callable[[DemoView], None]
 async def run_demo(show: Show, seconds: float | None) -> DemoView:
     """Run until SIGINT, SIGTERM or SIGHUP, or for ``seconds``; ``show`` is called as it goes.
 
-    A bounded run goes on until the engine that was killed works again. Every child process has ended when this returns. Raises BalancerError or RuntimeError when
-    something does not start.
+    A bounded run goes on until the engine that was killed works again. Every child process has
+    ended when this returns. Raises BalancerError or RuntimeError when something does not start.
     """
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
@@ -148,19 +149,19 @@ async def _tell_story(
     while not stop.is_set():
         view.headline = f"all is well; {VICTIM} of both fleets will be killed in a moment"
         await pause(stop, up_s)
-        await _until(lambda: _victim_is(view, "up"), stop)
+        await _until(partial(_victim_is, view, "up"), stop)
         if stop.is_set():
             return
         await asyncio.gather(*(victim.kill() for victim in victims))
         view.headline = f"{VICTIM} was killed with SIGKILL in both fleets; the others take over"
         await pause(stop, down_s)
-        await _until(lambda: _victim_is(view, "down"), stop)
+        await _until(partial(_victim_is, view, "down"), stop)
         if stop.is_set():
             return
         before = _requests_in_turn(view)
         await asyncio.gather(*(victim.start() for victim in victims))
         view.headline = f"{VICTIM} is back, with an empty cache"
-        await _until(lambda: _victim_is(view, "up") and _requests_in_turn(view) > before, stop)
+        await _until(partial(_victim_works_again, view, before), stop)
         told.set()
         await pause(stop, up_s if seconds is None else seconds)
 
@@ -174,6 +175,11 @@ async def _until(condition: Callable[[], bool], stop: asyncio.Event) -> None:
 def _victim_is(view: DemoView, state: str) -> bool:
     """Whether the balancer says so in both pools."""
     return all(side.engines[VICTIM].state == state for side in view.sides.values())
+
+
+def _victim_works_again(view: DemoView, before: int) -> bool:
+    """Whether it is up, and was given more requests than before its death."""
+    return _victim_is(view, "up") and _requests_in_turn(view) > before
 
 
 def _requests_in_turn(view: DemoView) -> int:
