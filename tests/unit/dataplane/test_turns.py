@@ -1,7 +1,7 @@
 """What comes in leaves in the same turn of the loop: a worker whose events are handed out by hand.
 
 The loopback's sockets take what is sent at once, so that what an event made leave is under way when
-the call returns. Nothing waits but for the kernel to carry it over: no other event could have helped.
+the call returns. Nothing waits but for the kernel to carry it over: no other event could help.
 """
 
 import json
