@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
-from hypothesis import settings
+from hypothesis import HealthCheck, settings
 
 from penstock.core.snapshot import Snapshot
 from tests.harness.endpoint import Script, ScriptedEndpoint
@@ -14,7 +14,7 @@ from tests.harness.process import Spares, WorkerProcess
 from tests.harness.worker import Worker
 
 # No test depends on the speed of the machine that runs it.
-settings.register_profile("penstock", deadline=None)
+settings.register_profile("penstock", deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("penstock")
 
 
