@@ -127,8 +127,12 @@ def _end_with(parent: int) -> None:
 
 
 def end_in_order_when_terminated() -> None:
-    """SIGTERM ends the benchmark as Ctrl-C does: with everything that it started."""
-    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    """SIGTERM ends the benchmark as Ctrl-C does: with everything that it started.
+
+    As it does at that moment: in asyncio it cancels the task that runs, where an exception at any
+    point may fall into a finalizer, and is lost.
+    """
+    signal.signal(signal.SIGTERM, lambda number, frame: signal.raise_signal(signal.SIGINT))
 
 
 def free_ports(count: int) -> list[int]:

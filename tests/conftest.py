@@ -1,9 +1,11 @@
 """Fixtures that every kind of test shares. What they are made of is in ``tests.harness``."""
 
+import socket
 from collections.abc import Callable, Iterator
+from typing import Any
 
 import pytest
-from hypothesis import settings
+from hypothesis import HealthCheck, settings
 
 from penstock.core.snapshot import Snapshot
 from tests.harness.endpoint import Script, ScriptedEndpoint
@@ -12,7 +14,7 @@ from tests.harness.process import Spares, WorkerProcess
 from tests.harness.worker import Worker
 
 # No test depends on the speed of the machine that runs it.
-settings.register_profile("penstock", deadline=None)
+settings.register_profile("penstock", deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("penstock")
 
 
@@ -44,6 +46,19 @@ def scripted() -> Iterator[Callable[[Script], ScriptedEndpoint]]:
         endpoint.close()
 
 
+@pytest.fixture
+def free_port() -> Iterator[int]:
+    """A port that nobody listens on, and that the system gives to nobody else meanwhile.
+
+    It stays bound, so that it is not handed out as an ephemeral one; who wants it in earnest
+    sets SO_REUSEADDR.
+    """
+    with socket.socket() as bound:
+        bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        bound.bind(("127.0.0.1", 0))
+        yield bound.getsockname()[1]
+
+
 @pytest.fixture(scope="session")
 def spares() -> Iterator[Spares]:
     """Worker processes started ahead."""
@@ -57,7 +72,7 @@ def start(spares: Spares) -> Iterator[Callable[..., Worker]]:
     """Starts workers, and at the end of the test stops them and checks that they ended well."""
     started: list[Worker] = []
 
-    def start_worker(snapshot: Snapshot, **settings: int) -> Worker:
+    def start_worker(snapshot: Snapshot, **settings: Any) -> Worker:
         process = WorkerProcess(**settings) if settings else spares.take()
         started.append(Worker(snapshot, process))
         return started[-1]

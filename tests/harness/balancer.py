@@ -17,6 +17,7 @@ import yaml
 
 from tests.harness.client import Client
 from tests.harness.forked import forked_serve
+from tests.harness.log import whole_lines
 from tests.harness.waiting import PATIENCE_S, wait_until
 
 START_S = 30.0  # three interpreters on a busy machine
@@ -43,7 +44,9 @@ class Balancer:
     def write(self, document: Document) -> None:
         """Change the file; ``reload`` makes it count."""
         defaults = {"listen": "127.0.0.1:0", "admin": "127.0.0.1:0", "workers": 2}
-        self.file.write_text(yaml.safe_dump({**defaults, **document}, sort_keys=False))
+        fresh = self.file.with_suffix(".new")
+        fresh.write_text(yaml.safe_dump({**defaults, **document}, sort_keys=False))
+        fresh.replace(self.file)  # whole at any time: a reload asked for before may read it now
 
     def restart(self) -> None:
         """Start another supervisor on the same file, after the one before ended."""
@@ -69,7 +72,7 @@ class Balancer:
 
     def events(self, kind: str = "") -> list[dict[str, Any]]:
         """Its log, or the events of one kind."""
-        lines = [json.loads(line) for line in self.said().splitlines() if line.startswith("{")]
+        lines = [json.loads(line) for line in whole_lines(self.log) if line.startswith("{")]
         return [line for line in lines if not kind or line["event"] == kind]
 
     def has_said(self, kind: str) -> bool:

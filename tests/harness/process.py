@@ -10,8 +10,10 @@ import sys
 import tempfile
 from typing import Any
 
+from penstock.dataplane import context, loop
 from penstock.dataplane.board import Board, create_board
 from penstock.dataplane.serving import run
+from tests.harness.clock import HeldClock
 from tests.harness.forked import Passed, forking
 
 INDEX = 0  # of the one worker that runs
@@ -19,10 +21,15 @@ ENDPOINT_ROWS = 256
 POOL_ROWS = 64
 
 
-def _serve(board: Any, mailbox: Any, errors: Any, descriptors: int) -> None:
+def _serve(
+    board: Any, mailbox: Any, errors: Any, descriptors: int, clock: HeldClock | None
+) -> None:
     os.dup2(errors, sys.stderr.fileno())
     if descriptors:  # the worker looks at its limit when it starts
         resource.setrlimit(resource.RLIMIT_NOFILE, (descriptors, descriptors))
+    if clock is not None:  # the two modules that ask for the time; all else is told by them
+        for module in (context, loop):
+            vars(module)["monotonic"] = clock
     sys.exit(run(INDEX, board, mailbox))
 
 
@@ -30,15 +37,17 @@ class WorkerProcess:
     """Runs from its making on and waits for its first snapshot.
 
     ``workers`` above 1 makes room on the board for others, whose cells a test may write;
-    ``descriptors`` bounds what the process may open (0: as the test itself).
+    ``descriptors`` bounds what the process may open (0: as the test itself). With ``held`` its
+    time passes only when told, by ``clock``.
     """
 
-    def __init__(self, *, workers: int = 1, descriptors: int = 0) -> None:
+    def __init__(self, *, workers: int = 1, descriptors: int = 0, held: bool = False) -> None:
         self.board: Board = create_board(workers, ENDPOINT_ROWS, POOL_ROWS)
+        self.clock = HeldClock() if held else None
         self._errors = tempfile.TemporaryFile()  # noqa: SIM115 - lives as long as the process
         self.mailbox, theirs = socket.socketpair()
         passed = [Passed(fd) for fd in (self.board.fd, theirs.fileno(), self._errors.fileno())]
-        self._process = forking.Process(target=_serve, args=(*passed, descriptors))
+        self._process = forking.Process(target=_serve, args=(*passed, descriptors, self.clock))
         with theirs:
             self._process.start()
 

@@ -20,6 +20,7 @@ from penstock.dataplane.board import (
     W_HEARTBEAT_MS,
     Board,
 )
+from penstock.dataplane.loop import SWEEP_S
 from penstock.dataplane.mailbox import Inbox, frame
 from tests.harness.client import Client
 from tests.harness.process import INDEX, WorkerProcess
@@ -155,9 +156,26 @@ class Worker:
 
     def wait_until_published(self) -> None:
         """Wait until the worker's next sweep copied its counts to the board."""
+        if self._run.clock is not None:
+            self.pass_time(SWEEP_S)
+            return
         cell = self.board.worker(INDEX) + W_HEARTBEAT_MS
         before = self.board.cells[cell]
         wait_until(lambda: self.board.cells[cell] > before, "the worker published its counts")
+
+    def pass_time(self, seconds: float) -> None:
+        """Move the clock of a worker that was started with one that is held.
+
+        Returns when the worker has seen to what is due. What it received before counts as before,
+        which only the test can know: it waits for a sign of it first.
+        """
+        clock = self._run.clock
+        assert clock is not None, "its time passes by itself"
+        assert seconds >= SWEEP_S, "deadlines are not looked at more often"
+        clock.move(seconds)
+        cell = self.board.worker(INDEX) + W_HEARTBEAT_MS
+        now_ms = int(clock() * 1000)
+        wait_until(lambda: self.board.cells[cell] == now_ms, "the worker saw the time pass")
 
     def wait_until_idle(self, timeout_s: float = PATIENCE_S) -> None:
         """Wait until every ticket is settled."""
@@ -177,6 +195,11 @@ class Worker:
             fields = stat.read().rpartition(")")[2].split()
         return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
+    def is_asleep(self) -> bool:
+        """Whether it waits for something to happen, rather than works or waits for its turn."""
+        with open(f"/proc/{self.pid}/stat") as stat:
+            return stat.read().rpartition(")")[2].split()[0] == "S"
+
     def open_descriptors(self) -> int:
         return len(os.listdir(f"/proc/{self.pid}/fd"))
 
@@ -195,6 +218,8 @@ class Worker:
         assert self.in_flight() == 0, "tickets left open"
 
     def wait_for_exit(self) -> None:
+        if self._run.clock is not None:
+            self._run.clock.let_go()
         code = self._run.wait(_START_S)
         assert code == 0, f"the worker ended with {code}\n{self.errors()}"
         assert self.may_report_bugs or "Traceback" not in self.errors(), self.errors()

@@ -1,6 +1,5 @@
 """What scenario tests share."""
 
-import socket
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import ExitStack, closing
 from pathlib import Path
@@ -47,19 +46,6 @@ def black_holes() -> Iterator[Callable[[int], list[Address]]]:
 @pytest.fixture
 def black_hole(black_holes: Callable[[int], list[Address]]) -> Address:
     return black_holes(1)[0]
-
-
-@pytest.fixture
-def free_port() -> Iterator[int]:
-    """A port that nobody listens on, and that the system gives to nobody else meanwhile.
-
-    It stays bound, so that it is not handed out as an ephemeral one; who wants it in earnest
-    sets SO_REUSEADDR.
-    """
-    with socket.socket() as bound:
-        bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        bound.bind(("127.0.0.1", 0))
-        yield bound.getsockname()[1]
 
 
 @pytest_asyncio.fixture

@@ -18,6 +18,7 @@ from penstock.fleet.balancer import BalancerProcess
 from penstock.fleet.engine.server import EngineServer
 from tests.harness.endpoint import EndpointConnection, Script, ScriptedEndpoint
 from tests.harness.http_endpoint import HttpEndpoint
+from tests.harness.log import whole_lines
 from tests.harness.serving import start_balancer, two_engines
 from tests.harness.waiting import wait_until
 from tests.scenario.conftest import Serve
@@ -130,8 +131,7 @@ async def test_only_the_newest_are_kept_and_all_are_in_the_file_which_is_rotated
     file, moved = tmp_path / "decisions.jsonl", tmp_path / "decisions.1"
 
     def in_file(path: Path) -> list[str]:
-        lines = path.read_text().splitlines() if path.exists() else []
-        return [json.loads(line)["id"] for line in lines]
+        return [json.loads(line)["id"] for line in whole_lines(path)]
 
     wait_until(lambda: sorted(in_file(file)) == sorted(ids), "all are written")
     again = CliRunner().invoke(

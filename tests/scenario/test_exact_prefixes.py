@@ -133,7 +133,7 @@ async def site(engines: list[EngineServer], tmp_path: Path) -> AsyncIterator[Sit
     pool = {
         "kind": "llm",
         "policy": "token-load",
-        "decisions": {"sample": 1.0},
+        "decisions": {"sample": 1.0, "max_per_s": 10_000.0},
         "engine": {"interval": "100ms", "kv_events": {"port": port, "replay_port": replay}},
         "endpoints": [{"url": e.url, "name": e.name} for e in engines],
     }

@@ -158,18 +158,18 @@ class Client:
 async def test_a_client_that_leaves_frees_the_engines_slot_at_once(
     balancer: BalancerProcess, engine: EngineServer, how: str, *, stream: bool
 ) -> None:
-    """By the engine's own record of it; the least of a few, as all else only adds to it."""
-    delays = []
-    for _ in range(4):
-        client = await Client.asking(balancer, stream=stream)
-        if stream:
-            async with asyncio.timeout(PATIENCE_S):
+    """By the engine's own record of it, sooner or later: all else only adds to that time."""
+    delay_s = PATIENCE_S
+    async with asyncio.timeout(PATIENCE_S):
+        while delay_s >= AT_ONCE_S:
+            client = await Client.asking(balancer, stream=stream)
+            if stream:
                 await client.reader.readuntil(b"data: ")
-        await until(lambda: engine.load().running == 1)
-        left_at = client.leave(how)
-        await until(lambda: engine.load().running == 0)
-        delays.append(engine.cancelled_at - left_at)
-    assert 0.0 <= min(delays) < AT_ONCE_S
+            await until(lambda: engine.load().running == 1)
+            left_at = client.leave(how)
+            await until(lambda: engine.load().running == 0)
+            delay_s = engine.cancelled_at - left_at
+    assert delay_s >= 0.0
 
 
 async def test_who_waits_gets_the_slot_of_one_that_left(

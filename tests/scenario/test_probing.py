@@ -5,7 +5,7 @@ from collections.abc import Callable
 
 import pytest
 
-from penstock.core.snapshot import PolicyChoice, PoolTimeouts, Probe, Retry
+from penstock.core.snapshot import PolicyChoice, Probe, Retry
 from penstock.dataplane.board import L_REQUESTS, P_PROBES, P_PROBES_FAILED
 from tests.harness.endpoint import EndpointConnection, Script, ScriptedEndpoint
 from tests.harness.http_endpoint import Answer, HttpEndpoint, Recorded
@@ -15,8 +15,7 @@ from tests.harness.world import pool, world
 
 ASKED = PolicyChoice("prequal", {"answers": "asked", "probe_age_s": 60.0})
 
-QUICK = PoolTimeouts(first_byte_s=0.5)
-RETRY = Retry(on_timeout=True, budget_min_per_s=1000.0)
+RETRY = Retry(budget_min_per_s=1000.0)
 
 
 def telling(load: dict[str, float]) -> Callable[[Recorded], Answer]:
@@ -80,19 +79,17 @@ def answer_nothing(connection: EndpointConnection) -> None:
 
 
 def answer_at_length(connection: EndpointConnection) -> None:
-    connection.receive_head()
     connection.send(b"HTTP/1.1 200 OK\r\nContent-Length: 100000\r\n\r\n" + b"x" * 100_000)
     connection.receive_to_end()
 
 
 def answer_garbage(connection: EndpointConnection) -> None:
-    connection.receive_head()
     connection.send(b"what?\r\n\r\n")
     connection.receive_to_end()
 
 
 def hang_up(connection: EndpointConnection) -> None:
-    connection.receive_head()
+    connection.close()
 
 
 @pytest.mark.parametrize("script", [answer_nothing, answer_at_length, answer_garbage, hang_up])
@@ -102,12 +99,15 @@ def test_probes_that_fail_harm_no_request(
     scripted: Callable[[Script], ScriptedEndpoint],
     script: Script,
 ) -> None:
-    """Of two endpoints one answers probes badly, and requests not at all: they are retried."""
-    bad = scripted(script)
+    """Of two endpoints one answers probes badly, and hangs up on requests: they are retried."""
+
+    def answer_probes_badly(connection: EndpointConnection) -> None:
+        if connection.receive_head().startswith(b"GET /load "):
+            script(connection)
+
+    bad = scripted(answer_probes_badly)
     endpoint.answer = telling({"rif": 1, "latency_s": 0.01})
-    members = pool(
-        endpoint, bad, policy=ASKED, probe=Probe(timeout_s=0.1), timeouts=QUICK, retry=RETRY
-    )
+    members = pool(endpoint, bad, policy=ASKED, probe=Probe(timeout_s=0.1), retry=RETRY)
     worker = start(world(members))
     client = worker.connect()
     assert {client.get("/work").status for _ in range(20)} == {200}

@@ -347,7 +347,7 @@ def test_reload_does_not_refill_the_retry_budget(
 ) -> None:
     retry = Retry(attempts=2, budget_share=0.0, budget_min_per_s=0.1)  # one in ten seconds
     snapshot = world(pool(Address(free_port), retry=retry))
-    worker = start(snapshot)
+    worker = start(snapshot, held=True)
     for _ in range(3):
         assert worker.connect().get().status == 502
         worker.apply(snapshot)

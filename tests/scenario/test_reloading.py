@@ -85,6 +85,7 @@ def test_reloads_in_a_loop_with_endpoints_that_come_and_go_lose_no_request(
         balancer = serve({"endpoints": worlds[0]})
         pause = threading.Event()  # never set: waits so long
         with Traffic(balancer.address()) as traffic:
+            traffic.wait_for_more(10)
             for number in range(1, 31):
                 balancer.write({"endpoints": worlds[number % len(worlds)]})
                 balancer.signal(signal.SIGHUP)

@@ -17,7 +17,8 @@ TOOLS: Any = [{"name": "look_up", "description": "", "input_schema": {"type": "o
 
 @pytest_asyncio.fixture
 async def site(tmp_path: Path) -> AsyncIterator[Serving]:
-    async with serving(tmp_path) as started:
+    # Answers end by what is asked for, and those of 5000 tokens after the test.
+    async with serving(tmp_path, mean_answer_tokens=10**6) as started:
         yield started
 
 

@@ -18,7 +18,8 @@ TOOLS: Any = [{"type": "function", "function": {"name": "look_up", "parameters":
 
 @pytest_asyncio.fixture
 async def site(tmp_path: Path) -> AsyncIterator[Serving]:
-    async with serving(tmp_path, dialect="ollama") as started:
+    # Answers end by what is asked for, and those of 5000 tokens after the test.
+    async with serving(tmp_path, dialect="ollama", mean_answer_tokens=10**6) as started:
         yield started
 
 

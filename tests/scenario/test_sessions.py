@@ -13,7 +13,7 @@ from tests.harness.worker import Worker
 from tests.harness.world import pool, world
 
 SESSION = PolicyChoice("session", {"bounded_load": 0.0})
-SESSIONS = 16  # all on one of two endpoints by chance: once in 32,768 sets of names
+SESSIONS = 32  # all on one of two endpoints by chance: once in four billion sets of names
 
 
 def served_by(worker: Worker, endpoints: list[HttpEndpoint], *headers: str) -> int:

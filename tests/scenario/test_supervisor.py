@@ -103,9 +103,16 @@ class TestStop:
     def test_told_to_stop_while_it_starts_it_ends_at_once(
         self, endpoint: HttpEndpoint, tmp_path: Path
     ) -> None:
-        balancer = Balancer(tmp_path, {"endpoints": [endpoint.name]})
+        """Its workers are at their first snapshot until it was told."""
+        told = tmp_path / "told"
+        policy = {"name": "tests.scenario.held_policy:Held", "until": str(told)}
+        pool = {"endpoints": [endpoint.name], "policy": policy}
+        balancer = Balancer(tmp_path, {"pools": {"main": pool}})
         balancer.wait_for_event("admin")
-        balancer.stop()
+        balancer.signal(signal.SIGTERM)
+        balancer.wait_for_event("stopping")
+        told.touch()
+        balancer.wait_for_exit()
         assert not balancer.has_said("started")
 
     def test_nothing_is_left_of_a_balancer_that_stopped(
@@ -135,7 +142,10 @@ class TestWorkerDeath:
         status = balancer.status()
         assert [worker["restarts"] for worker in status["workers"]] == [1, 0]
         assert status["workers"][1]["pid"] == second
-        assert status["totals"]["connections"] == 1, "the dead one's clients are counted no more"
+        wait_until(
+            lambda: balancer.status()["totals"]["connections"] == 1,
+            "the dead one's clients are counted no more",
+        )
 
     def test_only_what_ran_inside_the_killed_worker_fails(
         self, serve: Serve, endpoint: HttpEndpoint

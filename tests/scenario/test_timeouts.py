@@ -5,6 +5,7 @@ in ``tests/security/test_transport.py``.
 """
 
 from collections.abc import Callable
+from functools import partial
 
 import pytest
 
@@ -19,6 +20,7 @@ from tests.harness.worker import Worker
 from tests.harness.world import NEVER_REPEAT, Address, listener, pool, world
 
 SOON_S = 0.3
+MOMENT_S = 1.0  # where it passes only when told
 
 
 def impatient(endpoint: ScriptedEndpoint | Address, **timeouts: float) -> Snapshot:
@@ -79,14 +81,27 @@ def test_first_byte_timeout_runs_from_the_end_of_the_request(
 
     def answer_the_whole(connection: EndpointConnection) -> None:
         connection.receive_head()
-        connection.send(answer_of(connection.receive_bytes(10)))
+        connection.send(answer_of(connection.receive_bytes(3)))
 
-    client = start(impatient(scripted(answer_the_whole), first_byte_s=SOON_S)).connect()
-    client.send(post("Content-Length: 10"))
-    for byte in b"0123456789":
-        assert client.is_silent(SOON_S / 5)
-        client.send(bytes([byte]))
-    assert client.read_response("POST").body == b"0123456789"
+    endpoint = scripted(answer_the_whole)
+    worker = start(impatient(endpoint, first_byte_s=SOON_S), held=True)
+    client = worker.connect()
+    client.send(post("Content-Length: 3"))
+    for number in range(3):
+        passed_on = b"\r\n\r\n" + b"x" * number
+        wait_until(partial(endpoint.connection().received.endswith, passed_on), "it came")
+        worker.pass_time(2 * SOON_S)
+        client.send(b"x")
+    assert client.read_response("POST").body == b"xxx"
+
+
+def test_first_byte_timeout_holds_for_the_leave_that_a_client_waits_for(
+    start: Callable[..., Worker], scripted: Callable[[Script], ScriptedEndpoint]
+) -> None:
+    """The body is not due before the endpoint says 100, so that nobody else would be late."""
+    client = start(impatient(scripted(stall), first_byte_s=SOON_S)).connect()
+    client.send(post("Content-Length: 5", "Expect: 100-continue"))
+    assert client.read_response("POST").status == 504
 
 
 def test_interim_answers_do_not_count_as_the_first_byte(
@@ -129,15 +144,24 @@ def test_stream_idle_timeout(
 def test_stream_that_moves_is_not_idle(
     start: Callable[..., Worker], scripted: Callable[[Script], ScriptedEndpoint]
 ) -> None:
-    def send_slowly(connection: EndpointConnection) -> None:
+    def send_when_told(connection: EndpointConnection) -> None:
         connection.receive_head()
-        connection.send(answer("Content-Length: 10", body=b""))
-        for byte in b"0123456789":
-            connection.go_on.wait(SOON_S / 5)
-            connection.send(bytes([byte]))
+        connection.send(answer("Content-Length: 3", body=b""))
+        for byte in (b"1", b"2", b"3"):
+            connection.go_on.wait()
+            connection.go_on.clear()
+            connection.send(byte)
 
-    worker = start(impatient(scripted(send_slowly), stream_idle_s=SOON_S, first_byte_s=SOON_S))
-    assert worker.connect().get().body == b"0123456789"
+    endpoint = scripted(send_when_told)
+    timeouts = impatient(endpoint, stream_idle_s=MOMENT_S, first_byte_s=MOMENT_S)
+    worker = start(timeouts, held=True)
+    client = worker.connect()
+    client.send(get())
+    client.read_until(b"\r\n\r\n")
+    for byte in (b"1", b"2", b"3"):
+        worker.pass_time(0.6 * MOMENT_S)
+        endpoint.connection().go_on.set()
+        assert client.read_until(byte) == byte
 
 
 def test_request_timeout_before_the_first_byte(
@@ -201,16 +225,23 @@ def test_keep_alive_timeout_spares_a_running_request(
     def answer_late(connection: EndpointConnection) -> None:
         for _ in range(2):
             connection.receive_head()
-            connection.go_on.wait(3 * SOON_S)
+            connection.go_on.wait()
+            connection.go_on.clear()
             connection.send(answer_of(b"late"))
 
     timeouts = ListenerTimeouts(
         keep_alive_idle_s=SOON_S, client_headers_s=SOON_S, client_body_idle_s=SOON_S
     )
-    snapshot = world(pool(scripted(answer_late)), listeners=[listener(timeouts=timeouts)])
-    client = start(snapshot).connect()
-    assert client.get().body == b"late"
-    assert client.request(post("Content-Length: 1", body=b"x"), "POST").body == b"late"
+    endpoint = scripted(answer_late)
+    worker = start(world(pool(endpoint), listeners=[listener(timeouts=timeouts)]), held=True)
+    client = worker.connect()
+    for request in (get(), post("Content-Length: 1", body=b"x")):
+        endpoint.forget()
+        client.send(request)
+        wait_until(lambda: endpoint.requests_begun == 1, "the request runs")
+        worker.pass_time(3 * SOON_S)
+        endpoint.connection().go_on.set()
+        assert client.read_response().body == b"late"
 
 
 def test_idle_endpoint_connections_are_closed(
@@ -258,15 +289,19 @@ def test_a_client_that_waits_for_100_is_not_late(
 
     def think(connection: EndpointConnection) -> None:
         connection.receive_head()
-        connection.go_on.wait(3 * SOON_S)
+        connection.go_on.wait()
         connection.send(b"HTTP/1.1 100 Continue\r\n\r\n")
         body = connection.receive_bytes(5)
         connection.send(answer_of(body))
 
     timeouts = ListenerTimeouts(client_body_idle_s=SOON_S)
-    snapshot = world(pool(scripted(think)), listeners=[listener(timeouts=timeouts)])
-    client = start(snapshot).connect()
+    endpoint = scripted(think)
+    worker = start(world(pool(endpoint), listeners=[listener(timeouts=timeouts)]), held=True)
+    client = worker.connect()
     client.send(post("Content-Length: 5", "Expect: 100-continue"))
+    wait_until(lambda: endpoint.requests_begun == 1, "the endpoint was asked")
+    worker.pass_time(3 * SOON_S)
+    endpoint.connection().go_on.set()
     assert client.read_until(b"\r\n\r\n").startswith(b"HTTP/1.1 100 ")
     client.send(b"hello")
     assert client.read_response("POST").body == b"hello"

@@ -12,8 +12,8 @@ import pytest_asyncio
 from penstock.fleet.balancer import BalancerProcess
 from penstock.fleet.engine.server import EngineServer
 from penstock.fleet.engine.spec import EngineSpec
+from tests.harness.log import lines_of
 from tests.harness.serving import start_balancer
-from tests.harness.waiting import wait_until
 
 MODEL = "emulated-model"
 TEXT = "the water flows through the gate of the mill " * 60
@@ -63,9 +63,7 @@ async def events(session: aiohttp.ClientSession, url: str, body: Any, **kind: An
 
 def logged(directory: Path, count: int) -> list[dict[str, Any]]:
     """The lines of the request log, once there are so many."""
-    file = directory / "requests.log"
-    wait_until(lambda: file.exists() and file.read_text().count("\n") >= count, "it is logged")
-    return [json.loads(line) for line in file.read_text().splitlines()]
+    return lines_of(directory / "requests.log", count)
 
 
 def without_identity(found: list[Any]) -> list[Any]:

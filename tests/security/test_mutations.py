@@ -15,10 +15,13 @@ from tests.harness.client import Client, IncompleteResponse
 from tests.harness.endpoint import EndpointConnection, ScriptedEndpoint
 from tests.harness.http_endpoint import Answer, HttpEndpoint, Recorded
 from tests.harness.messages import HELLO, LAST, answer, answer_of, chunked, get, head, post
+from tests.harness.process import WorkerProcess
+from tests.harness.waiting import wait_until
 from tests.harness.worker import Worker
 from tests.harness.world import NEVER_REPEAT, listener, pool, world
 
-SOON_S = 1.0  # what a message that never ends is waited for
+MOMENT_S = 1.0  # what a message that never ends is waited for, where it passes only when told
+SILENT_S = 0.05  # nothing comes for so long: perhaps a message never ends
 HIDDEN = head("GET /hidden HTTP/1.1")  # a body that would be a request, were it taken for one
 NASTY = [
     *[bytes([byte]) for byte in b"\r\n\0\t :,;=_+-0159af\x0b\x7f\x80\xff\"'"],
@@ -85,12 +88,14 @@ def test_mutated_requests_reach_the_endpoint_well_formed_or_not_at_all(seed: int
     """h11 reads at the endpoint just as many requests as the worker says that it sent."""
     chance = random.Random(seed)
     timeouts = ListenerTimeouts(
-        client_headers_s=SOON_S, client_body_idle_s=SOON_S, keep_alive_idle_s=SOON_S
+        client_headers_s=MOMENT_S, client_body_idle_s=MOMENT_S, keep_alive_idle_s=MOMENT_S
     )
     listeners = [listener(timeouts=timeouts, limits=Limits(body_bytes=100_000))]
     with (
         HttpEndpoint(lambda _: Answer(body=b"answer")) as endpoint,
-        Worker(world(pool(endpoint, retry=NEVER_REPEAT), listeners=listeners)) as worker,
+        Worker(
+            world(pool(endpoint, retry=NEVER_REPEAT), listeners=listeners), WorkerProcess(held=True)
+        ) as worker,
     ):
         clients: list[Client] = []
         for _ in range(250):
@@ -98,11 +103,23 @@ def test_mutated_requests_reach_the_endpoint_well_formed_or_not_at_all(seed: int
             data = mutated(chance.choice(REQUESTS), chance) + get("/last", "Connection: close")
             clients[-1].send_while_open(data)
         for client in clients:
-            assert well_formed_answers(client.read_to_end()) >= 1
+            assert well_formed_answers(read_to_end(client, worker)) >= 1
         worker.wait_until_idle()
         worker.wait_until_published()
         assert len(endpoint.requests) <= worker.load(endpoint, L_REQUESTS)
         assert all(is_harmless(request) for request in endpoint.requests)
+
+
+def read_to_end(client: Client, worker: Worker) -> bytes:
+    """What comes; where nothing more does, the time passes that the worker waits for the rest."""
+    pieces = [b""]
+    while True:
+        while client.is_silent(SILENT_S):
+            worker.pass_time(MOMENT_S)
+        piece = client.read_some()
+        if not piece:
+            return b"".join(pieces)
+        pieces.append(piece)
 
 
 def is_harmless(request: Recorded) -> bool:
@@ -131,21 +148,28 @@ def test_mutated_response_never_becomes_the_answer_to_another_request(seed: int)
     """Whatever an endpoint sends, the next request on both connections gets its own answer."""
     chance = random.Random(seed)
     broken: dict[bytes, bytes] = {}
+    sent: list[bytes] = []
 
     def answer_brokenly(connection: EndpointConnection) -> None:
         while True:
             target = connection.receive_head().split(b" ", 2)[1]
             connection.send(broken.get(target, answer_of(target)))
+            sent.append(target)
 
-    timeouts = PoolTimeouts(first_byte_s=SOON_S, stream_idle_s=SOON_S)
+    timeouts = PoolTimeouts(first_byte_s=MOMENT_S, stream_idle_s=MOMENT_S)
     with (
         ScriptedEndpoint(answer_brokenly) as endpoint,
-        Worker(world(pool(endpoint, retry=NEVER_REPEAT, timeouts=timeouts))) as worker,
+        Worker(
+            world(pool(endpoint, retry=NEVER_REPEAT, timeouts=timeouts)), WorkerProcess(held=True)
+        ) as worker,
     ):
         clients = [worker.connect() for _ in range(150)]
         for number, client in enumerate(clients):
             broken[b"/broken-%d" % number] = mutated(chance.choice(RESPONSES), chance)
             client.send(get(f"/broken-{number}"))
+        wait_until(lambda: len(sent) == len(clients), "all were answered")
+        for _ in range(2):  # from the last byte on, which may come to it in the first
+            worker.pass_time(MOMENT_S)
         for number, client in enumerate(clients):
             try:
                 client.read_response()

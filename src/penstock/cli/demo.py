@@ -21,7 +21,8 @@ Examples:
 @click.option(
     "--seconds",
     type=click.FloatRange(min=1.0),
-    help="End by itself after this long. Without it: until Ctrl-C.",
+    help="End by itself after this long, once the engine that died works again. "
+    "Without it: until Ctrl-C.",
 )
 def demo(seconds: float | None) -> None:
     """Balance the same chats over two fleets of emulated engines, by marginal cost and in turn.

@@ -29,7 +29,7 @@ from penstock.dataplane.board import (
 _START_S: Final = 60.0  # to take its first snapshot; an interpreter's start takes under one
 _ANSWER_S: Final = 15.0  # to take a further one; resolving names may take seconds
 _QUESTION_S: Final = 5.0  # to answer one; a worker is never silent for so long in good order
-_STEADY_S: Final = 5.0  # a worker that ended sooner ended "at start"
+_STEADY_S: Final = 5.0  # a worker that served for less, or never, ended "at start"
 _FIRST_PAUSE_S: Final = 0.1  # before the second restart in a row; then doubled
 _LONGEST_PAUSE_S: Final = 5.0
 _GRACE_S: Final = 2.0  # after a stop's deadline, before the worker is killed
@@ -53,6 +53,7 @@ class Worker:
         self.since: float = time()  # of the state, seconds since 1970
         self.restarts: int = 0
         self.process: WorkerProcess | None = None
+        self.ready_at: float = 0.0  # when its process began to serve, monotonic; 0.0: not yet
         self.silent_looks: int = 0
         self.last_heartbeat: int = 0
 
@@ -195,7 +196,7 @@ class Workers:
     async def _keep_running(self, worker: Worker, first: asyncio.Future[None]) -> None:
         early_ends = 0
         while True:
-            began = monotonic()
+            worker.ready_at = 0.0
             ended = await self._run_once(worker, first)
             worker.process = None
             self._on_change()
@@ -209,7 +210,8 @@ class Workers:
                 return
             worker.enter("restarting")
             worker.restarts += 1
-            early_ends = early_ends + 1 if monotonic() - began < _STEADY_S else 0
+            steady = worker.ready_at > 0.0 and monotonic() - worker.ready_at >= _STEADY_S
+            early_ends = 0 if steady else early_ends + 1
             pause_s = _pause_s(early_ends)
             when = f"in {pause_s:g} s" if pause_s else "at once"
             self._events.error(
@@ -264,6 +266,7 @@ class Workers:
 
     def _ready(self, worker: Worker) -> None:
         worker.silent_looks = 0
+        worker.ready_at = monotonic()
         if not self._stopping.is_set():
             worker.enter("ready")
         self._events.info(

@@ -236,10 +236,12 @@ class Exchange(Failover):
             if taken:
                 self._give_room_back()
         if not complete:
-            if taken:
-                self.front.take_body()
-            else:
+            if not taken:
                 self.front.hold_body()
+            elif body or not self._continue_is_due(way):
+                self._take_body(connection)
+            else:
+                self.front.take_body()
 
     def on_request_body(self, data: bytes, complete: bool) -> None:
         """More of the request's body, in the framing that goes to the endpoint."""
@@ -272,12 +274,27 @@ class Exchange(Failover):
         if data:
             taken = connection.send(data)
             endpoint.bytes_sent += len(data)
-        if not taken and not complete:
-            self.front.hold_body()
+        if not complete:
+            if taken:
+                self._take_body(connection)
+            else:
+                self.front.hold_body()
+
+    def _take_body(self, connection: EndpointConnection) -> None:
+        """More of the body is the client's turn: its own timeout runs, not the endpoint's."""
+        if self.status == 0:
+            connection.arm(0.0)
+        self.front.take_body()
+
+    def _continue_is_due(self, way: PoolPlan) -> bool:
+        """Whether a client that waits for 100 is to get it from the endpoint."""
+        return self.head.expects_continue and not way.inspects
 
     def on_endpoint_drained(self) -> None:
+        connection = self.connection
         if not self._body_complete:
-            self.front.take_body()
+            if connection is not None:
+                self._take_body(connection)
         elif self._room and self._body is None:
             self._give_room_back()
 
@@ -286,12 +303,15 @@ class Exchange(Failover):
     def on_interim(self, head: ResponseHead) -> None:
         """Passed on to clients that can take it; 100 only to one that waits for it."""
         way = self.way
-        waits = self.head.expects_continue and way is not None and not way.inspects
+        waits = way is not None and self._continue_is_due(way)
         if self.head.minor == 0 or (head.status == 100 and not waits):
             return
         self.front.write(interim_response(head))
         if head.status == 100:
             self.front.continue_body()
+            connection = self.connection
+            if connection is not None and connection.unsent is None and not self._body_complete:
+                connection.arm(0.0)  # the client's turn
 
     def frame_response(self, head: ResponseHead) -> bool:
         status = head.status

@@ -37,10 +37,10 @@ class ModelCounters:
             if at < 0:
                 return
         cells = self._board.cells
-        cells[at + M_ANSWERS] += 1
         cells[at + M_PROMPT_TOKENS] += max(prompt, 0)
         cells[at + M_CACHED_TOKENS] += max(cached, 0)
         cells[at + M_OUTPUT_TOKENS] += max(output, 0)
+        cells[at + M_ANSWERS] += 1  # last: who reads it finds the tokens
 
     def _place(self, model: str) -> int:
         """The first cell of the model's row, or of that of all others; -1 when none is free.

@@ -11,6 +11,7 @@ from aiohttp import web
 
 from penstock.admin.http_log import HTTP_LOG
 from penstock.fleet.faults import FaultCommand, Faults, respect
+from penstock.fleet.ports import hold
 
 # Bodies of 100,000-token prompts with images pass.
 MAX_BODY_BYTES = 64 * 1024 * 1024
@@ -37,6 +38,7 @@ class EmulatedServer:
         self._runner: web.AppRunner | None = None
         self._site: web.SockSite | None = None
         self._listening: socket.socket | None = None  # what ``_site`` listens on
+        self._held_port: socket.socket | None = None
         self._endings: dict[str, asyncio.Task[None]] = {}  # by the respect of their fault
         self._transition = asyncio.Lock()
         self._chance = random.Random(name)
@@ -59,6 +61,10 @@ class EmulatedServer:
         """Listen. Raises OSError where the port is taken."""
         application = web.Application(middlewares=[self._suffer], client_max_size=MAX_BODY_BYTES)
         application.add_routes(self.routes())
+        try:
+            self.port, self._held_port = hold(self.host, self.port)
+        except OSError as error:
+            raise self._taken(error) from error
         self._runner = web.AppRunner(
             application,
             access_log=None,
@@ -79,6 +85,9 @@ class EmulatedServer:
             runner, self._runner = self._runner, None  # nothing listens again
         if runner is not None:
             await runner.cleanup()
+        held, self._held_port = self._held_port, None
+        if held is not None:
+            held.close()
 
     async def apply(self, command: FaultCommand) -> None:
         """Begin the fault; it is in force when this returns."""
@@ -136,12 +145,14 @@ class EmulatedServer:
             listening.bind((self.host, self.port))
         except OSError as error:
             listening.close()
-            where = f"{self.name} cannot listen on {self.host}:{self.port}"
-            raise OSError(error.errno, f"{where}: {error.strerror}") from error
-        self.port = int(listening.getsockname()[1])
+            raise self._taken(error) from error
         self._listening = listening
         self._site = web.SockSite(self._runner, listening, backlog=1024)
         await self._site.start()
+
+    def _taken(self, error: OSError) -> OSError:
+        where = f"{self.name} cannot listen on {self.host}:{self.port}"
+        return OSError(error.errno, f"{where}: {error.strerror}")
 
     async def _close_listener(self) -> None:
         site, self._site = self._site, None

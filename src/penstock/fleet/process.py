@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import socket
 import subprocess
 import sys
 from collections.abc import Sequence
@@ -13,6 +14,7 @@ import msgspec
 
 from penstock.fleet.faults import FaultCommand
 from penstock.fleet.host import HostReady, ServerSpec
+from penstock.fleet.ports import hold
 
 _START_S = 20.0  # a Python process with its imports on a busy machine
 _STOP_S = 5.0
@@ -25,6 +27,7 @@ class HostProcess:
         self._specs = tuple(specs)
         self._process: asyncio.subprocess.Process | None = None
         self._ready = HostReady("", ())
+        self._held_ports: list[socket.socket] = []
 
     @property
     def urls(self) -> dict[str, str]:
@@ -39,6 +42,7 @@ class HostProcess:
 
     async def start(self) -> None:
         """Start, and return when every server listens. Raises RuntimeError when it does not."""
+        self._hold_ports()
         process = await asyncio.create_subprocess_exec(
             sys.executable,
             "-m",
@@ -60,10 +64,6 @@ class HostProcess:
             names = ", ".join(spec.name for spec in self._specs)
             raise RuntimeError(f"the process of the emulated servers {names} did not start")
         self._ready = msgspec.json.decode(line, type=HostReady)
-        ports = {server.name: int(server.url.rpartition(":")[2]) for server in self._ready.servers}
-        self._specs = tuple(
-            msgspec.structs.replace(spec, port=ports[spec.name]) for spec in self._specs
-        )
 
     async def kill(self) -> None:
         """End it with SIGKILL, as a crash would; ``start`` revives it on the same ports."""
@@ -76,6 +76,8 @@ class HostProcess:
 
     async def stop(self) -> None:
         """End it in order, by force when it takes too long."""
+        while self._held_ports:
+            self._held_ports.pop().close()
         process = self._process
         if process is None:
             return
@@ -95,6 +97,18 @@ class HostProcess:
             session.post(url, data=msgspec.json.encode(command)) as response,
         ):
             response.raise_for_status()
+
+    def _hold_ports(self) -> None:
+        """Free ones for all servers, which are theirs though the process is killed."""
+        specs: list[ServerSpec] = []
+        for spec in self._specs:
+            if spec.port == 0:
+                port, held = hold(spec.host, 0)
+                if held is not None:
+                    self._held_ports.append(held)
+                spec = msgspec.structs.replace(spec, port=port)
+            specs.append(spec)
+        self._specs = tuple(specs)
 
     async def _reap(self, process: asyncio.subprocess.Process) -> None:
         await process.wait()

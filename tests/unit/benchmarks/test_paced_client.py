@@ -5,6 +5,7 @@ import asyncio
 import pytest
 
 from benchmarks.load.paced_client import PacedClient
+from tests.harness.endpoint import refuse_connections
 
 ANSWER = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok"
 
@@ -51,13 +52,10 @@ async def test_a_failed_request_is_counted_by_how_it_failed(answer: bytes, end: 
 
 
 async def test_a_refused_connection_is_a_failure() -> None:
-    server = await asyncio.start_server(lambda _r, _w: None, "127.0.0.1", 0)
-    port = server.sockets[0].getsockname()[1]
-    server.close()
-    await server.wait_closed()
-    client = PacedClient(port, per_s=100, connections=1)
+    with refuse_connections() as nobody:
+        client = PacedClient(nobody.getsockname()[1], per_s=100, connections=1)
 
-    await client.run(0.1)
+        await client.run(0.1)
 
     assert client.ends == {"refused": 10}
     assert client.failures == 10

@@ -38,6 +38,24 @@ if os.fork() == 0:
 while True:
     signal.pause()
 """
+_MEASURING = """
+import asyncio
+from benchmarks.process import end_in_order_when_terminated
+
+async def measure():
+    try:
+        print("measuring", flush=True)
+        await asyncio.Event().wait()
+    except asyncio.CancelledError:
+        print("in order", flush=True)
+        raise
+
+end_in_order_when_terminated()
+try:
+    asyncio.run(measure())
+except KeyboardInterrupt:
+    print("ended", flush=True)
+"""
 _WILLING = "import signal; print('ready', flush=True); signal.pause()"
 
 
@@ -119,3 +137,14 @@ def test_descendants_end_too(tmp_path: Path) -> None:
     with Process(command, cores=frozenset(available()), log=log) as process:
         wait_until(lambda: log.read_text().count("ready") == 2, "both are ready")
     assert not is_running(process.pid)
+
+
+def test_sigterm_ends_what_runs_in_order() -> None:
+    with subprocess.Popen(
+        [sys.executable, "-c", _MEASURING], stdout=subprocess.PIPE, text=True
+    ) as process:
+        assert process.stdout is not None
+        assert process.stdout.readline() == "measuring\n"
+        process.terminate()
+        assert process.stdout.read() == "in order\nended\n"
+    assert process.returncode == 0

@@ -21,7 +21,7 @@ from tests.harness.endpoint import (
 )
 from tests.harness.http_endpoint import Answer, HttpEndpoint
 from tests.harness.unreachable import black_hole
-from tests.harness.world import HasAddress
+from tests.harness.world import Address, HasAddress
 
 HTTP = HealthCheck(kind="http", timeout_s=5.0)
 
@@ -131,11 +131,12 @@ async def test_a_head_without_an_end_fails(prober: Prober, scripted: ScriptedMak
     assert result == Result(False, "answered with something that is not HTTP: its head is too long")
 
 
-async def test_a_refused_connection_fails(prober: Prober, endpoint: HttpEndpoint) -> None:
-    endpoint.close()
-    for check in (HTTP, replace(HTTP, kind="tcp")):
-        result = await prober.probe(target(endpoint, check))
-        assert result == Result(False, "connection refused")
+async def test_a_refused_connection_fails(prober: Prober) -> None:
+    with refuse_connections() as nobody:
+        place = Address(nobody.getsockname()[1])
+        for check in (HTTP, replace(HTTP, kind="tcp")):
+            result = await prober.probe(target(place, check))
+            assert result == Result(False, "connection refused")
 
 
 async def test_silence_fails_after_the_timeout(prober: Prober, scripted: ScriptedMaker) -> None:

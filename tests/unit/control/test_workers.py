@@ -22,6 +22,7 @@ from tests.unit.control.waiting import until
 from tests.unit.control.worlds import listener, world
 
 FIRST = world({"a": ["x"]}, generation=1)
+DEADLY: Snapshot = world({"deadly": ["x"]}, generation=2)
 
 
 def kinds(events: Events) -> list[str]:
@@ -136,15 +137,29 @@ async def test_workers_that_keep_ending_are_restarted_ever_slower(
     workers: Workers, events: Events
 ) -> None:
     await workers.start(FIRST)
-    deadly: Snapshot = world({"deadly": ["x"]}, generation=2)
-    await workers.publish(deadly)
+    await workers.publish(DEADLY)
     await until(lambda: workers.all[0].restarts >= 4, "it was restarted four times")
-    pauses = [
+    assert pauses(events)[:4] == ["at once", "in 0.1 s", "in 0.2 s", "in 0.4 s"]
+
+
+async def test_however_long_it_takes_to_start_a_worker_that_never_served_ended_at_start(
+    workers: Workers, events: Events, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Here every start takes longer than what counts as a steady run."""
+    monkeypatch.setattr("penstock.control.workers._STEADY_S", 0.0)
+    await workers.start(FIRST)
+    await workers.publish(DEADLY)
+    await until(lambda: workers.all[0].restarts >= 4, "it was restarted four times")
+    assert pauses(events)[:4] == ["at once", "at once", "in 0.1 s", "in 0.2 s"]
+
+
+def pauses(events: Events) -> list[str]:
+    """Before each restart of the first worker."""
+    return [
         event.message.rpartition("again ")[2]
         for event in events.recent(100)
         if event.kind == "worker.ended" and event.fields["worker"] == 0
     ]
-    assert pauses[:4] == ["at once", "in 0.1 s", "in 0.2 s", "in 0.4 s"]
 
 
 async def test_a_worker_that_stands_still_is_killed_and_replaced(

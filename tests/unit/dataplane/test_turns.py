@@ -1,11 +1,12 @@
 """What comes in leaves in the same turn of the loop: a worker whose events are handed out by hand.
 
-The loopback's sockets take what is sent at once, so that what an event made leave can be read when
-the call returns. Nothing here waits, and no other event could have helped.
+The loopback's sockets take what is sent at once, so that what an event made leave is under way when
+the call returns. Nothing waits but for the kernel to carry it over: no other event could help.
 """
 
 import json
 import os
+import select
 import socket
 import ssl
 from collections.abc import Callable, Iterator
@@ -24,6 +25,7 @@ from penstock.dataplane.endpoint_connection import EndpointConnection
 from penstock.dataplane.loop import WRITABLE
 from penstock.dataplane.serving import Worker
 from tests.harness.messages import HELLO, LAST, answer, post
+from tests.harness.waiting import PATIENCE_S
 from tests.harness.world import listener, pool, world
 from tests.scenario.certificates import Authority
 
@@ -59,6 +61,7 @@ class HandDriven:
         self.worker.apply(msgspec.to_builtins(snapshot), ["main"], [listening.detach()])
         self.endpoint = endpoint
         self.client: socket.socket = socket.create_connection(self.address)
+        assert has_come(self.worker.listeners["main"].fd)
         self.worker.listeners["main"].on_readable()
         self.peer: socket.socket | None = None  # the endpoint's side of its connection
 
@@ -97,22 +100,27 @@ class HandDriven:
         self.client.setblocking(True)
         self.client.sendall(request)
         self.client.setblocking(False)
+        assert has_come(self.of_client().fd)
         self.of_client().on_readable()
         self.peer, _ = self.endpoint.accept()
         # Else the kernel keeps what the endpoint sends until what it sent before is acknowledged.
         self.peer.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         self.of_endpoint().on_ready(WRITABLE)
+        assert has_come(self.peer.fileno())
         assert b"\r\n\r\n" in self.peer.recv(65536, socket.MSG_DONTWAIT)  # the whole head
 
     def pass_on(self, data: bytes) -> bytes:
         """What the client has when the worker was told once that the endpoint sent this."""
         assert self.peer is not None
         self.peer.sendall(data)
+        assert has_come(self.of_endpoint().fd)
         self.of_endpoint().on_readable()
-        try:
-            return self.client.recv(65536)
-        except (BlockingIOError, ssl.SSLWantReadError):
-            return b""
+        while True:
+            try:
+                return self.client.recv(65536)
+            except (BlockingIOError, ssl.SSLWantReadError):
+                if not has_come(self.client.fileno()):
+                    return b""
 
     def close(self) -> None:
         self.worker.finish()
@@ -124,6 +132,11 @@ class HandDriven:
         self.client.close()
         if self.peer is not None:
             self.peer.close()
+
+
+def has_come(fd: int) -> bool:
+    """Whether there is something to be read, once the kernel has carried it over."""
+    return bool(select.select([fd], [], [], PATIENCE_S)[0])
 
 
 Drive = Callable[..., HandDriven]

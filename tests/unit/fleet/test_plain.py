@@ -2,6 +2,7 @@
 
 import asyncio
 import socket
+import sys
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import suppress
 
@@ -106,6 +107,22 @@ async def test_a_dead_or_refusing_server_refuses_connections_and_comes_back_on_i
     assert await status_of(client, url) == 200
 
 
+@pytest.mark.skipif(sys.platform != "linux", reason="ports are held on Linux only")
+async def test_the_port_of_a_dead_server_is_given_to_nobody_else(server: PlainServer) -> None:
+    await server.apply(FaultCommand("die"))
+    assert not is_free(server.url)
+
+
+def is_free(url: str) -> bool:
+    """Whether the system may give the port to somebody else. Nobody was ever connected to it."""
+    with socket.socket() as other:
+        try:
+            other.bind(("127.0.0.1", int(url.rpartition(":")[2])))
+        except OSError:
+            return False
+    return True
+
+
 async def test_refusing_keeps_the_connections_that_exist(
     server: PlainServer, client: aiohttp.ClientSession
 ) -> None:
@@ -171,3 +188,14 @@ async def test_a_host_process_is_killed_and_revived_on_the_same_port(
     finally:
         await process.stop()
     assert process.pid == 0
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="ports are held on Linux only")
+async def test_the_ports_of_a_killed_host_are_given_to_nobody_else() -> None:
+    process = HostProcess([PlainSpec("a", 0.001)])
+    await process.start()
+    try:
+        await process.kill()
+        assert not is_free(process.urls["a"])
+    finally:
+        await process.stop()

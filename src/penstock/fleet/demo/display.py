@@ -35,7 +35,7 @@ class LiveTable:
 
 
 class PlainLines:
-    """Prints a line when the story moves on, and one every second."""
+    """Prints how everybody fares when the story moves on, and every second."""
 
     def __init__(self, console: Console) -> None:
         self._console = console
@@ -49,10 +49,11 @@ class PlainLines:
         return None
 
     def __call__(self, view: DemoView) -> None:
-        if view.headline != self._headline:
+        moves_on = view.headline != self._headline
+        if moves_on:
             self._headline = view.headline
             self._print(f"{view.elapsed_s:6.1f} s  {view.headline}")
-        elif view.elapsed_s >= self._next_s:
+        if view.url and (moves_on or view.elapsed_s >= self._next_s):
             for policy, side in view.sides.items():
                 self._print(f"{view.elapsed_s:6.1f} s  {policy:13} {line(side)}")
             self._next_s = view.elapsed_s + _LINE_EVERY_S

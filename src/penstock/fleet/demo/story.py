@@ -7,6 +7,7 @@ import signal
 from collections.abc import Callable, Coroutine
 from contextlib import AsyncExitStack
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import TypeVar
 
@@ -75,10 +76,10 @@ Show = Callable[[DemoView], None]
 
 
 async def run_demo(show: Show, seconds: float | None) -> DemoView:
-    """Run for ``seconds``, or until SIGINT, SIGTERM or SIGHUP; ``show`` is called as it goes.
+    """Run until SIGINT, SIGTERM or SIGHUP, or for ``seconds``; ``show`` is called as it goes.
 
-    Every child process has ended when this returns. Raises BalancerError or RuntimeError when
-    something does not start.
+    A bounded run goes on until the engine that was killed works again. Every child process has
+    ended when this returns. Raises BalancerError or RuntimeError when something does not start.
     """
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
@@ -117,10 +118,11 @@ async def _perform(
     seconds: float | None,
 ) -> None:
     tallies = {policy: side.tally for policy, side in view.sides.items()}
+    told = asyncio.Event()
     acts = [
         asyncio.create_task(Traffic(balancer.url, MODEL, tallies).run(stop)),
-        asyncio.create_task(_tell_story(fleets, view, stop, seconds)),
-        asyncio.create_task(_watch(balancer, view, show, stop, seconds)),
+        asyncio.create_task(_tell_story(fleets, view, stop, told, seconds)),
+        asyncio.create_task(_watch(balancer, view, show, stop, told, seconds)),
     ]
     try:
         await asyncio.gather(*acts)
@@ -130,25 +132,59 @@ async def _perform(
 
 
 async def _tell_story(
-    fleets: dict[str, Fleet], view: DemoView, stop: asyncio.Event, seconds: float | None
+    fleets: dict[str, Fleet],
+    view: DemoView,
+    stop: asyncio.Event,
+    told: asyncio.Event,
+    seconds: float | None,
 ) -> None:
-    """Kill and revive; once in a bounded run, over and over in an endless one."""
+    """Kill and revive; once in a bounded run, over and over in an endless one.
+
+    It does not go on before the balancer has seen what was done: that may take longer than the
+    times here on a busy machine.
+    """
     up_s = _UP_S if seconds is None else 0.50 * seconds
     down_s = _DOWN_S if seconds is None else 0.20 * seconds
     victims = [fleet.victim for fleet in fleets.values()]
     while not stop.is_set():
         view.headline = f"all is well; {VICTIM} of both fleets will be killed in a moment"
         await pause(stop, up_s)
+        await _until(partial(_victim_is, view, "up"), stop)
         if stop.is_set():
             return
         await asyncio.gather(*(victim.kill() for victim in victims))
         view.headline = f"{VICTIM} was killed with SIGKILL in both fleets; the others take over"
         await pause(stop, down_s)
+        await _until(partial(_victim_is, view, "down"), stop)
         if stop.is_set():
             return
+        before = _requests_in_turn(view)
         await asyncio.gather(*(victim.start() for victim in victims))
         view.headline = f"{VICTIM} is back, with an empty cache"
+        await _until(partial(_victim_works_again, view, before), stop)
+        told.set()
         await pause(stop, up_s if seconds is None else seconds)
+
+
+async def _until(condition: Callable[[], bool], stop: asyncio.Event) -> None:
+    """Wait for something that ``_watch`` sees, or for the stop."""
+    while not stop.is_set() and not condition():
+        await pause(stop, _REFRESH_S)
+
+
+def _victim_is(view: DemoView, state: str) -> bool:
+    """Whether the balancer says so in both pools."""
+    return all(side.engines[VICTIM].state == state for side in view.sides.values())
+
+
+def _victim_works_again(view: DemoView, before: int) -> bool:
+    """Whether it is up, and was given more requests than before its death."""
+    return _victim_is(view, "up") and _requests_in_turn(view) > before
+
+
+def _requests_in_turn(view: DemoView) -> int:
+    """Those that the victim got where everybody gets some."""
+    return view.sides[POLICIES[-1]].engines[VICTIM].requests
 
 
 async def _watch(
@@ -156,6 +192,7 @@ async def _watch(
     view: DemoView,
     show: Show,
     stop: asyncio.Event,
+    told: asyncio.Event,
     seconds: float | None,
 ) -> None:
     """Show what happens until it is time to stop."""
@@ -163,7 +200,7 @@ async def _watch(
     async with aiohttp.ClientSession() as session:
         while not stop.is_set():
             view.elapsed_s = asyncio.get_running_loop().time() - began
-            if seconds is not None and view.elapsed_s >= seconds:
+            if seconds is not None and view.elapsed_s >= seconds and told.is_set():
                 stop.set()
             await _look(balancer, session, view)
             show(view)

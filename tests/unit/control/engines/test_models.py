@@ -11,6 +11,7 @@ from penstock.control.engines.models import EngineModels, models_of
 from penstock.control.engines.reading import UnreadableError
 from penstock.control.events import Events
 from penstock.core.snapshot import Models, Pool, ServedModel, Snapshot
+from tests.harness.endpoint import refuse_connections
 from tests.harness.http_endpoint import Answer, HttpEndpoint
 from tests.harness.world import at
 from tests.unit.control.waiting import until
@@ -198,9 +199,10 @@ async def test_a_list_that_cannot_be_read_is_told_once_until_it_can(
 
 
 async def test_a_server_that_is_down_is_shown_and_left_to_health_checks(site: Site) -> None:
-    site.place.close()
-    site.run()
-    await until(lambda: site.models.problem("a", site.place.name) != "", "it is asked")
+    with refuse_connections() as nobody:
+        site.place.port = nobody.getsockname()[1]
+        site.run()
+        await until(lambda: site.models.problem("a", site.place.name) != "", "it is asked")
     assert site.said() == []
 
 

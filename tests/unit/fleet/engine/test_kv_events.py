@@ -18,6 +18,7 @@ zmq_asyncio = pytest.importorskip("zmq.asyncio")
 zmq = pytest.importorskip("zmq")
 
 PROMPT = "four" * 40  # two blocks and a half
+LAST = "last" * 16  # a block
 
 
 @pytest_asyncio.fixture
@@ -34,7 +35,7 @@ async def started(form: Any, **fields: Any) -> EngineServer:
 
 
 async def subscriber(sockets: Any, engine: EngineServer) -> Any:
-    """A subscription that is known to be in force."""
+    """A subscription that is known to be in force, and that has nothing more of before."""
     socket = sockets.socket(zmq.SUB)
     socket.subscribe(b"")
     socket.connect(engine.kv_event_addresses[0])
@@ -43,9 +44,17 @@ async def subscriber(sockets: Any, engine: EngineServer) -> Any:
         while not await socket.poll(20):
             await complete(client, engine, f"{number:04d}" * 16)
             number += 1
-    while await socket.poll(50):
-        await socket.recv_multipart()
+        await complete(client, engine, LAST)
+    while not any(stores(event, LAST) for event in (await receive(socket))[1]):
+        pass
     return socket
+
+
+def stores(event: Any, prompt: str) -> bool:
+    """Whether it tells of a block with the tokens of the prompt."""
+    kind, told = (event["type"], event) if isinstance(event, dict) else (event[0], {})
+    tokens = told.get("token_ids") if told else event[3:4] and event[3]
+    return bool(kind == "BlockStored" and tokens == token_ids(padded(prompt.encode())))
 
 
 async def complete(client: aiohttp.ClientSession, engine: EngineServer, prompt: str) -> None:
