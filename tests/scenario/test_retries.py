@@ -4,6 +4,7 @@ from collections.abc import Callable
 
 import pytest
 
+from penstock.core.retry import MOST_PASSED_OVER
 from penstock.core.snapshot import PoolTimeouts, Retry
 from penstock.dataplane.board import (
     P_RETRIES,
@@ -95,6 +96,19 @@ def test_with_nobody_to_connect_to_attempts_end(
     worker = start(world(pool(*dead(5), retry=Retry(attempts=3))))
     assert ask(worker, get()).status == 502
     wait_until(lambda: worker.pool_count(P_RETRIES) == 6, "the retries were counted")
+
+
+@pytest.mark.parametrize("more", [0, 1])
+def test_so_many_dead_endpoints_are_passed_over_and_no_more(
+    start: Callable[..., Worker],
+    endpoint: HttpEndpoint,
+    dead: Callable[[int], list[Address]],
+    more: int,
+) -> None:
+    retry = Retry(attempts=2, budget_min_per_s=100.0)
+    backup = at(endpoint, backup=True)
+    worker = start(world(pool(*dead(MOST_PASSED_OVER + 1 + more), backup, retry=retry)))
+    assert ask(worker, get()).status == (502 if more else 200)
 
 
 def test_connections_that_run_out_of_time_are_attempts(
