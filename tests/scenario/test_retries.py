@@ -111,6 +111,16 @@ def test_so_many_dead_endpoints_are_passed_over_and_no_more(
     assert ask(worker, get()).status == (502 if more else 200)
 
 
+def test_connections_that_the_system_refuses_within_the_call_nest_without_harm(
+    start: Callable[..., Worker], endpoint: HttpEndpoint
+) -> None:
+    """TCP has no broadcast: the kernel says so at once, and sends nothing."""
+    nowhere = [Address(1 + number, "255.255.255.255") for number in range(MOST_PASSED_OVER)]
+    retry = Retry(budget_min_per_s=100.0)
+    worker = start(world(pool(*nowhere, at(endpoint, backup=True), retry=retry)))
+    assert ask(worker, get()).status == 200
+
+
 def test_connections_that_run_out_of_time_are_attempts(
     start: Callable[..., Worker],
     endpoint: HttpEndpoint,
