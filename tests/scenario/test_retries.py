@@ -4,6 +4,7 @@ from collections.abc import Callable
 
 import pytest
 
+from penstock.core.retry import MOST_PASSED_OVER
 from penstock.core.snapshot import PoolTimeouts, Retry
 from penstock.dataplane.board import (
     P_RETRIES,
@@ -95,6 +96,29 @@ def test_with_nobody_to_connect_to_attempts_end(
     worker = start(world(pool(*dead(5), retry=Retry(attempts=3))))
     assert ask(worker, get()).status == 502
     wait_until(lambda: worker.pool_count(P_RETRIES) == 6, "the retries were counted")
+
+
+@pytest.mark.parametrize("more", [0, 1])
+def test_so_many_dead_endpoints_are_passed_over_and_no_more(
+    start: Callable[..., Worker],
+    endpoint: HttpEndpoint,
+    dead: Callable[[int], list[Address]],
+    more: int,
+) -> None:
+    retry = Retry(attempts=2, budget_min_per_s=100.0)
+    backup = at(endpoint, backup=True)
+    worker = start(world(pool(*dead(MOST_PASSED_OVER + 1 + more), backup, retry=retry)))
+    assert ask(worker, get()).status == (502 if more else 200)
+
+
+def test_connections_that_the_system_refuses_within_the_call_nest_without_harm(
+    start: Callable[..., Worker], endpoint: HttpEndpoint
+) -> None:
+    """TCP has no broadcast: the kernel says so at once, and sends nothing."""
+    nowhere = [Address(1 + number, "255.255.255.255") for number in range(MOST_PASSED_OVER)]
+    retry = Retry(budget_min_per_s=100.0)
+    worker = start(world(pool(*nowhere, at(endpoint, backup=True), retry=retry)))
+    assert ask(worker, get()).status == 200
 
 
 def test_connections_that_run_out_of_time_are_attempts(

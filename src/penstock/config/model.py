@@ -26,6 +26,7 @@ from penstock.config.values import (
 )
 from penstock.core import snapshot
 
+ONLY: Final = "main"  # the listener and the pool of a short document
 DEFAULT_LISTEN: Final = Address("127.0.0.1", 8080)
 DEFAULT_ADMIN: Final = Address("127.0.0.1", 9900)
 # As long as orchestrators wait before they kill (Kubernetes: terminationGracePeriodSeconds).

@@ -83,9 +83,10 @@ class OutlierDetection:
         return found
 
     def reached(self, pool: str, name: str) -> None:
-        """A connection was made to such an endpoint: it is let in."""
-        detector = self._detectors.get(pool)
-        change = detector.reached(name, self._clock()) if detector is not None else None
+        """A connection was made to such an endpoint: it is let in, if it is still configured."""
+        if (pool, name) not in [(spec.name, each.name) for spec, each in self.unreachable()]:
+            return
+        change = self._detectors[pool].reached(name, self._clock())
         if change is not None:
             self._states.readmit(pool, name, change.reason)
 

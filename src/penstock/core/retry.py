@@ -5,9 +5,9 @@ idempotent, RFC 9110, 9.2.2, or the pool says so), never after a byte of a respo
 on, and only as the pool's ``Retry`` allows for the way it failed.
 
 A refused connection cost nothing: it uses up none of the attempts as long as there are endpoints
-that were not tried. Each endpoint is passed over so once, every retry is taken from the budget, and
-a connection that ran out of time counts, so that the time spent on connecting stays bounded. A
-model that stands in for another gets attempts of its own.
+that were not tried. Each endpoint is passed over so once, 64 at most, every retry is taken from the
+budget, and a connection that ran out of time counts, so that the time spent on connecting stays
+bounded. A model that stands in for another gets attempts of its own.
 """
 
 from typing import Final
@@ -20,6 +20,9 @@ from penstock.core.window import SlidingCount
 IDEMPOTENT_METHODS: Final = frozenset((b"GET", b"HEAD", b"OPTIONS", b"TRACE", b"PUT", b"DELETE"))
 
 WINDOW_S: Final = 10  # of the budget (Finagle, RetryBudget)
+# Endpoints that one request tries without that counting. The system may refuse a connection within
+# the call that asks for it, so they nest; with more dead than this, others have long found out.
+MOST_PASSED_OVER: Final = 64
 
 
 class RetryRules:
@@ -38,14 +41,14 @@ class RetryRules:
         """Whether a request with that method may be repeated although it was sent."""
         return self._non_idempotent or method in IDEMPOTENT_METHODS
 
-    def counts(self, outcome: int, *, waited: bool, again: bool, others: bool) -> bool:
+    def counts(self, outcome: int, *, waited: bool, again: bool, tried: int, others: bool) -> bool:
         """Whether an attempt that ended so is one of those that ``Retry.attempts`` bounds.
 
         ``waited``: it failed by running out of time. ``again``: the endpoint had been tried before.
-        ``others``: there are endpoints for the request that were not tried.
+        ``tried``: how many were, this one included. ``others``: there are more for the request.
         """
         free = outcome == CONNECT_FAILED and not waited and not again and others
-        return not free or self.attempts <= 1
+        return not free or tried > MOST_PASSED_OVER or self.attempts <= 1
 
     def used_up(self, attempts: int) -> bool:
         """Whether so many are all there may be, which a model that stands in begins anew."""

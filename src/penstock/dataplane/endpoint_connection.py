@@ -76,14 +76,18 @@ class EndpointConnection(Connection):
             deadline = expires
         self.deadline = deadline
 
-    def is_alive(self) -> bool:
-        """Whether an idle connection has neither ended nor spoken, by asking the system."""
+    def survived(self) -> bool:
+        """Ask the system whether this, idle for long, has neither ended nor spoken; else close it.
+
+        So that no request goes out on a dead one that could not be repeated.
+        """
         try:
             self.sock.recv(1, socket.MSG_PEEK)
         except BlockingIOError:
             return True
         except OSError:
-            return False
+            pass
+        self.close()
         return False
 
     def give_up(self) -> None:

@@ -19,7 +19,7 @@ from penstock.core.ticket import (
     Ticket,
 )
 from penstock.dataplane.admission import Admission, ExchangePlace
-from penstock.dataplane.answer_reading import AnswerReading, reading_of
+from penstock.dataplane.answer_reading import reading_of
 from penstock.dataplane.board import (
     P_REQUESTS,
 )
@@ -173,7 +173,7 @@ class Exchange(Failover):
         """The idle connection used last, which is the likeliest to be alive, or a fresh one."""
         if endpoint.idle:
             connection = endpoint.idle.pop()
-            if self.context.env.now - connection.idle_since < _FRESH_S or _still_alive(connection):
+            if self.context.env.now - connection.idle_since < _FRESH_S or connection.survived():
                 self._send(connection)
                 return
         self._connect_anew(endpoint)
@@ -398,21 +398,6 @@ class Exchange(Failover):
             self._end(self.context.env.now, "done")
             self.front.finish()
 
-    def _read(self, reading: AnswerReading, data: bytes, complete: bool) -> bytes:
-        """Read the answer along; its first token is what policies know as its first byte.
-
-        Returns what of it the client gets.
-        """
-        passed = reading.pass_on(data, complete)
-        ticket = self.ticket
-        if ticket is not None and ticket.first_byte_at == 0.0 and reading.meter.begun:
-            ticket.first_byte(reading.first_event_at)
-            if reading.meter.response_id:
-                self._note_answer(reading)
-        elif complete and reading.meter.response_id:
-            self._note_answer(reading)
-        return passed
-
     def _hold_endpoint(self) -> None:
         connection = self.connection
         if connection is not None:
@@ -424,14 +409,3 @@ class Exchange(Failover):
         if connection is not None and connection.open and self.status:
             connection.resume_reading()
             connection.arm(connection.endpoint.settings.stream_idle_s)
-
-
-def _still_alive(connection: EndpointConnection) -> bool:
-    """Ask the system whether a connection that was idle for long is alive; close it if not.
-
-    So that no request goes out on a dead one that could not be repeated.
-    """
-    if connection.is_alive():
-        return True
-    connection.close()
-    return False

@@ -158,6 +158,7 @@ class Failover(PromptReading):
             outcome,
             waited=timed_out,
             again=endpoint in before,
+            tried=len(tried),
             others=way.pool.is_left(model, tried),
         ):
             self._uncounted += 1

@@ -25,7 +25,7 @@ from penstock.wire.http1 import RequestHead
 
 
 class Settlement(ResponseSink):
-    """The part of an exchange that answers for itself and settles."""
+    """The part of an exchange that answers for itself, reads answers along and settles."""
 
     # Defaults stand in the class body: set one by one they cost more than the rest of __init__.
     way: PoolPlan | None = None
@@ -191,17 +191,22 @@ class Settlement(ResponseSink):
         self.context.prompt_bytes -= self._room
         self._room = 0
 
-    # --- settle -----------------------------------------------------------------------------
+    # --- what is read along of an answer ---------------------------------------------------
 
-    def _settle(self, outcome: int) -> None:
+    def _read(self, reading: AnswerReading, data: bytes, complete: bool) -> bytes:
+        """Read the answer along; its first token is what policies know as its first byte.
+
+        Returns what of it the client gets.
+        """
+        passed = reading.pass_on(data, complete)
         ticket = self.ticket
-        endpoint = self.endpoint
-        if ticket is not None and endpoint is not None:
-            self.ticket = None
-            if self._reading is not None:
-                self._learn(self._reading, ticket)
-            ticket.settle(outcome, self.context.env.now)
-            endpoint.settled(ticket)
+        if ticket is not None and ticket.first_byte_at == 0.0 and reading.meter.begun:
+            ticket.first_byte(reading.first_event_at)
+            if reading.meter.response_id:
+                self._note_answer(reading)
+        elif complete and reading.meter.response_id:
+            self._note_answer(reading)
+        return passed
 
     def _note_answer(self, reading: AnswerReading) -> None:
         """Who makes an answer that has a name, before its client can go on from it."""
@@ -219,6 +224,18 @@ class Settlement(ResponseSink):
         prompt = self.prompt
         if way is not None and prompt is not None and way.pool.insight is not None:
             way.pool.insight.learn(prompt.found, reading, ticket, self.context.env.now)
+
+    # --- settle -----------------------------------------------------------------------------
+
+    def _settle(self, outcome: int) -> None:
+        ticket = self.ticket
+        endpoint = self.endpoint
+        if ticket is not None and endpoint is not None:
+            self.ticket = None
+            if self._reading is not None:
+                self._learn(self._reading, ticket)
+            ticket.settle(outcome, self.context.env.now)
+            endpoint.settled(ticket)
 
     def _end(self, now: float, ended: str) -> None:
         """Metrics and the log line; the last thing that happens to every exchange."""

@@ -43,8 +43,8 @@ class Site:
         self.snapshot: Snapshot = world()
         self.run(Outlier())
 
-    def run(self, outlier: Outlier) -> None:
-        names = ("e0", "e1", "e2")
+    def run(self, outlier: Outlier, *names: str) -> None:
+        names = names or ("e0", "e1", "e2")
         spec = world([pool("a", *names, outlier=outlier)], generation=self.snapshot.generation + 1)
         self.snapshot = self.rows.place(spec)
         self.rows.settle(self.snapshot)
@@ -176,6 +176,14 @@ def test_endpoints_that_nobody_can_connect_to_are_out_until_somebody_can(
     site.detection.reached("a", "e2")
     site.detection.reached("gone", "e0")
     assert site.ejected() == [1]
+
+
+def test_one_that_a_reload_removed_while_it_was_tried_is_nobody(site: Site) -> None:
+    site.refuse(0, 5)
+    site.look()
+    site.run(Outlier(), "e1", "e2")
+    site.detection.reached("a", "e0")
+    assert site.detection.unreachable() == []
 
 
 def test_an_endpoint_that_one_worker_reaches_is_held_to_the_share(site: Site) -> None:

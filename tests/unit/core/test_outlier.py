@@ -1,84 +1,11 @@
-"""Outlier detection: who is ejected, why, for how long, and who never is."""
-
-from dataclasses import dataclass
+"""Outlier detection: who is ejected, why, and for how long."""
 
 import pytest
 from msgspec.structs import replace
 
-from penstock.core.outlier import (
-    DETECTORS,
-    EndpointCounts,
-    OutlierChange,
-    OutlierDetector,
-    Tally,
-)
+from penstock.core.outlier import DETECTORS, OutlierDetector
 from penstock.core.snapshot import Outlier
-
-ROOMY = Outlier(max_ejected_share=1.0)
-SPLIT = Outlier(max_ejected_share=1.0, split_local_failures=True)
-
-
-@dataclass
-class Counted:
-    """What an endpoint did, by how each attempt ended."""
-
-    successes: int = 0
-    errors: int = 0  # 5xx that are none of the next
-    gateway_errors: int = 0
-    unanswered: int = 0
-    unreached: int = 0  # of these, for want of a connection
-
-
-class Pool:
-    """Endpoints with growing counts, fed to a detector ten times a second."""
-
-    def __init__(self, size: int, settings: Outlier = ROOMY) -> None:
-        self.now = 1000.0
-        self.names = [f"e{i}" for i in range(size)]
-        self.counted = {name: Counted() for name in self.names}
-        self.consecutive = dict.fromkeys(self.names, 0)
-        self.down: set[str] = set()
-        self.detector = OutlierDetector(settings, self.now)
-        self.observe()
-
-    def serve(
-        self,
-        name: str,
-        *,
-        successes: int = 0,
-        failures: int = 0,
-        gateway: int = 0,
-        unanswered: int = 0,
-        unreached: int = 0,
-    ) -> None:
-        counted = self.counted[name]
-        counted.successes += successes
-        counted.errors += failures
-        counted.gateway_errors += gateway
-        counted.unanswered += unanswered + unreached
-        counted.unreached += unreached
-
-    def observe(self, after: float = 0.1) -> list[OutlierChange]:
-        self.now += after
-        return self.detector.observe(self.now, [self._counts(name) for name in self.names])
-
-    def _counts(self, name: str) -> EndpointCounts:
-        counted = self.counted[name]
-        responses = counted.successes + counted.errors + counted.gateway_errors
-        errors = counted.errors + counted.gateway_errors
-        local = counted.unanswered
-        every = Tally(responses + local, errors + local, self.consecutive[name])
-        gateway = Tally(responses + local, counted.gateway_errors + local)
-        apart = Tally()
-        if self.detector.settings.split_local_failures:
-            every = Tally(responses, errors, self.consecutive[name])
-            gateway = Tally(responses, counted.gateway_errors)
-            apart = Tally(responses + local, local)
-        unreached = Tally(responses + local, counted.unreached)
-        return EndpointCounts(name, every, gateway, apart, name not in self.down, unreached)
-
-    def ejected(self) -> set[str]:
-        return {name for name in self.names if self.detector.is_ejected(name)}
+from tests.unit.core.outliers import ROOMY, SPLIT, Counted, Pool
 
 
 def test_five_failures_in_a_row_eject_at_once_with_a_reason() -> None:
@@ -306,92 +233,6 @@ def test_equally_bad_endpoints_are_no_outliers() -> None:
     for name in pool.names:
         pool.serve(name, successes=120, failures=80)
     assert pool.observe(10.0) == []
-
-
-def test_at_most_the_given_share_is_out_but_one_always_may_be() -> None:
-    pool = Pool(4, Outlier(max_ejected_share=0.1))
-    for name in pool.names:
-        pool.serve(name, failures=5)
-    pool.observe()
-    assert len(pool.ejected()) == 1
-    assert pool.detector.refused == 3
-
-    pool = Pool(20, Outlier(max_ejected_share=0.1))
-    for name in pool.names:
-        pool.serve(name, failures=5)
-    pool.observe()
-    assert len(pool.ejected()) == 2
-
-
-def test_all_that_cannot_be_reached_are_out_whatever_the_share() -> None:
-    pool = Pool(5, Outlier(max_ejected_share=0.1))
-    for name in ("e0", "e1", "e2"):
-        pool.serve(name, unreached=5)
-    pool.serve("e3", failures=5)
-    changes = pool.observe()
-    assert pool.ejected() == {"e0", "e1", "e2"} == set(pool.detector.unreachable())
-    assert changes[0].reason == (
-        "5 failures in a row, all to connect; out for 30 s or until one succeeds"
-    )
-
-
-def test_one_that_answered_in_between_was_reached() -> None:
-    pool = Pool(5, Outlier(max_ejected_share=0.1))
-    pool.serve("e0", unreached=5)
-    pool.serve("e1", unreached=4, failures=1)
-    pool.serve("e2", unreached=4, unanswered=1)
-    pool.observe()
-    assert pool.ejected() == {"e0"}
-    assert pool.detector.refused == 2
-
-
-@pytest.mark.parametrize(
-    "settings",
-    [
-        Outlier(max_ejected_share=0.1, consecutive_failures=0, consecutive_gateway_failures=5),
-        Outlier(max_ejected_share=0.1, split_local_failures=True),
-    ],
-)
-def test_the_share_does_not_hold_for_them_whatever_finds_them(settings: Outlier) -> None:
-    pool = Pool(4, settings)
-    for name in ("e0", "e1", "e2"):
-        pool.serve(name, unreached=5)
-    pool.observe()
-    assert pool.ejected() == {"e0", "e1", "e2"}
-
-
-def test_one_that_is_reached_again_is_let_in_at_once() -> None:
-    pool = Pool(3)
-    pool.serve("e0", unreached=5)
-    pool.serve("e1", failures=5)
-    pool.observe()
-    change = pool.detector.reached("e0", pool.now)
-    assert change is not None
-    assert (change.name, change.ejected) == ("e0", False)
-    assert change.reason == "connections to it succeed again"
-    assert pool.detector.reached("e0", pool.now) is None
-    assert pool.detector.reached("e1", pool.now) is None  # that it can be was never in doubt
-    assert pool.ejected() == {"e1"}
-    assert pool.detector.unreachable() == []
-    pool.serve("e0", unreached=4)
-    assert pool.observe() == []
-
-
-def test_the_last_one_that_could_serve_is_never_ejected() -> None:
-    pool = Pool(1)
-    pool.serve("e0", failures=50)
-    assert pool.observe() == []
-
-    pool = Pool(3)
-    pool.down = {"e0", "e2"}
-    pool.serve("e1", failures=50)
-    assert pool.observe() == []
-
-    pool = Pool(3)
-    for name in pool.names:
-        pool.serve(name, unreached=50)
-    pool.observe()
-    assert len(pool.ejected()) == 2
 
 
 def test_counters_that_begin_anew_count_for_nothing() -> None:

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from penstock.core.retry import RetryBudget, RetryRules
+from penstock.core.retry import MOST_PASSED_OVER, RetryBudget, RetryRules
 from penstock.core.snapshot import Retry
 from penstock.core.ticket import (
     ABANDONED,
@@ -71,10 +71,11 @@ def counts(
     *,
     waited: bool = False,
     again: bool = False,
+    tried: int = 1,
     others: bool = True,
 ) -> bool:
     """``rules`` asked about a refused connection with other endpoints left, unless said else."""
-    return rules.counts(outcome, waited=waited, again=again, others=others)
+    return rules.counts(outcome, waited=waited, again=again, tried=tried, others=others)
 
 
 def test_a_refused_connection_is_no_attempt_while_others_are_left() -> None:
@@ -83,6 +84,8 @@ def test_a_refused_connection_is_no_attempt_while_others_are_left() -> None:
     assert counts(rules, waited=True)
     assert counts(rules, again=True)
     assert counts(rules, others=False)
+    assert not counts(rules, tried=MOST_PASSED_OVER)
+    assert counts(rules, tried=MOST_PASSED_OVER + 1)
 
 
 @pytest.mark.parametrize("outcome", [RESET, GARBAGE, TIMEOUT, DONE])

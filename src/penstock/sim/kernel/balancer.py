@@ -236,7 +236,9 @@ class Balancer:
         again = endpoint in tried
         tried.append(endpoint)
         others = self.pool.is_left(job.request.model, tried)
-        if not rules.counts(job.outcome, waited=False, again=again, others=others):
+        if not rules.counts(
+            job.outcome, waited=False, again=again, tried=len(tried), others=others
+        ):
             job.uncounted += 1
         if not rules.may_retry(
             method=job.request.method.encode(),

@@ -1,0 +1,148 @@
+"""From the document to the snapshot: pools and their endpoints."""
+
+from penstock.config.certificates import check_authorities
+from penstock.config.engines import compiled_engine
+from penstock.config.errors import Location
+from penstock.config.findings import Findings
+from penstock.config.headers import compiled_edits
+from penstock.config.model import ONLY, Document
+from penstock.config.models import Models
+from penstock.config.pools import Endpoint, EndpointTls, Pool, Probe, Sticky
+from penstock.config.section import plain
+from penstock.core import snapshot
+from penstock.core.policy import policy_class
+from penstock.core.policy._serving import ServingPolicy
+
+
+def compile_pools(document: Document, findings: Findings) -> dict[str, snapshot.Pool]:
+    """By name. What is wrong with them is noted in ``findings``."""
+    short = {
+        "endpoints": document.endpoints,
+        "kind": document.kind,
+        "policy": document.policy,
+        "health_check": document.health_check,
+    }
+    given = {key: value for key, value in short.items() if value is not None}
+    if document.pools is not None:
+        for key in given:
+            findings.wrong((key,), f"give one of `{key}` and `pools`; it fits inside a pool")
+        return {
+            name: _compile_pool(name, pool, ("pools", name), findings)
+            for name, pool in document.pools.items()
+        }
+    if document.endpoints is None:
+        if not document.routes:
+            findings.wrong((), "nothing to balance: give `endpoints`, or `pools`")
+        return {}
+    pool = Pool.model_construct(None, **given)
+    return {ONLY: _compile_pool(ONLY, pool, (), findings)}
+
+
+def _compile_pool(name: str, pool: Pool, at: Location, findings: Findings) -> snapshot.Pool:
+    endpoints = _compile_endpoints(pool, (*at, "endpoints"), findings)
+    choice = pool.policy
+    keys = [policy_class(each.name).key for each in (choice, *pool.shadow)]
+    if pool.hash_key is not None and "configured" not in keys:
+        findings.wrong(
+            (*at, "hash_key"), f"has no effect: the policy {choice.name!r} does not read it"
+        )
+    if pool.probe != Probe() and not policy_class(choice.name).probes:
+        findings.wrong(
+            (*at, "probe"), f"has no effect: the policy {choice.name!r} asks endpoints nothing"
+        )
+    if pool.tls != EndpointTls() and not any(endpoint.tls for endpoint in endpoints):
+        findings.wrong((*at, "tls"), "has no effect: no endpoint's URL begins with https://")
+    if pool.kind != "llm" and (pool.models != Models() or any(e.models for e in endpoints)):
+        findings.wrong((*at, "models"), "has no effect: the pool is not of kind llm")
+    if pool.kind != "llm" and pool.malformed != "pass":
+        findings.wrong((*at, "malformed"), "has no effect: the pool is not of kind llm")
+    if pool.kind != "llm" and _reads_prompts(choice):
+        findings.doubtful(
+            (*at, "policy"),
+            f"{choice.name!r} reads prompts, which only pools of `kind: llm` understand: here it "
+            "goes by load alone",
+        )
+    return plain(
+        snapshot.Pool,
+        pool,
+        name=name,
+        endpoints=endpoints,
+        engine=compiled_engine(pool.engine, pool.kind),
+        models=pool.models.compiled(),
+        discovered={},
+        hash_key=pool.hash_key.compiled() if pool.hash_key else snapshot.HashKey(),
+        decisions=_compile_decisions(pool, at, findings),
+        probe=plain(snapshot.Probe, pool.probe),
+        sticky=_compile_sticky(pool.sticky, (*at, "sticky"), findings) if pool.sticky else None,
+        request_headers=compiled_edits(pool.request_headers),
+        response_headers=compiled_edits(pool.response_headers),
+        timeouts=plain(snapshot.PoolTimeouts, pool.timeouts),
+        retry=plain(snapshot.Retry, pool.retry),
+        health_check=pool.health_check.compiled() if pool.health_check else None,
+        agent_check=plain(snapshot.AgentCheck, pool.agent_check) if pool.agent_check else None,
+        outlier=plain(snapshot.Outlier, pool.outlier),
+        breaker=pool.circuit_breaker and plain(snapshot.Breaker, pool.circuit_breaker),
+        admission=pool.admission.compiled(),
+        slow_start=plain(snapshot.SlowStart, pool.slow_start),
+        connections=pool.connections.compiled(pool.kind),
+        tls=_compile_endpoint_tls(pool.tls, (*at, "tls"), findings),
+        row=-1,
+    )
+
+
+def _reads_prompts(choice: snapshot.PolicyChoice) -> bool:
+    """Whether the policy, or the one that it hands requests on to, decides by prompts."""
+    inner = choice.options.get("policy")
+    names = [choice.name, inner] if isinstance(inner, str) else [choice.name]
+    return any(issubclass(policy_class(name), ServingPolicy) for name in names)
+
+
+def _compile_decisions(pool: Pool, at: Location, findings: Findings) -> snapshot.Decisions:
+    decisions = pool.decisions
+    if pool.shadow and not decisions.sample:
+        findings.wrong(
+            (*at, "shadow"),
+            "policies in the shadow are asked about recorded decisions only, and none are: set "
+            "`decisions: {sample: 0.01}`",
+        )
+    if len({choice.name for choice in pool.shadow}) < len(pool.shadow):
+        findings.wrong((*at, "shadow"), "a policy stands here twice")
+    file = str(findings.path(decisions.file)) if decisions.file else ""
+    return plain(snapshot.Decisions, decisions, file=file)
+
+
+def _compile_endpoints(
+    pool: Pool, at: Location, findings: Findings
+) -> tuple[snapshot.Endpoint, ...]:
+    compiled: dict[str, snapshot.Endpoint] = {}
+    for index, endpoint in enumerate(pool.endpoints):
+        name = endpoint.full_name()
+        if name in compiled:
+            findings.wrong((*at, index), f"{name} is in this pool already; give it a `name`")
+        compiled[name] = _compile_endpoint(name, endpoint)
+    if not compiled:
+        findings.wrong(at, "a pool needs at least one endpoint")
+    elif all(endpoint.weight == 0 for endpoint in compiled.values()):
+        findings.wrong(at, "every endpoint has weight 0, so none would get a request")
+    return tuple(compiled.values())
+
+
+def _compile_endpoint(name: str, endpoint: Endpoint) -> snapshot.Endpoint:
+    url = endpoint.url
+    given = {"name": name, "host": url.host, "port": url.port, "tls": url.tls}
+    return plain(snapshot.Endpoint, endpoint, row=-1, address="", **given)
+
+
+def _compile_sticky(sticky: Sticky, at: Location, findings: Findings) -> snapshot.Sticky:
+    return plain(snapshot.Sticky, sticky, keys=findings.secrets(at, sticky.keys, sticky.keys_file))
+
+
+def _compile_endpoint_tls(
+    tls: EndpointTls, at: Location, findings: Findings
+) -> snapshot.EndpointTls:
+    if tls.ca_file is None:
+        return plain(snapshot.EndpointTls, tls, ca_file="")
+    path = findings.path(tls.ca_file)
+    with findings.noting((*at, "ca_file")):
+        check_authorities(path)
+    return plain(snapshot.EndpointTls, tls, ca_file=str(path))
