@@ -76,6 +76,10 @@ class CachedChains:
         self.changed: list[int] = []  # names that came or went, until they are taken
         # By the engine's hash; of a block whose beginning is not known only its tokens are.
         self._blocks: dict[Hashable, Chain | int] = {}
+        # Of blocks that were stored while they were there, how often. vLLM keeps every copy that
+        # prompts under way at the same time computed, and tells of each that goes (BlockPool, "we
+        # currently don't de-duplicate").
+        self._copies: dict[Hashable, int] = {}
         self._tokens: int = 0
         self._holders: dict[int, int] = {}  # name → how many blocks have it
         self._recent: deque[Chain] = deque()
@@ -114,7 +118,9 @@ class CachedChains:
             if len(self._blocks) >= self._max_blocks and block not in self._blocks:
                 self.overfull = True
                 return
-            self.removed(block)
+            if block in self._blocks:
+                self._copies[block] = self._copies.get(block, 0) + 1
+                self._forget(block)  # what it stands for may be known by now
             self._tokens += block_tokens
             if not known:
                 self._blocks[block] = block_tokens
@@ -126,7 +132,14 @@ class CachedChains:
             self._note(before)
 
     def removed(self, block: Hashable) -> None:
-        """A block cannot be found any more."""
+        """A block is gone, or one of its copies: while there are others, it can be found."""
+        copies = self._copies.pop(block, 0)
+        if copies == 0:
+            self._forget(block)
+        elif copies > 1:
+            self._copies[block] = copies - 1
+
+    def _forget(self, block: Hashable) -> None:
         chain = self._blocks.pop(block, 0)
         if not isinstance(chain, Chain):
             self._tokens -= chain
@@ -145,6 +158,7 @@ class CachedChains:
         """Nothing can be found any more."""
         self.changed += list(self._holders)
         self._blocks = {}
+        self._copies = {}
         self._tokens = 0
         self._holders = {}
         self.overfull = False

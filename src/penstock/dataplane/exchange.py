@@ -336,6 +336,9 @@ class Exchange(Failover):
         ticket.status = status
         reading = None
         if self.prompt is not None:
+            if (status == 400 or status == 422) and self._repeat_plainly(complete):
+                return
+            self._note_usage(status)
             reading = reading_of(
                 head, self._framing, self.began, self.prompt.asks_usage, self.context.env
             )

@@ -5,7 +5,7 @@ client, and only as the pool's rules and budget allow (core/retry.py).
 """
 
 from penstock.core.retry import IDEMPOTENT_METHODS
-from penstock.core.ticket import ABANDONED, CLIENT_GONE, RESET, TIMEOUT, Ticket
+from penstock.core.ticket import ABANDONED, CLIENT_GONE, DONE, RESET, TIMEOUT, Ticket
 from penstock.dataplane.board import P_CLIENT_GONE, P_CUT, P_RETRIES, P_RETRIES_DENIED
 from penstock.dataplane.endpoint_connection import EndpointConnection
 from penstock.dataplane.live_endpoint import LiveEndpoint
@@ -118,6 +118,48 @@ class Failover(PromptReading):
         if endpoint.guarded:
             endpoint.gives_way(self.ticket, now)  # it has its place, and is to be counted there
         self._connect_anew(endpoint)
+
+    def _repeat_plainly(self, complete: bool) -> bool:
+        """Send the request without what was asked for in the client's stead, if that may be why it
+        was refused: some servers know no ``stream_options``. Nothing was done for it yet."""
+        prompt = self.prompt
+        endpoint = self.endpoint
+        if prompt is None or endpoint is None or not self._body_complete:
+            return False
+        if not prompt.ask_plainly():
+            return False
+        self._body = [prompt.data]
+        self._other_length = len(prompt.data) if prompt.changed else -1
+        self.plainly = True
+        self.attempts += 1
+        self._uncounted += 1
+        self._leave_connection(complete)
+        self._settle(DONE)
+        self._reopen(endpoint)
+        return True
+
+    def _note_usage(self, status: int) -> None:
+        """Whether the engine takes the wish for usage, as far as this answer tells."""
+        way = self.way
+        prompt = self.prompt
+        endpoint = self.endpoint
+        if way is None or prompt is None or endpoint is None or way.pool.insight is None:
+            return
+        prompt.taken()
+        insight = way.pool.insight
+        if status != 200:
+            return
+        if prompt.asks_usage:
+            insight.usage_taken = True
+        elif self.plainly and not insight.usage_refused:
+            insight.usage_refused = True
+            way.pool.note(
+                "engine.usage",
+                f"endpoint {way.pool.name}/{endpoint.name} refuses requests that ask for usage "
+                "(`stream_options`): streams of this pool are not asked for it; "
+                "`usage: asked` says so from the start",
+                endpoint.name,
+            )
 
     def _may_repeat(self, outcome: int, status: int, timed_out: bool) -> bool:
         """Whether another attempt is safe, possible, and within the rules and the budget."""

@@ -143,6 +143,8 @@ class LiveEndpoint(CountedEndpoint):
             self._way = way
             self.moves += 1
             self.close_idle()
+            self._tells_hits = self._tells_misses = 0  # another engine may be there
+            self.never_hit = False
         self.settings = settings
         self.family = address.family
         self.address = address.sockaddr

@@ -12,6 +12,7 @@ from penstock.wire.model_name import with_model
 from penstock.wire.openai import CHAT, COMPLETION, OTHER, Inspection, inspect
 from penstock.wire.usage import asking_for_usage
 
+MAX_KEPT_BYTES: Final = 65536  # of a body that may have to be sent without the wish for usage
 MAX_INSPECTED_BYTES: Final = 16 * 1024 * 1024  # a million tokens with images
 
 _MAX_SHOWN_BYTES: Final = 64
@@ -26,6 +27,7 @@ class PromptBody:
         self.asked: str = ""  # the model that the client asks for
         self.changed: bool = False  # into another than the client's
         self.asks_usage: bool = False  # in the client's stead
+        self._plain: tuple[bytes, bytes, bool] | None = None  # what was to be sent before it asked
         self._head: RequestHead = head
         # It was read before, so it cannot be refused.
         self._json: bytes = ChunkedReader(False, 400).feed(data) if head.chunked else data
@@ -49,6 +51,7 @@ class PromptBody:
 
         It does not any more where a name in it, which was passed over until here, is not UTF-8.
         """
+        self._plain = None  # it asks for another one
         try:
             changed = self._change(with_model(self._json, name))
         except (msgspec.DecodeError, UnicodeDecodeError) as error:
@@ -59,8 +62,11 @@ class PromptBody:
             return
         self.found = inspect(self.found.api, self._json)
 
-    def ask_for_usage(self) -> None:
-        """Ask the engine to tell usage at the end of a stream, where that can be done unnoticed."""
+    def ask_for_usage(self, *, unsure: bool = False) -> None:
+        """Ask the engine to tell usage at the end of a stream, where that can be done unnoticed.
+
+        ``unsure``: it may refuse to, and is then to be asked plainly.
+        """
         found = self.found
         if not found.stream or (found.api != CHAT and found.api != COMPLETION):
             return
@@ -69,11 +75,28 @@ class PromptBody:
         if self._head.chunked and not self.data.endswith(b"\r\n" + LAST_CHUNK):
             return  # trailers follow, and they may speak of the body
         asking = asking_for_usage(self._json, found.stream_options)
+        before = (self._json, self.data, self.changed)
         if asking and self._change(asking):
             self.asks_usage = True
+            if unsure and len(asking) <= MAX_KEPT_BYTES:
+                self._plain = before
+
+    def ask_plainly(self) -> bool:
+        """Ask as the client did, without the wish for usage; False when it is not kept."""
+        plain = self._plain
+        if plain is None:
+            return False
+        self._plain = None
+        self._json, self.data, self.changed = plain
+        self.asks_usage = False
+        return True
+
+    def taken(self) -> None:
+        """It will not have to be asked plainly."""
+        self._plain = None
 
     def drop(self) -> None:
-        """Keep what was understood, not the text."""
+        """Keep what was understood, not the text, unless it may have to be asked plainly."""
         self.data = b""
         self._json = b""
 

@@ -41,8 +41,8 @@ class PromptReading(Settlement):
                 return False
             self.unread = prompt.found.problem
         else:
-            if insight.usage == "hidden":
-                prompt.ask_for_usage()
+            if insight.usage == "hidden" and not insight.usage_refused:
+                prompt.ask_for_usage(unsure=not insight.usage_taken)
             self.prompt = prompt
         if way.pool.names.stand_in_for(asked):
             self._asking = prompt

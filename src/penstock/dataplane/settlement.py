@@ -59,6 +59,7 @@ class Settlement(ResponseSink):
     _room: int = 0  # taken by a body that is read whole, of the worker's for all of them
     _inspecting: bool = False  # no endpoint is chosen before the body is whole
     prompt: PromptBody | None = None  # if it was understood
+    plainly: bool = False  # it was asked again without the wish for usage
     _asking: PromptBody | None = None  # while another model than the first may have to be asked for
     _other_length: int = -1  # of the body that is sent in the place of the client's
     _reading: AnswerReading | None = None

@@ -123,11 +123,31 @@ def test_tokens_of_all_blocks_are_counted_once_also_where_their_beginning_is_not
     assert cache.tokens == 32 + 64
     cache.stored(["x"], None, packed(list(range(16))), 16, SEED, [], 0.0)  # another size
     assert cache.tokens == 32 + 32 + 16
-    for block in ("x", "y", "y", "never there"):
+    for block in ("x", "x", "y", "y", "never there"):
         cache.removed(block)
     assert cache.tokens == 32
     cache.cleared()
     assert cache.tokens == 0
+
+
+def test_a_block_is_there_until_the_last_of_its_copies_is_gone() -> None:
+    """vLLM keeps those that prompts computed at the same time, and tells of each that goes."""
+    cache = CachedChains()
+    tokens = packed(list(range(16)))
+    for _ in range(3):
+        cache.stored(["b"], None, tokens, 16, SEED, [], 0.0)
+    [name] = set(cache.take_changed())
+    for _ in range(2):
+        cache.removed("b")
+        assert (cache.holds(name), cache.tokens) == (True, 16)
+    cache.removed("b")
+    assert (cache.holds(name), cache.tokens) == (False, 0)
+    cache.stored(["b"], None, tokens, 16, SEED, [], 0.0)
+    cache.stored(["b"], None, tokens, 16, SEED, [], 0.0)
+    cache.cleared()
+    cache.stored(["b"], None, tokens, 16, SEED, [], 0.0)
+    cache.removed("b")
+    assert not cache.holds(name)
 
 
 def test_what_is_followed_is_bounded_and_says_when_it_is_not_all() -> None:

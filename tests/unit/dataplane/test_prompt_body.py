@@ -124,3 +124,23 @@ def test_half_an_emoji_in_the_name_of_a_field_cannot_be_written_anew() -> None:
     prompt.ask_for_model("large")
     assert prompt.found.problem
     assert prompt.data is data
+
+
+@pytest.mark.parametrize("chunked", [False, True])
+def test_a_prompt_can_be_asked_plainly_where_the_wish_may_be_refused(chunked: bool) -> None:
+    data = CHUNKS + LAST_CHUNK if chunked else JSON
+    prompt = PromptBody(CHAT, head(chunked=chunked), data)
+    prompt.ask_for_usage(unsure=True)
+    prompt.drop()  # it was sent
+    assert prompt.ask_plainly()
+    assert (prompt.data, prompt.changed, prompt.asks_usage) == (data, False, False)
+    assert not prompt.ask_plainly()
+
+
+def test_a_prompt_that_was_taken_or_asks_for_another_model_is_not_asked_plainly() -> None:
+    for change in (PromptBody.taken, lambda prompt: prompt.ask_for_model("large")):
+        prompt = PromptBody(CHAT, head(chunked=False), JSON)
+        prompt.ask_for_usage(unsure=True)
+        change(prompt)
+        assert not prompt.ask_plainly()
+        assert prompt.asks_usage

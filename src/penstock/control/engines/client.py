@@ -9,7 +9,7 @@ from yarl import URL
 
 from penstock import __version__
 from penstock.control.certificates import EndpointContexts
-from penstock.control.engines.reading import UnreachableError, UnreadableError
+from penstock.control.engines.reading import NotNowError, UnreachableError, UnreadableError
 from penstock.control.sockets import shown_address
 from penstock.core.snapshot import Endpoint, EndpointTls, Engine
 
@@ -56,7 +56,8 @@ class EngineClient:
                 ) as response,
             ):
                 if response.status != 200:
-                    raise UnreadableError(f"{path} answers {response.status}{_hint(response)}")
+                    kind = NotNowError if response.status >= 500 else UnreadableError
+                    raise kind(f"{path} answers {response.status}{_hint(response)}")
                 return await _bounded(response.content, path)
         except TimeoutError:
             raise UnreachableError(f"{path}: no answer within {engine.timeout_s:g} s") from None

@@ -22,7 +22,13 @@ from penstock.control.engines.dialects import (
     generic,
     recognised,
 )
-from penstock.control.engines.reading import Reading, UnreadableError, whole
+from penstock.control.engines.reading import (
+    NotNowError,
+    Reading,
+    UnreachableError,
+    UnreadableError,
+    whole,
+)
 from penstock.control.engines.reports import ReportCells
 from penstock.control.events import Events
 from penstock.control.rows import EndpointKey
@@ -31,10 +37,17 @@ from penstock.dataplane.board import Board
 
 _JITTER: Final = 0.1  # share of an interval: engines started together are not asked together
 _FIRST_WITHIN_S: Final = 0.1
-_UNKNOWN_S: Final = 10.0  # between two attempts to recognise a server that is no known engine
+# Between two attempts to recognise a server that is no known engine: each is in its log with every
+# path that it does not have.
+_UNKNOWN_S: Final = 10.0
+_MOST_UNKNOWN_S: Final = 160.0
 _AFTER_A_BUG_S: Final = 5.0
 # After this an engine without metrics is looked at anew: some have none before their first request.
 _MAKESHIFT_S: Final = 60.0
+
+
+class UnknownError(UnreadableError):
+    """It answers, and is no engine that is known: asking again soon would tell nothing new."""
 
 
 class Watched:
@@ -50,6 +63,7 @@ class Watched:
         self.read_at = now  # or since when it is waited for
         self.silent = False
         self.problem = "not read yet"
+        self.in_vain = 0  # attempts to recognise a server that answered
 
 
 class EngineLoads:
@@ -128,7 +142,9 @@ class EngineLoads:
             except UnreadableError as error:
                 self._failed(watched, str(error))
                 if engine.kind == "auto" and watched.dialect is None and watched.silent:
-                    wait_s = max(wait_s, _UNKNOWN_S)
+                    watched.in_vain = watched.in_vain + 1 if isinstance(error, UnknownError) else 0
+                    unknown_s = min(_UNKNOWN_S * 2 ** max(watched.in_vain - 1, 0), _MOST_UNKNOWN_S)
+                    wait_s = max(wait_s, unknown_s)
             except Exception as error:  # noqa: BLE001 - one endpoint's must not end the others'
                 self._events.bug(f"reading {_shown(watched)}", error)
                 wait_s = _AFTER_A_BUG_S
@@ -159,6 +175,7 @@ class EngineLoads:
         if engine.kind != "auto":
             return await self._telling(target, BY_NAME[engine.kind])
         problems: list[str] = []
+        settled = True
         for path, port, dialect in SOUGHT:
             try:
                 if dialect is None:
@@ -170,9 +187,12 @@ class EngineLoads:
                 else:
                     dialect.read(await self._client.get(target, path))
                     return dialect
+            except (UnreachableError, NotNowError) as error:
+                settled = settled and port != 0  # there, something else may be, or nothing
+                problems.append(str(error))
             except UnreadableError as error:
                 problems.append(str(error))
-        raise UnreadableError(problems[0])
+        raise (UnknownError if settled else UnreadableError)(problems[0])
 
     async def _telling(self, target: Target, dialect: Dialect) -> Dialect:
         """The engine's metrics, or what stands in for them where they do not tell requests."""
@@ -217,6 +237,7 @@ class EngineLoads:
         watched.reading = reading
         watched.read_at = now
         watched.silent = False
+        watched.in_vain = 0
         watched.problem = ""
         if first:
             kind = watched.dialect.name

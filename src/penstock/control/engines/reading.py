@@ -19,6 +19,10 @@ class UnreachableError(UnreadableError):
     """Nothing came back."""
 
 
+class NotNowError(UnreadableError):
+    """It has no answer yet, or any more: a status of 500 and above."""
+
+
 @dataclass
 class Reading:
     """Figures that the engine does not tell, or that cannot be, are -1.

@@ -146,6 +146,20 @@ async def test_a_server_without_metrics_is_sought_where_engines_have_theirs(site
     assert site.cell(R_LOADED) == 1
 
 
+@pytest.mark.parametrize(("status", "settled"), [(404, True), (401, True), (503, False)])
+async def test_a_server_that_is_no_known_engine_is_asked_ever_less_often(
+    site: Site, monkeypatch: pytest.MonkeyPatch, status: int, settled: bool
+) -> None:
+    """But one that is starting, as a server that answers 503 is, may turn out to be one."""
+    monkeypatch.setattr("penstock.control.engines.loads._UNKNOWN_S", 1e-4)
+    site.place.answer = lambda _: Answer(status=status)
+    site.run(replace(OFTEN, silent_after_s=0.0, interval_s=1e-3))
+    await site.fails(3)
+    [watched] = site.loads._watched.values()
+    assert (watched.in_vain >= 2) is settled
+    assert settled or watched.in_vain == 0
+
+
 async def test_an_engine_is_read_where_it_was_found(site: Site) -> None:
     site.pages["/metrics"] = expositions.TENSORRT_LLM  # usually at another path
     site.run(OFTEN)
