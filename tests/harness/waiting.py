@@ -4,7 +4,7 @@ import time
 from collections.abc import Callable
 
 PATIENCE_S = 20.0  # far more than anything here takes on a busy machine
-# Between two looks: a tenth of what was waited so far, so that what is waited for has the processor.
+# Between two looks: a tenth of what was waited so far, that what is waited for has the processor.
 _SHORTEST_S, _LONGEST_S = 0.001, 0.05
 
 
