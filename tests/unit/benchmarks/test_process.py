@@ -3,6 +3,10 @@
 import subprocess
 import sys
 
+import pytest
+
+MINDING = "import signal; signal.signal(signal.SIGINT, signal.default_int_handler)"
+IGNORING = "import signal; signal.signal(signal.SIGINT, signal.SIG_IGN)"
 SCRIPT = """
 import asyncio
 from benchmarks.process import end_in_order_when_terminated
@@ -23,9 +27,10 @@ except KeyboardInterrupt:
 """
 
 
-def test_sigterm_ends_what_runs_in_order() -> None:
+@pytest.mark.parametrize("ctrl_c", [MINDING, IGNORING], ids=["foreground", "background"])
+def test_sigterm_ends_what_runs_in_order(ctrl_c: str) -> None:
     with subprocess.Popen(
-        [sys.executable, "-c", SCRIPT], stdout=subprocess.PIPE, text=True
+        [sys.executable, "-c", ctrl_c + SCRIPT], stdout=subprocess.PIPE, text=True
     ) as process:
         assert process.stdout is not None
         assert process.stdout.readline() == "measuring\n"
