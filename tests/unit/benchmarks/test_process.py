@@ -5,6 +5,8 @@ import sys
 
 import pytest
 
+from tests.harness.waiting import PATIENCE_S
+
 MINDING = "import signal; signal.signal(signal.SIGINT, signal.default_int_handler)"
 IGNORING = "import signal; signal.signal(signal.SIGINT, signal.SIG_IGN)"
 SCRIPT = """
@@ -32,8 +34,12 @@ def test_sigterm_ends_what_runs_in_order(ctrl_c: str) -> None:
     with subprocess.Popen(
         [sys.executable, "-c", ctrl_c + SCRIPT], stdout=subprocess.PIPE, text=True
     ) as process:
-        assert process.stdout is not None
-        assert process.stdout.readline() == "measuring\n"
-        process.terminate()
-        assert process.stdout.read() == "in order\nended\n"
+        try:
+            assert process.stdout is not None
+            assert process.stdout.readline() == "measuring\n"
+            process.terminate()
+            said, _ = process.communicate(timeout=PATIENCE_S)
+        finally:
+            process.kill()
+    assert said == "in order\nended\n"
     assert process.returncode == 0
