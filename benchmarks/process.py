@@ -12,7 +12,7 @@ import urllib.request
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
-from types import TracebackType
+from types import FrameType, TracebackType
 from typing import Final, Self
 
 from benchmarks import accounts
@@ -132,7 +132,14 @@ def end_in_order_when_terminated() -> None:
     As it does at that moment: in asyncio it cancels the task that runs, where an exception at any
     point may fall into a finalizer, and is lost.
     """
-    signal.signal(signal.SIGTERM, lambda number, frame: signal.raise_signal(signal.SIGINT))
+    signal.signal(signal.SIGTERM, _do_as_ctrl_c)
+
+
+def _do_as_ctrl_c(number: int, frame: FrameType | None) -> None:
+    minded = signal.getsignal(signal.SIGINT)
+    # What a script starts in the background ignores Ctrl-C, which is for who is in the foreground.
+    handler = minded if callable(minded) else signal.default_int_handler
+    handler(signal.SIGINT, frame)
 
 
 def free_ports(count: int) -> list[int]:

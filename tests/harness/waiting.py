@@ -4,13 +4,15 @@ import time
 from collections.abc import Callable
 
 PATIENCE_S = 20.0  # far more than anything here takes on a busy machine
-_POLL_S = 0.001
+# Between two looks: a tenth of what was waited so far, that what is waited for has the processor.
+_SHORTEST_S, _LONGEST_S = 0.001, 0.05
 
 
 def wait_until(condition: Callable[[], bool], what: str, *, timeout_s: float = PATIENCE_S) -> None:
     """Return once ``condition`` holds. Raises AssertionError, saying ``what``, if it never does."""
-    deadline = time.monotonic() + timeout_s
+    began = time.monotonic()
     while not condition():
-        if time.monotonic() > deadline:
+        waited_s = time.monotonic() - began
+        if waited_s > timeout_s:
             raise AssertionError(f"waited {timeout_s:g} s in vain until {what}")
-        time.sleep(_POLL_S)
+        time.sleep(min(max(_SHORTEST_S, waited_s / 10.0), _LONGEST_S))

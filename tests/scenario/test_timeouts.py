@@ -104,6 +104,24 @@ def test_first_byte_timeout_holds_for_the_leave_that_a_client_waits_for(
     assert client.read_response("POST").status == 504
 
 
+def test_first_byte_timeout_holds_for_an_endpoint_that_takes_no_more_of_the_body(
+    start: Callable[..., Worker], scripted: Callable[[Script], ScriptedEndpoint]
+) -> None:
+    """It is not the client that is waited for."""
+
+    def take_only_the_head(connection: EndpointConnection) -> None:
+        connection.receive_head()
+        connection.go_on.wait()
+
+    endpoint = scripted(take_only_the_head)
+    worker = start(impatient(endpoint, first_byte_s=SOON_S))
+    client = worker.connect()
+    client.send(post("Content-Length: 100000000"))
+    assert not client.send_while_open(b"x" * 100_000_000)
+    assert client.read_response("POST").status == 504
+    wait_until(lambda: worker.load(endpoint, L_TIMEOUTS) == 1, "it was counted")
+
+
 def test_interim_answers_do_not_count_as_the_first_byte(
     start: Callable[..., Worker], scripted: Callable[[Script], ScriptedEndpoint]
 ) -> None:

@@ -38,6 +38,8 @@ if os.fork() == 0:
 while True:
     signal.pause()
 """
+_MINDING = "import signal; signal.signal(signal.SIGINT, signal.default_int_handler)"
+_IGNORING = "import signal; signal.signal(signal.SIGINT, signal.SIG_IGN)"
 _MEASURING = """
 import asyncio
 from benchmarks.process import end_in_order_when_terminated
@@ -139,12 +141,17 @@ def test_descendants_end_too(tmp_path: Path) -> None:
     assert not is_running(process.pid)
 
 
-def test_sigterm_ends_what_runs_in_order() -> None:
+@pytest.mark.parametrize("ctrl_c", [_MINDING, _IGNORING], ids=["foreground", "background"])
+def test_sigterm_ends_what_runs_in_order(ctrl_c: str) -> None:
     with subprocess.Popen(
-        [sys.executable, "-c", _MEASURING], stdout=subprocess.PIPE, text=True
+        [sys.executable, "-c", ctrl_c + _MEASURING], stdout=subprocess.PIPE, text=True
     ) as process:
-        assert process.stdout is not None
-        assert process.stdout.readline() == "measuring\n"
-        process.terminate()
-        assert process.stdout.read() == "in order\nended\n"
+        try:
+            assert process.stdout is not None
+            assert process.stdout.readline() == "measuring\n"
+            process.terminate()
+            said, _ = process.communicate(timeout=PATIENCE_S)
+        finally:
+            process.kill()
+    assert said == "in order\nended\n"
     assert process.returncode == 0
