@@ -11,6 +11,7 @@ from penstock.core.snapshot import (
     HeaderEdit,
     HeaderMatch,
     Match,
+    PoolTimeouts,
     Redirect,
     Rewrite,
     Route,
@@ -324,6 +325,22 @@ def test_a_copy_is_given_up_and_counted_when_its_endpoint_takes_too_little(
     worker.wait_until_published()
     done.set()
     assert worker.pool_count(P_COPIES_GIVEN_UP, "shadow") == 1
+
+
+def test_a_copy_waits_for_the_rest_of_its_body_as_the_request_does(
+    start: Callable[..., Worker], endpoint: HttpEndpoint, other_endpoint: HttpEndpoint
+) -> None:
+    """Its endpoint is not late while the client pauses."""
+    shadow = pool(other_endpoint, name="shadow", timeouts=PoolTimeouts(first_byte_s=1.0))
+    snapshot = world(pool(endpoint), shadow, routes=[route("main", mirror="shadow")])
+    worker = start(snapshot, held=True)
+    client = worker.connect()
+    client.send(post("Content-Length: 2", body=b"x"))
+    wait_until(lambda: other_endpoint.received.endswith(b"x"), "the copy is under way")
+    worker.pass_time(2.0)
+    client.send(b"x")
+    assert client.read_response("POST").status == 200
+    assert other_endpoint.wait_for_requests(1)[0].body == b"xx"
 
 
 @pytest.mark.parametrize("script", [stall, hang_up, babble])

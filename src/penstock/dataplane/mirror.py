@@ -58,7 +58,7 @@ class Mirror(ResponseSink):
         if data:
             connection.send(data)
             self.endpoint.bytes_sent += len(data)
-        connection.request_sent = complete
+        self._sent(connection)
         if connection.unsent is not None and len(connection.unsent) > MAX_WAITING_BYTES:
             self._fall_behind()
 
@@ -79,11 +79,16 @@ class Mirror(ResponseSink):
         connection = self.connection
         assert connection is not None
         self._connected = True
-        connection.request_sent = self._complete
-        connection.arm(self.endpoint.settings.first_byte_s)
         connection.send(bytes(self._waiting))
         self.endpoint.bytes_sent += len(self._waiting)
         self._waiting = bytearray()
+        self._sent(connection)
+
+    def _sent(self, connection: EndpointConnection) -> None:
+        """All there is; the endpoint's time to answer runs once that is the whole."""
+        connection.request_sent = self._complete
+        if not connection.answered:
+            connection.arm(self.endpoint.settings.first_byte_s if self._complete else 0.0)
 
     def on_interim(self, head: ResponseHead) -> None:
         pass
