@@ -45,9 +45,9 @@ import asyncio
 from benchmarks.process import end_in_order_when_terminated
 
 async def measure():
+    asyncio.get_running_loop().call_soon(lambda: print("measuring", flush=True))
     try:
-        print("measuring", flush=True)
-        await asyncio.Event().wait()
+        await asyncio.Event().wait()  # what was called soon is called once this waits
     except asyncio.CancelledError:
         print("in order", flush=True)
         raise
