@@ -31,10 +31,10 @@ class Insight:
         self, counters: PoolCounters, models: ModelCounters, sightings: SightingRing
     ) -> None:
         self.usage: str = "hidden"
-        self.usage_taken: bool = (
-            False  # an engine answered a request that asked in a client's stead
-        )
-        self.usage_refused: bool = False  # one did not, and answered without the wish
+        # Whether an engine answered a request that asked in its client's stead, and whether one
+        # refused it and answered the same without that.
+        self.usage_taken: bool = False
+        self.usage_refused: bool = False
         self._counters: PoolCounters = counters
         self._models: ModelCounters = models
         self._sightings: SightingRing = sightings
