@@ -121,7 +121,7 @@ def test_told_twice_it_kills_what_does_not_end(begin: Begin, number: signal.Sign
     benchmark.wait_until_said("told")
     benchmark.popen.send_signal(number)
     benchmark.popen.wait(PATIENCE_S)
-    assert not is_running(benchmark.group)
+    wait_until(lambda: not is_running(benchmark.group), "its program was killed")
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGKILL])
@@ -138,7 +138,7 @@ def test_descendants_end_too(tmp_path: Path) -> None:
     command = [sys.executable, "-c", forking]
     with Process(command, cores=frozenset(available()), log=log) as process:
         wait_until(lambda: log.read_text().count("ready") == 2, "both are ready")
-    assert not is_running(process.pid)
+    wait_until(lambda: not is_running(process.pid), "both ended")
 
 
 @pytest.mark.parametrize("ctrl_c", [_MINDING, _IGNORING], ids=["foreground", "background"])
