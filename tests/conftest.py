@@ -1,6 +1,5 @@
 """Fixtures that every kind of test shares. What they are made of is in ``tests.harness``."""
 
-import socket
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -8,6 +7,7 @@ import pytest
 from hypothesis import HealthCheck, settings
 
 from penstock.core.snapshot import Snapshot
+from penstock.fleet.ports import hold
 from tests.harness.endpoint import Script, ScriptedEndpoint
 from tests.harness.http_endpoint import HttpEndpoint
 from tests.harness.process import Spares, WorkerProcess
@@ -50,13 +50,12 @@ def scripted() -> Iterator[Callable[[Script], ScriptedEndpoint]]:
 def free_port() -> Iterator[int]:
     """A port that nobody listens on, and that the system gives to nobody else meanwhile.
 
-    It stays bound, so that it is not handed out as an ephemeral one; who wants it in earnest
-    sets SO_REUSEADDR.
+    Who wants it in earnest sets SO_REUSEADDR.
     """
-    with socket.socket() as bound:
-        bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        bound.bind(("127.0.0.1", 0))
-        yield bound.getsockname()[1]
+    port, held = hold("127.0.0.1", 0)
+    yield port
+    if held is not None:
+        held.close()
 
 
 @pytest.fixture(scope="session")

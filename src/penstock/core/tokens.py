@@ -5,7 +5,7 @@ counts once enough of it was seen. A share of the past fades with every sample, 
 replaced behind its name is learned anew within some hundred requests.
 """
 
-from typing import Final
+from typing import Final, TypeVar
 
 from mypy_extensions import mypyc_attr
 
@@ -22,19 +22,30 @@ _LIMIT_CLASSES: Final = 8  # by powers of four: none, to 16 tokens, to 64, … b
 _MOST_WEIGHT: Final = 1e6  # of a sample, before all are scaled down
 
 
+K = TypeVar("K")
+V = TypeVar("V")
+
+
+class _Prompts:
+    """Of a model: fading sums."""
+
+    def __init__(self) -> None:
+        self.size: float = 0.0  # in bytes
+        self.tokens: float = 0.0
+
+
 class TokenEstimator:
     """Bytes per token, by model."""
 
     def __init__(self) -> None:
-        self._bytes: dict[str, float] = {}
-        self._tokens: dict[str, float] = {}
+        self._models: dict[str, _Prompts] = {}
 
     def bytes_per_token(self, model: str) -> float:
         """What a token of this model's prompts takes on average."""
-        tokens = self._tokens.get(model, 0.0)
-        if tokens <= 0.0:
+        known = self._models.get(model)
+        if known is None:
             return BYTES_PER_TOKEN
-        return min(max(self._bytes[model] / tokens, _LEAST_BYTES), _MOST_BYTES)
+        return min(max(known.size / known.tokens, _LEAST_BYTES), _MOST_BYTES)
 
     def tokens(self, model: str, prompt_bytes: int) -> int:
         """How many tokens a prompt of this many bytes has; at least one if it has any byte."""
@@ -47,15 +58,17 @@ class TokenEstimator:
         whose template dominates."""
         if prompt_bytes <= 0 or prompt_tokens <= 0:
             return
-        # Put behind the others: what was not learned of for longest is forgotten first.
-        size = self._bytes.pop(model, 0.0) * _KEPT + prompt_bytes
-        tokens = self._tokens.pop(model, 0.0) * _KEPT + prompt_tokens
-        if len(self._tokens) >= _MODELS:
-            oldest = next(iter(self._tokens))
-            del self._tokens[oldest]
-            del self._bytes[oldest]
-        self._bytes[model] = size
-        self._tokens[model] = tokens
+        known = self._models.pop(model, None) or _Prompts()
+        known.size = known.size * _KEPT + prompt_bytes
+        known.tokens = known.tokens * _KEPT + prompt_tokens
+        _put_last(self._models, model, known)
+
+
+def _put_last(known: dict[K, V], key: K, value: V) -> None:
+    """Behind the others; what was not learned of for longest makes room."""
+    if len(known) >= _MODELS:
+        del known[next(iter(known))]
+    known[key] = value
 
 
 def answer_class(api: int, streams: bool, tools: bool, limit: int) -> int:
@@ -123,18 +136,14 @@ class OutputPredictor:
         if output_tokens <= 0:
             return
         known = self._models.pop(model, None) or _Lengths()
-        if len(self._models) >= _MODELS:
-            del self._models[next(iter(self._models))]
-        self._models[model] = known
         known.add(output_tokens)
+        _put_last(self._models, model, known)
         if kind == 0:
             return
         key = (model, kind)
         alike = self._classes.pop(key, None) or _Lengths()
-        if len(self._classes) >= _MODELS:
-            del self._classes[next(iter(self._classes))]
-        self._classes[key] = alike
         alike.add(output_tokens)
+        _put_last(self._classes, key, alike)
 
     def predict(self, model: str, limit: int = 0, so_far: int = 0, kind: int = 0) -> int:
         """The whole length to be expected of an answer that has ``so_far`` tokens already.
