@@ -25,7 +25,7 @@ from typing import Final
 from penstock.core.histogram import BUCKETS
 
 MAGIC: Final = 0x50454E53544F434B  # "PENSTOCK"
-VERSION: Final = 6
+VERSION: Final = 7
 
 # Header cells.
 H_MAGIC: Final = 0
@@ -67,6 +67,7 @@ S_WEIGHT_PPM: Final = 3  # effective weight x 1e6: configured or set at run time
 S_PREFIX_DOUBT_PPM: Final = 4  # share of predicted prefix hits that is not believed x 1e6
 S_EXACT: Final = 5  # its slot in the exact prefix index + 1; 0 while it is not exact
 S_MAX_IN_FLIGHT: Final = 6  # that its agent asks for + 1, 1: no bound; 0: as configured
+S_KEEPS_CLIENTS: Final = 7  # it drains or has weight 0, and clients bound to it stay
 _STATE_CELLS: Final = 8
 
 # What an endpoint's engine last said of its load, written by the supervisor; -1: it did not say.
