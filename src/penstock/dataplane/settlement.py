@@ -290,6 +290,7 @@ class Settlement(ResponseSink):
         log = self.context.log
         if log.enabled:
             log.write(log_line(self, now))
+        self.place = None  # which knows this exchange: no cycle is left for the collector
 
     def _leave_place(self, place: ExchangePlace, now: float) -> None:
         if place.gate is not None:
