@@ -1,13 +1,14 @@
 """Which idle connection may take a request that cannot be sent twice.
 
-A server may close a connection at any time, and its FIN may be under way while a request goes out on
-that connection (RFC 9112, 9.3.1). A request that may be repeated is then sent again; another is lost.
+A server may close a connection at any time, and its FIN may be under way while a request goes out
+on that connection (RFC 9112, 9.3.1). A request that may be repeated is then sent again; another is
+lost.
 Two habits of servers make this race frequent:
 
 - Some close right after an answer without saying so in it. llama.cpp does after every streamed
   answer, 0.02 to 0.07 ms after the last chunk when idle and later when busy, and announces
-  ``Keep-Alive`` nevertheless. A connection therefore rests before it takes such a request, until its
-  endpoint has been seen to keep connections, by kind of answer.
+  ``Keep-Alive`` nevertheless. A connection therefore rests before it takes such a request, until
+  its endpoint has been seen to keep connections, by kind of answer.
 - All close what is idle for long (uvicorn after 5 s, gunicorn after 2 s), mostly unannounced. The
   shortest life seen bounds how long a connection may have been idle.
 

@@ -329,7 +329,7 @@ class LiveEndpoint(CountedEndpoint):
             return
         now = ticket.settled_at
         change: BreakerChange | None = None
-        if ticket.failed:
+        if ticket.failed and not ticket.excused:
             change = breaker.failed(now)
         elif ticket.outcome == DONE:
             change = breaker.succeeded(now)
