@@ -29,6 +29,16 @@ OUTCOMES: Final = (
 )
 
 
+def is_fault(status: int) -> bool:
+    """Whether a response with that status tells that something is wrong with its server.
+
+    501 and 505 tell that the server does not support what was asked for, so nothing of its health
+    (HAProxy's ``observe layer7`` takes them for valid). What is beyond 599 has no meaning that a
+    proxy could know.
+    """
+    return 500 <= status < 600 and status != 501 and status != 505
+
+
 class Ticket:
     """Opened when an endpoint is chosen, settled when the attempt ends.
 
@@ -39,6 +49,7 @@ class Ticket:
     """
 
     passed_breaker: bool = False  # the endpoint's circuit breaker is to be told how it ended
+    excused: bool = False  # it failed, and that is not held against the endpoint
     hit_tokens: int = 0
     prefill_tokens: int = 0
     kv_tokens: int = 0
@@ -96,5 +107,5 @@ class Ticket:
 
     @property
     def failed(self) -> bool:
-        """Whether the endpoint is to blame: no whole response, or a 5xx."""
-        return CONNECT_FAILED <= self.outcome <= TIMEOUT or self.status >= 500
+        """Whether the endpoint is to blame: no whole response, or one that tells of a fault."""
+        return CONNECT_FAILED <= self.outcome <= TIMEOUT or is_fault(self.status)

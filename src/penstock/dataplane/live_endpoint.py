@@ -9,6 +9,7 @@ from penstock.core.breaker import OPEN, STATE_NAMES, Breaker, BreakerChange
 from penstock.core.endpoint import BACKUP
 from penstock.core.env import Env
 from penstock.core.load_report import LoadReport
+from penstock.core.reuse import ReuseHistory
 from penstock.core.ticket import DONE, Ticket
 from penstock.dataplane.board import (
     L_DECODING,
@@ -95,7 +96,8 @@ class LiveEndpoint(CountedEndpoint):
         self.settings: ConnectionSettings = settings
         self.log_name: bytes = json_text(spec.name.encode())
         self.removed: bool = False
-        self.idle: list[EndpointConnection] = []
+        self.idle: list[EndpointConnection] = []  # the one used last stands last
+        self.reuse: ReuseHistory = ReuseHistory()
         self.open_connections: int = 0
         self.cut_out: bool = False  # by its breaker, which is open
         self._breaker_spec: snapshot.Breaker | None = None
@@ -143,7 +145,8 @@ class LiveEndpoint(CountedEndpoint):
             self._way = way
             self.moves += 1
             self.close_idle()
-            self._tells_hits = self._tells_misses = 0  # another engine may be there
+            self.reuse = ReuseHistory()  # another engine may be there
+            self._tells_hits = self._tells_misses = 0
             self.never_hit = False
         self.settings = settings
         self.family = address.family
@@ -326,7 +329,7 @@ class LiveEndpoint(CountedEndpoint):
             return
         now = ticket.settled_at
         change: BreakerChange | None = None
-        if ticket.failed:
+        if ticket.failed and not ticket.excused:
             change = breaker.failed(now)
         elif ticket.outcome == DONE:
             change = breaker.succeeded(now)
