@@ -67,7 +67,6 @@ def settle(endpoint: LiveEndpoint, *ends: End) -> None:
         ticket = Ticket(endpoint, policy, Request(), 1.0)
         ticket.status = status
         ticket.settle(outcome, 2.0)
-        endpoint.settled(ticket)
     endpoint.publish()
 
 
