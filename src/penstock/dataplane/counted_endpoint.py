@@ -100,8 +100,8 @@ class CountedEndpoint(Endpoint):
             self._end_runs()
         if outcome == DONE:
             self.well_at = ticket.settled_at
-        if ticket.passed_breaker:
-            self._tell_breaker(ticket)
+        if ticket.breaker is not None:
+            self._tell_breaker(ticket.breaker, ticket)
         if ticket.cached_tokens >= 0 and ticket.kv_tokens > 0 and ticket.prompt_tokens > 0:
             self._judge(ticket)
         self.changed = True
@@ -172,8 +172,8 @@ class CountedEndpoint(Endpoint):
         values[L_RUN_GATEWAY_ERRORS] = self.run_gateway_errors
         cells[at : at + LOAD_CELLS] = memoryview(values)
 
-    def _tell_breaker(self, ticket: Ticket) -> None:
-        """The attempt of this ticket, which the breaker let through, ended."""
+    def _tell_breaker(self, breaker: Breaker, ticket: Ticket) -> None:
+        """The attempt of this ticket, which that breaker let through, ended."""
 
     def _count_failure(self, outcome: int, status: int) -> None:
         """One more that the endpoint is to blame for, by kind."""

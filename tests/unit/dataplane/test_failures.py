@@ -75,9 +75,9 @@ def settle(
     for outcome, status in ends:
         ticket = Ticket(endpoint, policy, Request(), 1.0)
         ticket.status = status
-        ticket.passed_breaker = through_breaker
+        if through_breaker and endpoint.breaker is not None:
+            ticket.breaker, ticket.breaker_epoch = endpoint.breaker, endpoint.breaker.epoch
         ticket.settle(outcome, at)
-        endpoint.settled(ticket)
     endpoint.publish()
 
 
