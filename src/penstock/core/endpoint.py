@@ -48,6 +48,7 @@ class Endpoint:
     exact_slot: int = -1  # its place in the exact prefix index; -1 while it is not there
     waiting: int = -1  # requests that wait in its engine, by the last report; -1: not told
     models: dict[str, str] | None = None  # names it serves, and their parents; None: not known
+    awaited: bool = False  # what it serves is being found out: until then it serves no model
     loaded: list[int] = _NOTHING  # hashes of models and adapters in its memory
 
     def __init__(
@@ -80,7 +81,9 @@ class Endpoint:
     def serves(self, model: str) -> bool:
         """Whether a request for that model may go there, as far as is known."""
         models = self.models
-        return models is None or model in models
+        if models is None:
+            return not self.awaited
+        return model in models
 
     def has_room(self) -> bool:
         """Whether ``max_in_flight``, and whatever else guards it, admits one more request."""
