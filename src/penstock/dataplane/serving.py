@@ -251,6 +251,8 @@ class SignalPipe(Pollable):
             signal.signal(number, _wake)
         for number in (signal.SIGINT, signal.SIGHUP):
             signal.signal(number, signal.SIG_IGN)  # meant for the supervisor
+        # A worker is in the background of its terminal, which may be set to stop who writes there.
+        signal.signal(signal.SIGTTOU, signal.SIG_IGN)
 
     def on_ready(self, events: int) -> None:
         try:
