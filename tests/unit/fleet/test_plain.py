@@ -1,8 +1,8 @@
 """Plain emulated endpoints answer, and suffer the faults they are told to."""
 
 import asyncio
-import socket
 import os
+import socket
 import sys
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import suppress
