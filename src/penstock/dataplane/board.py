@@ -57,6 +57,7 @@ W_TLS_FAILURES: Final = 13
 W_LOG_DROPPED: Final = 14
 W_IDLE_ENDPOINT_CONNECTIONS: Final = 15
 W_REQUESTS: Final = 16  # taken, whatever became of them
+W_DECISIONS_DROPPED: Final = 17  # lines of decision logs
 _WORKER_CELLS: Final = 64
 
 # Endpoint state cells, written by the supervisor.

@@ -70,7 +70,7 @@ class Recorder:
         self._chance: Env = Env(Random())  # of the shadows: the live picks draw as without them
         self.shadows: list[Shadow] = []
         self._judge: Shadow | None = None
-        self.log: RequestLog = RequestLog()
+        self.log: RequestLog = RequestLog("decision log")
 
     def configure(self, spec: snapshot.Pool) -> None:
         """Take over what a snapshot says. What was recorded before stays."""
