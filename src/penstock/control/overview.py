@@ -92,6 +92,7 @@ def _pool(
         shadow,
         outliers.ejections(pool.name),
         outliers.refused(pool.name),
+        pool.kind,
     )
 
 

@@ -9,7 +9,7 @@ machine that Penstock runs on.
     workers     workers x 64                                     each worker its own
     endpoints   endpoint_rows x 8                                supervisor
     reports     endpoint_rows x 32                               supervisor
-    load        endpoint_rows x workers x 32                     each worker its own
+    load        endpoint_rows x workers x LOAD_CELLS            each worker its own
     pools       pool_rows x workers x POOL_CELLS                 each worker its own
     models      workers x MODEL_ROWS x MODEL_CELLS               each worker its own
     routes      workers x (8 + 2 x ROUTES)                       each worker its own
@@ -25,7 +25,7 @@ from typing import Final
 from penstock.core.histogram import BUCKETS
 
 MAGIC: Final = 0x50454E53544F434B  # "PENSTOCK"
-VERSION: Final = 6
+VERSION: Final = 7
 
 # Header cells.
 H_MAGIC: Final = 0
@@ -132,7 +132,11 @@ L_RUN_GATEWAY_ERRORS: Final = 28  # 502, 503, 504, among responses alone
 # With L_PENDING_PREFILL and L_KV_TOKENS:
 L_DECODING: Final = 29  # requests whose answer has begun
 L_PREFILLED: Final = 30  # tokens, a running total
-LOAD_CELLS: Final = 32
+# Of attempts that brought a whole response: how many, and the sums of their times.
+L_TIMED: Final = 31
+L_FIRST_BYTE_SUM_US: Final = 32  # of a streamed answer of a language model: its first token
+L_TOTAL_SUM_US: Final = 33
+LOAD_CELLS: Final = 40
 RUNS: Final = (
     L_CONSECUTIVE_FAILURES,
     L_RUN_GATEWAY,

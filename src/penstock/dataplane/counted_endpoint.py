@@ -18,6 +18,7 @@ from penstock.dataplane.board import (
     L_CONSECUTIVE_FAILURES,
     L_DECODING,
     L_FAILURES,
+    L_FIRST_BYTE_SUM_US,
     L_GATEWAY_ERRORS,
     L_IN_FLIGHT,
     L_JUDGED_CACHED,
@@ -31,6 +32,8 @@ from penstock.dataplane.board import (
     L_RUN_GATEWAY,
     L_RUN_GATEWAY_ERRORS,
     L_RUN_LOCAL,
+    L_TIMED,
+    L_TOTAL_SUM_US,
     LOAD_CELLS,
     RUNS,
     Board,
@@ -60,6 +63,9 @@ class CountedEndpoint(Endpoint):
         self.judged_prompt: int = 0  # tokens whose engine told what it found cached
         self.judged_predicted: int = 0
         self.judged_cached: int = 0
+        self.timed: int = 0  # whole responses, and the sums of their times
+        self.first_byte_s: float = 0.0
+        self.total_s: float = 0.0
         self.breaker: Breaker | None = None
         self.breaker_opened: int = 0
         self.changed: bool = False
@@ -84,6 +90,12 @@ class CountedEndpoint(Endpoint):
         self.by_outcome[outcome] += 1
         if status >= 100:
             self.by_class[status // 100 - 1] += 1
+        if outcome == DONE:
+            opened_at = ticket.opened_at
+            self.timed += 1
+            # A response that nobody watched for its first byte had it with its last.
+            self.first_byte_s += (ticket.first_byte_at or ticket.settled_at) - opened_at
+            self.total_s += ticket.settled_at - opened_at
         if (outcome != DONE or status >= 500) and ticket.failed:
             self._count_failure(outcome, status)
             self.publish()  # outlier detection need not wait for the sweep
@@ -127,6 +139,9 @@ class CountedEndpoint(Endpoint):
         values[L_JUDGED_CACHED] = self.judged_cached
         values[L_GATEWAY_ERRORS] = self.gateway_errors
         values[L_BROKEN] = self.broken
+        values[L_TIMED] = self.timed
+        values[L_FIRST_BYTE_SUM_US] = int(self.first_byte_s * 1e6)
+        values[L_TOTAL_SUM_US] = int(self.total_s * 1e6)
         values[L_RUN_GATEWAY] = self.run_gateway
         values[L_RUN_LOCAL] = self.run_local
         values[L_RUN_5XX] = self.run_5xx
@@ -185,3 +200,6 @@ class CountedEndpoint(Endpoint):
         self.judged_cached = cells[at + L_JUDGED_CACHED]
         self.gateway_errors = cells[at + L_GATEWAY_ERRORS]
         self.broken = cells[at + L_BROKEN]
+        self.timed = cells[at + L_TIMED]
+        self.first_byte_s = cells[at + L_FIRST_BYTE_SUM_US] / 1e6
+        self.total_s = cells[at + L_TOTAL_SUM_US] / 1e6
