@@ -19,6 +19,7 @@ from penstock.core.admission.throttle import ClientThrottle
 from penstock.core.endpoint import Endpoint
 from penstock.core.env import Env
 from penstock.core.pool import NO_ROOM, NOBODY, ROOM
+from penstock.core.ticket import is_fault
 
 # Why a request is turned away.
 FULL: Final = 0  # no place under the limit, or in the queue
@@ -226,8 +227,8 @@ class Gate:
         if self._throttle is not None and ending.came and ending.status not in _NOT_ACCEPTED:
             self._throttle.accepted(now)
         if self._success_rate is not None:
-            good = ending.came and ending.whole and not ending.timed_out and ending.status < 500
-            self._success_rate.ended(good, now)
+            good = ending.came and ending.whole and not ending.timed_out
+            self._success_rate.ended(good and not is_fault(ending.status), now)
 
     # --- requests that wait -----------------------------------------------------------------
 
