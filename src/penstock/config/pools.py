@@ -30,6 +30,7 @@ from penstock.config.values import (
     OneOrMany,
     PositiveCount,
     PositiveDuration,
+    PositiveSize,
     RequestPath,
     RequestTarget,
     Share,
@@ -253,9 +254,9 @@ def _retry(value: Any) -> Any:
 
 
 class Connections(Section):
-    """Idle connections kept open to each endpoint, by each worker."""
+    """Connections to each endpoint, by each worker. A server's `Keep-Alive: timeout=` is heeded."""
 
-    max_idle: Count = setting(_CONNECTIONS.max_idle, "Kept at most.")
+    max_idle: Count = setting(_CONNECTIONS.max_idle, "Idle ones kept at most.")
     idle_timeout: Duration | None = setting(
         None,
         "How long one is kept. Shorter than the endpoint's own keep-alive timeout. Default: `55s`; "
@@ -263,6 +264,10 @@ class Connections(Section):
     )
     max_requests: Count = setting(
         _CONNECTIONS.max_requests, "Requests sent on one before it is closed. 0: any number."
+    )
+    response_header_bytes: PositiveSize = setting(
+        _CONNECTIONS.response_header_bytes,
+        "All headers of a response; one with more is answered 502.",
     )
 
     def compiled(self, kind: str) -> snapshot.Connections:

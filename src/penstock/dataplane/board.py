@@ -134,6 +134,7 @@ L_DECODING: Final = 29  # requests whose answer has begun
 L_PREFILLED: Final = 30  # tokens, a running total
 L_BLAMELESS_5XX: Final = 31  # of the responses 5xx: 501, 505, and what is beyond 599
 L_EXCUSED: Final = 32  # of L_GARBAGE: not held against the endpoint
+L_IRREGULAR: Final = 33  # responses by wire.http1.IRREGULARITIES: four cells
 LOAD_CELLS: Final = 40
 RUNS: Final = (
     L_CONSECUTIVE_FAILURES,

@@ -78,6 +78,7 @@ class ConnectionSettings:
         self.idle_timeout_s: float = connections.idle_timeout_s
         # A bound that is never reached stands for none, so that it is one comparison.
         self.max_requests: int = connections.max_requests or 2**62
+        self.header_bytes: int = connections.response_header_bytes
 
 
 class LiveEndpoint(CountedEndpoint):

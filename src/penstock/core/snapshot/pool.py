@@ -45,11 +45,12 @@ class EndpointTls(Data, frozen=True):
 
 
 class Connections(Data, frozen=True):
-    """The pool of idle connections to each endpoint, per worker."""
+    """Connections to each endpoint, per worker: the idle ones that are kept, and a bound."""
 
     max_idle: int = 256
     idle_timeout_s: float = 55.0  # under the 60 s and more that servers keep theirs open
     max_requests: int = 0
+    response_header_bytes: int = 65536
 
 
 class PoolTimeouts(Data, frozen=True):
