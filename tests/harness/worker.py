@@ -125,6 +125,19 @@ class Worker:
         """Send any message to the worker."""
         self._mailbox.sendall(frame(message))
 
+    def notices(self, count: int) -> list[dict[str, object]]:
+        """What it tells for the supervisor's log, once it has told so much since it was asked."""
+        found: list[dict[str, object]] = []
+        while len(found) < count:
+            for message in [each for each in self._messages if each["kind"] == "notices"]:
+                self._messages.remove(message)
+                notices = message["notices"]
+                assert isinstance(notices, list)
+                found += notices
+            if len(found) < count:
+                self._messages += self._inbox.feed(self._mailbox.recv(65536))
+        return found
+
     def abandon_mailbox(self) -> None:
         """What a dying supervisor does."""
         self._mailbox.close()

@@ -2,6 +2,7 @@
 
 from typing import TYPE_CHECKING, Final
 
+from penstock.core.breaker import Breaker
 from penstock.core.endpoint import Endpoint
 from penstock.core.request import Request
 from penstock.core.tokens import Progress
@@ -48,7 +49,8 @@ class Ticket:
     believed to be cached, ``prefill_tokens`` were not; ``output_tokens`` came so far.
     """
 
-    passed_breaker: bool = False  # the endpoint's circuit breaker is to be told how it ended
+    breaker: Breaker | None = None  # that let it through, and is to be told how it ended
+    breaker_epoch: int = 0  # in which it was let through
     excused: bool = False  # it failed, and that is not held against the endpoint
     hit_tokens: int = 0
     prefill_tokens: int = 0
@@ -96,14 +98,22 @@ class Ticket:
         return max(whole - so_far, 1)
 
     def settle(self, outcome: int, now: float) -> None:
-        """The attempt ended. Raises RuntimeError when settled twice: that is a bug."""
+        """The attempt ended. Raises RuntimeError when settled twice: that is a bug.
+
+        A user's policy may raise. The endpoint's counts, and the circuit breaker that let the
+        attempt through, are told all the same, or an endpoint on trial could stay out for ever.
+        """
         if self.outcome >= 0:
             raise RuntimeError(f"ticket on {self.endpoint.name} settled twice")
         self.outcome = outcome
         self.settled_at = now
-        self.endpoint.release()
-        if self.policy.observes:
-            self.policy.on_end(self)
+        endpoint = self.endpoint
+        endpoint.release()
+        try:
+            if self.policy.observes:
+                self.policy.on_end(self)
+        finally:
+            endpoint.settled(self)
 
     @property
     def failed(self) -> bool:

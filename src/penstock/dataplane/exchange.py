@@ -115,6 +115,15 @@ class Exchange(Failover):
         else:
             self._admit(way, way.pool.admission)
 
+    def on_models_known(self) -> None:
+        way = self.way
+        if way is None or not self._inspect(way):
+            return
+        if way.pool.admission is None:
+            self._attempt()
+        else:
+            self._admit(way, way.pool.admission)
+
     def _admit(self, way: PoolPlan, admission: Admission) -> None:
         """Go on at once, unless the pool's admission makes it wait or turns it away."""
         place = ExchangePlace(self, way.priority, self._expires_at)
@@ -338,6 +347,8 @@ class Exchange(Failover):
             if (status == 400 or status == 422) and self._repeat_plainly(complete):
                 return
             self._note_usage(status)
+            if status == 404 and way.pool.spec.asks_again:
+                way.pool.waits.missed()
             reading = reading_of(
                 head, self._framing, self.began, self.prompt.asks_usage, self.context.env
             )

@@ -163,13 +163,14 @@ class LiveEndpoint(CountedEndpoint):
         self.zone = spec.zone
         self.removed = False
 
-    def protect(self, spec: snapshot.Breaker | None, owner: "LivePool") -> None:
+    def protect(self, spec: snapshot.Breaker | None, owner: "LivePool | None") -> None:
         """Have a circuit breaker, or none; one whose settings stay keeps its state."""
         self.owner = owner
         if spec != self._breaker_spec:
             self._breaker_spec = spec
             self.breaker = None
             self.cut_out = False
+            self.ejected = self._ejected_by_others
             if spec is not None:
                 self.breaker = Breaker(
                     failures=spec.failures,
@@ -308,8 +309,10 @@ class LiveEndpoint(CountedEndpoint):
             return True
         breaker = self.breaker
         if breaker is not None:
-            ticket.passed_breaker = breaker.allows(now)
-            return not ticket.passed_breaker
+            if not breaker.allows(now):
+                return True
+            ticket.breaker = breaker
+            ticket.breaker_epoch = breaker.epoch
         return False
 
     def _is_overfull(self) -> bool:
@@ -324,18 +327,18 @@ class LiveEndpoint(CountedEndpoint):
             self._read_elsewhere()
         return self.in_flight + self.elsewhere > self.max_in_flight
 
-    def _tell_breaker(self, ticket: Ticket) -> None:
-        breaker = self.breaker
-        if breaker is None:
-            return
+    def _tell_breaker(self, breaker: Breaker, ticket: Ticket) -> None:
+        if breaker is not self.breaker:
+            return  # a reload gave it another one
+        epoch = ticket.breaker_epoch
         now = ticket.settled_at
         change: BreakerChange | None = None
         if ticket.failed and not ticket.excused:
-            change = breaker.failed(now)
+            change = breaker.failed(epoch, now)
         elif ticket.outcome == DONE:
-            change = breaker.succeeded(now)
+            change = breaker.succeeded(epoch, now)
         else:
-            breaker.abandoned()
+            breaker.abandoned(epoch)
         if change is None:
             return
         if change.state == OPEN:
