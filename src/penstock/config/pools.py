@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from typing import Annotated, Any, Final, Literal
 
-from pydantic import BeforeValidator, Field, PlainValidator, SecretStr, model_validator
+from pydantic import BeforeValidator, Field, PlainValidator, model_validator
 
 from penstock.config.choice import Policy
 from penstock.config.engines import EngineOrOff
@@ -19,6 +19,7 @@ from penstock.config.health import (
 from penstock.config.models import ModelName, Models
 from penstock.config.protection import Admission, BreakerOrOff
 from penstock.config.section import Section, plain, required, setting
+from penstock.config.sessions import Drain, Sticky
 from penstock.config.values import (
     Address,
     Count,
@@ -31,7 +32,6 @@ from penstock.config.values import (
     PositiveCount,
     PositiveDuration,
     PositiveSize,
-    RequestPath,
     RequestTarget,
     Share,
     Token,
@@ -47,7 +47,6 @@ _POOL: Final = snapshot.Pool(name="", endpoints=())
 _ENDPOINT: Final = snapshot.Endpoint(name="", host="", port=0)
 _TIMEOUTS: Final = snapshot.PoolTimeouts()
 _RETRY: Final = snapshot.Retry()
-_STICKY: Final = snapshot.Sticky(cookie="", keys=())
 _CONNECTIONS: Final = snapshot.Connections()
 # uvicorn (vLLM, SGLang, TensorRT-LLM) and cpp-httplib (llama.cpp) close idle connections after 5 s.
 # A POST that meets one as it closes is lost, as it may have been read.
@@ -185,31 +184,6 @@ def _hash_key(value: Any) -> Any:
             f"`source`, `path` or a mapping such as {{header: X-User}} is needed, not {show(value)}"
         )
     return value
-
-
-class Sticky(Section):
-    """A signed cookie that returns a client to its endpoint, over any policy."""
-
-    cookie: Token = setting("penstock", "Name of the cookie.")
-    keys: OneOrMany[SecretStr] = setting(
-        (), "Secrets of at least 16 characters: the first signs, all verify."
-    )
-    keys_file: str | None = setting(None, "A file with one such secret a line, instead of `keys`.")
-    ttl: Duration = setting(_STICKY.ttl_s, "How long it lasts. `off`: as long as the browser runs.")
-    path: RequestPath = setting(_STICKY.path, "Path attribute.")
-    same_site: Literal["", "Strict", "Lax", "None"] = setting(
-        _STICKY.same_site, "SameSite attribute. Empty: none is sent."
-    )
-    secure: Flag = setting(_STICKY.secure, "Secure attribute: the cookie travels over TLS only.")
-    http_only: Flag = setting(_STICKY.http_only, "HttpOnly attribute: scripts cannot read it.")
-
-    @model_validator(mode="after")
-    def _consistent(self) -> "Sticky":
-        if bool(self.keys) == (self.keys_file is not None):
-            raise ValueError("give `keys` or `keys_file`; `openssl rand -hex 32` makes a key")
-        if self.same_site == "None" and not self.secure:
-            raise ValueError("browsers refuse `same_site: None` without `secure: true`")
-        return self
 
 
 class PoolTimeouts(Section):
@@ -361,6 +335,7 @@ class Pool(Section):
         Annotated[HashKey, BeforeValidator(_hash_key, json_schema_input_type=str | HashKey)] | None
     ) = setting(None, "What hashing policies hash by. Default: `source`.")
     sticky: Sticky | None = setting(None, "Return a client to its endpoint by a cookie.")
+    drain: Drain = setting(Drain(), "Clients of an endpoint that drains.")
     host_header: FieldValue = setting(
         _POOL.host_header,
         "`pass`: the client's. `endpoint`: the endpoint's host and port. Other text: that text.",

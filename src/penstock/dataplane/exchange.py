@@ -126,7 +126,10 @@ class Exchange(Failover):
 
     def _admit(self, way: PoolPlan, admission: Admission) -> None:
         """Go on at once, unless the pool's admission makes it wait or turns it away."""
+        request = self.request
+        assert request is not None
         place = ExchangePlace(self, way.priority, self._expires_at)
+        place.needs = self._needs(way, request)
         self.place = place
         if admission.admits(place):
             self._attempt()
@@ -152,11 +155,17 @@ class Exchange(Failover):
             watch = pool.recorder.watch(request, env, tried or (), self.request_id)
         chosen: Endpoint | None = None
         by = "answer"
-        if request.continues and tried is None:
-            chosen = pool.home_of(request)
-        if way.cookie and tried is None and chosen is None:
-            chosen = pool.sticky_endpoint(way.cookie, request)
-            by = "cookie"
+        if tried is None:
+            chosen = pool.home_of(request) if request.continues else None
+            if chosen is None and way.home is not None:
+                chosen = pool.sticky_endpoint(way.home, request)
+                by = "cookie"
+            if chosen is not None and not chosen.has_room():
+                if pool.waits_for_bound:
+                    self._no_endpoint()
+                    return
+                chosen = None
+                self._keeps_cookie = by == "cookie"
         if chosen is None:
             chosen = pool.pick(request, env, tried)
             by = "policy"
@@ -173,7 +182,11 @@ class Exchange(Failover):
         if chosen.guarded and chosen.gives_way(self.ticket, env.now):
             self._settle(ABANDONED)  # another worker took the last place at the same moment
             self.attempts -= 1
-            self._try_elsewhere(chosen)
+            if by != "policy" and pool.waits_for_bound:
+                self._no_endpoint()
+            else:
+                self._keeps_cookie = self._keeps_cookie or by == "cookie"
+                self._pass_over(chosen)
             return
         self._connect(chosen)
 
@@ -376,7 +389,7 @@ class Exchange(Failover):
             head.rewritten_for = rules
             head.rewritten_flags = flags
         request_id = self.request_id
-        if pool.sticky is not None and self.endpoint is not None:
+        if pool.sticky is not None and self.endpoint is not None and not self._keeps_cookie:
             request_id += pool.set_cookie(self.endpoint, way.cookie)
         if reading is not None:
             self._reading = ticket.progress = reading

@@ -236,6 +236,13 @@ class Failover(PromptReading):
             self._fall_back([*(self._tried or []), endpoint])
         self._try_elsewhere(endpoint)
 
+    def _pass_over(self, endpoint: LiveEndpoint) -> None:
+        """It is full, which is no failure: it may be chosen again after a wait."""
+        if self._passed_over is None:
+            self._passed_over = []
+        self._passed_over.append(endpoint)
+        self._try_elsewhere(endpoint)
+
     def _try_elsewhere(self, endpoint: LiveEndpoint) -> None:
         if self._tried is None:
             self._tried = []

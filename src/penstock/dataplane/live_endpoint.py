@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from penstock.core import snapshot
 from penstock.core.breaker import OPEN, STATE_NAMES, Breaker, BreakerChange
-from penstock.core.endpoint import BACKUP
+from penstock.core.endpoint import BACKUP, DOWN
 from penstock.core.env import Env
 from penstock.core.load_report import LoadReport
 from penstock.core.reuse import ReuseHistory
@@ -33,6 +33,7 @@ from penstock.dataplane.board import (
     S_EJECTED,
     S_EXACT,
     S_HEALTH,
+    S_KEEPS_CLIENTS,
     S_MAX_IN_FLIGHT,
     S_PREFIX_DOUBT_PPM,
     S_WEIGHT_PPM,
@@ -103,6 +104,7 @@ class LiveEndpoint(CountedEndpoint):
         self.cut_out: bool = False  # by its breaker, which is open
         self._breaker_spec: snapshot.Breaker | None = None
         self._ejected_by_others: bool = False
+        self._keeps_clients: bool = False  # while it drains, or has weight 0
         self.owner: LivePool | None = None
         self.host_header: bytes = b""
         self.family: int = socket.AF_INET
@@ -189,6 +191,7 @@ class LiveEndpoint(CountedEndpoint):
         at = self._state_at
         self.health = cells[at + S_HEALTH]
         self.draining = cells[at + S_DRAINING] != 0
+        self._keeps_clients = cells[at + S_KEEPS_CLIENTS] != 0
         self._ejected_by_others = cells[at + S_EJECTED] != 0
         self.ejected = self._ejected_by_others or self.cut_out
         self.weight = cells[at + S_WEIGHT_PPM] / 1e6
@@ -197,6 +200,10 @@ class LiveEndpoint(CountedEndpoint):
         self._guard()
         self.prefix_doubt = cells[at + S_PREFIX_DOUBT_PPM] / 1e6
         self.exact_slot = cells[at + S_EXACT] - 1
+
+    def stays(self) -> bool:
+        """Whether requests that are bound to it still go there though others do not."""
+        return self._keeps_clients and self.health != DOWN and not self.ejected and not self.removed
 
     def take_report(self) -> LoadReport | None:
         """What its engine said since this was asked last; None if it said nothing."""

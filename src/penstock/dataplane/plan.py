@@ -8,6 +8,7 @@ from typing import Final
 
 from penstock.core.request import Request
 from penstock.core.snapshot import Admission, Route
+from penstock.dataplane.live_endpoint import LiveEndpoint
 from penstock.dataplane.live_pool import LivePool
 from penstock.dataplane.prompt_body import may_inspect, may_name_model
 from penstock.wire.api_family import OPENAI, family_of
@@ -64,6 +65,7 @@ class PoolPlan:
         )
         self.priority: int = priority_of(head, way.pool.spec.admission)
         self.cookie: str = ""  # the sticky cookie's value, as it came
+        self.home: LiveEndpoint | None = None  # that it names
         # A client that waits for 100 (Continue) is told it here, as a gateway may (RFC 9110, 3.7
         # and 10.1.1): what it asks for stands in the body.
         self._edits: list[Edit] = way.edits + _NO_EXPECTATION if self.inspects else way.edits

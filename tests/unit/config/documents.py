@@ -126,6 +126,8 @@ pools:
       same_site: Strict
       secure: true
       http_only: false
+      when_full: elsewhere
+    drain: {sticky: move, deadline: 10m}
     host_header: endpoint
     request_headers: {set: {X-In: "1"}}
     response_headers: {remove: Server}
@@ -180,6 +182,7 @@ pools:
         length: 50
         timeout: 3s
         newest_first_above: 0.5
+        while_down: wait
         codel: {target: 6ms, interval: 110ms}
       throttle: {k: 1.5, window: 1m}
       success_rate: {threshold: 0.9, aggression: 2, window: 20s, max_refusal: 0.7, min_rate: 5}

@@ -117,6 +117,16 @@ class Sticky(Data, frozen=True):
     same_site: Literal["", "Strict", "Lax", "None"] = "Lax"
     secure: bool = False
     http_only: bool = True
+    # Its endpoint has no room: its clients wait there, where the pool has a queue, or go elsewhere
+    # this once.
+    when_full: Literal["wait", "elsewhere"] = "wait"
+
+
+class Drain(Data, frozen=True):
+    """What becomes of clients of an endpoint that drains, or has weight 0."""
+
+    sticky: Literal["stay", "move"] = "stay"  # those that a cookie, or an answer, binds to it
+    deadline_s: float = 0.0  # how long they stay; 0: until they end by themselves
 
 
 class Pool(Data, frozen=True):
@@ -140,6 +150,7 @@ class Pool(Data, frozen=True):
     decisions: Decisions = Decisions()
     hash_key: HashKey = HashKey()
     sticky: Sticky | None = None
+    drain: Drain = Drain()
     host_header: Literal["pass", "endpoint"] | str = "pass"  # any other text is sent as it is
     request_headers: tuple[HeaderEdit, ...] = ()
     response_headers: tuple[HeaderEdit, ...] = ()
