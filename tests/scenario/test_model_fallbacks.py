@@ -1,7 +1,7 @@
 """A model's fallback answers when its endpoints fail before they are known to be down."""
 
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 
 import pytest
 
@@ -17,12 +17,6 @@ from tests.harness.world import Address, HasAddress, at, pool, world
 
 FALLBACKS = Models(fallbacks={"large": ("small",)})
 PROMPT = {"messages": [{"role": "user", "content": "hi"}], "stream": True}
-
-
-@pytest.fixture
-def busy() -> Iterator[HttpEndpoint]:
-    with HttpEndpoint() as made:
-        yield made
 
 
 def reset(connection: EndpointConnection) -> None:
@@ -149,8 +143,9 @@ def test_a_request_that_was_sent_is_not_sent_again_for_another_model(
 
 @pytest.mark.parametrize("status", [429, 503])
 def test_it_is_asked_when_the_engine_refuses(
-    start: Callable[..., Worker], endpoint: HttpEndpoint, busy: HttpEndpoint, status: int
+    start: Callable[..., Worker], endpoint: HttpEndpoint, other_endpoint: HttpEndpoint, status: int
 ) -> None:
+    busy = other_endpoint
     busy.answer = lambda _: Answer(status, b"busy")
     retry = Retry(on_statuses=(429, 503))
     worker = start(world(engines(busy, endpoint, retry=retry)))

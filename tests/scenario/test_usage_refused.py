@@ -1,7 +1,7 @@
 """Servers that know no ``stream_options`` serve clients that did not ask for usage all the same."""
 
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -15,12 +15,6 @@ from tests.harness.world import pool, world
 STREAM = b'data: {"choices": [{"delta": {"content": "hi"}}]}\n\ndata: [DONE]\n\n'
 REFUSED = b'{"error": {"message": "Extra inputs are not permitted"}}'
 KIND = (("Content-Type", "text/event-stream"),)
-
-
-@pytest.fixture
-def other() -> Iterator[HttpEndpoint]:
-    with HttpEndpoint() as made:
-        yield made
 
 
 def strict(status: int) -> Callable[[Recorded], Answer]:
@@ -89,13 +83,13 @@ def test_an_engine_that_took_the_wish_is_asked_once(
 
 
 def test_each_endpoint_is_asked_as_suits_it(
-    start: Callable[..., Worker], endpoint: HttpEndpoint, other: HttpEndpoint
+    start: Callable[..., Worker], endpoint: HttpEndpoint, other_endpoint: HttpEndpoint
 ) -> None:
     endpoint.answer = strict(400)
-    other.answer = lambda _: Answer(chunks=(STREAM,), headers=KIND)
-    worker = start(world(pool(endpoint, other, kind="llm")))
+    other_endpoint.answer = lambda _: Answer(chunks=(STREAM,), headers=KIND)
+    worker = start(world(pool(endpoint, other_endpoint, kind="llm")))
     for _ in range(8):
         assert ask(worker)[1].status == 200
-    asked = [b"include_usage" in request.body for request in other.requests]
+    asked = [b"include_usage" in request.body for request in other_endpoint.requests]
     assert asked == [False, True, True, True]
     assert b"include_usage" not in endpoint.last.body

@@ -1,10 +1,10 @@
 """Whether a failed attempt may be repeated: the rules of safety, and the budget.
 
-A request is repeated when it was not sent, or when sending it twice does no harm, never after a byte
-of a response has been passed on, and only as the pool's ``Retry`` allows for the way it failed. It
-does no harm where its method is idempotent (RFC 9110, 9.2.2) or the pool says so; and in pools that
-serve a language model, where an engine refused it (429, 503), or where it asks for a generation that
-leaves nothing behind and of which no byte came.
+A request is repeated when it was not sent, or when sending it twice does no harm, never after a
+byte of a response has been passed on, and only as the pool's ``Retry`` allows for the way it
+failed. It does no harm where its method is idempotent (RFC 9110, 9.2.2) or the pool says so; and in
+pools that serve a language model, where an engine refused it (429, 503), or where it asks for a
+generation that leaves nothing behind and of which no byte came.
 
 A refused connection cost nothing: it uses up none of the attempts as long as there are endpoints
 that were not tried. Each endpoint is passed over so once, 64 at most, every retry is taken from the

@@ -1,4 +1,4 @@
-"""What streams of one endpoint are like that nobody asked for usage, and whether it may be asked."""
+"""What streams of an endpoint are like that nobody asked for usage, and whether it may be asked."""
 
 from typing import Final
 

@@ -276,10 +276,7 @@ def event_end(data: bytes, start: int) -> int:
 
 
 def _begins_event(part: bytes) -> bool:
-    for field in _FIELDS:
-        if part.startswith(field) or field.startswith(part):
-            return True
-    return False
+    return any([part.startswith(field) or field.startswith(part) for field in _FIELDS])
 
 
 def _ends_blank(event: bytes) -> bool:
