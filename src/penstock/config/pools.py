@@ -51,6 +51,10 @@ _CONNECTIONS: Final = snapshot.Connections()
 # uvicorn (vLLM, SGLang, TensorRT-LLM) and cpp-httplib (llama.cpp) close idle connections after 5 s.
 # A POST that meets one as it closes is lost, as it may have been read.
 ENGINE_IDLE_S: Final = 4.0
+# The clients of OpenAI and Anthropic wait 600 s and then ask anew, twice: an answer of ours before
+# that would have a generation begun again that still ran. Theirs is the decision.
+ENGINE_FIRST_BYTE_S: Final = 900.0
+ENGINE_RETRIED: Final = (429, 502, 503, 504)
 _TLS: Final = snapshot.EndpointTls()
 _PROBE: Final = snapshot.Probe()
 _DECISIONS: Final = snapshot.Decisions()
@@ -190,11 +194,26 @@ class PoolTimeouts(Section):
     """How long an endpoint may take."""
 
     connect: Duration = setting(_TIMEOUTS.connect_s, "Connecting, TLS included.")
-    first_byte: Duration = setting(
-        _TIMEOUTS.first_byte_s, "From the request sent to the first byte of the response."
+    first_byte: Duration | None = setting(
+        None,
+        "From the request sent to the first byte of the response. Default: `5m`; `15m` in pools of "
+        "kind `llm`, whose clients wait 10 minutes and ask again when they are answered sooner.",
     )
-    stream_idle: Duration = setting(_TIMEOUTS.stream_idle_s, "Between two pieces of a response.")
+    stream_idle: Duration | None = setting(
+        None,
+        "Between two pieces of a response. Default: `5m`; `15m` in pools of kind `llm`.",
+    )
     request: Duration = setting(_TIMEOUTS.request_s, "The whole exchange, retries included.")
+
+    def compiled(self, kind: str) -> snapshot.PoolTimeouts:
+        """Of a pool of that kind."""
+        llm = kind == "llm"
+        first_s, idle_s = self.first_byte, self.stream_idle
+        if first_s is None:
+            first_s = ENGINE_FIRST_BYTE_S if llm else _TIMEOUTS.first_byte_s
+        if idle_s is None:
+            idle_s = ENGINE_FIRST_BYTE_S if llm else _TIMEOUTS.stream_idle_s
+        return plain(snapshot.PoolTimeouts, self, first_byte_s=first_s, stream_idle_s=idle_s)
 
 
 class Retry(Section):
@@ -206,8 +225,12 @@ class Retry(Section):
         "connection are passed over without counting, each once, while others are left; a model's "
         "fallback gets as many again.",
     )
-    on_statuses: OneOrMany[Annotated[int, Field(ge=400, le=599)]] = setting(
-        _RETRY.on_statuses, "Statuses of a response that are retried."
+    on_statuses: OneOrMany[Annotated[int, Field(ge=400, le=599)]] | None = setting(
+        None,
+        "Statuses of a response that are retried, of requests that may be repeated: GET and the "
+        "like, POST where `non_idempotent` is on. In pools of kind `llm` 429 and 503 say that "
+        "the engine refused, so there any request is sent to another endpoint, if one is left. "
+        "Default: `502`, `503`, `504`; in pools of kind `llm` also `429`.",
     )
     on_connect_failure: Flag = setting(
         _RETRY.on_connect_failure, "When no connection could be made."
@@ -220,12 +243,25 @@ class Retry(Section):
         _RETRY.non_idempotent,
         "Also repeat requests such as POST after they were sent. Only where that is harmless.",
     )
+    generations: Flag = setting(
+        _RETRY.generations,
+        "In pools of kind `llm`, also repeat what asks a language model for an answer, or for "
+        "embeddings, of which no byte came. Never where something stays behind at the endpoint: "
+        "`store`, `background`, and OpenAI's responses without `store: false`.",
+    )
     budget_share: Share = setting(
         _RETRY.budget_share, "Retries allowed as a share of requests, over 10 s."
     )
     budget_min_per_s: Factor = setting(
         _RETRY.budget_min_per_s, "Retries a second that are always allowed."
     )
+
+    def compiled(self, kind: str) -> snapshot.Retry:
+        """Of a pool of that kind."""
+        statuses = self.on_statuses
+        if statuses is None:
+            statuses = ENGINE_RETRIED if kind == "llm" else _RETRY.on_statuses
+        return plain(snapshot.Retry, self, on_statuses=statuses)
 
 
 def _retry(value: Any) -> Any:

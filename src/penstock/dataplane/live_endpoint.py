@@ -41,6 +41,7 @@ from penstock.dataplane.board import (
 )
 from penstock.dataplane.counted_endpoint import CountedEndpoint
 from penstock.dataplane.request_log import json_text
+from penstock.dataplane.usage_habits import UsageHabits
 
 if TYPE_CHECKING:
     from penstock.dataplane.endpoint_connection import EndpointConnection
@@ -133,6 +134,7 @@ class LiveEndpoint(CountedEndpoint):
         self._tells_hits: int = 0  # in answers of which APIs (1 << api) it told cached tokens
         self._tells_misses: int = 0  # and that none were
         self.never_hit: bool = False  # by its own counters, as of its report
+        self.usage: UsageHabits = UsageHabits()
 
     def configure(
         self,
@@ -151,6 +153,7 @@ class LiveEndpoint(CountedEndpoint):
             self.reuse = ReuseHistory()  # another engine may be there
             self._tells_hits = self._tells_misses = 0
             self.never_hit = False
+            self.usage.forget()
         self.settings = settings
         self.family = address.family
         self.address = address.sockaddr
@@ -225,6 +228,7 @@ class LiveEndpoint(CountedEndpoint):
         self._colds = colds
         if cold:
             self._tells_hits = self._tells_misses = 0  # it may run with other options
+            self.usage.forget()
         self.waiting = waiting
         self.never_hit = cells[at + R_PREFIX_HITS] == 0
         return LoadReport(

@@ -19,6 +19,7 @@ from penstock.wire.openai import OTHER, api_of
 
 MAX_PRIORITY: Final = 1023  # each has a line of its own in the queue
 _PRIORITY_DIGITS: Final = 9
+_LEGIBLE: Final[list[Edit]] = [("set", b"Accept-Encoding", b"accept-encoding", b"identity")]
 _NO_EXPECTATION: Final[list[Edit]] = [("remove", b"Expect", b"expect", b"")]
 
 
@@ -74,6 +75,30 @@ class PoolPlan:
         self._hop: Hop = hop
         self._prefix: bytes = b""
         self._prefixes: dict[bytes, bytes] | None = None
+        self._legible: dict[bytes, bytes] | None = None
+
+    def legible_prefix(self, endpoint_host: bytes) -> bytes:
+        """``prefix``, for an answer that must come as it can be read: without a content coding."""
+        prefixes = self._legible
+        if prefixes is None:
+            prefixes = {}
+            self._legible = prefixes
+        prefix = prefixes.get(endpoint_host)
+        if prefix is None:
+            edits = self._edits
+            self._edits = edits + _LEGIBLE
+            prefix = self._build(self._host(endpoint_host))
+            self._edits = edits
+            prefixes[endpoint_host] = prefix
+        return prefix
+
+    def _host(self, endpoint_host: bytes) -> bytes:
+        """The Host field's value for an endpoint that is called so."""
+        host_header = self.pool.host_header
+        host = self._head.host
+        if host_header == "endpoint" or (host_header == "pass" and not host):
+            return endpoint_host
+        return host if host_header == "pass" else host_header.encode()
 
     def prefix(self, endpoint_host: bytes) -> bytes:
         """The head for an endpoint, up to the value of X-Request-ID."""
@@ -90,7 +115,7 @@ class PoolPlan:
                 prefixes[endpoint_host] = prefix
             return prefix
         if not self._prefix:
-            self._prefix = self._build(host if host_header == "pass" else host_header.encode())
+            self._prefix = self._build(self._host(endpoint_host))
         return self._prefix
 
     def _build(self, host: bytes) -> bytes:

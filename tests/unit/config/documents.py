@@ -139,6 +139,7 @@ pools:
       on_reset: false
       on_timeout: true
       non_idempotent: true
+      generations: false
       budget_share: 0.1
       budget_min_per_s: 1
     health_check:

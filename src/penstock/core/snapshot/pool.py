@@ -66,7 +66,8 @@ class Retry(Data, frozen=True):
     """When a failed attempt is repeated on another endpoint (never after a byte was passed on).
 
     A request that was not sent is always safe; one that was sent is repeated only when its
-    method is idempotent (RFC 9110, 9.2.2) or ``non_idempotent`` says so.
+    method is idempotent (RFC 9110, 9.2.2) or ``non_idempotent`` says so, and in pools of kind
+    ``llm`` where the engine refused it with 429 or 503, or by ``generations``.
     """
 
     attempts: int = 3  # in all, the first included
@@ -75,6 +76,7 @@ class Retry(Data, frozen=True):
     on_reset: bool = True  # the connection died before the first byte
     on_timeout: bool = False  # no first byte in time
     non_idempotent: bool = False
+    generations: bool = True  # of which no byte came, and of which nothing stays behind
     budget_share: float = 0.2  # retries per request, over 10 s (Finagle)
     budget_min_per_s: float = 10.0
 
