@@ -9,6 +9,7 @@ from penstock.core.admission import limit_of
 from penstock.core.endpoint import Endpoint
 from penstock.core.env import Env
 from penstock.core.load_report import LoadReport
+from penstock.core.model_names import DEFAULT_TAG, without_default_tag
 from penstock.core.models import ModelNames
 from penstock.core.policy import create, policy_class
 from penstock.core.policy._serving import ServingPolicy
@@ -113,6 +114,13 @@ class LivePool(Pool):
             )
         if self.insight is not None:
             self.insight.usage = spec.usage
+            self.insight.models.known = frozenset(
+                [
+                    without_default_tag(name)
+                    for endpoint in spec.endpoints
+                    for name in served_by(spec, endpoint) or ()
+                ]
+            )
         self.refuses_malformed: bool = spec.malformed == "refuse"
         # What a request's key is made of: for the policy, or else for one in the shadow.
         self.key: str = setup.key
@@ -336,6 +344,8 @@ def served_by(pool: snapshot.Pool, endpoint: snapshot.Endpoint) -> dict[str, str
             # SGLang lists an adapter by its name alone, and is asked for it beside its parent's
             # (its OpenAIServingBase, ``_parse_model_parameter``).
             served.setdefault(f"{model.parent}:{model.id}", model.parent)
+        if model.id.endswith(DEFAULT_TAG):
+            served.setdefault(without_default_tag(model.id), model.parent)  # so Ollama takes it
     return served
 
 
