@@ -7,8 +7,15 @@ BIN := $(VENV)/bin
 # More than cores: much of the time tests wait for processes. Those of a file stay together, and
 # share what it starts, until a process has nothing left to do.
 PYTEST_ARGUMENTS ?= --numprocesses 4 --dist worksteal
+# Of the order of tests; `make test SEED=…` repeats one.
+ifndef SEED
+SEED := $(shell date +%s)
+endif
+export SEED
+PYTEST := -m pytest --randomly-seed=$(SEED) $(PYTEST_ARGUMENTS)
 PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
 LOCK := requirements-dev.lock
+ENGINES_LOCK := requirements-engines.lock
 INPUTS := $(shell find src -name '*.py') setup.py pyproject.toml
 # Else every process of a test would compile anew what it imports.
 unexport PYTHONDONTWRITEBYTECODE
@@ -20,6 +27,7 @@ DEBIAN_PACKAGES := curl haproxy nginx-light wrk
 help:
 	@echo "make demo    emulated engines, the balancer, two policies on the same traffic; Ctrl-C ends it"
 	@echo "make test    all checks, and all tests on the compiled and the interpreted form"
+	@echo "make test-engines   what needs real inference engines: llama.cpp, from PyPI"
 	@echo "make bench   measure beside nginx, HAProxy and Envoy; writes docs/performance.md"
 	@echo "make bench-routing   emulated engines behind each router; writes docs/routing-quality.md"
 	@echo "make lint    ruff, mypy and the import contracts"
@@ -47,14 +55,20 @@ checks: $(VENV)/development
 .PHONY: test-compiled
 test-compiled: $(VENV)/compiled $(VENV)/development
 	@if $(BIN)/penstock --version | grep --quiet '(compiled'; then \
-	  echo "== tests, $$($(BIN)/penstock --version)"; \
-	  $(BIN)/python -m pytest $(PYTEST_ARGUMENTS); \
+	  echo "== tests, $$($(BIN)/penstock --version), SEED=$(SEED)"; \
+	  $(BIN)/python $(PYTEST); \
 	else echo "== not compiled: only the interpreted form is tested"; fi
 
 .PHONY: test-interpreted
 test-interpreted: $(VENV)/development $(VENV)/collected
-	@echo "== tests, $$(PENSTOCK_PURE=1 $(BIN)/penstock --version)"
-	@PENSTOCK_PURE=1 $(BIN)/python -m pytest $(PYTEST_ARGUMENTS)
+	@echo "== tests, $$(PENSTOCK_PURE=1 $(BIN)/penstock --version), SEED=$(SEED)"
+	@PENSTOCK_PURE=1 $(BIN)/python $(PYTEST)
+
+# Real inference engines. Those are no part of `make test`: they are large to install.
+.PHONY: test-engines
+test-engines: $(VENV)/compiled $(VENV)/engines
+	@echo "== tests with llama.cpp, $$($(BIN)/penstock --version)"
+	@$(BIN)/python -m pytest tests/engines
 
 .PHONY: lint
 lint: $(VENV)/development
@@ -91,6 +105,10 @@ $(VENV)/installed: pyproject.toml $(LOCK)
 # Most modules of scipy and the SDKs are never imported: compiling all took 19 s of CPU in 43.
 $(VENV)/development: $(VENV)/installed
 	@$(PIP) install --no-compile --requirement $(LOCK)
+	@touch $@
+
+$(VENV)/engines: $(VENV)/development $(ENGINES_LOCK)
+	@$(PIP) install --no-compile --requirement $(ENGINES_LOCK)
 	@touch $@
 
 # One process compiles what tests import, before several would at the same time.

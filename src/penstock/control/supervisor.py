@@ -39,12 +39,14 @@ from penstock.control.sockets import ListeningSockets, shown_address
 from penstock.control.takeover import RuntimeFile, runtime_directory
 from penstock.control.workers import StartError, Workers
 from penstock.dataplane.board import H_SUPERVISOR_PID, Board, create_board
+from penstock.dataplane.line_writer import LineWriter
 
 _CERTIFICATES_S: Final = 2.0  # between two looks at the files
 _RAMP_S: Final = 0.5  # between two steps of slow start
 _RECLAIM_S: Final = 1.0
 _AFTER_A_BUG_S: Final = 1.0
 _SHOWN_EVENTS: Final = 100
+_LAST_LINES_S: Final = 1.0  # to write what the log still holds at the end
 # Room for a configuration to grow by reloads. Rows cost memory only once they are used.
 _LEAST_ENDPOINT_ROWS: Final = 4096
 _LEAST_POOL_ROWS: Final = 256
@@ -53,19 +55,25 @@ _GROWTH: Final = 4
 
 def run(configured: Configured, reread: Callable[[], Configured]) -> int:
     """Serve until told to stop; returns the exit code. ``reread`` reads the configuration again."""
-    configure_logging()
+    log = configure_logging()
     try:
-        asyncio.run(Supervisor(configured, reread).serve())
+        asyncio.run(Supervisor(configured, reread, log).serve())
     except StartError as error:
+        log.join(_LAST_LINES_S)
         print(f"Error: {error}", file=sys.stderr)
         return 1
+    finally:
+        log.join(_LAST_LINES_S)
     return 0
 
 
 class Supervisor:
     """Also what the admin server shows and commands (``admin.view.Balancer``)."""
 
-    def __init__(self, configured: Configured, reread: Callable[[], Configured]) -> None:
+    def __init__(
+        self, configured: Configured, reread: Callable[[], Configured], log: LineWriter
+    ) -> None:
+        self._log = log
         self.board: Board = _board_for(configured)
         self.board.cells[H_SUPERVISOR_PID] = os.getpid()
         self._configured = configured
@@ -165,6 +173,7 @@ class Supervisor:
             self._events.recent(_SHOWN_EVENTS),
             started_at=self._started_at,
             stopping=self._stop_wanted.is_set(),
+            log_dropped=self._log.dropped,
         )
 
     def drain(self, pool: str, endpoint: str) -> None:

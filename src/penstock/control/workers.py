@@ -264,7 +264,8 @@ class Workers:
             return
         fields: dict[str, str | int | float | bool | None] = {"worker": index, **notice}
         kind, message = str(fields.pop("event")), str(fields.pop("message"))
-        self._events.warning(kind, f"worker {index}, pool {notice['pool']}: {message}", **fields)
+        pool = f", pool {notice['pool']}" if "pool" in notice else ""
+        self._events.warning(kind, f"worker {index}{pool}: {message}", **fields)
 
     async def _catch_up(self, process: WorkerProcess) -> None:
         """Bring a process that starts to the newest snapshot, also when that changes meanwhile."""

@@ -1,8 +1,11 @@
 """An endpoint as the decision core sees it: identity, weight, state and load."""
 
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from mypy_extensions import mypyc_attr
+
+if TYPE_CHECKING:
+    from penstock.core.ticket import Ticket
 
 # Active health, written by whoever runs the checks.
 STARTING: Final = 0  # no verdict yet
@@ -93,6 +96,9 @@ class Endpoint:
     def release(self) -> None:
         """Count one request less. Only ``Ticket`` calls this."""
         self.in_flight -= 1
+
+    def settled(self, ticket: "Ticket") -> None:
+        """An attempt there ended. Only ``Ticket`` calls this, once for each."""
 
     def tokens_changed(self) -> None:
         """The policy counted ``pending_prefill`` or ``kv_tokens`` anew: others may want to know."""

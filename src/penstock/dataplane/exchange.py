@@ -25,6 +25,7 @@ from penstock.dataplane.board import (
 )
 from penstock.dataplane.endpoint_connection import EndpointConnection, connect
 from penstock.dataplane.failover import Failover
+from penstock.dataplane.idle_connections import take_idle
 from penstock.dataplane.live_endpoint import LiveEndpoint
 from penstock.dataplane.loop import EXHAUSTED
 from penstock.dataplane.mirror import start_mirror
@@ -48,8 +49,6 @@ MAX_REPLAY_BYTES: Final = 65536
 # Phases of the histograms, as in board.PHASES.
 _CONNECT: Final = 1
 _FIRST_BYTE: Final = 2
-# An idle connection is believed to be alive for this long; the loop tells of those that close.
-_FRESH_S: Final = 1.0
 
 
 class Exchange(Failover):
@@ -179,10 +178,10 @@ class Exchange(Failover):
         self._connect(chosen)
 
     def _connect(self, endpoint: LiveEndpoint) -> None:
-        """The idle connection used last, which is the likeliest to be alive, or a fresh one."""
+        """An idle connection or a fresh one."""
         if endpoint.idle:
-            connection = endpoint.idle.pop()
-            if self.context.env.now - connection.idle_since < _FRESH_S or connection.survived():
+            connection = take_idle(endpoint, self.context.env.now, self._is_sent_once())
+            if connection is not None:
                 self._send(connection)
                 return
         self._connect_anew(endpoint)

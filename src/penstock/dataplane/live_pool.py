@@ -231,9 +231,12 @@ class LivePool(Pool):
         self.recorder.follow()
 
     def publish(self) -> None:
-        """Copy the counters to the board, and write out recorded decisions."""
+        """Copy the counters to the board, and hand on recorded decisions."""
         self.counters.publish()
-        self.recorder.log.flush()
+        log = self.recorder.log
+        log.on_sweep(self._env.now)
+        for notice in log.take_notices():
+            self.notices.append({"pool": self.name, **notice})
 
     def catch_up(self, env: Env) -> None:
         if self.prober is not None:

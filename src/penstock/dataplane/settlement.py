@@ -249,13 +249,13 @@ class Settlement(ResponseSink):
 
     def _settle(self, outcome: int) -> None:
         ticket = self.ticket
-        endpoint = self.endpoint
-        if ticket is not None and endpoint is not None:
+        if ticket is not None:
             self.ticket = None
-            if self._reading is not None:
-                self._learn(self._reading, ticket)
-            ticket.settle(outcome, self.context.env.now)
-            endpoint.settled(ticket)
+            try:
+                if self._reading is not None:
+                    self._learn(self._reading, ticket)
+            finally:
+                ticket.settle(outcome, self.context.env.now)
 
     def _end(self, now: float, ended: str) -> None:
         """Metrics and the log line; the last thing that happens to every exchange."""

@@ -90,6 +90,8 @@ class World:
         if replaced is not None:
             gone_pools = [p for n, p in replaced.pools.items() if self.pools.get(n) is not p]
             self._retired = [p for p in replaced._retired + gone_pools if p.holds_any()]
+            for pool in gone_pools:
+                pool.recorder.log.configure("off", "")
         for pool in self.pools.values():
             pool.settle_in()
             if pool.admission is not None:
@@ -189,6 +191,13 @@ class World:
             notices += pool.notices
             pool.notices = []
         return notices
+
+    def dropped_decisions(self) -> int:
+        """Lines that decision logs did not write."""
+        dropped = 0
+        for pool in self.pools.values():
+            dropped += pool.recorder.log.dropped
+        return dropped
 
     def publish(self) -> None:
         """Copy pools' and endpoints' counters to the board."""
