@@ -10,7 +10,7 @@ _JSON = (("Content-Type", "application/json"),)
 
 
 class ModelServer(HttpEndpoint):
-    """``models`` may change at any time. ``listing`` is told in place of their list if it is set."""
+    """``models`` may change at any time. ``listing`` is told in place of their list."""
 
     def __init__(self, *models: str) -> None:
         self.models: list[str] = list(models)

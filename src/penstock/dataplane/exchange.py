@@ -342,6 +342,8 @@ class Exchange(Failover):
         assert ticket is not None
         status = head.status
         ticket.status = status
+        if self.plan.listed and self._takes_list(head, complete):
+            return
         reading = None
         if self.prompt is not None:
             if (status == 400 or status == 422) and self._repeat_plainly(complete):
@@ -372,9 +374,15 @@ class Exchange(Failover):
         rules = way.rules
         flags = framing * 4 + keep_alive * 2 + self.head.minor
         if head.rewritten_for is not rules or head.rewritten_flags != flags:
-            head.rewritten = forwarded_response(head, framing, keep_alive, self.head.minor, rules)
+            head.rewritten = forwarded_response(
+                head, framing, keep_alive, self.head.minor, rules, self.request_id
+            )
+            if way.origin:
+                pool.origins.learn(way.origin, head.fields)
             head.rewritten_for = rules
             head.rewritten_flags = flags
+        if head.request_id:
+            self.endpoints_id = head.request_id
         request_id = self.request_id
         if pool.sticky is not None and self.endpoint is not None:
             request_id += pool.set_cookie(self.endpoint, way.cookie)

@@ -19,6 +19,7 @@ from penstock.core.request import Request
 from penstock.core.retry import RetryBudget, RetryRules
 from penstock.core.sticky import StickyCookies
 from penstock.dataplane.admission import Admission
+from penstock.dataplane.allowed_origins import AllowedOrigins
 from penstock.dataplane.board import P_LIMIT_MILLI, P_REQUESTS, P_WAITING, Board
 from penstock.dataplane.counters import PoolCounters
 from penstock.dataplane.insight import Insight
@@ -38,6 +39,7 @@ from penstock.wire.orca import FIELDS, FORMAT_FIELD, load_metrics
 # How old what other workers count of an endpoint's tokens may be, as of its requests.
 TOKENS_MAX_AGE_S: Final = 0.001
 MAX_NOTICES: Final = 100  # kept between two sweeps
+_KEYS: Final = frozenset(("authorization", "x-api-key", "api-key"))
 _ORCA_ASKED: Final[Edit] = ("set", b"Endpoint-Load-Metrics-Format", FORMAT_FIELD, b"TEXT")
 _ORCA_HIDDEN: Final[list[Edit]] = [("remove", field, field, b"") for field in FIELDS]
 
@@ -87,6 +89,7 @@ class LivePool(Pool):
         self.sample_at: int = NEVER  # the count of requests from which attempts are watched
         self.recorder: Recorder = Recorder(self, board.workers)
         self.insight: Insight | None = None  # of pools that serve a language model
+        self.origins: AllowedOrigins = AllowedOrigins()
         self.waits: ModelWaits = ModelWaits(self.name, loop.env)
         self._tokens_at: float = -1.0
         self.adopt(setup)
@@ -134,6 +137,10 @@ class LivePool(Pool):
         self.host_header: str = spec.host_header
         self.request_edits: list[Edit] = edits_of(spec.request_headers)
         self.response_edits: list[Edit] = edits_of(spec.response_headers)
+        # Whether its engines want a key, as what reads their load and models has one.
+        self.wants_key: bool = spec.engine is not None and any(
+            [name.lower() in _KEYS for name, _ in spec.engine.headers]
+        )
         self.orca: bool = spec.engine is not None and spec.engine.orca
         if self.orca:
             self.request_edits.append(_ORCA_ASKED)

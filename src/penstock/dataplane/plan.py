@@ -8,6 +8,7 @@ from typing import Final
 
 from penstock.core.request import Request
 from penstock.core.snapshot import Admission, Route
+from penstock.dataplane.allowed_origins import AllowedOrigins
 from penstock.dataplane.live_pool import LivePool
 from penstock.dataplane.prompt_body import may_inspect, may_name_model
 from penstock.wire.api_family import OPENAI, family_of
@@ -63,6 +64,7 @@ class PoolPlan:
             self.refuses_malformed and head.method == b"POST" and not self.inspects
         )
         self.priority: int = priority_of(head, way.pool.spec.admission)
+        self.origin: bytes = head.value(b"origin") or b""  # of a page that asks
         self.cookie: str = ""  # the sticky cookie's value, as it came
         # A client that waits for 100 (Continue) is told it here, as a gateway may (RFC 9110, 3.7
         # and 10.1.1): what it asks for stands in the body.
@@ -119,6 +121,12 @@ class Plan:
         self.message: str = ""
         self.body: bytes = b""
         self.headers: list[tuple[str, str]] = []
+        self.edits: list[Edit] = []  # of the heads of answers of our own, without choices
+        self.origin: bytes = b""  # of a page that asks, without choices
+        self.origins: AllowedOrigins | None = None  # that its pool's endpoints allow
+        # With choices: the list of models that takes the place of the engine's own.
+        self.listed: bytes = b""
+        self.listed_to_keys: bool = False  # only to those that an engine lets have one
         self.log_facts: bytes = b""  # the part of a log line that is the same for all requests
 
     def choose(self, chance: float) -> PoolPlan:

@@ -75,7 +75,8 @@ USAGE_EVENTS = (
     event({"choices": None, "usage": USAGE}),
     event({"id": "1", "usage": USAGE}),
     b"event: message\n" + event({"choices": [], "usage": USAGE}),
-    b"id: 7\r\nevent: message\r\n" + event({"choices": [], "usage": USAGE}, b"\r\nretry: 3\r\n\r\n"),
+    b"id: 7\r\nevent: message\r\n"
+    + event({"choices": [], "usage": USAGE}, b"\r\nretry: 3\r\n\r\n"),
     b'data: {"choices":\ndata: [],\ndata: "usage": {}\ndata: }\n\n',
 )
 OTHER_EVENTS = (

@@ -62,7 +62,9 @@ class EngineClient:
                 ) as response,
             ):
                 if response.status != 200:
-                    raise _kind_of(response.status)(f"{path} answers {response.status}{_hint(response)}")
+                    raise _kind_of(response.status)(
+                        f"{path} answers {response.status}{_hint(response)}"
+                    )
                 return await _bounded(response.content, path)
         except TimeoutError:
             raise TimedOutError(f"{path}: no answer within {engine.timeout_s:g} s") from None

@@ -82,9 +82,7 @@ class Site:
         self.status = 200
         self.now = 0.0
         self.events = events
-        self.models = EngineModels(
-            events, EndpointContexts(), self.publish, clock=lambda: self.now
-        )
+        self.models = EngineModels(events, EndpointContexts(), self.publish, clock=lambda: self.now)
         self.running = world()
         place.answer = lambda request: (
             Answer(self.status, self.page) if request.target == "/v1/models" else Answer(status=404)
