@@ -9,7 +9,7 @@ machine that Penstock runs on.
     workers     workers x 64                                     each worker its own
     endpoints   endpoint_rows x 8                                supervisor
     reports     endpoint_rows x 32                               supervisor
-    load        endpoint_rows x workers x 32                     each worker its own
+    load        endpoint_rows x workers x LOAD_CELLS            each worker its own
     pools       pool_rows x workers x POOL_CELLS                 each worker its own
     models      workers x MODEL_ROWS x MODEL_CELLS               each worker its own
     routes      workers x (8 + 2 x ROUTES)                       each worker its own
@@ -25,7 +25,7 @@ from typing import Final
 from penstock.core.histogram import BUCKETS
 
 MAGIC: Final = 0x50454E53544F434B  # "PENSTOCK"
-VERSION: Final = 6
+VERSION: Final = 7
 
 # Header cells.
 H_MAGIC: Final = 0
@@ -135,6 +135,10 @@ L_DECODING: Final = 29  # requests whose answer has begun
 L_PREFILLED: Final = 30  # tokens, a running total
 L_BLAMELESS_5XX: Final = 31  # of the responses 5xx: 501, 505, and what is beyond 599
 L_EXCUSED: Final = 32  # of L_GARBAGE: not held against the endpoint
+# Of attempts that brought a whole response: how many, and the sums of their times.
+L_TIMED: Final = 33
+L_FIRST_BYTE_SUM_US: Final = 34  # of a streamed answer of a language model: its first token
+L_TOTAL_SUM_US: Final = 35
 LOAD_CELLS: Final = 40
 RUNS: Final = (
     L_CONSECUTIVE_FAILURES,

@@ -21,6 +21,7 @@ from penstock.dataplane.board import (
     L_DECODING,
     L_EXCUSED,
     L_FAILURES,
+    L_FIRST_BYTE_SUM_US,
     L_GATEWAY_ERRORS,
     L_IN_FLIGHT,
     L_JUDGED_CACHED,
@@ -34,6 +35,8 @@ from penstock.dataplane.board import (
     L_RUN_GATEWAY,
     L_RUN_GATEWAY_ERRORS,
     L_RUN_LOCAL,
+    L_TIMED,
+    L_TOTAL_SUM_US,
     LOAD_CELLS,
     RUNS,
     Board,
@@ -70,6 +73,9 @@ class CountedEndpoint(Endpoint):
         self.judged_prompt: int = 0  # tokens whose engine told what it found cached
         self.judged_predicted: int = 0
         self.judged_cached: int = 0
+        self.timed: int = 0  # whole responses, and the sums of their times
+        self.first_byte_s: float = 0.0
+        self.total_s: float = 0.0
         self.breaker: Breaker | None = None
         self.breaker_opened: int = 0
         self.changed: bool = False
@@ -100,6 +106,11 @@ class CountedEndpoint(Endpoint):
             self._end_runs()
         if outcome == DONE:
             self.well_at = ticket.settled_at
+            opened_at = ticket.opened_at
+            self.timed += 1
+            # A response that nobody watched for its first byte had it with its last.
+            self.first_byte_s += (ticket.first_byte_at or ticket.settled_at) - opened_at
+            self.total_s += ticket.settled_at - opened_at
         if ticket.breaker is not None:
             self._tell_breaker(ticket.breaker, ticket)
         if ticket.cached_tokens >= 0 and ticket.kv_tokens > 0 and ticket.prompt_tokens > 0:
@@ -166,6 +177,9 @@ class CountedEndpoint(Endpoint):
         values[L_BROKEN] = self.broken
         values[L_BLAMELESS_5XX] = self.blameless_5xx
         values[L_EXCUSED] = self.excused
+        values[L_TIMED] = self.timed
+        values[L_FIRST_BYTE_SUM_US] = int(self.first_byte_s * 1e6)
+        values[L_TOTAL_SUM_US] = int(self.total_s * 1e6)
         values[L_RUN_GATEWAY] = self.run_gateway
         values[L_RUN_LOCAL] = self.run_local
         values[L_RUN_5XX] = self.run_5xx
@@ -226,3 +240,6 @@ class CountedEndpoint(Endpoint):
         self.broken = cells[at + L_BROKEN]
         self.blameless_5xx = cells[at + L_BLAMELESS_5XX]
         self.excused = cells[at + L_EXCUSED]
+        self.timed = cells[at + L_TIMED]
+        self.first_byte_s = cells[at + L_FIRST_BYTE_SUM_US] / 1e6
+        self.total_s = cells[at + L_TOTAL_SUM_US] / 1e6

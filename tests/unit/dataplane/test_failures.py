@@ -27,12 +27,15 @@ from penstock.dataplane.board import (
     L_CONSECUTIVE_FAILURES,
     L_EXCUSED,
     L_FAILURES,
+    L_FIRST_BYTE_SUM_US,
     L_GARBAGE,
     L_GATEWAY_ERRORS,
     L_RUN_5XX,
     L_RUN_GATEWAY,
     L_RUN_GATEWAY_ERRORS,
     L_RUN_LOCAL,
+    L_TIMED,
+    L_TOTAL_SUM_US,
     Board,
     create_board,
 )
@@ -157,3 +160,15 @@ def test_a_worker_goes_on_counting_where_the_one_before_it_ended(board: Board) -
     assert cells(board, *_RUNS) == [0, 0, 0, 0, 0]
     settle(successor, _503)
     assert cells(board, L_GATEWAY_ERRORS, L_BROKEN) == [2, 1]
+
+
+def test_times_are_those_of_whole_responses_and_go_on_with_the_next_worker(board: Board) -> None:
+    times = (L_TIMED, L_FIRST_BYTE_SUM_US, L_TOTAL_SUM_US)
+    endpoint = endpoint_of(board)
+    ticket = Ticket(endpoint, create("random", {}), Request(), 1.0)
+    ticket.first_byte(1.25)
+    ticket.settle(DONE, 3.0)
+    settle(endpoint, _CUT, _REFUSED, (CLIENT_GONE, 200))  # as long as they took, nobody was served
+    assert cells(board, *times) == [1, 250_000, 2_000_000]
+    settle(endpoint_of(board), _OK)  # no first byte was told: it came with the last
+    assert cells(board, *times) == [2, 1_250_000, 3_000_000]
