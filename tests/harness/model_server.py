@@ -29,7 +29,7 @@ class ModelServer(HttpEndpoint):
 
     def _respond(self, request: Recorded) -> Answer:
         if request.method == "GET":
-            if not request.target.endswith("/v1/models"):
+            if not request.target.partition("?")[0].endswith("/v1/models"):
                 return Answer(404)
             return self.listing or Answer(body=listing_of(self.models), headers=_JSON)
         if request.target.endswith("/v1/load_lora_adapter"):

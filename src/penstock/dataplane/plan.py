@@ -9,6 +9,7 @@ from typing import Final
 from penstock.core.request import Request
 from penstock.core.snapshot import Admission, Route
 from penstock.dataplane.allowed_origins import AllowedOrigins
+from penstock.dataplane.live_endpoint import LiveEndpoint
 from penstock.dataplane.live_pool import LivePool
 from penstock.dataplane.prompt_body import may_inspect, may_name_model
 from penstock.wire.api_family import OPENAI, family_of
@@ -73,28 +74,40 @@ class PoolPlan:
         self._target: bytes = target
         self._hop: Hop = hop
         self._prefix: bytes = b""
-        self._prefixes: dict[bytes, bytes] | None = None
+        # For each endpoint that has a head of its own, by its name and host.
+        self._prefixes: dict[tuple[str, bytes], bytes] | None = None
 
-    def prefix(self, endpoint_host: bytes) -> bytes:
+    def prefix(self, endpoint: LiveEndpoint) -> bytes:
         """The head for an endpoint, up to the value of X-Request-ID."""
         host_header = self.pool.host_header
         host = self._head.host
-        if host_header == "endpoint" or (host_header == "pass" and not host):
+        apart = endpoint.base_path or endpoint.edits
+        if apart or host_header == "endpoint" or (host_header == "pass" and not host):
             prefixes = self._prefixes
             if prefixes is None:
                 prefixes = {}
                 self._prefixes = prefixes
-            prefix = prefixes.get(endpoint_host)
+            key = endpoint.name if apart else ""
+            prefix = prefixes.get((key, endpoint.host_header))
             if prefix is None:
-                prefix = self._build(endpoint_host)
-                prefixes[endpoint_host] = prefix
+                if host_header == "endpoint" or (host_header == "pass" and not host):
+                    host = endpoint.host_header
+                elif host_header != "pass":
+                    host = host_header.encode()
+                prefix = self._build(endpoint, host)
+                prefixes[(key, endpoint.host_header)] = prefix
             return prefix
         if not self._prefix:
-            self._prefix = self._build(host if host_header == "pass" else host_header.encode())
+            host = host if host_header == "pass" else host_header.encode()
+            self._prefix = self._build(endpoint, host)
         return self._prefix
 
-    def _build(self, host: bytes) -> bytes:
-        return forwarded_request(self._head, self._target, host, self._hop, self._edits)
+    def _build(self, endpoint: LiveEndpoint, host: bytes) -> bytes:
+        target = self._target
+        if endpoint.base_path and target.startswith(b"/"):  # "*" has no path
+            target = endpoint.base_path + target
+        edits = self._edits + endpoint.edits
+        return forwarded_request(self._head, target, host, self._hop, edits)
 
 
 def priority_of(head: RequestHead, spec: Admission) -> int:
