@@ -165,7 +165,7 @@ class ClientConnection(ClientHead, Front):
             self._check_body_size(reader)
         except Refusal as refusal:
             self.exchange = None  # it never began
-            self._refuse(refusal.status, refusal.reason, exchange.family())
+            self._refuse(refusal.status, refusal.reason, exchange.family(), exchange.own_edits())
             return
         if reader.done:
             self._body_is_whole(reader.rest)
@@ -388,4 +388,4 @@ class ClientConnection(ClientHead, Front):
             if answered:
                 self.close()  # a second status cannot follow the first
             else:
-                self._answer_refusal(status, reason, exchange.family())
+                self._answer_refusal(status, reason, exchange.family(), exchange.own_edits())

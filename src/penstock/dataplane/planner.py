@@ -84,9 +84,10 @@ class Planner:
             return plan
         if _answered_here(plan, route, head, facts, query, _scheme_of(head, hop)):
             return plan
-        if asks_for_models(head.method, path) and _listed(plan, branch, head, path):
+        rewritten = rewritten_path(path, route.rewrite)
+        if asks_for_models(head.method, rewritten) and _listed(plan, branch, head, rewritten):
             return plan
-        target = rewritten_path(path, route.rewrite) + ("?" + query if query else "")
+        target = rewritten + ("?" + query if query else "")
         request = Request(method=facts.method, host=facts.host, path=path, source=source)
         for way in branch.ways:
             plan.choices.append(_pool_plan(way, request, head, facts, target, hop))
@@ -165,14 +166,28 @@ def _answered_here(
 
 
 def _listed(plan: Plan, branch: _Branch, head: RequestHead, path: str) -> bool:
-    """Fill in the list of models, or the one asked for, where it is known."""
+    """Fill in the list of models, or the one asked for, where it is known.
+
+    False where an endpoint is to be asked all the same: for its own list; or whether the client's
+    key is good, or what a page of another origin may read, before it gets that of all.
+    """
     anthropic = head.value(b"anthropic-version") is not None
-    body = about_models(path, [way.pool for way in branch.ways], anthropic=anthropic)
+    pools = [way.pool for way in branch.ways]
+    body = about_models(path, pools, anthropic=anthropic)
     if not body:
+        return False
+    origin = head.value(b"origin") or b""
+    wants_key = any([pool.wants_key for pool in pools])
+    if wants_key or (origin and not pools[0].origins.knows(origin)):
+        plan.listed = body
+        plan.listed_to_keys = wants_key
         return False
     plan.status = 200
     plan.body = body
-    plan.headers = _own_headers(branch.route, "Content-Type", "application/json")
+    plan.headers = [("Content-Type", "application/json")]
+    plan.edits = branch.ways[0].rules.edits
+    plan.origin = origin
+    plan.origins = pools[0].origins
     return True
 
 

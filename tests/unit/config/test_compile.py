@@ -396,12 +396,11 @@ def test_a_command_line_sets_what_it_says() -> None:
 
 def test_an_error_on_a_command_line_names_the_option() -> None:
     with pytest.raises(ConfigError) as caught:
-        configure_endpoints(["http://a/b"], workers="none", listen="8080")
+        configure_endpoints(["http://a/b?c"], workers="none", listen="8080")
     assert str(caught.value).splitlines() == [
         "the command line has 3 errors:",
         "--listen: 8080 is only a port: write 127.0.0.1:8080 or 0.0.0.0:8080",
-        "URL: 'http://a/b' names more than a server; take `/b` away and use a route's `rewrite` "
-        "to change paths",
+        "URL: 'http://a/b?c' has a query or fragment, which no endpoint can have",
         "--workers: `auto` or a number from 1 to 1024 is needed, not 'none'",
     ]
 
@@ -461,3 +460,42 @@ def test_connections_to_engines_are_kept_for_less_long_than_they_keep_theirs(
     document = f"listen: 127.0.0.1:8080\npools:\n  a:\n    endpoints: [e:80]\n    {given}\n"
     [pool] = load(document, tmp_path).snapshot.pools
     assert pool.connections.idle_timeout_s == idle_s
+
+
+@pytest.mark.parametrize(
+    ("url", "base_path", "name"),
+    [
+        ("http://a:1", "", "a:1"),
+        ("http://a:1/", "", "a:1"),
+        ("https://a/openai", "/openai", "a:443/openai"),
+        ("https://a/openai/", "/openai", "a:443/openai"),
+        ("http://a:1/v1", "/v1", "a:1/v1"),
+    ],
+)
+def test_an_endpoint_may_stand_below_a_path(
+    tmp_path: Path, url: str, base_path: str, name: str
+) -> None:
+    snapshot = load(f"endpoints: [{url}]\n", tmp_path).snapshot
+    endpoint = snapshot.pools[0].endpoints[0]
+    assert (endpoint.base_path, endpoint.name) == (base_path, name)
+
+
+@pytest.mark.parametrize("url", ["http://a:1//b", "http://a:1/b/../c", "http://a:1/b c"])
+def test_a_base_path_is_one_that_every_server_understands_alike(tmp_path: Path, url: str) -> None:
+    with pytest.raises(ConfigError):
+        load(f"endpoints: ['{url}']\n", tmp_path)
+
+
+def test_the_base_url_of_an_openai_client_is_told_to_leave_its_version_away(
+    tmp_path: Path,
+) -> None:
+    with pytest.raises(ConfigError, match="leave `/v1` away: the paths that clients ask for begin"):
+        load("kind: llm\nendpoints: [http://a:8000/v1]\n", tmp_path)
+
+
+def test_headers_of_an_endpoint_are_its_own(tmp_path: Path) -> None:
+    document = "endpoints: [{url: http://a:1, headers: {Authorization: Bearer b}}]\n"
+    endpoint = load(document, tmp_path).snapshot.pools[0].endpoints[0]
+    assert endpoint.headers == (("Authorization", "Bearer b"),)
+    with pytest.raises(ConfigError, match="belongs to the connection"):
+        load("endpoints: [{url: http://a:1, headers: {Connection: close}}]\n", tmp_path)
