@@ -1,8 +1,11 @@
 """A real worker process, and its supervisor played by the test."""
 
+import contextlib
 import os
+import signal
 import socket
 import ssl
+from collections.abc import Iterator
 from types import TracebackType
 from typing import Self
 
@@ -215,6 +218,20 @@ class Worker:
 
     def open_descriptors(self) -> int:
         return len(os.listdir(f"/proc/{self.pid}/fd"))
+
+    @contextlib.contextmanager
+    def paused(self) -> Iterator[None]:
+        """Stopped by the system: what happens meanwhile reaches it all at once."""
+        os.kill(self.pid, signal.SIGSTOP)
+        wait_until(self._is_stopped, "the worker stood still")
+        try:
+            yield
+        finally:
+            os.kill(self.pid, signal.SIGCONT)
+
+    def _is_stopped(self) -> bool:
+        with open(f"/proc/{self.pid}/stat") as stat:
+            return stat.read().rpartition(")")[2].split()[0] == "T"
 
     def terminate(self) -> None:
         """Send it SIGTERM."""

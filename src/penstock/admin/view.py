@@ -68,6 +68,7 @@ class PoolView(msgspec.Struct, frozen=True):
     shadow: tuple[str, ...] = ()  # policies that are asked about recorded decisions
     ejections: dict[str, int] = {}  # by the detector that found the outlier
     refused_ejections: int = 0  # not made, because too many endpoints were out
+    kind: str = "http"
 
 
 class WorkerView(msgspec.Struct, frozen=True):

@@ -16,6 +16,7 @@ from penstock.config.findings import Findings
 from penstock.config.listeners import Certificate, Listener
 from penstock.config.load import Loaded, load_arguments, load_document
 from penstock.config.model import DEFAULT_ADMIN, DEFAULT_LISTEN, ONLY, Document
+from penstock.config.pools import default_policy
 from penstock.config.routes import Route
 from penstock.config.section import plain
 from penstock.core import snapshot
@@ -77,7 +78,7 @@ def configure_endpoints(
         "endpoints": list(urls),
         "listen": listen if isinstance(listen, str) else list(listen),
         "kind": kind,
-        "policy": _policy(policy, policy_options or {}),
+        "policy": _policy(policy, policy_options or {}, kind),
         "workers": workers,
         "admin": admin if admin == "off" else {"address": admin, "token": admin_token},
         "health_check": health_check,
@@ -89,10 +90,12 @@ def configure_endpoints(
     return compile_document(load_arguments(document, options), None)
 
 
-def _policy(name: str | None, options: Mapping[str, str]) -> dict[str, str] | None:
+def _policy(
+    name: str | None, options: Mapping[str, str], kind: str | None
+) -> dict[str, str] | None:
     if name is None and not options:
         return None
-    return {"name": name or snapshot.PolicyChoice().name, **options}
+    return {"name": name or default_policy(kind or "http").name, **options}
 
 
 def compile_document(loaded: Loaded, source: Path | None) -> Configured:

@@ -94,6 +94,7 @@ def _pool(
         shadow,
         outliers.ejections(pool.name),
         outliers.refused(pool.name),
+        pool.kind,
     )
 
 

@@ -110,7 +110,11 @@ class Supervisor:
         self._kv_events = KvEventReaders(self.board, self._events, self._exact)
         self._parity = ParityWatch(self.board, self._states)
         self._models = EngineModels(self._events, self._contexts, self._publisher.refresh)
+        self._publisher.preparations.append(self._models.prepare)
         self._publisher.marks.append(self._models.mark)
+        self._checks.before_up = self._models.look_at
+        self._states.on_return = self._look_at_models
+        self._workers.on_models_missed = self._look_for_models
         self._publisher.followers += [
             self._checks.follow,
             self._agents.follow,
@@ -330,6 +334,17 @@ class Supervisor:
                 continue
             self._contexts.forget()
             self._events.info("certificates", f"{names} changed and is in use")
+
+    def _look_at_models(self, pool: str, endpoint: str) -> None:
+        self._begin(self._models.look_at(pool, endpoint))
+
+    def _look_for_models(self, pool: str, changed: bool) -> None:
+        """A worker misses a model, or passed on a request that may have changed which there are."""
+        self._begin(self._look_and_tell(pool, changed))
+
+    async def _look_and_tell(self, pool: str, changed: bool) -> None:
+        await self._models.look(pool, surely=changed)
+        await self._workers.send_all({"kind": "models", "pool": pool})
 
     def _keep(self, what: str, work: Callable[[], Coroutine[Any, Any, None]]) -> None:
         """Run something that never ends; a bug in it is logged, and it is begun again."""

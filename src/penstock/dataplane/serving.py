@@ -27,6 +27,7 @@ from penstock.dataplane.line_writer import LineStream, LineWriter
 from penstock.dataplane.listener import Listener
 from penstock.dataplane.loop import READABLE, WRITABLE, Chore, Pollable, report_bug
 from penstock.dataplane.mailbox import Inbox, frame, framed
+from penstock.dataplane.model_waits import ToldAtOnce
 from penstock.dataplane.recorder import decisions_answer
 from penstock.dataplane.tls import server_context
 from penstock.dataplane.world import World
@@ -173,6 +174,7 @@ class Mailbox(Pollable):
         super().__init__(sock.fileno())
         self._worker: Worker = worker
         worker.mailbox = self
+        worker.context.supervisor = _Supervisor(worker)
         self._sock: socket.socket = sock
         self._inbox: Inbox = Inbox()
         self._descriptors: list[int] = []
@@ -210,6 +212,8 @@ class Mailbox(Pollable):
             self._apply(message)
         elif kind == "stop":
             self._worker.stop(float(message.get("deadline_s", _DEFAULT_DEADLINE_S)))
+        elif kind == "models":
+            self._worker.context.world.on_models_known(str(message["pool"]))
         elif kind == "reopen_log":
             self._worker.reopen_logs()
         elif kind == "decisions":
@@ -254,6 +258,19 @@ class Mailbox(Pollable):
         loop = self._worker.context.loop
         if self.fd in loop.by_fd:
             loop.change(self, READABLE | (WRITABLE if self._unsent else 0))
+
+
+class _Supervisor(ToldAtOnce):
+    """At the other end of the mailbox, as long as it lives."""
+
+    def __init__(self, worker: Worker) -> None:
+        super().__init__()
+        self._worker: Worker = worker
+
+    def tell(self, notice: dict[str, object]) -> None:
+        mailbox = self._worker.mailbox
+        if mailbox is not None:
+            mailbox.tell([notice])
 
 
 class SignalPipe(Pollable):

@@ -70,6 +70,7 @@ class World:
         for setup in self._setups:
             pool = self.pools[setup.spec.name]
             pool.adopt(setup)
+            pool.waits.supervisor = self._context.supervisor
             pool.members = [
                 self._endpoint(spec, address, pool, gone.pop(spec.row, None))
                 for spec, address in zip(setup.spec.endpoints, setup.addresses, strict=True)
@@ -109,6 +110,7 @@ class World:
         endpoint.configure(spec, pool.settings, address, tls, pool.spec.tls)
         endpoint.protect(pool.spec.breaker, pool)
         endpoint.models = served_by(pool.spec, spec)
+        endpoint.awaited = spec.name in pool.spec.awaited
         return endpoint
 
     def follow(self) -> None:
@@ -176,6 +178,11 @@ class World:
             pool.on_sweep(now)
         for pool in self._retired:
             pool.on_sweep(now)
+
+    def on_models_known(self, pool: str) -> None:
+        """The supervisor has asked that pool's endpoints once more; what they say is applied."""
+        if pool in self.pools:
+            self.pools[pool].waits.go_on()
 
     def take_notices(self) -> list[dict[str, object]]:
         """What the supervisor is to log."""
