@@ -135,7 +135,9 @@ def _compile_admin(document: Document, findings: Findings) -> AdminSettings:
     at = ("admin",)
     if admin.token is not None and admin.token_file is not None:
         findings.wrong(at, "give one of `token` and `token_file`")
-    tokens = findings.secrets(at, (admin.token,) if admin.token else (), admin.token_file)
+    tokens = findings.secrets(
+        at, (admin.token,) if admin.token is not None else (), admin.token_file
+    )
     if len(tokens) > 1 and admin.token is None:
         findings.wrong(at, f"{admin.token_file} holds several lines; one token is needed")
     if not tokens and admin.token_file is None and not admin.address.is_loopback():

@@ -36,6 +36,19 @@ class Failover(PromptReading):
         self._settle(CLIENT_GONE)
         self._end(self.context.env.now, "client_gone")
 
+    def cut_off(self, outcome: int, why: str) -> None:
+        """We end it, and not because of anything that its endpoint did."""
+        connection = self.connection
+        self.connection = None
+        if connection is not None:
+            connection.give_up()
+        self.why = why
+        self.cut_by_us = True
+        if self.way is not None and self.status:
+            self.way.pool.counters.bump(P_CUT)
+        self._settle(outcome)
+        self._end(self.context.env.now, "cut")
+
     def abandon(self, status: int, why: str) -> None:
         """The client's request turned out bad while it came; the client side answers ``status``."""
         connection = self.connection

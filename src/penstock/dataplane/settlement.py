@@ -50,6 +50,8 @@ class Settlement(ResponseSink):
     status: int = 0  # answered to the client; 0 until then
     ended: str = ""  # how, in one word, for the log
     endpoints_id: bytes = b""  # the request's id as the endpoint tells it, where that is another
+    cut_by_us: bool = False  # which tells nothing of the endpoint
+    peer: bytes = b""  # the address that the attempt was sent to
     parse_s: float = 0.0  # from its head's first byte until the head was whole
     connecting_at: float = 0.0
     connect_s: float = 0.0
@@ -141,6 +143,7 @@ class Settlement(ResponseSink):
         without_body = self.head.bodiless
         if plan.route is None or plan.status == 501:
             counters.bump(W_UNROUTED)
+            self.why = plan.message
             data = answers.refusal(
                 plan.status,
                 plan.message,
@@ -158,7 +161,7 @@ class Settlement(ResponseSink):
                 request_id=self.request_id,
                 headers=plan.headers,
             )
-        self._finish_with(plan.status, data, "fixed")
+        self._finish_with(plan.status, data, "refused" if self.why else "fixed")
 
     def _no_endpoint(self) -> None:
         way = self.way

@@ -246,6 +246,7 @@ def test_a_balancer_without_pools_may_redirect(tmp_path: Path) -> None:
         ),
         ("{endpoints: a:1, admin: 0.0.0.0:9900}", "other machines reach 0.0.0.0:9900"),
         ("{endpoints: a:1, admin: {token: short}}", "the secret has 5 characters"),
+        ("{endpoints: a:1, admin: {token: ''}}", "the secret is empty"),
         (
             "pools: {a: {endpoints: a:1, sticky: {keys: [0123456789abcdef, x]}}}",
             "secret 2 has 1 characters",
@@ -261,6 +262,26 @@ def test_parts_that_do_not_fit_together_are_refused(
 ) -> None:
     (line,) = errors_of(text, tmp_path)
     assert expected in line
+
+
+@pytest.mark.parametrize("written", ["${TOKEN}", '"${TOKEN}"'])
+def test_a_token_from_a_variable_that_is_empty_is_not_taken_for_none(
+    written: str, tmp_path: Path
+) -> None:
+    text = f"endpoints: a:1\nadmin:\n  token: {written}\n"
+    (line,) = errors_of(text, tmp_path, {"TOKEN": ""})
+    assert "the secret is empty; where it comes from an environment variable, that is" in line
+
+
+def test_who_gives_an_empty_default_means_none(tmp_path: Path) -> None:
+    text = "endpoints: a:1\nadmin:\n  token: ${TOKEN:-}\n"
+    assert load(text, tmp_path, {"TOKEN": ""}).admin.token is None
+
+
+@pytest.mark.parametrize("name", ["requests.jsonl", "./requests", "/var/log/requests"])
+def test_a_request_log_may_be_a_bare_name(name: str, tmp_path: Path) -> None:
+    log = load(f"{{endpoints: a:1, request_log: {name}}}", tmp_path).snapshot.request_log
+    assert log == snapshot.RequestLog("file", str(tmp_path / name))
 
 
 def test_all_that_does_not_fit_is_said_at_once(tmp_path: Path) -> None:
