@@ -69,6 +69,7 @@ def configure_endpoints(
     admin: str = str(DEFAULT_ADMIN),
     admin_token: str | None = None,
     health_check: str = "off",
+    host_header: str | None = None,
     request_log: str = "off",
     shutdown_deadline: str = "30s",
 ) -> Configured:
@@ -81,6 +82,7 @@ def configure_endpoints(
         "workers": workers,
         "admin": admin if admin == "off" else {"address": admin, "token": admin_token},
         "health_check": health_check,
+        "host_header": host_header,
         "request_log": request_log,
         "shutdown_deadline": shutdown_deadline,
     }

@@ -3,7 +3,14 @@
 from dataclasses import dataclass
 from typing import Annotated, Any, Final, Literal
 
-from pydantic import BeforeValidator, Field, PlainValidator, SecretStr, model_validator
+from pydantic import (
+    AfterValidator,
+    BeforeValidator,
+    Field,
+    PlainValidator,
+    SecretStr,
+    model_validator,
+)
 
 from penstock.config.choice import Policy
 from penstock.config.engines import EngineOrOff
@@ -21,10 +28,10 @@ from penstock.config.protection import Admission, BreakerOrOff
 from penstock.config.section import Section, plain, required, setting
 from penstock.config.values import (
     Address,
+    Authority,
     Count,
     Duration,
     Factor,
-    FieldValue,
     Flag,
     Name,
     OneOrMany,
@@ -181,6 +188,12 @@ def _hash_key(value: Any) -> Any:
     return value
 
 
+def _attribute(path: str) -> str:
+    if ";" in path:
+        raise ValueError(f"{show(path)}: a ; would end the attribute (RFC 6265, 4.1.1)")
+    return path
+
+
 class Sticky(Section):
     """A signed cookie that returns a client to its endpoint, over any policy."""
 
@@ -190,7 +203,9 @@ class Sticky(Section):
     )
     keys_file: str | None = setting(None, "A file with one such secret a line, instead of `keys`.")
     ttl: Duration = setting(_STICKY.ttl_s, "How long it lasts. `off`: as long as the browser runs.")
-    path: RequestPath = setting(_STICKY.path, "Path attribute.")
+    path: Annotated[RequestPath, AfterValidator(_attribute)] = setting(
+        _STICKY.path, "Path attribute."
+    )
     same_site: Literal["", "Strict", "Lax", "None"] = setting(
         _STICKY.same_site, "SameSite attribute. Empty: none is sent."
     )
@@ -273,6 +288,10 @@ class Connections(Section):
         return plain(snapshot.Connections, self, idle_timeout_s=idle_s)
 
 
+def _host_or_empty(value: object) -> str:
+    return parse_host(str(value)) if value else ""
+
+
 class EndpointTls(Section):
     """How `https://` endpoints are verified."""
 
@@ -280,7 +299,7 @@ class EndpointTls(Section):
     ca_file: str | None = setting(
         None, "PEM file with the authorities to trust. Default: the system's."
     )
-    server_name: str = setting(
+    server_name: Annotated[str, BeforeValidator(_host_or_empty)] = setting(
         _TLS.server_name, "Name to ask for and verify. Empty: the endpoint's host."
     )
 
@@ -347,9 +366,11 @@ class Pool(Section):
         Annotated[HashKey, BeforeValidator(_hash_key, json_schema_input_type=str | HashKey)] | None
     ) = setting(None, "What hashing policies hash by. Default: `source`.")
     sticky: Sticky | None = setting(None, "Return a client to its endpoint by a cookie.")
-    host_header: FieldValue = setting(
+    host_header: Authority = setting(
         _POOL.host_header,
-        "`pass`: the client's. `endpoint`: the endpoint's host and port. Other text: that text.",
+        "`pass`: the client's. `endpoint`: the endpoint's host and port. `auto`: `endpoint` for "
+        "`https://` endpoints given by name, as they serve the names of their certificates, else "
+        "`pass`. Other text: that host.",
     )
     request_headers: Edits = setting((), "Change headers on the way to the endpoint.")
     response_headers: Edits = setting((), "Change headers on the way to the client.")

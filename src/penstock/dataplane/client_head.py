@@ -41,7 +41,9 @@ class ClientHead(ClientStream):
             return None
         if end > settings.header_bytes:
             raise self._too_long(data)
-        head = parse_request(data[:end], settings.target_bytes, settings.header_count)
+        head = parse_request(
+            data[:end], settings.target_bytes, settings.header_count, settings.merge_slashes
+        )
         if settings.body_bytes and head.content_length > settings.body_bytes:
             raise Refusal(413, f"the body is over {settings.body_bytes} bytes")
         return head

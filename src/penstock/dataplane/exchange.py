@@ -217,7 +217,7 @@ class Exchange(Failover):
         connection.begin(self, self.head.bodiless, self._expires_at)
         body = self._body
         complete = self._body_complete
-        prefix = way.prefix(endpoint.host_header)
+        prefix = way.prefix(endpoint.host_header, endpoint.has_virtual_hosts)
         if self._other_length >= 0:
             prefix = for_other_body(prefix, self.head, self._other_length)
         if not body:

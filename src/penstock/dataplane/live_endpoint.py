@@ -2,6 +2,7 @@
 
 import socket
 import ssl
+from ipaddress import ip_address
 from typing import TYPE_CHECKING, Any, Final
 
 from penstock.core import snapshot
@@ -66,6 +67,14 @@ def resolve(host: str, port: int) -> Address:
     return Address(found[0], found[4])
 
 
+def _is_address(host: str) -> bool:
+    try:
+        ip_address(host)
+    except ValueError:
+        return False
+    return True
+
+
 class ConnectionSettings:
     """How connections to a pool's endpoints are kept; durations in seconds, 0.0 for none."""
 
@@ -102,6 +111,8 @@ class LiveEndpoint(CountedEndpoint):
         self._ejected_by_others: bool = False
         self.owner: LivePool | None = None
         self.host_header: bytes = b""
+        # By name and over TLS: a server of several names, which knows none of the balancer's.
+        self.has_virtual_hosts: bool = False
         self.family: int = socket.AF_INET
         self.address: tuple[Any, ...] = ("", 0)  # as socket.connect takes it
         self.tls: ssl.SSLContext | None = None
@@ -151,6 +162,7 @@ class LiveEndpoint(CountedEndpoint):
         default = 443 if spec.tls else 80
         host = f"[{spec.host}]" if ":" in spec.host else spec.host
         self.host_header = (host if spec.port == default else f"{host}:{spec.port}").encode()
+        self.has_virtual_hosts = spec.tls and not _is_address(spec.host)
         self.tls = tls
         self.server_name = tls_spec.server_name or spec.host
         self._configured_max_in_flight = self.max_in_flight = spec.max_in_flight

@@ -149,6 +149,8 @@ def start_mirror(
     connection.arm(endpoint.settings.connect_s)
     mirror = Mirror(context, way, endpoint, connection)
     mirror.send_head(
-        b"%b%b\r\n\r\n" % (way.prefix(endpoint.host_header), request_id), head.method == b"HEAD"
+        b"%b%b\r\n\r\n"
+        % (way.prefix(endpoint.host_header, endpoint.has_virtual_hosts), request_id),
+        head.method == b"HEAD",
     )
     return mirror

@@ -6,7 +6,6 @@ adds them; Anthropic API reference (models), for clients that send its ``anthrop
 
 from datetime import UTC, datetime
 from typing import Final
-from urllib.parse import unquote
 
 import msgspec
 
@@ -24,7 +23,7 @@ def asks_for_models(method: bytes, path: str) -> bool:
 
 
 def about_models(path: str, pools: list[LivePool], *, anthropic: bool) -> bytes:
-    """The union over pools, or the one that the path names.
+    """The union over pools, or the one that the path, decoded, names.
 
     b"" when no endpoint's models are known, or not that one, so that an endpoint is to be asked.
     """
@@ -35,7 +34,7 @@ def about_models(path: str, pools: list[LivePool], *, anthropic: bool) -> bytes:
         found |= _models_of(pool)
     shown = _shown_by_anthropic if anthropic else _shown
     if not path.endswith(_LIST):
-        one = found.get(unquote(path.partition(_ONE)[2]))
+        one = found.get(path.partition(_ONE)[2])
         return msgspec.json.encode(shown(one)) if one is not None else b""
     if not found:
         return b""

@@ -14,9 +14,16 @@ from penstock.wire.api_family import OPENAI, family_of
 from penstock.wire.forwarding import Edit, Hop, ResponseRules, forwarded_request
 from penstock.wire.http1 import RequestHead
 from penstock.wire.openai import OTHER, api_of
+from penstock.wire.target_path import decoded_path
 
 MAX_PRIORITY: Final = 1023  # each has a line of its own in the queue
 _PRIORITY_DIGITS: Final = 9
+# Whose host stands in Host.
+_AUTO: Final = 0  # the endpoint's where it serves several, else the client's
+_CLIENTS: Final = 1
+_ENDPOINTS: Final = 2
+_FIXED: Final = 3
+_NAMED: Final = {"auto": _AUTO, "pass": _CLIENTS, "endpoint": _ENDPOINTS}
 _NO_EXPECTATION: Final[list[Edit]] = [("remove", b"Expect", b"expect", b"")]
 
 
@@ -48,7 +55,7 @@ class PoolPlan:
         # Whether the body is awaited before an endpoint is chosen.
         self.inspects: bool = False
         if way.pool.insight is not None:
-            path = request.path.encode("latin-1")
+            path = decoded_path(request.path.encode("latin-1"))
             self.api = api_of(path)
             self.family = family_of(path, head.value(b"anthropic-version") is not None)
             self.inspects = may_inspect(head) and (
@@ -63,17 +70,19 @@ class PoolPlan:
         # A client that waits for 100 (Continue) is told it here, as a gateway may (RFC 9110, 3.7
         # and 10.1.1): what it asks for stands in the body.
         self._edits: list[Edit] = way.edits + _NO_EXPECTATION if self.inspects else way.edits
+        self._named: int = _NAMED.get(way.pool.host_header, _FIXED)
+        if not head.host and self._named != _FIXED:
+            self._named = _ENDPOINTS
         self._head: RequestHead = head
         self._target: bytes = target
         self._hop: Hop = hop
         self._prefix: bytes = b""
         self._prefixes: dict[bytes, bytes] | None = None
 
-    def prefix(self, endpoint_host: bytes) -> bytes:
+    def prefix(self, endpoint_host: bytes, has_virtual_hosts: bool) -> bytes:
         """The head for an endpoint, up to the value of X-Request-ID."""
-        host_header = self.pool.host_header
-        host = self._head.host
-        if host_header == "endpoint" or (host_header == "pass" and not host):
+        named = self._named
+        if named == _ENDPOINTS or (named == _AUTO and has_virtual_hosts):
             prefixes = self._prefixes
             if prefixes is None:
                 prefixes = {}
@@ -84,7 +93,8 @@ class PoolPlan:
                 prefixes[endpoint_host] = prefix
             return prefix
         if not self._prefix:
-            self._prefix = self._build(host if host_header == "pass" else host_header.encode())
+            fixed = self.pool.host_header.encode()
+            self._prefix = self._build(fixed if named == _FIXED else self._head.host)
         return self._prefix
 
     def _build(self, host: bytes) -> bytes:

@@ -1,5 +1,6 @@
 """From a request's head to its plan: the route that it takes and what is done to it there."""
 
+from ipaddress import ip_address
 from typing import Final
 from urllib.parse import parse_qsl
 
@@ -23,6 +24,7 @@ from penstock.wire.forwarding import (
 from penstock.wire.http1 import RequestHead
 from penstock.wire.openai import answer_in
 from penstock.wire.session_keys import session_hash, session_in
+from penstock.wire.target_path import decoded_path, has_dot_segment
 
 _NOBODY: Final = TrustedNetworks(())
 
@@ -73,20 +75,34 @@ class Planner:
             [(lower.decode("latin-1"), value.decode("latin-1")) for lower, _, value in head.fields],
         )
         taken = first_match(self._matchers, facts)
+        split = self._reading_elsewhere(head, facts, taken)
         branch = self._branches[taken] if taken >= 0 else None
         route = branch.route if branch is not None else None
         plan = Plan(self._generation, route, request_id_of(head, hop))
         source = client_address(head, hop, trusted)
         plan.source = source
+        if split:
+            plan.status = 400
+            plan.message = (
+                f"many servers take {path} for another path, which is another route's: "
+                "write it without escapes, parameters and double slashes"
+            )
+            return plan
         if branch is None or route is None:
             plan.status = 404
             plan.message = f"no route matches {facts.method} {facts.host}{path}"
             return plan
         if _answered_here(plan, route, head, facts, query, _scheme_of(head, hop)):
             return plan
-        if asks_for_models(head.method, path) and _listed(plan, branch, head, path):
+        read = decoded_path(path.encode("latin-1")).decode("utf-8", "replace")
+        if asks_for_models(head.method, read) and _listed(plan, branch, head, read):
             return plan
-        target = rewritten_path(path, route.rewrite) + ("?" + query if query else "")
+        target = rewritten_path(path, route.rewrite)
+        if route.rewrite is not None and has_dot_segment(target.encode("latin-1")):
+            plan.status = 400
+            plan.message = f"the rewritten path {target} would lead elsewhere"
+            return plan
+        target += "?" + query if query else ""
         request = Request(method=facts.method, host=facts.host, path=path, source=source)
         for way in branch.ways:
             plan.choices.append(_pool_plan(way, request, head, facts, target, hop))
@@ -94,6 +110,19 @@ class Planner:
             plan.mirror = _pool_plan(branch.mirror, request, head, facts, target, hop)
             plan.mirror_share = route.mirror_share
         return plan
+
+    def _reading_elsewhere(self, head: RequestHead, facts: Facts, taken: int) -> bool:
+        """Whether another route is meant for another reading of the path.
+
+        Whichever of the two were taken, the endpoint might serve what the other's rules guard.
+        """
+        for reading in head.readings:
+            other = Facts(
+                facts.listener, facts.host, reading.decode("latin-1"), facts.method, facts.headers
+            )
+            if first_match(self._matchers, other) != taken:
+                return True
+        return False
 
     def _way(self, route: Route, pool_name: str, weight: float) -> Way:
         pool = self._pools[pool_name]
@@ -131,7 +160,9 @@ def _pool_plan(
             source=request.source,
             key_hash=xxhash.xxh3_64_intdigest(key) if pool.key else 0,
             session_hash=session or session_in(head.fields),
-            continues=answer_in(head.target) if pool.insight is not None else 0,
+            continues=answer_in(decoded_path(request.path.encode("latin-1")))
+            if pool.insight is not None
+            else 0,
         )
     plan = PoolPlan(way, request, head, target.encode("latin-1"), hop)
     if pool.sticky is not None and pool.spec.sticky is not None:
@@ -192,11 +223,15 @@ def _scheme_of(head: RequestHead, hop: Hop) -> str:
 
 
 def _host_name(host: bytes) -> str:
-    """A Host value in lower case and without its port."""
+    """A Host value in lower case, without its port and the dot of the root; IPv6 canonical."""
     text = host.decode("latin-1").lower()
     if text.startswith("["):
-        return text[: text.find("]") + 1]
-    return text.partition(":")[0]
+        text = text[: text.find("]") + 1]
+        try:
+            return f"[{ip_address(text[1:-1])}]"
+        except ValueError:
+            return text
+    return text.partition(":")[0].removesuffix(".")
 
 
 def _location(route: Route, head: RequestHead, facts: Facts, query: str, scheme: str) -> str:
