@@ -1,6 +1,7 @@
 """Publishing: a snapshot becomes the world that all workers run, or nothing changes."""
 
 import asyncio
+import secrets
 from collections.abc import Callable
 from typing import Final
 
@@ -17,6 +18,7 @@ from penstock.control.workers import StartError, Workers
 from penstock.core.snapshot import Snapshot
 from penstock.dataplane.board import H_GENERATION, Board
 
+_INSTANCE_BYTES: Final = 8  # that no two balancers share one by chance
 _EMPTY: Final = Snapshot(generation=0, listeners=(), routes=(), pools=())
 
 
@@ -48,6 +50,7 @@ class Publisher:
         self._files = files
         self._events = events
         self._generation = 0
+        self._instance = secrets.token_hex(_INSTANCE_BYTES)
         self._one_at_a_time = asyncio.Lock()
 
     async def start(self, spec: Snapshot) -> None:
@@ -100,7 +103,9 @@ class Publisher:
             raise PublishError(str(error)) from error
         for mark in self.marks:
             spec = mark(spec)
-        numbered = msgspec.structs.replace(spec, generation=self._next())
+        numbered = msgspec.structs.replace(
+            spec, generation=self._next(), instance=self._instance
+        )
         try:
             snapshot = self._rows.place(numbered)
             self._sockets.open(snapshot.listeners)
