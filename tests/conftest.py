@@ -1,5 +1,6 @@
 """Fixtures that every kind of test shares. What they are made of is in ``tests.harness``."""
 
+import signal
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -16,6 +17,11 @@ from tests.harness.worker import Worker
 # No test depends on the speed of the machine that runs it.
 settings.register_profile("penstock", deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("penstock")
+
+# A shell starts its background jobs with SIGINT ignored, and processes inherit that: what tests
+# start must mind Ctrl-C as a person's command does, wherever the tests themselves run.
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.fixture

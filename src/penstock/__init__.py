@@ -1,7 +1,7 @@
 """Penstock: a load balancer for AI systems."""
 
-from penstock._form import load_pure_if_asked
+from penstock._form import choose_form
 
 __version__ = "0.1.0"
 
-load_pure_if_asked()
+choose_form()

@@ -19,6 +19,7 @@ COMPILED_LAYERS = (
     "penstock.sim.kv_cache",
     "penstock.sim.sequence",
 )
+COMPILED_LIBRARY = "penstock__mypyc"  # as mypyc names that of the group in ``setup.py``
 _SOURCE_ROOT = Path(__file__).parent
 
 
@@ -29,9 +30,15 @@ def form() -> str:
     return "interpreted" if str(probe.__file__).endswith(".py") else "compiled"
 
 
-def load_pure_if_asked() -> None:
-    """With ``PENSTOCK_PURE=1`` in the environment, load the hot layers from source."""
-    if os.environ.get("PENSTOCK_PURE") == "1" and not any(
+def choose_form() -> None:
+    """Decide once for this process: all hot layers compiled, or all of them from source.
+
+    From source with ``PENSTOCK_PURE=1`` in the environment, and where the library that all compiled
+    modules share is not there. A build puts it in place last and removes it first (``setup.py``),
+    so a process that starts beside the compiler never mixes the two forms.
+    """
+    compiled = PathFinder.find_spec(COMPILED_LIBRARY, [str(_SOURCE_ROOT.parent)]) is not None
+    if (os.environ.get("PENSTOCK_PURE") == "1" or not compiled) and not any(
         isinstance(finder, _SourceFinder) for finder in sys.meta_path
     ):
         sys.meta_path.insert(0, _SourceFinder())

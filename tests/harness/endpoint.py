@@ -32,9 +32,16 @@ class EndpointConnection:
         self.finished = False  # the script is over
         self.forgotten = 0  # so many of the first bytes received are of no more interest
         self._taken = 0  # of received, by receive_until
+        self._reader: threading.Thread | None = None
 
     def receive(self, count: int = 65536) -> bytes:
-        """The next bytes; empty when the other side closed or reset."""
+        """The next bytes; empty when the other side closed or reset.
+
+        One thread reads a connection: of two, each would get some of the bytes by chance.
+        """
+        if self._reader is None:
+            self._reader = threading.current_thread()
+        assert self._reader is threading.current_thread(), "two threads read this connection"
         try:
             data = self.socket.recv(count)
         except (ConnectionError, ssl.SSLError):

@@ -4,15 +4,17 @@ import gzip
 import json
 from collections.abc import Callable
 from pathlib import Path
+from queue import Queue
 
 import pytest
 
 from penstock.core.snapshot import Models, Pool, RequestLog
 from tests.harness.client import Response
-from tests.harness.endpoint import Script, ScriptedEndpoint
+from tests.harness.endpoint import EndpointConnection, Script, ScriptedEndpoint
 from tests.harness.http_endpoint import HttpEndpoint
 from tests.harness.log import lines_of
 from tests.harness.messages import get, post
+from tests.harness.waiting import PATIENCE_S
 from tests.harness.worker import Worker
 from tests.harness.world import at, pool, world
 
@@ -128,12 +130,18 @@ def test_where_models_make_no_difference_nothing_is_awaited(
     start: Callable[..., Worker], scripted: Callable[[Script], ScriptedEndpoint]
 ) -> None:
     """The endpoint gets the head while the body is still to come."""
-    seen = scripted(lambda connection: connection.receive_to_end())
+    heads: Queue[bytes] = Queue()
+
+    def take_head(connection: EndpointConnection) -> None:
+        heads.put(connection.receive_head())
+        connection.receive_to_end()
+
+    seen = scripted(take_head)
     worker = start(world(pool(seen, kind="llm")))
     with worker.connect() as client:
         fields = ("Content-Length: 100", "Content-Type: application/json")
         client.send(post(*fields, body=b'{"model":', target="/api/chat"))
-        assert seen.connection().receive_head().startswith(b"POST /api/chat ")
+        assert heads.get(timeout=PATIENCE_S).startswith(b"POST /api/chat ")
 
 
 def test_other_methods_go_on_as_they_do(

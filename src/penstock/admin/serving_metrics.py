@@ -6,8 +6,8 @@ from typing import Final
 from prometheus_client.core import CounterMetricFamily, HistogramMetricFamily, Metric
 
 from penstock.admin.buckets import cumulative_buckets
+from penstock.admin.recent import serving_histogram_counts
 from penstock.admin.view import PoolView
-from penstock.core.histogram import BUCKETS
 from penstock.dataplane.board import (
     M_ANSWERS,
     M_CACHED_TOKENS,
@@ -66,11 +66,7 @@ def serving_metrics(pools: Sequence[PoolView], board: Board) -> Iterator[Metric]
             f"penstock_{phase}_seconds", _MEANINGS[phase], labels=("pool",)
         )
         for pool in pools:
-            counts = [0] * BUCKETS
-            for worker in range(board.workers):
-                at = board.serving_histogram(pool.row, worker, index)
-                for bucket, count in enumerate(board.cells[at : at + BUCKETS]):
-                    counts[bucket] += count
+            counts = serving_histogram_counts(board, pool.row, index)
             total_us = board.pool_sum(pool.row, P_SERVING + index)
             metric.add_metric((pool.name,), cumulative_buckets(counts), total_us / 1e6)
         yield metric

@@ -32,6 +32,7 @@ from penstock.dataplane.board import (
     P_SHADOWS,
     P_WAITING,
     PHASES,
+    SERVING_PHASES,
     SH_COST_US,
     SH_DECISIONS,
     SH_DIFFERENT,
@@ -96,6 +97,7 @@ def _pool(pool: PoolView, board: Board, recent: Differences) -> Document:
 
     return {
         "name": pool.name,
+        "kind": pool.kind,
         "policy": pool.policy,
         "available": sum(endpoint.available for endpoint in pool.endpoints),
         "requests": count(P_REQUESTS),
@@ -121,7 +123,22 @@ def _pool(pool: PoolView, board: Board, recent: Differences) -> Document:
             phase: {name: recent.quantile_s(pool.name, phase, q) for name, q in _QUANTILES}
             for phase in PHASES
         },
+        "serving": _serving(pool, recent) if pool.kind == "llm" else None,
         "endpoints": [_endpoint(pool.name, each, board, recent) for each in pool.endpoints],
+    }
+
+
+def _serving(pool: PoolView, recent: Differences) -> Document:
+    """Answers of language models: times of streamed ones, tokens of those whose engine told."""
+    tokens = recent.pool_tokens(pool.name)
+    seconds = recent.seconds
+    return {
+        phase: {name: recent.quantile_s(pool.name, phase, q) for name, q in _QUANTILES}
+        for phase in SERVING_PHASES
+    } | {
+        "prompt_tokens_per_s": round(tokens.prompt / seconds, 1) if seconds > 0.0 else 0.0,
+        "output_tokens_per_s": round(tokens.output / seconds, 1) if seconds > 0.0 else 0.0,
+        "cached_share": tokens.cached / tokens.prompt if tokens.prompt else None,
     }
 
 
@@ -173,12 +190,17 @@ def _endpoint(pool: str, endpoint: EndpointView, board: Board, recent: Differenc
             "judged_prompt_tokens": count(L_JUDGED_PROMPT),
             "predicted_tokens": count(L_JUDGED_PREDICTED),
             "cached_tokens": count(L_JUDGED_CACHED),
+            "cached_share": recent.endpoint_cached_share(pool, endpoint.name),
             "doubt": endpoint.prefix_doubt,
             "exact": endpoint.prefix_exact,
         },
         "in_flight": count(L_IN_FLIGHT),
         "requests": count(L_REQUESTS),
         "requests_per_s": round(recent.endpoint_requests_per_s(pool, endpoint.name), 2),
+        "latency": {
+            "first_byte_mean": recent.endpoint_first_byte_s(pool, endpoint.name),
+            "total_mean": recent.endpoint_total_s(pool, endpoint.name),
+        },
         "responses": {name: count(L_1XX_TO_5XX + index) for index, name in enumerate(CLASSES)},
         "failures": {
             "blamed": count(L_FAILURES),

@@ -68,6 +68,7 @@ class PoolView(msgspec.Struct, frozen=True):
     shadow: tuple[str, ...] = ()  # policies that are asked about recorded decisions
     ejections: dict[str, int] = {}  # by the detector that found the outlier
     refused_ejections: int = 0  # not made, because too many endpoints were out
+    kind: str = "http"
 
 
 class WorkerView(msgspec.Struct, frozen=True):
@@ -123,6 +124,7 @@ class Overview(msgspec.Struct, frozen=True):
     reloads_failed: int
     last_reload: ReloadView | None
     events: tuple[EventView, ...]
+    log_dropped: int = 0  # lines of the balancer's own log
 
 
 class UnknownNameError(LookupError):

@@ -3,15 +3,20 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Iterator
 from typing import Any
 
 from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from penstock.cli._durations import spell_duration
+
 _PIPED_WIDTH = 200
 _LATE = "bold yellow"
-# Columns of a candidate before its terms, and what a record calls them.
+_LIST_WIDTH = 140
+_GAP = 2  # between two columns
+# Rows of a candidate before its terms, and what a record calls them.
 _SEEN = (
     ("in flight", "in_flight"),
     ("here", "here"),
@@ -32,7 +37,8 @@ def print_explanation(record: Record, console: Console | None = None) -> None:
     out.print(f"  {when}, pool {record['pool']}, attempt {record['attempt']}")
     out.print(Text(_request_line(record["request"])))
     out.print()
-    out.print(_candidates(record))
+    for table in _candidates(record, out.width):
+        out.print(table)
     if record.get("left_out"):
         out.print(f"and {record['left_out']} more that ranked lower")
     by = _CHOSEN_BY.get(record["by"], f"the policy {record['policy']}")
@@ -42,7 +48,8 @@ def print_explanation(record: Record, console: Console | None = None) -> None:
         same = "the same" if found["picked"] == record["picked"] else found["picked"]
         line = f"{policy} in the shadow would have picked {same}"
         if found["cost_s"] is not None and found["live_cost_s"] is not None:
-            line += f": {_seconds(found['cost_s'])} instead of {_seconds(found['live_cost_s'])}"
+            cost, live = spell_duration(found["cost_s"]), spell_duration(found["live_cost_s"])
+            line += f": {cost} instead of {live}"
         out.print(Text(line))
 
 
@@ -60,26 +67,50 @@ def _request_line(request: Record) -> str:
     return line
 
 
-def _candidates(record: Record) -> Table:
-    candidates = record["candidates"]
-    seen = [(title, key) for title, key in _SEEN if any(key in each for each in candidates)]
-    terms = list(dict.fromkeys(name for each in candidates for name in each["terms"]))
-    table = Table(box=None, padding=(0, 2), header_style="dim")
-    table.add_column("")
-    table.add_column("candidate", no_wrap=True)
-    for title, _ in seen:
-        table.add_column(title, justify="right")
-    for name in terms:
-        table.add_column(name.removesuffix("_s"), justify="right")
-    for each in sorted(candidates, key=_rank):
-        picked = each["endpoint"] == record["picked"]
-        table.add_row(
-            "→" if picked else "",
-            Text(each["endpoint"], style="bold green" if picked else ""),
-            *[_cell(key, each.get(key)) for _, key in seen],
-            *[_cell(name, each["terms"].get(name)) for name in terms],
-        )
-    return table
+def _candidates(record: Record, width: int) -> Iterator[Table]:
+    """One column for each candidate, the best first, and one row for each term; as many tables
+    beside and below each other as the width asks for."""
+    candidates = sorted(record["candidates"], key=_rank)
+    rows = [
+        (title, [_cell(key, each.get(key)) for each in candidates])
+        for title, key in _SEEN
+        if any(key in each for each in candidates)
+    ]
+    terms = dict.fromkeys(name for each in candidates for name in each["terms"])
+    rows += [
+        (name.removesuffix("_s"), [_cell(name, each["terms"].get(name)) for each in candidates])
+        for name in terms
+    ]
+    titles = max(len(title) for title, _ in [("", []), *rows])
+    names = [_candidate_name(each, record) for each in candidates]
+    widths = [max(len(name), *(len(cells[at]) for _, cells in rows), 0)
+              for at, name in enumerate(names)]  # fmt: skip
+    first = 0
+    while first < len(candidates):
+        end = first + 1
+        used = titles + _GAP + widths[first]
+        while end < len(candidates) and used + _GAP + widths[end] <= width:
+            used += _GAP + widths[end]
+            end += 1
+        table = _plain_table()
+        table.add_column("")
+        for each, name in list(zip(candidates, names, strict=True))[first:end]:
+            picked = each["endpoint"] == record["picked"]
+            style = "bold green" if picked else ""
+            table.add_column(Text(name, style=style), justify="right", overflow="fold")
+        for title, cells in rows:
+            table.add_row(title, *cells[first:end])
+        yield table
+        first = end
+
+
+def _candidate_name(candidate: Record, record: Record) -> str:
+    picked = candidate["endpoint"] == record["picked"]
+    return f"→ {candidate['endpoint']}" if picked else str(candidate["endpoint"])
+
+
+def _plain_table() -> Table:
+    return Table(box=None, padding=(0, _GAP, 0, 0), header_style="dim", pad_edge=False)
 
 
 def _rank(candidate: Record) -> float:
@@ -92,7 +123,7 @@ def _rank(candidate: Record) -> float:
 
 def _outcome(record: Record) -> Table:
     predicted, true = record.get("predicted", {}), record.get("came_true")
-    table = Table(box=None, padding=(0, 2), header_style="dim")
+    table = _plain_table()
     for name in ("", "predicted", "came true"):
         table.add_column(name, justify="right" if name else "left")
     rows = (
@@ -106,18 +137,19 @@ def _outcome(record: Record) -> Table:
         if any(value is not None for value in both):
             table.add_row(title, *[_cell(key, value) for value in both])
     if true is None:
-        table.add_row("end", "", "runs still")
+        table.add_row("end", "", "still running")
     else:
         status = f"{true['status']}, " if true["status"] else ""
-        ended = f"{status}{true['end']} after {_seconds(true['total_s'])}"
+        ended = f"{status}{true['end']} after {spell_duration(true['total_s'])}"
         table.add_row("end", "", Text(ended, style="" if true["end"] == "done" else _LATE))
     return table
 
 
 def print_decisions(records: list[Record], console: Console | None = None) -> None:
-    """A line for each of the recorded choices."""
+    """A line for each of the recorded choices; wider than a narrow terminal, as ids are copied."""
     out = _console(console)
-    table = Table(box=None, padding=(0, 2), header_style="dim")
+    out.width = max(out.width, _LIST_WIDTH)
+    table = _plain_table()
     for name in ("time", "request", "pool", "picked"):
         table.add_column(name, no_wrap=True)
     for name in ("of", "prompt", "cached, predicted", "first byte, predicted"):
@@ -135,15 +167,16 @@ def print_decisions(records: list[Record], console: Console | None = None) -> No
             _cell("tokens", record["request"].get("prompt_tokens")),
             _pair("tokens", true.get("cached_tokens"), predicted.get("cached_tokens")),
             _pair("ttft_s", true.get("ttft_s"), predicted.get("ttft_s")),
-            true.get("end", "runs"),
+            true.get("end", "running"),
         )
     out.print(table)
 
 
 def print_shadows(pools: list[Record], console: Console | None = None) -> None:
-    """What policies in the shadow would do otherwise."""
+    """What policies in the shadow would do differently."""
     out = _console(console)
-    table = Table(box=None, padding=(0, 2), header_style="dim")
+    out.width = max(out.width, _LIST_WIDTH)
+    table = _plain_table()
     for name in ("pool", "policy", "in the shadow"):
         table.add_column(name, no_wrap=True)
     for name in ("decisions", "different", "cost now", "cost then", "gain"):
@@ -183,13 +216,4 @@ def _pair(key: str, true: float | None, predicted: float | None) -> str:
 def _cell(key: str, value: float | None) -> str:
     if value is None:
         return "–"
-    return _seconds(value) if key.endswith("_s") else f"{value:.6g}"
-
-
-def _seconds(value: float) -> str:
-    size = abs(value)
-    if size >= 10.0:
-        return f"{value:.0f} s"
-    if size >= 1.0:
-        return f"{value:.2f} s"
-    return f"{value * 1e3:.2f} ms"
+    return spell_duration(value) if key.endswith("_s") else f"{value:.6g}"

@@ -9,6 +9,8 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from penstock.cli._durations import spell_duration
+
 _STYLES = {
     "up": "green",
     "starting": "yellow",
@@ -18,6 +20,10 @@ _STYLES = {
 }
 _BAD = "bold red"
 _PIPED_WIDTH = 160
+_LEGEND = (
+    "req/s and times are of the window named above, requests, 5xx and failed since the start. "
+    "TTFB: mean time to first byte; TTFT: to first token."
+)
 
 
 def print_status(document: dict[str, Any], console: Console | None = None) -> None:
@@ -28,13 +34,14 @@ def print_status(document: dict[str, Any], console: Console | None = None) -> No
     now = time.time()
     out.print(_headline(document, now))
     for pool in document["pools"]:
-        out.print(_pool_headline(pool), _pool_table(pool), sep="\n")
+        out.print(_pool_headline(pool, document["window_s"]), _pool_table(pool), sep="\n")
         for endpoint in pool["endpoints"]:
             if endpoint["state"] != "up":
                 out.print(_why(endpoint, now))
             for note in endpoint_notes(endpoint):
                 out.print(Text(f"  {endpoint['name']} {note}", style="yellow"))
         out.print()
+    out.print(_LEGEND, style="dim")
     out.print(_worker_table(document, now))
     last = document["reloads"]["last"]
     if last is not None:
@@ -84,16 +91,30 @@ def _headline(document: dict[str, Any], now: float) -> Text:
     return line
 
 
-def _pool_headline(pool: dict[str, Any]) -> Text:
+def _pool_headline(pool: dict[str, Any], window_s: float) -> Text:
     latency = pool["latency"]["total"]
     line = Text(f"\npool {pool['name']}", style="bold")
     line.append(
-        f"  {pool['policy']}, {pool['requests_per_s']:g} requests/s, "
-        f"p50 {_milliseconds(latency['p50'])}, p99 {_milliseconds(latency['p99'])}, "
-        f"{pool['retries']} retries, {pool['no_endpoint']} without endpoint{_admission(pool)}",
+        f"  {pool['policy']}, {pool['retries']} retries, {pool['no_endpoint']} without endpoint"
+        f"{_admission(pool)}\nlast {window_s:.0f} s: {pool['requests_per_s']:g} requests/s, "
+        f"p50 {spell_duration(latency['p50'])}, p99 {spell_duration(latency['p99'])}",
         style="not bold",
     )
+    if pool["serving"] is not None:
+        line.append(_serving(pool["serving"]), style="not bold")
     return line
+
+
+def _serving(serving: dict[str, Any]) -> str:
+    """What users of a language model feel, and how much of their prompts was cached."""
+    first, token = serving["first_token"], serving["token"]
+    return (
+        f"\nfirst token p50 {spell_duration(first['p50'])}, p99 {spell_duration(first['p99'])}; "
+        f"per token p50 {spell_duration(token['p50'])}, p99 {spell_duration(token['p99'])}\n"
+        f"tokens/s: prompts {serving['prompt_tokens_per_s']:,.0f}, "
+        f"answers {serving['output_tokens_per_s']:,.0f}; "
+        f"prompt tokens found cached: {_share(serving['cached_share'])}"
+    )
 
 
 def _admission(pool: dict[str, Any]) -> str:
@@ -109,21 +130,34 @@ def _admission(pool: dict[str, Any]) -> str:
 
 
 def _pool_table(pool: dict[str, Any]) -> Table:
+    """One row for each endpoint; fits 80 columns where names are addresses."""
+    serving = pool["serving"] is not None
+    weighted = any(each["effective_weight"] != 1.0 for each in pool["endpoints"])
     table = _plain_table("endpoint", "state")
-    for name in ("weight", "in flight", "per s", "requests", "5xx", "failed"):
-        table.add_column(name, justify="right", no_wrap=True)
-    for endpoint in pool["endpoints"]:
+    titles = [*(["weight"] if weighted else []), "in\nflight", "req/s", "requests", "5xx", "failed"]
+    for title in (*titles, *(("TTFT", "cached") if serving else ("TTFB", "total"))):
+        table.add_column(title, justify="right", no_wrap=True)
+    for each in pool["endpoints"]:
+        latency = each["latency"]
         table.add_row(
-            Text(endpoint["name"] + (" (backup)" if endpoint["backup"] else "")),
-            _state(endpoint),
-            f"{endpoint['effective_weight']:g}",
-            str(endpoint["in_flight"]),
-            f"{endpoint['requests_per_s']:g}",
-            str(endpoint["requests"]),
-            str(endpoint["responses"]["5xx"]),
-            str(endpoint["failures"]["blamed"]),
+            Text(each["name"] + (" (backup)" if each["backup"] else "")),
+            _state(each),
+            *([f"{each['effective_weight']:g}"] if weighted else []),
+            str(each["in_flight"]),
+            f"{each['requests_per_s']:g}",
+            str(each["requests"]),
+            str(each["responses"]["5xx"]),
+            str(each["failures"]["blamed"]),
+            spell_duration(latency["first_byte_mean"]),
+            _share(each["prefixes"]["cached_share"])
+            if serving
+            else spell_duration(latency["total_mean"]),
         )
     return table
+
+
+def _share(share: float | None) -> str:
+    return "–" if share is None else f"{share:.0%}"
 
 
 def _why(endpoint: dict[str, Any], now: float) -> Text:
@@ -138,7 +172,7 @@ def _state(endpoint: dict[str, Any]) -> Text:
 
 
 def _plain_table(*columns: str) -> Table:
-    table = Table(box=None, padding=(0, 2), header_style="dim")
+    table = Table(box=None, padding=(0, 2, 0, 0), pad_edge=False, header_style="dim")
     for name in columns:
         table.add_column(name, overflow="fold")
     return table
@@ -172,7 +206,3 @@ def _ago(since: float, now: float) -> str:
     if seconds < 2 * 86400:
         return f"{seconds // 3600}h"
     return f"{seconds // 86400}d"
-
-
-def _milliseconds(seconds: float | None) -> str:
-    return "–" if seconds is None else f"{seconds * 1000:.3g} ms"

@@ -148,7 +148,10 @@ _endpoint = click.argument("endpoint", metavar="POOL/ENDPOINT", callback=_pair)
 @click.option("--json", "as_json", is_flag=True, help="The whole status document.")
 @click.pass_obj
 def status(admin: Admin, as_json: bool) -> None:
-    """Show pools, endpoints and workers. Rates and latencies are of the last minute."""
+    """Show pools, endpoints and workers.
+
+    Rates and times are of the last minute: quantiles for a pool, means for its endpoints.
+    """
     document = admin.get("/api/v1/status")
     if as_json:
         click.echo(json.dumps(document, indent=2, ensure_ascii=False))

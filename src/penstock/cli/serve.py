@@ -14,7 +14,7 @@ EXAMPLES: Final = """\b
 Examples:
   penstock serve http://10.0.0.1:8000 http://10.0.0.2:8000
   penstock serve http://gpu1:8000 http://gpu2:8000 --listen 0.0.0.0:8080 \\
-      --kind llm --policy marginal-cost --health-check /health
+      --kind llm --health-check /health
   penstock serve --config penstock.yaml"""
 
 
@@ -28,8 +28,14 @@ Examples:
     help="A configuration file (YAML, TOML or JSON) instead of URLs and options.",
 )
 @click.option("--listen", multiple=True, metavar="HOST:PORT", help="Default: 127.0.0.1:8080.")
-@click.option("--kind", metavar="http|llm", help="llm: they serve language models. Default: http.")
-@click.option("--policy", metavar="NAME", help="How an endpoint is chosen. Default: least-request.")
+@click.option(
+    "--kind", metavar="http|llm", help="llm: the endpoints serve language models. Default: http."
+)
+@click.option(
+    "--policy",
+    metavar="NAME",
+    help="How an endpoint is chosen. Default: least-request; marginal-cost with --kind llm.",
+)
 @click.option(
     "-o",
     "--policy-option",

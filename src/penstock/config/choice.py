@@ -80,7 +80,6 @@ def policy_schema() -> JsonSchemaValue:
     return {
         "title": "Policy",
         "description": "How an endpoint is chosen: a policy's name, or its name and options.",
-        "default": snapshot.PolicyChoice().name,
         "anyOf": [
             *choice_schema(named),
             own | {"description": "A policy of your own: package.module:Class."},

@@ -7,7 +7,7 @@ from penstock.config.findings import Findings
 from penstock.config.headers import compiled_edits
 from penstock.config.model import ONLY, Document
 from penstock.config.models import Models
-from penstock.config.pools import Endpoint, EndpointTls, Pool, Probe, Sticky
+from penstock.config.pools import Endpoint, EndpointTls, Pool, Probe, Sticky, default_policy
 from penstock.config.section import plain
 from penstock.core import snapshot
 from penstock.core.policy import policy_class
@@ -41,7 +41,7 @@ def compile_pools(document: Document, findings: Findings) -> dict[str, snapshot.
 
 def _compile_pool(name: str, pool: Pool, at: Location, findings: Findings) -> snapshot.Pool:
     endpoints = _compile_endpoints(pool, (*at, "endpoints"), findings)
-    choice = pool.policy
+    choice = pool.policy or default_policy(pool.kind)
     keys = [policy_class(each.name).key for each in (choice, *pool.shadow)]
     if pool.hash_key is not None and "configured" not in keys:
         findings.wrong(
@@ -68,9 +68,12 @@ def _compile_pool(name: str, pool: Pool, at: Location, findings: Findings) -> sn
         pool,
         name=name,
         endpoints=endpoints,
+        policy=choice,
         engine=compiled_engine(pool.engine, pool.kind),
         models=pool.models.compiled(),
         discovered={},
+        awaited=(),
+        asks_again=False,
         hash_key=pool.hash_key.compiled() if pool.hash_key else snapshot.HashKey(),
         decisions=_compile_decisions(pool, at, findings),
         probe=plain(snapshot.Probe, pool.probe),

@@ -96,7 +96,9 @@ class Document(Section):
     kind: Literal["http", "llm"] | None = setting(
         None, "What that pool serves. Default: `http`; `llm` for language models."
     )
-    policy: Policy | None = setting(None, "How that pool chooses an endpoint.")
+    policy: Policy | None = setting(
+        None, "How that pool chooses an endpoint. Default: as in `pools`, by `kind`."
+    )
     health_check: HealthCheckOrOff = setting(None, "Active checks of that pool.")
     host_header: Authority | None = setting(None, "The Host that its endpoints get.")
     listeners: dict[Name, Listener] | None = setting(

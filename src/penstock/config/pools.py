@@ -64,6 +64,11 @@ _DECISIONS: Final = snapshot.Decisions()
 _SCHEME_PORTS: Final = {"http": 80, "https": 443}
 
 
+def default_policy(kind: str) -> snapshot.PolicyChoice:
+    """How a pool of that kind chooses where its configuration does not say."""
+    return snapshot.PolicyChoice("marginal-cost") if kind == "llm" else _POOL.policy
+
+
 @dataclass(frozen=True)
 class EndpointUrl:
     """Where an endpoint listens, and whether it speaks TLS."""
@@ -354,7 +359,11 @@ class Pool(Section):
         "Default: `auto` for pools of kind `llm`, else `off`.",
     )
     models: Models = setting(Models(), "Names of models, in a pool of kind `llm`.")
-    policy: Policy = setting(_POOL.policy, "How an endpoint is chosen.")
+    policy: Policy | None = setting(
+        None,
+        f"How an endpoint is chosen. Default: `{default_policy('http').name}`; "
+        f"`{default_policy('llm').name}` in pools of kind `llm`.",
+    )
     probe: Probe = setting(Probe(), "How endpoints are asked for their load.")
     shadow: Annotated[OneOrMany[Policy], Field(max_length=MAX_SHADOWS)] = setting(
         _POOL.shadow,

@@ -1,8 +1,12 @@
 """Publishing: a snapshot becomes the world that all workers run, or nothing changes."""
 
 import asyncio
+<<<<<<< HEAD
 import secrets
 from collections.abc import Callable
+=======
+from collections.abc import Awaitable, Callable
+>>>>>>> main
 from typing import Final
 
 import msgspec
@@ -13,9 +17,8 @@ from penstock.control.endpoint_states import EndpointStates
 from penstock.control.events import Events
 from penstock.control.rows import BoardFullError, Rows
 from penstock.control.sockets import ListenError, ListeningSockets
-from penstock.control.worker_process import MAX_LISTENERS
 from penstock.control.workers import StartError, Workers
-from penstock.core.snapshot import Snapshot
+from penstock.core.snapshot import MAX_LISTENERS, Snapshot
 from penstock.dataplane.board import H_GENERATION, Board
 
 _INSTANCE_BYTES: Final = 8  # that no two balancers share one by chance
@@ -41,6 +44,8 @@ class Publisher:
     ) -> None:
         self.running: Snapshot = _EMPTY
         self.followers: list[Callable[[Snapshot], None]] = []  # told of every world that runs
+        # Find out what workers are to know from the start; awaited before each world, bounded.
+        self.preparations: list[Callable[[Snapshot], Awaitable[None]]] = []
         self.marks: list[Callable[[Snapshot], Snapshot]] = [files.mark]  # add what is found out
         self._board = board
         self._rows = rows
@@ -101,6 +106,8 @@ class Publisher:
             spec = await with_addresses(spec)
         except NoAddressError as error:
             raise PublishError(str(error)) from error
+        for prepare in self.preparations:
+            await prepare(spec)
         for mark in self.marks:
             spec = mark(spec)
         numbered = msgspec.structs.replace(

@@ -16,8 +16,6 @@ from penstock.dataplane.board import Board
 from penstock.dataplane.mailbox import Inbox, frame
 
 WORKER_COMMAND: Final = (sys.executable, "-m", "penstock.dataplane.worker")
-# Descriptors that a worker takes with one read, and Linux passes in one message (SCM_MAX_FD, 253).
-MAX_LISTENERS: Final = 64
 _READ_BYTES: Final = 65536
 
 
@@ -73,7 +71,9 @@ class WorkerProcess:
                     *("--mailbox", str(passed[1])),
                     stdin=subprocess.DEVNULL,
                     pass_fds=passed,
-                    start_new_session=True,  # Ctrl-C in a terminal is for the supervisor only
+                    # Ctrl-C in a terminal is for the supervisor only. A session of its own would be
+                    # a scheduler group too (sched(7), autogroup), which a busy host starves.
+                    process_group=0,
                 )
             except OSError:
                 await self._close()

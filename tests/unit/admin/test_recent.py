@@ -4,7 +4,17 @@ import pytest
 
 from penstock.admin.recent import Recent
 from penstock.core.histogram import bucket_of
-from penstock.dataplane.board import L_REQUESTS, P_REQUESTS, Board
+from penstock.dataplane.board import (
+    L_FIRST_BYTE_SUM_US,
+    L_JUDGED_CACHED,
+    L_JUDGED_PROMPT,
+    L_REQUESTS,
+    L_TIMED,
+    L_TOTAL_SUM_US,
+    P_REQUESTS,
+    Board,
+)
+from penstock.dataplane.model_counters import ModelCounters
 from tests.unit.admin.balancer import overview
 
 TOTAL = 3  # the index of that phase
@@ -73,3 +83,34 @@ def test_before_the_first_sample_nothing_is_known(board: Board) -> None:
     seen = Recent(board, Clock()).differences(overview())
     assert seen.pool_requests_per_s("main") == 0.0
     assert seen.quantile_s("main", "total", 0.5) is None
+
+
+def test_times_and_hits_of_an_endpoint_are_means_of_the_window_over_all_workers(
+    board: Board,
+) -> None:
+    recent = Recent(board, Clock())
+    cells = (L_TIMED, L_FIRST_BYTE_SUM_US, L_TOTAL_SUM_US, L_JUDGED_PROMPT, L_JUDGED_CACHED)
+    for cell in cells:
+        board.cells[board.load(1, 0) + cell] = 1_000_000
+    recent.sample(overview())
+    for worker, counts in enumerate([(1, 100_000, 2_000_000, 500, 400), (3, 0, 0, 500, 350)]):
+        for cell, count in zip(cells, counts, strict=True):
+            board.cells[board.load(1, worker) + cell] += count
+    seen = recent.differences(overview())
+    assert seen.endpoint_first_byte_s("main", "e1") == 0.025
+    assert seen.endpoint_total_s("main", "e1") == 0.5
+    assert seen.endpoint_cached_share("main", "e1") == 0.75
+    assert seen.endpoint_total_s("main", "e0") is None
+    assert seen.endpoint_cached_share("main", "e0") is None
+
+
+def test_tokens_of_a_pool_are_those_of_the_window_over_models_and_workers(board: Board) -> None:
+    recent = Recent(board, Clock())
+    first, second = ModelCounters(board, 0, 0), ModelCounters(board, 0, 1)
+    first.count("a", prompt=1000, cached=1000, output=1000)
+    recent.sample(overview())
+    first.count("a", prompt=100, cached=80, output=10)
+    first.count("b", prompt=100, cached=-1, output=20)
+    second.count("a", prompt=200, cached=120, output=30)
+    tokens = recent.differences(overview()).pool_tokens("main")
+    assert tokens == (3, 400, 200, 60)

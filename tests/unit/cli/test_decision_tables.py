@@ -67,22 +67,45 @@ def test_an_explanation_has_the_pick_first_and_both_what_was_predicted_and_what_
     lines = shown(print_explanation, record())
     text = "\n".join(lines)
     rows = [line.split() for line in lines]
-    picked = next(index for index, row in enumerate(rows) if row[:2] == ["→", "b"])
-    other = next(index for index, row in enumerate(rows) if row[:1] == ["a"])
-    assert picked < other
-    assert "250.00 ms" in lines[picked]
+    assert ["→", "b", "a"] in rows
+    assert ["in", "flight", "9", "3"] in rows
+    assert ["report", "age", "250", "ms", "–"] in rows
+    assert ["score", "2.5", "1.5"] in rows
     assert "and 3 more" in text
-    assert ["first", "byte", "50.00", "ms", "1.25", "s"] in rows
+    assert ["first", "byte", "50.0", "ms", "1.25", "s"] in rows
     assert ["prompt", "tokens", "–", "1180"] in rows
-    assert "200, client_gone after 31 s" in text
-    assert "ttft in the shadow would have picked a: 50.00 ms instead of 100.00 ms" in text
+    assert "200, client_gone after 31.0 s" in text
+    assert "ttft in the shadow would have picked a: 50.0 ms instead of 100 ms" in text
     assert "in 4 blocks" in text
+
+
+def test_many_candidates_and_terms_fit_a_terminal_of_80_columns_with_nothing_cut() -> None:
+    many = record()
+    many["candidates"] = [
+        {
+            "endpoint": f"10.0.0.{number}:8000",
+            "in_flight": number,
+            "terms": {f"term_{term}_s": 1.0 + number + term / 8 for term in range(12)},
+        }
+        for number in range(1, 9)
+    ]
+    many["picked"] = "10.0.0.1:8000"
+    console = Console(file=io.StringIO(), highlight=False, width=80, force_terminal=True,
+                      color_system=None, legacy_windows=False)  # fmt: skip
+    print_explanation(many, console)
+    assert isinstance(console.file, io.StringIO)
+    text = console.file.getvalue()
+    assert max(len(line) for line in text.splitlines() if "request" not in line) <= 80
+    assert "…" not in text
+    assert all(f"10.0.0.{number}:8000" in text for number in range(1, 9))
+    terms = [line.split() for line in text.splitlines() if line.startswith("term_11")]
+    assert [len(row) // 2 for row in terms] == [4, 4], "a value and its unit for each candidate"
 
 
 def test_one_that_runs_still_says_so() -> None:
     running = {key: value for key, value in record().items() if key != "came_true"}
-    assert any("runs still" in line for line in shown(print_explanation, running))
-    assert any("runs" in line for line in shown(print_decisions, [running]))
+    assert any("still running" in line for line in shown(print_explanation, running))
+    assert any("running" in line for line in shown(print_decisions, [running]))
 
 
 def test_a_list_has_a_line_for_each() -> None:
@@ -105,7 +128,7 @@ def test_shadows_without_a_decision_yet_and_with() -> None:
     lines = shown(print_shadows, pools)
     assert lines[1].split() == ["main", "scored", "ttft", "0", "–", "–", "–", "–"]
     assert "25.0%" in lines[2]
-    assert "-100.00 ms" in lines[2]
+    assert "-100 ms" in lines[2]
 
 
 def test_what_clients_make_up_is_shown_as_it_is_and_commands_no_terminal() -> None:

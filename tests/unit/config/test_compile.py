@@ -22,6 +22,8 @@ from tests.unit.config.documents import FULL, MINIMAL, errors_of, load
 # Given by the supervisor, not by the document.
 _NOT_CONFIGURED = {
     "address",
+    "asks_again",
+    "awaited",
     "discovered",
     "generation",
     "instance",
@@ -293,11 +295,31 @@ def test_a_command_line_says_the_same_as_the_two_lines(tmp_path: Path) -> None:
 
 def test_engines_need_no_file() -> None:
     urls = ["http://gpu1:8000", "http://gpu2:8000"]
-    [pool] = configure_endpoints(urls, kind="llm", policy="marginal-cost").snapshot.pools
+    [pool] = configure_endpoints(urls, kind="llm").snapshot.pools
     assert (pool.kind, pool.policy.name) == ("llm", "marginal-cost")
     assert pool.engine is not None, "their load is read"
     with pytest.raises(ConfigError, match="--kind: "):
         configure_endpoints(urls, kind="lm")
+
+
+@pytest.mark.parametrize(("kind", "policy"), [("http", "least-request"), ("llm", "marginal-cost")])
+def test_the_kind_of_a_pool_decides_its_policy_unless_one_is_given(
+    tmp_path: Path, kind: str, policy: str
+) -> None:
+    for document in (
+        f"{{endpoints: a:1, kind: {kind}}}",
+        f"pools: {{models: {{endpoints: a:1, kind: {kind}}}}}",
+    ):
+        [pool] = load(document, tmp_path).snapshot.pools
+        assert pool.policy == snapshot.PolicyChoice(policy)
+    [pool] = load(f"{{endpoints: a:1, kind: {kind}, policy: round-robin}}", tmp_path).snapshot.pools
+    assert pool.policy.name == "round-robin"
+
+
+def test_options_of_a_policy_that_is_not_named_are_of_the_default_of_the_kind() -> None:
+    configured = configure_endpoints(["a:1"], kind="llm", policy_options={"copies": "0.01"})
+    [pool] = configured.snapshot.pools
+    assert pool.policy == snapshot.PolicyChoice("marginal-cost", {"copies": 0.01})
 
 
 def test_a_command_line_sets_what_it_says() -> None:

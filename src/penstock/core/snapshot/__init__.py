@@ -115,6 +115,8 @@ __all__ = [
 ]
 
 
+# Descriptors that a worker takes with one read, and Linux passes in one message (SCM_MAX_FD, 253).
+MAX_LISTENERS: Final = 64
 MOST_PROMPT_BYTES: Final = 256 << 20
 
 

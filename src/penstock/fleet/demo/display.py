@@ -12,6 +12,8 @@ from penstock.fleet.demo.fleets import ENGINES, POLICIES
 from penstock.fleet.demo.story import DemoView, EngineView, SideView
 
 _BAR_CELLS = 4
+_FULL_SHARE = 0.5  # twice the fair share of four engines
+_EIGHTHS = " ▏▎▍▌▋▊▉"
 _LINE_EVERY_S = 1.0
 _STATE_STYLES = {"up": "green", "down": "bold red", "starting": "yellow", "ejected": "red"}
 
@@ -130,8 +132,14 @@ def _cells(seen: EngineView, side: SideView) -> tuple[Text, str, Text]:
     return (
         Text(seen.state or "–", style=_STATE_STYLES.get(seen.state, "")),
         str(seen.in_flight),
-        Text.assemble(f"{share:4.0%} ", ("█" * round(share * _BAR_CELLS), "cyan")),
+        Text.assemble(f"{share:4.0%} ", (bar(share), "cyan")),
     )
+
+
+def bar(share: float) -> str:
+    """A share as a bar, exact to an eighth of a cell."""
+    eighths = round(min(share / _FULL_SHARE, 1.0) * _BAR_CELLS * 8)
+    return ("█" * (eighths // 8) + _EIGHTHS[eighths % 8]).rstrip()
 
 
 def _headlines(view: DemoView) -> list[Text]:
