@@ -51,7 +51,7 @@ def check_endpoints(
                 if endpoint.port == address.port and _leads_to(endpoint.host, address.host):
                     findings.wrong(
                         (*at, "endpoints", index),
-                        f"{endpoint.host}:{endpoint.port} is Penstock's own listener {name!r}: "
+                        f"{Address(endpoint.host, endpoint.port)} is Penstock's own listener {name!r}: "
                         "requests would come back to it",
                     )
 
@@ -122,4 +122,3 @@ def _may_be_here(host: str) -> bool:
     except ValueError:
         return True  # a name: it is looked up at start
     return host in (_ANY, _ANY_OF_BOTH) or _is_here(host)
-

@@ -1,12 +1,8 @@
 """Publishing: a snapshot becomes the world that all workers run, or nothing changes."""
 
 import asyncio
-<<<<<<< HEAD
 import secrets
-from collections.abc import Callable
-=======
 from collections.abc import Awaitable, Callable
->>>>>>> main
 from typing import Final
 
 import msgspec
@@ -110,9 +106,7 @@ class Publisher:
             await prepare(spec)
         for mark in self.marks:
             spec = mark(spec)
-        numbered = msgspec.structs.replace(
-            spec, generation=self._next(), instance=self._instance
-        )
+        numbered = msgspec.structs.replace(spec, generation=self._next(), instance=self._instance)
         try:
             snapshot = self._rows.place(numbered)
             self._sockets.open(snapshot.listeners)

@@ -135,7 +135,9 @@ class Snapshot(Data, frozen=True):
     request_log: RequestLog = RequestLog()
     prompt_bytes: int = MOST_PROMPT_BYTES  # of bodies that are read whole, in each worker
     via: str = "penstock"  # the pseudonym in Via (RFC 9110, 7.6.3)
-    instance: str = ""  # of this balancer, all workers; told in Via, to know requests that come back
+    instance: str = (
+        ""  # of this balancer, all workers; told in Via, to know requests that come back
+    )
 
     def encode(self) -> bytes:
         """As JSON."""
