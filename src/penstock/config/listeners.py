@@ -121,7 +121,8 @@ class Listener(Section):
         None, "Serve HTTPS. Left out: plain HTTP."
     )
     trusted_proxies: OneOrMany[Network] = setting(
-        (), "Networks whose `X-Forwarded-For`, `Forwarded` and `X-Request-ID` are believed."
+        (),
+        "Networks whose `X-Forwarded-For`, or else `Forwarded`, and `X-Request-ID` are believed.",
     )
     merge_slashes: Flag = setting(
         _LISTENER.merge_slashes,
