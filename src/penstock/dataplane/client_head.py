@@ -1,12 +1,16 @@
 """The head of a client's request, where it is not the remembered one: awaited and parsed."""
 
 from socket import SocketType
+from typing import Final
 
 from penstock.dataplane.client_settings import ClientSettings
 from penstock.dataplane.client_stream import ClientStream
 from penstock.dataplane.context import Context
 from penstock.dataplane.tls import TlsChannel
 from penstock.wire.http1 import Refusal, RequestHead, find_head_end, parse_request
+
+
+_TLS_HANDSHAKE: Final = b"\x16"  # RFC 8446, 5.1
 
 
 class ClientHead(ClientStream):
@@ -33,6 +37,8 @@ class ClientHead(ClientStream):
             data = data[2:]
             self._inbox = data
             scanned = 0
+        if data[:1] == _TLS_HANDSHAKE:
+            raise Refusal(400, "a TLS handshake came to a port that speaks plain HTTP")
         end = find_head_end(data, scanned)
         if end < 0:
             if len(data) > settings.header_bytes:
