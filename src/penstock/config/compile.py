@@ -10,6 +10,7 @@ from pathlib import Path
 
 from penstock.config.certificates import check_certificate, issued_names
 from penstock.config.compile_pools import compile_pools
+from penstock.config.compile_sessions import doubt_shared_cookies
 from penstock.config.conflicts import check_addresses, check_endpoints, check_file
 from penstock.config.cores import usable_cores
 from penstock.config.errors import ConfigError, Location, did_you_mean
@@ -110,6 +111,7 @@ def compile_document(loaded: Loaded, source: Path | None) -> Configured:
     listeners = _compile_listeners(document, findings)
     pools = compile_pools(document, findings)
     routes = _compile_routes(document, set(listeners), list(pools), findings)
+    doubt_shared_cookies(pools, routes, findings)
     admin = _compile_admin(document, findings)
     _check_conflicts(document, listeners, pools, findings)
     findings.raise_if_any()

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from penstock.core import snapshot
 from penstock.core.breaker import OPEN, STATE_NAMES, Breaker, BreakerChange
-from penstock.core.endpoint import BACKUP
+from penstock.core.endpoint import BACKUP, DOWN
 from penstock.core.env import Env
 from penstock.core.load_report import LoadReport
 from penstock.core.reuse import ReuseHistory
@@ -34,6 +34,7 @@ from penstock.dataplane.board import (
     S_EJECTED,
     S_EXACT,
     S_HEALTH,
+    S_KEEPS_CLIENTS,
     S_MAX_IN_FLIGHT,
     S_PREFIX_DOUBT_PPM,
     S_WEIGHT_PPM,
@@ -41,6 +42,7 @@ from penstock.dataplane.board import (
 )
 from penstock.dataplane.counted_endpoint import CountedEndpoint
 from penstock.dataplane.request_log import json_text
+from penstock.dataplane.usage_habits import UsageHabits
 
 if TYPE_CHECKING:
     from penstock.dataplane.endpoint_connection import EndpointConnection
@@ -87,6 +89,7 @@ class ConnectionSettings:
         self.idle_timeout_s: float = connections.idle_timeout_s
         # A bound that is never reached stands for none, so that it is one comparison.
         self.max_requests: int = connections.max_requests or 2**62
+        self.header_bytes: int = connections.response_header_bytes
 
 
 class LiveEndpoint(CountedEndpoint):
@@ -111,6 +114,7 @@ class LiveEndpoint(CountedEndpoint):
         self.cut_out: bool = False  # by its breaker, which is open
         self._breaker_spec: snapshot.Breaker | None = None
         self._ejected_by_others: bool = False
+        self._keeps_clients: bool = False  # while it drains, or has weight 0
         self.owner: LivePool | None = None
         self.host_header: bytes = b""
         # By name and over TLS: a server of several names, which knows none of the balancer's.
@@ -141,6 +145,7 @@ class LiveEndpoint(CountedEndpoint):
         self._tells_hits: int = 0  # in answers of which APIs (1 << api) it told cached tokens
         self._tells_misses: int = 0  # and that none were
         self.never_hit: bool = False  # by its own counters, as of its report
+        self.usage: UsageHabits = UsageHabits()
 
     def configure(
         self,
@@ -159,6 +164,7 @@ class LiveEndpoint(CountedEndpoint):
             self.reuse = ReuseHistory()  # another engine may be there
             self._tells_hits = self._tells_misses = 0
             self.never_hit = False
+            self.usage.forget()
         self.settings = settings
         self.family = address.family
         self.address = address.sockaddr
@@ -200,6 +206,7 @@ class LiveEndpoint(CountedEndpoint):
         at = self._state_at
         self.health = cells[at + S_HEALTH]
         self.draining = cells[at + S_DRAINING] != 0
+        self._keeps_clients = cells[at + S_KEEPS_CLIENTS] != 0
         self._ejected_by_others = cells[at + S_EJECTED] != 0
         self.ejected = self._ejected_by_others or self.cut_out
         self.weight = cells[at + S_WEIGHT_PPM] / 1e6
@@ -208,6 +215,10 @@ class LiveEndpoint(CountedEndpoint):
         self._guard()
         self.prefix_doubt = cells[at + S_PREFIX_DOUBT_PPM] / 1e6
         self.exact_slot = cells[at + S_EXACT] - 1
+
+    def stays(self) -> bool:
+        """Whether requests that are bound to it still go there though others do not."""
+        return self._keeps_clients and self.health != DOWN and not self.ejected and not self.removed
 
     def take_report(self) -> LoadReport | None:
         """What its engine said since this was asked last; None if it said nothing."""
@@ -229,6 +240,7 @@ class LiveEndpoint(CountedEndpoint):
         self._colds = colds
         if cold:
             self._tells_hits = self._tells_misses = 0  # it may run with other options
+            self.usage.forget()
         self.waiting = waiting
         self.never_hit = cells[at + R_PREFIX_HITS] == 0
         return LoadReport(

@@ -8,6 +8,7 @@ from typing import Final
 
 from penstock.core.request import Request
 from penstock.core.snapshot import Admission, Route
+from penstock.dataplane.live_endpoint import LiveEndpoint
 from penstock.dataplane.live_pool import LivePool
 from penstock.dataplane.prompt_body import may_inspect, may_name_model
 from penstock.wire.api_family import OPENAI, family_of
@@ -25,6 +26,7 @@ _CLIENTS: Final = 1
 _ENDPOINTS: Final = 2
 _FIXED: Final = 3
 _NAMED: Final = {"auto": _AUTO, "pass": _CLIENTS, "endpoint": _ENDPOINTS}
+_LEGIBLE: Final[list[Edit]] = [("set", b"Accept-Encoding", b"accept-encoding", b"identity")]
 _NO_EXPECTATION: Final[list[Edit]] = [("remove", b"Expect", b"expect", b"")]
 
 
@@ -71,6 +73,7 @@ class PoolPlan:
         )
         self.priority: int = priority_of(head, way.pool.spec.admission)
         self.cookie: str = ""  # the sticky cookie's value, as it came
+        self.home: LiveEndpoint | None = None  # that it names
         # A client that waits for 100 (Continue) is told it here, as a gateway may (RFC 9110, 3.7
         # and 10.1.1): what it asks for stands in the body.
         self._edits: list[Edit] = way.edits + _NO_EXPECTATION if self.inspects else way.edits
@@ -82,6 +85,29 @@ class PoolPlan:
         self._hop: Hop = hop
         self._prefix: bytes = b""
         self._prefixes: dict[bytes, bytes] | None = None
+        self._legible: dict[bytes, bytes] | None = None
+
+    def legible_prefix(self, endpoint_host: bytes, has_virtual_hosts: bool) -> bytes:
+        """``prefix``, for an answer that must come as it can be read: without a content coding."""
+        prefixes = self._legible
+        if prefixes is None:
+            prefixes = {}
+            self._legible = prefixes
+        prefix = prefixes.get(endpoint_host)
+        if prefix is None:
+            edits = self._edits
+            self._edits = edits + _LEGIBLE
+            prefix = self._build(self._host(endpoint_host, has_virtual_hosts))
+            self._edits = edits
+            prefixes[endpoint_host] = prefix
+        return prefix
+
+    def _host(self, endpoint_host: bytes, has_virtual_hosts: bool) -> bytes:
+        """The Host field's value for an endpoint that is called so."""
+        named = self._named
+        if named == _ENDPOINTS or (named == _AUTO and has_virtual_hosts):
+            return endpoint_host
+        return self.pool.host_header.encode() if named == _FIXED else self._head.host
 
     def prefix(self, endpoint_host: bytes, has_virtual_hosts: bool) -> bytes:
         """The head for an endpoint, up to the value of X-Request-ID."""
@@ -97,8 +123,7 @@ class PoolPlan:
                 prefixes[endpoint_host] = prefix
             return prefix
         if not self._prefix:
-            fixed = self.pool.host_header.encode()
-            self._prefix = self._build(fixed if named == _FIXED else self._head.host)
+            self._prefix = self._build(self._host(endpoint_host, False))
         return self._prefix
 
     def _build(self, host: bytes) -> bytes:

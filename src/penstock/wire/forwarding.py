@@ -167,11 +167,17 @@ def for_other_body(prefix: bytes, head: RequestHead, length: int) -> bytes:
 
 
 def forwarded_response(
-    head: ResponseHead, framing: int, keep_alive: bool, client_minor: int, rules: ResponseRules
+    head: ResponseHead,
+    framing: int,
+    keep_alive: bool,
+    client_minor: int,
+    rules: ResponseRules,
+    decoded: bool = False,
 ) -> bytes:
     """The head for the client, up to the value of its last field, X-Request-ID.
 
-    With NO_BODY the length that the endpoint told is kept: it speaks of what GET would give.
+    With NO_BODY the length that the endpoint told is kept: it speaks of what GET would give. With
+    UNTIL_CLOSE it is not: the body may be another. ``decoded``: its content coding is taken off.
     """
     fields: list[tuple[bytes, bytes, bytes]] = []
     vias: list[bytes] = []
@@ -179,7 +185,7 @@ def forwarded_response(
         lower = field[0]
         if lower == b"via":
             vias.append(field[2])
-        if lower in _RESPONSE_DROPPED:
+        if lower in _RESPONSE_DROPPED or (decoded and lower == b"content-encoding"):
             continue
         if lower in head.connection and lower not in _NEVER_NOMINATED:
             continue
@@ -190,7 +196,12 @@ def forwarded_response(
     lines += [b"%b: %b" % (name, value) for _, name, value in edited(fields, rules.edits)]
     if framing == CHUNKED:
         lines.append(b"Transfer-Encoding: chunked")
-    elif head.content_length >= 0 and head.status != 204 and head.status >= 200:
+    elif (
+        framing != UNTIL_CLOSE
+        and head.content_length >= 0
+        and head.status != 204
+        and head.status >= 200
+    ):
         lines.append(b"Content-Length: %d" % head.content_length)
     if not keep_alive:
         lines.append(b"Connection: close")

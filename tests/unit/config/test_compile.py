@@ -321,6 +321,53 @@ def test_secrets_are_read_from_files_beside_the_document(tmp_path: Path) -> None
     assert sticky.keys == ("first-key-in-the-file", "second-key-in-the-file")
 
 
+def shared_cookies(first: str, second: str, routes: str, tmp_path: Path) -> tuple[str, ...]:
+    """What is doubted about two sticky pools."""
+    text = (
+        f"pools: {{a: {{endpoints: a:1, sticky: {{keys: 0123456789abcdef, {first}}}}},"
+        f" b: {{endpoints: b:1, sticky: {{keys: 0123456789abcdef, {second}}}}}}}\n"
+        f"routes: [{routes}]\n"
+    )
+    return load(text, tmp_path).warnings
+
+
+API_AND_REST = "{match: {path_prefix: /api}, pool: b}, {pool: a}"
+X_A = "{match: {hosts: x.example}, pool: a}"
+
+
+def test_each_pool_has_a_cookie_of_its_own(tmp_path: Path) -> None:
+    assert shared_cookies("", "", API_AND_REST, tmp_path) == ()
+    text = 'pools: {"a:[1]": {endpoints: a:1, sticky: {keys: 0123456789abcdef}}}'
+    sticky = load(text, tmp_path).snapshot.pools[0].sticky
+    assert sticky is not None
+    assert sticky.cookie == "penstock-a%3A%5B1%5D", "a token whatever the pool is called"
+
+
+@pytest.mark.parametrize(
+    ("routes", "host"),
+    [
+        (API_AND_REST, "every host"),
+        (f"{X_A}, {{pool: b}}", "x.example"),
+        (f"{X_A}, {{match: {{hosts: '*.example'}}, pool: b}}", "x.example"),
+        ("{match: {hosts: '*.example'}, pool: b}, " + X_A, "x.example"),
+        ("{pools: {a: 1, b: 1}}", "every host"),
+        (f"{X_A}, {{match: {{hosts: y.example}}, pool: b}}", ""),
+        ("{match: {hosts: example}, pool: a}, {match: {hosts: '*.example'}, pool: b}", ""),
+    ],
+)
+def test_cookies_of_one_name_on_one_host_are_doubted(
+    routes: str, host: str, tmp_path: Path
+) -> None:
+    warnings = shared_cookies("cookie: lb", "cookie: lb", routes, tmp_path)
+    if host:
+        (warning,) = warnings
+        assert "pools.b.sticky" in warning
+        assert f"sets a cookie 'lb' with the path / for {host} too" in warning
+    else:
+        assert warnings == ()
+    assert shared_cookies("cookie: lb", "cookie: lb, path: /api", routes, tmp_path) == ()
+
+
 def test_admin_can_be_turned_off(tmp_path: Path) -> None:
     assert load("{endpoints: a:1, admin: off}", tmp_path).admin == AdminSettings(None, 0, None)
 
