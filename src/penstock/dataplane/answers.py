@@ -26,6 +26,7 @@ _TYPES: Final[dict[int, str]] = {
     503: "no_endpoint",
     504: "gateway_timeout",
     505: "version_not_supported",
+    508: "loop",
 }
 
 # The same in Anthropic's API (its reference, errors).

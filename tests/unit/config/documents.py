@@ -52,6 +52,7 @@ listeners:
       connections_per_address: 10
       requests_per_connection: 100
     backlog: 128
+    merge_slashes: true
 
 routes:
   - name: chat
