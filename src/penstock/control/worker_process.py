@@ -10,6 +10,7 @@ from typing import Final
 
 import msgspec
 
+from penstock.config.own_modules import directories
 from penstock.control.sockets import ListeningSockets, Place, place_of
 from penstock.core.snapshot import Snapshot
 from penstock.dataplane.board import Board
@@ -71,6 +72,7 @@ class WorkerProcess:
                     *("--index", str(self.index)),
                     *("--board", str(passed[0])),
                     *("--mailbox", str(passed[1])),
+                    *[word for each in directories() for word in ("--modules", each)],
                     stdin=subprocess.DEVNULL,
                     pass_fds=passed,
                     start_new_session=True,  # Ctrl-C in a terminal is for the supervisor only
