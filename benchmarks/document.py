@@ -27,7 +27,9 @@ Machine: {machine}. Measured: {versions}.
 How it was measured:
 
 - Every balancer runs with one worker (thread, process) on a core of its own; load and backends
-  share the others, everything over loopback. A fresh process is started for every measurement.
+  share the others, everything over loopback. A fresh process is started for every measurement,
+  in a process group of its own and in the benchmark's session, as a shell starts its jobs: with a
+  session each (`setsid`), Linux would share processors out among sessions (autogroup, sched(7)).
 - CPU is user and system time of all the balancer's processes (parent, workers, health checks
   included) from `/proc/PID/stat`, divided by what was counted at the client in the same time. It
   includes the kernel's work on loopback, which is the greater part of it.

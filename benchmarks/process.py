@@ -52,7 +52,10 @@ class Process:
                 stdout=output,
                 stderr=subprocess.STDOUT,
                 env={**os.environ, **(environment or {})},
-                start_new_session=True,  # a process group of its own, ended as one
+                # A process group of its own, ended as one. Not a session of its own: each would be
+                # a scheduler group (sched(7), autogroup), and they would share the processors by
+                # group, not by process.
+                process_group=0,
                 preexec_fn=lambda: _end_with(parent),
             )
 

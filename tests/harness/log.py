@@ -12,7 +12,12 @@ def whole_lines(log: Path) -> list[str]:
     return log.read_text().rpartition("\n")[0].splitlines() if log.exists() else []
 
 
+def texts_of(log: Path, count: int) -> list[str]:
+    """The lines as they are, once there are so many."""
+    wait_until(lambda: len(whole_lines(log)) >= count, f"{count} lines are written")
+    return whole_lines(log)
+
+
 def lines_of(log: Path, count: int) -> list[dict[str, Any]]:
     """The lines, once there are so many."""
-    wait_until(lambda: len(whole_lines(log)) >= count, f"{count} lines are written")
-    return [json.loads(line) for line in whole_lines(log)]
+    return [json.loads(line) for line in texts_of(log, count)]

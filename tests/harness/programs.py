@@ -44,7 +44,7 @@ class Program:
                 stderr=subprocess.STDOUT,
                 env={**os.environ, **(environment or {})},
                 pass_fds=descriptors,
-                start_new_session=True,
+                process_group=0,
             )
 
     @property

@@ -1,8 +1,11 @@
 """A real worker process, and its supervisor played by the test."""
 
+import contextlib
 import os
+import signal
 import socket
 import ssl
+from collections.abc import Iterator
 from types import TracebackType
 from typing import Self
 
@@ -122,6 +125,19 @@ class Worker:
         """Send any message to the worker."""
         self._mailbox.sendall(frame(message))
 
+    def notices(self, count: int) -> list[dict[str, object]]:
+        """What it tells for the supervisor's log, once it has told so much since it was asked."""
+        found: list[dict[str, object]] = []
+        while len(found) < count:
+            for message in [each for each in self._messages if each["kind"] == "notices"]:
+                self._messages.remove(message)
+                notices = message["notices"]
+                assert isinstance(notices, list)
+                found += notices
+            if len(found) < count:
+                self._messages += self._inbox.feed(self._mailbox.recv(65536))
+        return found
+
     def abandon_mailbox(self) -> None:
         """What a dying supervisor does."""
         self._mailbox.close()
@@ -202,6 +218,20 @@ class Worker:
 
     def open_descriptors(self) -> int:
         return len(os.listdir(f"/proc/{self.pid}/fd"))
+
+    @contextlib.contextmanager
+    def paused(self) -> Iterator[None]:
+        """Stopped by the system: what happens meanwhile reaches it all at once."""
+        os.kill(self.pid, signal.SIGSTOP)
+        wait_until(self._is_stopped, "the worker stood still")
+        try:
+            yield
+        finally:
+            os.kill(self.pid, signal.SIGCONT)
+
+    def _is_stopped(self) -> bool:
+        with open(f"/proc/{self.pid}/stat") as stat:
+            return stat.read().rpartition(")")[2].split()[0] == "T"
 
     def terminate(self) -> None:
         """Send it SIGTERM."""

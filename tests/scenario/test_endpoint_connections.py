@@ -5,9 +5,9 @@ from collections.abc import Callable
 import pytest
 
 from penstock.core.snapshot import Connections
-from penstock.dataplane.board import (
-    P_RETRIES,
-)
+from penstock.dataplane.board import L_RESETS, P_RETRIES
+from penstock.dataplane.loop import SWEEP_S
+from tests.harness.client import Client
 from tests.harness.endpoint import EndpointConnection, Script, ScriptedEndpoint
 from tests.harness.http_endpoint import HttpEndpoint
 from tests.harness.messages import answer_of, get, post
@@ -15,6 +15,7 @@ from tests.harness.waiting import wait_until
 from tests.harness.worker import Worker
 from tests.harness.world import NEVER_REPEAT, pool, world
 
+PROOFS = 6  # answered requests after which an endpoint is known to keep connections
 POST = post("Content-Length: 5", body=b"hello")
 
 
@@ -55,15 +56,116 @@ def test_stale_connection_is_replaced_without_counting_as_a_retry(
     assert len(endpoint.connections) == 2
 
 
-def test_post_on_a_stale_connection_is_not_repeated(
+def keep_and_then(die: Script) -> Script:
+    """The first connection answers until it is told to, and dies of what comes then."""
+
+    def play(connection: EndpointConnection) -> None:
+        while True:
+            connection.receive_head()
+            if connection.number == 0 and connection.go_on.is_set():
+                die(connection)
+                return
+            connection.send(answer_of(b"ok"))
+
+    return play
+
+
+def prove_that_connections_are_kept(client: Client) -> None:
+    """Until then none takes a POST at once."""
+    for _ in range(PROOFS):
+        assert client.get().status == 200
+
+
+def test_post_on_a_stale_connection_is_not_repeated_when_it_arrived(
     start: Callable[..., Worker], scripted: Callable[[Script], ScriptedEndpoint]
 ) -> None:
     """The endpoint may have done it before it died."""
-    endpoint = scripted(answer_once_then(EndpointConnection.reset))
-    client = start(world(pool(endpoint))).connect()
-    assert client.get().status == 200
+    endpoint = scripted(keep_and_then(EndpointConnection.reset))
+    client = start(world(pool(endpoint)), held=True).connect()
+    prove_that_connections_are_kept(client)
+    endpoint.connection().go_on.set()
     assert client.request(POST, "POST").status == 502
     assert endpoint.received.count(b"POST ") == 1
+
+
+def test_post_that_crossed_the_end_of_its_connection_is_sent_again(
+    start: Callable[..., Worker], scripted: Callable[[Script], ScriptedEndpoint]
+) -> None:
+    """TCP tells that nobody can have read it: RFC 9112, 9.3.1, lets it be repeated."""
+
+    def answer_until_told(connection: EndpointConnection) -> None:
+        for _ in range(PROOFS):
+            connection.receive_head()
+            connection.send(answer_of(b"ok"))
+        if connection.number == 0:
+            connection.go_on.wait()
+            return
+        connection.receive_bytes(5)
+
+    endpoint = scripted(answer_until_told)
+    worker = start(world(pool(endpoint, retry=NEVER_REPEAT)), held=True)
+    client = worker.connect()
+    prove_that_connections_are_kept(client)
+    with worker.paused():  # it learns of both at once, of the request first
+        client.send(POST)
+        endpoint.connection().go_on.set()
+        wait_until(lambda: endpoint.connection().finished, "the endpoint closed its connection")
+        endpoint.connection().socket.close()
+    assert client.read_response().status == 200
+    assert endpoint.received.count(b"POST ") == 1
+    worker.wait_until_published()
+    assert worker.pool_count(P_RETRIES) == 0
+    assert worker.load(endpoint, L_RESETS) == 0
+
+
+def test_a_connection_rests_before_a_post_until_the_endpoint_is_known_to_keep_them(
+    start: Callable[..., Worker], endpoint: HttpEndpoint
+) -> None:
+    """llama.cpp closes each right after a streamed answer: its end may be under way."""
+    worker = start(world(pool(endpoint)), held=True)
+    client = worker.connect()
+    for _ in range(2):
+        assert client.request(POST, "POST").status == 200
+    assert len(endpoint.connections) == 2
+    for _ in range(PROOFS):
+        worker.pass_time(SWEEP_S)  # rested
+        assert client.request(POST, "POST").status == 200
+    assert len(endpoint.connections) == 2
+    for _ in range(3):
+        assert client.request(POST, "POST").status == 200
+    assert len(endpoint.connections) == 2
+
+
+def test_a_post_takes_no_connection_that_the_endpoint_is_about_to_close(
+    start: Callable[..., Worker], scripted: Callable[[Script], ScriptedEndpoint]
+) -> None:
+    """uvicorn closes what was idle for 5 s, and does not say so before."""
+
+    def answer_until_told(connection: EndpointConnection) -> None:
+        while True:
+            connection.receive_head()
+            connection.send(answer_of(b"ok"))
+            if connection.number == 0:
+                connection.go_on.wait()
+                connection.end_sending()
+                connection.receive_to_end()
+                return
+
+    endpoint = scripted(answer_until_told)
+    worker = start(world(pool(endpoint)), held=True)
+    client = worker.connect()
+    assert client.get().status == 200
+    worker.pass_time(5.0)
+    endpoint.connection().go_on.set()
+    endpoint.wait_for_end(0)
+    for _ in range(PROOFS):
+        assert client.get().status == 200
+    worker.pass_time(4.5)
+    assert client.request(POST, "POST").status == 200
+    assert len(endpoint.connections) == 3
+    worker.pass_time(3.0)
+    assert client.request(POST, "POST").status == 200
+    assert len(endpoint.connections) == 3
 
 
 def test_replacement_is_tried_once(

@@ -1,19 +1,23 @@
 """The request log: one line of JSON for each request, whatever was in it."""
 
+import json
+import os
+import resource
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
+from threading import Thread
 
 import msgspec
 import pytest
 
 from penstock.core.snapshot import FixedResponse, Match, RequestLog
-from penstock.dataplane.board import W_BYTES_FROM_CLIENTS
+from penstock.dataplane.board import W_BYTES_FROM_CLIENTS, W_LOG_DROPPED
 from tests.harness.endpoint import refuse_connections
 from tests.harness.http_endpoint import Answer, HttpEndpoint
-from tests.harness.log import lines_of
+from tests.harness.log import lines_of, texts_of
 from tests.harness.messages import get, head, post
-from tests.harness.waiting import wait_until
+from tests.harness.waiting import PATIENCE_S, wait_until
 from tests.harness.worker import Worker
 from tests.harness.world import NEVER_REPEAT, Address, at, listener, pool, route, world
 
@@ -221,3 +225,48 @@ def test_an_error_within_an_answer_of_status_200_is_told(
     [logged] = lines_of(log, 1)
     assert (logged["status"], logged["end"], logged["finish"]) == (200, "done", "error")
     assert logged["why"] == "the answer tells an error: out of memory"
+
+
+def test_a_reader_that_stalls_stops_no_client_and_loses_whole_lines_which_are_told(
+    start: Callable[..., Worker], endpoint: HttpEndpoint, tmp_path: Path
+) -> None:
+    log = tmp_path / "requests"
+    os.mkfifo(log)
+    worker = start(world(pool(endpoint), request_log=RequestLog("file", str(log))))
+    client = worker.connect()
+    asked = 0
+    while worker.count(W_LOG_DROPPED) == 0:
+        assert client.get("/" + "x" * 8_000).status == 200
+        asked += 1
+    lines: list[dict[str, object]] = []
+    with log.open() as reader:
+        reading = Thread(target=lambda: lines.extend(json.loads(line) for line in reader))
+        reading.start()
+        [dropping, resumed] = worker.notices(2)
+        worker.stop()
+        reading.join(PATIENCE_S)
+    assert dropping["event"] == "request_log.dropping"
+    assert resumed["event"] == "request_log.resumed"
+    assert len(lines) + worker.count(W_LOG_DROPPED) == asked
+    assert f"; {worker.count(W_LOG_DROPPED)} lines" in str(resumed["message"])
+
+
+def test_a_full_disk_tears_no_line_however_many_workers_write(
+    start: Callable[..., Worker], endpoint: HttpEndpoint, tmp_path: Path
+) -> None:
+    log = tmp_path / "requests.log"
+    worker = start(world(pool(endpoint), request_log=RequestLog("file", str(log))))
+    hard = resource.prlimit(worker.pid, resource.RLIMIT_FSIZE)[1]
+    resource.prlimit(worker.pid, resource.RLIMIT_FSIZE, (1000, hard))
+    client = worker.connect()
+    client.get("/" + "x" * 1500)
+    wait_until(lambda: log.stat().st_size == 1000, "half a line fitted")
+    with log.open("ab") as other:
+        other.write(b'\n{"other": true}\n')
+    resource.prlimit(worker.pid, resource.RLIMIT_FSIZE, (hard, hard))
+    client.get("/after")
+    torn, other_line, *rest = texts_of(log, 4)
+    assert torn.startswith('{"time"')
+    assert other_line == '{"other": true}'
+    assert [json.loads(line)["target"] for line in rest] == ["/" + "x" * 1500, "/after"]
+    assert worker.count(W_LOG_DROPPED) == 0

@@ -56,6 +56,7 @@ from penstock.dataplane.board import (
     W_BYTES_FROM_CLIENTS,
     W_BYTES_TO_CLIENTS,
     W_CONNECTIONS,
+    W_DECISIONS_DROPPED,
     W_FIXED,
     W_GENERATION,
     W_IDLE_ENDPOINT_CONNECTIONS,
@@ -85,6 +86,7 @@ WORKER_COUNTERS: Final[tuple[Row, ...]] = (
     ("tls_handshakes", W_TLS_HANDSHAKES, "TLS handshakes completed with clients."),
     ("tls_failures", W_TLS_FAILURES, "TLS handshakes with clients that failed."),
     ("request_log_dropped_lines", W_LOG_DROPPED, "Lines that the request log could not take."),
+    ("decision_log_dropped_lines", W_DECISIONS_DROPPED, "Lines that decision logs could not take."),
 )
 WORKER_GAUGES: Final[tuple[Row, ...]] = (
     ("connections", W_CONNECTIONS, "Client connections open."),
@@ -167,6 +169,9 @@ class _BoardCollector(Collector):
         reloads.add_metric(("ok",), overview.reloads_ok)
         reloads.add_metric(("failed",), overview.reloads_failed)
         yield reloads
+        dropped = _counter("log_dropped_lines", "Lines that the balancer's own log could not take.")
+        dropped.add_metric((), overview.log_dropped)
+        yield dropped
 
     def _workers(self) -> Iterator[Metric]:
         overview = self._overview

@@ -124,6 +124,7 @@ class Overview(msgspec.Struct, frozen=True):
     reloads_failed: int
     last_reload: ReloadView | None
     events: tuple[EventView, ...]
+    log_dropped: int = 0  # lines of the balancer's own log
 
 
 class UnknownNameError(LookupError):

@@ -71,6 +71,8 @@ def _compile_pool(name: str, pool: Pool, at: Location, findings: Findings) -> sn
         engine=compiled_engine(pool.engine, pool.kind),
         models=pool.models.compiled(),
         discovered={},
+        awaited=(),
+        asks_again=False,
         hash_key=pool.hash_key.compiled() if pool.hash_key else snapshot.HashKey(),
         decisions=_compile_decisions(pool, at, findings),
         probe=plain(snapshot.Probe, pool.probe),

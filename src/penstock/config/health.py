@@ -161,7 +161,10 @@ _OF_LOCAL: Final = {
 
 
 class Outlier(Section):
-    """Outlier detection: endpoints whose answers fail are ejected for a while."""
+    """Outlier detection: endpoints whose answers fail are ejected for a while.
+
+    Answers 501 and 505 are no failures. Answers that are framed wrongly are none as long as other
+    answers of the endpoint are in order."""
 
     enabled: Flag = setting(_OUTLIER.enabled, "Whether it runs; `outlier: off` for short.")
     split_local_failures: Flag = setting(

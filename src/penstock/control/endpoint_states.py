@@ -127,6 +127,7 @@ class EndpointStates:
         self._wall_clock = wall_clock
         self._states: dict[EndpointKey, EndpointState] = {}
         self._running = False  # a world was adopted before
+        self.on_return: Callable[[str, str], None] = _nobody  # an ejected endpoint is let in again
 
     def prepare(self, pools: Iterable[Pool]) -> None:
         """Give endpoints that are not known yet a state, before any worker hears of them."""
@@ -200,6 +201,7 @@ class EndpointStates:
         if state.available:
             state.ramp.begin(self._clock())
         self._write(state)
+        self.on_return(pool, name)
         text = f"endpoint {pool}/{name} is let in again: {reason}"
         self._events.info("endpoint.readmitted", text, **_of(state))
 
@@ -359,3 +361,7 @@ def _hint(given: str, known: list[str]) -> str:
     if close:
         return f"; did you mean {close[0]!r}?"
     return f"; there are: {', '.join(known[:10])}" if known else ""
+
+
+def _nobody(pool: str, name: str) -> None:
+    """Wants to know."""

@@ -3,16 +3,18 @@
 import json
 import logging
 import os
-import sys
 import time
 from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Final, TextIO
+from typing import Final
+
+from penstock.dataplane.line_writer import LineWriter
 
 _LOGGER: Final = logging.getLogger("penstock")
 _KEPT: Final = 1000  # events; a few hundred bytes each
+_STDERR: Final = 2
 FORMAT_VARIABLE: Final = "PENSTOCK_LOG_FORMAT"  # "text" or "json"
 
 Field = str | int | float | bool | None
@@ -100,18 +102,49 @@ class JsonFormatter(logging.Formatter):
         return json.dumps(said, ensure_ascii=False)
 
 
-def configure_logging(stream: TextIO | None = None) -> None:
+class LogHandler(logging.Handler):
+    """Writes the log in a thread: a reader that stalls must not stop checks and reloads."""
+
+    def __init__(self, writer: LineWriter) -> None:
+        super().__init__()
+        self._writer = writer
+        self._told_dropped = 0
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Never waits; what is not taken is counted, and told when lines are taken again."""
+        if self._put(record) and (lost := self._writer.dropped - self._told_dropped):
+            self._told_dropped += lost
+            kind, message = "log.resumed", f"{lost} lines of this log are lost: nobody read them"
+            event = Event(time.time(), "warning", kind, message, {"lines": lost})
+            told = logging.makeLogRecord(
+                {"name": "penstock", "levelno": logging.WARNING, "levelname": "WARNING"}
+                | {"msg": message, "event": event}
+            )
+            self._put(told)
+
+    def _put(self, record: logging.LogRecord) -> bool:
+        try:
+            line = self.format(record) + "\n"
+        except Exception:  # noqa: BLE001 - as the handlers of the standard library do
+            self.handleError(record)
+            return False
+        return self._writer.put(line.encode("utf-8", "backslashreplace"))
+
+
+def configure_logging(fd: int = _STDERR) -> LineWriter:
     """Send the supervisor's log to standard error: text on a terminal, JSON lines elsewhere.
 
     What libraries say of their own errors goes there too, in the same form.
     The environment variable ``PENSTOCK_LOG_FORMAT`` (``text`` or ``json``) decides if set.
+    Returns the writer, which counts lines that are lost and has to be joined at the end.
     """
-    out = stream if stream is not None else sys.stderr
-    chosen = os.environ.get(FORMAT_VARIABLE) or ("text" if out.isatty() else "json")
-    handler = logging.StreamHandler(out)
+    chosen = os.environ.get(FORMAT_VARIABLE) or ("text" if os.isatty(fd) else "json")
+    writer = LineWriter(fd, owned=False)
+    handler = LogHandler(writer)
     handler.setFormatter(TextFormatter() if chosen == "text" else JsonFormatter())
     logging.getLogger().handlers[:] = [handler]
     _LOGGER.setLevel(logging.INFO)
+    return writer
 
 
 def _time_of(record: logging.LogRecord) -> str:

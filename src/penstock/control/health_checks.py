@@ -4,6 +4,7 @@ One task for each endpoint that is checked: its checks follow one another, so th
 """
 
 import asyncio
+from collections.abc import Awaitable, Callable
 from random import Random
 from time import monotonic
 from typing import Final
@@ -13,6 +14,7 @@ from penstock.control.endpoint_states import EndpointStates
 from penstock.control.events import Events
 from penstock.control.probes import Prober, Target
 from penstock.control.rows import EndpointKey
+from penstock.core.endpoint import DOWN, UP
 from penstock.core.env import Env
 from penstock.core.health import Health
 from penstock.core.snapshot import Snapshot
@@ -31,6 +33,8 @@ class HealthChecks:
         self._prober = Prober(contexts)
         self._room = asyncio.Semaphore(_AT_ONCE)
         self._checked: dict[EndpointKey, _Checked] = {}
+        # Awaited before an endpoint that was down gets requests; bounded.
+        self.before_up: Callable[[str, str], Awaitable[None]] | None = None
 
     def follow(self, snapshot: Snapshot) -> None:
         """This is the world that runs. Checks that stay as they are go on undisturbed."""
@@ -89,6 +93,10 @@ class HealthChecks:
         take = health.succeeded if result.passed else health.failed
         change = take(result.detail, monotonic())
         if change is not None:
+            name = target.endpoint.name
+            if self.before_up is not None and change.state == UP:
+                if self._states.of(target.pool, name).health == DOWN:
+                    await self.before_up(target.pool, name)
             self._states.set_health(target.pool, target.endpoint.name, change.state, change.reason)
 
 

@@ -11,9 +11,11 @@ from penstock.core.outlier import EndpointCounts, OutlierDetector, Tally
 from penstock.core.snapshot import Endpoint, Pool, Snapshot
 from penstock.dataplane.board import (
     L_1XX_TO_5XX,
+    L_BLAMELESS_5XX,
     L_BROKEN,
     L_CONNECT_FAILURES,
     L_CONSECUTIVE_FAILURES,
+    L_EXCUSED,
     L_FAILURES,
     L_GATEWAY_ERRORS,
     L_RUN_5XX,
@@ -154,12 +156,13 @@ def _finished(sums: list[int]) -> int:
 def _tallies(sums: list[int], runs: dict[int, int], split: bool) -> tuple[Tally, Tally, Tally]:
     """What detectors look at: every failure, those of gateways, and local ones where split off."""
     responses = sum(sums[L_1XX_TO_5XX:L_CONNECT_FAILURES])
-    local = sum(sums[L_CONNECT_FAILURES : L_TIMEOUTS + 1])
+    local = sum(sums[L_CONNECT_FAILURES : L_TIMEOUTS + 1]) - sums[L_EXCUSED]
+    errors = sums[L_CONNECT_FAILURES - 1] - sums[L_BLAMELESS_5XX]
     gateway = sums[L_GATEWAY_ERRORS]
     finished = _finished(sums)
     if split:
         return (
-            Tally(responses, sums[L_CONNECT_FAILURES - 1], runs[L_RUN_5XX]),
+            Tally(responses, errors, runs[L_RUN_5XX]),
             Tally(responses, gateway, runs[L_RUN_GATEWAY_ERRORS]),
             Tally(finished, local, runs[L_RUN_LOCAL]),
         )

@@ -41,6 +41,7 @@ def overview(
     *,
     started_at: float,
     stopping: bool,
+    log_dropped: int,
 ) -> Overview:
     """Everything at once; ``snapshot`` is the one that runs."""
     source = reloader.configured.source
@@ -68,6 +69,7 @@ def overview(
         reloads_failed=reloader.failed,
         last_reload=reloader.last,
         events=tuple(EventView(e.at, e.level, e.kind, e.message, e.fields) for e in events),
+        log_dropped=log_dropped,
     )
 
 

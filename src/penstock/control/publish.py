@@ -1,7 +1,7 @@
 """Publishing: a snapshot becomes the world that all workers run, or nothing changes."""
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from typing import Final
 
 import msgspec
@@ -39,6 +39,8 @@ class Publisher:
     ) -> None:
         self.running: Snapshot = _EMPTY
         self.followers: list[Callable[[Snapshot], None]] = []  # told of every world that runs
+        # Find out what workers are to know from the start; awaited before each world, bounded.
+        self.preparations: list[Callable[[Snapshot], Awaitable[None]]] = []
         self.marks: list[Callable[[Snapshot], Snapshot]] = [files.mark]  # add what is found out
         self._board = board
         self._rows = rows
@@ -98,6 +100,8 @@ class Publisher:
             spec = await with_addresses(spec)
         except NoAddressError as error:
             raise PublishError(str(error)) from error
+        for prepare in self.preparations:
+            await prepare(spec)
         for mark in self.marks:
             spec = mark(spec)
         numbered = msgspec.structs.replace(spec, generation=self._next())

@@ -39,12 +39,14 @@ from penstock.control.sockets import ListeningSockets, shown_address
 from penstock.control.takeover import RuntimeFile, runtime_directory
 from penstock.control.workers import StartError, Workers
 from penstock.dataplane.board import H_SUPERVISOR_PID, Board, create_board
+from penstock.dataplane.line_writer import LineWriter
 
 _CERTIFICATES_S: Final = 2.0  # between two looks at the files
 _RAMP_S: Final = 0.5  # between two steps of slow start
 _RECLAIM_S: Final = 1.0
 _AFTER_A_BUG_S: Final = 1.0
 _SHOWN_EVENTS: Final = 100
+_LAST_LINES_S: Final = 1.0  # to write what the log still holds at the end
 # Room for a configuration to grow by reloads. Rows cost memory only once they are used.
 _LEAST_ENDPOINT_ROWS: Final = 4096
 _LEAST_POOL_ROWS: Final = 256
@@ -53,19 +55,25 @@ _GROWTH: Final = 4
 
 def run(configured: Configured, reread: Callable[[], Configured]) -> int:
     """Serve until told to stop; returns the exit code. ``reread`` reads the configuration again."""
-    configure_logging()
+    log = configure_logging()
     try:
-        asyncio.run(Supervisor(configured, reread).serve())
+        asyncio.run(Supervisor(configured, reread, log).serve())
     except StartError as error:
+        log.join(_LAST_LINES_S)
         print(f"Error: {error}", file=sys.stderr)
         return 1
+    finally:
+        log.join(_LAST_LINES_S)
     return 0
 
 
 class Supervisor:
     """Also what the admin server shows and commands (``admin.view.Balancer``)."""
 
-    def __init__(self, configured: Configured, reread: Callable[[], Configured]) -> None:
+    def __init__(
+        self, configured: Configured, reread: Callable[[], Configured], log: LineWriter
+    ) -> None:
+        self._log = log
         self.board: Board = _board_for(configured)
         self.board.cells[H_SUPERVISOR_PID] = os.getpid()
         self._configured = configured
@@ -102,7 +110,11 @@ class Supervisor:
         self._kv_events = KvEventReaders(self.board, self._events, self._exact)
         self._parity = ParityWatch(self.board, self._states)
         self._models = EngineModels(self._events, self._contexts, self._publisher.refresh)
+        self._publisher.preparations.append(self._models.prepare)
         self._publisher.marks.append(self._models.mark)
+        self._checks.before_up = self._models.look_at
+        self._states.on_return = self._look_at_models
+        self._workers.on_models_missed = self._look_for_models
         self._publisher.followers += [
             self._checks.follow,
             self._agents.follow,
@@ -161,6 +173,7 @@ class Supervisor:
             self._events.recent(_SHOWN_EVENTS),
             started_at=self._started_at,
             stopping=self._stop_wanted.is_set(),
+            log_dropped=self._log.dropped,
         )
 
     def drain(self, pool: str, endpoint: str) -> None:
@@ -321,6 +334,17 @@ class Supervisor:
                 continue
             self._contexts.forget()
             self._events.info("certificates", f"{names} changed and is in use")
+
+    def _look_at_models(self, pool: str, endpoint: str) -> None:
+        self._begin(self._models.look_at(pool, endpoint))
+
+    def _look_for_models(self, pool: str, changed: bool) -> None:
+        """A worker misses a model, or passed on a request that may have changed which there are."""
+        self._begin(self._look_and_tell(pool, changed))
+
+    async def _look_and_tell(self, pool: str, changed: bool) -> None:
+        await self._models.look(pool, surely=changed)
+        await self._workers.send_all({"kind": "models", "pool": pool})
 
     def _keep(self, what: str, work: Callable[[], Coroutine[Any, Any, None]]) -> None:
         """Run something that never ends; a bug in it is logged, and it is begun again."""

@@ -75,7 +75,9 @@ class WorkerProcess:
                     *[word for each in directories() for word in ("--modules", each)],
                     stdin=subprocess.DEVNULL,
                     pass_fds=passed,
-                    start_new_session=True,  # Ctrl-C in a terminal is for the supervisor only
+                    # Ctrl-C in a terminal is for the supervisor only. A session of its own would be
+                    # a scheduler group too (sched(7), autogroup), which a busy host starves.
+                    process_group=0,
                 )
             except OSError:
                 await self._close()

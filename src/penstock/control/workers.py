@@ -25,6 +25,7 @@ from penstock.dataplane.board import (
     W_IDLE_ENDPOINT_CONNECTIONS,
     Board,
 )
+from penstock.dataplane.model_waits import MODELS_CHANGED, MODELS_WANTED
 
 _START_S: Final = 60.0  # to take its first snapshot; an interpreter's start takes under one
 _ANSWER_S: Final = 15.0  # to take a further one; resolving names may take seconds
@@ -93,6 +94,8 @@ class Workers:
         self._events = events
         self._on_change = on_change
         self._command = command
+        # A worker misses a model in a pool; True: or passed on what may change which there are.
+        self.on_models_missed: Callable[[str, bool], None] | None = None
         self._stopping = asyncio.Event()
         self._tasks: list[asyncio.Task[None]] = []
 
@@ -254,10 +257,15 @@ class Workers:
         return ended or describe_exit(code)
 
     def _pass_on(self, index: int, notice: dict[str, str]) -> None:
-        """Log what a worker decided by itself."""
+        """Log what a worker decided by itself; look for the models that it misses."""
+        if notice["event"] == MODELS_WANTED:
+            if self.on_models_missed is not None:
+                self.on_models_missed(notice["pool"], notice["message"] == MODELS_CHANGED)
+            return
         fields: dict[str, str | int | float | bool | None] = {"worker": index, **notice}
         kind, message = str(fields.pop("event")), str(fields.pop("message"))
-        self._events.warning(kind, f"worker {index}, pool {notice['pool']}: {message}", **fields)
+        pool = f", pool {notice['pool']}" if "pool" in notice else ""
+        self._events.warning(kind, f"worker {index}{pool}: {message}", **fields)
 
     async def _catch_up(self, process: WorkerProcess) -> None:
         """Bring a process that starts to the newest snapshot, also when that changes meanwhile."""

@@ -27,7 +27,12 @@ class BreakerChange:
 
 
 class Breaker:
-    """One circuit. Every request that ``allows`` let through must be reported once."""
+    """One circuit. Every request that ``allows`` let through must be reported once.
+
+    ``epoch`` counts changes of state. A request is reported with the epoch in which it was let
+    through, and decides nothing in a later one: a success from before the circuit opened says
+    nothing of the endpoint now, and a failure from then is no failed trial.
+    """
 
     def __init__(
         self,
@@ -42,6 +47,7 @@ class Breaker:
         self._max_open_s: float = max_open_s
         self._trials: int = trials
         self.state: int = CLOSED
+        self.epoch: int = 0
         self._failures: int = 0  # in a row, while closed
         self._open_s: float = open_s
         self._until: float = 0.0
@@ -51,7 +57,7 @@ class Breaker:
     def allows(self, now: float) -> bool:
         """Whether a request may pass; in the half-open state it is a trial from here on."""
         if self.state == OPEN and now >= self._until:
-            self.state = HALF_OPEN
+            self._enter(HALF_OPEN)
             self._trying = 0
             self._succeeded = 0
         if self.state == CLOSED:
@@ -71,41 +77,45 @@ class Breaker:
         """How long until a request may pass, as far as is known; 0 when one may at once."""
         return max(0.0, self._until - now) if self.state == OPEN else 0.0
 
-    def succeeded(self, now: float) -> BreakerChange | None:
-        """A request that was let through went well."""
+    def succeeded(self, epoch: int, now: float) -> BreakerChange | None:
+        """A request that was let through in that epoch went well."""
+        if epoch != self.epoch:
+            return None
         if self.state == CLOSED:
             self._failures = 0
             return None
-        if self.state == OPEN:
-            return None  # it passed before the circuit opened
         self._trying = max(0, self._trying - 1)
         self._succeeded += 1
         if self._succeeded < self._trials:
             return None
-        self.state = CLOSED
+        self._enter(CLOSED)
         self._failures = 0
         self._open_s = self._base_open_s
         return BreakerChange(CLOSED, f"{self._trials} of {self._trials} trials succeeded", now)
 
-    def failed(self, now: float) -> BreakerChange | None:
-        """A request that was let through failed."""
+    def failed(self, epoch: int, now: float) -> BreakerChange | None:
+        """A request that was let through in that epoch failed."""
+        if epoch != self.epoch:
+            return None
         if self.state == CLOSED:
             self._failures += 1
             if self._failures < self._needed:
                 return None
             return self._open(f"{self._failures} failures in a row", now)
-        if self.state == OPEN:
-            return None
         self._open_s = min(self._open_s * 2.0, self._max_open_s)
         return self._open("a trial failed", now)
 
-    def abandoned(self) -> None:
+    def abandoned(self, epoch: int) -> None:
         """A request that was let through told nothing: its client left, it was not sent."""
-        if self.state == HALF_OPEN:
+        if epoch == self.epoch and self.state == HALF_OPEN:
             self._trying = max(0, self._trying - 1)
 
     def _open(self, reason: str, now: float) -> BreakerChange:
-        self.state = OPEN
+        self._enter(OPEN)
         self._failures = 0
         self._until = now + self._open_s
         return BreakerChange(OPEN, f"{reason}; closed to requests for {self._open_s:g} s", now)
+
+    def _enter(self, state: int) -> None:
+        self.state = state
+        self.epoch += 1

@@ -1,8 +1,11 @@
 """An endpoint as the decision core sees it: identity, weight, state and load."""
 
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from mypy_extensions import mypyc_attr
+
+if TYPE_CHECKING:
+    from penstock.core.ticket import Ticket
 
 # Active health, written by whoever runs the checks.
 STARTING: Final = 0  # no verdict yet
@@ -45,6 +48,7 @@ class Endpoint:
     exact_slot: int = -1  # its place in the exact prefix index; -1 while it is not there
     waiting: int = -1  # requests that wait in its engine, by the last report; -1: not told
     models: dict[str, str] | None = None  # names it serves, and their parents; None: not known
+    awaited: bool = False  # what it serves is being found out: until then it serves no model
     loaded: list[int] = _NOTHING  # hashes of models and adapters in its memory
 
     def __init__(
@@ -77,7 +81,9 @@ class Endpoint:
     def serves(self, model: str) -> bool:
         """Whether a request for that model may go there, as far as is known."""
         models = self.models
-        return models is None or model in models
+        if models is None:
+            return not self.awaited
+        return model in models
 
     def has_room(self) -> bool:
         """Whether ``max_in_flight``, and whatever else guards it, admits one more request."""
@@ -90,6 +96,9 @@ class Endpoint:
     def release(self) -> None:
         """Count one request less. Only ``Ticket`` calls this."""
         self.in_flight -= 1
+
+    def settled(self, ticket: "Ticket") -> None:
+        """An attempt there ended. Only ``Ticket`` calls this, once for each."""
 
     def tokens_changed(self) -> None:
         """The policy counted ``pending_prefill`` or ``kv_tokens`` anew: others may want to know."""

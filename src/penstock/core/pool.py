@@ -50,7 +50,7 @@ class Pool:
         dear.
         """
         self._serving = {}
-        self.knows_models = any([endpoint.models is not None for endpoint in self.endpoints])
+        self.knows_models = any([e.models is not None or e.awaited for e in self.endpoints])
         eligible = eligible_endpoints(self.endpoints, self.panic_threshold)
         weights = [endpoint.weight for endpoint in eligible]
         zones = [endpoint.zone for endpoint in eligible]
@@ -166,6 +166,13 @@ class Pool:
             if name not in given_up and self.is_left(name, tried):
                 return name
         return ""
+
+    def awaited(self) -> Endpoint | None:
+        """An endpoint of which it is not known yet what it serves; None when all are known."""
+        for endpoint in self.endpoints:
+            if endpoint.models is None and endpoint.awaited:
+                return endpoint
+        return None
 
     def known_models(self) -> list[str]:
         """All names that requests may ask for, as far as is known."""

@@ -2,6 +2,7 @@
 
 from typing import TYPE_CHECKING, Final
 
+from penstock.core.breaker import Breaker
 from penstock.core.endpoint import Endpoint
 from penstock.core.request import Request
 from penstock.core.tokens import Progress
@@ -29,6 +30,16 @@ OUTCOMES: Final = (
 )
 
 
+def is_fault(status: int) -> bool:
+    """Whether a response with that status tells that something is wrong with its server.
+
+    501 and 505 tell that the server does not support what was asked for, so nothing of its health
+    (HAProxy's ``observe layer7`` takes them for valid). What is beyond 599 has no meaning that a
+    proxy could know.
+    """
+    return 500 <= status < 600 and status != 501 and status != 505
+
+
 class Ticket:
     """Opened when an endpoint is chosen, settled when the attempt ends.
 
@@ -38,7 +49,9 @@ class Ticket:
     believed to be cached, ``prefill_tokens`` were not; ``output_tokens`` came so far.
     """
 
-    passed_breaker: bool = False  # the endpoint's circuit breaker is to be told how it ended
+    breaker: Breaker | None = None  # that let it through, and is to be told how it ended
+    breaker_epoch: int = 0  # in which it was let through
+    excused: bool = False  # it failed, and that is not held against the endpoint
     hit_tokens: int = 0
     prefill_tokens: int = 0
     kv_tokens: int = 0
@@ -85,16 +98,24 @@ class Ticket:
         return max(whole - so_far, 1)
 
     def settle(self, outcome: int, now: float) -> None:
-        """The attempt ended. Raises RuntimeError when settled twice: that is a bug."""
+        """The attempt ended. Raises RuntimeError when settled twice: that is a bug.
+
+        A user's policy may raise. The endpoint's counts, and the circuit breaker that let the
+        attempt through, are told all the same, or an endpoint on trial could stay out for ever.
+        """
         if self.outcome >= 0:
             raise RuntimeError(f"ticket on {self.endpoint.name} settled twice")
         self.outcome = outcome
         self.settled_at = now
-        self.endpoint.release()
-        if self.policy.observes:
-            self.policy.on_end(self)
+        endpoint = self.endpoint
+        endpoint.release()
+        try:
+            if self.policy.observes:
+                self.policy.on_end(self)
+        finally:
+            endpoint.settled(self)
 
     @property
     def failed(self) -> bool:
-        """Whether the endpoint is to blame: no whole response, or a 5xx."""
-        return CONNECT_FAILED <= self.outcome <= TIMEOUT or self.status >= 500
+        """Whether the endpoint is to blame: no whole response, or one that tells of a fault."""
+        return CONNECT_FAILED <= self.outcome <= TIMEOUT or is_fault(self.status)

@@ -57,6 +57,7 @@ W_TLS_FAILURES: Final = 13
 W_LOG_DROPPED: Final = 14
 W_IDLE_ENDPOINT_CONNECTIONS: Final = 15
 W_REQUESTS: Final = 16  # taken, whatever became of them
+W_DECISIONS_DROPPED: Final = 17  # lines of decision logs
 _WORKER_CELLS: Final = 64
 
 # Endpoint state cells, written by the supervisor.
@@ -103,10 +104,10 @@ ENGINES: Final = (
 # Load cells, one set per endpoint and worker.
 L_IN_FLIGHT: Final = 0
 L_REQUESTS: Final = 1  # attempts opened
-L_1XX_TO_5XX: Final = 2  # five cells: responses by class, index status // 100 - 1
+L_1XX_TO_5XX: Final = 2  # five cells: responses by class; 5xx stands for what is beyond too
 L_CONNECT_FAILURES: Final = 7
 L_RESETS: Final = 8  # connection died before the response was whole
-L_GARBAGE: Final = 9
+L_GARBAGE: Final = 9  # what came was no HTTP, or was framed wrongly
 L_TIMEOUTS: Final = 10
 L_CONSECUTIVE_FAILURES: Final = 11  # as this worker saw them; 0 after a success
 L_CONNECTIONS: Final = 12  # opened
@@ -132,10 +133,12 @@ L_RUN_GATEWAY_ERRORS: Final = 28  # 502, 503, 504, among responses alone
 # With L_PENDING_PREFILL and L_KV_TOKENS:
 L_DECODING: Final = 29  # requests whose answer has begun
 L_PREFILLED: Final = 30  # tokens, a running total
+L_BLAMELESS_5XX: Final = 31  # of the responses 5xx: 501, 505, and what is beyond 599
+L_EXCUSED: Final = 32  # of L_GARBAGE: not held against the endpoint
 # Of attempts that brought a whole response: how many, and the sums of their times.
-L_TIMED: Final = 31
-L_FIRST_BYTE_SUM_US: Final = 32  # of a streamed answer of a language model: its first token
-L_TOTAL_SUM_US: Final = 33
+L_TIMED: Final = 33
+L_FIRST_BYTE_SUM_US: Final = 34  # of a streamed answer of a language model: its first token
+L_TOTAL_SUM_US: Final = 35
 LOAD_CELLS: Final = 40
 RUNS: Final = (
     L_CONSECUTIVE_FAILURES,

@@ -25,6 +25,7 @@ class Connection(Pollable):
         self.sock: SocketType = sock
         self.tls: TlsChannel | None = tls
         self.unsent: bytearray | None = None
+        self.sent_bytes: int = 0  # ciphertext, where it is TLS; with what still waits
         self.events: int = READABLE | PEER_CLOSED
         self.open: bool = True
         self.broken: bool = False  # the peer's end was a reset, not a close
@@ -66,6 +67,7 @@ class Connection(Pollable):
         """
         if self.tls is not None and not sealed:
             data = self.tls.encrypt(data)
+        self.sent_bytes += len(data)
         if self.unsent is not None:
             self.unsent += data
             return False

@@ -11,6 +11,7 @@ from penstock.dataplane.address_sketch import AddressSketch
 from penstock.dataplane.board import W_ACCEPTED, W_CONNECTIONS, Board
 from penstock.dataplane.counters import WorkerCounters
 from penstock.dataplane.loop import Loop
+from penstock.dataplane.model_waits import ToldAtOnce
 from penstock.dataplane.request_log import RequestLog
 
 if TYPE_CHECKING:
@@ -29,6 +30,7 @@ class Context:
         self.loop: Loop = Loop(self.env)
         self.counters: WorkerCounters = WorkerCounters(board, worker, pid)
         self.log: RequestLog = RequestLog()
+        self.supervisor: ToldAtOnce = ToldAtOnce()
         self.stopping: bool = False
         self.clients: int = 0  # connections open
         self.prompt_bytes: int = 0  # of bodies that are read whole, as long as they are kept

@@ -1,13 +1,15 @@
 """An endpoint and what this worker counts of it, on the board."""
 
 from array import array
+from typing import Final
 
 from penstock.core import snapshot
 from penstock.core.breaker import Breaker
 from penstock.core.endpoint import Endpoint
-from penstock.core.ticket import CONNECT_FAILED, DONE, TIMEOUT, Ticket
+from penstock.core.ticket import CONNECT_FAILED, DONE, GARBAGE, TIMEOUT, Ticket, is_fault
 from penstock.dataplane.board import (
     L_1XX_TO_5XX,
+    L_BLAMELESS_5XX,
     L_BREAKER,
     L_BREAKER_OPENED,
     L_BROKEN,
@@ -17,6 +19,7 @@ from penstock.dataplane.board import (
     L_CONNECTIONS,
     L_CONSECUTIVE_FAILURES,
     L_DECODING,
+    L_EXCUSED,
     L_FAILURES,
     L_FIRST_BYTE_SUM_US,
     L_GATEWAY_ERRORS,
@@ -39,6 +42,10 @@ from penstock.dataplane.board import (
     Board,
 )
 
+# Without an answer in order for so long, wrongly framed ones are held against the endpoint: the
+# interval of outlier detection, by default.
+EXCUSED_FOR_S: Final = 10.0
+
 
 class CountedEndpoint(Endpoint):
     """Counts how attempts end. Totals survive the worker; who comes after it goes on from them."""
@@ -54,6 +61,9 @@ class CountedEndpoint(Endpoint):
         self.consecutive_failures: int = 0
         self.gateway_errors: int = 0
         self.broken: int = 0
+        self.blameless_5xx: int = 0
+        self.excused: int = 0
+        self.well_at: float = 0.0  # when a whole answer came last
         self.run_gateway: int = 0  # the runs by kind: see board
         self.run_local: int = 0
         self.run_5xx: int = 0
@@ -89,24 +99,50 @@ class CountedEndpoint(Endpoint):
         status = ticket.status
         self.by_outcome[outcome] += 1
         if status >= 100:
-            self.by_class[status // 100 - 1] += 1
+            self.by_class[min(status // 100, 5) - 1] += 1
+        if outcome != DONE or status >= 500:
+            self._count_unusual(ticket, outcome, status)
+        elif self.consecutive_failures:
+            self._end_runs()
         if outcome == DONE:
+            self.well_at = ticket.settled_at
             opened_at = ticket.opened_at
             self.timed += 1
             # A response that nobody watched for its first byte had it with its last.
             self.first_byte_s += (ticket.first_byte_at or ticket.settled_at) - opened_at
             self.total_s += ticket.settled_at - opened_at
-        if (outcome != DONE or status >= 500) and ticket.failed:
-            self._count_failure(outcome, status)
-            self.publish()  # outlier detection need not wait for the sweep
-        elif self.consecutive_failures and status:
-            self.consecutive_failures = 0  # the other runs are parts of this one
-            self.run_gateway = self.run_local = self.run_5xx = self.run_gateway_errors = 0
-        if ticket.passed_breaker:
-            self._tell_breaker(ticket)
+        if ticket.breaker is not None:
+            self._tell_breaker(ticket.breaker, ticket)
         if ticket.cached_tokens >= 0 and ticket.kv_tokens > 0 and ticket.prompt_tokens > 0:
             self._judge(ticket)
         self.changed = True
+
+    def _count_unusual(self, ticket: Ticket, outcome: int, status: int) -> None:
+        """Tell failures from what says nothing of the endpoint."""
+        if outcome == GARBAGE and self._is_excused(ticket.settled_at):
+            ticket.excused = True
+            self.excused += 1
+            self.broken += status > 0
+        elif ticket.failed:
+            self._count_failure(outcome, status)
+            self.publish()  # outlier detection need not wait for the sweep
+        elif status >= 500:
+            self.blameless_5xx += 1
+        elif self.consecutive_failures and status:
+            self._end_runs()
+
+    def _is_excused(self, now: float) -> bool:
+        """Whether an answer that was framed wrongly is the fault of what made it, one URL maybe.
+
+        It is as long as other answers are in order. An endpoint that says nothing else is faulty.
+        """
+        if self.well_at == 0.0:
+            self.well_at = now  # the first that is heard of it
+        return now - self.well_at < EXCUSED_FOR_S
+
+    def _end_runs(self) -> None:
+        self.consecutive_failures = 0  # the other runs are parts of this one
+        self.run_gateway = self.run_local = self.run_5xx = self.run_gateway_errors = 0
 
     def publish(self) -> None:
         """Copy the counts to the board if they changed."""
@@ -139,6 +175,8 @@ class CountedEndpoint(Endpoint):
         values[L_JUDGED_CACHED] = self.judged_cached
         values[L_GATEWAY_ERRORS] = self.gateway_errors
         values[L_BROKEN] = self.broken
+        values[L_BLAMELESS_5XX] = self.blameless_5xx
+        values[L_EXCUSED] = self.excused
         values[L_TIMED] = self.timed
         values[L_FIRST_BYTE_SUM_US] = int(self.first_byte_s * 1e6)
         values[L_TOTAL_SUM_US] = int(self.total_s * 1e6)
@@ -148,8 +186,8 @@ class CountedEndpoint(Endpoint):
         values[L_RUN_GATEWAY_ERRORS] = self.run_gateway_errors
         cells[at : at + LOAD_CELLS] = memoryview(values)
 
-    def _tell_breaker(self, ticket: Ticket) -> None:
-        """The attempt of this ticket, which the breaker let through, ended."""
+    def _tell_breaker(self, breaker: Breaker, ticket: Ticket) -> None:
+        """The attempt of this ticket, which that breaker let through, ended."""
 
     def _count_failure(self, outcome: int, status: int) -> None:
         """One more that the endpoint is to blame for, by kind."""
@@ -161,7 +199,7 @@ class CountedEndpoint(Endpoint):
         self.run_local = self.run_local + 1 if local else 0
         if not status:
             return
-        self.run_5xx = self.run_5xx + 1 if status >= 500 else 0
+        self.run_5xx = self.run_5xx + 1 if is_fault(status) else 0
         self.run_gateway_errors = self.run_gateway_errors + 1 if gateway else 0
         self.gateway_errors += gateway
         self.broken += local
@@ -200,6 +238,8 @@ class CountedEndpoint(Endpoint):
         self.judged_cached = cells[at + L_JUDGED_CACHED]
         self.gateway_errors = cells[at + L_GATEWAY_ERRORS]
         self.broken = cells[at + L_BROKEN]
+        self.blameless_5xx = cells[at + L_BLAMELESS_5XX]
+        self.excused = cells[at + L_EXCUSED]
         self.timed = cells[at + L_TIMED]
         self.first_byte_s = cells[at + L_FIRST_BYTE_SUM_US] / 1e6
         self.total_s = cells[at + L_TOTAL_SUM_US] / 1e6

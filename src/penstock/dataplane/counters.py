@@ -81,7 +81,7 @@ class PoolCounters(Counters):
         microseconds = int(seconds * 1e6)
         bucket = _BUCKETS[microseconds] if microseconds < _LISTED_US else bucket_of(microseconds)
         values = self.values
-        values[P_1XX_TO_5XX - 1 + status // 100] += 1
+        values[P_1XX_TO_5XX - 1 + min(status // 100, 5)] += 1
         values[P_QUEUE_SUM_US + _FIRST_BYTE] += microseconds
         values[P_QUEUE_SUM_US + _TOTAL] += microseconds
         values[P_HISTOGRAMS + _FIRST_BYTE * BUCKETS + bucket] += 1
@@ -98,5 +98,5 @@ class PoolCounters(Counters):
     def ended(self, status: int, total_s: float) -> None:
         """An exchange ended otherwise; ``status`` is what the client was answered, 0: nothing."""
         if status:
-            self.values[P_1XX_TO_5XX + status // 100 - 1] += 1
+            self.values[P_1XX_TO_5XX - 1 + min(status // 100, 5)] += 1
         self.record(_TOTAL, total_s)

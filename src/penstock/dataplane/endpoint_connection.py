@@ -3,8 +3,10 @@
 import errno
 import os
 import socket
+import sys
 from typing import Final
 
+from penstock.core.reuse import EARLY_S
 from penstock.core.ticket import CONNECT_FAILED, GARBAGE, RESET, TIMEOUT
 from penstock.dataplane.connection import Connection
 from penstock.dataplane.live_endpoint import LiveEndpoint
@@ -17,6 +19,11 @@ from penstock.wire.http1 import Refusal, ResponseHead, find_head_end, parse_resp
 MAX_RESPONSE_HEAD_BYTES: Final = 65536
 MAX_RESPONSE_FIELDS: Final = 256
 MAX_INTERIM_RESPONSES: Final = 16  # a flood of 1xx never ends by itself
+
+# Of Linux' struct tcp_info (linux/tcp.h): its first byte, and tcpi_bytes_acked with what is before.
+_TCP_CLOSE: Final = 7
+_BYTES_ACKED_AT: Final = 120
+_TCP_INFO_BYTES: Final = 128
 
 _CONNECTING: Final = 0
 _HANDSHAKE: Final = 1
@@ -41,6 +48,12 @@ class EndpointConnection(Connection):
         self.requests: int = 0
         self.answered: bool = False  # any byte of the response under way came
         self.idle_since: float = 0.0
+        self.idled_s: float = 0.0  # before the request under way
+        self.streamed: bool = False  # the last answer came without a length
+        self.never_arrived: bool = (
+            False  # the request under which this ended: see _may_have_arrived
+        )
+        self._sent_before: int = 0  # bytes of earlier requests
         self.keep: bool = True  # after the response, if the endpoint lets us
         self.expires_at: float = 0.0  # when the whole request must be done; 0.0: never
         self.request_sent: bool = False  # whole, so that the connection may be used again
@@ -67,6 +80,8 @@ class EndpointConnection(Connection):
         self._interim = 0
         if self._state == _IDLE:
             self._state = _HEAD
+            self._sent_before = self.sent_bytes
+            self.idled_s = self.loop.env.now - self.idle_since
 
     def arm(self, timeout: float) -> None:
         """The next thing must happen within ``timeout`` seconds (0.0: any time)."""
@@ -81,12 +96,15 @@ class EndpointConnection(Connection):
 
         So that no request goes out on a dead one that could not be repeated.
         """
+        idle_s = self.loop.env.now - self.idle_since
         try:
             self.sock.recv(1, socket.MSG_PEEK)
         except BlockingIOError:
+            self.endpoint.reuse.outlived(idle_s)
             return True
         except OSError:
             pass
+        self.endpoint.reuse.ended(self.streamed, idle_s)
         self.close()
         return False
 
@@ -143,7 +161,9 @@ class EndpointConnection(Connection):
             return
         sink = self.sink
         if sink is None:
-            self.close()  # the endpoint closed an idle connection, or spoke out of turn
+            if self._state == _IDLE:  # the endpoint closed it, or spoke out of turn
+                self.endpoint.reuse.ended(self.streamed, self.loop.env.now - self.idle_since)
+            self.close()
             return
         if data == b"":
             self._on_end()
@@ -186,6 +206,8 @@ class EndpointConnection(Connection):
 
     def _run_out_of_time(self) -> None:
         if self.sink is None:
+            if self._state == _IDLE:
+                self.endpoint.reuse.outlived(self.loop.env.now - self.idle_since)
             self.close()
         elif self._state <= _HANDSHAKE:
             self.timed_out = True
@@ -354,14 +376,53 @@ class EndpointConnection(Connection):
             self.close()
             if sink is not None:
                 sink.on_body(b"0\r\n\r\n" if self._in_chunks else b"", True)
+        elif self.requests > 1 and not self.answered:
+            self._on_stale()
         else:
             self._fail(RESET, "the endpoint closed the connection before the response was whole")
 
+    def _on_stale(self) -> None:
+        """It was idle, and ended under a request of which no byte was answered."""
+        self.never_arrived = not self._may_have_arrived()
+        used_s = self.loop.env.now - self.idle_since - self.idled_s
+        if self.never_arrived or used_s < EARLY_S:
+            self.endpoint.reuse.ended(self.streamed, self.idled_s)
+        self._fail(
+            RESET,
+            "the endpoint closed a connection that had been idle as the request went out on it"
+            if self.never_arrived
+            else "the endpoint closed a connection that had been idle, after the request arrived",
+        )
+
+    def _may_have_arrived(self) -> bool:
+        """Whether the endpoint may have read any of the request; False only when TCP excludes it.
+
+        It does when the endpoint's FIN came, which acknowledges what had arrived before it, then a
+        RST for what arrived after (so that nobody can read that), and no byte of the request was
+        acknowledged: the "means to detect that the original request was never applied" of RFC
+        9112, 9.3.1. A RST alone does not: closing with unread data is told by one, too.
+        """
+        if self.broken:
+            return True
+        try:
+            if self.sock.recv(1) != b"":
+                return True
+            info = self.sock.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, _TCP_INFO_BYTES)
+        except OSError:
+            return True
+        if len(info) < _TCP_INFO_BYTES or info[0] != _TCP_CLOSE:
+            return True
+        acknowledged = int.from_bytes(info[_BYTES_ACKED_AT:_TCP_INFO_BYTES], sys.byteorder)
+        return acknowledged != self._sent_before + 1  # the SYN counts as one
+
     def _finish(self) -> None:
         """The response is whole: keep the connection if it was cleanly framed, else close it."""
+        endpoint = self.endpoint
+        if self.requests > 1:
+            endpoint.reuse.answered(self.streamed)
+        self.streamed = self._reader is not None
         self.sink = None
         self._reader = None
-        endpoint = self.endpoint
         settings = endpoint.settings
         if (
             not self._persistent

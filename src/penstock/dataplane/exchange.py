@@ -25,6 +25,7 @@ from penstock.dataplane.board import (
 )
 from penstock.dataplane.endpoint_connection import EndpointConnection, connect
 from penstock.dataplane.failover import Failover
+from penstock.dataplane.idle_connections import take_idle
 from penstock.dataplane.live_endpoint import LiveEndpoint
 from penstock.dataplane.loop import EXHAUSTED
 from penstock.dataplane.mirror import start_mirror
@@ -48,8 +49,6 @@ MAX_REPLAY_BYTES: Final = 65536
 # Phases of the histograms, as in board.PHASES.
 _CONNECT: Final = 1
 _FIRST_BYTE: Final = 2
-# An idle connection is believed to be alive for this long; the loop tells of those that close.
-_FRESH_S: Final = 1.0
 
 
 class Exchange(Failover):
@@ -116,6 +115,15 @@ class Exchange(Failover):
         else:
             self._admit(way, way.pool.admission)
 
+    def on_models_known(self) -> None:
+        way = self.way
+        if way is None or not self._inspect(way):
+            return
+        if way.pool.admission is None:
+            self._attempt()
+        else:
+            self._admit(way, way.pool.admission)
+
     def _admit(self, way: PoolPlan, admission: Admission) -> None:
         """Go on at once, unless the pool's admission makes it wait or turns it away."""
         place = ExchangePlace(self, way.priority, self._expires_at)
@@ -170,10 +178,10 @@ class Exchange(Failover):
         self._connect(chosen)
 
     def _connect(self, endpoint: LiveEndpoint) -> None:
-        """The idle connection used last, which is the likeliest to be alive, or a fresh one."""
+        """An idle connection or a fresh one."""
         if endpoint.idle:
-            connection = endpoint.idle.pop()
-            if self.context.env.now - connection.idle_since < _FRESH_S or connection.survived():
+            connection = take_idle(endpoint, self.context.env.now, self._is_sent_once())
+            if connection is not None:
                 self._send(connection)
                 return
         self._connect_anew(endpoint)
@@ -339,6 +347,8 @@ class Exchange(Failover):
             if (status == 400 or status == 422) and self._repeat_plainly(complete):
                 return
             self._note_usage(status)
+            if status == 404 and way.pool.spec.asks_again:
+                way.pool.waits.missed()
             reading = reading_of(
                 head, self._framing, self.began, self.prompt.asks_usage, self.context.env
             )

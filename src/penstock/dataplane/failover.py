@@ -103,8 +103,17 @@ class Failover(PromptReading):
         else:
             self._refuse(502, "the endpoint failed before it answered")
 
+    def _is_sent_once(self) -> bool:
+        """Whether a connection that dies under the request would end it: see ``_is_stale``."""
+        way = self.way
+        assert way is not None
+        return not (self._body_complete and way.pool.rules.repeats_sent(self.head.method))
+
     def _is_stale(self, connection: EndpointConnection | None, outcome: int) -> bool:
-        """A reused connection that died before any response byte: the endpoint had closed it."""
+        """A reused connection that died before any response byte: the endpoint had closed it.
+
+        It may have begun the request all the same, unless the connection shows that it did not.
+        """
         return (
             outcome == RESET
             and connection is not None
@@ -112,7 +121,7 @@ class Failover(PromptReading):
             and not connection.answered
             and not self._replaced_stale
             and self._replayable
-            and self.head.method in IDEMPOTENT_METHODS
+            and (self.head.method in IDEMPOTENT_METHODS or connection.never_arrived)
         )
 
     def _reopen(self, endpoint: LiveEndpoint) -> None:

@@ -9,6 +9,7 @@ from penstock.core.breaker import OPEN, STATE_NAMES, Breaker, BreakerChange
 from penstock.core.endpoint import BACKUP
 from penstock.core.env import Env
 from penstock.core.load_report import LoadReport
+from penstock.core.reuse import ReuseHistory
 from penstock.core.ticket import DONE, Ticket
 from penstock.dataplane.board import (
     L_DECODING,
@@ -95,7 +96,8 @@ class LiveEndpoint(CountedEndpoint):
         self.settings: ConnectionSettings = settings
         self.log_name: bytes = json_text(spec.name.encode())
         self.removed: bool = False
-        self.idle: list[EndpointConnection] = []
+        self.idle: list[EndpointConnection] = []  # the one used last stands last
+        self.reuse: ReuseHistory = ReuseHistory()
         self.open_connections: int = 0
         self.cut_out: bool = False  # by its breaker, which is open
         self._breaker_spec: snapshot.Breaker | None = None
@@ -143,7 +145,8 @@ class LiveEndpoint(CountedEndpoint):
             self._way = way
             self.moves += 1
             self.close_idle()
-            self._tells_hits = self._tells_misses = 0  # another engine may be there
+            self.reuse = ReuseHistory()  # another engine may be there
+            self._tells_hits = self._tells_misses = 0
             self.never_hit = False
         self.settings = settings
         self.family = address.family
@@ -159,13 +162,14 @@ class LiveEndpoint(CountedEndpoint):
         self.zone = spec.zone
         self.removed = False
 
-    def protect(self, spec: snapshot.Breaker | None, owner: "LivePool") -> None:
+    def protect(self, spec: snapshot.Breaker | None, owner: "LivePool | None") -> None:
         """Have a circuit breaker, or none; one whose settings stay keeps its state."""
         self.owner = owner
         if spec != self._breaker_spec:
             self._breaker_spec = spec
             self.breaker = None
             self.cut_out = False
+            self.ejected = self._ejected_by_others
             if spec is not None:
                 self.breaker = Breaker(
                     failures=spec.failures,
@@ -304,8 +308,10 @@ class LiveEndpoint(CountedEndpoint):
             return True
         breaker = self.breaker
         if breaker is not None:
-            ticket.passed_breaker = breaker.allows(now)
-            return not ticket.passed_breaker
+            if not breaker.allows(now):
+                return True
+            ticket.breaker = breaker
+            ticket.breaker_epoch = breaker.epoch
         return False
 
     def _is_overfull(self) -> bool:
@@ -320,18 +326,18 @@ class LiveEndpoint(CountedEndpoint):
             self._read_elsewhere()
         return self.in_flight + self.elsewhere > self.max_in_flight
 
-    def _tell_breaker(self, ticket: Ticket) -> None:
-        breaker = self.breaker
-        if breaker is None:
-            return
+    def _tell_breaker(self, breaker: Breaker, ticket: Ticket) -> None:
+        if breaker is not self.breaker:
+            return  # a reload gave it another one
+        epoch = ticket.breaker_epoch
         now = ticket.settled_at
         change: BreakerChange | None = None
-        if ticket.failed:
-            change = breaker.failed(now)
+        if ticket.failed and not ticket.excused:
+            change = breaker.failed(epoch, now)
         elif ticket.outcome == DONE:
-            change = breaker.succeeded(now)
+            change = breaker.succeeded(epoch, now)
         else:
-            breaker.abandoned()
+            breaker.abandoned(epoch)
         if change is None:
             return
         if change.state == OPEN:

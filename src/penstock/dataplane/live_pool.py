@@ -24,6 +24,7 @@ from penstock.dataplane.insight import Insight
 from penstock.dataplane.live_endpoint import Address, ConnectionSettings, LiveEndpoint, resolve
 from penstock.dataplane.loop import Loop, report_bug
 from penstock.dataplane.model_counters import ModelCounters
+from penstock.dataplane.model_waits import ModelWaits
 from penstock.dataplane.probing import Prober
 from penstock.dataplane.recorder import NEVER, Recorder, check_file
 from penstock.dataplane.request_log import json_text
@@ -85,6 +86,7 @@ class LivePool(Pool):
         self.sample_at: int = NEVER  # the count of requests from which attempts are watched
         self.recorder: Recorder = Recorder(self, board.workers)
         self.insight: Insight | None = None  # of pools that serve a language model
+        self.waits: ModelWaits = ModelWaits(self.name, loop.env)
         self._tokens_at: float = -1.0
         self.adopt(setup)
 
@@ -162,6 +164,8 @@ class LivePool(Pool):
 
     def holds_any(self) -> bool:
         """Whether requests wait in it for a place."""
+        if len(self.waits) > 0:
+            return True
         return self.admission is not None and self.admission.waiting() > 0
 
     def eligibility_changed(self) -> None:
@@ -182,6 +186,7 @@ class LivePool(Pool):
     def on_sweep(self, now: float) -> None:
         """Four times a second."""
         self._note_requests(now)
+        self.waits.on_sweep(now)
         if self.admission is not None:
             self.admission.on_sweep()
         if self.spec.breaker is not None:
@@ -218,9 +223,12 @@ class LivePool(Pool):
         self.recorder.follow()
 
     def publish(self) -> None:
-        """Copy the counters to the board, and write out recorded decisions."""
+        """Copy the counters to the board, and hand on recorded decisions."""
         self.counters.publish()
-        self.recorder.log.flush()
+        log = self.recorder.log
+        log.on_sweep(self._env.now)
+        for notice in log.take_notices():
+            self.notices.append({"pool": self.name, **notice})
 
     def catch_up(self, env: Env) -> None:
         if self.prober is not None:

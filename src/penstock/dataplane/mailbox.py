@@ -3,6 +3,7 @@
 To a worker:       {"kind": "snapshot", "snapshot": {…}, "listeners": ["name", …]}
                    {"kind": "stop", "deadline_s": 30.0}         accept no more, finish, exit 0
                    {"kind": "reopen_log"}
+                   {"kind": "models", "pool": "…"}              its endpoints were asked once more
                    {"kind": "decisions", "token": 1, "id": "…", "pool": "…", "limit": 20}
 To the supervisor: {"kind": "applied", "generation": 7}         the first one means ready
                    {"kind": "refused", "generation": 7, "reason": "…"}   the world before runs on

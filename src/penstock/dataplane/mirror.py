@@ -127,7 +127,6 @@ class Mirror(ResponseSink):
         if ticket is not None:
             self.ticket = None
             ticket.settle(outcome, self.context.env.now)
-            self.endpoint.settled(ticket)
 
 
 def start_mirror(

@@ -13,6 +13,7 @@ from penstock.dataplane.prompt_body import may_inspect, may_name_model
 from penstock.wire.api_family import OPENAI, family_of
 from penstock.wire.forwarding import Edit, Hop, ResponseRules, forwarded_request
 from penstock.wire.http1 import RequestHead
+from penstock.wire.model_changes import changes_models
 from penstock.wire.openai import OTHER, api_of
 
 MAX_PRIORITY: Final = 1023  # each has a line of its own in the queue
@@ -47,10 +48,13 @@ class PoolPlan:
         self.family: int = OPENAI  # in whose form it is told of errors
         # Whether the body is awaited before an endpoint is chosen.
         self.inspects: bool = False
+        # Whether an endpoint that takes it may serve other models from then on.
+        self.changes_models: bool = False
         if way.pool.insight is not None:
             path = request.path.encode("latin-1")
             self.api = api_of(path)
             self.family = family_of(path, head.value(b"anthropic-version") is not None)
+            self.changes_models = way.pool.spec.asks_again and changes_models(head.method, path)
             self.inspects = may_inspect(head) and (
                 self.api != OTHER or (way.pool.tells_models_apart() and may_name_model(head))
             )

@@ -14,6 +14,7 @@ from penstock.core.policy.base import Policy
 from penstock.dataplane.board import P_PROBES, P_PROBES_FAILED
 from penstock.dataplane.counters import PoolCounters
 from penstock.dataplane.endpoint_connection import EndpointConnection, connect
+from penstock.dataplane.idle_connections import take_idle
 from penstock.dataplane.live_endpoint import LiveEndpoint
 from penstock.dataplane.loop import Loop, report_bug
 from penstock.dataplane.response_sink import ResponseSink
@@ -57,8 +58,10 @@ class Prober:
         probe = Probe(self, endpoint)
         self._unanswered[endpoint] = unanswered + 1
         if endpoint.idle:
-            probe.send(endpoint.idle.pop())
-            return
+            idle = take_idle(endpoint, self._loop.env.now, True)  # a probe is not repeated
+            if idle is not None:
+                probe.send(idle)
+                return
         try:
             connection = connect(self._loop, endpoint)
         except OSError:

@@ -29,6 +29,8 @@ class PromptReading(Settlement):
         if model != asked:
             if model:
                 prompt.ask_for_model(model)
+            elif self._awaits_models(way):
+                return False
             elif way.api != OTHER:
                 self._refuse_model(way, asked)
                 return False

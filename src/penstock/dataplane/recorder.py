@@ -19,7 +19,7 @@ from penstock.core.policy import create
 from penstock.core.policy.base import Policy
 from penstock.core.request import Request
 from penstock.core.shadow import Shadow
-from penstock.core.ticket import Ticket
+from penstock.core.ticket import ABANDONED, Ticket
 from penstock.dataplane.board import (
     P_REQUESTS,
     P_SHADOWS,
@@ -70,7 +70,7 @@ class Recorder:
         self._chance: Env = Env(Random())  # of the shadows: the live picks draw as without them
         self.shadows: list[Shadow] = []
         self._judge: Shadow | None = None
-        self.log: RequestLog = RequestLog()
+        self.log: RequestLog = RequestLog("decision log")
 
     def configure(self, spec: snapshot.Pool) -> None:
         """Take over what a snapshot says. What was recorded before stays."""
@@ -305,7 +305,12 @@ class Watch:
         """The attempt's ticket; ``by`` as in ``Decision.picked``."""
         self.recorder.picked(self, endpoint, request, by, attempt)
         shadows = self.recorder.open(endpoint, request, self._now)
-        ticket = WatchedTicket(endpoint, policy, request, self._now)
+        try:
+            ticket = WatchedTicket(endpoint, policy, request, self._now)
+        except Exception:
+            for shadow in shadows or ():  # the pool's own policy raised: there is no attempt
+                _tell(self.recorder, shadow, ABANDONED, self._now)
+            raise
         ticket.recorder = self.recorder
         ticket.decision = self.decision
         ticket.shadows = shadows
@@ -328,7 +333,12 @@ class WatchedTicket(Ticket):
         super().first_byte(now)
 
     def settle(self, outcome: int, now: float) -> None:
-        super().settle(outcome, now)
+        try:
+            super().settle(outcome, now)
+        finally:
+            self._tell_all(outcome, now)
+
+    def _tell_all(self, outcome: int, now: float) -> None:
         for shadow in self.shadows or ():
             shadow.status = self.status
             shadow.output_tokens = self.output_tokens

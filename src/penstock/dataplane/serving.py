@@ -6,19 +6,28 @@ import signal
 import socket
 import ssl
 import sys
-from typing import Any, Final
+from time import monotonic
+from typing import Any, Final, TextIO, cast
 
 import msgspec
 
 from penstock.core.snapshot import Listener as ListenerSpec
 from penstock.core.snapshot import Snapshot
-from penstock.dataplane.board import W_GENERATION, W_HEARTBEAT_MS, W_LOG_DROPPED, Board
+from penstock.dataplane.board import (
+    W_DECISIONS_DROPPED,
+    W_GENERATION,
+    W_HEARTBEAT_MS,
+    W_LOG_DROPPED,
+    Board,
+)
 from penstock.dataplane.client import ClientConnection
 from penstock.dataplane.client_settings import ClientSettings
 from penstock.dataplane.context import Context
+from penstock.dataplane.line_writer import LineStream, LineWriter
 from penstock.dataplane.listener import Listener
 from penstock.dataplane.loop import READABLE, WRITABLE, Chore, Pollable, report_bug
 from penstock.dataplane.mailbox import Inbox, frame, framed
+from penstock.dataplane.model_waits import ToldAtOnce
 from penstock.dataplane.recorder import decisions_answer
 from penstock.dataplane.tls import server_context
 from penstock.dataplane.world import World
@@ -27,6 +36,8 @@ _MAX_DESCRIPTORS: Final = 64  # taken with one read of the mailbox
 _MAX_UNSENT_BYTES: Final = 1024 * 1024
 # How long running requests may take after SIGTERM, when no supervisor says otherwise.
 _DEFAULT_DEADLINE_S: Final = 30.0
+_LAST_LINES_S: Final = 1.0  # to write what logs still hold when the worker ends
+_STDERR: Final = 2
 
 
 class Worker(Chore):
@@ -105,13 +116,15 @@ class Worker(Chore):
         counters = context.counters
         counters.values[W_HEARTBEAT_MS] = int(now * 1000)
         counters.values[W_LOG_DROPPED] = context.log.dropped
+        notices = context.log.take_notices()
         counters.changed = True  # whoever bumps what changes with every request need not say so
         if self._serving:
             context.world.publish()
             context.world.on_sweep(now)
-            notices = context.world.take_notices()
-            if notices and self.mailbox is not None:
-                self.mailbox.tell(notices)
+            notices += context.world.take_notices()
+            counters.values[W_DECISIONS_DROPPED] = context.world.dropped_decisions()
+        if notices and self.mailbox is not None:
+            self.mailbox.tell(notices)
         counters.publish()
         if context.stopping and (context.clients == 0 or now >= self._deadline):
             context.loop.stop()
@@ -122,7 +135,14 @@ class Worker(Chore):
             if isinstance(item, ClientConnection):
                 item.cut_off()  # past the deadline
         self.on_sweep(self.context.env.now)
-        self.context.log.flush()
+        logs = [self.context.log]
+        if self._serving:
+            logs += [pool.recorder.log for pool in self.context.world.pools.values()]
+        for log in logs:
+            log.end()
+        give_up_at = monotonic() + _LAST_LINES_S
+        for log in logs:
+            log.join(max(0.0, give_up_at - monotonic()))
 
     def reopen_logs(self) -> None:
         """Open the request log and the decision logs by their names again."""
@@ -154,6 +174,7 @@ class Mailbox(Pollable):
         super().__init__(sock.fileno())
         self._worker: Worker = worker
         worker.mailbox = self
+        worker.context.supervisor = _Supervisor(worker)
         self._sock: socket.socket = sock
         self._inbox: Inbox = Inbox()
         self._descriptors: list[int] = []
@@ -191,6 +212,8 @@ class Mailbox(Pollable):
             self._apply(message)
         elif kind == "stop":
             self._worker.stop(float(message.get("deadline_s", _DEFAULT_DEADLINE_S)))
+        elif kind == "models":
+            self._worker.context.world.on_models_known(str(message["pool"]))
         elif kind == "reopen_log":
             self._worker.reopen_logs()
         elif kind == "decisions":
@@ -237,6 +260,19 @@ class Mailbox(Pollable):
             loop.change(self, READABLE | (WRITABLE if self._unsent else 0))
 
 
+class _Supervisor(ToldAtOnce):
+    """At the other end of the mailbox, as long as it lives."""
+
+    def __init__(self, worker: Worker) -> None:
+        super().__init__()
+        self._worker: Worker = worker
+
+    def tell(self, notice: dict[str, object]) -> None:
+        mailbox = self._worker.mailbox
+        if mailbox is not None:
+            mailbox.tell([notice])
+
+
 class SignalPipe(Pollable):
     """Signals, delivered between two events of the loop."""
 
@@ -251,6 +287,8 @@ class SignalPipe(Pollable):
             signal.signal(number, _wake)
         for number in (signal.SIGINT, signal.SIGHUP):
             signal.signal(number, signal.SIG_IGN)  # meant for the supervisor
+        # A worker is in the background of its terminal, which may be set to stop who writes there.
+        signal.signal(signal.SIGTTOU, signal.SIG_IGN)
 
     def on_ready(self, events: int) -> None:
         try:
@@ -284,6 +322,13 @@ def run(index: int, board_fd: int, mailbox_fd: int) -> int:
     gc.collect()
     gc.freeze()
     gc.set_threshold(50_000, 20, 100)
-    loop.run()
-    worker.finish()
+    errors = LineWriter(_STDERR, owned=False)  # whoever reads it may stall
+    stderr = sys.stderr
+    sys.stderr = cast(TextIO, LineStream(errors))
+    try:
+        loop.run()
+        worker.finish()
+    finally:
+        sys.stderr = stderr
+        errors.join(_LAST_LINES_S)
     return 0

@@ -57,6 +57,7 @@ class Settlement(ResponseSink):
     _replaced_stale: bool = False
     _framing: int = LENGTH
     _room: int = 0  # taken by a body that is read whole, of the worker's for all of them
+    _awaited_models: bool = False  # that nobody is known to serve, once
     _inspecting: bool = False  # no endpoint is chosen before the body is whole
     prompt: PromptBody | None = None  # if it was understood
     plainly: bool = False  # it was asked again without the wish for usage
@@ -75,8 +76,26 @@ class Settlement(ResponseSink):
 
     # --- answers of our own ------------------------------------------------------------------
 
+    def on_models_known(self) -> None:
+        """It waited until endpoints were asked once more which models they serve."""
+        raise NotImplementedError
+
+    def _awaits_models(self, way: PoolPlan) -> bool:
+        """Whether it waits now for a model that nobody is known to serve."""
+        if self._awaited_models or not way.pool.spec.asks_again:
+            return False
+        self._awaited_models = way.pool.waits.add(self)
+        return self._awaited_models
+
     def _refuse_model(self, way: PoolPlan, model: str) -> None:
         shown = model[: answers.MAX_NAME_SHOWN]
+        awaited = way.pool.awaited()
+        if awaited is not None:
+            self._refuse(
+                503,
+                f"the model `{shown}` is not known yet: not every endpoint has listed its models",
+            )
+            return
         self.why = f"no endpoint of pool {way.pool.name} serves the model {shown}"
         data = answers.unknown_model(
             model,
@@ -230,13 +249,13 @@ class Settlement(ResponseSink):
 
     def _settle(self, outcome: int) -> None:
         ticket = self.ticket
-        endpoint = self.endpoint
-        if ticket is not None and endpoint is not None:
+        if ticket is not None:
             self.ticket = None
-            if self._reading is not None:
-                self._learn(self._reading, ticket)
-            ticket.settle(outcome, self.context.env.now)
-            endpoint.settled(ticket)
+            try:
+                if self._reading is not None:
+                    self._learn(self._reading, ticket)
+            finally:
+                ticket.settle(outcome, self.context.env.now)
 
     def _end(self, now: float, ended: str) -> None:
         """Metrics and the log line; the last thing that happens to every exchange."""
@@ -247,6 +266,9 @@ class Settlement(ResponseSink):
 
     def _note_end(self, now: float, ended: str) -> None:
         self.ended = ended
+        way = self.way
+        if way is not None and way.changes_models and 200 <= self.status < 300:
+            way.pool.waits.changed()
         if self.place is not None:
             self._leave_place(self.place, now)
         if self.mirror is not None and not self._body_complete:

@@ -70,6 +70,7 @@ class World:
         for setup in self._setups:
             pool = self.pools[setup.spec.name]
             pool.adopt(setup)
+            pool.waits.supervisor = self._context.supervisor
             pool.members = [
                 self._endpoint(spec, address, pool, gone.pop(spec.row, None))
                 for spec, address in zip(setup.spec.endpoints, setup.addresses, strict=True)
@@ -89,6 +90,8 @@ class World:
         if replaced is not None:
             gone_pools = [p for n, p in replaced.pools.items() if self.pools.get(n) is not p]
             self._retired = [p for p in replaced._retired + gone_pools if p.holds_any()]
+            for pool in gone_pools:
+                pool.recorder.log.configure("off", "")
         for pool in self.pools.values():
             pool.settle_in()
             if pool.admission is not None:
@@ -107,6 +110,7 @@ class World:
         endpoint.configure(spec, pool.settings, address, tls, pool.spec.tls)
         endpoint.protect(pool.spec.breaker, pool)
         endpoint.models = served_by(pool.spec, spec)
+        endpoint.awaited = spec.name in pool.spec.awaited
         return endpoint
 
     def follow(self) -> None:
@@ -175,6 +179,11 @@ class World:
         for pool in self._retired:
             pool.on_sweep(now)
 
+    def on_models_known(self, pool: str) -> None:
+        """The supervisor has asked that pool's endpoints once more; what they say is applied."""
+        if pool in self.pools:
+            self.pools[pool].waits.go_on()
+
     def take_notices(self) -> list[dict[str, object]]:
         """What the supervisor is to log."""
         notices: list[dict[str, object]] = []
@@ -182,6 +191,13 @@ class World:
             notices += pool.notices
             pool.notices = []
         return notices
+
+    def dropped_decisions(self) -> int:
+        """Lines that decision logs did not write."""
+        dropped = 0
+        for pool in self.pools.values():
+            dropped += pool.recorder.log.dropped
+        return dropped
 
     def publish(self) -> None:
         """Copy pools' and endpoints' counters to the board."""

@@ -125,7 +125,9 @@ async def _tethered(file: Path, log: Path) -> ChildProcess:
             stdout=output,
             stderr=subprocess.STDOUT,
             env={**os.environ, "PENSTOCK_LOG_FORMAT": "json"},  # its events tell the ports
-            start_new_session=True,  # Ctrl-C is for the parent, which then ends it in order
+            # Ctrl-C is for the parent, which then ends it in order; a session of its own would be
+            # a scheduler group too (sched(7), autogroup).
+            process_group=0,
         )
 
 

@@ -49,7 +49,9 @@ class HostProcess:
             "penstock.fleet.host",
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
-            start_new_session=True,  # Ctrl-C is for the parent, which then ends it in order
+            # Ctrl-C is for the parent, which then ends it in order; a session of its own would be
+            # a scheduler group too (sched(7), autogroup).
+            process_group=0,
         )
         self._process = process
         assert process.stdin is not None

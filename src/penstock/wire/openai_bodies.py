@@ -189,6 +189,21 @@ class Event(msgspec.Struct):
     stop_reason: str | None = None
 
 
+class _OpeningChoice(msgspec.Struct):
+    """Of chat completions a delta, of completions text, of some servers the whole message."""
+
+    delta: dict[str, Raw] | None = None
+    text: str | None = None
+    message: Any = None
+    finish_reason: str | None = None
+
+
+class Opening(msgspec.Struct):
+    """An event at the beginning of a stream, which may bring nothing yet."""
+
+    choices: list[_OpeningChoice] | None = None
+
+
 class BareUsage(msgspec.Struct):
     """The usage of an event whose other fields are of other kinds than those APIs'."""
 
@@ -205,6 +220,7 @@ class Failure(msgspec.Struct):
 
 failure = msgspec.json.Decoder(Failure)
 event = msgspec.json.Decoder(Event)
+opening = msgspec.json.Decoder(Opening)
 bare_usage = msgspec.json.Decoder(BareUsage)
 
 
@@ -212,10 +228,5 @@ class StreamOptions(msgspec.Struct):
     include_usage: bool | None = None
 
 
-class UsageEvent(msgspec.Struct):
-    choices: list[Raw] | None = None
-    usage: Usage | None = None
-
-
 stream_options = msgspec.json.Decoder(StreamOptions | None)
-usage_event = msgspec.json.Decoder(UsageEvent)
+fields = msgspec.json.Decoder(dict[str, Raw])

@@ -1,8 +1,10 @@
 """Reads along in a streamed answer as it passes: how many events, the usage, the end.
 
 Server-sent events (WHATWG HTML, 9.2) as inference servers send them: lines end with LF or CRLF,
-not with CR alone. The bytes are never held back or changed; a line that is not whole is kept as a
-copy until the rest has come, and one over a mebibyte is counted but not read.
+not with CR alone. Some part events by one newline, and clients that go line by line read each line as
+an event: so does this where two lines cannot be one JSON text. The bytes are never held back or
+changed; a line that is not whole is kept as a copy until the rest has come, and an event over a
+mebibyte is counted but not read.
 
 Nearly every event only brings text: such a one is counted, and searched for the two names that
 matter. In JSON a quote inside text is escaped, so that a name in quotes which is followed by a
@@ -15,8 +17,9 @@ import msgspec
 
 from penstock.wire import openai_bodies as bodies
 
-_MAX_LINE_BYTES: Final = 1024 * 1024
+_MAX_EVENT_BYTES: Final = 1024 * 1024
 _MOST_TOKENS: Final = 1 << 30  # of one request; what is beyond is nonsense
+_DONE: Final = b"[DONE]"
 _UNREAD: Final = b"?"  # stands for a line that is too long: an event all the same
 _RETURN: Final = 13
 _SPACE: Final = 32
@@ -40,6 +43,8 @@ _PREAMBLES: Final = (
     b'"response.output_item.added"',
     b'"response.content_part.added"',
 )
+_CHOICES: Final = b'"choices"'
+_EMPTY: Final = frozenset((b"", b"null", b'""', b"{}", b"[]"))
 _PROGRESS: Final = b'"prompt_progress"'  # llama.cpp's, while it computes a prompt
 
 
@@ -59,6 +64,7 @@ class SseMeter:
         self._tail: bytes = b""  # of a line that is not whole
         self._skipping: bool = False  # the rest of a line that is too long
         self._data: list[bytes] | None = None  # lines of the event under way
+        self._data_bytes: int = 0
 
     def feed(self, data: bytes) -> None:
         """The next bytes of the stream, cut anywhere."""
@@ -79,11 +85,19 @@ class SseMeter:
                     self._dispatch(self._data)
                     self._data = None
             elif data.startswith(b"data:", start):
-                if end - start > _MAX_LINE_BYTES:
+                if end - start > _MAX_EVENT_BYTES:
                     self._add_line(_UNREAD)
                 else:
                     self._take_line(data, start + 5, end)
             start = end + 1
+
+    def end(self) -> None:
+        """The stream ended. What it ends within is read, as clients do that go line by line."""
+        if self._tail:
+            self.feed(b"\n")
+        if self._data is not None:
+            self._dispatch(self._data)
+            self._data = None
 
     def _take_line(self, data: bytes, start: int, end: int) -> None:
         if data[end - 1] == _RETURN:
@@ -93,15 +107,27 @@ class SseMeter:
         self._add_line(data[start:end])
 
     def _add_line(self, line: bytes) -> None:
-        if self._data is None:
+        lines = self._data
+        if lines is not None and _ends_text(lines[len(lines) - 1]) and _begins_text(line):
+            self._dispatch(lines)
+            self._data = lines = None
+        if lines is None:
+            if line == _DONE:
+                self.done = True
+                return
             self._data = [line]
+            self._data_bytes = len(line)
+            return
+        self._data_bytes += len(line)
+        if self._data_bytes > _MAX_EVENT_BYTES:
+            self._data = [_UNREAD]
         else:
-            self._data.append(line)
+            lines.append(line)
 
     def _keep(self, rest: bytes) -> None:
         if self._skipping:
             return
-        if len(rest) > _MAX_LINE_BYTES:
+        if len(rest) > _MAX_EVENT_BYTES:
             if rest.startswith(b"data:"):
                 self._add_line(_UNREAD)
             self._skipping = True
@@ -110,14 +136,14 @@ class SseMeter:
 
     def _dispatch(self, lines: list[bytes]) -> None:
         line = lines[0] if len(lines) == 1 else b"\n".join(lines)
-        if line == b"[DONE]":
+        if line == _DONE:
             self.done = True
             return
         self.events += 1
         if line.find(_FAILED, 0, _FAILURE_BYTES) >= 0 and self._take_failure(line):
             return
         if not self.begun:
-            self.begun = not _is_preamble(line)
+            self.begun = not _is_preamble(line) and _brings_any(line)
             if not self.begun and _CREATED in line[:_HEADING_BYTES]:
                 self.read(line)
         if (
@@ -212,6 +238,34 @@ class SseMeter:
                 self.prompt_tokens = usage.input_tokens + self.cached_tokens
                 if _is_count(taken_in):
                     self.prompt_tokens += taken_in
+
+
+def _brings_any(line: bytes) -> bool:
+    """Whether an event brings any of an answer, and not its form alone: no choices, or a role."""
+    if line in _EMPTY:
+        return False
+    if _CHOICES not in line:
+        return True
+    try:
+        choices = bodies.opening.decode(line).choices
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        return True
+    for choice in choices or ():
+        if choice.text or choice.finish_reason or choice.message is not None:
+            return True
+        for name, value in (choice.delta or {}).items():
+            if name != "role" and bytes(value) not in _EMPTY:
+                return True
+    return False
+
+
+def _ends_text(line: bytes) -> bool:
+    """Whether a JSON object may end with this line, so that none goes on with "{" behind it."""
+    return line.endswith(b"}") or line == _UNREAD
+
+
+def _begins_text(line: bytes) -> bool:
+    return line.startswith(b"{") or line == _DONE
 
 
 def _is_count(tokens: int | None) -> TypeGuard[int]:

@@ -155,3 +155,12 @@ def test_sigterm_ends_what_runs_in_order(ctrl_c: str) -> None:
             process.kill()
     assert said == "in order\nended\n"
     assert process.returncode == 0
+
+
+def test_what_is_measured_is_started_as_a_process_group_within_the_benchmarks_session(
+    tmp_path: Path,
+) -> None:
+    command = [sys.executable, "-c", _WILLING]
+    cores = frozenset(available())
+    with Process(command, cores=cores, log=tmp_path / "log") as process:
+        assert (os.getsid(process.pid), os.getpgid(process.pid)) == (os.getsid(0), process.pid)

@@ -20,7 +20,15 @@ from penstock.core.snapshot import decode_snapshot
 from tests.unit.config.documents import FULL, MINIMAL, errors_of, load
 
 # Given by the supervisor, not by the document.
-_NOT_CONFIGURED = {"address", "discovered", "generation", "row", "tls_generation"}
+_NOT_CONFIGURED = {
+    "address",
+    "asks_again",
+    "awaited",
+    "discovered",
+    "generation",
+    "row",
+    "tls_generation",
+}
 
 
 @pytest.fixture

@@ -9,10 +9,13 @@ from penstock.control.rows import Rows
 from penstock.core.snapshot import Outlier, Snapshot
 from penstock.dataplane.board import (
     L_1XX_TO_5XX,
+    L_BLAMELESS_5XX,
     L_BROKEN,
     L_CONNECT_FAILURES,
     L_CONSECUTIVE_FAILURES,
+    L_EXCUSED,
     L_FAILURES,
+    L_GARBAGE,
     L_GATEWAY_ERRORS,
     L_RESETS,
     L_RUN_5XX,
@@ -235,3 +238,28 @@ def test_a_response_that_breaks_off_is_one_failed_request(site: Site) -> None:
     assert site.states.of("a", "e1").ejected is not None
     reason = site.states.of("a", "e1").cause.reason
     assert reason.startswith("100% of 60 requests failed")
+
+
+@pytest.mark.parametrize("split", [False, True])
+def test_what_is_not_supported_or_excused_is_no_failure_of_any_kind(
+    site: Site, split: bool
+) -> None:
+    local_share = 0.5 if split else 0.0
+    site.run(
+        Outlier(
+            split_local_failures=split,
+            failure_share=0.5,
+            local_failure_share=local_share,
+            failure_share_min_requests=10,
+            max_ejected_share=1.0,
+        )
+    )
+    site.look()
+    at = site.board.load(0, 0)
+    for cell in (L_1XX_TO_5XX + 4, L_BLAMELESS_5XX):  # 501
+        site.board.cells[at + cell] += 100
+    at = site.board.load(1, 0)
+    for cell in (L_GARBAGE, L_EXCUSED):
+        site.board.cells[at + cell] += 100
+    site.look(after=11.0)
+    assert site.ejected() == []

@@ -52,6 +52,13 @@ async def test_workers_are_out_of_reach_of_the_terminals_ctrl_c(workers: Workers
     assert os.getpgid(workers.pids[0]) not in (os.getpgid(0), os.getpgid(workers.pids[1]))
 
 
+async def test_workers_share_the_processors_with_their_host_as_processes_not_as_sessions(
+    workers: Workers,
+) -> None:
+    await workers.start(FIRST)
+    assert {os.getsid(pid) for pid in workers.pids} == {os.getsid(0)}
+
+
 async def test_a_killed_worker_is_replaced_at_once_and_the_others_stay(
     workers: Workers, board: Board, events: Events
 ) -> None:

@@ -10,6 +10,7 @@ from penstock.core.endpoint import Endpoint
 from penstock.core.env import Env
 from penstock.core.load_report import LoadReport
 from penstock.core.policy import Policy, create
+from penstock.core.policy._latency import LatencyPolicy
 from penstock.core.policy._mean import FadingMean
 from penstock.core.policy._quantile import LARGEST, SlidingQuantile
 from penstock.core.policy.adaptive import Adaptive
@@ -304,3 +305,36 @@ class TestAdaptive:
     def test_candidates_that_make_no_choice_are_refused(self, names: str) -> None:
         with pytest.raises(ValueError):
             create("adaptive", {"policies": names})
+
+
+class Heard(LatencyPolicy):
+    """Notes what it is told."""
+
+    name = "heard"
+
+    def __init__(self, measure: str) -> None:
+        super().__init__(measure)
+        self.said: list[str] = []
+
+    def answered(self, ticket: Ticket, latency_s: float, now: float) -> None:
+        self.said.append("answered")
+
+    def disappointed(self, ticket: Ticket, waited_s: float, now: float) -> None:
+        self.said.append("disappointed")
+
+
+@pytest.mark.parametrize("measure", ["first-byte", "total"])
+@pytest.mark.parametrize(
+    ("status", "said"),
+    [(200, ["answered"]), (500, ["disappointed"]), (501, []), (505, []), (600, [])],
+)
+def test_what_is_not_supported_tells_nothing_of_an_endpoints_pace(
+    measure: str, status: int, said: list[str]
+) -> None:
+    """It is answered in no time, and would draw traffic; it is no failure either."""
+    policy = Heard(measure)
+    ticket = Ticket(Endpoint("a"), policy, keyed(1), 1.0)
+    ticket.status = status
+    ticket.first_byte(2.0)
+    ticket.settle(DONE, 3.0)
+    assert policy.said == said

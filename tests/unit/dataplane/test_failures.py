@@ -6,6 +6,7 @@ from random import Random
 
 import pytest
 
+from penstock.core.breaker import CLOSED, OPEN, Breaker
 from penstock.core.env import Env
 from penstock.core.policy import create
 from penstock.core.request import Request
@@ -20,10 +21,14 @@ from penstock.core.ticket import (
     Ticket,
 )
 from penstock.dataplane.board import (
+    L_1XX_TO_5XX,
+    L_BLAMELESS_5XX,
     L_BROKEN,
     L_CONSECUTIVE_FAILURES,
+    L_EXCUSED,
     L_FAILURES,
     L_FIRST_BYTE_SUM_US,
+    L_GARBAGE,
     L_GATEWAY_ERRORS,
     L_RUN_5XX,
     L_RUN_GATEWAY,
@@ -34,11 +39,13 @@ from penstock.dataplane.board import (
     Board,
     create_board,
 )
+from penstock.dataplane.counted_endpoint import EXCUSED_FOR_S
 from penstock.dataplane.live_endpoint import ConnectionSettings, LiveEndpoint
 
 End = tuple[int, int]  # outcome, status
 _REFUSED: End = (CONNECT_FAILED, 0)
 _500: End = (DONE, 500)
+_501: End = (DONE, 501)
 _503: End = (DONE, 503)
 _OK: End = (DONE, 200)
 _CUT: End = (RESET, 200)
@@ -64,13 +71,16 @@ def endpoint_of(board: Board) -> LiveEndpoint:
     return LiveEndpoint(spec, "a", settings, board, 1, Env(Random(1)))
 
 
-def settle(endpoint: LiveEndpoint, *ends: End) -> None:
+def settle(
+    endpoint: LiveEndpoint, *ends: End, at: float = 2.0, through_breaker: bool = False
+) -> None:
     policy = create("random", {})
     for outcome, status in ends:
         ticket = Ticket(endpoint, policy, Request(), 1.0)
         ticket.status = status
-        ticket.settle(outcome, 2.0)
-        endpoint.settled(ticket)
+        if through_breaker and endpoint.breaker is not None:
+            ticket.breaker, ticket.breaker_epoch = endpoint.breaker, endpoint.breaker.epoch
+        ticket.settle(outcome, at)
     endpoint.publish()
 
 
@@ -86,7 +96,10 @@ def cells(board: Board, *which: int) -> list[int]:
         ([_503, _500], [2, 0, 0, 2, 0]),
         ([_500, _REFUSED, _503], [3, 2, 0, 2, 1]),
         ([_503, _REFUSED, _REFUSED], [3, 3, 2, 1, 1]),
-        ([(GARBAGE, 0), (TIMEOUT, 0), (RESET, 0)], [3, 3, 3, 0, 0]),
+        ([(TIMEOUT, 0), (RESET, 0)], [2, 2, 2, 0, 0]),
+        ([_503, _501, _503], [2, 2, 0, 2, 2]),
+        ([_503, (DONE, 505), (DONE, 699)], [1, 1, 0, 1, 1]),
+        ([_503, (GARBAGE, 0), (GARBAGE, 200)], [1, 1, 0, 1, 1]),
         ([_500, _CUT], [2, 1, 1, 0, 0]),
         ([_503, _REFUSED, _OK], [0, 0, 0, 0, 0]),
         ([_503, (CLIENT_GONE, 0)], [1, 1, 0, 1, 1]),
@@ -103,6 +116,44 @@ def test_errors_of_gateways_and_broken_responses_are_counted(board: Board) -> No
     assert cells(board, L_FAILURES, L_GATEWAY_ERRORS, L_BROKEN) == [5, 2, 1]
 
 
+def test_what_a_server_does_not_support_is_no_failure_of_it(board: Board) -> None:
+    """llama.cpp answers 501 to embeddings asked of a chat model."""
+    settle(endpoint_of(board), _501, (DONE, 505), (DONE, 600), (DONE, 999))
+    assert cells(board, L_FAILURES, L_1XX_TO_5XX + 4, L_BLAMELESS_5XX) == [0, 4, 4]
+
+
+def test_a_circuit_stays_closed_over_what_is_not_supported_or_framed_wrongly(board: Board) -> None:
+    endpoint = endpoint_of(board)
+    endpoint.breaker = Breaker(failures=2)
+    for end in [_501, (GARBAGE, 0), (GARBAGE, 200)] * 3:
+        settle(endpoint, end, through_breaker=True)
+    assert endpoint.breaker.state == CLOSED
+    settle(endpoint, _500, _503, through_breaker=True)
+    assert endpoint.breaker.state == OPEN
+
+
+def test_wrongly_framed_answers_are_excused_while_others_are_in_order(board: Board) -> None:
+    """One faulty URL makes them, and is no reason to take the endpoint from all others."""
+    endpoint = endpoint_of(board)
+    for at in range(100):
+        settle(endpoint, (GARBAGE, 0), (GARBAGE, 200), at=float(at))
+        if at % 5 == 0:
+            settle(endpoint, _OK, at=float(at))
+    assert cells(board, L_FAILURES, L_CONSECUTIVE_FAILURES) == [0, 0]
+    assert cells(board, L_GARBAGE, L_EXCUSED, L_BROKEN) == [200, 200, 100]
+
+
+def test_an_endpoint_that_gives_only_wrongly_framed_answers_is_blamed_before_long(
+    board: Board,
+) -> None:
+    endpoint = endpoint_of(board)
+    settle(endpoint, _OK, at=1.0)
+    settle(endpoint, *[(GARBAGE, 0)] * 5, at=1.0 + EXCUSED_FOR_S - 0.1)
+    assert cells(board, L_FAILURES) == [0]
+    settle(endpoint, *[(GARBAGE, 0)] * 5, at=1.0 + EXCUSED_FOR_S)
+    assert cells(board, L_FAILURES, L_CONSECUTIVE_FAILURES, L_RUN_LOCAL) == [5, 5, 5]
+
+
 def test_a_worker_goes_on_counting_where_the_one_before_it_ended(board: Board) -> None:
     settle(endpoint_of(board), _503, _CUT)
     successor = endpoint_of(board)
@@ -117,7 +168,6 @@ def test_times_are_those_of_whole_responses_and_go_on_with_the_next_worker(board
     ticket = Ticket(endpoint, create("random", {}), Request(), 1.0)
     ticket.first_byte(1.25)
     ticket.settle(DONE, 3.0)
-    endpoint.settled(ticket)
     settle(endpoint, _CUT, _REFUSED, (CLIENT_GONE, 200))  # as long as they took, nobody was served
     assert cells(board, *times) == [1, 250_000, 2_000_000]
     settle(endpoint_of(board), _OK)  # no first byte was told: it came with the last

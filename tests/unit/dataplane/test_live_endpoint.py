@@ -6,8 +6,12 @@ from random import Random
 
 import pytest
 
+from penstock.core.breaker import CLOSED, HALF_OPEN, OPEN
 from penstock.core.env import Env
-from penstock.core.snapshot import Connections, Endpoint, EndpointTls, PoolTimeouts
+from penstock.core.policy.base import Policy
+from penstock.core.request import Request
+from penstock.core.snapshot import Breaker, Connections, Endpoint, EndpointTls, PoolTimeouts
+from penstock.core.ticket import DONE, TIMEOUT, Ticket
 from penstock.dataplane.board import (
     R_AT_US,
     R_COLD,
@@ -81,3 +85,67 @@ def test_an_engine_that_never_hit_is_known_by_its_counters_while_they_are_young(
         assert endpoint.never_hit is never
     endpoint.expire_report(1e9, 5.0)
     assert not endpoint.never_hit
+
+
+class Raising(Policy):
+    """A user's policy with a bug."""
+
+    observes = True
+
+    def on_end(self, ticket: Ticket) -> None:
+        raise KeyError("a bug in a user's policy")
+
+
+def attempt(endpoint: LiveEndpoint, policy: Policy, now: float) -> Ticket | None:
+    """None when the endpoint's circuit breaker did not let it through."""
+    ticket = Ticket(endpoint, policy, Request(), now)
+    if endpoint.gives_way(ticket, now):
+        return None
+    return ticket
+
+
+def test_a_trial_is_over_even_if_a_users_policy_raises_at_its_end(board: Board) -> None:
+    endpoint = endpoint_on(board)
+    endpoint.protect(Breaker(failures=1, open_s=5.0), None)
+    assert endpoint.breaker is not None
+    failing = attempt(endpoint, Policy(), 0.0)
+    assert failing is not None
+    failing.settle(TIMEOUT, 1.0)
+    assert endpoint.breaker.state == OPEN
+    trial = attempt(endpoint, Raising(), 6.0)
+    assert trial is not None
+    trial.status = 200
+    with pytest.raises(KeyError, match="a bug"):
+        trial.settle(DONE, 7.0)
+    assert endpoint.breaker.state == CLOSED
+    assert endpoint.in_flight == 0
+
+
+def test_an_attempt_from_before_the_circuit_opened_does_not_decide_the_trial(
+    board: Board,
+) -> None:
+    endpoint = endpoint_on(board)
+    endpoint.protect(Breaker(failures=1, open_s=5.0), None)
+    assert endpoint.breaker is not None
+    policy = Policy()
+    old, failing = attempt(endpoint, policy, 0.0), attempt(endpoint, policy, 0.0)
+    assert old is not None
+    assert failing is not None
+    failing.settle(TIMEOUT, 1.0)
+    assert attempt(endpoint, policy, 6.0) is not None
+    old.status = 200
+    old.settle(DONE, 7.0)
+    assert endpoint.breaker.state == HALF_OPEN
+
+
+def test_an_attempt_under_a_breaker_that_a_reload_replaced_tells_the_new_one_nothing(
+    board: Board,
+) -> None:
+    endpoint = endpoint_on(board)
+    endpoint.protect(Breaker(failures=2), None)
+    old = attempt(endpoint, Policy(), 0.0)
+    assert old is not None
+    endpoint.protect(Breaker(failures=1), None)
+    old.settle(TIMEOUT, 1.0)
+    assert endpoint.breaker is not None
+    assert endpoint.breaker.state == CLOSED

@@ -1,6 +1,7 @@
 """Plain emulated endpoints answer, and suffer the faults they are told to."""
 
 import asyncio
+import os
 import socket
 import sys
 from collections.abc import AsyncIterator, Awaitable, Callable
@@ -171,6 +172,9 @@ async def test_a_host_process_is_killed_and_revived_on_the_same_port(
     process = HostProcess([PlainSpec("a", 0.001), PlainSpec("b", 0.001)])
     await process.start()
     try:
+        # Out of the terminal's reach, and yet no scheduler group of its own (autogroup).
+        assert os.getpgid(process.pid) == process.pid
+        assert os.getsid(process.pid) == os.getsid(0)
         urls = process.urls
         assert await status_of(client, urls["a"]) == 200
         await process.fault("b", FaultCommand("error", status=500))

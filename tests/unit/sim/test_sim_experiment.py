@@ -58,7 +58,7 @@ def test_a_signal_ends_a_comparison_whatever_its_processes_are_at(
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,
-        start_new_session=True,
+        process_group=0,
     )
     children = Path(f"/proc/{endless.pid}/task/{endless.pid}/children")
     try:

@@ -1,6 +1,7 @@
 """A stream is metered the same however it is cut, and whatever is in it."""
 
 import json
+import tracemalloc
 from itertools import pairwise
 from typing import Any
 
@@ -15,6 +16,7 @@ def metered(*pieces: bytes) -> SseMeter:
     meter = SseMeter()
     for piece in pieces:
         meter.feed(piece)
+    meter.end()
     return meter
 
 
@@ -245,3 +247,59 @@ def test_llamacpp_tells_what_it_found_cached_with_its_times(usage: dict[str, int
     told = {"choices": [{"finish_reason": "stop", "delta": {}}], "timings": timings, "usage": usage}
     meter = metered(event(told))
     assert (meter.prompt_tokens, meter.cached_tokens, meter.output_tokens) == (40, 36, 7)
+
+
+def test_events_parted_by_one_newline_are_read_line_by_line() -> None:
+    token = b'data: {"choices": [{"delta": {"content": "a"}}]}\n'
+    usage = b'data: {"choices": [], "usage": {"prompt_tokens": 7, "completion_tokens": 3}}\n'
+    meter = SseMeter()
+    meter.feed(token * 2)
+    assert (meter.events, meter.begun) == (1, True)
+    meter.feed(token + usage + b"data: [DONE]\n")
+    assert (meter.events, meter.prompt_tokens, meter.done) == (4, 7, True)
+    assert metered(token * 3).events == 3
+
+
+def test_an_event_of_many_lines_is_kept_within_a_bound() -> None:
+    meter = SseMeter()
+    tracemalloc.start()
+    for _ in range(3000):
+        meter.feed(b"data: " + b"x" * 1000 + b"\n")
+    held, _ = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert held < 1_500_000
+    meter.feed(b"\n")
+    assert meter.events == 1
+
+
+@pytest.mark.parametrize(
+    "nothing",
+    [
+        b"null",
+        b"",
+        b"{}",
+        b'{"choices": []}',
+        b'{"choices": null}',
+        b'{"choices": [{"index": 0, "delta": {"role": "assistant"}, "finish_reason": null}]}',
+        b'{"choices": [{"delta": {"role": "assistant", "content": ""}}]}',
+        b'{"choices": [{"delta": {"role": "assistant", "content": null, "tool_calls": []}}]}',
+        b'{"choices": [{"text": "", "finish_reason": null}]}',
+    ],
+)
+def test_what_brings_nothing_is_not_the_first_token(nothing: bytes) -> None:
+    assert not metered(b"data: " + nothing + b"\n\n").begun
+
+
+@pytest.mark.parametrize(
+    "token",
+    [
+        b'{"choices": [{"delta": {"role": "assistant", "content": "a"}}]}',
+        b'{"choices": [{"delta": {"reasoning_content": "a"}}]}',
+        b'{"choices": [{"delta": {"tool_calls": [{"index": 0}]}}]}',
+        b'{"choices": [{"delta": {}, "finish_reason": "stop"}]}',
+        b'{"choices": [{"text": "a"}]}',
+        b'{"choices": "of another kind"}',
+    ],
+)
+def test_what_brings_any_of_the_answer_is(token: bytes) -> None:
+    assert metered(b"data: " + token + b"\n\n").begun

@@ -9,7 +9,13 @@ from yarl import URL
 
 from penstock import __version__
 from penstock.control.certificates import EndpointContexts
-from penstock.control.engines.reading import NotNowError, UnreachableError, UnreadableError
+from penstock.control.engines.reading import (
+    LoadingError,
+    NotNowError,
+    TimedOutError,
+    UnreachableError,
+    UnreadableError,
+)
 from penstock.control.sockets import shown_address
 from penstock.core.snapshot import Endpoint, EndpointTls, Engine
 
@@ -56,11 +62,12 @@ class EngineClient:
                 ) as response,
             ):
                 if response.status != 200:
-                    kind = NotNowError if response.status >= 500 else UnreadableError
-                    raise kind(f"{path} answers {response.status}{_hint(response)}")
+                    raise _kind_of(response.status)(
+                        f"{path} answers {response.status}{_hint(response)}"
+                    )
                 return await _bounded(response.content, path)
         except TimeoutError:
-            raise UnreachableError(f"{path}: no answer within {engine.timeout_s:g} s") from None
+            raise TimedOutError(f"{path}: no answer within {engine.timeout_s:g} s") from None
         except (OSError, aiohttp.ClientConnectionError) as error:
             raise UnreachableError(f"{path}: {error}") from error
         except (aiohttp.ClientError, ValueError) as error:
@@ -80,6 +87,12 @@ class EngineClient:
                 trust_env=False,
             )
         return self._session
+
+
+def _kind_of(status: int) -> type[UnreadableError]:
+    if status < 500:
+        return UnreadableError
+    return LoadingError if status == 503 else NotNowError
 
 
 def _hint(response: aiohttp.ClientResponse) -> str:

@@ -1,88 +1,75 @@
-"""Which models endpoints serve, by what they list at ``/v1/models``."""
+"""Which models endpoints serve, by what they list at ``/v1/models``.
+
+They are asked before workers hear of them, on a schedule, when an endpoint comes up, and when a
+worker misses a model or passed on what may change the list.
+"""
 
 import asyncio
 from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass
 from random import Random
+from time import monotonic
 from typing import Final
 
 import msgspec
 
 from penstock.control.certificates import EndpointContexts
 from penstock.control.engines.client import EngineClient, Target
-from penstock.control.engines.reading import UnreachableError, UnreadableError
+from penstock.control.engines.model_lists import PATH, models_of, since
+from penstock.control.engines.reading import (
+    LoadingError,
+    NotNowError,
+    TimedOutError,
+    UnreachableError,
+    UnreadableError,
+)
 from penstock.control.events import Events
 from penstock.control.rows import EndpointKey
 from penstock.core.snapshot import Engine, Pool, ServedModel, Snapshot
 
-PATH: Final = "/v1/models"
-MOST_MODELS: Final = 1000  # of one endpoint
-_MOST_SHOWN: Final = 10  # in a message
-_MOST_WHOLE: Final = 2**53  # what every reader of JSON can take
-_FIRST_WITHIN_S: Final = 0.1
-_AGAIN_S: Final = 1.0  # between two attempts until the first answer
+_MOST_SHOWN: Final = 10  # models in a message
+_AGAIN_S: Final = 1.0  # between two attempts until the first list
+_BEFORE_SERVICE_S: Final = 1.0  # that a start, a reload or a recovery waits for lists
+# An endpoint that answers /v1/models late or with an error may serve all the same: after this long
+# without a list it counts as one that tells none.
+_PATIENCE_S: Final = 5.0
 # Endpoints that start together answer together: one snapshot for all of them.
 _GATHER_S: Final = 0.2
+_LOOK_S: Final = 2.0  # that a look waits for its news to be out
 _JITTER: Final = 0.1
 _AFTER_A_BUG_S: Final = 5.0
 
-
-class _Listed(msgspec.Struct):
-    """What is known beside the name is of use, and left out where it is of another kind."""
-
-    id: str
-    parent: object = None
-    created: object = None
-    owned_by: object = None
-    max_model_len: object = None
+# What is known of an endpoint that has listed nothing.
+_UNASKED: Final = 0
+_LATE: Final = 1  # no answer, or none of use, so far
+_NONE_YET: Final = 2  # it lists no model: it loads
+_MUTE: Final = 3  # it tells no list: it may serve any model
 
 
-class _List(msgspec.Struct):
-    data: list[_Listed] | None  # Ollama lists no model so
+@dataclass
+class _Asked:
+    """An endpoint that is asked."""
 
+    target: Target
+    interval_s: float
+    began_at: float
+    task: asyncio.Task[None] | None = None
+    asking: asyncio.Task[None] | None = None
+    models: tuple[ServedModel, ...] | None = None
+    standing: int = _UNASKED  # while there are no models
+    problem: str = ""  # of the last look; empty: none
+    unreadable: bool = False  # logged as such
 
-def models_of(body: bytes) -> tuple[ServedModel, ...]:
-    """What an answer lists, in order of the names. Raises UnreadableError."""
-    try:
-        listed = msgspec.json.decode(body, type=_List).data or []
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
-        raise UnreadableError(f"{PATH} cannot be read: {error}") from error
-    if len(listed) > MOST_MODELS:
-        raise UnreadableError(f"{PATH} lists {len(listed)} models, over {MOST_MODELS}")
-    found = {
-        each.id: ServedModel(
-            each.id,
-            _text(each.parent),
-            _whole(each.created),
-            _text(each.owned_by),
-            _whole(each.max_model_len),
-        )
-        for each in listed
-        if each.id
-    }
-    return tuple(found[name] for name in sorted(found))
+    def is_for(self, target: Target) -> bool:
+        """Whether that is the same server, asked in the same way, wherever its row is."""
+        return _rowless(self.target) == _rowless(target)
 
-
-def _since(before: Sequence[ServedModel], models: Sequence[ServedModel]) -> tuple[ServedModel, ...]:
-    """The same, made when it was told first: vLLM, SGLang and TensorRT-LLM tell the time of day."""
-    created = {model.id: model.created for model in before}
-    return tuple(
-        msgspec.structs.replace(model, created=created.get(model.id, model.created))
-        for model in models
-    )
-
-
-def _shown(models: Sequence[ServedModel]) -> str:
-    names = ", ".join(model.id for model in models[:_MOST_SHOWN]) or "no model"
-    more = len(models) - _MOST_SHOWN
-    return f"{names} and {more} more" if more > 0 else names
-
-
-def _text(value: object) -> str:
-    return value if isinstance(value, str) else ""
-
-
-def _whole(value: object) -> int:
-    return int(value) if isinstance(value, int | float) and 0 <= value <= _MOST_WHOLE else 0
+    def is_awaited(self, *, alone: bool) -> bool:
+        """Whether no request for a model is to go there yet. Of one that is alone in its pool
+        there is no choice to make, so only a list that is empty keeps requests from it."""
+        if self.models is not None or self.standing == _MUTE:
+            return False
+        return self.standing == _NONE_YET or not alone
 
 
 class EngineModels:
@@ -93,21 +80,41 @@ class EngineModels:
         events: Events,
         contexts: EndpointContexts,
         publish: Callable[[], Awaitable[None]],
+        clock: Callable[[], float] = monotonic,
     ) -> None:
         """``publish`` makes the snapshot that runs go out once more, marked anew."""
         self._events = events
         self._publish = publish
+        self._clock = clock
         self._chance = Random()
         self._client = EngineClient(contexts)
-        self._tasks: dict[EndpointKey, tuple[Target, float, asyncio.Task[None]]] = {}
-        self._found: dict[EndpointKey, tuple[ServedModel, ...]] = {}
-        self._problems: dict[EndpointKey, str] = {}  # of the last look; empty: none
-        self._unreadable: set[EndpointKey] = set()  # logged as such
+        self._asked: dict[EndpointKey, _Asked] = {}  # in the world that runs
+        self._coming: dict[EndpointKey, _Asked] = {}  # in one that is being prepared
+        self._running: Snapshot | None = None
         self._publishing: asyncio.Task[None] | None = None
+        self._hurry = asyncio.Event()
+        self._known = 0  # raised with every change
+        self._looking: dict[str, asyncio.Task[None]] = {}  # by pool
+        self._looks: dict[str, float] = {}  # when each pool's endpoints were asked out of turn
 
     def problem(self, pool: str, endpoint: str) -> str:
         """Why its list could not be read the last time; empty if it could, or nobody asked."""
-        return self._problems.get((pool, endpoint), "")
+        asked = self._asked.get((pool, endpoint))
+        return asked.problem if asked is not None else ""
+
+    async def prepare(self, snapshot: Snapshot) -> None:
+        """Ask endpoints that are new in this world, before it runs; not for long."""
+        self._coming = {}
+        new: list[_Asked] = []
+        for key, target, interval_s in _wanted(snapshot):
+            known = self._asked.get(key)
+            if known is not None and known.is_for(target):
+                continue
+            asked = _Asked(target, interval_s, self._clock())
+            self._coming[key] = asked
+            new.append(asked)
+        if new:
+            await self._ask_all(new, _BEFORE_SERVICE_S)
 
     def mark(self, snapshot: Snapshot) -> Snapshot:
         """With what is known of its endpoints."""
@@ -117,114 +124,256 @@ class EngineModels:
 
     def follow(self, snapshot: Snapshot) -> None:
         """This is the world that runs. Endpoints that stay as they are are asked on."""
-        before, self._tasks = self._tasks, {}
-        for pool in snapshot.pools:
-            if pool.kind != "llm" or not pool.models.discover_s:
-                continue
-            for endpoint in pool.endpoints:
-                if endpoint.models:
-                    continue
-                key = (pool.name, endpoint.name)
-                target = Target(pool.name, endpoint, pool.engine or Engine(), pool.tls)
-                kept = before.pop(key, None)
-                if kept is not None and kept[:2] != (target, pool.models.discover_s):
-                    kept[2].cancel()
-                    kept = None
-                if kept is None:
-                    task = asyncio.create_task(self._keep_asking(target, pool.models.discover_s))
-                    kept = (target, pool.models.discover_s, task)
-                self._tasks[key] = kept
-        for key, (_, _, task) in before.items():
-            task.cancel()
-            self._found.pop(key, None)
-            self._problems.pop(key, None)
-            self._unreadable.discard(key)
+        before, self._asked = self._asked, {}
+        coming, self._coming = self._coming, {}
+        for key, target, interval_s in _wanted(snapshot):
+            kept = before.get(key)
+            asked = coming.get(key)
+            if asked is None or not asked.is_for(target):
+                asked = kept
+            if asked is None or not asked.is_for(target):
+                asked = _Asked(target, interval_s, self._clock())
+            if asked.task is not None and (asked.interval_s, asked.target) != (interval_s, target):
+                asked.task.cancel()
+                asked.task = None
+            asked.interval_s, asked.target = interval_s, target
+            if asked.task is None:
+                asked.task = asyncio.create_task(self._keep_asking(asked))
+            self._asked[key] = asked
+        for key, gone in before.items():
+            if self._asked.get(key) is not gone and gone.task is not None:
+                gone.task.cancel()
+        self._running = snapshot
+        self._tell()  # an answer may have come too late to be in it
+
+    async def look(self, pool: str, *, surely: bool = False) -> None:
+        """Ask a pool's endpoints now, and return when what they say is out.
+
+        At most once a second, unless ``surely``.
+        """
+        under_way = self._looking.get(pool)
+        if under_way is not None and not under_way.done():
+            await asyncio.wait([under_way])  # it began before what is to be seen, perhaps
+            if not surely:
+                return
+        now = self._clock()
+        if not surely and now - self._looks.get(pool, now - _AGAIN_S) < _AGAIN_S:
+            return
+        self._looks[pool] = now
+        some = [asked for key, asked in self._asked.items() if key[0] == pool]
+        self._looking[pool] = asyncio.create_task(self._look_at(some, anew=surely))
+        await asyncio.wait([self._looking[pool]])
+
+    async def look_at(self, pool: str, endpoint: str) -> None:
+        """Ask one endpoint, which came up, and return when what it says is out."""
+        asked = self._asked.get((pool, endpoint))
+        if asked is not None:
+            await self._look_at([asked])
 
     async def stop(self) -> None:
         """End all."""
-        tasks = [task for _, _, task in self._tasks.values()]
+        tasks = [
+            task
+            for asked in (*self._asked.values(), *self._coming.values())
+            for task in (asked.task, asked.asking)
+            if task is not None
+        ]
         if self._publishing is not None:
             tasks.append(self._publishing)
-        self._tasks = {}
+        tasks += self._looking.values()
+        self._asked = {}
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
         await self._client.close()
 
     def _marked(self, pool: Pool) -> Pool:
-        found = {
-            endpoint.name: self._found[pool.name, endpoint.name]
+        if pool.kind != "llm" or not pool.models.discover_s:
+            return msgspec.structs.replace(pool, discovered={}, awaited=(), asks_again=False)
+        known = {
+            endpoint.name: asked
             for endpoint in pool.endpoints
-            if (pool.name, endpoint.name) in self._found and pool.models.discover_s
+            if not endpoint.models
+            and (asked := self._known_of(pool.name, endpoint.name)) is not None
         }
-        return msgspec.structs.replace(pool, discovered=found)
+        alone = len(pool.endpoints) == 1
+        return msgspec.structs.replace(
+            pool,
+            discovered={n: each.models for n, each in known.items() if each.models is not None},
+            awaited=tuple(n for n, each in known.items() if each.is_awaited(alone=alone)),
+            asks_again=any(not endpoint.models for endpoint in pool.endpoints),
+        )
 
-    async def _keep_asking(self, target: Target, interval_s: float) -> None:
-        await asyncio.sleep(self._chance.random() * _FIRST_WITHIN_S)
-        key = (target.pool, target.endpoint.name)
+    def _known_of(self, pool: str, endpoint: str) -> _Asked | None:
+        key = (pool, endpoint)
+        return self._coming.get(key) or self._asked.get(key)
+
+    # --- asking -----------------------------------------------------------------------------
+
+    async def _keep_asking(self, asked: _Asked) -> None:
+        wait_s = 0.0
+        if asked.standing != _UNASKED or asked.models is not None:  # before the world ran
+            wait_s = self._wait_s(asked)
         while True:
-            wait_s = interval_s
-            try:
-                models = models_of(await self._client.get(target, PATH))
-                self._note_readable(key)
-                self._learn(key, models)
-            except UnreadableError as error:
-                self._note_problem(key, error)
-                if key not in self._found:
-                    wait_s = min(interval_s, _AGAIN_S)
-            except Exception as error:  # noqa: BLE001 - one endpoint's must not end the others'
-                self._events.bug(f"asking {target.pool}/{target.endpoint.name} for models", error)
-                wait_s = _AFTER_A_BUG_S
             await asyncio.sleep(wait_s * (1.0 + _JITTER * (self._chance.random() - 0.5)))
+            try:
+                await self._ask(asked)
+                wait_s = self._wait_s(asked)
+            except Exception as error:  # noqa: BLE001 - one endpoint's must not end the others'
+                self._events.bug(f"asking {_shown_of(asked)} for models", error)
+                wait_s = _AFTER_A_BUG_S
 
-    def _note_problem(self, key: EndpointKey, error: UnreadableError) -> None:
-        """What was known holds. Logged when it begins, not at every look."""
-        self._problems[key] = str(error)
-        if isinstance(error, UnreachableError) or key in self._unreadable:
-            return  # a server that is down is the business of health checks
-        self._unreadable.add(key)
-        pool, endpoint = key
-        known = key in self._found
-        so = "what it listed before holds" if known else "it may serve any model"
-        level = self._events.warning if known else self._events.info
-        text = f"endpoint {pool}/{endpoint} does not say which models it serves ({error}): {so}"
-        level("engine.models.unreadable", text, pool=pool, endpoint=endpoint, reason=str(error))
+    def _wait_s(self, asked: _Asked) -> float:
+        return asked.interval_s if asked.models else min(asked.interval_s, _AGAIN_S)
 
-    def _note_readable(self, key: EndpointKey) -> None:
-        self._problems.pop(key, None)
-        if key in self._unreadable:
-            self._unreadable.remove(key)
-            pool, endpoint = key
-            text = f"endpoint {pool}/{endpoint} says which models it serves"
-            self._events.info("engine.models.readable", text, pool=pool, endpoint=endpoint)
+    async def _look_at(self, some: Sequence[_Asked], *, anew: bool = False) -> None:
+        if anew:
+            under_way = [each.asking for each in some if each.asking is not None]
+            if under_way:
+                await asyncio.wait(under_way, timeout=_LOOK_S)
+        await self._ask_all(some, _LOOK_S)
+        if self._publishing is not None and not self._publishing.done():
+            self._hurry.set()
+            await asyncio.wait([self._publishing], timeout=_LOOK_S)
 
-    def _learn(self, key: EndpointKey, models: tuple[ServedModel, ...]) -> None:
-        before = self._found.get(key, ())
-        models = _since(before, models)
-        if key in self._found and before == models:
+    async def _ask_all(self, some: Sequence[_Asked], within_s: float) -> None:
+        """All at once; who has not answered in time is asked on."""
+        if some:
+            asking = [asyncio.ensure_future(self._ask(asked)) for asked in some]
+            done, late = await asyncio.wait(asking, timeout=within_s)
+            for task in late:
+                task.cancel()
+            for task in done:
+                if (error := task.exception()) is not None and isinstance(error, Exception):
+                    self._events.bug("asking endpoints for models", error)
+
+    async def _ask(self, asked: _Asked) -> None:
+        """Once; who comes while it is being asked shares that answer."""
+        if asked.asking is None or asked.asking.done():
+            asked.asking = asyncio.create_task(self._ask_once(asked))
+        await asyncio.shield(asked.asking)
+
+    async def _ask_once(self, asked: _Asked) -> None:
+        try:
+            models = models_of(await self._client.get(asked.target, PATH))
+        except UnreadableError as error:
+            self._note_problem(asked, error)
             return
-        self._found[key] = models
+        asked.problem = ""
+        if asked.unreadable:
+            asked.unreadable = False
+            self._say(asked, "info", "engine.models.readable", "says which models it serves")
+        self._learn(asked, models)
+
+    def _note_problem(self, asked: _Asked, error: UnreadableError) -> None:
+        """What was known holds. Logged when it begins, not at every look."""
+        asked.problem = str(error)
+        if asked.models is None:
+            self._stand(asked, self._standing_after(asked, error))
+        if asked.unreadable or isinstance(error, UnreachableError | LoadingError):
+            return  # a server that is down is the business of health checks
+        asked.unreadable = True
+        known = asked.models is not None
+        so = "what it listed before holds" if known else "it may serve any model"
+        text = f"does not say which models it serves ({error}): {so}"
+        level = "warning" if known else "info"
+        self._say(asked, level, "engine.models.unreadable", text, reason=str(error))
+
+    def _standing_after(self, asked: _Asked, error: UnreadableError) -> int:
+        if isinstance(error, TimedOutError) or (
+            isinstance(error, NotNowError) and not isinstance(error, LoadingError)
+        ):
+            late = self._clock() - asked.began_at >= _PATIENCE_S
+            return _MUTE if late or asked.standing == _MUTE else _LATE
+        return _LATE if isinstance(error, UnreachableError | LoadingError) else _MUTE
+
+    def _stand(self, asked: _Asked, standing: int) -> None:
+        if asked.standing != standing:
+            asked.standing = standing
+            self._changed(asked)
+
+    def _learn(self, asked: _Asked, models: tuple[ServedModel, ...] | None) -> None:
+        before = asked.models or ()
+        if models is None:
+            if asked.models is not None or asked.standing != _NONE_YET:
+                asked.models = None
+                asked.standing = _LATE
+                self._stand(asked, _NONE_YET)
+                self._say(asked, "info", "engine.models", "lists no model yet")
+            return
+        models = since(before, models)
+        if asked.models == models:
+            return
+        asked.models = models
         there = {model.id for model in models}
         gone = [model for model in before if model.id not in there]
-        pool, endpoint = key
-        text = f"endpoint {pool}/{endpoint} serves {_shown(models)}"
+        text = f"serves {_shown(models)}"
         if gone:
             text += f", and no longer {_shown(gone)}"
-        level = self._events.warning if gone else self._events.info
-        level("engine.models", text, pool=pool, endpoint=endpoint)
+        self._say(asked, "warning" if gone else "info", "engine.models", text)
+        self._changed(asked)
+
+    def _say(self, asked: _Asked, level: str, kind: str, text: str, **fields: str) -> None:
+        say = self._events.warning if level == "warning" else self._events.info
+        pool, endpoint = asked.target.pool, asked.target.endpoint.name
+        say(kind, f"endpoint {pool}/{endpoint} {text}", pool=pool, endpoint=endpoint, **fields)
+
+    # --- publishing -------------------------------------------------------------------------
+
+    def _changed(self, asked: _Asked) -> None:
+        if self._asked.get((asked.target.pool, asked.target.endpoint.name)) is asked:
+            self._tell()  # else it is of a world that is being prepared, and marked with it
+
+    def _tell(self) -> None:
+        self._known += 1
+        if self._running is None or self.mark(self._running) == self._running:
+            return
         if self._publishing is None or self._publishing.done():
+            self._hurry.clear()
             self._publishing = asyncio.create_task(self._publish_soon())
 
     async def _publish_soon(self) -> None:
-        await asyncio.sleep(_GATHER_S)
-        known = dict(self._found)
+        try:
+            await asyncio.wait_for(self._hurry.wait(), _GATHER_S)
+        except TimeoutError:
+            pass
         while True:
+            known = self._known
             try:
                 await self._publish()
             except Exception as error:  # noqa: BLE001 - tried again with what is known then
                 self._events.error("engine.models.refused", f"models cannot be published: {error}")
                 await asyncio.sleep(_AFTER_A_BUG_S)
                 continue
-            if known == self._found:
+            if known == self._known:
                 return
-            known = dict(self._found)
+
+
+def _wanted(snapshot: Snapshot) -> list[tuple[EndpointKey, Target, float]]:
+    """The endpoints to be asked, how, and how often."""
+    return [
+        (
+            (pool.name, endpoint.name),
+            Target(pool.name, endpoint, pool.engine or Engine(), pool.tls),
+            pool.models.discover_s,
+        )
+        for pool in snapshot.pools
+        if pool.kind == "llm" and pool.models.discover_s
+        for endpoint in pool.endpoints
+        if not endpoint.models
+    ]
+
+
+def _rowless(target: Target) -> Target:
+    endpoint = msgspec.structs.replace(target.endpoint, row=-1, weight=1.0, max_in_flight=0)
+    return Target(target.pool, endpoint, target.engine, target.tls)
+
+
+def _shown(models: Sequence[ServedModel]) -> str:
+    names = ", ".join(model.id for model in models[:_MOST_SHOWN]) or "no model"
+    more = len(models) - _MOST_SHOWN
+    return f"{names} and {more} more" if more > 0 else names
+
+
+def _shown_of(asked: _Asked) -> str:
+    return f"{asked.target.pool}/{asked.target.endpoint.name}"

@@ -19,8 +19,16 @@ class UnreachableError(UnreadableError):
     """Nothing came back."""
 
 
+class TimedOutError(UnreachableError):
+    """Nothing came back in time, though it may yet serve requests."""
+
+
 class NotNowError(UnreadableError):
     """It has no answer yet, or any more: a status of 500 and above."""
+
+
+class LoadingError(NotNowError):
+    """It is not ready: status 503."""
 
 
 @dataclass

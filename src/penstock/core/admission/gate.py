@@ -16,6 +16,7 @@ from penstock.core.admission.shedding import PriorityShedding, SheddingChange
 from penstock.core.admission.success_rate import SuccessRateAdmission
 from penstock.core.admission.throttle import ClientThrottle
 from penstock.core.env import Env
+from penstock.core.ticket import is_fault
 
 # Why a request is turned away.
 FULL: Final = 0  # no place under the limit, or in the queue
@@ -191,8 +192,8 @@ class Gate:
         if self._throttle is not None and ending.came and ending.status not in _NOT_ACCEPTED:
             self._throttle.accepted(now)
         if self._success_rate is not None:
-            good = ending.came and ending.whole and not ending.timed_out and ending.status < 500
-            self._success_rate.ended(good, now)
+            good = ending.came and ending.whole and not ending.timed_out
+            self._success_rate.ended(good and not is_fault(ending.status), now)
 
     # --- requests that wait -----------------------------------------------------------------
 

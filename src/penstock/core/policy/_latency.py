@@ -57,7 +57,7 @@ class LatencyPolicy(Policy):
             return
         if ticket.failed or ticket.outcome == CLIENT_GONE:
             self.disappointed(ticket, elapsed_s, ticket.settled_at)
-        elif not self._until_first_byte:
+        elif not self._until_first_byte and ticket.status < 500:  # 501 tells nothing of its pace
             self.answered(ticket, elapsed_s, ticket.settled_at)
 
 

@@ -51,6 +51,7 @@ class ServedModel(Data, frozen=True):
     created: int = 0  # Unix time
     owned_by: str = ""
     max_tokens: int = 0  # of a prompt and its answer; 0: not told
+    listed: str = ""  # its whole description there, a JSON object; empty where it is too long
 
 
 class Models(Data, frozen=True):

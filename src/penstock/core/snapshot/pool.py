@@ -131,6 +131,8 @@ class Pool(Data, frozen=True):
     models: Models = Models()
     # What endpoints said they serve, by their names; the supervisor adds it.
     discovered: dict[str, tuple[ServedModel, ...]] = field(default_factory=dict)
+    awaited: tuple[str, ...] = ()  # endpoints that have not said yet which models they serve
+    asks_again: bool = False  # a worker that misses a model may have endpoints asked once more
     policy: PolicyChoice = PolicyChoice()
     probe: Probe = Probe()
     shadow: tuple[PolicyChoice, ...] = ()  # other policies, asked about recorded decisions

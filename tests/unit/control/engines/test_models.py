@@ -4,10 +4,12 @@ import json
 from collections.abc import AsyncIterator
 from itertools import count
 
+import msgspec
 import pytest
 
 from penstock.control.certificates import EndpointContexts
-from penstock.control.engines.models import EngineModels, models_of
+from penstock.control.engines.model_lists import models_of
+from penstock.control.engines.models import EngineModels
 from penstock.control.engines.reading import UnreadableError
 from penstock.control.events import Events
 from penstock.core.snapshot import Models, Pool, ServedModel, Snapshot
@@ -24,13 +26,26 @@ VLLM = b"""{"object": "list", "data": [
 OTHER = b'{"data": [{"id": "llama"}]}'
 
 
+def known_of(body: bytes) -> tuple[ServedModel, ...] | None:
+    """What is listed, but for whole descriptions."""
+    found = models_of(body)
+    return found and tuple(msgspec.structs.replace(each, listed="") for each in found)
+
+
 def test_models_and_adapters_are_read() -> None:
-    assert models_of(VLLM) == (
+    assert known_of(VLLM) == (
         ServedModel("llama", "", 17, "vllm", 8192),
         ServedModel("sql", "llama", 18, "vllm"),
     )
-    assert models_of(b'{"data": []}') == ()
+    assert models_of(b'{"data": []}') is None  # an engine that loads
     assert models_of(b'{"object": "list", "data": null}') == ()  # Ollama before its first model
+
+
+def test_descriptions_are_kept_whole_up_to_a_bound() -> None:
+    models = models_of(VLLM) or ()
+    assert json.loads(models[0].listed)["root"] == "/models/llama"
+    huge = json.dumps({"data": [{"id": "a", "meta": "x" * 20_000}]}).encode()
+    assert models_of(huge) == (ServedModel("a"),)
 
 
 @pytest.mark.parametrize(
@@ -48,7 +63,7 @@ def test_models_and_adapters_are_read() -> None:
 def test_a_name_counts_whatever_is_told_beside_it(
     told: dict[str, object], expected: ServedModel
 ) -> None:
-    assert models_of(json.dumps({"data": [{"id": "a", **told}]}).encode()) == (expected,)
+    assert known_of(json.dumps({"data": [{"id": "a", **told}]}).encode()) == (expected,)
 
 
 @pytest.mark.parametrize(
@@ -65,8 +80,9 @@ class Site:
         self.page = VLLM
         self.published: list[Snapshot] = []
         self.status = 200
+        self.now = 0.0
         self.events = events
-        self.models = EngineModels(events, EndpointContexts(), self.publish)
+        self.models = EngineModels(events, EndpointContexts(), self.publish, clock=lambda: self.now)
         self.running = world()
         place.answer = lambda request: (
             Answer(self.status, self.page) if request.target == "/v1/models" else Answer(status=404)
@@ -80,6 +96,15 @@ class Site:
         pool = Pool(name="a", endpoints=endpoints, kind="llm", models=Models(discover_s))
         self.running = world([pool])
         self.models.follow(self.running)
+
+    def both(self, other: HttpEndpoint) -> Snapshot:
+        """A world with both endpoints in one pool, asked seldom."""
+        endpoints = (at(self.place, row=0), at(other, row=1))
+        return world([Pool(name="a", endpoints=endpoints, kind="llm", models=Models(60.0))])
+
+    def pool(self) -> Pool:
+        """As workers are told of it now."""
+        return self.models.mark(self.running).pools[0]
 
     async def asked_again(self) -> None:
         """Several times, with what it answers from here on."""
@@ -212,3 +237,103 @@ async def test_of_an_endpoint_that_left_nothing_is_told(site: Site) -> None:
     await until(lambda: site.models.problem("a", site.place.name) != "", "it is asked")
     site.run(discover_s=0.0)
     assert site.models.problem("a", site.place.name) == ""
+
+
+async def test_endpoints_are_asked_before_workers_hear_of_them(
+    site: Site, other_endpoint: HttpEndpoint
+) -> None:
+    other_endpoint.answer = lambda _: Answer(body=OTHER)
+    site.running = site.both(other_endpoint)
+    await site.models.prepare(site.running)
+    pool = site.pool()
+    assert [model.id for model in pool.discovered[site.place.name]] == ["llama", "sql"]
+    assert [model.id for model in pool.discovered[other_endpoint.name]] == ["llama"]
+    assert pool.awaited == ()
+    assert pool.asks_again
+    site.models.follow(site.running)
+    assert site.published == []  # it stood in the first snapshot
+
+
+async def test_who_does_not_answer_in_time_is_awaited_and_told_when_it_does(
+    site: Site, other_endpoint: HttpEndpoint, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("penstock.control.engines.models._AGAIN_S", 0.02)
+    with refuse_connections() as nobody:
+        other_endpoint.port, port = nobody.getsockname()[1], other_endpoint.port
+        site.running = site.both(other_endpoint)
+        other_endpoint.port = port
+        await site.models.prepare(site.running)
+        assert len(site.pool().awaited) == 1
+        site.models.follow(site.running)
+    site.running = site.both(other_endpoint)
+    other_endpoint.answer = lambda _: Answer(body=OTHER)
+    site.models.follow(site.running)
+    await until(lambda: len(site.published) > 0, "it is told")
+    assert site.pool().awaited == ()
+
+
+async def test_an_endpoint_that_tells_no_list_may_serve_any_model(
+    site: Site, other_endpoint: HttpEndpoint
+) -> None:
+    other_endpoint.answer = lambda _: Answer(status=404)
+    site.running = site.both(other_endpoint)
+    await site.models.prepare(site.running)
+    pool = site.pool()
+    assert (pool.awaited, set(pool.discovered)) == ((), {site.place.name})
+
+
+@pytest.mark.parametrize(("status", "for_ever"), [(500, False), (503, True)])
+async def test_an_error_is_waited_out_for_a_while_and_loading_for_as_long_as_it_takes(
+    site: Site, other_endpoint: HttpEndpoint, status: int, for_ever: bool
+) -> None:
+    other_endpoint.answer = lambda _: Answer(status=status)
+    site.running = site.both(other_endpoint)
+    await site.models.prepare(site.running)
+    site.models.follow(site.running)
+    assert site.pool().awaited == (other_endpoint.name,)
+    site.now = 10.0
+    await site.models.look("a")
+    assert site.pool().awaited == ((other_endpoint.name,) if for_ever else ())
+
+
+async def test_an_engine_that_lists_no_model_yet_gets_none_and_is_asked_on(
+    site: Site, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("penstock.control.engines.models._AGAIN_S", 0.02)
+    site.page = b'{"object": "list", "data": []}'
+    site.run(discover_s=60.0)
+    await until(lambda: len(site.published) == 1, "it is known to load")
+    assert site.pool().awaited == (site.place.name,)
+    site.page = VLLM
+    await until(lambda: len(site.published) == 2, "its models are published")
+    assert (site.pool().awaited, site.served()) == ((), ["llama", "sql"])
+
+
+async def test_a_look_returns_when_its_news_is_out_and_comes_once_a_second(site: Site) -> None:
+    site.run(discover_s=60.0)
+    await until(lambda: len(site.published) == 1, "the models are published")
+    site.page = OTHER
+    await site.models.look("a")
+    assert site.served() == ["llama"]
+    asked = len(site.place.requests)
+    site.page = VLLM
+    await site.models.look("a")
+    assert len(site.place.requests) == asked
+    await site.models.look("a", surely=True)  # a request passed that may have changed them
+    assert site.served() == ["llama", "sql"]
+    site.now += 1.0
+    site.page = OTHER
+    await site.models.look("a")
+    assert site.served() == ["llama"]
+
+
+async def test_what_engines_make_anew_for_each_answer_is_no_change(site: Site) -> None:
+    numbers = count()
+    site.place.answer = lambda _: Answer(
+        body=b'{"data": [{"id": "a", "created": %d, "permission": [{"id": "modelperm-%d"}]}]}'
+        % (next(numbers), next(numbers))
+    )
+    site.run()
+    await until(lambda: len(site.published) == 1, "the models are published")
+    await site.asked_again()
+    assert len(site.published) == 1
