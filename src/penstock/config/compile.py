@@ -18,6 +18,7 @@ from penstock.config.findings import Findings
 from penstock.config.listeners import Certificate, Listener
 from penstock.config.load import Loaded, load_arguments, load_document
 from penstock.config.model import DEFAULT_ADMIN, DEFAULT_LISTEN, ONLY, Document
+from penstock.config.own_modules import look_up_beside
 from penstock.config.pools import default_policy
 from penstock.config.routes import Route
 from penstock.config.section import plain
@@ -60,6 +61,7 @@ class Configured:
 
 def load_configuration(source: Path) -> Configured:
     """What a file says. Raises ConfigError, whose text is for people, when it cannot run."""
+    look_up_beside(source)
     return compile_document(load_document(source), source)
 
 
