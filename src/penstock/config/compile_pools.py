@@ -1,5 +1,7 @@
 """From the document to the snapshot: pools and their endpoints."""
 
+from typing import Final
+
 from penstock.config.certificates import check_authorities
 from penstock.config.compile_sessions import compile_sticky
 from penstock.config.engines import compiled_engine
@@ -14,6 +16,8 @@ from penstock.core import snapshot
 from penstock.core.policy import policy_class
 from penstock.core.policy._serving import ServingPolicy
 
+_VERSION: Final = "/v1"  # where OpenAI's API begins, and what its clients call its base URL
+
 
 def compile_pools(document: Document, findings: Findings) -> dict[str, snapshot.Pool]:
     """By name. What is wrong with them is noted in ``findings``."""
@@ -22,6 +26,7 @@ def compile_pools(document: Document, findings: Findings) -> dict[str, snapshot.
         "kind": document.kind,
         "policy": document.policy,
         "health_check": document.health_check,
+        "host_header": document.host_header,
     }
     given = {key: value for key, value in short.items() if value is not None}
     if document.pools is not None:
@@ -81,8 +86,8 @@ def _compile_pool(name: str, pool: Pool, at: Location, findings: Findings) -> sn
         drain=plain(snapshot.Drain, pool.drain),
         request_headers=compiled_edits(pool.request_headers),
         response_headers=compiled_edits(pool.response_headers),
-        timeouts=plain(snapshot.PoolTimeouts, pool.timeouts),
-        retry=plain(snapshot.Retry, pool.retry),
+        timeouts=pool.timeouts.compiled(pool.kind),
+        retry=pool.retry.compiled(pool.kind),
         health_check=pool.health_check.compiled() if pool.health_check else None,
         agent_check=plain(snapshot.AgentCheck, pool.agent_check) if pool.agent_check else None,
         outlier=plain(snapshot.Outlier, pool.outlier),
@@ -124,6 +129,13 @@ def _compile_endpoints(
         name = endpoint.full_name()
         if name in compiled:
             findings.wrong((*at, index), f"{name} is in this pool already; give it a `name`")
+        base_path = endpoint.url.base_path
+        if pool.kind == "llm" and base_path.endswith(_VERSION):
+            findings.wrong(
+                (*at, index),
+                f"leave `{_VERSION}` away: the paths that clients ask for begin with it, and are "
+                f"added to `{base_path.removesuffix(_VERSION) or '/'}`",
+            )
         compiled[name] = _compile_endpoint(name, endpoint)
     if not compiled:
         findings.wrong(at, "a pool needs at least one endpoint")
@@ -134,7 +146,14 @@ def _compile_endpoints(
 
 def _compile_endpoint(name: str, endpoint: Endpoint) -> snapshot.Endpoint:
     url = endpoint.url
-    given = {"name": name, "host": url.host, "port": url.port, "tls": url.tls}
+    given = {
+        "name": name,
+        "host": url.host,
+        "port": url.port,
+        "tls": url.tls,
+        "base_path": url.base_path,
+        "headers": tuple(endpoint.headers.items()),
+    }
     return plain(snapshot.Endpoint, endpoint, row=-1, address="", **given)
 
 

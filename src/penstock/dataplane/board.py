@@ -142,6 +142,7 @@ L_EXCUSED: Final = 32  # of L_GARBAGE: not held against the endpoint
 L_TIMED: Final = 33
 L_FIRST_BYTE_SUM_US: Final = 34  # of a streamed answer of a language model: its first token
 L_TOTAL_SUM_US: Final = 35
+L_IRREGULAR: Final = 36  # responses by wire.http1.IRREGULARITIES: four cells
 LOAD_CELLS: Final = 40
 RUNS: Final = (
     L_CONSECUTIVE_FAILURES,

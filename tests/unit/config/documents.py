@@ -52,6 +52,7 @@ listeners:
       connections_per_address: 10
       requests_per_connection: 100
     backlog: 128
+    merge_slashes: true
 
 routes:
   - name: chat
@@ -100,8 +101,9 @@ pools:
       kv_events: {port: 6000, replay_port: 6001, topic: kv}
     endpoints:
       - https://10.0.0.1:8443
-      - url: http://10.0.0.2:8000
+      - url: http://10.0.0.2:8000/openai
         name: second
+        headers: {Authorization: Bearer own}
         weight: 2.5
         max_in_flight: 64
         backup: true
@@ -139,6 +141,7 @@ pools:
       on_reset: false
       on_timeout: true
       non_idempotent: true
+      generations: false
       budget_share: 0.1
       budget_min_per_s: 1
     health_check:
@@ -191,7 +194,7 @@ pools:
       default_priority: 32
     slow_start: {window: 30s, aggression: 2, min_share: 0.2}
     panic_threshold: 0.5
-    connections: {max_idle: 10, idle_timeout: 20s, max_requests: 1000}
+    connections: {max_idle: 10, idle_timeout: 20s, max_requests: 1000, response_header_bytes: 32KiB}
     tls: {verify: false, ca_file: ca.pem, server_name: inner.example.com}
   canary:
     endpoints: http://10.0.1.1:8000
