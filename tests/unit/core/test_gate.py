@@ -3,7 +3,7 @@
 from random import Random
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from penstock.core.admission.gate import DROPPED, FULL, LATE, SHED, Ending, Gate, Place, needs_of
@@ -299,6 +299,9 @@ SPECS = st.sampled_from(
 
 
 @given(SPECS, STEPS)
+@example(  # the first came back, and there seems to be room
+    with_queue(4, 1.0), [("rival", "a", 2, 0.0), ("come", "a", 0, 0.0), ("come", "a", 0, 0.0)]
+)
 def test_everybody_is_let_in_refused_or_gone_exactly_once(
     spec: Admission, steps: list[tuple[str, str, int, float]]
 ) -> None:

@@ -341,6 +341,8 @@ class Gate:
                 return False
             if room == NOBODY:
                 return not self._waits_for_nobody
+            if queue.length > 0 and queue.waits_before(place.importance, place.needs):
+                return False  # it found no room, so there is none
         if self.limit is not None and not self.limit.acquire():
             return False
         place.gate = self

@@ -219,6 +219,13 @@ class AdmissionQueue:
                 ahead += line.length
         return ahead * flow.pace_s
 
+    def waits_before(self, importance: int, needs: str) -> bool:
+        """Whether one waits that needs the same and is as important."""
+        for line in self._lines.values():
+            if line.importance <= importance and line.needs == needs:
+                return True
+        return False
+
     def _join(self, waiting: Waiting) -> None:
         waiting.queued = True
         key = (waiting.importance, waiting.needs)
