@@ -327,7 +327,7 @@ class ClientConnection(ClientHead, Front):
             else:
                 self.deadline = 0.0
         else:
-            self.close()
+            self.close_in_order()
 
     def on_crash(self) -> None:
         exchange = self.exchange
@@ -363,7 +363,7 @@ class ClientConnection(ClientHead, Front):
         if not self.open or not self._is_idle():
             return
         if self.requests > 0:
-            self.close()
+            self.close_in_order()
         else:
             self._arm(_FIRST_REQUEST_S)
 

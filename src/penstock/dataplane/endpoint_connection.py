@@ -212,7 +212,7 @@ class EndpointConnection(Connection):
         if self.sink is None:
             if self._state == _IDLE:
                 self.endpoint.reuse.outlived(self.loop.env.now - self.idle_since)
-            self.close()
+            self.close_in_order()
         elif self._state <= _HANDSHAKE:
             self.timed_out = True
             self._fail(CONNECT_FAILED, "connecting took too long")
@@ -447,7 +447,7 @@ class EndpointConnection(Connection):
             or len(endpoint.idle) >= settings.max_idle
             or self.requests >= settings.max_requests
         ):
-            self.close()
+            self.close_in_order()
             return
         self._state = _IDLE
         now = self.loop.env.now

@@ -41,6 +41,7 @@ from penstock.wire.forwarding import (
     for_other_body,
     forwarded_response,
     interim_response,
+    lacks_date,
 )
 from penstock.wire.http1 import ResponseHead
 
@@ -375,7 +376,10 @@ class Exchange(Failover):
             head.rewritten = forwarded_response(head, framing, keep_alive, self.head.minor, rules)
             head.rewritten_for = rules
             head.rewritten_flags = flags
+            head.lacks_date = lacks_date(head, rules)
         request_id = self.request_id
+        if head.lacks_date:
+            request_id += self.context.date_line
         if pool.sticky is not None and self.endpoint is not None:
             request_id += pool.set_cookie(self.endpoint, way.cookie)
         if reading is not None:
