@@ -159,7 +159,7 @@ def test_end_of_an_idle_connection_is_announced_to_the_endpoint(
         connection.receive_head()
         connection.send(answer_of(b"ok"))
         assert isinstance(connection.socket, ssl.SSLSocket)
-        connection.socket.suppress_ragged_eofs = False
+        connection.socket.suppress_ragged_eofs = False  # type: ignore[attr-defined]
         try:
             ends.append(connection.socket.recv(1))
         except ssl.SSLError as error:
