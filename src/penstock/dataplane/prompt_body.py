@@ -65,7 +65,7 @@ class PromptBody:
         self.ask_plainly()
         try:
             changed = self._change(with_model(self._json, name))
-        except (msgspec.DecodeError, UnicodeDecodeError) as error:
+        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
             self.found = Inspection(self.found.api, f"the body cannot be read: {error}")
             return
         if not changed:

@@ -6,6 +6,7 @@ from typing import Final
 import msgspec
 
 MAX_NAME: Final = 4096  # some are paths. Names are kept, and clients choose them
+LONG_BYTES: Final = 1024 * 1024  # a body that others would wait for, were it taken apart
 FRONT_BYTES: Final = 65536  # of a long body, in which its model is looked for
 _MAX_PART_HEAD_BYTES: Final = 4096
 _BYTE_ORDER_MARK: Final = b"\xef\xbb\xbf"
@@ -27,11 +28,15 @@ _NAMED_MODEL: Final = re.compile(
 
 
 def with_model(body: bytes, name: str) -> bytes:
-    """The same JSON object for that model; all other values keep their bytes.
+    """The same JSON object, which can be read, for that model; all other values keep their bytes.
 
     Of a key that stands there several times the last one is kept, as engines read it. Raises
     msgspec.DecodeError when it is no object, UnicodeDecodeError when a key is not UTF-8.
     """
+    if len(body) > LONG_BYTES:
+        place = model_at_front(body)
+        if place is not None and body.count(b'"model"') == 1:
+            return place.renamed(body, name)
     fields = _body.decode(body)
     pieces: list[bytes] = []
     if "model" not in fields:
