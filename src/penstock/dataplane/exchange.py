@@ -25,6 +25,7 @@ from penstock.dataplane.board import (
 )
 from penstock.dataplane.endpoint_connection import EndpointConnection, connect
 from penstock.dataplane.failover import Failover
+from penstock.dataplane.gathering import Gathering
 from penstock.dataplane.idle_connections import take_idle
 from penstock.dataplane.live_endpoint import LiveEndpoint
 from penstock.dataplane.loop import EXHAUSTED
@@ -91,6 +92,9 @@ class Exchange(Failover):
                 return
         elif way.refuses_long:
             self._refuse_long(way)
+            return
+        elif way.asks_all:
+            Gathering(self).begin()
             return
         if pool.admission is None:
             self._attempt()

@@ -9,6 +9,7 @@ from typing import Final
 from penstock.core.request import Request
 from penstock.core.snapshot import Admission, Route
 from penstock.dataplane.allowed_origins import AllowedOrigins
+from penstock.dataplane.gathering import asks_all
 from penstock.dataplane.live_endpoint import LiveEndpoint
 from penstock.dataplane.live_pool import LivePool
 from penstock.dataplane.prompt_body import may_inspect, may_name_model
@@ -52,11 +53,13 @@ class PoolPlan:
         self.inspects: bool = False
         # Whether an endpoint that takes it may serve other models from then on.
         self.changes_models: bool = False
+        self.asks_all: bool = False  # every endpoint has a part of the answer
         if way.pool.insight is not None:
             path = request.path.encode("latin-1")
             self.api = api_of(path)
             self.family = family_of(path, head.value(b"anthropic-version") is not None)
             self.changes_models = way.pool.spec.asks_again and changes_models(head.method, path)
+            self.asks_all = len(way.pool.members) > 1 and asks_all(head.method, target)
             self.inspects = may_inspect(head) and (
                 self.api != OTHER or (way.pool.tells_models_apart() and may_name_model(head))
             )

@@ -245,6 +245,20 @@ class Settlement(ResponseSink):
         self._give_list()
         return True
 
+    def on_gathered(self, status: int, body: bytes) -> None:
+        """All endpoints were asked, and this is what they say together."""
+        if not body:
+            self._refuse(502, "no endpoint answered")
+            return
+        data = answers.response(
+            status,
+            body,
+            keep_alive=self.front.keeps_alive(),
+            request_id=self.request_id,
+            headers=JSON,
+        )
+        self._finish_with(status, data, "done")
+
     def _give_list(self) -> None:
         data = answers.response(
             200,
