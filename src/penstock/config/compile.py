@@ -10,6 +10,7 @@ from pathlib import Path
 
 from penstock.config.certificates import check_certificate, issued_names
 from penstock.config.compile_pools import compile_pools
+from penstock.config.compile_sessions import doubt_shared_cookies
 from penstock.config.cores import usable_cores
 from penstock.config.errors import ConfigError, Location, did_you_mean
 from penstock.config.findings import Findings
@@ -105,6 +106,7 @@ def compile_document(loaded: Loaded, source: Path | None) -> Configured:
     listeners = _compile_listeners(document, findings)
     pools = compile_pools(document, findings)
     routes = _compile_routes(document, set(listeners), list(pools), findings)
+    doubt_shared_cookies(pools, routes, findings)
     admin = _compile_admin(document, findings)
     findings.raise_if_any()
     log = document.request_log
@@ -133,7 +135,9 @@ def _compile_admin(document: Document, findings: Findings) -> AdminSettings:
     at = ("admin",)
     if admin.token is not None and admin.token_file is not None:
         findings.wrong(at, "give one of `token` and `token_file`")
-    tokens = findings.secrets(at, (admin.token,) if admin.token else (), admin.token_file)
+    tokens = findings.secrets(
+        at, (admin.token,) if admin.token is not None else (), admin.token_file
+    )
     if len(tokens) > 1 and admin.token is None:
         findings.wrong(at, f"{admin.token_file} holds several lines; one token is needed")
     if not tokens and admin.token_file is None and not admin.address.is_loopback():

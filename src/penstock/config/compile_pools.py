@@ -3,13 +3,14 @@
 from typing import Final
 
 from penstock.config.certificates import check_authorities
+from penstock.config.compile_sessions import compile_sticky
 from penstock.config.engines import compiled_engine
 from penstock.config.errors import Location
 from penstock.config.findings import Findings
 from penstock.config.headers import compiled_edits
 from penstock.config.model import ONLY, Document
 from penstock.config.models import Models
-from penstock.config.pools import Endpoint, EndpointTls, Pool, Probe, Sticky, default_policy
+from penstock.config.pools import Endpoint, EndpointTls, Pool, Probe, default_policy
 from penstock.config.section import plain
 from penstock.core import snapshot
 from penstock.core.policy import policy_class
@@ -80,11 +81,12 @@ def _compile_pool(name: str, pool: Pool, at: Location, findings: Findings) -> sn
         hash_key=pool.hash_key.compiled() if pool.hash_key else snapshot.HashKey(),
         decisions=_compile_decisions(pool, at, findings),
         probe=plain(snapshot.Probe, pool.probe),
-        sticky=_compile_sticky(pool.sticky, (*at, "sticky"), findings) if pool.sticky else None,
+        sticky=pool.sticky and compile_sticky(pool.sticky, name, (*at, "sticky"), findings),
+        drain=plain(snapshot.Drain, pool.drain),
         request_headers=compiled_edits(pool.request_headers),
         response_headers=compiled_edits(pool.response_headers),
-        timeouts=plain(snapshot.PoolTimeouts, pool.timeouts),
-        retry=plain(snapshot.Retry, pool.retry),
+        timeouts=pool.timeouts.compiled(pool.kind),
+        retry=pool.retry.compiled(pool.kind),
         health_check=pool.health_check.compiled() if pool.health_check else None,
         agent_check=plain(snapshot.AgentCheck, pool.agent_check) if pool.agent_check else None,
         outlier=plain(snapshot.Outlier, pool.outlier),
@@ -152,10 +154,6 @@ def _compile_endpoint(name: str, endpoint: Endpoint) -> snapshot.Endpoint:
         "headers": tuple(endpoint.headers.items()),
     }
     return plain(snapshot.Endpoint, endpoint, row=-1, address="", **given)
-
-
-def _compile_sticky(sticky: Sticky, at: Location, findings: Findings) -> snapshot.Sticky:
-    return plain(snapshot.Sticky, sticky, keys=findings.secrets(at, sticky.keys, sticky.keys_file))
 
 
 def _compile_endpoint_tls(

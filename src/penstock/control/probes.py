@@ -14,7 +14,6 @@ from penstock.wire.chunked import ChunkedReader
 from penstock.wire.http1 import Refusal, ResponseHead, find_head_end, parse_response
 
 _HEAD_BYTES: Final = 64 * 1024  # most of an answer's head
-_HEAD_FIELDS: Final = 256
 _BODY_BYTES: Final = 64 * 1024  # in which ``expect_body`` is looked for
 _PLAIN: Final = {
     errno.ECONNREFUSED: "connection refused",
@@ -165,7 +164,7 @@ class _HttpCheck(asyncio.Protocol):
         """The body's beginning, when the final head is whole; it is judged."""
         data = self._inbox + data
         while (end := find_head_end(data, 0)) >= 0:
-            head = parse_response(data[:end], _HEAD_FIELDS)
+            head = parse_response(data[:end])
             data = data[end:]
             if head.status >= 200:
                 self._head = head
@@ -184,7 +183,7 @@ class _HttpCheck(asyncio.Protocol):
         elif not check.expect_body:
             self._end(True, f"answered {status}")
         elif head.chunked:
-            self._chunks = ChunkedReader(False, 502)
+            self._chunks = ChunkedReader(False, 502, of_server=True)
 
     def _judge_body(self, complete: bool) -> None:
         head = self._head

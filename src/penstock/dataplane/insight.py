@@ -32,10 +32,6 @@ class Insight:
         self, counters: PoolCounters, models: ModelCounters, sightings: SightingRing
     ) -> None:
         self.usage: str = "hidden"
-        # Whether an engine answered a request that asked in its client's stead, and whether one
-        # refused it and answered the same without that.
-        self.usage_taken: bool = False
-        self.usage_refused: bool = False
         self._counters: PoolCounters = counters
         self.models: ModelCounters = models
         self._sightings: SightingRing = sightings
@@ -99,6 +95,11 @@ class Insight:
         ticket.prompt_tokens = meter.prompt_tokens
         whole = meter.prompt_tokens >= 0 and (meter.done or not reading.streamed)
         endpoint = ticket.endpoint
+        if reading.streamed and isinstance(endpoint, LiveEndpoint):
+            if reading.habit is not None:
+                endpoint.usage.learn(found.api, reading.habit.habit(meter), now)
+            elif meter.done and meter.prompt_tokens < 0 and meter.output_tokens < 0:
+                endpoint.usage.missed(found.api)
         if whole and isinstance(endpoint, LiveEndpoint):
             meter.cached_tokens = endpoint.cached_tokens(found.api, meter.cached_tokens)
         ticket.cached_tokens = meter.cached_tokens

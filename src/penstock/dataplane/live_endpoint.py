@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from penstock.core import snapshot
 from penstock.core.breaker import OPEN, STATE_NAMES, Breaker, BreakerChange
-from penstock.core.endpoint import BACKUP
+from penstock.core.endpoint import BACKUP, DOWN
 from penstock.core.env import Env
 from penstock.core.load_report import LoadReport
 from penstock.core.reuse import ReuseHistory
@@ -33,6 +33,7 @@ from penstock.dataplane.board import (
     S_EJECTED,
     S_EXACT,
     S_HEALTH,
+    S_KEEPS_CLIENTS,
     S_MAX_IN_FLIGHT,
     S_PREFIX_DOUBT_PPM,
     S_WEIGHT_PPM,
@@ -40,6 +41,7 @@ from penstock.dataplane.board import (
 )
 from penstock.dataplane.counted_endpoint import CountedEndpoint
 from penstock.dataplane.request_log import json_text
+from penstock.dataplane.usage_habits import UsageHabits
 from penstock.wire.forwarding import Edit
 
 if TYPE_CHECKING:
@@ -79,6 +81,7 @@ class ConnectionSettings:
         self.idle_timeout_s: float = connections.idle_timeout_s
         # A bound that is never reached stands for none, so that it is one comparison.
         self.max_requests: int = connections.max_requests or 2**62
+        self.header_bytes: int = connections.response_header_bytes
 
 
 class LiveEndpoint(CountedEndpoint):
@@ -103,6 +106,7 @@ class LiveEndpoint(CountedEndpoint):
         self.cut_out: bool = False  # by its breaker, which is open
         self._breaker_spec: snapshot.Breaker | None = None
         self._ejected_by_others: bool = False
+        self._keeps_clients: bool = False  # while it drains, or has weight 0
         self.owner: LivePool | None = None
         self.host_header: bytes = b""
         self.base_path: bytes = b""
@@ -133,6 +137,7 @@ class LiveEndpoint(CountedEndpoint):
         self._tells_hits: int = 0  # in answers of which APIs (1 << api) it told cached tokens
         self._tells_misses: int = 0  # and that none were
         self.never_hit: bool = False  # by its own counters, as of its report
+        self.usage: UsageHabits = UsageHabits()
 
     def configure(
         self,
@@ -151,6 +156,7 @@ class LiveEndpoint(CountedEndpoint):
             self.reuse = ReuseHistory()  # another engine may be there
             self._tells_hits = self._tells_misses = 0
             self.never_hit = False
+            self.usage.forget()
         self.settings = settings
         self.family = address.family
         self.address = address.sockaddr
@@ -196,6 +202,7 @@ class LiveEndpoint(CountedEndpoint):
         at = self._state_at
         self.health = cells[at + S_HEALTH]
         self.draining = cells[at + S_DRAINING] != 0
+        self._keeps_clients = cells[at + S_KEEPS_CLIENTS] != 0
         self._ejected_by_others = cells[at + S_EJECTED] != 0
         self.ejected = self._ejected_by_others or self.cut_out
         self.weight = cells[at + S_WEIGHT_PPM] / 1e6
@@ -204,6 +211,10 @@ class LiveEndpoint(CountedEndpoint):
         self._guard()
         self.prefix_doubt = cells[at + S_PREFIX_DOUBT_PPM] / 1e6
         self.exact_slot = cells[at + S_EXACT] - 1
+
+    def stays(self) -> bool:
+        """Whether requests that are bound to it still go there though others do not."""
+        return self._keeps_clients and self.health != DOWN and not self.ejected and not self.removed
 
     def take_report(self) -> LoadReport | None:
         """What its engine said since this was asked last; None if it said nothing."""
@@ -225,6 +236,7 @@ class LiveEndpoint(CountedEndpoint):
         self._colds = colds
         if cold:
             self._tells_hits = self._tells_misses = 0  # it may run with other options
+            self.usage.forget()
         self.waiting = waiting
         self.never_hit = cells[at + R_PREFIX_HITS] == 0
         return LoadReport(

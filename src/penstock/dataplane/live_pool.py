@@ -6,7 +6,6 @@ from typing import Final
 
 from penstock.core import snapshot
 from penstock.core.admission import limit_of
-from penstock.core.endpoint import Endpoint
 from penstock.core.env import Env
 from penstock.core.load_report import LoadReport
 from penstock.core.model_names import DEFAULT_TAG, without_default_tag
@@ -134,6 +133,10 @@ class LivePool(Pool):
         self.sticky: StickyCookies | None = setup.sticky
         self.panic_threshold = spec.panic_threshold
         self._adopt_admission(spec.admission)
+        # Whether requests that are bound to an endpoint wait for it while it is full.
+        self.waits_for_bound: bool = spec.admission.queue is not None and (
+            spec.sticky is None or spec.sticky.when_full == "wait"
+        )
         self.host_header: str = spec.host_header
         self.request_edits: list[Edit] = edits_of(spec.request_headers)
         self.response_edits: list[Edit] = edits_of(spec.response_headers)
@@ -220,10 +223,6 @@ class LivePool(Pool):
         self.budget.request(now, came - self._budgeted)
         self._budgeted = came
 
-    def is_full(self, request: Request) -> bool:
-        """Whether endpoints are there for the request, and only have no room."""
-        return len(self.candidates(request)) > 0
-
     def retry_after_s(self) -> int:
         """When a request may be tried again that found no endpoint, as far as is known."""
         soonest_s = 0.0
@@ -306,26 +305,31 @@ class LivePool(Pool):
                 endpoint.expire_report(now, engine.silent_after_s)
             self.recorder.expire_reports(now, engine.silent_after_s)
 
-    def home_of(self, request: Request) -> Endpoint | None:
+    def home_of(self, request: Request) -> LiveEndpoint | None:
         """The endpoint that made the answer from which the request goes on, if that is known and
-        it takes the request."""
-        if self.insight is None:
+        it may go there, whether or not there is room."""
+        if self.insight is None or not request.continues:
             return None
         home = self.insight.homes.of(request.continues)
-        return home if home is not None and self._takes(home, request) else None
+        return home if isinstance(home, LiveEndpoint) and self._keeps(home, request) else None
 
-    def sticky_endpoint(self, cookie: str, request: Request) -> Endpoint | None:
-        """The endpoint that a cookie's value names, if it names one that takes the request."""
-        if self.sticky is None or not cookie:
-            return None
-        name = self.sticky.endpoint_of(cookie)
-        for endpoint in self.eligible:
-            if endpoint.name == name:
-                return endpoint if self._takes(endpoint, request) else None
+    def named_by(self, cookie: str) -> LiveEndpoint | None:
+        """The member that a sticky cookie's value names, if it names one."""
+        name = self.sticky.endpoint_of(cookie) if self.sticky is not None and cookie else ""
+        if name:
+            for endpoint in self.members:
+                if endpoint.name == name:
+                    return endpoint
         return None
 
-    def _takes(self, endpoint: Endpoint, request: Request) -> bool:
-        if endpoint not in self.eligible or not endpoint.has_room():
+    def sticky_endpoint(self, home: LiveEndpoint | None, request: Request) -> LiveEndpoint | None:
+        """The endpoint that a request's cookie names, if it may go there, whether or not there is
+        room."""
+        return home if home is not None and self._keeps(home, request) else None
+
+    def _keeps(self, endpoint: LiveEndpoint, request: Request) -> bool:
+        """Whether requests that are bound to the endpoint still go there."""
+        if not endpoint.stays() and endpoint not in self.eligible:
             return False
         return not request.model or endpoint.serves(request.model)
 

@@ -21,6 +21,7 @@ from penstock.wire.openai import OTHER, api_of
 
 MAX_PRIORITY: Final = 1023  # each has a line of its own in the queue
 _PRIORITY_DIGITS: Final = 9
+_LEGIBLE: Final[list[Edit]] = [("set", b"Accept-Encoding", b"accept-encoding", b"identity")]
 _NO_EXPECTATION: Final[list[Edit]] = [("remove", b"Expect", b"expect", b"")]
 
 
@@ -70,6 +71,7 @@ class PoolPlan:
         self.priority: int = priority_of(head, way.pool.spec.admission)
         self.origin: bytes = head.value(b"origin") or b""  # of a page that asks
         self.cookie: str = ""  # the sticky cookie's value, as it came
+        self.home: LiveEndpoint | None = None  # that it names
         # A client that waits for 100 (Continue) is told it here, as a gateway may (RFC 9110, 3.7
         # and 10.1.1): what it asks for stands in the body.
         self._edits: list[Edit] = way.edits + _NO_EXPECTATION if self.inspects else way.edits
@@ -77,39 +79,47 @@ class PoolPlan:
         self._target: bytes = target
         self._hop: Hop = hop
         self._prefix: bytes = b""
-        # For each endpoint that has a head of its own, by its name and host.
-        self._prefixes: dict[tuple[str, bytes], bytes] | None = None
+        # For endpoints and answers that need a head of their own.
+        self._prefixes: dict[tuple[str, bytes, bool], bytes] | None = None
 
-    def prefix(self, endpoint: LiveEndpoint) -> bytes:
-        """The head for an endpoint, up to the value of X-Request-ID."""
+    def prefix(self, endpoint: LiveEndpoint, legible: bool = False) -> bytes:
+        """The head for an endpoint, up to the value of X-Request-ID.
+
+        ``legible``: the answer must come as it can be read, without a content coding.
+        """
         host_header = self.pool.host_header
-        host = self._head.host
+        names_endpoint = host_header == "endpoint" or (
+            host_header == "pass" and not self._head.host
+        )
         apart = endpoint.base_path or endpoint.edits
-        if apart or host_header == "endpoint" or (host_header == "pass" and not host):
+        if apart or names_endpoint or legible:
             prefixes = self._prefixes
             if prefixes is None:
                 prefixes = {}
                 self._prefixes = prefixes
-            key = endpoint.name if apart else ""
-            prefix = prefixes.get((key, endpoint.host_header))
+            host = endpoint.host_header if names_endpoint else self._host()
+            key = (endpoint.name if apart else "", host, legible)
+            prefix = prefixes.get(key)
             if prefix is None:
-                if host_header == "endpoint" or (host_header == "pass" and not host):
-                    host = endpoint.host_header
-                elif host_header != "pass":
-                    host = host_header.encode()
-                prefix = self._build(endpoint, host)
-                prefixes[(key, endpoint.host_header)] = prefix
+                prefix = self._build(endpoint, host, legible)
+                prefixes[key] = prefix
             return prefix
         if not self._prefix:
-            host = host if host_header == "pass" else host_header.encode()
-            self._prefix = self._build(endpoint, host)
+            self._prefix = self._build(endpoint, self._host(), False)
         return self._prefix
 
-    def _build(self, endpoint: LiveEndpoint, host: bytes) -> bytes:
+    def _host(self) -> bytes:
+        """The Host field's value where it is not the endpoint's name."""
+        host_header = self.pool.host_header
+        return self._head.host if host_header == "pass" else host_header.encode()
+
+    def _build(self, endpoint: LiveEndpoint, host: bytes, legible: bool) -> bytes:
         target = self._target
         if endpoint.base_path and target.startswith(b"/"):  # "*" has no path
             target = endpoint.base_path + target
         edits = self._edits + endpoint.edits
+        if legible:
+            edits = edits + _LEGIBLE
         return forwarded_request(self._head, target, host, self._hop, edits)
 
 

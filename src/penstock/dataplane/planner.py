@@ -137,6 +137,7 @@ def _pool_plan(
     plan = PoolPlan(way, request, head, target.encode("latin-1"), hop)
     if pool.sticky is not None and pool.spec.sticky is not None:
         plan.cookie = cookie_value(head, pool.spec.sticky.cookie) or ""
+        plan.home = pool.named_by(plan.cookie)
     return plan
 
 

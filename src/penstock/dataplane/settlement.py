@@ -6,6 +6,8 @@ exchange, once.
 
 from typing import Final
 
+from penstock.core.admission.gate import needs_of
+from penstock.core.pool import NO_ROOM, ROOM
 from penstock.core.request import Request
 from penstock.core.ticket import DONE, Ticket
 from penstock.dataplane import answers
@@ -48,12 +50,16 @@ class Settlement(ResponseSink):
     status: int = 0  # answered to the client; 0 until then
     ended: str = ""  # how, in one word, for the log
     endpoints_id: bytes = b""  # the request's id as the endpoint tells it, where that is another
+    cut_by_us: bool = False  # which tells nothing of the endpoint
+    peer: bytes = b""  # the address that the attempt was sent to
     parse_s: float = 0.0  # from its head's first byte until the head was whole
     connecting_at: float = 0.0
     connect_s: float = 0.0
     first_byte_at: float = 0.0
     _expires_at: float = 0.0
     _tried: list[LiveEndpoint] | None = None
+    _passed_over: list[LiveEndpoint] | None = None  # of them: those that were only full
+    _keeps_cookie: bool = False  # its endpoint is full, and it goes elsewhere this once
     _uncounted: int = 0  # of the attempts: core.retry does not hold them against the request
     _given_up: list[str] | None = None  # models at which the attempts are used up
     _body: list[bytes] | None = None  # kept until a response begins, if it is short enough
@@ -68,6 +74,8 @@ class Settlement(ResponseSink):
     _inspecting: bool = False  # no endpoint is chosen before the body is whole
     prompt: PromptBody | None = None  # if it was understood
     plainly: bool = False  # it was asked again without the wish for usage
+    _adapts: bool = False  # whether the endpoint decides if it asks for usage
+    _learns_habit: bool = False  # what the endpoint's streams are like without being asked
     _asking: PromptBody | None = None  # while another model than the first may have to be asked for
     _other_length: int = -1  # of the body that is sent in the place of the client's
     _reading: AnswerReading | None = None
@@ -135,6 +143,7 @@ class Settlement(ResponseSink):
         without_body = self.head.bodiless
         if plan.route is None or plan.status == 501:
             counters.bump(W_UNROUTED)
+            self.why = plan.message
             data = answers.refusal(
                 plan.status,
                 plan.message,
@@ -152,7 +161,7 @@ class Settlement(ResponseSink):
                 request_id=self.request_id,
                 headers=plan.headers,
             )
-        self._finish_with(plan.status, data, "fixed")
+        self._finish_with(plan.status, data, "refused" if self.why else "fixed")
 
     def _no_endpoint(self) -> None:
         way = self.way
@@ -161,13 +170,43 @@ class Settlement(ResponseSink):
         assert request is not None
         pool = way.pool
         place = self.place
-        if place is not None and place.gate is not None and pool.is_full(request):
-            place.gate.give_back(place)
-            if pool.admission is not None:
-                pool.admission.wait(place)
+        if place is not None and pool.admission is not None:
+            if self._tried is not None and self._passed_over is not None:
+                passed_over = self._passed_over
+                self._passed_over = None
+                self._tried = [e for e in self._tried if e not in passed_over] or None
+            place.needs = self._needs(way, request)
+            if pool.admission.takes_back(place):
                 return
         pool.counters.bump(P_NO_ENDPOINT)
         self._refuse(503, pool.why_none(request), pool.retry_after_s())
+
+    def _needs(self, way: PoolPlan, request: Request) -> str:
+        """What it can use: those that wait for the same do so in one line."""
+        bound = self._bound_to(way, request) if way.pool.waits_for_bound else None
+        return needs_of(request.model, self._tried, bound.name if bound is not None else "")
+
+    def room(self) -> int:
+        """Whether an endpoint takes it now, as the pool's gate asks."""
+        way = self.way
+        request = self.request
+        assert way is not None
+        assert request is not None
+        bound = self._bound_to(way, request)
+        if bound is not None:
+            if bound.has_room():
+                return ROOM
+            if way.pool.waits_for_bound:
+                return NO_ROOM
+        return way.pool.room(request, self._tried)
+
+    def _bound_to(self, way: PoolPlan, request: Request) -> LiveEndpoint | None:
+        """The endpoint to which an answer, or else a cookie, binds it, as long as it may go there
+        and has tried nothing yet."""
+        if self._tried is not None:
+            return None
+        pool = way.pool
+        return pool.home_of(request) or pool.sticky_endpoint(way.home, request)
 
     def on_admitted(self) -> None:
         """It waited for a place, and may go on."""
@@ -349,6 +388,7 @@ class Settlement(ResponseSink):
         log = self.context.log
         if log.enabled:
             log.write(log_line(self, now))
+        self.place = None  # which knows this exchange: no cycle is left for the collector
 
     def _leave_place(self, place: ExchangePlace, now: float) -> None:
         if place.gate is not None:

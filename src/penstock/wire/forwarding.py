@@ -187,10 +187,12 @@ def forwarded_response(
     client_minor: int,
     rules: ResponseRules,
     request_id: bytes = b"",
+    decoded: bool = False,
 ) -> bytes:
     """The head for the client, up to the value of its last field, X-Request-ID.
 
-    With NO_BODY the length that the endpoint told is kept: it speaks of what GET would give. An
+    With NO_BODY the length that the endpoint told is kept: it speaks of what GET would give. With
+    UNTIL_CLOSE it is not: the body may be another. ``decoded``: its content coding is taken off. An
     X-Request-ID of the endpoint's own, by which its logs and its makers know the request, goes on
     under another name, unless it is ``request_id``, which the endpoint was told.
     """
@@ -203,7 +205,7 @@ def forwarded_response(
         elif lower == b"x-request-id" and field[2] and field[2] != request_id:
             head.request_id = field[2]
             fields.append((_ENDPOINTS_ID.lower(), _ENDPOINTS_ID, field[2]))
-        if lower in _RESPONSE_DROPPED:
+        if lower in _RESPONSE_DROPPED or (decoded and lower == b"content-encoding"):
             continue
         if lower in head.connection and lower not in _NEVER_NOMINATED:
             continue
@@ -214,7 +216,12 @@ def forwarded_response(
     lines += [b"%b: %b" % (name, value) for _, name, value in edited(fields, rules.edits)]
     if framing == CHUNKED:
         lines.append(b"Transfer-Encoding: chunked")
-    elif head.content_length >= 0 and head.status != 204 and head.status >= 200:
+    elif (
+        framing != UNTIL_CLOSE
+        and head.content_length >= 0
+        and head.status != 204
+        and head.status >= 200
+    ):
         lines.append(b"Content-Length: %d" % head.content_length)
     if not keep_alive:
         lines.append(b"Connection: close")

@@ -246,6 +246,7 @@ def test_a_balancer_without_pools_may_redirect(tmp_path: Path) -> None:
         ),
         ("{endpoints: a:1, admin: 0.0.0.0:9900}", "other machines reach 0.0.0.0:9900"),
         ("{endpoints: a:1, admin: {token: short}}", "the secret has 5 characters"),
+        ("{endpoints: a:1, admin: {token: ''}}", "the secret is empty"),
         (
             "pools: {a: {endpoints: a:1, sticky: {keys: [0123456789abcdef, x]}}}",
             "secret 2 has 1 characters",
@@ -261,6 +262,26 @@ def test_parts_that_do_not_fit_together_are_refused(
 ) -> None:
     (line,) = errors_of(text, tmp_path)
     assert expected in line
+
+
+@pytest.mark.parametrize("written", ["${TOKEN}", '"${TOKEN}"'])
+def test_a_token_from_a_variable_that_is_empty_is_not_taken_for_none(
+    written: str, tmp_path: Path
+) -> None:
+    text = f"endpoints: a:1\nadmin:\n  token: {written}\n"
+    (line,) = errors_of(text, tmp_path, {"TOKEN": ""})
+    assert "the secret is empty; where it comes from an environment variable, that is" in line
+
+
+def test_who_gives_an_empty_default_means_none(tmp_path: Path) -> None:
+    text = "endpoints: a:1\nadmin:\n  token: ${TOKEN:-}\n"
+    assert load(text, tmp_path, {"TOKEN": ""}).admin.token is None
+
+
+@pytest.mark.parametrize("name", ["requests.jsonl", "./requests", "/var/log/requests"])
+def test_a_request_log_may_be_a_bare_name(name: str, tmp_path: Path) -> None:
+    log = load(f"{{endpoints: a:1, request_log: {name}}}", tmp_path).snapshot.request_log
+    assert log == snapshot.RequestLog("file", str(tmp_path / name))
 
 
 def test_all_that_does_not_fit_is_said_at_once(tmp_path: Path) -> None:
@@ -280,6 +301,53 @@ def test_secrets_are_read_from_files_beside_the_document(tmp_path: Path) -> None
     sticky = configured.snapshot.pools[0].sticky
     assert sticky is not None
     assert sticky.keys == ("first-key-in-the-file", "second-key-in-the-file")
+
+
+def shared_cookies(first: str, second: str, routes: str, tmp_path: Path) -> tuple[str, ...]:
+    """What is doubted about two sticky pools."""
+    text = (
+        f"pools: {{a: {{endpoints: a:1, sticky: {{keys: 0123456789abcdef, {first}}}}},"
+        f" b: {{endpoints: b:1, sticky: {{keys: 0123456789abcdef, {second}}}}}}}\n"
+        f"routes: [{routes}]\n"
+    )
+    return load(text, tmp_path).warnings
+
+
+API_AND_REST = "{match: {path_prefix: /api}, pool: b}, {pool: a}"
+X_A = "{match: {hosts: x.example}, pool: a}"
+
+
+def test_each_pool_has_a_cookie_of_its_own(tmp_path: Path) -> None:
+    assert shared_cookies("", "", API_AND_REST, tmp_path) == ()
+    text = 'pools: {"a:[1]": {endpoints: a:1, sticky: {keys: 0123456789abcdef}}}'
+    sticky = load(text, tmp_path).snapshot.pools[0].sticky
+    assert sticky is not None
+    assert sticky.cookie == "penstock-a%3A%5B1%5D", "a token whatever the pool is called"
+
+
+@pytest.mark.parametrize(
+    ("routes", "host"),
+    [
+        (API_AND_REST, "every host"),
+        (f"{X_A}, {{pool: b}}", "x.example"),
+        (f"{X_A}, {{match: {{hosts: '*.example'}}, pool: b}}", "x.example"),
+        ("{match: {hosts: '*.example'}, pool: b}, " + X_A, "x.example"),
+        ("{pools: {a: 1, b: 1}}", "every host"),
+        (f"{X_A}, {{match: {{hosts: y.example}}, pool: b}}", ""),
+        ("{match: {hosts: example}, pool: a}, {match: {hosts: '*.example'}, pool: b}", ""),
+    ],
+)
+def test_cookies_of_one_name_on_one_host_are_doubted(
+    routes: str, host: str, tmp_path: Path
+) -> None:
+    warnings = shared_cookies("cookie: lb", "cookie: lb", routes, tmp_path)
+    if host:
+        (warning,) = warnings
+        assert "pools.b.sticky" in warning
+        assert f"sets a cookie 'lb' with the path / for {host} too" in warning
+    else:
+        assert warnings == ()
+    assert shared_cookies("cookie: lb", "cookie: lb, path: /api", routes, tmp_path) == ()
 
 
 def test_admin_can_be_turned_off(tmp_path: Path) -> None:

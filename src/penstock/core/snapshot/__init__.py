@@ -47,6 +47,7 @@ from penstock.core.snapshot.listener import (
 from penstock.core.snapshot.pool import (
     Connections,
     Decisions,
+    Drain,
     Endpoint,
     EndpointTls,
     HashKey,
@@ -76,6 +77,7 @@ __all__ = [
     "CoDel",
     "Connections",
     "Decisions",
+    "Drain",
     "Endpoint",
     "EndpointTls",
     "Engine",
