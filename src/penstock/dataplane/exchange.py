@@ -19,6 +19,7 @@ from penstock.core.ticket import (
     Ticket,
 )
 from penstock.dataplane.admission import Admission, ExchangePlace
+from penstock.dataplane.answer_reading import names_reading_of
 from penstock.dataplane.board import (
     P_REQUESTS,
 )
@@ -373,6 +374,8 @@ class Exchange(Failover):
             if status == 404 and way.pool.spec.asks_again:
                 way.pool.waits.missed()
             reading = self._reading_of(prompt, head)
+        elif way.makes_things:
+            reading = names_reading_of(head, self._framing, self.context.env)
         if reading is None or not reading.streamed:
             ticket.first_byte(now)  # else with the first token: engines send the head at once
         pool = way.pool
@@ -383,6 +386,8 @@ class Exchange(Failover):
             self._settle(DONE)
             self._retry()
             return
+        if way.conversation:
+            self._note_conversation(way)
         self.first_byte_at = now
         self.status = status
         framing = self._framing

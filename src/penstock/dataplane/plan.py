@@ -16,8 +16,10 @@ from penstock.dataplane.prompt_body import may_inspect, may_name_model
 from penstock.wire.api_family import OPENAI, family_of
 from penstock.wire.forwarding import Edit, Hop, ResponseRules, forwarded_request
 from penstock.wire.http1 import RequestHead
+from penstock.wire.kept_things import makes_things
 from penstock.wire.model_changes import changes_models
 from penstock.wire.openai import OTHER, api_of
+from penstock.wire.session_keys import session_hash
 
 MAX_PRIORITY: Final = 1023  # each has a line of its own in the queue
 _PRIORITY_DIGITS: Final = 9
@@ -54,6 +56,9 @@ class PoolPlan:
         self.inspects: bool = False
         # Whether an endpoint that takes it may serve other models from then on.
         self.changes_models: bool = False
+        self.makes_things: bool = False  # the answer may tell an id that its endpoint keeps
+        # Hash of the conversation whose stream its endpoint keeps (llama.cpp); 0 without one.
+        self.conversation: int = 0
         self.asks_all: bool = False  # every endpoint has a part of the answer
         if way.pool.insight is not None:
             path = request.path.encode("latin-1")
@@ -61,8 +66,11 @@ class PoolPlan:
             self.family = family_of(path, head.value(b"anthropic-version") is not None)
             self.changes_models = way.pool.spec.asks_again and changes_models(head.method, path)
             self.asks_all = len(way.pool.members) > 1 and asks_all(head.method, target)
+            self.makes_things = makes_things(head.method, target)
+            self.conversation = session_hash(head.value(b"x-conversation-id") or b"")
+            names = self.makes_things or way.pool.tells_models_apart()
             self.inspects = may_inspect(head) and (
-                self.api != OTHER or (way.pool.tells_models_apart() and may_name_model(head))
+                self.api != OTHER or (names and may_name_model(head))
             )
         self.refuses_malformed: bool = self.api != OTHER and way.pool.refuses_malformed
         self.refuses_long: bool = (

@@ -46,6 +46,11 @@ class PromptBody:
                 self.found = inspect(api, self._json)
         self.asked = self.found.model
 
+    @property
+    def json(self) -> bytes:
+        """What it says, without framing."""
+        return self._json
+
     def ask_for_model(self, name: str) -> None:
         """Ask for that model instead. The body must have named one.
 

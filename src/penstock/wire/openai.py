@@ -276,6 +276,9 @@ def _read_response(found: Inspection, prompt: _Prompt, read: bodies.Response) ->
     found.tools = read.tools is not NOTHING
     prompt.add(read.tools)
     prompt.add(read.instructions)
+    if read.conversation is not NOTHING:
+        named = _conversation(read.conversation)
+        found.continues = session_hash((named or "").encode("utf-8", "surrogatepass"))
     if read.previous_response_id is not NOTHING:
         found.continues = _name_hash(read.previous_response_id)
     prompt.add(read.previous_response_id)
