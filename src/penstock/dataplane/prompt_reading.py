@@ -13,7 +13,7 @@ from penstock.dataplane.prompt_body import PromptBody
 from penstock.dataplane.settlement import Settlement
 from penstock.wire.http1 import ResponseHead
 from penstock.wire.kept_things import thing_named
-from penstock.wire.openai import OTHER
+from penstock.wire.openai import LLAMACPP, OTHER
 from penstock.wire.usage import UsageHider
 from penstock.wire.usage_habit import HabitReader
 
@@ -165,6 +165,7 @@ class PromptReading(Settlement):
         if reading is None or endpoint is None:
             return reading
         reading.began = self.began
+        reading.meter.tells_timings = prompt.found.api == LLAMACPP
         if not reading.streamed:
             return reading
         if prompt.asks_usage:

@@ -31,6 +31,7 @@ COMPLETION: Final = 2
 EMBEDDING: Final = 3
 RESPONSE: Final = 4
 ANTHROPIC: Final = 5
+LLAMACPP: Final = 6  # its own completions, by a prompt or around a gap
 
 MAX_BLOCKS: Final = 512
 # Objects in a body, each of which may become one of ours: a bound on time and memory.
@@ -45,6 +46,8 @@ _SUFFIXES: Final = (
     (b"/embeddings", EMBEDDING),
     (b"/responses", RESPONSE),
     (b"/messages", ANTHROPIC),
+    (b"/completion", LLAMACPP),
+    (b"/infill", LLAMACPP),
 )
 _DEFAULT_TAG: Final = ":latest"
 _SEPARATOR: Final = (
@@ -134,6 +137,8 @@ def _read(found: Inspection, prompt: "_Prompt", body: bytes, decoders: bodies.De
         _read_embedding(found, prompt, decoders.embedding.decode(body))
     elif api == RESPONSE:
         _read_response(found, prompt, decoders.response.decode(body))
+    elif api == LLAMACPP:
+        _read_llamacpp(found, prompt, decoders.llamacpp.decode(body))
     else:
         _read_anthropic(found, prompt, decoders.anthropic.decode(body))
 
@@ -289,6 +294,16 @@ def _read_response(found: Inspection, prompt: _Prompt, read: bodies.Response) ->
             prompt.add_item(item)
     else:
         prompt.pieces.append(data)
+
+
+def _read_llamacpp(found: Inspection, prompt: _Prompt, read: bodies.LlamaCpp) -> None:
+    """Around a gap other files come first, then what stands before and behind it."""
+    _common(found, read, read.n_predict)
+    prompt.add(read.input_extra)
+    prompt.add(read.input_prefix)
+    prompt.add(read.input_suffix)
+    prompt.add(read.prompt)
+    found.prompt_tokens = _token_ids(bytes(read.prompt))
 
 
 def _read_anthropic(found: Inspection, prompt: _Prompt, read: bodies.AnthropicMessages) -> None:
