@@ -6,7 +6,7 @@ from typing import Annotated, Any, Final, Literal
 from pydantic import BeforeValidator, Field, PlainValidator, model_validator
 
 from penstock.config.choice import Policy
-from penstock.config.engines import EngineOrOff
+from penstock.config.engines import EngineOrOff, KvEvents
 from penstock.config.headers import EditedName, Edits
 from penstock.config.health import (
     AgentCheckOrOff,
@@ -119,6 +119,9 @@ class Endpoint(Section):
     )
     name: Name | None = setting(
         None, "Unique in its pool. Default: `host:port`, and the path if the `url` has one."
+    )
+    kv_events: KvEvents | None = setting(
+        None, "Where its engine publishes KV events, in place of its pool's `engine: {kv_events}`."
     )
     headers: dict[EditedName, FieldValue] = setting(
         {},

@@ -107,7 +107,7 @@ class Supervisor:
         self._reconnecting = Reconnecting(self._outliers, Prober(self._contexts))
         self._engines = EngineLoads(self.board, self._events, self._contexts)
         self._exact = ExactIndex(self.board, self._states, self._events)
-        self._kv_events = KvEventReaders(self.board, self._events, self._exact)
+        self._kv_events = KvEventReaders(self.board, self._events, self._exact, self._contexts)
         self._parity = ParityWatch(self.board, self._states)
         self._models = EngineModels(self._events, self._contexts, self._publisher.refresh)
         self._publisher.preparations.append(self._models.prepare)
