@@ -58,6 +58,8 @@ class EndpointView(msgspec.Struct, frozen=True):
     agent: AgentView | None = None
     max_in_flight: int = 0  # configured, or what its agent asks for; 0: no bound
     prefix_exact: bool = False  # what its cache holds is known by its KV events
+    addresses: tuple[str, ...] = ()  # of a host that is a name
+    port: int = 0
 
 
 class PoolView(msgspec.Struct, frozen=True):

@@ -133,7 +133,7 @@ def _compile_endpoints(
 def _compile_endpoint(name: str, endpoint: Endpoint) -> snapshot.Endpoint:
     url = endpoint.url
     given = {"name": name, "host": url.host, "port": url.port, "tls": url.tls}
-    return plain(snapshot.Endpoint, endpoint, row=-1, address="", **given)
+    return plain(snapshot.Endpoint, endpoint, row=-1, addresses=(), no_address="", **given)
 
 
 def _compile_sticky(sticky: Sticky, at: Location, findings: Findings) -> snapshot.Sticky:

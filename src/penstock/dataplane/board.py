@@ -139,6 +139,7 @@ L_EXCUSED: Final = 32  # of L_GARBAGE: not held against the endpoint
 L_TIMED: Final = 33
 L_FIRST_BYTE_SUM_US: Final = 34  # of a streamed answer of a language model: its first token
 L_TOTAL_SUM_US: Final = 35
+L_ADDRESS: Final = 36  # that was connected to last, an index into its addresses + 1; 0: none yet
 LOAD_CELLS: Final = 40
 RUNS: Final = (
     L_CONSECUTIVE_FAILURES,
