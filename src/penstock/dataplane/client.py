@@ -86,6 +86,11 @@ class ClientConnection(ClientHead, Front):
             self._arm(self.settings.headers_s)
         elif tls.failure:
             self.context.counters.bump(W_TLS_FAILURES)
+            if tls.plaintext:
+                self.tls = None
+                self._inbox = tls.plaintext
+                self._refuse(400, "plain HTTP came to a port that speaks TLS: write https://")
+                return None
         return data
 
     def _advance(self) -> None:
@@ -394,4 +399,4 @@ class ClientConnection(ClientHead, Front):
             if answered:
                 self.close()  # a second status cannot follow the first
             else:
-                self._answer_refusal(status, reason, exchange.family())
+                self._answer_refusal(status, reason, exchange.family(), exchange.own_edits())

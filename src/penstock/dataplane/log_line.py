@@ -30,7 +30,8 @@ def log_line(exchange: "Settlement", now: float) -> bytes:
 
     ``t_parse`` is 0 for a head that came in one piece, ``t_connect`` null on a reused connection,
     ``t_first_byte`` null when none came. Requests to a language model have the model, tokens, times
-    to and between tokens, and why it ended besides.
+    to and between tokens, and why it ended besides; ``endpoint_id`` is the request's id as the
+    endpoint tells it, where that is another.
     """
     plan = exchange.plan
     facts = plan.log_facts
@@ -59,6 +60,11 @@ def log_line(exchange: "Settlement", now: float) -> bytes:
         (now - began) * 1e3,
         exchange.ended.encode(),
         (b',"why":' + dumps(exchange.why).encode() if exchange.why else b"")
+        + (
+            b',"endpoint_id":"%b"' % json_text(exchange.endpoints_id)
+            if exchange.endpoints_id
+            else b""
+        )
         + (_usage(exchange) if exchange.prompt is not None else _unread(exchange)),
     )
 
