@@ -162,7 +162,7 @@ def _compile_endpoint(name: str, endpoint: Endpoint) -> snapshot.Endpoint:
         "headers": tuple(endpoint.headers.items()),
         "kv_events": compiled_kv_events(endpoint.kv_events),
     }
-    return plain(snapshot.Endpoint, endpoint, row=-1, address="", **given)
+    return plain(snapshot.Endpoint, endpoint, row=-1, addresses=(), no_address="", **given)
 
 
 def _compile_endpoint_tls(

@@ -219,6 +219,7 @@ class Exchange(Failover):
                 self.on_endpoint_failed(CONNECT_FAILED, f"connecting failed: {error.strerror}")
             return
         connection.sink = self
+        self.peer = connection.address.shown
         connection.expires_at = self._expires_at
         self.connection = connection
         self.connecting_at = self.context.env.now
@@ -244,6 +245,7 @@ class Exchange(Failover):
         assert way is not None
         assert endpoint is not None
         self.connection = connection
+        self.peer = connection.address.shown
         connection.begin(self, self.head.bodiless, self._expires_at)
         legible = False
         if self._adapts and self.prompt is not None:
