@@ -9,7 +9,6 @@ from penstock.dataplane.context import Context
 from penstock.dataplane.tls import TlsChannel
 from penstock.wire.http1 import Refusal, RequestHead, find_head_end, parse_request
 
-
 _TLS_HANDSHAKE: Final = b"\x16"  # RFC 8446, 5.1
 
 

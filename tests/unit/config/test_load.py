@@ -52,7 +52,7 @@ def test_what_was_likely_meant(text: str, expected: str, tmp_path: Path) -> None
         ("endpoints: [{weight: 1}]", "1:13: endpoints[0]: `url` is missing"),
         ("endpoints: [[a]]", "endpoints[0]: a mapping is needed, not a list"),
         ("listeners: []", "listeners: a mapping is needed, not a list"),
-        ("routes: {}", "routes: a list is needed, not a mapping"),
+        ("routes: {}", "routes: give exactly one of"),
         ("policy: round-robn", "there is no policy 'round-robn'; did you mean 'round-robin'?"),
         ("policy: {name: round-robin, x: 1}", "policy 'round-robin' has no option 'x'"),
         ("policy: {x: 1}", "a policy needs its `name`"),
