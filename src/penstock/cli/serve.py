@@ -1,5 +1,6 @@
 """Balance requests over endpoints."""
 
+import os
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
@@ -17,6 +18,7 @@ Examples:
       --kind llm --health-check /health
   penstock serve --config penstock.yaml"""
 _CONFIGURATIONS: Final = (".yaml", ".yml", ".toml", ".json")
+_TOKEN_VARIABLE: Final = "PENSTOCK_ADMIN_TOKEN"  # noqa: S105
 
 
 @click.command(epilog=EXAMPLES)
@@ -56,7 +58,7 @@ _CONFIGURATIONS: Final = (".yaml", ".yml", ".toml", ".json")
 @click.option("--admin", metavar="HOST:PORT|off", help="Default: 127.0.0.1:9900.")
 @click.option(
     "--admin-token",
-    envvar="PENSTOCK_ADMIN_TOKEN",
+    envvar=_TOKEN_VARIABLE,
     show_envvar=True,
     metavar="TOKEN",
     help="Needed where other machines reach the admin address; better set in the environment.",
@@ -102,7 +104,9 @@ def _from_options(urls: tuple[str, ...], options: dict[str, Any]) -> Callable[[]
     files = [url for url in urls if Path(url).suffix in _CONFIGURATIONS and "://" not in url]
     if files:
         raise click.UsageError(f"{files[0]} is a file: penstock serve --config {files[0]}")
-    given = {name: value for name, value in options.items() if value}
+    given = {name: value for name, value in options.items() if value not in (None, ())}
+    if "admin_token" not in given and os.environ.get(_TOKEN_VARIABLE) == "":
+        raise click.UsageError(f"{_TOKEN_VARIABLE} is empty: set a token, or unset it for none")
     if "policy_options" in given:
         given["policy_options"] = _pairs(given["policy_options"])
     return lambda: configure_endpoints(urls, **given)

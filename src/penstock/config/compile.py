@@ -18,6 +18,7 @@ from penstock.config.findings import Findings
 from penstock.config.listeners import Certificate, Listener
 from penstock.config.load import Loaded, load_arguments, load_document
 from penstock.config.model import DEFAULT_ADMIN, DEFAULT_LISTEN, ONLY, Document
+from penstock.config.own_modules import look_up_beside
 from penstock.config.pools import default_policy
 from penstock.config.routes import Route
 from penstock.config.section import plain
@@ -60,6 +61,7 @@ class Configured:
 
 def load_configuration(source: Path) -> Configured:
     """What a file says. Raises ConfigError, whose text is for people, when it cannot run."""
+    look_up_beside(source)
     return compile_document(load_document(source), source)
 
 
@@ -165,7 +167,9 @@ def _compile_admin(document: Document, findings: Findings) -> AdminSettings:
     at = ("admin",)
     if admin.token is not None and admin.token_file is not None:
         findings.wrong(at, "give one of `token` and `token_file`")
-    tokens = findings.secrets(at, (admin.token,) if admin.token else (), admin.token_file)
+    tokens = findings.secrets(
+        at, (admin.token,) if admin.token is not None else (), admin.token_file
+    )
     if len(tokens) > 1 and admin.token is None:
         findings.wrong(at, f"{admin.token_file} holds several lines; one token is needed")
     if not tokens and admin.token_file is None and not admin.address.is_loopback():

@@ -1,5 +1,7 @@
 """From the document to the snapshot: pools and their endpoints."""
 
+from typing import Final
+
 from penstock.config.certificates import check_authorities
 from penstock.config.compile_sessions import compile_sticky
 from penstock.config.engines import compiled_engine
@@ -13,6 +15,8 @@ from penstock.config.section import plain
 from penstock.core import snapshot
 from penstock.core.policy import policy_class
 from penstock.core.policy._serving import ServingPolicy
+
+_VERSION: Final = "/v1"  # where OpenAI's API begins, and what its clients call its base URL
 
 
 def compile_pools(document: Document, findings: Findings) -> dict[str, snapshot.Pool]:
@@ -125,6 +129,13 @@ def _compile_endpoints(
         name = endpoint.full_name()
         if name in compiled:
             findings.wrong((*at, index), f"{name} is in this pool already; give it a `name`")
+        base_path = endpoint.url.base_path
+        if pool.kind == "llm" and base_path.endswith(_VERSION):
+            findings.wrong(
+                (*at, index),
+                f"leave `{_VERSION}` away: the paths that clients ask for begin with it, and are "
+                f"added to `{base_path.removesuffix(_VERSION) or '/'}`",
+            )
         compiled[name] = _compile_endpoint(name, endpoint)
     if not compiled:
         findings.wrong(at, "a pool needs at least one endpoint")
@@ -135,7 +146,14 @@ def _compile_endpoints(
 
 def _compile_endpoint(name: str, endpoint: Endpoint) -> snapshot.Endpoint:
     url = endpoint.url
-    given = {"name": name, "host": url.host, "port": url.port, "tls": url.tls}
+    given = {
+        "name": name,
+        "host": url.host,
+        "port": url.port,
+        "tls": url.tls,
+        "base_path": url.base_path,
+        "headers": tuple(endpoint.headers.items()),
+    }
     return plain(snapshot.Endpoint, endpoint, row=-1, address="", **given)
 
 

@@ -74,10 +74,10 @@ def parse_request_log(value: object) -> snapshot.RequestLog:
         return snapshot.RequestLog("off")
     if value == "stdout":
         return snapshot.RequestLog("stdout")
-    if isinstance(value, str) and "/" in value and "\0" not in value:
+    if isinstance(value, str) and ("/" in value or "." in value) and "\0" not in value:
         return snapshot.RequestLog("file", value)
     raise ValueError(
-        f"`off`, `stdout` or the path of a file (with a '/', as in ./requests.log) is needed, "
+        "`off`, `stdout` or a file (a name with a '.' or a '/', as in requests.jsonl) is needed, "
         f"not {show(value)}"
     )
 

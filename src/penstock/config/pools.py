@@ -7,7 +7,7 @@ from pydantic import BeforeValidator, Field, PlainValidator, model_validator
 
 from penstock.config.choice import Policy
 from penstock.config.engines import EngineOrOff
-from penstock.config.headers import Edits
+from penstock.config.headers import EditedName, Edits
 from penstock.config.health import (
     AgentCheckOrOff,
     HealthCheckOrOff,
@@ -26,6 +26,7 @@ from penstock.config.values import (
     Count,
     Duration,
     Factor,
+    FieldValue,
     Flag,
     Name,
     OneOrMany,
@@ -37,6 +38,7 @@ from penstock.config.values import (
     Token,
     Weight,
     parse_host,
+    parse_path,
     parse_port,
     show,
 )
@@ -81,10 +83,11 @@ class EndpointUrl:
     host: str
     port: int
     tls: bool
+    base_path: str = ""  # that all paths begin with there; without a slash at its end
 
 
 def parse_endpoint_url(value: object) -> EndpointUrl:
-    """``http://host:port``, ``https://host`` or ``host:port``. Raises ValueError."""
+    """``http://host:port``, ``https://host/base/path`` or ``host:port``. Raises ValueError."""
     if isinstance(value, EndpointUrl):
         return value
     if not isinstance(value, str) or not value:
@@ -107,27 +110,37 @@ def parse_endpoint_url(value: object) -> EndpointUrl:
     authority, slash, beyond = rest.partition("/")
     if "@" in authority:
         raise ValueError("a URL of an endpoint cannot hold a user name or password")
-    if beyond or any(mark in rest for mark in "?#"):
-        raise ValueError(
-            f"{show(value)} names more than a server; take `{slash}{beyond}` away and use a "
-            "route's `rewrite` to change paths"
-        )
+    if any(mark in rest for mark in "?#"):
+        raise ValueError(f"{show(value)} has a query or fragment, which no endpoint can have")
+    base_path = parse_path(slash + beyond.rstrip("/")) if beyond.strip("/") else ""
+    if any(segment in ("", ".", "..") for segment in base_path.split("/")[1:]):
+        raise ValueError(f"{show(value)} has a path with an empty segment, `.` or `..`")
     host, colon, port = authority.rpartition(":")
     if not colon or authority.endswith("]"):
         host, port = authority, str(_SCHEME_PORTS[scheme])
     number = parse_port(port)
     if number == 0:
         raise ValueError("an endpoint cannot have port 0")
-    return EndpointUrl(parse_host(host), number, scheme == "https")
+    return EndpointUrl(parse_host(host), number, scheme == "https", base_path)
 
 
 class Endpoint(Section):
     """A server of a pool. A plain text stands for its `url`."""
 
     url: Annotated[EndpointUrl, PlainValidator(parse_endpoint_url, json_schema_input_type=str)] = (
-        required("`http://host:port` or `https://host:port`; http where only `host:port` is given.")
+        required(
+            "`http://host:port` or `https://host:port`; http where only `host:port` is given. A path, "
+            "as in `https://host/openai`, comes before every path that is asked for there."
+        )
     )
-    name: Name | None = setting(None, "Unique in its pool. Default: `host:port`.")
+    name: Name | None = setting(
+        None, "Unique in its pool. Default: `host:port`, and the path if the `url` has one."
+    )
+    headers: dict[EditedName, FieldValue] = setting(
+        {},
+        "Headers of all requests to it, health checks and questions to its engine among them, such "
+        "as its own `Authorization`; in place of the client's.",
+    )
     weight: Weight = setting(
         _ENDPOINT.weight, "Its share of requests relative to the others. 0: none."
     )
@@ -147,7 +160,7 @@ class Endpoint(Section):
 
     def full_name(self) -> str:
         """Its name, given or made from its address."""
-        return self.name or str(Address(self.url.host, self.url.port))
+        return self.name or str(Address(self.url.host, self.url.port)) + self.url.base_path
 
 
 def _endpoint(value: Any) -> Any:

@@ -6,6 +6,7 @@ from typing import Final
 from penstock.core.eligible import eligible_endpoints, is_available
 from penstock.core.endpoint import Endpoint
 from penstock.core.env import Env
+from penstock.core.model_names import DEFAULT_TAG
 from penstock.core.models import ModelNames, with_it_loaded
 from penstock.core.policy.base import Policy
 from penstock.core.request import Request
@@ -152,7 +153,7 @@ class Pool:
         """
         if not asked or not self.tells_models_apart():
             return asked
-        chance = env.random() if asked in self.names.shares else 0.0
+        chance = env.random() if self.names.shares else 0.0
         names = self.names.chains(asked, chance)
         for name in names:
             if self.serving(name):
@@ -195,4 +196,4 @@ class Pool:
         for endpoint in self.endpoints:
             if endpoint.models is not None:
                 names |= set(endpoint.models)
-        return sorted(names)
+        return sorted([n for n in names if n + DEFAULT_TAG not in names])

@@ -82,7 +82,7 @@ def ending_of(exchange: "Settlement", place: Place, now: float) -> Ending:
     came = exchange.first_byte_at > 0.0
     status = exchange.status
     return Ending(
-        told=exchange.ended not in _TELLS_NOTHING,
+        told=exchange.ended not in _TELLS_NOTHING and not exchange.cut_by_us,
         came=came,
         whole=exchange.ended == "done",
         timed_out=status == 504 and not came,

@@ -241,9 +241,7 @@ class Exchange(Failover):
             legible = self.prompt.asks_usage or self._learns_habit
         body = self._body
         complete = self._body_complete
-        host = endpoint.host_header
-        named = endpoint.has_virtual_hosts
-        prefix = way.legible_prefix(host, named) if legible else way.prefix(host, named)
+        prefix = way.prefix(endpoint, legible)
         if self._other_length >= 0:
             prefix = for_other_body(prefix, self.head, self._other_length)
         if not body:
@@ -360,6 +358,8 @@ class Exchange(Failover):
         assert ticket is not None
         status = head.status
         ticket.status = status
+        if self.plan.listed and self._takes_list(head, complete):
+            return
         reading = None
         prompt = self.prompt
         if prompt is not None:
@@ -391,10 +391,20 @@ class Exchange(Failover):
         flags = decoded * 16 + framing * 4 + keep_alive * 2 + self.head.minor
         if head.rewritten_for is not rules or head.rewritten_flags != flags:
             head.rewritten = forwarded_response(
-                head, framing, keep_alive, self.head.minor, rules, decoded
+                head,
+                framing,
+                keep_alive,
+                self.head.minor,
+                rules,
+                self.request_id,
+                decoded,
             )
+            if way.origin:
+                pool.origins.learn(way.origin, head.fields)
             head.rewritten_for = rules
             head.rewritten_flags = flags
+        if head.request_id:
+            self.endpoints_id = head.request_id
         request_id = self.request_id
         if pool.sticky is not None and self.endpoint is not None and not self._keeps_cookie:
             request_id += pool.set_cookie(self.endpoint, way.cookie)

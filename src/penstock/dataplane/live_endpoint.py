@@ -43,6 +43,7 @@ from penstock.dataplane.board import (
 from penstock.dataplane.counted_endpoint import CountedEndpoint
 from penstock.dataplane.request_log import json_text
 from penstock.dataplane.usage_habits import UsageHabits
+from penstock.wire.forwarding import Edit
 
 if TYPE_CHECKING:
     from penstock.dataplane.endpoint_connection import EndpointConnection
@@ -117,6 +118,8 @@ class LiveEndpoint(CountedEndpoint):
         self._keeps_clients: bool = False  # while it drains, or has weight 0
         self.owner: LivePool | None = None
         self.host_header: bytes = b""
+        self.base_path: bytes = b""
+        self.edits: list[Edit] = []  # of the heads of requests to it alone
         # By name and over TLS: a server of several names, which knows none of the balancer's.
         self.has_virtual_hosts: bool = False
         self.family: int = socket.AF_INET
@@ -171,6 +174,11 @@ class LiveEndpoint(CountedEndpoint):
         default = 443 if spec.tls else 80
         host = f"[{spec.host}]" if ":" in spec.host else spec.host
         self.host_header = (host if spec.port == default else f"{host}:{spec.port}").encode()
+        self.base_path = spec.base_path.encode("latin-1")
+        self.edits = [
+            ("set", name.encode("latin-1"), name.lower().encode("latin-1"), value.encode())
+            for name, value in spec.headers
+        ]
         self.has_virtual_hosts = spec.tls and not _is_address(spec.host)
         self.tls = tls
         self.server_name = tls_spec.server_name or spec.host

@@ -8,6 +8,7 @@ from penstock.core import snapshot
 from penstock.core.admission import limit_of
 from penstock.core.env import Env
 from penstock.core.load_report import LoadReport
+from penstock.core.model_names import DEFAULT_TAG, without_default_tag
 from penstock.core.models import ModelNames
 from penstock.core.policy import create, policy_class
 from penstock.core.policy._serving import ServingPolicy
@@ -17,6 +18,7 @@ from penstock.core.request import Request
 from penstock.core.retry import RetryBudget, RetryRules
 from penstock.core.sticky import StickyCookies
 from penstock.dataplane.admission import Admission
+from penstock.dataplane.allowed_origins import AllowedOrigins
 from penstock.dataplane.board import P_LIMIT_MILLI, P_REQUESTS, P_WAITING, Board
 from penstock.dataplane.counters import PoolCounters
 from penstock.dataplane.insight import Insight
@@ -36,6 +38,7 @@ from penstock.wire.orca import FIELDS, FORMAT_FIELD, load_metrics
 # How old what other workers count of an endpoint's tokens may be, as of its requests.
 TOKENS_MAX_AGE_S: Final = 0.001
 MAX_NOTICES: Final = 100  # kept between two sweeps
+_KEYS: Final = frozenset(("authorization", "x-api-key", "api-key"))
 _ORCA_ASKED: Final[Edit] = ("set", b"Endpoint-Load-Metrics-Format", FORMAT_FIELD, b"TEXT")
 _ORCA_HIDDEN: Final[list[Edit]] = [("remove", field, field, b"") for field in FIELDS]
 
@@ -85,6 +88,7 @@ class LivePool(Pool):
         self.sample_at: int = NEVER  # the count of requests from which attempts are watched
         self.recorder: Recorder = Recorder(self, board.workers)
         self.insight: Insight | None = None  # of pools that serve a language model
+        self.origins: AllowedOrigins = AllowedOrigins()
         self.waits: ModelWaits = ModelWaits(self.name, loop.env)
         self._tokens_at: float = -1.0
         self.adopt(setup)
@@ -112,6 +116,13 @@ class LivePool(Pool):
             )
         if self.insight is not None:
             self.insight.usage = spec.usage
+            self.insight.models.known = frozenset(
+                [
+                    without_default_tag(name)
+                    for endpoint in spec.endpoints
+                    for name in served_by(spec, endpoint) or ()
+                ]
+            )
         self.refuses_malformed: bool = spec.malformed == "refuse"
         # What a request's key is made of: for the policy, or else for one in the shadow.
         self.key: str = setup.key
@@ -129,6 +140,10 @@ class LivePool(Pool):
         self.host_header: str = spec.host_header
         self.request_edits: list[Edit] = edits_of(spec.request_headers)
         self.response_edits: list[Edit] = edits_of(spec.response_headers)
+        # Whether its engines want a key, as what reads their load and models has one.
+        self.wants_key: bool = spec.engine is not None and any(
+            [name.lower() in _KEYS for name, _ in spec.engine.headers]
+        )
         self.orca: bool = spec.engine is not None and spec.engine.orca
         if self.orca:
             self.request_edits.append(_ORCA_ASKED)
@@ -343,6 +358,8 @@ def served_by(pool: snapshot.Pool, endpoint: snapshot.Endpoint) -> dict[str, str
             # SGLang lists an adapter by its name alone, and is asked for it beside its parent's
             # (its OpenAIServingBase, ``_parse_model_parameter``).
             served.setdefault(f"{model.parent}:{model.id}", model.parent)
+        if model.id.endswith(DEFAULT_TAG):
+            served.setdefault(without_default_tag(model.id), model.parent)  # so Ollama takes it
     return served
 
 

@@ -8,6 +8,7 @@ from typing import Final
 
 from penstock.core.request import Request
 from penstock.core.snapshot import Admission, Route
+from penstock.dataplane.allowed_origins import AllowedOrigins
 from penstock.dataplane.live_endpoint import LiveEndpoint
 from penstock.dataplane.live_pool import LivePool
 from penstock.dataplane.prompt_body import may_inspect, may_name_model
@@ -72,6 +73,7 @@ class PoolPlan:
             self.refuses_malformed and head.method == b"POST" and not self.inspects
         )
         self.priority: int = priority_of(head, way.pool.spec.admission)
+        self.origin: bytes = head.value(b"origin") or b""  # of a page that asks
         self.cookie: str = ""  # the sticky cookie's value, as it came
         self.home: LiveEndpoint | None = None  # that it names
         # A client that waits for 100 (Continue) is told it here, as a gateway may (RFC 9110, 3.7
@@ -84,50 +86,45 @@ class PoolPlan:
         self._target: bytes = target
         self._hop: Hop = hop
         self._prefix: bytes = b""
-        self._prefixes: dict[bytes, bytes] | None = None
-        self._legible: dict[bytes, bytes] | None = None
+        # For endpoints and answers that need a head of their own.
+        self._prefixes: dict[tuple[str, bytes, bool], bytes] | None = None
 
-    def legible_prefix(self, endpoint_host: bytes, has_virtual_hosts: bool) -> bytes:
-        """``prefix``, for an answer that must come as it can be read: without a content coding."""
-        prefixes = self._legible
-        if prefixes is None:
-            prefixes = {}
-            self._legible = prefixes
-        prefix = prefixes.get(endpoint_host)
-        if prefix is None:
-            edits = self._edits
-            self._edits = edits + _LEGIBLE
-            prefix = self._build(self._host(endpoint_host, has_virtual_hosts))
-            self._edits = edits
-            prefixes[endpoint_host] = prefix
-        return prefix
+    def prefix(self, endpoint: LiveEndpoint, legible: bool = False) -> bytes:
+        """The head for an endpoint, up to the value of X-Request-ID.
 
-    def _host(self, endpoint_host: bytes, has_virtual_hosts: bool) -> bytes:
-        """The Host field's value for an endpoint that is called so."""
+        ``legible``: the answer must come as it can be read, without a content coding.
+        """
         named = self._named
-        if named == _ENDPOINTS or (named == _AUTO and has_virtual_hosts):
-            return endpoint_host
-        return self.pool.host_header.encode() if named == _FIXED else self._head.host
-
-    def prefix(self, endpoint_host: bytes, has_virtual_hosts: bool) -> bytes:
-        """The head for an endpoint, up to the value of X-Request-ID."""
-        named = self._named
-        if named == _ENDPOINTS or (named == _AUTO and has_virtual_hosts):
+        by_endpoint = named == _ENDPOINTS or (named == _AUTO and endpoint.has_virtual_hosts)
+        apart = endpoint.base_path or endpoint.edits
+        if apart or by_endpoint or legible:
             prefixes = self._prefixes
             if prefixes is None:
                 prefixes = {}
                 self._prefixes = prefixes
-            prefix = prefixes.get(endpoint_host)
+            host = endpoint.host_header if by_endpoint else self._host()
+            key = (endpoint.name if apart else "", host, legible)
+            prefix = prefixes.get(key)
             if prefix is None:
-                prefix = self._build(endpoint_host)
-                prefixes[endpoint_host] = prefix
+                prefix = self._build(endpoint, host, legible)
+                prefixes[key] = prefix
             return prefix
         if not self._prefix:
-            self._prefix = self._build(self._host(endpoint_host, False))
+            self._prefix = self._build(endpoint, self._host(), False)
         return self._prefix
 
-    def _build(self, host: bytes) -> bytes:
-        return forwarded_request(self._head, self._target, host, self._hop, self._edits)
+    def _host(self) -> bytes:
+        """The Host field's value where it is not the endpoint's name."""
+        return self.pool.host_header.encode() if self._named == _FIXED else self._head.host
+
+    def _build(self, endpoint: LiveEndpoint, host: bytes, legible: bool) -> bytes:
+        target = self._target
+        if endpoint.base_path and target.startswith(b"/"):  # "*" has no path
+            target = endpoint.base_path + target
+        edits = self._edits + endpoint.edits
+        if legible:
+            edits = edits + _LEGIBLE
+        return forwarded_request(self._head, target, host, self._hop, edits)
 
 
 def priority_of(head: RequestHead, spec: Admission) -> int:
@@ -154,6 +151,12 @@ class Plan:
         self.message: str = ""
         self.body: bytes = b""
         self.headers: list[tuple[str, str]] = []
+        self.edits: list[Edit] = []  # of the heads of answers of our own, without choices
+        self.origin: bytes = b""  # of a page that asks, without choices
+        self.origins: AllowedOrigins | None = None  # that its pool's endpoints allow
+        # With choices: the list of models that takes the place of the engine's own.
+        self.listed: bytes = b""
+        self.listed_to_keys: bool = False  # only to those that an engine lets have one
         self.log_facts: bytes = b""  # the part of a log line that is the same for all requests
 
     def choose(self, chance: float) -> PoolPlan:

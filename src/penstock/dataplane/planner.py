@@ -100,13 +100,13 @@ class Planner:
             plan.status = 508
             plan.message = "this request came by here before: an endpoint leads back to Penstock"
             return plan
-        read = decoded_path(path.encode("latin-1")).decode("utf-8", "replace")
-        if asks_for_models(head.method, read) and _listed(plan, branch, head, read):
-            return plan
         target = rewritten_path(path, route.rewrite)
         if route.rewrite is not None and has_dot_segment(target.encode("latin-1")):
             plan.status = 400
             plan.message = f"the rewritten path {target} would lead elsewhere"
+            return plan
+        read = decoded_path(target.encode("latin-1")).decode("utf-8", "replace")
+        if asks_for_models(head.method, read) and _listed(plan, branch, head, read):
             return plan
         target += "?" + query if query else ""
         request = Request(method=facts.method, host=facts.host, path=path, source=source)
@@ -206,14 +206,28 @@ def _answered_here(
 
 
 def _listed(plan: Plan, branch: _Branch, head: RequestHead, path: str) -> bool:
-    """Fill in the list of models, or the one asked for, where it is known."""
+    """Fill in the list of models, or the one asked for, where it is known.
+
+    False where an endpoint is to be asked all the same: for its own list; or whether the client's
+    key is good, or what a page of another origin may read, before it gets that of all.
+    """
     anthropic = head.value(b"anthropic-version") is not None
-    body = about_models(path, [way.pool for way in branch.ways], anthropic=anthropic)
+    pools = [way.pool for way in branch.ways]
+    body = about_models(path, pools, anthropic=anthropic)
     if not body:
+        return False
+    origin = head.value(b"origin") or b""
+    wants_key = any([pool.wants_key for pool in pools])
+    if wants_key or (origin and not pools[0].origins.knows(origin)):
+        plan.listed = body
+        plan.listed_to_keys = wants_key
         return False
     plan.status = 200
     plan.body = body
-    plan.headers = _own_headers(branch.route, "Content-Type", "application/json")
+    plan.headers = [("Content-Type", "application/json")]
+    plan.edits = branch.ways[0].rules.edits
+    plan.origin = origin
+    plan.origins = pools[0].origins
     return True
 
 

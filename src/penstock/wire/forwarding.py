@@ -13,6 +13,8 @@ from penstock.wire.origin import Origin
 Edit = tuple[str, bytes, bytes, bytes]
 
 REQUEST_ID_LINE: Final = b"X-Request-ID: "
+# Of the answer: the id that the endpoint gave the request, where that is another than ours.
+_ENDPOINTS_ID: Final = b"X-Endpoint-Request-ID"
 _MAX_REQUEST_ID_BYTES: Final = 128
 
 # Meant for the next hop only, or written anew by us. Trailer stays: trailers are passed on.
@@ -172,12 +174,15 @@ def forwarded_response(
     keep_alive: bool,
     client_minor: int,
     rules: ResponseRules,
+    request_id: bytes = b"",
     decoded: bool = False,
 ) -> bytes:
     """The head for the client, up to the value of its last field, X-Request-ID.
 
     With NO_BODY the length that the endpoint told is kept: it speaks of what GET would give. With
-    UNTIL_CLOSE it is not: the body may be another. ``decoded``: its content coding is taken off.
+    UNTIL_CLOSE it is not: the body may be another. ``decoded``: its content coding is taken off. An
+    X-Request-ID of the endpoint's own, by which its logs and its makers know the request, goes on
+    under another name, unless it is ``request_id``, which the endpoint was told.
     """
     fields: list[tuple[bytes, bytes, bytes]] = []
     vias: list[bytes] = []
@@ -185,6 +190,9 @@ def forwarded_response(
         lower = field[0]
         if lower == b"via":
             vias.append(field[2])
+        elif lower == b"x-request-id" and field[2] and field[2] != request_id:
+            head.request_id = field[2]
+            fields.append((_ENDPOINTS_ID.lower(), _ENDPOINTS_ID, field[2]))
         if lower in _RESPONSE_DROPPED or (decoded and lower == b"content-encoding"):
             continue
         if lower in head.connection and lower not in _NEVER_NOMINATED:

@@ -135,6 +135,7 @@ class ResponseHead:
         self.rewritten: bytes = b""
         self.rewritten_for: object = None
         self.rewritten_flags: int = -1
+        self.request_id: bytes = b""  # its own X-Request-ID, once it was rewritten
 
 
 def find_head_end(data: bytes, start: int) -> int:

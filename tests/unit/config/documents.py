@@ -101,8 +101,9 @@ pools:
       kv_events: {port: 6000, replay_port: 6001, topic: kv}
     endpoints:
       - https://10.0.0.1:8443
-      - url: http://10.0.0.2:8000
+      - url: http://10.0.0.2:8000/openai
         name: second
+        headers: {Authorization: Bearer own}
         weight: 2.5
         max_in_flight: 64
         backup: true

@@ -285,6 +285,7 @@ def test_a_balancer_without_pools_may_redirect(tmp_path: Path) -> None:
         ),
         ("{endpoints: a:1, admin: 0.0.0.0:9900}", "other machines reach 0.0.0.0:9900"),
         ("{endpoints: a:1, admin: {token: short}}", "the secret has 5 characters"),
+        ("{endpoints: a:1, admin: {token: ''}}", "the secret is empty"),
         (
             "pools: {a: {endpoints: a:1, sticky: {keys: [0123456789abcdef, x]}}}",
             "secret 2 has 1 characters",
@@ -300,6 +301,26 @@ def test_parts_that_do_not_fit_together_are_refused(
 ) -> None:
     (line,) = errors_of(text, tmp_path)
     assert expected in line
+
+
+@pytest.mark.parametrize("written", ["${TOKEN}", '"${TOKEN}"'])
+def test_a_token_from_a_variable_that_is_empty_is_not_taken_for_none(
+    written: str, tmp_path: Path
+) -> None:
+    text = f"endpoints: a:1\nadmin:\n  token: {written}\n"
+    (line,) = errors_of(text, tmp_path, {"TOKEN": ""})
+    assert "the secret is empty; where it comes from an environment variable, that is" in line
+
+
+def test_who_gives_an_empty_default_means_none(tmp_path: Path) -> None:
+    text = "endpoints: a:1\nadmin:\n  token: ${TOKEN:-}\n"
+    assert load(text, tmp_path, {"TOKEN": ""}).admin.token is None
+
+
+@pytest.mark.parametrize("name", ["requests.jsonl", "./requests", "/var/log/requests"])
+def test_a_request_log_may_be_a_bare_name(name: str, tmp_path: Path) -> None:
+    log = load(f"{{endpoints: a:1, request_log: {name}}}", tmp_path).snapshot.request_log
+    assert log == snapshot.RequestLog("file", str(tmp_path / name))
 
 
 def test_all_that_does_not_fit_is_said_at_once(tmp_path: Path) -> None:
@@ -435,12 +456,11 @@ def test_a_command_line_sets_what_it_says() -> None:
 
 def test_an_error_on_a_command_line_names_the_option() -> None:
     with pytest.raises(ConfigError) as caught:
-        configure_endpoints(["http://a/b"], workers="none", listen="8080")
+        configure_endpoints(["http://a/b?c"], workers="none", listen="8080")
     assert str(caught.value).splitlines() == [
         "the command line has 3 errors:",
         "--listen: 8080 is only a port: write 127.0.0.1:8080 or 0.0.0.0:8080",
-        "URL: 'http://a/b' names more than a server; take `/b` away and use a route's `rewrite` "
-        "to change paths",
+        "URL: 'http://a/b?c' has a query or fragment, which no endpoint can have",
         "--workers: `auto` or a number from 1 to 1024 is needed, not 'none'",
     ]
 
@@ -500,6 +520,45 @@ def test_connections_to_engines_are_kept_for_less_long_than_they_keep_theirs(
     document = f"listen: 127.0.0.1:8080\npools:\n  a:\n    endpoints: [e:80]\n    {given}\n"
     [pool] = load(document, tmp_path).snapshot.pools
     assert pool.connections.idle_timeout_s == idle_s
+
+
+@pytest.mark.parametrize(
+    ("url", "base_path", "name"),
+    [
+        ("http://a:1", "", "a:1"),
+        ("http://a:1/", "", "a:1"),
+        ("https://a/openai", "/openai", "a:443/openai"),
+        ("https://a/openai/", "/openai", "a:443/openai"),
+        ("http://a:1/v1", "/v1", "a:1/v1"),
+    ],
+)
+def test_an_endpoint_may_stand_below_a_path(
+    tmp_path: Path, url: str, base_path: str, name: str
+) -> None:
+    snapshot = load(f"endpoints: [{url}]\n", tmp_path).snapshot
+    endpoint = snapshot.pools[0].endpoints[0]
+    assert (endpoint.base_path, endpoint.name) == (base_path, name)
+
+
+@pytest.mark.parametrize("url", ["http://a:1//b", "http://a:1/b/../c", "http://a:1/b c"])
+def test_a_base_path_is_one_that_every_server_understands_alike(tmp_path: Path, url: str) -> None:
+    with pytest.raises(ConfigError):
+        load(f"endpoints: ['{url}']\n", tmp_path)
+
+
+def test_the_base_url_of_an_openai_client_is_told_to_leave_its_version_away(
+    tmp_path: Path,
+) -> None:
+    with pytest.raises(ConfigError, match="leave `/v1` away: the paths that clients ask for begin"):
+        load("kind: llm\nendpoints: [http://a:8000/v1]\n", tmp_path)
+
+
+def test_headers_of_an_endpoint_are_its_own(tmp_path: Path) -> None:
+    document = "endpoints: [{url: http://a:1, headers: {Authorization: Bearer b}}]\n"
+    endpoint = load(document, tmp_path).snapshot.pools[0].endpoints[0]
+    assert endpoint.headers == (("Authorization", "Bearer b"),)
+    with pytest.raises(ConfigError, match="belongs to the connection"):
+        load("endpoints: [{url: http://a:1, headers: {Connection: close}}]\n", tmp_path)
 
 
 @pytest.mark.parametrize(

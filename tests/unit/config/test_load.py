@@ -56,7 +56,7 @@ def test_what_was_likely_meant(text: str, expected: str, tmp_path: Path) -> None
         ("policy: round-robn", "there is no policy 'round-robn'; did you mean 'round-robin'?"),
         ("policy: {name: round-robin, x: 1}", "policy 'round-robin' has no option 'x'"),
         ("policy: {x: 1}", "a policy needs its `name`"),
-        ("policy: no.such.module:Class", "cannot be loaded: No module named 'no'"),
+        ("policy: no.such.module:Class", "no module 'no' was found beside the configuration file"),
         (
             "policy: {name: tests.unit.config.policy:Keyed, depth: 10}",
             "option 'depth' is at most 9, not 10",
@@ -162,7 +162,7 @@ def test_what_was_likely_meant(text: str, expected: str, tmp_path: Path) -> None
             "pools: {a: {kind: llm, endpoints: a:1, models: {aliases: {c: m}, fallbacks: {n: c}}}}",
             "the model 'n' falls back to an alias, 'c'",
         ),
-        ("request_log: stdot", "or the path of a file (with a '/', as in ./requests.log)"),
+        ("request_log: stdot", "or a file (a name with a '.' or a '/', as in requests.jsonl)"),
         ("shutdown_deadline: 5", "a duration needs its unit: 5s or 5ms"),
         ("via: a b", "'a b' holds characters that HTTP does not allow here"),
     ],

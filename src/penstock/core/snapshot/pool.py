@@ -26,6 +26,8 @@ class Endpoint(Data, frozen=True):
     backup: bool = False  # behind all groups
     zone: str = ""
     models: tuple[str, ...] = ()  # that it serves; empty: it is asked, or may serve any
+    base_path: str = ""  # before all paths there
+    headers: tuple[tuple[str, str], ...] = ()  # of all requests there, in place of others' values
     row: int = -1
     address: str = ""  # of a host that is a name
 
