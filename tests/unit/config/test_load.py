@@ -119,6 +119,8 @@ def test_what_was_likely_meant(text: str, expected: str, tmp_path: Path) -> None
             "pools: {a: {endpoints: b:1, sticky: {path: '/;Domain=x', keys: 0123456789abcdef}}}",
             "a ; would end the attribute",
         ),
+        ("health_check: {path: /, headers: {Host: a}}", "write it as `host`"),
+        ("health_check: {path: /, headers: {Content-Length: 5}}", "cannot be edited"),
         ("health_check: {path: /, host: a b}", "'a b' is not a host name"),
         ("routes: [{pool: a, match: {path_regex: '('}}]", "'(' is not a regular expression"),
         ("routes: [{pool: a, match: {path_regex: '[[a]'}}]", "Possible nested set at position 1"),
