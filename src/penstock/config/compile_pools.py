@@ -1,6 +1,7 @@
 """From the document to the snapshot: pools and their endpoints."""
 
 from penstock.config.certificates import check_authorities
+from penstock.config.choice import reads_prompts
 from penstock.config.engines import compiled_engine
 from penstock.config.errors import Location
 from penstock.config.findings import Findings
@@ -11,7 +12,6 @@ from penstock.config.pools import Endpoint, EndpointTls, Pool, Probe, Sticky, de
 from penstock.config.section import plain
 from penstock.core import snapshot
 from penstock.core.policy import policy_class
-from penstock.core.policy._serving import ServingPolicy
 
 
 def compile_pools(document: Document, findings: Findings) -> dict[str, snapshot.Pool]:
@@ -56,7 +56,7 @@ def _compile_pool(name: str, pool: Pool, at: Location, findings: Findings) -> sn
         findings.wrong((*at, "models"), "has no effect: the pool is not of kind llm")
     if pool.kind != "llm" and pool.malformed != "pass":
         findings.wrong((*at, "malformed"), "has no effect: the pool is not of kind llm")
-    if pool.kind != "llm" and _reads_prompts(choice):
+    if pool.kind != "llm" and reads_prompts(choice):
         findings.doubtful(
             (*at, "policy"),
             f"{choice.name!r} reads prompts, which only pools of `kind: llm` understand: here it "
@@ -91,13 +91,6 @@ def _compile_pool(name: str, pool: Pool, at: Location, findings: Findings) -> sn
         tls=_compile_endpoint_tls(pool.tls, (*at, "tls"), findings),
         row=-1,
     )
-
-
-def _reads_prompts(choice: snapshot.PolicyChoice) -> bool:
-    """Whether the policy, or the one that it hands requests on to, decides by prompts."""
-    inner = choice.options.get("policy")
-    names = [choice.name, inner] if isinstance(inner, str) else [choice.name]
-    return any(issubclass(policy_class(name), ServingPolicy) for name in names)
 
 
 def _compile_decisions(pool: Pool, at: Location, findings: Findings) -> snapshot.Decisions:
