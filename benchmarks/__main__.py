@@ -8,6 +8,7 @@ import click
 
 from benchmarks import document, record
 from benchmarks.balancers import Balancer, all_balancers, available
+from benchmarks.comparison import against_before
 from benchmarks.cores import TooFewCoresError
 from benchmarks.limits import raise_descriptor_limit
 from benchmarks.process import end_in_order_when_terminated
@@ -17,6 +18,9 @@ from benchmarks.scenarios import Bench, Scenario, all_scenarios
 
 _QUICK = Bench(rounds=1, seconds=1.0, quick=True)
 
+
+# Options that name an interpreter.
+_PATHS = ("--penstock-python", "--before-python")
 
 _Named = TypeVar("_Named", Scenario, Balancer)
 
@@ -46,6 +50,11 @@ def _chosen(all_of: Sequence[_Named], names: str, option: str) -> list[_Named]:
     default=sys.executable,
     help="The interpreter that has Penstock. Default: this one.",
 )
+@click.option(
+    "--before-python",
+    default="",
+    help="The interpreter that has the Penstock of another checkout, to tell what a change costs.",
+)
 def main(
     only: str,
     balancers: str,
@@ -54,6 +63,7 @@ def main(
     quick: bool,
     write_docs: bool,
     penstock_python: str,
+    before_python: str,
 ) -> None:
     """Measure Penstock beside nginx, HAProxy and Envoy on this machine.
 
@@ -61,7 +71,7 @@ def main(
     """
     raise_descriptor_limit()
     end_in_order_when_terminated()
-    everyone = all_balancers(penstock_python)
+    everyone = all_balancers(penstock_python, before_python)
     scenarios = _chosen(all_scenarios(), only, "--only")
     measured = _chosen(everyone, balancers, "--balancers")
     versions = available(measured)
@@ -75,7 +85,9 @@ def main(
             click.echo(f"without {scenario.name}: {why}", err=True)
             continue
         click.echo("\n" + section(scenario, result) + "\n")
-        if not quick:
+        if compared := against_before(result):
+            click.echo("\n".join([f"- {line}" for line in compared]) + "\n")
+        elif not quick:
             run = record.Run(result, record.today(), _command(), record.machine(), versions)
             record.keep(kept, scenario.name, run)
             record.save(kept)
@@ -92,8 +104,8 @@ def _without_paths(arguments: Sequence[str]) -> list[str]:
     kept: list[str] = []
     skip = False
     for argument in arguments:
-        if skip or argument.startswith("--penstock-python"):
-            skip = argument == "--penstock-python"
+        if skip or argument.startswith(_PATHS):
+            skip = argument in _PATHS
             continue
         kept.append(argument)
     return kept

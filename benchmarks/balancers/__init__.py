@@ -11,6 +11,7 @@ from benchmarks.balancers.nginx import Nginx
 from benchmarks.balancers.penstock import Penstock
 
 __all__ = [
+    "BEFORE",
     "Balancer",
     "Envoy",
     "HAProxy",
@@ -22,15 +23,18 @@ __all__ = [
 ]
 
 
-def all_balancers(penstock_python: str) -> list[Balancer]:
-    """In the order in which they take turns."""
-    return [
-        Nginx(),
-        HAProxy(),
-        Envoy(),
-        Penstock(penstock_python),
-        Penstock(penstock_python, interpreted=True),
-    ]
+# The Penstock of another checkout, in the names of its rows.
+BEFORE = " before"
+
+
+def all_balancers(penstock_python: str, before_python: str = "") -> list[Balancer]:
+    """In the order in which they take turns; ``before_python`` has another Penstock, if given."""
+    ours: list[Balancer] = []
+    for interpreted in (False, True):
+        ours.append(Penstock(penstock_python, interpreted=interpreted))
+        if before_python:
+            ours.append(Penstock(before_python, interpreted=interpreted, variant=BEFORE))
+    return [Nginx(), HAProxy(), Envoy(), *ours]
 
 
 def available(balancers: Sequence[Balancer]) -> dict[str, str]:

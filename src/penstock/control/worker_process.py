@@ -17,8 +17,6 @@ from penstock.dataplane.board import Board
 from penstock.dataplane.mailbox import Inbox, frame
 
 WORKER_COMMAND: Final = (sys.executable, "-m", "penstock.dataplane.worker")
-# Descriptors that a worker takes with one read, and Linux passes in one message (SCM_MAX_FD, 253).
-MAX_LISTENERS: Final = 64
 _READ_BYTES: Final = 65536
 
 
