@@ -81,6 +81,7 @@ class Insight:
             model=model,
             session_hash=head.session_hash,
             continues=head.continues,
+            streams=head.streams,
         )
 
     def learn(self, found: Inspection, reading: AnswerReading, ticket: Ticket, now: float) -> None:
