@@ -26,7 +26,8 @@ every interval in service. At most ``max_ejected_share`` of a pool is out, thoug
 and never the last endpoint that could still serve. That share guards what a pool can take: an
 endpoint to which every connection fails takes nothing, so it is ejected beyond the share, and let
 in as soon as a connection succeeds (``reached``); one that was silent, as soon as it is heard. One
-that active checks found down, and then up, is let in at once (Envoy, ``successful_active_health_check_uneject_host``).
+that active checks found down, and then up, is let in at once (Envoy,
+``successful_active_health_check_uneject_host``).
 Source: Envoy, outlier detection.
 """
 
