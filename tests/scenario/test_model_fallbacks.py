@@ -9,7 +9,7 @@ from penstock.core.snapshot import Models, Pool, PoolTimeouts, Retry
 from penstock.dataplane.board import P_RETRIES
 from tests.harness.client import Response
 from tests.harness.endpoint import EndpointConnection, Script, ScriptedEndpoint
-from tests.harness.http_endpoint import HttpEndpoint
+from tests.harness.http_endpoint import Answer, HttpEndpoint
 from tests.harness.messages import post
 from tests.harness.waiting import wait_until
 from tests.harness.worker import Worker
@@ -48,8 +48,7 @@ def test_it_is_asked_when_connecting_fails(
 ) -> None:
     worker = start(world(engines(refusing, endpoint)))
     assert ask(worker).status == 200
-    wish = {"stream_options": {"include_usage": True}}
-    assert asked_of(endpoint) == {"model": "small", **PROMPT, **wish}
+    assert asked_of(endpoint) == {"model": "small", **PROMPT}
     wait_until(lambda: worker.pool_count(P_RETRIES) == 1, "the retry was counted")
 
 
@@ -136,9 +135,23 @@ def test_a_request_that_was_sent_is_not_sent_again_for_another_model(
     endpoint: HttpEndpoint,
     scripted: Callable[[Script], ScriptedEndpoint],
 ) -> None:
-    worker = start(world(engines(scripted(reset), endpoint)))
+    retry = Retry(generations=False)
+    worker = start(world(engines(scripted(reset), endpoint, retry=retry)))
     assert ask(worker).status == 502
     assert endpoint.requests == []
+
+
+@pytest.mark.parametrize("status", [429, 503])
+def test_it_is_asked_when_the_engine_refuses(
+    start: Callable[..., Worker], endpoint: HttpEndpoint, other_endpoint: HttpEndpoint, status: int
+) -> None:
+    busy = other_endpoint
+    busy.answer = lambda _: Answer(status, b"busy")
+    retry = Retry(on_statuses=(429, 503))
+    worker = start(world(engines(busy, endpoint, retry=retry)))
+    assert ask(worker).status == 200
+    assert asked_of(endpoint)["model"] == "small"
+    assert len(busy.requests) == 1
 
 
 @pytest.mark.parametrize(

@@ -39,18 +39,18 @@ def ask(worker: Worker, *, pieces: bool = False, **more: Any) -> tuple[bytes, Re
 
 
 @pytest.mark.parametrize("pieces", [False, True])
-@pytest.mark.parametrize("status", [400, 422])
+@pytest.mark.parametrize(("status", "more"), [(400, ""), (422, ""), (400, "long " * 50_000)])
 def test_who_did_not_ask_is_answered_and_nothing_more_is_asked_for(
-    start: Callable[..., Worker], endpoint: HttpEndpoint, status: int, pieces: bool
+    start: Callable[..., Worker], endpoint: HttpEndpoint, status: int, more: str, pieces: bool
 ) -> None:
     endpoint.answer = strict(status)
     worker = start(world(pool(endpoint, kind="llm")))
-    for _ in range(3):
-        body, answer = ask(worker, pieces=pieces)
+    for _ in range(4):
+        body, answer = ask(worker, pieces=pieces, more=more)
         assert (answer.status, answer.body) == (200, STREAM)
-    asking, *plain = [request.body for request in endpoint.requests]
-    assert b"include_usage" in asking
-    assert plain == [body] * 3
+    asked = [request.body for request in endpoint.requests]
+    assert [b"include_usage" in each for each in asked] == [False, True, False, False, False]
+    assert [each for each in asked if b"include_usage" not in each] == [body] * 4
 
 
 def test_what_a_client_itself_asks_wrongly_is_refused_as_the_engine_does(
@@ -58,12 +58,14 @@ def test_what_a_client_itself_asks_wrongly_is_refused_as_the_engine_does(
 ) -> None:
     endpoint.answer = strict(400)
     worker = start(world(pool(endpoint, kind="llm")))
+    _, answer = ask(worker)  # which shows what its streams are like
+    assert answer.status == 200
     _, answer = ask(worker, bad=1)
     assert (answer.status, answer.body) == (400, REFUSED)
     asked = {"include_usage": True}
     _, answer = ask(worker, stream_options=asked)
     assert answer.status == 400
-    assert len(endpoint.requests) == 3  # it asked by itself, so that was no cause to ask again
+    assert len(endpoint.requests) == 4  # it asked by itself, so that was no cause to ask again
 
 
 def test_an_engine_that_took_the_wish_is_asked_once(
@@ -74,5 +76,20 @@ def test_an_engine_that_took_the_wish_is_asked_once(
     )
     worker = start(world(pool(endpoint, kind="llm")))
     assert ask(worker)[1].status == 200
+    assert ask(worker)[1].status == 200
     assert ask(worker, bad=1)[1].status == 400
-    assert [b"include_usage" in request.body for request in endpoint.requests] == [True, True]
+    asked = [b"include_usage" in request.body for request in endpoint.requests]
+    assert asked == [False, True, True]
+
+
+def test_each_endpoint_is_asked_as_suits_it(
+    start: Callable[..., Worker], endpoint: HttpEndpoint, other_endpoint: HttpEndpoint
+) -> None:
+    endpoint.answer = strict(400)
+    other_endpoint.answer = lambda _: Answer(chunks=(STREAM,), headers=KIND)
+    worker = start(world(pool(endpoint, other_endpoint, kind="llm")))
+    for _ in range(8):
+        assert ask(worker)[1].status == 200
+    asked = [b"include_usage" in request.body for request in other_endpoint.requests]
+    assert asked == [False, True, True, True]
+    assert b"include_usage" not in endpoint.last.body

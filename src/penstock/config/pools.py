@@ -3,11 +3,11 @@
 from dataclasses import dataclass
 from typing import Annotated, Any, Final, Literal
 
-from pydantic import BeforeValidator, Field, PlainValidator, SecretStr, model_validator
+from pydantic import BeforeValidator, Field, PlainValidator, model_validator
 
 from penstock.config.choice import Policy
 from penstock.config.engines import EngineOrOff
-from penstock.config.headers import Edits
+from penstock.config.headers import EditedName, Edits
 from penstock.config.health import (
     AgentCheckOrOff,
     HealthCheckOrOff,
@@ -19,8 +19,10 @@ from penstock.config.health import (
 from penstock.config.models import ModelName, Models
 from penstock.config.protection import Admission, BreakerOrOff
 from penstock.config.section import Section, plain, required, setting
+from penstock.config.sessions import Drain, Sticky
 from penstock.config.values import (
     Address,
+    Authority,
     Count,
     Duration,
     Factor,
@@ -31,12 +33,12 @@ from penstock.config.values import (
     PositiveCount,
     PositiveDuration,
     PositiveSize,
-    RequestPath,
     RequestTarget,
     Share,
     Token,
     Weight,
     parse_host,
+    parse_path,
     parse_port,
     show,
 )
@@ -47,11 +49,14 @@ _POOL: Final = snapshot.Pool(name="", endpoints=())
 _ENDPOINT: Final = snapshot.Endpoint(name="", host="", port=0)
 _TIMEOUTS: Final = snapshot.PoolTimeouts()
 _RETRY: Final = snapshot.Retry()
-_STICKY: Final = snapshot.Sticky(cookie="", keys=())
 _CONNECTIONS: Final = snapshot.Connections()
 # uvicorn (vLLM, SGLang, TensorRT-LLM) and cpp-httplib (llama.cpp) close idle connections after 5 s.
 # A POST that meets one as it closes is lost, as it may have been read.
 ENGINE_IDLE_S: Final = 4.0
+# The clients of OpenAI and Anthropic wait 600 s and then ask anew, twice: an answer of ours before
+# that would have a generation begun again that still ran. Theirs is the decision.
+ENGINE_FIRST_BYTE_S: Final = 900.0
+ENGINE_RETRIED: Final = (429, 502, 503, 504)
 _TLS: Final = snapshot.EndpointTls()
 _PROBE: Final = snapshot.Probe()
 _DECISIONS: Final = snapshot.Decisions()
@@ -70,10 +75,11 @@ class EndpointUrl:
     host: str
     port: int
     tls: bool
+    base_path: str = ""  # that all paths begin with there; without a slash at its end
 
 
 def parse_endpoint_url(value: object) -> EndpointUrl:
-    """``http://host:port``, ``https://host`` or ``host:port``. Raises ValueError."""
+    """``http://host:port``, ``https://host/base/path`` or ``host:port``. Raises ValueError."""
     if isinstance(value, EndpointUrl):
         return value
     if not isinstance(value, str) or not value:
@@ -88,27 +94,37 @@ def parse_endpoint_url(value: object) -> EndpointUrl:
     authority, slash, beyond = rest.partition("/")
     if "@" in authority:
         raise ValueError("a URL of an endpoint cannot hold a user name or password")
-    if beyond or any(mark in rest for mark in "?#"):
-        raise ValueError(
-            f"{show(value)} names more than a server; take `{slash}{beyond}` away and use a "
-            "route's `rewrite` to change paths"
-        )
+    if any(mark in rest for mark in "?#"):
+        raise ValueError(f"{show(value)} has a query or fragment, which no endpoint can have")
+    base_path = parse_path(slash + beyond.rstrip("/")) if beyond.strip("/") else ""
+    if any(segment in ("", ".", "..") for segment in base_path.split("/")[1:]):
+        raise ValueError(f"{show(value)} has a path with an empty segment, `.` or `..`")
     host, colon, port = authority.rpartition(":")
     if not colon or authority.endswith("]"):
         host, port = authority, str(_SCHEME_PORTS[scheme])
     number = parse_port(port)
     if number == 0:
         raise ValueError("an endpoint cannot have port 0")
-    return EndpointUrl(parse_host(host), number, scheme == "https")
+    return EndpointUrl(parse_host(host), number, scheme == "https", base_path)
 
 
 class Endpoint(Section):
     """A server of a pool. A plain text stands for its `url`."""
 
     url: Annotated[EndpointUrl, PlainValidator(parse_endpoint_url, json_schema_input_type=str)] = (
-        required("`http://host:port` or `https://host:port`; http where only `host:port` is given.")
+        required(
+            "`http://host:port` or `https://host:port`; http where only `host:port` is given. A path, "
+            "as in `https://host/openai`, comes before every path that is asked for there."
+        )
     )
-    name: Name | None = setting(None, "Unique in its pool. Default: `host:port`.")
+    name: Name | None = setting(
+        None, "Unique in its pool. Default: `host:port`, and the path if the `url` has one."
+    )
+    headers: dict[EditedName, FieldValue] = setting(
+        {},
+        "Headers of all requests to it, health checks and questions to its engine among them, such "
+        "as its own `Authorization`; in place of the client's.",
+    )
     weight: Weight = setting(
         _ENDPOINT.weight, "Its share of requests relative to the others. 0: none."
     )
@@ -128,7 +144,7 @@ class Endpoint(Section):
 
     def full_name(self) -> str:
         """Its name, given or made from its address."""
-        return self.name or str(Address(self.url.host, self.url.port))
+        return self.name or str(Address(self.url.host, self.url.port)) + self.url.base_path
 
 
 def _endpoint(value: Any) -> Any:
@@ -187,40 +203,30 @@ def _hash_key(value: Any) -> Any:
     return value
 
 
-class Sticky(Section):
-    """A signed cookie that returns a client to its endpoint, over any policy."""
-
-    cookie: Token = setting("penstock", "Name of the cookie.")
-    keys: OneOrMany[SecretStr] = setting(
-        (), "Secrets of at least 16 characters: the first signs, all verify."
-    )
-    keys_file: str | None = setting(None, "A file with one such secret a line, instead of `keys`.")
-    ttl: Duration = setting(_STICKY.ttl_s, "How long it lasts. `off`: as long as the browser runs.")
-    path: RequestPath = setting(_STICKY.path, "Path attribute.")
-    same_site: Literal["", "Strict", "Lax", "None"] = setting(
-        _STICKY.same_site, "SameSite attribute. Empty: none is sent."
-    )
-    secure: Flag = setting(_STICKY.secure, "Secure attribute: the cookie travels over TLS only.")
-    http_only: Flag = setting(_STICKY.http_only, "HttpOnly attribute: scripts cannot read it.")
-
-    @model_validator(mode="after")
-    def _consistent(self) -> "Sticky":
-        if bool(self.keys) == (self.keys_file is not None):
-            raise ValueError("give `keys` or `keys_file`; `openssl rand -hex 32` makes a key")
-        if self.same_site == "None" and not self.secure:
-            raise ValueError("browsers refuse `same_site: None` without `secure: true`")
-        return self
-
-
 class PoolTimeouts(Section):
     """How long an endpoint may take."""
 
     connect: Duration = setting(_TIMEOUTS.connect_s, "Connecting, TLS included.")
-    first_byte: Duration = setting(
-        _TIMEOUTS.first_byte_s, "From the request sent to the first byte of the response."
+    first_byte: Duration | None = setting(
+        None,
+        "From the request sent to the first byte of the response. Default: `5m`; `15m` in pools of "
+        "kind `llm`, whose clients wait 10 minutes and ask again when they are answered sooner.",
     )
-    stream_idle: Duration = setting(_TIMEOUTS.stream_idle_s, "Between two pieces of a response.")
+    stream_idle: Duration | None = setting(
+        None,
+        "Between two pieces of a response. Default: `5m`; `15m` in pools of kind `llm`.",
+    )
     request: Duration = setting(_TIMEOUTS.request_s, "The whole exchange, retries included.")
+
+    def compiled(self, kind: str) -> snapshot.PoolTimeouts:
+        """Of a pool of that kind."""
+        llm = kind == "llm"
+        first_s, idle_s = self.first_byte, self.stream_idle
+        if first_s is None:
+            first_s = ENGINE_FIRST_BYTE_S if llm else _TIMEOUTS.first_byte_s
+        if idle_s is None:
+            idle_s = ENGINE_FIRST_BYTE_S if llm else _TIMEOUTS.stream_idle_s
+        return plain(snapshot.PoolTimeouts, self, first_byte_s=first_s, stream_idle_s=idle_s)
 
 
 class Retry(Section):
@@ -232,8 +238,12 @@ class Retry(Section):
         "connection are passed over without counting, each once, while others are left; a model's "
         "fallback gets as many again.",
     )
-    on_statuses: OneOrMany[Annotated[int, Field(ge=400, le=599)]] = setting(
-        _RETRY.on_statuses, "Statuses of a response that are retried."
+    on_statuses: OneOrMany[Annotated[int, Field(ge=400, le=599)]] | None = setting(
+        None,
+        "Statuses of a response that are retried, of requests that may be repeated: GET and the "
+        "like, POST where `non_idempotent` is on. In pools of kind `llm` 429 and 503 say that "
+        "the engine refused, so there any request is sent to another endpoint, if one is left. "
+        "Default: `502`, `503`, `504`; in pools of kind `llm` also `429`.",
     )
     on_connect_failure: Flag = setting(
         _RETRY.on_connect_failure, "When no connection could be made."
@@ -246,12 +256,25 @@ class Retry(Section):
         _RETRY.non_idempotent,
         "Also repeat requests such as POST after they were sent. Only where that is harmless.",
     )
+    generations: Flag = setting(
+        _RETRY.generations,
+        "In pools of kind `llm`, also repeat what asks a language model for an answer, or for "
+        "embeddings, of which no byte came. Never where something stays behind at the endpoint: "
+        "`store`, `background`, and OpenAI's responses without `store: false`.",
+    )
     budget_share: Share = setting(
         _RETRY.budget_share, "Retries allowed as a share of requests, over 10 s."
     )
     budget_min_per_s: Factor = setting(
         _RETRY.budget_min_per_s, "Retries a second that are always allowed."
     )
+
+    def compiled(self, kind: str) -> snapshot.Retry:
+        """Of a pool of that kind."""
+        statuses = self.on_statuses
+        if statuses is None:
+            statuses = ENGINE_RETRIED if kind == "llm" else _RETRY.on_statuses
+        return plain(snapshot.Retry, self, on_statuses=statuses)
 
 
 def _retry(value: Any) -> Any:
@@ -283,6 +306,10 @@ class Connections(Section):
         return plain(snapshot.Connections, self, idle_timeout_s=idle_s)
 
 
+def _host_or_empty(value: object) -> str:
+    return parse_host(str(value)) if value else ""
+
+
 class EndpointTls(Section):
     """How `https://` endpoints are verified."""
 
@@ -290,7 +317,7 @@ class EndpointTls(Section):
     ca_file: str | None = setting(
         None, "PEM file with the authorities to trust. Default: the system's."
     )
-    server_name: str = setting(
+    server_name: Annotated[str, BeforeValidator(_host_or_empty)] = setting(
         _TLS.server_name, "Name to ask for and verify. Empty: the endpoint's host."
     )
 
@@ -361,9 +388,12 @@ class Pool(Section):
         Annotated[HashKey, BeforeValidator(_hash_key, json_schema_input_type=str | HashKey)] | None
     ) = setting(None, "What hashing policies hash by. Default: `source`.")
     sticky: Sticky | None = setting(None, "Return a client to its endpoint by a cookie.")
-    host_header: FieldValue = setting(
+    drain: Drain = setting(Drain(), "Clients of an endpoint that drains.")
+    host_header: Authority = setting(
         _POOL.host_header,
-        "`pass`: the client's. `endpoint`: the endpoint's host and port. Other text: that text.",
+        "`pass`: the client's. `endpoint`: the endpoint's host and port. `auto`: `endpoint` for "
+        "`https://` endpoints given by name, as they serve the names of their certificates, else "
+        "`pass`. Other text: that host.",
     )
     request_headers: Edits = setting((), "Change headers on the way to the endpoint.")
     response_headers: Edits = setting((), "Change headers on the way to the client.")

@@ -217,9 +217,15 @@ def _request(target: Target) -> bytes:
     """The head to send; names and values come from a configuration that was checked."""
     check = target.check
     host = check.host or shown_address(target.endpoint.host, target.port)
-    fields = [("Host", host), ("User-Agent", _AGENT), *check.headers, ("Connection", "close")]
+    endpoint = target.endpoint
+    named = {name.lower() for name, _ in check.headers} | {"host"}
+    own = [field for field in endpoint.headers if field[0].lower() not in named]
+    fields = [("Host", host), ("User-Agent", _AGENT), *own, *check.headers, ("Connection", "close")]
+    base_path = endpoint.base_path if target.port == endpoint.port else ""
     lines = "".join([f"{name}: {value}\r\n" for name, value in fields])
-    return f"{check.method} {check.path} HTTP/1.1\r\n{lines}\r\n".encode("latin-1", "replace")
+    return f"{check.method} {base_path}{check.path} HTTP/1.1\r\n{lines}\r\n".encode(
+        "latin-1", "replace"
+    )
 
 
 def _shown(ranges: tuple[tuple[int, int], ...]) -> str:

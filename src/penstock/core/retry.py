@@ -1,8 +1,10 @@
 """Whether a failed attempt may be repeated: the rules of safety, and the budget.
 
-A request is repeated when it was not sent, or when sending it twice does no harm (its method is
-idempotent, RFC 9110, 9.2.2, or the pool says so), never after a byte of a response has been passed
-on, and only as the pool's ``Retry`` allows for the way it failed.
+A request is repeated when it was not sent, or when sending it twice does no harm, never after a
+byte of a response has been passed on, and only as the pool's ``Retry`` allows for the way it
+failed. It does no harm where its method is idempotent (RFC 9110, 9.2.2) or the pool says so; and in
+pools that serve a language model, where an engine refused it (429, 503), or where it asks for a
+generation that leaves nothing behind and of which no byte came.
 
 A refused connection cost nothing: it uses up none of the attempts as long as there are endpoints
 that were not tried. Each endpoint is passed over so once, 64 at most, every retry is taken from the
@@ -18,6 +20,9 @@ from penstock.core.window import SlidingCount
 
 # RFC 9110, 9.2.2: doing it twice means no more than doing it once.
 IDEMPOTENT_METHODS: Final = frozenset((b"GET", b"HEAD", b"OPTIONS", b"TRACE", b"PUT", b"DELETE"))
+
+# An engine with these did not take the request up.
+REFUSALS: Final = frozenset((429, 503))
 
 WINDOW_S: Final = 10  # of the budget (Finagle, RetryBudget)
 # Endpoints that one request tries without that counting. The system may refuse a connection within
@@ -36,6 +41,7 @@ class RetryRules:
         self._on_reset: bool = settings.on_reset
         self._on_timeout: bool = settings.on_timeout
         self._non_idempotent: bool = settings.non_idempotent
+        self.generations: bool = settings.generations
 
     def repeats_sent(self, method: bytes) -> bool:
         """Whether a request with that method may be repeated although it was sent."""
@@ -63,12 +69,14 @@ class RetryRules:
         status: int,
         sent: bool,
         passed_on: bool,
+        harmless: bool = False,
     ) -> bool:
         """Whether the rules allow one more attempt; the budget must allow it as well.
 
         ``attempts`` that count were made already and the last one ended with ``outcome`` (of
         ``core.ticket``) and ``status`` (0: no response). ``sent``: bytes of the request reached
         the endpoint's connection. ``passed_on``: bytes of a response reached the client.
+        ``harmless``: sending it twice does no harm, whatever its method is.
         """
         return not self.refusal(
             method=method,
@@ -77,6 +85,7 @@ class RetryRules:
             status=status,
             sent=sent,
             passed_on=passed_on,
+            harmless=harmless,
         )
 
     def refusal(
@@ -88,6 +97,7 @@ class RetryRules:
         status: int,
         sent: bool,
         passed_on: bool,
+        harmless: bool = False,
     ) -> str:
         """Why the rules forbid one more attempt, for people; empty when they allow it."""
         if passed_on:
@@ -96,7 +106,7 @@ class RetryRules:
             return f"{attempts} of {self.attempts} attempts were made"
         if not self._repeats(outcome, status):
             return "failures of this kind are not retried"
-        if sent and not self.repeats_sent(method):
+        if sent and not harmless and not self.repeats_sent(method):
             return f"{method.decode('latin-1')} was sent and is not idempotent"
         return ""
 

@@ -4,12 +4,16 @@ from typing import Final
 
 from penstock.core.env import Env
 from penstock.core.tokens import Progress
-from penstock.wire.chunked import ChunkedReader, encode_chunk
-from penstock.wire.forwarding import CHUNKED, LENGTH
+from penstock.wire.chunked import LAST_CHUNK, ChunkedReader, encode_chunk
+from penstock.wire.content_coding import BadCoding, ContentDecoder, OverBound, decoder_of
+from penstock.wire.forwarding import CHUNKED
 from penstock.wire.http1 import Refusal, ResponseHead
 from penstock.wire.sse import SseMeter
 from penstock.wire.usage import UsageHider
+from penstock.wire.usage_habit import HabitReader
 
+_JSON: Final = b"application/json"
+_MOST_DECODED_BYTES: Final = 1 << 62  # a stream is decoded as it passes, and not kept
 MAX_ANSWER_BYTES: Final = 1024 * 1024  # of an answer that is not streamed, to find its usage
 
 
@@ -23,6 +27,11 @@ class AnswerReading(Progress):
         self.first_event_at: float = 0.0
         self.ended_at: float = 0.0
         self.hider: UsageHider | None = None  # where usage was asked for in the client's stead
+        self.habit: HabitReader | None = None  # where nobody asked, and that is to be learnt from
+        # The endpoint's coding, which was not asked for, is taken off; and why that failed.
+        self.decoder: ContentDecoder | None = None
+        self.broken: str = ""
+        self.wraps: bool = False  # it came with a length, and goes on in chunks
         self.streamed: bool = streamed
         self._deframer: ChunkedReader | None = ChunkedReader(False, 502) if chunked else None
         self._kept: list[bytes] = []  # of an answer that is not streamed
@@ -61,19 +70,38 @@ class AnswerReading(Progress):
         if not self.streamed:
             self._keep(payload, complete)
             return data
+        if self.decoder is not None:
+            payload = self._decode(self.decoder, payload, complete)
         meter = self.meter
         meter.feed(payload)
+        if complete:
+            meter.end()
         if self.first_event_at == 0.0 and meter.begun:
             self.first_event_at = self._env.now
+        if self.habit is not None:
+            self.habit.feed(payload)
         if self.hider is None:
             return data
         return self._hide(self.hider, data, payload, complete)
 
+    def _decode(self, decoder: ContentDecoder, data: bytes, complete: bool) -> bytes:
+        try:
+            payload = decoder.feed(data)
+            if complete:
+                decoder.end()
+        except (BadCoding, OverBound) as error:
+            self.broken = f"the answer's content coding is broken: {error}"
+            return b""
+        return payload
+
     def _hide(self, hider: UsageHider, data: bytes, payload: bytes, complete: bool) -> bytes:
-        passed = hider.feed(payload)
+        passed = hider.feed(payload, finishing=self.meter.finish_reason != "")
         if complete:
             passed += hider.finish()
-        if passed == payload:
+        if self.wraps:
+            framed = encode_chunk(passed) if passed else b""
+            return framed + LAST_CHUNK if complete else framed
+        if passed == payload and self.decoder is None:
             return data
         deframer = self._deframer
         if deframer is None:
@@ -91,31 +119,46 @@ class AnswerReading(Progress):
             self.meter.read(b"".join(self._kept))
 
 
-def reading_of(
-    head: ResponseHead, framing: int, began: float, asked: bool, env: Env
-) -> AnswerReading | None:
+def is_changed(head: ResponseHead) -> bool:
+    """Whether an answer to a request that asks for usage in its client's stead has to be changed.
+
+    Whatever says not that it is JSON may be a stream: clients do not look at the type.
+    """
+    if head.status != 200 or _value(head, b"content-type").lower().startswith(_JSON):
+        return False
+    coding = _coding(head)
+    return not coding or decoder_of(coding, 0) is not None
+
+
+def reading_of(head: ResponseHead, framing: int, asked: bool, env: Env) -> AnswerReading | None:
     """How to read an answer along; None when it is of a kind that says nothing.
 
-    ``asked``: usage was asked for in the client's stead. An answer whose length the client was told
-    cannot lose anything; engines that stream tell none.
+    ``asked``: usage was asked for in the client's stead.
     """
-    reading = _reading_of(head, framing == CHUNKED, env)
-    if reading is not None:
-        reading.began = began
-        if asked and reading.streamed and framing != LENGTH:
-            reading.hider = UsageHider()
-    return reading
-
-
-def _reading_of(head: ResponseHead, chunked: bool, env: Env) -> AnswerReading | None:
-    if head.status != 200 or _value(head, b"content-encoding"):
+    if head.status != 200:
+        return None
+    chunked = framing == CHUNKED
+    coding = _coding(head)
+    if asked and is_changed(head):
+        wraps = chunked and head.content_length > 0
+        reading = AnswerReading(True, chunked and not wraps, env)
+        reading.wraps = wraps
+        if coding:
+            reading.decoder = decoder_of(coding, _MOST_DECODED_BYTES)
+        return reading
+    if coding:
         return None
     kind = _value(head, b"content-type").lower()
     if kind.startswith(b"text/event-stream"):
         return AnswerReading(True, chunked, env)
-    if kind.startswith(b"application/json"):
+    if kind.startswith(_JSON):
         return AnswerReading(False, chunked, env)
     return None
+
+
+def _coding(head: ResponseHead) -> bytes:
+    coding = _value(head, b"content-encoding").lower()
+    return b"" if coding == b"identity" else coding
 
 
 def _value(head: ResponseHead, name: bytes) -> bytes:

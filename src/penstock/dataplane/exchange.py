@@ -19,7 +19,6 @@ from penstock.core.ticket import (
     Ticket,
 )
 from penstock.dataplane.admission import Admission, ExchangePlace
-from penstock.dataplane.answer_reading import reading_of
 from penstock.dataplane.board import (
     P_REQUESTS,
 )
@@ -127,7 +126,10 @@ class Exchange(Failover):
 
     def _admit(self, way: PoolPlan, admission: Admission) -> None:
         """Go on at once, unless the pool's admission makes it wait or turns it away."""
+        request = self.request
+        assert request is not None
         place = ExchangePlace(self, way.priority, self._expires_at)
+        place.needs = self._needs(way, request)
         self.place = place
         if admission.admits(place):
             self._attempt()
@@ -153,11 +155,17 @@ class Exchange(Failover):
             watch = pool.recorder.watch(request, env, tried or (), self.request_id)
         chosen: Endpoint | None = None
         by = "answer"
-        if request.continues and tried is None:
-            chosen = pool.home_of(request)
-        if way.cookie and tried is None and chosen is None:
-            chosen = pool.sticky_endpoint(way.cookie, request)
-            by = "cookie"
+        if tried is None:
+            chosen = pool.home_of(request) if request.continues else None
+            if chosen is None and way.home is not None:
+                chosen = pool.sticky_endpoint(way.home, request)
+                by = "cookie"
+            if chosen is not None and not chosen.has_room():
+                if pool.waits_for_bound:
+                    self._no_endpoint()
+                    return
+                chosen = None
+                self._keeps_cookie = by == "cookie"
         if chosen is None:
             chosen = pool.pick(request, env, tried)
             by = "policy"
@@ -174,7 +182,11 @@ class Exchange(Failover):
         if chosen.guarded and chosen.gives_way(self.ticket, env.now):
             self._settle(ABANDONED)  # another worker took the last place at the same moment
             self.attempts -= 1
-            self._try_elsewhere(chosen)
+            if by != "policy" and pool.waits_for_bound:
+                self._no_endpoint()
+            else:
+                self._keeps_cookie = self._keeps_cookie or by == "cookie"
+                self._pass_over(chosen)
             return
         self._connect(chosen)
 
@@ -224,9 +236,13 @@ class Exchange(Failover):
         assert endpoint is not None
         self.connection = connection
         connection.begin(self, self.head.bodiless, self._expires_at)
+        legible = False
+        if self._adapts and self.prompt is not None:
+            self._adapt(self.prompt, endpoint)
+            legible = self.prompt.asks_usage or self._learns_habit
         body = self._body
         complete = self._body_complete
-        prefix = way.prefix(endpoint.host_header)
+        prefix = way.prefix(endpoint, legible)
         if self._other_length >= 0:
             prefix = for_other_body(prefix, self.head, self._other_length)
         if not body:
@@ -240,7 +256,7 @@ class Exchange(Failover):
         connection.arm(endpoint.settings.first_byte_s)
         taken = connection.send(data)
         endpoint.bytes_sent += len(data)
-        if self._room and complete and not way.pool.rules.repeats_sent(self.head.method):
+        if self._room and complete and not self._may_be_sent_again(way, endpoint):
             self._forget_body()
             if taken:
                 self._give_room_back()
@@ -326,7 +342,7 @@ class Exchange(Failover):
         status = head.status
         if self.head.bodiless or status == 204 or status == 304:
             self._framing = NO_BODY
-        elif head.content_length >= 0:
+        elif head.content_length >= 0 and not self._changes_answer(head):
             self._framing = LENGTH
         elif self.head.minor == 1:
             self._framing = CHUNKED
@@ -343,16 +359,17 @@ class Exchange(Failover):
         assert ticket is not None
         status = head.status
         ticket.status = status
+        if self.plan.listed and self._takes_list(head, complete):
+            return
         reading = None
-        if self.prompt is not None:
+        prompt = self.prompt
+        if prompt is not None:
             if (status == 400 or status == 422) and self._repeat_plainly(complete):
                 return
-            self._note_usage(status)
+            self._note_usage(prompt, status)
             if status == 404 and way.pool.spec.asks_again:
                 way.pool.waits.missed()
-            reading = reading_of(
-                head, self._framing, self.began, self.prompt.asks_usage, self.context.env
-            )
+            reading = self._reading_of(prompt, head)
         if reading is None or not reading.streamed:
             ticket.first_byte(now)  # else with the first token: engines send the head at once
         pool = way.pool
@@ -371,21 +388,35 @@ class Exchange(Failover):
         keep_alive = self.front.keeps_alive()
         # Built once for each distinct head; what it depends on besides is kept beside it.
         rules = way.rules
-        flags = framing * 4 + keep_alive * 2 + self.head.minor
+        decoded = reading is not None and reading.decoder is not None
+        flags = decoded * 16 + framing * 4 + keep_alive * 2 + self.head.minor
         if head.rewritten_for is not rules or head.rewritten_flags != flags:
-            head.rewritten = forwarded_response(head, framing, keep_alive, self.head.minor, rules)
+            head.rewritten = forwarded_response(
+                head,
+                framing,
+                keep_alive,
+                self.head.minor,
+                rules,
+                self.request_id,
+                decoded,
+            )
+            if way.origin:
+                pool.origins.learn(way.origin, head.fields)
             head.rewritten_for = rules
             head.rewritten_flags = flags
             head.lacks_date = lacks_date(head, rules)
+        if head.request_id:
+            self.endpoints_id = head.request_id
         request_id = self.request_id
         if head.lacks_date:
             request_id += self.context.date_line
-        if pool.sticky is not None and self.endpoint is not None:
+        if pool.sticky is not None and self.endpoint is not None and not self._keeps_cookie:
             request_id += pool.set_cookie(self.endpoint, way.cookie)
         if reading is not None:
             self._reading = ticket.progress = reading
             self.answer = reading
             body = self._read(reading, body, complete)
+            complete = complete and not reading.broken
         data = b"%b%b\r\n\r\n%b" % (head.rewritten, request_id, body)
         self.bytes_out = len(data)
         taken = self.front.write(data)
@@ -400,12 +431,18 @@ class Exchange(Failover):
         self._forget_body()
         if self._room:
             self._give_room_back()
-        if not taken:
+        if reading is not None and reading.broken:
+            self._break_off(reading.broken)
+        elif not taken:
             self._hold_endpoint()
 
     def on_body(self, data: bytes, complete: bool) -> None:
-        if self._reading is not None:
-            data = self._read(self._reading, data, complete)
+        reading = self._reading
+        if reading is not None:
+            data = self._read(reading, data, complete)
+            if reading.broken:
+                self._break_off(reading.broken)
+                return
         self.bytes_out += len(data)
         if data and not self.front.write(data) and not complete:
             self._hold_endpoint()

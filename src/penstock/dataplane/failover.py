@@ -4,8 +4,11 @@ A retry goes back to *eligible* (``_attempt``), never after a byte of a response
 client, and only as the pool's rules and budget allow (core/retry.py).
 """
 
-from penstock.core.retry import IDEMPOTENT_METHODS
-from penstock.core.ticket import ABANDONED, CLIENT_GONE, DONE, RESET, TIMEOUT, Ticket
+import sys
+
+from penstock.core.policy._own import own_failure
+from penstock.core.retry import IDEMPOTENT_METHODS, REFUSALS
+from penstock.core.ticket import ABANDONED, CLIENT_GONE, DONE, GARBAGE, RESET, TIMEOUT, Ticket
 from penstock.dataplane.board import P_CLIENT_GONE, P_CUT, P_RETRIES, P_RETRIES_DENIED
 from penstock.dataplane.endpoint_connection import EndpointConnection
 from penstock.dataplane.live_endpoint import LiveEndpoint
@@ -36,6 +39,19 @@ class Failover(PromptReading):
         self._settle(CLIENT_GONE)
         self._end(self.context.env.now, "client_gone")
 
+    def cut_off(self, outcome: int, why: str) -> None:
+        """We end it, and not because of anything that its endpoint did."""
+        connection = self.connection
+        self.connection = None
+        if connection is not None:
+            connection.give_up()
+        self.why = why
+        self.cut_by_us = True
+        if self.way is not None and self.status:
+            self.way.pool.counters.bump(P_CUT)
+        self._settle(outcome)
+        self._end(self.context.env.now, "cut")
+
     def abandon(self, status: int, why: str) -> None:
         """The client's request turned out bad while it came; the client side answers ``status``."""
         connection = self.connection
@@ -60,7 +76,12 @@ class Failover(PromptReading):
         finally:
             if self.status == 0:
                 self.front.close_after()
-                self._refuse(500, "a bug; the balancer's standard error tells it in full")
+                own = own_failure(sys.exc_info()[1])
+                if own:
+                    self.why = own  # for the log; no client's business
+                    self._refuse(500, "the policy of the pool failed; see the standard error")
+                else:
+                    self._refuse(500, "internal error; see the balancer's standard error")
             else:
                 self._end(self.context.env.now, "crashed")
                 self.front.cut(True)
@@ -85,7 +106,8 @@ class Failover(PromptReading):
             return
         self._settle(outcome)
         timed_out = connection is not None and connection.timed_out
-        if self._may_repeat(outcome, 0, timed_out):
+        silent = connection is None or not connection.answered
+        if self._may_repeat(outcome, 0, timed_out, silent):
             self._retry()
             return
         # The log has endpoint and reason; addresses and certificates are no client's business.
@@ -94,6 +116,13 @@ class Failover(PromptReading):
             self._refuse(504, "the endpoint did not answer in time")
         else:
             self._refuse(502, "the endpoint failed before it answered")
+
+    def _break_off(self, reason: str) -> None:
+        """What comes cannot be passed on."""
+        connection = self.connection
+        if connection is not None:
+            connection.give_up()
+        self.on_endpoint_failed(GARBAGE, reason)
 
     def _is_sent_once(self) -> bool:
         """Whether a connection that dies under the request would end it: see ``_is_stale``."""
@@ -135,7 +164,7 @@ class Failover(PromptReading):
         endpoint = self.endpoint
         if prompt is None or endpoint is None or not self._body_complete:
             return False
-        if not prompt.ask_plainly():
+        if not endpoint.usage.may_refuse(prompt.found.api) or not prompt.ask_plainly():
             return False
         self._body = [prompt.data]
         self._other_length = len(prompt.data) if prompt.changed else -1
@@ -147,35 +176,39 @@ class Failover(PromptReading):
         self._reopen(endpoint)
         return True
 
-    def _note_usage(self, status: int) -> None:
-        """Whether the engine takes the wish for usage, as far as this answer tells."""
-        way = self.way
-        prompt = self.prompt
-        endpoint = self.endpoint
-        if way is None or prompt is None or endpoint is None or way.pool.insight is None:
-            return
-        prompt.taken()
-        insight = way.pool.insight
-        if status != 200:
-            return
-        if prompt.asks_usage:
-            insight.usage_taken = True
-        elif self.plainly and not insight.usage_refused:
-            insight.usage_refused = True
-            way.pool.note(
-                "engine.usage",
-                f"endpoint {way.pool.name}/{endpoint.name} refuses requests that ask for usage "
-                "(`stream_options`): streams of this pool are not asked for it; "
-                "`usage: asked` says so from the start",
-                endpoint.name,
-            )
+    def _may_be_sent_again(self, way: PoolPlan, endpoint: LiveEndpoint) -> bool:
+        """Whether a body that was sent is to be kept until the answer begins.
 
-    def _may_repeat(self, outcome: int, status: int, timed_out: bool) -> bool:
-        """Whether another attempt is safe, possible, and within the rules and the budget."""
+        One that only might be lost with its endpoint gives way to prompts that are yet to be read.
+        """
+        rules = way.pool.rules
+        prompt = self.prompt
+        if rules.repeats_sent(self.head.method):
+            return True
+        if prompt is None:
+            return False
+        if prompt.asks_usage and endpoint.usage.may_refuse(prompt.found.api):
+            return True
+        context = self.context
+        return self._is_harmless(way) and context.prompt_bytes * 2 <= context.prompt_room
+
+    def _is_harmless(self, way: PoolPlan) -> bool:
+        """Whether it asks for a generation of which nothing stays behind where it is begun."""
+        prompt = self.prompt
+        return way.pool.rules.generations and prompt is not None and not prompt.found.stays
+
+    def _may_repeat(self, outcome: int, status: int, timed_out: bool, silent: bool = False) -> bool:
+        """Whether another attempt is safe, possible, and within the rules and the budget.
+
+        ``silent``: not a byte of an answer came.
+        """
         way = self.way
         assert way is not None
         pool = way.pool
         if not self._replayable:
+            return False
+        refused = status in REFUSALS and pool.insight is not None
+        if refused and not self._is_any_left(way):
             return False
         self._count_attempt(way, outcome, timed_out)
         if not pool.rules.may_retry(
@@ -185,12 +218,26 @@ class Failover(PromptReading):
             status=status,
             sent=self._sent,
             passed_on=self.status != 0,
+            harmless=refused or (silent and self._is_harmless(way)),
         ):
             return False
         if not pool.takes_retry(self.context.env.now):
             pool.counters.bump(P_RETRIES_DENIED)
             return False
         return True
+
+    def _is_any_left(self, way: PoolPlan) -> bool:
+        """Whether there is another endpoint for it, or another model that stands in."""
+        request = self.request
+        endpoint = self.endpoint
+        assert request is not None
+        assert endpoint is not None
+        tried = [*(self._tried or []), endpoint]
+        if way.pool.is_left(request.model, tried):
+            return True
+        prompt = self._asking
+        env = self.context.env
+        return prompt is not None and way.pool.stand_in(prompt.asked, env, tried) != ""
 
     def _count_attempt(self, way: PoolPlan, outcome: int, timed_out: bool) -> None:
         """Hold the attempt that failed against the request, unless it cost nothing.
@@ -234,6 +281,13 @@ class Failover(PromptReading):
         self._sent = False
         if self._asking is not None:
             self._fall_back([*(self._tried or []), endpoint])
+        self._try_elsewhere(endpoint)
+
+    def _pass_over(self, endpoint: LiveEndpoint) -> None:
+        """It is full, which is no failure: it may be chosen again after a wait."""
+        if self._passed_over is None:
+            self._passed_over = []
+        self._passed_over.append(endpoint)
         self._try_elsewhere(endpoint)
 
     def _try_elsewhere(self, endpoint: LiveEndpoint) -> None:

@@ -8,6 +8,7 @@ from typing import Final
 
 from penstock.core.answer_homes import AnswerHomes
 from penstock.core.endpoint import Endpoint
+from penstock.core.model_names import without_default_tag
 from penstock.core.request import Request
 from penstock.core.ticket import Ticket
 from penstock.core.tokens import Outlook, OutputPredictor, TokenEstimator, answer_class
@@ -31,12 +32,8 @@ class Insight:
         self, counters: PoolCounters, models: ModelCounters, sightings: SightingRing
     ) -> None:
         self.usage: str = "hidden"
-        # Whether an engine answered a request that asked in its client's stead, and whether one
-        # refused it and answered the same without that.
-        self.usage_taken: bool = False
-        self.usage_refused: bool = False
         self._counters: PoolCounters = counters
-        self._models: ModelCounters = models
+        self.models: ModelCounters = models
         self._sightings: SightingRing = sightings
         self.estimator: TokenEstimator = TokenEstimator()
         self.predictor: OutputPredictor = OutputPredictor()
@@ -98,6 +95,11 @@ class Insight:
         ticket.prompt_tokens = meter.prompt_tokens
         whole = meter.prompt_tokens >= 0 and (meter.done or not reading.streamed)
         endpoint = ticket.endpoint
+        if reading.streamed and isinstance(endpoint, LiveEndpoint):
+            if reading.habit is not None:
+                endpoint.usage.learn(found.api, reading.habit.habit(meter), now)
+            elif meter.done and meter.prompt_tokens < 0 and meter.output_tokens < 0:
+                endpoint.usage.missed(found.api)
         if whole and isinstance(endpoint, LiveEndpoint):
             meter.cached_tokens = endpoint.cached_tokens(found.api, meter.cached_tokens)
         ticket.cached_tokens = meter.cached_tokens
@@ -125,7 +127,8 @@ class Insight:
         if token_s >= 0.0:
             self._counters.record_serving(_TOKEN, token_s)
         if meter.prompt_tokens >= 0 or meter.output_tokens >= 0:
-            self._models.count(model, meter.prompt_tokens, meter.cached_tokens, meter.output_tokens)
+            name = without_default_tag(model)
+            self.models.count(name, meter.prompt_tokens, meter.cached_tokens, meter.output_tokens)
 
 
 def _class_of(found: Inspection) -> int:

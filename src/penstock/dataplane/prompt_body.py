@@ -10,9 +10,8 @@ from penstock.wire.http1 import RequestHead
 from penstock.wire.lone_surrogates import Hidden, hide
 from penstock.wire.model_name import with_model
 from penstock.wire.openai import CHAT, COMPLETION, OTHER, Inspection, inspect
-from penstock.wire.usage import asking_for_usage
+from penstock.wire.usage import Wish, wish_for_usage
 
-MAX_KEPT_BYTES: Final = 65536  # of a body that may have to be sent without the wish for usage
 MAX_INSPECTED_BYTES: Final = 16 * 1024 * 1024  # a million tokens with images
 
 _MAX_SHOWN_BYTES: Final = 64
@@ -27,7 +26,8 @@ class PromptBody:
         self.asked: str = ""  # the model that the client asks for
         self.changed: bool = False  # into another than the client's
         self.asks_usage: bool = False  # in the client's stead
-        self._plain: tuple[bytes, bytes, bool] | None = None  # what was to be sent before it asked
+        self._wish: Wish | None = None  # for usage, while it asks
+        self._plain: bool = True  # whether it was the client's before it asked
         self._head: RequestHead = head
         # It was read before, so it cannot be refused.
         self._json: bytes = ChunkedReader(False, 400).feed(data) if head.chunked else data
@@ -51,7 +51,7 @@ class PromptBody:
 
         It does not any more where a name in it, which was passed over until here, is not UTF-8.
         """
-        self._plain = None  # it asks for another one
+        self.ask_plainly()
         try:
             changed = self._change(with_model(self._json, name))
         except (msgspec.DecodeError, UnicodeDecodeError) as error:
@@ -62,41 +62,40 @@ class PromptBody:
             return
         self.found = inspect(self.found.api, self._json)
 
-    def ask_for_usage(self, *, unsure: bool = False) -> None:
-        """Ask the engine to tell usage at the end of a stream, where that can be done unnoticed.
-
-        ``unsure``: it may refuse to, and is then to be asked plainly.
-        """
+    def may_ask_for_usage(self) -> bool:
+        """Whether it is a stream whose engine can be asked for usage unnoticed."""
         found = self.found
         if not found.stream or (found.api != CHAT and found.api != COMPLETION):
+            return False
+        if found.choices > 1 or is_sealed(self._head):
+            return False  # of several choices each one's end is told of otherwise
+        # Else trailers follow, and they may speak of the body.
+        return not self._head.chunked or self.data.endswith(b"\r\n" + LAST_CHUNK)
+
+    def ask_for_usage(self) -> None:
+        """Ask the engine to tell usage at the end of the stream, where the client did not."""
+        if self.asks_usage or not self._json or not self.may_ask_for_usage():
             return
-        if is_sealed(self._head):
-            return
-        if self._head.chunked and not self.data.endswith(b"\r\n" + LAST_CHUNK):
-            return  # trailers follow, and they may speak of the body
-        asking = asking_for_usage(self._json, found.stream_options)
-        before = (self._json, self.data, self.changed)
-        if asking and self._change(asking):
+        wish = wish_for_usage(self._json, self.found.stream_options)
+        plain = not self.changed
+        if wish is not None and self._change(wish.written_into(self._json)):
             self.asks_usage = True
-            if unsure and len(asking) <= MAX_KEPT_BYTES:
-                self._plain = before
+            self._wish = wish
+            self._plain = plain
 
     def ask_plainly(self) -> bool:
-        """Ask as the client did, without the wish for usage; False when it is not kept."""
-        plain = self._plain
-        if plain is None:
+        """Ask as the client did; False when it does, or when the text is not kept."""
+        wish = self._wish
+        if wish is None or not self._json:
             return False
-        self._plain = None
-        self._json, self.data, self.changed = plain
+        self._wish = None
         self.asks_usage = False
+        self._change(wish.taken_out_of(self._json))
+        self.changed = not self._plain
         return True
 
-    def taken(self) -> None:
-        """It will not have to be asked plainly."""
-        self._plain = None
-
     def drop(self) -> None:
-        """Keep what was understood, not the text, unless it may have to be asked plainly."""
+        """Keep what was understood, not the text."""
         self.data = b""
         self._json = b""
 

@@ -4,13 +4,17 @@ Bodies of APIs that are known are understood, and everything follows from them. 
 Ollama's own or the counting of tokens, only the model is read, which decides who can answer.
 """
 
+from penstock.dataplane.answer_reading import AnswerReading, is_changed, reading_of
 from penstock.dataplane.board import P_UNREAD
 from penstock.dataplane.insight import Insight
 from penstock.dataplane.live_endpoint import LiveEndpoint
 from penstock.dataplane.plan import PoolPlan
 from penstock.dataplane.prompt_body import PromptBody
 from penstock.dataplane.settlement import Settlement
+from penstock.wire.http1 import ResponseHead
 from penstock.wire.openai import OTHER
+from penstock.wire.usage import UsageHider
+from penstock.wire.usage_habit import HabitReader
 
 
 class PromptReading(Settlement):
@@ -43,14 +47,44 @@ class PromptReading(Settlement):
                 return False
             self.unread = prompt.found.problem
         else:
-            if insight.usage == "hidden" and not insight.usage_refused:
-                prompt.ask_for_usage(unsure=not insight.usage_taken)
             self.prompt = prompt
+            self._adapts = insight.usage == "hidden" and prompt.may_ask_for_usage()
         if way.pool.names.stand_in_for(asked):
             self._asking = prompt
         if pieces:
             self._ask(way, insight, prompt, model)
         return True
+
+    def _adapt(self, prompt: PromptBody, endpoint: LiveEndpoint) -> None:
+        """Have a stream's request ask for usage, or not, as suits the endpoint that it goes to."""
+        now = self.context.env.now
+        api = prompt.found.api
+        asked = prompt.asks_usage
+        self._learns_habit = endpoint.usage.of(api, now) == 0
+        if not self.plainly and endpoint.usage.asks(api, now):
+            prompt.ask_for_usage()
+        else:
+            prompt.ask_plainly()
+        if prompt.asks_usage != asked:
+            self._body = [prompt.data]
+            self._other_length = len(prompt.data) if prompt.changed else -1
+
+    def _note_usage(self, prompt: PromptBody, status: int) -> None:
+        """Whether the engine takes the wish for usage, as far as this answer tells."""
+        way = self.way
+        endpoint = self.endpoint
+        if way is None or endpoint is None or status != 200:
+            return
+        if prompt.asks_usage:
+            endpoint.usage.take(prompt.found.api)
+        elif self.plainly and endpoint.usage.refuse(prompt.found.api):
+            way.pool.note(
+                "engine.usage",
+                f"endpoint {way.pool.name}/{endpoint.name} refuses requests that ask for usage "
+                "(`stream_options`): its streams are not asked for it; "
+                "`usage: asked` says so from the start",
+                endpoint.name,
+            )
 
     def _passes_unread(self, way: PoolPlan, roomy: bool) -> bool:
         """A body cannot be awaited, being too long or having no room; False when it was refused."""
@@ -104,3 +138,26 @@ class PromptReading(Settlement):
             self.request = insight.request_of(way.request, prompt.found)
         elif model:
             self.request = insight.request_for(way.request, model)
+
+    def _changes_answer(self, head: ResponseHead) -> bool:
+        """Whether it cannot keep the length that it came with."""
+        prompt = self.prompt
+        if prompt is None or not prompt.asks_usage or head.content_length == 0:
+            return False
+        return is_changed(head)
+
+    def _reading_of(self, prompt: PromptBody, head: ResponseHead) -> AnswerReading | None:
+        """How the answer is read along."""
+        endpoint = self.endpoint
+        env = self.context.env
+        reading = reading_of(head, self._framing, prompt.asks_usage, env)
+        if reading is None or endpoint is None:
+            return reading
+        reading.began = self.began
+        if not reading.streamed:
+            return reading
+        if prompt.asks_usage:
+            reading.hider = UsageHider(endpoint.usage.of(prompt.found.api, env.now))
+        elif self._learns_habit:
+            reading.habit = HabitReader()
+        return reading

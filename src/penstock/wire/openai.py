@@ -46,6 +46,7 @@ _SUFFIXES: Final = (
     (b"/responses", RESPONSE),
     (b"/messages", ANTHROPIC),
 )
+_DEFAULT_TAG: Final = ":latest"
 _SEPARATOR: Final = (
     b"\x1e"  # never in JSON outside of an escape, so that pieces cannot run together
 )
@@ -65,6 +66,8 @@ class Inspection:
         self.problem: str = problem
         self.model: str = ""
         self.stream: bool = False
+        self.choices: int = 1  # that are asked for
+        self.stays: bool = False  # something of it stays behind at the endpoint
         self.tools: bool = False  # are on offer
         self.output_limit: int = 0
         self.session_hash: int = 0
@@ -268,6 +271,8 @@ def _read_response(found: Inspection, prompt: _Prompt, read: bodies.Response) ->
     if read.conversation is not NOTHING:
         _name_session(found, _conversation(read.conversation))
     _common(found, read, read.max_output_tokens)
+    # Answers are kept unless the client says otherwise.
+    found.stays = found.stays or read.store is NOTHING or read.conversation is not NOTHING
     found.tools = read.tools is not NOTHING
     prompt.add(read.tools)
     prompt.add(read.instructions)
@@ -300,9 +305,16 @@ def _common(found: Inspection, read: bodies.Common, limit: bodies.Limit) -> None
     found.output_limit = min(max(int(limit or 0), 0), _MOST_TOKENS)
     if read.stream_options is not NOTHING:
         found.stream_options = bytes(read.stream_options)
+    found.choices = max(int(read.n or 1), 1)
+    found.stays = _is_wanted(read.store) or _is_wanted(read.background)
     found.cache_salt = read.cache_salt or ""
     for key in (read.prompt_cache_key, read.user, read.safety_identifier):
         _name_session(found, key)
+
+
+def _is_wanted(raw: Raw) -> bool:
+    """Whether a switch is there and not off."""
+    return bytes(raw) not in (b"", b"false", b"null")
 
 
 def _name_session(found: Inspection, key: str | None) -> None:
@@ -354,8 +366,9 @@ def block_bytes(start: int) -> int:
 
 
 def _hash_blocks(found: Inspection, data: bytes) -> None:
-    # Different models share no cache.
-    chained = int(xxh3_64_intdigest(found.model.encode("utf-8", "surrogatepass")))
+    # Different models share no cache; with Ollama's default tag one is none other.
+    model = found.model.removesuffix(_DEFAULT_TAG)
+    chained = int(xxh3_64_intdigest(model.encode("utf-8", "surrogatepass")))
     if found.cache_salt:
         salt = found.cache_salt.encode("utf-8", "surrogatepass")
         chained = int(xxh3_64_intdigest(salt, chained))

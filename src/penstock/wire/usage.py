@@ -51,29 +51,48 @@ _LINE_ENDS: Final = b"\r\n"
 _COLON: Final = 58
 
 
-def asking_for_usage(body: bytes, options: bytes) -> bytes:
-    """The body of an understood, streaming request with the wish for usage written into it.
+class Wish:
+    """For usage, to be written into a body; it can be taken out again without a copy kept."""
 
-    ``options`` is the raw value of its ``stream_options``, empty without one. b"" when the client
+    def __init__(self, at: int, old: bytes, new: bytes) -> None:
+        self._at: int = at
+        self._old: bytes = old
+        self._new: bytes = new
+
+    def written_into(self, body: bytes) -> bytes:
+        """The body with it."""
+        return self._replaced(body, self._old, self._new)
+
+    def taken_out_of(self, body: bytes) -> bytes:
+        """That body as it was."""
+        return self._replaced(body, self._new, self._old)
+
+    def _replaced(self, body: bytes, old: bytes, new: bytes) -> bytes:
+        at = self._at
+        return b"".join((body[:at], new, memoryview(body)[at + len(old) :]))  # one copy
+
+
+def wish_for_usage(body: bytes, options: bytes) -> Wish | None:
+    """Where and how an understood, streaming request asks for usage.
+
+    ``options`` is the raw value of its ``stream_options``, empty without one. None when the client
     asked already, or when the place to write to is not certain.
     """
     if not options:
-        at = body.find(b"{") + 1
-        wish = b'"stream_options":{' + _WISH + b"},"
-        return b"".join((body[:at], wish, memoryview(body)[at:]))  # one copy of a long prompt
+        return Wish(body.find(b"{") + 1, b"", b'"stream_options":{' + _WISH + b"},")
     try:
         asked = bodies.stream_options.decode(options)
     except (msgspec.DecodeError, UnicodeDecodeError):
-        return b""
+        return None
     if asked is not None and asked.include_usage:
-        return b""
+        return None
     edited = _edited_options(options)
     # Inside of a text the quote before the colon would be escaped, so this is a key; once means
     # that it is the outermost one, which was read.
     found = re.search(_KEY + rb"\s*+:\s*+" + re.escape(options), body)
     if not edited or found is None or body.count(_KEY) != 1:
-        return b""
-    return body[: found.end() - len(options)] + edited + body[found.end() :]
+        return None
+    return Wish(found.end() - len(options), options, edited)
 
 
 def _edited_options(options: bytes) -> bytes:
@@ -257,10 +276,7 @@ def event_end(data: bytes, start: int) -> int:
 
 
 def _begins_event(part: bytes) -> bool:
-    for field in _FIELDS:
-        if part.startswith(field) or field.startswith(part):
-            return True
-    return False
+    return any([part.startswith(field) or field.startswith(part) for field in _FIELDS])
 
 
 def _ends_blank(event: bytes) -> bool:

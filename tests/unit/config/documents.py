@@ -53,6 +53,7 @@ listeners:
       connections_per_address: 10
       requests_per_connection: 100
     backlog: 128
+    merge_slashes: true
 
 routes:
   - name: chat
@@ -101,8 +102,9 @@ pools:
       kv_events: {port: 6000, replay_port: 6001, topic: kv}
     endpoints:
       - https://10.0.0.1:8443
-      - url: http://10.0.0.2:8000
+      - url: http://10.0.0.2:8000/openai
         name: second
+        headers: {Authorization: Bearer own}
         weight: 2.5
         max_in_flight: 64
         backup: true
@@ -127,6 +129,8 @@ pools:
       same_site: Strict
       secure: true
       http_only: false
+      when_full: elsewhere
+    drain: {sticky: move, deadline: 10m}
     host_header: endpoint
     request_headers: {set: {X-In: "1"}}
     response_headers: {remove: Server}
@@ -138,6 +142,7 @@ pools:
       on_reset: false
       on_timeout: true
       non_idempotent: true
+      generations: false
       budget_share: 0.1
       budget_min_per_s: 1
     health_check:
@@ -181,6 +186,7 @@ pools:
         length: 50
         timeout: 3s
         newest_first_above: 0.5
+        while_down: wait
         codel: {target: 6ms, interval: 110ms}
       throttle: {k: 1.5, window: 1m}
       success_rate: {threshold: 0.9, aggression: 2, window: 20s, max_refusal: 0.7, min_rate: 5}

@@ -77,7 +77,7 @@ def test_every_policy_and_option_is_in_the_schema() -> None:
 
 def test_defaults_are_shown_as_a_document_writes_them() -> None:
     parts = SCHEMA["$defs"]
-    assert parts["PoolTimeouts"]["properties"]["first_byte"]["default"] == "5m"
+    assert parts["PoolTimeouts"]["properties"]["connect"]["default"] == "2s"
     assert parts["Limits"]["properties"]["body_bytes"]["default"] == "256MiB"
     assert parts["HealthCheck"]["properties"]["expect_statuses"]["default"] == ["200-399"]
     assert SCHEMA["properties"]["workers"]["default"] == "auto"

@@ -127,20 +127,43 @@ def test_half_an_emoji_in_the_name_of_a_field_cannot_be_written_anew() -> None:
 
 
 @pytest.mark.parametrize("chunked", [False, True])
-def test_a_prompt_can_be_asked_plainly_where_the_wish_may_be_refused(chunked: bool) -> None:
-    data = CHUNKS + LAST_CHUNK if chunked else JSON
+@pytest.mark.parametrize("more", [{}, {"stream_options": {"include_usage": False}}])
+def test_a_prompt_can_be_asked_plainly_again_and_back(
+    chunked: bool, more: dict[str, object]
+) -> None:
+    json_ = json.dumps(ASKED | more).encode()
+    data = as_one_chunk(json_) if chunked else json_
     prompt = PromptBody(CHAT, head(chunked=chunked), data)
-    prompt.ask_for_usage(unsure=True)
-    prompt.drop()  # it was sent
-    assert prompt.ask_plainly()
-    assert (prompt.data, prompt.changed, prompt.asks_usage) == (data, False, False)
-    assert not prompt.ask_plainly()
-
-
-def test_a_prompt_that_was_taken_or_asks_for_another_model_is_not_asked_plainly() -> None:
-    for change in (PromptBody.taken, lambda prompt: prompt.ask_for_model("large")):
-        prompt = PromptBody(CHAT, head(chunked=False), JSON)
-        prompt.ask_for_usage(unsure=True)
-        change(prompt)
-        assert not prompt.ask_plainly()
+    for _ in range(2):
+        prompt.ask_for_usage()
         assert prompt.asks_usage
+        assert prompt.ask_plainly()
+        assert (prompt.data, prompt.changed, prompt.asks_usage) == (data, False, False)
+        assert not prompt.ask_plainly()
+
+
+def test_a_prompt_that_was_dropped_stays_as_it_was_sent() -> None:
+    prompt = PromptBody(CHAT, head(chunked=False), JSON)
+    prompt.ask_for_usage()
+    prompt.drop()
+    assert not prompt.ask_plainly()
+    assert prompt.asks_usage
+
+
+def test_another_model_is_asked_for_plainly_and_may_be_asked_for_usage() -> None:
+    prompt = PromptBody(CHAT, head(chunked=False), JSON)
+    prompt.ask_for_usage()
+    prompt.ask_for_model("large")
+    assert not prompt.asks_usage
+    assert sent(prompt, chunked=False) == ASKED | {"model": "large"}
+    prompt.ask_for_usage()
+    assert prompt.ask_plainly()
+    assert prompt.changed
+    assert sent(prompt, chunked=False) == ASKED | {"model": "large"}
+
+
+def test_of_several_choices_usage_is_not_asked() -> None:
+    """Each one's end would have to be held until the next event shows whether it was the last."""
+    for count, asks in ((1, True), (None, True), (2, False)):
+        body = json.dumps(ASKED | {"n": count}).encode()
+        assert PromptBody(CHAT, head(chunked=False), body).may_ask_for_usage() is asks

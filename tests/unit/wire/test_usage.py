@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from penstock.wire.openai import CHAT, inspect
-from penstock.wire.usage import UsageHider, asking_for_usage
+from penstock.wire.usage import UsageHider, wish_for_usage
 from penstock.wire.usage_habit import LEARNT, NAMES_USAGE
 
 MESSAGES = '"messages":[{"role":"user","content":"say \\"stream_options\\":null {}"}]'
@@ -17,7 +17,12 @@ MESSAGES = '"messages":[{"role":"user","content":"say \\"stream_options\\":null 
 def asking(body: str) -> bytes:
     found = inspect(CHAT, body.encode())
     assert not found.problem
-    return asking_for_usage(body.encode(), found.stream_options)
+    wish = wish_for_usage(body.encode(), found.stream_options)
+    if wish is None:
+        return b""
+    asked = wish.written_into(body.encode())
+    assert wish.taken_out_of(asked) == body.encode()
+    return asked
 
 
 def test_the_wish_is_written_in_and_all_else_stays() -> None:
@@ -75,7 +80,8 @@ USAGE_EVENTS = (
     event({"choices": None, "usage": USAGE}),
     event({"id": "1", "usage": USAGE}),
     b"event: message\n" + event({"choices": [], "usage": USAGE}),
-    b"id: 7\r\nevent: message\r\n" + event({"choices": [], "usage": USAGE}, b"\r\nretry: 3\r\n\r\n"),
+    b"id: 7\r\nevent: message\r\n"
+    + event({"choices": [], "usage": USAGE}, b"\r\nretry: 3\r\n\r\n"),
     b'data: {"choices":\ndata: [],\ndata: "usage": {}\ndata: }\n\n',
 )
 OTHER_EVENTS = (

@@ -26,6 +26,8 @@ class Endpoint(Data, frozen=True):
     backup: bool = False  # behind all groups
     zone: str = ""
     models: tuple[str, ...] = ()  # that it serves; empty: it is asked, or may serve any
+    base_path: str = ""  # before all paths there
+    headers: tuple[tuple[str, str], ...] = ()  # of all requests there, in place of others' values
     row: int = -1
     address: str = ""  # of a host that is a name
 
@@ -66,7 +68,8 @@ class Retry(Data, frozen=True):
     """When a failed attempt is repeated on another endpoint (never after a byte was passed on).
 
     A request that was not sent is always safe; one that was sent is repeated only when its
-    method is idempotent (RFC 9110, 9.2.2) or ``non_idempotent`` says so.
+    method is idempotent (RFC 9110, 9.2.2) or ``non_idempotent`` says so, and in pools of kind
+    ``llm`` where the engine refused it with 429 or 503, or by ``generations``.
     """
 
     attempts: int = 3  # in all, the first included
@@ -75,6 +78,7 @@ class Retry(Data, frozen=True):
     on_reset: bool = True  # the connection died before the first byte
     on_timeout: bool = False  # no first byte in time
     non_idempotent: bool = False
+    generations: bool = True  # of which no byte came, and of which nothing stays behind
     budget_share: float = 0.2  # retries per request, over 10 s (Finagle)
     budget_min_per_s: float = 10.0
 
@@ -117,6 +121,16 @@ class Sticky(Data, frozen=True):
     same_site: Literal["", "Strict", "Lax", "None"] = "Lax"
     secure: bool = False
     http_only: bool = True
+    # Its endpoint has no room: its clients wait there, where the pool has a queue, or go elsewhere
+    # this once.
+    when_full: Literal["wait", "elsewhere"] = "wait"
+
+
+class Drain(Data, frozen=True):
+    """What becomes of clients of an endpoint that drains, or has weight 0."""
+
+    sticky: Literal["stay", "move"] = "stay"  # those that a cookie, or an answer, binds to it
+    deadline_s: float = 0.0  # how long they stay; 0: until they end by themselves
 
 
 class Pool(Data, frozen=True):
@@ -140,7 +154,9 @@ class Pool(Data, frozen=True):
     decisions: Decisions = Decisions()
     hash_key: HashKey = HashKey()
     sticky: Sticky | None = None
-    host_header: Literal["pass", "endpoint"] | str = "pass"  # any other text is sent as it is
+    drain: Drain = Drain()
+    # Any other text is sent as it is; auto: endpoint for those over TLS by name, else pass.
+    host_header: Literal["auto", "pass", "endpoint"] | str = "auto"
     request_headers: tuple[HeaderEdit, ...] = ()
     response_headers: tuple[HeaderEdit, ...] = ()
     timeouts: PoolTimeouts = PoolTimeouts()
