@@ -361,6 +361,12 @@ class Pool(Section):
         "Token counts in the request log and metrics. `hidden`: asked for in every stream, and "
         "hidden from clients that did not ask; `asked`: only where the client asks; `off`: none.",
     )
+    prompt_bytes: PositiveSize = setting(
+        _POOL.prompt_bytes,
+        "Bodies of up to this size are read before an endpoint is chosen, what a content coding "
+        "hides included. Of longer ones the model is found where it stands at the front, and all "
+        "else passes unread.",
+    )
     malformed: Literal["pass", "refuse"] = setting(
         _POOL.malformed,
         "Bodies of a language model's API that cannot be understood, or are too long to be. "

@@ -29,7 +29,6 @@ from penstock.dataplane.live_endpoint import LiveEndpoint
 from penstock.dataplane.loop import EXHAUSTED
 from penstock.dataplane.mirror import start_mirror
 from penstock.dataplane.plan import PoolPlan
-from penstock.dataplane.prompt_body import MAX_INSPECTED_BYTES
 from penstock.dataplane.recorder import Watch
 from penstock.wire.forwarding import (
     CHUNKED,
@@ -79,34 +78,39 @@ class Exchange(Failover):
             if self.mirror is not None:
                 self.mirror.feed(body, complete)
         self.request = way.request
-        if way.inspects:
+        if way.inspects or way.skims:
+            if not self._begin_reading(way):
+                return
             if not complete:
                 self._inspecting = True
                 if self.head.expects_continue:
                     self.front.write(CONTINUE)
                     self.front.continue_body()
-                self._await_body(len(body), False)
+                self._await_body(body, False)
                 return
-            if not self._inspect(way):
+            if not self._read_on(way, body, True) or not self._understand(way):
                 return
-        elif way.refuses_long:
-            self._refuse_long(way)
+        elif way.unread and not self._passes_as_it_is(way):
             return
         if pool.admission is None:
             self._attempt()
         else:
             self._admit(way, pool.admission)
 
-    def _await_body(self, size: int, complete: bool) -> None:
-        """More of a body came that is to be inspected; one over a bound passes uninspected."""
+    def _await_body(self, data: bytes, complete: bool) -> None:
+        """More of a body came that is to be read; one over a bound passes unread."""
         way = self.way
         assert way is not None
-        roomy = self._take_room(size) or complete  # what is there can as well be read
-        if roomy and not complete and self._body_bytes <= MAX_INSPECTED_BYTES:
+        roomy = self._take_room(len(data)) or complete  # what is there can as well be read
+        if not self._read_on(way, data, complete):
+            return
+        skimming = self._skimming
+        found = skimming is not None and skimming.done
+        if roomy and not complete and not found and self._body_bytes <= way.pool.prompt_bytes:
             return
         self._inspecting = False
-        if complete:
-            if not self._inspect(way):
+        if complete or skimming is not None:
+            if not self._understand(way):
                 return
         elif not self._passes_unread(way, roomy):
             return
@@ -117,7 +121,7 @@ class Exchange(Failover):
 
     def on_models_known(self) -> None:
         way = self.way
-        if way is None or not self._inspect(way):
+        if way is None or not self._understand(way):
             return
         if way.pool.admission is None:
             self._attempt()
@@ -244,7 +248,7 @@ class Exchange(Failover):
         complete = self._body_complete
         prefix = way.prefix(endpoint, legible)
         if self._other_length >= 0:
-            prefix = for_other_body(prefix, self.head, self._other_length)
+            prefix = for_other_body(prefix, self.head, self._other_length, self._decoded)
         if not body:
             data = b"%b%b\r\n\r\n" % (prefix, self.request_id)
         elif len(body) == 1:
@@ -283,7 +287,7 @@ class Exchange(Failover):
                 self._forget_body()
                 self._give_room_back()
         if self._inspecting:
-            self._await_body(len(data), complete)
+            self._await_body(data, complete)
             return
         connection = self.connection
         if connection is None or not self._sent:
@@ -313,7 +317,7 @@ class Exchange(Failover):
 
     def _continue_is_due(self, way: PoolPlan) -> bool:
         """Whether a client that waits for 100 is to get it from the endpoint."""
-        return self.head.expects_continue and not way.inspects
+        return self.head.expects_continue and not way.inspects and not way.skims
 
     def on_endpoint_drained(self) -> None:
         connection = self.connection

@@ -60,6 +60,7 @@ _NEVER_NOMINATED: Final = frozenset((b"host", b"content-length", b"transfer-enco
 # By these fields a request's head vouches for its body (RFC 9530, RFC 1864), or for both (RFC 9421,
 # AWS Signature Version 4).
 _DIGESTS: Final = frozenset((b"content-digest", b"repr-digest", b"digest", b"content-md5"))
+_DIGESTS_AND_CODING: Final = _DIGESTS | {b"content-encoding"}
 _SIGNATURES: Final = frozenset((b"signature", b"x-amz-content-sha256"))
 
 
@@ -159,14 +160,16 @@ def is_sealed(head: RequestHead) -> bool:
     return any([field[0] in _DIGESTS or field[0] in _SIGNATURES for field in head.fields])
 
 
-def for_other_body(prefix: bytes, head: RequestHead, length: int) -> bytes:
+def for_other_body(prefix: bytes, head: RequestHead, length: int, decoded: bool = False) -> bytes:
     """A forwarded head, as far as ``forwarded_request`` makes it, for another body of that length.
 
-    Digests of the client's body are left out. A body that comes in chunks tells no length.
+    Digests of the client's body are left out, and its content coding where it is ``decoded``. A
+    body that comes in chunks tells no length.
     """
-    if is_sealed(head):
+    if decoded or is_sealed(head):
+        left_out = _DIGESTS_AND_CODING if decoded else _DIGESTS
         lines = prefix.split(b"\r\n")
-        prefix = b"\r\n".join([ln for ln in lines if ln.partition(b":")[0].lower() not in _DIGESTS])
+        prefix = b"\r\n".join([ln for ln in lines if ln.partition(b":")[0].lower() not in left_out])
     if head.content_length < 0:
         return prefix
     ending = b"Content-Length: %d\r\n%b" % (head.content_length, REQUEST_ID_LINE)

@@ -141,6 +141,7 @@ class Pool(Data, frozen=True):
     kind: Literal["http", "llm"] = "http"  # llm: bodies are understood before an endpoint is chosen
     # Tokens of answers: asked for and hidden from clients that did not ask; only where they asked.
     usage: Literal["hidden", "asked", "off"] = "hidden"
+    prompt_bytes: int = 16 * 1024 * 1024  # of a body that is read; a million tokens with images
     malformed: Literal["pass", "refuse"] = "pass"  # bodies that are not understood
     engine: Engine | None = None  # None: endpoints are not asked for their load
     models: Models = Models()
