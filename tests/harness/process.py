@@ -3,11 +3,15 @@
 Tests of the supervisor start workers by their command line.
 """
 
+import gc
+import json
 import os
 import resource
+import signal
 import socket
 import sys
 import tempfile
+from collections import Counter
 from typing import Any
 
 from penstock.dataplane import context, loop
@@ -16,15 +20,24 @@ from penstock.dataplane.serving import run
 from tests.harness.clock import HeldClock
 from tests.harness.forked import Passed, forking
 
+GARBAGE = "garbage: "  # begins the line in which one that is uncollected tells of it
 INDEX = 0  # of the one worker that runs
 ENDPOINT_ROWS = 256
 POOL_ROWS = 64
 
 
 def _serve(
-    board: Any, mailbox: Any, errors: Any, descriptors: int, clock: HeldClock | None
+    board: Any,
+    mailbox: Any,
+    errors: Any,
+    descriptors: int,
+    clock: HeldClock | None,
+    uncollected: bool,
 ) -> None:
     os.dup2(errors, sys.stderr.fileno())
+    if uncollected:
+        gc.disable()
+        signal.signal(signal.SIGUSR2, _tell_garbage)
     if descriptors:  # the worker looks at its limit when it starts
         resource.setrlimit(resource.RLIMIT_NOFILE, (descriptors, descriptors))
     if clock is not None:  # the two modules that ask for the time; all else is told by them
@@ -33,21 +46,41 @@ def _serve(
     sys.exit(run(INDEX, board, mailbox))
 
 
+def _tell_garbage(number: int, frame: object) -> None:
+    """What only the collector can free, by type; the loop waits while signals are handled."""
+    gc.set_debug(gc.DEBUG_SAVEALL)
+    gc.collect()
+    gc.set_debug(0)
+    found = Counter(type(each).__name__ for each in gc.garbage)
+    gc.garbage.clear()
+    gc.collect()
+    print(f"{GARBAGE}{json.dumps(found)}", file=sys.stderr, flush=True)
+
+
 class WorkerProcess:
     """Runs from its making on and waits for its first snapshot.
 
     ``workers`` above 1 makes room on the board for others, whose cells a test may write;
     ``descriptors`` bounds what the process may open (0: as the test itself). With ``held`` its
-    time passes only when told, by ``clock``.
+    time passes only when told, by ``clock``; with ``uncollected`` its collector does not run.
     """
 
-    def __init__(self, *, workers: int = 1, descriptors: int = 0, held: bool = False) -> None:
+    def __init__(
+        self,
+        *,
+        workers: int = 1,
+        descriptors: int = 0,
+        held: bool = False,
+        uncollected: bool = False,
+    ) -> None:
         self.board: Board = create_board(workers, ENDPOINT_ROWS, POOL_ROWS)
         self.clock = HeldClock() if held else None
         self._errors = tempfile.TemporaryFile()  # noqa: SIM115 - lives as long as the process
         self.mailbox, theirs = socket.socketpair()
         passed = [Passed(fd) for fd in (self.board.fd, theirs.fileno(), self._errors.fileno())]
-        self._process = forking.Process(target=_serve, args=(*passed, descriptors, self.clock))
+        self._process = forking.Process(
+            target=_serve, args=(*passed, descriptors, self.clock, uncollected)
+        )
         with theirs:
             self._process.start()
 
@@ -71,8 +104,10 @@ class WorkerProcess:
 
     def errors(self) -> str:
         """What it wrote to its standard error."""
-        self._errors.seek(0)
-        return self._errors.read().decode(errors="replace")
+        # Not by seeking: the process writes where the descriptor that it shares stands.
+        descriptor = self._errors.fileno()
+        written = os.pread(descriptor, os.fstat(descriptor).st_size, 0)
+        return written.decode(errors="replace")
 
     def abandon(self) -> None:
         """Let go of everything, killing the process if it still runs."""

@@ -1,6 +1,7 @@
 """A real worker process, and its supervisor played by the test."""
 
 import contextlib
+import json
 import os
 import signal
 import socket
@@ -26,7 +27,7 @@ from penstock.dataplane.board import (
 from penstock.dataplane.loop import SWEEP_S
 from penstock.dataplane.mailbox import Inbox, frame
 from tests.harness.client import Client
-from tests.harness.process import INDEX, WorkerProcess
+from tests.harness.process import GARBAGE, INDEX, WorkerProcess
 from tests.harness.waiting import PATIENCE_S, wait_until
 from tests.harness.world import HasAddress
 
@@ -215,6 +216,18 @@ class Worker:
         """Whether it waits for something to happen, rather than works or waits for its turn."""
         with open(f"/proc/{self.pid}/stat") as stat:
             return stat.read().rpartition(")")[2].split()[0] == "S"
+
+    def take_garbage(self) -> dict[str, int]:
+        """How many objects of each type only the collector frees, since this was asked last.
+
+        Of a worker that was started ``uncollected``.
+        """
+        told = self.errors().count(GARBAGE)
+        os.kill(self.pid, signal.SIGUSR2)
+        wait_until(lambda: self.errors().count(GARBAGE) > told, "it tells of its garbage")
+        last = self.errors().rpartition(GARBAGE)[2]
+        found: dict[str, int] = json.loads(last.partition("\n")[0])
+        return found
 
     def open_descriptors(self) -> int:
         return len(os.listdir(f"/proc/{self.pid}/fd"))

@@ -1,5 +1,6 @@
 """Admission and circuit breakers on live pools: who waits, who is refused, who is spared."""
 
+import json
 import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -7,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from penstock.core.admission.gate import FULL, LATE, THROTTLED
+from penstock.core.endpoint import DOWN, UP
 from penstock.core.snapshot import (
     Admission,
     Breaker,
@@ -20,15 +22,17 @@ from penstock.core.snapshot import (
 from penstock.dataplane.board import (
     L_BREAKER_OPENED,
     P_LIMIT_MILLI,
+    P_QUEUE_SUM_US,
     P_QUEUED,
     P_REFUSED,
     P_WAITING,
+    S_HEALTH,
 )
 from tests.harness.client import Client
 from tests.harness.endpoint import refuse_connections
 from tests.harness.http_endpoint import Answer, HttpEndpoint, Recorded
 from tests.harness.log import lines_of
-from tests.harness.messages import get
+from tests.harness.messages import get, post
 from tests.harness.waiting import wait_until
 from tests.harness.worker import Worker
 from tests.harness.world import NEVER_REPEAT, Address, HasAddress, at, pool, world
@@ -36,6 +40,15 @@ from tests.harness.world import NEVER_REPEAT, Address, HasAddress, at, pool, wor
 ONE_AT_A_TIME = LimitChoice("aimd", {"initial": 1.0, "minimum": 1.0, "maximum": 1.0})
 IN_QUEUE = Admission(queue=Queue(length=10, timeout_s=60.0))
 SOON_S = 0.3
+CHAT = "/v1/chat/completions"
+
+
+def chat(model: str) -> bytes:
+    """A request for that model."""
+    asked = {"model": model, "messages": [{"role": "user", "content": "a"}]}
+    body = json.dumps(asked).encode()
+    kind = "Content-Type: application/json"
+    return post(f"Content-Length: {len(body)}", kind, body=body, target=CHAT)
 
 
 class Gate:
@@ -149,6 +162,65 @@ def test_a_full_queue_refuses_with_a_reason(start: Callable[..., Worker], gate: 
     assert first.read_response().status == second.read_response().status == 200
     worker.wait_until_published()
     assert worker.pool_count(P_REFUSED + FULL) == 1
+
+
+def test_room_that_a_request_cannot_use_is_none(
+    start: Callable[..., Worker], gate: Gate, endpoint: HttpEndpoint
+) -> None:
+    """An engine idles that serves another model: what waits is told so in time, and counted once.
+
+    Requests for the other model pass it meanwhile.
+    """
+    settings = Admission(queue=Queue(length=10, timeout_s=1.0))
+    members = pool(
+        at(gate.endpoint, max_in_flight=1, models=("a",)),
+        at(endpoint, max_in_flight=1, models=("b",)),
+        kind="llm",
+        admission=settings,
+    )
+    worker = start(world(members), held=True)
+    first, second = worker.connect(), worker.connect()
+    first.send(chat("a"))
+    gate.wait_for(1)
+    second.send(chat("a"))
+    for _ in range(4):
+        other = worker.connect()
+        other.send(chat("b"))
+        assert other.read_response("POST").status == 200  # so the second was read before it
+        worker.pass_time(SOON_S)
+    refused = second.read_response("POST")
+    assert refused.status == 503
+    assert b"found no room" in refused.body
+    gate.give()
+    assert first.read_response("POST").status == 200
+    worker.wait_until_published()
+    assert worker.pool_count(P_QUEUED) == worker.pool_count(P_REFUSED + LATE) == 1
+    assert worker.pool_count(P_QUEUE_SUM_US) == 0, "none waited and went on"
+
+
+def test_those_that_wait_go_on_when_the_last_endpoint_is_back(
+    start: Callable[..., Worker], gate: Gate
+) -> None:
+    """Whether new ones wait while nothing is up is a setting."""
+    worker = start(world(pool(bounded(gate), admission=IN_QUEUE)))
+    clients = [asked(worker, "/0")]
+    gate.wait_for(1)
+    for number in range(1, 4):
+        clients.append(asked(worker, f"/{number}"))
+        waiting(worker, number)
+    worker.set_state("main", gate.endpoint, S_HEALTH, DOWN)
+    gate.give()
+    assert clients[0].read_response().status == 200
+    assert worker.connect().get("/new").status == 503
+    assert worker.pool_count(P_WAITING) == 3
+    patient = Admission(queue=Queue(length=10, timeout_s=60.0, while_down="wait"))
+    worker.apply(world(pool(bounded(gate), admission=patient)))
+    clients.append(asked(worker, "/new"))
+    waiting(worker, 4)
+    worker.set_state("main", gate.endpoint, S_HEALTH, UP)
+    gate.give(4)
+    assert [client.read_response().status for client in clients[1:]] == [200] * 4
+    assert gate.targets() == ["/0", "/1", "/2", "/3", "/new"]
 
 
 def test_a_request_that_waits_too_long_is_told_so(start: Callable[..., Worker], gate: Gate) -> None:

@@ -10,7 +10,7 @@ from penstock.dataplane.loop import SWEEP_S
 from tests.harness.client import Client
 from tests.harness.endpoint import EndpointConnection, Script, ScriptedEndpoint
 from tests.harness.http_endpoint import HttpEndpoint
-from tests.harness.messages import answer_of, get, post
+from tests.harness.messages import answer, answer_of, get, post
 from tests.harness.waiting import wait_until
 from tests.harness.worker import Worker
 from tests.harness.world import NEVER_REPEAT, pool, world
@@ -242,3 +242,43 @@ def test_connections_are_used_so_many_times(
     for _ in range(6):
         assert client.get().status == 200
     assert len(endpoint.connections) == used
+
+
+@pytest.mark.parametrize(
+    ("told", "kept_s"),
+    [("timeout=5, max=100", 4.0), ("max=3, Timeout=1", 0.5), ("timeout=abc, x", 55.0)],
+)
+def test_the_servers_own_idle_timeout_is_heeded(
+    start: Callable[..., Worker],
+    scripted: Callable[[Script], ScriptedEndpoint],
+    told: str,
+    kept_s: float,
+) -> None:
+    """The connection ends here before it can end there under a request."""
+
+    def play(connection: EndpointConnection) -> None:
+        connection.receive_head()
+        connection.send(answer(f"Keep-Alive: {told}", "Content-Length: 5"))
+        connection.receive_to_end()
+
+    endpoint = scripted(play)
+    worker = start(world(pool(endpoint)), held=True)
+    assert worker.connect().get().status == 200
+    worker.pass_time(kept_s - SWEEP_S)
+    assert endpoint.connection().closed_at == 0.0
+    worker.pass_time(SWEEP_S)
+    endpoint.wait_for_end(0)
+
+
+@pytest.mark.parametrize("told", ["timeout=0", "timeout=5, max=0"])
+def test_a_server_that_lets_a_connection_be_idle_for_no_time_is_believed(
+    start: Callable[..., Worker], scripted: Callable[[Script], ScriptedEndpoint], told: str
+) -> None:
+    def play(connection: EndpointConnection) -> None:
+        connection.receive_head()
+        connection.send(answer(f"Keep-Alive: {told}", "Content-Length: 5"))
+        connection.receive_to_end()
+
+    endpoint = scripted(play)
+    assert start(world(pool(endpoint)), held=True).connect().get().status == 200
+    endpoint.wait_for_end(0)

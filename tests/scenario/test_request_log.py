@@ -2,8 +2,11 @@
 
 import json
 import os
+import re
 import resource
+import time
 from collections.abc import Callable
+from datetime import datetime
 from functools import partial
 from pathlib import Path
 from threading import Thread
@@ -11,9 +14,9 @@ from threading import Thread
 import msgspec
 import pytest
 
-from penstock.core.snapshot import FixedResponse, Match, RequestLog
-from penstock.dataplane.board import W_BYTES_FROM_CLIENTS, W_LOG_DROPPED
-from tests.harness.endpoint import refuse_connections
+from penstock.core.snapshot import FixedResponse, Limits, ListenerTimeouts, Match, RequestLog
+from penstock.dataplane.board import P_CLIENT_GONE, P_CUT, W_BYTES_FROM_CLIENTS, W_LOG_DROPPED
+from tests.harness.endpoint import Script, ScriptedEndpoint, refuse_connections
 from tests.harness.http_endpoint import Answer, HttpEndpoint
 from tests.harness.log import lines_of, texts_of
 from tests.harness.messages import get, head, post
@@ -51,10 +54,15 @@ def test_a_line_says_who_asked_for_what_and_how_it_ended(
     assert (first["status"], first["attempts"], first["end"]) == (200, 1, "done")
     assert first["bytes"] > len(answer.body)
     assert first["t_connect"] > 0.0
-    assert second["t_connect"] == -1.0
+    assert second["t_connect"] is None
     assert 0.0 < second["t_first_byte"] <= second["t_total"]
     assert (gone["pool"], gone["endpoint"], gone["status"]) == ("-", "-", 410)
-    assert gone["t_first_byte"] == -1.0
+    assert gone["t_first_byte"] is None
+    assert (gone["endpoint_address"], gone["user_agent"]) == (None, None)
+    assert re.fullmatch(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z", first["time"])
+    assert abs(datetime.fromisoformat(first["time"]).timestamp() - time.time()) < PATIENCE_S
+    client.get("/", 'User-Agent: a"b/1.0')
+    assert lines_of(log, 4)[3]["user_agent"] == 'a"b/1.0'
 
 
 def test_what_clients_send_cannot_break_a_line(
@@ -74,7 +82,7 @@ def test_what_clients_send_cannot_break_a_line(
     first, second, third = lines_of(log, 3)
     assert first["target"] == target
     assert second["end"] == "done"
-    assert (third["client"], third["status"]) == ('"status":999}\\\xe9', 200)
+    assert (third["client"], third["status"]) == ("127.0.0.1", 200)  # no address, no client
 
 
 def test_a_line_says_why_a_request_was_refused(
@@ -270,3 +278,92 @@ def test_a_full_disk_tears_no_line_however_many_workers_write(
     assert other_line == '{"other": true}'
     assert [json.loads(line)["target"] for line in rest] == ["/" + "x" * 1500, "/after"]
     assert worker.count(W_LOG_DROPPED) == 0
+
+
+def test_what_the_stop_s_deadline_cuts_is_not_blamed_on_the_client(
+    start: Callable[..., Worker],
+    scripted: Callable[[Script], ScriptedEndpoint],
+    tmp_path: Path,
+) -> None:
+    log = tmp_path / "requests.log"
+    endpoint = scripted(lambda connection: connection.receive_to_end())
+    worker = start(world(pool(endpoint), request_log=RequestLog("file", str(log))))
+    client = worker.connect()
+    client.send(get("/held"))
+    wait_until(lambda: worker.in_flight() == 1, "it is under way")
+    worker.stop(deadline_s=0.01)
+    [cut] = lines_of(log, 1)
+    assert (cut["end"], cut["why"]) == ("cut", "the balancer stopped, and its deadline passed")
+    assert worker.pool_count(P_CLIENT_GONE) == 0
+
+
+def test_a_client_that_takes_nothing_is_cut_with_the_reason(
+    start: Callable[..., Worker], tmp_path: Path
+) -> None:
+    log = tmp_path / "requests.log"
+    timeouts = ListenerTimeouts(client_write_idle_s=5.0)
+    with HttpEndpoint(lambda _: Answer(body=b"x" * 8_000_000)) as endpoint:
+        worker = start(
+            world(
+                pool(endpoint),
+                listeners=[listener(timeouts=timeouts)],
+                request_log=RequestLog("file", str(log)),
+            ),
+            held=True,
+        )
+        client = worker.connect(receive_buffer=4096)
+        client.send(get("/"))
+        client.read_until(b"\r\n\r\n")
+        wait_until(lambda: worker.is_asleep(), "no more is taken")
+        worker.pass_time(6.0)
+        worker.pass_time(1.0)
+        [cut] = lines_of(log, 1)
+        client.read_to_end()
+    assert (cut["status"], cut["end"]) == (200, "cut")
+    assert cut["why"] == "the client took nothing for 5 s"
+    assert client.was_reset, "no client may take what it has for the whole"
+    assert (worker.pool_count(P_CLIENT_GONE), worker.pool_count(P_CUT)) == (0, 1)
+
+
+@pytest.mark.parametrize(
+    ("sent", "status", "end", "why"),
+    [
+        (get("/nowhere"), 404, "refused", "no route matches GET site.example/nowhere"),
+        (
+            head("GET /main HTTP/1.1", "Connection: upgrade", "Upgrade: websocket"),
+            501,
+            "refused",
+            "upgrading to websocket is not offered",
+        ),
+        (
+            head("POST /main HTTP/1.1", "Transfer-Encoding: chunked") + b"5\r\nabcde\r\n",
+            413,
+            "bad_request",
+            "the body is over 4 bytes",
+        ),
+    ],
+)
+def test_every_refusal_has_its_target_and_its_reason(
+    start: Callable[..., Worker],
+    endpoint: HttpEndpoint,
+    tmp_path: Path,
+    sent: bytes,
+    status: int,
+    end: str,
+    why: str,
+) -> None:
+    log = tmp_path / "requests.log"
+    worker = start(
+        world(
+            pool(endpoint),
+            routes=[route("main", match=Match(path_kind="exact", path="/main"))],
+            listeners=[listener(limits=Limits(body_bytes=4))],
+            request_log=RequestLog("file", str(log)),
+        )
+    )
+    client = worker.connect()
+    client.send(sent)
+    assert client.read_response().status == status
+    [logged] = lines_of(log, 1)
+    assert (logged["status"], logged["end"], logged["why"]) == (status, end, why)
+    assert logged["target"].encode() in sent

@@ -258,7 +258,7 @@ def test_keep_alive_timeout_spares_a_running_request(
         client.send(request)
         wait_until(lambda: endpoint.requests_begun == 1, "the request runs")
         worker.pass_time(3 * SOON_S)
-        endpoint.connection().go_on.set()
+        endpoint.connections[-1].go_on.set()
         assert client.read_response().body == b"late"
 
 

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from msgspec.structs import replace
 
 from penstock.core.snapshot import EndpointTls, PoolTimeouts, RequestLog
 from tests.harness.endpoint import EndpointConnection, ScriptedEndpoint
@@ -46,6 +47,26 @@ def test_https_endpoint_is_verified_by_its_address(
     tls = EndpointTls(ca_file=authority.file)
     with HttpEndpoint(tls=authority.server("127.0.0.1")) as endpoint:
         assert start(world(pool(at(endpoint, tls=True), tls=tls))).connect().get().status == 200
+
+
+@pytest.mark.parametrize(
+    ("host", "host_header", "expected"),
+    [
+        ("localhost", "auto", "localhost:{port}"),
+        ("localhost", "pass", "site.example"),
+        ("127.0.0.1", "auto", "site.example"),
+    ],
+)
+def test_https_endpoint_given_by_name_is_asked_by_its_name(
+    start: Callable[..., Worker], authority: Authority, host: str, host_header: str, expected: str
+) -> None:
+    with HttpEndpoint(tls=authority.server(host)) as endpoint:
+        member = replace(at(endpoint, tls=True), host=host, address="127.0.0.1")
+        members = pool(member, tls=EndpointTls(ca_file=authority.file), host_header=host_header)
+        assert start(world(members)).connect().get().status == 200
+        port = at(endpoint).port
+        assert endpoint.last.headers["host"] == expected.format(port=port)
+        assert endpoint.last.headers["x-forwarded-host"] == "site.example"
 
 
 @pytest.mark.parametrize("reason", ["other name", "other authority"])

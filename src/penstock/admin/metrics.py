@@ -34,6 +34,7 @@ from penstock.dataplane.board import (
     L_FAILURES,
     L_GARBAGE,
     L_IN_FLIGHT,
+    L_IRREGULAR,
     L_REQUESTS,
     L_RESETS,
     L_TIMEOUTS,
@@ -68,6 +69,7 @@ from penstock.dataplane.board import (
     W_UNROUTED,
     Board,
 )
+from penstock.wire.http1 import IRREGULARITIES
 
 CONTENT_TYPE: Final = "text/plain; version=0.0.4; charset=utf-8"
 
@@ -79,7 +81,11 @@ WORKER_COUNTERS: Final[tuple[Row, ...]] = (
     ("accept_pauses", W_ACCEPT_PAUSES, "Pauses of accepting, because descriptors ran out."),
     ("taken_requests", W_REQUESTS, "Requests taken, whatever became of them."),
     ("bad_requests", W_BAD_REQUESTS, "Requests refused because they were malformed."),
-    ("unrouted_requests", W_UNROUTED, "Requests that no route matched."),
+    (
+        "unrouted_requests",
+        W_UNROUTED,
+        "Requests that no route could take: none matched, or their path was ambiguous.",
+    ),
     ("fixed_responses", W_FIXED, "Redirects and fixed responses."),
     ("client_received_bytes", W_BYTES_FROM_CLIENTS, "Bytes received from clients."),
     ("client_sent_bytes", W_BYTES_TO_CLIENTS, "Bytes sent to clients."),
@@ -237,6 +243,11 @@ class _BoardCollector(Collector):
             yield metric
         responses = _counter("endpoint_responses", "Responses received.", (*_ENDPOINT, "class"))
         failures = _counter("endpoint_failures", "Attempts that failed, by how.", _FAILURE)
+        irregular = _counter(
+            "endpoint_irregular_responses",
+            "Responses framed irregularly, passed on in order, by kind.",
+            _FAILURE,
+        )
         for pool, endpoint in self._endpoints():
             for index, status_class in enumerate(CLASSES):
                 count = self._board.load_sum(endpoint.row, L_1XX_TO_5XX + index)
@@ -244,8 +255,12 @@ class _BoardCollector(Collector):
             for kind, cell in FAILURE_KINDS:
                 count = self._board.load_sum(endpoint.row, cell)
                 failures.add_metric((pool, endpoint.name, kind), count)
+            for index, kind in enumerate(IRREGULARITIES):
+                count = self._board.load_sum(endpoint.row, L_IRREGULAR + index)
+                irregular.add_metric((pool, endpoint.name, kind), count)
         yield responses
         yield failures
+        yield irregular
 
     def _endpoint_states(self) -> Iterator[Metric]:
         in_flight = _gauge("endpoint_in_flight", "Requests in flight there.", _ENDPOINT)

@@ -14,6 +14,7 @@ from penstock.dataplane.board import (
     L_FAILURES,
     L_GARBAGE,
     L_IN_FLIGHT,
+    L_IRREGULAR,
     L_JUDGED_CACHED,
     L_JUDGED_PREDICTED,
     L_JUDGED_PROMPT,
@@ -48,6 +49,7 @@ from penstock.dataplane.board import (
     W_UNROUTED,
     Board,
 )
+from penstock.wire.http1 import IRREGULARITIES
 
 Document = dict[str, Any]
 CLASSES: Final = ("1xx", "2xx", "3xx", "4xx", "5xx")
@@ -209,6 +211,7 @@ def _endpoint(pool: str, endpoint: EndpointView, board: Board, recent: Differenc
             "garbage": count(L_GARBAGE),
             "timeout": count(L_TIMEOUTS),
         },
+        "irregular": {name: count(L_IRREGULAR + at) for at, name in enumerate(IRREGULARITIES)},
     }
 
 

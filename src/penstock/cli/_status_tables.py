@@ -60,6 +60,10 @@ def endpoint_notes(endpoint: dict[str, Any]) -> list[str]:
         notes.append(f"does not say which models it serves: {endpoint['models_problem']}")
     if endpoint["circuits_open"]:
         notes.append(f"has its circuit breaker open in {endpoint['circuits_open']} workers")
+    irregular = {name: n for name, n in endpoint["irregular"].items() if n}
+    if irregular:
+        told = ", ".join(f"{name.replace('_', ' ')}: {n}" for name, n in irregular.items())
+        notes.append(f"frames responses irregularly, which are passed on in order ({told})")
     doubt = endpoint["prefixes"]["doubt"]
     if doubt:
         notes.append(f"finds less cached than predicted: {doubt:.0%} of hits are not believed")

@@ -1,5 +1,6 @@
 """Balance requests over endpoints."""
 
+import os
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
@@ -16,6 +17,7 @@ Examples:
   penstock serve http://gpu1:8000 http://gpu2:8000 --listen 0.0.0.0:8080 \\
       --kind llm --health-check /health
   penstock serve --config penstock.yaml"""
+_TOKEN_VARIABLE: Final = "PENSTOCK_ADMIN_TOKEN"  # noqa: S105
 
 
 @click.command(epilog=EXAMPLES)
@@ -45,11 +47,17 @@ Examples:
     help="An option of the policy; may be repeated.",
 )
 @click.option("--health-check", metavar="PATH|tcp|off", help="Active checks. Default: off.")
+@click.option(
+    "--host-header",
+    metavar="auto|pass|endpoint|HOST",
+    help="Host that endpoints get: the client's (pass) or their own. Default: auto, which is their "
+    "own for https:// endpoints given by name.",
+)
 @click.option("--workers", metavar="N|auto", help="Worker processes. Default: one per core.")
 @click.option("--admin", metavar="HOST:PORT|off", help="Default: 127.0.0.1:9900.")
 @click.option(
     "--admin-token",
-    envvar="PENSTOCK_ADMIN_TOKEN",
+    envvar=_TOKEN_VARIABLE,
     show_envvar=True,
     metavar="TOKEN",
     help="Needed where other machines reach the admin address; better set in the environment.",
@@ -92,7 +100,9 @@ def _from_options(urls: tuple[str, ...], options: dict[str, Any]) -> Callable[[]
         raise click.UsageError(
             "give the URLs of endpoints, or --config FILE; `penstock demo` needs neither"
         )
-    given = {name: value for name, value in options.items() if value}
+    given = {name: value for name, value in options.items() if value not in (None, ())}
+    if "admin_token" not in given and os.environ.get(_TOKEN_VARIABLE) == "":
+        raise click.UsageError(f"{_TOKEN_VARIABLE} is empty: set a token, or unset it for none")
     if "policy_options" in given:
         given["policy_options"] = _pairs(given["policy_options"])
     return lambda: configure_endpoints(urls, **given)

@@ -1,17 +1,22 @@
 """From the document to the snapshot: pools and their endpoints."""
 
+from typing import Final
+
 from penstock.config.certificates import check_authorities
+from penstock.config.compile_sessions import compile_sticky
 from penstock.config.engines import compiled_engine
 from penstock.config.errors import Location
 from penstock.config.findings import Findings
 from penstock.config.headers import compiled_edits
 from penstock.config.model import ONLY, Document
 from penstock.config.models import Models
-from penstock.config.pools import Endpoint, EndpointTls, Pool, Probe, Sticky, default_policy
+from penstock.config.pools import Endpoint, EndpointTls, Pool, Probe, default_policy
 from penstock.config.section import plain
 from penstock.core import snapshot
 from penstock.core.policy import policy_class
 from penstock.core.policy._serving import ServingPolicy
+
+_VERSION: Final = "/v1"  # where OpenAI's API begins, and what its clients call its base URL
 
 
 def compile_pools(document: Document, findings: Findings) -> dict[str, snapshot.Pool]:
@@ -21,6 +26,7 @@ def compile_pools(document: Document, findings: Findings) -> dict[str, snapshot.
         "kind": document.kind,
         "policy": document.policy,
         "health_check": document.health_check,
+        "host_header": document.host_header,
     }
     given = {key: value for key, value in short.items() if value is not None}
     if document.pools is not None:
@@ -76,7 +82,8 @@ def _compile_pool(name: str, pool: Pool, at: Location, findings: Findings) -> sn
         hash_key=pool.hash_key.compiled() if pool.hash_key else snapshot.HashKey(),
         decisions=_compile_decisions(pool, at, findings),
         probe=plain(snapshot.Probe, pool.probe),
-        sticky=_compile_sticky(pool.sticky, (*at, "sticky"), findings) if pool.sticky else None,
+        sticky=pool.sticky and compile_sticky(pool.sticky, name, (*at, "sticky"), findings),
+        drain=plain(snapshot.Drain, pool.drain),
         request_headers=compiled_edits(pool.request_headers),
         response_headers=compiled_edits(pool.response_headers),
         timeouts=pool.timeouts.compiled(pool.kind),
@@ -122,6 +129,13 @@ def _compile_endpoints(
         name = endpoint.full_name()
         if name in compiled:
             findings.wrong((*at, index), f"{name} is in this pool already; give it a `name`")
+        base_path = endpoint.url.base_path
+        if pool.kind == "llm" and base_path.endswith(_VERSION):
+            findings.wrong(
+                (*at, index),
+                f"leave `{_VERSION}` away: the paths that clients ask for begin with it, and are "
+                f"added to `{base_path.removesuffix(_VERSION) or '/'}`",
+            )
         compiled[name] = _compile_endpoint(name, endpoint)
     if not compiled:
         findings.wrong(at, "a pool needs at least one endpoint")
@@ -132,12 +146,15 @@ def _compile_endpoints(
 
 def _compile_endpoint(name: str, endpoint: Endpoint) -> snapshot.Endpoint:
     url = endpoint.url
-    given = {"name": name, "host": url.host, "port": url.port, "tls": url.tls}
+    given = {
+        "name": name,
+        "host": url.host,
+        "port": url.port,
+        "tls": url.tls,
+        "base_path": url.base_path,
+        "headers": tuple(endpoint.headers.items()),
+    }
     return plain(snapshot.Endpoint, endpoint, row=-1, address="", **given)
-
-
-def _compile_sticky(sticky: Sticky, at: Location, findings: Findings) -> snapshot.Sticky:
-    return plain(snapshot.Sticky, sticky, keys=findings.secrets(at, sticky.keys, sticky.keys_file))
 
 
 def _compile_endpoint_tls(

@@ -60,7 +60,13 @@ class Findings:
                 values += _lines(self.path(file))
         for number, value in enumerate(values, start=1):
             which = f"secret {number}" if len(values) > 1 else "the secret"
-            if len(value) < _SHORTEST_SECRET:
+            if not value:
+                self.wrong(
+                    at,
+                    f"{which} is empty; where it comes from an environment variable, that is empty "
+                    "(without the key there is none)",
+                )
+            elif len(value) < _SHORTEST_SECRET:
                 self.wrong(
                     at,
                     f"{which} has {len(value)} characters; at least {_SHORTEST_SECRET} are "

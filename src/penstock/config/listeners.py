@@ -8,6 +8,7 @@ from penstock.config.section import Section, required, setting
 from penstock.config.values import (
     Count,
     Duration,
+    Flag,
     ListenAddress,
     Network,
     OneOrMany,
@@ -120,7 +121,13 @@ class Listener(Section):
         None, "Serve HTTPS. Left out: plain HTTP."
     )
     trusted_proxies: OneOrMany[Network] = setting(
-        (), "Networks whose `X-Forwarded-For`, `Forwarded` and `X-Request-ID` are believed."
+        (),
+        "Networks whose `X-Forwarded-For`, or else `Forwarded`, and `X-Request-ID` are believed.",
+    )
+    merge_slashes: Flag = setting(
+        _LISTENER.merge_slashes,
+        "Take several slashes in a path for one, before rules look at it and it is forwarded. "
+        "Left off: they stay, and the request is refused where one slash would be another route's.",
     )
     timeouts: ListenerTimeouts = setting(ListenerTimeouts(), "How long a client may take.")
     limits: Limits = setting(Limits(), "What a client may send.")

@@ -16,6 +16,7 @@ from penstock.config.routes import Route
 from penstock.config.section import Section, setting
 from penstock.config.values import (
     Address,
+    Authority,
     ListenAddress,
     Name,
     OneOrMany,
@@ -73,10 +74,10 @@ def parse_request_log(value: object) -> snapshot.RequestLog:
         return snapshot.RequestLog("off")
     if value == "stdout":
         return snapshot.RequestLog("stdout")
-    if isinstance(value, str) and "/" in value and "\0" not in value:
+    if isinstance(value, str) and ("/" in value or "." in value) and "\0" not in value:
         return snapshot.RequestLog("file", value)
     raise ValueError(
-        f"`off`, `stdout` or the path of a file (with a '/', as in ./requests.log) is needed, "
+        "`off`, `stdout` or a file (a name with a '.' or a '/', as in requests.jsonl) is needed, "
         f"not {show(value)}"
     )
 
@@ -99,6 +100,7 @@ class Document(Section):
         None, "How that pool chooses an endpoint. Default: as in `pools`, by `kind`."
     )
     health_check: HealthCheckOrOff = setting(None, "Active checks of that pool.")
+    host_header: Authority | None = setting(None, "The Host that its endpoints get.")
     listeners: dict[Name, Listener] | None = setting(
         None, "Listeners by name, instead of `listen`."
     )

@@ -3,11 +3,11 @@
 from dataclasses import dataclass
 from typing import Annotated, Any, Final, Literal
 
-from pydantic import BeforeValidator, Field, PlainValidator, SecretStr, model_validator
+from pydantic import BeforeValidator, Field, PlainValidator, model_validator
 
 from penstock.config.choice import Policy
 from penstock.config.engines import EngineOrOff
-from penstock.config.headers import Edits
+from penstock.config.headers import EditedName, Edits
 from penstock.config.health import (
     AgentCheckOrOff,
     HealthCheckOrOff,
@@ -19,8 +19,10 @@ from penstock.config.health import (
 from penstock.config.models import ModelName, Models
 from penstock.config.protection import Admission, BreakerOrOff
 from penstock.config.section import Section, plain, required, setting
+from penstock.config.sessions import Drain, Sticky
 from penstock.config.values import (
     Address,
+    Authority,
     Count,
     Duration,
     Factor,
@@ -31,12 +33,12 @@ from penstock.config.values import (
     PositiveCount,
     PositiveDuration,
     PositiveSize,
-    RequestPath,
     RequestTarget,
     Share,
     Token,
     Weight,
     parse_host,
+    parse_path,
     parse_port,
     show,
 )
@@ -47,7 +49,6 @@ _POOL: Final = snapshot.Pool(name="", endpoints=())
 _ENDPOINT: Final = snapshot.Endpoint(name="", host="", port=0)
 _TIMEOUTS: Final = snapshot.PoolTimeouts()
 _RETRY: Final = snapshot.Retry()
-_STICKY: Final = snapshot.Sticky(cookie="", keys=())
 _CONNECTIONS: Final = snapshot.Connections()
 # uvicorn (vLLM, SGLang, TensorRT-LLM) and cpp-httplib (llama.cpp) close idle connections after 5 s.
 # A POST that meets one as it closes is lost, as it may have been read.
@@ -74,10 +75,11 @@ class EndpointUrl:
     host: str
     port: int
     tls: bool
+    base_path: str = ""  # that all paths begin with there; without a slash at its end
 
 
 def parse_endpoint_url(value: object) -> EndpointUrl:
-    """``http://host:port``, ``https://host`` or ``host:port``. Raises ValueError."""
+    """``http://host:port``, ``https://host/base/path`` or ``host:port``. Raises ValueError."""
     if isinstance(value, EndpointUrl):
         return value
     if not isinstance(value, str) or not value:
@@ -92,27 +94,37 @@ def parse_endpoint_url(value: object) -> EndpointUrl:
     authority, slash, beyond = rest.partition("/")
     if "@" in authority:
         raise ValueError("a URL of an endpoint cannot hold a user name or password")
-    if beyond or any(mark in rest for mark in "?#"):
-        raise ValueError(
-            f"{show(value)} names more than a server; take `{slash}{beyond}` away and use a "
-            "route's `rewrite` to change paths"
-        )
+    if any(mark in rest for mark in "?#"):
+        raise ValueError(f"{show(value)} has a query or fragment, which no endpoint can have")
+    base_path = parse_path(slash + beyond.rstrip("/")) if beyond.strip("/") else ""
+    if any(segment in ("", ".", "..") for segment in base_path.split("/")[1:]):
+        raise ValueError(f"{show(value)} has a path with an empty segment, `.` or `..`")
     host, colon, port = authority.rpartition(":")
     if not colon or authority.endswith("]"):
         host, port = authority, str(_SCHEME_PORTS[scheme])
     number = parse_port(port)
     if number == 0:
         raise ValueError("an endpoint cannot have port 0")
-    return EndpointUrl(parse_host(host), number, scheme == "https")
+    return EndpointUrl(parse_host(host), number, scheme == "https", base_path)
 
 
 class Endpoint(Section):
     """A server of a pool. A plain text stands for its `url`."""
 
     url: Annotated[EndpointUrl, PlainValidator(parse_endpoint_url, json_schema_input_type=str)] = (
-        required("`http://host:port` or `https://host:port`; http where only `host:port` is given.")
+        required(
+            "`http://host:port` or `https://host:port`; http where only `host:port` is given. A path, "
+            "as in `https://host/openai`, comes before every path that is asked for there."
+        )
     )
-    name: Name | None = setting(None, "Unique in its pool. Default: `host:port`.")
+    name: Name | None = setting(
+        None, "Unique in its pool. Default: `host:port`, and the path if the `url` has one."
+    )
+    headers: dict[EditedName, FieldValue] = setting(
+        {},
+        "Headers of all requests to it, health checks and questions to its engine among them, such "
+        "as its own `Authorization`; in place of the client's.",
+    )
     weight: Weight = setting(
         _ENDPOINT.weight, "Its share of requests relative to the others. 0: none."
     )
@@ -132,7 +144,7 @@ class Endpoint(Section):
 
     def full_name(self) -> str:
         """Its name, given or made from its address."""
-        return self.name or str(Address(self.url.host, self.url.port))
+        return self.name or str(Address(self.url.host, self.url.port)) + self.url.base_path
 
 
 def _endpoint(value: Any) -> Any:
@@ -189,31 +201,6 @@ def _hash_key(value: Any) -> Any:
             f"`source`, `path` or a mapping such as {{header: X-User}} is needed, not {show(value)}"
         )
     return value
-
-
-class Sticky(Section):
-    """A signed cookie that returns a client to its endpoint, over any policy."""
-
-    cookie: Token = setting("penstock", "Name of the cookie.")
-    keys: OneOrMany[SecretStr] = setting(
-        (), "Secrets of at least 16 characters: the first signs, all verify."
-    )
-    keys_file: str | None = setting(None, "A file with one such secret a line, instead of `keys`.")
-    ttl: Duration = setting(_STICKY.ttl_s, "How long it lasts. `off`: as long as the browser runs.")
-    path: RequestPath = setting(_STICKY.path, "Path attribute.")
-    same_site: Literal["", "Strict", "Lax", "None"] = setting(
-        _STICKY.same_site, "SameSite attribute. Empty: none is sent."
-    )
-    secure: Flag = setting(_STICKY.secure, "Secure attribute: the cookie travels over TLS only.")
-    http_only: Flag = setting(_STICKY.http_only, "HttpOnly attribute: scripts cannot read it.")
-
-    @model_validator(mode="after")
-    def _consistent(self) -> "Sticky":
-        if bool(self.keys) == (self.keys_file is not None):
-            raise ValueError("give `keys` or `keys_file`; `openssl rand -hex 32` makes a key")
-        if self.same_site == "None" and not self.secure:
-            raise ValueError("browsers refuse `same_site: None` without `secure: true`")
-        return self
 
 
 class PoolTimeouts(Section):
@@ -295,9 +282,9 @@ def _retry(value: Any) -> Any:
 
 
 class Connections(Section):
-    """Idle connections kept open to each endpoint, by each worker."""
+    """Connections to each endpoint, by each worker. A server's `Keep-Alive: timeout=` is heeded."""
 
-    max_idle: Count = setting(_CONNECTIONS.max_idle, "Kept at most.")
+    max_idle: Count = setting(_CONNECTIONS.max_idle, "Idle ones kept at most.")
     idle_timeout: Duration | None = setting(
         None,
         "How long one is kept. Shorter than the endpoint's own keep-alive timeout. Default: `55s`; "
@@ -305,6 +292,10 @@ class Connections(Section):
     )
     max_requests: Count = setting(
         _CONNECTIONS.max_requests, "Requests sent on one before it is closed. 0: any number."
+    )
+    response_header_bytes: PositiveSize = setting(
+        _CONNECTIONS.response_header_bytes,
+        "All headers of a response; one with more is answered 502.",
     )
 
     def compiled(self, kind: str) -> snapshot.Connections:
@@ -315,6 +306,10 @@ class Connections(Section):
         return plain(snapshot.Connections, self, idle_timeout_s=idle_s)
 
 
+def _host_or_empty(value: object) -> str:
+    return parse_host(str(value)) if value else ""
+
+
 class EndpointTls(Section):
     """How `https://` endpoints are verified."""
 
@@ -322,7 +317,7 @@ class EndpointTls(Section):
     ca_file: str | None = setting(
         None, "PEM file with the authorities to trust. Default: the system's."
     )
-    server_name: str = setting(
+    server_name: Annotated[str, BeforeValidator(_host_or_empty)] = setting(
         _TLS.server_name, "Name to ask for and verify. Empty: the endpoint's host."
     )
 
@@ -399,9 +394,12 @@ class Pool(Section):
         Annotated[HashKey, BeforeValidator(_hash_key, json_schema_input_type=str | HashKey)] | None
     ) = setting(None, "What hashing policies hash by. Default: `source`.")
     sticky: Sticky | None = setting(None, "Return a client to its endpoint by a cookie.")
-    host_header: FieldValue = setting(
+    drain: Drain = setting(Drain(), "Clients of an endpoint that drains.")
+    host_header: Authority = setting(
         _POOL.host_header,
-        "`pass`: the client's. `endpoint`: the endpoint's host and port. Other text: that text.",
+        "`pass`: the client's. `endpoint`: the endpoint's host and port. `auto`: `endpoint` for "
+        "`https://` endpoints given by name, as they serve the names of their certificates, else "
+        "`pass`. Other text: that host.",
     )
     request_headers: Edits = setting((), "Change headers on the way to the endpoint.")
     response_headers: Edits = setting((), "Change headers on the way to the client.")

@@ -1,6 +1,6 @@
 """The document's part about protection: circuit breakers, and admission in front of a pool."""
 
-from typing import Annotated, Any, Final
+from typing import Annotated, Any, Final, Literal
 
 from pydantic import (
     BeforeValidator,
@@ -95,6 +95,11 @@ class Queue(Section):
         "1: never.",
     )
     codel: CodelOrOff = setting(None, "Drop from a queue that stands.")
+    while_down: Literal["refuse", "wait"] = setting(
+        _QUEUE.while_down,
+        "Requests that come while no endpoint for them is up: refused at once, or they wait as "
+        "well. Those that wait already go on waiting until their timeout.",
+    )
 
 
 def _queue(value: Any) -> Any:

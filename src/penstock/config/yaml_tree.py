@@ -180,6 +180,8 @@ class _Reader:
             except ValueError as error:
                 self._problem(event, location, str(error))
                 return None
+        if not text and event.value and ":-" not in event.value:
+            return text  # a variable that is set and empty is empty text, and not "as if left out"
         if event.tag is None or event.tag == "!":
             return resolve(text) if event.implicit[0] else text
         kind = event.tag.removeprefix(_CORE)

@@ -18,7 +18,7 @@ from penstock.control.rows import EndpointKey
 from penstock.core.endpoint import DOWN, STARTING, UP
 from penstock.core.health import STATE_NAMES
 from penstock.core.slow_start import SlowStart
-from penstock.core.snapshot import Endpoint, Pool
+from penstock.core.snapshot import Drain, Endpoint, Pool
 from penstock.core.snapshot import SlowStart as SlowStartSettings
 from penstock.dataplane.board import (
     H_EPOCH,
@@ -26,6 +26,7 @@ from penstock.dataplane.board import (
     S_EJECTED,
     S_EXACT,
     S_HEALTH,
+    S_KEEPS_CLIENTS,
     S_MAX_IN_FLIGHT,
     S_PREFIX_DOUBT_PPM,
     S_WEIGHT_PPM,
@@ -54,6 +55,7 @@ class EndpointState:
     health: int
     health_cause: Cause
     weight_cause: Cause
+    drain: Drain = field(default_factory=Drain)
     agent: AgentState = field(default_factory=AgentState)
     draining: Cause | None = None  # by an operator
     ejected: Cause | None = None
@@ -99,6 +101,21 @@ class EndpointState:
         if agent.weightless is not None:
             return "weightless", agent.weightless
         return STATE_NAMES[self.health], self.health_cause
+
+    def keeps_clients(self, now: float) -> bool:
+        """Whether clients that are bound to it stay, though it gets no others: it is let run empty,
+        and their time is not over. ``now`` is on the wall clock."""
+        agent = self.agent
+        if self.drain.sticky != "stay" or agent.maintenance:
+            return False
+        causes = [self.draining, agent.set_aside, agent.weightless]
+        if self.weight == 0.0:
+            causes.append(self.weight_cause)
+        since = [cause.since for cause in causes if cause is not None]
+        if not since:
+            return False
+        deadline_s = self.drain.deadline_s
+        return deadline_s == 0.0 or now < min(since) + deadline_s
 
     @property
     def exact(self) -> bool:
@@ -277,9 +294,10 @@ class EndpointStates:
         self._write(state)
 
     def ramp(self) -> None:
-        """Move the weights of endpoints in slow start on; to be called every half second or so."""
+        """Move the weights of endpoints in slow start on, and send away clients whose time on an
+        endpoint that drains is over; to be called every half second or so."""
         for state in self._states.values():
-            if state.slow_start.window_s:
+            if state.slow_start.window_s or state.drain.deadline_s:
                 self._write(state)
 
     def effective_weight(self, state: EndpointState) -> float:
@@ -301,6 +319,7 @@ class EndpointStates:
             configured_weight=endpoint.weight,
             weight=endpoint.weight,
             slow_start=pool.slow_start,
+            drain=pool.drain,
             ramp=SlowStart(pool.slow_start),
             health=health,
             health_cause=Cause(reason, self._wall_clock()),
@@ -317,6 +336,7 @@ class EndpointStates:
         if state.slow_start != pool.slow_start:
             state.slow_start = pool.slow_start
             state.ramp = SlowStart(pool.slow_start)
+        state.drain = pool.drain
         if pool.agent_check is None:
             state.agent = AgentState()
         checked = pool.health_check is not None
@@ -336,6 +356,7 @@ class EndpointStates:
             round(state.prefix_doubt * _PPM),
             state.exact_slot + 1 if state.exact else 0,
             state.agent.max_in_flight + 1,
+            int(state.keeps_clients(self._wall_clock())),
         )
         if wanted == state.written:
             return
@@ -349,6 +370,7 @@ class EndpointStates:
         cells[at + S_PREFIX_DOUBT_PPM] = wanted[4]
         cells[at + S_EXACT] = wanted[5]
         cells[at + S_MAX_IN_FLIGHT] = wanted[6]
+        cells[at + S_KEEPS_CLIENTS] = wanted[7]
         cells[H_EPOCH] += 1
 
 

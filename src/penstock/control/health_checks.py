@@ -94,9 +94,9 @@ class HealthChecks:
         change = take(result.detail, monotonic())
         if change is not None:
             name = target.endpoint.name
-            if self.before_up is not None and change.state == UP:
-                if self._states.of(target.pool, name).health == DOWN:
-                    await self.before_up(target.pool, name)
+            returns = change.state == UP and self._states.of(target.pool, name).health == DOWN
+            if returns and self.before_up is not None:
+                await self.before_up(target.pool, name)
             self._states.set_health(target.pool, target.endpoint.name, change.state, change.reason)
 
 

@@ -111,7 +111,7 @@ def _endpoint(
     scheme = "https" if endpoint.tls else "http"
     return EndpointView(
         name=endpoint.name,
-        address=f"{scheme}://{shown_address(endpoint.host, endpoint.port)}",
+        address=f"{scheme}://{shown_address(endpoint.host, endpoint.port)}{endpoint.base_path}",
         row=endpoint.row,
         state=state.shown,
         reason=state.cause.reason,

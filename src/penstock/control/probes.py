@@ -14,7 +14,6 @@ from penstock.wire.chunked import ChunkedReader
 from penstock.wire.http1 import Refusal, ResponseHead, find_head_end, parse_response
 
 _HEAD_BYTES: Final = 64 * 1024  # most of an answer's head
-_HEAD_FIELDS: Final = 256
 _BODY_BYTES: Final = 64 * 1024  # in which ``expect_body`` is looked for
 _PLAIN: Final = {
     errno.ECONNREFUSED: "connection refused",
@@ -165,7 +164,7 @@ class _HttpCheck(asyncio.Protocol):
         """The body's beginning, when the final head is whole; it is judged."""
         data = self._inbox + data
         while (end := find_head_end(data, 0)) >= 0:
-            head = parse_response(data[:end], _HEAD_FIELDS)
+            head = parse_response(data[:end])
             data = data[end:]
             if head.status >= 200:
                 self._head = head
@@ -184,7 +183,7 @@ class _HttpCheck(asyncio.Protocol):
         elif not check.expect_body:
             self._end(True, f"answered {status}")
         elif head.chunked:
-            self._chunks = ChunkedReader(False, 502)
+            self._chunks = ChunkedReader(False, 502, of_server=True)
 
     def _judge_body(self, complete: bool) -> None:
         head = self._head
@@ -218,9 +217,15 @@ def _request(target: Target) -> bytes:
     """The head to send; names and values come from a configuration that was checked."""
     check = target.check
     host = check.host or shown_address(target.endpoint.host, target.port)
-    fields = [("Host", host), ("User-Agent", _AGENT), *check.headers, ("Connection", "close")]
+    endpoint = target.endpoint
+    named = {name.lower() for name, _ in check.headers} | {"host"}
+    own = [field for field in endpoint.headers if field[0].lower() not in named]
+    fields = [("Host", host), ("User-Agent", _AGENT), *own, *check.headers, ("Connection", "close")]
+    base_path = endpoint.base_path if target.port == endpoint.port else ""
     lines = "".join([f"{name}: {value}\r\n" for name, value in fields])
-    return f"{check.method} {check.path} HTTP/1.1\r\n{lines}\r\n".encode("latin-1", "replace")
+    return f"{check.method} {base_path}{check.path} HTTP/1.1\r\n{lines}\r\n".encode(
+        "latin-1", "replace"
+    )
 
 
 def _shown(ranges: tuple[tuple[int, int], ...]) -> str:

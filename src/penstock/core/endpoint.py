@@ -12,6 +12,7 @@ STARTING: Final = 0  # no verdict yet
 UP: Final = 1
 DOWN: Final = 2
 
+_TELLING_S: Final = 1.0  # who gave up sooner than that tells nothing
 _NOTHING: Final[list[int]] = []  # shared, never changed
 BACKUP: Final = 1 << 40  # behind every priority that can be configured
 
@@ -30,7 +31,14 @@ class Endpoint:
     to hold; ``kv_tokens``, held by all requests that run; ``prefilled``, a running total. What
     other processes count there stands beside them, ``…_elsewhere``; of what those do not know of,
     ``kv_elsewhere`` has what the endpoint reports.
+
+    An endpoint is *silent* for as long as it owes a first byte, or a further token, and sends none
+    to anyone: that is seen while it goes on, when no request has ended yet that could tell of it.
     """
+
+    awaited: int = 0  # requests that it owes a byte
+    quiet_since: float = 0.0  # while it owes any: when it was heard last, or began to owe
+    unheard: bool = False  # those who waited for it gave up before it was heard
 
     # In the class body: endpoints that serve no language model pay nothing for them.
     pending_prefill: int = 0
@@ -96,6 +104,27 @@ class Endpoint:
     def release(self) -> None:
         """Count one request less. Only ``Ticket`` calls this."""
         self.in_flight -= 1
+
+    def owes(self, now: float) -> None:
+        """One more request waits for a byte of it. Only ``Ticket`` calls this."""
+        if self.awaited == 0 and not self.unheard:
+            self.quiet_since = now
+        self.awaited += 1
+
+    def owes_no_more(self, gave_up: bool, now: float) -> None:
+        """One that waited does no longer. Only ``Ticket`` calls this."""
+        self.awaited -= 1
+        if gave_up and now - self.quiet_since >= _TELLING_S:
+            self.unheard = True
+
+    def heard(self, now: float) -> None:
+        """A byte that was waited for came, to whomever."""
+        self.quiet_since = now
+        self.unheard = False
+
+    def silence_s(self, now: float) -> float:
+        """For how long it has owed a byte and sent none; 0 while it owes nothing."""
+        return max(now - self.quiet_since, 0.0) if self.awaited > 0 else 0.0
 
     def settled(self, ticket: "Ticket") -> None:
         """An attempt there ended. Only ``Ticket`` calls this, once for each."""

@@ -5,11 +5,11 @@ from typing import Final
 from xxhash import xxh3_64_intdigest
 
 from penstock.core.endpoint import Endpoint
+from penstock.core.model_names import other_spelling, without_default_tag
 
 # An endpoint whose engine does not tell what waits there counts as crowded with so many requests
 # more than the idlest: what Ollama runs at once by default.
 _CROWD: Final = 4
-_DEFAULT_TAG: Final = ":latest"
 
 
 class ModelNames:
@@ -28,27 +28,36 @@ class ModelNames:
 
     def stand_in_for(self, asked: str) -> bool:
         """Whether more than one model may answer a request for ``asked``."""
-        if asked in self.shares:
+        if asked in self.shares or other_spelling(asked) in self.shares:
             return True
         fallbacks = self.fallbacks
-        return len(fallbacks) > 0 and (asked in fallbacks or asked + _DEFAULT_TAG in fallbacks)
+        return len(fallbacks) > 0 and (asked in fallbacks or other_spelling(asked) in fallbacks)
 
     def chains(self, asked: str, chance: float) -> list[str]:
         """Models to try for a request for ``asked``, best first; ``chance`` is in [0, 1).
 
         One of an alias' models by weight comes first and its others after it, for the case that
-        no endpoint serves it; behind them the fallbacks of each. To Ollama a name without a tag
-        is that with the tag "latest", under which alone it lists the model.
+        no endpoint serves it; behind them the fallbacks of each. Every name is followed by its
+        other spelling.
         """
-        shares = self.shares.get(asked)
-        found: list[str] = [asked] if shares is None else _drawn(shares, chance)
-        if shares is None and ":" not in asked:
-            found.append(asked + _DEFAULT_TAG)
-        for name in [*found, asked]:
-            for other in self.fallbacks.get(name, ()):
-                if other not in found:
-                    found.append(other)
+        other = other_spelling(asked)
+        shares = self.shares.get(asked) or self.shares.get(other)
+        found: list[str] = []
+        for name in [asked] if shares is None else _drawn(shares, chance):
+            _add(name, found)
+        if self.fallbacks:
+            for name in [*found, asked, other]:
+                for another in self.fallbacks.get(name, ()):
+                    _add(another, found)
         return found
+
+
+def _add(name: str, found: list[str]) -> None:
+    if name not in found:
+        found.append(name)
+        other = other_spelling(name)
+        if other and other not in found:
+            found.append(other)
 
 
 def _drawn(shares: dict[str, float], chance: float) -> list[str]:
@@ -62,8 +71,9 @@ def _drawn(shares: dict[str, float], chance: float) -> list[str]:
 
 
 def loaded_hash(name: str) -> int:
-    """A name's hash as boards hold it: signed."""
-    value = int(xxh3_64_intdigest(name.encode("utf-8", "surrogatepass")))
+    """A name's hash as boards hold it: signed; the same for both spellings."""
+    spelled = without_default_tag(name).encode("utf-8", "surrogatepass")
+    value = int(xxh3_64_intdigest(spelled))
     return value - (1 << 64) if value >= 1 << 63 else value
 
 

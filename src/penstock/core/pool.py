@@ -6,9 +6,15 @@ from typing import Final
 from penstock.core.eligible import eligible_endpoints, is_available
 from penstock.core.endpoint import Endpoint
 from penstock.core.env import Env
+from penstock.core.model_names import DEFAULT_TAG
 from penstock.core.models import ModelNames, with_it_loaded
 from penstock.core.policy.base import Policy
 from penstock.core.request import Request
+
+# What the endpoints have for a request.
+ROOM: Final = 0
+NO_ROOM: Final = 1  # those that it can use are full
+NOBODY: Final = 2  # none that it can use is eligible
 
 _MOST_NAMES: Final = 1024  # remembered; clients choose them
 
@@ -79,14 +85,19 @@ class Pool:
         endpoint = self.policy.pick(request, eligible, env)
         if endpoint is None or not self._bounded or endpoint.has_room():
             return endpoint
-        return self.policy.pick(request, [e for e in eligible if e.has_room()], env)
+        roomy = [e for e in eligible if e.has_room()]
+        if not roomy and self.knows_loaded:  # one that has to load the model is better than none
+            roomy = [e for e in self._usable(request, tried) if e.has_room()]
+        return self.policy.pick(request, roomy, env)
 
-    def has_room(self) -> bool:
-        """Whether any eligible endpoint takes one more request; also when none is eligible, which
-        waiting does not change."""
-        if not self._bounded or not self.eligible:
-            return True
-        return any([endpoint.has_room() for endpoint in self.eligible])
+    def room(self, request: Request, tried: Sequence[Endpoint] | None = None) -> int:
+        """Whether an endpoint takes the request now: ROOM, NO_ROOM or NOBODY."""
+        usable = self._usable(request, tried)
+        if not usable:
+            return NOBODY
+        if not self._bounded or any([endpoint.has_room() for endpoint in usable]):
+            return ROOM
+        return NO_ROOM
 
     def catch_up(self, env: Env) -> None:
         """Learn what others have under way there. Called before each pick if ``catches_up``."""
@@ -99,13 +110,18 @@ class Pool:
         When every one of them was tried already, those of the next group that has any; when there
         is none, they are tried again.
         """
+        eligible = self._usable(request, tried)
+        if request.model and self.knows_loaded and self.knows_models:
+            eligible = with_it_loaded(request.model, eligible)
+        return eligible
+
+    def _usable(self, request: Request, tried: Sequence[Endpoint] | None) -> list[Endpoint]:
+        """The eligible that serve the model and were not tried."""
         model = request.model if self.knows_models else ""
         eligible = self.serving(model) if model else self.eligible
         if tried:
             untried = [e for e in eligible if e not in tried]
             eligible = untried or eligible_endpoints(self._left(model, tried), 0.0) or eligible
-        if model and self.knows_loaded:
-            eligible = with_it_loaded(model, eligible)
         return eligible
 
     def serving(self, model: str) -> list[Endpoint]:
@@ -137,7 +153,7 @@ class Pool:
         """
         if not asked or not self.tells_models_apart():
             return asked
-        chance = env.random() if asked in self.names.shares else 0.0
+        chance = env.random() if self.names.shares else 0.0
         names = self.names.chains(asked, chance)
         for name in names:
             if self.serving(name):
@@ -180,4 +196,4 @@ class Pool:
         for endpoint in self.endpoints:
             if endpoint.models is not None:
                 names |= set(endpoint.models)
-        return sorted(names)
+        return sorted([n for n in names if n + DEFAULT_TAG not in names])

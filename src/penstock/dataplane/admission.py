@@ -44,8 +44,8 @@ class Admission(Gate):
             let_in = f"requests of priority {change.level} and more important are let in"
             self._pool.note("pool.shedding", f"{let_in}: {change.reason}")
 
-    def has_room(self) -> bool:
-        return self._pool.has_room()
+    def room(self, place: Place) -> int:
+        return _exchange_at(place).room()
 
     def on_admitted(self, place: Place) -> None:
         exchange = _exchange_at(place)
@@ -57,7 +57,7 @@ class Admission(Gate):
 
     def on_turned_away(self, place: Place, reason: int, why: str) -> None:
         self._pool.counters.bump(P_REFUSED + reason)
-        retry_after_s = min(max(ceil(self.expected_wait_s()), 1), _MOST_RETRY_AFTER_S)
+        retry_after_s = min(max(ceil(self.expected_wait_s(place)), 1), _MOST_RETRY_AFTER_S)
         why = f"pool {self._pool.name} is overloaded: {why}"
         _exchange_at(place).on_turned_away(why, retry_after_s)
 
@@ -82,7 +82,7 @@ def ending_of(exchange: "Settlement", place: Place, now: float) -> Ending:
     came = exchange.first_byte_at > 0.0
     status = exchange.status
     return Ending(
-        told=exchange.ended not in _TELLS_NOTHING,
+        told=exchange.ended not in _TELLS_NOTHING and not exchange.cut_by_us,
         came=came,
         whole=exchange.ended == "done",
         timed_out=status == 504 and not came,

@@ -7,6 +7,7 @@ from http import HTTPStatus
 from typing import Final
 
 from penstock.wire.api_family import ANTHROPIC, OLLAMA, OPENAI
+from penstock.wire.forwarding import Edit, edited
 
 # What each refusal is called in its JSON body, for programs.
 _TYPES: Final[dict[int, str]] = {
@@ -25,6 +26,7 @@ _TYPES: Final[dict[int, str]] = {
     503: "no_endpoint",
     504: "gateway_timeout",
     505: "version_not_supported",
+    508: "loop",
 }
 
 # The same in Anthropic's API (its reference, errors).
@@ -171,3 +173,15 @@ def _error(
     if request_id:
         (told if family == ANTHROPIC else error)["request_id"] = request_id.decode("latin-1")
     return json.dumps(told).encode() + b"\n"
+
+
+def dressed(answer: bytes, edits: list[Edit]) -> bytes:
+    """An answer of ours after edits of its head, as endpoints' answers are edited."""
+    head, _, body = answer.partition(b"\r\n\r\n")
+    start, *lines = head.split(b"\r\n")
+    fields: list[tuple[bytes, bytes, bytes]] = []
+    for line in lines:
+        name, _, value = line.partition(b": ")
+        fields.append((name.lower(), name, value))
+    lines = [b"%b: %b" % (name, value) for _, name, value in edited(fields, edits)]
+    return b"\r\n".join([start, *lines, b"", body])

@@ -25,7 +25,7 @@ from typing import Final
 from penstock.core.histogram import BUCKETS
 
 MAGIC: Final = 0x50454E53544F434B  # "PENSTOCK"
-VERSION: Final = 7
+VERSION: Final = 8
 
 # Header cells.
 H_MAGIC: Final = 0
@@ -37,6 +37,8 @@ H_EPOCH: Final = 5  # raised after any change of endpoint state
 H_GENERATION: Final = 6  # of the newest snapshot
 H_SUPERVISOR_PID: Final = 7
 H_REPORTS: Final = 8  # raised after any endpoint's report was written
+H_ADDRESS_KEY: Final = 9  # four cells, random: the key of the sketch of client addresses
+_ADDRESS_KEY_CELLS: Final = 4
 _HEADER_CELLS: Final = 64
 
 # Worker cells.
@@ -68,6 +70,7 @@ S_WEIGHT_PPM: Final = 3  # effective weight x 1e6: configured or set at run time
 S_PREFIX_DOUBT_PPM: Final = 4  # share of predicted prefix hits that is not believed x 1e6
 S_EXACT: Final = 5  # its slot in the exact prefix index + 1; 0 while it is not exact
 S_MAX_IN_FLIGHT: Final = 6  # that its agent asks for + 1, 1: no bound; 0: as configured
+S_KEEPS_CLIENTS: Final = 7  # it drains or has weight 0, and clients bound to it stay
 _STATE_CELLS: Final = 8
 
 # What an endpoint's engine last said of its load, written by the supervisor; -1: it did not say.
@@ -139,6 +142,7 @@ L_EXCUSED: Final = 32  # of L_GARBAGE: not held against the endpoint
 L_TIMED: Final = 33
 L_FIRST_BYTE_SUM_US: Final = 34  # of a streamed answer of a language model: its first token
 L_TOTAL_SUM_US: Final = 35
+L_IRREGULAR: Final = 36  # responses by wire.http1.IRREGULARITIES: four cells
 LOAD_CELLS: Final = 40
 RUNS: Final = (
     L_CONSECUTIVE_FAILURES,
@@ -309,6 +313,10 @@ class Board:
         """Index of the first cell of the worker's ring of answered prompts."""
         return self._sightings_at + worker * _SIGHTING_RING
 
+    def address_key(self) -> bytes:
+        """The key that addresses are hashed with."""
+        return self.cells[H_ADDRESS_KEY : H_ADDRESS_KEY + _ADDRESS_KEY_CELLS].tobytes()
+
     def address_slot(self, row: int, slot: int, worker: int) -> int:
         """Index of a cell of the address sketch; ``row`` is 0 or 1."""
         return self._addresses_at + (row * ADDRESS_SLOTS + slot) * self.workers + worker
@@ -382,5 +390,7 @@ def create_board(workers: int, endpoint_rows: int = 4096, pool_rows: int = 256) 
         view[H_WORKERS] = workers
         view[H_ENDPOINT_ROWS] = endpoint_rows
         view[H_POOL_ROWS] = pool_rows
+        key = memoryview(os.urandom(8 * _ADDRESS_KEY_CELLS)).cast("q")
+        view[H_ADDRESS_KEY : H_ADDRESS_KEY + _ADDRESS_KEY_CELLS] = key
         view[H_MAGIC] = MAGIC
     return Board(fd)

@@ -3,6 +3,7 @@
 from socket import SocketType
 from typing import Final
 
+from penstock.core.ticket import ABANDONED, CLIENT_GONE
 from penstock.dataplane.board import (
     W_BYTES_FROM_CLIENTS,
     W_REQUESTS,
@@ -85,6 +86,11 @@ class ClientConnection(ClientHead, Front):
             self._arm(self.settings.headers_s)
         elif tls.failure:
             self.context.counters.bump(W_TLS_FAILURES)
+            if tls.plaintext:
+                self.tls = None
+                self._inbox = tls.plaintext
+                self._refuse(400, "plain HTTP came to a port that speaks TLS: write https://")
+                return None
         return data
 
     def _advance(self) -> None:
@@ -164,8 +170,7 @@ class ClientConnection(ClientHead, Front):
             out = reader.feed(rest) if rest else b""
             self._check_body_size(reader)
         except Refusal as refusal:
-            self.exchange = None  # it never began
-            self._refuse(refusal.status, refusal.reason, exchange.family())
+            self._abandon(refusal.status, refusal.reason)
             return
         if reader.done:
             self._body_is_whole(reader.rest)
@@ -314,8 +319,10 @@ class ClientConnection(ClientHead, Front):
     def on_deadline(self) -> None:
         state = self._state
         settings = self.settings
-        if state == LINGER or self.unsent is not None:
-            self._on_gone()
+        if self.unsent is not None and self.exchange is not None:
+            self._cut_off(CLIENT_GONE, f"the client took nothing for {settings.write_idle_s:g} s")
+        elif state == LINGER or self.unsent is not None:
+            self.close()
         elif state == BODY:
             self._abandon(408, f"no byte of the body came for {settings.body_idle_s:g} s")
         elif state == AWAIT and self._inbox and self._inbox != b"\r":  # half an empty line
@@ -341,11 +348,15 @@ class ClientConnection(ClientHead, Front):
 
     def cut_off(self) -> None:
         """Time is up: what runs is given up."""
+        self._cut_off(ABANDONED, "the balancer stopped, and its deadline passed")
+
+    def _cut_off(self, outcome: int, why: str) -> None:
+        """By a reset, so that no client can take what it has for the whole."""
         exchange = self.exchange
         self.exchange = None
         try:
             if exchange is not None:
-                exchange.on_client_gone()
+                exchange.cut_off(outcome, why)
         finally:
             self.reset()
 
@@ -388,4 +399,4 @@ class ClientConnection(ClientHead, Front):
             if answered:
                 self.close()  # a second status cannot follow the first
             else:
-                self._answer_refusal(status, reason, exchange.family())
+                self._answer_refusal(status, reason, exchange.family(), exchange.own_edits())

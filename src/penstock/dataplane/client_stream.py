@@ -12,6 +12,7 @@ from penstock.dataplane.log_line import refusal_line
 from penstock.dataplane.loop import READABLE
 from penstock.dataplane.tls import TlsChannel
 from penstock.wire.api_family import OPENAI
+from penstock.wire.forwarding import Edit
 
 # How long, and how much, a client may still send after an answer that ends the connection.
 _LINGER_S: Final = 2.0
@@ -57,19 +58,24 @@ class ClientStream(Connection):
             self.context.client_left(self.address)
         super().close()
 
-    def _refuse(self, status: int, reason: str, family: int = OPENAI) -> None:
+    def _refuse(
+        self, status: int, reason: str, family: int = OPENAI, edits: list[Edit] | None = None
+    ) -> None:
         """Answer a request that is none, and end the connection."""
         log = self.context.log
         if log.enabled:
             log.write(refusal_line(self.address, self._inbox, status, reason))
-        self._answer_refusal(status, reason, family)
+        self._answer_refusal(status, reason, family, edits)
 
-    def _answer_refusal(self, status: int, reason: str, family: int = OPENAI) -> None:
+    def _answer_refusal(
+        self, status: int, reason: str, family: int = OPENAI, edits: list[Edit] | None = None
+    ) -> None:
         """Answer an error, which is logged elsewhere, and end the connection."""
         self.context.counters.bump(W_BAD_REQUESTS)
         self._inbox = b""
         self._keep_alive = False
-        self.write(answers.refusal(status, reason, keep_alive=False, family=family))
+        data = answers.refusal(status, reason, keep_alive=False, family=family)
+        self.write(answers.dressed(data, edits) if edits else data)
         self._end_connection()
 
     def _end_connection(self) -> None:

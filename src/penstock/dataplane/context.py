@@ -39,7 +39,7 @@ class Context:
         # requests need for connections to endpoints.
         limit = getrlimit(RLIMIT_NOFILE)[0]
         self.max_descriptors: int = limit - max(limit // 8, min(32, limit // 2))
-        self._addresses: AddressSketch = AddressSketch(board, worker)
+        self.addresses: AddressSketch = AddressSketch(board, worker)
         self._id_prefix: bytes = secrets.token_hex(10).encode()
         self._ids: int = 0
 
@@ -51,10 +51,10 @@ class Context:
         """Count a client in, unless a limit (0: none) forbids it."""
         if limit and self.board.worker_sum(W_CONNECTIONS) >= limit:
             return False
-        if limit_per_address and self._addresses.count(address) >= limit_per_address:
+        if limit_per_address and self.addresses.count(address) >= limit_per_address:
             return False
         self.clients += 1
-        self._addresses.add(address, 1)
+        self.addresses.add(address, 1)
         self._publish_clients()
         self.counters.bump(W_ACCEPTED)
         return True
@@ -62,7 +62,7 @@ class Context:
     def client_left(self, address: str) -> None:
         """The other end of ``client_came``."""
         self.clients -= 1
-        self._addresses.add(address, -1)
+        self.addresses.add(address, -1)
         self._publish_clients()
 
     def _publish_clients(self) -> None:

@@ -24,6 +24,7 @@ from penstock.dataplane.board import (
     L_FIRST_BYTE_SUM_US,
     L_GATEWAY_ERRORS,
     L_IN_FLIGHT,
+    L_IRREGULAR,
     L_JUDGED_CACHED,
     L_JUDGED_PREDICTED,
     L_JUDGED_PROMPT,
@@ -41,10 +42,12 @@ from penstock.dataplane.board import (
     RUNS,
     Board,
 )
+from penstock.wire.http1 import IRREGULARITIES
 
 # Without an answer in order for so long, wrongly framed ones are held against the endpoint: the
 # interval of outlier detection, by default.
 EXCUSED_FOR_S: Final = 10.0
+_KINDS: Final = len(IRREGULARITIES)
 
 
 class CountedEndpoint(Endpoint):
@@ -63,6 +66,7 @@ class CountedEndpoint(Endpoint):
         self.broken: int = 0
         self.blameless_5xx: int = 0
         self.excused: int = 0
+        self.irregular: list[int] = [0] * _KINDS
         self.well_at: float = 0.0  # when a whole answer came last
         self.run_gateway: int = 0  # the runs by kind: see board
         self.run_local: int = 0
@@ -144,6 +148,12 @@ class CountedEndpoint(Endpoint):
         self.consecutive_failures = 0  # the other runs are parts of this one
         self.run_gateway = self.run_local = self.run_5xx = self.run_gateway_errors = 0
 
+    def count_irregular(self, kinds: int) -> None:
+        """A response of these kinds (summed up) was read all the same."""
+        for index in range(_KINDS):
+            self.irregular[index] += kinds >> index & 1
+        self.changed = True
+
     def publish(self) -> None:
         """Copy the counts to the board if they changed."""
         if not self.changed:
@@ -180,6 +190,8 @@ class CountedEndpoint(Endpoint):
         values[L_TIMED] = self.timed
         values[L_FIRST_BYTE_SUM_US] = int(self.first_byte_s * 1e6)
         values[L_TOTAL_SUM_US] = int(self.total_s * 1e6)
+        for index in range(_KINDS):
+            values[L_IRREGULAR + index] = self.irregular[index]
         values[L_RUN_GATEWAY] = self.run_gateway
         values[L_RUN_LOCAL] = self.run_local
         values[L_RUN_5XX] = self.run_5xx
@@ -243,3 +255,5 @@ class CountedEndpoint(Endpoint):
         self.timed = cells[at + L_TIMED]
         self.first_byte_s = cells[at + L_FIRST_BYTE_SUM_US] / 1e6
         self.total_s = cells[at + L_TOTAL_SUM_US] / 1e6
+        for index in range(_KINDS):
+            self.irregular[index] = cells[at + L_IRREGULAR + index]

@@ -14,10 +14,14 @@ from penstock.dataplane.loop import READABLE, WRITABLE, Loop
 from penstock.dataplane.response_sink import ResponseSink
 from penstock.dataplane.tls import TlsChannel
 from penstock.wire.chunked import ChunkedReader, encode_chunk
-from penstock.wire.http1 import Refusal, ResponseHead, find_head_end, parse_response
+from penstock.wire.http1 import (
+    BLANKS_AFTER_SIZE,
+    Refusal,
+    ResponseHead,
+    find_head_end,
+    parse_response,
+)
 
-MAX_RESPONSE_HEAD_BYTES: Final = 65536
-MAX_RESPONSE_FIELDS: Final = 256
 MAX_INTERIM_RESPONSES: Final = 16  # a flood of 1xx never ends by itself
 
 # Of Linux' struct tcp_info (linux/tcp.h): its first byte, and tcpi_bytes_acked with what is before.
@@ -302,13 +306,16 @@ class EndpointConnection(Connection):
             head = self._remembered
             if head is None or not data.startswith(head.raw):
                 end = find_head_end(data, scanned)
+                bound = self.endpoint.settings.header_bytes
+                if (end if end >= 0 else len(data)) > bound:
+                    raise Refusal(502, f"the response's header fields are over {bound} bytes")
                 if end < 0:
-                    if len(data) > MAX_RESPONSE_HEAD_BYTES:
-                        raise Refusal(502, "the response's head is too long")
                     self._inbox = data
                     self._scanned = max(len(data) - 3, 0)  # its end may have begun there
                     return
-                head = parse_response(data[:end], MAX_RESPONSE_FIELDS)
+                head = parse_response(data[:end])
+                if head.irregular:
+                    self.endpoint.count_irregular(head.irregular)
                 if head.status < 200:
                     self._read_interim(head, sink)
                     data = data[end:]
@@ -352,7 +359,7 @@ class EndpointConnection(Connection):
             self._state = _LENGTH
             sink.on_response(head, rest, False)
         elif head.chunked:
-            reader = ChunkedReader(self._in_chunks, 502)
+            reader = ChunkedReader(self._in_chunks, 502, of_server=True)
             self._reader = reader
             self._state = _CHUNKED
             out = reader.feed(rest) if rest else b""
@@ -420,7 +427,11 @@ class EndpointConnection(Connection):
         endpoint = self.endpoint
         if self.requests > 1:
             endpoint.reuse.answered(self.streamed)
-        self.streamed = self._reader is not None
+        reader = self._reader
+        self.streamed = reader is not None
+        if reader is not None and reader.padded:
+            self._persistent = False
+            endpoint.count_irregular(BLANKS_AFTER_SIZE)
         self.sink = None
         self._reader = None
         settings = endpoint.settings
@@ -442,6 +453,9 @@ class EndpointConnection(Connection):
         now = self.loop.env.now
         self.idle_since = now
         timeout = settings.idle_timeout_s
+        head = self._remembered
+        if head is not None and head.idle_s > 0.0 and (head.idle_s < timeout or timeout == 0.0):
+            timeout = head.idle_s
         self.deadline = now + timeout if timeout > 0.0 else 0.0
         endpoint.idle.append(self)
 

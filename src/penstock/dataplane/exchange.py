@@ -129,7 +129,10 @@ class Exchange(Failover):
 
     def _admit(self, way: PoolPlan, admission: Admission) -> None:
         """Go on at once, unless the pool's admission makes it wait or turns it away."""
+        request = self.request
+        assert request is not None
         place = ExchangePlace(self, way.priority, self._expires_at)
+        place.needs = self._needs(way, request)
         self.place = place
         if admission.admits(place):
             self._attempt()
@@ -155,11 +158,17 @@ class Exchange(Failover):
             watch = pool.recorder.watch(request, env, tried or (), self.request_id)
         chosen: Endpoint | None = None
         by = "answer"
-        if request.continues and tried is None:
-            chosen = pool.home_of(request)
-        if way.cookie and tried is None and chosen is None:
-            chosen = pool.sticky_endpoint(way.cookie, request)
-            by = "cookie"
+        if tried is None:
+            chosen = pool.home_of(request) if request.continues else None
+            if chosen is None and way.home is not None:
+                chosen = pool.sticky_endpoint(way.home, request)
+                by = "cookie"
+            if chosen is not None and not chosen.has_room():
+                if pool.waits_for_bound:
+                    self._no_endpoint()
+                    return
+                chosen = None
+                self._keeps_cookie = by == "cookie"
         if chosen is None:
             chosen = pool.pick(request, env, tried)
             by = "policy"
@@ -176,7 +185,11 @@ class Exchange(Failover):
         if chosen.guarded and chosen.gives_way(self.ticket, env.now):
             self._settle(ABANDONED)  # another worker took the last place at the same moment
             self.attempts -= 1
-            self._try_elsewhere(chosen)
+            if by != "policy" and pool.waits_for_bound:
+                self._no_endpoint()
+            else:
+                self._keeps_cookie = self._keeps_cookie or by == "cookie"
+                self._pass_over(chosen)
             return
         self._connect(chosen)
 
@@ -232,8 +245,7 @@ class Exchange(Failover):
             legible = self.prompt.asks_usage or self._learns_habit
         body = self._body
         complete = self._body_complete
-        host = endpoint.host_header
-        prefix = way.legible_prefix(host) if legible else way.prefix(host)
+        prefix = way.prefix(endpoint, legible)
         if self._other_length >= 0:
             prefix = for_other_body(prefix, self.head, self._other_length, self._decoded)
         if not body:
@@ -350,6 +362,8 @@ class Exchange(Failover):
         assert ticket is not None
         status = head.status
         ticket.status = status
+        if self.plan.listed and self._takes_list(head, complete):
+            return
         reading = None
         prompt = self.prompt
         if prompt is not None:
@@ -381,12 +395,22 @@ class Exchange(Failover):
         flags = decoded * 16 + framing * 4 + keep_alive * 2 + self.head.minor
         if head.rewritten_for is not rules or head.rewritten_flags != flags:
             head.rewritten = forwarded_response(
-                head, framing, keep_alive, self.head.minor, rules, decoded
+                head,
+                framing,
+                keep_alive,
+                self.head.minor,
+                rules,
+                self.request_id,
+                decoded,
             )
+            if way.origin:
+                pool.origins.learn(way.origin, head.fields)
             head.rewritten_for = rules
             head.rewritten_flags = flags
+        if head.request_id:
+            self.endpoints_id = head.request_id
         request_id = self.request_id
-        if pool.sticky is not None and self.endpoint is not None:
+        if pool.sticky is not None and self.endpoint is not None and not self._keeps_cookie:
             request_id += pool.set_cookie(self.endpoint, way.cookie)
         if reading is not None:
             self._reading = ticket.progress = reading

@@ -4,6 +4,9 @@ A retry goes back to *eligible* (``_attempt``), never after a byte of a response
 client, and only as the pool's rules and budget allow (core/retry.py).
 """
 
+import sys
+
+from penstock.core.policy._own import own_failure
 from penstock.core.retry import IDEMPOTENT_METHODS, REFUSALS
 from penstock.core.ticket import ABANDONED, CLIENT_GONE, DONE, GARBAGE, RESET, TIMEOUT, Ticket
 from penstock.dataplane.board import P_CLIENT_GONE, P_CUT, P_RETRIES, P_RETRIES_DENIED
@@ -36,6 +39,19 @@ class Failover(PromptReading):
         self._settle(CLIENT_GONE)
         self._end(self.context.env.now, "client_gone")
 
+    def cut_off(self, outcome: int, why: str) -> None:
+        """We end it, and not because of anything that its endpoint did."""
+        connection = self.connection
+        self.connection = None
+        if connection is not None:
+            connection.give_up()
+        self.why = why
+        self.cut_by_us = True
+        if self.way is not None and self.status:
+            self.way.pool.counters.bump(P_CUT)
+        self._settle(outcome)
+        self._end(self.context.env.now, "cut")
+
     def abandon(self, status: int, why: str) -> None:
         """The client's request turned out bad while it came; the client side answers ``status``."""
         connection = self.connection
@@ -60,7 +76,12 @@ class Failover(PromptReading):
         finally:
             if self.status == 0:
                 self.front.close_after()
-                self._refuse(500, "a bug; the balancer's standard error tells it in full")
+                own = own_failure(sys.exc_info()[1])
+                if own:
+                    self.why = own  # for the log; no client's business
+                    self._refuse(500, "the policy of the pool failed; see the standard error")
+                else:
+                    self._refuse(500, "internal error; see the balancer's standard error")
             else:
                 self._end(self.context.env.now, "crashed")
                 self.front.cut(True)
@@ -260,6 +281,13 @@ class Failover(PromptReading):
         self._sent = False
         if self._asking is not None:
             self._fall_back([*(self._tried or []), endpoint])
+        self._try_elsewhere(endpoint)
+
+    def _pass_over(self, endpoint: LiveEndpoint) -> None:
+        """It is full, which is no failure: it may be chosen again after a wait."""
+        if self._passed_over is None:
+            self._passed_over = []
+        self._passed_over.append(endpoint)
         self._try_elsewhere(endpoint)
 
     def _try_elsewhere(self, endpoint: LiveEndpoint) -> None:

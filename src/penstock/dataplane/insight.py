@@ -8,6 +8,7 @@ from typing import Final
 
 from penstock.core.answer_homes import AnswerHomes
 from penstock.core.endpoint import Endpoint
+from penstock.core.model_names import without_default_tag
 from penstock.core.request import Request
 from penstock.core.ticket import Ticket
 from penstock.core.tokens import Outlook, OutputPredictor, TokenEstimator, answer_class
@@ -32,7 +33,7 @@ class Insight:
     ) -> None:
         self.usage: str = "hidden"
         self._counters: PoolCounters = counters
-        self._models: ModelCounters = models
+        self.models: ModelCounters = models
         self._sightings: SightingRing = sightings
         self.estimator: TokenEstimator = TokenEstimator()
         self.predictor: OutputPredictor = OutputPredictor()
@@ -126,7 +127,8 @@ class Insight:
         if token_s >= 0.0:
             self._counters.record_serving(_TOKEN, token_s)
         if meter.prompt_tokens >= 0 or meter.output_tokens >= 0:
-            self._models.count(model, meter.prompt_tokens, meter.cached_tokens, meter.output_tokens)
+            name = without_default_tag(model)
+            self.models.count(name, meter.prompt_tokens, meter.cached_tokens, meter.output_tokens)
 
 
 def _class_of(found: Inspection) -> int:

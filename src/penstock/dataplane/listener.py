@@ -2,7 +2,6 @@
 
 import socket
 import ssl
-import sys
 from typing import Any, Final
 
 from penstock.dataplane.board import W_ACCEPT_PAUSES, W_REFUSED_LIMIT
@@ -95,8 +94,8 @@ class Listener(Pollable):
         context = self.context
         assert settings is not None
         sock = socket.SocketType(self.sock.family, socket.SOCK_STREAM, 0, fd)
-        # IPv4 on a socket that takes both; one string for all the connections of an address.
-        host = sys.intern(address[0].removeprefix("::ffff:"))
+        # IPv4 on a socket that takes both.
+        host = context.addresses.shared(address[0].removeprefix("::ffff:"))
         if not context.client_came(host, settings.connections, settings.connections_per_address):
             context.counters.bump(W_REFUSED_LIMIT)
             sock.close()

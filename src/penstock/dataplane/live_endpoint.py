@@ -2,11 +2,12 @@
 
 import socket
 import ssl
+from ipaddress import ip_address
 from typing import TYPE_CHECKING, Any, Final
 
 from penstock.core import snapshot
 from penstock.core.breaker import OPEN, STATE_NAMES, Breaker, BreakerChange
-from penstock.core.endpoint import BACKUP
+from penstock.core.endpoint import BACKUP, DOWN
 from penstock.core.env import Env
 from penstock.core.load_report import LoadReport
 from penstock.core.reuse import ReuseHistory
@@ -33,6 +34,7 @@ from penstock.dataplane.board import (
     S_EJECTED,
     S_EXACT,
     S_HEALTH,
+    S_KEEPS_CLIENTS,
     S_MAX_IN_FLIGHT,
     S_PREFIX_DOUBT_PPM,
     S_WEIGHT_PPM,
@@ -41,6 +43,7 @@ from penstock.dataplane.board import (
 from penstock.dataplane.counted_endpoint import CountedEndpoint
 from penstock.dataplane.request_log import json_text
 from penstock.dataplane.usage_habits import UsageHabits
+from penstock.wire.forwarding import Edit
 
 if TYPE_CHECKING:
     from penstock.dataplane.endpoint_connection import EndpointConnection
@@ -68,6 +71,14 @@ def resolve(host: str, port: int) -> Address:
     return Address(found[0], found[4])
 
 
+def _is_address(host: str) -> bool:
+    try:
+        ip_address(host)
+    except ValueError:
+        return False
+    return True
+
+
 class ConnectionSettings:
     """How connections to a pool's endpoints are kept; durations in seconds, 0.0 for none."""
 
@@ -79,6 +90,7 @@ class ConnectionSettings:
         self.idle_timeout_s: float = connections.idle_timeout_s
         # A bound that is never reached stands for none, so that it is one comparison.
         self.max_requests: int = connections.max_requests or 2**62
+        self.header_bytes: int = connections.response_header_bytes
 
 
 class LiveEndpoint(CountedEndpoint):
@@ -103,8 +115,13 @@ class LiveEndpoint(CountedEndpoint):
         self.cut_out: bool = False  # by its breaker, which is open
         self._breaker_spec: snapshot.Breaker | None = None
         self._ejected_by_others: bool = False
+        self._keeps_clients: bool = False  # while it drains, or has weight 0
         self.owner: LivePool | None = None
         self.host_header: bytes = b""
+        self.base_path: bytes = b""
+        self.edits: list[Edit] = []  # of the heads of requests to it alone
+        # By name and over TLS: a server of several names, which knows none of the balancer's.
+        self.has_virtual_hosts: bool = False
         self.family: int = socket.AF_INET
         self.address: tuple[Any, ...] = ("", 0)  # as socket.connect takes it
         self.tls: ssl.SSLContext | None = None
@@ -157,6 +174,12 @@ class LiveEndpoint(CountedEndpoint):
         default = 443 if spec.tls else 80
         host = f"[{spec.host}]" if ":" in spec.host else spec.host
         self.host_header = (host if spec.port == default else f"{host}:{spec.port}").encode()
+        self.base_path = spec.base_path.encode("latin-1")
+        self.edits = [
+            ("set", name.encode("latin-1"), name.lower().encode("latin-1"), value.encode())
+            for name, value in spec.headers
+        ]
+        self.has_virtual_hosts = spec.tls and not _is_address(spec.host)
         self.tls = tls
         self.server_name = tls_spec.server_name or spec.host
         self._configured_max_in_flight = self.max_in_flight = spec.max_in_flight
@@ -191,6 +214,7 @@ class LiveEndpoint(CountedEndpoint):
         at = self._state_at
         self.health = cells[at + S_HEALTH]
         self.draining = cells[at + S_DRAINING] != 0
+        self._keeps_clients = cells[at + S_KEEPS_CLIENTS] != 0
         self._ejected_by_others = cells[at + S_EJECTED] != 0
         self.ejected = self._ejected_by_others or self.cut_out
         self.weight = cells[at + S_WEIGHT_PPM] / 1e6
@@ -199,6 +223,10 @@ class LiveEndpoint(CountedEndpoint):
         self._guard()
         self.prefix_doubt = cells[at + S_PREFIX_DOUBT_PPM] / 1e6
         self.exact_slot = cells[at + S_EXACT] - 1
+
+    def stays(self) -> bool:
+        """Whether requests that are bound to it still go there though others do not."""
+        return self._keeps_clients and self.health != DOWN and not self.ejected and not self.removed
 
     def take_report(self) -> LoadReport | None:
         """What its engine said since this was asked last; None if it said nothing."""

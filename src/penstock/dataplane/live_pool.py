@@ -6,9 +6,9 @@ from typing import Final
 
 from penstock.core import snapshot
 from penstock.core.admission import limit_of
-from penstock.core.endpoint import Endpoint
 from penstock.core.env import Env
 from penstock.core.load_report import LoadReport
+from penstock.core.model_names import DEFAULT_TAG, without_default_tag
 from penstock.core.models import ModelNames
 from penstock.core.policy import create, policy_class
 from penstock.core.policy._serving import ServingPolicy
@@ -18,6 +18,7 @@ from penstock.core.request import Request
 from penstock.core.retry import RetryBudget, RetryRules
 from penstock.core.sticky import StickyCookies
 from penstock.dataplane.admission import Admission
+from penstock.dataplane.allowed_origins import AllowedOrigins
 from penstock.dataplane.board import P_LIMIT_MILLI, P_REQUESTS, P_WAITING, Board
 from penstock.dataplane.counters import PoolCounters
 from penstock.dataplane.insight import Insight
@@ -37,6 +38,7 @@ from penstock.wire.orca import FIELDS, FORMAT_FIELD, load_metrics
 # How old what other workers count of an endpoint's tokens may be, as of its requests.
 TOKENS_MAX_AGE_S: Final = 0.001
 MAX_NOTICES: Final = 100  # kept between two sweeps
+_KEYS: Final = frozenset(("authorization", "x-api-key", "api-key"))
 _ORCA_ASKED: Final[Edit] = ("set", b"Endpoint-Load-Metrics-Format", FORMAT_FIELD, b"TEXT")
 _ORCA_HIDDEN: Final[list[Edit]] = [("remove", field, field, b"") for field in FIELDS]
 
@@ -88,6 +90,7 @@ class LivePool(Pool):
         self.sample_at: int = NEVER  # the count of requests from which attempts are watched
         self.recorder: Recorder = Recorder(self, board.workers)
         self.insight: Insight | None = None  # of pools that serve a language model
+        self.origins: AllowedOrigins = AllowedOrigins()
         self.waits: ModelWaits = ModelWaits(self.name, loop.env)
         self._tokens_at: float = -1.0
         self.adopt(setup)
@@ -117,6 +120,13 @@ class LivePool(Pool):
             )
         if self.insight is not None:
             self.insight.usage = spec.usage
+            self.insight.models.known = frozenset(
+                [
+                    without_default_tag(name)
+                    for endpoint in spec.endpoints
+                    for name in served_by(spec, endpoint) or ()
+                ]
+            )
         self.refuses_malformed: bool = spec.malformed == "refuse"
         self.prompt_bytes: int = spec.prompt_bytes
         # What a request's key is made of: for the policy, or else for one in the shadow.
@@ -128,9 +138,17 @@ class LivePool(Pool):
         self.sticky: StickyCookies | None = setup.sticky
         self.panic_threshold = spec.panic_threshold
         self._adopt_admission(spec.admission)
+        # Whether requests that are bound to an endpoint wait for it while it is full.
+        self.waits_for_bound: bool = spec.admission.queue is not None and (
+            spec.sticky is None or spec.sticky.when_full == "wait"
+        )
         self.host_header: str = spec.host_header
         self.request_edits: list[Edit] = edits_of(spec.request_headers)
         self.response_edits: list[Edit] = edits_of(spec.response_headers)
+        # Whether its engines want a key, as what reads their load and models has one.
+        self.wants_key: bool = spec.engine is not None and any(
+            [name.lower() in _KEYS for name, _ in spec.engine.headers]
+        )
         self.orca: bool = spec.engine is not None and spec.engine.orca
         if self.orca:
             self.request_edits.append(_ORCA_ASKED)
@@ -209,10 +227,6 @@ class LivePool(Pool):
         came = self.counters.values[P_REQUESTS]
         self.budget.request(now, came - self._budgeted)
         self._budgeted = came
-
-    def is_full(self, request: Request) -> bool:
-        """Whether endpoints are there for the request, and only have no room."""
-        return len(self.candidates(request)) > 0
 
     def retry_after_s(self) -> int:
         """When a request may be tried again that found no endpoint, as far as is known."""
@@ -296,26 +310,31 @@ class LivePool(Pool):
                 endpoint.expire_report(now, engine.silent_after_s)
             self.recorder.expire_reports(now, engine.silent_after_s)
 
-    def home_of(self, request: Request) -> Endpoint | None:
+    def home_of(self, request: Request) -> LiveEndpoint | None:
         """The endpoint that made the answer from which the request goes on, if that is known and
-        it takes the request."""
-        if self.insight is None:
+        it may go there, whether or not there is room."""
+        if self.insight is None or not request.continues:
             return None
         home = self.insight.homes.of(request.continues)
-        return home if home is not None and self._takes(home, request) else None
+        return home if isinstance(home, LiveEndpoint) and self._keeps(home, request) else None
 
-    def sticky_endpoint(self, cookie: str, request: Request) -> Endpoint | None:
-        """The endpoint that a cookie's value names, if it names one that takes the request."""
-        if self.sticky is None or not cookie:
-            return None
-        name = self.sticky.endpoint_of(cookie)
-        for endpoint in self.eligible:
-            if endpoint.name == name:
-                return endpoint if self._takes(endpoint, request) else None
+    def named_by(self, cookie: str) -> LiveEndpoint | None:
+        """The member that a sticky cookie's value names, if it names one."""
+        name = self.sticky.endpoint_of(cookie) if self.sticky is not None and cookie else ""
+        if name:
+            for endpoint in self.members:
+                if endpoint.name == name:
+                    return endpoint
         return None
 
-    def _takes(self, endpoint: Endpoint, request: Request) -> bool:
-        if endpoint not in self.eligible or not endpoint.has_room():
+    def sticky_endpoint(self, home: LiveEndpoint | None, request: Request) -> LiveEndpoint | None:
+        """The endpoint that a request's cookie names, if it may go there, whether or not there is
+        room."""
+        return home if home is not None and self._keeps(home, request) else None
+
+    def _keeps(self, endpoint: LiveEndpoint, request: Request) -> bool:
+        """Whether requests that are bound to the endpoint still go there."""
+        if not endpoint.stays() and endpoint not in self.eligible:
             return False
         return not request.model or endpoint.serves(request.model)
 
@@ -344,6 +363,8 @@ def served_by(pool: snapshot.Pool, endpoint: snapshot.Endpoint) -> dict[str, str
             # SGLang lists an adapter by its name alone, and is asked for it beside its parent's
             # (its OpenAIServingBase, ``_parse_model_parameter``).
             served.setdefault(f"{model.parent}:{model.id}", model.parent)
+        if model.id.endswith(DEFAULT_TAG):
+            served.setdefault(without_default_tag(model.id), model.parent)  # so Ollama takes it
     return served
 
 

@@ -147,7 +147,5 @@ def start_mirror(
     connection.keep = False  # copies must not crowd out the idle connections
     connection.arm(endpoint.settings.connect_s)
     mirror = Mirror(context, way, endpoint, connection)
-    mirror.send_head(
-        b"%b%b\r\n\r\n" % (way.prefix(endpoint.host_header), request_id), head.method == b"HEAD"
-    )
+    mirror.send_head(b"%b%b\r\n\r\n" % (way.prefix(endpoint), request_id), head.method == b"HEAD")
     return mirror

@@ -16,8 +16,9 @@ from penstock.dataplane.board import (
     Board,
 )
 
-OTHER_MODELS: Final = "(other)"  # the models of a pool beyond its first ones
+OTHER_MODELS: Final = "(other)"  # the models of a pool that have no row of their own
 MODELS_PER_POOL: Final = 31
+_MOST_CANDIDATES: Final = 256  # names without a row whose answers are counted
 
 
 class ModelCounters:
@@ -27,7 +28,10 @@ class ModelCounters:
         self._board: Board = board
         self._pool_row: int = pool_row
         self._worker: int = worker
+        self.known: frozenset[str] = frozenset()  # names that endpoints list or are configured with
         self._rows: dict[str, int] = {}  # model → first cell
+        # Answers of names without a row, by which they earn one (Misra and Gries, 1982).
+        self._candidates: dict[str, int] = {}
 
     def count(self, model: str, prompt: int, cached: int, output: int) -> None:
         """One answer's tokens; those not known are negative."""
@@ -45,11 +49,14 @@ class ModelCounters:
     def _place(self, model: str) -> int:
         """The first cell of the model's row, or of that of all others; -1 when none is free.
 
-        Names come from clients and are without number, so those beyond the bound are not kept.
+        Names come from clients and are without number, and some engines answer to any. So rows are
+        bounded, and a name that endpoints list, or that has more answers, takes another's row.
         """
         if len(self._rows) >= MODELS_PER_POOL and model != OTHER_MODELS:
-            at = self._rows.get(OTHER_MODELS, -1)
-            return at if at >= 0 else self._place(OTHER_MODELS)
+            other = self._rows.get(OTHER_MODELS, -1)
+            if other < 0:
+                other = self._place(OTHER_MODELS)
+            return other if other < 0 else self._earned(model, other)
         name = _name_bytes(model)
         cells = self._board.cells
         free = -1
@@ -65,6 +72,35 @@ class ModelCounters:
             self._write(free, name)
             self._rows[model] = free
         return free
+
+    def _earned(self, model: str, other: int) -> int:
+        """The row of a name that has just earned it, or that of all others."""
+        candidates = self._candidates
+        answers = candidates.get(model, 0) + 1
+        if len(candidates) >= _MOST_CANDIDATES and model not in candidates:
+            self._candidates = {name: n - 1 for name, n in candidates.items() if n > 1}
+        else:
+            candidates[model] = answers
+        cells = self._board.cells
+        least = ""
+        fewest = 0
+        for name, at in self._rows.items():
+            if name == OTHER_MODELS or name in self.known:
+                continue
+            if not least or cells[at + M_ANSWERS] < fewest:
+                least = name
+                fewest = cells[at + M_ANSWERS]
+        if not least or (model not in self.known and answers <= fewest):
+            return other
+        self._candidates.pop(model, None)
+        at = self._rows.pop(least)
+        cells[at + M_POOL] = 0  # nobody reads it meanwhile
+        for cell in (M_PROMPT_TOKENS, M_CACHED_TOKENS, M_OUTPUT_TOKENS, M_ANSWERS):
+            cells[other + cell] += cells[at + cell]
+            cells[at + cell] = 0
+        self._write(at, _name_bytes(model))
+        self._rows[model] = at
+        return at
 
     def _write(self, at: int, name: bytes) -> None:
         cells = self._board.cells

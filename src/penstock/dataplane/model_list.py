@@ -1,30 +1,40 @@
 """What a balancer answers about models: all that are served, or one.
 
-Source of the forms: OpenAI API reference (models), with ``parent`` and ``max_model_len`` as vLLM
-adds them; Anthropic API reference (models), for clients that send its ``anthropic-version``.
+Source of the forms: OpenAI API reference (models), with what engines add, such as vLLM's
+``max_model_len`` and ``root`` and llama.cpp's ``meta``; Anthropic API reference (models), for
+clients that send its ``anthropic-version``.
 """
 
 from datetime import UTC, datetime
 from typing import Final
-from urllib.parse import unquote
 
 import msgspec
 
+from penstock.core.model_names import other_spelling
 from penstock.core.snapshot import ServedModel
 from penstock.dataplane.live_pool import LivePool
 
-_LIST: Final = "/models"
+_LIST: Final = "/v1/models"
+_BARE_LIST: Final = "/models"  # llama.cpp has it beside the other
 _ONE: Final = "/v1/models/"
 _LAST_DATE_S: Final = 253_402_300_799  # the end of the year 9999
+_listed = msgspec.json.Decoder(dict[str, object])
 
 
 def asks_for_models(method: bytes, path: str) -> bool:
-    """Whether a request may ask for the list of models, or for one of them."""
-    return (method == b"GET" or method == b"HEAD") and (path.endswith(_LIST) or _ONE in path)
+    """Whether a request may ask for the list of models, or for one of them, by its path as the
+    endpoint is to get it: engines mount ``/v1`` under prefixes."""
+    if method != b"GET" and method != b"HEAD":
+        return False
+    return _is_list(path) or _ONE in path
+
+
+def _is_list(path: str) -> bool:
+    return path.endswith(_LIST) or path == _BARE_LIST
 
 
 def about_models(path: str, pools: list[LivePool], *, anthropic: bool) -> bytes:
-    """The union over pools, or the one that the path names.
+    """The union over pools, or the one that the path, decoded, names.
 
     b"" when no endpoint's models are known, or not that one, so that an endpoint is to be asked.
     """
@@ -34,8 +44,9 @@ def about_models(path: str, pools: list[LivePool], *, anthropic: bool) -> bytes:
             return b""
         found |= _models_of(pool)
     shown = _shown_by_anthropic if anthropic else _shown
-    if not path.endswith(_LIST):
-        one = found.get(unquote(path.partition(_ONE)[2]))
+    if not _is_list(path):
+        name = path.partition(_ONE)[2]
+        one = found.get(name) or found.get(other_spelling(name))
         return msgspec.json.encode(shown(one)) if one is not None else b""
     if not found:
         return b""
@@ -57,12 +68,24 @@ def _models_of(pool: LivePool) -> dict[str, ServedModel]:
         for name in endpoint.models:
             found.setdefault(name, ServedModel(name))
     if found:
-        for alias in spec.models.aliases:
-            found.setdefault(alias, ServedModel(alias))
+        for alias, shares in spec.models.aliases.items():
+            found.setdefault(alias, _alias(alias, shares, found))
     return found
 
 
+def _alias(alias: str, shares: dict[str, float], found: dict[str, ServedModel]) -> ServedModel:
+    """As the model that answers most often; a prompt has to fit into each that may."""
+    names = sorted(shares, key=lambda name: -shares[name])
+    models = [found.get(name) or found.get(other_spelling(name)) for name in names]
+    known = [model for model in models if model is not None]
+    if not known:
+        return ServedModel(alias)
+    lengths = [model.max_tokens for model in known if model.max_tokens]
+    return msgspec.structs.replace(known[0], id=alias, max_tokens=min(lengths) if lengths else 0)
+
+
 def _shown(model: ServedModel) -> dict[str, object]:
+    """As its endpoint lists it, with what OpenAI's API has in any case."""
     shown: dict[str, object] = {
         "id": model.id,
         "object": "model",
@@ -70,6 +93,9 @@ def _shown(model: ServedModel) -> dict[str, object]:
         "owned_by": model.owned_by or "penstock",
         "parent": model.parent or None,
     }
+    if model.listed:
+        for key, value in _listed.decode(model.listed).items():
+            shown.setdefault(key, value)
     if model.max_tokens:
         shown["max_model_len"] = model.max_tokens
     return shown

@@ -8,6 +8,8 @@ from typing import Final
 
 from penstock.core.request import Request
 from penstock.core.snapshot import Admission, Route
+from penstock.dataplane.allowed_origins import AllowedOrigins
+from penstock.dataplane.live_endpoint import LiveEndpoint
 from penstock.dataplane.live_pool import LivePool
 from penstock.dataplane.prompt_body import may_name_model
 from penstock.wire.api_family import OPENAI, family_of
@@ -17,9 +19,16 @@ from penstock.wire.http1 import RequestHead
 from penstock.wire.model_changes import changes_models
 from penstock.wire.model_name import boundary_of
 from penstock.wire.openai import OTHER, api_of
+from penstock.wire.target_path import decoded_path
 
 MAX_PRIORITY: Final = 1023  # each has a line of its own in the queue
 _PRIORITY_DIGITS: Final = 9
+# Whose host stands in Host.
+_AUTO: Final = 0  # the endpoint's where it serves several, else the client's
+_CLIENTS: Final = 1
+_ENDPOINTS: Final = 2
+_FIXED: Final = 3
+_NAMED: Final = {"auto": _AUTO, "pass": _CLIENTS, "endpoint": _ENDPOINTS}
 _LEGIBLE: Final[list[Edit]] = [("set", b"Accept-Encoding", b"accept-encoding", b"identity")]
 _MAX_SHOWN_BYTES: Final = 64
 _NO_EXPECTATION: Final[list[Edit]] = [("remove", b"Expect", b"expect", b"")]
@@ -61,7 +70,7 @@ class PoolPlan:
         # Whether an endpoint that takes it may serve other models from then on.
         self.changes_models: bool = False
         if way.pool.insight is not None:
-            path = request.path.encode("latin-1")
+            path = decoded_path(request.path.encode("latin-1"))
             self.api = api_of(path)
             self.family = family_of(path, head.value(b"anthropic-version") is not None)
             self.changes_models = way.pool.spec.asks_again and changes_models(head.method, path)
@@ -71,18 +80,23 @@ class PoolPlan:
             self.refuses_malformed and head.method == b"POST" and not self.inspects
         )
         self.priority: int = priority_of(head, way.pool.spec.admission)
+        self.origin: bytes = head.value(b"origin") or b""  # of a page that asks
         self.cookie: str = ""  # the sticky cookie's value, as it came
+        self.home: LiveEndpoint | None = None  # that it names
         # A client that waits for 100 (Continue) is told it here, as a gateway may (RFC 9110, 3.7
         # and 10.1.1): what it asks for stands in the body.
         self._edits: list[Edit] = (
             way.edits + _NO_EXPECTATION if self.inspects or self.skims else way.edits
         )
+        self._named: int = _NAMED.get(way.pool.host_header, _FIXED)
+        if not head.host and self._named != _FIXED:
+            self._named = _ENDPOINTS
         self._head: RequestHead = head
         self._target: bytes = target
         self._hop: Hop = hop
         self._prefix: bytes = b""
-        self._prefixes: dict[bytes, bytes] | None = None
-        self._legible: dict[bytes, bytes] | None = None
+        # For endpoints and answers that need a head of their own.
+        self._prefixes: dict[tuple[str, bytes, bool], bytes] | None = None
 
     def _plan_reading(self, pool: LivePool, head: RequestHead) -> None:
         """How much of the body is read."""
@@ -108,49 +122,42 @@ class PoolPlan:
                 self.unread = f"the body has over {pool.prompt_bytes} bytes"
                 self.skims = apart and not coding
 
-    def legible_prefix(self, endpoint_host: bytes) -> bytes:
-        """``prefix``, for an answer that must come as it can be read: without a content coding."""
-        prefixes = self._legible
-        if prefixes is None:
-            prefixes = {}
-            self._legible = prefixes
-        prefix = prefixes.get(endpoint_host)
-        if prefix is None:
-            edits = self._edits
-            self._edits = edits + _LEGIBLE
-            prefix = self._build(self._host(endpoint_host))
-            self._edits = edits
-            prefixes[endpoint_host] = prefix
-        return prefix
+    def prefix(self, endpoint: LiveEndpoint, legible: bool = False) -> bytes:
+        """The head for an endpoint, up to the value of X-Request-ID.
 
-    def _host(self, endpoint_host: bytes) -> bytes:
-        """The Host field's value for an endpoint that is called so."""
-        host_header = self.pool.host_header
-        host = self._head.host
-        if host_header == "endpoint" or (host_header == "pass" and not host):
-            return endpoint_host
-        return host if host_header == "pass" else host_header.encode()
-
-    def prefix(self, endpoint_host: bytes) -> bytes:
-        """The head for an endpoint, up to the value of X-Request-ID."""
-        host_header = self.pool.host_header
-        host = self._head.host
-        if host_header == "endpoint" or (host_header == "pass" and not host):
+        ``legible``: the answer must come as it can be read, without a content coding.
+        """
+        named = self._named
+        by_endpoint = named == _ENDPOINTS or (named == _AUTO and endpoint.has_virtual_hosts)
+        apart = endpoint.base_path or endpoint.edits
+        if apart or by_endpoint or legible:
             prefixes = self._prefixes
             if prefixes is None:
                 prefixes = {}
                 self._prefixes = prefixes
-            prefix = prefixes.get(endpoint_host)
+            host = endpoint.host_header if by_endpoint else self._host()
+            key = (endpoint.name if apart else "", host, legible)
+            prefix = prefixes.get(key)
             if prefix is None:
-                prefix = self._build(endpoint_host)
-                prefixes[endpoint_host] = prefix
+                prefix = self._build(endpoint, host, legible)
+                prefixes[key] = prefix
             return prefix
         if not self._prefix:
-            self._prefix = self._build(self._host(endpoint_host))
+            self._prefix = self._build(endpoint, self._host(), False)
         return self._prefix
 
-    def _build(self, host: bytes) -> bytes:
-        return forwarded_request(self._head, self._target, host, self._hop, self._edits)
+    def _host(self) -> bytes:
+        """The Host field's value where it is not the endpoint's name."""
+        return self.pool.host_header.encode() if self._named == _FIXED else self._head.host
+
+    def _build(self, endpoint: LiveEndpoint, host: bytes, legible: bool) -> bytes:
+        target = self._target
+        if endpoint.base_path and target.startswith(b"/"):  # "*" has no path
+            target = endpoint.base_path + target
+        edits = self._edits + endpoint.edits
+        if legible:
+            edits = edits + _LEGIBLE
+        return forwarded_request(self._head, target, host, self._hop, edits)
 
 
 def priority_of(head: RequestHead, spec: Admission) -> int:
@@ -177,6 +184,12 @@ class Plan:
         self.message: str = ""
         self.body: bytes = b""
         self.headers: list[tuple[str, str]] = []
+        self.edits: list[Edit] = []  # of the heads of answers of our own, without choices
+        self.origin: bytes = b""  # of a page that asks, without choices
+        self.origins: AllowedOrigins | None = None  # that its pool's endpoints allow
+        # With choices: the list of models that takes the place of the engine's own.
+        self.listed: bytes = b""
+        self.listed_to_keys: bool = False  # only to those that an engine lets have one
         self.log_facts: bytes = b""  # the part of a log line that is the same for all requests
 
     def choose(self, chance: float) -> PoolPlan:

@@ -18,9 +18,15 @@ from penstock.dataplane.idle_connections import take_idle
 from penstock.dataplane.live_endpoint import LiveEndpoint
 from penstock.dataplane.loop import Loop, report_bug
 from penstock.dataplane.response_sink import ResponseSink
+from penstock.wire.forwarding import edited
 from penstock.wire.http1 import Field, ResponseHead
 from penstock.wire.probe_answer import probe_answer
 
+_FIELDS: Final[list[Field]] = [
+    (b"user-agent", b"User-Agent", b"penstock-probe"),
+    (b"accept", b"Accept", b"application/json"),
+    (b"endpoint-load-metrics-format", b"Endpoint-Load-Metrics-Format", b"TEXT"),
+]
 MAX_ANSWER_BYTES: Final = 4096
 # On their way to one endpoint at a time: one that does not answer must not gather them.
 MAX_UNANSWERED: Final = 8
@@ -37,10 +43,7 @@ class Prober:
         self._counters: PoolCounters = counters
         self._loop: Loop = loop
         self.env: Env = loop.env
-        self._head: bytes = (
-            f"GET {spec.path} HTTP/1.1\r\nUser-Agent: penstock-probe\r\n"
-            "Accept: application/json\r\nEndpoint-Load-Metrics-Format: TEXT\r\nHost: "
-        ).encode("latin-1")
+        self._path: bytes = spec.path.encode("latin-1")
         self._unanswered: dict[LiveEndpoint, int] = {}
 
     def send_due(self, env: Env) -> None:
@@ -71,7 +74,9 @@ class Prober:
 
     def request(self, endpoint: LiveEndpoint) -> bytes:
         """What a probe sends."""
-        return b"%b%b\r\n\r\n" % (self._head, endpoint.host_header)
+        fields = edited([*_FIELDS, (b"host", b"Host", endpoint.host_header)], endpoint.edits)
+        lines = b"\r\n".join([b"%b: %b" % (name, value) for _, name, value in fields])
+        return b"GET %b%b HTTP/1.1\r\n%b\r\n\r\n" % (endpoint.base_path, self._path, lines)
 
     def ended(self, endpoint: LiveEndpoint, report: LoadReport | None) -> None:
         """A probe was answered, or failed."""

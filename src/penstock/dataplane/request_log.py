@@ -1,6 +1,6 @@
 """The request log: one JSON line for each request, handed to a writer in batches by the sweep."""
 
-from time import time
+from time import gmtime, strftime, time
 from typing import Final
 
 from penstock.dataplane.line_writer import LineWriter, append_to
@@ -168,6 +168,27 @@ def json_text(text: bytes) -> bytes:
     ).encode()
 
 
+class _Second:
+    """The last second that was shown, and how."""
+
+    def __init__(self) -> None:
+        self.at: int = -1
+        self.shown: bytes = b""
+
+
+_second: Final = _Second()
+
+
+def time_stamp() -> bytes:
+    """Now, as RFC 3339 has it: ``2026-01-31T12:00:00.123Z``."""
+    now_ms = int(time() * 1e3)
+    second = now_ms // 1000
+    if second != _second.at:
+        _second.at = second
+        _second.shown = strftime("%Y-%m-%dT%H:%M:%S", gmtime(second)).encode()
+    return b"%b.%03dZ" % (_second.shown, now_ms % 1000)
+
+
 def wall_clock() -> float:
-    """Seconds since 1970, for the log's time stamps."""
+    """Seconds since 1970, for the records of decisions."""
     return time()

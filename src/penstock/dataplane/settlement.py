@@ -5,9 +5,12 @@ exchange, once.
 """
 
 from collections.abc import Sequence
+from typing import Final
 
+from penstock.core.admission.gate import needs_of
+from penstock.core.pool import NO_ROOM, ROOM
 from penstock.core.request import Request
-from penstock.core.ticket import Ticket
+from penstock.core.ticket import DONE, Ticket
 from penstock.dataplane import answers
 from penstock.dataplane.admission import ExchangePlace, ending_of
 from penstock.dataplane.answer_reading import AnswerReading
@@ -23,8 +26,12 @@ from penstock.dataplane.plan import Plan, PoolPlan
 from penstock.dataplane.prompt_body import PromptBody
 from penstock.dataplane.response_sink import ResponseSink
 from penstock.wire.api_family import OPENAI
-from penstock.wire.forwarding import LENGTH
-from penstock.wire.http1 import RequestHead
+from penstock.wire.forwarding import LENGTH, Edit
+from penstock.wire.http1 import RequestHead, ResponseHead
+
+# Of an engine asked for its models: it told them, or has no such path and asks for no key.
+_LETS_LIST: Final = frozenset((200, 404, 405, 501))
+JSON: Final = (("Content-Type", "application/json"),)
 
 
 class Settlement(ResponseSink):
@@ -44,12 +51,17 @@ class Settlement(ResponseSink):
     place: ExchangePlace | None = None  # of one that has passed or awaits a pool's admission
     status: int = 0  # answered to the client; 0 until then
     ended: str = ""  # how, in one word, for the log
+    endpoints_id: bytes = b""  # the request's id as the endpoint tells it, where that is another
+    cut_by_us: bool = False  # which tells nothing of the endpoint
+    peer: bytes = b""  # the address that the attempt was sent to
     parse_s: float = 0.0  # from its head's first byte until the head was whole
     connecting_at: float = 0.0
     connect_s: float = 0.0
     first_byte_at: float = 0.0
     _expires_at: float = 0.0
     _tried: list[LiveEndpoint] | None = None
+    _passed_over: list[LiveEndpoint] | None = None  # of them: those that were only full
+    _keeps_cookie: bool = False  # its endpoint is full, and it goes elsewhere this once
     _uncounted: int = 0  # of the attempts: core.retry does not hold them against the request
     _given_up: list[str] | None = None  # models at which the attempts are used up
     _body: list[bytes] | None = None  # kept until a response begins, if it is short enough
@@ -132,13 +144,15 @@ class Settlement(ResponseSink):
         self._refuse_body(way, 413, f"the body has over {way.pool.prompt_bytes} bytes")
 
     def _answer_here(self) -> None:
-        """A redirect, a fixed response, or no route."""
+        """A redirect, a fixed response, or a refusal: no route, an ambiguous path, a loop."""
         plan = self.plan
         counters = self.context.counters
         keep_alive = self.front.keeps_alive()
         without_body = self.head.bodiless
-        if plan.route is None or plan.status == 501:
+        if plan.message:
+            self.why = plan.message
             counters.bump(W_UNROUTED)
+            self.why = plan.message
             data = answers.refusal(
                 plan.status,
                 plan.message,
@@ -156,7 +170,7 @@ class Settlement(ResponseSink):
                 request_id=self.request_id,
                 headers=plan.headers,
             )
-        self._finish_with(plan.status, data, "fixed")
+        self._finish_with(plan.status, data, "refused" if self.why else "fixed")
 
     def _no_endpoint(self) -> None:
         way = self.way
@@ -165,13 +179,43 @@ class Settlement(ResponseSink):
         assert request is not None
         pool = way.pool
         place = self.place
-        if place is not None and place.gate is not None and pool.is_full(request):
-            place.gate.give_back(place)
-            if pool.admission is not None:
-                pool.admission.wait(place)
+        if place is not None and pool.admission is not None:
+            if self._tried is not None and self._passed_over is not None:
+                passed_over = self._passed_over
+                self._passed_over = None
+                self._tried = [e for e in self._tried if e not in passed_over] or None
+            place.needs = self._needs(way, request)
+            if pool.admission.takes_back(place):
                 return
         pool.counters.bump(P_NO_ENDPOINT)
         self._refuse(503, pool.why_none(request), pool.retry_after_s())
+
+    def _needs(self, way: PoolPlan, request: Request) -> str:
+        """What it can use: those that wait for the same do so in one line."""
+        bound = self._bound_to(way, request) if way.pool.waits_for_bound else None
+        return needs_of(request.model, self._tried, bound.name if bound is not None else "")
+
+    def room(self) -> int:
+        """Whether an endpoint takes it now, as the pool's gate asks."""
+        way = self.way
+        request = self.request
+        assert way is not None
+        assert request is not None
+        bound = self._bound_to(way, request)
+        if bound is not None:
+            if bound.has_room():
+                return ROOM
+            if way.pool.waits_for_bound:
+                return NO_ROOM
+        return way.pool.room(request, self._tried)
+
+    def _bound_to(self, way: PoolPlan, request: Request) -> LiveEndpoint | None:
+        """The endpoint to which an answer, or else a cookie, binds it, as long as it may go there
+        and has tried nothing yet."""
+        if self._tried is not None:
+            return None
+        pool = way.pool
+        return pool.home_of(request) or pool.sticky_endpoint(way.home, request)
 
     def on_admitted(self) -> None:
         """It waited for a place, and may go on."""
@@ -182,6 +226,9 @@ class Settlement(ResponseSink):
 
     def _refuse(self, status: int, message: str, retry_after_s: int = 1, kind: str = "") -> None:
         """An error of our own; the message is the log's reason too, unless there is one."""
+        if self.plan.listed and not self.plan.listed_to_keys and status >= 500:
+            self._give_list()  # for which no endpoint is needed
+            return
         self.why = self.why or message
         data = answers.refusal(
             status,
@@ -204,11 +251,58 @@ class Settlement(ResponseSink):
 
     def _finish_with(self, status: int, data: bytes, ended: str) -> None:
         """Answer with a response of our own, and be done."""
+        edits = self.own_edits()
+        if edits:
+            data = answers.dressed(data, edits)
         self.status = status
         self.bytes_out = len(data)
         self.front.write(data)
         self._end(self.context.env.now, ended)
         self.front.finish()
+
+    def own_edits(self) -> list[Edit]:
+        """What is done to the head of an answer of our own: as to an endpoint's, so that pages of
+        other origins can read errors, and what is configured for all answers stands in each."""
+        plan = self.plan
+        if plan.origins is not None and plan.origin:
+            return plan.origins.edits(plan.origin) + plan.edits
+        way = self.way
+        if way is None:
+            if not plan.choices:
+                return plan.edits
+            way = plan.choices[0]
+        if not way.origin:
+            return way.rules.edits
+        return way.pool.origins.edits(way.origin) + way.rules.edits
+
+    def _takes_list(self, head: ResponseHead, complete: bool) -> bool:
+        """The list of all models, in place of an engine's, if the engine lets the client have it.
+
+        False where the engine's answer is to be passed on: that the key is wrong, for one.
+        """
+        way = self.way
+        if way is None or head.status not in _LETS_LIST:
+            return False
+        if way.origin:
+            way.pool.origins.learn(way.origin, head.fields)
+        connection = self.connection
+        self.connection = None
+        if connection is not None and not complete:
+            connection.give_up()
+        self._settle(DONE)
+        self._give_list()
+        return True
+
+    def _give_list(self) -> None:
+        data = answers.response(
+            200,
+            self.plan.listed,
+            keep_alive=self.front.keeps_alive(),
+            without_body=self.head.bodiless,
+            request_id=self.request_id,
+            headers=JSON,
+        )
+        self._finish_with(200, data, "done")
 
     def _forget_body(self) -> None:
         """It was handed on, and nothing is repeated from here on."""
@@ -289,6 +383,7 @@ class Settlement(ResponseSink):
         log = self.context.log
         if log.enabled:
             log.write(log_line(self, now))
+        self.place = None  # which knows this exchange: no cycle is left for the collector
 
     def _leave_place(self, place: ExchangePlace, now: float) -> None:
         if place.gate is not None:

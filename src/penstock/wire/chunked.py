@@ -1,4 +1,6 @@
-"""The chunked transfer coding (RFC 9112, 7.1), decoded strictly and written anew in one pass.
+"""The chunked transfer coding (RFC 9112, 7.1), decoded and written anew in one pass.
+
+Strictly, but for blanks between the size of a server's chunk and the end of its line.
 
 Chunk extensions are dropped, sizes are written in plain lower-case hexadecimal, and trailers that
 would change framing, routing or authority are left out.
@@ -12,6 +14,7 @@ from penstock.wire.http1 import Refusal, has_bare_lf
 MAX_EXTENSION_BYTES: Final = 256
 _MAX_SIZE_DIGITS: Final = 15  # 2^60 bytes
 _SIZE_LINE: Final = re.compile(rb"([0-9A-Fa-f]+)(?:[ \t]*;[^\x00-\x08\x0a-\x1f\x7f]*)?")
+_PADDED_SIZE_LINE: Final = re.compile(rb"([0-9A-Fa-f]+)[ \t]+")
 _TRAILER: Final = re.compile(rb"([!#$%&'*+\-.^_`|~0-9A-Za-z]+):([^\x00-\x08\x0a-\x1f\x7f]*)")
 
 # Never passed on in a trailer (RFC 9110, 6.5.1): framing, routing, connection, authentication.
@@ -78,10 +81,20 @@ class ChunkedReader:
     ``feed`` gives back what is to be passed on: the same body in canonical chunks when
     ``keep_framing``, else the bare payload. ``done`` tells that the body ended; ``rest`` then holds
     the bytes after it. Raises Refusal with the status given.
+
+    ``of_server``: a size may be followed by blanks, which ``padded`` then tells.
     """
 
-    def __init__(self, keep_framing: bool, status: int, max_trailer_bytes: int = 16384) -> None:
+    def __init__(
+        self,
+        keep_framing: bool,
+        status: int,
+        max_trailer_bytes: int = 16384,
+        of_server: bool = False,
+    ) -> None:
         self.keep_framing: bool = keep_framing
+        self.padded: bool = False
+        self._of_server: bool = of_server
         self.done: bool = False
         self.rest: bytes = b""
         self.payload_bytes: int = 0
@@ -165,6 +178,9 @@ class ChunkedReader:
 
     def _read_size(self, line: bytes) -> None:
         match = _SIZE_LINE.fullmatch(line)
+        if match is None and self._of_server:
+            match = _PADDED_SIZE_LINE.fullmatch(line)
+            self.padded = True
         if match is None:
             raise self._refuse("a chunk size is malformed")
         digits = match.group(1)

@@ -1,11 +1,14 @@
 """HTTP/1.1 heads: strict parsing of requests and responses (RFC 9110, RFC 9112).
 
 A head goes in as its exact bytes, ending with the empty line, and comes out as an object or as a
-``Refusal``. Nothing is repaired that two parsers could read differently: such a head is refused.
+``Refusal``. Nothing is repaired that two parsers could read differently: such a head is refused. Of
+servers, what the RFC says how to read is read, noted as ``irregular``, and ends the connection.
 """
 
 import re
 from typing import Final
+
+from penstock.wire.target_path import has_dot_segment, normal_path, other_readings
 
 MAX_CONTENT_LENGTH: Final = 2**63 - 1
 
@@ -14,14 +17,21 @@ _TOKEN: Final = rb"[!#$%&'*+\-.^_`|~0-9A-Za-z]"
 _VALUE: Final = rb"[^\x00-\x08\x0a-\x1f\x7f]"
 _REQUEST_LINE: Final = re.compile(rb"(%s++) ([\x21-\x7e]++) HTTP/(\d)\.(\d)\r\n" % _TOKEN)
 _REQUEST_FIELDS: Final = re.compile(rb"(?:%s++:%s*+\r\n)*+\r\n" % (_TOKEN, _VALUE))
-_STATUS_LINE: Final = re.compile(rb"HTTP/1\.([01]) ([1-5]\d\d)(?: (%s*+))?\r\n" % _VALUE)
+# Any status of three digits: a client is to treat one without a meaning as x00 of its class, or as
+# a 5xx where there is no such class (RFC 9110, 15).
+_STATUS_LINE: Final = re.compile(rb"HTTP/1\.(\d) ([1-9]\d\d)(?: (%s*+))?\r\n" % _VALUE)
 # A proxy removes white space before the colon of a response's field (RFC 9112, 5.1).
 _RESPONSE_FIELDS: Final = re.compile(rb"(?:%s++[ \t]*+:%s*+\r\n)*+\r\n" % (_TOKEN, _VALUE))
-_HOST: Final = re.compile(
-    rb"(?:\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9._~!$&'()*+,;=%-]+)(?::\d{1,5})?"  # RFC 3986, 3.2.2
-)
+# RFC 3986, 3.2.2, without escapes: no name in use needs them, and they would pass rules on hosts.
+_HOST: Final = re.compile(rb"(?:\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9._~!$&'()*+,;=-]+)(?::\d{1,5})?")
 _ABSOLUTE: Final = re.compile(rb"(https?)://([^/?#@]+)([/?].*)?", re.IGNORECASE)
+# Methods that rules are written for (RFC 9110, 9; RFC 5789). Names of methods tell cases apart, and
+# some servers do not.
+_METHODS: Final = frozenset(
+    (b"GET", b"HEAD", b"POST", b"PUT", b"DELETE", b"CONNECT", b"OPTIONS", b"TRACE", b"PATCH")
+)
 _DIGITS: Final = re.compile(rb"\d{1,19}")
+_SHORT_NUMBER: Final = re.compile(rb"\d{1,9}")
 
 # Fields that the framing and the routing of a message rest on: spellings with "_" are dropped,
 # because servers that turn both "-" and "_" into "_" (CGI) would take one for the other.
@@ -44,6 +54,22 @@ _CONFUSABLE: Final = frozenset(
     )
 )
 
+# How the framing of a response may be irregular, and yet be read in one way only. The connection
+# ends with such a response: who reads it otherwise would take its rest for another's beginning.
+CHUNKED_IN_1_0: Final = 1  # RFC 9112, 6.1: processed, then closed
+LENGTH_BESIDE_CHUNKED: Final = 2  # 6.3: the length is removed
+LENGTH_REPEATED: Final = 4  # RFC 9110, 8.6: the same number several times is that number
+BLANKS_AFTER_SIZE: Final = 8  # of a chunk, which some servers pad (wire.chunked)
+IRREGULARITIES: Final = (
+    "chunked_in_1_0",
+    "length_beside_chunked",
+    "length_repeated",
+    "blanks_after_chunk_size",
+)
+# Before the time after which a server says that it closes an idle connection, it is to be closed
+# here: by this much, or by half of a shorter time.
+_BEFORE_ITS_TIMEOUT_S: Final = 1.0
+
 # A field: its name in lower case, its name as written, its value without white space around.
 Field = tuple[bytes, bytes, bytes]
 
@@ -65,7 +91,8 @@ class RequestHead:
         self.length: int = len(raw)
         self.method: bytes = method
         self.bodiless: bool = method == b"HEAD"  # the response to it has no body
-        self.target: bytes = target  # in origin-form or "*"
+        self.target: bytes = target  # in origin-form with a normal path, or "*"
+        self.readings: list[bytes] = []  # what its path may be to others (``other_readings``)
         self.minor: int = minor  # of HTTP/1.x
         self.host: bytes = b""
         self.fields: list[Field] = []
@@ -89,7 +116,7 @@ class RequestHead:
 
 
 class ResponseHead:
-    """A response's head. ``content_length`` is -1 when the field is absent."""
+    """A response's head. ``content_length`` is -1 when the field is absent or overridden."""
 
     def __init__(self, raw: bytes, status: int, reason: bytes, minor: int) -> None:
         self.raw: bytes = raw
@@ -102,10 +129,13 @@ class ResponseHead:
         self.content_length: int = -1
         self.chunked: bool = False
         self.keep_alive: bool = minor == 1
+        self.idle_s: float = 0.0  # that its server lets the connection be idle; 0.0: not told
+        self.irregular: int = 0  # sum of kinds
         # What was last built from this head for a client, and what it was built for.
         self.rewritten: bytes = b""
         self.rewritten_for: object = None
         self.rewritten_flags: int = -1
+        self.request_id: bytes = b""  # its own X-Request-ID, once it was rewritten
 
 
 def find_head_end(data: bytes, start: int) -> int:
@@ -130,25 +160,29 @@ def has_bare_lf(data: bytes, start: int) -> bool:
     return data.count(b"\n", start) != data.count(b"\r\n", max(start - 1, 0))
 
 
-def parse_request(raw: bytes, max_target_bytes: int, max_fields: int) -> RequestHead:
+def parse_request(
+    raw: bytes, max_target_bytes: int, max_fields: int, merge_slashes: bool = False
+) -> RequestHead:
     """The head that these bytes are. Raises Refusal."""
     line = _REQUEST_LINE.match(raw)
     if line is None:
         raise _bad_request_line(raw)
     method, target, major, minor = line.groups()
-    if major != b"1" or minor not in (b"0", b"1"):
+    if major != b"1":
         raise Refusal(505, "the HTTP version is not 1.0 or 1.1")
     if len(target) > max_target_bytes:
         raise Refusal(414, f"the target is over {max_target_bytes} bytes")
     if _REQUEST_FIELDS.fullmatch(raw, line.end()) is None:
         raise Refusal(400, "a header field is malformed")
-    head = RequestHead(raw, method, target, 1 if minor == b"1" else 0)
+    # A higher minor version is as the highest that is known (RFC 9110, 2.5).
+    head = RequestHead(raw, method, target, 0 if minor == b"0" else 1)
     _read_request_fields(head, _field_lines(raw, line.end()), max_fields)
     _check_target(head)
+    _normalise_path(head, merge_slashes)
     return head
 
 
-def parse_response(raw: bytes, max_fields: int) -> ResponseHead:
+def parse_response(raw: bytes) -> ResponseHead:
     """The head that these bytes are. Raises Refusal with status 502."""
     line = _STATUS_LINE.match(raw)
     if line is None:
@@ -156,8 +190,8 @@ def parse_response(raw: bytes, max_fields: int) -> ResponseHead:
     if _RESPONSE_FIELDS.fullmatch(raw, line.end()) is None:
         raise Refusal(502, "a header field of the response is malformed")
     minor, status, reason = line.groups()
-    head = ResponseHead(raw, int(status), reason or b"", 1 if minor == b"1" else 0)
-    _read_response_fields(head, _field_lines(raw, line.end()), max_fields)
+    head = ResponseHead(raw, int(status), reason or b"", 0 if minor == b"0" else 1)
+    _read_response_fields(head, _field_lines(raw, line.end()))
     return head
 
 
@@ -232,6 +266,9 @@ def _check_request_coding(head: RequestHead, value: bytes) -> None:
 
 def _check_target(head: RequestHead) -> None:
     target = head.target
+    upper = head.method.upper()
+    if upper != head.method and upper in _METHODS:
+        raise Refusal(400, "methods are written in upper case")
     if head.method == b"CONNECT":
         raise Refusal(501, "CONNECT is not offered here")
     if head.method == b"TRACE":
@@ -252,10 +289,24 @@ def _check_target(head: RequestHead) -> None:
     head.host = absolute.group(2)  # RFC 9112, 3.2.2: the target wins over Host
 
 
-def _read_response_fields(head: ResponseHead, lines: list[bytes], max_fields: int) -> None:
-    if len(lines) > max_fields:
-        raise Refusal(502, f"the response has more than {max_fields} header fields")
-    encoded = False
+def _normalise_path(head: RequestHead, merge_slashes: bool) -> None:
+    target = head.target
+    if target == b"*":
+        return
+    path, question, query = target.partition(b"?")
+    try:
+        normal = normal_path(path, merge_slashes)
+    except ValueError as error:
+        raise Refusal(400, str(error)) from error
+    if normal != path:
+        head.target = normal + question + query
+    head.readings = other_readings(normal)
+    if any([has_dot_segment(reading) for reading in head.readings]):
+        raise Refusal(400, "the path hides a dot segment, such as ..%2f or ..;")
+
+
+def _read_response_fields(head: ResponseHead, lines: list[bytes]) -> None:
+    told_idle = b""
     for line in lines:
         name, _, value = line.partition(b":")
         name = name.rstrip(b" \t")
@@ -263,19 +314,46 @@ def _read_response_fields(head: ResponseHead, lines: list[bytes], max_fields: in
         value = value.strip(b" \t")
         head.fields.append((lower, name, value))
         if lower == b"content-length":
-            if head.content_length >= 0:
-                raise Refusal(502, "the response has more than one Content-Length")
-            head.content_length = _content_length(value, 502)
+            _read_response_length(head, value)
         elif lower == b"transfer-encoding":
-            if encoded or head.minor == 0 or value.lower() != b"chunked":
+            if head.chunked or value.lower() != b"chunked":
                 raise Refusal(502, "the response's Transfer-Encoding is not just chunked")
-            encoded = True
             head.chunked = True
+            if head.minor == 0:
+                head.irregular |= CHUNKED_IN_1_0
         elif lower == b"connection":
             head.connection += _options(value)
+        elif lower == b"keep-alive":
+            told_idle = value
     if head.chunked and head.content_length >= 0:
-        raise Refusal(502, "the response has both Content-Length and Transfer-Encoding")
-    head.keep_alive = _persists(head.minor, head.connection)
+        head.irregular |= LENGTH_BESIDE_CHUNKED
+        head.content_length = -1
+    head.keep_alive = _persists(head.minor, head.connection) and head.irregular == 0
+    if told_idle:
+        _heed_keep_alive(head, told_idle)
+
+
+def _read_response_length(head: ResponseHead, value: bytes) -> None:
+    for number in value.split(b","):
+        length = _content_length(number.strip(b" \t"), 502)
+        if head.content_length >= 0:
+            if length != head.content_length:
+                raise Refusal(502, "the response has more than one Content-Length, and they differ")
+            head.irregular |= LENGTH_REPEATED
+        head.content_length = length
+
+
+def _heed_keep_alive(head: ResponseHead, value: bytes) -> None:
+    """``timeout`` and ``max`` of a server's Keep-Alive (RFC 2068, 19.7.1.1, which many send)."""
+    for parameter in _options(value):
+        name, _, number = parameter.partition(b"=")
+        if _SHORT_NUMBER.fullmatch(number) is None:
+            continue
+        if name == b"timeout":
+            told_s = float(int(number))
+            head.idle_s = told_s - min(_BEFORE_ITS_TIMEOUT_S, told_s / 2.0)
+        if int(number) == 0 and (name == b"timeout" or name == b"max"):
+            head.keep_alive = False
 
 
 def _content_length(value: bytes, status: int) -> int:

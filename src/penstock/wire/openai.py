@@ -47,6 +47,7 @@ _SUFFIXES: Final = (
     (b"/responses", RESPONSE),
     (b"/messages", ANTHROPIC),
 )
+_DEFAULT_TAG: Final = ":latest"
 _SEPARATOR: Final = (
     b"\x1e"  # never in JSON outside of an escape, so that pieces cannot run together
 )
@@ -392,8 +393,9 @@ def block_bytes(start: int) -> int:
 
 
 def _hash_blocks(found: Inspection, data: bytes) -> None:
-    # Different models share no cache.
-    chained = int(xxh3_64_intdigest(found.model.encode("utf-8", "surrogatepass")))
+    # Different models share no cache; with Ollama's default tag one is none other.
+    model = found.model.removesuffix(_DEFAULT_TAG)
+    chained = int(xxh3_64_intdigest(model.encode("utf-8", "surrogatepass")))
     if found.cache_salt:
         salt = found.cache_salt.encode("utf-8", "surrogatepass")
         chained = int(xxh3_64_intdigest(salt, chained))

@@ -114,3 +114,12 @@ def test_a_wrong_configuration_is_refused_with_1(supervisor: Supervisor) -> None
         "Error: --policy: there is no policy 'round-robn'; did you mean 'round-robin'?\n"
     )
     assert supervisor.given == []
+
+
+def test_an_empty_token_is_not_taken_for_none(
+    supervisor: Supervisor, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert "the secret is empty" in serve("a:1", "--admin-token", "").output
+    monkeypatch.setenv("PENSTOCK_ADMIN_TOKEN", "")
+    assert "PENSTOCK_ADMIN_TOKEN is empty" in serve("a:1").output
+    assert supervisor.given == []

@@ -17,6 +17,7 @@ def endpoint(
     circuits_open: int = 0,
     agent: dict[str, str] | None = None,
     models_problem: str = "",
+    length_repeated: int = 0,
 ) -> dict[str, Any]:
     return {
         "name": "e",
@@ -25,6 +26,7 @@ def endpoint(
         "models_problem": models_problem,
         "circuits_open": circuits_open,
         "prefixes": {"doubt": doubt},
+        "irregular": {"chunked_in_1_0": 0, "length_repeated": length_repeated},
     }
 
 
@@ -47,6 +49,12 @@ def test_doubted_prefix_hits_are_told() -> None:
 def test_open_circuits_are_told() -> None:
     assert endpoint_notes(endpoint(None, circuits_open=2)) == [
         "has its circuit breaker open in 2 workers"
+    ]
+
+
+def test_irregular_framing_is_told_by_kind() -> None:
+    assert endpoint_notes(endpoint(None, length_repeated=3)) == [
+        "frames responses irregularly, which are passed on in order (length repeated: 3)"
     ]
 
 

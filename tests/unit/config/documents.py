@@ -52,6 +52,7 @@ listeners:
       connections_per_address: 10
       requests_per_connection: 100
     backlog: 128
+    merge_slashes: true
 
 routes:
   - name: chat
@@ -100,8 +101,9 @@ pools:
       kv_events: {port: 6000, replay_port: 6001, topic: kv}
     endpoints:
       - https://10.0.0.1:8443
-      - url: http://10.0.0.2:8000
+      - url: http://10.0.0.2:8000/openai
         name: second
+        headers: {Authorization: Bearer own}
         weight: 2.5
         max_in_flight: 64
         backup: true
@@ -128,6 +130,8 @@ pools:
       same_site: Strict
       secure: true
       http_only: false
+      when_full: elsewhere
+    drain: {sticky: move, deadline: 10m}
     host_header: endpoint
     request_headers: {set: {X-In: "1"}}
     response_headers: {remove: Server}
@@ -183,6 +187,7 @@ pools:
         length: 50
         timeout: 3s
         newest_first_above: 0.5
+        while_down: wait
         codel: {target: 6ms, interval: 110ms}
       throttle: {k: 1.5, window: 1m}
       success_rate: {threshold: 0.9, aggression: 2, window: 20s, max_refusal: 0.7, min_rate: 5}
@@ -191,7 +196,7 @@ pools:
       default_priority: 32
     slow_start: {window: 30s, aggression: 2, min_share: 0.2}
     panic_threshold: 0.5
-    connections: {max_idle: 10, idle_timeout: 20s, max_requests: 1000}
+    connections: {max_idle: 10, idle_timeout: 20s, max_requests: 1000, response_header_bytes: 32KiB}
     tls: {verify: false, ca_file: ca.pem, server_name: inner.example.com}
   canary:
     endpoints: http://10.0.1.1:8000

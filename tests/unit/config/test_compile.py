@@ -26,6 +26,7 @@ _NOT_CONFIGURED = {
     "awaited",
     "discovered",
     "generation",
+    "instance",
     "row",
     "tls_generation",
 }
@@ -205,7 +206,7 @@ def test_a_balancer_without_pools_may_redirect(tmp_path: Path) -> None:
         ("{endpoints: []}", "a pool needs at least one endpoint"),
         ("{endpoints: [{url: a:1, weight: 0}]}", "every endpoint has weight 0"),
         ("{endpoints: [a:1, http://a:1]}", "endpoints[1]: a:1 is in this pool already"),
-        ("{endpoints: a:1, listen: [b:1, b:1]}", "another listener has the address b:1"),
+        ("{endpoints: a:1, listen: [b:1, b:1]}", "b:1 is the address of listener 'main' already"),
         (
             "pools: {a: {endpoints: a:1}, b: {endpoints: b:1}}",
             "several pools (a, b): say in `routes` what each serves",
@@ -235,6 +236,44 @@ def test_a_balancer_without_pools_may_redirect(tmp_path: Path) -> None:
             "pool: main}]}",
             "another route is called 'x'",
         ),
+        (
+            "{endpoints: a:1, listen: ['0.0.0.0:81', '127.0.0.1:81']}",
+            "listen[1]: 127.0.0.1:81 cannot be listened on beside 0.0.0.0:81 of listener 'main'",
+        ),
+        (
+            "{endpoints: a:1, listen: ['127.0.0.1:81', '[::]:81']}",
+            "[::]:81 cannot be listened on beside 127.0.0.1:81",
+        ),
+        (
+            "{endpoints: a:1, listen: ['localhost:81', '127.0.0.1:81']}",
+            "cannot be listened on beside localhost:81",
+        ),
+        (
+            "{endpoints: a:1, listen: '127.0.0.1:81', admin: '127.0.0.1:81'}",
+            "admin: 127.0.0.1:81 is the address of listener 'main' already",
+        ),
+        (
+            "{endpoints: a:1, listen: ':9900'}",
+            "admin: 127.0.0.1:9900 cannot be listened on beside 0.0.0.0:9900",
+        ),
+        (
+            "{endpoints: [a:1, '127.0.0.1:81'], listen: ':81'}",
+            "endpoints[1]: 127.0.0.1:81 is Penstock's own listener 'main'",
+        ),
+        (
+            "{endpoints: 'localhost:81', listen: '127.0.0.1:81'}",
+            "localhost:81 is Penstock's own listener",
+        ),
+        (
+            "{listen: '[::]:81', pools: {a: {endpoints: [{url: '[::1]:81'}]}}}",
+            "pools.a.endpoints[0]: [::1]:81 is Penstock's own listener",
+        ),
+        ("{endpoints: a:1, request_log: ./none/log}", "none is not a folder that is there"),
+        ("{endpoints: a:1, request_log: ./}", "is a folder; the path of a file is needed"),
+        (
+            "pools: {a: {endpoints: a:1, decisions: {sample: 1, file: none/log}}}",
+            "pools.a.decisions.file: ",
+        ),
         ("{endpoints: a:1, routes: []}", "at least one route is needed"),
         (
             "pools: {a: {endpoints: a:1, policy: round-robin, hash_key: path}}",
@@ -246,6 +285,7 @@ def test_a_balancer_without_pools_may_redirect(tmp_path: Path) -> None:
         ),
         ("{endpoints: a:1, admin: 0.0.0.0:9900}", "other machines reach 0.0.0.0:9900"),
         ("{endpoints: a:1, admin: {token: short}}", "the secret has 5 characters"),
+        ("{endpoints: a:1, admin: {token: ''}}", "the secret is empty"),
         (
             "pools: {a: {endpoints: a:1, sticky: {keys: [0123456789abcdef, x]}}}",
             "secret 2 has 1 characters",
@@ -261,6 +301,26 @@ def test_parts_that_do_not_fit_together_are_refused(
 ) -> None:
     (line,) = errors_of(text, tmp_path)
     assert expected in line
+
+
+@pytest.mark.parametrize("written", ["${TOKEN}", '"${TOKEN}"'])
+def test_a_token_from_a_variable_that_is_empty_is_not_taken_for_none(
+    written: str, tmp_path: Path
+) -> None:
+    text = f"endpoints: a:1\nadmin:\n  token: {written}\n"
+    (line,) = errors_of(text, tmp_path, {"TOKEN": ""})
+    assert "the secret is empty; where it comes from an environment variable, that is" in line
+
+
+def test_who_gives_an_empty_default_means_none(tmp_path: Path) -> None:
+    text = "endpoints: a:1\nadmin:\n  token: ${TOKEN:-}\n"
+    assert load(text, tmp_path, {"TOKEN": ""}).admin.token is None
+
+
+@pytest.mark.parametrize("name", ["requests.jsonl", "./requests", "/var/log/requests"])
+def test_a_request_log_may_be_a_bare_name(name: str, tmp_path: Path) -> None:
+    log = load(f"{{endpoints: a:1, request_log: {name}}}", tmp_path).snapshot.request_log
+    assert log == snapshot.RequestLog("file", str(tmp_path / name))
 
 
 def test_all_that_does_not_fit_is_said_at_once(tmp_path: Path) -> None:
@@ -280,6 +340,53 @@ def test_secrets_are_read_from_files_beside_the_document(tmp_path: Path) -> None
     sticky = configured.snapshot.pools[0].sticky
     assert sticky is not None
     assert sticky.keys == ("first-key-in-the-file", "second-key-in-the-file")
+
+
+def shared_cookies(first: str, second: str, routes: str, tmp_path: Path) -> tuple[str, ...]:
+    """What is doubted about two sticky pools."""
+    text = (
+        f"pools: {{a: {{endpoints: a:1, sticky: {{keys: 0123456789abcdef, {first}}}}},"
+        f" b: {{endpoints: b:1, sticky: {{keys: 0123456789abcdef, {second}}}}}}}\n"
+        f"routes: [{routes}]\n"
+    )
+    return load(text, tmp_path).warnings
+
+
+API_AND_REST = "{match: {path_prefix: /api}, pool: b}, {pool: a}"
+X_A = "{match: {hosts: x.example}, pool: a}"
+
+
+def test_each_pool_has_a_cookie_of_its_own(tmp_path: Path) -> None:
+    assert shared_cookies("", "", API_AND_REST, tmp_path) == ()
+    text = 'pools: {"a:[1]": {endpoints: a:1, sticky: {keys: 0123456789abcdef}}}'
+    sticky = load(text, tmp_path).snapshot.pools[0].sticky
+    assert sticky is not None
+    assert sticky.cookie == "penstock-a%3A%5B1%5D", "a token whatever the pool is called"
+
+
+@pytest.mark.parametrize(
+    ("routes", "host"),
+    [
+        (API_AND_REST, "every host"),
+        (f"{X_A}, {{pool: b}}", "x.example"),
+        (f"{X_A}, {{match: {{hosts: '*.example'}}, pool: b}}", "x.example"),
+        ("{match: {hosts: '*.example'}, pool: b}, " + X_A, "x.example"),
+        ("{pools: {a: 1, b: 1}}", "every host"),
+        (f"{X_A}, {{match: {{hosts: y.example}}, pool: b}}", ""),
+        ("{match: {hosts: example}, pool: a}, {match: {hosts: '*.example'}, pool: b}", ""),
+    ],
+)
+def test_cookies_of_one_name_on_one_host_are_doubted(
+    routes: str, host: str, tmp_path: Path
+) -> None:
+    warnings = shared_cookies("cookie: lb", "cookie: lb", routes, tmp_path)
+    if host:
+        (warning,) = warnings
+        assert "pools.b.sticky" in warning
+        assert f"sets a cookie 'lb' with the path / for {host} too" in warning
+    else:
+        assert warnings == ()
+    assert shared_cookies("cookie: lb", "cookie: lb, path: /api", routes, tmp_path) == ()
 
 
 def test_admin_can_be_turned_off(tmp_path: Path) -> None:
@@ -349,12 +456,11 @@ def test_a_command_line_sets_what_it_says() -> None:
 
 def test_an_error_on_a_command_line_names_the_option() -> None:
     with pytest.raises(ConfigError) as caught:
-        configure_endpoints(["http://a/b"], workers="none", listen="8080")
+        configure_endpoints(["http://a/b?c"], workers="none", listen="8080")
     assert str(caught.value).splitlines() == [
         "the command line has 3 errors:",
         "--listen: 8080 is only a port: write 127.0.0.1:8080 or 0.0.0.0:8080",
-        "URL: 'http://a/b' names more than a server; take `/b` away and use a route's `rewrite` "
-        "to change paths",
+        "URL: 'http://a/b?c' has a query or fragment, which no endpoint can have",
         "--workers: `auto` or a number from 1 to 1024 is needed, not 'none'",
     ]
 
@@ -414,3 +520,64 @@ def test_connections_to_engines_are_kept_for_less_long_than_they_keep_theirs(
     document = f"listen: 127.0.0.1:8080\npools:\n  a:\n    endpoints: [e:80]\n    {given}\n"
     [pool] = load(document, tmp_path).snapshot.pools
     assert pool.connections.idle_timeout_s == idle_s
+
+
+@pytest.mark.parametrize(
+    ("url", "base_path", "name"),
+    [
+        ("http://a:1", "", "a:1"),
+        ("http://a:1/", "", "a:1"),
+        ("https://a/openai", "/openai", "a:443/openai"),
+        ("https://a/openai/", "/openai", "a:443/openai"),
+        ("http://a:1/v1", "/v1", "a:1/v1"),
+    ],
+)
+def test_an_endpoint_may_stand_below_a_path(
+    tmp_path: Path, url: str, base_path: str, name: str
+) -> None:
+    snapshot = load(f"endpoints: [{url}]\n", tmp_path).snapshot
+    endpoint = snapshot.pools[0].endpoints[0]
+    assert (endpoint.base_path, endpoint.name) == (base_path, name)
+
+
+@pytest.mark.parametrize("url", ["http://a:1//b", "http://a:1/b/../c", "http://a:1/b c"])
+def test_a_base_path_is_one_that_every_server_understands_alike(tmp_path: Path, url: str) -> None:
+    with pytest.raises(ConfigError):
+        load(f"endpoints: ['{url}']\n", tmp_path)
+
+
+def test_the_base_url_of_an_openai_client_is_told_to_leave_its_version_away(
+    tmp_path: Path,
+) -> None:
+    with pytest.raises(ConfigError, match="leave `/v1` away: the paths that clients ask for begin"):
+        load("kind: llm\nendpoints: [http://a:8000/v1]\n", tmp_path)
+
+
+def test_headers_of_an_endpoint_are_its_own(tmp_path: Path) -> None:
+    document = "endpoints: [{url: http://a:1, headers: {Authorization: Bearer b}}]\n"
+    endpoint = load(document, tmp_path).snapshot.pools[0].endpoints[0]
+    assert endpoint.headers == (("Authorization", "Bearer b"),)
+    with pytest.raises(ConfigError, match="belongs to the connection"):
+        load("endpoints: [{url: http://a:1, headers: {Connection: close}}]\n", tmp_path)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "{endpoints: a:1, listen: ['127.0.0.1:0', '127.0.0.1:0']}",
+        "{endpoints: a:1, listen: ['0.0.0.0:81', '[::1]:81']}",
+        "{endpoints: a:1, listen: ['127.0.0.1:81', '127.0.0.2:81']}",
+        "{endpoints: ['127.0.0.1:82', '127.0.0.2:81', 'elsewhere:81'], listen: '127.0.0.1:81'}",
+        "{endpoints: '203.0.113.9:81', listen: ':81'}",
+        "{endpoints: a:1, request_log: ./log}",
+    ],
+)
+def test_addresses_that_can_be_listened_on_beside_each_other_are_right(
+    text: str, tmp_path: Path
+) -> None:
+    assert load(text, tmp_path).warnings == ()
+
+
+def test_address_that_this_machine_has_not_is_doubted(tmp_path: Path) -> None:
+    (warning,) = load("{endpoints: a:1, listen: '203.0.113.9:81'}", tmp_path).warnings
+    assert warning.endswith("listen[0]: this machine has no address 203.0.113.9")

@@ -10,12 +10,13 @@ from penstock.control.cause import Cause
 from penstock.control.endpoint_states import NOT_CHECKED, EndpointStates
 from penstock.control.events import Events
 from penstock.core.endpoint import DOWN, STARTING, UP
-from penstock.core.snapshot import AgentCheck, HealthCheck, Pool, SlowStart
+from penstock.core.snapshot import AgentCheck, Drain, HealthCheck, Pool, SlowStart
 from penstock.dataplane.board import (
     H_EPOCH,
     S_DRAINING,
     S_EJECTED,
     S_HEALTH,
+    S_KEEPS_CLIENTS,
     S_MAX_IN_FLIGHT,
     S_WEIGHT_PPM,
     Board,
@@ -327,6 +328,76 @@ def test_a_bound_by_an_agent_is_told_to_workers(states: States) -> None:
     assert told() == 1
     states.run(pool("a", "e1"))
     assert told() == 0
+
+
+class TestClientsOfAnEndpointThatDrains:
+    def keeps(self, states: States) -> bool:
+        return states.board.cells[states.board.state(1) + S_KEEPS_CLIENTS] == 1
+
+    @pytest.mark.parametrize(
+        ("act", "undo"),
+        [
+            (lambda of: of.drain("a", "e1", "x"), lambda of: of.undrain("a", "e1", "x")),
+            (
+                lambda of: of.set_weight("a", "e1", 0.0, "x"),
+                lambda of: of.set_weight("a", "e1", 1.0, "x"),
+            ),
+            (
+                lambda of: of.agent_says("a", "e1", says("drain")),
+                lambda of: of.agent_says("a", "e1", says("ready")),
+            ),
+            (
+                lambda of: of.agent_says("a", "e1", says("0%")),
+                lambda of: of.agent_says("a", "e1", says("100%")),
+            ),
+        ],
+    )
+    def test_they_stay_as_long_as_it_drains(
+        self,
+        states: States,
+        act: Callable[[EndpointStates], None],
+        undo: Callable[[EndpointStates], None],
+    ) -> None:
+        states.run(pool("a", "e1", agent_check=AGENT))
+        assert not self.keeps(states)
+        act(states.states)
+        assert self.keeps(states)
+        states.states.ramp()
+        assert self.keeps(states)
+        undo(states.states)
+        assert not self.keeps(states)
+
+    def test_they_stay_where_the_weight_is_configured_so(self, states: States) -> None:
+        members = (endpoint("e1", weight=0.0), endpoint("e2"))
+        states.run(Pool(name="a", endpoints=members))
+        assert self.keeps(states)
+
+    def test_they_move_from_one_in_maintenance(self, states: States) -> None:
+        """As in HAProxy, whose word it is."""
+        states.run(pool("a", "e1", agent_check=AGENT))
+        states.states.agent_says("a", "e1", says("maint"))
+        assert not self.keeps(states)
+        states.states.drain("a", "e1", "asked for by an operator")
+        assert not self.keeps(states)
+
+    def test_they_move_where_that_is_wanted(self, states: States) -> None:
+        states.run(pool("a", "e1", drain=Drain(sticky="move")))
+        states.states.drain("a", "e1", "asked for by an operator")
+        assert not self.keeps(states)
+        states.run(pool("a", "e1"))
+        assert self.keeps(states), "a reload says otherwise"
+
+    def test_they_move_when_their_time_is_over(self, states: States, clock: Clock) -> None:
+        states.run(pool("a", "e1", drain=Drain(deadline_s=60.0)))
+        states.states.drain("a", "e1", "asked for by an operator")
+        clock.now += 59.0
+        states.states.ramp()
+        assert self.keeps(states)
+        before = states.epoch
+        clock.now += 2.0
+        states.states.ramp()
+        assert not self.keeps(states)
+        assert states.epoch > before, "workers hear of it"
 
 
 def test_an_endpoint_that_its_agent_lets_in_again_starts_slowly(

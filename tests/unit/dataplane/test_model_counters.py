@@ -78,3 +78,29 @@ def test_rows_of_a_removed_pool_are_free_again(board: Board) -> None:
     ModelCounters(board, 1, 0).count("a", 1, 1, 1)
     board.clear_pool(0, 0)
     assert set(counted(board)) == {(1, "a")}
+
+
+def test_a_real_model_has_its_row_however_many_made_up_names_came_first(board: Board) -> None:
+    """Engines such as llama.cpp answer to any name; what the endpoints list is known."""
+    models = ModelCounters(board, 0, 0)
+    for number in range(40):
+        models.count(f"made-up-{number}", 1, 0, 1)
+    models.known = frozenset(("real",))
+    models.count("real", 10, 0, 2)
+    found = counted(board)
+    assert found[0, "real"] == [1, 10, 0, 2]
+    assert sum(each[0] for each in found.values()) == 41  # nothing is lost
+
+
+def test_a_name_of_which_nothing_is_known_earns_a_row_by_its_answers(board: Board) -> None:
+    models = ModelCounters(board, 0, 0)
+    for number in range(40):
+        models.count(f"made-up-{number}", 1, 0, 1)
+    for _ in range(10):
+        models.count("real", 1, 0, 1)
+    for number in range(1000):
+        models.count(f"another-{number}", 1, 0, 1)
+    found = counted(board)
+    assert found[0, "real"][0] == 9  # the first went to all others
+    assert len(found) == MODELS_PER_POOL + 1
+    assert sum(each[0] for each in found.values()) == 1050

@@ -7,13 +7,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from penstock.wire.model_name import MAX_NAME
 from penstock.wire.openai import (
     ANTHROPIC,
     CHAT,
     COMPLETION,
     EMBEDDING,
     MAX_BLOCKS,
-    MAX_NAME,
     MAX_OBJECTS,
     OTHER,
     RESPONSE,

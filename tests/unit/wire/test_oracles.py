@@ -149,7 +149,7 @@ def request(raw: bytes) -> RequestHead:
 
 
 def response(raw: bytes) -> ResponseHead:
-    return parse_response(raw, 100)
+    return parse_response(raw)
 
 
 def message_of(raw: bytes, head: RequestHead | ResponseHead) -> tuple[bytes, bytes]:

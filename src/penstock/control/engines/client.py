@@ -47,6 +47,8 @@ class EngineClient:
         """The body of a 200. Raises UnreadableError, whose text is for people."""
         endpoint, engine = target.endpoint, target.engine
         scheme = "https" if endpoint.tls else "http"
+        if not port or port == endpoint.port:  # another port is another server's
+            path = endpoint.base_path + path
         reached = f"{scheme}://{shown_address(endpoint.connect_host, port or endpoint.port)}"
         try:
             async with (
@@ -63,7 +65,7 @@ class EngineClient:
             ):
                 if response.status != 200:
                     raise _kind_of(response.status)(
-                        f"{path} answers {response.status}{_hint(response)}"
+                        f"{path} answers {response.status}{_hint(target, response)}"
                     )
                 return await _bounded(response.content, path)
         except TimeoutError:
@@ -95,17 +97,21 @@ def _kind_of(status: int) -> type[UnreadableError]:
     return LoadingError if status == 503 else NotNowError
 
 
-def _hint(response: aiohttp.ClientResponse) -> str:
+def _hint(target: Target, response: aiohttp.ClientResponse) -> str:
     """What to do about an answer that is none."""
     if response.status in (401, 403):
         return ", so it wants a key: give it with `engine: {headers: {Authorization: …}}`"
+    if response.status == 404 and not target.endpoint.base_path:
+        return "; an API below a path is found where the endpoint's `url` has that path"
     location = response.headers.get("Location", "") if 300 <= response.status < 400 else ""
     return f" and leads to {location[:_MOST_SHOWN]}" if location else ""
 
 
 def _headers(target: Target, port: int) -> list[tuple[str, str]]:
     """Those configured, and else the endpoint's name as its host, whatever is connected to."""
-    given = target.engine.headers
+    named = {name.lower() for name, _ in target.engine.headers}
+    own = [field for field in target.endpoint.headers if field[0].lower() not in named]
+    given = [*own, *target.engine.headers]
     headers = [("User-Agent", _AGENT), *given]
     if not any(name.lower() == "host" for name, _ in given):
         headers.append(("Host", shown_address(target.endpoint.host, port)))

@@ -62,7 +62,7 @@ def models_of(body: bytes) -> tuple[ServedModel, ...] | None:
 
 
 def since(before: Sequence[ServedModel], models: Sequence[ServedModel]) -> tuple[ServedModel, ...]:
-    """The same, where nothing but what is made anew for each answer differs as it was told first."""
+    """The same; as it was told first where only what is made anew for each answer differs."""
     known = {model.id: model for model in before}
     return tuple(_first_told(known, model) for model in models)
 

@@ -20,6 +20,10 @@ class CoDel:
         self._count: int = 0  # drops since dropping began
         self._last_count: int = 0
 
+    def another(self) -> "CoDel":
+        """For another queue, with the same settings."""
+        return CoDel(self._target_s, self._interval_s)
+
     def drops(self, waited_s: float, now: float, last: bool = False) -> bool:
         """Whether to drop the request that leaves the queue after this wait.
 

@@ -1,10 +1,11 @@
 """Admission in front of a pool: who goes on at once, who waits, and who is turned away.
 
 The state machines beside this file are asked in turn, cheapest refusal first, and told how requests
-ended. Whoever has a gate says whether endpoints have room, and is told who goes on and who does
-not: a worker's pool, or a simulated balancer.
+ended. Whoever has a gate says whether the endpoints that a request can use have room, and is told
+who goes on and who does not: a worker's pool, or a simulated balancer.
 """
 
+from collections.abc import Sequence
 from typing import Final
 
 from penstock.core import snapshot
@@ -15,7 +16,9 @@ from penstock.core.admission.queue import AdmissionQueue, Waiting
 from penstock.core.admission.shedding import PriorityShedding, SheddingChange
 from penstock.core.admission.success_rate import SuccessRateAdmission
 from penstock.core.admission.throttle import ClientThrottle
+from penstock.core.endpoint import Endpoint
 from penstock.core.env import Env
+from penstock.core.pool import NO_ROOM, NOBODY, ROOM
 from penstock.core.ticket import is_fault
 
 # Why a request is turned away.
@@ -47,15 +50,30 @@ class Ending:
 
 
 class Place:
-    """A request's place: in the queue, or among those let in."""
+    """A request's place: in the queue, or among those let in.
+
+    One that comes back to the queue has its place in line again, and what is left of its time.
+    """
 
     def __init__(self, importance: int, expires_at: float) -> None:
         self.importance: int = importance  # 0 most
         self.expires_at: float = expires_at  # of the request as a whole; 0.0: never
+        self.needs: str = ""  # whose needs are the same can use the same endpoints
         self.waiting: Waiting | None = None
         self.gate: Gate | None = None  # where it waits or was let in
         self.admitted_at: float = 0.0
         self.queued_s: float = 0.0
+        self.number: int = 0  # in the gate's queue; 0: it has not waited there
+        self.told: bool = False  # its wait was told
+
+
+def needs_of(model: str, tried: Sequence[Endpoint] | None = None, bound_to: str = "") -> str:
+    """What a request can use, as its place has it: a model, not those that were tried, or one
+    endpoint that it is bound to."""
+    if not tried and not bound_to:
+        return model
+    names = sorted([endpoint.name for endpoint in tried]) if tried else []
+    return "\0".join([model, bound_to, *names])
 
 
 class Gate:
@@ -83,13 +101,15 @@ class Gate:
         self._shedding: PriorityShedding | None = None
         if spec.shedding is not None:
             self._shedding = PriorityShedding(spec.shedding.levels, spec.shedding.mean_wait_s)
+        self._waits_for_nobody: bool = spec.queue is not None and spec.queue.while_down == "wait"
         self._going_on: bool = False
         self._again: bool = False
 
     # --- what whoever has it provides -------------------------------------------------------
 
-    def has_room(self) -> bool:
-        """Whether any endpoint takes one more request."""
+    def room(self, place: Place) -> int:
+        """Whether an endpoint takes this request: ROOM, NO_ROOM, or NOBODY where none that it can
+        use is up."""
         raise NotImplementedError
 
     def on_admitted(self, place: Place) -> None:
@@ -124,15 +144,30 @@ class Gate:
         if self._success_rate is not None and not self._success_rate.allows(env):
             self._turn_away(place, THROTTLED, "too many requests fail")
             return False
-        queue = self._queue
-        if (queue is None or queue.length == 0) and self._takes_place():
+        if self._may_go_on(place):
             place.gate = self
             place.admitted_at = env.now
+            if self._shedding is not None:
+                self._shedding.waited(0.0)
             return True
-        self.wait(place)
+        self._wait(place)
         return False
 
-    def wait(self, place: Place) -> None:
+    def takes_back(self, place: Place) -> bool:
+        """Whether a request that was let in, and finds no endpoint with room, waits again: others
+        were faster. It was turned away where this is so and it does not wait."""
+        queue = self._queue
+        if queue is None or (self.room(place) == NOBODY and not self._waits_for_nobody):
+            return False
+        before = place.gate
+        if before is not None and before.limit is not None:
+            before.limit.forget()
+        if before is not self:
+            place.number = 0  # the settings changed meanwhile
+        self._wait(place)
+        return True
+
+    def _wait(self, place: Place) -> None:
         """Queue a request that finds no room, or turn it away."""
         queue = self._queue
         if queue is None:
@@ -140,25 +175,24 @@ class Gate:
             self._turn_away(place, FULL, why)
             return
         now = self.env.now
-        deadline = now + self._timeout_s
+        deadline = now + self._timeout_s - place.queued_s
         if 0.0 < place.expires_at < deadline:
             deadline = place.expires_at
-        waiting = Waiting(place, deadline, place.importance)
+        waiting = Waiting(place, deadline, place.importance, place.needs, place.number)
+        waiting.queued_at = now - place.queued_s
+        new = place.number == 0 and place.queued_s == 0.0
         place.waiting = waiting
         place.gate = self
         gives_way = queue.push(waiting, now)
-        if gives_way is not waiting:
+        place.number = waiting.number
+        if new and gives_way is not waiting:
             self.on_queued()
         if gives_way is not None:
+            refused = _place_of(gives_way)
+            self._leaves_queue(refused, gives_way)
             why = "the queue is full, or too long to be served in time"
-            self._turn_away(_place_of(gives_way), FULL, why)
+            self._turn_away(refused, FULL, why)
         self.on_change()
-
-    def give_back(self, place: Place) -> None:
-        """A request that was let in found no endpoint with room: others were faster."""
-        place.gate = None
-        if self.limit is not None:
-            self.limit.forget()
 
     # --- a request ends ---------------------------------------------------------------------
 
@@ -168,8 +202,9 @@ class Gate:
         waiting = place.waiting
         queue = self._queue
         if waiting is not None:
-            place.waiting = None
-            place.queued_s += self.env.now - waiting.queued_at
+            self._leaves_queue(place, waiting)
+            if self._shedding is not None:
+                self._shedding.waited(place.queued_s)
             if queue is not None and queue.remove(waiting):
                 self.on_change()
             return
@@ -197,9 +232,11 @@ class Gate:
 
     # --- requests that wait -----------------------------------------------------------------
 
-    def expected_wait_s(self) -> float:
-        """How long one more would wait, at the pace of late."""
-        return self._queue.expected_wait_s() if self._queue is not None else 0.0
+    def expected_wait_s(self, place: Place) -> float:
+        """How long another one like it would wait, at the pace of late."""
+        if self._queue is None:
+            return 0.0
+        return self._queue.expected_wait_s(place.importance, place.needs)
 
     def waiting(self) -> int:
         """How many wait."""
@@ -219,11 +256,22 @@ class Gate:
             self._again = True
             return
         self._going_on = True
-        for _ in range(queue.length + 1):  # those that find no room queue up again
-            self._again = False
-            if not self._let_in_next(queue) and not self._again:
-                break
-        self._going_on = False
+        full: set[str] = set()  # what those need for whom there is no room
+        try:
+            for _ in range(queue.length + 1):
+                place = self._next(queue, full)
+                if place is None:
+                    break
+                self._again = False
+                self.on_admitted(place)
+                if place.waiting is not None:
+                    full.add(place.needs)  # it came back: other workers were faster
+                elif not place.told:
+                    self._note_wait(queue, place)
+                if self._again:
+                    full = set()
+        finally:
+            self._going_on = False
         self._turn_away_late(queue)
 
     def observe(self) -> SheddingChange | None:
@@ -237,49 +285,82 @@ class Gate:
         queue = self._queue
         if queue is None:
             return
-        while (waiting := queue.pop(self.env.now)) is not None:
+        self._turn_away_late(queue)
+        for waiting in queue.remove_all():
             place = _place_of(waiting)
-            place.waiting = None
+            self._leaves_queue(place, waiting)
             place.gate = None
             if heir is not None and heir._queue is not None:
-                heir.wait(place)
+                place.number = 0  # the last in another line, but they come in order
+                heir._wait(place)
             else:
                 self.on_admitted(place)
-        self._turn_away_late(queue)
 
-    def _let_in_next(self, queue: AdmissionQueue) -> bool:
-        if queue.length == 0 or not self._takes_place():
-            return False
+    def _next(self, queue: AdmissionQueue, full: set[str]) -> Place | None:
+        """Who goes on next: the first in line of those that an endpoint has room for."""
+        limit = self.limit
+        if limit is not None and not limit.acquire():
+            return None
         now = self.env.now
-        waiting = queue.pop(now)
-        if waiting is None:
-            if self.limit is not None:
-                self.limit.forget()
-            return False
-        waited_s = now - waiting.queued_at
-        place = _place_of(waiting)
-        place.waiting = None
-        place.admitted_at = now
-        place.queued_s += waited_s
-        if self._shedding is not None:
-            self._shedding.waited(waited_s)
-        self.on_waited(waited_s)
-        self.on_change()
-        self.on_admitted(place)
-        return True
+        looking = queue.length > 0
+        while looking:
+            looking = False
+            for waiting in queue.next_in_line():
+                place = _place_of(waiting)
+                if waiting.needs in full:
+                    continue
+                if self.room(place) != ROOM:
+                    full.add(waiting.needs)
+                elif queue.take(waiting, now):
+                    self._leaves_queue(place, waiting)
+                    place.admitted_at = now
+                    self.on_change()
+                    return place
+                else:
+                    looking = queue.length > 0  # it was dropped; another one is first in its line
+                    break
+        if limit is not None:
+            limit.forget()
+        return None
 
-    def _takes_place(self) -> bool:
-        """Take a place under the limit, if there is one and an endpoint has room too."""
-        if self._queue is not None and not self.has_room():
-            return False
+    def _note_wait(self, queue: AdmissionQueue, place: Place) -> None:
+        """Once for each that waited and goes on."""
+        place.told = True
+        queue.served(place.needs, self.env.now)
+        if self._shedding is not None:
+            self._shedding.waited(place.queued_s)
+        self.on_waited(place.queued_s)
+
+    def _may_go_on(self, place: Place) -> bool:
+        """Whether one that comes goes on at once. It takes a place under the limit then."""
+        queue = self._queue
+        if queue is not None:
+            if queue.length > 0:
+                if self._going_on:
+                    return False  # its turn has not come
+                self.go_on()  # who waits for the same goes first
+            room = self.room(place)
+            if room == NO_ROOM or (room == NOBODY and self._waits_for_nobody):
+                return False
         return self.limit is None or self.limit.acquire()
+
+    def _leaves_queue(self, place: Place, waiting: Waiting) -> None:
+        """However it goes on. What is left of it in the queue holds the request no more."""
+        place.waiting = None
+        place.queued_s = self.env.now - waiting.queued_at
+        waiting.item = None
 
     def _turn_away_late(self, queue: AdmissionQueue) -> None:
         now = self.env.now
-        for waiting in queue.turned_away(now):
-            waited_s = now - waiting.queued_at
+        turned_away = queue.turned_away(now)
+        if not turned_away:
+            return
+        for waiting in turned_away:
             place = _place_of(waiting)
-            place.queued_s += waited_s
+            self._leaves_queue(place, waiting)
+            waited_s = place.queued_s
+            if self._shedding is not None:
+                self._shedding.waited(waited_s)
             if waiting.deadline < now:
                 self._turn_away(place, LATE, f"it waited {waited_s:.1f} s and found no room")
             else:
@@ -289,7 +370,6 @@ class Gate:
 
     def _turn_away(self, place: Place, reason: int, why: str) -> None:
         place.gate = None
-        place.waiting = None
         self.on_turned_away(place, reason, why)
 
 

@@ -1,34 +1,114 @@
-"""A bounded queue that knows its requests' deadlines and importance.
+"""A bounded queue that knows what its requests can use, their deadlines and their importance.
 
-Important requests leave first, equally important ones in order of arrival, or newest first while
-the queue is over ``lifo_above`` of its capacity: under overload the newest are those whose clients
-still wait (adaptive LIFO). A request that cannot be served by its deadline at the pace of late is
-turned away at once; when the queue is full, the newest of the least important gives way to a more
-important one; with CoDel, requests that stood too long are dropped as they would leave.
+Those that can use the same wait in one line, so that who waits for one model's engine holds up
+nobody who waits for another's. Important requests leave first, equally important ones in order of
+arrival, or newest first while the queue is over ``lifo_above`` of its capacity: under overload the
+newest are those whose clients still wait (adaptive LIFO). A request that cannot be served by its
+deadline at the pace of late is turned away at once; when the queue is full, the newest of the least
+important gives way to a more important one, and the newest of the longest line to one of a line
+that is shorter; with CoDel, requests that stood too long are dropped as they would leave.
 Source: B. Maurer, "Fail at scale", ACM Queue 2015, for adaptive LIFO.
 
-O(log n) per request.
+O(log n) per request, and O(lines) to find who leaves next.
 """
 
 from collections import deque
 from heapq import heappop, heappush
+from math import inf
 from typing import Final
 
 from penstock.core.admission.codel import CoDel
 
 _PACE_SAMPLES: Final = 20.0  # that the mean pace is taken over
 _FEWEST_SWEPT: Final = 64
+_MOST_FLOWS: Final = 256  # remembered while nobody waits in them
 
 
 class Waiting:
-    """A request in the queue: what waits, until when, and how important it is (0 most)."""
+    """A request in the queue: what waits, until when, how important it is (0 most), and what it
+    can use: those with the same ``needs`` can use the same.
 
-    def __init__(self, item: object, deadline: float, importance: int = 0) -> None:
+    ``number`` is its place in line, 0 for a new one, which gets the last; ``queued_at`` is since
+    when it has waited in all.
+    """
+
+    def __init__(
+        self, item: object, deadline: float, importance: int = 0, needs: str = "", number: int = 0
+    ) -> None:
         self.item: object = item
         self.deadline: float = deadline
         self.importance: int = importance
+        self.needs: str = needs
+        self.number: int = number
         self.queued_at: float = 0.0
         self.queued: bool = False
+
+
+class _Line:
+    """Those of one importance that can use the same, in order. Some of them may have left."""
+
+    def __init__(self, importance: int, needs: str) -> None:
+        self.importance: int = importance
+        self.needs: str = needs
+        self.length: int = 0  # without those that left
+        self._waiting: deque[Waiting] = deque()
+
+    def join(self, waiting: Waiting) -> None:
+        """By its number: one that comes back is before those that came after it."""
+        line = self._waiting
+        at = len(line)
+        while at > 0 and line[at - 1].number > waiting.number:
+            at -= 1
+        if at == len(line):
+            line.append(waiting)
+        elif at == 0:
+            line.appendleft(waiting)
+        else:
+            line.insert(at, waiting)
+        self.length += 1
+
+    def first(self) -> Waiting:
+        """The oldest. There must be one."""
+        line = self._waiting
+        while not line[0].queued:
+            line.popleft()
+        return line[0]
+
+    def last(self) -> Waiting:
+        """The newest. There must be one."""
+        line = self._waiting
+        while not line[-1].queued:
+            line.pop()
+        return line[-1]
+
+    def forget_those_that_left(self) -> None:
+        self._waiting = deque([waiting for waiting in self._waiting if waiting.queued])
+
+
+class _Flow:
+    """Those that can use the same, of any importance: how many, and how fast they leave."""
+
+    def __init__(self, codel: CoDel | None) -> None:
+        self.length: int = 0
+        self.pace_s: float = 0.0  # mean time between two that leave; 0: not known
+        self.codel: CoDel | None = codel
+        self._last_left_at: float = -1.0
+
+    def join(self) -> None:
+        """One more waits."""
+        if self.length == 0:
+            self._last_left_at = -1.0  # an empty queue says nothing about the pace
+        self.length += 1
+
+    def served(self, now: float) -> None:
+        """One left to be served."""
+        if self._last_left_at >= 0.0:
+            between_s = now - self._last_left_at
+            if self.pace_s == 0.0:
+                self.pace_s = between_s
+            else:
+                self.pace_s += (between_s - self.pace_s) / _PACE_SAMPLES
+        self._last_left_at = now
 
 
 class AdmissionQueue:
@@ -38,45 +118,64 @@ class AdmissionQueue:
         self, capacity: int, *, lifo_above: float = 1.0, codel: CoDel | None = None
     ) -> None:
         self._capacity: int = capacity
-        self._lifo_above: float = lifo_above * capacity
+        # At 1 never, not even when some have come back to a full queue.
+        self._lifo_above: float = lifo_above * capacity if lifo_above < 1.0 else inf
         self._codel: CoDel | None = codel
-        self._lines: dict[int, deque[Waiting]] = {}  # by importance; may hold some that left
-        self._counts: dict[int, int] = {}  # how many of a line still wait
+        self._lines: dict[tuple[int, str], _Line] = {}  # none is empty
+        self._flows: dict[str, _Flow] = {}  # by what is needed
         self._deadlines: list[tuple[float, int, Waiting]] = []  # a heap, may hold some that left
+        self._pushed: int = 0
         self._number: int = 0
         self._turned_away: list[Waiting] = []
         self.length: int = 0
-        self._last_left_at: float = -1.0
-        self.pace_s: float = 0.0  # mean time between requests that leave; 0: not known
 
     def push(self, waiting: Waiting, now: float) -> Waiting | None:
-        """Queue it. Returns who is turned away for that: nobody, a less important one, or it."""
-        if now + self.expected_wait_s(waiting.importance) > waiting.deadline:
-            return waiting
+        """Queue it. Returns who is turned away for that: nobody, another one, or it.
+
+        One that comes back to the place that it had is let in whatever its number of fellows.
+        """
         gives_way: Waiting | None = None
-        if self.length >= self._capacity:
-            gives_way = self._least_important()
-            if gives_way is None or gives_way.importance <= waiting.importance:
+        if waiting.number == 0:
+            if now + self.expected_wait_s(waiting.importance, waiting.needs) > waiting.deadline:
                 return waiting
-            self.remove(gives_way)
-        self._join(waiting, now)
+            if self.length >= self._capacity:
+                gives_way = self._who_gives_way(waiting)
+                if gives_way is waiting:
+                    return waiting
+                self.remove(gives_way)
+            waiting.queued_at = now
+            self._number += 1
+            waiting.number = self._number
+        self._join(waiting)
         return gives_way
 
-    def pop(self, now: float) -> Waiting | None:
-        """The request to go on next; None when nobody waits whose deadline has not passed."""
-        for importance in sorted(self._lines):
-            line = self._lines[importance]
-            while line:
-                waiting = line.pop() if self.length > self._lifo_above else line.popleft()
-                if not waiting.queued:
-                    continue
-                self._leave(waiting)
-                if waiting.deadline < now or self._is_dropped(waiting, now):
-                    self._turned_away.append(waiting)
-                    continue
-                self._note_pace(now)
-                return waiting
-        return None
+    def next_in_line(self) -> list[Waiting]:
+        """Who may go on next, best first: one of each line, for what the first need may be full."""
+        newest = self.length > self._lifo_above
+        found = [line.last() if newest else line.first() for line in self._lines.values()]
+        if len(found) > 1:
+            found.sort(key=lambda each: (each.importance, -each.number if newest else each.number))
+        return found
+
+    def take(self, waiting: Waiting, now: float) -> bool:
+        """Take one out to be served; False when its deadline has passed or CoDel drops it, and it
+        is among those turned away."""
+        flow = self._flows[waiting.needs]
+        self._leave(waiting)
+        codel = flow.codel
+        late = waiting.deadline < now
+        if late or (
+            codel is not None and codel.drops(now - waiting.queued_at, now, flow.length == 0)
+        ):
+            self._turned_away.append(waiting)
+            return False
+        return True
+
+    def served(self, needs: str, now: float) -> None:
+        """One that was taken out is being served: the pace follows."""
+        flow = self._flows.get(needs)
+        if flow is not None:
+            flow.served(now)
 
     def remove(self, waiting: Waiting) -> bool:
         """Take one out whose client left; False when it does not wait here any more."""
@@ -84,6 +183,18 @@ class AdmissionQueue:
             return False
         self._leave(waiting)
         return True
+
+    def remove_all(self) -> list[Waiting]:
+        """Empty the queue; the most important first, and equals in order."""
+        found = [each for _, _, each in self._deadlines if each.queued]
+        found.sort(key=lambda each: (each.importance, each.number))
+        for waiting in found:
+            waiting.queued = False
+        self._lines = {}
+        self._flows = {}
+        self._deadlines = []
+        self.length = 0
+        return found
 
     def turned_away(self, now: float) -> list[Waiting]:
         """Those whose deadline has passed or whom CoDel dropped, since this was last asked."""
@@ -93,36 +204,47 @@ class AdmissionQueue:
                 self._leave(waiting)
                 self._turned_away.append(waiting)
         turned_away = self._turned_away
-        self._turned_away = []
+        if turned_away:
+            self._turned_away = []
         return turned_away
 
-    def expected_wait_s(self, importance: int = 0) -> float:
-        """How long one of this importance would wait at the pace of late; for ``Retry-After``."""
+    def expected_wait_s(self, importance: int = 0, needs: str = "") -> float:
+        """How long one of this importance that needs this would wait at the pace of late."""
+        flow = self._flows.get(needs)
+        if flow is None or flow.pace_s == 0.0:
+            return 0.0
         ahead = 0
-        for other, count in self._counts.items():
-            if other <= importance:
-                ahead += count
-        return ahead * self.pace_s
+        for line in self._lines.values():
+            if line.importance <= importance and line.needs == needs:
+                ahead += line.length
+        return ahead * flow.pace_s
 
-    def _join(self, waiting: Waiting, now: float) -> None:
+    def _join(self, waiting: Waiting) -> None:
         waiting.queued = True
-        waiting.queued_at = now
-        line = self._lines.get(waiting.importance)
+        key = (waiting.importance, waiting.needs)
+        line = self._lines.get(key)
         if line is None:
-            line = deque()
-            self._lines[waiting.importance] = line
-        line.append(waiting)
-        self._counts[waiting.importance] = self._counts.get(waiting.importance, 0) + 1
-        self._number += 1
-        heappush(self._deadlines, (waiting.deadline, self._number, waiting))
-        if self.length == 0:
-            self._last_left_at = -1.0  # an idle queue says nothing about the pace
+            line = _Line(waiting.importance, waiting.needs)
+            self._lines[key] = line
+        line.join(waiting)
+        flow = self._flows.get(waiting.needs)
+        if flow is None:
+            flow = _Flow(self._codel.another() if self._codel is not None else None)
+            self._flows[waiting.needs] = flow
+        flow.join()
+        self._pushed += 1
+        heappush(self._deadlines, (waiting.deadline, self._pushed, waiting))
         self.length += 1
 
     def _leave(self, waiting: Waiting) -> None:
         waiting.queued = False
         self.length -= 1
-        self._counts[waiting.importance] -= 1
+        key = (waiting.importance, waiting.needs)
+        line = self._lines[key]
+        line.length -= 1
+        if line.length == 0:
+            del self._lines[key]
+        self._flows[waiting.needs].length -= 1
         if len(self._deadlines) > 2 * self.length + _FEWEST_SWEPT:
             self._sweep()
 
@@ -130,33 +252,25 @@ class AdmissionQueue:
         """Forget those that left; they are at most half of what is kept, so this is O(1) each."""
         self._deadlines = [entry for entry in self._deadlines if entry[2].queued]
         self._deadlines.sort()
-        for importance in list(self._lines):
-            line = deque([waiting for waiting in self._lines[importance] if waiting.queued])
-            if line:
-                self._lines[importance] = line
-            else:
-                del self._lines[importance]
-                del self._counts[importance]
+        for line in self._lines.values():
+            line.forget_those_that_left()
+        if len(self._flows) > _MOST_FLOWS:
+            self._flows = {needs: flow for needs, flow in self._flows.items() if flow.length > 0}
 
-    def _least_important(self) -> Waiting | None:
-        """The newest of the least important that wait."""
-        for importance in sorted(self._lines, reverse=True):
-            line = self._lines[importance]
-            while line:
-                if line[-1].queued:
-                    return line[-1]
-                line.pop()
-        return None
-
-    def _is_dropped(self, waiting: Waiting, now: float) -> bool:
-        codel = self._codel
-        return codel is not None and codel.drops(now - waiting.queued_at, now, self.length == 0)
-
-    def _note_pace(self, now: float) -> None:
-        if self._last_left_at >= 0.0:
-            between_s = now - self._last_left_at
-            if self.pace_s == 0.0:
-                self.pace_s = between_s
-            else:
-                self.pace_s += (between_s - self.pace_s) / _PACE_SAMPLES
-        self._last_left_at = now
+    def _who_gives_way(self, newcomer: Waiting) -> Waiting:
+        """Of the longest line of the least important the newest, unless the newcomer is less
+        important still, or equally and of a line that is as long."""
+        longest: _Line | None = None
+        for line in self._lines.values():
+            if longest is None or (line.importance, line.length) > (
+                longest.importance,
+                longest.length,
+            ):
+                longest = line
+        if longest is None or longest.importance < newcomer.importance:
+            return newcomer
+        if longest.importance == newcomer.importance:
+            own = self._lines.get((newcomer.importance, newcomer.needs))
+            if longest.length <= (own.length if own is not None else 0) + 1:
+                return newcomer
+        return longest.last()

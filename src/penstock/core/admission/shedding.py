@@ -1,11 +1,13 @@
 """Priority shedding: under overload lets in only requests above a level of priority.
 
 Overload is seen by how long requests queue: over a window of one second or 2000 requests, a mean
-wait above 20 ms. The level is then moved by what the last window's priorities were:
+wait above 20 ms, of all that were let in, those that did not have to wait included. The level is
+then moved by what the last window's priorities were:
 
     overloaded:  let in 5% less than were let in      otherwise:  1% of all that came more
 
-so that a level in a histogram is found at once, rather than by trial. All servers along a path use
+so that a level in a histogram is found at once, rather than by trial. The most important that came
+are never refused: where all are equal, that would refuse everybody. All servers along a path use
 the same priorities, so what one lets in the next does too.
 Source: H. Zhou et al., "Overload control for scaling WeChat microservices" (DAGOR), SoCC 2018.
 
@@ -54,7 +56,8 @@ class PriorityShedding:
         return True
 
     def waited(self, wait_s: float) -> None:
-        """A request that was let in began to be served after this time in the queue."""
+        """A request that was let in left the queue after this time, 0 where it did not wait there:
+        it began to be served, its time ran out, or its client left."""
         self._waits += 1
         self._wait_sum_s += wait_s
 
@@ -83,6 +86,8 @@ class PriorityShedding:
     def _lower(self, wanted: float) -> None:
         expected = float(self._let_in)
         while self.level > 0 and expected > wanted:
+            if expected <= self._came[self.level]:
+                return  # none are more important
             expected -= self._came[self.level]
             self.level -= 1
 

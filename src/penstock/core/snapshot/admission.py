@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Literal
+
 from msgspec import field
 
 from penstock.core.snapshot.data import Data
@@ -28,6 +30,9 @@ class Queue(Data, frozen=True):
     timeout_s: float = 10.0
     newest_first_above: float = 1.0  # share of the length; 1: never
     codel: CoDel | None = None
+    # What becomes of requests that come while no endpoint that they can use is up. Those that
+    # wait already go on waiting.
+    while_down: Literal["refuse", "wait"] = "refuse"
 
 
 class Throttle(Data, frozen=True):

@@ -47,3 +47,4 @@ class Listener(Data, frozen=True):
     timeouts: ListenerTimeouts = ListenerTimeouts()
     limits: Limits = Limits()
     backlog: int = 4096
+    merge_slashes: bool = False  # in paths, before anything looks at them

@@ -26,6 +26,8 @@ class Endpoint(Data, frozen=True):
     backup: bool = False  # behind all groups
     zone: str = ""
     models: tuple[str, ...] = ()  # that it serves; empty: it is asked, or may serve any
+    base_path: str = ""  # before all paths there
+    headers: tuple[tuple[str, str], ...] = ()  # of all requests there, in place of others' values
     row: int = -1
     address: str = ""  # of a host that is a name
 
@@ -45,11 +47,12 @@ class EndpointTls(Data, frozen=True):
 
 
 class Connections(Data, frozen=True):
-    """The pool of idle connections to each endpoint, per worker."""
+    """Connections to each endpoint, per worker: the idle ones that are kept, and a bound."""
 
     max_idle: int = 256
     idle_timeout_s: float = 55.0  # under the 60 s and more that servers keep theirs open
     max_requests: int = 0
+    response_header_bytes: int = 65536
 
 
 class PoolTimeouts(Data, frozen=True):
@@ -118,6 +121,16 @@ class Sticky(Data, frozen=True):
     same_site: Literal["", "Strict", "Lax", "None"] = "Lax"
     secure: bool = False
     http_only: bool = True
+    # Its endpoint has no room: its clients wait there, where the pool has a queue, or go elsewhere
+    # this once.
+    when_full: Literal["wait", "elsewhere"] = "wait"
+
+
+class Drain(Data, frozen=True):
+    """What becomes of clients of an endpoint that drains, or has weight 0."""
+
+    sticky: Literal["stay", "move"] = "stay"  # those that a cookie, or an answer, binds to it
+    deadline_s: float = 0.0  # how long they stay; 0: until they end by themselves
 
 
 class Pool(Data, frozen=True):
@@ -142,7 +155,9 @@ class Pool(Data, frozen=True):
     decisions: Decisions = Decisions()
     hash_key: HashKey = HashKey()
     sticky: Sticky | None = None
-    host_header: Literal["pass", "endpoint"] | str = "pass"  # any other text is sent as it is
+    drain: Drain = Drain()
+    # Any other text is sent as it is; auto: endpoint for those over TLS by name, else pass.
+    host_header: Literal["auto", "pass", "endpoint"] | str = "auto"
     request_headers: tuple[HeaderEdit, ...] = ()
     response_headers: tuple[HeaderEdit, ...] = ()
     timeouts: PoolTimeouts = PoolTimeouts()

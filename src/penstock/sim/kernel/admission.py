@@ -20,6 +20,7 @@ class JobPlace(Place):
     def __init__(self, job: Job, importance: int) -> None:
         super().__init__(importance, 0.0)
         self.job: Job = job
+        self.needs = job.request.model
 
 
 class BalancerGate(Gate):
@@ -29,8 +30,9 @@ class BalancerGate(Gate):
         super().__init__(spec, balancer.env)
         self._balancer: Balancer = balancer
 
-    def has_room(self) -> bool:
-        return self._balancer.pool.has_room()
+    def room(self, place: Place) -> int:
+        job = _job_at(place)
+        return self._balancer.pool.room(job.request, job.tried)
 
     def on_admitted(self, place: Place) -> None:
         self._balancer.on_admitted(_job_at(place))

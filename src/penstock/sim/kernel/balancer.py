@@ -4,7 +4,7 @@ from math import inf
 from random import Random
 from typing import Final
 
-from penstock.core.admission.gate import Gate
+from penstock.core.admission.gate import Gate, needs_of
 from penstock.core.endpoint import Endpoint
 from penstock.core.env import Env
 from penstock.core.load_report import LoadReport
@@ -101,6 +101,7 @@ class Balancer:
         self.reports: bool = False  # whether answers bring the server's load report
         self.gate: Gate | None = None
         self.picks: list[int] | None = None  # the order of each endpoint picked, where wanted
+        self.picked_at: list[float] = []  # beside it
 
     def submit(self, job: Job) -> None:
         """A client's request is here."""
@@ -182,10 +183,10 @@ class Balancer:
         if endpoint is None:
             place = job.admission
             gate = self.gate
-            if gate is not None and place is not None and place.gate is gate and pool.eligible:
-                gate.give_back(place)  # every endpoint is full
-                gate.wait(place)
-                return
+            if gate is not None and place is not None:
+                place.needs = needs_of(job.request.model, job.tried)
+                if gate.takes_back(place):
+                    return
             job.outcome = ABANDONED
             job.status = _UNAVAILABLE
             self._end(job)
@@ -197,6 +198,7 @@ class Balancer:
             endpoint.elsewhere -= 1
         if self.picks is not None:
             self.picks.append(endpoint.order)
+            self.picked_at.append(now)
         server = self.servers[endpoint.order]
         job.server = server
         job.stage = GOING
