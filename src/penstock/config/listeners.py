@@ -100,6 +100,11 @@ class Limits(Section):
     header_count: PositiveCount = setting(_LIMITS.header_count, "Headers of a request.")
     target_bytes: PositiveSize = setting(_LIMITS.target_bytes, "The request target (path, query).")
     body_bytes: Size = setting(_LIMITS.body_bytes, "A request body. `off`: any size.")
+    body_rate: Count = setting(
+        _LIMITS.body_rate,
+        "Bytes a second of a request body, at least, once `client_body_idle` was spent on waiting "
+        "for it. 0: any rate.",
+    )
     connections: Count = setting(
         _LIMITS.connections, "Connections open at once, over all workers. 0: no limit."
     )

@@ -396,7 +396,7 @@ class LiveEndpoint(CountedEndpoint):
         idle = self.idle
         self.idle = []
         for connection in idle:
-            connection.close()
+            connection.close_in_order()
 
     def _read_elsewhere(self) -> None:
         cells = self._cells

@@ -6,7 +6,7 @@ request id: so one built head serves every repetition of the same head on a conn
 
 from typing import Final
 
-from penstock.wire.http1 import RequestHead, ResponseHead
+from penstock.wire.http1 import RequestHead, ResponseHead, hops_left
 from penstock.wire.origin import Origin
 
 # An edit: "set", "add" or "remove"; the field's name as given and in lower case; its value.
@@ -92,6 +92,8 @@ def forwarded_request(
     trusted = hop.trusted
     origin = hop.origin
     via: list[bytes] = []
+    hops = hops_left(head)
+    counted_down = False
     fields: list[tuple[bytes, bytes, bytes]] = []
     for field in head.fields:
         lower, _, value = field
@@ -103,8 +105,11 @@ def forwarded_request(
             continue
         if lower == b"expect" and not head.expects_continue:
             continue
-        if lower == b"max-forwards" and head.method == b"OPTIONS" and value.isdigit():
-            field = (lower, field[1], b"%d" % (int(value[:9]) - 1))
+        if lower == b"max-forwards" and hops >= 0:
+            if counted_down:
+                continue
+            counted_down = True
+            field = (lower, field[1], b"%d" % max(hops - 1, 0))
         fields.append(field)
     address = hop.address.encode()
     before = [*origin.forwarded_for, address]
@@ -220,6 +225,12 @@ def forwarded_response(
         lines.append(b"Connection: keep-alive")
     lines.append(REQUEST_ID_LINE)
     return b"\r\n".join(lines)
+
+
+def lacks_date(head: ResponseHead, rules: ResponseRules) -> bool:
+    """Whether a proxy that has a clock is to add Date (RFC 9110, 6.6.1); edits may forbid it."""
+    names = [field[0] for field in head.fields] + [edit[2] for edit in rules.edits]
+    return b"date" not in names
 
 
 def interim_response(head: ResponseHead) -> bytes:

@@ -48,6 +48,7 @@ listeners:
       header_count: 50
       target_bytes: 4KiB
       body_bytes: 8MiB
+      body_rate: 100
       connections: 1000
       connections_per_address: 10
       requests_per_connection: 100
