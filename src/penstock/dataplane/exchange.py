@@ -19,11 +19,13 @@ from penstock.core.ticket import (
     Ticket,
 )
 from penstock.dataplane.admission import Admission, ExchangePlace
+from penstock.dataplane.answer_reading import names_reading_of
 from penstock.dataplane.board import (
     P_REQUESTS,
 )
 from penstock.dataplane.endpoint_connection import EndpointConnection, connect
 from penstock.dataplane.failover import Failover
+from penstock.dataplane.gathering import Gathering
 from penstock.dataplane.idle_connections import take_idle
 from penstock.dataplane.live_endpoint import LiveEndpoint
 from penstock.dataplane.loop import EXHAUSTED
@@ -91,6 +93,9 @@ class Exchange(Failover):
             if not self._read_on(way, body, True) or not self._understand(way):
                 return
         elif way.unread and not self._passes_as_it_is(way):
+            return
+        elif way.asks_all:
+            Gathering(self).begin()
             return
         if pool.admission is None:
             self._attempt()
@@ -214,6 +219,7 @@ class Exchange(Failover):
                 self.on_endpoint_failed(CONNECT_FAILED, f"connecting failed: {error.strerror}")
             return
         connection.sink = self
+        self.peer = connection.address.shown
         connection.expires_at = self._expires_at
         self.connection = connection
         self.connecting_at = self.context.env.now
@@ -239,6 +245,7 @@ class Exchange(Failover):
         assert way is not None
         assert endpoint is not None
         self.connection = connection
+        self.peer = connection.address.shown
         connection.begin(self, self.head.bodiless, self._expires_at)
         legible = False
         if self._adapts and self.prompt is not None:
@@ -374,6 +381,8 @@ class Exchange(Failover):
             if status == 404 and way.pool.spec.asks_again:
                 way.pool.waits.missed()
             reading = self._reading_of(prompt, head)
+        elif way.makes_things:
+            reading = names_reading_of(head, self._framing, self.context.env)
         if reading is None or not reading.streamed:
             ticket.first_byte(now)  # else with the first token: engines send the head at once
         pool = way.pool
@@ -384,6 +393,8 @@ class Exchange(Failover):
             self._settle(DONE)
             self._retry()
             return
+        if way.conversation:
+            self._note_conversation(way)
         self.first_byte_at = now
         self.status = status
         framing = self._framing

@@ -9,6 +9,7 @@ from typing import Final
 from penstock.core.request import Request
 from penstock.core.snapshot import Admission, Route
 from penstock.dataplane.allowed_origins import AllowedOrigins
+from penstock.dataplane.gathering import asks_all
 from penstock.dataplane.live_endpoint import LiveEndpoint
 from penstock.dataplane.live_pool import LivePool
 from penstock.dataplane.prompt_body import may_name_model
@@ -16,9 +17,11 @@ from penstock.wire.api_family import OPENAI, family_of
 from penstock.wire.content_coding import decoder_of
 from penstock.wire.forwarding import Edit, Hop, ResponseRules, forwarded_request
 from penstock.wire.http1 import RequestHead
+from penstock.wire.kept_things import makes_things
 from penstock.wire.model_changes import changes_models
 from penstock.wire.model_name import boundary_of
 from penstock.wire.openai import OTHER, api_of
+from penstock.wire.session_keys import session_hash
 from penstock.wire.target_path import decoded_path
 
 MAX_PRIORITY: Final = 1023  # each has a line of its own in the queue
@@ -69,11 +72,18 @@ class PoolPlan:
         self.refuses_coding: bool = False
         # Whether an endpoint that takes it may serve other models from then on.
         self.changes_models: bool = False
+        self.makes_things: bool = False  # the answer may tell an id that its endpoint keeps
+        # Hash of the conversation whose stream its endpoint keeps (llama.cpp); 0 without one.
+        self.conversation: int = 0
+        self.asks_all: bool = False  # every endpoint has a part of the answer
         if way.pool.insight is not None:
             path = decoded_path(request.path.encode("latin-1"))
             self.api = api_of(path)
             self.family = family_of(path, head.value(b"anthropic-version") is not None)
             self.changes_models = way.pool.spec.asks_again and changes_models(head.method, path)
+            self.asks_all = len(way.pool.members) > 1 and asks_all(head.method, target)
+            self.makes_things = makes_things(head.method, target)
+            self.conversation = session_hash(head.value(b"x-conversation-id") or b"")
             self._plan_reading(way.pool, head)
         self.refuses_malformed: bool = self.api != OTHER and way.pool.refuses_malformed
         self.refuses_long: bool = (
@@ -110,7 +120,7 @@ class PoolPlan:
             self.boundary = boundary_of(head.value(b"content-type") or b"")
         if self.boundary:
             self.skims = True
-        elif self.api != OTHER or (apart and may_name_model(head)):
+        elif self.api != OTHER or ((apart or self.makes_things) and may_name_model(head)):
             if coding and decoder_of(coding, 0) is None:
                 shown = coding[:_MAX_SHOWN_BYTES].decode("latin-1")
                 self.unread = f"the body is compressed ({shown}), which is not read"

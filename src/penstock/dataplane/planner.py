@@ -21,6 +21,7 @@ from penstock.wire.forwarding import (
     request_id_of,
 )
 from penstock.wire.http1 import RequestHead, hops_left
+from penstock.wire.kept_things import thing_in
 from penstock.wire.openai import answer_in
 from penstock.wire.origin import TrustedNetworks, origin_of
 from penstock.wire.session_keys import session_hash, session_in
@@ -171,15 +172,18 @@ def _pool_plan(
             source=request.source,
             key_hash=xxhash.xxh3_64_intdigest(key) if pool.key else 0,
             session_hash=session or session_in(head.fields),
-            continues=answer_in(decoded_path(request.path.encode("latin-1")))
-            if pool.insight is not None
-            else 0,
+            continues=_kept(decoded_path(head.target)) if pool.insight is not None else 0,
         )
     plan = PoolPlan(way, request, head, target.encode("latin-1"), hop)
     if pool.sticky is not None and pool.spec.sticky is not None:
         plan.cookie = cookie_value(head, pool.spec.sticky.cookie) or ""
         plan.home = pool.named_by(plan.cookie)
     return plan
+
+
+def _kept(target: bytes) -> int:
+    """The hash of the answer, file or other thing that a request is about; else 0."""
+    return answer_in(target) or thing_in(target)
 
 
 def _answered_here(

@@ -57,6 +57,11 @@ class PromptBody:
             self.ask_for_model(default)
             self.asked = self.found.model
 
+    @property
+    def json(self) -> bytes:
+        """What it says, without framing."""
+        return self._json
+
     def ask_for_model(self, name: str) -> None:
         """Ask for that model instead.
 

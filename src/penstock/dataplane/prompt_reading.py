@@ -14,7 +14,8 @@ from penstock.dataplane.prompt_body import PromptBody
 from penstock.dataplane.settlement import Settlement
 from penstock.wire.content_coding import accepted_codings, decoder_of
 from penstock.wire.http1 import ResponseHead
-from penstock.wire.openai import OTHER
+from penstock.wire.kept_things import thing_named
+from penstock.wire.openai import LLAMACPP, OTHER
 from penstock.wire.usage import UsageHider
 from penstock.wire.usage_habit import HabitReader
 
@@ -121,6 +122,7 @@ class PromptReading(Settlement):
                 return False
         if way.api == OTHER:
             if not model:
+                self._find_keeper(way, insight, prompt, "")
                 return True  # it is the engine's to refuse, or to fetch
         elif prompt.found.problem:
             if not self._passes_malformed(way, prompt.found.problem):
@@ -132,6 +134,8 @@ class PromptReading(Settlement):
             self._asking = prompt
         if pieces:
             self._ask(way, insight, prompt, model)
+        if way.api == OTHER:
+            self._find_keeper(way, insight, prompt, model)
         return True
 
     def _passes_malformed(self, way: PoolPlan, problem: str) -> bool:
@@ -141,6 +145,13 @@ class PromptReading(Settlement):
             return False
         self.unread = problem
         return True
+
+    def _find_keeper(self, way: PoolPlan, insight: Insight, prompt: PromptBody, model: str) -> None:
+        """A request that names a file goes to who keeps that."""
+        if way.makes_things:
+            thing = thing_named(prompt.json)
+            if thing:
+                self.request = insight.request_for(way.request, model, thing)
 
     def _adapt(self, prompt: PromptBody, endpoint: LiveEndpoint) -> None:
         """Have a stream's request ask for usage, or not, as suits the endpoint that it goes to."""
@@ -257,6 +268,7 @@ class PromptReading(Settlement):
         if reading is None or endpoint is None:
             return reading
         reading.began = self.began
+        reading.meter.tells_timings = prompt.found.api == LLAMACPP
         if not reading.streamed:
             return reading
         if prompt.asks_usage:

@@ -13,7 +13,7 @@ from penstock.core.request import Request
 from penstock.core.ticket import DONE, Ticket
 from penstock.dataplane import answers
 from penstock.dataplane.admission import ExchangePlace, ending_of
-from penstock.dataplane.answer_reading import AnswerReading
+from penstock.dataplane.answer_reading import AnswerReading, NameMeter
 from penstock.dataplane.board import P_NO_ENDPOINT, W_FIXED, W_UNROUTED
 from penstock.dataplane.body_skimming import BodySkimming, CodedBody
 from penstock.dataplane.context import Context
@@ -293,6 +293,20 @@ class Settlement(ResponseSink):
         self._give_list()
         return True
 
+    def on_gathered(self, status: int, body: bytes) -> None:
+        """All endpoints were asked, and this is what they say together."""
+        if not body:
+            self._refuse(502, "no endpoint answered")
+            return
+        data = answers.response(
+            status,
+            body,
+            keep_alive=self.front.keeps_alive(),
+            request_id=self.request_id,
+            headers=JSON,
+        )
+        self._finish_with(status, data, "done")
+
     def _give_list(self) -> None:
         data = answers.response(
             200,
@@ -331,7 +345,23 @@ class Settlement(ResponseSink):
                 self._note_answer(reading)
         elif complete and reading.meter.response_id:
             self._note_answer(reading)
+        if complete and isinstance(reading.meter, NameMeter):
+            self._note_things(reading.meter)
         return passed
+
+    def _note_things(self, meter: NameMeter) -> None:
+        """Who keeps what the answer tells of, before its client can ask for it."""
+        way = self.way
+        endpoint = self.endpoint
+        if way is not None and endpoint is not None and way.pool.insight is not None:
+            for name in meter.names:
+                way.pool.insight.note_answer(name, endpoint)
+
+    def _note_conversation(self, way: PoolPlan) -> None:
+        """Who keeps the stream of a conversation, which its client may come back to."""
+        endpoint = self.endpoint
+        if endpoint is not None and way.pool.insight is not None:
+            way.pool.insight.note_kept(way.conversation, endpoint)
 
     def _note_answer(self, reading: AnswerReading) -> None:
         """Who makes an answer that has a name, before its client can go on from it."""
@@ -339,6 +369,8 @@ class Settlement(ResponseSink):
         endpoint = self.endpoint
         if way is not None and endpoint is not None and way.pool.insight is not None:
             way.pool.insight.note_answer(reading.meter.response_id, endpoint)
+            if self.prompt is not None and self.prompt.found.continues:
+                way.pool.insight.note_kept(self.prompt.found.continues, endpoint)  # it knew that
 
     def _learn(self, reading: AnswerReading, ticket: Ticket) -> None:
         """Once, from the attempt whose answer was passed on."""

@@ -6,7 +6,7 @@ request id: so one built head serves every repetition of the same head on a conn
 
 from typing import Final
 
-from penstock.wire.http1 import RequestHead, ResponseHead, hops_left
+from penstock.wire.http1 import Field, RequestHead, ResponseHead, hops_left
 from penstock.wire.origin import Origin
 
 # An edit: "set", "add" or "remove"; the field's name as given and in lower case; its value.
@@ -125,6 +125,8 @@ def forwarded_request(
     for operation, _, lower, value in edits:
         if lower == b"host" and operation != "remove":
             host = value
+        if operation != "add" and b"-" in lower:
+            fields = _without_lookalikes(fields, lower)
     lines = [b"%b %b HTTP/1.1" % (head.method, target), b"Host: " + host]
     lines += [
         b"%b: %b" % (name, value)
@@ -137,6 +139,11 @@ def forwarded_request(
         lines.append(b"Content-Length: %d" % head.content_length)
     lines.append(REQUEST_ID_LINE)
     return b"\r\n".join(lines)
+
+
+def _without_lookalikes(fields: list[Field], lower: bytes) -> list[Field]:
+    """Without those that CGI and WSGI servers take for that field: with ``_`` for ``-``."""
+    return [field for field in fields if field[0] == lower or field[0].replace(b"_", b"-") != lower]
 
 
 class ResponseRules:

@@ -32,6 +32,7 @@ COMPLETION: Final = 2
 EMBEDDING: Final = 3
 RESPONSE: Final = 4
 ANTHROPIC: Final = 5
+LLAMACPP: Final = 6  # its own completions, by a prompt or around a gap
 
 MAX_BLOCKS: Final = 512
 # Objects in a body, each of which may become one of ours: a bound on time and memory.
@@ -46,6 +47,8 @@ _SUFFIXES: Final = (
     (b"/embeddings", EMBEDDING),
     (b"/responses", RESPONSE),
     (b"/messages", ANTHROPIC),
+    (b"/completion", LLAMACPP),
+    (b"/infill", LLAMACPP),
 )
 _DEFAULT_TAG: Final = ":latest"
 _SEPARATOR: Final = (
@@ -139,6 +142,8 @@ def _read(found: Inspection, prompt: "_Prompt", body: bytes, decoders: bodies.De
         _read_embedding(found, prompt, decoders.embedding.decode(body))
     elif api == RESPONSE:
         _read_response(found, prompt, decoders.response.decode(body))
+    elif api == LLAMACPP:
+        _read_llamacpp(found, prompt, decoders.llamacpp.decode(body))
     else:
         _read_anthropic(found, prompt, decoders.anthropic.decode(body))
 
@@ -303,6 +308,9 @@ def _read_response(found: Inspection, prompt: _Prompt, read: bodies.Response) ->
     found.tools = read.tools is not NOTHING
     prompt.add(read.tools)
     prompt.add(read.instructions)
+    if read.conversation is not NOTHING:
+        named = _conversation(read.conversation)
+        found.continues = session_hash((named or "").encode("utf-8", "surrogatepass"))
     if read.previous_response_id is not NOTHING:
         found.continues = _name_hash(read.previous_response_id)
     prompt.add(read.previous_response_id)
@@ -313,6 +321,16 @@ def _read_response(found: Inspection, prompt: _Prompt, read: bodies.Response) ->
             prompt.add_item(item)
     else:
         prompt.pieces.append(data)
+
+
+def _read_llamacpp(found: Inspection, prompt: _Prompt, read: bodies.LlamaCpp) -> None:
+    """Around a gap other files come first, then what stands before and behind it."""
+    _common(found, read, read.n_predict)
+    prompt.add(read.input_extra)
+    prompt.add(read.input_prefix)
+    prompt.add(read.input_suffix)
+    prompt.add(read.prompt)
+    found.prompt_tokens = _token_ids(bytes(read.prompt))
 
 
 def _read_anthropic(found: Inspection, prompt: _Prompt, read: bodies.AnthropicMessages) -> None:

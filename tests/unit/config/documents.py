@@ -105,6 +105,7 @@ pools:
       - url: http://10.0.0.2:8000/openai
         name: second
         headers: {Authorization: Bearer own}
+        kv_events: {port: 5600}
         weight: 2.5
         max_in_flight: 64
         backup: true

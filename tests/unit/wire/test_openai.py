@@ -13,6 +13,7 @@ from penstock.wire.openai import (
     CHAT,
     COMPLETION,
     EMBEDDING,
+    LLAMACPP,
     MAX_BLOCKS,
     MAX_OBJECTS,
     OTHER,
@@ -344,3 +345,26 @@ def test_of_too_many_objects_only_the_front_is_looked_at() -> None:
     assert (found.problem, found.model) == ("over 100000 objects", "m")
     found = inspect(CHAT, b'{"messages": [' + objects.encode() + b'], "model": "m"}')
     assert (found.problem, found.model) == ("over 100000 objects", "")
+
+
+@pytest.mark.parametrize("path", [b"/completion", b"/llama/completion?x", b"/infill"])
+def test_llamacpps_own_completions_are_known(path: bytes) -> None:
+    assert api_of(path) == LLAMACPP
+
+
+def test_llamacpps_own_completions_have_prefixes() -> None:
+    long = "a" * 600
+    first = inspect(LLAMACPP, json.dumps({"prompt": long + "b", "n_predict": 7}).encode())
+    second = inspect(LLAMACPP, json.dumps({"n_predict": -1, "prompt": long + "c"}).encode())
+    assert first.problem == second.problem == ""
+    assert (first.output_limit, second.output_limit) == (7, 0)
+    assert len(first.blocks) == 2
+    assert first.blocks == second.blocks
+    assert inspect(LLAMACPP, b'{"prompt": [1, 2, 3]}').prompt_tokens == 3
+
+
+def test_what_stands_before_a_gap_is_the_prefix_of_what_fills_it() -> None:
+    before = {"input_prefix": "a" * 600}
+    first = inspect(LLAMACPP, json.dumps({**before, "input_suffix": "b"}).encode())
+    second = inspect(LLAMACPP, json.dumps({"input_suffix": "c", **before, "prompt": ""}).encode())
+    assert first.blocks[:2] == second.blocks[:2]

@@ -20,9 +20,9 @@ class EngineMetrics(Data, frozen=True):
 class KvEvents(Data, frozen=True):
     """Where an engine publishes what its KV cache holds, over ZeroMQ."""
 
-    port: int = 5557
-    replay_port: int = 0  # 0: what was missed cannot be asked for
-    topic: str = ""
+    port: int = 0  # 0: the engine is asked, or it is the usual one
+    replay_port: int = 0  # 0: as the engine tells, or what was missed cannot be asked for
+    topic: str = ""  # empty: as the engine tells, or all
 
 
 class Engine(Data, frozen=True):
