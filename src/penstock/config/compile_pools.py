@@ -97,7 +97,7 @@ def _compile_pool(name: str, pool: Pool, at: Location, findings: Findings) -> sn
         retry=pool.retry.compiled(pool.kind),
         health_check=pool.health_check.compiled() if pool.health_check else None,
         agent_check=plain(snapshot.AgentCheck, pool.agent_check) if pool.agent_check else None,
-        outlier=plain(snapshot.Outlier, pool.outlier),
+        outlier=pool.outlier.compiled(pool.kind),
         breaker=pool.circuit_breaker and plain(snapshot.Breaker, pool.circuit_breaker),
         admission=pool.admission.compiled(),
         slow_start=plain(snapshot.SlowStart, pool.slow_start),
