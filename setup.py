@@ -57,7 +57,7 @@ class OptionalBuild(build_ext):
         """
         build_py = self.get_finalized_command("build_py")
         for extension in sorted(self.extensions, key=lambda each: each.name == LIBRARY):
-            in_place, built = self._get_inplace_equivalent(build_py, extension)
+            in_place, built = self._get_inplace_equivalent(build_py, extension)  # type: ignore[attr-defined]
             self.copy_file(built, f"{in_place}.new", level=self.verbose)
             os.replace(f"{in_place}.new", in_place)
 

@@ -67,12 +67,12 @@ def test_an_endpoint_that_joins_an_idle_fleet_is_used(name: str, pace: float) ->
     assert any(uses_of_one_that_joins(name, pace))
 
 
-def test_the_time_to_first_token_gives_all_to_one_that_proves_to_be_faster() -> None:
+def test_the_time_to_first_token_gives_all_but_trials_to_one_that_proves_to_be_faster() -> None:
     uses = uses_of_one_that_joins("ttft", 0.5)
-    assert all(uses[-100:])
+    assert sum(uses[-100:]) >= 95
 
 
-def test_the_time_to_first_token_leaves_one_that_proves_to_be_slower() -> None:
+def test_the_time_to_first_token_leaves_one_that_proves_to_be_slower_but_for_trials() -> None:
     uses = uses_of_one_that_joins("ttft", 2.0)
     assert 5 < sum(uses) < 20
-    assert not any(uses[-100:])
+    assert sum(uses[-100:]) <= 2

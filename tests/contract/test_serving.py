@@ -262,8 +262,10 @@ def test_answers_beside_which_prompts_are_computed_are_expected_to_be_slower() -
     busy, quiet = EngineModel(fleet), EngineModel(fleet)
     for number in range(200):
         prompts = float(number % 5 * 20)
-        busy.learn_step(4.0, 1000.0, 100.0 + prompts, 0.03 + 5e-5 * (100.0 + prompts))
-        quiet.learn_step(4.0, 1000.0, 0.0, 0.03)
+        busy.learn_step(
+            4.0, 1000.0, 100.0 + prompts, 0.03 + 5e-5 * (100.0 + prompts), float(number)
+        )
+        quiet.learn_step(4.0, 1000.0, 0.0, 0.03, float(number))
     assert quiet.decode_s(4, 1000.0) == pytest.approx(0.03, rel=0.02)
     assert busy.decode_s(4, 1000.0) == pytest.approx(0.03 + 5e-5 * 140.0, rel=0.05)
 

@@ -28,9 +28,10 @@ def test_it_picks_in_a_pool_and_hears_of_its_tickets() -> None:
 @pytest.mark.parametrize(
     ("name", "told"),
     [
-        ("tests.contract.user_policy:Missing", "Missing"),
+        ("tests.contract.user_policy:Missing", "user_policy.py defines no class 'Missing'"),
         ("tests.contract.user_policy:NotAPolicy", "not a subclass"),
-        ("no.such.module:Nth", "no"),
+        ("no.such.module:Nth", "no module 'no' was found beside the configuration file"),
+        ("tests.contract.broken_policy:Any", "broken_policy.py, line 3"),
         ("raundom", "did you mean 'random'"),
     ],
 )

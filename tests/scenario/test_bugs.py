@@ -1,11 +1,13 @@
 """A bug met while serving one request costs that request only, and is told in full."""
 
+import json
 from collections.abc import Callable
+from pathlib import Path
 
 import pytest
 
 from penstock.core.endpoint import DOWN
-from penstock.core.snapshot import Match, PolicyChoice
+from penstock.core.snapshot import Match, PolicyChoice, RequestLog
 from penstock.dataplane.board import S_HEALTH, W_CONNECTIONS
 from tests.harness.endpoint import EndpointConnection, Script, ScriptedEndpoint
 from tests.harness.http_endpoint import HttpEndpoint
@@ -72,8 +74,30 @@ def test_bug_while_an_endpoint_is_picked_is_answered_with_500(
     with worker.connect() as client:
         response = client.get("/")
         assert response.status == 500
-        assert b"standard error" in response.body
+        assert b"the policy of the pool failed" in response.body
+        assert b"faulty_policy" not in response.body, "that is the operator's business"
         client.expect_end()
+    # The innermost line of the user's own module.
+    told = "penstock: policy tests.scenario.faulty_policy:Faulty failed in fail_in ("
+    assert told in worker.errors()
+    assert "faulty_policy.py, line " in worker.errors()
+    assert "penstock: bug" not in worker.errors()
+
+
+def test_the_request_log_names_the_users_class_and_line(
+    start: Callable[..., Worker], endpoint: HttpEndpoint, tmp_path: Path
+) -> None:
+    faulty = PolicyChoice("tests.scenario.faulty_policy:Faulty", {"method": "pick"})
+    log = tmp_path / "requests.jsonl"
+    worker = start(world(pool(endpoint, policy=faulty), request_log=RequestLog("file", str(log))))
+    worker.may_report_bugs = True
+    with worker.connect() as client:
+        assert client.get("/").status == 500
+    wait_until(log.exists, "it is logged")
+    wait_until(lambda: log.read_text().endswith("\n"), "the line is whole")
+    why = json.loads(log.read_text())["why"]
+    assert why.startswith("policy tests.scenario.faulty_policy:Faulty failed in fail_in (")
+    assert "faulty_policy.py, line " in why
 
 
 def test_bug_while_a_policy_is_rebuilt_keeps_nobody_else_back(

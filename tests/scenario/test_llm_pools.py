@@ -9,6 +9,7 @@ from typing import Any
 import aiohttp
 import pytest
 import pytest_asyncio
+from yarl import URL
 
 from penstock.fleet.balancer import BalancerProcess
 from penstock.fleet.engine.server import EngineServer
@@ -120,6 +121,10 @@ async def test_a_strict_pool_refuses_what_it_does_not_understand(
     session: aiohttp.ClientSession, strict: str, engines: list[EngineServer], body: bytes
 ) -> None:
     async with session.post(f"{strict}/v1/chat/completions", data=body) as response:
+        told = await response.json()
+        assert (response.status, told["error"]["type"]) == (400, "invalid_request_error")
+    disguised = URL(f"{strict}/v1%2fchat%2fcompletion%73", encoded=True)  # the same to most servers
+    async with session.post(disguised, data=body) as response:
         told = await response.json()
         assert (response.status, told["error"]["type"]) == (400, "invalid_request_error")
     async with session.post(f"{strict}/v1/messages", data=body) as response:

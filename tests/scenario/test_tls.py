@@ -9,15 +9,16 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from penstock.core.snapshot import ListenerTimeouts
+from penstock.core.snapshot import ListenerTimeouts, RequestLog
 from penstock.dataplane.board import W_TLS_FAILURES, W_TLS_HANDSHAKES
 from tests.harness.client import Client, IncompleteResponse
 from tests.harness.endpoint import EndpointConnection, ScriptedEndpoint
 from tests.harness.http_endpoint import HttpEndpoint
+from tests.harness.log import lines_of
 from tests.harness.messages import answer, get, post
 from tests.harness.waiting import PATIENCE_S, wait_until
 from tests.harness.worker import Worker
-from tests.harness.world import listener, pool, world
+from tests.harness.world import Address, listener, pool, world
 from tests.scenario.certificates import Authority, names_in
 
 SOON_S = 0.3
@@ -167,16 +168,41 @@ def test_sessions_are_resumed(
     assert again.socket.session_reused
 
 
-def test_plain_http_to_a_tls_listener_is_turned_away(
-    secure: tuple[Worker, HttpEndpoint],
+@pytest.mark.parametrize("piece_bytes", [1, 1000])
+def test_plain_http_to_a_tls_listener_is_told_so(
+    secure: tuple[Worker, HttpEndpoint], piece_bytes: int
 ) -> None:
     worker, endpoint = secure
     before = worker.count(W_TLS_FAILURES)
     client = worker.connect()
-    client.send(get("/plain"))
-    assert b"HTTP/1.1 200" not in client.read_to_end()
+    client.send_while_open(get("/plain"), piece_bytes=piece_bytes)
+    response = client.read_response()
+    assert response.status == 400
+    assert b"https://" in response.body
+    client.expect_end()
     assert b"/plain" not in endpoint.received
     wait_until(lambda: worker.count(W_TLS_FAILURES) > before, "the failure was counted")
+
+
+def test_plain_http_to_a_tls_listener_is_logged(
+    start: Callable[..., Worker], authority: Authority, tmp_path: Path
+) -> None:
+    log = tmp_path / "requests.log"
+    listeners = [listener(certificates=(authority.issue("localhost"),))]
+    worker = start(world(pool(), listeners=listeners, request_log=RequestLog("file", str(log))))
+    worker.connect().get("/plain")
+    (line,) = lines_of(log, 1)
+    assert (line["status"], line["line"]) == (400, "GET /plain HTTP/1.1")
+    assert "TLS" in line["why"]
+
+
+def test_tls_to_a_plain_listener_is_refused_at_once(start: Callable[..., Worker]) -> None:
+    worker = start(world(pool(Address(1))), held=True)  # no timeout ends it
+    client = worker.connect()
+    client.send(client_hello(0x0303))
+    response = client.read_response()
+    assert response.status == 400
+    assert b"TLS" in response.body
 
 
 def test_end_of_an_answer_until_close_is_announced(authority: Authority) -> None:
@@ -190,6 +216,26 @@ def test_end_of_an_answer_until_close_is_announced(authority: Authority) -> None
         response = client.request(b"GET / HTTP/1.0\r\n\r\n")
         assert response.body == b"hello"
         assert not client.was_reset
+
+
+def test_end_of_an_idle_connection_is_announced(
+    start: Callable[..., Worker], endpoint: HttpEndpoint, authority: Authority
+) -> None:
+    """RFC 9112, 9.8: the client knows that no answer was cut off."""
+    certificates = (authority.issue("localhost"),)
+    timeouts = ListenerTimeouts(keep_alive_idle_s=1.0)
+    listeners = [listener(certificates=certificates, timeouts=timeouts)]
+    worker = start(world(pool(endpoint), listeners=listeners), held=True)
+    idle = worker.connect(tls=authority.client())
+    assert idle.get().status == 200
+    worker.pass_time(1.0)
+    assert idle.read_to_end() == b""
+    assert not idle.was_reset
+    stopped = worker.connect(tls=authority.client())
+    assert stopped.get().status == 200
+    worker.send({"kind": "stop", "deadline_s": 20.0})
+    assert stopped.read_to_end() == b""
+    assert not stopped.was_reset
 
 
 def answer_until_close(connection: EndpointConnection) -> None:

@@ -1,14 +1,16 @@
 """Cases 23–40: a head is forwarded only if every server behind reads the same in it."""
 
+import re
 from collections.abc import Iterator
+from urllib.parse import unquote
 
 import pytest
 
-from penstock.core.snapshot import FixedResponse, HeaderEdit, Limits, Match
+from penstock.core.snapshot import FixedResponse, HeaderEdit, Limits, Match, Rewrite
 from tests.harness.http_endpoint import HttpEndpoint
 from tests.harness.messages import HELLO, chunked, head, post
 from tests.harness.worker import Worker
-from tests.harness.world import pool, route, world
+from tests.harness.world import listener, pool, route, world
 from tests.security.site import Case, Delivery, Site
 
 LENGTH = "Content-Length: 5"
@@ -64,6 +66,7 @@ FIELD_CASES = [
     Case(31, "two-ports", get(host="site.example:80:81")),
     Case(31, "url", get(host="http://site.example")),
     Case(31, "empty", get(host="")),
+    Case(31, "escaped", get(host="%61dmin.example")),
 ]
 
 TARGET_CASES = [
@@ -83,6 +86,11 @@ TARGET_CASES = [
     Case(35, "delete", target("/a\x7fb")),
     Case(35, "cr", target("/a\rb")),
     Case(35, "space-before", b" GET / HTTP/1.1\r\nHost: site.example\r\n\r\n"),
+    Case(35, "half-an-escape", target("/a%2")),
+    Case(35, "escaped-nul", target("/a%00b")),
+    Case(35, "overlong-utf-8", target("/a%c0%afb")),
+    Case(35, "above-the-root", target("/a/../../b")),
+    Case(35, "lower-case-method", target("/", "get")),
     Case(35, "bad-method", target("/", "G(T")),
     Case(36, "0.9", b"GET /\r\n\r\n", (400, 505)),
     Case(36, "1.32", target("/", version="HTTP/1.32"), (400, 505)),
@@ -181,6 +189,21 @@ DISGUISED = [
     "/admin/..;/public",
     "/public/%00",
     "/public/%252e%252e/admin",
+    "/%61dmin/x",
+    "/adm%69n",
+    "/admin%2fx",
+    "/admin%2Fx/y",
+    "/admin;x",
+    "/admin;x=y/z",
+    "/admin%3bx",
+    "/admin\\x",
+    "/admin%5cx",
+    "/;x/admin",
+    "/.;x/admin",
+    "/%2fadmin",
+    "/%c0%afadmin",
+    "/x/.%2e/admin",
+    "/../admin",
 ]
 
 
@@ -219,11 +242,78 @@ def test_case39_rules_match_exactly_what_is_forwarded(
     if response.status == 200:
         forwarded = endpoint.last.target
         assert not is_under("/admin", forwarded)
+        for read in (unquote(forwarded), as_servlets_read(forwarded)):
+            assert not is_under("/admin", read)
         expected = "/public" if is_under("/public", forwarded) else "/"
         assert response.headers["x-route"] == expected
     else:
         assert response.status in (400, 403)
         assert endpoint.requests == []
+
+
+@pytest.mark.parametrize("path", ["/%61dmin", "/public/../admin", "/public/%2e%2e/admin/x"])
+def test_case39_rule_holds_for_every_equivalent_path(
+    guarded: tuple[Worker, HttpEndpoint], path: str
+) -> None:
+    with guarded[0].connect() as client:
+        assert client.get(path).status == 403
+
+
+@pytest.mark.parametrize(
+    ("path", "forwarded"),
+    [
+        ("/files/%7eme/%c3%bc", "/files/~me/%C3%BC"),
+        ("/files/a%2fb", "/files/a%2Fb"),
+        ("/files//b", "/files//b"),
+        ("/files/a;b?c=%2e%2e/%2f", "/files/a;b?c=%2e%2e/%2f"),
+        ("/public/a%2fb", "/public/a%2Fb"),
+    ],
+)
+def test_case39_path_that_rules_do_not_tell_apart_goes_on(
+    guarded: tuple[Worker, HttpEndpoint], path: str, forwarded: str
+) -> None:
+    worker, endpoint = guarded
+    endpoint.forget()
+    with worker.connect() as client:
+        assert client.get(path).status == 200
+    assert endpoint.last.target == forwarded
+
+
+def test_case39_listener_merges_slashes_where_it_is_told_to() -> None:
+    forbidden = route(
+        match=Match(path_kind="prefix", path="/admin"), respond=FixedResponse(status=403)
+    )
+    merging = listener(merge_slashes=True)
+    with HttpEndpoint() as endpoint:
+        everything = world(pool(endpoint), routes=[forbidden, route("main")], listeners=[merging])
+        with Worker(everything) as worker, worker.connect() as client:
+            assert client.get("//admin").status == 403
+            assert client.get("//v1///chat?a=//").status == 200
+    assert endpoint.last.target == "/v1/chat?a=//"
+
+
+def test_case39_rewrite_cannot_make_a_path_climb() -> None:
+    careless = Rewrite("regex", "^/static(.*)$", r"/files/\1")
+    with HttpEndpoint() as endpoint:
+        routes = [route("main", rewrite=careless)]
+        with Worker(world(pool(endpoint), routes=routes)) as worker, worker.connect() as client:
+            assert client.get("/static/a").status == 200
+            assert client.get("/static../secret").status == 400
+    assert endpoint.last.target == "/files//a"
+
+
+@pytest.mark.parametrize("host", ["admin.example.", "ADMIN.example.:80", "Admin.Example"])
+def test_rule_on_a_host_holds_for_every_spelling_of_it(host: str) -> None:
+    forbidden = route(match=Match(hosts=("admin.example",)), respond=FixedResponse(status=403))
+    with HttpEndpoint() as endpoint:
+        routes = [forbidden, route("main")]
+        with Worker(world(pool(endpoint), routes=routes)) as worker, worker.connect() as client:
+            assert client.request(get(host=host)).status == 403
+
+
+def as_servlets_read(path: str) -> str:
+    """Without parameters, decoded, backslashes as slashes."""
+    return re.sub("/+", "/", unquote(re.sub(";[^/]*", "", path)).replace("\\", "/"))
 
 
 def is_under(prefix: str, path: str) -> bool:

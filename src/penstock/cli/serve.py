@@ -47,6 +47,12 @@ _TOKEN_VARIABLE: Final = "PENSTOCK_ADMIN_TOKEN"  # noqa: S105
     help="An option of the policy; may be repeated.",
 )
 @click.option("--health-check", metavar="PATH|tcp|off", help="Active checks. Default: off.")
+@click.option(
+    "--host-header",
+    metavar="auto|pass|endpoint|HOST",
+    help="Host that endpoints get: the client's (pass) or their own. Default: auto, which is their "
+    "own for https:// endpoints given by name.",
+)
 @click.option("--workers", metavar="N|auto", help="Worker processes. Default: one per core.")
 @click.option("--admin", metavar="HOST:PORT|off", help="Default: 127.0.0.1:9900.")
 @click.option(

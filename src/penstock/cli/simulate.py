@@ -142,6 +142,7 @@ def _run(scenario: "Scenario", processes: int | None, *, timeline: bool) -> "Com
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
     from penstock.sim.experiment import compare
+    from penstock.sim.outcome import OwnPolicyError
     from penstock.sim.parallel import ProcessDiedError, StoppedError
 
     columns = (TextColumn("runs"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
@@ -158,7 +159,7 @@ def _run(scenario: "Scenario", processes: int | None, *, timeline: bool) -> "Com
                 on_progress=lambda done, total: progress.update(bar, completed=done, total=total),
                 stop=received,
             )
-        except ProcessDiedError as error:
+        except (OwnPolicyError, ProcessDiedError) as error:
             raise click.ClickException(str(error)) from error
         except StoppedError:
             number = received.recv()

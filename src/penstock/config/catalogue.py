@@ -15,6 +15,7 @@ from penstock.core.admission import limits
 from penstock.core.policy import Option, Policy, policies
 
 FILE: Final = Path("docs/policies.md")
+_EXAMPLE: Final = Path(__file__).parents[3] / "examples" / "own-policy" / "two_choices.py"
 _STATE_MACHINES: Final = ("health", "outlier", "breaker", "retry", "slow_start", "sticky")
 _OPENING: Final = """\
 # Policies and protection
@@ -22,8 +23,32 @@ _OPENING: Final = """\
 Written by `python -m penstock.config.catalogue` from the sources.
 
 A policy chooses an endpoint for each request: `policy: NAME` on a pool, or `policy: {name: NAME,
-OPTION: VALUE}`. What a pick costs is measured in [picks](picks.md). A policy of your own is a class
-of yours that extends `penstock.core.policy.Policy`, named as `package.module:Class`.
+OPTION: VALUE}`. What a pick costs is measured in [picks](picks.md).
+
+## A policy of your own
+
+A class that extends `penstock.core.policy.Policy`, named `package.module:Class`, in a configuration
+as in a scenario of the simulator. The module is looked up beside that file, then as Python does
+([examples/own-policy](../examples/own-policy)):
+
+```python
+EXAMPLE```
+
+- `pick` gets the eligible endpoints and returns one of them, or None if there is none. Time and
+  chance come from `env` (`env.now`, `env.below(n)`, `env.random()`), so that the simulator can
+  repeat a run.
+- `endpoint.load()` is how many requests run there: those of all workers and, where engines tell
+  their load, those of other clients. `endpoint.in_flight` is the part that this worker sent itself.
+  Compare `load()`; with one worker and no reports both are the same.
+- `request` has `path`, `host`, `source` and `key_hash` (of the pool's `hash_key`, with
+  `key = "configured"` in the class); in pools of kind `llm` also `model`, `prompt_tokens` and
+  `blocks`.
+- With `observes = True` the policy is told how requests went: `on_start`, `on_first_byte`,
+  `on_end`. `options` declares settings; `explain` gives the terms for `penstock ctl explain`.
+- If a method raises an error, that request is answered with 500, and the log names the class, the
+  file and the line. A module that was changed is read again after a restart.
+
+## Built-in policies
 
 - *Weights*: work is shared in proportion to the endpoints' weights.
 - *Key*: what equal requests are told by; `configured` is the pool's `hash_key`, `source` the
@@ -35,7 +60,7 @@ of yours that extends `penstock.core.policy.Policy`, named as `package.module:Cl
 
 def catalogue() -> str:
     """The whole document."""
-    parts = [_OPENING, _overview()]
+    parts = [_OPENING.replace("EXAMPLE", _EXAMPLE.read_text("utf-8")), _overview()]
     for name, policy in policies().items():
         parts += [f"## {name}\n", _text(documentation(policy)), _options(policy.options)]
     parts.append("# Limits on concurrency\n")

@@ -14,6 +14,7 @@ from penstock.config.values import show
 from penstock.core import snapshot
 from penstock.core.policy import Option, create, policies, policy_class
 from penstock.core.policy import Policy as PolicyClass
+from penstock.core.policy._own import own_failure
 
 _SWITCHES: Final = {
     "true": True,
@@ -45,8 +46,11 @@ def choose(name: str, options: dict[str, object]) -> snapshot.PolicyChoice:
     typed = typed_options(cls.options, options)
     try:
         create(name, typed)
-    except TypeError as error:
-        raise ValueError(f"policy {name!r} cannot be created: {error}") from error
+    except ValueError:
+        raise
+    except Exception as error:
+        reason = own_failure(error) or f"{type(error).__name__}: {error}"
+        raise ValueError(f"policy {name!r} cannot be created: {reason}") from error
     return snapshot.PolicyChoice(
         name, {key: known[key].check(value) for key, value in typed.items()}
     )

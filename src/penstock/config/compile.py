@@ -4,23 +4,27 @@ What concerns several parts of the document, or other files, is checked here. Ev
 collected and raised as one ``ConfigError``.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from penstock.config.certificates import check_certificate, issued_names
 from penstock.config.compile_pools import compile_pools
 from penstock.config.compile_sessions import doubt_shared_cookies
+from penstock.config.conflicts import check_addresses, check_endpoints, check_file
 from penstock.config.cores import usable_cores
 from penstock.config.errors import ConfigError, Location, did_you_mean
 from penstock.config.findings import Findings
 from penstock.config.listeners import Certificate, Listener
 from penstock.config.load import Loaded, load_arguments, load_document
 from penstock.config.model import DEFAULT_ADMIN, DEFAULT_LISTEN, ONLY, Document
+from penstock.config.own_modules import look_up_beside
 from penstock.config.pools import default_policy
 from penstock.config.routes import Route
 from penstock.config.section import plain
+from penstock.config.values import Address
 from penstock.core import snapshot
+from penstock.core.snapshot import MAX_LISTENERS
 
 __all__ = [
     "AdminSettings",
@@ -57,6 +61,7 @@ class Configured:
 
 def load_configuration(source: Path) -> Configured:
     """What a file says. Raises ConfigError, whose text is for people, when it cannot run."""
+    look_up_beside(source)
     return compile_document(load_document(source), source)
 
 
@@ -71,6 +76,7 @@ def configure_endpoints(
     admin: str = str(DEFAULT_ADMIN),
     admin_token: str | None = None,
     health_check: str = "off",
+    host_header: str | None = None,
     request_log: str = "off",
     shutdown_deadline: str = "30s",
 ) -> Configured:
@@ -83,6 +89,7 @@ def configure_endpoints(
         "workers": workers,
         "admin": admin if admin == "off" else {"address": admin, "token": admin_token},
         "health_check": health_check,
+        "host_header": host_header,
         "request_log": request_log,
         "shutdown_deadline": shutdown_deadline,
     }
@@ -108,6 +115,7 @@ def compile_document(loaded: Loaded, source: Path | None) -> Configured:
     routes = _compile_routes(document, set(listeners), list(pools), findings)
     doubt_shared_cookies(pools, routes, findings)
     admin = _compile_admin(document, findings)
+    _check_conflicts(document, listeners, pools, findings)
     findings.raise_if_any()
     log = document.request_log
     return Configured(
@@ -126,6 +134,30 @@ def compile_document(loaded: Loaded, source: Path | None) -> Configured:
         source=source,
         warnings=findings.warnings(),
     )
+
+
+def _check_conflicts(
+    document: Document,
+    listeners: Mapping[str, snapshot.Listener],
+    pools: Mapping[str, snapshot.Pool],
+    findings: Findings,
+) -> None:
+    """What would end a start although each part is right by itself."""
+    addresses = {name: Address(each.host, each.port) for name, each in listeners.items()}
+    admin = document.admin.address if document.admin is not None else None
+    check_addresses(
+        {name: (addresses[name], at) for name, (_, at) in _named_listeners(document).items()},
+        admin,
+        findings,
+    )
+    short = document.pools is None
+    places = [(pool, () if short else ("pools", name)) for name, pool in pools.items()]
+    check_endpoints(places, addresses, findings)
+    if document.request_log.path:
+        check_file(findings.path(document.request_log.path), ("request_log",), findings)
+    for pool, at in places:
+        if pool.decisions.file:
+            check_file(Path(pool.decisions.file), (*at, "decisions", "file"), findings)
 
 
 def _compile_admin(document: Document, findings: Findings) -> AdminSettings:
@@ -153,35 +185,32 @@ def _compile_admin(document: Document, findings: Findings) -> AdminSettings:
 def _compile_listeners(document: Document, findings: Findings) -> dict[str, snapshot.Listener]:
     if document.listeners is not None and document.listen is not None:
         findings.wrong(("listen",), "give one of `listen` and `listeners`")
-    if document.listeners is None:
-        addresses = document.listen if document.listen is not None else (DEFAULT_LISTEN,)
-        names = [ONLY, *[f"{ONLY}-{number}" for number in range(2, len(addresses) + 1)]]
-        named: dict[str, tuple[Listener, Location]] = {
-            name: (Listener(address=address), ("listen", index))
-            for index, (name, address) in enumerate(zip(names, addresses, strict=False))
-        }
-    else:
-        named = {
-            name: (listener, ("listeners", name)) for name, listener in document.listeners.items()
-        }
+    named = _named_listeners(document)
+    if len(named) > MAX_LISTENERS:
+        findings.wrong(("listeners",), f"{len(named)} listeners; at most {MAX_LISTENERS} can be")
     if not named:
         findings.wrong(
             ("listeners" if document.listeners is not None else "listen",),
             "at least one listener is needed",
         )
-    _refuse_same_address([(str(listener.address), at) for listener, at in named.values()], findings)
     return {
         name: _compile_listener(name, listener, at, findings)
         for name, (listener, at) in named.items()
     }
 
 
-def _refuse_same_address(addresses: Iterable[tuple[str, Location]], findings: Findings) -> None:
-    seen: set[str] = set()
-    for address, at in addresses:
-        if address in seen and not address.endswith(":0"):
-            findings.wrong(at, f"another listener has the address {address}")
-        seen.add(address)
+def _named_listeners(document: Document) -> dict[str, tuple[Listener, Location]]:
+    """Each listener by its name, and where it stands."""
+    if document.listeners is not None:
+        return {
+            name: (listener, ("listeners", name)) for name, listener in document.listeners.items()
+        }
+    addresses = document.listen if document.listen is not None else (DEFAULT_LISTEN,)
+    names = [ONLY, *[f"{ONLY}-{number}" for number in range(2, len(addresses) + 1)]]
+    return {
+        name: (Listener(address=address), ("listen", index))
+        for index, (name, address) in enumerate(zip(names, addresses, strict=False))
+    }
 
 
 def _compile_listener(

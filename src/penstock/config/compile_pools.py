@@ -26,6 +26,7 @@ def compile_pools(document: Document, findings: Findings) -> dict[str, snapshot.
         "kind": document.kind,
         "policy": document.policy,
         "health_check": document.health_check,
+        "host_header": document.host_header,
     }
     given = {key: value for key, value in short.items() if value is not None}
     if document.pools is not None:

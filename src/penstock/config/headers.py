@@ -2,10 +2,10 @@
 
 from typing import Annotated, Any
 
-from pydantic import AfterValidator, BeforeValidator
+from pydantic import AfterValidator, BeforeValidator, model_validator
 
 from penstock.config.section import Section, setting
-from penstock.config.values import FieldValue, OneOrMany, Token
+from penstock.config.values import FieldValue, OneOrMany, Token, parse_authority
 from penstock.core import snapshot
 
 # Written by the balancer from what it knows of the connection (RFC 9110, 7.6.1; RFC 9112, 6).
@@ -34,6 +34,15 @@ class HeaderEdits(Section):
     add: dict[EditedName, Values] = setting(
         {}, "Headers to add beside those of the same name; a list adds several."
     )
+
+    @model_validator(mode="after")
+    def _valid_host(self) -> "HeaderEdits":
+        """Host names where a request goes, so nothing else may stand there (RFC 9110, 7.2)."""
+        given = [*self.set.items(), *((k, v) for k, values in self.add.items() for v in values)]
+        for name, value in given:
+            if name.lower() == "host":
+                parse_authority(value)
+        return self
 
     def edits(self) -> tuple[snapshot.HeaderEdit, ...]:
         """As the snapshot has them."""

@@ -19,6 +19,7 @@ from penstock.config.values import (
     RequestTarget,
     Share,
     Token,
+    parse_authority,
     show,
 )
 from penstock.core import snapshot
@@ -58,6 +59,10 @@ StatusRange = Annotated[
 ]
 
 
+def _authority_or_empty(value: object) -> str:
+    return parse_authority(value) if value else ""
+
+
 class HealthCheck(Section):
     """Active checks. `health_check: /health` stands for HTTP with that path, `tcp` for TCP."""
 
@@ -66,7 +71,9 @@ class HealthCheck(Section):
     )
     method: Token = setting(_CHECK.method, "Method of the request.")
     path: RequestTarget = setting(_CHECK.path, "Path of the request, with its query if it has one.")
-    host: str = setting(_CHECK.host, "Host header. Empty: the endpoint's own.")
+    host: Annotated[str, BeforeValidator(_authority_or_empty)] = setting(
+        _CHECK.host, "Host header. Empty: the endpoint's own."
+    )
     headers: dict[Token, FieldValue] = setting({}, "Further headers of the request.")
     expect_statuses: OneOrMany[StatusRange] = setting(
         _CHECK.expect_statuses, "Statuses that mean up: `200`, `2xx` or `200-399`."

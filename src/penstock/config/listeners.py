@@ -8,6 +8,7 @@ from penstock.config.section import Section, required, setting
 from penstock.config.values import (
     Count,
     Duration,
+    Flag,
     ListenAddress,
     Network,
     OneOrMany,
@@ -99,6 +100,11 @@ class Limits(Section):
     header_count: PositiveCount = setting(_LIMITS.header_count, "Headers of a request.")
     target_bytes: PositiveSize = setting(_LIMITS.target_bytes, "The request target (path, query).")
     body_bytes: Size = setting(_LIMITS.body_bytes, "A request body. `off`: any size.")
+    body_rate: Count = setting(
+        _LIMITS.body_rate,
+        "Bytes a second of a request body, at least, once `client_body_idle` was spent on waiting "
+        "for it. 0: any rate.",
+    )
     connections: Count = setting(
         _LIMITS.connections, "Connections open at once, over all workers. 0: no limit."
     )
@@ -120,7 +126,13 @@ class Listener(Section):
         None, "Serve HTTPS. Left out: plain HTTP."
     )
     trusted_proxies: OneOrMany[Network] = setting(
-        (), "Networks whose `X-Forwarded-For`, `Forwarded` and `X-Request-ID` are believed."
+        (),
+        "Networks whose `X-Forwarded-For`, or else `Forwarded`, and `X-Request-ID` are believed.",
+    )
+    merge_slashes: Flag = setting(
+        _LISTENER.merge_slashes,
+        "Take several slashes in a path for one, before rules look at it and it is forwarded. "
+        "Left off: they stay, and the request is refused where one slash would be another route's.",
     )
     timeouts: ListenerTimeouts = setting(ListenerTimeouts(), "How long a client may take.")
     limits: Limits = setting(Limits(), "What a client may send.")

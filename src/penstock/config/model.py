@@ -16,6 +16,7 @@ from penstock.config.routes import Route
 from penstock.config.section import Section, setting
 from penstock.config.values import (
     Address,
+    Authority,
     ListenAddress,
     Name,
     OneOrMany,
@@ -99,6 +100,7 @@ class Document(Section):
         None, "How that pool chooses an endpoint. Default: as in `pools`, by `kind`."
     )
     health_check: HealthCheckOrOff = setting(None, "Active checks of that pool.")
+    host_header: Authority | None = setting(None, "The Host that its endpoints get.")
     listeners: dict[Name, Listener] | None = setting(
         None, "Listeners by name, instead of `listen`."
     )

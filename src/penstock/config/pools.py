@@ -22,6 +22,7 @@ from penstock.config.section import Section, plain, required, setting
 from penstock.config.sessions import Drain, Sticky
 from penstock.config.values import (
     Address,
+    Authority,
     Count,
     Duration,
     Factor,
@@ -308,6 +309,10 @@ class Connections(Section):
         return plain(snapshot.Connections, self, idle_timeout_s=idle_s)
 
 
+def _host_or_empty(value: object) -> str:
+    return parse_host(str(value)) if value else ""
+
+
 class EndpointTls(Section):
     """How `https://` endpoints are verified."""
 
@@ -315,7 +320,7 @@ class EndpointTls(Section):
     ca_file: str | None = setting(
         None, "PEM file with the authorities to trust. Default: the system's."
     )
-    server_name: str = setting(
+    server_name: Annotated[str, BeforeValidator(_host_or_empty)] = setting(
         _TLS.server_name, "Name to ask for and verify. Empty: the endpoint's host."
     )
 
@@ -387,9 +392,11 @@ class Pool(Section):
     ) = setting(None, "What hashing policies hash by. Default: `source`.")
     sticky: Sticky | None = setting(None, "Return a client to its endpoint by a cookie.")
     drain: Drain = setting(Drain(), "Clients of an endpoint that drains.")
-    host_header: FieldValue = setting(
+    host_header: Authority = setting(
         _POOL.host_header,
-        "`pass`: the client's. `endpoint`: the endpoint's host and port. Other text: that text.",
+        "`pass`: the client's. `endpoint`: the endpoint's host and port. `auto`: `endpoint` for "
+        "`https://` endpoints given by name, as they serve the names of their certificates, else "
+        "`pass`. Other text: that host.",
     )
     request_headers: Edits = setting((), "Change headers on the way to the endpoint.")
     response_headers: Edits = setting((), "Change headers on the way to the client.")

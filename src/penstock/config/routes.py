@@ -1,6 +1,5 @@
 """The document's part about routes: which requests, and what happens to them."""
 
-import re
 from typing import Annotated, Any, Final, Literal
 
 from pydantic import BeforeValidator, Field, model_validator
@@ -15,11 +14,13 @@ from penstock.config.values import (
     OneOrMany,
     Port,
     Regex,
-    RequestPath,
+    RulePath,
     Share,
     Token,
     Weight,
     parse_path,
+    parse_path_piece,
+    parse_replacement,
     parse_token,
 )
 from penstock.core import snapshot
@@ -82,8 +83,8 @@ class Match(Section):
     hosts: OneOrMany[ServerName] = setting(
         (), "Hosts without port: `api.example.com` or `*.example.com`."
     )
-    path: RequestPath | None = setting(None, "The whole path.")
-    path_prefix: RequestPath | None = setting(
+    path: RulePath | None = setting(None, "The whole path.")
+    path_prefix: RulePath | None = setting(
         None,
         "What the path begins with, in whole segments: `/v1` covers `/v1/chat` but not `/v10`.",
     )
@@ -135,7 +136,7 @@ class Match(Section):
 class Rewrite(Section):
     """A change of the path that the endpoint sees."""
 
-    prefix: RequestPath | None = setting(
+    prefix: RulePath | None = setting(
         None, "The beginning to replace. Default: the `path_prefix` of the route."
     )
     regex: Regex | None = setting(
@@ -149,17 +150,14 @@ class Rewrite(Section):
     def _replaceable(self) -> "Rewrite":
         if self.prefix is not None and self.regex is not None:
             raise ValueError("give one of `prefix` and `regex`")
-        if self.regex is not None:
-            _check_replacement(self.regex, self.replacement)
+        try:
+            if self.regex is not None:
+                parse_replacement(self.regex, self.replacement)
+            else:
+                parse_path_piece(self.replacement)
+        except ValueError as error:
+            raise ValueError(f"`replacement` {error}") from error
         return self
-
-
-def _check_replacement(regex: str, replacement: str) -> None:
-    """Try it on a text that every pattern with an empty alternative matches."""
-    try:
-        re.sub(f"{regex}\n|", replacement, "")
-    except (re.error, IndexError) as error:
-        raise ValueError(f"`replacement` does not fit `regex`: {error}") from error
 
 
 def _host_or_empty(value: object) -> str:

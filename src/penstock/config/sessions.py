@@ -1,15 +1,21 @@
 """The document's part about sessions: cookies that bind clients to endpoints, and how they end."""
 
-from typing import Final, Literal
+from typing import Annotated, Final, Literal
 
-from pydantic import SecretStr, model_validator
+from pydantic import AfterValidator, SecretStr, model_validator
 
 from penstock.config.section import Section, setting
-from penstock.config.values import Duration, Flag, OneOrMany, RequestPath, Token
+from penstock.config.values import Duration, Flag, OneOrMany, RequestPath, Token, show
 from penstock.core import snapshot
 
 _STICKY: Final = snapshot.Sticky(cookie="", keys=())
 _DRAIN: Final = snapshot.Drain()
+
+
+def _attribute(path: str) -> str:
+    if ";" in path:
+        raise ValueError(f"{show(path)}: a ; would end the attribute (RFC 6265, 4.1.1)")
+    return path
 
 
 class Sticky(Section):
@@ -23,7 +29,9 @@ class Sticky(Section):
     )
     keys_file: str | None = setting(None, "A file with one such secret a line, instead of `keys`.")
     ttl: Duration = setting(_STICKY.ttl_s, "How long it lasts. `off`: as long as the browser runs.")
-    path: RequestPath = setting(_STICKY.path, "Path attribute.")
+    path: Annotated[RequestPath, AfterValidator(_attribute)] = setting(
+        _STICKY.path, "Path attribute."
+    )
     same_site: Literal["", "Strict", "Lax", "None"] = setting(
         _STICKY.same_site, "SameSite attribute. Empty: none is sent."
     )

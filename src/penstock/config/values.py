@@ -6,6 +6,7 @@ import re
 import warnings
 from dataclasses import dataclass
 from typing import Annotated, Any, Final, TypeVar
+from urllib.parse import quote
 
 from pydantic import (
     BeforeValidator,
@@ -18,6 +19,7 @@ from pydantic.json_schema import JsonSchemaValue
 from pydantic_core import CoreSchema
 
 from penstock.config.backtracking import may_explode
+from penstock.wire.target_path import has_dot_segment, normal_path, other_readings
 
 _SECONDS: Final = {"us": 1e-6, "ms": 1e-3, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
 _DURATION_PART: Final = re.compile(r"([0-9]+(?:\.[0-9]+)?)(us|ms|s|m|h|d)")
@@ -40,7 +42,10 @@ _NAME: Final = re.compile(r"[A-Za-z0-9_\[][A-Za-z0-9_.:\[\]-]*")
 _TOKEN: Final = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")  # RFC 9110, 5.6.2
 _FIELD_VALUE: Final = re.compile(r"[\t\x20-\x7e\x80-\U0010ffff]*")  # RFC 9110, 5.5
 _PATH: Final = re.compile(r"/[\x21\x22\x24-\x3e\x40-\x7e]*")  # visible ASCII without # and ?
-
+# A group in a template of `re.sub`; three digits would be the number of a character.
+_GROUP: Final = re.compile(r"\\[1-9][0-9]?(?![0-9])|\\g<\w+>")
+_REPLACEMENT: Final = re.compile(rf"(?:[\x21\x22\x24-\x3e\x40-\x5b\x5d-\x7e]|{_GROUP.pattern})*")
+_LONGEST_HINT: Final = 120  # characters
 _QUERY: Final = re.compile(r"[\x21\x22\x24-\x7e]*")
 
 
@@ -138,9 +143,24 @@ def parse_host(text: str) -> str:
         if bare == text:
             raise ValueError(f"write an IPv6 address in brackets: [{text}]")
         return str(ipaddress.IPv6Address(bare))
-    if not _HOST.fullmatch(bare) or len(bare) > 253 or bare != text:
+    labels = bare.removesuffix(".").split(".")  # of 1 to 63 characters (RFC 1035, 2.3.4)
+    fits = len(bare) <= 253 and all(0 < len(label) <= 63 for label in labels)
+    if not _HOST.fullmatch(bare) or not fits or bare != text:
         raise ValueError(f"{show(text)} is not a host name or an IP address")
     return bare.lower()
+
+
+def parse_authority(value: object) -> str:
+    """What a Host header holds: a host, and a port if there is one. Raises ValueError."""
+    if not isinstance(value, str):
+        raise ValueError(f"a host such as inner.example:8000 is needed, not {show(value)}")
+    host, colon, port = value.rpartition(":")
+    if not colon or value.endswith("]"):
+        host = value
+    else:
+        parse_port(port)
+    parse_host(host)
+    return value
 
 
 def parse_port(value: object) -> int:
@@ -214,8 +234,57 @@ def parse_path(value: object) -> str:
     if not isinstance(value, str) or not value.startswith("/"):
         raise ValueError(f"a path begins with '/', not {show(value)}")
     if not _PATH.fullmatch(value):
-        raise ValueError(f"{show(value)} holds characters that must be percent-encoded in a path")
+        raise ValueError(
+            f"{show(value)} holds characters that are escaped in a path{_escaped(value)}"
+        )
     return value
+
+
+def parse_path_piece(value: str) -> str:
+    """What may become a part of a path: without a leading slash too. Raises ValueError."""
+    if not _PATH.fullmatch("/" + value):
+        raise ValueError(
+            f"{show(value)} holds characters that are escaped in a path{_escaped(value)}"
+        )
+    if has_dot_segment(f"/{value}".encode()) or has_dot_segment(value.encode()):
+        raise ValueError(f"{show(value)} holds a dot segment")
+    return value
+
+
+def _escaped(value: str) -> str:
+    """A hint how a path is written: ASCII, all else as its bytes in UTF-8 (RFC 3987, 3.1)."""
+    escaped = quote(value, safe="/%:@!$&'()*+,;=~")
+    return f": write {escaped}" if len(escaped) <= _LONGEST_HINT else ""
+
+
+def parse_replacement(regex: str, value: str) -> str:
+    """A template for what ``regex`` matches in a path. Raises ValueError."""
+    if not _REPLACEMENT.fullmatch(value):
+        literal = _GROUP.sub("", value)
+        if "\\" in literal:
+            raise ValueError(
+                f"{show(value)}: after a backslash stands the number of a group of `regex`, as in "
+                r"\1, or its name, as in \g<name>"
+            )
+        parse_path_piece(literal)
+    try:
+        # On a text that every pattern with an empty alternative matches.
+        re.sub(f"{regex}\n|", value, "")
+    except (re.error, IndexError) as error:
+        raise ValueError(f"{show(value)} does not fit `regex`: {error}") from error
+    return value
+
+
+def parse_rule_path(value: object) -> str:
+    """A path that requests are compared with, in the normal form of theirs. Raises ValueError."""
+    path = parse_path(value)
+    normal = normal_path(path.encode(), False)
+    if other_readings(normal):
+        raise ValueError(
+            f"{show(value)} is a path that servers read in several ways (for %2F, //, ; or \\), so "
+            "requests for it are refused; a rule cannot ask for it"
+        )
+    return normal.decode()
 
 
 def parse_target(value: object) -> str:
@@ -313,6 +382,7 @@ Flag = Annotated[bool, BeforeValidator(_boolean)]
 ListenAddress = Annotated[
     Address, _reads(parse_address), PlainSerializer(str, return_type=str, when_used="unless-none")
 ]
+Authority = Annotated[str, _reads(parse_authority)]
 Port = Annotated[int, _reads(parse_port, Annotated[int, Field(ge=0, le=65535)])]
 Network = Annotated[str, _reads(parse_network)]
 Regex = Annotated[str, _reads(parse_regex)]
@@ -320,4 +390,5 @@ Name = Annotated[str, _reads(parse_name)]
 Token = Annotated[str, _reads(parse_token)]
 FieldValue = Annotated[str, _reads(parse_field_value, str | int | float | bool)]
 RequestPath = Annotated[str, _reads(parse_path)]
+RulePath = Annotated[str, _reads(parse_rule_path)]
 RequestTarget = Annotated[str, _reads(parse_target)]

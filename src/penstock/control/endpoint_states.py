@@ -7,6 +7,7 @@ change is written to the board, logged with its reason, and remembered for statu
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from difflib import get_close_matches
+from math import inf
 from time import monotonic, time
 from typing import Final
 
@@ -102,20 +103,21 @@ class EndpointState:
             return "weightless", agent.weightless
         return STATE_NAMES[self.health], self.health_cause
 
-    def keeps_clients(self, now: float) -> bool:
-        """Whether clients that are bound to it stay, though it gets no others: it is let run empty,
-        and their time is not over. ``now`` is on the wall clock."""
+    @property
+    def clients_stay_until(self) -> float:
+        """Until when clients that are bound to it stay though it gets no others, in Unix time:
+        ``inf`` without a deadline, 0 where it does get others, or they move at once."""
         agent = self.agent
         if self.drain.sticky != "stay" or agent.maintenance:
-            return False
+            return 0.0
         causes = [self.draining, agent.set_aside, agent.weightless]
         if self.weight == 0.0:
             causes.append(self.weight_cause)
         since = [cause.since for cause in causes if cause is not None]
         if not since:
-            return False
+            return 0.0
         deadline_s = self.drain.deadline_s
-        return deadline_s == 0.0 or now < min(since) + deadline_s
+        return min(since) + deadline_s if deadline_s > 0.0 else inf
 
     @property
     def exact(self) -> bool:
@@ -356,7 +358,7 @@ class EndpointStates:
             round(state.prefix_doubt * _PPM),
             state.exact_slot + 1 if state.exact else 0,
             state.agent.max_in_flight + 1,
-            int(state.keeps_clients(self._wall_clock())),
+            int(self._wall_clock() < state.clients_stay_until),
         )
         if wanted == state.written:
             return

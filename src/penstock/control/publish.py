@@ -1,6 +1,7 @@
 """Publishing: a snapshot becomes the world that all workers run, or nothing changes."""
 
 import asyncio
+import secrets
 from collections.abc import Awaitable, Callable
 from typing import Final
 
@@ -12,11 +13,11 @@ from penstock.control.endpoint_states import EndpointStates
 from penstock.control.events import Events
 from penstock.control.rows import BoardFullError, Rows
 from penstock.control.sockets import ListenError, ListeningSockets
-from penstock.control.worker_process import MAX_LISTENERS
 from penstock.control.workers import StartError, Workers
-from penstock.core.snapshot import Snapshot
+from penstock.core.snapshot import MAX_LISTENERS, Snapshot
 from penstock.dataplane.board import H_GENERATION, Board
 
+_INSTANCE_BYTES: Final = 8  # that no two balancers share one by chance
 _EMPTY: Final = Snapshot(generation=0, listeners=(), routes=(), pools=())
 
 
@@ -50,6 +51,7 @@ class Publisher:
         self._files = files
         self._events = events
         self._generation = 0
+        self._instance = secrets.token_hex(_INSTANCE_BYTES)
         self._one_at_a_time = asyncio.Lock()
 
     async def start(self, spec: Snapshot) -> None:
@@ -104,7 +106,7 @@ class Publisher:
             await prepare(spec)
         for mark in self.marks:
             spec = mark(spec)
-        numbered = msgspec.structs.replace(spec, generation=self._next())
+        numbered = msgspec.structs.replace(spec, generation=self._next(), instance=self._instance)
         try:
             snapshot = self._rows.place(numbered)
             self._sockets.open(snapshot.listeners)

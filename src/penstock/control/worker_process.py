@@ -10,14 +10,13 @@ from typing import Final
 
 import msgspec
 
+from penstock.config.own_modules import directories
 from penstock.control.sockets import ListeningSockets, Place, place_of
 from penstock.core.snapshot import Snapshot
 from penstock.dataplane.board import Board
 from penstock.dataplane.mailbox import Inbox, frame
 
 WORKER_COMMAND: Final = (sys.executable, "-m", "penstock.dataplane.worker")
-# Descriptors that a worker takes with one read, and Linux passes in one message (SCM_MAX_FD, 253).
-MAX_LISTENERS: Final = 64
 _READ_BYTES: Final = 65536
 
 
@@ -71,6 +70,7 @@ class WorkerProcess:
                     *("--index", str(self.index)),
                     *("--board", str(passed[0])),
                     *("--mailbox", str(passed[1])),
+                    *[word for each in directories() for word in ("--modules", each)],
                     stdin=subprocess.DEVNULL,
                     pass_fds=passed,
                     # Ctrl-C in a terminal is for the supervisor only. A session of its own would be

@@ -59,6 +59,9 @@ class ShadowEndpoint(Endpoint):
     def has_room(self) -> bool:
         return self.live.has_room()
 
+    def silence_s(self, now: float) -> float:
+        return self.live.silence_s(now)
+
     def acquire(self) -> None:
         """Nothing: the live endpoint counts it."""
 

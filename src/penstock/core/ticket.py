@@ -19,6 +19,8 @@ GARBAGE: Final = 4  # what came back was not HTTP
 TIMEOUT: Final = 5
 ABANDONED: Final = 6  # given up by us: refused, shutting down, lost race
 
+GAVE_UP: Final = (CLIENT_GONE, TIMEOUT)  # whoever waited did so no longer
+
 OUTCOMES: Final = (
     "done",
     "client_gone",
@@ -49,6 +51,7 @@ class Ticket:
     believed to be cached, ``prefill_tokens`` were not; ``output_tokens`` came so far.
     """
 
+    awaits: bool = False  # a byte that the endpoint owes
     breaker: Breaker | None = None  # that let it through, and is to be told how it ended
     breaker_epoch: int = 0  # in which it was let through
     excused: bool = False  # it failed, and that is not held against the endpoint
@@ -82,10 +85,19 @@ class Ticket:
             except Exception:
                 endpoint.release()  # there will be no ticket to settle
                 raise
+        if request.streams:  # other answers of language models take as long as they are
+            self.awaits = True
+            endpoint.owes(now)
 
     def first_byte(self, now: float) -> None:
         """The first byte of the response came."""
         self.first_byte_at = now
+        endpoint = self.endpoint
+        endpoint.heard(now)
+        if self.awaits and self.request.prompt_tokens == 0:
+            # What follows may come at any time; of a language model, tokens follow.
+            self.awaits = False
+            endpoint.owes_no_more(False, now)
         if self.policy.observes:
             self.policy.on_first_byte(self)
 
@@ -109,6 +121,10 @@ class Ticket:
         self.settled_at = now
         endpoint = self.endpoint
         endpoint.release()
+        if outcome == DONE:
+            endpoint.heard(now)
+        if self.awaits:
+            endpoint.owes_no_more(outcome in GAVE_UP, now)
         try:
             if self.policy.observes:
                 self.policy.on_end(self)

@@ -26,7 +26,11 @@ _TYPES: Final[dict[int, str]] = {
     503: "no_endpoint",
     504: "gateway_timeout",
     505: "version_not_supported",
+    508: "loop",
 }
+
+# What is forwarded, for Allow: other methods than these and TRACE and CONNECT are as well.
+ALLOWED_METHODS: Final = "GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS"
 
 # The same in Anthropic's API (its reference, errors).
 _ANTHROPIC_TYPES: Final[dict[int, str]] = {
@@ -88,6 +92,8 @@ def refusal(
         kind = kind or _TYPES.get(status, "error")
     body = _error(message, kind, {"code": status}, family, request_id)
     headers = [("Content-Type", "application/json")]
+    if status == 405:
+        headers.append(("Allow", ALLOWED_METHODS))  # RFC 9110, 15.5.6: it must
     if retry_after_s:
         headers.append(("Retry-After", str(retry_after_s)))
     return response(

@@ -1,12 +1,15 @@
 """The head of a client's request, where it is not the remembered one: awaited and parsed."""
 
 from socket import SocketType
+from typing import Final
 
 from penstock.dataplane.client_settings import ClientSettings
 from penstock.dataplane.client_stream import ClientStream
 from penstock.dataplane.context import Context
 from penstock.dataplane.tls import TlsChannel
 from penstock.wire.http1 import Refusal, RequestHead, find_head_end, parse_request
+
+_TLS_HANDSHAKE: Final = b"\x16"  # RFC 8446, 5.1
 
 
 class ClientHead(ClientStream):
@@ -33,6 +36,8 @@ class ClientHead(ClientStream):
             data = data[2:]
             self._inbox = data
             scanned = 0
+        if data[:1] == _TLS_HANDSHAKE:
+            raise Refusal(400, "a TLS handshake came to a port that speaks plain HTTP")
         end = find_head_end(data, scanned)
         if end < 0:
             if len(data) > settings.header_bytes:
@@ -41,7 +46,9 @@ class ClientHead(ClientStream):
             return None
         if end > settings.header_bytes:
             raise self._too_long(data)
-        head = parse_request(data[:end], settings.target_bytes, settings.header_count)
+        head = parse_request(
+            data[:end], settings.target_bytes, settings.header_count, settings.merge_slashes
+        )
         if settings.body_bytes and head.content_length > settings.body_bytes:
             raise Refusal(413, f"the body is over {settings.body_bytes} bytes")
         return head

@@ -10,7 +10,7 @@ from penstock.core.reuse import EARLY_S
 from penstock.core.ticket import CONNECT_FAILED, GARBAGE, RESET, TIMEOUT
 from penstock.dataplane.connection import Connection
 from penstock.dataplane.live_endpoint import LiveEndpoint
-from penstock.dataplane.loop import READABLE, WRITABLE, Loop
+from penstock.dataplane.loop import PEER_CLOSED, WRITABLE, Loop
 from penstock.dataplane.response_sink import ResponseSink
 from penstock.dataplane.tls import TlsChannel
 from penstock.wire.chunked import ChunkedReader, encode_chunk
@@ -184,17 +184,25 @@ class EndpointConnection(Connection):
     def on_peer_closed(self) -> None:
         """The endpoint ended while reading is paused for a slow client.
 
-        What the kernel holds is still to be read, and the loop would tell of the end without end:
-        so it is asked nothing until reading goes on.
+        What the kernel holds is still to be read, and the loop would tell of the end without end: so
+        it is not asked of it any more. Of what is broken it tells unasked; then it is asked nothing
+        until reading goes on.
         """
-        self.loop.remove(self)
+        if self.events & PEER_CLOSED:
+            self.watch(self.events & ~PEER_CLOSED)
+        else:
+            self.loop.remove(self)
+
+    def watch(self, events: int) -> None:
+        if self.fd in self.loop.by_fd:
+            super().watch(events)
+        else:
+            self.events = events  # sending finds that it is broken, and waits for nothing
 
     def resume_reading(self) -> None:
-        if self.fd in self.loop.by_fd:
-            super().resume_reading()
-        else:
-            self.events |= READABLE
+        if self.fd not in self.loop.by_fd:
             self.loop.add(self, self.events)
+        super().resume_reading()
 
     def on_deadline(self) -> None:
         sink = self.sink
@@ -212,7 +220,7 @@ class EndpointConnection(Connection):
         if self.sink is None:
             if self._state == _IDLE:
                 self.endpoint.reuse.outlived(self.loop.env.now - self.idle_since)
-            self.close()
+            self.close_in_order()
         elif self._state <= _HANDSHAKE:
             self.timed_out = True
             self._fail(CONNECT_FAILED, "connecting took too long")
@@ -447,7 +455,7 @@ class EndpointConnection(Connection):
             or len(endpoint.idle) >= settings.max_idle
             or self.requests >= settings.max_requests
         ):
-            self.close()
+            self.close_in_order()
             return
         self._state = _IDLE
         now = self.loop.env.now

@@ -42,6 +42,7 @@ from penstock.wire.forwarding import (
     for_other_body,
     forwarded_response,
     interim_response,
+    lacks_date,
 )
 from penstock.wire.http1 import ResponseHead
 
@@ -412,9 +413,12 @@ class Exchange(Failover):
                 pool.origins.learn(way.origin, head.fields)
             head.rewritten_for = rules
             head.rewritten_flags = flags
+            head.lacks_date = lacks_date(head, rules)
         if head.request_id:
             self.endpoints_id = head.request_id
         request_id = self.request_id
+        if head.lacks_date:
+            request_id += self.context.date_line
         if pool.sticky is not None and self.endpoint is not None and not self._keeps_cookie:
             request_id += pool.set_cookie(self.endpoint, way.cookie)
         if reading is not None:

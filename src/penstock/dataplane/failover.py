@@ -4,6 +4,9 @@ A retry goes back to *eligible* (``_attempt``), never after a byte of a response
 client, and only as the pool's rules and budget allow (core/retry.py).
 """
 
+import sys
+
+from penstock.core.policy._own import own_failure
 from penstock.core.retry import IDEMPOTENT_METHODS, REFUSALS
 from penstock.core.ticket import ABANDONED, CLIENT_GONE, DONE, GARBAGE, RESET, TIMEOUT, Ticket
 from penstock.dataplane.board import P_CLIENT_GONE, P_CUT, P_RETRIES, P_RETRIES_DENIED
@@ -73,7 +76,12 @@ class Failover(PromptReading):
         finally:
             if self.status == 0:
                 self.front.close_after()
-                self._refuse(500, "a bug; the balancer's standard error tells it in full")
+                own = own_failure(sys.exc_info()[1])
+                if own:
+                    self.why = own  # for the log; no client's business
+                    self._refuse(500, "the policy of the pool failed; see the standard error")
+                else:
+                    self._refuse(500, "internal error; see the balancer's standard error")
             else:
                 self._end(self.context.env.now, "crashed")
                 self.front.cut(True)

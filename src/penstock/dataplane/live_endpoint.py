@@ -2,6 +2,7 @@
 
 import socket
 import ssl
+from ipaddress import ip_address
 from typing import TYPE_CHECKING, Any, Final
 
 from penstock.core import snapshot
@@ -70,6 +71,14 @@ def resolve(host: str, port: int) -> Address:
     return Address(found[0], found[4])
 
 
+def _is_address(host: str) -> bool:
+    try:
+        ip_address(host)
+    except ValueError:
+        return False
+    return True
+
+
 class ConnectionSettings:
     """How connections to a pool's endpoints are kept; durations in seconds, 0.0 for none."""
 
@@ -111,6 +120,8 @@ class LiveEndpoint(CountedEndpoint):
         self.host_header: bytes = b""
         self.base_path: bytes = b""
         self.edits: list[Edit] = []  # of the heads of requests to it alone
+        # By name and over TLS: a server of several names, which knows none of the balancer's.
+        self.has_virtual_hosts: bool = False
         self.family: int = socket.AF_INET
         self.address: tuple[Any, ...] = ("", 0)  # as socket.connect takes it
         self.tls: ssl.SSLContext | None = None
@@ -168,6 +179,7 @@ class LiveEndpoint(CountedEndpoint):
             ("set", name.encode("latin-1"), name.lower().encode("latin-1"), value.encode())
             for name, value in spec.headers
         ]
+        self.has_virtual_hosts = spec.tls and not _is_address(spec.host)
         self.tls = tls
         self.server_name = tls_spec.server_name or spec.host
         self._configured_max_in_flight = self.max_in_flight = spec.max_in_flight
@@ -384,7 +396,7 @@ class LiveEndpoint(CountedEndpoint):
         idle = self.idle
         self.idle = []
         for connection in idle:
-            connection.close()
+            connection.close_in_order()
 
     def _read_elsewhere(self) -> None:
         cells = self._cells

@@ -8,6 +8,7 @@ from time import monotonic
 from typing import Final
 
 from penstock.core.env import Env
+from penstock.core.policy._own import own_failure
 
 READABLE: Final = EPOLLIN
 WRITABLE: Final = EPOLLOUT
@@ -139,6 +140,10 @@ class Loop:
 
 
 def report_bug(where: str) -> None:
-    """Say in full what the exception being handled is; who calls this goes on without it."""
-    print(f"penstock: bug {where}:", file=sys.stderr)
+    """Say in full what the exception being handled is; who calls this goes on without it.
+
+    Where a person's own policy raised it, their class and line come first.
+    """
+    own = own_failure(sys.exc_info()[1])
+    print(f"penstock: {own}; {where}:" if own else f"penstock: bug {where}:", file=sys.stderr)
     traceback.print_exc()

@@ -7,7 +7,6 @@ clients that send its ``anthropic-version``.
 
 from datetime import UTC, datetime
 from typing import Final
-from urllib.parse import unquote
 
 import msgspec
 
@@ -35,7 +34,7 @@ def _is_list(path: str) -> bool:
 
 
 def about_models(path: str, pools: list[LivePool], *, anthropic: bool) -> bytes:
-    """The union over pools, or the one that the path names.
+    """The union over pools, or the one that the path, decoded, names.
 
     b"" when no endpoint's models are known, or not that one, so that an endpoint is to be asked.
     """
@@ -46,7 +45,7 @@ def about_models(path: str, pools: list[LivePool], *, anthropic: bool) -> bytes:
         found |= _models_of(pool)
     shown = _shown_by_anthropic if anthropic else _shown
     if not _is_list(path):
-        name = unquote(path.partition(_ONE)[2])
+        name = path.partition(_ONE)[2]
         one = found.get(name) or found.get(other_spelling(name))
         return msgspec.json.encode(shown(one)) if one is not None else b""
     if not found:

@@ -20,9 +20,16 @@ from penstock.wire.kept_things import makes_things
 from penstock.wire.model_changes import changes_models
 from penstock.wire.openai import OTHER, api_of
 from penstock.wire.session_keys import session_hash
+from penstock.wire.target_path import decoded_path
 
 MAX_PRIORITY: Final = 1023  # each has a line of its own in the queue
 _PRIORITY_DIGITS: Final = 9
+# Whose host stands in Host.
+_AUTO: Final = 0  # the endpoint's where it serves several, else the client's
+_CLIENTS: Final = 1
+_ENDPOINTS: Final = 2
+_FIXED: Final = 3
+_NAMED: Final = {"auto": _AUTO, "pass": _CLIENTS, "endpoint": _ENDPOINTS}
 _LEGIBLE: Final[list[Edit]] = [("set", b"Accept-Encoding", b"accept-encoding", b"identity")]
 _NO_EXPECTATION: Final[list[Edit]] = [("remove", b"Expect", b"expect", b"")]
 
@@ -61,7 +68,7 @@ class PoolPlan:
         self.conversation: int = 0
         self.asks_all: bool = False  # every endpoint has a part of the answer
         if way.pool.insight is not None:
-            path = request.path.encode("latin-1")
+            path = decoded_path(request.path.encode("latin-1"))
             self.api = api_of(path)
             self.family = family_of(path, head.value(b"anthropic-version") is not None)
             self.changes_models = way.pool.spec.asks_again and changes_models(head.method, path)
@@ -83,6 +90,9 @@ class PoolPlan:
         # A client that waits for 100 (Continue) is told it here, as a gateway may (RFC 9110, 3.7
         # and 10.1.1): what it asks for stands in the body.
         self._edits: list[Edit] = way.edits + _NO_EXPECTATION if self.inspects else way.edits
+        self._named: int = _NAMED.get(way.pool.host_header, _FIXED)
+        if not head.host and self._named != _FIXED:
+            self._named = _ENDPOINTS
         self._head: RequestHead = head
         self._target: bytes = target
         self._hop: Hop = hop
@@ -95,17 +105,15 @@ class PoolPlan:
 
         ``legible``: the answer must come as it can be read, without a content coding.
         """
-        host_header = self.pool.host_header
-        names_endpoint = host_header == "endpoint" or (
-            host_header == "pass" and not self._head.host
-        )
+        named = self._named
+        by_endpoint = named == _ENDPOINTS or (named == _AUTO and endpoint.has_virtual_hosts)
         apart = endpoint.base_path or endpoint.edits
-        if apart or names_endpoint or legible:
+        if apart or by_endpoint or legible:
             prefixes = self._prefixes
             if prefixes is None:
                 prefixes = {}
                 self._prefixes = prefixes
-            host = endpoint.host_header if names_endpoint else self._host()
+            host = endpoint.host_header if by_endpoint else self._host()
             key = (endpoint.name if apart else "", host, legible)
             prefix = prefixes.get(key)
             if prefix is None:
@@ -118,8 +126,7 @@ class PoolPlan:
 
     def _host(self) -> bytes:
         """The Host field's value where it is not the endpoint's name."""
-        host_header = self.pool.host_header
-        return self._head.host if host_header == "pass" else host_header.encode()
+        return self.pool.host_header.encode() if self._named == _FIXED else self._head.host
 
     def _build(self, endpoint: LiveEndpoint, host: bytes, legible: bool) -> bytes:
         target = self._target

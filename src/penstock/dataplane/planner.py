@@ -1,5 +1,6 @@
 """From a request's head to its plan: the route that it takes and what is done to it there."""
 
+from ipaddress import ip_address
 from typing import Final
 from urllib.parse import parse_qsl
 
@@ -9,21 +10,22 @@ from penstock.core import snapshot
 from penstock.core.request import Request
 from penstock.core.route import Facts, Matcher, check_rewrite, first_match, rewritten_path
 from penstock.core.snapshot import Route, Snapshot
+from penstock.dataplane.answers import ALLOWED_METHODS
 from penstock.dataplane.live_pool import LivePool, edits_of
 from penstock.dataplane.model_list import about_models, asks_for_models
 from penstock.dataplane.plan import Plan, PoolPlan, Way
 from penstock.wire.forwarding import (
     Hop,
     ResponseRules,
-    TrustedNetworks,
-    client_address,
     edited,
     request_id_of,
 )
-from penstock.wire.http1 import RequestHead
+from penstock.wire.http1 import RequestHead, hops_left
 from penstock.wire.kept_things import thing_in
 from penstock.wire.openai import answer_in
+from penstock.wire.origin import TrustedNetworks, origin_of
 from penstock.wire.session_keys import session_hash, session_in
+from penstock.wire.target_path import decoded_path, has_dot_segment
 
 _NOBODY: Final = TrustedNetworks(())
 
@@ -45,6 +47,8 @@ class Planner:
         """Raises ValueError on a network or pattern that cannot be read, or an unknown pool."""
         self._generation: int = spec.generation
         self._via: bytes = spec.via.encode()
+        # Comments of Via are ours to use (RFC 9110, 7.6.3): names may be the same along a chain.
+        self._instance: bytes = f" ({spec.instance})".encode() if spec.instance else b""
         self._pools: dict[str, LivePool] = pools
         self._trusted: dict[str, TrustedNetworks] = {
             listener.name: TrustedNetworks(listener.trusted_proxies) for listener in spec.listeners
@@ -64,7 +68,8 @@ class Planner:
     def plan(self, head: RequestHead, listener: str, address: str, scheme: str) -> Plan:
         """What to do with a request that has this head and came over this connection."""
         trusted = self._trusted.get(listener, _NOBODY)  # it may have been removed meanwhile
-        hop = Hop(address, scheme, trusted.holds(address), self._via)
+        origin = origin_of(head, address, trusted)
+        hop = Hop(address, scheme, trusted.holds(address), self._via + self._instance, origin)
         path, _, query = head.target.decode("latin-1").partition("?")
         facts = Facts(
             listener,
@@ -74,21 +79,38 @@ class Planner:
             [(lower.decode("latin-1"), value.decode("latin-1")) for lower, _, value in head.fields],
         )
         taken = first_match(self._matchers, facts)
+        split = self._reading_elsewhere(head, facts, taken)
         branch = self._branches[taken] if taken >= 0 else None
         route = branch.route if branch is not None else None
         plan = Plan(self._generation, route, request_id_of(head, hop))
-        source = client_address(head, hop, trusted)
+        source = origin.address
         plan.source = source
+        if split:
+            plan.status = 400
+            plan.message = (
+                f"many servers take {path} for another path, which is another route's: "
+                "write it without escapes, parameters and double slashes"
+            )
+            return plan
         if branch is None or route is None:
             plan.status = 404
             plan.message = f"no route matches {facts.method} {facts.host}{path}"
             return plan
-        if _answered_here(plan, route, head, facts, query, _scheme_of(head, hop)):
+        if _answered_here(plan, route, head, facts, query, _scheme_of(hop)):
             return plan
-        rewritten = rewritten_path(path, route.rewrite)
-        if asks_for_models(head.method, rewritten) and _listed(plan, branch, head, rewritten):
+        if self._instance and _came_by(head, self._instance):
+            plan.status = 508
+            plan.message = "this request came by here before: an endpoint leads back to Penstock"
             return plan
-        target = rewritten + ("?" + query if query else "")
+        target = rewritten_path(path, route.rewrite)
+        if route.rewrite is not None and has_dot_segment(target.encode("latin-1")):
+            plan.status = 400
+            plan.message = f"the rewritten path {target} would lead elsewhere"
+            return plan
+        read = decoded_path(target.encode("latin-1")).decode("utf-8", "replace")
+        if asks_for_models(head.method, read) and _listed(plan, branch, head, read):
+            return plan
+        target += "?" + query if query else ""
         request = Request(method=facts.method, host=facts.host, path=path, source=source)
         for way in branch.ways:
             plan.choices.append(_pool_plan(way, request, head, facts, target, hop))
@@ -96,6 +118,19 @@ class Planner:
             plan.mirror = _pool_plan(branch.mirror, request, head, facts, target, hop)
             plan.mirror_share = route.mirror_share
         return plan
+
+    def _reading_elsewhere(self, head: RequestHead, facts: Facts, taken: int) -> bool:
+        """Whether another route is meant for another reading of the path.
+
+        Whichever of the two were taken, the endpoint might serve what the other's rules guard.
+        """
+        for reading in head.readings:
+            other = Facts(
+                facts.listener, facts.host, reading.decode("latin-1"), facts.method, facts.headers
+            )
+            if first_match(self._matchers, other) != taken:
+                return True
+        return False
 
     def _way(self, route: Route, pool_name: str, weight: float) -> Way:
         pool = self._pools[pool_name]
@@ -112,6 +147,10 @@ def _check(route: Route, pools: dict[str, LivePool]) -> None:
             raise ValueError(f"route {route.name} names the pool {name}, which there is not")
     if route.rewrite is not None:
         check_rewrite(route.rewrite)
+
+
+def _came_by(head: RequestHead, instance: bytes) -> bool:
+    return any([lower == b"via" and instance in value for lower, _, value in head.fields])
 
 
 def _pool_plan(
@@ -133,7 +172,7 @@ def _pool_plan(
             source=request.source,
             key_hash=xxhash.xxh3_64_intdigest(key) if pool.key else 0,
             session_hash=session or session_in(head.fields),
-            continues=_kept(head.target) if pool.insight is not None else 0,
+            continues=_kept(request, head) if pool.insight is not None else 0,
         )
     plan = PoolPlan(way, request, head, target.encode("latin-1"), hop)
     if pool.sticky is not None and pool.spec.sticky is not None:
@@ -142,9 +181,10 @@ def _pool_plan(
     return plan
 
 
-def _kept(target: bytes) -> int:
+def _kept(request: Request, head: RequestHead) -> int:
     """The hash of the answer, file or other thing that a request is about; else 0."""
-    return answer_in(target) or thing_in(target)
+    path = decoded_path(request.path.encode("latin-1"))
+    return answer_in(path) or thing_in(path + b"?" + head.target.partition(b"?")[2])
 
 
 def _answered_here(
@@ -155,8 +195,9 @@ def _answered_here(
         plan.status = 501
         plan.message = "upgrading to websocket is not offered"
         return True
-    if head.method == b"OPTIONS" and head.value(b"max-forwards") == b"0":
+    if hops_left(head) == 0:
         plan.status = 200  # RFC 9110, 7.6.2: the hop where the count ends answers itself
+        plan.headers = _own_headers(route, "Allow", ALLOWED_METHODS)
         return True
     if route.respond is not None:
         plan.status = route.respond.status
@@ -204,21 +245,22 @@ def _own_headers(route: Route, name: str, value: str) -> list[tuple[str, str]]:
     return [(name.decode("latin-1"), value.decode("latin-1")) for _, name, value in fields]
 
 
-def _scheme_of(head: RequestHead, hop: Hop) -> str:
+def _scheme_of(hop: Hop) -> str:
     """What the client spoke: before a trusted proxy that may be another than it speaks here."""
-    if hop.trusted:
-        told = (head.value(b"x-forwarded-proto") or b"").strip().lower()
-        if told in (b"http", b"https"):
-            return told.decode()
-    return hop.scheme
+    told = hop.origin.proto.lower()
+    return told.decode() if told in (b"http", b"https") else hop.scheme
 
 
 def _host_name(host: bytes) -> str:
-    """A Host value in lower case and without its port."""
+    """A Host value in lower case, without its port and the dot of the root; IPv6 canonical."""
     text = host.decode("latin-1").lower()
     if text.startswith("["):
-        return text[: text.find("]") + 1]
-    return text.partition(":")[0]
+        text = text[: text.find("]") + 1]
+        try:
+            return f"[{ip_address(text[1:-1])}]"
+        except ValueError:
+            return text
+    return text.partition(":")[0].removesuffix(".")
 
 
 def _location(route: Route, head: RequestHead, facts: Facts, query: str, scheme: str) -> str:
@@ -239,22 +281,26 @@ def _location(route: Route, head: RequestHead, facts: Facts, query: str, scheme:
 
 
 def _configured_key(spec: snapshot.HashKey, head: RequestHead, facts: Facts) -> bytes | None:
-    """What the pool is to hash by; None: the request lacks it, or it is the client's address."""
+    """What the pool is to hash by; None: the request lacks it, or it is the client's address.
+
+    Empty is absent: else all who have nothing to say would be one.
+    """
     if spec.kind == "path":
         return facts.path.encode("latin-1")
     if spec.kind == "header":
         for name in spec.names:
-            value = head.value(name.lower().encode("latin-1"))
-            if value is not None:
-                return value
+            wanted = name.lower().encode("latin-1")
+            for lower, _, value in head.fields:
+                if lower == wanted and value:
+                    return value
         return None
     found: str | None = None
     if spec.kind == "cookie":
         found = cookie_value(head, spec.names[0])
     elif spec.kind == "query":
         query = head.target.decode("latin-1").partition("?")[2]
-        found = dict(parse_qsl(query, keep_blank_values=True)).get(spec.names[0])
-    return found.encode() if found is not None else None
+        found = dict(parse_qsl(query)).get(spec.names[0])
+    return found.encode() if found else None
 
 
 def cookie_value(head: RequestHead, name: str) -> str | None:

@@ -82,7 +82,7 @@ class Worker(Chore):
         self._serving = True
         self._contexts = tls
         for listener in spec.listeners:
-            settings = ClientSettings(listener.name, listener.timeouts, listener.limits)
+            settings = ClientSettings(listener)
             chosen = tls.get(listener.name)
             self.listeners[listener.name].configure(settings, chosen[1] if chosen else None)
         configured = {listener.name for listener in spec.listeners}
@@ -113,6 +113,7 @@ class Worker(Chore):
 
     def on_sweep(self, now: float) -> None:
         context = self.context
+        context.look_at_the_date()
         counters = context.counters
         counters.values[W_HEARTBEAT_MS] = int(now * 1000)
         counters.values[W_LOG_DROPPED] = context.log.dropped

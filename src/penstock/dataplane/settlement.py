@@ -136,12 +136,13 @@ class Settlement(ResponseSink):
         self._refuse_body(way, 413, f"the body has over {MAX_INSPECTED_BYTES} bytes")
 
     def _answer_here(self) -> None:
-        """A redirect, a fixed response, or no route."""
+        """A redirect, a fixed response, or a refusal: no route, an ambiguous path, a loop."""
         plan = self.plan
         counters = self.context.counters
         keep_alive = self.front.keeps_alive()
         without_body = self.head.bodiless
-        if plan.route is None or plan.status == 501:
+        if plan.message:
+            self.why = plan.message
             counters.bump(W_UNROUTED)
             self.why = plan.message
             data = answers.refusal(

@@ -10,6 +10,8 @@ from typing import Any, Final
 from penstock.core.snapshot import Certificate, EndpointTls
 
 _READ_BYTES: Final = 65536
+_A: Final = ord("A")
+_Z: Final = ord("Z")
 _IGNORE_UNEXPECTED_EOF: Final[int] = getattr(ssl, "OP_IGNORE_UNEXPECTED_EOF", 0)  # OpenSSL 3
 
 
@@ -27,6 +29,8 @@ class TlsChannel:
         self.established: bool = False
         self.ended: bool = False  # the peer said that this was all (close_notify)
         self.failure: str = ""  # why the session cannot go on
+        self.plaintext: bytes = b""  # what came where a handshake should: a request without TLS
+        self._awaits_first: bool = server_side
 
     def decrypt(self, raw: bytes) -> bytes | None:
         """Plaintext out of received ciphertext; b"" at the end; None when more must come.
@@ -34,6 +38,12 @@ class TlsChannel:
         ``raw`` is b"" when the peer closed. After the handshake's last step the plaintext that
         came with it, if any, is returned too.
         """
+        if self._awaits_first and raw:
+            self._awaits_first = False
+            if _A <= raw[0] <= _Z:  # of a method; a handshake begins with 22 (RFC 8446, 5.1)
+                self.plaintext = raw
+                self.failure = "plain HTTP came to a TLS port"
+                return b""
         if raw:
             self._incoming.write(raw)
         else:

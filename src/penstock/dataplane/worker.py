@@ -17,7 +17,11 @@ def main() -> None:
     parser.add_argument("--index", type=int, required=True, help="which worker this is, from 0")
     parser.add_argument("--board", type=int, required=True, help="descriptor of the board")
     parser.add_argument("--mailbox", type=int, required=True, help="descriptor of the mailbox")
+    parser.add_argument(
+        "--modules", action="append", default=[], help="a directory with modules of policies"
+    )
     given = parser.parse_args()
+    sys.path += [directory for directory in given.modules if directory not in sys.path]
     sys.exit(run(given.index, given.board, given.mailbox))
 
 

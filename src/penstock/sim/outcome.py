@@ -7,6 +7,7 @@ from time import process_time
 from typing import Final
 
 from penstock.config.protection import Admission
+from penstock.core.policy._own import own_failure
 from penstock.core.snapshot import PolicyChoice
 from penstock.sim.kernel.controls import ControlledWorkload
 from penstock.sim.kernel.histogram import FineHistogram
@@ -69,6 +70,10 @@ class Outcome:
     ticks: list[tuple[float, list[int], int, int, float, float]] = field(default_factory=list)
 
 
+class OwnPolicyError(Exception):
+    """A person's own policy failed. The text names their class and line."""
+
+
 def run_once(
     scenario: Scenario,
     policy: PolicyChoice,
@@ -81,7 +86,25 @@ def run_once(
     """One replication: its seed follows from the scenario's, and is the same for all policies.
 
     ``controls`` are for Poisson arrivals, counted by ``customers``; ``weights`` make more of them.
+    Raises OwnPolicyError where a person's own policy fails.
     """
+    try:
+        return _run(scenario, policy, replication, timeline, controls, weights)
+    except Exception as error:
+        failure = own_failure(error)
+        if failure:
+            raise OwnPolicyError(failure) from error
+        raise
+
+
+def _run(
+    scenario: Scenario,
+    policy: PolicyChoice,
+    replication: int,
+    timeline: bool,
+    controls: bool,
+    weights: Sequence[Weights],
+) -> Outcome:
     world = build_world(scenario, policy, seed_of(scenario, replication), timeline=timeline)
     controlled = None
     if controls:

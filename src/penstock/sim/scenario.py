@@ -12,6 +12,7 @@ from penstock.config.choice import Policy
 from penstock.config.errors import ConfigError, Problem
 from penstock.config.explain import explain
 from penstock.config.load import Origin
+from penstock.config.own_modules import look_up_beside
 from penstock.config.protection import Admission
 from penstock.config.section import Section, required, setting
 from penstock.config.source import read_source
@@ -266,6 +267,7 @@ def load_scenario(path: Path, changes: Mapping[str, Any] | None = None) -> Scena
 
     Raises ConfigError with everything that is wrong.
     """
+    look_up_beside(path)
     tree = read_source(path, os.environ)
     origin = Origin(str(path), path.absolute().parent, tree.positions)
     if tree.problems:

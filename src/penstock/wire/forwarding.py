@@ -4,10 +4,10 @@ Both functions build the outgoing head up to, and without, the end of its last l
 request id: so one built head serves every repetition of the same head on a connection.
 """
 
-from ipaddress import IPv4Network, IPv6Network, ip_address, ip_network
 from typing import Final
 
-from penstock.wire.http1 import RequestHead, ResponseHead
+from penstock.wire.http1 import RequestHead, ResponseHead, hops_left
+from penstock.wire.origin import Origin
 
 # An edit: "set", "add" or "remove"; the field's name as given and in lower case; its value.
 Edit = tuple[str, bytes, bytes, bytes]
@@ -66,11 +66,14 @@ _SIGNATURES: Final = frozenset((b"signature", b"x-amz-content-sha256"))
 class Hop:
     """Who sent a request, as far as forwarding headers tell it on."""
 
-    def __init__(self, address: str, scheme: str, trusted: bool, via: bytes) -> None:
+    def __init__(
+        self, address: str, scheme: str, trusted: bool, via: bytes, origin: Origin
+    ) -> None:
         self.address: str = address
         self.scheme: str = scheme
         self.trusted: bool = trusted  # whether its own forwarding headers are believed
-        self.via: bytes = via
+        self.via: bytes = via  # ours, with what tells this instance from others
+        self.origin: Origin = origin
 
 
 def request_id_of(head: RequestHead, hop: Hop) -> bytes:
@@ -86,46 +89,36 @@ def forwarded_request(
 ) -> bytes:
     """The head for the endpoint, up to the value of its last field, X-Request-ID."""
     trusted = hop.trusted
-    before: list[bytes] = []  # X-Forwarded-For of the hops before
-    forwarded: list[bytes] = []
+    origin = hop.origin
     via: list[bytes] = []
-    proto = b""
-    original_host = b""
+    hops = hops_left(head)
+    counted_down = False
     fields: list[tuple[bytes, bytes, bytes]] = []
     for field in head.fields:
         lower, _, value = field
         if lower == b"via":
             via.append(value)
-        elif trusted and lower == b"x-forwarded-for":
-            before.append(value)
-        elif trusted and lower == b"forwarded":
-            forwarded.append(value)
-        elif trusted and lower == b"x-forwarded-proto":
-            proto = value
-        elif trusted and lower == b"x-forwarded-host":
-            original_host = value
         if lower in _REQUEST_DROPPED or (not trusted and lower in _TRUSTED_ONLY):
             continue
         if lower in head.connection and lower not in _NEVER_NOMINATED:
             continue
         if lower == b"expect" and not head.expects_continue:
             continue
-        if lower == b"max-forwards" and head.method == b"OPTIONS" and value.isdigit():
-            field = (lower, field[1], b"%d" % (int(value[:9]) - 1))
+        if lower == b"max-forwards" and hops >= 0:
+            if counted_down:
+                continue
+            counted_down = True
+            field = (lower, field[1], b"%d" % max(hops - 1, 0))
         fields.append(field)
-    nominated = head.connection
-    if nominated:
-        before = [] if b"x-forwarded-for" in nominated else before
-        forwarded = [] if b"forwarded" in nominated else forwarded
     address = hop.address.encode()
-    before.append(address)
-    forwarded.append(_forwarded_element(address, hop.scheme, head.host))
+    before = [*origin.forwarded_for, address]
+    forwarded = [*origin.forwarded, _forwarded_element(address, hop.scheme, head.host)]
     via.append(b"1.%d %b" % (head.minor, hop.via))
     scheme = hop.scheme.encode()
     fields.append((b"x-forwarded-for", b"X-Forwarded-For", b", ".join(before)))
-    fields.append((b"x-forwarded-proto", b"X-Forwarded-Proto", proto or scheme))
-    if original_host or head.host:
-        fields.append((b"x-forwarded-host", b"X-Forwarded-Host", original_host or head.host))
+    fields.append((b"x-forwarded-proto", b"X-Forwarded-Proto", origin.proto or scheme))
+    if origin.host or head.host:
+        fields.append((b"x-forwarded-host", b"X-Forwarded-Host", origin.host or head.host))
     fields.append((b"forwarded", b"Forwarded", b", ".join(forwarded)))
     fields.append((b"via", b"Via", b", ".join(via)))
     for operation, _, lower, value in edits:
@@ -231,6 +224,12 @@ def forwarded_response(
     return b"\r\n".join(lines)
 
 
+def lacks_date(head: ResponseHead, rules: ResponseRules) -> bool:
+    """Whether a proxy that has a clock is to add Date (RFC 9110, 6.6.1); edits may forbid it."""
+    names = [field[0] for field in head.fields] + [edit[2] for edit in rules.edits]
+    return b"date" not in names
+
+
 def interim_response(head: ResponseHead) -> bytes:
     """A 1xx head as it is passed on, whole."""
     lines = [b"HTTP/1.1 %d %b" % (head.status, head.reason)]
@@ -252,38 +251,6 @@ def edited(
         if operation != "remove":
             fields.append((lower, name, value))
     return fields
-
-
-def client_address(head: RequestHead, hop: Hop, trusted: "TrustedNetworks") -> str:
-    """The nearest address that is not a trusted hop's: the client's, as far as it can be known."""
-    if not hop.trusted:
-        return hop.address
-    given: list[str] = []
-    for lower, _, value in head.fields:
-        if lower == b"x-forwarded-for":
-            given += [part.strip() for part in value.decode("latin-1").split(",")]
-    for address in reversed(given):
-        if not trusted.holds(address):
-            return address or hop.address
-    return given[0] if given else hop.address
-
-
-class TrustedNetworks:
-    """The networks whose forwarding headers are believed."""
-
-    def __init__(self, networks: tuple[str, ...] = ()) -> None:
-        """Networks in CIDR form. Raises ValueError on a malformed one."""
-        self._networks: list[IPv4Network | IPv6Network] = [ip_network(n, False) for n in networks]
-
-    def holds(self, address: str) -> bool:
-        """Whether an address, as text, is in one of them; False for anything unreadable."""
-        if not self._networks:
-            return False
-        try:
-            parsed = ip_address(address.strip("[]"))
-        except ValueError:
-            return False
-        return any([parsed in network for network in self._networks])
 
 
 def _forwarded_element(address: bytes, scheme: str, host: bytes) -> bytes:

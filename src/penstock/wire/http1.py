@@ -8,7 +8,10 @@ servers, what the RFC says how to read is read, noted as ``irregular``, and ends
 import re
 from typing import Final
 
+from penstock.wire.target_path import has_dot_segment, normal_path, other_readings
+
 MAX_CONTENT_LENGTH: Final = 2**63 - 1
+MAX_HOPS: Final = 2**31 - 1
 
 _TOKEN: Final = rb"[!#$%&'*+\-.^_`|~0-9A-Za-z]"
 # Field values: no control characters but HTAB (RFC 9110, 5.5); obs-text passes.
@@ -20,10 +23,14 @@ _REQUEST_FIELDS: Final = re.compile(rb"(?:%s++:%s*+\r\n)*+\r\n" % (_TOKEN, _VALU
 _STATUS_LINE: Final = re.compile(rb"HTTP/1\.(\d) ([1-9]\d\d)(?: (%s*+))?\r\n" % _VALUE)
 # A proxy removes white space before the colon of a response's field (RFC 9112, 5.1).
 _RESPONSE_FIELDS: Final = re.compile(rb"(?:%s++[ \t]*+:%s*+\r\n)*+\r\n" % (_TOKEN, _VALUE))
-_HOST: Final = re.compile(
-    rb"(?:\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9._~!$&'()*+,;=%-]+)(?::\d{1,5})?"  # RFC 3986, 3.2.2
-)
+# RFC 3986, 3.2.2, without escapes: no name in use needs them, and they would pass rules on hosts.
+_HOST: Final = re.compile(rb"(?:\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9._~!$&'()*+,;=-]+)(?::\d{1,5})?")
 _ABSOLUTE: Final = re.compile(rb"(https?)://([^/?#@]+)([/?].*)?", re.IGNORECASE)
+# Methods that rules are written for (RFC 9110, 9; RFC 5789). Names of methods tell cases apart, and
+# some servers do not.
+_METHODS: Final = frozenset(
+    (b"GET", b"HEAD", b"POST", b"PUT", b"DELETE", b"CONNECT", b"OPTIONS", b"TRACE", b"PATCH")
+)
 _DIGITS: Final = re.compile(rb"\d{1,19}")
 _SHORT_NUMBER: Final = re.compile(rb"\d{1,9}")
 
@@ -85,7 +92,8 @@ class RequestHead:
         self.length: int = len(raw)
         self.method: bytes = method
         self.bodiless: bool = method == b"HEAD"  # the response to it has no body
-        self.target: bytes = target  # in origin-form or "*"
+        self.target: bytes = target  # in origin-form with a normal path, or "*"
+        self.readings: list[bytes] = []  # what its path may be to others (``other_readings``)
         self.minor: int = minor  # of HTTP/1.x
         self.host: bytes = b""
         self.fields: list[Field] = []
@@ -125,10 +133,24 @@ class ResponseHead:
         self.idle_s: float = 0.0  # that its server lets the connection be idle; 0.0: not told
         self.irregular: int = 0  # sum of kinds
         # What was last built from this head for a client, and what it was built for.
+        self.lacks_date: bool = False
         self.rewritten: bytes = b""
         self.rewritten_for: object = None
         self.rewritten_flags: int = -1
         self.request_id: bytes = b""  # its own X-Request-ID, once it was rewritten
+
+
+def hops_left(head: RequestHead) -> int:
+    """What Max-Forwards allows: 0 for a request that ends here, -1 where it sets no bound.
+
+    It does for OPTIONS alone, TRACE being refused (RFC 9110, 7.6.2).
+    """
+    if head.method != b"OPTIONS":
+        return -1
+    value = head.value(b"max-forwards")
+    if value is None or not value.isdigit():
+        return -1
+    return min(int(value.lstrip(b"0")[:10] or b"0"), MAX_HOPS)
 
 
 def find_head_end(data: bytes, start: int) -> int:
@@ -153,7 +175,9 @@ def has_bare_lf(data: bytes, start: int) -> bool:
     return data.count(b"\n", start) != data.count(b"\r\n", max(start - 1, 0))
 
 
-def parse_request(raw: bytes, max_target_bytes: int, max_fields: int) -> RequestHead:
+def parse_request(
+    raw: bytes, max_target_bytes: int, max_fields: int, merge_slashes: bool = False
+) -> RequestHead:
     """The head that these bytes are. Raises Refusal."""
     line = _REQUEST_LINE.match(raw)
     if line is None:
@@ -169,6 +193,7 @@ def parse_request(raw: bytes, max_target_bytes: int, max_fields: int) -> Request
     head = RequestHead(raw, method, target, 0 if minor == b"0" else 1)
     _read_request_fields(head, _field_lines(raw, line.end()), max_fields)
     _check_target(head)
+    _normalise_path(head, merge_slashes)
     return head
 
 
@@ -256,10 +281,13 @@ def _check_request_coding(head: RequestHead, value: bytes) -> None:
 
 def _check_target(head: RequestHead) -> None:
     target = head.target
+    upper = head.method.upper()
+    if upper != head.method and upper in _METHODS:
+        raise Refusal(400, "methods are written in upper case")
     if head.method == b"CONNECT":
         raise Refusal(501, "CONNECT is not offered here")
     if head.method == b"TRACE":
-        raise Refusal(405, "TRACE is not forwarded")
+        raise Refusal(405, "TRACE is not forwarded")  # it would tell a client what hops add
     if b"#" in target:
         raise Refusal(400, "the target holds a fragment")
     if target.startswith(b"/"):
@@ -271,9 +299,28 @@ def _check_target(head: RequestHead) -> None:
     absolute = _ABSOLUTE.fullmatch(target)
     if absolute is None or _HOST.fullmatch(absolute.group(2)) is None:
         raise Refusal(400, "the target is neither a path nor a URL with a valid host")
-    rest = absolute.group(3) or b"/"
-    head.target = rest if rest.startswith(b"/") else b"/" + rest
+    rest = absolute.group(3) or b""
+    if not rest and head.method == b"OPTIONS":
+        head.target = b"*"  # RFC 9112, 3.2.4: the server as a whole
+    else:
+        head.target = rest if rest.startswith(b"/") else b"/" + rest
     head.host = absolute.group(2)  # RFC 9112, 3.2.2: the target wins over Host
+
+
+def _normalise_path(head: RequestHead, merge_slashes: bool) -> None:
+    target = head.target
+    if target == b"*":
+        return
+    path, question, query = target.partition(b"?")
+    try:
+        normal = normal_path(path, merge_slashes)
+    except ValueError as error:
+        raise Refusal(400, str(error)) from error
+    if normal != path:
+        head.target = normal + question + query
+    head.readings = other_readings(normal)
+    if any([has_dot_segment(reading) for reading in head.readings]):
+        raise Refusal(400, "the path hides a dot segment, such as ..%2f or ..;")
 
 
 def _read_response_fields(head: ResponseHead, lines: list[bytes]) -> None:

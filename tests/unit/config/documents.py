@@ -48,10 +48,12 @@ listeners:
       header_count: 50
       target_bytes: 4KiB
       body_bytes: 8MiB
+      body_rate: 100
       connections: 1000
       connections_per_address: 10
       requests_per_connection: 100
     backlog: 128
+    merge_slashes: true
 
 routes:
   - name: chat

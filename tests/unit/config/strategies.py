@@ -69,7 +69,9 @@ def _pools(draw: st.DrawFn) -> dict[str, Any]:
         sticky=_section(ttl=_DURATIONS, secure=st.booleans()).map(
             lambda sticky: {"keys": "0123456789abcdef", **sticky}
         ),
-        host_header=st.sampled_from(["pass", "endpoint", "a.example"]),
+        host_header=st.sampled_from(
+            ["auto", "pass", "endpoint", "a.example", "a.example:8000", "[::1]"]
+        ),
         request_headers=_one_or_many(_EDITS),
         response_headers=_one_or_many(_EDITS),
         timeouts=_section(connect=_DURATIONS, first_byte=_DURATIONS, request=st.just("off")),

@@ -26,6 +26,7 @@ _NOT_CONFIGURED = {
     "awaited",
     "discovered",
     "generation",
+    "instance",
     "row",
     "tls_generation",
 }
@@ -205,7 +206,7 @@ def test_a_balancer_without_pools_may_redirect(tmp_path: Path) -> None:
         ("{endpoints: []}", "a pool needs at least one endpoint"),
         ("{endpoints: [{url: a:1, weight: 0}]}", "every endpoint has weight 0"),
         ("{endpoints: [a:1, http://a:1]}", "endpoints[1]: a:1 is in this pool already"),
-        ("{endpoints: a:1, listen: [b:1, b:1]}", "another listener has the address b:1"),
+        ("{endpoints: a:1, listen: [b:1, b:1]}", "b:1 is the address of listener 'main' already"),
         (
             "pools: {a: {endpoints: a:1}, b: {endpoints: b:1}}",
             "several pools (a, b): say in `routes` what each serves",
@@ -234,6 +235,44 @@ def test_a_balancer_without_pools_may_redirect(tmp_path: Path) -> None:
             "{endpoints: a:1, routes: [{name: x, match: {path: /}, pool: main}, {name: x, "
             "pool: main}]}",
             "another route is called 'x'",
+        ),
+        (
+            "{endpoints: a:1, listen: ['0.0.0.0:81', '127.0.0.1:81']}",
+            "listen[1]: 127.0.0.1:81 cannot be listened on beside 0.0.0.0:81 of listener 'main'",
+        ),
+        (
+            "{endpoints: a:1, listen: ['127.0.0.1:81', '[::]:81']}",
+            "[::]:81 cannot be listened on beside 127.0.0.1:81",
+        ),
+        (
+            "{endpoints: a:1, listen: ['localhost:81', '127.0.0.1:81']}",
+            "cannot be listened on beside localhost:81",
+        ),
+        (
+            "{endpoints: a:1, listen: '127.0.0.1:81', admin: '127.0.0.1:81'}",
+            "admin: 127.0.0.1:81 is the address of listener 'main' already",
+        ),
+        (
+            "{endpoints: a:1, listen: ':9900'}",
+            "admin: 127.0.0.1:9900 cannot be listened on beside 0.0.0.0:9900",
+        ),
+        (
+            "{endpoints: [a:1, '127.0.0.1:81'], listen: ':81'}",
+            "endpoints[1]: 127.0.0.1:81 is Penstock's own listener 'main'",
+        ),
+        (
+            "{endpoints: 'localhost:81', listen: '127.0.0.1:81'}",
+            "localhost:81 is Penstock's own listener",
+        ),
+        (
+            "{listen: '[::]:81', pools: {a: {endpoints: [{url: '[::1]:81'}]}}}",
+            "pools.a.endpoints[0]: [::1]:81 is Penstock's own listener",
+        ),
+        ("{endpoints: a:1, request_log: ./none/log}", "none is not a folder that is there"),
+        ("{endpoints: a:1, request_log: ./}", "is a folder; the path of a file is needed"),
+        (
+            "pools: {a: {endpoints: a:1, decisions: {sample: 1, file: none/log}}}",
+            "pools.a.decisions.file: ",
         ),
         ("{endpoints: a:1, routes: []}", "at least one route is needed"),
         (
@@ -520,3 +559,25 @@ def test_headers_of_an_endpoint_are_its_own(tmp_path: Path) -> None:
     assert endpoint.headers == (("Authorization", "Bearer b"),)
     with pytest.raises(ConfigError, match="belongs to the connection"):
         load("endpoints: [{url: http://a:1, headers: {Connection: close}}]\n", tmp_path)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "{endpoints: a:1, listen: ['127.0.0.1:0', '127.0.0.1:0']}",
+        "{endpoints: a:1, listen: ['0.0.0.0:81', '[::1]:81']}",
+        "{endpoints: a:1, listen: ['127.0.0.1:81', '127.0.0.2:81']}",
+        "{endpoints: ['127.0.0.1:82', '127.0.0.2:81', 'elsewhere:81'], listen: '127.0.0.1:81'}",
+        "{endpoints: '203.0.113.9:81', listen: ':81'}",
+        "{endpoints: a:1, request_log: ./log}",
+    ],
+)
+def test_addresses_that_can_be_listened_on_beside_each_other_are_right(
+    text: str, tmp_path: Path
+) -> None:
+    assert load(text, tmp_path).warnings == ()
+
+
+def test_address_that_this_machine_has_not_is_doubted(tmp_path: Path) -> None:
+    (warning,) = load("{endpoints: a:1, listen: '203.0.113.9:81'}", tmp_path).warnings
+    assert warning.endswith("listen[0]: this machine has no address 203.0.113.9")

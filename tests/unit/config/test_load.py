@@ -56,7 +56,7 @@ def test_what_was_likely_meant(text: str, expected: str, tmp_path: Path) -> None
         ("policy: round-robn", "there is no policy 'round-robn'; did you mean 'round-robin'?"),
         ("policy: {name: round-robin, x: 1}", "policy 'round-robin' has no option 'x'"),
         ("policy: {x: 1}", "a policy needs its `name`"),
-        ("policy: no.such.module:Class", "cannot be loaded: No module named 'no'"),
+        ("policy: no.such.module:Class", "no module 'no' was found beside the configuration file"),
         (
             "policy: {name: tests.unit.config.policy:Keyed, depth: 10}",
             "option 'depth' is at most 9, not 10",
@@ -80,8 +80,46 @@ def test_what_was_likely_meant(text: str, expected: str, tmp_path: Path) -> None
         ("routes: [{pool: a, rewrite: {}}]", "`rewrite` needs a `prefix` or a `regex`"),
         (
             "routes: [{pool: a, rewrite: {regex: '(a)', replacement: '\\2'}}]",
-            "`replacement` does not fit `regex`: invalid group reference 2",
+            "does not fit `regex`: invalid group reference 2",
         ),
+        (
+            "routes: [{pool: a, match: {path_prefix: /a}, rewrite: {replacement: /прод}}]",
+            "`replacement` '/прод' holds characters that are escaped in a path: write "
+            "/%D0%BF%D1%80%D0%BE%D0%B4",
+        ),
+        (
+            'routes: [{pool: a, rewrite: {prefix: /a, replacement: "/x\\r\\nEvil: 1"}}]',
+            "`replacement` '/x\\r\\nEvil: 1' holds characters that are escaped in a path",
+        ),
+        (
+            "routes: [{pool: a, rewrite: {regex: a, replacement: '/x\\r\\nEvil:1'}}]",
+            "after a backslash stands the number of a group",
+        ),
+        (
+            "routes: [{pool: a, rewrite: {regex: (a), replacement: '/\\1 b'}}]",
+            "holds characters that are escaped",
+        ),
+        (
+            "routes: [{pool: a, rewrite: {regex: (a), replacement: '/\\1?b'}}]",
+            "holds characters that are escaped",
+        ),
+        (
+            "routes: [{pool: a, match: {path_prefix: /a}, rewrite: {replacement: /b/../c}}]",
+            "`replacement` '/b/../c' holds a dot segment",
+        ),
+        ("routes: [{pool: a, match: {path: /a%2Fb}}]", "servers read in several ways"),
+        ("routes: [{pool: a, match: {path_prefix: //a}}]", "servers read in several ways"),
+        ("routes: [{pool: a, match: {path: /../a}}]", "the path leads above the root"),
+        ("routes: [{pool: a, match: {path: /a%4}}]", "two hexadecimal digits"),
+        ("routes: [{pool: a, match: {hosts: a..b}}]", "is not a host name"),
+        ("routes: [{pool: a, request_headers: {set: {Host: a b}}}]", "'a b' is not a host name"),
+        ("pools: {a: {endpoints: b:1, host_header: a b}}", "'a b' is not a host name"),
+        ("pools: {a: {endpoints: b:1, tls: {server_name: a b}}}", "'a b' is not a host name"),
+        (
+            "pools: {a: {endpoints: b:1, sticky: {path: '/;Domain=x', keys: 0123456789abcdef}}}",
+            "a ; would end the attribute",
+        ),
+        ("health_check: {path: /, host: a b}", "'a b' is not a host name"),
         ("routes: [{pool: a, match: {path_regex: '('}}]", "'(' is not a regular expression"),
         ("routes: [{pool: a, match: {path_regex: '[[a]'}}]", "Possible nested set at position 1"),
         ("routes: [{pool: a, match: {path: /, path_prefix: /}}]", "give one of `path`,"),

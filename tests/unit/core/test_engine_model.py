@@ -1,17 +1,26 @@
 """What is believed of an endpoint's speed, before and after it was seen."""
 
+from itertools import count
+
 import pytest
 
 from penstock.core.policy._engine_model import PEAK_RATE, EngineModel, FleetModel
+
+_tick = count()
+
+
+def now() -> float:
+    """Ten samples a second."""
+    return next(_tick) * 0.1
 
 
 def seen(model: EngineModel, per_token_s: float, samples: int, pace: float = 1.0) -> None:
     """Prompts of growing length, answered in a time proportional to it."""
     for number in range(samples):
         tokens = 500 + 100 * (number % 20)
-        model.learn_first_token(0, tokens, tokens, pace * per_token_s * tokens)
+        model.learn_first_token(0, tokens, tokens, pace * per_token_s * tokens, now())
         batch = 1 + number % 5
-        model.learn_step(batch, 1000.0 * number, 0.0, pace * (0.01 + 0.001 * batch))
+        model.learn_step(batch, 1000.0 * number, 0.0, pace * (0.01 + 0.001 * batch), now())
 
 
 def test_an_endpoint_nobody_used_is_taken_for_an_average_one() -> None:

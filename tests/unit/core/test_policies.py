@@ -7,6 +7,7 @@ import pytest
 
 from penstock.core.endpoint import Endpoint
 from penstock.core.policy import Policy, create
+from penstock.core.policy._belief import PoolMean
 from penstock.core.policy._ring import HashRing, rounded
 from penstock.core.policy._sampler import Sampler
 from penstock.core.policy.peak_ewma import PENALTY_S, PeakLatency
@@ -183,7 +184,7 @@ class TestSourceHash:
 
 class TestPeakEwma:
     def test_a_peak_is_taken_at_once_and_left_slowly(self) -> None:
-        latency = PeakLatency(0.0, 10.0)
+        latency = PeakLatency(0.0, 10.0, PoolMean(10.0))
         latency.observe(0.1, 0.0)
         assert latency.cost_s == 0.1
         latency.observe(2.0, 1.0)
@@ -193,15 +194,15 @@ class TestPeakEwma:
 
     def test_reading_observes_zero_first(self) -> None:
         endpoint = Endpoint("e")
-        latency = PeakLatency(0.0, 10.0)
+        latency = PeakLatency(0.0, 10.0, PoolMean(10.0))
         latency.observe(1.0, 0.0)
         assert latency.cost(endpoint, env(now=10.0)) == pytest.approx(exp(-1.0))
 
     def test_an_unknown_endpoint_with_requests_pending_is_penalised(self) -> None:
         endpoint = Endpoint("e")
-        assert PeakLatency(0.0, 10.0).cost(endpoint, env()) == 0.0
+        assert PeakLatency(0.0, 10.0, PoolMean(10.0)).cost(endpoint, env()) == 0.0
         endpoint.in_flight = 2
-        assert PeakLatency(0.0, 10.0).cost(endpoint, env()) == PENALTY_S + 2
+        assert PeakLatency(0.0, 10.0, PoolMean(10.0)).cost(endpoint, env()) == PENALTY_S + 2
 
     def test_a_slow_endpoint_gets_less(self) -> None:
         endpoints = endpoints_of_weights([1.0] * 10)

@@ -8,6 +8,7 @@ from functools import cache
 from importlib import import_module
 from pkgutil import iter_modules
 
+from penstock.core.policy._own import load_own
 from penstock.core.policy.base import Option, Policy
 
 __all__ = ["Option", "Policy", "create", "policies", "policy_class"]
@@ -32,7 +33,7 @@ def policy_class(name: str) -> type[Policy]:
     Raises ValueError, naming the close matches, when there is none.
     """
     if ":" in name:
-        return _user_class(name)
+        return load_own(name)
     known = policies()
     if name in known:
         return known[name]
@@ -56,14 +57,3 @@ def create(name: str, options: dict[str, object] | None = None) -> Policy:
         known = ", ".join(option.name for option in cls.options) or "none"
         raise ValueError(f"policy {name!r} has no option {min(given)!r}; its options: {known}")
     return cls(**checked)
-
-
-def _user_class(name: str) -> type[Policy]:
-    module_name, _, class_name = name.partition(":")
-    try:
-        found = getattr(import_module(module_name), class_name)
-    except (ImportError, AttributeError) as error:
-        raise ValueError(f"policy {name!r} cannot be loaded: {error}") from error
-    if not (isinstance(found, type) and issubclass(found, Policy)):
-        raise ValueError(f"policy {name!r} is not a subclass of penstock.core.policy.Policy")
-    return found

@@ -10,11 +10,13 @@ cheap or dear by chance, and draw or shun traffic for it; a ratio is known after
 
 Slopes cannot be negative; s₁, s₂, s₃ are 0 until there are samples enough. p₁ begins at the rate
 that llm-d takes for an endpoint, 15,928 prompt tokens a second. An endpoint not seen yet keeps the
-pace of an average one, so that it is neither shunned nor flooded for being unknown.
+pace of an average one, so that it is neither shunned nor flooded for being unknown. Samples are
+bounded, and a pace that is not renewed leans on the average again (``_belief``).
 """
 
 from typing import Final
 
+from penstock.core.policy._belief import MOST, Evidence, PoolSamples, Reference
 from penstock.core.policy._least_squares import LeastSquares
 
 PEAK_RATE: Final = 15928.0  # prompt tokens per second
@@ -27,7 +29,7 @@ _PACE_KEPT: Final = 0.98  # of the past, per sample: an endpoint's pace has 50 i
 _PACE_DOUBT: Final = 5  # samples of the average pace that a pace begins with
 _BESIDE_KEPT: Final = 0.9  # of the past, per answer, in the prompt tokens computed beside one
 _FARTHEST: Final = 1000.0  # times as fast or slow as an average one; never 0
-_MEAN_STEP: Final = 0.01  # of the mean pace, per sample
+_MEAN_STEP: Final = 0.01  # of the mean pace, and of what is typical, per sample
 _CONFIDENCE: Final = 1e-3  # in the start, as a share of a sample: a few samples replace it
 
 
@@ -49,9 +51,16 @@ class FleetModel:
         # What the paces are on average. What is learned is scaled by it, which leads it to 1.
         self.prefill_pace: float = 1.0
         self.decode_pace: float = 1.0
+        self.first_tokens: PoolSamples = PoolSamples()
+        self.steps: PoolSamples = PoolSamples()
+        # Seconds that are usual. What is expected of a prompt found in the cache is next to
+        # nothing, and no measure for what a sample may tell.
+        self.typical_s: float = 0.0
+        self.typical_step_s: float = 0.0
 
     def learn_first_token(self, ahead: int, uncached: int, prompt: int, seconds: float) -> None:
         """A first token came after this long."""
+        self.typical_s += (seconds - self.typical_s) * (_MEAN_STEP if self.typical_s else 1.0)
         fit = self._prefill
         fit.add([1.0, (ahead + uncached) / 1e3, uncached * (prompt / 1e6)], seconds)
         self.base_s = max(fit.beta[0], 0.0)
@@ -61,6 +70,8 @@ class FleetModel:
 
     def learn_step(self, batch: float, kv_tokens: float, prefilled: float, seconds: float) -> None:
         """Tokens came this far apart, beside so many others; ``prefilled`` is per token."""
+        typical_s = self.typical_step_s
+        self.typical_step_s += (seconds - typical_s) * (_MEAN_STEP if typical_s else 1.0)
         fit = self._decode
         fit.add([1.0, batch / 10.0, kv_tokens / 1e5, prefilled / 1e3], seconds)
         self.step_s = max(fit.beta[0], 0.0)
@@ -90,29 +101,58 @@ class FleetModel:
 
 
 class Pace:
-    """How many times as long as an average one an endpoint takes: a ratio of sums, forgetting."""
+    """How many times as long as an average one an endpoint takes: a ratio of sums, forgetting.
 
-    def __init__(self) -> None:
+    ``value`` is what is believed as of ``look``.
+    """
+
+    def __init__(self, pool: PoolSamples) -> None:
         self.value: float = 1.0
-        self.samples: int = 0
+        self.known: bool = False  # by more than what it began with, of which some is left
+        self._samples: int = 0
+        self._learned: float = 1.0
+        self._leans: bool = False
+        self._evidence: Evidence = Evidence(pool)
+        self._reference: Reference = Reference()
         self._seconds: float = 0.0
         self._expected: float = 0.0
 
-    def learn(self, seconds: float, expected: float) -> None:
-        """Something took this long, for what an average endpoint was expected to take."""
+    def look(self, now: float) -> None:
+        """What was learned leans on the average where it was not renewed for long."""
+        kept = self._evidence.kept(now)
+        if kept < 1.0:
+            self._leans = True
+            self.value = self._evidence.lean(self._learned, 1.0, now)
+            self.known = self._is_known(now)
+        elif self._leans:
+            self._leans = False
+            self.value = self._learned
+
+    def learn(self, seconds: float, expected: float, typical: float, now: float) -> float:
+        """Something took this long, for what an average endpoint was expected to take; returns for
+        how long it counts."""
         if expected <= 0.0:
-            return
-        self.samples += 1
+            return seconds
+        self.look(now)
+        believed = self._reference.value(self.value, now)
+        seconds = min(seconds, MOST * believed * max(expected, typical))
         if self._expected == 0.0:
             self._seconds = self._expected = _PACE_DOUBT * expected
-        self._seconds = _PACE_KEPT * self._seconds + seconds
-        self._expected = _PACE_KEPT * self._expected + expected
-        self.value = min(max(self._seconds / self._expected, 1.0 / _FARTHEST), _FARTHEST)
+        if self._leans:
+            self._seconds = self.value * self._expected
+        kept = self._evidence.add(now, _PACE_KEPT)
+        self._seconds = kept * self._seconds + seconds
+        self._expected = kept * self._expected + expected
+        learned = self._seconds / self._expected
+        self._learned = min(max(learned, 1.0 / _FARTHEST), _FARTHEST)
+        self._leans = False
+        self.value = self._learned
+        self._samples += 1
+        self.known = self._is_known(now)
+        return seconds
 
-    @property
-    def known(self) -> bool:
-        """Whether more of it was seen than what it began with."""
-        return self.samples > _PACE_DOUBT
+    def _is_known(self, now: float) -> bool:
+        return self._samples > _PACE_DOUBT and self._evidence.samples(now) > 1.0
 
 
 class EngineModel:
@@ -120,26 +160,38 @@ class EngineModel:
 
     def __init__(self, fleet: FleetModel) -> None:
         self.fleet: FleetModel = fleet
-        self.prefill_pace: Pace = Pace()
-        self.decode_pace: Pace = Pace()
+        self.prefill_pace: Pace = Pace(fleet.first_tokens)
+        self.decode_pace: Pace = Pace(fleet.steps)
         self.beside: float = 0.0  # prompt tokens computed while an answer gets one token
+        self.overdue_s: float = 0.0  # it has owed a token for so much longer than it should
 
-    def learn_first_token(self, ahead: int, uncached: int, prompt: int, seconds: float) -> None:
+    def look(self, now: float) -> None:
+        """What is believed of it now."""
+        self.prefill_pace.look(now)
+        self.decode_pace.look(now)
+
+    def learn_first_token(
+        self, ahead: int, uncached: int, prompt: int, seconds: float, now: float
+    ) -> None:
         """A first token came after this long."""
         fleet = self.fleet
         pace = self.prefill_pace
         if fleet.knows_prefill():
-            pace.learn(seconds, fleet.first_token_s(ahead, uncached, prompt))
+            expected = fleet.first_token_s(ahead, uncached, prompt)
+            seconds = pace.learn(seconds, expected, fleet.typical_s, now)
         fleet.prefill_pace += (pace.value - fleet.prefill_pace) * _MEAN_STEP
         average_s = seconds / pace.value * fleet.prefill_pace
         fleet.learn_first_token(ahead, uncached, prompt, average_s)
 
-    def learn_step(self, batch: float, kv_tokens: float, prefilled: float, seconds: float) -> None:
+    def learn_step(
+        self, batch: float, kv_tokens: float, prefilled: float, seconds: float, now: float
+    ) -> None:
         """Tokens came this far apart, beside so many others; ``prefilled`` is per token."""
         fleet = self.fleet
         pace = self.decode_pace
         if fleet.knows_decode():
-            pace.learn(seconds, fleet.step_at_s(batch, kv_tokens, prefilled))
+            expected = fleet.step_at_s(batch, kv_tokens, prefilled)
+            seconds = pace.learn(seconds, expected, fleet.typical_step_s, now)
         fleet.decode_pace += (pace.value - fleet.decode_pace) * _MEAN_STEP
         average_s = seconds / pace.value * fleet.decode_pace
         fleet.learn_step(batch, kv_tokens, prefilled, average_s)
@@ -166,8 +218,9 @@ class EngineModel:
         return self.decode_pace.value * self.fleet.disturbance_s
 
     def queue_s(self, pending: int) -> float:
-        """W: until the prompt tokens that wait are computed."""
-        return self.token_s * pending
+        """W: until the prompt tokens that wait are computed, and longer if it owes a token already:
+        who has been late for a while is likely to be so for as long again."""
+        return self.token_s * pending + self.overdue_s
 
     def prefill_s(self, uncached: int, prompt: int) -> float:
         """P: computing a prompt's uncached tokens, on an endpoint with nothing else to do."""

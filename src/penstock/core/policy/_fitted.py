@@ -23,6 +23,7 @@ class FittedPolicy(ServingPolicy):
 
     def rebuild(self, endpoints: list[Endpoint]) -> None:
         super().rebuild(endpoints)
+        self.fleet.first_tokens.members = self.fleet.steps.members = max(len(endpoints), 1)
         self._models = pruned(self._models, endpoints)
 
     def model(self, endpoint: Endpoint) -> EngineModel:
@@ -32,6 +33,14 @@ class FittedPolicy(ServingPolicy):
             found = EngineModel(self.fleet)
             self._models[endpoint] = found
         return found
+
+    def look(self, eligible: list[Endpoint], now: float) -> list[Endpoint]:
+        """All of them: those that are silent for too long are weighed as such, in seconds."""
+        for endpoint in eligible:
+            model = self.model(endpoint)
+            model.look(now)
+            model.overdue_s = self.overdue_s(endpoint, now)
+        return eligible
 
     def hoped_paces(self, eligible: list[Endpoint]) -> list[float]:
         """How fast each computes prompts: as was learned, or else as the fastest that is known.
@@ -63,6 +72,7 @@ class FittedPolicy(ServingPolicy):
                 ticket.prefill_tokens,
                 ticket.request.prompt_tokens,
                 ticket.first_byte_at - ticket.opened_at,
+                ticket.first_byte_at,
             )
 
     def on_end(self, ticket: Ticket) -> None:
@@ -76,6 +86,7 @@ class FittedPolicy(ServingPolicy):
                     (ticket.kv_before + held(endpoint)) / 2.0,
                     max(prefilled(endpoint) - ticket.prefilled_before, 0) / tokens,
                     (ticket.settled_at - ticket.first_byte_at) / (tokens - 1),
+                    ticket.settled_at,
                 )
         super().on_end(ticket)
 

@@ -6,6 +6,7 @@ from mypy_extensions import mypyc_attr
 
 from penstock.core.endpoint import Endpoint
 from penstock.core.env import Env
+from penstock.core.policy._belief import PoolMean
 from penstock.core.policy._least import least_of
 from penstock.core.policy._memory import pruned
 from penstock.core.policy._sampler import Sampler
@@ -73,8 +74,9 @@ class Learned:
 class CostPolicy(LatencyPolicy):
     """Picks the endpoint of least learned cost: of all up to ``SCAN_LIMIT``, else of two drawn."""
 
-    def __init__(self, measure: str, scan_limit: int) -> None:
+    def __init__(self, measure: str, scan_limit: int, decay_s: float) -> None:
         super().__init__(measure)
+        self._pool: PoolMean = PoolMean(decay_s)
         self._scan_limit: int = scan_limit
         self._endpoints: list[Endpoint] = []
         self._sampler: Sampler = Sampler([])
@@ -87,6 +89,7 @@ class CostPolicy(LatencyPolicy):
 
     def rebuild(self, endpoints: list[Endpoint]) -> None:
         self._endpoints = endpoints
+        self._pool.samples.members = max(len(endpoints), 1)
         self._sampler = Sampler(endpoints)
         self._known = pruned(self._known, endpoints)
         self._learned = [self.learned(endpoint) for endpoint in endpoints]

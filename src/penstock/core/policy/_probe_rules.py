@@ -6,7 +6,7 @@ from penstock.core.endpoint import Endpoint
 from penstock.core.env import Env
 from penstock.core.policy._memory import pruned
 from penstock.core.policy._quantile import SlidingQuantile
-from penstock.core.policy.c3 import Ranking
+from penstock.core.policy.c3 import RankedPool, Ranking
 
 _RECENT_ANSWERS: Final = 128  # that the RIF quantile is taken of
 _DECAY_S: Final = 1.0  # τ of C3's means, for which the comparison gives no figure
@@ -116,9 +116,11 @@ class C3Score(ProbeRule):
 
     def __init__(self, balancers: int) -> None:
         self._balancers: int = balancers
+        self._pool: RankedPool = RankedPool(_DECAY_S)
         self._rankings: dict[Endpoint, Ranking] = {}
 
     def rebuild(self, endpoints: list[Endpoint]) -> None:
+        self._pool.rebuild(endpoints)
         self._rankings = pruned(self._rankings, endpoints)
 
     def note_answer(self, probe: Probe) -> None:
@@ -126,12 +128,10 @@ class C3Score(ProbeRule):
         ranking.queue.add(probe.rif, probe.at, _DECAY_S)
         if probe.latency_s <= 0.0:
             return  # not known there: it must not pass for speed
-        ranking.service_s.add(probe.latency_s, probe.at, _DECAY_S)
-        if ranking.response_s.weight == 0.0:
-            ranking.response_s.value = ranking.service_s.value  # until a response is seen
+        ranking.service_s.add(probe.latency_s, probe.at)
 
     def note_response(self, endpoint: Endpoint, latency_s: float, now: float) -> None:
-        self._ranking(endpoint).response_s.add(latency_s, now, _DECAY_S)
+        self._ranking(endpoint).response_s.add(latency_s, now)
 
     def score(self, probe: Probe, env: Env) -> float:
         return self._ranking(probe.endpoint).cost(probe.endpoint, env)
@@ -139,6 +139,6 @@ class C3Score(ProbeRule):
     def _ranking(self, endpoint: Endpoint) -> Ranking:
         found = self._rankings.get(endpoint)
         if found is None:
-            found = Ranking(self._balancers)
+            found = Ranking(self._balancers, self._pool)
             self._rankings[endpoint] = found
         return found

@@ -8,6 +8,10 @@ do that hold it, while no prompt waits there and it has no more requests than th
 So the first such prompt that the policy gives it costs one prefill, and then the prefix is there.
 Without it, rules that prefer what is cached do not begin to use a new endpoint until the others are
 busy (tests/contract/test_seeding.py).
+
+An endpoint that hangs keeps its prefixes, and rules that know no times would go on sending there.
+So one that is silent for too long (``_belief``) is left out while others are not, until it is heard
+again. Policies that predict times weigh how late it is instead.
 """
 
 from typing import ClassVar, Final
@@ -18,6 +22,7 @@ from penstock.core.endpoint import Endpoint
 from penstock.core.env import Env
 from penstock.core.hot_prefixes import HotPrefixes
 from penstock.core.load_report import LoadReport
+from penstock.core.policy._belief import MOST, overdue_s
 from penstock.core.policy._least import least_score, load_terms
 from penstock.core.policy._warming import Warming
 from penstock.core.policy.base import Explained, Option, Policy
@@ -33,6 +38,35 @@ PREFIX_BLOCKS: Final = Option(
 )
 
 
+_LEAST_EXPECTED_S: Final = 0.25  # of a first token: a second of silence is no hang
+_WAIT_STEP: Final = 0.02  # of what first tokens take, per sample
+_FEW_WAITS: Final = 10  # samples before silence is judged
+
+
+class _FirstTokens:
+    """What first tokens take in this pool, and how many prompt tokens are computed until then."""
+
+    def __init__(self) -> None:
+        self.samples: int = 0
+        self._seconds: float = 0.0
+        self._tokens: float = 0.0
+
+    def add(self, seconds: float, tokens: int) -> None:
+        step = max(_WAIT_STEP, 1.0 / (self.samples + 1))
+        if self.samples >= _FEW_WAITS:
+            seconds = min(seconds, MOST * max(self._seconds, _LEAST_EXPECTED_S))
+        self.samples += 1
+        self._seconds += (seconds - self._seconds) * step
+        self._tokens += (tokens - self._tokens) * step
+
+    def expected_s(self, tokens: int) -> float:
+        """When so many are to be computed; 0 while it is not known."""
+        if self.samples < _FEW_WAITS:
+            return 0.0
+        share = tokens / self._tokens if self._tokens > 0.0 else 1.0
+        return max(self._seconds * max(share, 1.0), _LEAST_EXPECTED_S)
+
+
 @mypyc_attr(allow_interpreted_subclasses=True)
 class ServingPolicy(Policy):
     """Hands its subclass understood requests only, with the cached tokens of each endpoint."""
@@ -43,6 +77,7 @@ class ServingPolicy(Policy):
         self.index: PrefixIndex = PrefixIndex(prefix_blocks)
         self.hot: HotPrefixes = HotPrefixes()
         self.warming: Warming = Warming()
+        self._first_tokens: _FirstTokens = _FirstTokens()
 
     def choose(
         self, request: Request, eligible: list[Endpoint], hits: list[int], env: Env
@@ -59,6 +94,7 @@ class ServingPolicy(Policy):
     def pick(self, request: Request, eligible: list[Endpoint], env: Env) -> Endpoint | None:
         if not eligible:
             return None
+        eligible = self.look(eligible, env.now)
         if request.prompt_tokens <= 0:
             return least_score(eligible, 1.0, 0, env)
         hits = self.index.matches(request, eligible)
@@ -69,7 +105,24 @@ class ServingPolicy(Policy):
             self.hot.note(request.blocks[deepest - 1])
         return self.choose(request, eligible, hits, env)
 
+    def look(self, eligible: list[Endpoint], now: float) -> list[Endpoint]:
+        """Those that a request may go to as things stand now: all, but for those that are silent
+        for too long while others are not."""
+        silent = 0
+        for endpoint in eligible:
+            if self.overdue_s(endpoint, now) > 0.0:
+                silent += 1
+        if silent == 0 or silent == len(eligible):
+            return eligible
+        return [endpoint for endpoint in eligible if self.overdue_s(endpoint, now) <= 0.0]
+
+    def overdue_s(self, endpoint: Endpoint, now: float) -> float:
+        """For how much longer than it should it has owed a token."""
+        expected_s = self._first_tokens.expected_s(pending(endpoint))
+        return overdue_s(endpoint, expected_s, now)
+
     def explain(self, request: Request, eligible: list[Endpoint], env: Env) -> list[Explained]:
+        self.look(eligible, env.now)
         if request.prompt_tokens <= 0:
             return [(e, load_terms(e, 1.0, 0)) for e in eligible]
         hits = self.index.matches(request, eligible)
@@ -78,6 +131,9 @@ class ServingPolicy(Policy):
             self._seed(request, eligible, hits)
         terms = self.explain_each(request, eligible, hits) if eligible else []
         for index, each in enumerate(terms):
+            overdue = self.overdue_s(eligible[index], env.now)
+            if overdue > 0.0:
+                each["overdue_s"] = overdue
             each["cached_tokens"] = float(believed[index])
             if hits[index] > believed[index]:
                 each["seeded_tokens"] = float(hits[index])
@@ -143,6 +199,11 @@ class ServingPolicy(Policy):
         ticket.kv_before = held(endpoint)
         ticket.prefilled_before = prefilled(endpoint)
         endpoint.tokens_changed()
+        if ticket.request.streams and ticket.status < 400:
+            self._first_tokens.add(
+                ticket.first_byte_at - ticket.opened_at,
+                ticket.prefill_ahead + ticket.prefill_tokens,
+            )
 
     def on_end(self, ticket: Ticket) -> None:
         if ticket.kv_tokens == 0:

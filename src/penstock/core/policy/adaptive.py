@@ -3,9 +3,9 @@
 Time is cut into slots (a switchback experiment: a policy acts on the state of the whole pool, so
 policies cannot be compared request by request). A slot's cost is the mean latency of the requests
 picked in it, divided by the mean of the ten slots before, so that a change of traffic is not taken
-for a difference between policies. The next slot goes to the policy that wins a Thompson draw from
-the beliefs (see ``thompson``), and with probability ``explore`` to any. Samples fade with
-``decay_s``, so a policy that was worse gets another chance when things changed.
+for a difference between policies, and bounded (``_belief``). The next slot goes to the policy that
+wins a Thompson draw from the beliefs (see ``thompson``), and with probability ``explore`` to any.
+Samples fade with ``decay_s``, so a policy that was worse gets another chance when things changed.
 
     regret of a slot = its relative cost − the least mean relative cost
 
@@ -23,6 +23,7 @@ from typing import ClassVar, Final
 from penstock.core.endpoint import Endpoint
 from penstock.core.env import Env
 from penstock.core.load_report import LoadReport
+from penstock.core.policy._belief import MOST
 from penstock.core.policy._latency import MEASURE, LatencyPolicy
 from penstock.core.policy.base import Option, Policy
 from penstock.core.policy.thompson import Belief
@@ -201,6 +202,8 @@ class Adaptive(LatencyPolicy):
     def _learn(self, slot: _Slot, now: float) -> None:
         cost_s = slot.cost_s / slot.heard
         before_s = self._baseline_s
+        if before_s > 0.0:
+            cost_s = min(cost_s, MOST * before_s)  # one bad slot says little of its policy
         self._baseline_slots = min(self._baseline_slots + 1.0, _BASELINE_SLOTS)
         self._baseline_s += (cost_s - before_s) / self._baseline_slots
         relative = cost_s / before_s if before_s > 0.0 else 1.0

@@ -7,7 +7,8 @@
     M = prefill seconds of what its cache would lose, times the share of prompts that is reused
 
 An endpoint whose L is more than ``rebalance`` times the least is not exploited, where computing the
-whole prompt elsewhere counts with the least: on an idle pool a prefix never moves. Source: Preble
+whole prompt elsewhere counts with the least: on an idle pool a prefix never moves. Silence for too
+long counts with L (``_belief``). Source: Preble
 (ICLR 2025). Its window is three minutes sharp, here older work fades as e^(−age/window).
 Equal ones are drawn by weight. O(blocks + endpoints) per pick.
 """
@@ -108,7 +109,7 @@ class ExploitExplore(FittedPolicy):
         # Of answers that are not known, as many as are expected of this one.
         others = max(endpoint.load() - self._decoding.requests(endpoint), 0)
         left = self._decoding.tokens_left(endpoint, now) + others * request.output_tokens
-        return prefill_s + left * model.step_s
+        return prefill_s + left * model.step_s + model.overdue_s
 
     def _of(self, endpoint: Endpoint) -> _Work:
         found = self._work.get(endpoint)

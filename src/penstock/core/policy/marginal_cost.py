@@ -1,6 +1,6 @@
 """Marginal cost: seconds that a request costs itself, those it joins, and those that come after.
 
-    J  =  queue_weight · W                                 prompts that are ahead of it
+    J  =  queue_weight · W                                 prompts ahead of it, and overdue tokens
         + prefill_weight · P(u, n)                         its own uncached tokens u of n
         + decode_weight · Ô · s(B+1, K + n + Ô/2)          its own answer of Ô tokens
         + followers_weight · λ · p₁·u · (W + p₁·u/2)       those to come wait for u
@@ -19,7 +19,8 @@ be good, the overflow goes where the fewest are lost by it.
 
 Inside ``noise`` of the least J (without what decoding costs everywhere) the endpoint with the
 fewest requests for its weight is taken; a share ``explore`` of picks goes to an endpoint that was
-not used of late, if there is one where no prefix is lost, so that beliefs about it do not freeze.
+not used for 10 s, if there is one where no prefix is lost, or for 20 s even where it is. Paces that
+are not renewed fade as well (``_belief``).
 Delays of answers under way weigh a tenth of waits for a first token.
 
 A prefix is computed once more, on a further endpoint, when a choice of holders would have saved
@@ -57,6 +58,7 @@ _RATE_S: Final = 30.0  # that the rate of arrivals is taken over
 # Exploring what is in use as well made the mean time to first token of Mooncake's trace 1.5% longer
 # in the simulator.
 _FRESH_S: Final = 10.0  # for which an endpoint that was used counts as known
+_STALE_S: Final = 20.0  # after which it is explored at the cost of a prefix too
 _KEPT = 0.999  # of the past, per prompt, in the share of tokens that is reused
 
 
@@ -309,15 +311,17 @@ class MarginalCost(FittedPolicy):
     def _forgotten(
         self, request: Request, eligible: list[Endpoint], hits: list[int], now: float
     ) -> Endpoint | None:
-        """The one unused for longest of those that lose not much of a prefix by it; None if all
-        are in use, and so known."""
+        """The one unused for longest of those that lose not much of a prefix by it, or have not
+        been used for so long that it does not matter; None if all are in use, and so known."""
         prompt = request.prompt_tokens
         bound = 2 * max(prompt - max(hits), 0)
         found = None
         oldest = now - _FRESH_S
         for index, endpoint in enumerate(eligible):
             used_at = self._used_at.get(endpoint, -_FRESH_S)
-            if used_at <= oldest and endpoint.in_flight == 0 and prompt - hits[index] <= bound:
+            if used_at > oldest or endpoint.in_flight > 0:
+                continue
+            if prompt - hits[index] <= bound or used_at <= now - _STALE_S:
                 found = endpoint
                 oldest = used_at
         return found

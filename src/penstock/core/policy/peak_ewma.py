@@ -10,6 +10,8 @@ Reading it first observes 0, so that an endpoint nobody uses is forgiven. The lo
 gets a penalty, so that it is tried by one request at first.
 Source: Finagle, ``c.t.f.loadbalancer.PeakEwma``; ``default_rtt_s`` is Linkerd's (0.03 there).
 
+One measurement raises it to no more than four times what it or the pool's mean was before, and an
+endpoint that is silent for too long counts as slow as it is silent (``_belief``).
 An attempt that failed can raise the cost and not lower it: failing fast must not attract traffic.
 O(1) per pick (two exponentials), O(n) for a list other than the pool's.
 """
@@ -19,6 +21,7 @@ from typing import ClassVar, Final
 
 from penstock.core.endpoint import Endpoint
 from penstock.core.env import Env
+from penstock.core.policy._belief import PoolMean, Reference, late_s
 from penstock.core.policy._latency import DECAY, MEASURE, CostPolicy, Learned
 from penstock.core.policy.base import Explained, Option
 from penstock.core.request import Request
@@ -30,10 +33,19 @@ PENALTY_S: Final = 1e9  # above any latency
 class PeakLatency(Learned):
     """The peak-sensitive moving average of one endpoint's latency, in seconds."""
 
-    def __init__(self, cost_s: float, decay_s: float) -> None:
+    def __init__(self, cost_s: float, decay_s: float, pool: PoolMean) -> None:
         self.cost_s: float = cost_s
         self._decay_s: float = decay_s
         self._at: float = 0.0
+        self._pool: PoolMean = pool
+        self._reference: Reference = Reference()
+
+    def learn(self, latency_s: float, now: float) -> None:
+        """A request that ended at ``now`` took so long."""
+        before_s = self._reference.value(self.cost_s, now)
+        latency_s = self._pool.bounded(latency_s, before_s, now)
+        self._pool.add(latency_s, now)
+        self.observe(latency_s, now)
 
     def observe(self, latency_s: float, now: float) -> None:
         """Take in a latency seen at ``now``."""
@@ -47,17 +59,21 @@ class PeakLatency(Learned):
     def cost(self, endpoint: Endpoint, env: Env) -> float:
         if self.cost_s > 0.0:
             self.observe(0.0, env.now)
-        return _weighed(self.cost_s, endpoint)
+        return _weighed(self._late_s(self.cost_s, endpoint, env.now), endpoint)
 
     def terms(self, endpoint: Endpoint, env: Env) -> dict[str, float]:
         """What ``cost`` would be and is made of; nothing is observed."""
         latency_s = self.cost_s * exp(-max(env.now - self._at, 0.0) / self._decay_s)
+        latency_s = self._late_s(latency_s, endpoint, env.now)
         return {
             "latency_s": latency_s,
             "load": float(endpoint.load()),
             "weight": endpoint.weight,
             "cost": _weighed(latency_s, endpoint),
         }
+
+    def _late_s(self, latency_s: float, endpoint: Endpoint, now: float) -> float:
+        return late_s(endpoint, latency_s, self._pool.value, now)
 
 
 def _weighed(latency_s: float, endpoint: Endpoint) -> float:
@@ -80,7 +96,7 @@ class PeakEwma(CostPolicy):
     def __init__(
         self, decay_s: float = 10.0, default_rtt_s: float = 0.0, measure: str = "first-byte"
     ) -> None:
-        super().__init__(measure, scan_limit=1)
+        super().__init__(measure, 1, decay_s)
         self._decay_s: float = decay_s
         self._default_rtt_s: float = default_rtt_s
 
@@ -94,15 +110,15 @@ class PeakEwma(CostPolicy):
         return explained
 
     def new_learned(self) -> PeakLatency:
-        return PeakLatency(self._default_rtt_s, self._decay_s)
+        return PeakLatency(self._default_rtt_s, self._decay_s, self._pool)
 
     def answered(self, ticket: Ticket, latency_s: float, now: float) -> None:
-        self.latency(ticket.endpoint).observe(latency_s, now)
+        self.latency(ticket.endpoint).learn(latency_s, now)
 
     def disappointed(self, ticket: Ticket, waited_s: float, now: float) -> None:
         latency = self.latency(ticket.endpoint)
         if waited_s > latency.cost_s:
-            latency.observe(waited_s, now)
+            latency.learn(waited_s, now)
 
     def latency(self, endpoint: Endpoint) -> PeakLatency:
         """What was measured of the endpoint."""

@@ -17,8 +17,9 @@ The paper has m far below n; here at most n/2 answers are kept, as more would be
 same endpoint, all but one out of date. With ``answers: asked`` endpoints are asked for their RIF
 and latency (the pool's ``probe``). With ``observed`` the policy answers its own probes from what
 this process sees: the load, and as latency at that load the recent latency per request met, times
-(load + 1); so it does for the latency of endpoints that tell only their RIF. Weights count only for
-draws. O(pool_size) per pick.
+(load + 1); so it does for the latency of endpoints that tell only their RIF. The latency of one
+that is not used leans on the pool's, and one that is silent for too long answers with how long it
+is silent (``_belief``). Weights count only for draws. O(pool_size) per pick.
 
 ``rule`` puts another in place of hot-cold, as the paper did to compare them, with the same probes:
 ``linear``, (1 − λ)·latency + λ·α·RIF with λ = ``rif_share`` and α = ``rif_cost_s``; or ``c3``, the
@@ -32,8 +33,8 @@ from typing import ClassVar, Final
 from penstock.core.endpoint import Endpoint
 from penstock.core.env import Env
 from penstock.core.load_report import LoadReport
+from penstock.core.policy._belief import EndpointMean, PoolMean, late_s
 from penstock.core.policy._latency import MEASURE, LatencyPolicy
-from penstock.core.policy._mean import FadingMean
 from penstock.core.policy._memory import pruned
 from penstock.core.policy._probe_rules import C3Score, HotCold, Linear, Probe, ProbeRule
 from penstock.core.policy._sampler import Sampler
@@ -122,12 +123,14 @@ class Prequal(LatencyPolicy):
         self._remove_oldest: bool = True
         self._uses: float = 1.0  # b, of each answer
         self._rounding: float = 0.0  # part of b carried to the next answer
-        self._latencies: dict[Endpoint, FadingMean] = {}  # over the load that requests met
+        self._mean: PoolMean = PoolMean(_LATENCY_DECAY_S)
+        self._latencies: dict[Endpoint, EndpointMean] = {}  # over the load that requests met
 
     def rebuild(self, endpoints: list[Endpoint]) -> None:
         self._endpoints = endpoints
         self._sampler = Sampler(endpoints)
         self._member = dict.fromkeys(endpoints, True)
+        self._mean.samples.members = max(len(endpoints), 1)
         self._latencies = pruned(self._latencies, endpoints)
         self._rule.rebuild(endpoints)
         self._pool = [probe for probe in self._pool if probe.endpoint in self._member]
@@ -159,18 +162,18 @@ class Prequal(LatencyPolicy):
             return
         latency_s = report.latency_s
         if latency_s < 0.0:
-            latency_s = self._seen_latency_s(endpoint, report.in_flight)
+            latency_s = self._seen_latency_s(endpoint, report.in_flight, report.at)
         self._add(endpoint, report.in_flight, latency_s, report.at)
 
     def answered(self, ticket: Ticket, latency_s: float, now: float) -> None:
         self._rule.note_response(ticket.endpoint, latency_s, now)
-        self._latency(ticket.endpoint).add(latency_s / max(ticket.load, 1), now, _LATENCY_DECAY_S)
+        self._latency(ticket.endpoint).add(latency_s / max(ticket.load, 1), now)
 
     def disappointed(self, ticket: Ticket, waited_s: float, now: float) -> None:
         self._rule.note_response(ticket.endpoint, waited_s, now)
         latency = self._latency(ticket.endpoint)
         waited = waited_s / max(ticket.load, 1)
-        latency.add(max(waited, 2.0 * latency.value), now, _LATENCY_DECAY_S)
+        latency.add(max(waited, 2.0 * latency.value(now)), now)
 
     def beliefs(self) -> dict[str, dict[str, float]]:
         told = {}
@@ -192,11 +195,14 @@ class Prequal(LatencyPolicy):
 
     def _answer(self, endpoint: Endpoint, env: Env) -> None:
         load = float(endpoint.load())
-        self._add(endpoint, load, self._seen_latency_s(endpoint, load), env.now)
+        self._add(endpoint, load, self._seen_latency_s(endpoint, load, env.now), env.now)
 
-    def _seen_latency_s(self, endpoint: Endpoint, load: float) -> float:
+    def _seen_latency_s(self, endpoint: Endpoint, load: float, now: float) -> float:
         """At that load, by what this process sees of it."""
-        return self._latency(endpoint).value * (load + 1.0)
+        latency = self._latency(endpoint)
+        typical_s = self._mean.value * (load + 1.0)
+        latency_s = latency.value(now) * (load + 1.0) if latency.known else 0.0
+        return late_s(endpoint, latency_s, typical_s, now)
 
     def _add(self, endpoint: Endpoint, rif: float, latency_s: float, at: float) -> None:
         if len(self._pool) >= self._kept:
@@ -238,10 +244,10 @@ class Prequal(LatencyPolicy):
         probes = [probe for probe in self._pool if probe.endpoint in allowed]
         return self._use(self._rule.best(probes, env)) if len(probes) >= 2 else draw(eligible, env)
 
-    def _latency(self, endpoint: Endpoint) -> FadingMean:
+    def _latency(self, endpoint: Endpoint) -> EndpointMean:
         found = self._latencies.get(endpoint)
         if found is None:
-            found = FadingMean()
+            found = EndpointMean(self._mean)
             self._latencies[endpoint] = found
         return found
 

@@ -6,7 +6,9 @@ widens them where nothing was tried lately. For a pick every arm draws from its 
 
     x = mean + σ/√samples · logistic draw,        least x·(load + 1) / weight wins
 
-and an arm never tried draws around the pool's mean with a σ as large.
+and an arm never tried draws around the pool's mean with a σ as large. The mean of an arm that is
+not pulled leans on the pool's, and an endpoint that is silent for too long costs as much as it is
+silent (``_belief``).
 Sources: W. Thompson, "On the likelihood that one unknown probability exceeds another",
 Biometrika 1933; for fading, A. Garivier, E. Moulines, "On upper-confidence bound policies for
 switching bandit problems", ALT 2011. A logistic draw costs one logarithm and has heavier tails
@@ -21,6 +23,7 @@ from typing import ClassVar, Final
 
 from penstock.core.endpoint import Endpoint
 from penstock.core.env import Env
+from penstock.core.policy._belief import EndpointMean, PoolMean, late_s
 from penstock.core.policy._latency import MEASURE, SCAN_LIMIT, CostPolicy, Learned
 from penstock.core.policy._mean import FadingMean
 from penstock.core.policy.base import Option
@@ -53,21 +56,24 @@ class Belief:
         return self._mean.weight
 
     def deviation(self, now: float) -> float:
-        """The standard error of the mean at ``now``, at most the mean itself.
-
-        As if one more sample had been off by the mean, so that few that agree prove little.
-        """
+        """The standard error of the mean at ``now``, at most the mean itself."""
         self._mean.fade(now, self._decay_s)
-        mean = self._mean.value
-        weight = self._mean.weight
-        if weight <= 0.0:
-            return mean
-        spread = max(self._square.value - mean * mean, 0.0) + mean * mean / weight
-        return min(sqrt(spread / weight), mean)
+        return standard_error(self._mean.value, self._square.value, self._mean.weight)
 
     def draw(self, env: Env) -> float:
         """What the truth may be, drawn from the belief."""
         return self.mean + self.deviation(env.now) * logistic(env)
+
+
+def standard_error(mean: float, square: float, weight: float) -> float:
+    """Of a mean with such a mean of squares and weight; at most the mean itself.
+
+    As if one more sample had been off by the mean, so that few that agree prove little.
+    """
+    if weight <= 0.0:
+        return mean
+    spread = max(square - mean * mean, 0.0) + mean * mean / weight
+    return min(sqrt(spread / weight), mean)
 
 
 def logistic(env: Env) -> float:
@@ -81,43 +87,50 @@ def logistic(env: Env) -> float:
 class Arm(Learned):
     """One endpoint's belief, beside that of its pool."""
 
-    def __init__(self, pool: Belief, decay_s: float) -> None:
-        self.belief: Belief = Belief(decay_s)
-        self._pool: Belief = pool
+    def __init__(self, pool: PoolMean) -> None:
+        self.mean: EndpointMean = EndpointMean(pool)
+        self._square: FadingMean = FadingMean()
+        self._pool: PoolMean = pool
 
     def cost(self, endpoint: Endpoint, env: Env) -> float:
-        if self.belief.samples > 0.0:
-            drawn = self.belief.draw(env)
+        typical = self._pool.value
+        if self.mean.known:
+            mean = self.mean.value(env.now)
+            weight = self.mean.fade(env.now)
+            drawn = mean + standard_error(mean, self._square.value, weight) * logistic(env)
         else:
-            drawn = self._pool.mean * (1.0 + logistic(env))
-        floor = 0.01 * self._pool.mean  # a draw below zero is a very good one, not a free one
-        return max(drawn, floor) * (endpoint.load() + 1) / endpoint.weight
+            drawn = typical * (1.0 + logistic(env))
+        floor = 0.01 * typical  # a draw below zero is a very good one, not a free one
+        load = endpoint.load() + 1
+        drawn_s = late_s(endpoint, max(drawn, floor) * load, typical * load, env.now)
+        return drawn_s / endpoint.weight
+
+    def add(self, sample: float, now: float) -> None:
+        """Take in a sample seen at ``now``."""
+        sample = self.mean.add(sample, now)
+        self._square.add(sample * sample, now, self._pool.decay_s)
 
 
 class Thompson(CostPolicy):
     name: ClassVar[str] = "thompson"
     options: ClassVar[tuple[Option, ...]] = (
-        Option("decay_s", 60.0, "τ: seconds in which a sample fades to 1/e", minimum=0.001),
+        Option("decay_s", 20.0, "τ: seconds in which a sample fades to 1/e", minimum=0.001),
         MEASURE,
     )
 
-    def __init__(self, decay_s: float = 60.0, measure: str = "first-byte") -> None:
-        super().__init__(measure, SCAN_LIMIT)
-        self._decay_s: float = decay_s
-        self._pool: Belief = Belief(decay_s)
+    def __init__(self, decay_s: float = 20.0, measure: str = "first-byte") -> None:
+        super().__init__(measure, SCAN_LIMIT, decay_s)
 
     def new_learned(self) -> Arm:
-        return Arm(self._pool, self._decay_s)
+        return Arm(self._pool)
 
     def answered(self, ticket: Ticket, latency_s: float, now: float) -> None:
-        cost = latency_s / max(ticket.load, 1)
-        self._pool.add(cost, now)
-        self.arm(ticket.endpoint).belief.add(cost, now)
+        self.arm(ticket.endpoint).add(latency_s / max(ticket.load, 1), now)
 
     def disappointed(self, ticket: Ticket, waited_s: float, now: float) -> None:
-        belief = self.arm(ticket.endpoint).belief
+        arm = self.arm(ticket.endpoint)
         waited = waited_s / max(ticket.load, 1)
-        belief.add(max(waited, 2.0 * belief.mean, 2.0 * self._pool.mean), now)
+        arm.add(max(waited, 2.0 * arm.mean.value(now), 2.0 * self._pool.value), now)
 
     def arm(self, endpoint: Endpoint) -> Arm:
         """What is believed of the endpoint."""
@@ -128,6 +141,6 @@ class Thompson(CostPolicy):
     def beliefs(self) -> dict[str, dict[str, float]]:
         told = {}
         for endpoint in self._endpoints:
-            belief = self.arm(endpoint).belief
-            told[endpoint.name] = {"cost_s": belief.mean, "samples": belief.samples}
+            mean = self.arm(endpoint).mean
+            told[endpoint.name] = {"cost_s": mean.learned, "samples": mean.weight}
         return told

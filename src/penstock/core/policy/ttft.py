@@ -4,8 +4,9 @@
 
 Source: Mooncake's cache-aware scheduling (FAST 2025), without the transfer of KV cache between
 endpoints. Both times come from a model fitted to each endpoint; one of which too little was seen
-counts as the fastest that is known, or it would never be tried while that one is idle. Equal ones
-are drawn by weight. O(blocks + endpoints) per pick.
+counts as the fastest that is known, or it would never be tried while that one is idle. One that has
+owed a token for too long is later by as much (``_belief``). Equal ones are drawn by weight.
+O(blocks + endpoints) per pick.
 """
 
 from typing import ClassVar
@@ -56,5 +57,5 @@ class TimeToFirstToken(FittedPolicy):
         for index, endpoint in enumerate(eligible):
             uncached = max(prompt - hits[index], 0)
             average_s = self.fleet.first_token_s(pending(endpoint), uncached, prompt)
-            times.append(paces[index] * average_s)
+            times.append(paces[index] * average_s + self.model(endpoint).overdue_s)
         return times

@@ -117,6 +117,8 @@ __all__ = [
 ]
 
 
+# Descriptors that a worker takes with one read, and Linux passes in one message (SCM_MAX_FD, 253).
+MAX_LISTENERS: Final = 64
 MOST_PROMPT_BYTES: Final = 256 << 20
 
 
@@ -135,6 +137,9 @@ class Snapshot(Data, frozen=True):
     request_log: RequestLog = RequestLog()
     prompt_bytes: int = MOST_PROMPT_BYTES  # of bodies that are read whole, in each worker
     via: str = "penstock"  # the pseudonym in Via (RFC 9110, 7.6.3)
+    instance: str = (
+        ""  # of this balancer, all workers; told in Via, to know requests that come back
+    )
 
     def encode(self) -> bytes:
         """As JSON."""

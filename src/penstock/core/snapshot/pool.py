@@ -156,7 +156,8 @@ class Pool(Data, frozen=True):
     hash_key: HashKey = HashKey()
     sticky: Sticky | None = None
     drain: Drain = Drain()
-    host_header: Literal["pass", "endpoint"] | str = "pass"  # any other text is sent as it is
+    # Any other text is sent as it is; auto: endpoint for those over TLS by name, else pass.
+    host_header: Literal["auto", "pass", "endpoint"] | str = "auto"
     request_headers: tuple[HeaderEdit, ...] = ()
     response_headers: tuple[HeaderEdit, ...] = ()
     timeouts: PoolTimeouts = PoolTimeouts()

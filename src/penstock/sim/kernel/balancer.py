@@ -101,6 +101,7 @@ class Balancer:
         self.reports: bool = False  # whether answers bring the server's load report
         self.gate: Gate | None = None
         self.picks: list[int] | None = None  # the order of each endpoint picked, where wanted
+        self.picked_at: list[float] = []  # beside it
 
     def submit(self, job: Job) -> None:
         """A client's request is here."""
@@ -197,6 +198,7 @@ class Balancer:
             endpoint.elsewhere -= 1
         if self.picks is not None:
             self.picks.append(endpoint.order)
+            self.picked_at.append(now)
         server = self.servers[endpoint.order]
         job.server = server
         job.stage = GOING
