@@ -295,6 +295,7 @@ class EngineModels:
     def _learn(self, asked: _Asked, models: tuple[ServedModel, ...] | None) -> None:
         before = asked.models or ()
         if models is None:
+            asked.problem = "it lists no model yet"
             if asked.models is not None or asked.standing != _NONE_YET:
                 asked.models = None
                 asked.standing = _LATE
