@@ -188,6 +188,18 @@ def test_response_headers_are_edited_by_pool_then_route(
     assert "server" not in headers
 
 
+def test_what_is_removed_or_set_cannot_come_in_under_an_underscore(
+    start: Callable[..., Worker], endpoint: HttpEndpoint
+) -> None:
+    """CGI and WSGI servers take X_User for X-User."""
+    edits = (HeaderEdit("remove", "X-User"), HeaderEdit("set", "X-Team-Name", "ours"))
+    client = start(world(pool(endpoint), routes=[route("main", request_headers=edits)])).connect()
+    client.get("/", "X_User: admin", "x_team-name: theirs", "X-Team_Name: theirs", "X_Other: stays")
+    names = endpoint.last.headers.names()
+    assert not {"x_user", "x_team-name", "x-team_name"} & names
+    assert {"x-team-name", "x_other"} <= names
+
+
 @pytest.mark.parametrize("name", ["Host", "Via", "X-Forwarded-For", "Forwarded"])
 def test_fields_of_our_own_can_be_set_and_stay_single(
     start: Callable[..., Worker], endpoint: HttpEndpoint, name: str

@@ -12,6 +12,7 @@ from penstock.admin.recent import Differences
 from penstock.admin.view import EndpointView, Overview, PoolView, WorkerView
 from penstock.dataplane.board import (
     L_1XX_TO_5XX,
+    L_ADDRESS,
     L_CONNECT_FAILURES,
     L_FAILURES,
     L_GARBAGE,
@@ -178,6 +179,8 @@ def _endpoint(pool: str, endpoint: EndpointView, board: Board, recent: Differenc
     return {
         "name": endpoint.name,
         "address": endpoint.address,
+        "connected_to": _connected_to(endpoint, board),
+        "addresses": endpoint.addresses,
         "state": endpoint.state,
         "reason": endpoint.reason,
         "since": endpoint.since,
@@ -222,6 +225,18 @@ def _endpoint(pool: str, endpoint: EndpointView, board: Board, recent: Differenc
         },
         "irregular": {name: count(L_IRREGULAR + at) for at, name in enumerate(IRREGULARITIES)},
     }
+
+
+def _connected_to(endpoint: EndpointView, board: Board) -> str | None:
+    """The address that was connected to last by any worker, of an endpoint given by name."""
+    for worker in range(board.workers):
+        number = board.cells[board.load(endpoint.row, worker) + L_ADDRESS]
+        if 0 < number <= len(endpoint.addresses):
+            address = endpoint.addresses[number - 1]
+            return (
+                f"[{address}]:{endpoint.port}" if ":" in address else f"{address}:{endpoint.port}"
+            )
+    return None
 
 
 def _worker(worker: WorkerView, board: Board) -> Document:

@@ -61,6 +61,8 @@ class EndpointView(msgspec.Struct, frozen=True):
     # deadline, 0 where none stay.
     clients_stay_until: float = 0.0
     prefix_exact: bool = False  # what its cache holds is known by its KV events
+    addresses: tuple[str, ...] = ()  # of a host that is a name
+    port: int = 0
 
 
 class PoolView(msgspec.Struct, frozen=True):

@@ -3,6 +3,7 @@
 from typing import Final
 
 from penstock.config.certificates import check_authorities
+from penstock.config.choice import reads_prompts
 from penstock.config.compile_sessions import compile_sticky
 from penstock.config.engines import compiled_engine, compiled_kv_events
 from penstock.config.errors import Location
@@ -14,7 +15,6 @@ from penstock.config.pools import Endpoint, EndpointTls, Pool, Probe, default_po
 from penstock.config.section import plain
 from penstock.core import snapshot
 from penstock.core.policy import policy_class
-from penstock.core.policy._serving import ServingPolicy
 
 _VERSION: Final = "/v1"  # where OpenAI's API begins, and what its clients call its base URL
 
@@ -69,7 +69,7 @@ def _compile_pool(name: str, pool: Pool, at: Location, findings: Findings) -> sn
                 )
     if pool.kind != "llm" and pool.malformed != "pass":
         findings.wrong((*at, "malformed"), "has no effect: the pool is not of kind llm")
-    if pool.kind != "llm" and _reads_prompts(choice):
+    if pool.kind != "llm" and reads_prompts(choice):
         findings.doubtful(
             (*at, "policy"),
             f"{choice.name!r} reads prompts, which only pools of `kind: llm` understand: here it "
@@ -97,7 +97,7 @@ def _compile_pool(name: str, pool: Pool, at: Location, findings: Findings) -> sn
         retry=pool.retry.compiled(pool.kind),
         health_check=pool.health_check.compiled() if pool.health_check else None,
         agent_check=plain(snapshot.AgentCheck, pool.agent_check) if pool.agent_check else None,
-        outlier=plain(snapshot.Outlier, pool.outlier),
+        outlier=pool.outlier.compiled(pool.kind),
         breaker=pool.circuit_breaker and plain(snapshot.Breaker, pool.circuit_breaker),
         admission=pool.admission.compiled(),
         slow_start=plain(snapshot.SlowStart, pool.slow_start),
@@ -105,13 +105,6 @@ def _compile_pool(name: str, pool: Pool, at: Location, findings: Findings) -> sn
         tls=_compile_endpoint_tls(pool.tls, (*at, "tls"), findings),
         row=-1,
     )
-
-
-def _reads_prompts(choice: snapshot.PolicyChoice) -> bool:
-    """Whether the policy, or the one that it hands requests on to, decides by prompts."""
-    inner = choice.options.get("policy")
-    names = [choice.name, inner] if isinstance(inner, str) else [choice.name]
-    return any(issubclass(policy_class(name), ServingPolicy) for name in names)
 
 
 def _compile_decisions(pool: Pool, at: Location, findings: Findings) -> snapshot.Decisions:
@@ -168,7 +161,7 @@ def _compile_endpoint(name: str, endpoint: Endpoint) -> snapshot.Endpoint:
         "headers": tuple(endpoint.headers.items()),
         "kv_events": compiled_kv_events(endpoint.kv_events),
     }
-    return plain(snapshot.Endpoint, endpoint, row=-1, address="", **given)
+    return plain(snapshot.Endpoint, endpoint, row=-1, addresses=(), no_address="", **given)
 
 
 def _compile_endpoint_tls(

@@ -51,7 +51,7 @@ class Certificate(Section):
 
     certificate: str = required("PEM file with the certificate and its intermediates.")
     key: str = required("PEM file with the private key, unencrypted.")
-    server_names: tuple[ServerName, ...] | None = setting(
+    server_names: OneOrMany[ServerName] | None = setting(
         None, "Names it is used for, such as `*.example.com`. Default: those it was issued for."
     )
 
@@ -65,7 +65,7 @@ def _certificates(value: Any) -> Any:
 class ListenerTls(Section):
     """TLS on a listener. One certificate may be written as `{certificate: …, key: …}`."""
 
-    certificates: tuple[Certificate, ...] = required(
+    certificates: OneOrMany[Certificate] = required(
         "Chosen by the name that the client asks for; the first serves those who ask for none "
         "or for an unknown one. Files are read again when they change."
     )

@@ -112,6 +112,8 @@ def _endpoint(
     return EndpointView(
         name=endpoint.name,
         address=f"{scheme}://{shown_address(endpoint.host, endpoint.port)}{endpoint.base_path}",
+        addresses=endpoint.addresses,
+        port=endpoint.port,
         row=endpoint.row,
         state=state.shown,
         reason=state.cause.reason,

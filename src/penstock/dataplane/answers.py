@@ -129,13 +129,19 @@ def unknown_model(
 
 
 def bad_body(
-    status: int, problem: str, *, family: int, keep_alive: bool, request_id: bytes = b""
+    status: int,
+    problem: str,
+    *,
+    family: int,
+    keep_alive: bool,
+    request_id: bytes = b"",
+    headers: Sequence[tuple[str, str]] = (),
 ) -> bytes:
     """A body that is not what its API asks for, as OpenAI's API or Anthropic's says it."""
     large = family == ANTHROPIC and status == 413
     kind = "request_too_large" if large else "invalid_request_error"
     param = {"param": None, "code": None}
-    return _api_error(status, problem, kind, param, family, keep_alive, request_id)
+    return _api_error(status, problem, kind, param, family, keep_alive, request_id, headers)
 
 
 def _api_error(
@@ -146,13 +152,14 @@ def _api_error(
     family: int,
     keep_alive: bool,
     request_id: bytes,
+    headers: Sequence[tuple[str, str]] = (),
 ) -> bytes:
     return response(
         status,
         _error(message, kind, param, family, request_id),
         keep_alive=keep_alive,
         request_id=request_id,
-        headers=[("Content-Type", "application/json")],
+        headers=[("Content-Type", "application/json"), *headers],
     )
 
 

@@ -9,6 +9,7 @@ from penstock.core.endpoint import Endpoint
 from penstock.core.ticket import CONNECT_FAILED, DONE, GARBAGE, TIMEOUT, Ticket, is_fault
 from penstock.dataplane.board import (
     L_1XX_TO_5XX,
+    L_ADDRESS,
     L_BLAMELESS_5XX,
     L_BREAKER,
     L_BREAKER_OPENED,
@@ -23,6 +24,7 @@ from penstock.dataplane.board import (
     L_FAILURES,
     L_FIRST_BYTE_SUM_US,
     L_GATEWAY_ERRORS,
+    L_HEARD_US,
     L_IN_FLIGHT,
     L_IRREGULAR,
     L_JUDGED_CACHED,
@@ -31,6 +33,7 @@ from penstock.dataplane.board import (
     L_KV_TOKENS,
     L_PENDING_PREFILL,
     L_PREFILLED,
+    L_QUIET_SINCE_US,
     L_REQUESTS,
     L_RUN_5XX,
     L_RUN_GATEWAY,
@@ -55,6 +58,7 @@ class CountedEndpoint(Endpoint):
 
     def __init__(self, spec: snapshot.Endpoint, pool: str, board: Board, worker: int) -> None:
         super().__init__(spec.name, pool=pool)
+        self.address_number: int = 0  # of the one connected to last, from 1
         self.row: int = spec.row
         self.requests: int = 0
         self.bytes_sent: int = 0
@@ -80,6 +84,7 @@ class CountedEndpoint(Endpoint):
         self.timed: int = 0  # whole responses, and the sums of their times
         self.first_byte_s: float = 0.0
         self.total_s: float = 0.0
+        self.heard_at: float = 0.0  # the last byte that was waited for came from it
         self.breaker: Breaker | None = None
         self.breaker_opened: int = 0
         self.changed: bool = False
@@ -96,6 +101,12 @@ class CountedEndpoint(Endpoint):
     def release(self) -> None:
         self.in_flight -= 1
         self._cells[self._load_at + L_IN_FLIGHT] = self.in_flight
+
+    def heard(self, now: float) -> None:
+        self.quiet_since = now
+        self.unheard = False
+        self.heard_at = now
+        self.changed = True
 
     def settled(self, ticket: Ticket) -> None:
         """Count how an attempt ended, once, for metrics and outlier detection."""
@@ -190,12 +201,16 @@ class CountedEndpoint(Endpoint):
         values[L_TIMED] = self.timed
         values[L_FIRST_BYTE_SUM_US] = int(self.first_byte_s * 1e6)
         values[L_TOTAL_SUM_US] = int(self.total_s * 1e6)
+        values[L_ADDRESS] = self.address_number
         for index in range(_KINDS):
             values[L_IRREGULAR + index] = self.irregular[index]
         values[L_RUN_GATEWAY] = self.run_gateway
         values[L_RUN_LOCAL] = self.run_local
         values[L_RUN_5XX] = self.run_5xx
         values[L_RUN_GATEWAY_ERRORS] = self.run_gateway_errors
+        if self.owed > 0:
+            values[L_QUIET_SINCE_US] = int(self.quiet_since * 1e6)
+        values[L_HEARD_US] = int(self.heard_at * 1e6)
         cells[at : at + LOAD_CELLS] = memoryview(values)
 
     def _tell_breaker(self, breaker: Breaker, ticket: Ticket) -> None:
@@ -234,6 +249,7 @@ class CountedEndpoint(Endpoint):
         cells[at + L_PENDING_PREFILL] = 0
         cells[at + L_KV_TOKENS] = 0
         cells[at + L_DECODING] = 0
+        cells[at + L_QUIET_SINCE_US] = 0
         self.prefilled = cells[at + L_PREFILLED]
         self.requests = cells[at + L_REQUESTS]
         for index in range(5):

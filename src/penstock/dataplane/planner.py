@@ -173,6 +173,8 @@ def _pool_plan(
             key_hash=xxhash.xxh3_64_intdigest(key) if pool.key else 0,
             session_hash=session or session_in(head.fields),
             continues=_kept(request, head) if pool.insight is not None else 0,
+            # What is not understood of a language model's may take as long as its whole answer.
+            streams=pool.insight is None,
         )
     plan = PoolPlan(way, request, head, target.encode("latin-1"), hop)
     if pool.sticky is not None and pool.spec.sticky is not None:

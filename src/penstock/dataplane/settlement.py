@@ -4,6 +4,7 @@
 exchange, once.
 """
 
+from collections.abc import Sequence
 from typing import Final
 
 from penstock.core.admission.gate import needs_of
@@ -14,6 +15,7 @@ from penstock.dataplane import answers
 from penstock.dataplane.admission import ExchangePlace, ending_of
 from penstock.dataplane.answer_reading import AnswerReading, NameMeter
 from penstock.dataplane.board import P_NO_ENDPOINT, W_FIXED, W_UNROUTED
+from penstock.dataplane.body_skimming import BodySkimming, CodedBody
 from penstock.dataplane.context import Context
 from penstock.dataplane.endpoint_connection import EndpointConnection
 from penstock.dataplane.front import Front
@@ -21,7 +23,7 @@ from penstock.dataplane.live_endpoint import LiveEndpoint
 from penstock.dataplane.log_line import log_line
 from penstock.dataplane.mirror import Mirror
 from penstock.dataplane.plan import Plan, PoolPlan
-from penstock.dataplane.prompt_body import MAX_INSPECTED_BYTES, PromptBody
+from penstock.dataplane.prompt_body import PromptBody
 from penstock.dataplane.response_sink import ResponseSink
 from penstock.wire.api_family import OPENAI
 from penstock.wire.forwarding import LENGTH, Edit
@@ -71,6 +73,9 @@ class Settlement(ResponseSink):
     _framing: int = LENGTH
     _room: int = 0  # taken by a body that is read whole, of the worker's for all of them
     _awaited_models: bool = False  # that nobody is known to serve, once
+    _coded: CodedBody | None = None  # of a body that is read
+    _skimming: BodySkimming | None = None
+    _decoded: bool = False  # what is sent in its place has no content coding any more
     _inspecting: bool = False  # no endpoint is chosen before the body is whole
     prompt: PromptBody | None = None  # if it was understood
     plainly: bool = False  # it was asked again without the wish for usage
@@ -121,11 +126,14 @@ class Settlement(ResponseSink):
         )
         self._finish_with(404, data, "refused")
 
-    def _refuse_body(self, way: PoolPlan, status: int, problem: str) -> None:
+    def _refuse_body(
+        self, way: PoolPlan, status: int, problem: str, headers: Sequence[tuple[str, str]] = ()
+    ) -> None:
         self.why = problem
         data = answers.bad_body(
             status,
             problem,
+            headers=headers,
             family=way.family,
             keep_alive=self.front.keeps_alive(),
             request_id=self.request_id,
@@ -133,7 +141,7 @@ class Settlement(ResponseSink):
         self._finish_with(status, data, "refused")
 
     def _refuse_long(self, way: PoolPlan) -> None:
-        self._refuse_body(way, 413, f"the body has over {MAX_INSPECTED_BYTES} bytes")
+        self._refuse_body(way, 413, f"the body has over {way.pool.prompt_bytes} bytes")
 
     def _answer_here(self) -> None:
         """A redirect, a fixed response, or a refusal: no route, an ambiguous path, a loop."""
@@ -331,6 +339,8 @@ class Settlement(ResponseSink):
         """
         passed = reading.pass_on(data, complete)
         ticket = self.ticket
+        if ticket is not None and ticket.first_byte_at > 0.0:
+            ticket.endpoint.heard(self.context.env.now)
         if ticket is not None and ticket.first_byte_at == 0.0 and reading.meter.begun:
             ticket.first_byte(reading.first_event_at)
             if reading.meter.response_id:

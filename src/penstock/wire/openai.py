@@ -22,6 +22,7 @@ from xxhash import xxh3_64_digest, xxh3_64_intdigest
 
 from penstock.wire import openai_bodies as bodies
 from penstock.wire.api_family import is_anthropics
+from penstock.wire.model_name import LONG_BYTES, MAX_NAME, model_at_front
 from penstock.wire.openai_bodies import NOTHING, Message, Part
 from penstock.wire.session_keys import session_hash
 
@@ -36,7 +37,7 @@ LLAMACPP: Final = 6  # its own completions, by a prompt or around a gap
 MAX_BLOCKS: Final = 512
 # Objects in a body, each of which may become one of ours: a bound on time and memory.
 MAX_OBJECTS: Final = 100_000
-MAX_NAME: Final = 4096  # of a model: some are paths. Names are kept, and clients choose them
+_MOST_QUOTES: Final = 4 * MAX_OBJECTS  # around the texts of one list of parts
 _MOST_TOKENS: Final = 1 << 30  # as a limit: none is longer, and it is reckoned with in floats
 IMAGE_TOKENS: Final = 1024  # of an image, for lack of its size: about a 1024×1024 one at 32×32
 
@@ -104,11 +105,13 @@ def inspect(api: int, body: bytes) -> Inspection:
     if api == OTHER:
         return _other(body)
     if body.count(b"{") > MAX_OBJECTS:
-        return _unread(api, f"over {MAX_OBJECTS} objects", body)
+        return _too_many(api, f"over {MAX_OBJECTS} objects", body)
     found = Inspection(api)
     prompt = _Prompt()
     try:
         _read(found, prompt, body, bodies.strict)
+    except _TooMany:
+        return _too_many(api, "too many parts in one message", body)
     except msgspec.ValidationError:
         found = Inspection(api)
         prompt = _Prompt()
@@ -116,6 +119,8 @@ def inspect(api: int, body: bytes) -> Inspection:
             _read(found, prompt, body, bodies.lax)
         except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
             return _unread(api, f"the body cannot be read: {error}", body)
+        except _TooMany:
+            return _too_many(api, "too many parts in one message", body)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         return _unread(api, f"the body cannot be read: {error}", body)
     if len(found.model) > MAX_NAME:
@@ -149,6 +154,28 @@ def _unread(api: int, problem: str, body: bytes) -> Inspection:
     found.api = api
     found.problem = problem
     return found
+
+
+def _too_many(api: int, problem: str, body: bytes) -> Inspection:
+    """To skip millions of values takes long as well: of a long body only the front is looked at."""
+    if len(body) <= LONG_BYTES:
+        return _unread(api, problem, body)
+    found = Inspection(api, problem)
+    place = model_at_front(body)
+    if place is not None:
+        found.model = place.name
+    return found
+
+
+def _parts(data: bytes) -> list[Part | str]:
+    """A list of parts. Raises _TooMany; texts count as well, of which any number may stand there."""
+    if data.count(b'"') - data.count(b'\\"') > _MOST_QUOTES:
+        raise _TooMany
+    return bodies.parts.decode(data)
+
+
+class _TooMany(Exception):
+    """More parts than are read."""
 
 
 def _other(body: bytes) -> Inspection:
@@ -186,7 +213,7 @@ class _Prompt:
             return
         data = bytes(raw)  # type: ignore[call-overload]
         if data.startswith(b"["):
-            for part in bodies.parts.decode(data):
+            for part in _parts(data):
                 if isinstance(part, str):
                     self.pieces.append(part.encode())
                 else:
@@ -219,7 +246,7 @@ class _Prompt:
             return
         data = bytes(raw)  # type: ignore[call-overload]
         if data.startswith(b"["):
-            for part in bodies.parts.decode(data):
+            for part in _parts(data):
                 if isinstance(part, str):
                     self.pieces.append(part.encode())
                     continue

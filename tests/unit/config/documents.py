@@ -116,8 +116,10 @@ pools:
       discover: 1m
       aliases: {chat: {big: 9, small: 1}, cheap: small}
       fallbacks: {big: small}
+      default: cheap
     usage: asked
     malformed: refuse
+    prompt_bytes: 1MiB
     policy: {name: tests.unit.config.policy:Keyed, depth: 7}
     shadow: [least-request, {name: power-of-two, choices: 3}]
     decisions: {sample: 0.5, keep: 10, max_per_s: 5, file: ./decisions.jsonl}

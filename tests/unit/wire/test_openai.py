@@ -7,6 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from penstock.wire.model_name import MAX_NAME
 from penstock.wire.openai import (
     ANTHROPIC,
     CHAT,
@@ -14,7 +15,6 @@ from penstock.wire.openai import (
     EMBEDDING,
     LLAMACPP,
     MAX_BLOCKS,
-    MAX_NAME,
     MAX_OBJECTS,
     OTHER,
     RESPONSE,
@@ -321,6 +321,30 @@ def test_of_an_unknown_form_only_the_model_is_read() -> None:
 )
 def test_what_names_no_model_names_none(body: bytes) -> None:
     assert inspect(OTHER, body).model == ""
+
+
+MEBIBYTES_3 = 3 << 20
+
+
+@pytest.mark.parametrize(
+    "content",
+    ["[" + '"a" ,' * (MEBIBYTES_3 // 5) + '"a"]', "[" + '"\\\\",' * (MEBIBYTES_3 // 5) + '"a"]'],
+)
+def test_a_message_of_too_many_parts_is_not_read_and_known_by_the_model_at_its_front(
+    content: str,
+) -> None:
+    """Texts are parts as well; millions of them would hold up all others."""
+    body = '{"model": "m", "messages": [{"role": "user", "content": ' + content + "}]}"
+    found = inspect(CHAT, body.encode())
+    assert (found.problem, found.model) == ("too many parts in one message", "m")
+
+
+def test_of_too_many_objects_only_the_front_is_looked_at() -> None:
+    objects = "{}," * (MEBIBYTES_3 // 3) + "{}"
+    found = inspect(CHAT, b'{"model": "m", "messages": [' + objects.encode() + b"]}")
+    assert (found.problem, found.model) == ("over 100000 objects", "m")
+    found = inspect(CHAT, b'{"messages": [' + objects.encode() + b'], "model": "m"}')
+    assert (found.problem, found.model) == ("over 100000 objects", "")
 
 
 @pytest.mark.parametrize("path", [b"/completion", b"/llama/completion?x", b"/infill"])

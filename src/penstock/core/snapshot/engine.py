@@ -60,3 +60,4 @@ class Models(Data, frozen=True):
     discover_s: float = 30.0  # between two looks at what endpoints serve; 0: they are not asked
     aliases: dict[str, dict[str, float]] = field(default_factory=dict)
     fallbacks: dict[str, tuple[str, ...]] = field(default_factory=dict)
+    default: str = ""  # of requests that name none

@@ -55,7 +55,7 @@ class Site:
         port, replay_port = (int(each.rpartition(":")[2]) for each in engine.kv_event_addresses)
         wanted = KvEvents(port, replay_port if replay else 0)
         # Its name has no address but the one that was found for it.
-        endpoint = Endpoint("e", "engine.invalid", 9, row=ROW, address="127.0.0.1")
+        endpoint = Endpoint("e", "engine.invalid", 9, row=ROW, addresses=("127.0.0.1",))
         pool = Pool(name="a", endpoints=(endpoint,), engine=Engine(kv_events=wanted))
         self.readers.follow(world([pool]))
 
