@@ -81,7 +81,11 @@ WORKER_COUNTERS: Final[tuple[Row, ...]] = (
     ("accept_pauses", W_ACCEPT_PAUSES, "Pauses of accepting, because descriptors ran out."),
     ("taken_requests", W_REQUESTS, "Requests taken, whatever became of them."),
     ("bad_requests", W_BAD_REQUESTS, "Requests refused because they were malformed."),
-    ("unrouted_requests", W_UNROUTED, "Requests that no route could take: none matched, or their path was ambiguous."),
+    (
+        "unrouted_requests",
+        W_UNROUTED,
+        "Requests that no route could take: none matched, or their path was ambiguous.",
+    ),
     ("fixed_responses", W_FIXED, "Redirects and fixed responses."),
     ("client_received_bytes", W_BYTES_FROM_CLIENTS, "Bytes received from clients."),
     ("client_sent_bytes", W_BYTES_TO_CLIENTS, "Bytes sent to clients."),
@@ -105,7 +109,11 @@ POOL_COUNTERS: Final[tuple[Row, ...]] = (
     ("probes", P_PROBES, "Probes of endpoints' load sent."),
     ("probes_failed", P_PROBES_FAILED, "Probes not answered, or without the load."),
     ("unread_prompts", P_UNREAD, "Prompts not read for lack of room: so many came at once."),
-    ("copies_given_up", P_COPIES_GIVEN_UP, "Mirrored requests given up: the endpoint was slow."),
+    (
+        "copies_given_up",
+        P_COPIES_GIVEN_UP,
+        "Mirrored requests given up: the endpoint was slow or failed.",
+    ),
 )
 ENDPOINT_COUNTERS: Final[tuple[Row, ...]] = (
     ("endpoint_requests", L_REQUESTS, "Attempts made at the endpoint."),

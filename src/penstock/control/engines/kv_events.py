@@ -83,10 +83,11 @@ class KvEventReaders:
     ) -> None:
         while True:
             cache = self._exact.follow(key, endpoint.row, silent_after_s)
-            reader = _Reader(
-                self._opened(), key, endpoint, wanted, self._cells, self._events, cache
-            )
+            reader: _Reader | None = None
             try:
+                reader = _Reader(
+                    self._opened(), key, endpoint, wanted, self._cells, self._events, cache
+                )
                 await reader.read()
             except ValueError as error:
                 text = f"endpoint {key[0]}/{key[1]}: {error}; following it anew"
@@ -94,7 +95,8 @@ class KvEventReaders:
             except Exception as error:  # noqa: BLE001 - one endpoint's must not end the others'
                 self._events.bug(f"following KV events of {key[0]}/{key[1]}", error)
             finally:
-                reader.close()
+                if reader is not None:
+                    reader.close()
                 self._exact.leave(cache)
             await asyncio.sleep(_AFTER_A_PROBLEM_S)
 

@@ -120,3 +120,21 @@ async def test_a_restarted_engine_is_cold(site: Site, engine: EngineServer) -> N
     await site.complete(engine, "c" * BLOCK_BYTES * 2)
     await until(lambda: site.cell(R_COLD) == 1, "it is known to be cold")
     await site.holds(32)
+
+
+async def test_a_reader_that_cannot_be_made_is_made_again(
+    site: Site, engine: EngineServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    opened = KvEventReaders._opened
+    failures = iter([OSError("Too many open files")])
+
+    def open_or_fail(readers: KvEventReaders) -> Any:
+        for failure in failures:
+            raise failure
+        return opened(readers)
+
+    monkeypatch.setattr(KvEventReaders, "_opened", open_or_fail)
+    monkeypatch.setattr("penstock.control.engines.kv_events._AFTER_A_PROBLEM_S", 0.01)
+    site.run(engine)
+    await site.complete_until(lambda: site.cell(R_CACHED), engine)
+    assert "Too many open files" in str([e.message for e in site.events.recent(9)])
