@@ -16,13 +16,12 @@ from penstock.fleet.demo.story import run_demo
     epilog="""\b
 Examples:
   penstock demo                until Ctrl-C
-  penstock demo --seconds 30   one death and one revival, then an end"""
+  penstock demo --seconds 30   one engine is killed and restarted, then it ends"""
 )
 @click.option(
     "--seconds",
     type=click.FloatRange(min=1.0),
-    help="End by itself after this long, once the engine that died works again. "
-    "Without it: until Ctrl-C.",
+    help="Stop after this long, once the killed engine works again. Default: run until Ctrl-C.",
 )
 def demo(seconds: float | None) -> None:
     """Balance the same chats over two fleets of emulated engines, by marginal cost and in turn.
