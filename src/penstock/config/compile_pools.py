@@ -5,7 +5,7 @@ from typing import Final
 from penstock.config.certificates import check_authorities
 from penstock.config.choice import reads_prompts
 from penstock.config.compile_sessions import compile_sticky
-from penstock.config.engines import compiled_engine
+from penstock.config.engines import compiled_engine, compiled_kv_events
 from penstock.config.errors import Location
 from penstock.config.findings import Findings
 from penstock.config.headers import compiled_edits
@@ -62,6 +62,13 @@ def _compile_pool(name: str, pool: Pool, at: Location, findings: Findings) -> sn
         findings.wrong((*at, "tls"), "has no effect: no endpoint's URL begins with https://")
     if pool.kind != "llm" and (pool.models != Models() or any(e.models for e in endpoints)):
         findings.wrong((*at, "models"), "has no effect: the pool is not of kind llm")
+    if compiled_engine(pool.engine, pool.kind) is None:
+        for index, endpoint in enumerate(pool.endpoints):
+            if endpoint.kv_events is not None:
+                findings.wrong(
+                    (*at, "endpoints", index, "kv_events"),
+                    "has no effect: the pool's `engine` is off",
+                )
     if pool.kind != "llm" and pool.malformed != "pass":
         findings.wrong((*at, "malformed"), "has no effect: the pool is not of kind llm")
     if pool.kind != "llm" and reads_prompts(choice):
@@ -148,8 +155,9 @@ def _compile_endpoint(name: str, endpoint: Endpoint) -> snapshot.Endpoint:
         "tls": url.tls,
         "base_path": url.base_path,
         "headers": tuple(endpoint.headers.items()),
+        "kv_events": compiled_kv_events(endpoint.kv_events),
     }
-    return plain(snapshot.Endpoint, endpoint, row=-1, address="", **given)
+    return plain(snapshot.Endpoint, endpoint, row=-1, addresses=(), no_address="", **given)
 
 
 def _compile_endpoint_tls(

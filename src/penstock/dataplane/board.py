@@ -143,7 +143,8 @@ L_TIMED: Final = 33
 L_FIRST_BYTE_SUM_US: Final = 34  # of a streamed answer of a language model: its first token
 L_TOTAL_SUM_US: Final = 35
 L_IRREGULAR: Final = 36  # responses by wire.http1.IRREGULARITIES: four cells
-LOAD_CELLS: Final = 40
+L_ADDRESS: Final = 40  # that was connected to last, an index into its addresses + 1; 0: none yet
+LOAD_CELLS: Final = 44
 RUNS: Final = (
     L_CONSECUTIVE_FAILURES,
     L_RUN_GATEWAY,

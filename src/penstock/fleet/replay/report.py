@@ -65,7 +65,11 @@ def table(results: Sequence[ReplayResult]) -> Table:
 
 def notes(result: ReplayResult) -> list[str]:
     """What a reader of the numbers must know."""
-    said = [f"{count} × {reason}" for reason, count in result.failures.items()]
+    said: list[str] = []
+    for reason, count in result.failures.items():
+        detail = result.details.get(reason, "")
+        first = f" (the first: {detail})" if count > 1 else f" ({detail})"
+        said.append(f"{count} × {reason}{first if detail else ''}")
     late_s = result.lag.percentile(99)
     if late_s > max(0.010 * result.speedup, 0.1 * result.ttft.mean):
         said.append(
