@@ -31,6 +31,7 @@ help:
 	@echo "make demo    emulated engines, the balancer, two policies on the same traffic; Ctrl-C ends it"
 	@echo "make test    all checks, and all tests on the compiled and the interpreted form"
 	@echo "make test-engines   what needs real inference engines: llama.cpp, from PyPI"
+	@echo "make test-engines-vllm   the same with vLLM for the CPU (3.5 GB)"
 	@echo "make bench   measure beside nginx, HAProxy and Envoy; writes docs/performance.md"
 	@echo "make bench-routing   emulated engines behind each router; writes docs/routing-quality.md"
 	@echo "make lint    ruff, mypy and the import contracts"
@@ -77,7 +78,16 @@ test-interpreted: $(VENV)/development $(VENV)/collected
 .PHONY: test-engines
 test-engines: $(VENV)/compiled $(VENV)/engines
 	@echo "== tests with llama.cpp, $$($(BIN)/penstock --version)"
-	@$(BIN)/python -m pytest tests/engines
+	@$(BIN)/python -m pytest tests/engines/llamacpp
+
+.PHONY: test-engines-vllm
+test-engines-vllm: $(VENV)/compiled $(VENV)/development build/vllm/installed
+	@VLLM_ENVIRONMENT=build/vllm $(BIN)/python -m pytest tests/engines/vllm
+
+build/vllm/installed: tests/engines/vllm/install.py
+	@echo "installing vLLM for the CPU: 3.5 GB"
+	@$(BIN)/python $< build/vllm
+	@touch $@
 
 .PHONY: lint
 lint: $(VENV)/development

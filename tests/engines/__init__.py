@@ -1,1 +1,1 @@
-"""Real inference engines behind Penstock. `make test-engines` installs them and runs these."""
+"""Real inference engines behind Penstock: a folder for each, with how it is made to run here."""

@@ -23,14 +23,14 @@ class Refusing:
 
 
 @contextmanager
-def black_hole() -> Iterator[Address]:
+def black_hole(host: str = "127.0.0.1", port: int = 0) -> Iterator[Address]:
     """A port whose queue of connections is full, so that the kernel leaves a new one unanswered."""
     with ExitStack() as stack:
         listening = stack.enter_context(socket.socket())
-        listening.bind(("127.0.0.1", 0))
+        listening.bind((host, port))
         listening.listen(0)
         for _ in range(4):
             waiting = stack.enter_context(socket.socket())
             waiting.setblocking(False)
             waiting.connect_ex(listening.getsockname())
-        yield Address(listening.getsockname()[1])
+        yield Address(listening.getsockname()[1], host)

@@ -8,6 +8,7 @@ import pytest
 
 from penstock.core.endpoint import DOWN
 from penstock.core.snapshot import (
+    EndpointTls,
     FixedResponse,
     HeaderEdit,
     HeaderMatch,
@@ -233,11 +234,16 @@ def unlike(endpoint: HttpEndpoint) -> dict[str, object]:
     first = pool(endpoint, request_headers=edits)
     return {
         "policy": (first, pool(name="second", policy=PolicyChoice("no-such-policy"))),
-        "address": (first, pool(Address(80, "no-such-host.invalid"), name="second")),
+        "authorities": (
+            first,
+            pool(
+                at(Address(443), tls=True), name="second", tls=EndpointTls(ca_file="/no/such.pem")
+            ),
+        ),
     }
 
 
-@pytest.mark.parametrize("fault", ["policy", "address"])
+@pytest.mark.parametrize("fault", ["policy", "authorities"])
 def test_refused_snapshot_leaves_even_the_pools_before_the_fault_alone(
     start: Callable[..., Worker],
     endpoint: HttpEndpoint,

@@ -61,15 +61,30 @@ def test_what_is_hardly_meant_so_is_said_at_start_and_at_reloads(
 
 def test_a_world_that_workers_refuse_changes_nothing(serve: Serve, endpoint: HttpEndpoint) -> None:
     balancer = serve({"endpoints": [endpoint.name]})
-    balancer.write({"endpoints": [endpoint.name, "nowhere.invalid:80"]})
+    balancer.write(
+        {"endpoints": [endpoint.name, "127.0.0.1:9"], "request_log": "/nowhere/requests.log"}
+    )
     result = balancer.reload()
     assert result["ok"] is False
-    assert "nowhere.invalid:80 has no address" in result["message"]
+    assert "/nowhere" in result["message"]
     status = balancer.status()
     assert [each["name"] for each in status["pools"][0]["endpoints"]] == [endpoint.name]
     assert {each["generation"] for each in status["workers"]} == {status["generation"]}
     with balancer.connect() as client:
         assert client.get().status == 200
+
+
+def test_a_name_without_an_address_stops_no_reload(serve: Serve, endpoint: HttpEndpoint) -> None:
+    balancer = serve({"endpoints": [endpoint.name]})
+    weighted = {"url": endpoint.name, "weight": 3}
+    balancer.write({"endpoints": [weighted, "nowhere.invalid:80"]})
+    assert balancer.reload()["ok"] is True
+    assert balancer.endpoint(endpoint.name)["weight"] == 3.0
+    lost = balancer.endpoint("nowhere.invalid:80")
+    assert (lost["state"], lost["available"]) == ("down", False)
+    assert "nowhere.invalid" in lost["reason"]
+    with balancer.connect() as client:
+        assert [client.get().status for _ in range(4)] == [200] * 4
 
 
 def test_reloads_in_a_loop_with_endpoints_that_come_and_go_lose_no_request(

@@ -223,10 +223,25 @@ class TestStart:
         assert "Traceback" not in said
 
     def test_a_world_that_workers_cannot_run_is_an_error(self, tmp_path: Path) -> None:
-        balancer = Balancer(tmp_path, {"endpoints": ["http://nowhere.invalid:80"]})
+        document = {"endpoints": ["127.0.0.1:9"], "request_log": "/nowhere/requests.log"}
+        balancer = Balancer(tmp_path, document)
         with pytest.raises(AssertionError, match="it ended with 1"):
             balancer.wait_until_ready()
-        assert "nowhere.invalid:80 has no address" in balancer.said()
+        assert "/nowhere" in balancer.said()
+
+    def test_a_name_without_an_address_stops_no_start(
+        self, serve: Serve, endpoint: HttpEndpoint
+    ) -> None:
+        localhost = f"localhost:{endpoint.port}"
+        balancer = serve({"endpoints": ["http://nowhere.invalid:80", f"http://{localhost}"]})
+        with balancer.connect() as client:
+            assert client.get().status == 200
+        assert balancer.wait_for_event("name.not_found")["name"] == "nowhere.invalid"
+        assert balancer.endpoint("nowhere.invalid:80")["state"] == "down"
+        wait_until(
+            lambda: balancer.endpoint(localhost)["connected_to"] == f"127.0.0.1:{endpoint.port}",
+            "the address in use is shown",
+        )
 
     def test_descriptors_are_as_many_as_the_system_allows(
         self, serve: Serve, endpoint: HttpEndpoint

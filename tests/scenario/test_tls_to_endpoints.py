@@ -8,11 +8,12 @@ from pathlib import Path
 import pytest
 from msgspec.structs import replace
 
-from penstock.core.snapshot import EndpointTls, PoolTimeouts, RequestLog
+from penstock.core.snapshot import Connections, EndpointTls, PoolTimeouts, RequestLog
 from tests.harness.endpoint import EndpointConnection, ScriptedEndpoint
 from tests.harness.http_endpoint import HttpEndpoint
 from tests.harness.log import lines_of
 from tests.harness.messages import answer, answer_of, get
+from tests.harness.waiting import wait_until
 from tests.harness.worker import Worker
 from tests.harness.world import NEVER_REPEAT, at, pool, world
 from tests.scenario.certificates import Authority
@@ -167,3 +168,30 @@ def test_https_endpoint_that_ends_without_a_word_cuts_the_answer(
             client.send(get())
             response = client.read_response_or_end()
             assert (response is not None) == is_whole
+
+
+def test_end_of_an_idle_connection_is_announced_to_the_endpoint(
+    start: Callable[..., Worker], authority: Authority
+) -> None:
+    """RFC 9112, 9.8."""
+    ends: list[bytes | str] = []
+
+    def play(connection: EndpointConnection) -> None:
+        connection.receive_head()
+        connection.send(answer_of(b"ok"))
+        assert isinstance(connection.socket, ssl.SSLSocket)
+        connection.socket.suppress_ragged_eofs = False  # type: ignore[attr-defined]
+        try:
+            ends.append(connection.socket.recv(1))
+        except ssl.SSLError as error:
+            ends.append(str(error))
+
+    tls = EndpointTls(ca_file=authority.file)
+    kept = Connections(idle_timeout_s=1.0)
+    with ScriptedEndpoint(play, tls=authority.server("127.0.0.1")) as endpoint:
+        members = pool(at(endpoint, tls=True), tls=tls, connections=kept)
+        worker = start(world(members), held=True)
+        assert worker.connect().get().status == 200
+        worker.pass_time(1.0)
+        wait_until(lambda: len(ends) == 1, "the connection ended")
+    assert ends == [b""], "an end without close_notify is an error"

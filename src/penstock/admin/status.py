@@ -1,5 +1,7 @@
 """The status document: everything that an operator wants to know, as plain JSON data."""
 
+from math import inf
+from time import time
 from typing import Any, Final
 
 import msgspec
@@ -10,6 +12,7 @@ from penstock.admin.recent import Differences
 from penstock.admin.view import EndpointView, Overview, PoolView, WorkerView
 from penstock.dataplane.board import (
     L_1XX_TO_5XX,
+    L_ADDRESS,
     L_CONNECT_FAILURES,
     L_FAILURES,
     L_GARBAGE,
@@ -164,6 +167,11 @@ def _shadow(policy: str, index: int, row: int, board: Board) -> Document:
     }
 
 
+def _moment(at: float) -> float | None:
+    """Unix time; None where there is none."""
+    return at if 0.0 < at < inf else None
+
+
 def _endpoint(pool: str, endpoint: EndpointView, board: Board, recent: Differences) -> Document:
     def count(cell: int) -> int:
         return board.load_sum(endpoint.row, cell)
@@ -171,11 +179,15 @@ def _endpoint(pool: str, endpoint: EndpointView, board: Board, recent: Differenc
     return {
         "name": endpoint.name,
         "address": endpoint.address,
+        "connected_to": _connected_to(endpoint, board),
+        "addresses": endpoint.addresses,
         "state": endpoint.state,
         "reason": endpoint.reason,
         "since": endpoint.since,
         "available": endpoint.available,
         "draining": endpoint.draining,
+        "clients_stay": endpoint.clients_stay_until > time(),
+        "clients_stay_until": _moment(endpoint.clients_stay_until),
         "ejected": endpoint.ejected,
         "ejections": endpoint.ejections,
         "circuits_open": circuits_not_closed(board, endpoint.row),
@@ -213,6 +225,18 @@ def _endpoint(pool: str, endpoint: EndpointView, board: Board, recent: Differenc
         },
         "irregular": {name: count(L_IRREGULAR + at) for at, name in enumerate(IRREGULARITIES)},
     }
+
+
+def _connected_to(endpoint: EndpointView, board: Board) -> str | None:
+    """The address that was connected to last by any worker, of an endpoint given by name."""
+    for worker in range(board.workers):
+        number = board.cells[board.load(endpoint.row, worker) + L_ADDRESS]
+        if 0 < number <= len(endpoint.addresses):
+            address = endpoint.addresses[number - 1]
+            return (
+                f"[{address}]:{endpoint.port}" if ":" in address else f"{address}:{endpoint.port}"
+            )
+    return None
 
 
 def _worker(worker: WorkerView, board: Board) -> Document:

@@ -42,7 +42,9 @@ def print_explanation(record: Record, console: Console | None = None) -> None:
     if record.get("left_out"):
         out.print(f"and {record['left_out']} more that ranked lower")
     by = _CHOSEN_BY.get(record["by"], f"the policy {record['policy']}")
-    out.print(Text(f"\npicked {record['picked']}, by {by}"))
+    address = record.get("came_true", {}).get("address") or record["picked"]
+    at = "" if address == record["picked"] else f" at {address}"
+    out.print(Text(f"\npicked {record['picked']}{at}, by {by}"))
     out.print(_outcome(record))
     for policy, found in record.get("shadow", {}).items():
         same = "the same" if found["picked"] == record["picked"] else found["picked"]

@@ -144,7 +144,7 @@ def _pool_table(pool: dict[str, Any]) -> Table:
     for each in pool["endpoints"]:
         latency = each["latency"]
         table.add_row(
-            Text(each["name"] + (" (backup)" if each["backup"] else "")),
+            Text(_named(each)),
             _state(each),
             *([f"{each['effective_weight']:g}"] if weighted else []),
             str(each["in_flight"]),
@@ -158,6 +158,14 @@ def _pool_table(pool: dict[str, Any]) -> Table:
             else spell_duration(latency["total_mean"]),
         )
     return table
+
+
+def _named(endpoint: dict[str, Any]) -> str:
+    """With the address in use where its name has several."""
+    used = endpoint["connected_to"] if len(endpoint["addresses"]) > 1 else None
+    at = f" at {used}" if used else ""
+    backup = " (backup)" if endpoint["backup"] else ""
+    return f"{endpoint['name']}{at}{backup}"
 
 
 def _share(share: float | None) -> str:

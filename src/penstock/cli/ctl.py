@@ -223,13 +223,46 @@ def shadow(admin: Admin, as_json: bool) -> None:
     print_shadows(pools)
 
 
-@ctl.command(epilog="\b\nExample:\n  penstock ctl drain main/10.0.0.1:8000")
+def _seconds(_: click.Context, __: click.Parameter, value: str) -> float:
+    """A duration as documents write it."""
+    from penstock.config.values import parse_duration
+
+    try:
+        return parse_duration(value)
+    except ValueError as error:
+        raise click.BadParameter(str(error)) from error
+
+
+@ctl.command(
+    epilog="\b\nExamples:\n  penstock ctl drain main/10.0.0.1:8000\n"
+    "  penstock ctl drain --wait --timeout 10m main/10.0.0.1:8000 && systemctl stop app"
+)
 @_endpoint
+@click.option(
+    "--wait",
+    is_flag=True,
+    help="Return when nothing is in flight there, and the deadline of clients that stay is over.",
+)
+@click.option(
+    "--timeout",
+    metavar="DURATION",
+    default="5m",
+    show_default=True,
+    callback=_seconds,
+    help="How long to wait; exit code 3 when that is not enough. `off`: as long as it takes.",
+)
 @click.pass_obj
-def drain(admin: Admin, endpoint: tuple[str, str]) -> None:
-    """Give an endpoint no further requests; running ones finish."""
+def drain(admin: Admin, endpoint: tuple[str, str], wait: bool, timeout: float) -> None:
+    """Give an endpoint no new clients; running requests finish.
+
+    Clients that a sticky cookie binds to it stay, unless the pool's `drain` says otherwise.
+    """
     answer = admin.post("/api/v1/drain", {"pool": endpoint[0], "endpoint": endpoint[1]})
     _say(answer)
+    if wait:
+        from penstock.cli._drain_wait import await_drained
+
+        await_drained(lambda: admin.get("/api/v1/status"), endpoint, timeout)
 
 
 @ctl.command(epilog="\b\nExample:\n  penstock ctl undrain main/10.0.0.1:8000")

@@ -17,6 +17,7 @@ Examples:
   penstock serve http://gpu1:8000 http://gpu2:8000 --listen 0.0.0.0:8080 \\
       --kind llm --health-check /health
   penstock serve --config penstock.yaml"""
+_CONFIGURATIONS: Final = (".yaml", ".yml", ".toml", ".json")
 _TOKEN_VARIABLE: Final = "PENSTOCK_ADMIN_TOKEN"  # noqa: S105
 
 
@@ -100,6 +101,9 @@ def _from_options(urls: tuple[str, ...], options: dict[str, Any]) -> Callable[[]
         raise click.UsageError(
             "give the URLs of endpoints, or --config FILE; `penstock demo` needs neither"
         )
+    files = [url for url in urls if Path(url).suffix in _CONFIGURATIONS and "://" not in url]
+    if files:
+        raise click.UsageError(f"{files[0]} is a file: penstock serve --config {files[0]}")
     given = {name: value for name, value in options.items() if value not in (None, ())}
     if "admin_token" not in given and os.environ.get(_TOKEN_VARIABLE) == "":
         raise click.UsageError(f"{_TOKEN_VARIABLE} is empty: set a token, or unset it for none")

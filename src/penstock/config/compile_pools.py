@@ -3,8 +3,9 @@
 from typing import Final
 
 from penstock.config.certificates import check_authorities
+from penstock.config.choice import reads_prompts
 from penstock.config.compile_sessions import compile_sticky
-from penstock.config.engines import compiled_engine
+from penstock.config.engines import compiled_engine, compiled_kv_events
 from penstock.config.errors import Location
 from penstock.config.findings import Findings
 from penstock.config.headers import compiled_edits
@@ -14,7 +15,6 @@ from penstock.config.pools import Endpoint, EndpointTls, Pool, Probe, default_po
 from penstock.config.section import plain
 from penstock.core import snapshot
 from penstock.core.policy import policy_class
-from penstock.core.policy._serving import ServingPolicy
 
 _VERSION: Final = "/v1"  # where OpenAI's API begins, and what its clients call its base URL
 
@@ -60,9 +60,16 @@ def _compile_pool(name: str, pool: Pool, at: Location, findings: Findings) -> sn
         findings.wrong((*at, "tls"), "has no effect: no endpoint's URL begins with https://")
     if pool.kind != "llm" and (pool.models != Models() or any(e.models for e in endpoints)):
         findings.wrong((*at, "models"), "has no effect: the pool is not of kind llm")
+    if compiled_engine(pool.engine, pool.kind) is None:
+        for index, endpoint in enumerate(pool.endpoints):
+            if endpoint.kv_events is not None:
+                findings.wrong(
+                    (*at, "endpoints", index, "kv_events"),
+                    "has no effect: the pool's `engine` is off",
+                )
     if pool.kind != "llm" and pool.malformed != "pass":
         findings.wrong((*at, "malformed"), "has no effect: the pool is not of kind llm")
-    if pool.kind != "llm" and _reads_prompts(choice):
+    if pool.kind != "llm" and reads_prompts(choice):
         findings.doubtful(
             (*at, "policy"),
             f"{choice.name!r} reads prompts, which only pools of `kind: llm` understand: here it "
@@ -98,13 +105,6 @@ def _compile_pool(name: str, pool: Pool, at: Location, findings: Findings) -> sn
         tls=_compile_endpoint_tls(pool.tls, (*at, "tls"), findings),
         row=-1,
     )
-
-
-def _reads_prompts(choice: snapshot.PolicyChoice) -> bool:
-    """Whether the policy, or the one that it hands requests on to, decides by prompts."""
-    inner = choice.options.get("policy")
-    names = [choice.name, inner] if isinstance(inner, str) else [choice.name]
-    return any(issubclass(policy_class(name), ServingPolicy) for name in names)
 
 
 def _compile_decisions(pool: Pool, at: Location, findings: Findings) -> snapshot.Decisions:
@@ -153,8 +153,9 @@ def _compile_endpoint(name: str, endpoint: Endpoint) -> snapshot.Endpoint:
         "tls": url.tls,
         "base_path": url.base_path,
         "headers": tuple(endpoint.headers.items()),
+        "kv_events": compiled_kv_events(endpoint.kv_events),
     }
-    return plain(snapshot.Endpoint, endpoint, row=-1, address="", **given)
+    return plain(snapshot.Endpoint, endpoint, row=-1, addresses=(), no_address="", **given)
 
 
 def _compile_endpoint_tls(

@@ -3,8 +3,9 @@
 import re
 from typing import Annotated, Any, Final, Literal
 
-from pydantic import BeforeValidator, Field, PlainSerializer, model_validator
+from pydantic import AfterValidator, BeforeValidator, Field, PlainSerializer, model_validator
 
+from penstock.config.headers import EditedName
 from penstock.config.section import Section, plain, required, setting
 from penstock.config.values import (
     Count,
@@ -62,6 +63,12 @@ StatusRange = Annotated[
 ]
 
 
+def _not_host(name: str) -> str:
+    if name.lower() == "host":
+        raise ValueError("write it as `host`")
+    return name
+
+
 def _authority_or_empty(value: object) -> str:
     return parse_authority(value) if value else ""
 
@@ -77,7 +84,9 @@ class HealthCheck(Section):
     host: Annotated[str, BeforeValidator(_authority_or_empty)] = setting(
         _CHECK.host, "Host header. Empty: the endpoint's own."
     )
-    headers: dict[Token, FieldValue] = setting({}, "Further headers of the request.")
+    headers: dict[Annotated[EditedName, AfterValidator(_not_host)], FieldValue] = setting(
+        {}, "Further headers of the request."
+    )
     expect_statuses: OneOrMany[StatusRange] = setting(
         _CHECK.expect_statuses, "Statuses that mean up: `200`, `2xx` or `200-399`."
     )

@@ -10,6 +10,7 @@ from random import Random
 from typing import Final
 
 from penstock.admin.view import AgentView
+from penstock.control.connecting import Connector
 from penstock.control.endpoint_states import EndpointStates
 from penstock.control.events import Events
 from penstock.control.probes import reason_of
@@ -49,6 +50,7 @@ class AgentChecks:
         self._chance = Random()
         self._room = asyncio.Semaphore(_AT_ONCE)
         self._asked: dict[EndpointKey, _Asked] = {}
+        self._connector = Connector()
 
     def follow(self, snapshot: Snapshot) -> None:
         """This is the world that runs. Agents that stay as they are go on undisturbed."""
@@ -101,7 +103,7 @@ class AgentChecks:
         timeout_s = target.check.timeout_s
         try:
             async with self._room, asyncio.timeout(timeout_s):
-                line = await _line_of(target)
+                line = await _line_of(target, self._connector)
         except TimeoutError:
             self._note(asked, f"no answer within {timeout_s:g} s")
             return
@@ -131,12 +133,10 @@ class AgentChecks:
             self._events.info("agent.answers", text, pool=pool, endpoint=name)
 
 
-async def _line_of(target: AgentTarget) -> bytes:
+async def _line_of(target: AgentTarget, connector: Connector) -> bytes:
     """What the agent says. Raises OSError, and ValueError for no line within bounds."""
-    endpoint = target.endpoint
-    reader, writer = await asyncio.open_connection(
-        endpoint.address or endpoint.host, target.check.port
-    )
+    sock = await connector.connect(target.endpoint, target.check.port)
+    reader, writer = await asyncio.open_connection(sock=sock)
     try:
         writer.write(target.check.send.encode())
         said = b""

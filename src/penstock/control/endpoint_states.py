@@ -7,6 +7,7 @@ change is written to the board, logged with its reason, and remembered for statu
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from difflib import get_close_matches
+from math import inf
 from time import monotonic, time
 from typing import Final
 
@@ -57,6 +58,7 @@ class EndpointState:
     weight_cause: Cause
     drain: Drain = field(default_factory=Drain)
     agent: AgentState = field(default_factory=AgentState)
+    no_address: Cause | None = None  # its name cannot be looked up
     draining: Cause | None = None  # by an operator
     ejected: Cause | None = None
     ejections: int = 0
@@ -71,8 +73,8 @@ class EndpointState:
 
     @property
     def is_down(self) -> bool:
-        """Whether active checks or its agent say so."""
-        return self.health == DOWN or self.agent.down is not None
+        """Whether active checks or its agent say so, or nothing can be connected to."""
+        return self.health == DOWN or self.agent.down is not None or self.no_address is not None
 
     @property
     def shown(self) -> str:
@@ -90,6 +92,8 @@ class EndpointState:
             return "draining", self.draining
         if agent.set_aside is not None:
             return "maintenance" if agent.maintenance else "draining", agent.set_aside
+        if self.no_address is not None:
+            return "down", self.no_address
         if self.health == DOWN:
             return "down", self.health_cause
         if agent.down is not None:
@@ -102,20 +106,21 @@ class EndpointState:
             return "weightless", agent.weightless
         return STATE_NAMES[self.health], self.health_cause
 
-    def keeps_clients(self, now: float) -> bool:
-        """Whether clients that are bound to it stay, though it gets no others: it is let run empty,
-        and their time is not over. ``now`` is on the wall clock."""
+    @property
+    def clients_stay_until(self) -> float:
+        """Until when clients that are bound to it stay though it gets no others, in Unix time:
+        ``inf`` without a deadline, 0 where it does get others, or they move at once."""
         agent = self.agent
         if self.drain.sticky != "stay" or agent.maintenance:
-            return False
+            return 0.0
         causes = [self.draining, agent.set_aside, agent.weightless]
         if self.weight == 0.0:
             causes.append(self.weight_cause)
         since = [cause.since for cause in causes if cause is not None]
         if not since:
-            return False
+            return 0.0
         deadline_s = self.drain.deadline_s
-        return deadline_s == 0.0 or now < min(since) + deadline_s
+        return min(since) + deadline_s if deadline_s > 0.0 else inf
 
     @property
     def exact(self) -> bool:
@@ -145,6 +150,7 @@ class EndpointStates:
         self._states: dict[EndpointKey, EndpointState] = {}
         self._running = False  # a world was adopted before
         self.on_return: Callable[[str, str], None] = _nobody  # an ejected endpoint is let in again
+        self.on_leave: Callable[[str, str], None] = _nobody  # it went down or was ejected
 
     def prepare(self, pools: Iterable[Pool]) -> None:
         """Give endpoints that are not known yet a state, before any worker hears of them."""
@@ -199,6 +205,8 @@ class EndpointStates:
         word = STATE_NAMES[health]
         level = self._events.warning if health == DOWN else self._events.info
         level(f"endpoint.{word}", f"endpoint {pool}/{name} is {word}: {reason}", **_of(state))
+        if health == DOWN:
+            self.on_leave(pool, name)
 
     def eject(self, pool: str, name: str, reason: str) -> None:
         """Outlier detection takes it out. Raises UnknownNameError."""
@@ -208,6 +216,7 @@ class EndpointStates:
         self._write(state)
         text = f"endpoint {pool}/{name} is ejected: {reason}"
         self._events.warning("endpoint.ejected", text, **_of(state))
+        self.on_leave(pool, name)
 
     def readmit(self, pool: str, name: str, reason: str) -> None:
         """Outlier detection lets it in again. Raises UnknownNameError."""
@@ -325,6 +334,7 @@ class EndpointStates:
             health_cause=Cause(reason, self._wall_clock()),
             weight_cause=Cause(_CONFIGURED, self._wall_clock()),
         )
+        self._take_address(state, endpoint)
         if self._running:  # at the very start all are equally new
             state.ramp.begin(self._clock())
         return state
@@ -339,12 +349,22 @@ class EndpointStates:
         state.drain = pool.drain
         if pool.agent_check is None:
             state.agent = AgentState()
+        was_available = state.available
+        self._take_address(state, endpoint)
+        if state.available and not was_available:
+            state.ramp.begin(self._clock())
         checked = pool.health_check is not None
         if checked == (state.health_cause.reason == NOT_CHECKED):  # checks came or went
             state.health = STARTING if checked else UP
             reason = NOT_CHECKED_YET if checked else NOT_CHECKED
             state.health_cause = Cause(reason, self._wall_clock())
         self._write(state)
+
+    def _take_address(self, state: EndpointState, endpoint: Endpoint) -> None:
+        before = state.no_address.reason if state.no_address is not None else ""
+        if endpoint.no_address != before:
+            reason = endpoint.no_address
+            state.no_address = Cause(reason, self._wall_clock()) if reason else None
 
     def _write(self, state: EndpointState) -> None:
         """Bring the board up to date, and tell the workers by the epoch if anything changed."""
@@ -356,7 +376,7 @@ class EndpointStates:
             round(state.prefix_doubt * _PPM),
             state.exact_slot + 1 if state.exact else 0,
             state.agent.max_in_flight + 1,
-            int(state.keeps_clients(self._wall_clock())),
+            int(self._wall_clock() < state.clients_stay_until),
         )
         if wanted == state.written:
             return

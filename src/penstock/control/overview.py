@@ -112,6 +112,8 @@ def _endpoint(
     return EndpointView(
         name=endpoint.name,
         address=f"{scheme}://{shown_address(endpoint.host, endpoint.port)}{endpoint.base_path}",
+        addresses=endpoint.addresses,
+        port=endpoint.port,
         row=endpoint.row,
         state=state.shown,
         reason=state.cause.reason,
@@ -119,6 +121,9 @@ def _endpoint(
         health=DOWN if state.is_down else state.health,
         available=state.available,
         draining=state.is_draining,
+        clients_stay_until=(
+            state.clients_stay_until if pool.sticky is not None or pool.kind == "llm" else 0.0
+        ),
         ejected=state.ejected is not None,
         ejections=state.ejections,
         weight=state.weight,

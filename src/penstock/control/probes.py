@@ -8,6 +8,7 @@ from typing import Final
 
 from penstock import __version__
 from penstock.control.certificates import EndpointContexts
+from penstock.control.connecting import Connector
 from penstock.control.sockets import shown_address
 from penstock.core.snapshot import Endpoint, EndpointTls, HealthCheck
 from penstock.wire.chunked import ChunkedReader
@@ -52,6 +53,7 @@ class Prober:
 
     def __init__(self, contexts: EndpointContexts) -> None:
         self._contexts = contexts
+        self._connector = Connector()
 
     async def probe(self, target: Target) -> Result:
         """Check once. Never raises for what an endpoint does."""
@@ -70,12 +72,9 @@ class Prober:
         name = (tls.server_name or endpoint.host) if endpoint.tls else None
         try:
             async with asyncio.timeout(timeout_s):
+                sock = await self._connector.connect(endpoint, endpoint.port)
                 transport, _ = await asyncio.get_running_loop().create_connection(
-                    asyncio.Protocol,
-                    endpoint.connect_host,
-                    endpoint.port,
-                    ssl=context,
-                    server_hostname=name,
+                    asyncio.Protocol, sock=sock, ssl=context, server_hostname=name
                 )
         except (OSError, ValueError):  # a timeout is an OSError
             return False
@@ -91,12 +90,9 @@ class Prober:
         if endpoint.tls and target.check.kind != "tcp":
             context = self._contexts.of(target.tls)
             name = target.tls.server_name or endpoint.host
+        sock = await self._connector.connect(endpoint, target.port)
         transport, _ = await loop.create_connection(
-            lambda: check(target, ended),
-            endpoint.connect_host,
-            target.port,
-            ssl=context,
-            server_hostname=name,
+            lambda: check(target, ended), sock=sock, ssl=context, server_hostname=name
         )
         try:
             return await ended

@@ -7,14 +7,14 @@ from typing import Final
 
 import msgspec
 
-from penstock.control.addresses import NoAddressError, with_addresses
+from penstock.control.addresses import Addresses
 from penstock.control.certificates import CertificateFiles
 from penstock.control.endpoint_states import EndpointStates
 from penstock.control.events import Events
 from penstock.control.rows import BoardFullError, Rows
 from penstock.control.sockets import ListenError, ListeningSockets
 from penstock.control.workers import StartError, Workers
-from penstock.core.snapshot import MAX_LISTENERS, Snapshot
+from penstock.core.snapshot import MAX_LISTENERS, Endpoint, Snapshot
 from penstock.dataplane.board import H_GENERATION, Board
 
 _INSTANCE_BYTES: Final = 8  # that no two balancers share one by chance
@@ -36,10 +36,13 @@ class Publisher:
         workers: Workers,
         states: EndpointStates,
         files: CertificateFiles,
+        addresses: Addresses,
         events: Events,
     ) -> None:
         self.running: Snapshot = _EMPTY
-        self.followers: list[Callable[[Snapshot], None]] = []  # told of every world that runs
+        self.followers: list[Callable[[Snapshot], None]] = [
+            addresses.follow
+        ]  # told of every world that runs
         # Find out what workers are to know from the start; awaited before each world, bounded.
         self.preparations: list[Callable[[Snapshot], Awaitable[None]]] = []
         self.marks: list[Callable[[Snapshot], Snapshot]] = [files.mark]  # add what is found out
@@ -49,6 +52,7 @@ class Publisher:
         self._workers = workers
         self._states = states
         self._files = files
+        self._addresses = addresses
         self._events = events
         self._generation = 0
         self._instance = secrets.token_hex(_INSTANCE_BYTES)
@@ -77,6 +81,16 @@ class Publisher:
         async with self._one_at_a_time:
             await self._publish(self.running)
 
+    def endpoints(self, pool: str, name: str) -> list[Endpoint]:
+        """Of that name in the world that runs."""
+        return [
+            endpoint
+            for each in self.running.pools
+            if each.name == pool
+            for endpoint in each.endpoints
+            if endpoint.name == name
+        ]
+
     def reclaim_rows(self) -> None:
         """Free board rows that nobody uses any more; to be called now and then."""
         if not self._one_at_a_time.locked():
@@ -98,10 +112,7 @@ class Publisher:
             raise PublishError(
                 f"{len(spec.listeners)} listeners are configured; at most {MAX_LISTENERS} can be"
             )
-        try:
-            spec = await with_addresses(spec)
-        except NoAddressError as error:
-            raise PublishError(str(error)) from error
+        spec = await self._addresses.resolve(spec)
         for prepare in self.preparations:
             await prepare(spec)
         for mark in self.marks:

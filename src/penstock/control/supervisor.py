@@ -18,6 +18,7 @@ from penstock._form import form
 from penstock.admin.server import AdminServer
 from penstock.admin.view import Overview, ReloadView
 from penstock.config.compile import Configured
+from penstock.control.addresses import Addresses
 from penstock.control.agent_checks import AgentChecks
 from penstock.control.certificates import CertificateFiles, EndpointContexts, try_files
 from penstock.control.endpoint_states import EndpointStates
@@ -34,6 +35,7 @@ from penstock.control.probes import Prober
 from penstock.control.publish import Publisher, PublishError
 from penstock.control.reconnecting import Reconnecting
 from penstock.control.reload import Reloader
+from penstock.control.resolver import SystemResolver
 from penstock.control.rows import Rows
 from penstock.control.sockets import ListeningSockets, shown_address
 from penstock.control.takeover import RuntimeFile, runtime_directory
@@ -91,6 +93,8 @@ class Supervisor:
         self._states = EndpointStates(self.board, self._events)
         self._files = CertificateFiles()
         self._contexts = EndpointContexts()
+        self._addresses = Addresses(SystemResolver(), self._events)
+        self._states.on_leave = self._look_again
         self._publisher = Publisher(
             self.board,
             rows,
@@ -98,6 +102,7 @@ class Supervisor:
             self._workers,
             self._states,
             self._files,
+            self._addresses,
             self._events,
         )
         self._reloader = Reloader(configured, reread, self._publisher, self._events)
@@ -107,7 +112,7 @@ class Supervisor:
         self._reconnecting = Reconnecting(self._outliers, Prober(self._contexts))
         self._engines = EngineLoads(self.board, self._events, self._contexts)
         self._exact = ExactIndex(self.board, self._states, self._events)
-        self._kv_events = KvEventReaders(self.board, self._events, self._exact)
+        self._kv_events = KvEventReaders(self.board, self._events, self._exact, self._contexts)
         self._parity = ParityWatch(self.board, self._states)
         self._models = EngineModels(self._events, self._contexts, self._publisher.refresh)
         self._publisher.preparations.append(self._models.prepare)
@@ -144,6 +149,7 @@ class Supervisor:
                 self._keep("learning prefixes", self._exact.run)
                 self._keep("certificate files", self._watch_certificates)
                 self._keep("board rows", self._reclaim_rows)
+                self._keep("addresses", self._follow_addresses)
                 self._keep("rates", self._admin.sample)
                 self._begin(self._runtime.relieve_orphans(self._ports()))
                 await self._stop_wanted.wait()
@@ -268,6 +274,7 @@ class Supervisor:
         await self._engines.stop()
         await self._models.stop()
         await self._kv_events.stop()
+        await self._addresses.stop()
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
@@ -334,6 +341,20 @@ class Supervisor:
                 continue
             self._contexts.forget()
             self._events.info("certificates", f"{names} changed and is in use")
+
+    async def _follow_addresses(self) -> None:
+        async def refresh() -> None:
+            try:
+                await self._publisher.refresh()
+            except PublishError as error:
+                self._events.error("name.refused", f"addresses that changed are not used: {error}")
+
+        await self._addresses.run(refresh)
+
+    def _look_again(self, pool: str, endpoint: str) -> None:
+        """It went down: perhaps its name leads elsewhere now."""
+        for found in self._publisher.endpoints(pool, endpoint):
+            self._addresses.look_again(found)
 
     def _look_at_models(self, pool: str, endpoint: str) -> None:
         self._begin(self._models.look_at(pool, endpoint))

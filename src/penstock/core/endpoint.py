@@ -36,7 +36,7 @@ class Endpoint:
     to anyone: that is seen while it goes on, when no request has ended yet that could tell of it.
     """
 
-    owed: int = 0  # requests that wait for a byte of it
+    owed: int = 0  # requests that it owes a byte
     quiet_since: float = 0.0  # while it owes any: when it was heard last, or began to owe
     unheard: bool = False  # those who waited for it gave up before it was heard
 
@@ -56,7 +56,7 @@ class Endpoint:
     exact_slot: int = -1  # its place in the exact prefix index; -1 while it is not there
     waiting: int = -1  # requests that wait in its engine, by the last report; -1: not told
     models: dict[str, str] | None = None  # names it serves, and their parents; None: not known
-    awaited: bool = False  # what it serves is being found out: until then it serves no model
+    models_awaited: bool = False  # what it serves is being found out: until then it serves no model
     loaded: list[int] = _NOTHING  # hashes of models and adapters in its memory
 
     def __init__(
@@ -90,7 +90,7 @@ class Endpoint:
         """Whether a request for that model may go there, as far as is known."""
         models = self.models
         if models is None:
-            return not self.awaited
+            return not self.models_awaited
         return model in models
 
     def has_room(self) -> bool:

@@ -9,6 +9,7 @@ from penstock.core.endpoint import Endpoint
 from penstock.core.ticket import CONNECT_FAILED, DONE, GARBAGE, TIMEOUT, Ticket, is_fault
 from penstock.dataplane.board import (
     L_1XX_TO_5XX,
+    L_ADDRESS,
     L_BLAMELESS_5XX,
     L_BREAKER,
     L_BREAKER_OPENED,
@@ -57,6 +58,7 @@ class CountedEndpoint(Endpoint):
 
     def __init__(self, spec: snapshot.Endpoint, pool: str, board: Board, worker: int) -> None:
         super().__init__(spec.name, pool=pool)
+        self.address_number: int = 0  # of the one connected to last, from 1
         self.row: int = spec.row
         self.requests: int = 0
         self.bytes_sent: int = 0
@@ -199,6 +201,7 @@ class CountedEndpoint(Endpoint):
         values[L_TIMED] = self.timed
         values[L_FIRST_BYTE_SUM_US] = int(self.first_byte_s * 1e6)
         values[L_TOTAL_SUM_US] = int(self.total_s * 1e6)
+        values[L_ADDRESS] = self.address_number
         for index in range(_KINDS):
             values[L_IRREGULAR + index] = self.irregular[index]
         values[L_RUN_GATEWAY] = self.run_gateway

@@ -83,8 +83,8 @@ class Decision:
         assert isinstance(found, dict)
         found[policy] = {"picked": picked, "cost_s": cost_s, "live_cost_s": live_cost_s}
 
-    def came_true(self, ticket: Ticket) -> bytes:
-        """The attempt ended. Returns the record as JSON."""
+    def came_true(self, ticket: Ticket, address: str) -> bytes:
+        """The attempt ended, which went to that address. Returns the record as JSON."""
         first_s = ticket.first_byte_at - ticket.opened_at if ticket.first_byte_at > 0.0 else None
         self._record["came_true"] = {
             "first_byte_s": first_s,
@@ -95,6 +95,7 @@ class Decision:
             "output_tokens": ticket.output_tokens,
             "status": ticket.status,
             "end": OUTCOMES[ticket.outcome],
+            "address": address,
         }
         self._encoded = msgspec.json.encode(self._record)
         self._record = {}

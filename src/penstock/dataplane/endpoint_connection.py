@@ -1,16 +1,16 @@
 """A connection to an endpoint: one request at a time, its response framed and handed on."""
 
 import errno
-import os
 import socket
 import sys
 from typing import Final
 
 from penstock.core.reuse import EARLY_S
 from penstock.core.ticket import CONNECT_FAILED, GARBAGE, RESET, TIMEOUT
+from penstock.dataplane.address_race import Address, AddressRace, Racer, open_socket
 from penstock.dataplane.connection import Connection
 from penstock.dataplane.live_endpoint import LiveEndpoint
-from penstock.dataplane.loop import READABLE, WRITABLE, Loop
+from penstock.dataplane.loop import PEER_CLOSED, WRITABLE, Loop
 from penstock.dataplane.response_sink import ResponseSink
 from penstock.dataplane.tls import TlsChannel
 from penstock.wire.chunked import ChunkedReader, encode_chunk
@@ -38,13 +38,20 @@ _CHUNKED: Final = 5
 _UNTIL_CLOSE: Final = 6
 
 
-class EndpointConnection(Connection):
+class EndpointConnection(Connection, Racer):
     """Belongs to its endpoint while idle, and to one sink while at work."""
 
     def __init__(
-        self, loop: Loop, sock: socket.SocketType, endpoint: LiveEndpoint, tls: TlsChannel | None
+        self,
+        loop: Loop,
+        sock: socket.SocketType,
+        endpoint: LiveEndpoint,
+        address: Address,
+        tls: TlsChannel | None,
     ) -> None:
         super().__init__(loop, sock, tls)
+        self.address: Address = address
+        self.race: AddressRace | None = None  # while it may still connect to another address
         self.endpoint: LiveEndpoint = endpoint
         self.moves: int = endpoint.moves  # as it was when this was opened
         self.timed_out: bool = False
@@ -93,6 +100,10 @@ class EndpointConnection(Connection):
         expires = self.expires_at
         if expires > 0.0 and (deadline == 0.0 or expires < deadline):
             deadline = expires
+        race = self.race
+        if race is not None:
+            race.deadline = deadline
+            deadline = race.next_look(self.loop.env.now)
         self.deadline = deadline
 
     def survived(self) -> bool:
@@ -122,6 +133,8 @@ class EndpointConnection(Connection):
             self.endpoint.open_connections -= 1
             if self._state == _IDLE and self in self.endpoint.idle:
                 self.endpoint.idle.remove(self)
+            if self.race is not None:
+                self.race.cancel()
         super().close()
 
     # --- events -----------------------------------------------------------------------------
@@ -184,17 +197,25 @@ class EndpointConnection(Connection):
     def on_peer_closed(self) -> None:
         """The endpoint ended while reading is paused for a slow client.
 
-        What the kernel holds is still to be read, and the loop would tell of the end without end:
-        so it is asked nothing until reading goes on.
+        What the kernel holds is still to be read, and the loop would tell of the end without end: so
+        it is not asked of it any more. Of what is broken it tells unasked; then it is asked nothing
+        until reading goes on.
         """
-        self.loop.remove(self)
+        if self.events & PEER_CLOSED:
+            self.watch(self.events & ~PEER_CLOSED)
+        else:
+            self.loop.remove(self)
+
+    def watch(self, events: int) -> None:
+        if self.fd in self.loop.by_fd:
+            super().watch(events)
+        else:
+            self.events = events  # sending finds that it is broken, and waits for nothing
 
     def resume_reading(self) -> None:
-        if self.fd in self.loop.by_fd:
-            super().resume_reading()
-        else:
-            self.events |= READABLE
+        if self.fd not in self.loop.by_fd:
             self.loop.add(self, self.events)
+        super().resume_reading()
 
     def on_deadline(self) -> None:
         sink = self.sink
@@ -212,10 +233,9 @@ class EndpointConnection(Connection):
         if self.sink is None:
             if self._state == _IDLE:
                 self.endpoint.reuse.outlived(self.loop.env.now - self.idle_since)
-            self.close()
+            self.close_in_order()
         elif self._state <= _HANDSHAKE:
-            self.timed_out = True
-            self._fail(CONNECT_FAILED, "connecting took too long")
+            self._connect_late()
         elif 0.0 < self.expires_at <= self.loop.env.now:
             self._fail(TIMEOUT, "the whole request took too long")
         elif self._state == _HEAD:
@@ -227,9 +247,50 @@ class EndpointConnection(Connection):
 
     def _finish_connecting(self) -> None:
         code = self.sock.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR)
-        if code:
-            self._fail(CONNECT_FAILED, f"connecting failed: {errno.errorcode.get(code, code)}")
+        if code == 0:
+            self._tcp_connected()
             return
+        race = self.race
+        if race is None:
+            self._fail(CONNECT_FAILED, f"connecting failed: {errno.errorcode.get(code, code)}")
+        elif race.goes_on(self.address, code):
+            self.deadline = race.next_look(self.loop.env.now)
+        else:
+            self._fail(CONNECT_FAILED, f"connecting failed: {', '.join(race.failed)}")
+
+    def _connect_late(self) -> None:
+        race = self.race
+        now = self.loop.env.now
+        if race is not None and race.start_another(now):
+            self.deadline = race.next_look(now)
+            return
+        self.timed_out = True
+        told = f": {race.waiting(self.address)}" if race is not None else ""
+        self._fail(CONNECT_FAILED, f"connecting took too long{told}")
+
+    def take_socket(self, sock: socket.SocketType, address: Address) -> None:
+        self.loop.remove(self)
+        self.sock.close()
+        self.sock = sock
+        self.fd = sock.fileno()
+        self.address = address
+        self.loop.add(self, self.events)
+
+    def on_won(self) -> None:
+        sink = self.sink
+        try:
+            self._tcp_connected()
+        except Exception:
+            self._tell_of_crash(sink)
+            raise
+
+    def _tcp_connected(self) -> None:
+        race = self.race
+        if race is not None:
+            self.race = None
+            race.cancel()
+            self.deadline = race.deadline
+        self.endpoint.connected_to(self.address)
         self.watch(self.events & ~WRITABLE)
         if self.tls is None:
             self._connected()
@@ -447,7 +508,7 @@ class EndpointConnection(Connection):
             or len(endpoint.idle) >= settings.max_idle
             or self.requests >= settings.max_requests
         ):
-            self.close()
+            self.close_in_order()
             return
         self._state = _IDLE
         now = self.loop.env.now
@@ -469,20 +530,23 @@ class EndpointConnection(Connection):
 
 def connect(loop: Loop, endpoint: LiveEndpoint) -> EndpointConnection:
     """A connection under way. Raises OSError when there is no route or no descriptor for it."""
-    sock = socket.SocketType(endpoint.family, socket.SOCK_STREAM)
-    try:
-        sock.setblocking(False)
-        sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        code = sock.connect_ex(endpoint.address)
-        if code not in (0, errno.EINPROGRESS):
-            raise OSError(code, os.strerror(code))
-    except OSError:
-        sock.close()
-        raise
+    addresses = endpoint.addresses
+    race: AddressRace | None = None
+    if len(addresses) == 1:
+        address = addresses[0]
+        sock = open_socket(address)
+    elif addresses:
+        race = AddressRace(loop, endpoint.in_order())
+        sock, address = race.open_next()
+    else:
+        raise OSError(errno.EHOSTUNREACH, endpoint.no_address)
     tls = None
     if endpoint.tls is not None:
         tls = TlsChannel(endpoint.tls, False, endpoint.server_name)
-    connection = EndpointConnection(loop, sock, endpoint, tls)
+    connection = EndpointConnection(loop, sock, endpoint, address, tls)
+    if race is not None:
+        race.begin(connection)
+        connection.race = race
     connection.events |= WRITABLE
     loop.add(connection, connection.events)
     endpoint.open_connections += 1

@@ -1,6 +1,5 @@
 """An endpoint at work: its address, its idle connections, its load on the board."""
 
-import socket
 import ssl
 from ipaddress import ip_address
 from typing import TYPE_CHECKING, Any, Final
@@ -12,6 +11,7 @@ from penstock.core.env import Env
 from penstock.core.load_report import LoadReport
 from penstock.core.reuse import ReuseHistory
 from penstock.core.ticket import DONE, Ticket
+from penstock.dataplane.address_race import Address
 from penstock.dataplane.board import (
     L_DECODING,
     L_KV_TOKENS,
@@ -54,23 +54,6 @@ if TYPE_CHECKING:
 # reports older than 5 ms begin to cost latency, younger ones do not.
 _ELSEWHERE_MAX_AGE_S: Final = 0.001
 _QUIET_MAX_AGE_S: Final = 0.1  # since when they hear nothing: they publish it four times a second
-
-
-class Address:
-    """Where an endpoint is reached, as the socket module takes it."""
-
-    def __init__(self, family: int, sockaddr: tuple[Any, ...]) -> None:
-        self.family: int = family
-        self.sockaddr: tuple[Any, ...] = sockaddr
-
-
-def resolve(host: str, port: int) -> Address:
-    """The first address of a host. Raises OSError, naming the host, when it has none."""
-    try:
-        found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
-    except OSError as error:
-        raise OSError(f"endpoint {host}:{port} has no address: {error}") from error
-    return Address(found[0], found[4])
 
 
 def _is_address(host: str) -> bool:
@@ -120,12 +103,13 @@ class LiveEndpoint(CountedEndpoint):
         self._keeps_clients: bool = False  # while it drains, or has weight 0
         self.owner: LivePool | None = None
         self.host_header: bytes = b""
+        self.addresses: list[Address] = []
+        self.preferred: Address | None = None  # the one that was connected to last
+        self.no_address: str = ""  # why there is none
         self.base_path: bytes = b""
         self.edits: list[Edit] = []  # of the heads of requests to it alone
         # By name and over TLS: a server of several names, which knows none of the balancer's.
         self.has_virtual_hosts: bool = False
-        self.family: int = socket.AF_INET
-        self.address: tuple[Any, ...] = ("", 0)  # as socket.connect takes it
         self.tls: ssl.SSLContext | None = None
         self.server_name: str = ""
         self._configured_max_in_flight: int = 0
@@ -158,13 +142,17 @@ class LiveEndpoint(CountedEndpoint):
         self,
         spec: snapshot.Endpoint,
         settings: ConnectionSettings,
-        address: Address,
+        addresses: list[Address],
         tls: ssl.SSLContext | None,
         tls_spec: snapshot.EndpointTls,
     ) -> None:
         """Take over what a snapshot says."""
-        way = (address.sockaddr, tls is not None, tls_spec)
-        if self._way != way:
+        known = {address.sockaddr: address for address in addresses}
+        used = self.preferred
+        before = {address.sockaddr for address in self.addresses}
+        moved = before != known.keys() and (used is None or used.sockaddr not in known)
+        way = (tls is not None, tls_spec)
+        if self._way != way or moved:
             self._way = way
             self.moves += 1
             self.close_idle()
@@ -173,8 +161,15 @@ class LiveEndpoint(CountedEndpoint):
             self.never_hit = False
             self.usage.forget()
         self.settings = settings
-        self.family = address.family
-        self.address = address.sockaddr
+        self.addresses = addresses
+        self.no_address = spec.no_address
+        self.preferred = known.get(used.sockaddr) if used is not None else None
+        if before - known.keys() and not moved:
+            self.moves += 1
+            for connection in list(self.idle):
+                if connection.address.sockaddr not in known:
+                    connection.close()
+        self._number_address()
         default = 443 if spec.tls else 80
         host = f"[{spec.host}]" if ":" in spec.host else spec.host
         self.host_header = (host if spec.port == default else f"{host}:{spec.port}").encode()
@@ -191,6 +186,32 @@ class LiveEndpoint(CountedEndpoint):
         self.priority = BACKUP if spec.backup else spec.priority
         self.zone = spec.zone
         self.removed = False
+
+    def connected_to(self, address: Address) -> None:
+        """This one works: it is tried first from here on."""
+        if address is not self.preferred:
+            self.preferred = address
+            self._number_address()
+
+    def _number_address(self) -> None:
+        preferred = self.preferred
+        known = self.addresses
+        self.address_number = known.index(preferred) + 1 if preferred in known else 0
+        self.changed = True
+
+    def shown_address(self) -> str:
+        """The one that was connected to last; of several, none before that."""
+        used = self.preferred
+        if used is None and len(self.addresses) == 1:
+            used = self.addresses[0]
+        return used.shown.decode() if used is not None else ""
+
+    def in_order(self) -> list[Address]:
+        """Its addresses, the one that worked last before the others."""
+        preferred = self.preferred
+        if preferred is None:
+            return self.addresses
+        return [preferred] + [each for each in self.addresses if each is not preferred]
 
     def protect(self, spec: snapshot.Breaker | None, owner: "LivePool | None") -> None:
         """Have a circuit breaker, or none; one whose settings stay keeps its state."""
@@ -412,7 +433,7 @@ class LiveEndpoint(CountedEndpoint):
         idle = self.idle
         self.idle = []
         for connection in idle:
-            connection.close()
+            connection.close_in_order()
 
     def _read_quiet_elsewhere(self) -> None:
         cells = self._cells

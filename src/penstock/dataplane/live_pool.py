@@ -17,12 +17,13 @@ from penstock.core.pool import Pool
 from penstock.core.request import Request
 from penstock.core.retry import RetryBudget, RetryRules
 from penstock.core.sticky import StickyCookies
+from penstock.dataplane.address_race import Address, addresses_of
 from penstock.dataplane.admission import Admission
 from penstock.dataplane.allowed_origins import AllowedOrigins
 from penstock.dataplane.board import P_LIMIT_MILLI, P_REQUESTS, P_WAITING, Board
 from penstock.dataplane.counters import PoolCounters
 from penstock.dataplane.insight import Insight
-from penstock.dataplane.live_endpoint import Address, ConnectionSettings, LiveEndpoint, resolve
+from penstock.dataplane.live_endpoint import ConnectionSettings, LiveEndpoint
 from penstock.dataplane.loop import Loop, report_bug
 from penstock.dataplane.model_counters import ModelCounters
 from penstock.dataplane.model_waits import ModelWaits
@@ -49,7 +50,9 @@ class PoolSetup:
     def __init__(self, spec: snapshot.Pool, workers: int) -> None:
         """Raises OSError, ssl.SSLError or ValueError when the settings cannot be used."""
         self.spec: snapshot.Pool = spec
-        self.names = ModelNames(dict(spec.models.aliases), dict(spec.models.fallbacks))
+        self.names = ModelNames(
+            dict(spec.models.aliases), dict(spec.models.fallbacks), spec.models.default
+        )
         self.policy: Policy = create(spec.policy.name, dict(spec.policy.options))
         check_file(spec.decisions.file)
         limit_of(spec.admission)
@@ -57,7 +60,7 @@ class PoolSetup:
         self.key: str = next(filter(None, keys), "")
         uses_tls = any([endpoint.tls for endpoint in spec.endpoints])
         self.tls: ssl.SSLContext | None = client_context(spec.tls) if uses_tls else None
-        self.addresses: list[Address] = [resolve(e.connect_host, e.port) for e in spec.endpoints]
+        self.addresses: list[list[Address]] = [addresses_of(each) for each in spec.endpoints]
         self.rules: RetryRules = RetryRules(spec.retry)
         self.budget_min_per_s: float = spec.retry.budget_min_per_s / workers
         self.sticky: StickyCookies | None = None
@@ -105,7 +108,9 @@ class LivePool(Pool):
             self.policy, ServingPolicy
         )
         self._adopt_prober(spec.probe)
-        self.names = ModelNames(dict(spec.models.aliases), dict(spec.models.fallbacks))
+        self.names = ModelNames(
+            dict(spec.models.aliases), dict(spec.models.fallbacks), spec.models.default
+        )
         if spec.kind != "llm":
             self.insight = None
         elif self.insight is None:
@@ -124,6 +129,7 @@ class LivePool(Pool):
                 ]
             )
         self.refuses_malformed: bool = spec.malformed == "refuse"
+        self.prompt_bytes: int = spec.prompt_bytes
         # What a request's key is made of: for the policy, or else for one in the shadow.
         self.key: str = setup.key
         self.recorder.configure(spec)

@@ -10,6 +10,7 @@ from penstock.core import snapshot
 from penstock.core.request import Request
 from penstock.core.route import Facts, Matcher, check_rewrite, first_match, rewritten_path
 from penstock.core.snapshot import Route, Snapshot
+from penstock.dataplane.answers import ALLOWED_METHODS
 from penstock.dataplane.live_pool import LivePool, edits_of
 from penstock.dataplane.model_list import about_models, asks_for_models
 from penstock.dataplane.plan import Plan, PoolPlan, Way
@@ -19,7 +20,8 @@ from penstock.wire.forwarding import (
     edited,
     request_id_of,
 )
-from penstock.wire.http1 import RequestHead
+from penstock.wire.http1 import RequestHead, hops_left
+from penstock.wire.kept_things import thing_in
 from penstock.wire.openai import answer_in
 from penstock.wire.origin import TrustedNetworks, origin_of
 from penstock.wire.session_keys import session_hash, session_in
@@ -170,9 +172,7 @@ def _pool_plan(
             source=request.source,
             key_hash=xxhash.xxh3_64_intdigest(key) if pool.key else 0,
             session_hash=session or session_in(head.fields),
-            continues=answer_in(decoded_path(request.path.encode("latin-1")))
-            if pool.insight is not None
-            else 0,
+            continues=_kept(decoded_path(head.target)) if pool.insight is not None else 0,
             # What is not understood of a language model's may take as long as its whole answer.
             streams=pool.insight is None,
         )
@@ -183,6 +183,11 @@ def _pool_plan(
     return plan
 
 
+def _kept(target: bytes) -> int:
+    """The hash of the answer, file or other thing that a request is about; else 0."""
+    return answer_in(target) or thing_in(target)
+
+
 def _answered_here(
     plan: Plan, route: Route, head: RequestHead, facts: Facts, query: str, scheme: str
 ) -> bool:
@@ -191,8 +196,9 @@ def _answered_here(
         plan.status = 501
         plan.message = "upgrading to websocket is not offered"
         return True
-    if head.method == b"OPTIONS" and head.value(b"max-forwards") == b"0":
+    if hops_left(head) == 0:
         plan.status = 200  # RFC 9110, 7.6.2: the hop where the count ends answers itself
+        plan.headers = _own_headers(route, "Allow", ALLOWED_METHODS)
         return True
     if route.respond is not None:
         plan.status = route.respond.status

@@ -192,7 +192,11 @@ class Recorder:
 
     def ended(self, decision: Decision, ticket: Ticket) -> None:
         """A recorded attempt ended."""
-        record = decision.came_true(ticket)
+        address = ""
+        for member in self._pool.members:
+            if member is ticket.endpoint:
+                address = member.shown_address()
+        record = decision.came_true(ticket, address)
         if self.log.enabled:
             self.log.write(record + b"\n")
 

@@ -5,11 +5,12 @@ from penstock.core.answer_homes import AnswerHomes
 from penstock.core.policy._serving import ServingPolicy
 from penstock.core.prefix_index import PrefixIndex
 from penstock.core.snapshot import Snapshot
+from penstock.dataplane.address_race import Address
 from penstock.dataplane.admission import Admission
 from penstock.dataplane.board import H_EPOCH, H_REPORTS
 from penstock.dataplane.context import Context
 from penstock.dataplane.exact_prefixes import FactsReader
-from penstock.dataplane.live_endpoint import Address, LiveEndpoint
+from penstock.dataplane.live_endpoint import LiveEndpoint
 from penstock.dataplane.live_pool import LivePool, PoolSetup, served_by
 from penstock.dataplane.loop import report_bug
 from penstock.dataplane.planner import Planner
@@ -72,8 +73,8 @@ class World:
             pool.adopt(setup)
             pool.waits.supervisor = self._context.supervisor
             pool.members = [
-                self._endpoint(spec, address, pool, gone.pop(spec.row, None))
-                for spec, address in zip(setup.spec.endpoints, setup.addresses, strict=True)
+                self._endpoint(spec, addresses, pool, gone.pop(spec.row, None))
+                for spec, addresses in zip(setup.spec.endpoints, setup.addresses, strict=True)
             ]
         self._setups = []
         self.planner.prepare()
@@ -98,7 +99,11 @@ class World:
                 self._admissions.append(pool.admission)
 
     def _endpoint(
-        self, spec: snapshot.Endpoint, address: Address, pool: LivePool, kept: LiveEndpoint | None
+        self,
+        spec: snapshot.Endpoint,
+        addresses: list[Address],
+        pool: LivePool,
+        kept: LiveEndpoint | None,
     ) -> LiveEndpoint:
         context = self._context
         endpoint = kept
@@ -107,10 +112,10 @@ class World:
                 spec, pool.name, pool.settings, context.board, context.worker, context.env
             )
         tls = pool.tls if spec.tls else None
-        endpoint.configure(spec, pool.settings, address, tls, pool.spec.tls)
+        endpoint.configure(spec, pool.settings, addresses, tls, pool.spec.tls)
         endpoint.protect(pool.spec.breaker, pool)
         endpoint.models = served_by(pool.spec, spec)
-        endpoint.awaited = spec.name in pool.spec.awaited
+        endpoint.models_awaited = spec.name in pool.spec.awaited
         return endpoint
 
     def follow(self) -> None:

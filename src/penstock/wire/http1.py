@@ -11,6 +11,7 @@ from typing import Final
 from penstock.wire.target_path import has_dot_segment, normal_path, other_readings
 
 MAX_CONTENT_LENGTH: Final = 2**63 - 1
+MAX_HOPS: Final = 2**31 - 1
 
 _TOKEN: Final = rb"[!#$%&'*+\-.^_`|~0-9A-Za-z]"
 # Field values: no control characters but HTAB (RFC 9110, 5.5); obs-text passes.
@@ -132,10 +133,24 @@ class ResponseHead:
         self.idle_s: float = 0.0  # that its server lets the connection be idle; 0.0: not told
         self.irregular: int = 0  # sum of kinds
         # What was last built from this head for a client, and what it was built for.
+        self.lacks_date: bool = False
         self.rewritten: bytes = b""
         self.rewritten_for: object = None
         self.rewritten_flags: int = -1
         self.request_id: bytes = b""  # its own X-Request-ID, once it was rewritten
+
+
+def hops_left(head: RequestHead) -> int:
+    """What Max-Forwards allows: 0 for a request that ends here, -1 where it sets no bound.
+
+    It does for OPTIONS alone, TRACE being refused (RFC 9110, 7.6.2).
+    """
+    if head.method != b"OPTIONS":
+        return -1
+    value = head.value(b"max-forwards")
+    if value is None or not value.isdigit():
+        return -1
+    return min(int(value.lstrip(b"0")[:10] or b"0"), MAX_HOPS)
 
 
 def find_head_end(data: bytes, start: int) -> int:
@@ -272,7 +287,7 @@ def _check_target(head: RequestHead) -> None:
     if head.method == b"CONNECT":
         raise Refusal(501, "CONNECT is not offered here")
     if head.method == b"TRACE":
-        raise Refusal(405, "TRACE is not forwarded")
+        raise Refusal(405, "TRACE is not forwarded")  # it would tell a client what hops add
     if b"#" in target:
         raise Refusal(400, "the target holds a fragment")
     if target.startswith(b"/"):
@@ -284,8 +299,11 @@ def _check_target(head: RequestHead) -> None:
     absolute = _ABSOLUTE.fullmatch(target)
     if absolute is None or _HOST.fullmatch(absolute.group(2)) is None:
         raise Refusal(400, "the target is neither a path nor a URL with a valid host")
-    rest = absolute.group(3) or b"/"
-    head.target = rest if rest.startswith(b"/") else b"/" + rest
+    rest = absolute.group(3) or b""
+    if not rest and head.method == b"OPTIONS":
+        head.target = b"*"  # RFC 9112, 3.2.4: the server as a whole
+    else:
+        head.target = rest if rest.startswith(b"/") else b"/" + rest
     head.host = absolute.group(2)  # RFC 9112, 3.2.2: the target wins over Host
 
 

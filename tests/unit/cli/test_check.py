@@ -15,10 +15,22 @@ listeners:
   public: {address: "[::1]:8080"}
 pools:
   stable:
-    endpoints: [a:1, a:2, a:3, a:4, a:5, a:6]
+    endpoints:
+      - {url: a:1, weight: 2, max_in_flight: 8}
+      - {url: a:2, backup: true, zone: east}
+      - {url: a:3, priority: 1}
+      - a:4
+      - a:5
+      - a:6
+    circuit_breaker: on
+    admission: {queue: {length: 50, timeout: 2s}, limit: gradient2}
     health_check: /health
     sticky: {keys: a-secret-key-of-some-length}
   canary: {endpoints: b:1, policy: round-robin}
+  models:
+    kind: llm
+    endpoints: {url: c:1, models: big}
+    models: {aliases: {chat: {big: 3, small: 1}}, fallbacks: {big: small}}
 routes:
   - {name: old, match: {path: /old}, redirect: {path: /}}
   - {name: gone, match: {path_prefix: /x, methods: GET, headers: {a: b}}, respond: 410}
@@ -44,8 +56,13 @@ def test_a_right_file_is_summed_up_without_its_secrets(tmp_path: Path) -> None:
         "  gone: GET, path /x*, a exact → respond 410",
         "  all: on public → stable 95.0%, canary 5.0%, mirrored to canary",
         "pools:",
-        "  stable: least-request, http health check: a:1, a:2, a:3, a:4, and 2 more",
+        "  stable: least-request, http health check, sticky cookie penstock-stable, "
+        "circuit breaker, limit gradient2, queue of 50 for up to 2s: "
+        "a:1 (weight 2, at most 8 in flight), a:2 (backup, zone east), a:3 (priority 1), a:4, and 2 more",
         "  canary: round-robin, no health check: b:1",
+        "  models: kind llm, marginal-cost, no health check: c:1 (models big)",
+        "    alias chat → big 75.0%, small 25.0%",
+        "    fallback of big: small",
         "admin: 0.0.0.0:9900 (token)   workers: 2",
     ]
 

@@ -21,6 +21,8 @@ def endpoint(
 ) -> dict[str, Any]:
     return {
         "name": "e",
+        "addresses": [],
+        "connected_to": None,
         "agent": agent,
         "engine": engine,
         "models_problem": models_problem,

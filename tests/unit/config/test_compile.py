@@ -21,7 +21,8 @@ from tests.unit.config.documents import FULL, MINIMAL, errors_of, load
 
 # Given by the supervisor, not by the document.
 _NOT_CONFIGURED = {
-    "address",
+    "addresses",
+    "no_address",
     "asks_again",
     "awaited",
     "discovered",

@@ -55,8 +55,8 @@ class Site:
         self._run(None)
 
     def _run(self, check: AgentCheck | None) -> None:
-        # A name that has no address: requests go to ``address``, and so do questions.
-        endpoint = Endpoint("e", "nowhere.invalid", 9, row=0, weight=2.0, address="127.0.0.1")
+        # A name that has no address: requests go to ``addresses``, and so do questions.
+        endpoint = Endpoint("e", "nowhere.invalid", 9, row=0, weight=2.0, addresses=("127.0.0.1",))
         snapshot = world([Pool(name="a", endpoints=(endpoint,), agent_check=check)])
         self.states.prepare(snapshot.pools)
         self.states.adopt(snapshot.pools)

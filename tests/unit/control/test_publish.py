@@ -4,10 +4,12 @@ from collections.abc import AsyncIterator
 
 import pytest
 
+from penstock.control.addresses import Addresses
 from penstock.control.certificates import CertificateFiles
 from penstock.control.endpoint_states import EndpointStates
 from penstock.control.events import Events
 from penstock.control.publish import Publisher, PublishError
+from penstock.control.resolver import SystemResolver
 from penstock.control.rows import Rows
 from penstock.control.sockets import ListeningSockets
 from penstock.control.workers import StartError, Workers
@@ -37,7 +39,14 @@ class Site:
         self.followed: list[Snapshot] = []
         rows = Rows(board, clock)
         self.publisher = Publisher(
-            board, rows, sockets, workers, self.states, CertificateFiles(), events
+            board,
+            rows,
+            sockets,
+            workers,
+            self.states,
+            CertificateFiles(),
+            Addresses(SystemResolver(), events),
+            events,
         )
         self.publisher.followers.append(self.followed.append)
 

@@ -180,6 +180,18 @@ def test_whether_new_ones_wait_while_nothing_is_up_is_a_setting(while_down: str)
         assert not site.takes_back(caller)
 
 
+def test_nobody_is_waited_for_under_a_limit_either() -> None:
+    one = LimitChoice("aimd", {"initial": 1.0, "minimum": 1.0, "maximum": 1.0})
+    site = Site(Admission(queue=Queue(), limit=one), a=1, b=1)
+    running = site.come(Caller("b"))
+    site.down.add("a")
+    refused = site.come(Caller("a"))
+    assert site.refused == [(refused, NOBODY_THERE)]
+    waits = site.come(Caller("b"))
+    site.end(running)
+    assert site.running == [waits], "the place under the limit was not given away"
+
+
 def test_a_request_that_failed_waits_for_another_endpoint_for_what_is_left_of_its_time() -> None:
     site = Site(with_queue(timeout_s=1.0), a=1)
     first = site.come(Caller("a"))

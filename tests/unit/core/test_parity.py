@@ -16,7 +16,8 @@ class Totals:
         """Shares of the prompt tokens; whether the verdict changed."""
         for index, more in enumerate((prompt, int(prompt * predicted), int(prompt * cached))):
             self._sums[index] += more
-        return self.parity.observe(*self._sums, now)
+        prompt_sum, predicted_sum, cached_sum = self._sums
+        return self.parity.observe(prompt_sum, predicted_sum, cached_sum, now)
 
 
 def test_few_tokens_decide_nothing() -> None:

@@ -12,6 +12,7 @@ from penstock.core.policy.base import Policy
 from penstock.core.request import Request
 from penstock.core.snapshot import Breaker, Connections, Endpoint, EndpointTls, PoolTimeouts
 from penstock.core.ticket import DONE, TIMEOUT, Ticket
+from penstock.dataplane.address_race import Address
 from penstock.dataplane.board import (
     R_AT_US,
     R_COLD,
@@ -20,7 +21,7 @@ from penstock.dataplane.board import (
     Board,
     create_board,
 )
-from penstock.dataplane.live_endpoint import Address, ConnectionSettings, LiveEndpoint
+from penstock.dataplane.live_endpoint import ConnectionSettings, LiveEndpoint
 from penstock.wire.openai import CHAT, EMBEDDING
 
 
@@ -35,7 +36,7 @@ def endpoint_on(board: Board, worker: int = 0) -> LiveEndpoint:
     spec = Endpoint(name="e", host="127.0.0.1", port=9, row=0, max_in_flight=7)
     settings = ConnectionSettings(PoolTimeouts(), Connections())
     endpoint = LiveEndpoint(spec, "a", settings, board, worker, Env(Random(1)))
-    endpoint.configure(spec, settings, Address(2, ("127.0.0.1", 9)), None, EndpointTls())
+    endpoint.configure(spec, settings, [Address(2, ("127.0.0.1", 9))], None, EndpointTls())
     return endpoint
 
 

@@ -13,9 +13,10 @@ from penstock.core import snapshot
 from penstock.core.env import Env
 from penstock.core.request import Request
 from penstock.core.ticket import CLIENT_GONE, DONE, Ticket
+from penstock.dataplane.address_race import addresses_of
 from penstock.dataplane.board import P_REQUESTS, P_SHADOWS, SH_DECISIONS, Board, create_board
 from penstock.dataplane.decision import MAX_CANDIDATES
-from penstock.dataplane.live_endpoint import LiveEndpoint, resolve
+from penstock.dataplane.live_endpoint import LiveEndpoint
 from penstock.dataplane.live_pool import LivePool, PoolSetup
 from penstock.dataplane.loop import Loop
 from penstock.dataplane.recorder import NEVER
@@ -45,8 +46,8 @@ class PoolAtWork:
             LiveEndpoint(each, "main", self.pool.settings, board, 0, self.env) for each in members
         ]
         for live, each in zip(self.members, members, strict=True):
-            address = resolve("127.0.0.1", each.port)
-            live.configure(each, self.pool.settings, address, None, self.spec.tls)
+            addresses = addresses_of(each)
+            live.configure(each, self.pool.settings, addresses, None, self.spec.tls)
             live.weight = 1.0
         self.pool.replace_endpoints(list(self.members))
         self._workers = board.workers

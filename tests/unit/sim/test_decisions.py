@@ -50,7 +50,7 @@ class Recording:
             else:
                 ticket.output_tokens = 12
                 ticket.settle(DONE, at)
-                self.lines.append(decision.came_true(ticket))
+                self.lines.append(decision.came_true(ticket, ""))
 
     def _decide(self, number: int, request: Request, now: float) -> None:
         pool = self._pool

@@ -4,11 +4,14 @@ from pathlib import Path
 
 import pytest
 
+from penstock.sim.doubts import doubts
 from penstock.sim.expectation import expectation
 from penstock.sim.experiment import Comparison, compare
 from penstock.sim.scenario import load_scenario
 
-SCENARIOS = Path(__file__).parents[3] / "examples" / "scenarios"
+EXAMPLES = Path(__file__).parents[3] / "examples"
+SCENARIOS = EXAMPLES / "scenarios"
+OWN_POLICY = EXAMPLES / "own-policy" / "scenario.yaml"
 
 
 def shortened(name: str, policies: tuple[str, ...] = (), **run: object) -> Comparison:
@@ -40,7 +43,17 @@ def test_the_seed_of_it_all_comes_near_its_closed_forms() -> None:
         mean = result.interval("mean").mean
         assert mean == pytest.approx(expected.metrics["mean"], rel=0.2)
     means = measured(comparison, "mean")
-    assert means["random"] > means["round-robin"] > means["join-shortest-queue"]
+    assert means["random"] > means["round-robin"] > means["least-request"]
+    assert means["source-hash"] > means["least-request"]
+    for result in comparison.results:
+        shares = [result.share(server).mean for server in comparison.servers()]
+        assert sum(shares) == pytest.approx(1.0)
+        assert shares == pytest.approx([0.1] * 10, abs=0.02), f"P(i) = 1/N by {result.label}"
+
+
+@pytest.mark.parametrize("file", [*SCENARIOS.iterdir(), OWN_POLICY], ids=lambda file: file.stem)
+def test_no_scenario_is_doubted(file: Path) -> None:
+    assert list(doubts(load_scenario(file))) == []
 
 
 def test_rules_that_do_not_look_overload_the_slow_servers() -> None:

@@ -1,10 +1,12 @@
 """Asks engines: plain GETs over connections that stay open, within a bound of time and size."""
 
 import asyncio
+import socket
 from dataclasses import dataclass
 from typing import Final
 
 import aiohttp
+from aiohttp.abc import AbstractResolver, ResolveResult
 from yarl import URL
 
 from penstock import __version__
@@ -42,6 +44,7 @@ class EngineClient:
     def __init__(self, contexts: EndpointContexts) -> None:
         self._session: aiohttp.ClientSession | None = None
         self._contexts = contexts
+        self._known = _KnownAddresses()
 
     async def get(self, target: Target, path: str, port: int = 0) -> bytes:
         """The body of a 200. Raises UnreadableError, whose text is for people."""
@@ -49,7 +52,8 @@ class EngineClient:
         scheme = "https" if endpoint.tls else "http"
         if not port or port == endpoint.port:  # another port is another server's
             path = endpoint.base_path + path
-        reached = f"{scheme}://{shown_address(endpoint.connect_host, port or endpoint.port)}"
+        reached = f"{scheme}://{shown_address(endpoint.host, port or endpoint.port)}"
+        self._known.of[endpoint.host] = endpoint
         try:
             async with (
                 asyncio.timeout(engine.timeout_s),
@@ -83,12 +87,42 @@ class EngineClient:
     def _opened(self) -> aiohttp.ClientSession:
         if self._session is None:
             self._session = aiohttp.ClientSession(
-                connector=aiohttp.TCPConnector(limit=_AT_ONCE, use_dns_cache=False),
+                connector=aiohttp.TCPConnector(
+                    limit=_AT_ONCE, use_dns_cache=False, resolver=self._known
+                ),
                 cookie_jar=aiohttp.DummyCookieJar(),
                 timeout=aiohttp.ClientTimeout(total=None),
                 trust_env=False,
             )
         return self._session
+
+
+class _KnownAddresses(AbstractResolver):
+    """Answers with the addresses that endpoints have, so that all of them are tried (RFC 8305)."""
+
+    def __init__(self) -> None:
+        self.of: dict[str, Endpoint] = {}
+
+    async def resolve(
+        self, host: str, port: int = 0, family: socket.AddressFamily = socket.AF_UNSPEC
+    ) -> list[ResolveResult]:
+        endpoint = self.of[host]
+        if not endpoint.addresses:
+            raise OSError(endpoint.no_address or f"{host} has no address")
+        return [
+            ResolveResult(
+                hostname=host,
+                host=address,
+                port=port,
+                family=socket.AF_INET6 if ":" in address else socket.AF_INET,
+                proto=socket.IPPROTO_TCP,
+                flags=socket.AI_NUMERICHOST,
+            )
+            for address in endpoint.addresses
+        ]
+
+    async def close(self) -> None:
+        """Nothing is open."""
 
 
 def _kind_of(status: int) -> type[UnreadableError]:

@@ -8,13 +8,13 @@ from msgspec import field
 
 from penstock.core.snapshot.admission import Admission
 from penstock.core.snapshot.data import Data
-from penstock.core.snapshot.engine import Engine, Models, ServedModel
+from penstock.core.snapshot.engine import Engine, KvEvents, Models, ServedModel
 from penstock.core.snapshot.health import AgentCheck, Breaker, HealthCheck, Outlier, SlowStart
 from penstock.core.snapshot.route import HeaderEdit
 
 
 class Endpoint(Data, frozen=True):
-    """``row``, its place on the board, and ``address`` are given by the supervisor."""
+    """``row``, its place on the board, and ``addresses`` are given by the supervisor."""
 
     name: str  # unique in its pool: host:port unless configured
     host: str
@@ -26,18 +26,17 @@ class Endpoint(Data, frozen=True):
     backup: bool = False  # behind all groups
     zone: str = ""
     models: tuple[str, ...] = ()  # that it serves; empty: it is asked, or may serve any
+    kv_events: KvEvents | None = None  # its own, in place of its pool's
     base_path: str = ""  # before all paths there
     headers: tuple[tuple[str, str], ...] = ()  # of all requests there, in place of others' values
     row: int = -1
-    address: str = ""  # of a host that is a name
+    addresses: tuple[str, ...] = ()  # of a host that is a name, in the order to try them
+    no_address: str = ""  # why a name has none
 
     @property
     def connect_host(self) -> str:
-        """What connections to it are made to: requests, checks, and questions to its engine.
-
-        Names in heads and certificates stay those of ``host``.
-        """
-        return self.address or self.host
+        """The address to connect to first. Names in heads and certificates are of ``host``."""
+        return self.addresses[0] if self.addresses else self.host
 
 
 class EndpointTls(Data, frozen=True):
@@ -141,6 +140,7 @@ class Pool(Data, frozen=True):
     kind: Literal["http", "llm"] = "http"  # llm: bodies are understood before an endpoint is chosen
     # Tokens of answers: asked for and hidden from clients that did not ask; only where they asked.
     usage: Literal["hidden", "asked", "off"] = "hidden"
+    prompt_bytes: int = 16 * 1024 * 1024  # of a body that is read; a million tokens with images
     malformed: Literal["pass", "refuse"] = "pass"  # bodies that are not understood
     engine: Engine | None = None  # None: endpoints are not asked for their load
     models: Models = Models()

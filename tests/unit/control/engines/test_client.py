@@ -17,7 +17,7 @@ NAME = "engine.invalid"  # never has an address of its own (RFC 6761, 6.4)
 
 async def get(place: HttpEndpoint, engine: Engine, tls: EndpointTls | None = None) -> bytes:
     """What the endpoint answers, reached by an address that was found for its name."""
-    endpoint = Endpoint("e", NAME, place.port, tls=tls is not None, address="127.0.0.1")
+    endpoint = Endpoint("e", NAME, place.port, tls=tls is not None, addresses=("127.0.0.1",))
     client = EngineClient(EndpointContexts())
     try:
         return await client.get(Target("a", endpoint, engine, tls or EndpointTls()), "/metrics")

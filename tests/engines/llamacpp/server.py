@@ -1,4 +1,4 @@
-"""llama.cpp's own HTTP server from the wheel: ``python llamacpp_server.py MODEL PORT``.
+"""llama.cpp's own HTTP server from the wheel: ``python server.py MODEL PORT``.
 
 Says ``listening URL`` when it does; port 0 lets the system choose. Ends with its standard input, so
 that no engine outlives its test.

@@ -13,7 +13,7 @@ import httpx
 
 from tests.harness.waiting import PATIENCE_S
 
-_SERVER = Path(__file__).with_name("llamacpp_server.py")
+_SERVER = Path(__file__).with_name("server.py")
 
 
 class LlamaCpp:

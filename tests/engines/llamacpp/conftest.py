@@ -7,12 +7,12 @@ from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 from typing import Any
 
-import aiohttp
 import pytest
 import pytest_asyncio
 
 from penstock.fleet.balancer import BalancerProcess
-from tests.engines.llamacpp import LlamaCpp
+from tests.engines.llamacpp.process import LlamaCpp
+from tests.engines.status import until_read
 from tests.harness.serving import start_balancer
 
 
@@ -47,19 +47,3 @@ async def balancer(engines: list[LlamaCpp], tmp_path: Path) -> AsyncIterator[Bal
         yield started
     finally:
         await started.stop()
-
-
-async def until_read(balancer: BalancerProcess, count: int) -> None:
-    """Return when so many engines are up, recognised and read."""
-    async with aiohttp.ClientSession() as session:
-        while True:
-            [pool] = (await balancer.status(session))["pools"]
-            read = [e for e in pool["endpoints"] if e["available"] and kind_of(e) != "unknown"]
-            if len(read) == count:
-                return
-            await asyncio.sleep(0.05)
-
-
-def kind_of(endpoint: dict[str, Any]) -> str:
-    """Of the engine, as the status tells it."""
-    return str((endpoint["engine"] or {"kind": "unknown"})["kind"])

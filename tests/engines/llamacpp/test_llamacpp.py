@@ -11,8 +11,8 @@ import openai
 import pytest
 
 from penstock.fleet.balancer import BalancerProcess
-from tests.engines.conftest import until_read
-from tests.engines.llamacpp import LlamaCpp
+from tests.engines.llamacpp.process import LlamaCpp
+from tests.engines.status import endpoints_of, until_read
 
 PATIENCE_S = 20.0
 QUESTION: Any = [{"role": "user", "content": "Tell me of rivers."}]
@@ -37,9 +37,7 @@ VOLATILE = ("id", "item_id", "created", "created_at", "completed_at", "system_fi
 async def test_engines_are_recognised_and_their_capacity_is_read(
     balancer: BalancerProcess,
 ) -> None:
-    async with aiohttp.ClientSession() as session:
-        [pool] = (await balancer.status(session))["pools"]
-    for endpoint in pool["endpoints"]:
+    for endpoint in await endpoints_of(balancer):
         assert endpoint["engine"]["kind"] == "llamacpp"
         assert endpoint["engine"]["kv_capacity"] == 32768
         assert not endpoint["engine"]["silent"]
@@ -106,8 +104,7 @@ async def test_what_the_engine_does_not_support_ejects_nobody(balancer: Balancer
             async with session.post(f"{balancer.url}/v1/embeddings", json=body) as response:
                 assert response.status == 501
         assert await statuses_of_streams(balancer, clients=2, each=4) == {200: 8}
-        [pool] = (await balancer.status(session))["pools"]
-    assert [endpoint["ejections"] for endpoint in pool["endpoints"]] == [0, 0]
+    assert [endpoint["ejections"] for endpoint in await endpoints_of(balancer)] == [0, 0]
 
 
 async def test_480_short_streams_of_eight_clients_are_all_answered(
@@ -150,8 +147,7 @@ async def test_a_client_that_leaves_frees_its_slot(
         async with asyncio.timeout(PATIENCE_S):
             while any([await busy_slots(engine) for engine in engines]):  # noqa: ASYNC110
                 await asyncio.sleep(0.02)
-        [pool] = (await balancer.status(session))["pools"]
-    assert [endpoint["in_flight"] for endpoint in pool["endpoints"]] == [0, 0]
+    assert [endpoint["in_flight"] for endpoint in await endpoints_of(balancer)] == [0, 0]
 
 
 async def busy_slots(engine: LlamaCpp) -> int:

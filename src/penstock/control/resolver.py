@@ -1,0 +1,87 @@
+"""Names of endpoints become addresses: one interface, whoever answers."""
+
+import asyncio
+import socket
+import threading
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from itertools import chain, zip_longest
+from typing import Final, Protocol, TypeVar
+
+_T = TypeVar("_T")
+# A look-up that hangs keeps its thread: a bound on those.
+_AT_ONCE: Final = 32
+
+
+class NoAddressError(Exception):
+    """A name has no address, or it cannot be found out. The text is for people."""
+
+
+@dataclass(frozen=True)
+class Answer:
+    """Addresses in the order to try them; ``ttl_s`` is how long they hold, if that is known."""
+
+    addresses: tuple[str, ...]
+    ttl_s: float | None = None
+
+
+class Resolver(Protocol):
+    """Looks names up. Answers may take long, and must not hold up anybody else's."""
+
+    async def look_up(self, host: str) -> Answer:
+        """At least one address. Raises NoAddressError."""
+
+
+class SystemResolver:
+    """The system's: files, DNS and whatever else it is told to ask (nsswitch.conf(5))."""
+
+    def __init__(self) -> None:
+        self._room = asyncio.Semaphore(_AT_ONCE)
+
+    async def look_up(self, host: str) -> Answer:
+        """As the system prefers them (RFC 6724), families interleaved."""
+        async with self._room:
+            try:
+                found = await _in_thread(
+                    lambda: socket.getaddrinfo(host, None, type=socket.SOCK_STREAM)
+                )
+            except (OSError, UnicodeError) as error:
+                reason = error.strerror if isinstance(error, OSError) else None
+                raise NoAddressError(f"{host} has no address: {reason or error}") from error
+        return Answer(interleaved(str(each[4][0]) for each in found))
+
+
+def interleaved(addresses: Iterable[str]) -> tuple[str, ...]:
+    """IPv6 and IPv4 by turns, beginning with the family of the first (RFC 8305, 4)."""
+    known = list(dict.fromkeys(addresses))
+    first = [each for each in known if (":" in each) == (":" in known[0])]
+    second = [each for each in known if each not in first]
+    return tuple(each for each in chain.from_iterable(zip_longest(first, second)) if each)
+
+
+async def _in_thread(work: Callable[[], _T]) -> _T:
+    """In one of its own, which nobody waits for at the end: getaddrinfo cannot be interrupted."""
+    loop = asyncio.get_running_loop()
+    done: asyncio.Future[_T] = loop.create_future()
+
+    def settle(result: _T | None, error: BaseException | None) -> None:
+        if done.done():
+            return
+        if error is not None:
+            done.set_exception(error)
+        else:
+            done.set_result(result)  # type: ignore[arg-type]
+
+    def run() -> None:
+        result, problem = None, None
+        try:
+            result = work()
+        except Exception as error:  # noqa: BLE001 - handed on
+            problem = error
+        try:
+            loop.call_soon_threadsafe(settle, result, problem)
+        except RuntimeError:
+            pass  # the loop is closed: nobody waits any more
+
+    threading.Thread(target=run, name="look-up", daemon=True).start()
+    return await done

@@ -1,0 +1,1 @@
+"""llama.cpp behind Penstock: `make test-engines`, in every run of CI."""
