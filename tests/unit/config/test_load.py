@@ -232,7 +232,7 @@ def test_anchors_and_merge_keys_share_what_pools_have_in_common(tmp_path: Path) 
         ("<<: 1", "only mappings can be merged"),
         ("- a", "a configuration is a mapping of keys such as `listen`"),
         ("listen: \x07", "not YAML:"),
-        ("", "is empty; `listen` and `endpoints` are the least it can hold"),
+        ("", "is empty; it needs at least `endpoints`"),
     ],
 )
 def test_what_is_no_document_is_refused(text: str, expected: str, tmp_path: Path) -> None:

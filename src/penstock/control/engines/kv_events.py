@@ -107,7 +107,7 @@ class KvEventReaders:
                     text = f"endpoint {key[0]}/{key[1]}: its KV events are not followed: {said}"
                     self._events.warning("engine.kv_events", text, pool=key[0], endpoint=key[1])
             except ValueError as error:
-                text = f"endpoint {key[0]}/{key[1]}: {error}; following it anew"
+                text = f"endpoint {key[0]}/{key[1]}: {error}; reconnecting"
                 self._events.warning("engine.kv_events", text, pool=key[0], endpoint=key[1])
             except Exception as error:  # noqa: BLE001 - one endpoint's must not end the others'
                 self._events.bug(f"following KV events of {key[0]}/{key[1]}", error)
@@ -226,7 +226,7 @@ class _Reader:
     def _say(self, exact: bool) -> None:
         pool, name = self._key
         if exact:
-            text = f"endpoint {pool}/{name}: KV events tell exactly what its cache holds"
+            text = f"endpoint {pool}/{name}: its cache is known exactly, by its KV events"
             self._events.info("engine.kv_events", text, pool=pool, endpoint=name)
         else:
             text = (
