@@ -2,17 +2,21 @@
 
 import socket
 from collections.abc import Callable, Iterator
+from datetime import UTC, datetime
+from email.utils import parsedate_to_datetime
 
 import pytest
 
-from penstock.core.snapshot import HeaderEdit
+from penstock.core.snapshot import HeaderEdit, Match
+from tests.harness.endpoint import EndpointConnection, Script, ScriptedEndpoint
 from tests.harness.http_endpoint import Answer, HttpEndpoint
-from tests.harness.messages import get, head
+from tests.harness.messages import answer, get, head
 from tests.harness.worker import Worker
 from tests.harness.world import listener, pool, route, world
 from tests.scenario.conftest import Serve
 
 PROXY = "127.0.0.1"  # the one trusted hop
+LONG_AGO = "Tue, 15 Nov 1994 08:12:31 GMT"
 STRANGER = "127.0.0.2"
 
 
@@ -184,6 +188,18 @@ def test_response_headers_are_edited_by_pool_then_route(
     assert "server" not in headers
 
 
+def test_what_is_removed_or_set_cannot_come_in_under_an_underscore(
+    start: Callable[..., Worker], endpoint: HttpEndpoint
+) -> None:
+    """CGI and WSGI servers take X_User for X-User."""
+    edits = (HeaderEdit("remove", "X-User"), HeaderEdit("set", "X-Team-Name", "ours"))
+    client = start(world(pool(endpoint), routes=[route("main", request_headers=edits)])).connect()
+    client.get("/", "X_User: admin", "x_team-name: theirs", "X-Team_Name: theirs", "X_Other: stays")
+    names = endpoint.last.headers.names()
+    assert not {"x_user", "x_team-name", "x-team_name"} & names
+    assert {"x-team-name", "x_other"} <= names
+
+
 @pytest.mark.parametrize("name", ["Host", "Via", "X-Forwarded-For", "Forwarded"])
 def test_fields_of_our_own_can_be_set_and_stay_single(
     start: Callable[..., Worker], endpoint: HttpEndpoint, name: str
@@ -205,3 +221,29 @@ def test_clients_and_endpoints_of_ipv6(serve: Serve) -> None:
         asked = endpoint.last.headers
         assert asked.all("x-forwarded-for") == ["::1"]
         assert 'for="[::1]"' in asked.all("forwarded")[0]
+
+
+def test_date_is_added_where_a_response_lacks_one(
+    start: Callable[..., Worker], scripted: Callable[[Script], ScriptedEndpoint]
+) -> None:
+    """RFC 9110, 6.6.1."""
+
+    def play(connection: EndpointConnection) -> None:
+        while True:
+            asked = connection.receive_head()
+            own = [f"Date: {LONG_AGO}"] if b"/dated" in asked else []
+            connection.send(answer(*own, "Content-Length: 5"))
+
+    removed = HeaderEdit("remove", "Date")
+    without = Match(path_kind="prefix", path="/without")
+    routes = [
+        route("main", match=without, response_headers=(removed,)),
+        route("main"),
+    ]
+    client = start(world(pool(scripted(play)), routes=routes)).connect()
+    for _ in range(2):  # the second by the remembered head
+        added = client.get("/").headers["date"]
+        age = datetime.now(UTC) - parsedate_to_datetime(added)
+        assert abs(age.total_seconds()) < 60
+        assert client.get("/dated").headers["date"] == LONG_AGO
+        assert "date" not in client.get("/without").headers.names()

@@ -22,7 +22,7 @@ from penstock.core.snapshot import (
     RequestLog,
     Sticky,
 )
-from penstock.dataplane.board import P_WAITING
+from penstock.dataplane.board import P_PROBES, P_WAITING
 from tests.harness.client import Client, IncompleteResponse
 from tests.harness.endpoint import EndpointConnection, Script, ScriptedEndpoint
 from tests.harness.http_endpoint import Answer, HttpEndpoint, Recorded
@@ -280,6 +280,20 @@ def test_nothing_is_left_of_a_request_that_is_repeated_and_mirrored(
         worker.wait_until_idle()
 
     leaves_nothing(worker, path)
+
+
+def test_nothing_is_left_of_endpoints_that_are_asked_for_their_load(
+    start: Callable[..., Worker], endpoint: HttpEndpoint, other_endpoint: HttpEndpoint
+) -> None:
+    asking = PolicyChoice("prequal", {"answers": "asked"})
+    members = pool(endpoint, other_endpoint, policy=asking, admission=QUEUE)
+    worker = start(world(members), uncollected=True)
+
+    def path() -> None:
+        assert worker.connect().get().status == 200
+
+    leaves_nothing(worker, path)
+    assert worker.pool_count(P_PROBES) > 0
 
 
 def test_nothing_is_left_of_a_request_that_a_bug_ends(

@@ -125,9 +125,43 @@ def test_drain_ends_new_work_and_lets_running_work_finish(
     assert done.output == f"main/{draining.name} is draining\n"
     assert answers(balancer) == {other_endpoint.name.encode()}
     assert balancer.endpoint(draining.name)["in_flight"] == 1
+    late = ctl(balancer, "drain", "--wait", "--timeout", "1ms", f"main/{draining.name}")
+    assert late.exit_code == 3
+    assert "1 request is in flight there" in late.output
     draining.connection().go_on.set()
     assert client.read_response().body == b"at last"
-    wait_until(lambda: balancer.endpoint(draining.name)["in_flight"] == 0, "it is empty")
+    empty = ctl(balancer, "drain", "--wait", f"main/{draining.name}")
+    assert empty.exit_code == 0
+    assert "nothing is in flight there" in empty.output
+    assert balancer.endpoint(draining.name)["in_flight"] == 0
+
+
+def test_clients_with_a_cookie_stay_on_an_endpoint_that_drains(
+    serve: Serve, endpoint: HttpEndpoint, other_endpoint: HttpEndpoint
+) -> None:
+    """By default; a reload moves them at once."""
+    main = {
+        "endpoints": [endpoint.name, other_endpoint.name],
+        "policy": "round-robin",
+        "sticky": {"keys": "0123456789abcdef"},
+    }
+    balancer = serve({"pools": {"main": main}, "workers": 1})
+    answer = balancer.connect().get()
+    cookie = answer.headers["set-cookie"].partition(";")[0]
+    assert cookie.startswith("penstock-main=")
+    home, other = (each.name for each in (endpoint, other_endpoint))
+    if answer.body == other.encode():
+        home, other = other, home
+    done = ctl(balancer, "drain", "--wait", f"main/{home}")
+    assert "may come again" in done.output
+    for _ in range(3):
+        assert balancer.connect().get("/", f"Cookie: {cookie}").body == home.encode()
+        assert balancer.connect().get().body == other.encode()
+    balancer.write({"pools": {"main": main | {"drain": {"sticky": "move"}}}, "workers": 1})
+    assert balancer.reload()["ok"]
+    moved = balancer.connect().get("/", f"Cookie: {cookie}")
+    assert moved.body == other.encode()
+    assert moved.headers["set-cookie"].partition(";")[0] != cookie
 
 
 def test_undrain_and_weight(

@@ -4,6 +4,7 @@ Those of slow clients (``client_headers_s``, ``client_body_idle_s``, ``client_wr
 in ``tests/security/test_transport.py``.
 """
 
+import socket
 from collections.abc import Callable
 from functools import partial
 
@@ -13,12 +14,16 @@ from penstock.core.snapshot import Connections, ListenerTimeouts, PoolTimeouts, 
 from penstock.dataplane.board import L_CONNECT_FAILURES, L_TIMEOUTS, P_1XX_TO_5XX
 from tests.harness.client import Client, IncompleteResponse
 from tests.harness.endpoint import EndpointConnection, Script, ScriptedEndpoint
+from tests.harness.flow import send_repeated
 from tests.harness.http_endpoint import HttpEndpoint
 from tests.harness.messages import answer, answer_of, get, head, post
 from tests.harness.waiting import wait_until
 from tests.harness.worker import Worker
 from tests.harness.world import NEVER_REPEAT, Address, listener, pool, world
 
+BODY_BYTES = 100_000_000  # more than all buffers on the way hold
+ANSWER_BYTES = 8_000_000  # the same
+BLOCKED_S = 0.3  # nothing taken for so long: the other side is full
 SOON_S = 0.3
 MOMENT_S = 1.0  # where it passes only when told
 
@@ -323,3 +328,33 @@ def test_a_client_that_waits_for_100_is_not_late(
     assert client.read_until(b"\r\n\r\n").startswith(b"HTTP/1.1 100 ")
     client.send(b"hello")
     assert client.read_response("POST").body == b"hello"
+
+
+def test_a_client_whose_body_is_held_is_not_late(
+    start: Callable[..., Worker], scripted: Callable[[Script], ScriptedEndpoint]
+) -> None:
+    """That it reads again what it was sent does not make it its turn to send."""
+
+    def play(connection: EndpointConnection) -> None:
+        connection.receive_head()
+        connection.send(answer("Connection: close", body=b"y" * ANSWER_BYTES))
+        connection.go_on.wait()
+        connection.count_bytes(BODY_BYTES)
+
+    timeouts = ListenerTimeouts(client_body_idle_s=30.0, client_write_idle_s=0.0)
+    endpoint = scripted(play)
+    unbounded = PoolTimeouts(first_byte_s=0.0, stream_idle_s=0.0)
+    members = pool(endpoint, timeouts=unbounded)
+    worker = start(world(members, listeners=[listener(timeouts=timeouts)]), held=True)
+    client = worker.connect(receive_buffer=16384)
+    client.send(post(f"Content-Length: {BODY_BYTES}"))
+    assert client.socket.recv(1, socket.MSG_PEEK), "the answer began"
+    sent = send_repeated(client.socket, b"#" * 65536, 0, BODY_BYTES, BLOCKED_S)
+    assert sent < BODY_BYTES, "the endpoint's side is full, so the body is held"
+    client.read_until(b"\r\n\r\n")
+    taken = 0
+    while taken < ANSWER_BYTES:
+        taken += client.read_some().count(b"y")
+    client.is_silent(BLOCKED_S)  # the last chunk's end
+    worker.pass_time(60.0)
+    assert worker.in_flight() == 1, "it was cut as if it were late"

@@ -218,6 +218,26 @@ def test_end_of_an_answer_until_close_is_announced(authority: Authority) -> None
         assert not client.was_reset
 
 
+def test_end_of_an_idle_connection_is_announced(
+    start: Callable[..., Worker], endpoint: HttpEndpoint, authority: Authority
+) -> None:
+    """RFC 9112, 9.8: the client knows that no answer was cut off."""
+    certificates = (authority.issue("localhost"),)
+    timeouts = ListenerTimeouts(keep_alive_idle_s=1.0)
+    listeners = [listener(certificates=certificates, timeouts=timeouts)]
+    worker = start(world(pool(endpoint), listeners=listeners), held=True)
+    idle = worker.connect(tls=authority.client())
+    assert idle.get().status == 200
+    worker.pass_time(1.0)
+    assert idle.read_to_end() == b""
+    assert not idle.was_reset
+    stopped = worker.connect(tls=authority.client())
+    assert stopped.get().status == 200
+    worker.send({"kind": "stop", "deadline_s": 20.0})
+    assert stopped.read_to_end() == b""
+    assert not stopped.was_reset
+
+
 def answer_until_close(connection: EndpointConnection) -> None:
     connection.receive_head()
     connection.send(answer("Connection: close"))

@@ -8,11 +8,12 @@ from pathlib import Path
 import pytest
 from msgspec.structs import replace
 
-from penstock.core.snapshot import EndpointTls, Match, PoolTimeouts, RequestLog
+from penstock.core.snapshot import Connections, EndpointTls, Match, PoolTimeouts, RequestLog
 from tests.harness.endpoint import EndpointConnection, ScriptedEndpoint
 from tests.harness.http_endpoint import HttpEndpoint
 from tests.harness.log import lines_of
 from tests.harness.messages import answer, answer_of, get
+from tests.harness.waiting import wait_until
 from tests.harness.worker import Worker
 from tests.harness.world import NEVER_REPEAT, at, pool, route, world
 from tests.scenario.certificates import Authority
@@ -186,3 +187,30 @@ def test_pools_that_a_reload_adds_have_their_tls_and_unchanged_ones_keep_it(
             assert client.get("/second").status == 200
             assert client.get().status == 200
         assert {request.connection for request in endpoint.requests if request.target == "/"} == {0}
+
+
+def test_end_of_an_idle_connection_is_announced_to_the_endpoint(
+    start: Callable[..., Worker], authority: Authority
+) -> None:
+    """RFC 9112, 9.8."""
+    ends: list[bytes | str] = []
+
+    def play(connection: EndpointConnection) -> None:
+        connection.receive_head()
+        connection.send(answer_of(b"ok"))
+        assert isinstance(connection.socket, ssl.SSLSocket)
+        connection.socket.suppress_ragged_eofs = False  # type: ignore[attr-defined]
+        try:
+            ends.append(connection.socket.recv(1))
+        except ssl.SSLError as error:
+            ends.append(str(error))
+
+    tls = EndpointTls(ca_file=authority.file)
+    kept = Connections(idle_timeout_s=1.0)
+    with ScriptedEndpoint(play, tls=authority.server("127.0.0.1")) as endpoint:
+        members = pool(at(endpoint, tls=True), tls=tls, connections=kept)
+        worker = start(world(members), held=True)
+        assert worker.connect().get().status == 200
+        worker.pass_time(1.0)
+        wait_until(lambda: len(ends) == 1, "the connection ended")
+    assert ends == [b""], "an end without close_notify is an error"

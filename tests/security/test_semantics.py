@@ -192,6 +192,8 @@ LOCAL = [
     Case(47, "trace", head("TRACE / HTTP/1.1"), (405, 501)),
     Case(47, "trace-max-forwards", head("TRACE / HTTP/1.1", "Max-Forwards: 0"), (405, 501, 200)),
     Case(47, "options", head("OPTIONS / HTTP/1.1", "Max-Forwards: 0"), (200, 204)),
+    Case(47, "options-00", head("OPTIONS / HTTP/1.1", "Max-Forwards: 00"), (200, 204)),
+    Case(47, "options-many-0", head("OPTIONS / HTTP/1.1", "Max-Forwards: " + "0" * 5000), (200,)),
     Case(47, "options-asterisk", head("OPTIONS * HTTP/1.1", "Max-Forwards: 0"), (200, 204)),
 ]
 
@@ -206,6 +208,45 @@ def test_case47_max_forwards_is_counted_down(site: Site) -> None:
     """RFC 9110, 7.6.2: each hop that passes on an OPTIONS takes one off."""
     assert site.send(head("OPTIONS / HTTP/1.1", "Max-Forwards: 5")).status == 200
     assert site.endpoint.last.headers["max-forwards"] == "4"
+
+
+@pytest.mark.parametrize(
+    ("value", "next_value"),
+    [("01", "0"), ("0000000000001", "0"), ("9" * 5000, str(2**31 - 2)), ("-1", "-1"), ("x", "x")],
+)
+def test_case47_max_forwards_of_any_length_is_a_number_or_left_alone(
+    site: Site, value: str, next_value: str
+) -> None:
+    assert site.send(head("OPTIONS / HTTP/1.1", f"Max-Forwards: {value}")).status == 200
+    assert site.endpoint.last.headers["max-forwards"] == next_value
+
+
+def test_refusals_of_a_method_and_final_answers_to_options_say_which_are_allowed(
+    site: Site,
+) -> None:
+    """RFC 9110, 15.5.6 and 9.3.7."""
+    refused = site.send(head("TRACE / HTTP/1.1"))
+    assert refused.status == 405
+    assert "POST" in refused.headers["allow"]
+    ended = site.send(head("OPTIONS / HTTP/1.1", "Max-Forwards: 0"))
+    assert ended.headers["allow"] == refused.headers["allow"]
+
+
+@pytest.mark.parametrize("minor", range(2, 10))
+def test_a_higher_minor_version_is_taken_for_the_highest_known(site: Site, minor: int) -> None:
+    """RFC 9110, 2.5."""
+    with site.worker.connect() as client:
+        for _ in range(2):
+            response = client.request(head(f"GET / HTTP/1.{minor}"))
+            assert (response.status, response.closes) == (200, False)
+
+
+def test_options_for_a_server_as_a_whole_in_absolute_form_goes_on_as_such(site: Site) -> None:
+    """RFC 9112, 3.2.4."""
+    assert site.send(head("OPTIONS http://site.example HTTP/1.1")).status == 200
+    assert site.endpoint.last.target == "*"
+    assert site.send(head("OPTIONS http://site.example/ HTTP/1.1")).status == 200
+    assert site.endpoint.last.target == "/"
 
 
 def test_case47_max_forwards_means_nothing_for_get(site: Site) -> None:

@@ -5,11 +5,11 @@ from functools import partial
 
 import pytest
 
-from penstock.core.snapshot import Listener, ListenerTimeouts
+from penstock.core.snapshot import Limits, Listener, ListenerTimeouts
 from tests.harness.client import Client
 from tests.harness.endpoint import EndpointConnection, Script, ScriptedEndpoint
 from tests.harness.http_endpoint import HttpEndpoint
-from tests.harness.messages import HELLO, chunked, head, post
+from tests.harness.messages import HELLO, answer_of, chunked, head, post
 from tests.harness.waiting import wait_until
 from tests.harness.worker import Worker
 from tests.harness.world import listener, pool, world
@@ -80,6 +80,56 @@ def test_case64_timer_starts_anew_with_each_request(
         worker.pass_time(0.6 * MOMENT_S)
 
 
+def came(endpoint: ScriptedEndpoint, piece: bytes, times: int) -> bool:
+    return endpoint.received.count(piece) == times
+
+
+@pytest.mark.parametrize(
+    ("head_line", "piece"),
+    [("Content-Length: 100000", b"#"), ("Transfer-Encoding: chunked", b"1\r\n#\r\n")],
+)
+def test_case65_body_that_drips_is_cut_off(
+    start: Callable[..., Worker],
+    scripted: Callable[[Script], ScriptedEndpoint],
+    head_line: str,
+    piece: bytes,
+) -> None:
+    """Though it never stands still: it would hold its place at the endpoint for ever."""
+    endpoint = scripted(EndpointConnection.receive_to_end)
+    worker = start(world(pool(endpoint), listeners=impatient(client_body_idle_s=30.0)), held=True)
+    client = worker.connect()
+    client.send(post(head_line))
+    for count in (1, 2):
+        client.send(piece)
+        wait_until(partial(came, endpoint, b"#", count), "it came")
+        worker.pass_time(20.0)
+    assert client.read_response("POST").status == 408
+    endpoint.wait_for_end(0)
+
+
+def test_case65_body_that_comes_at_the_least_rate_is_waited_for(
+    start: Callable[..., Worker], scripted: Callable[[Script], ScriptedEndpoint]
+) -> None:
+    pieces = 5
+    piece = b"x" * 10_000
+
+    def play(connection: EndpointConnection) -> None:
+        connection.receive_head()
+        connection.receive_bytes(pieces * len(piece))
+        connection.send(answer_of(b"ok"))
+
+    endpoint = scripted(play)
+    worker = start(world(pool(endpoint), listeners=impatient(client_body_idle_s=30.0)), held=True)
+    client = worker.connect()
+    client.send(post(f"Content-Length: {pieces * len(piece)}"))
+    for count in range(1, pieces + 1):
+        client.send(piece)
+        if count < pieces:
+            wait_until(partial(came, endpoint, piece, count), "it came")
+            worker.pass_time(20.0)
+    assert client.read_response("POST").status == 200
+
+
 @pytest.mark.parametrize(
     "data",
     [post("Content-Length: 10", body=b"hello"), chunked(HELLO), chunked(b"5")],
@@ -99,10 +149,11 @@ def test_case65_stalled_body_is_cut_off(
     worker.wait_until_idle()
 
 
-def test_case65_slow_but_moving_body_is_taken(
+def test_case65_slow_but_moving_body_is_taken_where_any_rate_will_do(
     start: Callable[..., Worker], endpoint: HttpEndpoint
 ) -> None:
-    listeners = impatient(client_body_idle_s=MOMENT_S)
+    timeouts = ListenerTimeouts(client_body_idle_s=MOMENT_S)
+    listeners = [listener(timeouts=timeouts, limits=Limits(body_rate=0))]
     worker = start(world(pool(endpoint), listeners=listeners), held=True)
     client = worker.connect()
     client.send(post("Content-Length: 4"))

@@ -81,11 +81,7 @@ WORKER_COUNTERS: Final[tuple[Row, ...]] = (
     ("accept_pauses", W_ACCEPT_PAUSES, "Pauses of accepting, because descriptors ran out."),
     ("taken_requests", W_REQUESTS, "Requests taken, whatever became of them."),
     ("bad_requests", W_BAD_REQUESTS, "Requests refused because they were malformed."),
-    (
-        "unrouted_requests",
-        W_UNROUTED,
-        "Requests that no route could take: none matched, or their path was ambiguous.",
-    ),
+    ("unrouted_requests", W_UNROUTED, "Requests without a route, or with an ambiguous path."),
     ("fixed_responses", W_FIXED, "Redirects and fixed responses."),
     ("client_received_bytes", W_BYTES_FROM_CLIENTS, "Bytes received from clients."),
     ("client_sent_bytes", W_BYTES_TO_CLIENTS, "Bytes sent to clients."),

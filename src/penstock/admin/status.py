@@ -1,5 +1,7 @@
 """The status document: everything that an operator wants to know, as plain JSON data."""
 
+from math import inf
+from time import time
 from typing import Any, Final
 
 import msgspec
@@ -165,6 +167,11 @@ def _shadow(policy: str, index: int, row: int, board: Board) -> Document:
     }
 
 
+def _moment(at: float) -> float | None:
+    """Unix time; None where there is none."""
+    return at if 0.0 < at < inf else None
+
+
 def _endpoint(pool: str, endpoint: EndpointView, board: Board, recent: Differences) -> Document:
     def count(cell: int) -> int:
         return board.load_sum(endpoint.row, cell)
@@ -179,6 +186,8 @@ def _endpoint(pool: str, endpoint: EndpointView, board: Board, recent: Differenc
         "since": endpoint.since,
         "available": endpoint.available,
         "draining": endpoint.draining,
+        "clients_stay": endpoint.clients_stay_until > time(),
+        "clients_stay_until": _moment(endpoint.clients_stay_until),
         "ejected": endpoint.ejected,
         "ejections": endpoint.ejections,
         "circuits_open": circuits_not_closed(board, endpoint.row),

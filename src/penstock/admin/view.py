@@ -57,6 +57,9 @@ class EndpointView(msgspec.Struct, frozen=True):
     prefix_doubt: float = 0.0  # share of predicted prefix hits that is not believed
     agent: AgentView | None = None
     max_in_flight: int = 0  # configured, or what its agent asks for; 0: no bound
+    # Until when clients that are bound to it stay though it drains (Unix time): ``inf`` without a
+    # deadline, 0 where none stay.
+    clients_stay_until: float = 0.0
     prefix_exact: bool = False  # what its cache holds is known by its KV events
     addresses: tuple[str, ...] = ()  # of a host that is a name
     port: int = 0

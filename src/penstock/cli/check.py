@@ -9,7 +9,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from penstock.config.compile import Configured
-    from penstock.core.snapshot import Listener, Match, Pool, Route
+    from penstock.core.snapshot import Certificate, Endpoint, Listener, Match, Pool, Route
 
 EXAMPLES: Final = """\b
 Examples:
@@ -20,11 +20,11 @@ _ENDPOINTS_SHOWN: Final = 4
 
 @click.command(epilog=EXAMPLES)
 @click.argument("file", required=False, type=click.Path(path_type=Path))
-@click.option("--print-schema", is_flag=True, help="Print JSON Schema of the file, for editors.")
+@click.option("--print-schema", is_flag=True, help="Print the JSON Schema, for editors.")
 def check(file: Path | None, print_schema: bool) -> None:
-    """Check FILE and show what it says, or print the schema of such files.
+    """Validate FILE and summarise it, or print the JSON Schema of configuration files.
 
-    Exits with 0 when `penstock serve` could run it, else with 1.
+    Exits with 0 if `penstock serve` can run it, else with 1.
     """
     if print_schema:
         from penstock.config.schema import schema_text
@@ -32,7 +32,7 @@ def check(file: Path | None, print_schema: bool) -> None:
         click.echo(schema_text())
         return
     if file is None:
-        raise click.UsageError("give the file to check, or --print-schema")
+        raise click.UsageError("give the FILE to check, or --print-schema")
     from penstock.config.compile import load_configuration
     from penstock.config.errors import ConfigError
 
@@ -42,7 +42,7 @@ def check(file: Path | None, print_schema: bool) -> None:
         raise click.ClickException(str(error)) from error
     for warning in configured.warnings:
         click.echo(f"Warning: {warning}", err=True)
-    click.echo("\n".join([f"{file} is right.", *summary_lines(configured)]))
+    click.echo("\n".join([f"{file} is valid.", *summary_lines(configured)]))
 
 
 def summary_lines(configured: "Configured") -> "Iterator[str]":
@@ -50,7 +50,7 @@ def summary_lines(configured: "Configured") -> "Iterator[str]":
     snapshot = configured.snapshot
     yield from _block("listeners", [_listener(listener) for listener in snapshot.listeners])
     yield from _block("routes", [_route(route) for route in snapshot.routes])
-    yield from _block("pools", [_pool(pool) for pool in snapshot.pools])
+    yield from _block("pools", [line for pool in snapshot.pools for line in _pool(pool)])
     admin = configured.admin
     address = f"{admin.host}:{admin.port}" if admin.host else "off"
     guarded = " (token)" if admin.token else ""
@@ -66,8 +66,21 @@ def _block(title: str, lines: list[str]) -> "Iterator[str]":
 def _listener(listener: "Listener") -> str:
     scheme = "https" if listener.certificates else "http"
     host = f"[{listener.host}]" if ":" in listener.host else listener.host
-    names = [name for pair in listener.certificates for name in pair.server_names]
+    names = [name for pair in listener.certificates for name in _names(pair)]
     return f"{listener.name}: {scheme}://{host}:{listener.port} {' '.join(names)}".rstrip()
+
+
+def _names(pair: "Certificate") -> tuple[str, ...]:
+    """The names a certificate is used for; those it was issued for where it serves all clients."""
+    from penstock.config.certificates import check_certificate, issued_names
+
+    if pair.server_names:
+        return pair.server_names
+    file = Path(pair.certificate)
+    try:
+        return issued_names(file, check_certificate(file, Path(pair.key)))
+    except ValueError:
+        return ()  # it says no name, and needs none
 
 
 def _route(route: "Route") -> str:
@@ -91,19 +104,70 @@ def _end(route: "Route") -> str:
         return f"redirect {route.redirect.status}"
     if route.respond is not None:
         return f"respond {route.respond.status}"
-    total = sum(pool.weight for pool in route.pools)
-    shares = [
-        pool.pool if len(route.pools) == 1 else f"{pool.pool} {pool.weight / total:.1%}"
-        for pool in route.pools
-    ]
     mirrored = f", mirrored to {route.mirror}" if route.mirror else ""
-    return ", ".join(shares) + mirrored
+    return _shares({pool.pool: pool.weight for pool in route.pools}) + mirrored
 
 
-def _pool(pool: "Pool") -> str:
-    names = [endpoint.name for endpoint in pool.endpoints[:_ENDPOINTS_SHOWN]]
-    more = len(pool.endpoints) - len(names)
+def _pool(pool: "Pool") -> "Iterator[str]":
+    """A line of what holds for all, with the endpoints; and lines of names of models."""
+    shown = [_endpoint(endpoint) for endpoint in pool.endpoints[:_ENDPOINTS_SHOWN]]
+    more = len(pool.endpoints) - len(shown)
     if more:
-        names.append(f"and {more} more")
+        shown.append(f"and {more} more")
+    yield f"{pool.name}: {', '.join(_traits(pool))}: {', '.join(shown)}"
+    for alias, models in pool.models.aliases.items():
+        yield f"  alias {alias} → {_shares(models)}"
+    for model, others in pool.models.fallbacks.items():
+        yield f"  fallback of {model}: {', '.join(others)}"
+
+
+def _traits(pool: "Pool") -> "Iterator[str]":
+    if pool.kind != "http":
+        yield f"kind {pool.kind}"
+    yield pool.policy.name
     checked = pool.health_check.kind if pool.health_check else "no"
-    return f"{pool.name}: {pool.policy.name}, {checked} health check: {', '.join(names)}"
+    yield f"{checked} health check"
+    if pool.agent_check is not None:
+        yield f"agents on port {pool.agent_check.port}"
+    if pool.sticky is not None:
+        yield f"sticky cookie {pool.sticky.cookie}"
+    if pool.breaker is not None:
+        yield "circuit breaker"
+    admission = pool.admission
+    if admission.limit is not None:
+        yield f"limit {admission.limit.name}"
+    if admission.queue is not None:
+        yield f"queue of {admission.queue.length} for up to {_seconds(admission.queue.timeout_s)}"
+    for name in ("throttle", "success_rate", "shedding"):
+        if getattr(admission, name) is not None:
+            yield name.replace("_", " ")
+
+
+def _endpoint(endpoint: "Endpoint") -> str:
+    traits: list[str] = []
+    if endpoint.weight != 1.0:
+        traits.append(f"weight {endpoint.weight:g}")
+    if endpoint.max_in_flight:
+        traits.append(f"at most {endpoint.max_in_flight} in flight")
+    if endpoint.backup:
+        traits.append("backup")
+    elif endpoint.priority:
+        traits.append(f"priority {endpoint.priority}")
+    if endpoint.zone:
+        traits.append(f"zone {endpoint.zone}")
+    if endpoint.models:
+        traits.append(f"models {' '.join(endpoint.models)}")
+    return f"{endpoint.name} ({', '.join(traits)})" if traits else endpoint.name
+
+
+def _shares(weights: dict[str, float]) -> str:
+    total = sum(weights.values())
+    if len(weights) == 1:
+        return next(iter(weights))
+    return ", ".join(f"{name} {weight / total:.1%}" for name, weight in weights.items())
+
+
+def _seconds(seconds: float) -> str:
+    from penstock.config.values import format_duration
+
+    return format_duration(seconds)

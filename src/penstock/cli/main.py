@@ -10,6 +10,7 @@ import platform
 import sys
 from importlib import import_module
 from importlib.util import find_spec
+from pathlib import Path
 from pkgutil import iter_modules
 from typing import Final
 
@@ -19,6 +20,42 @@ import penstock.cli
 from penstock import __version__
 
 _OWN_MODULE: Final = "main"
+_CONFIGURATIONS: Final = (".yaml", ".yml", ".toml", ".json")
+# What people who know other balancers, or half of ours, type.
+_MEANT: Final = {
+    "bench": "replay",
+    "benchmark": "replay",
+    "config": "check FILE",
+    "configtest": "check FILE",
+    "decisions": "ctl decisions",
+    "drain": "ctl drain POOL/ENDPOINT",
+    "explain": "ctl explain REQUEST-ID",
+    "help": "--help",
+    "lint": "check FILE",
+    "load": "replay",
+    "mock": "emulate",
+    "proxy": "serve",
+    "quit": "ctl stop",
+    "reload": "ctl reload",
+    "restart": "ctl reload",
+    "run": "serve",
+    "schema": "check --print-schema",
+    "shadow": "ctl shadow",
+    "shutdown": "ctl stop",
+    "sim": "simulate",
+    "start": "serve",
+    "stats": "ctl status",
+    "status": "ctl status",
+    "stop": "ctl stop",
+    "test": "check FILE",
+    "top": "ctl status",
+    "undrain": "ctl undrain POOL/ENDPOINT",
+    "up": "serve",
+    "validate": "check FILE",
+    "verify": "check FILE",
+    "version": "--version",
+    "weight": "ctl weight POOL/ENDPOINT WEIGHT",
+}
 EXAMPLES: Final = """\b
 Examples:
   penstock serve http://gpu1:8000 http://gpu2:8000 --listen 0.0.0.0:8080
@@ -54,6 +91,12 @@ class Verbs(click.Group):
 
         known = self.list_commands(ctx)
         if args and args[0] not in known and not args[0].startswith("-"):
+            if args[0] in _MEANT:
+                ctx.fail(f"no verb {args[0]!r}; did you mean `penstock {_MEANT[args[0]]}`?")
+            if Path(args[0]).suffix in _CONFIGURATIONS:
+                ctx.fail(f"no verb {args[0]!r}; did you mean `penstock serve --config {args[0]}`?")
+            if "://" in args[0]:
+                ctx.fail(f"no verb {args[0]!r}; did you mean `penstock serve {args[0]}`?")
             close = get_close_matches(args[0], known, n=1)
             hint = f"did you mean {close[0]!r}?" if close else f"there are: {', '.join(known)}"
             ctx.fail(f"no verb {args[0]!r}; {hint}")
@@ -91,10 +134,10 @@ def _print_version(ctx: click.Context, _: click.Parameter, wanted: bool) -> None
     is_eager=True,
     expose_value=False,
     callback=_print_version,
-    help="Show the version, the form that runs (compiled or interpreted), and exit.",
+    help="Show the version and whether it runs compiled or interpreted, then exit.",
 )
 def penstock_command() -> None:
-    """A load balancer for AI systems."""
+    """A load balancer for AI systems: HTTP and language-model serving."""
 
 
 def main() -> None:

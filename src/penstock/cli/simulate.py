@@ -1,11 +1,12 @@
 """Simulate policies on a virtual clock, side by side."""
 
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from signal import SIGINT, SIGTERM, signal
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 import click
 
@@ -14,13 +15,14 @@ from penstock.cli._output_file import OutputFile
 if TYPE_CHECKING:
     from multiprocessing.connection import Connection
 
-    from penstock.sim.experiment import Comparison
     from penstock.sim.scenario import Scenario
 
+T = TypeVar("T")
 EXAMPLES: Final = """\b
 Examples:
   penstock simulate examples/scenarios/heterogeneous.yaml --html report.html
   penstock simulate --servers 10 --load 0.9 -p random -p round-robin -p least-request --theory
+  penstock simulate --servers 10 --sweep load=0.5..0.95 -p random -p least-request --html load.html
   penstock simulate --decisions decisions.jsonl -p least-request -p cache-aware
   penstock simulate --servers 1 --load 0.8 --law hyper-exponential --cv2 4 --theory"""
 _EMPTY: Final[dict[str, Any]] = {"arrivals": {"load": 0.8}, "servers": [{"count": 10}]}
@@ -28,36 +30,67 @@ _EMPTY: Final[dict[str, Any]] = {"arrivals": {"load": 0.8}, "servers": [{"count"
 
 @click.command(epilog=EXAMPLES)
 @click.argument("scenario", required=False, type=click.Path(path_type=Path))
-@click.option("-p", "--policy", "policies", multiple=True, help="A policy; repeat to compare.")
-@click.option("--servers", type=click.IntRange(min=1), help="Equal servers.")
-@click.option("--slots", type=click.IntRange(min=1), help="Of each server.")
-@click.option("--room", type=click.IntRange(min=0), help="Most requests at a server; 0: no bound.")
-@click.option("--sharing", is_flag=True, help="Servers share their time among all requests.")
+@click.option(
+    "-p", "--policy", "policies", multiple=True, help="Policy to run; repeat to compare several."
+)
+@click.option("--servers", type=click.IntRange(min=1), help="Number of equal servers.")
+@click.option(
+    "--slots", type=click.IntRange(min=1), help="Requests that each server processes at once."
+)
+@click.option(
+    "--room",
+    type=click.IntRange(min=0),
+    help="Maximum requests at a server, waiting ones included; 0: unlimited.",
+)
+@click.option("--sharing", is_flag=True, help="Servers share their time among all their requests.")
 @click.option("--arrivals", help="Arrival process: poisson, deterministic, gamma, weibull …")
-@click.option("--load", type=click.FloatRange(min=0), help="Work offered, over capacity.")
-@click.option("--rate", type=click.FloatRange(min=0), help="Requests per second, instead of load.")
-@click.option("--law", help="Law of service: exponential, deterministic, log-normal …")
-@click.option("--mean", help="Mean service, such as 250ms.")
-@click.option("--cv2", type=click.FloatRange(min=0), help="Of service: variance / mean².")
-@click.option("--balancers", type=click.IntRange(min=1), help="That do not see each other.")
-@click.option("--objective", help="Answers within this time count for goodput.")
-@click.option("--timeout", help="After this time clients go away.")
+@click.option("--load", type=click.FloatRange(min=0), help="Offered load, as a share of capacity.")
+@click.option(
+    "--rate", type=click.FloatRange(min=0), help="Requests per second, instead of --load."
+)
+@click.option(
+    "--law", help="Distribution of service times: exponential, deterministic, log-normal …"
+)
+@click.option("--mean", help="Mean service time, such as 250ms.")
+@click.option(
+    "--cv2", type=click.FloatRange(min=0), help="Squared coefficient of variation of service times."
+)
+@click.option(
+    "--balancers",
+    type=click.IntRange(min=1),
+    help="Number of balancers, which do not see each other's requests.",
+)
+@click.option("--objective", help="Response time within which an answer counts as goodput.")
+@click.option("--timeout", help="Clients give up after this time.")
 @click.option("--customers", type=click.IntRange(min=1), help="Requests in each replication.")
-@click.option("--replications", type=click.IntRange(min=1), help="Independent runs, for intervals.")
-@click.option("--seed", type=click.IntRange(min=0), help="Everything drawn follows from it.")
-@click.option("--processes", type=click.IntRange(min=1), help="Default: one per core.")
+@click.option(
+    "--replications", type=click.IntRange(min=1), help="Independent runs, for confidence intervals."
+)
+@click.option("--seed", type=click.IntRange(min=0), help="Random seed.")
+@click.option(
+    "--processes", type=click.IntRange(min=1), help="Processes to run in. Default: one per core."
+)
 @click.option(
     "--decisions",
     type=click.Path(exists=True, dir_okay=False, path_type=Path),
-    help="Replay recorded decisions instead: JSON lines of `ctl decisions --json`.",
+    help="Replay recorded decisions instead: JSON lines from `penstock ctl decisions --json`.",
 )
-@click.option("--theory", is_flag=True, help="Closed forms beside the measured, where known.")
-@click.option("--html", type=OutputFile(), help="Write a report.")
-@click.option("--json", type=OutputFile(), help="Write the numbers.")
+@click.option(
+    "--sweep",
+    metavar="load=FROM..TO",
+    help="Run at loads (or rates) from FROM to TO and plot each measure. FROM..TO:POINTS sets how "
+    "many (default: 10); A,B,C lists them.",
+)
+@click.option(
+    "--theory", is_flag=True, help="Show closed forms of queueing theory where they are known."
+)
+@click.option("--html", type=OutputFile(), help="Write an HTML report to this file.")
+@click.option("--json", type=OutputFile(), help="Write all numbers to this JSON file.")
 def simulate(
     scenario: Path | None,
     processes: int | None,
     decisions: Path | None,
+    sweep: str | None,
     theory: bool,
     html: Path | None,
     json: Path | None,
@@ -71,36 +104,85 @@ def simulate(
     from penstock.config.errors import ConfigError
 
     if decisions is not None:
-        if html is not None:
-            raise click.UsageError("a replay of decisions makes no page; leave --html out")
+        if html is not None or sweep is not None:
+            option = "--sweep" if html is None else "--html"
+            raise click.UsageError(f"{option} cannot be combined with --decisions")
         from penstock.cli._decision_replay import replay_decisions
 
         replay_decisions(decisions, options["policies"], options["seed"] or 1, json)
         return
+    changes = _changes({key: value for key, value in options.items() if value})
     try:
-        asked = _scenario(scenario, options)
+        if sweep is not None:
+            _show_sweep(scenario, changes, sweep, processes, theory, html, json)
+        else:
+            _show(_scenario(scenario, changes), processes, theory, html, json)
     except ConfigError as error:
         raise click.ClickException(str(error)) from error
-    comparison = _run(asked, processes, timeline=html is not None)
+
+
+def _show(
+    scenario: "Scenario", processes: int | None, theory: bool, html: Path | None, json: Path | None
+) -> None:
     from rich.console import Console
 
+    from penstock.sim.experiment import compare
+    from penstock.sim.report.data import comparison_json
+    from penstock.sim.report.page import comparison_page
     from penstock.sim.report.table import comparison_table
 
+    _warn(scenario)
+    comparison = _run(partial(compare, scenario, processes=processes, timeline=html is not None))
     Console().print(comparison_table(comparison, with_theory=theory))
     if html is not None:
-        from penstock.sim.report.page import comparison_page
-
         html.write_text(comparison_page(comparison, with_theory=theory), "utf-8")
     if json is not None:
-        from penstock.sim.report.data import comparison_json
-
         json.write_bytes(comparison_json(comparison))
 
 
-def _scenario(path: Path | None, options: dict[str, Any]) -> "Scenario":
+def _show_sweep(
+    path: Path | None,
+    changes: dict[str, Any],
+    text: str,
+    processes: int | None,
+    theory: bool,
+    html: Path | None,
+    json: Path | None,
+) -> None:
+    from rich.console import Console
+
+    from penstock.sim.report.swept import sweep_json, sweep_page, sweep_table
+    from penstock.sim.sweep import parse_range, sweep
+
+    try:
+        over = parse_range(text)
+    except ValueError as error:
+        raise click.BadParameter(str(error), param_hint="--sweep") from error
+
+    def make(arrivals: Mapping[str, Any]) -> "Scenario":
+        given = changes.get("arrivals", {})
+        return _scenario(path, changes | {"arrivals": given | dict(arrivals)})
+
+    _warn(make({"load": None, "rate": None, over.key: over.values[-1]}))
+    found = _run(partial(sweep, make, over, processes=processes))
+    Console().print(sweep_table(found, with_theory=theory))
+    if html is not None:
+        html.write_text(sweep_page(found, with_theory=theory), "utf-8")
+    if json is not None:
+        json.write_bytes(sweep_json(found))
+
+
+def _warn(scenario: "Scenario") -> None:
+    """What is hardly meant so, before it takes its time."""
+    from penstock.sim.doubts import doubts
+
+    for doubt in doubts(scenario):
+        click.echo(f"Warning: {doubt}", err=True)
+
+
+def _scenario(path: Path | None, changes: dict[str, Any]) -> "Scenario":
     from penstock.sim.scenario import load_scenario, scenario_of
 
-    changes = _changes({key: value for key, value in options.items() if value})
     if path is not None:
         return load_scenario(path, changes)
     return scenario_of(_EMPTY | changes)
@@ -137,11 +219,11 @@ def _changes(given: dict[str, Any]) -> dict[str, Any]:
     return changes
 
 
-def _run(scenario: "Scenario", processes: int | None, *, timeline: bool) -> "Comparison":
+def _run(work: Callable[..., T]) -> T:
+    """What it returns, with a bar of its progress and in time for Ctrl-C."""
     from rich.console import Console
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
-    from penstock.sim.experiment import compare
     from penstock.sim.outcome import OwnPolicyError
     from penstock.sim.parallel import ProcessDiedError, StoppedError
 
@@ -152,10 +234,7 @@ def _run(scenario: "Scenario", processes: int | None, *, timeline: bool) -> "Com
     ):
         bar = progress.add_task("runs", total=None)
         try:
-            return compare(
-                scenario,
-                processes=processes,
-                timeline=timeline,
+            return work(
                 on_progress=lambda done, total: progress.update(bar, completed=done, total=total),
                 stop=received,
             )

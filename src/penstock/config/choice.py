@@ -15,6 +15,7 @@ from penstock.core import snapshot
 from penstock.core.policy import Option, create, policies, policy_class
 from penstock.core.policy import Policy as PolicyClass
 from penstock.core.policy._own import own_failure
+from penstock.core.policy._serving import ServingPolicy
 
 _SWITCHES: Final = {
     "true": True,
@@ -54,6 +55,13 @@ def choose(name: str, options: dict[str, object]) -> snapshot.PolicyChoice:
     return snapshot.PolicyChoice(
         name, {key: known[key].check(value) for key, value in typed.items()}
     )
+
+
+def reads_prompts(choice: snapshot.PolicyChoice) -> bool:
+    """Whether the policy, or the one that it hands requests on to, decides by prompts."""
+    inner = choice.options.get("policy")
+    names = [choice.name, inner] if isinstance(inner, str) else [choice.name]
+    return any(issubclass(policy_class(name), ServingPolicy) for name in names)
 
 
 def typed_options(known: tuple[Option, ...], given: dict[str, object]) -> dict[str, object]:

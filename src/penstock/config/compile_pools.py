@@ -3,8 +3,9 @@
 from typing import Final
 
 from penstock.config.certificates import check_authorities
+from penstock.config.choice import reads_prompts
 from penstock.config.compile_sessions import compile_sticky
-from penstock.config.engines import compiled_engine
+from penstock.config.engines import compiled_engine, compiled_kv_events
 from penstock.config.errors import Location
 from penstock.config.findings import Findings
 from penstock.config.headers import compiled_edits
@@ -14,7 +15,6 @@ from penstock.config.pools import Endpoint, EndpointTls, Pool, Probe, default_po
 from penstock.config.section import plain
 from penstock.core import snapshot
 from penstock.core.policy import policy_class
-from penstock.core.policy._serving import ServingPolicy
 
 _VERSION: Final = "/v1"  # where OpenAI's API begins, and what its clients call its base URL
 
@@ -31,7 +31,9 @@ def compile_pools(document: Document, findings: Findings) -> dict[str, snapshot.
     given = {key: value for key, value in short.items() if value is not None}
     if document.pools is not None:
         for key in given:
-            findings.wrong((key,), f"give one of `{key}` and `pools`; it fits inside a pool")
+            findings.wrong(
+                (key,), f"give one of `{key}` and `pools`; it can be set inside each pool"
+            )
         return {
             name: _compile_pool(name, pool, ("pools", name), findings)
             for name, pool in document.pools.items()
@@ -60,13 +62,20 @@ def _compile_pool(name: str, pool: Pool, at: Location, findings: Findings) -> sn
         findings.wrong((*at, "tls"), "has no effect: no endpoint's URL begins with https://")
     if pool.kind != "llm" and (pool.models != Models() or any(e.models for e in endpoints)):
         findings.wrong((*at, "models"), "has no effect: the pool is not of kind llm")
+    if compiled_engine(pool.engine, pool.kind) is None:
+        for index, endpoint in enumerate(pool.endpoints):
+            if endpoint.kv_events is not None:
+                findings.wrong(
+                    (*at, "endpoints", index, "kv_events"),
+                    "has no effect: the pool's `engine` is off",
+                )
     if pool.kind != "llm" and pool.malformed != "pass":
         findings.wrong((*at, "malformed"), "has no effect: the pool is not of kind llm")
-    if pool.kind != "llm" and _reads_prompts(choice):
+    if pool.kind != "llm" and reads_prompts(choice):
         findings.doubtful(
             (*at, "policy"),
             f"{choice.name!r} reads prompts, which only pools of `kind: llm` understand: here it "
-            "goes by load alone",
+            "uses load alone",
         )
     return plain(
         snapshot.Pool,
@@ -90,7 +99,7 @@ def _compile_pool(name: str, pool: Pool, at: Location, findings: Findings) -> sn
         retry=pool.retry.compiled(pool.kind),
         health_check=pool.health_check.compiled() if pool.health_check else None,
         agent_check=plain(snapshot.AgentCheck, pool.agent_check) if pool.agent_check else None,
-        outlier=plain(snapshot.Outlier, pool.outlier),
+        outlier=pool.outlier.compiled(pool.kind),
         breaker=pool.circuit_breaker and plain(snapshot.Breaker, pool.circuit_breaker),
         admission=pool.admission.compiled(),
         slow_start=plain(snapshot.SlowStart, pool.slow_start),
@@ -101,23 +110,16 @@ def _compile_pool(name: str, pool: Pool, at: Location, findings: Findings) -> sn
     )
 
 
-def _reads_prompts(choice: snapshot.PolicyChoice) -> bool:
-    """Whether the policy, or the one that it hands requests on to, decides by prompts."""
-    inner = choice.options.get("policy")
-    names = [choice.name, inner] if isinstance(inner, str) else [choice.name]
-    return any(issubclass(policy_class(name), ServingPolicy) for name in names)
-
-
 def _compile_decisions(pool: Pool, at: Location, findings: Findings) -> snapshot.Decisions:
     decisions = pool.decisions
     if pool.shadow and not decisions.sample:
         findings.wrong(
             (*at, "shadow"),
-            "policies in the shadow are asked about recorded decisions only, and none are: set "
+            "shadow policies only see recorded decisions, and none are recorded: set "
             "`decisions: {sample: 0.01}`",
         )
     if len({choice.name for choice in pool.shadow}) < len(pool.shadow):
-        findings.wrong((*at, "shadow"), "a policy stands here twice")
+        findings.wrong((*at, "shadow"), "a policy is listed twice")
     file = str(findings.path(decisions.file)) if decisions.file else ""
     return plain(snapshot.Decisions, decisions, file=file)
 
@@ -131,7 +133,13 @@ def _compile_endpoints(
         if name in compiled:
             findings.wrong((*at, index), f"{name} is in this pool already; give it a `name`")
         base_path = endpoint.url.base_path
-        if pool.kind == "llm" and base_path.endswith(_VERSION):
+        if base_path.endswith(_VERSION) and pool.kind != "llm":
+            findings.doubtful(
+                (*at, index),
+                f"all paths are added to `{base_path}`: who asks for `{_VERSION}/x` gets "
+                f"`{base_path}{_VERSION}/x` there. If clients' paths begin with it, leave it away",
+            )
+        elif base_path.endswith(_VERSION):
             findings.wrong(
                 (*at, index),
                 f"leave `{_VERSION}` away: the paths that clients ask for begin with it, and are "
@@ -154,6 +162,7 @@ def _compile_endpoint(name: str, endpoint: Endpoint) -> snapshot.Endpoint:
         "tls": url.tls,
         "base_path": url.base_path,
         "headers": tuple(endpoint.headers.items()),
+        "kv_events": compiled_kv_events(endpoint.kv_events),
     }
     return plain(snapshot.Endpoint, endpoint, row=-1, addresses=(), no_address="", **given)
 

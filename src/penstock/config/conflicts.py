@@ -51,8 +51,8 @@ def check_endpoints(
                 if endpoint.port == address.port and _leads_to(endpoint.host, address.host):
                     findings.wrong(
                         (*at, "endpoints", index),
-                        f"{Address(endpoint.host, endpoint.port)} is Penstock's own listener {name!r}: "
-                        "requests would come back to it",
+                        f"{Address(endpoint.host, endpoint.port)} is Penstock's own listener "
+                        f"{name!r}: requests would come back to it",
                     )
 
 

@@ -3,7 +3,7 @@
 from importlib.util import find_spec
 from typing import Annotated, Any, Final, Literal, get_args
 
-from pydantic import BeforeValidator, Field, model_validator
+from pydantic import BeforeValidator, model_validator
 
 from penstock.config.section import Section, plain, setting
 from penstock.config.values import (
@@ -37,17 +37,31 @@ class EngineMetrics(Section):
 class KvEvents(Section):
     """Where engines publish what their caches hold, over ZeroMQ."""
 
-    port: Annotated[Port, Field(ge=1)] = setting(_KV_EVENTS.port, "Port of the engine's publisher.")
-    replay_port: Port = setting(
-        _KV_EVENTS.replay_port, "Port to ask for what was missed. 0: there is none."
+    port: Port = setting(
+        _KV_EVENTS.port,
+        "Port of the engine's publisher. 0: as the engine tells at `/kv_event_sources` (vLLM), or "
+        "else 5557.",
     )
-    topic: str = setting(_KV_EVENTS.topic, "Topic to subscribe to. Empty: all.")
+    replay_port: Port = setting(
+        _KV_EVENTS.replay_port,
+        "Port to ask for what was missed. 0: as the engine tells, or else there is none.",
+    )
+    topic: str = setting(
+        _KV_EVENTS.topic, "Topic to subscribe to. Empty: as the engine tells, or else all."
+    )
 
     @model_validator(mode="after")
     def _possible(self) -> "KvEvents":
         if find_spec("zmq") is None:
-            raise ValueError("`kv_events` needs pyzmq: pip install 'penstock[kv-events]'")
+            raise ValueError(
+                "`kv_events` needs pyzmq: `pip install pyzmq` in this environment"
+            )
         return self
+
+
+def compiled_kv_events(kv_events: "KvEvents | None") -> snapshot.KvEvents | None:
+    """As the snapshot has them."""
+    return plain(snapshot.KvEvents, kv_events) if kv_events is not None else None
 
 
 class Engine(Section):
@@ -97,7 +111,7 @@ class Engine(Section):
             path=self.path or "",
             headers=tuple(self.headers.items()),
             metrics=plain(snapshot.EngineMetrics, self.metrics),
-            kv_events=plain(snapshot.KvEvents, self.kv_events) if self.kv_events else None,
+            kv_events=compiled_kv_events(self.kv_events),
         )
 
 

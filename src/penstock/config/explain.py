@@ -8,43 +8,10 @@ from pydantic_core import ErrorDetails
 
 from penstock.config.errors import Location, Problem, did_you_mean
 from penstock.config.model import EXTENSION
+from penstock.config.other_names import NOT_OFFERED, OURS, spelled
 from penstock.config.section import Section, section_of
 from penstock.config.values import show
 
-# What other balancers call it. Offered only where the key is known.
-_SYNONYMS: Final = {
-    "addr": "address",
-    "agent": "agent_check",
-    "algorithm": "policy",
-    "backend": "pool",
-    "backends": "pools",
-    "balance": "policy",
-    "bind": "address",
-    "ca": "ca_file",
-    "cert": "certificate",
-    "clusters": "pools",
-    "frontends": "listeners",
-    "lb_policy": "policy",
-    "load_balancing_policy": "policy",
-    "log": "request_log",
-    "access_log": "request_log",
-    "max_conn": "max_in_flight",
-    "max_conns": "max_in_flight",
-    "maxconn": "max_in_flight",
-    "outlier_detection": "outlier",
-    "prefix": "path_prefix",
-    "processes": "workers",
-    "retries": "retry",
-    "rules": "routes",
-    "servers": "endpoints",
-    "sni": "server_name",
-    "ssl": "tls",
-    "strategy": "policy",
-    "targets": "endpoints",
-    "threads": "workers",
-    "upstream": "pool",
-    "upstreams": "pools",
-}
 # How people, and other formats, mark what is no key: none of ours begins so.
 _MARKS: Final = ("_", ".", "x-", "x_")
 _KINDS: Final = {
@@ -125,12 +92,18 @@ def _intended(given: str, section: type[Section] | None) -> str:
     if section is None:
         return ""
     known = list(section.model_fields)
-    meant = _SYNONYMS.get(given.lower(), "")
+    if spelled(given) in known:
+        return f"; did you mean {spelled(given)!r}?"
+    nested = _nested_keys(section)
+    meant = OURS.get(spelled(given), "")
     if meant in known:
         return f"; did you mean {meant!r}?"
-    nested = _nested_keys(section)
     if given in nested:
         return f"; did you mean {nested[given]!r}?"
+    if spelled(given) in NOT_OFFERED:
+        return f": {NOT_OFFERED[spelled(given)]}"
+    if meant in nested:
+        return f"; did you mean {nested[meant]!r}?"
     timeout = nested.get(given.removesuffix("_timeout"), "")
     if "timeout" in timeout:
         return f"; did you mean {timeout!r}?"

@@ -3,8 +3,9 @@
 import re
 from typing import Annotated, Any, Final, Literal
 
-from pydantic import BeforeValidator, Field, PlainSerializer, model_validator
+from pydantic import AfterValidator, BeforeValidator, Field, PlainSerializer, model_validator
 
+from penstock.config.headers import EditedName
 from penstock.config.section import Section, plain, required, setting
 from penstock.config.values import (
     Count,
@@ -27,6 +28,9 @@ from penstock.core import snapshot
 _AGENT: Final = snapshot.AgentCheck(port=0)
 _CHECK: Final = snapshot.HealthCheck()
 _OUTLIER: Final = snapshot.Outlier()
+# Tokens are tens of milliseconds apart, first ones seconds; a long prompt that an engine computes
+# in one piece takes longer, and then it is out until that is done.
+_ENGINE_SILENCE_S: Final = 30.0
 _SLOW_START: Final = snapshot.SlowStart()
 STATUS_PATTERN: Final = r"^([1-5]xx|[1-5][0-9]{2}(-[1-5][0-9]{2})?)$"
 _RANGE: Final = re.compile(r"([1-5][0-9]{2})-([1-5][0-9]{2})")
@@ -59,6 +63,12 @@ StatusRange = Annotated[
 ]
 
 
+def _not_host(name: str) -> str:
+    if name.lower() == "host":
+        raise ValueError("write it as `host`")
+    return name
+
+
 def _authority_or_empty(value: object) -> str:
     return parse_authority(value) if value else ""
 
@@ -74,7 +84,9 @@ class HealthCheck(Section):
     host: Annotated[str, BeforeValidator(_authority_or_empty)] = setting(
         _CHECK.host, "Host header. Empty: the endpoint's own."
     )
-    headers: dict[Token, FieldValue] = setting({}, "Further headers of the request.")
+    headers: dict[Annotated[EditedName, AfterValidator(_not_host)], FieldValue] = setting(
+        {}, "Further headers of the request."
+    )
     expect_statuses: OneOrMany[StatusRange] = setting(
         _CHECK.expect_statuses, "Statuses that mean up: `200`, `2xx` or `200-399`."
     )
@@ -218,6 +230,12 @@ class Outlier(Section):
     success_rate_min_requests: Count = setting(
         _OUTLIER.success_rate_min_requests, "Requests in an interval that are enough."
     )
+    silence: Duration | None = setting(
+        None,
+        "Time without a byte from an endpoint, to anyone, that ejects it while requests wait for "
+        "their first byte, or an answer of a language model for its next; until it is heard again. "
+        "0: not looked at. Default: `30s` in pools of kind `llm`, else 0.",
+    )
     interval: PositiveDuration = setting(_OUTLIER.interval_s, "Between two judgements.")
     base_ejection: PositiveDuration = setting(
         _OUTLIER.base_ejection_s, "The first ejection; each further one is longer by this."
@@ -237,6 +255,13 @@ class Outlier(Section):
         if local and not self.split_local_failures:
             raise ValueError(f"`{local[0]}` needs `split_local_failures: true`")
         return self
+
+    def compiled(self, kind: str) -> snapshot.Outlier:
+        """Of a pool of that kind."""
+        silence_s = self.silence
+        if silence_s is None:
+            silence_s = _ENGINE_SILENCE_S if kind == "llm" else _OUTLIER.silence_s
+        return plain(snapshot.Outlier, self, silence_s=silence_s)
 
 
 def _switch(value: Any) -> Any:

@@ -51,7 +51,7 @@ class Certificate(Section):
 
     certificate: str = required("PEM file with the certificate and its intermediates.")
     key: str = required("PEM file with the private key, unencrypted.")
-    server_names: tuple[ServerName, ...] | None = setting(
+    server_names: OneOrMany[ServerName] | None = setting(
         None, "Names it is used for, such as `*.example.com`. Default: those it was issued for."
     )
 
@@ -65,7 +65,7 @@ def _certificates(value: Any) -> Any:
 class ListenerTls(Section):
     """TLS on a listener. One certificate may be written as `{certificate: …, key: …}`."""
 
-    certificates: tuple[Certificate, ...] = required(
+    certificates: OneOrMany[Certificate] = required(
         "Chosen by the name that the client asks for; the first serves those who ask for none "
         "or for an unknown one. Files are read again when they change."
     )
@@ -100,6 +100,11 @@ class Limits(Section):
     header_count: PositiveCount = setting(_LIMITS.header_count, "Headers of a request.")
     target_bytes: PositiveSize = setting(_LIMITS.target_bytes, "The request target (path, query).")
     body_bytes: Size = setting(_LIMITS.body_bytes, "A request body. `off`: any size.")
+    body_rate: Count = setting(
+        _LIMITS.body_rate,
+        "Bytes a second of a request body, at least, once `client_body_idle` was spent on waiting "
+        "for it. 0: any rate.",
+    )
     connections: Count = setting(
         _LIMITS.connections, "Connections open at once, over all workers. 0: no limit."
     )

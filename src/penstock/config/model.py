@@ -104,7 +104,7 @@ class Document(Section):
     listeners: dict[Name, Listener] | None = setting(
         None, "Listeners by name, instead of `listen`."
     )
-    routes: tuple[Route, ...] | None = setting(
+    routes: OneOrMany[Route] | None = setting(
         None,
         "Which requests go where; the first that matches wins. Default: all to the only pool.",
     )

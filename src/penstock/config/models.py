@@ -38,6 +38,12 @@ class Models(Section):
         {}, "Models that stand in, in this order, while no endpoint serves the one asked for."
     )
 
+    default: ModelName | None = setting(
+        None,
+        "What is asked for in the place of requests that name no model, by the APIs of OpenAI and "
+        "Anthropic: a model or an alias. Default: they go to any endpoint.",
+    )
+
     @model_validator(mode="after")
     def _sound(self) -> "Models":
         for name, shares in self.aliases.items():
@@ -62,4 +68,5 @@ class Models(Section):
             snapshot.Models,
             self,
             aliases={name: dict(shares) for name, shares in self.aliases.items()},
+            default=self.default or "",
         )

@@ -6,7 +6,7 @@ from typing import Annotated, Any, Final, Literal
 from pydantic import BeforeValidator, Field, PlainValidator, model_validator
 
 from penstock.config.choice import Policy
-from penstock.config.engines import EngineOrOff
+from penstock.config.engines import EngineOrOff, KvEvents
 from penstock.config.headers import EditedName, Edits
 from penstock.config.health import (
     AgentCheckOrOff,
@@ -61,6 +61,14 @@ _TLS: Final = snapshot.EndpointTls()
 _PROBE: Final = snapshot.Probe()
 _DECISIONS: Final = snapshot.Decisions()
 _SCHEME_PORTS: Final = {"http": 80, "https": 443}
+_OTHER_SCHEMES: Final = {
+    "tcp": "; other protocols over TCP are not offered",
+    "grpc": "; gRPC needs HTTP/2, which is not offered",
+    "grpcs": "; gRPC needs HTTP/2, which is not offered",
+    "h2c": "; HTTP/2 is not offered",
+    "ws": "; WebSocket is not offered",
+    "wss": "; WebSocket is not offered",
+}
 
 
 def default_policy(kind: str) -> snapshot.PolicyChoice:
@@ -84,13 +92,21 @@ def parse_endpoint_url(value: object) -> EndpointUrl:
         return value
     if not isinstance(value, str) or not value:
         raise ValueError(f"a URL such as http://10.0.0.1:8000 is needed, not {show(value)}")
+    if value.startswith(("unix:", "http://unix:", "/")):
+        raise ValueError(
+            f"{value}: sockets of the file system are not offered; have the server listen on "
+            "127.0.0.1 and write http://127.0.0.1:PORT"
+        )
     scheme, found, rest = value.partition("://")
     if not found:
         scheme, rest = "http", value
         if ":" not in value:
             raise ValueError(f"an endpoint needs a scheme or a port: http://{value}")
     if scheme not in _SCHEME_PORTS:
-        raise ValueError(f"an endpoint's URL begins with http:// or https://, not {scheme}://")
+        other = _OTHER_SCHEMES.get(scheme, "")
+        raise ValueError(
+            f"an endpoint's URL begins with http:// or https://, not {scheme}://{other}"
+        )
     authority, slash, beyond = rest.partition("/")
     if "@" in authority:
         raise ValueError("a URL of an endpoint cannot hold a user name or password")
@@ -113,12 +129,15 @@ class Endpoint(Section):
 
     url: Annotated[EndpointUrl, PlainValidator(parse_endpoint_url, json_schema_input_type=str)] = (
         required(
-            "`http://host:port` or `https://host:port`; http where only `host:port` is given. A path, "
-            "as in `https://host/openai`, comes before every path that is asked for there."
+            "`http://host:port` or `https://host:port`; http where only `host:port` is given. A "
+            "path, as in `https://host/openai`, comes before every path that is asked for there."
         )
     )
     name: Name | None = setting(
         None, "Unique in its pool. Default: `host:port`, and the path if the `url` has one."
+    )
+    kv_events: KvEvents | None = setting(
+        None, "Where its engine publishes KV events, in place of its pool's `engine: {kv_events}`."
     )
     headers: dict[EditedName, FieldValue] = setting(
         {},
@@ -360,6 +379,12 @@ class Pool(Section):
         _POOL.usage,
         "Token counts in the request log and metrics. `hidden`: asked for in every stream, and "
         "hidden from clients that did not ask; `asked`: only where the client asks; `off`: none.",
+    )
+    prompt_bytes: PositiveSize = setting(
+        _POOL.prompt_bytes,
+        "Bodies of up to this size are read before an endpoint is chosen, what a content coding "
+        "hides included. Of longer ones the model is found where it stands at the front, and all "
+        "else passes unread.",
     )
     malformed: Literal["pass", "refuse"] = setting(
         _POOL.malformed,

@@ -45,6 +45,7 @@ _PATH: Final = re.compile(r"/[\x21\x22\x24-\x3e\x40-\x7e]*")  # visible ASCII wi
 # A group in a template of `re.sub`; three digits would be the number of a character.
 _GROUP: Final = re.compile(r"\\[1-9][0-9]?(?![0-9])|\\g<\w+>")
 _REPLACEMENT: Final = re.compile(rf"(?:[\x21\x22\x24-\x3e\x40-\x5b\x5d-\x7e]|{_GROUP.pattern})*")
+_TCP: Final = "an address such as 127.0.0.1:8080 is needed"
 _LONGEST_HINT: Final = 120  # characters
 _QUERY: Final = re.compile(r"[\x21\x22\x24-\x7e]*")
 
@@ -126,6 +127,8 @@ def parse_address(value: object) -> Address:
         raise ValueError(f"{value} is only a port: write 127.0.0.1:{value} or 0.0.0.0:{value}")
     if not isinstance(value, str):
         raise ValueError(f"an address such as 127.0.0.1:8080 is needed, not {show(value)}")
+    if value.startswith(("unix:", "/")):
+        raise ValueError(f"{value}: sockets of the file system are not offered; {_TCP}")
     host, colon, port = value.rpartition(":")
     if not colon:
         raise ValueError(f"an address needs a port, such as {value}:8080")

@@ -7,6 +7,7 @@ change is written to the board, logged with its reason, and remembered for statu
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from difflib import get_close_matches
+from math import inf
 from time import monotonic, time
 from typing import Final
 
@@ -105,20 +106,21 @@ class EndpointState:
             return "weightless", agent.weightless
         return STATE_NAMES[self.health], self.health_cause
 
-    def keeps_clients(self, now: float) -> bool:
-        """Whether clients that are bound to it stay, though it gets no others: it is let run empty,
-        and their time is not over. ``now`` is on the wall clock."""
+    @property
+    def clients_stay_until(self) -> float:
+        """Until when clients that are bound to it stay though it gets no others, in Unix time:
+        ``inf`` without a deadline, 0 where it does get others, or they move at once."""
         agent = self.agent
         if self.drain.sticky != "stay" or agent.maintenance:
-            return False
+            return 0.0
         causes = [self.draining, agent.set_aside, agent.weightless]
         if self.weight == 0.0:
             causes.append(self.weight_cause)
         since = [cause.since for cause in causes if cause is not None]
         if not since:
-            return False
+            return 0.0
         deadline_s = self.drain.deadline_s
-        return deadline_s == 0.0 or now < min(since) + deadline_s
+        return min(since) + deadline_s if deadline_s > 0.0 else inf
 
     @property
     def exact(self) -> bool:
@@ -226,7 +228,7 @@ class EndpointStates:
             state.ramp.begin(self._clock())
         self._write(state)
         self.on_return(pool, name)
-        text = f"endpoint {pool}/{name} is let in again: {reason}"
+        text = f"endpoint {pool}/{name} is no longer ejected: {reason}"
         self._events.info("endpoint.readmitted", text, **_of(state))
 
     def drain(self, pool: str, name: str, reason: str) -> None:
@@ -262,7 +264,7 @@ class EndpointStates:
         before, state.weight = state.weight, weight
         state.weight_cause = Cause(reason, self._wall_clock())
         self._write(state)
-        text = f"endpoint {pool}/{name} has weight {weight:g} instead of {before:g}: {reason}"
+        text = f"endpoint {pool}/{name}: weight changed from {before:g} to {weight:g}: {reason}"
         self._events.info("endpoint.weight", text, **_of(state))
 
     def agent_says(self, pool: str, name: str, answer: AgentAnswer) -> None:
@@ -286,12 +288,12 @@ class EndpointStates:
         before, state.prefix_doubt = state.prefix_doubt, doubt
         self._write(state)
         if doubt > 0.0 and before == 0.0:
-            text = f"endpoint {pool}/{name}: predicted prefix hits are doubted: {reason}"
+            text = f"endpoint {pool}/{name}: fewer prefix hits than predicted: {reason}"
             if state.exact_slot >= 0:
-                text += "; its KV events are not relied on meanwhile"
+                text += "; its KV events are ignored meanwhile"
             self._events.warning("prefix.parted", text, **_of(state))
         elif doubt == 0.0 and before > 0.0:
-            text = f"endpoint {pool}/{name}: predicted prefix hits come true again: {reason}"
+            text = f"endpoint {pool}/{name}: prefix hits match the predictions again: {reason}"
             self._events.info("prefix.agrees", text, **_of(state))
 
     def know_prefixes(self, pool: str, name: str, slot: int) -> None:
@@ -374,7 +376,7 @@ class EndpointStates:
             round(state.prefix_doubt * _PPM),
             state.exact_slot + 1 if state.exact else 0,
             state.agent.max_in_flight + 1,
-            int(state.keeps_clients(self._wall_clock())),
+            int(self._wall_clock() < state.clients_stay_until),
         )
         if wanted == state.written:
             return

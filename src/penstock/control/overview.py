@@ -121,6 +121,9 @@ def _endpoint(
         health=DOWN if state.is_down else state.health,
         available=state.available,
         draining=state.is_draining,
+        clients_stay_until=(
+            state.clients_stay_until if pool.sticky is not None or pool.kind == "llm" else 0.0
+        ),
         ejected=state.ejected is not None,
         ejections=state.ejections,
         weight=state.weight,

@@ -115,7 +115,7 @@ class Supervisor:
         self._reconnecting = Reconnecting(self._outliers, Prober(self._contexts))
         self._engines = EngineLoads(self.board, self._events, self._contexts)
         self._exact = ExactIndex(self.board, self._states, self._events)
-        self._kv_events = KvEventReaders(self.board, self._events, self._exact)
+        self._kv_events = KvEventReaders(self.board, self._events, self._exact, self._contexts)
         self._parity = ParityWatch(self.board, self._states)
         self._models = EngineModels(self._events, self._contexts, self._publisher.refresh)
         self._publisher.preparations.append(self._models.prepare)
@@ -187,15 +187,15 @@ class Supervisor:
 
     def drain(self, pool: str, endpoint: str) -> None:
         """No further requests for it. Raises UnknownNameError."""
-        self._states.drain(pool, endpoint, "asked for by an operator")
+        self._states.drain(pool, endpoint, "requested by an operator")
 
     def undrain(self, pool: str, endpoint: str) -> None:
         """Requests again. Raises UnknownNameError."""
-        self._states.undrain(pool, endpoint, "asked for by an operator")
+        self._states.undrain(pool, endpoint, "requested by an operator")
 
     def set_weight(self, pool: str, endpoint: str, weight: float) -> None:
         """Weigh it so. Raises UnknownNameError, and ValueError for a weight that is none."""
-        self._states.set_weight(pool, endpoint, weight, "asked for by an operator")
+        self._states.set_weight(pool, endpoint, weight, "requested by an operator")
 
     async def reload(self) -> ReloadView:
         """Read the configuration again."""
@@ -290,7 +290,7 @@ class Supervisor:
         hurry = asyncio.create_task(self._stop_now.wait())
         await asyncio.wait({stopping, hurry}, return_when=asyncio.FIRST_COMPLETED)
         if not stopping.done():
-            self._events.warning("stopped_at_once", "running requests are cut")
+            self._events.warning("stopped_at_once", "deadline reached: cutting running requests")
             await self._workers.kill()
         await stopping
         hurry.cancel()
@@ -339,11 +339,11 @@ class Supervisor:
             except (ValueError, PublishError) as error:
                 complained_of = changed
                 self._events.error(
-                    "certificates.refused", f"{names} changed but cannot be used: {error}"
+                    "certificates.refused", f"{names} changed but cannot be loaded: {error}"
                 )
                 continue
             self._contexts.forget()
-            self._events.info("certificates", f"{names} changed and is in use")
+            self._events.info("certificates", f"{names} changed and was loaded")
 
     async def _follow_addresses(self) -> None:
         async def refresh() -> None:

@@ -104,14 +104,14 @@ class RuntimeFile:
             if ours.isdisjoint(record.ports) or record.source != self._source:
                 self._events.warning(
                     "orphans.left",
-                    f"workers {pids} of the dead supervisor {record.supervisor.pid} serve on at "
+                    f"workers {pids} of the dead supervisor {record.supervisor.pid} still serve "
                     f"ports {', '.join(map(str, record.ports))}; end them with `kill {pids}`",
                 )
                 continue
             self._events.info(
                 "orphans.relieved",
-                f"workers {pids} of the dead supervisor {record.supervisor.pid} finish what they "
-                "have; ours took over",
+                f"workers {pids} of the dead supervisor {record.supervisor.pid} finish their "
+                "requests; new workers took over",
             )
             await _end(workers)
             path.unlink(missing_ok=True)

@@ -200,7 +200,7 @@ class Workers:
         _, late = await asyncio.wait(self._tasks, timeout=deadline_s + _GRACE_S)
         if late:
             self._events.warning(
-                "workers.late", f"{len(late)} workers are killed: they did not stop"
+                "workers.late", f"{len(late)} workers did not stop in time; killing them"
             )
             await self.kill()
 
@@ -236,7 +236,7 @@ class Workers:
             when = f"in {pause_s:g} s" if pause_s else "at once"
             self._events.error(
                 "worker.ended",
-                f"worker {worker.index} {ended}; it is started again {when}",
+                f"worker {worker.index} {ended}; restarting it {when}",
                 worker=worker.index,
             )
             with suppress(TimeoutError):
@@ -296,7 +296,7 @@ class Workers:
             worker.enter("ready")
         self._events.info(
             "worker.ready",
-            f"worker {worker.index} serves (pid {worker.pid})",
+            f"worker {worker.index} is ready (pid {worker.pid})",
             worker=worker.index,
             pid=worker.pid,
         )
@@ -333,14 +333,14 @@ class Workers:
         if worker.silent_looks == _SILENT_WARN:
             self._events.warning(
                 "worker.silent",
-                f"worker {worker.index} (pid {worker.pid}) stands still",
+                f"worker {worker.index} (pid {worker.pid}) does not respond",
                 worker=worker.index,
             )
         elif worker.silent_looks == _SILENT_KILL and worker.process is not None:
             self._events.error(
                 "worker.killed",
-                f"worker {worker.index} (pid {worker.pid}) stood still for {_SILENT_KILL} s "
-                "and is killed",
+                f"worker {worker.index} (pid {worker.pid}) did not respond for "
+                f"{_SILENT_KILL} s; killing it",
                 worker=worker.index,
             )
             worker.process.kill()

@@ -36,7 +36,7 @@ class Endpoint:
     to anyone: that is seen while it goes on, when no request has ended yet that could tell of it.
     """
 
-    awaited: int = 0  # requests that it owes a byte
+    owed: int = 0  # requests that it owes a byte
     quiet_since: float = 0.0  # while it owes any: when it was heard last, or began to owe
     unheard: bool = False  # those who waited for it gave up before it was heard
 
@@ -56,7 +56,7 @@ class Endpoint:
     exact_slot: int = -1  # its place in the exact prefix index; -1 while it is not there
     waiting: int = -1  # requests that wait in its engine, by the last report; -1: not told
     models: dict[str, str] | None = None  # names it serves, and their parents; None: not known
-    awaited: bool = False  # what it serves is being found out: until then it serves no model
+    models_awaited: bool = False  # what it serves is being found out: until then it serves no model
     loaded: list[int] = _NOTHING  # hashes of models and adapters in its memory
 
     def __init__(
@@ -90,7 +90,7 @@ class Endpoint:
         """Whether a request for that model may go there, as far as is known."""
         models = self.models
         if models is None:
-            return not self.awaited
+            return not self.models_awaited
         return model in models
 
     def has_room(self) -> bool:
@@ -107,13 +107,13 @@ class Endpoint:
 
     def owes(self, now: float) -> None:
         """One more request waits for a byte of it. Only ``Ticket`` calls this."""
-        if self.awaited == 0 and not self.unheard:
+        if self.owed == 0 and not self.unheard:
             self.quiet_since = now
-        self.awaited += 1
+        self.owed += 1
 
     def owes_no_more(self, gave_up: bool, now: float) -> None:
         """One that waited does no longer. Only ``Ticket`` calls this."""
-        self.awaited -= 1
+        self.owed -= 1
         if gave_up and now - self.quiet_since >= _TELLING_S:
             self.unheard = True
 
@@ -124,7 +124,7 @@ class Endpoint:
 
     def silence_s(self, now: float) -> float:
         """For how long it has owed a byte and sent none; 0 while it owes nothing."""
-        return max(now - self.quiet_since, 0.0) if self.awaited > 0 else 0.0
+        return max(now - self.quiet_since, 0.0) if self.owed > 0 else 0.0
 
     def settled(self, ticket: "Ticket") -> None:
         """An attempt there ended. Only ``Ticket`` calls this, once for each."""

@@ -13,13 +13,18 @@ _CROWD: Final = 4
 
 
 class ModelNames:
-    """The names of one pool. ``shares`` are models by alias with their weights."""
+    """The names of one pool. ``shares`` are models by alias with their weights; ``default`` is what
+    is asked for where a request names none."""
 
     def __init__(
-        self, shares: dict[str, dict[str, float]], fallbacks: dict[str, tuple[str, ...]]
+        self,
+        shares: dict[str, dict[str, float]],
+        fallbacks: dict[str, tuple[str, ...]],
+        default: str = "",
     ) -> None:
         self.shares: dict[str, dict[str, float]] = shares
         self.fallbacks: dict[str, tuple[str, ...]] = fallbacks
+        self.default: str = default
 
     def stand_in_for(self, asked: str) -> bool:
         """Whether more than one model may answer a request for ``asked``."""

@@ -56,7 +56,7 @@ class Pool:
         dear.
         """
         self._serving = {}
-        self.knows_models = any([e.models is not None or e.awaited for e in self.endpoints])
+        self.knows_models = any([e.models is not None or e.models_awaited for e in self.endpoints])
         eligible = eligible_endpoints(self.endpoints, self.panic_threshold)
         weights = [endpoint.weight for endpoint in eligible]
         zones = [endpoint.zone for endpoint in eligible]
@@ -186,7 +186,7 @@ class Pool:
     def awaited(self) -> Endpoint | None:
         """An endpoint of which it is not known yet what it serves; None when all are known."""
         for endpoint in self.endpoints:
-            if endpoint.models is None and endpoint.awaited:
+            if endpoint.models is None and endpoint.models_awaited:
                 return endpoint
         return None
 

@@ -8,6 +8,7 @@ from penstock.wire.chunked import LAST_CHUNK, ChunkedReader, encode_chunk
 from penstock.wire.content_coding import BadCoding, ContentDecoder, OverBound, decoder_of
 from penstock.wire.forwarding import CHUNKED
 from penstock.wire.http1 import Refusal, ResponseHead
+from penstock.wire.kept_things import names_in
 from penstock.wire.sse import SseMeter
 from penstock.wire.usage import UsageHider
 from penstock.wire.usage_habit import HabitReader
@@ -154,6 +155,28 @@ def reading_of(head: ResponseHead, framing: int, asked: bool, env: Env) -> Answe
     if kind.startswith(_JSON):
         return AnswerReading(False, chunked, env)
     return None
+
+
+class NameMeter(SseMeter):
+    """Reads the ids that a whole answer tells, in place of its tokens."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.names: list[str] = []
+
+    def read(self, line: bytes) -> None:
+        self.names = names_in(line)
+
+
+def names_reading_of(head: ResponseHead, framing: int, env: Env) -> AnswerReading | None:
+    """How to read the ids in an answer; None when it tells none."""
+    if not 200 <= head.status < 300 or _coding(head):
+        return None
+    if not _value(head, b"content-type").lower().startswith(_JSON):
+        return None
+    reading = AnswerReading(False, framing == CHUNKED, env)
+    reading.meter = NameMeter()
+    return reading
 
 
 def _coding(head: ResponseHead) -> bytes:

@@ -29,6 +29,9 @@ _TYPES: Final[dict[int, str]] = {
     508: "loop",
 }
 
+# What is forwarded, for Allow: other methods than these and TRACE and CONNECT are as well.
+ALLOWED_METHODS: Final = "GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS"
+
 # The same in Anthropic's API (its reference, errors).
 _ANTHROPIC_TYPES: Final[dict[int, str]] = {
     400: "invalid_request_error",
@@ -89,6 +92,8 @@ def refusal(
         kind = kind or _TYPES.get(status, "error")
     body = _error(message, kind, {"code": status}, family, request_id)
     headers = [("Content-Type", "application/json")]
+    if status == 405:
+        headers.append(("Allow", ALLOWED_METHODS))  # RFC 9110, 15.5.6: it must
     if retry_after_s:
         headers.append(("Retry-After", str(retry_after_s)))
     return response(
@@ -124,13 +129,19 @@ def unknown_model(
 
 
 def bad_body(
-    status: int, problem: str, *, family: int, keep_alive: bool, request_id: bytes = b""
+    status: int,
+    problem: str,
+    *,
+    family: int,
+    keep_alive: bool,
+    request_id: bytes = b"",
+    headers: Sequence[tuple[str, str]] = (),
 ) -> bytes:
     """A body that is not what its API asks for, as OpenAI's API or Anthropic's says it."""
     large = family == ANTHROPIC and status == 413
     kind = "request_too_large" if large else "invalid_request_error"
     param = {"param": None, "code": None}
-    return _api_error(status, problem, kind, param, family, keep_alive, request_id)
+    return _api_error(status, problem, kind, param, family, keep_alive, request_id, headers)
 
 
 def _api_error(
@@ -141,13 +152,14 @@ def _api_error(
     family: int,
     keep_alive: bool,
     request_id: bytes,
+    headers: Sequence[tuple[str, str]] = (),
 ) -> bytes:
     return response(
         status,
         _error(message, kind, param, family, request_id),
         keep_alive=keep_alive,
         request_id=request_id,
-        headers=[("Content-Type", "application/json")],
+        headers=[("Content-Type", "application/json"), *headers],
     )
 
 

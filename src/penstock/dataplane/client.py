@@ -10,6 +10,7 @@ from penstock.dataplane.board import (
     W_TLS_FAILURES,
     W_TLS_HANDSHAKES,
 )
+from penstock.dataplane.body_pace import BodyPace
 from penstock.dataplane.client_head import ClientHead
 from penstock.dataplane.client_settings import ClientSettings
 from penstock.dataplane.client_stream import AWAIT, BODY, BUSY, LINGER
@@ -47,6 +48,7 @@ class ClientConnection(ClientHead, Front):
         self._head: RequestHead | None = None  # the last one, remembered with its plan
         self._plan: Plan | None = None
         self._reader: ChunkedReader | None = None
+        self._pace: BodyPace | None = None  # of the body under way
         self._awaits_continue: bool = False  # it sends its body when told to, not before
         self._advancing: bool = False
 
@@ -179,11 +181,22 @@ class ClientConnection(ClientHead, Front):
     def _await_body(self, head: RequestHead, begun: bytes) -> None:
         """A client that waits for 100 rightly sends nothing before it (RFC 9110, 10.1.1)."""
         self._awaits_continue = head.expects_continue and not begun
+        settings = self.settings
+        if self._pace is not None:
+            self._pace.begin()
+        elif settings.body_rate > 0 and settings.body_idle_s > 0.0:
+            self._pace = BodyPace(settings.body_idle_s, settings.body_rate)
         self._await_more_body()
 
     def _await_more_body(self) -> None:
-        if self._state == BODY and not self._awaits_continue:
-            self._arm(self.settings.body_idle_s)
+        if self._state == BODY and not self._awaits_continue and self.events & READABLE:
+            self._arm_body()
+
+    def _arm_body(self) -> None:
+        """The client's turn: the next piece, and a rate over all of them."""
+        self._arm(self.settings.body_idle_s)
+        if self._pace is not None:
+            self.deadline = min(self.deadline, self._pace.wait(self.loop.env.now))
 
     def continue_body(self) -> None:
         self._awaits_continue = False
@@ -194,6 +207,8 @@ class ClientConnection(ClientHead, Front):
         exchange = self.exchange
         if exchange is None:
             return
+        if self._pace is not None:
+            self._pace.came(len(data), self.loop.env.now)
         reader = self._reader
         if reader is not None:
             try:
@@ -205,14 +220,14 @@ class ClientConnection(ClientHead, Front):
             if reader.done:
                 self._body_is_whole(reader.rest)
             else:
-                self._arm(self.settings.body_idle_s)
+                self._arm_body()
             if out or reader.done:
                 exchange.on_request_body(out, reader.done)
             return
         left = self._left - len(data)
         if left > 0:
             self._left = left
-            self._arm(self.settings.body_idle_s)
+            self._arm_body()
             exchange.on_request_body(data, False)
             return
         if left < 0:
@@ -267,6 +282,8 @@ class ClientConnection(ClientHead, Front):
 
     def hold_body(self) -> None:
         self.pause_reading()
+        if self._pace is not None:
+            self._pace.stop(self.loop.env.now)
         if self.unsent is None:
             self.deadline = 0.0  # the endpoint's turn: its own timeout runs
 
@@ -324,7 +341,11 @@ class ClientConnection(ClientHead, Front):
         elif state == LINGER or self.unsent is not None:
             self.close()
         elif state == BODY:
-            self._abandon(408, f"no byte of the body came for {settings.body_idle_s:g} s")
+            self._abandon(
+                408,
+                f"no byte of the body came for {settings.body_idle_s:g} s, or under "
+                f"{settings.body_rate} bytes a second",
+            )
         elif state == AWAIT and self._inbox and self._inbox != b"\r":  # half an empty line
             self._refuse(408, f"the headers took over {settings.headers_s:g} s")
         elif self._head is not None:
@@ -334,7 +355,7 @@ class ClientConnection(ClientHead, Front):
             else:
                 self.deadline = 0.0
         else:
-            self.close()
+            self.close_in_order()
 
     def on_crash(self) -> None:
         exchange = self.exchange
@@ -374,7 +395,7 @@ class ClientConnection(ClientHead, Front):
         if not self.open or not self._is_idle():
             return
         if self.requests > 0:
-            self.close()
+            self.close_in_order()
         else:
             self._arm(_FIRST_REQUEST_S)
 

@@ -20,6 +20,7 @@ class ClientSettings:
         self.header_count: int = limits.header_count
         self.target_bytes: int = limits.target_bytes
         self.body_bytes: int = limits.body_bytes
+        self.body_rate: int = limits.body_rate
         self.connections: int = limits.connections
         self.connections_per_address: int = limits.connections_per_address
         self.requests: int = limits.requests_per_connection

@@ -116,6 +116,13 @@ class Connection(Pollable):
             self.loop.remove(self)
             self.sock.close()
 
+    def close_in_order(self) -> None:
+        """Close what is idle; over TLS the peer is told that this was all (RFC 9112, 9.8)."""
+        tls = self.tls
+        if self.open and tls is not None and tls.established and self.unsent is None:
+            self.send(tls.farewell(), True)
+        self.close()
+
     def reset(self) -> None:
         """Close so that the peer gets an error rather than an end (RST in place of FIN)."""
         if self.open:

@@ -1,9 +1,10 @@
 """What everything in one worker shares."""
 
 import secrets
+from email.utils import formatdate
 from random import Random
 from resource import RLIMIT_NOFILE, getrlimit
-from time import monotonic
+from time import monotonic, time
 from typing import TYPE_CHECKING
 
 from penstock.core.env import Env
@@ -41,6 +42,9 @@ class Context:
         # requests need for connections to endpoints.
         limit = getrlimit(RLIMIT_NOFILE)[0]
         self.max_descriptors: int = limit - max(limit // 8, min(32, limit // 2))
+        self.date_line: bytes = b""  # with the line's end before it; of this second
+        self._second: int = 0
+        self.look_at_the_date()
         self.addresses: AddressSketch = AddressSketch(board, worker)
         self._id_prefix: bytes = secrets.token_hex(10).encode()
         self._ids: int = 0
@@ -48,6 +52,13 @@ class Context:
     def enter(self, world: "World") -> None:
         """Run this world from the next request on."""
         self.world = world
+
+    def look_at_the_date(self) -> None:
+        """Format Date anew if a second began."""
+        second = int(time())
+        if second != self._second:
+            self._second = second
+            self.date_line = b"\r\nDate: " + formatdate(second, usegmt=True).encode()
 
     def client_came(self, address: str, limit: int, limit_per_address: int) -> bool:
         """Count a client in, unless a limit (0: none) forbids it."""

@@ -19,17 +19,18 @@ from penstock.core.ticket import (
     Ticket,
 )
 from penstock.dataplane.admission import Admission, ExchangePlace
+from penstock.dataplane.answer_reading import names_reading_of
 from penstock.dataplane.board import (
     P_REQUESTS,
 )
 from penstock.dataplane.endpoint_connection import EndpointConnection, connect
 from penstock.dataplane.failover import Failover
+from penstock.dataplane.gathering import Gathering
 from penstock.dataplane.idle_connections import take_idle
 from penstock.dataplane.live_endpoint import LiveEndpoint
 from penstock.dataplane.loop import EXHAUSTED
 from penstock.dataplane.mirror import start_mirror
 from penstock.dataplane.plan import PoolPlan
-from penstock.dataplane.prompt_body import MAX_INSPECTED_BYTES
 from penstock.dataplane.recorder import Watch
 from penstock.wire.forwarding import (
     CHUNKED,
@@ -40,6 +41,7 @@ from penstock.wire.forwarding import (
     for_other_body,
     forwarded_response,
     interim_response,
+    lacks_date,
 )
 from penstock.wire.http1 import ResponseHead
 
@@ -78,34 +80,42 @@ class Exchange(Failover):
             if self.mirror is not None:
                 self.mirror.feed(body, complete)
         self.request = way.request
-        if way.inspects:
+        if way.inspects or way.skims:
+            if not self._begin_reading(way):
+                return
             if not complete:
                 self._inspecting = True
                 if self.head.expects_continue:
                     self.front.write(CONTINUE)
                     self.front.continue_body()
-                self._await_body(len(body), False)
+                self._await_body(body, False)
                 return
-            if not self._inspect(way):
+            if not self._read_on(way, body, True) or not self._understand(way):
                 return
-        elif way.refuses_long:
-            self._refuse_long(way)
+        elif way.unread and not self._passes_as_it_is(way):
+            return
+        elif way.asks_all:
+            Gathering(self).begin()
             return
         if pool.admission is None:
             self._attempt()
         else:
             self._admit(way, pool.admission)
 
-    def _await_body(self, size: int, complete: bool) -> None:
-        """More of a body came that is to be inspected; one over a bound passes uninspected."""
+    def _await_body(self, data: bytes, complete: bool) -> None:
+        """More of a body came that is to be read; one over a bound passes unread."""
         way = self.way
         assert way is not None
-        roomy = self._take_room(size) or complete  # what is there can as well be read
-        if roomy and not complete and self._body_bytes <= MAX_INSPECTED_BYTES:
+        roomy = self._take_room(len(data)) or complete  # what is there can as well be read
+        if not self._read_on(way, data, complete):
+            return
+        skimming = self._skimming
+        found = skimming is not None and skimming.done
+        if roomy and not complete and not found and self._body_bytes <= way.pool.prompt_bytes:
             return
         self._inspecting = False
-        if complete:
-            if not self._inspect(way):
+        if complete or skimming is not None:
+            if not self._understand(way):
                 return
         elif not self._passes_unread(way, roomy):
             return
@@ -116,7 +126,7 @@ class Exchange(Failover):
 
     def on_models_known(self) -> None:
         way = self.way
-        if way is None or not self._inspect(way):
+        if way is None or not self._understand(way):
             return
         if way.pool.admission is None:
             self._attempt()
@@ -245,7 +255,7 @@ class Exchange(Failover):
         complete = self._body_complete
         prefix = way.prefix(endpoint, legible)
         if self._other_length >= 0:
-            prefix = for_other_body(prefix, self.head, self._other_length)
+            prefix = for_other_body(prefix, self.head, self._other_length, self._decoded)
         if not body:
             data = b"%b%b\r\n\r\n" % (prefix, self.request_id)
         elif len(body) == 1:
@@ -284,7 +294,7 @@ class Exchange(Failover):
                 self._forget_body()
                 self._give_room_back()
         if self._inspecting:
-            self._await_body(len(data), complete)
+            self._await_body(data, complete)
             return
         connection = self.connection
         if connection is None or not self._sent:
@@ -314,7 +324,7 @@ class Exchange(Failover):
 
     def _continue_is_due(self, way: PoolPlan) -> bool:
         """Whether a client that waits for 100 is to get it from the endpoint."""
-        return self.head.expects_continue and not way.inspects
+        return self.head.expects_continue and not way.inspects and not way.skims
 
     def on_endpoint_drained(self) -> None:
         connection = self.connection
@@ -371,6 +381,8 @@ class Exchange(Failover):
             if status == 404 and way.pool.spec.asks_again:
                 way.pool.waits.missed()
             reading = self._reading_of(prompt, head)
+        elif way.makes_things:
+            reading = names_reading_of(head, self._framing, self.context.env)
         if reading is None or not reading.streamed:
             ticket.first_byte(now)  # else with the first token: engines send the head at once
         pool = way.pool
@@ -381,6 +393,8 @@ class Exchange(Failover):
             self._settle(DONE)
             self._retry()
             return
+        if way.conversation:
+            self._note_conversation(way)
         self.first_byte_at = now
         self.status = status
         framing = self._framing
@@ -405,9 +419,12 @@ class Exchange(Failover):
                 pool.origins.learn(way.origin, head.fields)
             head.rewritten_for = rules
             head.rewritten_flags = flags
+            head.lacks_date = lacks_date(head, rules)
         if head.request_id:
             self.endpoints_id = head.request_id
         request_id = self.request_id
+        if head.lacks_date:
+            request_id += self.context.date_line
         if pool.sticky is not None and self.endpoint is not None and not self._keeps_cookie:
             request_id += pool.set_cookie(self.endpoint, way.cookie)
         if reading is not None:
@@ -455,9 +472,13 @@ class Exchange(Failover):
         if connection is not None:
             connection.pause_reading()
             connection.arm(0.0)  # the client's turn: its own timeout runs
+            if self.ticket is not None:
+                self.ticket.hold(self.context.env.now)
 
     def on_client_drained(self) -> None:
         connection = self.connection
         if connection is not None and connection.open and self.status:
             connection.resume_reading()
             connection.arm(connection.endpoint.settings.stream_idle_s)
+            if self.ticket is not None:
+                self.ticket.go_on(self.context.env.now)

@@ -70,8 +70,9 @@ class Insight:
             streams=found.stream,
         )
 
-    def request_for(self, head: Request, model: str) -> Request:
-        """The facts of the head, and of a body that is not understood the model alone."""
+    def request_for(self, head: Request, model: str, continues: int = 0) -> Request:
+        """The facts of the head, and of a body that is not understood the model alone, and what it
+        goes on from."""
         return Request(
             method=head.method,
             host=head.host,
@@ -80,7 +81,8 @@ class Insight:
             key_hash=head.key_hash,
             model=model,
             session_hash=head.session_hash,
-            continues=head.continues,
+            continues=continues or head.continues,
+            streams=head.streams,
         )
 
     def learn(self, found: Inspection, reading: AnswerReading, ticket: Ticket, now: float) -> None:
@@ -114,7 +116,10 @@ class Insight:
 
     def note_answer(self, name: str, endpoint: Endpoint) -> None:
         """The endpoint made, or makes, the answer of that name."""
-        answer = session_hash(name.encode("utf-8", "surrogatepass"))
+        self.note_kept(session_hash(name.encode("utf-8", "surrogatepass")), endpoint)
+
+    def note_kept(self, answer: int, endpoint: Endpoint) -> None:
+        """The endpoint keeps that; by its name's hash."""
         if answer and self.homes.note(answer, endpoint) and self.journal is not None:
             self.journal.answered(answer, endpoint)
 

@@ -52,7 +52,9 @@ class PoolSetup:
     ) -> None:
         """Raises OSError, ssl.SSLError or ValueError when the settings cannot be used."""
         self.spec: snapshot.Pool = spec
-        self.names = ModelNames(dict(spec.models.aliases), dict(spec.models.fallbacks))
+        self.names = ModelNames(
+            dict(spec.models.aliases), dict(spec.models.fallbacks), spec.models.default
+        )
         self.policy: Policy = create(spec.policy.name, dict(spec.policy.options))
         check_file(spec.decisions.file)
         limit_of(spec.admission)
@@ -111,7 +113,9 @@ class LivePool(Pool):
             self.policy, ServingPolicy
         )
         self._adopt_prober(spec.probe)
-        self.names = ModelNames(dict(spec.models.aliases), dict(spec.models.fallbacks))
+        self.names = ModelNames(
+            dict(spec.models.aliases), dict(spec.models.fallbacks), spec.models.default
+        )
         if spec.kind != "llm":
             self.insight = None
         elif self.insight is None:
@@ -130,6 +134,7 @@ class LivePool(Pool):
                 ]
             )
         self.refuses_malformed: bool = spec.malformed == "refuse"
+        self.prompt_bytes: int = spec.prompt_bytes
         # What a request's key is made of: for the policy, or else for one in the shadow.
         self.key: str = setup.key
         self.recorder.configure(spec)

@@ -30,8 +30,9 @@ def log_line(exchange: "Settlement", now: float) -> bytes:
 
     ``t_parse`` is 0 for a head that came in one piece, ``t_connect`` null on a reused connection,
     ``t_first_byte`` null when none came. Requests to a language model have the model, tokens, times
-    to and between tokens, and why it ended besides; ``endpoint_id`` is the request's id as the
-    endpoint tells it, where that is another.
+    to and between tokens, and why it ended besides. ``endpoint_id`` is the request's id as the
+    endpoint tells it, where that is another; ``asked`` is the name in the request where the model
+    is another, by an alias, a fallback or a default.
     """
     plan = exchange.plan
     facts = plan.log_facts
@@ -107,6 +108,8 @@ def _usage(exchange: "Settlement") -> bytes:
         return b""
     answer = exchange.answer
     model = dumps(prompt.found.model).encode()
+    if prompt.asked != prompt.found.model:
+        model += b',"asked":' + dumps(prompt.asked).encode()
     if answer is None:
         return b',"model":' + model
     meter = answer.meter

@@ -9,14 +9,19 @@ from typing import Final
 from penstock.core.request import Request
 from penstock.core.snapshot import Admission, Route
 from penstock.dataplane.allowed_origins import AllowedOrigins
+from penstock.dataplane.gathering import asks_all
 from penstock.dataplane.live_endpoint import LiveEndpoint
 from penstock.dataplane.live_pool import LivePool
-from penstock.dataplane.prompt_body import may_inspect, may_name_model
+from penstock.dataplane.prompt_body import may_name_model
 from penstock.wire.api_family import OPENAI, family_of
+from penstock.wire.content_coding import decoder_of
 from penstock.wire.forwarding import Edit, Hop, ResponseRules, forwarded_request
 from penstock.wire.http1 import RequestHead
+from penstock.wire.kept_things import makes_things
 from penstock.wire.model_changes import changes_models
+from penstock.wire.model_name import boundary_of
 from penstock.wire.openai import OTHER, api_of
+from penstock.wire.session_keys import session_hash
 from penstock.wire.target_path import decoded_path
 
 MAX_PRIORITY: Final = 1023  # each has a line of its own in the queue
@@ -28,6 +33,7 @@ _ENDPOINTS: Final = 2
 _FIXED: Final = 3
 _NAMED: Final = {"auto": _AUTO, "pass": _CLIENTS, "endpoint": _ENDPOINTS}
 _LEGIBLE: Final[list[Edit]] = [("set", b"Accept-Encoding", b"accept-encoding", b"identity")]
+_MAX_SHOWN_BYTES: Final = 64
 _NO_EXPECTATION: Final[list[Edit]] = [("remove", b"Expect", b"expect", b"")]
 
 
@@ -56,18 +62,29 @@ class PoolPlan:
         # Which API of language models it is, where the pool serves one.
         self.api: int = OTHER
         self.family: int = OPENAI  # in whose form it is told of errors
-        # Whether the body is awaited before an endpoint is chosen.
+        # Whether the body is awaited before an endpoint is chosen, or only until it is found which
+        # model it names: in a form with that boundary, or at the front of JSON.
         self.inspects: bool = False
+        self.skims: bool = False
+        self.boundary: bytes = b""
+        self.coding: bytes = b""  # of the body, which is taken off to read it
+        self.unread: str = ""  # why the body is not read though its API is known
+        self.refuses_coding: bool = False
         # Whether an endpoint that takes it may serve other models from then on.
         self.changes_models: bool = False
+        self.makes_things: bool = False  # the answer may tell an id that its endpoint keeps
+        # Hash of the conversation whose stream its endpoint keeps (llama.cpp); 0 without one.
+        self.conversation: int = 0
+        self.asks_all: bool = False  # every endpoint has a part of the answer
         if way.pool.insight is not None:
             path = decoded_path(request.path.encode("latin-1"))
             self.api = api_of(path)
             self.family = family_of(path, head.value(b"anthropic-version") is not None)
             self.changes_models = way.pool.spec.asks_again and changes_models(head.method, path)
-            self.inspects = may_inspect(head) and (
-                self.api != OTHER or (way.pool.tells_models_apart() and may_name_model(head))
-            )
+            self.asks_all = len(way.pool.members) > 1 and asks_all(head.method, target)
+            self.makes_things = makes_things(head.method, target)
+            self.conversation = session_hash(head.value(b"x-conversation-id") or b"")
+            self._plan_reading(way.pool, head)
         self.refuses_malformed: bool = self.api != OTHER and way.pool.refuses_malformed
         self.refuses_long: bool = (
             self.refuses_malformed and head.method == b"POST" and not self.inspects
@@ -78,7 +95,9 @@ class PoolPlan:
         self.home: LiveEndpoint | None = None  # that it names
         # A client that waits for 100 (Continue) is told it here, as a gateway may (RFC 9110, 3.7
         # and 10.1.1): what it asks for stands in the body.
-        self._edits: list[Edit] = way.edits + _NO_EXPECTATION if self.inspects else way.edits
+        self._edits: list[Edit] = (
+            way.edits + _NO_EXPECTATION if self.inspects or self.skims else way.edits
+        )
         self._named: int = _NAMED.get(way.pool.host_header, _FIXED)
         if not head.host and self._named != _FIXED:
             self._named = _ENDPOINTS
@@ -88,6 +107,30 @@ class PoolPlan:
         self._prefix: bytes = b""
         # For endpoints and answers that need a head of their own.
         self._prefixes: dict[tuple[str, bytes, bool], bytes] | None = None
+
+    def _plan_reading(self, pool: LivePool, head: RequestHead) -> None:
+        """How much of the body is read."""
+        if head.method != b"POST":
+            return
+        apart = pool.tells_models_apart()
+        coding = (head.value(b"content-encoding") or b"").strip().lower()
+        if coding == b"identity":
+            coding = b""
+        if self.api == OTHER and apart and not coding:
+            self.boundary = boundary_of(head.value(b"content-type") or b"")
+        if self.boundary:
+            self.skims = True
+        elif self.api != OTHER or ((apart or self.makes_things) and may_name_model(head)):
+            if coding and decoder_of(coding, 0) is None:
+                shown = coding[:_MAX_SHOWN_BYTES].decode("latin-1")
+                self.unread = f"the body is compressed ({shown}), which is not read"
+                self.refuses_coding = apart or pool.refuses_malformed
+            elif head.content_length <= pool.prompt_bytes:
+                self.inspects = True
+                self.coding = coding
+            else:
+                self.unread = f"the body has over {pool.prompt_bytes} bytes"
+                self.skims = apart and not coding
 
     def prefix(self, endpoint: LiveEndpoint, legible: bool = False) -> bytes:
         """The head for an endpoint, up to the value of X-Request-ID.

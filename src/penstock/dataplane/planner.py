@@ -10,6 +10,7 @@ from penstock.core import snapshot
 from penstock.core.request import Request
 from penstock.core.route import Facts, Matcher, check_rewrite, first_match, rewritten_path
 from penstock.core.snapshot import Route, Snapshot
+from penstock.dataplane.answers import ALLOWED_METHODS
 from penstock.dataplane.live_pool import LivePool, edits_of
 from penstock.dataplane.model_list import about_models, asks_for_models
 from penstock.dataplane.plan import Plan, PoolPlan, Way
@@ -19,7 +20,8 @@ from penstock.wire.forwarding import (
     edited,
     request_id_of,
 )
-from penstock.wire.http1 import RequestHead
+from penstock.wire.http1 import RequestHead, hops_left
+from penstock.wire.kept_things import thing_in
 from penstock.wire.openai import answer_in
 from penstock.wire.origin import TrustedNetworks, origin_of
 from penstock.wire.session_keys import session_hash, session_in
@@ -170,15 +172,21 @@ def _pool_plan(
             source=request.source,
             key_hash=xxhash.xxh3_64_intdigest(key) if pool.key else 0,
             session_hash=session or session_in(head.fields),
-            continues=answer_in(decoded_path(request.path.encode("latin-1")))
-            if pool.insight is not None
-            else 0,
+            continues=_kept(request, head) if pool.insight is not None else 0,
+            # What is not understood of a language model's may take as long as its whole answer.
+            streams=pool.insight is None,
         )
     plan = PoolPlan(way, request, head, target.encode("latin-1"), hop)
     if pool.sticky is not None and pool.spec.sticky is not None:
         plan.cookie = cookie_value(head, pool.spec.sticky.cookie) or ""
         plan.home = pool.named_by(plan.cookie)
     return plan
+
+
+def _kept(request: Request, head: RequestHead) -> int:
+    """The hash of the answer, file or other thing that a request is about; else 0."""
+    path = decoded_path(request.path.encode("latin-1"))
+    return answer_in(path) or thing_in(path + b"?" + head.target.partition(b"?")[2])
 
 
 def _answered_here(
@@ -189,8 +197,9 @@ def _answered_here(
         plan.status = 501
         plan.message = "upgrading to websocket is not offered"
         return True
-    if head.method == b"OPTIONS" and head.value(b"max-forwards") == b"0":
+    if hops_left(head) == 0:
         plan.status = 200  # RFC 9110, 7.6.2: the hop where the count ends answers itself
+        plan.headers = _own_headers(route, "Allow", ALLOWED_METHODS)
         return True
     if route.respond is not None:
         plan.status = route.respond.status

@@ -12,16 +12,19 @@ from penstock.wire.model_name import with_model
 from penstock.wire.openai import CHAT, COMPLETION, OTHER, Inspection, inspect
 from penstock.wire.usage import Wish, wish_for_usage
 
-MAX_INSPECTED_BYTES: Final = 16 * 1024 * 1024  # a million tokens with images
-
-_MAX_SHOWN_BYTES: Final = 64
+_BYTE_ORDER_MARK: Final = b"\xef\xbb\xbf"
 _FORM: Final = b"application/x-www-form-urlencoded"
 
 
 class PromptBody:
-    """A whole body, read. ``data`` is what is sent, in the client's framing."""
+    """A whole body, read. ``data`` is what is sent, in the client's framing.
 
-    def __init__(self, api: int, head: RequestHead, data: bytes) -> None:
+    ``decoded`` is what its content coding hides, which stays on unless the body is changed.
+    """
+
+    def __init__(
+        self, api: int, head: RequestHead, data: bytes, decoded: bytes | None = None
+    ) -> None:
         self.data: bytes = data
         self.asked: str = ""  # the model that the client asks for
         self.changed: bool = False  # into another than the client's
@@ -29,32 +32,45 @@ class PromptBody:
         self._wish: Wish | None = None  # for usage, while it asks
         self._plain: bool = True  # whether it was the client's before it asked
         self._head: RequestHead = head
-        # It was read before, so it cannot be refused.
-        self._json: bytes = ChunkedReader(False, 400).feed(data) if head.chunked else data
+        self.is_coded: bool = decoded is not None
+        if decoded is None:
+            # It was read before, so it cannot be refused.
+            decoded = ChunkedReader(False, 400).feed(data) if head.chunked else data
+        # Before the JSON, by some editors and by PowerShell: engines skip it (RFC 8259, 8.1).
+        self._mark: bytes = b""
+        if decoded.startswith(_BYTE_ORDER_MARK):
+            self._mark = _BYTE_ORDER_MARK
+            decoded = decoded.removeprefix(_BYTE_ORDER_MARK)
+        self._json: bytes = decoded
         self._hidden: Hidden | None = None  # lone surrogates in it
         self.found: Inspection = inspect(api, self._json)
         if self.found.problem and (api != OTHER or not self.found.model):
-            coding = _coding(head)
-            if coding:
-                self.found = Inspection(
-                    api, f"the body is compressed ({coding}), which is not read"
-                )
-            else:
-                self._hidden = hide(self._json)
+            self._hidden = hide(self._json)
             if self._hidden is not None:
                 self._json = self._hidden.body
                 self.found = inspect(api, self._json)
         self.asked = self.found.model
 
+    def ask_for_model_if_any(self, default: str) -> None:
+        """Ask for that model where the client names none; for none where it is empty."""
+        if default and self.found.api != OTHER:
+            self.ask_for_model(default)
+            self.asked = self.found.model
+
+    @property
+    def json(self) -> bytes:
+        """What it says, without framing."""
+        return self._json
+
     def ask_for_model(self, name: str) -> None:
-        """Ask for that model instead. The body must have named one.
+        """Ask for that model instead.
 
         It does not any more where a name in it, which was passed over until here, is not UTF-8.
         """
         self.ask_plainly()
         try:
             changed = self._change(with_model(self._json, name))
-        except (msgspec.DecodeError, UnicodeDecodeError) as error:
+        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
             self.found = Inspection(self.found.api, f"the body cannot be read: {error}")
             return
         if not changed:
@@ -67,7 +83,7 @@ class PromptBody:
         found = self.found
         if not found.stream or (found.api != CHAT and found.api != COMPLETION):
             return False
-        if found.choices > 1 or is_sealed(self._head):
+        if self.is_coded or found.choices > 1 or is_sealed(self._head):
             return False  # of several choices each one's end is told of otherwise
         # Else trailers follow, and they may speak of the body.
         return not self._head.chunked or self.data.endswith(b"\r\n" + LAST_CHUNK)
@@ -105,20 +121,11 @@ class PromptBody:
         if not sent:
             return False
         self._json = json
+        if self._mark:
+            sent = self._mark + sent
         self.data = as_one_chunk(sent) if self._head.chunked else sent
         self.changed = True
         return True
-
-
-def _coding(head: RequestHead) -> str:
-    """How a body is compressed, as its head tells; empty where it is not."""
-    coding = (head.value(b"content-encoding") or b"").strip().lower()
-    return "" if coding == b"identity" else coding[:_MAX_SHOWN_BYTES].decode("latin-1")
-
-
-def may_inspect(head: RequestHead) -> bool:
-    """Whether a request's body can be awaited before an endpoint is chosen."""
-    return head.method == b"POST" and head.content_length <= MAX_INSPECTED_BYTES
 
 
 def may_name_model(head: RequestHead) -> bool:

@@ -6,19 +6,93 @@ Ollama's own or the counting of tokens, only the model is read, which decides wh
 
 from penstock.dataplane.answer_reading import AnswerReading, is_changed, reading_of
 from penstock.dataplane.board import P_UNREAD
+from penstock.dataplane.body_skimming import BodySkimming, CodedBody, renamed
 from penstock.dataplane.insight import Insight
 from penstock.dataplane.live_endpoint import LiveEndpoint
 from penstock.dataplane.plan import PoolPlan
 from penstock.dataplane.prompt_body import PromptBody
 from penstock.dataplane.settlement import Settlement
+from penstock.wire.content_coding import accepted_codings, decoder_of
 from penstock.wire.http1 import ResponseHead
-from penstock.wire.openai import OTHER
+from penstock.wire.kept_things import thing_named
+from penstock.wire.openai import LLAMACPP, OTHER
 from penstock.wire.usage import UsageHider
 from penstock.wire.usage_habit import HabitReader
 
 
 class PromptReading(Settlement):
     """The part of an exchange that reads what a language model is asked."""
+
+    def _begin_reading(self, way: PoolPlan) -> bool:
+        """The body is to be read, as far as its head says; False when it was refused."""
+        self.unread = way.unread
+        if way.refuses_long:
+            self._refuse_long(way)
+            return False
+        if way.skims:
+            self._skimming = BodySkimming(self.head, way.boundary)
+        elif way.coding:
+            decoder = decoder_of(way.coding, way.pool.prompt_bytes)
+            if decoder is not None:
+                self._coded = CodedBody(self.head, decoder)
+        return True
+
+    def _passes_as_it_is(self, way: PoolPlan) -> bool:
+        """The body cannot be read, as its head tells; False when it was refused."""
+        self.unread = way.unread
+        if way.refuses_coding:
+            accepted = [("Accept-Encoding", accepted_codings().decode())]  # RFC 9110, 15.5.16
+            self._refuse_body(way, 415, way.unread, accepted)
+            return False
+        if way.refuses_long:
+            self._refuse_long(way)
+            return False
+        return True
+
+    def _read_on(self, way: PoolPlan, data: bytes, complete: bool) -> bool:
+        """More of the body came; False when it was refused."""
+        if self._skimming is not None:
+            self._skimming.feed(data)
+        coded = self._coded
+        if coded is not None:
+            out = coded.feed(data, complete)
+            if out and not complete:
+                self._take_room(out)
+            if coded.is_over:
+                self._refuse_long(way)
+                return False
+        return True
+
+    def _understand(self, way: PoolPlan) -> bool:
+        """What was to be read of the body is there; False when it was refused, or has to wait."""
+        skimming = self._skimming
+        return self._inspect(way) if skimming is None else self._follow_name(way, skimming)
+
+    def _follow_name(self, way: PoolPlan, skimming: BodySkimming) -> bool:
+        """Go by the model that the body names, and by nothing else of it."""
+        insight = way.pool.insight
+        place = skimming.place
+        if insight is None:
+            return True
+        if place is None:
+            self.unread = self.unread or "no model was found in the form"
+            return True
+        model = way.pool.model_for(place.name, self.context.env)
+        if not model:
+            if self._awaits_models(way):
+                return False
+            if way.api == OTHER and not way.boundary:
+                return True  # it is the engine's to refuse, or to fetch
+            self._refuse_model(way, place.name)
+            return False
+        if model != place.name:
+            pieces = self._body or []
+            data = renamed(self.head, pieces, place, model)
+            longer = len(data) - sum([len(piece) for piece in pieces])
+            self._body = [data]
+            self._other_length = max(self.head.content_length + longer, 0)
+        self.request = insight.request_for(way.request, model)
+        return True
 
     def _inspect(self, way: PoolPlan) -> bool:
         """Understand the body, which is whole; False when it was refused."""
@@ -27,7 +101,15 @@ class PromptReading(Settlement):
             return True
         pieces = self._body or []
         body = pieces[0] if len(pieces) == 1 else b"".join(pieces)
-        prompt = PromptBody(way.api, self.head, body)
+        decoded: bytes | None = None
+        coded = self._coded
+        if coded is not None:
+            if coded.problem:
+                return self._passes_malformed(way, coded.problem)
+            decoded = coded.take()
+        prompt = PromptBody(way.api, self.head, body, decoded)
+        if not prompt.asked and not prompt.found.problem:
+            prompt.ask_for_model_if_any(way.pool.names.default)
         asked = prompt.asked
         model = way.pool.model_for(asked, self.context.env)
         if model != asked:
@@ -40,12 +122,11 @@ class PromptReading(Settlement):
                 return False
         if way.api == OTHER:
             if not model:
+                self._find_keeper(way, insight, prompt, "")
                 return True  # it is the engine's to refuse, or to fetch
         elif prompt.found.problem:
-            if way.refuses_malformed:
-                self._refuse_body(way, 400, prompt.found.problem)
+            if not self._passes_malformed(way, prompt.found.problem):
                 return False
-            self.unread = prompt.found.problem
         else:
             self.prompt = prompt
             self._adapts = insight.usage == "hidden" and prompt.may_ask_for_usage()
@@ -53,7 +134,24 @@ class PromptReading(Settlement):
             self._asking = prompt
         if pieces:
             self._ask(way, insight, prompt, model)
+        if way.api == OTHER:
+            self._find_keeper(way, insight, prompt, model)
         return True
+
+    def _passes_malformed(self, way: PoolPlan, problem: str) -> bool:
+        """The body cannot be understood; False when it was refused."""
+        if way.refuses_malformed:
+            self._refuse_body(way, 400, problem)
+            return False
+        self.unread = problem
+        return True
+
+    def _find_keeper(self, way: PoolPlan, insight: Insight, prompt: PromptBody, model: str) -> None:
+        """A request that names a file goes to who keeps that."""
+        if way.makes_things:
+            thing = thing_named(prompt.json)
+            if thing:
+                self.request = insight.request_for(way.request, model, thing)
 
     def _adapt(self, prompt: PromptBody, endpoint: LiveEndpoint) -> None:
         """Have a stream's request ask for usage, or not, as suits the endpoint that it goes to."""
@@ -90,13 +188,28 @@ class PromptReading(Settlement):
         """A body cannot be awaited, being too long or having no room; False when it was refused."""
         if not roomy:
             way.pool.counters.bump(P_UNREAD)
+        self.unread = f"the body has over {way.pool.prompt_bytes} bytes"
+        if not roomy:
+            self.unread = "no memory is left to read prompts"
         if not way.refuses_malformed:
-            return True
+            return self._coded is not None or self._follow_front(way)
         if roomy:
             self._refuse_long(way)
         else:
             self._refuse(503, "no memory is left to read prompts", kind="overloaded")
         return False
+
+    def _follow_front(self, way: PoolPlan) -> bool:
+        """Go by the model that stands at the front of a body that cannot be awaited."""
+        if not way.pool.tells_models_apart():
+            return True
+        front = BodySkimming(self.head, b"")
+        for piece in self._body or ():
+            front.feed(piece)
+            if front.done:
+                break
+        self._skimming = front
+        return self._follow_name(way, front)
 
     def _take_room(self, size: int) -> bool:
         """Keep so many bytes more of a body that is to be read; False when that is too many."""
@@ -134,6 +247,7 @@ class PromptReading(Settlement):
         self._body = [prompt.data]
         if prompt.changed:
             self._other_length = len(prompt.data)
+            self._decoded = prompt.is_coded
         if not prompt.found.problem:
             self.request = insight.request_of(way.request, prompt.found)
         elif model:
@@ -154,6 +268,7 @@ class PromptReading(Settlement):
         if reading is None or endpoint is None:
             return reading
         reading.began = self.began
+        reading.meter.tells_timings = prompt.found.api == LLAMACPP
         if not reading.streamed:
             return reading
         if prompt.asks_usage:

@@ -142,6 +142,7 @@ class Worker(Chore):
 
     def on_sweep(self, now: float) -> None:
         context = self.context
+        context.look_at_the_date()
         counters = context.counters
         counters.values[W_HEARTBEAT_MS] = int(now * 1000)
         counters.values[W_LOG_DROPPED] = context.log.dropped

@@ -4,6 +4,7 @@
 exchange, once.
 """
 
+from collections.abc import Sequence
 from typing import Final
 
 from penstock.core.admission.gate import needs_of
@@ -12,8 +13,9 @@ from penstock.core.request import Request
 from penstock.core.ticket import DONE, Ticket
 from penstock.dataplane import answers
 from penstock.dataplane.admission import ExchangePlace, ending_of
-from penstock.dataplane.answer_reading import AnswerReading
+from penstock.dataplane.answer_reading import AnswerReading, NameMeter
 from penstock.dataplane.board import P_NO_ENDPOINT, W_FIXED, W_UNROUTED
+from penstock.dataplane.body_skimming import BodySkimming, CodedBody
 from penstock.dataplane.context import Context
 from penstock.dataplane.endpoint_connection import EndpointConnection
 from penstock.dataplane.front import Front
@@ -21,7 +23,7 @@ from penstock.dataplane.live_endpoint import LiveEndpoint
 from penstock.dataplane.log_line import log_line
 from penstock.dataplane.mirror import Mirror
 from penstock.dataplane.plan import Plan, PoolPlan
-from penstock.dataplane.prompt_body import MAX_INSPECTED_BYTES, PromptBody
+from penstock.dataplane.prompt_body import PromptBody
 from penstock.dataplane.response_sink import ResponseSink
 from penstock.wire.api_family import OPENAI
 from penstock.wire.forwarding import LENGTH, Edit
@@ -71,6 +73,9 @@ class Settlement(ResponseSink):
     _framing: int = LENGTH
     _room: int = 0  # taken by a body that is read whole, of the worker's for all of them
     _awaited_models: bool = False  # that nobody is known to serve, once
+    _coded: CodedBody | None = None  # of a body that is read
+    _skimming: BodySkimming | None = None
+    _decoded: bool = False  # what is sent in its place has no content coding any more
     _inspecting: bool = False  # no endpoint is chosen before the body is whole
     prompt: PromptBody | None = None  # if it was understood
     plainly: bool = False  # it was asked again without the wish for usage
@@ -121,11 +126,14 @@ class Settlement(ResponseSink):
         )
         self._finish_with(404, data, "refused")
 
-    def _refuse_body(self, way: PoolPlan, status: int, problem: str) -> None:
+    def _refuse_body(
+        self, way: PoolPlan, status: int, problem: str, headers: Sequence[tuple[str, str]] = ()
+    ) -> None:
         self.why = problem
         data = answers.bad_body(
             status,
             problem,
+            headers=headers,
             family=way.family,
             keep_alive=self.front.keeps_alive(),
             request_id=self.request_id,
@@ -133,7 +141,7 @@ class Settlement(ResponseSink):
         self._finish_with(status, data, "refused")
 
     def _refuse_long(self, way: PoolPlan) -> None:
-        self._refuse_body(way, 413, f"the body has over {MAX_INSPECTED_BYTES} bytes")
+        self._refuse_body(way, 413, f"the body has over {way.pool.prompt_bytes} bytes")
 
     def _answer_here(self) -> None:
         """A redirect, a fixed response, or a refusal: no route, an ambiguous path, a loop."""
@@ -285,6 +293,20 @@ class Settlement(ResponseSink):
         self._give_list()
         return True
 
+    def on_gathered(self, status: int, body: bytes) -> None:
+        """All endpoints were asked, and this is what they say together."""
+        if not body:
+            self._refuse(502, "no endpoint answered")
+            return
+        data = answers.response(
+            status,
+            body,
+            keep_alive=self.front.keeps_alive(),
+            request_id=self.request_id,
+            headers=JSON,
+        )
+        self._finish_with(status, data, "done")
+
     def _give_list(self) -> None:
         data = answers.response(
             200,
@@ -317,13 +339,31 @@ class Settlement(ResponseSink):
         """
         passed = reading.pass_on(data, complete)
         ticket = self.ticket
+        if ticket is not None and ticket.first_byte_at > 0.0:
+            ticket.endpoint.heard(self.context.env.now)
         if ticket is not None and ticket.first_byte_at == 0.0 and reading.meter.begun:
             ticket.first_byte(reading.first_event_at)
             if reading.meter.response_id:
                 self._note_answer(reading)
         elif complete and reading.meter.response_id:
             self._note_answer(reading)
+        if complete and isinstance(reading.meter, NameMeter):
+            self._note_things(reading.meter)
         return passed
+
+    def _note_things(self, meter: NameMeter) -> None:
+        """Who keeps what the answer tells of, before its client can ask for it."""
+        way = self.way
+        endpoint = self.endpoint
+        if way is not None and endpoint is not None and way.pool.insight is not None:
+            for name in meter.names:
+                way.pool.insight.note_answer(name, endpoint)
+
+    def _note_conversation(self, way: PoolPlan) -> None:
+        """Who keeps the stream of a conversation, which its client may come back to."""
+        endpoint = self.endpoint
+        if endpoint is not None and way.pool.insight is not None:
+            way.pool.insight.note_kept(way.conversation, endpoint)
 
     def _note_answer(self, reading: AnswerReading) -> None:
         """Who makes an answer that has a name, before its client can go on from it."""
@@ -331,6 +371,8 @@ class Settlement(ResponseSink):
         endpoint = self.endpoint
         if way is not None and endpoint is not None and way.pool.insight is not None:
             way.pool.insight.note_answer(reading.meter.response_id, endpoint)
+            if self.prompt is not None and self.prompt.found.continues:
+                way.pool.insight.note_kept(self.prompt.found.continues, endpoint)  # it knew that
 
     def _learn(self, reading: AnswerReading, ticket: Ticket) -> None:
         """Once, from the attempt whose answer was passed on."""

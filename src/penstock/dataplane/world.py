@@ -115,7 +115,7 @@ class World:
         endpoint.configure(spec, pool.settings, addresses, tls, pool.spec.tls)
         endpoint.protect(pool.spec.breaker, pool)
         endpoint.models = served_by(pool.spec, spec)
-        endpoint.awaited = spec.name in pool.spec.awaited
+        endpoint.models_awaited = spec.name in pool.spec.awaited
         return endpoint
 
     def follow(self) -> None:

@@ -67,7 +67,7 @@ def _is_textbook(scenario: Scenario) -> bool:
             (g.speed, g.slots, g.room, g.model) == (first.speed, 1, 0, "fifo")
             for g in scenario.servers
         )
-        and len({_weight(g) for g in scenario.servers}) == 1
+        and len({weight_of(g) for g in scenario.servers}) == 1
     )
 
 
@@ -95,14 +95,14 @@ def _balanced(scenario: Scenario, policy: PolicyChoice) -> Expectation | None:
 def _independent_queues(scenario: Scenario) -> Expectation | None:
     """Each server by itself: a Poisson stream split by weight, or the one server there is."""
     arrivals = scenario.arrivals.build(scenario.capacity)
-    total_weight = sum(g.count * _weight(g) for g in scenario.servers)
+    total_weight = sum(g.count * weight_of(g) for g in scenario.servers)
     response = wait = blocked = 0.0
     exact = True
     models: list[str] = []
     if scenario.arrivals.kind != "poisson" and scenario.server_count > 1:
         return None
     for group in scenario.servers:
-        share = _weight(group) / total_weight
+        share = weight_of(group) / total_weight
         found = _one_queue(scenario, group, arrivals.rate * share)
         if found is None:
             return None
@@ -172,5 +172,6 @@ def _arrival_rate(scenario: Scenario) -> float:
     return scenario.arrivals.build(scenario.capacity).rate
 
 
-def _weight(group: ServerGroup) -> float:
+def weight_of(group: ServerGroup) -> float:
+    """Of each server of the group, as its endpoint has it."""
     return group.capacity if group.weight == "capacity" else float(group.weight)

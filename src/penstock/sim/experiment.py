@@ -30,6 +30,10 @@ class Result:
         """The metric's mean over replications with its 95% interval."""
         return interval([outcome.metrics[metric] for outcome in self.outcomes])
 
+    def share(self, server: str) -> Interval:
+        """The server's share of all requests served, as ``interval``."""
+        return interval([outcome.share[server] for outcome in self.outcomes])
+
     def responses(self) -> FineHistogram:
         """Response times of all replications."""
         together = FineHistogram()
@@ -49,6 +53,10 @@ class Comparison:
         """The names of what was measured, in the order of a report."""
         known = set(self.results[0].outcomes[0].metrics)
         return [metric.name for metric in METRICS if metric.name in known]
+
+    def servers(self) -> list[str]:
+        """Their names, in order."""
+        return list(self.results[0].outcomes[0].share)
 
 
 def compare(

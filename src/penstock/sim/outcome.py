@@ -31,10 +31,10 @@ class Metric:
 
 METRICS: Final = (
     Metric("mean", "mean response time, from the request's arrival to its answer"),
-    Metric("p50", "half the responses are at most this long"),
-    Metric("p90", "90% are"),
-    Metric("p99", "99% are"),
-    Metric("p99.9", "99.9% are"),
+    Metric("p50", "half of the responses are at most this long"),
+    Metric("p90", "90% of the responses are at most this long"),
+    Metric("p99", "99% of the responses are at most this long"),
+    Metric("p99.9", "99.9% of the responses are at most this long"),
     Metric("wait", "mean time until service (an engine's first step) begins, network included"),
     Metric("ttft", "mean time to the first token"),
     Metric("ttft p99", "99% of first tokens come within this"),

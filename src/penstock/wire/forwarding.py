@@ -6,7 +6,7 @@ request id: so one built head serves every repetition of the same head on a conn
 
 from typing import Final
 
-from penstock.wire.http1 import RequestHead, ResponseHead
+from penstock.wire.http1 import Field, RequestHead, ResponseHead, hops_left
 from penstock.wire.origin import Origin
 
 # An edit: "set", "add" or "remove"; the field's name as given and in lower case; its value.
@@ -60,6 +60,7 @@ _NEVER_NOMINATED: Final = frozenset((b"host", b"content-length", b"transfer-enco
 # By these fields a request's head vouches for its body (RFC 9530, RFC 1864), or for both (RFC 9421,
 # AWS Signature Version 4).
 _DIGESTS: Final = frozenset((b"content-digest", b"repr-digest", b"digest", b"content-md5"))
+_DIGESTS_AND_CODING: Final = _DIGESTS | {b"content-encoding"}
 _SIGNATURES: Final = frozenset((b"signature", b"x-amz-content-sha256"))
 
 
@@ -91,6 +92,8 @@ def forwarded_request(
     trusted = hop.trusted
     origin = hop.origin
     via: list[bytes] = []
+    hops = hops_left(head)
+    counted_down = False
     fields: list[tuple[bytes, bytes, bytes]] = []
     for field in head.fields:
         lower, _, value = field
@@ -102,8 +105,11 @@ def forwarded_request(
             continue
         if lower == b"expect" and not head.expects_continue:
             continue
-        if lower == b"max-forwards" and head.method == b"OPTIONS" and value.isdigit():
-            field = (lower, field[1], b"%d" % (int(value[:9]) - 1))
+        if lower == b"max-forwards" and hops >= 0:
+            if counted_down:
+                continue
+            counted_down = True
+            field = (lower, field[1], b"%d" % max(hops - 1, 0))
         fields.append(field)
     address = hop.address.encode()
     before = [*origin.forwarded_for, address]
@@ -119,6 +125,8 @@ def forwarded_request(
     for operation, _, lower, value in edits:
         if lower == b"host" and operation != "remove":
             host = value
+        if operation != "add" and b"-" in lower:
+            fields = _without_lookalikes(fields, lower)
     lines = [b"%b %b HTTP/1.1" % (head.method, target), b"Host: " + host]
     lines += [
         b"%b: %b" % (name, value)
@@ -131,6 +139,11 @@ def forwarded_request(
         lines.append(b"Content-Length: %d" % head.content_length)
     lines.append(REQUEST_ID_LINE)
     return b"\r\n".join(lines)
+
+
+def _without_lookalikes(fields: list[Field], lower: bytes) -> list[Field]:
+    """Without those that CGI and WSGI servers take for that field: with ``_`` for ``-``."""
+    return [field for field in fields if field[0] == lower or field[0].replace(b"_", b"-") != lower]
 
 
 class ResponseRules:
@@ -154,14 +167,16 @@ def is_sealed(head: RequestHead) -> bool:
     return any([field[0] in _DIGESTS or field[0] in _SIGNATURES for field in head.fields])
 
 
-def for_other_body(prefix: bytes, head: RequestHead, length: int) -> bytes:
+def for_other_body(prefix: bytes, head: RequestHead, length: int, decoded: bool = False) -> bytes:
     """A forwarded head, as far as ``forwarded_request`` makes it, for another body of that length.
 
-    Digests of the client's body are left out. A body that comes in chunks tells no length.
+    Digests of the client's body are left out, and its content coding where it is ``decoded``. A
+    body that comes in chunks tells no length.
     """
-    if is_sealed(head):
+    if decoded or is_sealed(head):
+        left_out = _DIGESTS_AND_CODING if decoded else _DIGESTS
         lines = prefix.split(b"\r\n")
-        prefix = b"\r\n".join([ln for ln in lines if ln.partition(b":")[0].lower() not in _DIGESTS])
+        prefix = b"\r\n".join([ln for ln in lines if ln.partition(b":")[0].lower() not in left_out])
     if head.content_length < 0:
         return prefix
     ending = b"Content-Length: %d\r\n%b" % (head.content_length, REQUEST_ID_LINE)
@@ -217,6 +232,12 @@ def forwarded_response(
         lines.append(b"Connection: keep-alive")
     lines.append(REQUEST_ID_LINE)
     return b"\r\n".join(lines)
+
+
+def lacks_date(head: ResponseHead, rules: ResponseRules) -> bool:
+    """Whether a proxy that has a clock is to add Date (RFC 9110, 6.6.1); edits may forbid it."""
+    names = [field[0] for field in head.fields] + [edit[2] for edit in rules.edits]
+    return b"date" not in names
 
 
 def interim_response(head: ResponseHead) -> bytes:

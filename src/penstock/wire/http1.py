@@ -11,6 +11,7 @@ from typing import Final
 from penstock.wire.target_path import has_dot_segment, normal_path, other_readings
 
 MAX_CONTENT_LENGTH: Final = 2**63 - 1
+MAX_HOPS: Final = 2**31 - 1
 
 _TOKEN: Final = rb"[!#$%&'*+\-.^_`|~0-9A-Za-z]"
 # Field values: no control characters but HTAB (RFC 9110, 5.5); obs-text passes.
@@ -56,12 +57,12 @@ _CONFUSABLE: Final = frozenset(
 
 # How the framing of a response may be irregular, and yet be read in one way only. The connection
 # ends with such a response: who reads it otherwise would take its rest for another's beginning.
-CHUNKED_IN_1_0: Final = 1  # RFC 9112, 6.1: processed, then closed
+CHUNKED_IN_HTTP10: Final = 1  # RFC 9112, 6.1: processed, then closed
 LENGTH_BESIDE_CHUNKED: Final = 2  # 6.3: the length is removed
 LENGTH_REPEATED: Final = 4  # RFC 9110, 8.6: the same number several times is that number
 BLANKS_AFTER_SIZE: Final = 8  # of a chunk, which some servers pad (wire.chunked)
 IRREGULARITIES: Final = (
-    "chunked_in_1_0",
+    "chunked_in_http10",
     "length_beside_chunked",
     "length_repeated",
     "blanks_after_chunk_size",
@@ -132,10 +133,24 @@ class ResponseHead:
         self.idle_s: float = 0.0  # that its server lets the connection be idle; 0.0: not told
         self.irregular: int = 0  # sum of kinds
         # What was last built from this head for a client, and what it was built for.
+        self.lacks_date: bool = False
         self.rewritten: bytes = b""
         self.rewritten_for: object = None
         self.rewritten_flags: int = -1
         self.request_id: bytes = b""  # its own X-Request-ID, once it was rewritten
+
+
+def hops_left(head: RequestHead) -> int:
+    """What Max-Forwards allows: 0 for a request that ends here, -1 where it sets no bound.
+
+    It does for OPTIONS alone, TRACE being refused (RFC 9110, 7.6.2).
+    """
+    if head.method != b"OPTIONS":
+        return -1
+    value = head.value(b"max-forwards")
+    if value is None or not value.isdigit():
+        return -1
+    return min(int(value.lstrip(b"0")[:10] or b"0"), MAX_HOPS)
 
 
 def find_head_end(data: bytes, start: int) -> int:
@@ -272,7 +287,7 @@ def _check_target(head: RequestHead) -> None:
     if head.method == b"CONNECT":
         raise Refusal(501, "CONNECT is not offered here")
     if head.method == b"TRACE":
-        raise Refusal(405, "TRACE is not forwarded")
+        raise Refusal(405, "TRACE is not forwarded")  # it would tell a client what hops add
     if b"#" in target:
         raise Refusal(400, "the target holds a fragment")
     if target.startswith(b"/"):
@@ -284,8 +299,11 @@ def _check_target(head: RequestHead) -> None:
     absolute = _ABSOLUTE.fullmatch(target)
     if absolute is None or _HOST.fullmatch(absolute.group(2)) is None:
         raise Refusal(400, "the target is neither a path nor a URL with a valid host")
-    rest = absolute.group(3) or b"/"
-    head.target = rest if rest.startswith(b"/") else b"/" + rest
+    rest = absolute.group(3) or b""
+    if not rest and head.method == b"OPTIONS":
+        head.target = b"*"  # RFC 9112, 3.2.4: the server as a whole
+    else:
+        head.target = rest if rest.startswith(b"/") else b"/" + rest
     head.host = absolute.group(2)  # RFC 9112, 3.2.2: the target wins over Host
 
 
@@ -320,7 +338,7 @@ def _read_response_fields(head: ResponseHead, lines: list[bytes]) -> None:
                 raise Refusal(502, "the response's Transfer-Encoding is not just chunked")
             head.chunked = True
             if head.minor == 0:
-                head.irregular |= CHUNKED_IN_1_0
+                head.irregular |= CHUNKED_IN_HTTP10
         elif lower == b"connection":
             head.connection += _options(value)
         elif lower == b"keep-alive":

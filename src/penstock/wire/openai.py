@@ -22,6 +22,7 @@ from xxhash import xxh3_64_digest, xxh3_64_intdigest
 
 from penstock.wire import openai_bodies as bodies
 from penstock.wire.api_family import is_anthropics
+from penstock.wire.model_name import LONG_BYTES, MAX_NAME, model_at_front
 from penstock.wire.openai_bodies import NOTHING, Message, Part
 from penstock.wire.session_keys import session_hash
 
@@ -31,11 +32,12 @@ COMPLETION: Final = 2
 EMBEDDING: Final = 3
 RESPONSE: Final = 4
 ANTHROPIC: Final = 5
+LLAMACPP: Final = 6  # its own completions, by a prompt or around a gap
 
 MAX_BLOCKS: Final = 512
 # Objects in a body, each of which may become one of ours: a bound on time and memory.
 MAX_OBJECTS: Final = 100_000
-MAX_NAME: Final = 4096  # of a model: some are paths. Names are kept, and clients choose them
+_MOST_QUOTES: Final = 4 * MAX_OBJECTS  # around the texts of one list of parts
 _MOST_TOKENS: Final = 1 << 30  # as a limit: none is longer, and it is reckoned with in floats
 IMAGE_TOKENS: Final = 1024  # of an image, for lack of its size: about a 1024×1024 one at 32×32
 
@@ -45,6 +47,8 @@ _SUFFIXES: Final = (
     (b"/embeddings", EMBEDDING),
     (b"/responses", RESPONSE),
     (b"/messages", ANTHROPIC),
+    (b"/completion", LLAMACPP),
+    (b"/infill", LLAMACPP),
 )
 _DEFAULT_TAG: Final = ":latest"
 _SEPARATOR: Final = (
@@ -101,11 +105,13 @@ def inspect(api: int, body: bytes) -> Inspection:
     if api == OTHER:
         return _other(body)
     if body.count(b"{") > MAX_OBJECTS:
-        return _unread(api, f"over {MAX_OBJECTS} objects", body)
+        return _too_many(api, f"over {MAX_OBJECTS} objects", body)
     found = Inspection(api)
     prompt = _Prompt()
     try:
         _read(found, prompt, body, bodies.strict)
+    except _TooMany:
+        return _too_many(api, "too many parts in one message", body)
     except msgspec.ValidationError:
         found = Inspection(api)
         prompt = _Prompt()
@@ -113,6 +119,8 @@ def inspect(api: int, body: bytes) -> Inspection:
             _read(found, prompt, body, bodies.lax)
         except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
             return _unread(api, f"the body cannot be read: {error}", body)
+        except _TooMany:
+            return _too_many(api, "too many parts in one message", body)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         return _unread(api, f"the body cannot be read: {error}", body)
     if len(found.model) > MAX_NAME:
@@ -134,6 +142,8 @@ def _read(found: Inspection, prompt: "_Prompt", body: bytes, decoders: bodies.De
         _read_embedding(found, prompt, decoders.embedding.decode(body))
     elif api == RESPONSE:
         _read_response(found, prompt, decoders.response.decode(body))
+    elif api == LLAMACPP:
+        _read_llamacpp(found, prompt, decoders.llamacpp.decode(body))
     else:
         _read_anthropic(found, prompt, decoders.anthropic.decode(body))
 
@@ -144,6 +154,28 @@ def _unread(api: int, problem: str, body: bytes) -> Inspection:
     found.api = api
     found.problem = problem
     return found
+
+
+def _too_many(api: int, problem: str, body: bytes) -> Inspection:
+    """To skip millions of values takes long as well: of a long body only the front is looked at."""
+    if len(body) <= LONG_BYTES:
+        return _unread(api, problem, body)
+    found = Inspection(api, problem)
+    place = model_at_front(body)
+    if place is not None:
+        found.model = place.name
+    return found
+
+
+def _parts(data: bytes) -> list[Part | str]:
+    """A list of parts. Raises _TooMany; texts count as well, of which any number may stand there."""
+    if data.count(b'"') - data.count(b'\\"') > _MOST_QUOTES:
+        raise _TooMany
+    return bodies.parts.decode(data)
+
+
+class _TooMany(Exception):
+    """More parts than are read."""
 
 
 def _other(body: bytes) -> Inspection:
@@ -181,7 +213,7 @@ class _Prompt:
             return
         data = bytes(raw)  # type: ignore[call-overload]
         if data.startswith(b"["):
-            for part in bodies.parts.decode(data):
+            for part in _parts(data):
                 if isinstance(part, str):
                     self.pieces.append(part.encode())
                 else:
@@ -214,7 +246,7 @@ class _Prompt:
             return
         data = bytes(raw)  # type: ignore[call-overload]
         if data.startswith(b"["):
-            for part in bodies.parts.decode(data):
+            for part in _parts(data):
                 if isinstance(part, str):
                     self.pieces.append(part.encode())
                     continue
@@ -276,6 +308,9 @@ def _read_response(found: Inspection, prompt: _Prompt, read: bodies.Response) ->
     found.tools = read.tools is not NOTHING
     prompt.add(read.tools)
     prompt.add(read.instructions)
+    if read.conversation is not NOTHING:
+        named = _conversation(read.conversation)
+        found.continues = session_hash((named or "").encode("utf-8", "surrogatepass"))
     if read.previous_response_id is not NOTHING:
         found.continues = _name_hash(read.previous_response_id)
     prompt.add(read.previous_response_id)
@@ -286,6 +321,16 @@ def _read_response(found: Inspection, prompt: _Prompt, read: bodies.Response) ->
             prompt.add_item(item)
     else:
         prompt.pieces.append(data)
+
+
+def _read_llamacpp(found: Inspection, prompt: _Prompt, read: bodies.LlamaCpp) -> None:
+    """Around a gap other files come first, then what stands before and behind it."""
+    _common(found, read, read.n_predict)
+    prompt.add(read.input_extra)
+    prompt.add(read.input_prefix)
+    prompt.add(read.input_suffix)
+    prompt.add(read.prompt)
+    found.prompt_tokens = _token_ids(bytes(read.prompt))
 
 
 def _read_anthropic(found: Inspection, prompt: _Prompt, read: bodies.AnthropicMessages) -> None:

@@ -94,6 +94,16 @@ class Completion(Common, kw_only=True):
     suffix: Raw = NOTHING
 
 
+class LlamaCpp(Common, kw_only=True):
+    """Of llama.cpp's ``/completion`` and ``/infill`` (its server's README)."""
+
+    prompt: Raw = NOTHING
+    input_prefix: Raw = NOTHING
+    input_suffix: Raw = NOTHING
+    input_extra: Raw = NOTHING
+    n_predict: Limit = None  # -1: without end
+
+
 class Embedding(Common, kw_only=True):
     input: Raw
 
@@ -125,6 +135,7 @@ class Decoders:
     def __init__(self, *, strict: bool) -> None:
         self.chat = msgspec.json.Decoder(Chat, strict=strict)
         self.completion = msgspec.json.Decoder(Completion, strict=strict)
+        self.llamacpp = msgspec.json.Decoder(LlamaCpp, strict=strict)
         self.embedding = msgspec.json.Decoder(Embedding, strict=strict)
         self.response = msgspec.json.Decoder(Response, strict=strict)
         self.anthropic = msgspec.json.Decoder(AnthropicMessages, strict=strict)

@@ -4,7 +4,8 @@ from typing import Final
 
 from xxhash import xxh3_64_intdigest
 
-# What clients send in the wild: by agreement, NVIDIA Dynamo, Claude Code, OpenCode, Codex.
+# What clients send in the wild: by agreement, NVIDIA Dynamo, Claude Code, OpenCode, Codex, and
+# llama.cpp's web interface.
 HEADERS: Final = (
     b"x-session-id",
     b"x-dynamo-session-id",
@@ -15,6 +16,7 @@ HEADERS: Final = (
     b"session_id",
     b"conversation_id",
     b"thread-id",
+    b"x-conversation-id",
 )
 MAX_KEY_BYTES: Final = 1024  # a longer one is no name; tokens of that size begin alike
 

@@ -57,6 +57,7 @@ class SseMeter:
         self.done: bool = False  # [DONE] came
         self.finish_reason: str = ""  # "error" where it told one
         self.failure: str = ""  # the error that came in the place of an answer, or of its rest
+        self.tells_timings: bool = False  # and nothing else of tokens: llama.cpp's own API
         self.response_id: str = ""  # of OpenAI's responses API
         self.prompt_tokens: int = -1
         self.cached_tokens: int = -1
@@ -150,6 +151,7 @@ class SseMeter:
             has_value(line, b'"usage"')
             or has_value(line, b'"finish_reason"')
             or has_value(line, b'"stop_reason"')
+            or (self.tells_timings and has_value(line, b'"timings"'))
         ):
             self.read(line)
 

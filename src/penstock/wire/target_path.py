@@ -13,6 +13,8 @@ from urllib.parse import unquote_to_bytes
 # Paths without any of these, nearly all, have one spelling and one reading.
 _ODD: Final = re.compile(rb"[%;\\]|//|/\.")
 _AMBIGUOUS: Final = re.compile(rb"[%;\\]|//")
+_ESCAPE: Final = re.compile(rb"%[0-9A-Fa-f]{2}")
+_BROKEN_ESCAPE: Final = re.compile(rb"%(?![0-9A-Fa-f]{2})")
 _SLASHES: Final = re.compile(rb"//+")
 _PARAMETERS: Final = re.compile(rb";[^/]*")
 _DOT_SEGMENT: Final = re.compile(rb"/\.\.?(?:/|\Z)")
@@ -30,13 +32,13 @@ _RESERVED: Final = b"!$&'()*+,;=:@/\\"
 
 
 def _escapes(decoded: bytes) -> dict[bytes, bytes]:
-    """What each two hexadecimal digits after a "%" become when those characters are decoded."""
+    """What each escape becomes when those characters are decoded."""
     table: dict[bytes, bytes] = {}
     for high in _HEX:
         for low in _HEX:
-            digits = high + low
-            byte = bytes([int(digits, 16)])
-            table[digits.encode()] = byte if byte in decoded else b"%" + digits.upper().encode()
+            escape = f"%{high}{low}"
+            byte = bytes([int(high + low, 16)])
+            table[escape.encode()] = byte if byte in decoded else escape.upper().encode()
     return table
 
 
@@ -69,15 +71,15 @@ def other_readings(path: bytes) -> list[bytes]:
     """
     if _AMBIGUOUS.search(path) is None:
         return []
-    found = [path]
+    found = {path: None}
     if b";" in path:
-        found.append(_PARAMETERS.sub(b"", path))
+        found[_PARAMETERS.sub(b"", path)] = None
     if b"%" in path:
-        found += [_unescaped(reading, _READ_ESCAPES) for reading in found]
-    found += [_PARAMETERS.sub(b"", reading) for reading in found if b";" in reading]
-    found += [reading.replace(b"\\", b"/") for reading in found if b"\\" in reading]
-    found += [_SLASHES.sub(b"/", reading) for reading in found if b"//" in reading]
-    return [reading for reading in dict.fromkeys(found) if reading != path]
+        found |= dict.fromkeys([_unescaped(each, _READ_ESCAPES) for each in found])
+    found |= dict.fromkeys([_PARAMETERS.sub(b"", each) for each in found if b";" in each])
+    found |= dict.fromkeys([each.replace(b"\\", b"/") for each in found if b"\\" in each])
+    found |= dict.fromkeys([_SLASHES.sub(b"/", each) for each in found if b"//" in each])
+    return [reading for reading in found if reading != path]
 
 
 def decoded_path(path: bytes) -> bytes:
@@ -91,6 +93,8 @@ def has_dot_segment(path: bytes) -> bool:
 
 
 def _with_normal_escapes(path: bytes) -> bytes:
+    if _BROKEN_ESCAPE.search(path) is not None:
+        raise ValueError("a % in the path is not followed by two hexadecimal digits")
     if b"%00" in path:
         raise ValueError("the path holds %00")
     if _OVERLONG.search(path) is not None:
@@ -99,15 +103,13 @@ def _with_normal_escapes(path: bytes) -> bytes:
 
 
 def _unescaped(path: bytes, table: dict[bytes, bytes]) -> bytes:
-    parts = path.split(b"%")
-    pieces = [parts[0]]
-    for part in parts[1:]:
-        escape = table.get(part[:2])
-        if escape is None:
-            raise ValueError("a % in the path is not followed by two hexadecimal digits")
-        pieces.append(escape)
-        pieces.append(part[2:])
-    return b"".join(pieces)
+    """With every escape as in the table; by kinds of escapes, of which a long path has few.
+
+    One after the other can be replaced: nothing that is put in makes an escape with its neighbours.
+    """
+    for escape in set(_ESCAPE.findall(path)):
+        path = path.replace(escape, table[escape])
+    return path
 
 
 def _without_dot_segments(path: bytes) -> bytes:

@@ -48,6 +48,7 @@ listeners:
       header_count: 50
       target_bytes: 4KiB
       body_bytes: 8MiB
+      body_rate: 100
       connections: 1000
       connections_per_address: 10
       requests_per_connection: 100
@@ -104,6 +105,7 @@ pools:
       - url: http://10.0.0.2:8000/openai
         name: second
         headers: {Authorization: Bearer own}
+        kv_events: {port: 5600}
         weight: 2.5
         max_in_flight: 64
         backup: true
@@ -114,8 +116,10 @@ pools:
       discover: 1m
       aliases: {chat: {big: 9, small: 1}, cheap: small}
       fallbacks: {big: small}
+      default: cheap
     usage: asked
     malformed: refuse
+    prompt_bytes: 1MiB
     policy: {name: tests.unit.config.policy:Keyed, depth: 7}
     shadow: [least-request, {name: power-of-two, choices: 3}]
     decisions: {sample: 0.5, keep: 10, max_per_s: 5, file: ./decisions.jsonl}

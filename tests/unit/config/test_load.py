@@ -52,7 +52,7 @@ def test_what_was_likely_meant(text: str, expected: str, tmp_path: Path) -> None
         ("endpoints: [{weight: 1}]", "1:13: endpoints[0]: `url` is missing"),
         ("endpoints: [[a]]", "endpoints[0]: a mapping is needed, not a list"),
         ("listeners: []", "listeners: a mapping is needed, not a list"),
-        ("routes: {}", "routes: a list is needed, not a mapping"),
+        ("routes: {}", "routes: give exactly one of"),
         ("policy: round-robn", "there is no policy 'round-robn'; did you mean 'round-robin'?"),
         ("policy: {name: round-robin, x: 1}", "policy 'round-robin' has no option 'x'"),
         ("policy: {x: 1}", "a policy needs its `name`"),
@@ -119,6 +119,8 @@ def test_what_was_likely_meant(text: str, expected: str, tmp_path: Path) -> None
             "pools: {a: {endpoints: b:1, sticky: {path: '/;Domain=x', keys: 0123456789abcdef}}}",
             "a ; would end the attribute",
         ),
+        ("health_check: {path: /, headers: {Host: a}}", "write it as `host`"),
+        ("health_check: {path: /, headers: {Content-Length: 5}}", "cannot be edited"),
         ("health_check: {path: /, host: a b}", "'a b' is not a host name"),
         ("routes: [{pool: a, match: {path_regex: '('}}]", "'(' is not a regular expression"),
         ("routes: [{pool: a, match: {path_regex: '[[a]'}}]", "Possible nested set at position 1"),
@@ -230,7 +232,7 @@ def test_anchors_and_merge_keys_share_what_pools_have_in_common(tmp_path: Path) 
         ("<<: 1", "only mappings can be merged"),
         ("- a", "a configuration is a mapping of keys such as `listen`"),
         ("listen: \x07", "not YAML:"),
-        ("", "is empty; `listen` and `endpoints` are the least it can hold"),
+        ("", "is empty; it needs at least `endpoints`"),
     ],
 )
 def test_what_is_no_document_is_refused(text: str, expected: str, tmp_path: Path) -> None:

@@ -1,6 +1,7 @@
 """The JSON Schema agrees with the loader, and knows every policy."""
 
 import json
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -59,6 +60,25 @@ def test_the_schema_refuses_what_the_loader_refuses(text: str, tmp_path: Path) -
     file.write_text(text)
     with pytest.raises(ConfigError):
         load_document(file)
+
+
+def test_a_list_of_one_needs_no_brackets_anywhere() -> None:
+    """As docs/configuration.md promises of every list."""
+    for name, section in {"Document": SCHEMA, **SCHEMA["$defs"]}.items():
+        for key, value in section.get("properties", {}).items():
+            choices = list(_choices(value))
+            if any(choice.get("type") == "array" for choice in choices):
+                others = [each for each in choices if each.get("type") not in ("array", "null")]
+                assert others, f"{name}.{key} must be a list"
+
+
+def _choices(value: dict[str, Any]) -> Iterator[dict[str, Any]]:
+    """The forms that a value may have."""
+    if "anyOf" in value:
+        for choice in value["anyOf"]:
+            yield from _choices(choice)
+    else:
+        yield value
 
 
 def test_every_policy_and_option_is_in_the_schema() -> None:

@@ -3,7 +3,7 @@
 from random import Random
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from penstock.core.admission.gate import DROPPED, FULL, LATE, SHED, Ending, Gate, Place, needs_of
@@ -180,6 +180,18 @@ def test_whether_new_ones_wait_while_nothing_is_up_is_a_setting(while_down: str)
         assert not site.takes_back(caller)
 
 
+def test_nobody_is_waited_for_under_a_limit_either() -> None:
+    one = LimitChoice("aimd", {"initial": 1.0, "minimum": 1.0, "maximum": 1.0})
+    site = Site(Admission(queue=Queue(), limit=one), a=1, b=1)
+    running = site.come(Caller("b"))
+    site.down.add("a")
+    refused = site.come(Caller("a"))
+    assert site.refused == [(refused, NOBODY_THERE)]
+    waits = site.come(Caller("b"))
+    site.end(running)
+    assert site.running == [waits], "the place under the limit was not given away"
+
+
 def test_a_request_that_failed_waits_for_another_endpoint_for_what_is_left_of_its_time() -> None:
     site = Site(with_queue(timeout_s=1.0), a=1)
     first = site.come(Caller("a"))
@@ -196,6 +208,25 @@ def test_a_request_that_failed_waits_for_another_endpoint_for_what_is_left_of_it
     site.pass_time(0.1)
     assert site.refused == [(second, LATE)]
     assert site.waits == [pytest.approx(0.7)], "one wait for each"
+
+
+def test_a_reload_keeps_those_that_wait_in_order_with_their_time() -> None:
+    """Also where fewer may wait from now on."""
+    site = Site(with_queue(10, 1.0), a=1)
+    site.come(Caller("a"))
+    waiting = [site.come(Caller("a")) for _ in range(5)]
+    site.pass_time(0.4)
+    heir = Site(with_queue(2, 1.0), a=1)
+    heir.env.now = site.env.now
+    site.dissolve(heir)
+    assert heir.waiting() == 5
+    heir.go_on()
+    heir.pass_time(0.25)
+    heir.end(heir.running[0])
+    assert heir.running == [waiting[1]]
+    assert heir.waits == [pytest.approx(0.4), pytest.approx(0.65)]
+    heir.pass_time(0.4)
+    assert heir.refused == [(each, LATE) for each in waiting[2:]]
 
 
 def test_the_expected_wait_is_that_of_equals() -> None:
@@ -287,6 +318,9 @@ SPECS = st.sampled_from(
 
 
 @given(SPECS, STEPS)
+@example(  # the first came back, and there seems to be room
+    with_queue(4, 1.0), [("rival", "a", 2, 0.0), ("come", "a", 0, 0.0), ("come", "a", 0, 0.0)]
+)
 def test_everybody_is_let_in_refused_or_gone_exactly_once(
     spec: Admission, steps: list[tuple[str, str, int, float]]
 ) -> None:

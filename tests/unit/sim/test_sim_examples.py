@@ -4,11 +4,14 @@ from pathlib import Path
 
 import pytest
 
+from penstock.sim.doubts import doubts
 from penstock.sim.expectation import expectation
 from penstock.sim.experiment import Comparison, compare
 from penstock.sim.scenario import load_scenario
 
-SCENARIOS = Path(__file__).parents[3] / "examples" / "scenarios"
+EXAMPLES = Path(__file__).parents[3] / "examples"
+SCENARIOS = EXAMPLES / "scenarios"
+OWN_POLICY = EXAMPLES / "own-policy" / "scenario.yaml"
 
 
 def shortened(name: str, policies: tuple[str, ...] = (), **run: object) -> Comparison:
@@ -40,7 +43,17 @@ def test_the_seed_of_it_all_comes_near_its_closed_forms() -> None:
         mean = result.interval("mean").mean
         assert mean == pytest.approx(expected.metrics["mean"], rel=0.2)
     means = measured(comparison, "mean")
-    assert means["random"] > means["round-robin"] > means["join-shortest-queue"]
+    assert means["random"] > means["round-robin"] > means["least-request"]
+    assert means["source-hash"] > means["least-request"]
+    for result in comparison.results:
+        shares = [result.share(server).mean for server in comparison.servers()]
+        assert sum(shares) == pytest.approx(1.0)
+        assert shares == pytest.approx([0.1] * 10, abs=0.02), f"P(i) = 1/N by {result.label}"
+
+
+@pytest.mark.parametrize("file", [*SCENARIOS.iterdir(), OWN_POLICY], ids=lambda file: file.stem)
+def test_no_scenario_is_doubted(file: Path) -> None:
+    assert list(doubts(load_scenario(file))) == []
 
 
 def test_rules_that_do_not_look_overload_the_slow_servers() -> None:
@@ -113,3 +126,10 @@ def test_where_few_prompts_are_shared_marginal_cost_uses_all_engines() -> None:
     p99 = measured(comparison, "ttft p99")
     assert p99["marginal-cost"] < 0.9 * p99["cache-aware"]
     assert min(measured(comparison, "hit rate").values()) > 0.9
+
+
+def test_an_engine_that_hung_makes_no_answers_late_once_it_is_back() -> None:
+    comparison = shortened(
+        "engine-hangs.yaml", ("marginal-cost", "e2"), duration="150s", warm_up=0.8
+    )
+    assert max(measured(comparison, "ttft").values()) < 0.5

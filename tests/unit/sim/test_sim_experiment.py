@@ -218,8 +218,9 @@ def test_the_page_is_whole_in_itself_and_has_its_plots() -> None:
     page = comparison_page(comparison)
     parsed = _Page()
     parsed.feed(page)
-    assert parsed.count["svg"] == 4
-    assert parsed.count["polyline"] == 8
+    assert parsed.count["svg"] == 5
+    assert parsed.count["polyline"] == 6, "two policies in three plots"
+    assert parsed.count["circle"] == 12, "and a mark for each of three servers in two"
     assert parsed.loaded == []
     assert "a &lt; b" in page
     assert "nan" not in page
@@ -264,7 +265,7 @@ def test_what_cannot_be_written_is_refused_before_anything_runs(tmp_path: Path) 
     decisions.touch()
     result = invoke("--decisions", str(decisions), "--html", str(tmp_path / "r.html"))
     assert result.exit_code == 2
-    assert "makes no page" in result.output
+    assert "--html cannot be combined with --decisions" in result.output
 
 
 def test_the_command_runs_flags_and_writes_its_reports(tmp_path: Path) -> None:

@@ -7,13 +7,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from penstock.wire.model_name import MAX_NAME
 from penstock.wire.openai import (
     ANTHROPIC,
     CHAT,
     COMPLETION,
     EMBEDDING,
+    LLAMACPP,
     MAX_BLOCKS,
-    MAX_NAME,
     MAX_OBJECTS,
     OTHER,
     RESPONSE,
@@ -320,3 +321,50 @@ def test_of_an_unknown_form_only_the_model_is_read() -> None:
 )
 def test_what_names_no_model_names_none(body: bytes) -> None:
     assert inspect(OTHER, body).model == ""
+
+
+MEBIBYTES_3 = 3 << 20
+
+
+@pytest.mark.parametrize(
+    "content",
+    ["[" + '"a" ,' * (MEBIBYTES_3 // 5) + '"a"]', "[" + '"\\\\",' * (MEBIBYTES_3 // 5) + '"a"]'],
+)
+def test_a_message_of_too_many_parts_is_not_read_and_known_by_the_model_at_its_front(
+    content: str,
+) -> None:
+    """Texts are parts as well; millions of them would hold up all others."""
+    body = '{"model": "m", "messages": [{"role": "user", "content": ' + content + "}]}"
+    found = inspect(CHAT, body.encode())
+    assert (found.problem, found.model) == ("too many parts in one message", "m")
+
+
+def test_of_too_many_objects_only_the_front_is_looked_at() -> None:
+    objects = "{}," * (MEBIBYTES_3 // 3) + "{}"
+    found = inspect(CHAT, b'{"model": "m", "messages": [' + objects.encode() + b"]}")
+    assert (found.problem, found.model) == ("over 100000 objects", "m")
+    found = inspect(CHAT, b'{"messages": [' + objects.encode() + b'], "model": "m"}')
+    assert (found.problem, found.model) == ("over 100000 objects", "")
+
+
+@pytest.mark.parametrize("path", [b"/completion", b"/llama/completion?x", b"/infill"])
+def test_llamacpps_own_completions_are_known(path: bytes) -> None:
+    assert api_of(path) == LLAMACPP
+
+
+def test_llamacpps_own_completions_have_prefixes() -> None:
+    long = "a" * 600
+    first = inspect(LLAMACPP, json.dumps({"prompt": long + "b", "n_predict": 7}).encode())
+    second = inspect(LLAMACPP, json.dumps({"n_predict": -1, "prompt": long + "c"}).encode())
+    assert first.problem == second.problem == ""
+    assert (first.output_limit, second.output_limit) == (7, 0)
+    assert len(first.blocks) == 2
+    assert first.blocks == second.blocks
+    assert inspect(LLAMACPP, b'{"prompt": [1, 2, 3]}').prompt_tokens == 3
+
+
+def test_what_stands_before_a_gap_is_the_prefix_of_what_fills_it() -> None:
+    before = {"input_prefix": "a" * 600}
+    first = inspect(LLAMACPP, json.dumps({**before, "input_suffix": "b"}).encode())
+    second = inspect(LLAMACPP, json.dumps({"input_suffix": "c", **before, "prompt": ""}).encode())
+    assert first.blocks[:2] == second.blocks[:2]

@@ -303,3 +303,13 @@ def test_what_brings_nothing_is_not_the_first_token(nothing: bytes) -> None:
 )
 def test_what_brings_any_of_the_answer_is(token: bytes) -> None:
     assert metered(b"data: " + token + b"\n\n").begun
+
+
+def test_llamacpps_own_streams_tell_tokens_by_timings_alone() -> None:
+    meter = SseMeter()
+    meter.tells_timings = True
+    meter.feed(b'data: {"index":0,"content":"a","stop":false}\n\n')
+    meter.feed(
+        b'data: {"content":"","stop":true,"timings":{"cache_n":9,"prompt_n":1,"predicted_n":3}}\n\n'
+    )
+    assert (meter.prompt_tokens, meter.cached_tokens, meter.output_tokens) == (10, 9, 3)

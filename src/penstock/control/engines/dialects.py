@@ -41,6 +41,9 @@ class Dialect:
     facts: tuple[str, ...] = ()
     capacity: Callable[[bytes], int] | None = field(default=None)
     makeshift: bool = False
+    # Where the cache may turn out larger than ``capacity`` tells, asked with each reading.
+    more: str = ""
+    more_capacity: Callable[[bytes], int] | None = field(default=None)
 
 
 def _vllm(body: bytes) -> Reading:
@@ -137,10 +140,15 @@ def _tgi(body: bytes) -> Reading:
 
 def _llamacpp(body: bytes) -> Reading:
     samples = Samples(_lines(body, _LLAMACPP))
+    computed = samples.sum("llamacpp:prompt_tokens_total")  # without what was cached
+    cached = samples.sum("llamacpp:prompt_tokens_cached_total")
+    told = computed >= 0 and cached >= 0
     return Reading(
         running=samples.sum("llamacpp:requests_processing"),
         waiting=samples.sum("llamacpp:requests_deferred"),
         kv_usage=samples.mean("llamacpp:kv_cache_usage_ratio"),
+        prefix_queries=whole(computed + cached) if told else UNKNOWN,
+        prefix_hits=whole(cached) if told else UNKNOWN,
     )
 
 
@@ -206,12 +214,13 @@ class _Generation(msgspec.Struct):
 
 
 class _Props(msgspec.Struct):
-    total_slots: int = 0
     default_generation_settings: _Generation = msgspec.field(default_factory=_Generation)
 
 
 class _Slot(msgspec.Struct):
     is_processing: bool = False
+    n_ctx: int = 0
+    n_prompt_tokens: int = 0  # of the prompt that it has, or had last
 
 
 class _Model(msgspec.Struct):
@@ -247,8 +256,17 @@ class _Info(msgspec.Struct):
 
 
 def _props(body: bytes) -> int:
-    props = _decoded(body, _Props)
-    return props.total_slots * props.default_generation_settings.n_ctx
+    """What fits for certain. Each slot tells the whole of a memory that all share, which is how
+    llama.cpp starts by default, and its part of one that was split; nothing says which it is."""
+    return _decoded(body, _Props).default_generation_settings.n_ctx
+
+
+def _slots_capacity(body: bytes) -> int:
+    """What slots hold together, or could by themselves: more than one tells is no shared memory."""
+    slots = _decoded(body, list[_Slot])
+    most = max((slot.n_ctx for slot in slots), default=0)
+    held = sum(slot.n_prompt_tokens for slot in slots)
+    return sum(slot.n_ctx for slot in slots) if held > most else most
 
 
 def _server_info(body: bytes) -> int:
@@ -303,6 +321,8 @@ _LLAMACPP: Final = _wanted(
         "llamacpp:requests_processing",
         "llamacpp:requests_deferred",
         "llamacpp:kv_cache_usage_ratio",
+        "llamacpp:prompt_tokens_total",
+        "llamacpp:prompt_tokens_cached_total",
     ]
 )
 _TRITON: Final = _wanted(
@@ -336,7 +356,13 @@ SGLANG_GET_LOAD: Final = replace(
 )
 TGI: Final = Dialect("tgi", _tgi, mark="tgi_", facts=("/info",), capacity=_info)
 LLAMACPP: Final = Dialect(
-    "llamacpp", _llamacpp, mark="llamacpp:", facts=("/props",), capacity=_props
+    "llamacpp",
+    _llamacpp,
+    mark="llamacpp:",
+    facts=("/props",),
+    capacity=_props,
+    more="/slots",
+    more_capacity=_slots_capacity,
 )
 LLAMACPP_SLOTS: Final = replace(LLAMACPP, read=_slots, path="/slots", mark="", makeshift=True)
 OLLAMA: Final = Dialect("ollama", _ollama, path="/api/ps")

@@ -13,7 +13,11 @@ import asyncio
 from time import monotonic
 from typing import TYPE_CHECKING, Any, Final
 
+from penstock.control.certificates import EndpointContexts
+from penstock.control.engines.client import EngineClient, Target
 from penstock.control.engines.exact_index import ExactIndex, FollowedCache
+from penstock.control.engines.kv_sources import found
+from penstock.control.engines.reading import NotNowError, UnreachableError, UnreadableError
 from penstock.control.engines.reports import ReportCells
 from penstock.control.events import Events
 from penstock.control.rows import EndpointKey
@@ -30,18 +34,22 @@ if TYPE_CHECKING:
 _END: Final = (-1).to_bytes(8, "big", signed=True)
 _REPLAY_S: Final = 2.0  # between two answers of a replay
 _AFTER_A_PROBLEM_S: Final = 1.0
+_UNREADABLE_S: Final = 10.0  # between two looks at what an engine tells and cannot be followed
 _MOST_PENDING: Final = 100_000  # batches that wait to be read; more are lost, and found missing
 _MOST_BATCH_BYTES: Final = 64 * 1024 * 1024
 
 
-_Followed = tuple[Endpoint, KvEvents, float]  # the last: its engine's ``silent_after_s``
+_Followed = tuple[Target, KvEvents]
 
 
 class KvEventReaders:
     """Of all endpoints whose pools want it."""
 
-    def __init__(self, board: Board, events: Events, exact: ExactIndex) -> None:
+    def __init__(
+        self, board: Board, events: Events, exact: ExactIndex, contexts: EndpointContexts
+    ) -> None:
         self._exact = exact
+        self._client = EngineClient(contexts)
         self._cells = ReportCells(board)
         self._events = events
         self._readers: dict[EndpointKey, tuple[_Followed, asyncio.Task[None]]] = {}
@@ -52,12 +60,15 @@ class KvEventReaders:
         before, self._readers = self._readers, {}
         for pool in snapshot.pools:
             engine = pool.engine
-            if engine is None or engine.kv_events is None:
+            if engine is None:
                 continue
             for endpoint in pool.endpoints:
+                events = endpoint.kv_events or engine.kv_events
+                if events is None:
+                    continue
                 key = (pool.name, endpoint.name)
                 kept = before.pop(key, None)
-                wanted = (endpoint, engine.kv_events, engine.silent_after_s)
+                wanted = (Target(pool.name, endpoint, engine, pool.tls), events)
                 if kept is not None and kept[0] != wanted:
                     kept[1].cancel()
                     kept = None
@@ -74,31 +85,47 @@ class KvEventReaders:
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
+        await self._client.close()
         if self._context is not None:
             self._context.destroy(linger=0)
             self._context = None
 
-    async def _keep_reading(
-        self, key: EndpointKey, endpoint: Endpoint, wanted: KvEvents, silent_after_s: float
-    ) -> None:
+    async def _keep_reading(self, key: EndpointKey, target: Target, wanted: KvEvents) -> None:
+        said = ""
         while True:
-            cache = self._exact.follow(key, endpoint.row, silent_after_s)
-            reader: _Reader | None = None
+            wait_s = _AFTER_A_PROBLEM_S
             try:
-                reader = _Reader(
-                    self._opened(), key, endpoint, wanted, self._cells, self._events, cache
-                )
-                await reader.read()
+                source = await found(self._client, target, wanted)
+                said = ""
+                await self._read(key, target, source)
+            except (UnreachableError, NotNowError):
+                pass  # a server that is down is the business of health checks
+            except UnreadableError as error:
+                wait_s = _UNREADABLE_S
+                if str(error) != said:
+                    said = str(error)
+                    text = f"endpoint {key[0]}/{key[1]}: its KV events are not followed: {said}"
+                    self._events.warning("engine.kv_events", text, pool=key[0], endpoint=key[1])
             except ValueError as error:
-                text = f"endpoint {key[0]}/{key[1]}: {error}; following it anew"
+                text = f"endpoint {key[0]}/{key[1]}: {error}; reconnecting"
                 self._events.warning("engine.kv_events", text, pool=key[0], endpoint=key[1])
             except Exception as error:  # noqa: BLE001 - one endpoint's must not end the others'
                 self._events.bug(f"following KV events of {key[0]}/{key[1]}", error)
-            finally:
-                if reader is not None:
-                    reader.close()
-                self._exact.leave(cache)
-            await asyncio.sleep(_AFTER_A_PROBLEM_S)
+            await asyncio.sleep(wait_s)
+
+    async def _read(self, key: EndpointKey, target: Target, source: KvEvents) -> None:
+        """For ever. Raises ValueError for what is no event."""
+        cache = self._exact.follow(key, target.endpoint.row, target.engine.silent_after_s)
+        reader: _Reader | None = None
+        try:
+            reader = _Reader(
+                self._opened(), key, target.endpoint, source, self._cells, self._events, cache
+            )
+            await reader.read()
+        finally:
+            if reader is not None:
+                reader.close()
+            self._exact.leave(cache)
 
     def _opened(self) -> zmq.asyncio.Context:
         if self._context is None:
@@ -199,7 +226,7 @@ class _Reader:
     def _say(self, exact: bool) -> None:
         pool, name = self._key
         if exact:
-            text = f"endpoint {pool}/{name}: KV events tell exactly what its cache holds"
+            text = f"endpoint {pool}/{name}: its cache is known exactly, by its KV events"
             self._events.info("engine.kv_events", text, pool=pool, endpoint=name)
         else:
             text = (

@@ -59,6 +59,7 @@ class Watched:
         self.dialect: Dialect | None = None
         self.recognised_at = now
         self.capacity = target.engine.kv_tokens  # tokens of its cache; 0: not known yet
+        self.looks_for_more = True  # of its cache
         self.reading: Reading | None = None
         self.read_at = now  # or since when it is waited for
         self.silent = False
@@ -160,9 +161,11 @@ class EngineLoads:
         if dialect is None:
             dialect = watched.dialect = await self._recognise(target)
             watched.recognised_at = now
+            watched.looks_for_more = True
             await self._learn_capacity(watched, dialect)
         before = self._cells.in_flight(target.endpoint.row)
         reading = dialect.read(await self._asked(target, dialect))
+        await self._see_more(watched, dialect)
         if watched.capacity:
             reading.kv_capacity = watched.capacity
         self._succeeded(watched, reading, before)
@@ -228,6 +231,21 @@ class EngineLoads:
             else:
                 return
 
+    async def _see_more(self, watched: Watched, dialect: Dialect) -> None:
+        """Where the cache may turn out to be larger than was told first, until it does."""
+        configured = watched.target.engine.kv_tokens
+        if configured or dialect.more_capacity is None or not watched.looks_for_more:
+            return
+        try:
+            body = await self._client.get(watched.target, dialect.more)
+            found = dialect.more_capacity(body)
+        except UnreadableError:
+            watched.looks_for_more = False  # it is turned off there
+            return
+        if found > watched.capacity:
+            watched.looks_for_more = watched.capacity <= 0
+            watched.capacity = found
+
     def _succeeded(self, watched: Watched, reading: Reading, in_flight_before: int) -> None:
         first = watched.reading is None or watched.silent
         now = self._clock()
@@ -241,7 +259,7 @@ class EngineLoads:
         watched.problem = ""
         if first:
             kind = watched.dialect.name
-            text = f"endpoint {_shown(watched)} is {kind}; its load is read"
+            text = f"endpoint {_shown(watched)} is {kind}; reading its load"
             self._events.info("engine.read", text, **_of(watched), engine=kind)
 
     def _failed(self, watched: Watched, problem: str) -> None:

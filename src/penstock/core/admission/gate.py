@@ -145,17 +145,13 @@ class Gate:
             self._turn_away(place, THROTTLED, "too many requests fail")
             return False
         if self._may_go_on(place):
-            place.gate = self
-            place.admitted_at = env.now
-            if self._shedding is not None:
-                self._shedding.waited(0.0)
             return True
         self._wait(place)
         return False
 
     def takes_back(self, place: Place) -> bool:
-        """Whether a request that was let in, and finds no endpoint with room, waits again: others
-        were faster. It was turned away where this is so and it does not wait."""
+        """Have a request wait again that was let in and finds no endpoint with room, as others were
+        faster. False where it cannot wait; True as well where the queue turned it away."""
         queue = self._queue
         if queue is None or (self.room(place) == NOBODY and not self._waits_for_nobody):
             return False
@@ -167,7 +163,7 @@ class Gate:
         self._wait(place)
         return True
 
-    def _wait(self, place: Place) -> None:
+    def _wait(self, place: Place, *, kept: bool = False) -> None:
         """Queue a request that finds no room, or turn it away."""
         queue = self._queue
         if queue is None:
@@ -183,7 +179,7 @@ class Gate:
         new = place.number == 0 and place.queued_s == 0.0
         place.waiting = waiting
         place.gate = self
-        gives_way = queue.push(waiting, now)
+        gives_way = queue.push(waiting, now, kept=kept)
         place.number = waiting.number
         if new and gives_way is not waiting:
             self.on_queued()
@@ -292,7 +288,7 @@ class Gate:
             place.gate = None
             if heir is not None and heir._queue is not None:
                 place.number = 0  # the last in another line, but they come in order
-                heir._wait(place)
+                heir._wait(place, kept=True)
             else:
                 self.on_admitted(place)
 
@@ -332,7 +328,8 @@ class Gate:
         self.on_waited(place.queued_s)
 
     def _may_go_on(self, place: Place) -> bool:
-        """Whether one that comes goes on at once. It takes a place under the limit then."""
+        """Whether one that comes goes on at once; one for which nobody is up does so without a
+        place, to be told that."""
         queue = self._queue
         if queue is not None:
             if queue.length > 0:
@@ -340,9 +337,19 @@ class Gate:
                     return False  # its turn has not come
                 self.go_on()  # who waits for the same goes first
             room = self.room(place)
-            if room == NO_ROOM or (room == NOBODY and self._waits_for_nobody):
+            if room == NO_ROOM:
                 return False
-        return self.limit is None or self.limit.acquire()
+            if room == NOBODY:
+                return not self._waits_for_nobody
+            if queue.length > 0 and queue.waits_before(place.importance, place.needs):
+                return False  # it found no room, so there is none
+        if self.limit is not None and not self.limit.acquire():
+            return False
+        place.gate = self
+        place.admitted_at = self.env.now
+        if self._shedding is not None:
+            self._shedding.waited(0.0)
+        return True
 
     def _leaves_queue(self, place: Place, waiting: Waiting) -> None:
         """However it goes on. What is left of it in the queue holds the request no more."""

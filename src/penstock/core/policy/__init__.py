@@ -8,6 +8,7 @@ from functools import cache
 from importlib import import_module
 from pkgutil import iter_modules
 
+from penstock.core.policy._other_names import meant_by
 from penstock.core.policy._own import load_own
 from penstock.core.policy.base import Option, Policy
 
@@ -39,9 +40,11 @@ def policy_class(name: str) -> type[Policy]:
         return known[name]
     from difflib import get_close_matches
 
-    close = get_close_matches(name, known, n=1)
-    hint = f"; did you mean {close[0]!r}?" if close else f"; known: {', '.join(known)}"
-    raise ValueError(f"there is no policy {name!r}{hint}")
+    hint = meant_by(name)
+    if not hint:
+        close = get_close_matches(name.lower().replace("_", "-"), known, n=1)
+        hint = f"did you mean {close[0]!r}?" if close else f"known: {', '.join(known)}"
+    raise ValueError(f"there is no policy {name!r}; {hint}")
 
 
 def create(name: str, options: dict[str, object] | None = None) -> Policy:

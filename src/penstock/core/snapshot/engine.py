@@ -20,9 +20,9 @@ class EngineMetrics(Data, frozen=True):
 class KvEvents(Data, frozen=True):
     """Where an engine publishes what its KV cache holds, over ZeroMQ."""
 
-    port: int = 5557
-    replay_port: int = 0  # 0: what was missed cannot be asked for
-    topic: str = ""
+    port: int = 0  # 0: the engine is asked, or it is the usual one
+    replay_port: int = 0  # 0: as the engine tells, or what was missed cannot be asked for
+    topic: str = ""  # empty: as the engine tells, or all
 
 
 class Engine(Data, frozen=True):
@@ -60,3 +60,4 @@ class Models(Data, frozen=True):
     discover_s: float = 30.0  # between two looks at what endpoints serve; 0: they are not asked
     aliases: dict[str, dict[str, float]] = field(default_factory=dict)
     fallbacks: dict[str, tuple[str, ...]] = field(default_factory=dict)
+    default: str = ""  # of requests that name none

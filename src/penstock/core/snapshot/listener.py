@@ -24,12 +24,16 @@ class ListenerTimeouts(Data, frozen=True):
 
 
 class Limits(Data, frozen=True):
-    """What a client may send. 0 means no limit, except for the header limits."""
+    """What a client may send. 0 means no limit, except for the header limits.
+
+    ``body_rate``: bytes a second, at least, of a request body.
+    """
 
     header_bytes: int = 32 * 1024
     header_count: int = 100
     target_bytes: int = 8 * 1024
     body_bytes: int = 256 * 1024 * 1024
+    body_rate: int = 500  # as Apache's MinRate; a second of GSM carries more
     connections: int = 0  # of the whole balancer
     connections_per_address: int = 0
     requests_per_connection: int = 0

@@ -8,7 +8,7 @@ from msgspec import field
 
 from penstock.core.snapshot.admission import Admission
 from penstock.core.snapshot.data import Data
-from penstock.core.snapshot.engine import Engine, Models, ServedModel
+from penstock.core.snapshot.engine import Engine, KvEvents, Models, ServedModel
 from penstock.core.snapshot.health import AgentCheck, Breaker, HealthCheck, Outlier, SlowStart
 from penstock.core.snapshot.route import HeaderEdit
 
@@ -26,6 +26,7 @@ class Endpoint(Data, frozen=True):
     backup: bool = False  # behind all groups
     zone: str = ""
     models: tuple[str, ...] = ()  # that it serves; empty: it is asked, or may serve any
+    kv_events: KvEvents | None = None  # its own, in place of its pool's
     base_path: str = ""  # before all paths there
     headers: tuple[tuple[str, str], ...] = ()  # of all requests there, in place of others' values
     row: int = -1
@@ -139,6 +140,7 @@ class Pool(Data, frozen=True):
     kind: Literal["http", "llm"] = "http"  # llm: bodies are understood before an endpoint is chosen
     # Tokens of answers: asked for and hidden from clients that did not ask; only where they asked.
     usage: Literal["hidden", "asked", "off"] = "hidden"
+    prompt_bytes: int = 16 * 1024 * 1024  # of a body that is read; a million tokens with images
     malformed: Literal["pass", "refuse"] = "pass"  # bodies that are not understood
     engine: Engine | None = None  # None: endpoints are not asked for their load
     models: Models = Models()

@@ -11,6 +11,8 @@ import aiohttp
 import msgspec
 
 Api = Literal["chat", "completions"]
+_ERROR_BYTES = 64 * 1024  # of the body of an error
+_LONGEST_DETAIL = 300  # characters
 
 
 @dataclass(slots=True)
@@ -26,6 +28,7 @@ class Outcome:
     first_token: float = 0.0
     ended: float = 0.0
     failure: str = ""  # empty: answered in full
+    detail: str = ""  # what the server, or the system, said of it
     answer: list[str] = field(default_factory=list)
     gaps_s: list[float] = field(default_factory=list)  # between consecutive pieces of the answer
     prompt_tokens: int = 0
@@ -81,6 +84,36 @@ class _Chunk(msgspec.Struct):
 
 
 _decode_chunk = msgspec.json.Decoder(_Chunk).decode
+
+
+async def _beginning(response: aiohttp.ClientResponse) -> bytes:
+    """The body of an error, as far as it may matter."""
+    body = b""
+    async for piece in response.content.iter_any():
+        body += piece
+        if len(body) >= _ERROR_BYTES:
+            response.close()
+            break
+    return body
+
+
+def said_in(body: bytes) -> str:
+    """What the body of an error says to people, on one line: its message, or all of it."""
+    try:
+        told = msgspec.json.decode(body)
+    except (msgspec.DecodeError, UnicodeDecodeError):
+        told = None
+    for key in ("error", "message", "detail"):  # OpenAI and Anthropic; Ollama; FastAPI
+        if isinstance(told, dict) and key in told:
+            told = told[key]
+    return one_line(told if isinstance(told, str) else body.decode("utf-8", "replace"))
+
+
+def one_line(text: str) -> str:
+    """A text as it may stand in a report."""
+    text = " ".join(text.split())
+    text = "".join(letter if letter.isprintable() else "�" for letter in text)
+    return text if len(text) <= _LONGEST_DETAIL else text[: _LONGEST_DETAIL - 1] + "…"
 
 
 class StreamClient:
@@ -145,12 +178,13 @@ class StreamClient:
                 if response.status == 200:
                     await self._read(response, outcome)
                 else:
-                    await response.read()
                     outcome.failure = f"status {response.status}"
+                    outcome.detail = said_in(await _beginning(response))
         except TimeoutError:
-            outcome.failure = "timeout"
+            outcome.failure = outcome.failure or "timeout"
         except aiohttp.ClientError as error:
-            outcome.failure = type(error).__name__
+            outcome.failure = outcome.failure or type(error).__name__
+            outcome.detail = outcome.detail or one_line(str(error))
         outcome.ended = loop.time()
         return outcome
 
@@ -174,9 +208,11 @@ class StreamClient:
                     chunk = _decode_chunk(payload)
                 except (msgspec.DecodeError, UnicodeDecodeError):
                     outcome.failure = "a chunk that is no JSON"
+                    outcome.detail = one_line(payload.decode("utf-8", "replace"))
                     return
                 if chunk.error is not None:
                     outcome.failure = "error in the stream"
+                    outcome.detail = said_in(payload)
                     return
                 self._count_usage(chunk, outcome)
                 piece = _piece(chunk)
@@ -234,7 +270,11 @@ async def first_model(url: str, headers: dict[str, str]) -> str:
         aiohttp.ClientSession(headers=headers) as session,
         session.get(api_base(url) + "/models") as response,
     ):
-        response.raise_for_status()
+        if response.status != 200:
+            said = said_in(await _beginning(response))
+            raise LookupError(
+                f"{api_base(url)}/models answers {response.status}{': ' + said if said else ''}"
+            )
         body = await response.read()
     try:
         return str(msgspec.json.decode(body)["data"][0]["id"])

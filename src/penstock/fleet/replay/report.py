@@ -13,6 +13,7 @@ from rich.table import Table
 from penstock.fleet.replay.result import Distribution, ReplayResult
 
 _PERCENTS = (50, 90, 95, 99)
+_NOTED_CHANGE = 0.005  # what is less is neither good nor bad
 _NOTHING = nan  # was measured: of a run whose requests all failed
 
 
@@ -64,7 +65,11 @@ def table(results: Sequence[ReplayResult]) -> Table:
 
 def notes(result: ReplayResult) -> list[str]:
     """What a reader of the numbers must know."""
-    said = [f"{count} × {reason}" for reason, count in result.failures.items()]
+    said: list[str] = []
+    for reason, count in result.failures.items():
+        detail = result.details.get(reason, "")
+        first = f" (the first: {detail})" if count > 1 else f" ({detail})"
+        said.append(f"{count} × {reason}{first if detail else ''}")
     late_s = result.lag.percentile(99)
     if late_s > max(0.010 * result.speedup, 0.1 * result.ttft.mean):
         said.append(
@@ -133,7 +138,13 @@ def _change(before: float, after: float, better: int) -> str:
     if not before or isnan(before) or isnan(after):
         return ""
     change = after / before - 1
-    style = "" if not better or abs(change) < 0.005 else "green" if change * better > 0 else "red"
+    style = (
+        ""
+        if not better or abs(change) < _NOTED_CHANGE
+        else "green"
+        if change * better > 0
+        else "red"
+    )
     text = f"{change:+.1%}"
     return f"[{style}]{text}[/]" if style else text
 
@@ -143,7 +154,8 @@ def _html_row(line: Line, results: Sequence[ReplayResult]) -> str:
     cells = "".join(f"<td>{escape(line.text(value))}</td>" for value in values)
     if len(results) == 2 and values[0] and not isnan(values[0] + values[1]):
         change = values[1] / values[0] - 1
-        kind = "" if not line.better else "good" if change * line.better > 0 else "bad"
+        noted = line.better and abs(change) >= _NOTED_CHANGE
+        kind = "" if not noted else "good" if change * line.better > 0 else "bad"
         cells += f'<td class="{kind}">{change:+.1%}</td>'
     return f"<tr><th>{escape(line.label)}</th>{cells}</tr>"
 
@@ -196,7 +208,8 @@ def _y(percent: float) -> float:
 _PAGE = """<!doctype html>
 <html lang="en"><meta charset="utf-8"><title>penstock replay</title>
 <style>
-body {{ font: 15px/1.5 system-ui, sans-serif; margin: 2rem auto; max-width: 72rem }}
+body {{ font: 15px/1.5 system-ui, sans-serif; margin: 2rem auto; padding: 0 1.5rem;
+  max-width: 72rem }}
 table {{ border-collapse: collapse; margin: 1rem 0 }}
 th, td {{ padding: .15rem .8rem; text-align: right; border-bottom: 1px solid #ddd }}
 tr th:first-child {{ text-align: left; font-weight: 500 }}

@@ -67,6 +67,7 @@ class ReplayResult(msgspec.Struct, frozen=True):
     tpot: Distribution
     e2e: Distribution
     lag: Distribution
+    details: dict[str, str] = {}  # what was said of the first failure of each kind
     format: str = FORMAT
 
     @property
@@ -102,6 +103,7 @@ class Measurement:
         self.requests = 0
         self.good = 0
         self.failures: dict[str, int] = {}
+        self.details: dict[str, str] = {}
         self._first_due, self._last_end = math.inf, -math.inf
         self._prompt_tokens = self._cached_tokens = self._output_tokens = 0
 
@@ -113,6 +115,8 @@ class Measurement:
         self._lag.append(outcome.lag_s * self._speedup)
         if outcome.failure:
             self.failures[outcome.failure] = self.failures.get(outcome.failure, 0) + 1
+            if outcome.detail:
+                self.details.setdefault(outcome.failure, outcome.detail)
             return
         self.good += self._objectives.met(outcome, self._speedup)
         self._ttft.append(outcome.ttft_s * self._speedup)
@@ -145,6 +149,7 @@ class Measurement:
             tpot=distribution(self._tpot),
             e2e=distribution(self._e2e),
             lag=distribution(self._lag),
+            details=dict(self.details),
         )
 
 

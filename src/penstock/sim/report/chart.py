@@ -27,20 +27,25 @@ Points = Sequence[tuple[float, float]]
 
 @dataclass(frozen=True)
 class Curve:
-    """A named line; points whose coordinates are not finite are left out."""
+    """A named line, or ``marks`` where nothing lies between the points; points whose coordinates
+    are not finite are left out."""
 
     name: str
     points: Points
     dashed: bool = False
+    marks: bool = False
+    colour: int = -1  # a number; by default that of its place among the curves
 
 
 @dataclass(frozen=True)
 class Axis:
-    """What a direction shows. ``logarithmic`` axes leave out what is not above 0."""
+    """What a direction shows. ``logarithmic`` axes leave out what is not above 0; they begin with
+    the data, as do those that are not ``from_zero``."""
 
     label: str
     text: Callable[[float], str]
     logarithmic: bool = False
+    from_zero: bool = True
 
 
 def chart(title: str, x: Axis, y: Axis, curves: Sequence[Curve]) -> str:
@@ -51,13 +56,14 @@ def chart(title: str, x: Axis, y: Axis, curves: Sequence[Curve]) -> str:
         return ""
     across = _Scale(x, [p[0] for p in everything], _LEFT, _WIDTH - _RIGHT)
     up = _Scale(y, [p[1] for p in everything], _HEIGHT - _BOTTOM, _TOP)
+    colours = [_colour(curve, place) for place, (curve, _) in enumerate(shown)]
     lines = "".join(
-        _polyline(curve, points, across, up, _COLOURS[i % len(_COLOURS)])
-        for i, (curve, points) in enumerate(shown)
+        (_marks if curve.marks else _polyline)(curve, points, across, up, colour)
+        for (curve, points), colour in zip(shown, colours, strict=True)
     )
     legend = "".join(
-        f'<span style="color:{_COLOURS[i % len(_COLOURS)]}">■</span> {escape(curve.name)} '
-        for i, (curve, _) in enumerate(shown)
+        f'<span style="color:{colour}">{"┅" if curve.dashed else "■"}</span> {escape(curve.name)} '
+        for (curve, _), colour in zip(shown, colours, strict=True)
     )
     return (
         f"<figure><figcaption>{escape(title)}</figcaption>"
@@ -78,7 +84,7 @@ class _Scale:
         if axis.logarithmic:
             self._low, self._high = log10(low), log10(high)
         else:
-            self._low, self._high = min(0.0, low), high
+            self._low, self._high = min(0.0, low) if axis.from_zero else low, high
         if self._high <= self._low:
             self._high = self._low + 1.0
 
@@ -125,6 +131,21 @@ def _polyline(
         f'<polyline fill="none" stroke="{colour}" stroke-width="1.8"{dash} points="{path}">'
         f"<title>{escape(curve.name)}</title></polyline>"
     )
+
+
+def _marks(
+    curve: Curve, points: list[tuple[float, float]], across: _Scale, up: _Scale, colour: str
+) -> str:
+    title = escape(curve.name)
+    return "".join(
+        f'<circle cx="{across.place(x):.1f}" cy="{up.place(y):.1f}" r="3.5" fill="{colour}" '
+        f'fill-opacity="0.75"><title>{title}, {escape(up.axis.text(y))}</title></circle>'
+        for x, y in points
+    )
+
+
+def _colour(curve: Curve, place: int) -> str:
+    return _COLOURS[(place if curve.colour < 0 else curve.colour) % len(_COLOURS)]
 
 
 def _grid(across: _Scale, up: _Scale) -> Iterator[str]:

@@ -1,32 +1,53 @@
 """A comparison as one HTML page that needs nothing else."""
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from html import escape
 
 from penstock.sim.expectation import expectation
 from penstock.sim.experiment import Comparison, Result
 from penstock.sim.outcome import METRICS
 from penstock.sim.report.chart import Axis, Curve, chart
-from penstock.sim.report.columns import Column, policy_columns
+from penstock.sim.report.columns import Column, policy_columns, row_names
 from penstock.sim.report.wording import duration, measure, three_digits
 
+_MOST_SHOWN = 0.99
 _MEANINGS = {metric.name: metric.meaning for metric in METRICS}
 
 
 def comparison_page(comparison: Comparison, *, with_theory: bool = False) -> str:
     """The table with intervals, closed forms beside it or in it, and plots of what happened."""
     scenario = comparison.scenario
-    title = escape(scenario.name or "penstock simulate")
+    return page_of(
+        title=scenario.name or "penstock simulate",
+        about=scenario.about,
+        setup=_setup(comparison),
+        tables=[_table(comparison, with_theory)],
+        notes=_theory(comparison),
+        plots=_plots(comparison),
+        meanings=comparison.metrics(),
+    )
+
+
+def page_of(
+    *,
+    title: str,
+    about: str,
+    setup: str,
+    tables: Iterable[Iterable[str]],
+    plots: Iterable[str],
+    meanings: Iterable[str],
+    notes: Iterable[str] = (),
+) -> str:
+    """A page of tables (their rows), notes (list items) and plots; ``meanings`` are of metrics."""
     return _PAGE.format(
-        title=title,
-        about=escape(scenario.about),
-        setup=escape(_setup(comparison)),
-        table="".join(_table(comparison, with_theory)),
-        theory="".join(_theory(comparison)),
-        plots="".join(_plots(comparison)),
+        title=escape(title),
+        about=escape(about),
+        setup=escape(setup),
+        tables="".join(f"<table>{''.join(rows)}</table>" for rows in tables),
+        notes="".join(notes),
+        plots="".join(plots),
         meanings="".join(
-            f"<dt>{escape(name)}</dt><dd>{escape(_MEANINGS[name])}</dd>"
-            for name in comparison.metrics()
+            f"<dt>{escape(name)}</dt><dd>{escape(_MEANINGS[name])}</dd>" for name in meanings
         ),
     )
 
@@ -49,7 +70,7 @@ def _table(comparison: Comparison, with_theory: bool) -> Iterator[str]:
     columns = [column for of_policy in policies for column in of_policy]
     heads = "".join(f"<th{_class(column)}>{escape(column.head)}</th>" for column in columns)
     yield f"<tr><th></th>{heads}</tr>"
-    for row, metric in enumerate(comparison.metrics()):
+    for row, metric in enumerate(row_names(comparison)):
         cells = "".join(
             f"<td{_class(column, metric)}>{escape(column.cells[row])}</td>" for column in columns
         )
@@ -95,26 +116,39 @@ def _plots(comparison: Comparison) -> Iterator[str]:
         Axis("", three_digits),
         [Curve(result.label, [(t[0], float(max(t[1]))) for t in rows]) for result, rows in ticks],
     )
-    number = Axis("server", lambda value: f"{value:.0f}")
-    yield chart(
-        "Utilisation of each server",
-        number,
-        Axis("", lambda value: f"{value:.0%}"),
-        [Curve(result.label, _utilisation(result)) for result in results],
-    )
+    for title, of in (("Utilisation", _utilisation), ("Share of the requests", _shares)):
+        yield chart(
+            f"{title} of each server",
+            Axis("server", lambda value: f"{value:.0f}" if value == int(value) else ""),
+            Axis("", lambda value: f"{value:.0%}"),
+            [Curve(result.label, of(result), marks=True) for result in results],
+        )
 
 
 def _tail(result: Result) -> list[tuple[float, float]]:
+    """From where it begins to fall: on a logarithmic axis the fastest answers, a percent of all,
+    would take up most of the width."""
     histogram = result.responses()
     floor = 10 / max(1, histogram.total())  # fewer than ten responses say nothing of a tail
-    return [(s, 1.0 - below) for s, below in histogram.points() if 1.0 - below > floor]
+    return [
+        (s, 1.0 - below) for s, below in histogram.points() if _MOST_SHOWN > 1.0 - below > floor
+    ]
 
 
 def _utilisation(result: Result) -> list[tuple[float, float]]:
-    names = list(result.outcomes[0].utilisation)
-    count = len(result.outcomes)
-    means = [sum(o.utilisation[name] for o in result.outcomes) / count for name in names]
-    return [(float(index), mean) for index, mean in enumerate(means)]
+    return _by_server([outcome.utilisation for outcome in result.outcomes])
+
+
+def _shares(result: Result) -> list[tuple[float, float]]:
+    return _by_server([outcome.share for outcome in result.outcomes])
+
+
+def _by_server(outcomes: list[dict[str, float]]) -> list[tuple[float, float]]:
+    """Each server's number, and its mean over replications."""
+    return [
+        (float(number), sum(each[name] for each in outcomes) / len(outcomes))
+        for number, name in enumerate(outcomes[0])
+    ]
 
 
 def _nines(share: float) -> str:
@@ -124,7 +158,8 @@ def _nines(share: float) -> str:
 _PAGE = """<!doctype html>
 <html lang="en"><meta charset="utf-8"><title>{title}</title>
 <style>
-body {{ font: 15px/1.5 system-ui, sans-serif; margin: 2rem auto; max-width: 84rem }}
+body {{ font: 15px/1.5 system-ui, sans-serif; margin: 2rem auto; padding: 0 1.5rem;
+  max-width: 84rem }}
 table {{ border-collapse: collapse; margin: 1rem 0 }}
 th, td {{ padding: .15rem .8rem; text-align: right; border-bottom: 1px solid #ddd }}
 .theory {{ color: #06738c }} .best {{ font-weight: 600; color: #15702b }}
@@ -136,8 +171,8 @@ dt {{ font-weight: 500; float: left; clear: left; width: 9rem }} dd {{ margin-le
 </style>
 <h1>{title}</h1>
 <p>{about}</p><p>{setup}</p>
-<table>{table}</table>
-<ul>{theory}</ul>
+{tables}
+<ul>{notes}</ul>
 <div class="plots">{plots}</div>
 <dl>{meanings}</dl>
 </html>

@@ -8,7 +8,7 @@ from rich.text import Text
 
 from penstock.sim.expectation import expectation
 from penstock.sim.experiment import Comparison
-from penstock.sim.report.columns import Column, policy_columns
+from penstock.sim.report.columns import Column, policy_columns, row_names
 
 _FRAME = 3  # characters that a column takes besides its text
 
@@ -37,7 +37,7 @@ class _ComparisonTable:
 
     def _parts(self, width: int) -> Iterator[list[Column]]:
         """As many policies as fit beside one another, each with its theory; at least one."""
-        names = max(len(metric) for metric in self._comparison.metrics()) + _FRAME + 1
+        names = max(len(metric) for metric in row_names(self._comparison)) + _FRAME + 1
         part: list[Column] = []
         taken = names
         for columns in self._policies:
@@ -55,7 +55,7 @@ class _ComparisonTable:
         for column in columns:
             style = "cyan" if column.theory else ""
             table.add_column(column.head, justify="right", style=style, overflow="fold")
-        for row, metric in enumerate(self._comparison.metrics()):
+        for row, metric in enumerate(row_names(self._comparison)):
             cells = [
                 Text(column.cells[row], "bold green" if metric in column.best else "")
                 for column in columns

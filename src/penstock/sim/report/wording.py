@@ -49,4 +49,10 @@ def with_interval(metric: str, measured: Interval) -> str:
         return text
     if measured.mean and _UNITS[metric] != "share":
         return f"{text} ±{measured.precision:.1%}"
-    return f"{text} ±{measured.half_width:.2%}"
+    return share(measured)
+
+
+def share(measured: Interval) -> str:
+    """A share and the half-width of its interval, in percentage points."""
+    text = f"{measured.mean:.2%}"
+    return text if isnan(measured.half_width) else f"{text} ±{measured.half_width:.2%}"

@@ -1,5 +1,7 @@
 """Every engine is told by what its metrics are called, and read in the same terms."""
 
+import json
+
 import pytest
 
 from penstock.control.engines import dialects
@@ -99,7 +101,7 @@ def test_another_servers_loads_are_not_taken_for_sglangs(
 @pytest.mark.parametrize(
     ("engine", "body", "tokens"),
     [
-        ("llamacpp", b'{"total_slots": 4, "default_generation_settings": {"n_ctx": 8192}}', 32768),
+        ("llamacpp", b'{"total_slots": 4, "default_generation_settings": {"n_ctx": 8192}}', 8192),
         ("sglang", b'{"version": "0.5", "max_total_num_tokens": 1000}', 1000),
         ("tgi", b'{"max_batch_total_tokens": 2000}', 2000),
         ("tgi", b'{"model_id": "m"}', 0),
@@ -111,6 +113,24 @@ def test_the_size_of_a_cache_is_read_where_the_engine_tells_it(
     capacity = BY_NAME[engine].capacity
     assert capacity is not None
     assert capacity(body) == tokens
+
+
+@pytest.mark.parametrize(
+    ("held", "tokens"), [((0, 0), 8192), ((8000, 100), 8192), ((8000, 4000), 16384)]
+)
+def test_llamacpps_slots_share_a_memory_until_they_hold_more_than_fits_into_one(
+    held: tuple[int, int], tokens: int
+) -> None:
+    capacity = BY_NAME["llamacpp"].more_capacity
+    assert capacity is not None
+    slots = [{"id": i, "n_ctx": 8192, "n_prompt_tokens": n} for i, n in enumerate(held)]
+    assert capacity(json.dumps(slots).encode()) == tokens
+
+
+def test_llamacpp_tells_prompt_tokens_with_and_without_those_cached() -> None:
+    body = b"llamacpp:prompt_tokens_total 98\nllamacpp:prompt_tokens_cached_total 96\n"
+    reading = BY_NAME["llamacpp"].read(body)
+    assert (reading.prefix_queries, reading.prefix_hits) == (194, 96)
 
 
 @pytest.mark.parametrize("body", [b"", b"\xff\xfe", b"not metrics at all\n", b"vllm:"])

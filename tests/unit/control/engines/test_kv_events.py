@@ -1,6 +1,7 @@
 """Following emulated engines' KV events: exact, also after what was missed, a flush, a restart."""
 
 import asyncio
+import json
 from collections.abc import AsyncIterator, Callable
 from itertools import count
 from typing import Any
@@ -8,9 +9,12 @@ from typing import Any
 import aiohttp
 import pytest
 
+from penstock.control.certificates import EndpointContexts
 from penstock.control.endpoint_states import EndpointStates
 from penstock.control.engines.exact_index import ExactIndex
 from penstock.control.engines.kv_events import KvEventReaders
+from penstock.control.engines.kv_sources import source_in
+from penstock.control.engines.reading import UnreadableError
 from penstock.control.events import Events
 from penstock.core.snapshot import Endpoint, Engine, KvEvents, Pool
 from penstock.dataplane.board import R_CACHED, R_COLD, Board
@@ -32,8 +36,20 @@ class Site:
         self.events = events
         self.client = client
         self.readers = KvEventReaders(
-            board, events, ExactIndex(board, EndpointStates(board, events), events)
+            board,
+            events,
+            ExactIndex(board, EndpointStates(board, events), events),
+            EndpointContexts(),
         )
+
+    def find(self, *engines: EngineServer) -> None:
+        """Follow them wherever they say that they publish."""
+        endpoints = tuple(
+            Endpoint(f"e{number}", "127.0.0.1", engine.port, row=ROW + number)
+            for number, engine in enumerate(engines)
+        )
+        pool = Pool(name="a", endpoints=endpoints, engine=Engine(kv_events=KvEvents()))
+        self.readers.follow(world([pool]))
 
     def run(self, engine: EngineServer, *, replay: bool = True) -> None:
         port, replay_port = (int(each.rpartition(":")[2]) for each in engine.kv_event_addresses)
@@ -120,6 +136,45 @@ async def test_a_restarted_engine_is_cold(site: Site, engine: EngineServer) -> N
     await site.complete(engine, "c" * BLOCK_BYTES * 2)
     await until(lambda: site.cell(R_COLD) == 1, "it is known to be cold")
     await site.holds(32)
+
+
+async def test_engines_that_share_a_host_are_asked_where_they_publish(
+    site: Site, engine: EngineServer
+) -> None:
+    other = EngineServer(EngineSpec("other", speedup=100.0, kv_events="map", kv_tokens=256))
+    await other.start()
+    try:
+        site.find(engine, other)
+        await site.complete_until(lambda: site.cell(R_CACHED), engine)
+        held = site.board.report(ROW + 1) + R_CACHED
+        await site.complete_until(lambda: site.board.cells[held], other)
+    finally:
+        await other.stop()
+
+
+SOURCE = {"endpoint": "tcp://*:5601", "replay_endpoint": "tcp://*:5602", "topic": "kv"}
+
+
+def test_a_publisher_is_read() -> None:
+    assert source_in(json.dumps({"0": SOURCE}).encode()) == KvEvents(5601, 5602, "kv")
+    alone = {**SOURCE, "replay_endpoint": None}
+    assert source_in(json.dumps({"0": alone}).encode()) == KvEvents(5601, 0, "kv")
+
+
+@pytest.mark.parametrize(
+    ("body", "why"),
+    [
+        ({}, "tells no publisher"),
+        ({"0": SOURCE, "1": SOURCE}, "tells 2 publishers"),
+        ({"0": {**SOURCE, "enable_kv_cache_events": False}}, "tells no publisher"),
+        ({"0": {**SOURCE, "endpoint": "ipc:///tmp/kv"}}, "no TCP address"),
+        ({"0": {**SOURCE, "endpoint": "tcp://*:x"}}, "no TCP address"),
+        ([], "cannot be read"),
+    ],
+)
+def test_what_cannot_be_followed_is_said(body: object, why: str) -> None:
+    with pytest.raises(UnreadableError, match=why):
+        source_in(json.dumps(body).encode())
 
 
 async def test_a_reader_that_cannot_be_made_is_made_again(

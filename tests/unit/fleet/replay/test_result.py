@@ -75,6 +75,18 @@ def test_failures_count_by_reason_and_not_in_the_times() -> None:
     assert "2 × timeout" in notes(result)
 
 
+def test_first_failure_of_each_kind_is_quoted() -> None:
+    failed = [outcome(failure="status 400"), outcome(failure="status 400")]
+    failed.append(outcome(failure="status 401"))
+    for each, said in zip(failed, ("too long", "too hot", "no key"), strict=True):
+        each.detail = said
+    result = result_of(outcome(), *failed)
+    assert notes(result)[:2] == [
+        "2 × status 400 (the first: too long)",
+        "1 × status 401 (no key)",
+    ]
+
+
 @pytest.mark.parametrize(
     ("objectives", "good"),
     [

@@ -125,18 +125,22 @@ async def test_a_closed_session_waits_thinks_and_brings_the_answer_along(
 
 
 @pytest.mark.parametrize(
-    ("status", "body", "failure"),
+    ("status", "body", "failure", "detail"),
     [
-        (503, b"", "status 503"),
-        (200, b"", "cut off before [DONE]"),
-        (200, EVENT, "cut off before [DONE]"),
-        (200, DONE, "an empty answer"),
-        (200, b"data: {\n\n" + DONE, "a chunk that is no JSON"),
-        (200, b'data: {"error": {"message": "no"}}\n\n' + DONE, "error in the stream"),
+        (503, b"", "status 503", ""),
+        (400, b'{"error": {"message": "too\\n long", "code": 400}}', "status 400", "too long"),
+        (422, b'{"error": "no such model"}', "status 422", "no such model"),
+        (404, b'{"detail": [{"loc": ["body"]}]}', "status 404", '{"detail": [{"loc": ["body"]}]}'),
+        (502, b"<html>\x1b[2J " + b"x" * 100_000, "status 502", "<html>�[2J " + "x" * 288 + "…"),
+        (200, b"", "cut off before [DONE]", ""),
+        (200, EVENT, "cut off before [DONE]", ""),
+        (200, DONE, "an empty answer", ""),
+        (200, b"data: {\n\n" + DONE, "a chunk that is no JSON", "{"),
+        (200, b'data: {"error": {"message": "no"}}\n\n' + DONE, "error in the stream", "no"),
     ],
 )
-async def test_an_answer_that_is_not_whole_is_a_failure(
-    status: int, body: bytes, failure: str
+async def test_an_answer_that_is_not_whole_is_a_failure_and_says_why(
+    status: int, body: bytes, failure: str, detail: str
 ) -> None:
     async def handler(request: web.Request) -> web.Response:
         return web.Response(status=status, body=body)
@@ -145,7 +149,7 @@ async def test_an_answer_that_is_not_whole_is_a_failure(
     try:
         workload = Workload("one", (Session(0.0, (turn(1),)),))
         [outcome] = await outcomes_of(url_of(runner), workload)
-        assert outcome.failure == failure
+        assert (outcome.failure, outcome.detail) == (failure, detail)
     finally:
         await runner.cleanup()
 
@@ -182,6 +186,18 @@ async def test_a_server_that_lists_no_model_is_said_to(body: bytes) -> None:
     runner = await server_answering(handler)
     try:
         with pytest.raises(LookupError, match="lists no model"):
+            await first_model(url_of(runner), {})
+    finally:
+        await runner.cleanup()
+
+
+async def test_a_server_that_refuses_to_list_models_is_quoted() -> None:
+    async def handler(request: web.Request) -> web.Response:
+        return web.json_response({"error": {"message": "an API key is needed"}}, status=401)
+
+    runner = await server_answering(handler)
+    try:
+        with pytest.raises(LookupError, match="answers 401: an API key is needed"):
             await first_model(url_of(runner), {})
     finally:
         await runner.cleanup()

@@ -38,6 +38,9 @@ class EngineView(Protocol):
 
     def clear_cache(self) -> bool: ...
 
+    @property
+    def kv_event_addresses(self) -> tuple[str, str]: ...
+
     def active_adapters(self) -> tuple[list[str], list[str]]: ...
 
 

@@ -12,7 +12,8 @@ from penstock.fleet.engine.dialect.base import Dialect, EngineView, Names
 
 
 class LlamaCpp(Dialect):
-    """``llama-server --metrics``. Cached tokens are not in its ``usage``."""
+    """``llama-server --metrics``, whose slots share one memory, as they do by default. Cached
+    tokens are not in its ``usage``."""
 
     name: ClassVar[str] = "llamacpp"
     default_sequences: ClassVar[int] = 4  # slots
@@ -27,7 +28,7 @@ class LlamaCpp(Dialect):
                 {
                     "total_slots": engine.limits.max_sequences,
                     "model_path": engine.spec.model,
-                    "default_generation_settings": {"n_ctx": engine.spec.max_model_tokens},
+                    "default_generation_settings": {"n_ctx": engine.limits.kv_tokens},
                     "build_info": "b7000-emulated",
                 }
             )
@@ -54,10 +55,11 @@ class LlamaCpp(Dialect):
         yield names.gauge("requests_processing", load.running)
         yield names.gauge("requests_deferred", load.waiting)
         yield names.gauge("n_busy_slots_per_decode", load.running)
-        yield names.counter("prompt_tokens", load.prompt_tokens_total)
+        computed = load.prefix_queries_total - load.prefix_hits_total
+        yield names.counter("prompt_tokens", computed)
+        yield names.counter("prompt_tokens_cached", load.prefix_hits_total)
         yield names.counter("tokens_predicted", load.output_tokens_total)
         prefill_s = max(seen.first_token_s.total - seen.queue_s.total, 1e-9)
-        computed = load.prefix_queries_total - load.prefix_hits_total
         yield names.gauge("prompt_tokens_seconds", computed / prefill_s if computed else 0.0)
         decoding_s = max(seen.token_gap_s.total, 1e-9)
         yield names.gauge("predicted_tokens_seconds", sum(seen.token_gap_s.counts) / decoding_s)
@@ -66,6 +68,6 @@ class LlamaCpp(Dialect):
 def _slots(engine: EngineView) -> list[dict[str, Any]]:
     busy = engine.reported_load().running
     return [
-        {"id": number, "n_ctx": engine.spec.max_model_tokens, "is_processing": number < busy}
+        {"id": number, "n_ctx": engine.limits.kv_tokens, "is_processing": number < busy}
         for number in range(engine.limits.max_sequences)
     ]

@@ -39,7 +39,11 @@ class Vllm(Dialect):
             engine.clear_cache()
             return web.Response()
 
+        async def kv_event_sources(request: web.Request) -> web.StreamResponse:
+            return web.json_response(_sources(engine))
+
         return [
+            web.get("/kv_event_sources", kv_event_sources),
             web.get("/health", ok),
             web.get("/version", version),
             web.get("/load", load),
@@ -100,6 +104,21 @@ class Vllm(Dialect):
             return {"endpoint-load-metrics": f"JSON {json.dumps({'named_metrics': named})}"}
         text = ", ".join(f"named_metrics.{name}={value}" for name, value in named.items())
         return {"endpoint-load-metrics": f"TEXT {text}"}
+
+
+def _sources(engine: EngineView) -> dict[str, object]:
+    """Its publishers, by rank."""
+    address, replay_address = engine.kv_event_addresses
+    if not address:
+        return {}
+    source = {
+        "enable_kv_cache_events": True,
+        "publisher": "zmq",
+        "endpoint": address,
+        "replay_endpoint": replay_address,
+        "topic": "",
+    }
+    return {"0": source}
 
 
 def _tokenized(engine: EngineView, body: bytes) -> web.StreamResponse:

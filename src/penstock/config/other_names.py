@@ -1,0 +1,142 @@
+"""What other balancers and routers call keys of ours, and what of theirs is not offered."""
+
+from typing import Final
+
+# Offered only where the key is known, or one below it is. In lower case with "_".
+OURS: Final[dict[str, str]] = {
+    "access_log": "request_log",
+    "addr": "address",
+    "affinity": "sticky",
+    "agent": "agent_check",
+    "algorithm": "policy",
+    "api_base": "url",
+    "backend": "pool",
+    "backends": "pools",
+    "balance": "policy",
+    "bind": "address",
+    "ca": "ca_file",
+    "cert": "certificate",
+    "cert_file": "certificate",
+    "check": "health_check",
+    "circuit_breakers": "circuit_breaker",
+    "clusters": "pools",
+    "dashboard": "admin",
+    "default_backend": "pool",
+    "domains": "hosts",
+    "entrypoints": "listeners",
+    "fail_timeout": "base_ejection",
+    "frontends": "listeners",
+    "hash_on": "hash_key",
+    "health": "health_check",
+    "health_checks": "health_check",
+    "healthcheck": "health_check",
+    "host": "hosts",
+    "httpchk": "health_check",
+    "keepalive": "connections",
+    "key_file": "key",
+    "lb_policy": "policy",
+    "load_balancer": "policy",
+    "load_balancing": "policy",
+    "load_balancing_policy": "policy",
+    "loadbalancer": "policy",
+    "location": "routes",
+    "locations": "routes",
+    "log": "request_log",
+    "max_concurrency": "max_in_flight",
+    "max_concurrent_requests": "max_in_flight",
+    "max_conn": "max_in_flight",
+    "max_connections": "max_in_flight",
+    "max_conns": "max_in_flight",
+    "max_fails": "consecutive_failures",
+    "max_parallel_requests": "max_in_flight",
+    "maxconn": "max_in_flight",
+    "maxqueue": "queue",
+    "metrics": "admin",
+    "model_list": "pools",
+    "model_name": "models",
+    "nbproc": "workers",
+    "nbthread": "workers",
+    "num_retries": "retry",
+    "outlier_detection": "outlier",
+    "path_beg": "path_prefix",
+    "persistence": "sticky",
+    "prefix": "path_prefix",
+    "processes": "workers",
+    "proxy_connect_timeout": "connect",
+    "proxy_pass": "pool",
+    "proxy_read_timeout": "first_byte",
+    "retries": "retry",
+    "return": "respond",
+    "routers": "routes",
+    "routing_strategy": "policy",
+    "rules": "routes",
+    "server": "endpoints",
+    "servers": "endpoints",
+    "services": "pools",
+    "session_affinity": "sticky",
+    "slowstart": "slow_start",
+    "sni": "server_name",
+    "ssl": "tls",
+    "ssl_certificate": "certificate",
+    "ssl_certificate_key": "key",
+    "stats": "admin",
+    "stick": "sticky",
+    "sticky_sessions": "sticky",
+    "strategy": "policy",
+    "targets": "endpoints",
+    "threads": "workers",
+    "timeout": "timeouts",
+    "upstream": "pool",
+    "upstreams": "pools",
+    "use_backend": "pool",
+    "worker_processes": "workers",
+}
+
+_RATES: Final = (
+    "limits on rates are not offered: `admission` bounds what runs and waits in a pool, "
+    "`limits.connections_per_address` of a listener what one client holds"
+)
+_ACCESS: Final = (
+    "lists of allowed and denied addresses are not offered; a route with `respond: 403` refuses "
+    "by host, path, method and header"
+)
+_WITHIN: Final = "is not offered: let a server before or behind Penstock do it"
+NOT_OFFERED: Final[dict[str, str]] = {
+    "rate_limit": _RATES,
+    "rate_limits": _RATES,
+    "ratelimit": _RATES,
+    "limit_req": _RATES,
+    "limit_conn": _RATES,
+    "rps": _RATES,
+    "rpm": _RATES,
+    "tpm": _RATES,
+    "allow": _ACCESS,
+    "deny": _ACCESS,
+    "ip_allowlist": _ACCESS,
+    "whitelist": _ACCESS,
+    "basic_auth": f"basic authentication {_WITHIN}",
+    "basicauth": f"basic authentication {_WITHIN}",
+    "jwt": f"authentication by JWT {_WITHIN}",
+    "gzip": f"compression {_WITHIN}",
+    "compress": f"compression {_WITHIN}",
+    "compression": f"compression {_WITHIN}",
+    "cache": f"caching {_WITHIN}",
+    "proxy_cache": f"caching {_WITHIN}",
+    "cors": "write the headers with `response_headers`, and answer OPTIONS with `respond: 204`",
+    "error_page": "pages of one's own for errors are not offered",
+    "error_pages": "pages of one's own for errors are not offered",
+    "errorfile": "pages of one's own for errors are not offered",
+    "acme": "certificates are read from files and again when they change; let certbot make them",
+    "letsencrypt": "certificates are read from files and again when they change; let certbot "
+    "make them",
+    "proxy_protocol": "the PROXY protocol is not offered; `trusted_proxies` believes "
+    "`X-Forwarded-For` and `Forwarded`",
+    "http2": "HTTP/2 is not offered; clients that can speak HTTP/1.1 do so",
+    "middlewares": "what changes requests stands in the route itself: `rewrite`, "
+    "`request_headers`, `response_headers`",
+}
+
+
+def spelled(key: str) -> str:
+    """A key of another product as it stands in these tables."""
+    return key.lower().replace("-", "_")

@@ -1,0 +1,86 @@
+"""A connection to an endpoint, on its own."""
+
+import os
+import socket
+from collections.abc import Iterator
+from random import Random
+
+import pytest
+
+from penstock.core.env import Env
+from penstock.core.snapshot import Connections, Endpoint, PoolTimeouts
+from penstock.dataplane.address_race import Address
+from penstock.dataplane.board import Board, create_board
+from penstock.dataplane.endpoint_connection import EndpointConnection
+from penstock.dataplane.live_endpoint import ConnectionSettings, LiveEndpoint
+from penstock.dataplane.loop import BROKEN, PEER_CLOSED, WRITABLE, Loop
+from penstock.dataplane.response_sink import ResponseSink
+
+
+@pytest.fixture
+def board() -> Iterator[Board]:
+    made = create_board(workers=1, endpoint_rows=1, pool_rows=1)
+    yield made
+    os.close(made.fd)
+
+
+class Nobody(ResponseSink):
+    """Wants a response that never comes."""
+
+    def on_connected(self) -> None:
+        pass
+
+    def on_endpoint_drained(self) -> None:
+        pass
+
+
+@pytest.fixture
+def pair(board: Board) -> Iterator[tuple[EndpointConnection, socket.socket]]:
+    """A connection, and the endpoint's side of it."""
+    spec = Endpoint(name="e", host="127.0.0.1", port=1, row=0)
+    settings = ConnectionSettings(PoolTimeouts(), Connections())
+    env = Env(Random(1))
+    endpoint = LiveEndpoint(spec, "a", settings, board, 0, env)
+    near, far = socket.socketpair()
+    near.setblocking(False)
+    loop = Loop(env)
+    address = Address(socket.AF_INET, ("127.0.0.1", 1))
+    connection = EndpointConnection(loop, near, endpoint, address, None)
+    loop.add(connection, connection.events)
+    connection.begin(Nobody(), False, 0.0)
+    connection.on_ready(WRITABLE)  # it is connected
+    yield connection, far
+    connection.close()
+    far.close()
+
+
+@pytest.mark.parametrize("told", [[PEER_CLOSED], [PEER_CLOSED, PEER_CLOSED | BROKEN]])
+def test_more_can_be_sent_after_the_endpoint_ended_while_reading_is_paused(
+    pair: tuple[EndpointConnection, socket.socket], told: list[int]
+) -> None:
+    """It half-closed while its answer waits for a slow client, and still takes the body."""
+    connection, far = pair
+    connection.pause_reading()
+    for events in told:
+        connection.on_ready(events)
+    body = b"x" * 5_000_000
+    assert not connection.send(body)
+    connection.resume_reading()
+    taken = 0
+    far.setblocking(False)
+    while connection.unsent is not None:
+        taken += len(far.recv(1 << 20))
+        connection.on_ready(WRITABLE)
+    while taken < len(body):
+        taken += len(far.recv(1 << 20))
+    assert taken == len(body)
+
+
+def test_an_end_is_told_once_while_reading_is_paused(
+    pair: tuple[EndpointConnection, socket.socket],
+) -> None:
+    """Else the loop would spin until the client reads."""
+    connection, _ = pair
+    connection.pause_reading()
+    connection.on_ready(PEER_CLOSED)
+    assert not connection.events & PEER_CLOSED

@@ -1,0 +1,135 @@
+"""A sweep over load, and what is said of scenarios that are hardly meant so."""
+
+import json
+import re
+from collections.abc import Mapping
+from io import StringIO
+from pathlib import Path
+from typing import Any
+
+import pytest
+from click.testing import CliRunner, Result
+from rich.console import Console
+
+from penstock.cli.simulate import simulate
+from penstock.sim.doubts import doubts
+from penstock.sim.report.chart import Axis, Curve, chart
+from penstock.sim.report.swept import sweep_page, sweep_table
+from penstock.sim.scenario import Scenario, scenario_of
+from penstock.sim.sweep import Sweep, parse_range, sweep
+
+
+def scenario(arrivals: Mapping[str, Any], **values: Any) -> Scenario:
+    return scenario_of(
+        {
+            "servers": [{"count": 3}],
+            "policies": ["random", "least-request"],
+            "run": {"customers": 2000, "replications": 2},
+        }
+        | {"arrivals": dict(arrivals)}
+        | values
+    )
+
+
+@pytest.fixture(scope="module")
+def swept() -> Sweep:
+    return sweep(scenario, parse_range("load=0.5..0.9:3"), processes=0)
+
+
+@pytest.mark.parametrize(
+    ("text", "values"),
+    [
+        ("load=0.5..0.9:3", (0.5, 0.7, 0.9)),
+        ("load=0.9,0.5", (0.5, 0.9)),
+        ("rate=10..100", tuple(float(value) for value in range(10, 101, 10))),
+    ],
+)
+def test_a_range_is_read(text: str, values: tuple[float, ...]) -> None:
+    assert parse_range(text).values == pytest.approx(values)
+
+
+@pytest.mark.parametrize(
+    "text", ["", "load", "cv2=1..2", "load=0.9..0.5", "load=a..b", "load=0..1", "load=0.1..1:1000"]
+)
+def test_what_is_no_range_is_refused_with_an_example(text: str) -> None:
+    with pytest.raises(ValueError, match=r"load=|above 0"):
+        parse_range(text)
+
+
+def test_responses_grow_with_the_load_and_theory_lies_beside_them(swept: Sweep) -> None:
+    means = [each.results[0].interval("mean").mean for each in swept.comparisons]
+    assert means == sorted(means)
+    theory = dict(swept.theory(0, "mean"))
+    assert theory[0.5] == pytest.approx(2.0)
+    assert theory[0.9] == pytest.approx(10.0)
+    assert swept.theory(1, "mean") == [], "for three servers none is known"
+
+
+def test_the_page_draws_theory_into_the_plots(swept: Sweep) -> None:
+    page = sweep_page(swept)
+    figure = page[page.index("<figure>") : page.index("</figure>")]
+    assert "random, theory" in figure
+    assert figure.count("stroke-dasharray") == 1
+    assert figure.count("<polyline") == 3
+
+
+def test_the_table_has_a_row_for_each_load(swept: Sweep) -> None:
+    text = StringIO()
+    Console(file=text, width=100).print(sweep_table(swept, with_theory=True))
+    rows = [line.split() for line in text.getvalue().splitlines() if line.startswith("│")]
+    assert [row[1] for row in rows[:3]] == ["0.5", "0.7", "0.9"]
+    assert "theory" in text.getvalue()
+
+
+def test_an_axis_that_begins_with_its_data_wastes_no_width() -> None:
+    across = Axis("load", str, from_zero=False)
+    drawn = chart("t", across, Axis("", str), [Curve("c", [(0.5, 1.0), (0.9, 2.0)])])
+    first, last = re.findall(r"([\d.]+),[\d.]+", drawn[drawn.index("points=") :])[:2]
+    assert (float(first), float(last)) == (64.0, 628.0)
+
+
+def invoke(*arguments: str) -> Result:
+    return CliRunner().invoke(simulate, [*arguments, "--processes", "1"], terminal_width=120)
+
+
+BRIEF = ("--customers", "300", "--replications", "2", "-p", "random")
+
+
+def test_the_command_sweeps_a_file_or_flags_and_writes_its_reports(tmp_path: Path) -> None:
+    file, html, numbers = tmp_path / "s.yaml", tmp_path / "r.html", tmp_path / "r.json"
+    file.write_text("arrivals: {rate: 1}\nservers: [{count: 2}]\n")
+    written = ("--html", str(html), "--json", str(numbers))
+    done = invoke(str(file), *BRIEF, "--sweep", "load=0.3,0.6", *written)
+    assert done.exit_code == 0, done.output
+    assert "<svg" in html.read_text()
+    points = json.loads(numbers.read_text())["points"]
+    assert [point["load"] for point in points] == [0.3, 0.6]
+    assert points[0]["policies"][0]["theory"]["mean"] == pytest.approx(1 / 0.7)
+    assert invoke(*BRIEF, "--sweep", "load=0.3,0.6").exit_code == 0
+
+
+def test_a_wrong_range_is_refused() -> None:
+    done = invoke(*BRIEF, "--sweep", "load=9")
+    assert "Warning: the offered load is 9 times the capacity" in done.output
+    done = invoke(*BRIEF, "--sweep", "laod=0.1..0.2")
+    assert done.exit_code == 2
+    assert "write load=0.5..0.95" in done.output
+
+
+def test_a_load_that_grows_without_bound_is_doubted() -> None:
+    [doubt] = doubts(scenario({"load": 1.2}))
+    assert doubt.startswith("the offered load is 1.2 times the capacity")
+    assert list(doubts(scenario({"load": 0.99}))) == []
+    assert list(doubts(scenario({"load": 1.2}, timeout="5s"))) == []
+    assert list(doubts(scenario({"load": 1.2}, servers=[{"room": 10}]))) == []
+
+
+def test_policies_are_doubted_where_what_they_decide_by_is_missing() -> None:
+    [doubt] = doubts(scenario({"load": 0.5}, policies=["random", "marginal-cost"]))
+    assert "'marginal-cost' decides by prompts" in doubt
+    [doubt] = doubts(scenario({"load": 0.5}, policies=["source-hash", "adaptive"]))
+    assert "'source-hash' decides by the client's key" in doubt
+    keyed = scenario({"load": 0.5}, policies=["source-hash"], keys={"count": 10})
+    assert list(doubts(keyed)) == []
+    done = invoke(*BRIEF, "-p", "cache-aware")
+    assert (done.exit_code, done.stderr.count("Warning: ")) == (0, 1)
