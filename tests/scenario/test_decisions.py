@@ -110,7 +110,7 @@ async def test_people_read_it_as_a_table(
     assert told.exit_code == 0, told.output
     lines = told.output.splitlines()
     assert lines[0].startswith(f"request {request_id}")
-    arrow = next(line for line in lines if line.startswith(("  →", "→")))
+    arrow = next(line for line in lines if "→ " in line)
     assert record["picked"] in arrow
     assert f"picked {record['picked']}, by the policy marginal-cost" in told.output
     assert "200, done after" in told.output

@@ -218,7 +218,8 @@ class TestStart:
         with pytest.raises(AssertionError, match="it ended with 1"):
             second.wait_until_ready()
         said = second.said()
-        assert f"listener 'main' cannot listen on 127.0.0.1:{port}: another program" in said
+        assert f"listener 'main' cannot listen on 127.0.0.1:{port}: another Penstock" in said
+        assert f"end it with `kill {first.process.pid}`" in said
         assert f"(Penstock runs there already: pid {first.process.pid})" in said
         assert "Traceback" not in said
 

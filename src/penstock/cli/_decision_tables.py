@@ -130,6 +130,7 @@ def _outcome(record: Record) -> Table:
         table.add_column(name, justify="right" if name else "left")
     rows = (
         ("first byte", "ttft_s"),
+        ("whole answer", "total_s"),
         ("prompt tokens", "prompt_tokens"),
         ("cached tokens", "cached_tokens"),
         ("output tokens", "output_tokens"),

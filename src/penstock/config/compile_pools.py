@@ -99,7 +99,7 @@ def _compile_pool(name: str, pool: Pool, at: Location, findings: Findings) -> sn
         retry=pool.retry.compiled(pool.kind),
         health_check=pool.health_check.compiled() if pool.health_check else None,
         agent_check=plain(snapshot.AgentCheck, pool.agent_check) if pool.agent_check else None,
-        outlier=plain(snapshot.Outlier, pool.outlier),
+        outlier=pool.outlier.compiled(pool.kind),
         breaker=pool.circuit_breaker and plain(snapshot.Breaker, pool.circuit_breaker),
         admission=pool.admission.compiled(),
         slow_start=plain(snapshot.SlowStart, pool.slow_start),
@@ -132,7 +132,13 @@ def _compile_endpoints(
         if name in compiled:
             findings.wrong((*at, index), f"{name} is in this pool already; give it a `name`")
         base_path = endpoint.url.base_path
-        if pool.kind == "llm" and base_path.endswith(_VERSION):
+        if base_path.endswith(_VERSION) and pool.kind != "llm":
+            findings.doubtful(
+                (*at, index),
+                f"all paths are added to `{base_path}`: who asks for `{_VERSION}/x` gets "
+                f"`{base_path}{_VERSION}/x` there. If clients' paths begin with it, leave it away",
+            )
+        elif base_path.endswith(_VERSION):
             findings.wrong(
                 (*at, index),
                 f"leave `{_VERSION}` away: the paths that clients ask for begin with it, and are "

@@ -28,6 +28,9 @@ from penstock.core import snapshot
 _AGENT: Final = snapshot.AgentCheck(port=0)
 _CHECK: Final = snapshot.HealthCheck()
 _OUTLIER: Final = snapshot.Outlier()
+# Tokens are tens of milliseconds apart, first ones seconds; a long prompt that an engine computes
+# in one piece takes longer, and then it is out until that is done.
+_ENGINE_SILENCE_S: Final = 30.0
 _SLOW_START: Final = snapshot.SlowStart()
 STATUS_PATTERN: Final = r"^([1-5]xx|[1-5][0-9]{2}(-[1-5][0-9]{2})?)$"
 _RANGE: Final = re.compile(r"([1-5][0-9]{2})-([1-5][0-9]{2})")
@@ -227,6 +230,12 @@ class Outlier(Section):
     success_rate_min_requests: Count = setting(
         _OUTLIER.success_rate_min_requests, "Requests in an interval that are enough."
     )
+    silence: Duration | None = setting(
+        None,
+        "Time without a byte from an endpoint, to anyone, that ejects it while requests wait for "
+        "their first byte, or an answer of a language model for its next; until it is heard again. "
+        "0: not looked at. Default: `30s` in pools of kind `llm`, else 0.",
+    )
     interval: PositiveDuration = setting(_OUTLIER.interval_s, "Between two judgements.")
     base_ejection: PositiveDuration = setting(
         _OUTLIER.base_ejection_s, "The first ejection; each further one is longer by this."
@@ -246,6 +255,13 @@ class Outlier(Section):
         if local and not self.split_local_failures:
             raise ValueError(f"`{local[0]}` needs `split_local_failures: true`")
         return self
+
+    def compiled(self, kind: str) -> snapshot.Outlier:
+        """Of a pool of that kind."""
+        silence_s = self.silence
+        if silence_s is None:
+            silence_s = _ENGINE_SILENCE_S if kind == "llm" else _OUTLIER.silence_s
+        return plain(snapshot.Outlier, self, silence_s=silence_s)
 
 
 def _switch(value: Any) -> Any:

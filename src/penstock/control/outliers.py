@@ -18,6 +18,8 @@ from penstock.dataplane.board import (
     L_EXCUSED,
     L_FAILURES,
     L_GATEWAY_ERRORS,
+    L_HEARD_US,
+    L_QUIET_SINCE_US,
     L_RUN_5XX,
     L_RUN_GATEWAY,
     L_RUN_GATEWAY_ERRORS,
@@ -121,15 +123,26 @@ class OutlierDetection:
         board = self._board
         sums = [0] * LOAD_CELLS
         runs = dict.fromkeys(RUNS, 0)
+        quiet_since = 0  # the latest of workers: whom any of them hears is not silent
+        heard = 0
         for worker in range(board.workers):
             at = board.load(row, worker)
             load = board.cells[at : at + LOAD_CELLS].tolist()
+            quiet_since = max(quiet_since, load[L_QUIET_SINCE_US])
+            heard = max(heard, load[L_HEARD_US])
             sums = [total + each for total, each in zip(sums, load, strict=True)]
             runs = {cell: max(run, load[cell]) for cell, run in runs.items()}
         state = self._states.of(pool.name, name)
         up = not state.is_down and not state.is_draining
         split = pool.outlier.split_local_failures
-        return EndpointCounts(name, *_tallies(sums, runs, split), up, _unreached(sums))
+        return EndpointCounts(
+            name,
+            *_tallies(sums, runs, split),
+            up,
+            _unreached(sums),
+            max(self._clock() - quiet_since / 1e6, 0.0) if quiet_since else 0.0,
+            heard / 1e6,
+        )
 
     def _count_failures(self) -> int:
         """All failures on the board: one strided read, so that looking often costs little."""

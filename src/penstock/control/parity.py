@@ -1,6 +1,8 @@
 """Watches whether predicted prefix hits come true, and says where they do not."""
 
 import asyncio
+from collections.abc import Callable
+from time import monotonic
 from typing import Final
 
 from penstock.control.endpoint_states import EndpointStates
@@ -20,8 +22,11 @@ _LOOK_S: Final = 1.0
 class ParityWatch:
     """Of all endpoints of pools that serve language models."""
 
-    def __init__(self, board: Board, states: EndpointStates) -> None:
+    def __init__(
+        self, board: Board, states: EndpointStates, clock: Callable[[], float] = monotonic
+    ) -> None:
         self._board = board
+        self._clock = clock
         self._states = states
         self._rows: dict[EndpointKey, int] = {}
         self._parities: dict[EndpointKey, PrefixParity] = {}
@@ -52,6 +57,7 @@ class ParityWatch:
                 board.load_sum(row, L_JUDGED_PROMPT),
                 board.load_sum(row, L_JUDGED_PREDICTED),
                 board.load_sum(row, L_JUDGED_CACHED),
+                self._clock(),
             )
             if changed:
                 self._states.doubt_prefixes(

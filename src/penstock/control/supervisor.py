@@ -10,6 +10,7 @@ import resource
 import signal
 import sys
 from collections.abc import Callable, Coroutine
+from pathlib import Path
 from time import monotonic, time
 from typing import Any, Final
 
@@ -84,7 +85,9 @@ class Supervisor:
         self._stop_now = asyncio.Event()
         self._tasks: set[asyncio.Task[None]] = set()
         self._events = Events()
-        self._runtime = RuntimeFile(runtime_directory(self._events), self._events)
+        self._runtime = RuntimeFile(
+            runtime_directory(self._events), self._events, _absolute(configured.source)
+        )
         self._sockets = ListeningSockets(configured.workers, self._runtime.may_share)
         self._workers = Workers(
             self.board, self._sockets, self._events, on_change=self._write_runtime_file
@@ -403,6 +406,10 @@ def raise_descriptor_limit() -> None:
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     if soft != hard:
         resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+
+
+def _absolute(source: Path | None) -> str:
+    return str(source.absolute()) if source is not None else ""
 
 
 def _board_for(configured: Configured) -> Board:

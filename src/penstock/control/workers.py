@@ -18,7 +18,14 @@ from penstock.control.worker_process import (
 from penstock.core.snapshot import Snapshot
 from penstock.dataplane.board import (
     ADDRESS_SLOTS,
+    L_ADDRESS,
+    L_BREAKER,
+    L_DECODING,
     L_IN_FLIGHT,
+    L_KV_TOKENS,
+    L_PENDING_PREFILL,
+    P_LIMIT_MILLI,
+    P_WAITING,
     RUNS,
     W_CONNECTIONS,
     W_HEARTBEAT_MS,
@@ -37,6 +44,16 @@ _GRACE_S: Final = 2.0  # after a stop's deadline, before the worker is killed
 _LOOK_S: Final = 1.0  # between two looks at the heartbeats, which come four times a second
 _SILENT_WARN: Final = 10  # looks
 _SILENT_KILL: Final = 30
+# Of an endpoint; others are totals, which stay.
+_OF_LIVING_WORKERS: Final = (
+    L_IN_FLIGHT,
+    L_PENDING_PREFILL,
+    L_KV_TOKENS,
+    L_DECODING,
+    L_BREAKER,
+    L_ADDRESS,
+    *RUNS,
+)
 
 State = Literal["starting", "ready", "restarting", "stopping", "ended"]
 
@@ -334,9 +351,12 @@ def forget_running(board: Board, worker: int) -> None:
     cells = board.cells
     for row in range(board.endpoint_rows):
         at = board.load(row, worker)
-        cells[at + L_IN_FLIGHT] = 0
-        for cell in RUNS:
+        for cell in _OF_LIVING_WORKERS:
             cells[at + cell] = 0
+    for row in range(board.pool_rows):
+        at = board.pool(row, worker)
+        cells[at + P_WAITING] = 0
+        cells[at + P_LIMIT_MILLI] = 0
     at = board.worker(worker)
     cells[at + W_CONNECTIONS] = 0
     cells[at + W_IDLE_ENDPOINT_CONNECTIONS] = 0

@@ -6,6 +6,9 @@ All of Envoy's detectors look at what requests experienced (nothing is sent):
 - ``consecutive_gateway_failures``, likewise, of those that a gateway reports: 502, 503, 504 and
   local failures (off unless asked for: Envoy enforces it in 0%);
 - ``failure_share`` among at least ``failure_share_min_requests``, per sweep;
+- ``silence_s`` without a byte while requests wait for one, at every observation: an endpoint that
+  hangs fails no request before its clients give up, and often no check either (pools of kind llm,
+  where tokens follow one another closely; elsewhere off unless asked for);
 - ``success_rate`` < mean − ``success_rate_stdev_factor``·σ of the pool's, per sweep, where at least
   ``success_rate_min_endpoints`` had ``success_rate_min_requests`` each.
 
@@ -22,8 +25,9 @@ The n-th ejection lasts n · ``base_ejection_s``, at most ``max_ejection_s``; n 
 every interval in service. At most ``max_ejected_share`` of a pool is out, though always one may be,
 and never the last endpoint that could still serve. That share guards what a pool can take: an
 endpoint to which every connection fails takes nothing, so it is ejected beyond the share, and let
-in as soon as a connection succeeds (``reached``). One that active checks found down, and then up,
-is let in at once (Envoy, ``successful_active_health_check_uneject_host``).
+in as soon as a connection succeeds (``reached``); one that was silent, as soon as it is heard. One
+that active checks found down, and then up, is let in at once (Envoy,
+``successful_active_health_check_uneject_host``).
 Source: Envoy, outlier detection.
 """
 
@@ -39,6 +43,7 @@ SHARE: Final = "failure_share"
 LOCAL_SHARE: Final = "local_failure_share"
 SUCCESS_RATE: Final = "success_rate"
 LOCAL_SUCCESS_RATE: Final = "local_success_rate"
+SILENCE: Final = "silence"
 DETECTORS: Final = (
     CONSECUTIVE,
     CONSECUTIVE_GATEWAY,
@@ -47,6 +52,7 @@ DETECTORS: Final = (
     LOCAL_SHARE,
     SUCCESS_RATE,
     LOCAL_SUCCESS_RATE,
+    SILENCE,
 )
 
 
@@ -68,7 +74,8 @@ class EndpointCounts:
     ``every``: all failures, or of responses only where local failures are split off. ``gateway``:
     the same, of those that a gateway reports. ``local``: local failures among all attempts, where
     they are split off. ``up``: whether active checks leave it in service. ``unreached``: attempts
-    for which there was no connection, among all.
+    for which there was no connection, among all. ``silent_s``: for how long it has owed a byte and
+    sent none to anyone, 0 while it owes none; ``heard_at``: when one came last.
     """
 
     def __init__(
@@ -79,6 +86,8 @@ class EndpointCounts:
         local: Tally,
         up: bool = True,
         unreached: Tally | None = None,
+        silent_s: float = 0.0,
+        heard_at: float = 0.0,
     ) -> None:
         self.name: str = name
         self.every: Tally = every
@@ -86,6 +95,8 @@ class EndpointCounts:
         self.local: Tally = local
         self.up: bool = up
         self.unreached: Tally = Tally() if unreached is None else unreached
+        self.silent_s: float = silent_s
+        self.heard_at: float = heard_at
 
 
 class OutlierChange:
@@ -166,6 +177,9 @@ class _Record:
         self.unreached: _Track = _Track(counts.unreached)
         self.ejected: bool = False
         self.unreachable: bool = False  # for that it was ejected
+        self.silent_s: float = counts.silent_s
+        self.heard_at: float = counts.heard_at
+        self.silent_since: float = 0.0  # when it was ejected for silence; 0.0: it was not
         self.until: float = 0.0
         self.times: int = 0  # ejections held against it
         self.in_since: float = 0.0
@@ -175,6 +189,8 @@ class _Record:
         """Take in newer counts of the endpoint."""
         self.recovered = counts.up and not self.up
         self.up = counts.up
+        self.silent_s = counts.silent_s
+        self.heard_at = counts.heard_at
         self.every.take(counts.every)
         self.gateway.take(counts.gateway)
         self.local.take(counts.local)
@@ -248,6 +264,7 @@ class OutlierDetector:
         if not self.settings.enabled:
             return changes
         self._eject_runs(now, changes)
+        self._eject_silent(now, changes)
         if now >= self._next_sweep:
             self._next_sweep = now + self.settings.interval_s
             self._sweep(now, changes)
@@ -262,6 +279,8 @@ class OutlierDetector:
                 reason = "outlier detection is off"
             elif record.recovered:
                 reason = "active checks found it well again"
+            elif record.heard_at > record.silent_since > 0.0:
+                reason = "it is heard again"
             elif now >= record.until:
                 reason = "the ejection is over"
             else:
@@ -271,6 +290,7 @@ class OutlierDetector:
 
     def _readmit(self, name: str, record: _Record, reason: str, now: float) -> OutlierChange:
         record.ejected = False
+        record.silent_since = 0.0
         record.in_since = now
         record.forget()
         return OutlierChange(name, False, reason, now, now)
@@ -296,6 +316,18 @@ class OutlierDetector:
                 reason = f"{local} failures in a row without a whole response"
                 reached = unreached < settings.consecutive_local_failures
                 self._eject(name, record, CONSECUTIVE_LOCAL, reason, now, changes, reached)
+
+    def _eject_silent(self, now: float, changes: list[OutlierChange]) -> None:
+        limit_s = self.settings.silence_s
+        if limit_s <= 0.0:
+            return
+        for name, record in self._records.items():
+            if record.ejected or record.silent_s < limit_s:
+                continue
+            reason = f"silent for {record.silent_s:.0f} s, though requests wait for it"
+            self._eject(name, record, SILENCE, reason, now, changes)
+            if record.ejected:
+                record.silent_since = now
 
     def _sweep(self, now: float, changes: list[OutlierChange]) -> None:
         self._eject_by_share(False, now, changes)

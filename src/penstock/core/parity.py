@@ -4,6 +4,9 @@ Token counts of answers whose engine told what it found cached are summed until 
 judge. Where far less was found than predicted, predictions for that endpoint are doubted: they
 count by the share that came true, until they agree again. More found than predicted does no harm:
 others share that endpoint's cache.
+
+An endpoint whose predictions are doubted gets fewer of the prompts that could clear it, or none. So
+doubt fades while there is nothing to judge, and the next prompts that come decide.
 """
 
 from typing import Final
@@ -14,6 +17,10 @@ ENOUGH_TOKENS: Final = 20_000
 # estimates of tokens and the ends of blocks explain a few hundredths.
 PARTED: Final = 0.2
 AGREED: Final = 0.1
+# Without a judgement: a minute later a quarter is left. An assumption; a wrong guess costs one
+# prompt that is computed anew.
+HALVES_IN_S: Final = 30.0
+_FORGOTTEN: Final = 0.05
 
 
 class PrefixParity:
@@ -26,8 +33,10 @@ class PrefixParity:
         self._prompt: int = 0
         self._predicted: int = 0
         self._cached: int = 0
+        self._verdict: float = 0.0  # the doubt when it was judged last
+        self._judged_at: float = 0.0
 
-    def observe(self, prompt: int, predicted: int, cached: int) -> bool:
+    def observe(self, prompt: int, predicted: int, cached: int, now: float) -> bool:
         """Running totals of tokens; returns whether ``doubt`` changed.
 
         Totals that went down begin anew: the endpoint is another one.
@@ -36,7 +45,7 @@ class PrefixParity:
             self._prompt = self._predicted = self._cached = 0
         judged = prompt - self._prompt
         if judged < ENOUGH_TOKENS:
-            return False
+            return self._fade(now)
         self.predicted = (predicted - self._predicted) / judged
         self.cached = (cached - self._cached) / judged
         self._prompt, self._predicted, self._cached = prompt, predicted, cached
@@ -46,4 +55,15 @@ class PrefixParity:
             self.doubt = min(missing / self.predicted, 1.0)
         else:
             self.doubt = 0.0
+        self._verdict = self.doubt
+        self._judged_at = now
+        return self.doubt != before
+
+    def _fade(self, now: float) -> bool:
+        if self.doubt == 0.0:
+            return False
+        before = self.doubt
+        halvings = int((now - self._judged_at) / HALVES_IN_S)
+        faded = self._verdict * 0.5**halvings
+        self.doubt = faded if faded >= _FORGOTTEN else 0.0
         return self.doubt != before

@@ -52,6 +52,7 @@ class Ticket:
     """
 
     awaits: bool = False  # a byte that the endpoint owes
+    held: bool = False  # the client does not take what there is
     breaker: Breaker | None = None  # that let it through, and is to be told how it ended
     breaker_epoch: int = 0  # in which it was let through
     excused: bool = False  # it failed, and that is not held against the endpoint
@@ -100,6 +101,20 @@ class Ticket:
             endpoint.owes_no_more(False, now)
         if self.policy.observes:
             self.policy.on_first_byte(self)
+
+    def hold(self, now: float) -> None:
+        """The endpoint is kept from sending more: it owes nothing meanwhile."""
+        if self.awaits:
+            self.awaits = False
+            self.held = True
+            self.endpoint.owes_no_more(False, now)
+
+    def go_on(self, now: float) -> None:
+        """It may send again."""
+        if self.held:
+            self.held = False
+            self.awaits = True
+            self.endpoint.owes(now)
 
     def tokens_left(self) -> int:
         """How many of its answer are to be expected yet; at least one."""

@@ -13,6 +13,7 @@ BYTES_PER_TOKEN: Final = 4.0  # until learned: llm-d's approximation for English
 _LEAST_BYTES: Final = 1.0  # per token; bounds against an engine whose usage is nonsense
 _MOST_BYTES: Final = 16.0
 _KEPT: Final = 0.99  # of the past, per sample
+_MOST_TIMES_MEAN: Final = 10.0  # of a prompt: as much it counts as at most
 _MODELS: Final = 1024  # known at most, and classes; clients choose the names, so the last count
 
 UNKNOWN_OUTPUT: Final = 256  # tokens, until samples say better: an assumption, no measurement
@@ -30,6 +31,7 @@ class _Prompts:
     """Of a model: fading sums."""
 
     def __init__(self) -> None:
+        self.count: float = 0.0
         self.size: float = 0.0  # in bytes
         self.tokens: float = 0.0
 
@@ -55,12 +57,16 @@ class TokenEstimator:
 
     def learn(self, model: str, prompt_bytes: int, prompt_tokens: int) -> None:
         """An engine counted a prompt's tokens. The ratio of sums is not led astray by short ones,
-        whose template dominates."""
+        whose template dominates, nor for long by one that is far longer than others."""
         if prompt_bytes <= 0 or prompt_tokens <= 0:
             return
         known = self._models.pop(model, None) or _Prompts()
-        known.size = known.size * _KEPT + prompt_bytes
-        known.tokens = known.tokens * _KEPT + prompt_tokens
+        weight = 1.0
+        if known.size > 0.0:
+            weight = min(1.0, _MOST_TIMES_MEAN * known.size / known.count / prompt_bytes)
+        known.count = known.count * _KEPT + 1.0
+        known.size = known.size * _KEPT + weight * prompt_bytes
+        known.tokens = known.tokens * _KEPT + weight * prompt_tokens
         _put_last(self._models, model, known)
 
 

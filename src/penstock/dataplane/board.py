@@ -144,7 +144,11 @@ L_FIRST_BYTE_SUM_US: Final = 34  # of a streamed answer of a language model: its
 L_TOTAL_SUM_US: Final = 35
 L_IRREGULAR: Final = 36  # responses by wire.http1.IRREGULARITIES: four cells
 L_ADDRESS: Final = 40  # that was connected to last, an index into its addresses + 1; 0: none yet
-LOAD_CELLS: Final = 44
+# When the endpoint was heard last that owes this worker a byte, or began to owe it, on the
+# monotonic clock; 0 while it owes none.
+L_QUIET_SINCE_US: Final = 41
+L_HEARD_US: Final = 42  # when a byte that was waited for came from it last, likewise
+LOAD_CELLS: Final = 48
 RUNS: Final = (
     L_CONSECUTIVE_FAILURES,
     L_RUN_GATEWAY,

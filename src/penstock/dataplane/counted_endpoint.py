@@ -24,6 +24,7 @@ from penstock.dataplane.board import (
     L_FAILURES,
     L_FIRST_BYTE_SUM_US,
     L_GATEWAY_ERRORS,
+    L_HEARD_US,
     L_IN_FLIGHT,
     L_IRREGULAR,
     L_JUDGED_CACHED,
@@ -32,6 +33,7 @@ from penstock.dataplane.board import (
     L_KV_TOKENS,
     L_PENDING_PREFILL,
     L_PREFILLED,
+    L_QUIET_SINCE_US,
     L_REQUESTS,
     L_RUN_5XX,
     L_RUN_GATEWAY,
@@ -82,6 +84,7 @@ class CountedEndpoint(Endpoint):
         self.timed: int = 0  # whole responses, and the sums of their times
         self.first_byte_s: float = 0.0
         self.total_s: float = 0.0
+        self.heard_at: float = 0.0  # the last byte that was waited for came from it
         self.breaker: Breaker | None = None
         self.breaker_opened: int = 0
         self.changed: bool = False
@@ -98,6 +101,12 @@ class CountedEndpoint(Endpoint):
     def release(self) -> None:
         self.in_flight -= 1
         self._cells[self._load_at + L_IN_FLIGHT] = self.in_flight
+
+    def heard(self, now: float) -> None:
+        self.quiet_since = now
+        self.unheard = False
+        self.heard_at = now
+        self.changed = True
 
     def settled(self, ticket: Ticket) -> None:
         """Count how an attempt ended, once, for metrics and outlier detection."""
@@ -199,6 +208,9 @@ class CountedEndpoint(Endpoint):
         values[L_RUN_LOCAL] = self.run_local
         values[L_RUN_5XX] = self.run_5xx
         values[L_RUN_GATEWAY_ERRORS] = self.run_gateway_errors
+        if self.owed > 0:
+            values[L_QUIET_SINCE_US] = int(self.quiet_since * 1e6)
+        values[L_HEARD_US] = int(self.heard_at * 1e6)
         cells[at : at + LOAD_CELLS] = memoryview(values)
 
     def _tell_breaker(self, breaker: Breaker, ticket: Ticket) -> None:
@@ -237,6 +249,7 @@ class CountedEndpoint(Endpoint):
         cells[at + L_PENDING_PREFILL] = 0
         cells[at + L_KV_TOKENS] = 0
         cells[at + L_DECODING] = 0
+        cells[at + L_QUIET_SINCE_US] = 0
         self.prefilled = cells[at + L_PREFILLED]
         self.requests = cells[at + L_REQUESTS]
         for index in range(5):

@@ -63,8 +63,12 @@ class Decision:
     def predicted(self, ticket: Ticket) -> None:
         """What is expected of the attempt, as it was opened."""
         predicted: dict[str, object] = {"output_tokens": ticket.request.output_tokens}
-        if "ttft_s" in self._terms:
-            predicted["ttft_s"] = self._terms["ttft_s"]
+        terms = self._terms
+        if "ttft_s" in terms:
+            if _tells_first_token(ticket.request):
+                predicted["ttft_s"] = terms["ttft_s"]
+            if "decode_s" in terms:
+                predicted["total_s"] = terms["ttft_s"] + terms["decode_s"]
         if ticket.kv_tokens:
             predicted["cached_tokens"] = ticket.hit_tokens
         if ticket.request.prompt_tokens:
@@ -83,7 +87,8 @@ class Decision:
         """The attempt ended, which went to that address. Returns the record as JSON."""
         first_s = ticket.first_byte_at - ticket.opened_at if ticket.first_byte_at > 0.0 else None
         self._record["came_true"] = {
-            "ttft_s": first_s,
+            "first_byte_s": first_s,
+            "ttft_s": first_s if _tells_first_token(ticket.request) else None,
             "total_s": ticket.settled_at - ticket.opened_at,
             "prompt_tokens": _told(ticket.prompt_tokens),
             "cached_tokens": _told(ticket.cached_tokens),
@@ -157,6 +162,12 @@ def _candidate(endpoint: Endpoint, terms: dict[str, float], now: float) -> Recor
         candidate["decoding"] = endpoint.decoding
     candidate["terms"] = terms
     return candidate
+
+
+def _tells_first_token(request: Request) -> bool:
+    """Whether its first byte tells of its first token: an answer that does not stream comes whole,
+    as long after its first token as it is long."""
+    return request.streams or request.prompt_tokens == 0
 
 
 def _told(tokens: int) -> int | None:

@@ -472,9 +472,13 @@ class Exchange(Failover):
         if connection is not None:
             connection.pause_reading()
             connection.arm(0.0)  # the client's turn: its own timeout runs
+            if self.ticket is not None:
+                self.ticket.hold(self.context.env.now)
 
     def on_client_drained(self) -> None:
         connection = self.connection
         if connection is not None and connection.open and self.status:
             connection.resume_reading()
             connection.arm(connection.endpoint.settings.stream_idle_s)
+            if self.ticket is not None:
+                self.ticket.go_on(self.context.env.now)

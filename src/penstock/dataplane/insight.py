@@ -82,6 +82,7 @@ class Insight:
             model=model,
             session_hash=head.session_hash,
             continues=continues or head.continues,
+            streams=head.streams,
         )
 
     def learn(self, found: Inspection, reading: AnswerReading, ticket: Ticket, now: float) -> None:

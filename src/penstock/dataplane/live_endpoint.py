@@ -17,6 +17,7 @@ from penstock.dataplane.board import (
     L_KV_TOKENS,
     L_PENDING_PREFILL,
     L_PREFILLED,
+    L_QUIET_SINCE_US,
     LOAD_CELLS,
     R_AT_US,
     R_CACHED,
@@ -52,6 +53,7 @@ if TYPE_CHECKING:
 # How old what other workers have in flight may be. Reading it costs 40 ns per worker; load
 # reports older than 5 ms begin to cost latency, younger ones do not.
 _ELSEWHERE_MAX_AGE_S: Final = 0.001
+_QUIET_MAX_AGE_S: Final = 0.1  # since when they hear nothing: they publish it four times a second
 
 
 def _is_address(host: str) -> bool:
@@ -128,6 +130,8 @@ class LiveEndpoint(CountedEndpoint):
         self._alone: bool = board.workers == 1
         self._env: Env = env
         self._elsewhere_at: float = -1.0
+        self._quiet_elsewhere: float = 0.0  # as ``quiet_since``, by other workers; 0.0: no debt
+        self._quiet_read_at: float = -1.0
         self._kv_reported: int = 0  # tokens of others in its cache, by its report
         self._tells_hits: int = 0  # in answers of which APIs (1 << api) it told cached tokens
         self._tells_misses: int = 0  # and that none were
@@ -320,6 +324,18 @@ class LiveEndpoint(CountedEndpoint):
             self._read_elsewhere()
         return self.in_flight + self.elsewhere + self._foreign
 
+    def silence_s(self, now: float) -> float:
+        """What any worker hears counts; one that has nothing there learns from the others."""
+        if self._alone:
+            return max(now - self.quiet_since, 0.0) if self.owed > 0 else 0.0
+        if now - self._quiet_read_at > _QUIET_MAX_AGE_S:
+            self._quiet_read_at = now
+            self._read_quiet_elsewhere()
+        since = self._quiet_elsewhere
+        if self.owed > 0:
+            since = max(since, self.quiet_since)
+        return max(now - since, 0.0) if since > 0.0 else 0.0
+
     def has_room(self) -> bool:
         if self.breaker is not None and self.breaker.is_full(self._env.now):
             return False
@@ -418,6 +434,15 @@ class LiveEndpoint(CountedEndpoint):
         self.idle = []
         for connection in idle:
             connection.close_in_order()
+
+    def _read_quiet_elsewhere(self) -> None:
+        cells = self._cells
+        latest = 0
+        for at in self._all_loads:
+            since = cells[at + L_QUIET_SINCE_US]
+            if since > latest and at != self._load_at:
+                latest = since
+        self._quiet_elsewhere = latest / 1e6
 
     def _read_elsewhere(self) -> None:
         cells = self._cells

@@ -54,9 +54,21 @@ class Worker(Chore):
     def apply(self, encoded: object, names: list[str], descriptors: list[int]) -> int:
         """Run this snapshot from here on; returns its generation.
 
-        ``descriptors`` are the listening sockets of the listeners named. Raises OSError,
-        ssl.SSLError, ValueError or msgspec.ValidationError, and then nothing changed.
+        ``descriptors`` are the listening sockets of the listeners named, and are taken over. Raises
+        OSError, ssl.SSLError, ValueError or msgspec.ValidationError, and then nothing changed.
         """
+        sockets = [socket.socket(fileno=fd) for fd in descriptors]
+        try:
+            return self._apply(encoded, names, sockets)
+        except BaseException:
+            live = [listener.sock for listener in self.listeners.values()]
+            for sock in sockets:  # or clients would wait in a queue from which nobody accepts
+                if sock not in live:
+                    sock.close()
+            raise
+
+    def _apply(self, encoded: object, names: list[str], sockets: list[socket.socket]) -> int:
+        """All that can fail comes before anything that changes what runs."""
         context = self.context
         spec: Snapshot = msgspec.convert(encoded, type=Snapshot)
         before = context.world if self._serving else None
@@ -73,11 +85,24 @@ class Worker(Chore):
                     tls[listener.name] = kept
                 else:
                     tls[listener.name] = (listener, server_context(listener.certificates))
+        brought = dict(zip(names, sockets, strict=True))
+        lacking = [
+            each.name
+            for each in spec.listeners
+            if each.name not in brought and each.name not in self.listeners
+        ]
+        if lacking:
+            raise ValueError(f"the listeners {', '.join(lacking)} have no socket")
         world = World(spec, before, context)
-        context.log.configure(spec.request_log.target, spec.request_log.path)
-        for name, fd in zip(names, descriptors, strict=True):
-            self._adopt(name, fd)
-        world.enter()
+        log = context.log.opened(spec.request_log.target, spec.request_log.path)
+        try:
+            world.enter()
+        except BaseException:
+            context.log.release(log)
+            raise
+        context.log.use(log)
+        for name, sock in brought.items():
+            self._adopt(name, sock)
         context.enter(world)
         self._serving = True
         self._contexts = tls
@@ -105,7 +130,9 @@ class Worker(Chore):
             for item in list(context.loop.by_fd.values()):
                 if isinstance(item, ClientConnection):
                     item.close_if_idle()
-        self._deadline = context.env.now + deadline_s
+        deadline = context.env.now + deadline_s
+        # Who asks again wants it sooner, if anything.
+        self._deadline = min(self._deadline, deadline) if self._deadline > 0.0 else deadline
 
     def on_batch(self) -> None:
         if self._serving:
@@ -159,8 +186,7 @@ class Worker(Chore):
                 item.close_after()
                 item.close_if_idle()
 
-    def _adopt(self, name: str, fd: int) -> None:
-        sock = socket.socket(fileno=fd)
+    def _adopt(self, name: str, sock: socket.socket) -> None:
         sock.setblocking(False)
         old = self.listeners.pop(name, None)
         if old is not None:
@@ -237,8 +263,6 @@ class Mailbox(Pollable):
         if not reason:
             self._answer({"kind": "applied", "generation": generation})
             return
-        for fd in taken:  # or clients would wait in a queue from which nobody accepts
-            os.close(fd)
         generation = encoded.get("generation", 0)
         self._answer({"kind": "refused", "generation": generation, "reason": reason})
 

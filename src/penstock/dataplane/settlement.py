@@ -339,6 +339,8 @@ class Settlement(ResponseSink):
         """
         passed = reading.pass_on(data, complete)
         ticket = self.ticket
+        if ticket is not None and ticket.first_byte_at > 0.0:
+            ticket.endpoint.heard(self.context.env.now)
         if ticket is not None and ticket.first_byte_at == 0.0 and reading.meter.begun:
             ticket.first_byte(reading.first_event_at)
             if reading.meter.response_id:

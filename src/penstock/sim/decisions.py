@@ -73,7 +73,8 @@ class Facts(msgspec.Struct):
 
 class CameTrue(msgspec.Struct):
     total_s: float
-    ttft_s: float | None = None
+    first_byte_s: float | None = None
+    ttft_s: float | None = None  # the same in older records, and now of streams only
     cached_tokens: int | None = None
     output_tokens: int = 0
     status: int = 0
@@ -207,8 +208,9 @@ class _Player:
         if true is None:
             return
         self._opened += 1
-        if true.ttft_s is not None:
-            self._at(record.time + true.ttft_s, ticket, true, ends=False)
+        first_byte_s = true.first_byte_s if true.first_byte_s is not None else true.ttft_s
+        if first_byte_s is not None:
+            self._at(record.time + first_byte_s, ticket, true, ends=False)
         self._at(record.time + true.total_s, ticket, true, ends=True)
 
     def _at(self, time: float, ticket: Ticket, true: CameTrue, *, ends: bool) -> None:

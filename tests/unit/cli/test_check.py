@@ -58,7 +58,8 @@ def test_a_right_file_is_summed_up_without_its_secrets(tmp_path: Path) -> None:
         "pools:",
         "  stable: least-request, http health check, sticky cookie penstock-stable, "
         "circuit breaker, limit gradient2, queue of 50 for up to 2s: "
-        "a:1 (weight 2, at most 8 in flight), a:2 (backup, zone east), a:3 (priority 1), a:4, and 2 more",
+        "a:1 (weight 2, at most 8 in flight), a:2 (backup, zone east), a:3 (priority 1), a:4, "
+        "and 2 more",
         "  canary: round-robin, no health check: b:1",
         "  models: kind llm, marginal-cost, no health check: c:1 (models big)",
         "    alias chat → big 75.0%, small 25.0%",

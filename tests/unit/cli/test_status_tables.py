@@ -28,7 +28,7 @@ def endpoint(
         "models_problem": models_problem,
         "circuits_open": circuits_open,
         "prefixes": {"doubt": doubt},
-        "irregular": {"chunked_in_1_0": 0, "length_repeated": length_repeated},
+        "irregular": {"chunked_in_http10": 0, "length_repeated": length_repeated},
     }
 
 

@@ -554,6 +554,11 @@ def test_the_base_url_of_an_openai_client_is_told_to_leave_its_version_away(
         load("kind: llm\nendpoints: [http://a:8000/v1]\n", tmp_path)
 
 
+def test_of_other_pools_it_is_hardly_meant(tmp_path: Path) -> None:
+    (warning,) = load("endpoints: [http://a:8000/v1]\n", tmp_path).warnings
+    assert "who asks for `/v1/x` gets `/v1/v1/x` there" in warning
+
+
 def test_headers_of_an_endpoint_are_its_own(tmp_path: Path) -> None:
     document = "endpoints: [{url: http://a:1, headers: {Authorization: Bearer b}}]\n"
     endpoint = load(document, tmp_path).snapshot.pools[0].endpoints[0]

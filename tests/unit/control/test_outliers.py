@@ -17,6 +17,8 @@ from penstock.dataplane.board import (
     L_FAILURES,
     L_GARBAGE,
     L_GATEWAY_ERRORS,
+    L_HEARD_US,
+    L_QUIET_SINCE_US,
     L_RESETS,
     L_RUN_5XX,
     L_RUN_GATEWAY,
@@ -262,4 +264,26 @@ def test_what_is_not_supported_or_excused_is_no_failure_of_any_kind(
     for cell in (L_GARBAGE, L_EXCUSED):
         site.board.cells[at + cell] += 100
     site.look(after=11.0)
+    assert site.ejected() == []
+
+
+def test_an_endpoint_that_no_worker_hears_is_ejected_until_one_does(site: Site) -> None:
+    site.run(Outlier(silence_s=30.0))
+    first, second = (site.board.load(1, worker) for worker in range(2))
+    began = site.clock.now
+    site.board.cells[first + L_QUIET_SINCE_US] = int(began * 1e6)
+    site.board.cells[second + L_QUIET_SINCE_US] = int((began + 5.0) * 1e6)
+    site.look(after=31.0)
+    assert site.ejected() == []  # one of them has heard it 26 s ago
+    site.look(after=5.0)
+    assert site.ejected() == [1]
+    for cell in (L_HEARD_US, L_QUIET_SINCE_US):
+        site.board.cells[first + cell] = int((began + 36.5) * 1e6)
+    site.look(after=1.0)
+    assert site.ejected() == []
+
+
+def test_an_endpoint_that_owes_nothing_is_not_silent(site: Site) -> None:
+    site.run(Outlier(silence_s=30.0))
+    site.look(after=1000.0)
     assert site.ejected() == []

@@ -3,7 +3,13 @@
 import pytest
 from msgspec.structs import replace
 
-from penstock.core.outlier import DETECTORS, OutlierDetector
+from penstock.core.outlier import (
+    DETECTORS,
+    EndpointCounts,
+    OutlierChange,
+    OutlierDetector,
+    Tally,
+)
 from penstock.core.snapshot import Outlier
 from tests.unit.core.outliers import ROOMY, SPLIT, Counted, Pool
 
@@ -273,3 +279,47 @@ def test_an_endpoint_that_leaves_the_pool_is_forgotten() -> None:
     pool.names.append("e1")
     pool.observe()
     assert not pool.detector.is_ejected("e1")
+
+
+class TestSilence:
+    """Requests wait for a byte of the first of three endpoints, which sends none."""
+
+    settings = Outlier(silence_s=30.0, base_ejection_s=60.0)
+
+    def judged(
+        self, detector: OutlierDetector, now: float, silent_s: float, heard_at: float = 0.0
+    ) -> list[OutlierChange]:
+        counts = [EndpointCounts(name, Tally(), Tally(), Tally()) for name in ("e0", "e1", "e2")]
+        counts[0].silent_s = silent_s
+        counts[0].heard_at = heard_at
+        return detector.observe(now, counts)
+
+    def ejecting(self) -> OutlierDetector:
+        detector = OutlierDetector(self.settings, 0.0)
+        assert not self.judged(detector, 100.0, 29.0)
+        (change,) = self.judged(detector, 101.0, 30.0)
+        assert change.ejected
+        assert change.detector == "silence"
+        assert change.reason == "silent for 30 s, though requests wait for it; out for 60 s"
+        return detector
+
+    def test_it_is_ejected_and_let_in_when_it_is_heard(self) -> None:
+        detector = self.ejecting()
+        assert not self.judged(detector, 102.0, 31.0, heard_at=71.0)
+        (change,) = self.judged(detector, 103.0, 0.0, heard_at=102.5)
+        assert not change.ejected
+        assert change.reason == "it is heard again"
+
+    def test_that_nobody_waits_any_more_is_no_sign_of_life(self) -> None:
+        detector = self.ejecting()
+        assert not self.judged(detector, 102.0, 0.0, heard_at=71.0)
+        assert detector.is_ejected("e0")
+
+    def test_it_is_out_for_longer_when_it_is_still_silent_after_that(self) -> None:
+        detector = self.ejecting()
+        changes = self.judged(detector, 161.0, 90.0)
+        assert [change.ejected for change in changes] == [False, True]
+        assert changes[1].until == 161.0 + 120.0
+
+    def test_it_is_not_looked_at_unless_that_is_asked_for(self) -> None:
+        assert not self.judged(OutlierDetector(Outlier(), 0.0), 100.0, 1000.0)

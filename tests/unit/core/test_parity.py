@@ -12,11 +12,12 @@ class Totals:
         self.parity = PrefixParity()
         self._sums = [0, 0, 0]
 
-    def add(self, prompt: int, predicted: float, cached: float) -> bool:
+    def add(self, prompt: int, predicted: float, cached: float, now: float = 0.0) -> bool:
         """Shares of the prompt tokens; whether the verdict changed."""
         for index, more in enumerate((prompt, int(prompt * predicted), int(prompt * cached))):
             self._sums[index] += more
-        return self.parity.observe(*self._sums)
+        prompt_sum, predicted_sum, cached_sum = self._sums
+        return self.parity.observe(prompt_sum, predicted_sum, cached_sum, now)
 
 
 def test_few_tokens_decide_nothing() -> None:
@@ -50,6 +51,27 @@ def test_a_verdict_does_not_flutter() -> None:
 
 def test_totals_that_went_down_are_of_another_endpoint() -> None:
     parity = PrefixParity()
-    parity.observe(N, N, N)
-    assert not parity.observe(100, 100, 0)
-    assert parity.observe(N, N, 0)
+    parity.observe(N, N, N, 0.0)
+    assert not parity.observe(100, 100, 0, 0.0)
+    assert parity.observe(N, N, 0, 0.0)
+
+
+def test_doubt_that_nothing_renews_fades_within_minutes() -> None:
+    totals = Totals()
+    totals.add(N, 1.0, 0.2)
+    assert not totals.add(0, 1.0, 0.2, now=29.0)
+    assert totals.add(0, 1.0, 0.2, now=30.0)
+    assert totals.parity.doubt == 0.4
+    assert totals.add(0, 1.0, 0.2, now=60.0)
+    assert totals.parity.doubt == 0.2
+    assert totals.add(0, 1.0, 0.2, now=150.0)
+    assert totals.parity.doubt == 0.0
+    assert not totals.add(0, 1.0, 0.2, now=1000.0)
+
+
+def test_doubt_that_is_judged_again_is_as_great_as_before() -> None:
+    totals = Totals()
+    totals.add(N, 1.0, 0.2)
+    totals.add(0, 1.0, 0.2, now=60.0)
+    assert totals.add(N, 1.0, 0.2, now=61.0)
+    assert totals.parity.doubt == 0.8

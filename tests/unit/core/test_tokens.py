@@ -191,3 +191,12 @@ def test_e2_holds_answers_that_are_nearly_done_for_less_load() -> None:
     beginning.settle(DONE, 2.0)
     env.now = 2.0
     assert policy.pick(fresh, endpoints, env) is endpoints[0]
+
+
+def test_one_huge_prompt_does_not_decide_for_all_others() -> None:
+    """A megabyte of something else than text, among prompts of two kilobytes."""
+    estimator = TokenEstimator()
+    for _ in range(200):
+        estimator.learn("m", 2000, 500)
+    estimator.learn("m", 1_000_000, 900_000)
+    assert estimator.bytes_per_token("m") == pytest.approx(4.0, rel=0.3)

@@ -9,6 +9,7 @@ import pytest
 
 from penstock.core.env import Env
 from penstock.core.snapshot import Connections, Endpoint, PoolTimeouts
+from penstock.dataplane.address_race import Address
 from penstock.dataplane.board import Board, create_board
 from penstock.dataplane.endpoint_connection import EndpointConnection
 from penstock.dataplane.live_endpoint import ConnectionSettings, LiveEndpoint
@@ -43,7 +44,8 @@ def pair(board: Board) -> Iterator[tuple[EndpointConnection, socket.socket]]:
     near, far = socket.socketpair()
     near.setblocking(False)
     loop = Loop(env)
-    connection = EndpointConnection(loop, near, endpoint, None)
+    address = Address(socket.AF_INET, ("127.0.0.1", 1))
+    connection = EndpointConnection(loop, near, endpoint, address, None)
     loop.add(connection, connection.events)
     connection.begin(Nobody(), False, 0.0)
     connection.on_ready(WRITABLE)  # it is connected

@@ -32,10 +32,10 @@ def board() -> Iterator[Board]:
     os.close(made.fd)
 
 
-def endpoint_on(board: Board) -> LiveEndpoint:
+def endpoint_on(board: Board, worker: int = 0) -> LiveEndpoint:
     spec = Endpoint(name="e", host="127.0.0.1", port=9, row=0, max_in_flight=7)
     settings = ConnectionSettings(PoolTimeouts(), Connections())
-    endpoint = LiveEndpoint(spec, "a", settings, board, 0, Env(Random(1)))
+    endpoint = LiveEndpoint(spec, "a", settings, board, worker, Env(Random(1)))
     endpoint.configure(spec, settings, [Address(2, ("127.0.0.1", 9))], None, EndpointTls())
     return endpoint
 
@@ -150,3 +150,29 @@ def test_an_attempt_under_a_breaker_that_a_reload_replaced_tells_the_new_one_not
     old.settle(TIMEOUT, 1.0)
     assert endpoint.breaker is not None
     assert endpoint.breaker.state == CLOSED
+
+
+def test_what_one_worker_hears_of_an_endpoint_all_know() -> None:
+    board = create_board(workers=2, endpoint_rows=1, pool_rows=1)
+    first, second = endpoint_on(board), endpoint_on(board, worker=1)
+    waiting = Ticket(first, Policy(), Request(prompt_tokens=10), 100.0)
+    Ticket(second, Policy(), Request(prompt_tokens=10), 103.0)
+    first.publish()
+    second.publish()
+    assert first.silence_s(110.0) == second.silence_s(110.0) == 7.0
+    waiting.first_byte(112.0)
+    first.publish()
+    assert first.silence_s(115.0) == second.silence_s(115.0) == 3.0
+    os.close(board.fd)
+
+
+def test_a_worker_that_sent_nothing_learns_of_silence_from_the_others() -> None:
+    board = create_board(workers=2, endpoint_rows=1, pool_rows=1)
+    idle, other = endpoint_on(board), endpoint_on(board, worker=1)
+    waiting = Ticket(other, Policy(), Request(prompt_tokens=10), 100.0)
+    other.publish()
+    assert idle.silence_s(105.0) == 5.0
+    waiting.settle(DONE, 106.0)
+    other.publish()
+    assert idle.silence_s(107.0) == 0.0
+    os.close(board.fd)

@@ -146,11 +146,13 @@ def test_a_record_tells_what_was_seen_and_what_came_true(board: Board) -> None:
     picked = next(e for e in record["candidates"] if e["endpoint"] == record["picked"])
     assert record["predicted"] == {
         "ttft_s": picked["terms"]["ttft_s"],
+        "total_s": picked["terms"]["ttft_s"] + picked["terms"]["decode_s"],
         "prompt_tokens": 40,
         "cached_tokens": 0,
         "output_tokens": 7,
     }
     assert record["came_true"] == {
+        "first_byte_s": 0.5,
         "ttft_s": 0.5,
         "total_s": 2.0,
         "prompt_tokens": None,
@@ -158,7 +160,25 @@ def test_a_record_tells_what_was_seen_and_what_came_true(board: Board) -> None:
         "output_tokens": 5,
         "status": 200,
         "end": "client_gone",
+        "address": "",
     }
+
+
+def test_an_answer_that_comes_whole_is_held_against_the_time_predicted_for_all_of_it(
+    board: Board,
+) -> None:
+    policy = snapshot.PolicyChoice("marginal-cost", {"explore": 0.0})
+    at_work = PoolAtWork(board, kind="llm", policy=policy, decisions=decisions(1.0))
+    ticket = at_work.request(Request(prompt_tokens=40, output_tokens=700, streams=False))
+    ticket.status = 200
+    ticket.first_byte(114.0)
+    ticket.settle(DONE, 114.5)
+    record = at_work.records()[0]
+    terms = next(e for e in record["candidates"] if e["endpoint"] == record["picked"])["terms"]
+    assert "ttft_s" not in record["predicted"]
+    assert record["predicted"]["total_s"] == terms["ttft_s"] + terms["decode_s"]
+    true = record["came_true"]
+    assert (true["first_byte_s"], true["ttft_s"], true["total_s"]) == (14.0, None, 14.5)
 
 
 def test_a_record_of_a_large_pool_keeps_the_best_and_the_one_picked(board: Board) -> None:
@@ -210,6 +230,19 @@ def test_a_bug_in_a_shadow_harms_no_request(
     at_work.request().settle(DONE, 101.0)
     assert capsys.readouterr().err == ""
     assert len(at_work.records()) == 2
+
+
+def test_what_a_shadow_counted_is_forgotten_with_it_though_it_was_given_up(
+    board: Board, capsys: pytest.CaptureFixture[str]
+) -> None:
+    shadow = (snapshot.PolicyChoice("random"), snapshot.PolicyChoice(f"{__name__}:Faulty"))
+    at_work = PoolAtWork(board, shadow=shadow, decisions=decisions(1.0))
+    values = at_work.pool.counters.values
+    values[P_SHADOWS + SH_DECISIONS] = 7
+    at_work.request().settle(DONE, 101.0)
+    assert "ZeroDivisionError" in capsys.readouterr().err
+    at_work.reload(shadow=(snapshot.PolicyChoice("least-request"),))
+    assert values[P_SHADOWS + SH_DECISIONS] == 0
 
 
 def test_a_shadow_that_hashes_gets_a_key(board: Board) -> None:

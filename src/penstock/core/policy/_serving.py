@@ -22,7 +22,7 @@ from penstock.core.endpoint import Endpoint
 from penstock.core.env import Env
 from penstock.core.hot_prefixes import HotPrefixes
 from penstock.core.load_report import LoadReport
-from penstock.core.policy._belief import MOST, overdue_s
+from penstock.core.policy._belief import MOST, PATIENCE, overdue_s
 from penstock.core.policy._least import least_score, load_terms
 from penstock.core.policy._warming import Warming
 from penstock.core.policy.base import Explained, Option, Policy
@@ -118,6 +118,8 @@ class ServingPolicy(Policy):
 
     def overdue_s(self, endpoint: Endpoint, now: float) -> float:
         """For how much longer than it should it has owed a token."""
+        if endpoint.silence_s(now) <= PATIENCE * _LEAST_EXPECTED_S:
+            return 0.0
         expected_s = self._first_tokens.expected_s(pending(endpoint))
         return overdue_s(endpoint, expected_s, now)
 

@@ -54,6 +54,7 @@ class Outlier(Data, frozen=True):
     local_success_rate_stdev_factor: float = 1.9
     success_rate_min_endpoints: int = 5
     success_rate_min_requests: int = 100
+    silence_s: float = 0.0
     interval_s: float = 10.0
     base_ejection_s: float = 30.0
     max_ejection_s: float = 300.0

@@ -175,3 +175,21 @@ def test_a_publisher_is_read() -> None:
 def test_what_cannot_be_followed_is_said(body: object, why: str) -> None:
     with pytest.raises(UnreadableError, match=why):
         source_in(json.dumps(body).encode())
+
+
+async def test_a_reader_that_cannot_be_made_is_made_again(
+    site: Site, engine: EngineServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    opened = KvEventReaders._opened
+    failures = iter([OSError("Too many open files")])
+
+    def open_or_fail(readers: KvEventReaders) -> Any:
+        for failure in failures:
+            raise failure
+        return opened(readers)
+
+    monkeypatch.setattr(KvEventReaders, "_opened", open_or_fail)
+    monkeypatch.setattr("penstock.control.engines.kv_events._AFTER_A_PROBLEM_S", 0.01)
+    site.run(engine)
+    await site.complete_until(lambda: site.cell(R_CACHED), engine)
+    assert "Too many open files" in str([e.message for e in site.events.recent(9)])

@@ -89,7 +89,9 @@ class Site:
         )
 
     async def publish(self) -> None:
+        """As the publisher does: what runs from here on is followed."""
         self.published.append(self.models.mark(self.running))
+        self.models.follow(self.published[-1])
 
     def run(self, discover_s: float = 0.02, **settings: object) -> None:
         endpoints = (at(self.place, row=0, **settings),)
