@@ -76,16 +76,23 @@ class LineWriter:
             self._thread.join(patience_s)
 
     def _run(self) -> None:
-        while True:
-            with self._changed:
-                while not self._waiting and not self._ended:
-                    self._changed.wait()
-                if not self._waiting:
-                    break
+        # Not one loop: mypyc takes no `break` within a `with`.
+        data = self._next()
+        while data is not None:
+            self._write(data)
+            data = self._next()
+        self._close()
+
+    def _next(self) -> bytes | None:
+        """What waits, as soon as anything does; None at the end."""
+        data: bytes | None = None
+        with self._changed:
+            while not self._waiting and not self._ended:
+                self._changed.wait()
+            if self._waiting:
                 data = b"".join(self._waiting)
                 self._waiting.clear()
-            self._write(data)
-        self._close()
+        return data
 
     def _write(self, data: bytes) -> None:
         at = 0
