@@ -55,6 +55,14 @@ EXAMPLE```
   client's address.
 - *Consistent*: few keys move when an endpoint comes or goes.
 - *Feedback*: it learns from how requests went.
+
+What policies learn stays open to revision. One request counts as at most four times what was
+believed or is usual. What is believed of an endpoint fades, towards what holds for the pool, while
+it gets far less than the others; trying one that stays slow takes about 5% of an equal share. An
+endpoint that owes a byte for too long counts as late while that goes on: after four times what a
+byte takes (of prompts, at least a second). So an endpoint that hung or was busy has its share back
+within a minute, and gets hardly anything meanwhile; `tests/contract/test_recovering.py` holds all
+policies with feedback to it.
 """
 
 

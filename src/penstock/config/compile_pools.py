@@ -31,7 +31,9 @@ def compile_pools(document: Document, findings: Findings) -> dict[str, snapshot.
     given = {key: value for key, value in short.items() if value is not None}
     if document.pools is not None:
         for key in given:
-            findings.wrong((key,), f"give one of `{key}` and `pools`; it fits inside a pool")
+            findings.wrong(
+                (key,), f"give one of `{key}` and `pools`; it can be set inside each pool"
+            )
         return {
             name: _compile_pool(name, pool, ("pools", name), findings)
             for name, pool in document.pools.items()
@@ -73,7 +75,7 @@ def _compile_pool(name: str, pool: Pool, at: Location, findings: Findings) -> sn
         findings.doubtful(
             (*at, "policy"),
             f"{choice.name!r} reads prompts, which only pools of `kind: llm` understand: here it "
-            "goes by load alone",
+            "uses load alone",
         )
     return plain(
         snapshot.Pool,
@@ -104,6 +106,7 @@ def _compile_pool(name: str, pool: Pool, at: Location, findings: Findings) -> sn
         connections=pool.connections.compiled(pool.kind),
         tls=_compile_endpoint_tls(pool.tls, (*at, "tls"), findings),
         row=-1,
+        tls_generation=0,
     )
 
 
@@ -112,11 +115,11 @@ def _compile_decisions(pool: Pool, at: Location, findings: Findings) -> snapshot
     if pool.shadow and not decisions.sample:
         findings.wrong(
             (*at, "shadow"),
-            "policies in the shadow are asked about recorded decisions only, and none are: set "
+            "shadow policies only see recorded decisions, and none are recorded: set "
             "`decisions: {sample: 0.01}`",
         )
     if len({choice.name for choice in pool.shadow}) < len(pool.shadow):
-        findings.wrong((*at, "shadow"), "a policy stands here twice")
+        findings.wrong((*at, "shadow"), "a policy is listed twice")
     file = str(findings.path(decisions.file)) if decisions.file else ""
     return plain(snapshot.Decisions, decisions, file=file)
 

@@ -17,8 +17,8 @@ ENOUGH_TOKENS: Final = 20_000
 # estimates of tokens and the ends of blocks explain a few hundredths.
 PARTED: Final = 0.2
 AGREED: Final = 0.1
-# Without a judgement: a minute later a quarter is left. An assumption; a wrong guess costs one prompt
-# that is computed anew.
+# Without a judgement: a minute later a quarter is left. An assumption; a wrong guess costs one
+# prompt that is computed anew.
 HALVES_IN_S: Final = 30.0
 _FORGOTTEN: Final = 0.05
 

@@ -210,7 +210,7 @@ def test_a_balancer_without_pools_may_redirect(tmp_path: Path) -> None:
         ("{endpoints: a:1, listen: [b:1, b:1]}", "b:1 is the address of listener 'main' already"),
         (
             "pools: {a: {endpoints: a:1}, b: {endpoints: b:1}}",
-            "several pools (a, b): say in `routes` what each serves",
+            "several pools (a, b): add `routes` that say what each serves",
         ),
         (
             "{pools: {main: {endpoints: a:1}}, routes: [{pool: mian}]}",

@@ -126,3 +126,10 @@ def test_where_few_prompts_are_shared_marginal_cost_uses_all_engines() -> None:
     p99 = measured(comparison, "ttft p99")
     assert p99["marginal-cost"] < 0.9 * p99["cache-aware"]
     assert min(measured(comparison, "hit rate").values()) > 0.9
+
+
+def test_an_engine_that_hung_makes_no_answers_late_once_it_is_back() -> None:
+    comparison = shortened(
+        "engine-hangs.yaml", ("marginal-cost", "e2"), duration="150s", warm_up=0.8
+    )
+    assert max(measured(comparison, "ttft").values()) < 0.5

@@ -274,7 +274,7 @@ class EngineModels:
             return  # a server that is down is the business of health checks
         asked.unreadable = True
         known = asked.models is not None
-        so = "what it listed before holds" if known else "it may serve any model"
+        so = "keeping its last list" if known else "assuming that it may serve any model"
         text = f"does not say which models it serves ({error}): {so}"
         level = "warning" if known else "info"
         self._say(asked, level, "engine.models.unreadable", text, reason=str(error))

@@ -141,6 +141,9 @@ class EngineServer(Server):
         self._plan()
         for sequence in emitted:
             job = sequence.job
+            ticket = job.ticket
+            if ticket is not None:
+                ticket.endpoint.heard(self.clock.now)
             if sequence.generated == 1:
                 if self._store is not None:
                     self._store.add(job.request.blocks)
@@ -149,7 +152,6 @@ class EngineServer(Server):
                 assert balancer is not None
                 balancer.on_first_byte(job)
             if sequence.finished:
-                ticket = job.ticket
                 if ticket is not None:
                     ticket.output_tokens = sequence.generated
                 self.end_service(job)
