@@ -160,6 +160,7 @@ def test_a_record_tells_what_was_seen_and_what_came_true(board: Board) -> None:
         "output_tokens": 5,
         "status": 200,
         "end": "client_gone",
+        "address": "",
     }
 
 
