@@ -2,7 +2,7 @@
 
 One queue, M/M/1 at a load of 0.8, simulated by Penstock (through a pool, its policy, tickets and
 histograms), SimPy and Ciw, each as its documentation writes it. CPU time of building and running,
-without importing. ``pip install 'penstock[simulators]'`` brings the others; those that are not
+without importing. ``pip install '.[simulators]'`` brings the others; those that are not
 installed are left out.
 """
 

@@ -8,7 +8,12 @@ from collections.abc import Callable
 
 import pytest
 
-from penstock.dataplane.board import L_RESETS, P_CLIENT_GONE, P_CUT
+from penstock.dataplane.board import (
+    L_RESETS,
+    P_CLIENT_GONE,
+    P_CUT,
+    W_IDLE_ENDPOINT_CONNECTIONS,
+)
 from tests.harness.client import Client, IncompleteResponse
 from tests.harness.endpoint import EndpointConnection, Script, ScriptedEndpoint
 from tests.harness.flow import send_repeated, wait_until_taken
@@ -282,3 +287,30 @@ def test_worker_outlives_its_supervisor(
         assert each.get().status == 200
     worker.terminate()
     worker.wait_for_exit()
+
+
+def test_who_asks_for_the_end_again_does_not_put_it_off(
+    start: Callable[..., Worker], scripted: Callable[[Script], ScriptedEndpoint]
+) -> None:
+    endpoint = scripted(hold)
+    worker = start(world(pool(endpoint)), held=True)
+    client = worker.connect()
+    client.send(get())
+    begun(endpoint, 0)
+    worker.send({"kind": "stop", "deadline_s": 1.0})
+    worker.pass_time(0.5)
+    worker.terminate()  # which has a deadline of its own, of half a minute
+    worker.pass_time(0.3)
+    worker.send({"kind": "stop", "deadline_s": 20.0})
+    worker.pass_time(1.0)
+    endpoint.wait_for_end()
+    worker.wait_for_exit()
+
+
+def test_idle_connections_to_endpoints_are_counted(
+    start: Callable[..., Worker], endpoint: HttpEndpoint
+) -> None:
+    worker = start(world(pool(endpoint)))
+    worker.connect().get()
+    worker.wait_until_published()
+    assert worker.count(W_IDLE_ENDPOINT_CONNECTIONS) == 1

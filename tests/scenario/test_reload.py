@@ -2,6 +2,7 @@
 
 import threading
 from collections.abc import Callable
+from pathlib import Path
 
 import msgspec
 import pytest
@@ -15,6 +16,7 @@ from penstock.core.snapshot import (
     Listener,
     Match,
     PolicyChoice,
+    RequestLog,
     Retry,
     Rewrite,
     Snapshot,
@@ -272,6 +274,22 @@ def test_refused_snapshots_leak_no_descriptor(
         answered = worker.publish(replaced(snapshot, listeners=added, routes=(wrong,)))
         assert answered["kind"] == "refused"
     assert worker.open_descriptors() == before
+
+
+def test_a_listener_that_serves_outlives_a_refused_snapshot_that_replaces_its_socket(
+    start: Callable[..., Worker], endpoint: HttpEndpoint, tmp_path: Path
+) -> None:
+    snapshot = world(pool(endpoint))
+    worker = start(snapshot)
+    before = worker.open_descriptors()
+    log = RequestLog("file", str(tmp_path / "missing" / "log"))
+    added = (*snapshot.listeners, listener("extra"))
+    for _ in range(3):
+        answered = worker.publish(replaced(snapshot, listeners=added, request_log=log))
+        assert answered["kind"] == "refused"
+        assert worker.connect().get().status == 200
+    wait_until(lambda: worker.open_descriptors() <= before + 6, "no socket is left")
+    assert worker.publish(replaced(snapshot, listeners=added))["kind"] == "applied"
 
 
 def test_dead_endpoint_does_not_come_back_by_a_reload(

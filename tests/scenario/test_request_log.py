@@ -367,3 +367,17 @@ def test_every_refusal_has_its_target_and_its_reason(
     [logged] = lines_of(log, 1)
     assert (logged["status"], logged["end"], logged["why"]) == (status, end, why)
     assert logged["target"].encode() in sent
+
+
+def test_a_line_has_the_id_that_the_endpoint_knows_the_request_by(
+    start: Callable[..., Worker], endpoint: HttpEndpoint, tmp_path: Path
+) -> None:
+    log = tmp_path / "requests.log"
+    client = start(world(pool(endpoint), request_log=RequestLog("file", str(log)))).connect()
+    endpoint.answer = lambda _: Answer(headers=(("x-request-id", 'req_"7'),))
+    client.get()
+    endpoint.answer = lambda r: Answer(headers=(("x-request-id", r.headers["x-request-id"]),))
+    client.get()
+    theirs, ours = lines_of(log, 2)
+    assert theirs["endpoint_id"] == 'req_"7'
+    assert "endpoint_id" not in ours

@@ -17,7 +17,7 @@ from penstock.core.snapshot import (
     Route,
     WeightedPool,
 )
-from penstock.dataplane.board import L_BYTES_SENT, P_COPIES_GIVEN_UP
+from penstock.dataplane.board import L_BYTES_SENT, P_COPIES_GIVEN_UP, P_CUT
 from tests.harness.endpoint import EndpointConnection, Script, ScriptedEndpoint, refuse_connections
 from tests.harness.http_endpoint import HttpEndpoint
 from tests.harness.messages import chunked, get, head, post
@@ -372,6 +372,9 @@ def test_mirror_that_is_down_disturbs_nobody(
         for _ in range(3):
             assert client.get().status == 200
         worker.wait_until_idle()
+        worker.wait_until_published()
+        assert worker.pool_count(P_CUT, "shadow") == 0, "no answer had begun"
+        assert worker.pool_count(P_COPIES_GIVEN_UP, "shadow") == 3
 
 
 def test_mirror_share_of_nothing_mirrors_nothing(

@@ -135,7 +135,7 @@ class TestWorkerDeath:
         os.kill(first, signal.SIGKILL)
         assert clients[1].get().status == 200, "its own connections do not notice"
         said = balancer.wait_for_event("worker.ended")["message"]
-        assert said == "worker 0 was killed by SIGKILL; it is started again at once"
+        assert said == "worker 0 was killed by SIGKILL; restarting it at once"
         wait_until(
             lambda: balancer.status()["workers"][0]["state"] == "ready", "the successor serves"
         )
@@ -218,7 +218,8 @@ class TestStart:
         with pytest.raises(AssertionError, match="it ended with 1"):
             second.wait_until_ready()
         said = second.said()
-        assert f"listener 'main' cannot listen on 127.0.0.1:{port}: another program" in said
+        assert f"listener 'main' cannot listen on 127.0.0.1:{port}: another Penstock" in said
+        assert f"end it with `kill {first.process.pid}`" in said
         assert f"(Penstock runs there already: pid {first.process.pid})" in said
         assert "Traceback" not in said
 

@@ -105,7 +105,11 @@ POOL_COUNTERS: Final[tuple[Row, ...]] = (
     ("probes", P_PROBES, "Probes of endpoints' load sent."),
     ("probes_failed", P_PROBES_FAILED, "Probes not answered, or without the load."),
     ("unread_prompts", P_UNREAD, "Prompts not read for lack of room: so many came at once."),
-    ("copies_given_up", P_COPIES_GIVEN_UP, "Mirrored requests given up: the endpoint was slow."),
+    (
+        "copies_given_up",
+        P_COPIES_GIVEN_UP,
+        "Mirrored requests given up: the endpoint was slow or failed.",
+    ),
 )
 ENDPOINT_COUNTERS: Final[tuple[Row, ...]] = (
     ("endpoint_requests", L_REQUESTS, "Attempts made at the endpoint."),

@@ -22,14 +22,14 @@ def replay_decisions(path: Path, policies: Sequence[str], seed: int, json: Path 
     Raises click.ClickException when the file or a policy cannot be used.
     """
     if not policies:
-        raise click.ClickException("say which policies to ask: `-p least-request`, once for each")
+        raise click.ClickException("name the policies to ask, each with -p: `-p least-request`")
     try:
         choices = [parse_policy(name) for name in policies]
         records = read_records(path)
     except ValueError as error:
         raise click.ClickException(str(error)) from error
     if not records:
-        raise click.ClickException(f"{path} holds no recorded decision")
+        raise click.ClickException(f"{path} contains no recorded decisions")
     summaries = replay(records, choices, seed=seed)
     out = Console(highlight=False)
     if not out.is_terminal:

@@ -25,7 +25,7 @@ _SEEN = (
     ("report age", "report_age_s"),
 )
 # Who chose, where it was not the policy.
-_CHOSEN_BY = {"cookie": "a sticky cookie", "answer": "the answer that it goes on from"}
+_CHOSEN_BY = {"cookie": "a sticky cookie", "answer": "the answer that it continues"}
 Record = dict[str, Any]
 
 
@@ -40,7 +40,7 @@ def print_explanation(record: Record, console: Console | None = None) -> None:
     for table in _candidates(record, out.width):
         out.print(table)
     if record.get("left_out"):
-        out.print(f"and {record['left_out']} more that ranked lower")
+        out.print(f"and {record['left_out']} more, ranked lower")
     by = _CHOSEN_BY.get(record["by"], f"the policy {record['policy']}")
     address = record.get("came_true", {}).get("address") or record["picked"]
     at = "" if address == record["picked"] else f" at {address}"
@@ -48,7 +48,7 @@ def print_explanation(record: Record, console: Console | None = None) -> None:
     out.print(_outcome(record))
     for policy, found in record.get("shadow", {}).items():
         same = "the same" if found["picked"] == record["picked"] else found["picked"]
-        line = f"{policy} in the shadow would have picked {same}"
+        line = f"{policy} (shadow) would have picked {same}"
         if found["cost_s"] is not None and found["live_cost_s"] is not None:
             cost, live = spell_duration(found["cost_s"]), spell_duration(found["live_cost_s"])
             line += f": {cost} instead of {live}"
@@ -180,7 +180,7 @@ def print_shadows(pools: list[Record], console: Console | None = None) -> None:
     out = _console(console)
     out.width = max(out.width, _LIST_WIDTH)
     table = _plain_table()
-    for name in ("pool", "policy", "in the shadow"):
+    for name in ("pool", "policy", "shadow policy"):
         table.add_column(name, no_wrap=True)
     for name in ("decisions", "different", "cost now", "cost then", "gain"):
         table.add_column(name, justify="right", no_wrap=True)

@@ -55,9 +55,9 @@ def endpoint_notes(endpoint: dict[str, Any]) -> list[str]:
     notes = _agent_notes(endpoint)
     engine = endpoint["engine"]
     if engine is not None and engine["silent"]:
-        notes.append(f"tells no load, own counts are used: {engine['problem']}")
+        notes.append(f"does not report its load (using own counts): {engine['problem']}")
     if endpoint["models_problem"]:
-        notes.append(f"does not say which models it serves: {endpoint['models_problem']}")
+        notes.append(f"does not list its models: {endpoint['models_problem']}")
     if endpoint["circuits_open"]:
         notes.append(f"has its circuit breaker open in {endpoint['circuits_open']} workers")
     irregular = {name: n for name, n in endpoint["irregular"].items() if n}
@@ -66,7 +66,9 @@ def endpoint_notes(endpoint: dict[str, Any]) -> list[str]:
         notes.append(f"frames responses irregularly, which are passed on in order ({told})")
     doubt = endpoint["prefixes"]["doubt"]
     if doubt:
-        notes.append(f"finds less cached than predicted: {doubt:.0%} of hits are not believed")
+        notes.append(
+            f"has fewer cache hits than predicted: {doubt:.0%} of predicted hits are ignored"
+        )
     return notes
 
 

@@ -20,11 +20,11 @@ _ENDPOINTS_SHOWN: Final = 4
 
 @click.command(epilog=EXAMPLES)
 @click.argument("file", required=False, type=click.Path(path_type=Path))
-@click.option("--print-schema", is_flag=True, help="Print JSON Schema of the file, for editors.")
+@click.option("--print-schema", is_flag=True, help="Print the JSON Schema, for editors.")
 def check(file: Path | None, print_schema: bool) -> None:
-    """Check FILE and show what it says, or print the schema of such files.
+    """Validate FILE and summarise it, or print the JSON Schema of configuration files.
 
-    Exits with 0 when `penstock serve` could run it, else with 1.
+    Exits with 0 if `penstock serve` can run it, else with 1.
     """
     if print_schema:
         from penstock.config.schema import schema_text
@@ -32,7 +32,7 @@ def check(file: Path | None, print_schema: bool) -> None:
         click.echo(schema_text())
         return
     if file is None:
-        raise click.UsageError("give the file to check, or --print-schema")
+        raise click.UsageError("give the FILE to check, or --print-schema")
     from penstock.config.compile import load_configuration
     from penstock.config.errors import ConfigError
 
@@ -42,7 +42,7 @@ def check(file: Path | None, print_schema: bool) -> None:
         raise click.ClickException(str(error)) from error
     for warning in configured.warnings:
         click.echo(f"Warning: {warning}", err=True)
-    click.echo("\n".join([f"{file} is right.", *summary_lines(configured)]))
+    click.echo("\n".join([f"{file} is valid.", *summary_lines(configured)]))
 
 
 def summary_lines(configured: "Configured") -> "Iterator[str]":

@@ -1,4 +1,4 @@
-"""Ask a running balancer: status, explain, drain, undrain, weight, reload, stop."""
+"""Inspect and control a running balancer: status, explain, drain, weight, reload, stop."""
 
 from __future__ import annotations
 
@@ -14,6 +14,7 @@ from urllib.parse import urlencode
 import click
 
 _TIMEOUT_S: Final = 30.0
+_WHOLE: Final = 1000  # characters: no help is as long
 EXAMPLES: Final = """\b
 Examples:
   penstock ctl status
@@ -53,7 +54,7 @@ class Admin:
         except aiohttp.ClientConnectorError as error:
             raise click.ClickException(
                 f"nothing answers at {self.url} ({_reason(error.os_error)}). Is the balancer "
-                "running? `--admin` or PENSTOCK_ADMIN says where its admin address is."
+                "running? Use `--admin` or PENSTOCK_ADMIN if its admin address is a different one."
             ) from error
         except (aiohttp.ClientError, TimeoutError, ValueError) as error:
             reason = str(error) or f"no answer within {_TIMEOUT_S:g} s"
@@ -67,11 +68,11 @@ class Admin:
             answer = None
         if not isinstance(answer, dict):
             raise click.ClickException(
-                f"{self.url} answered {status}, but is no admin address of Penstock"
+                f"{self.url} answered {status}, but it is not a Penstock admin address"
             )
         if status == 401:
             raise click.ClickException(
-                f"{self.url} wants its token: `--token-file`, or PENSTOCK_TOKEN"
+                f"{self.url} requires a token: use `--token-file` or PENSTOCK_TOKEN"
             )
         if status >= 400:
             reason = answer.get("error") or answer.get("message") or f"answered {status}"
@@ -101,6 +102,14 @@ class Verbs(click.Group):
                 rest.append(argument)
         return super().parse_args(ctx, first + rest)
 
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """Each verb with its whole first sentence, which click would cut off."""
+        verbs = [(name, self.get_command(ctx, name)) for name in self.list_commands(ctx)]
+        with formatter.section("Verbs"):
+            formatter.write_dl(
+                [(name, verb.get_short_help_str(_WHOLE)) for name, verb in verbs if verb]
+            )
+
 
 @click.group(cls=Verbs, epilog=EXAMPLES)
 @click.option(
@@ -110,23 +119,23 @@ class Verbs(click.Group):
     default="http://127.0.0.1:9900",
     show_default=True,
     metavar="URL",
-    help="Where the balancer's admin address is.",
+    help="Admin address of the balancer.",
 )
 @click.option(
     "--token",
     envvar="PENSTOCK_TOKEN",
     show_envvar=True,
     metavar="TOKEN",
-    help="The admin token; better given in the environment or a file.",
+    help="Admin token; prefer the environment variable or a file.",
 )
 @click.option(
     "--token-file",
     type=click.Path(exists=True, dir_okay=False, path_type=Path),
-    help="A file that holds the admin token.",
+    help="File that holds the admin token.",
 )
 @click.pass_context
 def ctl(ctx: click.Context, admin: str, token: str | None, token_file: Path | None) -> None:
-    """Ask a running balancer how it is, or tell it what to do."""
+    """Inspect and control a running balancer."""
     if token_file is not None:
         token = token_file.read_text().strip()
     url = admin if "://" in admin else f"http://{admin}"
@@ -145,7 +154,7 @@ _endpoint = click.argument("endpoint", metavar="POOL/ENDPOINT", callback=_pair)
 
 
 @ctl.command(epilog="\b\nExample:\n  penstock ctl status --json | jq .pools[0].endpoints")
-@click.option("--json", "as_json", is_flag=True, help="The whole status document.")
+@click.option("--json", "as_json", is_flag=True, help="Print the whole status document.")
 @click.pass_obj
 def status(admin: Admin, as_json: bool) -> None:
     """Show pools, endpoints and workers.
@@ -163,10 +172,10 @@ def status(admin: Admin, as_json: bool) -> None:
 
 @ctl.command(epilog="\b\nExample:\n  penstock ctl explain 5e0c4b1f7a2d9c3e8b46000000000a17")
 @click.argument("request_id", metavar="REQUEST-ID")
-@click.option("--json", "as_json", is_flag=True, help="The records, one a line.")
+@click.option("--json", "as_json", is_flag=True, help="Print the records as JSON lines.")
 @click.pass_obj
 def explain(admin: Admin, request_id: str, as_json: bool) -> None:
-    """Show why a request went where it went, and what came of it.
+    """Show why a request was sent to its endpoint, and how it went.
 
     REQUEST-ID is the X-Request-ID of its response. Pools record the share of their requests that
     `decisions: {sample: …}` says.
@@ -188,11 +197,15 @@ def explain(admin: Admin, request_id: str, as_json: bool) -> None:
 
 
 @ctl.command(epilog="\b\nExample:\n  penstock ctl decisions --limit 1000 --json > decisions.jsonl")
-@click.option("--pool", default="", help="Only of this pool.")
+@click.option("--pool", default="", help="Only decisions of this pool.")
 @click.option(
-    "--limit", default=20, show_default=True, type=click.IntRange(1, 10_000), help="How many."
+    "--limit",
+    default=20,
+    show_default=True,
+    type=click.IntRange(1, 10_000),
+    help="How many to list.",
 )
-@click.option("--json", "as_json", is_flag=True, help="The records, one a line.")
+@click.option("--json", "as_json", is_flag=True, help="Print the records as JSON lines.")
 @click.pass_obj
 def decisions(admin: Admin, pool: str, limit: int, as_json: bool) -> None:
     """List the recorded decisions, newest first."""
@@ -206,14 +219,14 @@ def decisions(admin: Admin, pool: str, limit: int, as_json: bool) -> None:
 
 
 @ctl.command(epilog="\b\nExample:\n  penstock ctl shadow")
-@click.option("--json", "as_json", is_flag=True, help="As JSON.")
+@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 @click.pass_obj
 def shadow(admin: Admin, as_json: bool) -> None:
-    """Show what policies in the shadow would have done, and what that would have cost."""
+    """Show what shadow policies would have picked, and the estimated cost."""
     pools = [pool for pool in admin.get("/api/v1/status")["pools"] if pool["shadow"]]
     if not pools:
         raise click.ClickException(
-            "no pool has policies in the shadow: `shadow: [least-request]` in a pool gives it one"
+            "no pool has shadow policies; add one to a pool with `shadow: [least-request]`"
         )
     if as_json:
         _print_lines([{"pool": pool["name"], "shadow": pool["shadow"]} for pool in pools])
@@ -253,7 +266,7 @@ def _seconds(_: click.Context, __: click.Parameter, value: str) -> float:
 )
 @click.pass_obj
 def drain(admin: Admin, endpoint: tuple[str, str], wait: bool, timeout: float) -> None:
-    """Give an endpoint no new clients; running requests finish.
+    """Send no new clients to an endpoint; running requests finish.
 
     Clients that a sticky cookie binds to it stay, unless the pool's `drain` says otherwise.
     """
@@ -269,7 +282,7 @@ def drain(admin: Admin, endpoint: tuple[str, str], wait: bool, timeout: float) -
 @_endpoint
 @click.pass_obj
 def undrain(admin: Admin, endpoint: tuple[str, str]) -> None:
-    """Give an endpoint requests again."""
+    """Send requests to a drained endpoint again."""
     answer = admin.post("/api/v1/undrain", {"pool": endpoint[0], "endpoint": endpoint[1]})
     _say(answer)
 
@@ -279,7 +292,7 @@ def undrain(admin: Admin, endpoint: tuple[str, str]) -> None:
 @click.argument("weight", type=click.FloatRange(min=0.0))
 @click.pass_obj
 def weight(admin: Admin, endpoint: tuple[str, str], weight: float) -> None:
-    """Weigh an endpoint otherwise, until its configured weight changes."""
+    """Set an endpoint's weight until its configured weight changes."""
     if not isfinite(weight):
         raise click.BadParameter(f"a number is needed, not {weight}", param_hint="WEIGHT")
     body = {"pool": endpoint[0], "endpoint": endpoint[1], "weight": weight}
@@ -292,7 +305,7 @@ def weight(admin: Admin, endpoint: tuple[str, str], weight: float) -> None:
 )
 @click.pass_obj
 def reload_configuration(admin: Admin) -> None:
-    """Read the configuration again. If it is wrong, nothing changes and this says why."""
+    """Reload the configuration. If it is invalid, nothing changes and the errors are shown."""
     answer = admin.post("/api/v1/reload", {})
     click.echo(answer["message"])
     for note in answer["notes"]:
@@ -302,7 +315,7 @@ def reload_configuration(admin: Admin) -> None:
 @ctl.command(epilog="\b\nExample:\n  penstock ctl stop")
 @click.pass_obj
 def stop(admin: Admin) -> None:
-    """Accept no more, let running requests finish within the deadline, end."""
+    """Stop gracefully: accept nothing new and finish running requests within the deadline."""
     admin.post("/api/v1/stop", {})
     click.echo("stopping")
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from typing import Final
 
 import click
 from rich.console import Console
@@ -11,18 +12,20 @@ from penstock.fleet.balancer import BalancerError
 from penstock.fleet.demo.display import LiveTable, PlainLines, comparison, summary
 from penstock.fleet.demo.story import run_demo
 
+_STORY_S: Final = 60.0  # as long as its times are on a terminal, once
+
 
 @click.command(
     epilog="""\b
 Examples:
-  penstock demo                until Ctrl-C
-  penstock demo --seconds 30   one death and one revival, then an end"""
+  penstock demo                until Ctrl-C; without a terminal, for a minute
+  penstock demo --seconds 30   one engine is killed and restarted, then it ends"""
 )
 @click.option(
     "--seconds",
     type=click.FloatRange(min=1.0),
-    help="End by itself after this long, once the engine that died works again. "
-    "Without it: until Ctrl-C.",
+    help="Stop after this long, once the killed engine works again. "
+    "Default: run until Ctrl-C, or for a minute where there is no terminal.",
 )
 def demo(seconds: float | None) -> None:
     """Balance the same chats over two fleets of emulated engines, by marginal cost and in turn.
@@ -33,6 +36,8 @@ def demo(seconds: float | None) -> None:
     it are cut, the rest goes on. Exits with 1 if any request failed otherwise.
     """
     console = Console()
+    if seconds is None and not console.is_terminal:
+        seconds = _STORY_S  # nobody is there to end it
     try:
         with LiveTable(console) if console.is_terminal else PlainLines(console) as display:
             view = asyncio.run(run_demo(display, seconds))

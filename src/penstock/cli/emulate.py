@@ -32,40 +32,42 @@ lie (reported: {"running": 0, "kv_usage": 0.1, …}); each with for_s, or until 
 )
 @click.option("--count", type=click.IntRange(1, 64), default=1, show_default=True)
 @click.option("--port", type=click.IntRange(0, 65535), default=9001, show_default=True,
-              help="Of the first engine, others follow; 0 takes free ones.")  # fmt: skip
+              help="Port of the first engine; the others follow. 0: free ports.")  # fmt: skip
 @click.option("--host", default="127.0.0.1", show_default=True, help="Address to listen on.")
 @click.option("--control-port", type=click.IntRange(0, 65535), default=0,
-              help="Where faults are commanded. Default: a free port on loopback.")  # fmt: skip
+              help="Port for fault commands. Default: a free port on loopback.")  # fmt: skip
 @click.option("--engine", "dialect", type=click.Choice(get_args(DialectName)), default="vllm",
-              show_default=True, help="Whose paths and metrics.")  # fmt: skip
+              show_default=True, help="Engine whose API and metrics are emulated.")  # fmt: skip
 @click.option("--model", default="emulated-model", show_default=True)
-@click.option("--adapter", "adapters", multiple=True, help="A LoRA adapter; repeatable.")
+@click.option(
+    "--adapter", "adapters", multiple=True, help="Serve a LoRA adapter of this name; repeatable."
+)
 @click.option("--profile", type=click.Choice(list(PROFILES)), default="llama-3-8b-h100",
-              show_default=True, help="Model and accelerator.")  # fmt: skip
+              show_default=True, help="Timing profile: model and accelerator.")  # fmt: skip
 @click.option("--speedup", type=_Positive, default=1.0, show_default=True)
 @click.option(
     "--kv-tokens",
     type=click.IntRange(min=0),
     default=0,
-    help="Capacity of the cache; 0: the profile's.",
+    help="Capacity of the KV cache; 0: as in the profile.",
 )
 @click.option(
     "--max-sequences",
     type=click.IntRange(min=0),
     default=0,
-    help="That run at once; 0: the kind's.",
+    help="Sequences that run at once; 0: the engine's default.",
 )
 @click.option("--max-batched-tokens", type=click.IntRange(min=1), default=8192, show_default=True)
 @click.option("--mean-answer-tokens", type=click.IntRange(min=1), default=250, show_default=True)
 @click.option("--kv-events", type=click.Choice(["off", "array", "map"]), default="off",
-              show_default=True, help="Publish cache events over ZMQ (needs pyzmq).")  # fmt: skip
+              show_default=True, help="Publish KV events over ZMQ (needs pyzmq).")  # fmt: skip
 @click.option("--kv-events-port", type=click.IntRange(0, 65535), default=0,
-              help="Of the first engine; each takes two. 0: free ones.")  # fmt: skip
+              help="Of the first engine; each engine takes two. 0: free ports.")  # fmt: skip
 def emulate(count: int, port: int, control_port: int, **options: Any) -> None:
     """Run emulated inference engines until Ctrl-C.
 
-    They batch, cache prefixes, preempt and slow down under load as real ones do, and suffer
-    faults on command.
+    They batch, cache prefixes, preempt and slow down under load as real engines do, and fail
+    on command.
     """
     kv_port: int = options.pop("kv_events_port")
     _check_ports("--port", port, count)

@@ -134,10 +134,10 @@ def _print_version(ctx: click.Context, _: click.Parameter, wanted: bool) -> None
     is_eager=True,
     expose_value=False,
     callback=_print_version,
-    help="Show the version, the form that runs (compiled or interpreted), and exit.",
+    help="Show the version and whether it runs compiled or interpreted, then exit.",
 )
 def penstock_command() -> None:
-    """A load balancer for AI systems."""
+    """A load balancer for AI systems: HTTP and language-model serving."""
 
 
 def main() -> None:

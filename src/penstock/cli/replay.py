@@ -1,4 +1,4 @@
-"""Send a trace or generated traffic to an OpenAI-compatible server, and measure."""
+"""Send a trace or generated traffic to an OpenAI-compatible server and measure latencies."""
 
 from __future__ import annotations
 
@@ -41,35 +41,60 @@ Examples:
   penstock replay --compare a.json b.json --html comparison.html"""
 )
 @click.argument("trace", type=_ExistingPath, required=False)
-@click.option("--url", help="The server, with or without /v1.")
-@click.option("--generate", type=click.Choice(get_args(Kind)), help="Instead of a trace.")
-@click.option("--compare", type=_ExistingPath, nargs=2, help="Two results (JSON) side by side.")
-@click.option("--model", help="Default: the first that the server lists.")
+@click.option("--url", help="Server to send to, with or without /v1.")
+@click.option(
+    "--generate",
+    type=click.Choice(get_args(Kind)),
+    help="Generate this kind of traffic instead of using a trace.",
+)
+@click.option("--compare", type=_ExistingPath, nargs=2, help="Compare two results (JSON).")
+@click.option("--model", help="Model to ask for. Default: the first one that the server lists.")
 @click.option("--api", type=click.Choice(get_args(Api)), default="chat", show_default=True)
-@click.option("--header", "headers", multiple=True, metavar="NAME:VALUE", help="Repeatable.")
-@click.option("--api-key", envvar="OPENAI_API_KEY", help="Sent as a bearer token.")
-@click.option("--think", is_flag=True, help="Turns wait for the answer before, then think.")
-@click.option("--limit", type=click.IntRange(min=1), help="Only so many requests of the trace.")
-@click.option("--rate-scale", type=_Positive, default=1.0, help="Trace arrivals, times this.")
-@click.option("--requests", type=click.IntRange(min=1), help="Generated requests.")
+@click.option(
+    "--header", "headers", multiple=True, metavar="NAME:VALUE", help="Add a header; repeatable."
+)
+@click.option("--api-key", envvar="OPENAI_API_KEY", help="Send this bearer token.")
+@click.option(
+    "--think", is_flag=True, help="Turns wait for the previous answer, then for a think time."
+)
+@click.option(
+    "--limit", type=click.IntRange(min=1), help="Replay only the first N requests of the trace."
+)
+@click.option(
+    "--rate-scale", type=_Positive, default=1.0, help="Multiply the trace's arrival rate by this."
+)
+@click.option("--requests", type=click.IntRange(min=1), help="Number of generated requests.")
 @click.option("--rate", type=_Positive, help="Generated requests per second.")
-@click.option("--turns", type=click.IntRange(min=1), help="Per generated session, mean.")
-@click.option("--groups", type=click.IntRange(min=0), help="Different system prompts.")
-@click.option("--system-tokens", type=click.IntRange(min=0))
-@click.option("--input-tokens", type=click.IntRange(min=1), help="Added by each turn, mean.")
-@click.option("--output-tokens", type=click.IntRange(min=1), help="Of each answer, mean.")
-@click.option("--think-s", type=click.FloatRange(min=0), help="Mean pause before a further turn.")
-@click.option("--seed", type=int, help="Another seed, another workload of the same shape.")
-@click.option("--speedup", type=_Positive, default=1.0, help="As of the emulated engines.")
-@click.option("--slo-ttft", type=_Positive, help="Objective for goodput, seconds.")
-@click.option("--slo-tpot", type=_Positive, help="Objective for goodput, seconds per token.")
-@click.option("--slo-e2e", type=_Positive, help="Objective for goodput, seconds.")
-@click.option("--timeout", type=_Positive, default=600.0, show_default=True, help="Seconds.")
-@click.option("--name", help="What to call this run in reports. Default: the URL.")
-@click.option("--json", "json_file", type=OutputFile(), help="Write the result here.")
-@click.option("--html", "html_file", type=OutputFile(), help="Write a page with curves here.")
+@click.option(
+    "--turns", type=click.IntRange(min=1), help="Mean number of turns per generated session."
+)
+@click.option("--groups", type=click.IntRange(min=0), help="Number of different system prompts.")
+@click.option("--system-tokens", type=click.IntRange(min=0), help="Length of system prompts.")
+@click.option(
+    "--input-tokens", type=click.IntRange(min=1), help="Mean prompt tokens that each turn adds."
+)
+@click.option("--output-tokens", type=click.IntRange(min=1), help="Mean output tokens per answer.")
+@click.option(
+    "--think-s", type=click.FloatRange(min=0), help="Mean think time before the next turn, seconds."
+)
+@click.option("--seed", type=int, help="Random seed of the generated workload.")
+@click.option(
+    "--speedup",
+    type=_Positive,
+    default=1.0,
+    help="Speedup of the emulated engines, if they have one.",
+)
+@click.option("--slo-ttft", type=_Positive, help="Goodput objective: time to first token, seconds.")
+@click.option("--slo-tpot", type=_Positive, help="Goodput objective: seconds per output token.")
+@click.option("--slo-e2e", type=_Positive, help="Goodput objective: whole request, seconds.")
+@click.option(
+    "--timeout", type=_Positive, default=600.0, show_default=True, help="Per request, seconds."
+)
+@click.option("--name", help="Name of this run in reports. Default: the URL.")
+@click.option("--json", "json_file", type=OutputFile(), help="Write the result to this file.")
+@click.option("--html", "html_file", type=OutputFile(), help="Write an HTML report to this file.")
 def replay(trace: Path | None, url: str | None, **options: Any) -> None:
-    """Send TRACE, or a generated workload, and measure what its users would feel.
+    """Send TRACE, or a generated workload, and measure what its users would experience.
 
     TRACE is in Mooncake's (JSON lines) or Azure's (CSV) format; prompts are synthesised so that
     equal blocks are equal text. Requests are sent when they are due however slow the server is,
@@ -144,9 +169,9 @@ async def _measure(workload: Workload, url: str, options: dict[str, Any]) -> Rep
         async with asyncio.timeout(min(options["timeout"], _MODEL_WITHIN_S)):
             model = options["model"] or await first_model(url, headers)
     except TimeoutError:
-        raise click.ClickException(f"cannot learn the model from {url}: no answer") from None
+        raise click.ClickException(f"cannot find out the model from {url}: no answer") from None
     except (aiohttp.ClientError, LookupError) as error:
-        raise click.ClickException(f"cannot learn the model from {url}: {error}") from error
+        raise click.ClickException(f"cannot find out the model from {url}: {error}") from error
     speedup: float = options["speedup"]
     objectives = Objectives(
         options["slo_ttft"] or 0.0, options["slo_tpot"] or 0.0, options["slo_e2e"] or 0.0

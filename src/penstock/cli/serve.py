@@ -28,7 +28,7 @@ _TOKEN_VARIABLE: Final = "PENSTOCK_ADMIN_TOKEN"  # noqa: S105
     "--config",
     "file",
     type=click.Path(path_type=Path, dir_okay=False),
-    help="A configuration file (YAML, TOML or JSON) instead of URLs and options.",
+    help="Configuration file (YAML, TOML or JSON), used instead of URLs and options.",
 )
 @click.option("--listen", multiple=True, metavar="HOST:PORT", help="Default: 127.0.0.1:8080.")
 @click.option(
@@ -45,9 +45,9 @@ _TOKEN_VARIABLE: Final = "PENSTOCK_ADMIN_TOKEN"  # noqa: S105
     "policy_options",
     multiple=True,
     metavar="NAME=VALUE",
-    help="An option of the policy; may be repeated.",
+    help="Set an option of the policy; repeatable.",
 )
-@click.option("--health-check", metavar="PATH|tcp|off", help="Active checks. Default: off.")
+@click.option("--health-check", metavar="PATH|tcp|off", help="Active health checks. Default: off.")
 @click.option(
     "--host-header",
     metavar="auto|pass|endpoint|HOST",
@@ -61,15 +61,15 @@ _TOKEN_VARIABLE: Final = "PENSTOCK_ADMIN_TOKEN"  # noqa: S105
     envvar=_TOKEN_VARIABLE,
     show_envvar=True,
     metavar="TOKEN",
-    help="Needed where other machines reach the admin address; better set in the environment.",
+    help="Required if the admin address is not on loopback; prefer the environment variable.",
 )
 @click.option("--request-log", metavar="off|stdout|PATH", help="Default: off.")
 @click.option("--shutdown-deadline", metavar="DURATION", help="Default: 30s.")
 @click.pass_context
 def serve(ctx: click.Context, /, urls: tuple[str, ...], file: Path | None, **options: Any) -> None:
-    """Balance requests over the endpoints at the URLs, or as a configuration file says.
+    """Balance requests over the given endpoint URLs, or as a configuration file says.
 
-    SIGHUP reads the configuration again, SIGTERM finishes what runs and ends.
+    SIGHUP reloads the configuration; SIGTERM finishes running requests and exits.
     """
     from penstock.config.errors import ConfigError
 
@@ -90,7 +90,7 @@ def _from_file(ctx: click.Context, file: Path) -> Callable[[], "Configured"]:
         source = ctx.get_parameter_source(parameter.name or "")
         if source is ParameterSource.COMMANDLINE and parameter.name != "file":
             name = parameter.opts[0] if isinstance(parameter, click.Option) else "URLs"
-            raise click.UsageError(f"{name} cannot go with --config: write it in {file}")
+            raise click.UsageError(f"{name} cannot be combined with --config: set it in {file}")
     return lambda: load_configuration(file)
 
 
@@ -99,7 +99,7 @@ def _from_options(urls: tuple[str, ...], options: dict[str, Any]) -> Callable[[]
 
     if not urls:
         raise click.UsageError(
-            "give the URLs of endpoints, or --config FILE; `penstock demo` needs neither"
+            "give endpoint URLs, or --config FILE; to look around, run `penstock demo`"
         )
     files = [url for url in urls if Path(url).suffix in _CONFIGURATIONS and "://" not in url]
     if files:

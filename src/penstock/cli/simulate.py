@@ -30,28 +30,50 @@ _EMPTY: Final[dict[str, Any]] = {"arrivals": {"load": 0.8}, "servers": [{"count"
 
 @click.command(epilog=EXAMPLES)
 @click.argument("scenario", required=False, type=click.Path(path_type=Path))
-@click.option("-p", "--policy", "policies", multiple=True, help="A policy; repeat to compare.")
-@click.option("--servers", type=click.IntRange(min=1), help="Equal servers.")
-@click.option("--slots", type=click.IntRange(min=1), help="Of each server.")
-@click.option("--room", type=click.IntRange(min=0), help="Most requests at a server; 0: no bound.")
-@click.option("--sharing", is_flag=True, help="Servers share their time among all requests.")
+@click.option(
+    "-p", "--policy", "policies", multiple=True, help="Policy to run; repeat to compare several."
+)
+@click.option("--servers", type=click.IntRange(min=1), help="Number of equal servers.")
+@click.option(
+    "--slots", type=click.IntRange(min=1), help="Requests that each server processes at once."
+)
+@click.option(
+    "--room",
+    type=click.IntRange(min=0),
+    help="Maximum requests at a server, waiting ones included; 0: unlimited.",
+)
+@click.option("--sharing", is_flag=True, help="Servers share their time among all their requests.")
 @click.option("--arrivals", help="Arrival process: poisson, deterministic, gamma, weibull …")
-@click.option("--load", type=click.FloatRange(min=0), help="Work offered, over capacity.")
-@click.option("--rate", type=click.FloatRange(min=0), help="Requests per second, instead of load.")
-@click.option("--law", help="Law of service: exponential, deterministic, log-normal …")
-@click.option("--mean", help="Mean service, such as 250ms.")
-@click.option("--cv2", type=click.FloatRange(min=0), help="Of service: variance / mean².")
-@click.option("--balancers", type=click.IntRange(min=1), help="That do not see each other.")
-@click.option("--objective", help="Answers within this time count for goodput.")
-@click.option("--timeout", help="After this time clients go away.")
+@click.option("--load", type=click.FloatRange(min=0), help="Offered load, as a share of capacity.")
+@click.option(
+    "--rate", type=click.FloatRange(min=0), help="Requests per second, instead of --load."
+)
+@click.option(
+    "--law", help="Distribution of service times: exponential, deterministic, log-normal …"
+)
+@click.option("--mean", help="Mean service time, such as 250ms.")
+@click.option(
+    "--cv2", type=click.FloatRange(min=0), help="Squared coefficient of variation of service times."
+)
+@click.option(
+    "--balancers",
+    type=click.IntRange(min=1),
+    help="Number of balancers, which do not see each other's requests.",
+)
+@click.option("--objective", help="Response time within which an answer counts as goodput.")
+@click.option("--timeout", help="Clients give up after this time.")
 @click.option("--customers", type=click.IntRange(min=1), help="Requests in each replication.")
-@click.option("--replications", type=click.IntRange(min=1), help="Independent runs, for intervals.")
-@click.option("--seed", type=click.IntRange(min=0), help="Everything drawn follows from it.")
-@click.option("--processes", type=click.IntRange(min=1), help="Default: one per core.")
+@click.option(
+    "--replications", type=click.IntRange(min=1), help="Independent runs, for confidence intervals."
+)
+@click.option("--seed", type=click.IntRange(min=0), help="Random seed.")
+@click.option(
+    "--processes", type=click.IntRange(min=1), help="Processes to run in. Default: one per core."
+)
 @click.option(
     "--decisions",
     type=click.Path(exists=True, dir_okay=False, path_type=Path),
-    help="Replay recorded decisions instead: JSON lines of `ctl decisions --json`.",
+    help="Replay recorded decisions instead: JSON lines from `penstock ctl decisions --json`.",
 )
 @click.option(
     "--sweep",
@@ -59,9 +81,11 @@ _EMPTY: Final[dict[str, Any]] = {"arrivals": {"load": 0.8}, "servers": [{"count"
     help="Run at loads (or rates) from FROM to TO and plot each measure. FROM..TO:POINTS sets how "
     "many (default: 10); A,B,C lists them.",
 )
-@click.option("--theory", is_flag=True, help="Closed forms beside the measured, where known.")
-@click.option("--html", type=OutputFile(), help="Write a report.")
-@click.option("--json", type=OutputFile(), help="Write the numbers.")
+@click.option(
+    "--theory", is_flag=True, help="Show closed forms of queueing theory where they are known."
+)
+@click.option("--html", type=OutputFile(), help="Write an HTML report to this file.")
+@click.option("--json", type=OutputFile(), help="Write all numbers to this JSON file.")
 def simulate(
     scenario: Path | None,
     processes: int | None,

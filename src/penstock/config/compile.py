@@ -257,7 +257,8 @@ def _compile_routes(
     if document.routes is None:
         if len(pools) > 1:
             findings.wrong(
-                ("pools",), f"several pools ({', '.join(pools)}): say in `routes` what each serves"
+                ("pools",),
+                f"several pools ({', '.join(pools)}): add `routes` that say what each serves",
             )
         return tuple(
             snapshot.Route(name="all", pools=(snapshot.WeightedPool(pool),)) for pool in pools[:1]

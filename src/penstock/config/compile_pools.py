@@ -31,7 +31,9 @@ def compile_pools(document: Document, findings: Findings) -> dict[str, snapshot.
     given = {key: value for key, value in short.items() if value is not None}
     if document.pools is not None:
         for key in given:
-            findings.wrong((key,), f"give one of `{key}` and `pools`; it fits inside a pool")
+            findings.wrong(
+                (key,), f"give one of `{key}` and `pools`; it can be set inside each pool"
+            )
         return {
             name: _compile_pool(name, pool, ("pools", name), findings)
             for name, pool in document.pools.items()
@@ -73,7 +75,7 @@ def _compile_pool(name: str, pool: Pool, at: Location, findings: Findings) -> sn
         findings.doubtful(
             (*at, "policy"),
             f"{choice.name!r} reads prompts, which only pools of `kind: llm` understand: here it "
-            "goes by load alone",
+            "uses load alone",
         )
     return plain(
         snapshot.Pool,
@@ -104,6 +106,7 @@ def _compile_pool(name: str, pool: Pool, at: Location, findings: Findings) -> sn
         connections=pool.connections.compiled(pool.kind),
         tls=_compile_endpoint_tls(pool.tls, (*at, "tls"), findings),
         row=-1,
+        tls_generation=0,
     )
 
 
@@ -112,11 +115,11 @@ def _compile_decisions(pool: Pool, at: Location, findings: Findings) -> snapshot
     if pool.shadow and not decisions.sample:
         findings.wrong(
             (*at, "shadow"),
-            "policies in the shadow are asked about recorded decisions only, and none are: set "
+            "shadow policies only see recorded decisions, and none are recorded: set "
             "`decisions: {sample: 0.01}`",
         )
     if len({choice.name for choice in pool.shadow}) < len(pool.shadow):
-        findings.wrong((*at, "shadow"), "a policy stands here twice")
+        findings.wrong((*at, "shadow"), "a policy is listed twice")
     file = str(findings.path(decisions.file)) if decisions.file else ""
     return plain(snapshot.Decisions, decisions, file=file)
 
@@ -130,7 +133,13 @@ def _compile_endpoints(
         if name in compiled:
             findings.wrong((*at, index), f"{name} is in this pool already; give it a `name`")
         base_path = endpoint.url.base_path
-        if pool.kind == "llm" and base_path.endswith(_VERSION):
+        if base_path.endswith(_VERSION) and pool.kind != "llm":
+            findings.doubtful(
+                (*at, index),
+                f"all paths are added to `{base_path}`: who asks for `{_VERSION}/x` gets "
+                f"`{base_path}{_VERSION}/x` there. If clients' paths begin with it, leave it away",
+            )
+        elif base_path.endswith(_VERSION):
             findings.wrong(
                 (*at, index),
                 f"leave `{_VERSION}` away: the paths that clients ask for begin with it, and are "

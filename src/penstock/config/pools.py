@@ -129,8 +129,8 @@ class Endpoint(Section):
 
     url: Annotated[EndpointUrl, PlainValidator(parse_endpoint_url, json_schema_input_type=str)] = (
         required(
-            "`http://host:port` or `https://host:port`; http where only `host:port` is given. A path, "
-            "as in `https://host/openai`, comes before every path that is asked for there."
+            "`http://host:port` or `https://host:port`; http where only `host:port` is given. A "
+            "path, as in `https://host/openai`, comes before every path that is asked for there."
         )
     )
     name: Name | None = setting(

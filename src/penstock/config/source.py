@@ -37,7 +37,7 @@ def read_source(path: Path, environ: Mapping[str, str]) -> Tree:
         case _:
             tree = read_yaml(text, environ, str(path))
     if tree.value is None and not tree.problems:
-        raise ConfigError(f"{path}: is empty; `listen` and `endpoints` are the least it can hold")
+        raise ConfigError(f"{path}: is empty; it needs at least `endpoints`")
     return tree
 
 

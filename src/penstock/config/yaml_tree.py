@@ -81,7 +81,7 @@ class _Reader:
         for event in self._events:
             if isinstance(event, yaml.DocumentStartEvent):
                 if self._tree.positions.get(()) is not None:
-                    self._fail(event, "a configuration is one document; take the second away")
+                    self._fail(event, "a configuration is a single document; remove the second")
                 self._tree.positions[()] = position_of(event)
                 self._tree.value = self._node(next(self._events), (), 1).value
         return self._tree

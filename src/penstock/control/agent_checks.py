@@ -119,14 +119,14 @@ class AgentChecks:
         if answer.unknown:
             self._note(asked, f"not understood: {' '.join(answer.unknown)[:200]}")
         else:
-            self._note(asked, "it says nothing" if answer.empty else "")
+            self._note(asked, "its answer is empty" if answer.empty else "")
 
     def _note(self, asked: _Asked, problem: str) -> None:
         """Log when problems begin and when they end, not at every turn."""
         before, asked.problem = asked.problem, problem
         pool, name = asked.target.pool, asked.target.endpoint.name
         if problem and not before:
-            text = f"agent of endpoint {pool}/{name}: {problem}; what it said before holds"
+            text = f"agent of endpoint {pool}/{name}: {problem}; keeping its last answer"
             self._events.warning("agent.trouble", text, pool=pool, endpoint=name)
         elif before and not problem:
             text = f"agent of endpoint {pool}/{name} answers again: {asked.said}"
@@ -148,7 +148,7 @@ async def _line_of(target: AgentTarget, connector: Connector) -> bytes:
             if not more:
                 break
         if not said:
-            raise ValueError("it closed the connection without a word")
+            raise ValueError("it closed the connection without an answer")
         return said
     finally:
         writer.transport.abort()  # what may still come does not matter

@@ -228,7 +228,7 @@ class EndpointStates:
             state.ramp.begin(self._clock())
         self._write(state)
         self.on_return(pool, name)
-        text = f"endpoint {pool}/{name} is let in again: {reason}"
+        text = f"endpoint {pool}/{name} is no longer ejected: {reason}"
         self._events.info("endpoint.readmitted", text, **_of(state))
 
     def drain(self, pool: str, name: str, reason: str) -> None:
@@ -264,7 +264,7 @@ class EndpointStates:
         before, state.weight = state.weight, weight
         state.weight_cause = Cause(reason, self._wall_clock())
         self._write(state)
-        text = f"endpoint {pool}/{name} has weight {weight:g} instead of {before:g}: {reason}"
+        text = f"endpoint {pool}/{name}: weight changed from {before:g} to {weight:g}: {reason}"
         self._events.info("endpoint.weight", text, **_of(state))
 
     def agent_says(self, pool: str, name: str, answer: AgentAnswer) -> None:
@@ -288,12 +288,12 @@ class EndpointStates:
         before, state.prefix_doubt = state.prefix_doubt, doubt
         self._write(state)
         if doubt > 0.0 and before == 0.0:
-            text = f"endpoint {pool}/{name}: predicted prefix hits are doubted: {reason}"
+            text = f"endpoint {pool}/{name}: fewer prefix hits than predicted: {reason}"
             if state.exact_slot >= 0:
-                text += "; its KV events are not relied on meanwhile"
+                text += "; its KV events are ignored meanwhile"
             self._events.warning("prefix.parted", text, **_of(state))
         elif doubt == 0.0 and before > 0.0:
-            text = f"endpoint {pool}/{name}: predicted prefix hits come true again: {reason}"
+            text = f"endpoint {pool}/{name}: prefix hits match the predictions again: {reason}"
             self._events.info("prefix.agrees", text, **_of(state))
 
     def know_prefixes(self, pool: str, name: str, slot: int) -> None:

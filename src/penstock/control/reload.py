@@ -10,7 +10,7 @@ from penstock.config.compile import ConfigError, Configured
 from penstock.control.events import Events
 from penstock.control.publish import Publisher, PublishError
 
-_NEEDS_RESTART: Final = "takes effect with the next start"
+_NEEDS_RESTART: Final = "takes effect after a restart"
 
 
 class Reloader:
@@ -53,7 +53,7 @@ class Reloader:
 
     def _succeeded(self, asked_by: str, notes: tuple[str, ...]) -> ReloadView:
         generation = self._publisher.running.generation
-        message = f"generation {generation} runs"
+        message = f"generation {generation} is active"
         self.succeeded += 1
         self.last = ReloadView(time(), asked_by, True, message, generation, notes)
         self._events.info("reload", f"reloaded ({asked_by}): {message}", generation=generation)
@@ -67,7 +67,7 @@ class Reloader:
         self.last = ReloadView(time(), asked_by, False, reason, generation)
         self._events.error(
             "reload.failed",
-            f"not reloaded ({asked_by}), generation {generation} runs on: {reason}",
+            f"reload failed ({asked_by}), generation {generation} stays active: {reason}",
             generation=generation,
         )
         return self.last

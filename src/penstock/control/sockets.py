@@ -9,6 +9,7 @@ import socket
 from collections.abc import Callable, Iterable
 from typing import Final
 
+from penstock.control.holders import holders_of
 from penstock.core.snapshot import Listener
 
 Place = tuple[str, int, str]  # host, port, and the listener's name where the port is 0
@@ -99,7 +100,8 @@ class ListeningSockets:
             for sock in sockets:
                 sock.close()
             raise ListenError(
-                f"listener {listener.name!r} cannot listen on {shown}: {_reason(error)}"
+                f"listener {listener.name!r} cannot listen on {shown}: "
+                f"{_reason(error, listener.port)}"
             ) from error
         return sockets
 
@@ -132,7 +134,7 @@ def _bound(family: int, address: tuple[str, int], *, shared: bool) -> socket.soc
     return sock
 
 
-def _reason(error: OSError) -> str:
+def _reason(error: OSError, port: int) -> str:
     if error.errno == errno.EADDRINUSE:
-        return "another program, or another Penstock, listens there"
+        return holders_of(port) or "another program, or another Penstock, listens there"
     return _WHY.get(error.errno or 0, error.strerror or str(error))

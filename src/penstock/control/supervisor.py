@@ -10,6 +10,7 @@ import resource
 import signal
 import sys
 from collections.abc import Callable, Coroutine
+from pathlib import Path
 from time import monotonic, time
 from typing import Any, Final
 
@@ -84,7 +85,9 @@ class Supervisor:
         self._stop_now = asyncio.Event()
         self._tasks: set[asyncio.Task[None]] = set()
         self._events = Events()
-        self._runtime = RuntimeFile(runtime_directory(self._events), self._events)
+        self._runtime = RuntimeFile(
+            runtime_directory(self._events), self._events, _absolute(configured.source)
+        )
         self._sockets = ListeningSockets(configured.workers, self._runtime.may_share)
         self._workers = Workers(
             self.board, self._sockets, self._events, on_change=self._write_runtime_file
@@ -184,15 +187,15 @@ class Supervisor:
 
     def drain(self, pool: str, endpoint: str) -> None:
         """No further requests for it. Raises UnknownNameError."""
-        self._states.drain(pool, endpoint, "asked for by an operator")
+        self._states.drain(pool, endpoint, "requested by an operator")
 
     def undrain(self, pool: str, endpoint: str) -> None:
         """Requests again. Raises UnknownNameError."""
-        self._states.undrain(pool, endpoint, "asked for by an operator")
+        self._states.undrain(pool, endpoint, "requested by an operator")
 
     def set_weight(self, pool: str, endpoint: str, weight: float) -> None:
         """Weigh it so. Raises UnknownNameError, and ValueError for a weight that is none."""
-        self._states.set_weight(pool, endpoint, weight, "asked for by an operator")
+        self._states.set_weight(pool, endpoint, weight, "requested by an operator")
 
     async def reload(self) -> ReloadView:
         """Read the configuration again."""
@@ -287,7 +290,7 @@ class Supervisor:
         hurry = asyncio.create_task(self._stop_now.wait())
         await asyncio.wait({stopping, hurry}, return_when=asyncio.FIRST_COMPLETED)
         if not stopping.done():
-            self._events.warning("stopped_at_once", "running requests are cut")
+            self._events.warning("stopped_at_once", "deadline reached: cutting running requests")
             await self._workers.kill()
         await stopping
         hurry.cancel()
@@ -336,11 +339,11 @@ class Supervisor:
             except (ValueError, PublishError) as error:
                 complained_of = changed
                 self._events.error(
-                    "certificates.refused", f"{names} changed but cannot be used: {error}"
+                    "certificates.refused", f"{names} changed but cannot be loaded: {error}"
                 )
                 continue
             self._contexts.forget()
-            self._events.info("certificates", f"{names} changed and is in use")
+            self._events.info("certificates", f"{names} changed and was loaded")
 
     async def _follow_addresses(self) -> None:
         async def refresh() -> None:
@@ -403,6 +406,10 @@ def raise_descriptor_limit() -> None:
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     if soft != hard:
         resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+
+
+def _absolute(source: Path | None) -> str:
+    return str(source.absolute()) if source is not None else ""
 
 
 def _board_for(configured: Configured) -> Board:

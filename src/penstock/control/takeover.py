@@ -38,14 +38,16 @@ class _Record(msgspec.Struct, frozen=True):
     supervisor: Process
     workers: tuple[Process, ...]
     ports: tuple[int, ...]
+    source: str = ""  # the file of its configuration; empty where there was none
 
 
 class RuntimeFile:
     """This supervisor's file, and what those of others say. Without a directory it does nothing."""
 
-    def __init__(self, directory: Path | None, events: Events) -> None:
+    def __init__(self, directory: Path | None, events: Events, source: str = "") -> None:
         self._directory = directory
         self._events = events
+        self._source = source
         self._me = identify(os.getpid())
         self._path = directory / f"supervisor-{_name(self._me)}.json" if directory else None
         self._orphans: dict[Path, _Record] = {}
@@ -54,8 +56,14 @@ class RuntimeFile:
             self._look_at(path)
 
     def may_share(self, port: int) -> bool:
-        """Whether workers of a dead supervisor, and nobody else of ours, listen on the port."""
-        shared = any(port in record.ports for record in self._orphans.values())
+        """Whether workers of a dead supervisor, and nobody else of ours, listen on the port.
+
+        It must have been of our configuration: two never serve one port unnoticed.
+        """
+        shared = any(
+            port in record.ports and record.source == self._source
+            for record in self._orphans.values()
+        )
         return shared and self.owner(port) == 0
 
     def owner(self, port: int) -> int:
@@ -73,6 +81,7 @@ class RuntimeFile:
             supervisor=self._me,
             workers=tuple(identify(pid) for pid in workers),
             ports=tuple(sorted(ports)),
+            source=self._source,
         )
         temporary = self._path.with_suffix(".tmp")
         try:
@@ -92,17 +101,17 @@ class RuntimeFile:
         for path, record in self._orphans.items():
             workers = [worker for worker in record.workers if is_running(worker)]
             pids = ", ".join(str(worker.pid) for worker in workers)
-            if ours.isdisjoint(record.ports):
+            if ours.isdisjoint(record.ports) or record.source != self._source:
                 self._events.warning(
                     "orphans.left",
-                    f"workers {pids} of the dead supervisor {record.supervisor.pid} serve on at "
+                    f"workers {pids} of the dead supervisor {record.supervisor.pid} still serve "
                     f"ports {', '.join(map(str, record.ports))}; end them with `kill {pids}`",
                 )
                 continue
             self._events.info(
                 "orphans.relieved",
-                f"workers {pids} of the dead supervisor {record.supervisor.pid} finish what they "
-                "have; ours took over",
+                f"workers {pids} of the dead supervisor {record.supervisor.pid} finish their "
+                "requests; new workers took over",
             )
             await _end(workers)
             path.unlink(missing_ok=True)

@@ -18,7 +18,14 @@ from penstock.control.worker_process import (
 from penstock.core.snapshot import Snapshot
 from penstock.dataplane.board import (
     ADDRESS_SLOTS,
+    L_ADDRESS,
+    L_BREAKER,
+    L_DECODING,
     L_IN_FLIGHT,
+    L_KV_TOKENS,
+    L_PENDING_PREFILL,
+    P_LIMIT_MILLI,
+    P_WAITING,
     RUNS,
     W_CONNECTIONS,
     W_HEARTBEAT_MS,
@@ -37,6 +44,16 @@ _GRACE_S: Final = 2.0  # after a stop's deadline, before the worker is killed
 _LOOK_S: Final = 1.0  # between two looks at the heartbeats, which come four times a second
 _SILENT_WARN: Final = 10  # looks
 _SILENT_KILL: Final = 30
+# Of an endpoint; others are totals, which stay.
+_OF_LIVING_WORKERS: Final = (
+    L_IN_FLIGHT,
+    L_PENDING_PREFILL,
+    L_KV_TOKENS,
+    L_DECODING,
+    L_BREAKER,
+    L_ADDRESS,
+    *RUNS,
+)
 
 State = Literal["starting", "ready", "restarting", "stopping", "ended"]
 
@@ -183,7 +200,7 @@ class Workers:
         _, late = await asyncio.wait(self._tasks, timeout=deadline_s + _GRACE_S)
         if late:
             self._events.warning(
-                "workers.late", f"{len(late)} workers are killed: they did not stop"
+                "workers.late", f"{len(late)} workers did not stop in time; killing them"
             )
             await self.kill()
 
@@ -219,7 +236,7 @@ class Workers:
             when = f"in {pause_s:g} s" if pause_s else "at once"
             self._events.error(
                 "worker.ended",
-                f"worker {worker.index} {ended}; it is started again {when}",
+                f"worker {worker.index} {ended}; restarting it {when}",
                 worker=worker.index,
             )
             with suppress(TimeoutError):
@@ -279,7 +296,7 @@ class Workers:
             worker.enter("ready")
         self._events.info(
             "worker.ready",
-            f"worker {worker.index} serves (pid {worker.pid})",
+            f"worker {worker.index} is ready (pid {worker.pid})",
             worker=worker.index,
             pid=worker.pid,
         )
@@ -316,14 +333,14 @@ class Workers:
         if worker.silent_looks == _SILENT_WARN:
             self._events.warning(
                 "worker.silent",
-                f"worker {worker.index} (pid {worker.pid}) stands still",
+                f"worker {worker.index} (pid {worker.pid}) does not respond",
                 worker=worker.index,
             )
         elif worker.silent_looks == _SILENT_KILL and worker.process is not None:
             self._events.error(
                 "worker.killed",
-                f"worker {worker.index} (pid {worker.pid}) stood still for {_SILENT_KILL} s "
-                "and is killed",
+                f"worker {worker.index} (pid {worker.pid}) did not respond for "
+                f"{_SILENT_KILL} s; killing it",
                 worker=worker.index,
             )
             worker.process.kill()
@@ -334,9 +351,12 @@ def forget_running(board: Board, worker: int) -> None:
     cells = board.cells
     for row in range(board.endpoint_rows):
         at = board.load(row, worker)
-        cells[at + L_IN_FLIGHT] = 0
-        for cell in RUNS:
+        for cell in _OF_LIVING_WORKERS:
             cells[at + cell] = 0
+    for row in range(board.pool_rows):
+        at = board.pool(row, worker)
+        cells[at + P_WAITING] = 0
+        cells[at + P_LIMIT_MILLI] = 0
     at = board.worker(worker)
     cells[at + W_CONNECTIONS] = 0
     cells[at + W_IDLE_ENDPOINT_CONNECTIONS] = 0

@@ -2,9 +2,9 @@
 
 A body holds a place at an endpoint while it comes, so that a byte now and then would hold it for
 ever. A client has some seconds of patience; waiting for it takes from them, and what it sends gives
-back as many as it may take for that, up to all of them. So over any longer time it sends at the least
-rate or above, whatever it sent before. Source: Apache, mod_reqtimeout, MinRate (without that bound:
-there a quick beginning pays for a slow rest).
+back as many as it may take for that, up to all of them. So over any longer time it sends at the
+least rate or above, whatever it sent before. Source: Apache, mod_reqtimeout, MinRate (without that
+bound: there a quick beginning pays for a slow rest).
 """
 
 

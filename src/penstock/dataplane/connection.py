@@ -2,7 +2,7 @@
 
 import errno
 import struct
-from socket import SO_LINGER, SOL_SOCKET, SocketType
+from socket import SHUT_RDWR, SO_LINGER, SOL_SOCKET, SocketType
 from typing import Final
 
 from penstock.dataplane.loop import BROKEN, PEER_CLOSED, READABLE, WRITABLE, Loop, Pollable
@@ -67,6 +67,9 @@ class Connection(Pollable):
         """
         if self.tls is not None and not sealed:
             data = self.tls.encrypt(data)
+            if self.tls.failure:
+                self._end_at_once()
+                return True
         self.sent_bytes += len(data)
         if self.unsent is not None:
             self.unsent += data
@@ -83,6 +86,14 @@ class Connection(Pollable):
         self.unsent = bytearray(memoryview(data)[sent:])
         self.watch(self.events | WRITABLE)
         return False
+
+    def _end_at_once(self) -> None:
+        """Nothing can be sent any more: the loop tells of it as of any other broken connection."""
+        self.broken = True
+        try:
+            self.sock.shutdown(SHUT_RDWR)
+        except OSError:
+            pass  # it is broken already, which the loop tells as well
 
     def watch(self, events: int) -> None:
         """Be told of these events only."""

@@ -2,7 +2,6 @@
 
 import errno
 import socket
-import sys
 from typing import Final
 
 from penstock.core.reuse import EARLY_S
@@ -12,6 +11,7 @@ from penstock.dataplane.connection import Connection
 from penstock.dataplane.live_endpoint import LiveEndpoint
 from penstock.dataplane.loop import PEER_CLOSED, WRITABLE, Loop
 from penstock.dataplane.response_sink import ResponseSink
+from penstock.dataplane.tcp_evidence import never_arrived
 from penstock.dataplane.tls import TlsChannel
 from penstock.wire.chunked import ChunkedReader, encode_chunk
 from penstock.wire.http1 import (
@@ -23,11 +23,6 @@ from penstock.wire.http1 import (
 )
 
 MAX_INTERIM_RESPONSES: Final = 16  # a flood of 1xx never ends by itself
-
-# Of Linux' struct tcp_info (linux/tcp.h): its first byte, and tcpi_bytes_acked with what is before.
-_TCP_CLOSE: Final = 7
-_BYTES_ACKED_AT: Final = 120
-_TCP_INFO_BYTES: Final = 128
 
 _CONNECTING: Final = 0
 _HANDSHAKE: Final = 1
@@ -61,9 +56,7 @@ class EndpointConnection(Connection, Racer):
         self.idle_since: float = 0.0
         self.idled_s: float = 0.0  # before the request under way
         self.streamed: bool = False  # the last answer came without a length
-        self.never_arrived: bool = (
-            False  # the request under which this ended: see _may_have_arrived
-        )
+        self.never_arrived: bool = False  # the request under which this ended: see tcp_evidence
         self._sent_before: int = 0  # bytes of earlier requests
         self.keep: bool = True  # after the response, if the endpoint lets us
         self.expires_at: float = 0.0  # when the whole request must be done; 0.0: never
@@ -197,9 +190,9 @@ class EndpointConnection(Connection, Racer):
     def on_peer_closed(self) -> None:
         """The endpoint ended while reading is paused for a slow client.
 
-        What the kernel holds is still to be read, and the loop would tell of the end without end: so
-        it is not asked of it any more. Of what is broken it tells unasked; then it is asked nothing
-        until reading goes on.
+        What the kernel holds is still to be read, and the loop would tell of the end without end:
+        so it is not asked of it any more. Of what is broken it tells unasked; then it is asked
+        nothing until reading goes on.
         """
         if self.events & PEER_CLOSED:
             self.watch(self.events & ~PEER_CLOSED)
@@ -451,7 +444,7 @@ class EndpointConnection(Connection, Racer):
 
     def _on_stale(self) -> None:
         """It was idle, and ended under a request of which no byte was answered."""
-        self.never_arrived = not self._may_have_arrived()
+        self.never_arrived = not self.broken and never_arrived(self.sock, self._sent_before)
         used_s = self.loop.env.now - self.idle_since - self.idled_s
         if self.never_arrived or used_s < EARLY_S:
             self.endpoint.reuse.ended(self.streamed, self.idled_s)
@@ -461,27 +454,6 @@ class EndpointConnection(Connection, Racer):
             if self.never_arrived
             else "the endpoint closed a connection that had been idle, after the request arrived",
         )
-
-    def _may_have_arrived(self) -> bool:
-        """Whether the endpoint may have read any of the request; False only when TCP excludes it.
-
-        It does when the endpoint's FIN came, which acknowledges what had arrived before it, then a
-        RST for what arrived after (so that nobody can read that), and no byte of the request was
-        acknowledged: the "means to detect that the original request was never applied" of RFC
-        9112, 9.3.1. A RST alone does not: closing with unread data is told by one, too.
-        """
-        if self.broken:
-            return True
-        try:
-            if self.sock.recv(1) != b"":
-                return True
-            info = self.sock.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, _TCP_INFO_BYTES)
-        except OSError:
-            return True
-        if len(info) < _TCP_INFO_BYTES or info[0] != _TCP_CLOSE:
-            return True
-        acknowledged = int.from_bytes(info[_BYTES_ACKED_AT:_TCP_INFO_BYTES], sys.byteorder)
-        return acknowledged != self._sent_before + 1  # the SYN counts as one
 
     def _finish(self) -> None:
         """The response is whole: keep the connection if it was cleanly framed, else close it."""

@@ -109,7 +109,8 @@ class Mirror(ResponseSink):
 
     def on_endpoint_failed(self, outcome: int, reason: str) -> None:
         self.connection = None
-        self.way.pool.counters.bump(P_CUT)
+        answered = self.ticket is not None and self.ticket.status > 0
+        self.way.pool.counters.bump(P_CUT if answered else P_COPIES_GIVEN_UP)
         self._settle(outcome)
 
     def on_endpoint_drained(self) -> None:

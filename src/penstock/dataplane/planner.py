@@ -172,7 +172,7 @@ def _pool_plan(
             source=request.source,
             key_hash=xxhash.xxh3_64_intdigest(key) if pool.key else 0,
             session_hash=session or session_in(head.fields),
-            continues=_kept(decoded_path(head.target)) if pool.insight is not None else 0,
+            continues=_kept(request, head) if pool.insight is not None else 0,
             # What is not understood of a language model's may take as long as its whole answer.
             streams=pool.insight is None,
         )
@@ -183,9 +183,10 @@ def _pool_plan(
     return plan
 
 
-def _kept(target: bytes) -> int:
+def _kept(request: Request, head: RequestHead) -> int:
     """The hash of the answer, file or other thing that a request is about; else 0."""
-    return answer_in(target) or thing_in(target)
+    path = decoded_path(request.path.encode("latin-1"))
+    return answer_in(path) or thing_in(path + b"?" + head.target.partition(b"?")[2])
 
 
 def _answered_here(

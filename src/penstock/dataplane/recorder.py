@@ -239,9 +239,9 @@ class Recorder:
 
     def _replace_shadows(self, spec: snapshot.Pool) -> None:
         values = self._pool.counters.values
-        if self._shadow_choices:
-            for cell in range(P_SHADOWS, P_SHADOWS + len(self.shadows) * SHADOW_CELLS):
-                values[cell] = 0
+        # By those configured: of shadows that were given up none is left.
+        for cell in range(P_SHADOWS, P_SHADOWS + len(self._shadow_choices) * SHADOW_CELLS):
+            values[cell] = 0
         self._shadow_choices = spec.shadow
         self.shadows = [
             Shadow(choice.name, create(choice.name, dict(choice.options))) for choice in spec.shadow

@@ -7,7 +7,7 @@ from penstock.core.prefix_index import PrefixIndex
 from penstock.core.snapshot import Snapshot
 from penstock.dataplane.address_race import Address
 from penstock.dataplane.admission import Admission
-from penstock.dataplane.board import H_EPOCH, H_REPORTS
+from penstock.dataplane.board import H_EPOCH, H_REPORTS, W_IDLE_ENDPOINT_CONNECTIONS
 from penstock.dataplane.context import Context
 from penstock.dataplane.exact_prefixes import FactsReader
 from penstock.dataplane.live_endpoint import LiveEndpoint
@@ -49,7 +49,7 @@ class World:
         elif context.board.workers > 1:
             self._routed = RoutedPrefixes(context.board, context.worker)
         self._setups: list[PoolSetup] = [
-            PoolSetup(pool, context.board.workers) for pool in spec.pools
+            PoolSetup(pool, context.board.workers, context.tls) for pool in spec.pools
         ]
         for setup in self._setups:
             pool = before.pools.get(setup.spec.name) if before is not None else None
@@ -206,7 +206,10 @@ class World:
 
     def publish(self) -> None:
         """Copy pools' and endpoints' counters to the board."""
+        idle = 0
         for pool in self.pools.values():
             pool.publish()
             for endpoint in pool.members:
                 endpoint.publish()
+                idle += len(endpoint.idle)
+        self._context.counters.values[W_IDLE_ENDPOINT_CONNECTIONS] = idle

@@ -57,12 +57,12 @@ _CONFUSABLE: Final = frozenset(
 
 # How the framing of a response may be irregular, and yet be read in one way only. The connection
 # ends with such a response: who reads it otherwise would take its rest for another's beginning.
-CHUNKED_IN_1_0: Final = 1  # RFC 9112, 6.1: processed, then closed
+CHUNKED_IN_HTTP10: Final = 1  # RFC 9112, 6.1: processed, then closed
 LENGTH_BESIDE_CHUNKED: Final = 2  # 6.3: the length is removed
 LENGTH_REPEATED: Final = 4  # RFC 9110, 8.6: the same number several times is that number
 BLANKS_AFTER_SIZE: Final = 8  # of a chunk, which some servers pad (wire.chunked)
 IRREGULARITIES: Final = (
-    "chunked_in_1_0",
+    "chunked_in_http10",
     "length_beside_chunked",
     "length_repeated",
     "blanks_after_chunk_size",
@@ -338,7 +338,7 @@ def _read_response_fields(head: ResponseHead, lines: list[bytes]) -> None:
                 raise Refusal(502, "the response's Transfer-Encoding is not just chunked")
             head.chunked = True
             if head.minor == 0:
-                head.irregular |= CHUNKED_IN_1_0
+                head.irregular |= CHUNKED_IN_HTTP10
         elif lower == b"connection":
             head.connection += _options(value)
         elif lower == b"keep-alive":

@@ -121,7 +121,6 @@ class UsageHider:
         self._last: bytes = b""  # a finishing event, whole, until what follows it is known
         self._passing: bool = False  # an event under way was too long to hold
         self._tail: bytes = b""  # its last bytes that went out, in which its end may begin
-        self._between: bytes = b""  # comments behind it
         self._finishing: bool = False
         self._parted: bool = True  # what went out ends with an empty line
         self._moves: list[str] = [name for name, bit in _MOVED if habit & bit or not habit]
@@ -192,8 +191,7 @@ class UsageHider:
 
         What is no event at all is not.
         """
-        held = len(part) + len(self._last) + len(self._between)
-        if held <= _LONGEST_BYTES and _begins_event(part):
+        if len(part) + len(self._last) <= _LONGEST_BYTES and _begins_event(part):
             self._held = part
             return
         self._passing = True
@@ -201,12 +199,10 @@ class UsageHider:
         self._pass(part, out)
 
     def _pass_between(self, data: bytes, out: list[bytes]) -> None:
-        """Comments and empty lines, in their place."""
+        """Comments and empty lines. Who sends those after an answer may yet take its time."""
         self._parted = self._parted or data[0] in _LINE_ENDS
-        if self._last:
-            self._between += data
-        else:
-            out.append(data)
+        self._release(out)
+        out.append(data)
 
     def _pass(self, data: bytes, out: list[bytes]) -> None:
         self._release(out)
@@ -216,8 +212,7 @@ class UsageHider:
     def _release(self, out: list[bytes]) -> None:
         if self._last:
             out.append(self._last)
-            out.append(self._between)
-            self._last = self._between = b""
+            self._last = b""
 
     def _take(self, event: bytes, out: list[bytes]) -> None:
         """A whole event."""

@@ -53,10 +53,11 @@ def test_an_answer_is_event_by_event_what_the_engine_would_have_sent(
     if not stream:
         body.pop("stream_options", None)
     direct = httpx.post(f"{engines[0].url}{path}", json=body, timeout=PATIENCE_S)
-    passed = httpx.post(f"{balancer.url}{path}", json=body, timeout=PATIENCE_S)
-    assert passed.status_code == direct.status_code == 200
-    assert passed.headers["content-type"] == direct.headers["content-type"]
-    assert list(events_of(passed.text)) == list(events_of(direct.text))
+    for _ in range(4):  # what each engine does unasked is learnt from the first stream to it
+        passed = httpx.post(f"{balancer.url}{path}", json=body, timeout=PATIENCE_S)
+        assert passed.status_code == direct.status_code == 200
+        assert passed.headers["content-type"] == direct.headers["content-type"]
+        assert list(events_of(passed.text)) == list(events_of(direct.text))
 
 
 def events_of(text: str) -> Iterator[Any]:

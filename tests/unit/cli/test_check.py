@@ -48,7 +48,7 @@ def test_a_right_file_is_summed_up_without_its_secrets(tmp_path: Path) -> None:
     done = check(str(file))
     assert done.exit_code == 0, done.output
     assert done.output.splitlines() == [
-        f"{file} is right.",
+        f"{file} is valid.",
         "listeners:",
         "  public: http://[::1]:8080",
         "routes:",
@@ -58,7 +58,8 @@ def test_a_right_file_is_summed_up_without_its_secrets(tmp_path: Path) -> None:
         "pools:",
         "  stable: least-request, http health check, sticky cookie penstock-stable, "
         "circuit breaker, limit gradient2, queue of 50 for up to 2s: "
-        "a:1 (weight 2, at most 8 in flight), a:2 (backup, zone east), a:3 (priority 1), a:4, and 2 more",
+        "a:1 (weight 2, at most 8 in flight), a:2 (backup, zone east), a:3 (priority 1), a:4, "
+        "and 2 more",
         "  canary: round-robin, no health check: b:1",
         "  models: kind llm, marginal-cost, no health check: c:1 (models big)",
         "    alias chat → big 75.0%, small 25.0%",
@@ -82,7 +83,7 @@ def test_a_policy_that_reads_prompts_is_doubted_where_there_are_none(
     file = tmp_path / "penstock.yaml"
     file.write_text(f"pools:\n  main:\n    endpoints: a:1\n    policy: {policy}\n")
     done = check(str(file))
-    assert (done.exit_code, done.stdout.splitlines()[0]) == (0, f"{file} is right.")
+    assert (done.exit_code, done.stdout.splitlines()[0]) == (0, f"{file} is valid.")
     (warning,) = done.stderr.splitlines()
     assert warning.startswith(f"Warning: {file}:4:5: pools.main.policy: '")
     assert "kind: llm" in warning
@@ -106,4 +107,4 @@ def test_the_schema_is_printed_as_json() -> None:
 def test_without_a_file_the_use_is_explained() -> None:
     done = check()
     assert done.exit_code == 2
-    assert "give the file to check, or --print-schema" in done.output
+    assert "give the FILE to check, or --print-schema" in done.output

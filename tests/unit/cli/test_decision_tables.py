@@ -75,7 +75,7 @@ def test_an_explanation_has_the_pick_first_and_both_what_was_predicted_and_what_
     assert ["first", "byte", "50.0", "ms", "1.25", "s"] in rows
     assert ["prompt", "tokens", "–", "1180"] in rows
     assert "200, client_gone after 31.0 s" in text
-    assert "ttft in the shadow would have picked a: 50.0 ms instead of 100 ms" in text
+    assert "ttft (shadow) would have picked a: 50.0 ms instead of 100 ms" in text
     assert "in 4 blocks" in text
 
 

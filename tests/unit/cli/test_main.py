@@ -38,6 +38,16 @@ def test_every_verb_has_help_with_an_example(verb: str) -> None:
     assert f"\n    penstock {verb}" in run(verb, "--help")
 
 
+def test_no_help_is_cut_off() -> None:
+    for arguments in (["--help"], ["ctl", "--help"]):
+        cut = [line for line in run(*arguments).splitlines() if line.endswith(("...", "…"))]
+        assert [line for line in cut if not line.startswith("Usage: ")] == []
+    from penstock.cli.ctl import ctl
+
+    for name in ctl.commands:
+        assert f"  {name} " in run("ctl", "--help")
+
+
 def test_an_unknown_verb_is_met_with_the_likely_one() -> None:
     result = CliRunner().invoke(penstock_command, ["srve"], prog_name="penstock")
     assert result.exit_code == 2

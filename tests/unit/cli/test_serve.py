@@ -92,9 +92,9 @@ def test_the_admin_token_comes_from_the_environment(
 @pytest.mark.parametrize(
     ("arguments", "expected"),
     [
-        ((), "give the URLs of endpoints, or --config FILE"),
-        (("a:1", "--config", "x.yaml"), "URLs cannot go with --config: write it in x.yaml"),
-        (("-c", "x.yaml", "--workers", "2"), "--workers cannot go with --config"),
+        ((), "give endpoint URLs, or --config FILE"),
+        (("a:1", "--config", "x.yaml"), "URLs cannot be combined with --config: set it in x.yaml"),
+        (("-c", "x.yaml", "--workers", "2"), "--workers cannot be combined with --config"),
         (("a:1", "-o", "depth"), "--policy-option depth: write NAME=VALUE"),
     ],
 )

@@ -28,23 +28,25 @@ def endpoint(
         "models_problem": models_problem,
         "circuits_open": circuits_open,
         "prefixes": {"doubt": doubt},
-        "irregular": {"chunked_in_1_0": 0, "length_repeated": length_repeated},
+        "irregular": {"chunked_in_http10": 0, "length_repeated": length_repeated},
     }
 
 
 def test_a_silent_engine_is_told_with_the_reason() -> None:
     silent = endpoint({"silent": True, "problem": "/metrics answers 404"})
-    assert endpoint_notes(silent) == ["tells no load, own counts are used: /metrics answers 404"]
+    assert endpoint_notes(silent) == [
+        "does not report its load (using own counts): /metrics answers 404"
+    ]
 
 
 def test_an_engine_that_does_not_say_what_it_serves_is_told_with_the_reason() -> None:
     mute = endpoint(None, models_problem="/v1/models answers 404")
-    assert endpoint_notes(mute) == ["does not say which models it serves: /v1/models answers 404"]
+    assert endpoint_notes(mute) == ["does not list its models: /v1/models answers 404"]
 
 
 def test_doubted_prefix_hits_are_told() -> None:
     assert endpoint_notes(endpoint(None, 0.75)) == [
-        "finds less cached than predicted: 75% of hits are not believed"
+        "has fewer cache hits than predicted: 75% of predicted hits are ignored"
     ]
 
 

@@ -210,7 +210,7 @@ def test_a_balancer_without_pools_may_redirect(tmp_path: Path) -> None:
         ("{endpoints: a:1, listen: [b:1, b:1]}", "b:1 is the address of listener 'main' already"),
         (
             "pools: {a: {endpoints: a:1}, b: {endpoints: b:1}}",
-            "several pools (a, b): say in `routes` what each serves",
+            "several pools (a, b): add `routes` that say what each serves",
         ),
         (
             "{pools: {main: {endpoints: a:1}}, routes: [{pool: mian}]}",
@@ -552,6 +552,11 @@ def test_the_base_url_of_an_openai_client_is_told_to_leave_its_version_away(
 ) -> None:
     with pytest.raises(ConfigError, match="leave `/v1` away: the paths that clients ask for begin"):
         load("kind: llm\nendpoints: [http://a:8000/v1]\n", tmp_path)
+
+
+def test_of_other_pools_it_is_hardly_meant(tmp_path: Path) -> None:
+    (warning,) = load("endpoints: [http://a:8000/v1]\n", tmp_path).warnings
+    assert "who asks for `/v1/x` gets `/v1/v1/x` there" in warning
 
 
 def test_headers_of_an_endpoint_are_its_own(tmp_path: Path) -> None:

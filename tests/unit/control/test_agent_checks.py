@@ -126,7 +126,7 @@ async def test_an_agent_that_does_not_answer_changes_nothing(site: Site, events:
     await until(lambda: site.shown == "draining", "it is draining")
     site.agent.line = b""
     await until(lambda: site.problem != "", "it is noticed")
-    assert site.problem == "it closed the connection without a word"
+    assert site.problem == "it closed the connection without an answer"
     await site.asked_again()
     assert (site.shown, site.weight) == ("draining", 1.0)
     site.agent.line = b"ready\n"

@@ -155,14 +155,14 @@ def test_who_took_the_weight_away_and_when_is_told(states: States, clock: Clock)
     states.run(Pool(name="a", endpoints=(endpoint("e1"), endpoint("e2", weight=0.0))))
     began = clock.now
     clock.now += 5.0
-    states.states.set_weight("a", "e1", 0.0, "asked for by an operator")
+    states.states.set_weight("a", "e1", 0.0, "requested by an operator")
     for name, cause in (
-        ("e1", Cause("asked for by an operator", clock.now)),
+        ("e1", Cause("requested by an operator", clock.now)),
         ("e2", Cause("as configured", began)),
     ):
         state = states.states.of("a", name)
         assert (state.shown, state.cause) == ("weightless", cause)
-    states.states.set_weight("a", "e1", 1.0, "asked for by an operator")
+    states.states.set_weight("a", "e1", 1.0, "requested by an operator")
     assert states.states.of("a", "e1").cause.reason == NOT_CHECKED
 
 
@@ -305,11 +305,11 @@ def test_an_agent_and_checks_must_both_find_it_up(states: States) -> None:
 def test_what_an_operator_drained_no_agent_lets_in(states: States) -> None:
     states.run(pool("a", "e1", agent_check=AGENT))
     of = states.states
-    of.drain("a", "e1", "asked for by an operator")
+    of.drain("a", "e1", "requested by an operator")
     of.agent_says("a", "e1", says("ready up 100%"))
     assert states.cells(1)[1] == 1
     of.agent_says("a", "e1", says("drain"))
-    of.undrain("a", "e1", "asked for by an operator")
+    of.undrain("a", "e1", "requested by an operator")
     assert states.cells(1)[1] == 1
     of.agent_says("a", "e1", says("ready"))
     assert states.cells(1)[1] == 0
@@ -377,19 +377,19 @@ class TestClientsOfAnEndpointThatDrains:
         states.run(pool("a", "e1", agent_check=AGENT))
         states.states.agent_says("a", "e1", says("maint"))
         assert not self.keeps(states)
-        states.states.drain("a", "e1", "asked for by an operator")
+        states.states.drain("a", "e1", "requested by an operator")
         assert not self.keeps(states)
 
     def test_they_move_where_that_is_wanted(self, states: States) -> None:
         states.run(pool("a", "e1", drain=Drain(sticky="move")))
-        states.states.drain("a", "e1", "asked for by an operator")
+        states.states.drain("a", "e1", "requested by an operator")
         assert not self.keeps(states)
         states.run(pool("a", "e1"))
         assert self.keeps(states), "a reload says otherwise"
 
     def test_they_move_when_their_time_is_over(self, states: States, clock: Clock) -> None:
         states.run(pool("a", "e1", drain=Drain(deadline_s=60.0)))
-        states.states.drain("a", "e1", "asked for by an operator")
+        states.states.drain("a", "e1", "requested by an operator")
         clock.now += 59.0
         states.states.ramp()
         assert self.keeps(states)

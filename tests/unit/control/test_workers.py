@@ -11,9 +11,15 @@ from penstock.control.sockets import ListeningSockets
 from penstock.control.workers import StartError, Workers, describe_exit, forget_running
 from penstock.core.snapshot import Snapshot
 from penstock.dataplane.board import (
+    L_ADDRESS,
+    L_BREAKER,
     L_CONSECUTIVE_FAILURES,
+    L_DECODING,
     L_IN_FLIGHT,
+    L_KV_TOKENS,
+    L_PENDING_PREFILL,
     L_REQUESTS,
+    P_WAITING,
     W_ACCEPTED,
     W_CONNECTIONS,
     Board,
@@ -21,6 +27,7 @@ from penstock.dataplane.board import (
 from tests.unit.control.waiting import until
 from tests.unit.control.worlds import listener, world
 
+GAUGES = (L_PENDING_PREFILL, L_KV_TOKENS, L_DECODING, L_BREAKER, L_ADDRESS)
 FIRST = world({"a": ["x"]}, generation=1)
 DEADLY: Snapshot = world({"deadly": ["x"]}, generation=2)
 
@@ -71,7 +78,7 @@ async def test_a_killed_worker_is_replaced_at_once_and_the_others_stay(
     assert workers.pids[0] != first
     assert workers.pids[1] == second
     said = [event.message for event in events.recent(9) if event.kind == "worker.ended"]
-    assert said == ["worker 0 was killed by SIGKILL; it is started again at once"]
+    assert said == ["worker 0 was killed by SIGKILL; restarting it at once"]
 
 
 async def test_a_successor_starts_with_the_newest_snapshot(
@@ -163,7 +170,7 @@ async def test_however_long_it_takes_to_start_a_worker_that_never_served_ended_a
 def pauses(events: Events) -> list[str]:
     """Before each restart of the first worker."""
     return [
-        event.message.rpartition("again ")[2]
+        event.message.rpartition("restarting it ")[2]
         for event in events.recent(100)
         if event.kind == "worker.ended" and event.fields["worker"] == 0
     ]
@@ -203,7 +210,9 @@ def test_what_a_dead_worker_had_running_is_zeroed_and_its_totals_stay(board: Boa
     for worker in (0, 1):
         at = board.load(3, worker)
         board.cells[at + L_IN_FLIGHT] = 4
-        board.cells[at + L_CONSECUTIVE_FAILURES] = 2
+        for cell in (L_CONSECUTIVE_FAILURES, *GAUGES):
+            board.cells[at + cell] = 2
+        board.cells[board.pool(3, worker) + P_WAITING] = 5
         board.cells[at + L_REQUESTS] = 100
         board.cells[board.worker(worker) + W_CONNECTIONS] = 9
         board.cells[board.worker(worker) + W_ACCEPTED] = 50
@@ -211,6 +220,8 @@ def test_what_a_dead_worker_had_running_is_zeroed_and_its_totals_stay(board: Boa
     forget_running(board, 0)
     assert board.load_sum(3, L_IN_FLIGHT) == 4, "the other worker's"
     assert board.cells[board.load(3, 0) + L_CONSECUTIVE_FAILURES] == 0
+    assert [board.load_sum(3, cell) for cell in GAUGES] == [2] * len(GAUGES), "the other worker's"
+    assert board.pool_sum(3, P_WAITING) == 5
     assert board.load_sum(3, L_REQUESTS) == 200
     assert board.worker_sum(W_CONNECTIONS) == 9
     assert board.worker_sum(W_ACCEPTED) == 100

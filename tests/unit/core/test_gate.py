@@ -3,7 +3,7 @@
 from random import Random
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from penstock.core.admission.gate import DROPPED, FULL, LATE, SHED, Ending, Gate, Place, needs_of
@@ -210,6 +210,25 @@ def test_a_request_that_failed_waits_for_another_endpoint_for_what_is_left_of_it
     assert site.waits == [pytest.approx(0.7)], "one wait for each"
 
 
+def test_a_reload_keeps_those_that_wait_in_order_with_their_time() -> None:
+    """Also where fewer may wait from now on."""
+    site = Site(with_queue(10, 1.0), a=1)
+    site.come(Caller("a"))
+    waiting = [site.come(Caller("a")) for _ in range(5)]
+    site.pass_time(0.4)
+    heir = Site(with_queue(2, 1.0), a=1)
+    heir.env.now = site.env.now
+    site.dissolve(heir)
+    assert heir.waiting() == 5
+    heir.go_on()
+    heir.pass_time(0.25)
+    heir.end(heir.running[0])
+    assert heir.running == [waiting[1]]
+    assert heir.waits == [pytest.approx(0.4), pytest.approx(0.65)]
+    heir.pass_time(0.4)
+    assert heir.refused == [(each, LATE) for each in waiting[2:]]
+
+
 def test_the_expected_wait_is_that_of_equals() -> None:
     """Not of those more important, of whom none may wait."""
     site = Site(with_queue(timeout_s=60.0), a=1)
@@ -299,6 +318,9 @@ SPECS = st.sampled_from(
 
 
 @given(SPECS, STEPS)
+@example(  # the first came back, and there seems to be room
+    with_queue(4, 1.0), [("rival", "a", 2, 0.0), ("come", "a", 0, 0.0), ("come", "a", 0, 0.0)]
+)
 def test_everybody_is_let_in_refused_or_gone_exactly_once(
     spec: Admission, steps: list[tuple[str, str, int, float]]
 ) -> None:

@@ -232,6 +232,19 @@ def test_a_bug_in_a_shadow_harms_no_request(
     assert len(at_work.records()) == 2
 
 
+def test_what_a_shadow_counted_is_forgotten_with_it_though_it_was_given_up(
+    board: Board, capsys: pytest.CaptureFixture[str]
+) -> None:
+    shadow = (snapshot.PolicyChoice("random"), snapshot.PolicyChoice(f"{__name__}:Faulty"))
+    at_work = PoolAtWork(board, shadow=shadow, decisions=decisions(1.0))
+    values = at_work.pool.counters.values
+    values[P_SHADOWS + SH_DECISIONS] = 7
+    at_work.request().settle(DONE, 101.0)
+    assert "ZeroDivisionError" in capsys.readouterr().err
+    at_work.reload(shadow=(snapshot.PolicyChoice("least-request"),))
+    assert values[P_SHADOWS + SH_DECISIONS] == 0
+
+
 def test_a_shadow_that_hashes_gets_a_key(board: Board) -> None:
     at_work = PoolAtWork(board, shadow=(snapshot.PolicyChoice("consistent-hash"),))
     assert at_work.pool.key == "configured"

@@ -310,6 +310,6 @@ def test_llamacpps_own_streams_tell_tokens_by_timings_alone() -> None:
     meter.tells_timings = True
     meter.feed(b'data: {"index":0,"content":"a","stop":false}\n\n')
     meter.feed(
-        b'data: {"content":"","stop":true,"timings":{"cache_n":96,"prompt_n":1,"predicted_n":3}}\n\n'
+        b'data: {"content":"","stop":true,"timings":{"cache_n":9,"prompt_n":1,"predicted_n":3}}\n\n'
     )
-    assert (meter.prompt_tokens, meter.cached_tokens, meter.output_tokens) == (97, 96, 3)
+    assert (meter.prompt_tokens, meter.cached_tokens, meter.output_tokens) == (10, 9, 3)

@@ -192,7 +192,8 @@ def test_what_moved_into_the_usage_event_goes_back(cuts: list[int]) -> None:
     asked = b'data: {"choices":[],"model":"m","usage":{"prompt_tokens":21},' + times + b"}\n\n"
     plain = FINISH[:-3] + b"," + times + b"}\n\n"
     assert hidden(text("a") + FINISH + asked + DONE, cuts) == text("a") + plain + DONE
-    assert hidden(FINISH + b": wait\n\n" + asked + DONE, cuts) == plain + b": wait\n\n" + DONE
+    waiting = FINISH + b": wait\n\n"  # an answer's end is not withheld for as long as it takes
+    assert hidden(waiting + asked + DONE, cuts) == waiting + DONE
     print_ = b'"system_fingerprint":"vllm-0.32.0-1a2b"'
     asked = b'data: {"choices":[],"usage":{"prompt_tokens":21},' + print_ + b"}\n\n"
     plain = FINISH[:-3] + b"," + print_ + b"}\n\n"

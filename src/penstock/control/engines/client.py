@@ -18,6 +18,7 @@ from penstock.control.engines.reading import (
     UnreachableError,
     UnreadableError,
 )
+from penstock.control.probes import reason_of
 from penstock.control.sockets import shown_address
 from penstock.core.snapshot import Endpoint, EndpointTls, Engine
 
@@ -74,6 +75,9 @@ class EngineClient:
                 return await _bounded(response.content, path)
         except TimeoutError:
             raise TimedOutError(f"{path}: no answer within {engine.timeout_s:g} s") from None
+        except aiohttp.ClientConnectorError as error:
+            # Its own text tells of TLS also where there is none.
+            raise UnreachableError(f"{path}: {reason_of(error.os_error)}") from error
         except (OSError, aiohttp.ClientConnectionError) as error:
             raise UnreachableError(f"{path}: {error}") from error
         except (aiohttp.ClientError, ValueError) as error:

@@ -174,10 +174,10 @@ class ExactIndex:
         read_at = self._board.cells[report + R_AT_US] / 1e6
         if colds != cache.colds:  # the engine's totals began anew, and its events do not tell yet
             cache.colds = colds
-            cache.problem = "its engine was restarted"
+            cache.problem = "its engine restarted"
         cache.silent = read_at > 0.0 and now - read_at > cache.silent_after_s
         if cache.unheard >= _SILENT_AFTER_PROMPTS:
-            cache.problem = "prompts were computed there of which its KV events do not tell"
+            cache.problem = "it computed prompts without KV events for them"
         self._rely(cache)
 
     def _rely(self, cache: FollowedCache) -> None:
@@ -202,10 +202,12 @@ class ExactIndex:
         except UnknownNameError:
             return  # it was removed
         if wanted:
-            text = f"endpoint {pool}/{name}: which prefixes it holds is known by its KV events"
+            text = (
+                f"endpoint {pool}/{name}: its cached prefixes are known exactly, by its KV events"
+            )
             self._events.info("prefix.exact", text, pool=pool, endpoint=name)
         else:
-            text = f"endpoint {pool}/{name}: which prefixes it holds is a belief: {reason}"
+            text = f"endpoint {pool}/{name}: its cached prefixes are estimated: {reason}"
             self._events.warning(
                 "prefix.approximate", text, pool=pool, endpoint=name, reason=reason
             )
@@ -214,7 +216,7 @@ class ExactIndex:
 def _doubt(cache: FollowedCache) -> str:
     """Why it is not relied on; empty where it is."""
     if cache.whole and cache.chains.overfull:
-        return "its cache has more blocks than are followed"
+        return "its cache has more blocks than can be tracked"
     if cache.silent:
-        return "its engine is silent"
-    return cache.problem or ("" if cache.whole else "its KV events are not whole")
+        return "its engine does not respond"
+    return cache.problem or ("" if cache.whole else "some of its KV events are missing")

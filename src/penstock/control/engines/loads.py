@@ -259,7 +259,7 @@ class EngineLoads:
         watched.problem = ""
         if first:
             kind = watched.dialect.name
-            text = f"endpoint {_shown(watched)} is {kind}; its load is read"
+            text = f"endpoint {_shown(watched)} is {kind}; reading its load"
             self._events.info("engine.read", text, **_of(watched), engine=kind)
 
     def _failed(self, watched: Watched, problem: str) -> None:

@@ -274,7 +274,7 @@ class EngineModels:
             return  # a server that is down is the business of health checks
         asked.unreadable = True
         known = asked.models is not None
-        so = "what it listed before holds" if known else "it may serve any model"
+        so = "keeping its last list" if known else "assuming that it may serve any model"
         text = f"does not say which models it serves ({error}): {so}"
         level = "warning" if known else "info"
         self._say(asked, level, "engine.models.unreadable", text, reason=str(error))
@@ -295,6 +295,7 @@ class EngineModels:
     def _learn(self, asked: _Asked, models: tuple[ServedModel, ...] | None) -> None:
         before = asked.models or ()
         if models is None:
+            asked.problem = "it lists no model yet"
             if asked.models is not None or asked.standing != _NONE_YET:
                 asked.models = None
                 asked.standing = _LATE
@@ -325,9 +326,9 @@ class EngineModels:
             self._tell()  # else it is of a world that is being prepared, and marked with it
 
     def _tell(self) -> None:
-        self._known += 1
         if self._running is None or self.mark(self._running) == self._running:
             return
+        self._known += 1
         if self._publishing is None or self._publishing.done():
             self._hurry.clear()
             self._publishing = asyncio.create_task(self._publish_soon())

@@ -163,7 +163,7 @@ class Gate:
         self._wait(place)
         return True
 
-    def _wait(self, place: Place) -> None:
+    def _wait(self, place: Place, *, kept: bool = False) -> None:
         """Queue a request that finds no room, or turn it away."""
         queue = self._queue
         if queue is None:
@@ -179,7 +179,7 @@ class Gate:
         new = place.number == 0 and place.queued_s == 0.0
         place.waiting = waiting
         place.gate = self
-        gives_way = queue.push(waiting, now)
+        gives_way = queue.push(waiting, now, kept=kept)
         place.number = waiting.number
         if new and gives_way is not waiting:
             self.on_queued()
@@ -288,7 +288,7 @@ class Gate:
             place.gate = None
             if heir is not None and heir._queue is not None:
                 place.number = 0  # the last in another line, but they come in order
-                heir._wait(place)
+                heir._wait(place, kept=True)
             else:
                 self.on_admitted(place)
 
@@ -341,6 +341,8 @@ class Gate:
                 return False
             if room == NOBODY:
                 return not self._waits_for_nobody
+            if queue.length > 0 and queue.waits_before(place.importance, place.needs):
+                return False  # it found no room, so there is none
         if self.limit is not None and not self.limit.acquire():
             return False
         place.gate = self

@@ -129,13 +129,14 @@ class AdmissionQueue:
         self._turned_away: list[Waiting] = []
         self.length: int = 0
 
-    def push(self, waiting: Waiting, now: float) -> Waiting | None:
+    def push(self, waiting: Waiting, now: float, *, kept: bool = False) -> Waiting | None:
         """Queue it. Returns who is turned away for that: nobody, another one, or it.
 
-        One that comes back to the place that it had is let in whatever its number of fellows.
+        One that comes back to the place that it had, or is ``kept`` from another queue, is let in
+        however many wait.
         """
         gives_way: Waiting | None = None
-        if waiting.number == 0:
+        if waiting.number == 0 and not kept:
             if now + self.expected_wait_s(waiting.importance, waiting.needs) > waiting.deadline:
                 return waiting
             if self.length >= self._capacity:
@@ -143,7 +144,9 @@ class AdmissionQueue:
                 if gives_way is waiting:
                     return waiting
                 self.remove(gives_way)
+        if waiting.queued_at == 0.0:
             waiting.queued_at = now
+        if waiting.number == 0:
             self._number += 1
             waiting.number = self._number
         self._join(waiting)
@@ -218,6 +221,13 @@ class AdmissionQueue:
             if line.importance <= importance and line.needs == needs:
                 ahead += line.length
         return ahead * flow.pace_s
+
+    def waits_before(self, importance: int, needs: str) -> bool:
+        """Whether one waits that needs the same and is as important."""
+        for line in self._lines.values():
+            if line.importance <= importance and line.needs == needs:
+                return True
+        return False
 
     def _join(self, waiting: Waiting) -> None:
         waiting.queued = True

@@ -10,12 +10,14 @@ from penstock.control.certificates import EndpointContexts
 from penstock.control.engines.client import EngineClient, Target
 from penstock.control.engines.reading import UnreadableError
 from penstock.core.snapshot import Endpoint, EndpointTls, Engine
+from tests.harness.endpoint import refuse_connections
 from tests.harness.http_endpoint import Answer, HttpEndpoint
+from tests.harness.world import Address, HasAddress
 
 NAME = "engine.invalid"  # never has an address of its own (RFC 6761, 6.4)
 
 
-async def get(place: HttpEndpoint, engine: Engine, tls: EndpointTls | None = None) -> bytes:
+async def get(place: HasAddress, engine: Engine, tls: EndpointTls | None = None) -> bytes:
     """What the endpoint answers, reached by an address that was found for its name."""
     endpoint = Endpoint("e", NAME, place.port, tls=tls is not None, addresses=("127.0.0.1",))
     client = EngineClient(EndpointContexts())
@@ -51,6 +53,14 @@ async def test_the_certificate_is_verified_for_the_name(tmp_path: Path) -> None:
             else:
                 with pytest.raises(UnreadableError, match=NAME):
                     await get(place, Engine(timeout_s=5.0), tls)
+
+
+async def test_an_engine_that_cannot_be_reached_says_nothing_of_tls_where_there_is_none() -> None:
+    with refuse_connections() as nobody:
+        place = Address(nobody.getsockname()[1])
+        with pytest.raises(UnreadableError) as failed:
+            await get(place, Engine(timeout_s=5.0))
+    assert str(failed.value) == "/metrics: connection refused"
 
 
 async def test_where_an_answer_leads_elsewhere_is_told(endpoint: HttpEndpoint) -> None:

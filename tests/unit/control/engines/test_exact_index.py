@@ -139,7 +139,7 @@ def test_after_a_gap_it_is_balanced_by_belief_until_nothing_is_missing(site: Sit
     site.stores(cache, "a")
     cache.heard(False)
     assert site.slot(2) == -1
-    assert site.reasons() == ["its KV events are not whole"]
+    assert site.reasons() == ["some of its KV events are missing"]
     cache.heard(True)
     assert site.slot(2) == cache.slot
 
@@ -154,7 +154,7 @@ def test_a_silent_engine_is_balanced_by_belief_whatever_its_events_tell(site: Si
         site.index.look()
         site.stores(cache, "b")
         assert site.slot(2) == -1
-    assert site.reasons() == ["its engine is silent"]
+    assert site.reasons() == ["its engine does not respond"]
     site.board.cells[read_at] = round(site.clock.now * 1e6)
     site.index.look()
     assert site.slot(2) == cache.slot
@@ -174,7 +174,7 @@ def test_a_restarted_engine_is_balanced_by_belief_until_its_events_tell(site: Si
     site.board.cells[site.board.report(2) + R_COLD] += 1  # its totals went down
     site.index.look()
     assert site.slot(2) == -1
-    assert site.reasons() == ["its engine was restarted"]
+    assert site.reasons() == ["its engine restarted"]
     site.index.look()
     assert site.slot(2) == -1
     cache.chains.cleared()
@@ -198,7 +198,7 @@ def test_a_cache_with_more_blocks_than_are_followed_is_balanced_by_belief(site: 
     assert site.slot(2) == cache.slot
     site.stores(cache, "b")
     assert site.slot(2) == -1
-    assert site.reasons() == ["its cache has more blocks than are followed"]
+    assert site.reasons() == ["its cache has more blocks than can be tracked"]
     cache.chains.cleared()
     site.stores(cache, "b")
     assert site.slot(2) == cache.slot
@@ -216,7 +216,7 @@ def test_prompts_of_which_no_event_tells_end_the_reliance(site: Site) -> None:
     site.answered(2, "o")
     site.learns()
     assert site.slot(2) == -1
-    assert site.reasons() == ["prompts were computed there of which its KV events do not tell"]
+    assert site.reasons() == ["it computed prompts without KV events for them"]
     site.stores(cache, "p")
     assert site.slot(2) == cache.slot
 
@@ -227,7 +227,7 @@ def test_where_predictions_part_from_what_is_found_workers_are_to_believe(site: 
     site.states.doubt_prefixes("a", "e2", 0.5, "half was not there")
     assert site.slot(2) == -1
     [said] = [event for event in site.events.recent(100) if event.kind == "prefix.parted"]
-    assert "KV events are not relied on meanwhile" in said.message
+    assert "KV events are ignored meanwhile" in said.message
     site.states.doubt_prefixes("a", "e2", 0.0, "it is there again")
     assert site.slot(2) == cache.slot
 

@@ -92,7 +92,7 @@ async def test_what_an_engine_says_is_on_the_board_with_its_time(site: Site) -> 
     assert site.cell(R_LOADED) == 2
     assert site.cell(R_AT_US) == round(site.clock.now * 1e6)
     assert site.board.cells[H_REPORTS] > 0
-    assert site.said("engine.read") == [f"endpoint a/{site.place.name} is vllm; its load is read"]
+    assert site.said("engine.read") == [f"endpoint a/{site.place.name} is vllm; reading its load"]
 
 
 async def test_requests_that_are_not_the_balancers_own_are_others(site: Site) -> None:

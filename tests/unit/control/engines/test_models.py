@@ -89,7 +89,9 @@ class Site:
         )
 
     async def publish(self) -> None:
+        """As the publisher does: what runs from here on is followed."""
         self.published.append(self.models.mark(self.running))
+        self.models.follow(self.published[-1])
 
     def run(self, discover_s: float = 0.02, **settings: object) -> None:
         endpoints = (at(self.place, row=0, **settings),)
@@ -220,7 +222,7 @@ async def test_a_list_that_cannot_be_read_is_told_once_until_it_can(
     site.status, site.page = status, page
     await site.asked_again()
     assert site.said()[2:] == [("warning", "engine.models.unreadable")]
-    assert "what it listed before holds" in site.events.recent(1)[0].message
+    assert "keeping its last list" in site.events.recent(1)[0].message
 
 
 async def test_a_server_that_is_down_is_shown_and_left_to_health_checks(site: Site) -> None:
