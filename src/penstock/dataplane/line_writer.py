@@ -76,16 +76,20 @@ class LineWriter:
             self._thread.join(patience_s)
 
     def _run(self) -> None:
-        while True:
-            with self._changed:
-                while not self._waiting and not self._ended:
-                    self._changed.wait()
-                if not self._waiting:
-                    break
-                data = b"".join(self._waiting)
-                self._waiting.clear()
+        data = self._next()
+        while data:
             self._write(data)
+            data = self._next()
         self._close()
+
+    def _next(self) -> bytes:
+        """All that waits, once there is something; b"" at the end."""
+        with self._changed:
+            while not self._waiting and not self._ended:
+                self._changed.wait()
+            data = b"".join(self._waiting)
+            self._waiting.clear()
+            return data
 
     def _write(self, data: bytes) -> None:
         at = 0
