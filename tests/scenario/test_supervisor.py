@@ -135,7 +135,7 @@ class TestWorkerDeath:
         os.kill(first, signal.SIGKILL)
         assert clients[1].get().status == 200, "its own connections do not notice"
         said = balancer.wait_for_event("worker.ended")["message"]
-        assert said == "worker 0 was killed by SIGKILL; it is started again at once"
+        assert said == "worker 0 was killed by SIGKILL; restarting it at once"
         wait_until(
             lambda: balancer.status()["workers"][0]["state"] == "ready", "the successor serves"
         )

@@ -83,13 +83,13 @@ class LineWriter:
         self._close()
 
     def _next(self) -> bytes:
-        """All that waits, once there is something; b"" at the end."""
+        """What waits, as soon as anything does; empty when no more will come."""
         with self._changed:
             while not self._waiting and not self._ended:
                 self._changed.wait()
             data = b"".join(self._waiting)
             self._waiting.clear()
-            return data
+        return data
 
     def _write(self, data: bytes) -> None:
         at = 0

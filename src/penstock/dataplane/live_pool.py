@@ -135,6 +135,7 @@ class LivePool(Pool):
             )
         self.refuses_malformed: bool = spec.malformed == "refuse"
         self.prompt_bytes: int = spec.prompt_bytes
+        self.answers_as_asked: bool = spec.models.answers == "asked"
         # What a request's key is made of: for the policy, or else for one in the shadow.
         self.key: str = setup.key
         self.recorder.configure(spec)

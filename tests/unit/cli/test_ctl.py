@@ -97,14 +97,14 @@ def test_something_else_listens_there(answering: ServerMaker) -> None:
     server = answering(200, b"<html>")
     done = ctl("--admin", server.url, "status")
     assert done.exit_code == 1
-    assert "is no admin address of Penstock" in done.output
+    assert "is not a Penstock admin address" in done.output
 
 
 def test_a_token_is_asked_for(answering: ServerMaker) -> None:
     server = answering(401, b'{"error": "show the admin token"}')
     done = ctl("--admin", server.url, "stop")
     assert done.exit_code == 1
-    assert "`--token-file`, or PENSTOCK_TOKEN" in done.output
+    assert "`--token-file` or PENSTOCK_TOKEN" in done.output
 
 
 def test_the_token_comes_from_option_file_or_environment(

@@ -40,7 +40,8 @@ def test_every_verb_has_help_with_an_example(verb: str) -> None:
 
 def test_no_help_is_cut_off() -> None:
     for arguments in (["--help"], ["ctl", "--help"]):
-        assert not [line for line in run(*arguments).splitlines() if line.endswith(("...", "…"))]
+        cut = [line for line in run(*arguments).splitlines() if line.endswith(("...", "…"))]
+        assert [line for line in cut if not line.startswith("Usage: ")] == []
     from penstock.cli.ctl import ctl
 
     for name in ctl.commands:

@@ -222,7 +222,7 @@ def test_anchors_and_merge_keys_share_what_pools_have_in_common(tmp_path: Path) 
         ("endpoints: *nowhere", "undefined alias|stands before or inside its anchor"),
         ("&a endpoints: [*b]", "stands before or inside its anchor"),
         ("endpoints: &a [*a]", "stands before or inside its anchor"),
-        ("a: 1\n---\nb: 2", "a configuration is one document"),
+        ("a: 1\n---\nb: 2", "a configuration is a single document"),
         ("[" * 100, "nested deeper than 64 levels"),
         ("? [a]\n: b", "a key is plain text"),
         (

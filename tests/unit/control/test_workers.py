@@ -78,7 +78,7 @@ async def test_a_killed_worker_is_replaced_at_once_and_the_others_stay(
     assert workers.pids[0] != first
     assert workers.pids[1] == second
     said = [event.message for event in events.recent(9) if event.kind == "worker.ended"]
-    assert said == ["worker 0 was killed by SIGKILL; it is started again at once"]
+    assert said == ["worker 0 was killed by SIGKILL; restarting it at once"]
 
 
 async def test_a_successor_starts_with_the_newest_snapshot(
@@ -170,7 +170,7 @@ async def test_however_long_it_takes_to_start_a_worker_that_never_served_ended_a
 def pauses(events: Events) -> list[str]:
     """Before each restart of the first worker."""
     return [
-        event.message.rpartition("again ")[2]
+        event.message.rpartition("restarting it ")[2]
         for event in events.recent(100)
         if event.kind == "worker.ended" and event.fields["worker"] == 0
     ]

@@ -227,7 +227,7 @@ def test_where_predictions_part_from_what_is_found_workers_are_to_believe(site: 
     site.states.doubt_prefixes("a", "e2", 0.5, "half was not there")
     assert site.slot(2) == -1
     [said] = [event for event in site.events.recent(100) if event.kind == "prefix.parted"]
-    assert "KV events are not relied on meanwhile" in said.message
+    assert "KV events are ignored meanwhile" in said.message
     site.states.doubt_prefixes("a", "e2", 0.0, "it is there again")
     assert site.slot(2) == cache.slot
 
