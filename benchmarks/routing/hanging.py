@@ -1,6 +1,6 @@
 """Which share of requests an engine gets that hung, while it hangs and after it came back.
 
-    python -m benchmarks.routing.hanging
+python -m benchmarks.routing.hanging
 """
 
 from pathlib import Path

@@ -24,7 +24,7 @@ class CertificateFiles:
         self._authorities: dict[str, int] = {}  # generations by CA file
 
     def mark(self, spec: Snapshot) -> Snapshot:
-        """``spec`` with a higher ``tls_generation`` where a listener's or a pool's files changed."""
+        """``spec`` with a higher ``tls_generation`` where files of a listener or pool changed."""
         self._marked = {path: _stamp(path) for path in _files(spec)}
         return msgspec.structs.replace(
             spec,

@@ -168,7 +168,7 @@ def _too_many(api: int, problem: str, body: bytes) -> Inspection:
 
 
 def _parts(data: bytes) -> list[Part | str]:
-    """A list of parts. Raises _TooMany; texts count as well, of which any number may stand there."""
+    """A list of parts, texts among them. Raises _TooMany."""
     if data.count(b'"') - data.count(b'\\"') > _MOST_QUOTES:
         raise _TooMany
     return bodies.parts.decode(data)

@@ -1,8 +1,8 @@
 """Reads along in a streamed answer as it passes: how many events, the usage, the end.
 
 Server-sent events (WHATWG HTML, 9.2) as inference servers send them: lines end with LF or CRLF,
-not with CR alone. Some part events by one newline, and clients that go line by line read each line as
-an event: so does this where two lines cannot be one JSON text. The bytes are never held back or
+not with CR alone. Some part events by one newline, and clients that go line by line read each line
+as an event: so does this where two lines cannot be one JSON text. The bytes are never held back or
 changed; a line that is not whole is kept as a copy until the rest has come, and an event over a
 mebibyte is counted but not read.
 
