@@ -5,13 +5,13 @@ import json
 import zlib
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import pytest
 
 from penstock.core.snapshot import Models, Pool, RequestLog
 from tests.harness.client import Response
-from tests.harness.http_endpoint import HttpEndpoint
+from tests.harness.http_endpoint import Answer, HttpEndpoint
 from tests.harness.log import lines_of
 from tests.harness.messages import post
 from tests.harness.waiting import wait_until
@@ -238,3 +238,38 @@ def test_what_names_no_model_asks_for_the_default(
     model = "large" if default == "best" else "small"
     assert json.loads(asked.last.body) == {"model": model, **prompt}
     assert spared.requests == []
+
+
+@pytest.mark.parametrize("stream", [False, True])
+@pytest.mark.parametrize("answers", ["served", "asked"])
+def test_answers_tell_the_name_of_the_model_that_was_chosen_for_them(
+    start: Start,
+    endpoint: HttpEndpoint,
+    tmp_path: Path,
+    stream: bool,
+    answers: Literal["served", "asked"],
+) -> None:
+    said = {"id": "1", "model": "large", "choices": [{"message": {"content": '"model":"large"'}}]}
+    told = json.dumps(said).encode()
+    event = b"data: " + told + b"\n\ndata: [DONE]\n\n"
+    endpoint.answer = lambda _: (
+        Answer(chunks=(event[:20], event[20:]), headers=(("Content-Type", "text/event-stream"),))
+        if stream
+        else Answer(body=told, headers=(("Content-Type", JSON),))
+    )
+    names = Models(aliases={"best": {"large": 1.0}}, answers=answers)
+    members = at(endpoint, models=("large",))
+    log = tmp_path / "log"
+    settings = world(
+        pool(members, kind="llm", models=names), request_log=RequestLog("file", str(log))
+    )
+    worker = start(settings)
+    for model in ("best", "large"):
+        body = json.dumps({"model": model, "messages": [], "stream": stream}).encode()
+        answer = ask(worker, CHAT, body, JSON)
+        shown = model if answers == "asked" else "large"
+        expected = json.dumps(said | {"model": shown}).encode()
+        assert answer.body == (event.replace(told, expected) if stream else expected)
+    first, second = lines_of(log, 2)
+    assert (first["model"], first["asked"], second["model"]) == ("large", "best", "large")
+    assert "asked" not in second

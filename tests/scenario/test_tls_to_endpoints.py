@@ -8,14 +8,14 @@ from pathlib import Path
 import pytest
 from msgspec.structs import replace
 
-from penstock.core.snapshot import Connections, EndpointTls, PoolTimeouts, RequestLog
+from penstock.core.snapshot import Connections, EndpointTls, Match, PoolTimeouts, RequestLog
 from tests.harness.endpoint import EndpointConnection, ScriptedEndpoint
 from tests.harness.http_endpoint import HttpEndpoint
 from tests.harness.log import lines_of
 from tests.harness.messages import answer, answer_of, get
 from tests.harness.waiting import wait_until
 from tests.harness.worker import Worker
-from tests.harness.world import NEVER_REPEAT, at, pool, world
+from tests.harness.world import NEVER_REPEAT, at, pool, route, world
 from tests.scenario.certificates import Authority
 
 SOON_S = 0.3
@@ -62,7 +62,7 @@ def test_https_endpoint_given_by_name_is_asked_by_its_name(
     start: Callable[..., Worker], authority: Authority, host: str, host_header: str, expected: str
 ) -> None:
     with HttpEndpoint(tls=authority.server(host)) as endpoint:
-        member = replace(at(endpoint, tls=True), host=host, address="127.0.0.1")
+        member = replace(at(endpoint, tls=True), host=host, addresses=("127.0.0.1",))
         members = pool(member, tls=EndpointTls(ca_file=authority.file), host_header=host_header)
         assert start(world(members)).connect().get().status == 200
         port = at(endpoint).port
@@ -168,6 +168,25 @@ def test_https_endpoint_that_ends_without_a_word_cuts_the_answer(
             client.send(get())
             response = client.read_response_or_end()
             assert (response is not None) == is_whole
+
+
+def test_pools_that_a_reload_adds_have_their_tls_and_unchanged_ones_keep_it(
+    start: Callable[..., Worker], authority: Authority
+) -> None:
+    trusting = EndpointTls(verify=False)
+    verified = EndpointTls(ca_file=authority.file)
+    with HttpEndpoint(tls=authority.server("127.0.0.1")) as endpoint:
+        first = pool(at(endpoint, tls=True), tls=verified)
+        worker = start(world(first))
+        client = worker.connect()
+        assert client.get().status == 200
+        second = pool(at(endpoint, tls=True), name="second", tls=trusting)
+        to_second = route("second", match=Match(path_kind="exact", path="/second"))
+        for _ in range(2):
+            worker.apply(world(first, second, routes=[to_second, route("main")]))
+            assert client.get("/second").status == 200
+            assert client.get().status == 200
+        assert {request.connection for request in endpoint.requests if request.target == "/"} == {0}
 
 
 def test_end_of_an_idle_connection_is_announced_to_the_endpoint(

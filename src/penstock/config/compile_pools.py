@@ -106,6 +106,7 @@ def _compile_pool(name: str, pool: Pool, at: Location, findings: Findings) -> sn
         connections=pool.connections.compiled(pool.kind),
         tls=_compile_endpoint_tls(pool.tls, (*at, "tls"), findings),
         row=-1,
+        tls_generation=0,
     )
 
 

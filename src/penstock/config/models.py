@@ -1,6 +1,6 @@
 """The document's part about names of models."""
 
-from typing import Annotated, Any, Final
+from typing import Annotated, Any, Final, Literal
 
 from pydantic import BeforeValidator, Field, model_validator
 
@@ -42,6 +42,12 @@ class Models(Section):
         None,
         "What is asked for in the place of requests that name no model, by the APIs of OpenAI and "
         "Anthropic: a model or an alias. Default: they go to any endpoint.",
+    )
+
+    answers: Literal["served", "asked"] = setting(
+        _MODELS.answers,
+        "The name of the model in answers, where a request asked by an alias or got a fallback. "
+        "`served`: that of the model that answered; `asked`: that in the request.",
     )
 
     @model_validator(mode="after")

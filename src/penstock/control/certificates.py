@@ -8,7 +8,7 @@ from pathlib import Path
 import msgspec
 
 from penstock.config.certificates import check_authorities, check_certificate
-from penstock.core.snapshot import EndpointTls, Listener, Snapshot
+from penstock.core.snapshot import EndpointTls, Listener, Pool, Snapshot
 from penstock.dataplane.tls import client_context
 
 Stamp = tuple[int, int, int]  # modification time in ns, size, inode; zeroes where there is no file
@@ -21,23 +21,36 @@ class CertificateFiles:
         self._running: dict[str, Stamp] = {}
         self._marked: dict[str, Stamp] = {}
         self._generations: dict[str, int] = {}  # by listener
+        self._authorities: dict[str, int] = {}  # generations by CA file
 
     def mark(self, spec: Snapshot) -> Snapshot:
-        """``spec`` with a higher ``tls_generation`` where a listener's files changed."""
+        """``spec`` with a higher ``tls_generation`` where a listener's or a pool's files changed."""
         self._marked = {path: _stamp(path) for path in _files(spec)}
         return msgspec.structs.replace(
-            spec, listeners=tuple(self._mark_listener(each) for each in spec.listeners)
+            spec,
+            listeners=tuple(self._mark_listener(each) for each in spec.listeners),
+            pools=tuple(self._mark_pool(each) for each in spec.pools),
         )
 
     def follow(self, snapshot: Snapshot) -> None:
         """What was marked last is the world that runs."""
         self._running = self._marked
         self._generations = {each.name: each.tls_generation for each in snapshot.listeners}
+        self._authorities = {each.tls.ca_file: each.tls_generation for each in snapshot.pools}
 
     def changed(self) -> frozenset[tuple[str, Stamp]]:
         """The files that differ from when they were published, as they are."""
         found = ((path, _stamp(path)) for path in self._running)
         return frozenset((path, stamp) for path, stamp in found if stamp != self._running[path])
+
+    def _mark_pool(self, pool: Pool) -> Pool:
+        path = pool.tls.ca_file
+        if not path:
+            return pool
+        generation = self._authorities.get(path, 0)
+        if path in self._running and self._marked[path] != self._running[path]:
+            generation += 1
+        return msgspec.structs.replace(pool, tls_generation=generation)
 
     def _mark_listener(self, listener: Listener) -> Listener:
         generation = self._generations.get(listener.name, 0)

@@ -4,6 +4,7 @@ from typing import Final
 
 from penstock.core.env import Env
 from penstock.core.tokens import Progress
+from penstock.wire.answer_model import ModelRenamer
 from penstock.wire.chunked import LAST_CHUNK, ChunkedReader, encode_chunk
 from penstock.wire.content_coding import BadCoding, ContentDecoder, OverBound, decoder_of
 from penstock.wire.forwarding import CHUNKED
@@ -14,6 +15,7 @@ from penstock.wire.usage import UsageHider
 from penstock.wire.usage_habit import HabitReader
 
 _JSON: Final = b"application/json"
+_EVENTS: Final = b"text/event-stream"
 _MOST_DECODED_BYTES: Final = 1 << 62  # a stream is decoded as it passes, and not kept
 MAX_ANSWER_BYTES: Final = 1024 * 1024  # of an answer that is not streamed, to find its usage
 
@@ -28,6 +30,7 @@ class AnswerReading(Progress):
         self.first_event_at: float = 0.0
         self.ended_at: float = 0.0
         self.hider: UsageHider | None = None  # where usage was asked for in the client's stead
+        self.renamer: ModelRenamer | None = None  # where the client is told the name it asked for
         self.habit: HabitReader | None = None  # where nobody asked, and that is to be learnt from
         # The endpoint's coding, which was not asked for, is taken off; and why that failed.
         self.decoder: ContentDecoder | None = None
@@ -68,11 +71,11 @@ class AnswerReading(Progress):
                 self._deframer = None
                 self.hider = None
                 return data
-        if not self.streamed:
-            self._keep(payload, complete)
-            return data
         if self.decoder is not None:
             payload = self._decode(self.decoder, payload, complete)
+        if not self.streamed:
+            self._keep(payload, complete)
+            return data if self.renamer is None else self._change(data, payload, complete)
         meter = self.meter
         meter.feed(payload)
         if complete:
@@ -81,9 +84,9 @@ class AnswerReading(Progress):
             self.first_event_at = self._env.now
         if self.habit is not None:
             self.habit.feed(payload)
-        if self.hider is None:
+        if self.hider is None and self.renamer is None:
             return data
-        return self._hide(self.hider, data, payload, complete)
+        return self._change(data, payload, complete)
 
     def _decode(self, decoder: ContentDecoder, data: bytes, complete: bool) -> bytes:
         try:
@@ -95,10 +98,16 @@ class AnswerReading(Progress):
             return b""
         return payload
 
-    def _hide(self, hider: UsageHider, data: bytes, payload: bytes, complete: bool) -> bytes:
-        passed = hider.feed(payload, finishing=self.meter.finish_reason != "")
-        if complete:
-            passed += hider.finish()
+    def _change(self, data: bytes, payload: bytes, complete: bool) -> bytes:
+        """What the client gets in the place of this, in its framing."""
+        passed = payload
+        hider = self.hider
+        if hider is not None:
+            passed = hider.feed(payload, finishing=self.meter.finish_reason != "")
+            if complete:
+                passed += hider.finish()
+        if self.renamer is not None:
+            passed = self.renamer.feed(passed, complete)
         if self.wraps:
             framed = encode_chunk(passed) if passed else b""
             return framed + LAST_CHUNK if complete else framed
@@ -120,37 +129,44 @@ class AnswerReading(Progress):
             self.meter.read(b"".join(self._kept))
 
 
-def is_changed(head: ResponseHead) -> bool:
-    """Whether an answer to a request that asks for usage in its client's stead has to be changed.
+def is_changed(head: ResponseHead, asked: bool, renamed: bool) -> bool:
+    """Whether an answer has to be changed, and can be.
 
-    Whatever says not that it is JSON may be a stream: clients do not look at the type.
+    ``asked``: usage was asked for in the client's stead. Whatever says not that it is JSON may be a
+    stream: clients do not look at the type. ``renamed``: its model is to be called otherwise.
     """
-    if head.status != 200 or _value(head, b"content-type").lower().startswith(_JSON):
+    if head.status != 200:
+        return False
+    kind = _value(head, b"content-type").lower()
+    if kind.startswith(_JSON):
+        if not renamed:
+            return False
+    elif not asked and not (renamed and kind.startswith(_EVENTS)):
         return False
     coding = _coding(head)
     return not coding or decoder_of(coding, 0) is not None
 
 
-def reading_of(head: ResponseHead, framing: int, asked: bool, env: Env) -> AnswerReading | None:
+def reading_of(head: ResponseHead, framing: int, changed: bool, env: Env) -> AnswerReading | None:
     """How to read an answer along; None when it is of a kind that says nothing.
 
-    ``asked``: usage was asked for in the client's stead.
+    ``changed``: it has to be, see ``is_changed``.
     """
     if head.status != 200:
         return None
     chunked = framing == CHUNKED
     coding = _coding(head)
-    if asked and is_changed(head):
+    kind = _value(head, b"content-type").lower()
+    if changed:
         wraps = chunked and head.content_length > 0
-        reading = AnswerReading(True, chunked and not wraps, env)
+        reading = AnswerReading(not kind.startswith(_JSON), chunked and not wraps, env)
         reading.wraps = wraps
         if coding:
             reading.decoder = decoder_of(coding, _MOST_DECODED_BYTES)
         return reading
     if coding:
         return None
-    kind = _value(head, b"content-type").lower()
-    if kind.startswith(b"text/event-stream"):
+    if kind.startswith(_EVENTS):
         return AnswerReading(True, chunked, env)
     if kind.startswith(_JSON):
         return AnswerReading(False, chunked, env)

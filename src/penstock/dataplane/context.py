@@ -14,6 +14,7 @@ from penstock.dataplane.counters import WorkerCounters
 from penstock.dataplane.loop import Loop
 from penstock.dataplane.model_waits import ToldAtOnce
 from penstock.dataplane.request_log import RequestLog
+from penstock.dataplane.tls import ClientContexts
 
 if TYPE_CHECKING:
     from penstock.dataplane.world import World
@@ -31,6 +32,7 @@ class Context:
         self.loop: Loop = Loop(self.env)
         self.counters: WorkerCounters = WorkerCounters(board, worker, pid)
         self.log: RequestLog = RequestLog()
+        self.tls: ClientContexts = ClientContexts()  # of endpoints
         self.supervisor: ToldAtOnce = ToldAtOnce()
         self.stopping: bool = False
         self.clients: int = 0  # connections open

@@ -247,10 +247,10 @@ class Exchange(Failover):
         self.connection = connection
         self.peer = connection.address.shown
         connection.begin(self, self.head.bodiless, self._expires_at)
-        legible = False
+        legible = self._renames
         if self._adapts and self.prompt is not None:
             self._adapt(self.prompt, endpoint)
-            legible = self.prompt.asks_usage or self._learns_habit
+            legible = legible or self.prompt.asks_usage or self._learns_habit
         body = self._body
         complete = self._body_complete
         prefix = way.prefix(endpoint, legible)

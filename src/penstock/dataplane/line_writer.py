@@ -35,7 +35,8 @@ class LineWriter:
         self._bytes: int = 0  # that wait or are being written
         self._changed: threading.Condition = threading.Condition()
         self._ended: bool = False
-        self._thread: threading.Thread | None = None
+        # Not `_thread`: in C, `__thread` is a keyword.
+        self._writing: threading.Thread | None = None
 
     @property
     def behind(self) -> bool:
@@ -45,7 +46,7 @@ class LineWriter:
     @property
     def alive(self) -> bool:
         """Whether it still has something to do."""
-        return self._thread is not None and self._thread.is_alive()
+        return self._writing is not None and self._writing.is_alive()
 
     def put(self, lines: bytes) -> bool:
         """Whole lines, with their ends; False when they were dropped."""
@@ -55,9 +56,9 @@ class LineWriter:
                 return False
             self._waiting.append(lines)
             self._bytes += len(lines)
-            if self._thread is None:
-                self._thread = threading.Thread(target=self._run, name="log", daemon=True)
-                self._thread.start()
+            if self._writing is None:
+                self._writing = threading.Thread(target=self._run, name="log", daemon=True)
+                self._writing.start()
             self._changed.notify()
         return True
 
@@ -66,26 +67,30 @@ class LineWriter:
         with self._changed:
             self._ended = True
             self._changed.notify()
-        if self._thread is None:
+        if self._writing is None:
             self._close()
 
     def join(self, patience_s: float) -> None:
         """``end``, and wait until all is written, for so long at most."""
         self.end()
-        if self._thread is not None:
-            self._thread.join(patience_s)
+        if self._writing is not None:
+            self._writing.join(patience_s)
 
     def _run(self) -> None:
-        while True:
-            with self._changed:
-                while not self._waiting and not self._ended:
-                    self._changed.wait()
-                if not self._waiting:
-                    break
-                data = b"".join(self._waiting)
-                self._waiting.clear()
+        data = self._next()
+        while data:
             self._write(data)
+            data = self._next()
         self._close()
+
+    def _next(self) -> bytes:
+        """What waits, as soon as anything does; empty when no more will come."""
+        with self._changed:
+            while not self._waiting and not self._ended:
+                self._changed.wait()
+            data = b"".join(self._waiting)
+            self._waiting.clear()
+        return data
 
     def _write(self, data: bytes) -> None:
         at = 0

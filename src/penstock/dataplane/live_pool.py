@@ -31,7 +31,7 @@ from penstock.dataplane.probing import Prober
 from penstock.dataplane.recorder import NEVER, Recorder, check_file
 from penstock.dataplane.request_log import json_text
 from penstock.dataplane.sightings import SightingRing
-from penstock.dataplane.tls import client_context
+from penstock.dataplane.tls import ClientContexts
 from penstock.wire.forwarding import Edit
 from penstock.wire.http1 import ResponseHead
 from penstock.wire.orca import FIELDS, FORMAT_FIELD, load_metrics
@@ -47,7 +47,9 @@ _ORCA_HIDDEN: Final[list[Edit]] = [("remove", field, field, b"") for field in FI
 class PoolSetup:
     """What a snapshot says about a pool, made ready to be taken over without fail."""
 
-    def __init__(self, spec: snapshot.Pool, workers: int) -> None:
+    def __init__(
+        self, spec: snapshot.Pool, workers: int, contexts: ClientContexts | None = None
+    ) -> None:
         """Raises OSError, ssl.SSLError or ValueError when the settings cannot be used."""
         self.spec: snapshot.Pool = spec
         self.names = ModelNames(
@@ -59,7 +61,10 @@ class PoolSetup:
         keys = [self.policy.key] + [policy_class(choice.name).key for choice in spec.shadow]
         self.key: str = next(filter(None, keys), "")
         uses_tls = any([endpoint.tls for endpoint in spec.endpoints])
-        self.tls: ssl.SSLContext | None = client_context(spec.tls) if uses_tls else None
+        self.tls: ssl.SSLContext | None = None
+        if uses_tls:
+            made = contexts if contexts is not None else ClientContexts()
+            self.tls = made.of(spec.tls, spec.tls_generation)
         self.addresses: list[list[Address]] = [addresses_of(each) for each in spec.endpoints]
         self.rules: RetryRules = RetryRules(spec.retry)
         self.budget_min_per_s: float = spec.retry.budget_min_per_s / workers
@@ -130,6 +135,7 @@ class LivePool(Pool):
             )
         self.refuses_malformed: bool = spec.malformed == "refuse"
         self.prompt_bytes: int = spec.prompt_bytes
+        self.answers_as_asked: bool = spec.models.answers == "asked"
         # What a request's key is made of: for the policy, or else for one in the shadow.
         self.key: str = setup.key
         self.recorder.configure(spec)

@@ -12,6 +12,7 @@ from penstock.dataplane.live_endpoint import LiveEndpoint
 from penstock.dataplane.plan import PoolPlan
 from penstock.dataplane.prompt_body import PromptBody
 from penstock.dataplane.settlement import Settlement
+from penstock.wire.answer_model import ModelRenamer
 from penstock.wire.content_coding import accepted_codings, decoder_of
 from penstock.wire.http1 import ResponseHead
 from penstock.wire.kept_things import thing_named
@@ -248,6 +249,7 @@ class PromptReading(Settlement):
         if prompt.changed:
             self._other_length = len(prompt.data)
             self._decoded = prompt.is_coded
+        self._renames = way.pool.answers_as_asked and prompt.asked not in ("", model)
         if not prompt.found.problem:
             self.request = insight.request_of(way.request, prompt.found)
         elif model:
@@ -256,19 +258,26 @@ class PromptReading(Settlement):
     def _changes_answer(self, head: ResponseHead) -> bool:
         """Whether it cannot keep the length that it came with."""
         prompt = self.prompt
-        if prompt is None or not prompt.asks_usage or head.content_length == 0:
+        if prompt is None or head.content_length == 0:
             return False
-        return is_changed(head)
+        if not prompt.asks_usage and not self._renames:
+            return False
+        return is_changed(head, prompt.asks_usage, self._renames)
 
     def _reading_of(self, prompt: PromptBody, head: ResponseHead) -> AnswerReading | None:
         """How the answer is read along."""
         endpoint = self.endpoint
         env = self.context.env
-        reading = reading_of(head, self._framing, prompt.asks_usage, env)
+        asked = prompt.asks_usage
+        changed = (asked or self._renames) and is_changed(head, asked, self._renames)
+        reading = reading_of(head, self._framing, changed, env)
         if reading is None or endpoint is None:
             return reading
         reading.began = self.began
         reading.meter.tells_timings = prompt.found.api == LLAMACPP
+        if changed and self._renames:
+            model = prompt.found.model
+            reading.renamer = ModelRenamer(model, prompt.asked, streamed=reading.streamed)
         if not reading.streamed:
             return reading
         if prompt.asks_usage:

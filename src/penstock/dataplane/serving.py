@@ -30,6 +30,7 @@ from penstock.dataplane.mailbox import Inbox, frame, framed
 from penstock.dataplane.model_waits import ToldAtOnce
 from penstock.dataplane.recorder import decisions_answer
 from penstock.dataplane.tls import server_context
+from penstock.dataplane.tls_building import TlsBuilding
 from penstock.dataplane.world import World
 
 _MAX_DESCRIPTORS: Final = 64  # taken with one read of the mailbox
@@ -49,7 +50,7 @@ class Worker(Chore):
         self._contexts: dict[str, tuple[ListenerSpec, ssl.SSLContext]] = {}
         self.mailbox: Mailbox | None = None
         self._deadline: float = 0.0
-        self._serving: bool = False  # a snapshot was applied
+        self.serving: bool = False  # a snapshot was applied
 
     def apply(self, encoded: object, names: list[str], descriptors: list[int]) -> int:
         """Run this snapshot from here on; returns its generation.
@@ -71,7 +72,7 @@ class Worker(Chore):
         """All that can fail comes before anything that changes what runs."""
         context = self.context
         spec: Snapshot = msgspec.convert(encoded, type=Snapshot)
-        before = context.world if self._serving else None
+        before = context.world if self.serving else None
         tls: dict[str, tuple[ListenerSpec, ssl.SSLContext]] = {}
         for listener in spec.listeners:
             if listener.certificates:
@@ -104,7 +105,8 @@ class Worker(Chore):
         for name, sock in brought.items():
             self._adopt(name, sock)
         context.enter(world)
-        self._serving = True
+        context.tls.keep(spec.pools)
+        self.serving = True
         self._contexts = tls
         for listener in spec.listeners:
             settings = ClientSettings(listener)
@@ -135,7 +137,7 @@ class Worker(Chore):
         self._deadline = min(self._deadline, deadline) if self._deadline > 0.0 else deadline
 
     def on_batch(self) -> None:
-        if self._serving:
+        if self.serving:
             self.context.world.follow()
 
     def on_sweep(self, now: float) -> None:
@@ -146,7 +148,7 @@ class Worker(Chore):
         counters.values[W_LOG_DROPPED] = context.log.dropped
         notices = context.log.take_notices()
         counters.changed = True  # whoever bumps what changes with every request need not say so
-        if self._serving:
+        if self.serving:
             context.world.publish()
             context.world.on_sweep(now)
             notices += context.world.take_notices()
@@ -164,7 +166,7 @@ class Worker(Chore):
                 item.cut_off()  # past the deadline
         self.on_sweep(self.context.env.now)
         logs = [self.context.log]
-        if self._serving:
+        if self.serving:
             logs += [pool.recorder.log for pool in self.context.world.pools.values()]
         for log in logs:
             log.end()
@@ -175,7 +177,7 @@ class Worker(Chore):
     def reopen_logs(self) -> None:
         """Open the request log and the decision logs by their names again."""
         self.context.log.reopen()
-        if self._serving:
+        if self.serving:
             for pool in self.context.world.pools.values():
                 pool.recorder.log.reopen()
 
@@ -206,6 +208,8 @@ class Mailbox(Pollable):
         self._inbox: Inbox = Inbox()
         self._descriptors: list[int] = []
         self._unsent: bytes = b""
+        self._waiting: list[dict[str, Any]] = []  # messages, in their order
+        self._building: bool = False  # what the first of them needs
 
     def on_ready(self, events: int) -> None:
         if events & WRITABLE and self._unsent:
@@ -225,13 +229,45 @@ class Mailbox(Pollable):
             self._worker.mailbox = None
             self._sock.close()
             return
-        for message in self._inbox.feed(data):
-            self._handle(message)
+        self._waiting += self._inbox.feed(data)
+        self._go_on()
 
     def tell(self, notices: list[dict[str, object]]) -> None:
         """Have the supervisor log these, unless it is so busy that much waits for it already."""
         if len(self._unsent) < _MAX_UNSENT_BYTES:
             self._send(frame({"kind": "notices", "notices": notices}))
+
+    def _go_on(self) -> None:
+        """One message after the other; a snapshot waits for TLS contexts that are to be made."""
+        while self._waiting and not self._building:
+            message = self._waiting[0]
+            if message.get("kind") == "snapshot" and self._worker.serving and self._build(message):
+                return
+            self._waiting.pop(0)
+            self._handle(message)
+
+    def _build(self, message: dict[str, Any]) -> bool:
+        """Begin to make the contexts that it needs and nobody has; False when there are none."""
+        context = self._worker.context
+        if not _speaks_tls(message["snapshot"]):
+            return False
+        try:
+            spec = msgspec.convert(message["snapshot"], type=Snapshot)
+        except msgspec.ValidationError:
+            return False  # which is told when it is applied
+        lacking = context.tls.lacking(spec.pools)
+        if lacking:
+            self._building = True
+            TlsBuilding(context.loop, context.tls, lacking, self._on_built)
+        return len(lacking) > 0
+
+    def _on_built(self) -> None:
+        self._building = False
+        if self._worker.mailbox is None:
+            return  # the supervisor is gone
+        if self._waiting:
+            self._handle(self._waiting.pop(0))
+        self._go_on()
 
     def _handle(self, message: dict[str, Any]) -> None:
         kind = message.get("kind")
@@ -296,6 +332,15 @@ class _Supervisor(ToldAtOnce):
         mailbox = self._worker.mailbox
         if mailbox is not None:
             mailbox.tell([notice])
+
+
+def _speaks_tls(snapshot: dict[str, Any]) -> bool:
+    """Whether any endpoint does, told without reading the whole."""
+    for pool in snapshot.get("pools", ()):
+        for endpoint in pool.get("endpoints", ()):
+            if endpoint.get("tls"):
+                return True
+    return False
 
 
 class SignalPipe(Pollable):

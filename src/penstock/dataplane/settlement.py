@@ -80,6 +80,7 @@ class Settlement(ResponseSink):
     prompt: PromptBody | None = None  # if it was understood
     plainly: bool = False  # it was asked again without the wish for usage
     _adapts: bool = False  # whether the endpoint decides if it asks for usage
+    _renames: bool = False  # answers are told under the name that the client asked for
     _learns_habit: bool = False  # what the endpoint's streams are like without being asked
     _asking: PromptBody | None = None  # while another model than the first may have to be asked for
     _other_length: int = -1  # of the body that is sent in the place of the client's

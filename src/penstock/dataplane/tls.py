@@ -7,7 +7,7 @@ reads the record header and the record apart).
 import ssl
 from typing import Any, Final
 
-from penstock.core.snapshot import Certificate, EndpointTls
+from penstock.core.snapshot import Certificate, EndpointTls, Pool
 
 _READ_BYTES: Final = 65536
 _A: Final = ord("A")
@@ -172,3 +172,42 @@ def client_context(settings: EndpointTls) -> ssl.SSLContext:
     # An end without close_notify may have been made by somebody between (RFC 9112, 9.8).
     context.options &= ~_IGNORE_UNEXPECTED_EOF
     return context
+
+
+class ClientContexts:
+    """A worker's contexts for endpoints: kept over reloads, shared by pools of the same settings.
+
+    Making one reads the system's authorities, which takes 22 ms: time in which a loop would stand
+    still. ``generation`` tells a CA file from what it was before.
+    """
+
+    def __init__(self) -> None:
+        self._made: dict[tuple[EndpointTls, int], ssl.SSLContext] = {}
+
+    def of(self, settings: EndpointTls, generation: int) -> ssl.SSLContext:
+        """Raises OSError or ssl.SSLError on a bad CA file."""
+        key = (settings, generation)
+        context = self._made.get(key)
+        if context is None:
+            context = client_context(settings)
+            self._made[key] = context
+        return context
+
+    def lacking(self, pools: tuple[Pool, ...]) -> list[tuple[EndpointTls, int]]:
+        """Those that are to be made for these."""
+        wanted = dict.fromkeys(
+            [
+                (pool.tls, pool.tls_generation)
+                for pool in pools
+                if any([endpoint.tls for endpoint in pool.endpoints])
+            ]
+        )
+        return [key for key in wanted if key not in self._made]
+
+    def add(self, key: tuple[EndpointTls, int], context: ssl.SSLContext) -> None:
+        self._made[key] = context
+
+    def keep(self, pools: tuple[Pool, ...]) -> None:
+        """Forget those that none of these uses."""
+        used = {(pool.tls, pool.tls_generation) for pool in pools}
+        self._made = {key: made for key, made in self._made.items() if key in used}

@@ -49,7 +49,7 @@ class World:
         elif context.board.workers > 1:
             self._routed = RoutedPrefixes(context.board, context.worker)
         self._setups: list[PoolSetup] = [
-            PoolSetup(pool, context.board.workers) for pool in spec.pools
+            PoolSetup(pool, context.board.workers, context.tls) for pool in spec.pools
         ]
         for setup in self._setups:
             pool = before.pools.get(setup.spec.name) if before is not None else None

@@ -117,6 +117,7 @@ pools:
       aliases: {chat: {big: 9, small: 1}, cheap: small}
       fallbacks: {big: small}
       default: cheap
+      answers: asked
     usage: asked
     malformed: refuse
     prompt_bytes: 1MiB

@@ -7,7 +7,7 @@ import trustme
 from msgspec.structs import replace
 
 from penstock.control.certificates import CertificateFiles, try_files
-from penstock.core.snapshot import Certificate, Listener, Snapshot
+from penstock.core.snapshot import Certificate, EndpointTls, Listener, Snapshot
 from tests.unit.control.worlds import listener, world
 
 
@@ -62,6 +62,22 @@ def test_the_generation_rises_when_and_only_when_files_change(files: Files) -> N
     assert second["secure"] == first["secure"] + 1
     assert second["plain"] == first["plain"] == 0
     assert not watched.changed()
+
+
+def test_pools_are_told_when_the_authorities_of_their_endpoints_change(files: Files) -> None:
+    tls = EndpointTls(ca_file=str(files.certificate))
+    pools = tuple(replace(each, tls=tls) for each in world({"a": ["x"], "b": ["y"]}).pools)
+    spec = replace(world(), pools=pools)
+    watched = CertificateFiles()
+
+    def published() -> list[int]:
+        marked = watched.mark(spec)
+        watched.follow(marked)
+        return [pool.tls_generation for pool in marked.pools]
+
+    assert published() == published() == [0, 0]
+    files.issue()
+    assert published() == published() == [1, 1]
 
 
 def test_what_was_not_published_stays_a_change(files: Files) -> None:

@@ -13,7 +13,10 @@ import asyncio
 from time import monotonic
 from typing import TYPE_CHECKING, Any, Final
 
+import msgspec
+
 from penstock.control.certificates import EndpointContexts
+from penstock.control.connecting import Connector
 from penstock.control.engines.client import EngineClient, Target
 from penstock.control.engines.exact_index import ExactIndex, FollowedCache
 from penstock.control.engines.kv_sources import found
@@ -50,6 +53,7 @@ class KvEventReaders:
     ) -> None:
         self._exact = exact
         self._client = EngineClient(contexts)
+        self._connector = Connector()
         self._cells = ReportCells(board)
         self._events = events
         self._readers: dict[EndpointKey, tuple[_Followed, asyncio.Task[None]]] = {}
@@ -115,17 +119,29 @@ class KvEventReaders:
 
     async def _read(self, key: EndpointKey, target: Target, source: KvEvents) -> None:
         """For ever. Raises ValueError for what is no event."""
+        endpoint = await self._reachable(target.endpoint, source.port)
         cache = self._exact.follow(key, target.endpoint.row, target.engine.silent_after_s)
         reader: _Reader | None = None
         try:
             reader = _Reader(
-                self._opened(), key, target.endpoint, source, self._cells, self._events, cache
+                self._opened(), key, endpoint, source, self._cells, self._events, cache
             )
             await reader.read()
         finally:
             if reader is not None:
                 reader.close()
             self._exact.leave(cache)
+
+    async def _reachable(self, endpoint: Endpoint, port: int) -> Endpoint:
+        """With one address of several at which somebody listens: ZeroMQ tries a single one."""
+        if len(endpoint.addresses) < 2:
+            return endpoint
+        try:
+            sock = await self._connector.connect(endpoint, port)
+        except OSError as error:
+            raise UnreachableError(str(error)) from error
+        with sock:
+            return msgspec.structs.replace(endpoint, addresses=(str(sock.getpeername()[0]),))
 
     def _opened(self) -> zmq.asyncio.Context:
         if self._context is None:

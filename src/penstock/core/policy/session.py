@@ -5,9 +5,9 @@ cookie or a parameter; a header (``x-session-id``, ``x-dynamo-session-id``,
 ``x-claude-code-session-id``, ``x-session-affinity``, ``x-opencode-session``, ``session-id``,
 ``session_id``, ``conversation_id``, ``thread-id``, ``x-conversation-id``); in the body of a request
 to a language model ``conversation``, ``prompt_cache_key``, ``user``, ``safety_identifier`` or
-``metadata.user_id``; the path, where the hash key is that; the client's address. What is longer than 1 KiB is none. Nor is
-``previous_response_id``, which every turn has another of: whatever the policy, such a turn goes to
-the endpoint that made that answer.
+``metadata.user_id``; the path, where the hash key is that; the client's address. What is longer
+than 1 KiB is none. Nor is ``previous_response_id``, which every turn has another of: whatever the
+policy, such a turn goes to the endpoint that made that answer.
 
 A key finds the same endpoint in every worker and after every restart, without a table. Over
 ``bounded_load`` times its fair share an endpoint gets no more. Sources: see ``rendezvous``; the

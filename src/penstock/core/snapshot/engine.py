@@ -61,3 +61,4 @@ class Models(Data, frozen=True):
     aliases: dict[str, dict[str, float]] = field(default_factory=dict)
     fallbacks: dict[str, tuple[str, ...]] = field(default_factory=dict)
     default: str = ""  # of requests that name none
+    answers: Literal["served", "asked"] = "served"  # whose name answers tell

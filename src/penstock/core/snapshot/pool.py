@@ -170,4 +170,5 @@ class Pool(Data, frozen=True):
     panic_threshold: float = 0.0  # share of available endpoints under which health is ignored
     connections: Connections = Connections()
     tls: EndpointTls = EndpointTls()
+    tls_generation: int = 0  # raised by the supervisor when the CA file changed
     row: int = -1

@@ -51,11 +51,17 @@ class Site:
         pool = Pool(name="a", endpoints=endpoints, engine=Engine(kv_events=KvEvents()))
         self.readers.follow(world([pool]))
 
-    def run(self, engine: EngineServer, *, replay: bool = True) -> None:
+    def run(
+        self,
+        engine: EngineServer,
+        *,
+        replay: bool = True,
+        addresses: tuple[str, ...] = ("127.0.0.1",),
+    ) -> None:
         port, replay_port = (int(each.rpartition(":")[2]) for each in engine.kv_event_addresses)
         wanted = KvEvents(port, replay_port if replay else 0)
-        # Its name has no address but the one that was found for it.
-        endpoint = Endpoint("e", "engine.invalid", 9, row=ROW, addresses=("127.0.0.1",))
+        # Its name has no address but those that were found for it.
+        endpoint = Endpoint("e", "engine.invalid", 9, row=ROW, addresses=addresses)
         pool = Pool(name="a", endpoints=(endpoint,), engine=Engine(kv_events=wanted))
         self.readers.follow(world([pool]))
 
@@ -175,6 +181,13 @@ def test_a_publisher_is_read() -> None:
 def test_what_cannot_be_followed_is_said(body: object, why: str) -> None:
     with pytest.raises(UnreadableError, match=why):
         source_in(json.dumps(body).encode())
+
+
+async def test_of_several_addresses_the_one_that_answers_is_followed(
+    site: Site, engine: EngineServer
+) -> None:
+    site.run(engine, addresses=("127.0.0.9", "127.0.0.1"))
+    await site.complete_until(lambda: site.cell(R_CACHED), engine)
 
 
 async def test_a_reader_that_cannot_be_made_is_made_again(
