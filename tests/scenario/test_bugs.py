@@ -79,7 +79,7 @@ def test_bug_while_an_endpoint_is_picked_is_answered_with_500(
         client.expect_end()
     # The innermost line of the user's own module.
     told = "penstock: policy tests.scenario.faulty_policy:Faulty failed in fail_in ("
-    assert told in worker.errors()
+    wait_until(lambda: told in worker.errors(), "it is told")  # by a thread of the worker
     assert "faulty_policy.py, line " in worker.errors()
     assert "penstock: bug" not in worker.errors()
 

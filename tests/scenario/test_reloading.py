@@ -154,7 +154,7 @@ def test_listeners_come_go_and_change_their_names(serve: Serve, endpoint: HttpEn
 def test_settings_that_need_a_restart_are_named(serve: Serve, endpoint: HttpEndpoint) -> None:
     balancer = serve({"endpoints": [endpoint.name]})
     balancer.write({"endpoints": [endpoint.name], "workers": 3})
-    assert balancer.reload()["notes"] == ["workers: 3 takes effect with the next start"]
+    assert balancer.reload()["notes"] == ["workers: 3 takes effect after a restart"]
 
 
 def test_changed_certificate_files_are_picked_up_without_a_reload(

@@ -7,6 +7,7 @@ from random import Random
 
 import pytest
 
+from penstock._form import form
 from penstock.core.env import Env
 from penstock.core.snapshot import Connections, Endpoint, PoolTimeouts
 from penstock.dataplane.address_race import Address
@@ -22,6 +23,11 @@ def board() -> Iterator[Board]:
     made = create_board(workers=1, endpoint_rows=1, pool_rows=1)
     yield made
     os.close(made.fd)
+
+
+pytestmark = pytest.mark.skipif(
+    form() == "compiled", reason="tests cannot inherit from compiled classes"
+)
 
 
 class Nobody(ResponseSink):

@@ -48,7 +48,7 @@ def test_the_least_scenario_has_sane_defaults() -> None:
         ({"service": {"law": "pareto"}}, "pareto needs alpha"),
         ({"service": {"law": "exponential", "cv2": 3}}, "exponential takes no cv2"),
         ({"service": {"law": "expnential"}}, "did you mean 'exponential'"),
-        ({"policies": ["least-requests"]}, "did you mean 'least-request'"),
+        ({"policies": ["least-requests"]}, "here it is called 'least-request'"),
         ({"policies": []}, "at least one policy"),
         ({"incidents": [{"at": "1s", "servers": [9], "pause": "1s"}]}, "they are 0..1"),
         ({"incidents": [{"at": "1s", "servers": [0]}]}, "says one of"),

@@ -8,6 +8,8 @@ who goes on and who does not: a worker's pool, or a simulated balancer.
 from collections.abc import Sequence
 from typing import Final
 
+from mypy_extensions import mypyc_attr
+
 from penstock.core import snapshot
 from penstock.core.admission import limit_of
 from penstock.core.admission.codel import CoDel
@@ -49,6 +51,7 @@ class Ending:
         self.latency_s: float = latency_s
 
 
+@mypyc_attr(allow_interpreted_subclasses=True)
 class Place:
     """A request's place: in the queue, or among those let in.
 
@@ -76,6 +79,7 @@ def needs_of(model: str, tried: Sequence[Endpoint] | None = None, bound_to: str 
     return "\0".join([model, bound_to, *names])
 
 
+@mypyc_attr(allow_interpreted_subclasses=True)
 class Gate:
     """One pool's, in one balancer. Times are on the Env's clock."""
 

@@ -243,7 +243,7 @@ async def test_the_command_writes_results_that_compare(
     [
         (["--generate", "agentic"], "--url"),
         (["--url", "http://127.0.0.1:9"], "TRACE or --generate"),
-        (["--generate", "agentic", "--url", "http://127.0.0.1:9"], "cannot learn the model"),
+        (["--generate", "agentic", "--url", "http://127.0.0.1:9"], "cannot find out the model"),
         (
             ["--generate", "agentic", "--url", "http://a", "--model", "m", "--header", "x"],
             "is not NAME:VALUE",
