@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncIterator
+from contextlib import suppress
 
 import pytest
 from msgspec.structs import replace
@@ -25,6 +26,7 @@ class Agent:
         self.heard = b""
         self.port = 0
         self.wants = 0  # bytes to read first
+        self._writers: list[asyncio.StreamWriter] = []
 
     async def start(self) -> asyncio.Server:
         server = await asyncio.start_server(self._serve, "127.0.0.1", 0)
@@ -32,6 +34,7 @@ class Agent:
         return server
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        self._writers.append(writer)
         self.asked += 1
         if self.wants:
             self.heard = await reader.readexactly(self.wants)
@@ -39,6 +42,15 @@ class Agent:
         if not self.closes:
             await reader.read()  # the other side has had enough
         writer.close()
+
+    async def stop(self, server: asyncio.Server) -> None:
+        """No connection outlives the test, whatever it is at."""
+        server.close()
+        await asyncio.sleep(0)  # one that was accepted just now is served
+        for writer in self._writers:
+            writer.close()
+            with suppress(OSError):
+                await writer.wait_closed()
 
 
 class Site:
@@ -89,7 +101,7 @@ async def site(board: Board, events: Events) -> AsyncIterator[Site]:
     made = Site(board, events, agent)
     yield made
     await made.checks.stop()
-    server.close()
+    await agent.stop(server)
 
 
 async def test_a_percentage_is_a_share_of_the_configured_weight(site: Site) -> None:
