@@ -87,7 +87,7 @@ def test_no_slot_is_named_to_other_engines_nor_while_others_use_this_one(
     for slots in (-1, 0, 1):
         says(worker, endpoint, "vllm", slots=slots)
         ask(worker, chat("a"))
-    says(worker, endpoint)
+    worker.wait_until_idle()
     ReportCells(worker.board).write(
         worker.row("main", endpoint), "llamacpp", Reading(running=1, slots=4), monotonic(), 0
     )
@@ -142,3 +142,30 @@ def test_another_attempt_names_a_slot_of_that_endpoint_or_none(
         assert ask(worker, body) == 200
     assert slots_asked(endpoint) == [0]
     assert other_endpoint.last.body == body
+
+
+def test_a_slot_whose_client_left_is_given_again_when_the_engine_has_told_that_it_is_idle(
+    start: Callable[..., Worker], endpoint: HttpEndpoint
+) -> None:
+    worker = start(world(pool(endpoint, kind="llm", engine=ENGINE)))
+    says(worker, endpoint)
+    answered = Event()
+
+    def wait(_: Recorded) -> Answer:
+        answered.wait(PATIENCE_S)
+        return Answer()
+
+    endpoint.answer = wait
+    with worker.connect() as client:
+        body = chat("a")
+        target = "/v1/chat/completions"
+        client.send(post(f"Content-Length: {len(body)}", body=body, target=target))
+        wait_until(partial(is_whole, endpoint, 0), "it came")
+    worker.wait_until_idle()
+    answered.set()
+    ask(worker, chat("a", "more"))
+    for _ in range(2):
+        says(worker, endpoint)
+        ask(worker, chat("b"))
+    ask(worker, chat("a", "more"))
+    assert slots_asked(endpoint) == [0, None, 1, 1, 0]

@@ -8,8 +8,8 @@ where they part: conversations that share a system prompt cut one another. Here
 - a conversation that begins gets a slot that holds none, or else the one used least recently;
 - a prompt that goes on from what is not known is left to the engine, which may have it.
 
-A slot that works is never chosen, and none is chosen while requests are under way whose slot is not
-known: a chosen slot is waited for, even while others are free.
+A slot that may be at work is never chosen, and none is chosen while requests are under way whose
+slot is not known: a chosen slot is waited for, even while others are free.
 """
 
 from typing import Final
@@ -25,7 +25,7 @@ class _Slot:
         self.conversation: int = 0
         self.blocks: list[int] = _NONE
         self.used: int = 0  # when, in requests; 0: never
-        self.works: int = 0  # requests under way
+        self.works: int = 0  # requests that it may be at work on
 
 
 class EngineSlots:
@@ -36,6 +36,9 @@ class EngineSlots:
         self.unplaced: int = 0  # requests under way that may be in any slot
         self._slots: list[_Slot] = [_Slot() for _ in range(count)]
         self._taken: int = 0  # so far
+        # Slots of requests that ended without a whole answer, and of those before the last report.
+        self._lingering: list[int] = []
+        self._lingered: list[int] = []
 
     def choose(self, conversation: int, blocks: list[int], answered: int) -> int:
         """The slot for a prompt, or ANY.
@@ -50,7 +53,7 @@ class EngineSlots:
         oldest = ANY
         best = ANY
         most = -1  # blocks in common with the best
-        whole = False  # nothing of the best is lost
+        whole = False  # of the best nothing is lost
         for number, slot in enumerate(self._slots):
             if slot.works > 0:
                 continue
@@ -67,7 +70,9 @@ class EngineSlots:
             keeps = common == held and (held > 0 or conversation != 0)
             if not keeps and (conversation == 0 or common * 2 < held):
                 continue
-            if best < 0 or (keeps, common) > (whole, most):
+            if keeps == whole and common <= most:
+                continue
+            if keeps or not whole:
                 best, most, whole = number, common, keeps
         if best >= 0:
             return best
@@ -89,8 +94,27 @@ class EngineSlots:
         taken.used = self._taken
         taken.works += 1
 
-    def free(self, slot: int) -> None:
-        """A request that was sent there, or to ANY, has ended."""
+    def free(self, slot: int, whole: bool) -> None:
+        """A request that was sent there, or to ANY, has ended, with a whole answer or not.
+
+        Without one the engine may work on: llama.cpp does on answers that are not streamed.
+        """
+        if whole:
+            self._free(slot)
+        else:
+            self._lingering.append(slot)
+
+    def told_idle(self) -> None:
+        """The engine told that it works on nothing but what is known to be under way.
+
+        What ended while it was asked may have been counted as under way: the next time tells.
+        """
+        for slot in self._lingered:
+            self._free(slot)
+        self._lingered = self._lingering
+        self._lingering = []
+
+    def _free(self, slot: int) -> None:
         if slot < 0:
             self.unplaced -= 1
         else:

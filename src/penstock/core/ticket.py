@@ -140,7 +140,7 @@ class Ticket:
         endpoint = self.endpoint
         endpoint.release()
         if self.slots is not None:
-            self.slots.free(self.slot)
+            self.slots.free(self.slot, outcome == DONE)
         if outcome == DONE:
             endpoint.heard(now)
         if self.awaits:

@@ -250,12 +250,12 @@ class Exchange(Failover):
         connection.begin(self, self.head.bodiless, self._expires_at)
         legible = self._renames
         prompt = self.prompt
-        slots = endpoint.slots
-        if prompt is not None and (self._adapts or slots is not None or prompt.names_slot):
+        has_slots = endpoint.slots is not None
+        if prompt is not None and (self._adapts or has_slots or prompt.names_slot):
             self._adapt(prompt, endpoint)
             legible = legible or prompt.asks_usage or self._learns_habit
-        elif slots is not None and way.api != OTHER:
-            self._take_slot(None, endpoint, slots)
+        elif has_slots and way.api != OTHER:
+            self._take_slot(None, endpoint)
         body = self._body
         complete = self._body_complete
         prefix = way.prefix(endpoint, legible)

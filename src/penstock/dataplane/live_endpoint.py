@@ -301,12 +301,23 @@ class LiveEndpoint(CountedEndpoint):
             self.slots = None
         elif self.slots is None or self.slots.count != count:
             self.slots = EngineSlots(count)
+        elif self._foreign == 0:
+            self.slots.told_idle()
 
-    def choose_slot(self, slots: EngineSlots, conversation: int, found: Inspection) -> int:
-        """Which of them a prompt is sent to; see ``EngineSlots.choose``."""
-        if self._foreign > 0:
+    def choose_slot(self, conversation: int, found: Inspection) -> int:
+        """Which slot of its engine a prompt is sent to; see ``EngineSlots.choose``."""
+        slots = self.slots
+        if slots is None or self._foreign > 0:
             return ANY  # others' requests are in slots that are not known
         return slots.choose(conversation, found.blocks, found.answered)
+
+    def give_slot(self, ticket: Ticket, slot: int = ANY, conversation: int = 0) -> None:
+        """The request of this ticket is sent there, or wherever its engine chooses."""
+        slots = self.slots
+        if slots is not None and ticket.slots is None:
+            slots.take(slot, conversation, ticket.request.blocks)
+            ticket.slots = slots
+            ticket.slot = slot
 
     def cached_tokens(self, api: int, told: int) -> int:
         """How many a whole answer of that API had, by what it told and by the engine's habits.

@@ -4,7 +4,7 @@ Bodies of APIs that are known are understood, and everything follows from them. 
 Ollama's own or the counting of tokens, only the model is read, which decides who can answer.
 """
 
-from penstock.core.engine_slots import ANY, EngineSlots
+from penstock.core.engine_slots import ANY
 from penstock.dataplane.answer_reading import AnswerReading, is_changed, reading_of
 from penstock.dataplane.board import P_UNREAD
 from penstock.dataplane.body_skimming import BodySkimming, CodedBody, renamed
@@ -166,31 +166,25 @@ class PromptReading(Settlement):
                 prompt.ask_for_usage()
             else:
                 prompt.ask_plainly()
-        slots = endpoint.slots
-        if slots is not None:
-            self._take_slot(prompt, endpoint, slots)
+        if endpoint.slots is not None:
+            self._take_slot(prompt, endpoint)
         if prompt.data:
             self._body = [prompt.data]
             self._other_length = len(prompt.data) if prompt.changed else -1
 
-    def _take_slot(
-        self, prompt: PromptBody | None, endpoint: LiveEndpoint, slots: EngineSlots
-    ) -> None:
+    def _take_slot(self, prompt: PromptBody | None, endpoint: LiveEndpoint) -> None:
         """Choose one of the engine's slots, or leave that to the engine."""
         ticket = self.ticket
-        if ticket is None or ticket.slots is not None:
+        if ticket is None:
             return
         slot = ANY
         conversation = 0
-        blocks = ticket.request.blocks
         if prompt is not None and prompt.may_ask_for_slot():
             conversation = prompt.found.opening or ticket.request.session_hash
-            slot = endpoint.choose_slot(slots, conversation, prompt.found)
+            slot = endpoint.choose_slot(conversation, prompt.found)
             if slot >= 0 and not prompt.ask_for_slot(slot):
                 slot = ANY
-        slots.take(slot, conversation, blocks)
-        ticket.slots = slots
-        ticket.slot = slot
+        endpoint.give_slot(ticket, slot, conversation)
 
     def _note_usage(self, prompt: PromptBody, status: int) -> None:
         """Whether the engine takes the wish for usage, as far as this answer tells."""

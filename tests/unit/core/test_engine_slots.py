@@ -18,7 +18,7 @@ def placed(slots: EngineSlots, conversation: int, blocks: list[int], answered: i
     """The slot of a request that is sent and has ended."""
     slot = slots.choose(conversation, blocks, answered)
     slots.take(slot, conversation, blocks)
-    slots.free(slot)
+    slots.free(slot, True)
     return slot
 
 
@@ -75,7 +75,7 @@ def test_a_slot_that_works_is_never_chosen() -> None:
     slots.take(1, 2, prompt("2"))
     assert slots.choose(1, prompt("1", "more"), 1) == ANY
     assert slots.choose(3, prompt("3"), 0) == ANY
-    slots.free(0)
+    slots.free(0, True)
     assert slots.choose(1, prompt("1", "more"), 1) == 0
 
 
@@ -83,5 +83,17 @@ def test_none_is_chosen_while_a_request_is_in_one_that_is_not_known() -> None:
     slots = EngineSlots(2)
     slots.take(ANY, 0, [])
     assert slots.choose(1, prompt("1"), 0) == ANY
-    slots.free(ANY)
+    slots.free(ANY, True)
     assert slots.choose(1, prompt("1"), 0) == 0
+
+
+def test_a_slot_whose_client_left_is_free_when_the_engine_has_told_so_twice() -> None:
+    for slot, then in ((0, 1), (ANY, ANY)):
+        slots = EngineSlots(2)
+        slots.take(slot, 1, prompt("1"))
+        slots.free(slot, False)
+        assert slots.choose(1, prompt("1"), 0) == then
+        slots.told_idle()  # it may have been asked before the client left
+        assert slots.choose(1, prompt("1"), 0) == then
+        slots.told_idle()
+        assert slots.choose(1, prompt("1"), 0) == 0
