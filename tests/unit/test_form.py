@@ -1,5 +1,6 @@
 """Which form of the hot layers a process runs is decided once, and never a mixture."""
 
+import runpy
 import shutil
 import subprocess
 import sys
@@ -44,3 +45,14 @@ def test_a_process_that_starts_beside_the_compiler_runs_from_source(tree: Path) 
 def test_what_is_compiled_is_used_once_the_library_that_all_share_is_there(tree: Path) -> None:
     (tree / f"{COMPILED_LIBRARY}{EXTENSION_SUFFIXES[0]}").touch()
     assert "ImportError" in form_in(tree), "that half of a module was loaded"
+
+
+def test_no_module_that_is_compiled_makes_msgspecs_data() -> None:
+    """mypyc compiles such a class, and importing it fails: it belongs to an interpreted module."""
+    setup = runpy.run_path(str(SOURCE.parents[1] / "setup.py"), run_name="read")
+    makers = [
+        path
+        for path in setup["hot_sources"]()
+        if "(msgspec.Struct" in SOURCE.parents[1].joinpath(path).read_text()
+    ]
+    assert makers == []

@@ -15,6 +15,7 @@ from penstock.dataplane.idle_connections import take_idle
 from penstock.dataplane.live_endpoint import LiveEndpoint
 from penstock.dataplane.loop import report_bug
 from penstock.dataplane.response_sink import ResponseSink
+from penstock.wire import openai_bodies as bodies
 from penstock.wire.http1 import ResponseHead
 
 if TYPE_CHECKING:
@@ -23,13 +24,6 @@ if TYPE_CHECKING:
 _ENDINGS: Final = (b"/api/tags", b"/api/ps")
 _PATIENCE_S: Final = 2.0  # for an engine's answer; it is made of what it has in memory
 MAX_ANSWER_BYTES: Final = 4 * 1024 * 1024
-
-
-class _Models(msgspec.Struct):
-    models: list[dict[str, object]] | None = None
-
-
-_models = msgspec.json.Decoder(_Models)
 
 
 def asks_all(method: bytes, target: bytes) -> bool:
@@ -65,7 +59,7 @@ class Gathering:
         """One has answered, with status 0 not at all."""
         if status == 200:
             try:
-                for model in _models.decode(body).models or ():
+                for model in bodies.ollamas_models.decode(body).models or ():
                     self._found.setdefault(str(model.get("name") or model.get("model")), model)
                 self._answered = True
             except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):

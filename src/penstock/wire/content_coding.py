@@ -1,7 +1,7 @@
 """Content codings taken off (RFC 9110, 8.4.1; zstd RFC 8878 and 9659; br RFC 7932), piece by piece.
 
 What comes out is bounded, not what goes in: a bomb costs its bound and no more. gzip and deflate
-are the standard library's. zstd and br are there where their packages are; see docs/dependencies.md.
+are the standard library's; zstd and br need their packages, see docs/dependencies.md.
 """
 
 import zlib

@@ -11,6 +11,7 @@ from urllib.parse import parse_qsl
 
 import msgspec
 
+from penstock.wire import openai_bodies as bodies
 from penstock.wire.session_keys import session_hash
 
 _COLLECTIONS: Final = (
@@ -21,30 +22,6 @@ _COLLECTION: Final = re.compile(_COLLECTIONS + rb"/?")
 _THING: Final = re.compile(_COLLECTIONS + rb"/([^/]+)(?:/.*)?")
 _STREAM: Final = b"/v1/stream"
 _MOST_NAMES: Final = 100  # of one answer
-
-
-class _Named(msgspec.Struct):
-    id: object = None
-
-
-class _Made(_Named):
-    """An answer that tells of one, or of several."""
-
-    output_file_id: object = None
-    error_file_id: object = None
-    data: list[_Named] | None = None
-
-
-class _Asking(msgspec.Struct):
-    """A request that names what was made before."""
-
-    input_file_id: str | None = None
-    training_file: str | None = None
-    file_id: str | None = None
-
-
-_made = msgspec.json.Decoder(_Made)
-_asking = msgspec.json.Decoder(_Asking)
 
 
 def thing_in(target: bytes) -> int:
@@ -76,7 +53,7 @@ def makes_things(method: bytes, target: bytes) -> bool:
 def names_in(answer: bytes) -> list[str]:
     """The ids that an answer tells."""
     try:
-        made = _made.decode(answer)
+        made = bodies.made.decode(answer)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         return []
     told = [made.id, made.output_file_id, made.error_file_id]
@@ -87,7 +64,7 @@ def names_in(answer: bytes) -> list[str]:
 def thing_named(body: bytes) -> int:
     """The hash of the id of what a request is to work on, by its body; else 0."""
     try:
-        asking = _asking.decode(body)
+        asking = bodies.asking.decode(body)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         return 0
     name = asking.input_file_id or asking.training_file or asking.file_id or ""

@@ -245,3 +245,34 @@ class StreamOptions(msgspec.Struct):
 
 stream_options = msgspec.json.Decoder(StreamOptions | None)
 fields = msgspec.json.Decoder(dict[str, Raw])
+
+
+class _Named(msgspec.Struct):
+    id: Any = None
+
+
+class Made(_Named):
+    """An answer that tells of a thing that its engine keeps, or of several."""
+
+    output_file_id: Any = None
+    error_file_id: Any = None
+    data: list[_Named] | None = None
+
+
+class Asking(msgspec.Struct):
+    """A request that names what was made before."""
+
+    input_file_id: str | None = None
+    training_file: str | None = None
+    file_id: str | None = None
+
+
+class OllamasModels(msgspec.Struct):
+    """Ollama's ``/api/tags`` and ``/api/ps``."""
+
+    models: list[dict[str, Any]] | None = None
+
+
+made = msgspec.json.Decoder(Made)
+asking = msgspec.json.Decoder(Asking)
+ollamas_models = msgspec.json.Decoder(OllamasModels)
