@@ -91,6 +91,11 @@ class Engine(Section):
     kv_events: KvEvents | None = setting(
         None, "Follow what engines' caches hold, where they publish it (vLLM, SGLang)."
     )
+    slots: Literal["pin", "engine"] = setting(
+        _ENGINE.slots,
+        "Of llama.cpp with several slots. `pin`: a conversation stays in a slot of its own "
+        "(`id_slot`), with one worker; `engine`: the engine chooses.",
+    )
 
     @model_validator(mode="after")
     def _consistent(self) -> "Engine":

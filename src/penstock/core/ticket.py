@@ -4,6 +4,7 @@ from typing import TYPE_CHECKING, Final
 
 from penstock.core.breaker import Breaker
 from penstock.core.endpoint import Endpoint
+from penstock.core.engine_slots import EngineSlots
 from penstock.core.request import Request
 from penstock.core.tokens import Progress
 
@@ -62,6 +63,8 @@ class Ticket:
     output_tokens: int = 0
     prompt_tokens: int = -1  # as the engine told; -1 until it does
     cached_tokens: int = -1  # of them, as the engine told
+    slots: EngineSlots | None = None  # of its engine, where it takes one of them
+    slot: int = -1  # which; -1: the engine chooses
     prefill_ahead: int = 0  # pending there when this was opened, without its own
     prefilled_before: int = 0  # the endpoint's running total when the answer began
     batch_before: int = 0  # requests that ran there when the answer began, itself included
@@ -136,6 +139,8 @@ class Ticket:
         self.settled_at = now
         endpoint = self.endpoint
         endpoint.release()
+        if self.slots is not None:
+            self.slots.free(self.slot, outcome == DONE)
         if outcome == DONE:
             endpoint.heard(now)
         if self.awaits:

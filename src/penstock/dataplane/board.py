@@ -25,7 +25,7 @@ from typing import Final
 from penstock.core.histogram import BUCKETS
 
 MAGIC: Final = 0x50454E53544F434B  # "PENSTOCK"
-VERSION: Final = 8
+VERSION: Final = 9
 
 # Header cells.
 H_MAGIC: Final = 0
@@ -88,8 +88,9 @@ R_READ: Final = 10  # reports read, a running total
 R_FAILED: Final = 11  # attempts to read one that failed
 R_COLD: Final = 12  # how often its prefix cache was emptied, a restart included
 R_CACHED: Final = 13  # tokens that its prefix cache holds, by its KV events, + 1; 0: not known
-R_LOADED: Final = 14  # how many of the cells after it are used
-R_LOADED_HASHES: Final = 15  # of models and adapters in its memory: xxh3 of their names
+R_LOADED: Final = 14  # how many of R_LOADED_HASHES are used
+R_SLOTS: Final = 15  # sequences that it keeps, each in a slot that can be chosen; 0: none
+R_LOADED_HASHES: Final = 16  # of models and adapters in its memory: xxh3 of their names
 _REPORT_CELLS: Final = 32
 MAX_LOADED: Final = _REPORT_CELLS - R_LOADED_HASHES
 ENGINES: Final = (

@@ -44,6 +44,7 @@ from penstock.wire.forwarding import (
     lacks_date,
 )
 from penstock.wire.http1 import ResponseHead
+from penstock.wire.openai import OTHER
 
 # Request bytes kept for another attempt; a longer body can be sent once only.
 MAX_REPLAY_BYTES: Final = 65536
@@ -248,9 +249,13 @@ class Exchange(Failover):
         self.peer = connection.address.shown
         connection.begin(self, self.head.bodiless, self._expires_at)
         legible = self._renames
-        if self._adapts and self.prompt is not None:
-            self._adapt(self.prompt, endpoint)
-            legible = legible or self.prompt.asks_usage or self._learns_habit
+        prompt = self.prompt
+        has_slots = endpoint.slots is not None
+        if prompt is not None and (self._adapts or has_slots or prompt.names_slot):
+            self._adapt(prompt, endpoint)
+            legible = legible or prompt.asks_usage or self._learns_habit
+        elif has_slots and way.api != OTHER:
+            self._take_slot(None, endpoint)
         body = self._body
         complete = self._body_complete
         prefix = way.prefix(endpoint, legible)

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, Final
 from penstock.core import snapshot
 from penstock.core.breaker import OPEN, STATE_NAMES, Breaker, BreakerChange
 from penstock.core.endpoint import BACKUP, DOWN
+from penstock.core.engine_slots import ANY, EngineSlots
 from penstock.core.env import Env
 from penstock.core.load_report import LoadReport
 from penstock.core.reuse import ReuseHistory
@@ -30,6 +31,7 @@ from penstock.dataplane.board import (
     R_LOADED_HASHES,
     R_PREFIX_HITS,
     R_RUNNING,
+    R_SLOTS,
     R_WAITING,
     S_DRAINING,
     S_EJECTED,
@@ -45,6 +47,7 @@ from penstock.dataplane.counted_endpoint import CountedEndpoint
 from penstock.dataplane.request_log import json_text
 from penstock.dataplane.usage_habits import UsageHabits
 from penstock.wire.forwarding import Edit
+from penstock.wire.openai import Inspection
 
 if TYPE_CHECKING:
     from penstock.dataplane.endpoint_connection import EndpointConnection
@@ -53,6 +56,7 @@ if TYPE_CHECKING:
 # How old what other workers have in flight may be. Reading it costs 40 ns per worker; load
 # reports older than 5 ms begin to cost latency, younger ones do not.
 _ELSEWHERE_MAX_AGE_S: Final = 0.001
+MAX_SLOTS: Final = 256  # of an engine; looked through for each prompt
 _QUIET_MAX_AGE_S: Final = 0.1  # since when they hear nothing: they publish it four times a second
 
 
@@ -137,6 +141,7 @@ class LiveEndpoint(CountedEndpoint):
         self._tells_misses: int = 0  # and that none were
         self.never_hit: bool = False  # by its own counters, as of its report
         self.usage: UsageHabits = UsageHabits()
+        self.slots: EngineSlots | None = None  # of its engine, while prompts are given theirs
 
     def configure(
         self,
@@ -160,6 +165,7 @@ class LiveEndpoint(CountedEndpoint):
             self._tells_hits = self._tells_misses = 0
             self.never_hit = False
             self.usage.forget()
+            self.slots = None
         self.settings = settings
         self.addresses = addresses
         self.no_address = spec.no_address
@@ -274,6 +280,8 @@ class LiveEndpoint(CountedEndpoint):
         if cold:
             self._tells_hits = self._tells_misses = 0  # it may run with other options
             self.usage.forget()
+            self.slots = None
+        self._count_slots(cells[at + R_SLOTS])
         self.waiting = waiting
         self.never_hit = cells[at + R_PREFIX_HITS] == 0
         return LoadReport(
@@ -286,6 +294,30 @@ class LiveEndpoint(CountedEndpoint):
             cached_tokens=cells[at + R_CACHED] - 1,
             cold=cold,
         )
+
+    def _count_slots(self, count: int) -> None:
+        """Its engine has so many. Several workers would not know of each other's prompts."""
+        if not self._alone or not 2 <= count <= MAX_SLOTS:
+            self.slots = None
+        elif self.slots is None or self.slots.count != count:
+            self.slots = EngineSlots(count)
+        elif self._foreign == 0:
+            self.slots.told_idle()
+
+    def choose_slot(self, conversation: int, found: Inspection) -> int:
+        """Which slot of its engine a prompt is sent to; see ``EngineSlots.choose``."""
+        slots = self.slots
+        if slots is None or self._foreign > 0:
+            return ANY  # others' requests are in slots that are not known
+        return slots.choose(conversation, found.blocks, found.answered)
+
+    def give_slot(self, ticket: Ticket, slot: int = ANY, conversation: int = 0) -> None:
+        """The request of this ticket is sent there, or wherever its engine chooses."""
+        slots = self.slots
+        if slots is not None and ticket.slots is None:
+            slots.take(slot, conversation, ticket.request.blocks)
+            ticket.slots = slots
+            ticket.slot = slot
 
     def cached_tokens(self, api: int, told: int) -> int:
         """How many a whole answer of that API had, by what it told and by the engine's habits.
@@ -315,6 +347,7 @@ class LiveEndpoint(CountedEndpoint):
             self.waiting = -1
             self.never_hit = False
             self.loaded = []
+            self.slots = None
             self.reported_at = -1.0
             self._kv_reported = 0
             self.kv_elsewhere = 0

@@ -32,7 +32,9 @@ class Mirror(ResponseSink):
         self.endpoint: LiveEndpoint = endpoint
         self.connection: EndpointConnection | None = connection
         self.context: Context = context
-        self.ticket: Ticket | None = Ticket(endpoint, way.pool.policy, way.request, context.env.now)
+        ticket = Ticket(endpoint, way.pool.policy, way.request, context.env.now)
+        endpoint.give_slot(ticket)
+        self.ticket: Ticket | None = ticket
         self._waiting: bytearray = bytearray()
         self._connected: bool = False
         self._complete: bool = False

@@ -9,7 +9,7 @@ from penstock.wire.forwarding import is_sealed
 from penstock.wire.http1 import RequestHead
 from penstock.wire.lone_surrogates import Hidden, hide
 from penstock.wire.model_name import with_model
-from penstock.wire.openai import CHAT, COMPLETION, OTHER, Inspection, inspect
+from penstock.wire.openai import CHAT, COMPLETION, LLAMACPP, OTHER, Inspection, inspect
 from penstock.wire.usage import Wish, wish_for_usage
 
 _BYTE_ORDER_MARK: Final = b"\xef\xbb\xbf"
@@ -31,6 +31,8 @@ class PromptBody:
         self.asks_usage: bool = False  # in the client's stead
         self._wish: Wish | None = None  # for usage, while it asks
         self._plain: bool = True  # whether it was the client's before it asked
+        self._slot: Wish | None = None  # of the engine, while it names one
+        self._plain_without_slot: bool = True
         self._head: RequestHead = head
         self.is_coded: bool = decoded is not None
         if decoded is None:
@@ -83,8 +85,24 @@ class PromptBody:
         found = self.found
         if not found.stream or (found.api != CHAT and found.api != COMPLETION):
             return False
-        if self.is_coded or found.choices > 1 or is_sealed(self._head):
-            return False  # of several choices each one's end is told of otherwise
+        return found.choices == 1 and self._may_be_edited()  # each one's end is told otherwise
+
+    def may_ask_for_slot(self) -> bool:
+        """Whether it is one sequence, for whose slot the client leaves the choice (llama.cpp)."""
+        found = self.found
+        if found.api != CHAT and found.api != COMPLETION and found.api != LLAMACPP:
+            return False
+        return (
+            found.single
+            and found.choices == 1
+            and not found.id_slot
+            and not found.problem
+            and self._may_be_edited()
+        )
+
+    def _may_be_edited(self) -> bool:
+        if self.is_coded or is_sealed(self._head):
+            return False
         # Else trailers follow, and they may speak of the body.
         return not self._head.chunked or self.data.endswith(b"\r\n" + LAST_CHUNK)
 
@@ -101,6 +119,7 @@ class PromptBody:
 
     def ask_plainly(self) -> bool:
         """Ask as the client did; False when it does, or when the text is not kept."""
+        self.leave_slot()
         wish = self._wish
         if wish is None or not self._json:
             return False
@@ -109,6 +128,31 @@ class PromptBody:
         self._change(wish.taken_out_of(self._json))
         self.changed = not self._plain
         return True
+
+    def ask_for_slot(self, slot: int) -> bool:
+        """Ask for that slot of the engine; False where it cannot be written. It is the last thing
+        that is written, and the first that is taken out."""
+        self.leave_slot()
+        wish = Wish(self._json.find(b"{") + 1, b"", b'"id_slot":%d,' % slot)
+        plain = not self.changed
+        if not self._json or not self._change(wish.written_into(self._json)):
+            return False
+        self._slot = wish
+        self._plain_without_slot = plain
+        return True
+
+    def leave_slot(self) -> None:
+        """Leave it to the engine again."""
+        wish = self._slot
+        self._slot = None
+        if wish is not None and self._json:
+            self._change(wish.taken_out_of(self._json))
+            self.changed = not self._plain_without_slot
+
+    @property
+    def names_slot(self) -> bool:
+        """Whether it asks for one in the client's stead."""
+        return self._slot is not None
 
     def drop(self) -> None:
         """Keep what was understood, not the text."""

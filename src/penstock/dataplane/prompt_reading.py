@@ -4,6 +4,7 @@ Bodies of APIs that are known are understood, and everything follows from them. 
 Ollama's own or the counting of tokens, only the model is read, which decides who can answer.
 """
 
+from penstock.core.engine_slots import ANY
 from penstock.dataplane.answer_reading import AnswerReading, is_changed, reading_of
 from penstock.dataplane.board import P_UNREAD
 from penstock.dataplane.body_skimming import BodySkimming, CodedBody, renamed
@@ -155,18 +156,35 @@ class PromptReading(Settlement):
                 self.request = insight.request_for(way.request, model, thing)
 
     def _adapt(self, prompt: PromptBody, endpoint: LiveEndpoint) -> None:
-        """Have a stream's request ask for usage, or not, as suits the endpoint that it goes to."""
-        now = self.context.env.now
-        api = prompt.found.api
-        asked = prompt.asks_usage
-        self._learns_habit = endpoint.usage.of(api, now) == 0
-        if not self.plainly and endpoint.usage.asks(api, now):
-            prompt.ask_for_usage()
-        else:
-            prompt.ask_plainly()
-        if prompt.asks_usage != asked:
+        """Have the request ask for usage and for a slot, or not, as suits where it goes."""
+        prompt.leave_slot()
+        if self._adapts:
+            now = self.context.env.now
+            api = prompt.found.api
+            self._learns_habit = endpoint.usage.of(api, now) == 0
+            if not self.plainly and endpoint.usage.asks(api, now):
+                prompt.ask_for_usage()
+            else:
+                prompt.ask_plainly()
+        if endpoint.slots is not None:
+            self._take_slot(prompt, endpoint)
+        if prompt.data:
             self._body = [prompt.data]
             self._other_length = len(prompt.data) if prompt.changed else -1
+
+    def _take_slot(self, prompt: PromptBody | None, endpoint: LiveEndpoint) -> None:
+        """Choose one of the engine's slots, or leave that to the engine."""
+        ticket = self.ticket
+        if ticket is None:
+            return
+        slot = ANY
+        conversation = 0
+        if prompt is not None and prompt.may_ask_for_slot():
+            conversation = prompt.found.opening or ticket.request.session_hash
+            slot = endpoint.choose_slot(conversation, prompt.found)
+            if slot >= 0 and not prompt.ask_for_slot(slot):
+                slot = ANY
+        endpoint.give_slot(ticket, slot, conversation)
 
     def _note_usage(self, prompt: PromptBody, status: int) -> None:
         """Whether the engine takes the wish for usage, as far as this answer tells."""

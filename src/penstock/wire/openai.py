@@ -78,6 +78,11 @@ class Inspection:
         self.continues: int = 0  # hash of the answer that it goes on from; 0 without one
         self.cache_salt: str = ""
         self.stream_options: bytes = b""  # as it stands in the body; empty without it
+        self.id_slot: bool = False  # it names a slot of the engine (llama.cpp)
+        self.single: bool = True  # the prompt is certainly one sequence
+        # Hash of all up to the first turn of the user, which later prompts have in common; else 0.
+        self.opening: int = 0
+        self.answered: int = -1  # turns before it, of a chat; -1: not told
         self.prompt_bytes: int = 0
         self.prompt_tokens: int = -1
         self.images: int = 0
@@ -129,6 +134,9 @@ def inspect(api: int, body: bytes) -> Inspection:
     data = _SEPARATOR.join(prompt.pieces)
     found.prompt_bytes = len(data)
     _hash_blocks(found, data)
+    if prompt.opening:
+        size = sum([len(piece) for piece in prompt.pieces[: prompt.opening]]) + prompt.opening - 1
+        found.opening = int(xxh3_64_intdigest(memoryview(data)[:size])) or 1
     return found
 
 
@@ -196,6 +204,7 @@ class _Prompt:
     def __init__(self) -> None:
         self.pieces: list[bytes] = []
         self.images: int = 0
+        self.opening: int = 0  # pieces up to the first turn of the user, itself included
 
     def add(self, raw: object) -> None:
         """A raw field; nothing when it is absent."""
@@ -280,8 +289,13 @@ def _read_chat(found: Inspection, prompt: _Prompt, read: bodies.Chat) -> None:
     found.tools = read.tools is not NOTHING or read.functions is not NOTHING
     prompt.add(read.tools)
     prompt.add(read.functions)
+    found.answered = 0
     for message in read.messages:
         prompt.add_message(message)
+        if message.role == "user" and prompt.opening == 0:
+            prompt.opening = len(prompt.pieces)
+        elif message.role == "assistant":
+            found.answered += 1
 
 
 def _read_completion(found: Inspection, prompt: _Prompt, read: bodies.Completion) -> None:
@@ -290,6 +304,7 @@ def _read_completion(found: Inspection, prompt: _Prompt, read: bodies.Completion
     prompt.pieces.append(data)
     prompt.add(read.suffix)
     found.prompt_tokens = _token_ids(data)
+    found.single = _is_single(data)
 
 
 def _read_embedding(found: Inspection, prompt: _Prompt, read: bodies.Embedding) -> None:
@@ -330,7 +345,9 @@ def _read_llamacpp(found: Inspection, prompt: _Prompt, read: bodies.LlamaCpp) ->
     prompt.add(read.input_prefix)
     prompt.add(read.input_suffix)
     prompt.add(read.prompt)
-    found.prompt_tokens = _token_ids(bytes(read.prompt))
+    data = bytes(read.prompt)
+    found.prompt_tokens = _token_ids(data)
+    found.single = not data or _is_single(data)
 
 
 def _read_anthropic(found: Inspection, prompt: _Prompt, read: bodies.AnthropicMessages) -> None:
@@ -350,6 +367,7 @@ def _common(found: Inspection, read: bodies.Common, limit: bodies.Limit) -> None
     found.output_limit = min(max(int(limit or 0), 0), _MOST_TOKENS)
     if read.stream_options is not NOTHING:
         found.stream_options = bytes(read.stream_options)
+    found.id_slot = read.id_slot is not NOTHING
     found.choices = max(int(read.n or 1), 1)
     found.stays = _is_wanted(read.store) or _is_wanted(read.background)
     found.cache_salt = read.cache_salt or ""
@@ -393,6 +411,13 @@ def _token_ids(data: bytes) -> int:
     if not data.startswith(b"[") or not start[:1].isdigit():
         return -1
     return data.count(b",") + 1
+
+
+def _is_single(data: bytes) -> bool:
+    """Whether a prompt is a text or a list of token ids; a list may be of several prompts."""
+    if data.startswith(b"["):
+        return b'"' not in data and data.count(b"[") == 1
+    return data.startswith(b'"')
 
 
 def block_ends(count: int) -> list[int]:

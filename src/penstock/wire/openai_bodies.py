@@ -80,6 +80,7 @@ class Common(msgspec.Struct, kw_only=True):
     prompt_cache_key: str | None = None
     cache_salt: str | None = None  # vLLM and SGLang: only equal ones share a cache
     stream_options: Raw = NOTHING
+    id_slot: Raw = NOTHING  # llama.cpp
 
 
 class Chat(Common, kw_only=True):

@@ -3,6 +3,7 @@
 import asyncio
 import json
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import aiohttp
@@ -13,6 +14,7 @@ import pytest
 from penstock.fleet.balancer import BalancerProcess
 from tests.engines.llamacpp.process import LlamaCpp
 from tests.engines.status import endpoints_of, until_read
+from tests.harness.serving import start_balancer
 
 PATIENCE_S = 20.0
 QUESTION: Any = [{"role": "user", "content": "Tell me of rivers."}]
@@ -31,7 +33,15 @@ BODIES = {
     "native": ("/completion", {"prompt": "Once upon a time", "n_predict": 8}),
 }
 # They differ between two answers to the same question.
-VOLATILE = ("id", "item_id", "created", "created_at", "completed_at", "system_fingerprint")
+VOLATILE = (
+    "id",
+    "item_id",
+    "created",
+    "created_at",
+    "completed_at",
+    "system_fingerprint",
+    "id_slot",
+)
 
 
 async def test_engines_are_recognised_and_their_capacity_is_read(
@@ -52,6 +62,8 @@ def test_an_answer_is_event_by_event_what_the_engine_would_have_sent(
     body = {"model": "tiny", "stream": stream, **REPEATABLE, **asked}
     if not stream:
         body.pop("stream_options", None)
+    for engine in engines:  # the messages API takes no ``cache_prompt``
+        httpx.post(f"{engine.url}{path}", json=body, timeout=PATIENCE_S)
     direct = httpx.post(f"{engines[0].url}{path}", json=body, timeout=PATIENCE_S)
     for _ in range(4):  # what each engine does unasked is learnt from the first stream to it
         passed = httpx.post(f"{balancer.url}{path}", json=body, timeout=PATIENCE_S)
@@ -167,3 +179,42 @@ async def test_an_engine_that_is_killed_and_comes_back_costs_no_request_begun_la
     async with asyncio.timeout(PATIENCE_S):
         await until_read(balancer, 2)
     assert await statuses_of_streams(balancer, clients=4, each=10) == {200: 40}
+
+
+SYSTEM = "You answer with care, in few words, and name your sources. " * 20
+LONG = {"interval": "10m", "silent_after": "10m"}  # no reading falls between two turns
+
+
+async def test_conversations_that_share_a_system_prompt_find_what_they_left(
+    model: Path, tmp_path: Path
+) -> None:
+    """The engine by itself has one cut another's, and finds 77 per cent here."""
+    with LlamaCpp(model, tmp_path / "log") as engine:
+        pool = {"kind": "llm", "endpoints": [engine.url], "engine": LONG}
+        balancer = await start_balancer(tmp_path, {"pools": {"main": pool}, "workers": 1})
+        try:
+            async with asyncio.timeout(PATIENCE_S):
+                await until_read(balancer, 1)
+            cached, prompts = await asyncio.to_thread(cached_of_turns, balancer.url)
+        finally:
+            await balancer.stop()
+    assert cached >= 0.9 * prompts
+
+
+def cached_of_turns(url: str) -> tuple[int, int]:
+    """Three conversations turn by turn: tokens found cached, and all, of prompts that go on."""
+    system = {"role": "system", "content": SYSTEM}
+    conversations: list[list[dict[str, str]]] = [[system] for _ in range(3)]
+    cached = prompts = 0
+    for turn in range(6):
+        for number, messages in enumerate(conversations):
+            asked = f"In conversation {number} this is question {turn}: tell me more of rivers."
+            messages.append({"role": "user", "content": asked})
+            body = {"model": "tiny", "messages": messages, "max_tokens": 16, "temperature": 0}
+            answer = httpx.post(f"{url}/v1/chat/completions", json=body, timeout=PATIENCE_S).json()
+            messages.append(answer["choices"][0]["message"])
+            if turn:
+                timings = answer["timings"]
+                cached += timings["cache_n"]
+                prompts += timings["cache_n"] + timings["prompt_n"]
+    return cached, prompts

@@ -7,7 +7,7 @@ import pytest
 from penstock.dataplane.prompt_body import PromptBody
 from penstock.wire.chunked import LAST_CHUNK, ChunkedReader, as_one_chunk, encode_chunk
 from penstock.wire.http1 import RequestHead
-from penstock.wire.openai import CHAT, EMBEDDING
+from penstock.wire.openai import ANTHROPIC, CHAT, COMPLETION, EMBEDDING, LLAMACPP
 
 ASKED = {"model": "small", "stream": True, "messages": [{"role": "user", "content": "x" * 600}]}
 JSON = json.dumps(ASKED).encode()
@@ -167,3 +167,55 @@ def test_of_several_choices_usage_is_not_asked() -> None:
     for count, asks in ((1, True), (None, True), (2, False)):
         body = json.dumps(ASKED | {"n": count}).encode()
         assert PromptBody(CHAT, head(chunked=False), body).may_ask_for_usage() is asks
+
+
+@pytest.mark.parametrize("chunked", [False, True])
+@pytest.mark.parametrize("usage", [False, True])
+def test_a_slot_is_asked_for_and_given_up_again(chunked: bool, usage: bool) -> None:
+    data = as_one_chunk(JSON) if chunked else JSON
+    prompt = PromptBody(CHAT, head(chunked=chunked), data)
+    wish = {"stream_options": {"include_usage": True}} if usage else {}
+    if usage:
+        prompt.ask_for_usage()
+    for slot in (3, 12):
+        assert prompt.ask_for_slot(slot)
+        assert sent(prompt, chunked=chunked) == ASKED | wish | {"id_slot": slot}
+        assert prompt.changed
+    prompt.leave_slot()
+    assert sent(prompt, chunked=chunked) == ASKED | wish
+    assert prompt.changed is usage
+    prompt.ask_for_slot(0)
+    assert prompt.ask_plainly() is usage
+    assert (prompt.data, prompt.changed, prompt.names_slot) == (data, False, False)
+
+
+def test_another_model_is_asked_for_without_the_slot_of_the_first() -> None:
+    prompt = PromptBody(CHAT, head(chunked=False), JSON)
+    prompt.ask_for_usage()
+    prompt.ask_for_slot(1)
+    prompt.ask_for_model("large")
+    assert sent(prompt, chunked=False) == ASKED | {"model": "large"}
+
+
+@pytest.mark.parametrize(
+    ("api", "more", "may"),
+    [
+        (CHAT, {"messages": []}, True),
+        (CHAT, {"messages": [], "id_slot": 1}, False),
+        (CHAT, {"messages": [], "id_slot": -1}, False),
+        (CHAT, {"messages": [], "n": 2}, False),
+        (COMPLETION, {"prompt": "text"}, True),
+        (COMPLETION, {"prompt": ["text", "text"]}, False),
+        (LLAMACPP, {"prompt": "text"}, True),
+        (LLAMACPP, {"input_prefix": "text", "input_suffix": "text"}, True),
+        (ANTHROPIC, {"messages": [], "max_tokens": 1}, False),
+        (EMBEDDING, {"input": "text"}, False),
+    ],
+)
+def test_a_slot_is_asked_for_one_sequence_whose_client_leaves_it_open(
+    api: int, more: dict[str, object], may: bool
+) -> None:
+    prompt = PromptBody(api, head(chunked=False), json.dumps({"model": "m"} | more).encode())
+    assert prompt.may_ask_for_slot() is may
+    sealed = PromptBody(CHAT, head(chunked=False, sealed=True), JSON)
+    assert not sealed.may_ask_for_slot()

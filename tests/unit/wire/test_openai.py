@@ -368,3 +368,31 @@ def test_what_stands_before_a_gap_is_the_prefix_of_what_fills_it() -> None:
     first = inspect(LLAMACPP, json.dumps({**before, "input_suffix": "b"}).encode())
     second = inspect(LLAMACPP, json.dumps({"input_suffix": "c", **before, "prompt": ""}).encode())
     assert first.blocks[:2] == second.blocks[:2]
+
+
+def test_turns_of_a_conversation_have_its_opening_in_common_and_no_other_has_it() -> None:
+    system = {"role": "system", "content": "s" * 300}
+    first = understood(CHAT, messages=[system, user("one")])
+    answer = {"role": "assistant", "content": "yes"}
+    later = understood(CHAT, messages=[system, user("one"), answer, user("more")])
+    other = understood(CHAT, messages=[system, user("two")])
+    assert first.opening == later.opening != 0
+    assert other.opening not in (0, first.opening)
+    assert (first.answered, later.answered) == (0, 1)
+    assert understood(CHAT, messages=[system]).opening == 0
+
+
+@pytest.mark.parametrize(
+    ("prompt", "single"),
+    [
+        ("text", True),
+        ([1, 2, 3], True),
+        (["text", "text"], False),
+        ([[1, 2], [3]], False),
+        ([1, "text"], False),
+        ({"prompt_string": "text"}, False),
+    ],
+)
+def test_a_prompt_that_may_be_several_is_told_from_one(prompt: Any, single: bool) -> None:
+    assert understood(COMPLETION, prompt=prompt).single is single
+    assert understood(LLAMACPP, prompt=prompt).single is single

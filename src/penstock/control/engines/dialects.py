@@ -44,6 +44,8 @@ class Dialect:
     # Where the cache may turn out larger than ``capacity`` tells, asked with each reading.
     more: str = ""
     more_capacity: Callable[[bytes], int] | None = field(default=None)
+    # How many sequences it keeps, in slots that requests may choose: the first fact that tells.
+    slots: Callable[[bytes], int] | None = field(default=None)
 
 
 def _vllm(body: bytes) -> Reading:
@@ -217,6 +219,10 @@ class _Props(msgspec.Struct):
     default_generation_settings: _Generation = msgspec.field(default_factory=_Generation)
 
 
+class _SlotCount(msgspec.Struct):
+    total_slots: int = 0
+
+
 class _Slot(msgspec.Struct):
     is_processing: bool = False
     n_ctx: int = 0
@@ -259,6 +265,10 @@ def _props(body: bytes) -> int:
     """What fits for certain. Each slot tells the whole of a memory that all share, which is how
     llama.cpp starts by default, and its part of one that was split; nothing says which it is."""
     return _decoded(body, _Props).default_generation_settings.n_ctx
+
+
+def _total_slots(body: bytes) -> int:
+    return _decoded(body, _SlotCount).total_slots
 
 
 def _slots_capacity(body: bytes) -> int:
@@ -363,6 +373,7 @@ LLAMACPP: Final = Dialect(
     capacity=_props,
     more="/slots",
     more_capacity=_slots_capacity,
+    slots=_total_slots,
 )
 LLAMACPP_SLOTS: Final = replace(LLAMACPP, read=_slots, path="/slots", mark="", makeshift=True)
 OLLAMA: Final = Dialect("ollama", _ollama, path="/api/ps")

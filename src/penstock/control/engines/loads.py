@@ -60,6 +60,8 @@ class Watched:
         self.recognised_at = now
         self.capacity = target.engine.kv_tokens  # tokens of its cache; 0: not known yet
         self.looks_for_more = True  # of its cache
+        self.slots = 0  # that requests may choose among
+        self.may_be_another = False  # since they were counted
         self.reading: Reading | None = None
         self.read_at = now  # or since when it is waited for
         self.silent = False
@@ -162,12 +164,17 @@ class EngineLoads:
             dialect = watched.dialect = await self._recognise(target)
             watched.recognised_at = now
             watched.looks_for_more = True
+            watched.may_be_another = True
             await self._learn_capacity(watched, dialect)
+        if watched.may_be_another:
+            watched.slots = await self._count_slots(target, dialect)
+            watched.may_be_another = False
         before = self._cells.in_flight(target.endpoint.row)
         reading = dialect.read(await self._asked(target, dialect))
         await self._see_more(watched, dialect)
         if watched.capacity:
             reading.kv_capacity = watched.capacity
+        reading.slots = watched.slots
         self._succeeded(watched, reading, before)
 
     async def _recognise(self, target: Target) -> Dialect:
@@ -231,6 +238,17 @@ class EngineLoads:
             else:
                 return
 
+    async def _count_slots(self, target: Target, dialect: Dialect) -> int:
+        """Those that requests may choose among; 0 where there are none, or nothing tells."""
+        if dialect.slots is None or target.engine.slots == "engine":
+            return 0
+        for path in dialect.facts:
+            try:
+                return max(whole(dialect.slots(await self._client.get(target, path))), 0)
+            except UnreadableError:
+                continue  # ``_learn_capacity`` tells
+        return 0
+
     async def _see_more(self, watched: Watched, dialect: Dialect) -> None:
         """Where the cache may turn out to be larger than was told first, until it does."""
         configured = watched.target.engine.kv_tokens
@@ -265,6 +283,7 @@ class EngineLoads:
     def _failed(self, watched: Watched, problem: str) -> None:
         """Also decides when an engine counts as silent; workers look at the age themselves."""
         watched.problem = problem
+        watched.may_be_another = True
         self._cells.failed(watched.target.endpoint.row)
         engine = watched.target.engine
         if watched.silent or self._clock() - watched.read_at < engine.silent_after_s:

@@ -22,6 +22,7 @@ from penstock.dataplane.board import (
     R_PREFIX_QUERIES,
     R_READ,
     R_RUNNING,
+    R_SLOTS,
     R_WAITING,
     Board,
 )
@@ -61,6 +62,7 @@ class ReportCells:
         cells[at + R_PREFIX_QUERIES] = reading.prefix_queries
         cells[at + R_PREFIX_HITS] = reading.prefix_hits
         cells[at + R_FOREIGN] = max(there - own, 0)
+        cells[at + R_SLOTS] = max(reading.slots, 0)
         loaded = reading.loaded[:MAX_LOADED]
         for index, name in enumerate(loaded):
             cells[at + R_LOADED_HASHES + index] = loaded_hash(name)

@@ -23,6 +23,7 @@ from penstock.dataplane.board import (
     R_LOADED,
     R_READ,
     R_RUNNING,
+    R_SLOTS,
     R_WAITING,
     Board,
 )
@@ -252,3 +253,25 @@ async def test_a_configured_kind_without_metrics_is_still_read_where_it_tells_it
     site.run(replace(OFTEN, kind="llamacpp"))
     await site.reads(1)
     assert site.cell(R_RUNNING) == 1
+
+
+async def test_the_slots_of_llamacpp_are_counted_and_counted_anew_after_it_was_away(
+    site: Site,
+) -> None:
+    site.pages["/metrics"] = expositions.LLAMACPP
+    site.pages["/props"] = b'{"total_slots": 4}'
+    site.run(OFTEN)
+    await site.reads(1)
+    assert site.cell(R_SLOTS) == 4
+    metrics = site.pages.pop("/metrics")
+    await site.fails(1)
+    site.pages.update({"/metrics": metrics, "/props": b'{"total_slots": 2}'})
+    await until(lambda: site.cell(R_SLOTS) == 2, "they are counted anew")
+
+
+async def test_slots_that_the_engine_is_to_choose_are_not_counted(site: Site) -> None:
+    site.pages["/metrics"] = expositions.LLAMACPP
+    site.pages["/props"] = b'{"total_slots": 4}'
+    site.run(replace(OFTEN, slots="engine"))
+    await site.reads(1)
+    assert site.cell(R_SLOTS) == 0
