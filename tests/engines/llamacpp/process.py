@@ -19,8 +19,9 @@ _SERVER = Path(__file__).with_name("server.py")
 class LlamaCpp:
     """Running from its making on; ``url`` stays the same when it is started again."""
 
-    def __init__(self, model: Path, log: Path) -> None:
+    def __init__(self, model: Path, log: Path, *, shares_memory: bool = True) -> None:
         self._model = model
+        self._memory = "shared" if shares_memory else "split"
         self._log = log
         self._process: subprocess.Popen[str] | None = None
         self.url = ""
@@ -31,7 +32,7 @@ class LlamaCpp:
         port = urlsplit(self.url).port or 0
         with self._log.open("a") as log:
             self._process = subprocess.Popen(
-                [sys.executable, str(_SERVER), str(self._model), str(port)],
+                [sys.executable, str(_SERVER), str(self._model), str(port), self._memory],
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
                 stderr=log,

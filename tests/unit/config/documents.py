@@ -98,7 +98,7 @@ pools:
       headers: {Authorization: Bearer x}
       kv_tokens: 100000
       orca: true
-      slots: engine
+      slots: pin
       metrics: {running: app_running, waiting: app_waiting, kv_usage: app_cache}
       kv_events: {port: 6000, replay_port: 6001, topic: kv}
     endpoints:

@@ -41,7 +41,7 @@ class Engine(Data, frozen=True):
     orca: bool = False  # responses are asked for the load in their heads
     metrics: EngineMetrics = EngineMetrics()
     kv_events: KvEvents | None = None
-    slots: Literal["pin", "engine"] = "pin"  # who chooses the slot of a prompt (llama.cpp)
+    slots: Literal["pin", "engine"] = "engine"  # who chooses the slot of a prompt (llama.cpp)
 
 
 class ServedModel(Data, frozen=True):

@@ -260,7 +260,7 @@ async def test_the_slots_of_llamacpp_are_counted_and_counted_anew_after_it_was_a
 ) -> None:
     site.pages["/metrics"] = expositions.LLAMACPP
     site.pages["/props"] = b'{"total_slots": 4}'
-    site.run(OFTEN)
+    site.run(replace(OFTEN, slots="pin"))
     await site.reads(1)
     assert site.cell(R_SLOTS) == 4
     metrics = site.pages.pop("/metrics")
@@ -272,6 +272,6 @@ async def test_the_slots_of_llamacpp_are_counted_and_counted_anew_after_it_was_a
 async def test_slots_that_the_engine_is_to_choose_are_not_counted(site: Site) -> None:
     site.pages["/metrics"] = expositions.LLAMACPP
     site.pages["/props"] = b'{"total_slots": 4}'
-    site.run(replace(OFTEN, slots="engine"))
+    site.run(OFTEN)
     await site.reads(1)
     assert site.cell(R_SLOTS) == 0
