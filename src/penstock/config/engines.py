@@ -93,9 +93,9 @@ class Engine(Section):
     )
     slots: Literal["pin", "engine"] = setting(
         _ENGINE.slots,
-        "Who chooses the slot of a prompt, of llama.cpp with several. `engine`: the engine. `pin`: a "
-        "conversation stays in a slot of its own (`id_slot`); for one worker, and for engines whose "
-        "slots do not share their KV memory.",
+        "Who chooses the slot of a prompt, of llama.cpp with several. `engine`: the engine. "
+        "`pin`: a conversation stays in a slot of its own (`id_slot`); for one worker, and for "
+        "engines whose slots do not share their KV memory.",
     )
 
     @model_validator(mode="after")
