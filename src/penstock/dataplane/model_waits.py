@@ -5,8 +5,6 @@ The supervisor asks; a pool's requests wait here until it tells what it found, o
 
 from typing import TYPE_CHECKING, Final
 
-from mypy_extensions import mypyc_attr
-
 from penstock.core.env import Env
 from penstock.dataplane.loop import report_bug
 
@@ -20,7 +18,6 @@ _PATIENCE_S: Final = 3.0  # the supervisor's own bound is 2 s to ask and 2 s to 
 _MOST_WAITING: Final = 1000
 
 
-@mypyc_attr(allow_interpreted_subclasses=True)
 class ToldAtOnce:
     """The supervisor, as those see it that wait for what it does. This one is not there."""
 
