@@ -2,8 +2,7 @@
 
 A server may close a connection at any time, and its FIN may be under way while a request goes out
 on that connection (RFC 9112, 9.3.1). A request that may be repeated is then sent again; another is
-lost.
-Two habits of servers make this race frequent:
+lost. Two habits of servers make this race frequent:
 
 - Some close right after an answer without saying so in it. llama.cpp does after every streamed
   answer, 0.02 to 0.07 ms after the last chunk when idle and later when busy, and announces
@@ -24,9 +23,8 @@ UNKNOWN_REST_S: Final = 0.02
 _NEEDED: Final = 4  # reused connections in a row that were answered, before rest is not needed
 _NEEDED_AGAIN: Final = 32  # the same after a connection ended early
 _SAFE_SHARE: Final = 0.75  # of the shortest idle life seen
-_GROWTH: Final = (
-    1.5  # of that life, at most, with every end seen: a restart ends all, young and old
-)
+# Of that life, at most, with every end seen: a restart ends all, young and old.
+_GROWTH: Final = 1.5
 
 
 class ReuseHistory:

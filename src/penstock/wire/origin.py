@@ -18,8 +18,7 @@ _PAIR: Final = re.compile(
 )
 _EMPTY: Final = re.compile(r"[ \t]*([;,])")
 _QUOTED_PAIR: Final = re.compile(r"\\(.)")
-_MAPPED: Final = ip_network("::ffff:0:0/96")
-_MAPPED_BITS: Final = 96
+_MAPPED_BITS: Final = 96  # of ::ffff:0:0/96, IPv4 mapped into IPv6 (RFC 4291, 2.5.5.2)
 
 
 class Origin:
