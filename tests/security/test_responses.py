@@ -209,10 +209,11 @@ def test_irregular_framing_with_one_reading_is_passed_on_in_order(
     before = irregular_responses(stage)
     with stage.worker.connect() as client:
         client.send(head(f"GET / HTTP/{version}", "Connection: keep-alive"))
-        raw = client.read_until(b"\r\n\r\n").lower()
-        assert raw.count(b"content-length") + raw.count(b"transfer-encoding") <= 1
-        whole = raw + client.read_until(b"hello")
-        assert b"evil" not in whole.lower()
+        raw = client.read_until(b"\r\n\r\n")
+        framings = raw.lower().count(b"content-length") + raw.lower().count(b"transfer-encoding")
+        assert framings <= 1
+        client.put_back(raw)
+        assert client.read_response().body == b"hello"
         stage.endpoint.wait_for_end(number)
     stage.worker.wait_until_published()
     assert irregular_responses(stage) == before + 1

@@ -36,6 +36,7 @@ class Endpoint:
     to anyone: that is seen while it goes on, when no request has ended yet that could tell of it.
     """
 
+    times_silence: bool = True  # whether anyone asks; else no request pays for it
     owed: int = 0  # requests that it owes a byte
     quiet_since: float = 0.0  # while it owes any: when it was heard last, or began to owe
     unheard: bool = False  # those who waited for it gave up before it was heard

@@ -89,7 +89,8 @@ class Ticket:
             except Exception:
                 endpoint.release()  # there will be no ticket to settle
                 raise
-        if request.streams:  # other answers of language models take as long as they are
+        # Answers of language models that are not streamed take as long as they are.
+        if endpoint.times_silence and request.streams:
             self.awaits = True
             endpoint.owes(now)
 
@@ -97,7 +98,8 @@ class Ticket:
         """The first byte of the response came."""
         self.first_byte_at = now
         endpoint = self.endpoint
-        endpoint.heard(now)
+        if endpoint.times_silence:
+            endpoint.heard(now)
         if self.awaits and self.request.prompt_tokens == 0:
             # What follows may come at any time; of a language model, tokens follow.
             self.awaits = False
@@ -141,7 +143,7 @@ class Ticket:
         endpoint.release()
         if self.slots is not None:
             self.slots.free(self.slot, outcome == DONE)
-        if outcome == DONE:
+        if outcome == DONE and endpoint.times_silence:
             endpoint.heard(now)
         if self.awaits:
             endpoint.owes_no_more(outcome in GAVE_UP, now)

@@ -160,6 +160,13 @@ class LivePool(Pool):
         if self.orca:
             self.request_edits.append(_ORCA_ASKED)
             self.response_edits += _ORCA_HIDDEN
+        # Policies, live or shadow, ask for it if they learn at all, and outlier detection may.
+        self.times_silence: bool = (
+            spec.kind == "llm"
+            or self.policy.observes
+            or len(spec.shadow) > 0
+            or (spec.outlier.enabled and spec.outlier.silence_s > 0.0)
+        )
         self.settings: ConnectionSettings = ConnectionSettings(spec.timeouts, spec.connections)
         self.request_s: float = spec.timeouts.request_s
         self._cookie_attributes: str = (
