@@ -12,7 +12,7 @@ from setuptools.command.build_ext import build_ext
 # the entry point, since ``python -m`` runs source only.
 INTERPRETED = (
     "src/penstock/core/snapshot/",
-    "src/penstock/dataplane/worker.py",
+    "src/penstock/dataplane/worker/__main__.py",
     "src/penstock/wire/openai_bodies.py",
 )
 GROUP = "penstock"

@@ -16,9 +16,9 @@ from benchmarks.marked import replace
 from penstock._form import form
 from penstock.core.endpoint import Endpoint
 from penstock.core.env import Env
-from penstock.core.prefix_index import PrefixIndex
+from penstock.core.prefixes.prefix_index import PrefixIndex
 from penstock.core.request import Request
-from penstock.dataplane.answer_reading import AnswerReading
+from penstock.dataplane.llm.answer_reading import AnswerReading
 from penstock.wire import openai
 from penstock.wire.chunked import encode_chunk
 from penstock.wire.usage import UsageHider

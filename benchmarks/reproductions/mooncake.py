@@ -5,9 +5,9 @@ from typing import ClassVar, Final
 from benchmarks.reproductions.reproduction import Effort, Reproduction, simulated, table
 from penstock.core.endpoint import Endpoint
 from penstock.core.env import Env
-from penstock.core.policy._fitted import FittedPolicy
-from penstock.core.policy._least import least_of
-from penstock.core.policy._serving import pending
+from penstock.core.policy.support.fitted import FittedPolicy
+from penstock.core.policy.support.least import least_of
+from penstock.core.policy.support.serving import pending
 from penstock.core.request import Request
 from penstock.core.ticket import Ticket
 from penstock.sim.experiment import Result

@@ -8,8 +8,8 @@ from benchmarks.reproductions.reproduction import Effort, Reproduction, table
 from penstock.core.endpoint import Endpoint
 from penstock.core.env import Env
 from penstock.core.policy import create
-from penstock.core.pool import Pool
-from penstock.core.prefix_index import PrefixIndex
+from penstock.core.pool.pool import Pool
+from penstock.core.prefixes.prefix_index import PrefixIndex
 from penstock.core.request import Request
 from penstock.core.ticket import DONE, Ticket
 from penstock.sim.trace import BLOCK_TOKENS, TraceRequest, read_trace

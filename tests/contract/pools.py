@@ -6,7 +6,7 @@ from random import Random
 from penstock.core.endpoint import Endpoint
 from penstock.core.env import Env
 from penstock.core.policy import Policy, create
-from penstock.core.policy._hashing import rehash
+from penstock.core.policy.support.hashing import rehash
 from penstock.core.request import Request
 
 

@@ -5,7 +5,7 @@ from collections.abc import Iterator, Sequence
 from typing import Any
 
 from penstock.core.policy import Policy, policies
-from penstock.core.policy._serving import ServingPolicy
+from penstock.core.policy.support.serving import ServingPolicy
 from penstock.core.snapshot import PolicyChoice
 from penstock.sim.scenario import scenario_of
 from penstock.sim.world import build_world

@@ -3,8 +3,8 @@
 from itertools import count
 
 from penstock.core.endpoint import Endpoint
-from penstock.core.policy._copies import Copies
-from penstock.core.policy.marginal_cost import MarginalCost
+from penstock.core.policy.serving.marginal_cost import MarginalCost
+from penstock.core.policy.support.copies import Copies
 from penstock.core.request import Request
 from tests.contract.pools import endpoints_of_weights, env
 from tests.contract.test_serving import prompt

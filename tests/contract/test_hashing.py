@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from penstock.core.endpoint import Endpoint
 from penstock.core.policy import Policy, policies
-from penstock.core.policy._hashing import HashPolicy
+from penstock.core.policy.support.hashing import HashPolicy
 from penstock.core.request import Request
 from tests.contract.pools import endpoints_of_weights, env, keyed, made, picks
 

@@ -6,7 +6,7 @@ import pytest
 
 from penstock.core.endpoint import Endpoint
 from penstock.core.env import Env
-from penstock.core.policy._serving import ServingPolicy
+from penstock.core.policy.support.serving import ServingPolicy
 from penstock.core.ticket import DONE, Ticket
 from tests.contract.pools import endpoints_of_weights, env
 from tests.contract.test_serving import SERVING, made_serving, prompt

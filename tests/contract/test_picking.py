@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from penstock.core.endpoint import DOWN, UP, Endpoint
 from penstock.core.policy import policies
-from penstock.core.pool import Pool
+from penstock.core.pool.pool import Pool
 from penstock.core.ticket import ABANDONED, DONE, OUTCOMES, Ticket
 from tests.contract.pools import endpoints_of_weights, env, keyed, made, picks
 

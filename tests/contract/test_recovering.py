@@ -6,7 +6,7 @@ from functools import cache
 import pytest
 
 from penstock.core.policy import policies
-from penstock.core.policy._serving import ServingPolicy
+from penstock.core.policy.support.serving import ServingPolicy
 from tests.contract.recovering import LEARNING, Picks, played, pool_of
 
 BEGINS_S = 20.0

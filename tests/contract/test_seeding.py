@@ -8,11 +8,11 @@ import pytest
 
 from penstock.core.endpoint import Endpoint
 from penstock.core.env import Env
-from penstock.core.load_report import LoadReport
+from penstock.core.measure.load_report import LoadReport
 from penstock.core.policy import policies
-from penstock.core.policy._fitted import FittedPolicy
-from penstock.core.policy._serving import ServingPolicy
-from penstock.core.policy._warming import WARMING_S, Warming
+from penstock.core.policy.support.fitted import FittedPolicy
+from penstock.core.policy.support.serving import ServingPolicy
+from penstock.core.policy.support.warming import WARMING_S, Warming
 from penstock.core.request import Request
 from penstock.core.snapshot import PolicyChoice
 from penstock.core.ticket import CONNECT_FAILED, DONE, Ticket

@@ -6,12 +6,12 @@ from typing import Any
 import pytest
 
 from penstock.core.endpoint import Endpoint
-from penstock.core.load_report import LoadReport
+from penstock.core.measure.load_report import LoadReport
 from penstock.core.policy import create, policies
-from penstock.core.policy._engine_model import EngineModel, FleetModel
-from penstock.core.policy._serving import ServingPolicy
-from penstock.core.policy.marginal_cost import MarginalCost
-from penstock.core.pool import Pool
+from penstock.core.policy.serving.marginal_cost import MarginalCost
+from penstock.core.policy.support.engine_model import EngineModel, FleetModel
+from penstock.core.policy.support.serving import ServingPolicy
+from penstock.core.pool.pool import Pool
 from penstock.core.request import Request
 from penstock.core.ticket import DONE, Ticket
 from tests.contract.pools import endpoints_of_weights, env, made

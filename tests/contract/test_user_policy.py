@@ -3,7 +3,7 @@
 import pytest
 
 from penstock.core.policy import create
-from penstock.core.pool import Pool
+from penstock.core.pool.pool import Pool
 from penstock.core.ticket import DONE, Ticket
 from tests.contract.pools import endpoints_of_weights, env, keyed
 from tests.contract.user_policy import Nth

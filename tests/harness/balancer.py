@@ -193,5 +193,6 @@ class Balancer:
             self._worker_pids.add(event["pid"])
         for pid in self._worker_pids:
             with contextlib.suppress(OSError):  # it has ended, as it should
-                if b"penstock.dataplane.worker" in Path(f"/proc/{pid}/cmdline").read_bytes():
+                command = Path(f"/proc/{pid}/cmdline").read_bytes().split(b"\0")
+                if b"penstock.dataplane.worker" in command:
                     os.kill(pid, signal.SIGKILL)

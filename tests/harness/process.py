@@ -14,9 +14,10 @@ import tempfile
 from collections import Counter
 from typing import Any
 
-from penstock.dataplane import context, loop
-from penstock.dataplane.board import Board, create_board
-from penstock.dataplane.serving import run
+from penstock.dataplane import context
+from penstock.dataplane.board.layout import Board, create_board
+from penstock.dataplane.io import loop
+from penstock.dataplane.worker.serving import run
 from tests.harness.clock import HeldClock
 from tests.harness.forked import Passed, forking
 

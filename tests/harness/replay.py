@@ -5,7 +5,7 @@ from random import Random
 from penstock.core.endpoint import UP, Endpoint
 from penstock.core.env import Env
 from penstock.core.policy import create
-from penstock.core.pool import Pool
+from penstock.core.pool.pool import Pool
 from penstock.core.request import Request
 from penstock.sim.kernel.arrivals import Recorded
 from penstock.sim.kernel.balancer import Balancer

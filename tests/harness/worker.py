@@ -14,7 +14,7 @@ import msgspec
 
 from penstock.core.endpoint import UP
 from penstock.core.snapshot import Pool, Snapshot
-from penstock.dataplane.board import (
+from penstock.dataplane.board.layout import (
     H_EPOCH,
     H_GENERATION,
     L_IN_FLIGHT,
@@ -24,8 +24,8 @@ from penstock.dataplane.board import (
     W_HEARTBEAT_MS,
     Board,
 )
-from penstock.dataplane.loop import SWEEP_S
-from penstock.dataplane.mailbox import Inbox, frame
+from penstock.dataplane.io.loop import SWEEP_S
+from penstock.dataplane.worker.mailbox import Inbox, frame
 from tests.harness.client import Client
 from tests.harness.process import GARBAGE, INDEX, WorkerProcess
 from tests.harness.waiting import PATIENCE_S, wait_until

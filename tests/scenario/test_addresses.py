@@ -4,7 +4,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from penstock.core.snapshot import Endpoint, PoolTimeouts, RequestLog
-from penstock.dataplane.board import L_ADDRESS, L_CONNECT_FAILURES, L_CONNECTIONS
+from penstock.dataplane.board.layout import L_ADDRESS, L_CONNECT_FAILURES, L_CONNECTIONS
 from tests.harness.http_endpoint import Answer, HttpEndpoint
 from tests.harness.log import lines_of
 from tests.harness.messages import get

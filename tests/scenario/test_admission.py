@@ -19,7 +19,7 @@ from penstock.core.snapshot import (
     SuccessRate,
     Throttle,
 )
-from penstock.dataplane.board import (
+from penstock.dataplane.board.layout import (
     L_BREAKER_OPENED,
     P_LIMIT_MILLI,
     P_QUEUE_SUM_US,

@@ -8,7 +8,7 @@ import pytest
 
 from penstock.core.endpoint import DOWN
 from penstock.core.snapshot import Match, PolicyChoice, RequestLog
-from penstock.dataplane.board import S_HEALTH, W_CONNECTIONS
+from penstock.dataplane.board.layout import S_HEALTH, W_CONNECTIONS
 from tests.harness.endpoint import EndpointConnection, Script, ScriptedEndpoint
 from tests.harness.http_endpoint import HttpEndpoint
 from tests.harness.messages import answer, answer_of, get

@@ -5,7 +5,7 @@ from time import sleep
 
 import pytest
 
-from penstock.dataplane.board import L_FAILURES, W_ACCEPT_PAUSES, W_CONNECTIONS
+from penstock.dataplane.board.layout import L_FAILURES, W_ACCEPT_PAUSES, W_CONNECTIONS
 from tests.harness.client import Client
 from tests.harness.endpoint import EndpointConnection, Script, ScriptedEndpoint
 from tests.harness.http_endpoint import HttpEndpoint

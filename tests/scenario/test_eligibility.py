@@ -7,7 +7,7 @@ import pytest
 
 from penstock.core.endpoint import DOWN, UP
 from penstock.core.snapshot import Pool
-from penstock.dataplane.board import (
+from penstock.dataplane.board.layout import (
     L_IN_FLIGHT,
     P_NO_ENDPOINT,
     S_EJECTED,

@@ -8,7 +8,7 @@ from collections.abc import Callable
 
 import pytest
 
-from penstock.dataplane.board import (
+from penstock.dataplane.board.layout import (
     L_RESETS,
     P_CLIENT_GONE,
     P_CUT,

@@ -5,8 +5,8 @@ from collections.abc import Callable
 import pytest
 
 from penstock.core.snapshot import Connections
-from penstock.dataplane.board import L_RESETS, P_RETRIES
-from penstock.dataplane.loop import SWEEP_S
+from penstock.dataplane.board.layout import L_RESETS, P_RETRIES
+from penstock.dataplane.io.loop import SWEEP_S
 from tests.harness.client import Client
 from tests.harness.endpoint import EndpointConnection, Script, ScriptedEndpoint
 from tests.harness.http_endpoint import HttpEndpoint

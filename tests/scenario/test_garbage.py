@@ -22,7 +22,7 @@ from penstock.core.snapshot import (
     RequestLog,
     Sticky,
 )
-from penstock.dataplane.board import P_PROBES, P_WAITING
+from penstock.dataplane.board.layout import P_PROBES, P_WAITING
 from tests.harness.client import Client, IncompleteResponse
 from tests.harness.endpoint import EndpointConnection, Script, ScriptedEndpoint
 from tests.harness.http_endpoint import Answer, HttpEndpoint, Recorded

@@ -5,7 +5,7 @@ from collections.abc import Callable
 import pytest
 
 from penstock.core.snapshot import Limits, Snapshot
-from penstock.dataplane.board import W_CONNECTIONS, W_REFUSED_LIMIT
+from penstock.dataplane.board.layout import W_CONNECTIONS, W_REFUSED_LIMIT
 from tests.harness.http_endpoint import HttpEndpoint
 from tests.harness.waiting import wait_until
 from tests.harness.worker import Worker

@@ -6,7 +6,7 @@ from collections.abc import Callable
 import pytest
 
 from penstock.core.snapshot import Models, Pool, PoolTimeouts, Retry
-from penstock.dataplane.board import P_RETRIES
+from penstock.dataplane.board.layout import P_RETRIES
 from tests.harness.client import Response
 from tests.harness.endpoint import EndpointConnection, Script, ScriptedEndpoint
 from tests.harness.http_endpoint import Answer, HttpEndpoint

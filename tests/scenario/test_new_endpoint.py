@@ -8,7 +8,7 @@ import pytest
 
 from penstock.core.endpoint import DOWN, UP
 from penstock.core.snapshot import PolicyChoice, Snapshot
-from penstock.dataplane.board import S_HEALTH
+from penstock.dataplane.board.layout import S_HEALTH
 from tests.harness.client import Client
 from tests.harness.http_endpoint import Answer, HttpEndpoint
 from tests.harness.messages import head

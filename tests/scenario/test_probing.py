@@ -6,7 +6,7 @@ from collections.abc import Callable
 import pytest
 
 from penstock.core.snapshot import PolicyChoice, Probe, Retry
-from penstock.dataplane.board import L_REQUESTS, P_PROBES, P_PROBES_FAILED
+from penstock.dataplane.board.layout import L_REQUESTS, P_PROBES, P_PROBES_FAILED
 from tests.harness.endpoint import EndpointConnection, Script, ScriptedEndpoint
 from tests.harness.http_endpoint import Answer, HttpEndpoint, Recorded
 from tests.harness.waiting import wait_until

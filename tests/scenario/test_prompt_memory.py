@@ -6,7 +6,7 @@ from collections.abc import Callable
 import pytest
 
 from penstock.core.snapshot import Retry
-from penstock.dataplane.board import P_CLIENT_GONE, P_UNREAD, W_BYTES_FROM_CLIENTS
+from penstock.dataplane.board.layout import P_CLIENT_GONE, P_UNREAD, W_BYTES_FROM_CLIENTS
 from tests.harness.client import Client
 from tests.harness.endpoint import EndpointConnection, Script, ScriptedEndpoint
 from tests.harness.http_endpoint import HttpEndpoint

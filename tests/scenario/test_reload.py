@@ -21,7 +21,7 @@ from penstock.core.snapshot import (
     Rewrite,
     Snapshot,
 )
-from penstock.dataplane.board import P_RETRIES, P_RETRIES_DENIED, S_HEALTH, W_GENERATION
+from penstock.dataplane.board.layout import P_RETRIES, P_RETRIES_DENIED, S_HEALTH, W_GENERATION
 from tests.harness.endpoint import EndpointConnection, Script, ScriptedEndpoint
 from tests.harness.http_endpoint import HttpEndpoint
 from tests.harness.messages import answer, answer_of, get

@@ -15,7 +15,12 @@ import msgspec
 import pytest
 
 from penstock.core.snapshot import FixedResponse, Limits, ListenerTimeouts, Match, RequestLog
-from penstock.dataplane.board import P_CLIENT_GONE, P_CUT, W_BYTES_FROM_CLIENTS, W_LOG_DROPPED
+from penstock.dataplane.board.layout import (
+    P_CLIENT_GONE,
+    P_CUT,
+    W_BYTES_FROM_CLIENTS,
+    W_LOG_DROPPED,
+)
 from tests.harness.endpoint import Script, ScriptedEndpoint, refuse_connections
 from tests.harness.http_endpoint import Answer, HttpEndpoint
 from tests.harness.log import lines_of, texts_of

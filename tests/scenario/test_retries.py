@@ -6,7 +6,7 @@ import pytest
 
 from penstock.core.retry import MOST_PASSED_OVER
 from penstock.core.snapshot import PoolTimeouts, Retry
-from penstock.dataplane.board import (
+from penstock.dataplane.board.layout import (
     P_RETRIES,
     P_RETRIES_DENIED,
 )

@@ -17,7 +17,7 @@ from penstock.core.snapshot import (
     Route,
     WeightedPool,
 )
-from penstock.dataplane.board import L_BYTES_SENT, P_COPIES_GIVEN_UP, P_CUT
+from penstock.dataplane.board.layout import L_BYTES_SENT, P_COPIES_GIVEN_UP, P_CUT
 from tests.harness.endpoint import EndpointConnection, Script, ScriptedEndpoint, refuse_connections
 from tests.harness.http_endpoint import HttpEndpoint
 from tests.harness.messages import chunked, get, head, post

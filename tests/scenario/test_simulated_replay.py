@@ -15,7 +15,7 @@ import pytest
 
 from penstock.core.endpoint import DOWN, UP
 from penstock.core.snapshot import HashKey
-from penstock.dataplane.board import S_DRAINING, S_HEALTH, S_WEIGHT_PPM
+from penstock.dataplane.board.layout import S_DRAINING, S_HEALTH, S_WEIGHT_PPM
 from tests.harness.client import Client
 from tests.harness.endpoint import EndpointConnection, Script, ScriptedEndpoint
 from tests.harness.messages import answer_of, get

@@ -9,7 +9,7 @@ from msgspec.structs import replace
 
 from penstock.core.endpoint import DOWN
 from penstock.core.snapshot import Admission, Queue, Snapshot, Sticky
-from penstock.dataplane.board import P_WAITING, S_EJECTED, S_HEALTH, S_KEEPS_CLIENTS
+from penstock.dataplane.board.layout import P_WAITING, S_EJECTED, S_HEALTH, S_KEEPS_CLIENTS
 from tests.harness.client import Client
 from tests.harness.http_endpoint import HttpEndpoint
 from tests.harness.messages import get

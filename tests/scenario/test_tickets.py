@@ -7,7 +7,7 @@ from collections.abc import Callable
 import msgspec
 
 from penstock.core.snapshot import Match, PoolTimeouts, Retry, Snapshot
-from penstock.dataplane.board import L_IN_FLIGHT, P_REQUESTS, W_CONNECTIONS
+from penstock.dataplane.board.layout import L_IN_FLIGHT, P_REQUESTS, W_CONNECTIONS
 from tests.harness.client import Client
 from tests.harness.endpoint import EndpointConnection, Script, ScriptedEndpoint, refuse_connections
 from tests.harness.messages import answer, answer_of, chunked_answer, get, post

@@ -11,7 +11,7 @@ from functools import partial
 import pytest
 
 from penstock.core.snapshot import Connections, ListenerTimeouts, PoolTimeouts, Snapshot
-from penstock.dataplane.board import L_CONNECT_FAILURES, L_TIMEOUTS, P_1XX_TO_5XX
+from penstock.dataplane.board.layout import L_CONNECT_FAILURES, L_TIMEOUTS, P_1XX_TO_5XX
 from tests.harness.client import Client, IncompleteResponse
 from tests.harness.endpoint import EndpointConnection, Script, ScriptedEndpoint
 from tests.harness.flow import send_repeated

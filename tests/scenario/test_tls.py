@@ -10,7 +10,7 @@ import msgspec
 import pytest
 
 from penstock.core.snapshot import ListenerTimeouts, RequestLog
-from penstock.dataplane.board import W_TLS_FAILURES, W_TLS_HANDSHAKES
+from penstock.dataplane.board.layout import W_TLS_FAILURES, W_TLS_HANDSHAKES
 from tests.harness.client import Client, IncompleteResponse
 from tests.harness.endpoint import EndpointConnection, ScriptedEndpoint
 from tests.harness.http_endpoint import HttpEndpoint

@@ -10,7 +10,7 @@ import h11
 import pytest
 
 from penstock.core.snapshot import Limits, ListenerTimeouts, PoolTimeouts
-from penstock.dataplane.board import L_REQUESTS
+from penstock.dataplane.board.layout import L_REQUESTS
 from tests.harness.client import Client, IncompleteResponse
 from tests.harness.endpoint import EndpointConnection, ScriptedEndpoint
 from tests.harness.http_endpoint import Answer, HttpEndpoint, Recorded

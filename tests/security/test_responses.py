@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 import pytest
 
 from penstock.core.snapshot import Connections
-from penstock.dataplane.board import L_IRREGULAR
+from penstock.dataplane.board.layout import L_IRREGULAR
 from penstock.wire.http1 import IRREGULARITIES
 from tests.harness.client import Client, IncompleteResponse, Response
 from tests.harness.endpoint import EndpointConnection, Script, ScriptedEndpoint

@@ -2,7 +2,7 @@
 
 from typing import Final
 
-from penstock.core.histogram import upper_bound_us
+from penstock.core.measure.histogram import upper_bound_us
 
 # Every bucket boundary at a power of two of microseconds: exact, because the board's log-linear
 # buckets end there too. From 64 µs to 268 s, which spans a cached answer and a long inference.

@@ -6,7 +6,7 @@ from typing import Final
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
 
 from penstock.admin.view import EndpointView, EngineView, Overview
-from penstock.dataplane.board import (
+from penstock.dataplane.board.layout import (
     FA_LEARNED,
     L_JUDGED_CACHED,
     L_JUDGED_PREDICTED,

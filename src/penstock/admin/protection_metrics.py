@@ -8,8 +8,8 @@ from prometheus_client.metrics_core import Metric
 
 from penstock.admin.view import PoolView
 from penstock.core.admission.gate import REASONS
-from penstock.core.breaker import HALF_OPEN, OPEN
-from penstock.dataplane.board import (
+from penstock.core.health.breaker import HALF_OPEN, OPEN
+from penstock.dataplane.board.layout import (
     L_BREAKER,
     L_BREAKER_OPENED,
     P_LIMIT_MILLI,

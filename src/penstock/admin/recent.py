@@ -8,8 +8,8 @@ from typing import Final
 
 from penstock.admin.tokens import TokenCounts, tokens_by_pool
 from penstock.admin.view import Overview
-from penstock.core.histogram import BUCKETS, quantile_us
-from penstock.dataplane.board import (
+from penstock.core.measure.histogram import BUCKETS, quantile_us
+from penstock.dataplane.board.layout import (
     L_FIRST_BYTE_SUM_US,
     L_JUDGED_CACHED,
     L_JUDGED_PROMPT,

@@ -8,7 +8,7 @@ from prometheus_client.core import CounterMetricFamily, HistogramMetricFamily, M
 from penstock.admin.buckets import cumulative_buckets
 from penstock.admin.recent import serving_histogram_counts
 from penstock.admin.view import PoolView
-from penstock.dataplane.board import (
+from penstock.dataplane.board.layout import (
     M_ANSWERS,
     M_CACHED_TOKENS,
     M_OUTPUT_TOKENS,
@@ -26,7 +26,7 @@ from penstock.dataplane.board import (
     SHADOW_CELLS,
     Board,
 )
-from penstock.dataplane.model_counters import name_at
+from penstock.dataplane.board.model_counters import name_at
 
 _MEANINGS: Final = {
     "first_token": "Time from a request's head to the first event of its streamed answer.",

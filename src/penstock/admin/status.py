@@ -10,7 +10,7 @@ from penstock.admin.protection_metrics import REFUSALS, circuits_not_closed
 from penstock.admin.readiness import unready_reasons
 from penstock.admin.recent import Differences
 from penstock.admin.view import EndpointView, Overview, PoolView, WorkerView
-from penstock.dataplane.board import (
+from penstock.dataplane.board.layout import (
     L_1XX_TO_5XX,
     L_ADDRESS,
     L_CONNECT_FAILURES,

@@ -2,7 +2,7 @@
 
 from typing import NamedTuple
 
-from penstock.dataplane.board import (
+from penstock.dataplane.board.layout import (
     M_ANSWERS,
     M_CACHED_TOKENS,
     M_OUTPUT_TOKENS,

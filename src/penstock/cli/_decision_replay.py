@@ -10,7 +10,7 @@ import msgspec
 from rich.console import Console
 from rich.table import Table
 
-from penstock.config.choice import parse_policy
+from penstock.config.document.choice import parse_policy
 from penstock.sim.decisions import Summary, read_records, replay
 
 _PIPED_WIDTH = 160

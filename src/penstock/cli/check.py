@@ -8,7 +8,7 @@ import click
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from penstock.config.compile import Configured
+    from penstock.config.compile.snapshot import Configured
     from penstock.core.snapshot import Certificate, Endpoint, Listener, Match, Pool, Route
 
 EXAMPLES: Final = """\b
@@ -27,14 +27,14 @@ def check(file: Path | None, print_schema: bool) -> None:
     Exits with 0 if `penstock serve` can run it, else with 1.
     """
     if print_schema:
-        from penstock.config.schema import schema_text
+        from penstock.config.describe.schema import schema_text
 
         click.echo(schema_text())
         return
     if file is None:
         raise click.UsageError("give the FILE to check, or --print-schema")
-    from penstock.config.compile import load_configuration
-    from penstock.config.errors import ConfigError
+    from penstock.config.compile.snapshot import load_configuration
+    from penstock.config.load.errors import ConfigError
 
     try:
         configured = load_configuration(file)
@@ -72,7 +72,7 @@ def _listener(listener: "Listener") -> str:
 
 def _names(pair: "Certificate") -> tuple[str, ...]:
     """The names a certificate is used for; those it was issued for where it serves all clients."""
-    from penstock.config.certificates import check_certificate, issued_names
+    from penstock.config.compile.certificates import check_certificate, issued_names
 
     if pair.server_names:
         return pair.server_names
@@ -168,6 +168,6 @@ def _shares(weights: dict[str, float]) -> str:
 
 
 def _seconds(seconds: float) -> str:
-    from penstock.config.values import format_duration
+    from penstock.config.document.values import format_duration
 
     return format_duration(seconds)

@@ -9,7 +9,7 @@ import click
 from click.core import ParameterSource
 
 if TYPE_CHECKING:
-    from penstock.config.compile import Configured
+    from penstock.config.compile.snapshot import Configured
 
 EXAMPLES: Final = """\b
 Examples:
@@ -71,7 +71,7 @@ def serve(ctx: click.Context, /, urls: tuple[str, ...], file: Path | None, **opt
 
     SIGHUP reloads the configuration; SIGTERM finishes running requests and exits.
     """
-    from penstock.config.errors import ConfigError
+    from penstock.config.load.errors import ConfigError
 
     read = _from_file(ctx, file) if file is not None else _from_options(urls, options)
     try:
@@ -84,7 +84,7 @@ def serve(ctx: click.Context, /, urls: tuple[str, ...], file: Path | None, **opt
 
 
 def _from_file(ctx: click.Context, file: Path) -> Callable[[], "Configured"]:
-    from penstock.config.compile import load_configuration
+    from penstock.config.compile.snapshot import load_configuration
 
     for parameter in ctx.command.params:
         source = ctx.get_parameter_source(parameter.name or "")
@@ -95,7 +95,7 @@ def _from_file(ctx: click.Context, file: Path) -> Callable[[], "Configured"]:
 
 
 def _from_options(urls: tuple[str, ...], options: dict[str, Any]) -> Callable[[], "Configured"]:
-    from penstock.config.compile import configure_endpoints
+    from penstock.config.compile.snapshot import configure_endpoints
 
     if not urls:
         raise click.UsageError(

@@ -101,7 +101,7 @@ def simulate(
     SCENARIO is a YAML file; options replace what it says. Without a file, ten equal servers at a
     load of 0.8, Poisson arrivals and exponential service of mean 1 s.
     """
-    from penstock.config.errors import ConfigError
+    from penstock.config.load.errors import ConfigError
 
     if decisions is not None:
         if html is not None or sweep is not None:

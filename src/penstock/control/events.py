@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Final
 
-from penstock.dataplane.line_writer import LineWriter
+from penstock.dataplane.record.line_writer import LineWriter
 
 _LOGGER: Final = logging.getLogger("penstock")
 _KEPT: Final = 1000  # events; a few hundred bytes each

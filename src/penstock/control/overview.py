@@ -12,16 +12,16 @@ from penstock.admin.view import (
     PoolView,
     WorkerView,
 )
-from penstock.control.agent_checks import AgentChecks
-from penstock.control.endpoint_states import EndpointStates
+from penstock.control.endpoints.agents import AgentChecks
+from penstock.control.endpoints.checks import HealthChecks
+from penstock.control.endpoints.outliers import OutlierDetection
+from penstock.control.endpoints.states import EndpointStates
 from penstock.control.engines.loads import EngineLoads
 from penstock.control.engines.models import EngineModels
 from penstock.control.events import Event
-from penstock.control.health_checks import HealthChecks
-from penstock.control.outliers import OutlierDetection
-from penstock.control.reload import Reloader
-from penstock.control.sockets import ListeningSockets, shown_address
-from penstock.control.workers import Workers
+from penstock.control.workers.sockets import ListeningSockets, shown_address
+from penstock.control.workers.workers import Workers
+from penstock.control.world.reload import Reloader
 from penstock.core.endpoint import DOWN
 from penstock.core.snapshot import Endpoint, Pool, Snapshot
 

@@ -18,31 +18,31 @@ from penstock import __version__
 from penstock._form import form
 from penstock.admin.server import AdminServer
 from penstock.admin.view import Overview, ReloadView
-from penstock.config.compile import Configured
-from penstock.control.addresses import Addresses
-from penstock.control.agent_checks import AgentChecks
-from penstock.control.certificates import CertificateFiles, EndpointContexts, try_files
-from penstock.control.endpoint_states import EndpointStates
+from penstock.config.compile.snapshot import Configured
+from penstock.control.endpoints.addresses import Addresses
+from penstock.control.endpoints.agents import AgentChecks
+from penstock.control.endpoints.checks import HealthChecks
+from penstock.control.endpoints.outliers import OutlierDetection
+from penstock.control.endpoints.parity import ParityWatch
+from penstock.control.endpoints.probes import Prober
+from penstock.control.endpoints.reconnecting import Reconnecting
+from penstock.control.endpoints.resolver import SystemResolver
+from penstock.control.endpoints.states import EndpointStates
 from penstock.control.engines.exact_index import ExactIndex
 from penstock.control.engines.kv_events import KvEventReaders
 from penstock.control.engines.loads import EngineLoads
 from penstock.control.engines.models import EngineModels
 from penstock.control.events import Events, configure_logging
-from penstock.control.health_checks import HealthChecks
-from penstock.control.outliers import OutlierDetection
 from penstock.control.overview import overview
-from penstock.control.parity import ParityWatch
-from penstock.control.probes import Prober
-from penstock.control.publish import Publisher, PublishError
-from penstock.control.reconnecting import Reconnecting
-from penstock.control.reload import Reloader
-from penstock.control.resolver import SystemResolver
-from penstock.control.rows import Rows
-from penstock.control.sockets import ListeningSockets, shown_address
-from penstock.control.takeover import RuntimeFile, runtime_directory
-from penstock.control.workers import StartError, Workers
-from penstock.dataplane.board import H_SUPERVISOR_PID, Board, create_board
-from penstock.dataplane.line_writer import LineWriter
+from penstock.control.workers.sockets import ListeningSockets, shown_address
+from penstock.control.workers.takeover import RuntimeFile, runtime_directory
+from penstock.control.workers.workers import StartError, Workers
+from penstock.control.world.certificates import CertificateFiles, EndpointContexts, try_files
+from penstock.control.world.publish import Publisher, PublishError
+from penstock.control.world.reload import Reloader
+from penstock.control.world.rows import Rows
+from penstock.dataplane.board.layout import H_SUPERVISOR_PID, Board, create_board
+from penstock.dataplane.record.line_writer import LineWriter
 
 _CERTIFICATES_S: Final = 2.0  # between two looks at the files
 _RAMP_S: Final = 0.5  # between two steps of slow start

@@ -4,7 +4,7 @@ from typing import Final
 
 from mypy_extensions import mypyc_attr
 
-from penstock.core.tokens import Outlook
+from penstock.core.measure.tokens import Outlook
 
 _NO_BLOCKS: Final[list[int]] = []  # shared, never changed
 

@@ -14,9 +14,9 @@ bounded. A model that stands in for another gets attempts of its own.
 
 from typing import Final
 
+from penstock.core.measure.window import SlidingCount
 from penstock.core.snapshot import Retry
 from penstock.core.ticket import CONNECT_FAILED, DONE, GARBAGE, RESET, TIMEOUT
-from penstock.core.window import SlidingCount
 
 # RFC 9110, 9.2.2: doing it twice means no more than doing it once.
 IDEMPOTENT_METHODS: Final = frozenset((b"GET", b"HEAD", b"OPTIONS", b"TRACE", b"PUT", b"DELETE"))

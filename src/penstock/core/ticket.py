@@ -2,11 +2,11 @@
 
 from typing import TYPE_CHECKING, Final
 
-from penstock.core.breaker import Breaker
 from penstock.core.endpoint import Endpoint
-from penstock.core.engine_slots import EngineSlots
+from penstock.core.health.breaker import Breaker
+from penstock.core.measure.tokens import Progress
+from penstock.core.prefixes.engine_slots import EngineSlots
 from penstock.core.request import Request
-from penstock.core.tokens import Progress
 
 if TYPE_CHECKING:
     from penstock.core.policy.base import Policy

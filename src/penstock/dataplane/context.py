@@ -8,16 +8,16 @@ from time import monotonic, time
 from typing import TYPE_CHECKING
 
 from penstock.core.env import Env
-from penstock.dataplane.address_sketch import AddressSketch
-from penstock.dataplane.board import W_ACCEPTED, W_CONNECTIONS, Board
-from penstock.dataplane.counters import WorkerCounters
-from penstock.dataplane.loop import Loop
-from penstock.dataplane.model_waits import ToldAtOnce
-from penstock.dataplane.request_log import RequestLog
-from penstock.dataplane.tls import ClientContexts
+from penstock.dataplane.board.address_sketch import AddressSketch
+from penstock.dataplane.board.counters import WorkerCounters
+from penstock.dataplane.board.layout import W_ACCEPTED, W_CONNECTIONS, Board
+from penstock.dataplane.io.loop import Loop
+from penstock.dataplane.io.tls import ClientContexts
+from penstock.dataplane.pool.model_waits import ToldAtOnce
+from penstock.dataplane.record.request_log import RequestLog
 
 if TYPE_CHECKING:
-    from penstock.dataplane.world import World
+    from penstock.dataplane.worker.world import World
 
 
 class Context:

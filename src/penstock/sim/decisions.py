@@ -18,12 +18,12 @@ import msgspec
 from penstock.core.endpoint import Endpoint
 from penstock.core.env import Env
 from penstock.core.policy import create
-from penstock.core.policy._serving import ServingPolicy
 from penstock.core.policy.base import Policy
+from penstock.core.policy.support.serving import ServingPolicy
 from penstock.core.request import Request
 from penstock.core.snapshot import PolicyChoice
 from penstock.core.ticket import OUTCOMES, Ticket
-from penstock.dataplane.recorder import judge_of, known_cost
+from penstock.dataplane.record.recorder import judge_of, known_cost
 from penstock.sim.kernel.recorded import RecordedEndpoint, RecordedIndex
 
 

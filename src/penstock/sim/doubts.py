@@ -2,8 +2,8 @@
 
 from collections.abc import Iterator
 
-from penstock.config.choice import reads_prompts
-from penstock.config.protection import Admission
+from penstock.config.document.choice import reads_prompts
+from penstock.config.document.protection import Admission
 from penstock.core.policy import policy_class
 from penstock.core.snapshot import PolicyChoice
 from penstock.sim.outcome import policy_label

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from math import inf
 
 from penstock import theory
-from penstock.config.protection import Admission
+from penstock.config.document.protection import Admission
 from penstock.core.snapshot import PolicyChoice
 from penstock.sim.scenario import Scenario, ServerGroup
 from penstock.theory import Steady, Unstable

@@ -6,8 +6,8 @@ from math import nan
 from time import process_time
 from typing import Final
 
-from penstock.config.protection import Admission
-from penstock.core.policy._own import own_failure
+from penstock.config.document.protection import Admission
+from penstock.core.policy.support.own import own_failure
 from penstock.core.snapshot import PolicyChoice
 from penstock.sim.kernel.controls import ControlledWorkload
 from penstock.sim.kernel.histogram import FineHistogram

@@ -4,8 +4,8 @@ from typing import Self
 
 from pydantic import model_validator
 
-from penstock.config.section import Section, required, setting
-from penstock.config.values import Count, Factor, Flag, PositiveCount
+from penstock.config.document.section import Section, required, setting
+from penstock.config.document.values import Count, Factor, Flag, PositiveCount
 from penstock.sim.engine_timing import PROFILES
 from penstock.sim.inference import EngineLimits, InferenceEngine
 from penstock.sim.kernel.engine_server import JobSequence

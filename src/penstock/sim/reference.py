@@ -8,7 +8,7 @@ import sys
 from pathlib import Path
 from typing import Any, Final, Literal, get_args, get_origin
 
-from penstock.config.section import Section, section_of, sections_of, spelled_default
+from penstock.config.document.section import Section, section_of, sections_of, spelled_default
 from penstock.sim.scenario import Scenario
 
 FILE: Final = Path("docs") / "simulator.md"

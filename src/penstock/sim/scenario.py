@@ -8,15 +8,12 @@ from typing import Any, Literal, Self
 
 from pydantic import Field, ValidationError, model_validator
 
-from penstock.config.choice import Policy
-from penstock.config.errors import ConfigError, Problem
-from penstock.config.explain import explain
-from penstock.config.load import Origin
-from penstock.config.own_modules import look_up_beside
-from penstock.config.protection import Admission
-from penstock.config.section import Section, required, setting
-from penstock.config.source import read_source
-from penstock.config.values import (
+from penstock.config.compile.own_modules import look_up_beside
+from penstock.config.describe.explain import explain
+from penstock.config.document.choice import Policy
+from penstock.config.document.protection import Admission
+from penstock.config.document.section import Section, required, setting
+from penstock.config.document.values import (
     Count,
     Duration,
     Factor,
@@ -26,6 +23,9 @@ from penstock.config.values import (
     Share,
     Weight,
 )
+from penstock.config.load.document import Origin
+from penstock.config.load.errors import ConfigError, Problem
+from penstock.config.load.source import read_source
 from penstock.core.snapshot import PolicyChoice
 from penstock.sim.kernel.laws import Empirical
 from penstock.sim.prompt_specs import EngineSpec, Prompts

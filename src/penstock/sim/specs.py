@@ -5,8 +5,8 @@ from typing import Any, Literal, Self
 
 from pydantic import Field, model_validator
 
-from penstock.config.section import Section, required, setting
-from penstock.config.values import Duration, Factor, PositiveCount, PositiveDuration
+from penstock.config.document.section import Section, required, setting
+from penstock.config.document.values import Duration, Factor, PositiveCount, PositiveDuration
 from penstock.sim.kernel.arrivals import (
     Arrivals,
     Bursts,

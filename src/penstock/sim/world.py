@@ -11,7 +11,7 @@ from penstock.core import snapshot
 from penstock.core.endpoint import BACKUP, Endpoint
 from penstock.core.env import Env
 from penstock.core.policy import create
-from penstock.core.pool import Pool
+from penstock.core.pool.pool import Pool
 from penstock.core.retry import RetryBudget, RetryRules
 from penstock.core.snapshot import PolicyChoice, Retry
 from penstock.sim.kernel.admission import SWEEP_S, BalancerGate, GateSweep

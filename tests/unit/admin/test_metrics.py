@@ -17,8 +17,8 @@ from penstock.admin.metrics import (
 )
 from penstock.admin.view import Overview
 from penstock.core.endpoint import DOWN
-from penstock.core.histogram import BUCKETS, bucket_of
-from penstock.dataplane.board import (
+from penstock.core.measure.histogram import BUCKETS, bucket_of
+from penstock.dataplane.board.layout import (
     L_1XX_TO_5XX,
     L_CONNECT_FAILURES,
     L_IN_FLIGHT,

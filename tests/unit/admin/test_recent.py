@@ -3,8 +3,8 @@
 import pytest
 
 from penstock.admin.recent import Recent
-from penstock.core.histogram import bucket_of
-from penstock.dataplane.board import (
+from penstock.core.measure.histogram import bucket_of
+from penstock.dataplane.board.layout import (
     L_FIRST_BYTE_SUM_US,
     L_JUDGED_CACHED,
     L_JUDGED_PROMPT,
@@ -14,7 +14,7 @@ from penstock.dataplane.board import (
     P_REQUESTS,
     Board,
 )
-from penstock.dataplane.model_counters import ModelCounters
+from penstock.dataplane.board.model_counters import ModelCounters
 from tests.unit.admin.balancer import overview
 
 TOTAL = 3  # the index of that phase

@@ -9,7 +9,7 @@ import pytest
 from click.testing import CliRunner, Result
 
 from penstock.cli.main import penstock_command
-from penstock.config.compile import ConfigError, Configured
+from penstock.config.compile.snapshot import ConfigError, Configured
 
 Reread = Callable[[], Configured]
 

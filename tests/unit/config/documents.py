@@ -5,9 +5,9 @@ from pathlib import Path
 
 import pytest
 
-from penstock.config.compile import Configured, compile_document
-from penstock.config.errors import ConfigError
-from penstock.config.load import load_document
+from penstock.config.compile.snapshot import Configured, compile_document
+from penstock.config.load.document import load_document
+from penstock.config.load.errors import ConfigError
 
 MINIMAL = """\
 listen: 127.0.0.1:8080

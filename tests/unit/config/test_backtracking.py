@@ -2,8 +2,8 @@
 
 import pytest
 
-from penstock.config.backtracking import may_explode
-from penstock.config.values import parse_regex
+from penstock.config.document.backtracking import may_explode
+from penstock.config.document.values import parse_regex
 
 
 @pytest.mark.parametrize(

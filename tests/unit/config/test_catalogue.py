@@ -4,15 +4,17 @@ from pathlib import Path
 
 import pytest
 
-from penstock.config.catalogue import FILE, catalogue
-from penstock.config.choice import documentation
+from penstock.config.describe.catalogue import FILE, catalogue
+from penstock.config.document.choice import documentation
 from penstock.core.policy import policies
 
 ROOT = Path(__file__).parents[3]
 
 
 def test_the_catalogue_of_policies_is_current() -> None:
-    assert (ROOT / FILE).read_text() == catalogue(), "run: python -m penstock.config.catalogue"
+    assert (ROOT / FILE).read_text() == catalogue(), (
+        "run: python -m penstock.config.describe.catalogue"
+    )
 
 
 @pytest.mark.parametrize("name", policies())

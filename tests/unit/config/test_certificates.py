@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 import trustme
 
-from penstock.config.certificates import check_certificate, issued_names
+from penstock.config.compile.certificates import check_certificate, issued_names
 from tests.unit.config.documents import errors_of, load
 
 _LISTENER = "endpoints: a:1\nlisteners:\n  main:\n    address: 127.0.0.1:0\n    tls:\n"

@@ -7,14 +7,14 @@ import msgspec
 import pytest
 import trustme
 
-from penstock.config.compile import (
+from penstock.config.compile.cores import usable_cores
+from penstock.config.compile.snapshot import (
     AdminSettings,
     Configured,
     configure_endpoints,
     load_configuration,
 )
-from penstock.config.cores import usable_cores
-from penstock.config.errors import ConfigError
+from penstock.config.load.errors import ConfigError
 from penstock.core import snapshot
 from penstock.core.snapshot import decode_snapshot
 from tests.unit.config.documents import FULL, MINIMAL, errors_of, load

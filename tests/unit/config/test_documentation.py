@@ -6,8 +6,8 @@ from pathlib import Path
 import pytest
 import trustme
 
-from penstock.config.compile import load_configuration
-from penstock.config.reference import FILE, with_reference
+from penstock.config.compile.snapshot import load_configuration
+from penstock.config.describe.reference import FILE, with_reference
 from penstock.core.route import Facts, Matcher, first_match
 from tests.unit.config.documents import load
 
@@ -17,7 +17,7 @@ EXAMPLES = sorted((ROOT / "examples").glob("*.yaml"))
 
 def test_the_reference_of_all_keys_is_current() -> None:
     text = (ROOT / FILE).read_text()
-    assert text == with_reference(text), "run: python -m penstock.config.reference --write"
+    assert text == with_reference(text), "run: python -m penstock.config.describe.reference --write"
 
 
 def test_every_link_in_the_reference_leads_to_a_heading() -> None:

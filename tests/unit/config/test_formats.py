@@ -4,8 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from penstock.config.errors import ConfigError, Position
-from penstock.config.load import load_document
+from penstock.config.load.document import load_document
+from penstock.config.load.errors import ConfigError, Position
 
 YAML = """\
 listen: 127.0.0.1:1

@@ -4,8 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from penstock.config.errors import ConfigError
-from penstock.config.load import load_document
+from penstock.config.load.document import load_document
+from penstock.config.load.errors import ConfigError
 from tests.unit.config.documents import MINIMAL, errors_of, load
 
 

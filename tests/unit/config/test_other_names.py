@@ -4,11 +4,11 @@ from pathlib import Path
 
 import pytest
 
-from penstock.config.model import Document
-from penstock.config.other_names import NOT_OFFERED, OURS
-from penstock.config.section import sections_of
+from penstock.config.document.model import Document
+from penstock.config.document.section import sections_of
+from penstock.config.load.other_names import NOT_OFFERED, OURS
 from penstock.core.policy import policies, policy_class
-from penstock.core.policy._other_names import _OURS, meant_by
+from penstock.core.policy.support.other_names import _OURS, meant_by
 from tests.unit.config.documents import errors_of
 
 

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from penstock.config.choice import choose
-from penstock.config.compile import load_configuration
+from penstock.config.compile.snapshot import load_configuration
+from penstock.config.document.choice import choose
 from penstock.core.snapshot import PolicyChoice
 from penstock.sim.experiment import compare
 from penstock.sim.outcome import OwnPolicyError

@@ -10,10 +10,10 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from jsonschema import Draft202012Validator
 
-from penstock.config.compile import compile_document
-from penstock.config.errors import ConfigError
-from penstock.config.load import load_document
-from penstock.config.schema import schema
+from penstock.config.compile.snapshot import compile_document
+from penstock.config.describe.schema import schema
+from penstock.config.load.document import load_document
+from penstock.config.load.errors import ConfigError
 from penstock.core.snapshot import decode_snapshot
 from tests.unit.config.documents import FULL, MINIMAL
 from tests.unit.config.strategies import documents

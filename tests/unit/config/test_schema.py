@@ -8,10 +8,10 @@ from typing import Any
 import pytest
 from jsonschema import Draft202012Validator
 
-from penstock.config.errors import ConfigError
-from penstock.config.load import load_document
-from penstock.config.schema import schema, schema_text
-from penstock.config.yaml_tree import read_tree
+from penstock.config.describe.schema import schema, schema_text
+from penstock.config.load.document import load_document
+from penstock.config.load.errors import ConfigError
+from penstock.config.load.yaml_tree import read_tree
 from penstock.core.policy import policies
 from tests.unit.config.documents import FULL, MINIMAL
 

@@ -4,8 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from penstock.config.environment import interpolate
-from penstock.config.values import (
+from penstock.config.document.values import (
     Address,
     format_duration,
     format_size,
@@ -13,6 +12,7 @@ from penstock.config.values import (
     parse_duration,
     parse_size,
 )
+from penstock.config.load.environment import interpolate
 
 
 @pytest.mark.parametrize(

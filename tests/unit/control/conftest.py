@@ -8,9 +8,9 @@ from pathlib import Path
 import pytest
 
 from penstock.control.events import Events
-from penstock.control.sockets import ListeningSockets
-from penstock.control.workers import Workers
-from penstock.dataplane.board import Board, create_board
+from penstock.control.workers.sockets import ListeningSockets
+from penstock.control.workers.workers import Workers
+from penstock.dataplane.board.layout import Board, create_board
 
 FAKE_WORKER = (sys.executable, str(Path(__file__).with_name("fake_worker.py")))
 

@@ -5,9 +5,9 @@ import threading
 
 import pytest
 
-from penstock.control.addresses import Addresses
+from penstock.control.endpoints.addresses import Addresses
+from penstock.control.endpoints.resolver import Answer, NoAddressError, SystemResolver, interleaved
 from penstock.control.events import Events
-from penstock.control.resolver import Answer, NoAddressError, SystemResolver, interleaved
 from penstock.core.snapshot import Endpoint, Pool, Snapshot
 from tests.unit.control.conftest import Clock
 from tests.unit.control.waiting import until
@@ -100,7 +100,7 @@ async def test_a_name_without_an_address_stops_nothing_and_is_told_with_its_reas
 async def test_a_name_whose_look_up_hangs_holds_up_nobody_for_long(
     site: Site, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("penstock.control.addresses._FIRST_WAIT_S", 0.01)
+    monkeypatch.setattr("penstock.control.endpoints.addresses._FIRST_WAIT_S", 0.01)
     site.names.hanging["two"] = asyncio.Event()
     spec = await site.publish(world("one", "two"))
     assert problems(spec) == ["", "its name is being looked up"]

@@ -6,7 +6,7 @@ import pytest
 import trustme
 from msgspec.structs import replace
 
-from penstock.control.certificates import CertificateFiles, try_files
+from penstock.control.world.certificates import CertificateFiles, try_files
 from penstock.core.snapshot import Certificate, EndpointTls, Listener, Snapshot
 from tests.unit.control.worlds import listener, world
 

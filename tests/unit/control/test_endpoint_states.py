@@ -6,12 +6,12 @@ import pytest
 from msgspec.structs import replace
 
 from penstock.admin.view import UnknownNameError
-from penstock.control.cause import Cause
-from penstock.control.endpoint_states import NOT_CHECKED, EndpointStates
+from penstock.control.endpoints.cause import Cause
+from penstock.control.endpoints.states import NOT_CHECKED, EndpointStates
 from penstock.control.events import Events
 from penstock.core.endpoint import DOWN, STARTING, UP
 from penstock.core.snapshot import AgentCheck, Drain, HealthCheck, Pool, SlowStart
-from penstock.dataplane.board import (
+from penstock.dataplane.board.layout import (
     H_EPOCH,
     S_DRAINING,
     S_EJECTED,

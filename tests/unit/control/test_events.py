@@ -9,7 +9,7 @@ from collections.abc import Iterator
 import pytest
 
 from penstock.control.events import FORMAT_VARIABLE, Events, configure_logging
-from penstock.dataplane.line_writer import LineWriter
+from penstock.dataplane.record.line_writer import LineWriter
 from tests.harness.waiting import PATIENCE_S, wait_until
 from tests.unit.control.conftest import Clock
 

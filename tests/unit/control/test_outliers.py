@@ -2,12 +2,12 @@
 
 import pytest
 
-from penstock.control.endpoint_states import EndpointStates
+from penstock.control.endpoints.outliers import OutlierDetection
+from penstock.control.endpoints.states import EndpointStates
 from penstock.control.events import Events
-from penstock.control.outliers import OutlierDetection
-from penstock.control.rows import Rows
+from penstock.control.world.rows import Rows
 from penstock.core.snapshot import Outlier, Snapshot
-from penstock.dataplane.board import (
+from penstock.dataplane.board.layout import (
     L_1XX_TO_5XX,
     L_BLAMELESS_5XX,
     L_BROKEN,

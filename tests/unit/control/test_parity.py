@@ -1,10 +1,10 @@
 """Prefix hits that do not come true are said, told to workers, and taken back."""
 
-from penstock.control.endpoint_states import EndpointStates
+from penstock.control.endpoints.parity import ParityWatch
+from penstock.control.endpoints.states import EndpointStates
 from penstock.control.events import Events
-from penstock.control.parity import ParityWatch
-from penstock.core.parity import ENOUGH_TOKENS
-from penstock.dataplane.board import (
+from penstock.core.prefixes.parity import ENOUGH_TOKENS
+from penstock.dataplane.board.layout import (
     H_EPOCH,
     L_JUDGED_CACHED,
     L_JUDGED_PREDICTED,

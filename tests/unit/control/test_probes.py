@@ -10,8 +10,8 @@ import pytest
 import trustme
 from msgspec.structs import replace
 
-from penstock.control.certificates import EndpointContexts
-from penstock.control.probes import Prober, Result, Target
+from penstock.control.endpoints.probes import Prober, Result, Target
+from penstock.control.world.certificates import EndpointContexts
 from penstock.core.snapshot import Endpoint, EndpointTls, HealthCheck
 from tests.harness.endpoint import (
     EndpointConnection,

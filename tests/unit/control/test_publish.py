@@ -4,17 +4,17 @@ from collections.abc import AsyncIterator
 
 import pytest
 
-from penstock.control.addresses import Addresses
-from penstock.control.certificates import CertificateFiles
-from penstock.control.endpoint_states import EndpointStates
+from penstock.control.endpoints.addresses import Addresses
+from penstock.control.endpoints.resolver import SystemResolver
+from penstock.control.endpoints.states import EndpointStates
 from penstock.control.events import Events
-from penstock.control.publish import Publisher, PublishError
-from penstock.control.resolver import SystemResolver
-from penstock.control.rows import Rows
-from penstock.control.sockets import ListeningSockets
-from penstock.control.workers import StartError, Workers
+from penstock.control.workers.sockets import ListeningSockets
+from penstock.control.workers.workers import StartError, Workers
+from penstock.control.world.certificates import CertificateFiles
+from penstock.control.world.publish import Publisher, PublishError
+from penstock.control.world.rows import Rows
 from penstock.core.snapshot import Pool, Snapshot
-from penstock.dataplane.board import H_GENERATION, S_WEIGHT_PPM, Board
+from penstock.dataplane.board.layout import H_GENERATION, S_WEIGHT_PPM, Board
 from tests.unit.control.conftest import Clock
 from tests.unit.control.worlds import endpoint, listener, world
 

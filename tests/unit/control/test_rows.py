@@ -2,9 +2,9 @@
 
 import pytest
 
-from penstock.control.rows import BoardFullError, Rows
+from penstock.control.world.rows import BoardFullError, Rows
 from penstock.core.snapshot import Snapshot
-from penstock.dataplane.board import L_IN_FLIGHT, L_REQUESTS, P_REQUESTS, Board
+from penstock.dataplane.board.layout import L_IN_FLIGHT, L_REQUESTS, P_REQUESTS, Board
 from tests.unit.control.conftest import Clock
 from tests.unit.control.worlds import world
 

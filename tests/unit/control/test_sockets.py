@@ -4,7 +4,7 @@ import socket
 
 import pytest
 
-from penstock.control.sockets import ListenError, ListeningSockets
+from penstock.control.workers.sockets import ListenError, ListeningSockets
 from tests.unit.control.worlds import listener
 
 

@@ -10,8 +10,8 @@ import msgspec
 import pytest
 
 from penstock.control.events import Events
-from penstock.control.holders import holders_of
-from penstock.control.takeover import (
+from penstock.control.workers.holders import holders_of
+from penstock.control.workers.takeover import (
     DIRECTORY_VARIABLE,
     Process,
     RuntimeFile,

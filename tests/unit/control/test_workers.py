@@ -7,10 +7,10 @@ import signal
 import pytest
 
 from penstock.control.events import Events
-from penstock.control.sockets import ListeningSockets
-from penstock.control.workers import StartError, Workers, describe_exit, forget_running
+from penstock.control.workers.sockets import ListeningSockets
+from penstock.control.workers.workers import StartError, Workers, describe_exit, forget_running
 from penstock.core.snapshot import Snapshot
-from penstock.dataplane.board import (
+from penstock.dataplane.board.layout import (
     L_ADDRESS,
     L_BREAKER,
     L_CONSECUTIVE_FAILURES,
@@ -160,7 +160,7 @@ async def test_however_long_it_takes_to_start_a_worker_that_never_served_ended_a
     workers: Workers, events: Events, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Here every start takes longer than what counts as a steady run."""
-    monkeypatch.setattr("penstock.control.workers._STEADY_S", 0.0)
+    monkeypatch.setattr("penstock.control.workers.workers._STEADY_S", 0.0)
     await workers.start(FIRST)
     await workers.publish(DEADLY)
     await until(lambda: workers.all[0].restarts >= 4, "it was restarted four times")

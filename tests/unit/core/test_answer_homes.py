@@ -1,7 +1,7 @@
 """Who made which answer is remembered, within a bound."""
 
-from penstock.core.answer_homes import AnswerHomes
 from penstock.core.endpoint import Endpoint
+from penstock.core.prefixes.answer_homes import AnswerHomes
 
 
 def test_an_answer_has_the_home_that_was_noted_last() -> None:

@@ -1,6 +1,6 @@
 """The circuit breaker: closed, open, half-open."""
 
-from penstock.core.breaker import CLOSED, HALF_OPEN, OPEN, Breaker
+from penstock.core.health.breaker import CLOSED, HALF_OPEN, OPEN, Breaker
 
 
 def opened() -> Breaker:

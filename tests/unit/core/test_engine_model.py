@@ -4,7 +4,7 @@ from itertools import count
 
 import pytest
 
-from penstock.core.policy._engine_model import PEAK_RATE, EngineModel, FleetModel
+from penstock.core.policy.support.engine_model import PEAK_RATE, EngineModel, FleetModel
 
 _tick = count()
 

@@ -2,7 +2,7 @@
 
 from itertools import accumulate
 
-from penstock.core.engine_slots import ANY, EngineSlots
+from penstock.core.prefixes.engine_slots import ANY, EngineSlots
 
 SYSTEM = ["s"] * 20
 

@@ -10,7 +10,7 @@ from penstock.core.admission.gate import DROPPED, FULL, LATE, SHED, Ending, Gate
 from penstock.core.admission.queue import Waiting
 from penstock.core.endpoint import Endpoint
 from penstock.core.env import Env
-from penstock.core.pool import NO_ROOM, NOBODY, ROOM
+from penstock.core.pool.pool import NO_ROOM, NOBODY, ROOM
 from penstock.core.snapshot import Admission, CoDel, LimitChoice, Queue, Shedding
 
 SERVED = Ending(told=True, came=True, whole=True, timed_out=False, status=200, latency_s=0.1)

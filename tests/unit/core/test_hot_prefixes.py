@@ -1,6 +1,6 @@
 """Where matches end again and again, a shared prefix ends."""
 
-from penstock.core.hot_prefixes import HotPrefixes
+from penstock.core.prefixes.hot_prefixes import HotPrefixes
 
 
 def test_a_block_at_which_many_matches_end_is_the_end_of_a_hot_prefix() -> None:

@@ -5,7 +5,7 @@ from array import array
 from hypothesis import given
 from hypothesis import strategies as st
 
-from penstock.core.kv_chains import GRANULE_TOKENS, RECENT_BLOCKS, CachedChains, seed_of
+from penstock.core.prefixes.kv_chains import GRANULE_TOKENS, RECENT_BLOCKS, CachedChains, seed_of
 
 SEED = seed_of("")
 

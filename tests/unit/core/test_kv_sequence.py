@@ -1,6 +1,6 @@
 """What a cache holds is known exactly, or not at all."""
 
-from penstock.core.kv_sequence import KvSequence
+from penstock.core.prefixes.kv_sequence import KvSequence
 
 
 def applied(sequence: KvSequence, *numbers: int) -> list[bool]:

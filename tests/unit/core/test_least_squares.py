@@ -4,7 +4,7 @@ from random import Random
 
 import pytest
 
-from penstock.core.policy._least_squares import LeastSquares
+from penstock.core.policy.support.least_squares import LeastSquares
 
 TRUTH = [0.08, 0.07, 0.002]
 

@@ -5,8 +5,8 @@ from random import Random
 import pytest
 
 from penstock.core.env import Env
-from penstock.core.model_names import other_spelling, without_default_tag
-from penstock.core.models import ModelNames, loaded_hash
+from penstock.core.pool.model_names import other_spelling, without_default_tag
+from penstock.core.pool.models import ModelNames, loaded_hash
 from tests.unit.core.test_models import pool_of
 
 

@@ -6,9 +6,9 @@ import pytest
 
 from penstock.core.endpoint import DOWN, Endpoint
 from penstock.core.env import Env
-from penstock.core.models import ModelNames, loaded_hash
 from penstock.core.policy import create
-from penstock.core.pool import Pool
+from penstock.core.pool.models import ModelNames, loaded_hash
+from penstock.core.pool.pool import Pool
 from penstock.core.request import Request
 
 

@@ -3,7 +3,7 @@
 import pytest
 from msgspec.structs import replace
 
-from penstock.core.outlier import (
+from penstock.core.health.outlier import (
     DETECTORS,
     EndpointCounts,
     OutlierChange,

@@ -1,6 +1,6 @@
 """Predicted prefix hits are doubted where engines find far less, and believed again."""
 
-from penstock.core.parity import ENOUGH_TOKENS, PrefixParity
+from penstock.core.prefixes.parity import ENOUGH_TOKENS, PrefixParity
 
 N = ENOUGH_TOKENS
 

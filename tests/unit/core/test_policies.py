@@ -7,10 +7,10 @@ import pytest
 
 from penstock.core.endpoint import Endpoint
 from penstock.core.policy import Policy, create
-from penstock.core.policy._belief import PoolMean
-from penstock.core.policy._ring import HashRing, rounded
-from penstock.core.policy._sampler import Sampler
-from penstock.core.policy.peak_ewma import PENALTY_S, PeakLatency
+from penstock.core.policy.latency.peak_ewma import PENALTY_S, PeakLatency
+from penstock.core.policy.support.belief import PoolMean
+from penstock.core.policy.support.ring import HashRing, rounded
+from penstock.core.policy.support.sampler import Sampler
 from penstock.core.ticket import CONNECT_FAILED, DONE, Ticket
 from tests.contract.pools import endpoints_of_weights, env, keyed, picks
 

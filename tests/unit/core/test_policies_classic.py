@@ -6,11 +6,11 @@ import pytest
 
 from penstock.core.endpoint import Endpoint
 from penstock.core.policy import Policy, create
-from penstock.core.policy.jump_hash import jump
-from penstock.core.policy.rendezvous import mixed
-from penstock.core.policy.subset import ordered
-from penstock.core.policy.zone_aware import ZoneAware, parsed, shares_of_zones
-from penstock.core.pool import Pool
+from penstock.core.policy.composite.subset import ordered
+from penstock.core.policy.composite.zone_aware import ZoneAware, parsed, shares_of_zones
+from penstock.core.policy.hashing.jump_hash import jump
+from penstock.core.policy.hashing.rendezvous import mixed
+from penstock.core.pool.pool import Pool
 from penstock.core.ticket import DONE, Ticket
 from tests.contract.pools import endpoints_of_weights, env, keyed, made, picks
 from tests.contract.user_policy import Nth

@@ -8,14 +8,14 @@ from hypothesis import strategies as st
 
 from penstock.core.endpoint import Endpoint
 from penstock.core.env import Env
-from penstock.core.load_report import LoadReport
+from penstock.core.measure.load_report import LoadReport
 from penstock.core.policy import Policy, create
-from penstock.core.policy._latency import LatencyPolicy
-from penstock.core.policy._mean import FadingMean
-from penstock.core.policy._quantile import LARGEST, SlidingQuantile
-from penstock.core.policy.adaptive import Adaptive
-from penstock.core.policy.c3 import C3
-from penstock.core.policy.thompson import Belief, logistic
+from penstock.core.policy.composite.adaptive import Adaptive
+from penstock.core.policy.latency.c3 import C3
+from penstock.core.policy.latency.thompson import Belief, logistic
+from penstock.core.policy.support.latency import LatencyPolicy
+from penstock.core.policy.support.mean import FadingMean
+from penstock.core.policy.support.quantile import LARGEST, SlidingQuantile
 from penstock.core.ticket import CONNECT_FAILED, DONE, Ticket
 from tests.contract.pools import endpoints_of_weights, env, keyed, picks
 

@@ -4,7 +4,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from penstock.core.endpoint import Endpoint
-from penstock.core.prefix_index import ExactPrefixes, PrefixIndex
+from penstock.core.prefixes.prefix_index import ExactPrefixes, PrefixIndex
 from penstock.core.request import Request
 
 

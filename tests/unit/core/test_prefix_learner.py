@@ -1,7 +1,7 @@
 """Which tokens a text is gets learned where it is certain, and only there."""
 
-from penstock.core.kv_chains import CachedChains
-from penstock.core.prefix_learner import PrefixLearner, Sighting
+from penstock.core.prefixes.kv_chains import CachedChains
+from penstock.core.prefixes.prefix_learner import PrefixLearner, Sighting
 from tests.unit.core.test_kv_chains import names, store
 
 BLOCK = 16

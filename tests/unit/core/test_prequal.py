@@ -3,9 +3,9 @@
 import pytest
 
 from penstock.core.endpoint import Endpoint
-from penstock.core.load_report import LoadReport
+from penstock.core.measure.load_report import LoadReport
 from penstock.core.policy import Policy, create
-from penstock.core.policy.prequal import uses_per_answer
+from penstock.core.policy.latency.prequal import uses_per_answer
 from tests.contract.pools import endpoints_of_weights, env, keyed
 
 

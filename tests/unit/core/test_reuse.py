@@ -2,7 +2,7 @@
 
 import pytest
 
-from penstock.core.reuse import EARLY_S, UNKNOWN_REST_S, ReuseHistory
+from penstock.core.health.connection_reuse import EARLY_S, UNKNOWN_REST_S, ReuseHistory
 
 KINDS = pytest.mark.parametrize("streamed", [False, True])
 

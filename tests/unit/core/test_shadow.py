@@ -5,12 +5,12 @@ from typing import Any
 
 from penstock.core.endpoint import DOWN, Endpoint
 from penstock.core.env import Env
-from penstock.core.load_report import LoadReport
+from penstock.core.measure.load_report import LoadReport
 from penstock.core.policy import create
-from penstock.core.policy._serving import ServingPolicy
-from penstock.core.pool import Pool
+from penstock.core.policy.support.serving import ServingPolicy
+from penstock.core.pool.pool import Pool
+from penstock.core.pool.shadow import Shadow
 from penstock.core.request import Request
-from penstock.core.shadow import Shadow
 from penstock.core.ticket import DONE, Ticket
 
 

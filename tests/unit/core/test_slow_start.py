@@ -2,7 +2,7 @@
 
 import pytest
 
-from penstock.core.slow_start import SlowStart
+from penstock.core.health.slow_start import SlowStart
 from penstock.core.snapshot import SlowStart as Settings
 
 

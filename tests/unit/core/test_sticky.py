@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from penstock.core.sticky import VALUE_LENGTH, StickyCookies
+from penstock.core.pool.sticky import VALUE_LENGTH, StickyCookies
 
 NAMES = ["10.0.0.1:8000", "10.0.0.2:8000", "gpu-3"]
 

@@ -6,11 +6,7 @@ import pytest
 
 from penstock.core.endpoint import Endpoint
 from penstock.core.env import Env
-from penstock.core.policy import create
-from penstock.core.policy._decoding import Decoding
-from penstock.core.request import Request
-from penstock.core.ticket import DONE, Ticket
-from penstock.core.tokens import (
+from penstock.core.measure.tokens import (
     UNKNOWN_OUTPUT,
     Outlook,
     OutputPredictor,
@@ -18,6 +14,10 @@ from penstock.core.tokens import (
     TokenEstimator,
     answer_class,
 )
+from penstock.core.policy import create
+from penstock.core.policy.support.decoding import Decoding
+from penstock.core.request import Request
+from penstock.core.ticket import DONE, Ticket
 
 CHAT, COMPLETION = 1, 2
 

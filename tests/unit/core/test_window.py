@@ -3,7 +3,7 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from penstock.core.window import SlidingCount
+from penstock.core.measure.window import SlidingCount
 
 
 @given(

@@ -3,7 +3,7 @@
 from random import Random
 
 from penstock.core.env import Env
-from penstock.dataplane.answer_reading import AnswerReading
+from penstock.dataplane.llm.answer_reading import AnswerReading
 
 
 def test_tokens_of_a_stream_are_counted_by_its_events() -> None:

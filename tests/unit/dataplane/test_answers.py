@@ -2,7 +2,7 @@
 
 import json
 
-from penstock.dataplane.answers import unknown_model
+from penstock.dataplane.exchange.answers import unknown_model
 from penstock.wire.api_family import OPENAI
 
 

@@ -1,6 +1,6 @@
 """How slowly the body of a request may come."""
 
-from penstock.dataplane.body_pace import BodyPace
+from penstock.dataplane.client.body_pace import BodyPace
 
 PATIENCE_S = 30.0
 RATE = 500

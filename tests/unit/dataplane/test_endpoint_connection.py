@@ -10,12 +10,12 @@ import pytest
 from penstock._form import form
 from penstock.core.env import Env
 from penstock.core.snapshot import Connections, Endpoint, PoolTimeouts
-from penstock.dataplane.address_race import Address
-from penstock.dataplane.board import Board, create_board
-from penstock.dataplane.endpoint_connection import EndpointConnection
-from penstock.dataplane.live_endpoint import ConnectionSettings, LiveEndpoint
-from penstock.dataplane.loop import BROKEN, PEER_CLOSED, WRITABLE, Loop
-from penstock.dataplane.response_sink import ResponseSink
+from penstock.dataplane.board.layout import Board, create_board
+from penstock.dataplane.endpoint.address_race import Address
+from penstock.dataplane.endpoint.http1 import EndpointConnection
+from penstock.dataplane.endpoint.response_sink import ResponseSink
+from penstock.dataplane.io.loop import BROKEN, PEER_CLOSED, WRITABLE, Loop
+from penstock.dataplane.pool.live_endpoint import ConnectionSettings, LiveEndpoint
 
 
 @pytest.fixture

@@ -10,7 +10,7 @@ from penstock.control.engines.reading import Reading
 from penstock.control.engines.reports import ReportCells
 from penstock.core.env import Env
 from penstock.core.policy import create
-from penstock.core.policy._serving import ServingPolicy
+from penstock.core.policy.support.serving import ServingPolicy
 from penstock.core.request import Request
 from penstock.core.snapshot import (
     Connections,
@@ -21,16 +21,16 @@ from penstock.core.snapshot import (
     PoolTimeouts,
 )
 from penstock.core.ticket import DONE, Ticket
-from penstock.dataplane.board import (
+from penstock.dataplane.board.layout import (
     L_JUDGED_CACHED,
     L_JUDGED_PREDICTED,
     L_JUDGED_PROMPT,
     Board,
     create_board,
 )
-from penstock.dataplane.live_endpoint import ConnectionSettings, LiveEndpoint
-from penstock.dataplane.live_pool import LivePool, PoolSetup
-from penstock.dataplane.loop import Loop
+from penstock.dataplane.io.loop import Loop
+from penstock.dataplane.pool.live_endpoint import ConnectionSettings, LiveEndpoint
+from penstock.dataplane.pool.live_pool import LivePool, PoolSetup
 from penstock.wire.http1 import ResponseHead
 
 VLLM = Reading(running=4, waiting=1, kv_usage=0.5, kv_capacity=1000)

@@ -6,16 +6,16 @@ from collections.abc import Iterator
 import pytest
 
 from penstock.core.endpoint import Endpoint
-from penstock.core.prefix_index import PrefixIndex
+from penstock.core.prefixes.prefix_index import PrefixIndex
 from penstock.core.request import Request
-from penstock.dataplane.board import (
+from penstock.dataplane.board.layout import (
     FACT_SETS,
     FACT_WAYS,
     FACTS,
     Board,
     create_board,
 )
-from penstock.dataplane.exact_prefixes import ALL, FactsReader, FactTable
+from penstock.dataplane.llm.exact_prefixes import ALL, FactsReader, FactTable
 
 BIG = (1 << 64) - 1
 ROUNDS = 20_000

@@ -6,8 +6,8 @@ from random import Random
 
 import pytest
 
-from penstock.core.breaker import CLOSED, OPEN, Breaker
 from penstock.core.env import Env
+from penstock.core.health.breaker import CLOSED, OPEN, Breaker
 from penstock.core.policy import create
 from penstock.core.request import Request
 from penstock.core.snapshot import Connections, Endpoint, PoolTimeouts
@@ -20,7 +20,8 @@ from penstock.core.ticket import (
     TIMEOUT,
     Ticket,
 )
-from penstock.dataplane.board import (
+from penstock.dataplane.board.counted_endpoint import EXCUSED_FOR_S
+from penstock.dataplane.board.layout import (
     L_1XX_TO_5XX,
     L_BLAMELESS_5XX,
     L_BROKEN,
@@ -39,8 +40,7 @@ from penstock.dataplane.board import (
     Board,
     create_board,
 )
-from penstock.dataplane.counted_endpoint import EXCUSED_FOR_S
-from penstock.dataplane.live_endpoint import ConnectionSettings, LiveEndpoint
+from penstock.dataplane.pool.live_endpoint import ConnectionSettings, LiveEndpoint
 
 End = tuple[int, int]  # outcome, status
 _REFUSED: End = (CONNECT_FAILED, 0)

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from penstock.dataplane.line_writer import LineStream, LineWriter, append_to
+from penstock.dataplane.record.line_writer import LineStream, LineWriter, append_to
 from tests.harness.waiting import PATIENCE_S, wait_until
 
 LINE = b"x" * 999 + b"\n"

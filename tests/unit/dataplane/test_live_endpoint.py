@@ -6,14 +6,13 @@ from random import Random
 
 import pytest
 
-from penstock.core.breaker import CLOSED, HALF_OPEN, OPEN
 from penstock.core.env import Env
+from penstock.core.health.breaker import CLOSED, HALF_OPEN, OPEN
 from penstock.core.policy.base import Policy
 from penstock.core.request import Request
 from penstock.core.snapshot import Breaker, Connections, Endpoint, EndpointTls, PoolTimeouts
 from penstock.core.ticket import DONE, TIMEOUT, Ticket
-from penstock.dataplane.address_race import Address
-from penstock.dataplane.board import (
+from penstock.dataplane.board.layout import (
     R_AT_US,
     R_COLD,
     R_PREFIX_HITS,
@@ -21,7 +20,8 @@ from penstock.dataplane.board import (
     Board,
     create_board,
 )
-from penstock.dataplane.live_endpoint import ConnectionSettings, LiveEndpoint
+from penstock.dataplane.endpoint.address_race import Address
+from penstock.dataplane.pool.live_endpoint import ConnectionSettings, LiveEndpoint
 from penstock.wire.openai import CHAT, EMBEDDING
 
 

@@ -9,7 +9,7 @@ import pytest
 
 from penstock._form import form
 from penstock.core.env import Env
-from penstock.dataplane.loop import READABLE, Loop, Pollable
+from penstock.dataplane.io.loop import READABLE, Loop, Pollable
 
 
 class Recorder(Pollable):

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from penstock.dataplane.board import (
+from penstock.dataplane.board.layout import (
     M_ANSWERS,
     M_CACHED_TOKENS,
     M_OUTPUT_TOKENS,
@@ -15,7 +15,7 @@ from penstock.dataplane.board import (
     Board,
     create_board,
 )
-from penstock.dataplane.model_counters import (
+from penstock.dataplane.board.model_counters import (
     MODELS_PER_POOL,
     OTHER_MODELS,
     ModelCounters,

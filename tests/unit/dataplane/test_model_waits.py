@@ -7,7 +7,12 @@ import pytest
 
 from penstock._form import form
 from penstock.core.env import Env
-from penstock.dataplane.model_waits import MODELS_CHANGED, MODELS_WANTED, ModelWaits, ToldAtOnce
+from penstock.dataplane.pool.model_waits import (
+    MODELS_CHANGED,
+    MODELS_WANTED,
+    ModelWaits,
+    ToldAtOnce,
+)
 
 pytestmark = pytest.mark.skipif(
     form() == "compiled", reason="what waits is an exchange, for which compiled code takes no fake"

@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from penstock.dataplane.prompt_body import PromptBody
+from penstock.dataplane.llm.prompt_body import PromptBody
 from penstock.wire.chunked import LAST_CHUNK, ChunkedReader, as_one_chunk, encode_chunk
 from penstock.wire.http1 import RequestHead
 from penstock.wire.openai import ANTHROPIC, CHAT, COMPLETION, EMBEDDING, LLAMACPP

@@ -13,13 +13,13 @@ from penstock.core import snapshot
 from penstock.core.env import Env
 from penstock.core.request import Request
 from penstock.core.ticket import CLIENT_GONE, DONE, Ticket
-from penstock.dataplane.address_race import addresses_of
-from penstock.dataplane.board import P_REQUESTS, P_SHADOWS, SH_DECISIONS, Board, create_board
-from penstock.dataplane.decision import MAX_CANDIDATES
-from penstock.dataplane.live_endpoint import LiveEndpoint
-from penstock.dataplane.live_pool import LivePool, PoolSetup
-from penstock.dataplane.loop import Loop
-from penstock.dataplane.recorder import NEVER
+from penstock.dataplane.board.layout import P_REQUESTS, P_SHADOWS, SH_DECISIONS, Board, create_board
+from penstock.dataplane.endpoint.address_race import addresses_of
+from penstock.dataplane.io.loop import Loop
+from penstock.dataplane.pool.live_endpoint import LiveEndpoint
+from penstock.dataplane.pool.live_pool import LivePool, PoolSetup
+from penstock.dataplane.record.decision import MAX_CANDIDATES
+from penstock.dataplane.record.recorder import NEVER
 from tests.unit.config.policy import Keyed
 
 POLICY = snapshot.PolicyChoice("least-request")

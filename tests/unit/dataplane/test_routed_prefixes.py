@@ -6,14 +6,14 @@ from random import Random
 
 import pytest
 
-from penstock.core.answer_homes import AnswerHomes
 from penstock.core.env import Env
-from penstock.core.prefix_index import PrefixIndex
+from penstock.core.prefixes.answer_homes import AnswerHomes
+from penstock.core.prefixes.prefix_index import PrefixIndex
 from penstock.core.request import Request
 from penstock.core.snapshot import Connections, Endpoint, PoolTimeouts
-from penstock.dataplane.board import ROUTES, Board, create_board
-from penstock.dataplane.live_endpoint import ConnectionSettings, LiveEndpoint
-from penstock.dataplane.routed_prefixes import Believer, RoutedPrefixes
+from penstock.dataplane.board.layout import ROUTES, Board, create_board
+from penstock.dataplane.llm.routed_prefixes import Believer, RoutedPrefixes
+from penstock.dataplane.pool.live_endpoint import ConnectionSettings, LiveEndpoint
 
 ROW = 1
 

@@ -8,14 +8,14 @@ import pytest
 
 from penstock.core.env import Env
 from penstock.core.policy import create
-from penstock.core.prefix_learner import Sighting
+from penstock.core.prefixes.prefix_learner import Sighting
 from penstock.core.request import Request
 from penstock.core.snapshot import Connections, Endpoint, PoolTimeouts
 from penstock.core.ticket import Ticket
-from penstock.dataplane.board import SG_COUNT, SIGHTING_CELLS, Board, create_board
-from penstock.dataplane.exact_prefixes import FactTable
-from penstock.dataplane.live_endpoint import ConnectionSettings, LiveEndpoint
-from penstock.dataplane.sightings import SightingReader, SightingRing
+from penstock.dataplane.board.layout import SG_COUNT, SIGHTING_CELLS, Board, create_board
+from penstock.dataplane.llm.exact_prefixes import FactTable
+from penstock.dataplane.llm.sightings import SightingReader, SightingRing
+from penstock.dataplane.pool.live_endpoint import ConnectionSettings, LiveEndpoint
 from penstock.wire.openai import CHAT, MAX_BLOCKS, Inspection, block_ends
 
 ROW = 1

@@ -4,9 +4,9 @@ from random import Random
 
 from penstock.core.env import Env
 from penstock.core.snapshot import Endpoint, EndpointTls, Pool
-from penstock.dataplane.loop import Loop
-from penstock.dataplane.tls import ClientContexts
-from penstock.dataplane.tls_building import TlsBuilding
+from penstock.dataplane.io.loop import Loop
+from penstock.dataplane.io.tls import ClientContexts
+from penstock.dataplane.worker.tls_building import TlsBuilding
 
 TRUSTING = EndpointTls(verify=False)
 

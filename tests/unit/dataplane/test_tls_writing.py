@@ -5,9 +5,9 @@ from random import Random
 
 from penstock.core.env import Env
 from penstock.core.snapshot import EndpointTls
-from penstock.dataplane.connection import Connection
-from penstock.dataplane.loop import Loop
-from penstock.dataplane.tls import TlsChannel, client_context
+from penstock.dataplane.io.connection import Connection
+from penstock.dataplane.io.loop import Loop
+from penstock.dataplane.io.tls import TlsChannel, client_context
 
 
 def test_a_write_that_tls_refuses_ends_the_connection() -> None:

@@ -18,12 +18,12 @@ import pytest
 
 from penstock.core.endpoint import UP
 from penstock.core.snapshot import Endpoint, Listener, PolicyChoice, Snapshot
-from penstock.dataplane.board import S_HEALTH, S_WEIGHT_PPM, Board, create_board
-from penstock.dataplane.client import ClientConnection
+from penstock.dataplane.board.layout import S_HEALTH, S_WEIGHT_PPM, Board, create_board
+from penstock.dataplane.client.http1 import ClientConnection
 from penstock.dataplane.context import Context
-from penstock.dataplane.endpoint_connection import EndpointConnection
-from penstock.dataplane.loop import WRITABLE
-from penstock.dataplane.serving import Worker
+from penstock.dataplane.endpoint.http1 import EndpointConnection
+from penstock.dataplane.io.loop import WRITABLE
+from penstock.dataplane.worker.serving import Worker
 from tests.harness.messages import HELLO, LAST, answer, post
 from tests.harness.waiting import PATIENCE_S
 from tests.harness.world import listener, pool, world

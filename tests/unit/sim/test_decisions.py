@@ -13,11 +13,11 @@ from penstock.cli.main import penstock_command
 from penstock.core.endpoint import Endpoint
 from penstock.core.env import Env
 from penstock.core.policy import create
-from penstock.core.pool import Pool
+from penstock.core.pool.pool import Pool
 from penstock.core.request import Request
 from penstock.core.snapshot import PolicyChoice
 from penstock.core.ticket import DONE, Ticket
-from penstock.dataplane.decision import Decision
+from penstock.dataplane.record.decision import Decision
 from penstock.sim.decisions import read_records, replay
 
 

@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from penstock.config.errors import ConfigError
+from penstock.config.load.errors import ConfigError
 from penstock.sim.outcome import Outcome, run_once
 from penstock.sim.scenario import Scenario, scenario_of
 

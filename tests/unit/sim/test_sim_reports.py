@@ -2,10 +2,10 @@
 
 import pytest
 
-from penstock.config.errors import ConfigError
+from penstock.config.load.errors import ConfigError
 from penstock.core.endpoint import Endpoint
 from penstock.core.env import Env
-from penstock.core.load_report import LoadReport
+from penstock.core.measure.load_report import LoadReport
 from penstock.core.policy import Policy
 from penstock.core.request import Request
 from penstock.sim.kernel.events import Clock

@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from penstock.config.errors import ConfigError
+from penstock.config.load.errors import ConfigError
 from penstock.sim.kernel.recorder import Recorder
 from penstock.sim.scenario import Scenario, load_scenario, scenario_of
 from penstock.sim.world import World, build_world

@@ -5,7 +5,7 @@ from random import Random
 
 import pytest
 
-from penstock.config.errors import ConfigError
+from penstock.config.load.errors import ConfigError
 from penstock.sim.kernel.events import Event
 from penstock.sim.kernel.job import Job
 from penstock.sim.kernel.laws import Deterministic

@@ -5,7 +5,7 @@ from random import Random
 from penstock.core.endpoint import Endpoint
 from penstock.core.env import Env
 from penstock.core.policy import create
-from penstock.core.pool import Pool
+from penstock.core.pool.pool import Pool
 from penstock.core.request import Request
 from penstock.core.retry import RetryBudget, RetryRules
 from penstock.core.snapshot import Retry

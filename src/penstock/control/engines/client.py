@@ -10,7 +10,7 @@ from aiohttp.abc import AbstractResolver, ResolveResult
 from yarl import URL
 
 from penstock import __version__
-from penstock.control.certificates import EndpointContexts
+from penstock.control.endpoints.probes import reason_of
 from penstock.control.engines.reading import (
     LoadingError,
     NotNowError,
@@ -18,8 +18,8 @@ from penstock.control.engines.reading import (
     UnreachableError,
     UnreadableError,
 )
-from penstock.control.probes import reason_of
-from penstock.control.sockets import shown_address
+from penstock.control.workers.sockets import shown_address
+from penstock.control.world.certificates import EndpointContexts
 from penstock.core.snapshot import Endpoint, EndpointTls, Engine
 
 # An exposition of vLLM with a dozen adapters is under 1 MiB.

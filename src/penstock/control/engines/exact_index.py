@@ -13,20 +13,20 @@ from time import monotonic
 from typing import Final
 
 from penstock.admin.view import UnknownNameError
-from penstock.control.endpoint_states import EndpointStates
+from penstock.control.endpoints.states import EndpointStates
 from penstock.control.events import Events
-from penstock.control.rows import EndpointKey
-from penstock.core.kv_chains import CachedChains
-from penstock.core.prefix_learner import EVENTS_WITHIN_S, PrefixLearner, Sighting
-from penstock.dataplane.board import (
+from penstock.control.world.rows import EndpointKey
+from penstock.core.prefixes.kv_chains import CachedChains
+from penstock.core.prefixes.prefix_learner import EVENTS_WITHIN_S, PrefixLearner, Sighting
+from penstock.dataplane.board.layout import (
     EXACT_SLOTS,
     FA_LEARNED,
     R_AT_US,
     R_COLD,
     Board,
 )
-from penstock.dataplane.exact_prefixes import ALL, FactTable
-from penstock.dataplane.sightings import SightingReader
+from penstock.dataplane.llm.exact_prefixes import ALL, FactTable
+from penstock.dataplane.llm.sightings import SightingReader
 
 _LOOK_S: Final = 0.1
 _MOST_SIGHTINGS: Final = 50  # from a worker at once, about 10 ms of work

@@ -15,20 +15,20 @@ from typing import TYPE_CHECKING, Any, Final
 
 import msgspec
 
-from penstock.control.certificates import EndpointContexts
-from penstock.control.connecting import Connector
+from penstock.control.endpoints.connecting import Connector
 from penstock.control.engines.client import EngineClient, Target
 from penstock.control.engines.exact_index import ExactIndex, FollowedCache
 from penstock.control.engines.kv_sources import found
 from penstock.control.engines.reading import NotNowError, UnreachableError, UnreadableError
 from penstock.control.engines.reports import ReportCells
 from penstock.control.events import Events
-from penstock.control.rows import EndpointKey
-from penstock.control.sockets import shown_address
-from penstock.core.kv_chains import seed_of
-from penstock.core.kv_sequence import KvSequence
+from penstock.control.workers.sockets import shown_address
+from penstock.control.world.certificates import EndpointContexts
+from penstock.control.world.rows import EndpointKey
+from penstock.core.prefixes.kv_chains import seed_of
+from penstock.core.prefixes.kv_sequence import KvSequence
 from penstock.core.snapshot import Endpoint, KvEvents, Snapshot
-from penstock.dataplane.board import Board
+from penstock.dataplane.board.layout import Board
 from penstock.wire.kv_events import CLEARED, STORED, decode_batch
 
 if TYPE_CHECKING:

@@ -11,7 +11,6 @@ from time import monotonic
 from typing import Final
 
 from penstock.admin.view import EngineView
-from penstock.control.certificates import EndpointContexts
 from penstock.control.engines.client import EngineClient, Target
 from penstock.control.engines.dialects import (
     BY_NAME,
@@ -31,9 +30,10 @@ from penstock.control.engines.reading import (
 )
 from penstock.control.engines.reports import ReportCells
 from penstock.control.events import Events
-from penstock.control.rows import EndpointKey
+from penstock.control.world.certificates import EndpointContexts
+from penstock.control.world.rows import EndpointKey
 from penstock.core.snapshot import Snapshot
-from penstock.dataplane.board import Board
+from penstock.dataplane.board.layout import Board
 
 _JITTER: Final = 0.1  # share of an interval: engines started together are not asked together
 _FIRST_WITHIN_S: Final = 0.1

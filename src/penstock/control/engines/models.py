@@ -13,7 +13,6 @@ from typing import Final
 
 import msgspec
 
-from penstock.control.certificates import EndpointContexts
 from penstock.control.engines.client import EngineClient, Target
 from penstock.control.engines.model_lists import PATH, models_of, since
 from penstock.control.engines.reading import (
@@ -24,7 +23,8 @@ from penstock.control.engines.reading import (
     UnreadableError,
 )
 from penstock.control.events import Events
-from penstock.control.rows import EndpointKey
+from penstock.control.world.certificates import EndpointContexts
+from penstock.control.world.rows import EndpointKey
 from penstock.core.snapshot import Engine, Pool, ServedModel, Snapshot
 
 _MOST_SHOWN: Final = 10  # models in a message

@@ -1,8 +1,8 @@
 """Reports on the board: the one writer of their cells."""
 
 from penstock.control.engines.reading import UNKNOWN, Reading
-from penstock.core.models import loaded_hash
-from penstock.dataplane.board import (
+from penstock.core.pool.models import loaded_hash
+from penstock.dataplane.board.layout import (
     ENGINES,
     H_REPORTS,
     L_IN_FLIGHT,

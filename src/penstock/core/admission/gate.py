@@ -20,7 +20,7 @@ from penstock.core.admission.success_rate import SuccessRateAdmission
 from penstock.core.admission.throttle import ClientThrottle
 from penstock.core.endpoint import Endpoint
 from penstock.core.env import Env
-from penstock.core.pool import NO_ROOM, NOBODY, ROOM
+from penstock.core.pool.pool import NO_ROOM, NOBODY, ROOM
 from penstock.core.ticket import is_fault
 
 # Why a request is turned away.

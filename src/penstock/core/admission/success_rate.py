@@ -8,7 +8,7 @@ Source: Envoy, admission control filter (95%, 30 s, at most 80%). O(1).
 """
 
 from penstock.core.env import Env
-from penstock.core.window import SlidingCount
+from penstock.core.measure.window import SlidingCount
 
 _SLOTS = 30
 

@@ -10,7 +10,7 @@ Engineering", 2016, chapter 21. O(1).
 """
 
 from penstock.core.env import Env
-from penstock.core.window import SlidingCount
+from penstock.core.measure.window import SlidingCount
 
 _SLOTS = 24
 

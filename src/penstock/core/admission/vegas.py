@@ -18,8 +18,8 @@ from math import ceil, log10
 from typing import ClassVar, Final
 
 from penstock.core.admission.limit import ConcurrencyLimit, bounds
-from penstock.core.policy._hashing import rehash
 from penstock.core.policy.base import Option
+from penstock.core.policy.support.hashing import rehash
 
 _ROUNDS_TO_PROBE: Final = 30.0  # at most; at least half of it
 

@@ -6,23 +6,25 @@ all derive from ``policies()``.
 
 from functools import cache
 from importlib import import_module
-from pkgutil import iter_modules
+from pkgutil import walk_packages
 
-from penstock.core.policy._other_names import meant_by
-from penstock.core.policy._own import load_own
 from penstock.core.policy.base import Option, Policy
+from penstock.core.policy.support.other_names import meant_by
+from penstock.core.policy.support.own import load_own
 
 __all__ = ["Option", "Policy", "create", "policies", "policy_class"]
+
+_NOT_POLICIES = (f"{__name__}.base", f"{__name__}.support.")
 
 
 @cache
 def policies() -> dict[str, type[Policy]]:
     """Every built-in policy class by its name, in alphabetical order."""
     found: dict[str, type[Policy]] = {}
-    for module in iter_modules(__path__):
-        if module.name == "base" or module.name.startswith("_"):
+    for module in walk_packages(__path__, f"{__name__}."):
+        if module.ispkg or module.name.startswith(_NOT_POLICIES):
             continue
-        for member in vars(import_module(f"{__name__}.{module.name}")).values():
+        for member in vars(import_module(module.name)).values():
             if isinstance(member, type) and issubclass(member, Policy) and member.name:
                 found[member.name] = member
     return dict(sorted(found.items()))

@@ -6,7 +6,7 @@ from mypy_extensions import mypyc_attr
 
 from penstock.core.endpoint import Endpoint
 from penstock.core.env import Env
-from penstock.core.load_report import LoadReport
+from penstock.core.measure.load_report import LoadReport
 from penstock.core.request import Request
 
 if TYPE_CHECKING:

@@ -68,7 +68,7 @@ class SlowStart(Data, frozen=True):
 
 
 class Breaker(Data, frozen=True):
-    """A circuit breaker for each endpoint, in each worker (core/breaker.py)."""
+    """A circuit breaker for each endpoint, in each worker (core/health/breaker.py)."""
 
     failures: int = 5  # in a row
     open_s: float = 5.0

@@ -88,7 +88,7 @@ class PolicyChoice(Data, frozen=True):
 
 
 class Probe(Data, frozen=True):
-    """How endpoints are asked for their load, by policies that want it (core/policy/prequal.py)."""
+    """How endpoints are asked for their load, by policies that want it (``prequal``)."""
 
     path: str = "/load"
     timeout_s: float = 0.5

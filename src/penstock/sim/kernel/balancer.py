@@ -7,8 +7,8 @@ from typing import Final
 from penstock.core.admission.gate import Gate, needs_of
 from penstock.core.endpoint import Endpoint
 from penstock.core.env import Env
-from penstock.core.load_report import LoadReport
-from penstock.core.pool import Pool
+from penstock.core.measure.load_report import LoadReport
+from penstock.core.pool.pool import Pool
 from penstock.core.retry import RetryBudget, RetryRules
 from penstock.core.ticket import ABANDONED, CONNECT_FAILED, DONE, TIMEOUT, Ticket
 from penstock.sim.kernel.admission import JobPlace, ending_of

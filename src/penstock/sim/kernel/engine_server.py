@@ -1,9 +1,9 @@
 """A server that is an inference engine: it works in steps, and remembers prefixes."""
 
-from penstock.core.load_report import LoadReport
+from penstock.core.measure.load_report import LoadReport
+from penstock.core.measure.tokens import Progress
 from penstock.core.request import Request
 from penstock.core.ticket import DONE
-from penstock.core.tokens import Progress
 from penstock.sim.inference import InferenceEngine
 from penstock.sim.kernel.events import Clock, Event
 from penstock.sim.kernel.job import SERVING, Job

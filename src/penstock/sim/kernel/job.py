@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Final
 from mypy_extensions import i64
 
 from penstock.core.endpoint import Endpoint
-from penstock.core.load_report import LoadReport
+from penstock.core.measure.load_report import LoadReport
 from penstock.core.request import Request
 from penstock.core.ticket import DONE, Ticket
 from penstock.sim.kernel.events import Event

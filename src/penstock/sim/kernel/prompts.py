@@ -4,9 +4,9 @@ from math import log
 from random import Random
 from typing import Final
 
+from penstock.core.measure.tokens import Outlook, OutputPredictor
 from penstock.core.request import Request
 from penstock.core.ticket import DONE
-from penstock.core.tokens import Outlook, OutputPredictor
 from penstock.sim.kernel.arrivals import Arrivals
 from penstock.sim.kernel.balancer import Balancer
 from penstock.sim.kernel.engine_server import PromptJob

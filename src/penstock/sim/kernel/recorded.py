@@ -1,7 +1,7 @@
 """Endpoints and caches as a record of a decision tells them, for policies to decide by again."""
 
 from penstock.core.endpoint import Endpoint
-from penstock.core.prefix_index import PrefixIndex
+from penstock.core.prefixes.prefix_index import PrefixIndex
 from penstock.core.request import Request
 
 

@@ -1,7 +1,7 @@
 """How balancers hear of load: probes that policies ask for, exchange between balancers, weights."""
 
 from penstock.core.endpoint import Endpoint
-from penstock.core.load_report import LoadReport
+from penstock.core.measure.load_report import LoadReport
 from penstock.sim.kernel.balancer import Balancer
 from penstock.sim.kernel.events import Clock, Event
 

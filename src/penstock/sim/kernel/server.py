@@ -8,7 +8,7 @@ from math import inf
 
 from mypy_extensions import i64, mypyc_attr
 
-from penstock.core.load_report import LoadReport
+from penstock.core.measure.load_report import LoadReport
 from penstock.core.ticket import CONNECT_FAILED, DONE, RESET
 from penstock.sim.kernel.events import Clock, Event, EventHeap
 from penstock.sim.kernel.job import COMING, SERVING, Job, Line

@@ -3,7 +3,7 @@
 from math import exp
 from typing import Final
 
-from penstock.core.load_report import LoadReport
+from penstock.core.measure.load_report import LoadReport
 
 _REMEMBERED: Final = 16  # latencies for each number in flight
 _NEAR: Final = 8  # how far from the present number is looked before all are searched

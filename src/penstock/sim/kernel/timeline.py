@@ -1,6 +1,6 @@
 """What went on over time: one row for each tick, for plots."""
 
-from penstock.core.histogram import Histogram, quantile_us
+from penstock.core.measure.histogram import Histogram, quantile_us
 from penstock.sim.kernel.events import Clock, Event
 from penstock.sim.kernel.job import Job
 from penstock.sim.kernel.server import Server

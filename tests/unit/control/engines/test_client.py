@@ -6,9 +6,9 @@ from pathlib import Path
 import pytest
 import trustme
 
-from penstock.control.certificates import EndpointContexts
 from penstock.control.engines.client import EngineClient, Target
 from penstock.control.engines.reading import UnreadableError
+from penstock.control.world.certificates import EndpointContexts
 from penstock.core.snapshot import Endpoint, EndpointTls, Engine
 from tests.harness.endpoint import refuse_connections
 from tests.harness.http_endpoint import Answer, HttpEndpoint

@@ -5,19 +5,19 @@ from random import Random
 
 import pytest
 
-from penstock.control.endpoint_states import EndpointStates
+from penstock.control.endpoints.states import EndpointStates
 from penstock.control.engines.exact_index import ExactIndex, FollowedCache
 from penstock.control.events import Events
 from penstock.core.env import Env
-from penstock.core.kv_chains import CachedChains, seed_of
 from penstock.core.policy import create
+from penstock.core.prefixes.kv_chains import CachedChains, seed_of
 from penstock.core.request import Request
 from penstock.core.snapshot import Connections, PoolTimeouts
 from penstock.core.ticket import Ticket
-from penstock.dataplane.board import EXACT_SLOTS, R_AT_US, R_COLD, S_EXACT, Board
-from penstock.dataplane.exact_prefixes import FactTable
-from penstock.dataplane.live_endpoint import ConnectionSettings, LiveEndpoint
-from penstock.dataplane.sightings import SightingRing
+from penstock.dataplane.board.layout import EXACT_SLOTS, R_AT_US, R_COLD, S_EXACT, Board
+from penstock.dataplane.llm.exact_prefixes import FactTable
+from penstock.dataplane.llm.sightings import SightingRing
+from penstock.dataplane.pool.live_endpoint import ConnectionSettings, LiveEndpoint
 from penstock.wire.openai import COMPLETION, Inspection
 from tests.unit.control.conftest import Clock
 from tests.unit.control.worlds import endpoint, pool, world

@@ -6,11 +6,11 @@ from typing import Literal
 import pytest
 from msgspec.structs import replace
 
-from penstock.control.certificates import EndpointContexts
 from penstock.control.engines.loads import EngineLoads
 from penstock.control.events import Events
+from penstock.control.world.certificates import EndpointContexts
 from penstock.core.snapshot import Engine, Pool
-from penstock.dataplane.board import (
+from penstock.dataplane.board.layout import (
     ENGINES,
     H_REPORTS,
     L_IN_FLIGHT,

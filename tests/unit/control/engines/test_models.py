@@ -7,11 +7,11 @@ from itertools import count
 import msgspec
 import pytest
 
-from penstock.control.certificates import EndpointContexts
 from penstock.control.engines.model_lists import models_of
 from penstock.control.engines.models import EngineModels
 from penstock.control.engines.reading import UnreadableError
 from penstock.control.events import Events
+from penstock.control.world.certificates import EndpointContexts
 from penstock.core.snapshot import Models, Pool, ServedModel, Snapshot
 from tests.harness.endpoint import refuse_connections
 from tests.harness.http_endpoint import Answer, HttpEndpoint

@@ -1,0 +1,178 @@
+"""From the document to the snapshot: pools and their endpoints."""
+
+from typing import Final
+
+from penstock.config.compile.certificates import check_authorities
+from penstock.config.compile.sessions import compile_sticky
+from penstock.config.document.choice import reads_prompts
+from penstock.config.document.engines import compiled_engine, compiled_kv_events
+from penstock.config.document.headers import compiled_edits
+from penstock.config.document.model import ONLY, Document
+from penstock.config.document.models import Models
+from penstock.config.document.pools import Endpoint, EndpointTls, Pool, Probe, default_policy
+from penstock.config.document.section import plain
+from penstock.config.load.errors import Location
+from penstock.config.load.findings import Findings
+from penstock.core import snapshot
+from penstock.core.policy import policy_class
+
+_VERSION: Final = "/v1"  # where OpenAI's API begins, and what its clients call its base URL
+
+
+def compile_pools(document: Document, findings: Findings) -> dict[str, snapshot.Pool]:
+    """By name. What is wrong with them is noted in ``findings``."""
+    short = {
+        "endpoints": document.endpoints,
+        "kind": document.kind,
+        "policy": document.policy,
+        "health_check": document.health_check,
+        "host_header": document.host_header,
+    }
+    given = {key: value for key, value in short.items() if value is not None}
+    if document.pools is not None:
+        for key in given:
+            findings.wrong(
+                (key,), f"give one of `{key}` and `pools`; it can be set inside each pool"
+            )
+        return {
+            name: _compile_pool(name, pool, ("pools", name), findings)
+            for name, pool in document.pools.items()
+        }
+    if document.endpoints is None:
+        if not document.routes:
+            findings.wrong((), "nothing to balance: give `endpoints`, or `pools`")
+        return {}
+    pool = Pool.model_construct(None, **given)
+    return {ONLY: _compile_pool(ONLY, pool, (), findings)}
+
+
+def _compile_pool(name: str, pool: Pool, at: Location, findings: Findings) -> snapshot.Pool:
+    endpoints = _compile_endpoints(pool, (*at, "endpoints"), findings)
+    choice = pool.policy or default_policy(pool.kind)
+    keys = [policy_class(each.name).key for each in (choice, *pool.shadow)]
+    if pool.hash_key is not None and "configured" not in keys:
+        findings.wrong(
+            (*at, "hash_key"), f"has no effect: the policy {choice.name!r} does not read it"
+        )
+    if pool.probe != Probe() and not policy_class(choice.name).probes:
+        findings.wrong(
+            (*at, "probe"), f"has no effect: the policy {choice.name!r} asks endpoints nothing"
+        )
+    if pool.tls != EndpointTls() and not any(endpoint.tls for endpoint in endpoints):
+        findings.wrong((*at, "tls"), "has no effect: no endpoint's URL begins with https://")
+    if pool.kind != "llm" and (pool.models != Models() or any(e.models for e in endpoints)):
+        findings.wrong((*at, "models"), "has no effect: the pool is not of kind llm")
+    if compiled_engine(pool.engine, pool.kind) is None:
+        for index, endpoint in enumerate(pool.endpoints):
+            if endpoint.kv_events is not None:
+                findings.wrong(
+                    (*at, "endpoints", index, "kv_events"),
+                    "has no effect: the pool's `engine` is off",
+                )
+    if pool.kind != "llm" and pool.malformed != "pass":
+        findings.wrong((*at, "malformed"), "has no effect: the pool is not of kind llm")
+    if pool.kind != "llm" and reads_prompts(choice):
+        findings.doubtful(
+            (*at, "policy"),
+            f"{choice.name!r} reads prompts, which only pools of `kind: llm` understand: here it "
+            "uses load alone",
+        )
+    return plain(
+        snapshot.Pool,
+        pool,
+        name=name,
+        endpoints=endpoints,
+        policy=choice,
+        engine=compiled_engine(pool.engine, pool.kind),
+        models=pool.models.compiled(),
+        discovered={},
+        awaited=(),
+        asks_again=False,
+        hash_key=pool.hash_key.compiled() if pool.hash_key else snapshot.HashKey(),
+        decisions=_compile_decisions(pool, at, findings),
+        probe=plain(snapshot.Probe, pool.probe),
+        sticky=pool.sticky and compile_sticky(pool.sticky, name, (*at, "sticky"), findings),
+        drain=plain(snapshot.Drain, pool.drain),
+        request_headers=compiled_edits(pool.request_headers),
+        response_headers=compiled_edits(pool.response_headers),
+        timeouts=pool.timeouts.compiled(pool.kind),
+        retry=pool.retry.compiled(pool.kind),
+        health_check=pool.health_check.compiled() if pool.health_check else None,
+        agent_check=plain(snapshot.AgentCheck, pool.agent_check) if pool.agent_check else None,
+        outlier=pool.outlier.compiled(pool.kind),
+        breaker=pool.circuit_breaker and plain(snapshot.Breaker, pool.circuit_breaker),
+        admission=pool.admission.compiled(),
+        slow_start=plain(snapshot.SlowStart, pool.slow_start),
+        connections=pool.connections.compiled(pool.kind),
+        tls=_compile_endpoint_tls(pool.tls, (*at, "tls"), findings),
+        row=-1,
+        tls_generation=0,
+    )
+
+
+def _compile_decisions(pool: Pool, at: Location, findings: Findings) -> snapshot.Decisions:
+    decisions = pool.decisions
+    if pool.shadow and not decisions.sample:
+        findings.wrong(
+            (*at, "shadow"),
+            "shadow policies only see recorded decisions, and none are recorded: set "
+            "`decisions: {sample: 0.01}`",
+        )
+    if len({choice.name for choice in pool.shadow}) < len(pool.shadow):
+        findings.wrong((*at, "shadow"), "a policy is listed twice")
+    file = str(findings.path(decisions.file)) if decisions.file else ""
+    return plain(snapshot.Decisions, decisions, file=file)
+
+
+def _compile_endpoints(
+    pool: Pool, at: Location, findings: Findings
+) -> tuple[snapshot.Endpoint, ...]:
+    compiled: dict[str, snapshot.Endpoint] = {}
+    for index, endpoint in enumerate(pool.endpoints):
+        name = endpoint.full_name()
+        if name in compiled:
+            findings.wrong((*at, index), f"{name} is in this pool already; give it a `name`")
+        base_path = endpoint.url.base_path
+        if base_path.endswith(_VERSION) and pool.kind != "llm":
+            findings.doubtful(
+                (*at, index),
+                f"all paths are added to `{base_path}`: who asks for `{_VERSION}/x` gets "
+                f"`{base_path}{_VERSION}/x` there. If clients' paths begin with it, leave it away",
+            )
+        elif base_path.endswith(_VERSION):
+            findings.wrong(
+                (*at, index),
+                f"leave `{_VERSION}` away: the paths that clients ask for begin with it, and are "
+                f"added to `{base_path.removesuffix(_VERSION) or '/'}`",
+            )
+        compiled[name] = _compile_endpoint(name, endpoint)
+    if not compiled:
+        findings.wrong(at, "a pool needs at least one endpoint")
+    elif all(endpoint.weight == 0 for endpoint in compiled.values()):
+        findings.wrong(at, "every endpoint has weight 0, so none would get a request")
+    return tuple(compiled.values())
+
+
+def _compile_endpoint(name: str, endpoint: Endpoint) -> snapshot.Endpoint:
+    url = endpoint.url
+    given = {
+        "name": name,
+        "host": url.host,
+        "port": url.port,
+        "tls": url.tls,
+        "base_path": url.base_path,
+        "headers": tuple(endpoint.headers.items()),
+        "kv_events": compiled_kv_events(endpoint.kv_events),
+    }
+    return plain(snapshot.Endpoint, endpoint, row=-1, addresses=(), no_address="", **given)
+
+
+def _compile_endpoint_tls(
+    tls: EndpointTls, at: Location, findings: Findings
+) -> snapshot.EndpointTls:
+    if tls.ca_file is None:
+        return plain(snapshot.EndpointTls, tls, ca_file="")
+    path = findings.path(tls.ca_file)
+    with findings.noting((*at, "ca_file")):
+        check_authorities(path)
+    return plain(snapshot.EndpointTls, tls, ca_file=str(path))

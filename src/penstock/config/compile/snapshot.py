@@ -1,0 +1,300 @@
+"""From the document to what runs: the snapshot, and the settings of the supervisor.
+
+What concerns several parts of the document, or other files, is checked here. Everything wrong is
+collected and raised as one ``ConfigError``.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from penstock.config.compile.certificates import check_certificate, issued_names
+from penstock.config.compile.conflicts import check_addresses, check_endpoints, check_file
+from penstock.config.compile.cores import usable_cores
+from penstock.config.compile.own_modules import look_up_beside
+from penstock.config.compile.pools import compile_pools
+from penstock.config.compile.sessions import doubt_shared_cookies
+from penstock.config.document.listeners import Certificate, Listener
+from penstock.config.document.model import DEFAULT_ADMIN, DEFAULT_LISTEN, ONLY, Document
+from penstock.config.document.pools import default_policy
+from penstock.config.document.routes import Route
+from penstock.config.document.section import plain
+from penstock.config.document.values import Address
+from penstock.config.load.document import Loaded, load_arguments, load_document
+from penstock.config.load.errors import ConfigError, Location, did_you_mean
+from penstock.config.load.findings import Findings
+from penstock.core import snapshot
+from penstock.core.snapshot import MAX_LISTENERS
+
+__all__ = [
+    "AdminSettings",
+    "ConfigError",
+    "Configured",
+    "configure_endpoints",
+    "load_configuration",
+]
+
+
+@dataclass(frozen=True)
+class AdminSettings:
+    """The admin address; ``host`` is None where there is none."""
+
+    host: str | None
+    port: int
+    token: str | None
+
+
+@dataclass(frozen=True)
+class Configured:
+    """A configuration that can run. ``source`` is None where it came from a command line.
+
+    ``warnings`` are for people: what in it is hardly meant so.
+    """
+
+    snapshot: snapshot.Snapshot
+    workers: int
+    admin: AdminSettings
+    shutdown_deadline_s: float
+    source: Path | None
+    warnings: tuple[str, ...] = ()
+
+
+def load_configuration(source: Path) -> Configured:
+    """What a file says. Raises ConfigError, whose text is for people, when it cannot run."""
+    look_up_beside(source)
+    return compile_document(load_document(source), source)
+
+
+def configure_endpoints(
+    urls: Sequence[str],
+    *,
+    listen: Sequence[str] | str = str(DEFAULT_LISTEN),
+    kind: str | None = None,
+    policy: str | None = None,
+    policy_options: Mapping[str, str] | None = None,
+    workers: int | str = "auto",
+    admin: str = str(DEFAULT_ADMIN),
+    admin_token: str | None = None,
+    health_check: str = "off",
+    host_header: str | None = None,
+    request_log: str = "off",
+    shutdown_deadline: str = "30s",
+) -> Configured:
+    """What a command line says. Raises ConfigError, whose text is for people."""
+    document = {
+        "endpoints": list(urls),
+        "listen": listen if isinstance(listen, str) else list(listen),
+        "kind": kind,
+        "policy": _policy(policy, policy_options or {}, kind),
+        "workers": workers,
+        "admin": admin if admin == "off" else {"address": admin, "token": admin_token},
+        "health_check": health_check,
+        "host_header": host_header,
+        "request_log": request_log,
+        "shutdown_deadline": shutdown_deadline,
+    }
+    document = {key: value for key, value in document.items() if value is not None}
+    options = {key: f"--{key.replace('_', '-')}" for key in document} | {"endpoints": "URL"}
+    return compile_document(load_arguments(document, options), None)
+
+
+def _policy(
+    name: str | None, options: Mapping[str, str], kind: str | None
+) -> dict[str, str] | None:
+    if name is None and not options:
+        return None
+    return {"name": name or default_policy(kind or "http").name, **options}
+
+
+def compile_document(loaded: Loaded, source: Path | None) -> Configured:
+    """What a checked document says. Raises ConfigError when its parts do not fit together."""
+    document = loaded.document
+    findings = Findings(loaded.origin)
+    listeners = _compile_listeners(document, findings)
+    pools = compile_pools(document, findings)
+    routes = _compile_routes(document, set(listeners), list(pools), findings)
+    doubt_shared_cookies(pools, routes, findings)
+    admin = _compile_admin(document, findings)
+    _check_conflicts(document, listeners, pools, findings)
+    findings.raise_if_any()
+    log = document.request_log
+    return Configured(
+        snapshot=snapshot.Snapshot(
+            generation=0,
+            listeners=tuple(listeners.values()),
+            routes=routes,
+            pools=tuple(pools.values()),
+            request_log=snapshot.RequestLog(log.target, log.path and str(findings.path(log.path))),
+            prompt_bytes=document.prompt_memory,
+            via=document.via,
+        ),
+        workers=document.workers or usable_cores(),
+        admin=admin,
+        shutdown_deadline_s=document.shutdown_deadline,
+        source=source,
+        warnings=findings.warnings(),
+    )
+
+
+def _check_conflicts(
+    document: Document,
+    listeners: Mapping[str, snapshot.Listener],
+    pools: Mapping[str, snapshot.Pool],
+    findings: Findings,
+) -> None:
+    """What would end a start although each part is right by itself."""
+    addresses = {name: Address(each.host, each.port) for name, each in listeners.items()}
+    admin = document.admin.address if document.admin is not None else None
+    check_addresses(
+        {name: (addresses[name], at) for name, (_, at) in _named_listeners(document).items()},
+        admin,
+        findings,
+    )
+    short = document.pools is None
+    places = [(pool, () if short else ("pools", name)) for name, pool in pools.items()]
+    check_endpoints(places, addresses, findings)
+    if document.request_log.path:
+        check_file(findings.path(document.request_log.path), ("request_log",), findings)
+    for pool, at in places:
+        if pool.decisions.file:
+            check_file(Path(pool.decisions.file), (*at, "decisions", "file"), findings)
+
+
+def _compile_admin(document: Document, findings: Findings) -> AdminSettings:
+    admin = document.admin
+    if admin is None:
+        return AdminSettings(None, 0, None)
+    at = ("admin",)
+    if admin.token is not None and admin.token_file is not None:
+        findings.wrong(at, "give one of `token` and `token_file`")
+    tokens = findings.secrets(
+        at, (admin.token,) if admin.token is not None else (), admin.token_file
+    )
+    if len(tokens) > 1 and admin.token is None:
+        findings.wrong(at, f"{admin.token_file} holds several lines; one token is needed")
+    if not tokens and admin.token_file is None and not admin.address.is_loopback():
+        findings.wrong(
+            at,
+            f"other machines reach {admin.address}: give a `token` or a `token_file` "
+            "(`--admin-token` on the command line; `openssl rand -hex 32` makes one), or listen "
+            "on 127.0.0.1",
+        )
+    return AdminSettings(admin.address.host, admin.address.port, tokens[0] if tokens else None)
+
+
+def _compile_listeners(document: Document, findings: Findings) -> dict[str, snapshot.Listener]:
+    if document.listeners is not None and document.listen is not None:
+        findings.wrong(("listen",), "give one of `listen` and `listeners`")
+    named = _named_listeners(document)
+    if len(named) > MAX_LISTENERS:
+        findings.wrong(("listeners",), f"{len(named)} listeners; at most {MAX_LISTENERS} can be")
+    if not named:
+        findings.wrong(
+            ("listeners" if document.listeners is not None else "listen",),
+            "at least one listener is needed",
+        )
+    return {
+        name: _compile_listener(name, listener, at, findings)
+        for name, (listener, at) in named.items()
+    }
+
+
+def _named_listeners(document: Document) -> dict[str, tuple[Listener, Location]]:
+    """Each listener by its name, and where it stands."""
+    if document.listeners is not None:
+        return {
+            name: (listener, ("listeners", name)) for name, listener in document.listeners.items()
+        }
+    addresses = document.listen if document.listen is not None else (DEFAULT_LISTEN,)
+    names = [ONLY, *[f"{ONLY}-{number}" for number in range(2, len(addresses) + 1)]]
+    return {
+        name: (Listener(address=address), ("listen", index))
+        for index, (name, address) in enumerate(zip(names, addresses, strict=False))
+    }
+
+
+def _compile_listener(
+    name: str, listener: Listener, at: Location, findings: Findings
+) -> snapshot.Listener:
+    certificates = listener.tls.certificates if listener.tls else ()
+    return plain(
+        snapshot.Listener,
+        listener,
+        name=name,
+        host=listener.address.host,
+        port=listener.address.port,
+        certificates=_compile_certificates(certificates, (*at, "tls"), findings),
+        tls_generation=0,
+        timeouts=plain(snapshot.ListenerTimeouts, listener.timeouts),
+        limits=plain(snapshot.Limits, listener.limits),
+    )
+
+
+def _compile_certificates(
+    certificates: Sequence[Certificate], at: Location, findings: Findings
+) -> tuple[snapshot.Certificate, ...]:
+    """In order: the first also serves clients that ask for no known name."""
+    compiled: list[snapshot.Certificate] = []
+    serves: dict[str, int] = {}
+    for index, pair in enumerate(certificates):
+        here = (*at, "certificates", index)
+        names = pair.server_names or ()
+        file, key = findings.path(pair.certificate), findings.path(pair.key)
+        with findings.noting(here):
+            context = check_certificate(file, key)
+            if pair.server_names is None and len(certificates) > 1:
+                names = issued_names(file, context)
+        for name in names:
+            if serves.setdefault(name, index) != index:
+                findings.wrong(here, f"another certificate serves {name} already")
+        compiled.append(snapshot.Certificate(str(file), str(key), tuple(names)))
+    return tuple(compiled)
+
+
+def _compile_routes(
+    document: Document, listeners: set[str], pools: list[str], findings: Findings
+) -> tuple[snapshot.Route, ...]:
+    if document.routes is None:
+        if len(pools) > 1:
+            findings.wrong(
+                ("pools",),
+                f"several pools ({', '.join(pools)}): add `routes` that say what each serves",
+            )
+        return tuple(
+            snapshot.Route(name="all", pools=(snapshot.WeightedPool(pool),)) for pool in pools[:1]
+        )
+    names: dict[str, int] = {}
+    everything = ""
+    compiled: list[snapshot.Route] = []
+    for index, route in enumerate(document.routes):
+        at: Location = ("routes", index)
+        built = route.compiled(f"route-{index + 1}")
+        if names.setdefault(built.name, index) != index:
+            findings.wrong(at, f"another route is called {built.name!r}")
+        if everything:
+            findings.wrong(at, f"never reached: the route {everything!r} matches everything")
+        if route.match.is_everything():
+            everything = built.name
+        _check_references(route, at, listeners, pools, findings)
+        compiled.append(built)
+    if not compiled:
+        findings.wrong(("routes",), "at least one route is needed")
+    return tuple(compiled)
+
+
+def _check_references(
+    route: Route, at: Location, listeners: set[str], pools: list[str], findings: Findings
+) -> None:
+    """The listeners and pools that a route names exist."""
+    for name in route.match.listeners:
+        if name not in listeners:
+            where = (*at, "match", "listeners")
+            findings.wrong(where, f"no listener is called {name!r}{did_you_mean(name, listeners)}")
+    named: list[tuple[Location, str]] = [((*at, "pools", name), name) for name in route.pools or ()]
+    if route.pool is not None:
+        named.append(((*at, "pool"), route.pool))
+    if route.mirror is not None:
+        named.append(((*at, "mirror"), route.mirror.pool))
+    for where, name in named:
+        if name not in pools:
+            findings.wrong(where, f"no pool is called {name!r}{did_you_mean(name, pools)}")

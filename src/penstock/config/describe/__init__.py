@@ -1,0 +1,1 @@
+"""What the configuration means, for people and editors."""

@@ -1,0 +1,1 @@
+"""The configuration document: what a person can write."""

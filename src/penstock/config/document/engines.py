@@ -1,0 +1,143 @@
+"""The document's part about inference engines: how their load is read."""
+
+from importlib.util import find_spec
+from typing import Annotated, Any, Final, Literal, get_args
+
+from pydantic import BeforeValidator, model_validator
+
+from penstock.config.document.section import Section, plain, setting
+from penstock.config.document.values import (
+    Count,
+    FieldValue,
+    Flag,
+    Port,
+    PositiveDuration,
+    RequestTarget,
+    Token,
+    show,
+)
+from penstock.core import snapshot
+
+_ENGINE: Final = snapshot.Engine()
+_KV_EVENTS: Final = snapshot.KvEvents()
+_METRICS: Final = snapshot.EngineMetrics()
+Kind = Literal[
+    "auto", "vllm", "sglang", "tgi", "llamacpp", "ollama", "triton", "tensorrt-llm", "generic"
+]
+
+
+class EngineMetrics(Section):
+    """Names of Prometheus metrics of a server that is none of the engines known."""
+
+    running: str = setting(_METRICS.running, "Requests that it works on.")
+    waiting: str = setting(_METRICS.waiting, "Requests that wait there.")
+    kv_usage: str = setting(_METRICS.kv_usage, "Share of its cache that is in use, from 0 to 1.")
+
+
+class KvEvents(Section):
+    """Where engines publish what their caches hold, over ZeroMQ."""
+
+    port: Port = setting(
+        _KV_EVENTS.port,
+        "Port of the engine's publisher. 0: as the engine tells at `/kv_event_sources` (vLLM), or "
+        "else 5557.",
+    )
+    replay_port: Port = setting(
+        _KV_EVENTS.replay_port,
+        "Port to ask for what was missed. 0: as the engine tells, or else there is none.",
+    )
+    topic: str = setting(
+        _KV_EVENTS.topic, "Topic to subscribe to. Empty: as the engine tells, or else all."
+    )
+
+    @model_validator(mode="after")
+    def _possible(self) -> "KvEvents":
+        if find_spec("zmq") is None:
+            raise ValueError("`kv_events` needs pyzmq: `pip install pyzmq` in this environment")
+        return self
+
+
+def compiled_kv_events(kv_events: "KvEvents | None") -> snapshot.KvEvents | None:
+    """As the snapshot has them."""
+    return plain(snapshot.KvEvents, kv_events) if kv_events is not None else None
+
+
+class Engine(Section):
+    """How the load of inference engines is read. A kind alone stands for its `kind`."""
+
+    kind: Kind = setting(_ENGINE.kind, "Which engine it is. `auto`: recognised by asking.")
+    interval: PositiveDuration = setting(_ENGINE.interval_s, "Between two readings.")
+    timeout: PositiveDuration = setting(_ENGINE.timeout_s, "How long one may take.")
+    silent_after: PositiveDuration = setting(
+        _ENGINE.silent_after_s,
+        "An engine that told nothing for so long is balanced by own counts alone.",
+    )
+    port: Port = setting(_ENGINE.port, "Port of its metrics. 0: the engine's usual one.")
+    path: RequestTarget | None = setting(
+        None, "Path of its metrics. Default: the engine's usual one."
+    )
+    headers: dict[Token, FieldValue] = setting(
+        {}, "Headers of these requests, such as `Authorization`."
+    )
+    kv_tokens: Count = setting(
+        _ENGINE.kv_tokens, "Tokens that fit in an endpoint's cache. 0: learned from the engine."
+    )
+    orca: Flag = setting(
+        _ENGINE.orca,
+        "Also ask every response for the load in its head (ORCA), unseen by clients. Fresher "
+        "than readings, but no two heads are the same any more, which costs time.",
+    )
+    metrics: EngineMetrics = setting(EngineMetrics(), "For the kind `generic`.")
+    kv_events: KvEvents | None = setting(
+        None, "Follow what engines' caches hold, where they publish it (vLLM, SGLang)."
+    )
+    slots: Literal["pin", "engine"] = setting(
+        _ENGINE.slots,
+        "Who chooses the slot of a prompt, of llama.cpp with several. `engine`: the engine. "
+        "`pin`: a conversation stays in a slot of its own (`id_slot`); for one worker, and for "
+        "engines whose slots do not share their KV memory.",
+    )
+
+    @model_validator(mode="after")
+    def _consistent(self) -> "Engine":
+        named = self.metrics != EngineMetrics()
+        if named != (self.kind == "generic"):
+            raise ValueError("`metrics` and `kind: generic` belong together")
+        if self.silent_after < self.interval:
+            raise ValueError("`silent_after` is shorter than `interval`")
+        return self
+
+    def compiled(self) -> snapshot.Engine:
+        """As the snapshot has it."""
+        return plain(
+            snapshot.Engine,
+            self,
+            path=self.path or "",
+            headers=tuple(self.headers.items()),
+            metrics=plain(snapshot.EngineMetrics, self.metrics),
+            kv_events=compiled_kv_events(self.kv_events),
+        )
+
+
+def _spelled(value: Any) -> Any:
+    if value is False:
+        return "off"
+    if isinstance(value, str) and value != "off":
+        if value not in get_args(Kind):
+            kinds = ", ".join(get_args(Kind))
+            raise ValueError(f"`off`, one of {kinds}, or a mapping is needed, not {show(value)}")
+        return {"kind": value}
+    return value
+
+
+EngineOrOff = Annotated[
+    Engine | Literal["off"] | None,
+    BeforeValidator(_spelled, json_schema_input_type=str | bool | Engine | None),
+]
+
+
+def compiled_engine(engine: "Engine | Literal['off'] | None", kind: str) -> snapshot.Engine | None:
+    """What a pool of that kind does: those that serve language models read it unless told not."""
+    if engine is None:
+        return snapshot.Engine() if kind == "llm" else None
+    return None if engine == "off" else engine.compiled()

@@ -1,0 +1,141 @@
+"""The document's part about listeners: addresses, TLS, and what clients may do."""
+
+from typing import Annotated, Any, Final
+
+from pydantic import BeforeValidator, model_validator
+
+from penstock.config.document.section import Section, required, setting
+from penstock.config.document.values import (
+    Count,
+    Duration,
+    Flag,
+    ListenAddress,
+    Network,
+    OneOrMany,
+    PositiveCount,
+    PositiveSize,
+    Size,
+    parse_host,
+    show,
+)
+from penstock.core import snapshot
+
+_LISTENER: Final = snapshot.Listener(name="", host="", port=0)
+_TIMEOUTS: Final = snapshot.ListenerTimeouts()
+_LIMITS: Final = snapshot.Limits()
+
+
+def parse_server_name(value: object) -> str:
+    """A host name, or ``*.`` and one, in lower case without a port. Raises ValueError."""
+    if not isinstance(value, str):
+        raise ValueError(f"a host name is needed, not {show(value)}")
+    wildcard = "*." if value.startswith("*.") else ""
+    name = value.removeprefix("*.")
+    if not name.isascii():
+        raise ValueError(f"write {value} in its ASCII form (xn--…)")
+    if "*" in name:
+        raise ValueError(
+            f"{value}: a wildcard stands for the first label only, as in *.example.com"
+        )
+    if name.rpartition(":")[2].isdigit() and not name.startswith("["):
+        raise ValueError(f"{value}: a host is matched without its port")
+    host = parse_host(name)
+    return f"[{host}]" if ":" in host else wildcard + host.rstrip(".")
+
+
+ServerName = Annotated[str, BeforeValidator(parse_server_name)]
+
+
+class Certificate(Section):
+    """A certificate and its key."""
+
+    certificate: str = required("PEM file with the certificate and its intermediates.")
+    key: str = required("PEM file with the private key, unencrypted.")
+    server_names: OneOrMany[ServerName] | None = setting(
+        None, "Names it is used for, such as `*.example.com`. Default: those it was issued for."
+    )
+
+
+def _certificates(value: Any) -> Any:
+    if isinstance(value, dict) and "certificates" not in value:
+        return {"certificates": [value]}
+    return value
+
+
+class ListenerTls(Section):
+    """TLS on a listener. One certificate may be written as `{certificate: …, key: …}`."""
+
+    certificates: OneOrMany[Certificate] = required(
+        "Chosen by the name that the client asks for; the first serves those who ask for none "
+        "or for an unknown one. Files are read again when they change."
+    )
+
+    @model_validator(mode="after")
+    def _not_empty(self) -> "ListenerTls":
+        if not self.certificates:
+            raise ValueError("TLS needs at least one certificate")
+        return self
+
+
+class ListenerTimeouts(Section):
+    """How long a client may take."""
+
+    client_headers: Duration = setting(
+        _TIMEOUTS.client_headers_s, "From the first byte of a request to the end of its headers."
+    )
+    client_body_idle: Duration = setting(
+        _TIMEOUTS.client_body_idle_s, "Between two pieces of a request body."
+    )
+    keep_alive_idle: Duration = setting(_TIMEOUTS.keep_alive_idle_s, "Between two requests.")
+    client_write_idle: Duration = setting(
+        _TIMEOUTS.client_write_idle_s, "A client that does not read its response."
+    )
+    tls_handshake: Duration = setting(_TIMEOUTS.tls_handshake_s, "The TLS handshake.")
+
+
+class Limits(Section):
+    """What a client may send."""
+
+    header_bytes: PositiveSize = setting(_LIMITS.header_bytes, "All headers of a request.")
+    header_count: PositiveCount = setting(_LIMITS.header_count, "Headers of a request.")
+    target_bytes: PositiveSize = setting(_LIMITS.target_bytes, "The request target (path, query).")
+    body_bytes: Size = setting(_LIMITS.body_bytes, "A request body. `off`: any size.")
+    body_rate: Count = setting(
+        _LIMITS.body_rate,
+        "Bytes a second of a request body, at least, once `client_body_idle` was spent on waiting "
+        "for it. 0: any rate.",
+    )
+    connections: Count = setting(
+        _LIMITS.connections, "Connections open at once, over all workers. 0: no limit."
+    )
+    connections_per_address: Count = setting(
+        _LIMITS.connections_per_address,
+        "Connections open at once from one client address. 0: no limit.",
+    )
+    requests_per_connection: Count = setting(
+        _LIMITS.requests_per_connection,
+        "Requests answered on one connection before it is closed. 0: no limit.",
+    )
+
+
+class Listener(Section):
+    """An address that clients connect to."""
+
+    address: ListenAddress = required("`host:port`, `[ipv6]:port`, or `:port` for every interface.")
+    tls: Annotated[ListenerTls, BeforeValidator(_certificates)] | None = setting(
+        None, "Serve HTTPS. Left out: plain HTTP."
+    )
+    trusted_proxies: OneOrMany[Network] = setting(
+        (),
+        "Networks whose `X-Forwarded-For`, or else `Forwarded`, and `X-Request-ID` are believed.",
+    )
+    merge_slashes: Flag = setting(
+        _LISTENER.merge_slashes,
+        "Take several slashes in a path for one, before rules look at it and it is forwarded. "
+        "Left off: they stay, and the request is refused where one slash would be another route's.",
+    )
+    timeouts: ListenerTimeouts = setting(ListenerTimeouts(), "How long a client may take.")
+    limits: Limits = setting(Limits(), "What a client may send.")
+    backlog: PositiveCount = setting(
+        _LISTENER.backlog, "Connections that may wait to be accepted (the system may cap it)."
+    )

@@ -1,0 +1,140 @@
+"""The document: everything a configuration file may say.
+
+One model for YAML, TOML and JSON; the JSON Schema, ``docs/configuration.md`` and every check of a
+single value derive from it. What concerns several parts at once is checked by ``compile``.
+"""
+
+from typing import Annotated, Any, Final, Literal
+
+from pydantic import BeforeValidator, PlainSerializer, PlainValidator, SecretStr
+
+from penstock.config.document.choice import Policy
+from penstock.config.document.health import HealthCheckOrOff
+from penstock.config.document.listeners import Listener
+from penstock.config.document.pools import Endpoints, Pool
+from penstock.config.document.routes import Route
+from penstock.config.document.section import Section, setting
+from penstock.config.document.values import (
+    Address,
+    Authority,
+    ListenAddress,
+    Name,
+    OneOrMany,
+    PositiveDuration,
+    PositiveSize,
+    Token,
+    show,
+)
+from penstock.core import snapshot
+
+ONLY: Final = "main"  # the listener and the pool of a short document
+DEFAULT_LISTEN: Final = Address("127.0.0.1", 8080)
+DEFAULT_ADMIN: Final = Address("127.0.0.1", 9900)
+# As long as orchestrators wait before they kill (Kubernetes: terminationGracePeriodSeconds).
+DEFAULT_SHUTDOWN_DEADLINE_S: Final = 30.0
+_MOST_WORKERS: Final = 1024
+EXTENSION: Final = "x-"  # top-level keys for a person's own anchors
+
+
+class Admin(Section):
+    """The address for metrics, status and `penstock ctl`. A plain text stands for `address`."""
+
+    address: ListenAddress = setting(DEFAULT_ADMIN, "`host:port`.")
+    token: SecretStr | None = setting(
+        None, "Bearer token that callers must show. Required when others can reach the address."
+    )
+    token_file: str | None = setting(None, "A file that holds the token, instead of `token`.")
+
+
+def _admin(value: Any) -> Any:
+    if value == "off" or value is False:
+        return None
+    return {"address": value} if isinstance(value, str) else value
+
+
+def parse_workers(value: object) -> int | None:
+    """A number of processes; None for ``auto``. Raises ValueError."""
+    if value is None or value == "auto":
+        return None
+    text = str(value)
+    if not (text.isascii() and text.isdigit()) or not 1 <= int(text[:5]) <= _MOST_WORKERS:
+        raise ValueError(
+            f"`auto` or a number from 1 to {_MOST_WORKERS} is needed, not {show(value)}"
+        )
+    return int(text)
+
+
+def parse_request_log(value: object) -> snapshot.RequestLog:
+    """``off``, ``stdout``, or the path of a file. Raises ValueError."""
+    if isinstance(value, snapshot.RequestLog):
+        return value
+    if value is False:
+        return snapshot.RequestLog("off")
+    if value == "off":
+        return snapshot.RequestLog("off")
+    if value == "stdout":
+        return snapshot.RequestLog("stdout")
+    if isinstance(value, str) and ("/" in value or "." in value) and "\0" not in value:
+        return snapshot.RequestLog("file", value)
+    raise ValueError(
+        "`off`, `stdout` or a file (a name with a '.' or a '/', as in requests.jsonl) is needed, "
+        f"not {show(value)}"
+    )
+
+
+def _spell_request_log(log: snapshot.RequestLog) -> str:
+    return log.path or log.target
+
+
+class Document(Section):
+    """A whole configuration. `listen` and `endpoints` are enough; the rest adds to them."""
+
+    listen: OneOrMany[ListenAddress] | None = setting(
+        None, f"Address or addresses of plain HTTP listeners. Default: `{DEFAULT_LISTEN}`."
+    )
+    endpoints: Endpoints | None = setting(None, "Servers of a single pool, called `main`.")
+    kind: Literal["http", "llm"] | None = setting(
+        None, "What that pool serves. Default: `http`; `llm` for language models."
+    )
+    policy: Policy | None = setting(
+        None, "How that pool chooses an endpoint. Default: as in `pools`, by `kind`."
+    )
+    health_check: HealthCheckOrOff = setting(None, "Active checks of that pool.")
+    host_header: Authority | None = setting(None, "The Host that its endpoints get.")
+    listeners: dict[Name, Listener] | None = setting(
+        None, "Listeners by name, instead of `listen`."
+    )
+    routes: OneOrMany[Route] | None = setting(
+        None,
+        "Which requests go where; the first that matches wins. Default: all to the only pool.",
+    )
+    pools: dict[Name, Pool] | None = setting(None, "Pools by name, instead of `endpoints`.")
+    admin: Annotated[
+        Admin | None, BeforeValidator(_admin, json_schema_input_type=str | Admin | None)
+    ] = setting(Admin(), "Address for metrics, status and `penstock ctl`, or `off`.")
+    workers: Annotated[
+        int | None,
+        PlainValidator(parse_workers, json_schema_input_type=int | Literal["auto"]),
+        PlainSerializer(lambda count: count or "auto", return_type=int | str),
+    ] = setting(None, "Worker processes. `auto`: one for each core that may be used.")
+    request_log: Annotated[
+        snapshot.RequestLog,
+        PlainValidator(parse_request_log, json_schema_input_type=str),
+        PlainSerializer(_spell_request_log, return_type=str),
+    ] = setting(
+        snapshot.RequestLog(), "One JSON line for each request: `off`, `stdout`, or a file's path."
+    )
+    shutdown_deadline: PositiveDuration = setting(
+        DEFAULT_SHUTDOWN_DEADLINE_S, "How long running requests may take to finish at a stop."
+    )
+    prompt_memory: PositiveSize = setting(
+        snapshot.MOST_PROMPT_BYTES,
+        "Most memory, in each worker, for bodies that pools of `kind: llm` read whole. What comes "
+        "beyond passes unread, or is refused with 503 where `malformed` is `refuse`.",
+    )
+    via: Token = setting("penstock", "The name used in `Via` headers.")
+
+
+def is_extension(key: object) -> bool:
+    """Whether a top-level key is a person's own, as a place for YAML anchors."""
+    return isinstance(key, str) and key.startswith(EXTENSION)

@@ -1,0 +1,448 @@
+"""The document's part about pools: endpoints, how one is chosen, and what failure means."""
+
+from dataclasses import dataclass
+from typing import Annotated, Any, Final, Literal
+
+from pydantic import BeforeValidator, Field, PlainValidator, model_validator
+
+from penstock.config.document.choice import Policy
+from penstock.config.document.engines import EngineOrOff, KvEvents
+from penstock.config.document.headers import EditedName, Edits
+from penstock.config.document.health import (
+    AgentCheckOrOff,
+    HealthCheckOrOff,
+    Outlier,
+    OutlierOrOff,
+    SlowStart,
+    SlowStartOrWindow,
+)
+from penstock.config.document.models import ModelName, Models
+from penstock.config.document.protection import Admission, BreakerOrOff
+from penstock.config.document.section import Section, plain, required, setting
+from penstock.config.document.sessions import Drain, Sticky
+from penstock.config.document.values import (
+    Address,
+    Authority,
+    Count,
+    Duration,
+    Factor,
+    FieldValue,
+    Flag,
+    Name,
+    OneOrMany,
+    PositiveCount,
+    PositiveDuration,
+    PositiveSize,
+    RequestTarget,
+    Share,
+    Token,
+    Weight,
+    parse_host,
+    parse_path,
+    parse_port,
+    show,
+)
+from penstock.core import snapshot
+from penstock.dataplane.board.layout import MAX_SHADOWS
+
+_POOL: Final = snapshot.Pool(name="", endpoints=())
+_ENDPOINT: Final = snapshot.Endpoint(name="", host="", port=0)
+_TIMEOUTS: Final = snapshot.PoolTimeouts()
+_RETRY: Final = snapshot.Retry()
+_CONNECTIONS: Final = snapshot.Connections()
+# uvicorn (vLLM, SGLang, TensorRT-LLM) and cpp-httplib (llama.cpp) close idle connections after 5 s.
+# A POST that meets one as it closes is lost, as it may have been read.
+ENGINE_IDLE_S: Final = 4.0
+# The clients of OpenAI and Anthropic wait 600 s and then ask anew, twice: an answer of ours before
+# that would have a generation begun again that still ran. Theirs is the decision.
+ENGINE_FIRST_BYTE_S: Final = 900.0
+ENGINE_RETRIED: Final = (429, 502, 503, 504)
+_TLS: Final = snapshot.EndpointTls()
+_PROBE: Final = snapshot.Probe()
+_DECISIONS: Final = snapshot.Decisions()
+_SCHEME_PORTS: Final = {"http": 80, "https": 443}
+_OTHER_SCHEMES: Final = {
+    "tcp": "; other protocols over TCP are not offered",
+    "grpc": "; gRPC needs HTTP/2, which is not offered",
+    "grpcs": "; gRPC needs HTTP/2, which is not offered",
+    "h2c": "; HTTP/2 is not offered",
+    "ws": "; WebSocket is not offered",
+    "wss": "; WebSocket is not offered",
+}
+
+
+def default_policy(kind: str) -> snapshot.PolicyChoice:
+    """How a pool of that kind chooses where its configuration does not say."""
+    return snapshot.PolicyChoice("marginal-cost") if kind == "llm" else _POOL.policy
+
+
+@dataclass(frozen=True)
+class EndpointUrl:
+    """Where an endpoint listens, and whether it speaks TLS."""
+
+    host: str
+    port: int
+    tls: bool
+    base_path: str = ""  # that all paths begin with there; without a slash at its end
+
+
+def parse_endpoint_url(value: object) -> EndpointUrl:
+    """``http://host:port``, ``https://host/base/path`` or ``host:port``. Raises ValueError."""
+    if isinstance(value, EndpointUrl):
+        return value
+    if not isinstance(value, str) or not value:
+        raise ValueError(f"a URL such as http://10.0.0.1:8000 is needed, not {show(value)}")
+    if value.startswith(("unix:", "http://unix:", "/")):
+        raise ValueError(
+            f"{value}: sockets of the file system are not offered; have the server listen on "
+            "127.0.0.1 and write http://127.0.0.1:PORT"
+        )
+    scheme, found, rest = value.partition("://")
+    if not found:
+        scheme, rest = "http", value
+        if ":" not in value:
+            raise ValueError(f"an endpoint needs a scheme or a port: http://{value}")
+    if scheme not in _SCHEME_PORTS:
+        other = _OTHER_SCHEMES.get(scheme, "")
+        raise ValueError(
+            f"an endpoint's URL begins with http:// or https://, not {scheme}://{other}"
+        )
+    authority, slash, beyond = rest.partition("/")
+    if "@" in authority:
+        raise ValueError("a URL of an endpoint cannot hold a user name or password")
+    if any(mark in rest for mark in "?#"):
+        raise ValueError(f"{show(value)} has a query or fragment, which no endpoint can have")
+    base_path = parse_path(slash + beyond.rstrip("/")) if beyond.strip("/") else ""
+    if any(segment in ("", ".", "..") for segment in base_path.split("/")[1:]):
+        raise ValueError(f"{show(value)} has a path with an empty segment, `.` or `..`")
+    host, colon, port = authority.rpartition(":")
+    if not colon or authority.endswith("]"):
+        host, port = authority, str(_SCHEME_PORTS[scheme])
+    number = parse_port(port)
+    if number == 0:
+        raise ValueError("an endpoint cannot have port 0")
+    return EndpointUrl(parse_host(host), number, scheme == "https", base_path)
+
+
+class Endpoint(Section):
+    """A server of a pool. A plain text stands for its `url`."""
+
+    url: Annotated[EndpointUrl, PlainValidator(parse_endpoint_url, json_schema_input_type=str)] = (
+        required(
+            "`http://host:port` or `https://host:port`; http where only `host:port` is given. A "
+            "path, as in `https://host/openai`, comes before every path that is asked for there."
+        )
+    )
+    name: Name | None = setting(
+        None, "Unique in its pool. Default: `host:port`, and the path if the `url` has one."
+    )
+    kv_events: KvEvents | None = setting(
+        None, "Where its engine publishes KV events, in place of its pool's `engine: {kv_events}`."
+    )
+    headers: dict[EditedName, FieldValue] = setting(
+        {},
+        "Headers of all requests to it, health checks and questions to its engine among them, such "
+        "as its own `Authorization`; in place of the client's.",
+    )
+    weight: Weight = setting(
+        _ENDPOINT.weight, "Its share of requests relative to the others. 0: none."
+    )
+    max_in_flight: Count = setting(
+        _ENDPOINT.max_in_flight, "Requests that may run there at once, over all workers. 0: any."
+    )
+    priority: Count = setting(
+        _ENDPOINT.priority,
+        "Its group: those of the least number are used; others only when none of these is "
+        "available.",
+    )
+    backup: Flag = setting(_ENDPOINT.backup, "Used only when no other endpoint is available.")
+    zone: str = setting(_ENDPOINT.zone, "Where it stands, for policies that prefer what is near.")
+    models: OneOrMany[ModelName] = setting(
+        _ENDPOINT.models, "Models that it serves, in a pool of kind `llm`. Default: it is asked."
+    )
+
+    def full_name(self) -> str:
+        """Its name, given or made from its address."""
+        return self.name or str(Address(self.url.host, self.url.port)) + self.url.base_path
+
+
+def _endpoint(value: Any) -> Any:
+    return {"url": value} if isinstance(value, (str, EndpointUrl)) else value
+
+
+Endpoints = OneOrMany[
+    Annotated[Endpoint, BeforeValidator(_endpoint, json_schema_input_type=str | Endpoint)]
+]
+
+
+class HashKey(Section):
+    """What hashing policies hash by: `source`, `path`, or one of these."""
+
+    source: Flag = setting(False, "The client's address.")
+    path: Flag = setting(False, "The path of the request.")
+    header: OneOrMany[Token] = setting(
+        (), "A request header, or several, of which the first that a request has counts."
+    )
+    cookie: Token | None = setting(None, "A cookie.")
+    query: str | None = setting(None, "A parameter of the query.")
+
+    @model_validator(mode="after")
+    def _exactly_one(self) -> "HashKey":
+        if len([value for value in self._parts().values() if value]) != 1:
+            raise ValueError("give exactly one of `source`, `path`, `header`, `cookie`, `query`")
+        return self
+
+    def _parts(self) -> dict[str, str | bool | tuple[str, ...] | None]:
+        return {
+            "source": self.source,
+            "path": self.path,
+            "header": self.header,
+            "cookie": self.cookie,
+            "query": self.query,
+        }
+
+    def compiled(self) -> snapshot.HashKey:
+        """As the snapshot has it; names of headers are lower case."""
+        if self.header:
+            return snapshot.HashKey("header", tuple(name.lower() for name in self.header))
+        if self.cookie:
+            return snapshot.HashKey("cookie", (self.cookie,))
+        if self.query:
+            return snapshot.HashKey("query", (self.query,))
+        return snapshot.HashKey("path" if self.path else "source")
+
+
+def _hash_key(value: Any) -> Any:
+    if value in ("source", "path"):
+        return {value: True}
+    if isinstance(value, str):
+        raise ValueError(
+            f"`source`, `path` or a mapping such as {{header: X-User}} is needed, not {show(value)}"
+        )
+    return value
+
+
+class PoolTimeouts(Section):
+    """How long an endpoint may take."""
+
+    connect: Duration = setting(_TIMEOUTS.connect_s, "Connecting, TLS included.")
+    first_byte: Duration | None = setting(
+        None,
+        "From the request sent to the first byte of the response. Default: `5m`; `15m` in pools of "
+        "kind `llm`, whose clients wait 10 minutes and ask again when they are answered sooner.",
+    )
+    stream_idle: Duration | None = setting(
+        None,
+        "Between two pieces of a response. Default: `5m`; `15m` in pools of kind `llm`.",
+    )
+    request: Duration = setting(_TIMEOUTS.request_s, "The whole exchange, retries included.")
+
+    def compiled(self, kind: str) -> snapshot.PoolTimeouts:
+        """Of a pool of that kind."""
+        llm = kind == "llm"
+        first_s, idle_s = self.first_byte, self.stream_idle
+        if first_s is None:
+            first_s = ENGINE_FIRST_BYTE_S if llm else _TIMEOUTS.first_byte_s
+        if idle_s is None:
+            idle_s = ENGINE_FIRST_BYTE_S if llm else _TIMEOUTS.stream_idle_s
+        return plain(snapshot.PoolTimeouts, self, first_byte_s=first_s, stream_idle_s=idle_s)
+
+
+class Retry(Section):
+    """When a failed request is tried on another endpoint; never after a byte was passed on."""
+
+    attempts: PositiveCount = setting(
+        _RETRY.attempts,
+        "Attempts in all, the first included; `retry: off` for 1. Endpoints that refuse the "
+        "connection are passed over without counting, each once, while others are left; a model's "
+        "fallback gets as many again.",
+    )
+    on_statuses: OneOrMany[Annotated[int, Field(ge=400, le=599)]] | None = setting(
+        None,
+        "Statuses of a response that are retried, of requests that may be repeated: GET and the "
+        "like, POST where `non_idempotent` is on. In pools of kind `llm` 429 and 503 say that "
+        "the engine refused, so there any request is sent to another endpoint, if one is left. "
+        "Default: `502`, `503`, `504`; in pools of kind `llm` also `429`.",
+    )
+    on_connect_failure: Flag = setting(
+        _RETRY.on_connect_failure, "When no connection could be made."
+    )
+    on_reset: Flag = setting(
+        _RETRY.on_reset, "When the connection died before the first byte of the response."
+    )
+    on_timeout: Flag = setting(_RETRY.on_timeout, "When the first byte did not come in time.")
+    non_idempotent: Flag = setting(
+        _RETRY.non_idempotent,
+        "Also repeat requests such as POST after they were sent. Only where that is harmless.",
+    )
+    generations: Flag = setting(
+        _RETRY.generations,
+        "In pools of kind `llm`, also repeat what asks a language model for an answer, or for "
+        "embeddings, of which no byte came. Never where something stays behind at the endpoint: "
+        "`store`, `background`, and OpenAI's responses without `store: false`.",
+    )
+    budget_share: Share = setting(
+        _RETRY.budget_share, "Retries allowed as a share of requests, over 10 s."
+    )
+    budget_min_per_s: Factor = setting(
+        _RETRY.budget_min_per_s, "Retries a second that are always allowed."
+    )
+
+    def compiled(self, kind: str) -> snapshot.Retry:
+        """Of a pool of that kind."""
+        statuses = self.on_statuses
+        if statuses is None:
+            statuses = ENGINE_RETRIED if kind == "llm" else _RETRY.on_statuses
+        return plain(snapshot.Retry, self, on_statuses=statuses)
+
+
+def _retry(value: Any) -> Any:
+    return {"attempts": 1} if value == "off" or value is False else value
+
+
+class Connections(Section):
+    """Connections to each endpoint, by each worker. A server's `Keep-Alive: timeout=` is heeded."""
+
+    max_idle: Count = setting(_CONNECTIONS.max_idle, "Idle ones kept at most.")
+    idle_timeout: Duration | None = setting(
+        None,
+        "How long one is kept. Shorter than the endpoint's own keep-alive timeout. Default: `55s`; "
+        "`4s` in pools of kind `llm`, as most engines close theirs after 5 s.",
+    )
+    max_requests: Count = setting(
+        _CONNECTIONS.max_requests, "Requests sent on one before it is closed. 0: any number."
+    )
+    response_header_bytes: PositiveSize = setting(
+        _CONNECTIONS.response_header_bytes,
+        "All headers of a response; one with more is answered 502.",
+    )
+
+    def compiled(self, kind: str) -> snapshot.Connections:
+        """Of a pool of that kind."""
+        idle_s = self.idle_timeout
+        if idle_s is None:
+            idle_s = ENGINE_IDLE_S if kind == "llm" else _CONNECTIONS.idle_timeout_s
+        return plain(snapshot.Connections, self, idle_timeout_s=idle_s)
+
+
+def _host_or_empty(value: object) -> str:
+    return parse_host(str(value)) if value else ""
+
+
+class EndpointTls(Section):
+    """How `https://` endpoints are verified."""
+
+    verify: Flag = setting(_TLS.verify, "Whether certificates are verified. Leave it on.")
+    ca_file: str | None = setting(
+        None, "PEM file with the authorities to trust. Default: the system's."
+    )
+    server_name: Annotated[str, BeforeValidator(_host_or_empty)] = setting(
+        _TLS.server_name, "Name to ask for and verify. Empty: the endpoint's host."
+    )
+
+
+class Probe(Section):
+    """How endpoints are asked for their load, where the policy wants that (`prequal` with `answers:
+    asked`): by GET. The answer is an `endpoint-load-metrics` header or a JSON object, with `rif` or
+    vLLM's `server_load`, and `latency_s` or `latency_ms`."""
+
+    path: RequestTarget = setting(_PROBE.path, "Path to ask, with its query if it has one.")
+    timeout: PositiveDuration = setting(_PROBE.timeout_s, "How long one may take.")
+
+
+class Decisions(Section):
+    """Recording choices of endpoints, for `penstock ctl explain` and replay. Clients cannot ask
+    for it."""
+
+    sample: Share = setting(_DECISIONS.sample, "Share of requests that are recorded. 0: none.")
+    keep: PositiveCount = setting(
+        _DECISIONS.keep, "Records that each worker keeps in memory; the oldest go first."
+    )
+    max_per_s: Factor = setting(
+        _DECISIONS.max_per_s, "Records a second at most, over all workers, whatever the share."
+    )
+    file: str | None = setting(
+        None, "A file that gets each record as a JSON line. SIGUSR1 opens it again."
+    )
+
+
+class Pool(Section):
+    """Endpoints that serve the same requests."""
+
+    endpoints: Endpoints = required("Its servers: URLs, or mappings with a `url`.")
+    kind: Literal["http", "llm"] = setting(
+        _POOL.kind,
+        "`llm`: serves a language model by the API of OpenAI or Anthropic, so that policies know "
+        "prompts and tokens.",
+    )
+    usage: Literal["hidden", "asked", "off"] = setting(
+        _POOL.usage,
+        "Token counts in the request log and metrics. `hidden`: asked for in every stream, and "
+        "hidden from clients that did not ask; `asked`: only where the client asks; `off`: none.",
+    )
+    prompt_bytes: PositiveSize = setting(
+        _POOL.prompt_bytes,
+        "Bodies of up to this size are read before an endpoint is chosen, what a content coding "
+        "hides included. Of longer ones the model is found where it stands at the front, and all "
+        "else passes unread.",
+    )
+    malformed: Literal["pass", "refuse"] = setting(
+        _POOL.malformed,
+        "Bodies of a language model's API that cannot be understood, or are too long to be. "
+        "`pass`: sent on, to any endpoint; `refuse`: answered with an error.",
+    )
+    engine: EngineOrOff = setting(
+        None,
+        "How the load of its engines is read: `off`, a kind such as `vllm`, or a mapping. "
+        "Default: `auto` for pools of kind `llm`, else `off`.",
+    )
+    models: Models = setting(Models(), "Names of models, in a pool of kind `llm`.")
+    policy: Policy | None = setting(
+        None,
+        f"How an endpoint is chosen. Default: `{default_policy('http').name}`; "
+        f"`{default_policy('llm').name}` in pools of kind `llm`.",
+    )
+    probe: Probe = setting(Probe(), "How endpoints are asked for their load.")
+    shadow: Annotated[OneOrMany[Policy], Field(max_length=MAX_SHADOWS)] = setting(
+        _POOL.shadow,
+        f"Other policies, at most {MAX_SHADOWS}, that are asked about recorded decisions; status "
+        "and metrics tell where they differ and what that would cost.",
+    )
+    decisions: Decisions = setting(Decisions(), "Record choices of endpoints.")
+    hash_key: (
+        Annotated[HashKey, BeforeValidator(_hash_key, json_schema_input_type=str | HashKey)] | None
+    ) = setting(None, "What hashing policies hash by. Default: `source`.")
+    sticky: Sticky | None = setting(None, "Return a client to its endpoint by a cookie.")
+    drain: Drain = setting(Drain(), "Clients of an endpoint that drains.")
+    host_header: Authority = setting(
+        _POOL.host_header,
+        "`pass`: the client's. `endpoint`: the endpoint's host and port. `auto`: `endpoint` for "
+        "`https://` endpoints given by name, as they serve the names of their certificates, else "
+        "`pass`. Other text: that host.",
+    )
+    request_headers: Edits = setting((), "Change headers on the way to the endpoint.")
+    response_headers: Edits = setting((), "Change headers on the way to the client.")
+    timeouts: PoolTimeouts = setting(PoolTimeouts(), "How long an endpoint may take.")
+    retry: Annotated[Retry, BeforeValidator(_retry, json_schema_input_type=str | Retry)] = setting(
+        Retry(), "When a failed request is tried again."
+    )
+    health_check: HealthCheckOrOff = setting(
+        None, "Active checks: `tcp`, a path such as `/health`, or a mapping. Default: off."
+    )
+    agent_check: AgentCheckOrOff = setting(
+        None, "Ask an agent beside each endpoint for its weight and state: a port, or a mapping."
+    )
+    outlier: OutlierOrOff = setting(Outlier(), "Eject endpoints whose answers fail.")
+    circuit_breaker: BreakerOrOff = setting(
+        None, "Stop sending to an endpoint that fails again and again: `on`, or a mapping."
+    )
+    admission: Admission = setting(Admission(), "Limits and queues before an endpoint is chosen.")
+    slow_start: SlowStartOrWindow = setting(
+        SlowStart(), "Give endpoints that come up little at first: a duration, or a mapping."
+    )
+    panic_threshold: Share = setting(
+        _POOL.panic_threshold,
+        "When less than this share of the pool is available, health is ignored. 0: never.",
+    )
+    connections: Connections = setting(Connections(), "Idle connections to each endpoint.")
+    tls: EndpointTls = setting(EndpointTls(), "How `https://` endpoints are verified.")

@@ -1,0 +1,260 @@
+"""The document's part about protection: circuit breakers, and admission in front of a pool."""
+
+from typing import Annotated, Any, Final, Literal
+
+from pydantic import (
+    BeforeValidator,
+    Field,
+    GetJsonSchemaHandler,
+    PlainSerializer,
+    PlainValidator,
+    model_validator,
+)
+from pydantic.json_schema import JsonSchemaValue
+from pydantic_core import CoreSchema
+
+from penstock.config.document.choice import choice_schema, spell_choice, typed_options
+from penstock.config.document.section import Section, plain, setting
+from penstock.config.document.values import (
+    Count,
+    Factor,
+    PositiveCount,
+    PositiveDuration,
+    Share,
+    Token,
+    show,
+)
+from penstock.core import snapshot
+from penstock.core.admission import create_limit, limits
+
+_BREAKER: Final = snapshot.Breaker()
+_CODEL: Final = snapshot.CoDel()
+_QUEUE: Final = snapshot.Queue()
+_THROTTLE: Final = snapshot.Throttle()
+_SUCCESS_RATE: Final = snapshot.SuccessRate()
+_SHEDDING: Final = snapshot.Shedding()
+_ADMISSION: Final = snapshot.Admission()
+
+
+def _switched(value: Any) -> Any:
+    """``on`` stands for the defaults, ``off`` for nothing."""
+    if value in (True, "on"):
+        return {}
+    return None if value in (False, "off") else value
+
+
+class CircuitBreaker(Section):
+    """Each worker stops sending to an endpoint that fails again and again, and then tries a few
+    requests before it trusts the endpoint again."""
+
+    failures: PositiveCount = setting(_BREAKER.failures, "Failures in a row that open the circuit.")
+    open: PositiveDuration = setting(
+        _BREAKER.open_s, "How long it stays open at first; twice as long after a trial that failed."
+    )
+    max_open: PositiveDuration = setting(_BREAKER.max_open_s, "How long at most.")
+    trials: PositiveCount = setting(
+        _BREAKER.trials, "Requests let through at a time as trials; as many successes close it."
+    )
+
+    @model_validator(mode="after")
+    def _ordered(self) -> "CircuitBreaker":
+        if self.max_open < self.open:
+            raise ValueError("`max_open` is shorter than `open`")
+        return self
+
+
+BreakerOrOff = Annotated[
+    CircuitBreaker | None,
+    BeforeValidator(_switched, json_schema_input_type=bool | str | CircuitBreaker | None),
+]
+
+
+class Codel(Section):
+    """Drops from a queue that stands (RFC 8289)."""
+
+    target: PositiveDuration = setting(_CODEL.target_s, "A wait that is good enough.")
+    interval: PositiveDuration = setting(
+        _CODEL.interval_s, "How long waits must be above the target before one is dropped."
+    )
+
+
+CodelOrOff = Annotated[
+    Codel | None, BeforeValidator(_switched, json_schema_input_type=bool | str | Codel | None)
+]
+
+
+class Queue(Section):
+    """Requests wait here, in each worker, when the limit or every endpoint's `max_in_flight` is
+    reached. A number stands for its `length`."""
+
+    length: PositiveCount = setting(_QUEUE.length, "Requests that may wait.")
+    timeout: PositiveDuration = setting(_QUEUE.timeout_s, "How long one may wait.")
+    newest_first_above: Share = setting(
+        _QUEUE.newest_first_above,
+        "Share of the length above which the newest leave first, whose clients still wait. "
+        "1: never.",
+    )
+    codel: CodelOrOff = setting(None, "Drop from a queue that stands.")
+    while_down: Literal["refuse", "wait"] = setting(
+        _QUEUE.while_down,
+        "Requests that come while no endpoint for them is up: refused at once, or they wait as "
+        "well. Those that wait already go on waiting until their timeout.",
+    )
+
+
+def _queue(value: Any) -> Any:
+    if isinstance(value, int) and not isinstance(value, bool):
+        return {"length": value}
+    return _switched(value)
+
+
+QueueOrOff = Annotated[
+    Queue | None,
+    BeforeValidator(_queue, json_schema_input_type=bool | int | str | Queue | None),
+]
+
+
+class Throttle(Section):
+    """Refuses in proportion to what the endpoints refuse (answers 429 or 503, or none)."""
+
+    k: Annotated[Factor, Field(ge=1)] = setting(
+        _THROTTLE.k, "Requests sent for each that is accepted, before any is refused here."
+    )
+    window: PositiveDuration = setting(_THROTTLE.window_s, "Time that is counted over.")
+
+
+ThrottleOrOff = Annotated[
+    Throttle | None,
+    BeforeValidator(_switched, json_schema_input_type=bool | str | Throttle | None),
+]
+
+
+class SuccessRate(Section):
+    """Refuses in proportion to how far the rate of success falls short (Envoy's admission
+    control)."""
+
+    threshold: Annotated[Share, Field(gt=0)] = setting(
+        _SUCCESS_RATE.threshold, "Rate of success under which requests are refused."
+    )
+    aggression: Annotated[Factor, Field(gt=0)] = setting(
+        _SUCCESS_RATE.aggression, "Above 1: refuses more at the same rate."
+    )
+    window: PositiveDuration = setting(_SUCCESS_RATE.window_s, "Time that is counted over.")
+    max_refusal: Share = setting(_SUCCESS_RATE.max_refusal, "Share that is refused at most.")
+    min_rate: Factor = setting(
+        _SUCCESS_RATE.min_rate, "Requests a second under which none is refused."
+    )
+
+
+SuccessRateOrOff = Annotated[
+    SuccessRate | None,
+    BeforeValidator(_switched, json_schema_input_type=bool | str | SuccessRate | None),
+]
+
+
+class Shedding(Section):
+    """Under overload refuses the least important requests (DAGOR). Needs a `queue`."""
+
+    levels: Annotated[PositiveCount, Field(le=1024)] = setting(
+        _SHEDDING.levels, "Priorities there are."
+    )
+    mean_wait: PositiveDuration = setting(
+        _SHEDDING.mean_wait_s, "Mean wait in the queue that counts as overload."
+    )
+
+
+SheddingOrOff = Annotated[
+    Shedding | None,
+    BeforeValidator(_switched, json_schema_input_type=bool | str | Shedding | None),
+]
+
+
+def parse_limit(value: object) -> snapshot.LimitChoice | None:
+    """A limit's name, or a mapping of ``name`` and options. Raises ValueError."""
+    if value is None or isinstance(value, snapshot.LimitChoice):
+        return value
+    if value in (False, "off"):
+        return None
+    if isinstance(value, str):
+        value = {"name": value}
+    if not isinstance(value, dict) or not isinstance(value.get("name"), str):
+        raise ValueError(f"a limit's name or a mapping with `name` is needed, not {show(value)}")
+    name = value["name"]
+    given = {key: value[key] for key in value if key != "name"}
+    known = limits()[name].options if name in limits() else ()
+    typed = typed_options(known, given)
+    create_limit(name, typed)
+    options = {each.name: each.check(typed[each.name]) for each in known if each.name in typed}
+    return snapshot.LimitChoice(name, options)
+
+
+class _LimitSchema:
+    """Makes the schema of a limit from the limits there are."""
+
+    def __get_pydantic_json_schema__(
+        self, schema: CoreSchema, handler: GetJsonSchemaHandler
+    ) -> JsonSchemaValue:
+        return {
+            "title": "Limit",
+            "description": "A limit on concurrency: its name, or its name and options.",
+            "anyOf": [
+                {"const": "off"},
+                {"type": "null"},
+                *choice_schema((name, "", cls.options) for name, cls in limits().items()),
+            ],
+        }
+
+
+Limit = Annotated[
+    snapshot.LimitChoice | None,
+    PlainValidator(parse_limit),
+    PlainSerializer(lambda choice: None if choice is None else spell_choice(choice)),
+    _LimitSchema(),
+]
+
+
+class Admission(Section):
+    """Who goes on at once, who waits and who is turned away with 503, before an endpoint is
+    chosen. Each worker decides for itself."""
+
+    limit: Limit = setting(
+        None,
+        "Requests under way at once, by a limit that learns what the endpoints bear: `aimd`, "
+        "`gradient`, `gradient2` or `vegas`.",
+    )
+    queue: QueueOrOff = setting(None, "Let requests wait for a place.")
+    throttle: ThrottleOrOff = setting(None, "Send less to endpoints that refuse.")
+    success_rate: SuccessRateOrOff = setting(None, "Send less to endpoints that fail.")
+    shedding: SheddingOrOff = setting(None, "Refuse the least important under overload.")
+    priority_header: Token | None = setting(
+        None,
+        "Header with a request's priority: 0 (most important) to 1023. Whoever may send requests "
+        "may send it.",
+    )
+    default_priority: Annotated[Count, Field(le=1023)] = setting(
+        _ADMISSION.default_priority, "Of requests without that header."
+    )
+
+    @model_validator(mode="after")
+    def _consistent(self) -> "Admission":
+        if self.shedding is not None and self.queue is None:
+            raise ValueError("`shedding` needs a `queue`: waiting there is how it sees overload")
+        if self.shedding is not None and self.priority_header is None:
+            raise ValueError("`shedding` needs a `priority_header`: without it all are equal")
+        return self
+
+    def compiled(self) -> snapshot.Admission:
+        """As the snapshot has it."""
+        queue = self.queue
+        return plain(
+            snapshot.Admission,
+            self,
+            queue=queue
+            and plain(
+                snapshot.Queue, queue, codel=queue.codel and plain(snapshot.CoDel, queue.codel)
+            ),
+            throttle=self.throttle and plain(snapshot.Throttle, self.throttle),
+            success_rate=self.success_rate and plain(snapshot.SuccessRate, self.success_rate),
+            shedding=self.shedding and plain(snapshot.Shedding, self.shedding),
+            priority_header=(self.priority_header or "").lower(),
+        )

@@ -1,0 +1,298 @@
+"""The document's part about routes: which requests, and what happens to them."""
+
+from typing import Annotated, Any, Final, Literal
+
+from pydantic import BeforeValidator, Field, model_validator
+
+from penstock.config.document.headers import Edits, compiled_edits
+from penstock.config.document.listeners import ServerName, parse_server_name
+from penstock.config.document.section import Section, plain, required, setting
+from penstock.config.document.values import (
+    FieldValue,
+    Flag,
+    Name,
+    OneOrMany,
+    Port,
+    Regex,
+    RulePath,
+    Share,
+    Token,
+    Weight,
+    parse_path,
+    parse_path_piece,
+    parse_replacement,
+    parse_token,
+)
+from penstock.core import snapshot
+
+_ROUTE: Final = snapshot.Route(name="")
+_REDIRECT: Final = snapshot.Redirect()
+_RESPONSE: Final = snapshot.FixedResponse(status=200)
+
+
+class HeaderCondition(Section):
+    """A condition on a request header; a plain text stands for `exact`."""
+
+    exact: FieldValue | None = setting(None, "The whole value.")
+    prefix: FieldValue | None = setting(None, "What the value begins with.")
+    regex: Regex | None = setting(None, "A regular expression that matches the whole value.")
+    present: Flag | None = setting(None, "Whether the header is there at all.")
+    invert: Flag = setting(False, "Hold when the condition does not.")
+
+    @model_validator(mode="after")
+    def _exactly_one(self) -> "HeaderCondition":
+        given = [self.exact, self.prefix, self.regex, self.present]
+        if len([value for value in given if value is not None]) != 1:
+            raise ValueError("give exactly one of `exact`, `prefix`, `regex` and `present`")
+        return self
+
+    def compiled(self, name: str) -> snapshot.HeaderMatch:
+        """As the snapshot has it, for the header ``name``."""
+        name = name.lower()
+        if self.exact is not None:
+            return snapshot.HeaderMatch(name, "exact", self.exact, self.invert)
+        if self.prefix is not None:
+            return snapshot.HeaderMatch(name, "prefix", self.prefix, self.invert)
+        if self.regex is not None:
+            return snapshot.HeaderMatch(name, "regex", self.regex, self.invert)
+        return snapshot.HeaderMatch(name, "present", "", self.invert == self.present)
+
+
+def _conditions(value: Any) -> Any:
+    return [
+        item if isinstance(item, (dict, HeaderCondition)) else {"exact": item}
+        for item in (value if isinstance(value, list) else [value])
+    ]
+
+
+_ConditionInput = str | HeaderCondition
+Conditions = Annotated[
+    tuple[HeaderCondition, ...],
+    BeforeValidator(_conditions, json_schema_input_type=_ConditionInput | list[_ConditionInput]),
+]
+
+
+def _method(value: object) -> str:
+    return parse_token(value).upper()
+
+
+class Match(Section):
+    """When a route applies. Every condition given must hold; without any it always applies."""
+
+    listeners: OneOrMany[str] = setting((), "Names of listeners.")
+    hosts: OneOrMany[ServerName] = setting(
+        (), "Hosts without port: `api.example.com` or `*.example.com`."
+    )
+    path: RulePath | None = setting(None, "The whole path.")
+    path_prefix: RulePath | None = setting(
+        None,
+        "What the path begins with, in whole segments: `/v1` covers `/v1/chat` but not `/v10`.",
+    )
+    path_regex: Regex | None = setting(None, "A regular expression that matches the whole path.")
+    methods: OneOrMany[Annotated[str, BeforeValidator(_method)]] = setting(
+        (), "Methods, such as `GET`."
+    )
+    headers: dict[Token, Conditions] = setting(
+        {}, "Header names with a value, a condition, or a list of conditions that all hold."
+    )
+
+    @model_validator(mode="after")
+    def _one_path(self) -> "Match":
+        given = [self.path, self.path_prefix, self.path_regex]
+        if len([value for value in given if value is not None]) > 1:
+            raise ValueError("give one of `path`, `path_prefix` and `path_regex`")
+        return self
+
+    def is_everything(self) -> bool:
+        """Whether every request on every listener matches."""
+        return self == Match() or self == Match(path_prefix="/")
+
+    def compiled(self) -> snapshot.Match:
+        """As the snapshot has it."""
+        kind, path = self._path()
+        return snapshot.Match(
+            listeners=self.listeners,
+            hosts=self.hosts,
+            path_kind=kind,
+            path=path,
+            methods=self.methods,
+            headers=tuple(
+                condition.compiled(name)
+                for name, conditions in self.headers.items()
+                for condition in conditions
+            ),
+        )
+
+    def _path(self) -> tuple[Literal["any", "exact", "prefix", "regex"], str]:
+        if self.path is not None:
+            return "exact", self.path
+        if self.path_prefix is not None:
+            return "prefix", self.path_prefix
+        if self.path_regex is not None:
+            return "regex", self.path_regex
+        return "any", ""
+
+
+class Rewrite(Section):
+    """A change of the path that the endpoint sees."""
+
+    prefix: RulePath | None = setting(
+        None, "The beginning to replace. Default: the `path_prefix` of the route."
+    )
+    regex: Regex | None = setting(
+        None, "A regular expression whose first match in the path is replaced instead."
+    )
+    replacement: str = setting(
+        "", r"What to put there; `\1` is the first group of `regex`. Empty: take it away."
+    )
+
+    @model_validator(mode="after")
+    def _replaceable(self) -> "Rewrite":
+        if self.prefix is not None and self.regex is not None:
+            raise ValueError("give one of `prefix` and `regex`")
+        try:
+            if self.regex is not None:
+                parse_replacement(self.regex, self.replacement)
+            else:
+                parse_path_piece(self.replacement)
+        except ValueError as error:
+            raise ValueError(f"`replacement` {error}") from error
+        return self
+
+
+def _host_or_empty(value: object) -> str:
+    host = parse_server_name(value) if value else ""
+    if host.startswith("*"):
+        raise ValueError("a redirect leads to one host, not to a wildcard")
+    return host
+
+
+def _path_or_empty(value: object) -> str:
+    return parse_path(value) if value else ""
+
+
+class Redirect(Section):
+    """Answer with a redirect. What is left out is taken from the request."""
+
+    status: Literal[301, 302, 303, 307, 308] = setting(_REDIRECT.status, "Status code.")
+    scheme: Literal["", "http", "https"] = setting(_REDIRECT.scheme, "`http` or `https`.")
+    host: Annotated[str, BeforeValidator(_host_or_empty)] = setting(
+        _REDIRECT.host, "Host without port."
+    )
+    port: Port = setting(_REDIRECT.port, "Port. 0: the scheme's own.")
+    path: Annotated[str, BeforeValidator(_path_or_empty)] = setting(
+        _REDIRECT.path, "A whole path. Empty: the request's, after `rewrite`."
+    )
+
+
+def _status_only(value: Any) -> Any:
+    return {"status": value} if isinstance(value, (int, str)) else value
+
+
+class FixedResponse(Section):
+    """Answer with this, without any pool. A plain number stands for `status`."""
+
+    status: Annotated[int, Field(ge=200, le=599)] = required("Status code, 200 to 599.")
+    body: str = setting(_RESPONSE.body, "Body.")
+    content_type: FieldValue = setting(_RESPONSE.content_type, "Type of the body.")
+
+    @model_validator(mode="after")
+    def _body_allowed(self) -> "FixedResponse":
+        if self.body and self.status in (204, 205, 304):
+            raise ValueError(f"a response of status {self.status} has no body (RFC 9110, 15)")
+        return self
+
+
+class Mirror(Section):
+    """A pool that gets a copy of requests; its answers are dropped."""
+
+    pool: str = required("Name of the pool.")
+    share: Share = setting(_ROUTE.mirror_share, "Share of requests that are copied, 0 to 1.")
+
+
+def _mirror(value: Any) -> Any:
+    return {"pool": value} if isinstance(value, str) else value
+
+
+class Route(Section):
+    """What happens to requests that match. Give one of pool, pools, redirect and respond."""
+
+    name: Name | None = setting(None, "Shown in logs and metrics. Default: `route-N`.")
+    match: Match = setting(Match(), "Which requests.")
+    pool: str | None = setting(None, "The pool that serves them.")
+    pools: dict[str, Weight] | None = setting(
+        None, "Several pools and their weights, as for a canary."
+    )
+    mirror: (
+        Annotated[Mirror, BeforeValidator(_mirror, json_schema_input_type=str | Mirror)] | None
+    ) = setting(None, "A pool that gets copies, or `{pool, share}`.")
+    redirect: Redirect | None = setting(None, "Answer with a redirect.")
+    respond: (
+        Annotated[
+            FixedResponse,
+            BeforeValidator(_status_only, json_schema_input_type=int | FixedResponse),
+        ]
+        | None
+    ) = setting(None, "Answer with a fixed response.")
+    rewrite: Rewrite | None = setting(None, "Change the path.")
+    request_headers: Edits = setting((), "Change headers on the way to the endpoint.")
+    response_headers: Edits = setting((), "Change headers on the way to the client.")
+
+    @model_validator(mode="after")
+    def _consistent(self) -> "Route":
+        ends = {
+            "pool": self.pool,
+            "pools": self.pools,
+            "redirect": self.redirect,
+            "respond": self.respond,
+        }
+        given = [name for name, value in ends.items() if value is not None]
+        if len(given) != 1:
+            found = f"not {' and '.join(given)}" if given else "none is there"
+            raise ValueError(f"give exactly one of `pool`, `pools`, `redirect`, `respond`: {found}")
+        if self.pools is not None and not sum(self.pools.values()) > 0:
+            raise ValueError("at least one of `pools` needs a weight above 0")
+        if self.mirror is not None and not (self.pool or self.pools):
+            raise ValueError("`mirror` needs a `pool` or `pools` beside it")
+        self._check_rewrite()
+        return self
+
+    def compiled(self, name: str) -> snapshot.Route:
+        """As the snapshot has it, under ``name`` where it has none of its own."""
+        weights = {self.pool: 1.0} if self.pool is not None else self.pools or {}
+        return snapshot.Route(
+            name=self.name or name,
+            match=self.match.compiled(),
+            pools=tuple(snapshot.WeightedPool(pool, weights[pool]) for pool in weights),
+            mirror=self.mirror.pool if self.mirror else "",
+            mirror_share=self.mirror.share if self.mirror else _ROUTE.mirror_share,
+            redirect=plain(snapshot.Redirect, self.redirect) if self.redirect else None,
+            respond=plain(snapshot.FixedResponse, self.respond) if self.respond else None,
+            rewrite=self._compiled_rewrite(),
+            request_headers=compiled_edits(self.request_headers),
+            response_headers=compiled_edits(self.response_headers),
+        )
+
+    def _compiled_rewrite(self) -> snapshot.Rewrite | None:
+        rewrite = self.rewrite
+        if rewrite is None:
+            return None
+        if rewrite.regex is not None:
+            return snapshot.Rewrite("regex", rewrite.regex, rewrite.replacement)
+        prefix = rewrite.prefix or self.match.path_prefix or ""
+        return snapshot.Rewrite("prefix", prefix, rewrite.replacement)
+
+    def _check_rewrite(self) -> None:
+        rewrite = self.rewrite
+        if rewrite is not None:
+            if self.respond is not None:
+                raise ValueError("`rewrite` changes nothing in a fixed response")
+            if rewrite.prefix is None and rewrite.regex is None and self.match.path_prefix is None:
+                raise ValueError("`rewrite` needs a `prefix` or a `regex`")
+        redirect = self.redirect
+        if (
+            redirect is not None
+            and rewrite is None
+            and redirect == Redirect(status=redirect.status)
+        ):
+            raise ValueError("`redirect` leads back to the same place; give what it changes")

@@ -1,0 +1,1 @@
+"""From files to a checked document, with errors that name file and line."""

@@ -1,0 +1,1 @@
+"""What the supervisor finds out about endpoints."""

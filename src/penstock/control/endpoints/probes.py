@@ -1,0 +1,228 @@
+"""One active check of one endpoint: over HTTP, or just a TCP connection."""
+
+import asyncio
+import errno
+import ssl
+from dataclasses import dataclass
+from typing import Final
+
+from penstock import __version__
+from penstock.control.endpoints.connecting import Connector
+from penstock.control.workers.sockets import shown_address
+from penstock.control.world.certificates import EndpointContexts
+from penstock.core.snapshot import Endpoint, EndpointTls, HealthCheck
+from penstock.wire.chunked import ChunkedReader
+from penstock.wire.http1 import Refusal, ResponseHead, find_head_end, parse_response
+
+_HEAD_BYTES: Final = 64 * 1024  # most of an answer's head
+_BODY_BYTES: Final = 64 * 1024  # in which ``expect_body`` is looked for
+_PLAIN: Final = {
+    errno.ECONNREFUSED: "connection refused",
+    errno.ECONNRESET: "connection reset",
+    errno.EHOSTUNREACH: "no route to the host",
+    errno.ENETUNREACH: "no route to its network",
+}
+_AGENT: Final = f"penstock/{__version__} health-check"
+
+
+@dataclass(frozen=True)
+class Target:
+    """What to check and how."""
+
+    pool: str
+    endpoint: Endpoint
+    check: HealthCheck
+    tls: EndpointTls
+
+    @property
+    def port(self) -> int:
+        """The endpoint's own unless the check has one."""
+        return self.check.port or self.endpoint.port
+
+
+@dataclass(frozen=True)
+class Result:
+    """How a check went; ``detail`` is for people."""
+
+    passed: bool
+    detail: str
+
+
+class Prober:
+    """Makes checks. Every one opens its own connection: whether that works is half the question."""
+
+    def __init__(self, contexts: EndpointContexts) -> None:
+        self._contexts = contexts
+        self._connector = Connector()
+
+    async def probe(self, target: Target) -> Result:
+        """Check once. Never raises for what an endpoint does."""
+        timeout_s = target.check.timeout_s
+        try:
+            async with asyncio.timeout(timeout_s):
+                return await self._probe(target)
+        except TimeoutError:
+            return Result(False, f"no answer within {timeout_s:g} s")
+        except (OSError, ValueError) as error:
+            return Result(False, reason_of(error))
+
+    async def connects(self, endpoint: Endpoint, tls: EndpointTls, timeout_s: float) -> bool:
+        """Whether a connection can be made, TLS included. Never raises for what it meets."""
+        context = self._contexts.of(tls) if endpoint.tls else None
+        name = (tls.server_name or endpoint.host) if endpoint.tls else None
+        try:
+            async with asyncio.timeout(timeout_s):
+                sock = await self._connector.connect(endpoint, endpoint.port)
+                transport, _ = await asyncio.get_running_loop().create_connection(
+                    asyncio.Protocol, sock=sock, ssl=context, server_hostname=name
+                )
+        except (OSError, ValueError):  # a timeout is an OSError
+            return False
+        transport.abort()
+        return True
+
+    async def _probe(self, target: Target) -> Result:
+        loop = asyncio.get_running_loop()
+        endpoint = target.endpoint
+        check = _TcpCheck if target.check.kind == "tcp" else _HttpCheck
+        ended: asyncio.Future[Result] = loop.create_future()
+        context, name = None, None
+        if endpoint.tls and target.check.kind != "tcp":
+            context = self._contexts.of(target.tls)
+            name = target.tls.server_name or endpoint.host
+        sock = await self._connector.connect(endpoint, target.port)
+        transport, _ = await loop.create_connection(
+            lambda: check(target, ended), sock=sock, ssl=context, server_hostname=name
+        )
+        try:
+            return await ended
+        finally:
+            transport.abort()  # what may still come does not matter
+
+
+class _TcpCheck(asyncio.Protocol):
+    """Passes when there is a connection."""
+
+    def __init__(self, target: Target, ended: "asyncio.Future[Result]") -> None:
+        self._ended = ended
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        self._ended.set_result(Result(True, "connected"))
+
+
+class _HttpCheck(asyncio.Protocol):
+    """Asks, and reads of the answer what it takes to decide."""
+
+    def __init__(self, target: Target, ended: "asyncio.Future[Result]") -> None:
+        self._target = target
+        self._ended = ended
+        self._head: ResponseHead | None = None
+        self._inbox = b""
+        self._body = b""
+        self._chunks: ChunkedReader | None = None
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        assert isinstance(transport, asyncio.WriteTransport)
+        transport.write(_request(self._target))
+
+    def data_received(self, data: bytes) -> None:
+        if self._ended.done():
+            return
+        try:
+            self._read(data)
+        except Refusal as refusal:
+            self._end(False, f"answered with something that is not HTTP: {refusal.reason}")
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        if self._ended.done():
+            return
+        if exc is not None:
+            self._end(False, reason_of(exc))
+        elif self._head is None:
+            self._end(False, "closed the connection without an answer")
+        else:
+            self._judge_body(complete=True)
+
+    def _read(self, data: bytes) -> None:
+        if self._head is None:
+            rest = self._read_head(data)
+            if rest is None:
+                return
+            data = rest
+        if self._ended.done():
+            return
+        chunks = self._chunks
+        self._body += chunks.feed(data) if chunks is not None else data
+        whole = chunks.done if chunks is not None else len(self._body) == self._length()
+        self._judge_body(whole or len(self._body) >= _BODY_BYTES)
+
+    def _read_head(self, data: bytes) -> bytes | None:
+        """The body's beginning, when the final head is whole; it is judged."""
+        data = self._inbox + data
+        while (end := find_head_end(data, 0)) >= 0:
+            head = parse_response(data[:end])
+            data = data[end:]
+            if head.status >= 200:
+                self._head = head
+                self._judge_status(head)
+                return data
+        self._inbox = data
+        if len(data) > _HEAD_BYTES:
+            raise Refusal(502, "its head is too long")
+        return None
+
+    def _judge_status(self, head: ResponseHead) -> None:
+        check = self._target.check
+        status = head.status
+        if not any(low <= status <= high for low, high in check.expect_statuses):
+            self._end(False, f"answered {status}, not {_shown(check.expect_statuses)}")
+        elif not check.expect_body:
+            self._end(True, f"answered {status}")
+        elif head.chunked:
+            self._chunks = ChunkedReader(False, 502, of_server=True)
+
+    def _judge_body(self, complete: bool) -> None:
+        head = self._head
+        assert head is not None
+        expected = self._target.check.expect_body
+        if expected.encode() in self._body[:_BODY_BYTES]:
+            self._end(True, f"answered {head.status}")
+        elif complete:
+            self._end(False, f"answered {head.status} without {expected!r}")
+
+    def _length(self) -> int:
+        assert self._head is not None
+        return self._head.content_length
+
+    def _end(self, passed: bool, detail: str) -> None:
+        self._ended.set_result(Result(passed, detail))
+
+
+def reason_of(error: Exception) -> str:
+    """What happened, in few words."""
+    if isinstance(error, ssl.SSLCertVerificationError):
+        return f"TLS: certificate verify failed: {error.verify_message}"
+    if isinstance(error, ssl.SSLError):
+        return f"TLS: {error.reason or error}"
+    if isinstance(error, OSError) and error.errno in _PLAIN:
+        return _PLAIN[error.errno]
+    return str(error) or type(error).__name__
+
+
+def _request(target: Target) -> bytes:
+    """The head to send; names and values come from a configuration that was checked."""
+    check = target.check
+    host = check.host or shown_address(target.endpoint.host, target.port)
+    endpoint = target.endpoint
+    named = {name.lower() for name, _ in check.headers} | {"host"}
+    own = [field for field in endpoint.headers if field[0].lower() not in named]
+    fields = [("Host", host), ("User-Agent", _AGENT), *own, *check.headers, ("Connection", "close")]
+    base_path = endpoint.base_path if target.port == endpoint.port else ""
+    lines = "".join([f"{name}: {value}\r\n" for name, value in fields])
+    return f"{check.method} {base_path}{check.path} HTTP/1.1\r\n{lines}\r\n".encode(
+        "latin-1", "replace"
+    )
+
+
+def _shown(ranges: tuple[tuple[int, int], ...]) -> str:
+    return ", ".join(str(low) if low == high else f"{low}–{high}" for low, high in ranges)

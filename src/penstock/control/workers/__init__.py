@@ -1,0 +1,1 @@
+"""Starting workers, watching them, and taking over those of a dead supervisor."""

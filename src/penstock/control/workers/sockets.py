@@ -1,0 +1,140 @@
+"""Listening sockets: for every listener one ``SO_REUSEPORT`` socket per worker, kept open here.
+
+Because the supervisor holds them too, connections that wait in a dead worker's queue are served by
+its successor. A listener that is renamed keeps its sockets; only a new address opens others.
+"""
+
+import errno
+import socket
+from collections.abc import Callable, Iterable
+from typing import Final
+
+from penstock.control.workers.holders import holders_of
+from penstock.core.snapshot import Listener
+
+Place = tuple[str, int, str]  # host, port, and the listener's name where the port is 0
+Address = tuple[str, int]  # the real one
+
+_WHY: Final = {
+    errno.EACCES: "ports below 1024 need a privilege (CAP_NET_BIND_SERVICE)",
+    errno.EADDRNOTAVAIL: "this machine has no such address",
+    errno.EMFILE: "no file descriptor is left (`ulimit -n`)",
+}
+
+
+class ListenError(Exception):
+    """An address cannot be listened on. The text is for people."""
+
+
+def place_of(listener: Listener) -> Place:
+    """What tells one listener's sockets from another's."""
+    return listener.host, listener.port, "" if listener.port else listener.name
+
+
+class ListeningSockets:
+    """All of them, by place, one per worker."""
+
+    def __init__(self, workers: int, may_share: Callable[[int], bool] = lambda port: False) -> None:
+        """``may_share`` says whether a port that is in use is ours to share, at a takeover."""
+        self._workers = workers
+        self._may_share = may_share
+        self._open: dict[Place, list[socket.socket]] = {}
+        self._ports: dict[Place, int] = {}  # the real ones
+
+    def open(self, listeners: Iterable[Listener]) -> None:
+        """Open what is not open yet. Raises ListenError, and then nothing was opened."""
+        opened: list[Place] = []
+        try:
+            for listener in listeners:
+                place = place_of(listener)
+                if place in self._open:
+                    for sock in self._open[place]:
+                        sock.listen(listener.backlog)
+                else:
+                    self._open[place] = self._open_all(listener)
+                    self._ports[place] = self._open[place][0].getsockname()[1]
+                    opened.append(place)
+        except BaseException:
+            for place in opened:
+                self._close(place)
+            raise
+
+    def of_worker(self, listener: Listener, worker: int) -> socket.socket:
+        """The socket on which that worker accepts for that listener."""
+        return self._open[place_of(listener)][worker]
+
+    def address(self, listener: Listener) -> Address:
+        """Where the listener really listens: the host as configured, the port as bound."""
+        return listener.host, self._ports[place_of(listener)]
+
+    def close_except(self, listeners: Iterable[Listener]) -> None:
+        """Close the sockets of all other listeners."""
+        kept = {place_of(listener) for listener in listeners}
+        for place in [place for place in self._open if place not in kept]:
+            self._close(place)
+
+    def close_all(self) -> None:
+        """Close everything; addresses can still be asked for."""
+        for sockets in self._open.values():
+            for sock in sockets:
+                sock.close()
+
+    def _close(self, place: Place) -> None:
+        del self._ports[place]
+        for sock in self._open.pop(place):
+            sock.close()
+
+    def _open_all(self, listener: Listener) -> list[socket.socket]:
+        shown = shown_address(listener.host, listener.port)
+        sockets: list[socket.socket] = []
+        try:
+            family, address = _resolve(listener.host, listener.port)
+            if listener.port and not self._may_share(listener.port):
+                _bound(family, address, shared=False).close()  # raises when somebody listens there
+            for _ in range(self._workers):
+                sock = _bound(family, address, shared=True)
+                sockets.append(sock)
+                sock.listen(listener.backlog)
+                address = sock.getsockname()  # where the port is 0, the first one's counts
+        except OSError as error:
+            for sock in sockets:
+                sock.close()
+            raise ListenError(
+                f"listener {listener.name!r} cannot listen on {shown}: "
+                f"{_reason(error, listener.port)}"
+            ) from error
+        return sockets
+
+
+def shown_address(host: str, port: int) -> str:
+    """``host:port``, with brackets around an IPv6 address."""
+    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+
+
+def _resolve(host: str, port: int) -> tuple[int, tuple[str, int]]:
+    found = socket.getaddrinfo(host or None, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
+    family, _, _, _, address = found[0]
+    return family, address  # type: ignore[return-value]  # AF_INET6 has two more parts
+
+
+def _bound(family: int, address: tuple[str, int], *, shared: bool) -> socket.socket:
+    sock = socket.socket(family, socket.SOCK_STREAM)
+    try:
+        sock.setblocking(False)
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        if shared:
+            sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
+        if family == socket.AF_INET6:
+            both = address[0] == "::"  # the any-address takes IPv4 too, as people expect
+            sock.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 0 if both else 1)
+        sock.bind(address)
+    except BaseException:
+        sock.close()
+        raise
+    return sock
+
+
+def _reason(error: OSError, port: int) -> str:
+    if error.errno == errno.EADDRINUSE:
+        return holders_of(port) or "another program, or another Penstock, listens there"
+    return _WHY.get(error.errno or 0, error.strerror or str(error))

@@ -1,0 +1,388 @@
+"""The workers: started, restarted when they end, watched, told of every snapshot, stopped."""
+
+import asyncio
+import signal
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+from time import monotonic, time
+from typing import Final, Literal
+
+from penstock.control.events import Events
+from penstock.control.workers.process import (
+    WORKER_COMMAND,
+    Refusal,
+    WorkerGoneError,
+    WorkerProcess,
+)
+from penstock.control.workers.sockets import ListeningSockets
+from penstock.core.snapshot import Snapshot
+from penstock.dataplane.board.layout import (
+    ADDRESS_SLOTS,
+    L_ADDRESS,
+    L_BREAKER,
+    L_DECODING,
+    L_IN_FLIGHT,
+    L_KV_TOKENS,
+    L_PENDING_PREFILL,
+    P_LIMIT_MILLI,
+    P_WAITING,
+    RUNS,
+    W_CONNECTIONS,
+    W_HEARTBEAT_MS,
+    W_IDLE_ENDPOINT_CONNECTIONS,
+    Board,
+)
+from penstock.dataplane.pool.model_waits import MODELS_CHANGED, MODELS_WANTED
+
+_START_S: Final = 60.0  # to take its first snapshot; an interpreter's start takes under one
+_ANSWER_S: Final = 15.0  # to take a further one; resolving names may take seconds
+_QUESTION_S: Final = 5.0  # to answer one; a worker is never silent for so long in good order
+_STEADY_S: Final = 5.0  # a worker that served for less, or never, ended "at start"
+_FIRST_PAUSE_S: Final = 0.1  # before the second restart in a row; then doubled
+_LONGEST_PAUSE_S: Final = 5.0
+_GRACE_S: Final = 2.0  # after a stop's deadline, before the worker is killed
+_LOOK_S: Final = 1.0  # between two looks at the heartbeats, which come four times a second
+_SILENT_WARN: Final = 10  # looks
+_SILENT_KILL: Final = 30
+# Of an endpoint; others are totals, which stay.
+_OF_LIVING_WORKERS: Final = (
+    L_IN_FLIGHT,
+    L_PENDING_PREFILL,
+    L_KV_TOKENS,
+    L_DECODING,
+    L_BREAKER,
+    L_ADDRESS,
+    *RUNS,
+)
+
+State = Literal["starting", "ready", "restarting", "stopping", "ended"]
+
+
+class StartError(Exception):
+    """The balancer cannot start. The text is for people."""
+
+
+class Worker:
+    """The place of one worker, taken by one process after another."""
+
+    def __init__(self, index: int) -> None:
+        self.index = index
+        self.state: State = "starting"
+        self.since: float = time()  # of the state, seconds since 1970
+        self.restarts: int = 0
+        self.process: WorkerProcess | None = None
+        self.ready_at: float = 0.0  # when its process began to serve, monotonic; 0.0: not yet
+        self.silent_looks: int = 0
+        self.last_heartbeat: int = 0
+
+    def enter(self, state: State) -> None:
+        """Change the state."""
+        self.state = state
+        self.since = time()
+
+    @property
+    def pid(self) -> int:
+        """Of the process; 0 while there is none."""
+        return self.process.pid if self.process is not None else 0
+
+    @property
+    def generation(self) -> int:
+        """Of the snapshot that it acknowledged last; 0 while there is no process."""
+        return self.process.generation if self.process is not None else 0
+
+
+class Workers:
+    """All of them. ``newest`` is the snapshot that they run, or are told to."""
+
+    def __init__(
+        self,
+        board: Board,
+        sockets: ListeningSockets,
+        events: Events,
+        *,
+        on_change: Callable[[], None] = lambda: None,
+        command: Sequence[str] = WORKER_COMMAND,
+    ) -> None:
+        """``on_change`` is called after a process started or ended."""
+        self.all: tuple[Worker, ...] = tuple(Worker(index) for index in range(board.workers))
+        self.newest: Snapshot | None = None
+        self._board = board
+        self._sockets = sockets
+        self._events = events
+        self._on_change = on_change
+        self._command = command
+        # A worker misses a model in a pool; True: or passed on what may change which there are.
+        self.on_models_missed: Callable[[str, bool], None] | None = None
+        self._stopping = asyncio.Event()
+        self._tasks: list[asyncio.Task[None]] = []
+
+    @property
+    def acknowledged(self) -> int:
+        """The generation that every worker runs, or a newer one."""
+        return min(worker.generation for worker in self.all)
+
+    @property
+    def pids(self) -> list[int]:
+        """Of the processes there are."""
+        return [worker.pid for worker in self.all if worker.pid]
+
+    async def start(self, snapshot: Snapshot) -> None:
+        """Start all and return when they run the snapshot.
+
+        Raises StartError when one cannot, after ending the others.
+        """
+        self.newest = snapshot
+        loop = asyncio.get_running_loop()
+        started: list[asyncio.Future[None]] = [loop.create_future() for _ in self.all]
+        self._tasks = [
+            asyncio.create_task(self._keep_running(worker, first))
+            for worker, first in zip(self.all, started, strict=True)
+        ]
+        try:
+            await asyncio.gather(*started)
+        except StartError:
+            await self.kill()
+            raise
+
+    async def publish(self, snapshot: Snapshot) -> dict[int, str]:
+        """Tell every worker; returns the reasons of those that refuse.
+
+        A worker that is being restarted takes the newest snapshot when it starts.
+        """
+        self.newest = snapshot
+        ready = self._ready_processes()
+        reasons = await asyncio.gather(*(self._tell(process, snapshot) for process in ready))
+        return {
+            process.index: reason
+            for process, reason in zip(ready, reasons, strict=True)
+            if reason is not None
+        }
+
+    async def send_all(self, message: dict[str, object]) -> None:
+        """Send a message to every worker that runs."""
+        for worker in self.all:
+            if worker.process is not None:
+                with suppress(WorkerGoneError):
+                    await worker.process.send(message)
+
+    async def ask_all(self, question: dict[str, object]) -> list[dict[str, object]]:
+        """The answers of the workers that give one in time."""
+
+        async def ask(process: WorkerProcess) -> dict[str, object] | None:
+            try:
+                async with asyncio.timeout(_QUESTION_S):
+                    return await process.ask(question)
+            except (WorkerGoneError, TimeoutError):
+                return None
+
+        answers = await asyncio.gather(*(ask(process) for process in self._ready_processes()))
+        return [answer for answer in answers if answer is not None]
+
+    async def watch(self, every_s: float = _LOOK_S) -> None:
+        """For ever: kill a worker whose loop stands still, so that it is replaced.
+
+        Looks are counted, not seconds, so that a machine that slept is not mistaken for a stuck
+        worker.
+        """
+        while True:
+            await asyncio.sleep(every_s)
+            for worker in self.all:
+                self._look_at(worker)
+
+    async def stop(self, deadline_s: float) -> None:
+        """Let them finish their requests, and return when they have ended."""
+        self._stopping.set()
+        for worker in self.all:
+            worker.enter("stopping")
+        await self.send_all({"kind": "stop", "deadline_s": deadline_s})
+        if not self._tasks:
+            return
+        _, late = await asyncio.wait(self._tasks, timeout=deadline_s + _GRACE_S)
+        if late:
+            self._events.warning(
+                "workers.late", f"{len(late)} workers did not stop in time; killing them"
+            )
+            await self.kill()
+
+    async def kill(self) -> None:
+        """End all at once."""
+        self._stopping.set()
+        for worker in self.all:
+            if worker.process is not None:
+                worker.process.kill()
+        if self._tasks:
+            await asyncio.wait(self._tasks)
+
+    async def _keep_running(self, worker: Worker, first: asyncio.Future[None]) -> None:
+        early_ends = 0
+        while True:
+            worker.ready_at = 0.0
+            ended = await self._run_once(worker, first)
+            worker.process = None
+            self._on_change()
+            forget_running(self._board, worker.index)
+            if self._stopping.is_set():
+                worker.enter("ended")
+                _fail(first, StartError("stopped while starting"))
+                return
+            if not first.done():
+                _fail(first, StartError(f"worker {worker.index} {ended}"))
+                return
+            worker.enter("restarting")
+            worker.restarts += 1
+            steady = worker.ready_at > 0.0 and monotonic() - worker.ready_at >= _STEADY_S
+            early_ends = 0 if steady else early_ends + 1
+            pause_s = _pause_s(early_ends)
+            when = f"in {pause_s:g} s" if pause_s else "at once"
+            self._events.error(
+                "worker.ended",
+                f"worker {worker.index} {ended}; restarting it {when}",
+                worker=worker.index,
+            )
+            with suppress(TimeoutError):
+                await asyncio.wait_for(self._stopping.wait(), pause_s)
+
+    async def _run_once(self, worker: Worker, first: asyncio.Future[None]) -> str:
+        """One process from start to end; how it ended, for people."""
+        process = WorkerProcess(worker.index, self._board, self._command, on_notice=self._pass_on)
+        worker.process = process
+        try:
+            await process.start()
+        except OSError as error:
+            return f"could not be started: {error}"
+        if self._stopping.is_set():
+            process.kill()  # it started too late to be told to stop
+        self._on_change()
+        ending = asyncio.create_task(process.wait())
+        ended = ""
+        try:
+            async with asyncio.timeout(_START_S):
+                await self._catch_up(process)
+        except Refusal as refusal:
+            ended = f"refused its first snapshot: {refusal}"
+            process.kill()
+        except TimeoutError:
+            ended = f"was not ready within {_START_S:g} s"
+            process.kill()
+        except WorkerGoneError:
+            pass  # how it ended is told by its exit code
+        else:
+            self._ready(worker)
+            if not first.done():
+                first.set_result(None)
+        code = await ending
+        return ended or describe_exit(code)
+
+    def _pass_on(self, index: int, notice: dict[str, str]) -> None:
+        """Log what a worker decided by itself; look for the models that it misses."""
+        if notice["event"] == MODELS_WANTED:
+            if self.on_models_missed is not None:
+                self.on_models_missed(notice["pool"], notice["message"] == MODELS_CHANGED)
+            return
+        fields: dict[str, str | int | float | bool | None] = {"worker": index, **notice}
+        kind, message = str(fields.pop("event")), str(fields.pop("message"))
+        pool = f", pool {notice['pool']}" if "pool" in notice else ""
+        self._events.warning(kind, f"worker {index}{pool}: {message}", **fields)
+
+    async def _catch_up(self, process: WorkerProcess) -> None:
+        """Bring a process that starts to the newest snapshot, also when that changes meanwhile."""
+        while self.newest is not None and process.generation < self.newest.generation:
+            await process.apply(self.newest, self._sockets)
+
+    def _ready(self, worker: Worker) -> None:
+        worker.silent_looks = 0
+        worker.ready_at = monotonic()
+        if not self._stopping.is_set():
+            worker.enter("ready")
+        self._events.info(
+            "worker.ready",
+            f"worker {worker.index} is ready (pid {worker.pid})",
+            worker=worker.index,
+            pid=worker.pid,
+        )
+
+    def _ready_processes(self) -> list[WorkerProcess]:
+        """The processes themselves: a worker may have lost its own when it is turned to."""
+        return [w.process for w in self.all if w.state == "ready" and w.process is not None]
+
+    async def _tell(self, process: WorkerProcess, snapshot: Snapshot) -> str | None:
+        """Why the process refuses; None when it does not."""
+        try:
+            async with asyncio.timeout(_ANSWER_S):
+                await process.apply(snapshot, self._sockets)
+        except Refusal as refusal:
+            return str(refusal)
+        except WorkerGoneError:
+            pass  # its successor takes the newest
+        except TimeoutError:
+            self._events.warning(
+                "worker.slow",
+                f"worker {process.index} has not taken generation {snapshot.generation} "
+                f"within {_ANSWER_S:g} s",
+                worker=process.index,
+            )
+        return None
+
+    def _look_at(self, worker: Worker) -> None:
+        heartbeat = self._board.cells[self._board.worker(worker.index) + W_HEARTBEAT_MS]
+        if worker.state != "ready" or heartbeat != worker.last_heartbeat:
+            worker.last_heartbeat = heartbeat
+            worker.silent_looks = 0
+            return
+        worker.silent_looks += 1
+        if worker.silent_looks == _SILENT_WARN:
+            self._events.warning(
+                "worker.silent",
+                f"worker {worker.index} (pid {worker.pid}) does not respond",
+                worker=worker.index,
+            )
+        elif worker.silent_looks == _SILENT_KILL and worker.process is not None:
+            self._events.error(
+                "worker.killed",
+                f"worker {worker.index} (pid {worker.pid}) did not respond for "
+                f"{_SILENT_KILL} s; killing it",
+                worker=worker.index,
+            )
+            worker.process.kill()
+
+
+def forget_running(board: Board, worker: int) -> None:
+    """Zero what a dead worker had running; what it counted in all stays."""
+    cells = board.cells
+    for row in range(board.endpoint_rows):
+        at = board.load(row, worker)
+        for cell in _OF_LIVING_WORKERS:
+            cells[at + cell] = 0
+    for row in range(board.pool_rows):
+        at = board.pool(row, worker)
+        cells[at + P_WAITING] = 0
+        cells[at + P_LIMIT_MILLI] = 0
+    at = board.worker(worker)
+    cells[at + W_CONNECTIONS] = 0
+    cells[at + W_IDLE_ENDPOINT_CONNECTIONS] = 0
+    for sketch_row in range(2):
+        for slot in range(ADDRESS_SLOTS):
+            cells[board.address_slot(sketch_row, slot, worker)] = 0
+
+
+def describe_exit(code: int) -> str:
+    """An exit code as ``subprocess`` gives it, for people."""
+    if code >= 0:
+        return f"ended with code {code}"
+    try:
+        return f"was killed by {signal.Signals(-code).name}"
+    except ValueError:
+        return f"was killed by signal {-code}"
+
+
+def _pause_s(early_ends: int) -> float:
+    """Before a restart: none after a steady run or a single early end."""
+    if early_ends < 2:
+        return 0.0
+    pause_s: float = _FIRST_PAUSE_S * 2.0 ** (early_ends - 2)
+    return min(_LONGEST_PAUSE_S, pause_s)
+
+
+def _fail(first: asyncio.Future[None], error: StartError) -> None:
+    if not first.done():
+        first.set_exception(error)

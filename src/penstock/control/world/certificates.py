@@ -1,0 +1,113 @@
+"""Certificate, key and CA files: noticed when they change, tried before anybody uses them."""
+
+import os
+import ssl
+from collections.abc import Iterator
+from pathlib import Path
+
+import msgspec
+
+from penstock.config.compile.certificates import check_authorities, check_certificate
+from penstock.core.snapshot import EndpointTls, Listener, Pool, Snapshot
+from penstock.dataplane.io.tls import client_context
+
+Stamp = tuple[int, int, int]  # modification time in ns, size, inode; zeroes where there is no file
+
+
+class CertificateFiles:
+    """What the files that the running world uses looked like when it was published."""
+
+    def __init__(self) -> None:
+        self._running: dict[str, Stamp] = {}
+        self._marked: dict[str, Stamp] = {}
+        self._generations: dict[str, int] = {}  # by listener
+        self._authorities: dict[str, int] = {}  # generations by CA file
+
+    def mark(self, spec: Snapshot) -> Snapshot:
+        """``spec`` with a higher ``tls_generation`` where files of a listener or pool changed."""
+        self._marked = {path: _stamp(path) for path in _files(spec)}
+        return msgspec.structs.replace(
+            spec,
+            listeners=tuple(self._mark_listener(each) for each in spec.listeners),
+            pools=tuple(self._mark_pool(each) for each in spec.pools),
+        )
+
+    def follow(self, snapshot: Snapshot) -> None:
+        """What was marked last is the world that runs."""
+        self._running = self._marked
+        self._generations = {each.name: each.tls_generation for each in snapshot.listeners}
+        self._authorities = {each.tls.ca_file: each.tls_generation for each in snapshot.pools}
+
+    def changed(self) -> frozenset[tuple[str, Stamp]]:
+        """The files that differ from when they were published, as they are."""
+        found = ((path, _stamp(path)) for path in self._running)
+        return frozenset((path, stamp) for path, stamp in found if stamp != self._running[path])
+
+    def _mark_pool(self, pool: Pool) -> Pool:
+        path = pool.tls.ca_file
+        if not path:
+            return pool
+        generation = self._authorities.get(path, 0)
+        if path in self._running and self._marked[path] != self._running[path]:
+            generation += 1
+        return msgspec.structs.replace(pool, tls_generation=generation)
+
+    def _mark_listener(self, listener: Listener) -> Listener:
+        generation = self._generations.get(listener.name, 0)
+        paths = list(_certificate_files(listener))
+        if any(self._marked[path] != self._running.get(path) for path in paths):
+            generation += 1
+        return msgspec.structs.replace(listener, tls_generation=generation)
+
+
+class EndpointContexts:
+    """TLS contexts for asking endpoints, shared by all who ask.
+
+    Kept, because loading the system's CAs takes tens of milliseconds.
+    """
+
+    def __init__(self) -> None:
+        self._made: dict[EndpointTls, ssl.SSLContext] = {}
+
+    def of(self, settings: EndpointTls) -> ssl.SSLContext:
+        """Raises OSError or ssl.SSLError on a bad CA file."""
+        context = self._made.get(settings)
+        if context is None:
+            context = self._made[settings] = client_context(settings)
+        return context
+
+    def forget(self) -> None:
+        """CA files changed: read them again."""
+        self._made.clear()
+
+
+def try_files(snapshot: Snapshot) -> None:
+    """Load every certificate, key and CA file. Raises ValueError, for people, naming the file."""
+    for listener in snapshot.listeners:
+        for certificate in listener.certificates:
+            check_certificate(Path(certificate.certificate), Path(certificate.key))
+    for pool in snapshot.pools:
+        if pool.tls.ca_file:
+            check_authorities(Path(pool.tls.ca_file))
+
+
+def _files(spec: Snapshot) -> Iterator[str]:
+    for listener in spec.listeners:
+        yield from _certificate_files(listener)
+    for pool in spec.pools:
+        if pool.tls.ca_file:
+            yield pool.tls.ca_file
+
+
+def _certificate_files(listener: Listener) -> Iterator[str]:
+    for certificate in listener.certificates:
+        yield certificate.certificate
+        yield certificate.key
+
+
+def _stamp(path: str) -> Stamp:
+    try:
+        found = os.stat(path)
+    except OSError:
+        return 0, 0, 0
+    return found.st_mtime_ns, found.st_size, found.st_ino

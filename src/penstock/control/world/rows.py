@@ -1,0 +1,128 @@
+"""Which endpoint and which pool has which row of the board.
+
+A row stays with its endpoint over reloads. The row of a removed one is used again only when every
+worker has acknowledged a snapshot without it and nothing is in flight there.
+"""
+
+from collections.abc import Callable, Hashable, Iterable
+from typing import Final, Generic, TypeVar
+
+import msgspec
+
+from penstock.core.snapshot import Snapshot
+from penstock.dataplane.board.layout import L_IN_FLIGHT, Board
+
+EndpointKey = tuple[str, str]  # pool, endpoint
+_Key = TypeVar("_Key", bound=Hashable)
+# A worker writes a removed endpoint's counts for the last time in the same turn of its loop in
+# which the last request ends; a sweep of the loop (250 ms) later it is certainly done.
+_QUARANTINE_S: Final = 1.0
+
+
+class BoardFullError(Exception):
+    """The board has no row for an endpoint or pool. The text is for people."""
+
+
+class Rows:
+    """The rows of the endpoints and pools of the world that runs, and of those that leave it."""
+
+    def __init__(self, board: Board, clock: Callable[[], float]) -> None:
+        self._board = board
+        self._clock = clock
+        self._endpoints: _Table[EndpointKey] = _Table("endpoints", board.endpoint_rows)
+        self._pools: _Table[str] = _Table("pools", board.pool_rows)
+
+    def place(self, spec: Snapshot) -> Snapshot:
+        """``spec`` with its rows; new members get free ones. Raises BoardFullError.
+
+        However that ends, ``settle`` says afterwards which world really runs.
+        """
+        endpoints = self._endpoints.assign(
+            (p.name, e.name) for p in spec.pools for e in p.endpoints
+        )
+        pools = self._pools.assign(pool.name for pool in spec.pools)
+        placed = [
+            msgspec.structs.replace(
+                pool,
+                row=pools[pool.name],
+                endpoints=tuple(
+                    msgspec.structs.replace(e, row=endpoints[pool.name, e.name])
+                    for e in pool.endpoints
+                ),
+            )
+            for pool in spec.pools
+        ]
+        return msgspec.structs.replace(spec, pools=tuple(placed))
+
+    def settle(self, running: Snapshot) -> None:
+        """Rows that the world which workers run does not use are on their way out."""
+        now = self._clock()
+        endpoints = {(p.name, e.name) for p in running.pools for e in p.endpoints}
+        self._endpoints.settle(endpoints, running.generation, now)
+        self._pools.settle({pool.name for pool in running.pools}, running.generation, now)
+
+    def reclaim(self, acknowledged: int) -> None:
+        """Free rows that nobody uses; ``acknowledged`` is a generation that all workers run."""
+        until = self._clock() - _QUARANTINE_S
+        board = self._board
+        for row in self._endpoints.leaving(acknowledged, until):
+            if board.load_sum(row, L_IN_FLIGHT) == 0:
+                for worker in range(board.workers):
+                    board.clear_load(row, worker)
+                board.clear_report(row)
+                self._endpoints.free(row)
+        for row in self._pools.leaving(acknowledged, until):
+            for worker in range(board.workers):
+                board.clear_pool(row, worker)
+            self._pools.free(row)
+
+    @property
+    def highest_endpoint_row(self) -> int:
+        """No row above it was ever given out; -1 when none was."""
+        return self._endpoints.highest
+
+
+class _Table(Generic[_Key]):
+    """Rows of one kind."""
+
+    def __init__(self, what: str, rows: int) -> None:
+        self._what = what
+        self._rows = rows
+        self._given: dict[_Key, int] = {}
+        self._free: list[int] = []  # given out once, and free again
+        self._leaving: dict[int, tuple[int, float]] = {}  # row → generation without it, since when
+        self.highest: int = -1
+
+    def assign(self, keys: Iterable[_Key]) -> dict[_Key, int]:
+        wanted = list(keys)
+        missing = [key for key in wanted if key not in self._given]
+        room = len(self._free) + self._rows - 1 - self.highest
+        if len(missing) > room:
+            raise BoardFullError(
+                f"there is no room for {len(wanted)} {self._what}: the board has {self._rows} "
+                f"rows, and {len(self._leaving)} belong to removed ones that still finish; "
+                "try again later, or restart for a larger board"
+            )
+        for key in missing:
+            if self._free:
+                self._given[key] = self._free.pop()
+            else:
+                self.highest += 1
+                self._given[key] = self.highest
+        return {key: self._given[key] for key in wanted}
+
+    def settle(self, keys: set[_Key], generation: int, now: float) -> None:
+        for key in [key for key in self._given if key not in keys]:
+            self._leaving[self._given.pop(key)] = (generation, now)
+
+    def leaving(self, acknowledged: int, until: float) -> list[int]:
+        """Rows that left by a generation that is acknowledged, at ``until`` or before."""
+        return [
+            row
+            for row, (generation, since) in self._leaving.items()
+            if generation <= acknowledged and since <= until
+        ]
+
+    def free(self, row: int) -> None:
+        del self._leaving[row]
+        self._free.append(row)

@@ -1,0 +1,1 @@
+"""Histograms, windows, and counts of tokens."""

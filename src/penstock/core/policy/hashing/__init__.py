@@ -1,0 +1,1 @@
+"""Policies that send the same key to the same endpoint."""

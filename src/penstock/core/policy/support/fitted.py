@@ -1,0 +1,107 @@
+"""What the policies that predict times have in common: a model of the fleet, and paces in it."""
+
+from mypy_extensions import mypyc_attr
+
+from penstock.core.endpoint import Endpoint
+from penstock.core.policy.support.engine_model import EngineModel, FleetModel
+from penstock.core.policy.support.memory import pruned
+from penstock.core.policy.support.serving import ServingPolicy, decoding, held, prefilled
+from penstock.core.prefixes.prefix_index import DEFAULT_BLOCKS
+from penstock.core.ticket import DONE, Ticket
+
+_FEWEST_TOKENS = 8  # of an answer that tells a time per token
+
+
+@mypyc_attr(allow_interpreted_subclasses=True)
+class FittedPolicy(ServingPolicy):
+    """Learns from every ticket how fast its endpoint is."""
+
+    def __init__(self, prefix_blocks: int = DEFAULT_BLOCKS) -> None:
+        super().__init__(prefix_blocks)
+        self._models: dict[Endpoint, EngineModel] = {}
+        self.fleet: FleetModel = FleetModel()
+
+    def rebuild(self, endpoints: list[Endpoint]) -> None:
+        super().rebuild(endpoints)
+        self.fleet.first_tokens.members = self.fleet.steps.members = max(len(endpoints), 1)
+        self._models = pruned(self._models, endpoints)
+
+    def model(self, endpoint: Endpoint) -> EngineModel:
+        """What is believed of the endpoint."""
+        found = self._models.get(endpoint)
+        if found is None:
+            found = EngineModel(self.fleet)
+            self._models[endpoint] = found
+        return found
+
+    def look(self, eligible: list[Endpoint], now: float) -> list[Endpoint]:
+        """All of them: those that are silent for too long are weighed as such, in seconds."""
+        for endpoint in eligible:
+            model = self.model(endpoint)
+            model.look(now)
+            model.overdue_s = self.overdue_s(endpoint, now)
+        return eligible
+
+    def hoped_paces(self, eligible: list[Endpoint]) -> list[float]:
+        """How fast each computes prompts: as was learned, or else as the fastest that is known.
+
+        For policies that compare nothing but this: by the average pace that is believed of one not
+        known, it would wait for its first request as long as a faster one is idle. Optimism where
+        there is doubt: R. Sutton, A. Barto, "Reinforcement Learning", 2.6.
+        """
+        paces = []
+        unknown = []
+        fastest = float("inf")
+        for index, endpoint in enumerate(eligible):
+            pace = self.model(endpoint).prefill_pace
+            paces.append(pace.value)
+            if not pace.known:
+                unknown.append(index)
+            elif pace.value < fastest:
+                fastest = pace.value
+        for index in unknown:
+            paces[index] = min(paces[index], fastest)
+        return paces
+
+    def on_first_byte(self, ticket: Ticket) -> None:
+        first = ticket.batch_before == 0
+        super().on_first_byte(ticket)
+        if first and ticket.batch_before and ticket.status < 400 and ticket.request.streams:
+            self.model(ticket.endpoint).learn_first_token(
+                ticket.prefill_ahead,
+                ticket.prefill_tokens,
+                ticket.request.prompt_tokens,
+                ticket.first_byte_at - ticket.opened_at,
+                ticket.first_byte_at,
+            )
+
+    def on_end(self, ticket: Ticket) -> None:
+        told = ticket.batch_before and ticket.outcome == DONE and ticket.status < 400
+        if told and ticket.request.streams:
+            tokens = ticket.output_tokens
+            if tokens >= _FEWEST_TOKENS:
+                endpoint = ticket.endpoint
+                self.model(endpoint).learn_step(
+                    (ticket.batch_before + decoding(endpoint)) / 2.0,
+                    (ticket.kv_before + held(endpoint)) / 2.0,
+                    max(prefilled(endpoint) - ticket.prefilled_before, 0) / tokens,
+                    (ticket.settled_at - ticket.first_byte_at) / (tokens - 1),
+                    ticket.settled_at,
+                )
+        super().on_end(ticket)
+
+    def beliefs(self) -> dict[str, dict[str, float]]:
+        told = {}
+        for endpoint, model in self._models.items():
+            told[endpoint.name] = {
+                "prefill_pace": model.prefill_pace.value,
+                "decode_pace": model.decode_pace.value,
+                "base_s": model.prefill_s(0, 0),
+                "prompt_token_s": model.token_s,
+                "step_s": model.step_s,
+                "step_per_request_s": model.batch_s,
+                "disturbance_s": model.disturbance_s,
+                "pending_prefill": float(endpoint.pending_prefill),
+                "kv_tokens": float(endpoint.kv_tokens),
+            }
+        return told

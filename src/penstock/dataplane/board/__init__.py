@@ -1,0 +1,1 @@
+"""The memory that all processes share, and counters that live in it."""

@@ -1,0 +1,1 @@
+"""The client's side: accepted connections, and the protocol that a client speaks."""

@@ -1,0 +1,423 @@
+"""A client's connection: HTTP/1.1 requests in, one at a time, and their responses out in order."""
+
+from socket import SocketType
+from typing import Final
+
+from penstock.core.ticket import ABANDONED, CLIENT_GONE
+from penstock.dataplane.board.layout import (
+    W_BYTES_FROM_CLIENTS,
+    W_REQUESTS,
+    W_TLS_FAILURES,
+    W_TLS_HANDSHAKES,
+)
+from penstock.dataplane.client.body_pace import BodyPace
+from penstock.dataplane.client.http1_head import ClientHead
+from penstock.dataplane.client.http1_stream import AWAIT, BODY, BUSY, LINGER
+from penstock.dataplane.client.settings import ClientSettings
+from penstock.dataplane.context import Context
+from penstock.dataplane.exchange.exchange import Exchange
+from penstock.dataplane.exchange.front import Front
+from penstock.dataplane.io.loop import READABLE
+from penstock.dataplane.io.tls import TlsChannel
+from penstock.dataplane.route.plan import Plan
+from penstock.wire.chunked import ChunkedReader
+from penstock.wire.http1 import Refusal, RequestHead
+
+# Pipelined bytes taken in while a response is under way; beyond that they stay in the kernel.
+_MAX_PIPELINED_BYTES: Final = 65536
+# An idle connection forgets its last head after this long, to stay small.
+_FORGET_AFTER_S: Final = 2.0
+# How long a client that has just come may take to begin its first request when the worker stops.
+_FIRST_REQUEST_S: Final = 1.0
+
+
+class ClientConnection(ClientHead, Front):
+    """One client. It owns the reading of requests; its exchange owns the response."""
+
+    def __init__(
+        self,
+        context: Context,
+        sock: SocketType,
+        tls: TlsChannel | None,
+        address: str,
+        settings: ClientSettings,
+    ) -> None:
+        super().__init__(context, sock, tls, address, settings)
+        self.exchange: Exchange | None = None
+        self.requests: int = 0
+        self._head: RequestHead | None = None  # the last one, remembered with its plan
+        self._plan: Plan | None = None
+        self._reader: ChunkedReader | None = None
+        self._pace: BodyPace | None = None  # of the body under way
+        self._awaits_continue: bool = False  # it sends its body when told to, not before
+        self._advancing: bool = False
+
+    # --- reading ----------------------------------------------------------------------------
+
+    def on_readable(self) -> None:
+        tls = self.tls
+        if tls is not None and not tls.established:
+            data = self._handshake(tls)
+        else:
+            data = self.receive()
+        if data is None:
+            return
+        if data == b"":
+            self._on_gone()
+            return
+        self.context.counters.values[W_BYTES_FROM_CLIENTS] += len(data)
+        state = self._state
+        if state == AWAIT:
+            self._inbox = self._inbox + data if self._inbox else data
+            self._advance()
+        elif state == BODY:
+            self._take_body(data)
+        elif state == BUSY:
+            self._inbox += data
+            if len(self._inbox) > _MAX_PIPELINED_BYTES:
+                self.pause_reading()
+        else:
+            self._left -= len(data)
+            if self._left < 0:
+                self.close()
+
+    def _handshake(self, tls: TlsChannel) -> bytes | None:
+        data = self.receive()
+        if tls.established:
+            self.context.counters.bump(W_TLS_HANDSHAKES)
+            self._arm(self.settings.headers_s)
+        elif tls.failure:
+            self.context.counters.bump(W_TLS_FAILURES)
+            if tls.plaintext:
+                self.tls = None
+                self._inbox = tls.plaintext
+                self._refuse(400, "plain HTTP came to a port that speaks TLS: write https://")
+                return None
+        return data
+
+    def _advance(self) -> None:
+        """Take requests out of the inbox while no exchange is under way."""
+        if self._advancing:
+            return
+        self._advancing = True
+        while self._inbox and self._state == AWAIT and self.open and self.unsent is None:
+            try:
+                taken = self._take_request()
+            except Refusal as refusal:
+                self._refuse(refusal.status, refusal.reason)
+                break
+            if not taken:
+                break
+        self._advancing = False
+
+    def _take_request(self) -> bool:
+        """Begin the exchange of the request at the head of the inbox; False if it is not whole."""
+        data = self._inbox
+        head = self._head
+        if head is None or not data.startswith(head.raw):
+            head = self._parse(data)
+            if head is None:
+                return False
+            self._head = head
+            self._plan = None
+        context = self.context
+        world = context.world
+        plan = self._plan
+        if plan is None or plan.generation != world.generation:
+            scheme = "http" if self.tls is None else "https"
+            plan = world.planner.plan(head, self.settings.listener, self.address, scheme)
+            self._plan = plan
+        self.deadline = 0.0
+        self.requests += 1
+        context.counters.values[W_REQUESTS] += 1
+        self._keep_alive = head.keep_alive
+        length = head.length
+        rest = data[length:] if len(data) > length else b""
+        exchange = Exchange(context, self, head, plan)
+        self.exchange = exchange
+        if self._scanned:
+            exchange.parse_s = exchange.began - self._head_began
+            self._scanned = 0
+        body_bytes = head.content_length
+        if len(rest) == body_bytes:  # as it comes mostly
+            self._inbox = b""
+            self._state = BUSY
+            exchange.start(rest, True)
+            return True
+        if head.chunked:
+            self._inbox = b""
+            self._begin_chunked(exchange, rest)
+            return True
+        if body_bytes < len(rest) or body_bytes <= 0:
+            body_bytes = max(body_bytes, 0)
+            self._inbox = rest[body_bytes:]
+            self._state = BUSY
+            exchange.start(rest[:body_bytes], True)
+        else:
+            self._inbox = b""
+            self._left = body_bytes - len(rest)
+            self._state = BODY
+            self._await_body(head, rest)
+            exchange.start(rest, False)
+        return True
+
+    # --- the body ---------------------------------------------------------------------------
+
+    def _begin_chunked(self, exchange: Exchange, rest: bytes) -> None:
+        reader = ChunkedReader(True, 400)
+        self._reader = reader
+        self._state = BODY
+        self._await_body(exchange.head, rest)
+        try:
+            out = reader.feed(rest) if rest else b""
+            self._check_body_size(reader)
+        except Refusal as refusal:
+            self._abandon(refusal.status, refusal.reason)
+            return
+        if reader.done:
+            self._body_is_whole(reader.rest)
+        exchange.start(out, reader.done)
+
+    def _await_body(self, head: RequestHead, begun: bytes) -> None:
+        """A client that waits for 100 rightly sends nothing before it (RFC 9110, 10.1.1)."""
+        self._awaits_continue = head.expects_continue and not begun
+        settings = self.settings
+        if self._pace is not None:
+            self._pace.begin()
+        elif settings.body_rate > 0 and settings.body_idle_s > 0.0:
+            self._pace = BodyPace(settings.body_idle_s, settings.body_rate)
+        self._await_more_body()
+
+    def _await_more_body(self) -> None:
+        if self._state == BODY and not self._awaits_continue and self.events & READABLE:
+            self._arm_body()
+
+    def _arm_body(self) -> None:
+        """The client's turn: the next piece, and a rate over all of them."""
+        self._arm(self.settings.body_idle_s)
+        if self._pace is not None:
+            self.deadline = min(self.deadline, self._pace.wait(self.loop.env.now))
+
+    def continue_body(self) -> None:
+        self._awaits_continue = False
+        self._await_more_body()
+
+    def _take_body(self, data: bytes) -> None:
+        self._awaits_continue = False
+        exchange = self.exchange
+        if exchange is None:
+            return
+        if self._pace is not None:
+            self._pace.came(len(data), self.loop.env.now)
+        reader = self._reader
+        if reader is not None:
+            try:
+                out = reader.feed(data)
+                self._check_body_size(reader)
+            except Refusal as refusal:
+                self._abandon(refusal.status, refusal.reason)
+                return
+            if reader.done:
+                self._body_is_whole(reader.rest)
+            else:
+                self._arm_body()
+            if out or reader.done:
+                exchange.on_request_body(out, reader.done)
+            return
+        left = self._left - len(data)
+        if left > 0:
+            self._left = left
+            self._arm_body()
+            exchange.on_request_body(data, False)
+            return
+        if left < 0:
+            self._body_is_whole(data[left:])
+            data = data[:left]
+        else:
+            self._body_is_whole(b"")
+        exchange.on_request_body(data, True)
+
+    def _body_is_whole(self, rest: bytes) -> None:
+        self._reader = None
+        self._inbox = rest
+        self._state = BUSY
+        self.deadline = 0.0
+
+    def _check_body_size(self, reader: ChunkedReader) -> None:
+        limit = self.settings.body_bytes
+        if limit and reader.payload_bytes > limit:
+            raise Refusal(413, f"the body is over {limit} bytes")
+
+    # --- the response (Front) ---------------------------------------------------------------
+
+    def keeps_alive(self) -> bool:
+        limit = self.settings.requests
+        if self._state != BUSY or self.context.stopping or (limit != 0 and self.requests >= limit):
+            self._keep_alive = False
+        return self._keep_alive
+
+    def close_after(self) -> None:
+        self._keep_alive = False
+
+    def finish(self) -> None:
+        self.exchange = None
+        if self._state == BODY or not self._keep_alive:
+            self._end_connection()
+            return
+        self._state = AWAIT
+        if self.unsent is not None:
+            return  # goes on when drained
+        self._await_request()
+
+    def cut(self, by_reset: bool) -> None:
+        self.exchange = None
+        if by_reset:
+            self.reset()
+        else:
+            self.tls = None  # what still waits is ciphertext already, and no farewell follows
+            self._state = LINGER
+            self._left = 0
+            if self.unsent is None:
+                self.close()
+
+    def hold_body(self) -> None:
+        self.pause_reading()
+        if self._pace is not None:
+            self._pace.stop(self.loop.env.now)
+        if self.unsent is None:
+            self.deadline = 0.0  # the endpoint's turn: its own timeout runs
+
+    def take_body(self) -> None:
+        if not self.events & READABLE:
+            self.resume_reading()
+            self._await_more_body()
+
+    # --- ends -------------------------------------------------------------------------------
+
+    def _await_request(self) -> None:
+        if not self.events & READABLE:
+            self.resume_reading()
+        if self.context.stopping and not self._inbox:
+            self._end_connection()
+            return
+        now = self.loop.env.now
+        self._idle_since = now
+        timeout = self.settings.keep_alive_s
+        if self.requests == 1:
+            self._forget()  # a client's second request tells that it is one that repeats itself
+        elif timeout == 0.0 or timeout > _FORGET_AFTER_S:
+            timeout = _FORGET_AFTER_S
+        self.deadline = now + timeout if timeout > 0.0 else 0.0
+        if self._inbox:
+            self._advance()
+
+    def on_drained(self) -> None:
+        if self._state == LINGER:
+            if self._left == 0:
+                self.close()
+            else:
+                self._shut_down()
+            return
+        self.deadline = 0.0
+        exchange = self.exchange
+        if exchange is not None:
+            self._await_more_body()
+            exchange.on_client_drained()
+        elif self._state == AWAIT:
+            self._await_request()
+
+    def on_progress(self) -> None:
+        if self._state != LINGER:
+            self._arm(self.settings.write_idle_s)
+
+    def on_peer_closed(self) -> None:
+        self._on_gone()
+
+    def on_deadline(self) -> None:
+        state = self._state
+        settings = self.settings
+        if self.unsent is not None and self.exchange is not None:
+            self._cut_off(CLIENT_GONE, f"the client took nothing for {settings.write_idle_s:g} s")
+        elif state == LINGER or self.unsent is not None:
+            self.close()
+        elif state == BODY:
+            self._abandon(
+                408,
+                f"no byte of the body came for {settings.body_idle_s:g} s, or under "
+                f"{settings.body_rate} bytes a second",
+            )
+        elif state == AWAIT and self._inbox and self._inbox != b"\r":  # half an empty line
+            self._refuse(408, f"the headers took over {settings.headers_s:g} s")
+        elif self._head is not None:
+            self._forget()
+            if settings.keep_alive_s > 0.0:
+                self.deadline = max(self._idle_since + settings.keep_alive_s, self.loop.env.now)
+            else:
+                self.deadline = 0.0
+        else:
+            self.close_in_order()
+
+    def on_crash(self) -> None:
+        exchange = self.exchange
+        try:
+            if exchange is not None:
+                exchange.on_crash()  # lets go of this connection, unless it had ended
+        finally:
+            if exchange is None or self.exchange is not None:
+                self.exchange = None
+                self.reset()
+
+    def cut_off(self) -> None:
+        """Time is up: what runs is given up."""
+        self._cut_off(ABANDONED, "the balancer stopped, and its deadline passed")
+
+    def _cut_off(self, outcome: int, why: str) -> None:
+        """By a reset, so that no client can take what it has for the whole."""
+        exchange = self.exchange
+        self.exchange = None
+        try:
+            if exchange is not None:
+                exchange.cut_off(outcome, why)
+        finally:
+            self.reset()
+
+    def _forget(self) -> None:
+        self._head = None
+        self._plan = None
+
+    def close_if_idle(self) -> None:
+        """The worker stops: a client between two requests is let go, unless its next one is here.
+
+        One that has just come is likely to be sending its first, and gets a moment for it.
+        """
+        if self._is_idle():
+            self.on_readable()
+        if not self.open or not self._is_idle():
+            return
+        if self.requests > 0:
+            self.close_in_order()
+        else:
+            self._arm(_FIRST_REQUEST_S)
+
+    def _is_idle(self) -> bool:
+        return self._state == AWAIT and not self._inbox and self.unsent is None
+
+    def _on_gone(self) -> None:
+        """The client closed its connection, or its side of it: it waits for nothing any more."""
+        exchange = self.exchange
+        self.exchange = None
+        if exchange is not None:
+            exchange.on_client_gone()
+        self.close()
+
+    def _abandon(self, status: int, reason: str) -> None:
+        """The body under way is bad or late."""
+        exchange = self.exchange
+        self.exchange = None
+        if exchange is not None:
+            answered = exchange.status != 0
+            exchange.abandon(exchange.status or status, reason)
+            if answered:
+                self.close()  # a second status cannot follow the first
+            else:
+                self._answer_refusal(status, reason, exchange.family(), exchange.own_edits())

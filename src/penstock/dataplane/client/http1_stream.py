@@ -1,0 +1,112 @@
+"""A client's connection below its requests: writing to it, refusing it, ending it."""
+
+from socket import SHUT_WR, SocketType
+from typing import Final
+
+from penstock.dataplane.board.layout import W_BAD_REQUESTS, W_BYTES_TO_CLIENTS
+from penstock.dataplane.client.settings import ClientSettings
+from penstock.dataplane.context import Context
+from penstock.dataplane.exchange import answers
+from penstock.dataplane.exchange.log_line import refusal_line
+from penstock.dataplane.io.connection import Connection
+from penstock.dataplane.io.loop import READABLE
+from penstock.dataplane.io.tls import TlsChannel
+from penstock.wire.api_family import OPENAI
+from penstock.wire.forwarding import Edit
+
+# How long, and how much, a client may still send after an answer that ends the connection.
+_LINGER_S: Final = 2.0
+_LINGER_BYTES: Final = 16 * 1024 * 1024
+
+AWAIT: Final = 0  # between requests, or inside a head
+BODY: Final = 1  # a request's body is coming
+BUSY: Final = 2  # the request is whole, its response is under way
+LINGER: Final = 3  # answered for the last time; what still comes is thrown away
+
+
+class ClientStream(Connection):
+    """The part of a client's connection that writes and ends."""
+
+    def __init__(
+        self,
+        context: Context,
+        sock: SocketType,
+        tls: TlsChannel | None,
+        address: str,
+        settings: ClientSettings,
+    ) -> None:
+        super().__init__(context.loop, sock, tls)
+        self.context: Context = context
+        self.settings: ClientSettings = settings
+        self.address: str = address
+        self._state: int = AWAIT
+        self._inbox: bytes = b""
+        self._left: int = 0  # bytes of a body by length, or to be thrown away, still to come
+        self._keep_alive: bool = True
+        self._arm(settings.headers_s if tls is None else settings.tls_handshake_s)
+
+    def write(self, data: bytes) -> bool:
+        self.context.counters.values[W_BYTES_TO_CLIENTS] += len(data)
+        if self.send(data):
+            return True
+        if self._state != LINGER:
+            self._arm(self.settings.write_idle_s)
+        return False
+
+    def close(self) -> None:
+        if self.open:
+            self.context.client_left(self.address)
+        super().close()
+
+    def _refuse(
+        self, status: int, reason: str, family: int = OPENAI, edits: list[Edit] | None = None
+    ) -> None:
+        """Answer a request that is none, and end the connection."""
+        log = self.context.log
+        if log.enabled:
+            log.write(refusal_line(self.address, self._inbox, status, reason))
+        self._answer_refusal(status, reason, family, edits)
+
+    def _answer_refusal(
+        self, status: int, reason: str, family: int = OPENAI, edits: list[Edit] | None = None
+    ) -> None:
+        """Answer an error, which is logged elsewhere, and end the connection."""
+        self.context.counters.bump(W_BAD_REQUESTS)
+        self._inbox = b""
+        self._keep_alive = False
+        data = answers.refusal(status, reason, keep_alive=False, family=family)
+        self.write(answers.dressed(data, edits) if edits else data)
+        self._end_connection()
+
+    def _end_connection(self) -> None:
+        """Close after the last answer, so that it is read even if the client is still sending."""
+        if not self.open:
+            return
+        clean = self._state != BODY and not self._inbox and self._state != AWAIT
+        if clean and self.unsent is None and self.tls is None:
+            self.close()
+            return
+        self._state = LINGER
+        self._left = _LINGER_BYTES
+        self._inbox = b""
+        if self.unsent is None:
+            self._shut_down()
+        else:
+            self._arm(self.settings.write_idle_s)
+
+    def _shut_down(self) -> None:
+        """Send our end, and read on for a while: closing with unread bytes would be a reset."""
+        tls = self.tls
+        if tls is not None and tls.established:
+            self.send(tls.farewell(), True)
+        self.tls = None
+        self._arm(_LINGER_S)
+        if not self.events & READABLE:
+            self.resume_reading()
+        try:
+            self.sock.shutdown(SHUT_WR)
+        except OSError:
+            self.close()
+
+    def _arm(self, timeout: float) -> None:
+        self.deadline = self.loop.env.now + timeout if timeout > 0.0 else 0.0

@@ -1,0 +1,112 @@
+"""Accepting clients, within the limits."""
+
+import socket
+import ssl
+from typing import Any, Final
+
+from penstock.dataplane.board.layout import W_ACCEPT_PAUSES, W_REFUSED_LIMIT
+from penstock.dataplane.client.http1 import ClientConnection
+from penstock.dataplane.client.settings import ClientSettings
+from penstock.dataplane.context import Context
+from penstock.dataplane.io.loop import EXHAUSTED, PEER_CLOSED, READABLE, Pollable
+from penstock.dataplane.io.tls import TlsChannel
+
+# Clients accepted for one readiness event, so that a flood does not starve those already here.
+_ACCEPTS_AT_ONCE: Final = 32
+# How often that many are accepted before a socket is closed: a full queue and some more.
+_LAST_ACCEPTS: Final = 256
+# How long accepting pauses when descriptors or memory have run out.
+_PAUSE_S: Final = 0.1
+
+
+class Listener(Pollable):
+    """A listening socket of this worker."""
+
+    def __init__(self, context: Context, sock: socket.SocketType) -> None:
+        super().__init__(sock.fileno())
+        self.context: Context = context
+        self.sock: socket.SocketType = sock
+        self.settings: ClientSettings | None = None
+        self.tls: ssl.SSLContext | None = None
+        self._listening: bool = False
+        self._paused: bool = False
+
+    def configure(self, settings: ClientSettings, tls: ssl.SSLContext | None) -> None:
+        """Settings for clients accepted from here on; accepting begins with the first ones."""
+        self.settings = settings
+        self.tls = tls
+        if not self._listening:
+            self._listening = True
+            self.context.loop.add(self, READABLE)
+
+    def on_ready(self, events: int) -> None:
+        self._accept()
+
+    def on_deadline(self) -> None:
+        """Try again after a pause."""
+        self.deadline = 0.0
+        if self._paused:
+            self._paused = False
+            self.context.loop.change(self, READABLE)
+
+    def stop(self) -> None:
+        """Accept no more, once those are taken who have connected already.
+
+        Where no supervisor keeps the socket, closing it would reset them.
+        """
+        if self._listening:
+            for _ in range(_LAST_ACCEPTS):
+                if not self._accept():
+                    break
+            self._listening = False
+            self.deadline = 0.0
+            self.context.loop.remove(self)
+            self.sock.close()
+
+    def _accept(self) -> bool:
+        """Take some clients; whether more may be waiting."""
+        context = self.context
+        for _ in range(_ACCEPTS_AT_ONCE):
+            if len(context.loop.by_fd) >= context.max_descriptors:
+                self._pause()  # the rest is for connections to endpoints
+                return False
+            try:
+                fd, address = self.sock._accept()  # type: ignore[attr-defined]
+            except BlockingIOError:
+                return False
+            except OSError as error:
+                if error.errno in EXHAUSTED:
+                    self._pause()
+                    return False
+                continue  # the client was gone before we came (accept(2), "Error handling")
+            self._take(fd, address)
+        return True
+
+    def _pause(self) -> None:
+        self.context.counters.bump(W_ACCEPT_PAUSES)
+        if not self._paused:
+            self._paused = True
+            self.context.loop.change(self, 0)
+        self.deadline = self.context.loop.env.now + _PAUSE_S
+
+    def _take(self, fd: int, address: tuple[Any, ...]) -> None:
+        settings = self.settings
+        context = self.context
+        assert settings is not None
+        sock = socket.SocketType(self.sock.family, socket.SOCK_STREAM, 0, fd)
+        # IPv4 on a socket that takes both.
+        host = context.addresses.shared(address[0].removeprefix("::ffff:"))
+        if not context.client_came(host, settings.connections, settings.connections_per_address):
+            context.counters.bump(W_REFUSED_LIMIT)
+            sock.close()
+            return
+        try:
+            sock.setblocking(False)
+            sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        except OSError:
+            context.client_left(host)
+            sock.close()
+            return
+        tls = TlsChannel(self.tls, True, None) if self.tls is not None else None
+        client = ClientConnection(context, sock, tls, host, settings)
+        context.loop.add(client, READABLE | PEER_CLOSED)

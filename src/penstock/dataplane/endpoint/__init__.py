@@ -1,0 +1,1 @@
+"""The endpoint's side: connections to endpoints, and what they hand to an exchange."""

@@ -1,0 +1,526 @@
+"""A connection to an endpoint: one request at a time, its response framed and handed on."""
+
+import errno
+import socket
+from typing import Final
+
+from penstock.core.health.connection_reuse import EARLY_S
+from penstock.core.ticket import CONNECT_FAILED, GARBAGE, RESET, TIMEOUT
+from penstock.dataplane.endpoint.address_race import Address, AddressRace, Racer, open_socket
+from penstock.dataplane.endpoint.response_sink import ResponseSink
+from penstock.dataplane.endpoint.tcp_evidence import never_arrived
+from penstock.dataplane.io.connection import Connection
+from penstock.dataplane.io.loop import PEER_CLOSED, WRITABLE, Loop
+from penstock.dataplane.io.tls import TlsChannel
+from penstock.dataplane.pool.live_endpoint import LiveEndpoint
+from penstock.wire.chunked import ChunkedReader, encode_chunk
+from penstock.wire.http1 import (
+    BLANKS_AFTER_SIZE,
+    Refusal,
+    ResponseHead,
+    find_head_end,
+    parse_response,
+)
+
+MAX_INTERIM_RESPONSES: Final = 16  # a flood of 1xx never ends by itself
+
+_CONNECTING: Final = 0
+_HANDSHAKE: Final = 1
+_IDLE: Final = 2
+_HEAD: Final = 3
+_LENGTH: Final = 4
+_CHUNKED: Final = 5
+_UNTIL_CLOSE: Final = 6
+
+
+class EndpointConnection(Connection, Racer):
+    """Belongs to its endpoint while idle, and to one sink while at work."""
+
+    def __init__(
+        self,
+        loop: Loop,
+        sock: socket.SocketType,
+        endpoint: LiveEndpoint,
+        address: Address,
+        tls: TlsChannel | None,
+    ) -> None:
+        super().__init__(loop, sock, tls)
+        self.address: Address = address
+        self.race: AddressRace | None = None  # while it may still connect to another address
+        self.endpoint: LiveEndpoint = endpoint
+        self.moves: int = endpoint.moves  # as it was when this was opened
+        self.timed_out: bool = False
+        self.sink: ResponseSink | None = None
+        self.requests: int = 0
+        self.answered: bool = False  # any byte of the response under way came
+        self.idle_since: float = 0.0
+        self.idled_s: float = 0.0  # before the request under way
+        self.streamed: bool = False  # the last answer came without a length
+        self.never_arrived: bool = False  # the request under which this ended: see tcp_evidence
+        self._sent_before: int = 0  # bytes of earlier requests
+        self.keep: bool = True  # after the response, if the endpoint lets us
+        self.expires_at: float = 0.0  # when the whole request must be done; 0.0: never
+        self.request_sent: bool = False  # whole, so that the connection may be used again
+        self._state: int = _CONNECTING
+        self._bodiless: bool = False  # the request was HEAD
+        self._inbox: bytes = b""
+        self._scanned: int = 0  # bytes of an unfinished head known to hold no end
+        self._remembered: ResponseHead | None = None
+        self._reader: ChunkedReader | None = None
+        self._left: int = 0
+        self._in_chunks: bool = False
+        self._interim: int = 0
+        self._persistent: bool = False
+
+    # --- taking up work ---------------------------------------------------------------------
+
+    def begin(self, sink: ResponseSink, bodiless: bool, expires_at: float) -> None:
+        """A request is about to be sent for this sink."""
+        self.sink = sink
+        self.requests += 1
+        self.answered = False
+        self.expires_at = expires_at
+        self._bodiless = bodiless
+        self._interim = 0
+        if self._state == _IDLE:
+            self._state = _HEAD
+            self._sent_before = self.sent_bytes
+            self.idled_s = self.loop.env.now - self.idle_since
+
+    def arm(self, timeout: float) -> None:
+        """The next thing must happen within ``timeout`` seconds (0.0: any time)."""
+        deadline = self.loop.env.now + timeout if timeout > 0.0 else 0.0
+        expires = self.expires_at
+        if expires > 0.0 and (deadline == 0.0 or expires < deadline):
+            deadline = expires
+        race = self.race
+        if race is not None:
+            race.deadline = deadline
+            deadline = race.next_look(self.loop.env.now)
+        self.deadline = deadline
+
+    def survived(self) -> bool:
+        """Ask the system whether this, idle for long, has neither ended nor spoken; else close it.
+
+        So that no request goes out on a dead one that could not be repeated.
+        """
+        idle_s = self.loop.env.now - self.idle_since
+        try:
+            self.sock.recv(1, socket.MSG_PEEK)
+        except BlockingIOError:
+            self.endpoint.reuse.outlived(idle_s)
+            return True
+        except OSError:
+            pass
+        self.endpoint.reuse.ended(self.streamed, idle_s)
+        self.close()
+        return False
+
+    def give_up(self) -> None:
+        """The sink wants no more of this; the endpoint sees the connection close at once."""
+        self.sink = None
+        self.close()
+
+    def close(self) -> None:
+        if self.open:
+            self.endpoint.open_connections -= 1
+            if self._state == _IDLE and self in self.endpoint.idle:
+                self.endpoint.idle.remove(self)
+            if self.race is not None:
+                self.race.cancel()
+        super().close()
+
+    # --- events -----------------------------------------------------------------------------
+
+    def on_ready(self, events: int) -> None:
+        sink = self.sink
+        try:
+            if self._state == _CONNECTING:
+                self._finish_connecting()
+            else:
+                super().on_ready(events)
+        except Exception:
+            self._tell_of_crash(sink)
+            raise
+
+    def on_readable(self) -> None:
+        sink = self.sink
+        try:
+            data = self.receive()
+            if data and sink is not None and self.tls is None:
+                self._read(data, sink)
+            else:
+                self._read_otherwise(data)
+        except Refusal as refusal:
+            self._fail(GARBAGE, refusal.reason)
+        except Exception:
+            self._tell_of_crash(sink)
+            raise
+
+    def _tell_of_crash(self, sink: ResponseSink | None) -> None:
+        """The response may be whole, and its sink no longer known to ``on_crash``."""
+        if sink is not None:
+            sink.on_crash()
+
+    def _read_otherwise(self, data: bytes | None) -> None:
+        """An end, a handshake, bytes that nobody waits for, or anything over TLS."""
+        if self._state == _HANDSHAKE:
+            self._after_handshake(data)
+            return
+        if data is None:
+            return
+        sink = self.sink
+        if sink is None:
+            if self._state == _IDLE:  # the endpoint closed it, or spoke out of turn
+                self.endpoint.reuse.ended(self.streamed, self.loop.env.now - self.idle_since)
+            self.close()
+            return
+        if data == b"":
+            self._on_end()
+            return
+        self._read(data, sink)
+        tls = self.tls
+        if tls is not None and tls.ended and self.sink is not None:
+            self._on_end()  # it came with the last bytes, so that nothing else will tell
+
+    def on_drained(self) -> None:
+        if self.sink is not None:
+            self.sink.on_endpoint_drained()
+
+    def on_peer_closed(self) -> None:
+        """The endpoint ended while reading is paused for a slow client.
+
+        What the kernel holds is still to be read, and the loop would tell of the end without end:
+        so it is not asked of it any more. Of what is broken it tells unasked; then it is asked
+        nothing until reading goes on.
+        """
+        if self.events & PEER_CLOSED:
+            self.watch(self.events & ~PEER_CLOSED)
+        else:
+            self.loop.remove(self)
+
+    def watch(self, events: int) -> None:
+        if self.fd in self.loop.by_fd:
+            super().watch(events)
+        else:
+            self.events = events  # sending finds that it is broken, and waits for nothing
+
+    def resume_reading(self) -> None:
+        if self.fd not in self.loop.by_fd:
+            self.loop.add(self, self.events)
+        super().resume_reading()
+
+    def on_deadline(self) -> None:
+        sink = self.sink
+        try:
+            self._run_out_of_time()
+        except Exception:
+            if sink is not None:
+                sink.on_crash()
+            raise
+
+    def on_crash(self) -> None:
+        self.give_up()
+
+    def _run_out_of_time(self) -> None:
+        if self.sink is None:
+            if self._state == _IDLE:
+                self.endpoint.reuse.outlived(self.loop.env.now - self.idle_since)
+            self.close_in_order()
+        elif self._state <= _HANDSHAKE:
+            self._connect_late()
+        elif 0.0 < self.expires_at <= self.loop.env.now:
+            self._fail(TIMEOUT, "the whole request took too long")
+        elif self._state == _HEAD:
+            self._fail(TIMEOUT, "the first byte took too long")
+        else:
+            self._fail(TIMEOUT, "the response stood still too long")
+
+    # --- connecting -------------------------------------------------------------------------
+
+    def _finish_connecting(self) -> None:
+        code = self.sock.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR)
+        if code == 0:
+            self._tcp_connected()
+            return
+        race = self.race
+        if race is None:
+            self._fail(CONNECT_FAILED, f"connecting failed: {errno.errorcode.get(code, code)}")
+        elif race.goes_on(self.address, code):
+            self.deadline = race.next_look(self.loop.env.now)
+        else:
+            self._fail(CONNECT_FAILED, f"connecting failed: {', '.join(race.failed)}")
+
+    def _connect_late(self) -> None:
+        race = self.race
+        now = self.loop.env.now
+        if race is not None and race.start_another(now):
+            self.deadline = race.next_look(now)
+            return
+        self.timed_out = True
+        told = f": {race.waiting(self.address)}" if race is not None else ""
+        self._fail(CONNECT_FAILED, f"connecting took too long{told}")
+
+    def take_socket(self, sock: socket.SocketType, address: Address) -> None:
+        self.loop.remove(self)
+        self.sock.close()
+        self.sock = sock
+        self.fd = sock.fileno()
+        self.address = address
+        self.loop.add(self, self.events)
+
+    def on_won(self) -> None:
+        sink = self.sink
+        try:
+            self._tcp_connected()
+        except Exception:
+            self._tell_of_crash(sink)
+            raise
+
+    def _tcp_connected(self) -> None:
+        race = self.race
+        if race is not None:
+            self.race = None
+            race.cancel()
+            self.deadline = race.deadline
+        self.endpoint.connected_to(self.address)
+        self.watch(self.events & ~WRITABLE)
+        if self.tls is None:
+            self._connected()
+            return
+        self._state = _HANDSHAKE
+        self.send(self.tls.begin(), True)
+
+    def _after_handshake(self, data: bytes | None) -> None:
+        tls = self.tls
+        assert tls is not None
+        if tls.failure or data == b"":
+            reason = tls.failure or "the endpoint closed the connection"
+            self._fail(CONNECT_FAILED, f"TLS handshake failed: {reason}")
+        elif tls.established and data:
+            self._fail(GARBAGE, "the endpoint spoke before it was asked")
+        elif tls.established:
+            self._connected()
+
+    def _connected(self) -> None:
+        self._state = _HEAD
+        self.deadline = 0.0
+        sink = self.sink
+        if sink is None:
+            self.close()
+        else:
+            sink.on_connected()
+
+    # --- the response -----------------------------------------------------------------------
+
+    def _read(self, data: bytes, sink: ResponseSink) -> None:
+        endpoint = self.endpoint
+        endpoint.bytes_received += len(data)
+        self.answered = True
+        state = self._state
+        if state == _HEAD:
+            self._read_head(data, sink)
+            return
+        idle_s = endpoint.settings.stream_idle_s
+        if idle_s > 0.0 and self.expires_at == 0.0:
+            self.deadline = self.loop.env.now + idle_s  # ``arm``, where it is this simple
+        else:
+            self.arm(idle_s)
+        if state == _CHUNKED:
+            reader = self._reader
+            assert reader is not None
+            out = reader.feed(data)
+            if reader.done:
+                self._inbox = reader.rest
+                self._finish()
+                sink.on_body(out, True)
+            elif out:
+                sink.on_body(out, False)
+        elif state == _LENGTH:
+            left = self._left - len(data)
+            self._left = left
+            if left > 0:
+                sink.on_body(data, False)
+            else:
+                if left < 0:
+                    self._inbox = data[left:]
+                    data = data[:left]
+                self._finish()
+                sink.on_body(data, True)
+        else:
+            sink.on_body(encode_chunk(data) if self._in_chunks else data, False)
+
+    def _read_head(self, data: bytes, sink: ResponseSink) -> None:
+        while True:
+            scanned = 0
+            if self._inbox:
+                data = self._inbox + data
+                self._inbox = b""
+                scanned = self._scanned
+            head = self._remembered
+            if head is None or not data.startswith(head.raw):
+                end = find_head_end(data, scanned)
+                bound = self.endpoint.settings.header_bytes
+                if (end if end >= 0 else len(data)) > bound:
+                    raise Refusal(502, f"the response's header fields are over {bound} bytes")
+                if end < 0:
+                    self._inbox = data
+                    self._scanned = max(len(data) - 3, 0)  # its end may have begun there
+                    return
+                head = parse_response(data[:end])
+                if head.irregular:
+                    self.endpoint.count_irregular(head.irregular)
+                if head.status < 200:
+                    self._read_interim(head, sink)
+                    data = data[end:]
+                    if not data:
+                        return
+                    continue
+                self._remembered = head
+            self._begin_body(head, data[head.length :], sink)
+            return
+
+    def _read_interim(self, head: ResponseHead, sink: ResponseSink) -> None:
+        self._interim += 1
+        if head.status == 101:
+            raise Refusal(502, "the endpoint switched protocols without being asked")
+        if self._interim > MAX_INTERIM_RESPONSES:
+            raise Refusal(502, "too many interim responses")
+        sink.on_interim(head)
+
+    def _begin_body(self, head: ResponseHead, rest: bytes, sink: ResponseSink) -> None:
+        """Decide the framing (RFC 9112, 6.3) and hand on the head with what came with it."""
+        self._in_chunks = sink.frame_response(head)
+        self._persistent = head.keep_alive
+        status = head.status
+        length = head.content_length
+        if self._bodiless or length == 0 or status == 204 or status == 304:
+            self._inbox = rest
+            self._finish()
+            sink.on_response(head, b"", True)
+            return
+        left = length - len(rest)
+        if left <= 0 < length:
+            if left < 0:
+                self._inbox = rest[length:]
+                rest = rest[:length]
+            self._finish()
+            sink.on_response(head, rest, True)
+            return
+        self.arm(self.endpoint.settings.stream_idle_s)
+        if length > 0:
+            self._left = left
+            self._state = _LENGTH
+            sink.on_response(head, rest, False)
+        elif head.chunked:
+            reader = ChunkedReader(self._in_chunks, 502, of_server=True)
+            self._reader = reader
+            self._state = _CHUNKED
+            out = reader.feed(rest) if rest else b""
+            if reader.done:
+                self._inbox = reader.rest
+                self._finish()
+            sink.on_response(head, out, reader.done)
+        else:
+            self._persistent = False
+            self._state = _UNTIL_CLOSE
+            if rest and self._in_chunks:
+                rest = encode_chunk(rest)
+            sink.on_response(head, rest, False)
+
+    def _on_end(self) -> None:
+        """The endpoint closed."""
+        clean = not self.broken and (self.tls is None or self.tls.ended)
+        if self._state == _UNTIL_CLOSE and clean:
+            sink = self.sink
+            self.sink = None
+            self.close()
+            if sink is not None:
+                sink.on_body(b"0\r\n\r\n" if self._in_chunks else b"", True)
+        elif self.requests > 1 and not self.answered:
+            self._on_stale()
+        else:
+            self._fail(RESET, "the endpoint closed the connection before the response was whole")
+
+    def _on_stale(self) -> None:
+        """It was idle, and ended under a request of which no byte was answered."""
+        self.never_arrived = not self.broken and never_arrived(self.sock, self._sent_before)
+        used_s = self.loop.env.now - self.idle_since - self.idled_s
+        if self.never_arrived or used_s < EARLY_S:
+            self.endpoint.reuse.ended(self.streamed, self.idled_s)
+        self._fail(
+            RESET,
+            "the endpoint closed a connection that had been idle as the request went out on it"
+            if self.never_arrived
+            else "the endpoint closed a connection that had been idle, after the request arrived",
+        )
+
+    def _finish(self) -> None:
+        """The response is whole: keep the connection if it was cleanly framed, else close it."""
+        endpoint = self.endpoint
+        if self.requests > 1:
+            endpoint.reuse.answered(self.streamed)
+        reader = self._reader
+        self.streamed = reader is not None
+        if reader is not None and reader.padded:
+            self._persistent = False
+            endpoint.count_irregular(BLANKS_AFTER_SIZE)
+        self.sink = None
+        self._reader = None
+        settings = endpoint.settings
+        if (
+            not self._persistent
+            or not self.request_sent
+            or not self.keep
+            or self._inbox
+            or self.unsent is not None
+            or endpoint.removed
+            or self.moves != endpoint.moves
+            or (self.tls is not None and self.tls.ended)
+            or len(endpoint.idle) >= settings.max_idle
+            or self.requests >= settings.max_requests
+        ):
+            self.close_in_order()
+            return
+        self._state = _IDLE
+        now = self.loop.env.now
+        self.idle_since = now
+        timeout = settings.idle_timeout_s
+        head = self._remembered
+        if head is not None and head.idle_s > 0.0 and (head.idle_s < timeout or timeout == 0.0):
+            timeout = head.idle_s
+        self.deadline = now + timeout if timeout > 0.0 else 0.0
+        endpoint.idle.append(self)
+
+    def _fail(self, outcome: int, reason: str) -> None:
+        sink = self.sink
+        self.sink = None
+        self.close()
+        if sink is not None:
+            sink.on_endpoint_failed(outcome, reason)
+
+
+def connect(loop: Loop, endpoint: LiveEndpoint) -> EndpointConnection:
+    """A connection under way. Raises OSError when there is no route or no descriptor for it."""
+    addresses = endpoint.addresses
+    race: AddressRace | None = None
+    if len(addresses) == 1:
+        address = addresses[0]
+        sock = open_socket(address)
+    elif addresses:
+        race = AddressRace(loop, endpoint.in_order())
+        sock, address = race.open_next()
+    else:
+        raise OSError(errno.EHOSTUNREACH, endpoint.no_address)
+    tls = None
+    if endpoint.tls is not None:
+        tls = TlsChannel(endpoint.tls, False, endpoint.server_name)
+    connection = EndpointConnection(loop, sock, endpoint, address, tls)
+    if race is not None:
+        race.begin(connection)
+        connection.race = race
+    connection.events |= WRITABLE
+    loop.add(connection, connection.events)
+    endpoint.open_connections += 1
+    endpoint.connections += 1
+    return connection

@@ -1,0 +1,155 @@
+"""One question to all endpoints of a pool, whose answers are one list: Ollama's tags and processes.
+
+Each engine tells the models that it has, or has loaded; behind a balancer they are one engine. Like
+probes they open no tickets: they are no work. An endpoint that does not answer in time, or with an
+error, is left out; where none answers, the first error is told.
+"""
+
+from typing import TYPE_CHECKING, Final
+
+import msgspec
+
+from penstock.core.pool.eligible import is_available
+from penstock.dataplane.endpoint.http1 import EndpointConnection, connect
+from penstock.dataplane.endpoint.idle_connections import take_idle
+from penstock.dataplane.endpoint.response_sink import ResponseSink
+from penstock.dataplane.io.loop import report_bug
+from penstock.dataplane.pool.live_endpoint import LiveEndpoint
+from penstock.wire import openai_bodies as bodies
+from penstock.wire.http1 import ResponseHead
+
+if TYPE_CHECKING:
+    from penstock.dataplane.exchange.settlement import Settlement
+
+_ENDINGS: Final = (b"/api/tags", b"/api/ps")
+_PATIENCE_S: Final = 2.0  # for an engine's answer; it is made of what it has in memory
+MAX_ANSWER_BYTES: Final = 4 * 1024 * 1024
+
+
+def asks_all(method: bytes, target: bytes) -> bool:
+    """Whether every endpoint of a pool has a part of the answer."""
+    path = target.partition(b"?")[0]
+    return method == b"GET" and any([path.endswith(ending) for ending in _ENDINGS])
+
+
+class Gathering:
+    """One of them, until all have answered."""
+
+    def __init__(self, exchange: "Settlement") -> None:
+        self._exchange: Settlement = exchange
+        self._left: int = 1  # one for itself, until all were asked
+        self._found: dict[str, object] = {}
+        self._answered: bool = False
+        self._status: int = 502
+        self._error: bytes = b""
+
+    def begin(self) -> None:
+        """Ask all that are available."""
+        exchange = self._exchange
+        way = exchange.way
+        assert way is not None
+        for endpoint in way.pool.members:
+            if is_available(endpoint):
+                self._left += 1
+                head = b"%b%b\r\n\r\n" % (way.prefix(endpoint), exchange.request_id)
+                _Inquiry(self, endpoint, head).begin(exchange)
+        self.ended(0, b"")
+
+    def ended(self, status: int, body: bytes) -> None:
+        """One has answered, with status 0 not at all."""
+        if status == 200:
+            try:
+                for model in bodies.ollamas_models.decode(body).models or ():
+                    self._found.setdefault(str(model.get("name") or model.get("model")), model)
+                self._answered = True
+            except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+                pass  # it is no list: as if it had not answered
+        elif status and not self._error:
+            self._status = status
+            self._error = body
+        self._left -= 1
+        if self._left or self._exchange.ended:
+            return
+        if self._answered:
+            told = msgspec.json.encode({"models": list(self._found.values())})
+            self._exchange.on_gathered(200, told)
+        else:
+            self._exchange.on_gathered(self._status, self._error)
+
+
+class _Inquiry(ResponseSink):
+    """What one endpoint is asked."""
+
+    def __init__(self, gathering: Gathering, endpoint: LiveEndpoint, head: bytes) -> None:
+        self._gathering: Gathering | None = gathering
+        self._endpoint: LiveEndpoint = endpoint
+        self._head: bytes = head
+        self._connection: EndpointConnection | None = None
+        self._status: int = 0
+        self._body: bytes = b""
+
+    def begin(self, exchange: "Settlement") -> None:
+        """Send it, on an idle connection or a fresh one."""
+        endpoint = self._endpoint
+        loop = exchange.context.loop
+        if endpoint.idle:
+            idle = take_idle(endpoint, loop.env.now, True)  # it is not repeated
+            if idle is not None:
+                self._connection = idle
+                self.on_connected()
+                return
+        try:
+            connection = connect(loop, endpoint)
+        except OSError:
+            self._end(0)
+            return
+        self._connection = connection
+        connection.sink = self
+        connection.arm(endpoint.settings.connect_s)
+
+    def on_connected(self) -> None:
+        connection = self._connection
+        assert connection is not None
+        connection.begin(self, False, 0.0)
+        connection.request_sent = True
+        connection.arm(_PATIENCE_S)
+        connection.send(self._head)
+
+    def on_interim(self, head: ResponseHead) -> None:
+        pass
+
+    def frame_response(self, head: ResponseHead) -> bool:
+        return False
+
+    def on_response(self, head: ResponseHead, body: bytes, complete: bool) -> None:
+        self._status = head.status
+        self.on_body(body, complete)
+
+    def on_body(self, data: bytes, complete: bool) -> None:
+        self._body += data
+        if complete:
+            self._end(self._status)
+        elif len(self._body) > MAX_ANSWER_BYTES:
+            self.on_crash()
+
+    def on_endpoint_failed(self, outcome: int, reason: str) -> None:
+        self._end(0)
+
+    def on_endpoint_drained(self) -> None:
+        pass
+
+    def on_crash(self) -> None:
+        if self._connection is not None:
+            self._connection.give_up()
+        self._end(0)
+
+    def _end(self, status: int) -> None:
+        gathering = self._gathering
+        self._gathering = None
+        self._connection = None
+        if gathering is None:
+            return
+        try:
+            gathering.ended(status, self._body)
+        except Exception:  # noqa: BLE001 - the endpoint's connection is not to suffer for it
+            report_bug("while answers of all endpoints were put together")

@@ -1,0 +1,1 @@
+"""Sockets, TLS, readiness and time."""

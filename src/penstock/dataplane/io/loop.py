@@ -1,0 +1,149 @@
+"""The readiness loop: which descriptors have something to do, and which deadlines passed."""
+
+import errno
+import sys
+import traceback
+from select import EPOLLERR, EPOLLHUP, EPOLLIN, EPOLLOUT, EPOLLRDHUP, epoll
+from time import monotonic
+from typing import Final
+
+from penstock.core.env import Env
+from penstock.core.policy.support.own import own_failure
+
+READABLE: Final = EPOLLIN
+WRITABLE: Final = EPOLLOUT
+PEER_CLOSED: Final = EPOLLRDHUP
+BROKEN: Final = EPOLLERR | EPOLLHUP
+
+# The system has no more descriptors, ports or memory to give: nobody's fault that we talk to.
+EXHAUSTED: Final = frozenset(
+    (errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM, errno.EADDRNOTAVAIL)
+)
+
+SWEEP_S: Final = 0.25  # how late a deadline may be noticed
+_BATCH: Final = 256  # events taken from the kernel at once
+
+
+class Pollable:
+    """Something with a descriptor. ``deadline`` is on the loop's clock; 0.0 means none."""
+
+    def __init__(self, fd: int) -> None:
+        self.fd: int = fd
+        self.deadline: float = 0.0
+        self.watched_since: int = 0  # the batch of events in which the loop was told of it
+
+    def on_ready(self, events: int) -> None:
+        """The descriptor is ready."""
+        raise NotImplementedError
+
+    def on_readable(self) -> None:
+        """Something can be read, and nothing else happened: most events are this one."""
+        self.on_ready(READABLE)
+
+    def on_deadline(self) -> None:
+        """``deadline`` passed."""
+
+    def on_crash(self) -> None:
+        """A bug showed while this was handled: give up whatever it was doing."""
+
+
+class Chore:
+    """Something to do between events."""
+
+    def on_batch(self) -> None:
+        """Before each batch of events, for those in ``batch_chores``: must cost next to nothing."""
+
+    def on_sweep(self, now: float) -> None:
+        """Once every ``SWEEP_S``."""
+
+
+class Loop:
+    """Runs until ``stop``. ``env.now`` is the time when the current batch of events was taken."""
+
+    def __init__(self, env: Env) -> None:
+        self.env: Env = env
+        self.by_fd: dict[int, Pollable] = {}
+        self.chores: list[Chore] = []  # called at every sweep
+        self.batch_chores: list[Chore] = []  # called before every batch as well
+        self._epoll: epoll = epoll()
+        self._running: bool = True
+        self._batch: int = 0
+
+    def add(self, item: Pollable, events: int) -> None:
+        """Begin to watch."""
+        self._epoll.register(item.fd, events)
+        item.watched_since = self._batch
+        self.by_fd[item.fd] = item
+
+    def change(self, item: Pollable, events: int) -> None:
+        """Watch for other events."""
+        self._epoll.modify(item.fd, events)
+
+    def remove(self, item: Pollable) -> None:
+        """Stop watching; before the descriptor is closed."""
+        if self.by_fd.pop(item.fd, None) is not None:
+            self._epoll.unregister(item.fd)
+
+    def stop(self) -> None:
+        """End ``run`` after the current batch."""
+        self._running = False
+
+    def run(self) -> None:
+        """Handle events until stopped."""
+        poll = self._epoll.poll
+        by_fd = self.by_fd
+        env = self.env
+        next_sweep = monotonic() + SWEEP_S
+        while self._running:
+            ready = poll(max(0.0, next_sweep - env.now), _BATCH)
+            now = monotonic()
+            env.now = now
+            batch = self._batch + 1
+            self._batch = batch
+            for chore in self.batch_chores:
+                chore.on_batch()
+            for fd, events in ready:
+                item = by_fd.get(fd)
+                # Of two that had the same descriptor within a batch, the event is the former's.
+                if item is not None and item.watched_since != batch:
+                    try:
+                        if events == READABLE:
+                            item.on_readable()
+                        else:
+                            item.on_ready(events)
+                    except Exception:  # noqa: BLE001
+                        self._crashed(item)
+            if now >= next_sweep:
+                next_sweep = now + SWEEP_S
+                self._sweep(now)
+
+    def _sweep(self, now: float) -> None:
+        due = [item for item in self.by_fd.values() if 0.0 < item.deadline <= now]
+        for item in due:
+            # An earlier one may have closed this one, or moved its deadline.
+            if 0.0 < item.deadline <= now and self.by_fd.get(item.fd) is item:
+                try:
+                    item.on_deadline()
+                except Exception:  # noqa: BLE001
+                    self._crashed(item)
+        for chore in self.chores:
+            chore.on_sweep(now)
+
+    def _crashed(self, item: Pollable) -> None:
+        """One connection's bug must not end the others: say it in full, and give up that one."""
+        report_bug(f"while serving {item!r}")
+        try:
+            item.on_crash()
+        except Exception:  # noqa: BLE001
+            traceback.print_exc()
+            self.remove(item)
+
+
+def report_bug(where: str) -> None:
+    """Say in full what the exception being handled is; who calls this goes on without it.
+
+    Where a person's own policy raised it, their class and line come first.
+    """
+    own = own_failure(sys.exc_info()[1])
+    print(f"penstock: {own}; {where}:" if own else f"penstock: bug {where}:", file=sys.stderr)
+    traceback.print_exc()

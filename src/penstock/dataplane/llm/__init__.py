@@ -1,0 +1,1 @@
+"""What is read of prompts and answers of language models, and what is learned from them."""

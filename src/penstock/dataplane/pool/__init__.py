@@ -1,0 +1,1 @@
+"""A pool of endpoints at run time: picking, admission, probing."""

@@ -1,0 +1,486 @@
+"""An endpoint at work: its address, its idle connections, its load on the board."""
+
+import ssl
+from ipaddress import ip_address
+from typing import TYPE_CHECKING, Any, Final
+
+from penstock.core import snapshot
+from penstock.core.endpoint import BACKUP, DOWN
+from penstock.core.env import Env
+from penstock.core.health.breaker import OPEN, STATE_NAMES, Breaker, BreakerChange
+from penstock.core.health.connection_reuse import ReuseHistory
+from penstock.core.measure.load_report import LoadReport
+from penstock.core.prefixes.engine_slots import ANY, EngineSlots
+from penstock.core.ticket import DONE, Ticket
+from penstock.dataplane.board.counted_endpoint import CountedEndpoint
+from penstock.dataplane.board.layout import (
+    L_DECODING,
+    L_KV_TOKENS,
+    L_PENDING_PREFILL,
+    L_PREFILLED,
+    L_QUIET_SINCE_US,
+    LOAD_CELLS,
+    R_AT_US,
+    R_CACHED,
+    R_COLD,
+    R_FOREIGN,
+    R_KV_CAPACITY,
+    R_KV_PPM,
+    R_KV_TOKENS,
+    R_LOADED,
+    R_LOADED_HASHES,
+    R_PREFIX_HITS,
+    R_RUNNING,
+    R_SLOTS,
+    R_WAITING,
+    S_DRAINING,
+    S_EJECTED,
+    S_EXACT,
+    S_HEALTH,
+    S_KEEPS_CLIENTS,
+    S_MAX_IN_FLIGHT,
+    S_PREFIX_DOUBT_PPM,
+    S_WEIGHT_PPM,
+    Board,
+)
+from penstock.dataplane.endpoint.address_race import Address
+from penstock.dataplane.llm.usage_habits import UsageHabits
+from penstock.dataplane.record.request_log import json_text
+from penstock.wire.forwarding import Edit
+from penstock.wire.openai import Inspection
+
+if TYPE_CHECKING:
+    from penstock.dataplane.endpoint.http1 import EndpointConnection
+    from penstock.dataplane.pool.live_pool import LivePool
+
+# How old what other workers have in flight may be. Reading it costs 40 ns per worker; load
+# reports older than 5 ms begin to cost latency, younger ones do not.
+_ELSEWHERE_MAX_AGE_S: Final = 0.001
+MAX_SLOTS: Final = 256  # of an engine; looked through for each prompt
+_QUIET_MAX_AGE_S: Final = 0.1  # since when they hear nothing: they publish it four times a second
+
+
+def _is_address(host: str) -> bool:
+    try:
+        ip_address(host)
+    except ValueError:
+        return False
+    return True
+
+
+class ConnectionSettings:
+    """How connections to a pool's endpoints are kept; durations in seconds, 0.0 for none."""
+
+    def __init__(self, timeouts: snapshot.PoolTimeouts, connections: snapshot.Connections) -> None:
+        self.connect_s: float = timeouts.connect_s
+        self.first_byte_s: float = timeouts.first_byte_s
+        self.stream_idle_s: float = timeouts.stream_idle_s
+        self.max_idle: int = connections.max_idle
+        self.idle_timeout_s: float = connections.idle_timeout_s
+        # A bound that is never reached stands for none, so that it is one comparison.
+        self.max_requests: int = connections.max_requests or 2**62
+        self.header_bytes: int = connections.response_header_bytes
+
+
+class LiveEndpoint(CountedEndpoint):
+    """One object for as long as the endpoint is configured, whatever is reloaded around it."""
+
+    def __init__(
+        self,
+        spec: snapshot.Endpoint,
+        pool: str,
+        settings: ConnectionSettings,
+        board: Board,
+        worker: int,
+        env: Env,
+    ) -> None:
+        super().__init__(spec, pool, board, worker)
+        self.settings: ConnectionSettings = settings
+        self.log_name: bytes = json_text(spec.name.encode())
+        self.removed: bool = False
+        self.idle: list[EndpointConnection] = []  # the one used last stands last
+        self.reuse: ReuseHistory = ReuseHistory()
+        self.open_connections: int = 0
+        self.cut_out: bool = False  # by its breaker, which is open
+        self._breaker_spec: snapshot.Breaker | None = None
+        self._ejected_by_others: bool = False
+        self._keeps_clients: bool = False  # while it drains, or has weight 0
+        self.owner: LivePool | None = None
+        self.host_header: bytes = b""
+        self.addresses: list[Address] = []
+        self.preferred: Address | None = None  # the one that was connected to last
+        self.no_address: str = ""  # why there is none
+        self.base_path: bytes = b""
+        self.edits: list[Edit] = []  # of the heads of requests to it alone
+        # By name and over TLS: a server of several names, which knows none of the balancer's.
+        self.has_virtual_hosts: bool = False
+        self.tls: ssl.SSLContext | None = None
+        self.server_name: str = ""
+        self._configured_max_in_flight: int = 0
+        self.moves: int = 0  # raised when connections opened before are not to be used again
+        self._way: tuple[Any, ...] = ()
+        self._board: Board = board
+        self._state_at: int = board.state(spec.row)
+        self._report_at: int = board.report(spec.row)
+        self._reported_us: int = 0  # when the report taken last was made
+        self._report_counts: bool = False
+        self._colds: int = board.cells[self._report_at + R_COLD]
+        self._foreign: int = 0  # requests there that are not this balancer's, by that report
+        self._all_loads: range = range(
+            board.load(spec.row, 0),
+            board.load(spec.row, 0) + board.workers * LOAD_CELLS,
+            LOAD_CELLS,
+        )
+        self._alone: bool = board.workers == 1
+        self._env: Env = env
+        self._elsewhere_at: float = -1.0
+        self._quiet_elsewhere: float = 0.0  # as ``quiet_since``, by other workers; 0.0: no debt
+        self._quiet_read_at: float = -1.0
+        self._kv_reported: int = 0  # tokens of others in its cache, by its report
+        self._tells_hits: int = 0  # in answers of which APIs (1 << api) it told cached tokens
+        self._tells_misses: int = 0  # and that none were
+        self.never_hit: bool = False  # by its own counters, as of its report
+        self.usage: UsageHabits = UsageHabits()
+        self.slots: EngineSlots | None = None  # of its engine, while prompts are given theirs
+
+    def configure(
+        self,
+        spec: snapshot.Endpoint,
+        settings: ConnectionSettings,
+        addresses: list[Address],
+        tls: ssl.SSLContext | None,
+        tls_spec: snapshot.EndpointTls,
+    ) -> None:
+        """Take over what a snapshot says."""
+        known = {address.sockaddr: address for address in addresses}
+        used = self.preferred
+        before = {address.sockaddr for address in self.addresses}
+        moved = before != known.keys() and (used is None or used.sockaddr not in known)
+        way = (tls is not None, tls_spec)
+        if self._way != way or moved:
+            self._way = way
+            self.moves += 1
+            self.close_idle()
+            self.reuse = ReuseHistory()  # another engine may be there
+            self._tells_hits = self._tells_misses = 0
+            self.never_hit = False
+            self.usage.forget()
+            self.slots = None
+        self.settings = settings
+        self.addresses = addresses
+        self.no_address = spec.no_address
+        self.preferred = known.get(used.sockaddr) if used is not None else None
+        if before - known.keys() and not moved:
+            self.moves += 1
+            for connection in list(self.idle):
+                if connection.address.sockaddr not in known:
+                    connection.close()
+        self._number_address()
+        default = 443 if spec.tls else 80
+        host = f"[{spec.host}]" if ":" in spec.host else spec.host
+        self.host_header = (host if spec.port == default else f"{host}:{spec.port}").encode()
+        self.base_path = spec.base_path.encode("latin-1")
+        self.edits = [
+            ("set", name.encode("latin-1"), name.lower().encode("latin-1"), value.encode())
+            for name, value in spec.headers
+        ]
+        self.has_virtual_hosts = spec.tls and not _is_address(spec.host)
+        self.tls = tls
+        self.server_name = tls_spec.server_name or spec.host
+        self._configured_max_in_flight = self.max_in_flight = spec.max_in_flight
+        self._guard()
+        self.priority = BACKUP if spec.backup else spec.priority
+        self.zone = spec.zone
+        self.removed = False
+
+    def connected_to(self, address: Address) -> None:
+        """This one works: it is tried first from here on."""
+        if address is not self.preferred:
+            self.preferred = address
+            self._number_address()
+
+    def _number_address(self) -> None:
+        preferred = self.preferred
+        known = self.addresses
+        self.address_number = known.index(preferred) + 1 if preferred in known else 0
+        self.changed = True
+
+    def shown_address(self) -> str:
+        """The one that was connected to last; of several, none before that."""
+        used = self.preferred
+        if used is None and len(self.addresses) == 1:
+            used = self.addresses[0]
+        return used.shown.decode() if used is not None else ""
+
+    def in_order(self) -> list[Address]:
+        """Its addresses, the one that worked last before the others."""
+        preferred = self.preferred
+        if preferred is None:
+            return self.addresses
+        return [preferred] + [each for each in self.addresses if each is not preferred]
+
+    def protect(self, spec: snapshot.Breaker | None, owner: "LivePool | None") -> None:
+        """Have a circuit breaker, or none; one whose settings stay keeps its state."""
+        self.owner = owner
+        if spec != self._breaker_spec:
+            self._breaker_spec = spec
+            self.breaker = None
+            self.cut_out = False
+            self.ejected = self._ejected_by_others
+            if spec is not None:
+                self.breaker = Breaker(
+                    failures=spec.failures,
+                    open_s=spec.open_s,
+                    max_open_s=spec.max_open_s,
+                    trials=spec.trials,
+                )
+        self._guard()
+
+    def _guard(self) -> None:
+        self.guarded = self.max_in_flight > 0 or self.breaker is not None
+
+    def read_state(self) -> None:
+        """Take over what the supervisor says on the board."""
+        cells = self._cells
+        at = self._state_at
+        self.health = cells[at + S_HEALTH]
+        self.draining = cells[at + S_DRAINING] != 0
+        self._keeps_clients = cells[at + S_KEEPS_CLIENTS] != 0
+        self._ejected_by_others = cells[at + S_EJECTED] != 0
+        self.ejected = self._ejected_by_others or self.cut_out
+        self.weight = cells[at + S_WEIGHT_PPM] / 1e6
+        asked = cells[at + S_MAX_IN_FLIGHT]
+        self.max_in_flight = asked - 1 if asked else self._configured_max_in_flight
+        self._guard()
+        self.prefix_doubt = cells[at + S_PREFIX_DOUBT_PPM] / 1e6
+        self.exact_slot = cells[at + S_EXACT] - 1
+
+    def stays(self) -> bool:
+        """Whether requests that are bound to it still go there though others do not."""
+        return self._keeps_clients and self.health != DOWN and not self.ejected and not self.removed
+
+    def take_report(self) -> LoadReport | None:
+        """What its engine said since this was asked last; None if it said nothing."""
+        cells = self._cells
+        at = self._report_at
+        made = cells[at + R_AT_US]
+        if made == self._reported_us or made == 0:
+            return None
+        self._reported_us = made
+        self._report_counts = True
+        self._foreign = cells[at + R_FOREIGN]
+        first = at + R_LOADED_HASHES
+        self.loaded = [cells[first + index] for index in range(cells[at + R_LOADED])]
+        running = cells[at + R_RUNNING]
+        waiting = cells[at + R_WAITING]
+        usage = cells[at + R_KV_PPM]
+        colds = cells[at + R_COLD]
+        cold = colds != self._colds
+        self._colds = colds
+        if cold:
+            self._tells_hits = self._tells_misses = 0  # it may run with other options
+            self.usage.forget()
+            self.slots = None
+        self._count_slots(cells[at + R_SLOTS])
+        self.waiting = waiting
+        self.never_hit = cells[at + R_PREFIX_HITS] == 0
+        return LoadReport(
+            made / 1e6,
+            in_flight=float(running + max(waiting, 0)) if running >= 0 else -1.0,
+            queued=float(waiting),
+            utilisation=usage / 1e6 if usage >= 0 else -1.0,
+            kv_tokens=cells[at + R_KV_TOKENS],
+            kv_capacity=cells[at + R_KV_CAPACITY],
+            cached_tokens=cells[at + R_CACHED] - 1,
+            cold=cold,
+        )
+
+    def _count_slots(self, count: int) -> None:
+        """Its engine has so many. Several workers would not know of each other's prompts."""
+        if not self._alone or not 2 <= count <= MAX_SLOTS:
+            self.slots = None
+        elif self.slots is None or self.slots.count != count:
+            self.slots = EngineSlots(count)
+        elif self._foreign == 0:
+            self.slots.told_idle()
+
+    def choose_slot(self, conversation: int, found: Inspection) -> int:
+        """Which slot of its engine a prompt is sent to; see ``EngineSlots.choose``."""
+        slots = self.slots
+        if slots is None or self._foreign > 0:
+            return ANY  # others' requests are in slots that are not known
+        return slots.choose(conversation, found.blocks, found.answered)
+
+    def give_slot(self, ticket: Ticket, slot: int = ANY, conversation: int = 0) -> None:
+        """The request of this ticket is sent there, or wherever its engine chooses."""
+        slots = self.slots
+        if slots is not None and ticket.slots is None:
+            slots.take(slot, conversation, ticket.request.blocks)
+            ticket.slots = slots
+            ticket.slot = slot
+
+    def cached_tokens(self, api: int, told: int) -> int:
+        """How many a whole answer of that API had, by what it told and by the engine's habits.
+
+        -1 stands for nothing told. vLLM and SGLang leave out what would be 0 (vLLM's
+        ``OpenAIServingChat``, SGLang's ``UsageProcessor``), so of an engine that tells hits, and
+        was never seen to tell a miss, an answer that tells nothing was one.
+        """
+        bit = 1 << api
+        if told > 0:
+            self._tells_hits |= bit
+        elif told == 0:
+            self._tells_misses |= bit
+        elif self._tells_hits & bit and not self._tells_misses & bit:
+            return 0
+        return told
+
+    def report_taken(self) -> None:
+        """The policy has made of the report what it makes of it."""
+        self._kv_reported = self.kv_elsewhere
+
+    def expire_report(self, now: float, max_age_s: float) -> None:
+        """Go back to own counts when the engine has been silent for so long."""
+        if self._report_counts and now - self._reported_us / 1e6 > max_age_s:
+            self._report_counts = False
+            self._foreign = 0
+            self.waiting = -1
+            self.never_hit = False
+            self.loaded = []
+            self.slots = None
+            self.reported_at = -1.0
+            self._kv_reported = 0
+            self.kv_elsewhere = 0
+
+    def load(self) -> int:
+        if not self._alone and self._env.now - self._elsewhere_at > _ELSEWHERE_MAX_AGE_S:
+            self._read_elsewhere()
+        return self.in_flight + self.elsewhere + self._foreign
+
+    def silence_s(self, now: float) -> float:
+        """What any worker hears counts; one that has nothing there learns from the others."""
+        if self._alone:
+            return max(now - self.quiet_since, 0.0) if self.owed > 0 else 0.0
+        if now - self._quiet_read_at > _QUIET_MAX_AGE_S:
+            self._quiet_read_at = now
+            self._read_quiet_elsewhere()
+        since = self._quiet_elsewhere
+        if self.owed > 0:
+            since = max(since, self.quiet_since)
+        return max(now - since, 0.0) if since > 0.0 else 0.0
+
+    def has_room(self) -> bool:
+        if self.breaker is not None and self.breaker.is_full(self._env.now):
+            return False
+        if self.max_in_flight == 0:
+            return True
+        if not self._alone:
+            self._read_elsewhere()
+        return self.in_flight + self.elsewhere < self.max_in_flight
+
+    def tokens_changed(self) -> None:
+        if not self._alone:
+            cells = self._cells
+            at = self._load_at
+            cells[at + L_PENDING_PREFILL] = self.pending_prefill
+            cells[at + L_KV_TOKENS] = self.kv_tokens
+            cells[at + L_DECODING] = self.decoding
+            cells[at + L_PREFILLED] = self.prefilled
+
+    def read_tokens_elsewhere(self) -> None:
+        """Take over what other workers count there; the engine's report may know of more."""
+        cells = self._cells
+        pending = -self.pending_prefill
+        held = -self.kv_tokens
+        decoding = -self.decoding
+        prefilled = -self.prefilled
+        for at in self._all_loads:
+            pending += cells[at + L_PENDING_PREFILL]
+            held += cells[at + L_KV_TOKENS]
+            decoding += cells[at + L_DECODING]
+            prefilled += cells[at + L_PREFILLED]
+        self.prefill_elsewhere = pending
+        self.decoding_elsewhere = decoding
+        self.prefilled_elsewhere = prefilled
+        self.kv_elsewhere = max(held, self._kv_reported)
+
+    def gives_way(self, ticket: Ticket, now: float) -> bool:
+        """Whether the attempt of this ticket is one too many for an endpoint that is guarded."""
+        if self._is_overfull():
+            return True
+        breaker = self.breaker
+        if breaker is not None:
+            if not breaker.allows(now):
+                return True
+            ticket.breaker = breaker
+            ticket.breaker_epoch = breaker.epoch
+        return False
+
+    def _is_overfull(self) -> bool:
+        """Whether, after ``acquire``, workers together went over ``max_in_flight``.
+
+        Each worker writes its own count before it reads the others', so of two that race for the
+        last place at least one sees the other, and gives way.
+        """
+        if self.max_in_flight == 0:
+            return False
+        if not self._alone:
+            self._read_elsewhere()
+        return self.in_flight + self.elsewhere > self.max_in_flight
+
+    def _tell_breaker(self, breaker: Breaker, ticket: Ticket) -> None:
+        if breaker is not self.breaker:
+            return  # a reload gave it another one
+        epoch = ticket.breaker_epoch
+        now = ticket.settled_at
+        change: BreakerChange | None = None
+        if ticket.failed and not ticket.excused:
+            change = breaker.failed(epoch, now)
+        elif ticket.outcome == DONE:
+            change = breaker.succeeded(epoch, now)
+        else:
+            breaker.abandoned(epoch)
+        if change is None:
+            return
+        if change.state == OPEN:
+            self.breaker_opened += 1
+        self._cut_out(change.state == OPEN)
+        if self.owner is not None:
+            text = f"the circuit of {self.name} is {STATE_NAMES[change.state]}: {change.reason}"
+            self.owner.note("endpoint.circuit", text, self.name)
+
+    def try_again(self, now: float) -> None:
+        """Let trials through a circuit that has been open for long enough."""
+        if self.cut_out and self.breaker is not None and not self.breaker.is_full(now):
+            self._cut_out(False)
+
+    def _cut_out(self, cut_out: bool) -> None:
+        self.cut_out = cut_out
+        self.ejected = self._ejected_by_others or cut_out
+        self.changed = True
+        if self.owner is not None:
+            self.owner.eligibility_changed()
+
+    def close_idle(self) -> None:
+        """Close what nobody uses: the endpoint is removed, or its address changed."""
+        idle = self.idle
+        self.idle = []
+        for connection in idle:
+            connection.close_in_order()
+
+    def _read_quiet_elsewhere(self) -> None:
+        cells = self._cells
+        latest = 0
+        for at in self._all_loads:
+            since = cells[at + L_QUIET_SINCE_US]
+            if since > latest and at != self._load_at:
+                latest = since
+        self._quiet_elsewhere = latest / 1e6
+
+    def _read_elsewhere(self) -> None:
+        cells = self._cells
+        total = -self.in_flight
+        for at in self._all_loads:
+            total += cells[at]
+        self.elsewhere = total
+        self._elsewhere_at = self._env.now

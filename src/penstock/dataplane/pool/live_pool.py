@@ -1,0 +1,403 @@
+"""A pool at work: the core's pool with its settings, retry budget and counters."""
+
+import ssl
+from math import ceil
+from typing import Final
+
+from penstock.core import snapshot
+from penstock.core.admission import limit_of
+from penstock.core.env import Env
+from penstock.core.measure.load_report import LoadReport
+from penstock.core.policy import create, policy_class
+from penstock.core.policy.base import Policy
+from penstock.core.policy.support.serving import ServingPolicy
+from penstock.core.pool.model_names import DEFAULT_TAG, without_default_tag
+from penstock.core.pool.models import ModelNames
+from penstock.core.pool.pool import Pool
+from penstock.core.pool.sticky import StickyCookies
+from penstock.core.request import Request
+from penstock.core.retry import RetryBudget, RetryRules
+from penstock.dataplane.board.counters import PoolCounters
+from penstock.dataplane.board.layout import P_LIMIT_MILLI, P_REQUESTS, P_WAITING, Board
+from penstock.dataplane.board.model_counters import ModelCounters
+from penstock.dataplane.endpoint.address_race import Address, addresses_of
+from penstock.dataplane.io.loop import Loop, report_bug
+from penstock.dataplane.io.tls import ClientContexts
+from penstock.dataplane.llm.insight import Insight
+from penstock.dataplane.llm.sightings import SightingRing
+from penstock.dataplane.pool.admission import Admission
+from penstock.dataplane.pool.allowed_origins import AllowedOrigins
+from penstock.dataplane.pool.live_endpoint import ConnectionSettings, LiveEndpoint
+from penstock.dataplane.pool.model_waits import ModelWaits
+from penstock.dataplane.pool.probing import Prober
+from penstock.dataplane.record.recorder import NEVER, Recorder, check_file
+from penstock.dataplane.record.request_log import json_text
+from penstock.wire.forwarding import Edit
+from penstock.wire.http1 import ResponseHead
+from penstock.wire.orca import FIELDS, FORMAT_FIELD, load_metrics
+
+# How old what other workers count of an endpoint's tokens may be, as of its requests.
+TOKENS_MAX_AGE_S: Final = 0.001
+MAX_NOTICES: Final = 100  # kept between two sweeps
+_KEYS: Final = frozenset(("authorization", "x-api-key", "api-key"))
+_ORCA_ASKED: Final[Edit] = ("set", b"Endpoint-Load-Metrics-Format", FORMAT_FIELD, b"TEXT")
+_ORCA_HIDDEN: Final[list[Edit]] = [("remove", field, field, b"") for field in FIELDS]
+
+
+class PoolSetup:
+    """What a snapshot says about a pool, made ready to be taken over without fail."""
+
+    def __init__(
+        self, spec: snapshot.Pool, workers: int, contexts: ClientContexts | None = None
+    ) -> None:
+        """Raises OSError, ssl.SSLError or ValueError when the settings cannot be used."""
+        self.spec: snapshot.Pool = spec
+        self.names = ModelNames(
+            dict(spec.models.aliases), dict(spec.models.fallbacks), spec.models.default
+        )
+        self.policy: Policy = create(spec.policy.name, dict(spec.policy.options))
+        check_file(spec.decisions.file)
+        limit_of(spec.admission)
+        keys = [self.policy.key] + [policy_class(choice.name).key for choice in spec.shadow]
+        self.key: str = next(filter(None, keys), "")
+        uses_tls = any([endpoint.tls for endpoint in spec.endpoints])
+        self.tls: ssl.SSLContext | None = None
+        if uses_tls:
+            made = contexts if contexts is not None else ClientContexts()
+            self.tls = made.of(spec.tls, spec.tls_generation)
+        self.addresses: list[list[Address]] = [addresses_of(each) for each in spec.endpoints]
+        self.rules: RetryRules = RetryRules(spec.retry)
+        self.budget_min_per_s: float = spec.retry.budget_min_per_s / workers
+        self.sticky: StickyCookies | None = None
+        if spec.sticky is not None:
+            self.sticky = StickyCookies(spec.name, spec.sticky.keys)
+            self.sticky.replace_endpoints([endpoint.name for endpoint in spec.endpoints])
+
+
+class LivePool(Pool):
+    """One object for as long as a pool of that name is configured."""
+
+    def __init__(self, setup: PoolSetup, board: Board, worker: int, loop: Loop) -> None:
+        super().__init__(setup.spec.name, setup.policy)
+        self._loop: Loop = loop
+        self._env: Env = loop.env
+        self.prober: Prober | None = None  # of pools whose policy asks endpoints
+        self.admission: Admission | None = None  # of pools that configure any
+        self._outgoing: Admission | None = None  # its requests go on when the world is entered
+        self.notices: list[dict[str, object]] = []  # for the supervisor's log
+        self.row: int = setup.spec.row
+        self._board: Board = board
+        self._worker: int = worker
+        self.log_name: bytes = json_text(self.name.encode())
+        self.counters: PoolCounters = PoolCounters(board, self.row, worker)
+        self.members: list[LiveEndpoint] = []
+        self.budget: RetryBudget = RetryBudget(0.0, 0.0)
+        self._budgeted: int = self.counters.values[P_REQUESTS]  # requests the budget knows of
+        self.sample_at: int = NEVER  # the count of requests from which attempts are watched
+        self.recorder: Recorder = Recorder(self, board.workers)
+        self.insight: Insight | None = None  # of pools that serve a language model
+        self.origins: AllowedOrigins = AllowedOrigins()
+        self.waits: ModelWaits = ModelWaits(self.name, loop.env)
+        self._tokens_at: float = -1.0
+        self.adopt(setup)
+
+    def adopt(self, setup: PoolSetup) -> None:
+        """Take over what a snapshot says; a policy that was not changed keeps its state."""
+        spec = setup.spec
+        self._chosen: snapshot.PolicyChoice
+        if self.policy is setup.policy or self._chosen != spec.policy:
+            self.policy = setup.policy
+            self._chosen = spec.policy
+        self.spec: snapshot.Pool = spec
+        self._counts_tokens: bool = self._board.workers > 1 and isinstance(
+            self.policy, ServingPolicy
+        )
+        self._adopt_prober(spec.probe)
+        self.names = ModelNames(
+            dict(spec.models.aliases), dict(spec.models.fallbacks), spec.models.default
+        )
+        if spec.kind != "llm":
+            self.insight = None
+        elif self.insight is None:
+            self.insight = Insight(
+                self.counters,
+                ModelCounters(self._board, self.row, self._worker),
+                SightingRing(self._board, self._worker),
+            )
+        if self.insight is not None:
+            self.insight.usage = spec.usage
+            self.insight.models.known = frozenset(
+                [
+                    without_default_tag(name)
+                    for endpoint in spec.endpoints
+                    for name in served_by(spec, endpoint) or ()
+                ]
+            )
+        self.refuses_malformed: bool = spec.malformed == "refuse"
+        self.prompt_bytes: int = spec.prompt_bytes
+        self.answers_as_asked: bool = spec.models.answers == "asked"
+        # What a request's key is made of: for the policy, or else for one in the shadow.
+        self.key: str = setup.key
+        self.recorder.configure(spec)
+        self.tls: ssl.SSLContext | None = setup.tls
+        self.rules: RetryRules = setup.rules
+        self.budget.allow(spec.retry.budget_share, setup.budget_min_per_s)
+        self.sticky: StickyCookies | None = setup.sticky
+        self.panic_threshold = spec.panic_threshold
+        self._adopt_admission(spec.admission)
+        # Whether requests that are bound to an endpoint wait for it while it is full.
+        self.waits_for_bound: bool = spec.admission.queue is not None and (
+            spec.sticky is None or spec.sticky.when_full == "wait"
+        )
+        self.host_header: str = spec.host_header
+        self.request_edits: list[Edit] = edits_of(spec.request_headers)
+        self.response_edits: list[Edit] = edits_of(spec.response_headers)
+        # Whether its engines want a key, as what reads their load and models has one.
+        self.wants_key: bool = spec.engine is not None and any(
+            [name.lower() in _KEYS for name, _ in spec.engine.headers]
+        )
+        self.orca: bool = spec.engine is not None and spec.engine.orca
+        if self.orca:
+            self.request_edits.append(_ORCA_ASKED)
+            self.response_edits += _ORCA_HIDDEN
+        # Policies, live or shadow, ask for it if they learn at all, and outlier detection may.
+        self.times_silence: bool = (
+            spec.kind == "llm"
+            or self.policy.observes
+            or len(spec.shadow) > 0
+            or (spec.outlier.enabled and spec.outlier.silence_s > 0.0)
+        )
+        self.settings: ConnectionSettings = ConnectionSettings(spec.timeouts, spec.connections)
+        self.request_s: float = spec.timeouts.request_s
+        self._cookie_attributes: str = (
+            _cookie_attributes(spec.sticky) if spec.sticky is not None else ""
+        )
+
+    def _adopt_prober(self, spec: snapshot.Probe) -> None:
+        if not self.policy.probes:
+            self.prober = None
+        elif self.prober is None or self.prober.spec != spec or self.prober.policy != self.policy:
+            self.prober = Prober(spec, self.policy, self.counters, self._loop)
+        self.catches_up = self._counts_tokens or self.prober is not None
+
+    def _adopt_admission(self, spec: snapshot.Admission) -> None:
+        admission = self.admission
+        if spec == (admission.spec if admission is not None else snapshot.Admission()):
+            return
+        self._outgoing = admission
+        self.counters.values[P_WAITING] = 0
+        self.counters.values[P_LIMIT_MILLI] = 0
+        self.admission = None
+        if spec != snapshot.Admission():
+            self.admission = Admission(spec, self, self._env)
+            self.admission.on_change()
+
+    def settle_in(self) -> None:
+        """The world was entered: those that waited by settings of before go on by these."""
+        outgoing = self._outgoing
+        self._outgoing = None
+        if outgoing is not None:
+            outgoing.dissolve(self.admission)
+
+    def holds_any(self) -> bool:
+        """Whether requests wait in it for a place."""
+        if len(self.waits) > 0:
+            return True
+        return self.admission is not None and self.admission.waiting() > 0
+
+    def eligibility_changed(self) -> None:
+        """An endpoint was cut out, or is tried again."""
+        try:
+            self.refresh()
+        except Exception:  # noqa: BLE001 - a user's policy must not spoil the request under way
+            report_bug(f"in the policy {self.spec.policy.name} of pool {self.name}")
+
+    def note(self, kind: str, message: str, endpoint: str = "") -> None:
+        """Have the supervisor log that something changed."""
+        if len(self.notices) < MAX_NOTICES:
+            notice: dict[str, object] = {"event": kind, "message": message, "pool": self.name}
+            if endpoint:
+                notice["endpoint"] = endpoint
+            self.notices.append(notice)
+
+    def on_sweep(self, now: float) -> None:
+        """Four times a second."""
+        self._note_requests(now)
+        self.waits.on_sweep(now)
+        if self.admission is not None:
+            self.admission.on_sweep()
+        if self.spec.breaker is not None:
+            for endpoint in self.members:
+                endpoint.try_again(now)
+
+    def takes_retry(self, now: float) -> bool:
+        """Take the right to retry once from the budget; False when there is none left."""
+        self._note_requests(now)
+        return self.budget.take(now)
+
+    def _note_requests(self, now: float) -> None:
+        """Tell the budget of the requests that came since the last time: one by one would cost
+        every request what only a retry needs."""
+        came = self.counters.values[P_REQUESTS]
+        self.budget.request(now, came - self._budgeted)
+        self._budgeted = came
+
+    def retry_after_s(self) -> int:
+        """When a request may be tried again that found no endpoint, as far as is known."""
+        soonest_s = 0.0
+        for endpoint in self.members:
+            if endpoint.breaker is not None and endpoint.cut_out:
+                left_s = endpoint.breaker.retry_after_s(self._env.now)
+                soonest_s = min(soonest_s, left_s) if soonest_s else left_s
+        return max(ceil(soonest_s), 1)
+
+    def refresh(self) -> None:
+        super().refresh()
+        self.recorder.follow()
+
+    def publish(self) -> None:
+        """Copy the counters to the board, and hand on recorded decisions."""
+        self.counters.publish()
+        log = self.recorder.log
+        log.on_sweep(self._env.now)
+        for notice in log.take_notices():
+            self.notices.append({"pool": self.name, **notice})
+
+    def catch_up(self, env: Env) -> None:
+        if self.prober is not None:
+            self.prober.send_due(env)
+        if self._counts_tokens and env.now - self._tokens_at > TOKENS_MAX_AGE_S:
+            self._tokens_at = env.now
+            for endpoint in self.members:
+                endpoint.read_tokens_elsewhere()
+
+    def why_none(self, request: Request) -> str:
+        """Why no endpoint can be picked for the request."""
+        if not self.endpoints:
+            return f"pool {self.name} has no endpoints"
+        if not self.eligible and all([endpoint.cut_out for endpoint in self.members]):
+            return f"the circuit breaker of every endpoint of pool {self.name} is open"
+        if not self.eligible:
+            return f"none of the {len(self.endpoints)} endpoints of pool {self.name} is available"
+        if request.model and not self.serving(request.model):
+            return f"no available endpoint of pool {self.name} serves the model {request.model}"
+        return f"every available endpoint of pool {self.name} is at its max_in_flight"
+
+    def take_reports(self) -> None:
+        """Tell the policy what engines said since it was told last. Raises what the policy does."""
+        if self.spec.engine is None:
+            return
+        for endpoint in self.members:
+            report = endpoint.take_report()
+            if report is not None:
+                self.knows_loaded = self.knows_loaded or len(endpoint.loaded) > 0
+                self.policy.on_report(endpoint, report)
+                endpoint.report_taken()
+                self.recorder.on_report(endpoint, report)
+
+    def take_orca(self, endpoint: LiveEndpoint, head: ResponseHead, now: float) -> None:
+        """Tell the policy what a response's head says of the load, if it says anything."""
+        told = load_metrics(head.fields)
+        if not told:
+            return
+        usage = told.get("kv_cache_usage_perc", told.get("kv_cache_utilization", -1.0))
+        capacity = endpoint.kv_capacity
+        report = LoadReport(
+            now,
+            queued=told.get("num_requests_waiting", -1.0),
+            utilisation=told.get("application_utilization", told.get("cpu_utilization", usage)),
+            rate=told.get("rps_fractional", -1.0),
+            kv_tokens=int(min(usage, 1.0) * capacity) if usage >= 0.0 and capacity > 0 else -1,
+        )
+        try:
+            self.policy.on_report(endpoint, report)
+            endpoint.report_taken()
+            self.recorder.on_report(endpoint, report)
+        except Exception:  # noqa: BLE001 - a user's policy must not spoil the response
+            report_bug(f"in the policy {self.spec.policy.name} of pool {self.name}")
+
+    def expire_reports(self, now: float) -> None:
+        """Believe no engine that has been silent for too long."""
+        engine = self.spec.engine
+        if engine is not None:
+            for endpoint in self.members:
+                endpoint.expire_report(now, engine.silent_after_s)
+            self.recorder.expire_reports(now, engine.silent_after_s)
+
+    def home_of(self, request: Request) -> LiveEndpoint | None:
+        """The endpoint that made the answer from which the request goes on, if that is known and
+        it may go there, whether or not there is room."""
+        if self.insight is None or not request.continues:
+            return None
+        home = self.insight.homes.of(request.continues)
+        return home if isinstance(home, LiveEndpoint) and self._keeps(home, request) else None
+
+    def named_by(self, cookie: str) -> LiveEndpoint | None:
+        """The member that a sticky cookie's value names, if it names one."""
+        name = self.sticky.endpoint_of(cookie) if self.sticky is not None and cookie else ""
+        if name:
+            for endpoint in self.members:
+                if endpoint.name == name:
+                    return endpoint
+        return None
+
+    def sticky_endpoint(self, home: LiveEndpoint | None, request: Request) -> LiveEndpoint | None:
+        """The endpoint that a request's cookie names, if it may go there, whether or not there is
+        room."""
+        return home if home is not None and self._keeps(home, request) else None
+
+    def _keeps(self, endpoint: LiveEndpoint, request: Request) -> bool:
+        """Whether requests that are bound to the endpoint still go there."""
+        if not endpoint.stays() and endpoint not in self.eligible:
+            return False
+        return not request.model or endpoint.serves(request.model)
+
+    def set_cookie(self, endpoint: LiveEndpoint, cookie: str) -> bytes:
+        """The line that binds a client to the endpoint; b"" when its cookie does already."""
+        sticky = self.sticky
+        spec = self.spec.sticky
+        if sticky is None or spec is None:
+            return b""
+        value = sticky.value_for(endpoint.name)
+        if value == cookie:
+            return b""
+        return f"\r\nSet-Cookie: {spec.cookie}={value}{self._cookie_attributes}".encode()
+
+
+def served_by(pool: snapshot.Pool, endpoint: snapshot.Endpoint) -> dict[str, str] | None:
+    """The models of an endpoint with their parents: configured or discovered; None: not known."""
+    if endpoint.models:
+        return dict.fromkeys(endpoint.models, "")
+    found = pool.discovered.get(endpoint.name)
+    if found is None:
+        return None
+    served = {model.id: model.parent for model in found}
+    for model in found:
+        if model.parent and model.owned_by == "sglang":
+            # SGLang lists an adapter by its name alone, and is asked for it beside its parent's
+            # (its OpenAIServingBase, ``_parse_model_parameter``).
+            served.setdefault(f"{model.parent}:{model.id}", model.parent)
+        if model.id.endswith(DEFAULT_TAG):
+            served.setdefault(without_default_tag(model.id), model.parent)  # so Ollama takes it
+    return served
+
+
+def _cookie_attributes(spec: snapshot.Sticky) -> str:
+    attributes = f"; Path={spec.path}"
+    if spec.ttl_s > 0.0:
+        attributes += f"; Max-Age={int(spec.ttl_s)}"
+    if spec.same_site:
+        attributes += f"; SameSite={spec.same_site}"
+    if spec.secure:
+        attributes += "; Secure"
+    if spec.http_only:
+        attributes += "; HttpOnly"
+    return attributes
+
+
+def edits_of(edits: tuple[snapshot.HeaderEdit, ...]) -> list[Edit]:
+    """Header edits as the codec applies them."""
+    return [
+        (e.operation, e.name.encode("latin-1"), e.name.lower().encode("latin-1"), e.value.encode())
+        for e in edits
+    ]

@@ -1,0 +1,1 @@
+"""From a request head to the plan that says what happens to it."""

@@ -1,0 +1,218 @@
+"""A plan: everything about a request that its head alone decides.
+
+Made once for each distinct head on a connection and kept beside the remembered head, so that a
+client that repeats itself costs one comparison.
+"""
+
+from typing import Final
+
+from penstock.core.request import Request
+from penstock.core.snapshot import Admission, Route
+from penstock.dataplane.exchange.gathering import asks_all
+from penstock.dataplane.llm.prompt_body import may_name_model
+from penstock.dataplane.pool.allowed_origins import AllowedOrigins
+from penstock.dataplane.pool.live_endpoint import LiveEndpoint
+from penstock.dataplane.pool.live_pool import LivePool
+from penstock.wire.api_family import OPENAI, family_of
+from penstock.wire.content_coding import decoder_of
+from penstock.wire.forwarding import Edit, Hop, ResponseRules, forwarded_request
+from penstock.wire.http1 import RequestHead
+from penstock.wire.kept_things import makes_things
+from penstock.wire.model_changes import changes_models
+from penstock.wire.model_name import boundary_of
+from penstock.wire.openai import OTHER, api_of
+from penstock.wire.session_keys import session_hash
+from penstock.wire.target_path import decoded_path
+
+MAX_PRIORITY: Final = 1023  # each has a line of its own in the queue
+_PRIORITY_DIGITS: Final = 9
+# Whose host stands in Host.
+_AUTO: Final = 0  # the endpoint's where it serves several, else the client's
+_CLIENTS: Final = 1
+_ENDPOINTS: Final = 2
+_FIXED: Final = 3
+_NAMED: Final = {"auto": _AUTO, "pass": _CLIENTS, "endpoint": _ENDPOINTS}
+_LEGIBLE: Final[list[Edit]] = [("set", b"Accept-Encoding", b"accept-encoding", b"identity")]
+_MAX_SHOWN_BYTES: Final = 64
+_NO_EXPECTATION: Final[list[Edit]] = [("remove", b"Expect", b"expect", b"")]
+
+
+class Way:
+    """What one route does on its way to one pool; shared by all its requests."""
+
+    def __init__(
+        self, pool: LivePool, weight: float, edits: list[Edit], rules: ResponseRules
+    ) -> None:
+        self.pool: LivePool = pool
+        self.weight: float = weight
+        self.edits: list[Edit] = edits  # of request headers
+        self.rules: ResponseRules = rules
+
+
+class PoolPlan:
+    """One request's way to one pool."""
+
+    def __init__(
+        self, way: Way, request: Request, head: RequestHead, target: bytes, hop: Hop
+    ) -> None:
+        self.pool: LivePool = way.pool
+        self.weight: float = way.weight
+        self.rules: ResponseRules = way.rules
+        self.request: Request = request
+        # Which API of language models it is, where the pool serves one.
+        self.api: int = OTHER
+        self.family: int = OPENAI  # in whose form it is told of errors
+        # Whether the body is awaited before an endpoint is chosen, or only until it is found which
+        # model it names: in a form with that boundary, or at the front of JSON.
+        self.inspects: bool = False
+        self.skims: bool = False
+        self.boundary: bytes = b""
+        self.coding: bytes = b""  # of the body, which is taken off to read it
+        self.unread: str = ""  # why the body is not read though its API is known
+        self.refuses_coding: bool = False
+        # Whether an endpoint that takes it may serve other models from then on.
+        self.changes_models: bool = False
+        self.makes_things: bool = False  # the answer may tell an id that its endpoint keeps
+        # Hash of the conversation whose stream its endpoint keeps (llama.cpp); 0 without one.
+        self.conversation: int = 0
+        self.asks_all: bool = False  # every endpoint has a part of the answer
+        if way.pool.insight is not None:
+            path = decoded_path(request.path.encode("latin-1"))
+            self.api = api_of(path)
+            self.family = family_of(path, head.value(b"anthropic-version") is not None)
+            self.changes_models = way.pool.spec.asks_again and changes_models(head.method, path)
+            self.asks_all = len(way.pool.members) > 1 and asks_all(head.method, target)
+            self.makes_things = makes_things(head.method, target)
+            self.conversation = session_hash(head.value(b"x-conversation-id") or b"")
+            self._plan_reading(way.pool, head)
+        self.refuses_malformed: bool = self.api != OTHER and way.pool.refuses_malformed
+        self.refuses_long: bool = (
+            self.refuses_malformed and head.method == b"POST" and not self.inspects
+        )
+        self.priority: int = priority_of(head, way.pool.spec.admission)
+        self.origin: bytes = head.value(b"origin") or b""  # of a page that asks
+        self.cookie: str = ""  # the sticky cookie's value, as it came
+        self.home: LiveEndpoint | None = None  # that it names
+        # A client that waits for 100 (Continue) is told it here, as a gateway may (RFC 9110, 3.7
+        # and 10.1.1): what it asks for stands in the body.
+        self._edits: list[Edit] = (
+            way.edits + _NO_EXPECTATION if self.inspects or self.skims else way.edits
+        )
+        self._named: int = _NAMED.get(way.pool.host_header, _FIXED)
+        if not head.host and self._named != _FIXED:
+            self._named = _ENDPOINTS
+        self._head: RequestHead = head
+        self._target: bytes = target
+        self._hop: Hop = hop
+        self._prefix: bytes = b""
+        # For endpoints and answers that need a head of their own.
+        self._prefixes: dict[tuple[str, bytes, bool], bytes] | None = None
+
+    def _plan_reading(self, pool: LivePool, head: RequestHead) -> None:
+        """How much of the body is read."""
+        if head.method != b"POST":
+            return
+        apart = pool.tells_models_apart()
+        coding = (head.value(b"content-encoding") or b"").strip().lower()
+        if coding == b"identity":
+            coding = b""
+        if self.api == OTHER and apart and not coding:
+            self.boundary = boundary_of(head.value(b"content-type") or b"")
+        if self.boundary:
+            self.skims = True
+        elif self.api != OTHER or ((apart or self.makes_things) and may_name_model(head)):
+            if coding and decoder_of(coding, 0) is None:
+                shown = coding[:_MAX_SHOWN_BYTES].decode("latin-1")
+                self.unread = f"the body is compressed ({shown}), which is not read"
+                self.refuses_coding = apart or pool.refuses_malformed
+            elif head.content_length <= pool.prompt_bytes:
+                self.inspects = True
+                self.coding = coding
+            else:
+                self.unread = f"the body has over {pool.prompt_bytes} bytes"
+                self.skims = apart and not coding
+
+    def prefix(self, endpoint: LiveEndpoint, legible: bool = False) -> bytes:
+        """The head for an endpoint, up to the value of X-Request-ID.
+
+        ``legible``: the answer must come as it can be read, without a content coding.
+        """
+        named = self._named
+        by_endpoint = named == _ENDPOINTS or (named == _AUTO and endpoint.has_virtual_hosts)
+        apart = endpoint.base_path or endpoint.edits
+        if apart or by_endpoint or legible:
+            prefixes = self._prefixes
+            if prefixes is None:
+                prefixes = {}
+                self._prefixes = prefixes
+            host = endpoint.host_header if by_endpoint else self._host()
+            key = (endpoint.name if apart else "", host, legible)
+            prefix = prefixes.get(key)
+            if prefix is None:
+                prefix = self._build(endpoint, host, legible)
+                prefixes[key] = prefix
+            return prefix
+        if not self._prefix:
+            self._prefix = self._build(endpoint, self._host(), False)
+        return self._prefix
+
+    def _host(self) -> bytes:
+        """The Host field's value where it is not the endpoint's name."""
+        return self.pool.host_header.encode() if self._named == _FIXED else self._head.host
+
+    def _build(self, endpoint: LiveEndpoint, host: bytes, legible: bool) -> bytes:
+        target = self._target
+        if endpoint.base_path and target.startswith(b"/"):  # "*" has no path
+            target = endpoint.base_path + target
+        edits = self._edits + endpoint.edits
+        if legible:
+            edits = edits + _LEGIBLE
+        return forwarded_request(self._head, target, host, self._hop, edits)
+
+
+def priority_of(head: RequestHead, spec: Admission) -> int:
+    """How important a request is, 0 most, by the header that the pool names."""
+    value = head.value(spec.priority_header.encode()) if spec.priority_header else None
+    if value is None or not value.isdigit() or len(value) > _PRIORITY_DIGITS:
+        return spec.default_priority
+    return min(int(value), MAX_PRIORITY)
+
+
+class Plan:
+    """What happens to a request with this head on this connection."""
+
+    def __init__(self, generation: int, route: Route | None, request_id: bytes) -> None:
+        self.generation: int = generation
+        self.route: Route | None = route
+        self.request_id: bytes = request_id  # to be continued; b"": make one
+        self.source: str = ""  # the client's address
+        self.choices: list[PoolPlan] = []
+        self.mirror: PoolPlan | None = None
+        self.mirror_share: float = 0.0
+        # Without choices: the response to give, and its parts for each request.
+        self.status: int = 0
+        self.message: str = ""
+        self.body: bytes = b""
+        self.headers: list[tuple[str, str]] = []
+        self.edits: list[Edit] = []  # of the heads of answers of our own, without choices
+        self.origin: bytes = b""  # of a page that asks, without choices
+        self.origins: AllowedOrigins | None = None  # that its pool's endpoints allow
+        # With choices: the list of models that takes the place of the engine's own.
+        self.listed: bytes = b""
+        self.listed_to_keys: bool = False  # only to those that an engine lets have one
+        self.log_facts: bytes = b""  # the part of a log line that is the same for all requests
+
+    def choose(self, chance: float) -> PoolPlan:
+        """One of the choices by weight; ``chance`` is uniform in [0, 1)."""
+        choices = self.choices
+        if len(choices) == 1:
+            return choices[0]
+        total = 0.0
+        for choice in choices:
+            total += choice.weight
+        left = chance * total
+        for choice in choices:
+            left -= choice.weight
+            if left < 0.0:
+                return choice
+        return choices[-1]

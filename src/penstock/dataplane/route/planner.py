@@ -1,0 +1,316 @@
+"""From a request's head to its plan: the route that it takes and what is done to it there."""
+
+from ipaddress import ip_address
+from typing import Final
+from urllib.parse import parse_qsl
+
+import xxhash
+
+from penstock.core import snapshot
+from penstock.core.request import Request
+from penstock.core.route import Facts, Matcher, check_rewrite, first_match, rewritten_path
+from penstock.core.snapshot import Route, Snapshot
+from penstock.dataplane.exchange.answers import ALLOWED_METHODS
+from penstock.dataplane.pool.live_pool import LivePool, edits_of
+from penstock.dataplane.route.model_list import about_models, asks_for_models
+from penstock.dataplane.route.plan import Plan, PoolPlan, Way
+from penstock.wire.forwarding import (
+    Hop,
+    ResponseRules,
+    edited,
+    request_id_of,
+)
+from penstock.wire.http1 import RequestHead, hops_left
+from penstock.wire.kept_things import thing_in
+from penstock.wire.openai import answer_in
+from penstock.wire.origin import TrustedNetworks, origin_of
+from penstock.wire.session_keys import session_hash, session_in
+from penstock.wire.target_path import decoded_path, has_dot_segment
+
+_NOBODY: Final = TrustedNetworks(())
+
+
+class _Branch:
+    """A route, ready to be asked and taken."""
+
+    def __init__(self, route: Route) -> None:
+        self.route: Route = route
+        self.matcher: Matcher = Matcher(route.match)
+        self.ways: list[Way] = []
+        self.mirror: Way | None = None
+
+
+class Planner:
+    """One snapshot's routes."""
+
+    def __init__(self, spec: Snapshot, pools: dict[str, LivePool]) -> None:
+        """Raises ValueError on a network or pattern that cannot be read, or an unknown pool."""
+        self._generation: int = spec.generation
+        self._via: bytes = spec.via.encode()
+        # Comments of Via are ours to use (RFC 9110, 7.6.3): names may be the same along a chain.
+        self._instance: bytes = f" ({spec.instance})".encode() if spec.instance else b""
+        self._pools: dict[str, LivePool] = pools
+        self._trusted: dict[str, TrustedNetworks] = {
+            listener.name: TrustedNetworks(listener.trusted_proxies) for listener in spec.listeners
+        }
+        for route in spec.routes:
+            _check(route, pools)
+        self._branches: list[_Branch] = [_Branch(route) for route in spec.routes]
+        self._matchers: list[Matcher] = [branch.matcher for branch in self._branches]
+
+    def prepare(self) -> None:
+        """Work out what each route does, from the pools as they are configured."""
+        for branch in self._branches:
+            route = branch.route
+            branch.ways = [self._way(route, each.pool, each.weight) for each in route.pools]
+            branch.mirror = self._way(route, route.mirror, 1.0) if route.mirror else None
+
+    def plan(self, head: RequestHead, listener: str, address: str, scheme: str) -> Plan:
+        """What to do with a request that has this head and came over this connection."""
+        trusted = self._trusted.get(listener, _NOBODY)  # it may have been removed meanwhile
+        origin = origin_of(head, address, trusted)
+        hop = Hop(address, scheme, trusted.holds(address), self._via + self._instance, origin)
+        path, _, query = head.target.decode("latin-1").partition("?")
+        facts = Facts(
+            listener,
+            _host_name(head.host),
+            path,
+            head.method.decode("latin-1"),
+            [(lower.decode("latin-1"), value.decode("latin-1")) for lower, _, value in head.fields],
+        )
+        taken = first_match(self._matchers, facts)
+        split = self._reading_elsewhere(head, facts, taken)
+        branch = self._branches[taken] if taken >= 0 else None
+        route = branch.route if branch is not None else None
+        plan = Plan(self._generation, route, request_id_of(head, hop))
+        source = origin.address
+        plan.source = source
+        if split:
+            plan.status = 400
+            plan.message = (
+                f"many servers take {path} for another path, which is another route's: "
+                "write it without escapes, parameters and double slashes"
+            )
+            return plan
+        if branch is None or route is None:
+            plan.status = 404
+            plan.message = f"no route matches {facts.method} {facts.host}{path}"
+            return plan
+        if _answered_here(plan, route, head, facts, query, _scheme_of(hop)):
+            return plan
+        if self._instance and _came_by(head, self._instance):
+            plan.status = 508
+            plan.message = "this request came by here before: an endpoint leads back to Penstock"
+            return plan
+        target = rewritten_path(path, route.rewrite)
+        if route.rewrite is not None and has_dot_segment(target.encode("latin-1")):
+            plan.status = 400
+            plan.message = f"the rewritten path {target} would lead elsewhere"
+            return plan
+        read = decoded_path(target.encode("latin-1")).decode("utf-8", "replace")
+        if asks_for_models(head.method, read) and _listed(plan, branch, head, read):
+            return plan
+        target += "?" + query if query else ""
+        request = Request(method=facts.method, host=facts.host, path=path, source=source)
+        for way in branch.ways:
+            plan.choices.append(_pool_plan(way, request, head, facts, target, hop))
+        if branch.mirror is not None:
+            plan.mirror = _pool_plan(branch.mirror, request, head, facts, target, hop)
+            plan.mirror_share = route.mirror_share
+        return plan
+
+    def _reading_elsewhere(self, head: RequestHead, facts: Facts, taken: int) -> bool:
+        """Whether another route is meant for another reading of the path.
+
+        Whichever of the two were taken, the endpoint might serve what the other's rules guard.
+        """
+        for reading in head.readings:
+            other = Facts(
+                facts.listener, facts.host, reading.decode("latin-1"), facts.method, facts.headers
+            )
+            if first_match(self._matchers, other) != taken:
+                return True
+        return False
+
+    def _way(self, route: Route, pool_name: str, weight: float) -> Way:
+        pool = self._pools[pool_name]
+        rules = ResponseRules(self._via, pool.response_edits + edits_of(route.response_headers))
+        return Way(pool, weight, edits_of(route.request_headers) + pool.request_edits, rules)
+
+
+def _check(route: Route, pools: dict[str, LivePool]) -> None:
+    names = [each.pool for each in route.pools]
+    if route.mirror:
+        names.append(route.mirror)
+    for name in names:
+        if name not in pools:
+            raise ValueError(f"route {route.name} names the pool {name}, which there is not")
+    if route.rewrite is not None:
+        check_rewrite(route.rewrite)
+
+
+def _came_by(head: RequestHead, instance: bytes) -> bool:
+    return any([lower == b"via" and instance in value for lower, _, value in head.fields])
+
+
+def _pool_plan(
+    way: Way, request: Request, head: RequestHead, facts: Facts, target: str, hop: Hop
+) -> PoolPlan:
+    pool = way.pool
+    if pool.key or pool.insight is not None:
+        named = _configured_key(pool.spec.hash_key, head, facts)
+        key = request.source.encode()
+        if pool.key == "configured" and named is not None:
+            key = named
+        session = 0
+        if named is not None and pool.spec.hash_key.kind != "path":
+            session = session_hash(named)  # what a person named goes before what is customary
+        request = Request(
+            method=request.method,
+            host=request.host,
+            path=request.path,
+            source=request.source,
+            key_hash=xxhash.xxh3_64_intdigest(key) if pool.key else 0,
+            session_hash=session or session_in(head.fields),
+            continues=_kept(request, head) if pool.insight is not None else 0,
+            # What is not understood of a language model's may take as long as its whole answer.
+            streams=pool.insight is None,
+        )
+    plan = PoolPlan(way, request, head, target.encode("latin-1"), hop)
+    if pool.sticky is not None and pool.spec.sticky is not None:
+        plan.cookie = cookie_value(head, pool.spec.sticky.cookie) or ""
+        plan.home = pool.named_by(plan.cookie)
+    return plan
+
+
+def _kept(request: Request, head: RequestHead) -> int:
+    """The hash of the answer, file or other thing that a request is about; else 0."""
+    path = decoded_path(request.path.encode("latin-1"))
+    return answer_in(path) or thing_in(path + b"?" + head.target.partition(b"?")[2])
+
+
+def _answered_here(
+    plan: Plan, route: Route, head: RequestHead, facts: Facts, query: str, scheme: str
+) -> bool:
+    """Fill in the response when no endpoint is needed for it."""
+    if (head.value(b"upgrade") or b"").lower() == b"websocket":
+        plan.status = 501
+        plan.message = "upgrading to websocket is not offered"
+        return True
+    if hops_left(head) == 0:
+        plan.status = 200  # RFC 9110, 7.6.2: the hop where the count ends answers itself
+        plan.headers = _own_headers(route, "Allow", ALLOWED_METHODS)
+        return True
+    if route.respond is not None:
+        plan.status = route.respond.status
+        plan.body = route.respond.body.encode()
+        plan.headers = _own_headers(route, "Content-Type", route.respond.content_type)
+        return True
+    if route.redirect is not None:
+        plan.status = route.redirect.status
+        location = _location(route, head, facts, query, scheme)
+        plan.headers = _own_headers(route, "Location", location)
+        return True
+    return False
+
+
+def _listed(plan: Plan, branch: _Branch, head: RequestHead, path: str) -> bool:
+    """Fill in the list of models, or the one asked for, where it is known.
+
+    False where an endpoint is to be asked all the same: for its own list; or whether the client's
+    key is good, or what a page of another origin may read, before it gets that of all.
+    """
+    anthropic = head.value(b"anthropic-version") is not None
+    pools = [way.pool for way in branch.ways]
+    body = about_models(path, pools, anthropic=anthropic)
+    if not body:
+        return False
+    origin = head.value(b"origin") or b""
+    wants_key = any([pool.wants_key for pool in pools])
+    if wants_key or (origin and not pools[0].origins.knows(origin)):
+        plan.listed = body
+        plan.listed_to_keys = wants_key
+        return False
+    plan.status = 200
+    plan.body = body
+    plan.headers = [("Content-Type", "application/json")]
+    plan.edits = branch.ways[0].rules.edits
+    plan.origin = origin
+    plan.origins = pools[0].origins
+    return True
+
+
+def _own_headers(route: Route, name: str, value: str) -> list[tuple[str, str]]:
+    """The headers of a response of our own, after the route's edits."""
+    own = [(name.lower().encode(), name.encode(), value.encode())]
+    fields = edited(own, edits_of(route.response_headers))
+    return [(name.decode("latin-1"), value.decode("latin-1")) for _, name, value in fields]
+
+
+def _scheme_of(hop: Hop) -> str:
+    """What the client spoke: before a trusted proxy that may be another than it speaks here."""
+    told = hop.origin.proto.lower()
+    return told.decode() if told in (b"http", b"https") else hop.scheme
+
+
+def _host_name(host: bytes) -> str:
+    """A Host value in lower case, without its port and the dot of the root; IPv6 canonical."""
+    text = host.decode("latin-1").lower()
+    if text.startswith("["):
+        text = text[: text.find("]") + 1]
+        try:
+            return f"[{ip_address(text[1:-1])}]"
+        except ValueError:
+            return text
+    return text.partition(":")[0].removesuffix(".")
+
+
+def _location(route: Route, head: RequestHead, facts: Facts, query: str, scheme: str) -> str:
+    redirect = route.redirect
+    assert redirect is not None
+    path = redirect.path or rewritten_path(facts.path, route.rewrite)
+    if query and not redirect.path:
+        path += "?" + query
+    if not (redirect.scheme or redirect.host or redirect.port):
+        # Two slashes would begin the name of another host (RFC 3986, 4.2), one of the client's
+        # choice; browsers take backslashes for slashes.
+        return "/" + path.lstrip("/\\")
+    host = redirect.host or facts.host
+    port = f":{redirect.port}" if redirect.port else ""
+    if not port and not redirect.host and not redirect.scheme:
+        host = head.host.decode("latin-1")
+    return f"{redirect.scheme or scheme}://{host}{port}{path}"
+
+
+def _configured_key(spec: snapshot.HashKey, head: RequestHead, facts: Facts) -> bytes | None:
+    """What the pool is to hash by; None: the request lacks it, or it is the client's address.
+
+    Empty is absent: else all who have nothing to say would be one.
+    """
+    if spec.kind == "path":
+        return facts.path.encode("latin-1")
+    if spec.kind == "header":
+        for name in spec.names:
+            wanted = name.lower().encode("latin-1")
+            for lower, _, value in head.fields:
+                if lower == wanted and value:
+                    return value
+        return None
+    found: str | None = None
+    if spec.kind == "cookie":
+        found = cookie_value(head, spec.names[0])
+    elif spec.kind == "query":
+        query = head.target.decode("latin-1").partition("?")[2]
+        found = dict(parse_qsl(query)).get(spec.names[0])
+    return found.encode() if found else None
+
+
+def cookie_value(head: RequestHead, name: str) -> str | None:
+    """A cookie's value by its name; the first one wins."""
+    for lower, _, value in head.fields:
+        if lower == b"cookie":
+            for pair in value.decode("latin-1").split(";"):
+                key, _, content = pair.strip().partition("=")
+                if key == name:
+                    return content
+    return None
