@@ -91,7 +91,7 @@ class LivePool(Pool):
         self.log_name: bytes = json_text(self.name.encode())
         self.counters: PoolCounters = PoolCounters(board, self.row, worker)
         self.members: list[LiveEndpoint] = []
-        self.budget: RetryBudget = RetryBudget(0.0, 0.0)
+        self.budget = RetryBudget(0.0, 0.0)
         self._budgeted: int = self.counters.values[P_REQUESTS]  # requests the budget knows of
         self.sample_at: int = NEVER  # the count of requests from which attempts are watched
         self.recorder: Recorder = Recorder(self, board.workers)
@@ -140,7 +140,7 @@ class LivePool(Pool):
         self.key: str = setup.key
         self.recorder.configure(spec)
         self.tls: ssl.SSLContext | None = setup.tls
-        self.rules: RetryRules = setup.rules
+        self.rules = setup.rules
         self.budget.allow(spec.retry.budget_share, setup.budget_min_per_s)
         self.sticky: StickyCookies | None = setup.sticky
         self.panic_threshold = spec.panic_threshold
