@@ -10,7 +10,6 @@ from penstock.core.env import Env
 from penstock.core.measure.load_report import LoadReport
 from penstock.core.policy import create, policy_class
 from penstock.core.policy.base import Policy
-from penstock.core.policy.support.serving import ServingPolicy
 from penstock.core.pool.model_names import DEFAULT_TAG, without_default_tag
 from penstock.core.pool.models import ModelNames
 from penstock.core.pool.pool import Pool
@@ -109,9 +108,7 @@ class LivePool(Pool):
             self.policy = setup.policy
             self._chosen = spec.policy
         self.spec: snapshot.Pool = spec
-        self._counts_tokens: bool = self._board.workers > 1 and isinstance(
-            self.policy, ServingPolicy
-        )
+        self._counts_tokens: bool = self._board.workers > 1 and self.policy.prefix_index is not None
         self._adopt_prober(spec.probe)
         self.names = ModelNames(
             dict(spec.models.aliases), dict(spec.models.fallbacks), spec.models.default
