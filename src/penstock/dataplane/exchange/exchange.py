@@ -159,13 +159,14 @@ class Exchange(Failover):
         assert request is not None
         env = self.context.env
         pool = way.pool
-        tried = self._tried
+        attempts = self.attempts
+        tried = attempts.tried if attempts is not None else None
         watch: Watch | None = None
         if pool.counters.values[P_REQUESTS] >= pool.recorder.sample_at:
             watch = pool.recorder.watch(request, env, tried or (), self.request_id)
         chosen: Endpoint | None = None
         by = "answer"
-        if tried is None:
+        if not tried:
             chosen = pool.home_of(request) if request.continues else None
             if chosen is None and way.home is not None:
                 chosen = pool.sticky_endpoint(way.home, request)
@@ -184,14 +185,14 @@ class Exchange(Failover):
             return
         assert isinstance(chosen, LiveEndpoint)
         self.endpoint = chosen
-        self.attempts += 1
+        self.attempt_number += 1
         if watch is None:
             self.ticket = Ticket(chosen, pool.policy, request, env.now)
         else:
-            self.ticket = watch.ticket(chosen, pool.policy, request, by, self.attempts)
+            self.ticket = watch.ticket(chosen, pool.policy, request, by, self.attempt_number)
         if chosen.guarded and chosen.gives_way(self.ticket, env.now):
             self._settle(ABANDONED)  # another worker took the last place at the same moment
-            self.attempts -= 1
+            self.attempt_number -= 1
             if by != "policy" and pool.waits_for_bound:
                 self._no_endpoint()
             else:

@@ -8,6 +8,8 @@ from collections.abc import Sequence
 from typing import Final
 
 from penstock.core.admission.gate import Ending, needs_of
+from penstock.core.attempts import Attempts
+from penstock.core.endpoint import Endpoint
 from penstock.core.pool.pool import NO_ROOM, ROOM
 from penstock.core.request import Request
 from penstock.core.ticket import DONE, Ticket
@@ -49,7 +51,7 @@ class Settlement(ResponseSink, AdmittedExchange, ModelsAwaiter):
     mirror: Mirror | None = None
     why: str = ""  # it was refused or cut, in a sentence
     unread: str = ""  # why its prompt was not understood, though its API is known
-    attempts: int = 0
+    attempt_number: int = 0  # of the attempt under way or made last; 0 before the first
     bytes_out: int = 0
     place: ExchangePlace | None = None  # of one that has passed or awaits a pool's admission
     status: int = 0  # answered to the client; 0 until then
@@ -62,17 +64,13 @@ class Settlement(ResponseSink, AdmittedExchange, ModelsAwaiter):
     connect_s: float = 0.0
     first_byte_at: float = 0.0
     _expires_at: float = 0.0
-    _tried: list[LiveEndpoint] | None = None
-    _passed_over: list[LiveEndpoint] | None = None  # of them: those that were only full
+    attempts: Attempts | None = None  # made when the first one fails or is passed over
     _keeps_cookie: bool = False  # its endpoint is full, and it goes elsewhere this once
-    _uncounted: int = 0  # of the attempts: core.retry does not hold them against the request
-    _given_up: list[str] | None = None  # models at which the attempts are used up
     _body: list[bytes] | None = None  # kept until a response begins, if it is short enough
     _body_bytes: int = 0
     _body_complete: bool = False
     _replayable: bool = True
     _sent: bool = False  # any of the request, on the attempt under way
-    _replaced_stale: bool = False
     _framing: int = LENGTH
     _room: int = 0  # taken by a body that is read whole, of the worker's for all of them
     _awaited_models: bool = False  # that nobody is known to serve, once
@@ -183,20 +181,23 @@ class Settlement(ResponseSink, AdmittedExchange, ModelsAwaiter):
         pool = way.pool
         place = self.place
         if place is not None and pool.admission is not None:
-            if self._tried is not None and self._passed_over is not None:
-                passed_over = self._passed_over
-                self._passed_over = None
-                self._tried = [e for e in self._tried if e not in passed_over] or None
+            if self.attempts is not None:
+                self.attempts.may_fill_again()
             place.needs = self._needs(way, request)
             if pool.admission.takes_back(place):
                 return
         pool.counters.bump(P_NO_ENDPOINT)
         self._refuse(503, pool.why_none(request), pool.retry_after_s())
 
+    def _tried(self) -> list[Endpoint] | None:
+        """The endpoints at which attempts failed, or which were passed over."""
+        attempts = self.attempts
+        return attempts.tried if attempts is not None else None
+
     def _needs(self, way: PoolPlan, request: Request) -> str:
         """What it can use: those that wait for the same do so in one line."""
         bound = self._bound_to(way, request) if way.pool.waits_for_bound else None
-        return needs_of(request.model, self._tried, bound.name if bound is not None else "")
+        return needs_of(request.model, self._tried(), bound.name if bound is not None else "")
 
     def room(self) -> int:
         """Whether an endpoint takes it now, as the pool's gate asks."""
@@ -210,12 +211,12 @@ class Settlement(ResponseSink, AdmittedExchange, ModelsAwaiter):
                 return ROOM
             if way.pool.waits_for_bound:
                 return NO_ROOM
-        return way.pool.room(request, self._tried)
+        return way.pool.room(request, self._tried())
 
     def _bound_to(self, way: PoolPlan, request: Request) -> LiveEndpoint | None:
         """The endpoint to which an answer, or else a cookie, binds it, as long as it may go there
         and has tried nothing yet."""
-        if self._tried is not None:
+        if self._tried():
             return None
         pool = way.pool
         return pool.home_of(request) or pool.sticky_endpoint(way.home, request)

@@ -12,7 +12,7 @@ from penstock.core.env import Env
 from penstock.core.health.breaker import OPEN, STATE_NAMES, Breaker, BreakerChange
 from penstock.core.measure.load_report import LoadReport
 from penstock.core.prefixes.engine_slots import ANY, EngineSlots
-from penstock.core.ticket import DONE, Ticket
+from penstock.core.ticket import Ticket
 from penstock.dataplane.board.counted_endpoint import CountedEndpoint
 from penstock.dataplane.board.layout import (
     L_DECODING,
@@ -356,15 +356,15 @@ class LiveEndpoint(CountedEndpoint):
             self._read_elsewhere()
         return self.in_flight + self.elsewhere > self.max_in_flight
 
-    def _tell_breaker(self, breaker: Breaker, ticket: Ticket) -> None:
+    def told_breaker(
+        self, breaker: Breaker, epoch: int, blamed: bool, whole: bool, now: float
+    ) -> None:
         if breaker is not self.breaker:
             return  # a reload gave it another one
-        epoch = ticket.breaker_epoch
-        now = ticket.settled_at
         change: BreakerChange | None = None
-        if ticket.failed and not ticket.excused:
+        if blamed:
             change = breaker.failed(epoch, now)
-        elif ticket.outcome == DONE:
+        elif whole:
             change = breaker.succeeded(epoch, now)
         else:
             breaker.abandoned(epoch)

@@ -10,7 +10,6 @@ from penstock.core.env import Env
 from penstock.core.measure.load_report import LoadReport
 from penstock.core.policy import create, policy_class
 from penstock.core.policy.base import Policy
-from penstock.core.policy.support.serving import ServingPolicy
 from penstock.core.pool.model_names import DEFAULT_TAG, without_default_tag
 from penstock.core.pool.models import ModelNames
 from penstock.core.pool.pool import Pool
@@ -92,7 +91,7 @@ class LivePool(Pool, EndpointOwner, AdmissionOwner):
         self.log_name: bytes = json_text(self.name.encode())
         self.counters: PoolCounters = PoolCounters(board, self.row, worker)
         self.members: list[LiveEndpoint] = []
-        self.budget: RetryBudget = RetryBudget(0.0, 0.0)
+        self.budget = RetryBudget(0.0, 0.0)
         self._budgeted: int = self.counters.values[P_REQUESTS]  # requests the budget knows of
         self.recorder: Recorder = Recorder(self, self.counters, board.workers)
         self.insight: Insight | None = None  # of pools that serve a language model
@@ -109,9 +108,7 @@ class LivePool(Pool, EndpointOwner, AdmissionOwner):
             self.policy = setup.policy
             self._chosen = spec.policy
         self.spec: snapshot.Pool = spec
-        self._counts_tokens: bool = self._board.workers > 1 and isinstance(
-            self.policy, ServingPolicy
-        )
+        self._counts_tokens: bool = self._board.workers > 1 and self.policy.prefix_index is not None
         self._adopt_prober(spec.probe)
         self.names = ModelNames(
             dict(spec.models.aliases), dict(spec.models.fallbacks), spec.models.default
@@ -140,7 +137,7 @@ class LivePool(Pool, EndpointOwner, AdmissionOwner):
         self.key: str = setup.key
         self.recorder.configure(spec)
         self.tls: ssl.SSLContext | None = setup.tls
-        self.rules: RetryRules = setup.rules
+        self.rules = setup.rules
         self.budget.allow(spec.retry.budget_share, setup.budget_min_per_s)
         self.sticky: StickyCookies | None = setup.sticky
         self.panic_threshold = spec.panic_threshold
