@@ -155,7 +155,7 @@ def _balancer(
     )
     admission = scenario.admission.compiled()
     if admission != snapshot.Admission():
-        balancer.gate = BalancerGate(admission, balancer)
+        balancer.gate = BalancerGate(admission, balancer.env, balancer)
         clock.at(GateSweep(clock, balancer.gate), SWEEP_S)
     return balancer
 

@@ -11,9 +11,9 @@ from penstock.core.env import Env
 from penstock.core.measure.load_report import LoadReport
 from penstock.core.pool.pool import Pool
 from penstock.core.ticket import ABANDONED, CONNECT_FAILED, DONE, TIMEOUT, Ticket
-from penstock.sim.kernel.admission import JobPlace, ending_of
+from penstock.sim.kernel.admission import Admitted, JobPlace, ending_of
 from penstock.sim.kernel.events import Clock, Event
-from penstock.sim.kernel.job import COMING, GOING, Job
+from penstock.sim.kernel.job import COMING, GOING, Job, Sender
 from penstock.sim.kernel.laws import Law
 from penstock.sim.kernel.recorder import Recorder
 from penstock.sim.kernel.server import Server
@@ -58,7 +58,7 @@ class _Probe(Event):
                 clock.heap.schedule(self, clock.now + delay.draw(balancer.network))
 
 
-class Balancer:
+class Balancer(Sender, Admitted):
     """Picks, opens the ticket, sends, and settles; several of them may share the servers.
 
     ``servers[i]`` does the work of ``pool.endpoints[i]``. Delays are one way; None is none at all.
@@ -118,6 +118,14 @@ class Balancer:
         if gate.admits(place):
             self._attempt(job)
 
+    def wants_report(self) -> bool:
+        """Whether answers are to bring the server's load report."""
+        return self.reports
+
+    def room(self, job: Job) -> int:
+        """Whether an endpoint takes it now, as the gate asks."""
+        return self.pool.room(job.request, job.tried())
+
     def on_admitted(self, job: Job) -> None:
         """It waited for a place, and has one."""
         self._attempt(job)
@@ -131,8 +139,10 @@ class Balancer:
     def send_back(self, job: Job) -> None:
         """The server's answer sets out; ``on_answer`` follows after the network's delay."""
         delay = self.response_delay
-        assert delay is not None
-        self.clock.heap.schedule(job, self.clock.now + delay.draw(self.network))
+        if delay is None:
+            self.on_answer(job)
+        else:
+            self.clock.heap.schedule(job, self.clock.now + delay.draw(self.network))
 
     def on_first_byte(self, job: Job) -> None:
         """The first byte of the answer came."""
