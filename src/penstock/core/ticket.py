@@ -110,6 +110,20 @@ class Ticket:
             self.awaits = True
             endpoint.owes(now)
 
+    def enters(self, now: float) -> bool:
+        """Whether its endpoint, which is guarded, takes the attempt; one that it does not take is
+        to be settled as ABANDONED."""
+        endpoint = self.endpoint
+        if endpoint.is_overfull():
+            return False
+        breaker = endpoint.breaker
+        if breaker is not None:
+            if not breaker.allows(now):
+                return False
+            self.breaker = breaker
+            self.breaker_epoch = breaker.epoch
+        return True
+
     def first_byte(self, now: float) -> None:
         """The first byte of the response came."""
         self.first_byte_at = now

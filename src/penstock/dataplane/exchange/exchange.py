@@ -190,7 +190,7 @@ class Exchange(Failover):
             self.ticket = Ticket(chosen, pool.policy, request, env.now)
         else:
             self.ticket = watch.ticket(chosen, pool.policy, request, by, self.attempt_number)
-        if chosen.guarded and chosen.gives_way(self.ticket, env.now):
+        if chosen.guarded and not self.ticket.enters(env.now):
             self._settle(ABANDONED)  # another worker took the last place at the same moment
             self.attempt_number -= 1
             if by != "policy" and pool.waits_for_bound:

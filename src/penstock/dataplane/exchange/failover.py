@@ -155,7 +155,7 @@ class Failover(PromptReading):
         now = self.context.env.now
         self.ticket = Ticket(endpoint, way.pool.policy, request, now)
         if endpoint.guarded:
-            endpoint.gives_way(self.ticket, now)  # it has its place, and is to be counted there
+            self.ticket.enters(now)  # it has its place, and is to be counted there
         self._connect_anew(endpoint)
 
     def _repeat_plainly(self, complete: bool) -> bool:
