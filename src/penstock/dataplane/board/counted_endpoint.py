@@ -74,6 +74,10 @@ class CountedEndpoint(Endpoint):
         self._load_at: int = board.load(spec.row, worker)
         self._resume_counts()
 
+    def shown_address(self) -> str:
+        """Where it is reached, for people; empty while that is not known."""
+        return ""
+
     def acquire(self) -> None:
         self.in_flight += 1
         self._cells[self._load_at + L_IN_FLIGHT] = self.in_flight

@@ -165,7 +165,7 @@ class Failover(PromptReading):
         endpoint = self.endpoint
         if prompt is None or endpoint is None or not self._body_complete:
             return False
-        if not endpoint.usage.may_refuse(prompt.found.api) or not prompt.ask_plainly():
+        if not endpoint.habits.usage.may_refuse(prompt.found.api) or not prompt.ask_plainly():
             return False
         self._body = [prompt.data]
         self._other_length = len(prompt.data) if prompt.changed else -1
@@ -187,7 +187,7 @@ class Failover(PromptReading):
             return True
         if prompt is None:
             return False
-        if prompt.asks_usage and endpoint.usage.may_refuse(prompt.found.api):
+        if prompt.asks_usage and endpoint.habits.usage.may_refuse(prompt.found.api):
             return True
         context = self.context
         return self._is_harmless(way) and context.prompt_bytes * 2 <= context.prompt_room

@@ -162,8 +162,8 @@ class PromptReading(Settlement):
         if self._adapts:
             now = self.context.env.now
             api = prompt.found.api
-            self._learns_habit = endpoint.usage.of(api, now) == 0
-            if not self.plainly and endpoint.usage.asks(api, now):
+            self._learns_habit = endpoint.habits.usage.of(api, now) == 0
+            if not self.plainly and endpoint.habits.usage.asks(api, now):
                 prompt.ask_for_usage()
             else:
                 prompt.ask_plainly()
@@ -194,8 +194,8 @@ class PromptReading(Settlement):
         if way is None or endpoint is None or status != 200:
             return
         if prompt.asks_usage:
-            endpoint.usage.take(prompt.found.api)
-        elif self.plainly and endpoint.usage.refuse(prompt.found.api):
+            endpoint.habits.usage.take(prompt.found.api)
+        elif self.plainly and endpoint.habits.usage.refuse(prompt.found.api):
             way.pool.note(
                 "engine.usage",
                 f"endpoint {way.pool.name}/{endpoint.name} refuses requests that ask for usage "
@@ -296,7 +296,7 @@ class PromptReading(Settlement):
         if not reading.streamed:
             return reading
         if prompt.asks_usage:
-            reading.hider = UsageHider(endpoint.usage.of(prompt.found.api, env.now))
+            reading.hider = UsageHider(endpoint.habits.usage.of(prompt.found.api, env.now))
         elif self._learns_habit:
             reading.habit = HabitReader()
         return reading

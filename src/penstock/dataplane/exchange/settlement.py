@@ -7,7 +7,7 @@ exchange, once.
 from collections.abc import Sequence
 from typing import Final
 
-from penstock.core.admission.gate import needs_of
+from penstock.core.admission.gate import Ending, needs_of
 from penstock.core.attempts import Attempts
 from penstock.core.endpoint import Endpoint
 from penstock.core.pool.pool import NO_ROOM, ROOM
@@ -24,8 +24,9 @@ from penstock.dataplane.exchange.mirror import Mirror
 from penstock.dataplane.llm.answer_reading import AnswerReading, NameMeter
 from penstock.dataplane.llm.body_skimming import BodySkimming, CodedBody
 from penstock.dataplane.llm.prompt_body import PromptBody
-from penstock.dataplane.pool.admission import ExchangePlace, ending_of
+from penstock.dataplane.pool.admission import AdmittedExchange, ExchangePlace
 from penstock.dataplane.pool.live_endpoint import LiveEndpoint
+from penstock.dataplane.pool.model_waits import ModelsAwaiter
 from penstock.dataplane.route.plan import Plan, PoolPlan
 from penstock.wire.api_family import OPENAI
 from penstock.wire.forwarding import LENGTH, Edit
@@ -33,10 +34,12 @@ from penstock.wire.http1 import RequestHead, ResponseHead
 
 # Of an engine asked for its models: it told them, or has no such path and asks for no key.
 _LETS_LIST: Final = frozenset((200, 404, 405, 501))
+# Ends that tell nothing about the endpoints: the client's doing, or ours.
+_TELLS_NOTHING: Final = frozenset(("client_gone", "bad_request", "crashed"))
 JSON: Final = (("Content-Type", "application/json"),)
 
 
-class Settlement(ResponseSink):
+class Settlement(ResponseSink, AdmittedExchange, ModelsAwaiter):
     """The part of an exchange that answers for itself, reads answers along and settles."""
 
     # Defaults stand in the class body: set one by one they cost more than the rest of __init__.
@@ -95,9 +98,8 @@ class Settlement(ResponseSink):
 
     # --- answers of our own ------------------------------------------------------------------
 
-    def on_models_known(self) -> None:
-        """It waited until endpoints were asked once more which models they serve."""
-        raise NotImplementedError
+    def has_ended(self) -> bool:
+        return self.ended != ""
 
     def _awaits_models(self, way: PoolPlan) -> bool:
         """Whether it waits now for a model that nobody is known to serve."""
@@ -218,10 +220,6 @@ class Settlement(ResponseSink):
             return None
         pool = way.pool
         return pool.home_of(request) or pool.sticky_endpoint(way.home, request)
-
-    def on_admitted(self) -> None:
-        """It waited for a place, and may go on."""
-        raise NotImplementedError
 
     def on_turned_away(self, why: str, retry_after_s: int) -> None:
         self._refuse(503, why, retry_after_s, "overloaded")
@@ -383,8 +381,11 @@ class Settlement(ResponseSink):
             self.why = f"the answer tells an error: {reading.meter.failure}"
         way = self.way
         prompt = self.prompt
+        endpoint = ticket.endpoint
         if way is not None and prompt is not None and way.pool.insight is not None:
-            way.pool.insight.learn(prompt.found, reading, ticket, self.context.env.now)
+            assert isinstance(endpoint, LiveEndpoint)
+            now = self.context.env.now
+            way.pool.insight.learn(prompt.found, reading, ticket, endpoint.habits, now)
 
     # --- settle -----------------------------------------------------------------------------
 
@@ -423,4 +424,17 @@ class Settlement(ResponseSink):
 
     def _leave_place(self, place: ExchangePlace, now: float) -> None:
         if place.gate is not None:
-            place.gate.left(place, ending_of(self, place, now))
+            place.gate.left(place, self._ending(place, now))
+
+    def _ending(self, place: ExchangePlace, now: float) -> Ending:
+        """What an exchange that ended tells of the endpoints."""
+        came = self.first_byte_at > 0.0
+        status = self.status
+        return Ending(
+            told=self.ended not in _TELLS_NOTHING and not self.cut_by_us,
+            came=came,
+            whole=self.ended == "done",
+            timed_out=status == 504 and not came,
+            status=status if came else 0,
+            latency_s=(self.first_byte_at or now) - place.admitted_at,
+        )

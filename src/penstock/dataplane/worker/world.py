@@ -78,9 +78,7 @@ class World:
         self._setups = []
         self.planner.prepare()
         for endpoint in gone.values():
-            endpoint.removed = True
-            endpoint.close_idle()
-            endpoint.publish()
+            endpoint.remove()
         self.finishing = [endpoint for endpoint in gone.values() if endpoint.in_flight]
         self._share_prefixes()
         self._epoch = -1
@@ -108,7 +106,7 @@ class World:
         endpoint = kept
         if endpoint is None or endpoint.name != spec.name or endpoint.pool != pool.name:
             endpoint = LiveEndpoint(
-                spec, pool.name, pool.settings, context.board, context.worker, context.env
+                spec, pool.name, pool.settings, context.board, context.worker, context.loop
             )
         tls = pool.tls if spec.tls else None
         endpoint.configure(spec, pool.settings, addresses, tls, pool.spec.tls)
@@ -210,5 +208,5 @@ class World:
             pool.publish()
             for endpoint in pool.members:
                 endpoint.publish()
-                idle += len(endpoint.idle)
+                idle += len(endpoint.connector.idle)
         self._context.counters.values[W_IDLE_ENDPOINT_CONNECTIONS] = idle
