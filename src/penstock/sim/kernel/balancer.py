@@ -15,6 +15,7 @@ from penstock.sim.kernel.admission import Admitted, JobPlace, ending_of
 from penstock.sim.kernel.events import Clock, Event
 from penstock.sim.kernel.job import COMING, GOING, Job, Sender
 from penstock.sim.kernel.laws import Law
+from penstock.sim.kernel.protection import Protection
 from penstock.sim.kernel.recorder import Recorder
 from penstock.sim.kernel.server import Server
 
@@ -96,6 +97,7 @@ class Balancer(Sender, Admitted):
         self.network: Random = network if network is not None else Random(0)
         self.reports: bool = False  # whether answers bring the server's load report
         self.gate: Gate | None = None
+        self.protection: Protection | None = None
         self.picks: list[int] | None = None  # the order of each endpoint picked, where wanted
         self.picked_at: list[float] = []  # beside it
 
@@ -135,6 +137,26 @@ class Balancer(Sender, Admitted):
         job.outcome = ABANDONED
         job.status = _UNAVAILABLE
         self._end(job)
+
+    def refresh(self) -> None:
+        """The state of an endpoint changed."""
+        if self.protection is None:
+            self.pool.refresh()
+        else:
+            self.protection.refresh()
+
+    def set_weight(self, order: int, weight: float) -> None:
+        """Weigh an endpoint so from here on; ``refresh`` after it."""
+        if self.protection is None:
+            self.pool.endpoints[order].weight = weight
+        else:
+            self.protection.endpoints[order].whole_weight = weight
+
+    def weight(self, order: int) -> float:
+        """As it was set: what slow start leaves of it is another matter."""
+        if self.protection is None:
+            return self.pool.endpoints[order].weight
+        return self.protection.endpoints[order].whole_weight
 
     def send_back(self, job: Job) -> None:
         """The server's answer sets out; ``on_answer`` follows after the network's delay."""
@@ -190,6 +212,8 @@ class Balancer(Sender, Admitted):
             place = job.admission
             gate = self.gate
             if gate is not None and place is not None:
+                if job.attempts is not None:
+                    job.attempts.may_fill_again()
                 place.needs = needs_of(job.request.model, job.tried())
                 if gate.takes_back(place):
                     return
@@ -199,7 +223,14 @@ class Balancer(Sender, Admitted):
             return
         job.attempt_number += 1
         job.first_byte_at = -1.0
-        job.ticket = Ticket(endpoint, pool.policy, job.request, now)
+        ticket = job.ticket = Ticket(endpoint, pool.policy, job.request, now)
+        if endpoint.guarded and not ticket.enters(now):
+            ticket.settle(ABANDONED, now)
+            job.ticket = None
+            job.attempt_number -= 1
+            self._attempts(job).pass_over(endpoint)
+            self._attempt(job)
+            return
         if not self.counts_own:
             endpoint.elsewhere -= 1
         if self.picks is not None:
@@ -235,9 +266,6 @@ class Balancer(Sender, Admitted):
 
     def _may_retry(self, job: Job, endpoint: Endpoint) -> bool:
         """Whether it may be tried again now that it failed at ``endpoint`` as well."""
-        attempts = job.attempts
-        if attempts is None:
-            attempts = job.attempts = Attempts(self.pool)
         env = self.env
         env.now = self.clock.now
         failure = Failure(
@@ -249,7 +277,13 @@ class Balancer(Sender, Admitted):
             # A whole answer was held back until its status was known.
             passed_on=job.outcome != DONE and job.first_byte_at >= 0.0,
         )
-        return not attempts.failed(failure, job.request.model, "", env)
+        return not self._attempts(job).failed(failure, job.request.model, "", env)
+
+    def _attempts(self, job: Job) -> Attempts:
+        attempts = job.attempts
+        if attempts is None:
+            attempts = job.attempts = Attempts(self.pool)
+        return attempts
 
     def _call_off(self, job: Job) -> None:
         if job.stage == COMING or (job.stage == GOING and job.place >= 0):
