@@ -263,7 +263,7 @@ class Exchange(AttemptOwner, AdmittedExchange, ModelsAwaiter, GatheringOwner):
             ticket = watch.ticket(chosen, pool.policy, request, by, self.attempt_number)
         attempt = Attempt(self, chosen, ticket, self._expires_at)
         self.attempt = attempt
-        if chosen.guarded and chosen.gives_way(ticket, env.now):
+        if chosen.guarded and not ticket.enters(env.now):
             # Another worker took the last place at the same moment.
             attempt.settle(ABANDONED, env.now)
             self.attempt_number -= 1
@@ -594,7 +594,7 @@ class Exchange(AttemptOwner, AdmittedExchange, ModelsAwaiter, GatheringOwner):
         now = self.context.env.now
         ticket = Ticket(endpoint, pool_plan.pool.policy, request, now)
         if endpoint.guarded:
-            endpoint.gives_way(ticket, now)  # it has its place, and is to be counted there
+            ticket.enters(now)  # it has its place, and is to be counted there
         attempt = Attempt(self, endpoint, ticket, self._expires_at)
         self.attempt = attempt
         attempt.begin_anew(now)
