@@ -110,13 +110,13 @@ def replay(trace: Path | None, url: str | None, **options: Any) -> None:
         raise click.UsageError(f"--url {url!r} does not begin with http:// or https://")
     workload = _workload(trace, options)
     result = asyncio.run(_measure(workload, url, options))
-    console.print(table([result]))
-    for note in notes(result):
-        console.print(note, markup=False)
     if options["json_file"]:
         write_result(result, options["json_file"])
     if options["html_file"]:
         options["html_file"].write_text(page([result]))
+    console.print(table([result]))  # last: its reader may be gone
+    for note in notes(result):
+        console.print(note, markup=False)
     if result.failed:
         raise SystemExit(1)
 
@@ -126,9 +126,9 @@ def _compare(console: Console, files: tuple[Path, Path], html_file: Path | None)
         results = [read_result(file) for file in files]
     except ValueError as error:
         raise click.ClickException(str(error)) from error
-    console.print(table(results))
     if html_file:
         html_file.write_text(page(results))
+    console.print(table(results))
 
 
 def _workload(trace: Path | None, options: dict[str, Any]) -> Workload:
