@@ -13,6 +13,7 @@ import click
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
+from penstock._reasons import reason_of
 from penstock.cli._output_file import OutputFile
 from penstock.fleet.replay.client import Api, Outcome, StreamClient, first_model
 from penstock.fleet.replay.generate import DEFAULTS, Kind, Shape, generate
@@ -170,8 +171,11 @@ async def _measure(workload: Workload, url: str, options: dict[str, Any]) -> Rep
             model = options["model"] or await first_model(url, headers)
     except TimeoutError:
         raise click.ClickException(f"cannot find out the model from {url}: no answer") from None
+    except aiohttp.InvalidURL as error:
+        raise click.UsageError(f"--url {url!r} is not a URL") from error
     except (aiohttp.ClientError, LookupError) as error:
-        raise click.ClickException(f"cannot find out the model from {url}: {error}") from error
+        reason = reason_of(error)
+        raise click.ClickException(f"cannot find out the model from {url}: {reason}") from error
     speedup: float = options["speedup"]
     objectives = Objectives(
         options["slo_ttft"] or 0.0, options["slo_tpot"] or 0.0, options["slo_e2e"] or 0.0

@@ -1,10 +1,8 @@
 """Two vLLM servers on one host: their KV events are followed, and one that hangs is left alone."""
 
 import asyncio
-import json
 from collections import Counter
 from itertools import count
-from pathlib import Path
 from typing import Any
 
 import aiohttp
@@ -16,8 +14,9 @@ from tests.engines.vllm.process import Vllm
 
 pytestmark = pytest.mark.timeout(900.0)  # its engines may take minutes to start
 PATIENCE_S = 120.0
-CONVERSATIONS = 8
-EVERY_S = 0.25  # comes a request, whether those before were answered or not
+TALKERS = 4  # keep both engines busy; who asked the one that hangs waits for it
+EVERY_S = 0.5  # comes a stranger, whatever became of those before
+SETTLED_S = 15.0
 HANG_S = 20.0
 SEEN_WITHIN_S = 6.0  # after its core hung, requests go elsewhere
 BACK_WITHIN_S = 60.0
@@ -34,13 +33,13 @@ async def test_the_kv_events_of_both_are_followed_with_no_port_configured(
 
 
 async def test_an_engine_whose_core_hangs_gets_nothing_and_gets_its_share_back(
-    balancer: BalancerProcess, engines: list[Vllm], tmp_path: Path
+    balancer: BalancerProcess, engines: list[Vllm]
 ) -> None:
-    log = tmp_path / "requests"
     hung, other = (engine.url.removeprefix("http://") for engine in engines)
-    clients = asyncio.create_task(arrivals(balancer.url))
+    clients = asyncio.create_task(traffic(balancer.url))
     try:
-        await asyncio.sleep(10.0)
+        share = await share_within(SETTLED_S, balancer, hung)
+        assert share > 0.2, "both are needed"
         engines[0].hang()
         await asyncio.sleep(SEEN_WITHIN_S)
         before = await sent(balancer)
@@ -50,16 +49,19 @@ async def test_an_engine_whose_core_hangs_gets_nothing_and_gets_its_share_back(
         assert after[other] - before[other] >= 0.8 * (HANG_S - SEEN_WITHIN_S) / EVERY_S
         engines[0].go_on()
         async with asyncio.timeout(BACK_WITHIN_S):
-            while True:
-                begun = len(log.read_bytes().splitlines())
-                await asyncio.sleep(8.0)
-                lines = log.read_bytes().splitlines()[begun:]
-                shares = Counter(json.loads(line)["endpoint"] for line in lines)
-                if lines and shares[hung] >= 0.35 * len(lines):
-                    break
+            while await share_within(8.0, balancer, hung) < 0.7 * share:
+                pass
     finally:
         engines[0].go_on()
         clients.cancel()
+
+
+async def share_within(seconds: float, balancer: BalancerProcess, name: str) -> float:
+    """Of the requests that are sent in that time, those to the endpoint."""
+    before = await sent(balancer)
+    await asyncio.sleep(seconds)
+    requests = await sent(balancer) - before
+    return requests[name] / max(1, requests.total())
 
 
 async def sent(balancer: BalancerProcess) -> Counter[str]:
@@ -67,14 +69,20 @@ async def sent(balancer: BalancerProcess) -> Counter[str]:
     return Counter({each["name"]: int(each["requests"]) for each in await endpoints_of(balancer)})
 
 
-async def arrivals(url: str) -> None:
-    """Turns of conversations, each with all that was said before, by clients that never wait."""
+async def traffic(url: str) -> None:
+    """Conversations that go on when they are answered, and strangers that ask once."""
     async with aiohttp.ClientSession() as session, asyncio.TaskGroup() as asking:
-        for number in count():
-            round_, conversation = divmod(number, CONVERSATIONS)
-            said = f"conversation {conversation}.{round_ // 5}: "
-            said += "and then of rivers, of lakes and of the sea. " * (round_ % 5 + 1)
-            asking.create_task(ask(session, url, said))
+
+        async def talk(talker: int) -> None:
+            for turn in count():
+                said = f"conversation {talker}.{turn // 5}: "
+                said += "and then of rivers, of lakes and of the sea. " * (turn % 5 + 1)
+                await ask(session, url, said)
+
+        for talker in range(TALKERS):
+            asking.create_task(talk(talker))
+        for stranger in count():
+            asking.create_task(ask(session, url, f"question {stranger}: " + "of rivers " * 20))
             await asyncio.sleep(EVERY_S)
 
 

@@ -15,8 +15,8 @@ from typing import TYPE_CHECKING, Any, Final
 
 import msgspec
 
+from penstock._reasons import reason_of
 from penstock.control.endpoints.connecting import Connector
-from penstock.control.endpoints.probes import reason_of
 from penstock.control.engines.client import EngineClient, Target
 from penstock.control.engines.exact_index import ExactIndex, FollowedCache
 from penstock.control.engines.kv_sources import found
