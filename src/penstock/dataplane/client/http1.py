@@ -1,6 +1,5 @@
 """A client's connection: HTTP/1.1 requests in, one at a time, and their responses out in order."""
 
-from socket import SocketType
 from typing import Final
 
 from penstock.core.ticket import ABANDONED, CLIENT_GONE
@@ -20,6 +19,7 @@ from penstock.dataplane.exchange.answers import Answer
 from penstock.dataplane.exchange.exchange import Exchange
 from penstock.dataplane.exchange.front import Front
 from penstock.dataplane.io.loop import READABLE
+from penstock.dataplane.io.system import Socket
 from penstock.dataplane.io.tls import TlsChannel
 from penstock.dataplane.route.plan import Plan
 from penstock.wire.chunked import ChunkedReader
@@ -51,7 +51,7 @@ class ClientConnection(ClientHead, Front):
     def __init__(
         self,
         context: Context,
-        sock: SocketType,
+        sock: Socket,
         tls: TlsChannel | None,
         address: str,
         settings: ClientSettings,

@@ -25,6 +25,7 @@ from penstock.dataplane.client.listener import Listener
 from penstock.dataplane.client.settings import ClientSettings
 from penstock.dataplane.context import Context
 from penstock.dataplane.io.loop import READABLE, WRITABLE, Chore, Pollable, report_bug
+from penstock.dataplane.io.system import Socket, System
 from penstock.dataplane.io.tls import server_context
 from penstock.dataplane.pool.model_waits import ToldAtOnce
 from penstock.dataplane.record.line_writer import LineStream, LineWriter
@@ -58,7 +59,7 @@ class Worker(Chore):
         ``descriptors`` are the listening sockets of the listeners named, and are taken over. Raises
         OSError, ssl.SSLError, ValueError or msgspec.ValidationError, and then nothing changed.
         """
-        sockets = [socket.socket(fileno=fd) for fd in descriptors]
+        sockets = [self.context.system.inherited(fd) for fd in descriptors]
         try:
             return self._apply(encoded, names, sockets)
         except BaseException:
@@ -68,7 +69,7 @@ class Worker(Chore):
                     sock.close()
             raise
 
-    def _apply(self, encoded: object, names: list[str], sockets: list[socket.socket]) -> int:
+    def _apply(self, encoded: object, names: list[str], sockets: list[Socket]) -> int:
         """All that can fail comes before anything that changes what runs."""
         context = self.context
         spec: Snapshot = msgspec.convert(encoded, type=Snapshot)
@@ -192,7 +193,7 @@ class Worker(Chore):
                 item.close_after()
                 item.close_if_idle()
 
-    def _adopt(self, name: str, sock: socket.socket) -> None:
+    def _adopt(self, name: str, sock: Socket) -> None:
         sock.setblocking(False)
         old = self.listeners.pop(name, None)
         if old is not None:
@@ -380,9 +381,9 @@ def _wake(number: int, frame: object) -> None:
     """The wake-up descriptor says which signal it was."""
 
 
-def run(index: int, board_fd: int, mailbox_fd: int) -> int:
+def run(index: int, board_fd: int, mailbox_fd: int, system: System | None = None) -> int:
     """Serve until told to stop; returns the exit code."""
-    context = Context(Board(board_fd), index, os.getpid())
+    context = Context(Board(board_fd), index, os.getpid(), system)
     worker = Worker(context)
     loop = context.loop
     mailbox = socket.socket(fileno=mailbox_fd)
