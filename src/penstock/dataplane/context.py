@@ -2,7 +2,6 @@
 
 import secrets
 from email.utils import formatdate
-from random import Random
 from resource import RLIMIT_NOFILE, getrlimit
 from typing import TYPE_CHECKING
 
@@ -29,7 +28,7 @@ class Context:
         self.board: Board = board
         self.worker: int = worker
         self.system: System = system if system is not None else System()
-        self.env: Env = Env(Random(), self.system.clock())
+        self.env: Env = Env(self.system.rng, self.system.clock())
         self.loop: Loop = Loop(self.env, self.system)
         self.counters: WorkerCounters = WorkerCounters(board, worker, pid)
         self.log: RequestLog = RequestLog()

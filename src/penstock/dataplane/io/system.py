@@ -1,4 +1,4 @@
-"""What a worker takes of the operating system: sockets, readiness and time.
+"""What a worker takes of the operating system: sockets, readiness, time and chance.
 
 Everything above ``io`` reaches them through a ``System``, so that a fake can take its place, in
 compiled code too. What happens per request (``recv``, ``send``, ``poll``) is called directly on the
@@ -9,6 +9,7 @@ import errno
 import os
 import socket
 from collections.abc import Callable
+from random import Random
 from select import epoll
 from time import monotonic, time
 from typing import Any, TypeAlias
@@ -27,10 +28,12 @@ class System:
         self,
         clock: Callable[[], float] = monotonic,
         wall_clock: Callable[[], float] = time,
+        rng: Random | None = None,
     ) -> None:
         # Held, not wrapped: the loop reads the clock with every batch of events.
         self.clock: Callable[[], float] = clock  # seconds, never backwards
         self.wall_clock: Callable[[], float] = wall_clock  # Unix time
+        self.rng: Random = rng if rng is not None else Random()
 
     def poller(self) -> Any:
         """What tells which descriptors are ready: an ``epoll``, or what has its methods."""
