@@ -70,7 +70,9 @@ class FakePoller:
 
     def register(self, fd: int, events: int) -> None:
         assert fd not in self.watched, f"{fd} is watched already"
-        assert fd in self.system.open, f"{fd} is not open"
+        held = self.system.open.get(fd)
+        assert held is not None, f"{fd} is not open"
+        assert not held.closed, f"{fd} is closed"
         self.watched[fd] = events
 
     def modify(self, fd: int, events: int) -> None:

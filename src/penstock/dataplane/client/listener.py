@@ -36,7 +36,7 @@ class Listener(Pollable):
         """Settings for clients accepted from here on; accepting begins with the first ones."""
         self.settings = settings
         self.tls = tls
-        if not self._listening:
+        if not self._listening and not self.context.stopping:
             self._listening = True
             self.context.loop.add(self, READABLE)
 
