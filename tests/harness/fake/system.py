@@ -10,6 +10,7 @@ from penstock.dataplane.io.system import System
 from tests.harness.fake.stream import ROOM_BYTES, End
 
 Sockaddr = tuple[Any, ...]
+Manner = Literal["accept", "refuse", "hang", "unreachable"]  # of taking connections
 _FIRST_FD = 1000
 _UNASKED = EPOLLERR | EPOLLHUP
 
@@ -18,7 +19,7 @@ class FakeServer:
     """What stands at an address, and how it takes connections."""
 
     def __init__(self) -> None:
-        self.manner: Literal["accept", "refuse", "hang", "unreachable"] = "accept"
+        self.manner: Manner = "accept"
         self.room = ROOM_BYTES
         self.accepted: list[End] = []
         self.attempts = 0  # of connecting

@@ -3,7 +3,7 @@
 from dataclasses import dataclass, field
 from typing import Literal
 
-from tests.harness.fake.messages import Message, MessageReader
+from tests.harness.fake.messages import UNTIL_CLOSE, Message, MessageReader
 from tests.harness.fake.stream import End
 
 _PATTERN = b"".join(b"%d," % number for number in range(9000))
@@ -161,6 +161,17 @@ class EndpointSide:
             answer.sent.end()
         messages = answer.sent.messages
         answer.finished = bool(messages) and messages[-1].complete
+
+    def left(self) -> None:
+        """It ended without a word; of an answer until the close, nobody can tell."""
+        self.out.clear()
+        answer = self.answers[-1] if self.answers else None
+        given = answer.sent.current if answer is not None else None
+        near = self.end.peer
+        in_order = near is not None and near.ended
+        if answer is not None and given is not None and given.framing == UNTIL_CLOSE and in_order:
+            answer.body = bytes(given.body)
+            answer.finished = True
 
     def read(self) -> bool:
         data = self.end.read()

@@ -5,18 +5,29 @@ that came and fits must be at the other side.
 """
 
 import os
+from collections.abc import Callable
+from functools import partial
 from random import Random
+from typing import Any
 
 import hypothesis.strategies as st
-from hypothesis import settings
-from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
+from hypothesis import note, settings
+from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
 
 from penstock.core.endpoint import DOWN, UP
-from penstock.core.snapshot import Connections, ListenerTimeouts, PoolTimeouts, Retry, Snapshot
+from penstock.core.snapshot import (
+    Connections,
+    ListenerTimeouts,
+    PolicyChoice,
+    PoolTimeouts,
+    Retry,
+    Snapshot,
+)
 from penstock.dataplane.exchange.attempt import Attempt
 from penstock.dataplane.exchange.exchange import Exchange
 from tests.harness.fake.stage import Stage, pool_of
-from tests.harness.fake.stream import End
+from tests.harness.fake.stream import ROOM_BYTES, End
+from tests.harness.fake.system import Manner
 from tests.harness.world import listener, world
 from tests.unit.dataplane.stage.parties import (
     Answer,
@@ -27,6 +38,7 @@ from tests.unit.dataplane.stage.parties import (
     content,
     encoded,
 )
+from tests.unit.dataplane.stage.watching_policy import Watching
 
 # How many orders are played; see CONTRIBUTING.md.
 ORDERS = int(os.environ.get("PENSTOCK_ORDERS", "40"))
@@ -43,9 +55,16 @@ CLIENT_TIMEOUTS = ListenerTimeouts(
     client_write_idle_s=7.0,
 )
 
-at = st.integers(0, 11)  # which client or connection, of those that there are
-sizes = st.sampled_from([0, 1, 10, 700, 5000, 20000])
-pieces = st.sampled_from([1, 7, 100, 4000, 1_000_000])
+Action = tuple[str, Callable[[st.DataObject], None]]
+
+pieces = st.sampled_from([1_000_000, 1_000_000, 4000, 1_000_000, 4000, 300, 40, 1])
+sizes = st.sampled_from([10, 0, 1, 700, 5000, 20000])
+framings: st.SearchStrategy[Framing] = st.sampled_from(("length", "chunked", "until close"))
+CONFIGURED: tuple[set[int], ...] = ({0, 1, 2}, {0, 1}, {2}, {0}, {1, 2}, set())
+row = st.integers(0, ROWS - 1)
+manners: st.SearchStrategy[Manner] = st.sampled_from(
+    ("accept", "accept", "refuse", "hang", "unreachable")
+)
 
 
 class EventOrders(RuleBasedStateMachine):
@@ -54,9 +73,11 @@ class EventOrders(RuleBasedStateMachine):
     @initialize(
         seed=st.integers(0, 1 << 16),
         request_s=st.sampled_from([0.0, 12.0]),
-        rows=st.sets(st.integers(0, ROWS - 1), min_size=1),
+        rows=st.sets(row, min_size=1),
+        clients=st.integers(1, CLIENTS),
     )
-    def begin(self, seed: int, request_s: float, rows: set[int]) -> None:
+    def begin(self, seed: int, request_s: float, rows: set[int], clients: int) -> None:
+        Watching.forget()
         self.request_s = request_s
         self.stage = Stage(self.snapshot(rows), Random(seed), shuffles=True)
         self.clients: list[ClientSide] = []
@@ -65,6 +86,8 @@ class EventOrders(RuleBasedStateMachine):
         self.answers: dict[int, Answer] = {}
         self.stopping = False
         self.harmless = True  # nothing happened that a client may be refused for
+        for _ in range(clients):
+            self.clients.append(ClientSide(self.stage.client()))
 
     def snapshot(self, rows: set[int]) -> Snapshot:
         timeouts = PoolTimeouts(
@@ -73,47 +96,74 @@ class EventOrders(RuleBasedStateMachine):
         pool = pool_of(
             *sorted(rows),
             timeouts=timeouts,
+            policy=PolicyChoice(name=f"{Watching.__module__}:{Watching.__name__}"),
             connections=Connections(idle_timeout_s=15.0),
             retry=Retry(budget_min_per_s=1000.0),
         )
         return world(pool, listeners=[listener(timeouts=CLIENT_TIMEOUTS)])
 
-    # --- clients ----------------------------------------------------------------------------
+    # --- traffic ----------------------------------------------------------------------------
+    #
+    # Three rules for it, and what cannot be done gives way to what can: hypothesis leaves rules
+    # out by chance, and an example without traffic shows nothing.
 
-    @precondition(lambda self: len(self.clients) < CLIENTS and not self.stopping)
-    @rule(room=st.sampled_from([300, 4096]))
-    def client_comes(self, room: int) -> None:
-        self.clients.append(ClientSide(self.stage.client(room)))
+    @rule(data=st.data())
+    def client_acts(self, data: st.DataObject) -> None:
+        self.act(data, self.client_actions() or self.endpoint_actions())
 
-    @precondition(lambda self: any(client.may_ask for client in self.clients))
-    @rule(
-        which=at,
-        method=st.sampled_from(["GET", "GET", "HEAD", "POST", "PUT"]),
-        framing=st.sampled_from(["length", "length", "chunked"]),
-        size=sizes,
-        minor=st.sampled_from([1, 1, 1, 0]),
-        close=st.sampled_from([False, False, False, True]),
-        at_once=pieces,
-    )
-    def client_asks(
-        self,
-        which: int,
-        method: str,
-        framing: Framing,
-        size: int,
-        minor: int,
-        close: bool,
-        at_once: int,
-    ) -> None:
-        able = [client for client in self.clients if client.may_ask]
-        client = able[which % len(able)]
+    @rule(data=st.data())
+    def endpoint_acts(self, data: st.DataObject) -> None:
+        self.act(data, self.endpoint_actions() or self.client_actions())
+
+    @rule(data=st.data())
+    def somebody_acts(self, data: st.DataObject) -> None:
+        self.act(data, self.endpoint_actions() + self.client_actions())
+
+    def act(self, data: st.DataObject, actions: list[Action]) -> None:
+        if actions:
+            name, act = choice(data, actions)
+            note(name)
+            act(data)
+
+    def client_actions(self) -> list[Action]:
+        """What clients can do next."""
+        found: list[Action] = []
+        if not self.stopping and not any(client.may_ask for client in self.clients):
+            found.append(("a client comes", self.client_comes))
+        for at, client in enumerate(self.clients):
+            if client.out and client.open:
+                found.append((f"client {at} sends", partial(self.client_sends, client)))
+            elif client.may_ask:
+                found.append((f"client {at} asks", partial(self.client_asks, client)))
+            if not client.reading:
+                found.append((f"client {at} reads on", partial(self.reads_on, client)))
+        return found
+
+    def endpoint_actions(self) -> list[Action]:
+        """What endpoints can do next."""
+        found: list[Action] = []
+        for at, peer in enumerate(self.peers()):
+            if peer.out:
+                found.append((f"endpoint {at} sends", partial(self.endpoint_sends, peer)))
+            elif peer.unanswered:
+                found.append((f"endpoint {at} answers", partial(self.endpoint_answers, peer)))
+            if not peer.reading:
+                found.append((f"endpoint {at} reads on", partial(self.reads_on, peer)))
+        return found
+
+    def client_asks(self, client: ClientSide, data: st.DataObject) -> None:
+        method = data.draw(st.sampled_from(["GET", "POST", "PUT", "HEAD"]))
+        minor = data.draw(st.sampled_from([1, 1, 1, 0]))
+        close = data.draw(st.sampled_from([False, False, False, True]))
         number = len(self.asked)
         lines = [f"{method} /{number} HTTP/1.{minor}", "Host: site.example"]
         body = b""
         wire = b""
         if method in ("POST", "PUT"):
-            if minor == 0:
-                framing = "length"
+            size = data.draw(sizes)
+            framing: Framing = "length"
+            if minor:
+                framing = data.draw(st.sampled_from(["length", "chunked"]))
             body = content(number, size)
             wire = encoded(body, framing)
             coded = framing == "chunked"
@@ -121,126 +171,113 @@ class EventOrders(RuleBasedStateMachine):
         if close:
             lines.append("Connection: close")
         head = "\r\n".join([*lines, "", ""]).encode()
-        begins_at = client.sent_bytes + len(client.out)
-        made = Asked(number, method, body, head, wire, close or minor == 0, begins_at)
+        made = Asked(number, method, body, head, wire, close or minor == 0, client.sent_bytes)
         self.asked.append(made)
         client.asked.append(made)
         client.methods.append(method)
         client.out += head + wire
-        client.send(at_once)
+        self.client_sends(client, data)
 
-    @precondition(lambda self: any(client.out and client.open for client in self.clients))
-    @rule(which=at, most=pieces)
-    def client_sends(self, which: int, most: int) -> None:
-        able = [client for client in self.clients if client.out and client.open]
-        able[which % len(able)].send(most)
+    def client_sends(self, client: ClientSide, data: st.DataObject) -> None:
+        client.send(data.draw(pieces))
 
-    @precondition(lambda self: self.clients)
-    @rule(which=at, reading=st.booleans())
-    def client_reads_or_pauses(self, which: int, reading: bool) -> None:
-        self.clients[which % len(self.clients)].reading = reading
+    def reads_on(self, side: ClientSide | EndpointSide, data: st.DataObject) -> None:
+        side.reading = True
 
-    @precondition(lambda self: self.clients)
-    @rule(which=at, how=st.sampled_from(["half-close", "close", "reset"]))
-    def client_leaves(self, which: int, how: str) -> None:
-        client = self.clients[which % len(self.clients)]
-        client.half_closed = True
-        if how == "half-close":
-            client.end.half_close()
-            return
-        self.clients.remove(client)
-        if how == "close":
-            client.end.close()
-        else:
-            client.end.reset()
-
-    # --- endpoints --------------------------------------------------------------------------
-
-    @precondition(lambda self: any(each.unanswered and each.open for each in self.peers()))
-    @rule(
-        which=at,
-        status=st.sampled_from([200, 200, 200, 204, 304, 404, 503]),
-        framing=st.sampled_from(["length", "chunked", "until close"]),
-        size=sizes,
-        at_once=pieces,
-    )
-    def endpoint_answers(
-        self, which: int, status: int, framing: Framing, size: int, at_once: int
-    ) -> None:
-        able = [each for each in self.peers() if each.unanswered and each.open and not each.out]
-        if not able:
-            return
-        peer = able[which % len(able)]
+    def endpoint_answers(self, peer: EndpointSide, data: st.DataObject) -> None:
         request = peer.unanswered
         assert request is not None
+        status = data.draw(st.sampled_from([200, 200, 200, 204, 304, 404, 503]))
+        framing: Framing = data.draw(framings)
         number = len(self.answers)
         asked = self.asked[int(request.target[1:])]
-        self.answers[number] = peer.answer(number, asked, status, framing, size)
+        self.answers[number] = peer.answer(number, asked, status, framing, data.draw(sizes))
         self.harmless = self.harmless and status != 503
-        peer.send(at_once)
+        self.endpoint_sends(peer, data)
 
-    @precondition(lambda self: any(each.out and each.open for each in self.peers()))
-    @rule(which=at, most=pieces)
-    def endpoint_sends(self, which: int, most: int) -> None:
-        able = [each for each in self.peers() if each.out and each.open]
-        able[which % len(able)].send(most)
+    def endpoint_sends(self, peer: EndpointSide, data: st.DataObject) -> None:
+        peer.send(data.draw(pieces))
 
-    @precondition(lambda self: self.connections)
-    @rule(which=at, reading=st.booleans())
-    def endpoint_reads_or_pauses(self, which: int, reading: bool) -> None:
-        peers = self.peers()
-        if peers:
-            peers[which % len(peers)].reading = reading
+    # --- what disturbs it -------------------------------------------------------------------
 
-    @precondition(lambda self: self.connections)
-    @rule(which=at, how=st.sampled_from(["half-close", "close", "reset"]))
-    def endpoint_leaves(self, which: int, how: str) -> None:
-        peers = self.peers()
-        if not peers:
-            return
-        self.harmless = False
-        peer = peers[which % len(peers)]
-        peer.out.clear()
-        if how == "half-close":
-            peer.end.half_close()
-        elif how == "close":
-            peer.end.close()
-        else:
-            peer.end.reset()
+    @rule(data=st.data())
+    def client_disturbs(self, data: st.DataObject) -> None:
+        kinds: list[Action] = []
+        if sum(client.open for client in self.clients) < CLIENTS and not self.stopping:
+            kinds.append(("another client comes", self.client_comes))
+        if self.clients:
+            kinds.append(("a client stops reading", self.client_stops_reading))
+            kinds.append(("a client leaves", self.client_leaves))
+        self.act(data, kinds)
 
-    @rule(
-        row=st.integers(0, ROWS - 1),
-        manner=st.sampled_from(["accept", "accept", "refuse", "hang", "unreachable"]),
-    )
-    def endpoint_takes_connections_so(self, row: int, manner: str) -> None:
-        self.stage.servers[row].manner = manner  # type: ignore[assignment]
-        self.harmless = self.harmless and manner == "accept"
+    @rule(data=st.data())
+    def endpoint_disturbs(self, data: st.DataObject) -> None:
+        kinds: list[Action] = [("an endpoint takes connections so", self.takes_connections_so)]
+        if self.peers():
+            kinds.append(("an endpoint stops reading", self.endpoint_stops_reading))
+            kinds.append(("an endpoint leaves", self.endpoint_leaves))
+        self.act(data, kinds)
 
-    @rule(row=st.integers(0, ROWS - 1), up=st.booleans())
-    def endpoint_is_found(self, row: int, up: bool) -> None:
-        self.stage.set_health(row, UP if up else DOWN)
-        self.harmless = False
+    @rule(data=st.data())
+    def balancer_disturbs(self, data: st.DataObject) -> None:
+        kinds: list[Action] = [
+            ("the configuration changes", self.configuration_changes),
+            ("a health check tells", self.health_check_tells),
+            ("descriptors are there or lacking", self.descriptors_run_out),
+        ] * 3  # each more often than the end
+        if not self.stopping:
+            kinds.append(("the worker stops", self.worker_stops))
+        self.act(data, kinds)
 
-    # --- the balancer -----------------------------------------------------------------------
-
-    @rule(seconds=st.sampled_from([0.1, 0.3, 1.0, 3.0, 10.0]))
+    @rule(seconds=st.sampled_from([0.1, 0.3, 1.0, 0.2, 3.0, 10.0]))
     def time_passes(self, seconds: float) -> None:
         self.stage.pass_time(seconds)
         self.harmless = self.harmless and seconds < 1.0
 
-    @rule(rows=st.sets(st.integers(0, ROWS - 1)))
-    def configuration_changes(self, rows: set[int]) -> None:
+    def client_comes(self, data: st.DataObject) -> None:
+        room = data.draw(st.sampled_from([ROOM_BYTES, 300]))
+        self.clients.append(ClientSide(self.stage.client(room)))
+
+    def client_stops_reading(self, data: st.DataObject) -> None:
+        choice(data, self.clients).reading = False
+
+    def client_leaves(self, data: st.DataObject) -> None:
+        client = choice(data, self.clients)
+        client.half_closed = True
+        leave(client.end, data)
+        if client.end.closed:
+            self.clients.remove(client)
+
+    def endpoint_stops_reading(self, data: st.DataObject) -> None:
+        choice(data, self.peers()).reading = False
+
+    def endpoint_leaves(self, data: st.DataObject) -> None:
+        peer = choice(data, self.peers())
+        self.harmless = False
+        leave(peer.end, data)
+        peer.left()
+
+    def takes_connections_so(self, data: st.DataObject) -> None:
+        manner: Manner = data.draw(manners)
+        self.stage.servers[data.draw(row)].manner = manner
+        self.harmless = self.harmless and manner == "accept"
+
+    def health_check_tells(self, data: st.DataObject) -> None:
+        up = data.draw(st.sampled_from([True, True, False]))
+        self.stage.set_health(data.draw(row), UP if up else DOWN)
+        self.harmless = self.harmless and up
+
+    def configuration_changes(self, data: st.DataObject) -> None:
+        rows = data.draw(st.sampled_from(CONFIGURED))
         self.stage.apply(self.snapshot(rows))
         self.harmless = False
 
-    @rule(lacking=st.booleans())
-    def descriptors_run_out(self, lacking: bool) -> None:
+    def descriptors_run_out(self, data: st.DataObject) -> None:
+        lacking = data.draw(st.sampled_from([False, False, True]))
         self.stage.system.no_descriptors = lacking
         self.harmless = self.harmless and not lacking
 
-    @precondition(lambda self: not self.stopping and self.clients)
-    @rule()
-    def worker_stops(self) -> None:
+    def worker_stops(self, data: st.DataObject) -> None:
         self.stopping = True
         self.harmless = False
         self.stage.worker.stop(1000.0)
@@ -364,8 +401,9 @@ class EventOrders(RuleBasedStateMachine):
             if exchange is not None and exchange.attempt is not None:
                 running += not exchange.attempt.is_settled()
         assert self.stage.in_flight() == running
-        for endpoint in self.stage.endpoints():
-            assert endpoint.requests == sum(endpoint.counts.by_outcome) + endpoint.in_flight
+        settled = Watching.settled
+        assert all(times == 1 for times in settled.values()), "a ticket was settled twice"
+        assert len(Watching.opened) == len(settled) + running
 
     def teardown(self) -> None:
         if not hasattr(self, "stage"):
@@ -376,7 +414,23 @@ class EventOrders(RuleBasedStateMachine):
             assert not waiting, "an exchange waits for ever"
             assert not self.stage.clients(), "a client waits for ever"
             assert not self.stage.endpoint_connections(), "an endpoint's connection is forgotten"
-            assert self.stage.in_flight() == 0
+            self.check_load()
+
+
+def choice(data: st.DataObject, of: list[Any]) -> Any:
+    """One of them, by its number."""
+    return of[data.draw(st.integers(0, len(of) - 1))]
+
+
+def leave(end: End, data: st.DataObject) -> None:
+    """In one of the ways there are."""
+    how = data.draw(st.sampled_from(["half-close", "close", "reset"]))
+    if how == "half-close":
+        end.half_close()
+    elif how == "close":
+        end.close()
+    else:
+        end.reset()
 
 
 def first_line(exchange: Exchange) -> str:
