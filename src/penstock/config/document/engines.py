@@ -1,7 +1,7 @@
 """The document's part about inference engines: how their load is read."""
 
 from importlib.util import find_spec
-from typing import Annotated, Any, Final, Literal, get_args
+from typing import TYPE_CHECKING, Annotated, Any, Final, Literal
 
 from pydantic import BeforeValidator, model_validator
 
@@ -17,17 +17,21 @@ from penstock.config.document.values import (
     show,
 )
 from penstock.core import snapshot
+from penstock.wire.engines import engine_dialects
+from penstock.wire.engines.generic import GENERIC
 
 _ENGINE: Final = snapshot.Engine()
 _KV_EVENTS: Final = snapshot.KvEvents()
 _METRICS: Final = snapshot.EngineMetrics()
-Kind = Literal[
-    "auto", "vllm", "sglang", "tgi", "llamacpp", "ollama", "triton", "tensorrt-llm", "generic"
-]
+KINDS: Final = ("auto", *engine_dialects(), GENERIC)
+if TYPE_CHECKING:
+    Kind = str
+else:
+    Kind = Literal[KINDS]  # as pydantic, and so the schema, takes choices that are found
 
 
 class EngineMetrics(Section):
-    """Names of Prometheus metrics of a server that is none of the engines known."""
+    """Names of Prometheus metrics of a server that is no known engine."""
 
     running: str = setting(_METRICS.running, "Requests that it works on.")
     waiting: str = setting(_METRICS.waiting, "Requests that wait there.")
@@ -101,7 +105,7 @@ class Engine(Section):
     @model_validator(mode="after")
     def _consistent(self) -> "Engine":
         named = self.metrics != EngineMetrics()
-        if named != (self.kind == "generic"):
+        if named != (self.kind == GENERIC):
             raise ValueError("`metrics` and `kind: generic` belong together")
         if self.silent_after < self.interval:
             raise ValueError("`silent_after` is shorter than `interval`")
@@ -123,8 +127,8 @@ def _spelled(value: Any) -> Any:
     if value is False:
         return "off"
     if isinstance(value, str) and value != "off":
-        if value not in get_args(Kind):
-            kinds = ", ".join(get_args(Kind))
+        if value not in KINDS:
+            kinds = ", ".join(KINDS)
             raise ValueError(f"`off`, one of {kinds}, or a mapping is needed, not {show(value)}")
         return {"kind": value}
     return value

@@ -11,22 +11,32 @@ from yarl import URL
 
 from penstock import __version__
 from penstock.control.endpoints.probes import reason_of
-from penstock.control.engines.reading import (
-    LoadingError,
-    NotNowError,
-    TimedOutError,
-    UnreachableError,
-    UnreadableError,
-)
 from penstock.control.workers.sockets import shown_address
 from penstock.control.world.certificates import EndpointContexts
 from penstock.core.snapshot import Endpoint, EndpointTls, Engine
+from penstock.wire.engines.reading import UnreadableError
 
 # An exposition of vLLM with a dozen adapters is under 1 MiB.
 MAX_BODY_BYTES: Final = 4 * 1024 * 1024
 _MOST_SHOWN: Final = 200  # characters of an address that an engine tells
 _AT_ONCE: Final = 64  # requests; a bound on descriptors, not on speed
 _AGENT: Final = f"penstock/{__version__} engine-reader"
+
+
+class UnreachableError(UnreadableError):
+    """No answer came."""
+
+
+class TimedOutError(UnreachableError):
+    """No answer came in time, though the engine may yet serve requests."""
+
+
+class NotNowError(UnreadableError):
+    """It has no answer yet, or no longer: a status of 500 and above."""
+
+
+class LoadingError(NotNowError):
+    """It is not ready: status 503."""
 
 
 @dataclass(frozen=True)

@@ -16,10 +16,9 @@ from typing import TYPE_CHECKING, Any, Final
 import msgspec
 
 from penstock.control.endpoints.connecting import Connector
-from penstock.control.engines.client import EngineClient, Target
+from penstock.control.engines.client import EngineClient, NotNowError, Target, UnreachableError
 from penstock.control.engines.exact_index import ExactIndex, FollowedCache
 from penstock.control.engines.kv_sources import found
-from penstock.control.engines.reading import NotNowError, UnreachableError, UnreadableError
 from penstock.control.engines.reports import ReportCells
 from penstock.control.events import Events
 from penstock.control.workers.sockets import shown_address
@@ -29,6 +28,7 @@ from penstock.core.prefixes.kv_chains import seed_of
 from penstock.core.prefixes.kv_sequence import KvSequence
 from penstock.core.snapshot import Endpoint, KvEvents, Snapshot
 from penstock.dataplane.board.layout import Board
+from penstock.wire.engines.reading import UnreadableError
 from penstock.wire.kv_events import CLEARED, STORED, decode_batch
 
 if TYPE_CHECKING:

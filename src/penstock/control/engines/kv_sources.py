@@ -9,9 +9,9 @@ from urllib.parse import urlsplit
 
 import msgspec
 
-from penstock.control.engines.client import EngineClient, Target
-from penstock.control.engines.reading import NotNowError, UnreachableError, UnreadableError
+from penstock.control.engines.client import EngineClient, NotNowError, Target, UnreachableError
 from penstock.core.snapshot import KvEvents
+from penstock.wire.engines.reading import UnreadableError
 
 PATH: Final = "/kv_event_sources"
 USUAL_PORT: Final = 5557  # vLLM's and SGLang's

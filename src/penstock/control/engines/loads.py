@@ -11,29 +11,18 @@ from time import monotonic
 from typing import Final
 
 from penstock.admin.view import EngineView
-from penstock.control.engines.client import EngineClient, Target
-from penstock.control.engines.dialects import (
-    BY_NAME,
-    MAKESHIFT,
-    SOUGHT,
-    TRITON,
-    Dialect,
-    generic,
-    recognised,
-)
-from penstock.control.engines.reading import (
-    NotNowError,
-    Reading,
-    UnreachableError,
-    UnreadableError,
-    whole,
-)
+from penstock.control.engines.client import EngineClient, NotNowError, Target, UnreachableError
 from penstock.control.engines.reports import ReportCells
 from penstock.control.events import Events
 from penstock.control.world.certificates import EndpointContexts
 from penstock.control.world.rows import EndpointKey
 from penstock.core.snapshot import Snapshot
 from penstock.dataplane.board.layout import Board
+from penstock.wire.engines import engine_dialects
+from penstock.wire.engines.dialect import EngineDialect
+from penstock.wire.engines.generic import GENERIC, generic
+from penstock.wire.engines.reading import Reading, UnreadableError, whole
+from penstock.wire.engines.recognition import places, recognised
 
 _JITTER: Final = 0.1  # share of an interval: engines started together are not asked together
 _FIRST_WITHIN_S: Final = 0.1
@@ -43,7 +32,7 @@ _UNKNOWN_S: Final = 10.0
 _MOST_UNKNOWN_S: Final = 160.0
 _AFTER_A_BUG_S: Final = 5.0
 # After this an engine without metrics is looked at anew: some have none before their first request.
-_MAKESHIFT_S: Final = 60.0
+_STAND_IN_S: Final = 60.0
 
 
 class UnknownError(UnreadableError):
@@ -56,7 +45,7 @@ class Watched:
     def __init__(self, target: Target, now: float) -> None:
         self.target = target
         self.task: asyncio.Task[None] | None = None
-        self.dialect: Dialect | None = None
+        self.dialect: EngineDialect | None = None
         self.recognised_at = now
         self.capacity = target.engine.kv_tokens  # tokens of its cache; 0: not known yet
         self.looks_for_more = True  # of its cache
@@ -158,7 +147,8 @@ class EngineLoads:
         target = watched.target
         dialect = watched.dialect
         now = self._clock()
-        if dialect is not None and dialect.makeshift and now - watched.recognised_at > _MAKESHIFT_S:
+        age_s = now - watched.recognised_at
+        if dialect is not None and dialect.is_stand_in and age_s > _STAND_IN_S:
             dialect = None
         if dialect is None:
             dialect = watched.dialect = await self._recognise(target)
@@ -177,26 +167,28 @@ class EngineLoads:
         reading.slots = watched.slots
         self._succeeded(watched, reading, before)
 
-    async def _recognise(self, target: Target) -> Dialect:
+    async def _recognise(self, target: Target) -> EngineDialect:
         """The engine that it is. Raises UnreadableError when it is none that is known."""
         engine = target.engine
-        if engine.kind == "generic":
-            return generic(engine.metrics)
+        if engine.kind == GENERIC:
+            names = engine.metrics
+            return generic(names.running, names.waiting, names.kv_usage)
         if engine.kind != "auto":
-            return await self._telling(target, BY_NAME[engine.kind])
+            return await self._telling(target, engine_dialects()[engine.kind])
         problems: list[str] = []
         settled = True
-        for path, port, dialect in SOUGHT:
+        for place in places():
+            path, port = place.path, place.port
             try:
-                if dialect is None:
+                if place.dialect is None:
                     body = await self._client.get(target, engine.path or path, engine.port or port)
-                    found = recognised(body)
-                    if found is TRITON or (found is not None and not port):
+                    found = recognised(body, port)
+                    if found is not None:
                         return await self._telling(target, replace(found, path=path, port=port))
                     problems.append(f"{path} shows no engine that is known")
                 else:
-                    dialect.read(await self._client.get(target, path))
-                    return dialect
+                    place.dialect.read(await self._client.get(target, path))
+                    return place.dialect
             except (UnreachableError, NotNowError) as error:
                 settled = settled and port != 0  # there, something else may be, or nothing
                 problems.append(str(error))
@@ -204,10 +196,9 @@ class EngineLoads:
                 problems.append(str(error))
         raise (UnknownError if settled else UnreadableError)(problems[0])
 
-    async def _telling(self, target: Target, dialect: Dialect) -> Dialect:
+    async def _telling(self, target: Target, dialect: EngineDialect) -> EngineDialect:
         """The engine's metrics, or what stands in for them where they do not tell requests."""
-        instead = MAKESHIFT.get(dialect.name, ())
-        for each in (dialect, *instead) if instead else ():
+        for each in (dialect, *dialect.stand_ins) if dialect.stand_ins else ():
             try:
                 if each.read(await self._asked(target, each)).running >= 0:
                     return each
@@ -215,15 +206,15 @@ class EngineLoads:
                 continue
         return dialect  # whose problem is the one to tell
 
-    async def _asked(self, target: Target, dialect: Dialect) -> bytes:
+    async def _asked(self, target: Target, dialect: EngineDialect) -> bytes:
         """The answer with its load. Raises UnreadableError."""
         engine = target.engine
-        if dialect.makeshift:
+        if dialect.is_stand_in:
             return await self._client.get(target, dialect.path)
         path, port = engine.path or dialect.path, engine.port or dialect.port
         return await self._client.get(target, path, port)
 
-    async def _learn_capacity(self, watched: Watched, dialect: Dialect) -> None:
+    async def _learn_capacity(self, watched: Watched, dialect: EngineDialect) -> None:
         """Where it stands beside the metrics. Not every engine tells it."""
         configured = watched.target.engine.kv_tokens
         watched.capacity = configured
@@ -238,7 +229,7 @@ class EngineLoads:
             else:
                 return
 
-    async def _count_slots(self, target: Target, dialect: Dialect) -> int:
+    async def _count_slots(self, target: Target, dialect: EngineDialect) -> int:
         """Those that requests may choose among; 0 where there are none, or nothing tells."""
         if dialect.slots is None or target.engine.slots == "engine":
             return 0
@@ -249,7 +240,7 @@ class EngineLoads:
                 continue  # ``_learn_capacity`` tells
         return 0
 
-    async def _see_more(self, watched: Watched, dialect: Dialect) -> None:
+    async def _see_more(self, watched: Watched, dialect: EngineDialect) -> None:
         """Where the cache may turn out to be larger than was told first, until it does."""
         configured = watched.target.engine.kv_tokens
         if configured or dialect.more_capacity is None or not watched.looks_for_more:
@@ -269,7 +260,7 @@ class EngineLoads:
         now = self._clock()
         target = watched.target
         assert watched.dialect is not None
-        self._cells.write(target.endpoint.row, watched.dialect.name, reading, now, in_flight_before)
+        self._cells.write(target.endpoint.row, reading, now, in_flight_before)
         watched.reading = reading
         watched.read_at = now
         watched.silent = False
@@ -290,7 +281,7 @@ class EngineLoads:
             return
         watched.silent = True
         known = watched.reading is not None
-        if engine.kind == "auto" or engine.kind in MAKESHIFT:
+        if engine.kind == "auto" or _has_stand_ins(engine.kind):
             watched.dialect = None  # another may come up at this address, or with its metrics
         text = (
             f"endpoint {_shown(watched)} has not told its load for {engine.silent_after_s:g} s "
@@ -298,6 +289,10 @@ class EngineLoads:
         )
         level = self._events.warning if known else self._events.info
         level("engine.silent", text, **_of(watched), reason=problem)
+
+
+def _has_stand_ins(kind: str) -> bool:
+    return kind != GENERIC and engine_dialects()[kind].stand_ins != ()
 
 
 def _of(watched: Watched) -> dict[str, str]:

@@ -5,8 +5,8 @@ from typing import Final
 
 import msgspec
 
-from penstock.control.engines.reading import UnreadableError
 from penstock.core.snapshot import ServedModel
+from penstock.wire.engines.reading import UnreadableError
 
 PATH: Final = "/v1/models"
 MOST_MODELS: Final = 1000  # of one endpoint

@@ -13,19 +13,20 @@ from typing import Final
 
 import msgspec
 
-from penstock.control.engines.client import EngineClient, Target
-from penstock.control.engines.model_lists import PATH, models_of, since
-from penstock.control.engines.reading import (
+from penstock.control.engines.client import (
+    EngineClient,
     LoadingError,
     NotNowError,
+    Target,
     TimedOutError,
     UnreachableError,
-    UnreadableError,
 )
+from penstock.control.engines.model_lists import PATH, models_of, since
 from penstock.control.events import Events
 from penstock.control.world.certificates import EndpointContexts
 from penstock.control.world.rows import EndpointKey
 from penstock.core.snapshot import Engine, Pool, ServedModel, Snapshot
+from penstock.wire.engines.reading import UnreadableError
 
 _MOST_SHOWN: Final = 10  # models in a message
 _AGAIN_S: Final = 1.0  # between two attempts until the first list

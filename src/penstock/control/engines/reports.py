@@ -1,16 +1,13 @@
 """Reports on the board: the one writer of their cells."""
 
-from penstock.control.engines.reading import UNKNOWN, Reading
 from penstock.core.pool.models import loaded_hash
 from penstock.dataplane.board.layout import (
-    ENGINES,
     H_REPORTS,
     L_IN_FLIGHT,
     MAX_LOADED,
     R_AT_US,
     R_CACHED,
     R_COLD,
-    R_ENGINE,
     R_FAILED,
     R_FOREIGN,
     R_KV_CAPACITY,
@@ -26,6 +23,7 @@ from penstock.dataplane.board.layout import (
     R_WAITING,
     Board,
 )
+from penstock.wire.engines.reading import UNKNOWN, Reading
 
 
 class ReportCells:
@@ -38,9 +36,7 @@ class ReportCells:
         """What this balancer has in flight there, over all workers."""
         return self._board.load_sum(row, L_IN_FLIGHT)
 
-    def write(
-        self, row: int, engine: str, reading: Reading, now: float, in_flight_before: int
-    ) -> None:
+    def write(self, row: int, reading: Reading, now: float, in_flight_before: int) -> None:
         """What the engine said; ``in_flight_before`` is of the moment when it was asked.
 
         Requests that are there beyond all of this balancer's own are others'. Its own may have
@@ -51,7 +47,6 @@ class ReportCells:
         running, waiting = round(reading.running), round(reading.waiting)
         there = max(running, 0) + max(waiting, 0)
         own = max(in_flight_before, self.in_flight(row))
-        cells[at + R_ENGINE] = ENGINES.index(engine)
         cells[at + R_RUNNING] = running
         cells[at + R_WAITING] = waiting
         cells[at + R_KV_PPM] = round(reading.kv_usage * 1e6) if reading.kv_usage >= 0 else UNKNOWN

@@ -7,9 +7,9 @@ import pytest
 import trustme
 
 from penstock.control.engines.client import EngineClient, Target
-from penstock.control.engines.reading import UnreadableError
 from penstock.control.world.certificates import EndpointContexts
 from penstock.core.snapshot import Endpoint, EndpointTls, Engine
+from penstock.wire.engines.reading import UnreadableError
 from tests.harness.endpoint import refuse_connections
 from tests.harness.http_endpoint import Answer, HttpEndpoint
 from tests.harness.world import Address, HasAddress

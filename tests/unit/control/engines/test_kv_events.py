@@ -13,7 +13,6 @@ from penstock.control.endpoints.states import EndpointStates
 from penstock.control.engines.exact_index import ExactIndex
 from penstock.control.engines.kv_events import KvEventReaders
 from penstock.control.engines.kv_sources import source_in
-from penstock.control.engines.reading import UnreadableError
 from penstock.control.events import Events
 from penstock.control.world.certificates import EndpointContexts
 from penstock.core.snapshot import Endpoint, Engine, KvEvents, Pool
@@ -21,6 +20,7 @@ from penstock.dataplane.board.layout import R_CACHED, R_COLD, Board
 from penstock.fleet.engine.server import EngineServer
 from penstock.fleet.engine.spec import EngineSpec
 from penstock.fleet.faults import FaultCommand
+from penstock.wire.engines.reading import UnreadableError
 from tests.unit.control.waiting import PATIENCE_S, until
 from tests.unit.control.worlds import world
 

@@ -9,10 +9,10 @@ import pytest
 
 from penstock.control.engines.model_lists import models_of
 from penstock.control.engines.models import EngineModels
-from penstock.control.engines.reading import UnreadableError
 from penstock.control.events import Events
 from penstock.control.world.certificates import EndpointContexts
 from penstock.core.snapshot import Models, Pool, ServedModel, Snapshot
+from penstock.wire.engines.reading import UnreadableError
 from tests.harness.endpoint import refuse_connections
 from tests.harness.http_endpoint import Answer, HttpEndpoint
 from tests.harness.world import at
