@@ -17,8 +17,10 @@ from typing import Any, Final
 from penstock import __version__
 from penstock._form import form
 from penstock.admin.server import AdminServer
-from penstock.admin.view import Overview, ReloadView
+from penstock.admin.view import Overview
 from penstock.config.compile.snapshot import Configured
+from penstock.control.commands import bound
+from penstock.control.commands.parts import Parts
 from penstock.control.endpoints.addresses import Addresses
 from penstock.control.endpoints.agents import AgentChecks
 from penstock.control.endpoints.checks import HealthChecks
@@ -71,7 +73,7 @@ def run(configured: Configured, reread: Callable[[], Configured]) -> int:
 
 
 class Supervisor:
-    """Also what the admin server shows and commands (``admin.view.Balancer``)."""
+    """Also what the admin server shows (``admin.view.RunningBalancer``)."""
 
     def __init__(
         self, configured: Configured, reread: Callable[[], Configured], log: LineWriter
@@ -132,7 +134,8 @@ class Supervisor:
             self._parity.follow,
             self._kv_events.follow,
         ]
-        self._admin = AdminServer(self, configured.admin.token)
+        parts = Parts(self._states, self._workers, self._publisher, self._reloader, self.stop)
+        self._admin = AdminServer(self, bound(parts), configured.admin.token)
 
     async def serve(self) -> None:
         """From start to end. Raises StartError."""
@@ -164,7 +167,7 @@ class Supervisor:
             await self._admin.stop()
         self._events.info("stopped", "stopped")
 
-    # --- what the admin server asks for -----------------------------------------------------
+    # --- what the admin server shows --------------------------------------------------------
 
     def overview(self) -> Overview:
         """How things are."""
@@ -184,33 +187,6 @@ class Supervisor:
             stopping=self._stop_wanted.is_set(),
             log_dropped=self._log.dropped,
         )
-
-    def drain(self, pool: str, endpoint: str) -> None:
-        """No further requests for it. Raises UnknownNameError."""
-        self._states.drain(pool, endpoint, "requested by an operator")
-
-    def undrain(self, pool: str, endpoint: str) -> None:
-        """Requests again. Raises UnknownNameError."""
-        self._states.undrain(pool, endpoint, "requested by an operator")
-
-    def set_weight(self, pool: str, endpoint: str, weight: float) -> None:
-        """Weigh it so. Raises UnknownNameError, and ValueError for a weight that is none."""
-        self._states.set_weight(pool, endpoint, weight, "requested by an operator")
-
-    async def reload(self) -> ReloadView:
-        """Read the configuration again."""
-        return await self._reloader.reload("admin address")
-
-    async def decisions(self, request_id: str, pool: str, limit: int) -> list[dict[str, Any]]:
-        """Recorded choices of endpoints, newest first: of one request, or with "" of all."""
-        question = {"kind": "decisions", "id": request_id, "pool": pool, "limit": limit}
-        records: list[dict[str, Any]] = []
-        for answer in await self._workers.ask_all(question):
-            found = answer["records"]
-            assert isinstance(found, list)
-            records += found
-        records.sort(key=lambda record: float(record["time"]), reverse=True)
-        return records[:limit]
 
     def stop(self) -> None:
         """Begin to stop; asked for once more, at once."""
