@@ -19,6 +19,7 @@ from penstock._form import form
 from penstock.admin.server import AdminServer
 from penstock.admin.view import Overview
 from penstock.config.compile.snapshot import Configured
+from penstock.control.background import BackgroundTasks
 from penstock.control.commands import bound
 from penstock.control.commands.parts import Parts
 from penstock.control.endpoints.addresses import Addresses
@@ -49,7 +50,6 @@ from penstock.dataplane.record.line_writer import LineWriter
 _CERTIFICATES_S: Final = 2.0  # between two looks at the files
 _RAMP_S: Final = 0.5  # between two steps of slow start
 _RECLAIM_S: Final = 1.0
-_AFTER_A_BUG_S: Final = 1.0
 _SHOWN_EVENTS: Final = 100
 _LAST_LINES_S: Final = 1.0  # to write what the log still holds at the end
 # Room for a configuration to grow by reloads. Rows cost memory only once they are used.
@@ -85,8 +85,8 @@ class Supervisor:
         self._started_at = time()
         self._stop_wanted = asyncio.Event()
         self._stop_now = asyncio.Event()
-        self._tasks: set[asyncio.Task[None]] = set()
         self._events = Events()
+        self._background = BackgroundTasks(self._events)
         self._runtime = RuntimeFile(
             runtime_directory(self._events), self._events, _absolute(configured.source)
         )
@@ -126,13 +126,13 @@ class Supervisor:
         self._states.on_return = self._look_at_models
         self._workers.on_models_missed = self._look_for_models
         self._publisher.followers += [
-            self._checks.follow,
-            self._agents.follow,
+            self._checks.configure,
+            self._agents.configure,
             self._outliers.follow,
-            self._engines.follow,
-            self._models.follow,
+            self._engines.configure,
+            self._models.configure,
             self._parity.follow,
-            self._kv_events.follow,
+            self._kv_events.configure,
         ]
         parts = Parts(self._states, self._workers, self._publisher, self._reloader, self.stop)
         self._admin = AdminServer(self, bound(parts), configured.admin.token)
@@ -147,17 +147,19 @@ class Supervisor:
             await self._open_admin()
             await self._until_stopped(self._start_workers())
             if not self._stop_wanted.is_set():
-                self._keep("watching the workers", self._workers.watch)
-                self._keep("outlier detection", self._outliers.run)
-                self._keep("reaching ejected endpoints", self._reconnecting.run)
-                self._keep("slow start", self._ramp)
-                self._keep("prefix parity", self._parity.run)
-                self._keep("learning prefixes", self._exact.run)
-                self._keep("certificate files", self._watch_certificates)
-                self._keep("board rows", self._reclaim_rows)
-                self._keep("addresses", self._follow_addresses)
-                self._keep("rates", self._admin.sample)
-                self._begin(self._runtime.relieve_orphans(self._ports()))
+                self._background.keep("watching the workers", self._workers.watch)
+                self._background.keep("outlier detection", self._outliers.run)
+                self._background.keep("reaching ejected endpoints", self._reconnecting.run)
+                self._background.keep("slow start", self._ramp)
+                self._background.keep("prefix parity", self._parity.run)
+                self._background.keep("learning prefixes", self._exact.run)
+                self._background.keep("certificate files", self._watch_certificates)
+                self._background.keep("board rows", self._reclaim_rows)
+                self._background.keep("addresses", self._follow_addresses)
+                self._background.keep("rates", self._admin.sample)
+                self._background.begin(
+                    "relieving orphans", self._runtime.relieve_orphans(self._ports())
+                )
                 await self._stop_wanted.wait()
             self._reloader.refuse_all("the balancer is stopping")
             await self._end_tasks()
@@ -254,9 +256,7 @@ class Supervisor:
         await self._models.stop()
         await self._kv_events.stop()
         await self._addresses.stop()
-        for task in self._tasks:
-            task.cancel()
-        await asyncio.gather(*self._tasks, return_exceptions=True)
+        await self._background.stop()
 
     async def _stop_workers(self) -> None:
         deadline_s = self._reloader.configured.shutdown_deadline_s
@@ -282,13 +282,14 @@ class Supervisor:
         loop.add_signal_handler(signal.SIGUSR1, self._on_reopen)
 
     def _on_hangup(self) -> None:
-        self._begin(self._reload_on_signal())
+        self._background.begin("reloading", self._reload_on_signal())
 
     async def _reload_on_signal(self) -> None:
         await self._reloader.reload("SIGHUP")
 
     def _on_reopen(self) -> None:
-        self._begin(self._workers.send_all({"kind": "reopen_log"}))
+        reopening = self._workers.send_all({"kind": "reopen_log"})
+        self._background.begin("reopening the request log", reopening)
 
     async def _ramp(self) -> None:
         while True:
@@ -336,39 +337,15 @@ class Supervisor:
             self._addresses.look_again(found)
 
     def _look_at_models(self, pool: str, endpoint: str) -> None:
-        self._begin(self._models.look_at(pool, endpoint))
+        self._background.begin("asking for models", self._models.look_at(pool, endpoint))
 
     def _look_for_models(self, pool: str, changed: bool) -> None:
         """A worker misses a model, or passed on a request that may have changed which there are."""
-        self._begin(self._look_and_tell(pool, changed))
+        self._background.begin("asking for models", self._look_and_tell(pool, changed))
 
     async def _look_and_tell(self, pool: str, changed: bool) -> None:
         await self._models.look(pool, surely=changed)
         await self._workers.send_all({"kind": "models", "pool": pool})
-
-    def _keep(self, what: str, work: Callable[[], Coroutine[Any, Any, None]]) -> None:
-        """Run something that never ends; a bug in it is logged, and it is begun again."""
-
-        async def keep() -> None:
-            while True:
-                try:
-                    await work()
-                except Exception as error:  # noqa: BLE001 - service goes on without
-                    self._events.bug(what, error)
-                await asyncio.sleep(_AFTER_A_BUG_S)
-
-        self._begin(keep())
-
-    def _begin(self, work: Coroutine[Any, Any, None]) -> None:
-        task = asyncio.create_task(work)
-        self._tasks.add(task)
-        task.add_done_callback(self._on_ended)
-
-    def _on_ended(self, task: asyncio.Task[None]) -> None:
-        self._tasks.discard(task)
-        error = None if task.cancelled() else task.exception()
-        if error is not None:
-            self._events.bug("supervisor", error)
 
     def _ports(self) -> list[int]:
         return [self._sockets.address(each)[1] for each in self._publisher.running.listeners]

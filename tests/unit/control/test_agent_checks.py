@@ -72,7 +72,7 @@ class Site:
         snapshot = world([Pool(name="a", endpoints=(endpoint,), agent_check=check)])
         self.states.prepare(snapshot.pools)
         self.states.adopt(snapshot.pools)
-        self.checks.follow(snapshot)
+        self.checks.configure(snapshot)
 
     @property
     def weight(self) -> float:

@@ -32,7 +32,7 @@ class Site:
         snapshot = world([Pool(name="a", endpoints=endpoints, health_check=check)])
         self.states.prepare(snapshot.pools)
         self.states.adopt(snapshot.pools)
-        self.checks.follow(snapshot)
+        self.checks.configure(snapshot)
 
     async def becomes(self, place: HttpEndpoint, state: str) -> str:
         """Wait for that state; its reason."""

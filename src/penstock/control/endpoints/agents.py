@@ -5,7 +5,7 @@ whether an endpoint can be reached is what health checks find out.
 """
 
 import asyncio
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from random import Random
 from typing import Final
 
@@ -14,12 +14,11 @@ from penstock.control.endpoints.connecting import Connector
 from penstock.control.endpoints.probes import reason_of
 from penstock.control.endpoints.states import EndpointStates
 from penstock.control.events import Events
-from penstock.control.world.rows import EndpointKey
+from penstock.control.target_tasks import TargetTasks
 from penstock.core.snapshot import AgentCheck, Endpoint, Snapshot
 from penstock.wire.agent_check import MOST_BYTES, AgentAnswer, parse_agent_line
 
 _AT_ONCE: Final = 128  # connections to agents; a bound on descriptors, not on speed
-_AFTER_A_BUG_S: Final = 5.0
 
 
 @dataclass(frozen=True)
@@ -38,7 +37,6 @@ class _Asked:
     target: AgentTarget
     said: str = ""  # the last line, for people
     problem: str = ""  # why it could not be asked or understood the last time
-    task: "asyncio.Task[None] | None" = field(default=None, repr=False)
 
 
 class AgentChecks:
@@ -49,28 +47,24 @@ class AgentChecks:
         self._events = events
         self._chance = Random()
         self._room = asyncio.Semaphore(_AT_ONCE)
-        self._asked: dict[EndpointKey, _Asked] = {}
+        self._asked: TargetTasks[AgentTarget, _Asked] = TargetTasks(
+            "asking the agent of",
+            lambda target, before: _Asked(target, before.said if before is not None else ""),
+            self._keep_asking,
+            events,
+        )
         self._connector = Connector()
 
-    def follow(self, snapshot: Snapshot) -> None:
+    def configure(self, snapshot: Snapshot) -> None:
         """This is the world that runs. Agents that stay as they are go on undisturbed."""
-        before, self._asked = self._asked, {}
-        for pool in snapshot.pools:
-            if pool.agent_check is None:
-                continue
-            for endpoint in pool.endpoints:
-                key = (pool.name, endpoint.name)
-                target = AgentTarget(pool.name, endpoint, pool.agent_check)
-                asked = before.get(key)
-                if asked is None or asked.target != target:
-                    asked = _Asked(target, asked.said if asked is not None else "")
-                    asked.task = asyncio.create_task(self._keep_asking(asked))
-                else:
-                    del before[key]
-                self._asked[key] = asked
-        for gone in before.values():
-            if gone.task is not None:
-                gone.task.cancel()
+        self._asked.configure(
+            {
+                (pool.name, endpoint.name): AgentTarget(pool.name, endpoint, pool.agent_check)
+                for pool in snapshot.pools
+                if pool.agent_check is not None
+                for endpoint in pool.endpoints
+            }
+        )
 
     def view(self, pool: str, name: str) -> AgentView | None:
         """What its agent said last; None where there is none."""
@@ -79,24 +73,14 @@ class AgentChecks:
 
     async def stop(self) -> None:
         """End all."""
-        tasks = [asked.task for asked in self._asked.values() if asked.task is not None]
-        self._asked = {}
-        for task in tasks:
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
+        await self._asked.stop()
 
     async def _keep_asking(self, asked: _Asked) -> None:
         interval_s = asked.target.check.interval_s
-        wait_s = interval_s * self._chance.random()  # a start is no volley
+        await asyncio.sleep(interval_s * self._chance.random())  # a start is no volley
         while True:
-            await asyncio.sleep(wait_s)
-            wait_s = interval_s
-            try:
-                await self._ask(asked)
-            except Exception as error:  # noqa: BLE001 - one agent's must not end the others'
-                target = asked.target
-                self._events.bug(f"asking the agent of {target.pool}/{target.endpoint.name}", error)
-                await asyncio.sleep(_AFTER_A_BUG_S)
+            await self._ask(asked)
+            await asyncio.sleep(interval_s)
 
     async def _ask(self, asked: _Asked) -> None:
         target = asked.target

@@ -21,6 +21,7 @@ from penstock.control.engines.exact_index import ExactIndex, FollowedCache
 from penstock.control.engines.kv_sources import found
 from penstock.control.engines.reports import ReportCells
 from penstock.control.events import Events
+from penstock.control.target_tasks import TargetTasks
 from penstock.control.workers.sockets import shown_address
 from penstock.control.world.certificates import EndpointContexts
 from penstock.control.world.rows import EndpointKey
@@ -56,45 +57,41 @@ class KvEventReaders:
         self._connector = Connector()
         self._cells = ReportCells(board)
         self._events = events
-        self._readers: dict[EndpointKey, tuple[_Followed, asyncio.Task[None]]] = {}
+        self._readers: TargetTasks[_Followed, _Followed] = TargetTasks(
+            "following KV events of",
+            lambda followed, _: followed,
+            self._keep_reading,
+            events,
+            _AFTER_A_PROBLEM_S,
+        )
         self._context: zmq.asyncio.Context | None = None
 
-    def follow(self, snapshot: Snapshot) -> None:
+    def configure(self, snapshot: Snapshot) -> None:
         """This is the world that runs. Readers that stay as they are go on undisturbed."""
-        before, self._readers = self._readers, {}
-        for pool in snapshot.pools:
-            engine = pool.engine
-            if engine is None:
-                continue
-            for endpoint in pool.endpoints:
-                events = endpoint.kv_events or engine.kv_events
-                if events is None:
-                    continue
-                key = (pool.name, endpoint.name)
-                kept = before.pop(key, None)
-                wanted = (Target(pool.name, endpoint, engine, pool.tls), events)
-                if kept is not None and kept[0] != wanted:
-                    kept[1].cancel()
-                    kept = None
-                if kept is None:
-                    kept = (wanted, asyncio.create_task(self._keep_reading(key, *wanted)))
-                self._readers[key] = kept
-        for _, task in before.values():
-            task.cancel()
+        self._readers.configure(
+            {
+                (pool.name, endpoint.name): (
+                    Target(pool.name, endpoint, pool.engine, pool.tls),
+                    kv_events,
+                )
+                for pool in snapshot.pools
+                if pool.engine is not None
+                for endpoint in pool.endpoints
+                if (kv_events := endpoint.kv_events or pool.engine.kv_events) is not None
+            }
+        )
 
     async def stop(self) -> None:
         """End all."""
-        tasks = [task for _, task in self._readers.values()]
-        self._readers = {}
-        for task in tasks:
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
+        await self._readers.stop()
         await self._client.close()
         if self._context is not None:
             self._context.destroy(linger=0)
             self._context = None
 
-    async def _keep_reading(self, key: EndpointKey, target: Target, wanted: KvEvents) -> None:
+    async def _keep_reading(self, followed: _Followed) -> None:
+        target, wanted = followed
+        key = (target.pool, target.endpoint.name)
         said = ""
         while True:
             wait_s = _AFTER_A_PROBLEM_S
@@ -113,8 +110,6 @@ class KvEventReaders:
             except ValueError as error:
                 text = f"endpoint {key[0]}/{key[1]}: {error}; reconnecting"
                 self._events.warning("engine.kv_events", text, pool=key[0], endpoint=key[1])
-            except Exception as error:  # noqa: BLE001 - one endpoint's must not end the others'
-                self._events.bug(f"following KV events of {key[0]}/{key[1]}", error)
             await asyncio.sleep(wait_s)
 
     async def _read(self, key: EndpointKey, target: Target, source: KvEvents) -> None:

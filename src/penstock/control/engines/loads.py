@@ -14,8 +14,8 @@ from penstock.admin.view import EngineView
 from penstock.control.engines.client import EngineClient, NotNowError, Target, UnreachableError
 from penstock.control.engines.reports import ReportCells
 from penstock.control.events import Events
+from penstock.control.target_tasks import TargetTasks
 from penstock.control.world.certificates import EndpointContexts
-from penstock.control.world.rows import EndpointKey
 from penstock.core.snapshot import Snapshot
 from penstock.dataplane.board.layout import Board
 from penstock.wire.engines import engine_dialects
@@ -30,7 +30,6 @@ _FIRST_WITHIN_S: Final = 0.1
 # path that it does not have.
 _UNKNOWN_S: Final = 10.0
 _MOST_UNKNOWN_S: Final = 160.0
-_AFTER_A_BUG_S: Final = 5.0
 # After this an engine without metrics is looked at anew: some have none before their first request.
 _STAND_IN_S: Final = 60.0
 
@@ -44,7 +43,6 @@ class Watched:
 
     def __init__(self, target: Target, now: float) -> None:
         self.target = target
-        self.task: asyncio.Task[None] | None = None
         self.dialect: EngineDialect | None = None
         self.recognised_at = now
         self.capacity = target.engine.kv_tokens  # tokens of its cache; 0: not known yet
@@ -73,27 +71,20 @@ class EngineLoads:
         self._clock = clock
         self._chance = Random()
         self._client = EngineClient(contexts)
-        self._watched: dict[EndpointKey, Watched] = {}
+        self._watched: TargetTasks[Target, Watched] = TargetTasks(
+            "reading", lambda target, _: Watched(target, clock()), self._keep_reading, events
+        )
 
-    def follow(self, snapshot: Snapshot) -> None:
+    def configure(self, snapshot: Snapshot) -> None:
         """This is the world that runs. Engines that stay as they are are read on."""
-        before, self._watched = self._watched, {}
-        for pool in snapshot.pools:
-            if pool.engine is None:
-                continue
-            for endpoint in pool.endpoints:
-                key = (pool.name, endpoint.name)
-                target = Target(pool.name, endpoint, pool.engine, pool.tls)
-                watched = before.pop(key, None)
-                if watched is None or watched.target != target:
-                    if watched is not None and watched.task is not None:
-                        watched.task.cancel()
-                    watched = Watched(target, self._clock())
-                    watched.task = asyncio.create_task(self._keep_reading(watched))
-                self._watched[key] = watched
-        for gone in before.values():
-            if gone.task is not None:
-                gone.task.cancel()
+        self._watched.configure(
+            {
+                (pool.name, endpoint.name): Target(pool.name, endpoint, pool.engine, pool.tls)
+                for pool in snapshot.pools
+                if pool.engine is not None
+                for endpoint in pool.endpoints
+            }
+        )
 
     def view(self, pool: str, name: str) -> EngineView | None:
         """How reading that endpoint goes; None where nobody asked for it."""
@@ -117,11 +108,7 @@ class EngineLoads:
 
     async def stop(self) -> None:
         """End all."""
-        tasks = [each.task for each in self._watched.values() if each.task is not None]
-        self._watched = {}
-        for task in tasks:
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
+        await self._watched.stop()
         await self._client.close()
 
     async def _keep_reading(self, watched: Watched) -> None:
@@ -137,9 +124,6 @@ class EngineLoads:
                     watched.in_vain = watched.in_vain + 1 if isinstance(error, UnknownError) else 0
                     unknown_s = min(_UNKNOWN_S * 2 ** max(watched.in_vain - 1, 0), _MOST_UNKNOWN_S)
                     wait_s = max(wait_s, unknown_s)
-            except Exception as error:  # noqa: BLE001 - one endpoint's must not end the others'
-                self._events.bug(f"reading {_shown(watched)}", error)
-                wait_s = _AFTER_A_BUG_S
             await asyncio.sleep(wait_s * (1.0 + _JITTER * (self._chance.random() - 0.5)))
 
     async def _read(self, watched: Watched) -> None:

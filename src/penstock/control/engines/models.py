@@ -23,6 +23,7 @@ from penstock.control.engines.client import (
 )
 from penstock.control.engines.model_lists import PATH, models_of, since
 from penstock.control.events import Events
+from penstock.control.target_tasks import TargetTasks
 from penstock.control.world.certificates import EndpointContexts
 from penstock.control.world.rows import EndpointKey
 from penstock.core.snapshot import Engine, Pool, ServedModel, Snapshot
@@ -54,7 +55,6 @@ class _Asked:
     target: Target
     interval_s: float
     began_at: float
-    task: asyncio.Task[None] | None = None
     asking: asyncio.Task[None] | None = None
     models: tuple[ServedModel, ...] | None = None
     standing: int = _UNASKED  # while there are no models
@@ -73,6 +73,9 @@ class _Asked:
         return self.standing == _NONE_YET or not alone
 
 
+_Wanted = tuple[Target, float]  # and how often it is asked, in seconds
+
+
 class EngineModels:
     """What every endpoint of pools that want it serves; a change is published as a snapshot."""
 
@@ -89,7 +92,9 @@ class EngineModels:
         self._clock = clock
         self._chance = Random()
         self._client = EngineClient(contexts)
-        self._asked: dict[EndpointKey, _Asked] = {}  # in the world that runs
+        self._asked: TargetTasks[_Wanted, _Asked] = TargetTasks(  # in the world that runs
+            "asking for models", self._begin, self._keep_asking, events
+        )
         self._coming: dict[EndpointKey, _Asked] = {}  # in one that is being prepared
         self._running: Snapshot | None = None
         self._publishing: asyncio.Task[None] | None = None
@@ -123,27 +128,10 @@ class EngineModels:
             snapshot, pools=tuple(self._marked(pool) for pool in snapshot.pools)
         )
 
-    def follow(self, snapshot: Snapshot) -> None:
+    def configure(self, snapshot: Snapshot) -> None:
         """This is the world that runs. Endpoints that stay as they are are asked on."""
-        before, self._asked = self._asked, {}
-        coming, self._coming = self._coming, {}
-        for key, target, interval_s in _wanted(snapshot):
-            kept = before.get(key)
-            asked = coming.get(key)
-            if asked is None or not asked.is_for(target):
-                asked = kept
-            if asked is None or not asked.is_for(target):
-                asked = _Asked(target, interval_s, self._clock())
-            if asked.task is not None and (asked.interval_s, asked.target) != (interval_s, target):
-                asked.task.cancel()
-                asked.task = None
-            asked.interval_s, asked.target = interval_s, target
-            if asked.task is None:
-                asked.task = asyncio.create_task(self._keep_asking(asked))
-            self._asked[key] = asked
-        for key, gone in before.items():
-            if self._asked.get(key) is not gone and gone.task is not None:
-                gone.task.cancel()
+        self._asked.configure({key: (target, s) for key, target, s in _wanted(snapshot)})
+        self._coming = {}
         self._running = snapshot
         self._tell()  # an answer may have come too late to be in it
 
@@ -161,7 +149,7 @@ class EngineModels:
         if not surely and now - self._looks.get(pool, now - _AGAIN_S) < _AGAIN_S:
             return
         self._looks[pool] = now
-        some = [asked for key, asked in self._asked.items() if key[0] == pool]
+        some = [asked for key, asked in self._asked.states() if key[0] == pool]
         self._looking[pool] = asyncio.create_task(self._look_at(some, anew=surely))
         await asyncio.wait([self._looking[pool]])
 
@@ -173,16 +161,12 @@ class EngineModels:
 
     async def stop(self) -> None:
         """End all."""
-        tasks = [
-            task
-            for asked in (*self._asked.values(), *self._coming.values())
-            for task in (asked.task, asked.asking)
-            if task is not None
-        ]
+        known = [*(asked for _, asked in self._asked.states()), *self._coming.values()]
+        await self._asked.stop()
+        tasks = [asked.asking for asked in known if asked.asking is not None]
         if self._publishing is not None:
             tasks.append(self._publishing)
         tasks += self._looking.values()
-        self._asked = {}
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
@@ -211,18 +195,25 @@ class EngineModels:
 
     # --- asking -----------------------------------------------------------------------------
 
+    def _begin(self, wanted: _Wanted, before: _Asked | None) -> _Asked:
+        """What was found out of that very server holds."""
+        target, interval_s = wanted
+        asked = self._coming.get((target.pool, target.endpoint.name))
+        if asked is None or not asked.is_for(target):
+            asked = before
+        if asked is None or not asked.is_for(target):
+            asked = _Asked(target, interval_s, self._clock())
+        asked.target, asked.interval_s = target, interval_s
+        return asked
+
     async def _keep_asking(self, asked: _Asked) -> None:
         wait_s = 0.0
         if asked.standing != _UNASKED or asked.models is not None:  # before the world ran
             wait_s = self._wait_s(asked)
         while True:
             await asyncio.sleep(wait_s * (1.0 + _JITTER * (self._chance.random() - 0.5)))
-            try:
-                await self._ask(asked)
-                wait_s = self._wait_s(asked)
-            except Exception as error:  # noqa: BLE001 - one endpoint's must not end the others'
-                self._events.bug(f"asking {_shown_of(asked)} for models", error)
-                wait_s = _AFTER_A_BUG_S
+            await self._ask(asked)
+            wait_s = self._wait_s(asked)
 
     def _wait_s(self, asked: _Asked) -> float:
         return asked.interval_s if asked.models else min(asked.interval_s, _AGAIN_S)

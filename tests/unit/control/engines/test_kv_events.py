@@ -49,7 +49,7 @@ class Site:
             for number, engine in enumerate(engines)
         )
         pool = Pool(name="a", endpoints=endpoints, engine=Engine(kv_events=KvEvents()))
-        self.readers.follow(world([pool]))
+        self.readers.configure(world([pool]))
 
     def run(
         self,
@@ -63,7 +63,7 @@ class Site:
         # Its name has no address but those that were found for it.
         endpoint = Endpoint("e", "engine.invalid", 9, row=ROW, addresses=addresses)
         pool = Pool(name="a", endpoints=(endpoint,), engine=Engine(kv_events=wanted))
-        self.readers.follow(world([pool]))
+        self.readers.configure(world([pool]))
 
     def cell(self, cell: int) -> int:
         return self.board.cells[self.board.report(ROW) + cell]

@@ -54,7 +54,7 @@ class Site:
 
     def run(self, engine: Engine | None) -> None:
         endpoints = (at(self.place, row=3),)
-        self.loads.follow(world([Pool(name="a", endpoints=endpoints, engine=engine)]))
+        self.loads.configure(world([Pool(name="a", endpoints=endpoints, engine=engine)]))
 
     def cell(self, cell: int) -> int:
         return self.board.cells[self.board.report(3) + cell]
@@ -161,7 +161,7 @@ async def test_a_server_that_is_no_known_engine_is_asked_ever_less_often(
     site.place.answer = lambda _: Answer(status=status)
     site.run(replace(OFTEN, silent_after_s=0.0, interval_s=1e-3))
     await site.fails(3)
-    [watched] = site.loads._watched.values()
+    [(_, watched)] = site.loads._watched.states()
     assert (watched.in_vain >= 2) is settled
     assert settled or watched.in_vain == 0
 

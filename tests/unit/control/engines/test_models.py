@@ -91,13 +91,13 @@ class Site:
     async def publish(self) -> None:
         """As the publisher does: what runs from here on is followed."""
         self.published.append(self.models.mark(self.running))
-        self.models.follow(self.published[-1])
+        self.models.configure(self.published[-1])
 
     def run(self, discover_s: float = 0.02, **settings: object) -> None:
         endpoints = (at(self.place, row=0, **settings),)
         pool = Pool(name="a", endpoints=endpoints, kind="llm", models=Models(discover_s))
         self.running = world([pool])
-        self.models.follow(self.models.mark(self.running))
+        self.models.configure(self.models.mark(self.running))
 
     def both(self, other: HttpEndpoint) -> Snapshot:
         """A world with both endpoints in one pool, asked seldom."""
@@ -192,7 +192,7 @@ async def test_an_endpoint_with_configured_models_is_not_asked(
     other_endpoint.answer = lambda request: Answer(body=OTHER)
     pool = Pool(name="a", endpoints=(told, asked), kind="llm", models=Models(0.02))
     site.running = world([pool])
-    site.models.follow(site.models.mark(site.running))
+    site.models.configure(site.models.mark(site.running))
     await until(lambda: len(other_endpoint.requests) > 2, "the other is asked")
     assert site.place.requests == []
 
@@ -252,7 +252,7 @@ async def test_endpoints_are_asked_before_workers_hear_of_them(
     assert [model.id for model in pool.discovered[other_endpoint.name]] == ["llama"]
     assert pool.awaited == ()
     assert pool.asks_again
-    site.models.follow(site.models.mark(site.running))
+    site.models.configure(site.models.mark(site.running))
     assert site.published == []  # it stood in the first snapshot
 
 
@@ -266,10 +266,10 @@ async def test_who_does_not_answer_in_time_is_awaited_and_told_when_it_does(
         other_endpoint.port = port
         await site.models.prepare(site.running)
         assert len(site.pool().awaited) == 1
-        site.models.follow(site.models.mark(site.running))
+        site.models.configure(site.models.mark(site.running))
     site.running = site.both(other_endpoint)
     other_endpoint.answer = lambda _: Answer(body=OTHER)
-    site.models.follow(site.models.mark(site.running))
+    site.models.configure(site.models.mark(site.running))
     await until(lambda: len(site.published) > 0, "it is told")
     assert site.pool().awaited == ()
 
@@ -291,7 +291,7 @@ async def test_an_error_is_waited_out_for_a_while_and_loading_for_as_long_as_it_
     other_endpoint.answer = lambda _: Answer(status=status)
     site.running = site.both(other_endpoint)
     await site.models.prepare(site.running)
-    site.models.follow(site.models.mark(site.running))
+    site.models.configure(site.models.mark(site.running))
     assert site.pool().awaited == (other_endpoint.name,)
     site.now = 10.0
     await site.models.look("a")

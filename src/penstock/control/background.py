@@ -1,0 +1,57 @@
+"""Work that goes on beside everything else, and how it goes on after a bug."""
+
+import asyncio
+from collections.abc import Awaitable, Callable, Coroutine
+from typing import Any, Final, TypeAlias
+
+from penstock.control.events import Events
+
+AFTER_A_BUG_S: Final = 1.0
+Work: TypeAlias = Callable[[], Coroutine[Any, Any, None]]
+Sleep: TypeAlias = Callable[[float], Awaitable[None]]
+
+
+async def keep(
+    what: str,
+    work: Work,
+    events: Events,
+    pause_s: float = AFTER_A_BUG_S,
+    sleep: Sleep = asyncio.sleep,
+) -> None:
+    """Do work that never ends. If it crashes, that is logged, and it begins again after a pause."""
+    while True:
+        try:
+            await work()
+        except Exception as error:  # noqa: BLE001 - all else goes on
+            events.bug(what, error)
+        await sleep(pause_s)
+
+
+class BackgroundTasks:
+    """Tasks that end with whom they belong to."""
+
+    def __init__(self, events: Events) -> None:
+        self._events = events
+        self._tasks: set[asyncio.Task[None]] = set()
+
+    def keep(self, what: str, work: Work, pause_s: float = AFTER_A_BUG_S) -> None:
+        """Begin work that never ends."""
+        self.begin(what, keep(what, work, self._events, pause_s))
+
+    def begin(self, what: str, work: Coroutine[Any, Any, None]) -> None:
+        """Begin work that is done once; a bug in it is logged."""
+        task = asyncio.create_task(work, name=what)
+        self._tasks.add(task)
+        task.add_done_callback(self._ended)
+
+    async def stop(self) -> None:
+        """End all, and return when they have ended."""
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+
+    def _ended(self, task: asyncio.Task[None]) -> None:
+        self._tasks.discard(task)
+        error = None if task.cancelled() else task.exception()
+        if error is not None:
+            self._events.bug(task.get_name(), error)
