@@ -25,9 +25,9 @@ from penstock.control.commands.parts import Parts
 from penstock.control.endpoints.addresses import Addresses
 from penstock.control.endpoints.agents import AgentChecks
 from penstock.control.endpoints.checks import HealthChecks
+from penstock.control.endpoints.health_checker import HealthChecker
 from penstock.control.endpoints.outliers import OutlierDetection
 from penstock.control.endpoints.parity import ParityWatch
-from penstock.control.endpoints.probes import Prober
 from penstock.control.endpoints.reconnecting import Reconnecting
 from penstock.control.endpoints.resolver import SystemResolver
 from penstock.control.endpoints.states import EndpointStates
@@ -99,7 +99,7 @@ class Supervisor:
         self._files = CertificateFiles()
         self._contexts = EndpointContexts()
         self._addresses = Addresses(SystemResolver(), self._events)
-        self._states.on_leave = self._look_again
+        self._states.on_leave = self._on_leave
         self._publisher = Publisher(
             self.board,
             rows,
@@ -114,24 +114,24 @@ class Supervisor:
         self._checks = HealthChecks(self._states, self._events, self._contexts)
         self._agents = AgentChecks(self._states, self._events)
         self._outliers = OutlierDetection(self.board, rows, self._states)
-        self._reconnecting = Reconnecting(self._outliers, Prober(self._contexts))
+        self._reconnecting = Reconnecting(self._outliers, HealthChecker(self._contexts))
         self._engines = EngineLoads(self.board, self._events, self._contexts)
         self._exact = ExactIndex(self.board, self._states, self._events)
         self._kv_events = KvEventReaders(self.board, self._events, self._exact, self._contexts)
         self._parity = ParityWatch(self.board, self._states)
         self._models = EngineModels(self._events, self._contexts, self._publisher.refresh)
-        self._publisher.preparations.append(self._models.prepare)
+        self._publisher.preparations.append(self._models.ask_new)
         self._publisher.marks.append(self._models.mark)
-        self._checks.before_up = self._models.look_at
-        self._states.on_return = self._look_at_models
-        self._workers.on_models_missed = self._look_for_models
+        self._checks.before_up = self._models.ask_endpoint
+        self._states.on_return = self._on_return
+        self._workers.on_models_missed = self._on_models_missed
         self._publisher.followers += [
             self._checks.configure,
             self._agents.configure,
-            self._outliers.follow,
+            self._outliers.configure,
             self._engines.configure,
             self._models.configure,
-            self._parity.follow,
+            self._parity.configure,
             self._kv_events.configure,
         ]
         parts = Parts(self._states, self._workers, self._publisher, self._reloader, self.stop)
@@ -155,7 +155,7 @@ class Supervisor:
                 self._background.keep("learning prefixes", self._exact.run)
                 self._background.keep("certificate files", self._watch_certificates)
                 self._background.keep("board rows", self._reclaim_rows)
-                self._background.keep("addresses", self._follow_addresses)
+                self._background.keep("addresses", self._keep_addresses)
                 self._background.keep("rates", self._admin.sample)
                 self._background.begin(
                     "relieving orphans", self._runtime.relieve_orphans(self._ports())
@@ -322,7 +322,7 @@ class Supervisor:
             self._contexts.forget()
             self._events.info("certificates", f"{names} changed and was loaded")
 
-    async def _follow_addresses(self) -> None:
+    async def _keep_addresses(self) -> None:
         async def refresh() -> None:
             try:
                 await self._publisher.refresh()
@@ -331,20 +331,20 @@ class Supervisor:
 
         await self._addresses.run(refresh)
 
-    def _look_again(self, pool: str, endpoint: str) -> None:
+    def _on_leave(self, pool: str, endpoint: str) -> None:
         """It went down: perhaps its name leads elsewhere now."""
         for found in self._publisher.endpoints(pool, endpoint):
-            self._addresses.look_again(found)
+            self._addresses.expire(found)
 
-    def _look_at_models(self, pool: str, endpoint: str) -> None:
-        self._background.begin("asking for models", self._models.look_at(pool, endpoint))
+    def _on_return(self, pool: str, endpoint: str) -> None:
+        self._background.begin("asking for models", self._models.ask_endpoint(pool, endpoint))
 
-    def _look_for_models(self, pool: str, changed: bool) -> None:
+    def _on_models_missed(self, pool: str, changed: bool) -> None:
         """A worker misses a model, or passed on a request that may have changed which there are."""
-        self._background.begin("asking for models", self._look_and_tell(pool, changed))
+        self._background.begin("asking for models", self._ask_and_tell(pool, changed))
 
-    async def _look_and_tell(self, pool: str, changed: bool) -> None:
-        await self._models.look(pool, surely=changed)
+    async def _ask_and_tell(self, pool: str, changed: bool) -> None:
+        await self._models.ask_pool(pool, surely=changed)
         await self._workers.send_all({"kind": "models", "pool": pool})
 
     def _ports(self) -> list[int]:

@@ -55,7 +55,7 @@ class Site:
 
     def __init__(self, board: Board, events: Events, clock: Clock) -> None:
         self.states = EndpointStates(board, events, clock, clock)
-        self.states.prepare([pool("a", "e1")])
+        self.states.add_new([pool("a", "e1")])
         self.workers = AnsweringWorkers()
         self.reloader = AnsweringReloader(ReloadView(0.0, "", True, "generation 4 is active", 4))
         self.stops = 0

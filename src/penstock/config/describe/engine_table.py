@@ -45,7 +45,7 @@ def with_engine_table(text: str) -> str:
 def _row(dialect: EngineDialect) -> str:
     marks = ", ".join(f"`{mark}…`" for mark in dialect.marks) or "its answer"
     load = f"`{dialect.path}`" + (f" at port {dialect.port}" if dialect.port else "")
-    others = [f"`{path}`" for path in (*dialect.facts, dialect.more) if path]
+    others = [f"`{path}`" for path in (*dialect.info_paths, dialect.more) if path]
     reports = dialect.reports
     cells = [
         dialect.title,

@@ -69,7 +69,7 @@ class Addresses:
         self._changed.clear()
         return self._mark(spec)
 
-    def follow(self, snapshot: Snapshot) -> None:
+    def configure(self, snapshot: Snapshot) -> None:
         """This is the world that runs: names that are not in it are forgotten."""
         present = {endpoint.host for endpoint in _named(snapshot)}
         for host in [host for host in self._names if host not in present]:
@@ -77,7 +77,7 @@ class Addresses:
             if gone.task is not None:
                 gone.task.cancel()
 
-    def look_again(self, endpoint: Endpoint) -> None:
+    def expire(self, endpoint: Endpoint) -> None:
         """It went down: it may be elsewhere now."""
         name = self._names.get(endpoint.host)
         if name is not None:

@@ -17,7 +17,7 @@ class AgentState:
     down: Cause | None = None
     weightless: Cause | None = None  # it says 0%
 
-    def take(self, answer: AgentAnswer, now: float) -> None:
+    def apply(self, answer: AgentAnswer, now: float) -> None:
         """What a line mentions holds until another mentions it."""
         cause = Cause(f"its agent says: {answer.shown}", now)
         if answer.admin:

@@ -11,7 +11,7 @@ from typing import Final
 
 from penstock.admin.view import AgentView
 from penstock.control.endpoints.connecting import Connector
-from penstock.control.endpoints.probes import reason_of
+from penstock.control.endpoints.health_checker import reason_of
 from penstock.control.endpoints.states import EndpointStates
 from penstock.control.events import Events
 from penstock.control.target_tasks import TargetTasks
@@ -94,9 +94,9 @@ class AgentChecks:
         except (OSError, ValueError) as error:
             self._note(asked, reason_of(error))
             return
-        self._take(asked, parse_agent_line(line))
+        self._apply(asked, parse_agent_line(line))
 
-    def _take(self, asked: _Asked, answer: AgentAnswer) -> None:
+    def _apply(self, asked: _Asked, answer: AgentAnswer) -> None:
         asked.said = answer.shown
         if not answer.empty:
             self._states.agent_says(asked.target.pool, asked.target.endpoint.name, answer)

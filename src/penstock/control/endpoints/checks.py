@@ -10,7 +10,7 @@ from random import Random
 from time import monotonic
 from typing import Final
 
-from penstock.control.endpoints.probes import Prober, Target
+from penstock.control.endpoints.health_checker import CheckTarget, HealthChecker
 from penstock.control.endpoints.states import EndpointStates
 from penstock.control.events import Events
 from penstock.control.target_tasks import TargetTasks
@@ -29,9 +29,9 @@ class HealthChecks:
     def __init__(self, states: EndpointStates, events: Events, contexts: EndpointContexts) -> None:
         self._states = states
         self._env = Env(Random())
-        self._prober = Prober(contexts)
+        self._checker = HealthChecker(contexts)
         self._room = asyncio.Semaphore(_AT_ONCE)
-        self._checked: TargetTasks[Target, _Checked] = TargetTasks(
+        self._checked: TargetTasks[CheckTarget, _Checked] = TargetTasks(
             "checking", self._begin, self._keep_checking, events
         )
         # Awaited before an endpoint that was down gets requests; bounded.
@@ -41,7 +41,9 @@ class HealthChecks:
         """This is the world that runs. Checks that stay as they are go on undisturbed."""
         self._checked.configure(
             {
-                (pool.name, endpoint.name): Target(pool.name, endpoint, pool.health_check, pool.tls)
+                (pool.name, endpoint.name): CheckTarget(
+                    pool.name, endpoint, pool.health_check, pool.tls
+                )
                 for pool in snapshot.pools
                 if pool.health_check is not None
                 for endpoint in pool.endpoints
@@ -57,7 +59,7 @@ class HealthChecks:
         """End all."""
         await self._checked.stop()
 
-    def _begin(self, target: Target, _: "_Checked | None") -> "_Checked":
+    def _begin(self, target: CheckTarget, _: "_Checked | None") -> "_Checked":
         health = Health(target.check)
         # What is known holds until the first result of this check, which decides at once.
         health.state = self._states.of(target.pool, target.endpoint.name).health
@@ -72,9 +74,9 @@ class HealthChecks:
             self._env.now = monotonic()
             at = checked.health.next_check_at(self._env)
 
-    async def _check(self, target: Target, health: Health) -> None:
+    async def _check(self, target: CheckTarget, health: Health) -> None:
         async with self._room:
-            result = await self._prober.probe(target)
+            result = await self._checker.check(target)
         take = health.succeeded if result.passed else health.failed
         change = take(result.detail, monotonic())
         if change is not None:
@@ -89,5 +91,5 @@ class HealthChecks:
 class _Checked:
     """An endpoint under check."""
 
-    target: Target
+    target: CheckTarget
     health: Health

@@ -55,7 +55,7 @@ class OutlierDetection:
         self._failures = 0
         self._observed_at = float("-inf")
 
-    def follow(self, snapshot: Snapshot) -> None:
+    def configure(self, snapshot: Snapshot) -> None:
         """This is the world that runs."""
         kept = self._detectors
         self._pools = snapshot.pools
@@ -98,9 +98,9 @@ class OutlierDetection:
         """For ever."""
         while True:
             await asyncio.sleep(_LOOK_S)
-            self.look()
+            self.refresh()
 
-    def look(self) -> None:
+    def refresh(self) -> None:
         """Judge, if anything failed since the last time or enough time passed."""
         now = self._clock()
         failures = self._count_failures()

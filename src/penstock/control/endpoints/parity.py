@@ -31,7 +31,7 @@ class ParityWatch:
         self._rows: dict[EndpointKey, int] = {}
         self._parities: dict[EndpointKey, PrefixParity] = {}
 
-    def follow(self, snapshot: Snapshot) -> None:
+    def configure(self, snapshot: Snapshot) -> None:
         """This is the world that runs."""
         self._rows = {
             (pool.name, endpoint.name): endpoint.row
@@ -46,9 +46,9 @@ class ParityWatch:
         """For ever."""
         while True:
             await asyncio.sleep(_LOOK_S)
-            self.look()
+            self.refresh()
 
-    def look(self) -> None:
+    def refresh(self) -> None:
         """Judge where there is enough to judge."""
         board = self._board
         for (pool, name), row in self._rows.items():

@@ -148,11 +148,11 @@ class EndpointStates:
         self._clock = clock
         self._wall_clock = wall_clock
         self._states: dict[EndpointKey, EndpointState] = {}
-        self._running = False  # a world was adopted before
+        self._running = False  # a world was configured before
         self.on_return: Callable[[str, str], None] = _nobody  # an ejected endpoint is let in again
         self.on_leave: Callable[[str, str], None] = _nobody  # it went down or was ejected
 
-    def prepare(self, pools: Iterable[Pool]) -> None:
+    def add_new(self, pools: Iterable[Pool]) -> None:
         """Give endpoints that are not known yet a state, before any worker hears of them."""
         for pool in pools:
             for endpoint in pool.endpoints:
@@ -161,7 +161,7 @@ class EndpointStates:
                     self._states[pool.name, endpoint.name] = state
                     self._write(state)
 
-    def adopt(self, pools: Iterable[Pool]) -> None:
+    def configure(self, pools: Iterable[Pool]) -> None:
         """This is the world that runs: take over weights, forget endpoints that are not in it.
 
         A weight set at run time holds until the configured one changes.
@@ -271,7 +271,7 @@ class EndpointStates:
         """The agent beside it gave that answer. Raises UnknownNameError."""
         state = self.of(pool, name)
         was, was_available = state.agent.word, state.available
-        state.agent.take(answer, self._wall_clock())
+        state.agent.apply(answer, self._wall_clock())
         if state.available and not was_available:
             state.ramp.begin(self._clock())
         self._write(state)
@@ -334,7 +334,7 @@ class EndpointStates:
             health_cause=Cause(reason, self._wall_clock()),
             weight_cause=Cause(_CONFIGURED, self._wall_clock()),
         )
-        self._take_address(state, endpoint)
+        self._apply_address(state, endpoint)
         if self._running:  # at the very start all are equally new
             state.ramp.begin(self._clock())
         return state
@@ -350,7 +350,7 @@ class EndpointStates:
         if pool.agent_check is None:
             state.agent = AgentState()
         was_available = state.available
-        self._take_address(state, endpoint)
+        self._apply_address(state, endpoint)
         if state.available and not was_available:
             state.ramp.begin(self._clock())
         checked = pool.health_check is not None
@@ -360,7 +360,7 @@ class EndpointStates:
             state.health_cause = Cause(reason, self._wall_clock())
         self._write(state)
 
-    def _take_address(self, state: EndpointState, endpoint: Endpoint) -> None:
+    def _apply_address(self, state: EndpointState, endpoint: Endpoint) -> None:
         before = state.no_address.reason if state.no_address is not None else ""
         if endpoint.no_address != before:
             reason = endpoint.no_address

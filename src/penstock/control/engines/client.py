@@ -10,7 +10,7 @@ from aiohttp.abc import AbstractResolver, ResolveResult
 from yarl import URL
 
 from penstock import __version__
-from penstock.control.endpoints.probes import reason_of
+from penstock.control.endpoints.health_checker import reason_of
 from penstock.control.workers.sockets import shown_address
 from penstock.control.world.certificates import EndpointContexts
 from penstock.core.snapshot import Endpoint, EndpointTls, Engine
@@ -40,7 +40,7 @@ class LoadingError(NotNowError):
 
 
 @dataclass(frozen=True)
-class Target:
+class EngineTarget:
     """Whose load is read, and how."""
 
     pool: str
@@ -57,7 +57,7 @@ class EngineClient:
         self._contexts = contexts
         self._known = _KnownAddresses()
 
-    async def get(self, target: Target, path: str, port: int = 0) -> bytes:
+    async def get(self, target: EngineTarget, path: str, port: int = 0) -> bytes:
         """The body of a 200. Raises UnreadableError, whose text is for people."""
         endpoint, engine = target.endpoint, target.engine
         scheme = "https" if endpoint.tls else "http"
@@ -145,7 +145,7 @@ def _kind_of(status: int) -> type[UnreadableError]:
     return LoadingError if status == 503 else NotNowError
 
 
-def _hint(target: Target, response: aiohttp.ClientResponse) -> str:
+def _hint(target: EngineTarget, response: aiohttp.ClientResponse) -> str:
     """What to do about an answer that is none."""
     if response.status in (401, 403):
         return ", so it wants a key: give it with `engine: {headers: {Authorization: …}}`"
@@ -155,7 +155,7 @@ def _hint(target: Target, response: aiohttp.ClientResponse) -> str:
     return f" and leads to {location[:_MOST_SHOWN]}" if location else ""
 
 
-def _headers(target: Target, port: int) -> list[tuple[str, str]]:
+def _headers(target: EngineTarget, port: int) -> list[tuple[str, str]]:
     """Those configured, and else the endpoint's name as its host, whatever is connected to."""
     named = {name.lower() for name, _ in target.engine.headers}
     own = [field for field in target.endpoint.headers if field[0].lower() not in named]

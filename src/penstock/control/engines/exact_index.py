@@ -35,7 +35,7 @@ _MOST_WAITING: Final = 1000
 _SILENT_AFTER_PROMPTS: Final = 5
 
 
-class FollowedCache:
+class TrackedCache:
     """One endpoint's, as its reader keeps it up to date."""
 
     def __init__(
@@ -58,7 +58,7 @@ class FollowedCache:
         self.whole = whole
         self.unheard = 0
         self.problem = ""
-        self._index.settle(self)
+        self._index.update(self)
 
 
 class ExactIndex:
@@ -79,11 +79,11 @@ class ExactIndex:
         self._table = FactTable(board)
         self._sightings = SightingReader(board)
         self._waiting: deque[Sighting] = deque()
-        self._caches: dict[int, FollowedCache] = {}  # by row
-        self._relied: dict[int, FollowedCache] = {}  # by slot: those that workers are told of
+        self._caches: dict[int, TrackedCache] = {}  # by row
+        self._relied: dict[int, TrackedCache] = {}  # by slot: those that workers are told of
         self._free = list(range(EXACT_SLOTS - 1, -1, -1))
 
-    def follow(self, key: EndpointKey, row: int, silent_after_s: float) -> FollowedCache:
+    def track(self, key: EndpointKey, row: int, silent_after_s: float) -> TrackedCache:
         """Another endpoint's events are read; its cache is to be kept up to date."""
         slot = self._free.pop() if self._free else -1
         if slot < 0:
@@ -92,12 +92,12 @@ class ExactIndex:
                 "which prefixes this one holds stays a belief"
             )
             self._events.warning("prefix.approximate", text, pool=key[0], endpoint=key[1])
-        cache = FollowedCache(self, key, row, slot, silent_after_s)
+        cache = TrackedCache(self, key, row, slot, silent_after_s)
         cache.colds = self._board.cells[self._board.report(row) + R_COLD]
         self._caches[row] = cache
         return cache
 
-    def leave(self, cache: FollowedCache) -> None:
+    def untrack(self, cache: TrackedCache) -> None:
         """Its events are not read any more."""
         cache.whole = False
         self._rely(cache)
@@ -106,7 +106,7 @@ class ExactIndex:
         if cache.slot >= 0:
             self._free.append(cache.slot)
 
-    def settle(self, cache: FollowedCache) -> None:
+    def update(self, cache: TrackedCache) -> None:
         """What the cache holds changed: tell the workers."""
         changed = cache.chains.take_changed()
         self._rely(cache)
@@ -128,9 +128,9 @@ class ExactIndex:
         """For ever."""
         while True:
             await asyncio.sleep(_LOOK_S)
-            self.look()
+            self.refresh()
 
-    def look(self) -> None:
+    def refresh(self) -> None:
         """Learn from the prompts that were answered, and see whom to rely on."""
         now = self._clock()
         self._waiting += self._sightings.take(_MOST_SIGHTINGS)
@@ -168,7 +168,7 @@ class ExactIndex:
         if self._table.put(digest, bits):
             self._table.tell(digest, ALL)
 
-    def _check(self, cache: FollowedCache, now: float) -> None:
+    def _check(self, cache: TrackedCache, now: float) -> None:
         report = self._board.report(cache.row)
         colds = self._board.cells[report + R_COLD]
         read_at = self._board.cells[report + R_AT_US] / 1e6
@@ -180,7 +180,7 @@ class ExactIndex:
             cache.problem = "it computed prompts without KV events for them"
         self._rely(cache)
 
-    def _rely(self, cache: FollowedCache) -> None:
+    def _rely(self, cache: TrackedCache) -> None:
         """Rely on its events, or not any more, and say so."""
         reason = _doubt(cache)
         wanted = not reason and cache.slot >= 0
@@ -213,7 +213,7 @@ class ExactIndex:
             )
 
 
-def _doubt(cache: FollowedCache) -> str:
+def _doubt(cache: TrackedCache) -> str:
     """Why it is not relied on; empty where it is."""
     if cache.whole and cache.chains.overfull:
         return "its cache has more blocks than can be tracked"

@@ -16,8 +16,13 @@ from typing import TYPE_CHECKING, Any, Final
 import msgspec
 
 from penstock.control.endpoints.connecting import Connector
-from penstock.control.engines.client import EngineClient, NotNowError, Target, UnreachableError
-from penstock.control.engines.exact_index import ExactIndex, FollowedCache
+from penstock.control.engines.client import (
+    EngineClient,
+    EngineTarget,
+    NotNowError,
+    UnreachableError,
+)
+from penstock.control.engines.exact_index import ExactIndex, TrackedCache
 from penstock.control.engines.kv_sources import found
 from penstock.control.engines.reports import ReportCells
 from penstock.control.events import Events
@@ -43,7 +48,7 @@ _MOST_PENDING: Final = 100_000  # batches that wait to be read; more are lost, a
 _MOST_BATCH_BYTES: Final = 64 * 1024 * 1024
 
 
-_Followed = tuple[Target, KvEvents]
+_Followed = tuple[EngineTarget, KvEvents]
 
 
 class KvEventReaders:
@@ -71,7 +76,7 @@ class KvEventReaders:
         self._readers.configure(
             {
                 (pool.name, endpoint.name): (
-                    Target(pool.name, endpoint, pool.engine, pool.tls),
+                    EngineTarget(pool.name, endpoint, pool.engine, pool.tls),
                     kv_events,
                 )
                 for pool in snapshot.pools
@@ -112,10 +117,10 @@ class KvEventReaders:
                 self._events.warning("engine.kv_events", text, pool=key[0], endpoint=key[1])
             await asyncio.sleep(wait_s)
 
-    async def _read(self, key: EndpointKey, target: Target, source: KvEvents) -> None:
+    async def _read(self, key: EndpointKey, target: EngineTarget, source: KvEvents) -> None:
         """For ever. Raises ValueError for what is no event."""
         endpoint = await self._reachable(target.endpoint, source.port)
-        cache = self._exact.follow(key, target.endpoint.row, target.engine.silent_after_s)
+        cache = self._exact.track(key, target.endpoint.row, target.engine.silent_after_s)
         reader: _Reader | None = None
         try:
             reader = _Reader(
@@ -125,7 +130,7 @@ class KvEventReaders:
         finally:
             if reader is not None:
                 reader.close()
-            self._exact.leave(cache)
+            self._exact.untrack(cache)
 
     async def _reachable(self, endpoint: Endpoint, port: int) -> Endpoint:
         """With one address of several at which somebody listens: ZeroMQ tries a single one."""
@@ -157,7 +162,7 @@ class _Reader:
         wanted: KvEvents,
         cells: ReportCells,
         events: Events,
-        cache: FollowedCache,
+        cache: TrackedCache,
     ) -> None:
         import zmq
 

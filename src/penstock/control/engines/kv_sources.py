@@ -9,7 +9,12 @@ from urllib.parse import urlsplit
 
 import msgspec
 
-from penstock.control.engines.client import EngineClient, NotNowError, Target, UnreachableError
+from penstock.control.engines.client import (
+    EngineClient,
+    EngineTarget,
+    NotNowError,
+    UnreachableError,
+)
 from penstock.core.snapshot import KvEvents
 from penstock.wire.engines.reading import UnreadableError
 
@@ -46,7 +51,7 @@ def source_in(body: bytes) -> KvEvents:
     )
 
 
-async def found(client: EngineClient, target: Target, wanted: KvEvents) -> KvEvents:
+async def found(client: EngineClient, target: EngineTarget, wanted: KvEvents) -> KvEvents:
     """Where to subscribe: as configured, as the engine tells, or at the usual port.
 
     Raises UnreadableError where an engine tells what cannot be followed, or is not there yet.

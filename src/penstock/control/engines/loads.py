@@ -11,7 +11,12 @@ from time import monotonic
 from typing import Final
 
 from penstock.admin.view import EngineView
-from penstock.control.engines.client import EngineClient, NotNowError, Target, UnreachableError
+from penstock.control.engines.client import (
+    EngineClient,
+    EngineTarget,
+    NotNowError,
+    UnreachableError,
+)
 from penstock.control.engines.reports import ReportCells
 from penstock.control.events import Events
 from penstock.control.target_tasks import TargetTasks
@@ -41,7 +46,7 @@ class UnknownError(UnreadableError):
 class Watched:
     """An endpoint whose engine is read."""
 
-    def __init__(self, target: Target, now: float) -> None:
+    def __init__(self, target: EngineTarget, now: float) -> None:
         self.target = target
         self.dialect: EngineDialect | None = None
         self.recognised_at = now
@@ -71,7 +76,7 @@ class EngineLoads:
         self._clock = clock
         self._chance = Random()
         self._client = EngineClient(contexts)
-        self._watched: TargetTasks[Target, Watched] = TargetTasks(
+        self._watched: TargetTasks[EngineTarget, Watched] = TargetTasks(
             "reading", lambda target, _: Watched(target, clock()), self._keep_reading, events
         )
 
@@ -79,7 +84,7 @@ class EngineLoads:
         """This is the world that runs. Engines that stay as they are are read on."""
         self._watched.configure(
             {
-                (pool.name, endpoint.name): Target(pool.name, endpoint, pool.engine, pool.tls)
+                (pool.name, endpoint.name): EngineTarget(pool.name, endpoint, pool.engine, pool.tls)
                 for pool in snapshot.pools
                 if pool.engine is not None
                 for endpoint in pool.endpoints
@@ -151,7 +156,7 @@ class EngineLoads:
         reading.slots = watched.slots
         self._succeeded(watched, reading, before)
 
-    async def _recognise(self, target: Target) -> EngineDialect:
+    async def _recognise(self, target: EngineTarget) -> EngineDialect:
         """The engine that it is. Raises UnreadableError when it is none that is known."""
         engine = target.engine
         if engine.kind == GENERIC:
@@ -180,7 +185,7 @@ class EngineLoads:
                 problems.append(str(error))
         raise (UnknownError if settled else UnreadableError)(problems[0])
 
-    async def _telling(self, target: Target, dialect: EngineDialect) -> EngineDialect:
+    async def _telling(self, target: EngineTarget, dialect: EngineDialect) -> EngineDialect:
         """The engine's metrics, or what stands in for them where they do not tell requests."""
         for each in (dialect, *dialect.stand_ins) if dialect.stand_ins else ():
             try:
@@ -190,7 +195,7 @@ class EngineLoads:
                 continue
         return dialect  # whose problem is the one to tell
 
-    async def _asked(self, target: Target, dialect: EngineDialect) -> bytes:
+    async def _asked(self, target: EngineTarget, dialect: EngineDialect) -> bytes:
         """The answer with its load. Raises UnreadableError."""
         engine = target.engine
         if dialect.is_stand_in:
@@ -204,7 +209,7 @@ class EngineLoads:
         watched.capacity = configured
         if configured or dialect.capacity is None:
             return
-        for path in dialect.facts:
+        for path in dialect.info_paths:
             try:
                 body = await self._client.get(watched.target, path)
                 watched.capacity = max(whole(dialect.capacity(body)), 0)
@@ -213,11 +218,11 @@ class EngineLoads:
             else:
                 return
 
-    async def _count_slots(self, target: Target, dialect: EngineDialect) -> int:
+    async def _count_slots(self, target: EngineTarget, dialect: EngineDialect) -> int:
         """Those that requests may choose among; 0 where there are none, or nothing tells."""
         if dialect.slots is None or target.engine.slots == "engine":
             return 0
-        for path in dialect.facts:
+        for path in dialect.info_paths:
             try:
                 return max(whole(dialect.slots(await self._client.get(target, path))), 0)
             except UnreadableError:

@@ -15,9 +15,9 @@ import msgspec
 
 from penstock.control.engines.client import (
     EngineClient,
+    EngineTarget,
     LoadingError,
     NotNowError,
-    Target,
     TimedOutError,
     UnreachableError,
 )
@@ -37,7 +37,7 @@ _BEFORE_SERVICE_S: Final = 1.0  # that a start, a reload or a recovery waits for
 _PATIENCE_S: Final = 5.0
 # Endpoints that start together answer together: one snapshot for all of them.
 _GATHER_S: Final = 0.2
-_LOOK_S: Final = 2.0  # that a look waits for its news to be out
+_ASK_S: Final = 2.0  # that a look waits for its news to be out
 _JITTER: Final = 0.1
 _AFTER_A_BUG_S: Final = 5.0
 
@@ -52,7 +52,7 @@ _MUTE: Final = 3  # it tells no list: it may serve any model
 class _Asked:
     """An endpoint that is asked."""
 
-    target: Target
+    target: EngineTarget
     interval_s: float
     began_at: float
     asking: asyncio.Task[None] | None = None
@@ -61,7 +61,7 @@ class _Asked:
     problem: str = ""  # of the last look; empty: none
     unreadable: bool = False  # logged as such
 
-    def is_for(self, target: Target) -> bool:
+    def is_for(self, target: EngineTarget) -> bool:
         """Whether that is the same server, asked in the same way, wherever its row is."""
         return _rowless(self.target) == _rowless(target)
 
@@ -73,7 +73,7 @@ class _Asked:
         return self.standing == _NONE_YET or not alone
 
 
-_Wanted = tuple[Target, float]  # and how often it is asked, in seconds
+_Wanted = tuple[EngineTarget, float]  # and how often it is asked, in seconds
 
 
 class EngineModels:
@@ -100,15 +100,15 @@ class EngineModels:
         self._publishing: asyncio.Task[None] | None = None
         self._hurry = asyncio.Event()
         self._known = 0  # raised with every change
-        self._looking: dict[str, asyncio.Task[None]] = {}  # by pool
-        self._looks: dict[str, float] = {}  # when each pool's endpoints were asked out of turn
+        self._asking: dict[str, asyncio.Task[None]] = {}  # by pool
+        self._asked_at: dict[str, float] = {}  # when each pool's endpoints were asked out of turn
 
     def problem(self, pool: str, endpoint: str) -> str:
         """Why its list could not be read the last time; empty if it could, or nobody asked."""
         asked = self._asked.get((pool, endpoint))
         return asked.problem if asked is not None else ""
 
-    async def prepare(self, snapshot: Snapshot) -> None:
+    async def ask_new(self, snapshot: Snapshot) -> None:
         """Ask endpoints that are new in this world, before it runs; not for long."""
         self._coming = {}
         new: list[_Asked] = []
@@ -135,29 +135,29 @@ class EngineModels:
         self._running = snapshot
         self._tell()  # an answer may have come too late to be in it
 
-    async def look(self, pool: str, *, surely: bool = False) -> None:
+    async def ask_pool(self, pool: str, *, surely: bool = False) -> None:
         """Ask a pool's endpoints now, and return when what they say is out.
 
         At most once a second, unless ``surely``.
         """
-        under_way = self._looking.get(pool)
+        under_way = self._asking.get(pool)
         if under_way is not None and not under_way.done():
             await asyncio.wait([under_way])  # it began before what is to be seen, perhaps
             if not surely:
                 return
         now = self._clock()
-        if not surely and now - self._looks.get(pool, now - _AGAIN_S) < _AGAIN_S:
+        if not surely and now - self._asked_at.get(pool, now - _AGAIN_S) < _AGAIN_S:
             return
-        self._looks[pool] = now
+        self._asked_at[pool] = now
         some = [asked for key, asked in self._asked.states() if key[0] == pool]
-        self._looking[pool] = asyncio.create_task(self._look_at(some, anew=surely))
-        await asyncio.wait([self._looking[pool]])
+        self._asking[pool] = asyncio.create_task(self._ask_now(some, anew=surely))
+        await asyncio.wait([self._asking[pool]])
 
-    async def look_at(self, pool: str, endpoint: str) -> None:
+    async def ask_endpoint(self, pool: str, endpoint: str) -> None:
         """Ask one endpoint, which came up, and return when what it says is out."""
         asked = self._asked.get((pool, endpoint))
         if asked is not None:
-            await self._look_at([asked])
+            await self._ask_now([asked])
 
     async def stop(self) -> None:
         """End all."""
@@ -166,7 +166,7 @@ class EngineModels:
         tasks = [asked.asking for asked in known if asked.asking is not None]
         if self._publishing is not None:
             tasks.append(self._publishing)
-        tasks += self._looking.values()
+        tasks += self._asking.values()
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
@@ -218,15 +218,15 @@ class EngineModels:
     def _wait_s(self, asked: _Asked) -> float:
         return asked.interval_s if asked.models else min(asked.interval_s, _AGAIN_S)
 
-    async def _look_at(self, some: Sequence[_Asked], *, anew: bool = False) -> None:
+    async def _ask_now(self, some: Sequence[_Asked], *, anew: bool = False) -> None:
         if anew:
             under_way = [each.asking for each in some if each.asking is not None]
             if under_way:
-                await asyncio.wait(under_way, timeout=_LOOK_S)
-        await self._ask_all(some, _LOOK_S)
+                await asyncio.wait(under_way, timeout=_ASK_S)
+        await self._ask_all(some, _ASK_S)
         if self._publishing is not None and not self._publishing.done():
             self._hurry.set()
-            await asyncio.wait([self._publishing], timeout=_LOOK_S)
+            await asyncio.wait([self._publishing], timeout=_ASK_S)
 
     async def _ask_all(self, some: Sequence[_Asked], within_s: float) -> None:
         """All at once; who has not answered in time is asked on."""
@@ -342,12 +342,12 @@ class EngineModels:
                 return
 
 
-def _wanted(snapshot: Snapshot) -> list[tuple[EndpointKey, Target, float]]:
+def _wanted(snapshot: Snapshot) -> list[tuple[EndpointKey, EngineTarget, float]]:
     """The endpoints to be asked, how, and how often."""
     return [
         (
             (pool.name, endpoint.name),
-            Target(pool.name, endpoint, pool.engine or Engine(), pool.tls),
+            EngineTarget(pool.name, endpoint, pool.engine or Engine(), pool.tls),
             pool.models.discover_s,
         )
         for pool in snapshot.pools
@@ -357,9 +357,9 @@ def _wanted(snapshot: Snapshot) -> list[tuple[EndpointKey, Target, float]]:
     ]
 
 
-def _rowless(target: Target) -> Target:
+def _rowless(target: EngineTarget) -> EngineTarget:
     endpoint = msgspec.structs.replace(target.endpoint, row=-1, weight=1.0, max_in_flight=0)
-    return Target(target.pool, endpoint, target.engine, target.tls)
+    return EngineTarget(target.pool, endpoint, target.engine, target.tls)
 
 
 def _shown(models: Sequence[ServedModel]) -> str:

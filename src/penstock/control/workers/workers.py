@@ -10,7 +10,7 @@ from typing import Final, Literal
 from penstock.control.events import Events
 from penstock.control.workers.process import (
     WORKER_COMMAND,
-    Refusal,
+    SnapshotRefused,
     WorkerGoneError,
     WorkerProcess,
 )
@@ -75,8 +75,8 @@ class Worker:
         self.silent_looks: int = 0
         self.last_heartbeat: int = 0
 
-    def enter(self, state: State) -> None:
-        """Change the state."""
+    def change_to(self, state: State) -> None:
+        """It begins to be so now."""
         self.state = state
         self.since = time()
 
@@ -193,7 +193,7 @@ class Workers:
         """Let them finish their requests, and return when they have ended."""
         self._stopping.set()
         for worker in self.all:
-            worker.enter("stopping")
+            worker.change_to("stopping")
         await self.send_all({"kind": "stop", "deadline_s": deadline_s})
         if not self._tasks:
             return
@@ -222,13 +222,13 @@ class Workers:
             self._on_change()
             forget_running(self._board, worker.index)
             if self._stopping.is_set():
-                worker.enter("ended")
+                worker.change_to("ended")
                 _fail(first, StartError("stopped while starting"))
                 return
             if not first.done():
                 _fail(first, StartError(f"worker {worker.index} {ended}"))
                 return
-            worker.enter("restarting")
+            worker.change_to("restarting")
             worker.restarts += 1
             steady = worker.ready_at > 0.0 and monotonic() - worker.ready_at >= _STEADY_S
             early_ends = 0 if steady else early_ends + 1
@@ -258,7 +258,7 @@ class Workers:
         try:
             async with asyncio.timeout(_START_S):
                 await self._catch_up(process)
-        except Refusal as refusal:
+        except SnapshotRefused as refusal:
             ended = f"refused its first snapshot: {refusal}"
             process.kill()
         except TimeoutError:
@@ -293,7 +293,7 @@ class Workers:
         worker.silent_looks = 0
         worker.ready_at = monotonic()
         if not self._stopping.is_set():
-            worker.enter("ready")
+            worker.change_to("ready")
         self._events.info(
             "worker.ready",
             f"worker {worker.index} is ready (pid {worker.pid})",
@@ -310,7 +310,7 @@ class Workers:
         try:
             async with asyncio.timeout(_ANSWER_S):
                 await process.apply(snapshot, self._sockets)
-        except Refusal as refusal:
+        except SnapshotRefused as refusal:
             return str(refusal)
         except WorkerGoneError:
             pass  # its successor takes the newest

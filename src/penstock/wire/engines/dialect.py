@@ -47,7 +47,7 @@ class EngineDialect:
     runs_others: bool = False
     # Paths, of which the first that answers tells what does not change: ``capacity`` is the size of
     # its cache in tokens, ``slots`` how many sequences it keeps in slots that requests may choose.
-    facts: tuple[str, ...] = ()
+    info_paths: tuple[str, ...] = ()
     capacity: Callable[[bytes], int] | None = field(default=None)
     slots: Callable[[bytes], int] | None = field(default=None)
     # Where the cache may turn out larger than ``capacity`` tells, asked with each reading.

@@ -109,14 +109,14 @@ def _server_info(body: bytes) -> int:
     return decoded(body, _ServerInfo).max_total_num_tokens
 
 
-_FACTS: Final = ("/server_info", "/get_server_info")  # the second is that of older builds
+_INFO_PATHS: Final = ("/server_info", "/get_server_info")  # the second is that of older builds
 LOADS: Final = EngineDialect(
     "sglang",
     "SGLang without `--enable-metrics`",
     _read_loads,
     Reports(YES, YES, YES),
     path="/v1/loads",
-    facts=_FACTS,
+    info_paths=_INFO_PATHS,
     capacity=_server_info,
     is_stand_in=True,
 )
@@ -126,7 +126,7 @@ GET_LOAD: Final = EngineDialect(
     _read_get_load,
     Reports(YES, "", YES),
     path="/get_load",
-    facts=_FACTS,
+    info_paths=_INFO_PATHS,
     capacity=_server_info,
     is_stand_in=True,
 )
@@ -136,7 +136,7 @@ DIALECT: Final = EngineDialect(
     _read,
     Reports(YES, YES, YES, YES),
     marks=("sglang:", "sglang_"),
-    facts=_FACTS,
+    info_paths=_INFO_PATHS,
     capacity=_server_info,
     stand_ins=(LOADS, GET_LOAD),
 )

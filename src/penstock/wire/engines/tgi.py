@@ -32,6 +32,6 @@ DIALECT: Final = EngineDialect(
     _read,
     Reports(requests=YES, kv_capacity="where told"),
     marks=("tgi_",),
-    facts=("/info",),
+    info_paths=("/info",),
     capacity=_capacity,
 )

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 import trustme
 
-from penstock.control.engines.client import EngineClient, Target
+from penstock.control.engines.client import EngineClient, EngineTarget
 from penstock.control.world.certificates import EndpointContexts
 from penstock.core.snapshot import Endpoint, EndpointTls, Engine
 from penstock.wire.engines.reading import UnreadableError
@@ -22,7 +22,9 @@ async def get(place: HasAddress, engine: Engine, tls: EndpointTls | None = None)
     endpoint = Endpoint("e", NAME, place.port, tls=tls is not None, addresses=("127.0.0.1",))
     client = EngineClient(EndpointContexts())
     try:
-        return await client.get(Target("a", endpoint, engine, tls or EndpointTls()), "/metrics")
+        return await client.get(
+            EngineTarget("a", endpoint, engine, tls or EndpointTls()), "/metrics"
+        )
     finally:
         await client.close()
 

@@ -246,7 +246,7 @@ async def test_endpoints_are_asked_before_workers_hear_of_them(
 ) -> None:
     other_endpoint.answer = lambda _: Answer(body=OTHER)
     site.running = site.both(other_endpoint)
-    await site.models.prepare(site.running)
+    await site.models.ask_new(site.running)
     pool = site.pool()
     assert [model.id for model in pool.discovered[site.place.name]] == ["llama", "sql"]
     assert [model.id for model in pool.discovered[other_endpoint.name]] == ["llama"]
@@ -264,7 +264,7 @@ async def test_who_does_not_answer_in_time_is_awaited_and_told_when_it_does(
         other_endpoint.port, port = nobody.getsockname()[1], other_endpoint.port
         site.running = site.both(other_endpoint)
         other_endpoint.port = port
-        await site.models.prepare(site.running)
+        await site.models.ask_new(site.running)
         assert len(site.pool().awaited) == 1
         site.models.configure(site.models.mark(site.running))
     site.running = site.both(other_endpoint)
@@ -279,7 +279,7 @@ async def test_an_endpoint_that_tells_no_list_may_serve_any_model(
 ) -> None:
     other_endpoint.answer = lambda _: Answer(status=404)
     site.running = site.both(other_endpoint)
-    await site.models.prepare(site.running)
+    await site.models.ask_new(site.running)
     pool = site.pool()
     assert (pool.awaited, set(pool.discovered)) == ((), {site.place.name})
 
@@ -290,11 +290,11 @@ async def test_an_error_is_waited_out_for_a_while_and_loading_for_as_long_as_it_
 ) -> None:
     other_endpoint.answer = lambda _: Answer(status=status)
     site.running = site.both(other_endpoint)
-    await site.models.prepare(site.running)
+    await site.models.ask_new(site.running)
     site.models.configure(site.models.mark(site.running))
     assert site.pool().awaited == (other_endpoint.name,)
     site.now = 10.0
-    await site.models.look("a")
+    await site.models.ask_pool("a")
     assert site.pool().awaited == ((other_endpoint.name,) if for_ever else ())
 
 
@@ -315,17 +315,17 @@ async def test_a_look_returns_when_its_news_is_out_and_comes_once_a_second(site:
     site.run(discover_s=60.0)
     await until(lambda: len(site.published) == 1, "the models are published")
     site.page = OTHER
-    await site.models.look("a")
+    await site.models.ask_pool("a")
     assert site.served() == ["llama"]
     asked = len(site.place.requests)
     site.page = VLLM
-    await site.models.look("a")
+    await site.models.ask_pool("a")
     assert len(site.place.requests) == asked
-    await site.models.look("a", surely=True)  # a request passed that may have changed them
+    await site.models.ask_pool("a", surely=True)  # a request passed that may have changed them
     assert site.served() == ["llama", "sql"]
     site.now += 1.0
     site.page = OTHER
-    await site.models.look("a")
+    await site.models.ask_pool("a")
     assert site.served() == ["llama"]
 
 
