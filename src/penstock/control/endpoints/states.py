@@ -1,136 +1,32 @@
-"""The state of every endpoint: the one writer of the board's state cells.
+"""The states of all endpoints, and what changes them.
 
 Health checks, agents, outlier detection and operators say here what they found or want; every
 change is written to the board, logged with its reason, and remembered for status.
 """
 
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass, field
 from difflib import get_close_matches
-from math import inf
 from time import monotonic, time
 from typing import Final
 
 from penstock.admin.view import UnknownNameError
 from penstock.control.endpoints.agent_state import AgentState
 from penstock.control.endpoints.cause import Cause
+from penstock.control.endpoints.state import EndpointState
+from penstock.control.endpoints.state_cells import StateCells
 from penstock.control.events import Events
 from penstock.control.world.rows import EndpointKey
 from penstock.core.endpoint import DOWN, STARTING, UP
 from penstock.core.health.health import STATE_NAMES
 from penstock.core.health.slow_start import SlowStart
-from penstock.core.snapshot import Drain, Endpoint, Pool
-from penstock.core.snapshot import SlowStart as SlowStartSettings
-from penstock.dataplane.board.layout import (
-    H_EPOCH,
-    S_DRAINING,
-    S_EJECTED,
-    S_EXACT,
-    S_HEALTH,
-    S_KEEPS_CLIENTS,
-    S_MAX_IN_FLIGHT,
-    S_PREFIX_DOUBT_PPM,
-    S_WEIGHT_PPM,
-    Board,
-)
+from penstock.core.snapshot import Endpoint, Pool
+from penstock.dataplane.board.layout import Board
 from penstock.wire.agent_check import AgentAnswer
 
-_PPM: Final = 1_000_000
 MAX_WEIGHT: Final = 1_000_000.0  # the sum over a pool must stay exact in a float
 NOT_CHECKED: Final = "no health check is configured"
 NOT_CHECKED_YET: Final = "not checked yet"
 _CONFIGURED: Final = "as configured"
-
-
-@dataclass
-class EndpointState:
-    """What the balancer thinks of one endpoint. Only ``EndpointStates`` changes it."""
-
-    pool: str
-    name: str
-    row: int
-    configured_weight: float
-    weight: float  # configured, or set at run time
-    slow_start: SlowStartSettings
-    ramp: SlowStart
-    health: int
-    health_cause: Cause
-    weight_cause: Cause
-    drain: Drain = field(default_factory=Drain)
-    agent: AgentState = field(default_factory=AgentState)
-    no_address: Cause | None = None  # its name cannot be looked up
-    draining: Cause | None = None  # by an operator
-    ejected: Cause | None = None
-    ejections: int = 0
-    prefix_doubt: float = 0.0  # share of predicted prefix hits that is not believed
-    exact_slot: int = -1  # in the exact prefix index; -1 while its cache is not known exactly
-    written: tuple[int, ...] = field(default=())
-
-    @property
-    def is_draining(self) -> bool:
-        """Whether an operator or its agent lets it have no further requests."""
-        return self.draining is not None or self.agent.set_aside is not None
-
-    @property
-    def is_down(self) -> bool:
-        """Whether active checks or its agent say so, or nothing can be connected to."""
-        return self.health == DOWN or self.agent.down is not None or self.no_address is not None
-
-    @property
-    def shown(self) -> str:
-        """One word: what keeps it from being picked, or else its health."""
-        return self._standing()[0]
-
-    @property
-    def cause(self) -> Cause:
-        """Why ``shown`` is what it is."""
-        return self._standing()[1]
-
-    def _standing(self) -> tuple[str, Cause]:
-        agent = self.agent
-        if self.draining is not None:
-            return "draining", self.draining
-        if agent.set_aside is not None:
-            return "maintenance" if agent.maintenance else "draining", agent.set_aside
-        if self.no_address is not None:
-            return "down", self.no_address
-        if self.health == DOWN:
-            return "down", self.health_cause
-        if agent.down is not None:
-            return "down", agent.down
-        if self.ejected is not None:
-            return "ejected", self.ejected
-        if self.weight == 0.0:
-            return "weightless", self.weight_cause
-        if agent.weightless is not None:
-            return "weightless", agent.weightless
-        return STATE_NAMES[self.health], self.health_cause
-
-    @property
-    def clients_stay_until(self) -> float:
-        """Until when clients that are bound to it stay though it gets no others, in Unix time:
-        ``inf`` without a deadline, 0 where it does get others, or they move at once."""
-        agent = self.agent
-        if self.drain.sticky != "stay" or agent.maintenance:
-            return 0.0
-        causes = [self.draining, agent.set_aside, agent.weightless]
-        if self.weight == 0.0:
-            causes.append(self.weight_cause)
-        since = [cause.since for cause in causes if cause is not None]
-        if not since:
-            return 0.0
-        deadline_s = self.drain.deadline_s
-        return min(since) + deadline_s if deadline_s > 0.0 else inf
-
-    @property
-    def exact(self) -> bool:
-        """Whether what its KV events tell of prefixes is believed."""
-        return self.exact_slot >= 0 and self.prefix_doubt == 0.0
-
-    @property
-    def available(self) -> bool:
-        """Whether it may be picked (``core.eligible.is_available``)."""
-        return self.shown in ("starting", "up")
 
 
 class EndpointStates:
@@ -143,7 +39,7 @@ class EndpointStates:
         clock: Callable[[], float] = monotonic,
         wall_clock: Callable[[], float] = time,
     ) -> None:
-        self._board = board
+        self._cells = StateCells(board)
         self._events = events
         self._clock = clock
         self._wall_clock = wall_clock
@@ -367,31 +263,8 @@ class EndpointStates:
             state.no_address = Cause(reason, self._wall_clock()) if reason else None
 
     def _write(self, state: EndpointState) -> None:
-        """Bring the board up to date, and tell the workers by the epoch if anything changed."""
-        wanted = (
-            DOWN if state.is_down else state.health,
-            int(state.is_draining),
-            int(state.ejected is not None),
-            round(self.effective_weight(state) * _PPM),
-            round(state.prefix_doubt * _PPM),
-            state.exact_slot + 1 if state.exact else 0,
-            state.agent.max_in_flight + 1,
-            int(self._wall_clock() < state.clients_stay_until),
-        )
-        if wanted == state.written:
-            return
-        state.written = wanted
-        cells = self._board.cells
-        at = self._board.state(state.row)
-        cells[at + S_HEALTH] = wanted[0]
-        cells[at + S_DRAINING] = wanted[1]
-        cells[at + S_EJECTED] = wanted[2]
-        cells[at + S_WEIGHT_PPM] = wanted[3]
-        cells[at + S_PREFIX_DOUBT_PPM] = wanted[4]
-        cells[at + S_EXACT] = wanted[5]
-        cells[at + S_MAX_IN_FLIGHT] = wanted[6]
-        cells[at + S_KEEPS_CLIENTS] = wanted[7]
-        cells[H_EPOCH] += 1
+        """Bring the board up to date."""
+        self._cells.write(state, self.effective_weight(state), self._wall_clock())
 
 
 def _of(state: EndpointState) -> dict[str, str]:
