@@ -32,7 +32,7 @@ class Command(msgspec.Struct, forbid_unknown_fields=True):
 
     @classmethod
     def path(cls) -> str:
-        """Where it is asked for."""
+        """The path of its route."""
         return PREFIX + cls.name
 
     @classmethod

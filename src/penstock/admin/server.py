@@ -32,7 +32,7 @@ class AdminServer:
         self._runner: web.AppRunner | None = None
 
     async def start(self, host: str, port: int) -> tuple[str, int]:
-        """Begin to answer; returns the real address. Raises OSError."""
+        """Start listening; returns the real address. Raises OSError."""
         runner = web.AppRunner(
             self.application(), access_log=None, shutdown_timeout=_SHUTDOWN_S, logger=HTTP_LOG
         )
@@ -46,18 +46,18 @@ class AdminServer:
         return host, runner.addresses[0][1]
 
     async def stop(self) -> None:
-        """Answer no more."""
+        """Stop listening."""
         if self._runner is not None:
             await self._runner.cleanup()
 
     async def sample(self) -> None:
-        """For ever: note the counters, for rates and latencies of the last minute."""
+        """Runs until cancelled: sample the counters, for rates and latencies of the last minute."""
         while True:
             self._recent.sample(self._balancer.overview())
             await asyncio.sleep(SAMPLE_S)
 
     def application(self) -> web.Application:
-        """The addresses that are answered."""
+        """The routes."""
         application = web.Application(
             middlewares=[guard(self._token)], client_max_size=_MAX_BODY_BYTES
         )
@@ -105,7 +105,7 @@ class AdminServer:
 
 
 async def _command_in(request: web.Request, kind: type[Command]) -> Command:
-    """Raises ValueError for one that cannot be."""
+    """The command in a request. Raises ValueError for one that is malformed."""
     if kind.method == hdrs.METH_GET:
         return msgspec.convert(dict(request.query), kind, strict=False)
     return msgspec.json.decode(await request.read() or b"{}", type=kind)

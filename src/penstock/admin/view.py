@@ -11,10 +11,10 @@ from penstock.dataplane.board.layout import Board
 
 
 class EngineView(msgspec.Struct, frozen=True):
-    """What an endpoint's engine tells; -1 where it does not. ``age_s`` is of the newest report."""
+    """What an endpoint's engine reports; -1 where it does not. ``age_s``: of the newest report."""
 
     kind: str
-    silent: bool  # own counts only: it has not told its load for too long
+    silent: bool  # own counts only: it has not reported its load for too long
     problem: str  # why it could not be read the last time; empty if it could
     age_s: float
     running: float
@@ -27,7 +27,7 @@ class EngineView(msgspec.Struct, frozen=True):
 
 
 class AgentView(msgspec.Struct, frozen=True):
-    """What the agent beside an endpoint said last, and why it could not be asked since."""
+    """The last answer of an endpoint's agent, and why there was none since."""
 
     said: str
     problem: str

@@ -1,4 +1,4 @@
-"""Asks a balancer's admin address."""
+"""The client of a balancer's admin address."""
 
 from __future__ import annotations
 

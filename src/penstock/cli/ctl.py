@@ -33,7 +33,7 @@ class Verbs(click.Group):
     _anywhere: ClassVar = ("--admin", "--token", "--token-file")
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
-        """Brings those options before the verb, where the group reads them."""
+        """Move those options before the verb, where the group reads them."""
         first: list[str] = []
         rest: list[str] = []
         given = iter(args)

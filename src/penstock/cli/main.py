@@ -54,7 +54,7 @@ Examples:
 
 
 class Verbs(click.Group):
-    """The verbs there are, by the modules there are."""
+    """The verbs, found by their modules."""
 
     def list_commands(self, ctx: click.Context) -> list[str]:
         """Every verb, in alphabetical order."""
@@ -102,7 +102,7 @@ class Verbs(click.Group):
 
 
 def _verb_of_ctl(name: str) -> str:
-    """How ``penstock ctl`` is told so; empty when it has no verb of that name."""
+    """The usage of that verb of ``penstock ctl``; empty when it has none of that name."""
     from penstock.cli.ctl import ctl
 
     verb = ctl.commands.get(name)

@@ -1,4 +1,4 @@
-"""Work that goes on beside everything else, and how it goes on after a bug."""
+"""Background tasks, and how they continue after a bug."""
 
 import asyncio
 from collections.abc import Awaitable, Callable, Coroutine
@@ -18,7 +18,7 @@ async def keep(
     pause_s: float = AFTER_A_BUG_S,
     sleep: Sleep = asyncio.sleep,
 ) -> None:
-    """Do work that never ends. If it crashes, that is logged, and it begins again after a pause."""
+    """Run work that never ends. A crash is logged, and the work restarts after a pause."""
     while True:
         try:
             await work()
@@ -28,24 +28,24 @@ async def keep(
 
 
 class BackgroundTasks:
-    """Tasks that end with whom they belong to."""
+    """Tasks that end with their owner."""
 
     def __init__(self, events: Events) -> None:
         self._events = events
         self._tasks: set[asyncio.Task[None]] = set()
 
     def keep(self, what: str, work: Work, pause_s: float = AFTER_A_BUG_S) -> None:
-        """Begin work that never ends."""
+        """Start work that never ends."""
         self.begin(what, keep(what, work, self._events, pause_s))
 
     def begin(self, what: str, work: Coroutine[Any, Any, None]) -> None:
-        """Begin work that is done once; a bug in it is logged."""
+        """Start work that runs once; a bug in it is logged."""
         task = asyncio.create_task(work, name=what)
         self._tasks.add(task)
         task.add_done_callback(self._ended)
 
     async def stop(self) -> None:
-        """End all, and return when they have ended."""
+        """Cancel all tasks and wait for their end."""
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)

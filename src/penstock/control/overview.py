@@ -43,7 +43,7 @@ def overview(
     stopping: bool,
     log_dropped: int,
 ) -> Overview:
-    """Everything at once; ``snapshot`` is the one that runs."""
+    """Everything at once; ``snapshot`` is the running one."""
     source = reloader.configured.source
     return Overview(
         version=__version__,

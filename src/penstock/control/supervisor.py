@@ -1,4 +1,4 @@
-"""The supervisor: starts the workers, keeps the world up to date, stops. Read ``serve`` first.
+"""The supervisor: starts the workers, keeps them up to date, stops. Read ``serve`` first.
 
 It is never on a request's path: when it dies, workers serve on with what they know, and its
 successor takes over (``takeover.py``).
@@ -138,7 +138,7 @@ class Supervisor:
         self._admin = AdminServer(self, bound(parts), configured.admin.token)
 
     async def serve(self) -> None:
-        """From start to end. Raises StartError."""
+        """Serve from start to stop. Raises StartError."""
         raise_descriptor_limit()
         self._listen_to_signals()
         for warning in self._configured.warnings:
@@ -172,7 +172,7 @@ class Supervisor:
     # --- what the admin server shows --------------------------------------------------------
 
     def overview(self) -> Overview:
-        """How things are."""
+        """The balancer at this moment."""
         return overview(
             self._publisher.running,
             self._sockets,
@@ -191,7 +191,7 @@ class Supervisor:
         )
 
     def stop(self) -> None:
-        """Begin to stop; asked for once more, at once."""
+        """Begin to stop; if called again, stop at once."""
         if self._stop_wanted.is_set():
             self._stop_now.set()
         self._stop_wanted.set()
@@ -221,7 +221,7 @@ class Supervisor:
                 self._runtime.owner(each.port) for each in self._configured.snapshot.listeners
             }
             pids = ", ".join(str(pid) for pid in sorted(owners - {0}))
-            hint = f" (Penstock runs there already: pid {pids})" if pids else ""
+            hint = f" (Penstock is already running there: pid {pids})" if pids else ""
             raise StartError(f"{error}{hint}") from error
         running = self._publisher.running
         addresses = ", ".join(
@@ -238,7 +238,7 @@ class Supervisor:
         self._write_runtime_file()
 
     async def _until_stopped(self, work: Coroutine[Any, Any, None]) -> None:
-        """Do it, or give it up when the balancer is told to stop."""
+        """Do the work, or cancel it when the balancer is told to stop."""
         task = asyncio.create_task(work)
         stop = asyncio.create_task(self._stop_wanted.wait())
         await asyncio.wait({task, stop}, return_when=asyncio.FIRST_COMPLETED)
@@ -302,7 +302,7 @@ class Supervisor:
             self._publisher.reclaim_rows()
 
     async def _watch_certificates(self) -> None:
-        """Publish again when files changed and can be used; a half-written pair waits."""
+        """Publish again when files changed and are usable; a half-written pair waits."""
         complained_of: object = None
         while True:
             await asyncio.sleep(_CERTIFICATES_S)
@@ -327,12 +327,12 @@ class Supervisor:
             try:
                 await self._publisher.refresh()
             except PublishError as error:
-                self._events.error("name.refused", f"addresses that changed are not used: {error}")
+                self._events.error("name.refused", f"changed addresses are not used: {error}")
 
         await self._addresses.run(refresh)
 
     def _on_leave(self, pool: str, endpoint: str) -> None:
-        """It went down: perhaps its name leads elsewhere now."""
+        """It went down: its name may resolve to another address now."""
         for found in self._publisher.endpoints(pool, endpoint):
             self._addresses.expire(found)
 
@@ -355,7 +355,7 @@ class Supervisor:
 
 
 def raise_descriptor_limit() -> None:
-    """As many descriptors as the system allows; workers inherit the limit."""
+    """Allow as many descriptors as the system does; workers inherit the limit."""
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     if soft != hard:
         resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))

@@ -1,4 +1,4 @@
-"""One task for each endpoint that a snapshot wants looked after: checked, asked, read."""
+"""One task for each endpoint that is checked, asked or read."""
 
 import asyncio
 from collections.abc import Callable, Coroutine, Iterator, Mapping
@@ -73,7 +73,7 @@ class TargetTasks(Generic[TargetT, StateT]):
             yield key, kept.state
 
     async def stop(self) -> None:
-        """End all, and return when they have ended."""
+        """Cancel all tasks and wait for their end."""
         self._kept = {}
         tasks = list(self._tasks)
         for task in tasks:

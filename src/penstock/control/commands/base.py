@@ -1,4 +1,4 @@
-"""What commands share."""
+"""Bases of commands."""
 
 from typing import TYPE_CHECKING, ClassVar, Final
 

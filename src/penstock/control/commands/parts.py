@@ -1,4 +1,4 @@
-"""What commands act on."""
+"""The parts of the supervisor that commands act on."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -11,7 +11,7 @@ from penstock.control.world.reload import Reloader
 
 @dataclass(frozen=True)
 class Parts:
-    """Of the supervisor."""
+    """Add a field where a command needs a part that none has used yet."""
 
     states: EndpointStates
     workers: Workers

@@ -70,7 +70,7 @@ class Addresses:
         return self._mark(spec)
 
     def configure(self, snapshot: Snapshot) -> None:
-        """This is the world that runs: names that are not in it are forgotten."""
+        """Keep the names of the running snapshot, and forget all others."""
         present = {endpoint.host for endpoint in _named(snapshot)}
         for host in [host for host in self._names if host not in present]:
             gone = self._names.pop(host)
@@ -84,7 +84,7 @@ class Addresses:
             name.due = min(name.due, name.since + _LEAST_S)
 
     async def run(self, refresh: Callable[[], Awaitable[None]]) -> None:
-        """For ever: look up what is due, and have it published when addresses changed."""
+        """Runs until cancelled: look up what is due, and publish addresses that changed."""
         while True:
             try:
                 async with asyncio.timeout(_LOOK_S):
@@ -103,7 +103,7 @@ class Addresses:
                 self._look_up(name)
 
     async def stop(self) -> None:
-        """End all."""
+        """Cancel all tasks and wait for their end."""
         tasks = [name.task for name in self._names.values() if name.task is not None]
         self._names = {}
         for task in tasks:

@@ -1,7 +1,7 @@
-"""Agent checks: asks the agent beside each endpoint what it says of it, as HAProxy does.
+"""Agent checks: asks the agent beside each endpoint for its state, as HAProxy does.
 
 One task for each endpoint whose pool has an agent. An agent that does not answer changes nothing:
-whether an endpoint can be reached is what health checks find out.
+whether an endpoint can be reached is for health checks to find out.
 """
 
 import asyncio
@@ -56,7 +56,7 @@ class AgentChecks:
         self._connector = Connector()
 
     def configure(self, snapshot: Snapshot) -> None:
-        """This is the world that runs. Agents that stay as they are go on undisturbed."""
+        """Ask the agents of the running snapshot. Unchanged ones go on undisturbed."""
         self._asked.configure(
             {
                 (pool.name, endpoint.name): AgentTarget(pool.name, endpoint, pool.agent_check)
@@ -67,12 +67,12 @@ class AgentChecks:
         )
 
     def view(self, pool: str, name: str) -> AgentView | None:
-        """What its agent said last; None where there is none."""
+        """The agent's last answer; None where there is no agent."""
         asked = self._asked.get((pool, name))
         return AgentView(asked.said, asked.problem) if asked is not None else None
 
     async def stop(self) -> None:
-        """End all."""
+        """Cancel all tasks and wait for their end."""
         await self._asked.stop()
 
     async def _keep_asking(self, asked: _Asked) -> None:
@@ -106,7 +106,7 @@ class AgentChecks:
             self._note(asked, "its answer is empty" if answer.empty else "")
 
     def _note(self, asked: _Asked, problem: str) -> None:
-        """Log when problems begin and when they end, not at every turn."""
+        """Log when problems begin and when they end, not with every check."""
         before, asked.problem = asked.problem, problem
         pool, name = asked.target.pool, asked.target.endpoint.name
         if problem and not before:
@@ -118,7 +118,7 @@ class AgentChecks:
 
 
 async def _line_of(target: AgentTarget, connector: Connector) -> bytes:
-    """What the agent says. Raises OSError, and ValueError for no line within bounds."""
+    """The agent's answer. Raises OSError, and ValueError without a line within bounds."""
     sock = await connector.connect(target.endpoint, target.check.port)
     reader, writer = await asyncio.open_connection(sock=sock)
     try:

@@ -1,4 +1,4 @@
-"""Active health checks: when to check whom, and what becomes of the results.
+"""Active health checks: when each endpoint is checked, and what the results change.
 
 One task for each endpoint that is checked: its checks follow one another, so they cannot pile up.
 """
@@ -38,7 +38,7 @@ class HealthChecks:
         self.before_up: Callable[[str, str], Awaitable[None]] | None = None
 
     def configure(self, snapshot: Snapshot) -> None:
-        """This is the world that runs. Checks that stay as they are go on undisturbed."""
+        """Check the endpoints of the running snapshot. Unchanged checks go on undisturbed."""
         self._checked.configure(
             {
                 (pool.name, endpoint.name): CheckTarget(
@@ -51,12 +51,12 @@ class HealthChecks:
         )
 
     def last_result(self, pool: str, name: str) -> str:
-        """Of the newest check, for people; empty before the first and where there are none."""
+        """The newest check's result, for people; empty before the first and without checks."""
         checked = self._checked.get((pool, name))
         return checked.health.last_result if checked is not None else ""
 
     async def stop(self) -> None:
-        """End all."""
+        """Cancel all tasks and wait for their end."""
         await self._checked.stop()
 
     def _begin(self, target: CheckTarget, _: "_Checked | None") -> "_Checked":

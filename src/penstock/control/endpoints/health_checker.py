@@ -68,7 +68,7 @@ class HealthChecker:
             return CheckResult(False, reason_of(error))
 
     async def connects(self, endpoint: Endpoint, tls: EndpointTls, timeout_s: float) -> bool:
-        """Whether a connection can be made, TLS included. Never raises for what it meets."""
+        """Whether a connection, TLS included, can be made. Never raises for a failure."""
         context = self._contexts.of(tls) if endpoint.tls else None
         name = (tls.server_name or endpoint.host) if endpoint.tls else None
         try:
@@ -112,7 +112,7 @@ class _TcpCheck(asyncio.Protocol):
 
 
 class _HttpCheck(asyncio.Protocol):
-    """Asks, and reads of the answer what it takes to decide."""
+    """Sends a request, and reads as much of the answer as the verdict needs."""
 
     def __init__(self, target: CheckTarget, ended: "asyncio.Future[CheckResult]") -> None:
         self._target = target
@@ -158,7 +158,7 @@ class _HttpCheck(asyncio.Protocol):
         self._judge_body(whole or len(self._body) >= _BODY_BYTES)
 
     def _read_head(self, data: bytes) -> bytes | None:
-        """The body's beginning, when the final head is whole; it is judged."""
+        """Judges the final head once it is complete; returns the beginning of the body."""
         data = self._inbox + data
         while (end := find_head_end(data, 0)) >= 0:
             head = parse_response(data[:end])
@@ -200,7 +200,7 @@ class _HttpCheck(asyncio.Protocol):
 
 
 def reason_of(error: Exception) -> str:
-    """What happened, in few words."""
+    """What happened, in a few words."""
     if isinstance(error, ssl.SSLCertVerificationError):
         return f"TLS: certificate verify failed: {error.verify_message}"
     if isinstance(error, ssl.SSLError):

@@ -1,6 +1,6 @@
-"""Endpoints that are out because no connection to them could be made: let in as soon as one can.
+"""Readmits endpoints, ejected because no connection could be made, as soon as one can.
 
-An ejection by time alone would keep a whole fleet out that was restarted at once.
+Ejection by time alone would keep out a whole fleet that was restarted at once.
 """
 
 import asyncio
@@ -24,7 +24,7 @@ class Reconnecting:
         self._room = asyncio.Semaphore(_AT_ONCE)
 
     async def run(self) -> None:
-        """For ever."""
+        """Runs until cancelled."""
         while True:
             await asyncio.sleep(_EVERY_S)
             await self.try_all()

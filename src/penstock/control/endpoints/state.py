@@ -1,4 +1,4 @@
-"""What the balancer thinks of one endpoint, and what follows from it."""
+"""The state of one endpoint: health, drain, ejection, weight, and the reasons."""
 
 from dataclasses import dataclass, field
 from math import inf
@@ -38,7 +38,7 @@ class EndpointState:
 
     @property
     def is_draining(self) -> bool:
-        """Whether an operator or its agent lets it have no further requests."""
+        """Whether an operator or its agent drains it."""
         return self.draining is not None or self.agent.set_aside is not None
 
     @property
@@ -78,7 +78,7 @@ class EndpointState:
 
     @property
     def clients_stay_until(self) -> float:
-        """Until when clients that are bound to it stay though it gets no others, in Unix time:
+        """Until when clients bound to it stay although it gets no others, in Unix time:
         ``inf`` without a deadline, 0 where it does get others, or they move at once."""
         agent = self.agent
         if self.drain.sticky != "stay" or agent.maintenance:
@@ -94,7 +94,7 @@ class EndpointState:
 
     @property
     def exact(self) -> bool:
-        """Whether what its KV events tell of prefixes is believed."""
+        """Whether its KV events are trusted for prefixes."""
         return self.exact_slot >= 0 and self.prefix_doubt == 0.0
 
     @property

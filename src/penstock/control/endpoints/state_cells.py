@@ -31,7 +31,7 @@ _CELLS: Final = (
 
 
 class StateCells:
-    """Those of all endpoints."""
+    """The cells of all endpoints."""
 
     def __init__(self, board: Board) -> None:
         self._board = board

@@ -1,7 +1,7 @@
 """The states of all endpoints, and what changes them.
 
-Health checks, agents, outlier detection and operators say here what they found or want; every
-change is written to the board, logged with its reason, and remembered for status.
+Health checks, agents, outlier detection and operators report here; every change is written to the
+board, logged with its reason, and remembered for status.
 """
 
 from collections.abc import Callable, Iterable
@@ -30,7 +30,7 @@ _CONFIGURED: Final = "as configured"
 
 
 class EndpointStates:
-    """By pool and name; endpoints that stay over a reload keep their state."""
+    """States by pool and name; endpoints that stay over a reload keep theirs."""
 
     def __init__(
         self,
@@ -49,7 +49,7 @@ class EndpointStates:
         self.on_leave: Callable[[str, str], None] = _nobody  # it went down or was ejected
 
     def add_new(self, pools: Iterable[Pool]) -> None:
-        """Give endpoints that are not known yet a state, before any worker hears of them."""
+        """Give new endpoints a state, before any worker hears of them."""
         for pool in pools:
             for endpoint in pool.endpoints:
                 if (pool.name, endpoint.name) not in self._states:
@@ -58,7 +58,7 @@ class EndpointStates:
                     self._write(state)
 
     def configure(self, pools: Iterable[Pool]) -> None:
-        """This is the world that runs: take over weights, forget endpoints that are not in it.
+        """Take over weights from the running snapshot, and forget endpoints that are not in it.
 
         A weight set at run time holds until the configured one changes.
         """
@@ -88,7 +88,7 @@ class EndpointStates:
         return list(self._states.values())
 
     def set_health(self, pool: str, name: str, health: int, reason: str) -> None:
-        """A verdict of active checks. Raises UnknownNameError."""
+        """Active checks found that health. Raises UnknownNameError."""
         state = self.of(pool, name)
         if state.health == health:
             return
@@ -105,7 +105,7 @@ class EndpointStates:
             self.on_leave(pool, name)
 
     def eject(self, pool: str, name: str, reason: str) -> None:
-        """Outlier detection takes it out. Raises UnknownNameError."""
+        """Outlier detection ejects it. Raises UnknownNameError."""
         state = self.of(pool, name)
         state.ejected = Cause(reason, self._wall_clock())
         state.ejections += 1
@@ -115,7 +115,7 @@ class EndpointStates:
         self.on_leave(pool, name)
 
     def readmit(self, pool: str, name: str, reason: str) -> None:
-        """Outlier detection lets it in again. Raises UnknownNameError."""
+        """Outlier detection readmits it. Raises UnknownNameError."""
         state = self.of(pool, name)
         if state.ejected is None:
             return
@@ -128,7 +128,7 @@ class EndpointStates:
         self._events.info("endpoint.readmitted", text, **_of(state))
 
     def drain(self, pool: str, name: str, reason: str) -> None:
-        """No further requests; running ones finish. Raises UnknownNameError."""
+        """Send it no further requests; running ones finish. Raises UnknownNameError."""
         state = self.of(pool, name)
         if state.draining is not None:
             return
@@ -138,7 +138,7 @@ class EndpointStates:
         self._events.info("endpoint.draining", text, **_of(state))
 
     def undrain(self, pool: str, name: str, reason: str) -> None:
-        """Requests again, by slow start if the pool has one. Raises UnknownNameError."""
+        """Send it requests again, with slow start if configured. Raises UnknownNameError."""
         state = self.of(pool, name)
         if state.draining is None:
             return
@@ -150,9 +150,9 @@ class EndpointStates:
         self._events.info("endpoint.undrained", text, **_of(state))
 
     def set_weight(self, pool: str, name: str, weight: float, reason: str) -> None:
-        """Weigh it so until the configured weight changes or the balancer restarts.
+        """Set its weight until the configured weight changes or the balancer restarts.
 
-        Raises UnknownNameError, and ValueError for a weight that is none.
+        Raises UnknownNameError, and ValueError for an impossible weight.
         """
         if not 0.0 <= weight <= MAX_WEIGHT:
             raise ValueError(f"a weight is a number from 0 to {MAX_WEIGHT:g}, not {weight:g}")
@@ -164,7 +164,7 @@ class EndpointStates:
         self._events.info("endpoint.weight", text, **_of(state))
 
     def agent_says(self, pool: str, name: str, answer: AgentAnswer) -> None:
-        """The agent beside it gave that answer. Raises UnknownNameError."""
+        """Its agent gave that answer. Raises UnknownNameError."""
         state = self.of(pool, name)
         was, was_available = state.agent.word, state.available
         state.agent.apply(answer, self._wall_clock())
@@ -179,7 +179,7 @@ class EndpointStates:
         level("endpoint.agent", text + answer.shown, **_of(state))
 
     def doubt_prefixes(self, pool: str, name: str, doubt: float, reason: str) -> None:
-        """That share of its predicted prefix hits does not come true. Raises UnknownNameError."""
+        """Ignore that share of its predicted prefix hits. Raises UnknownNameError."""
         state = self.of(pool, name)
         before, state.prefix_doubt = state.prefix_doubt, doubt
         self._write(state)
@@ -193,14 +193,16 @@ class EndpointStates:
             self._events.info("prefix.agrees", text, **_of(state))
 
     def know_prefixes(self, pool: str, name: str, slot: int) -> None:
-        """Its cache is known exactly, in that slot; -1: not any more. Raises UnknownNameError."""
+        """Its cache is known exactly, in that slot; -1: no longer. Raises UnknownNameError."""
         state = self.of(pool, name)
         state.exact_slot = slot
         self._write(state)
 
     def ramp(self) -> None:
-        """Move the weights of endpoints in slow start on, and send away clients whose time on an
-        endpoint that drains is over; to be called every half second or so."""
+        """Advance slow start, and move clients whose time on a draining endpoint is over.
+
+        To be called every half second or so.
+        """
         for state in self._states.values():
             if state.slow_start.window_s or state.drain.deadline_s:
                 self._write(state)

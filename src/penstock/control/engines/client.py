@@ -1,4 +1,4 @@
-"""Asks engines: plain GETs over connections that stay open, within a bound of time and size."""
+"""Asks engines: plain GETs over persistent connections, bounded in time and size."""
 
 import asyncio
 import socket
@@ -41,7 +41,7 @@ class LoadingError(NotNowError):
 
 @dataclass(frozen=True)
 class EngineTarget:
-    """Whose load is read, and how."""
+    """An endpoint whose engine is asked, and how."""
 
     pool: str
     endpoint: Endpoint
@@ -50,7 +50,7 @@ class EngineTarget:
 
 
 class EngineClient:
-    """One for all engines."""
+    """One client for all engines."""
 
     def __init__(self, contexts: EndpointContexts) -> None:
         self._session: aiohttp.ClientSession | None = None
@@ -94,7 +94,7 @@ class EngineClient:
             raise UnreadableError(f"{path}: {error}") from error
 
     async def close(self) -> None:
-        """Give up what is kept open."""
+        """Close the connections that are kept open."""
         if self._session is not None:
             await self._session.close()
 
@@ -112,7 +112,7 @@ class EngineClient:
 
 
 class _KnownAddresses(AbstractResolver):
-    """Answers with the addresses that endpoints have, so that all of them are tried (RFC 8305)."""
+    """Answers with all addresses of an endpoint, so that each is tried (RFC 8305)."""
 
     def __init__(self) -> None:
         self.of: dict[str, Endpoint] = {}
@@ -146,17 +146,17 @@ def _kind_of(status: int) -> type[UnreadableError]:
 
 
 def _hint(target: EngineTarget, response: aiohttp.ClientResponse) -> str:
-    """What to do about an answer that is none."""
+    """What to do about a refusal, for people."""
     if response.status in (401, 403):
-        return ", so it wants a key: give it with `engine: {headers: {Authorization: …}}`"
+        return ", so it requires a key: set it with `engine: {headers: {Authorization: …}}`"
     if response.status == 404 and not target.endpoint.base_path:
-        return "; an API below a path is found where the endpoint's `url` has that path"
+        return "; if the API is below a path, add that path to the endpoint's `url`"
     location = response.headers.get("Location", "") if 300 <= response.status < 400 else ""
-    return f" and leads to {location[:_MOST_SHOWN]}" if location else ""
+    return f" and redirects to {location[:_MOST_SHOWN]}" if location else ""
 
 
 def _headers(target: EngineTarget, port: int) -> list[tuple[str, str]]:
-    """Those configured, and else the endpoint's name as its host, whatever is connected to."""
+    """The configured headers; the host is the endpoint's name, whatever its address."""
     named = {name.lower() for name, _ in target.engine.headers}
     own = [field for field in target.endpoint.headers if field[0].lower() not in named]
     given = [*own, *target.engine.headers]

@@ -36,7 +36,7 @@ _SILENT_AFTER_PROMPTS: Final = 5
 
 
 class TrackedCache:
-    """One endpoint's, as its reader keeps it up to date."""
+    """One endpoint's cache, kept up to date by its reader."""
 
     def __init__(
         self, index: "ExactIndex", key: EndpointKey, row: int, slot: int, silent_after_s: float
@@ -54,7 +54,7 @@ class TrackedCache:
         self._index = index
 
     def heard(self, whole: bool) -> None:
-        """A batch of events was applied; ``whole``: and nothing is missing."""
+        """A batch of events was applied; ``whole``: none is missing."""
         self.whole = whole
         self.unheard = 0
         self.problem = ""
@@ -62,7 +62,7 @@ class TrackedCache:
 
 
 class ExactIndex:
-    """Of all endpoints whose KV events are followed."""
+    """The index over all endpoints whose KV events are followed."""
 
     def __init__(
         self,
@@ -84,12 +84,12 @@ class ExactIndex:
         self._free = list(range(EXACT_SLOTS - 1, -1, -1))
 
     def track(self, key: EndpointKey, row: int, silent_after_s: float) -> TrackedCache:
-        """Another endpoint's events are read; its cache is to be kept up to date."""
+        """Begin to track the cache of an endpoint whose events are read."""
         slot = self._free.pop() if self._free else -1
         if slot < 0:
             text = (
                 f"endpoint {key[0]}/{key[1]}: only {EXACT_SLOTS} caches are followed exactly; "
-                "which prefixes this one holds stays a belief"
+                "the prefixes that this one holds are estimated"
             )
             self._events.warning("prefix.approximate", text, pool=key[0], endpoint=key[1])
         cache = TrackedCache(self, key, row, slot, silent_after_s)
@@ -98,7 +98,7 @@ class ExactIndex:
         return cache
 
     def untrack(self, cache: TrackedCache) -> None:
-        """Its events are not read any more."""
+        """Stop tracking it: its events are no longer read."""
         cache.whole = False
         self._rely(cache)
         if self._caches.get(cache.row) is cache:
@@ -107,7 +107,7 @@ class ExactIndex:
             self._free.append(cache.slot)
 
     def update(self, cache: TrackedCache) -> None:
-        """What the cache holds changed: tell the workers."""
+        """The cache's contents changed: tell the workers."""
         changed = cache.chains.take_changed()
         self._rely(cache)
         if cache.slot not in self._relied:
@@ -125,13 +125,13 @@ class ExactIndex:
                     self._table.tell(digest, cache.slot)
 
     async def run(self) -> None:
-        """For ever."""
+        """Runs until cancelled."""
         while True:
             await asyncio.sleep(_LOOK_S)
             self.refresh()
 
     def refresh(self) -> None:
-        """Learn from the prompts that were answered, and see whom to rely on."""
+        """Learn from answered prompts, and decide which caches to rely on."""
         now = self._clock()
         self._waiting += self._sightings.take(_MOST_SIGHTINGS)
         while len(self._waiting) > _MOST_WAITING:
@@ -181,7 +181,7 @@ class ExactIndex:
         self._rely(cache)
 
     def _rely(self, cache: TrackedCache) -> None:
-        """Rely on its events, or not any more, and say so."""
+        """Begin or cease to rely on its events, and log it."""
         reason = _doubt(cache)
         wanted = not reason and cache.slot >= 0
         if wanted == (cache.slot in self._relied):
@@ -214,7 +214,7 @@ class ExactIndex:
 
 
 def _doubt(cache: TrackedCache) -> str:
-    """Why it is not relied on; empty where it is."""
+    """Why its events are not relied on; empty where they are."""
     if cache.whole and cache.chains.overfull:
         return "its cache has more blocks than can be tracked"
     if cache.silent:

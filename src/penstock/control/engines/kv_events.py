@@ -52,7 +52,7 @@ _Followed = tuple[EngineTarget, KvEvents]
 
 
 class KvEventReaders:
-    """Of all endpoints whose pools want it."""
+    """The readers of all endpoints whose pools configure it."""
 
     def __init__(
         self, board: Board, events: Events, exact: ExactIndex, contexts: EndpointContexts
@@ -72,7 +72,7 @@ class KvEventReaders:
         self._context: zmq.asyncio.Context | None = None
 
     def configure(self, snapshot: Snapshot) -> None:
-        """This is the world that runs. Readers that stay as they are go on undisturbed."""
+        """Read the KV events of the running snapshot. Unchanged readers go on undisturbed."""
         self._readers.configure(
             {
                 (pool.name, endpoint.name): (
@@ -87,7 +87,7 @@ class KvEventReaders:
         )
 
     async def stop(self) -> None:
-        """End all."""
+        """Cancel all tasks and wait for their end."""
         await self._readers.stop()
         await self._client.close()
         if self._context is not None:
@@ -118,7 +118,7 @@ class KvEventReaders:
             await asyncio.sleep(wait_s)
 
     async def _read(self, key: EndpointKey, target: EngineTarget, source: KvEvents) -> None:
-        """For ever. Raises ValueError for what is no event."""
+        """Runs until cancelled. Raises ValueError for a message that is not an event."""
         endpoint = await self._reachable(target.endpoint, source.port)
         cache = self._exact.track(key, target.endpoint.row, target.engine.silent_after_s)
         reader: _Reader | None = None
@@ -133,7 +133,7 @@ class KvEventReaders:
             self._exact.untrack(cache)
 
     async def _reachable(self, endpoint: Endpoint, port: int) -> Endpoint:
-        """With one address of several at which somebody listens: ZeroMQ tries a single one."""
+        """The endpoint with one reachable address of several: ZeroMQ tries only one."""
         if len(endpoint.addresses) < 2:
             return endpoint
         try:
@@ -189,7 +189,7 @@ class _Reader:
         self._socket.connect(f"tcp://{shown_address(endpoint.connect_host, wanted.port)}")
 
     async def read(self) -> None:
-        """For ever. Raises ValueError for what is no event."""
+        """Runs until cancelled. Raises ValueError for a message that is not an event."""
         while True:
             frames = await self._socket.recv_multipart()
             if len(frames) != 3 or len(frames[1]) != 8:
@@ -206,7 +206,7 @@ class _Reader:
                 self._say(self._said)
 
     def close(self) -> None:
-        """What it knew is not known any more."""
+        """Close it; its contents are unknown from now on."""
         self._socket.close(linger=0)
         self._cells.cached(self._row, -1)
 
@@ -252,7 +252,7 @@ class _Reader:
             self._events.warning("engine.kv_events", text, pool=pool, endpoint=name)
 
     async def _replay(self, before: int) -> None:
-        """Apply what was missed, as far as the engine still has it."""
+        """Apply missed batches, as far as the engine still has them."""
         if not self._replay_at:
             return
         dealer: Any = self._context.socket(self._dealer_kind)

@@ -1,4 +1,4 @@
-"""Where an engine publishes its KV events, as vLLM tells at ``/kv_event_sources``.
+"""Where an engine publishes its KV events, as vLLM reports at ``/kv_event_sources``.
 
 One entry for each rank of data parallelism: ``{"0": {"endpoint": "tcp://*:5557", "replay_endpoint":
 "tcp://*:5558", "topic": "kv", …}}``. So engines that share a host need no setting.
@@ -52,7 +52,7 @@ def source_in(body: bytes) -> KvEvents:
 
 
 async def found(client: EngineClient, target: EngineTarget, wanted: KvEvents) -> KvEvents:
-    """Where to subscribe: as configured, as the engine tells, or at the usual port.
+    """Where to subscribe: as configured, as the engine reports, or at the usual port.
 
     Raises UnreadableError where an engine tells what cannot be followed, or is not there yet.
     """

@@ -1,4 +1,4 @@
-"""Reads the load of every engine on its schedule, and says where one cannot be read.
+"""Reads the load of every engine on its schedule, and logs where one cannot be read.
 
 One task for each endpoint: its requests follow one another, so a slow engine does not pile them up.
 """
@@ -40,7 +40,7 @@ _STAND_IN_S: Final = 60.0
 
 
 class UnknownError(UnreadableError):
-    """It answers, and is no engine that is known: asking again soon would tell nothing new."""
+    """A server that answers but is no known engine: asking again soon would not help."""
 
 
 class Watched:
@@ -62,7 +62,7 @@ class Watched:
 
 
 class EngineLoads:
-    """The engines of all pools that want it."""
+    """The engines of all pools that have them read."""
 
     def __init__(
         self,
@@ -81,7 +81,7 @@ class EngineLoads:
         )
 
     def configure(self, snapshot: Snapshot) -> None:
-        """This is the world that runs. Engines that stay as they are are read on."""
+        """Read the engines of the running snapshot. Unchanged ones go on undisturbed."""
         self._watched.configure(
             {
                 (pool.name, endpoint.name): EngineTarget(pool.name, endpoint, pool.engine, pool.tls)
@@ -92,7 +92,7 @@ class EngineLoads:
         )
 
     def view(self, pool: str, name: str) -> EngineView | None:
-        """How reading that endpoint goes; None where nobody asked for it."""
+        """The endpoint's newest report; None where its engine is not read."""
         watched = self._watched.get((pool, name))
         if watched is None:
             return None
@@ -112,7 +112,7 @@ class EngineLoads:
         )
 
     async def stop(self) -> None:
-        """End all."""
+        """Cancel all tasks and wait for their end."""
         await self._watched.stop()
         await self._client.close()
 
@@ -132,7 +132,7 @@ class EngineLoads:
             await asyncio.sleep(wait_s * (1.0 + _JITTER * (self._chance.random() - 0.5)))
 
     async def _read(self, watched: Watched) -> None:
-        """Once. Raises UnreadableError."""
+        """Read it once. Raises UnreadableError."""
         target = watched.target
         dialect = watched.dialect
         now = self._clock()
@@ -157,7 +157,7 @@ class EngineLoads:
         self._succeeded(watched, reading, before)
 
     async def _recognise(self, target: EngineTarget) -> EngineDialect:
-        """The engine that it is. Raises UnreadableError when it is none that is known."""
+        """The engine's dialect. Raises UnreadableError when it is no known engine."""
         engine = target.engine
         if engine.kind == GENERIC:
             names = engine.metrics
@@ -174,7 +174,7 @@ class EngineLoads:
                     found = recognised(body, port)
                     if found is not None:
                         return await self._telling(target, replace(found, path=path, port=port))
-                    problems.append(f"{path} shows no engine that is known")
+                    problems.append(f"{path} shows no known engine")
                 else:
                     place.dialect.read(await self._client.get(target, path))
                     return place.dialect
@@ -186,7 +186,7 @@ class EngineLoads:
         raise (UnknownError if settled else UnreadableError)(problems[0])
 
     async def _telling(self, target: EngineTarget, dialect: EngineDialect) -> EngineDialect:
-        """The engine's metrics, or what stands in for them where they do not tell requests."""
+        """The engine's metrics, or a stand-in where they do not report requests."""
         for each in (dialect, *dialect.stand_ins) if dialect.stand_ins else ():
             try:
                 if each.read(await self._asked(target, each)).running >= 0:
@@ -204,7 +204,7 @@ class EngineLoads:
         return await self._client.get(target, path, port)
 
     async def _learn_capacity(self, watched: Watched, dialect: EngineDialect) -> None:
-        """Where it stands beside the metrics. Not every engine tells it."""
+        """The cache's size, where it is reported beside the metrics. Not every engine does."""
         configured = watched.target.engine.kv_tokens
         watched.capacity = configured
         if configured or dialect.capacity is None:
@@ -219,7 +219,7 @@ class EngineLoads:
                 return
 
     async def _count_slots(self, target: EngineTarget, dialect: EngineDialect) -> int:
-        """Those that requests may choose among; 0 where there are none, or nothing tells."""
+        """Slots that requests may choose among; 0 where there are none, or none are reported."""
         if dialect.slots is None or target.engine.slots == "engine":
             return 0
         for path in dialect.info_paths:
@@ -230,7 +230,7 @@ class EngineLoads:
         return 0
 
     async def _see_more(self, watched: Watched, dialect: EngineDialect) -> None:
-        """Where the cache may turn out to be larger than was told first, until it does."""
+        """Ask whether the cache is larger than first reported, until it is."""
         configured = watched.target.engine.kv_tokens
         if configured or dialect.more_capacity is None or not watched.looks_for_more:
             return
@@ -273,8 +273,8 @@ class EngineLoads:
         if engine.kind == "auto" or _has_stand_ins(engine.kind):
             watched.dialect = None  # another may come up at this address, or with its metrics
         text = (
-            f"endpoint {_shown(watched)} has not told its load for {engine.silent_after_s:g} s "
-            f"({problem}): only this balancer's own counts are used"
+            f"endpoint {_shown(watched)} has not reported its load for {engine.silent_after_s:g} s "
+            f"({problem}): using this balancer's own counts only"
         )
         level = self._events.warning if known else self._events.info
         level("engine.silent", text, **_of(watched), reason=problem)

@@ -62,7 +62,7 @@ class _Asked:
     unreadable: bool = False  # logged as such
 
     def is_for(self, target: EngineTarget) -> bool:
-        """Whether that is the same server, asked in the same way, wherever its row is."""
+        """Whether that is the same server, asked in the same way, in whatever row."""
         return _rowless(self.target) == _rowless(target)
 
     def is_awaited(self, *, alone: bool) -> bool:
@@ -77,7 +77,7 @@ _Wanted = tuple[EngineTarget, float]  # and how often it is asked, in seconds
 
 
 class EngineModels:
-    """What every endpoint of pools that want it serves; a change is published as a snapshot."""
+    """The models of every endpoint that is asked; a change is published as a snapshot."""
 
     def __init__(
         self,
@@ -86,7 +86,7 @@ class EngineModels:
         publish: Callable[[], Awaitable[None]],
         clock: Callable[[], float] = monotonic,
     ) -> None:
-        """``publish`` makes the snapshot that runs go out once more, marked anew."""
+        """``publish`` publishes the running snapshot again, with what is known by then."""
         self._events = events
         self._publish = publish
         self._clock = clock
@@ -104,12 +104,12 @@ class EngineModels:
         self._asked_at: dict[str, float] = {}  # when each pool's endpoints were asked out of turn
 
     def problem(self, pool: str, endpoint: str) -> str:
-        """Why its list could not be read the last time; empty if it could, or nobody asked."""
+        """Why its last list could not be read; empty if it could, or it is not asked."""
         asked = self._asked.get((pool, endpoint))
         return asked.problem if asked is not None else ""
 
     async def ask_new(self, snapshot: Snapshot) -> None:
-        """Ask endpoints that are new in this world, before it runs; not for long."""
+        """Ask endpoints that are new in this snapshot before it runs; bounded in time."""
         self._coming = {}
         new: list[_Asked] = []
         for key, target, interval_s in _wanted(snapshot):
@@ -123,20 +123,20 @@ class EngineModels:
             await self._ask_all(new, _BEFORE_SERVICE_S)
 
     def mark(self, snapshot: Snapshot) -> Snapshot:
-        """With what is known of its endpoints."""
+        """The snapshot with what is known of its endpoints."""
         return msgspec.structs.replace(
             snapshot, pools=tuple(self._marked(pool) for pool in snapshot.pools)
         )
 
     def configure(self, snapshot: Snapshot) -> None:
-        """This is the world that runs. Endpoints that stay as they are are asked on."""
+        """Ask the endpoints of the running snapshot. Unchanged ones go on undisturbed."""
         self._asked.configure({key: (target, s) for key, target, s in _wanted(snapshot)})
         self._coming = {}
         self._running = snapshot
         self._tell()  # an answer may have come too late to be in it
 
     async def ask_pool(self, pool: str, *, surely: bool = False) -> None:
-        """Ask a pool's endpoints now, and return when what they say is out.
+        """Ask a pool's endpoints now, and return once their answers are published.
 
         At most once a second, unless ``surely``.
         """
@@ -154,13 +154,13 @@ class EngineModels:
         await asyncio.wait([self._asking[pool]])
 
     async def ask_endpoint(self, pool: str, endpoint: str) -> None:
-        """Ask one endpoint, which came up, and return when what it says is out."""
+        """Ask one endpoint, which came up, and return once its answer is published."""
         asked = self._asked.get((pool, endpoint))
         if asked is not None:
             await self._ask_now([asked])
 
     async def stop(self) -> None:
-        """End all."""
+        """Cancel all tasks and wait for their end."""
         known = [*(asked for _, asked in self._asked.states()), *self._coming.values()]
         await self._asked.stop()
         tasks = [asked.asking for asked in known if asked.asking is not None]
@@ -196,7 +196,7 @@ class EngineModels:
     # --- asking -----------------------------------------------------------------------------
 
     def _begin(self, wanted: _Wanted, before: _Asked | None) -> _Asked:
-        """What was found out of that very server holds."""
+        """What is known of that very server is kept."""
         target, interval_s = wanted
         asked = self._coming.get((target.pool, target.endpoint.name))
         if asked is None or not asked.is_for(target):
@@ -229,7 +229,7 @@ class EngineModels:
             await asyncio.wait([self._publishing], timeout=_ASK_S)
 
     async def _ask_all(self, some: Sequence[_Asked], within_s: float) -> None:
-        """All at once; who has not answered in time is asked on."""
+        """Ask all at once; those that have not answered in time go on in the background."""
         if some:
             asking = [asyncio.ensure_future(self._ask(asked)) for asked in some]
             done, late = await asyncio.wait(asking, timeout=within_s)
@@ -240,7 +240,7 @@ class EngineModels:
                     self._events.bug("asking endpoints for models", error)
 
     async def _ask(self, asked: _Asked) -> None:
-        """Once; who comes while it is being asked shares that answer."""
+        """Ask once; callers that come meanwhile share that answer."""
         if asked.asking is None or asked.asking.done():
             asked.asking = asyncio.create_task(self._ask_once(asked))
         await asyncio.shield(asked.asking)
@@ -258,7 +258,7 @@ class EngineModels:
         self._learn(asked, models)
 
     def _note_problem(self, asked: _Asked, error: UnreadableError) -> None:
-        """What was known holds. Logged when it begins, not at every look."""
+        """What was known is kept. Logged when it begins, not every time."""
         asked.problem = str(error)
         if asked.models is None:
             self._stand(asked, self._standing_after(asked, error))

@@ -27,13 +27,13 @@ from penstock.wire.engines.reading import UNKNOWN, Reading
 
 
 class ReportCells:
-    """Those of all endpoints."""
+    """The cells of all endpoints."""
 
     def __init__(self, board: Board) -> None:
         self._board = board
 
     def in_flight(self, row: int) -> int:
-        """What this balancer has in flight there, over all workers."""
+        """What this balancer has in flight there, summed over workers."""
         return self._board.load_sum(row, L_IN_FLIGHT)
 
     def write(self, row: int, reading: Reading, now: float, in_flight_before: int) -> None:
@@ -67,13 +67,13 @@ class ReportCells:
         cells[H_REPORTS] += 1
 
     def cached(self, row: int, tokens: int) -> None:
-        """So much its prefix cache holds; -1 while that is not known."""
+        """Write how many tokens its prefix cache holds; -1 while that is unknown."""
         self._board.cells[self._board.report(row) + R_CACHED] = tokens + 1
 
     def cold(self, row: int) -> None:
-        """Its prefix cache was emptied."""
+        """Count that its prefix cache was emptied."""
         self._board.cells[self._board.report(row) + R_COLD] += 1
 
     def failed(self, row: int) -> None:
-        """It could not be read."""
+        """Count a report that could not be read."""
         self._board.cells[self._board.report(row) + R_FAILED] += 1

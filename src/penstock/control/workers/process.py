@@ -1,4 +1,4 @@
-"""One worker's process: started, spoken to over its mailbox, waited for."""
+"""One worker's process: start it, talk to it over its mailbox, wait for its end."""
 
 import asyncio
 import socket
@@ -29,7 +29,7 @@ class WorkerGoneError(Exception):
 
 
 class WorkerProcess:
-    """From start to end of one process. ``generation`` is of the last snapshot it acknowledged."""
+    """One process, from start to end. ``generation`` is of the last snapshot it acknowledged."""
 
     def __init__(
         self,
@@ -39,7 +39,7 @@ class WorkerProcess:
         *,
         on_notice: Callable[[int, dict[str, str]], None] = lambda index, notice: None,
     ) -> None:
-        """``on_notice`` is called with what the worker would have logged, and its index."""
+        """``on_notice`` is called with the worker's index and what it wants logged."""
         self.index = index
         self._on_notice = on_notice
         self.generation: int = 0
@@ -128,7 +128,7 @@ class WorkerProcess:
             self._questions.pop(token, None)
 
     def kill(self) -> None:
-        """End it at once."""
+        """Kill it at once."""
         if self._process is not None:
             with suppress(ProcessLookupError):
                 self._process.kill()

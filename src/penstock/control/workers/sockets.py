@@ -27,7 +27,7 @@ class ListenError(Exception):
 
 
 def listen_key(listener: Listener) -> ListenKey:
-    """What tells one listener's sockets from another's."""
+    """The key of a listener's sockets."""
     return listener.host, listener.port, "" if listener.port else listener.name
 
 
@@ -42,7 +42,7 @@ class ListeningSockets:
         self._ports: dict[ListenKey, int] = {}  # the real ones
 
     def open(self, listeners: Iterable[Listener]) -> None:
-        """Open what is not open yet. Raises ListenError, and then nothing was opened."""
+        """Open sockets that are not open yet. Raises ListenError, and then none was opened."""
         opened: list[ListenKey] = []
         try:
             for listener in listeners:
@@ -64,7 +64,7 @@ class ListeningSockets:
         return self._open[listen_key(listener)][worker]
 
     def address(self, listener: Listener) -> Address:
-        """Where the listener really listens: the host as configured, the port as bound."""
+        """The listener's real address: the host as configured, the port as bound."""
         return listener.host, self._ports[listen_key(listener)]
 
     def close_except(self, listeners: Iterable[Listener]) -> None:

@@ -63,7 +63,7 @@ class StartError(Exception):
 
 
 class Worker:
-    """The place of one worker, taken by one process after another."""
+    """The slot of one worker, filled by one process after another."""
 
     def __init__(self, index: int) -> None:
         self.index = index
@@ -76,7 +76,7 @@ class Worker:
         self.last_heartbeat: int = 0
 
     def change_to(self, state: State) -> None:
-        """It begins to be so now."""
+        """Change the state."""
         self.state = state
         self.since = time()
 
@@ -92,7 +92,7 @@ class Worker:
 
 
 class Workers:
-    """All of them. ``newest`` is the snapshot that they run, or are told to."""
+    """All workers. ``newest`` is the snapshot that they run or are told to run."""
 
     def __init__(
         self,
@@ -166,7 +166,7 @@ class Workers:
                     await worker.process.send(message)
 
     async def ask_all(self, question: dict[str, object]) -> list[dict[str, object]]:
-        """The answers of the workers that give one in time."""
+        """The answers of the workers that answer in time."""
 
         async def ask(process: WorkerProcess) -> dict[str, object] | None:
             try:
@@ -179,9 +179,9 @@ class Workers:
         return [answer for answer in answers if answer is not None]
 
     async def watch(self, every_s: float = _LOOK_S) -> None:
-        """For ever: kill a worker whose loop stands still, so that it is replaced.
+        """Runs until cancelled: kill a worker whose loop is stuck, so that it is replaced.
 
-        Looks are counted, not seconds, so that a machine that slept is not mistaken for a stuck
+        Polls are counted, not seconds, so that a suspended machine does not look like a stuck
         worker.
         """
         while True:
@@ -205,7 +205,7 @@ class Workers:
             await self.kill()
 
     async def kill(self) -> None:
-        """End all at once."""
+        """Kill all at once."""
         self._stopping.set()
         for worker in self.all:
             if worker.process is not None:
@@ -274,7 +274,7 @@ class Workers:
         return ended or describe_exit(code)
 
     def _pass_on(self, index: int, notice: dict[str, str]) -> None:
-        """Log what a worker decided by itself; look for the models that it misses."""
+        """Log a worker's own decisions; ask for models that it misses."""
         if notice["event"] == MODELS_WANTED:
             if self.on_models_missed is not None:
                 self.on_models_missed(notice["pool"], notice["message"] == MODELS_CHANGED)
@@ -285,7 +285,7 @@ class Workers:
         self._events.warning(kind, f"worker {index}{pool}: {message}", **fields)
 
     async def _catch_up(self, process: WorkerProcess) -> None:
-        """Bring a process that starts to the newest snapshot, also when that changes meanwhile."""
+        """Bring a starting process to the newest snapshot, even if that changes meanwhile."""
         while self.newest is not None and process.generation < self.newest.generation:
             await process.apply(self.newest, self._sockets)
 
@@ -302,7 +302,7 @@ class Workers:
         )
 
     def _ready_processes(self) -> list[WorkerProcess]:
-        """The processes themselves: a worker may have lost its own when it is turned to."""
+        """The processes themselves: a worker may have lost its process by the time it is used."""
         return [w.process for w in self.all if w.state == "ready" and w.process is not None]
 
     async def _tell(self, process: WorkerProcess, snapshot: Snapshot) -> str | None:
@@ -347,7 +347,7 @@ class Workers:
 
 
 def forget_running(board: Board, worker: int) -> None:
-    """Zero what a dead worker had running; what it counted in all stays."""
+    """Zero a dead worker's current counts; its totals stay."""
     cells = board.cells
     for row in range(board.endpoint_rows):
         at = board.load(row, worker)
@@ -376,7 +376,7 @@ def describe_exit(code: int) -> str:
 
 
 def _pause_s(early_ends: int) -> float:
-    """Before a restart: none after a steady run or a single early end."""
+    """The pause before a restart: none after a steady run or a single early end."""
     if early_ends < 2:
         return 0.0
     pause_s: float = _FIRST_PAUSE_S * 2.0 ** (early_ends - 2)

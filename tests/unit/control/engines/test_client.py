@@ -68,5 +68,5 @@ async def test_an_engine_that_cannot_be_reached_says_nothing_of_tls_where_there_
 async def test_where_an_answer_leads_elsewhere_is_told(endpoint: HttpEndpoint) -> None:
     """As from /metrics to /metrics/, which servers built with Starlette do."""
     endpoint.answer = lambda _: Answer(307, headers=(("Location", "http://e/metrics/"),))
-    with pytest.raises(UnreadableError, match="answers 307 and leads to http://e/metrics/"):
+    with pytest.raises(UnreadableError, match="answers 307 and redirects to http://e/metrics/"):
         await get(endpoint, Engine(timeout_s=5.0))

@@ -242,7 +242,7 @@ def test_more_endpoints_than_slots_are_balanced_by_belief(site: Site) -> None:
     site.learns()
     assert site.slot(3) == -1
     assert site.reasons() == [
-        "only 62 caches are followed exactly; which prefixes this one holds stays a belief"
+        "only 62 caches are followed exactly; the prefixes that this one holds are estimated"
     ]
     site.index.untrack(followed[0])
     assert site.track(3).slot == followed[0].slot

@@ -201,7 +201,7 @@ async def test_an_endpoint_with_configured_models_is_not_asked(
     ("status", "page", "why"),
     [
         (500, VLLM, "/v1/models answers 500"),
-        (401, VLLM, "/v1/models answers 401, so it wants a key: give it with `engine: {headers"),
+        (401, VLLM, "/v1/models answers 401, so it requires a key: set it with `engine: {headers"),
         (200, b"starting up", "/v1/models cannot be read: "),
         (200, b" " * (5 << 20), "/v1/models answers more than 4 MiB"),
     ],
