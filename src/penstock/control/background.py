@@ -38,11 +38,12 @@ class BackgroundTasks:
         """Start work that never ends."""
         self.begin(what, keep(what, work, self._events, pause_s))
 
-    def begin(self, what: str, work: Coroutine[Any, Any, None]) -> None:
+    def begin(self, what: str, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
         """Start work that runs once; a bug in it is logged."""
         task = asyncio.create_task(work, name=what)
         self._tasks.add(task)
         task.add_done_callback(self._ended)
+        return task
 
     async def stop(self) -> None:
         """Cancel all tasks and wait for their end."""

@@ -21,7 +21,6 @@ from penstock.admin.view import Overview
 from penstock.config.compile.snapshot import Configured
 from penstock.control.background import BackgroundTasks
 from penstock.control.commands import bound
-from penstock.control.commands.parts import Parts
 from penstock.control.endpoints.addresses import Addresses
 from penstock.control.endpoints.agents import AgentChecks
 from penstock.control.endpoints.checks import HealthChecks
@@ -37,6 +36,7 @@ from penstock.control.engines.loads import EngineLoads
 from penstock.control.engines.models import EngineModels
 from penstock.control.events import Events, configure_logging
 from penstock.control.overview import overview
+from penstock.control.parts import Parts
 from penstock.control.workers.sockets import ListeningSockets, shown_address
 from penstock.control.workers.takeover import RuntimeFile, runtime_directory
 from penstock.control.workers.workers import StartError, Workers
@@ -50,7 +50,6 @@ from penstock.dataplane.record.line_writer import LineWriter
 _CERTIFICATES_S: Final = 2.0  # between two looks at the files
 _RAMP_S: Final = 0.5  # between two steps of slow start
 _RECLAIM_S: Final = 1.0
-_SHOWN_EVENTS: Final = 100
 _LAST_LINES_S: Final = 1.0  # to write what the log still holds at the end
 # Room for a configuration to grow by reloads. Rows cost memory only once they are used.
 _LEAST_ENDPOINT_ROWS: Final = 4096
@@ -134,8 +133,21 @@ class Supervisor:
             self._parity.configure,
             self._kv_events.configure,
         ]
-        parts = Parts(self._states, self._workers, self._publisher, self._reloader, self.stop)
-        self._admin = AdminServer(self, bound(parts), configured.admin.token)
+        self._parts = Parts(
+            events=self._events,
+            sockets=self._sockets,
+            workers=self._workers,
+            publisher=self._publisher,
+            reloader=self._reloader,
+            states=self._states,
+            checks=self._checks,
+            agents=self._agents,
+            outliers=self._outliers,
+            engines=self._engines,
+            models=self._models,
+            stop=self.stop,
+        )
+        self._admin = AdminServer(self, bound(self._parts), configured.admin.token)
 
     async def serve(self) -> None:
         """Serve from start to stop. Raises StartError."""
@@ -174,17 +186,7 @@ class Supervisor:
     def overview(self) -> Overview:
         """The balancer at this moment."""
         return overview(
-            self._publisher.running,
-            self._sockets,
-            self._states,
-            self._checks,
-            self._agents,
-            self._outliers,
-            self._engines,
-            self._models,
-            self._workers,
-            self._reloader,
-            self._events.recent(_SHOWN_EVENTS),
+            self._parts,
             started_at=self._started_at,
             stopping=self._stop_wanted.is_set(),
             log_dropped=self._log.dropped,

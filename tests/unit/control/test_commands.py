@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import cast
+from typing import Any, cast
 
 import pytest
 
@@ -10,7 +10,6 @@ from penstock.admin.view import ReloadView, UnknownNameError
 from penstock.control.commands import bound, commands
 from penstock.control.commands.decisions import Decisions
 from penstock.control.commands.drain import Drain
-from penstock.control.commands.parts import Parts
 from penstock.control.commands.reference import FILE, with_table
 from penstock.control.commands.reload import Reload
 from penstock.control.commands.stop import Stop
@@ -18,8 +17,8 @@ from penstock.control.commands.undrain import Undrain
 from penstock.control.commands.weight import Weight
 from penstock.control.endpoints.states import EndpointStates
 from penstock.control.events import Events
+from penstock.control.parts import Parts
 from penstock.control.workers.workers import Workers
-from penstock.control.world.publish import Publisher
 from penstock.control.world.reload import Reloader
 from penstock.dataplane.board.layout import Board
 from tests.unit.control.conftest import Clock
@@ -54,6 +53,7 @@ class Site:
     """The parts that commands act on, with one endpoint ``e1`` in the pool ``a``."""
 
     def __init__(self, board: Board, events: Events, clock: Clock) -> None:
+        self.events = events
         self.states = EndpointStates(board, events, clock, clock)
         self.states.add_new([pool("a", "e1")])
         self.workers = AnsweringWorkers()
@@ -62,12 +62,16 @@ class Site:
 
     @property
     def parts(self) -> Parts:
+        unused = dict.fromkeys(
+            ("sockets", "publisher", "checks", "agents", "outliers", "engines", "models")
+        )
         return Parts(
-            self.states,
-            cast(Workers, self.workers),
-            cast(Publisher, None),
-            cast(Reloader, self.reloader),
-            self._stop,
+            events=self.events,
+            workers=cast(Workers, self.workers),
+            reloader=cast(Reloader, self.reloader),
+            states=self.states,
+            stop=self._stop,
+            **cast(Any, unused),
         )
 
     def _stop(self) -> None:

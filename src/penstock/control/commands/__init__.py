@@ -14,7 +14,7 @@ from penstock.admin.command import Answer, BoundCommands, Run
 from penstock.control.commands.base import OperatorCommand
 
 if TYPE_CHECKING:  # `penstock ctl` reads the table without loading the supervisor's parts
-    from penstock.control.commands.parts import Parts
+    from penstock.control.parts import Parts
 
 
 @cache

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, ClassVar, Final
 from penstock.admin.command import Answer, Command, Document
 
 if TYPE_CHECKING:  # `penstock ctl` reads the table without loading the supervisor's parts
-    from penstock.control.commands.parts import Parts
+    from penstock.control.parts import Parts
 
 BY_OPERATOR: Final = "requested by an operator"
 

@@ -9,7 +9,7 @@ from penstock.admin.command import Answer, Document
 from penstock.control.commands.base import OperatorCommand
 
 if TYPE_CHECKING:
-    from penstock.control.commands.parts import Parts
+    from penstock.control.parts import Parts
 
 
 class Decisions(OperatorCommand):

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, ClassVar
 from penstock.control.commands.base import BY_OPERATOR, EndpointCommand
 
 if TYPE_CHECKING:
-    from penstock.control.commands.parts import Parts
+    from penstock.control.parts import Parts
 
 
 class Undrain(EndpointCommand):

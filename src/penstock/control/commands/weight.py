@@ -8,7 +8,7 @@ from penstock.admin.command import Document
 from penstock.control.commands.base import BY_OPERATOR, EndpointCommand
 
 if TYPE_CHECKING:
-    from penstock.control.commands.parts import Parts
+    from penstock.control.parts import Parts
 
 
 class Weight(EndpointCommand):

@@ -15,6 +15,7 @@ from typing import Final
 
 import msgspec
 
+from penstock.control.background import BackgroundTasks
 from penstock.control.endpoints.resolver import NoAddressError, Resolver
 from penstock.control.events import Events
 from penstock.core.snapshot import Endpoint, Snapshot
@@ -51,6 +52,7 @@ class Addresses:
         self._clock = clock
         self._names: dict[str, _Name] = {}
         self._changed = asyncio.Event()
+        self._look_ups = BackgroundTasks(events)
 
     async def resolve(self, spec: Snapshot) -> Snapshot:
         """The snapshot with addresses, after a moment for those that are not known or to be looked
@@ -104,16 +106,13 @@ class Addresses:
 
     async def stop(self) -> None:
         """Cancel all tasks and wait for their end."""
-        tasks = [name.task for name in self._names.values() if name.task is not None]
         self._names = {}
-        for task in tasks:
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
+        await self._look_ups.stop()
 
     def _look_up(self, name: _Name) -> asyncio.Task[None]:
         """Begin to, unless that is under way."""
         if name.task is None or name.task.done():
-            name.task = asyncio.create_task(self._find(name))
+            name.task = self._look_ups.begin(f"looking up {name.host}", self._find(name))
         return name.task
 
     async def _find(self, name: _Name) -> None:
