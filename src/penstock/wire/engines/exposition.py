@@ -4,8 +4,6 @@ thousand."""
 from collections.abc import Iterable
 from typing import Final
 
-from prometheus_client.parser import text_string_to_metric_families
-
 from penstock.wire.engines.reading import UNKNOWN, UnreadableError, whole
 
 _MOST_DIGITS: Final = 18
@@ -18,6 +16,9 @@ class Samples:
 
     def __init__(self, text: str) -> None:
         """Raises UnreadableError."""
+        # Only the names of engines are needed to read a configuration; this takes 40 ms.
+        from prometheus_client.parser import text_string_to_metric_families
+
         self._found: dict[str, list[Sample]] = {}
         try:
             for family in text_string_to_metric_families(text):
