@@ -252,13 +252,16 @@ class Supervisor:
             await asyncio.wait({task})
 
     async def _end_tasks(self) -> None:
-        await self._checks.stop()
-        await self._agents.stop()
-        await self._engines.stop()
-        await self._models.stop()
-        await self._kv_events.stop()
-        await self._addresses.stop()
-        await self._background.stop()
+        await self._background.stop()  # first: it may publish, and so begin others
+        for part in (
+            self._checks,
+            self._agents,
+            self._engines,
+            self._models,
+            self._kv_events,
+            self._addresses,
+        ):
+            await part.stop()
 
     async def _stop_workers(self) -> None:
         deadline_s = self._reloader.configured.shutdown_deadline_s

@@ -2,17 +2,16 @@
 ``python -m penstock.config.describe.engine_table --write``.
 """
 
-import sys
 from pathlib import Path
 from typing import Final
 
+from penstock.config.describe.generated import main, with_generated
 from penstock.wire.engines import engine_dialects
 from penstock.wire.engines.dialect import YES, EngineDialect
 from penstock.wire.engines.generic import GENERIC
 
 FILE: Final = Path("docs/llm.md")
-BEGIN: Final = "<!-- Made by: python -m penstock.config.describe.engine_table --write -->\n"
-END: Final = "<!-- End of what is made. -->\n"
+_MODULE: Final = "penstock.config.describe.engine_table"
 _HEAD: Final = (
     "| Engine | Recognised by | Read from | Requests | Cache held | Size of the cache "
     "| Prefix hits | In memory |\n|---|---|---|---|---|---|---|---|\n"
@@ -34,12 +33,8 @@ def engine_table() -> str:
 
 
 def with_engine_table(text: str) -> str:
-    """The document with the table between its marks. Raises ValueError without them."""
-    before, begin, rest = text.partition(BEGIN)
-    _, end, after = rest.partition(END)
-    if not begin or not end:
-        raise ValueError(f"no lines {BEGIN!r} and {END!r} between which the table could stand")
-    return f"{before}{BEGIN}\n{engine_table()}\n{END}{after}"
+    """The document with the table of today. Raises ValueError where it has no place for it."""
+    return with_generated(text, _MODULE, engine_table())
 
 
 def _row(dialect: EngineDialect) -> str:
@@ -61,8 +56,4 @@ def _row(dialect: EngineDialect) -> str:
 
 
 if __name__ == "__main__":
-    made = with_engine_table(FILE.read_text())
-    if "--write" in sys.argv:
-        FILE.write_text(made)
-    else:
-        print(made, end="")
+    main(FILE, with_engine_table)

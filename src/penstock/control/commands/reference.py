@@ -2,17 +2,16 @@
 ``python -m penstock.control.commands.reference --write``.
 """
 
-import sys
 from inspect import cleandoc
 from pathlib import Path
 from typing import Final
 
 from penstock.admin.command import Command
+from penstock.config.describe.generated import main, with_generated
 from penstock.control.commands import commands
 
 FILE: Final = Path("docs/operations.md")
-BEGIN: Final = "<!-- Made by: python -m penstock.control.commands.reference --write -->\n"
-END: Final = "<!-- End of what is made. -->\n"
+_MODULE: Final = "penstock.control.commands.reference"
 _HEAD: Final = "| `penstock ctl …` | Over HTTP | What it does |\n|---|---|---|\n"
 
 
@@ -22,12 +21,8 @@ def table() -> str:
 
 
 def with_table(text: str) -> str:
-    """The document with the table between its marks. Raises ValueError without them."""
-    before, begin, rest = text.partition(BEGIN)
-    _, end, after = rest.partition(END)
-    if not begin or not end:
-        raise ValueError(f"no lines {BEGIN!r} and {END!r} between which the table could stand")
-    return f"{before}{BEGIN}\n{table()}\n{END}{after}"
+    """The document with the table of today. Raises ValueError where it has no place for it."""
+    return with_generated(text, _MODULE, table())
 
 
 def _row(command: type[Command]) -> str:
@@ -39,8 +34,4 @@ def _row(command: type[Command]) -> str:
 
 
 if __name__ == "__main__":
-    made = with_table(FILE.read_text())
-    if "--write" in sys.argv:
-        FILE.write_text(made)
-    else:
-        print(made, end="")
+    main(FILE, with_table)
