@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import json
-import os
 from dataclasses import dataclass
 from typing import Any, Final
 from urllib.parse import urlencode
 
 import click
 
+from penstock._reasons import reason_of
 from penstock.admin.command import Command
 
 _TIMEOUT_S: Final = 30.0
@@ -49,11 +49,14 @@ class Admin:
             status, text = asyncio.run(ask())
         except aiohttp.ClientConnectorError as error:
             raise click.ClickException(
-                f"nothing answers at {self.url} ({_reason(error.os_error)}). Is the balancer "
+                f"nothing answers at {self.url} ({reason_of(error)}). Is the balancer "
                 "running? Use `--admin` or PENSTOCK_ADMIN if its admin address is a different one."
             ) from error
+        except aiohttp.InvalidURL as error:
+            raise click.ClickException(f"--admin {self.url!r} is not a URL") from error
         except (aiohttp.ClientError, TimeoutError, ValueError) as error:
-            reason = str(error) or f"no answer within {_TIMEOUT_S:g} s"
+            timed_out = isinstance(error, TimeoutError)
+            reason = f"no answer within {_TIMEOUT_S:g} s" if timed_out else reason_of(error)
             raise click.ClickException(f"{self.url}: {reason}") from error
         return self._answer(status, text)
 
@@ -74,9 +77,3 @@ class Admin:
             reason = answer.get("error") or answer.get("message") or f"answered {status}"
             raise click.ClickException(str(reason))
         return answer
-
-
-def _reason(error: OSError) -> str:
-    if error.errno and error.errno > 0:
-        return os.strerror(error.errno)
-    return error.strerror or str(error)  # getaddrinfo's errors are numbers of its own

@@ -8,9 +8,9 @@ from typing import Final
 
 from penstock.control.endpoints.health_checker import HealthChecker
 from penstock.control.endpoints.outliers import OutlierDetection
+from penstock.core.health.outlier_watch import RECONNECT_S
 from penstock.core.snapshot import Endpoint, Pool
 
-_EVERY_S: Final = 1.0
 _TIMEOUT_S: Final = 1.0
 _AT_ONCE: Final = 64  # connections; a bound on descriptors
 
@@ -26,7 +26,7 @@ class Reconnecting:
     async def run(self) -> None:
         """Runs until cancelled."""
         while True:
-            await asyncio.sleep(_EVERY_S)
+            await asyncio.sleep(RECONNECT_S)
             await self.try_all()
 
     async def try_all(self) -> None:

@@ -47,6 +47,14 @@ class EndpointState:
         return self.health == DOWN or self.agent.down is not None or self.no_address is not None
 
     @property
+    def in_service(self) -> bool:
+        """Whether it would be picked, were its configured weight above 0. Slow start begins when
+        this becomes true."""
+        if self.is_draining or self.is_down or self.ejected is not None:
+            return False
+        return self.agent.weightless is None
+
+    @property
     def shown(self) -> str:
         """One word: what keeps it from being picked, or else its health."""
         return self._standing()[0]

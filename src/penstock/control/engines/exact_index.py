@@ -97,10 +97,11 @@ class ExactIndex:
         self._caches[row] = cache
         return cache
 
-    def untrack(self, cache: TrackedCache) -> None:
-        """Stop tracking it: its events are no longer read."""
+    def untrack(self, cache: TrackedCache, *, logged: bool) -> None:
+        """Stop tracking it: its events are no longer read; ``logged`` where nobody wanted that."""
         cache.whole = False
-        self._rely(cache)
+        cache.problem = "its KV events are no longer read"
+        self._rely(cache, logged=logged)
         if self._caches.get(cache.row) is cache:
             del self._caches[cache.row]
         if cache.slot >= 0:
@@ -180,7 +181,7 @@ class ExactIndex:
             cache.problem = "it computed prompts without KV events for them"
         self._rely(cache)
 
-    def _rely(self, cache: TrackedCache) -> None:
+    def _rely(self, cache: TrackedCache, *, logged: bool = True) -> None:
         """Begin or cease to rely on its events, and log it."""
         reason = _doubt(cache)
         wanted = not reason and cache.slot >= 0
@@ -201,6 +202,8 @@ class ExactIndex:
             self._states.know_prefixes(pool, name, cache.slot if wanted else -1)
         except UnknownNameError:
             return  # it was removed
+        if not logged:
+            return
         if wanted:
             text = (
                 f"endpoint {pool}/{name}: its cached prefixes are known exactly, by its KV events"

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import msgspec
 
+from penstock._reasons import reason_of
 from penstock.control.endpoints.connecting import Connector
 from penstock.control.engines.client import (
     EngineClient,
@@ -102,8 +103,9 @@ class KvEventReaders:
             wait_s = _AFTER_A_PROBLEM_S
             try:
                 source = await found(self._client, target, wanted)
+                endpoint = await self._reachable(target.endpoint, source.port)
                 said = ""
-                await self._read(key, target, source)
+                await self._read(key, target, endpoint, source)
             except (UnreachableError, NotNowError):
                 pass  # a server that is down is the business of health checks
             except UnreadableError as error:
@@ -117,31 +119,47 @@ class KvEventReaders:
                 self._events.warning("engine.kv_events", text, pool=key[0], endpoint=key[1])
             await asyncio.sleep(wait_s)
 
-    async def _read(self, key: EndpointKey, target: EngineTarget, source: KvEvents) -> None:
+    async def _read(
+        self, key: EndpointKey, target: EngineTarget, endpoint: Endpoint, source: KvEvents
+    ) -> None:
         """Runs until cancelled. Raises ValueError for a message that is not an event."""
-        endpoint = await self._reachable(target.endpoint, source.port)
         cache = self._exact.track(key, target.endpoint.row, target.engine.silent_after_s)
         reader: _Reader | None = None
+        cancelled = False
         try:
             reader = _Reader(
                 self._opened(), key, endpoint, source, self._cells, self._events, cache
             )
             await reader.read()
+        except asyncio.CancelledError:
+            cancelled = True
+            raise
         finally:
             if reader is not None:
                 reader.close()
-            self._exact.untrack(cache)
+            self._exact.untrack(cache, logged=not cancelled)
 
     async def _reachable(self, endpoint: Endpoint, port: int) -> Endpoint:
-        """The endpoint with one reachable address of several: ZeroMQ tries only one."""
-        if len(endpoint.addresses) < 2:
-            return endpoint
+        """The endpoint with the address that answers: ZeroMQ tries a single one, and never says.
+
+        Raises UnreadableError where the engine is there and its publisher is not.
+        """
         try:
             sock = await self._connector.connect(endpoint, port)
         except OSError as error:
-            raise UnreachableError(str(error)) from error
-        with sock:
-            return msgspec.structs.replace(endpoint, addresses=(str(sock.getpeername()[0]),))
+            reason = reason_of(error)
+        else:
+            with sock:
+                address = str(sock.getpeername()[0])
+            return msgspec.structs.replace(endpoint, addresses=(address,))
+        try:
+            (await self._connector.connect(endpoint, endpoint.port)).close()
+        except OSError as error:
+            raise UnreachableError(reason_of(error)) from error
+        raise UnreadableError(
+            f"nobody publishes at {shown_address(endpoint.host, port)} ({reason}). vLLM listens "
+            "only where the `endpoint` of its --kv-events-config has a `*`, as in tcp://*:5557"
+        )
 
     def _opened(self) -> zmq.asyncio.Context:
         if self._context is None:
