@@ -56,7 +56,6 @@ from penstock.dataplane.pool.live_endpoint import LiveEndpoint
 from penstock.dataplane.pool.model_waits import ModelsAwaiter
 from penstock.dataplane.record.recorder import Watch
 from penstock.dataplane.route.plan import Plan, PoolPlan
-from penstock.wire.api_family import OPENAI
 from penstock.wire.forwarding import Edit, for_other_body
 from penstock.wire.http1 import RequestHead, ResponseHead
 from penstock.wire.openai import OTHER
@@ -668,14 +667,11 @@ class Exchange(AttemptOwner, AdmittedExchange, ModelsAwaiter, GatheringOwner):
 
     def family(self) -> int:
         """In whose form the client is told of errors, as far as is known."""
-        pool_plan = self._nearest_plan()
-        return pool_plan.family if pool_plan is not None else OPENAI
+        return self.plan.family(self.pool_plan)
 
-    def _nearest_plan(self) -> PoolPlan | None:
-        if self.pool_plan is not None:
-            return self.pool_plan
-        choices = self.plan.choices
-        return choices[0] if choices else None
+    def own_edits(self) -> list[Edit]:
+        """What is done to the head of an answer of our own."""
+        return self.plan.own_edits(self.pool_plan)
 
     def _give(self, answer: Answer, ended: str) -> None:
         """Answer with a response of our own, and be done."""
@@ -684,19 +680,6 @@ class Exchange(AttemptOwner, AdmittedExchange, ModelsAwaiter, GatheringOwner):
         self.front.answer(answer, self.request_id, self.own_edits())
         self._end(self.context.env.now, ended)
         self.front.finish()
-
-    def own_edits(self) -> list[Edit]:
-        """What is done to the head of an answer of our own: as to an endpoint's, so that pages of
-        other origins can read errors, and what is configured for all answers stands in each."""
-        plan = self.plan
-        if plan.origins is not None and plan.origin:
-            return plan.origins.edits(plan.origin) + plan.edits
-        pool_plan = self._nearest_plan()
-        if pool_plan is None:
-            return plan.edits
-        if not pool_plan.origin:
-            return pool_plan.rules.edits
-        return pool_plan.pool.origins.edits(pool_plan.origin) + pool_plan.rules.edits
 
     def _takes_list(
         self, attempt: Attempt, pool_plan: PoolPlan, head: ResponseHead, complete: bool
