@@ -1,8 +1,8 @@
-"""Admission in front of a pool: who goes on at once, who waits, and who is turned away.
+"""Admission in front of a pool: which requests go on at once, wait, or are turned away.
 
-The state machines beside this file are asked in turn, cheapest refusal first, and told how requests
-ended. Whoever has a gate says whether the endpoints that a request can use have room, and is told
-who goes on and who does not: a worker's pool, or a simulated balancer.
+The state machines in this folder are asked in turn, the cheapest refusal first, and are told how
+requests ended. The owner of a gate (a worker's pool, or a simulated balancer) says whether the
+endpoints that a request can use have room, and is told which requests go on and which do not.
 """
 
 from collections.abc import Sequence

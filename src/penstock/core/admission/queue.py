@@ -1,15 +1,17 @@
-"""A bounded queue that knows what its requests can use, their deadlines and their importance.
+"""A bounded queue of requests with deadlines, priorities, and endpoints that each can use.
 
-Those that can use the same wait in one line, so that who waits for one model's engine holds up
-nobody who waits for another's. Important requests leave first, equally important ones in order of
-arrival, or newest first while the queue is over ``lifo_above`` of its capacity: under overload the
-newest are those whose clients still wait (adaptive LIFO). A request that cannot be served by its
-deadline at the pace of late is turned away at once; when the queue is full, the newest of the least
-important gives way to a more important one, and the newest of the longest line to one of a line
-that is shorter; with CoDel, requests that stood too long are dropped as they would leave.
-Source: B. Maurer, "Fail at scale", ACM Queue 2015, for adaptive LIFO.
+Requests that can use the same endpoints wait in one line, so one that waits for a busy model does
+not delay one that waits for another. More important requests leave first. Equally important ones
+leave in order of arrival, or newest first while the queue is over ``lifo_above`` of its capacity:
+under overload, the newest are those whose clients still wait (adaptive LIFO; B. Maurer, "Fail at
+scale", ACM Queue 2015).
 
-O(log n) per request, and O(lines) to find who leaves next.
+A request that cannot be served by its deadline at the recent pace is turned away at once. When the
+queue is full, the newest of the least important requests gives way to a more important one, and the
+newest of the longest line to one of a shorter line. With CoDel, requests that waited too long are
+dropped when they would leave.
+
+O(log n) per request, and O(lines) to find which one leaves next.
 """
 
 from collections import deque

@@ -12,8 +12,8 @@ All of Envoy's detectors look at what requests experienced (nothing is sent):
 - ``success_rate`` < mean − ``success_rate_stdev_factor``·σ of the pool's, per sweep, where at least
   ``success_rate_min_endpoints`` had ``success_rate_min_requests`` each.
 
-Responses 501 and 505 tell what a server does not support and are no failures; wrongly framed
-answers are none as long as the endpoint's others are in order (``attempt_counts``).
+Responses 501 and 505 say what a server does not support: they are not failures. Responses with
+wrong framing are not either, as long as the endpoint's others are in order (``attempt_counts``).
 
 A *local failure* is one without a whole response: the endpoint could not be reached, broke off,
 stalled or spoke no HTTP. With ``split_local_failures`` (Envoy,
@@ -21,14 +21,13 @@ stalled or spoke no HTTP. With ``split_local_failures`` (Envoy,
 at whether a whole one came: ``consecutive_local_failures``, ``local_failure_share``,
 ``local_success_rate``.
 
-The n-th ejection lasts n · ``base_ejection_s``, at most ``max_ejection_s``; n shrinks by one with
-every interval in service. At most ``max_ejected_share`` of a pool is out, though always one may be,
-and never the last endpoint that could still serve. That share guards what a pool can take: an
-endpoint to which every connection fails takes nothing, so it is ejected beyond the share, and let
-in as soon as a connection succeeds (``reached``); one that was silent, as soon as it is heard. One
-that active checks found down, and then up, is let in at once (Envoy,
-``successful_active_health_check_uneject_host``).
-Source: Envoy, outlier detection.
+The n-th ejection lasts n · ``base_ejection_s``, at most ``max_ejection_s``; n drops by one with
+every interval in service. At most ``max_ejected_share`` of a pool is ejected, but one endpoint
+always may be, and the last one that could still serve never is. The share protects the pool's
+capacity. An endpoint to which every connection fails adds none, so it is ejected beyond the share,
+and comes back as soon as a connection succeeds (``reached``). A silent endpoint comes back as soon
+as it is heard. One that active checks found down and then up comes back at once (Envoy,
+``successful_active_health_check_uneject_host``). Source: Envoy, outlier detection.
 """
 
 from math import fsum, sqrt

@@ -1,4 +1,4 @@
-"""A balancer of the simulated world: a real pool, its tickets, and the way to the servers."""
+"""A simulated balancer: a real pool, its tickets and attempts, and the network to the servers."""
 
 from math import inf
 from random import Random
