@@ -7,7 +7,8 @@ from time import monotonic
 from penstock.control.endpoints.states import EndpointStates
 from penstock.control.world.rows import Rows
 from penstock.core.health.attempt_counts import AttemptCounts
-from penstock.core.health.outlier import EndpointCounts, OutlierDetector
+from penstock.core.health.outlier import OutlierDetector
+from penstock.core.health.outlier_records import EndpointCounts
 from penstock.core.health.outlier_watch import LOOK_S, OutlierWatch
 from penstock.core.snapshot import Endpoint, Pool, Snapshot
 from penstock.core.ticket import CONNECT_FAILED, TIMEOUT
