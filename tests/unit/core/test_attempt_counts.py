@@ -9,7 +9,7 @@ from penstock.core.health.attempt_counts import (
     NO_FAILURE,
     AttemptCounts,
 )
-from penstock.core.health.outlier import EndpointCounts, Tally
+from penstock.core.health.outlier_records import EndpointCounts, Tally
 from penstock.core.health.outlier_watch import OutlierWatch
 from penstock.core.ticket import CLIENT_GONE, CONNECT_FAILED, DONE, GARBAGE, RESET, TIMEOUT
 

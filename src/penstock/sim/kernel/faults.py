@@ -1,4 +1,4 @@
-"""What befalls servers: changes of speed, pauses, failures and recoveries, noisy neighbours."""
+"""Faults of servers: changes of speed, pauses, failures and recoveries, noisy neighbours."""
 
 from random import Random
 

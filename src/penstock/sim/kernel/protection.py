@@ -1,7 +1,7 @@
-"""What spares ill endpoints of a simulated balancer: the circuit breakers, the outlier detection
-and the slow start of core/health, at the pace at which a balancer runs them.
+"""Protection from failing endpoints in a simulated balancer: the circuit breakers, the outlier
+detection and the slow start of core/health, at the pace of a running balancer.
 
-A balancer keeps its own, as one of one worker does; several do not tell one another.
+Each balancer judges by its own requests, as a balancer with one worker does.
 """
 
 from typing import Final

@@ -19,7 +19,7 @@ and latency (the pool's ``probe``). With ``observed`` the policy answers its own
 this process sees: the load, and as latency at that load the recent latency per request met, times
 (load + 1); so it does for the latency of endpoints that tell only their RIF. The latency of one
 that is not used leans on the pool's, and one that is silent for too long answers with how long it
-is silent (``_belief``). Weights count only for draws. O(pool_size) per pick.
+is silent (``support.belief``). Weights count only for draws. O(pool_size) per pick.
 
 ``rule`` puts another in place of hot-cold, as the paper did to compare them, with the same probes:
 ``linear``, (1 − λ)·latency + λ·α·RIF with λ = ``rif_share`` and α = ``rif_cost_s``; or ``c3``, the
