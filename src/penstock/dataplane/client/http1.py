@@ -496,7 +496,10 @@ class ClientConnection(ClientHead, Front):
         self.exchange = None
         if exchange is not None:
             exchange.on_client_gone()
-        self.close()
+        if self._framing == UNTIL_CLOSE and (exchange is not None or self.unsent is not None):
+            self.reset()  # one that still reads must not take what it has for the whole
+        else:
+            self.close()
 
     def _abandon(self, status: int, reason: str) -> None:
         """The body under way is bad or late."""
