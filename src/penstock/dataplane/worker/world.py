@@ -94,6 +94,7 @@ class World:
             pool.settle_in()
             if pool.admission is not None:
                 self._admissions.append(pool.admission)
+                pool.admission.go_on()  # into room that this snapshot brings
 
     def _endpoint(
         self,
