@@ -33,9 +33,15 @@ def member(row: int, **settings: object) -> Endpoint:
     return msgspec.convert(given, Endpoint)
 
 
-def pool_of(*rows: int, **settings: object) -> Pool:
-    """A pool of those endpoints, taken in turn."""
-    return msgspec.structs.replace(pool(*[member(row) for row in rows], row=0), **settings)
+def address_of(row: int, host: str = _HOST) -> tuple[str, int]:
+    """Where the endpoint of that row stands, or stands too."""
+    return (host, _FIRST_PORT + row)
+
+
+def pool_of(*members: int | Endpoint, **settings: object) -> Pool:
+    """A pool of those endpoints, or of those of these rows, taken in turn."""
+    endpoints = [member(each) if isinstance(each, int) else each for each in members]
+    return msgspec.structs.replace(pool(*endpoints, row=0), **settings)
 
 
 class Stage:
@@ -48,7 +54,7 @@ class Stage:
         self.board = create_board(workers=1, endpoint_rows=ROWS, pool_rows=2)
         self.servers = [FakeServer() for _ in range(ROWS)]
         for row, server in enumerate(self.servers):
-            self.system.servers[(_HOST, _FIRST_PORT + row)] = server
+            self.system.servers[address_of(row)] = server
             self.board.cells[self.board.state(row) + S_HEALTH] = UP
             self.board.cells[self.board.state(row) + S_WEIGHT_PPM] = 1_000_000
         self.context = Context(self.board, 0, os.getpid(), self.system)

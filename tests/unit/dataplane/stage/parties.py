@@ -63,6 +63,8 @@ class ClientSide:
     asked: list[Asked] = field(default_factory=list)
     methods: list[str] = field(default_factory=list)
     reading: bool = True
+    later: bytearray = field(default_factory=bytearray)  # after 100
+    awaits_continue: bool = False
     half_closed: bool = False
     ended: bool = False  # it saw the worker's end, in order
     reset: bool = False  # or a reset
@@ -84,6 +86,11 @@ class ClientSide:
         del self.out[: before - rest]
         self.sent_bytes += before - rest
 
+    def send_later(self) -> None:
+        """The body that waited for 100."""
+        self.out += self.later
+        self.later.clear()
+
     def sent_body(self, asked: Asked) -> bytes:
         """What of a request's body left this client."""
         wire = self.sent_bytes - asked.begins_at - len(asked.head)
@@ -97,7 +104,10 @@ class ClientSide:
         """What came; whether anything did."""
         data = self.end.read()
         if data:
+            told = len(self.reader.interim)
             self.reader.feed(data)
+            if any(each.status == 100 for each in self.reader.interim[told:]):
+                self.send_later()
         if self.end.ended and not self.ended:
             self.ended = True
             self.reader.end()
@@ -117,6 +127,7 @@ class EndpointSide:
     reading: bool = True
     reader: MessageReader = field(default_factory=MessageReader)
     answers: list[Answer] = field(default_factory=list)
+    babbled: bool = False
     closes_after: bool = False  # the answer under way is until the close
 
     @property
@@ -161,6 +172,11 @@ class EndpointSide:
             answer.sent.end()
         messages = answer.sent.messages
         answer.finished = bool(messages) and messages[-1].complete
+
+    def babble(self) -> None:
+        self.out.clear()
+        self.end.offer(b"\0 is no answer\r\n\r\n")
+        self.babbled = True
 
     def left(self) -> None:
         """It ended without a word; of an answer until the close, nobody can tell."""

@@ -11,21 +11,24 @@ from random import Random
 from typing import Any
 
 import hypothesis.strategies as st
+import msgspec
 from hypothesis import note, settings
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
 
 from penstock.core.endpoint import DOWN, UP
 from penstock.core.snapshot import (
+    Admission,
     Connections,
     ListenerTimeouts,
     PolicyChoice,
     PoolTimeouts,
+    Queue,
     Retry,
     Snapshot,
 )
 from penstock.dataplane.exchange.attempt import Attempt
 from penstock.dataplane.exchange.exchange import Exchange
-from tests.harness.fake.stage import Stage, pool_of
+from tests.harness.fake.stage import Stage, member, pool_of
 from tests.harness.fake.stream import ROOM_BYTES, End
 from tests.harness.fake.system import Manner
 from tests.harness.world import listener, world
@@ -38,7 +41,7 @@ from tests.unit.dataplane.stage.parties import (
     content,
     encoded,
 )
-from tests.unit.dataplane.stage.watching_policy import Watching
+from tests.unit.dataplane.stage.watching import Watching
 
 # How many orders are played; see CONTRIBUTING.md.
 ORDERS = int(os.environ.get("PENSTOCK_ORDERS", "40"))
@@ -55,6 +58,10 @@ CLIENT_TIMEOUTS = ListenerTimeouts(
     client_write_idle_s=7.0,
 )
 
+INTERIM = (
+    b"HTTP/1.1 100 Continue\r\n\r\n",
+    b"HTTP/1.1 103 Early Hints\r\nLink: </a>\r\n\r\n",
+)
 Action = tuple[str, Callable[[st.DataObject], None]]
 
 pieces = st.sampled_from([1_000_000, 1_000_000, 4000, 1_000_000, 4000, 300, 40, 1])
@@ -75,10 +82,14 @@ class EventOrders(RuleBasedStateMachine):
         request_s=st.sampled_from([0.0, 12.0]),
         rows=st.sets(row, min_size=1),
         clients=st.integers(1, CLIENTS),
+        queued=st.booleans(),
     )
-    def begin(self, seed: int, request_s: float, rows: set[int], clients: int) -> None:
+    def begin(
+        self, seed: int, request_s: float, rows: set[int], clients: int, queued: bool
+    ) -> None:
         Watching.forget()
         self.request_s = request_s
+        self.queued = queued
         self.stage = Stage(self.snapshot(rows), Random(seed), shuffles=True)
         self.clients: list[ClientSide] = []
         self.connections: dict[int, EndpointSide] = {}  # by the id of its end
@@ -93,8 +104,11 @@ class EventOrders(RuleBasedStateMachine):
         timeouts = PoolTimeouts(
             connect_s=2.0, first_byte_s=8.0, stream_idle_s=9.0, request_s=self.request_s
         )
-        pool = pool_of(
-            *sorted(rows),
+        members = [member(each, max_in_flight=int(self.queued)) for each in sorted(rows)]
+        pool = msgspec.structs.replace(
+            pool_of(*rows),
+            endpoints=tuple(members),
+            admission=Admission(queue=Queue(length=4, timeout_s=6.0) if self.queued else None),
             timeouts=timeouts,
             policy=PolicyChoice(name=f"{Watching.__module__}:{Watching.__name__}"),
             connections=Connections(idle_timeout_s=15.0),
@@ -133,6 +147,8 @@ class EventOrders(RuleBasedStateMachine):
         for at, client in enumerate(self.clients):
             if client.out and client.open:
                 found.append((f"client {at} sends", partial(self.client_sends, client)))
+            elif client.open and client.later:
+                found.append((f"client {at} waits no longer", partial(self.sends_unasked, client)))
             elif client.may_ask:
                 found.append((f"client {at} asks", partial(self.client_asks, client)))
             if not client.reading:
@@ -157,8 +173,8 @@ class EventOrders(RuleBasedStateMachine):
         close = data.draw(st.sampled_from([False, False, False, True]))
         number = len(self.asked)
         lines = [f"{method} /{number} HTTP/1.{minor}", "Host: site.example"]
-        body = b""
-        wire = b""
+        body = wire = b""
+        waits = False
         if method in ("POST", "PUT"):
             size = data.draw(sizes)
             framing: Framing = "length"
@@ -168,6 +184,9 @@ class EventOrders(RuleBasedStateMachine):
             wire = encoded(body, framing)
             coded = framing == "chunked"
             lines.append("Transfer-Encoding: chunked" if coded else f"Content-Length: {size}")
+            waits = size > 0 and minor == 1 and data.draw(st.sampled_from([False, False, True]))
+            if waits:
+                lines.append("Expect: 100-continue")
         if close:
             lines.append("Connection: close")
         head = "\r\n".join([*lines, "", ""]).encode()
@@ -175,11 +194,20 @@ class EventOrders(RuleBasedStateMachine):
         self.asked.append(made)
         client.asked.append(made)
         client.methods.append(method)
-        client.out += head + wire
+        client.out += head
+        client.awaits_continue = waits
+        if waits:
+            client.later += wire
+        else:
+            client.out += wire
         self.client_sends(client, data)
 
     def client_sends(self, client: ClientSide, data: st.DataObject) -> None:
         client.send(data.draw(pieces))
+
+    def sends_unasked(self, client: ClientSide, data: st.DataObject) -> None:
+        client.send_later()
+        self.client_sends(client, data)
 
     def reads_on(self, side: ClientSide | EndpointSide, data: st.DataObject) -> None:
         side.reading = True
@@ -191,6 +219,8 @@ class EventOrders(RuleBasedStateMachine):
         framing: Framing = data.draw(framings)
         number = len(self.answers)
         asked = self.asked[int(request.target[1:])]
+        if data.draw(st.sampled_from([False, False, False, True])):
+            peer.out += data.draw(st.sampled_from(INTERIM))
         self.answers[number] = peer.answer(number, asked, status, framing, data.draw(sizes))
         self.harmless = self.harmless and status != 503
         self.endpoint_sends(peer, data)
@@ -216,7 +246,13 @@ class EventOrders(RuleBasedStateMachine):
         if self.peers():
             kinds.append(("an endpoint stops reading", self.endpoint_stops_reading))
             kinds.append(("an endpoint leaves", self.endpoint_leaves))
+        if self.silent_peers():
+            kinds.append(("an endpoint babbles", self.endpoint_babbles))
         self.act(data, kinds)
+
+    def silent_peers(self) -> list[EndpointSide]:
+        """Those that are not in the middle of an answer."""
+        return [each for each in self.peers() if not each.answers or each.answers[-1].finished]
 
     @rule(data=st.data())
     def balancer_disturbs(self, data: st.DataObject) -> None:
@@ -257,6 +293,11 @@ class EventOrders(RuleBasedStateMachine):
         leave(peer.end, data)
         peer.left()
 
+    def endpoint_babbles(self, data: st.DataObject) -> None:
+        """What is no HTTP, between answers or in place of one."""
+        self.harmless = False
+        choice(data, self.silent_peers()).babble()
+
     def takes_connections_so(self, data: st.DataObject) -> None:
         manner: Manner = data.draw(manners)
         self.stage.servers[data.draw(row)].manner = manner
@@ -291,10 +332,14 @@ class EventOrders(RuleBasedStateMachine):
         self.carry_over()
         for client in self.clients:
             self.check_responses(client)
+            at_1_0 = any("HTTP/1.0" in each.head.decode() for each in client.asked)
+            assert not (client.reader.interim and at_1_0 and len(client.asked) == 1)
         for peer in self.connections.values():
             self.check_requests(peer)
         self.check_that_nothing_is_done_twice()
         self.check_that_nothing_is_held_back()
+        self.check_timers()
+        self.check_queue()
         self.check_load()
 
     def peers(self) -> list[EndpointSide]:
@@ -371,6 +416,30 @@ class EventOrders(RuleBasedStateMachine):
                 arrived = bytes(request.body) if request is not None else b""
                 assert arrived == client.sent_body(asked), "a request's body is held back"
 
+    def check_timers(self) -> None:
+        """Whatever is under way has an end in time, or waits in the queue, which has one."""
+        for connection in self.stage.clients():
+            exchange = connection.exchange
+            if exchange is None:
+                continue
+            attempt = exchange.attempt
+            if exchange.place is not None and (attempt is None or attempt.is_settled()):
+                continue
+            theirs = attempt.connection if attempt is not None else None
+            assert connection.deadline > 0.0 or (theirs is not None and theirs.deadline > 0.0), (
+                "nothing ends this exchange if nobody acts"
+            )
+
+    def check_queue(self) -> None:
+        """Nobody waits while there is room; who tried an endpoint already waits for others."""
+        for connection in self.stage.clients():
+            exchange = connection.exchange
+            if exchange is None or exchange.place is None or exchange.attempt is not None:
+                continue
+            if exchange.attempts is None:
+                for endpoint in self.stage.pool().eligible:
+                    assert not endpoint.has_room(), "one waits where there is room"
+
     def check_answer_arrived(self, answer: Answer, arrived: bytes) -> None:
         given = answer.sent.messages[-1] if answer.sent.messages else None
         if given is not None and given.status != 503:
@@ -414,7 +483,9 @@ class EventOrders(RuleBasedStateMachine):
             assert not waiting, "an exchange waits for ever"
             assert not self.stage.clients(), "a client waits for ever"
             assert not self.stage.endpoint_connections(), "an endpoint's connection is forgotten"
-            self.check_load()
+            self.check_timers()
+        self.check_queue()
+        self.check_load()
 
 
 def choice(data: st.DataObject, of: list[Any]) -> Any:

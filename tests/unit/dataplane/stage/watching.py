@@ -3,11 +3,14 @@
 from collections import Counter
 from typing import ClassVar
 
+import msgspec
+
 from penstock.core.endpoint import Endpoint
 from penstock.core.env import Env
 from penstock.core.policy import Policy
 from penstock.core.request import Request
-from penstock.core.ticket import Ticket
+from penstock.core.snapshot import PolicyChoice, Pool
+from penstock.core.ticket import OUTCOMES, Ticket
 
 
 class Watching(Policy):
@@ -29,3 +32,16 @@ class Watching(Policy):
         """Begin a new book."""
         cls.opened.clear()
         cls.settled.clear()
+
+
+def watched(spec: Pool) -> Pool:
+    """That pool under this policy, with an empty book."""
+    Watching.forget()
+    name = f"{Watching.__module__}:{Watching.__name__}"
+    return msgspec.structs.replace(spec, policy=PolicyChoice(name=name))
+
+
+def outcomes() -> list[str]:
+    """How the tickets in the book ended, in the order in which they were opened."""
+    assert all(times == 1 for times in Watching.settled.values()), "a ticket was settled twice"
+    return [OUTCOMES[ticket.outcome] for ticket in Watching.opened]
