@@ -23,8 +23,7 @@ from penstock.admin.recent import histogram_counts
 from penstock.admin.serving_metrics import serving_metrics, shadow_metrics
 from penstock.admin.status import CLASSES
 from penstock.admin.view import EndpointView, Overview
-from penstock.core.endpoint import DOWN, STARTING, UP
-from penstock.core.health.health import STATE_NAMES
+from penstock.core.health.health import DOWN, STARTING, STATE_NAMES, UP
 from penstock.dataplane.board.layout import (
     L_1XX_TO_5XX,
     L_BYTES_RECEIVED,

@@ -15,7 +15,7 @@ from penstock.admin.view import (
 )
 from penstock.control.parts import Parts
 from penstock.control.workers.sockets import shown_address
-from penstock.core.endpoint import DOWN
+from penstock.core.health.health import DOWN
 from penstock.core.snapshot import Endpoint, Pool
 
 _SHOWN_EVENTS: Final = 100

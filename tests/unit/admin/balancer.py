@@ -15,7 +15,7 @@ from penstock.admin.view import (
     WorkerView,
 )
 from penstock.control.commands import commands
-from penstock.core.endpoint import UP
+from penstock.core.health.health import UP
 from penstock.dataplane.board.layout import Board
 
 

@@ -9,7 +9,7 @@ from penstock.admin.view import UnknownNameError
 from penstock.control.endpoints.cause import Cause
 from penstock.control.endpoints.states import NOT_CHECKED, EndpointStates
 from penstock.control.events import Events
-from penstock.core.endpoint import DOWN, STARTING, UP
+from penstock.core.health.health import DOWN, STARTING, UP
 from penstock.core.snapshot import AgentCheck, Drain, HealthCheck, Pool, SlowStart
 from penstock.dataplane.board.layout import (
     H_EPOCH,

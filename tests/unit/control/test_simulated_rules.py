@@ -5,9 +5,9 @@ from random import Random
 import pytest
 
 from penstock.control.events import Events
+from penstock.core.attempt_counts import AttemptCounts
 from penstock.core.endpoint import Endpoint
 from penstock.core.env import Env
-from penstock.core.health.attempt_counts import AttemptCounts
 from penstock.core.health.breaker import Breaker
 from penstock.core.policy import create
 from penstock.core.pool.pool import Pool

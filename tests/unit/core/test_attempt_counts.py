@@ -2,7 +2,7 @@
 
 import pytest
 
-from penstock.core.health.attempt_counts import (
+from penstock.core.attempt_counts import (
     EXCUSED,
     EXCUSED_FOR_S,
     FAILED,

@@ -15,9 +15,8 @@ from penstock.control.endpoints.states import EndpointStates
 from penstock.control.events import Events
 from penstock.control.target_tasks import TargetTasks
 from penstock.control.world.certificates import EndpointContexts
-from penstock.core.endpoint import DOWN, UP
 from penstock.core.env import Env
-from penstock.core.health.health import Health
+from penstock.core.health.health import DOWN, UP, Health
 from penstock.core.snapshot import Snapshot
 
 _AT_ONCE: Final = 128  # checks; a bound on descriptors, not on speed

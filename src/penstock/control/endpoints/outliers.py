@@ -6,7 +6,7 @@ from time import monotonic
 
 from penstock.control.endpoints.states import EndpointStates
 from penstock.control.world.rows import Rows
-from penstock.core.health.attempt_counts import AttemptCounts
+from penstock.core.attempt_counts import AttemptCounts
 from penstock.core.health.outlier import OutlierDetector
 from penstock.core.health.outlier_records import EndpointCounts
 from penstock.core.health.outlier_watch import LOOK_S, OutlierWatch

@@ -5,8 +5,7 @@ from math import inf
 
 from penstock.control.endpoints.agent_state import AgentState
 from penstock.control.endpoints.cause import Cause
-from penstock.core.endpoint import DOWN
-from penstock.core.health.health import STATE_NAMES
+from penstock.core.health.health import DOWN, STATE_NAMES
 from penstock.core.health.slow_start import SlowStart
 from penstock.core.snapshot import Drain
 from penstock.core.snapshot import SlowStart as SlowStartSettings

@@ -3,7 +3,7 @@
 from typing import Final
 
 from penstock.control.endpoints.state import EndpointState
-from penstock.core.endpoint import DOWN
+from penstock.core.health.health import DOWN
 from penstock.dataplane.board.layout import (
     H_EPOCH,
     S_DRAINING,

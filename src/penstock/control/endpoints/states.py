@@ -16,8 +16,7 @@ from penstock.control.endpoints.state import EndpointState
 from penstock.control.endpoints.state_cells import StateCells
 from penstock.control.events import Events
 from penstock.control.world.rows import EndpointKey
-from penstock.core.endpoint import DOWN, STARTING, UP
-from penstock.core.health.health import STATE_NAMES
+from penstock.core.health.health import DOWN, STARTING, STATE_NAMES, UP
 from penstock.core.health.slow_start import SlowStart
 from penstock.core.snapshot import Endpoint, Pool
 from penstock.dataplane.board.layout import Board
