@@ -22,8 +22,8 @@ from penstock.dataplane.board.layout import (
     S_HEALTH,
     S_WEIGHT_PPM,
     W_HEARTBEAT_MS,
-    Board,
 )
+from penstock.dataplane.board.memory import Board
 from penstock.dataplane.io.loop import SWEEP_S
 from penstock.dataplane.worker.mailbox import Inbox, frame
 from tests.harness.client import Client

@@ -41,7 +41,8 @@ from penstock.control.world.certificates import CertificateFiles, EndpointContex
 from penstock.control.world.publish import Publisher, PublishError
 from penstock.control.world.reload import Reloader
 from penstock.control.world.rows import Rows
-from penstock.dataplane.board.layout import H_SUPERVISOR_PID, Board, create_board
+from penstock.dataplane.board.layout import H_SUPERVISOR_PID
+from penstock.dataplane.board.memory import Board, create_board
 from penstock.dataplane.record.line_writer import LineWriter
 
 _CERTIFICATES_S: Final = 2.0  # between two looks at the files

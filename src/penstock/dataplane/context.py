@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING
 from penstock.core.env import Env
 from penstock.dataplane.board.address_sketch import AddressSketch
 from penstock.dataplane.board.counters import WorkerCounters
-from penstock.dataplane.board.layout import W_ACCEPTED, W_CONNECTIONS, Board
+from penstock.dataplane.board.layout import W_ACCEPTED, W_CONNECTIONS
+from penstock.dataplane.board.memory import Board
 from penstock.dataplane.io.loop import Loop
 from penstock.dataplane.io.tls import ClientContexts
 from penstock.dataplane.pool.model_waits import ToldAtOnce

@@ -15,7 +15,7 @@ from penstock.admin.view import (
     WorkerView,
 )
 from penstock.core.endpoint import UP
-from penstock.dataplane.board.layout import Board
+from penstock.dataplane.board.memory import Board
 
 
 def endpoint(name: str, row: int, **settings: Any) -> EndpointView:

@@ -11,7 +11,8 @@ import sys
 import time
 from typing import Any
 
-from penstock.dataplane.board.layout import W_CONNECTIONS, W_HEARTBEAT_MS, W_PID, Board
+from penstock.dataplane.board.layout import W_CONNECTIONS, W_HEARTBEAT_MS, W_PID
+from penstock.dataplane.board.memory import Board
 from penstock.dataplane.worker.mailbox import Inbox, frame
 
 _HEARTBEAT_S = 0.02

@@ -26,8 +26,8 @@ from penstock.dataplane.board.layout import (
     L_RUN_LOCAL,
     RUNS,
     S_EJECTED,
-    Board,
 )
+from penstock.dataplane.board.memory import Board
 from tests.unit.control.conftest import Clock
 from tests.unit.control.worlds import pool, world
 

@@ -14,7 +14,8 @@ from penstock.control.world.certificates import CertificateFiles
 from penstock.control.world.publish import Publisher, PublishError
 from penstock.control.world.rows import Rows
 from penstock.core.snapshot import Pool, Snapshot
-from penstock.dataplane.board.layout import H_GENERATION, S_WEIGHT_PPM, Board
+from penstock.dataplane.board.layout import H_GENERATION, S_WEIGHT_PPM
+from penstock.dataplane.board.memory import Board
 from tests.unit.control.conftest import Clock
 from tests.unit.control.worlds import endpoint, listener, world
 

@@ -4,7 +4,8 @@ import pytest
 
 from penstock.control.world.rows import BoardFullError, Rows
 from penstock.core.snapshot import Snapshot
-from penstock.dataplane.board.layout import L_IN_FLIGHT, L_REQUESTS, P_REQUESTS, Board
+from penstock.dataplane.board.layout import L_IN_FLIGHT, L_REQUESTS, P_REQUESTS
+from penstock.dataplane.board.memory import Board
 from tests.unit.control.conftest import Clock
 from tests.unit.control.worlds import world
 

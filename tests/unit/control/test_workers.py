@@ -22,8 +22,8 @@ from penstock.dataplane.board.layout import (
     P_WAITING,
     W_ACCEPTED,
     W_CONNECTIONS,
-    Board,
 )
+from penstock.dataplane.board.memory import Board
 from tests.unit.control.waiting import until
 from tests.unit.control.worlds import listener, world
 

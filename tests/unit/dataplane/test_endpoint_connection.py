@@ -10,7 +10,7 @@ import pytest
 from penstock._form import form
 from penstock.core.env import Env
 from penstock.core.snapshot import Connections, Endpoint, PoolTimeouts
-from penstock.dataplane.board.layout import Board, create_board
+from penstock.dataplane.board.memory import Board, create_board
 from penstock.dataplane.endpoint.address_race import Address
 from penstock.dataplane.endpoint.http1 import EndpointConnection
 from penstock.dataplane.endpoint.response_sink import ResponseSink

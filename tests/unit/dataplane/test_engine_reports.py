@@ -21,13 +21,8 @@ from penstock.core.snapshot import (
     PoolTimeouts,
 )
 from penstock.core.ticket import DONE, Ticket
-from penstock.dataplane.board.layout import (
-    L_JUDGED_CACHED,
-    L_JUDGED_PREDICTED,
-    L_JUDGED_PROMPT,
-    Board,
-    create_board,
-)
+from penstock.dataplane.board.layout import L_JUDGED_CACHED, L_JUDGED_PREDICTED, L_JUDGED_PROMPT
+from penstock.dataplane.board.memory import Board, create_board
 from penstock.dataplane.io.loop import Loop
 from penstock.dataplane.pool.live_endpoint import ConnectionSettings, LiveEndpoint
 from penstock.dataplane.pool.live_pool import LivePool, PoolSetup

@@ -8,13 +8,8 @@ import pytest
 from penstock.core.endpoint import Endpoint
 from penstock.core.prefixes.prefix_index import PrefixIndex
 from penstock.core.request import Request
-from penstock.dataplane.board.layout import (
-    FACT_SETS,
-    FACT_WAYS,
-    FACTS,
-    Board,
-    create_board,
-)
+from penstock.dataplane.board.layout import FACT_SETS, FACT_WAYS, FACTS
+from penstock.dataplane.board.memory import Board, create_board
 from penstock.dataplane.llm.exact_prefixes import ALL, FactsReader, FactTable
 
 BIG = (1 << 64) - 1

@@ -11,7 +11,8 @@ from penstock.core.prefixes.answer_homes import AnswerHomes
 from penstock.core.prefixes.prefix_index import PrefixIndex
 from penstock.core.request import Request
 from penstock.core.snapshot import Connections, Endpoint, PoolTimeouts
-from penstock.dataplane.board.layout import ROUTES, Board, create_board
+from penstock.dataplane.board.layout import ROUTES
+from penstock.dataplane.board.memory import Board, create_board
 from penstock.dataplane.llm.routed_prefixes import Believer, RoutedPrefixes
 from penstock.dataplane.pool.live_endpoint import ConnectionSettings, LiveEndpoint
 

@@ -18,7 +18,8 @@ import pytest
 
 from penstock.core.endpoint import UP
 from penstock.core.snapshot import Endpoint, Listener, PolicyChoice, Snapshot
-from penstock.dataplane.board.layout import S_HEALTH, S_WEIGHT_PPM, Board, create_board
+from penstock.dataplane.board.layout import S_HEALTH, S_WEIGHT_PPM
+from penstock.dataplane.board.memory import Board, create_board
 from penstock.dataplane.client.http1 import ClientConnection
 from penstock.dataplane.context import Context
 from penstock.dataplane.endpoint.http1 import EndpointConnection

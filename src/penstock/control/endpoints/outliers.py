@@ -27,8 +27,8 @@ from penstock.dataplane.board.layout import (
     L_TIMEOUTS,
     LOAD_CELLS,
     RUNS,
-    Board,
 )
+from penstock.dataplane.board.memory import Board
 
 _LOOK_S: Final = 0.1
 # Without a new failure nothing is ejected by a run of them; ends of ejections and sweeps can wait

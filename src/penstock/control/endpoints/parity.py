@@ -9,12 +9,8 @@ from penstock.control.endpoints.states import EndpointStates
 from penstock.control.world.rows import EndpointKey
 from penstock.core.prefixes.parity import PrefixParity
 from penstock.core.snapshot import Snapshot
-from penstock.dataplane.board.layout import (
-    L_JUDGED_CACHED,
-    L_JUDGED_PREDICTED,
-    L_JUDGED_PROMPT,
-    Board,
-)
+from penstock.dataplane.board.layout import L_JUDGED_CACHED, L_JUDGED_PREDICTED, L_JUDGED_PROMPT
+from penstock.dataplane.board.memory import Board
 
 _LOOK_S: Final = 1.0
 

@@ -31,8 +31,8 @@ from penstock.dataplane.board.layout import (
     S_MAX_IN_FLIGHT,
     S_PREFIX_DOUBT_PPM,
     S_WEIGHT_PPM,
-    Board,
 )
+from penstock.dataplane.board.memory import Board
 from penstock.wire.agent_check import AgentAnswer
 
 _PPM: Final = 1_000_000

@@ -18,13 +18,8 @@ from penstock.control.events import Events
 from penstock.control.world.rows import EndpointKey
 from penstock.core.prefixes.kv_chains import CachedChains
 from penstock.core.prefixes.prefix_learner import EVENTS_WITHIN_S, PrefixLearner, Sighting
-from penstock.dataplane.board.layout import (
-    EXACT_SLOTS,
-    FA_LEARNED,
-    R_AT_US,
-    R_COLD,
-    Board,
-)
+from penstock.dataplane.board.layout import EXACT_SLOTS, FA_LEARNED, R_AT_US, R_COLD
+from penstock.dataplane.board.memory import Board
 from penstock.dataplane.llm.exact_prefixes import ALL, FactTable
 from penstock.dataplane.llm.sightings import SightingReader
 

@@ -28,7 +28,7 @@ from penstock.control.world.rows import EndpointKey
 from penstock.core.prefixes.kv_chains import seed_of
 from penstock.core.prefixes.kv_sequence import KvSequence
 from penstock.core.snapshot import Endpoint, KvEvents, Snapshot
-from penstock.dataplane.board.layout import Board
+from penstock.dataplane.board.memory import Board
 from penstock.wire.kv_events import CLEARED, STORED, decode_batch
 
 if TYPE_CHECKING:

@@ -33,7 +33,7 @@ from penstock.control.events import Events
 from penstock.control.world.certificates import EndpointContexts
 from penstock.control.world.rows import EndpointKey
 from penstock.core.snapshot import Snapshot
-from penstock.dataplane.board.layout import Board
+from penstock.dataplane.board.memory import Board
 
 _JITTER: Final = 0.1  # share of an interval: engines started together are not asked together
 _FIRST_WITHIN_S: Final = 0.1

@@ -24,8 +24,8 @@ from penstock.dataplane.board.layout import (
     R_RUNNING,
     R_SLOTS,
     R_WAITING,
-    Board,
 )
+from penstock.dataplane.board.memory import Board
 
 
 class ReportCells:

@@ -13,7 +13,7 @@ import msgspec
 from penstock.config.compile.own_modules import directories
 from penstock.control.workers.sockets import ListeningSockets, Place, place_of
 from penstock.core.snapshot import Snapshot
-from penstock.dataplane.board.layout import Board
+from penstock.dataplane.board.memory import Board
 from penstock.dataplane.worker.mailbox import Inbox, frame
 
 WORKER_COMMAND: Final = (sys.executable, "-m", "penstock.dataplane.worker")

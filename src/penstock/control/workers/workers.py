@@ -18,20 +18,13 @@ from penstock.control.workers.sockets import ListeningSockets
 from penstock.core.snapshot import Snapshot
 from penstock.dataplane.board.layout import (
     ADDRESS_SLOTS,
-    L_ADDRESS,
-    L_BREAKER,
-    L_DECODING,
-    L_IN_FLIGHT,
-    L_KV_TOKENS,
-    L_PENDING_PREFILL,
     P_LIMIT_MILLI,
     P_WAITING,
-    RUNS,
     W_CONNECTIONS,
     W_HEARTBEAT_MS,
     W_IDLE_ENDPOINT_CONNECTIONS,
-    Board,
 )
+from penstock.dataplane.board.memory import Board
 from penstock.dataplane.pool.model_waits import MODELS_CHANGED, MODELS_WANTED
 
 _START_S: Final = 60.0  # to take its first snapshot; an interpreter's start takes under one
@@ -44,17 +37,6 @@ _GRACE_S: Final = 2.0  # after a stop's deadline, before the worker is killed
 _LOOK_S: Final = 1.0  # between two looks at the heartbeats, which come four times a second
 _SILENT_WARN: Final = 10  # looks
 _SILENT_KILL: Final = 30
-# Of an endpoint; others are totals, which stay.
-_OF_LIVING_WORKERS: Final = (
-    L_IN_FLIGHT,
-    L_PENDING_PREFILL,
-    L_KV_TOKENS,
-    L_DECODING,
-    L_BREAKER,
-    L_ADDRESS,
-    *RUNS,
-)
-
 State = Literal["starting", "ready", "restarting", "stopping", "ended"]
 
 
@@ -350,9 +332,7 @@ def forget_running(board: Board, worker: int) -> None:
     """Zero what a dead worker had running; what it counted in all stays."""
     cells = board.cells
     for row in range(board.endpoint_rows):
-        at = board.load(row, worker)
-        for cell in _OF_LIVING_WORKERS:
-            cells[at + cell] = 0
+        board.clear_present_load(row, worker)
     for row in range(board.pool_rows):
         at = board.pool(row, worker)
         cells[at + P_WAITING] = 0

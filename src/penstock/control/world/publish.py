@@ -15,7 +15,8 @@ from penstock.control.workers.workers import StartError, Workers
 from penstock.control.world.certificates import CertificateFiles
 from penstock.control.world.rows import BoardFullError, Rows
 from penstock.core.snapshot import MAX_LISTENERS, Endpoint, Snapshot
-from penstock.dataplane.board.layout import H_GENERATION, Board
+from penstock.dataplane.board.layout import H_GENERATION
+from penstock.dataplane.board.memory import Board
 
 _INSTANCE_BYTES: Final = 8  # that no two balancers share one by chance
 _EMPTY: Final = Snapshot(generation=0, listeners=(), routes=(), pools=())

@@ -10,7 +10,8 @@ from typing import Final, Generic, TypeVar
 import msgspec
 
 from penstock.core.snapshot import Snapshot
-from penstock.dataplane.board.layout import L_IN_FLIGHT, Board
+from penstock.dataplane.board.layout import L_IN_FLIGHT
+from penstock.dataplane.board.memory import Board
 
 EndpointKey = tuple[str, str]  # pool, endpoint
 _Key = TypeVar("_Key", bound=Hashable)

@@ -43,8 +43,8 @@ from penstock.dataplane.board.layout import (
     L_TOTAL_SUM_US,
     LOAD_CELLS,
     RUNS,
-    Board,
 )
+from penstock.dataplane.board.memory import Board
 from penstock.wire.http1 import IRREGULARITIES
 
 # Without an answer in order for so long, wrongly framed ones are held against the endpoint: the

@@ -18,9 +18,7 @@ from penstock.core.ticket import (
     DONE,
     Ticket,
 )
-from penstock.dataplane.board.layout import (
-    P_REQUESTS,
-)
+from penstock.dataplane.board.layout import P_REQUESTS
 from penstock.dataplane.endpoint.http1 import EndpointConnection, connect
 from penstock.dataplane.endpoint.idle_connections import take_idle
 from penstock.dataplane.exchange.failover import Failover

@@ -18,10 +18,8 @@ from penstock.dataplane.board.layout import (
     FACT_SETS,
     FACT_WAYS,
     FACTS,
-    Board,
-    as_cell,
-    of_cell,
 )
+from penstock.dataplane.board.memory import Board, as_cell, of_cell
 
 _SET_MASK: Final = FACT_SETS - 1
 _SET_CELLS: Final = FACT_WAYS * 2

@@ -12,15 +12,8 @@ from typing import Final
 from penstock.core.endpoint import Endpoint
 from penstock.core.prefixes.answer_homes import AnswerHomes
 from penstock.core.prefixes.prefix_index import PrefixIndex, PrefixJournal
-from penstock.dataplane.board.layout import (
-    ROUTE_CELLS,
-    ROUTES,
-    RT_COUNT,
-    RT_ENTRIES,
-    Board,
-    as_cell,
-    of_cell,
-)
+from penstock.dataplane.board.layout import ROUTE_CELLS, ROUTES, RT_COUNT, RT_ENTRIES
+from penstock.dataplane.board.memory import Board, as_cell, of_cell
 from penstock.dataplane.pool.live_endpoint import LiveEndpoint
 
 _AT_ONCE: Final = 8192  # entries read between two batches of events: a few milliseconds at most

@@ -41,8 +41,8 @@ from penstock.dataplane.board.layout import (
     S_MAX_IN_FLIGHT,
     S_PREFIX_DOUBT_PPM,
     S_WEIGHT_PPM,
-    Board,
 )
+from penstock.dataplane.board.memory import Board
 from penstock.dataplane.endpoint.address_race import Address
 from penstock.dataplane.llm.usage_habits import UsageHabits
 from penstock.dataplane.record.request_log import json_text

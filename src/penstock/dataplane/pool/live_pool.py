@@ -18,7 +18,8 @@ from penstock.core.pool.sticky import StickyCookies
 from penstock.core.request import Request
 from penstock.core.retry import RetryBudget, RetryRules
 from penstock.dataplane.board.counters import PoolCounters
-from penstock.dataplane.board.layout import P_LIMIT_MILLI, P_REQUESTS, P_WAITING, Board
+from penstock.dataplane.board.layout import P_LIMIT_MILLI, P_REQUESTS, P_WAITING
+from penstock.dataplane.board.memory import Board
 from penstock.dataplane.board.model_counters import ModelCounters
 from penstock.dataplane.endpoint.address_race import Address, addresses_of
 from penstock.dataplane.io.loop import Loop, report_bug

@@ -18,8 +18,8 @@ from penstock.dataplane.board.layout import (
     W_GENERATION,
     W_HEARTBEAT_MS,
     W_LOG_DROPPED,
-    Board,
 )
+from penstock.dataplane.board.memory import Board
 from penstock.dataplane.client.http1 import ClientConnection
 from penstock.dataplane.client.listener import Listener
 from penstock.dataplane.client.settings import ClientSettings
@@ -378,7 +378,12 @@ def _wake(number: int, frame: object) -> None:
 
 def run(index: int, board_fd: int, mailbox_fd: int) -> int:
     """Serve until told to stop; returns the exit code."""
-    context = Context(Board(board_fd), index, os.getpid())
+    try:
+        board = Board(board_fd)
+    except (OSError, ValueError) as error:
+        print(f"penstock worker {index}: {error}", file=sys.stderr)
+        return 1
+    context = Context(board, index, os.getpid())
     worker = Worker(context)
     loop = context.loop
     mailbox = socket.socket(fileno=mailbox_fd)

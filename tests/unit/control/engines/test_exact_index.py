@@ -14,7 +14,8 @@ from penstock.core.prefixes.kv_chains import CachedChains, seed_of
 from penstock.core.request import Request
 from penstock.core.snapshot import Connections, PoolTimeouts
 from penstock.core.ticket import Ticket
-from penstock.dataplane.board.layout import EXACT_SLOTS, R_AT_US, R_COLD, S_EXACT, Board
+from penstock.dataplane.board.layout import EXACT_SLOTS, R_AT_US, R_COLD, S_EXACT
+from penstock.dataplane.board.memory import Board
 from penstock.dataplane.llm.exact_prefixes import FactTable
 from penstock.dataplane.llm.sightings import SightingRing
 from penstock.dataplane.pool.live_endpoint import ConnectionSettings, LiveEndpoint

@@ -17,7 +17,8 @@ from penstock.control.engines.reading import UnreadableError
 from penstock.control.events import Events
 from penstock.control.world.certificates import EndpointContexts
 from penstock.core.snapshot import Endpoint, Engine, KvEvents, Pool
-from penstock.dataplane.board.layout import R_CACHED, R_COLD, Board
+from penstock.dataplane.board.layout import R_CACHED, R_COLD
+from penstock.dataplane.board.memory import Board
 from penstock.fleet.engine.server import EngineServer
 from penstock.fleet.engine.spec import EngineSpec
 from penstock.fleet.faults import FaultCommand

@@ -25,8 +25,8 @@ from penstock.dataplane.board.layout import (
     R_RUNNING,
     R_SLOTS,
     R_WAITING,
-    Board,
 )
+from penstock.dataplane.board.memory import Board
 from tests.harness.http_endpoint import Answer, HttpEndpoint
 from tests.harness.world import at
 from tests.unit.control.conftest import Clock
