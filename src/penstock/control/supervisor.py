@@ -42,7 +42,7 @@ from penstock.control.world.publish import Publisher, PublishError
 from penstock.control.world.reload import Reloader
 from penstock.control.world.rows import Rows
 from penstock.dataplane.board.layout import H_SUPERVISOR_PID
-from penstock.dataplane.board.memory import Board, create_board
+from penstock.dataplane.board.memory import ENDPOINT_ROWS, POOL_ROWS, Board, create_board
 from penstock.dataplane.record.line_writer import LineWriter
 
 _CERTIFICATES_S: Final = 2.0  # between two looks at the files
@@ -51,10 +51,7 @@ _RECLAIM_S: Final = 1.0
 _AFTER_A_BUG_S: Final = 1.0
 _SHOWN_EVENTS: Final = 100
 _LAST_LINES_S: Final = 1.0  # to write what the log still holds at the end
-# Room for a configuration to grow by reloads. Rows cost memory only once they are used.
-_LEAST_ENDPOINT_ROWS: Final = 4096
-_LEAST_POOL_ROWS: Final = 256
-_GROWTH: Final = 4
+_GROWTH: Final = 4  # of a configuration that is larger than boards have room for
 
 
 def run(configured: Configured, reread: Callable[[], Configured]) -> int:
@@ -112,7 +109,7 @@ class Supervisor:
         self._reloader = Reloader(configured, reread, self._publisher, self._events)
         self._checks = HealthChecks(self._states, self._events, self._contexts)
         self._agents = AgentChecks(self._states, self._events)
-        self._outliers = OutlierDetection(self.board, rows, self._states)
+        self._outliers = OutlierDetection(self.board, self._states)
         self._reconnecting = Reconnecting(self._outliers, Prober(self._contexts))
         self._engines = EngineLoads(self.board, self._events, self._contexts)
         self._exact = ExactIndex(self.board, self._states, self._events)
@@ -418,6 +415,6 @@ def _board_for(configured: Configured) -> Board:
     endpoints = sum(len(pool.endpoints) for pool in pools)
     return create_board(
         configured.workers,
-        endpoint_rows=max(_LEAST_ENDPOINT_ROWS, _GROWTH * endpoints),
-        pool_rows=max(_LEAST_POOL_ROWS, _GROWTH * len(pools)),
+        endpoint_rows=max(ENDPOINT_ROWS, _GROWTH * endpoints),
+        pool_rows=max(POOL_ROWS, _GROWTH * len(pools)),
     )

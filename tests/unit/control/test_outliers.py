@@ -44,7 +44,7 @@ class Site:
         self.clock = clock
         self.rows = Rows(board, clock)
         self.states = EndpointStates(board, events, clock, clock)
-        self.detection = OutlierDetection(board, self.rows, self.states, clock)
+        self.detection = OutlierDetection(board, self.states, clock)
         self.snapshot: Snapshot = world()
         self.run(Outlier())
 

@@ -6,7 +6,6 @@ from time import monotonic
 from typing import Final
 
 from penstock.control.endpoints.states import EndpointStates
-from penstock.control.world.rows import Rows
 from penstock.core.health.outlier import EndpointCounts, OutlierDetector, Tally
 from penstock.core.snapshot import Endpoint, Pool, Snapshot
 from penstock.dataplane.board.layout import (
@@ -42,12 +41,10 @@ class OutlierDetection:
     def __init__(
         self,
         board: Board,
-        rows: Rows,
         states: EndpointStates,
         clock: Callable[[], float] = monotonic,
     ) -> None:
         self._board = board
-        self._rows = rows
         self._states = states
         self._clock = clock
         self._pools: tuple[Pool, ...] = ()
@@ -147,7 +144,7 @@ class OutlierDetection:
     def _count_failures(self) -> int:
         """All failures on the board: one strided read, so that looking often costs little."""
         board = self._board
-        end = board.load(self._rows.highest_endpoint_row + 1, 0)
+        end = board.load(board.endpoint_rows_used, 0)
         stride = board.load(1, 0) - board.load(0, 0)
         return sum(
             sum(board.cells[board.load(0, worker) + L_FAILURES : end : stride].tolist())

@@ -331,9 +331,9 @@ class Workers:
 def forget_running(board: Board, worker: int) -> None:
     """Zero what a dead worker had running; what it counted in all stays."""
     cells = board.cells
-    for row in range(board.endpoint_rows):
+    for row in range(board.endpoint_rows_used):
         board.clear_present_load(row, worker)
-    for row in range(board.pool_rows):
+    for row in range(board.pool_rows_used):
         at = board.pool(row, worker)
         cells[at + P_WAITING] = 0
         cells[at + P_LIMIT_MILLI] = 0

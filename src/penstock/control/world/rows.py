@@ -10,7 +10,7 @@ from typing import Final, Generic, TypeVar
 import msgspec
 
 from penstock.core.snapshot import Snapshot
-from penstock.dataplane.board.layout import L_IN_FLIGHT
+from penstock.dataplane.board.layout import H_ENDPOINT_ROWS_USED, H_POOL_ROWS_USED, L_IN_FLIGHT
 from penstock.dataplane.board.memory import Board
 
 EndpointKey = tuple[str, str]  # pool, endpoint
@@ -42,6 +42,8 @@ class Rows:
             (p.name, e.name) for p in spec.pools for e in p.endpoints
         )
         pools = self._pools.assign(pool.name for pool in spec.pools)
+        self._board.cells[H_ENDPOINT_ROWS_USED] = self._endpoints.used
+        self._board.cells[H_POOL_ROWS_USED] = self._pools.used
         placed = [
             msgspec.structs.replace(
                 pool,
@@ -77,11 +79,6 @@ class Rows:
                 board.clear_pool(row, worker)
             self._pools.free(row)
 
-    @property
-    def highest_endpoint_row(self) -> int:
-        """No row above it was ever given out; -1 when none was."""
-        return self._endpoints.highest
-
 
 class _Table(Generic[_Key]):
     """Rows of one kind."""
@@ -92,24 +89,25 @@ class _Table(Generic[_Key]):
         self._given: dict[_Key, int] = {}
         self._free: list[int] = []  # given out once, and free again
         self._leaving: dict[int, tuple[int, float]] = {}  # row → generation without it, since when
-        self.highest: int = -1
+        self.used: int = 0  # the first so many were ever given out
 
     def assign(self, keys: Iterable[_Key]) -> dict[_Key, int]:
         wanted = list(keys)
         missing = [key for key in wanted if key not in self._given]
-        room = len(self._free) + self._rows - 1 - self.highest
+        room = len(self._free) + self._rows - self.used
         if len(missing) > room:
             raise BoardFullError(
                 f"there is no room for {len(wanted)} {self._what}: the board has {self._rows} "
                 f"rows, and {len(self._leaving)} belong to removed ones that still finish; "
-                "try again later, or restart for a larger board"
+                "try again later, or restart: the board is made with room for four times the "
+                f"{self._what} of the configuration it starts with"
             )
         for key in missing:
             if self._free:
                 self._given[key] = self._free.pop()
             else:
-                self.highest += 1
-                self._given[key] = self.highest
+                self._given[key] = self.used
+                self.used += 1
         return {key: self._given[key] for key in wanted}
 
     def settle(self, keys: set[_Key], generation: int, now: float) -> None:

@@ -16,6 +16,10 @@ machine that Penstock runs on. ``layout`` says what stands in each section:
     sightings   workers                                          each worker its own
     facts       1                                                supervisor
     addresses   ADDRESS_ROWS x ADDRESS_SLOTS x workers           each worker its own
+
+Rows are room, not memory: the system gives a page when it is first touched, reading included, so
+nobody looks at rows beyond those that were ever given out. A board has room for far more endpoints
+and pools than most ever have, and never moves: a cell stays where it is as long as anybody maps it.
 """
 
 import mmap
@@ -31,9 +35,11 @@ from penstock.dataplane.board.layout import (
     FACTS_CELLS,
     H_ADDRESS_KEY,
     H_ENDPOINT_ROWS,
+    H_ENDPOINT_ROWS_USED,
     H_LAYOUTS,
     H_MAGIC,
     H_POOL_ROWS,
+    H_POOL_ROWS_USED,
     H_WORKERS,
     HEADER_CELLS,
     LOAD_CELLS,
@@ -54,6 +60,8 @@ from penstock.dataplane.board.layout import (
     WORKER_CELLS,
 )
 
+ENDPOINT_ROWS: Final = 65_536
+POOL_ROWS: Final = 4_096
 _NO_BOARD: Final = "the descriptor given as board holds no Penstock board"
 
 
@@ -95,6 +103,18 @@ class Board:
         self._sightings_at: int = self._routes_at + self.workers * ROUTE_RING_CELLS
         self.facts: int = self._sightings_at + self.workers * SIGHTING_RING_CELLS
         self._addresses_at: int = self.facts + FACTS_CELLS
+
+    @property
+    def endpoint_rows_used(self) -> int:
+        """Only the first so many rows were ever given to endpoints."""
+        used: int = self.cells[H_ENDPOINT_ROWS_USED]
+        return used
+
+    @property
+    def pool_rows_used(self) -> int:
+        """Only the first so many rows were ever given to pools."""
+        used: int = self.cells[H_POOL_ROWS_USED]
+        return used
 
     def worker(self, worker: int) -> int:
         """Index of the first cell of that worker's own section."""
@@ -208,11 +228,10 @@ def _check_layouts(cells: memoryview) -> None:
         )
 
 
-def create_board(workers: int, endpoint_rows: int = 4096, pool_rows: int = 256) -> Board:
-    """A board of zeroes in a memfd, which is inherited only when passed on purpose.
-
-    Pages are taken from the system when first written, so unused rows cost nothing.
-    """
+def create_board(
+    workers: int, endpoint_rows: int = ENDPOINT_ROWS, pool_rows: int = POOL_ROWS
+) -> Board:
+    """A board of zeroes in a memfd, which is inherited only when passed on purpose."""
     cells = (
         HEADER_CELLS
         + workers * WORKER_CELLS
