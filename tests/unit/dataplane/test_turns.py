@@ -59,7 +59,7 @@ class HandDriven:
         self.worker = Worker(self.context)
         listening = socket.create_server(("127.0.0.1", 0))
         self.address = listening.getsockname()
-        self.worker.apply(msgspec.to_builtins(snapshot), ["main"], [listening.detach()])
+        self.worker.configure(msgspec.to_builtins(snapshot), ["main"], [listening.detach()])
         self.endpoint = endpoint
         self.client: socket.socket = socket.create_connection(self.address)
         assert has_come(self.worker.listeners["main"].fd)

@@ -16,6 +16,7 @@ from penstock.control.workers.process import (
 )
 from penstock.control.workers.sockets import ListeningSockets
 from penstock.core.snapshot import Snapshot
+from penstock.core.snapshot.changes import EndpointChanges
 from penstock.dataplane.board.layout import (
     ADDRESS_SLOTS,
     P_LIMIT_MILLI,
@@ -126,14 +127,19 @@ class Workers:
             await self.kill()
             raise
 
-    async def publish(self, snapshot: Snapshot) -> dict[int, str]:
+    async def publish(
+        self, snapshot: Snapshot, changes: EndpointChanges | None = None
+    ) -> dict[int, str]:
         """Tell every worker; returns the reasons of those that refuse.
 
+        ``changes`` lead to it from another: workers that run that one are told them alone.
         A worker that is being restarted takes the newest snapshot when it starts.
         """
         self.newest = snapshot
         ready = self._ready_processes()
-        reasons = await asyncio.gather(*(self._tell(process, snapshot) for process in ready))
+        reasons = await asyncio.gather(
+            *(self._tell(process, snapshot, changes) for process in ready)
+        )
         return {
             process.index: reason
             for process, reason in zip(ready, reasons, strict=True)
@@ -287,11 +293,13 @@ class Workers:
         """The processes themselves: a worker may have lost its own when it is turned to."""
         return [w.process for w in self.all if w.state == "ready" and w.process is not None]
 
-    async def _tell(self, process: WorkerProcess, snapshot: Snapshot) -> str | None:
+    async def _tell(
+        self, process: WorkerProcess, snapshot: Snapshot, changes: EndpointChanges | None
+    ) -> str | None:
         """Why the process refuses; None when it does not."""
         try:
             async with asyncio.timeout(_ANSWER_S):
-                await process.apply(snapshot, self._sockets)
+                await process.apply(snapshot, self._sockets, changes)
         except Refusal as refusal:
             return str(refusal)
         except WorkerGoneError:

@@ -15,6 +15,7 @@ from penstock.control.workers.workers import StartError, Workers
 from penstock.control.world.certificates import CertificateFiles
 from penstock.control.world.rows import BoardFullError, Rows
 from penstock.core.snapshot import MAX_LISTENERS, Endpoint, Snapshot
+from penstock.core.snapshot.changes import endpoint_changes
 from penstock.dataplane.board.layout import H_GENERATION
 from penstock.dataplane.board.memory import Board
 
@@ -128,7 +129,8 @@ class Publisher:
         return snapshot
 
     async def _tell_workers(self, snapshot: Snapshot) -> None:
-        refused = await self._workers.publish(snapshot)
+        changes = endpoint_changes(self.running, snapshot)
+        refused = await self._workers.publish(snapshot, changes)
         if not refused:
             return
         # Some workers may run it already: all go back to the one before, under a higher number.

@@ -127,13 +127,7 @@ class LivePool(Pool):
             )
         if self.insight is not None:
             self.insight.usage = spec.usage
-            self.insight.models.known = frozenset(
-                [
-                    without_default_tag(name)
-                    for endpoint in spec.endpoints
-                    for name in served_by(spec, endpoint) or ()
-                ]
-            )
+            self.insight.models.known = _listed_models(spec)
         self.refuses_malformed: bool = spec.malformed == "refuse"
         self.prompt_bytes: int = spec.prompt_bytes
         self.answers_as_asked: bool = spec.models.answers == "asked"
@@ -173,6 +167,14 @@ class LivePool(Pool):
         self._cookie_attributes: str = (
             _cookie_attributes(spec.sticky) if spec.sticky is not None else ""
         )
+
+    def configure_endpoints(self, spec: snapshot.Pool) -> None:
+        """Take over other endpoints where nothing else that a snapshot says of the pool changed."""
+        self.spec = spec
+        if self.insight is not None:
+            self.insight.models.known = _listed_models(spec)
+        if self.sticky is not None:
+            self.sticky.replace_endpoints([endpoint.name for endpoint in spec.endpoints])
 
     def _adopt_prober(self, spec: snapshot.Probe) -> None:
         if not self.policy.probes:
@@ -357,7 +359,7 @@ class LivePool(Pool):
         """The line that binds a client to the endpoint; b"" when its cookie does already."""
         sticky = self.sticky
         spec = self.spec.sticky
-        if sticky is None or spec is None:
+        if sticky is None or spec is None or endpoint.removed:
             return b""
         value = sticky.value_for(endpoint.name)
         if value == cookie:
@@ -381,6 +383,17 @@ def served_by(pool: snapshot.Pool, endpoint: snapshot.Endpoint) -> dict[str, str
         if model.id.endswith(DEFAULT_TAG):
             served.setdefault(without_default_tag(model.id), model.parent)  # so Ollama takes it
     return served
+
+
+def _listed_models(pool: snapshot.Pool) -> frozenset[str]:
+    """The names of all models that its endpoints serve, as far as is known."""
+    return frozenset(
+        [
+            without_default_tag(name)
+            for endpoint in pool.endpoints
+            for name in served_by(pool, endpoint) or ()
+        ]
+    )
 
 
 def _cookie_attributes(spec: snapshot.Sticky) -> str:

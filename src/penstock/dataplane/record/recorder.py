@@ -35,7 +35,6 @@ from penstock.dataplane.record.decision import Decision
 from penstock.dataplane.record.request_log import RequestLog, wall_clock
 
 if TYPE_CHECKING:
-    from penstock.dataplane.context import Context
     from penstock.dataplane.pool.live_pool import LivePool
 
 NEVER: Final = 2**62  # a count of requests that is not reached
@@ -363,16 +362,16 @@ def _tell(recorder: Recorder | None, shadow: Ticket, outcome: int, now: float) -
         report_bug("in a policy in the shadow")
 
 
-def decisions_answer(context: "Context", message: dict[str, object]) -> bytes:
+def decisions_answer(recorders: dict[str, Recorder], message: dict[str, object]) -> bytes:
     """The answer to a question of the supervisor, as JSON: records of all pools, or of one."""
     pool_name = str(message.get("pool", ""))
     request_id = str(message.get("id", ""))
     limit = message.get("limit")
     records: list[bytes] = []
     size = 0
-    for name, pool in context.world.pools.items():
+    for name, recorder in recorders.items():
         if (not pool_name or pool_name == name) and size < _MAX_ANSWER_BYTES:
-            found = pool.recorder.find(request_id, limit if isinstance(limit, int) else 1)
+            found = recorder.find(request_id, limit if isinstance(limit, int) else 1)
             size += sum([len(record) for record in found])
             records += found
     token = message.get("token")
