@@ -1,11 +1,10 @@
 """An endpoint as the decision core sees it: identity, weight, state and load."""
 
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
 from mypy_extensions import mypyc_attr
 
-if TYPE_CHECKING:
-    from penstock.core.ticket import Ticket
+from penstock.core.health.breaker import Breaker
 
 # Active health, written by whoever runs the checks.
 STARTING: Final = 0  # no verdict yet
@@ -127,8 +126,26 @@ class Endpoint:
         """For how long it has owed a byte and sent none; 0 while it owes nothing."""
         return max(now - self.quiet_since, 0.0) if self.owed > 0 else 0.0
 
-    def settled(self, ticket: "Ticket") -> None:
-        """An attempt there ended. Only ``Ticket`` calls this, once for each."""
+    def settled(
+        self, outcome: int, status: int, opened_at: float, first_byte_at: float, now: float
+    ) -> bool:
+        """An attempt there ended. Only ``Ticket`` calls this, once for each.
+
+        Returns whether it failed in a way that is not held against the endpoint.
+        """
+        return False
+
+    def told_cached(self, prompt: int, predicted: int, cached: int) -> None:
+        """Its engine told how many of a prompt's tokens it had cached, and so many were predicted.
+        Only ``Ticket`` calls this."""
+
+    def told_breaker(
+        self, breaker: Breaker, epoch: int, blamed: bool, whole: bool, now: float
+    ) -> None:
+        """An attempt ended that this breaker let through in that epoch. Only ``Ticket`` calls this.
+
+        ``blamed``: a failure that is held against the endpoint. ``whole``: a whole response came.
+        """
 
     def tokens_changed(self) -> None:
         """The policy counted ``pending_prefill`` or ``kv_tokens`` anew: others may want to know."""

@@ -40,7 +40,7 @@ from penstock.sim.kernel.timeline import Timeline
 from penstock.sim.kernel.traces import TraceConversationSource, TracedConversation, TraceWorkload
 from penstock.sim.kernel.workload import KeyedWorkload
 from penstock.sim.prompt_specs import Prompts
-from penstock.sim.scenario import Incident, Reports, Retrying, Scenario, ServerGroup
+from penstock.sim.scenario import Incident, Reports, Scenario, ServerGroup
 from penstock.sim.trace import BLOCK_TOKENS, read_trace
 from penstock.sim.trace_conversations import TracedTurn, conversations
 
@@ -136,6 +136,9 @@ def _balancer(
     pool = Pool("simulated", create(policy.name, dict(policy.options)))
     pool.replace_endpoints([endpoint for g in scenario.servers for endpoint in _endpoints(g)])
     network, retry = scenario.network, scenario.retry
+    if retry is not None:
+        pool.rules = RetryRules(Retry(attempts=retry.attempts, non_idempotent=retry.idempotent))
+        pool.budget = RetryBudget(retry.budget_share, retry.budget_min_per_s)
     balancer = Balancer(
         f"b{number}",
         clock,
@@ -143,8 +146,6 @@ def _balancer(
         Env(stream(seed, f"policy {number}")),
         servers,
         recorder,
-        rules=None if retry is None else _rules(retry),
-        budget=None if retry is None else RetryBudget(retry.budget_share, retry.budget_min_per_s),
         timeout_s=inf if scenario.timeout is None else scenario.timeout,
         cancels=scenario.cancel,
         counts_own=scenario.reports is None or scenario.reports.own,
@@ -157,10 +158,6 @@ def _balancer(
         balancer.gate = BalancerGate(admission, balancer)
         clock.at(GateSweep(clock, balancer.gate), SWEEP_S)
     return balancer
-
-
-def _rules(retry: Retrying) -> RetryRules:
-    return RetryRules(Retry(attempts=retry.attempts, non_idempotent=retry.idempotent))
 
 
 def _endpoints(group: ServerGroup) -> Iterator[Endpoint]:

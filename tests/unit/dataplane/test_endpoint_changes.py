@@ -87,7 +87,7 @@ def seen(endpoint: LiveEndpoint) -> tuple[object, ...]:
     return (
         endpoint.name,
         endpoint.row,
-        [address.shown for address in endpoint.addresses],
+        [address.shown for address in endpoint.connector.addresses],
         endpoint.host_header,
         endpoint.base_path,
         endpoint.max_in_flight,
@@ -96,7 +96,7 @@ def seen(endpoint: LiveEndpoint) -> tuple[object, ...]:
         endpoint.zone,
         endpoint.models,
         endpoint.models_awaited,
-        endpoint.removed,
+        endpoint.connector.removed,
         endpoint.order,
         endpoint.times_silence,
     )
@@ -187,7 +187,7 @@ def test_an_endpoint_that_is_removed_finishes_what_it_has(site: Site) -> None:
     x, y = live.pools["a"].members
     x.acquire()
     site.publish(Pool(name="a", endpoints=()))
-    assert (x.removed, y.removed) == (True, True)
+    assert (x.connector.removed, y.connector.removed) == (True, True)
     assert live.finishing == [x]
     assert live.pools["a"].eligible == []
 
@@ -205,7 +205,7 @@ def test_one_that_comes_back_while_it_finishes_goes_on_with_its_counts(site: Sit
     changes = endpoint_changes(site.running, again)
     site.workers[0].configure_endpoints(msgspec.to_builtins(changes))
     assert live.pools["a"].members == [x]
-    assert (live.finishing, x.removed, x.in_flight) == ([], False, 1)
+    assert (live.finishing, x.connector.removed, x.in_flight) == ([], False, 1)
 
 
 def test_changes_of_what_does_not_run_are_refused_and_change_nothing(site: Site) -> None:

@@ -39,7 +39,9 @@ from penstock.dataplane.board.layout import (
     L_TOTAL_SUM_US,
 )
 from penstock.dataplane.board.memory import Board, create_board
-from penstock.dataplane.pool.live_endpoint import ConnectionSettings, LiveEndpoint
+from penstock.dataplane.endpoint.connector import ConnectionSettings
+from penstock.dataplane.io.loop import Loop
+from penstock.dataplane.pool.live_endpoint import LiveEndpoint
 
 End = tuple[int, int]  # outcome, status
 _REFUSED: End = (CONNECT_FAILED, 0)
@@ -67,7 +69,7 @@ def board() -> Iterator[Board]:
 def endpoint_of(board: Board) -> LiveEndpoint:
     spec = Endpoint(name="e", host="127.0.0.1", port=9, row=0)
     settings = ConnectionSettings(PoolTimeouts(), Connections())
-    return LiveEndpoint(spec, "a", settings, board, 1, Env(Random(1)))
+    return LiveEndpoint(spec, "a", settings, board, 1, Loop(Env(Random(1))))
 
 
 def settle(

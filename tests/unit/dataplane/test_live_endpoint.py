@@ -15,7 +15,9 @@ from penstock.core.ticket import DONE, TIMEOUT, Ticket
 from penstock.dataplane.board.layout import R_AT_US, R_COLD, R_PREFIX_HITS, S_MAX_IN_FLIGHT
 from penstock.dataplane.board.memory import Board, create_board
 from penstock.dataplane.endpoint.address_race import Address
-from penstock.dataplane.pool.live_endpoint import ConnectionSettings, LiveEndpoint
+from penstock.dataplane.endpoint.connector import ConnectionSettings
+from penstock.dataplane.io.loop import Loop
+from penstock.dataplane.pool.live_endpoint import LiveEndpoint
 from penstock.wire.openai import CHAT, EMBEDDING
 
 
@@ -29,7 +31,7 @@ def board() -> Iterator[Board]:
 def endpoint_on(board: Board, worker: int = 0) -> LiveEndpoint:
     spec = Endpoint(name="e", host="127.0.0.1", port=9, row=0, max_in_flight=7)
     settings = ConnectionSettings(PoolTimeouts(), Connections())
-    endpoint = LiveEndpoint(spec, "a", settings, board, worker, Env(Random(1)))
+    endpoint = LiveEndpoint(spec, "a", settings, board, worker, Loop(Env(Random(1))))
     endpoint.configure(spec, settings, [Address(2, ("127.0.0.1", 9))], None, EndpointTls())
     return endpoint
 
@@ -46,26 +48,26 @@ def test_the_bound_that_an_agent_asks_for_comes_before_the_configured_one(
 
 def test_an_engine_that_tells_hits_alone_tells_misses_by_silence(board: Board) -> None:
     endpoint = endpoint_on(board)
-    assert endpoint.cached_tokens(CHAT, -1) == -1  # it may tell nothing ever
-    assert endpoint.cached_tokens(CHAT, 64) == 64
-    assert endpoint.cached_tokens(CHAT, -1) == 0
-    assert endpoint.cached_tokens(EMBEDDING, -1) == -1  # another answer, other habits
+    assert endpoint.habits.cached_tokens(CHAT, -1) == -1  # it may tell nothing ever
+    assert endpoint.habits.cached_tokens(CHAT, 64) == 64
+    assert endpoint.habits.cached_tokens(CHAT, -1) == 0
+    assert endpoint.habits.cached_tokens(EMBEDDING, -1) == -1  # another answer, other habits
 
 
 def test_the_silence_of_an_engine_that_tells_misses_tells_nothing(board: Board) -> None:
     endpoint = endpoint_on(board)
-    endpoint.cached_tokens(CHAT, 0)
-    endpoint.cached_tokens(CHAT, 64)
-    assert endpoint.cached_tokens(CHAT, -1) == -1
+    endpoint.habits.cached_tokens(CHAT, 0)
+    endpoint.habits.cached_tokens(CHAT, 64)
+    assert endpoint.habits.cached_tokens(CHAT, -1) == -1
 
 
 def test_an_engine_that_was_restarted_may_have_other_habits(board: Board) -> None:
     endpoint = endpoint_on(board)
-    endpoint.cached_tokens(CHAT, 64)
+    endpoint.habits.cached_tokens(CHAT, 64)
     board.cells[board.report(0) + R_COLD] += 1
     board.cells[board.report(0) + R_AT_US] = 1
     endpoint.take_report()
-    assert endpoint.cached_tokens(CHAT, -1) == -1
+    assert endpoint.habits.cached_tokens(CHAT, -1) == -1
 
 
 def test_an_engine_that_never_hit_is_known_by_its_counters_while_they_are_young(
@@ -77,9 +79,9 @@ def test_an_engine_that_never_hit_is_known_by_its_counters_while_they_are_young(
         board.cells[at + R_PREFIX_HITS] = hits
         board.cells[at + R_AT_US] = 1 + number
         endpoint.take_report()
-        assert endpoint.never_hit is never
+        assert endpoint.habits.never_hit is never
     endpoint.expire_report(1e9, 5.0)
-    assert not endpoint.never_hit
+    assert not endpoint.habits.never_hit
 
 
 class Raising(Policy):

@@ -6,7 +6,7 @@ from typing import Final
 from penstock.core import snapshot
 from penstock.core.endpoint import Endpoint
 from penstock.core.health.breaker import Breaker
-from penstock.core.ticket import CONNECT_FAILED, DONE, GARBAGE, TIMEOUT, Ticket, is_fault
+from penstock.core.ticket import CONNECT_FAILED, DONE, GARBAGE, TIMEOUT, is_fault
 from penstock.dataplane.board.layout import (
     L_1XX_TO_5XX,
     L_ADDRESS,
@@ -92,6 +92,10 @@ class CountedEndpoint(Endpoint):
         self._load_at: int = board.load(spec.row, worker)
         self._resume_counts()
 
+    def shown_address(self) -> str:
+        """Where it is reached, for people; empty while that is not known."""
+        return ""
+
     def acquire(self) -> None:
         self.in_flight += 1
         self._cells[self._load_at + L_IN_FLIGHT] = self.in_flight
@@ -108,43 +112,41 @@ class CountedEndpoint(Endpoint):
         self.heard_at = now
         self.changed = True
 
-    def settled(self, ticket: Ticket) -> None:
+    def settled(
+        self, outcome: int, status: int, opened_at: float, first_byte_at: float, now: float
+    ) -> bool:
         """Count how an attempt ended, once, for metrics and outlier detection."""
-        outcome = ticket.outcome
-        status = ticket.status
+        excused = False
         self.by_outcome[outcome] += 1
         if status >= 100:
             self.by_class[min(status // 100, 5) - 1] += 1
         if outcome != DONE or status >= 500:
-            self._count_unusual(ticket, outcome, status)
+            excused = self._count_unusual(outcome, status, now)
         elif self.consecutive_failures:
             self._end_runs()
         if outcome == DONE:
-            self.well_at = ticket.settled_at
-            opened_at = ticket.opened_at
+            self.well_at = now
             self.timed += 1
             # A response that nobody watched for its first byte had it with its last.
-            self.first_byte_s += (ticket.first_byte_at or ticket.settled_at) - opened_at
-            self.total_s += ticket.settled_at - opened_at
-        if ticket.breaker is not None:
-            self._tell_breaker(ticket.breaker, ticket)
-        if ticket.cached_tokens >= 0 and ticket.kv_tokens > 0 and ticket.prompt_tokens > 0:
-            self._judge(ticket)
+            self.first_byte_s += (first_byte_at or now) - opened_at
+            self.total_s += now - opened_at
         self.changed = True
+        return excused
 
-    def _count_unusual(self, ticket: Ticket, outcome: int, status: int) -> None:
-        """Tell failures from what says nothing of the endpoint."""
-        if outcome == GARBAGE and self._is_excused(ticket.settled_at):
-            ticket.excused = True
+    def _count_unusual(self, outcome: int, status: int, now: float) -> bool:
+        """Tell failures from what says nothing of the endpoint. Returns whether it is excused."""
+        if outcome == GARBAGE and self._is_excused(now):
             self.excused += 1
             self.broken += status > 0
-        elif ticket.failed:
+            return True
+        if CONNECT_FAILED <= outcome <= TIMEOUT or is_fault(status):
             self._count_failure(outcome, status)
             self.publish()  # outlier detection need not wait for the sweep
         elif status >= 500:
             self.blameless_5xx += 1
         elif self.consecutive_failures and status:
             self._end_runs()
+        return False
 
     def _is_excused(self, now: float) -> bool:
         """Whether an answer that was framed wrongly is the fault of what made it, one URL maybe.
@@ -213,9 +215,6 @@ class CountedEndpoint(Endpoint):
         values[L_HEARD_US] = int(self.heard_at * 1e6)
         cells[at : at + LOAD_CELLS] = memoryview(values)
 
-    def _tell_breaker(self, breaker: Breaker, ticket: Ticket) -> None:
-        """The attempt of this ticket, which that breaker let through, ended."""
-
     def _count_failure(self, outcome: int, status: int) -> None:
         """One more that the endpoint is to blame for, by kind."""
         local = CONNECT_FAILED <= outcome <= TIMEOUT
@@ -231,12 +230,11 @@ class CountedEndpoint(Endpoint):
         self.gateway_errors += gateway
         self.broken += local
 
-    def _judge(self, ticket: Ticket) -> None:
-        """Count what was predicted to be cached and what was, in the engine's own tokens."""
-        prompt = ticket.prompt_tokens
+    def told_cached(self, prompt: int, predicted: int, cached: int) -> None:
         self.judged_prompt += prompt
-        self.judged_predicted += int(prompt * ticket.hit_tokens / ticket.kv_tokens)
-        self.judged_cached += min(ticket.cached_tokens, prompt)
+        self.judged_predicted += predicted
+        self.judged_cached += cached
+        self.changed = True
 
     def _resume_counts(self) -> None:
         """Totals go on from where a worker before this one left them; what it ran is gone."""

@@ -8,6 +8,7 @@ from typing import Final
 
 from penstock.wire.api_family import ANTHROPIC, OLLAMA, OPENAI
 from penstock.wire.forwarding import Edit, edited
+from penstock.wire.http1 import ALLOWED_METHODS
 
 # What each refusal is called in its JSON body, for programs.
 _TYPES: Final[dict[int, str]] = {
@@ -28,9 +29,6 @@ _TYPES: Final[dict[int, str]] = {
     505: "version_not_supported",
     508: "loop",
 }
-
-# What is forwarded, for Allow: other methods than these and TRACE and CONNECT are as well.
-ALLOWED_METHODS: Final = "GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS"
 
 # The same in Anthropic's API (its reference, errors).
 _ANTHROPIC_TYPES: Final[dict[int, str]] = {

@@ -157,13 +157,14 @@ class Exchange(Failover):
         assert request is not None
         env = self.context.env
         pool = way.pool
-        tried = self._tried
+        attempts = self.attempts
+        tried = attempts.tried if attempts is not None else None
         watch: Watch | None = None
-        if pool.counters.values[P_REQUESTS] >= pool.sample_at:
+        if pool.counters.values[P_REQUESTS] >= pool.recorder.sample_at:
             watch = pool.recorder.watch(request, env, tried or (), self.request_id)
         chosen: Endpoint | None = None
         by = "answer"
-        if tried is None:
+        if not tried:
             chosen = pool.home_of(request) if request.continues else None
             if chosen is None and way.home is not None:
                 chosen = pool.sticky_endpoint(way.home, request)
@@ -182,14 +183,14 @@ class Exchange(Failover):
             return
         assert isinstance(chosen, LiveEndpoint)
         self.endpoint = chosen
-        self.attempts += 1
+        self.attempt_number += 1
         if watch is None:
             self.ticket = Ticket(chosen, pool.policy, request, env.now)
         else:
-            self.ticket = watch.ticket(chosen, pool.policy, request, by, self.attempts)
+            self.ticket = watch.ticket(chosen, pool.policy, request, by, self.attempt_number)
         if chosen.guarded and chosen.gives_way(self.ticket, env.now):
             self._settle(ABANDONED)  # another worker took the last place at the same moment
-            self.attempts -= 1
+            self.attempt_number -= 1
             if by != "policy" and pool.waits_for_bound:
                 self._no_endpoint()
             else:
@@ -200,8 +201,8 @@ class Exchange(Failover):
 
     def _connect(self, endpoint: LiveEndpoint) -> None:
         """An idle connection or a fresh one."""
-        if endpoint.idle:
-            connection = take_idle(endpoint, self.context.env.now, self._is_sent_once())
+        if endpoint.connector.idle:
+            connection = take_idle(endpoint.connector, self.context.env.now, self._is_sent_once())
             if connection is not None:
                 self._send(connection)
                 return
@@ -209,7 +210,7 @@ class Exchange(Failover):
 
     def _connect_anew(self, endpoint: LiveEndpoint) -> None:
         try:
-            connection = connect(self.context.loop, endpoint)
+            connection = connect(endpoint.connector)
         except OSError as error:
             if error.errno in EXHAUSTED:
                 self._settle(ABANDONED)  # says nothing about the endpoint
@@ -222,7 +223,7 @@ class Exchange(Failover):
         connection.expires_at = self._expires_at
         self.connection = connection
         self.connecting_at = self.context.env.now
-        connection.arm(endpoint.settings.connect_s)
+        connection.arm(endpoint.connector.settings.connect_s)
         if not self._body_complete:
             self.front.hold_body()
 
@@ -267,7 +268,7 @@ class Exchange(Failover):
             data = b"%b%b\r\n\r\n%b" % (prefix, self.request_id, b"".join(body))
         self._sent = True
         connection.request_sent = complete
-        connection.arm(endpoint.settings.first_byte_s)
+        connection.arm(endpoint.connector.settings.first_byte_s)
         taken = connection.send(data)
         endpoint.bytes_sent += len(data)
         if self._room and complete and not self._may_be_sent_again(way, endpoint):
@@ -308,7 +309,7 @@ class Exchange(Failover):
         assert endpoint is not None
         connection.request_sent = complete
         if self.status == 0:
-            connection.arm(endpoint.settings.first_byte_s)
+            connection.arm(endpoint.connector.settings.first_byte_s)
         taken = True
         if data:
             taken = connection.send(data)
@@ -482,6 +483,6 @@ class Exchange(Failover):
         connection = self.connection
         if connection is not None and connection.open and self.status:
             connection.resume_reading()
-            connection.arm(connection.endpoint.settings.stream_idle_s)
+            connection.arm(connection.connector.settings.stream_idle_s)
             if self.ticket is not None:
                 self.ticket.go_on(self.context.env.now)

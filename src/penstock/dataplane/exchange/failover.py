@@ -1,11 +1,12 @@
 """What goes wrong with a request, and what is done about it: another attempt, or an honest end.
 
 A retry goes back to *eligible* (``_attempt``), never after a byte of a response has gone to the
-client, and only as the pool's rules and budget allow (core/retry.py).
+client, and only as ``core/attempts.py`` allows.
 """
 
 import sys
 
+from penstock.core.attempts import OVER_BUDGET, Attempts, Failure
 from penstock.core.policy.support.own import own_failure
 from penstock.core.retry import IDEMPOTENT_METHODS, REFUSALS
 from penstock.core.ticket import ABANDONED, CLIENT_GONE, DONE, GARBAGE, RESET, TIMEOUT, Ticket
@@ -98,9 +99,10 @@ class Failover(PromptReading):
             self.front.cut(self._framing == UNTIL_CLOSE)
             return
         endpoint = self.endpoint
+        way = self.way
         assert endpoint is not None
-        if self._is_stale(connection, outcome):
-            self._replaced_stale = True
+        assert way is not None
+        if self._is_stale(connection, outcome) and self._attempts(way).replaces_stale():
             self._settle(ABANDONED)  # says nothing about the endpoint
             self._reopen(endpoint)
             return
@@ -140,7 +142,6 @@ class Failover(PromptReading):
             and connection is not None
             and connection.requests > 1
             and not connection.answered
-            and not self._replaced_stale
             and self._replayable
             and (self.head.method in IDEMPOTENT_METHODS or connection.never_arrived)
         )
@@ -164,13 +165,12 @@ class Failover(PromptReading):
         endpoint = self.endpoint
         if prompt is None or endpoint is None or not self._body_complete:
             return False
-        if not endpoint.usage.may_refuse(prompt.found.api) or not prompt.ask_plainly():
+        if not endpoint.habits.usage.may_refuse(prompt.found.api) or not prompt.ask_plainly():
             return False
         self._body = [prompt.data]
         self._other_length = len(prompt.data) if prompt.changed else -1
         self.plainly = True
-        self.attempts += 1
-        self._uncounted += 1
+        self.attempt_number += 1
         self._leave_connection(complete)
         self._settle(DONE)
         self._reopen(endpoint)
@@ -187,7 +187,7 @@ class Failover(PromptReading):
             return True
         if prompt is None:
             return False
-        if prompt.asks_usage and endpoint.usage.may_refuse(prompt.found.api):
+        if prompt.asks_usage and endpoint.habits.usage.may_refuse(prompt.found.api):
             return True
         context = self.context
         return self._is_harmless(way) and context.prompt_bytes * 2 <= context.prompt_room
@@ -203,97 +203,52 @@ class Failover(PromptReading):
         ``silent``: not a byte of an answer came.
         """
         way = self.way
+        request = self.request
+        endpoint = self.endpoint
         assert way is not None
-        pool = way.pool
+        assert request is not None
+        assert endpoint is not None
         if not self._replayable:
             return False
-        refused = status in REFUSALS and pool.insight is not None
-        if refused and not self._is_any_left(way):
-            return False
-        self._count_attempt(way, outcome, timed_out)
-        if not pool.rules.may_retry(
-            method=self.head.method,
-            attempts=self.attempts - self._uncounted,
-            outcome=outcome,
-            status=status,
-            sent=self._sent,
-            passed_on=self.status != 0,
-            harmless=refused or (silent and self._is_harmless(way)),
-        ):
-            return False
-        if not pool.takes_retry(self.context.env.now):
-            pool.counters.bump(P_RETRIES_DENIED)
-            return False
-        return True
-
-    def _is_any_left(self, way: PoolPlan) -> bool:
-        """Whether there is another endpoint for it, or another model that stands in."""
-        request = self.request
-        endpoint = self.endpoint
-        assert request is not None
-        assert endpoint is not None
-        tried = [*(self._tried or []), endpoint]
-        if way.pool.is_left(request.model, tried):
-            return True
-        prompt = self._asking
-        env = self.context.env
-        return prompt is not None and way.pool.stand_in(prompt.asked, env, tried) != ""
-
-    def _count_attempt(self, way: PoolPlan, outcome: int, timed_out: bool) -> None:
-        """Hold the attempt that failed against the request, unless it cost nothing.
-
-        After the last one at a model another model may stand in.
-        """
-        request = self.request
-        endpoint = self.endpoint
-        assert request is not None
-        assert endpoint is not None
-        rules = way.pool.rules
-        model = request.model
-        before = self._tried or []
-        tried = [*before, endpoint]
-        if not rules.counts(
+        pool = way.pool
+        failure = Failure(
+            endpoint,
             outcome,
-            waited=timed_out,
-            again=endpoint in before,
-            tried=len(tried),
-            others=way.pool.is_left(model, tried),
-        ):
-            self._uncounted += 1
-            return
-        prompt = self._asking
-        given_up = self._given_up or []
-        if prompt is None or model in given_up:
-            return
-        if rules.used_up(self.attempts - self._uncounted):
-            given_up = [*given_up, model]
-            if way.pool.stand_in(prompt.asked, self.context.env, tried, given_up):
-                self._given_up = given_up
-                self._uncounted = self.attempts - 1
+            status,
+            timed_out=timed_out,
+            sent=self._sent,
+            safe=pool.rules.repeats_sent(self.head.method) or (silent and self._is_harmless(way)),
+            refused=status in REFUSALS and pool.insight is not None,
+            passed_on=self.status != 0,
+        )
+        asking = self._asking
+        asked = asking.asked if asking is not None else ""
+        why_not = self._attempts(way).failed(failure, request.model, asked, self.context.env)
+        if why_not == OVER_BUDGET:
+            pool.counters.bump(P_RETRIES_DENIED)
+        return not why_not
+
+    def _attempts(self, way: PoolPlan) -> Attempts:
+        attempts = self.attempts
+        if attempts is None:
+            attempts = self.attempts = Attempts(way.pool)
+        return attempts
 
     def _retry(self) -> None:
         """Back to *eligible*, without the endpoints that failed; another model may stand in."""
         way = self.way
-        endpoint = self.endpoint
         assert way is not None
-        assert endpoint is not None
         way.pool.counters.bump(P_RETRIES)
         self._sent = False
-        if self._asking is not None:
-            self._fall_back([*(self._tried or []), endpoint])
-        self._try_elsewhere(endpoint)
+        if self._asking is not None and self.attempts is not None:
+            self._fall_back(self._asking, self.attempts)
+        self._attempt()
 
     def _pass_over(self, endpoint: LiveEndpoint) -> None:
         """It is full, which is no failure: it may be chosen again after a wait."""
-        if self._passed_over is None:
-            self._passed_over = []
-        self._passed_over.append(endpoint)
-        self._try_elsewhere(endpoint)
-
-    def _try_elsewhere(self, endpoint: LiveEndpoint) -> None:
-        if self._tried is None:
-            self._tried = []
-        self._tried.append(endpoint)
+        way = self.way
+        assert way is not None
+        self._attempts(way).pass_over(endpoint)
         self._attempt()
 
     def _leave_connection(self, complete: bool) -> None:

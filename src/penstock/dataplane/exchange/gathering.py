@@ -21,15 +21,8 @@ from penstock.wire.http1 import ResponseHead
 if TYPE_CHECKING:
     from penstock.dataplane.exchange.settlement import Settlement
 
-_ENDINGS: Final = (b"/api/tags", b"/api/ps")
 _PATIENCE_S: Final = 2.0  # for an engine's answer; it is made of what it has in memory
 MAX_ANSWER_BYTES: Final = 4 * 1024 * 1024
-
-
-def asks_all(method: bytes, target: bytes) -> bool:
-    """Whether every endpoint of a pool has a part of the answer."""
-    path = target.partition(b"?")[0]
-    return method == b"GET" and any([path.endswith(ending) for ending in _ENDINGS])
 
 
 class Gathering:
@@ -92,20 +85,20 @@ class _Inquiry(ResponseSink):
         """Send it, on an idle connection or a fresh one."""
         endpoint = self._endpoint
         loop = exchange.context.loop
-        if endpoint.idle:
-            idle = take_idle(endpoint, loop.env.now, True)  # it is not repeated
+        if endpoint.connector.idle:
+            idle = take_idle(endpoint.connector, loop.env.now, True)  # it is not repeated
             if idle is not None:
                 self._connection = idle
                 self.on_connected()
                 return
         try:
-            connection = connect(loop, endpoint)
+            connection = connect(endpoint.connector)
         except OSError:
             self._end(0)
             return
         self._connection = connection
         connection.sink = self
-        connection.arm(endpoint.settings.connect_s)
+        connection.arm(endpoint.connector.settings.connect_s)
 
     def on_connected(self) -> None:
         connection = self._connection

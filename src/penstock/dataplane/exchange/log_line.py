@@ -53,7 +53,7 @@ def log_line(exchange: "Settlement", now: float) -> bytes:
         b'"%b"' % exchange.peer if exchange.peer else _NULL,
         exchange.status,
         exchange.bytes_out,
-        exchange.attempts,
+        exchange.attempt_number,
         exchange.parse_s * 1e3,
         exchange.place.queued_s * 1e3 if exchange.place is not None else 0.0,
         b"%.3f" % (exchange.connect_s * 1e3) if exchange.connect_s else _NULL,

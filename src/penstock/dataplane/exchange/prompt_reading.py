@@ -4,6 +4,7 @@ Bodies of APIs that are known are understood, and everything follows from them. 
 Ollama's own or the counting of tokens, only the model is read, which decides who can answer.
 """
 
+from penstock.core.attempts import Attempts
 from penstock.core.prefixes.engine_slots import ANY
 from penstock.dataplane.board.layout import P_UNREAD
 from penstock.dataplane.exchange.settlement import Settlement
@@ -161,8 +162,8 @@ class PromptReading(Settlement):
         if self._adapts:
             now = self.context.env.now
             api = prompt.found.api
-            self._learns_habit = endpoint.usage.of(api, now) == 0
-            if not self.plainly and endpoint.usage.asks(api, now):
+            self._learns_habit = endpoint.habits.usage.of(api, now) == 0
+            if not self.plainly and endpoint.habits.usage.asks(api, now):
                 prompt.ask_for_usage()
             else:
                 prompt.ask_plainly()
@@ -193,8 +194,8 @@ class PromptReading(Settlement):
         if way is None or endpoint is None or status != 200:
             return
         if prompt.asks_usage:
-            endpoint.usage.take(prompt.found.api)
-        elif self.plainly and endpoint.usage.refuse(prompt.found.api):
+            endpoint.habits.usage.take(prompt.found.api)
+        elif self.plainly and endpoint.habits.usage.refuse(prompt.found.api):
             way.pool.note(
                 "engine.usage",
                 f"endpoint {way.pool.name}/{endpoint.name} refuses requests that ask for usage "
@@ -237,26 +238,22 @@ class PromptReading(Settlement):
         context.prompt_bytes += size
         return context.prompt_bytes <= context.prompt_room
 
-    def _fall_back(self, tried: list[LiveEndpoint]) -> None:
+    def _fall_back(self, prompt: PromptBody, attempts: Attempts) -> None:
         """When every endpoint that serves the model has failed, or as many of them as may be tried,
         ask for the one that stands in."""
-        prompt = self._asking
         way = self.way
         request = self.request
         assert way is not None
         insight = way.pool.insight
-        if prompt is None or request is None or insight is None:
+        if request is None or insight is None:
             return
-        given_up = self._given_up or ()
-        if request.model not in given_up and way.pool.is_left(request.model, tried):
-            return
-        model = way.pool.stand_in(prompt.asked, self.context.env, tried, given_up)
+        model = attempts.stand_in(request.model, prompt.asked, self.context.env)
         if not model:
             return
         before = prompt.found
         prompt.ask_for_model(model)
         if prompt.found.model == model:
-            self._uncounted = self.attempts
+            attempts.begin_anew()
             self._ask(way, insight, prompt, model)
         else:
             prompt.found = before
@@ -299,7 +296,7 @@ class PromptReading(Settlement):
         if not reading.streamed:
             return reading
         if prompt.asks_usage:
-            reading.hider = UsageHider(endpoint.usage.of(prompt.found.api, env.now))
+            reading.hider = UsageHider(endpoint.habits.usage.of(prompt.found.api, env.now))
         elif self._learns_habit:
             reading.habit = HabitReader()
         return reading

@@ -7,7 +7,9 @@ exchange, once.
 from collections.abc import Sequence
 from typing import Final
 
-from penstock.core.admission.gate import needs_of
+from penstock.core.admission.gate import Ending, needs_of
+from penstock.core.attempts import Attempts
+from penstock.core.endpoint import Endpoint
 from penstock.core.pool.pool import NO_ROOM, ROOM
 from penstock.core.request import Request
 from penstock.core.ticket import DONE, Ticket
@@ -22,8 +24,9 @@ from penstock.dataplane.exchange.mirror import Mirror
 from penstock.dataplane.llm.answer_reading import AnswerReading, NameMeter
 from penstock.dataplane.llm.body_skimming import BodySkimming, CodedBody
 from penstock.dataplane.llm.prompt_body import PromptBody
-from penstock.dataplane.pool.admission import ExchangePlace, ending_of
+from penstock.dataplane.pool.admission import AdmittedExchange, ExchangePlace
 from penstock.dataplane.pool.live_endpoint import LiveEndpoint
+from penstock.dataplane.pool.model_waits import ModelsAwaiter
 from penstock.dataplane.route.plan import Plan, PoolPlan
 from penstock.wire.api_family import OPENAI
 from penstock.wire.forwarding import LENGTH, Edit
@@ -31,10 +34,12 @@ from penstock.wire.http1 import RequestHead, ResponseHead
 
 # Of an engine asked for its models: it told them, or has no such path and asks for no key.
 _LETS_LIST: Final = frozenset((200, 404, 405, 501))
+# Ends that tell nothing about the endpoints: the client's doing, or ours.
+_TELLS_NOTHING: Final = frozenset(("client_gone", "bad_request", "crashed"))
 JSON: Final = (("Content-Type", "application/json"),)
 
 
-class Settlement(ResponseSink):
+class Settlement(ResponseSink, AdmittedExchange, ModelsAwaiter):
     """The part of an exchange that answers for itself, reads answers along and settles."""
 
     # Defaults stand in the class body: set one by one they cost more than the rest of __init__.
@@ -46,7 +51,7 @@ class Settlement(ResponseSink):
     mirror: Mirror | None = None
     why: str = ""  # it was refused or cut, in a sentence
     unread: str = ""  # why its prompt was not understood, though its API is known
-    attempts: int = 0
+    attempt_number: int = 0  # of the attempt under way or made last; 0 before the first
     bytes_out: int = 0
     place: ExchangePlace | None = None  # of one that has passed or awaits a pool's admission
     status: int = 0  # answered to the client; 0 until then
@@ -59,17 +64,13 @@ class Settlement(ResponseSink):
     connect_s: float = 0.0
     first_byte_at: float = 0.0
     _expires_at: float = 0.0
-    _tried: list[LiveEndpoint] | None = None
-    _passed_over: list[LiveEndpoint] | None = None  # of them: those that were only full
+    attempts: Attempts | None = None  # made when the first one fails or is passed over
     _keeps_cookie: bool = False  # its endpoint is full, and it goes elsewhere this once
-    _uncounted: int = 0  # of the attempts: core.retry does not hold them against the request
-    _given_up: list[str] | None = None  # models at which the attempts are used up
     _body: list[bytes] | None = None  # kept until a response begins, if it is short enough
     _body_bytes: int = 0
     _body_complete: bool = False
     _replayable: bool = True
     _sent: bool = False  # any of the request, on the attempt under way
-    _replaced_stale: bool = False
     _framing: int = LENGTH
     _room: int = 0  # taken by a body that is read whole, of the worker's for all of them
     _awaited_models: bool = False  # that nobody is known to serve, once
@@ -97,9 +98,8 @@ class Settlement(ResponseSink):
 
     # --- answers of our own ------------------------------------------------------------------
 
-    def on_models_known(self) -> None:
-        """It waited until endpoints were asked once more which models they serve."""
-        raise NotImplementedError
+    def has_ended(self) -> bool:
+        return self.ended != ""
 
     def _awaits_models(self, way: PoolPlan) -> bool:
         """Whether it waits now for a model that nobody is known to serve."""
@@ -181,20 +181,23 @@ class Settlement(ResponseSink):
         pool = way.pool
         place = self.place
         if place is not None and pool.admission is not None:
-            if self._tried is not None and self._passed_over is not None:
-                passed_over = self._passed_over
-                self._passed_over = None
-                self._tried = [e for e in self._tried if e not in passed_over] or None
+            if self.attempts is not None:
+                self.attempts.may_fill_again()
             place.needs = self._needs(way, request)
             if pool.admission.takes_back(place):
                 return
         pool.counters.bump(P_NO_ENDPOINT)
         self._refuse(503, pool.why_none(request), pool.retry_after_s())
 
+    def _tried(self) -> list[Endpoint] | None:
+        """The endpoints at which attempts failed, or which were passed over."""
+        attempts = self.attempts
+        return attempts.tried if attempts is not None else None
+
     def _needs(self, way: PoolPlan, request: Request) -> str:
         """What it can use: those that wait for the same do so in one line."""
         bound = self._bound_to(way, request) if way.pool.waits_for_bound else None
-        return needs_of(request.model, self._tried, bound.name if bound is not None else "")
+        return needs_of(request.model, self._tried(), bound.name if bound is not None else "")
 
     def room(self) -> int:
         """Whether an endpoint takes it now, as the pool's gate asks."""
@@ -208,19 +211,15 @@ class Settlement(ResponseSink):
                 return ROOM
             if way.pool.waits_for_bound:
                 return NO_ROOM
-        return way.pool.room(request, self._tried)
+        return way.pool.room(request, self._tried())
 
     def _bound_to(self, way: PoolPlan, request: Request) -> LiveEndpoint | None:
         """The endpoint to which an answer, or else a cookie, binds it, as long as it may go there
         and has tried nothing yet."""
-        if self._tried is not None:
+        if self._tried():
             return None
         pool = way.pool
         return pool.home_of(request) or pool.sticky_endpoint(way.home, request)
-
-    def on_admitted(self) -> None:
-        """It waited for a place, and may go on."""
-        raise NotImplementedError
 
     def on_turned_away(self, why: str, retry_after_s: int) -> None:
         self._refuse(503, why, retry_after_s, "overloaded")
@@ -382,8 +381,11 @@ class Settlement(ResponseSink):
             self.why = f"the answer tells an error: {reading.meter.failure}"
         way = self.way
         prompt = self.prompt
+        endpoint = ticket.endpoint
         if way is not None and prompt is not None and way.pool.insight is not None:
-            way.pool.insight.learn(prompt.found, reading, ticket, self.context.env.now)
+            assert isinstance(endpoint, LiveEndpoint)
+            now = self.context.env.now
+            way.pool.insight.learn(prompt.found, reading, ticket, endpoint.habits, now)
 
     # --- settle -----------------------------------------------------------------------------
 
@@ -422,4 +424,17 @@ class Settlement(ResponseSink):
 
     def _leave_place(self, place: ExchangePlace, now: float) -> None:
         if place.gate is not None:
-            place.gate.left(place, ending_of(self, place, now))
+            place.gate.left(place, self._ending(place, now))
+
+    def _ending(self, place: ExchangePlace, now: float) -> Ending:
+        """What an exchange that ended tells of the endpoints."""
+        came = self.first_byte_at > 0.0
+        status = self.status
+        return Ending(
+            told=self.ended not in _TELLS_NOTHING and not self.cut_by_us,
+            came=came,
+            whole=self.ended == "done",
+            timed_out=status == 504 and not came,
+            status=status if came else 0,
+            latency_s=(self.first_byte_at or now) - place.admitted_at,
+        )

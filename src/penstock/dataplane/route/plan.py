@@ -8,11 +8,11 @@ from typing import Final
 
 from penstock.core.request import Request
 from penstock.core.snapshot import Admission, Route
-from penstock.dataplane.exchange.gathering import asks_all
 from penstock.dataplane.llm.prompt_body import may_name_model
 from penstock.dataplane.pool.allowed_origins import AllowedOrigins
 from penstock.dataplane.pool.live_endpoint import LiveEndpoint
 from penstock.dataplane.pool.live_pool import LivePool
+from penstock.dataplane.route.model_list import asks_all
 from penstock.wire.api_family import OPENAI, family_of
 from penstock.wire.content_coding import decoder_of
 from penstock.wire.forwarding import Edit, Hop, ResponseRules, forwarded_request

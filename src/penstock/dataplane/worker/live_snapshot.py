@@ -1,7 +1,6 @@
 """A snapshot at work in a worker: pools, endpoints, and the planner of requests."""
 
 from penstock.core import snapshot
-from penstock.core.policy.support.serving import ServingPolicy
 from penstock.core.prefixes.answer_homes import AnswerHomes
 from penstock.core.prefixes.prefix_index import PrefixIndex
 from penstock.core.snapshot import Snapshot
@@ -108,7 +107,7 @@ class LiveSnapshot:
         endpoint = kept
         if endpoint is None or endpoint.name != spec.name or endpoint.pool != pool.name:
             endpoint = LiveEndpoint(
-                spec, pool.name, pool.settings, context.board, context.worker, context.env
+                spec, pool.name, pool.settings, context.board, context.worker, context.loop
             )
         tls = pool.tls if spec.tls else None
         endpoint.configure(spec, pool.settings, addresses, tls, pool.spec.tls)
@@ -183,9 +182,7 @@ class LiveSnapshot:
 
     def _remove(self, endpoint: LiveEndpoint) -> None:
         """It is configured no more, and finishes what it has."""
-        endpoint.removed = True
-        endpoint.close_idle()
-        endpoint.publish()
+        endpoint.remove()
         if endpoint.in_flight:
             self.finishing.append(endpoint)
 
@@ -224,9 +221,8 @@ class LiveSnapshot:
         """An index of a policy that believes in prefixes tells other workers, and hears from them
         and from the supervisor; so does a pool that knows who made an answer, but for the
         supervisor."""
-        index: PrefixIndex | None = None
-        if isinstance(pool.policy, ServingPolicy):
-            index = pool.policy.index
+        index = pool.policy.prefix_index
+        if index is not None:
             index.exact = self._facts.table
             index.journal = self._routed
             if index not in self._indexes:
@@ -282,7 +278,7 @@ class LiveSnapshot:
             pool.publish()
             for endpoint in pool.members:
                 endpoint.publish()
-                idle += len(endpoint.idle)
+                idle += len(endpoint.connector.idle)
         self._context.counters.values[W_IDLE_ENDPOINT_CONNECTIONS] = idle
 
 
@@ -291,6 +287,6 @@ def _read_state(pool: LivePool, endpoint: LiveEndpoint) -> None:
     slot = endpoint.exact_slot
     endpoint.read_state()
     if endpoint.exact_slot >= 0 and endpoint.exact_slot != slot:
-        policy = pool.policy
-        if isinstance(policy, ServingPolicy):
-            policy.index.review(endpoint)
+        index = pool.policy.prefix_index
+        if index is not None:
+            index.review(endpoint)

@@ -32,7 +32,7 @@ class BalancerGate(Gate):
 
     def room(self, place: Place) -> int:
         job = _job_at(place)
-        return self._balancer.pool.room(job.request, job.tried)
+        return self._balancer.pool.room(job.request, job.tried())
 
     def on_admitted(self, place: Place) -> None:
         self._balancer.on_admitted(_job_at(place))

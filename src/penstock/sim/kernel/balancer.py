@@ -5,11 +5,11 @@ from random import Random
 from typing import Final
 
 from penstock.core.admission.gate import Gate, needs_of
+from penstock.core.attempts import Attempts, Failure
 from penstock.core.endpoint import Endpoint
 from penstock.core.env import Env
 from penstock.core.measure.load_report import LoadReport
 from penstock.core.pool.pool import Pool
-from penstock.core.retry import RetryBudget, RetryRules
 from penstock.core.ticket import ABANDONED, CONNECT_FAILED, DONE, TIMEOUT, Ticket
 from penstock.sim.kernel.admission import JobPlace, ending_of
 from penstock.sim.kernel.events import Clock, Event
@@ -75,8 +75,6 @@ class Balancer:
         servers: list[Server],
         recorder: Recorder,
         *,
-        rules: RetryRules | None = None,
-        budget: RetryBudget | None = None,
         timeout_s: float = inf,
         cancels: bool = True,
         counts_own: bool = True,
@@ -90,8 +88,6 @@ class Balancer:
         self.env: Env = env
         self.servers: list[Server] = servers
         self.recorder: Recorder = recorder
-        self.rules: RetryRules | None = rules
-        self.budget: RetryBudget | None = budget
         self.timeout_s: float = timeout_s
         self.cancels: bool = cancels  # whether a server hears that the client went away
         self.counts_own: bool = counts_own
@@ -106,8 +102,8 @@ class Balancer:
     def submit(self, job: Job) -> None:
         """A client's request is here."""
         job.balancer = self
-        if self.budget is not None:
-            self.budget.request(self.clock.now)
+        if self.pool.rules.attempts > 1:
+            self.pool.budget.request(self.clock.now)
         if self.timeout_s < inf:
             deadline = _Deadline(self, job)
             job.deadline = deadline
@@ -179,19 +175,19 @@ class Balancer:
         env = self.env
         env.now = now
         pool = self.pool
-        endpoint = pool.pick(job.request, env, job.tried)
+        endpoint = pool.pick(job.request, env, job.tried())
         if endpoint is None:
             place = job.admission
             gate = self.gate
             if gate is not None and place is not None:
-                place.needs = needs_of(job.request.model, job.tried)
+                place.needs = needs_of(job.request.model, job.tried())
                 if gate.takes_back(place):
                     return
             job.outcome = ABANDONED
             job.status = _UNAVAILABLE
             self._end(job)
             return
-        job.attempts += 1
+        job.attempt_number += 1
         job.first_byte_at = -1.0
         job.ticket = Ticket(endpoint, pool.policy, job.request, now)
         if not self.counts_own:
@@ -229,29 +225,21 @@ class Balancer:
 
     def _may_retry(self, job: Job, endpoint: Endpoint) -> bool:
         """Whether it may be tried again now that it failed at ``endpoint`` as well."""
-        rules = self.rules
-        if rules is None:
-            return False
-        tried = job.tried
-        if tried is None:
-            tried = job.tried = []
-        again = endpoint in tried
-        tried.append(endpoint)
-        others = self.pool.is_left(job.request.model, tried)
-        if not rules.counts(
-            job.outcome, waited=False, again=again, tried=len(tried), others=others
-        ):
-            job.uncounted += 1
-        if not rules.may_retry(
-            method=job.request.method.encode(),
-            attempts=int(job.attempts - job.uncounted),
-            outcome=job.outcome,
-            status=job.status,
+        attempts = job.attempts
+        if attempts is None:
+            attempts = job.attempts = Attempts(self.pool)
+        env = self.env
+        env.now = self.clock.now
+        failure = Failure(
+            endpoint,
+            job.outcome,
+            int(job.status),
             sent=job.outcome != CONNECT_FAILED,
-            passed_on=False,
-        ):
-            return False
-        return self.budget is None or self.budget.take(self.clock.now)
+            safe=self.pool.rules.repeats_sent(job.request.method.encode()),
+            # A whole answer was held back until its status was known.
+            passed_on=job.outcome != DONE and job.first_byte_at >= 0.0,
+        )
+        return not attempts.failed(failure, job.request.model, "", env)
 
     def _call_off(self, job: Job) -> None:
         if job.stage == COMING or (job.stage == GOING and job.place >= 0):

@@ -4,6 +4,7 @@ from typing import TYPE_CHECKING, Final
 
 from mypy_extensions import i64
 
+from penstock.core.attempts import Attempts
 from penstock.core.endpoint import Endpoint
 from penstock.core.measure.load_report import LoadReport
 from penstock.core.request import Request
@@ -42,8 +43,8 @@ class Job(Event):
         self.outcome: int = DONE
         self.status: int = 200
         self.ended: bool = False  # for the client: answered, refused, timed out
-        self.attempts: i64 = 0
-        self.uncounted: i64 = 0  # of them: core.retry does not hold them against the request
+        self.attempt_number: i64 = 0  # of the one under way or made last
+        self.attempts: Attempts | None = None  # made when the first one fails
         self.arrived: float = born  # at the server
         self.met: i64 = 0  # how many were present at the server
         self.report: LoadReport | None = None  # that the server sends along
@@ -54,9 +55,13 @@ class Job(Event):
         self.client: Event | None = None  # who waits for the answer, in a closed loop
         self.deadline: Event | None = None
         self.admission: JobPlace | None = None  # its place, where the balancer has a gate
-        self.tried: list[Endpoint] | None = None
         self.before: Job | None = None  # neighbours in the line that it stands in
         self.behind: Job | None = None
+
+    def tried(self) -> list[Endpoint] | None:
+        """The endpoints at which it failed."""
+        attempts = self.attempts
+        return attempts.tried if attempts is not None else None
 
     def fire(self) -> None:
         if self.stage == SERVING:
