@@ -270,7 +270,7 @@ class Exchange(Failover):
         connection.request_sent = complete
         connection.arm(endpoint.connector.settings.first_byte_s)
         taken = connection.send(data)
-        endpoint.bytes_sent += len(data)
+        endpoint.tally.bytes_sent += len(data)
         if self._room and complete and not self._may_be_sent_again(way, endpoint):
             self._forget_body()
             if taken:
@@ -313,7 +313,7 @@ class Exchange(Failover):
         taken = True
         if data:
             taken = connection.send(data)
-            endpoint.bytes_sent += len(data)
+            endpoint.tally.bytes_sent += len(data)
         if not complete:
             if taken:
                 self._take_body(connection)

@@ -15,6 +15,7 @@ from penstock.core.prefixes.engine_slots import ANY, EngineSlots
 from penstock.core.ticket import Ticket
 from penstock.dataplane.board.counted_endpoint import CountedEndpoint
 from penstock.dataplane.board.layout import (
+    L_BREAKER_OPENED,
     L_DECODING,
     L_KV_TOKENS,
     L_PENDING_PREFILL,
@@ -371,7 +372,7 @@ class LiveEndpoint(CountedEndpoint):
         if change is None:
             return
         if change.state == OPEN:
-            self.breaker_opened += 1
+            self.tally.bump(L_BREAKER_OPENED)
         self._cut_out(change.state == OPEN)
         if self._owner is not None:
             text = f"the circuit of {self.name} is {STATE_NAMES[change.state]}: {change.reason}"
@@ -385,7 +386,7 @@ class LiveEndpoint(CountedEndpoint):
     def _cut_out(self, cut_out: bool) -> None:
         self.cut_out = cut_out
         self.ejected = self._ejected_by_others or cut_out
-        self.changed = True
+        self.tally.changed = True
         if self._owner is not None:
             self._owner.eligibility_changed()
 
