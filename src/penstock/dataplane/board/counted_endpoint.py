@@ -13,7 +13,6 @@ from penstock.dataplane.board.layout import (
     L_BROKEN,
     L_CONNECT_FAILURES,
     L_CONSECUTIVE_FAILURES,
-    L_DECODING,
     L_EXCUSED,
     L_FAILURES,
     L_GATEWAY_ERRORS,
@@ -23,8 +22,6 @@ from penstock.dataplane.board.layout import (
     L_JUDGED_CACHED,
     L_JUDGED_PREDICTED,
     L_JUDGED_PROMPT,
-    L_KV_TOKENS,
-    L_PENDING_PREFILL,
     L_PREFILLED,
     L_QUIET_SINCE_US,
     L_RUN_5XX,
@@ -35,6 +32,7 @@ from penstock.dataplane.board.layout import (
 )
 from penstock.dataplane.board.load_tally import LoadTally
 from penstock.dataplane.board.memory import Board
+from penstock.dataplane.board.token_cells import tally_tokens
 from penstock.wire.http1 import IRREGULARITIES
 
 # Without an answer in order for so long, wrongly framed ones are held against the endpoint: the
@@ -55,7 +53,7 @@ class CountedEndpoint(Endpoint):
         self.breaker: Breaker | None = None
         self._cells: memoryview = board.cells
         self._load_at: int = board.load(spec.row, worker)
-        self.prefilled = self.tally.values[L_PREFILLED]
+        self.tokens.prefilled = self.tally.values[L_PREFILLED]
 
     def shown_address(self) -> str:
         """Where it is reached, for people; empty while that is not known."""
@@ -167,10 +165,7 @@ class CountedEndpoint(Endpoint):
             return
         values = tally.values
         values[L_IN_FLIGHT] = self.in_flight
-        values[L_PENDING_PREFILL] = self.pending_prefill
-        values[L_KV_TOKENS] = self.kv_tokens
-        values[L_DECODING] = self.decoding
-        values[L_PREFILLED] = self.prefilled
+        tally_tokens(values, self.tokens)
         values[L_BREAKER] = self.breaker.state if self.breaker is not None else 0
         values[L_QUIET_SINCE_US] = int(self.quiet_since * 1e6) if self.owed > 0 else 0
         values[L_HEARD_US] = int(self.heard_at * 1e6)

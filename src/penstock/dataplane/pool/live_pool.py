@@ -292,7 +292,7 @@ class LivePool(Pool, EndpointOwner, AdmissionOwner):
         for endpoint in self.members:
             report = endpoint.take_report()
             if report is not None:
-                self.knows_loaded = self.knows_loaded or len(endpoint.loaded) > 0
+                self.knows_loaded = self.knows_loaded or len(endpoint.reported.loaded) > 0
                 self.policy.on_report(endpoint, report)
                 endpoint.report_taken()
                 self.recorder.on_report(endpoint, report)
@@ -303,7 +303,7 @@ class LivePool(Pool, EndpointOwner, AdmissionOwner):
         if not told:
             return
         usage = told.get("kv_cache_usage_perc", told.get("kv_cache_utilization", -1.0))
-        capacity = endpoint.kv_capacity
+        capacity = endpoint.reported.kv_capacity
         report = LoadReport(
             now,
             queued=told.get("num_requests_waiting", -1.0),
