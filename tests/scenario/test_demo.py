@@ -23,12 +23,14 @@ ENDED = re.compile(r"requests sent \d+, failed 0\n")
 
 
 @contextmanager
-def demo(*arguments: str, stdout: int = subprocess.PIPE) -> Iterator[subprocess.Popen[str]]:
+def demo(
+    *arguments: str, stdout: int = subprocess.PIPE, stderr: int = subprocess.STDOUT
+) -> Iterator[subprocess.Popen[str]]:
     process = subprocess.Popen(
         [sys.executable, "-m", "penstock", "demo", *arguments],
         stdin=subprocess.DEVNULL,
         stdout=stdout,
-        stderr=subprocess.STDOUT,
+        stderr=stderr,
         text=True,
         env={**os.environ, "PYTHONUNBUFFERED": "1"},
     )
@@ -151,6 +153,19 @@ def test_ctrl_c_while_it_starts_ends_it_as_well() -> None:
         said, _ = process.communicate(timeout=PATIENCE_S)
     assert process.returncode == 0, said
     assert "Traceback" not in said
+    assert_all_end(started)
+
+
+def test_it_ends_without_a_word_when_its_reader_goes_away(tmp_path: Path) -> None:
+    """As with `penstock demo | head`."""
+    complaints = tmp_path / "stderr"
+    with complaints.open("w") as stderr, demo(stderr=stderr.fileno()) as process:
+        read_until(process, "sent ")
+        started = descendants(process.pid)
+        assert process.stdout is not None
+        process.stdout.close()
+        assert process.wait(PATIENCE_S) == 1
+    assert complaints.read_text() == ""
     assert_all_end(started)
 
 

@@ -34,9 +34,9 @@ def replay_decisions(path: Path, policies: Sequence[str], seed: int, json: Path 
     out = Console(highlight=False)
     if not out.is_terminal:
         out.width = max(out.width, _PIPED_WIDTH)  # for grep, which wants whole lines
-    out.print(_table(summaries))
     if json is not None:
         json.write_bytes(msgspec.json.encode(summaries))
+    out.print(_table(summaries))  # last: its reader may be gone
 
 
 def _table(summaries: Sequence[Summary]) -> Table:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import json
-import os
 from dataclasses import dataclass
 from math import isfinite
 from pathlib import Path
@@ -12,6 +11,8 @@ from typing import Any, ClassVar, Final
 from urllib.parse import urlencode
 
 import click
+
+from penstock._reasons import reason_of
 
 _TIMEOUT_S: Final = 30.0
 _WHOLE: Final = 1000  # characters: no help is as long
@@ -53,11 +54,14 @@ class Admin:
             status, text = asyncio.run(ask())
         except aiohttp.ClientConnectorError as error:
             raise click.ClickException(
-                f"nothing answers at {self.url} ({_reason(error.os_error)}). Is the balancer "
+                f"nothing answers at {self.url} ({reason_of(error)}). Is the balancer "
                 "running? Use `--admin` or PENSTOCK_ADMIN if its admin address is a different one."
             ) from error
+        except aiohttp.InvalidURL as error:
+            raise click.ClickException(f"--admin {self.url!r} is not a URL") from error
         except (aiohttp.ClientError, TimeoutError, ValueError) as error:
-            reason = str(error) or f"no answer within {_TIMEOUT_S:g} s"
+            timed_out = isinstance(error, TimeoutError)
+            reason = f"no answer within {_TIMEOUT_S:g} s" if timed_out else reason_of(error)
             raise click.ClickException(f"{self.url}: {reason}") from error
         return self._answer(status, text)
 
@@ -328,12 +332,6 @@ def _recorded(admin: Admin, query: dict[str, str]) -> list[dict[str, Any]]:
 def _print_lines(records: list[dict[str, Any]]) -> None:
     for record in records:
         click.echo(json.dumps(record, ensure_ascii=False))
-
-
-def _reason(error: OSError) -> str:
-    if error.errno and error.errno > 0:
-        return os.strerror(error.errno)
-    return error.strerror or str(error)  # getaddrinfo's errors are numbers of its own
 
 
 def _say(answer: dict[str, Any], more: str = "") -> None:

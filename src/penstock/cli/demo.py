@@ -6,8 +6,8 @@ import asyncio
 from typing import Final
 
 import click
-from rich.console import Console
 
+from penstock.cli._console import LoopConsole
 from penstock.fleet.balancer import BalancerError
 from penstock.fleet.demo.display import LiveTable, PlainLines, comparison, summary
 from penstock.fleet.demo.story import run_demo
@@ -35,7 +35,7 @@ def demo(seconds: float | None) -> None:
     the prompts was cached. One engine of each fleet is killed and revived: answers under way on
     it are cut, the rest goes on. Exits with 1 if any request failed otherwise.
     """
-    console = Console()
+    console = LoopConsole()
     if seconds is None and not console.is_terminal:
         seconds = _STORY_S  # nobody is there to end it
     try:

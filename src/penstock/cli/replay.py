@@ -13,6 +13,7 @@ import click
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
+from penstock._reasons import reason_of
 from penstock.cli._output_file import OutputFile
 from penstock.fleet.replay.client import Api, Outcome, StreamClient, first_model
 from penstock.fleet.replay.generate import DEFAULTS, Kind, Shape, generate
@@ -110,13 +111,13 @@ def replay(trace: Path | None, url: str | None, **options: Any) -> None:
         raise click.UsageError(f"--url {url!r} does not begin with http:// or https://")
     workload = _workload(trace, options)
     result = asyncio.run(_measure(workload, url, options))
-    console.print(table([result]))
-    for note in notes(result):
-        console.print(note, markup=False)
     if options["json_file"]:
         write_result(result, options["json_file"])
     if options["html_file"]:
         options["html_file"].write_text(page([result]))
+    console.print(table([result]))  # last: its reader may be gone
+    for note in notes(result):
+        console.print(note, markup=False)
     if result.failed:
         raise SystemExit(1)
 
@@ -126,9 +127,9 @@ def _compare(console: Console, files: tuple[Path, Path], html_file: Path | None)
         results = [read_result(file) for file in files]
     except ValueError as error:
         raise click.ClickException(str(error)) from error
-    console.print(table(results))
     if html_file:
         html_file.write_text(page(results))
+    console.print(table(results))
 
 
 def _workload(trace: Path | None, options: dict[str, Any]) -> Workload:
@@ -170,8 +171,11 @@ async def _measure(workload: Workload, url: str, options: dict[str, Any]) -> Rep
             model = options["model"] or await first_model(url, headers)
     except TimeoutError:
         raise click.ClickException(f"cannot find out the model from {url}: no answer") from None
+    except aiohttp.InvalidURL as error:
+        raise click.UsageError(f"--url {url!r} is not a URL") from error
     except (aiohttp.ClientError, LookupError) as error:
-        raise click.ClickException(f"cannot find out the model from {url}: {error}") from error
+        reason = reason_of(error)
+        raise click.ClickException(f"cannot find out the model from {url}: {reason}") from error
     speedup: float = options["speedup"]
     objectives = Objectives(
         options["slo_ttft"] or 0.0, options["slo_tpot"] or 0.0, options["slo_e2e"] or 0.0

@@ -133,11 +133,13 @@ def _show(
 
     _warn(scenario)
     comparison = _run(partial(compare, scenario, processes=processes, timeline=html is not None))
-    Console().print(comparison_table(comparison, with_theory=theory))
     if html is not None:
         html.write_text(comparison_page(comparison, with_theory=theory), "utf-8")
     if json is not None:
         json.write_bytes(comparison_json(comparison))
+    Console().print(
+        comparison_table(comparison, with_theory=theory)
+    )  # last: its reader may be gone
 
 
 def _show_sweep(
@@ -165,11 +167,11 @@ def _show_sweep(
 
     _warn(make({"load": None, "rate": None, over.key: over.values[-1]}))
     found = _run(partial(sweep, make, over, processes=processes))
-    Console().print(sweep_table(found, with_theory=theory))
     if html is not None:
         html.write_text(sweep_page(found, with_theory=theory), "utf-8")
     if json is not None:
         json.write_bytes(sweep_json(found))
+    Console().print(sweep_table(found, with_theory=theory))
 
 
 def _warn(scenario: "Scenario") -> None:
@@ -228,10 +230,9 @@ def _run(work: Callable[..., T]) -> T:
     from penstock.sim.parallel import ProcessDiedError, StoppedError
 
     columns = (TextColumn("runs"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
-    with (
-        _signals() as received,
-        Progress(*columns, console=Console(stderr=True), transient=True) as progress,
-    ):
+    console = Console(stderr=True)
+    shown = Progress(*columns, console=console, transient=True, disable=not console.is_terminal)
+    with _signals() as received, shown as progress:
         bar = progress.add_task("runs", total=None)
         try:
             return work(

@@ -110,6 +110,20 @@ class Ticket:
             self.awaits = True
             endpoint.owes(now)
 
+    def enters(self, now: float) -> bool:
+        """Whether its endpoint, which is guarded, takes the attempt; one that it does not take is
+        to be settled as ABANDONED."""
+        endpoint = self.endpoint
+        if endpoint.is_overfull():
+            return False
+        breaker = endpoint.breaker
+        if breaker is not None:
+            if not breaker.allows(now):
+                return False
+            self.breaker = breaker
+            self.breaker_epoch = breaker.epoch
+        return True
+
     def first_byte(self, now: float) -> None:
         """The first byte of the response came."""
         self.first_byte_at = now
@@ -148,42 +162,51 @@ class Ticket:
     def settle(self, outcome: int, now: float) -> None:
         """The attempt ended. Raises RuntimeError when settled twice: that is a bug.
 
-        A user's policy may raise. The endpoint's counts, and the circuit breaker that let the
-        attempt through, are told all the same, or an endpoint on trial could stay out for ever.
+        Whatever raises (a user's policy may), endpoint, engine slot, policy and circuit breaker
+        are each told once: else load would stay for ever, or a trial of an open circuit.
         """
         if self.outcome >= 0:
             raise RuntimeError(f"ticket on {self.endpoint.name} settled twice")
         self.outcome = outcome
         self.settled_at = now
-        endpoint = self.endpoint
-        endpoint.release()
-        if self.slots is not None:
-            self.slots.free(self.slot, outcome == DONE)
-        if outcome == DONE and endpoint.times_silence:
-            endpoint.heard(now)
-        if self.awaits:
-            endpoint.owes_no_more(outcome in GAVE_UP, now)
         try:
-            if self.policy.observes:
-                self.policy.on_end(self)
+            self._free(outcome, now)
         finally:
-            self._tell_endpoint(now)
+            try:
+                if self.policy.observes:
+                    self.policy.on_end(self)
+            finally:
+                self._tell_endpoint(outcome, now)
 
-    def _tell_endpoint(self, now: float) -> None:
+    def _free(self, outcome: int, now: float) -> None:
+        """Its load is gone, and so is what it was owed."""
         endpoint = self.endpoint
-        outcome = self.outcome
-        self.excused = endpoint.settled(
-            outcome, self.status, self.opened_at, self.first_byte_at, now
-        )
-        breaker = self.breaker
-        if breaker is not None:
-            blamed = self.failed and not self.excused
-            endpoint.told_breaker(breaker, self.breaker_epoch, blamed, outcome == DONE, now)
-        prompt = self.prompt_tokens
-        if self.cached_tokens >= 0 and self.kv_tokens > 0 and prompt > 0:
-            # What was predicted, in the engine's own tokens.
-            predicted = int(prompt * self.hit_tokens / self.kv_tokens)
-            endpoint.told_cached(prompt, predicted, min(self.cached_tokens, prompt))
+        try:
+            endpoint.release()
+            if outcome == DONE and endpoint.times_silence:
+                endpoint.heard(now)
+            if self.awaits:
+                endpoint.owes_no_more(outcome in GAVE_UP, now)
+        finally:
+            if self.slots is not None:
+                self.slots.free(self.slot, outcome == DONE)
+
+    def _tell_endpoint(self, outcome: int, now: float) -> None:
+        endpoint = self.endpoint
+        try:
+            self.excused = endpoint.settled(
+                outcome, self.status, self.opened_at, self.first_byte_at, now
+            )
+            prompt = self.prompt_tokens
+            if self.cached_tokens >= 0 and self.kv_tokens > 0 and prompt > 0:
+                # What was predicted, in the engine's own tokens.
+                predicted = int(prompt * self.hit_tokens / self.kv_tokens)
+                endpoint.told_cached(prompt, predicted, min(self.cached_tokens, prompt))
+        finally:
+            breaker = self.breaker
+            if breaker is not None:
+                blamed = self.failed and not self.excused
+                endpoint.told_breaker(breaker, self.breaker_epoch, blamed, outcome == DONE, now)
 
     @property
     def failed(self) -> bool:

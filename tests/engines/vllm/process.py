@@ -14,27 +14,26 @@ from tests.harness.waiting import wait_until
 
 START_S = 300.0  # two of them on two cores, with all that Python imports
 _CORE = b"EngineCore"
+# Any free ports, on VLLM_HOST_IP alone. An `endpoint` without `*` is connected to, not listened on.
+_PUBLISHER = (
+    '{"enable_kv_cache_events": true, "publisher": "zmq", "topic": "kv", '
+    '"endpoint": "tcp://*:0", "replay_endpoint": "tcp://*:0"}'
+)
 
 
 class Vllm:
     """One engine on loopback, with events of its KV cache on a port of its own."""
 
-    def __init__(self, command: Path, model: Path, ports: tuple[int, int, int], log: Path) -> None:
-        """``ports``: of the API, of the events, and of their replay."""
-        port, events, replay = ports
+    def __init__(self, command: Path, model: Path, port: int, log: Path) -> None:
+        """``port`` is that of its API."""
         self.url = f"http://127.0.0.1:{port}"
-        publisher = (
-            f'{{"enable_kv_cache_events": true, "publisher": "zmq", "topic": "kv", '
-            f'"endpoint": "tcp://127.0.0.1:{events}", '
-            f'"replay_endpoint": "tcp://127.0.0.1:{replay}"}}'
-        )
         arguments = [
             *("serve", str(model), "--host", "127.0.0.1", "--port", str(port)),
             *("--served-model-name", "tiny", "--dtype", "float32", "--enforce-eager"),
             *("--max-model-len", "4096", "--max-num-seqs", "8"),
             *("--block-size", "32", "--num-gpu-blocks-override", "512"),
             *("--enable-prefix-caching", "--enable-prompt-tokens-details"),
-            *("--kv-events-config", publisher),
+            *("--kv-events-config", _PUBLISHER),
         ]
         with log.open("a") as output:
             self._process = subprocess.Popen(

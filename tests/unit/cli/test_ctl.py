@@ -74,9 +74,15 @@ def test_nothing_listens_there() -> None:
         done = ctl("status", PENSTOCK_ADMIN=address)
     assert done.exit_code == 1
     assert done.output.startswith(
-        f"Error: nothing answers at http://{address} (Connection refused)"
+        f"Error: nothing answers at http://{address} (connection refused)"
     )
     assert "Is the balancer running?" in done.output
+
+
+def test_an_address_that_is_none_is_quoted() -> None:
+    done = ctl("status", "--admin", "http://127.0.0.1:99x")
+    assert done.exit_code == 1
+    assert "99x' is not a URL" in done.output
 
 
 def test_a_host_that_has_no_address_is_said_to_have_none() -> None:

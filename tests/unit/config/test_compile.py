@@ -423,6 +423,18 @@ def test_the_kind_of_a_pool_decides_its_policy_unless_one_is_given(
     assert pool.policy.name == "round-robin"
 
 
+@pytest.mark.parametrize("limit", ["first_byte_s", "stream_idle_s"])
+def test_engines_are_waited_for_longer_than_their_clients_wait(limit: str, tmp_path: Path) -> None:
+    """A 504 before a client gives up makes it ask again: a generation begun twice (B12)."""
+    clients_wait_s = 600.0  # openai-python, anthropic-sdk-python
+    document = "pools: {main: {endpoints: [a:1], kind: llm}}"
+    for configured in (load(document, tmp_path), configure_endpoints(["a:1"], kind="llm")):
+        assert getattr(configured.snapshot.pools[0].timeouts, limit) > clients_wait_s
+    key = limit.removesuffix("_s")
+    given = load(f"{document[:-2]}, timeouts: {{{key}: 90s}}}}}}", tmp_path)
+    assert getattr(given.snapshot.pools[0].timeouts, limit) == 90.0
+
+
 def test_options_of_a_policy_that_is_not_named_are_of_the_default_of_the_kind() -> None:
     configured = configure_endpoints(["a:1"], kind="llm", policy_options={"copies": "0.01"})
     [pool] = configured.snapshot.pools

@@ -24,7 +24,6 @@ from penstock.dataplane.board.layout import (
     L_RUN_GATEWAY,
     L_RUN_GATEWAY_ERRORS,
     L_RUN_LOCAL,
-    RUNS,
     S_EJECTED,
 )
 from penstock.dataplane.board.memory import Board
@@ -79,7 +78,7 @@ class Site:
     def answer(self, row: int, times: int, *, worker: int = 0) -> None:
         at = self.board.load(row, worker)
         self.board.cells[at + _OK] += times
-        for cell in RUNS:
+        for cell in range(L_CONSECUTIVE_FAILURES, L_RUN_GATEWAY_ERRORS + 1):
             self.board.cells[at + cell] = 0
 
     def look(self, after: float = 0.1) -> None:

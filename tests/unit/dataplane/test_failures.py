@@ -7,6 +7,7 @@ from random import Random
 import pytest
 
 from penstock.core.env import Env
+from penstock.core.health.attempt_counts import EXCUSED_FOR_S
 from penstock.core.health.breaker import CLOSED, OPEN, Breaker
 from penstock.core.policy import create
 from penstock.core.request import Request
@@ -20,7 +21,6 @@ from penstock.core.ticket import (
     TIMEOUT,
     Ticket,
 )
-from penstock.dataplane.board.counted_endpoint import EXCUSED_FOR_S
 from penstock.dataplane.board.layout import (
     L_1XX_TO_5XX,
     L_BLAMELESS_5XX,

@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from penstock.core.admission.gate import REASONS
+from penstock.core.health import attempt_counts
 from penstock.dataplane.board import layout
 from penstock.dataplane.board.layout import H_LAYOUTS, H_MAGIC, MOST_SECTIONS, SECTIONS
 from penstock.dataplane.board.memory import Board, BoardMismatchError, create_board
@@ -38,7 +39,7 @@ KNOWN = {
     "workers": (1, "f157db12"),
     "endpoint states": (1, "79ace917"),
     "engine reports": (1, "68448a17"),
-    "endpoint load": (1, "d4d187b4"),
+    "endpoint load": (1, "a4e23bfe"),
     "pools": (1, "af0b393e"),
     "models": (1, "02f60732"),
     "routed prefixes": (1, "29649f4a"),
@@ -100,6 +101,15 @@ def test_cells_that_are_indexed_by_other_lists_have_room_for_those() -> None:
     assert len(layout.SERVING_PHASES) == layout.P_SHADOWS - layout.P_SERVING
     assert layout.SH_COST_US < layout.SHADOW_CELLS
     assert len(SECTIONS) <= MOST_SECTIONS
+
+
+def test_attempts_stand_on_the_board_as_the_core_counts_them() -> None:
+    counted = {name: value for name, value in vars(attempt_counts).items() if name[:2] == "A_"}
+    assert len(counted) > 10
+    for name, value in counted.items():
+        assert vars(layout)[f"L_{name[2:]}"] - layout.ATTEMPTS_AT == value, name
+    assert layout.L_EXCUSED - layout.ATTEMPTS_AT == attempt_counts.ATTEMPT_CELLS - 1
+    assert layout.PRESENT_LOAD_CELLS - layout.ATTEMPTS_AT == attempt_counts.A_1XX_TO_5XX
 
 
 def test_cells_are_sums_of_integers_so_that_compiled_code_sees_literals() -> None:

@@ -96,14 +96,14 @@ class Raising(Policy):
 def attempt(endpoint: LiveEndpoint, policy: Policy, now: float) -> Ticket | None:
     """None when the endpoint's circuit breaker did not let it through."""
     ticket = Ticket(endpoint, policy, Request(), now)
-    if endpoint.gives_way(ticket, now):
+    if not ticket.enters(now):
         return None
     return ticket
 
 
 def test_a_trial_is_over_even_if_a_users_policy_raises_at_its_end(board: Board) -> None:
     endpoint = endpoint_on(board)
-    endpoint.protect(Breaker(failures=1, open_s=5.0), None)
+    endpoint.configure_breaker(Breaker(failures=1, open_s=5.0), None)
     assert endpoint.breaker is not None
     failing = attempt(endpoint, Policy(), 0.0)
     assert failing is not None
@@ -122,7 +122,7 @@ def test_an_attempt_from_before_the_circuit_opened_does_not_decide_the_trial(
     board: Board,
 ) -> None:
     endpoint = endpoint_on(board)
-    endpoint.protect(Breaker(failures=1, open_s=5.0), None)
+    endpoint.configure_breaker(Breaker(failures=1, open_s=5.0), None)
     assert endpoint.breaker is not None
     policy = Policy()
     old, failing = attempt(endpoint, policy, 0.0), attempt(endpoint, policy, 0.0)
@@ -139,10 +139,10 @@ def test_an_attempt_under_a_breaker_that_a_reload_replaced_tells_the_new_one_not
     board: Board,
 ) -> None:
     endpoint = endpoint_on(board)
-    endpoint.protect(Breaker(failures=2), None)
+    endpoint.configure_breaker(Breaker(failures=2), None)
     old = attempt(endpoint, Policy(), 0.0)
     assert old is not None
-    endpoint.protect(Breaker(failures=1), None)
+    endpoint.configure_breaker(Breaker(failures=1), None)
     old.settle(TIMEOUT, 1.0)
     assert endpoint.breaker is not None
     assert endpoint.breaker.state == CLOSED

@@ -9,9 +9,9 @@ from dataclasses import dataclass, field
 from random import Random
 from typing import Final
 
+from penstock._reasons import reason_of
 from penstock.admin.view import AgentView
 from penstock.control.endpoints.connecting import Connector
-from penstock.control.endpoints.probes import reason_of
 from penstock.control.endpoints.states import EndpointStates
 from penstock.control.events import Events
 from penstock.control.world.rows import EndpointKey

@@ -1,12 +1,11 @@
 """One active check of one endpoint: over HTTP, or just a TCP connection."""
 
 import asyncio
-import errno
-import ssl
 from dataclasses import dataclass
 from typing import Final
 
 from penstock import __version__
+from penstock._reasons import reason_of
 from penstock.control.endpoints.connecting import Connector
 from penstock.control.workers.sockets import shown_address
 from penstock.control.world.certificates import EndpointContexts
@@ -16,12 +15,6 @@ from penstock.wire.http1 import Refusal, ResponseHead, find_head_end, parse_resp
 
 _HEAD_BYTES: Final = 64 * 1024  # most of an answer's head
 _BODY_BYTES: Final = 64 * 1024  # in which ``expect_body`` is looked for
-_PLAIN: Final = {
-    errno.ECONNREFUSED: "connection refused",
-    errno.ECONNRESET: "connection reset",
-    errno.EHOSTUNREACH: "no route to the host",
-    errno.ENETUNREACH: "no route to its network",
-}
 _AGENT: Final = f"penstock/{__version__} health-check"
 
 
@@ -196,17 +189,6 @@ class _HttpCheck(asyncio.Protocol):
 
     def _end(self, passed: bool, detail: str) -> None:
         self._ended.set_result(Result(passed, detail))
-
-
-def reason_of(error: Exception) -> str:
-    """What happened, in few words."""
-    if isinstance(error, ssl.SSLCertVerificationError):
-        return f"TLS: certificate verify failed: {error.verify_message}"
-    if isinstance(error, ssl.SSLError):
-        return f"TLS: {error.reason or error}"
-    if isinstance(error, OSError) and error.errno in _PLAIN:
-        return _PLAIN[error.errno]
-    return str(error) or type(error).__name__
 
 
 def _request(target: Target) -> bytes:

@@ -10,7 +10,7 @@ from aiohttp.abc import AbstractResolver, ResolveResult
 from yarl import URL
 
 from penstock import __version__
-from penstock.control.endpoints.probes import reason_of
+from penstock._reasons import reason_of
 from penstock.control.engines.reading import (
     LoadingError,
     NotNowError,
@@ -75,11 +75,8 @@ class EngineClient:
                 return await _bounded(response.content, path)
         except TimeoutError:
             raise TimedOutError(f"{path}: no answer within {engine.timeout_s:g} s") from None
-        except aiohttp.ClientConnectorError as error:
-            # Its own text tells of TLS also where there is none.
-            raise UnreachableError(f"{path}: {reason_of(error.os_error)}") from error
         except (OSError, aiohttp.ClientConnectionError) as error:
-            raise UnreachableError(f"{path}: {error}") from error
+            raise UnreachableError(f"{path}: {reason_of(error)}") from error
         except (aiohttp.ClientError, ValueError) as error:
             raise UnreadableError(f"{path}: {error}") from error
 

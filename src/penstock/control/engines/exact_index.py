@@ -92,10 +92,11 @@ class ExactIndex:
         self._caches[row] = cache
         return cache
 
-    def leave(self, cache: FollowedCache) -> None:
-        """Its events are not read any more."""
+    def leave(self, cache: FollowedCache, *, said: bool) -> None:
+        """Its events are not read any more; ``said``: in the log, as nobody meant it so."""
         cache.whole = False
-        self._rely(cache)
+        cache.problem = "its KV events are not read any more"
+        self._rely(cache, said=said)
         if self._caches.get(cache.row) is cache:
             del self._caches[cache.row]
         if cache.slot >= 0:
@@ -175,7 +176,7 @@ class ExactIndex:
             cache.problem = "it computed prompts without KV events for them"
         self._rely(cache)
 
-    def _rely(self, cache: FollowedCache) -> None:
+    def _rely(self, cache: FollowedCache, *, said: bool = True) -> None:
         """Rely on its events, or not any more, and say so."""
         reason = _doubt(cache)
         wanted = not reason and cache.slot >= 0
@@ -196,6 +197,8 @@ class ExactIndex:
             self._states.know_prefixes(pool, name, cache.slot if wanted else -1)
         except UnknownNameError:
             return  # it was removed
+        if not said:
+            return
         if wanted:
             text = (
                 f"endpoint {pool}/{name}: its cached prefixes are known exactly, by its KV events"

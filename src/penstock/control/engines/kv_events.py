@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import msgspec
 
+from penstock._reasons import reason_of
 from penstock.control.endpoints.connecting import Connector
 from penstock.control.engines.client import EngineClient, Target
 from penstock.control.engines.exact_index import ExactIndex, FollowedCache
@@ -100,8 +101,9 @@ class KvEventReaders:
             wait_s = _AFTER_A_PROBLEM_S
             try:
                 source = await found(self._client, target, wanted)
+                endpoint = await self._reachable(target.endpoint, source.port)
                 said = ""
-                await self._read(key, target, source)
+                await self._read(key, target, endpoint, source)
             except (UnreachableError, NotNowError):
                 pass  # a server that is down is the business of health checks
             except UnreadableError as error:
@@ -117,31 +119,47 @@ class KvEventReaders:
                 self._events.bug(f"following KV events of {key[0]}/{key[1]}", error)
             await asyncio.sleep(wait_s)
 
-    async def _read(self, key: EndpointKey, target: Target, source: KvEvents) -> None:
+    async def _read(
+        self, key: EndpointKey, target: Target, endpoint: Endpoint, source: KvEvents
+    ) -> None:
         """For ever. Raises ValueError for what is no event."""
-        endpoint = await self._reachable(target.endpoint, source.port)
         cache = self._exact.follow(key, target.endpoint.row, target.engine.silent_after_s)
         reader: _Reader | None = None
+        wanted = True
         try:
             reader = _Reader(
                 self._opened(), key, endpoint, source, self._cells, self._events, cache
             )
             await reader.read()
+        except asyncio.CancelledError:
+            wanted = False
+            raise
         finally:
             if reader is not None:
                 reader.close()
-            self._exact.leave(cache)
+            self._exact.leave(cache, said=wanted)
 
     async def _reachable(self, endpoint: Endpoint, port: int) -> Endpoint:
-        """With one address of several at which somebody listens: ZeroMQ tries a single one."""
-        if len(endpoint.addresses) < 2:
-            return endpoint
+        """With the address at which somebody listens: ZeroMQ tries a single one, and never says.
+
+        Raises UnreadableError where the engine is there and its publisher is not.
+        """
         try:
             sock = await self._connector.connect(endpoint, port)
         except OSError as error:
-            raise UnreachableError(str(error)) from error
-        with sock:
-            return msgspec.structs.replace(endpoint, addresses=(str(sock.getpeername()[0]),))
+            reason = reason_of(error)
+        else:
+            with sock:
+                address = str(sock.getpeername()[0])
+            return msgspec.structs.replace(endpoint, addresses=(address,))
+        try:
+            (await self._connector.connect(endpoint, endpoint.port)).close()
+        except OSError as error:
+            raise UnreachableError(reason_of(error)) from error
+        raise UnreadableError(
+            f"nobody publishes at {shown_address(endpoint.host, port)} ({reason}). vLLM listens "
+            "only where the `endpoint` of its --kv-events-config has a `*`, as in tcp://*:5557"
+        )
 
     def _opened(self) -> zmq.asyncio.Context:
         if self._context is None:

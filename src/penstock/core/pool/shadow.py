@@ -37,6 +37,7 @@ class ShadowEndpoint(Endpoint):
         self.health = live.health
         self.draining = live.draining
         self.ejected = live.ejected
+        self.cut_out = live.cut_out
 
     def look(self) -> None:
         """Take over what changes from request to request."""

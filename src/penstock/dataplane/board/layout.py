@@ -113,16 +113,17 @@ L_ADDRESS: Final = L_BREAKER + 1  # connected to last, an index into its address
 # When the endpoint was heard last that owes this worker a byte, or began to owe it, on the
 # monotonic clock; 0 while it owes none.
 L_QUIET_SINCE_US: Final = L_ADDRESS + 1
-# Runs of failures as this worker sees them, 0 after a success: of all, and by kind.
+# From here to L_EXCUSED as core.health.attempt_counts has them. First runs of failures as this
+# worker sees them, 0 after a success: of all, and by kind.
 L_CONSECUTIVE_FAILURES: Final = L_QUIET_SINCE_US + 1
+ATTEMPTS_AT: Final = L_CONSECUTIVE_FAILURES
 L_RUN_GATEWAY: Final = L_CONSECUTIVE_FAILURES + 1  # 502, 503, 504, or no whole response
 L_RUN_LOCAL: Final = L_RUN_GATEWAY + 1  # no whole response
 L_RUN_5XX: Final = L_RUN_LOCAL + 1  # among responses alone
 L_RUN_GATEWAY_ERRORS: Final = L_RUN_5XX + 1  # 502, 503, 504, among responses alone
 PRESENT_LOAD_CELLS: Final = L_RUN_GATEWAY_ERRORS + 1
 # Then totals, which the worker after this one goes on from.
-L_REQUESTS: Final = PRESENT_LOAD_CELLS  # attempts opened
-L_1XX_TO_5XX: Final = L_REQUESTS + 1  # responses by class; 5xx stands for what is beyond too
+L_1XX_TO_5XX: Final = PRESENT_LOAD_CELLS  # responses by class; 5xx stands for what is beyond too
 L_CONNECT_FAILURES: Final = L_1XX_TO_5XX + 5  # from here on as in core.ticket, from CONNECT_FAILED
 L_RESETS: Final = L_CONNECT_FAILURES + 1  # connection died before the response was whole
 L_GARBAGE: Final = L_RESETS + 1  # what came was no HTTP, or was framed wrongly
@@ -132,7 +133,8 @@ L_GATEWAY_ERRORS: Final = L_FAILURES + 1  # responses 502, 503, 504
 L_BROKEN: Final = L_GATEWAY_ERRORS + 1  # not whole: counted by class and by how they failed
 L_BLAMELESS_5XX: Final = L_BROKEN + 1  # of the responses 5xx: 501, 505, and what is beyond 599
 L_EXCUSED: Final = L_BLAMELESS_5XX + 1  # of L_GARBAGE: not held against the endpoint
-L_BREAKER_OPENED: Final = L_EXCUSED + 1  # how often
+L_REQUESTS: Final = L_EXCUSED + 1  # attempts opened
+L_BREAKER_OPENED: Final = L_REQUESTS + 1  # how often
 L_CONNECTIONS: Final = L_BREAKER_OPENED + 1  # opened
 L_BYTES_SENT: Final = L_CONNECTIONS + 1
 L_BYTES_RECEIVED: Final = L_BYTES_SENT + 1
@@ -148,13 +150,6 @@ L_JUDGED_PREDICTED: Final = L_JUDGED_PROMPT + 1  # believed cached when the endp
 L_JUDGED_CACHED: Final = L_JUDGED_PREDICTED + 1  # found there
 L_HEARD_US: Final = L_JUDGED_CACHED + 1  # when a byte that was waited for came last
 LOAD_CELLS: Final = 48
-RUNS: Final = (
-    L_CONSECUTIVE_FAILURES,
-    L_RUN_GATEWAY,
-    L_RUN_LOCAL,
-    L_RUN_5XX,
-    L_RUN_GATEWAY_ERRORS,
-)
 
 # What a worker counts of a pool.
 POOL_LAYOUT: Final = 1

@@ -1,12 +1,7 @@
 """An endpoint's tokens under way (``core.signals.Tokens``) as workers tell each other of them."""
 
 from penstock.core.signals import Tokens
-from penstock.dataplane.board.layout import (
-    L_DECODING,
-    L_KV_TOKENS,
-    L_PENDING_PREFILL,
-    L_PREFILLED,
-)
+from penstock.dataplane.board.layout import L_DECODING, L_KV_TOKENS, L_PENDING_PREFILL, L_PREFILLED
 
 
 def write_tokens(cells: memoryview, at: int, tokens: Tokens) -> None:

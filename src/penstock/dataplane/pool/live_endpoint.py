@@ -9,13 +9,12 @@ from mypy_extensions import trait
 from penstock.core import snapshot
 from penstock.core.endpoint import BACKUP, DOWN
 from penstock.core.env import Env
-from penstock.core.health.breaker import OPEN, STATE_NAMES, Breaker, BreakerChange
+from penstock.core.health.breaker import STATE_NAMES, BreakerChange
 from penstock.core.measure.load_report import LoadReport
 from penstock.core.prefixes.engine_slots import ANY, EngineSlots
 from penstock.core.ticket import Ticket
 from penstock.dataplane.board.counted_endpoint import CountedEndpoint
 from penstock.dataplane.board.layout import (
-    L_BREAKER_OPENED,
     L_QUIET_SINCE_US,
     LOAD_CELLS,
     R_AT_US,
@@ -93,9 +92,6 @@ class LiveEndpoint(CountedEndpoint):
         super().__init__(spec, pool, board, worker)
         self.connector: Connector = Connector(loop, self, settings)
         self.log_name: bytes = json_text(spec.name.encode())
-        self.cut_out: bool = False  # by its breaker, which is open
-        self._breaker_spec: snapshot.Breaker | None = None
-        self._ejected_by_others: bool = False
         self._keeps_clients: bool = False  # while it drains, or has weight 0
         self._owner: EndpointOwner | None = None
         self.host_header: bytes = b""
@@ -147,7 +143,7 @@ class LiveEndpoint(CountedEndpoint):
         ]
         self.has_virtual_hosts = spec.tls and not _is_address(spec.host)
         self._configured_max_in_flight = self.max_in_flight = spec.max_in_flight
-        self._guard()
+        self.guard()
         self.priority = BACKUP if spec.backup else spec.priority
         self.zone = spec.zone
 
@@ -160,25 +156,10 @@ class LiveEndpoint(CountedEndpoint):
         self.connector.close_idle()
         self.publish()
 
-    def protect(self, spec: snapshot.Breaker | None, owner: EndpointOwner | None) -> None:
-        """Have a circuit breaker, or none; one whose settings stay keeps its state."""
+    def configure_breaker(self, spec: snapshot.Breaker | None, owner: EndpointOwner | None) -> None:
+        """Have a circuit breaker, or none, and tell this pool of it."""
         self._owner = owner
-        if spec != self._breaker_spec:
-            self._breaker_spec = spec
-            self.breaker = None
-            self.cut_out = False
-            self.ejected = self._ejected_by_others
-            if spec is not None:
-                self.breaker = Breaker(
-                    failures=spec.failures,
-                    open_s=spec.open_s,
-                    max_open_s=spec.max_open_s,
-                    trials=spec.trials,
-                )
-        self._guard()
-
-    def _guard(self) -> None:
-        self.guarded = self.max_in_flight > 0 or self.breaker is not None
+        self.protect(spec)
 
     def read_state(self) -> None:
         """Take over what the supervisor says on the board."""
@@ -187,18 +168,17 @@ class LiveEndpoint(CountedEndpoint):
         self.health = cells[at + S_HEALTH]
         self.draining = cells[at + S_DRAINING] != 0
         self._keeps_clients = cells[at + S_KEEPS_CLIENTS] != 0
-        self._ejected_by_others = cells[at + S_EJECTED] != 0
-        self.ejected = self._ejected_by_others or self.cut_out
+        self.ejected = cells[at + S_EJECTED] != 0
         self.weight = cells[at + S_WEIGHT_PPM] / 1e6
         asked = cells[at + S_MAX_IN_FLIGHT]
         self.max_in_flight = asked - 1 if asked else self._configured_max_in_flight
-        self._guard()
+        self.guard()
         self.prefix_doubt = cells[at + S_PREFIX_DOUBT_PPM] / 1e6
         self.exact_slot = cells[at + S_EXACT] - 1
 
     def stays(self) -> bool:
         """Whether requests that are bound to it still go there though others do not."""
-        if self.health == DOWN or self.ejected or self.connector.removed:
+        if self.health == DOWN or self.ejected or self.cut_out or self.connector.removed:
             return False
         return self._keeps_clients
 
@@ -314,19 +294,7 @@ class LiveEndpoint(CountedEndpoint):
         read_tokens(self._cells, self._all_loads, self.tokens, elsewhere)
         elsewhere.held = max(elsewhere.held, self._kv_reported)
 
-    def gives_way(self, ticket: Ticket, now: float) -> bool:
-        """Whether the attempt of this ticket is one too many for an endpoint that is guarded."""
-        if self._is_overfull():
-            return True
-        breaker = self.breaker
-        if breaker is not None:
-            if not breaker.allows(now):
-                return True
-            ticket.breaker = breaker
-            ticket.breaker_epoch = breaker.epoch
-        return False
-
-    def _is_overfull(self) -> bool:
+    def is_overfull(self) -> bool:
         """Whether, after ``acquire``, workers together went over ``max_in_flight``.
 
         Each worker writes its own count before it reads the others', so of two that race for the
@@ -338,38 +306,15 @@ class LiveEndpoint(CountedEndpoint):
             self._read_elsewhere()
         return self.in_flight + self.elsewhere > self.max_in_flight
 
-    def told_breaker(
-        self, breaker: Breaker, epoch: int, blamed: bool, whole: bool, now: float
-    ) -> None:
-        if breaker is not self.breaker:
-            return  # a reload gave it another one
-        change: BreakerChange | None = None
-        if blamed:
-            change = breaker.failed(epoch, now)
-        elif whole:
-            change = breaker.succeeded(epoch, now)
-        else:
-            breaker.abandoned(epoch)
-        if change is None:
-            return
-        if change.state == OPEN:
-            self.tally.bump(L_BREAKER_OPENED)
-        self._cut_out(change.state == OPEN)
-        if self._owner is not None:
-            text = f"the circuit of {self.name} is {STATE_NAMES[change.state]}: {change.reason}"
-            self._owner.note("endpoint.circuit", text, self.name)
-
-    def try_again(self, now: float) -> None:
-        """Let trials through a circuit that has been open for long enough."""
-        if self.cut_out and self.breaker is not None and not self.breaker.is_full(now):
-            self._cut_out(False)
-
-    def _cut_out(self, cut_out: bool) -> None:
-        self.cut_out = cut_out
-        self.ejected = self._ejected_by_others or cut_out
+    def circuit_changed(self, change: BreakerChange | None) -> None:
         self.tally.changed = True
-        if self._owner is not None:
-            self._owner.eligibility_changed()
+        owner = self._owner
+        if owner is None:
+            return
+        owner.eligibility_changed()
+        if change is not None:
+            text = f"the circuit of {self.name} is {STATE_NAMES[change.state]}: {change.reason}"
+            owner.note("endpoint.circuit", text, self.name)
 
     def _read_quiet_elsewhere(self) -> None:
         cells = self._cells

@@ -354,8 +354,8 @@ class LivePool(Pool, EndpointOwner, AdmissionOwner):
             return False
         return not request.model or endpoint.serves(request.model)
 
-    def set_cookie(self, endpoint: LiveEndpoint, cookie: str) -> bytes:
-        """The line that binds a client to the endpoint; b"" when its cookie does already."""
+    def cookie_for(self, endpoint: LiveEndpoint, cookie: str) -> bytes:
+        """The Set-Cookie that binds a client to the endpoint; b"" when its cookie does already."""
         sticky = self.sticky
         spec = self.spec.sticky
         if sticky is None or spec is None or endpoint.connector.removed:
@@ -363,7 +363,7 @@ class LivePool(Pool, EndpointOwner, AdmissionOwner):
         value = sticky.value_for(endpoint.name)
         if value == cookie:
             return b""
-        return f"\r\nSet-Cookie: {spec.cookie}={value}{self._cookie_attributes}".encode()
+        return f"{spec.cookie}={value}{self._cookie_attributes}".encode()
 
 
 def served_by(pool: snapshot.Pool, endpoint: snapshot.Endpoint) -> dict[str, str] | None:

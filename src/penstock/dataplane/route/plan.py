@@ -85,6 +85,10 @@ class PoolPlan:
             self.makes_things = makes_things(head.method, target)
             self.conversation = session_hash(head.value(b"x-conversation-id") or b"")
             self._plan_reading(way.pool, head)
+        # Whether the body, or that it cannot be read, decides anything.
+        self.may_tell_more: bool = self.inspects or self.skims or self.unread != ""
+        # Whether it may be repeated although it was sent.
+        self.repeats_sent: bool = way.pool.rules.repeats_sent(head.method)
         self.refuses_malformed: bool = self.api != OTHER and way.pool.refuses_malformed
         self.refuses_long: bool = (
             self.refuses_malformed and head.method == b"POST" and not self.inspects

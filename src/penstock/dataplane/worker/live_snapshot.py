@@ -112,7 +112,7 @@ class LiveSnapshot:
         tls = pool.tls if spec.tls else None
         endpoint.configure(spec, pool.settings, addresses, tls, pool.spec.tls)
         endpoint.times_silence = pool.times_silence
-        endpoint.protect(pool.spec.breaker, pool)
+        endpoint.configure_breaker(pool.spec.breaker, pool)
         endpoint.models = served_by(pool.spec, spec)
         endpoint.models_awaited = spec.name in pool.spec.awaited
         return endpoint

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from collections import deque
 
-from penstock.fleet.replay.client import Outcome
+from penstock.fleet.replay.client import CUT, EMPTY, UNFINISHED, Outcome
 from penstock.fleet.replay.result import Distribution, distribution
 
 # Enough for a steady 99th percentile, few enough to be sorted at every look.
 _RECENT = 2000
 
-# How the client names an answer that began and did not end.
-_CUT = frozenset(("ClientPayloadError", "cut off before [DONE]", "an empty answer"))
+# An answer that began and did not end.
+_CUT = frozenset((CUT, UNFINISHED, EMPTY))
 
 
 class Tally:

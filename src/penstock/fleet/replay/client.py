@@ -10,7 +10,13 @@ from typing import Any, Literal
 import aiohttp
 import msgspec
 
+from penstock._reasons import reason_of
+
 Api = Literal["chat", "completions"]
+# Answers that began and did not end as they should.
+CUT = "cut off in the middle"
+UNFINISHED = "cut off before [DONE]"
+EMPTY = "an empty answer"
 _ERROR_BYTES = 64 * 1024  # of the body of an error
 _LONGEST_DETAIL = 300  # characters
 
@@ -183,8 +189,8 @@ class StreamClient:
         except TimeoutError:
             outcome.failure = outcome.failure or "timeout"
         except aiohttp.ClientError as error:
-            outcome.failure = outcome.failure or type(error).__name__
-            outcome.detail = outcome.detail or one_line(str(error))
+            if not outcome.failure:
+                outcome.failure, outcome.detail = _failure_of(error)
         outcome.ended = loop.time()
         return outcome
 
@@ -228,9 +234,9 @@ class StreamClient:
                 latest = now
         outcome.output_tokens = outcome.output_tokens or pieces
         if not done:
-            outcome.failure = "cut off before [DONE]"
+            outcome.failure = UNFINISHED
         elif not pieces:
-            outcome.failure = "an empty answer"
+            outcome.failure = EMPTY
 
     @staticmethod
     def _count_usage(chunk: _Chunk, outcome: Outcome) -> None:
@@ -241,6 +247,15 @@ class StreamClient:
         details = chunk.usage.prompt_tokens_details
         if details is not None:
             outcome.cached_tokens = details.cached_tokens or 0
+
+
+def _failure_of(error: aiohttp.ClientError) -> tuple[str, str]:
+    """Its kind, and what else is known."""
+    if isinstance(error, aiohttp.ClientConnectorError):
+        return "cannot connect", one_line(f"{error.host}:{error.port}: {reason_of(error)}")
+    if isinstance(error, aiohttp.ClientPayloadError):
+        return CUT, ""
+    return "connection lost", one_line(reason_of(error))
 
 
 def _piece(chunk: _Chunk) -> str | None:

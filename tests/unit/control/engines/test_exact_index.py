@@ -111,8 +111,17 @@ def test_an_endpoint_whose_events_are_whole_is_relied_on(site: Site) -> None:
     assert site.slot(2) == -1
     site.stores(cache, "a")
     assert site.slot(2) == cache.slot >= 0
-    site.index.leave(cache)
+    site.index.leave(cache, said=True)
     assert site.slot(2) == -1
+    assert site.reasons() == ["its KV events are not read any more"]
+
+
+def test_who_ends_reading_on_purpose_is_not_warned(site: Site) -> None:
+    cache = site.follow(2)
+    site.stores(cache, "a")
+    site.index.leave(cache, said=False)
+    assert site.slot(2) == -1
+    assert site.reasons() == []
 
 
 def test_what_was_learned_from_one_holds_for_all_that_are_relied_on(site: Site) -> None:
@@ -247,5 +256,5 @@ def test_more_endpoints_than_slots_are_balanced_by_belief(site: Site) -> None:
     assert site.reasons() == [
         "only 62 caches are followed exactly; which prefixes this one holds stays a belief"
     ]
-    site.index.leave(followed[0])
+    site.index.leave(followed[0], said=False)
     assert site.follow(3).slot == followed[0].slot

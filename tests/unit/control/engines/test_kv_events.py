@@ -22,6 +22,7 @@ from penstock.dataplane.board.memory import Board
 from penstock.fleet.engine.server import EngineServer
 from penstock.fleet.engine.spec import EngineSpec
 from penstock.fleet.faults import FaultCommand
+from penstock.fleet.ports import hold
 from tests.unit.control.waiting import PATIENCE_S, until
 from tests.unit.control.worlds import world
 
@@ -188,6 +189,35 @@ async def test_of_several_addresses_the_one_that_answers_is_followed(
     site: Site, engine: EngineServer
 ) -> None:
     site.run(engine, addresses=("127.0.0.9", "127.0.0.1"))
+    await site.complete_until(lambda: site.cell(R_CACHED), engine)
+
+
+async def test_an_engine_whose_publisher_does_not_listen_is_named(
+    site: Site, engine: EngineServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """vLLM connects to an `endpoint` without a `*`, as if a collector listened there."""
+    monkeypatch.setattr("penstock.control.engines.kv_events._UNREADABLE_S", 0.01)
+    bound, nobody = hold("127.0.0.1", 0)  # bound, so that nobody else is, and not listening
+    assert nobody is not None
+    with nobody:
+        endpoint = Endpoint("e", "127.0.0.1", engine.port, row=ROW)
+        pool = Pool(name="a", endpoints=(endpoint,), engine=Engine(kv_events=KvEvents(bound)))
+        site.readers.follow(world([pool]))
+        await until(lambda: bool(site.said()), "it is said")
+        await asyncio.sleep(0.1)  # ten more attempts
+    assert len(site.said()) == 1
+    assert f"nobody publishes at 127.0.0.1:{bound} (connection refused)" in site.said()[0]
+
+
+async def test_an_engine_that_is_down_is_the_business_of_health_checks(
+    site: Site, engine: EngineServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("penstock.control.engines.kv_events._AFTER_A_PROBLEM_S", 0.01)
+    await engine.apply(FaultCommand("die"))
+    site.run(engine)
+    await asyncio.sleep(0.1)
+    assert not site.said()
+    await engine.apply(FaultCommand("none"))
     await site.complete_until(lambda: site.cell(R_CACHED), engine)
 
 

@@ -18,6 +18,7 @@ from penstock.fleet.replay.client import Api, Outcome, StreamClient, api_base, f
 from penstock.fleet.replay.result import read_result
 from penstock.fleet.replay.run import Replay
 from penstock.fleet.replay.session import Message, Session, Text, Turn, Workload
+from tests.harness.endpoint import EndpointConnection, ScriptedEndpoint, refuse_connections
 
 EVENT = b'data: {"choices":[{"index":0,"delta":{"content":" hi"}}]}\n\n'
 DONE = b"data: [DONE]\n\n"
@@ -152,6 +153,40 @@ async def test_an_answer_that_is_not_whole_is_a_failure_and_says_why(
         assert (outcome.failure, outcome.detail) == (failure, detail)
     finally:
         await runner.cleanup()
+
+
+async def test_a_server_that_cannot_be_reached_is_named_with_the_reason() -> None:
+    workload = Workload("one", (Session(0.0, (turn(1),)),))
+    with refuse_connections() as nobody:
+        address = f"127.0.0.1:{nobody.getsockname()[1]}"
+        [outcome] = await outcomes_of(f"http://{address}", workload)
+        assert (outcome.failure, outcome.detail) == (
+            "cannot connect",
+            f"{address}: connection refused",
+        )
+        arguments = ["--generate", "agentic", "--url", f"http://{address}"]
+        run = await asyncio.to_thread(CliRunner().invoke, replay, arguments)
+    assert run.output == (
+        f"Error: cannot find out the model from http://{address}: connection refused\n"
+    )
+
+
+@pytest.mark.parametrize(
+    ("sent", "failure"),
+    [(b"", "connection lost"), (b"HTTP/1.1 200 OK\r\n\r\n", "cut off before [DONE]"),
+     (b"HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\ndata", "cut off in the middle")],
+)  # fmt: skip
+async def test_a_connection_that_ends_early_is_called_by_what_it_left(
+    sent: bytes, failure: str
+) -> None:
+    def send_and_close(connection: EndpointConnection) -> None:
+        connection.receive_head()
+        connection.send(sent)
+
+    with ScriptedEndpoint(send_and_close) as endpoint:
+        workload = Workload("one", (Session(0.0, (turn(1),)),))
+        [outcome] = await outcomes_of(f"http://127.0.0.1:{endpoint.port}", workload)
+    assert outcome.failure == failure
 
 
 @pytest.mark.parametrize("line_end", [b"\n", b"\r\n"])
