@@ -51,7 +51,7 @@ class Site:
         names = names or ("e0", "e1", "e2")
         spec = world([pool("a", *names, outlier=outlier)], generation=self.snapshot.generation + 1)
         self.snapshot = self.rows.place(spec)
-        self.rows.settle(self.snapshot)
+        self.rows.configure(self.snapshot)
         self.states.prepare(self.snapshot.pools)
         self.states.adopt(self.snapshot.pools)
         self.detection.follow(self.snapshot)

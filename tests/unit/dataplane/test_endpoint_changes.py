@@ -41,7 +41,7 @@ class Site:
         self.generation += 1
         spec = Snapshot(generation=self.generation, listeners=(), routes=(), pools=pools)
         placed = self.rows.place(spec)
-        self.rows.settle(placed)
+        self.rows.configure(placed)
         for pool in placed.pools:
             for endpoint in pool.endpoints:
                 at = self.board.state(endpoint.row)

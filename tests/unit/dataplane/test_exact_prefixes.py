@@ -116,7 +116,7 @@ class Believer:
 
     def believes(self) -> int:
         """How many blocks, after hearing what is told."""
-        self.reader.take([self.index])
+        self.reader.refresh([self.index])
         return self.index.blocks_of(self.endpoint)
 
 

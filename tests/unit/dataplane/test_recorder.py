@@ -56,7 +56,7 @@ class PoolAtWork:
 
     def reload(self, **settings: Any) -> None:
         self.spec = replace(self.spec, **settings)
-        self.pool.adopt(PoolSetup(self.spec, self._workers))
+        self.pool.configure(PoolSetup(self.spec, self._workers))
         self.pool.replace_endpoints(list(self.members))
 
     def request(self, request: Request | None = None, request_id: bytes = b"id") -> Ticket:

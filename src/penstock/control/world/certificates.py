@@ -15,7 +15,7 @@ Stamp = tuple[int, int, int]  # modification time in ns, size, inode; zeroes whe
 
 
 class CertificateFiles:
-    """What the files that the running world uses looked like when it was published."""
+    """What the files that the running snapshot uses looked like when it was published."""
 
     def __init__(self) -> None:
         self._running: dict[str, Stamp] = {}
@@ -32,8 +32,8 @@ class CertificateFiles:
             pools=tuple(self._mark_pool(each) for each in spec.pools),
         )
 
-    def follow(self, snapshot: Snapshot) -> None:
-        """What was marked last is the world that runs."""
+    def configure(self, snapshot: Snapshot) -> None:
+        """What was marked last runs."""
         self._running = self._marked
         self._generations = {each.name: each.tls_generation for each in snapshot.listeners}
         self._authorities = {each.tls.ca_file: each.tls_generation for each in snapshot.pools}

@@ -25,7 +25,7 @@ class BoardFullError(Exception):
 
 
 class Rows:
-    """The rows of the endpoints and pools of the world that runs, and of those that leave it."""
+    """The rows of the endpoints and pools of the snapshot that runs, and of those that leave it."""
 
     def __init__(self, board: Board, clock: Callable[[], float]) -> None:
         self._board = board
@@ -36,7 +36,7 @@ class Rows:
     def place(self, spec: Snapshot) -> Snapshot:
         """``spec`` with its rows; new members get free ones. Raises BoardFullError.
 
-        However that ends, ``settle`` says afterwards which world really runs.
+        However that ends, ``configure`` says afterwards what really runs.
         """
         endpoints = self._endpoints.assign(
             (p.name, e.name) for p in spec.pools for e in p.endpoints
@@ -57,12 +57,12 @@ class Rows:
         ]
         return msgspec.structs.replace(spec, pools=tuple(placed))
 
-    def settle(self, running: Snapshot) -> None:
-        """Rows that the world which workers run does not use are on their way out."""
+    def configure(self, running: Snapshot) -> None:
+        """This is what workers run: rows that it does not use are on their way out."""
         now = self._clock()
         endpoints = {(p.name, e.name) for p in running.pools for e in p.endpoints}
-        self._endpoints.settle(endpoints, running.generation, now)
-        self._pools.settle({pool.name for pool in running.pools}, running.generation, now)
+        self._endpoints.keep_only(endpoints, running.generation, now)
+        self._pools.keep_only({pool.name for pool in running.pools}, running.generation, now)
 
     def reclaim(self, acknowledged: int) -> None:
         """Free rows that nobody uses; ``acknowledged`` is a generation that all workers run."""
@@ -110,7 +110,7 @@ class _Table(Generic[_Key]):
                 self.used += 1
         return {key: self._given[key] for key in wanted}
 
-    def settle(self, keys: set[_Key], generation: int, now: float) -> None:
+    def keep_only(self, keys: set[_Key], generation: int, now: float) -> None:
         for key in [key for key in self._given if key not in keys]:
             self._leaving[self._given.pop(key)] = (generation, now)
 

@@ -94,7 +94,7 @@ class FactsReader:
         # What a worker that starts hears from the others may be gone already.
         self._read: int = max(board.cells[board.facts + FA_COUNT] - FACTS, 0)
 
-    def take(self, indexes: list[PrefixIndex]) -> None:
+    def refresh(self, indexes: list[PrefixIndex]) -> None:
         """Disprove what left caches since the last time."""
         cells = self._cells
         count = cells[self._facts + FA_COUNT]

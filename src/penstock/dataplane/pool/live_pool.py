@@ -84,7 +84,7 @@ class LivePool(Pool, EndpointOwner, AdmissionOwner):
         self._env: Env = loop.env
         self.prober: Prober | None = None  # of pools whose policy asks endpoints
         self.admission: Admission | None = None  # of pools that configure any
-        self._outgoing: Admission | None = None  # its requests go on when the world is entered
+        self._outgoing: Admission | None = None  # its requests go on when the snapshot runs
         self.notices: list[dict[str, object]] = []  # for the supervisor's log
         self.row: int = setup.spec.row
         self._board: Board = board
@@ -99,10 +99,10 @@ class LivePool(Pool, EndpointOwner, AdmissionOwner):
         self.origins: AllowedOrigins = AllowedOrigins()
         self.waits: ModelWaits = ModelWaits(self.name, loop.env)
         self._tokens_at: float = -1.0
-        self.adopt(setup)
+        self.configure(setup)
 
-    def adopt(self, setup: PoolSetup) -> None:
-        """Take over what a snapshot says; a policy that was not changed keeps its state."""
+    def configure(self, setup: PoolSetup) -> None:
+        """Do what a snapshot says; a policy that was not changed keeps its state."""
         spec = setup.spec
         self._chosen: snapshot.PolicyChoice
         if self.policy is setup.policy or self._chosen != spec.policy:
@@ -110,7 +110,7 @@ class LivePool(Pool, EndpointOwner, AdmissionOwner):
             self._chosen = spec.policy
         self.spec: snapshot.Pool = spec
         self._counts_tokens: bool = self._board.workers > 1 and self.policy.prefix_index is not None
-        self._adopt_prober(spec.probe)
+        self._configure_prober(spec.probe)
         self.names = ModelNames(
             dict(spec.models.aliases), dict(spec.models.fallbacks), spec.models.default
         )
@@ -136,7 +136,7 @@ class LivePool(Pool, EndpointOwner, AdmissionOwner):
         self.budget.allow(spec.retry.budget_share, setup.budget_min_per_s)
         self.sticky: StickyCookies | None = setup.sticky
         self.panic_threshold = spec.panic_threshold
-        self._adopt_admission(spec.admission)
+        self._configure_admission(spec.admission)
         # Whether requests that are bound to an endpoint wait for it while it is full.
         self.waits_for_bound: bool = spec.admission.queue is not None and (
             spec.sticky is None or spec.sticky.when_full == "wait"
@@ -173,14 +173,14 @@ class LivePool(Pool, EndpointOwner, AdmissionOwner):
         if self.sticky is not None:
             self.sticky.replace_endpoints([endpoint.name for endpoint in spec.endpoints])
 
-    def _adopt_prober(self, spec: snapshot.Probe) -> None:
+    def _configure_prober(self, spec: snapshot.Probe) -> None:
         if not self.policy.probes:
             self.prober = None
         elif self.prober is None or self.prober.spec != spec or self.prober.policy != self.policy:
             self.prober = Prober(spec, self.policy, self.counters, self._loop)
         self.catches_up = self._counts_tokens or self.prober is not None
 
-    def _adopt_admission(self, spec: snapshot.Admission) -> None:
+    def _configure_admission(self, spec: snapshot.Admission) -> None:
         admission = self.admission
         if spec == (admission.spec if admission is not None else snapshot.Admission()):
             return
@@ -194,8 +194,8 @@ class LivePool(Pool, EndpointOwner, AdmissionOwner):
             self.admission = Admission(spec, self.name, self.counters, self, self._env)
             self.admission.on_change()
 
-    def settle_in(self) -> None:
-        """The world was entered: those that waited by settings of before go on by these."""
+    def let_go_on(self) -> None:
+        """The snapshot runs: those that waited by settings of before go on by these."""
         outgoing = self._outgoing
         self._outgoing = None
         if outgoing is not None:
@@ -255,7 +255,7 @@ class LivePool(Pool, EndpointOwner, AdmissionOwner):
 
     def refresh(self) -> None:
         super().refresh()
-        self.recorder.follow()
+        self.recorder.refresh()
 
     def publish(self) -> None:
         """Copy the counters to the board, and hand on recorded decisions."""

@@ -57,7 +57,7 @@ class Planner:
         self._branches: list[_Branch] = [_Branch(route) for route in spec.routes]
         self._matchers: list[Matcher] = [branch.matcher for branch in self._branches]
 
-    def prepare(self) -> None:
+    def configure(self) -> None:
         """Work out what each route does, from the pools as they are configured."""
         for branch in self._branches:
             route = branch.route

@@ -69,14 +69,14 @@ class LiveSnapshot:
                     gone[endpoint.row] = endpoint
         for setup in self._setups:
             pool = self.pools[setup.spec.name]
-            pool.adopt(setup)
+            pool.configure(setup)
             pool.waits.supervisor = self._context.supervisor
             pool.members = [
                 self._endpoint(spec, addresses, pool, gone.pop(spec.row, None))
                 for spec, addresses in zip(setup.spec.endpoints, setup.addresses, strict=True)
             ]
         self._setups = []
-        self.planner.prepare()
+        self.planner.configure()
         self.finishing = []
         for endpoint in gone.values():
             self._remove(endpoint)
@@ -92,7 +92,7 @@ class LiveSnapshot:
             for pool in gone_pools:
                 pool.recorder.log.configure("off", "")
         for pool in self.pools.values():
-            pool.settle_in()
+            pool.let_go_on()
             if pool.admission is not None:
                 self._admissions.append(pool.admission)
 
@@ -196,9 +196,9 @@ class LiveSnapshot:
             self._reports = cells[H_REPORTS]
             self._refresh_reports()
         if self._believers and self._routed is not None:
-            self._routed.take(self._believers)  # what other workers sent where
+            self._routed.refresh(self._believers)  # what other workers sent where
         if self._indexes:
-            self._facts.take(self._indexes)  # what the supervisor knows to be gone
+            self._facts.refresh(self._indexes)  # what the supervisor knows to be gone
         if self._admissions:
             for admission in self._admissions:
                 admission.go_on()  # into room that other workers made
