@@ -190,6 +190,9 @@ def test_an_endpoint_that_is_removed_finishes_what_it_has(site: Site) -> None:
     assert (x.connector.removed, y.connector.removed) == (True, True)
     assert live.finishing == [x]
     assert live.pools["a"].eligible == []
+    x.release()
+    site.publish(Pool(name="a", endpoints=(endpoint("z"),)))
+    assert live.finishing == []
 
 
 def test_one_that_comes_back_while_it_finishes_goes_on_with_its_counts(site: Site) -> None:

@@ -132,6 +132,7 @@ class LiveSnapshot:
             [addresses_of(endpoint) for _, endpoint in change.placed] for change in changes.pools
         ]
         self.spec = spec
+        self.finishing = [endpoint for endpoint in self.finishing if endpoint.in_flight]
         specs = {pool.name: pool for pool in spec.pools}
         stale = False
         for change, of_placed in zip(changes.pools, addresses, strict=True):
