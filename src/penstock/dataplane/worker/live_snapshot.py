@@ -122,10 +122,11 @@ class LiveSnapshot:
 
         Raises ValueError when the changes are not of the snapshot that runs; then nothing changed.
 
-        Plans made before stay valid, so that not every connection has to plan its next request
-        anew, where they hold nothing of the endpoints: a pool that serves language models may be
-        listed, or read by its models, and one with sticky cookies looked up, and a head made for
-        one endpoint alone is kept by its name.
+        Plans that connections remember stay valid, or each would plan its next request anew. That
+        is safe where a plan holds nothing of endpoints, so not in pools of language models (it may
+        hold their list, and decides by them how much of a body is read), in pools with sticky
+        cookies (it holds the endpoint that a cookie names), and when an endpoint has a base path or
+        headers of its own (it keeps the head made for that one, by its name).
         """
         spec = changed(self.spec, changes)
         addresses = [
