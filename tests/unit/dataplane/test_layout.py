@@ -38,7 +38,7 @@ KNOWN = {
     "header": (10, "afd20c60"),
     "workers": (1, "f157db12"),
     "endpoint states": (1, "79ace917"),
-    "engine reports": (1, "68448a17"),
+    "engine reports": (1, "a348173b"),
     "endpoint load": (1, "a4e23bfe"),
     "pools": (1, "af0b393e"),
     "models": (1, "02f60732"),
@@ -100,6 +100,7 @@ def test_cells_that_are_indexed_by_other_lists_have_room_for_those() -> None:
     assert len(layout.PHASES) == layout.P_COPIES_GIVEN_UP - layout.P_QUEUE_SUM_US
     assert len(layout.SERVING_PHASES) == layout.P_SHADOWS - layout.P_SERVING
     assert layout.SH_COST_US < layout.SHADOW_CELLS
+    assert layout.R_LOADED_HASHES + layout.MAX_LOADED <= layout.REPORT_CELLS
     assert len(SECTIONS) <= MOST_SECTIONS
 
 

@@ -71,8 +71,7 @@ STATE_CELLS: Final = 8
 # What an endpoint's engine last said of its load, written by the supervisor; -1: it did not say.
 REPORT_LAYOUT: Final = 1
 R_AT_US: Final = 0  # when, monotonic clock; 0: never
-R_ENGINE: Final = R_AT_US + 1  # which kind, an index into ENGINES
-R_RUNNING: Final = R_ENGINE + 1
+R_RUNNING: Final = R_AT_US + 1
 R_WAITING: Final = R_RUNNING + 1
 R_KV_PPM: Final = R_WAITING + 1  # share of its cache that running requests hold x 1e6
 R_KV_TOKENS: Final = R_KV_PPM + 1  # the same in tokens
@@ -88,18 +87,7 @@ R_LOADED: Final = R_CACHED + 1  # how many of R_LOADED_HASHES are used
 R_SLOTS: Final = R_LOADED + 1  # sequences that it keeps, each in a slot to choose; 0: none
 R_LOADED_HASHES: Final = R_SLOTS + 1  # of models and adapters in its memory: xxh3 of their names
 MAX_LOADED: Final = 16
-REPORT_CELLS: Final = R_LOADED_HASHES + MAX_LOADED
-ENGINES: Final = (
-    "unknown",
-    "vllm",
-    "sglang",
-    "tgi",
-    "llamacpp",
-    "ollama",
-    "triton",
-    "tensorrt-llm",
-    "generic",
-)
+REPORT_CELLS: Final = 32
 
 # What a worker counts of an endpoint: first what is so at present, and is gone with the worker.
 LOAD_LAYOUT: Final = 1
@@ -161,7 +149,8 @@ P_CLIENT_GONE: Final = P_NO_ENDPOINT + 1
 P_1XX_TO_5XX: Final = P_CLIENT_GONE + 1  # what clients were answered
 P_CUT: Final = P_1XX_TO_5XX + 5  # responses cut after their first byte
 P_PARSE_SUM_US: Final = P_CUT + 1
-PHASES: Final = ("queue", "connect", "first_byte", "total")  # a sum of each:
+# A sum of each:
+PHASES: Final = ("queue", "connect", "first_byte", "total")
 P_QUEUE_SUM_US: Final = P_PARSE_SUM_US + 1
 P_CONNECT_SUM_US: Final = P_QUEUE_SUM_US + 1
 P_FIRST_BYTE_SUM_US: Final = P_CONNECT_SUM_US + 1
@@ -174,10 +163,8 @@ P_LIMIT_MILLI: Final = P_WAITING + 1  # on concurrency at present x 1000; 0 with
 P_PROBES: Final = P_LIMIT_MILLI + 1  # sent to endpoints to ask for their load
 P_PROBES_FAILED: Final = P_PROBES + 1  # or answered without telling it
 P_UNREAD: Final = P_PROBES_FAILED + 1  # prompts not read, because so many came at once
-SERVING_PHASES: Final = (
-    "first_token",
-    "token",
-)  # of answers whose tokens are known, a sum of each:
+# Of answers whose tokens are known, a sum of each:
+SERVING_PHASES: Final = ("first_token", "token")
 P_SERVING: Final = P_UNREAD + 1
 # Other policies on sampled decisions of the pool: so many sets of cells, one for each of them.
 MAX_SHADOWS: Final = 4
