@@ -15,9 +15,9 @@ from collections import Counter
 from typing import Any
 
 from penstock.dataplane import context
-from penstock.dataplane.board.layout import Board, create_board
+from penstock.dataplane.board.memory import Board, create_board
 from penstock.dataplane.io import loop
-from penstock.dataplane.worker.serving import run
+from penstock.dataplane.worker.run import run
 from tests.harness.clock import HeldClock
 from tests.harness.forked import Passed, forking
 

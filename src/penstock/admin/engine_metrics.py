@@ -15,8 +15,8 @@ from penstock.dataplane.board.layout import (
     R_FAILED,
     R_FOREIGN,
     R_READ,
-    Board,
 )
+from penstock.dataplane.board.memory import Board
 
 _ENDPOINT: Final = ("pool", "endpoint")
 _JUDGED: Final = (

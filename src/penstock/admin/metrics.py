@@ -66,8 +66,8 @@ from penstock.dataplane.board.layout import (
     W_TLS_FAILURES,
     W_TLS_HANDSHAKES,
     W_UNROUTED,
-    Board,
 )
+from penstock.dataplane.board.memory import Board
 from penstock.wire.http1 import IRREGULARITIES
 
 CONTENT_TYPE: Final = "text/plain; version=0.0.4; charset=utf-8"

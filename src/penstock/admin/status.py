@@ -50,8 +50,8 @@ from penstock.dataplane.board.layout import (
     W_REFUSED_LIMIT,
     W_REQUESTS,
     W_UNROUTED,
-    Board,
 )
+from penstock.dataplane.board.memory import Board
 from penstock.wire.http1 import IRREGULARITIES
 
 Document = dict[str, Any]

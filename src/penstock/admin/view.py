@@ -7,7 +7,7 @@ from typing import Protocol
 
 import msgspec
 
-from penstock.dataplane.board.layout import Board
+from penstock.dataplane.board.memory import Board
 
 
 class EngineView(msgspec.Struct, frozen=True):

@@ -16,7 +16,7 @@ from penstock.admin.view import (
 )
 from penstock.control.commands import commands
 from penstock.core.health.health import UP
-from penstock.dataplane.board.layout import Board
+from penstock.dataplane.board.memory import Board
 
 
 def endpoint(name: str, row: int, **settings: Any) -> EndpointView:

@@ -27,8 +27,8 @@ from penstock.dataplane.board.layout import (
     P_1XX_TO_5XX,
     P_QUEUE_SUM_US,
     PHASES,
-    Board,
 )
+from penstock.dataplane.board.memory import Board
 from tests.unit.admin.balancer import endpoint, overview, pool, worker
 
 Labels = Mapping[str, str]

@@ -19,8 +19,8 @@ from penstock.dataplane.board.layout import (
     S_KEEPS_CLIENTS,
     S_MAX_IN_FLIGHT,
     S_WEIGHT_PPM,
-    Board,
 )
+from penstock.dataplane.board.memory import Board
 from penstock.wire.agent_check import AgentAnswer, parse_agent_line
 from tests.unit.control.conftest import Clock
 from tests.unit.control.worlds import endpoint, pool

@@ -10,8 +10,8 @@ from penstock.dataplane.board.layout import (
     L_JUDGED_PREDICTED,
     L_JUDGED_PROMPT,
     S_PREFIX_DOUBT_PPM,
-    Board,
 )
+from penstock.dataplane.board.memory import Board
 from tests.unit.control.worlds import endpoint, pool, world
 
 

@@ -25,7 +25,7 @@ from penstock.core.ticket import (
     Ticket,
 )
 from penstock.dataplane.board.counted_endpoint import CountedEndpoint
-from penstock.dataplane.board.layout import Board
+from penstock.dataplane.board.memory import Board
 from penstock.sim.kernel.events import Clock as SimulatedClock
 from penstock.sim.kernel.protection import GuardedEndpoint, Protection
 from penstock.sim.kernel.server import FifoServer, Server

@@ -37,9 +37,8 @@ from penstock.dataplane.board.layout import (
     L_RUN_LOCAL,
     L_TIMED,
     L_TOTAL_SUM_US,
-    Board,
-    create_board,
 )
+from penstock.dataplane.board.memory import Board, create_board
 from penstock.dataplane.endpoint.connector import ConnectionSettings
 from penstock.dataplane.io.loop import Loop
 from penstock.dataplane.pool.live_endpoint import LiveEndpoint

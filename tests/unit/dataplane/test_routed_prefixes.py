@@ -11,7 +11,8 @@ from penstock.core.prefixes.answer_homes import AnswerHomes
 from penstock.core.prefixes.prefix_index import PrefixIndex
 from penstock.core.request import Request
 from penstock.core.snapshot import Connections, Endpoint, PoolTimeouts
-from penstock.dataplane.board.layout import ROUTES, Board, create_board
+from penstock.dataplane.board.layout import ROUTES
+from penstock.dataplane.board.memory import Board, create_board
 from penstock.dataplane.endpoint.connector import ConnectionSettings
 from penstock.dataplane.io.loop import Loop
 from penstock.dataplane.llm.routed_prefixes import Believer, RoutedPrefixes
@@ -37,7 +38,7 @@ class Worker:
         return self.index.insert(prompt(*blocks), self.endpoint)
 
     def hear(self) -> None:
-        self.routed.take({ROW: Believer(self.endpoint, self.index, self.homes)})
+        self.routed.refresh({ROW: Believer(self.endpoint, self.index, self.homes)})
 
     def believes(self, *blocks: int) -> int:
         """How many tokens of that prompt are there, after hearing the others."""
@@ -103,7 +104,7 @@ def test_a_pool_without_prefixes_hears_of_answers_alone(board: Board) -> None:
     one, two = Worker(board, 0), Worker(board, 1)
     one.send(1)
     one.routed.answered(7, one.endpoint)
-    two.routed.take({ROW: Believer(two.endpoint, None, two.homes)})
+    two.routed.refresh({ROW: Believer(two.endpoint, None, two.homes)})
     assert two.homes.of(7) is two.endpoint
     assert two.believes(1) == 0
 
@@ -111,7 +112,7 @@ def test_a_pool_without_prefixes_hears_of_answers_alone(board: Board) -> None:
 def test_endpoints_that_are_not_known_are_passed_over(board: Board) -> None:
     one, two = Worker(board, 0), Worker(board, 1)
     one.send(1)
-    two.routed.take({})
+    two.routed.refresh({})
     assert two.believes(1) == 0
 
 

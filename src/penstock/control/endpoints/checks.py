@@ -10,11 +10,11 @@ from random import Random
 from time import monotonic
 from typing import Final
 
+from penstock.control.endpoint_contexts import EndpointContexts
 from penstock.control.endpoints.health_checker import CheckTarget, HealthChecker
 from penstock.control.endpoints.states import EndpointStates
 from penstock.control.events import Events
 from penstock.control.target_tasks import TargetTasks
-from penstock.control.world.certificates import EndpointContexts
 from penstock.core.env import Env
 from penstock.core.health.health import DOWN, UP, Health
 from penstock.core.snapshot import Snapshot

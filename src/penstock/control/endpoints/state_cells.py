@@ -14,8 +14,8 @@ from penstock.dataplane.board.layout import (
     S_MAX_IN_FLIGHT,
     S_PREFIX_DOUBT_PPM,
     S_WEIGHT_PPM,
-    Board,
 )
+from penstock.dataplane.board.memory import Board
 
 _PPM: Final = 1_000_000
 _CELLS: Final = (

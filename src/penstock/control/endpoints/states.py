@@ -10,16 +10,16 @@ from time import monotonic, time
 from typing import Final
 
 from penstock.admin.view import UnknownNameError
+from penstock.control.endpoint_key import EndpointKey
 from penstock.control.endpoints.agent_state import AgentState
 from penstock.control.endpoints.cause import Cause
 from penstock.control.endpoints.state import EndpointState
 from penstock.control.endpoints.state_cells import StateCells
 from penstock.control.events import Events
-from penstock.control.world.rows import EndpointKey
 from penstock.core.health.health import DOWN, STARTING, STATE_NAMES, UP
 from penstock.core.health.slow_start import SlowStart
 from penstock.core.snapshot import Endpoint, Pool
-from penstock.dataplane.board.layout import Board
+from penstock.dataplane.board.memory import Board
 from penstock.wire.agent_check import AgentAnswer
 
 MAX_WEIGHT: Final = 1_000_000.0  # the sum over a pool must stay exact in a float

@@ -338,7 +338,7 @@ class Exchange(AttemptOwner, AdmittedExchange, ModelsAwaiter, GatheringOwner):
         if complete:  # the row of the table that is the common one
             connection.arm(endpoint.connector.settings.first_byte_s)
         taken = connection.send(data)
-        endpoint.bytes_sent += len(data)
+        endpoint.tally.bytes_sent += len(data)
         if body.room and complete and not self._may_be_sent_again(pool_plan, endpoint):
             self._forget_body()
             if taken:
@@ -372,7 +372,7 @@ class Exchange(AttemptOwner, AdmittedExchange, ModelsAwaiter, GatheringOwner):
         self._awaits_continue = False
         if data:
             connection.send(data)
-            endpoint.bytes_sent += len(data)
+            endpoint.tally.bytes_sent += len(data)
         self._take_turns()
 
     def _continue_is_due(self, pool_plan: PoolPlan) -> bool:

@@ -40,11 +40,11 @@ class _Branch:
 
 
 class Planner:
-    """One snapshot's routes."""
+    """One snapshot's routes. Plans of another ``generation`` are to be made anew."""
 
     def __init__(self, spec: Snapshot, pools: dict[str, LivePool]) -> None:
         """Raises ValueError on a network or pattern that cannot be read, or an unknown pool."""
-        self._generation: int = spec.generation
+        self.generation: int = spec.generation
         self._via: bytes = spec.via.encode()
         # Comments of Via are ours to use (RFC 9110, 7.6.3): names may be the same along a chain.
         self._instance: bytes = f" ({spec.instance})".encode() if spec.instance else b""
@@ -57,7 +57,7 @@ class Planner:
         self._branches: list[_Branch] = [_Branch(route) for route in spec.routes]
         self._matchers: list[Matcher] = [branch.matcher for branch in self._branches]
 
-    def prepare(self) -> None:
+    def configure(self) -> None:
         """Work out what each route does, from the pools as they are configured."""
         for branch in self._branches:
             route = branch.route
@@ -81,7 +81,7 @@ class Planner:
         split = self._reading_elsewhere(head, facts, taken)
         branch = self._branches[taken] if taken >= 0 else None
         route = branch.route if branch is not None else None
-        plan = Plan(self._generation, route, request_id_of(head, hop))
+        plan = Plan(self.generation, route, request_id_of(head, hop))
         source = origin.address
         plan.source = source
         if split:

@@ -14,7 +14,8 @@ from penstock.core.prefixes.kv_chains import CachedChains, seed_of
 from penstock.core.request import Request
 from penstock.core.snapshot import Connections, PoolTimeouts
 from penstock.core.ticket import Ticket
-from penstock.dataplane.board.layout import EXACT_SLOTS, R_AT_US, R_COLD, S_EXACT, Board
+from penstock.dataplane.board.layout import EXACT_SLOTS, R_AT_US, R_COLD, S_EXACT
+from penstock.dataplane.board.memory import Board
 from penstock.dataplane.endpoint.connector import ConnectionSettings
 from penstock.dataplane.io.loop import Loop
 from penstock.dataplane.llm.exact_prefixes import FactTable
