@@ -56,7 +56,7 @@ class Endpoint:
     prefilled_elsewhere: int = 0
     kv_capacity: int = 0  # tokens; 0 while it is not known
     reported_at: float = -1.0  # when the last report was made, on the Env's clock; -1 without one
-    prefix_doubt: float = 0.0  # share of predicted prefix hits that is not believed
+    hit_distrust: float = 0.0  # share of predicted prefix hits that is not believed
     guarded: bool = False  # by more than ``max_in_flight``: ask ``has_room``
     exact_slot: int = -1  # its place in the exact prefix index; -1 while it is not there
     waiting: int = -1  # requests that wait in its engine, by the last report; -1: not told

@@ -1,7 +1,7 @@
 """The configured world as a worker runs it: pools, endpoints, and the planner of requests."""
 
 from penstock.core import snapshot
-from penstock.core.prefixes.answer_homes import AnswerHomes
+from penstock.core.prefixes.answer_endpoints import AnswerEndpoints
 from penstock.core.prefixes.prefix_index import PrefixIndex
 from penstock.core.snapshot import Snapshot
 from penstock.dataplane.board.layout import H_EPOCH, H_REPORTS, W_IDLE_ENDPOINT_CONNECTIONS
@@ -157,13 +157,13 @@ class World:
                 index.exact = self._facts.table
                 index.journal = self._routed
                 self._indexes.append(index)
-            homes: AnswerHomes | None = None
+            answer_endpoints: AnswerEndpoints | None = None
             if pool.insight is not None:
-                homes = pool.insight.homes
+                answer_endpoints = pool.insight.answer_endpoints
                 pool.insight.journal = self._routed
-            if self._routed is not None and (index is not None or homes is not None):
+            if self._routed is not None and (index is not None or answer_endpoints is not None):
                 for endpoint in pool.members:
-                    self._believers[endpoint.row] = Believer(endpoint, index, homes)
+                    self._believers[endpoint.row] = Believer(endpoint, index, answer_endpoints)
 
     def _follow_reports(self) -> None:
         """Tell policies what engines said."""
