@@ -205,7 +205,7 @@ def _endpoint(pool: str, endpoint: EndpointView, board: Board, recent: Differenc
             "predicted_tokens": count(L_JUDGED_PREDICTED),
             "cached_tokens": count(L_JUDGED_CACHED),
             "cached_share": recent.endpoint_cached_share(pool, endpoint.name),
-            "doubt": endpoint.prefix_doubt,
+            "hit_distrust": endpoint.hit_distrust,
             "exact": endpoint.prefix_exact,
         },
         "in_flight": count(L_IN_FLIGHT),

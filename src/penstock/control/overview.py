@@ -101,6 +101,6 @@ def _endpoint(parts: Parts, pool: Pool, endpoint: Endpoint) -> EndpointView:
         ),
         engine=parts.engines.view(pool.name, endpoint.name),
         models_problem=parts.models.problem(pool.name, endpoint.name),
-        prefix_doubt=state.prefix_doubt,
+        hit_distrust=state.hit_distrust,
         prefix_exact=state.exact,
     )

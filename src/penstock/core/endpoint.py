@@ -39,7 +39,7 @@ class Endpoint:
     quiet_since: float = 0.0  # while it owes any: when it was heard last, or began to owe
     unheard: bool = False  # those who waited for it gave up before it was heard
 
-    prefix_doubt: float = 0.0  # share of predicted prefix hits that is not believed
+    hit_distrust: float = 0.0  # share of predicted prefix hits that is not believed
     guarded: bool = False  # by more than ``max_in_flight``: ask ``has_room``
     exact_slot: int = -1  # its place in the exact prefix index; -1 while it is not there
     models: dict[str, str] | None = None  # names it serves, and their parents; None: not known

@@ -162,7 +162,7 @@ def test_predictions_count_by_the_share_that_came_true(site: Site) -> None:
     site.send(600).settle(DONE, 100.5)
     request = Request(prompt_tokens=600, blocks=list(range(600)), block_tokens=1)
     assert site.policy.index.matches(request, [site.endpoint]) == [600]
-    site.endpoint.prefix_doubt = 0.75
+    site.endpoint.hit_distrust = 0.75
     assert site.policy.index.matches(request, [site.endpoint]) == [150]
 
 

@@ -12,7 +12,7 @@ from click.testing import CliRunner, Result
 from rich.console import Console
 
 from penstock.cli.simulate import simulate
-from penstock.sim.doubts import doubts
+from penstock.sim.likely_mistakes import likely_mistakes
 from penstock.sim.report.chart import Axis, Curve, chart
 from penstock.sim.report.swept import sweep_page, sweep_table
 from penstock.sim.scenario import Scenario, scenario_of
@@ -116,20 +116,20 @@ def test_a_wrong_range_is_refused() -> None:
     assert "write load=0.5..0.95" in done.output
 
 
-def test_a_load_that_grows_without_bound_is_doubted() -> None:
-    [doubt] = doubts(scenario({"load": 1.2}))
-    assert doubt.startswith("the offered load is 1.2 times the capacity")
-    assert list(doubts(scenario({"load": 0.99}))) == []
-    assert list(doubts(scenario({"load": 1.2}, timeout="5s"))) == []
-    assert list(doubts(scenario({"load": 1.2}, servers=[{"room": 10}]))) == []
+def test_a_load_that_grows_without_bound_is_warned_about() -> None:
+    [mistake] = likely_mistakes(scenario({"load": 1.2}))
+    assert mistake.startswith("the offered load is 1.2 times the capacity")
+    assert list(likely_mistakes(scenario({"load": 0.99}))) == []
+    assert list(likely_mistakes(scenario({"load": 1.2}, timeout="5s"))) == []
+    assert list(likely_mistakes(scenario({"load": 1.2}, servers=[{"room": 10}]))) == []
 
 
-def test_policies_are_doubted_where_what_they_decide_by_is_missing() -> None:
-    [doubt] = doubts(scenario({"load": 0.5}, policies=["random", "marginal-cost"]))
-    assert "'marginal-cost' decides by prompts" in doubt
-    [doubt] = doubts(scenario({"load": 0.5}, policies=["source-hash", "adaptive"]))
-    assert "'source-hash' decides by the client's key" in doubt
+def test_policies_are_warned_about_where_what_they_decide_by_is_missing() -> None:
+    [mistake] = likely_mistakes(scenario({"load": 0.5}, policies=["random", "marginal-cost"]))
+    assert "'marginal-cost' decides by prompts" in mistake
+    [mistake] = likely_mistakes(scenario({"load": 0.5}, policies=["source-hash", "adaptive"]))
+    assert "'source-hash' decides by the client's key" in mistake
     keyed = scenario({"load": 0.5}, policies=["source-hash"], keys={"count": 10})
-    assert list(doubts(keyed)) == []
+    assert list(likely_mistakes(keyed)) == []
     done = invoke(*BRIEF, "-p", "cache-aware")
     assert (done.exit_code, done.stderr.count("Warning: ")) == (0, 1)

@@ -56,10 +56,10 @@ class ParityWatch:
                 self._clock(),
             )
             if changed:
-                self._states.doubt_prefixes(
+                self._states.distrust_hits(
                     pool,
                     name,
-                    parity.doubt,
+                    parity.hit_distrust,
                     f"{parity.predicted:.0%} of prompt tokens were predicted to be cached, "
                     f"{parity.cached:.0%} were",
                 )

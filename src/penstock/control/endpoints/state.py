@@ -31,7 +31,7 @@ class EndpointState:
     draining: Cause | None = None  # by an operator
     ejected: Cause | None = None
     ejections: int = 0
-    prefix_doubt: float = 0.0  # share of predicted prefix hits that is not believed
+    hit_distrust: float = 0.0  # share of predicted prefix hits that is not believed
     exact_slot: int = -1  # in the exact prefix index; -1 while its cache is not known exactly
     written: tuple[int, ...] = ()  # to the board, last
 
@@ -102,7 +102,7 @@ class EndpointState:
     @property
     def exact(self) -> bool:
         """Whether its KV events are trusted for prefixes."""
-        return self.exact_slot >= 0 and self.prefix_doubt == 0.0
+        return self.exact_slot >= 0 and self.hit_distrust == 0.0
 
     @property
     def available(self) -> bool:

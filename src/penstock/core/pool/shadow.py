@@ -45,7 +45,7 @@ class ShadowEndpoint(Endpoint):
         self.elsewhere = live.elsewhere
         self.reported.waiting = live.reported.waiting
         self.reported.loaded = live.reported.loaded
-        self.prefix_doubt = live.prefix_doubt
+        self.hit_distrust = live.hit_distrust
 
     def expire_report(self, now: float, max_age_s: float) -> None:
         """Go back to own counts when the engine has been silent for so long."""

@@ -73,7 +73,7 @@ class PrefixIndex:
         """For each endpoint, how many tokens of the prompt it is believed to hold already.
 
         Where engines found less than was believed before, the belief counts by its share that came
-        true (``Endpoint.prefix_doubt``).
+        true (``Endpoint.hit_distrust``).
         """
         held: dict[int, int] = {}  # slot → blocks, of those that hold any
         blocks = request.blocks
@@ -102,8 +102,8 @@ class PrefixIndex:
                 depth = max(depth, sure.get(endpoint.exact_slot, 0))
             deepest = max(deepest, depth)
             tokens = request.tokens_of(depth)
-            if endpoint.prefix_doubt > 0.0:
-                tokens = int(tokens * (1.0 - endpoint.prefix_doubt))
+            if endpoint.hit_distrust > 0.0:
+                tokens = int(tokens * (1.0 - endpoint.hit_distrust))
             found.append(tokens)
         self.deepest = deepest
         return found

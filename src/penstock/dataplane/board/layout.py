@@ -62,8 +62,8 @@ S_EJECTED: Final = S_DRAINING + 1
 # Effective weight x 1e6: configured or set at run time, x slow start.
 S_WEIGHT_PPM: Final = S_EJECTED + 1
 # Share of predicted prefix hits that is not believed x 1e6.
-S_PREFIX_DOUBT_PPM: Final = S_WEIGHT_PPM + 1
-S_EXACT: Final = S_PREFIX_DOUBT_PPM + 1  # its slot in the exact prefix index + 1; 0: none
+S_HIT_DISTRUST_PPM: Final = S_WEIGHT_PPM + 1
+S_EXACT: Final = S_HIT_DISTRUST_PPM + 1  # its slot in the exact prefix index + 1; 0: none
 S_MAX_IN_FLIGHT: Final = S_EXACT + 1  # that its agent asks for + 1, 1: no bound; 0: as configured
 S_KEEPS_CLIENTS: Final = S_MAX_IN_FLIGHT + 1  # it drains or has weight 0; clients bound to it stay
 STATE_CELLS: Final = 8

@@ -10,7 +10,7 @@ less, never a wrong request.
 from typing import Final
 
 from penstock.core.endpoint import Endpoint
-from penstock.core.prefixes.answer_homes import AnswerHomes
+from penstock.core.prefixes.answer_endpoints import AnswerEndpoints
 from penstock.core.prefixes.prefix_index import PrefixIndex, PrefixJournal
 from penstock.dataplane.board.counted_endpoint import CountedEndpoint
 from penstock.dataplane.board.layout import ROUTE_CELLS, ROUTES, RT_COUNT, RT_ENTRIES
@@ -29,11 +29,11 @@ class Believer:
         self,
         endpoint: CountedEndpoint,
         index: PrefixIndex | None,
-        homes: AnswerHomes | None = None,
+        answer_endpoints: AnswerEndpoints | None = None,
     ) -> None:
         self.endpoint: CountedEndpoint = endpoint
         self.index: PrefixIndex | None = index
-        self.homes: AnswerHomes | None = homes
+        self.answer_endpoints: AnswerEndpoints | None = answer_endpoints
 
 
 class RoutedPrefixes(PrefixJournal):
@@ -94,8 +94,8 @@ class RoutedPrefixes(PrefixJournal):
             told = of_cell(cells[at])
             tokens = meta & _TOKEN_MASK
             if tokens == _ANSWER:
-                if believer.homes is not None:
-                    believer.homes.note(told, believer.endpoint)
+                if believer.answer_endpoints is not None:
+                    believer.answer_endpoints.note(told, believer.endpoint)
             elif believer.index is not None:
                 believer.index.learn(believer.endpoint, told, tokens)
         return end

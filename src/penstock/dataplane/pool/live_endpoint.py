@@ -35,9 +35,9 @@ from penstock.dataplane.board.layout import (
     S_EJECTED,
     S_EXACT,
     S_HEALTH,
+    S_HIT_DISTRUST_PPM,
     S_KEEPS_CLIENTS,
     S_MAX_IN_FLIGHT,
-    S_PREFIX_DOUBT_PPM,
     S_WEIGHT_PPM,
 )
 from penstock.dataplane.board.memory import Board
@@ -174,7 +174,7 @@ class LiveEndpoint(CountedEndpoint):
         asked = cells[at + S_MAX_IN_FLIGHT]
         self.max_in_flight = asked - 1 if asked else self._configured_max_in_flight
         self.guard()
-        self.prefix_doubt = cells[at + S_PREFIX_DOUBT_PPM] / 1e6
+        self.hit_distrust = cells[at + S_HIT_DISTRUST_PPM] / 1e6
         self.exact_slot = cells[at + S_EXACT] - 1
 
     def stays(self) -> bool:

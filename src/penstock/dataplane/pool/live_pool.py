@@ -326,12 +326,12 @@ class LivePool(Pool, EndpointOwner, AdmissionOwner):
                 endpoint.expire_report(now, engine.silent_after_s)
             self.recorder.expire_reports(now, engine.silent_after_s)
 
-    def home_of(self, request: Request) -> LiveEndpoint | None:
+    def answer_endpoint(self, request: Request) -> LiveEndpoint | None:
         """The endpoint that made the answer from which the request goes on, if that is known and
         it may go there, whether or not there is room."""
         if self.insight is None or not request.continues:
             return None
-        home = self.insight.homes.of(request.continues)
+        home = self.insight.answer_endpoints.of(request.continues)
         return home if isinstance(home, LiveEndpoint) and self._keeps(home, request) else None
 
     def named_by(self, cookie: str) -> LiveEndpoint | None:

@@ -1,7 +1,7 @@
 """A snapshot at work in a worker: pools, endpoints, and the planner of requests."""
 
 from penstock.core import snapshot
-from penstock.core.prefixes.answer_homes import AnswerHomes
+from penstock.core.prefixes.answer_endpoints import AnswerEndpoints
 from penstock.core.prefixes.prefix_index import PrefixIndex
 from penstock.core.snapshot import Snapshot
 from penstock.core.snapshot.changes import EndpointChanges, PoolChange, changed
@@ -229,13 +229,13 @@ class LiveSnapshot:
             index.journal = self._routed
             if index not in self._indexes:
                 self._indexes.append(index)
-        homes: AnswerHomes | None = None
+        answer_endpoints: AnswerEndpoints | None = None
         if pool.insight is not None:
-            homes = pool.insight.homes
+            answer_endpoints = pool.insight.answer_endpoints
             pool.insight.journal = self._routed
-        if self._routed is not None and (index is not None or homes is not None):
+        if self._routed is not None and (index is not None or answer_endpoints is not None):
             for endpoint in pool.members:
-                self._believers[endpoint.row] = Believer(endpoint, index, homes)
+                self._believers[endpoint.row] = Believer(endpoint, index, answer_endpoints)
 
     def _refresh_reports(self) -> None:
         """Tell policies what engines said."""

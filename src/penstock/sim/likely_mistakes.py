@@ -10,7 +10,7 @@ from penstock.sim.outcome import policy_label
 from penstock.sim.scenario import Scenario
 
 
-def doubts(scenario: Scenario) -> Iterator[str]:
+def likely_mistakes(scenario: Scenario) -> Iterator[str]:
     """Warnings for people."""
     load = _offered_load(scenario)
     if load is not None and load >= 1.0 and not _is_bounded(scenario):
@@ -20,10 +20,10 @@ def doubts(scenario: Scenario) -> Iterator[str]:
             "load, or set a `timeout` of the clients, `room` of the servers, or `admission`"
         )
     for choice in scenario.policies:
-        yield from _doubts_of(scenario, choice)
+        yield from _mistakes_of(scenario, choice)
 
 
-def _doubts_of(scenario: Scenario, choice: PolicyChoice) -> Iterator[str]:
+def _mistakes_of(scenario: Scenario, choice: PolicyChoice) -> Iterator[str]:
     label = policy_label(choice)
     if scenario.prompts is not None:
         return  # whose conversations are keys as well
