@@ -47,15 +47,15 @@ def test_a_copy_is_made_once_waiting_has_cost_as_much() -> None:
     assert picks_until_copied(1.0, 100, 100) > picks_until_copied(1.0, 500, 100)
 
 
-def test_what_is_put_by_is_told_where_the_prefix_is_missing() -> None:
+def test_what_a_copy_would_have_saved_is_told_where_the_prefix_is_missing() -> None:
     endpoints = endpoints_of_weights([1.0, 1.0, 1.0])
     policy = policy_whose_first_holds_it(endpoints, 1.0)
     endpoints[0].pending_prefill = 500
     chance = env()
     policy.pick(beginning(), endpoints, chance)
     told = [terms for _, terms in policy.explain(beginning(), endpoints, chance)]
-    assert "put_by_s" not in told[0]
-    assert 0.0 < told[1]["put_by_s"] == told[2]["put_by_s"] < told[1]["cost"]
+    assert "saved_so_far_s" not in told[0]
+    assert 0.0 < told[1]["saved_so_far_s"] == told[2]["saved_so_far_s"] < told[1]["cost"]
 
 
 def test_where_nobody_waits_nothing_is_copied() -> None:

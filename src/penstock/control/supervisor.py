@@ -41,11 +41,11 @@ from penstock.control.world.certificates import CertificateFiles, EndpointContex
 from penstock.control.world.publish import Publisher, PublishError
 from penstock.control.world.reload import Reloader
 from penstock.control.world.rows import Rows
+from penstock.core.health.slow_start import RAMP_S
 from penstock.dataplane.board.layout import H_SUPERVISOR_PID, Board, create_board
 from penstock.dataplane.record.line_writer import LineWriter
 
 _CERTIFICATES_S: Final = 2.0  # between two looks at the files
-_RAMP_S: Final = 0.5  # between two steps of slow start
 _RECLAIM_S: Final = 1.0
 _AFTER_A_BUG_S: Final = 1.0
 _SHOWN_EVENTS: Final = 100
@@ -316,7 +316,7 @@ class Supervisor:
 
     async def _ramp(self) -> None:
         while True:
-            await asyncio.sleep(_RAMP_S)
+            await asyncio.sleep(RAMP_S)
             self._states.ramp()
 
     async def _reclaim_rows(self) -> None:

@@ -1,11 +1,11 @@
 """An endpoint as the decision core sees it: identity, weight, state and load."""
 
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
 from mypy_extensions import mypyc_attr
 
-if TYPE_CHECKING:
-    from penstock.core.ticket import Ticket
+from penstock.core import snapshot
+from penstock.core.health.breaker import OPEN, Breaker, BreakerChange
 
 # Active health, written by whoever runs the checks.
 STARTING: Final = 0  # no verdict yet
@@ -36,6 +36,10 @@ class Endpoint:
     to anyone: that is seen while it goes on, when no request has ended yet that could tell of it.
     """
 
+    breaker: Breaker | None = None
+    breaker_opened: int = 0  # how often
+    cut_out: bool = False  # by its circuit breaker, which is open
+    heard_at: float = 0.0  # when the last byte came that was waited for
     times_silence: bool = True  # whether anyone asks; else no request pays for it
     owed: int = 0  # requests that it owes a byte
     quiet_since: float = 0.0  # while it owes any: when it was heard last, or began to owe
@@ -79,7 +83,8 @@ class Endpoint:
         self.order: int = 0
         self.health: int = UP
         self.draining: bool = False
-        self.ejected: bool = False  # by outlier detection or a circuit breaker
+        self.ejected: bool = False  # by outlier detection
+        self._breaker_settings: snapshot.Breaker | None = None
         self.in_flight: int = 0
         self.elsewhere: int = 0
 
@@ -97,6 +102,33 @@ class Endpoint:
     def has_room(self) -> bool:
         """Whether ``max_in_flight``, and whatever else guards it, admits one more request."""
         return self.max_in_flight == 0 or self.load() < self.max_in_flight
+
+    def is_overfull(self) -> bool:
+        """Whether, the attempt that was just opened included, there are more than
+        ``max_in_flight``."""
+        return 0 < self.max_in_flight < self.load()
+
+    def protect(self, settings: snapshot.Breaker | None) -> None:
+        """Have a circuit breaker, or none; one whose settings stay keeps its state."""
+        if settings != self._breaker_settings:
+            self._breaker_settings = settings
+            self.breaker = Breaker.of(settings) if settings is not None else None
+            self.cut_out = False
+        self.guard()
+
+    def guard(self) -> None:
+        """See anew whether anything guards it."""
+        self.guarded = self.max_in_flight > 0 or self.breaker is not None
+
+    def try_again(self, now: float) -> None:
+        """Let trials through a circuit that has been open for long enough; to be called every
+        quarter of a second or so."""
+        if self.cut_out and self.breaker is not None and not self.breaker.is_full(now):
+            self.cut_out = False
+            self.circuit_changed(None)
+
+    def circuit_changed(self, change: BreakerChange | None) -> None:
+        """``cut_out`` may have changed; None: trials are let through."""
 
     def acquire(self) -> None:
         """Count one more request. Only ``Ticket`` calls this."""
@@ -122,13 +154,45 @@ class Endpoint:
         """A byte that was waited for came, to whomever."""
         self.quiet_since = now
         self.unheard = False
+        self.heard_at = now
 
     def silence_s(self, now: float) -> float:
         """For how long it has owed a byte and sent none; 0 while it owes nothing."""
         return max(now - self.quiet_since, 0.0) if self.owed > 0 else 0.0
 
-    def settled(self, ticket: "Ticket") -> None:
-        """An attempt there ended. Only ``Ticket`` calls this, once for each."""
+    def settled(
+        self, outcome: int, status: int, opened_at: float, first_byte_at: float, now: float
+    ) -> bool:
+        """An attempt there ended. Only ``Ticket`` calls this, once for each.
+
+        Returns whether it failed in a way that is not held against the endpoint.
+        """
+        return False
+
+    def told_cached(self, prompt: int, predicted: int, cached: int) -> None:
+        """Its engine told how many of a prompt's tokens it had cached, and so many were predicted.
+        Only ``Ticket`` calls this."""
+
+    def told_breaker(
+        self, breaker: Breaker, epoch: int, blamed: bool, whole: bool, now: float
+    ) -> None:
+        """An attempt ended that this breaker let through in that epoch. Only ``Ticket`` calls this.
+
+        ``blamed``: a failure that is held against the endpoint. ``whole``: a whole response came.
+        """
+        if breaker is not self.breaker:
+            return  # its settings changed meanwhile
+        change: BreakerChange | None = None
+        if blamed:
+            change = breaker.failed(epoch, now)
+        elif whole:
+            change = breaker.succeeded(epoch, now)
+        else:
+            breaker.abandoned(epoch)
+        if change is not None:
+            self.cut_out = change.state == OPEN
+            self.breaker_opened += self.cut_out
+            self.circuit_changed(change)
 
     def tokens_changed(self) -> None:
         """The policy counted ``pending_prefill`` or ``kv_tokens`` anew: others may want to know."""

@@ -1,15 +1,15 @@
-"""Whether a failed attempt may be repeated: the rules of safety, and the budget.
+"""Whether a failed attempt may be repeated: a pool's rules, and its budget.
 
 A request is repeated when it was not sent, or when sending it twice does no harm, never after a
 byte of a response has been passed on, and only as the pool's ``Retry`` allows for the way it
-failed. It does no harm where its method is idempotent (RFC 9110, 9.2.2) or the pool says so; and in
-pools that serve a language model, where an engine refused it (429, 503), or where it asks for a
-generation that leaves nothing behind and of which no byte came.
+failed. Sending it twice does no harm where its method is idempotent (RFC 9110, 9.2.2) or the pool
+says so; and in pools that serve a language model, where an engine refused it (429, 503), or where
+it asks for a generation that leaves nothing behind and of which no byte came.
 
-A refused connection cost nothing: it uses up none of the attempts as long as there are endpoints
-that were not tried. Each endpoint is passed over so once, 64 at most, every retry is taken from the
-budget, and a connection that ran out of time counts, so that the time spent on connecting stays
-bounded. A model that stands in for another gets attempts of its own.
+Refused connections do not count as attempts while untried endpoints remain: once for each endpoint,
+64 at most. Every retry is taken from the budget, and a connection that ran out of time counts, so
+the time spent on connecting stays bounded. A model that stands in for another gets attempts of its
+own. ``core/attempts.py`` applies all this to one exchange.
 """
 
 from typing import Final
@@ -25,8 +25,8 @@ IDEMPOTENT_METHODS: Final = frozenset((b"GET", b"HEAD", b"OPTIONS", b"TRACE", b"
 REFUSALS: Final = frozenset((429, 503))
 
 WINDOW_S: Final = 10  # of the budget (Finagle, RetryBudget)
-# Endpoints that one request tries without that counting. The system may refuse a connection within
-# the call that asks for it, so they nest; with more dead than this, others have long found out.
+# Endpoints whose refused connections do not count, per request. The system may refuse a connection
+# within the call that asks for it, so they nest; with more dead ones, others found out long ago.
 MOST_PASSED_OVER: Final = 64
 
 
@@ -47,67 +47,39 @@ class RetryRules:
         """Whether a request with that method may be repeated although it was sent."""
         return self._non_idempotent or method in IDEMPOTENT_METHODS
 
-    def counts(self, outcome: int, *, waited: bool, again: bool, tried: int, others: bool) -> bool:
+    def counts(
+        self, outcome: int, *, timed_out: bool, again: bool, tried: int, others: bool
+    ) -> bool:
         """Whether an attempt that ended so is one of those that ``Retry.attempts`` bounds.
 
-        ``waited``: it failed by running out of time. ``again``: the endpoint had been tried before.
-        ``tried``: how many were, this one included. ``others``: there are more for the request.
+        ``timed_out``: it failed by running out of time. ``again``: the endpoint had been tried
+        before. ``tried``: how many were, this one included. ``others``: untried ones remain.
         """
-        free = outcome == CONNECT_FAILED and not waited and not again and others
+        free = outcome == CONNECT_FAILED and not timed_out and not again and others
         return not free or tried > MOST_PASSED_OVER or self.attempts <= 1
 
     def used_up(self, attempts: int) -> bool:
         """Whether so many are all there may be, which a model that stands in begins anew."""
         return attempts >= self.attempts > 1
 
-    def may_retry(
-        self,
-        *,
-        method: bytes,
-        attempts: int,
-        outcome: int,
-        status: int,
-        sent: bool,
-        passed_on: bool,
-        harmless: bool = False,
-    ) -> bool:
-        """Whether the rules allow one more attempt; the budget must allow it as well.
+    def refusal(
+        self, *, attempts: int, outcome: int, status: int, sent: bool, safe: bool, passed_on: bool
+    ) -> str:
+        """Why the rules forbid one more attempt, for people; "" when they allow it.
 
         ``attempts`` that count were made already and the last one ended with ``outcome`` (of
         ``core.ticket``) and ``status`` (0: no response). ``sent``: bytes of the request reached
-        the endpoint's connection. ``passed_on``: bytes of a response reached the client.
-        ``harmless``: sending it twice does no harm, whatever its method is.
+        the endpoint's connection. ``safe``: sending it twice does no harm. ``passed_on``: bytes of
+        a response reached the client. The budget must allow another attempt as well.
         """
-        return not self.refusal(
-            method=method,
-            attempts=attempts,
-            outcome=outcome,
-            status=status,
-            sent=sent,
-            passed_on=passed_on,
-            harmless=harmless,
-        )
-
-    def refusal(
-        self,
-        *,
-        method: bytes,
-        attempts: int,
-        outcome: int,
-        status: int,
-        sent: bool,
-        passed_on: bool,
-        harmless: bool = False,
-    ) -> str:
-        """Why the rules forbid one more attempt, for people; empty when they allow it."""
         if passed_on:
             return "part of a response was passed on"
         if attempts >= self.attempts:
             return f"{attempts} of {self.attempts} attempts were made"
         if not self._repeats(outcome, status):
             return "failures of this kind are not retried"
-        if sent and not harmless and not self.repeats_sent(method):
-            return f"{method.decode('latin-1')} was sent and is not idempotent"
+        if sent and not safe:
+            return "it was sent, and sending it twice may do harm"
         return ""
 
     def _repeats(self, outcome: int, status: int) -> bool:

@@ -1,15 +1,14 @@
 """A ticket: one unit of load on an endpoint, settled exactly once however the request ends."""
 
-from typing import TYPE_CHECKING, Final
+from typing import ClassVar, Final
+
+from mypy_extensions import mypyc_attr, trait
 
 from penstock.core.endpoint import Endpoint
 from penstock.core.health.breaker import Breaker
 from penstock.core.measure.tokens import Progress
 from penstock.core.prefixes.engine_slots import EngineSlots
 from penstock.core.request import Request
-
-if TYPE_CHECKING:
-    from penstock.core.policy.base import Policy
 
 # How an attempt ended.
 DONE: Final = 0  # a whole response was received
@@ -43,6 +42,23 @@ def is_fault(status: int) -> bool:
     return 500 <= status < 600 and status != 501 and status != 505
 
 
+@mypyc_attr(allow_interpreted_subclasses=True)
+@trait
+class Observer:
+    """Who may ask to be told how attempts go: policies."""
+
+    observes: ClassVar[bool] = False  # whether the methods below are called
+
+    def on_start(self, ticket: "Ticket") -> None:
+        """An attempt was opened on ``ticket.endpoint``."""
+
+    def on_first_byte(self, ticket: "Ticket") -> None:
+        """The first byte of its response came."""
+
+    def on_end(self, ticket: "Ticket") -> None:
+        """It ended; ``ticket.outcome`` says how."""
+
+
 class Ticket:
     """Opened when an endpoint is chosen, settled when the attempt ends.
 
@@ -71,9 +87,9 @@ class Ticket:
     kv_before: int = 0
     progress: Progress | None = None  # who counts the answer's tokens while they come
 
-    def __init__(self, endpoint: Endpoint, policy: "Policy", request: Request, now: float) -> None:
+    def __init__(self, endpoint: Endpoint, policy: Observer, request: Request, now: float) -> None:
         self.endpoint: Endpoint = endpoint
-        self.policy: Policy = policy
+        self.policy: Observer = policy
         self.request: Request = request
         self.opened_at: float = now
         self.first_byte_at: float = 0.0
@@ -93,6 +109,20 @@ class Ticket:
         if endpoint.times_silence and request.streams:
             self.awaits = True
             endpoint.owes(now)
+
+    def enters(self, now: float) -> bool:
+        """Whether its endpoint, which is guarded, takes the attempt; one that it does not take is
+        to be settled as ABANDONED."""
+        endpoint = self.endpoint
+        if endpoint.is_overfull():
+            return False
+        breaker = endpoint.breaker
+        if breaker is not None:
+            if not breaker.allows(now):
+                return False
+            self.breaker = breaker
+            self.breaker_epoch = breaker.epoch
+        return True
 
     def first_byte(self, now: float) -> None:
         """The first byte of the response came."""
@@ -132,26 +162,51 @@ class Ticket:
     def settle(self, outcome: int, now: float) -> None:
         """The attempt ended. Raises RuntimeError when settled twice: that is a bug.
 
-        A user's policy may raise. The endpoint's counts, and the circuit breaker that let the
-        attempt through, are told all the same, or an endpoint on trial could stay out for ever.
+        Whatever raises (a user's policy may), endpoint, engine slot, policy and circuit breaker
+        are each told once: else load would stay for ever, or a trial of an open circuit.
         """
         if self.outcome >= 0:
             raise RuntimeError(f"ticket on {self.endpoint.name} settled twice")
         self.outcome = outcome
         self.settled_at = now
-        endpoint = self.endpoint
-        endpoint.release()
-        if self.slots is not None:
-            self.slots.free(self.slot, outcome == DONE)
-        if outcome == DONE and endpoint.times_silence:
-            endpoint.heard(now)
-        if self.awaits:
-            endpoint.owes_no_more(outcome in GAVE_UP, now)
         try:
-            if self.policy.observes:
-                self.policy.on_end(self)
+            self._free(outcome, now)
         finally:
-            endpoint.settled(self)
+            try:
+                if self.policy.observes:
+                    self.policy.on_end(self)
+            finally:
+                self._tell_endpoint(outcome, now)
+
+    def _free(self, outcome: int, now: float) -> None:
+        """Its load is gone, and so is what it was owed."""
+        endpoint = self.endpoint
+        try:
+            endpoint.release()
+            if outcome == DONE and endpoint.times_silence:
+                endpoint.heard(now)
+            if self.awaits:
+                endpoint.owes_no_more(outcome in GAVE_UP, now)
+        finally:
+            if self.slots is not None:
+                self.slots.free(self.slot, outcome == DONE)
+
+    def _tell_endpoint(self, outcome: int, now: float) -> None:
+        endpoint = self.endpoint
+        try:
+            self.excused = endpoint.settled(
+                outcome, self.status, self.opened_at, self.first_byte_at, now
+            )
+            prompt = self.prompt_tokens
+            if self.cached_tokens >= 0 and self.kv_tokens > 0 and prompt > 0:
+                # What was predicted, in the engine's own tokens.
+                predicted = int(prompt * self.hit_tokens / self.kv_tokens)
+                endpoint.told_cached(prompt, predicted, min(self.cached_tokens, prompt))
+        finally:
+            breaker = self.breaker
+            if breaker is not None:
+                blamed = self.failed and not self.excused
+                endpoint.told_breaker(breaker, self.breaker_epoch, blamed, outcome == DONE, now)
 
     @property
     def failed(self) -> bool:

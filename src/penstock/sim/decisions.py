@@ -19,7 +19,6 @@ from penstock.core.endpoint import Endpoint
 from penstock.core.env import Env
 from penstock.core.policy import create
 from penstock.core.policy.base import Policy
-from penstock.core.policy.support.serving import ServingPolicy
 from penstock.core.request import Request
 from penstock.core.snapshot import PolicyChoice
 from penstock.core.ticket import OUTCOMES, Ticket
@@ -176,9 +175,9 @@ class _Player:
         self._due: list[tuple[float, int, Ticket, CameTrue, bool]] = []
         self._opened = 0
         self._index: RecordedIndex | None = None
-        if isinstance(policy, ServingPolicy):
+        if policy.prefix_index is not None:
             self._index = RecordedIndex()
-            policy.index = self._index
+            policy.use_prefix_index(self._index)
 
     def pick(self, record: Record) -> str | None:
         self._see(record)

@@ -47,6 +47,7 @@ def _is_plain(scenario: Scenario) -> bool:
         and scenario.timeout is None
         and scenario.retry is None
         and not scenario.incidents
+        and not scenario.spares_endpoints
         and scenario.admission == Admission()
         and network.request is None
         and network.response is None

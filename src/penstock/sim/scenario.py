@@ -11,7 +11,8 @@ from pydantic import Field, ValidationError, model_validator
 from penstock.config.compile.own_modules import look_up_beside
 from penstock.config.describe.explain import explain
 from penstock.config.document.choice import Policy
-from penstock.config.document.protection import Admission
+from penstock.config.document.health import Outlier, OutlierOrOff, SlowStart, SlowStartOrWindow
+from penstock.config.document.protection import Admission, BreakerOrOff
 from penstock.config.document.section import Section, required, setting
 from penstock.config.document.values import (
     Count,
@@ -200,6 +201,16 @@ class Scenario(Section):
     admission: Admission = setting(
         Admission(), "Limits and queues before a server is chosen, as pools have them."
     )
+    circuit_breaker: BreakerOrOff = setting(
+        None, "Cut an endpoint off for a while after failures in a row, as pools do."
+    )
+    outlier: OutlierOrOff = setting(
+        Outlier(enabled=False),
+        "Eject endpoints that fail, as pools do. Off unless asked for; `on` for a pool's defaults.",
+    )
+    slow_start: SlowStartOrWindow = setting(
+        SlowStart(), "Give endpoints that come into service little at first, as pools do."
+    )
     incidents: tuple[Incident, ...] = setting((), "What befalls servers.")
     run: Run = Field(default_factory=Run, description="How long, how often.")
 
@@ -237,6 +248,11 @@ class Scenario(Section):
     def has_objective(self) -> bool:
         """Whether goodput is more than throughput."""
         return any((self.objective, self.objective_ttft, self.objective_tpot))
+
+    @property
+    def spares_endpoints(self) -> bool:
+        """Whether breakers, outlier detection or slow start run."""
+        return bool(self.circuit_breaker or self.outlier.enabled or self.slow_start.window)
 
     @property
     def server_count(self) -> int:

@@ -31,6 +31,7 @@ from penstock.sim.kernel.faults import (
 from penstock.sim.kernel.histogram import FineHistogram
 from penstock.sim.kernel.prefix_store import PrefixStore
 from penstock.sim.kernel.prompts import ConversationSource, PromptWorkload
+from penstock.sim.kernel.protection import GuardedEndpoint, Protection
 from penstock.sim.kernel.recorder import Recorder
 from penstock.sim.kernel.reports import LoadExchange, Poll, Scrape, WeightFeed
 from penstock.sim.kernel.server import FifoServer, Server, SharingServer
@@ -40,7 +41,7 @@ from penstock.sim.kernel.timeline import Timeline
 from penstock.sim.kernel.traces import TraceConversationSource, TracedConversation, TraceWorkload
 from penstock.sim.kernel.workload import KeyedWorkload
 from penstock.sim.prompt_specs import Prompts
-from penstock.sim.scenario import Incident, Reports, Retrying, Scenario, ServerGroup
+from penstock.sim.scenario import Incident, Reports, Scenario, ServerGroup
 from penstock.sim.trace import BLOCK_TOKENS, read_trace
 from penstock.sim.trace_conversations import TracedTurn, conversations
 
@@ -134,17 +135,24 @@ def _balancer(
     recorder: Recorder,
 ) -> Balancer:
     pool = Pool("simulated", create(policy.name, dict(policy.options)))
-    pool.replace_endpoints([endpoint for g in scenario.servers for endpoint in _endpoints(g)])
+    env = Env(stream(seed, f"policy {number}"))
+    guarded: list[GuardedEndpoint] = []
+    if scenario.spares_endpoints:
+        guarded = [each for g in scenario.servers for each in _guarded_endpoints(g, pool, env)]
+        pool.replace_endpoints(list(guarded))
+    else:
+        pool.replace_endpoints([each for g in scenario.servers for each in _endpoints(g)])
     network, retry = scenario.network, scenario.retry
+    if retry is not None:
+        pool.rules = RetryRules(Retry(attempts=retry.attempts, non_idempotent=retry.idempotent))
+        pool.budget = RetryBudget(retry.budget_share, retry.budget_min_per_s)
     balancer = Balancer(
         f"b{number}",
         clock,
         pool,
-        Env(stream(seed, f"policy {number}")),
+        env,
         servers,
         recorder,
-        rules=None if retry is None else _rules(retry),
-        budget=None if retry is None else RetryBudget(retry.budget_share, retry.budget_min_per_s),
         timeout_s=inf if scenario.timeout is None else scenario.timeout,
         cancels=scenario.cancel,
         counts_own=scenario.reports is None or scenario.reports.own,
@@ -152,15 +160,13 @@ def _balancer(
         response_delay=None if network.response is None else network.response.build(),
         network=stream(seed, f"network {number}"),
     )
+    if guarded:
+        balancer.protection = _protection(scenario, clock, pool, guarded, servers)
     admission = scenario.admission.compiled()
     if admission != snapshot.Admission():
-        balancer.gate = BalancerGate(admission, balancer)
+        balancer.gate = BalancerGate(admission, balancer.env, balancer)
         clock.at(GateSweep(clock, balancer.gate), SWEEP_S)
     return balancer
-
-
-def _rules(retry: Retrying) -> RetryRules:
-    return RetryRules(Retry(attempts=retry.attempts, non_idempotent=retry.idempotent))
 
 
 def _endpoints(group: ServerGroup) -> Iterator[Endpoint]:
@@ -174,6 +180,37 @@ def _endpoints(group: ServerGroup) -> Iterator[Endpoint]:
             priority=BACKUP if group.backup else group.priority,
             zone=group.zone,
         )
+
+
+def _guarded_endpoints(group: ServerGroup, pool: Pool, env: Env) -> Iterator[GuardedEndpoint]:
+    for plain in _endpoints(group):
+        yield GuardedEndpoint(
+            plain.name,
+            pool,
+            env,
+            weight=plain.weight,
+            max_in_flight=plain.max_in_flight,
+            priority=plain.priority,
+            zone=plain.zone,
+        )
+
+
+def _protection(
+    scenario: Scenario,
+    clock: Clock,
+    pool: Pool,
+    endpoints: list[GuardedEndpoint],
+    servers: list[Server],
+) -> Protection:
+    protection = Protection(clock, pool, endpoints, servers)
+    if scenario.circuit_breaker:
+        protection.break_circuits(scenario.circuit_breaker.compiled())
+    if scenario.outlier.enabled:
+        kind = "llm" if scenario.prompts is not None else "http"
+        protection.detect_outliers(scenario.outlier.compiled(kind))
+    if scenario.slow_start.window:
+        protection.start_slowly(scenario.slow_start.compiled())
+    return protection
 
 
 def _source(

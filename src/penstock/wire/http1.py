@@ -31,6 +31,8 @@ _ABSOLUTE: Final = re.compile(rb"(https?)://([^/?#@]+)([/?].*)?", re.IGNORECASE)
 _METHODS: Final = frozenset(
     (b"GET", b"HEAD", b"POST", b"PUT", b"DELETE", b"CONNECT", b"OPTIONS", b"TRACE", b"PATCH")
 )
+# What is forwarded, for Allow: other methods than these and TRACE and CONNECT are as well.
+ALLOWED_METHODS: Final = "GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS"
 _DIGITS: Final = re.compile(rb"\d{1,19}")
 _SHORT_NUMBER: Final = re.compile(rb"\d{1,9}")
 

@@ -28,12 +28,12 @@ def may_retry(
     passed_on: bool = False,
 ) -> bool:
     """``rules`` asked about the first failure of a GET that was sent, unless said otherwise."""
-    return rules.may_retry(
-        method=method,
+    return not rules.refusal(
         attempts=attempts,
         outcome=outcome,
         status=status,
         sent=sent,
+        safe=rules.repeats_sent(method),
         passed_on=passed_on,
     )
 
@@ -69,19 +69,19 @@ def counts(
     rules: RetryRules,
     outcome: int = CONNECT_FAILED,
     *,
-    waited: bool = False,
+    timed_out: bool = False,
     again: bool = False,
     tried: int = 1,
     others: bool = True,
 ) -> bool:
     """``rules`` asked about a refused connection with other endpoints left, unless said else."""
-    return rules.counts(outcome, waited=waited, again=again, tried=tried, others=others)
+    return rules.counts(outcome, timed_out=timed_out, again=again, tried=tried, others=others)
 
 
 def test_a_refused_connection_is_no_attempt_while_others_are_left() -> None:
     rules = RetryRules(Retry())
     assert not counts(rules)
-    assert counts(rules, waited=True)
+    assert counts(rules, timed_out=True)
     assert counts(rules, again=True)
     assert counts(rules, others=False)
     assert not counts(rules, tried=MOST_PASSED_OVER)
@@ -130,10 +130,17 @@ def test_timeouts_are_repeated_when_asked_for() -> None:
 
 
 def test_a_refusal_gives_its_reason() -> None:
-    reason = RetryRules(Retry()).refusal(
-        method=b"POST", attempts=1, outcome=RESET, status=0, sent=True, passed_on=False
-    )
-    assert reason == "POST was sent and is not idempotent"
+    rules = RetryRules(Retry())
+
+    def reason(attempts: int, outcome: int, *, passed_on: bool = False) -> str:
+        return rules.refusal(
+            attempts=attempts, outcome=outcome, status=0, sent=True, safe=False, passed_on=passed_on
+        )
+
+    assert reason(1, RESET, passed_on=True) == "part of a response was passed on"
+    assert reason(3, RESET) == "3 of 3 attempts were made"
+    assert reason(1, TIMEOUT) == "failures of this kind are not retried"
+    assert reason(1, RESET) == "it was sent, and sending it twice may do harm"
 
 
 def test_the_budget_allows_a_share_of_requests_and_a_reserve() -> None:

@@ -7,8 +7,7 @@ from penstock.wire.api_family import OPENAI
 
 
 def told(known: list[str]) -> str:
-    answer = unknown_model("gpt", known, family=OPENAI, keep_alive=True)
-    message: str = json.loads(answer.partition(b"\r\n\r\n")[2])["error"]["message"]
+    message: str = json.loads(unknown_model("gpt", known, family=OPENAI).body)["error"]["message"]
     return message
 
 

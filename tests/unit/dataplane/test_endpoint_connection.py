@@ -7,15 +7,15 @@ from random import Random
 
 import pytest
 
-from penstock._form import form
 from penstock.core.env import Env
 from penstock.core.snapshot import Connections, Endpoint, PoolTimeouts
+from penstock.dataplane.board.counted_endpoint import CountedEndpoint
 from penstock.dataplane.board.layout import Board, create_board
 from penstock.dataplane.endpoint.address_race import Address
+from penstock.dataplane.endpoint.connector import ConnectionSettings, Connector
 from penstock.dataplane.endpoint.http1 import EndpointConnection
 from penstock.dataplane.endpoint.response_sink import ResponseSink
 from penstock.dataplane.io.loop import BROKEN, PEER_CLOSED, WRITABLE, Loop
-from penstock.dataplane.pool.live_endpoint import ConnectionSettings, LiveEndpoint
 
 
 @pytest.fixture
@@ -23,11 +23,6 @@ def board() -> Iterator[Board]:
     made = create_board(workers=1, endpoint_rows=1, pool_rows=1)
     yield made
     os.close(made.fd)
-
-
-pytestmark = pytest.mark.skipif(
-    form() == "compiled", reason="tests cannot inherit from compiled classes"
-)
 
 
 class Nobody(ResponseSink):
@@ -45,13 +40,12 @@ def pair(board: Board) -> Iterator[tuple[EndpointConnection, socket.socket]]:
     """A connection, and the endpoint's side of it."""
     spec = Endpoint(name="e", host="127.0.0.1", port=1, row=0)
     settings = ConnectionSettings(PoolTimeouts(), Connections())
-    env = Env(Random(1))
-    endpoint = LiveEndpoint(spec, "a", settings, board, 0, env)
+    loop = Loop(Env(Random(1)))
+    connector = Connector(loop, CountedEndpoint(spec, "a", board, 0), settings)
     near, far = socket.socketpair()
     near.setblocking(False)
-    loop = Loop(env)
     address = Address(socket.AF_INET, ("127.0.0.1", 1))
-    connection = EndpointConnection(loop, near, endpoint, address, None)
+    connection = EndpointConnection(connector, near, address, None)
     loop.add(connection, connection.events)
     connection.begin(Nobody(), False, 0.0)
     connection.on_ready(WRITABLE)  # it is connected

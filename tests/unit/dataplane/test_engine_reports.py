@@ -28,8 +28,9 @@ from penstock.dataplane.board.layout import (
     Board,
     create_board,
 )
+from penstock.dataplane.endpoint.connector import ConnectionSettings
 from penstock.dataplane.io.loop import Loop
-from penstock.dataplane.pool.live_endpoint import ConnectionSettings, LiveEndpoint
+from penstock.dataplane.pool.live_endpoint import LiveEndpoint
 from penstock.dataplane.pool.live_pool import LivePool, PoolSetup
 from penstock.wire.http1 import ResponseHead
 
@@ -45,7 +46,7 @@ class Site:
         self.reports = ReportCells(board)
         spec = Endpoint(name="e", host="127.0.0.1", port=9, row=0)
         settings = ConnectionSettings(PoolTimeouts(), Connections())
-        self.endpoint = LiveEndpoint(spec, "a", settings, board, worker, self.env)
+        self.endpoint = LiveEndpoint(spec, "a", settings, board, worker, Loop(self.env))
         policy = create("token-load", {})
         assert isinstance(policy, ServingPolicy)
         self.policy = policy
@@ -228,7 +229,7 @@ def test_a_pool_looks_at_other_workers_before_it_picks(site: Site) -> None:
     pool = LivePool(PoolSetup(spec, 2), site.board, 0, Loop(site.env))
     settings = ConnectionSettings(PoolTimeouts(), Connections())
     pool.members = [
-        LiveEndpoint(each, "a", settings, site.board, 0, site.env) for each in endpoints
+        LiveEndpoint(each, "a", settings, site.board, 0, Loop(site.env)) for each in endpoints
     ]
     pool.replace_endpoints(list(pool.members))
     other.send(300)  # to the endpoint in row 0

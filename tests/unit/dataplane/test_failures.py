@@ -7,6 +7,7 @@ from random import Random
 import pytest
 
 from penstock.core.env import Env
+from penstock.core.health.attempt_counts import EXCUSED_FOR_S
 from penstock.core.health.breaker import CLOSED, OPEN, Breaker
 from penstock.core.policy import create
 from penstock.core.request import Request
@@ -20,7 +21,6 @@ from penstock.core.ticket import (
     TIMEOUT,
     Ticket,
 )
-from penstock.dataplane.board.counted_endpoint import EXCUSED_FOR_S
 from penstock.dataplane.board.layout import (
     L_1XX_TO_5XX,
     L_BLAMELESS_5XX,
@@ -40,7 +40,9 @@ from penstock.dataplane.board.layout import (
     Board,
     create_board,
 )
-from penstock.dataplane.pool.live_endpoint import ConnectionSettings, LiveEndpoint
+from penstock.dataplane.endpoint.connector import ConnectionSettings
+from penstock.dataplane.io.loop import Loop
+from penstock.dataplane.pool.live_endpoint import LiveEndpoint
 
 End = tuple[int, int]  # outcome, status
 _REFUSED: End = (CONNECT_FAILED, 0)
@@ -68,7 +70,7 @@ def board() -> Iterator[Board]:
 def endpoint_of(board: Board) -> LiveEndpoint:
     spec = Endpoint(name="e", host="127.0.0.1", port=9, row=0)
     settings = ConnectionSettings(PoolTimeouts(), Connections())
-    return LiveEndpoint(spec, "a", settings, board, 1, Env(Random(1)))
+    return LiveEndpoint(spec, "a", settings, board, 1, Loop(Env(Random(1))))
 
 
 def settle(

@@ -21,7 +21,9 @@ from penstock.dataplane.board.layout import (
     create_board,
 )
 from penstock.dataplane.endpoint.address_race import Address
-from penstock.dataplane.pool.live_endpoint import ConnectionSettings, LiveEndpoint
+from penstock.dataplane.endpoint.connector import ConnectionSettings
+from penstock.dataplane.io.loop import Loop
+from penstock.dataplane.pool.live_endpoint import LiveEndpoint
 from penstock.wire.openai import CHAT, EMBEDDING
 
 
@@ -35,7 +37,7 @@ def board() -> Iterator[Board]:
 def endpoint_on(board: Board, worker: int = 0) -> LiveEndpoint:
     spec = Endpoint(name="e", host="127.0.0.1", port=9, row=0, max_in_flight=7)
     settings = ConnectionSettings(PoolTimeouts(), Connections())
-    endpoint = LiveEndpoint(spec, "a", settings, board, worker, Env(Random(1)))
+    endpoint = LiveEndpoint(spec, "a", settings, board, worker, Loop(Env(Random(1))))
     endpoint.configure(spec, settings, [Address(2, ("127.0.0.1", 9))], None, EndpointTls())
     return endpoint
 
@@ -52,26 +54,26 @@ def test_the_bound_that_an_agent_asks_for_comes_before_the_configured_one(
 
 def test_an_engine_that_tells_hits_alone_tells_misses_by_silence(board: Board) -> None:
     endpoint = endpoint_on(board)
-    assert endpoint.cached_tokens(CHAT, -1) == -1  # it may tell nothing ever
-    assert endpoint.cached_tokens(CHAT, 64) == 64
-    assert endpoint.cached_tokens(CHAT, -1) == 0
-    assert endpoint.cached_tokens(EMBEDDING, -1) == -1  # another answer, other habits
+    assert endpoint.habits.cached_tokens(CHAT, -1) == -1  # it may tell nothing ever
+    assert endpoint.habits.cached_tokens(CHAT, 64) == 64
+    assert endpoint.habits.cached_tokens(CHAT, -1) == 0
+    assert endpoint.habits.cached_tokens(EMBEDDING, -1) == -1  # another answer, other habits
 
 
 def test_the_silence_of_an_engine_that_tells_misses_tells_nothing(board: Board) -> None:
     endpoint = endpoint_on(board)
-    endpoint.cached_tokens(CHAT, 0)
-    endpoint.cached_tokens(CHAT, 64)
-    assert endpoint.cached_tokens(CHAT, -1) == -1
+    endpoint.habits.cached_tokens(CHAT, 0)
+    endpoint.habits.cached_tokens(CHAT, 64)
+    assert endpoint.habits.cached_tokens(CHAT, -1) == -1
 
 
 def test_an_engine_that_was_restarted_may_have_other_habits(board: Board) -> None:
     endpoint = endpoint_on(board)
-    endpoint.cached_tokens(CHAT, 64)
+    endpoint.habits.cached_tokens(CHAT, 64)
     board.cells[board.report(0) + R_COLD] += 1
     board.cells[board.report(0) + R_AT_US] = 1
     endpoint.take_report()
-    assert endpoint.cached_tokens(CHAT, -1) == -1
+    assert endpoint.habits.cached_tokens(CHAT, -1) == -1
 
 
 def test_an_engine_that_never_hit_is_known_by_its_counters_while_they_are_young(
@@ -83,9 +85,9 @@ def test_an_engine_that_never_hit_is_known_by_its_counters_while_they_are_young(
         board.cells[at + R_PREFIX_HITS] = hits
         board.cells[at + R_AT_US] = 1 + number
         endpoint.take_report()
-        assert endpoint.never_hit is never
+        assert endpoint.habits.never_hit is never
     endpoint.expire_report(1e9, 5.0)
-    assert not endpoint.never_hit
+    assert not endpoint.habits.never_hit
 
 
 class Raising(Policy):
@@ -100,14 +102,14 @@ class Raising(Policy):
 def attempt(endpoint: LiveEndpoint, policy: Policy, now: float) -> Ticket | None:
     """None when the endpoint's circuit breaker did not let it through."""
     ticket = Ticket(endpoint, policy, Request(), now)
-    if endpoint.gives_way(ticket, now):
+    if not ticket.enters(now):
         return None
     return ticket
 
 
 def test_a_trial_is_over_even_if_a_users_policy_raises_at_its_end(board: Board) -> None:
     endpoint = endpoint_on(board)
-    endpoint.protect(Breaker(failures=1, open_s=5.0), None)
+    endpoint.configure_breaker(Breaker(failures=1, open_s=5.0), None)
     assert endpoint.breaker is not None
     failing = attempt(endpoint, Policy(), 0.0)
     assert failing is not None
@@ -126,7 +128,7 @@ def test_an_attempt_from_before_the_circuit_opened_does_not_decide_the_trial(
     board: Board,
 ) -> None:
     endpoint = endpoint_on(board)
-    endpoint.protect(Breaker(failures=1, open_s=5.0), None)
+    endpoint.configure_breaker(Breaker(failures=1, open_s=5.0), None)
     assert endpoint.breaker is not None
     policy = Policy()
     old, failing = attempt(endpoint, policy, 0.0), attempt(endpoint, policy, 0.0)
@@ -143,10 +145,10 @@ def test_an_attempt_under_a_breaker_that_a_reload_replaced_tells_the_new_one_not
     board: Board,
 ) -> None:
     endpoint = endpoint_on(board)
-    endpoint.protect(Breaker(failures=2), None)
+    endpoint.configure_breaker(Breaker(failures=2), None)
     old = attempt(endpoint, Policy(), 0.0)
     assert old is not None
-    endpoint.protect(Breaker(failures=1), None)
+    endpoint.configure_breaker(Breaker(failures=1), None)
     old.settle(TIMEOUT, 1.0)
     assert endpoint.breaker is not None
     assert endpoint.breaker.state == CLOSED

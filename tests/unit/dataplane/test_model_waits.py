@@ -1,21 +1,14 @@
 """Who misses a model has endpoints asked once more, and not more often than once a second."""
 
 from random import Random
-from typing import Any, cast
 
-import pytest
-
-from penstock._form import form
 from penstock.core.env import Env
 from penstock.dataplane.pool.model_waits import (
     MODELS_CHANGED,
     MODELS_WANTED,
+    ModelsAwaiter,
     ModelWaits,
     ToldAtOnce,
-)
-
-pytestmark = pytest.mark.skipif(
-    form() == "compiled", reason="what waits is an exchange, for which compiled code takes no fake"
 )
 
 
@@ -27,19 +20,18 @@ class Told(ToldAtOnce):
         self.notices.append(notice)
 
 
-class Waiting:
+class Waiting(ModelsAwaiter):
     """An exchange, as far as it waits."""
 
     def __init__(self) -> None:
-        self.ended = ""
+        self.left = False
         self.went_on = 0
+
+    def has_ended(self) -> bool:
+        return self.left
 
     def on_models_known(self) -> None:
         self.went_on += 1
-
-    @property
-    def any(self) -> Any:
-        return cast("Any", self)
 
 
 def waits() -> tuple[ModelWaits, Env, Told]:
@@ -52,8 +44,8 @@ def waits() -> tuple[ModelWaits, Env, Told]:
 def test_all_that_miss_a_model_wait_for_one_look() -> None:
     made, _, told = waits()
     first, second = Waiting(), Waiting()
-    assert made.add(first.any)
-    assert made.add(second.any)
+    assert made.add(first)
+    assert made.add(second)
     assert told.notices == [{"event": MODELS_WANTED, "message": "", "pool": "main"}]
     made.go_on()
     assert (first.went_on, second.went_on, len(made)) == (1, 1, 0)
@@ -61,29 +53,29 @@ def test_all_that_miss_a_model_wait_for_one_look() -> None:
 
 def test_made_up_names_have_endpoints_asked_once_a_second() -> None:
     made, env, told = waits()
-    assert made.add(Waiting().any)
+    assert made.add(Waiting())
     made.go_on()
     env.now += 0.9
-    assert not made.add(Waiting().any)  # it is 404 at once
+    assert not made.add(Waiting())  # it is 404 at once
     env.now += 0.2
-    assert made.add(Waiting().any)
+    assert made.add(Waiting())
     assert len(told.notices) == 2
 
 
 def test_after_a_request_that_may_have_changed_them_endpoints_are_asked_in_any_case() -> None:
     made, env, told = waits()
-    assert made.add(Waiting().any)
+    assert made.add(Waiting())
     made.go_on()
     env.now += 0.1
     made.changed()
     assert told.notices[-1]["message"] == MODELS_CHANGED
-    assert made.add(Waiting().any)
+    assert made.add(Waiting())
 
 
 def test_nobody_waits_for_a_supervisor_that_is_gone() -> None:
     made, env, _ = waits()
     one = Waiting()
-    assert made.add(one.any)
+    assert made.add(one)
     made.on_sweep(env.now)
     assert one.went_on == 0
     env.now += 4.0
@@ -94,7 +86,7 @@ def test_nobody_waits_for_a_supervisor_that_is_gone() -> None:
 def test_who_left_meanwhile_does_not_go_on() -> None:
     made, _, _ = waits()
     one = Waiting()
-    made.add(one.any)
-    one.ended = "client_gone"
+    made.add(one)
+    one.left = True
     made.go_on()
     assert one.went_on == 0

@@ -43,7 +43,8 @@ class PoolAtWork:
         self.env = Env(Random(1), 100.0)
         self.pool = LivePool(PoolSetup(self.spec, board.workers), board, 0, Loop(self.env))
         self.members = [
-            LiveEndpoint(each, "main", self.pool.settings, board, 0, self.env) for each in members
+            LiveEndpoint(each, "main", self.pool.settings, board, 0, Loop(self.env))
+            for each in members
         ]
         for live, each in zip(self.members, members, strict=True):
             addresses = addresses_of(each)
@@ -63,7 +64,7 @@ class PoolAtWork:
         asked = request or Request()
         pool.counters.bump(P_REQUESTS)
         watch = None
-        if pool.counters.values[P_REQUESTS] >= pool.sample_at:
+        if pool.counters.values[P_REQUESTS] >= pool.recorder.sample_at:
             watch = pool.recorder.watch(asked, self.env, (), request_id)
         chosen = pool.pick(asked, self.env)
         assert chosen is not None
@@ -81,7 +82,7 @@ def decisions(sample: float, **more: Any) -> snapshot.Decisions:
 
 def test_without_decisions_nothing_is_ever_watched(board: Board) -> None:
     at_work = PoolAtWork(board)
-    assert at_work.pool.sample_at == NEVER
+    assert at_work.pool.recorder.sample_at == NEVER
     assert type(at_work.request()) is Ticket
 
 
@@ -160,7 +161,7 @@ def test_a_record_tells_what_was_seen_and_what_came_true(board: Board) -> None:
         "output_tokens": 5,
         "status": 200,
         "end": "client_gone",
-        "address": "",
+        "address": f"127.0.0.1:900{record['picked'][1]}",
     }
 
 
@@ -209,7 +210,7 @@ def test_a_shadow_is_told_of_all_and_asked_about_the_recorded(board: Board) -> N
     believed = at_work.pool.recorder.shadows[0].policy.beliefs()
     assert all(each["latency_s"] > 0.0 for each in believed.values())
     at_work.reload(shadow=())
-    assert at_work.pool.sample_at > 0
+    assert at_work.pool.recorder.sample_at > 0
     assert at_work.pool.counters.values[P_SHADOWS + SH_DECISIONS] == 0
 
 

@@ -12,8 +12,10 @@ from penstock.core.prefixes.prefix_index import PrefixIndex
 from penstock.core.request import Request
 from penstock.core.snapshot import Connections, Endpoint, PoolTimeouts
 from penstock.dataplane.board.layout import ROUTES, Board, create_board
+from penstock.dataplane.endpoint.connector import ConnectionSettings
+from penstock.dataplane.io.loop import Loop
 from penstock.dataplane.llm.routed_prefixes import Believer, RoutedPrefixes
-from penstock.dataplane.pool.live_endpoint import ConnectionSettings, LiveEndpoint
+from penstock.dataplane.pool.live_endpoint import LiveEndpoint
 
 ROW = 1
 
@@ -24,7 +26,7 @@ class Worker:
     def __init__(self, board: Board, number: int, max_blocks: int = 1000) -> None:
         spec = Endpoint(name="e", host="127.0.0.1", port=9, row=ROW)
         settings = ConnectionSettings(PoolTimeouts(), Connections())
-        self.endpoint = LiveEndpoint(spec, "a", settings, board, number, Env(Random(1)))
+        self.endpoint = LiveEndpoint(spec, "a", settings, board, number, Loop(Env(Random(1))))
         self.index = PrefixIndex(max_blocks)
         self.routed = RoutedPrefixes(board, number)
         self.index.journal = self.routed

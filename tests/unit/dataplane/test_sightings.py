@@ -13,9 +13,11 @@ from penstock.core.request import Request
 from penstock.core.snapshot import Connections, Endpoint, PoolTimeouts
 from penstock.core.ticket import Ticket
 from penstock.dataplane.board.layout import SG_COUNT, SIGHTING_CELLS, Board, create_board
+from penstock.dataplane.endpoint.connector import ConnectionSettings
+from penstock.dataplane.io.loop import Loop
 from penstock.dataplane.llm.exact_prefixes import FactTable
 from penstock.dataplane.llm.sightings import SightingReader, SightingRing
-from penstock.dataplane.pool.live_endpoint import ConnectionSettings, LiveEndpoint
+from penstock.dataplane.pool.live_endpoint import LiveEndpoint
 from penstock.wire.openai import CHAT, MAX_BLOCKS, Inspection, block_ends
 
 ROW = 1
@@ -29,7 +31,7 @@ class Worker:
     def __init__(self, board: Board, number: int = 0) -> None:
         settings = ConnectionSettings(PoolTimeouts(), Connections())
         spec = Endpoint("e", "127.0.0.1", 9, row=ROW)
-        self.endpoint = LiveEndpoint(spec, "a", settings, board, number, Env(Random(1)))
+        self.endpoint = LiveEndpoint(spec, "a", settings, board, number, Loop(Env(Random(1))))
         self.ring = SightingRing(board, number)
 
     def answers(

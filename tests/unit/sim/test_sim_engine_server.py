@@ -7,6 +7,8 @@ from penstock.sim.engine_timing import EngineTiming
 from penstock.sim.inference import EngineLimits, InferenceEngine
 from penstock.sim.kernel.engine_server import EngineServer, JobSequence, PromptJob
 from penstock.sim.kernel.events import Clock
+from penstock.sim.kernel.faults import Failure
+from penstock.sim.kernel.server import Server
 from tests.unit.sim.worlds import GivenWork, SmallWorld
 
 # A prompt of 100 tokens takes 110 ms, each further token of its answer 6 ms.
@@ -44,3 +46,18 @@ def test_a_prompt_that_comes_within_a_step_waits_for_its_end() -> None:
 @pytest.mark.parametrize("speed", [0.5, 2.0])
 def test_waiting_is_measured_in_the_time_of_the_world_not_of_the_engine(speed: float) -> None:
     assert waits_ms([0.0, 0.0], speed=speed) == [0.0, 116.0 / speed]
+
+
+@pytest.mark.parametrize(("fails_at_s", "ended"), [(0.05, "200"), (0.112, "reset")])
+def test_what_a_dying_engine_had_begun_to_answer_is_not_repeated(
+    fails_at_s: float, ended: str
+) -> None:
+    clock = Clock()
+    engines: list[Server] = []
+    for name in ("e", "f"):
+        engine: InferenceEngine[JobSequence] = InferenceEngine(TIMING, EngineLimits(4096))
+        engines.append(EngineServer(name, clock, engine))
+    world = SmallWorld(clock, engines, attempts=2)
+    clock.at(Failure(0, [world.balancer], 100.0), fails_at_s)
+    [(_, how)] = world.play([0.0], [], Prompts([]))
+    assert how == ended

@@ -54,6 +54,8 @@ class SmallWorld:
         self.recorder = Recorder()
         self.pool = Pool("p", create(policy))
         self.pool.replace_endpoints([Endpoint(server.name) for server in servers])
+        self.pool.rules = RetryRules(Retry(attempts=attempts, non_idempotent=True))
+        self.pool.budget = RetryBudget(0.2, 10.0)
         self.balancer = Balancer(
             "b",
             clock,
@@ -61,8 +63,6 @@ class SmallWorld:
             Env(Random(1)),
             servers,
             self.recorder,
-            rules=RetryRules(Retry(attempts=attempts, non_idempotent=True)),
-            budget=RetryBudget(0.2, 10.0),
             timeout_s=timeout_s,
             cancels=cancels,
             counts_own=counts_own,

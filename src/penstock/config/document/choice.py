@@ -15,7 +15,6 @@ from penstock.core import snapshot
 from penstock.core.policy import Option, create, policies, policy_class
 from penstock.core.policy import Policy as PolicyClass
 from penstock.core.policy.support.own import own_failure
-from penstock.core.policy.support.serving import ServingPolicy
 
 _SWITCHES: Final = {
     "true": True,
@@ -61,7 +60,7 @@ def reads_prompts(choice: snapshot.PolicyChoice) -> bool:
     """Whether the policy, or the one that it hands requests on to, decides by prompts."""
     inner = choice.options.get("policy")
     names = [choice.name, inner] if isinstance(inner, str) else [choice.name]
-    return any(issubclass(policy_class(name), ServingPolicy) for name in names)
+    return any(policy_class(name).reads_prompts for name in names)
 
 
 def typed_options(known: tuple[Option, ...], given: dict[str, object]) -> dict[str, object]:

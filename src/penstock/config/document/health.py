@@ -282,6 +282,10 @@ class SlowStart(Section):
     )
     min_share: Share = setting(_SLOW_START.min_share, "The share it begins with.")
 
+    def compiled(self) -> snapshot.SlowStart:
+        """As a pool's rules take it."""
+        return plain(snapshot.SlowStart, self)
+
 
 def _window_only(value: Any) -> Any:
     return {"window": value} if isinstance(value, (str, int, float)) else value

@@ -62,6 +62,10 @@ class CircuitBreaker(Section):
             raise ValueError("`max_open` is shorter than `open`")
         return self
 
+    def compiled(self) -> snapshot.Breaker:
+        """As a pool's rules take it."""
+        return plain(snapshot.Breaker, self)
+
 
 BreakerOrOff = Annotated[
     CircuitBreaker | None,

@@ -1,14 +1,16 @@
-"""Outlier detection at work: reads the board, lets ``core.outlier`` judge, ejects and lets in."""
+"""Outlier detection at work: the rules of core/health judge what the board says."""
 
 import asyncio
 from collections.abc import Callable
 from time import monotonic
-from typing import Final
 
 from penstock.control.endpoints.states import EndpointStates
 from penstock.control.world.rows import Rows
-from penstock.core.health.outlier import EndpointCounts, OutlierDetector, Tally
+from penstock.core.health.attempt_counts import AttemptCounts
+from penstock.core.health.outlier import EndpointCounts, OutlierDetector
+from penstock.core.health.outlier_watch import LOOK_S, OutlierWatch
 from penstock.core.snapshot import Endpoint, Pool, Snapshot
+from penstock.core.ticket import CONNECT_FAILED, TIMEOUT
 from penstock.dataplane.board.layout import (
     L_1XX_TO_5XX,
     L_BLAMELESS_5XX,
@@ -26,14 +28,8 @@ from penstock.dataplane.board.layout import (
     L_RUN_LOCAL,
     L_TIMEOUTS,
     LOAD_CELLS,
-    RUNS,
     Board,
 )
-
-_LOOK_S: Final = 0.1
-# Without a new failure nothing is ejected by a run of them; ends of ejections and sweeps can wait
-# so long.
-_QUIET_S: Final = 1.0
 
 
 class OutlierDetection:
@@ -52,8 +48,7 @@ class OutlierDetection:
         self._clock = clock
         self._pools: tuple[Pool, ...] = ()
         self._detectors: dict[str, OutlierDetector] = {}
-        self._failures = 0
-        self._observed_at = float("-inf")
+        self._watch = OutlierWatch()
 
     def follow(self, snapshot: Snapshot) -> None:
         """This is the world that runs."""
@@ -66,7 +61,7 @@ class OutlierDetection:
                 detector = OutlierDetector(pool.outlier, self._clock())
             detector.settings = pool.outlier
             self._detectors[pool.name] = detector
-        self._observed_at = float("-inf")
+        self._watch.look_at_once()
 
     def ejections(self, pool: str) -> dict[str, int]:
         """How many each detector caused."""
@@ -97,17 +92,14 @@ class OutlierDetection:
     async def run(self) -> None:
         """For ever."""
         while True:
-            await asyncio.sleep(_LOOK_S)
+            await asyncio.sleep(LOOK_S)
             self.look()
 
     def look(self) -> None:
         """Judge, if anything failed since the last time or enough time passed."""
         now = self._clock()
-        failures = self._count_failures()
-        if failures == self._failures and now - self._observed_at < _QUIET_S:
+        if not self._watch.is_due(self._count_failures(), now):
             return
-        self._failures = failures
-        self._observed_at = now
         for pool in self._pools:
             self._judge(pool, now)
 
@@ -121,8 +113,7 @@ class OutlierDetection:
 
     def _counts(self, pool: Pool, name: str, row: int) -> EndpointCounts:
         board = self._board
-        sums = [0] * LOAD_CELLS
-        runs = dict.fromkeys(RUNS, 0)
+        counts = AttemptCounts()
         quiet_since = 0  # the latest of workers: whom any of them hears is not silent
         heard = 0
         for worker in range(board.workers):
@@ -130,18 +121,14 @@ class OutlierDetection:
             load = board.cells[at : at + LOAD_CELLS].tolist()
             quiet_since = max(quiet_since, load[L_QUIET_SINCE_US])
             heard = max(heard, load[L_HEARD_US])
-            sums = [total + each for total, each in zip(sums, load, strict=True)]
-            runs = {cell: max(run, load[cell]) for cell, run in runs.items()}
+            counts.add(_counted_by(load))
         state = self._states.of(pool.name, name)
-        up = not state.is_down and not state.is_draining
-        split = pool.outlier.split_local_failures
-        return EndpointCounts(
+        return counts.for_outliers(
             name,
-            *_tallies(sums, runs, split),
-            up,
-            _unreached(sums),
-            max(self._clock() - quiet_since / 1e6, 0.0) if quiet_since else 0.0,
-            heard / 1e6,
+            split=pool.outlier.split_local_failures,
+            up=not state.is_down and not state.is_draining,
+            silent_s=max(self._clock() - quiet_since / 1e6, 0.0) if quiet_since else 0.0,
+            heard_at=heard / 1e6,
         )
 
     def _count_failures(self) -> int:
@@ -155,35 +142,22 @@ class OutlierDetection:
         )
 
 
-def _unreached(sums: list[int]) -> Tally:
-    """Attempts without a connection. A run is one of all workers: what any of them reaches, is."""
-    return Tally(_finished(sums), sums[L_CONNECT_FAILURES])
-
-
-def _finished(sums: list[int]) -> int:
-    responses = sum(sums[L_1XX_TO_5XX:L_CONNECT_FAILURES])
-    local = sum(sums[L_CONNECT_FAILURES : L_TIMEOUTS + 1])
-    return responses + local - sums[L_BROKEN]  # one that was not whole stands in both
-
-
-def _tallies(sums: list[int], runs: dict[int, int], split: bool) -> tuple[Tally, Tally, Tally]:
-    """What detectors look at: every failure, those of gateways, and local ones where split off."""
-    responses = sum(sums[L_1XX_TO_5XX:L_CONNECT_FAILURES])
-    local = sum(sums[L_CONNECT_FAILURES : L_TIMEOUTS + 1]) - sums[L_EXCUSED]
-    errors = sums[L_CONNECT_FAILURES - 1] - sums[L_BLAMELESS_5XX]
-    gateway = sums[L_GATEWAY_ERRORS]
-    finished = _finished(sums)
-    if split:
-        return (
-            Tally(responses, errors, runs[L_RUN_5XX]),
-            Tally(responses, gateway, runs[L_RUN_GATEWAY_ERRORS]),
-            Tally(finished, local, runs[L_RUN_LOCAL]),
-        )
-    return (
-        Tally(finished, sums[L_FAILURES], runs[L_CONSECUTIVE_FAILURES]),
-        Tally(finished, gateway + local, runs[L_RUN_GATEWAY]),
-        Tally(),
-    )
+def _counted_by(load: list[int]) -> AttemptCounts:
+    """What one worker counted of an endpoint, as the board has it."""
+    counts = AttemptCounts()
+    counts.by_class = load[L_1XX_TO_5XX:L_CONNECT_FAILURES]
+    counts.by_outcome[CONNECT_FAILED : TIMEOUT + 1] = load[L_CONNECT_FAILURES : L_TIMEOUTS + 1]
+    counts.failures = load[L_FAILURES]
+    counts.gateway_errors = load[L_GATEWAY_ERRORS]
+    counts.broken = load[L_BROKEN]
+    counts.blameless_5xx = load[L_BLAMELESS_5XX]
+    counts.excused = load[L_EXCUSED]
+    counts.consecutive_failures = load[L_CONSECUTIVE_FAILURES]
+    counts.run_gateway = load[L_RUN_GATEWAY]
+    counts.run_local = load[L_RUN_LOCAL]
+    counts.run_5xx = load[L_RUN_5XX]
+    counts.run_gateway_errors = load[L_RUN_GATEWAY_ERRORS]
+    return counts
 
 
 assert L_CONNECT_FAILURES == L_1XX_TO_5XX + 5

@@ -8,9 +8,9 @@ from typing import Final
 
 from penstock.control.endpoints.outliers import OutlierDetection
 from penstock.control.endpoints.probes import Prober
+from penstock.core.health.outlier_watch import RECONNECT_S
 from penstock.core.snapshot import Endpoint, Pool
 
-_EVERY_S: Final = 1.0
 _TIMEOUT_S: Final = 1.0
 _AT_ONCE: Final = 64  # connections; a bound on descriptors
 
@@ -26,7 +26,7 @@ class Reconnecting:
     async def run(self) -> None:
         """For ever."""
         while True:
-            await asyncio.sleep(_EVERY_S)
+            await asyncio.sleep(RECONNECT_S)
             await self.look()
 
     async def look(self) -> None:

@@ -77,6 +77,14 @@ class EndpointState:
         return self.health == DOWN or self.agent.down is not None or self.no_address is not None
 
     @property
+    def in_service(self) -> bool:
+        """Whether it would be picked, were its configured weight above 0: slow start begins when
+        it comes to be."""
+        if self.is_draining or self.is_down or self.ejected is not None:
+            return False
+        return self.agent.weightless is None
+
+    @property
     def shown(self) -> str:
         """One word: what keeps it from being picked, or else its health."""
         return self._standing()[0]
@@ -196,11 +204,8 @@ class EndpointStates:
         state = self.of(pool, name)
         if state.health == health:
             return
-        came_up = state.health == DOWN
         state.health = health
         state.health_cause = Cause(reason, self._wall_clock())
-        if came_up and state.available:
-            state.ramp.begin(self._clock())
         self._write(state)
         word = STATE_NAMES[health]
         level = self._events.warning if health == DOWN else self._events.info
@@ -224,8 +229,6 @@ class EndpointStates:
         if state.ejected is None:
             return
         state.ejected = None
-        if state.available:
-            state.ramp.begin(self._clock())
         self._write(state)
         self.on_return(pool, name)
         text = f"endpoint {pool}/{name} is no longer ejected: {reason}"
@@ -247,8 +250,6 @@ class EndpointStates:
         if state.draining is None:
             return
         state.draining = None
-        if state.available:
-            state.ramp.begin(self._clock())
         self._write(state)
         text = f"endpoint {pool}/{name} is no longer draining: {reason}"
         self._events.info("endpoint.undrained", text, **_of(state))
@@ -270,10 +271,8 @@ class EndpointStates:
     def agent_says(self, pool: str, name: str, answer: AgentAnswer) -> None:
         """The agent beside it gave that answer. Raises UnknownNameError."""
         state = self.of(pool, name)
-        was, was_available = state.agent.word, state.available
+        was = state.agent.word
         state.agent.take(answer, self._wall_clock())
-        if state.available and not was_available:
-            state.ramp.begin(self._clock())
         self._write(state)
         word = state.agent.word
         if word == was:
@@ -329,14 +328,13 @@ class EndpointStates:
             weight=endpoint.weight,
             slow_start=pool.slow_start,
             drain=pool.drain,
-            ramp=SlowStart(pool.slow_start),
+            # At the very start all are equally new.
+            ramp=SlowStart(pool.slow_start, in_service=not self._running),
             health=health,
             health_cause=Cause(reason, self._wall_clock()),
             weight_cause=Cause(_CONFIGURED, self._wall_clock()),
         )
         self._take_address(state, endpoint)
-        if self._running:  # at the very start all are equally new
-            state.ramp.begin(self._clock())
         return state
 
     def _reconfigure(self, state: EndpointState, pool: Pool, endpoint: Endpoint) -> None:
@@ -345,14 +343,11 @@ class EndpointStates:
             state.weight_cause = Cause(_CONFIGURED, self._wall_clock())
         if state.slow_start != pool.slow_start:
             state.slow_start = pool.slow_start
-            state.ramp = SlowStart(pool.slow_start)
+            state.ramp = SlowStart(pool.slow_start, state.in_service)
         state.drain = pool.drain
         if pool.agent_check is None:
             state.agent = AgentState()
-        was_available = state.available
         self._take_address(state, endpoint)
-        if state.available and not was_available:
-            state.ramp.begin(self._clock())
         checked = pool.health_check is not None
         if checked == (state.health_cause.reason == NOT_CHECKED):  # checks came or went
             state.health = STARTING if checked else UP
@@ -368,6 +363,7 @@ class EndpointStates:
 
     def _write(self, state: EndpointState) -> None:
         """Bring the board up to date, and tell the workers by the epoch if anything changed."""
+        state.ramp.follow(state.in_service, self._clock())
         wanted = (
             DOWN if state.is_down else state.health,
             int(state.is_draining),

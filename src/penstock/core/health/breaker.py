@@ -8,6 +8,8 @@ backoff.
 
 from typing import Final
 
+from penstock.core import snapshot
+
 CLOSED: Final = 0
 OPEN: Final = 1
 HALF_OPEN: Final = 2
@@ -53,6 +55,16 @@ class Breaker:
         self._until: float = 0.0
         self._trying: int = 0
         self._succeeded: int = 0  # trials, while half-open
+
+    @staticmethod
+    def of(settings: snapshot.Breaker) -> "Breaker":
+        """One with these settings, closed."""
+        return Breaker(
+            failures=settings.failures,
+            open_s=settings.open_s,
+            max_open_s=settings.max_open_s,
+            trials=settings.trials,
+        )
 
     def allows(self, now: float) -> bool:
         """Whether a request may pass; in the half-open state it is a trial from here on."""

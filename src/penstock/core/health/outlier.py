@@ -13,7 +13,7 @@ All of Envoy's detectors look at what requests experienced (nothing is sent):
   ``success_rate_min_endpoints`` had ``success_rate_min_requests`` each.
 
 Responses 501 and 505 tell what a server does not support and are no failures; wrongly framed
-answers are none as long as the endpoint's others are in order (``dataplane.counted_endpoint``).
+answers are none as long as the endpoint's others are in order (``attempt_counts``).
 
 A *local failure* is one without a whole response: the endpoint could not be reached, broke off,
 stalled or spoke no HTTP. With ``split_local_failures`` (Envoy,

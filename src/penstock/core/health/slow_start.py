@@ -5,23 +5,35 @@
 Source: Envoy, slow start mode.
 """
 
+from typing import Final
+
 from penstock.core import snapshot
+
+RAMP_S: Final = 0.5  # between two steps of an effective weight
 
 
 class SlowStart:
-    """One endpoint's ramp. Without a window, or before ``begin``, its share is 1."""
+    """One endpoint's ramp; without a window its share is always 1.
 
-    def __init__(self, settings: snapshot.SlowStart) -> None:
+    ``follow`` it whenever the endpoint's state changed. ``in_service``: whether it is when this is
+    made; one that is not yet, because it is new, begins with its first step into service.
+    """
+
+    def __init__(self, settings: snapshot.SlowStart, in_service: bool = True) -> None:
+        self._in_service: bool = in_service
         self._window_s: float = settings.window_s
         self._power: float = 1.0 / settings.aggression
         self._min_share: float = settings.min_share
         self._began_at: float = 0.0
         self._ramping: bool = False
 
-    def begin(self, now: float) -> None:
-        """The endpoint came into service: it is new, up again, or no longer ejected."""
-        self._began_at = now
-        self._ramping = self._window_s > 0.0
+    def follow(self, in_service: bool, now: float) -> None:
+        """Whether it is in service: neither down, nor draining, nor ejected. Coming into service
+        begins the ramp."""
+        if in_service and not self._in_service:
+            self._began_at = now
+            self._ramping = self._window_s > 0.0
+        self._in_service = in_service
 
     def ramping(self, now: float) -> bool:
         """Whether the share is still below 1."""

@@ -1,16 +1,15 @@
 """What every policy is: state, a rule to pick by, and feedback it may ask for."""
 
-from typing import TYPE_CHECKING, ClassVar
+from typing import ClassVar
 
 from mypy_extensions import mypyc_attr
 
 from penstock.core.endpoint import Endpoint
 from penstock.core.env import Env
 from penstock.core.measure.load_report import LoadReport
+from penstock.core.prefixes.prefix_index import PrefixIndex
 from penstock.core.request import Request
-
-if TYPE_CHECKING:
-    from penstock.core.ticket import Ticket
+from penstock.core.ticket import Observer, Ticket
 
 # A candidate and what a policy weighs it by, term by term; see ``Policy.explain``.
 Explained = tuple[Endpoint, dict[str, float]]
@@ -59,7 +58,7 @@ class Option:
 
 
 @mypyc_attr(allow_interpreted_subclasses=True)
-class Policy:
+class Policy(Observer):
     """Chooses an endpoint. Subclass it to add an algorithm.
 
     The pool calls ``rebuild`` with the eligible endpoints whenever membership, weight or
@@ -80,6 +79,15 @@ class Policy:
     weighted: ClassVar[bool] = True  # shares of work follow the endpoints' weights
     spreads: ClassVar[bool] = True  # endpoints that are equal in everything get equal shares
     consistent: ClassVar[bool] = False  # few keys move when an endpoint comes or goes
+    reads_prompts: ClassVar[bool] = False  # it decides by what language models are asked
+
+    @property
+    def prefix_index(self) -> PrefixIndex | None:
+        """What it believes of the endpoints' prefix caches, if it does."""
+        return None
+
+    def use_prefix_index(self, index: PrefixIndex) -> None:
+        """Believe this one from here on. Only where there is a ``prefix_index``."""
 
     def replace_members(self, endpoints: list[Endpoint]) -> None:
         """The pool's endpoints are these, eligible or not. Comes before ``rebuild``.
@@ -114,11 +122,11 @@ class Policy:
         """What a policy that learns holds true, for people: figures by name, of each subject."""
         return {}
 
-    def on_start(self, ticket: "Ticket") -> None:
+    def on_start(self, ticket: Ticket) -> None:
         """An attempt was opened on ``ticket.endpoint``."""
 
-    def on_first_byte(self, ticket: "Ticket") -> None:
+    def on_first_byte(self, ticket: Ticket) -> None:
         """The first byte of its response came."""
 
-    def on_end(self, ticket: "Ticket") -> None:
+    def on_end(self, ticket: Ticket) -> None:
         """It ended; ``ticket.outcome`` says how."""

@@ -4,11 +4,12 @@ from penstock.core.endpoint import DOWN, Endpoint
 
 
 def is_available(endpoint: Endpoint) -> bool:
-    """Not draining, not down, not ejected, and with a weight. STARTING counts as available."""
+    """In service, its circuit not open, and with a weight. STARTING counts as available."""
     return (
         not endpoint.draining
         and endpoint.health != DOWN
         and not endpoint.ejected
+        and not endpoint.cut_out
         and endpoint.weight > 0.0
     )
 

@@ -1,6 +1,7 @@
 """A pool: its endpoints, which of them are eligible, and the policy that picks among them."""
 
 from collections.abc import Sequence
+from math import inf
 from typing import Final
 
 from penstock.core.endpoint import Endpoint
@@ -10,12 +11,15 @@ from penstock.core.pool.eligible import eligible_endpoints, is_available
 from penstock.core.pool.model_names import DEFAULT_TAG
 from penstock.core.pool.models import ModelNames, with_it_loaded
 from penstock.core.request import Request
+from penstock.core.retry import RetryBudget, RetryRules
+from penstock.core.snapshot import Retry
 
 # What the endpoints have for a request.
 ROOM: Final = 0
 NO_ROOM: Final = 1  # those that it can use are full
 NOBODY: Final = 2  # none that it can use is eligible
 
+_NO_RETRIES: Final = Retry(attempts=1)
 _MOST_NAMES: Final = 1024  # remembered; clients choose them
 
 
@@ -26,6 +30,8 @@ class Pool:
         self.name: str = name
         self.policy: Policy = policy
         self.panic_threshold: float = panic_threshold
+        self.rules: RetryRules = RetryRules(_NO_RETRIES)
+        self.budget: RetryBudget = RetryBudget(0.0, inf)
         self.catches_up: bool = False
         self.endpoints: list[Endpoint] = []
         self.eligible: list[Endpoint] = []
@@ -162,6 +168,10 @@ class Pool:
             if any([endpoint.serves(name) for endpoint in self.endpoints]):
                 return name
         return ""
+
+    def takes_retry(self, now: float) -> bool:
+        """Take the right to retry once from the budget; False when there is none left."""
+        return self.budget.take(now)
 
     def is_left(self, model: str, tried: Sequence[Endpoint]) -> bool:
         """Whether one not among ``tried`` may be picked for that model ("": for any)."""

@@ -13,7 +13,6 @@ from penstock.core.endpoint import Endpoint
 from penstock.core.env import Env
 from penstock.core.measure.load_report import LoadReport
 from penstock.core.policy.base import Policy
-from penstock.core.policy.support.serving import ServingPolicy
 from penstock.core.pool.pool import Pool
 from penstock.core.prefixes.prefix_index import PrefixIndex
 from penstock.core.request import Request
@@ -38,6 +37,7 @@ class ShadowEndpoint(Endpoint):
         self.health = live.health
         self.draining = live.draining
         self.ejected = live.ejected
+        self.cut_out = live.cut_out
 
     def look(self) -> None:
         """Take over what changes from request to request."""
@@ -111,15 +111,14 @@ class Shadow:
         self._pool: Pool = Pool(name, policy)
         self._of: dict[Endpoint, ShadowEndpoint] = {}
         self._index: ShadowIndex | None = None
-        if isinstance(policy, ServingPolicy):
+        if policy.prefix_index is not None:
             self._index = ShadowIndex()
-            policy.index = self._index
+            policy.use_prefix_index(self._index)
 
     def follow(self, pool: Pool) -> None:
         """The live pool's members, or their states, changed."""
         if self._index is not None:
-            own = pool.policy
-            self._index.live = own.index if isinstance(own, ServingPolicy) else None
+            self._index.live = pool.policy.prefix_index
         members: list[Endpoint] = []
         known: dict[Endpoint, ShadowEndpoint] = {}
         for live in pool.endpoints:

@@ -5,8 +5,8 @@ from typing import Final
 
 from penstock.core import snapshot
 from penstock.core.endpoint import Endpoint
-from penstock.core.health.breaker import Breaker
-from penstock.core.ticket import CONNECT_FAILED, DONE, GARBAGE, TIMEOUT, Ticket, is_fault
+from penstock.core.health.attempt_counts import EXCUSED, FAILED, AttemptCounts
+from penstock.core.ticket import DONE
 from penstock.dataplane.board.layout import (
     L_1XX_TO_5XX,
     L_ADDRESS,
@@ -47,9 +47,6 @@ from penstock.dataplane.board.layout import (
 )
 from penstock.wire.http1 import IRREGULARITIES
 
-# Without an answer in order for so long, wrongly framed ones are held against the endpoint: the
-# interval of outlier detection, by default.
-EXCUSED_FOR_S: Final = 10.0
 _KINDS: Final = len(IRREGULARITIES)
 
 
@@ -61,36 +58,25 @@ class CountedEndpoint(Endpoint):
         self.address_number: int = 0  # of the one connected to last, from 1
         self.row: int = spec.row
         self.requests: int = 0
+        self.counts: AttemptCounts = AttemptCounts()
         self.bytes_sent: int = 0
         self.bytes_received: int = 0
         self.connections: int = 0
-        self.failures: int = 0
-        self.consecutive_failures: int = 0
-        self.gateway_errors: int = 0
-        self.broken: int = 0
-        self.blameless_5xx: int = 0
-        self.excused: int = 0
         self.irregular: list[int] = [0] * _KINDS
-        self.well_at: float = 0.0  # when a whole answer came last
-        self.run_gateway: int = 0  # the runs by kind: see board
-        self.run_local: int = 0
-        self.run_5xx: int = 0
-        self.run_gateway_errors: int = 0
-        self.by_class: list[int] = [0] * 5
-        self.by_outcome: list[int] = [0] * 7
         self.judged_prompt: int = 0  # tokens whose engine told what it found cached
         self.judged_predicted: int = 0
         self.judged_cached: int = 0
         self.timed: int = 0  # whole responses, and the sums of their times
         self.first_byte_s: float = 0.0
         self.total_s: float = 0.0
-        self.heard_at: float = 0.0  # the last byte that was waited for came from it
-        self.breaker: Breaker | None = None
-        self.breaker_opened: int = 0
         self.changed: bool = False
         self._cells: memoryview = board.cells
         self._load_at: int = board.load(spec.row, worker)
         self._resume_counts()
+
+    def shown_address(self) -> str:
+        """Where it is reached, for people; empty while that is not known."""
+        return ""
 
     def acquire(self) -> None:
         self.in_flight += 1
@@ -108,56 +94,19 @@ class CountedEndpoint(Endpoint):
         self.heard_at = now
         self.changed = True
 
-    def settled(self, ticket: Ticket) -> None:
-        """Count how an attempt ended, once, for metrics and outlier detection."""
-        outcome = ticket.outcome
-        status = ticket.status
-        self.by_outcome[outcome] += 1
-        if status >= 100:
-            self.by_class[min(status // 100, 5) - 1] += 1
-        if outcome != DONE or status >= 500:
-            self._count_unusual(ticket, outcome, status)
-        elif self.consecutive_failures:
-            self._end_runs()
+    def settled(
+        self, outcome: int, status: int, opened_at: float, first_byte_at: float, now: float
+    ) -> bool:
+        verdict = self.counts.settled(outcome, status, now)
         if outcome == DONE:
-            self.well_at = ticket.settled_at
-            opened_at = ticket.opened_at
             self.timed += 1
             # A response that nobody watched for its first byte had it with its last.
-            self.first_byte_s += (ticket.first_byte_at or ticket.settled_at) - opened_at
-            self.total_s += ticket.settled_at - opened_at
-        if ticket.breaker is not None:
-            self._tell_breaker(ticket.breaker, ticket)
-        if ticket.cached_tokens >= 0 and ticket.kv_tokens > 0 and ticket.prompt_tokens > 0:
-            self._judge(ticket)
+            self.first_byte_s += (first_byte_at or now) - opened_at
+            self.total_s += now - opened_at
         self.changed = True
-
-    def _count_unusual(self, ticket: Ticket, outcome: int, status: int) -> None:
-        """Tell failures from what says nothing of the endpoint."""
-        if outcome == GARBAGE and self._is_excused(ticket.settled_at):
-            ticket.excused = True
-            self.excused += 1
-            self.broken += status > 0
-        elif ticket.failed:
-            self._count_failure(outcome, status)
+        if verdict == FAILED:
             self.publish()  # outlier detection need not wait for the sweep
-        elif status >= 500:
-            self.blameless_5xx += 1
-        elif self.consecutive_failures and status:
-            self._end_runs()
-
-    def _is_excused(self, now: float) -> bool:
-        """Whether an answer that was framed wrongly is the fault of what made it, one URL maybe.
-
-        It is as long as other answers are in order. An endpoint that says nothing else is faulty.
-        """
-        if self.well_at == 0.0:
-            self.well_at = now  # the first that is heard of it
-        return now - self.well_at < EXCUSED_FOR_S
-
-    def _end_runs(self) -> None:
-        self.consecutive_failures = 0  # the other runs are parts of this one
-        self.run_gateway = self.run_local = self.run_5xx = self.run_gateway_errors = 0
+        return verdict == EXCUSED
 
     def count_irregular(self, kinds: int) -> None:
         """A response of these kinds (summed up) was read all the same."""
@@ -173,17 +122,18 @@ class CountedEndpoint(Endpoint):
         cells = self._cells
         at = self._load_at
         values = array("q", [0] * LOAD_CELLS)
+        counts = self.counts
         values[L_IN_FLIGHT] = self.in_flight
         values[L_REQUESTS] = self.requests
         for index in range(5):
-            values[L_1XX_TO_5XX + index] = self.by_class[index]
+            values[L_1XX_TO_5XX + index] = counts.by_class[index]
         for index in range(4):  # CONNECT_FAILED, RESET, GARBAGE, TIMEOUT stand in that order
-            values[L_CONNECT_FAILURES + index] = self.by_outcome[2 + index]
-        values[L_CONSECUTIVE_FAILURES] = self.consecutive_failures
+            values[L_CONNECT_FAILURES + index] = counts.by_outcome[2 + index]
+        values[L_CONSECUTIVE_FAILURES] = counts.consecutive_failures
         values[L_CONNECTIONS] = self.connections
         values[L_BYTES_SENT] = self.bytes_sent
         values[L_BYTES_RECEIVED] = self.bytes_received
-        values[L_FAILURES] = self.failures
+        values[L_FAILURES] = counts.failures
         values[L_PENDING_PREFILL] = self.pending_prefill
         values[L_KV_TOKENS] = self.kv_tokens
         values[L_DECODING] = self.decoding
@@ -194,54 +144,36 @@ class CountedEndpoint(Endpoint):
         values[L_JUDGED_PROMPT] = self.judged_prompt
         values[L_JUDGED_PREDICTED] = self.judged_predicted
         values[L_JUDGED_CACHED] = self.judged_cached
-        values[L_GATEWAY_ERRORS] = self.gateway_errors
-        values[L_BROKEN] = self.broken
-        values[L_BLAMELESS_5XX] = self.blameless_5xx
-        values[L_EXCUSED] = self.excused
+        values[L_GATEWAY_ERRORS] = counts.gateway_errors
+        values[L_BROKEN] = counts.broken
+        values[L_BLAMELESS_5XX] = counts.blameless_5xx
+        values[L_EXCUSED] = counts.excused
         values[L_TIMED] = self.timed
         values[L_FIRST_BYTE_SUM_US] = int(self.first_byte_s * 1e6)
         values[L_TOTAL_SUM_US] = int(self.total_s * 1e6)
         values[L_ADDRESS] = self.address_number
         for index in range(_KINDS):
             values[L_IRREGULAR + index] = self.irregular[index]
-        values[L_RUN_GATEWAY] = self.run_gateway
-        values[L_RUN_LOCAL] = self.run_local
-        values[L_RUN_5XX] = self.run_5xx
-        values[L_RUN_GATEWAY_ERRORS] = self.run_gateway_errors
+        values[L_RUN_GATEWAY] = counts.run_gateway
+        values[L_RUN_LOCAL] = counts.run_local
+        values[L_RUN_5XX] = counts.run_5xx
+        values[L_RUN_GATEWAY_ERRORS] = counts.run_gateway_errors
         if self.owed > 0:
             values[L_QUIET_SINCE_US] = int(self.quiet_since * 1e6)
         values[L_HEARD_US] = int(self.heard_at * 1e6)
         cells[at : at + LOAD_CELLS] = memoryview(values)
 
-    def _tell_breaker(self, breaker: Breaker, ticket: Ticket) -> None:
-        """The attempt of this ticket, which that breaker let through, ended."""
-
-    def _count_failure(self, outcome: int, status: int) -> None:
-        """One more that the endpoint is to blame for, by kind."""
-        local = CONNECT_FAILED <= outcome <= TIMEOUT
-        gateway = 502 <= status <= 504
-        self.failures += 1
-        self.consecutive_failures += 1
-        self.run_gateway = self.run_gateway + 1 if local or gateway else 0
-        self.run_local = self.run_local + 1 if local else 0
-        if not status:
-            return
-        self.run_5xx = self.run_5xx + 1 if is_fault(status) else 0
-        self.run_gateway_errors = self.run_gateway_errors + 1 if gateway else 0
-        self.gateway_errors += gateway
-        self.broken += local
-
-    def _judge(self, ticket: Ticket) -> None:
-        """Count what was predicted to be cached and what was, in the engine's own tokens."""
-        prompt = ticket.prompt_tokens
+    def told_cached(self, prompt: int, predicted: int, cached: int) -> None:
         self.judged_prompt += prompt
-        self.judged_predicted += int(prompt * ticket.hit_tokens / ticket.kv_tokens)
-        self.judged_cached += min(ticket.cached_tokens, prompt)
+        self.judged_predicted += predicted
+        self.judged_cached += cached
+        self.changed = True
 
     def _resume_counts(self) -> None:
         """Totals go on from where a worker before this one left them; what it ran is gone."""
         cells = self._cells
         at = self._load_at
+        counts = self.counts
         cells[at + L_IN_FLIGHT] = 0
         cells[at + L_BREAKER] = 0
         for cell in RUNS:
@@ -253,21 +185,21 @@ class CountedEndpoint(Endpoint):
         self.prefilled = cells[at + L_PREFILLED]
         self.requests = cells[at + L_REQUESTS]
         for index in range(5):
-            self.by_class[index] = cells[at + L_1XX_TO_5XX + index]
+            counts.by_class[index] = cells[at + L_1XX_TO_5XX + index]
         for index in range(4):
-            self.by_outcome[2 + index] = cells[at + L_CONNECT_FAILURES + index]
+            counts.by_outcome[2 + index] = cells[at + L_CONNECT_FAILURES + index]
         self.connections = cells[at + L_CONNECTIONS]
         self.bytes_sent = cells[at + L_BYTES_SENT]
         self.bytes_received = cells[at + L_BYTES_RECEIVED]
-        self.failures = cells[at + L_FAILURES]
+        counts.failures = cells[at + L_FAILURES]
         self.breaker_opened = cells[at + L_BREAKER_OPENED]
         self.judged_prompt = cells[at + L_JUDGED_PROMPT]
         self.judged_predicted = cells[at + L_JUDGED_PREDICTED]
         self.judged_cached = cells[at + L_JUDGED_CACHED]
-        self.gateway_errors = cells[at + L_GATEWAY_ERRORS]
-        self.broken = cells[at + L_BROKEN]
-        self.blameless_5xx = cells[at + L_BLAMELESS_5XX]
-        self.excused = cells[at + L_EXCUSED]
+        counts.gateway_errors = cells[at + L_GATEWAY_ERRORS]
+        counts.broken = cells[at + L_BROKEN]
+        counts.blameless_5xx = cells[at + L_BLAMELESS_5XX]
+        counts.excused = cells[at + L_EXCUSED]
         self.timed = cells[at + L_TIMED]
         self.first_byte_s = cells[at + L_FIRST_BYTE_SUM_US] / 1e6
         self.total_s = cells[at + L_TOTAL_SUM_US] / 1e6

@@ -11,17 +11,31 @@ from penstock.dataplane.board.layout import (
     W_TLS_HANDSHAKES,
 )
 from penstock.dataplane.client.body_pace import BodyPace
+from penstock.dataplane.client.http1_answer import encoded
 from penstock.dataplane.client.http1_head import ClientHead
 from penstock.dataplane.client.http1_stream import AWAIT, BODY, BUSY, LINGER
 from penstock.dataplane.client.settings import ClientSettings
 from penstock.dataplane.context import Context
+from penstock.dataplane.exchange.answers import Answer
 from penstock.dataplane.exchange.exchange import Exchange
 from penstock.dataplane.exchange.front import Front
 from penstock.dataplane.io.loop import READABLE
 from penstock.dataplane.io.tls import TlsChannel
 from penstock.dataplane.route.plan import Plan
 from penstock.wire.chunked import ChunkedReader
-from penstock.wire.http1 import Refusal, RequestHead
+from penstock.wire.forwarding import (
+    CHUNKED,
+    CONTINUE,
+    LENGTH,
+    NO_BODY,
+    UNTIL_CLOSE,
+    Edit,
+    ResponseRules,
+    forwarded_response,
+    interim_response,
+    lacks_date,
+)
+from penstock.wire.http1 import Refusal, RequestHead, ResponseHead
 
 # Pipelined bytes taken in while a response is under way; beyond that they stay in the kernel.
 _MAX_PIPELINED_BYTES: Final = 65536
@@ -50,6 +64,7 @@ class ClientConnection(ClientHead, Front):
         self._reader: ChunkedReader | None = None
         self._pace: BodyPace | None = None  # of the body under way
         self._awaits_continue: bool = False  # it sends its body when told to, not before
+        self._framing: int = LENGTH  # of the response under way
         self._advancing: bool = False
 
     # --- reading ----------------------------------------------------------------------------
@@ -131,6 +146,7 @@ class ClientConnection(ClientHead, Front):
         self.requests += 1
         context.counters.values[W_REQUESTS] += 1
         self._keep_alive = head.keep_alive
+        self._response_bytes = 0
         length = head.length
         rest = data[length:] if len(data) > length else b""
         exchange = Exchange(context, self, head, plan)
@@ -250,7 +266,79 @@ class ClientConnection(ClientHead, Front):
 
     # --- the response (Front) ---------------------------------------------------------------
 
-    def keeps_alive(self) -> bool:
+    def frame(self, head: ResponseHead, rewritten: bool) -> bool:
+        request = self._head
+        assert request is not None
+        status = head.status
+        if request.bodiless or status == 204 or status == 304:
+            self._framing = NO_BODY
+        elif head.content_length >= 0 and not rewritten:
+            self._framing = LENGTH
+        elif request.minor == 1:
+            self._framing = CHUNKED
+            return True
+        else:
+            self._framing = UNTIL_CLOSE
+        return False
+
+    def respond(
+        self,
+        head: ResponseHead,
+        rules: ResponseRules,
+        request_id: bytes,
+        cookie: bytes,
+        decoded: bool,
+        body: bytes,
+        complete: bool,
+    ) -> bool:
+        request = self._head
+        assert request is not None
+        framing = self._framing
+        if framing == UNTIL_CLOSE:
+            self._keep_alive = False
+        keep_alive = self._keeps_alive()
+        # Built once for each distinct head; what it depends on besides is kept beside it.
+        flags = decoded * 16 + framing * 4 + keep_alive * 2 + request.minor
+        if head.rewritten_for is not rules or head.rewritten_flags != flags:
+            head.rewritten = forwarded_response(
+                head, framing, keep_alive, request.minor, rules, request_id, decoded
+            )
+            head.rewritten_for = rules
+            head.rewritten_flags = flags
+            head.lacks_date = lacks_date(head, rules)
+        if head.lacks_date:
+            request_id += self.context.date_line
+        if cookie:
+            request_id += b"\r\nSet-Cookie: " + cookie
+        return self.write(b"%b%b\r\n\r\n%b" % (head.rewritten, request_id, body))
+
+    def send_body(self, data: bytes) -> bool:
+        return self.write(data)
+
+    def interim(self, head: ResponseHead) -> None:
+        self.write(interim_response(head))
+
+    def send_continue(self) -> None:
+        self.write(CONTINUE)
+        self.continue_body()
+
+    def answer(self, answer: Answer, request_id: bytes, edits: list[Edit]) -> None:
+        request = self._head
+        data = encoded(
+            answer,
+            self._keeps_alive(),
+            without_body=request is not None and request.bodiless,
+            request_id=request_id,
+            edits=edits,
+        )
+        self._response_bytes = 0
+        self.write(data)
+
+    def response_bytes(self) -> int:
+        return self._response_bytes
+
+    def _keeps_alive(self) -> bool:
+        """Whether the connection will take another request after this response."""
         limit = self.settings.requests
         if self._state != BUSY or self.context.stopping or (limit != 0 and self.requests >= limit):
             self._keep_alive = False
@@ -271,7 +359,7 @@ class ClientConnection(ClientHead, Front):
 
     def cut(self, by_reset: bool) -> None:
         self.exchange = None
-        if by_reset:
+        if by_reset or self._framing == UNTIL_CLOSE:
             self.reset()
         else:
             self.tls = None  # what still waits is ciphertext already, and no farewell follows

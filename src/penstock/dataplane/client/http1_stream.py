@@ -4,6 +4,7 @@ from socket import SHUT_WR, SocketType
 from typing import Final
 
 from penstock.dataplane.board.layout import W_BAD_REQUESTS, W_BYTES_TO_CLIENTS
+from penstock.dataplane.client.http1_answer import encoded
 from penstock.dataplane.client.settings import ClientSettings
 from penstock.dataplane.context import Context
 from penstock.dataplane.exchange import answers
@@ -41,12 +42,15 @@ class ClientStream(Connection):
         self.address: str = address
         self._state: int = AWAIT
         self._inbox: bytes = b""
+        self._response_bytes: int = 0  # passed on of the response under way
         self._left: int = 0  # bytes of a body by length, or to be thrown away, still to come
         self._keep_alive: bool = True
         self._arm(settings.headers_s if tls is None else settings.tls_handshake_s)
 
     def write(self, data: bytes) -> bool:
-        self.context.counters.values[W_BYTES_TO_CLIENTS] += len(data)
+        size = len(data)
+        self.context.counters.values[W_BYTES_TO_CLIENTS] += size
+        self._response_bytes += size
         if self.send(data):
             return True
         if self._state != LINGER:
@@ -74,8 +78,7 @@ class ClientStream(Connection):
         self.context.counters.bump(W_BAD_REQUESTS)
         self._inbox = b""
         self._keep_alive = False
-        data = answers.refusal(status, reason, keep_alive=False, family=family)
-        self.write(answers.dressed(data, edits) if edits else data)
+        self.write(encoded(answers.refusal(status, reason, family=family), False, edits=edits))
         self._end_connection()
 
     def _end_connection(self) -> None:

@@ -7,12 +7,11 @@ from typing import Final
 from penstock.core.health.connection_reuse import EARLY_S
 from penstock.core.ticket import CONNECT_FAILED, GARBAGE, RESET, TIMEOUT
 from penstock.dataplane.endpoint.address_race import Address, AddressRace, Racer, open_socket
+from penstock.dataplane.endpoint.connector import Connector, KeptConnection
 from penstock.dataplane.endpoint.response_sink import ResponseSink
 from penstock.dataplane.endpoint.tcp_evidence import never_arrived
-from penstock.dataplane.io.connection import Connection
-from penstock.dataplane.io.loop import PEER_CLOSED, WRITABLE, Loop
+from penstock.dataplane.io.loop import PEER_CLOSED, WRITABLE
 from penstock.dataplane.io.tls import TlsChannel
-from penstock.dataplane.pool.live_endpoint import LiveEndpoint
 from penstock.wire.chunked import ChunkedReader, encode_chunk
 from penstock.wire.http1 import (
     BLANKS_AFTER_SIZE,
@@ -33,29 +32,25 @@ _CHUNKED: Final = 5
 _UNTIL_CLOSE: Final = 6
 
 
-class EndpointConnection(Connection, Racer):
+class EndpointConnection(KeptConnection, Racer):
     """Belongs to its endpoint while idle, and to one sink while at work."""
 
     def __init__(
         self,
-        loop: Loop,
+        connector: Connector,
         sock: socket.SocketType,
-        endpoint: LiveEndpoint,
         address: Address,
         tls: TlsChannel | None,
     ) -> None:
-        super().__init__(loop, sock, tls)
-        self.address: Address = address
+        super().__init__(connector.loop, sock, tls, address)
         self.race: AddressRace | None = None  # while it may still connect to another address
-        self.endpoint: LiveEndpoint = endpoint
-        self.moves: int = endpoint.moves  # as it was when this was opened
+        self.connector: Connector = connector
+        self.address_generation: int = connector.address_generation  # when this was opened
         self.timed_out: bool = False
         self.sink: ResponseSink | None = None
         self.requests: int = 0
         self.answered: bool = False  # any byte of the response under way came
-        self.idle_since: float = 0.0
         self.idled_s: float = 0.0  # before the request under way
-        self.streamed: bool = False  # the last answer came without a length
         self.never_arrived: bool = False  # the request under which this ended: see tcp_evidence
         self._sent_before: int = 0  # bytes of earlier requests
         self.keep: bool = True  # after the response, if the endpoint lets us
@@ -100,19 +95,15 @@ class EndpointConnection(Connection, Racer):
         self.deadline = deadline
 
     def survived(self) -> bool:
-        """Ask the system whether this, idle for long, has neither ended nor spoken; else close it.
-
-        So that no request goes out on a dead one that could not be repeated.
-        """
         idle_s = self.loop.env.now - self.idle_since
         try:
             self.sock.recv(1, socket.MSG_PEEK)
         except BlockingIOError:
-            self.endpoint.reuse.outlived(idle_s)
+            self.connector.reuse.outlived(idle_s)
             return True
         except OSError:
             pass
-        self.endpoint.reuse.ended(self.streamed, idle_s)
+        self.connector.reuse.ended(self.streamed, idle_s)
         self.close()
         return False
 
@@ -123,9 +114,9 @@ class EndpointConnection(Connection, Racer):
 
     def close(self) -> None:
         if self.open:
-            self.endpoint.open_connections -= 1
-            if self._state == _IDLE and self in self.endpoint.idle:
-                self.endpoint.idle.remove(self)
+            self.connector.open_connections -= 1
+            if self._state == _IDLE and self in self.connector.idle:
+                self.connector.idle.remove(self)
             if self.race is not None:
                 self.race.cancel()
         super().close()
@@ -172,7 +163,7 @@ class EndpointConnection(Connection, Racer):
         sink = self.sink
         if sink is None:
             if self._state == _IDLE:  # the endpoint closed it, or spoke out of turn
-                self.endpoint.reuse.ended(self.streamed, self.loop.env.now - self.idle_since)
+                self.connector.reuse.ended(self.streamed, self.loop.env.now - self.idle_since)
             self.close()
             return
         if data == b"":
@@ -225,7 +216,7 @@ class EndpointConnection(Connection, Racer):
     def _run_out_of_time(self) -> None:
         if self.sink is None:
             if self._state == _IDLE:
-                self.endpoint.reuse.outlived(self.loop.env.now - self.idle_since)
+                self.connector.reuse.outlived(self.loop.env.now - self.idle_since)
             self.close_in_order()
         elif self._state <= _HANDSHAKE:
             self._connect_late()
@@ -283,7 +274,7 @@ class EndpointConnection(Connection, Racer):
             self.race = None
             race.cancel()
             self.deadline = race.deadline
-        self.endpoint.connected_to(self.address)
+        self.connector.connected_to(self.address)
         self.watch(self.events & ~WRITABLE)
         if self.tls is None:
             self._connected()
@@ -314,14 +305,14 @@ class EndpointConnection(Connection, Racer):
     # --- the response -----------------------------------------------------------------------
 
     def _read(self, data: bytes, sink: ResponseSink) -> None:
-        endpoint = self.endpoint
-        endpoint.bytes_received += len(data)
+        connector = self.connector
+        connector.endpoint.bytes_received += len(data)
         self.answered = True
         state = self._state
         if state == _HEAD:
             self._read_head(data, sink)
             return
-        idle_s = endpoint.settings.stream_idle_s
+        idle_s = connector.settings.stream_idle_s
         if idle_s > 0.0 and self.expires_at == 0.0:
             self.deadline = self.loop.env.now + idle_s  # ``arm``, where it is this simple
         else:
@@ -360,7 +351,7 @@ class EndpointConnection(Connection, Racer):
             head = self._remembered
             if head is None or not data.startswith(head.raw):
                 end = find_head_end(data, scanned)
-                bound = self.endpoint.settings.header_bytes
+                bound = self.connector.settings.header_bytes
                 if (end if end >= 0 else len(data)) > bound:
                     raise Refusal(502, f"the response's header fields are over {bound} bytes")
                 if end < 0:
@@ -369,7 +360,7 @@ class EndpointConnection(Connection, Racer):
                     return
                 head = parse_response(data[:end])
                 if head.irregular:
-                    self.endpoint.count_irregular(head.irregular)
+                    self.connector.endpoint.count_irregular(head.irregular)
                 if head.status < 200:
                     self._read_interim(head, sink)
                     data = data[end:]
@@ -407,7 +398,7 @@ class EndpointConnection(Connection, Racer):
             self._finish()
             sink.on_response(head, rest, True)
             return
-        self.arm(self.endpoint.settings.stream_idle_s)
+        self.arm(self.connector.settings.stream_idle_s)
         if length > 0:
             self._left = left
             self._state = _LENGTH
@@ -447,7 +438,7 @@ class EndpointConnection(Connection, Racer):
         self.never_arrived = not self.broken and never_arrived(self.sock, self._sent_before)
         used_s = self.loop.env.now - self.idle_since - self.idled_s
         if self.never_arrived or used_s < EARLY_S:
-            self.endpoint.reuse.ended(self.streamed, self.idled_s)
+            self.connector.reuse.ended(self.streamed, self.idled_s)
         self._fail(
             RESET,
             "the endpoint closed a connection that had been idle as the request went out on it"
@@ -457,27 +448,27 @@ class EndpointConnection(Connection, Racer):
 
     def _finish(self) -> None:
         """The response is whole: keep the connection if it was cleanly framed, else close it."""
-        endpoint = self.endpoint
+        connector = self.connector
         if self.requests > 1:
-            endpoint.reuse.answered(self.streamed)
+            connector.reuse.answered(self.streamed)
         reader = self._reader
         self.streamed = reader is not None
         if reader is not None and reader.padded:
             self._persistent = False
-            endpoint.count_irregular(BLANKS_AFTER_SIZE)
+            connector.endpoint.count_irregular(BLANKS_AFTER_SIZE)
         self.sink = None
         self._reader = None
-        settings = endpoint.settings
+        settings = connector.settings
         if (
             not self._persistent
             or not self.request_sent
             or not self.keep
             or self._inbox
             or self.unsent is not None
-            or endpoint.removed
-            or self.moves != endpoint.moves
+            or connector.removed
+            or self.address_generation != connector.address_generation
             or (self.tls is not None and self.tls.ended)
-            or len(endpoint.idle) >= settings.max_idle
+            or len(connector.idle) >= settings.max_idle
             or self.requests >= settings.max_requests
         ):
             self.close_in_order()
@@ -490,7 +481,7 @@ class EndpointConnection(Connection, Racer):
         if head is not None and head.idle_s > 0.0 and (head.idle_s < timeout or timeout == 0.0):
             timeout = head.idle_s
         self.deadline = now + timeout if timeout > 0.0 else 0.0
-        endpoint.idle.append(self)
+        connector.idle.append(self)
 
     def _fail(self, outcome: int, reason: str) -> None:
         sink = self.sink
@@ -500,27 +491,28 @@ class EndpointConnection(Connection, Racer):
             sink.on_endpoint_failed(outcome, reason)
 
 
-def connect(loop: Loop, endpoint: LiveEndpoint) -> EndpointConnection:
+def connect(connector: Connector) -> EndpointConnection:
     """A connection under way. Raises OSError when there is no route or no descriptor for it."""
-    addresses = endpoint.addresses
+    loop = connector.loop
+    addresses = connector.addresses
     race: AddressRace | None = None
     if len(addresses) == 1:
         address = addresses[0]
         sock = open_socket(address)
     elif addresses:
-        race = AddressRace(loop, endpoint.in_order())
+        race = AddressRace(loop, connector.in_order())
         sock, address = race.open_next()
     else:
-        raise OSError(errno.EHOSTUNREACH, endpoint.no_address)
+        raise OSError(errno.EHOSTUNREACH, connector.no_address)
     tls = None
-    if endpoint.tls is not None:
-        tls = TlsChannel(endpoint.tls, False, endpoint.server_name)
-    connection = EndpointConnection(loop, sock, endpoint, address, tls)
+    if connector.tls is not None:
+        tls = TlsChannel(connector.tls, False, connector.server_name)
+    connection = EndpointConnection(connector, sock, address, tls)
     if race is not None:
         race.begin(connection)
         connection.race = race
     connection.events |= WRITABLE
     loop.add(connection, connection.events)
-    endpoint.open_connections += 1
-    endpoint.connections += 1
+    connector.open_connections += 1
+    connector.endpoint.connections += 1
     return connection

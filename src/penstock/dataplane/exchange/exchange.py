@@ -1,77 +1,116 @@
 """One request and its response: the life of a request, top to bottom.
 
-    accept → parse         listener.py, client.py, client_head.py
-    → route → inspect      plan.py, once for each distinct head; prompt_reading.py
-    → admit → eligible → pick → ticket → send → relay               here
-    → settle               settlement.py; on failure failover.py first
+    accept → parse         client/listener.py, client/http1.py
+    → route                route/planner.py, once for each distinct head
+    → inspect              inspection.py, while the body comes
+    → admit → eligible → pick → ticket → send → relay → settle       here
 
-The client side calls ``start``, ``on_request_body``, ``on_client_drained`` and ``on_client_gone``;
-the endpoint side calls the methods of ``ResponseSink``. Whatever happens, ``_note_end`` runs once.
+The client's side calls ``start``, ``on_request_body``, ``on_client_drained`` and those of "ends";
+attempts call the methods of ``AttemptOwner``. Whatever happens, ``_note_end`` runs once.
 """
 
+import sys
 from typing import Final
 
+from penstock.core.admission.gate import Ending, needs_of
+from penstock.core.attempts import Attempts
 from penstock.core.endpoint import Endpoint
-from penstock.core.ticket import (
-    ABANDONED,
-    CONNECT_FAILED,
-    DONE,
-    Ticket,
-)
+from penstock.core.policy.support.own import own_failure
+from penstock.core.pool.pool import NO_ROOM, ROOM
+from penstock.core.request import Request
+from penstock.core.ticket import ABANDONED, CLIENT_GONE, DONE, GARBAGE, TIMEOUT, Ticket
 from penstock.dataplane.board.layout import (
+    P_CLIENT_GONE,
+    P_CUT,
+    P_NO_ENDPOINT,
     P_REQUESTS,
+    P_RETRIES,
+    W_FIXED,
+    W_UNROUTED,
 )
-from penstock.dataplane.endpoint.http1 import EndpointConnection, connect
-from penstock.dataplane.endpoint.idle_connections import take_idle
-from penstock.dataplane.exchange.failover import Failover
-from penstock.dataplane.exchange.gathering import Gathering
-from penstock.dataplane.exchange.mirror import start_mirror
-from penstock.dataplane.io.loop import EXHAUSTED
-from penstock.dataplane.llm.answer_reading import names_reading_of
-from penstock.dataplane.pool.admission import Admission, ExchangePlace
+from penstock.dataplane.context import Context
+from penstock.dataplane.endpoint.http1 import EndpointConnection
+from penstock.dataplane.exchange import answers
+from penstock.dataplane.exchange.answer_tap import AnswerTap, changes_length, reading_for
+from penstock.dataplane.exchange.answers import Answer
+from penstock.dataplane.exchange.attempt import Attempt, AttemptOwner
+from penstock.dataplane.exchange.body import MAX_REPLAY_BYTES, RequestBody
+from penstock.dataplane.exchange.failover import is_stale, may_be_sent_again, may_follow
+from penstock.dataplane.exchange.front import Front
+from penstock.dataplane.exchange.gathering import Gathering, GatheringOwner
+from penstock.dataplane.exchange.inspection import GO_ON, READ_ON, REFUSE, Inspection
+from penstock.dataplane.exchange.log_line import Outcome, log_line
+from penstock.dataplane.exchange.mirror import Mirror, start_mirror
+from penstock.dataplane.llm.answer_reading import AnswerReading, names_reading_of
+from penstock.dataplane.pool.admission import AdmittedExchange, ExchangePlace
 from penstock.dataplane.pool.live_endpoint import LiveEndpoint
+from penstock.dataplane.pool.model_waits import ModelsAwaiter
 from penstock.dataplane.record.recorder import Watch
-from penstock.dataplane.route.plan import PoolPlan
-from penstock.wire.forwarding import (
-    CHUNKED,
-    CONTINUE,
-    LENGTH,
-    NO_BODY,
-    UNTIL_CLOSE,
-    for_other_body,
-    forwarded_response,
-    interim_response,
-    lacks_date,
-)
-from penstock.wire.http1 import ResponseHead
+from penstock.dataplane.route.plan import Plan, PoolPlan
+from penstock.wire.api_family import OPENAI
+from penstock.wire.forwarding import Edit, for_other_body
+from penstock.wire.http1 import RequestHead, ResponseHead
 from penstock.wire.openai import OTHER
 
-# Request bytes kept for another attempt; a longer body can be sent once only.
-MAX_REPLAY_BYTES: Final = 65536
 # Phases of the histograms, as in board.PHASES.
 _CONNECT: Final = 1
 _FIRST_BYTE: Final = 2
+# Of an engine asked for its models: it told them, or has no such path and asks for no key.
+_LETS_LIST: Final = frozenset((200, 404, 405, 501))
+# Ends that tell nothing about the endpoints: the client's doing, or ours.
+_TELLS_NOTHING: Final = frozenset(("client_gone", "bad_request", "crashed"))
 
 
-class Exchange(Failover):
+class Exchange(AttemptOwner, AdmittedExchange, ModelsAwaiter, GatheringOwner):
     """From a parsed head to the settled ticket."""
+
+    # Defaults stand in the class body: set one by one they cost more than the rest of __init__.
+    pool_plan: PoolPlan | None = None
+    request: Request | None = None  # what the policy may know
+    inspection: Inspection | None = None  # of one whose body may tell more
+    attempt: Attempt | None = None  # the last one
+    attempts: Attempts | None = None  # made when the first one fails or is passed over
+    attempt_number: int = 0  # of the attempt under way or made last; 0 before the first
+    tap: AnswerTap | None = None  # of an answer that is read along
+    answered: ResponseHead | None = None  # the endpoint's final head that was passed on
+    mirror: Mirror | None = None
+    place: ExchangePlace | None = None  # of one that has passed or awaits a pool's admission
+    status: int = 0  # answered to the client; 0 until then
+    ended: str = ""  # how, in one word, for the log
+    why: str = ""  # it was refused or cut, in a sentence
+    parse_s: float = 0.0  # from its head's first byte until the head was whole
+    first_byte_at: float = 0.0
+    _expires_at: float = 0.0
+    _chunked: bool = False  # pieces of the answer come in chunks
+    _inspecting: bool = False  # no endpoint is chosen before more of the body is there
+    _keeps_cookie: bool = False  # its endpoint is full, and it goes elsewhere this once
+    _cut_by_us: bool = False  # which tells nothing of the endpoint
+
+    def __init__(self, context: Context, front: Front, head: RequestHead, plan: Plan) -> None:
+        self.context: Context = context
+        self.front: Front = front
+        self.head: RequestHead = head
+        self.plan: Plan = plan
+        self.body: RequestBody = RequestBody(b"", False)
+        self.request_id: bytes = plan.request_id or context.new_request_id()
+        self.began: float = context.env.now
 
     # --- route, inspect, admit --------------------------------------------------------------
 
-    def start(self, body: bytes, complete: bool) -> None:
+    def start(self, data: bytes, complete: bool) -> None:
         """Begin, with what of the body came along with the head."""
         plan = self.plan
-        if body:
-            self._body = [body]
-            self._body_bytes = len(body)
-        self._body_complete = complete
+        body = self.body
+        body.first = data
+        body.size = len(data)
+        body.complete = complete
         if not plan.choices:
             self._answer_here()
             return
         env = self.context.env
-        way = plan.choices[0] if len(plan.choices) == 1 else plan.choose(env.random())
-        self.way = way
-        pool = way.pool
+        pool_plan = plan.choices[0] if len(plan.choices) == 1 else plan.choose(env.random())
+        self.pool_plan = pool_plan
+        pool = pool_plan.pool
         pool.counters.values[P_REQUESTS] += 1
         pool.counters.changed = True
         if pool.request_s > 0.0:
@@ -79,100 +118,134 @@ class Exchange(Failover):
         if plan.mirror is not None and env.random() < plan.mirror_share:
             self.mirror = start_mirror(self.context, plan.mirror, self.head, self.request_id)
             if self.mirror is not None:
-                self.mirror.feed(body, complete)
-        self.request = way.request
-        if way.inspects or way.skims:
-            if not self._begin_reading(way):
-                return
-            if not complete:
-                self._inspecting = True
-                if self.head.expects_continue:
-                    self.front.write(CONTINUE)
-                    self.front.continue_body()
-                self._await_body(body, False)
-                return
-            if not self._read_on(way, body, True) or not self._understand(way):
-                return
-        elif way.unread and not self._passes_as_it_is(way):
+                self.mirror.feed(data, complete)
+        self.request = pool_plan.request
+        if pool_plan.may_tell_more and not self._inspect(pool_plan, data, complete):
             return
-        elif way.asks_all:
-            Gathering(self).begin()
+        if pool_plan.asks_all:
+            Gathering(self, pool_plan, self.request_id).begin(env)
             return
-        if pool.admission is None:
-            self._attempt()
-        else:
-            self._admit(way, pool.admission)
+        self._admit(pool_plan)
 
-    def _await_body(self, data: bytes, complete: bool) -> None:
-        """More of a body came that is to be read; one over a bound passes unread."""
-        way = self.way
-        assert way is not None
-        roomy = self._take_room(len(data)) or complete  # what is there can as well be read
-        if not self._read_on(way, data, complete):
-            return
-        skimming = self._skimming
-        found = skimming is not None and skimming.done
-        if roomy and not complete and not found and self._body_bytes <= way.pool.prompt_bytes:
-            return
+    def _inspect(self, pool_plan: PoolPlan, data: bytes, complete: bool) -> bool:
+        """Read what the body tells; False when it waits for that, or was refused."""
+        insight = pool_plan.pool.insight
+        if insight is None:
+            return True
+        inspection = Inspection(
+            self.context, pool_plan, insight, self.head, self.body, self.request_id, self
+        )
+        self.inspection = inspection
+        found = inspection.begin()
+        if found == READ_ON and complete:
+            found = inspection.read_whole(data)
+        elif found == READ_ON:
+            self._inspecting = True
+            if self.head.expects_continue:
+                self.front.send_continue()
+            found = inspection.read(data, False)
+        return self._heeds(inspection, found)
+
+    def _heeds(self, inspection: Inspection, found: int) -> bool:
+        """Whether the request goes on by what the body tells."""
+        if found == READ_ON:
+            return False
         self._inspecting = False
-        if complete or skimming is not None:
-            if not self._understand(way):
-                return
-        elif not self._passes_unread(way, roomy):
-            return
-        if way.pool.admission is None:
-            self._attempt()
-        else:
-            self._admit(way, way.pool.admission)
+        if found == GO_ON:
+            self.request = inspection.request
+            return True
+        if found == REFUSE and inspection.refusal is not None:
+            self._give(inspection.refusal, "refused")
+        return False
 
     def on_models_known(self) -> None:
-        way = self.way
-        if way is None or not self._understand(way):
+        pool_plan = self.pool_plan
+        inspection = self.inspection
+        if pool_plan is None or inspection is None:
             return
-        if way.pool.admission is None:
-            self._attempt()
-        else:
-            self._admit(way, way.pool.admission)
+        if self._heeds(inspection, inspection.understand()):
+            self._admit(pool_plan)
 
-    def _admit(self, way: PoolPlan, admission: Admission) -> None:
+    def has_ended(self) -> bool:
+        return self.ended != ""
+
+    def _admit(self, pool_plan: PoolPlan) -> None:
         """Go on at once, unless the pool's admission makes it wait or turns it away."""
+        admission = pool_plan.pool.admission
+        if admission is None:
+            self._try(pool_plan)
+            return
         request = self.request
         assert request is not None
-        place = ExchangePlace(self, way.priority, self._expires_at)
-        place.needs = self._needs(way, request)
+        place = ExchangePlace(self, pool_plan.priority, self._expires_at)
+        place.needs = self._needs(pool_plan, request)
         self.place = place
         if admission.admits(place):
-            self._attempt()
-        elif not self.ended and not self._body_complete:
+            self._try(pool_plan)
+        elif not self.ended and not self.body.complete:
             self.front.hold_body()
 
     def on_admitted(self) -> None:
-        self._attempt()
+        pool_plan = self.pool_plan
+        assert pool_plan is not None
+        self._try(pool_plan)
+
+    def on_turned_away(self, why: str, retry_after_s: int) -> None:
+        self._refuse(503, why, retry_after_s, "overloaded")
+
+    def _needs(self, pool_plan: PoolPlan, request: Request) -> str:
+        """What it can use: those that wait for the same do so in one line."""
+        bound = self._bound_to(pool_plan, request) if pool_plan.pool.waits_for_bound else None
+        attempts = self.attempts
+        tried = attempts.tried if attempts is not None else None
+        return needs_of(request.model, tried, bound.name if bound is not None else "")
+
+    def room(self) -> int:
+        pool_plan = self.pool_plan
+        request = self.request
+        assert pool_plan is not None
+        assert request is not None
+        pool = pool_plan.pool
+        bound = self._bound_to(pool_plan, request)
+        if bound is not None:
+            if bound.has_room():
+                return ROOM
+            if pool.waits_for_bound:
+                return NO_ROOM
+        attempts = self.attempts
+        return pool.room(request, attempts.tried if attempts is not None else None)
+
+    def _bound_to(self, pool_plan: PoolPlan, request: Request) -> LiveEndpoint | None:
+        """The endpoint to which an answer, or else a cookie, binds it, as long as it may go there
+        and has tried nothing yet."""
+        if self.attempts is not None and self.attempts.tried:
+            return None
+        pool = pool_plan.pool
+        return pool.home_of(request) or pool.sticky_endpoint(pool_plan.home, request)
 
     # --- eligible, pick, ticket -------------------------------------------------------------
 
-    def _attempt(self) -> None:
-        """Choose an endpoint and get a connection to it."""
-        way = self.way
+    def _try(self, pool_plan: PoolPlan) -> None:
+        """Choose an endpoint and begin an attempt there."""
         request = self.request
-        assert way is not None
         assert request is not None
         env = self.context.env
-        pool = way.pool
-        tried = self._tried
+        pool = pool_plan.pool
+        attempts = self.attempts
+        tried = attempts.tried if attempts is not None else None
         watch: Watch | None = None
-        if pool.counters.values[P_REQUESTS] >= pool.sample_at:
+        if pool.counters.values[P_REQUESTS] >= pool.recorder.sample_at:
             watch = pool.recorder.watch(request, env, tried or (), self.request_id)
         chosen: Endpoint | None = None
         by = "answer"
-        if tried is None:
+        if not tried:
             chosen = pool.home_of(request) if request.continues else None
-            if chosen is None and way.home is not None:
-                chosen = pool.sticky_endpoint(way.home, request)
+            if chosen is None and pool_plan.home is not None:
+                chosen = pool.sticky_endpoint(pool_plan.home, request)
                 by = "cookie"
             if chosen is not None and not chosen.has_room():
                 if pool.waits_for_bound:
-                    self._no_endpoint()
+                    self._no_endpoint(pool_plan, request)
                     return
                 chosen = None
                 self._keeps_cookie = by == "cookie"
@@ -180,137 +253,121 @@ class Exchange(Failover):
             chosen = pool.pick(request, env, tried)
             by = "policy"
         if chosen is None:
-            self._no_endpoint()
+            self._no_endpoint(pool_plan, request)
             return
         assert isinstance(chosen, LiveEndpoint)
-        self.endpoint = chosen
-        self.attempts += 1
+        self.attempt_number += 1
         if watch is None:
-            self.ticket = Ticket(chosen, pool.policy, request, env.now)
+            ticket = Ticket(chosen, pool.policy, request, env.now)
         else:
-            self.ticket = watch.ticket(chosen, pool.policy, request, by, self.attempts)
-        if chosen.guarded and chosen.gives_way(self.ticket, env.now):
-            self._settle(ABANDONED)  # another worker took the last place at the same moment
-            self.attempts -= 1
+            ticket = watch.ticket(chosen, pool.policy, request, by, self.attempt_number)
+        attempt = Attempt(self, chosen, ticket, self._expires_at)
+        self.attempt = attempt
+        if chosen.guarded and not ticket.enters(env.now):
+            # Another worker took the last place at the same moment.
+            attempt.settle(ABANDONED, env.now)
+            self.attempt_number -= 1
             if by != "policy" and pool.waits_for_bound:
-                self._no_endpoint()
+                self._no_endpoint(pool_plan, request)
             else:
                 self._keeps_cookie = self._keeps_cookie or by == "cookie"
-                self._pass_over(chosen)
+                self._tries(pool_plan).pass_over(chosen)
+                self._try(pool_plan)
             return
-        self._connect(chosen)
+        attempt.begin(env.now, not (self.body.complete and pool_plan.repeats_sent))
+        self._await_connection(attempt)
 
-    def _connect(self, endpoint: LiveEndpoint) -> None:
-        """An idle connection or a fresh one."""
-        if endpoint.idle:
-            connection = take_idle(endpoint, self.context.env.now, self._is_sent_once())
-            if connection is not None:
-                self._send(connection)
-                return
-        self._connect_anew(endpoint)
-
-    def _connect_anew(self, endpoint: LiveEndpoint) -> None:
-        try:
-            connection = connect(self.context.loop, endpoint)
-        except OSError as error:
-            if error.errno in EXHAUSTED:
-                self._settle(ABANDONED)  # says nothing about the endpoint
-                self._refuse(503, f"no connection can be opened: {error.strerror}")
-            else:
-                self.on_endpoint_failed(CONNECT_FAILED, f"connecting failed: {error.strerror}")
-            return
-        connection.sink = self
-        self.peer = connection.address.shown
-        connection.expires_at = self._expires_at
-        self.connection = connection
-        self.connecting_at = self.context.env.now
-        connection.arm(endpoint.settings.connect_s)
-        if not self._body_complete:
+    def _await_connection(self, attempt: Attempt) -> None:
+        """Until there is one, the client's body stays with the client."""
+        if not self.body.complete and self.attempt is attempt and attempt.is_connecting():
             self.front.hold_body()
 
-    def on_connected(self) -> None:
-        connection = self.connection
-        way = self.way
-        assert connection is not None
-        assert way is not None
-        self.connect_s = self.context.env.now - self.connecting_at
-        way.pool.counters.record(_CONNECT, self.connect_s)
-        self._send(connection)
+    def _tries(self, pool_plan: PoolPlan) -> Attempts:
+        attempts = self.attempts
+        if attempts is None:
+            attempts = self.attempts = Attempts(pool_plan.pool)
+        return attempts
+
+    def _no_endpoint(self, pool_plan: PoolPlan, request: Request) -> None:
+        """There is none for it now: it waits once more where it was let in, or is refused."""
+        pool = pool_plan.pool
+        place = self.place
+        if place is not None and pool.admission is not None:
+            if self.attempts is not None:
+                self.attempts.may_fill_again()
+            place.needs = self._needs(pool_plan, request)
+            if pool.admission.takes_back(place):
+                return
+        pool.counters.bump(P_NO_ENDPOINT)
+        self._refuse(503, pool.why_none(request), pool.retry_after_s())
 
     # --- send -------------------------------------------------------------------------------
 
-    def _send(self, connection: EndpointConnection) -> None:
-        """The head, with the body so far, in one write."""
-        way = self.way
-        endpoint = self.endpoint
-        assert way is not None
-        assert endpoint is not None
-        self.connection = connection
-        self.peer = connection.address.shown
-        connection.begin(self, self.head.bodiless, self._expires_at)
-        legible = self._renames
-        prompt = self.prompt
-        has_slots = endpoint.slots is not None
-        if prompt is not None and (self._adapts or has_slots or prompt.names_slot):
-            self._adapt(prompt, endpoint)
-            legible = legible or prompt.asks_usage or self._learns_habit
-        elif has_slots and way.api != OTHER:
-            self._take_slot(None, endpoint)
-        body = self._body
-        complete = self._body_complete
-        prefix = way.prefix(endpoint, legible)
-        if self._other_length >= 0:
-            prefix = for_other_body(prefix, self.head, self._other_length, self._decoded)
-        if not body:
-            data = b"%b%b\r\n\r\n" % (prefix, self.request_id)
-        elif len(body) == 1:
-            data = b"%b%b\r\n\r\n%b" % (prefix, self.request_id, body[0])
-        else:
-            data = b"%b%b\r\n\r\n%b" % (prefix, self.request_id, b"".join(body))
-        self._sent = True
+    def on_attempt_connected(self, attempt: Attempt) -> None:
+        """Send the head, with the body so far, in one write."""
+        pool_plan = self.pool_plan
+        connection = attempt.connection
+        assert pool_plan is not None
+        assert connection is not None
+        endpoint = attempt.endpoint
+        if connection.requests == 0:
+            pool_plan.pool.counters.record(_CONNECT, attempt.connect_s)
+        connection.begin(attempt, self.head.bodiless, self._expires_at)
+        inspection = self.inspection
+        legible = False
+        if inspection is not None:
+            legible = inspection.adapt(endpoint, attempt.ticket)
+        elif endpoint.slots is not None and pool_plan.api != OTHER:
+            endpoint.give_slot(attempt.ticket)
+        body = self.body
+        complete = body.complete
+        prefix = pool_plan.prefix(endpoint, legible)
+        if body.other_length >= 0:
+            prefix = for_other_body(prefix, self.head, body.other_length, body.decoded)
+        kept = body.kept()
+        data = b"%b%b\r\n\r\n%b" % (prefix, self.request_id, kept)
+        attempt.sent = True
         connection.request_sent = complete
-        connection.arm(endpoint.settings.first_byte_s)
+        connection.arm(endpoint.connector.settings.first_byte_s)
         taken = connection.send(data)
         endpoint.bytes_sent += len(data)
-        if self._room and complete and not self._may_be_sent_again(way, endpoint):
+        if body.room and complete and not self._may_be_sent_again(pool_plan, endpoint):
             self._forget_body()
             if taken:
-                self._give_room_back()
+                body.give_room_back(self.context)
         if not complete:
             if not taken:
                 self.front.hold_body()
-            elif body or not self._continue_is_due(way):
+            elif kept or not self._continue_is_due(pool_plan):
                 self._take_body(connection)
             else:
                 self.front.take_body()
 
     def on_request_body(self, data: bytes, complete: bool) -> None:
         """More of the request's body, in the framing that goes to the endpoint."""
-        self._body_complete = complete
+        body = self.body
+        attempt = self.attempt
+        body.add(data, complete, self.status == 0)
         if self.mirror is not None:
             self.mirror.feed(data, complete)
-        if self.status == 0 and self._replayable:
-            self._body_bytes += len(data)
-            if self._body is None:
-                self._body = [data]
-            else:
-                self._body.append(data)
-            if self._body_bytes > MAX_REPLAY_BYTES and self._sent:
-                self._forget_body()
-                self._give_room_back()
-        if self._inspecting:
-            self._await_body(data, complete)
+        if self._inspecting and self.inspection is not None:
+            pool_plan = self.pool_plan
+            assert pool_plan is not None
+            if self._heeds(self.inspection, self.inspection.read(data, complete)):
+                self._admit(pool_plan)
             return
-        connection = self.connection
-        if connection is None or not self._sent:
+        if attempt is None or not attempt.sent or attempt.connection is None:
             if not complete:
                 self.front.hold_body()
             return
-        endpoint = self.endpoint
-        assert endpoint is not None
+        if body.size > MAX_REPLAY_BYTES and not body.is_forgotten():
+            self._forget_body()
+            body.give_room_back(self.context)
+        connection = attempt.connection
+        endpoint = attempt.endpoint
         connection.request_sent = complete
         if self.status == 0:
-            connection.arm(endpoint.settings.first_byte_s)
+            connection.arm(endpoint.connector.settings.first_byte_s)
         taken = True
         if data:
             taken = connection.send(data)
@@ -327,163 +384,454 @@ class Exchange(Failover):
             connection.arm(0.0)
         self.front.take_body()
 
-    def _continue_is_due(self, way: PoolPlan) -> bool:
+    def _continue_is_due(self, pool_plan: PoolPlan) -> bool:
         """Whether a client that waits for 100 is to get it from the endpoint."""
-        return self.head.expects_continue and not way.inspects and not way.skims
+        return self.head.expects_continue and not pool_plan.inspects and not pool_plan.skims
 
-    def on_endpoint_drained(self) -> None:
-        connection = self.connection
-        if not self._body_complete:
+    def on_attempt_drained(self, attempt: Attempt) -> None:
+        body = self.body
+        connection = attempt.connection
+        if not body.complete:
             if connection is not None:
                 self._take_body(connection)
-        elif self._room and self._body is None:
-            self._give_room_back()
+        elif body.room and body.is_forgotten():
+            body.give_room_back(self.context)
+
+    def _may_be_sent_again(self, pool_plan: PoolPlan, endpoint: LiveEndpoint) -> bool:
+        return may_be_sent_again(self.context, pool_plan, self.inspection, endpoint)
+
+    def _forget_body(self) -> None:
+        self.body.forget()
+        if self.inspection is not None:
+            self.inspection.drop()
 
     # --- relay ------------------------------------------------------------------------------
 
-    def on_interim(self, head: ResponseHead) -> None:
+    def on_attempt_interim(self, attempt: Attempt, head: ResponseHead) -> None:
         """Passed on to clients that can take it; 100 only to one that waits for it."""
-        way = self.way
-        waits = way is not None and self._continue_is_due(way)
+        pool_plan = self.pool_plan
+        waits = pool_plan is not None and self._continue_is_due(pool_plan)
         if self.head.minor == 0 or (head.status == 100 and not waits):
             return
-        self.front.write(interim_response(head))
+        self.front.interim(head)
         if head.status == 100:
             self.front.continue_body()
-            connection = self.connection
-            if connection is not None and connection.unsent is None and not self._body_complete:
+            connection = attempt.connection
+            if connection is not None and connection.unsent is None and not self.body.complete:
                 connection.arm(0.0)  # the client's turn
 
-    def frame_response(self, head: ResponseHead) -> bool:
-        status = head.status
-        if self.head.bodiless or status == 204 or status == 304:
-            self._framing = NO_BODY
-        elif head.content_length >= 0 and not self._changes_answer(head):
-            self._framing = LENGTH
-        elif self.head.minor == 1:
-            self._framing = CHUNKED
-            return True
-        else:
-            self._framing = UNTIL_CLOSE
-        return False
+    def frame_attempt(self, attempt: Attempt, head: ResponseHead) -> bool:
+        chunked = self.front.frame(head, changes_length(self.inspection, head))
+        self._chunked = chunked
+        return chunked
 
-    def on_response(self, head: ResponseHead, body: bytes, complete: bool) -> None:
+    def on_attempt_answered(
+        self, attempt: Attempt, head: ResponseHead, body: bytes, complete: bool
+    ) -> None:
         now = self.context.env.now
-        way = self.way
-        ticket = self.ticket
-        assert way is not None
-        assert ticket is not None
+        pool_plan = self.pool_plan
+        ticket = attempt.ticket
+        assert pool_plan is not None
+        pool = pool_plan.pool
         status = head.status
         ticket.status = status
-        if self.plan.listed and self._takes_list(head, complete):
+        if self.plan.listed and self._takes_list(attempt, pool_plan, head, complete):
             return
-        reading = None
-        prompt = self.prompt
-        if prompt is not None:
-            if (status == 400 or status == 422) and self._repeat_plainly(complete):
+        reading: AnswerReading | None = None
+        inspection = self.inspection
+        if inspection is not None and inspection.prompt is not None:
+            if (status == 400 or status == 422) and self._repeat_plainly(attempt, inspection):
                 return
-            self._note_usage(prompt, status)
-            if status == 404 and way.pool.spec.asks_again:
-                way.pool.waits.missed()
-            reading = self._reading_of(prompt, head)
-        elif way.makes_things:
-            reading = names_reading_of(head, self._framing, self.context.env)
+            inspection.note_usage(attempt.endpoint, status)
+            if status == 404 and pool.spec.asks_again:
+                pool.waits.missed()
+            reading = reading_for(
+                inspection,
+                inspection.prompt,
+                head,
+                self._chunked,
+                attempt.endpoint,
+                self.began,
+                self.context.env,
+            )
+        elif pool_plan.makes_things:
+            reading = names_reading_of(head, self._chunked, self.context.env)
         if reading is None or not reading.streamed:
             ticket.first_byte(now)  # else with the first token: engines send the head at once
-        pool = way.pool
-        if pool.orca and self.endpoint is not None:
-            pool.take_orca(self.endpoint, head, now)
-        if status in pool.rules.on_statuses and self._may_repeat(DONE, status, False):
-            self._leave_connection(complete)
-            self._settle(DONE)
-            self._retry()
+        if pool.orca:
+            pool.take_orca(attempt.endpoint, head, now)
+        if status in pool.rules.on_statuses and self._may_follow(attempt, None, DONE, status):
+            attempt.give_up()
+            attempt.settle(DONE, now)
+            self._retry(pool_plan)
             return
-        if way.conversation:
-            self._note_conversation(way)
+        if pool_plan.conversation and pool.insight is not None:
+            pool.insight.note_kept(pool_plan.conversation, attempt.endpoint)
         self.first_byte_at = now
         self.status = status
-        framing = self._framing
-        if framing == UNTIL_CLOSE:
-            self.front.close_after()
-        keep_alive = self.front.keeps_alive()
-        # Built once for each distinct head; what it depends on besides is kept beside it.
-        rules = way.rules
-        decoded = reading is not None and reading.decoder is not None
-        flags = decoded * 16 + framing * 4 + keep_alive * 2 + self.head.minor
-        if head.rewritten_for is not rules or head.rewritten_flags != flags:
-            head.rewritten = forwarded_response(
-                head,
-                framing,
-                keep_alive,
-                self.head.minor,
-                rules,
-                self.request_id,
-                decoded,
-            )
-            if way.origin:
-                pool.origins.learn(way.origin, head.fields)
-            head.rewritten_for = rules
-            head.rewritten_flags = flags
-            head.lacks_date = lacks_date(head, rules)
-        if head.request_id:
-            self.endpoints_id = head.request_id
-        request_id = self.request_id
-        if head.lacks_date:
-            request_id += self.context.date_line
-        if pool.sticky is not None and self.endpoint is not None and not self._keeps_cookie:
-            request_id += pool.set_cookie(self.endpoint, way.cookie)
-        if reading is not None:
-            self._reading = ticket.progress = reading
-            self.answer = reading
-            body = self._read(reading, body, complete)
-            complete = complete and not reading.broken
-        data = b"%b%b\r\n\r\n%b" % (head.rewritten, request_id, body)
-        self.bytes_out = len(data)
-        taken = self.front.write(data)
+        self.answered = head
+        cookie = b""
+        if pool.sticky is not None and not self._keeps_cookie:
+            cookie = pool.cookie_for(attempt.endpoint, pool_plan.cookie)
+        rules = pool_plan.rules
+        if pool_plan.origin and head.rewritten_for is not rules:
+            pool.origins.learn(pool_plan.origin, head.fields)
+        decoded = False
+        broken = ""
+        if reading is not None and pool.insight is not None:
+            self.tap = AnswerTap(reading, ticket, attempt.endpoint, pool.insight, inspection)
+            decoded = reading.decoder is not None
+            body = self.tap.pass_on(body, complete, now)
+            broken = reading.broken
+            complete = complete and not broken
+        taken = self.front.respond(head, rules, self.request_id, cookie, decoded, body, complete)
         if complete:
-            self.connection = None
-            self._settle(DONE)
+            self._settle(attempt, DONE)
             pool.counters.answered_at_once(status, now - self.began)
             self._note_end(now, "done")
             self.front.finish()
             return
         pool.counters.record(_FIRST_BYTE, now - self.began)
         self._forget_body()
-        if self._room:
-            self._give_room_back()
-        if reading is not None and reading.broken:
-            self._break_off(reading.broken)
+        if self.body.room:
+            self.body.give_room_back(self.context)
+        if broken:
+            self._break_off(attempt, broken)
         elif not taken:
-            self._hold_endpoint()
+            attempt.hold(now)
 
-    def on_body(self, data: bytes, complete: bool) -> None:
-        reading = self._reading
-        if reading is not None:
-            data = self._read(reading, data, complete)
-            if reading.broken:
-                self._break_off(reading.broken)
+    def on_attempt_body(self, attempt: Attempt, data: bytes, complete: bool) -> None:
+        tap = self.tap
+        if tap is not None:
+            data = tap.pass_on(data, complete, self.context.env.now)
+            if tap.reading.broken:
+                self._break_off(attempt, tap.reading.broken)
                 return
-        self.bytes_out += len(data)
-        if data and not self.front.write(data) and not complete:
-            self._hold_endpoint()
+        if data and not self.front.send_body(data) and not complete:
+            attempt.hold(self.context.env.now)
         if complete:
-            self.connection = None
-            self._settle(DONE)
+            self._settle(attempt, DONE)
             self._end(self.context.env.now, "done")
             self.front.finish()
 
-    def _hold_endpoint(self) -> None:
-        connection = self.connection
-        if connection is not None:
-            connection.pause_reading()
-            connection.arm(0.0)  # the client's turn: its own timeout runs
-            if self.ticket is not None:
-                self.ticket.hold(self.context.env.now)
-
     def on_client_drained(self) -> None:
-        connection = self.connection
-        if connection is not None and connection.open and self.status:
-            connection.resume_reading()
-            connection.arm(connection.endpoint.settings.stream_idle_s)
-            if self.ticket is not None:
-                self.ticket.go_on(self.context.env.now)
+        attempt = self.attempt
+        if attempt is not None and self.status:
+            attempt.go_on(self.context.env.now)
+
+    # --- failures ---------------------------------------------------------------------------
+
+    def on_attempt_failed(
+        self,
+        attempt: Attempt,
+        connection: EndpointConnection | None,
+        outcome: int,
+        reason: str,
+    ) -> None:
+        pool_plan = self.pool_plan
+        assert pool_plan is not None
+        endpoint = attempt.endpoint
+        if self.status:
+            self.why = reason
+            self._settle(attempt, outcome)
+            pool_plan.pool.counters.bump(P_CUT)
+            self._end(self.context.env.now, "cut")
+            self.front.cut(False)
+            return
+        if outcome == ABANDONED:
+            self._settle(attempt, outcome)
+            self._refuse(503, reason)
+            return
+        stale = is_stale(connection, outcome, self.body, self.head.method)
+        if stale and self._tries(pool_plan).replaces_stale():
+            self._settle(attempt, ABANDONED)  # says nothing about the endpoint
+            self._try_again_at(pool_plan, endpoint)
+            return
+        self._settle(attempt, outcome)
+        if self._may_follow(attempt, connection, outcome, 0):
+            self._retry(pool_plan)
+            return
+        # The log has endpoint and reason; addresses and certificates are no client's business.
+        self.why = f"endpoint {endpoint.name}: {reason}"
+        if outcome == TIMEOUT or (connection is not None and connection.timed_out):
+            self._refuse(504, "the endpoint did not answer in time")
+        else:
+            self._refuse(502, "the endpoint failed before it answered")
+
+    def _may_follow(
+        self, attempt: Attempt, connection: EndpointConnection | None, outcome: int, status: int
+    ) -> bool:
+        """Whether another attempt is safe, possible, and within the rules and the budget."""
+        pool_plan = self.pool_plan
+        request = self.request
+        if pool_plan is None or request is None or not self.body.replayable:
+            return False
+        return may_follow(
+            self._tries(pool_plan),
+            pool_plan,
+            attempt,
+            connection,
+            outcome,
+            status,
+            request.model,
+            self.inspection,
+            self.context.env,
+        )
+
+    def _retry(self, pool_plan: PoolPlan) -> None:
+        """Back to *eligible*, without the endpoints that failed; another model may stand in."""
+        pool_plan.pool.counters.bump(P_RETRIES)
+        inspection = self.inspection
+        if inspection is not None and self.attempts is not None:
+            inspection.fall_back(self.attempts)
+            self.request = inspection.request
+        self._try(pool_plan)
+
+    def _try_again_at(self, pool_plan: PoolPlan, endpoint: LiveEndpoint) -> None:
+        """The same endpoint once more, on a fresh connection."""
+        request = self.request
+        assert request is not None
+        now = self.context.env.now
+        ticket = Ticket(endpoint, pool_plan.pool.policy, request, now)
+        if endpoint.guarded:
+            ticket.enters(now)  # it has its place, and is to be counted there
+        attempt = Attempt(self, endpoint, ticket, self._expires_at)
+        self.attempt = attempt
+        attempt.begin_anew(now)
+        self._await_connection(attempt)
+
+    def _repeat_plainly(self, attempt: Attempt, inspection: Inspection) -> bool:
+        """Send the request without what was asked for in the client's stead, if that may be why it
+        was refused. Nothing was done for it yet."""
+        pool_plan = self.pool_plan
+        if pool_plan is None or not self.body.complete:
+            return False
+        if not inspection.ask_again_plainly(attempt.endpoint):
+            return False
+        self.attempt_number += 1
+        attempt.give_up()
+        attempt.settle(DONE, self.context.env.now)
+        self._try_again_at(pool_plan, attempt.endpoint)
+        return True
+
+    def _break_off(self, attempt: Attempt, reason: str) -> None:
+        """What comes cannot be passed on."""
+        attempt.give_up()
+        self.on_attempt_failed(attempt, None, GARBAGE, reason)
+
+    # --- answers of our own -----------------------------------------------------------------
+
+    def _answer_here(self) -> None:
+        """A redirect, a fixed response, or a refusal: no route, an ambiguous path, a loop."""
+        plan = self.plan
+        counters = self.context.counters
+        if plan.message:
+            counters.bump(W_UNROUTED)
+            told = answers.refusal(plan.status, plan.message, request_id=self.request_id)
+            self._give(told, "refused")
+        else:
+            counters.bump(W_FIXED)
+            self._give(Answer(plan.status, plan.body, plan.headers), "fixed")
+
+    def _refuse(self, status: int, message: str, retry_after_s: int = 1, kind: str = "") -> None:
+        """An error of our own; the message is the log's reason too, unless there is one."""
+        if self.plan.listed and not self.plan.listed_to_keys and status >= 500:
+            self._give_list()  # for which no endpoint is needed
+            return
+        told = answers.refusal(
+            status,
+            message,
+            request_id=self.request_id,
+            retry_after_s=retry_after_s,
+            kind=kind,
+            family=self.family(),
+        )
+        self._give(told, "refused")
+
+    def family(self) -> int:
+        """In whose form the client is told of errors, as far as is known."""
+        pool_plan = self._nearest_plan()
+        return pool_plan.family if pool_plan is not None else OPENAI
+
+    def _nearest_plan(self) -> PoolPlan | None:
+        if self.pool_plan is not None:
+            return self.pool_plan
+        choices = self.plan.choices
+        return choices[0] if choices else None
+
+    def _give(self, answer: Answer, ended: str) -> None:
+        """Answer with a response of our own, and be done."""
+        self.why = self.why or answer.why
+        self.status = answer.status
+        self.front.answer(answer, self.request_id, self.own_edits())
+        self._end(self.context.env.now, ended)
+        self.front.finish()
+
+    def own_edits(self) -> list[Edit]:
+        """What is done to the head of an answer of our own: as to an endpoint's, so that pages of
+        other origins can read errors, and what is configured for all answers stands in each."""
+        plan = self.plan
+        if plan.origins is not None and plan.origin:
+            return plan.origins.edits(plan.origin) + plan.edits
+        pool_plan = self._nearest_plan()
+        if pool_plan is None:
+            return plan.edits
+        if not pool_plan.origin:
+            return pool_plan.rules.edits
+        return pool_plan.pool.origins.edits(pool_plan.origin) + pool_plan.rules.edits
+
+    def _takes_list(
+        self, attempt: Attempt, pool_plan: PoolPlan, head: ResponseHead, complete: bool
+    ) -> bool:
+        """The list of all models, in place of an engine's, if the engine lets the client have it.
+
+        False where the engine's answer is to be passed on: that the key is wrong, for one.
+        """
+        if head.status not in _LETS_LIST:
+            return False
+        if pool_plan.origin:
+            pool_plan.pool.origins.learn(pool_plan.origin, head.fields)
+        attempt.give_up()
+        self._settle(attempt, DONE)
+        self._give_list()
+        return True
+
+    def _give_list(self) -> None:
+        self._give(answers.json_answer(200, self.plan.listed), "done")
+
+    def on_gathered(self, status: int, body: bytes) -> None:
+        if not body:
+            self._refuse(502, "no endpoint answered")
+            return
+        self._give(answers.json_answer(status, body), "done")
+
+    # --- ends -------------------------------------------------------------------------------
+
+    def on_client_gone(self) -> None:
+        """The client left: the endpoint's work is stopped at once."""
+        if self.pool_plan is not None:
+            self.pool_plan.pool.counters.bump(P_CLIENT_GONE)
+        self._give_up(CLIENT_GONE)
+        self._end(self.context.env.now, "client_gone")
+
+    def cut_off(self, outcome: int, why: str) -> None:
+        """We end it, and not because of anything that its endpoint did."""
+        self.why = why
+        self._cut_by_us = True
+        if self.pool_plan is not None and self.status:
+            self.pool_plan.pool.counters.bump(P_CUT)
+        self._give_up(outcome)
+        self._end(self.context.env.now, "cut")
+
+    def abandon(self, status: int, why: str) -> None:
+        """The client's request turned out bad while it came; the client side answers ``status``."""
+        self._give_up(ABANDONED)
+        self.status = status
+        self.why = why
+        self._end(self.context.env.now, "bad_request")
+
+    def on_crash(self) -> None:
+        """A bug showed, ours or of a user's policy: the client is not left waiting."""
+        if self.ended:
+            return
+        try:
+            self._give_up(ABANDONED)
+        finally:
+            if self.status == 0:
+                self.front.close_after()
+                own = own_failure(sys.exc_info()[1])
+                if own:
+                    self.why = own  # for the log; no client's business
+                    self._refuse(500, "the policy of the pool failed; see the standard error")
+                else:
+                    self._refuse(500, "internal error; see the balancer's standard error")
+            else:
+                self._end(self.context.env.now, "crashed")
+                self.front.cut(True)
+
+    def _give_up(self, outcome: int) -> None:
+        """Stop the attempt under way, if there is one."""
+        attempt = self.attempt
+        if attempt is not None:
+            attempt.give_up()
+            self._settle(attempt, outcome)
+
+    def _settle(self, attempt: Attempt, outcome: int) -> None:
+        now = self.context.env.now
+        tap = self.tap
+        try:
+            if tap is not None and not attempt.is_settled():
+                tap.learn(now)
+                self.why = self.why or tap.failure()
+        finally:
+            attempt.settle(outcome, now)
+
+    def _end(self, now: float, ended: str) -> None:
+        """Metrics and the log line; the last thing that happens to every exchange."""
+        pool_plan = self.pool_plan
+        if pool_plan is not None:
+            pool_plan.pool.counters.ended(self.status, now - self.began)
+        self._note_end(now, ended)
+
+    def _note_end(self, now: float, ended: str) -> None:
+        self.ended = ended
+        pool_plan = self.pool_plan
+        if pool_plan is not None and pool_plan.changes_models and 200 <= self.status < 300:
+            pool_plan.pool.waits.changed()
+        place = self.place
+        if place is not None and place.gate is not None:
+            place.gate.left(place, self._ending(place, now))
+        if self.mirror is not None and not self.body.complete:
+            self.mirror.give_up()
+        if self.body.room:
+            self.body.give_room_back(self.context)
+        log = self.context.log
+        if log.enabled:
+            log.write(log_line(self._outcome(), now))
+        # They know this exchange: no cycle is left for the collector.
+        self.place = None
+        self.attempt = None
+        self.inspection = None
+
+    def _ending(self, place: ExchangePlace, now: float) -> Ending:
+        """What it tells of the endpoints."""
+        came = self.first_byte_at > 0.0
+        status = self.status
+        return Ending(
+            told=self.ended not in _TELLS_NOTHING and not self._cut_by_us,
+            came=came,
+            whole=self.ended == "done",
+            timed_out=status == 504 and not came,
+            status=status if came else 0,
+            latency_s=(self.first_byte_at or now) - place.admitted_at,
+        )
+
+    def _outcome(self) -> Outcome:
+        """What the log tells of it."""
+        outcome = Outcome(self.head, self.plan, self.request_id, self.began, self.ended)
+        outcome.status = self.status
+        outcome.response_bytes = self.front.response_bytes() if self.status else 0
+        outcome.attempts = self.attempt_number
+        outcome.parse_s = self.parse_s
+        outcome.first_byte_at = self.first_byte_at
+        outcome.why = self.why
+        if self.place is not None:
+            outcome.queued_s = self.place.queued_s
+        pool_plan = self.pool_plan
+        if pool_plan is not None:
+            pool = pool_plan.pool
+            outcome.pool = pool.log_name
+            outcome.tells_usage = pool.insight is not None and pool.insight.usage != "off"
+        attempt = self.attempt
+        if attempt is not None:
+            outcome.endpoint = attempt.endpoint.log_name
+            outcome.peer = attempt.peer
+            outcome.connect_s = attempt.connect_s
+        if self.answered is not None:
+            outcome.endpoints_id = self.answered.request_id
+        if self.inspection is not None:
+            outcome.unread = self.inspection.unread
+            outcome.prompt = self.inspection.prompt
+        if self.tap is not None:
+            outcome.answer = self.tap.reading
+        return outcome

@@ -1,25 +1,69 @@
-"""What an exchange knows of its client: a stream that takes a response and may hold its body."""
+"""What an exchange knows of its client: one request's way back, whatever protocol carries it."""
 
-from mypy_extensions import trait
+from mypy_extensions import mypyc_attr, trait
+
+from penstock.dataplane.exchange.answers import Answer
+from penstock.wire.forwarding import Edit, ResponseRules
+from penstock.wire.http1 import ResponseHead
 
 
+@mypyc_attr(allow_interpreted_subclasses=True)
 @trait
 class Front:
-    """One request's way back. HTTP/1.1 has one per connection; HTTP/2 will have many."""
+    """HTTP/1.1 has one per connection; HTTP/2 will have many.
 
-    def keeps_alive(self) -> bool:
-        """Whether the connection will take another request after this response."""
-        raise NotImplementedError
+    Heads come as values, and refusals as what they mean: framing, persistence and the form of both
+    are the protocol's. Of ``respond`` and ``send_body`` False says that the client takes no more
+    for now; ``Exchange.on_client_drained`` follows.
+    """
 
-    def write(self, data: bytes) -> bool:
-        """Pass on bytes of the response, at once or as soon as the client takes them.
+    def frame(self, head: ResponseHead, rewritten: bool) -> bool:
+        """A final head came: choose how its body is framed; ``rewritten``: its length changes.
 
-        False when some wait because the client reads slowly; ``on_client_drained`` follows.
+        True when pieces are wanted in the chunks of HTTP/1.1, as servers mostly send them and may
+        pass as they came; else as bare payload.
         """
         raise NotImplementedError
 
+    def respond(
+        self,
+        head: ResponseHead,
+        rules: ResponseRules,
+        request_id: bytes,
+        cookie: bytes,
+        decoded: bool,
+        body: bytes,
+        complete: bool,
+    ) -> bool:
+        """Pass on a final head, edited by the rules, with what of the body came along.
+
+        ``cookie`` is the value of a further Set-Cookie, b"" for none. ``decoded``: the body's
+        content coding was taken off. ``complete``: ``finish`` follows.
+        """
+        raise NotImplementedError
+
+    def send_body(self, data: bytes) -> bool:
+        """Pass on more of the body, framed as ``frame`` said."""
+        raise NotImplementedError
+
     def finish(self) -> None:
-        """The response is whole."""
+        """The response is whole, and settled."""
+        raise NotImplementedError
+
+    def interim(self, head: ResponseHead) -> None:
+        """Pass on a 1xx head to a client that can take it."""
+        raise NotImplementedError
+
+    def send_continue(self) -> None:
+        """Tell a client that waits for 100 that its body is wanted."""
+        raise NotImplementedError
+
+    def answer(self, answer: Answer, request_id: bytes, edits: list[Edit]) -> None:
+        """Give an answer of our own, whole; ``finish`` follows."""
+        raise NotImplementedError
+
+    def response_bytes(self) -> int:
+        """How many bytes of the response were passed on, as the protocol writes them."""
         raise NotImplementedError
 
     def close_after(self) -> None:
@@ -29,7 +73,7 @@ class Front:
     def cut(self, by_reset: bool) -> None:
         """The response will never be whole: end so that no client can take it for whole.
 
-        ``by_reset`` where nothing but the end of the connection would mark the end of the body.
+        ``by_reset``: in any case; else where nothing but the end would mark the end of the body.
         """
         raise NotImplementedError
 

@@ -5,54 +5,60 @@ probes they open no tickets: they are no work. An endpoint that does not answer 
 error, is left out; where none answers, the first error is told.
 """
 
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
 import msgspec
+from mypy_extensions import trait
 
+from penstock.core.env import Env
 from penstock.core.pool.eligible import is_available
 from penstock.dataplane.endpoint.http1 import EndpointConnection, connect
 from penstock.dataplane.endpoint.idle_connections import take_idle
 from penstock.dataplane.endpoint.response_sink import ResponseSink
 from penstock.dataplane.io.loop import report_bug
 from penstock.dataplane.pool.live_endpoint import LiveEndpoint
+from penstock.dataplane.route.plan import PoolPlan
 from penstock.wire import openai_bodies as bodies
 from penstock.wire.http1 import ResponseHead
 
-if TYPE_CHECKING:
-    from penstock.dataplane.exchange.settlement import Settlement
-
-_ENDINGS: Final = (b"/api/tags", b"/api/ps")
 _PATIENCE_S: Final = 2.0  # for an engine's answer; it is made of what it has in memory
 MAX_ANSWER_BYTES: Final = 4 * 1024 * 1024
 
 
-def asks_all(method: bytes, target: bytes) -> bool:
-    """Whether every endpoint of a pool has a part of the answer."""
-    path = target.partition(b"?")[0]
-    return method == b"GET" and any([path.endswith(ending) for ending in _ENDINGS])
+@trait
+class GatheringOwner:
+    """Whoever asked: an exchange."""
+
+    def has_ended(self) -> bool:
+        """Whether nobody waits for the answer any more."""
+        raise NotImplementedError
+
+    def on_gathered(self, status: int, body: bytes) -> None:
+        """What all endpoints say together; an empty ``body`` when none answered."""
+        raise NotImplementedError
 
 
 class Gathering:
     """One of them, until all have answered."""
 
-    def __init__(self, exchange: "Settlement") -> None:
-        self._exchange: Settlement = exchange
+    def __init__(self, owner: GatheringOwner, plan: PoolPlan, request_id: bytes) -> None:
+        self._owner: GatheringOwner = owner
+        self._plan: PoolPlan = plan
+        self._request_id: bytes = request_id
         self._left: int = 1  # one for itself, until all were asked
         self._found: dict[str, object] = {}
         self._answered: bool = False
         self._status: int = 502
         self._error: bytes = b""
 
-    def begin(self) -> None:
+    def begin(self, env: Env) -> None:
         """Ask all that are available."""
-        exchange = self._exchange
-        way = exchange.way
-        assert way is not None
-        for endpoint in way.pool.members:
+        plan = self._plan
+        for endpoint in plan.pool.members:
             if is_available(endpoint):
                 self._left += 1
-                head = b"%b%b\r\n\r\n" % (way.prefix(endpoint), exchange.request_id)
-                _Inquiry(self, endpoint, head).begin(exchange)
+                head = b"%b%b\r\n\r\n" % (plan.prefix(endpoint), self._request_id)
+                _Inquiry(self, endpoint, head).begin(env.now)
         self.ended(0, b"")
 
     def ended(self, status: int, body: bytes) -> None:
@@ -68,13 +74,13 @@ class Gathering:
             self._status = status
             self._error = body
         self._left -= 1
-        if self._left or self._exchange.ended:
+        if self._left or self._owner.has_ended():
             return
         if self._answered:
             told = msgspec.json.encode({"models": list(self._found.values())})
-            self._exchange.on_gathered(200, told)
+            self._owner.on_gathered(200, told)
         else:
-            self._exchange.on_gathered(self._status, self._error)
+            self._owner.on_gathered(self._status, self._error)
 
 
 class _Inquiry(ResponseSink):
@@ -88,24 +94,23 @@ class _Inquiry(ResponseSink):
         self._status: int = 0
         self._body: bytes = b""
 
-    def begin(self, exchange: "Settlement") -> None:
+    def begin(self, now: float) -> None:
         """Send it, on an idle connection or a fresh one."""
         endpoint = self._endpoint
-        loop = exchange.context.loop
-        if endpoint.idle:
-            idle = take_idle(endpoint, loop.env.now, True)  # it is not repeated
+        if endpoint.connector.idle:
+            idle = take_idle(endpoint.connector, now, True)  # it is not repeated
             if idle is not None:
                 self._connection = idle
                 self.on_connected()
                 return
         try:
-            connection = connect(loop, endpoint)
+            connection = connect(endpoint.connector)
         except OSError:
             self._end(0)
             return
         self._connection = connection
         connection.sink = self
-        connection.arm(endpoint.settings.connect_s)
+        connection.arm(endpoint.connector.settings.connect_s)
 
     def on_connected(self) -> None:
         connection = self._connection

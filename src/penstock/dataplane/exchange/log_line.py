@@ -1,12 +1,13 @@
 """One request as a line of JSON. Timers are milliseconds and follow HAProxy's."""
 
 from json import dumps
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
+from penstock.dataplane.llm.answer_reading import AnswerReading
+from penstock.dataplane.llm.prompt_body import PromptBody
 from penstock.dataplane.record.request_log import json_text, time_stamp
-
-if TYPE_CHECKING:
-    from penstock.dataplane.exchange.settlement import Settlement
+from penstock.dataplane.route.plan import Plan
+from penstock.wire.http1 import RequestHead
 
 # One formatting call for the whole line: by f-strings it cost five times as much.
 _LINE: Final = (
@@ -25,8 +26,38 @@ _USAGE: Final = (
 )
 
 
-def log_line(exchange: "Settlement", now: float) -> bytes:
-    """What is known of an exchange at its end; with the line's end.
+class Outcome:
+    """What became of one exchange, as far as its line tells it. Made only where there is a log."""
+
+    pool: bytes = b"-"
+    endpoint: bytes = b"-"
+    peer: bytes = b""  # the address that the last attempt went to
+    status: int = 0  # answered to the client; 0: none
+    response_bytes: int = 0
+    attempts: int = 0
+    parse_s: float = 0.0
+    queued_s: float = 0.0
+    connect_s: float = 0.0
+    first_byte_at: float = 0.0
+    why: str = ""
+    endpoints_id: bytes = b""  # the request's id as the endpoint tells it
+    unread: str = ""
+    prompt: PromptBody | None = None
+    answer: AnswerReading | None = None
+    tells_usage: bool = False
+
+    def __init__(
+        self, head: RequestHead, plan: Plan, request_id: bytes, began: float, ended: str
+    ) -> None:
+        self.head: RequestHead = head
+        self.plan: Plan = plan
+        self.request_id: bytes = request_id
+        self.began: float = began
+        self.ended: str = ended  # how, in one word
+
+
+def log_line(outcome: Outcome, now: float) -> bytes:
+    """The line, with its end.
 
     ``t_parse`` is 0 for a head that came in one piece, ``t_connect`` null on a reused connection,
     ``t_first_byte`` null when none came. Requests to a language model have the model, tokens, times
@@ -34,39 +65,38 @@ def log_line(exchange: "Settlement", now: float) -> bytes:
     endpoint tells it, where that is another; ``asked`` is the name in the request where the model
     is another, by an alias, a fallback or a default.
     """
-    plan = exchange.plan
+    plan = outcome.plan
     facts = plan.log_facts
     if not facts:
-        facts = _facts(exchange)
+        facts = _facts(outcome.head, plan)
         plan.log_facts = facts
-    way = exchange.way
-    endpoint = exchange.endpoint
-    began = exchange.began
+    began = outcome.began
+    first_byte_at = outcome.first_byte_at
     # An id that Penstock made needs no care; one that a client sent may.
-    request_id = exchange.request_id
+    request_id = outcome.request_id
     return _LINE % (
         time_stamp(),
         json_text(request_id) if plan.request_id else request_id,
         facts,
-        way.pool.log_name if way is not None else b"-",
-        endpoint.log_name if endpoint is not None else b"-",
-        b'"%b"' % exchange.peer if exchange.peer else _NULL,
-        exchange.status,
-        exchange.bytes_out,
-        exchange.attempts,
-        exchange.parse_s * 1e3,
-        exchange.place.queued_s * 1e3 if exchange.place is not None else 0.0,
-        b"%.3f" % (exchange.connect_s * 1e3) if exchange.connect_s else _NULL,
-        b"%.3f" % ((exchange.first_byte_at - began) * 1e3) if exchange.first_byte_at else _NULL,
+        outcome.pool,
+        outcome.endpoint,
+        b'"%b"' % outcome.peer if outcome.peer else _NULL,
+        outcome.status,
+        outcome.response_bytes,
+        outcome.attempts,
+        outcome.parse_s * 1e3,
+        outcome.queued_s * 1e3,
+        b"%.3f" % (outcome.connect_s * 1e3) if outcome.connect_s else _NULL,
+        b"%.3f" % ((first_byte_at - began) * 1e3) if first_byte_at else _NULL,
         (now - began) * 1e3,
-        exchange.ended.encode(),
-        (b',"why":' + dumps(exchange.why).encode() if exchange.why else b"")
+        outcome.ended.encode(),
+        (b',"why":' + dumps(outcome.why).encode() if outcome.why else b"")
         + (
-            b',"endpoint_id":"%b"' % json_text(exchange.endpoints_id)
-            if exchange.endpoints_id
+            b',"endpoint_id":"%b"' % json_text(outcome.endpoints_id)
+            if outcome.endpoints_id
             else b""
         )
-        + (_usage(exchange) if exchange.prompt is not None else _unread(exchange)),
+        + (_usage(outcome, outcome.prompt) if outcome.prompt is not None else _unread(outcome)),
     )
 
 
@@ -82,10 +112,8 @@ def refusal_line(client: str, received: bytes, status: int, why: str) -> bytes:
     )
 
 
-def _facts(exchange: "Settlement") -> bytes:
+def _facts(head: RequestHead, plan: Plan) -> bytes:
     """What the head alone decides; the same for all requests of a plan."""
-    head = exchange.head
-    plan = exchange.plan
     route = plan.route
     agent = head.value(b"user-agent")
     return b'"client":"%b","method":"%b","host":"%b","target":"%b","user_agent":%b,"route":"%b"' % (
@@ -98,15 +126,11 @@ def _facts(exchange: "Settlement") -> bytes:
     )
 
 
-def _usage(exchange: "Settlement") -> bytes:
+def _usage(outcome: Outcome, prompt: PromptBody) -> bytes:
     """Of an understood request to a language model; tokens are null where the engine told none."""
-    prompt = exchange.prompt
-    way = exchange.way
-    if prompt is None or way is None or way.pool.insight is None:
+    if not outcome.tells_usage:
         return b""
-    if way.pool.insight.usage == "off":
-        return b""
-    answer = exchange.answer
+    answer = outcome.answer
     model = dumps(prompt.found.model).encode()
     if prompt.asked != prompt.found.model:
         model += b',"asked":' + dumps(prompt.asked).encode()
@@ -124,8 +148,8 @@ def _usage(exchange: "Settlement") -> bytes:
     )
 
 
-def _unread(exchange: "Settlement") -> bytes:
-    return b',"unread":' + dumps(exchange.unread).encode() if exchange.unread else b""
+def _unread(outcome: Outcome) -> bytes:
+    return b',"unread":' + dumps(outcome.unread).encode() if outcome.unread else b""
 
 
 def _count(tokens: int) -> bytes:

@@ -90,7 +90,7 @@ class Mirror(ResponseSink):
         """All there is; the endpoint's time to answer runs once that is the whole."""
         connection.request_sent = self._complete
         if not connection.answered:
-            connection.arm(self.endpoint.settings.first_byte_s if self._complete else 0.0)
+            connection.arm(self.endpoint.connector.settings.first_byte_s if self._complete else 0.0)
 
     def on_interim(self, head: ResponseHead) -> None:
         pass
@@ -143,12 +143,12 @@ def start_mirror(
         return None
     assert isinstance(endpoint, LiveEndpoint)
     try:
-        connection = connect(context.loop, endpoint)
+        connection = connect(endpoint.connector)
     except OSError:
         way.pool.counters.bump(P_COPIES_GIVEN_UP)
         return None  # a copy is not worth more than one attempt
     connection.keep = False  # copies must not crowd out the idle connections
-    connection.arm(endpoint.settings.connect_s)
+    connection.arm(endpoint.connector.settings.connect_s)
     mirror = Mirror(context, way, endpoint, connection)
     mirror.send_head(b"%b%b\r\n\r\n" % (way.prefix(endpoint), request_id), head.method == b"HEAD")
     return mirror

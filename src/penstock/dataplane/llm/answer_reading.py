@@ -7,7 +7,6 @@ from penstock.core.measure.tokens import Progress
 from penstock.wire.answer_model import ModelRenamer
 from penstock.wire.chunked import LAST_CHUNK, ChunkedReader, encode_chunk
 from penstock.wire.content_coding import BadCoding, ContentDecoder, OverBound, decoder_of
-from penstock.wire.forwarding import CHUNKED
 from penstock.wire.http1 import Refusal, ResponseHead
 from penstock.wire.kept_things import names_in
 from penstock.wire.sse import SseMeter
@@ -147,14 +146,13 @@ def is_changed(head: ResponseHead, asked: bool, renamed: bool) -> bool:
     return not coding or decoder_of(coding, 0) is not None
 
 
-def reading_of(head: ResponseHead, framing: int, changed: bool, env: Env) -> AnswerReading | None:
+def reading_of(head: ResponseHead, chunked: bool, changed: bool, env: Env) -> AnswerReading | None:
     """How to read an answer along; None when it is of a kind that says nothing.
 
-    ``changed``: it has to be, see ``is_changed``.
+    ``chunked``: its pieces come in chunks. ``changed``: it has to be, see ``is_changed``.
     """
     if head.status != 200:
         return None
-    chunked = framing == CHUNKED
     coding = _coding(head)
     kind = _value(head, b"content-type").lower()
     if changed:
@@ -184,13 +182,13 @@ class NameMeter(SseMeter):
         self.names = names_in(line)
 
 
-def names_reading_of(head: ResponseHead, framing: int, env: Env) -> AnswerReading | None:
+def names_reading_of(head: ResponseHead, chunked: bool, env: Env) -> AnswerReading | None:
     """How to read the ids in an answer; None when it tells none."""
     if not 200 <= head.status < 300 or _coding(head):
         return None
     if not _value(head, b"content-type").lower().startswith(_JSON):
         return None
-    reading = AnswerReading(False, framing == CHUNKED, env)
+    reading = AnswerReading(False, chunked, env)
     reading.meter = NameMeter()
     return reading
 

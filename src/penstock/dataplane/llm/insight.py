@@ -15,9 +15,9 @@ from penstock.core.ticket import Ticket
 from penstock.dataplane.board.counters import PoolCounters
 from penstock.dataplane.board.model_counters import ModelCounters
 from penstock.dataplane.llm.answer_reading import AnswerReading
+from penstock.dataplane.llm.engine_habits import EngineHabits
 from penstock.dataplane.llm.routed_prefixes import RoutedPrefixes
 from penstock.dataplane.llm.sightings import SightingRing
-from penstock.dataplane.pool.live_endpoint import LiveEndpoint
 from penstock.wire.openai import EMBEDDING, IMAGE_TOKENS, Inspection
 from penstock.wire.session_keys import session_hash
 
@@ -85,7 +85,14 @@ class Insight:
             streams=head.streams,
         )
 
-    def learn(self, found: Inspection, reading: AnswerReading, ticket: Ticket, now: float) -> None:
+    def learn(
+        self,
+        found: Inspection,
+        reading: AnswerReading,
+        ticket: Ticket,
+        habits: EngineHabits,
+        now: float,
+    ) -> None:
         """An answer to an understood request ended; the ticket gets its tokens."""
         meter = reading.meter
         output = meter.output_tokens if meter.output_tokens >= 0 else meter.events
@@ -97,19 +104,19 @@ class Insight:
         ticket.prompt_tokens = meter.prompt_tokens
         whole = meter.prompt_tokens >= 0 and (meter.done or not reading.streamed)
         endpoint = ticket.endpoint
-        if reading.streamed and isinstance(endpoint, LiveEndpoint):
+        if reading.streamed:
             if reading.habit is not None:
-                endpoint.usage.learn(found.api, reading.habit.habit(meter), now)
+                habits.usage.learn(found.api, reading.habit.habit(meter), now)
             elif meter.done and meter.prompt_tokens < 0 and meter.output_tokens < 0:
-                endpoint.usage.missed(found.api)
-        if whole and isinstance(endpoint, LiveEndpoint):
-            meter.cached_tokens = endpoint.cached_tokens(found.api, meter.cached_tokens)
+                habits.usage.missed(found.api)
+        if whole:
+            meter.cached_tokens = habits.cached_tokens(found.api, meter.cached_tokens)
         ticket.cached_tokens = meter.cached_tokens
         if endpoint.exact_slot >= 0:
             self._sightings.note(found, ticket)
-        if whole and ticket.cached_tokens < 0 and isinstance(endpoint, LiveEndpoint):
+        if whole and ticket.cached_tokens < 0:
             # Up to a second old: good for sums, not for what one prompt teaches.
-            ticket.cached_tokens = 0 if endpoint.never_hit and found.api != EMBEDDING else -1
+            ticket.cached_tokens = 0 if habits.never_hit and found.api != EMBEDDING else -1
         reading.ended_at = now
         if self.usage != "off":
             self._count(found.model, reading)

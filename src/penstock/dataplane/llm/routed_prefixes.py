@@ -12,6 +12,7 @@ from typing import Final
 from penstock.core.endpoint import Endpoint
 from penstock.core.prefixes.answer_homes import AnswerHomes
 from penstock.core.prefixes.prefix_index import PrefixIndex, PrefixJournal
+from penstock.dataplane.board.counted_endpoint import CountedEndpoint
 from penstock.dataplane.board.layout import (
     ROUTE_CELLS,
     ROUTES,
@@ -21,7 +22,6 @@ from penstock.dataplane.board.layout import (
     as_cell,
     of_cell,
 )
-from penstock.dataplane.pool.live_endpoint import LiveEndpoint
 
 _AT_ONCE: Final = 8192  # entries read between two batches of events: a few milliseconds at most
 _TOKEN_BITS: Final = 32
@@ -34,11 +34,11 @@ class Believer:
 
     def __init__(
         self,
-        endpoint: LiveEndpoint,
+        endpoint: CountedEndpoint,
         index: PrefixIndex | None,
         homes: AnswerHomes | None = None,
     ) -> None:
-        self.endpoint: LiveEndpoint = endpoint
+        self.endpoint: CountedEndpoint = endpoint
         self.index: PrefixIndex | None = index
         self.homes: AnswerHomes | None = homes
 
@@ -64,7 +64,7 @@ class RoutedPrefixes(PrefixJournal):
         self._write(endpoint, [answer], [_ANSWER])
 
     def _write(self, endpoint: Endpoint, hashes: list[int], sizes: list[int]) -> None:
-        if not isinstance(endpoint, LiveEndpoint):
+        if not isinstance(endpoint, CountedEndpoint):
             return
         cells = self._cells
         count = self._count

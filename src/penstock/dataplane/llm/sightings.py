@@ -10,9 +10,9 @@ from typing import Final
 
 from penstock.core.prefixes.prefix_learner import Sighting
 from penstock.core.ticket import Ticket
+from penstock.dataplane.board.counted_endpoint import CountedEndpoint
 from penstock.dataplane.board.layout import SG_COUNT, SG_ENTRIES, SIGHTING_CELLS, Board, of_cell
 from penstock.dataplane.llm.exact_prefixes import FactTable
-from penstock.dataplane.pool.live_endpoint import LiveEndpoint
 from penstock.wire.openai import Inspection, block_ends
 
 _HEAD: Final = 7  # length, row, sent and first token in µs, tokens, cached tokens, bytes
@@ -32,7 +32,7 @@ class SightingRing:
         endpoint = ticket.endpoint
         if not blocks or found.images or ticket.prompt_tokens <= 0 or ticket.cached_tokens < 0:
             return
-        if ticket.first_byte_at <= 0.0 or not isinstance(endpoint, LiveEndpoint):
+        if ticket.first_byte_at <= 0.0 or not isinstance(endpoint, CountedEndpoint):
             return
         if self._table.holders(blocks[-1]) >= 0:
             return  # known

@@ -2,16 +2,17 @@
 
 import ssl
 from ipaddress import ip_address
-from typing import TYPE_CHECKING, Any, Final
+from typing import Final
+
+from mypy_extensions import trait
 
 from penstock.core import snapshot
 from penstock.core.endpoint import BACKUP, DOWN
 from penstock.core.env import Env
-from penstock.core.health.breaker import OPEN, STATE_NAMES, Breaker, BreakerChange
-from penstock.core.health.connection_reuse import ReuseHistory
+from penstock.core.health.breaker import STATE_NAMES, BreakerChange
 from penstock.core.measure.load_report import LoadReport
 from penstock.core.prefixes.engine_slots import ANY, EngineSlots
-from penstock.core.ticket import DONE, Ticket
+from penstock.core.ticket import Ticket
 from penstock.dataplane.board.counted_endpoint import CountedEndpoint
 from penstock.dataplane.board.layout import (
     L_DECODING,
@@ -44,14 +45,12 @@ from penstock.dataplane.board.layout import (
     Board,
 )
 from penstock.dataplane.endpoint.address_race import Address
-from penstock.dataplane.llm.usage_habits import UsageHabits
+from penstock.dataplane.endpoint.connector import ConnectionSettings, Connector
+from penstock.dataplane.io.loop import Loop
+from penstock.dataplane.llm.engine_habits import EngineHabits
 from penstock.dataplane.record.request_log import json_text
 from penstock.wire.forwarding import Edit
 from penstock.wire.openai import Inspection
-
-if TYPE_CHECKING:
-    from penstock.dataplane.endpoint.http1 import EndpointConnection
-    from penstock.dataplane.pool.live_pool import LivePool
 
 # How old what other workers have in flight may be. Reading it costs 40 ns per worker; load
 # reports older than 5 ms begin to cost latency, younger ones do not.
@@ -68,18 +67,17 @@ def _is_address(host: str) -> bool:
     return True
 
 
-class ConnectionSettings:
-    """How connections to a pool's endpoints are kept; durations in seconds, 0.0 for none."""
+@trait
+class EndpointOwner:
+    """Whoever is told that an endpoint's circuit opened or closed: its pool."""
 
-    def __init__(self, timeouts: snapshot.PoolTimeouts, connections: snapshot.Connections) -> None:
-        self.connect_s: float = timeouts.connect_s
-        self.first_byte_s: float = timeouts.first_byte_s
-        self.stream_idle_s: float = timeouts.stream_idle_s
-        self.max_idle: int = connections.max_idle
-        self.idle_timeout_s: float = connections.idle_timeout_s
-        # A bound that is never reached stands for none, so that it is one comparison.
-        self.max_requests: int = connections.max_requests or 2**62
-        self.header_bytes: int = connections.response_header_bytes
+    def eligibility_changed(self) -> None:
+        """The endpoint was cut out, or is tried again."""
+        raise NotImplementedError
+
+    def note(self, kind: str, message: str, endpoint: str = "") -> None:
+        """Have it logged."""
+        raise NotImplementedError
 
 
 class LiveEndpoint(CountedEndpoint):
@@ -92,33 +90,19 @@ class LiveEndpoint(CountedEndpoint):
         settings: ConnectionSettings,
         board: Board,
         worker: int,
-        env: Env,
+        loop: Loop,
     ) -> None:
         super().__init__(spec, pool, board, worker)
-        self.settings: ConnectionSettings = settings
+        self.connector: Connector = Connector(loop, self, settings)
         self.log_name: bytes = json_text(spec.name.encode())
-        self.removed: bool = False
-        self.idle: list[EndpointConnection] = []  # the one used last stands last
-        self.reuse: ReuseHistory = ReuseHistory()
-        self.open_connections: int = 0
-        self.cut_out: bool = False  # by its breaker, which is open
-        self._breaker_spec: snapshot.Breaker | None = None
-        self._ejected_by_others: bool = False
         self._keeps_clients: bool = False  # while it drains, or has weight 0
-        self.owner: LivePool | None = None
+        self._owner: EndpointOwner | None = None
         self.host_header: bytes = b""
-        self.addresses: list[Address] = []
-        self.preferred: Address | None = None  # the one that was connected to last
-        self.no_address: str = ""  # why there is none
         self.base_path: bytes = b""
         self.edits: list[Edit] = []  # of the heads of requests to it alone
         # By name and over TLS: a server of several names, which knows none of the balancer's.
         self.has_virtual_hosts: bool = False
-        self.tls: ssl.SSLContext | None = None
-        self.server_name: str = ""
         self._configured_max_in_flight: int = 0
-        self.moves: int = 0  # raised when connections opened before are not to be used again
-        self._way: tuple[Any, ...] = ()
         self._board: Board = board
         self._state_at: int = board.state(spec.row)
         self._report_at: int = board.report(spec.row)
@@ -132,15 +116,12 @@ class LiveEndpoint(CountedEndpoint):
             LOAD_CELLS,
         )
         self._alone: bool = board.workers == 1
-        self._env: Env = env
+        self._env: Env = loop.env
         self._elsewhere_at: float = -1.0
         self._quiet_elsewhere: float = 0.0  # as ``quiet_since``, by other workers; 0.0: no debt
         self._quiet_read_at: float = -1.0
         self._kv_reported: int = 0  # tokens of others in its cache, by its report
-        self._tells_hits: int = 0  # in answers of which APIs (1 << api) it told cached tokens
-        self._tells_misses: int = 0  # and that none were
-        self.never_hit: bool = False  # by its own counters, as of its report
-        self.usage: UsageHabits = UsageHabits()
+        self.habits: EngineHabits = EngineHabits()
         self.slots: EngineSlots | None = None  # of its engine, while prompts are given theirs
 
     def configure(
@@ -152,30 +133,9 @@ class LiveEndpoint(CountedEndpoint):
         tls_spec: snapshot.EndpointTls,
     ) -> None:
         """Take over what a snapshot says."""
-        known = {address.sockaddr: address for address in addresses}
-        used = self.preferred
-        before = {address.sockaddr for address in self.addresses}
-        moved = before != known.keys() and (used is None or used.sockaddr not in known)
-        way = (tls is not None, tls_spec)
-        if self._way != way or moved:
-            self._way = way
-            self.moves += 1
-            self.close_idle()
-            self.reuse = ReuseHistory()  # another engine may be there
-            self._tells_hits = self._tells_misses = 0
-            self.never_hit = False
-            self.usage.forget()
+        if self.connector.configure(spec, settings, addresses, tls, tls_spec):
+            self.habits.forget()
             self.slots = None
-        self.settings = settings
-        self.addresses = addresses
-        self.no_address = spec.no_address
-        self.preferred = known.get(used.sockaddr) if used is not None else None
-        if before - known.keys() and not moved:
-            self.moves += 1
-            for connection in list(self.idle):
-                if connection.address.sockaddr not in known:
-                    connection.close()
-        self._number_address()
         default = 443 if spec.tls else 80
         host = f"[{spec.host}]" if ":" in spec.host else spec.host
         self.host_header = (host if spec.port == default else f"{host}:{spec.port}").encode()
@@ -185,59 +145,24 @@ class LiveEndpoint(CountedEndpoint):
             for name, value in spec.headers
         ]
         self.has_virtual_hosts = spec.tls and not _is_address(spec.host)
-        self.tls = tls
-        self.server_name = tls_spec.server_name or spec.host
         self._configured_max_in_flight = self.max_in_flight = spec.max_in_flight
-        self._guard()
+        self.guard()
         self.priority = BACKUP if spec.backup else spec.priority
         self.zone = spec.zone
-        self.removed = False
-
-    def connected_to(self, address: Address) -> None:
-        """This one works: it is tried first from here on."""
-        if address is not self.preferred:
-            self.preferred = address
-            self._number_address()
-
-    def _number_address(self) -> None:
-        preferred = self.preferred
-        known = self.addresses
-        self.address_number = known.index(preferred) + 1 if preferred in known else 0
-        self.changed = True
 
     def shown_address(self) -> str:
-        """The one that was connected to last; of several, none before that."""
-        used = self.preferred
-        if used is None and len(self.addresses) == 1:
-            used = self.addresses[0]
-        return used.shown.decode() if used is not None else ""
+        return self.connector.shown_address()
 
-    def in_order(self) -> list[Address]:
-        """Its addresses, the one that worked last before the others."""
-        preferred = self.preferred
-        if preferred is None:
-            return self.addresses
-        return [preferred] + [each for each in self.addresses if each is not preferred]
+    def remove(self) -> None:
+        """It is configured no longer: it finishes what it has."""
+        self.connector.removed = True
+        self.connector.close_idle()
+        self.publish()
 
-    def protect(self, spec: snapshot.Breaker | None, owner: "LivePool | None") -> None:
-        """Have a circuit breaker, or none; one whose settings stay keeps its state."""
-        self.owner = owner
-        if spec != self._breaker_spec:
-            self._breaker_spec = spec
-            self.breaker = None
-            self.cut_out = False
-            self.ejected = self._ejected_by_others
-            if spec is not None:
-                self.breaker = Breaker(
-                    failures=spec.failures,
-                    open_s=spec.open_s,
-                    max_open_s=spec.max_open_s,
-                    trials=spec.trials,
-                )
-        self._guard()
-
-    def _guard(self) -> None:
-        self.guarded = self.max_in_flight > 0 or self.breaker is not None
+    def configure_breaker(self, spec: snapshot.Breaker | None, owner: EndpointOwner | None) -> None:
+        """Have a circuit breaker, or none, and tell this pool of it."""
+        self._owner = owner
+        self.protect(spec)
 
     def read_state(self) -> None:
         """Take over what the supervisor says on the board."""
@@ -246,18 +171,19 @@ class LiveEndpoint(CountedEndpoint):
         self.health = cells[at + S_HEALTH]
         self.draining = cells[at + S_DRAINING] != 0
         self._keeps_clients = cells[at + S_KEEPS_CLIENTS] != 0
-        self._ejected_by_others = cells[at + S_EJECTED] != 0
-        self.ejected = self._ejected_by_others or self.cut_out
+        self.ejected = cells[at + S_EJECTED] != 0
         self.weight = cells[at + S_WEIGHT_PPM] / 1e6
         asked = cells[at + S_MAX_IN_FLIGHT]
         self.max_in_flight = asked - 1 if asked else self._configured_max_in_flight
-        self._guard()
+        self.guard()
         self.prefix_doubt = cells[at + S_PREFIX_DOUBT_PPM] / 1e6
         self.exact_slot = cells[at + S_EXACT] - 1
 
     def stays(self) -> bool:
         """Whether requests that are bound to it still go there though others do not."""
-        return self._keeps_clients and self.health != DOWN and not self.ejected and not self.removed
+        if self.health == DOWN or self.ejected or self.cut_out or self.connector.removed:
+            return False
+        return self._keeps_clients
 
     def take_report(self) -> LoadReport | None:
         """What its engine said since this was asked last; None if it said nothing."""
@@ -278,12 +204,11 @@ class LiveEndpoint(CountedEndpoint):
         cold = colds != self._colds
         self._colds = colds
         if cold:
-            self._tells_hits = self._tells_misses = 0  # it may run with other options
-            self.usage.forget()
+            self.habits.forget()  # it may run with other options
             self.slots = None
         self._count_slots(cells[at + R_SLOTS])
         self.waiting = waiting
-        self.never_hit = cells[at + R_PREFIX_HITS] == 0
+        self.habits.never_hit = cells[at + R_PREFIX_HITS] == 0
         return LoadReport(
             made / 1e6,
             in_flight=float(running + max(waiting, 0)) if running >= 0 else -1.0,
@@ -319,22 +244,6 @@ class LiveEndpoint(CountedEndpoint):
             ticket.slots = slots
             ticket.slot = slot
 
-    def cached_tokens(self, api: int, told: int) -> int:
-        """How many a whole answer of that API had, by what it told and by the engine's habits.
-
-        -1 stands for nothing told. vLLM and SGLang leave out what would be 0 (vLLM's
-        ``OpenAIServingChat``, SGLang's ``UsageProcessor``), so of an engine that tells hits, and
-        was never seen to tell a miss, an answer that tells nothing was one.
-        """
-        bit = 1 << api
-        if told > 0:
-            self._tells_hits |= bit
-        elif told == 0:
-            self._tells_misses |= bit
-        elif self._tells_hits & bit and not self._tells_misses & bit:
-            return 0
-        return told
-
     def report_taken(self) -> None:
         """The policy has made of the report what it makes of it."""
         self._kv_reported = self.kv_elsewhere
@@ -345,7 +254,7 @@ class LiveEndpoint(CountedEndpoint):
             self._report_counts = False
             self._foreign = 0
             self.waiting = -1
-            self.never_hit = False
+            self.habits.never_hit = False
             self.loaded = []
             self.slots = None
             self.reported_at = -1.0
@@ -404,19 +313,7 @@ class LiveEndpoint(CountedEndpoint):
         self.prefilled_elsewhere = prefilled
         self.kv_elsewhere = max(held, self._kv_reported)
 
-    def gives_way(self, ticket: Ticket, now: float) -> bool:
-        """Whether the attempt of this ticket is one too many for an endpoint that is guarded."""
-        if self._is_overfull():
-            return True
-        breaker = self.breaker
-        if breaker is not None:
-            if not breaker.allows(now):
-                return True
-            ticket.breaker = breaker
-            ticket.breaker_epoch = breaker.epoch
-        return False
-
-    def _is_overfull(self) -> bool:
+    def is_overfull(self) -> bool:
         """Whether, after ``acquire``, workers together went over ``max_in_flight``.
 
         Each worker writes its own count before it reads the others', so of two that race for the
@@ -428,45 +325,15 @@ class LiveEndpoint(CountedEndpoint):
             self._read_elsewhere()
         return self.in_flight + self.elsewhere > self.max_in_flight
 
-    def _tell_breaker(self, breaker: Breaker, ticket: Ticket) -> None:
-        if breaker is not self.breaker:
-            return  # a reload gave it another one
-        epoch = ticket.breaker_epoch
-        now = ticket.settled_at
-        change: BreakerChange | None = None
-        if ticket.failed and not ticket.excused:
-            change = breaker.failed(epoch, now)
-        elif ticket.outcome == DONE:
-            change = breaker.succeeded(epoch, now)
-        else:
-            breaker.abandoned(epoch)
-        if change is None:
-            return
-        if change.state == OPEN:
-            self.breaker_opened += 1
-        self._cut_out(change.state == OPEN)
-        if self.owner is not None:
-            text = f"the circuit of {self.name} is {STATE_NAMES[change.state]}: {change.reason}"
-            self.owner.note("endpoint.circuit", text, self.name)
-
-    def try_again(self, now: float) -> None:
-        """Let trials through a circuit that has been open for long enough."""
-        if self.cut_out and self.breaker is not None and not self.breaker.is_full(now):
-            self._cut_out(False)
-
-    def _cut_out(self, cut_out: bool) -> None:
-        self.cut_out = cut_out
-        self.ejected = self._ejected_by_others or cut_out
+    def circuit_changed(self, change: BreakerChange | None) -> None:
         self.changed = True
-        if self.owner is not None:
-            self.owner.eligibility_changed()
-
-    def close_idle(self) -> None:
-        """Close what nobody uses: the endpoint is removed, or its address changed."""
-        idle = self.idle
-        self.idle = []
-        for connection in idle:
-            connection.close_in_order()
+        owner = self._owner
+        if owner is None:
+            return
+        owner.eligibility_changed()
+        if change is not None:
+            text = f"the circuit of {self.name} is {STATE_NAMES[change.state]}: {change.reason}"
+            owner.note("endpoint.circuit", text, self.name)
 
     def _read_quiet_elsewhere(self) -> None:
         cells = self._cells

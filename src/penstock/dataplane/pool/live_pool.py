@@ -10,7 +10,6 @@ from penstock.core.env import Env
 from penstock.core.measure.load_report import LoadReport
 from penstock.core.policy import create, policy_class
 from penstock.core.policy.base import Policy
-from penstock.core.policy.support.serving import ServingPolicy
 from penstock.core.pool.model_names import DEFAULT_TAG, without_default_tag
 from penstock.core.pool.models import ModelNames
 from penstock.core.pool.pool import Pool
@@ -21,16 +20,17 @@ from penstock.dataplane.board.counters import PoolCounters
 from penstock.dataplane.board.layout import P_LIMIT_MILLI, P_REQUESTS, P_WAITING, Board
 from penstock.dataplane.board.model_counters import ModelCounters
 from penstock.dataplane.endpoint.address_race import Address, addresses_of
+from penstock.dataplane.endpoint.connector import ConnectionSettings
 from penstock.dataplane.io.loop import Loop, report_bug
 from penstock.dataplane.io.tls import ClientContexts
 from penstock.dataplane.llm.insight import Insight
 from penstock.dataplane.llm.sightings import SightingRing
-from penstock.dataplane.pool.admission import Admission
+from penstock.dataplane.pool.admission import Admission, AdmissionOwner
 from penstock.dataplane.pool.allowed_origins import AllowedOrigins
-from penstock.dataplane.pool.live_endpoint import ConnectionSettings, LiveEndpoint
+from penstock.dataplane.pool.live_endpoint import EndpointOwner, LiveEndpoint
 from penstock.dataplane.pool.model_waits import ModelWaits
 from penstock.dataplane.pool.probing import Prober
-from penstock.dataplane.record.recorder import NEVER, Recorder, check_file
+from penstock.dataplane.record.recorder import Recorder, check_file
 from penstock.dataplane.record.request_log import json_text
 from penstock.wire.forwarding import Edit
 from penstock.wire.http1 import ResponseHead
@@ -74,7 +74,7 @@ class PoolSetup:
             self.sticky.replace_endpoints([endpoint.name for endpoint in spec.endpoints])
 
 
-class LivePool(Pool):
+class LivePool(Pool, EndpointOwner, AdmissionOwner):
     """One object for as long as a pool of that name is configured."""
 
     def __init__(self, setup: PoolSetup, board: Board, worker: int, loop: Loop) -> None:
@@ -91,10 +91,9 @@ class LivePool(Pool):
         self.log_name: bytes = json_text(self.name.encode())
         self.counters: PoolCounters = PoolCounters(board, self.row, worker)
         self.members: list[LiveEndpoint] = []
-        self.budget: RetryBudget = RetryBudget(0.0, 0.0)
+        self.budget = RetryBudget(0.0, 0.0)
         self._budgeted: int = self.counters.values[P_REQUESTS]  # requests the budget knows of
-        self.sample_at: int = NEVER  # the count of requests from which attempts are watched
-        self.recorder: Recorder = Recorder(self, board.workers)
+        self.recorder: Recorder = Recorder(self, self.counters, board.workers)
         self.insight: Insight | None = None  # of pools that serve a language model
         self.origins: AllowedOrigins = AllowedOrigins()
         self.waits: ModelWaits = ModelWaits(self.name, loop.env)
@@ -109,9 +108,7 @@ class LivePool(Pool):
             self.policy = setup.policy
             self._chosen = spec.policy
         self.spec: snapshot.Pool = spec
-        self._counts_tokens: bool = self._board.workers > 1 and isinstance(
-            self.policy, ServingPolicy
-        )
+        self._counts_tokens: bool = self._board.workers > 1 and self.policy.prefix_index is not None
         self._adopt_prober(spec.probe)
         self.names = ModelNames(
             dict(spec.models.aliases), dict(spec.models.fallbacks), spec.models.default
@@ -140,7 +137,7 @@ class LivePool(Pool):
         self.key: str = setup.key
         self.recorder.configure(spec)
         self.tls: ssl.SSLContext | None = setup.tls
-        self.rules: RetryRules = setup.rules
+        self.rules = setup.rules
         self.budget.allow(spec.retry.budget_share, setup.budget_min_per_s)
         self.sticky: StickyCookies | None = setup.sticky
         self.panic_threshold = spec.panic_threshold
@@ -185,11 +182,13 @@ class LivePool(Pool):
         if spec == (admission.spec if admission is not None else snapshot.Admission()):
             return
         self._outgoing = admission
+        if admission is not None:
+            admission.replaced = True
         self.counters.values[P_WAITING] = 0
         self.counters.values[P_LIMIT_MILLI] = 0
         self.admission = None
         if spec != snapshot.Admission():
-            self.admission = Admission(spec, self, self._env)
+            self.admission = Admission(spec, self.name, self.counters, self, self._env)
             self.admission.on_change()
 
     def settle_in(self) -> None:
@@ -352,8 +351,8 @@ class LivePool(Pool):
             return False
         return not request.model or endpoint.serves(request.model)
 
-    def set_cookie(self, endpoint: LiveEndpoint, cookie: str) -> bytes:
-        """The line that binds a client to the endpoint; b"" when its cookie does already."""
+    def cookie_for(self, endpoint: LiveEndpoint, cookie: str) -> bytes:
+        """The Set-Cookie that binds a client to the endpoint; b"" when its cookie does already."""
         sticky = self.sticky
         spec = self.spec.sticky
         if sticky is None or spec is None:
@@ -361,7 +360,7 @@ class LivePool(Pool):
         value = sticky.value_for(endpoint.name)
         if value == cookie:
             return b""
-        return f"\r\nSet-Cookie: {spec.cookie}={value}{self._cookie_attributes}".encode()
+        return f"{spec.cookie}={value}{self._cookie_attributes}".encode()
 
 
 def served_by(pool: snapshot.Pool, endpoint: snapshot.Endpoint) -> dict[str, str] | None:

@@ -3,13 +3,12 @@
 The supervisor asks; a pool's requests wait here until it tells what it found, or for so long.
 """
 
-from typing import TYPE_CHECKING, Final
+from typing import Final
+
+from mypy_extensions import mypyc_attr, trait
 
 from penstock.core.env import Env
 from penstock.dataplane.io.loop import report_bug
-
-if TYPE_CHECKING:
-    from penstock.dataplane.exchange.settlement import Settlement
 
 MODELS_WANTED: Final = "models.wanted"  # to the supervisor, as a notice's event
 MODELS_CHANGED: Final = "changed"  # as its message: also within a second of the last look
@@ -18,11 +17,30 @@ _PATIENCE_S: Final = 3.0  # the supervisor's own bound is 2 s to ask and 2 s to 
 _MOST_WAITING: Final = 1000
 
 
+@mypyc_attr(allow_interpreted_subclasses=True)
 class ToldAtOnce:
     """The supervisor, as those see it that wait for what it does. This one is not there."""
 
     def tell(self, notice: dict[str, object]) -> None:
         """Without waiting for the next sweep."""
+
+
+@mypyc_attr(allow_interpreted_subclasses=True)
+@trait
+class ModelsAwaiter:
+    """A request that waits until endpoints were asked once more which models they serve."""
+
+    def has_ended(self) -> bool:
+        """Whether its client left meanwhile."""
+        raise NotImplementedError
+
+    def on_models_known(self) -> None:
+        """They were asked."""
+        raise NotImplementedError
+
+    def on_crash(self) -> None:
+        """A bug showed while it was told: give up, and leave nobody waiting."""
+        raise NotImplementedError
 
 
 class ModelWaits:
@@ -32,14 +50,14 @@ class ModelWaits:
         self.supervisor: ToldAtOnce = ToldAtOnce()
         self._pool: str = pool
         self._env: Env = env
-        self._waiting: list[Settlement] = []
+        self._waiting: list[ModelsAwaiter] = []
         self._asked_at: float = -1e9
         self._since: float = 0.0
 
     def __len__(self) -> int:
         return len(self._waiting)
 
-    def add(self, exchange: "Settlement") -> bool:
+    def add(self, exchange: ModelsAwaiter) -> bool:
         """Let it wait until endpoints were asked once more; False when they just were."""
         now = self._env.now
         if not self._waiting:
@@ -72,7 +90,7 @@ class ModelWaits:
         waiting = self._waiting
         self._waiting = []
         for exchange in waiting:
-            if exchange.ended:
+            if exchange.has_ended():
                 continue  # its client left
             try:
                 exchange.on_models_known()

@@ -60,13 +60,14 @@ class Prober:
             return
         probe = Probe(self, endpoint)
         self._unanswered[endpoint] = unanswered + 1
-        if endpoint.idle:
-            idle = take_idle(endpoint, self._loop.env.now, True)  # a probe is not repeated
+        if endpoint.connector.idle:
+            # A probe is not repeated.
+            idle = take_idle(endpoint.connector, self._loop.env.now, True)
             if idle is not None:
                 probe.send(idle)
                 return
         try:
-            connection = connect(self._loop, endpoint)
+            connection = connect(endpoint.connector)
         except OSError:
             self.ended(endpoint, None)
             return

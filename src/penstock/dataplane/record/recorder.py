@@ -9,7 +9,7 @@ from collections import deque
 from collections.abc import Sequence
 from math import log
 from random import Random
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
 from penstock.core import snapshot
 from penstock.core.endpoint import Endpoint
@@ -17,9 +17,12 @@ from penstock.core.env import Env
 from penstock.core.measure.load_report import LoadReport
 from penstock.core.policy import create
 from penstock.core.policy.base import Policy
+from penstock.core.pool.pool import Pool
 from penstock.core.pool.shadow import Shadow
 from penstock.core.request import Request
 from penstock.core.ticket import ABANDONED, Ticket
+from penstock.dataplane.board.counted_endpoint import CountedEndpoint
+from penstock.dataplane.board.counters import PoolCounters
 from penstock.dataplane.board.layout import (
     P_REQUESTS,
     P_SHADOWS,
@@ -33,10 +36,6 @@ from penstock.dataplane.board.layout import (
 from penstock.dataplane.io.loop import report_bug
 from penstock.dataplane.record.decision import Decision
 from penstock.dataplane.record.request_log import RequestLog, wall_clock
-
-if TYPE_CHECKING:
-    from penstock.dataplane.context import Context
-    from penstock.dataplane.pool.live_pool import LivePool
 
 NEVER: Final = 2**62  # a count of requests that is not reached
 # Costs above this are marks for "unknown" (peak-ewma's penalty), not times.
@@ -58,10 +57,13 @@ def check_file(path: str) -> None:
 class Recorder:
     """One pool's; in one worker."""
 
-    def __init__(self, pool: "LivePool", workers: int) -> None:
-        self._pool: LivePool = pool
+    def __init__(self, pool: Pool, counters: PoolCounters, workers: int) -> None:
+        self.sample_at: int = NEVER  # the count of requests from which attempts are watched
+        self._pool: Pool = pool
+        self._counters: PoolCounters = counters
         self._workers: int = workers
         self._spec: snapshot.Decisions = snapshot.Decisions()
+        self._policy_name: str = ""
         self._ring: deque[Decision] = deque(maxlen=1)
         self._next: int = NEVER  # the count of requests at which one is recorded
         self._tokens: float = 0.0  # records that may be made at once
@@ -80,16 +82,17 @@ class Recorder:
         if decisions.sample != self._spec.sample:
             self._next = NEVER
             if decisions.sample > 0.0:
-                begin = 0 if decisions.sample >= 1.0 else self._pool.counters.values[P_REQUESTS]
+                begin = 0 if decisions.sample >= 1.0 else self._counters.values[P_REQUESTS]
                 self._next = begin + _gap(decisions.sample, self._chance)
         try:
             self.log.configure("file" if decisions.file else "off", decisions.file)
         except OSError:
             report_bug(f"in opening the decision log of pool {spec.name}")
         self._spec = decisions
+        self._policy_name = spec.policy.name
         if spec.shadow != self._shadow_choices or (self._judge is None) != (not spec.shadow):
             self._replace_shadows(spec)
-        self._pool.sample_at = 0 if self.shadows else self._next
+        self.sample_at = 0 if self.shadows else self._next
 
     def follow(self) -> None:
         """The pool's members or their states changed."""
@@ -116,15 +119,14 @@ class Recorder:
         self, request: Request, env: Env, tried: Sequence[Endpoint], request_id: bytes
     ) -> "Watch | None":
         """Before a pick: whether this attempt is recorded, or told to the shadows, and how."""
-        pool = self._pool
-        count = pool.counters.values[P_REQUESTS]
+        count = self._counters.values[P_REQUESTS]
         sampled = count >= self._next
         if sampled:
             gap = _gap(self._spec.sample, self._chance)
             self._next = max(self._next, count - _CATCH_UP) + gap if gap else 0
             sampled = self._may_record(env.now)
             if not self.shadows:
-                pool.sample_at = self._next
+                self.sample_at = self._next
         decision = self._begin(request, env, tried, request_id) if sampled else None
         if decision is None and not self.shadows:
             return None
@@ -138,13 +140,13 @@ class Recorder:
         try:
             explained = pool.policy.explain(request, pool.candidates(request, tried), env)
         except Exception:  # noqa: BLE001 - a user's policy must not harm the request
-            report_bug(f"in explaining by the policy {pool.spec.policy.name} of pool {pool.name}")
+            report_bug(f"in explaining by the policy {self._policy_name} of pool {pool.name}")
             return None
         return Decision(
             request_id.decode("latin-1"),
             wall_clock(),
             pool.name,
-            pool.spec.policy.name,
+            self._policy_name,
             request,
             explained,
             env.now,
@@ -192,10 +194,8 @@ class Recorder:
 
     def ended(self, decision: Decision, ticket: Ticket) -> None:
         """A recorded attempt ended."""
-        address = ""
-        for member in self._pool.members:
-            if member is ticket.endpoint:
-                address = member.shown_address()
+        endpoint = ticket.endpoint
+        address = endpoint.shown_address() if isinstance(endpoint, CountedEndpoint) else ""
         record = decision.came_true(ticket, address)
         if self.log.enabled:
             self.log.write(record + b"\n")
@@ -207,7 +207,7 @@ class Recorder:
         picks = [shadow.pick(request, candidates, self._chance) for shadow in self.shadows]
         costs = self._costs(request, [endpoint, *[pick for pick in picks if pick is not None]])
         live_cost = costs.get(endpoint)
-        counters = self._pool.counters
+        counters = self._counters
         for index, pick in enumerate(picks):
             if pick is None:
                 continue
@@ -238,7 +238,7 @@ class Recorder:
         return self.shadows if self._judge is None else [*self.shadows, self._judge]
 
     def _replace_shadows(self, spec: snapshot.Pool) -> None:
-        values = self._pool.counters.values
+        values = self._counters.values
         # By those configured: of shadows that were given up none is left.
         for cell in range(P_SHADOWS, P_SHADOWS + len(self._shadow_choices) * SHADOW_CELLS):
             values[cell] = 0
@@ -253,7 +253,7 @@ class Recorder:
         report_bug(f"in a policy in the shadow of pool {self._pool.name}")
         self.shadows = []
         self._judge = None
-        self._pool.sample_at = self._next
+        self.sample_at = self._next
 
     def _may_record(self, now: float) -> bool:
         rate = self._spec.max_per_s / self._workers
@@ -363,16 +363,16 @@ def _tell(recorder: Recorder | None, shadow: Ticket, outcome: int, now: float) -
         report_bug("in a policy in the shadow")
 
 
-def decisions_answer(context: "Context", message: dict[str, object]) -> bytes:
+def decisions_answer(recorders: dict[str, Recorder], message: dict[str, object]) -> bytes:
     """The answer to a question of the supervisor, as JSON: records of all pools, or of one."""
     pool_name = str(message.get("pool", ""))
     request_id = str(message.get("id", ""))
     limit = message.get("limit")
     records: list[bytes] = []
     size = 0
-    for name, pool in context.world.pools.items():
+    for name, recorder in recorders.items():
         if (not pool_name or pool_name == name) and size < _MAX_ANSWER_BYTES:
-            found = pool.recorder.find(request_id, limit if isinstance(limit, int) else 1)
+            found = recorder.find(request_id, limit if isinstance(limit, int) else 1)
             size += sum([len(record) for record in found])
             records += found
     token = message.get("token")

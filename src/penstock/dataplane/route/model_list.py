@@ -17,8 +17,15 @@ from penstock.dataplane.pool.live_pool import LivePool
 _LIST: Final = "/v1/models"
 _BARE_LIST: Final = "/models"  # llama.cpp has it beside the other
 _ONE: Final = "/v1/models/"
+_PARTED: Final = (b"/api/tags", b"/api/ps")  # Ollama's: every engine lists its own
 _LAST_DATE_S: Final = 253_402_300_799  # the end of the year 9999
 _listed = msgspec.json.Decoder(dict[str, object])
+
+
+def asks_all(method: bytes, target: bytes) -> bool:
+    """Whether every endpoint of a pool has a part of the answer."""
+    path = target.partition(b"?")[0]
+    return method == b"GET" and any([path.endswith(ending) for ending in _PARTED])
 
 
 def asks_for_models(method: bytes, path: str) -> bool:

@@ -8,11 +8,11 @@ from typing import Final
 
 from penstock.core.request import Request
 from penstock.core.snapshot import Admission, Route
-from penstock.dataplane.exchange.gathering import asks_all
 from penstock.dataplane.llm.prompt_body import may_name_model
 from penstock.dataplane.pool.allowed_origins import AllowedOrigins
 from penstock.dataplane.pool.live_endpoint import LiveEndpoint
 from penstock.dataplane.pool.live_pool import LivePool
+from penstock.dataplane.route.model_list import asks_all
 from penstock.wire.api_family import OPENAI, family_of
 from penstock.wire.content_coding import decoder_of
 from penstock.wire.forwarding import Edit, Hop, ResponseRules, forwarded_request
@@ -85,6 +85,10 @@ class PoolPlan:
             self.makes_things = makes_things(head.method, target)
             self.conversation = session_hash(head.value(b"x-conversation-id") or b"")
             self._plan_reading(way.pool, head)
+        # Whether the body, or that it cannot be read, decides anything.
+        self.may_tell_more: bool = self.inspects or self.skims or self.unread != ""
+        # Whether it may be repeated although it was sent.
+        self.repeats_sent: bool = way.pool.rules.repeats_sent(head.method)
         self.refuses_malformed: bool = self.api != OTHER and way.pool.refuses_malformed
         self.refuses_long: bool = (
             self.refuses_malformed and head.method == b"POST" and not self.inspects

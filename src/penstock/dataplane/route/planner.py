@@ -10,7 +10,6 @@ from penstock.core import snapshot
 from penstock.core.request import Request
 from penstock.core.route import Facts, Matcher, check_rewrite, first_match, rewritten_path
 from penstock.core.snapshot import Route, Snapshot
-from penstock.dataplane.exchange.answers import ALLOWED_METHODS
 from penstock.dataplane.pool.live_pool import LivePool, edits_of
 from penstock.dataplane.route.model_list import about_models, asks_for_models
 from penstock.dataplane.route.plan import Plan, PoolPlan, Way
@@ -20,7 +19,7 @@ from penstock.wire.forwarding import (
     edited,
     request_id_of,
 )
-from penstock.wire.http1 import RequestHead, hops_left
+from penstock.wire.http1 import ALLOWED_METHODS, RequestHead, hops_left
 from penstock.wire.kept_things import thing_in
 from penstock.wire.openai import answer_in
 from penstock.wire.origin import TrustedNetworks, origin_of

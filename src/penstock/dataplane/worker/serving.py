@@ -28,7 +28,7 @@ from penstock.dataplane.io.loop import READABLE, WRITABLE, Chore, Pollable, repo
 from penstock.dataplane.io.tls import server_context
 from penstock.dataplane.pool.model_waits import ToldAtOnce
 from penstock.dataplane.record.line_writer import LineStream, LineWriter
-from penstock.dataplane.record.recorder import decisions_answer
+from penstock.dataplane.record.recorder import Recorder, decisions_answer
 from penstock.dataplane.worker.mailbox import Inbox, frame, framed
 from penstock.dataplane.worker.tls_building import TlsBuilding
 from penstock.dataplane.worker.world import World
@@ -181,6 +181,10 @@ class Worker(Chore):
             for pool in self.context.world.pools.values():
                 pool.recorder.log.reopen()
 
+    def recorders(self) -> dict[str, Recorder]:
+        """Of each pool, by its name."""
+        return {name: pool.recorder for name, pool in self.context.world.pools.items()}
+
     def _let_go(self, listener: str) -> None:
         """Its clients finish what they asked for, and are closed."""
         for item in list(self.context.loop.by_fd.values()):
@@ -280,7 +284,7 @@ class Mailbox(Pollable):
         elif kind == "reopen_log":
             self._worker.reopen_logs()
         elif kind == "decisions":
-            self._send(framed(decisions_answer(self._worker.context, message)))
+            self._send(framed(decisions_answer(self._worker.recorders(), message)))
         else:
             print(f"penstock worker: message of unknown kind {kind!r}", file=sys.stderr)
 

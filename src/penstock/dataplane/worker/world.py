@@ -1,7 +1,6 @@
 """The configured world as a worker runs it: pools, endpoints, and the planner of requests."""
 
 from penstock.core import snapshot
-from penstock.core.policy.support.serving import ServingPolicy
 from penstock.core.prefixes.answer_homes import AnswerHomes
 from penstock.core.prefixes.prefix_index import PrefixIndex
 from penstock.core.snapshot import Snapshot
@@ -79,9 +78,7 @@ class World:
         self._setups = []
         self.planner.prepare()
         for endpoint in gone.values():
-            endpoint.removed = True
-            endpoint.close_idle()
-            endpoint.publish()
+            endpoint.remove()
         self.finishing = [endpoint for endpoint in gone.values() if endpoint.in_flight]
         self._share_prefixes()
         self._epoch = -1
@@ -109,12 +106,12 @@ class World:
         endpoint = kept
         if endpoint is None or endpoint.name != spec.name or endpoint.pool != pool.name:
             endpoint = LiveEndpoint(
-                spec, pool.name, pool.settings, context.board, context.worker, context.env
+                spec, pool.name, pool.settings, context.board, context.worker, context.loop
             )
         tls = pool.tls if spec.tls else None
         endpoint.configure(spec, pool.settings, addresses, tls, pool.spec.tls)
         endpoint.times_silence = pool.times_silence
-        endpoint.protect(pool.spec.breaker, pool)
+        endpoint.configure_breaker(pool.spec.breaker, pool)
         endpoint.models = served_by(pool.spec, spec)
         endpoint.models_awaited = spec.name in pool.spec.awaited
         return endpoint
@@ -143,9 +140,9 @@ class World:
                 slot = endpoint.exact_slot
                 endpoint.read_state()
                 if endpoint.exact_slot >= 0 and endpoint.exact_slot != slot:
-                    policy = pool.policy
-                    if isinstance(policy, ServingPolicy):
-                        policy.index.review(endpoint)
+                    index = pool.policy.prefix_index
+                    if index is not None:
+                        index.review(endpoint)
             try:
                 pool.replace_endpoints(list(pool.members))
             except Exception:  # noqa: BLE001 - a user's policy must not keep the others back
@@ -155,9 +152,8 @@ class World:
         """Indexes of policies that believe in prefixes tell other workers, and hear from them and
         from the supervisor; so do pools that know who made an answer, but for the supervisor."""
         for pool in self.pools.values():
-            index: PrefixIndex | None = None
-            if isinstance(pool.policy, ServingPolicy):
-                index = pool.policy.index
+            index = pool.policy.prefix_index
+            if index is not None:
                 index.exact = self._facts.table
                 index.journal = self._routed
                 self._indexes.append(index)
@@ -212,5 +208,5 @@ class World:
             pool.publish()
             for endpoint in pool.members:
                 endpoint.publish()
-                idle += len(endpoint.idle)
+                idle += len(endpoint.connector.idle)
         self._context.counters.values[W_IDLE_ENDPOINT_CONNECTIONS] = idle

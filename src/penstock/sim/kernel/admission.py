@@ -1,15 +1,15 @@
 """Admission of a simulated balancer: the gate of core/admission, with jobs that wait before it."""
 
-from typing import TYPE_CHECKING, Final
+from typing import Final
+
+from mypy_extensions import trait
 
 from penstock.core import snapshot
 from penstock.core.admission.gate import Ending, Gate, Place
+from penstock.core.env import Env
 from penstock.core.ticket import DONE
 from penstock.sim.kernel.events import Clock, Event
 from penstock.sim.kernel.job import Job
-
-if TYPE_CHECKING:
-    from penstock.sim.kernel.balancer import Balancer
 
 SWEEP_S: Final = 0.25  # as often as a worker looks whether somebody waited too long
 
@@ -23,16 +23,32 @@ class JobPlace(Place):
         self.needs = job.request.model
 
 
+@trait
+class Admitted:
+    """Who sends the jobs that a gate lets in."""
+
+    def room(self, job: Job) -> int:
+        """Whether an endpoint takes it now (of core/pool)."""
+        raise NotImplementedError
+
+    def on_admitted(self, job: Job) -> None:
+        """It waited for a place, and has one."""
+        raise NotImplementedError
+
+    def on_turned_away(self, job: Job) -> None:
+        """The gate refused it."""
+        raise NotImplementedError
+
+
 class BalancerGate(Gate):
     """One balancer's gate."""
 
-    def __init__(self, spec: snapshot.Admission, balancer: "Balancer") -> None:
-        super().__init__(spec, balancer.env)
-        self._balancer: Balancer = balancer
+    def __init__(self, spec: snapshot.Admission, env: Env, balancer: Admitted) -> None:
+        super().__init__(spec, env)
+        self._balancer: Admitted = balancer
 
     def room(self, place: Place) -> int:
-        job = _job_at(place)
-        return self._balancer.pool.room(job.request, job.tried)
+        return self._balancer.room(_job_at(place))
 
     def on_admitted(self, place: Place) -> None:
         self._balancer.on_admitted(_job_at(place))
@@ -55,7 +71,7 @@ class GateSweep(Event):
         self._clock.heap.schedule(self, self._clock.now + SWEEP_S)
 
 
-def ending_of(job: Job, place: JobPlace, now: float) -> Ending:
+def ending_of(job: Job, place: Place, now: float) -> Ending:
     """What a job that ended tells of the servers: nothing when its client went away."""
     came = job.ticket is not None and job.outcome == DONE
     begun = job.first_byte_at if job.first_byte_at >= 0.0 else now

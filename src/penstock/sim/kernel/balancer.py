@@ -5,16 +5,17 @@ from random import Random
 from typing import Final
 
 from penstock.core.admission.gate import Gate, needs_of
+from penstock.core.attempts import Attempts, Failure
 from penstock.core.endpoint import Endpoint
 from penstock.core.env import Env
 from penstock.core.measure.load_report import LoadReport
 from penstock.core.pool.pool import Pool
-from penstock.core.retry import RetryBudget, RetryRules
 from penstock.core.ticket import ABANDONED, CONNECT_FAILED, DONE, TIMEOUT, Ticket
-from penstock.sim.kernel.admission import JobPlace, ending_of
+from penstock.sim.kernel.admission import Admitted, JobPlace, ending_of
 from penstock.sim.kernel.events import Clock, Event
-from penstock.sim.kernel.job import COMING, GOING, Job
+from penstock.sim.kernel.job import COMING, GOING, Job, Sender
 from penstock.sim.kernel.laws import Law
+from penstock.sim.kernel.protection import Protection
 from penstock.sim.kernel.recorder import Recorder
 from penstock.sim.kernel.server import Server
 
@@ -58,7 +59,7 @@ class _Probe(Event):
                 clock.heap.schedule(self, clock.now + delay.draw(balancer.network))
 
 
-class Balancer:
+class Balancer(Sender, Admitted):
     """Picks, opens the ticket, sends, and settles; several of them may share the servers.
 
     ``servers[i]`` does the work of ``pool.endpoints[i]``. Delays are one way; None is none at all.
@@ -75,8 +76,6 @@ class Balancer:
         servers: list[Server],
         recorder: Recorder,
         *,
-        rules: RetryRules | None = None,
-        budget: RetryBudget | None = None,
         timeout_s: float = inf,
         cancels: bool = True,
         counts_own: bool = True,
@@ -90,8 +89,6 @@ class Balancer:
         self.env: Env = env
         self.servers: list[Server] = servers
         self.recorder: Recorder = recorder
-        self.rules: RetryRules | None = rules
-        self.budget: RetryBudget | None = budget
         self.timeout_s: float = timeout_s
         self.cancels: bool = cancels  # whether a server hears that the client went away
         self.counts_own: bool = counts_own
@@ -100,14 +97,15 @@ class Balancer:
         self.network: Random = network if network is not None else Random(0)
         self.reports: bool = False  # whether answers bring the server's load report
         self.gate: Gate | None = None
+        self.protection: Protection | None = None
         self.picks: list[int] | None = None  # the order of each endpoint picked, where wanted
         self.picked_at: list[float] = []  # beside it
 
     def submit(self, job: Job) -> None:
         """A client's request is here."""
         job.balancer = self
-        if self.budget is not None:
-            self.budget.request(self.clock.now)
+        if self.pool.rules.attempts > 1:
+            self.pool.budget.request(self.clock.now)
         if self.timeout_s < inf:
             deadline = _Deadline(self, job)
             job.deadline = deadline
@@ -122,6 +120,14 @@ class Balancer:
         if gate.admits(place):
             self._attempt(job)
 
+    def wants_report(self) -> bool:
+        """Whether answers are to bring the server's load report."""
+        return self.reports
+
+    def room(self, job: Job) -> int:
+        """Whether an endpoint takes it now, as the gate asks."""
+        return self.pool.room(job.request, job.tried())
+
     def on_admitted(self, job: Job) -> None:
         """It waited for a place, and has one."""
         self._attempt(job)
@@ -132,11 +138,33 @@ class Balancer:
         job.status = _UNAVAILABLE
         self._end(job)
 
+    def refresh(self) -> None:
+        """The state of an endpoint changed."""
+        if self.protection is None:
+            self.pool.refresh()
+        else:
+            self.protection.refresh()
+
+    def set_weight(self, order: int, weight: float) -> None:
+        """Weigh an endpoint so from here on; ``refresh`` after it."""
+        if self.protection is None:
+            self.pool.endpoints[order].weight = weight
+        else:
+            self.protection.endpoints[order].whole_weight = weight
+
+    def weight(self, order: int) -> float:
+        """As it was set: what slow start leaves of it is another matter."""
+        if self.protection is None:
+            return self.pool.endpoints[order].weight
+        return self.protection.endpoints[order].whole_weight
+
     def send_back(self, job: Job) -> None:
         """The server's answer sets out; ``on_answer`` follows after the network's delay."""
         delay = self.response_delay
-        assert delay is not None
-        self.clock.heap.schedule(job, self.clock.now + delay.draw(self.network))
+        if delay is None:
+            self.on_answer(job)
+        else:
+            self.clock.heap.schedule(job, self.clock.now + delay.draw(self.network))
 
     def on_first_byte(self, job: Job) -> None:
         """The first byte of the answer came."""
@@ -179,21 +207,30 @@ class Balancer:
         env = self.env
         env.now = now
         pool = self.pool
-        endpoint = pool.pick(job.request, env, job.tried)
+        endpoint = pool.pick(job.request, env, job.tried())
         if endpoint is None:
             place = job.admission
             gate = self.gate
             if gate is not None and place is not None:
-                place.needs = needs_of(job.request.model, job.tried)
+                if job.attempts is not None:
+                    job.attempts.may_fill_again()
+                place.needs = needs_of(job.request.model, job.tried())
                 if gate.takes_back(place):
                     return
             job.outcome = ABANDONED
             job.status = _UNAVAILABLE
             self._end(job)
             return
-        job.attempts += 1
+        job.attempt_number += 1
         job.first_byte_at = -1.0
-        job.ticket = Ticket(endpoint, pool.policy, job.request, now)
+        ticket = job.ticket = Ticket(endpoint, pool.policy, job.request, now)
+        if endpoint.guarded and not ticket.enters(now):
+            ticket.settle(ABANDONED, now)
+            job.ticket = None
+            job.attempt_number -= 1
+            self._attempts(job).pass_over(endpoint)
+            self._attempt(job)
+            return
         if not self.counts_own:
             endpoint.elsewhere -= 1
         if self.picks is not None:
@@ -229,29 +266,24 @@ class Balancer:
 
     def _may_retry(self, job: Job, endpoint: Endpoint) -> bool:
         """Whether it may be tried again now that it failed at ``endpoint`` as well."""
-        rules = self.rules
-        if rules is None:
-            return False
-        tried = job.tried
-        if tried is None:
-            tried = job.tried = []
-        again = endpoint in tried
-        tried.append(endpoint)
-        others = self.pool.is_left(job.request.model, tried)
-        if not rules.counts(
-            job.outcome, waited=False, again=again, tried=len(tried), others=others
-        ):
-            job.uncounted += 1
-        if not rules.may_retry(
-            method=job.request.method.encode(),
-            attempts=int(job.attempts - job.uncounted),
-            outcome=job.outcome,
-            status=job.status,
+        env = self.env
+        env.now = self.clock.now
+        failure = Failure(
+            endpoint,
+            job.outcome,
+            int(job.status),
             sent=job.outcome != CONNECT_FAILED,
-            passed_on=False,
-        ):
-            return False
-        return self.budget is None or self.budget.take(self.clock.now)
+            safe=self.pool.rules.repeats_sent(job.request.method.encode()),
+            # A whole answer was held back until its status was known.
+            passed_on=job.outcome != DONE and job.first_byte_at >= 0.0,
+        )
+        return not self._attempts(job).failed(failure, job.request.model, "", env)
+
+    def _attempts(self, job: Job) -> Attempts:
+        attempts = job.attempts
+        if attempts is None:
+            attempts = job.attempts = Attempts(self.pool)
+        return attempts
 
     def _call_off(self, job: Job) -> None:
         if job.stage == COMING or (job.stage == GOING and job.place >= 0):

@@ -87,7 +87,7 @@ class HealthNotice(Event):
     def fire(self) -> None:
         for balancer in self._balancers:
             balancer.pool.endpoints[self._order].health = UP if self._up else DOWN
-            balancer.pool.refresh()
+            balancer.refresh()
 
 
 class Drain(Event):
@@ -102,7 +102,7 @@ class Drain(Event):
     def fire(self) -> None:
         for balancer in self._balancers:
             balancer.pool.endpoints[self._order].draining = self._draining
-            balancer.pool.refresh()
+            balancer.refresh()
 
 
 class WeightChange(Event):
@@ -116,8 +116,8 @@ class WeightChange(Event):
 
     def fire(self) -> None:
         for balancer in self._balancers:
-            balancer.pool.endpoints[self._order].weight = self._weight
-            balancer.pool.refresh()
+            balancer.set_weight(self._order, self._weight)
+            balancer.refresh()
 
 
 class Antagonist(Event):

@@ -1,25 +1,69 @@
 """A request on its way through the simulated world, and back."""
 
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
-from mypy_extensions import i64
+from mypy_extensions import i64, mypyc_attr, trait
 
+from penstock.core.admission.gate import Place
+from penstock.core.attempts import Attempts
 from penstock.core.endpoint import Endpoint
 from penstock.core.measure.load_report import LoadReport
 from penstock.core.request import Request
 from penstock.core.ticket import DONE, Ticket
 from penstock.sim.kernel.events import Event
 
-if TYPE_CHECKING:
-    from penstock.sim.kernel.admission import JobPlace
-    from penstock.sim.kernel.balancer import Balancer
-    from penstock.sim.kernel.server import Server
-    from penstock.sim.kernel.source import Source
-
 # What the job's own event means when it fires.
 GOING: Final[i64] = 0  # it reaches the server
 SERVING: Final[i64] = 1  # its service ends
 COMING: Final[i64] = 2  # the answer reaches the balancer
+
+
+@mypyc_attr(allow_interpreted_subclasses=True)
+@trait
+class Station:
+    """Where jobs are served."""
+
+    def arrive(self, job: "Job") -> None:
+        """``job`` is here."""
+        raise NotImplementedError
+
+    def end_service(self, job: "Job") -> None:
+        """The work of ``job`` is done."""
+        raise NotImplementedError
+
+    def cancel(self, job: "Job") -> None:
+        """The client of ``job``, which is here, no longer wants it."""
+        raise NotImplementedError
+
+
+@trait
+class Sender:
+    """Who sent jobs to stations, and hears of them."""
+
+    def wants_report(self) -> bool:
+        """Whether answers are to bring the station's load report."""
+        raise NotImplementedError
+
+    def send_back(self, job: "Job") -> None:
+        """The answer, or the news of a failure, sets out."""
+        raise NotImplementedError
+
+    def on_first_byte(self, job: "Job") -> None:
+        """The first byte of the answer came."""
+        raise NotImplementedError
+
+    def on_answer(self, job: "Job") -> None:
+        """The answer, or the news of its failure, is here."""
+        raise NotImplementedError
+
+
+@trait
+class Origin:
+    """Where jobs come from."""
+
+    def on_end(self, job: "Job") -> None:
+        """``job`` has been answered, refused or given up."""
+        raise NotImplementedError
 
 
 class Job(Event):
@@ -42,21 +86,25 @@ class Job(Event):
         self.outcome: int = DONE
         self.status: int = 200
         self.ended: bool = False  # for the client: answered, refused, timed out
-        self.attempts: i64 = 0
-        self.uncounted: i64 = 0  # of them: core.retry does not hold them against the request
+        self.attempt_number: i64 = 0  # of the one under way or made last
+        self.attempts: Attempts | None = None  # made when the first one fails
         self.arrived: float = born  # at the server
         self.met: i64 = 0  # how many were present at the server
         self.report: LoadReport | None = None  # that the server sends along
         self.ticket: Ticket | None = None
-        self.server: Server | None = None
-        self.balancer: Balancer | None = None
-        self.source: Source | None = None
+        self.server: Station | None = None
+        self.balancer: Sender | None = None
+        self.source: Origin | None = None
         self.client: Event | None = None  # who waits for the answer, in a closed loop
         self.deadline: Event | None = None
-        self.admission: JobPlace | None = None  # its place, where the balancer has a gate
-        self.tried: list[Endpoint] | None = None
+        self.admission: Place | None = None  # its place, where the balancer has a gate
         self.before: Job | None = None  # neighbours in the line that it stands in
         self.behind: Job | None = None
+
+    def tried(self) -> list[Endpoint] | None:
+        """The endpoints at which it failed."""
+        attempts = self.attempts
+        return attempts.tried if attempts is not None else None
 
     def fire(self) -> None:
         if self.stage == SERVING:

@@ -77,7 +77,7 @@ class Recorder:
         if job.number < self.first_number or (not self.is_open and self.closed_at < 0.0):
             return
         self.arrived += 1
-        self.attempts += job.attempts
+        self.attempts += job.attempt_number
         if answered:
             self.count += 1
             self.response_sum += response

@@ -125,11 +125,11 @@ class WeightFeed(Event):
         if known:
             usual = sum(known) / len(known)
             for balancer in self._balancers:
-                for endpoint, report in zip(balancer.pool.endpoints, reports, strict=True):
+                for order, report in enumerate(reports):
                     capacity = _capacity(report)
                     told = (capacity if capacity > 0.0 else usual) / usual
-                    endpoint.weight = (endpoint.weight + told) / 2.0
-                balancer.pool.refresh()
+                    balancer.set_weight(order, (balancer.weight(order) + told) / 2.0)
+                balancer.refresh()
         self._clock.heap.schedule(self, self._clock.now + self._interval_s)
 
 

@@ -11,12 +11,12 @@ from mypy_extensions import i64, mypyc_attr
 from penstock.core.measure.load_report import LoadReport
 from penstock.core.ticket import CONNECT_FAILED, DONE, RESET
 from penstock.sim.kernel.events import Clock, Event, EventHeap
-from penstock.sim.kernel.job import COMING, SERVING, Job, Line
+from penstock.sim.kernel.job import COMING, SERVING, Job, Line, Station
 from penstock.sim.kernel.telemetry import Telemetry
 
 
 @mypyc_attr(allow_interpreted_subclasses=True)
-class Server:
+class Server(Station):
     """What every server has. ``room`` bounds the jobs present at once, 0 being no bound."""
 
     def __init__(self, name: str, clock: Clock, *, speed: float = 1.0, room: int = 0) -> None:
@@ -119,12 +119,9 @@ class Server:
         job.stage = COMING
         balancer = job.balancer
         assert balancer is not None
-        if balancer.reports:
+        if balancer.wants_report():
             job.report = self.report()
-        if balancer.response_delay is None:
-            balancer.on_answer(job)
-        else:
-            balancer.send_back(job)
+        balancer.send_back(job)
 
 
 class FifoServer(Server):

@@ -9,7 +9,7 @@ from penstock.core.request import Request
 from penstock.sim.kernel.arrivals import Arrivals
 from penstock.sim.kernel.balancer import Balancer
 from penstock.sim.kernel.events import Clock, Event
-from penstock.sim.kernel.job import Job
+from penstock.sim.kernel.job import Job, Origin
 from penstock.sim.kernel.laws import Law
 from penstock.sim.kernel.recorder import Recorder
 
@@ -47,7 +47,7 @@ class _Stop(Event):
         self._clock.stop()
 
 
-class Source(Event):
+class Source(Event, Origin):
     """Sends ``customers`` requests, or for ``duration_s``, and opens and closes the window.
 
     ``warm_up`` is the share of either that is not measured. Each request goes to a balancer drawn

@@ -15,9 +15,11 @@ from penstock.core.request import Request
 from penstock.core.snapshot import Connections, PoolTimeouts
 from penstock.core.ticket import Ticket
 from penstock.dataplane.board.layout import EXACT_SLOTS, R_AT_US, R_COLD, S_EXACT, Board
+from penstock.dataplane.endpoint.connector import ConnectionSettings
+from penstock.dataplane.io.loop import Loop
 from penstock.dataplane.llm.exact_prefixes import FactTable
 from penstock.dataplane.llm.sightings import SightingRing
-from penstock.dataplane.pool.live_endpoint import ConnectionSettings, LiveEndpoint
+from penstock.dataplane.pool.live_endpoint import LiveEndpoint
 from penstock.wire.openai import COMPLETION, Inspection
 from tests.unit.control.conftest import Clock
 from tests.unit.control.worlds import endpoint, pool, world
@@ -95,7 +97,7 @@ def digests_of(text: str) -> list[int]:
 
 def live_endpoint(board: Board, row: int) -> LiveEndpoint:
     settings = ConnectionSettings(PoolTimeouts(), Connections())
-    return LiveEndpoint(endpoint(f"e{row}", row=row), "a", settings, board, 0, Env(Random(1)))
+    return LiveEndpoint(endpoint(f"e{row}", row=row), "a", settings, board, 0, Loop(Env(Random(1))))
 
 
 @pytest.fixture

@@ -214,11 +214,11 @@ class MarginalCost(FittedPolicy):
     ) -> list[dict[str, float]]:
         """Each term of J in seconds, before its weight; ``fits`` is 0 where the KV cache would not
         hold the request. With objectives, the good answers too, in numbers, and their worth. Where
-        the prefix is missing, ``put_by_s`` is what a copy there may cost."""
+        the prefix is missing, ``saved_so_far_s`` is what a copy there may cost."""
         explained = []
         longest = max(hits)
         deepest = self.index.deepest
-        put_by = self.copies.put_by(request.blocks[deepest - 1]) if deepest else 0.0
+        saved_s = self.copies.saved_so_far_s(request.blocks[deepest - 1]) if deepest else 0.0
         for index, endpoint in enumerate(eligible):
             terms = self.terms(request, endpoint, hits[index])
             each = {
@@ -237,8 +237,8 @@ class MarginalCost(FittedPolicy):
                 each["own_good"] = terms.own_good
                 each["others_lost"] = terms.others_lost
                 each["worth_s"] = terms.worth
-            if put_by > 0.0 and _is_missing(hits[index], longest):
-                each["put_by_s"] = put_by
+            if saved_s > 0.0 and _is_missing(hits[index], longest):
+                each["saved_so_far_s"] = saved_s
             explained.append(each)
         return explained
 

@@ -1,25 +1,25 @@
 """When a prefix is worth being computed once more, on a further endpoint.
 
 A second copy lets later prompts choose the less busy of two endpoints; the prompt that makes it
-waits for it. As skis are rented until the rents add up to their price (Karlin, Manasse, Rudolph,
-Sleator, "Competitive snoopy caching", Algorithmica 3, 1988): whenever a prompt goes to a holder of
-its prefix, what it would have cost on another endpoint, were the prefix there as well, is put by if
-it is less; once that adds up to what a copy costs at this moment, it is made. So whatever comes
-after, no more is spent than twice what the best decision would. A prefix is named by the block at
-which matches end, which is another one with every turn of a conversation, and the same one for all
-that begin with what many share.
+waits for it. This is the ski rental problem (Karlin, Manasse, Rudolph, Sleator, "Competitive snoopy
+caching", Algorithmica 3, 1988). Whenever a prompt goes to an endpoint that holds its prefix, what
+it would have saved on another endpoint, had that one held the prefix too, is added up for the
+prefix. Once the sum reaches what a copy costs at this moment, the copy is made. So whatever comes
+later, at most twice the cost of the best decision is spent. A prefix is named by the block at which
+matches end: a different one for every turn of a conversation, the same one for all prompts that
+begin with what many share.
 
-Besides, copies are a small share of prompts, so that they are not what the 99th percentile is: the
-prompts of some minutes would else pay for all that come in hours.
+Copies are also limited to a small share of prompts, so that they do not make up the 99th
+percentile: the prompts of some minutes would otherwise pay for all that come in hours.
 """
 
 from typing import Final
 
-_MOST: Final = 4096  # prefixes that something is put by for
+_MOST: Final = 4096  # prefixes for which a sum is kept
 
 
 class Copies:
-    """What is put by for each prefix, and how many copies may be made."""
+    """What a copy of each prefix would have saved so far, and how many copies may be made."""
 
     def __init__(self, share: float) -> None:
         """``share``: of the prompts that ask, how many may make a copy; none of the first."""
@@ -28,11 +28,11 @@ class Copies:
         self._saved: dict[int, float] = {}
 
     def __len__(self) -> int:
-        """Prefixes that something is put by for."""
+        """Prefixes for which a copy would have saved anything."""
         return len(self._saved)
 
-    def put_by(self, block: int) -> float:
-        """Seconds that are put by for the prefix."""
+    def saved_so_far_s(self, block: int) -> float:
+        """What a copy of the prefix would have saved so far."""
         return self._saved.get(block, 0.0)
 
     def pays(self, block: int, saved_s: float, price_s: float) -> bool:

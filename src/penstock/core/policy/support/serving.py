@@ -72,12 +72,20 @@ class ServingPolicy(Policy):
     """Hands its subclass understood requests only, with the cached tokens of each endpoint."""
 
     observes: ClassVar[bool] = True
+    reads_prompts: ClassVar[bool] = True
 
     def __init__(self, prefix_blocks: int = DEFAULT_BLOCKS) -> None:
         self.index: PrefixIndex = PrefixIndex(prefix_blocks)
         self.hot: HotPrefixes = HotPrefixes()
         self.warming: Warming = Warming()
         self._first_tokens: _FirstTokens = _FirstTokens()
+
+    @property
+    def prefix_index(self) -> PrefixIndex | None:
+        return self.index
+
+    def use_prefix_index(self, index: PrefixIndex) -> None:
+        self.index = index
 
     def choose(
         self, request: Request, eligible: list[Endpoint], hits: list[int], env: Env

@@ -1,0 +1,49 @@
+"""A response of our own, as HTTP/1.1 writes it."""
+
+from email.utils import formatdate
+from http import HTTPStatus
+
+from penstock.dataplane.exchange.answers import Answer
+from penstock.wire.forwarding import Edit, edited
+from penstock.wire.http1 import Field
+
+
+def encoded(
+    answer: Answer,
+    keep_alive: bool,
+    *,
+    without_body: bool = False,
+    request_id: bytes = b"",
+    edits: list[Edit] | None = None,
+) -> bytes:
+    """The whole response, its head edited as endpoints' answers are.
+
+    ``without_body`` leaves the body out but tells its length (HEAD).
+    """
+    status = answer.status
+    fields = [_field("Date", formatdate(usegmt=True))]
+    if status != 204 and status != 304:
+        fields.append(_field("Content-Length", str(len(answer.body))))
+    fields += [_field(name, value) for name, value in answer.headers]
+    if not keep_alive:
+        fields.append(_field("Connection", "close"))
+    if request_id:
+        fields.append((b"x-request-id", b"X-Request-ID", request_id))
+    if edits:
+        fields = edited(fields, edits)
+    start = f"HTTP/1.1 {status} {_reason_phrase(status)}".encode()
+    lines = [start, *[b"%b: %b" % (name, value) for _, name, value in fields]]
+    head = b"\r\n".join(lines) + b"\r\n\r\n"
+    return head if without_body or status in (204, 304) else head + answer.body
+
+
+def _field(name: str, value: str) -> Field:
+    return (name.lower().encode("latin-1"), name.encode("latin-1"), value.encode("latin-1"))
+
+
+def _reason_phrase(status: int) -> str:
+    """The standard phrase for a status; "" for one that has none."""
+    try:
+        return HTTPStatus(status).phrase
+    except ValueError:
+        return ""

@@ -1,0 +1,185 @@
+"""One try of an exchange on one endpoint: its ticket, its connection, and its end.
+
+It knows no protocol above the connection. What comes back goes to its owner, told apart by the
+attempt that calls, so that an exchange may have two at once.
+"""
+
+from mypy_extensions import mypyc_attr, trait
+
+from penstock.core.ticket import ABANDONED, CONNECT_FAILED, Ticket
+from penstock.dataplane.endpoint.http1 import EndpointConnection, connect
+from penstock.dataplane.endpoint.idle_connections import take_idle
+from penstock.dataplane.endpoint.response_sink import ResponseSink
+from penstock.dataplane.io.loop import EXHAUSTED
+from penstock.dataplane.pool.live_endpoint import LiveEndpoint
+from penstock.wire.http1 import ResponseHead
+
+
+@mypyc_attr(allow_interpreted_subclasses=True)
+@trait
+class AttemptOwner:
+    """Whoever tries: an exchange."""
+
+    def on_attempt_connected(self, attempt: "Attempt") -> None:
+        """There is a connection: send now."""
+        raise NotImplementedError
+
+    def on_attempt_interim(self, attempt: "Attempt", head: ResponseHead) -> None:
+        """A 1xx head came; the final one follows."""
+        raise NotImplementedError
+
+    def frame_attempt(self, attempt: "Attempt", head: ResponseHead) -> bool:
+        """A final head came. Say whether its body is wanted in chunks (else as bare payload)."""
+        raise NotImplementedError
+
+    def on_attempt_answered(
+        self, attempt: "Attempt", head: ResponseHead, body: bytes, complete: bool
+    ) -> None:
+        """The final head, with what of its body came along."""
+        raise NotImplementedError
+
+    def on_attempt_body(self, attempt: "Attempt", data: bytes, complete: bool) -> None:
+        """More of the body, framed as asked."""
+        raise NotImplementedError
+
+    def on_attempt_failed(
+        self,
+        attempt: "Attempt",
+        connection: EndpointConnection | None,
+        outcome: int,
+        reason: str,
+    ) -> None:
+        """No whole response will come. ``outcome`` is of ``core.ticket``: ABANDONED where the fault
+        is ours. The connection, if there was one, is closed. It is yet to be settled."""
+        raise NotImplementedError
+
+    def on_attempt_drained(self, attempt: "Attempt") -> None:
+        """What was sent has left; more may be sent."""
+        raise NotImplementedError
+
+    def on_crash(self) -> None:
+        """A bug showed in one of these methods: give up, and leave nobody waiting."""
+        raise NotImplementedError
+
+
+class Attempt(ResponseSink):
+    """Opened with its ticket; settled once, however it ends."""
+
+    connection: EndpointConnection | None = None  # while it is at work
+    sent: bool = False  # any of the request
+    peer: bytes = b""  # the address that it goes to
+    connect_s: float = 0.0  # that a fresh connection took
+    _began: float = 0.0
+
+    def __init__(
+        self, owner: AttemptOwner, endpoint: LiveEndpoint, ticket: Ticket, expires_at: float
+    ) -> None:
+        self.owner: AttemptOwner = owner
+        self.endpoint: LiveEndpoint = endpoint
+        self.ticket: Ticket = ticket
+        self.expires_at: float = expires_at  # when the whole exchange must be done; 0.0: never
+
+    def begin(self, now: float, once: bool) -> None:
+        """On an idle connection or a fresh one. ``once``: it could not be repeated, see
+        ``take_idle``."""
+        connector = self.endpoint.connector
+        if connector.idle:
+            connection = take_idle(connector, now, once)
+            if connection is not None:
+                self.connection = connection
+                self.peer = connection.address.shown
+                self.owner.on_attempt_connected(self)
+                return
+        self.begin_anew(now)
+
+    def begin_anew(self, now: float) -> None:
+        """On a fresh connection."""
+        connector = self.endpoint.connector
+        try:
+            connection = connect(connector)
+        except OSError as error:
+            if error.errno in EXHAUSTED:  # which says nothing about the endpoint
+                reason = f"no connection can be opened: {error.strerror}"
+                self.owner.on_attempt_failed(self, None, ABANDONED, reason)
+            else:
+                reason = f"connecting failed: {error.strerror}"
+                self.owner.on_attempt_failed(self, None, CONNECT_FAILED, reason)
+            return
+        connection.sink = self
+        connection.expires_at = self.expires_at
+        self.connection = connection
+        self.peer = connection.address.shown
+        self._began = now
+        connection.arm(connector.settings.connect_s)
+
+    def give_up(self) -> None:
+        """The endpoint sees the connection close at once."""
+        connection = self.connection
+        self.connection = None
+        if connection is not None:
+            connection.give_up()
+
+    def settle(self, outcome: int, now: float) -> None:
+        """Settle its ticket, unless it was: whoever ends an exchange need not know."""
+        if self.ticket.outcome < 0:
+            self.ticket.settle(outcome, now)
+
+    def is_settled(self) -> bool:
+        """Whether it is over."""
+        return self.ticket.outcome >= 0
+
+    def is_connecting(self) -> bool:
+        """Whether there is a connection under way, on which nothing was sent yet."""
+        return self.connection is not None and not self.sent
+
+    def hold(self, now: float) -> None:
+        """The client takes no more: the endpoint is kept from sending, and owes nothing."""
+        connection = self.connection
+        if connection is not None:
+            connection.pause_reading()
+            connection.arm(0.0)  # the client's turn: its own timeout runs
+            self.ticket.hold(now)
+
+    def go_on(self, now: float) -> None:
+        """The client takes more."""
+        connection = self.connection
+        if connection is not None and connection.open:
+            connection.resume_reading()
+            connection.arm(self.endpoint.connector.settings.stream_idle_s)
+            self.ticket.go_on(now)
+
+    # --- its connection (ResponseSink) ------------------------------------------------------
+
+    def on_connected(self) -> None:
+        connection = self.connection
+        assert connection is not None
+        self.connect_s = connection.loop.env.now - self._began
+        self.peer = connection.address.shown
+        self.owner.on_attempt_connected(self)
+
+    def on_interim(self, head: ResponseHead) -> None:
+        self.owner.on_attempt_interim(self, head)
+
+    def frame_response(self, head: ResponseHead) -> bool:
+        return self.owner.frame_attempt(self, head)
+
+    def on_response(self, head: ResponseHead, body: bytes, complete: bool) -> None:
+        if complete:
+            self.connection = None
+        self.owner.on_attempt_answered(self, head, body, complete)
+
+    def on_body(self, data: bytes, complete: bool) -> None:
+        if complete:
+            self.connection = None
+        self.owner.on_attempt_body(self, data, complete)
+
+    def on_endpoint_failed(self, outcome: int, reason: str) -> None:
+        connection = self.connection
+        self.connection = None
+        self.owner.on_attempt_failed(self, connection, outcome, reason)
+
+    def on_endpoint_drained(self) -> None:
+        self.owner.on_attempt_drained(self)
+
+    def on_crash(self) -> None:
+        self.owner.on_crash()
