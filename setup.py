@@ -13,6 +13,7 @@ from setuptools.command.build_ext import build_ext
 INTERPRETED = (
     "src/penstock/core/snapshot/",
     "src/penstock/dataplane/worker/__main__.py",
+    "src/penstock/wire/engines/",
     "src/penstock/wire/openai_bodies.py",
 )
 GROUP = "penstock"

@@ -12,7 +12,7 @@ from typing import Self
 
 import msgspec
 
-from penstock.core.endpoint import UP
+from penstock.core.health.health import UP
 from penstock.core.snapshot import Pool, Snapshot
 from penstock.dataplane.board.layout import (
     H_EPOCH,

@@ -5,7 +5,7 @@ from collections.abc import Callable
 
 import pytest
 
-from penstock.core.endpoint import DOWN, UP
+from penstock.core.health.health import DOWN, UP
 from penstock.core.snapshot import Pool
 from penstock.dataplane.board.layout import (
     L_IN_FLIGHT,

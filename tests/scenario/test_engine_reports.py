@@ -10,11 +10,11 @@ import pytest_asyncio
 
 from penstock.fleet.balancer import BalancerProcess
 from penstock.fleet.engine.server import EngineServer
-from penstock.fleet.engine.spec import DialectName, EngineSpec
+from penstock.fleet.engine.spec import EngineSpec
 from penstock.fleet.faults import FaultCommand
 from tests.harness.serving import start_balancer
 
-DIALECTS: tuple[DialectName, ...] = ("vllm", "sglang", "tgi", "llamacpp")
+DIALECTS = ("vllm", "sglang", "tgi", "llamacpp")
 MODEL = "emulated-model"
 READ: dict[str, Any] = {"interval": "50ms", "timeout": "2s", "silent_after": "1s"}
 

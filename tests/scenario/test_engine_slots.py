@@ -9,9 +9,9 @@ from typing import Any
 
 import pytest
 
-from penstock.control.engines.reading import Reading
 from penstock.control.engines.reports import ReportCells
 from penstock.core.snapshot import Engine, Retry
+from penstock.wire.engines.reading import Reading
 from tests.harness.http_endpoint import Answer, HttpEndpoint, Recorded
 from tests.harness.messages import post
 from tests.harness.waiting import PATIENCE_S, wait_until
@@ -22,11 +22,11 @@ ENGINE = Engine(silent_after_s=3600.0)
 SYSTEM = {"role": "system", "content": "s" * 2000}
 
 
-def says(worker: Worker, endpoint: HttpEndpoint, kind: str = "llamacpp", **more: Any) -> None:
+def says(worker: Worker, endpoint: HttpEndpoint, **more: Any) -> None:
     """What the supervisor reads of an engine."""
     reading = Reading(running=0, waiting=0, **{"slots": 4, **more})
     row = worker.row("main", endpoint)
-    ReportCells(worker.board).write(row, kind, reading, monotonic(), 0)
+    ReportCells(worker.board).write(row, reading, monotonic(), 0)
 
 
 def chat(*turns: str, **more: Any) -> bytes:
@@ -85,11 +85,11 @@ def test_no_slot_is_named_to_other_engines_nor_while_others_use_this_one(
 ) -> None:
     worker = start(world(pool(endpoint, kind="llm", engine=ENGINE)))
     for slots in (-1, 0, 1):
-        says(worker, endpoint, "vllm", slots=slots)
+        says(worker, endpoint, slots=slots)
         ask(worker, chat("a"))
     worker.wait_until_idle()
     ReportCells(worker.board).write(
-        worker.row("main", endpoint), "llamacpp", Reading(running=1, slots=4), monotonic(), 0
+        worker.row("main", endpoint), Reading(running=1, slots=4), monotonic(), 0
     )
     ask(worker, chat("a"))
     assert slots_asked(endpoint) == [None] * 4

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from msgspec.structs import replace
 
-from penstock.core.endpoint import DOWN
+from penstock.core.health.health import DOWN
 from penstock.core.snapshot import Admission, Queue, Snapshot, Sticky
 from penstock.dataplane.board.layout import P_WAITING, S_EJECTED, S_HEALTH, S_KEEPS_CLIENTS
 from tests.harness.client import Client

@@ -220,7 +220,7 @@ class TestStart:
         said = second.said()
         assert f"listener 'main' cannot listen on 127.0.0.1:{port}: another Penstock" in said
         assert f"end it with `kill {first.process.pid}`" in said
-        assert f"(Penstock runs there already: pid {first.process.pid})" in said
+        assert f"(Penstock is already running there: pid {first.process.pid})" in said
         assert "Traceback" not in said
 
     def test_a_world_that_workers_cannot_run_is_an_error(self, tmp_path: Path) -> None:

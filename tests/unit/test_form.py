@@ -24,7 +24,7 @@ def tree(tmp_path: Path) -> Path:
     shutil.copytree(SOURCE / "core", package / "core", ignore=ignored)
     for name in ("__init__.py", "_form.py"):
         shutil.copy(SOURCE / name, package / name)
-    (package / "core" / f"endpoint{EXTENSION_SUFFIXES[0]}").write_bytes(b"half of a module")
+    (package / "core" / f"env{EXTENSION_SUFFIXES[0]}").write_bytes(b"half of a module")
     return tmp_path
 
 

@@ -1,4 +1,4 @@
-"""Metrics of what endpoints' engines tell of their load."""
+"""Metrics of the load that endpoints' engines report."""
 
 from collections.abc import Iterator
 from typing import Final
@@ -23,16 +23,16 @@ _JUDGED: Final = (
     (
         "prefix_judged_prompt_tokens",
         L_JUDGED_PROMPT,
-        "Prompt tokens of answers whose engine told what it found cached.",
+        "Prompt tokens of answers whose engine reported cached tokens.",
     ),
-    ("prefix_predicted_tokens", L_JUDGED_PREDICTED, "Of them, predicted to be cached."),
-    ("prefix_cached_tokens", L_JUDGED_CACHED, "Of them, found cached."),
+    ("prefix_predicted_tokens", L_JUDGED_PREDICTED, "Of those, tokens predicted to be cached."),
+    ("prefix_cached_tokens", L_JUDGED_CACHED, "Of those, tokens found cached."),
 )
 _Told = tuple[str, EndpointView, EngineView]
 
 
 def engine_metrics(overview: Overview, board: Board) -> Iterator[Metric]:
-    """Of endpoints whose load is read; figures that an engine does not tell are left out."""
+    """Metrics of endpoints whose load is read, without figures that an engine does not report."""
     told: list[_Told] = [
         (pool.name, endpoint, endpoint.engine)
         for pool in overview.pools
@@ -46,7 +46,9 @@ def engine_metrics(overview: Overview, board: Board) -> Iterator[Metric]:
     heard = [each for each in told if each[2].age_s >= 0]
     yield _gauge("report_age_seconds", "Age of its last report.", heard, "age_s")
     foreign = GaugeMetricFamily(
-        "penstock_endpoint_engine_foreign", "Requests there that are others'.", labels=_ENDPOINT
+        "penstock_endpoint_engine_foreign",
+        "Requests at the endpoint that this balancer did not send.",
+        labels=_ENDPOINT,
     )
     for pool, endpoint, _ in heard:
         value = board.cells[board.report(endpoint.row) + R_FOREIGN]
@@ -78,7 +80,7 @@ def _prefixes(told: list[_Told], board: Board) -> Iterator[Metric]:
         yield counter
     doubt = GaugeMetricFamily(
         "penstock_endpoint_prefix_doubt",
-        "Share of predicted prefix hits that is not believed.",
+        "Share of predicted prefix hits that is ignored.",
         labels=_ENDPOINT,
     )
     for pool, endpoint, _ in told:
@@ -102,7 +104,7 @@ def _prefixes(told: list[_Told], board: Board) -> Iterator[Metric]:
 def _silent(told: list[_Told]) -> Metric:
     metric = GaugeMetricFamily(
         "penstock_endpoint_engine_silent",
-        "1 while its load is not known and only own counts are used.",
+        "1 while its load is unknown and only the balancer's own counts are used.",
         labels=(*_ENDPOINT, "engine"),
     )
     for pool, endpoint, engine in told:

@@ -39,7 +39,7 @@ def names_this_machine(host: str) -> bool:
 
 
 def guard(token: str | None) -> Middleware:
-    """The middleware that refuses everybody else."""
+    """The middleware that refuses everyone else."""
 
     @web.middleware
     async def check(request: web.Request, handler: Handler) -> web.StreamResponse:
@@ -61,7 +61,7 @@ def guard(token: str | None) -> Middleware:
 
 
 def refused(status: int, reason: str) -> web.Response:
-    """An answer that says why not."""
+    """A refusal with its reason."""
     return web.json_response({"error": reason}, status=status)
 
 

@@ -1,4 +1,4 @@
-"""Where the servers of admin pages and emulated engines log what went wrong in them."""
+"""The log of errors in the admin server and in emulated engines."""
 
 import logging
 from typing import Final

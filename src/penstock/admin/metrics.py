@@ -1,4 +1,4 @@
-"""Metrics for Prometheus, rendered from the board; workers notice nothing of it.
+"""Metrics for Prometheus, rendered from the board without disturbing workers.
 
 The names and meanings of all metrics stand in the tables here; ``docs/operations.md`` lists them.
 """
@@ -23,8 +23,7 @@ from penstock.admin.recent import histogram_counts
 from penstock.admin.serving_metrics import serving_metrics, shadow_metrics
 from penstock.admin.status import CLASSES
 from penstock.admin.view import EndpointView, Overview
-from penstock.core.endpoint import DOWN, STARTING, UP
-from penstock.core.health.health import STATE_NAMES
+from penstock.core.health.health import DOWN, STARTING, STATE_NAMES, UP
 from penstock.dataplane.board.layout import (
     L_1XX_TO_5XX,
     L_BYTES_RECEIVED,
@@ -79,7 +78,7 @@ WORKER_COUNTERS: Final[tuple[Row, ...]] = (
     ("accepted_connections", W_ACCEPTED, "Client connections accepted."),
     ("refused_connections", W_REFUSED_LIMIT, "Client connections refused by a limit."),
     ("accept_pauses", W_ACCEPT_PAUSES, "Pauses of accepting, because descriptors ran out."),
-    ("taken_requests", W_REQUESTS, "Requests taken, whatever became of them."),
+    ("taken_requests", W_REQUESTS, "Requests received, whatever their outcome."),
     ("bad_requests", W_BAD_REQUESTS, "Requests refused because they were malformed."),
     ("unrouted_requests", W_UNROUTED, "Requests without a route, or with an ambiguous path."),
     ("fixed_responses", W_FIXED, "Redirects and fixed responses."),
@@ -102,9 +101,9 @@ POOL_COUNTERS: Final[tuple[Row, ...]] = (
     ("no_endpoint", P_NO_ENDPOINT, "Requests answered 503 because no endpoint was left."),
     ("client_gone", P_CLIENT_GONE, "Requests whose client left before their end."),
     ("cut_responses", P_CUT, "Responses cut after their first byte."),
-    ("probes", P_PROBES, "Probes of endpoints' load sent."),
-    ("probes_failed", P_PROBES_FAILED, "Probes not answered, or without the load."),
-    ("unread_prompts", P_UNREAD, "Prompts not read for lack of room: so many came at once."),
+    ("probes", P_PROBES, "Load probes sent to endpoints."),
+    ("probes_failed", P_PROBES_FAILED, "Load probes that were not answered, or without a load."),
+    ("unread_prompts", P_UNREAD, "Prompts not read because too many arrived at once."),
     (
         "copies_given_up",
         P_COPIES_GIVEN_UP,
@@ -113,7 +112,7 @@ POOL_COUNTERS: Final[tuple[Row, ...]] = (
 )
 ENDPOINT_COUNTERS: Final[tuple[Row, ...]] = (
     ("endpoint_requests", L_REQUESTS, "Attempts made at the endpoint."),
-    ("endpoint_failed_requests", L_FAILURES, "Attempts that the endpoint is to blame for."),
+    ("endpoint_failed_requests", L_FAILURES, "Attempts that failed because of the endpoint."),
     ("endpoint_connections", L_CONNECTIONS, "Connections opened to the endpoint."),
     ("endpoint_sent_bytes", L_BYTES_SENT, "Bytes sent to the endpoint."),
     ("endpoint_received_bytes", L_BYTES_RECEIVED, "Bytes received from the endpoint."),
@@ -144,11 +143,11 @@ class _BoardCollector(Collector):
         self._board = board
 
     def describe(self) -> Iterator[Metric]:
-        """Nothing: names are not known to clash with anybody's."""
+        """Nothing: names do not clash."""
         return iter(())
 
     def collect(self) -> Iterator[Metric]:
-        """Every metric there is."""
+        """All metrics."""
         yield from self._balancer()
         yield from self._workers()
         yield from self._pools()
@@ -182,7 +181,7 @@ class _BoardCollector(Collector):
     def _workers(self) -> Iterator[Metric]:
         overview = self._overview
         up = _gauge("worker_up", "Whether the worker serves.", _WORKER)
-        restarts = _counter("worker_restarts", "Workers started again after they ended.", _WORKER)
+        restarts = _counter("worker_restarts", "Workers restarted after they ended.", _WORKER)
         for worker in overview.workers:
             up.add_metric((str(worker.index),), worker.state == "ready")
             restarts.add_metric((str(worker.index),), worker.restarts)
@@ -217,7 +216,11 @@ class _BoardCollector(Collector):
 
     def _outliers(self) -> Iterator[Metric]:
         ejections = _counter("outlier_ejections", "Ejections, by detector.", ("pool", "detector"))
-        refused = _counter("outlier_refused_ejections", "Not made: too many were out.", _POOL)
+        refused = _counter(
+            "outlier_refused_ejections",
+            "Ejections not made because too many endpoints were out.",
+            _POOL,
+        )
         for pool in self._overview.pools:
             for detector, count in pool.ejections.items():
                 ejections.add_metric((pool.name, detector), count)
@@ -242,7 +245,9 @@ class _BoardCollector(Collector):
                 metric.add_metric((pool, endpoint.name), self._board.load_sum(endpoint.row, cell))
             yield metric
         responses = _counter("endpoint_responses", "Responses received.", (*_ENDPOINT, "class"))
-        failures = _counter("endpoint_failures", "Attempts that failed, by how.", _FAILURE)
+        failures = _counter(
+            "endpoint_failures", "Attempts that failed, by kind of failure.", _FAILURE
+        )
         irregular = _counter(
             "endpoint_irregular_responses",
             "Responses framed irregularly, passed on in order, by kind.",
@@ -267,9 +272,9 @@ class _BoardCollector(Collector):
         available = _gauge("endpoint_available", "Whether it may be picked.", _ENDPOINT)
         health = _gauge("endpoint_health", "1 for its active health.", (*_ENDPOINT, "state"))
         draining = _gauge("endpoint_draining", "Whether it is draining.", _ENDPOINT)
-        ejected = _gauge("endpoint_ejected", "Whether outlier detection has it out.", _ENDPOINT)
+        ejected = _gauge("endpoint_ejected", "Whether outlier detection ejected it.", _ENDPOINT)
         weight = _gauge("endpoint_weight", "Effective weight.", _ENDPOINT)
-        trouble = _gauge("endpoint_agent_trouble", "Whether its agent cannot be asked.", _ENDPOINT)
+        trouble = _gauge("endpoint_agent_trouble", "Whether its agent does not answer.", _ENDPOINT)
         ejections = _counter("endpoint_ejections", "Ejections by outlier detection.", _ENDPOINT)
         for pool, endpoint in self._endpoints():
             labels = (pool, endpoint.name)

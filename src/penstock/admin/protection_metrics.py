@@ -24,23 +24,27 @@ _ENDPOINT: Final = ("pool", "endpoint")
 
 
 def protection_metrics(pools: Sequence[PoolView], board: Board) -> Iterator[Metric]:
-    """Those of every pool; zeros where nothing of it is configured."""
+    """Metrics of every pool; zeros where admission is not configured."""
     queued = CounterMetricFamily(
-        "penstock_admission_queued", "Requests that waited for a place.", labels=("pool",)
+        "penstock_admission_queued", "Requests that waited in the queue.", labels=("pool",)
     )
     refused = CounterMetricFamily(
-        "penstock_admission_refused", "Requests turned away, by why.", labels=("pool", "reason")
+        "penstock_admission_refused",
+        "Requests refused by admission, by reason.",
+        labels=("pool", "reason"),
     )
     waiting = GaugeMetricFamily(
-        "penstock_admission_waiting", "Requests that wait for a place.", labels=("pool",)
+        "penstock_admission_waiting", "Requests waiting in the queue.", labels=("pool",)
     )
     limit = GaugeMetricFamily(
         "penstock_admission_limit",
-        "Limit on requests under way; 0 without one.",
+        "Limit on requests in flight; 0: none.",
         labels=("pool", "worker"),
     )
     opened = CounterMetricFamily(
-        "penstock_endpoint_circuit_opened", "Openings of its circuit breaker.", labels=_ENDPOINT
+        "penstock_endpoint_circuit_opened",
+        "How often its circuit breaker opened.",
+        labels=_ENDPOINT,
     )
     circuit = GaugeMetricFamily(
         "penstock_endpoint_circuit_open",

@@ -47,7 +47,7 @@ class _Sample:
 
 
 class Recent:
-    """Samples every few seconds, and what they say together with the present."""
+    """Samples of the counters every few seconds, compared with the present."""
 
     def __init__(self, board: Board, clock: Callable[[], float] = monotonic) -> None:
         self._board = board
@@ -55,7 +55,7 @@ class Recent:
         self._samples: deque[_Sample] = deque(maxlen=round(_WINDOW_S / SAMPLE_S))
 
     def sample(self, overview: Overview) -> None:
-        """Remember the counters as they are."""
+        """Sample the counters."""
         self._samples.append(self._read(overview))
 
     def differences(self, overview: Overview) -> "Differences":
@@ -91,7 +91,7 @@ class Recent:
 
 
 class Differences:
-    """What happened between two samples. A counter that began anew counts from 0."""
+    """The difference between two samples. A counter that was reset counts from 0."""
 
     def __init__(self, before: _Sample, after: _Sample) -> None:
         self._before = before
@@ -99,7 +99,7 @@ class Differences:
         self.seconds: float = after.at - before.at
 
     def pool_requests_per_s(self, pool: str) -> float:
-        """Requests that came for the pool."""
+        """Requests for the pool."""
         return self._rate(self._before.pool_requests.get(pool, 0), self._after.pool_requests[pool])
 
     def endpoint_requests_per_s(self, pool: str, endpoint: str) -> float:

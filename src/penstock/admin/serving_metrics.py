@@ -1,4 +1,4 @@
-"""Metrics of pools that serve language models, and of policies in the shadow, from the board."""
+"""Metrics of pools that serve language models, and of shadow policies, from the board."""
 
 from collections.abc import Iterator, Sequence
 from typing import Final
@@ -30,31 +30,41 @@ from penstock.dataplane.board.model_counters import name_at
 
 _MEANINGS: Final = {
     "first_token": "Time from a request's head to the first event of its streamed answer.",
-    "token": "Time between two tokens of an answer, on average, where the engine told its tokens.",
+    "token": "Mean time between two tokens of an answer, where its engine reported tokens.",
 }
 # Name, cell of a model row, meaning.
 MODEL_COUNTERS: Final = (
-    ("model_answers", M_ANSWERS, "Answers whose tokens the engine told."),
-    ("prompt_tokens", M_PROMPT_TOKENS, "Tokens of prompts, as engines told."),
-    ("cached_tokens", M_CACHED_TOKENS, "Those of them that engines had in their caches."),
-    ("output_tokens", M_OUTPUT_TOKENS, "Tokens of answers, as engines told."),
+    ("model_answers", M_ANSWERS, "Answers whose engine reported their tokens."),
+    ("prompt_tokens", M_PROMPT_TOKENS, "Prompt tokens, as reported by engines."),
+    ("cached_tokens", M_CACHED_TOKENS, "Prompt tokens that engines found in their caches."),
+    ("output_tokens", M_OUTPUT_TOKENS, "Output tokens, as reported by engines."),
 )
 # Name, cell of a shadow policy, units of one, meaning.
 SHADOW_COUNTERS: Final = (
     ("shadow_decisions", SH_DECISIONS, 1.0, "Recorded decisions that the policy was asked about."),
-    ("shadow_different", SH_DIFFERENT, 1.0, "Those in which it would have picked another."),
-    ("shadow_judged", SH_JUDGED, 1.0, "Those in which the cost of both picks is known."),
+    (
+        "shadow_different",
+        SH_DIFFERENT,
+        1.0,
+        "Recorded decisions in which it would have picked another endpoint.",
+    ),
+    (
+        "shadow_judged",
+        SH_JUDGED,
+        1.0,
+        "Recorded decisions in which the cost of both picks is known.",
+    ),
     (
         "shadow_live_cost_seconds",
         SH_LIVE_COST_US,
         1e-6,
-        "Estimated cost of what the pool's own policy picked in them.",
+        "Estimated cost of the picks of the pool's own policy in them.",
     ),
     (
         "shadow_cost_seconds",
         SH_COST_US,
         1e-6,
-        "Estimated cost of what the policy would have picked in them.",
+        "Estimated cost of the picks of this policy in them.",
     ),
 )
 
@@ -93,7 +103,7 @@ def _models(pools: Sequence[PoolView], board: Board) -> dict[tuple[str, str], li
 
 
 def shadow_metrics(pools: Sequence[PoolView], board: Board) -> Iterator[Metric]:
-    """Where policies in the shadow differ, and what that would cost."""
+    """Where shadow policies differ, and the estimated cost."""
     for name, cell, unit, meaning in SHADOW_COUNTERS:
         counter = CounterMetricFamily(f"penstock_{name}", meaning, labels=("pool", "policy"))
         for pool in pools:

@@ -1,4 +1,4 @@
-"""The status document: everything that an operator wants to know, as plain JSON data."""
+"""The status document: what an operator wants to know, as plain JSON data."""
 
 from math import inf
 from time import time
@@ -134,7 +134,7 @@ def _pool(pool: PoolView, board: Board, recent: Differences) -> Document:
 
 
 def _serving(pool: PoolView, recent: Differences) -> Document:
-    """Answers of language models: times of streamed ones, tokens of those whose engine told."""
+    """Answers of language models: times of streamed ones, tokens where the engine reported them."""
     tokens = recent.pool_tokens(pool.name)
     seconds = recent.seconds
     return {
@@ -228,7 +228,7 @@ def _endpoint(pool: str, endpoint: EndpointView, board: Board, recent: Differenc
 
 
 def _connected_to(endpoint: EndpointView, board: Board) -> str | None:
-    """The address that was connected to last by any worker, of an endpoint given by name."""
+    """The address that any worker connected to last, of an endpoint configured by name."""
     for worker in range(board.workers):
         number = board.cells[board.load(endpoint.row, worker) + L_ADDRESS]
         if 0 < number <= len(endpoint.addresses):

@@ -14,7 +14,7 @@ from penstock.dataplane.board.layout import (
 
 
 class TokenCounts(NamedTuple):
-    """Of answers whose engine told its tokens; ``cached`` are those of ``prompt`` in its cache."""
+    """Tokens of answers whose engine reported them; ``cached`` is a part of ``prompt``."""
 
     answers: int = 0
     prompt: int = 0

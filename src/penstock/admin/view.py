@@ -1,9 +1,9 @@
-"""What the admin server shows, and what it may ask for. The supervisor provides both.
+"""What the admin server shows; the supervisor provides it.
 
 Plain data, so that metrics and status are functions of it and of the board.
 """
 
-from typing import Any, Protocol
+from typing import Protocol
 
 import msgspec
 
@@ -11,10 +11,10 @@ from penstock.dataplane.board.layout import Board
 
 
 class EngineView(msgspec.Struct, frozen=True):
-    """What an endpoint's engine tells; -1 where it does not. ``age_s`` is of the newest report."""
+    """What an endpoint's engine reports; -1 where it does not. ``age_s``: of the newest report."""
 
     kind: str
-    silent: bool  # own counts only: it has not told its load for too long
+    silent: bool  # own counts only: it has not reported its load for too long
     problem: str  # why it could not be read the last time; empty if it could
     age_s: float
     running: float
@@ -27,7 +27,7 @@ class EngineView(msgspec.Struct, frozen=True):
 
 
 class AgentView(msgspec.Struct, frozen=True):
-    """What the agent beside an endpoint said last, and why it could not be asked since."""
+    """The last answer of an endpoint's agent, and why there was none since."""
 
     said: str
     problem: str
@@ -136,7 +136,7 @@ class UnknownNameError(LookupError):
     """A pool or endpoint that does not exist. The text is for people."""
 
 
-class Balancer(Protocol):
+class RunningBalancer(Protocol):
     """The supervisor, as the admin server sees it."""
 
     @property
@@ -144,22 +144,4 @@ class Balancer(Protocol):
         """The memory that workers count in."""
 
     def overview(self) -> Overview:
-        """How things are."""
-
-    def drain(self, pool: str, endpoint: str) -> None:
-        """No further requests for it. Raises UnknownNameError."""
-
-    def undrain(self, pool: str, endpoint: str) -> None:
-        """Requests again. Raises UnknownNameError."""
-
-    def set_weight(self, pool: str, endpoint: str, weight: float) -> None:
-        """Weigh it so. Raises UnknownNameError, and ValueError for a weight that is none."""
-
-    async def reload(self) -> ReloadView:
-        """Read the configuration again."""
-
-    async def decisions(self, request_id: str, pool: str, limit: int) -> list[dict[str, Any]]:
-        """Recorded choices of endpoints, newest first: of one request, or with "" of all."""
-
-    def stop(self) -> None:
-        """Begin to stop, as SIGTERM does."""
+        """The balancer at this moment."""

@@ -176,7 +176,7 @@ def print_decisions(records: list[Record], console: Console | None = None) -> No
 
 
 def print_shadows(pools: list[Record], console: Console | None = None) -> None:
-    """What policies in the shadow would do differently."""
+    """What shadow policies would do differently."""
     out = _console(console)
     out.width = max(out.width, _LIST_WIDTH)
     table = _plain_table()
@@ -201,7 +201,7 @@ def print_shadows(pools: list[Record], console: Console | None = None) -> None:
 
 
 def _shown(text: str) -> str:
-    """What a client made up: whatever would command a terminal is escaped."""
+    """A client's text with terminal control characters escaped."""
     return text if text.isprintable() else repr(text)[1:-1]
 
 

@@ -10,7 +10,7 @@ import click
 
 
 class OutputFile(click.Path):
-    """Refused at once where it cannot be written: what a long run measured would be lost."""
+    """Refuse at once a file that cannot be written: a long run's results would be lost."""
 
     def __init__(self) -> None:
         super().__init__(dir_okay=False, writable=True, path_type=Path)

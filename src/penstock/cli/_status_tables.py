@@ -51,7 +51,7 @@ def print_status(document: dict[str, Any], console: Console | None = None) -> No
 
 
 def endpoint_notes(endpoint: dict[str, Any]) -> list[str]:
-    """What a person should know of it besides: nothing where all is as it should be."""
+    """What else a person should know of it; nothing where all is well."""
     notes = _agent_notes(endpoint)
     engine = endpoint["engine"]
     if engine is not None and engine["silent"]:
@@ -73,7 +73,7 @@ def endpoint_notes(endpoint: dict[str, Any]) -> list[str]:
 
 
 def _agent_notes(endpoint: dict[str, Any]) -> list[str]:
-    """What its agent says, and whether it can be asked."""
+    """What its agent says, and whether it answers."""
     agent = endpoint["agent"]
     if agent is None:
         return []

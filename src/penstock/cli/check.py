@@ -109,7 +109,7 @@ def _end(route: "Route") -> str:
 
 
 def _pool(pool: "Pool") -> "Iterator[str]":
-    """A line of what holds for all, with the endpoints; and lines of names of models."""
+    """A line of the pool's settings and endpoints, and lines of model names."""
     shown = [_endpoint(endpoint) for endpoint in pool.endpoints[:_ENDPOINTS_SHOWN]]
     more = len(pool.endpoints) - len(shown)
     if more:

@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import asyncio
 import signal
-from typing import Any, get_args
+from typing import Any
 
 import click
 from rich.console import Console
 from rich.table import Table
 
+from penstock.fleet.engine.dialect import emulated_dialects
 from penstock.fleet.engine.server import EngineServer
-from penstock.fleet.engine.spec import DialectName, EngineSpec
+from penstock.fleet.engine.spec import EngineSpec
 from penstock.fleet.host import Host
 from penstock.sim.engine_timing import PROFILES
 
@@ -36,7 +37,7 @@ lie (reported: {"running": 0, "kv_usage": 0.1, …}); each with for_s, or until 
 @click.option("--host", default="127.0.0.1", show_default=True, help="Address to listen on.")
 @click.option("--control-port", type=click.IntRange(0, 65535), default=0,
               help="Port for fault commands. Default: a free port on loopback.")  # fmt: skip
-@click.option("--engine", "dialect", type=click.Choice(get_args(DialectName)), default="vllm",
+@click.option("--engine", "dialect", type=click.Choice(list(emulated_dialects())), default="vllm",
               show_default=True, help="Engine whose API and metrics are emulated.")  # fmt: skip
 @click.option("--model", default="emulated-model", show_default=True)
 @click.option(

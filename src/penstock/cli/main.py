@@ -27,34 +27,25 @@ _MEANT: Final = {
     "benchmark": "replay",
     "config": "check FILE",
     "configtest": "check FILE",
-    "decisions": "ctl decisions",
-    "drain": "ctl drain POOL/ENDPOINT",
-    "explain": "ctl explain REQUEST-ID",
     "help": "--help",
     "lint": "check FILE",
     "load": "replay",
     "mock": "emulate",
     "proxy": "serve",
     "quit": "ctl stop",
-    "reload": "ctl reload",
     "restart": "ctl reload",
     "run": "serve",
     "schema": "check --print-schema",
-    "shadow": "ctl shadow",
     "shutdown": "ctl stop",
     "sim": "simulate",
     "start": "serve",
     "stats": "ctl status",
-    "status": "ctl status",
-    "stop": "ctl stop",
     "test": "check FILE",
     "top": "ctl status",
-    "undrain": "ctl undrain POOL/ENDPOINT",
     "up": "serve",
     "validate": "check FILE",
     "verify": "check FILE",
     "version": "--version",
-    "weight": "ctl weight POOL/ENDPOINT WEIGHT",
 }
 EXAMPLES: Final = """\b
 Examples:
@@ -63,7 +54,7 @@ Examples:
 
 
 class Verbs(click.Group):
-    """The verbs there are, by the modules there are."""
+    """The verbs, found by their modules."""
 
     def list_commands(self, ctx: click.Context) -> list[str]:
         """Every verb, in alphabetical order."""
@@ -91,8 +82,9 @@ class Verbs(click.Group):
 
         known = self.list_commands(ctx)
         if args and args[0] not in known and not args[0].startswith("-"):
-            if args[0] in _MEANT:
-                ctx.fail(f"no verb {args[0]!r}; did you mean `penstock {_MEANT[args[0]]}`?")
+            meant = _MEANT.get(args[0]) or _verb_of_ctl(args[0])
+            if meant:
+                ctx.fail(f"no verb {args[0]!r}; did you mean `penstock {meant}`?")
             if Path(args[0]).suffix in _CONFIGURATIONS:
                 ctx.fail(f"no verb {args[0]!r}; did you mean `penstock serve --config {args[0]}`?")
             if "://" in args[0]:
@@ -107,6 +99,17 @@ class Verbs(click.Group):
         rows = [(name, summary(name)) for name in self.list_commands(ctx)]
         with formatter.section("Verbs"):
             formatter.write_dl(rows)
+
+
+def _verb_of_ctl(name: str) -> str:
+    """The usage of that verb of ``penstock ctl``; empty when it has none of that name."""
+    from penstock.cli.ctl import ctl
+
+    verb = ctl.commands.get(name)
+    if verb is None:
+        return ""
+    pieces = verb.collect_usage_pieces(click.Context(verb))
+    return " ".join(["ctl", name, *(piece for piece in pieces if piece != "[OPTIONS]")])
 
 
 def summary(verb: str) -> str:

@@ -175,7 +175,7 @@ def _show_sweep(
 
 
 def _warn(scenario: "Scenario") -> None:
-    """What is hardly meant so, before it takes its time."""
+    """Refuse settings that are hardly intended, before a long run."""
     from penstock.sim.doubts import doubts
 
     for doubt in doubts(scenario):
@@ -222,7 +222,7 @@ def _changes(given: dict[str, Any]) -> dict[str, Any]:
 
 
 def _run(work: Callable[..., T]) -> T:
-    """What it returns, with a bar of its progress and in time for Ctrl-C."""
+    """Run it with a progress bar, so that Ctrl-C can interrupt it."""
     from rich.console import Console
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 

@@ -32,7 +32,7 @@ class Event:
 
 
 class Events:
-    """Where every part of the supervisor says what it did and why."""
+    """Where every part of the supervisor reports what it did and why."""
 
     def __init__(self, wall_clock: Callable[[], float] = time.time, kept: int = _KEPT) -> None:
         self._wall_clock = wall_clock
@@ -114,7 +114,10 @@ class LogHandler(logging.Handler):
         """Never waits; what is not taken is counted, and told when lines are taken again."""
         if self._put(record) and (lost := self._writer.dropped - self._told_dropped):
             self._told_dropped += lost
-            kind, message = "log.resumed", f"{lost} lines of this log are lost: nobody read them"
+            kind, message = (
+                "log.resumed",
+                f"{lost} lines of this log were dropped: its reader was too slow",
+            )
             event = Event(time.time(), "warning", kind, message, {"lines": lost})
             told = logging.makeLogRecord(
                 {"name": "penstock", "levelno": logging.WARNING, "levelname": "WARNING"}

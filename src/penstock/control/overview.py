@@ -1,6 +1,7 @@
 """The balancer at one moment, as the admin server shows it."""
 
 import os
+from typing import Final
 
 from penstock import __version__
 from penstock._form import form
@@ -12,38 +13,17 @@ from penstock.admin.view import (
     PoolView,
     WorkerView,
 )
-from penstock.control.endpoints.agents import AgentChecks
-from penstock.control.endpoints.checks import HealthChecks
-from penstock.control.endpoints.outliers import OutlierDetection
-from penstock.control.endpoints.states import EndpointStates
-from penstock.control.engines.loads import EngineLoads
-from penstock.control.engines.models import EngineModels
-from penstock.control.events import Event
-from penstock.control.workers.sockets import ListeningSockets, shown_address
-from penstock.control.workers.workers import Workers
-from penstock.control.world.reload import Reloader
-from penstock.core.endpoint import DOWN
-from penstock.core.snapshot import Endpoint, Pool, Snapshot
+from penstock.control.parts import Parts
+from penstock.control.workers.sockets import shown_address
+from penstock.core.health.health import DOWN
+from penstock.core.snapshot import Endpoint, Pool
+
+_SHOWN_EVENTS: Final = 100
 
 
-def overview(
-    snapshot: Snapshot,
-    sockets: ListeningSockets,
-    states: EndpointStates,
-    checks: HealthChecks,
-    agents: AgentChecks,
-    outliers: OutlierDetection,
-    engines: EngineLoads,
-    models: EngineModels,
-    workers: Workers,
-    reloader: Reloader,
-    events: list[Event],
-    *,
-    started_at: float,
-    stopping: bool,
-    log_dropped: int,
-) -> Overview:
-    """Everything at once; ``snapshot`` is the one that runs."""
+def overview(parts: Parts, *, started_at: float, stopping: bool, log_dropped: int) -> Overview:
+    """Everything at once."""
+    snapshot, reloader = parts.publisher.running, parts.reloader
     source = reloader.configured.source
     return Overview(
         version=__version__,
@@ -54,37 +34,29 @@ def overview(
         generation=snapshot.generation,
         source=str(source) if source is not None else "",
         listeners=tuple(
-            ListenerView(each.name, shown_address(*sockets.address(each)), bool(each.certificates))
+            ListenerView(
+                each.name, shown_address(*parts.sockets.address(each)), bool(each.certificates)
+            )
             for each in snapshot.listeners
         ),
-        pools=tuple(
-            _pool(pool, states, checks, agents, outliers, engines, models)
-            for pool in snapshot.pools
-        ),
+        pools=tuple(_pool(parts, pool) for pool in snapshot.pools),
         workers=tuple(
             WorkerView(each.index, each.pid, each.state, each.since, each.generation, each.restarts)
-            for each in workers.all
+            for each in parts.workers.all
         ),
         reloads_ok=reloader.succeeded,
         reloads_failed=reloader.failed,
         last_reload=reloader.last,
-        events=tuple(EventView(e.at, e.level, e.kind, e.message, e.fields) for e in events),
+        events=tuple(
+            EventView(e.at, e.level, e.kind, e.message, e.fields)
+            for e in parts.events.recent(_SHOWN_EVENTS)
+        ),
         log_dropped=log_dropped,
     )
 
 
-def _pool(
-    pool: Pool,
-    states: EndpointStates,
-    checks: HealthChecks,
-    agents: AgentChecks,
-    outliers: OutlierDetection,
-    engines: EngineLoads,
-    models: EngineModels,
-) -> PoolView:
-    endpoints = tuple(
-        _endpoint(pool, each, states, checks, agents, engines, models) for each in pool.endpoints
-    )
+def _pool(parts: Parts, pool: Pool) -> PoolView:
+    endpoints = tuple(_endpoint(parts, pool, each) for each in pool.endpoints)
     shadow = tuple(choice.name for choice in pool.shadow)
     return PoolView(
         pool.name,
@@ -92,22 +64,14 @@ def _pool(
         pool.policy.name,
         endpoints,
         shadow,
-        outliers.ejections(pool.name),
-        outliers.refused(pool.name),
+        parts.outliers.ejections(pool.name),
+        parts.outliers.refused(pool.name),
         pool.kind,
     )
 
 
-def _endpoint(
-    pool: Pool,
-    endpoint: Endpoint,
-    states: EndpointStates,
-    checks: HealthChecks,
-    agents: AgentChecks,
-    engines: EngineLoads,
-    models: EngineModels,
-) -> EndpointView:
-    state = states.of(pool.name, endpoint.name)
+def _endpoint(parts: Parts, pool: Pool, endpoint: Endpoint) -> EndpointView:
+    state = parts.states.of(pool.name, endpoint.name)
     scheme = "https" if endpoint.tls else "http"
     return EndpointView(
         name=endpoint.name,
@@ -127,16 +91,16 @@ def _endpoint(
         ejected=state.ejected is not None,
         ejections=state.ejections,
         weight=state.weight,
-        effective_weight=states.effective_weight(state),
+        effective_weight=parts.states.effective_weight(state),
         configured_weight=state.configured_weight,
         backup=endpoint.backup,
-        last_check=checks.last_result(pool.name, endpoint.name),
-        agent=agents.view(pool.name, endpoint.name),
+        last_check=parts.checks.last_result(pool.name, endpoint.name),
+        agent=parts.agents.view(pool.name, endpoint.name),
         max_in_flight=(
             state.agent.max_in_flight if state.agent.max_in_flight >= 0 else endpoint.max_in_flight
         ),
-        engine=engines.view(pool.name, endpoint.name),
-        models_problem=models.problem(pool.name, endpoint.name),
+        engine=parts.engines.view(pool.name, endpoint.name),
+        models_problem=parts.models.problem(pool.name, endpoint.name),
         prefix_doubt=state.prefix_doubt,
         prefix_exact=state.exact,
     )

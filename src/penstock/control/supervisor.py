@@ -1,4 +1,4 @@
-"""The supervisor: starts the workers, keeps the world up to date, stops. Read ``serve`` first.
+"""The supervisor: starts the workers, keeps them up to date, stops. Read ``serve`` first.
 
 It is never on a request's path: when it dies, workers serve on with what they know, and its
 successor takes over (``takeover.py``).
@@ -17,14 +17,16 @@ from typing import Any, Final
 from penstock import __version__
 from penstock._form import form
 from penstock.admin.server import AdminServer
-from penstock.admin.view import Overview, ReloadView
+from penstock.admin.view import Overview
 from penstock.config.compile.snapshot import Configured
+from penstock.control.background import BackgroundTasks
+from penstock.control.commands import bound
 from penstock.control.endpoints.addresses import Addresses
 from penstock.control.endpoints.agents import AgentChecks
 from penstock.control.endpoints.checks import HealthChecks
+from penstock.control.endpoints.health_checker import HealthChecker
 from penstock.control.endpoints.outliers import OutlierDetection
 from penstock.control.endpoints.parity import ParityWatch
-from penstock.control.endpoints.probes import Prober
 from penstock.control.endpoints.reconnecting import Reconnecting
 from penstock.control.endpoints.resolver import SystemResolver
 from penstock.control.endpoints.states import EndpointStates
@@ -34,6 +36,7 @@ from penstock.control.engines.loads import EngineLoads
 from penstock.control.engines.models import EngineModels
 from penstock.control.events import Events, configure_logging
 from penstock.control.overview import overview
+from penstock.control.parts import Parts
 from penstock.control.workers.sockets import ListeningSockets, shown_address
 from penstock.control.workers.takeover import RuntimeFile, runtime_directory
 from penstock.control.workers.workers import StartError, Workers
@@ -47,8 +50,6 @@ from penstock.dataplane.record.line_writer import LineWriter
 
 _CERTIFICATES_S: Final = 2.0  # between two looks at the files
 _RECLAIM_S: Final = 1.0
-_AFTER_A_BUG_S: Final = 1.0
-_SHOWN_EVENTS: Final = 100
 _LAST_LINES_S: Final = 1.0  # to write what the log still holds at the end
 # Room for a configuration to grow by reloads. Rows cost memory only once they are used.
 _LEAST_ENDPOINT_ROWS: Final = 4096
@@ -71,7 +72,7 @@ def run(configured: Configured, reread: Callable[[], Configured]) -> int:
 
 
 class Supervisor:
-    """Also what the admin server shows and commands (``admin.view.Balancer``)."""
+    """Also what the admin server shows (``admin.view.RunningBalancer``)."""
 
     def __init__(
         self, configured: Configured, reread: Callable[[], Configured], log: LineWriter
@@ -83,8 +84,8 @@ class Supervisor:
         self._started_at = time()
         self._stop_wanted = asyncio.Event()
         self._stop_now = asyncio.Event()
-        self._tasks: set[asyncio.Task[None]] = set()
         self._events = Events()
+        self._background = BackgroundTasks(self._events)
         self._runtime = RuntimeFile(
             runtime_directory(self._events), self._events, _absolute(configured.source)
         )
@@ -97,7 +98,7 @@ class Supervisor:
         self._files = CertificateFiles()
         self._contexts = EndpointContexts()
         self._addresses = Addresses(SystemResolver(), self._events)
-        self._states.on_leave = self._look_again
+        self._states.on_leave = self._on_leave
         self._publisher = Publisher(
             self.board,
             rows,
@@ -112,30 +113,44 @@ class Supervisor:
         self._checks = HealthChecks(self._states, self._events, self._contexts)
         self._agents = AgentChecks(self._states, self._events)
         self._outliers = OutlierDetection(self.board, rows, self._states)
-        self._reconnecting = Reconnecting(self._outliers, Prober(self._contexts))
+        self._reconnecting = Reconnecting(self._outliers, HealthChecker(self._contexts))
         self._engines = EngineLoads(self.board, self._events, self._contexts)
         self._exact = ExactIndex(self.board, self._states, self._events)
         self._kv_events = KvEventReaders(self.board, self._events, self._exact, self._contexts)
         self._parity = ParityWatch(self.board, self._states)
         self._models = EngineModels(self._events, self._contexts, self._publisher.refresh)
-        self._publisher.preparations.append(self._models.prepare)
+        self._publisher.preparations.append(self._models.ask_new)
         self._publisher.marks.append(self._models.mark)
-        self._checks.before_up = self._models.look_at
-        self._states.on_return = self._look_at_models
-        self._workers.on_models_missed = self._look_for_models
+        self._checks.before_up = self._models.ask_endpoint
+        self._states.on_return = self._on_return
+        self._workers.on_models_missed = self._on_models_missed
         self._publisher.followers += [
-            self._checks.follow,
-            self._agents.follow,
-            self._outliers.follow,
-            self._engines.follow,
-            self._models.follow,
-            self._parity.follow,
-            self._kv_events.follow,
+            self._checks.configure,
+            self._agents.configure,
+            self._outliers.configure,
+            self._engines.configure,
+            self._models.configure,
+            self._parity.configure,
+            self._kv_events.configure,
         ]
-        self._admin = AdminServer(self, configured.admin.token)
+        self._parts = Parts(
+            events=self._events,
+            sockets=self._sockets,
+            workers=self._workers,
+            publisher=self._publisher,
+            reloader=self._reloader,
+            states=self._states,
+            checks=self._checks,
+            agents=self._agents,
+            outliers=self._outliers,
+            engines=self._engines,
+            models=self._models,
+            stop=self.stop,
+        )
+        self._admin = AdminServer(self, bound(self._parts), configured.admin.token)
 
     async def serve(self) -> None:
-        """From start to end. Raises StartError."""
+        """Serve from start to stop. Raises StartError."""
         raise_descriptor_limit()
         self._listen_to_signals()
         for warning in self._configured.warnings:
@@ -144,17 +159,19 @@ class Supervisor:
             await self._open_admin()
             await self._until_stopped(self._start_workers())
             if not self._stop_wanted.is_set():
-                self._keep("watching the workers", self._workers.watch)
-                self._keep("outlier detection", self._outliers.run)
-                self._keep("reaching ejected endpoints", self._reconnecting.run)
-                self._keep("slow start", self._ramp)
-                self._keep("prefix parity", self._parity.run)
-                self._keep("learning prefixes", self._exact.run)
-                self._keep("certificate files", self._watch_certificates)
-                self._keep("board rows", self._reclaim_rows)
-                self._keep("addresses", self._follow_addresses)
-                self._keep("rates", self._admin.sample)
-                self._begin(self._runtime.relieve_orphans(self._ports()))
+                self._background.keep("watching the workers", self._workers.watch)
+                self._background.keep("outlier detection", self._outliers.run)
+                self._background.keep("reaching ejected endpoints", self._reconnecting.run)
+                self._background.keep("slow start", self._ramp)
+                self._background.keep("prefix parity", self._parity.run)
+                self._background.keep("learning prefixes", self._exact.run)
+                self._background.keep("certificate files", self._watch_certificates)
+                self._background.keep("board rows", self._reclaim_rows)
+                self._background.keep("addresses", self._keep_addresses)
+                self._background.keep("rates", self._admin.sample)
+                self._background.begin(
+                    "relieving orphans", self._runtime.relieve_orphans(self._ports())
+                )
                 await self._stop_wanted.wait()
             self._reloader.refuse_all("the balancer is stopping")
             await self._end_tasks()
@@ -164,56 +181,19 @@ class Supervisor:
             await self._admin.stop()
         self._events.info("stopped", "stopped")
 
-    # --- what the admin server asks for -----------------------------------------------------
+    # --- what the admin server shows --------------------------------------------------------
 
     def overview(self) -> Overview:
-        """How things are."""
+        """The balancer at this moment."""
         return overview(
-            self._publisher.running,
-            self._sockets,
-            self._states,
-            self._checks,
-            self._agents,
-            self._outliers,
-            self._engines,
-            self._models,
-            self._workers,
-            self._reloader,
-            self._events.recent(_SHOWN_EVENTS),
+            self._parts,
             started_at=self._started_at,
             stopping=self._stop_wanted.is_set(),
             log_dropped=self._log.dropped,
         )
 
-    def drain(self, pool: str, endpoint: str) -> None:
-        """No further requests for it. Raises UnknownNameError."""
-        self._states.drain(pool, endpoint, "requested by an operator")
-
-    def undrain(self, pool: str, endpoint: str) -> None:
-        """Requests again. Raises UnknownNameError."""
-        self._states.undrain(pool, endpoint, "requested by an operator")
-
-    def set_weight(self, pool: str, endpoint: str, weight: float) -> None:
-        """Weigh it so. Raises UnknownNameError, and ValueError for a weight that is none."""
-        self._states.set_weight(pool, endpoint, weight, "requested by an operator")
-
-    async def reload(self) -> ReloadView:
-        """Read the configuration again."""
-        return await self._reloader.reload("admin address")
-
-    async def decisions(self, request_id: str, pool: str, limit: int) -> list[dict[str, Any]]:
-        """Recorded choices of endpoints, newest first: of one request, or with "" of all."""
-        question = {"kind": "decisions", "id": request_id, "pool": pool, "limit": limit}
-        records: list[dict[str, Any]] = []
-        for answer in await self._workers.ask_all(question):
-            found = answer["records"]
-            assert isinstance(found, list)
-            records += found
-        records.sort(key=lambda record: float(record["time"]), reverse=True)
-        return records[:limit]
-
     def stop(self) -> None:
-        """Begin to stop; asked for once more, at once."""
+        """Begin to stop; if called again, stop at once."""
         if self._stop_wanted.is_set():
             self._stop_now.set()
         self._stop_wanted.set()
@@ -243,7 +223,7 @@ class Supervisor:
                 self._runtime.owner(each.port) for each in self._configured.snapshot.listeners
             }
             pids = ", ".join(str(pid) for pid in sorted(owners - {0}))
-            hint = f" (Penstock runs there already: pid {pids})" if pids else ""
+            hint = f" (Penstock is already running there: pid {pids})" if pids else ""
             raise StartError(f"{error}{hint}") from error
         running = self._publisher.running
         addresses = ", ".join(
@@ -260,7 +240,7 @@ class Supervisor:
         self._write_runtime_file()
 
     async def _until_stopped(self, work: Coroutine[Any, Any, None]) -> None:
-        """Do it, or give it up when the balancer is told to stop."""
+        """Do the work, or cancel it when the balancer is told to stop."""
         task = asyncio.create_task(work)
         stop = asyncio.create_task(self._stop_wanted.wait())
         await asyncio.wait({task, stop}, return_when=asyncio.FIRST_COMPLETED)
@@ -272,15 +252,16 @@ class Supervisor:
             await asyncio.wait({task})
 
     async def _end_tasks(self) -> None:
-        await self._checks.stop()
-        await self._agents.stop()
-        await self._engines.stop()
-        await self._models.stop()
-        await self._kv_events.stop()
-        await self._addresses.stop()
-        for task in self._tasks:
-            task.cancel()
-        await asyncio.gather(*self._tasks, return_exceptions=True)
+        await self._background.stop()  # first: it may publish, and so begin others
+        for part in (
+            self._checks,
+            self._agents,
+            self._engines,
+            self._models,
+            self._kv_events,
+            self._addresses,
+        ):
+            await part.stop()
 
     async def _stop_workers(self) -> None:
         deadline_s = self._reloader.configured.shutdown_deadline_s
@@ -306,13 +287,14 @@ class Supervisor:
         loop.add_signal_handler(signal.SIGUSR1, self._on_reopen)
 
     def _on_hangup(self) -> None:
-        self._begin(self._reload_on_signal())
+        self._background.begin("reloading", self._reload_on_signal())
 
     async def _reload_on_signal(self) -> None:
         await self._reloader.reload("SIGHUP")
 
     def _on_reopen(self) -> None:
-        self._begin(self._workers.send_all({"kind": "reopen_log"}))
+        reopening = self._workers.send_all({"kind": "reopen_log"})
+        self._background.begin("reopening the request log", reopening)
 
     async def _ramp(self) -> None:
         while True:
@@ -325,7 +307,7 @@ class Supervisor:
             self._publisher.reclaim_rows()
 
     async def _watch_certificates(self) -> None:
-        """Publish again when files changed and can be used; a half-written pair waits."""
+        """Publish again when files changed and are usable; a half-written pair waits."""
         complained_of: object = None
         while True:
             await asyncio.sleep(_CERTIFICATES_S)
@@ -345,54 +327,30 @@ class Supervisor:
             self._contexts.forget()
             self._events.info("certificates", f"{names} changed and was loaded")
 
-    async def _follow_addresses(self) -> None:
+    async def _keep_addresses(self) -> None:
         async def refresh() -> None:
             try:
                 await self._publisher.refresh()
             except PublishError as error:
-                self._events.error("name.refused", f"addresses that changed are not used: {error}")
+                self._events.error("name.refused", f"changed addresses are not used: {error}")
 
         await self._addresses.run(refresh)
 
-    def _look_again(self, pool: str, endpoint: str) -> None:
-        """It went down: perhaps its name leads elsewhere now."""
+    def _on_leave(self, pool: str, endpoint: str) -> None:
+        """It went down: its name may resolve to another address now."""
         for found in self._publisher.endpoints(pool, endpoint):
-            self._addresses.look_again(found)
+            self._addresses.expire(found)
 
-    def _look_at_models(self, pool: str, endpoint: str) -> None:
-        self._begin(self._models.look_at(pool, endpoint))
+    def _on_return(self, pool: str, endpoint: str) -> None:
+        self._background.begin("asking for models", self._models.ask_endpoint(pool, endpoint))
 
-    def _look_for_models(self, pool: str, changed: bool) -> None:
+    def _on_models_missed(self, pool: str, changed: bool) -> None:
         """A worker misses a model, or passed on a request that may have changed which there are."""
-        self._begin(self._look_and_tell(pool, changed))
+        self._background.begin("asking for models", self._ask_and_tell(pool, changed))
 
-    async def _look_and_tell(self, pool: str, changed: bool) -> None:
-        await self._models.look(pool, surely=changed)
+    async def _ask_and_tell(self, pool: str, changed: bool) -> None:
+        await self._models.ask_pool(pool, surely=changed)
         await self._workers.send_all({"kind": "models", "pool": pool})
-
-    def _keep(self, what: str, work: Callable[[], Coroutine[Any, Any, None]]) -> None:
-        """Run something that never ends; a bug in it is logged, and it is begun again."""
-
-        async def keep() -> None:
-            while True:
-                try:
-                    await work()
-                except Exception as error:  # noqa: BLE001 - service goes on without
-                    self._events.bug(what, error)
-                await asyncio.sleep(_AFTER_A_BUG_S)
-
-        self._begin(keep())
-
-    def _begin(self, work: Coroutine[Any, Any, None]) -> None:
-        task = asyncio.create_task(work)
-        self._tasks.add(task)
-        task.add_done_callback(self._on_ended)
-
-    def _on_ended(self, task: asyncio.Task[None]) -> None:
-        self._tasks.discard(task)
-        error = None if task.cancelled() else task.exception()
-        if error is not None:
-            self._events.bug("supervisor", error)
 
     def _ports(self) -> list[int]:
         return [self._sockets.address(each)[1] for each in self._publisher.running.listeners]
@@ -402,7 +360,7 @@ class Supervisor:
 
 
 def raise_descriptor_limit() -> None:
-    """As many descriptors as the system allows; workers inherit the limit."""
+    """Allow as many descriptors as the system does; workers inherit the limit."""
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     if soft != hard:
         resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))

@@ -6,11 +6,7 @@ from mypy_extensions import mypyc_attr
 
 from penstock.core import snapshot
 from penstock.core.health.breaker import OPEN, Breaker, BreakerChange
-
-# Active health, written by whoever runs the checks.
-STARTING: Final = 0  # no verdict yet
-UP: Final = 1
-DOWN: Final = 2
+from penstock.core.health.health import UP
 
 _TELLING_S: Final = 1.0  # who gave up sooner than that tells nothing
 _NOTHING: Final[list[int]] = []  # shared, never changed

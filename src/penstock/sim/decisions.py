@@ -1,10 +1,10 @@
 """Replays recorded decisions: what other policies would have picked, and its estimated cost.
 
 The records are the JSON lines of a pool's ``decisions: {file: …}`` or of ``penstock ctl decisions
---json``. At each decision the policies see the candidates as they were seen then; afterwards they
-are told what really was picked and what came of it, so that they learn as the balancer's own did.
-Picks are compared one at a time, at the recorded loads: following another policy all along would
-have led to others, which is for a simulation with a workload to say.
+--json``. At each decision the policies see the candidates as they were seen then. Afterwards they
+are told what was picked and how it ended, so they learn what the balancer's own policy learned.
+Picks are compared one at a time, at the recorded loads: had another policy been followed all the
+time, loads would have been others, which is a question for a simulation with a workload.
 """
 
 from collections.abc import Sequence

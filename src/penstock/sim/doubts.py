@@ -1,4 +1,4 @@
-"""What in a scenario can run, and is hardly what was meant."""
+"""Warnings about scenarios that can run but are hardly what was meant."""
 
 from collections.abc import Iterator
 from math import ceil, floor, log10, sqrt

@@ -1,7 +1,7 @@
-"""Weights for control variates of exponential queues: what one request more adds, on average.
+"""Weights for the control variates of exponential queues: the mean cost of one more request.
 
-Made from the model that theory has of the system. Were the model another, or the simulator wrong,
-they would explain less; the controls' expectation stays 0 (``kernel.weighed_sums``).
+They are computed from the theoretical model of the system. If that model or the simulator were
+wrong, they would explain less; the expectation of the controls stays 0 (``kernel.weighed_sums``).
 """
 
 from collections.abc import Callable

@@ -1,6 +1,6 @@
-"""Calls in processes of their own, which end the moment nobody wants their results any more.
+"""Calls in separate processes that end the moment nobody wants their results any more.
 
-Not the pool of the standard library: leaving it waits for what runs, which may take hours, and
+The standard library's pool does not do: leaving it waits for what runs, which may take hours, and
 its threads and queues lose a signal that arrives while a process is being started.
 """
 

@@ -1,9 +1,9 @@
-"""The simulator against theory: every value that is known, within its own 95% interval.
+"""The simulator against theory: every known value must lie within its own 95% interval.
 
-Replications are long against the time in which a queue forgets its past, and as many as stages
-find to be needed for the wanted precision (Stein 1945): a pilot tells the variance, the rest is
-run, and more where that was not enough. What came in by chance is taken out by control variates
-whose expectations are known (``kernel.controls``, ``kernel.weighed_sums``).
+Replications are long compared with the time in which a queue forgets its past. Their number is
+found in stages for the precision that is wanted (Stein 1945): a pilot estimates the variance, the
+rest is run, and more where that was not enough. Chance in the arrivals is removed by control
+variates whose expectations are known (``kernel.controls``, ``kernel.weighed_sums``).
 """
 
 from collections.abc import Callable

@@ -5,16 +5,17 @@ from typing import Any
 
 from msgspec.structs import replace
 
+from penstock.admin.command import Answer, BoundCommands, Command
 from penstock.admin.view import (
     EndpointView,
     ListenerView,
     Overview,
     PoolView,
-    ReloadView,
     UnknownNameError,
     WorkerView,
 )
-from penstock.core.endpoint import UP
+from penstock.control.commands import commands
+from penstock.core.health.health import UP
 from penstock.dataplane.board.layout import Board
 
 
@@ -72,14 +73,13 @@ def overview(*pools: PoolView, workers: Sequence[WorkerView] = (), **settings: A
 
 
 class PlainBalancer:
-    """Remembers what it was told. There is one pool ``main`` with the endpoints e0 and e1."""
+    """Shows what it is told to, and remembers which commands it was given."""
 
     def __init__(self, board: Board) -> None:
         self._board = board
         self.shown = overview()
-        self.recorded: list[dict[str, Any]] = []
-        self.told: list[tuple[object, ...]] = []
-        self.reload_result = ReloadView(1000.0, "admin address", True, "generation 4 runs", 4)
+        self.given: list[Command] = []
+        self.status = 200
 
     @property
     def board(self) -> Board:
@@ -88,29 +88,15 @@ class PlainBalancer:
     def overview(self) -> Overview:
         return self.shown
 
-    def drain(self, pool: str, endpoint: str) -> None:
-        self._tell("drain", pool, endpoint)
+    @property
+    def commands(self) -> BoundCommands:
+        """All that there are, each of which is remembered instead of being carried out."""
+        return dict.fromkeys(commands().values(), self._take)
 
-    def undrain(self, pool: str, endpoint: str) -> None:
-        self._tell("undrain", pool, endpoint)
-
-    def set_weight(self, pool: str, endpoint: str, weight: float) -> None:
-        if weight < 0.0:
-            raise ValueError("a weight is a number from 0")
-        self._tell("weight", pool, endpoint, weight)
-
-    async def reload(self) -> ReloadView:
-        self.told.append(("reload",))
-        return self.reload_result
-
-    async def decisions(self, request_id: str, pool: str, limit: int) -> list[dict[str, Any]]:
-        self.told.append(("decisions", request_id, pool, limit))
-        return self.recorded
-
-    def stop(self) -> None:
-        self.told.append(("stop",))
-
-    def _tell(self, what: str, pool: str, endpoint: str, *more: object) -> None:
-        if (pool, endpoint) not in (("main", "e0"), ("main", "e1")):
-            raise UnknownNameError(f"pool {pool!r} has no endpoint called {endpoint!r}")
-        self.told.append((what, pool, endpoint, *more))
+    async def _take(self, command: Command) -> Answer:
+        if getattr(command, "endpoint", "e0") != "e0":
+            raise UnknownNameError("pool 'main' has no endpoint called 'e7'")
+        if getattr(command, "weight", 1.0) > 1000.0:
+            raise ValueError("a weight is a number from 0 to 1000")
+        self.given.append(command)
+        return Answer({"message": "so it is"}, self.status)

@@ -7,6 +7,7 @@ import pytest
 import trustme
 
 from penstock.config.compile.snapshot import load_configuration
+from penstock.config.describe import engine_table
 from penstock.config.describe.reference import FILE, with_reference
 from penstock.core.route import Facts, Matcher, first_match
 from tests.unit.config.documents import load
@@ -18,6 +19,13 @@ EXAMPLES = sorted((ROOT / "examples").glob("*.yaml"))
 def test_the_reference_of_all_keys_is_current() -> None:
     text = (ROOT / FILE).read_text()
     assert text == with_reference(text), "run: python -m penstock.config.describe.reference --write"
+
+
+def test_the_table_of_engines_is_current() -> None:
+    text = (ROOT / engine_table.FILE).read_text()
+    assert text == engine_table.with_engine_table(text), (
+        "run: python -m penstock.config.describe.engine_table --write"
+    )
 
 
 def test_every_link_in_the_reference_leads_to_a_heading() -> None:

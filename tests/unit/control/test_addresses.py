@@ -63,7 +63,7 @@ class Site:
 
     async def publish(self, spec: Snapshot) -> Snapshot:
         self.running = await self.addresses.resolve(spec)
-        self.addresses.follow(self.running)
+        self.addresses.configure(self.running)
         return self.running
 
     async def pass_time(self, seconds: float) -> None:
@@ -134,7 +134,7 @@ async def test_names_are_looked_up_when_their_addresses_no_longer_hold(site: Sit
 
 async def test_a_name_whose_endpoint_went_down_is_looked_up_soon(site: Site) -> None:
     spec = await site.publish(world("one"))
-    site.addresses.look_again(spec.pools[0].endpoints[0])
+    site.addresses.expire(spec.pools[0].endpoints[0])
     await site.pass_time(1.0)
     assert site.names.asked == ["one"], "not at every turn"
     await site.pass_time(5.0)

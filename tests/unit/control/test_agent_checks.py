@@ -70,9 +70,9 @@ class Site:
         # A name that has no address: requests go to ``addresses``, and so do questions.
         endpoint = Endpoint("e", "nowhere.invalid", 9, row=0, weight=2.0, addresses=("127.0.0.1",))
         snapshot = world([Pool(name="a", endpoints=(endpoint,), agent_check=check)])
-        self.states.prepare(snapshot.pools)
-        self.states.adopt(snapshot.pools)
-        self.checks.follow(snapshot)
+        self.states.add_new(snapshot.pools)
+        self.states.configure(snapshot.pools)
+        self.checks.configure(snapshot)
 
     @property
     def weight(self) -> float:

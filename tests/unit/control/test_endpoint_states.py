@@ -9,7 +9,7 @@ from penstock.admin.view import UnknownNameError
 from penstock.control.endpoints.cause import Cause
 from penstock.control.endpoints.states import NOT_CHECKED, EndpointStates
 from penstock.control.events import Events
-from penstock.core.endpoint import DOWN, STARTING, UP
+from penstock.core.health.health import DOWN, STARTING, UP
 from penstock.core.snapshot import AgentCheck, Drain, HealthCheck, Pool, SlowStart
 from penstock.dataplane.board.layout import (
     H_EPOCH,
@@ -40,8 +40,8 @@ class States:
     def run(self, *pools: Pool) -> None:
         """These pools are the world, each endpoint in the row of its name: ``e3`` in row 3."""
         placed = [_in_rows(each) for each in pools]
-        self.states.prepare(placed)
-        self.states.adopt(placed)
+        self.states.add_new(placed)
+        self.states.configure(placed)
 
     def cells(self, row: int) -> tuple[int, int, int, float]:
         """Health, draining, ejected, weight."""
@@ -88,7 +88,7 @@ def test_a_checked_endpoint_begins_as_its_check_says(
 def test_the_state_stands_on_the_board_before_workers_hear_of_the_endpoint(
     states: States,
 ) -> None:
-    states.states.prepare([_in_rows(pool("a", "e1"))])
+    states.states.add_new([_in_rows(pool("a", "e1"))])
     assert states.cells(1) == (UP, 0, 0, 1.0)
 
 

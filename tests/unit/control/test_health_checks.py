@@ -30,9 +30,9 @@ class Site:
         rows = [self._rows.setdefault(place.name, len(self._rows)) for place in places]
         endpoints = tuple(at(place, row=row) for place, row in zip(places, rows, strict=True))
         snapshot = world([Pool(name="a", endpoints=endpoints, health_check=check)])
-        self.states.prepare(snapshot.pools)
-        self.states.adopt(snapshot.pools)
-        self.checks.follow(snapshot)
+        self.states.add_new(snapshot.pools)
+        self.states.configure(snapshot.pools)
+        self.checks.configure(snapshot)
 
     async def becomes(self, place: HttpEndpoint, state: str) -> str:
         """Wait for that state; its reason."""

@@ -53,9 +53,9 @@ class Site:
         spec = world([pool("a", *names, outlier=outlier)], generation=self.snapshot.generation + 1)
         self.snapshot = self.rows.place(spec)
         self.rows.settle(self.snapshot)
-        self.states.prepare(self.snapshot.pools)
-        self.states.adopt(self.snapshot.pools)
-        self.detection.follow(self.snapshot)
+        self.states.add_new(self.snapshot.pools)
+        self.states.configure(self.snapshot.pools)
+        self.detection.configure(self.snapshot)
 
     def refuse(self, row: int, times: int, *, worker: int = 0) -> None:
         """The endpoint refuses so many connections in a row."""
@@ -82,9 +82,9 @@ class Site:
         for cell in RUNS:
             self.board.cells[at + cell] = 0
 
-    def look(self, after: float = 0.1) -> None:
+    def refresh(self, after: float = 0.1) -> None:
         self.clock.now += after
-        self.detection.look()
+        self.detection.refresh()
 
     def ejected(self) -> list[int]:
         cells = self.board.cells
@@ -94,17 +94,17 @@ class Site:
 @pytest.fixture
 def site(board: Board, events: Events, clock: Clock) -> Site:
     made = Site(board, events, clock)
-    made.look()
+    made.refresh()
     return made
 
 
 def test_failures_in_a_row_eject_and_time_lets_in_again(site: Site, events: Events) -> None:
     site.refuse(1, 5)
-    site.look()
+    site.refresh()
     assert site.ejected() == [1]
-    site.look(after=29.0)
+    site.refresh(after=29.0)
     assert site.ejected() == [1]
-    site.look(after=2.0)
+    site.refresh(after=2.0)
     assert site.ejected() == []
     assert [event.kind for event in events.recent(9)] == [
         "endpoint.ejected",
@@ -115,14 +115,14 @@ def test_failures_in_a_row_eject_and_time_lets_in_again(site: Site, events: Even
 def test_failures_seen_by_several_workers_add_up(site: Site) -> None:
     site.refuse(2, 3, worker=0)
     site.refuse(2, 2, worker=1)
-    site.look()
+    site.refresh()
     assert site.ejected() == [2]
 
 
 def test_one_worker_that_only_sees_failures_is_enough(site: Site) -> None:
     site.refuse(2, 5, worker=0)
     site.answer(2, 3, worker=1)
-    site.look()
+    site.refresh()
     assert site.ejected() == [2]
 
 
@@ -131,37 +131,37 @@ def test_a_failure_share_ejects_at_the_sweep_only(site: Site) -> None:
     for _ in range(20):
         site.refuse(0, 4)
         site.answer(1, 4)
-        site.look()
+        site.refresh()
     assert site.ejected() == []
-    site.look(after=10.0)
+    site.refresh(after=10.0)
     assert site.ejected() == [0]
 
 
 def test_a_switched_off_detection_lets_everybody_in(site: Site) -> None:
     site.refuse(1, 5)
-    site.look()
+    site.refresh()
     site.run(Outlier(enabled=False))
-    site.look()
+    site.refresh()
     assert site.ejected() == []
     site.refuse(1, 50)
-    site.look()
+    site.refresh()
     assert site.ejected() == []
 
 
 def test_an_ejection_outlives_a_reload(site: Site) -> None:
     site.refuse(1, 5)
-    site.look()
+    site.refresh()
     site.run(Outlier(consecutive_failures=7))
-    site.look()
+    site.refresh()
     assert site.ejected() == [1]
 
 
 def test_the_dead_workers_counts_do_not_speak_for_anybody(site: Site) -> None:
     """Zeroing the run of a dead worker is no success and no failure."""
     site.refuse(1, 4)
-    site.look()
+    site.refresh()
     site.board.cells[site.board.load(1, 0) + L_CONSECUTIVE_FAILURES] = 0
-    site.look(after=1.5)
+    site.refresh(after=1.5)
     assert site.ejected() == []
 
 
@@ -171,7 +171,7 @@ def test_endpoints_that_nobody_can_connect_to_are_out_until_somebody_can(
     site.refuse(0, 3, worker=0)
     site.refuse(0, 2, worker=1)
     site.refuse(1, 5)
-    site.look()
+    site.refresh()
     assert site.ejected() == [0, 1]  # a tenth of three would be one
     names = [(spec.name, endpoint.name) for spec, endpoint in site.detection.unreachable()]
     assert names == [("a", "e0"), ("a", "e1")]
@@ -185,7 +185,7 @@ def test_endpoints_that_nobody_can_connect_to_are_out_until_somebody_can(
 
 def test_one_that_a_reload_removed_while_it_was_tried_is_nobody(site: Site) -> None:
     site.refuse(0, 5)
-    site.look()
+    site.refresh()
     site.run(Outlier(), "e1", "e2")
     site.detection.reached("a", "e0")
     assert site.detection.unreachable() == []
@@ -193,26 +193,26 @@ def test_one_that_a_reload_removed_while_it_was_tried_is_nobody(site: Site) -> N
 
 def test_an_endpoint_that_one_worker_reaches_is_held_to_the_share(site: Site) -> None:
     site.refuse(0, 5)
-    site.look()
+    site.refresh()
     site.refuse(1, 5, worker=0)
     site.answer(1, 3, worker=1)
-    site.look()
+    site.refresh()
     assert site.ejected() == [0]
     assert site.detection.refused("a") == 1
 
 
 def test_responses_and_local_failures_are_told_apart(site: Site) -> None:
     site.run(Outlier(split_local_failures=True, max_ejected_share=1.0))
-    site.look()
+    site.refresh()
     site.refuse(1, 4)
     site.answer_badly(1, 4)
-    site.look()
+    site.refresh()
     assert site.ejected() == []  # together they would be eight in a row
     site.refuse(2, 5)
-    site.look()
+    site.refresh()
     assert site.ejected() == [2]
     site.answer_badly(1, 1)
-    site.look()
+    site.refresh()
     assert site.ejected() == [1, 2]
     assert site.states.of("a", "e1").ejected is not None
     assert {kind: n for kind, n in site.detection.ejections("a").items() if n} == {
@@ -224,19 +224,19 @@ def test_responses_and_local_failures_are_told_apart(site: Site) -> None:
 def test_gateway_failures_are_local_ones_too_unless_these_are_split_off(site: Site) -> None:
     asked = Outlier(consecutive_failures=0, consecutive_gateway_failures=4)
     site.run(asked)
-    site.look()
+    site.refresh()
     site.refuse(1, 2)
     site.answer_badly(1, 2)
-    site.look()
+    site.refresh()
     assert site.ejected() == [1]
     assert site.detection.ejections("a")["consecutive_gateway_failures"] == 1
 
 
 def test_a_response_that_breaks_off_is_one_failed_request(site: Site) -> None:
     site.run(Outlier(consecutive_failures=0))
-    site.look()
+    site.refresh()
     site.cut(1, 60)
-    site.look(after=10.0)
+    site.refresh(after=10.0)
     assert site.states.of("a", "e1").ejected is not None
     reason = site.states.of("a", "e1").cause.reason
     assert reason.startswith("100% of 60 requests failed")
@@ -256,14 +256,14 @@ def test_what_is_not_supported_or_excused_is_no_failure_of_any_kind(
             max_ejected_share=1.0,
         )
     )
-    site.look()
+    site.refresh()
     at = site.board.load(0, 0)
     for cell in (L_1XX_TO_5XX + 4, L_BLAMELESS_5XX):  # 501
         site.board.cells[at + cell] += 100
     at = site.board.load(1, 0)
     for cell in (L_GARBAGE, L_EXCUSED):
         site.board.cells[at + cell] += 100
-    site.look(after=11.0)
+    site.refresh(after=11.0)
     assert site.ejected() == []
 
 
@@ -273,17 +273,17 @@ def test_an_endpoint_that_no_worker_hears_is_ejected_until_one_does(site: Site) 
     began = site.clock.now
     site.board.cells[first + L_QUIET_SINCE_US] = int(began * 1e6)
     site.board.cells[second + L_QUIET_SINCE_US] = int((began + 5.0) * 1e6)
-    site.look(after=31.0)
+    site.refresh(after=31.0)
     assert site.ejected() == []  # one of them has heard it 26 s ago
-    site.look(after=5.0)
+    site.refresh(after=5.0)
     assert site.ejected() == [1]
     for cell in (L_HEARD_US, L_QUIET_SINCE_US):
         site.board.cells[first + cell] = int((began + 36.5) * 1e6)
-    site.look(after=1.0)
+    site.refresh(after=1.0)
     assert site.ejected() == []
 
 
 def test_an_endpoint_that_owes_nothing_is_not_silent(site: Site) -> None:
     site.run(Outlier(silence_s=30.0))
-    site.look(after=1000.0)
+    site.refresh(after=1000.0)
     assert site.ejected() == []

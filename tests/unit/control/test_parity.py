@@ -19,16 +19,16 @@ def test_the_parting_and_the_agreement_are_said_once(board: Board, events: Event
     states = EndpointStates(board, events)
     watch = ParityWatch(board, states)
     snapshot = world([pool("a", endpoints=(endpoint("e", row=2),), kind="llm")])
-    states.prepare(snapshot.pools)
-    states.adopt(snapshot.pools)
-    watch.follow(snapshot)
+    states.add_new(snapshot.pools)
+    states.configure(snapshot.pools)
+    watch.configure(snapshot)
 
     def judged(predicted: int, cached: int, worker: int = 0) -> None:
         at = board.load(2, worker)
         board.cells[at + L_JUDGED_PROMPT] += ENOUGH_TOKENS
         board.cells[at + L_JUDGED_PREDICTED] += predicted
         board.cells[at + L_JUDGED_CACHED] += cached
-        watch.look()
+        watch.refresh()
 
     before = board.cells[H_EPOCH]
     judged(ENOUGH_TOKENS, 0)

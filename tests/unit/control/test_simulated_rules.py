@@ -5,9 +5,9 @@ from random import Random
 import pytest
 
 from penstock.control.events import Events
+from penstock.core.attempt_counts import AttemptCounts
 from penstock.core.endpoint import Endpoint
 from penstock.core.env import Env
-from penstock.core.health.attempt_counts import AttemptCounts
 from penstock.core.health.breaker import Breaker
 from penstock.core.policy import create
 from penstock.core.pool.pool import Pool
@@ -90,7 +90,7 @@ def test_the_same_attempts_open_the_same_circuits_and_eject_the_same_endpoints(
     for endpoint in running:
         endpoint.protect(_BREAKER)
     simulated = Simulated(clock.now, outlier)
-    site.detection.look()
+    site.detection.refresh()
     simulated.protection.look()
     dice = Random(seed)
     bad = 0
@@ -108,7 +108,7 @@ def test_the_same_attempts_open_the_same_circuits_and_eject_the_same_endpoints(
             running[number].try_again(clock.now)
             running[number].publish()
         simulated.protection.try_circuits()
-        site.detection.look()
+        site.detection.refresh()
         simulated.protection.look()
         out = [number for number, each in enumerate(simulated.endpoints) if each.ejected]
         assert out == site.ejected()

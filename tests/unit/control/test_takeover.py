@@ -158,7 +158,7 @@ def test_who_holds_a_port_is_told_and_how_to_end_it() -> None:
     for title, told in (
         (
             "penstock.dataplane.worker",
-            "workers of a Penstock listen there whose supervisor is dead",
+            "workers of a Penstock whose supervisor is dead listen there",
         ),
         ("server", "listens there"),
     ):

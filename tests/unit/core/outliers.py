@@ -2,7 +2,8 @@
 
 from dataclasses import dataclass
 
-from penstock.core.health.outlier import EndpointCounts, OutlierChange, OutlierDetector, Tally
+from penstock.core.health.outlier import OutlierChange, OutlierDetector
+from penstock.core.health.outlier_records import EndpointCounts, Tally
 from penstock.core.snapshot import Outlier
 
 ROOMY = Outlier(max_ejected_share=1.0)

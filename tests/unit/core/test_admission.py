@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from penstock.core.admission.codel import CoDel
-from penstock.core.admission.queue import AdmissionQueue, Waiting
+from penstock.core.admission.queue import AdmissionQueue, QueueEntry
 from penstock.core.admission.shedding import PriorityShedding
 from penstock.core.admission.success_rate import SuccessRateAdmission
 from penstock.core.admission.throttle import ClientThrottle
@@ -125,14 +125,14 @@ class TestCoDel:
         assert not any(codel.drops(9.0, float(i), last=True) for i in range(100))
 
 
-def queued(queue: AdmissionQueue, *importances: int, now: float = 0.0) -> list[Waiting]:
-    made = [Waiting(f"{i}", now + 10.0, importance) for i, importance in enumerate(importances)]
+def queued(queue: AdmissionQueue, *importances: int, now: float = 0.0) -> list[QueueEntry]:
+    made = [QueueEntry(f"{i}", now + 10.0, importance) for i, importance in enumerate(importances)]
     for waiting in made:
         assert queue.push(waiting, now) is None
     return made
 
 
-def taken(queue: AdmissionQueue, now: float = 0.0) -> Waiting | None:
+def taken(queue: AdmissionQueue, now: float = 0.0) -> QueueEntry | None:
     """Who is served next, where there is room for everybody."""
     while first := queue.next_in_line():
         if queue.take(first[0], now):
@@ -158,18 +158,18 @@ class TestAdmissionQueue:
     def test_a_full_queue_turns_the_newcomer_away(self) -> None:
         queue = AdmissionQueue(2)
         queued(queue, 0, 0)
-        newcomer = Waiting("new", 10.0)
+        newcomer = QueueEntry("new", 10.0)
         assert queue.push(newcomer, 0.0) is newcomer
 
     def test_the_newest_of_the_least_important_gives_way(self) -> None:
         queue = AdmissionQueue(3)
         made = queued(queue, 0, 2, 2)
-        assert queue.push(Waiting("new", 10.0, 1), 0.0) is made[2]
+        assert queue.push(QueueEntry("new", 10.0, 1), 0.0) is made[2]
         assert left(queue) == ["0", "new", "1"]
 
     def test_a_deadline_that_passes_takes_a_request_out(self) -> None:
         queue = AdmissionQueue(10)
-        soon, late = Waiting("soon", 1.0), Waiting("late", 5.0)
+        soon, late = QueueEntry("soon", 1.0), QueueEntry("late", 5.0)
         queue.push(soon, 0.0)
         queue.push(late, 0.0)
         assert queue.turned_away(1.0) == []
@@ -179,7 +179,7 @@ class TestAdmissionQueue:
 
     def test_nobody_is_served_after_their_deadline(self) -> None:
         queue = AdmissionQueue(10)
-        soon, late = Waiting("soon", 1.0), Waiting("late", 5.0)
+        soon, late = QueueEntry("soon", 1.0), QueueEntry("late", 5.0)
         queue.push(soon, 0.0)
         queue.push(late, 0.0)
         assert taken(queue, 2.0) is late
@@ -203,7 +203,7 @@ class TestAdmissionQueue:
         """Whoever waits for what is full holds up nobody who waits for something else."""
         queue = AdmissionQueue(10)
         for item, needs in [("a1", "a"), ("a2", "a"), ("b1", "b"), ("b2", "b")]:
-            queue.push(Waiting(item, 10.0, needs=needs), 0.0)
+            queue.push(QueueEntry(item, 10.0, needs=needs), 0.0)
         first = queue.next_in_line()
         assert [each.item for each in first] == ["a1", "b1"]
         assert queue.take(first[1], 0.0)
@@ -213,27 +213,27 @@ class TestAdmissionQueue:
         queue = AdmissionQueue(3)
         made = queued(queue, 0, 0, 0)
         assert queue.take(made[0], 0.5)
-        assert queue.push(Waiting("late", 10.0), 0.5) is None
-        again = Waiting("0", 10.0, number=made[0].number)
+        assert queue.push(QueueEntry("late", 10.0), 0.5) is None
+        again = QueueEntry("0", 10.0, number=made[0].number)
         assert queue.push(again, 0.5) is None, "also where the queue is full"
         assert left(queue) == ["0", "1", "2", "late"]
 
     def test_of_equals_the_longest_line_gives_way_to_a_shorter_one(self) -> None:
         """So that those who wait for one engine that hangs do not fill the queue for all."""
         queue = AdmissionQueue(4)
-        made = [Waiting(f"a{number}", 10.0, needs="a") for number in range(4)]
+        made = [QueueEntry(f"a{number}", 10.0, needs="a") for number in range(4)]
         for waiting in made:
             queue.push(waiting, 0.0)
-        assert queue.push(Waiting("b0", 10.0, needs="b"), 0.0) is made[3]
-        assert queue.push(Waiting("b1", 10.0, needs="b"), 0.0) is made[2]
-        refused = Waiting("b2", 10.0, needs="b")
+        assert queue.push(QueueEntry("b0", 10.0, needs="b"), 0.0) is made[3]
+        assert queue.push(QueueEntry("b1", 10.0, needs="b"), 0.0) is made[2]
+        refused = QueueEntry("b2", 10.0, needs="b")
         assert queue.push(refused, 0.0) is refused
         assert sorted(str(item) for item in left(queue)) == ["a0", "a1", "b0", "b1"]
 
     def test_the_pace_is_that_of_those_who_need_the_same(self) -> None:
         queue = AdmissionQueue(100)
         for number in range(60):
-            queue.push(Waiting(number, 100.0, needs="fast" if number % 2 else "stuck"), 0.0)
+            queue.push(QueueEntry(number, 100.0, needs="fast" if number % 2 else "stuck"), 0.0)
         for number in range(10):
             head = next(each for each in queue.next_in_line() if each.needs == "fast")
             queue.take(head, number * 0.1)
@@ -246,8 +246,8 @@ class TestAdmissionQueue:
         queue = AdmissionQueue(10_000, codel=CoDel())
         for step in range(3000):
             now = step * 0.001
-            queue.push(Waiting(step, now + 60.0, needs="stands"), now)
-            queue.push(Waiting(step, now + 60.0, needs="moves"), now)
+            queue.push(QueueEntry(step, now + 60.0, needs="stands"), now)
+            queue.push(QueueEntry(step, now + 60.0, needs="moves"), now)
             for head in queue.next_in_line():
                 if head.needs == "moves" or step % 2:
                     queue.take(head, now)
@@ -258,7 +258,7 @@ class TestAdmissionQueue:
     def test_those_that_left_are_not_kept(self) -> None:
         queue = AdmissionQueue(10)
         for number in range(10_000):
-            waiting = Waiting(number, 1e9, number % 3, needs=f"model-{number}")
+            waiting = QueueEntry(number, 1e9, number % 3, needs=f"model-{number}")
             queue.push(waiting, 0.0)
             queue.remove(waiting)
         kept = queue._deadlines, queue._lines, queue._flows
@@ -270,9 +270,9 @@ class TestAdmissionQueue:
         for i in range(10):
             taken(queue, i * 0.1)
         assert queue.expected_wait_s() == pytest.approx(2.0)
-        hasty = Waiting("hasty", 2.5)
+        hasty = QueueEntry("hasty", 2.5)
         assert queue.push(hasty, 1.0) is hasty
-        assert queue.push(Waiting("patient", 3.5), 1.0) is None
+        assert queue.push(QueueEntry("patient", 3.5), 1.0) is None
         assert queue.expected_wait_s(importance=-1) == 0.0
 
     def test_codel_drops_what_stood_too_long(self) -> None:
@@ -280,8 +280,8 @@ class TestAdmissionQueue:
         served = 0
         for i in range(5000):
             now = i * 0.001
-            queue.push(Waiting(i, now + 60.0), now)
-            queue.push(Waiting(-i, now + 60.0), now)
+            queue.push(QueueEntry(i, now + 60.0), now)
+            queue.push(QueueEntry(-i, now + 60.0), now)
             served += taken(queue, now) is not None
         assert len(queue.turned_away(5.0)) > 100
 
@@ -298,12 +298,12 @@ class TestAdmissionQueue:
     def test_everybody_leaves_exactly_once(self, steps: list[tuple[str, float, int]]) -> None:
         queue = AdmissionQueue(8, lifo_above=0.7)
         now = 0.0
-        inside: list[Waiting] = []
+        inside: list[QueueEntry] = []
         for verb, passed, number in steps:
             now += passed
-            gone: list[Waiting] = []
+            gone: list[QueueEntry] = []
             if verb == "push":
-                waiting = Waiting(object(), now + 1.0 + number, number)
+                waiting = QueueEntry(object(), now + 1.0 + number, number)
                 inside.append(waiting)
                 refused = queue.push(waiting, now)
                 gone = [refused] if refused is not None else []

@@ -2,14 +2,14 @@
 
 import pytest
 
-from penstock.core.health.attempt_counts import (
+from penstock.core.attempt_counts import (
     EXCUSED,
     EXCUSED_FOR_S,
     FAILED,
     NO_FAILURE,
     AttemptCounts,
 )
-from penstock.core.health.outlier import EndpointCounts, Tally
+from penstock.core.health.outlier_records import EndpointCounts, Tally
 from penstock.core.health.outlier_watch import OutlierWatch
 from penstock.core.ticket import CLIENT_GONE, CONNECT_FAILED, DONE, GARBAGE, RESET, TIMEOUT
 

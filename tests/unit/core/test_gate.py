@@ -7,7 +7,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from penstock.core.admission.gate import DROPPED, FULL, LATE, SHED, Ending, Gate, Place, needs_of
-from penstock.core.admission.queue import Waiting
+from penstock.core.admission.queue import QueueEntry
 from penstock.core.endpoint import Endpoint
 from penstock.core.env import Env
 from penstock.core.pool.pool import NO_ROOM, NOBODY, ROOM
@@ -274,10 +274,10 @@ def test_what_left_the_queue_is_not_kept_by_it() -> None:
     """Deadlines are forgotten later; the request, with its body, at once."""
     site = Site(with_queue(timeout_s=1e6), a=0)
     caller = site.come(Caller("a"))
-    waiting = caller.waiting
-    assert isinstance(waiting, Waiting)
+    waiting = caller.entry
+    assert isinstance(waiting, QueueEntry)
     site.left(caller, GONE)
-    assert caller.waiting is None
+    assert caller.entry is None
     assert waiting.item is None
 
 
@@ -329,7 +329,7 @@ def test_everybody_is_let_in_refused_or_gone_exactly_once(
     gone: list[Caller] = []
     ended: list[Caller] = []
     for verb, model, number, seconds in steps:
-        waiting = [caller for caller in came if caller.waiting is not None]
+        waiting = [caller for caller in came if caller.entry is not None]
         if verb == "come":
             came.append(site.come(Caller(model, number)))
         elif verb == "end" and site.running:
@@ -352,7 +352,7 @@ def test_everybody_is_let_in_refused_or_gone_exactly_once(
             site.down, site.refused, site.waits = before.down, before.refused, before.waits
             site.running, site.queued = before.running, before.queued
             before.dissolve(site)
-        waiting = [caller for caller in came if caller.waiting is not None]
+        waiting = [caller for caller in came if caller.entry is not None]
         refused = [caller for caller, _ in site.refused]
         everybody = [*waiting, *refused, *gone, *site.running, *ended]
         assert sorted(map(id, everybody)) == sorted(map(id, came)), verb

@@ -4,8 +4,9 @@ from random import Random
 
 import pytest
 
-from penstock.core.endpoint import DOWN, Endpoint
+from penstock.core.endpoint import Endpoint
 from penstock.core.env import Env
+from penstock.core.health.health import DOWN
 from penstock.core.policy import create
 from penstock.core.pool.models import ModelNames, loaded_hash
 from penstock.core.pool.pool import Pool

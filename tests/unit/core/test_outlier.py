@@ -3,13 +3,8 @@
 import pytest
 from msgspec.structs import replace
 
-from penstock.core.health.outlier import (
-    DETECTORS,
-    EndpointCounts,
-    OutlierChange,
-    OutlierDetector,
-    Tally,
-)
+from penstock.core.health.outlier import DETECTORS, OutlierChange, OutlierDetector
+from penstock.core.health.outlier_records import EndpointCounts, Tally
 from penstock.core.snapshot import Outlier
 from tests.unit.core.outliers import ROOMY, SPLIT, Counted, Pool
 

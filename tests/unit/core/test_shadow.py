@@ -3,8 +3,9 @@
 from random import Random
 from typing import Any
 
-from penstock.core.endpoint import DOWN, Endpoint
+from penstock.core.endpoint import Endpoint
 from penstock.core.env import Env
+from penstock.core.health.health import DOWN
 from penstock.core.measure.load_report import LoadReport
 from penstock.core.policy import create
 from penstock.core.policy.support.serving import ServingPolicy

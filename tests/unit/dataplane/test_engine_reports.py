@@ -6,7 +6,6 @@ from random import Random
 
 import pytest
 
-from penstock.control.engines.reading import Reading
 from penstock.control.engines.reports import ReportCells
 from penstock.core.env import Env
 from penstock.core.policy import create
@@ -32,6 +31,7 @@ from penstock.dataplane.endpoint.connector import ConnectionSettings
 from penstock.dataplane.io.loop import Loop
 from penstock.dataplane.pool.live_endpoint import LiveEndpoint
 from penstock.dataplane.pool.live_pool import LivePool, PoolSetup
+from penstock.wire.engines.reading import Reading
 from penstock.wire.http1 import ResponseHead
 
 VLLM = Reading(running=4, waiting=1, kv_usage=0.5, kv_capacity=1000)
@@ -53,7 +53,7 @@ class Site:
 
     def engine_says(self, reading: Reading) -> None:
         in_flight = self.reports.in_flight(0)
-        self.reports.write(0, "vllm", reading, self.env.now, in_flight)
+        self.reports.write(0, reading, self.env.now, in_flight)
         self.env.now += 1.0
         report = self.endpoint.take_report()
         assert report is not None

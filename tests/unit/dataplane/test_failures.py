@@ -6,8 +6,8 @@ from random import Random
 
 import pytest
 
+from penstock.core.attempt_counts import EXCUSED_FOR_S
 from penstock.core.env import Env
-from penstock.core.health.attempt_counts import EXCUSED_FOR_S
 from penstock.core.health.breaker import CLOSED, OPEN, Breaker
 from penstock.core.policy import create
 from penstock.core.request import Request

@@ -16,7 +16,7 @@ from typing import Final, Literal
 import msgspec
 import pytest
 
-from penstock.core.endpoint import UP
+from penstock.core.health.health import UP
 from penstock.core.snapshot import Endpoint, Listener, PolicyChoice, Snapshot
 from penstock.dataplane.board.layout import S_HEALTH, S_WEIGHT_PPM, Board, create_board
 from penstock.dataplane.client.http1 import ClientConnection

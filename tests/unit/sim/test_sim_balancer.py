@@ -2,7 +2,7 @@
 
 import pytest
 
-from penstock.core.endpoint import DOWN
+from penstock.core.health.health import DOWN
 from penstock.sim.kernel.events import Clock
 from penstock.sim.kernel.faults import Drain, Failure, Recovery, WeightChange
 from penstock.sim.kernel.laws import Deterministic

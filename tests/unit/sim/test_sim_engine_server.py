@@ -61,3 +61,15 @@ def test_what_a_dying_engine_had_begun_to_answer_is_not_repeated(
     clock.at(Failure(0, [world.balancer], 100.0), fails_at_s)
     [(_, how)] = world.play([0.0], [], Prompts([]))
     assert how == ended
+
+
+def test_a_prompt_that_engines_refuse_is_tried_once_at_each() -> None:
+    clock = Clock()
+    engines: list[Server] = []
+    for name in ("e", "f"):
+        engine: InferenceEngine[JobSequence] = InferenceEngine(TIMING, EngineLimits(4096))
+        engines.append(EngineServer(name, clock, engine, room=1))
+    world = SmallWorld(clock, engines, attempts=5)
+    ends = world.play([0.0, 0.0, 0.0], [], Prompts([]))
+    assert sorted(how for _, how in ends) == ["200", "200", "503"]
+    assert [job.attempt_number for job in world.jobs] == [1, 1, 2]

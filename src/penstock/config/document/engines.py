@@ -1,7 +1,7 @@
-"""The document's part about inference engines: how their load is read."""
+"""The part of the document about inference engines: how their load is read."""
 
 from importlib.util import find_spec
-from typing import Annotated, Any, Final, Literal, get_args
+from typing import TYPE_CHECKING, Annotated, Any, Final, Literal
 
 from pydantic import BeforeValidator, model_validator
 
@@ -17,21 +17,27 @@ from penstock.config.document.values import (
     show,
 )
 from penstock.core import snapshot
+from penstock.wire.engines import engine_dialects
+from penstock.wire.engines.generic import GENERIC
 
 _ENGINE: Final = snapshot.Engine()
 _KV_EVENTS: Final = snapshot.KvEvents()
 _METRICS: Final = snapshot.EngineMetrics()
-Kind = Literal[
-    "auto", "vllm", "sglang", "tgi", "llamacpp", "ollama", "triton", "tensorrt-llm", "generic"
-]
+KINDS: Final = ("auto", *engine_dialects(), GENERIC)
+if TYPE_CHECKING:
+    Kind = str
+else:
+    Kind = Literal[KINDS]  # as pydantic, and so the schema, takes choices that are found
 
 
 class EngineMetrics(Section):
-    """Names of Prometheus metrics of a server that is none of the engines known."""
+    """Names of Prometheus metrics of a server that is no known engine."""
 
-    running: str = setting(_METRICS.running, "Requests that it works on.")
-    waiting: str = setting(_METRICS.waiting, "Requests that wait there.")
-    kv_usage: str = setting(_METRICS.kv_usage, "Share of its cache that is in use, from 0 to 1.")
+    running: str = setting(_METRICS.running, "Metric of the requests that run.")
+    waiting: str = setting(_METRICS.waiting, "Metric of the requests that wait.")
+    kv_usage: str = setting(
+        _METRICS.kv_usage, "Metric of the share of its cache in use, from 0 to 1."
+    )
 
 
 class KvEvents(Section):
@@ -39,15 +45,15 @@ class KvEvents(Section):
 
     port: Port = setting(
         _KV_EVENTS.port,
-        "Port of the engine's publisher. 0: as the engine tells at `/kv_event_sources` (vLLM), or "
-        "else 5557.",
+        "Port of the engine's publisher. 0: as the engine reports at `/kv_event_sources` (vLLM), "
+        "or else 5557.",
     )
     replay_port: Port = setting(
         _KV_EVENTS.replay_port,
-        "Port to ask for what was missed. 0: as the engine tells, or else there is none.",
+        "Port to request missed events from. 0: as the engine reports, or else none.",
     )
     topic: str = setting(
-        _KV_EVENTS.topic, "Topic to subscribe to. Empty: as the engine tells, or else all."
+        _KV_EVENTS.topic, "Topic to subscribe to. Empty: as the engine reports, or else all."
     )
 
     @model_validator(mode="after")
@@ -66,11 +72,11 @@ class Engine(Section):
     """How the load of inference engines is read. A kind alone stands for its `kind`."""
 
     kind: Kind = setting(_ENGINE.kind, "Which engine it is. `auto`: recognised by asking.")
-    interval: PositiveDuration = setting(_ENGINE.interval_s, "Between two readings.")
-    timeout: PositiveDuration = setting(_ENGINE.timeout_s, "How long one may take.")
+    interval: PositiveDuration = setting(_ENGINE.interval_s, "Time between two readings.")
+    timeout: PositiveDuration = setting(_ENGINE.timeout_s, "How long one reading may take.")
     silent_after: PositiveDuration = setting(
         _ENGINE.silent_after_s,
-        "An engine that told nothing for so long is balanced by own counts alone.",
+        "After so long without a reading, an engine is balanced by the balancer's own counts only.",
     )
     port: Port = setting(_ENGINE.port, "Port of its metrics. 0: the engine's usual one.")
     path: RequestTarget | None = setting(
@@ -84,8 +90,8 @@ class Engine(Section):
     )
     orca: Flag = setting(
         _ENGINE.orca,
-        "Also ask every response for the load in its head (ORCA), unseen by clients. Fresher "
-        "than readings, but no two heads are the same any more, which costs time.",
+        "Also request the load in the head of every response (ORCA), hidden from clients. Fresher "
+        "than readings, but no two heads are the same then, which costs CPU time.",
     )
     metrics: EngineMetrics = setting(EngineMetrics(), "For the kind `generic`.")
     kv_events: KvEvents | None = setting(
@@ -101,7 +107,7 @@ class Engine(Section):
     @model_validator(mode="after")
     def _consistent(self) -> "Engine":
         named = self.metrics != EngineMetrics()
-        if named != (self.kind == "generic"):
+        if named != (self.kind == GENERIC):
             raise ValueError("`metrics` and `kind: generic` belong together")
         if self.silent_after < self.interval:
             raise ValueError("`silent_after` is shorter than `interval`")
@@ -123,8 +129,8 @@ def _spelled(value: Any) -> Any:
     if value is False:
         return "off"
     if isinstance(value, str) and value != "off":
-        if value not in get_args(Kind):
-            kinds = ", ".join(get_args(Kind))
+        if value not in KINDS:
+            kinds = ", ".join(KINDS)
             raise ValueError(f"`off`, one of {kinds}, or a mapping is needed, not {show(value)}")
         return {"kind": value}
     return value
@@ -137,7 +143,7 @@ EngineOrOff = Annotated[
 
 
 def compiled_engine(engine: "Engine | Literal['off'] | None", kind: str) -> snapshot.Engine | None:
-    """What a pool of that kind does: those that serve language models read it unless told not."""
+    """A pool's setting: pools that serve language models read the load unless it is `off`."""
     if engine is None:
         return snapshot.Engine() if kind == "llm" else None
     return None if engine == "off" else engine.compiled()

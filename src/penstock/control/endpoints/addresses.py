@@ -15,6 +15,7 @@ from typing import Final
 
 import msgspec
 
+from penstock.control.background import BackgroundTasks
 from penstock.control.endpoints.resolver import NoAddressError, Resolver
 from penstock.control.events import Events
 from penstock.core.snapshot import Endpoint, Snapshot
@@ -51,6 +52,7 @@ class Addresses:
         self._clock = clock
         self._names: dict[str, _Name] = {}
         self._changed = asyncio.Event()
+        self._look_ups = BackgroundTasks(events)
 
     async def resolve(self, spec: Snapshot) -> Snapshot:
         """The snapshot with addresses, after a moment for those that are not known or to be looked
@@ -69,22 +71,22 @@ class Addresses:
         self._changed.clear()
         return self._mark(spec)
 
-    def follow(self, snapshot: Snapshot) -> None:
-        """This is the world that runs: names that are not in it are forgotten."""
+    def configure(self, snapshot: Snapshot) -> None:
+        """Keep the names of the running snapshot, and forget all others."""
         present = {endpoint.host for endpoint in _named(snapshot)}
         for host in [host for host in self._names if host not in present]:
             gone = self._names.pop(host)
             if gone.task is not None:
                 gone.task.cancel()
 
-    def look_again(self, endpoint: Endpoint) -> None:
+    def expire(self, endpoint: Endpoint) -> None:
         """It went down: it may be elsewhere now."""
         name = self._names.get(endpoint.host)
         if name is not None:
             name.due = min(name.due, name.since + _LEAST_S)
 
     async def run(self, refresh: Callable[[], Awaitable[None]]) -> None:
-        """For ever: look up what is due, and have it published when addresses changed."""
+        """Runs until cancelled: look up what is due, and publish addresses that changed."""
         while True:
             try:
                 async with asyncio.timeout(_LOOK_S):
@@ -103,17 +105,14 @@ class Addresses:
                 self._look_up(name)
 
     async def stop(self) -> None:
-        """End all."""
-        tasks = [name.task for name in self._names.values() if name.task is not None]
+        """Cancel all tasks and wait for their end."""
         self._names = {}
-        for task in tasks:
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
+        await self._look_ups.stop()
 
     def _look_up(self, name: _Name) -> asyncio.Task[None]:
         """Begin to, unless that is under way."""
         if name.task is None or name.task.done():
-            name.task = asyncio.create_task(self._find(name))
+            name.task = self._look_ups.begin(f"looking up {name.host}", self._find(name))
         return name.task
 
     async def _find(self, name: _Name) -> None:

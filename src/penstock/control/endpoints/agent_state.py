@@ -1,4 +1,4 @@
-"""What the agent beside an endpoint made of it."""
+"""The state that an endpoint's agent put it in."""
 
 from dataclasses import dataclass
 
@@ -8,7 +8,7 @@ from penstock.wire.agent_check import AgentAnswer
 
 @dataclass
 class AgentState:
-    """What the agent beside an endpoint said; parts that it never mentioned are as without one."""
+    """What an endpoint's agent reported; what it never mentioned is as without an agent."""
 
     share: float = 1.0  # of the weight
     max_in_flight: int = -1  # 0: no bound; -1: as configured
@@ -17,8 +17,8 @@ class AgentState:
     down: Cause | None = None
     weightless: Cause | None = None  # it says 0%
 
-    def take(self, answer: AgentAnswer, now: float) -> None:
-        """What a line mentions holds until another mentions it."""
+    def apply(self, answer: AgentAnswer, now: float) -> None:
+        """Apply an answer. What a line mentions holds until another line mentions it."""
         cause = Cause(f"its agent says: {answer.shown}", now)
         if answer.admin:
             maintenance = answer.admin == "maint"
@@ -35,7 +35,7 @@ class AgentState:
 
     @property
     def word(self) -> str:
-        """What it keeps the endpoint from service by; empty for nothing."""
+        """What keeps the endpoint out of service; empty for nothing."""
         if self.set_aside is not None:
             return "in maintenance" if self.maintenance else "draining"
         if self.down is not None:

@@ -1,11 +1,11 @@
-"""Agent checks: asks the agent beside each endpoint what it says of it, as HAProxy does.
+"""Agent checks: asks the agent beside each endpoint for its state, as HAProxy does.
 
 One task for each endpoint whose pool has an agent. An agent that does not answer changes nothing:
-whether an endpoint can be reached is what health checks find out.
+whether an endpoint can be reached is for health checks to find out.
 """
 
 import asyncio
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from random import Random
 from typing import Final
 
@@ -14,12 +14,11 @@ from penstock.admin.view import AgentView
 from penstock.control.endpoints.connecting import Connector
 from penstock.control.endpoints.states import EndpointStates
 from penstock.control.events import Events
-from penstock.control.world.rows import EndpointKey
+from penstock.control.target_tasks import TargetTasks
 from penstock.core.snapshot import AgentCheck, Endpoint, Snapshot
 from penstock.wire.agent_check import MOST_BYTES, AgentAnswer, parse_agent_line
 
 _AT_ONCE: Final = 128  # connections to agents; a bound on descriptors, not on speed
-_AFTER_A_BUG_S: Final = 5.0
 
 
 @dataclass(frozen=True)
@@ -38,7 +37,6 @@ class _Asked:
     target: AgentTarget
     said: str = ""  # the last line, for people
     problem: str = ""  # why it could not be asked or understood the last time
-    task: "asyncio.Task[None] | None" = field(default=None, repr=False)
 
 
 class AgentChecks:
@@ -49,54 +47,40 @@ class AgentChecks:
         self._events = events
         self._chance = Random()
         self._room = asyncio.Semaphore(_AT_ONCE)
-        self._asked: dict[EndpointKey, _Asked] = {}
+        self._asked: TargetTasks[AgentTarget, _Asked] = TargetTasks(
+            "asking the agent of",
+            lambda target, before: _Asked(target, before.said if before is not None else ""),
+            self._keep_asking,
+            events,
+        )
         self._connector = Connector()
 
-    def follow(self, snapshot: Snapshot) -> None:
-        """This is the world that runs. Agents that stay as they are go on undisturbed."""
-        before, self._asked = self._asked, {}
-        for pool in snapshot.pools:
-            if pool.agent_check is None:
-                continue
-            for endpoint in pool.endpoints:
-                key = (pool.name, endpoint.name)
-                target = AgentTarget(pool.name, endpoint, pool.agent_check)
-                asked = before.get(key)
-                if asked is None or asked.target != target:
-                    asked = _Asked(target, asked.said if asked is not None else "")
-                    asked.task = asyncio.create_task(self._keep_asking(asked))
-                else:
-                    del before[key]
-                self._asked[key] = asked
-        for gone in before.values():
-            if gone.task is not None:
-                gone.task.cancel()
+    def configure(self, snapshot: Snapshot) -> None:
+        """Ask the agents of the running snapshot. Unchanged ones go on undisturbed."""
+        self._asked.configure(
+            {
+                (pool.name, endpoint.name): AgentTarget(pool.name, endpoint, pool.agent_check)
+                for pool in snapshot.pools
+                if pool.agent_check is not None
+                for endpoint in pool.endpoints
+            }
+        )
 
     def view(self, pool: str, name: str) -> AgentView | None:
-        """What its agent said last; None where there is none."""
+        """The agent's last answer; None where there is no agent."""
         asked = self._asked.get((pool, name))
         return AgentView(asked.said, asked.problem) if asked is not None else None
 
     async def stop(self) -> None:
-        """End all."""
-        tasks = [asked.task for asked in self._asked.values() if asked.task is not None]
-        self._asked = {}
-        for task in tasks:
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
+        """Cancel all tasks and wait for their end."""
+        await self._asked.stop()
 
     async def _keep_asking(self, asked: _Asked) -> None:
         interval_s = asked.target.check.interval_s
-        wait_s = interval_s * self._chance.random()  # a start is no volley
+        await asyncio.sleep(interval_s * self._chance.random())  # a start is no volley
         while True:
-            await asyncio.sleep(wait_s)
-            wait_s = interval_s
-            try:
-                await self._ask(asked)
-            except Exception as error:  # noqa: BLE001 - one agent's must not end the others'
-                target = asked.target
-                self._events.bug(f"asking the agent of {target.pool}/{target.endpoint.name}", error)
-                await asyncio.sleep(_AFTER_A_BUG_S)
+            await self._ask(asked)
+            await asyncio.sleep(interval_s)
 
     async def _ask(self, asked: _Asked) -> None:
         target = asked.target
@@ -110,9 +94,9 @@ class AgentChecks:
         except (OSError, ValueError) as error:
             self._note(asked, reason_of(error))
             return
-        self._take(asked, parse_agent_line(line))
+        self._apply(asked, parse_agent_line(line))
 
-    def _take(self, asked: _Asked, answer: AgentAnswer) -> None:
+    def _apply(self, asked: _Asked, answer: AgentAnswer) -> None:
         asked.said = answer.shown
         if not answer.empty:
             self._states.agent_says(asked.target.pool, asked.target.endpoint.name, answer)
@@ -122,7 +106,7 @@ class AgentChecks:
             self._note(asked, "its answer is empty" if answer.empty else "")
 
     def _note(self, asked: _Asked, problem: str) -> None:
-        """Log when problems begin and when they end, not at every turn."""
+        """Log when problems begin and when they end, not with every check."""
         before, asked.problem = asked.problem, problem
         pool, name = asked.target.pool, asked.target.endpoint.name
         if problem and not before:
@@ -134,7 +118,7 @@ class AgentChecks:
 
 
 async def _line_of(target: AgentTarget, connector: Connector) -> bytes:
-    """What the agent says. Raises OSError, and ValueError for no line within bounds."""
+    """The agent's answer. Raises OSError, and ValueError without a line within bounds."""
     sock = await connector.connect(target.endpoint, target.check.port)
     reader, writer = await asyncio.open_connection(sock=sock)
     try:

@@ -11,5 +11,5 @@ class Cause:
     since: float
 
     def begun(self, before: "Cause | None") -> "Cause":
-        """This reason, for as long as it has been so."""
+        """This reason, since the time of the cause before, if there was one."""
         return Cause(self.reason, before.since) if before is not None else self

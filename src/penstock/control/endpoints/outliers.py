@@ -1,4 +1,4 @@
-"""Outlier detection at work: the rules of core/health judge what the board says."""
+"""Drives outlier detection: ``core.health.outlier`` judges what the board says."""
 
 import asyncio
 from collections.abc import Callable
@@ -6,8 +6,9 @@ from time import monotonic
 
 from penstock.control.endpoints.states import EndpointStates
 from penstock.control.world.rows import Rows
-from penstock.core.health.attempt_counts import AttemptCounts
-from penstock.core.health.outlier import EndpointCounts, OutlierDetector
+from penstock.core.attempt_counts import AttemptCounts
+from penstock.core.health.outlier import OutlierDetector
+from penstock.core.health.outlier_records import EndpointCounts
 from penstock.core.health.outlier_watch import LOOK_S, OutlierWatch
 from penstock.core.snapshot import Endpoint, Pool, Snapshot
 from penstock.core.ticket import CONNECT_FAILED, TIMEOUT
@@ -50,8 +51,8 @@ class OutlierDetection:
         self._detectors: dict[str, OutlierDetector] = {}
         self._watch = OutlierWatch()
 
-    def follow(self, snapshot: Snapshot) -> None:
-        """This is the world that runs."""
+    def configure(self, snapshot: Snapshot) -> None:
+        """Follow the running snapshot."""
         kept = self._detectors
         self._pools = snapshot.pools
         self._detectors = {}
@@ -64,7 +65,7 @@ class OutlierDetection:
         self._watch.look_at_once()
 
     def ejections(self, pool: str) -> dict[str, int]:
-        """How many each detector caused."""
+        """How many ejections each detector caused."""
         detector = self._detectors.get(pool)
         return dict(detector.ejections) if detector is not None else {}
 
@@ -74,7 +75,7 @@ class OutlierDetection:
         return detector.refused if detector is not None else 0
 
     def unreachable(self) -> list[tuple[Pool, Endpoint]]:
-        """Who is out because no connection could be made."""
+        """Endpoints that are ejected because no connection could be made."""
         found = []
         for pool in self._pools:
             names = self._detectors[pool.name].unreachable()
@@ -82,7 +83,7 @@ class OutlierDetection:
         return found
 
     def reached(self, pool: str, name: str) -> None:
-        """A connection was made to such an endpoint: it is let in, if it is still configured."""
+        """A connection to such an endpoint was made: readmit it, if it is still configured."""
         if (pool, name) not in [(spec.name, each.name) for spec, each in self.unreachable()]:
             return
         change = self._detectors[pool].reached(name, self._clock())
@@ -90,12 +91,12 @@ class OutlierDetection:
             self._states.readmit(pool, name, change.reason)
 
     async def run(self) -> None:
-        """For ever."""
+        """Runs until cancelled."""
         while True:
             await asyncio.sleep(LOOK_S)
-            self.look()
+            self.refresh()
 
-    def look(self) -> None:
+    def refresh(self) -> None:
         """Judge, if anything failed since the last time or enough time passed."""
         now = self._clock()
         if not self._watch.is_due(self._count_failures(), now):
@@ -132,7 +133,7 @@ class OutlierDetection:
         )
 
     def _count_failures(self) -> int:
-        """All failures on the board: one strided read, so that looking often costs little."""
+        """All failures on the board: one strided read, so that polling costs little."""
         board = self._board
         end = board.load(self._rows.highest_endpoint_row + 1, 0)
         stride = board.load(1, 0) - board.load(0, 0)

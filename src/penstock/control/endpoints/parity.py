@@ -1,4 +1,4 @@
-"""Watches whether predicted prefix hits come true, and says where they do not."""
+"""Watches whether predicted prefix hits come true, and reports where they do not."""
 
 import asyncio
 from collections.abc import Callable
@@ -20,7 +20,7 @@ _LOOK_S: Final = 1.0
 
 
 class ParityWatch:
-    """Of all endpoints of pools that serve language models."""
+    """Watches all endpoints of pools that serve language models."""
 
     def __init__(
         self, board: Board, states: EndpointStates, clock: Callable[[], float] = monotonic
@@ -31,8 +31,8 @@ class ParityWatch:
         self._rows: dict[EndpointKey, int] = {}
         self._parities: dict[EndpointKey, PrefixParity] = {}
 
-    def follow(self, snapshot: Snapshot) -> None:
-        """This is the world that runs."""
+    def configure(self, snapshot: Snapshot) -> None:
+        """Follow the running snapshot."""
         self._rows = {
             (pool.name, endpoint.name): endpoint.row
             for pool in snapshot.pools
@@ -43,13 +43,13 @@ class ParityWatch:
         self._parities = {key: kept.get(key) or PrefixParity() for key in self._rows}
 
     async def run(self) -> None:
-        """For ever."""
+        """Runs until cancelled."""
         while True:
             await asyncio.sleep(_LOOK_S)
-            self.look()
+            self.refresh()
 
-    def look(self) -> None:
-        """Judge where there is enough to judge."""
+    def refresh(self) -> None:
+        """Judge endpoints with enough answers since the last verdict."""
         board = self._board
         for (pool, name), row in self._rows.items():
             parity = self._parities[pool, name]

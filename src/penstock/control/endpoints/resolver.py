@@ -1,4 +1,4 @@
-"""Names of endpoints become addresses: one interface, whoever answers."""
+"""Resolves endpoints' names to addresses: one interface for all resolvers."""
 
 import asyncio
 import socket
@@ -14,19 +14,19 @@ _AT_ONCE: Final = 32
 
 
 class NoAddressError(Exception):
-    """A name has no address, or it cannot be found out. The text is for people."""
+    """A name has no address, or it cannot be looked up. The text is for people."""
 
 
 @dataclass(frozen=True)
 class Answer:
-    """Addresses in the order to try them; ``ttl_s`` is how long they hold, if that is known."""
+    """Addresses in the order to try them; ``ttl_s`` is how long they are valid, if known."""
 
     addresses: tuple[str, ...]
     ttl_s: float | None = None
 
 
 class Resolver(Protocol):
-    """Looks names up. Answers may take long, and must not hold up anybody else's."""
+    """Looks names up. An answer may take long and must not delay others."""
 
     async def look_up(self, host: str) -> Answer:
         """At least one address. Raises NoAddressError."""
@@ -60,7 +60,7 @@ def interleaved(addresses: Iterable[str]) -> tuple[str, ...]:
 
 
 async def _in_thread(work: Callable[[], _T]) -> _T:
-    """In one of its own, which nobody waits for at the end: getaddrinfo cannot be interrupted."""
+    """In a daemon thread: getaddrinfo cannot be interrupted, and nothing waits for it at exit."""
     loop = asyncio.get_running_loop()
     done: asyncio.Future[_T] = loop.create_future()
 

@@ -1,1 +1,1 @@
-"""Engines: recognised by asking, read on a schedule; what they say goes onto the board."""
+"""Engines: recognised by asking, read on a schedule; their reports go onto the board."""

@@ -1,4 +1,4 @@
-"""Asks engines: plain GETs over connections that stay open, within a bound of time and size."""
+"""Asks engines: plain GETs over persistent connections, bounded in time and size."""
 
 import asyncio
 import socket
@@ -11,16 +11,10 @@ from yarl import URL
 
 from penstock import __version__
 from penstock._reasons import reason_of
-from penstock.control.engines.reading import (
-    LoadingError,
-    NotNowError,
-    TimedOutError,
-    UnreachableError,
-    UnreadableError,
-)
 from penstock.control.workers.sockets import shown_address
 from penstock.control.world.certificates import EndpointContexts
 from penstock.core.snapshot import Endpoint, EndpointTls, Engine
+from penstock.wire.engines.reading import UnreadableError
 
 # An exposition of vLLM with a dozen adapters is under 1 MiB.
 MAX_BODY_BYTES: Final = 4 * 1024 * 1024
@@ -29,9 +23,25 @@ _AT_ONCE: Final = 64  # requests; a bound on descriptors, not on speed
 _AGENT: Final = f"penstock/{__version__} engine-reader"
 
 
+class UnreachableError(UnreadableError):
+    """No answer came."""
+
+
+class TimedOutError(UnreachableError):
+    """No answer came in time, though the engine may yet serve requests."""
+
+
+class NotNowError(UnreadableError):
+    """It has no answer yet, or no longer: a status of 500 and above."""
+
+
+class LoadingError(NotNowError):
+    """It is not ready: status 503."""
+
+
 @dataclass(frozen=True)
-class Target:
-    """Whose load is read, and how."""
+class EngineTarget:
+    """An endpoint whose engine is asked, and how."""
 
     pool: str
     endpoint: Endpoint
@@ -40,14 +50,14 @@ class Target:
 
 
 class EngineClient:
-    """One for all engines."""
+    """One client for all engines."""
 
     def __init__(self, contexts: EndpointContexts) -> None:
         self._session: aiohttp.ClientSession | None = None
         self._contexts = contexts
         self._known = _KnownAddresses()
 
-    async def get(self, target: Target, path: str, port: int = 0) -> bytes:
+    async def get(self, target: EngineTarget, path: str, port: int = 0) -> bytes:
         """The body of a 200. Raises UnreadableError, whose text is for people."""
         endpoint, engine = target.endpoint, target.engine
         scheme = "https" if endpoint.tls else "http"
@@ -81,7 +91,7 @@ class EngineClient:
             raise UnreadableError(f"{path}: {error}") from error
 
     async def close(self) -> None:
-        """Give up what is kept open."""
+        """Close the connections that are kept open."""
         if self._session is not None:
             await self._session.close()
 
@@ -99,7 +109,7 @@ class EngineClient:
 
 
 class _KnownAddresses(AbstractResolver):
-    """Answers with the addresses that endpoints have, so that all of them are tried (RFC 8305)."""
+    """Answers with all addresses of an endpoint, so that each is tried (RFC 8305)."""
 
     def __init__(self) -> None:
         self.of: dict[str, Endpoint] = {}
@@ -132,18 +142,18 @@ def _kind_of(status: int) -> type[UnreadableError]:
     return LoadingError if status == 503 else NotNowError
 
 
-def _hint(target: Target, response: aiohttp.ClientResponse) -> str:
-    """What to do about an answer that is none."""
+def _hint(target: EngineTarget, response: aiohttp.ClientResponse) -> str:
+    """What to do about a refusal, for people."""
     if response.status in (401, 403):
-        return ", so it wants a key: give it with `engine: {headers: {Authorization: …}}`"
+        return ", so it requires a key: set it with `engine: {headers: {Authorization: …}}`"
     if response.status == 404 and not target.endpoint.base_path:
-        return "; an API below a path is found where the endpoint's `url` has that path"
+        return "; if the API is below a path, add that path to the endpoint's `url`"
     location = response.headers.get("Location", "") if 300 <= response.status < 400 else ""
-    return f" and leads to {location[:_MOST_SHOWN]}" if location else ""
+    return f" and redirects to {location[:_MOST_SHOWN]}" if location else ""
 
 
-def _headers(target: Target, port: int) -> list[tuple[str, str]]:
-    """Those configured, and else the endpoint's name as its host, whatever is connected to."""
+def _headers(target: EngineTarget, port: int) -> list[tuple[str, str]]:
+    """The configured headers; the host is the endpoint's name, whatever its address."""
     named = {name.lower() for name, _ in target.engine.headers}
     own = [field for field in target.endpoint.headers if field[0].lower() not in named]
     given = [*own, *target.engine.headers]

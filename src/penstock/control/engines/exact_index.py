@@ -35,8 +35,8 @@ _MOST_WAITING: Final = 1000
 _SILENT_AFTER_PROMPTS: Final = 5
 
 
-class FollowedCache:
-    """One endpoint's, as its reader keeps it up to date."""
+class TrackedCache:
+    """One endpoint's cache, kept up to date by its reader."""
 
     def __init__(
         self, index: "ExactIndex", key: EndpointKey, row: int, slot: int, silent_after_s: float
@@ -54,15 +54,15 @@ class FollowedCache:
         self._index = index
 
     def heard(self, whole: bool) -> None:
-        """A batch of events was applied; ``whole``: and nothing is missing."""
+        """A batch of events was applied; ``whole``: none is missing."""
         self.whole = whole
         self.unheard = 0
         self.problem = ""
-        self._index.settle(self)
+        self._index.update(self)
 
 
 class ExactIndex:
-    """Of all endpoints whose KV events are followed."""
+    """The index over all endpoints whose KV events are followed."""
 
     def __init__(
         self,
@@ -79,36 +79,36 @@ class ExactIndex:
         self._table = FactTable(board)
         self._sightings = SightingReader(board)
         self._waiting: deque[Sighting] = deque()
-        self._caches: dict[int, FollowedCache] = {}  # by row
-        self._relied: dict[int, FollowedCache] = {}  # by slot: those that workers are told of
+        self._caches: dict[int, TrackedCache] = {}  # by row
+        self._relied: dict[int, TrackedCache] = {}  # by slot: those that workers are told of
         self._free = list(range(EXACT_SLOTS - 1, -1, -1))
 
-    def follow(self, key: EndpointKey, row: int, silent_after_s: float) -> FollowedCache:
-        """Another endpoint's events are read; its cache is to be kept up to date."""
+    def track(self, key: EndpointKey, row: int, silent_after_s: float) -> TrackedCache:
+        """Begin to track the cache of an endpoint whose events are read."""
         slot = self._free.pop() if self._free else -1
         if slot < 0:
             text = (
                 f"endpoint {key[0]}/{key[1]}: only {EXACT_SLOTS} caches are followed exactly; "
-                "which prefixes this one holds stays a belief"
+                "the prefixes that this one holds are estimated"
             )
             self._events.warning("prefix.approximate", text, pool=key[0], endpoint=key[1])
-        cache = FollowedCache(self, key, row, slot, silent_after_s)
+        cache = TrackedCache(self, key, row, slot, silent_after_s)
         cache.colds = self._board.cells[self._board.report(row) + R_COLD]
         self._caches[row] = cache
         return cache
 
-    def leave(self, cache: FollowedCache, *, said: bool) -> None:
-        """Its events are not read any more; ``said``: in the log, as nobody meant it so."""
+    def untrack(self, cache: TrackedCache, *, logged: bool) -> None:
+        """Stop tracking it: its events are no longer read; ``logged`` where nobody wanted that."""
         cache.whole = False
-        cache.problem = "its KV events are not read any more"
-        self._rely(cache, said=said)
+        cache.problem = "its KV events are no longer read"
+        self._rely(cache, logged=logged)
         if self._caches.get(cache.row) is cache:
             del self._caches[cache.row]
         if cache.slot >= 0:
             self._free.append(cache.slot)
 
-    def settle(self, cache: FollowedCache) -> None:
-        """What the cache holds changed: tell the workers."""
+    def update(self, cache: TrackedCache) -> None:
+        """The cache's contents changed: tell the workers."""
         changed = cache.chains.take_changed()
         self._rely(cache)
         if cache.slot not in self._relied:
@@ -126,13 +126,13 @@ class ExactIndex:
                     self._table.tell(digest, cache.slot)
 
     async def run(self) -> None:
-        """For ever."""
+        """Runs until cancelled."""
         while True:
             await asyncio.sleep(_LOOK_S)
-            self.look()
+            self.refresh()
 
-    def look(self) -> None:
-        """Learn from the prompts that were answered, and see whom to rely on."""
+    def refresh(self) -> None:
+        """Learn from answered prompts, and decide which caches to rely on."""
         now = self._clock()
         self._waiting += self._sightings.take(_MOST_SIGHTINGS)
         while len(self._waiting) > _MOST_WAITING:
@@ -169,7 +169,7 @@ class ExactIndex:
         if self._table.put(digest, bits):
             self._table.tell(digest, ALL)
 
-    def _check(self, cache: FollowedCache, now: float) -> None:
+    def _check(self, cache: TrackedCache, now: float) -> None:
         report = self._board.report(cache.row)
         colds = self._board.cells[report + R_COLD]
         read_at = self._board.cells[report + R_AT_US] / 1e6
@@ -181,8 +181,8 @@ class ExactIndex:
             cache.problem = "it computed prompts without KV events for them"
         self._rely(cache)
 
-    def _rely(self, cache: FollowedCache, *, said: bool = True) -> None:
-        """Rely on its events, or not any more, and say so."""
+    def _rely(self, cache: TrackedCache, *, logged: bool = True) -> None:
+        """Begin or cease to rely on its events, and log it."""
         reason = _doubt(cache)
         wanted = not reason and cache.slot >= 0
         if wanted == (cache.slot in self._relied):
@@ -202,7 +202,7 @@ class ExactIndex:
             self._states.know_prefixes(pool, name, cache.slot if wanted else -1)
         except UnknownNameError:
             return  # it was removed
-        if not said:
+        if not logged:
             return
         if wanted:
             text = (
@@ -216,8 +216,8 @@ class ExactIndex:
             )
 
 
-def _doubt(cache: FollowedCache) -> str:
-    """Why it is not relied on; empty where it is."""
+def _doubt(cache: TrackedCache) -> str:
+    """Why its events are not relied on; empty where they are."""
     if cache.whole and cache.chains.overfull:
         return "its cache has more blocks than can be tracked"
     if cache.silent:

@@ -17,12 +17,17 @@ import msgspec
 
 from penstock._reasons import reason_of
 from penstock.control.endpoints.connecting import Connector
-from penstock.control.engines.client import EngineClient, Target
-from penstock.control.engines.exact_index import ExactIndex, FollowedCache
+from penstock.control.engines.client import (
+    EngineClient,
+    EngineTarget,
+    NotNowError,
+    UnreachableError,
+)
+from penstock.control.engines.exact_index import ExactIndex, TrackedCache
 from penstock.control.engines.kv_sources import found
-from penstock.control.engines.reading import NotNowError, UnreachableError, UnreadableError
 from penstock.control.engines.reports import ReportCells
 from penstock.control.events import Events
+from penstock.control.target_tasks import TargetTasks
 from penstock.control.workers.sockets import shown_address
 from penstock.control.world.certificates import EndpointContexts
 from penstock.control.world.rows import EndpointKey
@@ -30,6 +35,7 @@ from penstock.core.prefixes.kv_chains import seed_of
 from penstock.core.prefixes.kv_sequence import KvSequence
 from penstock.core.snapshot import Endpoint, KvEvents, Snapshot
 from penstock.dataplane.board.layout import Board
+from penstock.wire.engines.reading import UnreadableError
 from penstock.wire.kv_events import CLEARED, STORED, decode_batch
 
 if TYPE_CHECKING:
@@ -43,11 +49,11 @@ _MOST_PENDING: Final = 100_000  # batches that wait to be read; more are lost, a
 _MOST_BATCH_BYTES: Final = 64 * 1024 * 1024
 
 
-_Followed = tuple[Target, KvEvents]
+_Followed = tuple[EngineTarget, KvEvents]
 
 
 class KvEventReaders:
-    """Of all endpoints whose pools want it."""
+    """The readers of all endpoints whose pools configure it."""
 
     def __init__(
         self, board: Board, events: Events, exact: ExactIndex, contexts: EndpointContexts
@@ -57,45 +63,41 @@ class KvEventReaders:
         self._connector = Connector()
         self._cells = ReportCells(board)
         self._events = events
-        self._readers: dict[EndpointKey, tuple[_Followed, asyncio.Task[None]]] = {}
+        self._readers: TargetTasks[_Followed, _Followed] = TargetTasks(
+            "following KV events of",
+            lambda followed, _: followed,
+            self._keep_reading,
+            events,
+            _AFTER_A_PROBLEM_S,
+        )
         self._context: zmq.asyncio.Context | None = None
 
-    def follow(self, snapshot: Snapshot) -> None:
-        """This is the world that runs. Readers that stay as they are go on undisturbed."""
-        before, self._readers = self._readers, {}
-        for pool in snapshot.pools:
-            engine = pool.engine
-            if engine is None:
-                continue
-            for endpoint in pool.endpoints:
-                events = endpoint.kv_events or engine.kv_events
-                if events is None:
-                    continue
-                key = (pool.name, endpoint.name)
-                kept = before.pop(key, None)
-                wanted = (Target(pool.name, endpoint, engine, pool.tls), events)
-                if kept is not None and kept[0] != wanted:
-                    kept[1].cancel()
-                    kept = None
-                if kept is None:
-                    kept = (wanted, asyncio.create_task(self._keep_reading(key, *wanted)))
-                self._readers[key] = kept
-        for _, task in before.values():
-            task.cancel()
+    def configure(self, snapshot: Snapshot) -> None:
+        """Read the KV events of the running snapshot. Unchanged readers go on undisturbed."""
+        self._readers.configure(
+            {
+                (pool.name, endpoint.name): (
+                    EngineTarget(pool.name, endpoint, pool.engine, pool.tls),
+                    kv_events,
+                )
+                for pool in snapshot.pools
+                if pool.engine is not None
+                for endpoint in pool.endpoints
+                if (kv_events := endpoint.kv_events or pool.engine.kv_events) is not None
+            }
+        )
 
     async def stop(self) -> None:
-        """End all."""
-        tasks = [task for _, task in self._readers.values()]
-        self._readers = {}
-        for task in tasks:
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
+        """Cancel all tasks and wait for their end."""
+        await self._readers.stop()
         await self._client.close()
         if self._context is not None:
             self._context.destroy(linger=0)
             self._context = None
 
-    async def _keep_reading(self, key: EndpointKey, target: Target, wanted: KvEvents) -> None:
+    async def _keep_reading(self, followed: _Followed) -> None:
+        target, wanted = followed
+        key = (target.pool, target.endpoint.name)
         said = ""
         while True:
             wait_s = _AFTER_A_PROBLEM_S
@@ -115,32 +117,30 @@ class KvEventReaders:
             except ValueError as error:
                 text = f"endpoint {key[0]}/{key[1]}: {error}; reconnecting"
                 self._events.warning("engine.kv_events", text, pool=key[0], endpoint=key[1])
-            except Exception as error:  # noqa: BLE001 - one endpoint's must not end the others'
-                self._events.bug(f"following KV events of {key[0]}/{key[1]}", error)
             await asyncio.sleep(wait_s)
 
     async def _read(
-        self, key: EndpointKey, target: Target, endpoint: Endpoint, source: KvEvents
+        self, key: EndpointKey, target: EngineTarget, endpoint: Endpoint, source: KvEvents
     ) -> None:
-        """For ever. Raises ValueError for what is no event."""
-        cache = self._exact.follow(key, target.endpoint.row, target.engine.silent_after_s)
+        """Runs until cancelled. Raises ValueError for a message that is not an event."""
+        cache = self._exact.track(key, target.endpoint.row, target.engine.silent_after_s)
         reader: _Reader | None = None
-        wanted = True
+        cancelled = False
         try:
             reader = _Reader(
                 self._opened(), key, endpoint, source, self._cells, self._events, cache
             )
             await reader.read()
         except asyncio.CancelledError:
-            wanted = False
+            cancelled = True
             raise
         finally:
             if reader is not None:
                 reader.close()
-            self._exact.leave(cache, said=wanted)
+            self._exact.untrack(cache, logged=not cancelled)
 
     async def _reachable(self, endpoint: Endpoint, port: int) -> Endpoint:
-        """With the address at which somebody listens: ZeroMQ tries a single one, and never says.
+        """The endpoint with the address that answers: ZeroMQ tries a single one, and never says.
 
         Raises UnreadableError where the engine is there and its publisher is not.
         """
@@ -180,7 +180,7 @@ class _Reader:
         wanted: KvEvents,
         cells: ReportCells,
         events: Events,
-        cache: FollowedCache,
+        cache: TrackedCache,
     ) -> None:
         import zmq
 
@@ -207,7 +207,7 @@ class _Reader:
         self._socket.connect(f"tcp://{shown_address(endpoint.connect_host, wanted.port)}")
 
     async def read(self) -> None:
-        """For ever. Raises ValueError for what is no event."""
+        """Runs until cancelled. Raises ValueError for a message that is not an event."""
         while True:
             frames = await self._socket.recv_multipart()
             if len(frames) != 3 or len(frames[1]) != 8:
@@ -224,7 +224,7 @@ class _Reader:
                 self._say(self._said)
 
     def close(self) -> None:
-        """What it knew is not known any more."""
+        """Close it; its contents are unknown from now on."""
         self._socket.close(linger=0)
         self._cells.cached(self._row, -1)
 
@@ -270,7 +270,7 @@ class _Reader:
             self._events.warning("engine.kv_events", text, pool=pool, endpoint=name)
 
     async def _replay(self, before: int) -> None:
-        """Apply what was missed, as far as the engine still has it."""
+        """Apply missed batches, as far as the engine still has them."""
         if not self._replay_at:
             return
         dealer: Any = self._context.socket(self._dealer_kind)

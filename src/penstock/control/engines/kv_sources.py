@@ -1,4 +1,4 @@
-"""Where an engine publishes its KV events, as vLLM tells at ``/kv_event_sources``.
+"""Where an engine publishes its KV events, as vLLM reports at ``/kv_event_sources``.
 
 One entry for each rank of data parallelism: ``{"0": {"endpoint": "tcp://*:5557", "replay_endpoint":
 "tcp://*:5558", "topic": "kv", …}}``. So engines that share a host need no setting.
@@ -9,9 +9,14 @@ from urllib.parse import urlsplit
 
 import msgspec
 
-from penstock.control.engines.client import EngineClient, Target
-from penstock.control.engines.reading import NotNowError, UnreachableError, UnreadableError
+from penstock.control.engines.client import (
+    EngineClient,
+    EngineTarget,
+    NotNowError,
+    UnreachableError,
+)
 from penstock.core.snapshot import KvEvents
+from penstock.wire.engines.reading import UnreadableError
 
 PATH: Final = "/kv_event_sources"
 USUAL_PORT: Final = 5557  # vLLM's and SGLang's
@@ -46,8 +51,8 @@ def source_in(body: bytes) -> KvEvents:
     )
 
 
-async def found(client: EngineClient, target: Target, wanted: KvEvents) -> KvEvents:
-    """Where to subscribe: as configured, as the engine tells, or at the usual port.
+async def found(client: EngineClient, target: EngineTarget, wanted: KvEvents) -> KvEvents:
+    """Where to subscribe: as configured, as the engine reports, or at the usual port.
 
     Raises UnreadableError where an engine tells what cannot be followed, or is not there yet.
     """

@@ -1,4 +1,4 @@
-"""Reads the load of every engine on its schedule, and says where one cannot be read.
+"""Reads the load of every engine on its schedule, and logs where one cannot be read.
 
 One task for each endpoint: its requests follow one another, so a slow engine does not pile them up.
 """
@@ -11,29 +11,23 @@ from time import monotonic
 from typing import Final
 
 from penstock.admin.view import EngineView
-from penstock.control.engines.client import EngineClient, Target
-from penstock.control.engines.dialects import (
-    BY_NAME,
-    MAKESHIFT,
-    SOUGHT,
-    TRITON,
-    Dialect,
-    generic,
-    recognised,
-)
-from penstock.control.engines.reading import (
+from penstock.control.engines.client import (
+    EngineClient,
+    EngineTarget,
     NotNowError,
-    Reading,
     UnreachableError,
-    UnreadableError,
-    whole,
 )
 from penstock.control.engines.reports import ReportCells
 from penstock.control.events import Events
+from penstock.control.target_tasks import TargetTasks
 from penstock.control.world.certificates import EndpointContexts
-from penstock.control.world.rows import EndpointKey
 from penstock.core.snapshot import Snapshot
 from penstock.dataplane.board.layout import Board
+from penstock.wire.engines import engine_dialects
+from penstock.wire.engines.dialect import EngineDialect
+from penstock.wire.engines.generic import GENERIC, generic
+from penstock.wire.engines.reading import Reading, UnreadableError, whole
+from penstock.wire.engines.recognition import places, recognised
 
 _JITTER: Final = 0.1  # share of an interval: engines started together are not asked together
 _FIRST_WITHIN_S: Final = 0.1
@@ -41,22 +35,20 @@ _FIRST_WITHIN_S: Final = 0.1
 # path that it does not have.
 _UNKNOWN_S: Final = 10.0
 _MOST_UNKNOWN_S: Final = 160.0
-_AFTER_A_BUG_S: Final = 5.0
 # After this an engine without metrics is looked at anew: some have none before their first request.
-_MAKESHIFT_S: Final = 60.0
+_STAND_IN_S: Final = 60.0
 
 
 class UnknownError(UnreadableError):
-    """It answers, and is no engine that is known: asking again soon would tell nothing new."""
+    """A server that answers but is no known engine: asking again soon would not help."""
 
 
 class Watched:
     """An endpoint whose engine is read."""
 
-    def __init__(self, target: Target, now: float) -> None:
+    def __init__(self, target: EngineTarget, now: float) -> None:
         self.target = target
-        self.task: asyncio.Task[None] | None = None
-        self.dialect: Dialect | None = None
+        self.dialect: EngineDialect | None = None
         self.recognised_at = now
         self.capacity = target.engine.kv_tokens  # tokens of its cache; 0: not known yet
         self.looks_for_more = True  # of its cache
@@ -70,7 +62,7 @@ class Watched:
 
 
 class EngineLoads:
-    """The engines of all pools that want it."""
+    """The engines of all pools that have them read."""
 
     def __init__(
         self,
@@ -84,30 +76,23 @@ class EngineLoads:
         self._clock = clock
         self._chance = Random()
         self._client = EngineClient(contexts)
-        self._watched: dict[EndpointKey, Watched] = {}
+        self._watched: TargetTasks[EngineTarget, Watched] = TargetTasks(
+            "reading", lambda target, _: Watched(target, clock()), self._keep_reading, events
+        )
 
-    def follow(self, snapshot: Snapshot) -> None:
-        """This is the world that runs. Engines that stay as they are are read on."""
-        before, self._watched = self._watched, {}
-        for pool in snapshot.pools:
-            if pool.engine is None:
-                continue
-            for endpoint in pool.endpoints:
-                key = (pool.name, endpoint.name)
-                target = Target(pool.name, endpoint, pool.engine, pool.tls)
-                watched = before.pop(key, None)
-                if watched is None or watched.target != target:
-                    if watched is not None and watched.task is not None:
-                        watched.task.cancel()
-                    watched = Watched(target, self._clock())
-                    watched.task = asyncio.create_task(self._keep_reading(watched))
-                self._watched[key] = watched
-        for gone in before.values():
-            if gone.task is not None:
-                gone.task.cancel()
+    def configure(self, snapshot: Snapshot) -> None:
+        """Read the engines of the running snapshot. Unchanged ones go on undisturbed."""
+        self._watched.configure(
+            {
+                (pool.name, endpoint.name): EngineTarget(pool.name, endpoint, pool.engine, pool.tls)
+                for pool in snapshot.pools
+                if pool.engine is not None
+                for endpoint in pool.endpoints
+            }
+        )
 
     def view(self, pool: str, name: str) -> EngineView | None:
-        """How reading that endpoint goes; None where nobody asked for it."""
+        """The endpoint's newest report; None where its engine is not read."""
         watched = self._watched.get((pool, name))
         if watched is None:
             return None
@@ -127,12 +112,8 @@ class EngineLoads:
         )
 
     async def stop(self) -> None:
-        """End all."""
-        tasks = [each.task for each in self._watched.values() if each.task is not None]
-        self._watched = {}
-        for task in tasks:
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
+        """Cancel all tasks and wait for their end."""
+        await self._watched.stop()
         await self._client.close()
 
     async def _keep_reading(self, watched: Watched) -> None:
@@ -148,17 +129,15 @@ class EngineLoads:
                     watched.in_vain = watched.in_vain + 1 if isinstance(error, UnknownError) else 0
                     unknown_s = min(_UNKNOWN_S * 2 ** max(watched.in_vain - 1, 0), _MOST_UNKNOWN_S)
                     wait_s = max(wait_s, unknown_s)
-            except Exception as error:  # noqa: BLE001 - one endpoint's must not end the others'
-                self._events.bug(f"reading {_shown(watched)}", error)
-                wait_s = _AFTER_A_BUG_S
             await asyncio.sleep(wait_s * (1.0 + _JITTER * (self._chance.random() - 0.5)))
 
     async def _read(self, watched: Watched) -> None:
-        """Once. Raises UnreadableError."""
+        """Read it once. Raises UnreadableError."""
         target = watched.target
         dialect = watched.dialect
         now = self._clock()
-        if dialect is not None and dialect.makeshift and now - watched.recognised_at > _MAKESHIFT_S:
+        age_s = now - watched.recognised_at
+        if dialect is not None and dialect.is_stand_in and age_s > _STAND_IN_S:
             dialect = None
         if dialect is None:
             dialect = watched.dialect = await self._recognise(target)
@@ -177,26 +156,28 @@ class EngineLoads:
         reading.slots = watched.slots
         self._succeeded(watched, reading, before)
 
-    async def _recognise(self, target: Target) -> Dialect:
-        """The engine that it is. Raises UnreadableError when it is none that is known."""
+    async def _recognise(self, target: EngineTarget) -> EngineDialect:
+        """The engine's dialect. Raises UnreadableError when it is no known engine."""
         engine = target.engine
-        if engine.kind == "generic":
-            return generic(engine.metrics)
+        if engine.kind == GENERIC:
+            names = engine.metrics
+            return generic(names.running, names.waiting, names.kv_usage)
         if engine.kind != "auto":
-            return await self._telling(target, BY_NAME[engine.kind])
+            return await self._telling(target, engine_dialects()[engine.kind])
         problems: list[str] = []
         settled = True
-        for path, port, dialect in SOUGHT:
+        for place in places():
+            path, port = place.path, place.port
             try:
-                if dialect is None:
+                if place.dialect is None:
                     body = await self._client.get(target, engine.path or path, engine.port or port)
-                    found = recognised(body)
-                    if found is TRITON or (found is not None and not port):
+                    found = recognised(body, port)
+                    if found is not None:
                         return await self._telling(target, replace(found, path=path, port=port))
-                    problems.append(f"{path} shows no engine that is known")
+                    problems.append(f"{path} shows no known engine")
                 else:
-                    dialect.read(await self._client.get(target, path))
-                    return dialect
+                    place.dialect.read(await self._client.get(target, path))
+                    return place.dialect
             except (UnreachableError, NotNowError) as error:
                 settled = settled and port != 0  # there, something else may be, or nothing
                 problems.append(str(error))
@@ -204,10 +185,9 @@ class EngineLoads:
                 problems.append(str(error))
         raise (UnknownError if settled else UnreadableError)(problems[0])
 
-    async def _telling(self, target: Target, dialect: Dialect) -> Dialect:
-        """The engine's metrics, or what stands in for them where they do not tell requests."""
-        instead = MAKESHIFT.get(dialect.name, ())
-        for each in (dialect, *instead) if instead else ():
+    async def _telling(self, target: EngineTarget, dialect: EngineDialect) -> EngineDialect:
+        """The engine's metrics, or a stand-in where they do not report requests."""
+        for each in (dialect, *dialect.stand_ins) if dialect.stand_ins else ():
             try:
                 if each.read(await self._asked(target, each)).running >= 0:
                     return each
@@ -215,21 +195,21 @@ class EngineLoads:
                 continue
         return dialect  # whose problem is the one to tell
 
-    async def _asked(self, target: Target, dialect: Dialect) -> bytes:
+    async def _asked(self, target: EngineTarget, dialect: EngineDialect) -> bytes:
         """The answer with its load. Raises UnreadableError."""
         engine = target.engine
-        if dialect.makeshift:
+        if dialect.is_stand_in:
             return await self._client.get(target, dialect.path)
         path, port = engine.path or dialect.path, engine.port or dialect.port
         return await self._client.get(target, path, port)
 
-    async def _learn_capacity(self, watched: Watched, dialect: Dialect) -> None:
-        """Where it stands beside the metrics. Not every engine tells it."""
+    async def _learn_capacity(self, watched: Watched, dialect: EngineDialect) -> None:
+        """The cache's size, where it is reported beside the metrics. Not every engine does."""
         configured = watched.target.engine.kv_tokens
         watched.capacity = configured
         if configured or dialect.capacity is None:
             return
-        for path in dialect.facts:
+        for path in dialect.info_paths:
             try:
                 body = await self._client.get(watched.target, path)
                 watched.capacity = max(whole(dialect.capacity(body)), 0)
@@ -238,19 +218,19 @@ class EngineLoads:
             else:
                 return
 
-    async def _count_slots(self, target: Target, dialect: Dialect) -> int:
-        """Those that requests may choose among; 0 where there are none, or nothing tells."""
+    async def _count_slots(self, target: EngineTarget, dialect: EngineDialect) -> int:
+        """Slots that requests may choose among; 0 where there are none, or none are reported."""
         if dialect.slots is None or target.engine.slots == "engine":
             return 0
-        for path in dialect.facts:
+        for path in dialect.info_paths:
             try:
                 return max(whole(dialect.slots(await self._client.get(target, path))), 0)
             except UnreadableError:
                 continue  # ``_learn_capacity`` tells
         return 0
 
-    async def _see_more(self, watched: Watched, dialect: Dialect) -> None:
-        """Where the cache may turn out to be larger than was told first, until it does."""
+    async def _see_more(self, watched: Watched, dialect: EngineDialect) -> None:
+        """Ask whether the cache is larger than first reported, until it is."""
         configured = watched.target.engine.kv_tokens
         if configured or dialect.more_capacity is None or not watched.looks_for_more:
             return
@@ -269,7 +249,7 @@ class EngineLoads:
         now = self._clock()
         target = watched.target
         assert watched.dialect is not None
-        self._cells.write(target.endpoint.row, watched.dialect.name, reading, now, in_flight_before)
+        self._cells.write(target.endpoint.row, reading, now, in_flight_before)
         watched.reading = reading
         watched.read_at = now
         watched.silent = False
@@ -290,14 +270,18 @@ class EngineLoads:
             return
         watched.silent = True
         known = watched.reading is not None
-        if engine.kind == "auto" or engine.kind in MAKESHIFT:
+        if engine.kind == "auto" or _has_stand_ins(engine.kind):
             watched.dialect = None  # another may come up at this address, or with its metrics
         text = (
-            f"endpoint {_shown(watched)} has not told its load for {engine.silent_after_s:g} s "
-            f"({problem}): only this balancer's own counts are used"
+            f"endpoint {_shown(watched)} has not reported its load for {engine.silent_after_s:g} s "
+            f"({problem}): using this balancer's own counts only"
         )
         level = self._events.warning if known else self._events.info
         level("engine.silent", text, **_of(watched), reason=problem)
+
+
+def _has_stand_ins(kind: str) -> bool:
+    return kind != GENERIC and engine_dialects()[kind].stand_ins != ()
 
 
 def _of(watched: Watched) -> dict[str, str]:

@@ -5,8 +5,8 @@ from typing import Final
 
 import msgspec
 
-from penstock.control.engines.reading import UnreadableError
 from penstock.core.snapshot import ServedModel
+from penstock.wire.engines.reading import UnreadableError
 
 PATH: Final = "/v1/models"
 MOST_MODELS: Final = 1000  # of one endpoint
@@ -19,7 +19,7 @@ _any = msgspec.json.Decoder(dict[str, object])
 
 
 class _Listed(msgspec.Struct):
-    """What is known beside the name is of use, and left out where it is of another kind."""
+    """Known fields are used where they have the expected type, and ignored otherwise."""
 
     id: str
     parent: object = None
@@ -33,7 +33,7 @@ class _List(msgspec.Struct):
 
 
 def models_of(body: bytes) -> tuple[ServedModel, ...] | None:
-    """What an answer lists, in order of the names; None: nothing yet, as engines say that load.
+    """The models that an answer lists, by name; None: none yet, as engines answer that load.
 
     Raises UnreadableError.
     """
@@ -62,7 +62,7 @@ def models_of(body: bytes) -> tuple[ServedModel, ...] | None:
 
 
 def since(before: Sequence[ServedModel], models: Sequence[ServedModel]) -> tuple[ServedModel, ...]:
-    """The same; as it was told first where only what is made anew for each answer differs."""
+    """The same models; as first listed where only fields that are new in each answer differ."""
     known = {model.id: model for model in before}
     return tuple(_first_told(known, model) for model in models)
 
@@ -83,7 +83,7 @@ def _steady(model: ServedModel) -> object:
 
 
 def _kept(raw: msgspec.Raw) -> str:
-    """The description as it stands there; empty where it is too long to be kept."""
+    """The description as it was listed; empty where it is too long to keep."""
     data = bytes(raw)
     try:
         return data.decode() if len(data) <= _MOST_LISTED_BYTES else ""

@@ -13,19 +13,21 @@ from typing import Final
 
 import msgspec
 
-from penstock.control.engines.client import EngineClient, Target
-from penstock.control.engines.model_lists import PATH, models_of, since
-from penstock.control.engines.reading import (
+from penstock.control.engines.client import (
+    EngineClient,
+    EngineTarget,
     LoadingError,
     NotNowError,
     TimedOutError,
     UnreachableError,
-    UnreadableError,
 )
+from penstock.control.engines.model_lists import PATH, models_of, since
 from penstock.control.events import Events
+from penstock.control.target_tasks import TargetTasks
 from penstock.control.world.certificates import EndpointContexts
 from penstock.control.world.rows import EndpointKey
 from penstock.core.snapshot import Engine, Pool, ServedModel, Snapshot
+from penstock.wire.engines.reading import UnreadableError
 
 _MOST_SHOWN: Final = 10  # models in a message
 _AGAIN_S: Final = 1.0  # between two attempts until the first list
@@ -35,7 +37,7 @@ _BEFORE_SERVICE_S: Final = 1.0  # that a start, a reload or a recovery waits for
 _PATIENCE_S: Final = 5.0
 # Endpoints that start together answer together: one snapshot for all of them.
 _GATHER_S: Final = 0.2
-_LOOK_S: Final = 2.0  # that a look waits for its news to be out
+_ASK_S: Final = 2.0  # that a look waits for its news to be out
 _JITTER: Final = 0.1
 _AFTER_A_BUG_S: Final = 5.0
 
@@ -50,18 +52,17 @@ _MUTE: Final = 3  # it tells no list: it may serve any model
 class _Asked:
     """An endpoint that is asked."""
 
-    target: Target
+    target: EngineTarget
     interval_s: float
     began_at: float
-    task: asyncio.Task[None] | None = None
     asking: asyncio.Task[None] | None = None
     models: tuple[ServedModel, ...] | None = None
     standing: int = _UNASKED  # while there are no models
     problem: str = ""  # of the last look; empty: none
     unreadable: bool = False  # logged as such
 
-    def is_for(self, target: Target) -> bool:
-        """Whether that is the same server, asked in the same way, wherever its row is."""
+    def is_for(self, target: EngineTarget) -> bool:
+        """Whether that is the same server, asked in the same way, in whatever row."""
         return _rowless(self.target) == _rowless(target)
 
     def is_awaited(self, *, alone: bool) -> bool:
@@ -72,8 +73,11 @@ class _Asked:
         return self.standing == _NONE_YET or not alone
 
 
+_Wanted = tuple[EngineTarget, float]  # and how often it is asked, in seconds
+
+
 class EngineModels:
-    """What every endpoint of pools that want it serves; a change is published as a snapshot."""
+    """The models of every endpoint that is asked; a change is published as a snapshot."""
 
     def __init__(
         self,
@@ -82,28 +86,30 @@ class EngineModels:
         publish: Callable[[], Awaitable[None]],
         clock: Callable[[], float] = monotonic,
     ) -> None:
-        """``publish`` makes the snapshot that runs go out once more, marked anew."""
+        """``publish`` publishes the running snapshot again, with what is known by then."""
         self._events = events
         self._publish = publish
         self._clock = clock
         self._chance = Random()
         self._client = EngineClient(contexts)
-        self._asked: dict[EndpointKey, _Asked] = {}  # in the world that runs
+        self._asked: TargetTasks[_Wanted, _Asked] = TargetTasks(  # in the world that runs
+            "asking for models", self._begin, self._keep_asking, events
+        )
         self._coming: dict[EndpointKey, _Asked] = {}  # in one that is being prepared
         self._running: Snapshot | None = None
         self._publishing: asyncio.Task[None] | None = None
         self._hurry = asyncio.Event()
         self._known = 0  # raised with every change
-        self._looking: dict[str, asyncio.Task[None]] = {}  # by pool
-        self._looks: dict[str, float] = {}  # when each pool's endpoints were asked out of turn
+        self._asking: dict[str, asyncio.Task[None]] = {}  # by pool
+        self._asked_at: dict[str, float] = {}  # when each pool's endpoints were asked out of turn
 
     def problem(self, pool: str, endpoint: str) -> str:
-        """Why its list could not be read the last time; empty if it could, or nobody asked."""
+        """Why its last list could not be read; empty if it could, or it is not asked."""
         asked = self._asked.get((pool, endpoint))
         return asked.problem if asked is not None else ""
 
-    async def prepare(self, snapshot: Snapshot) -> None:
-        """Ask endpoints that are new in this world, before it runs; not for long."""
+    async def ask_new(self, snapshot: Snapshot) -> None:
+        """Ask endpoints that are new in this snapshot before it runs; bounded in time."""
         self._coming = {}
         new: list[_Asked] = []
         for key, target, interval_s in _wanted(snapshot):
@@ -117,71 +123,50 @@ class EngineModels:
             await self._ask_all(new, _BEFORE_SERVICE_S)
 
     def mark(self, snapshot: Snapshot) -> Snapshot:
-        """With what is known of its endpoints."""
+        """The snapshot with what is known of its endpoints."""
         return msgspec.structs.replace(
             snapshot, pools=tuple(self._marked(pool) for pool in snapshot.pools)
         )
 
-    def follow(self, snapshot: Snapshot) -> None:
-        """This is the world that runs. Endpoints that stay as they are are asked on."""
-        before, self._asked = self._asked, {}
-        coming, self._coming = self._coming, {}
-        for key, target, interval_s in _wanted(snapshot):
-            kept = before.get(key)
-            asked = coming.get(key)
-            if asked is None or not asked.is_for(target):
-                asked = kept
-            if asked is None or not asked.is_for(target):
-                asked = _Asked(target, interval_s, self._clock())
-            if asked.task is not None and (asked.interval_s, asked.target) != (interval_s, target):
-                asked.task.cancel()
-                asked.task = None
-            asked.interval_s, asked.target = interval_s, target
-            if asked.task is None:
-                asked.task = asyncio.create_task(self._keep_asking(asked))
-            self._asked[key] = asked
-        for key, gone in before.items():
-            if self._asked.get(key) is not gone and gone.task is not None:
-                gone.task.cancel()
+    def configure(self, snapshot: Snapshot) -> None:
+        """Ask the endpoints of the running snapshot. Unchanged ones go on undisturbed."""
+        self._asked.configure({key: (target, s) for key, target, s in _wanted(snapshot)})
+        self._coming = {}
         self._running = snapshot
         self._tell()  # an answer may have come too late to be in it
 
-    async def look(self, pool: str, *, surely: bool = False) -> None:
-        """Ask a pool's endpoints now, and return when what they say is out.
+    async def ask_pool(self, pool: str, *, surely: bool = False) -> None:
+        """Ask a pool's endpoints now, and return once their answers are published.
 
         At most once a second, unless ``surely``.
         """
-        under_way = self._looking.get(pool)
+        under_way = self._asking.get(pool)
         if under_way is not None and not under_way.done():
             await asyncio.wait([under_way])  # it began before what is to be seen, perhaps
             if not surely:
                 return
         now = self._clock()
-        if not surely and now - self._looks.get(pool, now - _AGAIN_S) < _AGAIN_S:
+        if not surely and now - self._asked_at.get(pool, now - _AGAIN_S) < _AGAIN_S:
             return
-        self._looks[pool] = now
-        some = [asked for key, asked in self._asked.items() if key[0] == pool]
-        self._looking[pool] = asyncio.create_task(self._look_at(some, anew=surely))
-        await asyncio.wait([self._looking[pool]])
+        self._asked_at[pool] = now
+        some = [asked for key, asked in self._asked.states() if key[0] == pool]
+        self._asking[pool] = asyncio.create_task(self._ask_now(some, anew=surely))
+        await asyncio.wait([self._asking[pool]])
 
-    async def look_at(self, pool: str, endpoint: str) -> None:
-        """Ask one endpoint, which came up, and return when what it says is out."""
+    async def ask_endpoint(self, pool: str, endpoint: str) -> None:
+        """Ask one endpoint, which came up, and return once its answer is published."""
         asked = self._asked.get((pool, endpoint))
         if asked is not None:
-            await self._look_at([asked])
+            await self._ask_now([asked])
 
     async def stop(self) -> None:
-        """End all."""
-        tasks = [
-            task
-            for asked in (*self._asked.values(), *self._coming.values())
-            for task in (asked.task, asked.asking)
-            if task is not None
-        ]
+        """Cancel all tasks and wait for their end."""
+        known = [*(asked for _, asked in self._asked.states()), *self._coming.values()]
+        await self._asked.stop()
+        tasks = [asked.asking for asked in known if asked.asking is not None]
         if self._publishing is not None:
             tasks.append(self._publishing)
-        tasks += self._looking.values()
-        self._asked = {}
+        tasks += self._asking.values()
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
@@ -210,34 +195,41 @@ class EngineModels:
 
     # --- asking -----------------------------------------------------------------------------
 
+    def _begin(self, wanted: _Wanted, before: _Asked | None) -> _Asked:
+        """What is known of that very server is kept."""
+        target, interval_s = wanted
+        asked = self._coming.get((target.pool, target.endpoint.name))
+        if asked is None or not asked.is_for(target):
+            asked = before
+        if asked is None or not asked.is_for(target):
+            asked = _Asked(target, interval_s, self._clock())
+        asked.target, asked.interval_s = target, interval_s
+        return asked
+
     async def _keep_asking(self, asked: _Asked) -> None:
         wait_s = 0.0
         if asked.standing != _UNASKED or asked.models is not None:  # before the world ran
             wait_s = self._wait_s(asked)
         while True:
             await asyncio.sleep(wait_s * (1.0 + _JITTER * (self._chance.random() - 0.5)))
-            try:
-                await self._ask(asked)
-                wait_s = self._wait_s(asked)
-            except Exception as error:  # noqa: BLE001 - one endpoint's must not end the others'
-                self._events.bug(f"asking {_shown_of(asked)} for models", error)
-                wait_s = _AFTER_A_BUG_S
+            await self._ask(asked)
+            wait_s = self._wait_s(asked)
 
     def _wait_s(self, asked: _Asked) -> float:
         return asked.interval_s if asked.models else min(asked.interval_s, _AGAIN_S)
 
-    async def _look_at(self, some: Sequence[_Asked], *, anew: bool = False) -> None:
+    async def _ask_now(self, some: Sequence[_Asked], *, anew: bool = False) -> None:
         if anew:
             under_way = [each.asking for each in some if each.asking is not None]
             if under_way:
-                await asyncio.wait(under_way, timeout=_LOOK_S)
-        await self._ask_all(some, _LOOK_S)
+                await asyncio.wait(under_way, timeout=_ASK_S)
+        await self._ask_all(some, _ASK_S)
         if self._publishing is not None and not self._publishing.done():
             self._hurry.set()
-            await asyncio.wait([self._publishing], timeout=_LOOK_S)
+            await asyncio.wait([self._publishing], timeout=_ASK_S)
 
     async def _ask_all(self, some: Sequence[_Asked], within_s: float) -> None:
-        """All at once; who has not answered in time is asked on."""
+        """Ask all at once; those that have not answered in time go on in the background."""
         if some:
             asking = [asyncio.ensure_future(self._ask(asked)) for asked in some]
             done, late = await asyncio.wait(asking, timeout=within_s)
@@ -248,7 +240,7 @@ class EngineModels:
                     self._events.bug("asking endpoints for models", error)
 
     async def _ask(self, asked: _Asked) -> None:
-        """Once; who comes while it is being asked shares that answer."""
+        """Ask once; callers that come meanwhile share that answer."""
         if asked.asking is None or asked.asking.done():
             asked.asking = asyncio.create_task(self._ask_once(asked))
         await asyncio.shield(asked.asking)
@@ -266,7 +258,7 @@ class EngineModels:
         self._learn(asked, models)
 
     def _note_problem(self, asked: _Asked, error: UnreadableError) -> None:
-        """What was known holds. Logged when it begins, not at every look."""
+        """What was known is kept. Logged when it begins, not every time."""
         asked.problem = str(error)
         if asked.models is None:
             self._stand(asked, self._standing_after(asked, error))
@@ -350,12 +342,12 @@ class EngineModels:
                 return
 
 
-def _wanted(snapshot: Snapshot) -> list[tuple[EndpointKey, Target, float]]:
+def _wanted(snapshot: Snapshot) -> list[tuple[EndpointKey, EngineTarget, float]]:
     """The endpoints to be asked, how, and how often."""
     return [
         (
             (pool.name, endpoint.name),
-            Target(pool.name, endpoint, pool.engine or Engine(), pool.tls),
+            EngineTarget(pool.name, endpoint, pool.engine or Engine(), pool.tls),
             pool.models.discover_s,
         )
         for pool in snapshot.pools
@@ -365,9 +357,9 @@ def _wanted(snapshot: Snapshot) -> list[tuple[EndpointKey, Target, float]]:
     ]
 
 
-def _rowless(target: Target) -> Target:
+def _rowless(target: EngineTarget) -> EngineTarget:
     endpoint = msgspec.structs.replace(target.endpoint, row=-1, weight=1.0, max_in_flight=0)
-    return Target(target.pool, endpoint, target.engine, target.tls)
+    return EngineTarget(target.pool, endpoint, target.engine, target.tls)
 
 
 def _shown(models: Sequence[ServedModel]) -> str:

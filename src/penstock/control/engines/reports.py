@@ -1,16 +1,13 @@
 """Reports on the board: the one writer of their cells."""
 
-from penstock.control.engines.reading import UNKNOWN, Reading
 from penstock.core.pool.models import loaded_hash
 from penstock.dataplane.board.layout import (
-    ENGINES,
     H_REPORTS,
     L_IN_FLIGHT,
     MAX_LOADED,
     R_AT_US,
     R_CACHED,
     R_COLD,
-    R_ENGINE,
     R_FAILED,
     R_FOREIGN,
     R_KV_CAPACITY,
@@ -26,21 +23,20 @@ from penstock.dataplane.board.layout import (
     R_WAITING,
     Board,
 )
+from penstock.wire.engines.reading import UNKNOWN, Reading
 
 
 class ReportCells:
-    """Those of all endpoints."""
+    """The cells of all endpoints."""
 
     def __init__(self, board: Board) -> None:
         self._board = board
 
     def in_flight(self, row: int) -> int:
-        """What this balancer has in flight there, over all workers."""
+        """What this balancer has in flight there, summed over workers."""
         return self._board.load_sum(row, L_IN_FLIGHT)
 
-    def write(
-        self, row: int, engine: str, reading: Reading, now: float, in_flight_before: int
-    ) -> None:
+    def write(self, row: int, reading: Reading, now: float, in_flight_before: int) -> None:
         """What the engine said; ``in_flight_before`` is of the moment when it was asked.
 
         Requests that are there beyond all of this balancer's own are others'. Its own may have
@@ -51,7 +47,6 @@ class ReportCells:
         running, waiting = round(reading.running), round(reading.waiting)
         there = max(running, 0) + max(waiting, 0)
         own = max(in_flight_before, self.in_flight(row))
-        cells[at + R_ENGINE] = ENGINES.index(engine)
         cells[at + R_RUNNING] = running
         cells[at + R_WAITING] = waiting
         cells[at + R_KV_PPM] = round(reading.kv_usage * 1e6) if reading.kv_usage >= 0 else UNKNOWN
@@ -72,13 +67,13 @@ class ReportCells:
         cells[H_REPORTS] += 1
 
     def cached(self, row: int, tokens: int) -> None:
-        """So much its prefix cache holds; -1 while that is not known."""
+        """Write how many tokens its prefix cache holds; -1 while that is unknown."""
         self._board.cells[self._board.report(row) + R_CACHED] = tokens + 1
 
     def cold(self, row: int) -> None:
-        """Its prefix cache was emptied."""
+        """Count that its prefix cache was emptied."""
         self._board.cells[self._board.report(row) + R_COLD] += 1
 
     def failed(self, row: int) -> None:
-        """It could not be read."""
+        """Count a report that could not be read."""
         self._board.cells[self._board.report(row) + R_FAILED] += 1

@@ -11,7 +11,7 @@ _MOST_SHOWN: Final = 60  # characters of a command line
 
 
 def holders_of(port: int) -> str:
-    """What is known of them, and how to end them, for people; empty when nothing is."""
+    """What is known of them and how to end them, for people; empty when nothing is known."""
     inodes, users = _listening(port)
     if not inodes:
         return ""
@@ -26,8 +26,8 @@ def holders_of(port: int) -> str:
     if workers and not others:
         numbers = " ".join(map(str, workers))
         return (
-            "workers of a Penstock listen there whose supervisor is dead, and which was of another "
-            f"configuration or runtime directory; end them with `kill {numbers}`"
+            "workers of a Penstock whose supervisor is dead listen there; it had another "
+            f"configuration or runtime directory. End them with `kill {numbers}`"
         )
     if workers:
         return (
@@ -38,7 +38,7 @@ def holders_of(port: int) -> str:
 
 
 def _listening(port: int) -> tuple[set[str], set[int]]:
-    """Inodes of the sockets that listen on the port, and the users whose they are."""
+    """Inodes of the sockets that listen on the port, and their users."""
     inodes: set[str] = set()
     users: set[int] = set()
     for table in ("/proc/net/tcp", "/proc/net/tcp6"):
@@ -55,7 +55,7 @@ def _listening(port: int) -> tuple[set[str], set[int]]:
 
 
 def _with_sockets(inodes: set[str]) -> list[int]:
-    """Processes that have one of them, as far as we may look."""
+    """Processes that have one of them open, as far as we may see."""
     wanted = {f"socket:[{inode}]" for inode in inodes}
     found: list[int] = []
     for entry in Path("/proc").iterdir():

@@ -1,4 +1,4 @@
-"""One worker's process: started, spoken to over its mailbox, waited for."""
+"""One worker's process: start it, talk to it over its mailbox, wait for its end."""
 
 import asyncio
 import socket
@@ -11,7 +11,7 @@ from typing import Final
 import msgspec
 
 from penstock.config.compile.own_modules import directories
-from penstock.control.workers.sockets import ListeningSockets, Place, place_of
+from penstock.control.workers.sockets import ListeningSockets, ListenKey, listen_key
 from penstock.core.snapshot import Snapshot
 from penstock.dataplane.board.layout import Board
 from penstock.dataplane.worker.mailbox import Inbox, frame
@@ -20,7 +20,7 @@ WORKER_COMMAND: Final = (sys.executable, "-m", "penstock.dataplane.worker")
 _READ_BYTES: Final = 65536
 
 
-class Refusal(Exception):
+class SnapshotRefused(Exception):
     """A worker cannot run a snapshot. The text is the worker's reason."""
 
 
@@ -29,7 +29,7 @@ class WorkerGoneError(Exception):
 
 
 class WorkerProcess:
-    """From start to end of one process. ``generation`` is of the last snapshot it acknowledged."""
+    """One process, from start to end. ``generation`` is of the last snapshot it acknowledged."""
 
     def __init__(
         self,
@@ -39,7 +39,7 @@ class WorkerProcess:
         *,
         on_notice: Callable[[int, dict[str, str]], None] = lambda index, notice: None,
     ) -> None:
-        """``on_notice`` is called with what the worker would have logged, and its index."""
+        """``on_notice`` is called with the worker's index and what it wants logged."""
         self.index = index
         self._on_notice = on_notice
         self.generation: int = 0
@@ -47,7 +47,7 @@ class WorkerProcess:
         self._command = command
         self._mailbox, self._theirs = socket.socketpair()
         self._mailbox.setblocking(False)
-        self._held: dict[str, Place] = {}  # listeners whose socket the worker has
+        self._held: dict[str, ListenKey] = {}  # listeners whose socket the worker has
         self._answers: dict[int, asyncio.Future[None]] = {}
         self._questions: dict[int, asyncio.Future[dict[str, object]]] = {}
         self._asked: int = 0
@@ -99,7 +99,7 @@ class WorkerProcess:
     async def apply(self, snapshot: Snapshot, sockets: ListeningSockets) -> None:
         """Send a snapshot and return when the worker runs it.
 
-        Raises Refusal when it cannot, WorkerGoneError when it ended first.
+        Raises SnapshotRefused when it cannot, WorkerGoneError when it ended first.
         """
         async with self._sending:
             answer = self._answers.get(snapshot.generation)
@@ -108,7 +108,7 @@ class WorkerProcess:
                 self._answers[snapshot.generation] = answer
                 await self._send_snapshot(snapshot, sockets)
         await asyncio.shield(answer)
-        self._held = {listener.name: place_of(listener) for listener in snapshot.listeners}
+        self._held = {listener.name: listen_key(listener) for listener in snapshot.listeners}
 
     async def send(self, message: dict[str, object]) -> None:
         """Send any other message. Raises WorkerGoneError."""
@@ -128,14 +128,14 @@ class WorkerProcess:
             self._questions.pop(token, None)
 
     def kill(self) -> None:
-        """End it at once."""
+        """Kill it at once."""
         if self._process is not None:
             with suppress(ProcessLookupError):
                 self._process.kill()
 
     async def _send_snapshot(self, snapshot: Snapshot, sockets: ListeningSockets) -> None:
         lacking = [
-            each for each in snapshot.listeners if self._held.get(each.name) != place_of(each)
+            each for each in snapshot.listeners if self._held.get(each.name) != listen_key(each)
         ]
         descriptors = [sockets.of_worker(each, self.index).fileno() for each in lacking]
         message = {
@@ -187,7 +187,7 @@ class WorkerProcess:
             self.generation = generation
             _resolve(answer, lambda future: future.set_result(None))
         else:
-            refusal = Refusal(str(message.get("reason", "no reason given")))
+            refusal = SnapshotRefused(str(message.get("reason", "no reason given")))
             _resolve(answer, lambda future: future.set_exception(refusal))
 
     def _fail_answers(self) -> None:

@@ -12,7 +12,7 @@ from typing import Final
 from penstock.control.workers.holders import holders_of
 from penstock.core.snapshot import Listener
 
-Place = tuple[str, int, str]  # host, port, and the listener's name where the port is 0
+ListenKey = tuple[str, int, str]  # host, port, and the listener's name where the port is 0
 Address = tuple[str, int]  # the real one
 
 _WHY: Final = {
@@ -26,52 +26,52 @@ class ListenError(Exception):
     """An address cannot be listened on. The text is for people."""
 
 
-def place_of(listener: Listener) -> Place:
-    """What tells one listener's sockets from another's."""
+def listen_key(listener: Listener) -> ListenKey:
+    """The key of a listener's sockets."""
     return listener.host, listener.port, "" if listener.port else listener.name
 
 
 class ListeningSockets:
-    """All of them, by place, one per worker."""
+    """All of them, by key, one per worker."""
 
     def __init__(self, workers: int, may_share: Callable[[int], bool] = lambda port: False) -> None:
         """``may_share`` says whether a port that is in use is ours to share, at a takeover."""
         self._workers = workers
         self._may_share = may_share
-        self._open: dict[Place, list[socket.socket]] = {}
-        self._ports: dict[Place, int] = {}  # the real ones
+        self._open: dict[ListenKey, list[socket.socket]] = {}
+        self._ports: dict[ListenKey, int] = {}  # the real ones
 
     def open(self, listeners: Iterable[Listener]) -> None:
-        """Open what is not open yet. Raises ListenError, and then nothing was opened."""
-        opened: list[Place] = []
+        """Open sockets that are not open yet. Raises ListenError, and then none was opened."""
+        opened: list[ListenKey] = []
         try:
             for listener in listeners:
-                place = place_of(listener)
-                if place in self._open:
-                    for sock in self._open[place]:
+                key = listen_key(listener)
+                if key in self._open:
+                    for sock in self._open[key]:
                         sock.listen(listener.backlog)
                 else:
-                    self._open[place] = self._open_all(listener)
-                    self._ports[place] = self._open[place][0].getsockname()[1]
-                    opened.append(place)
+                    self._open[key] = self._open_all(listener)
+                    self._ports[key] = self._open[key][0].getsockname()[1]
+                    opened.append(key)
         except BaseException:
-            for place in opened:
-                self._close(place)
+            for key in opened:
+                self._close(key)
             raise
 
     def of_worker(self, listener: Listener, worker: int) -> socket.socket:
         """The socket on which that worker accepts for that listener."""
-        return self._open[place_of(listener)][worker]
+        return self._open[listen_key(listener)][worker]
 
     def address(self, listener: Listener) -> Address:
-        """Where the listener really listens: the host as configured, the port as bound."""
-        return listener.host, self._ports[place_of(listener)]
+        """The listener's real address: the host as configured, the port as bound."""
+        return listener.host, self._ports[listen_key(listener)]
 
     def close_except(self, listeners: Iterable[Listener]) -> None:
         """Close the sockets of all other listeners."""
-        kept = {place_of(listener) for listener in listeners}
-        for place in [place for place in self._open if place not in kept]:
-            self._close(place)
+        kept = {listen_key(listener) for listener in listeners}
+        for key in [key for key in self._open if key not in kept]:
+            self._close(key)
 
     def close_all(self) -> None:
         """Close everything; addresses can still be asked for."""
@@ -79,9 +79,9 @@ class ListeningSockets:
             for sock in sockets:
                 sock.close()
 
-    def _close(self, place: Place) -> None:
-        del self._ports[place]
-        for sock in self._open.pop(place):
+    def _close(self, key: ListenKey) -> None:
+        del self._ports[key]
+        for sock in self._open.pop(key):
             sock.close()
 
     def _open_all(self, listener: Listener) -> list[socket.socket]:

@@ -26,7 +26,7 @@ _ORPHAN_S: Final = 35.0
 
 
 class Process(msgspec.Struct, frozen=True):
-    """A process, told from later ones of the same number by its start (ticks since boot)."""
+    """A process; its start (ticks since boot) tells it from later ones with the same number."""
 
     pid: int
     started: str
@@ -74,7 +74,7 @@ class RuntimeFile:
         return 0
 
     def write(self, workers: Iterable[int], ports: Iterable[int]) -> None:
-        """Say who our workers are."""
+        """Record our workers."""
         if self._path is None:
             return
         record = _Record(
@@ -131,7 +131,7 @@ class RuntimeFile:
 
 
 def runtime_directory(events: Events) -> Path | None:
-    """A directory of our own, made if need be; None, with a warning, when there can be none."""
+    """A private directory, created if missing; None, with a warning, where that is impossible."""
     directory = _chosen_directory()
     try:
         directory.mkdir(mode=0o700, parents=True, exist_ok=True)
@@ -151,7 +151,7 @@ def runtime_directory(events: Events) -> Path | None:
 
 
 def identify(pid: int) -> Process:
-    """That process as it is; ``started`` is empty when there is none."""
+    """That process; ``started`` is empty when there is none."""
     try:
         stat = Path(f"/proc/{pid}/stat").read_text()
     except OSError:
@@ -161,7 +161,7 @@ def identify(pid: int) -> Process:
 
 
 def is_running(process: Process) -> bool:
-    """Whether it still runs; false for a later process of the same number."""
+    """Whether it still runs; false for a later process with the same number."""
     return bool(process.started) and identify(process.pid) == process
 
 

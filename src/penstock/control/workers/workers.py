@@ -10,7 +10,7 @@ from typing import Final, Literal
 from penstock.control.events import Events
 from penstock.control.workers.process import (
     WORKER_COMMAND,
-    Refusal,
+    SnapshotRefused,
     WorkerGoneError,
     WorkerProcess,
 )
@@ -63,7 +63,7 @@ class StartError(Exception):
 
 
 class Worker:
-    """The place of one worker, taken by one process after another."""
+    """The slot of one worker, filled by one process after another."""
 
     def __init__(self, index: int) -> None:
         self.index = index
@@ -75,7 +75,7 @@ class Worker:
         self.silent_looks: int = 0
         self.last_heartbeat: int = 0
 
-    def enter(self, state: State) -> None:
+    def change_to(self, state: State) -> None:
         """Change the state."""
         self.state = state
         self.since = time()
@@ -92,7 +92,7 @@ class Worker:
 
 
 class Workers:
-    """All of them. ``newest`` is the snapshot that they run, or are told to."""
+    """All workers. ``newest`` is the snapshot that they run or are told to run."""
 
     def __init__(
         self,
@@ -166,7 +166,7 @@ class Workers:
                     await worker.process.send(message)
 
     async def ask_all(self, question: dict[str, object]) -> list[dict[str, object]]:
-        """The answers of the workers that give one in time."""
+        """The answers of the workers that answer in time."""
 
         async def ask(process: WorkerProcess) -> dict[str, object] | None:
             try:
@@ -179,9 +179,9 @@ class Workers:
         return [answer for answer in answers if answer is not None]
 
     async def watch(self, every_s: float = _LOOK_S) -> None:
-        """For ever: kill a worker whose loop stands still, so that it is replaced.
+        """Runs until cancelled: kill a worker whose loop is stuck, so that it is replaced.
 
-        Looks are counted, not seconds, so that a machine that slept is not mistaken for a stuck
+        Polls are counted, not seconds, so that a suspended machine does not look like a stuck
         worker.
         """
         while True:
@@ -193,7 +193,7 @@ class Workers:
         """Let them finish their requests, and return when they have ended."""
         self._stopping.set()
         for worker in self.all:
-            worker.enter("stopping")
+            worker.change_to("stopping")
         await self.send_all({"kind": "stop", "deadline_s": deadline_s})
         if not self._tasks:
             return
@@ -205,7 +205,7 @@ class Workers:
             await self.kill()
 
     async def kill(self) -> None:
-        """End all at once."""
+        """Kill all at once."""
         self._stopping.set()
         for worker in self.all:
             if worker.process is not None:
@@ -222,13 +222,13 @@ class Workers:
             self._on_change()
             forget_running(self._board, worker.index)
             if self._stopping.is_set():
-                worker.enter("ended")
+                worker.change_to("ended")
                 _fail(first, StartError("stopped while starting"))
                 return
             if not first.done():
                 _fail(first, StartError(f"worker {worker.index} {ended}"))
                 return
-            worker.enter("restarting")
+            worker.change_to("restarting")
             worker.restarts += 1
             steady = worker.ready_at > 0.0 and monotonic() - worker.ready_at >= _STEADY_S
             early_ends = 0 if steady else early_ends + 1
@@ -258,7 +258,7 @@ class Workers:
         try:
             async with asyncio.timeout(_START_S):
                 await self._catch_up(process)
-        except Refusal as refusal:
+        except SnapshotRefused as refusal:
             ended = f"refused its first snapshot: {refusal}"
             process.kill()
         except TimeoutError:
@@ -274,7 +274,7 @@ class Workers:
         return ended or describe_exit(code)
 
     def _pass_on(self, index: int, notice: dict[str, str]) -> None:
-        """Log what a worker decided by itself; look for the models that it misses."""
+        """Log a worker's own decisions; ask for models that it misses."""
         if notice["event"] == MODELS_WANTED:
             if self.on_models_missed is not None:
                 self.on_models_missed(notice["pool"], notice["message"] == MODELS_CHANGED)
@@ -285,7 +285,7 @@ class Workers:
         self._events.warning(kind, f"worker {index}{pool}: {message}", **fields)
 
     async def _catch_up(self, process: WorkerProcess) -> None:
-        """Bring a process that starts to the newest snapshot, also when that changes meanwhile."""
+        """Bring a starting process to the newest snapshot, even if that changes meanwhile."""
         while self.newest is not None and process.generation < self.newest.generation:
             await process.apply(self.newest, self._sockets)
 
@@ -293,7 +293,7 @@ class Workers:
         worker.silent_looks = 0
         worker.ready_at = monotonic()
         if not self._stopping.is_set():
-            worker.enter("ready")
+            worker.change_to("ready")
         self._events.info(
             "worker.ready",
             f"worker {worker.index} is ready (pid {worker.pid})",
@@ -302,7 +302,7 @@ class Workers:
         )
 
     def _ready_processes(self) -> list[WorkerProcess]:
-        """The processes themselves: a worker may have lost its own when it is turned to."""
+        """The processes themselves: a worker may have lost its process by the time it is used."""
         return [w.process for w in self.all if w.state == "ready" and w.process is not None]
 
     async def _tell(self, process: WorkerProcess, snapshot: Snapshot) -> str | None:
@@ -310,7 +310,7 @@ class Workers:
         try:
             async with asyncio.timeout(_ANSWER_S):
                 await process.apply(snapshot, self._sockets)
-        except Refusal as refusal:
+        except SnapshotRefused as refusal:
             return str(refusal)
         except WorkerGoneError:
             pass  # its successor takes the newest
@@ -347,7 +347,7 @@ class Workers:
 
 
 def forget_running(board: Board, worker: int) -> None:
-    """Zero what a dead worker had running; what it counted in all stays."""
+    """Zero a dead worker's current counts; its totals stay."""
     cells = board.cells
     for row in range(board.endpoint_rows):
         at = board.load(row, worker)
@@ -376,7 +376,7 @@ def describe_exit(code: int) -> str:
 
 
 def _pause_s(early_ends: int) -> float:
-    """Before a restart: none after a steady run or a single early end."""
+    """The pause before a restart: none after a steady run or a single early end."""
     if early_ends < 2:
         return 0.0
     pause_s: float = _FIRST_PAUSE_S * 2.0 ** (early_ends - 2)

@@ -41,7 +41,7 @@ class Publisher:
     ) -> None:
         self.running: Snapshot = _EMPTY
         self.followers: list[Callable[[Snapshot], None]] = [
-            addresses.follow
+            addresses.configure
         ]  # told of every world that runs
         # Find out what workers are to know from the start; awaited before each world, bounded.
         self.preparations: list[Callable[[Snapshot], Awaitable[None]]] = []
@@ -123,7 +123,7 @@ class Publisher:
             self._sockets.open(snapshot.listeners)
         except (BoardFullError, ListenError) as error:
             raise PublishError(str(error)) from error
-        self._states.prepare(snapshot.pools)
+        self._states.add_new(snapshot.pools)
         return snapshot
 
     async def _tell_workers(self, snapshot: Snapshot) -> None:
@@ -148,7 +148,7 @@ class Publisher:
         self.running = snapshot
         self._board.cells[H_GENERATION] = snapshot.generation
         self._rows.settle(snapshot)
-        self._states.adopt(snapshot.pools)
+        self._states.configure(snapshot.pools)
         self._sockets.close_except(snapshot.listeners)
         for follow in self.followers:
             follow(snapshot)

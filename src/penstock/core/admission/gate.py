@@ -1,8 +1,8 @@
-"""Admission in front of a pool: who goes on at once, who waits, and who is turned away.
+"""Admission in front of a pool: which requests go on at once, wait, or are turned away.
 
-The state machines beside this file are asked in turn, cheapest refusal first, and told how requests
-ended. Whoever has a gate says whether the endpoints that a request can use have room, and is told
-who goes on and who does not: a worker's pool, or a simulated balancer.
+The state machines in this folder are asked in turn, the cheapest refusal first, and are told how
+requests ended. The owner of a gate (a worker's pool, or a simulated balancer) says whether the
+endpoints that a request can use have room, and is told which requests go on and which do not.
 """
 
 from collections.abc import Sequence
@@ -14,7 +14,7 @@ from penstock.core import snapshot
 from penstock.core.admission import limit_of
 from penstock.core.admission.codel import CoDel
 from penstock.core.admission.limit import ConcurrencyLimit
-from penstock.core.admission.queue import AdmissionQueue, Waiting
+from penstock.core.admission.queue import AdmissionQueue, QueueEntry
 from penstock.core.admission.shedding import PriorityShedding, SheddingChange
 from penstock.core.admission.success_rate import SuccessRateAdmission
 from penstock.core.admission.throttle import ClientThrottle
@@ -62,7 +62,7 @@ class Place:
         self.importance: int = importance  # 0 most
         self.expires_at: float = expires_at  # of the request as a whole; 0.0: never
         self.needs: str = ""  # whose needs are the same can use the same endpoints
-        self.waiting: Waiting | None = None
+        self.entry: QueueEntry | None = None
         self.gate: Gate | None = None  # where it waits or was let in
         self.admitted_at: float = 0.0
         self.queued_s: float = 0.0
@@ -178,14 +178,14 @@ class Gate:
         deadline = now + self._timeout_s - place.queued_s
         if 0.0 < place.expires_at < deadline:
             deadline = place.expires_at
-        waiting = Waiting(place, deadline, place.importance, place.needs, place.number)
-        waiting.queued_at = now - place.queued_s
+        entry = QueueEntry(place, deadline, place.importance, place.needs, place.number)
+        entry.queued_at = now - place.queued_s
         new = place.number == 0 and place.queued_s == 0.0
-        place.waiting = waiting
+        place.entry = entry
         place.gate = self
-        gives_way = queue.push(waiting, now, kept=kept)
-        place.number = waiting.number
-        if new and gives_way is not waiting:
+        gives_way = queue.push(entry, now, kept=kept)
+        place.number = entry.number
+        if new and gives_way is not entry:
             self.on_queued()
         if gives_way is not None:
             refused = _place_of(gives_way)
@@ -199,13 +199,13 @@ class Gate:
     def left(self, place: Place, ending: Ending) -> None:
         """A request that waited or was let in has ended, in whatever way."""
         place.gate = None
-        waiting = place.waiting
+        entry = place.entry
         queue = self._queue
-        if waiting is not None:
-            self._leaves_queue(place, waiting)
+        if entry is not None:
+            self._leaves_queue(place, entry)
             if self._shedding is not None:
                 self._shedding.waited(place.queued_s)
-            if queue is not None and queue.remove(waiting):
+            if queue is not None and queue.remove(entry):
                 self.on_change()
             return
         self._learn(ending)
@@ -264,7 +264,7 @@ class Gate:
                     break
                 self._again = False
                 self.on_admitted(place)
-                if place.waiting is not None:
+                if place.entry is not None:
                     full.add(place.needs)  # it came back: other workers were faster
                 elif not place.told:
                     self._note_wait(queue, place)
@@ -286,9 +286,9 @@ class Gate:
         if queue is None:
             return
         self._turn_away_late(queue)
-        for waiting in queue.remove_all():
-            place = _place_of(waiting)
-            self._leaves_queue(place, waiting)
+        for entry in queue.remove_all():
+            place = _place_of(entry)
+            self._leaves_queue(place, entry)
             place.gate = None
             if heir is not None and heir._queue is not None:
                 place.number = 0  # the last in another line, but they come in order
@@ -305,14 +305,14 @@ class Gate:
         looking = queue.length > 0
         while looking:
             looking = False
-            for waiting in queue.next_in_line():
-                place = _place_of(waiting)
-                if waiting.needs in full:
+            for entry in queue.next_in_line():
+                place = _place_of(entry)
+                if entry.needs in full:
                     continue
                 if self.room(place) != ROOM:
-                    full.add(waiting.needs)
-                elif queue.take(waiting, now):
-                    self._leaves_queue(place, waiting)
+                    full.add(entry.needs)
+                elif queue.take(entry, now):
+                    self._leaves_queue(place, entry)
                     place.admitted_at = now
                     self.on_change()
                     return place
@@ -355,24 +355,24 @@ class Gate:
             self._shedding.waited(0.0)
         return True
 
-    def _leaves_queue(self, place: Place, waiting: Waiting) -> None:
+    def _leaves_queue(self, place: Place, entry: QueueEntry) -> None:
         """However it goes on. What is left of it in the queue holds the request no more."""
-        place.waiting = None
-        place.queued_s = self.env.now - waiting.queued_at
-        waiting.item = None
+        place.entry = None
+        place.queued_s = self.env.now - entry.queued_at
+        entry.item = None
 
     def _turn_away_late(self, queue: AdmissionQueue) -> None:
         now = self.env.now
         turned_away = queue.turned_away(now)
         if not turned_away:
             return
-        for waiting in turned_away:
-            place = _place_of(waiting)
-            self._leaves_queue(place, waiting)
+        for entry in turned_away:
+            place = _place_of(entry)
+            self._leaves_queue(place, entry)
             waited_s = place.queued_s
             if self._shedding is not None:
                 self._shedding.waited(waited_s)
-            if waiting.deadline < now:
+            if entry.deadline < now:
                 self._turn_away(place, LATE, f"it waited {waited_s:.1f} s and found no room")
             else:
                 why = f"the queue stands too long; it waited {waited_s:.3f} s"
@@ -391,7 +391,7 @@ def _queue_of(spec: snapshot.Queue) -> AdmissionQueue:
     return AdmissionQueue(spec.length, lifo_above=spec.newest_first_above, codel=codel)
 
 
-def _place_of(waiting: Waiting) -> Place:
-    item = waiting.item
+def _place_of(entry: QueueEntry) -> Place:
+    item = entry.item
     assert isinstance(item, Place)
     return item

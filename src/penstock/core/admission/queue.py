@@ -1,15 +1,17 @@
-"""A bounded queue that knows what its requests can use, their deadlines and their importance.
+"""A bounded queue of requests with deadlines, priorities, and endpoints that each can use.
 
-Those that can use the same wait in one line, so that who waits for one model's engine holds up
-nobody who waits for another's. Important requests leave first, equally important ones in order of
-arrival, or newest first while the queue is over ``lifo_above`` of its capacity: under overload the
-newest are those whose clients still wait (adaptive LIFO). A request that cannot be served by its
-deadline at the pace of late is turned away at once; when the queue is full, the newest of the least
-important gives way to a more important one, and the newest of the longest line to one of a line
-that is shorter; with CoDel, requests that stood too long are dropped as they would leave.
-Source: B. Maurer, "Fail at scale", ACM Queue 2015, for adaptive LIFO.
+Requests that can use the same endpoints wait in one line, so one that waits for a busy model does
+not delay one that waits for another. More important requests leave first. Equally important ones
+leave in order of arrival, or newest first while the queue is over ``lifo_above`` of its capacity:
+under overload, the newest are those whose clients still wait (adaptive LIFO; B. Maurer, "Fail at
+scale", ACM Queue 2015).
 
-O(log n) per request, and O(lines) to find who leaves next.
+A request that cannot be served by its deadline at the recent pace is turned away at once. When the
+queue is full, the newest of the least important requests gives way to a more important one, and the
+newest of the longest line to one of a shorter line. With CoDel, requests that waited too long are
+dropped when they would leave.
+
+O(log n) per request, and O(lines) to find which one leaves next.
 """
 
 from collections import deque
@@ -24,7 +26,7 @@ _FEWEST_SWEPT: Final = 64
 _MOST_FLOWS: Final = 256  # remembered while nobody waits in them
 
 
-class Waiting:
+class QueueEntry:
     """A request in the queue: what waits, until when, how important it is (0 most), and what it
     can use: those with the same ``needs`` can use the same.
 
@@ -51,38 +53,38 @@ class _Line:
         self.importance: int = importance
         self.needs: str = needs
         self.length: int = 0  # without those that left
-        self._waiting: deque[Waiting] = deque()
+        self._entries: deque[QueueEntry] = deque()
 
-    def join(self, waiting: Waiting) -> None:
+    def join(self, entry: QueueEntry) -> None:
         """By its number: one that comes back is before those that came after it."""
-        line = self._waiting
+        line = self._entries
         at = len(line)
-        while at > 0 and line[at - 1].number > waiting.number:
+        while at > 0 and line[at - 1].number > entry.number:
             at -= 1
         if at == len(line):
-            line.append(waiting)
+            line.append(entry)
         elif at == 0:
-            line.appendleft(waiting)
+            line.appendleft(entry)
         else:
-            line.insert(at, waiting)
+            line.insert(at, entry)
         self.length += 1
 
-    def first(self) -> Waiting:
+    def first(self) -> QueueEntry:
         """The oldest. There must be one."""
-        line = self._waiting
+        line = self._entries
         while not line[0].queued:
             line.popleft()
         return line[0]
 
-    def last(self) -> Waiting:
+    def last(self) -> QueueEntry:
         """The newest. There must be one."""
-        line = self._waiting
+        line = self._entries
         while not line[-1].queued:
             line.pop()
         return line[-1]
 
     def forget_those_that_left(self) -> None:
-        self._waiting = deque([waiting for waiting in self._waiting if waiting.queued])
+        self._entries = deque([entry for entry in self._entries if entry.queued])
 
 
 class _Flow:
@@ -123,36 +125,36 @@ class AdmissionQueue:
         self._codel: CoDel | None = codel
         self._lines: dict[tuple[int, str], _Line] = {}  # none is empty
         self._flows: dict[str, _Flow] = {}  # by what is needed
-        self._deadlines: list[tuple[float, int, Waiting]] = []  # a heap, may hold some that left
+        self._deadlines: list[tuple[float, int, QueueEntry]] = []  # a heap, may hold some that left
         self._pushed: int = 0
         self._number: int = 0
-        self._turned_away: list[Waiting] = []
+        self._turned_away: list[QueueEntry] = []
         self.length: int = 0
 
-    def push(self, waiting: Waiting, now: float, *, kept: bool = False) -> Waiting | None:
+    def push(self, entry: QueueEntry, now: float, *, kept: bool = False) -> QueueEntry | None:
         """Queue it. Returns who is turned away for that: nobody, another one, or it.
 
         One that comes back to the place that it had, or is ``kept`` from another queue, is let in
         however many wait.
         """
-        gives_way: Waiting | None = None
-        if waiting.number == 0 and not kept:
-            if now + self.expected_wait_s(waiting.importance, waiting.needs) > waiting.deadline:
-                return waiting
+        gives_way: QueueEntry | None = None
+        if entry.number == 0 and not kept:
+            if now + self.expected_wait_s(entry.importance, entry.needs) > entry.deadline:
+                return entry
             if self.length >= self._capacity:
-                gives_way = self._who_gives_way(waiting)
-                if gives_way is waiting:
-                    return waiting
+                gives_way = self._who_gives_way(entry)
+                if gives_way is entry:
+                    return entry
                 self.remove(gives_way)
-        if waiting.queued_at == 0.0:
-            waiting.queued_at = now
-        if waiting.number == 0:
+        if entry.queued_at == 0.0:
+            entry.queued_at = now
+        if entry.number == 0:
             self._number += 1
-            waiting.number = self._number
-        self._join(waiting)
+            entry.number = self._number
+        self._join(entry)
         return gives_way
 
-    def next_in_line(self) -> list[Waiting]:
+    def next_in_line(self) -> list[QueueEntry]:
         """Who may go on next, best first: one of each line, for what the first need may be full."""
         newest = self.length > self._lifo_above
         found = [line.last() if newest else line.first() for line in self._lines.values()]
@@ -160,17 +162,17 @@ class AdmissionQueue:
             found.sort(key=lambda each: (each.importance, -each.number if newest else each.number))
         return found
 
-    def take(self, waiting: Waiting, now: float) -> bool:
+    def take(self, entry: QueueEntry, now: float) -> bool:
         """Take one out to be served; False when its deadline has passed or CoDel drops it, and it
         is among those turned away."""
-        flow = self._flows[waiting.needs]
-        self._leave(waiting)
+        flow = self._flows[entry.needs]
+        self._leave(entry)
         codel = flow.codel
-        late = waiting.deadline < now
+        late = entry.deadline < now
         if late or (
-            codel is not None and codel.drops(now - waiting.queued_at, now, flow.length == 0)
+            codel is not None and codel.drops(now - entry.queued_at, now, flow.length == 0)
         ):
-            self._turned_away.append(waiting)
+            self._turned_away.append(entry)
             return False
         return True
 
@@ -180,32 +182,32 @@ class AdmissionQueue:
         if flow is not None:
             flow.served(now)
 
-    def remove(self, waiting: Waiting) -> bool:
+    def remove(self, entry: QueueEntry) -> bool:
         """Take one out whose client left; False when it does not wait here any more."""
-        if not waiting.queued:
+        if not entry.queued:
             return False
-        self._leave(waiting)
+        self._leave(entry)
         return True
 
-    def remove_all(self) -> list[Waiting]:
+    def remove_all(self) -> list[QueueEntry]:
         """Empty the queue; the most important first, and equals in order."""
         found = [each for _, _, each in self._deadlines if each.queued]
         found.sort(key=lambda each: (each.importance, each.number))
-        for waiting in found:
-            waiting.queued = False
+        for entry in found:
+            entry.queued = False
         self._lines = {}
         self._flows = {}
         self._deadlines = []
         self.length = 0
         return found
 
-    def turned_away(self, now: float) -> list[Waiting]:
+    def turned_away(self, now: float) -> list[QueueEntry]:
         """Those whose deadline has passed or whom CoDel dropped, since this was last asked."""
         while self._deadlines and (self._deadlines[0][0] < now or not self._deadlines[0][2].queued):
-            waiting = heappop(self._deadlines)[2]
-            if waiting.queued:
-                self._leave(waiting)
-                self._turned_away.append(waiting)
+            entry = heappop(self._deadlines)[2]
+            if entry.queued:
+                self._leave(entry)
+                self._turned_away.append(entry)
         turned_away = self._turned_away
         if turned_away:
             self._turned_away = []
@@ -229,45 +231,45 @@ class AdmissionQueue:
                 return True
         return False
 
-    def _join(self, waiting: Waiting) -> None:
-        waiting.queued = True
-        key = (waiting.importance, waiting.needs)
+    def _join(self, entry: QueueEntry) -> None:
+        entry.queued = True
+        key = (entry.importance, entry.needs)
         line = self._lines.get(key)
         if line is None:
-            line = _Line(waiting.importance, waiting.needs)
+            line = _Line(entry.importance, entry.needs)
             self._lines[key] = line
-        line.join(waiting)
-        flow = self._flows.get(waiting.needs)
+        line.join(entry)
+        flow = self._flows.get(entry.needs)
         if flow is None:
             flow = _Flow(self._codel.another() if self._codel is not None else None)
-            self._flows[waiting.needs] = flow
+            self._flows[entry.needs] = flow
         flow.join()
         self._pushed += 1
-        heappush(self._deadlines, (waiting.deadline, self._pushed, waiting))
+        heappush(self._deadlines, (entry.deadline, self._pushed, entry))
         self.length += 1
 
-    def _leave(self, waiting: Waiting) -> None:
-        waiting.queued = False
+    def _leave(self, entry: QueueEntry) -> None:
+        entry.queued = False
         self.length -= 1
-        key = (waiting.importance, waiting.needs)
+        key = (entry.importance, entry.needs)
         line = self._lines[key]
         line.length -= 1
         if line.length == 0:
             del self._lines[key]
-        self._flows[waiting.needs].length -= 1
+        self._flows[entry.needs].length -= 1
         if len(self._deadlines) > 2 * self.length + _FEWEST_SWEPT:
             self._sweep()
 
     def _sweep(self) -> None:
         """Forget those that left; they are at most half of what is kept, so this is O(1) each."""
-        self._deadlines = [entry for entry in self._deadlines if entry[2].queued]
+        self._deadlines = [timed for timed in self._deadlines if timed[2].queued]
         self._deadlines.sort()
         for line in self._lines.values():
             line.forget_those_that_left()
         if len(self._flows) > _MOST_FLOWS:
             self._flows = {needs: flow for needs, flow in self._flows.items() if flow.length > 0}
 
-    def _who_gives_way(self, newcomer: Waiting) -> Waiting:
+    def _who_gives_way(self, newcomer: QueueEntry) -> QueueEntry:
         """Of the longest line of the least important the newest, unless the newcomer is less
         important still, or equally and of a line that is as long."""
         longest: _Line | None = None

@@ -1,14 +1,14 @@
-"""Priority shedding: under overload lets in only requests above a level of priority.
+"""Priority shedding: under overload, only requests above a level of priority are let in.
 
-Overload is seen by how long requests queue: over a window of one second or 2000 requests, a mean
-wait above 20 ms, of all that were let in, those that did not have to wait included. The level is
-then moved by what the last window's priorities were:
+Overload is a mean wait above 20 ms over a window of one second or 2000 requests, counting all that
+were let in, those that did not have to wait included. The level for the next window is read from a
+histogram of the priorities in the last one, so it is found at once rather than by trial:
 
-    overloaded:  let in 5% less than were let in      otherwise:  1% of all that came more
+    overloaded:  let in 5% less than were let in      otherwise:  1% more of all that came
 
-so that a level in a histogram is found at once, rather than by trial. The most important that came
-are never refused: where all are equal, that would refuse everybody. All servers along a path use
-the same priorities, so what one lets in the next does too.
+The most important requests that came are never refused: where all are equally important, that would
+refuse all of them. All servers along a path use the same priorities, so a request that one of them
+lets in is let in by the next.
 Source: H. Zhou et al., "Overload control for scaling WeChat microservices" (DAGOR), SoCC 2018.
 
 O(1) per request, O(levels) per window.

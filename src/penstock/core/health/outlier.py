@@ -12,8 +12,8 @@ All of Envoy's detectors look at what requests experienced (nothing is sent):
 - ``success_rate`` < mean − ``success_rate_stdev_factor``·σ of the pool's, per sweep, where at least
   ``success_rate_min_endpoints`` had ``success_rate_min_requests`` each.
 
-Responses 501 and 505 tell what a server does not support and are no failures; wrongly framed
-answers are none as long as the endpoint's others are in order (``attempt_counts``).
+Responses 501 and 505 say what a server does not support: they are not failures. Responses with
+wrong framing are not either, as long as the endpoint's others are in order (``attempt_counts``).
 
 A *local failure* is one without a whole response: the endpoint could not be reached, broke off,
 stalled or spoke no HTTP. With ``split_local_failures`` (Envoy,
@@ -21,19 +21,19 @@ stalled or spoke no HTTP. With ``split_local_failures`` (Envoy,
 at whether a whole one came: ``consecutive_local_failures``, ``local_failure_share``,
 ``local_success_rate``.
 
-The n-th ejection lasts n · ``base_ejection_s``, at most ``max_ejection_s``; n shrinks by one with
-every interval in service. At most ``max_ejected_share`` of a pool is out, though always one may be,
-and never the last endpoint that could still serve. That share guards what a pool can take: an
-endpoint to which every connection fails takes nothing, so it is ejected beyond the share, and let
-in as soon as a connection succeeds (``reached``); one that was silent, as soon as it is heard. One
-that active checks found down, and then up, is let in at once (Envoy,
-``successful_active_health_check_uneject_host``).
-Source: Envoy, outlier detection.
+The n-th ejection lasts n · ``base_ejection_s``, at most ``max_ejection_s``; n drops by one with
+every interval in service. At most ``max_ejected_share`` of a pool is ejected, but one endpoint
+always may be, and the last one that could still serve never is. The share protects the pool's
+capacity. An endpoint to which every connection fails adds none, so it is ejected beyond the share,
+and comes back as soon as a connection succeeds (``reached``). A silent endpoint comes back as soon
+as it is heard. One that active checks found down and then up comes back at once (Envoy,
+``successful_active_health_check_uneject_host``). Source: Envoy, outlier detection.
 """
 
 from math import fsum, sqrt
 from typing import Final
 
+from penstock.core.health.outlier_records import EndpointCounts, Record
 from penstock.core.snapshot import Outlier
 
 CONSECUTIVE: Final = "consecutive_failures"
@@ -56,49 +56,6 @@ DETECTORS: Final = (
 )
 
 
-class Tally:
-    """Attempts at one endpoint and how many failed, summed over workers; both only grow.
-
-    ``run``: the longest run of failures that a worker is in.
-    """
-
-    def __init__(self, finished: int = 0, failures: int = 0, run: int = 0) -> None:
-        self.finished: int = finished
-        self.failures: int = failures
-        self.run: int = run
-
-
-class EndpointCounts:
-    """What one endpoint has done so far.
-
-    ``every``: all failures, or of responses only where local failures are split off. ``gateway``:
-    the same, of those that a gateway reports. ``local``: local failures among all attempts, where
-    they are split off. ``up``: whether active checks leave it in service. ``unreached``: attempts
-    for which there was no connection, among all. ``silent_s``: for how long it has owed a byte and
-    sent none to anyone, 0 while it owes none; ``heard_at``: when one came last.
-    """
-
-    def __init__(
-        self,
-        name: str,
-        every: Tally,
-        gateway: Tally,
-        local: Tally,
-        up: bool = True,
-        unreached: Tally | None = None,
-        silent_s: float = 0.0,
-        heard_at: float = 0.0,
-    ) -> None:
-        self.name: str = name
-        self.every: Tally = every
-        self.gateway: Tally = gateway
-        self.local: Tally = local
-        self.up: bool = up
-        self.unreached: Tally = Tally() if unreached is None else unreached
-        self.silent_s: float = silent_s
-        self.heard_at: float = heard_at
-
-
 class OutlierChange:
     """An endpoint was ejected, or let in again."""
 
@@ -116,108 +73,6 @@ class OutlierChange:
         return f"<{self.name} {'ejected' if self.ejected else 'let in'}: {self.reason}>"
 
 
-class _Track:
-    """One tally of an endpoint, followed from observation to observation."""
-
-    def __init__(self, tally: Tally) -> None:
-        self.tally: Tally = tally
-        self.forgiven: int = tally.run  # part of the workers' runs that no longer counts
-        self.run: int = 0  # failures in a row, as far as sums over workers show
-        self.grew: bool = False  # at the last observation
-        self.finished: int = 0  # since the last sweep
-        self.failures: int = 0
-
-    def take(self, tally: Tally) -> None:
-        """Take in a newer one."""
-        before = self.tally
-        self.tally = tally
-        failed = tally.failures - before.failures
-        finished = tally.finished - before.finished
-        if failed < 0:  # the counters began anew
-            self.forget()
-            return
-        if finished < failed:  # the two were read a moment apart
-            finished = failed
-        self.finished += finished
-        self.failures += failed
-        self.run = 0 if finished > failed else self.run + failed
-        self.grew = failed > 0
-        if tally.run < self.forgiven:
-            self.forgiven = 0
-
-    def forget(self) -> None:
-        """What happened so far no longer counts."""
-        self.run = 0
-        self.grew = False
-        self.forgiven = self.tally.run
-        self.clear_window()
-
-    def clear_window(self) -> None:
-        """Begin another sweep."""
-        self.finished = 0
-        self.failures = 0
-
-    def in_a_row(self) -> int:
-        """The longest run that either the workers or the sums know of; 0 if it did not grow."""
-        return max(self.run, self.tally.run - self.forgiven) if self.grew else 0
-
-    def success_rate(self) -> float:
-        """Of this window, 0..1."""
-        return 1.0 - self.failures / self.finished
-
-
-class _Record:
-    """What is remembered of one endpoint between observations."""
-
-    def __init__(self, counts: EndpointCounts) -> None:
-        self.up: bool = counts.up
-        self.every: _Track = _Track(counts.every)
-        self.gateway: _Track = _Track(counts.gateway)
-        self.local: _Track = _Track(counts.local)
-        self.unreached: _Track = _Track(counts.unreached)
-        self.ejected: bool = False
-        self.unreachable: bool = False  # for that it was ejected
-        self.silent_s: float = counts.silent_s
-        self.heard_at: float = counts.heard_at
-        self.silent_since: float = 0.0  # when it was ejected for silence; 0.0: it was not
-        self.until: float = 0.0
-        self.times: int = 0  # ejections held against it
-        self.in_since: float = 0.0
-        self.recovered: bool = False  # active checks found it well after they had found it ill
-
-    def take(self, counts: EndpointCounts) -> None:
-        """Take in newer counts of the endpoint."""
-        self.recovered = counts.up and not self.up
-        self.up = counts.up
-        self.silent_s = counts.silent_s
-        self.heard_at = counts.heard_at
-        self.every.take(counts.every)
-        self.gateway.take(counts.gateway)
-        self.local.take(counts.local)
-        self.unreached.take(counts.unreached)
-
-    def restart(self, counts: EndpointCounts) -> None:
-        """Judge by what comes after these counts, which mean something else than those before."""
-        self.up = counts.up
-        self.every = _Track(counts.every)
-        self.gateway = _Track(counts.gateway)
-        self.local = _Track(counts.local)
-        self.unreached = _Track(counts.unreached)
-
-    def forget(self) -> None:
-        """What happened so far no longer counts against it."""
-        self.every.forget()
-        self.gateway.forget()
-        self.local.forget()
-        self.unreached.forget()
-
-    def clear_window(self) -> None:
-        """Begin another sweep."""
-        self.every.clear_window()
-        self.gateway.clear_window()
-        self.local.clear_window()
-
-
 class OutlierDetector:
     """The passive health of one pool. Feed it all of the pool's endpoints every 100 ms or so."""
 
@@ -226,7 +81,7 @@ class OutlierDetector:
         self.refused: int = 0  # ejections not made because too many were out
         self.ejections: dict[str, int] = dict.fromkeys(DETECTORS, 0)  # by detector
         self._split: bool = settings.split_local_failures
-        self._records: dict[str, _Record] = {}
+        self._records: dict[str, Record] = {}
         self._next_sweep: float = now + settings.interval_s
 
     def is_ejected(self, name: str) -> bool:
@@ -247,13 +102,13 @@ class OutlierDetector:
 
     def observe(self, now: float, counts: list[EndpointCounts]) -> list[OutlierChange]:
         """Take in the newest counts; returns what changed. Endpoints not named are forgotten."""
-        records: dict[str, _Record] = {}
+        records: dict[str, Record] = {}
         otherwise = self._split != self.settings.split_local_failures
         self._split = self.settings.split_local_failures
         for count in counts:
             record = self._records.get(count.name)
             if record is None:
-                record = _Record(count)
+                record = Record(count)
             elif otherwise:
                 record.restart(count)
             else:
@@ -288,7 +143,7 @@ class OutlierDetector:
             changes.append(self._readmit(name, record, reason, now))
         return changes
 
-    def _readmit(self, name: str, record: _Record, reason: str, now: float) -> OutlierChange:
+    def _readmit(self, name: str, record: Record, reason: str, now: float) -> OutlierChange:
         record.ejected = False
         record.silent_since = 0.0
         record.in_since = now
@@ -386,7 +241,7 @@ class OutlierDetector:
     def _eject(
         self,
         name: str,
-        record: _Record,
+        record: Record,
         detector: str,
         reason: str,
         now: float,
@@ -409,7 +264,7 @@ class OutlierDetector:
             reason = f"{reason}, all to connect; out for {lasts_s:g} s or until one succeeds"
         changes.append(OutlierChange(name, True, reason, now, record.until, detector))
 
-    def _may_eject(self, candidate: _Record, reached: bool) -> bool:
+    def _may_eject(self, candidate: Record, reached: bool) -> bool:
         out = 0
         others = 0  # that could still serve
         for record in self._records.values():

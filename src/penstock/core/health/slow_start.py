@@ -1,4 +1,4 @@
-"""Slow start: an endpoint that comes into service gets its weight by and by.
+"""Slow start: an endpoint that comes into service gets its weight step by step.
 
     share(t) = max(min_share, (max(t, 1 s) / window)^(1 / aggression))
 

@@ -1,10 +1,10 @@
-"""A policy in the shadow: asked what it would have picked, and told what really happened.
+"""A shadow policy: asked what it would have picked, and told what really happened.
 
-It has endpoints of its own, which have the load and state of the live ones and its own count of
-tokens, so that the pool's own policy does not see them counted twice. Every attempt is told to it
-as if it had picked that endpoint; so it knows the same past, and its picks are those it would have
-made at that moment, one at a time. What would have come of following it all along is for the
-simulator to say.
+It has endpoints of its own, with the load and state of the live ones but its own token counts, so
+the pool's policy does not see them counted twice. Every attempt is reported to it as if it had
+picked that endpoint. So it knows the same past, and each of its picks is the one that it would have
+made at that moment. What would have happened had it been followed all the time is a question for
+the simulator.
 """
 
 from collections.abc import Sequence

@@ -1,8 +1,8 @@
-"""Which token prefixes an engine's cache holds, under names that mean the same for every engine.
+"""Which token prefixes an engine's cache holds, by names that are the same for every engine.
 
-A prefix is named by a chain of xxh3 over its token ids, link by link of GRANULE_TOKENS, whatever
-the engine's block size. Engines' own hashes only tell blocks of one engine apart. Blocks whose
-beginning is not known get no name: nothing is concluded from them.
+A prefix is named by a chain of xxh3 hashes over its token ids, one link per GRANULE_TOKENS,
+whatever the engine's block size is. An engine's own hashes distinguish only its own blocks. Blocks
+whose beginning is not known get no name, and nothing is concluded from them.
 """
 
 from collections import deque

@@ -1,7 +1,7 @@
-"""Whether an engine's KV events are whole, by the numbers of their batches.
+"""Whether an engine's KV events are complete, by the sequence numbers of their batches.
 
-Without a gap from the engine's first batch on, what they tell is what is there. After a gap that
-cannot be closed nothing is certain until the cache is cleared or the engine begins anew.
+Without a gap since the engine's first batch, the events describe what the cache holds. After a gap
+that cannot be closed, nothing is certain until the cache is cleared or the engine restarts.
 """
 
 

@@ -1,11 +1,11 @@
-"""Learns which token prefix a text prefix is, without tokenising: from what engines store and when.
+"""Learns which token prefix a text prefix is, without a tokeniser: by what engines store when.
 
-A request that was answered tells how many tokens its prompt had and how many of them were found
-cached. The engine must have stored the others while it computed the prompt. A chain of that length,
-stored in that time and new from that point on, is the prompt's; if there is but one, each block of
-the text is the part of it that ends in proportion. Where several fit, what they have in common is
-still certain; so is what remains of several such sightings, or what agrees with a beginning learned
-before. All else teaches nothing, and what is contradicted is forgotten and not learned again.
+An answered request tells how many tokens its prompt had and how many of them were found cached. The
+engine must have stored the others while it computed the prompt. A chain of that length, stored in
+that time and new from that point on, is the prompt's. If there is only one, each text block is the
+proportional part of it. If several fit, what they have in common is still certain; so is what
+remains after several such prompts, and what agrees with a beginning that was learned before.
+Everything else teaches nothing. What is contradicted is forgotten and not learned again.
 """
 
 from typing import Final

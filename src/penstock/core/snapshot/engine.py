@@ -28,9 +28,7 @@ class KvEvents(Data, frozen=True):
 class Engine(Data, frozen=True):
     """How the load of the inference engines of a pool is read."""
 
-    kind: Literal[
-        "auto", "vllm", "sglang", "tgi", "llamacpp", "ollama", "triton", "tensorrt-llm", "generic"
-    ] = "auto"
+    kind: str = "auto"  # `wire.engines` has their names; "auto": found out; "generic": `metrics`
     interval_s: float = 1.0
     timeout_s: float = 1.0
     silent_after_s: float = 5.0  # then a report counts no more

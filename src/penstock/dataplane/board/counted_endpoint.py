@@ -4,8 +4,8 @@ from array import array
 from typing import Final
 
 from penstock.core import snapshot
+from penstock.core.attempt_counts import EXCUSED, FAILED, AttemptCounts
 from penstock.core.endpoint import Endpoint
-from penstock.core.health.attempt_counts import EXCUSED, FAILED, AttemptCounts
 from penstock.core.ticket import DONE
 from penstock.dataplane.board.layout import (
     L_1XX_TO_5XX,

@@ -75,7 +75,6 @@ _STATE_CELLS: Final = 8
 
 # What an endpoint's engine last said of its load, written by the supervisor; -1: it did not say.
 R_AT_US: Final = 0  # when, monotonic clock; 0: never
-R_ENGINE: Final = 1  # which kind, an index into ENGINES
 R_RUNNING: Final = 2
 R_WAITING: Final = 3
 R_KV_PPM: Final = 4  # share of its cache that running requests hold x 1e6
@@ -93,17 +92,6 @@ R_SLOTS: Final = 15  # sequences that it keeps, each in a slot that can be chose
 R_LOADED_HASHES: Final = 16  # of models and adapters in its memory: xxh3 of their names
 _REPORT_CELLS: Final = 32
 MAX_LOADED: Final = _REPORT_CELLS - R_LOADED_HASHES
-ENGINES: Final = (
-    "unknown",
-    "vllm",
-    "sglang",
-    "tgi",
-    "llamacpp",
-    "ollama",
-    "triton",
-    "tensorrt-llm",
-    "generic",
-)
 
 # Load cells, one set per endpoint and worker.
 L_IN_FLIGHT: Final = 0

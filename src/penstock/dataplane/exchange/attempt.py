@@ -10,7 +10,8 @@ from penstock.core.ticket import ABANDONED, CONNECT_FAILED, Ticket
 from penstock.dataplane.endpoint.http1 import EndpointConnection, connect
 from penstock.dataplane.endpoint.idle_connections import take_idle
 from penstock.dataplane.endpoint.response_sink import ResponseSink
-from penstock.dataplane.io.loop import EXHAUSTED
+from penstock.dataplane.exchange.turn import FIRST_BYTE, NO_TIMER, STREAM_IDLE, Turn
+from penstock.dataplane.io.loop import EXHAUSTED, READABLE
 from penstock.dataplane.pool.live_endpoint import LiveEndpoint
 from penstock.wire.http1 import ResponseHead
 
@@ -132,21 +133,27 @@ class Attempt(ResponseSink):
         """Whether there is a connection under way, on which nothing was sent yet."""
         return self.connection is not None and not self.sent
 
-    def hold(self, now: float) -> None:
-        """The client takes no more: the endpoint is kept from sending, and owes nothing."""
+    def take_turn(self, turn: Turn, now: float) -> None:
+        """Read or hold the answer, and time the endpoint, as that row says."""
         connection = self.connection
-        if connection is not None:
-            connection.pause_reading()
-            connection.arm(0.0)  # the client's turn: its own timeout runs
-            self.ticket.hold(now)
-
-    def go_on(self, now: float) -> None:
-        """The client takes more."""
-        connection = self.connection
-        if connection is not None and connection.open:
-            connection.resume_reading()
-            connection.arm(self.endpoint.connector.settings.stream_idle_s)
-            self.ticket.go_on(now)
+        if connection is None or not connection.open:
+            return
+        if turn.takes_answer != (connection.events & READABLE != 0):
+            if turn.takes_answer:
+                connection.resume_reading()
+                self.ticket.go_on(now)
+            else:
+                connection.pause_reading()  # the endpoint owes nothing meanwhile
+                self.ticket.hold(now)
+        settings = self.endpoint.connector.settings
+        if turn.timer == NO_TIMER:
+            connection.arm(0.0)
+        elif turn.timer == FIRST_BYTE:
+            connection.arm(settings.first_byte_s)
+        elif turn.timer == STREAM_IDLE:
+            connection.arm(settings.stream_idle_s)
+        else:
+            connection.arm(settings.connect_s)
 
     # --- its connection (ResponseSink) ------------------------------------------------------
 

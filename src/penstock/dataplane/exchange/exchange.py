@@ -41,13 +41,21 @@ from penstock.dataplane.exchange.gathering import Gathering, GatheringOwner
 from penstock.dataplane.exchange.inspection import GO_ON, READ_ON, REFUSE, Inspection
 from penstock.dataplane.exchange.log_line import Outcome, log_line
 from penstock.dataplane.exchange.mirror import Mirror, start_mirror
+from penstock.dataplane.exchange.turn import (
+    CONNECTING,
+    READING,
+    RELAYING,
+    SENT,
+    WAITING,
+    Turn,
+    turn_of,
+)
 from penstock.dataplane.llm.answer_reading import AnswerReading, names_reading_of
 from penstock.dataplane.pool.admission import AdmittedExchange, ExchangePlace
 from penstock.dataplane.pool.live_endpoint import LiveEndpoint
 from penstock.dataplane.pool.model_waits import ModelsAwaiter
 from penstock.dataplane.record.recorder import Watch
 from penstock.dataplane.route.plan import Plan, PoolPlan
-from penstock.wire.api_family import OPENAI
 from penstock.wire.forwarding import Edit, for_other_body
 from penstock.wire.http1 import RequestHead, ResponseHead
 from penstock.wire.openai import OTHER
@@ -82,6 +90,9 @@ class Exchange(AttemptOwner, AdmittedExchange, ModelsAwaiter, GatheringOwner):
     first_byte_at: float = 0.0
     _expires_at: float = 0.0
     _chunked: bool = False  # pieces of the answer come in chunks
+    _turn: Turn | None = None  # the row that was applied last
+    _client_full: bool = False  # bytes wait for it to take them
+    _awaits_continue: bool = False  # its body, for the 100 of the endpoint
     _inspecting: bool = False  # no endpoint is chosen before more of the body is there
     _keeps_cookie: bool = False  # its endpoint is full, and it goes elsewhere this once
     _cut_by_us: bool = False  # which tells nothing of the endpoint
@@ -182,8 +193,8 @@ class Exchange(AttemptOwner, AdmittedExchange, ModelsAwaiter, GatheringOwner):
         self.place = place
         if admission.admits(place):
             self._try(pool_plan)
-        elif not self.ended and not self.body.complete:
-            self.front.hold_body()
+        elif not self.ended:
+            self._take_turns()
 
     def on_admitted(self) -> None:
         pool_plan = self.pool_plan
@@ -275,12 +286,8 @@ class Exchange(AttemptOwner, AdmittedExchange, ModelsAwaiter, GatheringOwner):
                 self._try(pool_plan)
             return
         attempt.begin(env.now, not (self.body.complete and pool_plan.repeats_sent))
-        self._await_connection(attempt)
-
-    def _await_connection(self, attempt: Attempt) -> None:
-        """Until there is one, the client's body stays with the client."""
-        if not self.body.complete and self.attempt is attempt and attempt.is_connecting():
-            self.front.hold_body()
+        if self.attempt is attempt and attempt.is_connecting():
+            self._take_turns()
 
     def _tries(self, pool_plan: PoolPlan) -> Attempts:
         attempts = self.attempts
@@ -328,7 +335,8 @@ class Exchange(AttemptOwner, AdmittedExchange, ModelsAwaiter, GatheringOwner):
         data = b"%b%b\r\n\r\n%b" % (prefix, self.request_id, kept)
         attempt.sent = True
         connection.request_sent = complete
-        connection.arm(endpoint.connector.settings.first_byte_s)
+        if complete:  # the row of the table that is the common one
+            connection.arm(endpoint.connector.settings.first_byte_s)
         taken = connection.send(data)
         endpoint.bytes_sent += len(data)
         if body.room and complete and not self._may_be_sent_again(pool_plan, endpoint):
@@ -336,12 +344,8 @@ class Exchange(AttemptOwner, AdmittedExchange, ModelsAwaiter, GatheringOwner):
             if taken:
                 body.give_room_back(self.context)
         if not complete:
-            if not taken:
-                self.front.hold_body()
-            elif kept or not self._continue_is_due(pool_plan):
-                self._take_body(connection)
-            else:
-                self.front.take_body()
+            self._awaits_continue = not kept and self._continue_is_due(pool_plan)
+            self._take_turns()
 
     def on_request_body(self, data: bytes, complete: bool) -> None:
         """More of the request's body, in the framing that goes to the endpoint."""
@@ -357,8 +361,7 @@ class Exchange(AttemptOwner, AdmittedExchange, ModelsAwaiter, GatheringOwner):
                 self._admit(pool_plan)
             return
         if attempt is None or not attempt.sent or attempt.connection is None:
-            if not complete:
-                self.front.hold_body()
+            self._take_turns()
             return
         if body.size > MAX_REPLAY_BYTES and not body.is_forgotten():
             self._forget_body()
@@ -366,23 +369,11 @@ class Exchange(AttemptOwner, AdmittedExchange, ModelsAwaiter, GatheringOwner):
         connection = attempt.connection
         endpoint = attempt.endpoint
         connection.request_sent = complete
-        if self.status == 0:
-            connection.arm(endpoint.connector.settings.first_byte_s)
-        taken = True
+        self._awaits_continue = False
         if data:
-            taken = connection.send(data)
+            connection.send(data)
             endpoint.bytes_sent += len(data)
-        if not complete:
-            if taken:
-                self._take_body(connection)
-            else:
-                self.front.hold_body()
-
-    def _take_body(self, connection: EndpointConnection) -> None:
-        """More of the body is the client's turn: its own timeout runs, not the endpoint's."""
-        if self.status == 0:
-            connection.arm(0.0)
-        self.front.take_body()
+        self._take_turns()
 
     def _continue_is_due(self, pool_plan: PoolPlan) -> bool:
         """Whether a client that waits for 100 is to get it from the endpoint."""
@@ -390,10 +381,8 @@ class Exchange(AttemptOwner, AdmittedExchange, ModelsAwaiter, GatheringOwner):
 
     def on_attempt_drained(self, attempt: Attempt) -> None:
         body = self.body
-        connection = attempt.connection
         if not body.complete:
-            if connection is not None:
-                self._take_body(connection)
+            self._take_turns()
         elif body.room and body.is_forgotten():
             body.give_room_back(self.context)
 
@@ -416,9 +405,8 @@ class Exchange(AttemptOwner, AdmittedExchange, ModelsAwaiter, GatheringOwner):
         self.front.interim(head)
         if head.status == 100:
             self.front.continue_body()
-            connection = attempt.connection
-            if connection is not None and connection.unsent is None and not self.body.complete:
-                connection.arm(0.0)  # the client's turn
+            self._awaits_continue = False
+            self._take_turns()
 
     def frame_attempt(self, attempt: Attempt, head: ResponseHead) -> bool:
         chunked = self.front.frame(head, changes_length(self.inspection, head))
@@ -498,7 +486,8 @@ class Exchange(AttemptOwner, AdmittedExchange, ModelsAwaiter, GatheringOwner):
         if broken:
             self._break_off(attempt, broken)
         elif not taken:
-            attempt.hold(now)
+            self._client_full = True
+            self._take_turns()
 
     def on_attempt_body(self, attempt: Attempt, data: bytes, complete: bool) -> None:
         tap = self.tap
@@ -508,16 +497,43 @@ class Exchange(AttemptOwner, AdmittedExchange, ModelsAwaiter, GatheringOwner):
                 self._break_off(attempt, tap.reading.broken)
                 return
         if data and not self.front.send_body(data) and not complete:
-            attempt.hold(self.context.env.now)
+            self._client_full = True
+            self._take_turns()
         if complete:
             self._settle(attempt, DONE)
             self._end(self.context.env.now, "done")
             self.front.finish()
 
     def on_client_drained(self) -> None:
+        self._client_full = False
+        if self.status:
+            self._take_turns()
+
+    # --- turns ------------------------------------------------------------------------------
+
+    def _take_turns(self) -> None:
+        """Hold back, let go on and time what ``turn.py`` says of the state that there is now."""
         attempt = self.attempt
-        if attempt is not None and self.status:
-            attempt.go_on(self.context.env.now)
+        connection = attempt.connection if attempt is not None else None
+        phase = READING if self._inspecting else WAITING
+        endpoint_full = False
+        if attempt is not None and connection is not None:
+            endpoint_full = connection.unsent is not None
+            phase = RELAYING if self.status else SENT if attempt.sent else CONNECTING
+        body = self.body
+        turn = turn_of(
+            phase, body.complete, endpoint_full, self._client_full, self._awaits_continue
+        )
+        if turn is not self._turn:
+            self._turn = turn
+            if attempt is not None:
+                attempt.take_turn(turn, self.context.env.now)
+        if body.complete:
+            return
+        if turn.takes_body:
+            self.front.take_body()
+        else:
+            self.front.hold_body()
 
     # --- failures ---------------------------------------------------------------------------
 
@@ -598,7 +614,8 @@ class Exchange(AttemptOwner, AdmittedExchange, ModelsAwaiter, GatheringOwner):
         attempt = Attempt(self, endpoint, ticket, self._expires_at)
         self.attempt = attempt
         attempt.begin_anew(now)
-        self._await_connection(attempt)
+        if self.attempt is attempt and attempt.is_connecting():
+            self._take_turns()
 
     def _repeat_plainly(self, attempt: Attempt, inspection: Inspection) -> bool:
         """Send the request without what was asked for in the client's stead, if that may be why it
@@ -650,14 +667,11 @@ class Exchange(AttemptOwner, AdmittedExchange, ModelsAwaiter, GatheringOwner):
 
     def family(self) -> int:
         """In whose form the client is told of errors, as far as is known."""
-        pool_plan = self._nearest_plan()
-        return pool_plan.family if pool_plan is not None else OPENAI
+        return self.plan.family(self.pool_plan)
 
-    def _nearest_plan(self) -> PoolPlan | None:
-        if self.pool_plan is not None:
-            return self.pool_plan
-        choices = self.plan.choices
-        return choices[0] if choices else None
+    def own_edits(self) -> list[Edit]:
+        """What is done to the head of an answer of our own."""
+        return self.plan.own_edits(self.pool_plan)
 
     def _give(self, answer: Answer, ended: str) -> None:
         """Answer with a response of our own, and be done."""
@@ -666,19 +680,6 @@ class Exchange(AttemptOwner, AdmittedExchange, ModelsAwaiter, GatheringOwner):
         self.front.answer(answer, self.request_id, self.own_edits())
         self._end(self.context.env.now, ended)
         self.front.finish()
-
-    def own_edits(self) -> list[Edit]:
-        """What is done to the head of an answer of our own: as to an endpoint's, so that pages of
-        other origins can read errors, and what is configured for all answers stands in each."""
-        plan = self.plan
-        if plan.origins is not None and plan.origin:
-            return plan.origins.edits(plan.origin) + plan.edits
-        pool_plan = self._nearest_plan()
-        if pool_plan is None:
-            return plan.edits
-        if not pool_plan.origin:
-            return pool_plan.rules.edits
-        return pool_plan.pool.origins.edits(pool_plan.origin) + pool_plan.rules.edits
 
     def _takes_list(
         self, attempt: Attempt, pool_plan: PoolPlan, head: ResponseHead, complete: bool

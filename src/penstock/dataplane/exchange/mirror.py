@@ -19,20 +19,20 @@ MAX_WAITING_BYTES: Final = 1024 * 1024
 
 
 class Mirror(ResponseSink):
-    """One copy under way."""
+    """One copy under plan."""
 
     def __init__(
         self,
         context: Context,
-        way: PoolPlan,
+        plan: PoolPlan,
         endpoint: LiveEndpoint,
         connection: EndpointConnection,
     ) -> None:
-        self.way: PoolPlan = way
+        self.plan: PoolPlan = plan
         self.endpoint: LiveEndpoint = endpoint
         self.connection: EndpointConnection | None = connection
         self.context: Context = context
-        ticket = Ticket(endpoint, way.pool.policy, way.request, context.env.now)
+        ticket = Ticket(endpoint, plan.pool.policy, plan.request, context.env.now)
         endpoint.give_slot(ticket)
         self.ticket: Ticket | None = ticket
         self._waiting: bytearray = bytearray()
@@ -66,7 +66,7 @@ class Mirror(ResponseSink):
 
     def _fall_behind(self) -> None:
         """The endpoint takes the body too slowly: the request that is copied does not wait."""
-        self.way.pool.counters.bump(P_COPIES_GIVEN_UP)
+        self.plan.pool.counters.bump(P_COPIES_GIVEN_UP)
         self.give_up()
 
     def give_up(self) -> None:
@@ -112,7 +112,7 @@ class Mirror(ResponseSink):
     def on_endpoint_failed(self, outcome: int, reason: str) -> None:
         self.connection = None
         answered = self.ticket is not None and self.ticket.status > 0
-        self.way.pool.counters.bump(P_CUT if answered else P_COPIES_GIVEN_UP)
+        self.plan.pool.counters.bump(P_CUT if answered else P_COPIES_GIVEN_UP)
         self._settle(outcome)
 
     def on_endpoint_drained(self) -> None:
@@ -133,22 +133,22 @@ class Mirror(ResponseSink):
 
 
 def start_mirror(
-    context: Context, way: PoolPlan, head: RequestHead, request_id: bytes
+    context: Context, plan: PoolPlan, head: RequestHead, request_id: bytes
 ) -> Mirror | None:
     """A mirror that is connecting; None when its pool has nobody to send to."""
-    way.pool.counters.bump(P_REQUESTS)
-    endpoint = way.pool.pick(way.request, context.env)
+    plan.pool.counters.bump(P_REQUESTS)
+    endpoint = plan.pool.pick(plan.request, context.env)
     if endpoint is None:
-        way.pool.counters.bump(P_NO_ENDPOINT)
+        plan.pool.counters.bump(P_NO_ENDPOINT)
         return None
     assert isinstance(endpoint, LiveEndpoint)
     try:
         connection = connect(endpoint.connector)
     except OSError:
-        way.pool.counters.bump(P_COPIES_GIVEN_UP)
+        plan.pool.counters.bump(P_COPIES_GIVEN_UP)
         return None  # a copy is not worth more than one attempt
     connection.keep = False  # copies must not crowd out the idle connections
     connection.arm(endpoint.connector.settings.connect_s)
-    mirror = Mirror(context, way, endpoint, connection)
-    mirror.send_head(b"%b%b\r\n\r\n" % (way.prefix(endpoint), request_id), head.method == b"HEAD")
+    mirror = Mirror(context, plan, endpoint, connection)
+    mirror.send_head(b"%b%b\r\n\r\n" % (plan.prefix(endpoint), request_id), head.method == b"HEAD")
     return mirror

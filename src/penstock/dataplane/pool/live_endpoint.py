@@ -7,9 +7,10 @@ from typing import Final
 from mypy_extensions import trait
 
 from penstock.core import snapshot
-from penstock.core.endpoint import BACKUP, DOWN
+from penstock.core.endpoint import BACKUP
 from penstock.core.env import Env
 from penstock.core.health.breaker import STATE_NAMES, BreakerChange
+from penstock.core.health.health import DOWN
 from penstock.core.measure.load_report import LoadReport
 from penstock.core.prefixes.engine_slots import ANY, EngineSlots
 from penstock.core.ticket import Ticket

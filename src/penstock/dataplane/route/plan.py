@@ -37,7 +37,7 @@ _MAX_SHOWN_BYTES: Final = 64
 _NO_EXPECTATION: Final[list[Edit]] = [("remove", b"Expect", b"expect", b"")]
 
 
-class Way:
+class Target:
     """What one route does on its way to one pool; shared by all its requests."""
 
     def __init__(
@@ -53,11 +53,12 @@ class PoolPlan:
     """One request's way to one pool."""
 
     def __init__(
-        self, way: Way, request: Request, head: RequestHead, target: bytes, hop: Hop
+        self, destination: Target, request: Request, head: RequestHead, target: bytes, hop: Hop
     ) -> None:
-        self.pool: LivePool = way.pool
-        self.weight: float = way.weight
-        self.rules: ResponseRules = way.rules
+        pool = destination.pool
+        self.pool: LivePool = pool
+        self.weight: float = destination.weight
+        self.rules: ResponseRules = destination.rules
         self.request: Request = request
         # Which API of language models it is, where the pool serves one.
         self.api: int = OTHER
@@ -76,33 +77,35 @@ class PoolPlan:
         # Hash of the conversation whose stream its endpoint keeps (llama.cpp); 0 without one.
         self.conversation: int = 0
         self.asks_all: bool = False  # every endpoint has a part of the answer
-        if way.pool.insight is not None:
+        if pool.insight is not None:
             path = decoded_path(request.path.encode("latin-1"))
             self.api = api_of(path)
             self.family = family_of(path, head.value(b"anthropic-version") is not None)
-            self.changes_models = way.pool.spec.asks_again and changes_models(head.method, path)
-            self.asks_all = len(way.pool.members) > 1 and asks_all(head.method, target)
+            self.changes_models = pool.spec.asks_again and changes_models(head.method, path)
+            self.asks_all = len(pool.members) > 1 and asks_all(head.method, target)
             self.makes_things = makes_things(head.method, target)
             self.conversation = session_hash(head.value(b"x-conversation-id") or b"")
-            self._plan_reading(way.pool, head)
+            self._plan_reading(pool, head)
         # Whether the body, or that it cannot be read, decides anything.
         self.may_tell_more: bool = self.inspects or self.skims or self.unread != ""
         # Whether it may be repeated although it was sent.
-        self.repeats_sent: bool = way.pool.rules.repeats_sent(head.method)
-        self.refuses_malformed: bool = self.api != OTHER and way.pool.refuses_malformed
+        self.repeats_sent: bool = pool.rules.repeats_sent(head.method)
+        self.refuses_malformed: bool = self.api != OTHER and pool.refuses_malformed
         self.refuses_long: bool = (
             self.refuses_malformed and head.method == b"POST" and not self.inspects
         )
-        self.priority: int = priority_of(head, way.pool.spec.admission)
+        self.priority: int = priority_of(head, pool.spec.admission)
         self.origin: bytes = head.value(b"origin") or b""  # of a page that asks
         self.cookie: str = ""  # the sticky cookie's value, as it came
         self.home: LiveEndpoint | None = None  # that it names
         # A client that waits for 100 (Continue) is told it here, as a gateway may (RFC 9110, 3.7
         # and 10.1.1): what it asks for stands in the body.
         self._edits: list[Edit] = (
-            way.edits + _NO_EXPECTATION if self.inspects or self.skims else way.edits
+            destination.edits + _NO_EXPECTATION
+            if self.inspects or self.skims
+            else destination.edits
         )
-        self._named: int = _NAMED.get(way.pool.host_header, _FIXED)
+        self._named: int = _NAMED.get(pool.host_header, _FIXED)
         if not head.host and self._named != _FIXED:
             self._named = _ENDPOINTS
         self._head: RequestHead = head
@@ -220,3 +223,26 @@ class Plan:
             if left < 0.0:
                 return choice
         return choices[-1]
+
+    def family(self, chosen: PoolPlan | None) -> int:
+        """In whose form the client is told of errors, as far as is known."""
+        nearest = self._nearest(chosen)
+        return nearest.family if nearest is not None else OPENAI
+
+    def own_edits(self, chosen: PoolPlan | None) -> list[Edit]:
+        """What is done to the head of an answer of our own: as to an endpoint's, so that pages of
+        other origins can read errors, and what is configured for all answers stands in each."""
+        if self.origins is not None and self.origin:
+            return self.origins.edits(self.origin) + self.edits
+        nearest = self._nearest(chosen)
+        if nearest is None:
+            return self.edits
+        if not nearest.origin:
+            return nearest.rules.edits
+        return nearest.pool.origins.edits(nearest.origin) + nearest.rules.edits
+
+    def _nearest(self, chosen: PoolPlan | None) -> PoolPlan | None:
+        """The choice that was made, or the first while none was."""
+        if chosen is not None:
+            return chosen
+        return self.choices[0] if self.choices else None

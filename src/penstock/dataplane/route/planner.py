@@ -12,7 +12,7 @@ from penstock.core.route import Facts, Matcher, check_rewrite, first_match, rewr
 from penstock.core.snapshot import Route, Snapshot
 from penstock.dataplane.pool.live_pool import LivePool, edits_of
 from penstock.dataplane.route.model_list import about_models, asks_for_models
-from penstock.dataplane.route.plan import Plan, PoolPlan, Way
+from penstock.dataplane.route.plan import Plan, PoolPlan, Target
 from penstock.wire.forwarding import (
     Hop,
     ResponseRules,
@@ -35,8 +35,8 @@ class _Branch:
     def __init__(self, route: Route) -> None:
         self.route: Route = route
         self.matcher: Matcher = Matcher(route.match)
-        self.ways: list[Way] = []
-        self.mirror: Way | None = None
+        self.targets: list[Target] = []
+        self.mirror: Target | None = None
 
 
 class Planner:
@@ -64,8 +64,8 @@ class Planner:
         """Work out what each route does, from the pools as they are configured."""
         for branch in self._branches:
             route = branch.route
-            branch.ways = [self._way(route, each.pool, each.weight) for each in route.pools]
-            branch.mirror = self._way(route, route.mirror, 1.0) if route.mirror else None
+            branch.targets = [self._target(route, each.pool, each.weight) for each in route.pools]
+            branch.mirror = self._target(route, route.mirror, 1.0) if route.mirror else None
 
     def plan(self, head: RequestHead, listener: str, address: str, scheme: str) -> Plan:
         """What to do with a request that has this head and came over this connection."""
@@ -114,8 +114,8 @@ class Planner:
             return plan
         target += "?" + query if query else ""
         request = Request(method=facts.method, host=facts.host, path=path, source=source)
-        for way in branch.ways:
-            plan.choices.append(_pool_plan(way, request, head, facts, target, hop))
+        for destination in branch.targets:
+            plan.choices.append(_pool_plan(destination, request, head, facts, target, hop))
         if branch.mirror is not None:
             plan.mirror = _pool_plan(branch.mirror, request, head, facts, target, hop)
             plan.mirror_share = route.mirror_share
@@ -171,10 +171,10 @@ class Planner:
                 found.append(method)
         return ", ".join(found)
 
-    def _way(self, route: Route, pool_name: str, weight: float) -> Way:
+    def _target(self, route: Route, pool_name: str, weight: float) -> Target:
         pool = self._pools[pool_name]
         rules = ResponseRules(self._via, pool.response_edits + edits_of(route.response_headers))
-        return Way(pool, weight, edits_of(route.request_headers) + pool.request_edits, rules)
+        return Target(pool, weight, edits_of(route.request_headers) + pool.request_edits, rules)
 
 
 def _check(route: Route, pools: dict[str, LivePool]) -> None:
@@ -193,9 +193,9 @@ def _came_by(head: RequestHead, instance: bytes) -> bool:
 
 
 def _pool_plan(
-    way: Way, request: Request, head: RequestHead, facts: Facts, target: str, hop: Hop
+    destination: Target, request: Request, head: RequestHead, facts: Facts, target: str, hop: Hop
 ) -> PoolPlan:
-    pool = way.pool
+    pool = destination.pool
     if pool.key or pool.insight is not None:
         named = _configured_key(pool.spec.hash_key, head, facts)
         key = request.source.encode()
@@ -215,7 +215,7 @@ def _pool_plan(
             # What is not understood of a language model's may take as long as its whole answer.
             streams=pool.insight is None,
         )
-    plan = PoolPlan(way, request, head, target.encode("latin-1"), hop)
+    plan = PoolPlan(destination, request, head, target.encode("latin-1"), hop)
     if pool.sticky is not None and pool.spec.sticky is not None:
         plan.cookie = cookie_value(head, pool.spec.sticky.cookie) or ""
         plan.home = pool.named_by(plan.cookie)
@@ -235,7 +235,7 @@ def _listed(plan: Plan, branch: _Branch, head: RequestHead, path: str) -> bool:
     key is good, or what a page of another origin may read, before it gets that of all.
     """
     anthropic = head.value(b"anthropic-version") is not None
-    pools = [way.pool for way in branch.ways]
+    pools = [destination.pool for destination in branch.targets]
     body = about_models(path, pools, anthropic=anthropic)
     if not body:
         return False
@@ -248,7 +248,7 @@ def _listed(plan: Plan, branch: _Branch, head: RequestHead, path: str) -> bool:
     plan.status = 200
     plan.body = body
     plan.headers = [("Content-Type", "application/json")]
-    plan.edits = branch.ways[0].rules.edits
+    plan.edits = branch.targets[0].rules.edits
     plan.origin = origin
     plan.origins = pools[0].origins
     return True

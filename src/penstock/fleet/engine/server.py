@@ -23,7 +23,8 @@ from penstock.fleet.engine.api.base import (
 )
 from penstock.fleet.engine.api.openai import ChatApi, CompletionApi, refusal_body
 from penstock.fleet.engine.api.responses import ResponsesApi
-from penstock.fleet.engine.dialect import Dialect, dialect_named
+from penstock.fleet.engine.dialect import dialect_named
+from penstock.fleet.engine.dialect.base import EmulatedDialect
 from penstock.fleet.engine.driver import Driver
 from penstock.fleet.engine.generation import Generation, StreamedAnswer, WholeAnswer
 from penstock.fleet.engine.intake import Intake, RequestRefusedError
@@ -47,7 +48,7 @@ class EngineServer(EmulatedServer):
     def __init__(self, spec: EngineSpec) -> None:
         super().__init__(spec.name, spec.host, spec.port)
         self.spec = spec
-        self.dialect: Dialect = dialect_named(spec.dialect)
+        self.dialect: EmulatedDialect = dialect_named(spec.dialect)
         self.limits = spec.limits(self.dialect.default_sequences)
         self.observations = Observations()
         self.intake = Intake(spec)

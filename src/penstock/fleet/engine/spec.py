@@ -9,8 +9,6 @@ import msgspec
 from penstock.sim.engine_timing import PROFILES
 from penstock.sim.inference import EngineLimits
 
-DialectName = Literal["vllm", "sglang", "tgi", "llamacpp", "ollama"]
-
 
 class EngineSpec(msgspec.Struct, frozen=True, tag_field="kind", tag="engine"):
     """An engine. Zeros for limits mean what the profile or the engine's kind has.
@@ -22,7 +20,7 @@ class EngineSpec(msgspec.Struct, frozen=True, tag_field="kind", tag="engine"):
     """
 
     name: str
-    dialect: DialectName = "vllm"
+    dialect: str = "vllm"  # one of ``emulated_dialects()``
     model: str = "emulated-model"
     adapters: tuple[str, ...] = ()
     profile: str = "llama-3-8b-h100"

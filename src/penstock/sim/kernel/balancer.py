@@ -1,4 +1,4 @@
-"""A balancer of the simulated world: a real pool, its tickets, and the way to the servers."""
+"""A simulated balancer: a real pool, its tickets and attempts, and the network to the servers."""
 
 from math import inf
 from random import Random
@@ -10,6 +10,7 @@ from penstock.core.endpoint import Endpoint
 from penstock.core.env import Env
 from penstock.core.measure.load_report import LoadReport
 from penstock.core.pool.pool import Pool
+from penstock.core.retry import REFUSALS
 from penstock.core.ticket import ABANDONED, CONNECT_FAILED, DONE, TIMEOUT, Ticket
 from penstock.sim.kernel.admission import Admitted, JobPlace, ending_of
 from penstock.sim.kernel.events import Clock, Event
@@ -274,6 +275,8 @@ class Balancer(Sender, Admitted):
             int(job.status),
             sent=job.outcome != CONNECT_FAILED,
             safe=self.pool.rules.repeats_sent(job.request.method.encode()),
+            # An engine that is full did not take the prompt up.
+            refused=job.status in REFUSALS and job.request.prompt_tokens > 0,
             # A whole answer was held back until its status was known.
             passed_on=job.outcome != DONE and job.first_byte_at >= 0.0,
         )

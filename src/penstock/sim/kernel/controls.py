@@ -1,10 +1,10 @@
-"""Control variates: what came in by chance, weighed by how full the world was when it came.
+"""Control variates: chance in the arrivals, weighted by how full the world was at that moment.
 
-A gap or a piece of work is independent of all that was before it. So its distance from its mean,
-times anything known before, has a mean of exactly 0, whatever the policy, and sums of such
-products are martingales. Long queues come from just these: long work, or short gaps, that meet a
-system which is already full. Regressing on them takes most of the variance out of a mean near
-saturation, where plain averages would need a hundred times the requests.
+A gap or a piece of work is independent of everything before it. So its distance from its mean,
+times anything known before, has a mean of exactly 0 under any policy, and sums of such products are
+martingales. Long queues come from exactly this: long work or short gaps that meet a system which is
+already full. Regressing on these sums removes most of the variance of a mean near saturation, where
+plain averages would need a hundred times as many requests.
 
 Source: Henderson and Glynn, Approximating martingales for variance reduction in Markov process
 simulation, Mathematics of Operations Research 27 (2002).

@@ -1,16 +1,17 @@
-"""What spares ill endpoints of a simulated balancer: the circuit breakers, the outlier detection
-and the slow start of core/health, at the pace at which a balancer runs them.
+"""Protection from failing endpoints in a simulated balancer: the circuit breakers, the outlier
+detection and the slow start of core/health, at the pace of a running balancer.
 
-A balancer keeps its own, as one of one worker does; several do not tell one another.
+Each balancer judges by its own requests, as a balancer with one worker does.
 """
 
 from typing import Final
 
 from penstock.core import snapshot
-from penstock.core.endpoint import DOWN, Endpoint
+from penstock.core.attempt_counts import EXCUSED, AttemptCounts
+from penstock.core.endpoint import Endpoint
 from penstock.core.env import Env
-from penstock.core.health.attempt_counts import EXCUSED, AttemptCounts
 from penstock.core.health.breaker import BreakerChange
+from penstock.core.health.health import DOWN
 from penstock.core.health.outlier import OutlierDetector
 from penstock.core.health.outlier_watch import LOOK_S, RECONNECT_S, OutlierWatch
 from penstock.core.health.slow_start import RAMP_S, SlowStart

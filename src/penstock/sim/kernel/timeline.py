@@ -1,4 +1,4 @@
-"""What went on over time: one row for each tick, for plots."""
+"""The course of a run: one row for each tick, for plots."""
 
 from penstock.core.measure.histogram import Histogram, quantile_us
 from penstock.sim.kernel.events import Clock, Event

@@ -1,9 +1,9 @@
-"""Control variates for what rarely happens: gaps and work weighed by what one more then costs.
+"""Control variates for rare events: gaps and work, weighted by what one more request then costs.
 
-The solution of Poisson's equation says by how much one customer more raises all that is still to
-come, by how many are there (``theory.marginal_costs``). Where few of all requests count, as in the
-tail of a queue, it grows exponentially towards them, and with these weights what came in by chance
-explains most of what is measured. Weights that are wrong explain less; the expectation stays 0.
+The solution of Poisson's equation says how much one more customer raises all future cost, given how
+many are present (``theory.marginal_costs``). Where few of all requests count, as in the tail of a
+queue, it grows exponentially, and with these weights chance in the arrivals explains most of the
+variance. Wrong weights explain less; the expectation stays 0.
 """
 
 from typing import NamedTuple

@@ -6,10 +6,10 @@ from pathlib import Path
 import pytest
 import trustme
 
-from penstock.control.engines.client import EngineClient, Target
-from penstock.control.engines.reading import UnreadableError
+from penstock.control.engines.client import EngineClient, EngineTarget
 from penstock.control.world.certificates import EndpointContexts
 from penstock.core.snapshot import Endpoint, EndpointTls, Engine
+from penstock.wire.engines.reading import UnreadableError
 from tests.harness.endpoint import refuse_connections
 from tests.harness.http_endpoint import Answer, HttpEndpoint
 from tests.harness.world import Address, HasAddress
@@ -22,7 +22,9 @@ async def get(place: HasAddress, engine: Engine, tls: EndpointTls | None = None)
     endpoint = Endpoint("e", NAME, place.port, tls=tls is not None, addresses=("127.0.0.1",))
     client = EngineClient(EndpointContexts())
     try:
-        return await client.get(Target("a", endpoint, engine, tls or EndpointTls()), "/metrics")
+        return await client.get(
+            EngineTarget("a", endpoint, engine, tls or EndpointTls()), "/metrics"
+        )
     finally:
         await client.close()
 
@@ -66,5 +68,5 @@ async def test_an_engine_that_cannot_be_reached_says_nothing_of_tls_where_there_
 async def test_where_an_answer_leads_elsewhere_is_told(endpoint: HttpEndpoint) -> None:
     """As from /metrics to /metrics/, which servers built with Starlette do."""
     endpoint.answer = lambda _: Answer(307, headers=(("Location", "http://e/metrics/"),))
-    with pytest.raises(UnreadableError, match="answers 307 and leads to http://e/metrics/"):
+    with pytest.raises(UnreadableError, match="answers 307 and redirects to http://e/metrics/"):
         await get(endpoint, Engine(timeout_s=5.0))

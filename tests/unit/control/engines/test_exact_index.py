@@ -6,7 +6,7 @@ from random import Random
 import pytest
 
 from penstock.control.endpoints.states import EndpointStates
-from penstock.control.engines.exact_index import ExactIndex, FollowedCache
+from penstock.control.engines.exact_index import ExactIndex, TrackedCache
 from penstock.control.events import Events
 from penstock.core.env import Env
 from penstock.core.policy import create
@@ -39,14 +39,14 @@ class Site:
         self.states = EndpointStates(board, events, clock, clock)
         endpoints = (endpoint("e2", row=2), endpoint("e3", row=3))
         snapshot = world([pool("a", endpoints=endpoints, kind="llm")])
-        self.states.prepare(snapshot.pools)
-        self.states.adopt(snapshot.pools)
+        self.states.add_new(snapshot.pools)
+        self.states.configure(snapshot.pools)
         self.index = ExactIndex(board, self.states, events, clock)
         self.table = FactTable(board)
         self.ring = SightingRing(board, 0)
 
-    def follow(self, row: int) -> FollowedCache:
-        return self.index.follow(("a", f"e{row}"), row, SILENT_AFTER_S)
+    def track(self, row: int) -> TrackedCache:
+        return self.index.track(("a", f"e{row}"), row, SILENT_AFTER_S)
 
     def slot(self, row: int) -> int:
         """In which workers are told to look; -1: they are to believe."""
@@ -57,7 +57,7 @@ class Site:
         said = [event for event in self.events.recent(100) if event.kind == "prefix.approximate"]
         return [event.message.rpartition(": ")[2] for event in said]
 
-    def stores(self, cache: FollowedCache, text: str, *, whole: bool = True) -> None:
+    def stores(self, cache: TrackedCache, text: str, *, whole: bool = True) -> None:
         """Its engine tells that it stored the tokens of that text."""
         tokens = tokens_of(text)
         parent = None
@@ -83,7 +83,7 @@ class Site:
 
     def learns(self) -> None:
         self.clock.now += 1.0
-        self.index.look()
+        self.index.refresh()
 
 
 def tokens_of(text: str) -> list[int]:
@@ -106,25 +106,25 @@ def site(board: Board, events: Events, clock: Clock) -> Site:
 
 
 def test_an_endpoint_whose_events_are_whole_is_relied_on(site: Site) -> None:
-    cache = site.follow(2)
+    cache = site.track(2)
     assert site.slot(2) == -1
     site.stores(cache, "a")
     assert site.slot(2) == cache.slot >= 0
-    site.index.leave(cache, said=True)
+    site.index.untrack(cache, logged=True)
     assert site.slot(2) == -1
-    assert site.reasons() == ["its KV events are not read any more"]
+    assert site.reasons() == ["its KV events are no longer read"]
 
 
 def test_who_ends_reading_on_purpose_is_not_warned(site: Site) -> None:
-    cache = site.follow(2)
+    cache = site.track(2)
     site.stores(cache, "a")
-    site.index.leave(cache, said=False)
+    site.index.untrack(cache, logged=False)
     assert site.slot(2) == -1
     assert site.reasons() == []
 
 
 def test_what_was_learned_from_one_holds_for_all_that_are_relied_on(site: Site) -> None:
-    one, other = site.follow(2), site.follow(3)
+    one, other = site.track(2), site.track(3)
     site.stores(one, "ab")
     site.answered(2, "ab")
     site.learns()
@@ -146,7 +146,7 @@ def test_what_was_learned_from_one_holds_for_all_that_are_relied_on(site: Site) 
 
 
 def test_after_a_gap_it_is_balanced_by_belief_until_nothing_is_missing(site: Site) -> None:
-    cache = site.follow(2)
+    cache = site.track(2)
     site.stores(cache, "a")
     cache.heard(False)
     assert site.slot(2) == -1
@@ -156,37 +156,37 @@ def test_after_a_gap_it_is_balanced_by_belief_until_nothing_is_missing(site: Sit
 
 
 def test_a_silent_engine_is_balanced_by_belief_whatever_its_events_tell(site: Site) -> None:
-    cache = site.follow(2)
+    cache = site.track(2)
     read_at = site.board.report(2) + R_AT_US
     site.board.cells[read_at] = round(site.clock.now * 1e6)
     site.stores(cache, "a")
     site.clock.now += SILENT_AFTER_S + 0.1
     for _ in range(3):
-        site.index.look()
+        site.index.refresh()
         site.stores(cache, "b")
         assert site.slot(2) == -1
     assert site.reasons() == ["its engine does not respond"]
     site.board.cells[read_at] = round(site.clock.now * 1e6)
-    site.index.look()
+    site.index.refresh()
     assert site.slot(2) == cache.slot
 
 
 def test_an_engine_that_was_never_read_is_not_missed(site: Site) -> None:
-    cache = site.follow(2)
+    cache = site.track(2)
     site.stores(cache, "a")
     site.clock.now += 100 * SILENT_AFTER_S
-    site.index.look()
+    site.index.refresh()
     assert site.slot(2) == cache.slot
 
 
 def test_a_restarted_engine_is_balanced_by_belief_until_its_events_tell(site: Site) -> None:
-    cache = site.follow(2)
+    cache = site.track(2)
     site.stores(cache, "a")
     site.board.cells[site.board.report(2) + R_COLD] += 1  # its totals went down
-    site.index.look()
+    site.index.refresh()
     assert site.slot(2) == -1
     assert site.reasons() == ["its engine restarted"]
-    site.index.look()
+    site.index.refresh()
     assert site.slot(2) == -1
     cache.chains.cleared()
     site.stores(cache, "b")
@@ -194,16 +194,16 @@ def test_a_restarted_engine_is_balanced_by_belief_until_its_events_tell(site: Si
 
 
 def test_a_restart_that_its_events_told_is_no_news(site: Site) -> None:
-    cache = site.follow(2)
+    cache = site.track(2)
     site.stores(cache, "a")
     site.board.cells[site.board.report(2) + R_COLD] += 1
     cache.colds += 1
-    site.index.look()
+    site.index.refresh()
     assert site.slot(2) == cache.slot
 
 
 def test_a_cache_with_more_blocks_than_are_followed_is_balanced_by_belief(site: Site) -> None:
-    cache = site.follow(2)
+    cache = site.track(2)
     cache.chains = CachedChains(max_blocks=6)
     site.stores(cache, "a")
     assert site.slot(2) == cache.slot
@@ -216,7 +216,7 @@ def test_a_cache_with_more_blocks_than_are_followed_is_balanced_by_belief(site: 
 
 
 def test_prompts_of_which_no_event_tells_end_the_reliance(site: Site) -> None:
-    cache = site.follow(2)
+    cache = site.track(2)
     site.stores(cache, "a")
     for letter in "klmn":
         site.clock.now += 10.0
@@ -233,7 +233,7 @@ def test_prompts_of_which_no_event_tells_end_the_reliance(site: Site) -> None:
 
 
 def test_where_predictions_part_from_what_is_found_workers_are_to_believe(site: Site) -> None:
-    cache = site.follow(2)
+    cache = site.track(2)
     site.stores(cache, "a")
     site.states.doubt_prefixes("a", "e2", 0.5, "half was not there")
     assert site.slot(2) == -1
@@ -244,16 +244,16 @@ def test_where_predictions_part_from_what_is_found_workers_are_to_believe(site: 
 
 
 def test_more_endpoints_than_slots_are_balanced_by_belief(site: Site) -> None:
-    followed = [site.follow(2) for _ in range(EXACT_SLOTS)]
+    followed = [site.track(2) for _ in range(EXACT_SLOTS)]
     assert sorted(cache.slot for cache in followed) == list(range(EXACT_SLOTS))
-    cache = site.follow(3)
+    cache = site.track(3)
     assert cache.slot == -1
     site.stores(cache, "a")
     site.answered(3, "a")
     site.learns()
     assert site.slot(3) == -1
     assert site.reasons() == [
-        "only 62 caches are followed exactly; which prefixes this one holds stays a belief"
+        "only 62 caches are followed exactly; the prefixes that this one holds are estimated"
     ]
-    site.index.leave(followed[0], said=False)
-    assert site.follow(3).slot == followed[0].slot
+    site.index.untrack(followed[0], logged=False)
+    assert site.track(3).slot == followed[0].slot

@@ -13,7 +13,6 @@ from penstock.control.endpoints.states import EndpointStates
 from penstock.control.engines.exact_index import ExactIndex
 from penstock.control.engines.kv_events import KvEventReaders
 from penstock.control.engines.kv_sources import source_in
-from penstock.control.engines.reading import UnreadableError
 from penstock.control.events import Events
 from penstock.control.world.certificates import EndpointContexts
 from penstock.core.snapshot import Endpoint, Engine, KvEvents, Pool
@@ -22,6 +21,7 @@ from penstock.fleet.engine.server import EngineServer
 from penstock.fleet.engine.spec import EngineSpec
 from penstock.fleet.faults import FaultCommand
 from penstock.fleet.ports import hold
+from penstock.wire.engines.reading import UnreadableError
 from tests.unit.control.waiting import PATIENCE_S, until
 from tests.unit.control.worlds import world
 
@@ -50,7 +50,7 @@ class Site:
             for number, engine in enumerate(engines)
         )
         pool = Pool(name="a", endpoints=endpoints, engine=Engine(kv_events=KvEvents()))
-        self.readers.follow(world([pool]))
+        self.readers.configure(world([pool]))
 
     def run(
         self,
@@ -64,7 +64,7 @@ class Site:
         # Its name has no address but those that were found for it.
         endpoint = Endpoint("e", "engine.invalid", 9, row=ROW, addresses=addresses)
         pool = Pool(name="a", endpoints=(endpoint,), engine=Engine(kv_events=wanted))
-        self.readers.follow(world([pool]))
+        self.readers.configure(world([pool]))
 
     def cell(self, cell: int) -> int:
         return self.board.cells[self.board.report(ROW) + cell]
@@ -201,7 +201,7 @@ async def test_an_engine_whose_publisher_does_not_listen_is_named(
     with nobody:
         endpoint = Endpoint("e", "127.0.0.1", engine.port, row=ROW)
         pool = Pool(name="a", endpoints=(endpoint,), engine=Engine(kv_events=KvEvents(bound)))
-        site.readers.follow(world([pool]))
+        site.readers.configure(world([pool]))
         await until(lambda: bool(site.said()), "it is said")
         await asyncio.sleep(0.1)  # ten more attempts
     assert len(site.said()) == 1

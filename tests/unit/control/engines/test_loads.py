@@ -11,11 +11,9 @@ from penstock.control.events import Events
 from penstock.control.world.certificates import EndpointContexts
 from penstock.core.snapshot import Engine, Pool
 from penstock.dataplane.board.layout import (
-    ENGINES,
     H_REPORTS,
     L_IN_FLIGHT,
     R_AT_US,
-    R_ENGINE,
     R_FAILED,
     R_FOREIGN,
     R_KV_CAPACITY,
@@ -30,9 +28,9 @@ from penstock.dataplane.board.layout import (
 from tests.harness.http_endpoint import Answer, HttpEndpoint
 from tests.harness.world import at
 from tests.unit.control.conftest import Clock
-from tests.unit.control.engines import expositions
 from tests.unit.control.waiting import until
 from tests.unit.control.worlds import world
+from tests.unit.wire.engines import expositions
 
 GET_LOAD = expositions.SGLANG_GET_LOAD
 OFTEN = Engine(interval_s=0.02, timeout_s=5.0, silent_after_s=5.0)
@@ -56,10 +54,17 @@ class Site:
 
     def run(self, engine: Engine | None) -> None:
         endpoints = (at(self.place, row=3),)
-        self.loads.follow(world([Pool(name="a", endpoints=endpoints, engine=engine)]))
+        self.loads.configure(world([Pool(name="a", endpoints=endpoints, engine=engine)]))
 
     def cell(self, cell: int) -> int:
         return self.board.cells[self.board.report(3) + cell]
+
+    @property
+    def kind(self) -> str:
+        """The engine that it is taken for."""
+        view = self.loads.view("a", self.place.name)
+        assert view is not None
+        return view.kind
 
     async def reads(self, more: int) -> None:
         """Wait until so many more reports came."""
@@ -87,7 +92,7 @@ async def test_what_an_engine_says_is_on_the_board_with_its_time(site: Site) -> 
     site.pages["/metrics"] = expositions.VLLM
     site.run(OFTEN)
     await site.reads(1)
-    assert ENGINES[site.cell(R_ENGINE)] == "vllm"
+    assert site.kind == "vllm"
     assert (site.cell(R_RUNNING), site.cell(R_WAITING)) == (10, 2)
     assert (site.cell(R_KV_TOKENS), site.cell(R_KV_CAPACITY)) == (9000, 24_000)
     assert site.cell(R_LOADED) == 2
@@ -142,7 +147,7 @@ async def test_a_server_without_metrics_is_sought_where_engines_have_theirs(site
     site.pages["/api/ps"] = b'{"models": [{"name": "llama3:8b"}]}'
     site.run(OFTEN)
     await site.reads(1)
-    assert ENGINES[site.cell(R_ENGINE)] == "ollama"
+    assert site.kind == "ollama"
     assert site.cell(R_RUNNING) == -1
     assert site.cell(R_LOADED) == 1
 
@@ -156,7 +161,7 @@ async def test_a_server_that_is_no_known_engine_is_asked_ever_less_often(
     site.place.answer = lambda _: Answer(status=status)
     site.run(replace(OFTEN, silent_after_s=0.0, interval_s=1e-3))
     await site.fails(3)
-    [watched] = site.loads._watched.values()
+    [(_, watched)] = site.loads._watched.states()
     assert (watched.in_vain >= 2) is settled
     assert settled or watched.in_vain == 0
 
@@ -165,7 +170,7 @@ async def test_an_engine_is_read_where_it_was_found(site: Site) -> None:
     site.pages["/metrics"] = expositions.TENSORRT_LLM  # usually at another path
     site.run(OFTEN)
     await site.reads(2)
-    assert ENGINES[site.cell(R_ENGINE)] == "tensorrt-llm"
+    assert site.kind == "tensorrt-llm"
     assert {request.target for request in site.place.requests} == {"/metrics"}
 
 
@@ -230,7 +235,7 @@ async def test_sglang_without_metrics_tells_its_load_elsewhere(
     site.pages["/server_info"] = b'{"max_total_num_tokens": 1000}'
     site.run(replace(OFTEN, kind=kind))
     await site.reads(2)
-    assert ENGINES[site.cell(R_ENGINE)] == "sglang"
+    assert site.kind == "sglang"
     assert (site.cell(R_RUNNING), site.cell(R_WAITING)) == load
     assert site.cell(R_KV_CAPACITY) == 1000
 

@@ -9,10 +9,10 @@ import pytest
 
 from penstock.control.engines.model_lists import models_of
 from penstock.control.engines.models import EngineModels
-from penstock.control.engines.reading import UnreadableError
 from penstock.control.events import Events
 from penstock.control.world.certificates import EndpointContexts
 from penstock.core.snapshot import Models, Pool, ServedModel, Snapshot
+from penstock.wire.engines.reading import UnreadableError
 from tests.harness.endpoint import refuse_connections
 from tests.harness.http_endpoint import Answer, HttpEndpoint
 from tests.harness.world import at
@@ -91,13 +91,13 @@ class Site:
     async def publish(self) -> None:
         """As the publisher does: what runs from here on is followed."""
         self.published.append(self.models.mark(self.running))
-        self.models.follow(self.published[-1])
+        self.models.configure(self.published[-1])
 
     def run(self, discover_s: float = 0.02, **settings: object) -> None:
         endpoints = (at(self.place, row=0, **settings),)
         pool = Pool(name="a", endpoints=endpoints, kind="llm", models=Models(discover_s))
         self.running = world([pool])
-        self.models.follow(self.models.mark(self.running))
+        self.models.configure(self.models.mark(self.running))
 
     def both(self, other: HttpEndpoint) -> Snapshot:
         """A world with both endpoints in one pool, asked seldom."""
@@ -192,7 +192,7 @@ async def test_an_endpoint_with_configured_models_is_not_asked(
     other_endpoint.answer = lambda request: Answer(body=OTHER)
     pool = Pool(name="a", endpoints=(told, asked), kind="llm", models=Models(0.02))
     site.running = world([pool])
-    site.models.follow(site.models.mark(site.running))
+    site.models.configure(site.models.mark(site.running))
     await until(lambda: len(other_endpoint.requests) > 2, "the other is asked")
     assert site.place.requests == []
 
@@ -201,7 +201,7 @@ async def test_an_endpoint_with_configured_models_is_not_asked(
     ("status", "page", "why"),
     [
         (500, VLLM, "/v1/models answers 500"),
-        (401, VLLM, "/v1/models answers 401, so it wants a key: give it with `engine: {headers"),
+        (401, VLLM, "/v1/models answers 401, so it requires a key: set it with `engine: {headers"),
         (200, b"starting up", "/v1/models cannot be read: "),
         (200, b" " * (5 << 20), "/v1/models answers more than 4 MiB"),
     ],
@@ -246,13 +246,13 @@ async def test_endpoints_are_asked_before_workers_hear_of_them(
 ) -> None:
     other_endpoint.answer = lambda _: Answer(body=OTHER)
     site.running = site.both(other_endpoint)
-    await site.models.prepare(site.running)
+    await site.models.ask_new(site.running)
     pool = site.pool()
     assert [model.id for model in pool.discovered[site.place.name]] == ["llama", "sql"]
     assert [model.id for model in pool.discovered[other_endpoint.name]] == ["llama"]
     assert pool.awaited == ()
     assert pool.asks_again
-    site.models.follow(site.models.mark(site.running))
+    site.models.configure(site.models.mark(site.running))
     assert site.published == []  # it stood in the first snapshot
 
 
@@ -264,12 +264,12 @@ async def test_who_does_not_answer_in_time_is_awaited_and_told_when_it_does(
         other_endpoint.port, port = nobody.getsockname()[1], other_endpoint.port
         site.running = site.both(other_endpoint)
         other_endpoint.port = port
-        await site.models.prepare(site.running)
+        await site.models.ask_new(site.running)
         assert len(site.pool().awaited) == 1
-        site.models.follow(site.models.mark(site.running))
+        site.models.configure(site.models.mark(site.running))
     site.running = site.both(other_endpoint)
     other_endpoint.answer = lambda _: Answer(body=OTHER)
-    site.models.follow(site.models.mark(site.running))
+    site.models.configure(site.models.mark(site.running))
     await until(lambda: len(site.published) > 0, "it is told")
     assert site.pool().awaited == ()
 
@@ -279,7 +279,7 @@ async def test_an_endpoint_that_tells_no_list_may_serve_any_model(
 ) -> None:
     other_endpoint.answer = lambda _: Answer(status=404)
     site.running = site.both(other_endpoint)
-    await site.models.prepare(site.running)
+    await site.models.ask_new(site.running)
     pool = site.pool()
     assert (pool.awaited, set(pool.discovered)) == ((), {site.place.name})
 
@@ -290,11 +290,11 @@ async def test_an_error_is_waited_out_for_a_while_and_loading_for_as_long_as_it_
 ) -> None:
     other_endpoint.answer = lambda _: Answer(status=status)
     site.running = site.both(other_endpoint)
-    await site.models.prepare(site.running)
-    site.models.follow(site.models.mark(site.running))
+    await site.models.ask_new(site.running)
+    site.models.configure(site.models.mark(site.running))
     assert site.pool().awaited == (other_endpoint.name,)
     site.now = 10.0
-    await site.models.look("a")
+    await site.models.ask_pool("a")
     assert site.pool().awaited == ((other_endpoint.name,) if for_ever else ())
 
 
@@ -315,17 +315,17 @@ async def test_a_look_returns_when_its_news_is_out_and_comes_once_a_second(site:
     site.run(discover_s=60.0)
     await until(lambda: len(site.published) == 1, "the models are published")
     site.page = OTHER
-    await site.models.look("a")
+    await site.models.ask_pool("a")
     assert site.served() == ["llama"]
     asked = len(site.place.requests)
     site.page = VLLM
-    await site.models.look("a")
+    await site.models.ask_pool("a")
     assert len(site.place.requests) == asked
-    await site.models.look("a", surely=True)  # a request passed that may have changed them
+    await site.models.ask_pool("a", surely=True)  # a request passed that may have changed them
     assert site.served() == ["llama", "sql"]
     site.now += 1.0
     site.page = OTHER
-    await site.models.look("a")
+    await site.models.ask_pool("a")
     assert site.served() == ["llama"]
 
 

@@ -6,9 +6,11 @@ import aiohttp
 import openai
 import pytest
 
-from penstock.control.engines.dialects import SGLANG_GET_LOAD, SGLANG_LOADS, Dialect
+from penstock.fleet.engine.dialect import dialect_named, emulated_dialects
 from penstock.fleet.engine.server import EngineServer
-from penstock.fleet.engine.spec import DialectName
+from penstock.wire.engines import engine_dialects
+from penstock.wire.engines.dialect import EngineDialect
+from penstock.wire.engines.sglang import GET_LOAD, LOADS
 from tests.unit.fleet.conftest import Until
 from tests.unit.fleet.engine.asking import MODEL, Start, metrics_of
 
@@ -27,6 +29,15 @@ async def test_vllm_reports_its_load_under_its_own_names(
         assert await response.json() == {"server_load": 0}
     async with client.post(f"{engine.url}/tokenize", json={"prompt": "abcdefgh"}) as response:
         assert (await response.json())["count"] == 2
+
+
+def test_what_is_emulated_is_an_engine_that_can_be_read() -> None:
+    assert emulated_dialects().keys() <= engine_dialects().keys()
+
+
+def test_an_engine_that_is_not_emulated_is_refused_with_those_that_are() -> None:
+    with pytest.raises(ValueError, match="no engine 'triton' is emulated; there are llamacpp, "):
+        dialect_named("triton")
 
 
 @pytest.mark.parametrize(("form", "begins"), [("TEXT", "TEXT named_metrics."), ("json", "JSON {")])
@@ -59,7 +70,7 @@ async def test_vllm_reports_its_load_in_a_header_when_asked(
 async def test_each_kind_of_engine_has_its_paths_and_metrics(
     start: Start,
     client: aiohttp.ClientSession,
-    dialect: DialectName,
+    dialect: str,
     paths: list[str],
     metric: str,
 ) -> None:
@@ -70,9 +81,9 @@ async def test_each_kind_of_engine_has_its_paths_and_metrics(
     assert metric in await metrics_of(client, engine)
 
 
-@pytest.mark.parametrize("dialect", [SGLANG_LOADS, SGLANG_GET_LOAD])
+@pytest.mark.parametrize("dialect", [LOADS, GET_LOAD])
 async def test_sglang_tells_its_load_beside_its_metrics(
-    start: Start, client: aiohttp.ClientSession, until: Until, dialect: Dialect
+    start: Start, client: aiohttp.ClientSession, until: Until, dialect: EngineDialect
 ) -> None:
     engine = await start(dialect="sglang", max_sequences=2, speedup=1.0)
     body = {"prompt": "a", "max_tokens": 5000, "ignore_eos": True, "stream": True}

@@ -2,20 +2,20 @@
 
 Time is cut into slots (a switchback experiment: a policy acts on the state of the whole pool, so
 policies cannot be compared request by request). A slot's cost is the mean latency of the requests
-picked in it, divided by the mean of the ten slots before, so that a change of traffic is not taken
-for a difference between policies, and bounded (``_belief``). The next slot goes to the policy that
-wins a Thompson draw from the beliefs (see ``thompson``), and with probability ``explore`` to any.
-Samples fade with ``decay_s``, so a policy that was worse gets another chance when things changed.
+picked in it, divided by the mean of the ten slots before, so that a change of traffic is not
+mistaken for a difference between policies; it is bounded (``support.belief``). The next slot goes
+to the policy that wins a Thompson draw from the beliefs (see ``thompson``), and with probability
+``explore`` to any. Samples fade with ``decay_s``, so a policy that was worse gets another chance
+when things have changed.
 
     regret of a slot = its relative cost − the least mean relative cost
 
-A request that failed costs ``failure_cost_s``, or its duration if longer. All candidates hear of
-all requests, so that none is switched to blind. ``beliefs`` tells each one's relative cost, on how
-many fresh samples that rests, its share of slots and the regret so far.
+A request that failed costs ``failure_cost_s``, or its duration if longer. All candidates are told
+of all requests, so none is switched to blindly. ``beliefs`` shows each one's relative cost, the
+number of fresh samples behind it, its share of slots and the regret so far.
 
 Source of the design: I. Bojinov, D. Simchi-Levi, J. Zhao, "Design and analysis of switchback
-experiments", Management Science 2023. The price of a pick is the chosen policy's own and O(1)
-beside it.
+experiments", Management Science 2023. A pick costs what the chosen policy's costs, and O(1) beside.
 """
 
 from typing import ClassVar, Final

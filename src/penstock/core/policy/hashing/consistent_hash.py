@@ -7,7 +7,7 @@ Source: D. Karger et al., "Consistent hashing and random trees", STOC 1997; 160 
 ketama's (libketama, 2007). Its MD5 is replaced by xxh3.
 
 Points are at most 2^21 in all; above, everybody has half as many. O(1) per pick. For
-``bounded_load`` see ``_hashing``.
+``bounded_load`` see ``support.hashing``.
 """
 
 from typing import ClassVar

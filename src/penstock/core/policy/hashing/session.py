@@ -5,13 +5,13 @@ cookie or a parameter; a header (``x-session-id``, ``x-dynamo-session-id``,
 ``x-claude-code-session-id``, ``x-session-affinity``, ``x-opencode-session``, ``session-id``,
 ``session_id``, ``conversation_id``, ``thread-id``, ``x-conversation-id``); in the body of a request
 to a language model ``conversation``, ``prompt_cache_key``, ``user``, ``safety_identifier`` or
-``metadata.user_id``; the path, where the hash key is that; the client's address. What is longer
-than 1 KiB is none. Nor is ``previous_response_id``, which every turn has another of: whatever the
+``metadata.user_id``; the path, where that is the hash key; the client's address. Values longer than
+1 KiB are ignored. ``previous_response_id`` is not a key, as it differs with every turn: with any
 policy, such a turn goes to the endpoint that made that answer.
 
-A key finds the same endpoint in every worker and after every restart, without a table. Over
-``bounded_load`` times its fair share an endpoint gets no more. Sources: see ``rendezvous``; the
-keys are those that clients send in the wild. O(endpoints).
+A key finds the same endpoint in every worker and after every restart, without a table. An endpoint
+above ``bounded_load`` times its fair share gets no more. Sources: see ``rendezvous``; the keys are
+those that clients send in practice. O(endpoints).
 """
 
 from typing import ClassVar

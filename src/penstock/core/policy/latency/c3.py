@@ -6,7 +6,7 @@
 Source: L. Suresh et al., "C3: cutting tail latency in cloud data stores via adaptive replica
 selection", NSDI 2015. Its rate control is left to admission. Means forget by time; those of an
 endpoint that is not used lean on the pool's, and one that is silent for too long counts as slow as
-it is silent (``_belief``).
+it is silent (``support.belief``).
 
 Queue and service time come from load reports; without them q̄ is 0 and the service time is
 estimated as response time over the load the request met. Ψ is divided by weight. All endpoints up

@@ -5,7 +5,7 @@
 The mean forgets by time (τ = ``decay_s``), and is of first bytes or of whole responses. An endpoint
 without a mean has cost 0 while it is idle, and afterwards the pool's mean, on which the mean of one
 that is not used leans as well; one that is silent for too long counts as slow as it is silent
-(``_belief``). An attempt that failed counts as no faster than the mean.
+(``support.belief``). An attempt that failed counts as no faster than the mean.
 Source: nginx ``least_time`` (header or last byte), F5 "fastest"; their exact weighing is not
 published.
 

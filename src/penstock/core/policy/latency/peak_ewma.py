@@ -11,7 +11,7 @@ gets a penalty, so that it is tried by one request at first.
 Source: Finagle, ``c.t.f.loadbalancer.PeakEwma``; ``default_rtt_s`` is Linkerd's (0.03 there).
 
 One measurement raises it to no more than four times what it or the pool's mean was before, and an
-endpoint that is silent for too long counts as slow as it is silent (``_belief``).
+endpoint that is silent for too long counts as slow as it is silent (``support.belief``).
 An attempt that failed can raise the cost and not lower it: failing fast must not attract traffic.
 O(1) per pick (two exponentials), O(n) for a list other than the pool's.
 """

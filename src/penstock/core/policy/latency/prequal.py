@@ -19,7 +19,7 @@ and latency (the pool's ``probe``). With ``observed`` the policy answers its own
 this process sees: the load, and as latency at that load the recent latency per request met, times
 (load + 1); so it does for the latency of endpoints that tell only their RIF. The latency of one
 that is not used leans on the pool's, and one that is silent for too long answers with how long it
-is silent (``_belief``). Weights count only for draws. O(pool_size) per pick.
+is silent (``support.belief``). Weights count only for draws. O(pool_size) per pick.
 
 ``rule`` puts another in place of hot-cold, as the paper did to compare them, with the same probes:
 ``linear``, (1 − λ)·latency + λ·α·RIF with λ = ``rif_share`` and α = ``rif_cost_s``; or ``c3``, the
@@ -34,11 +34,11 @@ from penstock.core.endpoint import Endpoint
 from penstock.core.env import Env
 from penstock.core.measure.load_report import LoadReport
 from penstock.core.policy.base import Option
+from penstock.core.policy.latency.probe_rules import C3Score, HotCold, Linear, Probe, ProbeRule
 from penstock.core.policy.plain.random import draw
 from penstock.core.policy.support.belief import EndpointMean, PoolMean, late_s
 from penstock.core.policy.support.latency import MEASURE, LatencyPolicy
 from penstock.core.policy.support.memory import pruned
-from penstock.core.policy.support.probe_rules import C3Score, HotCold, Linear, Probe, ProbeRule
 from penstock.core.policy.support.sampler import Sampler
 from penstock.core.request import Request
 from penstock.core.ticket import Ticket

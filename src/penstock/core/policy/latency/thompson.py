@@ -8,7 +8,7 @@ widens them where nothing was tried lately. For a pick every arm draws from its 
 
 and an arm never tried draws around the pool's mean with a σ as large. The mean of an arm that is
 not pulled leans on the pool's, and an endpoint that is silent for too long costs as much as it is
-silent (``_belief``).
+silent (``support.belief``).
 Sources: W. Thompson, "On the likelihood that one unknown probability exceeds another",
 Biometrika 1933; for fading, A. Garivier, E. Moulines, "On upper-confidence bound policies for
 switching bandit problems", ALT 2011. A logistic draw costs one logarithm and has heavier tails

@@ -1,7 +1,7 @@
 """Random, in proportion to weight: P(i) = w_i / Σ w.
 
 Needs no state shared between balancers and never herds. Source of the draw: A. J. Walker's alias
-table, 1977 (see ``_sampler``). O(1) per pick, O(n) for a list other than the pool's.
+table, 1977 (see ``support.sampler``). O(1) per pick, O(n) for a list other than the pool's.
 """
 
 from typing import ClassVar

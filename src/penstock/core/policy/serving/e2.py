@@ -8,7 +8,7 @@
 
 An endpoint whose L is more than ``rebalance`` times the least is not exploited, where computing the
 whole prompt elsewhere counts with the least: on an idle pool a prefix never moves. Silence for too
-long counts with L (``_belief``). Source: Preble
+long counts with L (``support.belief``). Source: Preble
 (ICLR 2025). Its window is three minutes sharp, here older work fades as e^(−age/window).
 Equal ones are drawn by weight. O(blocks + endpoints) per pick.
 """

@@ -20,7 +20,7 @@ be good, the overflow goes where the fewest are lost by it.
 Inside ``noise`` of the least J (without what decoding costs everywhere) the endpoint with the
 fewest requests for its weight is taken; a share ``explore`` of picks goes to an endpoint that was
 not used for 10 s, if there is one where no prefix is lost, or for 20 s even where it is. Paces that
-are not renewed fade as well (``_belief``).
+are not renewed fade as well (``support.belief``).
 Delays of answers under way weigh a tenth of waits for a first token.
 
 A prefix is computed once more, on a further endpoint, when a choice of holders would have saved

@@ -5,7 +5,7 @@
 Source: Mooncake's cache-aware scheduling (FAST 2025), without the transfer of KV cache between
 endpoints. Both times come from a model fitted to each endpoint; one of which too little was seen
 counts as the fastest that is known, or it would never be tried while that one is idle. One that has
-owed a token for too long is later by as much (``_belief``). Equal ones are drawn by weight.
+owed a token for too long is later by as much (``support.belief``). Equal ones are drawn by weight.
 O(blocks + endpoints) per pick.
 """
 

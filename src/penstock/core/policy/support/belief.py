@@ -1,16 +1,16 @@
-"""What policies believe of an endpoint, and how such beliefs stay corrigible.
+"""What policies believe of an endpoint, and how such beliefs stay open to correction.
 
-Every policy that learns from what becomes of requests rests on these three rules:
+Every policy that learns from how requests went follows these three rules:
 
-- *One sample is bounded*: it counts as no more than ``MOST`` times what was believed a second
-  before, or what is typical of the pool. An engine that hung for 20 s with four requests on it
-  tells one bad moment, not as much as three hundred ordinary answers.
-- *Belief fades where it is not renewed*: what it rests on shrinks while an endpoint gets far fewer
-  requests than the others, and what is missing is filled up with what holds for the pool. So who
-  gets nothing is forgotten as well as who gets all, and is tried again. Where no endpoint gets
-  requests, nothing fades. To go on trying an endpoint that is slow takes 5% of an even share.
+- *One sample is bounded*: it counts as at most ``MOST`` times what was believed a second before, or
+  what is typical of the pool. An engine that hung for 20 s with four requests on it shows one bad
+  moment, not as much as three hundred ordinary answers.
+- *Belief fades where it is not renewed*: the evidence behind it shrinks while an endpoint gets far
+  fewer requests than the others, and is replaced by what holds for the pool. So an endpoint that
+  gets nothing is tried again. Where no endpoint gets requests, nothing fades. Trying a slow
+  endpoint again and again takes 5% of an even share.
 - *Silence is a sample too*: an endpoint that has owed an answer for longer than it ever should is
-  as late, at least, as it is silent (``overdue_s``), before any of its requests has ended.
+  at least as late as it is silent (``overdue_s``), before any of its requests has ended.
 """
 
 from math import exp

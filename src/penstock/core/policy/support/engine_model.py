@@ -11,7 +11,7 @@ cheap or dear by chance, and draw or shun traffic for it; a ratio is known after
 Slopes cannot be negative; s₁, s₂, s₃ are 0 until there are samples enough. p₁ begins at the rate
 that llm-d takes for an endpoint, 15,928 prompt tokens a second. An endpoint not seen yet keeps the
 pace of an average one, so that it is neither shunned nor flooded for being unknown. Samples are
-bounded, and a pace that is not renewed leans on the average again (``_belief``).
+bounded, and a pace that is not renewed leans on the average again (``support.belief``).
 """
 
 from typing import Final

@@ -9,8 +9,8 @@ So the first such prompt that the policy gives it costs one prefill, and then th
 Without it, rules that prefer what is cached do not begin to use a new endpoint until the others are
 busy (tests/contract/test_seeding.py).
 
-An endpoint that hangs keeps its prefixes, and rules that know no times would go on sending there.
-So one that is silent for too long (``_belief``) is left out while others are not, until it is heard
+An endpoint that hangs keeps its prefixes, and rules without times would go on sending there. So one
+that is silent for too long (``support.belief``) is left out, unless all are, until it is heard
 again. Policies that predict times weigh how late it is instead.
 """
 

@@ -44,10 +44,10 @@ class EngineView(Protocol):
     def active_adapters(self) -> tuple[list[str], list[str]]: ...
 
 
-class Dialect(ABC):
+class EmulatedDialect(ABC):
     """One kind of engine."""
 
-    name: ClassVar[str]
+    name: ClassVar[str] = ""  # as in ``wire.engines``
     default_sequences: ClassVar[int] = 256
     reports_cached: ClassVar[bool] = True  # cached tokens are in its `usage`
     has_metrics: ClassVar[bool] = True

@@ -8,10 +8,10 @@ from typing import Any, ClassVar
 from aiohttp import web
 from prometheus_client.core import Metric
 
-from penstock.fleet.engine.dialect.base import Dialect, EngineView, Names
+from penstock.fleet.engine.dialect.base import EmulatedDialect, EngineView, Names
 
 
-class LlamaCpp(Dialect):
+class LlamaCpp(EmulatedDialect):
     """``llama-server --metrics``, whose slots share one memory, as they do by default. Cached
     tokens are not in its ``usage``."""
 

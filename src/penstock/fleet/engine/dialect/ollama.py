@@ -11,7 +11,7 @@ from aiohttp import web
 from prometheus_client.core import Metric
 
 from penstock.fleet.engine.api.ollama import DEFAULT_TAG, ChatApi, GenerateApi
-from penstock.fleet.engine.dialect.base import Dialect, EngineView
+from penstock.fleet.engine.dialect.base import EmulatedDialect, EngineView
 
 _VERSION = "0.12.6"
 _KEEP_ALIVE = timedelta(minutes=5)  # a model stays loaded for so long
@@ -26,7 +26,7 @@ _DETAILS = {
 }
 
 
-class Ollama(Dialect):
+class Ollama(EmulatedDialect):
     """Its model is always loaded. Cached tokens are not in its counts."""
 
     name: ClassVar[str] = "ollama"

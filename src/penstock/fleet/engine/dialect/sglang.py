@@ -8,12 +8,12 @@ from typing import Any, ClassVar
 from aiohttp import web
 from prometheus_client.core import Metric
 
-from penstock.fleet.engine.dialect.base import Dialect, EngineView, Names, ok
+from penstock.fleet.engine.dialect.base import EmulatedDialect, EngineView, Names, ok
 
 _VERSION = "0.5.5"
 
 
-class Sglang(Dialect):
+class Sglang(EmulatedDialect):
     """SGLang's server with ``--enable-metrics`` and ``--enable-cache-report``."""
 
     name: ClassVar[str] = "sglang"

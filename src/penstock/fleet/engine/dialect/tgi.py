@@ -9,12 +9,12 @@ from aiohttp import web
 from prometheus_client.core import Metric
 
 from penstock.fleet.engine.api.tgi import GenerateApi
-from penstock.fleet.engine.dialect.base import Dialect, EngineView, Names, ok
+from penstock.fleet.engine.dialect.base import EmulatedDialect, EngineView, Names, ok
 
 _VERSION = "3.3.6"
 
 
-class Tgi(Dialect):
+class Tgi(EmulatedDialect):
     """Hugging Face's server and its OpenAI-compatible API."""
 
     name: ClassVar[str] = "tgi"

@@ -11,7 +11,7 @@ import msgspec
 from aiohttp import web
 from prometheus_client.core import Metric
 
-from penstock.fleet.engine.dialect.base import Dialect, EngineView, Names, ok
+from penstock.fleet.engine.dialect.base import EmulatedDialect, EngineView, Names, ok
 from penstock.fleet.engine.intake import prompt_of
 from penstock.fleet.engine.protocol import ChatRequest, CompletionRequest
 from penstock.fleet.engine.text import padded, token_ids
@@ -19,7 +19,7 @@ from penstock.fleet.engine.text import padded, token_ids
 _VERSION = "0.11.0"
 
 
-class Vllm(Dialect):
+class Vllm(EmulatedDialect):
     """vLLM's V1 engine and its API server."""
 
     name: ClassVar[str] = "vllm"

@@ -19,7 +19,7 @@ _AGENT: Final = f"penstock/{__version__} health-check"
 
 
 @dataclass(frozen=True)
-class Target:
+class CheckTarget:
     """What to check and how."""
 
     pool: str
@@ -34,33 +34,34 @@ class Target:
 
 
 @dataclass(frozen=True)
-class Result:
+class CheckResult:
     """How a check went; ``detail`` is for people."""
 
     passed: bool
     detail: str
 
 
-class Prober:
-    """Makes checks. Every one opens its own connection: whether that works is half the question."""
+class HealthChecker:
+    """Makes active health checks. Each opens its own connection: whether that works is half the
+    question."""
 
     def __init__(self, contexts: EndpointContexts) -> None:
         self._contexts = contexts
         self._connector = Connector()
 
-    async def probe(self, target: Target) -> Result:
+    async def check(self, target: CheckTarget) -> CheckResult:
         """Check once. Never raises for what an endpoint does."""
         timeout_s = target.check.timeout_s
         try:
             async with asyncio.timeout(timeout_s):
-                return await self._probe(target)
+                return await self._check(target)
         except TimeoutError:
-            return Result(False, f"no answer within {timeout_s:g} s")
+            return CheckResult(False, f"no answer within {timeout_s:g} s")
         except (OSError, ValueError) as error:
-            return Result(False, reason_of(error))
+            return CheckResult(False, reason_of(error))
 
     async def connects(self, endpoint: Endpoint, tls: EndpointTls, timeout_s: float) -> bool:
-        """Whether a connection can be made, TLS included. Never raises for what it meets."""
+        """Whether a connection, TLS included, can be made. Never raises for a failure."""
         context = self._contexts.of(tls) if endpoint.tls else None
         name = (tls.server_name or endpoint.host) if endpoint.tls else None
         try:
@@ -74,11 +75,11 @@ class Prober:
         transport.abort()
         return True
 
-    async def _probe(self, target: Target) -> Result:
+    async def _check(self, target: CheckTarget) -> CheckResult:
         loop = asyncio.get_running_loop()
         endpoint = target.endpoint
         check = _TcpCheck if target.check.kind == "tcp" else _HttpCheck
-        ended: asyncio.Future[Result] = loop.create_future()
+        ended: asyncio.Future[CheckResult] = loop.create_future()
         context, name = None, None
         if endpoint.tls and target.check.kind != "tcp":
             context = self._contexts.of(target.tls)
@@ -96,17 +97,17 @@ class Prober:
 class _TcpCheck(asyncio.Protocol):
     """Passes when there is a connection."""
 
-    def __init__(self, target: Target, ended: "asyncio.Future[Result]") -> None:
+    def __init__(self, target: CheckTarget, ended: "asyncio.Future[CheckResult]") -> None:
         self._ended = ended
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        self._ended.set_result(Result(True, "connected"))
+        self._ended.set_result(CheckResult(True, "connected"))
 
 
 class _HttpCheck(asyncio.Protocol):
-    """Asks, and reads of the answer what it takes to decide."""
+    """Sends a request, and reads as much of the answer as the verdict needs."""
 
-    def __init__(self, target: Target, ended: "asyncio.Future[Result]") -> None:
+    def __init__(self, target: CheckTarget, ended: "asyncio.Future[CheckResult]") -> None:
         self._target = target
         self._ended = ended
         self._head: ResponseHead | None = None
@@ -150,7 +151,7 @@ class _HttpCheck(asyncio.Protocol):
         self._judge_body(whole or len(self._body) >= _BODY_BYTES)
 
     def _read_head(self, data: bytes) -> bytes | None:
-        """The body's beginning, when the final head is whole; it is judged."""
+        """Judges the final head once it is complete; returns the beginning of the body."""
         data = self._inbox + data
         while (end := find_head_end(data, 0)) >= 0:
             head = parse_response(data[:end])
@@ -188,10 +189,10 @@ class _HttpCheck(asyncio.Protocol):
         return self._head.content_length
 
     def _end(self, passed: bool, detail: str) -> None:
-        self._ended.set_result(Result(passed, detail))
+        self._ended.set_result(CheckResult(passed, detail))
 
 
-def _request(target: Target) -> bytes:
+def _request(target: CheckTarget) -> bytes:
     """The head to send; names and values come from a configuration that was checked."""
     check = target.check
     host = check.host or shown_address(target.endpoint.host, target.port)

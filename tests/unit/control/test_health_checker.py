@@ -10,7 +10,7 @@ import pytest
 import trustme
 from msgspec.structs import replace
 
-from penstock.control.endpoints.probes import Prober, Result, Target
+from penstock.control.endpoints.health_checker import CheckResult, CheckTarget, HealthChecker
 from penstock.control.world.certificates import EndpointContexts
 from penstock.core.snapshot import Endpoint, EndpointTls, HealthCheck
 from tests.harness.endpoint import (
@@ -29,20 +29,20 @@ ScriptedMaker = Callable[[Script], ScriptedEndpoint]
 
 
 @pytest.fixture
-def prober() -> Prober:
-    return Prober(EndpointContexts())
+def checker() -> HealthChecker:
+    return HealthChecker(EndpointContexts())
 
 
-def target(place: HasAddress, check: HealthCheck = HTTP, **endpoint: Any) -> Target:
+def target(place: HasAddress, check: HealthCheck = HTTP, **endpoint: Any) -> CheckTarget:
     at = Endpoint(name=place.name, host=place.host, port=place.port)
-    return Target("main", replace(at, **endpoint), check, EndpointTls())
+    return CheckTarget("main", replace(at, **endpoint), check, EndpointTls())
 
 
-async def test_an_expected_status_passes(prober: Prober, endpoint: HttpEndpoint) -> None:
-    assert await prober.probe(target(endpoint)) == Result(True, "answered 200")
+async def test_an_expected_status_passes(checker: HealthChecker, endpoint: HttpEndpoint) -> None:
+    assert await checker.check(target(endpoint)) == CheckResult(True, "answered 200")
 
 
-async def test_the_request_is_as_configured(prober: Prober, endpoint: HttpEndpoint) -> None:
+async def test_the_request_is_as_configured(checker: HealthChecker, endpoint: HttpEndpoint) -> None:
     check = replace(
         HTTP,
         method="HEAD",
@@ -50,7 +50,7 @@ async def test_the_request_is_as_configured(prober: Prober, endpoint: HttpEndpoi
         host="service.example",
         headers=(("X-Probe", "yes"),),
     )
-    assert (await prober.probe(target(endpoint, check))).passed
+    assert (await checker.check(target(endpoint, check))).passed
     asked = endpoint.last
     assert (asked.method, asked.target) == ("HEAD", "/health?deep=1&x=%2F")
     assert asked.headers.all("host") == ["service.example"]
@@ -58,38 +58,44 @@ async def test_the_request_is_as_configured(prober: Prober, endpoint: HttpEndpoi
     assert asked.headers.all("user-agent")[0].startswith("penstock/")
 
 
-async def test_every_check_opens_its_own_connection(prober: Prober, endpoint: HttpEndpoint) -> None:
-    await prober.probe(target(endpoint))
-    await prober.probe(target(endpoint))
+async def test_every_check_opens_its_own_connection(
+    checker: HealthChecker, endpoint: HttpEndpoint
+) -> None:
+    await checker.check(target(endpoint))
+    await checker.check(target(endpoint))
     assert [request.connection for request in endpoint.requests] == [0, 1]
 
 
-async def test_another_status_fails(prober: Prober, endpoint: HttpEndpoint) -> None:
+async def test_another_status_fails(checker: HealthChecker, endpoint: HttpEndpoint) -> None:
     endpoint.answer = lambda request: Answer(status=503)
     check = replace(HTTP, expect_statuses=((200, 299), (404, 404)))
-    result = await prober.probe(target(endpoint, check))
-    assert result == Result(False, "answered 503, not 200–299, 404")
+    result = await checker.check(target(endpoint, check))
+    assert result == CheckResult(False, "answered 503, not 200–299, 404")
     endpoint.answer = lambda request: Answer(status=404)
-    assert (await prober.probe(target(endpoint, check))).passed
+    assert (await checker.check(target(endpoint, check))).passed
 
 
-async def test_redirects_are_answers_not_followed(prober: Prober, endpoint: HttpEndpoint) -> None:
+async def test_redirects_are_answers_not_followed(
+    checker: HealthChecker, endpoint: HttpEndpoint
+) -> None:
     endpoint.answer = lambda request: Answer(status=302, headers=(("Location", "/elsewhere"),))
-    assert await prober.probe(target(endpoint)) == Result(True, "answered 302")
+    assert await checker.check(target(endpoint)) == CheckResult(True, "answered 302")
     assert len(endpoint.requests) == 1
 
 
-async def test_the_body_must_hold_what_is_expected(prober: Prober, endpoint: HttpEndpoint) -> None:
+async def test_the_body_must_hold_what_is_expected(
+    checker: HealthChecker, endpoint: HttpEndpoint
+) -> None:
     check = replace(HTTP, expect_body="all is well")
     endpoint.answer = lambda request: Answer(chunks=(b"today all", b" is well"))
-    assert (await prober.probe(target(endpoint, check))).passed
+    assert (await checker.check(target(endpoint, check))).passed
     endpoint.answer = lambda request: Answer(body=b"nothing is well")
-    result = await prober.probe(target(endpoint, check))
-    assert result == Result(False, "answered 200 without 'all is well'")
+    result = await checker.check(target(endpoint, check))
+    assert result == CheckResult(False, "answered 200 without 'all is well'")
 
 
 async def test_the_body_is_read_to_its_end_however_it_is_framed(
-    prober: Prober, scripted: ScriptedMaker
+    checker: HealthChecker, scripted: ScriptedMaker
 ) -> None:
     check = replace(HTTP, expect_body="well")
     for framing, passes in (
@@ -105,93 +111,101 @@ async def test_the_body_is_read_to_its_end_however_it_is_framed(
             connection.receive()
             connection.send(b"HTTP/1.1 200 OK\r\n" + framing)
 
-        result = await prober.probe(target(scripted(answer), check))
+        result = await checker.check(target(scripted(answer), check))
         assert result.passed == passes, framing
         assert "200" in result.detail
 
 
 async def test_a_head_that_comes_in_pieces_and_after_interim_ones_is_read(
-    prober: Prober, scripted: ScriptedMaker
+    checker: HealthChecker, scripted: ScriptedMaker
 ) -> None:
     def answer(connection: EndpointConnection) -> None:
         connection.receive()
         for piece in (b"HTTP/1.1 103 Early Hints\r\n\r\nHTTP/1.", b"1 204 Fine\r", b"\n\r\n"):
             connection.send(piece)
 
-    assert await prober.probe(target(scripted(answer))) == Result(True, "answered 204")
+    assert await checker.check(target(scripted(answer))) == CheckResult(True, "answered 204")
 
 
-async def test_a_head_without_an_end_fails(prober: Prober, scripted: ScriptedMaker) -> None:
+async def test_a_head_without_an_end_fails(checker: HealthChecker, scripted: ScriptedMaker) -> None:
     def flood(connection: EndpointConnection) -> None:
         connection.receive()
         connection.send(b"HTTP/1.1 200 OK\r\nX: " + b"x" * 100_000)
         connection.receive()
 
-    result = await prober.probe(target(scripted(flood)))
-    assert result == Result(False, "answered with something that is not HTTP: its head is too long")
+    result = await checker.check(target(scripted(flood)))
+    assert result == CheckResult(
+        False, "answered with something that is not HTTP: its head is too long"
+    )
 
 
-async def test_a_refused_connection_fails(prober: Prober) -> None:
+async def test_a_refused_connection_fails(checker: HealthChecker) -> None:
     with refuse_connections() as nobody:
         place = Address(nobody.getsockname()[1])
         for check in (HTTP, replace(HTTP, kind="tcp")):
-            result = await prober.probe(target(place, check))
-            assert result == Result(False, "connection refused")
+            result = await checker.check(target(place, check))
+            assert result == CheckResult(False, "connection refused")
 
 
-async def test_silence_fails_after_the_timeout(prober: Prober, scripted: ScriptedMaker) -> None:
+async def test_silence_fails_after_the_timeout(
+    checker: HealthChecker, scripted: ScriptedMaker
+) -> None:
     def say_nothing(connection: EndpointConnection) -> None:
         while connection.receive():
             pass
 
     check = replace(HTTP, timeout_s=0.1)
-    result = await prober.probe(target(scripted(say_nothing), check))
-    assert result == Result(False, "no answer within 0.1 s")
+    result = await checker.check(target(scripted(say_nothing), check))
+    assert result == CheckResult(False, "no answer within 0.1 s")
 
 
-async def test_garbage_fails(prober: Prober, scripted: ScriptedMaker) -> None:
+async def test_garbage_fails(checker: HealthChecker, scripted: ScriptedMaker) -> None:
     def lie(connection: EndpointConnection) -> None:
         connection.receive()
         connection.send(b"SSH-2.0-OpenSSH_9.2\r\n\r\n")
 
-    result = await prober.probe(target(scripted(lie)))
+    result = await checker.check(target(scripted(lie)))
     assert not result.passed
     assert "not HTTP" in result.detail
 
 
-async def test_an_end_without_an_answer_fails(prober: Prober, scripted: ScriptedMaker) -> None:
-    result = await prober.probe(target(scripted(lambda connection: None)))
+async def test_an_end_without_an_answer_fails(
+    checker: HealthChecker, scripted: ScriptedMaker
+) -> None:
+    result = await checker.check(target(scripted(lambda connection: None)))
     assert not result.passed
     assert result.detail in ("closed the connection without an answer", "connection reset")
 
 
-async def test_tcp_checks_ask_for_nothing_but_a_connection(prober: Prober) -> None:
+async def test_tcp_checks_ask_for_nothing_but_a_connection(checker: HealthChecker) -> None:
     with socket.create_server(("127.0.0.1", 0)) as server:
         at = Endpoint(name="x", host="127.0.0.1", port=server.getsockname()[1])
         check = HealthCheck(kind="tcp")
-        result = await prober.probe(Target("main", at, check, EndpointTls()))
-    assert result == Result(True, "connected")
+        result = await checker.check(CheckTarget("main", at, check, EndpointTls()))
+    assert result == CheckResult(True, "connected")
 
 
-async def test_whether_a_connection_can_be_made(prober: Prober, scripted: ScriptedMaker) -> None:
+async def test_whether_a_connection_can_be_made(
+    checker: HealthChecker, scripted: ScriptedMaker
+) -> None:
     def shake_no_hands(connection: EndpointConnection) -> None:
         connection.receive_bytes(1)
         connection.reset()
 
     place = target(scripted(EndpointConnection.receive_to_end)).endpoint
-    assert await prober.connects(place, EndpointTls(), 5.0)
+    assert await checker.connects(place, EndpointTls(), 5.0)
     insecure = target(scripted(shake_no_hands), tls=True).endpoint
-    assert not await prober.connects(insecure, EndpointTls(), 5.0)
+    assert not await checker.connects(insecure, EndpointTls(), 5.0)
     with refuse_connections() as bound:
         nobody = replace(place, port=bound.getsockname()[1])
-        assert not await prober.connects(nobody, EndpointTls(), 5.0)
+        assert not await checker.connects(nobody, EndpointTls(), 5.0)
     with black_hole() as silent:
-        assert not await prober.connects(replace(place, port=silent.port), EndpointTls(), 0.1)
+        assert not await checker.connects(replace(place, port=silent.port), EndpointTls(), 0.1)
 
 
-async def test_the_checks_own_port_is_asked(prober: Prober, endpoint: HttpEndpoint) -> None:
+async def test_the_checks_own_port_is_asked(checker: HealthChecker, endpoint: HttpEndpoint) -> None:
     check = replace(HTTP, port=endpoint.port)
-    assert (await prober.probe(target(endpoint, check, port=9))).passed
+    assert (await checker.check(target(endpoint, check, port=9))).passed
 
 
 class TestTls:
@@ -212,38 +226,40 @@ class TestTls:
         authority.issue_cert(*names).configure_cert(context)
         return HttpEndpoint(tls=context)
 
-    async def probe(self, prober: Prober, place: HasAddress, tls: EndpointTls) -> Result:
+    async def probe(
+        self, checker: HealthChecker, place: HasAddress, tls: EndpointTls
+    ) -> CheckResult:
         asked = target(place, HTTP, tls=True)
-        return await prober.probe(Target(asked.pool, asked.endpoint, asked.check, tls))
+        return await checker.check(CheckTarget(asked.pool, asked.endpoint, asked.check, tls))
 
     async def test_a_certificate_for_the_host_passes(
-        self, prober: Prober, authority: trustme.CA, ca_file: str
+        self, checker: HealthChecker, authority: trustme.CA, ca_file: str
     ) -> None:
         with self.endpoint(authority, "127.0.0.1") as place:
-            result = await self.probe(prober, place, EndpointTls(ca_file=ca_file))
-        assert result == Result(True, "answered 200")
+            result = await self.probe(checker, place, EndpointTls(ca_file=ca_file))
+        assert result == CheckResult(True, "answered 200")
 
     async def test_a_certificate_of_an_unknown_authority_fails(
-        self, prober: Prober, authority: trustme.CA
+        self, checker: HealthChecker, authority: trustme.CA
     ) -> None:
         with self.endpoint(authority, "127.0.0.1") as place:
-            result = await self.probe(prober, place, EndpointTls())
+            result = await self.probe(checker, place, EndpointTls())
         assert not result.passed
         assert result.detail.startswith("TLS: ")
         assert "certificate verify failed" in result.detail
 
     async def test_the_configured_name_is_the_one_verified(
-        self, prober: Prober, authority: trustme.CA, ca_file: str
+        self, checker: HealthChecker, authority: trustme.CA, ca_file: str
     ) -> None:
         with self.endpoint(authority, "service.example") as place:
             tls = EndpointTls(ca_file=ca_file, server_name="service.example")
-            assert (await self.probe(prober, place, tls)).passed
-            wrong = await self.probe(prober, place, EndpointTls(ca_file=ca_file))
+            assert (await self.probe(checker, place, tls)).passed
+            wrong = await self.probe(checker, place, EndpointTls(ca_file=ca_file))
         assert not wrong.passed
         assert "127.0.0.1" in wrong.detail
 
     async def test_without_verification_anything_passes(
-        self, prober: Prober, authority: trustme.CA
+        self, checker: HealthChecker, authority: trustme.CA
     ) -> None:
         with self.endpoint(authority, "other.example") as place:
-            assert (await self.probe(prober, place, EndpointTls(verify=False))).passed
+            assert (await self.probe(checker, place, EndpointTls(verify=False))).passed

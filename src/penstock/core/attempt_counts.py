@@ -10,7 +10,7 @@ longest run holds, and everything else is the sum (``add``).
 
 from typing import Final
 
-from penstock.core.health.outlier import EndpointCounts, Tally
+from penstock.core.health.outlier_records import EndpointCounts, Tally
 from penstock.core.ticket import CONNECT_FAILED, DONE, GARBAGE, OUTCOMES, TIMEOUT, is_fault
 
 # What an attempt says of its endpoint.
