@@ -14,9 +14,8 @@ import tempfile
 from collections import Counter
 from typing import Any
 
-from penstock.dataplane import context
 from penstock.dataplane.board.memory import Board, create_board
-from penstock.dataplane.io import loop
+from penstock.dataplane.io.system import System
 from penstock.dataplane.worker.run import run
 from tests.harness.clock import HeldClock
 from tests.harness.forked import Passed, forking
@@ -41,10 +40,8 @@ def _serve(
         signal.signal(signal.SIGUSR2, _tell_garbage)
     if descriptors:  # the worker looks at its limit when it starts
         resource.setrlimit(resource.RLIMIT_NOFILE, (descriptors, descriptors))
-    if clock is not None:  # the two modules that ask for the time; all else is told by them
-        for module in (context, loop):
-            vars(module)["monotonic"] = clock
-    sys.exit(run(INDEX, board, mailbox))
+    system = System(clock) if clock is not None else None
+    sys.exit(run(INDEX, board, mailbox, system))
 
 
 def _tell_garbage(number: int, frame: object) -> None:

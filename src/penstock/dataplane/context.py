@@ -2,9 +2,7 @@
 
 import secrets
 from email.utils import formatdate
-from random import Random
 from resource import RLIMIT_NOFILE, getrlimit
-from time import monotonic, time
 
 from penstock.core.env import Env
 from penstock.dataplane.board.address_sketch import AddressSketch
@@ -12,6 +10,7 @@ from penstock.dataplane.board.counters import WorkerCounters
 from penstock.dataplane.board.layout import W_ACCEPTED, W_CONNECTIONS
 from penstock.dataplane.board.memory import Board
 from penstock.dataplane.io.loop import Loop
+from penstock.dataplane.io.system import System
 from penstock.dataplane.io.tls import ClientContexts
 from penstock.dataplane.pool.model_waits import ToldAtOnce
 from penstock.dataplane.record.request_log import RequestLog
@@ -23,11 +22,12 @@ class Context:
 
     planner: Planner  # there is none before the first snapshot, and no listener either
 
-    def __init__(self, board: Board, worker: int, pid: int) -> None:
+    def __init__(self, board: Board, worker: int, pid: int, system: System | None = None) -> None:
         self.board: Board = board
         self.worker: int = worker
-        self.env: Env = Env(Random(), monotonic())
-        self.loop: Loop = Loop(self.env)
+        self.system: System = system if system is not None else System()
+        self.env: Env = Env(self.system.rng, self.system.clock())
+        self.loop: Loop = Loop(self.env, self.system)
         self.counters: WorkerCounters = WorkerCounters(board, worker, pid)
         self.log: RequestLog = RequestLog()
         self.tls: ClientContexts = ClientContexts()  # of endpoints
@@ -49,7 +49,7 @@ class Context:
 
     def look_at_the_date(self) -> None:
         """Format Date anew if a second began."""
-        second = int(time())
+        second = int(self.system.wall_clock())
         if second != self._second:
             self._second = second
             self.date_line = b"\r\nDate: " + formatdate(second, usegmt=True).encode()

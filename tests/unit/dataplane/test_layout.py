@@ -37,7 +37,7 @@ SIZES = {
 KNOWN = {
     "header": (10, "afd20c60"),
     "workers": (1, "f157db12"),
-    "endpoint states": (1, "79ace917"),
+    "endpoint states": (1, "1bbcbbf0"),
     "engine reports": (1, "a348173b"),
     "endpoint load": (1, "a4e23bfe"),
     "pools": (1, "af0b393e"),

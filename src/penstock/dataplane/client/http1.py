@@ -1,6 +1,5 @@
 """A client's connection: HTTP/1.1 requests in, one at a time, and their responses out in order."""
 
-from socket import SocketType
 from typing import Final
 
 from penstock.core.ticket import ABANDONED, CLIENT_GONE
@@ -20,6 +19,7 @@ from penstock.dataplane.exchange.answers import Answer
 from penstock.dataplane.exchange.exchange import Exchange
 from penstock.dataplane.exchange.front import Front
 from penstock.dataplane.io.loop import READABLE
+from penstock.dataplane.io.system import Socket
 from penstock.dataplane.io.tls import TlsChannel
 from penstock.dataplane.route.plan import Plan
 from penstock.wire.chunked import ChunkedReader
@@ -51,7 +51,7 @@ class ClientConnection(ClientHead, Front):
     def __init__(
         self,
         context: Context,
-        sock: SocketType,
+        sock: Socket,
         tls: TlsChannel | None,
         address: str,
         settings: ClientSettings,
@@ -496,7 +496,10 @@ class ClientConnection(ClientHead, Front):
         self.exchange = None
         if exchange is not None:
             exchange.on_client_gone()
-        self.close()
+        if self._framing == UNTIL_CLOSE and (exchange is not None or self.unsent is not None):
+            self.reset()  # one that still reads must not take what it has for the whole
+        else:
+            self.close()
 
     def _abandon(self, status: int, reason: str) -> None:
         """The body under way is bad or late."""

@@ -1,11 +1,11 @@
 """The head of a client's request, where it is not the remembered one: awaited and parsed."""
 
-from socket import SocketType
 from typing import Final
 
 from penstock.dataplane.client.http1_stream import ClientStream
 from penstock.dataplane.client.settings import ClientSettings
 from penstock.dataplane.context import Context
+from penstock.dataplane.io.system import Socket
 from penstock.dataplane.io.tls import TlsChannel
 from penstock.wire.http1 import Refusal, RequestHead, find_head_end, parse_request
 
@@ -18,7 +18,7 @@ class ClientHead(ClientStream):
     def __init__(
         self,
         context: Context,
-        sock: SocketType,
+        sock: Socket,
         tls: TlsChannel | None,
         address: str,
         settings: ClientSettings,

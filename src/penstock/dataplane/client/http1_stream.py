@@ -1,6 +1,6 @@
 """A client's connection below its requests: writing to it, refusing it, ending it."""
 
-from socket import SHUT_WR, SocketType
+from socket import SHUT_WR
 from typing import Final
 
 from penstock.dataplane.board.layout import W_BAD_REQUESTS, W_BYTES_TO_CLIENTS
@@ -11,6 +11,7 @@ from penstock.dataplane.exchange import answers
 from penstock.dataplane.exchange.log_line import refusal_line
 from penstock.dataplane.io.connection import Connection
 from penstock.dataplane.io.loop import READABLE
+from penstock.dataplane.io.system import Socket
 from penstock.dataplane.io.tls import TlsChannel
 from penstock.wire.api_family import OPENAI
 from penstock.wire.forwarding import Edit
@@ -31,7 +32,7 @@ class ClientStream(Connection):
     def __init__(
         self,
         context: Context,
-        sock: SocketType,
+        sock: Socket,
         tls: TlsChannel | None,
         address: str,
         settings: ClientSettings,

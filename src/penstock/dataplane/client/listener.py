@@ -9,6 +9,7 @@ from penstock.dataplane.client.http1 import ClientConnection
 from penstock.dataplane.client.settings import ClientSettings
 from penstock.dataplane.context import Context
 from penstock.dataplane.io.loop import EXHAUSTED, PEER_CLOSED, READABLE, Pollable
+from penstock.dataplane.io.system import Socket
 from penstock.dataplane.io.tls import TlsChannel
 
 # Clients accepted for one readiness event, so that a flood does not starve those already here.
@@ -22,10 +23,10 @@ _PAUSE_S: Final = 0.1
 class Listener(Pollable):
     """A listening socket of this worker."""
 
-    def __init__(self, context: Context, sock: socket.SocketType) -> None:
+    def __init__(self, context: Context, sock: Socket) -> None:
         super().__init__(sock.fileno())
         self.context: Context = context
-        self.sock: socket.SocketType = sock
+        self.sock: Socket = sock
         self.settings: ClientSettings | None = None
         self.tls: ssl.SSLContext | None = None
         self._listening: bool = False
@@ -35,7 +36,7 @@ class Listener(Pollable):
         """Settings for clients accepted from here on; accepting begins with the first ones."""
         self.settings = settings
         self.tls = tls
-        if not self._listening:
+        if not self._listening and not self.context.stopping:
             self._listening = True
             self.context.loop.add(self, READABLE)
 
@@ -71,7 +72,7 @@ class Listener(Pollable):
                 self._pause()  # the rest is for connections to endpoints
                 return False
             try:
-                fd, address = self.sock._accept()  # type: ignore[attr-defined]
+                sock, address = context.system.accept(self.sock)
             except BlockingIOError:
                 return False
             except OSError as error:
@@ -79,7 +80,7 @@ class Listener(Pollable):
                     self._pause()
                     return False
                 continue  # the client was gone before we came (accept(2), "Error handling")
-            self._take(fd, address)
+            self._take(sock, address)
         return True
 
     def _pause(self) -> None:
@@ -89,11 +90,10 @@ class Listener(Pollable):
             self.context.loop.change(self, 0)
         self.deadline = self.context.loop.env.now + _PAUSE_S
 
-    def _take(self, fd: int, address: tuple[Any, ...]) -> None:
+    def _take(self, sock: Socket, address: tuple[Any, ...]) -> None:
         settings = self.settings
         context = self.context
         assert settings is not None
-        sock = socket.SocketType(self.sock.family, socket.SOCK_STREAM, 0, fd)
         # IPv4 on a socket that takes both.
         host = context.addresses.shared(address[0].removeprefix("::ffff:"))
         if not context.client_came(host, settings.connections, settings.connections_per_address):

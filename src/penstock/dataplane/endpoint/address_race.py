@@ -5,7 +5,6 @@ connects is used, and the others are given up.
 """
 
 import errno
-import os
 import socket
 from typing import Any, Final
 
@@ -13,6 +12,7 @@ from mypy_extensions import trait
 
 from penstock.core import snapshot
 from penstock.dataplane.io.loop import WRITABLE, Loop, Pollable
+from penstock.dataplane.io.system import Socket
 
 # RFC 8305, 5: Connection Attempt Delay.
 _NEXT_ATTEMPT_S: Final = 0.25
@@ -45,26 +45,11 @@ def addresses_of(spec: snapshot.Endpoint) -> list[Address]:
     return found
 
 
-def open_socket(address: Address) -> socket.SocketType:
-    """A socket that is connecting. Raises OSError when that cannot be begun."""
-    sock = socket.SocketType(address.family, socket.SOCK_STREAM)
-    try:
-        sock.setblocking(False)
-        sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        code = sock.connect_ex(address.sockaddr)
-        if code not in (0, errno.EINPROGRESS):
-            raise OSError(code, os.strerror(code))
-    except OSError:
-        sock.close()
-        raise
-    return sock
-
-
 @trait
 class Racer:
     """The connection that is to be made; it has one of the sockets."""
 
-    def take_socket(self, sock: socket.SocketType, address: Address) -> None:
+    def take_socket(self, sock: Socket, address: Address) -> None:
         """Go on with this one instead."""
         raise NotImplementedError
 
@@ -76,9 +61,9 @@ class Racer:
 class Rival(Pollable):
     """A socket that is connecting beside the racer's own."""
 
-    def __init__(self, race: "AddressRace", sock: socket.SocketType, address: Address) -> None:
+    def __init__(self, race: "AddressRace", sock: Socket, address: Address) -> None:
         super().__init__(sock.fileno())
-        self.sock: socket.SocketType = sock
+        self.sock: Socket = sock
         self.address: Address = address
         self._race: AddressRace = race
 
@@ -100,13 +85,13 @@ class AddressRace:
         self._left: list[Address] = list(addresses)
         self._rivals: list[Rival] = []
 
-    def open_next(self) -> tuple[socket.SocketType, Address]:
+    def open_next(self) -> tuple[Socket, Address]:
         """The next that can be begun. Raises OSError, which tells of all, when there is none."""
         code = errno.EHOSTUNREACH
         while self._left:
             address = self._left.pop(0)
             try:
-                return open_socket(address), address
+                return self._loop.system.connect(address.family, address.sockaddr), address
             except OSError as error:
                 if error.errno in _NOTHING_LEFT:
                     raise

@@ -1,7 +1,6 @@
 """How an endpoint is reached: its addresses, TLS, and the connections that are kept to it."""
 
 import ssl
-from socket import SocketType
 from typing import Any
 
 from penstock.core import snapshot
@@ -11,6 +10,7 @@ from penstock.dataplane.board.layout import L_ADDRESS
 from penstock.dataplane.endpoint.address_race import Address
 from penstock.dataplane.io.connection import Connection
 from penstock.dataplane.io.loop import Loop
+from penstock.dataplane.io.system import Socket
 from penstock.dataplane.io.tls import TlsChannel
 
 
@@ -31,9 +31,7 @@ class ConnectionSettings:
 class KeptConnection(Connection):
     """A connection to an endpoint that may wait, idle, for its next request."""
 
-    def __init__(
-        self, loop: Loop, sock: SocketType, tls: TlsChannel | None, address: Address
-    ) -> None:
+    def __init__(self, loop: Loop, sock: Socket, tls: TlsChannel | None, address: Address) -> None:
         super().__init__(loop, sock, tls)
         self.address: Address = address
         self.idle_since: float = 0.0

@@ -7,11 +7,12 @@ from typing import Final
 from penstock.core.health.connection_reuse import EARLY_S
 from penstock.core.ticket import CONNECT_FAILED, GARBAGE, RESET, TIMEOUT
 from penstock.dataplane.board.layout import L_CONNECTIONS
-from penstock.dataplane.endpoint.address_race import Address, AddressRace, Racer, open_socket
+from penstock.dataplane.endpoint.address_race import Address, AddressRace, Racer
 from penstock.dataplane.endpoint.connector import Connector, KeptConnection
 from penstock.dataplane.endpoint.response_sink import ResponseSink
 from penstock.dataplane.endpoint.tcp_evidence import never_arrived
 from penstock.dataplane.io.loop import PEER_CLOSED, WRITABLE
+from penstock.dataplane.io.system import Socket
 from penstock.dataplane.io.tls import TlsChannel
 from penstock.wire.chunked import ChunkedReader, encode_chunk
 from penstock.wire.http1 import (
@@ -39,7 +40,7 @@ class EndpointConnection(KeptConnection, Racer):
     def __init__(
         self,
         connector: Connector,
-        sock: socket.SocketType,
+        sock: Socket,
         address: Address,
         tls: TlsChannel | None,
     ) -> None:
@@ -253,7 +254,7 @@ class EndpointConnection(KeptConnection, Racer):
         told = f": {race.waiting(self.address)}" if race is not None else ""
         self._fail(CONNECT_FAILED, f"connecting took too long{told}")
 
-    def take_socket(self, sock: socket.SocketType, address: Address) -> None:
+    def take_socket(self, sock: Socket, address: Address) -> None:
         self.loop.remove(self)
         self.sock.close()
         self.sock = sock
@@ -499,7 +500,7 @@ def connect(connector: Connector) -> EndpointConnection:
     race: AddressRace | None = None
     if len(addresses) == 1:
         address = addresses[0]
-        sock = open_socket(address)
+        sock: Socket = loop.system.connect(address.family, address.sockaddr)
     elif addresses:
         race = AddressRace(loop, connector.in_order())
         sock, address = race.open_next()

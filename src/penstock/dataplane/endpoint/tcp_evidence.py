@@ -4,13 +4,15 @@ import socket
 import sys
 from typing import Final
 
+from penstock.dataplane.io.system import Socket
+
 # Of Linux' struct tcp_info (linux/tcp.h): its first byte, and tcpi_bytes_acked with what is before.
 _TCP_CLOSE: Final = 7
 _BYTES_ACKED_AT: Final = 120
 _TCP_INFO_BYTES: Final = 128
 
 
-def never_arrived(sock: socket.SocketType, sent_before: int) -> bool:
+def never_arrived(sock: Socket, sent_before: int) -> bool:
     """Whether nobody can have read any of a request; ``sent_before``: bytes of those before it.
 
     So it is when the endpoint's FIN came, which acknowledges what had arrived before it, then a RST
@@ -21,7 +23,7 @@ def never_arrived(sock: socket.SocketType, sent_before: int) -> bool:
     try:
         if sock.recv(1) != b"":
             return False
-        info = sock.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, _TCP_INFO_BYTES)
+        info: bytes = sock.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, _TCP_INFO_BYTES)
     except OSError:
         return False
     if len(info) < _TCP_INFO_BYTES or info[0] != _TCP_CLOSE:

@@ -2,10 +2,11 @@
 
 import errno
 import struct
-from socket import SHUT_RDWR, SO_LINGER, SOL_SOCKET, SocketType
+from socket import SHUT_RDWR, SO_LINGER, SOL_SOCKET
 from typing import Final
 
 from penstock.dataplane.io.loop import BROKEN, PEER_CLOSED, READABLE, WRITABLE, Loop, Pollable
+from penstock.dataplane.io.system import Socket
 from penstock.dataplane.io.tls import TlsChannel
 
 READ_BYTES: Final = 65536
@@ -19,10 +20,10 @@ class Connection(Pollable):
     this connection pauses its own source, so at most one read's worth is ever held.
     """
 
-    def __init__(self, loop: Loop, sock: SocketType, tls: TlsChannel | None) -> None:
+    def __init__(self, loop: Loop, sock: Socket, tls: TlsChannel | None) -> None:
         super().__init__(sock.fileno())
         self.loop: Loop = loop
-        self.sock: SocketType = sock
+        self.sock: Socket = sock
         self.tls: TlsChannel | None = tls
         self.unsent: bytearray | None = None
         self.sent_bytes: int = 0  # ciphertext, where it is TLS; with what still waits
@@ -52,12 +53,13 @@ class Connection(Pollable):
         if self.tls is not None:
             return self._receive_tls()
         try:
-            return self.sock.recv(READ_BYTES)
+            data: bytes = self.sock.recv(READ_BYTES)
         except BlockingIOError:
             return None
         except OSError:
             self.broken = True
             return b""
+        return data
 
     def send(self, data: bytes, sealed: bool = False) -> bool:
         """Send now, or as soon as the kernel takes it; whether it took all of it.

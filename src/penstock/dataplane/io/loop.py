@@ -3,12 +3,12 @@
 import errno
 import sys
 import traceback
-from select import EPOLLERR, EPOLLHUP, EPOLLIN, EPOLLOUT, EPOLLRDHUP, epoll
-from time import monotonic
-from typing import Final
+from select import EPOLLERR, EPOLLHUP, EPOLLIN, EPOLLOUT, EPOLLRDHUP
+from typing import Any, Final
 
 from penstock.core.env import Env
 from penstock.core.policy.support.own import own_failure
+from penstock.dataplane.io.system import System
 
 READABLE: Final = EPOLLIN
 WRITABLE: Final = EPOLLOUT
@@ -60,43 +60,48 @@ class Chore:
 class Loop:
     """Runs until ``stop``. ``env.now`` is the time when the current batch of events was taken."""
 
-    def __init__(self, env: Env) -> None:
+    def __init__(self, env: Env, system: System | None = None) -> None:
         self.env: Env = env
+        self.system: System = system if system is not None else System()
         self.by_fd: dict[int, Pollable] = {}
         self.chores: list[Chore] = []  # called at every sweep
         self.batch_chores: list[Chore] = []  # called before every batch as well
-        self._epoll: epoll = epoll()
-        self._running: bool = True
+        self._poller: Any = self.system.poller()
+        self._running: bool = False
+        self._next_sweep: float = 0.0  # 0.0: it never ran
         self._batch: int = 0
 
     def add(self, item: Pollable, events: int) -> None:
         """Begin to watch."""
-        self._epoll.register(item.fd, events)
+        self._poller.register(item.fd, events)
         item.watched_since = self._batch
         self.by_fd[item.fd] = item
 
     def change(self, item: Pollable, events: int) -> None:
         """Watch for other events."""
-        self._epoll.modify(item.fd, events)
+        self._poller.modify(item.fd, events)
 
     def remove(self, item: Pollable) -> None:
         """Stop watching; before the descriptor is closed."""
         if self.by_fd.pop(item.fd, None) is not None:
-            self._epoll.unregister(item.fd)
+            self._poller.unregister(item.fd)
 
     def stop(self) -> None:
         """End ``run`` after the current batch."""
         self._running = False
 
     def run(self) -> None:
-        """Handle events until stopped."""
-        poll = self._epoll.poll
+        """Handle events until stopped; it may run again after that."""
+        clock = self.system.clock
+        poll = self._poller.poll
         by_fd = self.by_fd
         env = self.env
-        next_sweep = monotonic() + SWEEP_S
+        next_sweep = self._next_sweep or clock() + SWEEP_S
+        self._next_sweep = next_sweep
+        self._running = True
         while self._running:
             ready = poll(max(0.0, next_sweep - env.now), _BATCH)
-            now = monotonic()
+            now = clock()
             env.now = now
             batch = self._batch + 1
             self._batch = batch
@@ -115,6 +120,7 @@ class Loop:
                         self._crashed(item)
             if now >= next_sweep:
                 next_sweep = now + SWEEP_S
+                self._next_sweep = next_sweep
                 self._sweep(now)
 
     def _sweep(self, now: float) -> None:

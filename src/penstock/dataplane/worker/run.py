@@ -10,6 +10,7 @@ from typing import Final, TextIO, cast
 from penstock.dataplane.board.memory import Board
 from penstock.dataplane.context import Context
 from penstock.dataplane.io.loop import READABLE, Pollable
+from penstock.dataplane.io.system import System
 from penstock.dataplane.record.line_writer import LineStream, LineWriter
 from penstock.dataplane.worker.mailbox import DEFAULT_DEADLINE_S, Mailbox
 from penstock.dataplane.worker.serving import Worker
@@ -51,14 +52,14 @@ def _wake(number: int, frame: object) -> None:
     """The wake-up descriptor says which signal it was."""
 
 
-def run(index: int, board_fd: int, mailbox_fd: int) -> int:
+def run(index: int, board_fd: int, mailbox_fd: int, system: System | None = None) -> int:
     """Serve until told to stop; returns the exit code."""
     try:
         board = Board(board_fd)
     except (OSError, ValueError) as error:
         print(f"penstock worker {index}: {error}", file=sys.stderr)
         return 1
-    context = Context(board, index, os.getpid())
+    context = Context(board, index, os.getpid(), system)
     worker = Worker(context)
     loop = context.loop
     mailbox = socket.socket(fileno=mailbox_fd)

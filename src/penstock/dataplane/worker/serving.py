@@ -1,6 +1,5 @@
 """What a worker does: runs the newest snapshot, keeps its listeners, counts, and stops."""
 
-import socket
 import ssl
 from time import monotonic
 from typing import Final
@@ -22,6 +21,7 @@ from penstock.dataplane.client.listener import Listener
 from penstock.dataplane.client.settings import ClientSettings
 from penstock.dataplane.context import Context
 from penstock.dataplane.io.loop import Chore
+from penstock.dataplane.io.system import Socket
 from penstock.dataplane.io.tls import server_context
 from penstock.dataplane.record.recorder import Recorder
 from penstock.dataplane.worker.live_snapshot import LiveSnapshot
@@ -55,7 +55,7 @@ class Worker(Chore):
         ``descriptors`` are the listening sockets of the listeners named, and are taken over. Raises
         OSError, ssl.SSLError, ValueError or msgspec.ValidationError, and then nothing changed.
         """
-        sockets = [socket.socket(fileno=fd) for fd in descriptors]
+        sockets = [self.context.system.inherited(fd) for fd in descriptors]
         try:
             return self._configure(encoded, names, sockets)
         except BaseException:
@@ -65,7 +65,7 @@ class Worker(Chore):
                     sock.close()
             raise
 
-    def _configure(self, encoded: object, names: list[str], sockets: list[socket.socket]) -> int:
+    def _configure(self, encoded: object, names: list[str], sockets: list[Socket]) -> int:
         """All that can fail comes before anything that changes what runs."""
         context = self.context
         spec: Snapshot = msgspec.convert(encoded, type=Snapshot)
@@ -205,7 +205,7 @@ class Worker(Chore):
                 item.close_after()
                 item.close_if_idle()
 
-    def _listen(self, name: str, sock: socket.socket) -> None:
+    def _listen(self, name: str, sock: Socket) -> None:
         sock.setblocking(False)
         old = self.listeners.pop(name, None)
         if old is not None:

@@ -1,0 +1,63 @@
+"""What a worker takes of the operating system: sockets, readiness, time and chance.
+
+Everything above ``io`` reaches them through a ``System``, so that a fake can take its place, in
+compiled code too. What happens per request (``recv``, ``send``, ``poll``) is called directly on the
+objects that it hands out.
+"""
+
+import errno
+import os
+import socket
+from collections.abc import Callable
+from random import Random
+from select import epoll
+from time import monotonic, time
+from typing import Any, TypeAlias
+
+from mypy_extensions import mypyc_attr
+
+# ``socket.SocketType``, or what stands in for it: its methods are called by name in any case.
+Socket: TypeAlias = Any
+
+
+@mypyc_attr(allow_interpreted_subclasses=True)
+class System:
+    """The real one: Linux."""
+
+    def __init__(
+        self,
+        clock: Callable[[], float] = monotonic,
+        wall_clock: Callable[[], float] = time,
+        rng: Random | None = None,
+    ) -> None:
+        # Held, not wrapped: the loop reads the clock with every batch of events.
+        self.clock: Callable[[], float] = clock  # seconds, never backwards
+        self.wall_clock: Callable[[], float] = wall_clock  # Unix time
+        self.rng: Random = rng if rng is not None else Random()
+
+    def poller(self) -> Any:
+        """What tells which descriptors are ready: an ``epoll``, or what has its methods."""
+        return epoll()
+
+    def connect(self, family: int, sockaddr: tuple[Any, ...]) -> Socket:
+        """A stream socket that is connecting. Raises OSError when that cannot be begun."""
+        sock = socket.SocketType(family, socket.SOCK_STREAM)
+        try:
+            sock.setblocking(False)
+            sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+            code = sock.connect_ex(sockaddr)
+            if code not in (0, errno.EINPROGRESS):
+                raise OSError(code, os.strerror(code))
+        except OSError:
+            sock.close()
+            raise
+        return sock
+
+    def inherited(self, fd: int) -> Socket:
+        """The socket of a descriptor that was handed to this process."""
+        return socket.socket(fileno=fd)
+
+    def accept(self, listening: Socket) -> tuple[Socket, tuple[Any, ...]]:
+        """A client's socket and its address. Raises BlockingIOError when none waits."""
+        fd, address = listening._accept()
+        return socket.SocketType(listening.family, socket.SOCK_STREAM, 0, fd), address
