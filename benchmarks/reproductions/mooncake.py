@@ -65,7 +65,7 @@ class GlobalCache(FittedPolicy):
         fetched = min(max(best - ticket.hit_tokens, 0), ticket.prefill_tokens)
         ticket.hit_tokens += fetched
         ticket.prefill_tokens -= fetched
-        ticket.endpoint.pending_prefill -= fetched
+        ticket.endpoint.tokens.pending_prefill -= fetched
 
 
 _POLICIES: Final[dict[str, object]] = {

@@ -32,7 +32,7 @@ def picks_until_copied(copies: float, waiting: int, at_most: int) -> int:
     endpoints = endpoints_of_weights([1.0, 1.0, 1.0])
     policy = policy_whose_first_holds_it(endpoints, copies)
     policy.copies.pays(0, 0.0, 9.0)  # of the first none is one
-    endpoints[0].pending_prefill = waiting
+    endpoints[0].tokens.pending_prefill = waiting
     chance = env()
     for picked in range(at_most):
         if policy.pick(beginning(), endpoints, chance) is not endpoints[0]:
@@ -50,7 +50,7 @@ def test_a_copy_is_made_once_waiting_has_cost_as_much() -> None:
 def test_what_a_copy_would_have_saved_is_told_where_the_prefix_is_missing() -> None:
     endpoints = endpoints_of_weights([1.0, 1.0, 1.0])
     policy = policy_whose_first_holds_it(endpoints, 1.0)
-    endpoints[0].pending_prefill = 500
+    endpoints[0].tokens.pending_prefill = 500
     chance = env()
     policy.pick(beginning(), endpoints, chance)
     told = [terms for _, terms in policy.explain(beginning(), endpoints, chance)]
@@ -70,7 +70,7 @@ def test_a_conversation_alone_is_not_copied() -> None:
     """What its turns save belongs to another block each time, and never adds up."""
     endpoints = endpoints_of_weights([1.0, 1.0])
     policy = policy_whose_first_holds_it(endpoints, 1.0)
-    endpoints[0].pending_prefill = 500
+    endpoints[0].tokens.pending_prefill = 500
     chance = env()
     for turns in range(1, 200):
         request = prompt([*SHARED, *range(2000, 2000 + turns)])

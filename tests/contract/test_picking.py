@@ -6,7 +6,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from penstock.core.endpoint import DOWN, UP, Endpoint
+from penstock.core.endpoint import Endpoint
+from penstock.core.health.health import DOWN, UP
 from penstock.core.policy import policies
 from penstock.core.pool.pool import Pool
 from penstock.core.ticket import ABANDONED, DONE, OUTCOMES, Ticket

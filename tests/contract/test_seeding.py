@@ -208,9 +208,9 @@ def test_one_whose_cache_has_no_room_is_not_seeded() -> None:
     traffic, new = warmed_up()
     ticket = Ticket(new, traffic.policy, prompt(list(range(9000, 9050))), traffic.chance.now)
     ticket.settle(DONE, traffic.chance.now)
-    new.kv_capacity = 2096 + 800  # both
+    new.reported.kv_capacity = 2096 + 800  # both
     assert seeded(traffic) == ["new"]
-    new.kv_capacity -= 1
+    new.reported.kv_capacity -= 1
     assert seeded(traffic) == []
 
 

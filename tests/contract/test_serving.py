@@ -112,7 +112,11 @@ def test_tokens_return_to_zero_however_requests_end(name: str, seed: int) -> Non
     for ticket in running:
         end(ticket, dice, chance.now)
     for endpoint in members:
-        assert (endpoint.pending_prefill, endpoint.kv_tokens, endpoint.decoding) == (0, 0, 0)
+        assert (
+            endpoint.tokens.pending_prefill,
+            endpoint.tokens.held,
+            endpoint.tokens.decoding,
+        ) == (0, 0, 0)
 
 
 @every_serving_policy
@@ -123,8 +127,12 @@ def test_reports_correct_what_others_have_there(name: str) -> None:
     report = LoadReport(3.0, kv_tokens=100, kv_capacity=1000)
     policy.on_report(endpoints[0], report)
     endpoint = endpoints[0]
-    assert (endpoint.kv_tokens, endpoint.kv_elsewhere, endpoint.kv_capacity) == (32, 68, 1000)
-    assert endpoint.reported_at == 3.0
+    assert (
+        endpoint.tokens.held,
+        endpoint.tokens_elsewhere.held,
+        endpoint.reported.kv_capacity,
+    ) == (32, 68, 1000)
+    assert endpoint.reported.at == 3.0
 
 
 RECOVERED: dict[str, dict[str, float]] = {
@@ -154,9 +162,9 @@ def test_the_marginal_cost_without_some_terms_is_another_policy(name: str, seed:
         fleet.kv_s = fleet.token_s / output  # a KV token costs what a prompt token does
         fleet.batch_s = 0.0
     for endpoint in endpoints:
-        endpoint.in_flight = endpoint.decoding = dice.randrange(20)
-        endpoint.pending_prefill = dice.randrange(20_000)
-        endpoint.kv_tokens = dice.randrange(100_000)
+        endpoint.in_flight = endpoint.tokens.decoding = dice.randrange(20)
+        endpoint.tokens.pending_prefill = dice.randrange(20_000)
+        endpoint.tokens.held = dice.randrange(100_000)
     blocks = list(range(1, 200))
     for endpoint in endpoints:
         known = prompt(blocks[: dice.randrange(200)])
@@ -189,7 +197,7 @@ def test_evictions_alone_are_what_e2_explores_by() -> None:
             blocks = [1000 * (number + 1) + block for block in range(20 * number)]
             if blocks:
                 policy.index.insert(prompt(blocks), endpoint)
-            endpoint.kv_capacity = 1600
+            endpoint.reported.kv_capacity = 1600
     request = prompt([], 3000)
     assert marginal.pick(request, endpoints, env()) is endpoints[0]
     assert e2.pick(request, endpoints, env()) is endpoints[0]
@@ -227,7 +235,7 @@ def test_those_to_come_wait_for_what_a_prompt_takes() -> None:
         Ticket(picked, policy, prompt([], 16), chance.now).settle(DONE, chance.now)
     fleet = policy.model(endpoints[0]).fleet
     fleet.token_s = 1e-4
-    endpoints[1].pending_prefill = 3000
+    endpoints[1].tokens.pending_prefill = 3000
     assert policy.pick(prompt([], 2000), endpoints, chance) is endpoints[0]
     each_s = 20.0 / 2
     idle = policy.terms(prompt([], 2000), endpoints[0], 0)
@@ -273,9 +281,9 @@ def test_answers_beside_which_prompts_are_computed_are_expected_to_be_slower() -
 def test_the_marginal_cost_leaves_out_a_cache_that_is_full() -> None:
     endpoints = endpoints_of_weights([1.0, 1.0])
     policy = MarginalCost(explore=0.0)
-    endpoints[0].kv_capacity = 1000
-    endpoints[0].kv_elsewhere = 900
-    endpoints[1].pending_prefill = 50_000
+    endpoints[0].reported.kv_capacity = 1000
+    endpoints[0].tokens_elsewhere.held = 900
+    endpoints[1].tokens.pending_prefill = 50_000
     assert policy.pick(prompt([], 500), endpoints, env()) is endpoints[1]
 
 
@@ -302,7 +310,7 @@ def test_where_not_all_answers_can_be_good_those_that_are_not_take_the_overflow(
     """One endpoint's answers are just fast enough, the other's too slow whatever comes."""
     endpoints = endpoints_of_weights([1.0, 1.0])
     for endpoint in endpoints:
-        endpoint.elsewhere = endpoint.decoding_elsewhere = 19
+        endpoint.elsewhere = endpoint.tokens_elsewhere.decoding = 19
     for ttft_s, token_s, taken in ((0.0, 0.0, 0), (2.0, 0.1, 1)):
         policy = MarginalCost(explore=0.0, ttft_objective_s=ttft_s, token_objective_s=token_s)
         fleet = policy.model(endpoints[0]).fleet

@@ -17,7 +17,7 @@ from penstock.cli.main import main
 
 forking = multiprocessing.get_context("forkserver")
 forking.set_forkserver_preload(
-    ["penstock.cli.serve", "penstock.control.supervisor", "penstock.dataplane.worker.serving"]
+    ["penstock.cli.serve", "penstock.control.supervisor", "penstock.dataplane.worker.run"]
 )
 
 

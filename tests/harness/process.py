@@ -14,9 +14,9 @@ import tempfile
 from collections import Counter
 from typing import Any
 
-from penstock.dataplane.board.layout import Board, create_board
+from penstock.dataplane.board.memory import Board, create_board
 from penstock.dataplane.io.system import System
-from penstock.dataplane.worker.serving import run
+from penstock.dataplane.worker.run import run
 from tests.harness.clock import HeldClock
 from tests.harness.forked import Passed, forking
 

@@ -2,8 +2,9 @@
 
 from random import Random
 
-from penstock.core.endpoint import UP, Endpoint
+from penstock.core.endpoint import Endpoint
 from penstock.core.env import Env
+from penstock.core.health.health import UP
 from penstock.core.policy import create
 from penstock.core.pool.pool import Pool
 from penstock.core.request import Request

@@ -12,8 +12,9 @@ from typing import Self
 
 import msgspec
 
-from penstock.core.endpoint import UP
+from penstock.core.health.health import UP
 from penstock.core.snapshot import Pool, Snapshot
+from penstock.core.snapshot.changes import endpoint_changes
 from penstock.dataplane.board.layout import (
     H_EPOCH,
     H_GENERATION,
@@ -22,10 +23,10 @@ from penstock.dataplane.board.layout import (
     S_HEALTH,
     S_WEIGHT_PPM,
     W_HEARTBEAT_MS,
-    Board,
 )
+from penstock.dataplane.board.memory import Board
 from penstock.dataplane.io.loop import SWEEP_S
-from penstock.dataplane.worker.mailbox import Inbox, frame
+from penstock.dataplane.worker.messages import Inbox, frame
 from tests.harness.client import Client
 from tests.harness.process import GARBAGE, INDEX, WorkerProcess
 from tests.harness.waiting import PATIENCE_S, wait_until
@@ -44,6 +45,7 @@ class Worker:
         self._run = process or WorkerProcess()
         self.board: Board = self._run.board
         self.snapshot = snapshot
+        self._applied: Snapshot | None = None
         self.may_report_bugs = False  # set by tests that bring bugs with them
         self._rows: dict[tuple[str, ...], int] = {}
         self._listening: dict[str, socket.socket] = {}
@@ -97,7 +99,8 @@ class Worker:
         assert answer["kind"] == "applied", f"the worker refused the snapshot: {answer}"
 
     def publish(self, snapshot: Snapshot) -> dict[str, object]:
-        """Publish a snapshot; the worker's answer."""
+        """Publish a snapshot, as a supervisor does: where only endpoints changed, those alone; the
+        worker's answer."""
         cells = self.board.cells
         generation = cells[H_GENERATION] + 1
         placed = msgspec.structs.replace(
@@ -108,15 +111,18 @@ class Worker:
         opened = [item.name for item in snapshot.listeners if item.name not in self._listening]
         for name in opened:
             self._listening[name] = socket.create_server(("127.0.0.1", 0), backlog=512)
-        message = frame(
-            {"kind": "snapshot", "snapshot": msgspec.to_builtins(placed), "listeners": opened}
-        )
+        told: dict[str, object] = {"kind": "snapshot", "snapshot": placed, "listeners": opened}
+        if self._applied is not None:
+            changes = endpoint_changes(self._applied, placed)
+            if changes is not None:
+                told = {"kind": "endpoints", "changes": changes}
+        message = frame(msgspec.to_builtins(told))
         descriptors = [self._listening[name].fileno() for name in opened]
         sent = socket.send_fds(self._mailbox, [message], descriptors)
         self._mailbox.sendall(message[sent:])
         answer = self._answer(generation)
         if answer["kind"] == "applied":
-            self.snapshot = placed
+            self.snapshot = self._applied = placed
         else:
             for name in opened:
                 self._listening.pop(name).close()

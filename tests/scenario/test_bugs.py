@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from penstock.core.endpoint import DOWN
+from penstock.core.health.health import DOWN
 from penstock.core.snapshot import Match, PolicyChoice, RequestLog
 from penstock.dataplane.board.layout import S_HEALTH, W_CONNECTIONS
 from tests.harness.endpoint import EndpointConnection, Script, ScriptedEndpoint

@@ -5,14 +5,9 @@ from collections.abc import Callable
 
 import pytest
 
-from penstock.core.endpoint import DOWN, UP
+from penstock.core.health.health import DOWN, UP
 from penstock.core.snapshot import Pool
-from penstock.dataplane.board.layout import (
-    L_IN_FLIGHT,
-    P_NO_ENDPOINT,
-    S_EJECTED,
-    S_HEALTH,
-)
+from penstock.dataplane.board.layout import L_IN_FLIGHT, P_NO_ENDPOINT, S_EJECTED, S_HEALTH
 from tests.harness.endpoint import EndpointConnection, Script, ScriptedEndpoint
 from tests.harness.http_endpoint import HttpEndpoint
 from tests.harness.messages import answer_of, get

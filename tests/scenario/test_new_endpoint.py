@@ -6,7 +6,7 @@ from contextlib import ExitStack
 
 import pytest
 
-from penstock.core.endpoint import DOWN, UP
+from penstock.core.health.health import DOWN, UP
 from penstock.core.snapshot import PolicyChoice, Snapshot
 from penstock.dataplane.board.layout import S_HEALTH
 from tests.harness.client import Client

@@ -49,7 +49,7 @@ async def prefixes_after(
                 [[endpoint]] = [p["endpoints"] for p in (await balancer.status(session))["pools"]]
                 prefixes: dict[str, Any] = endpoint["prefixes"]
                 judged = prefixes["judged_prompt_tokens"] >= wanted
-                if judged and (prefixes["doubt"] or knows_size):
+                if judged and (prefixes["hit_distrust"] or knows_size):
                     return prefixes
                 await asyncio.sleep(0.05)
     finally:
@@ -60,13 +60,13 @@ async def test_an_index_that_knows_the_size_of_the_cache_agrees_with_it(
     engine: EngineServer, tmp_path: Path
 ) -> None:
     prefixes = await prefixes_after(engine, tmp_path, 3, knows_size=True)
-    assert prefixes["doubt"] == 0.0
+    assert prefixes["hit_distrust"] == 0.0
     assert prefixes["predicted_tokens"] < 0.1 * prefixes["judged_prompt_tokens"]
 
 
-async def test_one_that_does_not_is_found_out_and_doubted(
+async def test_one_that_does_not_is_found_out_and_distrusted(
     engine: EngineServer, tmp_path: Path
 ) -> None:
     prefixes = await prefixes_after(engine, tmp_path, 5, knows_size=False)
-    assert prefixes["doubt"] > 0.9
+    assert prefixes["hit_distrust"] > 0.9
     assert prefixes["cached_tokens"] < 0.1 * prefixes["judged_prompt_tokens"]

@@ -7,7 +7,7 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from penstock.core.endpoint import DOWN
+from penstock.core.health.health import DOWN
 from penstock.core.snapshot import (
     EndpointTls,
     FixedResponse,

@@ -6,10 +6,7 @@ import pytest
 
 from penstock.core.retry import MOST_PASSED_OVER
 from penstock.core.snapshot import PoolTimeouts, Retry
-from penstock.dataplane.board.layout import (
-    P_RETRIES,
-    P_RETRIES_DENIED,
-)
+from penstock.dataplane.board.layout import P_RETRIES, P_RETRIES_DENIED
 from tests.harness.client import Response
 from tests.harness.endpoint import EndpointConnection, Script, ScriptedEndpoint
 from tests.harness.http_endpoint import HttpEndpoint

@@ -197,6 +197,38 @@ def test_fixed_response_is_given_as_it_stands(start: Callable[..., Worker]) -> N
     assert response.headers["content-length"] == str(len(fixed.body.encode()))
 
 
+def test_method_that_a_route_refuses_is_told_those_of_the_others(
+    start: Callable[..., Worker], endpoint: HttpEndpoint
+) -> None:
+    """RFC 9110, 15.5.6: a 405 must have Allow; nobody should have to repeat the routes in it."""
+
+    def refused(path: str, *edits: HeaderEdit) -> Route:
+        return route(
+            match=on_path("prefix", path), respond=FixedResponse(405), response_headers=edits
+        )
+
+    routes = [
+        route("main", match=Match(path_kind="prefix", path="/v1", methods=("GET", "PURGE"))),
+        route(match=Match(methods=("DELETE",)), respond=FixedResponse(403)),
+        refused("/v1"),
+        refused("/own", HeaderEdit("set", "Allow", "GET")),
+        refused("/none"),
+        route("main", match=Match(methods=("POST",), hosts=("other.example",))),
+        refused("/"),
+    ]
+    client = start(world(pool(endpoint), routes=routes)).connect()
+
+    def allowed(target: str) -> str:
+        response = client.request(post(target=target))
+        assert response.status == 405
+        return response.headers["allow"]
+
+    assert allowed("/v1/models") == "GET, DELETE, PURGE"
+    assert allowed("/own") == "GET"
+    assert allowed("/") == "DELETE"
+    assert client.get("/v1/models").status == 200
+
+
 @pytest.mark.parametrize("body", [b"x" * 100_000, b"x" * 10])
 def test_body_sent_to_a_fixed_response_is_not_taken_for_a_request(
     start: Callable[..., Worker], body: bytes

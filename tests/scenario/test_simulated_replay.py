@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 
-from penstock.core.endpoint import DOWN, UP
+from penstock.core.health.health import DOWN, UP
 from penstock.core.snapshot import HashKey
 from penstock.dataplane.board.layout import S_DRAINING, S_HEALTH, S_WEIGHT_PPM
 from tests.harness.client import Client

@@ -7,12 +7,13 @@ from typing import Any
 import pytest
 from msgspec.structs import replace
 
-from penstock.core.endpoint import DOWN
+from penstock.core.health.health import DOWN
 from penstock.core.snapshot import Admission, Queue, Snapshot, Sticky
 from penstock.dataplane.board.layout import P_WAITING, S_EJECTED, S_HEALTH, S_KEEPS_CLIENTS
 from tests.harness.client import Client
+from tests.harness.endpoint import EndpointConnection, Script, ScriptedEndpoint
 from tests.harness.http_endpoint import HttpEndpoint
-from tests.harness.messages import get
+from tests.harness.messages import answer, get
 from tests.harness.waiting import PATIENCE_S, wait_until
 from tests.harness.worker import Worker
 from tests.harness.world import at, pool, world
@@ -191,3 +192,27 @@ def test_a_client_that_waits_moves_when_its_endpoint_is_down(
     assert answer.body == other_endpoint.name.encode()
     assert bound(answer.headers["set-cookie"]) != crowded.cookie
     crowded.let_go()
+
+
+def test_an_answer_of_an_endpoint_that_was_removed_meanwhile_binds_nobody_to_it(
+    start: Callable[[Snapshot], Worker],
+    endpoint: HttpEndpoint,
+    scripted: Callable[[Script], ScriptedEndpoint],
+) -> None:
+    def answer_when_told(connection: EndpointConnection) -> None:
+        connection.receive_head()
+        connection.go_on.wait()
+        connection.send(answer("Content-Length: 5", body=b"hello"))
+        connection.receive_to_end()
+
+    leaving = scripted(answer_when_told)
+    worker = start(world(pool(leaving, sticky=STICKY)))
+    client = worker.connect()
+    client.send(get())
+    leaving.connection()
+    wait_until(lambda: worker.in_flight() == 1, "it is under way")
+    worker.apply(world(pool(endpoint, sticky=STICKY)))
+    leaving.connection().go_on.set()
+    answered = client.read_response()
+    assert answered.body == b"hello"
+    assert "set-cookie" not in answered.headers

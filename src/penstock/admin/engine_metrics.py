@@ -15,8 +15,8 @@ from penstock.dataplane.board.layout import (
     R_FAILED,
     R_FOREIGN,
     R_READ,
-    Board,
 )
+from penstock.dataplane.board.memory import Board
 
 _ENDPOINT: Final = ("pool", "endpoint")
 _JUDGED: Final = (
@@ -78,14 +78,14 @@ def _prefixes(told: list[_Told], board: Board) -> Iterator[Metric]:
         for pool, endpoint, _ in told:
             counter.add_metric((pool, endpoint.name), board.load_sum(endpoint.row, cell))
         yield counter
-    doubt = GaugeMetricFamily(
-        "penstock_endpoint_prefix_doubt",
+    distrust = GaugeMetricFamily(
+        "penstock_endpoint_hit_distrust",
         "Share of predicted prefix hits that is ignored.",
         labels=_ENDPOINT,
     )
     for pool, endpoint, _ in told:
-        doubt.add_metric((pool, endpoint.name), endpoint.prefix_doubt)
-    yield doubt
+        distrust.add_metric((pool, endpoint.name), endpoint.hit_distrust)
+    yield distrust
     exact = GaugeMetricFamily(
         "penstock_endpoint_prefix_exact",
         "1 while its KV events tell which prefixes its cache holds.",

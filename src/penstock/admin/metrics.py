@@ -23,8 +23,7 @@ from penstock.admin.recent import histogram_counts
 from penstock.admin.serving_metrics import serving_metrics, shadow_metrics
 from penstock.admin.status import CLASSES
 from penstock.admin.view import EndpointView, Overview
-from penstock.core.endpoint import DOWN, STARTING, UP
-from penstock.core.health.health import STATE_NAMES
+from penstock.core.health.health import DOWN, STARTING, STATE_NAMES, UP
 from penstock.dataplane.board.layout import (
     L_1XX_TO_5XX,
     L_BYTES_RECEIVED,
@@ -67,8 +66,8 @@ from penstock.dataplane.board.layout import (
     W_TLS_FAILURES,
     W_TLS_HANDSHAKES,
     W_UNROUTED,
-    Board,
 )
+from penstock.dataplane.board.memory import Board
 from penstock.wire.http1 import IRREGULARITIES
 
 CONTENT_TYPE: Final = "text/plain; version=0.0.4; charset=utf-8"

@@ -16,8 +16,8 @@ from penstock.dataplane.board.layout import (
     P_QUEUED,
     P_REFUSED,
     P_WAITING,
-    Board,
 )
+from penstock.dataplane.board.memory import Board
 
 REFUSALS: Final = tuple((reason, P_REFUSED + index) for index, reason in enumerate(REASONS))
 _ENDPOINT: Final = ("pool", "endpoint")

@@ -19,8 +19,8 @@ from penstock.dataplane.board.layout import (
     P_REQUESTS,
     PHASES,
     SERVING_PHASES,
-    Board,
 )
+from penstock.dataplane.board.memory import Board
 
 SAMPLE_S: Final = 5.0
 _WINDOW_S: Final = 60.0

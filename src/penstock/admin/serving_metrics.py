@@ -24,8 +24,8 @@ from penstock.dataplane.board.layout import (
     SH_JUDGED,
     SH_LIVE_COST_US,
     SHADOW_CELLS,
-    Board,
 )
+from penstock.dataplane.board.memory import Board
 from penstock.dataplane.board.model_counters import name_at
 
 _MEANINGS: Final = {

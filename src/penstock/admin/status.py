@@ -50,8 +50,8 @@ from penstock.dataplane.board.layout import (
     W_REFUSED_LIMIT,
     W_REQUESTS,
     W_UNROUTED,
-    Board,
 )
+from penstock.dataplane.board.memory import Board
 from penstock.wire.http1 import IRREGULARITIES
 
 Document = dict[str, Any]
@@ -205,7 +205,7 @@ def _endpoint(pool: str, endpoint: EndpointView, board: Board, recent: Differenc
             "predicted_tokens": count(L_JUDGED_PREDICTED),
             "cached_tokens": count(L_JUDGED_CACHED),
             "cached_share": recent.endpoint_cached_share(pool, endpoint.name),
-            "doubt": endpoint.prefix_doubt,
+            "hit_distrust": endpoint.hit_distrust,
             "exact": endpoint.prefix_exact,
         },
         "in_flight": count(L_IN_FLIGHT),

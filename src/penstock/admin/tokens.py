@@ -9,8 +9,8 @@ from penstock.dataplane.board.layout import (
     M_POOL,
     M_PROMPT_TOKENS,
     MODEL_ROWS,
-    Board,
 )
+from penstock.dataplane.board.memory import Board
 
 
 class TokenCounts(NamedTuple):

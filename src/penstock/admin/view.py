@@ -7,7 +7,7 @@ from typing import Protocol
 
 import msgspec
 
-from penstock.dataplane.board.layout import Board
+from penstock.dataplane.board.memory import Board
 
 
 class EngineView(msgspec.Struct, frozen=True):
@@ -54,7 +54,7 @@ class EndpointView(msgspec.Struct, frozen=True):
     last_check: str
     engine: EngineView | None = None  # where its load is read
     models_problem: str = ""  # why it could not be read which models it serves
-    prefix_doubt: float = 0.0  # share of predicted prefix hits that is not believed
+    hit_distrust: float = 0.0  # share of predicted prefix hits that is not believed
     agent: AgentView | None = None
     max_in_flight: int = 0  # configured, or what its agent asks for; 0: no bound
     # Until when clients that are bound to it stay though it drains (Unix time): ``inf`` without a

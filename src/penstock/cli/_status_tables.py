@@ -64,10 +64,10 @@ def endpoint_notes(endpoint: dict[str, Any]) -> list[str]:
     if irregular:
         told = ", ".join(f"{name.replace('_', ' ')}: {n}" for name, n in irregular.items())
         notes.append(f"frames responses irregularly, which are passed on in order ({told})")
-    doubt = endpoint["prefixes"]["doubt"]
-    if doubt:
+    distrust = endpoint["prefixes"]["hit_distrust"]
+    if distrust:
         notes.append(
-            f"has fewer cache hits than predicted: {doubt:.0%} of predicted hits are ignored"
+            f"has fewer cache hits than predicted: {distrust:.0%} of predicted hits are ignored"
         )
     return notes
 

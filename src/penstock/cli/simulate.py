@@ -176,10 +176,10 @@ def _show_sweep(
 
 def _warn(scenario: "Scenario") -> None:
     """Refuse settings that are hardly intended, before a long run."""
-    from penstock.sim.doubts import doubts
+    from penstock.sim.likely_mistakes import likely_mistakes
 
-    for doubt in doubts(scenario):
-        click.echo(f"Warning: {doubt}", err=True)
+    for mistake in likely_mistakes(scenario):
+        click.echo(f"Warning: {mistake}", err=True)
 
 
 def _scenario(path: Path | None, changes: dict[str, Any]) -> "Scenario":

@@ -15,7 +15,7 @@ from penstock.admin.view import (
 )
 from penstock.control.parts import Parts
 from penstock.control.workers.sockets import shown_address
-from penstock.core.endpoint import DOWN
+from penstock.core.health.health import DOWN
 from penstock.core.snapshot import Endpoint, Pool
 
 _SHOWN_EVENTS: Final = 100
@@ -101,6 +101,6 @@ def _endpoint(parts: Parts, pool: Pool, endpoint: Endpoint) -> EndpointView:
         ),
         engine=parts.engines.view(pool.name, endpoint.name),
         models_problem=parts.models.problem(pool.name, endpoint.name),
-        prefix_doubt=state.prefix_doubt,
+        hit_distrust=state.hit_distrust,
         prefix_exact=state.exact,
     )

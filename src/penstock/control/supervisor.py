@@ -21,6 +21,7 @@ from penstock.admin.view import Overview
 from penstock.config.compile.snapshot import Configured
 from penstock.control.background import BackgroundTasks
 from penstock.control.commands import bound
+from penstock.control.endpoint_contexts import EndpointContexts
 from penstock.control.endpoints.addresses import Addresses
 from penstock.control.endpoints.agents import AgentChecks
 from penstock.control.endpoints.checks import HealthChecks
@@ -40,21 +41,19 @@ from penstock.control.parts import Parts
 from penstock.control.workers.sockets import ListeningSockets, shown_address
 from penstock.control.workers.takeover import RuntimeFile, runtime_directory
 from penstock.control.workers.workers import StartError, Workers
-from penstock.control.world.certificates import CertificateFiles, EndpointContexts, try_files
+from penstock.control.world.certificates import CertificateFiles, try_files
 from penstock.control.world.publish import Publisher, PublishError
 from penstock.control.world.reload import Reloader
 from penstock.control.world.rows import Rows
 from penstock.core.health.slow_start import RAMP_S
-from penstock.dataplane.board.layout import H_SUPERVISOR_PID, Board, create_board
+from penstock.dataplane.board.layout import H_SUPERVISOR_PID
+from penstock.dataplane.board.memory import ENDPOINT_ROWS, POOL_ROWS, Board, create_board
 from penstock.dataplane.record.line_writer import LineWriter
 
 _CERTIFICATES_S: Final = 2.0  # between two looks at the files
 _RECLAIM_S: Final = 1.0
 _LAST_LINES_S: Final = 1.0  # to write what the log still holds at the end
-# Room for a configuration to grow by reloads. Rows cost memory only once they are used.
-_LEAST_ENDPOINT_ROWS: Final = 4096
-_LEAST_POOL_ROWS: Final = 256
-_GROWTH: Final = 4
+_GROWTH: Final = 4  # of a configuration that is larger than boards have room for
 
 
 def run(configured: Configured, reread: Callable[[], Configured]) -> int:
@@ -112,7 +111,7 @@ class Supervisor:
         self._reloader = Reloader(configured, reread, self._publisher, self._events)
         self._checks = HealthChecks(self._states, self._events, self._contexts)
         self._agents = AgentChecks(self._states, self._events)
-        self._outliers = OutlierDetection(self.board, rows, self._states)
+        self._outliers = OutlierDetection(self.board, self._states)
         self._reconnecting = Reconnecting(self._outliers, HealthChecker(self._contexts))
         self._engines = EngineLoads(self.board, self._events, self._contexts)
         self._exact = ExactIndex(self.board, self._states, self._events)
@@ -375,6 +374,6 @@ def _board_for(configured: Configured) -> Board:
     endpoints = sum(len(pool.endpoints) for pool in pools)
     return create_board(
         configured.workers,
-        endpoint_rows=max(_LEAST_ENDPOINT_ROWS, _GROWTH * endpoints),
-        pool_rows=max(_LEAST_POOL_ROWS, _GROWTH * len(pools)),
+        endpoint_rows=max(ENDPOINT_ROWS, _GROWTH * endpoints),
+        pool_rows=max(POOL_ROWS, _GROWTH * len(pools)),
     )

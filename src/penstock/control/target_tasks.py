@@ -7,8 +7,8 @@ from functools import partial
 from typing import Any, Final, Generic, TypeVar
 
 from penstock.control.background import Sleep, keep
+from penstock.control.endpoint_key import EndpointKey
 from penstock.control.events import Events
-from penstock.control.world.rows import EndpointKey
 
 _AFTER_A_BUG_S: Final = 5.0  # there may be thousands of them, with the same bug
 TargetT = TypeVar("TargetT")

@@ -6,14 +6,10 @@ from mypy_extensions import mypyc_attr
 
 from penstock.core import snapshot
 from penstock.core.health.breaker import OPEN, Breaker, BreakerChange
-
-# Active health, written by whoever runs the checks.
-STARTING: Final = 0  # no verdict yet
-UP: Final = 1
-DOWN: Final = 2
+from penstock.core.health.health import UP
+from penstock.core.signals import Reported, Tokens
 
 _TELLING_S: Final = 1.0  # who gave up sooner than that tells nothing
-_NOTHING: Final[list[int]] = []  # shared, never changed
 BACKUP: Final = 1 << 40  # behind every priority that can be configured
 
 
@@ -26,11 +22,9 @@ class Endpoint:
     ``weight`` is the effective weight (configured, or set at run time, times slow start).
     ``order`` is the endpoint's position among all endpoints of its pool.
 
-    Of an endpoint that serves a language model, policies that observe it count tokens as well:
-    ``pending_prefill``, of prompts sent and not answered yet, without what its cache is believed
-    to hold; ``kv_tokens``, held by all requests that run; ``prefilled``, a running total. What
-    other processes count there stands beside them, ``…_elsewhere``; of what those do not know of,
-    ``kv_elsewhere`` has what the endpoint reports.
+    Of an endpoint that serves a language model, policies that observe it count ``tokens`` as well.
+    What other processes count stands in ``tokens_elsewhere``; its ``held`` has besides what the
+    endpoint reports of others that nobody here knows of.
 
     An endpoint is *silent* for as long as it owes a first byte, or a further token, and sends none
     to anyone: that is seen while it goes on, when no request has ended yet that could tell of it.
@@ -45,24 +39,11 @@ class Endpoint:
     quiet_since: float = 0.0  # while it owes any: when it was heard last, or began to owe
     unheard: bool = False  # those who waited for it gave up before it was heard
 
-    # In the class body: endpoints that serve no language model pay nothing for them.
-    pending_prefill: int = 0
-    decoding: int = 0  # requests whose answer has begun
-    kv_tokens: int = 0
-    prefilled: int = 0
-    prefill_elsewhere: int = 0
-    decoding_elsewhere: int = 0
-    kv_elsewhere: int = 0
-    prefilled_elsewhere: int = 0
-    kv_capacity: int = 0  # tokens; 0 while it is not known
-    reported_at: float = -1.0  # when the last report was made, on the Env's clock; -1 without one
-    prefix_doubt: float = 0.0  # share of predicted prefix hits that is not believed
+    hit_distrust: float = 0.0  # share of predicted prefix hits that is not believed
     guarded: bool = False  # by more than ``max_in_flight``: ask ``has_room``
     exact_slot: int = -1  # its place in the exact prefix index; -1 while it is not there
-    waiting: int = -1  # requests that wait in its engine, by the last report; -1: not told
     models: dict[str, str] | None = None  # names it serves, and their parents; None: not known
     models_awaited: bool = False  # what it serves is being found out: until then it serves no model
-    loaded: list[int] = _NOTHING  # hashes of models and adapters in its memory
 
     def __init__(
         self,
@@ -87,6 +68,9 @@ class Endpoint:
         self._breaker_settings: snapshot.Breaker | None = None
         self.in_flight: int = 0
         self.elsewhere: int = 0
+        self.tokens: Tokens = Tokens()
+        self.tokens_elsewhere: Tokens = Tokens()
+        self.reported: Reported = Reported()
 
     def load(self) -> int:
         """Requests in flight, as far as this process knows."""
@@ -195,7 +179,7 @@ class Endpoint:
             self.circuit_changed(change)
 
     def tokens_changed(self) -> None:
-        """The policy counted ``pending_prefill`` or ``kv_tokens`` anew: others may want to know."""
+        """The policy counted ``tokens`` anew: others may want to know."""
 
     def __repr__(self) -> str:
         return f"<Endpoint {self.name} load={self.load()} weight={self.weight:g}>"

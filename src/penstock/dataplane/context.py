@@ -3,26 +3,24 @@
 import secrets
 from email.utils import formatdate
 from resource import RLIMIT_NOFILE, getrlimit
-from typing import TYPE_CHECKING
 
 from penstock.core.env import Env
 from penstock.dataplane.board.address_sketch import AddressSketch
 from penstock.dataplane.board.counters import WorkerCounters
-from penstock.dataplane.board.layout import W_ACCEPTED, W_CONNECTIONS, Board
+from penstock.dataplane.board.layout import W_ACCEPTED, W_CONNECTIONS
+from penstock.dataplane.board.memory import Board
 from penstock.dataplane.io.loop import Loop
 from penstock.dataplane.io.system import System
 from penstock.dataplane.io.tls import ClientContexts
 from penstock.dataplane.pool.model_waits import ToldAtOnce
 from penstock.dataplane.record.request_log import RequestLog
-
-if TYPE_CHECKING:
-    from penstock.dataplane.worker.world import World
+from penstock.dataplane.route.planner import Planner
 
 
 class Context:
-    """One worker's loop, clock, counters, log and the world that it runs."""
+    """One worker's loop, clock, counters and log, and the planner of its requests."""
 
-    world: "World"  # there is none before the first snapshot, and no listener either
+    planner: Planner  # there is none before the first snapshot, and no listener either
 
     def __init__(self, board: Board, worker: int, pid: int, system: System | None = None) -> None:
         self.board: Board = board
@@ -48,10 +46,6 @@ class Context:
         self.addresses: AddressSketch = AddressSketch(board, worker)
         self._id_prefix: bytes = secrets.token_hex(10).encode()
         self._ids: int = 0
-
-    def enter(self, world: "World") -> None:
-        """Run this world from the next request on."""
-        self.world = world
 
     def look_at_the_date(self) -> None:
         """Format Date anew if a second began."""

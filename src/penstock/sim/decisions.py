@@ -237,11 +237,11 @@ class _Player:
             self._endpoints[each.endpoint] = endpoint
         endpoint.seen = each.in_flight
         endpoint.weight = each.weight
-        endpoint.pending_prefill = each.queued_tokens
-        endpoint.kv_tokens = each.kv_tokens
-        endpoint.kv_capacity = each.kv_capacity
-        endpoint.decoding = each.decoding
-        endpoint.reported_at = now - each.report_age_s if each.report_age_s >= 0.0 else -1.0
+        endpoint.tokens.pending_prefill = each.queued_tokens
+        endpoint.tokens.held = each.kv_tokens
+        endpoint.reported.kv_capacity = each.kv_capacity
+        endpoint.tokens.decoding = each.decoding
+        endpoint.reported.at = now - each.report_age_s if each.report_age_s >= 0.0 else -1.0
         return endpoint
 
     def _settle_until(self, now: float) -> None:

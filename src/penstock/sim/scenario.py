@@ -9,7 +9,6 @@ from typing import Any, Literal, Self
 from pydantic import Field, ValidationError, model_validator
 
 from penstock.config.compile.own_modules import look_up_beside
-from penstock.config.describe.explain import explain
 from penstock.config.document.choice import Policy
 from penstock.config.document.health import Outlier, OutlierOrOff, SlowStart, SlowStartOrWindow
 from penstock.config.document.protection import Admission, BreakerOrOff
@@ -26,6 +25,7 @@ from penstock.config.document.values import (
 )
 from penstock.config.load.document import Origin
 from penstock.config.load.errors import ConfigError, Problem
+from penstock.config.load.explain import explain
 from penstock.config.load.source import read_source
 from penstock.core.snapshot import PolicyChoice
 from penstock.sim.kernel.laws import Empirical

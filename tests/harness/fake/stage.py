@@ -7,15 +7,17 @@ from typing import Self
 
 import msgspec
 
-from penstock.core.endpoint import UP
+from penstock.core.health.health import UP
 from penstock.core.snapshot import Endpoint, Pool, Snapshot
-from penstock.dataplane.board.layout import H_EPOCH, S_HEALTH, S_WEIGHT_PPM, create_board
+from penstock.dataplane.board.layout import H_EPOCH, S_HEALTH, S_WEIGHT_PPM
+from penstock.dataplane.board.memory import create_board
 from penstock.dataplane.client.http1 import ClientConnection
 from penstock.dataplane.context import Context
 from penstock.dataplane.endpoint.http1 import EndpointConnection
 from penstock.dataplane.io.loop import SWEEP_S
 from penstock.dataplane.pool.live_endpoint import LiveEndpoint
 from penstock.dataplane.pool.live_pool import LivePool
+from penstock.dataplane.worker.live_snapshot import LiveSnapshot
 from penstock.dataplane.worker.serving import Worker
 from tests.harness.fake.stream import ROOM_BYTES, End
 from tests.harness.fake.system import FakeServer, FakeSystem
@@ -89,7 +91,7 @@ class Stage:
         self._generation += 1
         snapshot = msgspec.structs.replace(snapshot, generation=self._generation)
         names = ["main"] if listening else []
-        self.worker.apply(msgspec.to_builtins(snapshot), names, list(listening))
+        self.worker.configure(msgspec.to_builtins(snapshot), names, list(listening))
 
     def set_health(self, row: int, health: int) -> None:
         """As the supervisor does."""
@@ -154,12 +156,17 @@ class Stage:
     def endpoint_connections(self) -> list[EndpointConnection]:
         return [each for each in self.loop.by_fd.values() if isinstance(each, EndpointConnection)]
 
+    def running(self) -> LiveSnapshot:
+        running = self.worker.running
+        assert running is not None
+        return running
+
     def pool(self) -> LivePool:
-        return self.context.world.pools["main"]
+        return self.running().pools["main"]
 
     def endpoints(self) -> list[LiveEndpoint]:
         """Configured, or finishing what they have."""
-        current = self.context.world
+        current = self.running()
         return [
             *current.finishing,
             *[each for pool in current.pools.values() for each in pool.members],

@@ -15,8 +15,8 @@ from penstock.admin.view import (
     WorkerView,
 )
 from penstock.control.commands import commands
-from penstock.core.endpoint import UP
-from penstock.dataplane.board.layout import Board
+from penstock.core.health.health import UP
+from penstock.dataplane.board.memory import Board
 
 
 def endpoint(name: str, row: int, **settings: Any) -> EndpointView:

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from penstock.dataplane.board.layout import Board, create_board
+from penstock.dataplane.board.memory import Board, create_board
 from tests.unit.admin.balancer import PlainBalancer
 
 

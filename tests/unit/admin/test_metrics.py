@@ -16,7 +16,7 @@ from penstock.admin.metrics import (
     render_metrics,
 )
 from penstock.admin.view import Overview
-from penstock.core.endpoint import DOWN
+from penstock.core.health.health import DOWN
 from penstock.core.measure.histogram import BUCKETS, bucket_of
 from penstock.dataplane.board.layout import (
     L_1XX_TO_5XX,
@@ -27,8 +27,8 @@ from penstock.dataplane.board.layout import (
     P_1XX_TO_5XX,
     P_QUEUE_SUM_US,
     PHASES,
-    Board,
 )
+from penstock.dataplane.board.memory import Board
 from tests.unit.admin.balancer import endpoint, overview, pool, worker
 
 Labels = Mapping[str, str]

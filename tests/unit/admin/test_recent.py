@@ -12,8 +12,8 @@ from penstock.dataplane.board.layout import (
     L_TIMED,
     L_TOTAL_SUM_US,
     P_REQUESTS,
-    Board,
 )
+from penstock.dataplane.board.memory import Board
 from penstock.dataplane.board.model_counters import ModelCounters
 from tests.unit.admin.balancer import overview
 

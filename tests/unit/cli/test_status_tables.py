@@ -13,7 +13,7 @@ from penstock.cli._status_tables import endpoint_notes, print_status
 
 def endpoint(
     engine: dict[str, Any] | None,
-    doubt: float = 0.0,
+    hit_distrust: float = 0.0,
     circuits_open: int = 0,
     agent: dict[str, str] | None = None,
     models_problem: str = "",
@@ -27,7 +27,7 @@ def endpoint(
         "engine": engine,
         "models_problem": models_problem,
         "circuits_open": circuits_open,
-        "prefixes": {"doubt": doubt},
+        "prefixes": {"hit_distrust": hit_distrust},
         "irregular": {"chunked_in_http10": 0, "length_repeated": length_repeated},
     }
 
@@ -126,7 +126,7 @@ def status(kind: str) -> dict[str, Any]:
         "admission": {"refused": {}, "limit": 0.0, "queued": 0, "waiting": 0},
         "endpoints": [
             {**endpoint(None), "name": f"127.0.0.1:1900{number}", **served}
-            | {"prefixes": {"doubt": 0.0, "cached_share": 0.91}}
+            | {"prefixes": {"hit_distrust": 0.0, "cached_share": 0.91}}
             for number in (1, 2)
         ],
     }

@@ -10,7 +10,7 @@ import pytest
 from penstock.control.events import Events
 from penstock.control.workers.sockets import ListeningSockets
 from penstock.control.workers.workers import Workers
-from penstock.dataplane.board.layout import Board, create_board
+from penstock.dataplane.board.memory import Board, create_board
 
 FAKE_WORKER = (sys.executable, str(Path(__file__).with_name("fake_worker.py")))
 

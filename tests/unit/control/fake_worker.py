@@ -1,5 +1,8 @@
 """A worker that speaks the mailbox and serves nobody. What a snapshot holds decides what it does.
 
+Changes of endpoints are refused where another generation runs than they are of, and counted in
+W_REQUESTS.
+
 A pool called ``refused`` is refused by every worker, ``refused-by-1`` by that one only; ``deadly``
 ends the process with code 3, ``stuck`` stops the heartbeat, ``stubborn`` ignores the stop message.
 """
@@ -11,8 +14,9 @@ import sys
 import time
 from typing import Any
 
-from penstock.dataplane.board.layout import W_CONNECTIONS, W_HEARTBEAT_MS, W_PID, Board
-from penstock.dataplane.worker.mailbox import Inbox, frame
+from penstock.dataplane.board.layout import W_CONNECTIONS, W_HEARTBEAT_MS, W_PID, W_REQUESTS
+from penstock.dataplane.board.memory import Board
+from penstock.dataplane.worker.messages import Inbox, frame
 
 _HEARTBEAT_S = 0.02
 
@@ -24,6 +28,7 @@ class FakeWorker:
         self._mailbox = mailbox
         self._cells = board.worker(index)
         self._pools: set[str] = set()
+        self._generation = 0
         board.cells[self._cells + W_PID] = os.getpid()
 
     def run(self) -> None:
@@ -47,6 +52,8 @@ class FakeWorker:
         if message["kind"] == "decisions" and "silent" not in self._pools:
             answer = {"kind": "answer", "token": message["token"], "records": [self._index]}
             self._mailbox.sendall(frame(answer))
+        if message["kind"] == "endpoints":
+            self._take_changes(message["changes"])
         if message["kind"] != "snapshot":
             return
         assert len(descriptors) == len(message["listeners"])
@@ -56,8 +63,17 @@ class FakeWorker:
         answer = {"kind": "applied", "generation": message["snapshot"]["generation"]}
         if self._pools & {"refused", f"refused-by-{self._index}"}:
             answer |= {"kind": "refused", "reason": "it does not please"}
+        self._generation = message["snapshot"]["generation"]
         # What the supervisor is to zero when this process dies.
         self._board.cells[self._cells + W_CONNECTIONS] = 7
+        self._mailbox.sendall(frame(answer))
+
+    def _take_changes(self, changes: dict[str, Any]) -> None:
+        answer = {"kind": "applied", "generation": changes["generation"]}
+        if changes["base"] != self._generation:
+            answer |= {"kind": "refused", "reason": f"generation {self._generation} runs"}
+        self._generation = changes["generation"]
+        self._board.cells[self._cells + W_REQUESTS] += 1
         self._mailbox.sendall(frame(answer))
 
 

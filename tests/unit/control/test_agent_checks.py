@@ -11,7 +11,7 @@ from penstock.control.endpoints.agents import AgentChecks
 from penstock.control.endpoints.states import EndpointStates
 from penstock.control.events import Events
 from penstock.core.snapshot import AgentCheck, Endpoint, Pool
-from penstock.dataplane.board.layout import Board
+from penstock.dataplane.board.memory import Board
 from tests.unit.control.waiting import until
 from tests.unit.control.worlds import world
 

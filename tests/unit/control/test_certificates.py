@@ -47,7 +47,7 @@ def files(tmp_path: Path) -> Files:
 def publish(watched: CertificateFiles, spec: Snapshot) -> dict[str, int]:
     """Mark and follow, as the publisher does; the generation of each listener."""
     marked = watched.mark(spec)
-    watched.follow(marked)
+    watched.configure(marked)
     return {each.name: each.tls_generation for each in marked.listeners}
 
 
@@ -72,7 +72,7 @@ def test_pools_are_told_when_the_authorities_of_their_endpoints_change(files: Fi
 
     def published() -> list[int]:
         marked = watched.mark(spec)
-        watched.follow(marked)
+        watched.configure(marked)
         return [pool.tls_generation for pool in marked.pools]
 
     assert published() == published() == [0, 0]

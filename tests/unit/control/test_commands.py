@@ -20,7 +20,7 @@ from penstock.control.events import Events
 from penstock.control.parts import Parts
 from penstock.control.workers.workers import Workers
 from penstock.control.world.reload import Reloader
-from penstock.dataplane.board.layout import Board
+from penstock.dataplane.board.memory import Board
 from tests.unit.control.conftest import Clock
 from tests.unit.control.worlds import pool
 

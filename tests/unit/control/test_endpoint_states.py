@@ -9,7 +9,7 @@ from penstock.admin.view import UnknownNameError
 from penstock.control.endpoints.cause import Cause
 from penstock.control.endpoints.states import NOT_CHECKED, EndpointStates
 from penstock.control.events import Events
-from penstock.core.endpoint import DOWN, STARTING, UP
+from penstock.core.health.health import DOWN, STARTING, UP
 from penstock.core.snapshot import AgentCheck, Drain, HealthCheck, Pool, SlowStart
 from penstock.dataplane.board.layout import (
     H_EPOCH,
@@ -19,8 +19,8 @@ from penstock.dataplane.board.layout import (
     S_KEEPS_CLIENTS,
     S_MAX_IN_FLIGHT,
     S_WEIGHT_PPM,
-    Board,
 )
+from penstock.dataplane.board.memory import Board
 from penstock.wire.agent_check import AgentAnswer, parse_agent_line
 from tests.unit.control.conftest import Clock
 from tests.unit.control.worlds import endpoint, pool

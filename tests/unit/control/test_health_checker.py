@@ -10,8 +10,8 @@ import pytest
 import trustme
 from msgspec.structs import replace
 
+from penstock.control.endpoint_contexts import EndpointContexts
 from penstock.control.endpoints.health_checker import CheckResult, CheckTarget, HealthChecker
-from penstock.control.world.certificates import EndpointContexts
 from penstock.core.snapshot import Endpoint, EndpointTls, HealthCheck
 from tests.harness.endpoint import (
     EndpointConnection,

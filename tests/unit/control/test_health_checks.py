@@ -4,12 +4,12 @@ from collections.abc import AsyncIterator
 
 import pytest
 
+from penstock.control.endpoint_contexts import EndpointContexts
 from penstock.control.endpoints.checks import HealthChecks
 from penstock.control.endpoints.states import EndpointStates
 from penstock.control.events import Events
-from penstock.control.world.certificates import EndpointContexts
 from penstock.core.snapshot import HealthCheck, Pool
-from penstock.dataplane.board.layout import Board
+from penstock.dataplane.board.memory import Board
 from tests.harness.http_endpoint import Answer, HttpEndpoint
 from tests.harness.world import at
 from tests.unit.control.waiting import until

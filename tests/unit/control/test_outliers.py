@@ -24,10 +24,9 @@ from penstock.dataplane.board.layout import (
     L_RUN_GATEWAY,
     L_RUN_GATEWAY_ERRORS,
     L_RUN_LOCAL,
-    RUNS,
     S_EJECTED,
-    Board,
 )
+from penstock.dataplane.board.memory import Board
 from tests.unit.control.conftest import Clock
 from tests.unit.control.worlds import pool, world
 
@@ -44,7 +43,7 @@ class Site:
         self.clock = clock
         self.rows = Rows(board, clock)
         self.states = EndpointStates(board, events, clock, clock)
-        self.detection = OutlierDetection(board, self.rows, self.states, clock)
+        self.detection = OutlierDetection(board, self.states, clock)
         self.snapshot: Snapshot = world()
         self.run(Outlier())
 
@@ -52,7 +51,7 @@ class Site:
         names = names or ("e0", "e1", "e2")
         spec = world([pool("a", *names, outlier=outlier)], generation=self.snapshot.generation + 1)
         self.snapshot = self.rows.place(spec)
-        self.rows.settle(self.snapshot)
+        self.rows.configure(self.snapshot)
         self.states.add_new(self.snapshot.pools)
         self.states.configure(self.snapshot.pools)
         self.detection.configure(self.snapshot)
@@ -79,7 +78,7 @@ class Site:
     def answer(self, row: int, times: int, *, worker: int = 0) -> None:
         at = self.board.load(row, worker)
         self.board.cells[at + _OK] += times
-        for cell in RUNS:
+        for cell in range(L_CONSECUTIVE_FAILURES, L_RUN_GATEWAY_ERRORS + 1):
             self.board.cells[at + cell] = 0
 
     def refresh(self, after: float = 0.1) -> None:

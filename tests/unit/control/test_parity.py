@@ -9,9 +9,9 @@ from penstock.dataplane.board.layout import (
     L_JUDGED_CACHED,
     L_JUDGED_PREDICTED,
     L_JUDGED_PROMPT,
-    S_PREFIX_DOUBT_PPM,
-    Board,
+    S_HIT_DISTRUST_PPM,
 )
+from penstock.dataplane.board.memory import Board
 from tests.unit.control.worlds import endpoint, pool, world
 
 
@@ -32,12 +32,12 @@ def test_the_parting_and_the_agreement_are_said_once(board: Board, events: Event
 
     before = board.cells[H_EPOCH]
     judged(ENOUGH_TOKENS, 0)
-    assert board.cells[board.state(2) + S_PREFIX_DOUBT_PPM] == 1_000_000
+    assert board.cells[board.state(2) + S_HIT_DISTRUST_PPM] == 1_000_000
     assert board.cells[H_EPOCH] > before
     judged(ENOUGH_TOKENS, ENOUGH_TOKENS // 4, worker=1)
-    assert states.of("a", "e").prefix_doubt == 0.75
+    assert states.of("a", "e").hit_distrust == 0.75
     judged(ENOUGH_TOKENS, ENOUGH_TOKENS)
-    assert board.cells[board.state(2) + S_PREFIX_DOUBT_PPM] == 0
+    assert board.cells[board.state(2) + S_HIT_DISTRUST_PPM] == 0
     said = [event for event in events.recent(10) if event.kind.startswith("prefix.")]
     assert [event.kind for event in said] == ["prefix.parted", "prefix.agrees"]
     assert "100% of prompt tokens were predicted to be cached, 0% were" in said[0].message

@@ -1,5 +1,7 @@
 """Publishing: every worker runs the new world, or all stay with the one before."""
 
+import os
+import signal
 from collections.abc import AsyncIterator
 
 import pytest
@@ -14,8 +16,10 @@ from penstock.control.world.certificates import CertificateFiles
 from penstock.control.world.publish import Publisher, PublishError
 from penstock.control.world.rows import Rows
 from penstock.core.snapshot import Pool, Snapshot
-from penstock.dataplane.board.layout import H_GENERATION, S_WEIGHT_PPM, Board
+from penstock.dataplane.board.layout import H_GENERATION, S_WEIGHT_PPM, W_REQUESTS
+from penstock.dataplane.board.memory import Board
 from tests.unit.control.conftest import Clock
+from tests.unit.control.waiting import until
 from tests.unit.control.worlds import endpoint, listener, world
 
 A = {"a": ["x"]}
@@ -132,3 +136,50 @@ async def test_what_cannot_be_listened_on_fails_the_start(
     site = Site(board, clock, sockets, workers, events)
     with pytest.raises(StartError, match="this machine has no such address"):
         await site.publisher.start(world(A, listeners=[listener("a", 8080, "192.0.2.1")]))
+
+
+def changes_told(site: Site) -> int:
+    """How often workers were told changes of endpoints in place of a snapshot."""
+    return site.board.worker_sum(W_REQUESTS)
+
+
+async def test_where_only_endpoints_change_workers_are_told_those_alone(site: Site) -> None:
+    for names in (["x", "y"], ["y"], ["y", "z", "x"]):
+        told = changes_told(site)
+        await site.publisher.publish(world({"a": names}, listeners=[listener()]))
+        assert changes_told(site) == told + 2
+        assert site.workers.acknowledged == site.publisher.running.generation
+
+
+async def test_where_anything_else_changes_workers_get_the_whole(site: Site) -> None:
+    await site.publisher.publish(world(AB, listeners=[listener()]))
+    await site.publisher.publish(world({"a": ["x", "y"]}, listeners=[listener()]))
+    await site.publisher.publish(world({"a": ["y", "x"]}, listeners=[listener()]))
+    assert changes_told(site) == 0
+    assert site.workers.acknowledged == site.publisher.running.generation
+
+
+async def test_a_worker_that_was_lost_gets_the_whole_and_changes_from_then_on(site: Site) -> None:
+    lost = site.workers.all[0].pid
+    os.kill(lost, signal.SIGKILL)
+    await until(lambda: site.workers.all[0].pid not in (0, lost), "it is started again")
+    await site.publisher.publish(world({"a": ["x", "y"]}, listeners=[listener()]))
+    generation = site.publisher.running.generation
+    await until(lambda: site.workers.acknowledged == generation, "it runs the newest")
+    await until(lambda: site.workers.all[0].state == "ready", "it serves")
+    told = changes_told(site)
+    await site.publisher.publish(world({"a": ["y"]}, listeners=[listener()]))
+    assert changes_told(site) == told + 2
+    assert site.workers.acknowledged == site.publisher.running.generation
+
+
+async def test_after_a_refusal_all_run_the_same_again_and_are_told_changes_of_it(
+    site: Site,
+) -> None:
+    with pytest.raises(PublishError):
+        await site.publisher.publish(
+            world({"a": ["x"], "refused-by-1": ["y"]}, listeners=[listener()])
+        )
+    await site.publisher.publish(world({"a": ["x", "y"]}, listeners=[listener()]))
+    assert changes_told(site) == 2
+    assert site.workers.acknowledged == site.publisher.running.generation

@@ -4,7 +4,8 @@ import pytest
 
 from penstock.control.world.rows import BoardFullError, Rows
 from penstock.core.snapshot import Snapshot
-from penstock.dataplane.board.layout import L_IN_FLIGHT, L_REQUESTS, P_REQUESTS, Board
+from penstock.dataplane.board.layout import L_IN_FLIGHT, L_REQUESTS, P_REQUESTS
+from penstock.dataplane.board.memory import Board
 from tests.unit.control.conftest import Clock
 from tests.unit.control.worlds import world
 
@@ -22,7 +23,7 @@ class Reloads:
     def publish(self, pools: dict[str, list[str]]) -> Snapshot:
         self.generation += 1
         self.running = self.rows.place(world(pools, generation=self.generation))
-        self.rows.settle(self.running)
+        self.rows.configure(self.running)
         return self.running
 
 
@@ -109,7 +110,7 @@ def test_too_many_pools_are_refused_and_their_endpoints_rows_return(
     pools = {f"p{number}": ["x"] for number in range(board.pool_rows + 1)}
     with pytest.raises(BoardFullError, match="pools"):
         reloads.rows.place(world(pools, generation=2))
-    reloads.rows.settle(running)
+    reloads.rows.configure(running)
     clock.now += LONG_S
     reloads.rows.reclaim(acknowledged=1)
     endpoints = [f"e{number}" for number in range(board.endpoint_rows - 1)]

@@ -5,9 +5,9 @@ from random import Random
 import pytest
 
 from penstock.control.events import Events
+from penstock.core.attempt_counts import AttemptCounts
 from penstock.core.endpoint import Endpoint
 from penstock.core.env import Env
-from penstock.core.health.attempt_counts import AttemptCounts
 from penstock.core.health.breaker import Breaker
 from penstock.core.policy import create
 from penstock.core.pool.pool import Pool
@@ -25,7 +25,7 @@ from penstock.core.ticket import (
     Ticket,
 )
 from penstock.dataplane.board.counted_endpoint import CountedEndpoint
-from penstock.dataplane.board.layout import Board
+from penstock.dataplane.board.memory import Board
 from penstock.sim.kernel.events import Clock as SimulatedClock
 from penstock.sim.kernel.protection import GuardedEndpoint, Protection
 from penstock.sim.kernel.server import FifoServer, Server

@@ -11,6 +11,8 @@ from penstock.control.workers.sockets import ListeningSockets
 from penstock.control.workers.workers import StartError, Workers, describe_exit, forget_running
 from penstock.core.snapshot import Snapshot
 from penstock.dataplane.board.layout import (
+    H_ENDPOINT_ROWS_USED,
+    H_POOL_ROWS_USED,
     L_ADDRESS,
     L_BREAKER,
     L_CONSECUTIVE_FAILURES,
@@ -22,8 +24,8 @@ from penstock.dataplane.board.layout import (
     P_WAITING,
     W_ACCEPTED,
     W_CONNECTIONS,
-    Board,
 )
+from penstock.dataplane.board.memory import Board
 from tests.unit.control.waiting import until
 from tests.unit.control.worlds import listener, world
 
@@ -207,6 +209,7 @@ async def test_a_worker_that_does_not_stop_in_time_is_killed(
 
 
 def test_what_a_dead_worker_had_running_is_zeroed_and_its_totals_stay(board: Board) -> None:
+    board.cells[H_ENDPOINT_ROWS_USED] = board.cells[H_POOL_ROWS_USED] = 4
     for worker in (0, 1):
         at = board.load(3, worker)
         board.cells[at + L_IN_FLIGHT] = 4

@@ -2,7 +2,8 @@
 
 import pytest
 
-from penstock.core.health.attempt_counts import (
+from penstock.core.attempt_counts import (
+    A_1XX_TO_5XX,
     EXCUSED,
     EXCUSED_FOR_S,
     FAILED,
@@ -57,9 +58,9 @@ def test_wrong_framing_is_excused_while_others_are_in_order() -> None:
 
 def test_a_success_ends_every_run() -> None:
     counts = counted((DONE, 503), (CONNECT_FAILED, 0))
-    assert (counts.consecutive_failures, counts.run_gateway, counts.run_local) == (2, 2, 1)
+    assert counts.values[:A_1XX_TO_5XX] == [2, 2, 1, 1, 1]
     counts.settled(DONE, 200, 2.0)
-    assert (counts.consecutive_failures, counts.run_gateway, counts.run_local) == (0, 0, 0)
+    assert counts.values[:A_1XX_TO_5XX] == [0, 0, 0, 0, 0]
 
 
 def test_local_failures_are_judged_apart_where_asked_for() -> None:
@@ -77,7 +78,7 @@ def test_local_failures_are_judged_apart_where_asked_for() -> None:
 
 def test_processes_add_their_counts_and_the_longest_run_holds() -> None:
     counts = counted((DONE, 503), (DONE, 503))
-    counts.add(counted((DONE, 200), (DONE, 500), (DONE, 503), (CONNECT_FAILED, 0)))
+    counts.add(counted((DONE, 200), (DONE, 500), (DONE, 503), (CONNECT_FAILED, 0)).values)
     assert shown(judged(counts).every) == (6, 5, 3)
 
 

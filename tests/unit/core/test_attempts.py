@@ -8,8 +8,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from penstock.core.attempts import NOBODY_ELSE, OVER_BUDGET, Attempts, Failure
-from penstock.core.endpoint import DOWN, Endpoint
+from penstock.core.endpoint import Endpoint
 from penstock.core.env import Env
+from penstock.core.health.health import DOWN
 from penstock.core.policy import create
 from penstock.core.pool.models import ModelNames
 from penstock.core.pool.pool import Pool

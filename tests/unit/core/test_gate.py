@@ -6,7 +6,7 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from penstock.core.admission.gate import DROPPED, FULL, LATE, SHED, Ending, Gate, Place, needs_of
+from penstock.core.admission.gate import DROPPED, FULL, LATE, SHED, Ending, Gate, Waiter, needs_of
 from penstock.core.admission.queue import QueueEntry
 from penstock.core.endpoint import Endpoint
 from penstock.core.env import Env
@@ -18,7 +18,7 @@ NOBODY_THERE = -1
 GONE = Ending(told=False, came=False, whole=False, timed_out=False, status=0, latency_s=0.0)
 
 
-class Caller(Place):
+class Caller(Waiter):
     """A request for a model."""
 
     def __init__(self, model: str, importance: int = 64) -> None:
@@ -42,12 +42,12 @@ class Site(Gate):
         self.waits: list[float] = []
         self.queued = 0
 
-    def room(self, place: Place) -> int:
-        assert isinstance(place, Caller)
-        if place.model in self.down:
+    def room(self, waiter: Waiter) -> int:
+        assert isinstance(waiter, Caller)
+        if waiter.model in self.down:
             return NOBODY
-        busy = [each for each in self.running if each.model == place.model]
-        return ROOM if len(busy) < self.places[place.model] else NO_ROOM
+        busy = [each for each in self.running if each.model == waiter.model]
+        return ROOM if len(busy) < self.places[waiter.model] else NO_ROOM
 
     def come(self, caller: Caller) -> Caller:
         if self.admits(caller):
@@ -65,13 +65,13 @@ class Site(Gate):
             return
         self.running.append(caller)
 
-    def on_admitted(self, place: Place) -> None:
-        assert isinstance(place, Caller)
-        self.begin(place)
+    def on_admitted(self, waiter: Waiter) -> None:
+        assert isinstance(waiter, Caller)
+        self.begin(waiter)
 
-    def on_turned_away(self, place: Place, reason: int, why: str) -> None:
-        assert isinstance(place, Caller)
-        self.refused.append((place, reason))
+    def on_turned_away(self, waiter: Waiter, reason: int, why: str) -> None:
+        assert isinstance(waiter, Caller)
+        self.refused.append((waiter, reason))
 
     def on_waited(self, seconds: float) -> None:
         self.waits.append(seconds)

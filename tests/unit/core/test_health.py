@@ -4,9 +4,8 @@ from random import Random
 
 import pytest
 
-from penstock.core.endpoint import DOWN, STARTING, UP
 from penstock.core.env import Env
-from penstock.core.health.health import Health
+from penstock.core.health.health import DOWN, STARTING, UP, Health
 from penstock.core.snapshot import HealthCheck
 
 CHECK = HealthCheck(interval_s=5.0, fast_interval_s=1.0, rise=2, fall=3, jitter=0.0)

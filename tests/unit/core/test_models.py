@@ -4,8 +4,9 @@ from random import Random
 
 import pytest
 
-from penstock.core.endpoint import DOWN, Endpoint
+from penstock.core.endpoint import Endpoint
 from penstock.core.env import Env
+from penstock.core.health.health import DOWN
 from penstock.core.policy import create
 from penstock.core.pool.models import ModelNames, loaded_hash
 from penstock.core.pool.pool import Pool
@@ -120,17 +121,17 @@ def test_endpoints_that_have_the_adapter_loaded_are_preferred_while_they_have_ro
 ) -> None:
     pool, endpoints = pool_of({"one": ["sql"], "two": ["sql"], "three": ["base"]})
     pool.knows_loaded = True
-    endpoints["two"].loaded = [loaded_hash("sql")]
-    endpoints["two"].waiting = 0
+    endpoints["two"].reported.loaded = [loaded_hash("sql")]
+    endpoints["two"].reported.waiting = 0
     assert picks(pool, "sql", env) == {"two"}
-    endpoints["two"].waiting = 1
+    endpoints["two"].reported.waiting = 1
     assert picks(pool, "sql", env) == {"one", "two"}
 
 
 def test_an_engine_that_tells_no_queue_is_preferred_while_few_more_run_there(env: Env) -> None:
     pool, endpoints = pool_of({"one": ["m"], "two": ["m"]})
     pool.knows_loaded = True
-    endpoints["two"].loaded = [loaded_hash("m")]
+    endpoints["two"].reported.loaded = [loaded_hash("m")]
     endpoints["two"].in_flight = 4
     assert picks(pool, "m", env) == {"two"}
     endpoints["two"].in_flight = 5

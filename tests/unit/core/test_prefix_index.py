@@ -36,7 +36,7 @@ def test_the_ends_of_the_least_recent_prefix_go_first() -> None:
 def test_no_more_tokens_than_the_cache_holds() -> None:
     index = PrefixIndex()
     a = Endpoint("a")
-    a.kv_capacity = 25
+    a.reported.kv_capacity = 25
     index.insert(prompt(1, 2), a)
     assert index.overflow(a, 15) == 10
     index.insert(prompt(11), a)
@@ -149,7 +149,7 @@ def test_a_cache_that_is_followed_from_now_on_is_believed_to_hold_nothing_else()
 def test_disproved_blocks_leave_room_and_can_be_believed_again() -> None:
     index, endpoints = sent_everywhere({3: []})
     a = endpoints[0]
-    a.kv_capacity = 30
+    a.reported.kv_capacity = 30
     assert index.overflow(a, 10) == 10
     index.disprove(3, 0)
     assert index.overflow(a, 10) == 0

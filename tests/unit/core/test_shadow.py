@@ -3,8 +3,9 @@
 from random import Random
 from typing import Any
 
-from penstock.core.endpoint import DOWN, Endpoint
+from penstock.core.endpoint import Endpoint
 from penstock.core.env import Env
+from penstock.core.health.health import DOWN
 from penstock.core.measure.load_report import LoadReport
 from penstock.core.policy import create
 from penstock.core.policy.support.serving import ServingPolicy
@@ -57,12 +58,14 @@ def test_the_same_policy_in_the_shadow_agrees_at_every_step() -> None:
                 each.first_byte(chance.now - 0.1)
                 each.output_tokens = 40
                 each.settle(DONE, chance.now)
-    counted = [(e.pending_prefill, e.kv_tokens, e.in_flight) for e in pool.endpoints]
+    counted = [(e.tokens.pending_prefill, e.tokens.held, e.in_flight) for e in pool.endpoints]
     assert sum(in_flight for _, _, in_flight in counted) == len(running)
     for both in running:
         for each in both:
             each.settle(DONE, 100.0)
-    assert all((e.in_flight, e.pending_prefill, e.kv_tokens) == (0, 0, 0) for e in pool.endpoints)
+    assert all(
+        (e.in_flight, e.tokens.pending_prefill, e.tokens.held) == (0, 0, 0) for e in pool.endpoints
+    )
 
 
 def test_it_seeds_an_endpoint_that_joins_as_the_pool_s_own_policy_does() -> None:
@@ -140,7 +143,7 @@ def test_reports_are_believed_until_they_are_too_old() -> None:
     assert held() > 0.0
     shadow.expire_reports(56.0, 5.0)
     assert held() == 0.0
-    assert only.kv_elsewhere == 0  # the live one is its own policy's
+    assert only.tokens_elsewhere.held == 0  # the live one is its own policy's
 
 
 def test_it_believes_of_caches_what_the_pool_s_own_policy_heard_from_other_workers() -> None:

@@ -8,7 +8,8 @@ from itertools import combinations
 import pytest
 
 from penstock.dataplane.board.address_sketch import MOST_KNOWN, AddressSketch
-from penstock.dataplane.board.layout import ADDRESS_SLOTS, Board, create_board
+from penstock.dataplane.board.layout import ADDRESS_SLOTS
+from penstock.dataplane.board.memory import Board, create_board
 
 ADDRESSES = [f"10.{number >> 16}.{number >> 8 & 255}.{number & 255}" for number in range(8000)]
 

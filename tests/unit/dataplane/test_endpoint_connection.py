@@ -10,7 +10,7 @@ import pytest
 from penstock.core.env import Env
 from penstock.core.snapshot import Connections, Endpoint, PoolTimeouts
 from penstock.dataplane.board.counted_endpoint import CountedEndpoint
-from penstock.dataplane.board.layout import Board, create_board
+from penstock.dataplane.board.memory import Board, create_board
 from penstock.dataplane.endpoint.address_race import Address
 from penstock.dataplane.endpoint.connector import ConnectionSettings, Connector
 from penstock.dataplane.endpoint.http1 import EndpointConnection

@@ -20,13 +20,8 @@ from penstock.core.snapshot import (
     PoolTimeouts,
 )
 from penstock.core.ticket import DONE, Ticket
-from penstock.dataplane.board.layout import (
-    L_JUDGED_CACHED,
-    L_JUDGED_PREDICTED,
-    L_JUDGED_PROMPT,
-    Board,
-    create_board,
-)
+from penstock.dataplane.board.layout import L_JUDGED_CACHED, L_JUDGED_PREDICTED, L_JUDGED_PROMPT
+from penstock.dataplane.board.memory import Board, create_board
 from penstock.dataplane.endpoint.connector import ConnectionSettings
 from penstock.dataplane.io.loop import Loop
 from penstock.dataplane.pool.live_endpoint import LiveEndpoint
@@ -75,15 +70,15 @@ def test_a_report_is_taken_once_and_carries_its_time(site: Site) -> None:
     assert site.endpoint.take_report() is None
     site.engine_says(VLLM)
     assert site.endpoint.take_report() is None
-    assert site.endpoint.reported_at == 100.0
-    assert site.endpoint.kv_capacity == 1000
+    assert site.endpoint.reported.at == 100.0
+    assert site.endpoint.reported.kv_capacity == 1000
 
 
 def test_requests_and_tokens_of_others_count_and_own_ones_only_once(site: Site) -> None:
     own = site.send(100)
     site.engine_says(VLLM)
     assert site.endpoint.load() == 5  # four of others and its own
-    assert site.endpoint.kv_elsewhere == 400  # of 500 held there 100 are its own
+    assert site.endpoint.tokens_elsewhere.held == 400  # of 500 held there 100 are its own
     own.settle(DONE, 101.0)
     assert site.endpoint.load() == 4
 
@@ -101,8 +96,8 @@ def test_a_silent_engine_leaves_own_counts_and_what_does_not_change(site: Site) 
     assert site.endpoint.load() == 5
     site.endpoint.expire_report(105.5, 5.0)
     assert site.endpoint.load() == 1
-    assert (site.endpoint.kv_elsewhere, site.endpoint.reported_at) == (0, -1.0)
-    assert site.endpoint.kv_capacity == 1000
+    assert (site.endpoint.tokens_elsewhere.held, site.endpoint.reported.at) == (0, -1.0)
+    assert site.endpoint.reported.kv_capacity == 1000
     assert site.endpoint.take_report() is None  # the old one does not come back
     own.settle(DONE, 106.0)
 
@@ -125,13 +120,13 @@ def test_the_load_in_a_responses_head_reaches_the_policy(site: Site) -> None:
         row=0,
     )
     pool = LivePool(PoolSetup(spec, 1), site.board, 0, Loop(site.env))
-    site.endpoint.kv_capacity = 1000
+    site.endpoint.reported.kv_capacity = 1000
     head = ResponseHead(b"", 200, b"OK", 1)
     value = b"TEXT named_metrics.kv_cache_usage_perc=0.25, named_metrics.num_requests_waiting=1"
     head.fields = [(b"endpoint-load-metrics", b"Endpoint-Load-Metrics", value)]
     pool.take_orca(site.endpoint, head, 123.0)
-    assert site.endpoint.reported_at == 123.0
-    assert site.endpoint.kv_elsewhere == 250
+    assert site.endpoint.reported.at == 123.0
+    assert site.endpoint.tokens_elsewhere.held == 250
 
 
 def test_an_engine_that_was_restarted_holds_nothing(site: Site) -> None:
@@ -167,7 +162,7 @@ def test_predictions_count_by_the_share_that_came_true(site: Site) -> None:
     site.send(600).settle(DONE, 100.5)
     request = Request(prompt_tokens=600, blocks=list(range(600)), block_tokens=1)
     assert site.policy.index.matches(request, [site.endpoint]) == [600]
-    site.endpoint.prefix_doubt = 0.75
+    site.endpoint.hit_distrust = 0.75
     assert site.policy.index.matches(request, [site.endpoint]) == [150]
 
 
@@ -190,17 +185,32 @@ def test_tokens_that_other_workers_sent_count_at_once(site: Site) -> None:
     mine = site.send(100)
     theirs = other.send(300)
     site.endpoint.read_tokens_elsewhere()
-    assert (site.endpoint.prefill_elsewhere, site.endpoint.kv_elsewhere) == (300, 300)
+    assert (
+        site.endpoint.tokens_elsewhere.pending_prefill,
+        site.endpoint.tokens_elsewhere.held,
+    ) == (300, 300)
     theirs.first_byte(100.5)
     site.endpoint.read_tokens_elsewhere()
-    assert (site.endpoint.prefill_elsewhere, site.endpoint.kv_elsewhere) == (0, 300)
-    assert (site.endpoint.decoding_elsewhere, site.endpoint.prefilled_elsewhere) == (1, 300)
+    assert (
+        site.endpoint.tokens_elsewhere.pending_prefill,
+        site.endpoint.tokens_elsewhere.held,
+    ) == (0, 300)
+    assert (site.endpoint.tokens_elsewhere.decoding, site.endpoint.tokens_elsewhere.prefilled) == (
+        1,
+        300,
+    )
     other.endpoint.publish()  # of all counts at once changes nothing about it
     theirs.settle(DONE, 101.0)
     mine.settle(DONE, 101.0)
     site.endpoint.read_tokens_elsewhere()
-    assert (site.endpoint.prefill_elsewhere, site.endpoint.kv_elsewhere) == (0, 0)
-    assert (site.endpoint.decoding_elsewhere, site.endpoint.prefilled_elsewhere) == (0, 300)
+    assert (
+        site.endpoint.tokens_elsewhere.pending_prefill,
+        site.endpoint.tokens_elsewhere.held,
+    ) == (0, 0)
+    assert (site.endpoint.tokens_elsewhere.decoding, site.endpoint.tokens_elsewhere.prefilled) == (
+        0,
+        300,
+    )
 
 
 def test_of_tokens_elsewhere_the_report_may_know_more_than_the_workers(site: Site) -> None:
@@ -209,7 +219,7 @@ def test_of_tokens_elsewhere_the_report_may_know_more_than_the_workers(site: Sit
     site.engine_says(VLLM)  # 500 held, 200 of them by nobody's request of ours
     site.endpoint.report_taken()
     site.endpoint.read_tokens_elsewhere()
-    assert site.endpoint.kv_elsewhere == 500
+    assert site.endpoint.tokens_elsewhere.held == 500
     theirs.settle(DONE, 101.0)
 
 
@@ -217,7 +227,7 @@ def test_a_worker_that_starts_anew_holds_nothing(site: Site) -> None:
     Site(site.board, worker=1).send(300)  # it dies with this
     Site(site.board, worker=1)
     site.endpoint.read_tokens_elsewhere()
-    assert site.endpoint.prefill_elsewhere == 0
+    assert site.endpoint.tokens_elsewhere.pending_prefill == 0
 
 
 def test_a_pool_looks_at_other_workers_before_it_picks(site: Site) -> None:

@@ -8,13 +8,8 @@ import pytest
 from penstock.core.endpoint import Endpoint
 from penstock.core.prefixes.prefix_index import PrefixIndex
 from penstock.core.request import Request
-from penstock.dataplane.board.layout import (
-    FACT_SETS,
-    FACT_WAYS,
-    FACTS,
-    Board,
-    create_board,
-)
+from penstock.dataplane.board.layout import FACT_SETS, FACT_WAYS, FACTS
+from penstock.dataplane.board.memory import Board, create_board
 from penstock.dataplane.llm.exact_prefixes import ALL, FactsReader, FactTable
 
 BIG = (1 << 64) - 1
@@ -121,7 +116,7 @@ class Believer:
 
     def believes(self) -> int:
         """How many blocks, after hearing what is told."""
-        self.reader.take([self.index])
+        self.reader.refresh([self.index])
         return self.index.blocks_of(self.endpoint)
 
 

@@ -6,8 +6,8 @@ from random import Random
 
 import pytest
 
+from penstock.core.attempt_counts import EXCUSED_FOR_S
 from penstock.core.env import Env
-from penstock.core.health.attempt_counts import EXCUSED_FOR_S
 from penstock.core.health.breaker import CLOSED, OPEN, Breaker
 from penstock.core.policy import create
 from penstock.core.request import Request
@@ -37,9 +37,8 @@ from penstock.dataplane.board.layout import (
     L_RUN_LOCAL,
     L_TIMED,
     L_TOTAL_SUM_US,
-    Board,
-    create_board,
 )
+from penstock.dataplane.board.memory import Board, create_board
 from penstock.dataplane.endpoint.connector import ConnectionSettings
 from penstock.dataplane.io.loop import Loop
 from penstock.dataplane.pool.live_endpoint import LiveEndpoint

@@ -12,14 +12,8 @@ from penstock.core.policy.base import Policy
 from penstock.core.request import Request
 from penstock.core.snapshot import Breaker, Connections, Endpoint, EndpointTls, PoolTimeouts
 from penstock.core.ticket import DONE, TIMEOUT, Ticket
-from penstock.dataplane.board.layout import (
-    R_AT_US,
-    R_COLD,
-    R_PREFIX_HITS,
-    S_MAX_IN_FLIGHT,
-    Board,
-    create_board,
-)
+from penstock.dataplane.board.layout import R_AT_US, R_COLD, R_PREFIX_HITS, S_MAX_IN_FLIGHT
+from penstock.dataplane.board.memory import Board, create_board
 from penstock.dataplane.endpoint.address_race import Address
 from penstock.dataplane.endpoint.connector import ConnectionSettings
 from penstock.dataplane.io.loop import Loop

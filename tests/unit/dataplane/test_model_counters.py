@@ -12,9 +12,8 @@ from penstock.dataplane.board.layout import (
     M_POOL,
     M_PROMPT_TOKENS,
     MODEL_ROWS,
-    Board,
-    create_board,
 )
+from penstock.dataplane.board.memory import Board, create_board
 from penstock.dataplane.board.model_counters import (
     MODELS_PER_POOL,
     OTHER_MODELS,

@@ -13,7 +13,8 @@ from penstock.core import snapshot
 from penstock.core.env import Env
 from penstock.core.request import Request
 from penstock.core.ticket import CLIENT_GONE, DONE, Ticket
-from penstock.dataplane.board.layout import P_REQUESTS, P_SHADOWS, SH_DECISIONS, Board, create_board
+from penstock.dataplane.board.layout import P_REQUESTS, P_SHADOWS, SH_DECISIONS
+from penstock.dataplane.board.memory import Board, create_board
 from penstock.dataplane.endpoint.address_race import addresses_of
 from penstock.dataplane.io.loop import Loop
 from penstock.dataplane.pool.live_endpoint import LiveEndpoint
@@ -55,7 +56,7 @@ class PoolAtWork:
 
     def reload(self, **settings: Any) -> None:
         self.spec = replace(self.spec, **settings)
-        self.pool.adopt(PoolSetup(self.spec, self._workers))
+        self.pool.configure(PoolSetup(self.spec, self._workers))
         self.pool.replace_endpoints(list(self.members))
 
     def request(self, request: Request | None = None, request_id: bytes = b"id") -> Ticket:

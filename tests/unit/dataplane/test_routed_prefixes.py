@@ -7,11 +7,12 @@ from random import Random
 import pytest
 
 from penstock.core.env import Env
-from penstock.core.prefixes.answer_homes import AnswerHomes
+from penstock.core.prefixes.answer_endpoints import AnswerEndpoints
 from penstock.core.prefixes.prefix_index import PrefixIndex
 from penstock.core.request import Request
 from penstock.core.snapshot import Connections, Endpoint, PoolTimeouts
-from penstock.dataplane.board.layout import ROUTES, Board, create_board
+from penstock.dataplane.board.layout import ROUTES
+from penstock.dataplane.board.memory import Board, create_board
 from penstock.dataplane.endpoint.connector import ConnectionSettings
 from penstock.dataplane.io.loop import Loop
 from penstock.dataplane.llm.routed_prefixes import Believer, RoutedPrefixes
@@ -30,14 +31,14 @@ class Worker:
         self.index = PrefixIndex(max_blocks)
         self.routed = RoutedPrefixes(board, number)
         self.index.journal = self.routed
-        self.homes = AnswerHomes()
+        self.answer_endpoints = AnswerEndpoints()
 
     def send(self, *blocks: int) -> int:
         """Returns how many tokens were believed to be there."""
         return self.index.insert(prompt(*blocks), self.endpoint)
 
     def hear(self) -> None:
-        self.routed.take({ROW: Believer(self.endpoint, self.index, self.homes)})
+        self.routed.refresh({ROW: Believer(self.endpoint, self.index, self.answer_endpoints)})
 
     def believes(self, *blocks: int) -> int:
         """How many tokens of that prompt are there, after hearing the others."""
@@ -94,8 +95,8 @@ def test_who_made_an_answer_is_told_between_prefixes(board: Board) -> None:
     one.routed.answered(big, one.endpoint)
     one.send(1, 2)
     assert two.believes(1, 2) == 32
-    assert two.homes.of(big) is two.endpoint
-    assert two.homes.of(1) is None
+    assert two.answer_endpoints.of(big) is two.endpoint
+    assert two.answer_endpoints.of(1) is None
     assert two.believes(big) == 0
 
 
@@ -103,15 +104,15 @@ def test_a_pool_without_prefixes_hears_of_answers_alone(board: Board) -> None:
     one, two = Worker(board, 0), Worker(board, 1)
     one.send(1)
     one.routed.answered(7, one.endpoint)
-    two.routed.take({ROW: Believer(two.endpoint, None, two.homes)})
-    assert two.homes.of(7) is two.endpoint
+    two.routed.refresh({ROW: Believer(two.endpoint, None, two.answer_endpoints)})
+    assert two.answer_endpoints.of(7) is two.endpoint
     assert two.believes(1) == 0
 
 
 def test_endpoints_that_are_not_known_are_passed_over(board: Board) -> None:
     one, two = Worker(board, 0), Worker(board, 1)
     one.send(1)
-    two.routed.take({})
+    two.routed.refresh({})
     assert two.believes(1) == 0
 
 

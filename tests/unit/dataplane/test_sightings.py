@@ -12,7 +12,8 @@ from penstock.core.prefixes.prefix_learner import Sighting
 from penstock.core.request import Request
 from penstock.core.snapshot import Connections, Endpoint, PoolTimeouts
 from penstock.core.ticket import Ticket
-from penstock.dataplane.board.layout import SG_COUNT, SIGHTING_CELLS, Board, create_board
+from penstock.dataplane.board.layout import SG_COUNT, SIGHTING_CELLS
+from penstock.dataplane.board.memory import Board, create_board
 from penstock.dataplane.endpoint.connector import ConnectionSettings
 from penstock.dataplane.io.loop import Loop
 from penstock.dataplane.llm.exact_prefixes import FactTable

@@ -16,9 +16,10 @@ from typing import Final, Literal
 import msgspec
 import pytest
 
-from penstock.core.endpoint import UP
+from penstock.core.health.health import UP
 from penstock.core.snapshot import Endpoint, Listener, PolicyChoice, Snapshot
-from penstock.dataplane.board.layout import S_HEALTH, S_WEIGHT_PPM, Board, create_board
+from penstock.dataplane.board.layout import S_HEALTH, S_WEIGHT_PPM
+from penstock.dataplane.board.memory import Board, create_board
 from penstock.dataplane.client.http1 import ClientConnection
 from penstock.dataplane.context import Context
 from penstock.dataplane.endpoint.http1 import EndpointConnection
@@ -58,7 +59,7 @@ class HandDriven:
         self.worker = Worker(self.context)
         listening = socket.create_server(("127.0.0.1", 0))
         self.address = listening.getsockname()
-        self.worker.apply(msgspec.to_builtins(snapshot), ["main"], [listening.detach()])
+        self.worker.configure(msgspec.to_builtins(snapshot), ["main"], [listening.detach()])
         self.endpoint = endpoint
         self.client: socket.socket = socket.create_connection(self.address)
         assert has_come(self.worker.listeners["main"].fd)

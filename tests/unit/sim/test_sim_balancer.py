@@ -2,7 +2,7 @@
 
 import pytest
 
-from penstock.core.endpoint import DOWN
+from penstock.core.health.health import DOWN
 from penstock.sim.kernel.events import Clock
 from penstock.sim.kernel.faults import Drain, Failure, Recovery, WeightChange
 from penstock.sim.kernel.laws import Deterministic
@@ -117,16 +117,16 @@ def test_a_balancer_learns_of_others_only_by_reports() -> None:
     mine = SmallWorld(clock, servers, policy="least-request")
     other = SmallWorld(clock, servers, policy="least-request")
     other.pool.endpoints[0].in_flight = 3
-    other.pool.endpoints[0].pending_prefill = 500
-    other.pool.endpoints[0].decoding = 2
+    other.pool.endpoints[0].tokens.pending_prefill = 500
+    other.pool.endpoints[0].tokens.decoding = 2
     clock.at(LoadExchange(clock, [mine.balancer, other.balancer], 1.0, 0.5), 1.0)
     loads: list[int] = []
     for until in (1.2, 1.6):
         clock.run(until)
         loads.append(mine.pool.endpoints[0].load())
     assert loads == [0, 3]
-    assert mine.pool.endpoints[0].prefill_elsewhere == 500
-    assert mine.pool.endpoints[0].decoding_elsewhere == 2
+    assert mine.pool.endpoints[0].tokens_elsewhere.pending_prefill == 500
+    assert mine.pool.endpoints[0].tokens_elsewhere.decoding == 2
     other.pool.endpoints[0].in_flight = 0
     clock.run(2.6)
     assert mine.pool.endpoints[0].load() == 0

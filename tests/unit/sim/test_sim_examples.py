@@ -4,9 +4,9 @@ from pathlib import Path
 
 import pytest
 
-from penstock.sim.doubts import doubts
 from penstock.sim.expectation import expectation
 from penstock.sim.experiment import Comparison, compare
+from penstock.sim.likely_mistakes import likely_mistakes
 from penstock.sim.scenario import load_scenario
 
 EXAMPLES = Path(__file__).parents[3] / "examples"
@@ -52,8 +52,8 @@ def test_the_seed_of_it_all_comes_near_its_closed_forms() -> None:
 
 
 @pytest.mark.parametrize("file", [*SCENARIOS.iterdir(), OWN_POLICY], ids=lambda file: file.stem)
-def test_no_scenario_is_doubted(file: Path) -> None:
-    assert list(doubts(load_scenario(file))) == []
+def test_no_scenario_is_warned_about(file: Path) -> None:
+    assert list(likely_mistakes(load_scenario(file))) == []
 
 
 def test_rules_that_do_not_look_overload_the_slow_servers() -> None:

@@ -12,7 +12,7 @@ from click.testing import CliRunner, Result
 from rich.console import Console
 
 from penstock.cli.simulate import simulate
-from penstock.sim.doubts import doubts
+from penstock.sim.likely_mistakes import likely_mistakes
 from penstock.sim.report.chart import Axis, Curve, chart
 from penstock.sim.report.swept import sweep_page, sweep_table
 from penstock.sim.scenario import Scenario, scenario_of
@@ -79,6 +79,7 @@ def test_the_table_has_a_row_for_each_load(swept: Sweep) -> None:
     rows = [line.split() for line in text.getvalue().splitlines() if line.startswith("│")]
     assert [row[1] for row in rows[:3]] == ["0.5", "0.7", "0.9"]
     assert "theory" in text.getvalue()
+    assert "random: M/M/1 at each of 3 servers." in text.getvalue()
 
 
 def test_an_axis_that_begins_with_its_data_wastes_no_width() -> None:
@@ -86,6 +87,13 @@ def test_an_axis_that_begins_with_its_data_wastes_no_width() -> None:
     drawn = chart("t", across, Axis("", str), [Curve("c", [(0.5, 1.0), (0.9, 2.0)])])
     first, last = re.findall(r"([\d.]+),[\d.]+", drawn[drawn.index("points=") :])[:2]
     assert (float(first), float(last)) == (64.0, 628.0)
+
+
+def test_an_axis_ends_with_a_labelled_value_above_all_others() -> None:
+    curve = Curve("c", [(0.0, 0.0), (1.0, 9.3)], dots=True)
+    drawn = chart("t", Axis("x", str), Axis("", "{:g} s".format), [curve])
+    assert ">10 s</text>" in drawn
+    assert drawn.count("<circle") == 2
 
 
 def invoke(*arguments: str) -> Result:
@@ -116,20 +124,36 @@ def test_a_wrong_range_is_refused() -> None:
     assert "write load=0.5..0.95" in done.output
 
 
-def test_a_load_that_grows_without_bound_is_doubted() -> None:
-    [doubt] = doubts(scenario({"load": 1.2}))
-    assert doubt.startswith("the offered load is 1.2 times the capacity")
-    assert list(doubts(scenario({"load": 0.99}))) == []
-    assert list(doubts(scenario({"load": 1.2}, timeout="5s"))) == []
-    assert list(doubts(scenario({"load": 1.2}, servers=[{"room": 10}]))) == []
+def test_a_load_that_grows_without_bound_is_warned_about() -> None:
+    [mistake] = likely_mistakes(scenario({"load": 1.2}))
+    assert mistake.startswith("the offered load is 1.2 times the capacity")
+    assert list(likely_mistakes(scenario({"load": 1.2}, timeout="5s"))) == []
+    assert list(likely_mistakes(scenario({"load": 1.2}, servers=[{"room": 10}]))) == []
 
 
-def test_policies_are_doubted_where_what_they_decide_by_is_missing() -> None:
-    [doubt] = doubts(scenario({"load": 0.5}, policies=["random", "marginal-cost"]))
-    assert "'marginal-cost' decides by prompts" in doubt
-    [doubt] = doubts(scenario({"load": 0.5}, policies=["source-hash", "adaptive"]))
-    assert "'source-hash' decides by the client's key" in doubt
+def test_a_run_too_short_for_its_queues_to_fill_is_warned_about() -> None:
+    """M/M/1 at 0.9 remembers 1 / (1 - √0.9)² = 380 mean services."""
+
+    def warned(load: float, **values: Any) -> list[str]:
+        return list(likely_mistakes(scenario({"load": load}, **values)))
+
+    [mistake] = warned(0.9, run={"customers": 5000})
+    assert "takes about 380 s to settle, and a run lasts 1,852 s" in mistake
+    assert "(`--customers 5200`) are enough" in mistake
+    assert warned(0.9, run={"customers": 5200}) == []
+    assert warned(0.9, run={"customers": 5000}, service={"mean": "1ms"}) == [
+        mistake.replace("380 s", "380 ms").replace("1,852 s", "1.85 s")
+    ], "in other units the same"
+    assert warned(0.9, servers=[{"count": 3, "room": 10}]) == [], "they cannot grow"
+    assert warned(0.5) == []
+
+
+def test_policies_are_warned_about_where_what_they_decide_by_is_missing() -> None:
+    [mistake] = likely_mistakes(scenario({"load": 0.5}, policies=["random", "marginal-cost"]))
+    assert "'marginal-cost' decides by prompts" in mistake
+    [mistake] = likely_mistakes(scenario({"load": 0.5}, policies=["source-hash", "adaptive"]))
+    assert "'source-hash' decides by the client's key" in mistake
     keyed = scenario({"load": 0.5}, policies=["source-hash"], keys={"count": 10})
-    assert list(doubts(keyed)) == []
-    done = invoke(*BRIEF, "-p", "cache-aware")
+    assert list(likely_mistakes(keyed)) == []
+    done = invoke(*BRIEF, "--load", "0.1", "-p", "cache-aware")
     assert (done.exit_code, done.stderr.count("Warning: ")) == (0, 1)

@@ -192,7 +192,10 @@ def _status_only(value: Any) -> Any:
 class FixedResponse(Section):
     """Answer with this, without any pool. A plain number stands for `status`."""
 
-    status: Annotated[int, Field(ge=200, le=599)] = required("Status code, 200 to 599.")
+    status: Annotated[int, Field(ge=200, le=599)] = required(
+        "Status code, 200 to 599. 405 comes with `Allow`: the methods that other routes take for "
+        "the same request."
+    )
     body: str = setting(_RESPONSE.body, "Body.")
     content_type: FieldValue = setting(_RESPONSE.content_type, "Type of the body.")
 

@@ -8,9 +8,9 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from penstock.config.describe.explain import explain
 from penstock.config.document.model import Document, is_extension
 from penstock.config.load.errors import ConfigError, Location, Position, Problem, spell
+from penstock.config.load.explain import explain
 from penstock.config.load.source import read_source
 
 

@@ -9,6 +9,7 @@ addresses, and so are health checks, which then test what requests go to.
 import asyncio
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
+from functools import lru_cache
 from ipaddress import ip_address
 from time import monotonic
 from typing import Final
@@ -178,6 +179,7 @@ def _named(spec: Snapshot) -> list[Endpoint]:
     return [each for pool in spec.pools for each in pool.endpoints if not _is_address(each.host)]
 
 
+@lru_cache(maxsize=1 << 17)  # asked of every endpoint with every publication
 def _is_address(host: str) -> bool:
     try:
         ip_address(host)

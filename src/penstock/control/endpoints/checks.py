@@ -10,14 +10,13 @@ from random import Random
 from time import monotonic
 from typing import Final
 
+from penstock.control.endpoint_contexts import EndpointContexts
 from penstock.control.endpoints.health_checker import CheckTarget, HealthChecker
 from penstock.control.endpoints.states import EndpointStates
 from penstock.control.events import Events
 from penstock.control.target_tasks import TargetTasks
-from penstock.control.world.certificates import EndpointContexts
-from penstock.core.endpoint import DOWN, UP
 from penstock.core.env import Env
-from penstock.core.health.health import Health
+from penstock.core.health.health import DOWN, UP, Health
 from penstock.core.snapshot import Snapshot
 
 _AT_ONCE: Final = 128  # checks; a bound on descriptors, not on speed

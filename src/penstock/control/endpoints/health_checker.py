@@ -6,9 +6,9 @@ from typing import Final
 
 from penstock import __version__
 from penstock._reasons import reason_of
+from penstock.control.endpoint_contexts import EndpointContexts
 from penstock.control.endpoints.connecting import Connector
 from penstock.control.workers.sockets import shown_address
-from penstock.control.world.certificates import EndpointContexts
 from penstock.core.snapshot import Endpoint, EndpointTls, HealthCheck
 from penstock.wire.chunked import ChunkedReader
 from penstock.wire.http1 import Refusal, ResponseHead, find_head_end, parse_response

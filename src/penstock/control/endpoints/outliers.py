@@ -5,32 +5,19 @@ from collections.abc import Callable
 from time import monotonic
 
 from penstock.control.endpoints.states import EndpointStates
-from penstock.control.world.rows import Rows
-from penstock.core.health.attempt_counts import AttemptCounts
+from penstock.core.attempt_counts import ATTEMPT_CELLS, AttemptCounts
 from penstock.core.health.outlier import OutlierDetector
 from penstock.core.health.outlier_records import EndpointCounts
 from penstock.core.health.outlier_watch import LOOK_S, OutlierWatch
 from penstock.core.snapshot import Endpoint, Pool, Snapshot
-from penstock.core.ticket import CONNECT_FAILED, TIMEOUT
 from penstock.dataplane.board.layout import (
-    L_1XX_TO_5XX,
-    L_BLAMELESS_5XX,
-    L_BROKEN,
-    L_CONNECT_FAILURES,
-    L_CONSECUTIVE_FAILURES,
-    L_EXCUSED,
+    ATTEMPTS_AT,
     L_FAILURES,
-    L_GATEWAY_ERRORS,
     L_HEARD_US,
     L_QUIET_SINCE_US,
-    L_RUN_5XX,
-    L_RUN_GATEWAY,
-    L_RUN_GATEWAY_ERRORS,
-    L_RUN_LOCAL,
-    L_TIMEOUTS,
     LOAD_CELLS,
-    Board,
 )
+from penstock.dataplane.board.memory import Board
 
 
 class OutlierDetection:
@@ -39,12 +26,10 @@ class OutlierDetection:
     def __init__(
         self,
         board: Board,
-        rows: Rows,
         states: EndpointStates,
         clock: Callable[[], float] = monotonic,
     ) -> None:
         self._board = board
-        self._rows = rows
         self._states = states
         self._clock = clock
         self._pools: tuple[Pool, ...] = ()
@@ -122,7 +107,7 @@ class OutlierDetection:
             load = board.cells[at : at + LOAD_CELLS].tolist()
             quiet_since = max(quiet_since, load[L_QUIET_SINCE_US])
             heard = max(heard, load[L_HEARD_US])
-            counts.add(_counted_by(load))
+            counts.add(load[ATTEMPTS_AT : ATTEMPTS_AT + ATTEMPT_CELLS])
         state = self._states.of(pool.name, name)
         return counts.for_outliers(
             name,
@@ -135,31 +120,9 @@ class OutlierDetection:
     def _count_failures(self) -> int:
         """All failures on the board: one strided read, so that polling costs little."""
         board = self._board
-        end = board.load(self._rows.highest_endpoint_row + 1, 0)
+        end = board.load(board.endpoint_rows_used, 0)
         stride = board.load(1, 0) - board.load(0, 0)
         return sum(
             sum(board.cells[board.load(0, worker) + L_FAILURES : end : stride].tolist())
             for worker in range(board.workers)
         )
-
-
-def _counted_by(load: list[int]) -> AttemptCounts:
-    """What one worker counted of an endpoint, as the board has it."""
-    counts = AttemptCounts()
-    counts.by_class = load[L_1XX_TO_5XX:L_CONNECT_FAILURES]
-    counts.by_outcome[CONNECT_FAILED : TIMEOUT + 1] = load[L_CONNECT_FAILURES : L_TIMEOUTS + 1]
-    counts.failures = load[L_FAILURES]
-    counts.gateway_errors = load[L_GATEWAY_ERRORS]
-    counts.broken = load[L_BROKEN]
-    counts.blameless_5xx = load[L_BLAMELESS_5XX]
-    counts.excused = load[L_EXCUSED]
-    counts.consecutive_failures = load[L_CONSECUTIVE_FAILURES]
-    counts.run_gateway = load[L_RUN_GATEWAY]
-    counts.run_local = load[L_RUN_LOCAL]
-    counts.run_5xx = load[L_RUN_5XX]
-    counts.run_gateway_errors = load[L_RUN_GATEWAY_ERRORS]
-    return counts
-
-
-assert L_CONNECT_FAILURES == L_1XX_TO_5XX + 5
-assert L_TIMEOUTS == L_CONNECT_FAILURES + 3

@@ -5,16 +5,12 @@ from collections.abc import Callable
 from time import monotonic
 from typing import Final
 
+from penstock.control.endpoint_key import EndpointKey
 from penstock.control.endpoints.states import EndpointStates
-from penstock.control.world.rows import EndpointKey
 from penstock.core.prefixes.parity import PrefixParity
 from penstock.core.snapshot import Snapshot
-from penstock.dataplane.board.layout import (
-    L_JUDGED_CACHED,
-    L_JUDGED_PREDICTED,
-    L_JUDGED_PROMPT,
-    Board,
-)
+from penstock.dataplane.board.layout import L_JUDGED_CACHED, L_JUDGED_PREDICTED, L_JUDGED_PROMPT
+from penstock.dataplane.board.memory import Board
 
 _LOOK_S: Final = 1.0
 
@@ -60,10 +56,10 @@ class ParityWatch:
                 self._clock(),
             )
             if changed:
-                self._states.doubt_prefixes(
+                self._states.distrust_hits(
                     pool,
                     name,
-                    parity.doubt,
+                    parity.hit_distrust,
                     f"{parity.predicted:.0%} of prompt tokens were predicted to be cached, "
                     f"{parity.cached:.0%} were",
                 )

@@ -5,8 +5,7 @@ from math import inf
 
 from penstock.control.endpoints.agent_state import AgentState
 from penstock.control.endpoints.cause import Cause
-from penstock.core.endpoint import DOWN
-from penstock.core.health.health import STATE_NAMES
+from penstock.core.health.health import DOWN, STATE_NAMES
 from penstock.core.health.slow_start import SlowStart
 from penstock.core.snapshot import Drain
 from penstock.core.snapshot import SlowStart as SlowStartSettings
@@ -32,7 +31,7 @@ class EndpointState:
     draining: Cause | None = None  # by an operator
     ejected: Cause | None = None
     ejections: int = 0
-    prefix_doubt: float = 0.0  # share of predicted prefix hits that is not believed
+    hit_distrust: float = 0.0  # share of predicted prefix hits that is not believed
     exact_slot: int = -1  # in the exact prefix index; -1 while its cache is not known exactly
     written: tuple[int, ...] = ()  # to the board, last
 
@@ -103,7 +102,7 @@ class EndpointState:
     @property
     def exact(self) -> bool:
         """Whether its KV events are trusted for prefixes."""
-        return self.exact_slot >= 0 and self.prefix_doubt == 0.0
+        return self.exact_slot >= 0 and self.hit_distrust == 0.0
 
     @property
     def available(self) -> bool:

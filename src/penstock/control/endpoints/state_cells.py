@@ -3,19 +3,19 @@
 from typing import Final
 
 from penstock.control.endpoints.state import EndpointState
-from penstock.core.endpoint import DOWN
+from penstock.core.health.health import DOWN
 from penstock.dataplane.board.layout import (
     H_EPOCH,
     S_DRAINING,
     S_EJECTED,
     S_EXACT,
     S_HEALTH,
+    S_HIT_DISTRUST_PPM,
     S_KEEPS_CLIENTS,
     S_MAX_IN_FLIGHT,
-    S_PREFIX_DOUBT_PPM,
     S_WEIGHT_PPM,
-    Board,
 )
+from penstock.dataplane.board.memory import Board
 
 _PPM: Final = 1_000_000
 _CELLS: Final = (
@@ -23,7 +23,7 @@ _CELLS: Final = (
     S_DRAINING,
     S_EJECTED,
     S_WEIGHT_PPM,
-    S_PREFIX_DOUBT_PPM,
+    S_HIT_DISTRUST_PPM,
     S_EXACT,
     S_MAX_IN_FLIGHT,
     S_KEEPS_CLIENTS,
@@ -44,7 +44,7 @@ class StateCells:
             int(state.is_draining),
             int(state.ejected is not None),
             round(effective_weight * _PPM),
-            round(state.prefix_doubt * _PPM),
+            round(state.hit_distrust * _PPM),
             state.exact_slot + 1 if state.exact else 0,
             state.agent.max_in_flight + 1,
             int(now < state.clients_stay_until),

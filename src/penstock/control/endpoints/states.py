@@ -10,17 +10,16 @@ from time import monotonic, time
 from typing import Final
 
 from penstock.admin.view import UnknownNameError
+from penstock.control.endpoint_key import EndpointKey
 from penstock.control.endpoints.agent_state import AgentState
 from penstock.control.endpoints.cause import Cause
 from penstock.control.endpoints.state import EndpointState
 from penstock.control.endpoints.state_cells import StateCells
 from penstock.control.events import Events
-from penstock.control.world.rows import EndpointKey
-from penstock.core.endpoint import DOWN, STARTING, UP
-from penstock.core.health.health import STATE_NAMES
+from penstock.core.health.health import DOWN, STARTING, STATE_NAMES, UP
 from penstock.core.health.slow_start import SlowStart
 from penstock.core.snapshot import Endpoint, Pool
-from penstock.dataplane.board.layout import Board
+from penstock.dataplane.board.memory import Board
 from penstock.wire.agent_check import AgentAnswer
 
 MAX_WEIGHT: Final = 1_000_000.0  # the sum over a pool must stay exact in a float
@@ -169,17 +168,17 @@ class EndpointStates:
         text = f"endpoint {pool}/{name} is {word or f'no longer {was}'}: its agent says: "
         level("endpoint.agent", text + answer.shown, **_of(state))
 
-    def doubt_prefixes(self, pool: str, name: str, doubt: float, reason: str) -> None:
+    def distrust_hits(self, pool: str, name: str, distrust: float, reason: str) -> None:
         """Ignore that share of its predicted prefix hits. Raises UnknownNameError."""
         state = self.of(pool, name)
-        before, state.prefix_doubt = state.prefix_doubt, doubt
+        before, state.hit_distrust = state.hit_distrust, distrust
         self._write(state)
-        if doubt > 0.0 and before == 0.0:
+        if distrust > 0.0 and before == 0.0:
             text = f"endpoint {pool}/{name}: fewer prefix hits than predicted: {reason}"
             if state.exact_slot >= 0:
                 text += "; its KV events are ignored meanwhile"
             self._events.warning("prefix.parted", text, **_of(state))
-        elif doubt == 0.0 and before > 0.0:
+        elif distrust == 0.0 and before > 0.0:
             text = f"endpoint {pool}/{name}: prefix hits match the predictions again: {reason}"
             self._events.info("prefix.agrees", text, **_of(state))
 

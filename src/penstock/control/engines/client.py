@@ -11,8 +11,8 @@ from yarl import URL
 
 from penstock import __version__
 from penstock._reasons import reason_of
+from penstock.control.endpoint_contexts import EndpointContexts
 from penstock.control.workers.sockets import shown_address
-from penstock.control.world.certificates import EndpointContexts
 from penstock.core.snapshot import Endpoint, EndpointTls, Engine
 from penstock.wire.engines.reading import UnreadableError
 

@@ -13,18 +13,13 @@ from time import monotonic
 from typing import Final
 
 from penstock.admin.view import UnknownNameError
+from penstock.control.endpoint_key import EndpointKey
 from penstock.control.endpoints.states import EndpointStates
 from penstock.control.events import Events
-from penstock.control.world.rows import EndpointKey
 from penstock.core.prefixes.kv_chains import CachedChains
 from penstock.core.prefixes.prefix_learner import EVENTS_WITHIN_S, PrefixLearner, Sighting
-from penstock.dataplane.board.layout import (
-    EXACT_SLOTS,
-    FA_LEARNED,
-    R_AT_US,
-    R_COLD,
-    Board,
-)
+from penstock.dataplane.board.layout import EXACT_SLOTS, FA_LEARNED, R_AT_US, R_COLD
+from penstock.dataplane.board.memory import Board
 from penstock.dataplane.llm.exact_prefixes import ALL, FactTable
 from penstock.dataplane.llm.sightings import SightingReader
 

@@ -16,6 +16,8 @@ from typing import TYPE_CHECKING, Any, Final
 import msgspec
 
 from penstock._reasons import reason_of
+from penstock.control.endpoint_contexts import EndpointContexts
+from penstock.control.endpoint_key import EndpointKey
 from penstock.control.endpoints.connecting import Connector
 from penstock.control.engines.client import (
     EngineClient,
@@ -29,12 +31,10 @@ from penstock.control.engines.reports import ReportCells
 from penstock.control.events import Events
 from penstock.control.target_tasks import TargetTasks
 from penstock.control.workers.sockets import shown_address
-from penstock.control.world.certificates import EndpointContexts
-from penstock.control.world.rows import EndpointKey
 from penstock.core.prefixes.kv_chains import seed_of
 from penstock.core.prefixes.kv_sequence import KvSequence
 from penstock.core.snapshot import Endpoint, KvEvents, Snapshot
-from penstock.dataplane.board.layout import Board
+from penstock.dataplane.board.memory import Board
 from penstock.wire.engines.reading import UnreadableError
 from penstock.wire.kv_events import CLEARED, STORED, decode_batch
 

@@ -11,6 +11,7 @@ from time import monotonic
 from typing import Final
 
 from penstock.admin.view import EngineView
+from penstock.control.endpoint_contexts import EndpointContexts
 from penstock.control.engines.client import (
     EngineClient,
     EngineTarget,
@@ -20,9 +21,8 @@ from penstock.control.engines.client import (
 from penstock.control.engines.reports import ReportCells
 from penstock.control.events import Events
 from penstock.control.target_tasks import TargetTasks
-from penstock.control.world.certificates import EndpointContexts
 from penstock.core.snapshot import Snapshot
-from penstock.dataplane.board.layout import Board
+from penstock.dataplane.board.memory import Board
 from penstock.wire.engines import engine_dialects
 from penstock.wire.engines.dialect import EngineDialect
 from penstock.wire.engines.generic import GENERIC, generic

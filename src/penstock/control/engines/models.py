@@ -13,6 +13,8 @@ from typing import Final
 
 import msgspec
 
+from penstock.control.endpoint_contexts import EndpointContexts
+from penstock.control.endpoint_key import EndpointKey
 from penstock.control.engines.client import (
     EngineClient,
     EngineTarget,
@@ -24,8 +26,6 @@ from penstock.control.engines.client import (
 from penstock.control.engines.model_lists import PATH, models_of, since
 from penstock.control.events import Events
 from penstock.control.target_tasks import TargetTasks
-from penstock.control.world.certificates import EndpointContexts
-from penstock.control.world.rows import EndpointKey
 from penstock.core.snapshot import Engine, Pool, ServedModel, Snapshot
 from penstock.wire.engines.reading import UnreadableError
 

@@ -21,8 +21,8 @@ from penstock.dataplane.board.layout import (
     R_RUNNING,
     R_SLOTS,
     R_WAITING,
-    Board,
 )
+from penstock.dataplane.board.memory import Board
 from penstock.wire.engines.reading import UNKNOWN, Reading
 
 

@@ -13,8 +13,9 @@ import msgspec
 from penstock.config.compile.own_modules import directories
 from penstock.control.workers.sockets import ListeningSockets, ListenKey, listen_key
 from penstock.core.snapshot import Snapshot
-from penstock.dataplane.board.layout import Board
-from penstock.dataplane.worker.mailbox import Inbox, frame
+from penstock.core.snapshot.changes import EndpointChanges
+from penstock.dataplane.board.memory import Board
+from penstock.dataplane.worker.messages import Inbox, frame, framed
 
 WORKER_COMMAND: Final = (sys.executable, "-m", "penstock.dataplane.worker")
 _READ_BYTES: Final = 65536
@@ -96,9 +97,15 @@ class WorkerProcess:
         self._mailbox.close()
         self._fail_answers()
 
-    async def apply(self, snapshot: Snapshot, sockets: ListeningSockets) -> None:
+    async def apply(
+        self,
+        snapshot: Snapshot,
+        sockets: ListeningSockets,
+        changes: EndpointChanges | None = None,
+    ) -> None:
         """Send a snapshot and return when the worker runs it.
 
+        ``changes`` lead to it, and are sent in its place to a worker that runs what they are of.
         Raises SnapshotRefused when it cannot, WorkerGoneError when it ended first.
         """
         async with self._sending:
@@ -106,7 +113,10 @@ class WorkerProcess:
             if answer is None:
                 answer = asyncio.get_running_loop().create_future()
                 self._answers[snapshot.generation] = answer
-                await self._send_snapshot(snapshot, sockets)
+                if changes is not None and self._runs(changes.base):
+                    await self._send_changes(changes)
+                else:
+                    await self._send_snapshot(snapshot, sockets)
         await asyncio.shield(answer)
         self._held = {listener.name: listen_key(listener) for listener in snapshot.listeners}
 
@@ -133,6 +143,14 @@ class WorkerProcess:
             with suppress(ProcessLookupError):
                 self._process.kill()
 
+    def _runs(self, generation: int) -> bool:
+        """Whether the worker runs that and is about to run nothing else."""
+        return self.generation == generation and len(self._answers) == 1
+
+    async def _send_changes(self, changes: EndpointChanges) -> None:
+        encoded = msgspec.json.encode({"kind": "endpoints", "changes": changes})
+        await self._send(framed(encoded), [])
+
     async def _send_snapshot(self, snapshot: Snapshot, sockets: ListeningSockets) -> None:
         lacking = [
             each for each in snapshot.listeners if self._held.get(each.name) != listen_key(each)
@@ -140,10 +158,10 @@ class WorkerProcess:
         descriptors = [sockets.of_worker(each, self.index).fileno() for each in lacking]
         message = {
             "kind": "snapshot",
-            "snapshot": msgspec.to_builtins(snapshot),
+            "snapshot": snapshot,
             "listeners": [listener.name for listener in lacking],
         }
-        await self._send(frame(message), descriptors)
+        await self._send(framed(msgspec.json.encode(message)), descriptors)
 
     async def _send(self, data: bytes, descriptors: list[int]) -> None:
         loop = asyncio.get_running_loop()

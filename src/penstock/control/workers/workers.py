@@ -16,22 +16,16 @@ from penstock.control.workers.process import (
 )
 from penstock.control.workers.sockets import ListeningSockets
 from penstock.core.snapshot import Snapshot
+from penstock.core.snapshot.changes import EndpointChanges
 from penstock.dataplane.board.layout import (
     ADDRESS_SLOTS,
-    L_ADDRESS,
-    L_BREAKER,
-    L_DECODING,
-    L_IN_FLIGHT,
-    L_KV_TOKENS,
-    L_PENDING_PREFILL,
     P_LIMIT_MILLI,
     P_WAITING,
-    RUNS,
     W_CONNECTIONS,
     W_HEARTBEAT_MS,
     W_IDLE_ENDPOINT_CONNECTIONS,
-    Board,
 )
+from penstock.dataplane.board.memory import Board
 from penstock.dataplane.pool.model_waits import MODELS_CHANGED, MODELS_WANTED
 
 _START_S: Final = 60.0  # to take its first snapshot; an interpreter's start takes under one
@@ -44,17 +38,6 @@ _GRACE_S: Final = 2.0  # after a stop's deadline, before the worker is killed
 _LOOK_S: Final = 1.0  # between two looks at the heartbeats, which come four times a second
 _SILENT_WARN: Final = 10  # looks
 _SILENT_KILL: Final = 30
-# Of an endpoint; others are totals, which stay.
-_OF_LIVING_WORKERS: Final = (
-    L_IN_FLIGHT,
-    L_PENDING_PREFILL,
-    L_KV_TOKENS,
-    L_DECODING,
-    L_BREAKER,
-    L_ADDRESS,
-    *RUNS,
-)
-
 State = Literal["starting", "ready", "restarting", "stopping", "ended"]
 
 
@@ -144,14 +127,19 @@ class Workers:
             await self.kill()
             raise
 
-    async def publish(self, snapshot: Snapshot) -> dict[int, str]:
+    async def publish(
+        self, snapshot: Snapshot, changes: EndpointChanges | None = None
+    ) -> dict[int, str]:
         """Tell every worker; returns the reasons of those that refuse.
 
+        ``changes`` lead to it from another: workers that run that one are told them alone.
         A worker that is being restarted takes the newest snapshot when it starts.
         """
         self.newest = snapshot
         ready = self._ready_processes()
-        reasons = await asyncio.gather(*(self._tell(process, snapshot) for process in ready))
+        reasons = await asyncio.gather(
+            *(self._tell(process, snapshot, changes) for process in ready)
+        )
         return {
             process.index: reason
             for process, reason in zip(ready, reasons, strict=True)
@@ -305,11 +293,13 @@ class Workers:
         """The processes themselves: a worker may have lost its process by the time it is used."""
         return [w.process for w in self.all if w.state == "ready" and w.process is not None]
 
-    async def _tell(self, process: WorkerProcess, snapshot: Snapshot) -> str | None:
+    async def _tell(
+        self, process: WorkerProcess, snapshot: Snapshot, changes: EndpointChanges | None
+    ) -> str | None:
         """Why the process refuses; None when it does not."""
         try:
             async with asyncio.timeout(_ANSWER_S):
-                await process.apply(snapshot, self._sockets)
+                await process.apply(snapshot, self._sockets, changes)
         except SnapshotRefused as refusal:
             return str(refusal)
         except WorkerGoneError:
@@ -349,11 +339,9 @@ class Workers:
 def forget_running(board: Board, worker: int) -> None:
     """Zero a dead worker's current counts; its totals stay."""
     cells = board.cells
-    for row in range(board.endpoint_rows):
-        at = board.load(row, worker)
-        for cell in _OF_LIVING_WORKERS:
-            cells[at + cell] = 0
-    for row in range(board.pool_rows):
+    for row in range(board.endpoint_rows_used):
+        board.clear_present_load(row, worker)
+    for row in range(board.pool_rows_used):
         at = board.pool(row, worker)
         cells[at + P_WAITING] = 0
         cells[at + P_LIMIT_MILLI] = 0

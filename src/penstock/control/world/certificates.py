@@ -1,21 +1,19 @@
 """Certificate, key and CA files: noticed when they change, tried before anybody uses them."""
 
 import os
-import ssl
 from collections.abc import Iterator
 from pathlib import Path
 
 import msgspec
 
 from penstock.config.compile.certificates import check_authorities, check_certificate
-from penstock.core.snapshot import EndpointTls, Listener, Pool, Snapshot
-from penstock.dataplane.io.tls import client_context
+from penstock.core.snapshot import Listener, Pool, Snapshot
 
 Stamp = tuple[int, int, int]  # modification time in ns, size, inode; zeroes where there is no file
 
 
 class CertificateFiles:
-    """What the files that the running world uses looked like when it was published."""
+    """What the files that the running snapshot uses looked like when it was published."""
 
     def __init__(self) -> None:
         self._running: dict[str, Stamp] = {}
@@ -32,8 +30,8 @@ class CertificateFiles:
             pools=tuple(self._mark_pool(each) for each in spec.pools),
         )
 
-    def follow(self, snapshot: Snapshot) -> None:
-        """What was marked last is the world that runs."""
+    def configure(self, snapshot: Snapshot) -> None:
+        """What was marked last runs."""
         self._running = self._marked
         self._generations = {each.name: each.tls_generation for each in snapshot.listeners}
         self._authorities = {each.tls.ca_file: each.tls_generation for each in snapshot.pools}
@@ -58,27 +56,6 @@ class CertificateFiles:
         if any(self._marked[path] != self._running.get(path) for path in paths):
             generation += 1
         return msgspec.structs.replace(listener, tls_generation=generation)
-
-
-class EndpointContexts:
-    """TLS contexts for asking endpoints, shared by all who ask.
-
-    Kept, because loading the system's CAs takes tens of milliseconds.
-    """
-
-    def __init__(self) -> None:
-        self._made: dict[EndpointTls, ssl.SSLContext] = {}
-
-    def of(self, settings: EndpointTls) -> ssl.SSLContext:
-        """Raises OSError or ssl.SSLError on a bad CA file."""
-        context = self._made.get(settings)
-        if context is None:
-            context = self._made[settings] = client_context(settings)
-        return context
-
-    def forget(self) -> None:
-        """CA files changed: read them again."""
-        self._made.clear()
 
 
 def try_files(snapshot: Snapshot) -> None:

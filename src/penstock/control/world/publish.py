@@ -1,4 +1,4 @@
-"""Publishing: a snapshot becomes the world that all workers run, or nothing changes."""
+"""Publishing: a snapshot comes to run in all workers, or nothing changes."""
 
 import asyncio
 import secrets
@@ -15,7 +15,9 @@ from penstock.control.workers.workers import StartError, Workers
 from penstock.control.world.certificates import CertificateFiles
 from penstock.control.world.rows import BoardFullError, Rows
 from penstock.core.snapshot import MAX_LISTENERS, Endpoint, Snapshot
-from penstock.dataplane.board.layout import H_GENERATION, Board
+from penstock.core.snapshot.changes import endpoint_changes
+from penstock.dataplane.board.layout import H_GENERATION
+from penstock.dataplane.board.memory import Board
 
 _INSTANCE_BYTES: Final = 8  # that no two balancers share one by chance
 _EMPTY: Final = Snapshot(generation=0, listeners=(), routes=(), pools=())
@@ -42,8 +44,8 @@ class Publisher:
         self.running: Snapshot = _EMPTY
         self.followers: list[Callable[[Snapshot], None]] = [
             addresses.configure
-        ]  # told of every world that runs
-        # Find out what workers are to know from the start; awaited before each world, bounded.
+        ]  # told of every snapshot that runs
+        # Find out what workers are to know from the start; awaited before each snapshot, bounded.
         self.preparations: list[Callable[[Snapshot], Awaitable[None]]] = []
         self.marks: list[Callable[[Snapshot], Snapshot]] = [files.mark]  # add what is found out
         self._board = board
@@ -66,7 +68,7 @@ class Publisher:
             except PublishError as error:
                 raise StartError(str(error)) from error
             await self._workers.start(snapshot)
-            self._enter(snapshot)
+            self._configure(snapshot)
 
     async def publish(self, spec: Snapshot) -> None:
         """Run this one instead. Raises PublishError, and then the one before runs on."""
@@ -82,7 +84,7 @@ class Publisher:
             await self._publish(self.running)
 
     def endpoints(self, pool: str, name: str) -> list[Endpoint]:
-        """Of that name in the world that runs."""
+        """Of that name in the snapshot that runs."""
         return [
             endpoint
             for each in self.running.pools
@@ -102,9 +104,9 @@ class Publisher:
             snapshot = await self._prepare(spec)
             await self._tell_workers(snapshot)
         except PublishError:
-            self._enter(self.running)
+            self._configure(self.running)
             raise
-        self._enter(snapshot)
+        self._configure(snapshot)
 
     async def _prepare(self, spec: Snapshot) -> Snapshot:
         """Give it all that workers need: addresses, a generation, rows, states, sockets."""
@@ -127,7 +129,8 @@ class Publisher:
         return snapshot
 
     async def _tell_workers(self, snapshot: Snapshot) -> None:
-        refused = await self._workers.publish(snapshot)
+        changes = endpoint_changes(self.running, snapshot)
+        refused = await self._workers.publish(snapshot, changes)
         if not refused:
             return
         # Some workers may run it already: all go back to the one before, under a higher number.
@@ -141,13 +144,13 @@ class Publisher:
             )
         raise PublishError("; ".join(sorted(set(refused.values()))))
 
-    def _enter(self, snapshot: Snapshot) -> None:
-        """This is the world that runs: let go of what is not in it, tell those who follow it."""
+    def _configure(self, snapshot: Snapshot) -> None:
+        """This runs: let go of what is not in it, tell those who follow it."""
         if snapshot is not self.running:
-            self._files.follow(snapshot)
+            self._files.configure(snapshot)
         self.running = snapshot
         self._board.cells[H_GENERATION] = snapshot.generation
-        self._rows.settle(snapshot)
+        self._rows.configure(snapshot)
         self._states.configure(snapshot.pools)
         self._sockets.close_except(snapshot.listeners)
         for follow in self.followers:

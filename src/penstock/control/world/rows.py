@@ -9,10 +9,11 @@ from typing import Final, Generic, TypeVar
 
 import msgspec
 
+from penstock.control.endpoint_key import EndpointKey
 from penstock.core.snapshot import Snapshot
-from penstock.dataplane.board.layout import L_IN_FLIGHT, Board
+from penstock.dataplane.board.layout import H_ENDPOINT_ROWS_USED, H_POOL_ROWS_USED, L_IN_FLIGHT
+from penstock.dataplane.board.memory import Board
 
-EndpointKey = tuple[str, str]  # pool, endpoint
 _Key = TypeVar("_Key", bound=Hashable)
 # A worker writes a removed endpoint's counts for the last time in the same turn of its loop in
 # which the last request ends; a sweep of the loop (250 ms) later it is certainly done.
@@ -24,7 +25,7 @@ class BoardFullError(Exception):
 
 
 class Rows:
-    """The rows of the endpoints and pools of the world that runs, and of those that leave it."""
+    """The rows of the endpoints and pools of the snapshot that runs, and of those that leave it."""
 
     def __init__(self, board: Board, clock: Callable[[], float]) -> None:
         self._board = board
@@ -35,12 +36,14 @@ class Rows:
     def place(self, spec: Snapshot) -> Snapshot:
         """``spec`` with its rows; new members get free ones. Raises BoardFullError.
 
-        However that ends, ``settle`` says afterwards which world really runs.
+        However that ends, ``configure`` says afterwards what really runs.
         """
         endpoints = self._endpoints.assign(
             (p.name, e.name) for p in spec.pools for e in p.endpoints
         )
         pools = self._pools.assign(pool.name for pool in spec.pools)
+        self._board.cells[H_ENDPOINT_ROWS_USED] = self._endpoints.used
+        self._board.cells[H_POOL_ROWS_USED] = self._pools.used
         placed = [
             msgspec.structs.replace(
                 pool,
@@ -54,12 +57,12 @@ class Rows:
         ]
         return msgspec.structs.replace(spec, pools=tuple(placed))
 
-    def settle(self, running: Snapshot) -> None:
-        """Rows that the world which workers run does not use are on their way out."""
+    def configure(self, running: Snapshot) -> None:
+        """This is what workers run: rows that it does not use are on their way out."""
         now = self._clock()
         endpoints = {(p.name, e.name) for p in running.pools for e in p.endpoints}
-        self._endpoints.settle(endpoints, running.generation, now)
-        self._pools.settle({pool.name for pool in running.pools}, running.generation, now)
+        self._endpoints.keep_only(endpoints, running.generation, now)
+        self._pools.keep_only({pool.name for pool in running.pools}, running.generation, now)
 
     def reclaim(self, acknowledged: int) -> None:
         """Free rows that nobody uses; ``acknowledged`` is a generation that all workers run."""
@@ -76,11 +79,6 @@ class Rows:
                 board.clear_pool(row, worker)
             self._pools.free(row)
 
-    @property
-    def highest_endpoint_row(self) -> int:
-        """No row above it was ever given out; -1 when none was."""
-        return self._endpoints.highest
-
 
 class _Table(Generic[_Key]):
     """Rows of one kind."""
@@ -91,27 +89,28 @@ class _Table(Generic[_Key]):
         self._given: dict[_Key, int] = {}
         self._free: list[int] = []  # given out once, and free again
         self._leaving: dict[int, tuple[int, float]] = {}  # row → generation without it, since when
-        self.highest: int = -1
+        self.used: int = 0  # the first so many were ever given out
 
     def assign(self, keys: Iterable[_Key]) -> dict[_Key, int]:
         wanted = list(keys)
         missing = [key for key in wanted if key not in self._given]
-        room = len(self._free) + self._rows - 1 - self.highest
+        room = len(self._free) + self._rows - self.used
         if len(missing) > room:
             raise BoardFullError(
                 f"there is no room for {len(wanted)} {self._what}: the board has {self._rows} "
                 f"rows, and {len(self._leaving)} belong to removed ones that still finish; "
-                "try again later, or restart for a larger board"
+                "try again later, or restart: the board is made with room for four times the "
+                f"{self._what} of the configuration it starts with"
             )
         for key in missing:
             if self._free:
                 self._given[key] = self._free.pop()
             else:
-                self.highest += 1
-                self._given[key] = self.highest
+                self._given[key] = self.used
+                self.used += 1
         return {key: self._given[key] for key in wanted}
 
-    def settle(self, keys: set[_Key], generation: int, now: float) -> None:
+    def keep_only(self, keys: set[_Key], generation: int, now: float) -> None:
         for key in [key for key in self._given if key not in keys]:
             self._leaving[self._given.pop(key)] = (generation, now)
 

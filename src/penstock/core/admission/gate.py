@@ -52,10 +52,10 @@ class Ending:
 
 
 @mypyc_attr(allow_interpreted_subclasses=True)
-class Place:
-    """A request's place: in the queue, or among those let in.
+class Waiter:
+    """A request at a gate: it waits in the queue, or was let in.
 
-    One that comes back to the queue has its place in line again, and what is left of its time.
+    One that comes back to the queue has its old position again, and the rest of its time.
     """
 
     def __init__(self, importance: int, expires_at: float) -> None:
@@ -71,7 +71,7 @@ class Place:
 
 
 def needs_of(model: str, tried: Sequence[Endpoint] | None = None, bound_to: str = "") -> str:
-    """What a request can use, as its place has it: a model, not those that were tried, or one
+    """What a request can use, as its ``Waiter`` has it: a model, not those that were tried, or one
     endpoint that it is bound to."""
     if not tried and not bound_to:
         return model
@@ -111,16 +111,16 @@ class Gate:
 
     # --- what whoever has it provides -------------------------------------------------------
 
-    def room(self, place: Place) -> int:
+    def room(self, waiter: Waiter) -> int:
         """Whether an endpoint takes this request: ROOM, NO_ROOM, or NOBODY where none that it can
         use is up."""
         raise NotImplementedError
 
-    def on_admitted(self, place: Place) -> None:
+    def on_admitted(self, waiter: Waiter) -> None:
         """Who waited may go on. May end at once."""
         raise NotImplementedError
 
-    def on_turned_away(self, place: Place, reason: int, why: str) -> None:
+    def on_turned_away(self, waiter: Waiter, reason: int, why: str) -> None:
         """Who came, or waited, may not go on."""
         raise NotImplementedError
 
@@ -135,60 +135,60 @@ class Gate:
 
     # --- a request comes --------------------------------------------------------------------
 
-    def admits(self, place: Place) -> bool:
+    def admits(self, waiter: Waiter) -> bool:
         """Whether it goes on at once; else it waits here, or was turned away."""
         env = self.env
-        if self._shedding is not None and not self._shedding.allows(place.importance):
-            why = f"requests of priority {place.importance} are shed under overload"
-            self._turn_away(place, SHED, why)
+        if self._shedding is not None and not self._shedding.allows(waiter.importance):
+            why = f"requests of priority {waiter.importance} are shed under overload"
+            self._turn_away(waiter, SHED, why)
             return False
         if self._throttle is not None and not self._throttle.allows(env):
-            self._turn_away(place, THROTTLED, "the endpoints accept too little")
+            self._turn_away(waiter, THROTTLED, "the endpoints accept too little")
             return False
         if self._success_rate is not None and not self._success_rate.allows(env):
-            self._turn_away(place, THROTTLED, "too many requests fail")
+            self._turn_away(waiter, THROTTLED, "too many requests fail")
             return False
-        if self._may_go_on(place):
+        if self._may_go_on(waiter):
             return True
-        self._wait(place)
+        self._wait(waiter)
         return False
 
-    def takes_back(self, place: Place) -> bool:
+    def takes_back(self, waiter: Waiter) -> bool:
         """Have a request wait again that was let in and finds no endpoint with room, as others were
         faster. False where it cannot wait; True as well where the queue turned it away."""
         queue = self._queue
-        if queue is None or (self.room(place) == NOBODY and not self._waits_for_nobody):
+        if queue is None or (self.room(waiter) == NOBODY and not self._waits_for_nobody):
             return False
-        before = place.gate
+        before = waiter.gate
         if before is not None and before.limit is not None:
             before.limit.forget()
         if before is not self:
-            place.number = 0  # the settings changed meanwhile
-        self._wait(place)
+            waiter.number = 0  # the settings changed meanwhile
+        self._wait(waiter)
         return True
 
-    def _wait(self, place: Place, *, kept: bool = False) -> None:
+    def _wait(self, waiter: Waiter, *, kept: bool = False) -> None:
         """Queue a request that finds no room, or turn it away."""
         queue = self._queue
         if queue is None:
             why = "as many requests are under way as the pool is found to bear"
-            self._turn_away(place, FULL, why)
+            self._turn_away(waiter, FULL, why)
             return
         now = self.env.now
-        deadline = now + self._timeout_s - place.queued_s
-        if 0.0 < place.expires_at < deadline:
-            deadline = place.expires_at
-        entry = QueueEntry(place, deadline, place.importance, place.needs, place.number)
-        entry.queued_at = now - place.queued_s
-        new = place.number == 0 and place.queued_s == 0.0
-        place.entry = entry
-        place.gate = self
+        deadline = now + self._timeout_s - waiter.queued_s
+        if 0.0 < waiter.expires_at < deadline:
+            deadline = waiter.expires_at
+        entry = QueueEntry(waiter, deadline, waiter.importance, waiter.needs, waiter.number)
+        entry.queued_at = now - waiter.queued_s
+        new = waiter.number == 0 and waiter.queued_s == 0.0
+        waiter.entry = entry
+        waiter.gate = self
         gives_way = queue.push(entry, now, kept=kept)
-        place.number = entry.number
+        waiter.number = entry.number
         if new and gives_way is not entry:
             self.on_queued()
         if gives_way is not None:
-            refused = _place_of(gives_way)
+            refused = _waiter_of(gives_way)
             self._leaves_queue(refused, gives_way)
             why = "the queue is full, or too long to be served in time"
             self._turn_away(refused, FULL, why)
@@ -196,15 +196,15 @@ class Gate:
 
     # --- a request ends ---------------------------------------------------------------------
 
-    def left(self, place: Place, ending: Ending) -> None:
+    def left(self, waiter: Waiter, ending: Ending) -> None:
         """A request that waited or was let in has ended, in whatever way."""
-        place.gate = None
-        entry = place.entry
+        waiter.gate = None
+        entry = waiter.entry
         queue = self._queue
         if entry is not None:
-            self._leaves_queue(place, entry)
+            self._leaves_queue(waiter, entry)
             if self._shedding is not None:
-                self._shedding.waited(place.queued_s)
+                self._shedding.waited(waiter.queued_s)
             if queue is not None and queue.remove(entry):
                 self.on_change()
             return
@@ -232,11 +232,11 @@ class Gate:
 
     # --- requests that wait -----------------------------------------------------------------
 
-    def expected_wait_s(self, place: Place) -> float:
+    def expected_wait_s(self, waiter: Waiter) -> float:
         """How long another one like it would wait, at the pace of late."""
         if self._queue is None:
             return 0.0
-        return self._queue.expected_wait_s(place.importance, place.needs)
+        return self._queue.expected_wait_s(waiter.importance, waiter.needs)
 
     def waiting(self) -> int:
         """How many wait."""
@@ -259,15 +259,15 @@ class Gate:
         full: set[str] = set()  # what those need for whom there is no room
         try:
             for _ in range(queue.length + 1):
-                place = self._next(queue, full)
-                if place is None:
+                waiter = self._next(queue, full)
+                if waiter is None:
                     break
                 self._again = False
-                self.on_admitted(place)
-                if place.entry is not None:
-                    full.add(place.needs)  # it came back: other workers were faster
-                elif not place.told:
-                    self._note_wait(queue, place)
+                self.on_admitted(waiter)
+                if waiter.entry is not None:
+                    full.add(waiter.needs)  # it came back: other workers were faster
+                elif not waiter.told:
+                    self._note_wait(queue, waiter)
                 if self._again:
                     full = set()
         finally:
@@ -287,16 +287,16 @@ class Gate:
             return
         self._turn_away_late(queue)
         for entry in queue.remove_all():
-            place = _place_of(entry)
-            self._leaves_queue(place, entry)
-            place.gate = None
+            waiter = _waiter_of(entry)
+            self._leaves_queue(waiter, entry)
+            waiter.gate = None
             if heir is not None and heir._queue is not None:
-                place.number = 0  # the last in another line, but they come in order
-                heir._wait(place, kept=True)
+                waiter.number = 0  # the last in another line, but they come in order
+                heir._wait(waiter, kept=True)
             else:
-                self.on_admitted(place)
+                self.on_admitted(waiter)
 
-    def _next(self, queue: AdmissionQueue, full: set[str]) -> Place | None:
+    def _next(self, queue: AdmissionQueue, full: set[str]) -> Waiter | None:
         """Who goes on next: the first in line of those that an endpoint has room for."""
         limit = self.limit
         if limit is not None and not limit.acquire():
@@ -306,16 +306,16 @@ class Gate:
         while looking:
             looking = False
             for entry in queue.next_in_line():
-                place = _place_of(entry)
+                waiter = _waiter_of(entry)
                 if entry.needs in full:
                     continue
-                if self.room(place) != ROOM:
+                if self.room(waiter) != ROOM:
                     full.add(entry.needs)
                 elif queue.take(entry, now):
-                    self._leaves_queue(place, entry)
-                    place.admitted_at = now
+                    self._leaves_queue(waiter, entry)
+                    waiter.admitted_at = now
                     self.on_change()
-                    return place
+                    return waiter
                 else:
                     looking = queue.length > 0  # it was dropped; another one is first in its line
                     break
@@ -323,15 +323,15 @@ class Gate:
             limit.forget()
         return None
 
-    def _note_wait(self, queue: AdmissionQueue, place: Place) -> None:
+    def _note_wait(self, queue: AdmissionQueue, waiter: Waiter) -> None:
         """Once for each that waited and goes on."""
-        place.told = True
-        queue.served(place.needs, self.env.now)
+        waiter.told = True
+        queue.served(waiter.needs, self.env.now)
         if self._shedding is not None:
-            self._shedding.waited(place.queued_s)
-        self.on_waited(place.queued_s)
+            self._shedding.waited(waiter.queued_s)
+        self.on_waited(waiter.queued_s)
 
-    def _may_go_on(self, place: Place) -> bool:
+    def _may_go_on(self, waiter: Waiter) -> bool:
         """Whether one that comes goes on at once; one for which nobody is up does so without a
         place, to be told that."""
         queue = self._queue
@@ -340,25 +340,25 @@ class Gate:
                 if self._going_on:
                     return False  # its turn has not come
                 self.go_on()  # who waits for the same goes first
-            room = self.room(place)
+            room = self.room(waiter)
             if room == NO_ROOM:
                 return False
             if room == NOBODY:
                 return not self._waits_for_nobody
-            if queue.length > 0 and queue.waits_before(place.importance, place.needs):
+            if queue.length > 0 and queue.waits_before(waiter.importance, waiter.needs):
                 return False  # it found no room, so there is none
         if self.limit is not None and not self.limit.acquire():
             return False
-        place.gate = self
-        place.admitted_at = self.env.now
+        waiter.gate = self
+        waiter.admitted_at = self.env.now
         if self._shedding is not None:
             self._shedding.waited(0.0)
         return True
 
-    def _leaves_queue(self, place: Place, entry: QueueEntry) -> None:
+    def _leaves_queue(self, waiter: Waiter, entry: QueueEntry) -> None:
         """However it goes on. What is left of it in the queue holds the request no more."""
-        place.entry = None
-        place.queued_s = self.env.now - entry.queued_at
+        waiter.entry = None
+        waiter.queued_s = self.env.now - entry.queued_at
         entry.item = None
 
     def _turn_away_late(self, queue: AdmissionQueue) -> None:
@@ -367,21 +367,21 @@ class Gate:
         if not turned_away:
             return
         for entry in turned_away:
-            place = _place_of(entry)
-            self._leaves_queue(place, entry)
-            waited_s = place.queued_s
+            waiter = _waiter_of(entry)
+            self._leaves_queue(waiter, entry)
+            waited_s = waiter.queued_s
             if self._shedding is not None:
                 self._shedding.waited(waited_s)
             if entry.deadline < now:
-                self._turn_away(place, LATE, f"it waited {waited_s:.1f} s and found no room")
+                self._turn_away(waiter, LATE, f"it waited {waited_s:.1f} s and found no room")
             else:
                 why = f"the queue stands too long; it waited {waited_s:.3f} s"
-                self._turn_away(place, DROPPED, why)
+                self._turn_away(waiter, DROPPED, why)
         self.on_change()
 
-    def _turn_away(self, place: Place, reason: int, why: str) -> None:
-        place.gate = None
-        self.on_turned_away(place, reason, why)
+    def _turn_away(self, waiter: Waiter, reason: int, why: str) -> None:
+        waiter.gate = None
+        self.on_turned_away(waiter, reason, why)
 
 
 def _queue_of(spec: snapshot.Queue) -> AdmissionQueue:
@@ -391,7 +391,7 @@ def _queue_of(spec: snapshot.Queue) -> AdmissionQueue:
     return AdmissionQueue(spec.length, lifo_above=spec.newest_first_above, codel=codel)
 
 
-def _place_of(entry: QueueEntry) -> Place:
+def _waiter_of(entry: QueueEntry) -> Waiter:
     item = entry.item
-    assert isinstance(item, Place)
+    assert isinstance(item, Waiter)
     return item

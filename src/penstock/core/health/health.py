@@ -5,9 +5,15 @@ endpoint up, ``fall`` failures in a row take it down (HAProxy's words). While th
 with the verdict, checks come at the fast interval.
 """
 
-from penstock.core.endpoint import DOWN, STARTING, UP
+from typing import Final
+
 from penstock.core.env import Env
 from penstock.core.snapshot import HealthCheck
+
+# Verdicts.
+STARTING: Final = 0  # none yet
+UP: Final = 1
+DOWN: Final = 2
 
 STATE_NAMES: tuple[str, ...] = ("starting", "up", "down")
 

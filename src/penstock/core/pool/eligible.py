@@ -1,6 +1,7 @@
 """The one filter that says which endpoints may be picked."""
 
-from penstock.core.endpoint import DOWN, Endpoint
+from penstock.core.endpoint import Endpoint
+from penstock.core.health.health import DOWN
 
 
 def is_available(endpoint: Endpoint) -> bool:

@@ -84,13 +84,14 @@ def with_it_loaded(model: str, endpoints: list[Endpoint]) -> list[Endpoint]:
     less long than in one that queues.
     """
     wanted = loaded_hash(model)
-    there = [each for each in endpoints if wanted in each.loaded]
+    there = [each for each in endpoints if wanted in each.reported.loaded]
     if not there or len(there) == len(endpoints):
         return endpoints
     idlest = min([each.load() for each in endpoints])
     roomy = [
         each
         for each in there
-        if each.waiting == 0 or (each.waiting < 0 and each.load() <= idlest + _CROWD)
+        if each.reported.waiting == 0
+        or (each.reported.waiting < 0 and each.load() <= idlest + _CROWD)
     ]
     return roomy or endpoints

@@ -43,15 +43,15 @@ class ShadowEndpoint(Endpoint):
         """Take over what changes from request to request."""
         live = self.live
         self.elsewhere = live.elsewhere
-        self.waiting = live.waiting
-        self.loaded = live.loaded
-        self.prefix_doubt = live.prefix_doubt
+        self.reported.waiting = live.reported.waiting
+        self.reported.loaded = live.reported.loaded
+        self.hit_distrust = live.hit_distrust
 
     def expire_report(self, now: float, max_age_s: float) -> None:
         """Go back to own counts when the engine has been silent for so long."""
-        if 0.0 <= self.reported_at < now - max_age_s:
-            self.reported_at = -1.0
-            self.kv_elsewhere = 0
+        if 0.0 <= self.reported.at < now - max_age_s:
+            self.reported.at = -1.0
+            self.tokens_elsewhere.held = 0
 
     def load(self) -> int:
         return self.live.load()

@@ -33,16 +33,15 @@ class StickyCookies:
         self._names: list[dict[bytes, str]] = [{} for _ in keys]  # id → endpoint name, by key
 
     def replace_endpoints(self, names: list[str]) -> None:
-        """The pool's members are these."""
-        self._values = {}
-        self._names = [{} for _ in self._keys]
-        for name in names:
-            for number, key in enumerate(self._keys):
-                id_ = _digest(key, "id", self._pool, name.encode())[:_ID_BYTES]
-                self._names[number][id_] = name
-                if number == 0:
-                    signed = id_ + self._tag(key, id_)
-                    self._values[name] = urlsafe_b64encode(signed).decode()
+        """The pool's members are these. Only those that are new cost a signature."""
+        signed_before = self._values
+        self._values = {name: signed_before.get(name) or self._sign(name) for name in names}
+        members = self._values.keys()
+        for number, key in enumerate(self._keys):
+            known = {name: id_ for id_, name in self._names[number].items() if name in members}
+            self._names[number] = {
+                known.get(name) or _id(key, self._pool, name): name for name in names
+            }
 
     def value_for(self, name: str) -> str:
         """The value that returns a client to this endpoint. Raises KeyError if it is no member."""
@@ -69,8 +68,16 @@ class StickyCookies:
         """Whether a value that was accepted is signed with another key than the first."""
         return value != self._values.get(self.endpoint_of(value), "")
 
+    def _sign(self, name: str) -> str:
+        id_ = _id(self._keys[0], self._pool, name)
+        return urlsafe_b64encode(id_ + self._tag(self._keys[0], id_)).decode()
+
     def _tag(self, key: bytes, id_: bytes) -> bytes:
         return _digest(key, "tag", self._pool, id_)[:_TAG_BYTES]
+
+
+def _id(key: bytes, pool: str, name: str) -> bytes:
+    return _digest(key, "id", pool, name.encode())[:_ID_BYTES]
 
 
 def _digest(key: bytes, use: str, pool: str, rest: bytes) -> bytes:

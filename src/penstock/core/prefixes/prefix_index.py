@@ -73,7 +73,7 @@ class PrefixIndex:
         """For each endpoint, how many tokens of the prompt it is believed to hold already.
 
         Where engines found less than was believed before, the belief counts by its share that came
-        true (``Endpoint.prefix_doubt``).
+        true (``Endpoint.hit_distrust``).
         """
         held: dict[int, int] = {}  # slot → blocks, of those that hold any
         blocks = request.blocks
@@ -102,8 +102,8 @@ class PrefixIndex:
                 depth = max(depth, sure.get(endpoint.exact_slot, 0))
             deepest = max(deepest, depth)
             tokens = request.tokens_of(depth)
-            if endpoint.prefix_doubt > 0.0:
-                tokens = int(tokens * (1.0 - endpoint.prefix_doubt))
+            if endpoint.hit_distrust > 0.0:
+                tokens = int(tokens * (1.0 - endpoint.hit_distrust))
             found.append(tokens)
         self.deepest = deepest
         return found
@@ -137,7 +137,7 @@ class PrefixIndex:
                 sizes.append(size)
             own[block] = size
         self._tokens[slot] = tokens
-        self._shrink(slot, endpoint.kv_capacity)
+        self._shrink(slot, endpoint.reported.kv_capacity)
         if fresh and self.journal is not None:
             self.journal.added(endpoint, fresh, sizes)
         return request.tokens_of(known)
@@ -153,7 +153,7 @@ class PrefixIndex:
         own[block] = tokens
         self._tokens[slot] += tokens
         self._holders[block] = self._holders.get(block, 0) | (1 << slot)
-        self._shrink(slot, endpoint.kv_capacity)
+        self._shrink(slot, endpoint.reported.kv_capacity)
 
     def disprove(self, block: int, exact_slot: int) -> None:
         """It became known that the block is not in that slot's cache; -1: look at all."""
@@ -182,9 +182,9 @@ class PrefixIndex:
     def overflow(self, endpoint: Endpoint, tokens: int) -> int:
         """How many tokens would be pushed out of its cache by ``tokens`` more."""
         slot = self._slots.get(endpoint, -1)
-        if endpoint.kv_capacity == 0 or slot < 0:
+        if endpoint.reported.kv_capacity == 0 or slot < 0:
             return 0
-        over = self._tokens[slot] + tokens - endpoint.kv_capacity
+        over = self._tokens[slot] + tokens - endpoint.reported.kv_capacity
         return min(max(over, 0), self._tokens[slot])
 
     def trim(self, endpoint: Endpoint, tokens: int) -> None:

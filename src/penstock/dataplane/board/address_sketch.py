@@ -11,7 +11,8 @@ have independent hash functions; J.-P. Aumasson et al., "BLAKE2", 2013, for the 
 from hashlib import blake2s
 from typing import Final
 
-from penstock.dataplane.board.layout import ADDRESS_SLOTS, Board
+from penstock.dataplane.board.layout import ADDRESS_SLOTS
+from penstock.dataplane.board.memory import Board
 
 MOST_KNOWN: Final = 1024
 _ROW_BITS: Final = 32  # of the hash, for each of the two rows

@@ -12,8 +12,8 @@ from penstock.dataplane.board.layout import (
     P_SERVING_HISTOGRAMS,
     POOL_CELLS,
     W_PID,
-    Board,
 )
+from penstock.dataplane.board.memory import Board
 
 _WORKER_CELLS = 64
 _FIRST_BYTE: Final = 2  # phases, as in board.PHASES

@@ -13,8 +13,8 @@ from penstock.dataplane.board.layout import (
     M_PROMPT_TOKENS,
     MODEL_NAME_BYTES,
     MODEL_ROWS,
-    Board,
 )
+from penstock.dataplane.board.memory import Board
 
 OTHER_MODELS: Final = "(other)"  # the models of a pool that have no row of their own
 MODELS_PER_POOL: Final = 31

@@ -136,11 +136,11 @@ class ClientConnection(ClientHead, Front):
             self._head = head
             self._plan = None
         context = self.context
-        world = context.world
+        planner = context.planner
         plan = self._plan
-        if plan is None or plan.generation != world.generation:
+        if plan is None or plan.generation != planner.generation:
             scheme = "http" if self.tls is None else "https"
-            plan = world.planner.plan(head, self.settings.listener, self.address, scheme)
+            plan = planner.plan(head, self.settings.listener, self.address, scheme)
             self._plan = plan
         self.deadline = 0.0
         self.requests += 1

@@ -6,6 +6,7 @@ from typing import Any
 from penstock.core import snapshot
 from penstock.core.health.connection_reuse import ReuseHistory
 from penstock.dataplane.board.counted_endpoint import CountedEndpoint
+from penstock.dataplane.board.layout import L_ADDRESS
 from penstock.dataplane.endpoint.address_race import Address
 from penstock.dataplane.io.connection import Connection
 from penstock.dataplane.io.loop import Loop
@@ -129,5 +130,6 @@ class Connector:
     def _number_address(self) -> None:
         preferred = self.preferred
         known = self.addresses
-        self.endpoint.address_number = known.index(preferred) + 1 if preferred in known else 0
-        self.endpoint.changed = True
+        number = known.index(preferred) + 1 if preferred in known else 0
+        self.endpoint.tally.values[L_ADDRESS] = number
+        self.endpoint.tally.changed = True

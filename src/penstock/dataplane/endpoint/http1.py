@@ -6,6 +6,7 @@ from typing import Final
 
 from penstock.core.health.connection_reuse import EARLY_S
 from penstock.core.ticket import CONNECT_FAILED, GARBAGE, RESET, TIMEOUT
+from penstock.dataplane.board.layout import L_CONNECTIONS
 from penstock.dataplane.endpoint.address_race import Address, AddressRace, Racer
 from penstock.dataplane.endpoint.connector import Connector, KeptConnection
 from penstock.dataplane.endpoint.response_sink import ResponseSink
@@ -307,7 +308,7 @@ class EndpointConnection(KeptConnection, Racer):
 
     def _read(self, data: bytes, sink: ResponseSink) -> None:
         connector = self.connector
-        connector.endpoint.bytes_received += len(data)
+        connector.endpoint.tally.bytes_received += len(data)
         self.answered = True
         state = self._state
         if state == _HEAD:
@@ -515,5 +516,5 @@ def connect(connector: Connector) -> EndpointConnection:
     connection.events |= WRITABLE
     loop.add(connection, connection.events)
     connector.open_connections += 1
-    connector.endpoint.connections += 1
+    connector.endpoint.tally.bump(L_CONNECTIONS)
     return connection

@@ -51,7 +51,7 @@ from penstock.dataplane.exchange.turn import (
     turn_of,
 )
 from penstock.dataplane.llm.answer_reading import AnswerReading, names_reading_of
-from penstock.dataplane.pool.admission import AdmittedExchange, ExchangePlace
+from penstock.dataplane.pool.admission import AdmittedExchange, ExchangeWaiter
 from penstock.dataplane.pool.live_endpoint import LiveEndpoint
 from penstock.dataplane.pool.model_waits import ModelsAwaiter
 from penstock.dataplane.record.recorder import Watch
@@ -82,7 +82,7 @@ class Exchange(AttemptOwner, AdmittedExchange, ModelsAwaiter, GatheringOwner):
     tap: AnswerTap | None = None  # of an answer that is read along
     answered: ResponseHead | None = None  # the endpoint's final head that was passed on
     mirror: Mirror | None = None
-    place: ExchangePlace | None = None  # of one that has passed or awaits a pool's admission
+    waiter: ExchangeWaiter | None = None  # of one that has passed or awaits a pool's admission
     status: int = 0  # answered to the client; 0 until then
     ended: str = ""  # how, in one word, for the log
     why: str = ""  # it was refused or cut, in a sentence
@@ -188,10 +188,10 @@ class Exchange(AttemptOwner, AdmittedExchange, ModelsAwaiter, GatheringOwner):
             return
         request = self.request
         assert request is not None
-        place = ExchangePlace(self, pool_plan.priority, self._expires_at)
-        place.needs = self._needs(pool_plan, request)
-        self.place = place
-        if admission.admits(place):
+        waiter = ExchangeWaiter(self, pool_plan.priority, self._expires_at)
+        waiter.needs = self._needs(pool_plan, request)
+        self.waiter = waiter
+        if admission.admits(waiter):
             self._try(pool_plan)
         elif not self.ended:
             self._take_turns()
@@ -232,7 +232,7 @@ class Exchange(AttemptOwner, AdmittedExchange, ModelsAwaiter, GatheringOwner):
         if self.attempts is not None and self.attempts.tried:
             return None
         pool = pool_plan.pool
-        return pool.home_of(request) or pool.sticky_endpoint(pool_plan.home, request)
+        return pool.answer_endpoint(request) or pool.sticky_endpoint(pool_plan.home, request)
 
     # --- eligible, pick, ticket -------------------------------------------------------------
 
@@ -250,7 +250,7 @@ class Exchange(AttemptOwner, AdmittedExchange, ModelsAwaiter, GatheringOwner):
         chosen: Endpoint | None = None
         by = "answer"
         if not tried:
-            chosen = pool.home_of(request) if request.continues else None
+            chosen = pool.answer_endpoint(request) if request.continues else None
             if chosen is None and pool_plan.home is not None:
                 chosen = pool.sticky_endpoint(pool_plan.home, request)
                 by = "cookie"
@@ -298,12 +298,12 @@ class Exchange(AttemptOwner, AdmittedExchange, ModelsAwaiter, GatheringOwner):
     def _no_endpoint(self, pool_plan: PoolPlan, request: Request) -> None:
         """There is none for it now: it waits once more where it was let in, or is refused."""
         pool = pool_plan.pool
-        place = self.place
-        if place is not None and pool.admission is not None:
+        waiter = self.waiter
+        if waiter is not None and pool.admission is not None:
             if self.attempts is not None:
                 self.attempts.may_fill_again()
-            place.needs = self._needs(pool_plan, request)
-            if pool.admission.takes_back(place):
+            waiter.needs = self._needs(pool_plan, request)
+            if pool.admission.takes_back(waiter):
                 return
         pool.counters.bump(P_NO_ENDPOINT)
         self._refuse(503, pool.why_none(request), pool.retry_after_s())
@@ -338,7 +338,7 @@ class Exchange(AttemptOwner, AdmittedExchange, ModelsAwaiter, GatheringOwner):
         if complete:  # the row of the table that is the common one
             connection.arm(endpoint.connector.settings.first_byte_s)
         taken = connection.send(data)
-        endpoint.bytes_sent += len(data)
+        endpoint.tally.bytes_sent += len(data)
         if body.room and complete and not self._may_be_sent_again(pool_plan, endpoint):
             self._forget_body()
             if taken:
@@ -372,7 +372,7 @@ class Exchange(AttemptOwner, AdmittedExchange, ModelsAwaiter, GatheringOwner):
         self._awaits_continue = False
         if data:
             connection.send(data)
-            endpoint.bytes_sent += len(data)
+            endpoint.tally.bytes_sent += len(data)
         self._take_turns()
 
     def _continue_is_due(self, pool_plan: PoolPlan) -> bool:
@@ -779,9 +779,9 @@ class Exchange(AttemptOwner, AdmittedExchange, ModelsAwaiter, GatheringOwner):
         pool_plan = self.pool_plan
         if pool_plan is not None and pool_plan.changes_models and 200 <= self.status < 300:
             pool_plan.pool.waits.changed()
-        place = self.place
-        if place is not None and place.gate is not None:
-            place.gate.left(place, self._ending(place, now))
+        waiter = self.waiter
+        if waiter is not None and waiter.gate is not None:
+            waiter.gate.left(waiter, self._ending(waiter, now))
         if self.mirror is not None and not self.body.complete:
             self.mirror.give_up()
         if self.body.room:
@@ -790,11 +790,11 @@ class Exchange(AttemptOwner, AdmittedExchange, ModelsAwaiter, GatheringOwner):
         if log.enabled:
             log.write(log_line(self._outcome(), now))
         # They know this exchange: no cycle is left for the collector.
-        self.place = None
+        self.waiter = None
         self.attempt = None
         self.inspection = None
 
-    def _ending(self, place: ExchangePlace, now: float) -> Ending:
+    def _ending(self, waiter: ExchangeWaiter, now: float) -> Ending:
         """What it tells of the endpoints."""
         came = self.first_byte_at > 0.0
         status = self.status
@@ -804,7 +804,7 @@ class Exchange(AttemptOwner, AdmittedExchange, ModelsAwaiter, GatheringOwner):
             whole=self.ended == "done",
             timed_out=status == 504 and not came,
             status=status if came else 0,
-            latency_s=(self.first_byte_at or now) - place.admitted_at,
+            latency_s=(self.first_byte_at or now) - waiter.admitted_at,
         )
 
     def _outcome(self) -> Outcome:
@@ -816,8 +816,8 @@ class Exchange(AttemptOwner, AdmittedExchange, ModelsAwaiter, GatheringOwner):
         outcome.parse_s = self.parse_s
         outcome.first_byte_at = self.first_byte_at
         outcome.why = self.why
-        if self.place is not None:
-            outcome.queued_s = self.place.queued_s
+        if self.waiter is not None:
+            outcome.queued_s = self.waiter.queued_s
         pool_plan = self.pool_plan
         if pool_plan is not None:
             pool = pool_plan.pool

@@ -59,7 +59,7 @@ class Mirror(ResponseSink):
             return
         if data:
             connection.send(data)
-            self.endpoint.bytes_sent += len(data)
+            self.endpoint.tally.bytes_sent += len(data)
         self._sent(connection)
         if connection.unsent is not None and len(connection.unsent) > MAX_WAITING_BYTES:
             self._fall_behind()
@@ -82,7 +82,7 @@ class Mirror(ResponseSink):
         assert connection is not None
         self._connected = True
         connection.send(bytes(self._waiting))
-        self.endpoint.bytes_sent += len(self._waiting)
+        self.endpoint.tally.bytes_sent += len(self._waiting)
         self._waiting = bytearray()
         self._sent(connection)
 

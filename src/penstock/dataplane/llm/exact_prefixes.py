@@ -18,10 +18,8 @@ from penstock.dataplane.board.layout import (
     FACT_SETS,
     FACT_WAYS,
     FACTS,
-    Board,
-    as_cell,
-    of_cell,
 )
+from penstock.dataplane.board.memory import Board, as_cell, of_cell
 
 _SET_MASK: Final = FACT_SETS - 1
 _SET_CELLS: Final = FACT_WAYS * 2
@@ -96,7 +94,7 @@ class FactsReader:
         # What a worker that starts hears from the others may be gone already.
         self._read: int = max(board.cells[board.facts + FA_COUNT] - FACTS, 0)
 
-    def take(self, indexes: list[PrefixIndex]) -> None:
+    def refresh(self, indexes: list[PrefixIndex]) -> None:
         """Disprove what left caches since the last time."""
         cells = self._cells
         count = cells[self._facts + FA_COUNT]

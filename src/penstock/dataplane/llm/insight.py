@@ -9,7 +9,7 @@ from typing import Final
 from penstock.core.endpoint import Endpoint
 from penstock.core.measure.tokens import Outlook, OutputPredictor, TokenEstimator, answer_class
 from penstock.core.pool.model_names import without_default_tag
-from penstock.core.prefixes.answer_homes import AnswerHomes
+from penstock.core.prefixes.answer_endpoints import AnswerEndpoints
 from penstock.core.request import Request
 from penstock.core.ticket import Ticket
 from penstock.dataplane.board.counters import PoolCounters
@@ -37,7 +37,7 @@ class Insight:
         self._sightings: SightingRing = sightings
         self.estimator: TokenEstimator = TokenEstimator()
         self.predictor: OutputPredictor = OutputPredictor()
-        self.homes: AnswerHomes = AnswerHomes()
+        self.answer_endpoints: AnswerEndpoints = AnswerEndpoints()
         self.journal: RoutedPrefixes | None = None  # hears of them, where there are other workers
 
     def request_of(self, head: Request, found: Inspection) -> Request:
@@ -127,7 +127,7 @@ class Insight:
 
     def note_kept(self, answer: int, endpoint: Endpoint) -> None:
         """The endpoint keeps that; by its name's hash."""
-        if answer and self.homes.note(answer, endpoint) and self.journal is not None:
+        if answer and self.answer_endpoints.note(answer, endpoint) and self.journal is not None:
             self.journal.answered(answer, endpoint)
 
     def _count(self, model: str, reading: AnswerReading) -> None:

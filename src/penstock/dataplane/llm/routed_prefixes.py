@@ -10,18 +10,11 @@ less, never a wrong request.
 from typing import Final
 
 from penstock.core.endpoint import Endpoint
-from penstock.core.prefixes.answer_homes import AnswerHomes
+from penstock.core.prefixes.answer_endpoints import AnswerEndpoints
 from penstock.core.prefixes.prefix_index import PrefixIndex, PrefixJournal
 from penstock.dataplane.board.counted_endpoint import CountedEndpoint
-from penstock.dataplane.board.layout import (
-    ROUTE_CELLS,
-    ROUTES,
-    RT_COUNT,
-    RT_ENTRIES,
-    Board,
-    as_cell,
-    of_cell,
-)
+from penstock.dataplane.board.layout import ROUTE_CELLS, ROUTES, RT_COUNT, RT_ENTRIES
+from penstock.dataplane.board.memory import Board, as_cell, of_cell
 
 _AT_ONCE: Final = 8192  # entries read between two batches of events: a few milliseconds at most
 _TOKEN_BITS: Final = 32
@@ -36,11 +29,11 @@ class Believer:
         self,
         endpoint: CountedEndpoint,
         index: PrefixIndex | None,
-        homes: AnswerHomes | None = None,
+        answer_endpoints: AnswerEndpoints | None = None,
     ) -> None:
         self.endpoint: CountedEndpoint = endpoint
         self.index: PrefixIndex | None = index
-        self.homes: AnswerHomes | None = homes
+        self.answer_endpoints: AnswerEndpoints | None = answer_endpoints
 
 
 class RoutedPrefixes(PrefixJournal):
@@ -78,15 +71,15 @@ class RoutedPrefixes(PrefixJournal):
         self._count = count
         cells[self._at + RT_COUNT] = count  # after the entries: readers go by it
 
-    def take(self, believers: dict[int, Believer]) -> None:
+    def refresh(self, believers: dict[int, Believer]) -> None:
         """Believe what the others told since the last time; by the endpoints' rows."""
         cells = self._cells
         for which, at in enumerate(self._others):
             count = cells[at + RT_COUNT]
             if count != self._read[which]:
-                self._read[which] = self._take_from(at, self._read[which], count, believers)
+                self._read[which] = self._read_from(at, self._read[which], count, believers)
 
-    def _take_from(self, ring: int, start: int, count: int, believers: dict[int, Believer]) -> int:
+    def _read_from(self, ring: int, start: int, count: int, believers: dict[int, Believer]) -> int:
         cells = self._cells
         if count < start or count - start > ROUTES:
             start = max(count - ROUTES // 2, 0)  # it began anew, or went past
@@ -101,8 +94,8 @@ class RoutedPrefixes(PrefixJournal):
             told = of_cell(cells[at])
             tokens = meta & _TOKEN_MASK
             if tokens == _ANSWER:
-                if believer.homes is not None:
-                    believer.homes.note(told, believer.endpoint)
+                if believer.answer_endpoints is not None:
+                    believer.answer_endpoints.note(told, believer.endpoint)
             elif believer.index is not None:
                 believer.index.learn(believer.endpoint, told, tokens)
         return end

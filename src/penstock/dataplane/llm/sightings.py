@@ -11,7 +11,8 @@ from typing import Final
 from penstock.core.prefixes.prefix_learner import Sighting
 from penstock.core.ticket import Ticket
 from penstock.dataplane.board.counted_endpoint import CountedEndpoint
-from penstock.dataplane.board.layout import SG_COUNT, SG_ENTRIES, SIGHTING_CELLS, Board, of_cell
+from penstock.dataplane.board.layout import SG_COUNT, SG_ENTRIES, SIGHTING_CELLS
+from penstock.dataplane.board.memory import Board, of_cell
 from penstock.dataplane.llm.exact_prefixes import FactTable
 from penstock.wire.openai import Inspection, block_ends
 

@@ -9,7 +9,7 @@ from typing import Final
 from mypy_extensions import trait
 
 from penstock.core import snapshot
-from penstock.core.admission.gate import Gate, Place
+from penstock.core.admission.gate import Gate, Waiter
 from penstock.core.env import Env
 from penstock.dataplane.board.counters import PoolCounters
 from penstock.dataplane.board.layout import P_LIMIT_MILLI, P_QUEUED, P_REFUSED, P_WAITING
@@ -49,7 +49,7 @@ class AdmissionOwner:
         raise NotImplementedError
 
 
-class ExchangePlace(Place):
+class ExchangeWaiter(Waiter):
     """An exchange's place."""
 
     def __init__(self, exchange: AdmittedExchange, importance: int, expires_at: float) -> None:
@@ -81,22 +81,22 @@ class Admission(Gate):
             let_in = f"requests of priority {change.level} and more important are let in"
             self._owner.note("pool.shedding", f"{let_in}: {change.reason}")
 
-    def room(self, place: Place) -> int:
-        return _exchange_at(place).room()
+    def room(self, waiter: Waiter) -> int:
+        return _exchange_of(waiter).room()
 
-    def on_admitted(self, place: Place) -> None:
-        exchange = _exchange_at(place)
+    def on_admitted(self, waiter: Waiter) -> None:
+        exchange = _exchange_of(waiter)
         try:
             exchange.on_admitted()
         except Exception:  # noqa: BLE001 - that request's bug must not end the others that wait
             report_bug("while a request left the queue")
             exchange.on_crash()
 
-    def on_turned_away(self, place: Place, reason: int, why: str) -> None:
+    def on_turned_away(self, waiter: Waiter, reason: int, why: str) -> None:
         self._counters.bump(P_REFUSED + reason)
-        retry_after_s = min(max(ceil(self.expected_wait_s(place)), 1), _MOST_RETRY_AFTER_S)
+        retry_after_s = min(max(ceil(self.expected_wait_s(waiter)), 1), _MOST_RETRY_AFTER_S)
         why = f"pool {self._name} is overloaded: {why}"
-        _exchange_at(place).on_turned_away(why, retry_after_s)
+        _exchange_of(waiter).on_turned_away(why, retry_after_s)
 
     def on_queued(self) -> None:
         self._counters.bump(P_QUEUED)
@@ -114,6 +114,6 @@ class Admission(Gate):
         counters.changed = True
 
 
-def _exchange_at(place: Place) -> AdmittedExchange:
-    assert isinstance(place, ExchangePlace)
-    return place.exchange
+def _exchange_of(waiter: Waiter) -> AdmittedExchange:
+    assert isinstance(waiter, ExchangeWaiter)
+    return waiter.exchange

@@ -7,18 +7,15 @@ from typing import Final
 from mypy_extensions import trait
 
 from penstock.core import snapshot
-from penstock.core.endpoint import BACKUP, DOWN
+from penstock.core.endpoint import BACKUP
 from penstock.core.env import Env
 from penstock.core.health.breaker import STATE_NAMES, BreakerChange
+from penstock.core.health.health import DOWN
 from penstock.core.measure.load_report import LoadReport
 from penstock.core.prefixes.engine_slots import ANY, EngineSlots
 from penstock.core.ticket import Ticket
 from penstock.dataplane.board.counted_endpoint import CountedEndpoint
 from penstock.dataplane.board.layout import (
-    L_DECODING,
-    L_KV_TOKENS,
-    L_PENDING_PREFILL,
-    L_PREFILLED,
     L_QUIET_SINCE_US,
     LOAD_CELLS,
     R_AT_US,
@@ -38,12 +35,13 @@ from penstock.dataplane.board.layout import (
     S_EJECTED,
     S_EXACT,
     S_HEALTH,
+    S_HIT_DISTRUST_PPM,
     S_KEEPS_CLIENTS,
     S_MAX_IN_FLIGHT,
-    S_PREFIX_DOUBT_PPM,
     S_WEIGHT_PPM,
-    Board,
 )
+from penstock.dataplane.board.memory import Board
+from penstock.dataplane.board.token_cells import read_tokens, write_tokens
 from penstock.dataplane.endpoint.address_race import Address
 from penstock.dataplane.endpoint.connector import ConnectionSettings, Connector
 from penstock.dataplane.io.loop import Loop
@@ -176,7 +174,7 @@ class LiveEndpoint(CountedEndpoint):
         asked = cells[at + S_MAX_IN_FLIGHT]
         self.max_in_flight = asked - 1 if asked else self._configured_max_in_flight
         self.guard()
-        self.prefix_doubt = cells[at + S_PREFIX_DOUBT_PPM] / 1e6
+        self.hit_distrust = cells[at + S_HIT_DISTRUST_PPM] / 1e6
         self.exact_slot = cells[at + S_EXACT] - 1
 
     def stays(self) -> bool:
@@ -196,7 +194,7 @@ class LiveEndpoint(CountedEndpoint):
         self._report_counts = True
         self._foreign = cells[at + R_FOREIGN]
         first = at + R_LOADED_HASHES
-        self.loaded = [cells[first + index] for index in range(cells[at + R_LOADED])]
+        self.reported.loaded = [cells[first + index] for index in range(cells[at + R_LOADED])]
         running = cells[at + R_RUNNING]
         waiting = cells[at + R_WAITING]
         usage = cells[at + R_KV_PPM]
@@ -207,7 +205,7 @@ class LiveEndpoint(CountedEndpoint):
             self.habits.forget()  # it may run with other options
             self.slots = None
         self._count_slots(cells[at + R_SLOTS])
-        self.waiting = waiting
+        self.reported.waiting = waiting
         self.habits.never_hit = cells[at + R_PREFIX_HITS] == 0
         return LoadReport(
             made / 1e6,
@@ -246,20 +244,20 @@ class LiveEndpoint(CountedEndpoint):
 
     def report_taken(self) -> None:
         """The policy has made of the report what it makes of it."""
-        self._kv_reported = self.kv_elsewhere
+        self._kv_reported = self.tokens_elsewhere.held
 
     def expire_report(self, now: float, max_age_s: float) -> None:
         """Go back to own counts when the engine has been silent for so long."""
         if self._report_counts and now - self._reported_us / 1e6 > max_age_s:
             self._report_counts = False
             self._foreign = 0
-            self.waiting = -1
+            self.reported.waiting = -1
             self.habits.never_hit = False
-            self.loaded = []
+            self.reported.loaded = []
             self.slots = None
-            self.reported_at = -1.0
+            self.reported.at = -1.0
             self._kv_reported = 0
-            self.kv_elsewhere = 0
+            self.tokens_elsewhere.held = 0
 
     def load(self) -> int:
         if not self._alone and self._env.now - self._elsewhere_at > _ELSEWHERE_MAX_AGE_S:
@@ -289,29 +287,13 @@ class LiveEndpoint(CountedEndpoint):
 
     def tokens_changed(self) -> None:
         if not self._alone:
-            cells = self._cells
-            at = self._load_at
-            cells[at + L_PENDING_PREFILL] = self.pending_prefill
-            cells[at + L_KV_TOKENS] = self.kv_tokens
-            cells[at + L_DECODING] = self.decoding
-            cells[at + L_PREFILLED] = self.prefilled
+            write_tokens(self._cells, self._load_at, self.tokens)
 
     def read_tokens_elsewhere(self) -> None:
         """Take over what other workers count there; the engine's report may know of more."""
-        cells = self._cells
-        pending = -self.pending_prefill
-        held = -self.kv_tokens
-        decoding = -self.decoding
-        prefilled = -self.prefilled
-        for at in self._all_loads:
-            pending += cells[at + L_PENDING_PREFILL]
-            held += cells[at + L_KV_TOKENS]
-            decoding += cells[at + L_DECODING]
-            prefilled += cells[at + L_PREFILLED]
-        self.prefill_elsewhere = pending
-        self.decoding_elsewhere = decoding
-        self.prefilled_elsewhere = prefilled
-        self.kv_elsewhere = max(held, self._kv_reported)
+        elsewhere = self.tokens_elsewhere
+        read_tokens(self._cells, self._all_loads, self.tokens, elsewhere)
+        elsewhere.held = max(elsewhere.held, self._kv_reported)
 
     def is_overfull(self) -> bool:
         """Whether, after ``acquire``, workers together went over ``max_in_flight``.
@@ -326,7 +308,7 @@ class LiveEndpoint(CountedEndpoint):
         return self.in_flight + self.elsewhere > self.max_in_flight
 
     def circuit_changed(self, change: BreakerChange | None) -> None:
-        self.changed = True
+        self.tally.changed = True
         owner = self._owner
         if owner is None:
             return

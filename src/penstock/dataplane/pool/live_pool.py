@@ -17,7 +17,8 @@ from penstock.core.pool.sticky import StickyCookies
 from penstock.core.request import Request
 from penstock.core.retry import RetryBudget, RetryRules
 from penstock.dataplane.board.counters import PoolCounters
-from penstock.dataplane.board.layout import P_LIMIT_MILLI, P_REQUESTS, P_WAITING, Board
+from penstock.dataplane.board.layout import P_LIMIT_MILLI, P_REQUESTS, P_WAITING
+from penstock.dataplane.board.memory import Board
 from penstock.dataplane.board.model_counters import ModelCounters
 from penstock.dataplane.endpoint.address_race import Address, addresses_of
 from penstock.dataplane.endpoint.connector import ConnectionSettings
@@ -83,7 +84,7 @@ class LivePool(Pool, EndpointOwner, AdmissionOwner):
         self._env: Env = loop.env
         self.prober: Prober | None = None  # of pools whose policy asks endpoints
         self.admission: Admission | None = None  # of pools that configure any
-        self._outgoing: Admission | None = None  # its requests go on when the world is entered
+        self._outgoing: Admission | None = None  # its requests go on when the snapshot runs
         self.notices: list[dict[str, object]] = []  # for the supervisor's log
         self.row: int = setup.spec.row
         self._board: Board = board
@@ -98,10 +99,10 @@ class LivePool(Pool, EndpointOwner, AdmissionOwner):
         self.origins: AllowedOrigins = AllowedOrigins()
         self.waits: ModelWaits = ModelWaits(self.name, loop.env)
         self._tokens_at: float = -1.0
-        self.adopt(setup)
+        self.configure(setup)
 
-    def adopt(self, setup: PoolSetup) -> None:
-        """Take over what a snapshot says; a policy that was not changed keeps its state."""
+    def configure(self, setup: PoolSetup) -> None:
+        """Do what a snapshot says; a policy that was not changed keeps its state."""
         spec = setup.spec
         self._chosen: snapshot.PolicyChoice
         if self.policy is setup.policy or self._chosen != spec.policy:
@@ -109,7 +110,7 @@ class LivePool(Pool, EndpointOwner, AdmissionOwner):
             self._chosen = spec.policy
         self.spec: snapshot.Pool = spec
         self._counts_tokens: bool = self._board.workers > 1 and self.policy.prefix_index is not None
-        self._adopt_prober(spec.probe)
+        self._configure_prober(spec.probe)
         self.names = ModelNames(
             dict(spec.models.aliases), dict(spec.models.fallbacks), spec.models.default
         )
@@ -123,13 +124,7 @@ class LivePool(Pool, EndpointOwner, AdmissionOwner):
             )
         if self.insight is not None:
             self.insight.usage = spec.usage
-            self.insight.models.known = frozenset(
-                [
-                    without_default_tag(name)
-                    for endpoint in spec.endpoints
-                    for name in served_by(spec, endpoint) or ()
-                ]
-            )
+            self.insight.models.known = _listed_models(spec)
         self.refuses_malformed: bool = spec.malformed == "refuse"
         self.prompt_bytes: int = spec.prompt_bytes
         self.answers_as_asked: bool = spec.models.answers == "asked"
@@ -141,7 +136,7 @@ class LivePool(Pool, EndpointOwner, AdmissionOwner):
         self.budget.allow(spec.retry.budget_share, setup.budget_min_per_s)
         self.sticky: StickyCookies | None = setup.sticky
         self.panic_threshold = spec.panic_threshold
-        self._adopt_admission(spec.admission)
+        self._configure_admission(spec.admission)
         # Whether requests that are bound to an endpoint wait for it while it is full.
         self.waits_for_bound: bool = spec.admission.queue is not None and (
             spec.sticky is None or spec.sticky.when_full == "wait"
@@ -170,14 +165,22 @@ class LivePool(Pool, EndpointOwner, AdmissionOwner):
             _cookie_attributes(spec.sticky) if spec.sticky is not None else ""
         )
 
-    def _adopt_prober(self, spec: snapshot.Probe) -> None:
+    def configure_endpoints(self, spec: snapshot.Pool) -> None:
+        """Take over other endpoints where nothing else that a snapshot says of the pool changed."""
+        self.spec = spec
+        if self.insight is not None:
+            self.insight.models.known = _listed_models(spec)
+        if self.sticky is not None:
+            self.sticky.replace_endpoints([endpoint.name for endpoint in spec.endpoints])
+
+    def _configure_prober(self, spec: snapshot.Probe) -> None:
         if not self.policy.probes:
             self.prober = None
         elif self.prober is None or self.prober.spec != spec or self.prober.policy != self.policy:
             self.prober = Prober(spec, self.policy, self.counters, self._loop)
         self.catches_up = self._counts_tokens or self.prober is not None
 
-    def _adopt_admission(self, spec: snapshot.Admission) -> None:
+    def _configure_admission(self, spec: snapshot.Admission) -> None:
         admission = self.admission
         if spec == (admission.spec if admission is not None else snapshot.Admission()):
             return
@@ -191,8 +194,8 @@ class LivePool(Pool, EndpointOwner, AdmissionOwner):
             self.admission = Admission(spec, self.name, self.counters, self, self._env)
             self.admission.on_change()
 
-    def settle_in(self) -> None:
-        """The world was entered: those that waited by settings of before go on by these."""
+    def let_go_on(self) -> None:
+        """The snapshot runs: those that waited by settings of before go on by these."""
         outgoing = self._outgoing
         self._outgoing = None
         if outgoing is not None:
@@ -252,7 +255,7 @@ class LivePool(Pool, EndpointOwner, AdmissionOwner):
 
     def refresh(self) -> None:
         super().refresh()
-        self.recorder.follow()
+        self.recorder.refresh()
 
     def publish(self) -> None:
         """Copy the counters to the board, and hand on recorded decisions."""
@@ -289,7 +292,7 @@ class LivePool(Pool, EndpointOwner, AdmissionOwner):
         for endpoint in self.members:
             report = endpoint.take_report()
             if report is not None:
-                self.knows_loaded = self.knows_loaded or len(endpoint.loaded) > 0
+                self.knows_loaded = self.knows_loaded or len(endpoint.reported.loaded) > 0
                 self.policy.on_report(endpoint, report)
                 endpoint.report_taken()
                 self.recorder.on_report(endpoint, report)
@@ -300,7 +303,7 @@ class LivePool(Pool, EndpointOwner, AdmissionOwner):
         if not told:
             return
         usage = told.get("kv_cache_usage_perc", told.get("kv_cache_utilization", -1.0))
-        capacity = endpoint.kv_capacity
+        capacity = endpoint.reported.kv_capacity
         report = LoadReport(
             now,
             queued=told.get("num_requests_waiting", -1.0),
@@ -323,12 +326,12 @@ class LivePool(Pool, EndpointOwner, AdmissionOwner):
                 endpoint.expire_report(now, engine.silent_after_s)
             self.recorder.expire_reports(now, engine.silent_after_s)
 
-    def home_of(self, request: Request) -> LiveEndpoint | None:
+    def answer_endpoint(self, request: Request) -> LiveEndpoint | None:
         """The endpoint that made the answer from which the request goes on, if that is known and
         it may go there, whether or not there is room."""
         if self.insight is None or not request.continues:
             return None
-        home = self.insight.homes.of(request.continues)
+        home = self.insight.answer_endpoints.of(request.continues)
         return home if isinstance(home, LiveEndpoint) and self._keeps(home, request) else None
 
     def named_by(self, cookie: str) -> LiveEndpoint | None:
@@ -355,7 +358,7 @@ class LivePool(Pool, EndpointOwner, AdmissionOwner):
         """The Set-Cookie that binds a client to the endpoint; b"" when its cookie does already."""
         sticky = self.sticky
         spec = self.spec.sticky
-        if sticky is None or spec is None:
+        if sticky is None or spec is None or endpoint.connector.removed:
             return b""
         value = sticky.value_for(endpoint.name)
         if value == cookie:
@@ -379,6 +382,17 @@ def served_by(pool: snapshot.Pool, endpoint: snapshot.Endpoint) -> dict[str, str
         if model.id.endswith(DEFAULT_TAG):
             served.setdefault(without_default_tag(model.id), model.parent)  # so Ollama takes it
     return served
+
+
+def _listed_models(pool: snapshot.Pool) -> frozenset[str]:
+    """The names of all models that its endpoints serve, as far as is known."""
+    return frozenset(
+        [
+            without_default_tag(name)
+            for endpoint in pool.endpoints
+            for name in served_by(pool, endpoint) or ()
+        ]
+    )
 
 
 def _cookie_attributes(spec: snapshot.Sticky) -> str:

@@ -150,16 +150,16 @@ def _candidate(endpoint: Endpoint, terms: dict[str, float], now: float) -> Recor
         "here": endpoint.in_flight,
         "weight": endpoint.weight,
     }
-    queued = endpoint.pending_prefill + endpoint.prefill_elsewhere
-    kv = endpoint.kv_tokens + endpoint.kv_elsewhere
-    if queued or kv or endpoint.kv_capacity:
+    queued = endpoint.tokens.pending_prefill + endpoint.tokens_elsewhere.pending_prefill
+    kv = endpoint.tokens.held + endpoint.tokens_elsewhere.held
+    if queued or kv or endpoint.reported.kv_capacity:
         candidate["queued_tokens"] = queued
         candidate["kv_tokens"] = kv
-        candidate["kv_capacity"] = endpoint.kv_capacity
-    if endpoint.reported_at >= 0.0:
-        candidate["report_age_s"] = now - endpoint.reported_at
-    if endpoint.decoding:
-        candidate["decoding"] = endpoint.decoding
+        candidate["kv_capacity"] = endpoint.reported.kv_capacity
+    if endpoint.reported.at >= 0.0:
+        candidate["report_age_s"] = now - endpoint.reported.at
+    if endpoint.tokens.decoding:
+        candidate["decoding"] = endpoint.tokens.decoding
     candidate["terms"] = terms
     return candidate
 

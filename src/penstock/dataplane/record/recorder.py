@@ -94,7 +94,7 @@ class Recorder:
             self._replace_shadows(spec)
         self.sample_at = 0 if self.shadows else self._next
 
-    def follow(self) -> None:
+    def refresh(self) -> None:
         """The pool's members or their states changed."""
         try:
             for shadow in self._all_shadows():

@@ -40,11 +40,11 @@ class _Branch:
 
 
 class Planner:
-    """One snapshot's routes."""
+    """One snapshot's routes. Plans of another ``generation`` are to be made anew."""
 
     def __init__(self, spec: Snapshot, pools: dict[str, LivePool]) -> None:
         """Raises ValueError on a network or pattern that cannot be read, or an unknown pool."""
-        self._generation: int = spec.generation
+        self.generation: int = spec.generation
         self._via: bytes = spec.via.encode()
         # Comments of Via are ours to use (RFC 9110, 7.6.3): names may be the same along a chain.
         self._instance: bytes = f" ({spec.instance})".encode() if spec.instance else b""
@@ -56,8 +56,11 @@ class Planner:
             _check(route, pools)
         self._branches: list[_Branch] = [_Branch(route) for route in spec.routes]
         self._matchers: list[Matcher] = [branch.matcher for branch in self._branches]
+        self._methods: list[str] = ALLOWED_METHODS.split(", ")
+        for route in spec.routes:
+            self._methods += [each for each in route.match.methods if each not in self._methods]
 
-    def prepare(self) -> None:
+    def configure(self) -> None:
         """Work out what each route does, from the pools as they are configured."""
         for branch in self._branches:
             route = branch.route
@@ -81,7 +84,7 @@ class Planner:
         split = self._reading_elsewhere(head, facts, taken)
         branch = self._branches[taken] if taken >= 0 else None
         route = branch.route if branch is not None else None
-        plan = Plan(self._generation, route, request_id_of(head, hop))
+        plan = Plan(self.generation, route, request_id_of(head, hop))
         source = origin.address
         plan.source = source
         if split:
@@ -95,7 +98,7 @@ class Planner:
             plan.status = 404
             plan.message = f"no route matches {facts.method} {facts.host}{path}"
             return plan
-        if _answered_here(plan, route, head, facts, query, _scheme_of(hop)):
+        if self._answered_here(plan, route, head, facts, query, _scheme_of(hop)):
             return plan
         if self._instance and _came_by(head, self._instance):
             plan.status = 508
@@ -130,6 +133,43 @@ class Planner:
             if first_match(self._matchers, other) != taken:
                 return True
         return False
+
+    def _answered_here(
+        self, plan: Plan, route: Route, head: RequestHead, facts: Facts, query: str, scheme: str
+    ) -> bool:
+        """Fill in the response when no endpoint is needed for it."""
+        if (head.value(b"upgrade") or b"").lower() == b"websocket":
+            plan.status = 501
+            plan.message = "upgrading to websocket is not offered"
+            return True
+        if hops_left(head) == 0:
+            plan.status = 200  # RFC 9110, 7.6.2: the hop where the count ends answers itself
+            plan.headers = _own_headers(route, [("Allow", ALLOWED_METHODS)])
+            return True
+        if route.respond is not None:
+            plan.status = route.respond.status
+            plan.body = route.respond.body.encode()
+            own = [("Content-Type", route.respond.content_type)]
+            if _refuses_method(route):
+                own.append(("Allow", self._allowed(facts)))
+            plan.headers = _own_headers(route, own)
+            return True
+        if route.redirect is not None:
+            plan.status = route.redirect.status
+            location = _location(route, head, facts, query, scheme)
+            plan.headers = _own_headers(route, [("Location", location)])
+            return True
+        return False
+
+    def _allowed(self, facts: Facts) -> str:
+        """The methods with which a request like this one would not be answered with 405."""
+        found: list[str] = []
+        for method in self._methods:
+            other = Facts(facts.listener, facts.host, facts.path, method, facts.headers)
+            taken = first_match(self._matchers, other)
+            if taken >= 0 and not _refuses_method(self._branches[taken].route):
+                found.append(method)
+        return ", ".join(found)
 
     def _target(self, route: Route, pool_name: str, weight: float) -> Target:
         pool = self._pools[pool_name]
@@ -188,31 +228,6 @@ def _kept(request: Request, head: RequestHead) -> int:
     return answer_in(path) or thing_in(path + b"?" + head.target.partition(b"?")[2])
 
 
-def _answered_here(
-    plan: Plan, route: Route, head: RequestHead, facts: Facts, query: str, scheme: str
-) -> bool:
-    """Fill in the response when no endpoint is needed for it."""
-    if (head.value(b"upgrade") or b"").lower() == b"websocket":
-        plan.status = 501
-        plan.message = "upgrading to websocket is not offered"
-        return True
-    if hops_left(head) == 0:
-        plan.status = 200  # RFC 9110, 7.6.2: the hop where the count ends answers itself
-        plan.headers = _own_headers(route, "Allow", ALLOWED_METHODS)
-        return True
-    if route.respond is not None:
-        plan.status = route.respond.status
-        plan.body = route.respond.body.encode()
-        plan.headers = _own_headers(route, "Content-Type", route.respond.content_type)
-        return True
-    if route.redirect is not None:
-        plan.status = route.redirect.status
-        location = _location(route, head, facts, query, scheme)
-        plan.headers = _own_headers(route, "Location", location)
-        return True
-    return False
-
-
 def _listed(plan: Plan, branch: _Branch, head: RequestHead, path: str) -> bool:
     """Fill in the list of models, or the one asked for, where it is known.
 
@@ -239,11 +254,15 @@ def _listed(plan: Plan, branch: _Branch, head: RequestHead, path: str) -> bool:
     return True
 
 
-def _own_headers(route: Route, name: str, value: str) -> list[tuple[str, str]]:
+def _own_headers(route: Route, headers: list[tuple[str, str]]) -> list[tuple[str, str]]:
     """The headers of a response of our own, after the route's edits."""
-    own = [(name.lower().encode(), name.encode(), value.encode())]
+    own = [(name.lower().encode(), name.encode(), value.encode()) for name, value in headers]
     fields = edited(own, edits_of(route.response_headers))
     return [(name.decode("latin-1"), value.decode("latin-1")) for _, name, value in fields]
+
+
+def _refuses_method(route: Route) -> bool:
+    return route.respond is not None and route.respond.status == 405
 
 
 def _scheme_of(hop: Hop) -> str:

@@ -8,7 +8,7 @@ The supervisor starts it so; the descriptors are inherited.
 import argparse
 import sys
 
-from penstock.dataplane.worker.serving import run
+from penstock.dataplane.worker.run import run
 
 
 def main() -> None:

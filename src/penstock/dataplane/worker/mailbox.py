@@ -1,57 +1,178 @@
-"""Messages between the supervisor and a worker: JSON with a length before it, over a socket pair.
+"""A worker's end of its socket pair with the supervisor: snapshots and commands in, answers out."""
 
-To a worker:       {"kind": "snapshot", "snapshot": {…}, "listeners": ["name", …]}
-                   {"kind": "stop", "deadline_s": 30.0}         accept no more, finish, exit 0
-                   {"kind": "reopen_log"}
-                   {"kind": "models", "pool": "…"}              its endpoints were asked once more
-                   {"kind": "decisions", "token": 1, "id": "…", "pool": "…", "limit": 20}
-To the supervisor: {"kind": "applied", "generation": 7}         the first one means ready
-                   {"kind": "refused", "generation": 7, "reason": "…"}   the world before runs on
-                   {"kind": "answer", "token": 1, "records": [{…}, …]}     newest first
-                   {"kind": "notices", "notices": [{"event": "…", "message": "…", …}]}
+import socket
+import sys
+from collections.abc import Callable
+from typing import Any, Final
 
-A snapshot replaces the world. Attached to the first bytes of its message is one descriptor for each
-name in "listeners", in that order (``socket.send_fds``): the listening sockets that the worker does
-not have yet, or that replace the one it has under that name. The end of the stream means that the
-supervisor is gone; the worker serves on.
-"""
+import msgspec
 
-import json
-import struct
-from typing import Final
+from penstock.core.snapshot import Snapshot
+from penstock.dataplane.io.loop import READABLE, WRITABLE, Pollable, report_bug
+from penstock.dataplane.pool.model_waits import ToldAtOnce
+from penstock.dataplane.record.recorder import decisions_answer
+from penstock.dataplane.worker.messages import Inbox, frame, framed
+from penstock.dataplane.worker.serving import NoticeTaker, Worker
+from penstock.dataplane.worker.tls_building import TlsBuilding
 
-_LENGTH: Final = struct.Struct("!I")
-MAX_MESSAGE_BYTES: Final = 64 * 1024 * 1024
+_MAX_DESCRIPTORS: Final = 64  # taken with one read of the mailbox
+_MAX_UNSENT_BYTES: Final = 1024 * 1024
+# How long running requests may take where the supervisor does not say.
+DEFAULT_DEADLINE_S: Final = 30.0
 
 
-def frame(message: dict[str, object]) -> bytes:
-    """A message as it travels."""
-    return framed(json.dumps(message, separators=(",", ":")).encode())
+class Mailbox(Pollable, NoticeTaker):
+    """The worker's end of its socket pair with the supervisor."""
+
+    def __init__(self, worker: Worker, sock: socket.socket) -> None:
+        super().__init__(sock.fileno())
+        self._worker: Worker = worker
+        worker.supervisor = self
+        worker.context.supervisor = _Supervisor(worker)
+        self._sock: socket.socket = sock
+        self._inbox: Inbox = Inbox()
+        self._descriptors: list[int] = []
+        self._unsent: bytes = b""
+        self._waiting: list[dict[str, Any]] = []  # messages, in their order
+        self._building: bool = False  # what the first of them needs
+
+    def on_ready(self, events: int) -> None:
+        if events & WRITABLE and self._unsent:
+            self._send(b"")
+        if not events & ~WRITABLE:
+            return
+        try:
+            data, descriptors, _, _ = socket.recv_fds(self._sock, 1 << 20, _MAX_DESCRIPTORS)
+        except BlockingIOError:
+            return
+        except OSError:
+            data, descriptors = b"", []
+        self._descriptors += descriptors
+        if not data:
+            # The supervisor is gone. Serving goes on with what is known; SIGTERM ends it.
+            self._worker.context.loop.remove(self)
+            self._worker.supervisor = None
+            self._sock.close()
+            return
+        self._waiting += self._inbox.feed(data)
+        self._go_on()
+
+    def tell(self, notices: list[dict[str, object]]) -> None:
+        """Have the supervisor log these, unless it is so busy that much waits for it already."""
+        if len(self._unsent) < _MAX_UNSENT_BYTES:
+            self._send(frame({"kind": "notices", "notices": notices}))
+
+    def _go_on(self) -> None:
+        """One message after the other; a snapshot waits for TLS contexts that are to be made."""
+        while self._waiting and not self._building:
+            message = self._waiting[0]
+            if message.get("kind") == "snapshot" and self._build(message):
+                return
+            self._waiting.pop(0)
+            self._handle(message)
+
+    def _build(self, message: dict[str, Any]) -> bool:
+        """Begin to make the contexts that it needs and nobody has; False when there are none."""
+        context = self._worker.context
+        if self._worker.running is None or not _speaks_tls(message["snapshot"]):
+            return False
+        try:
+            spec = msgspec.convert(message["snapshot"], type=Snapshot)
+        except msgspec.ValidationError:
+            return False  # which is told when it is applied
+        lacking = context.tls.lacking(spec.pools)
+        if lacking:
+            self._building = True
+            TlsBuilding(context.loop, context.tls, lacking, self._on_built)
+        return len(lacking) > 0
+
+    def _on_built(self) -> None:
+        self._building = False
+        if self._worker.supervisor is None:
+            return  # the supervisor is gone
+        if self._waiting:
+            self._handle(self._waiting.pop(0))
+        self._go_on()
+
+    def _handle(self, message: dict[str, Any]) -> None:
+        kind = message.get("kind")
+        worker = self._worker
+        if kind == "snapshot":
+            self._configure(message)
+        elif kind == "endpoints":
+            self._configure_endpoints(message)
+        elif kind == "stop":
+            worker.stop(float(message.get("deadline_s", DEFAULT_DEADLINE_S)))
+        elif kind == "models":
+            if worker.running is not None:
+                worker.running.on_models_known(str(message["pool"]))
+        elif kind == "reopen_log":
+            worker.reopen_logs()
+        elif kind == "decisions":
+            self._send(framed(decisions_answer(worker.recorders(), message)))
+        else:
+            print(f"penstock worker: message of unknown kind {kind!r}", file=sys.stderr)
+
+    def _configure(self, message: dict[str, Any]) -> None:
+        names: list[str] = list(message.get("listeners", []))
+        taken, self._descriptors = self._descriptors[: len(names)], self._descriptors[len(names) :]
+        encoded = message["snapshot"]
+        generation = encoded.get("generation", 0)
+        self._answer(generation, lambda: self._worker.configure(encoded, names, taken))
+
+    def _configure_endpoints(self, message: dict[str, Any]) -> None:
+        encoded = message["changes"]
+        generation = encoded.get("generation", 0)
+        self._answer(generation, lambda: self._worker.configure_endpoints(encoded))
+
+    def _answer(self, generation: int, configure: Callable[[], int]) -> None:
+        """Do it, and say whether that generation runs."""
+        reason = ""
+        try:
+            configure()
+        except (OSError, ValueError) as error:  # ssl.SSLError and ValidationError are of these
+            reason = str(error) or type(error).__name__
+        except Exception as error:  # noqa: BLE001 - of a user's policy; the supervisor waits
+            report_bug("while a snapshot was applied")
+            reason = f"{type(error).__name__}: {error}"
+        answer: dict[str, object] = {"kind": "applied", "generation": generation}
+        if reason:
+            answer = {"kind": "refused", "generation": generation, "reason": reason}
+        self._send(frame(answer))
+
+    def _send(self, data: bytes) -> None:
+        """At once, as far as the supervisor reads; the rest when it does."""
+        self._unsent += data
+        try:
+            sent = self._sock.send(self._unsent)
+        except BlockingIOError:
+            sent = 0
+        except OSError as error:
+            print(f"penstock worker: the supervisor cannot be told: {error}", file=sys.stderr)
+            sent = len(self._unsent)
+        self._unsent = self._unsent[sent:]
+        loop = self._worker.context.loop
+        if self.fd in loop.by_fd:
+            loop.change(self, READABLE | (WRITABLE if self._unsent else 0))
 
 
-def framed(body: bytes) -> bytes:
-    """A message that is JSON already, as it travels."""
-    return _LENGTH.pack(len(body)) + body
+class _Supervisor(ToldAtOnce):
+    """At the other end of the mailbox, as long as it lives."""
+
+    def __init__(self, worker: Worker) -> None:
+        super().__init__()
+        self._worker: Worker = worker
+
+    def tell(self, notice: dict[str, object]) -> None:
+        supervisor = self._worker.supervisor
+        if supervisor is not None:
+            supervisor.tell([notice])
 
 
-class Inbox:
-    """Collects bytes and gives back whole messages."""
-
-    def __init__(self) -> None:
-        self._pending: bytearray = bytearray()
-
-    def feed(self, data: bytes) -> list[dict[str, object]]:
-        """The messages that are whole after these bytes. Raises ValueError when one is too long."""
-        self._pending += data
-        messages: list[dict[str, object]] = []
-        while len(self._pending) >= 4:
-            (length,) = _LENGTH.unpack_from(self._pending)
-            if length > MAX_MESSAGE_BYTES:
-                raise ValueError(
-                    f"a message of {length} bytes is over the {MAX_MESSAGE_BYTES} allowed"
-                )
-            if len(self._pending) < 4 + length:
-                break
-            messages.append(json.loads(bytes(self._pending[4 : 4 + length])))
-            del self._pending[: 4 + length]
-        return messages
+def _speaks_tls(snapshot: dict[str, Any]) -> bool:
+    """Whether any endpoint does, told without reading the whole."""
+    for pool in snapshot.get("pools", ()):
+        for endpoint in pool.get("endpoints", ()):
+            if endpoint.get("tls"):
+                return True
+    return False

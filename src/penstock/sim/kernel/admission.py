@@ -5,7 +5,7 @@ from typing import Final
 from mypy_extensions import trait
 
 from penstock.core import snapshot
-from penstock.core.admission.gate import Ending, Gate, Place
+from penstock.core.admission.gate import Ending, Gate, Waiter
 from penstock.core.env import Env
 from penstock.core.ticket import DONE
 from penstock.sim.kernel.events import Clock, Event
@@ -14,7 +14,7 @@ from penstock.sim.kernel.job import Job
 SWEEP_S: Final = 0.25  # as often as a worker looks whether somebody waited too long
 
 
-class JobPlace(Place):
+class JobWaiter(Waiter):
     """A job's place."""
 
     def __init__(self, job: Job, importance: int) -> None:
@@ -47,14 +47,14 @@ class BalancerGate(Gate):
         super().__init__(spec, env)
         self._balancer: Admitted = balancer
 
-    def room(self, place: Place) -> int:
-        return self._balancer.room(_job_at(place))
+    def room(self, waiter: Waiter) -> int:
+        return self._balancer.room(_job_of(waiter))
 
-    def on_admitted(self, place: Place) -> None:
-        self._balancer.on_admitted(_job_at(place))
+    def on_admitted(self, waiter: Waiter) -> None:
+        self._balancer.on_admitted(_job_of(waiter))
 
-    def on_turned_away(self, place: Place, reason: int, why: str) -> None:
-        self._balancer.on_turned_away(_job_at(place))
+    def on_turned_away(self, waiter: Waiter, reason: int, why: str) -> None:
+        self._balancer.on_turned_away(_job_of(waiter))
 
 
 class GateSweep(Event):
@@ -71,7 +71,7 @@ class GateSweep(Event):
         self._clock.heap.schedule(self, self._clock.now + SWEEP_S)
 
 
-def ending_of(job: Job, place: Place, now: float) -> Ending:
+def ending_of(job: Job, waiter: Waiter, now: float) -> Ending:
     """What a job that ended tells of the servers: nothing when its client went away."""
     came = job.ticket is not None and job.outcome == DONE
     begun = job.first_byte_at if job.first_byte_at >= 0.0 else now
@@ -81,10 +81,10 @@ def ending_of(job: Job, place: Place, now: float) -> Ending:
         whole=came,
         timed_out=False,
         status=int(job.status) if came else 0,
-        latency_s=begun - place.admitted_at,
+        latency_s=begun - waiter.admitted_at,
     )
 
 
-def _job_at(place: Place) -> Job:
-    assert isinstance(place, JobPlace)
-    return place.job
+def _job_of(waiter: Waiter) -> Job:
+    assert isinstance(waiter, JobWaiter)
+    return waiter.job

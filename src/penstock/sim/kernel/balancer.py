@@ -12,7 +12,7 @@ from penstock.core.measure.load_report import LoadReport
 from penstock.core.pool.pool import Pool
 from penstock.core.retry import REFUSALS
 from penstock.core.ticket import ABANDONED, CONNECT_FAILED, DONE, TIMEOUT, Ticket
-from penstock.sim.kernel.admission import Admitted, JobPlace, ending_of
+from penstock.sim.kernel.admission import Admitted, JobWaiter, ending_of
 from penstock.sim.kernel.events import Clock, Event
 from penstock.sim.kernel.job import COMING, GOING, Job, Sender
 from penstock.sim.kernel.laws import Law
@@ -116,9 +116,9 @@ class Balancer(Sender, Admitted):
             self._attempt(job)
             return
         self.env.now = self.clock.now
-        place = JobPlace(job, gate.spec.default_priority)
-        job.admission = place
-        if gate.admits(place):
+        waiter = JobWaiter(job, gate.spec.default_priority)
+        job.admission = waiter
+        if gate.admits(waiter):
             self._attempt(job)
 
     def wants_report(self) -> bool:
@@ -130,7 +130,7 @@ class Balancer(Sender, Admitted):
         return self.pool.room(job.request, job.tried())
 
     def on_admitted(self, job: Job) -> None:
-        """It waited for a place, and has one."""
+        """It waited for a waiter, and has one."""
         self._attempt(job)
 
     def on_turned_away(self, job: Job) -> None:
@@ -210,13 +210,13 @@ class Balancer(Sender, Admitted):
         pool = self.pool
         endpoint = pool.pick(job.request, env, job.tried())
         if endpoint is None:
-            place = job.admission
+            waiter = job.admission
             gate = self.gate
-            if gate is not None and place is not None:
+            if gate is not None and waiter is not None:
                 if job.attempts is not None:
                     job.attempts.may_fill_again()
-                place.needs = needs_of(job.request.model, job.tried())
-                if gate.takes_back(place):
+                waiter.needs = needs_of(job.request.model, job.tried())
+                if gate.takes_back(waiter):
                     return
             job.outcome = ABANDONED
             job.status = _UNAVAILABLE
@@ -302,12 +302,12 @@ class Balancer(Sender, Admitted):
         if deadline is not None:
             self.clock.heap.cancel(deadline)
             job.deadline = None  # no cycle of references for the collector
-        place = job.admission
-        if place is not None:
+        waiter = job.admission
+        if waiter is not None:
             job.admission = None
-            if place.gate is not None:
+            if waiter.gate is not None:
                 self.env.now = self.clock.now
-                place.gate.left(place, ending_of(job, place, self.clock.now))
+                waiter.gate.left(waiter, ending_of(job, waiter, self.clock.now))
         self.recorder.record(job, self.clock.now)
         source = job.source
         if source is not None:

@@ -2,7 +2,7 @@
 
 from random import Random
 
-from penstock.core.endpoint import DOWN, UP
+from penstock.core.health.health import DOWN, UP
 from penstock.sim.kernel.balancer import Balancer
 from penstock.sim.kernel.events import Event
 from penstock.sim.kernel.laws import Law

@@ -4,7 +4,7 @@ from typing import Final
 
 from mypy_extensions import i64, mypyc_attr, trait
 
-from penstock.core.admission.gate import Place
+from penstock.core.admission.gate import Waiter
 from penstock.core.attempts import Attempts
 from penstock.core.endpoint import Endpoint
 from penstock.core.measure.load_report import LoadReport
@@ -97,7 +97,7 @@ class Job(Event):
         self.source: Origin | None = None
         self.client: Event | None = None  # who waits for the answer, in a closed loop
         self.deadline: Event | None = None
-        self.admission: Place | None = None  # its place, where the balancer has a gate
+        self.admission: Waiter | None = None  # its place, where the balancer has a gate
         self.before: Job | None = None  # neighbours in the line that it stands in
         self.behind: Job | None = None
 

@@ -7,10 +7,11 @@ Each balancer judges by its own requests, as a balancer with one worker does.
 from typing import Final
 
 from penstock.core import snapshot
-from penstock.core.endpoint import DOWN, Endpoint
+from penstock.core.attempt_counts import A_FAILURES, EXCUSED, AttemptCounts
+from penstock.core.endpoint import Endpoint
 from penstock.core.env import Env
-from penstock.core.health.attempt_counts import EXCUSED, AttemptCounts
 from penstock.core.health.breaker import BreakerChange
+from penstock.core.health.health import DOWN
 from penstock.core.health.outlier import OutlierDetector
 from penstock.core.health.outlier_watch import LOOK_S, RECONNECT_S, OutlierWatch
 from penstock.core.health.slow_start import RAMP_S, SlowStart
@@ -120,7 +121,7 @@ class Protection:
         if now >= self._reconnect_at:
             self._reconnect_at = now + RECONNECT_S
             self._reconnect(detector, now)
-        if not self._watch.is_due(sum([e.counts.failures for e in self.endpoints]), now):
+        if not self._watch.is_due(sum([e.counts.values[A_FAILURES] for e in self.endpoints]), now):
             return
         split = detector.settings.split_local_failures
         judged = [

@@ -56,9 +56,9 @@ class _Loads(Event):
                 ]
                 requests, pending, decoding, prefilled = own[order]
                 endpoint.elsewhere = totals[0] - requests
-                endpoint.prefill_elsewhere = totals[1] - pending
-                endpoint.decoding_elsewhere = totals[2] - decoding
-                endpoint.prefilled_elsewhere = totals[3] - prefilled
+                endpoint.tokens_elsewhere.pending_prefill = totals[1] - pending
+                endpoint.tokens_elsewhere.decoding = totals[2] - decoding
+                endpoint.tokens_elsewhere.prefilled = totals[3] - prefilled
 
 
 class Poll(Event):
@@ -138,4 +138,7 @@ def _capacity(report: LoadReport) -> float:
 
 
 def _counts(endpoints: list[Endpoint]) -> list[_Counts]:
-    return [(e.in_flight, e.pending_prefill, e.decoding, e.prefilled) for e in endpoints]
+    return [
+        (e.in_flight, e.tokens.pending_prefill, e.tokens.decoding, e.tokens.prefilled)
+        for e in endpoints
+    ]

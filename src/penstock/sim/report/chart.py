@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from html import escape
 from math import ceil, floor, isfinite, log10
 
+_NEARLY = 1e-9  # of a step: what is missing of 0.3 / 0.1
 _WIDTH, _HEIGHT = 640, 300
 _LEFT, _RIGHT, _TOP, _BOTTOM = 64, 12, 10, 40
 # Okabe and Ito (2008): told apart by colour-blind readers too.
@@ -27,12 +28,13 @@ Points = Sequence[tuple[float, float]]
 
 @dataclass(frozen=True)
 class Curve:
-    """A named line, or ``marks`` where nothing lies between the points; points whose coordinates
-    are not finite are left out."""
+    """A named line; its points are marked where it has ``dots``, and ``marks`` are points without a
+    line, as nothing lies between them. Points whose coordinates are not finite are left out."""
 
     name: str
     points: Points
     dashed: bool = False
+    dots: bool = False
     marks: bool = False
     colour: int = -1  # a number; by default that of its place among the curves
 
@@ -55,14 +57,16 @@ def chart(title: str, x: Axis, y: Axis, curves: Sequence[Curve]) -> str:
     if not everything:
         return ""
     across = _Scale(x, [p[0] for p in everything], _LEFT, _WIDTH - _RIGHT)
-    up = _Scale(y, [p[1] for p in everything], _HEIGHT - _BOTTOM, _TOP)
+    up = _Scale(y, [p[1] for p in everything], _HEIGHT - _BOTTOM, _TOP, to_a_tick=True)
     colours = [_colour(curve, place) for place, (curve, _) in enumerate(shown)]
     lines = "".join(
-        (_marks if curve.marks else _polyline)(curve, points, across, up, colour)
+        ("" if curve.marks else _polyline(curve, points, across, up, colour))
+        + (_marks(curve, points, across, up, colour) if curve.marks or curve.dots else "")
         for (curve, points), colour in zip(shown, colours, strict=True)
     )
     legend = "".join(
-        f'<span style="color:{colour}">{"┅" if curve.dashed else "■"}</span> {escape(curve.name)} '
+        f'<span><b style="color:{colour}">{"┅" if curve.dashed else "■"}</b> '
+        f"{escape(curve.name)}</span> "
         for (curve, _), colour in zip(shown, colours, strict=True)
     )
     return (
@@ -77,7 +81,16 @@ def chart(title: str, x: Axis, y: Axis, curves: Sequence[Curve]) -> str:
 class _Scale:
     """From values to places along one direction."""
 
-    def __init__(self, axis: Axis, values: list[float], start: float, end: float) -> None:
+    def __init__(
+        self,
+        axis: Axis,
+        values: list[float],
+        start: float,
+        end: float,
+        *,
+        to_a_tick: bool = False,
+    ) -> None:
+        """``to_a_tick``: it ends with a labelled value, not with the greatest one."""
         self.axis = axis
         self._start, self._end = start, end
         low, high = min(values), max(values)
@@ -87,6 +100,9 @@ class _Scale:
             self._low, self._high = min(0.0, low) if axis.from_zero else low, high
         if self._high <= self._low:
             self._high = self._low + 1.0
+        if to_a_tick and not axis.logarithmic:
+            step = _step(self._low, self._high)
+            self._high = ceil(self._high / step - _NEARLY) * step
 
     def place(self, value: float) -> float:
         known = log10(value) if self.axis.logarithmic else value
@@ -105,10 +121,16 @@ class _Scale:
 
 
 def _round_values(low: float, high: float) -> list[float]:
+    step = _step(low, high)
+    last = floor(high / step + _NEARLY)
+    return [i * step for i in range(ceil(low / step - _NEARLY), last + 1)]
+
+
+def _step(low: float, high: float) -> float:
+    """Between two labelled values: five or so."""
     rough = (high - low) / 5
     magnitude = 10.0 ** floor(log10(rough))
-    step = next(m * magnitude for m in (1.0, 2.0, 5.0, 10.0) if m * magnitude >= rough)
-    return [i * step for i in range(ceil(low / step), floor(high / step) + 1)]
+    return next(m * magnitude for m in (1.0, 2.0, 5.0, 10.0) if m * magnitude >= rough)
 
 
 def _drawable(points: Points, x: Axis, y: Axis) -> list[tuple[float, float]]:

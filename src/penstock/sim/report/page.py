@@ -59,10 +59,15 @@ def _setup(comparison: Comparison) -> str:
         f"{scenario.customers:,} requests" if scenario.customers else duration(run.duration or 0)
     )
     return (
-        f"{scenario.server_count} servers, {scenario.balancers} balancer(s), {length}, "
+        f"{_counted(scenario.server_count, 'server')}, "
+        f"{_counted(scenario.balancers, 'balancer')}, {length}, "
         f"{run.replications} replications from seed {run.seed}, the first {run.warm_up:.0%} of "
         "each left out. ± is half of a 95% interval (Student's t over replications)."
     )
+
+
+def _counted(count: int, name: str) -> str:
+    return f"{count} {name}" if count == 1 else f"{count} {name}s"
 
 
 def _table(comparison: Comparison, with_theory: bool) -> Iterator[str]:
@@ -167,6 +172,7 @@ tr th:first-child {{ text-align: left; font-weight: 500 }}
 .plots {{ display: grid; grid-template-columns: repeat(auto-fit, minmax(26rem, 1fr)); gap: 1.5rem }}
 figure {{ margin: 0 }} figcaption {{ font-weight: 600 }}
 svg text {{ font-size: 12px }} .grid {{ stroke: #ddd }} .legend {{ font-size: 13px }}
+.legend span {{ white-space: nowrap; margin-right: .6rem }} .legend b {{ font-weight: 400 }}
 dt {{ font-weight: 500; float: left; clear: left; width: 9rem }} dd {{ margin-left: 10rem }}
 </style>
 <h1>{title}</h1>

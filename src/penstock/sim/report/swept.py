@@ -8,10 +8,12 @@ from typing import Any
 import msgspec
 from rich.console import Group, RenderableType
 from rich.table import Table
+from rich.text import Text
 
 from penstock.sim.outcome import METRICS
 from penstock.sim.report.chart import Axis, Curve, chart
 from penstock.sim.report.page import page_of
+from penstock.sim.report.table import theory_notes
 from penstock.sim.report.wording import measure, three_digits, with_interval
 from penstock.sim.sweep import Sweep, swept_metrics
 
@@ -20,9 +22,9 @@ _MEANINGS = {metric.name: metric.meaning for metric in METRICS}
 
 def sweep_table(sweep: Sweep, *, with_theory: bool = False) -> RenderableType:
     """A table for each measure: a row for each value, a column for each policy."""
-    return Group(
-        *(_table(sweep, metric, with_theory) for metric in swept_metrics(sweep.comparisons))
-    )
+    tables = [_table(sweep, metric, with_theory) for metric in swept_metrics(sweep.comparisons)]
+    notes = map(Text, theory_notes(sweep.comparisons[0])) if with_theory else ()
+    return Group(*tables, *notes)
 
 
 def _table(sweep: Sweep, metric: str, with_theory: bool) -> Table:
@@ -63,12 +65,16 @@ def sweep_page(sweep: Sweep, *, with_theory: bool = False) -> str:
         about=scenario.about,
         setup=(
             f"{scenario.server_count} servers, {sweep.range.key} from {values[0]:g} to "
-            f"{values[-1]:g}, {run.replications} replications from seed {run.seed}. Points: "
-            "measured, means over replications. Dashed lines: closed forms, where they are known."
+            f"{values[-1]:g}, {run.replications} replications from seed {run.seed}. ± is half of a "
+            "95% interval (Student's t over replications). Dots: means over replications. Dashed "
+            "lines: closed forms, where they are known."
         ),
         tables=[_html_table(sweep, metric, with_theory) for metric in metrics],
         plots=[_plot(sweep, metric) for metric in metrics],
         meanings=metrics,
+        notes=[f"<li>{escape(note)}</li>" for note in theory_notes(sweep.comparisons[0])]
+        if with_theory
+        else (),
     )
 
 
@@ -94,13 +100,13 @@ def _plot(sweep: Sweep, metric: str) -> str:
             (value, comparison.results[place].interval(metric).mean)
             for value, comparison in zip(sweep.range.values, sweep.comparisons, strict=True)
         ]
-        curves.append(Curve(label, points, colour=place))
+        curves.append(Curve(label, points, dots=True, colour=place))
         theory = sweep.theory(place, metric)
         if theory:
             curves.append(Curve(f"{label}, theory", theory, dashed=True, colour=place))
     across = Axis(sweep.range.key, three_digits, from_zero=False)
     up = Axis("", lambda value: measure(metric, value))
-    return chart(f"{metric}: {_MEANINGS[metric]}", across, up, curves)
+    return chart(f"{metric} by {sweep.range.key}", across, up, curves)
 
 
 def sweep_json(sweep: Sweep) -> bytes:

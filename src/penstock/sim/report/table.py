@@ -33,7 +33,7 @@ class _ComparisonTable:
             yield self._table(columns, title)
             title = None
         if self._with_theory:
-            yield from self._notes()
+            yield from map(Text, theory_notes(self._comparison))
 
     def _parts(self, width: int) -> Iterator[list[Column]]:
         """As many policies as fit beside one another, each with its theory; at least one."""
@@ -63,14 +63,16 @@ class _ComparisonTable:
             table.add_row(metric, *cells)
         return table
 
-    def _notes(self) -> Iterator[Text]:
-        for result in self._comparison.results:
-            expected = expectation(self._comparison.scenario, result.policy)
-            if expected is None:
-                yield Text(f"{result.label}: no closed form is known for this scenario.")
-                continue
-            mark = "" if expected.exact or not expected.metrics else " (not exact)"
-            yield Text(f"{result.label}: {expected.model}{mark}.")
+
+def theory_notes(comparison: Comparison) -> Iterator[str]:
+    """What model each policy's closed form is of."""
+    for result in comparison.results:
+        expected = expectation(comparison.scenario, result.policy)
+        if expected is None:
+            yield f"{result.label}: no closed form is known for this scenario."
+            continue
+        mark = "" if expected.exact or not expected.metrics else " (not exact)"
+        yield f"{result.label}: {expected.model}{mark}."
 
 
 def _width(column: Column) -> int:

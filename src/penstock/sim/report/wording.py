@@ -13,6 +13,8 @@ def duration(seconds: float) -> str:
     """Three significant digits and a unit."""
     if isnan(seconds):
         return "–"
+    if seconds == 0.0:
+        return "0 s"
     for least, unit, factor in reversed(_LETTERS):
         if seconds >= least * 0.9995 or unit == "µs":
             return f"{three_digits(seconds * factor)} {unit}"

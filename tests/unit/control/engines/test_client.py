@@ -6,8 +6,8 @@ from pathlib import Path
 import pytest
 import trustme
 
+from penstock.control.endpoint_contexts import EndpointContexts
 from penstock.control.engines.client import EngineClient, EngineTarget
-from penstock.control.world.certificates import EndpointContexts
 from penstock.core.snapshot import Endpoint, EndpointTls, Engine
 from penstock.wire.engines.reading import UnreadableError
 from tests.harness.endpoint import refuse_connections

@@ -14,7 +14,8 @@ from penstock.core.prefixes.kv_chains import CachedChains, seed_of
 from penstock.core.request import Request
 from penstock.core.snapshot import Connections, PoolTimeouts
 from penstock.core.ticket import Ticket
-from penstock.dataplane.board.layout import EXACT_SLOTS, R_AT_US, R_COLD, S_EXACT, Board
+from penstock.dataplane.board.layout import EXACT_SLOTS, R_AT_US, R_COLD, S_EXACT
+from penstock.dataplane.board.memory import Board
 from penstock.dataplane.endpoint.connector import ConnectionSettings
 from penstock.dataplane.io.loop import Loop
 from penstock.dataplane.llm.exact_prefixes import FactTable
@@ -235,11 +236,11 @@ def test_prompts_of_which_no_event_tells_end_the_reliance(site: Site) -> None:
 def test_where_predictions_part_from_what_is_found_workers_are_to_believe(site: Site) -> None:
     cache = site.track(2)
     site.stores(cache, "a")
-    site.states.doubt_prefixes("a", "e2", 0.5, "half was not there")
+    site.states.distrust_hits("a", "e2", 0.5, "half was not there")
     assert site.slot(2) == -1
     [said] = [event for event in site.events.recent(100) if event.kind == "prefix.parted"]
     assert "KV events are ignored meanwhile" in said.message
-    site.states.doubt_prefixes("a", "e2", 0.0, "it is there again")
+    site.states.distrust_hits("a", "e2", 0.0, "it is there again")
     assert site.slot(2) == cache.slot
 
 

@@ -9,14 +9,15 @@ from typing import Any
 import aiohttp
 import pytest
 
+from penstock.control.endpoint_contexts import EndpointContexts
 from penstock.control.endpoints.states import EndpointStates
 from penstock.control.engines.exact_index import ExactIndex
 from penstock.control.engines.kv_events import KvEventReaders
 from penstock.control.engines.kv_sources import source_in
 from penstock.control.events import Events
-from penstock.control.world.certificates import EndpointContexts
 from penstock.core.snapshot import Endpoint, Engine, KvEvents, Pool
-from penstock.dataplane.board.layout import R_CACHED, R_COLD, Board
+from penstock.dataplane.board.layout import R_CACHED, R_COLD
+from penstock.dataplane.board.memory import Board
 from penstock.fleet.engine.server import EngineServer
 from penstock.fleet.engine.spec import EngineSpec
 from penstock.fleet.faults import FaultCommand

@@ -6,9 +6,9 @@ from typing import Literal
 import pytest
 from msgspec.structs import replace
 
+from penstock.control.endpoint_contexts import EndpointContexts
 from penstock.control.engines.loads import EngineLoads
 from penstock.control.events import Events
-from penstock.control.world.certificates import EndpointContexts
 from penstock.core.snapshot import Engine, Pool
 from penstock.dataplane.board.layout import (
     H_REPORTS,
@@ -23,8 +23,8 @@ from penstock.dataplane.board.layout import (
     R_RUNNING,
     R_SLOTS,
     R_WAITING,
-    Board,
 )
+from penstock.dataplane.board.memory import Board
 from tests.harness.http_endpoint import Answer, HttpEndpoint
 from tests.harness.world import at
 from tests.unit.control.conftest import Clock

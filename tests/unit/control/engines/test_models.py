@@ -7,10 +7,10 @@ from itertools import count
 import msgspec
 import pytest
 
+from penstock.control.endpoint_contexts import EndpointContexts
 from penstock.control.engines.model_lists import models_of
 from penstock.control.engines.models import EngineModels
 from penstock.control.events import Events
-from penstock.control.world.certificates import EndpointContexts
 from penstock.core.snapshot import Models, Pool, ServedModel, Snapshot
 from penstock.wire.engines.reading import UnreadableError
 from tests.harness.endpoint import refuse_connections

@@ -15,7 +15,7 @@ import msgspec
 from hypothesis import note, settings
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
 
-from penstock.core.endpoint import DOWN, UP
+from penstock.core.health.health import DOWN, UP
 from penstock.core.snapshot import (
     Admission,
     Connections,

@@ -34,11 +34,11 @@ from penstock.core.endpoint import Endpoint
 from penstock.core.env import Env
 from penstock.core.measure.load_report import LoadReport
 from penstock.core.policy.base import Option
+from penstock.core.policy.latency.probe_rules import C3Score, HotCold, Linear, Probe, ProbeRule
 from penstock.core.policy.plain.random import draw
 from penstock.core.policy.support.belief import EndpointMean, PoolMean, late_s
 from penstock.core.policy.support.latency import MEASURE, LatencyPolicy
 from penstock.core.policy.support.memory import pruned
-from penstock.core.policy.support.probe_rules import C3Score, HotCold, Linear, Probe, ProbeRule
 from penstock.core.policy.support.sampler import Sampler
 from penstock.core.request import Request
 from penstock.core.ticket import Ticket

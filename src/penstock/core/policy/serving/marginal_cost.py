@@ -205,7 +205,7 @@ class MarginalCost(FittedPolicy):
             before_s = model.decode_s(batch, kv_tokens)
             after_s = found.step + model.disturbance_s * uncached / max(output, 1)
             self._weigh_objectives(found, output, others, before_s, after_s)
-        capacity = endpoint.kv_capacity
+        capacity = endpoint.reported.kv_capacity
         found.fits = capacity == 0 or kv_tokens + uncached + output <= capacity
         return found
 

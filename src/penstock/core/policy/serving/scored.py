@@ -98,7 +98,7 @@ class Scored(ServingPolicy):
 
 
 def _kv_usage(endpoint: Endpoint) -> float:
-    return held(endpoint) / endpoint.kv_capacity if endpoint.kv_capacity else 0.0
+    return held(endpoint) / endpoint.reported.kv_capacity if endpoint.reported.kv_capacity else 0.0
 
 
 def _drawn(scores: list[float], env: Env) -> int:

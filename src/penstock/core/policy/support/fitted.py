@@ -101,7 +101,7 @@ class FittedPolicy(ServingPolicy):
                 "step_s": model.step_s,
                 "step_per_request_s": model.batch_s,
                 "disturbance_s": model.disturbance_s,
-                "pending_prefill": float(endpoint.pending_prefill),
-                "kv_tokens": float(endpoint.kv_tokens),
+                "pending_prefill": float(endpoint.tokens.pending_prefill),
+                "kv_tokens": float(endpoint.tokens.held),
             }
         return told

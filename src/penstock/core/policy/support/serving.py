@@ -171,17 +171,17 @@ class ServingPolicy(Policy):
                 hits[index] = longest
 
     def on_report(self, endpoint: Endpoint, report: LoadReport) -> None:
-        endpoint.reported_at = report.at
+        endpoint.reported.at = report.at
         if report.cold:
             self.index.forget(endpoint)
             self.warming.begin(endpoint)
         if report.kv_tokens >= 0:
-            endpoint.kv_elsewhere = max(report.kv_tokens - endpoint.kv_tokens, 0)
+            endpoint.tokens_elsewhere.held = max(report.kv_tokens - endpoint.tokens.held, 0)
         if report.kv_capacity > 0:
-            endpoint.kv_capacity = report.kv_capacity
+            endpoint.reported.kv_capacity = report.kv_capacity
         if report.cached_tokens >= 0:
             # Prompts under way are remembered before the engine has stored them.
-            self.index.trim(endpoint, report.cached_tokens + endpoint.kv_tokens)
+            self.index.trim(endpoint, report.cached_tokens + endpoint.tokens.held)
 
     def on_start(self, ticket: Ticket) -> None:
         request = ticket.request
@@ -194,17 +194,17 @@ class ServingPolicy(Policy):
         ticket.prefill_tokens = tokens - hit
         ticket.kv_tokens = tokens
         ticket.prefill_ahead = pending(endpoint)
-        endpoint.pending_prefill += tokens - hit
-        endpoint.kv_tokens += tokens
+        endpoint.tokens.pending_prefill += tokens - hit
+        endpoint.tokens.held += tokens
         endpoint.tokens_changed()
 
     def on_first_byte(self, ticket: Ticket) -> None:
         if ticket.kv_tokens == 0 or ticket.batch_before:
             return
         endpoint = ticket.endpoint
-        endpoint.pending_prefill -= ticket.prefill_tokens
-        endpoint.prefilled += ticket.prefill_tokens
-        endpoint.decoding += 1
+        endpoint.tokens.pending_prefill -= ticket.prefill_tokens
+        endpoint.tokens.prefilled += ticket.prefill_tokens
+        endpoint.tokens.decoding += 1
         ticket.batch_before = decoding(endpoint)
         ticket.kv_before = held(endpoint)
         ticket.prefilled_before = prefilled(endpoint)
@@ -219,11 +219,11 @@ class ServingPolicy(Policy):
         if ticket.kv_tokens == 0:
             return
         endpoint = ticket.endpoint
-        endpoint.kv_tokens -= ticket.kv_tokens
+        endpoint.tokens.held -= ticket.kv_tokens
         if ticket.batch_before:
-            endpoint.decoding -= 1
+            endpoint.tokens.decoding -= 1
         else:
-            endpoint.pending_prefill -= ticket.prefill_tokens
+            endpoint.tokens.pending_prefill -= ticket.prefill_tokens
         endpoint.tokens_changed()
         if ticket.failed and ticket.outcome != DONE:
             # An engine that died comes back with a cold cache; one that stalled is not worth
@@ -234,19 +234,19 @@ class ServingPolicy(Policy):
 
 def pending(endpoint: Endpoint) -> int:
     """Prompt tokens not computed yet there, as far as is known."""
-    return endpoint.pending_prefill + endpoint.prefill_elsewhere
+    return endpoint.tokens.pending_prefill + endpoint.tokens_elsewhere.pending_prefill
 
 
 def held(endpoint: Endpoint) -> int:
     """Tokens that running requests hold there, as far as is known."""
-    return endpoint.kv_tokens + endpoint.kv_elsewhere
+    return endpoint.tokens.held + endpoint.tokens_elsewhere.held
 
 
 def decoding(endpoint: Endpoint) -> int:
     """Requests whose answer has begun there, as far as is known."""
-    return endpoint.decoding + endpoint.decoding_elsewhere
+    return endpoint.tokens.decoding + endpoint.tokens_elsewhere.decoding
 
 
 def prefilled(endpoint: Endpoint) -> int:
     """Prompt tokens computed there, as far as is known: a running total."""
-    return endpoint.prefilled + endpoint.prefilled_elsewhere
+    return endpoint.tokens.prefilled + endpoint.tokens_elsewhere.prefilled

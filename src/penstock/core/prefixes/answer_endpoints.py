@@ -1,4 +1,4 @@
-"""Which endpoint made which answer, for requests that go on from one that the engine has kept.
+"""Which endpoint made which answer, for requests that continue one which the engine has kept.
 
 OpenAI's responses API lets a turn name the answer before it in place of the conversation
 (``previous_response_id``). Engines keep answers in their own memory, so that only the one that made
@@ -13,7 +13,7 @@ from penstock.core.endpoint import Endpoint
 MOST_ANSWERS: Final = 131_072
 
 
-class AnswerHomes:
+class AnswerEndpoints:
     """Bounded by two halves: when the younger one is full, it takes the place of the older."""
 
     def __init__(self, most: int = MOST_ANSWERS) -> None:

@@ -1,12 +1,13 @@
-"""The configured world as a worker runs it: pools, endpoints, and the planner of requests."""
+"""A snapshot at work in a worker: pools, endpoints, and the planner of requests."""
 
 from penstock.core import snapshot
-from penstock.core.prefixes.answer_homes import AnswerHomes
+from penstock.core.prefixes.answer_endpoints import AnswerEndpoints
 from penstock.core.prefixes.prefix_index import PrefixIndex
 from penstock.core.snapshot import Snapshot
+from penstock.core.snapshot.changes import EndpointChanges, PoolChange, changed
 from penstock.dataplane.board.layout import H_EPOCH, H_REPORTS, W_IDLE_ENDPOINT_CONNECTIONS
 from penstock.dataplane.context import Context
-from penstock.dataplane.endpoint.address_race import Address
+from penstock.dataplane.endpoint.address_race import Address, addresses_of
 from penstock.dataplane.io.loop import report_bug
 from penstock.dataplane.llm.exact_prefixes import FactsReader
 from penstock.dataplane.llm.routed_prefixes import Believer, RoutedPrefixes
@@ -16,22 +17,21 @@ from penstock.dataplane.pool.live_pool import LivePool, PoolSetup, served_by
 from penstock.dataplane.route.planner import Planner
 
 
-class World:
-    """Built from one snapshot; what stays is taken over from the world before."""
+class LiveSnapshot:
+    """Built from one snapshot; what stays is taken over from the one before."""
 
-    def __init__(self, spec: Snapshot, before: "World | None", context: Context) -> None:
+    def __init__(self, spec: Snapshot, before: "LiveSnapshot | None", context: Context) -> None:
         """Raises OSError, ssl.SSLError or ValueError when the snapshot cannot be run.
 
-        Nothing of the world before is changed until ``enter``.
+        Nothing of the one before is changed until ``configure``.
         """
         self.spec: Snapshot = spec
-        self.generation: int = spec.generation
         self.pools: dict[str, LivePool] = {}
         # Removed with requests still under way; one that comes back goes on with its counts.
         self.finishing: list[LiveEndpoint] = []
         self._context: Context = context
         self._cells: memoryview = context.board.cells
-        self._before: World | None = before
+        self._before: LiveSnapshot | None = before
         self._epoch: int = -1
         self._reports: int = 0
         self._routed: RoutedPrefixes | None = (
@@ -57,8 +57,8 @@ class World:
             self.pools[pool.name] = pool
         self.planner: Planner = Planner(spec, self.pools)
 
-    def enter(self) -> None:
-        """Become the world that runs. Endpoints no longer configured finish what they have."""
+    def configure(self) -> None:
+        """Run from here on. Endpoints that are configured no more finish what they have."""
         self._context.prompt_room = self.spec.prompt_bytes
         gone: dict[int, LiveEndpoint] = {}
         if self._before is not None:
@@ -69,20 +69,21 @@ class World:
                     gone[endpoint.row] = endpoint
         for setup in self._setups:
             pool = self.pools[setup.spec.name]
-            pool.adopt(setup)
+            pool.configure(setup)
             pool.waits.supervisor = self._context.supervisor
             pool.members = [
                 self._endpoint(spec, addresses, pool, gone.pop(spec.row, None))
                 for spec, addresses in zip(setup.spec.endpoints, setup.addresses, strict=True)
             ]
         self._setups = []
-        self.planner.prepare()
+        self.planner.configure()
+        self.finishing = []
         for endpoint in gone.values():
-            endpoint.remove()
-        self.finishing = [endpoint for endpoint in gone.values() if endpoint.in_flight]
-        self._share_prefixes()
+            self._remove(endpoint)
+        for pool in self.pools.values():
+            self._share_prefixes(pool)
         self._epoch = -1
-        self.follow()
+        self.refresh()
         replaced = self._before
         self._before = None
         if replaced is not None:
@@ -91,7 +92,7 @@ class World:
             for pool in gone_pools:
                 pool.recorder.log.configure("off", "")
         for pool in self.pools.values():
-            pool.settle_in()
+            pool.let_go_on()
             if pool.admission is not None:
                 self._admissions.append(pool.admission)
                 pool.admission.go_on()  # into room that this snapshot brings
@@ -117,56 +118,127 @@ class World:
         endpoint.models_awaited = spec.name in pool.spec.awaited
         return endpoint
 
-    def follow(self) -> None:
-        """Take over what others changed on the board; two look-ups while nobody did."""
+    def configure_endpoints(self, changes: EndpointChanges) -> None:
+        """Let endpoints come, go or be others where nothing else changed.
+
+        Raises ValueError when the changes are not of the snapshot that runs; then nothing changed.
+
+        Plans that connections remember stay valid, or each would plan its next request anew. That
+        is safe where a plan holds nothing of endpoints, so not in pools of language models (it may
+        hold their list, and decides by them how much of a body is read), in pools with sticky
+        cookies (it holds the endpoint that a cookie names), and when an endpoint has a base path or
+        headers of its own (it keeps the head made for that one, by its name).
+        """
+        spec = changed(self.spec, changes)
+        addresses = [
+            [addresses_of(endpoint) for _, endpoint in change.placed] for change in changes.pools
+        ]
+        self.spec = spec
+        self.finishing = [endpoint for endpoint in self.finishing if endpoint.in_flight]
+        specs = {pool.name: pool for pool in spec.pools}
+        stale = False
+        for change, of_placed in zip(changes.pools, addresses, strict=True):
+            pool = self.pools[change.pool]
+            self._change_pool(pool, specs[change.pool], change, of_placed)
+            apart = [e for _, e in change.placed if e.base_path or e.headers]
+            stale = stale or pool.insight is not None or pool.sticky is not None or len(apart) > 0
+        if stale:
+            self.planner.generation = spec.generation
+
+    def _change_pool(
+        self,
+        pool: LivePool,
+        spec: snapshot.Pool,
+        change: PoolChange,
+        addresses: list[list[Address]],
+    ) -> None:
+        members = {endpoint.name: endpoint for endpoint in pool.members}
+        finishing = {endpoint.row: endpoint for endpoint in self.finishing}
+        pool.configure_endpoints(spec)
+        gone = [members.pop(name) for name in change.removed]
+        for (_, placed), reached_at in zip(change.placed, addresses, strict=True):
+            kept = members.get(placed.name)
+            if kept is not None and kept.row != placed.row:
+                gone.append(kept)
+            if kept is None or kept.row != placed.row:
+                kept = finishing.get(placed.row)
+            endpoint = self._endpoint(placed, reached_at, pool, kept)
+            _read_state(pool, endpoint)
+            members[placed.name] = endpoint
+            if endpoint in self.finishing:
+                self.finishing.remove(endpoint)
+        for each in spec.endpoints:
+            endpoint = members[each.name]
+            if each.name in change.discovered or each.name in change.undiscovered:
+                endpoint.models = served_by(spec, each)
+        if change.awaited is not None:
+            awaited = set(change.awaited)
+            for endpoint in members.values():
+                endpoint.models_awaited = endpoint.name in awaited
+        pool.members = [members[each.name] for each in spec.endpoints]
+        for endpoint in gone:
+            self._believers.pop(endpoint.row, None)
+            self._remove(endpoint)
+        self._share_prefixes(pool)
+        self._tell_policy(pool)
+        self._reports = 0  # new members may have one already
+
+    def _remove(self, endpoint: LiveEndpoint) -> None:
+        """It is configured no more, and finishes what it has."""
+        endpoint.remove()
+        if endpoint.in_flight:
+            self.finishing.append(endpoint)
+
+    def refresh(self) -> None:
+        """See what others changed on the board; two look-ups while nobody did."""
         cells = self._cells
         if cells[H_EPOCH] != self._epoch:
             self._epoch = cells[H_EPOCH]
-            self._follow_states()
+            self._refresh_states()
         if cells[H_REPORTS] != self._reports:
             self._reports = cells[H_REPORTS]
-            self._follow_reports()
+            self._refresh_reports()
         if self._believers and self._routed is not None:
-            self._routed.take(self._believers)  # what other workers sent where
+            self._routed.refresh(self._believers)  # what other workers sent where
         if self._indexes:
-            self._facts.take(self._indexes)  # what the supervisor knows to be gone
+            self._facts.refresh(self._indexes)  # what the supervisor knows to be gone
         if self._admissions:
             for admission in self._admissions:
                 admission.go_on()  # into room that other workers made
 
-    def _follow_states(self) -> None:
+    def _refresh_states(self) -> None:
         """The supervisor changed the state of an endpoint, or of several."""
         for pool in self.pools.values():
             for endpoint in pool.members:
-                slot = endpoint.exact_slot
-                endpoint.read_state()
-                if endpoint.exact_slot >= 0 and endpoint.exact_slot != slot:
-                    index = pool.policy.prefix_index
-                    if index is not None:
-                        index.review(endpoint)
-            try:
-                pool.replace_endpoints(list(pool.members))
-            except Exception:  # noqa: BLE001 - a user's policy must not keep the others back
-                report_bug(f"in the policy {pool.spec.policy.name} of pool {pool.name}")
+                _read_state(pool, endpoint)
+            self._tell_policy(pool)
 
-    def _share_prefixes(self) -> None:
-        """Indexes of policies that believe in prefixes tell other workers, and hear from them and
-        from the supervisor; so do pools that know who made an answer, but for the supervisor."""
-        for pool in self.pools.values():
-            index = pool.policy.prefix_index
-            if index is not None:
-                index.exact = self._facts.table
-                index.journal = self._routed
+    def _tell_policy(self, pool: LivePool) -> None:
+        """Members, or their states, are others."""
+        try:
+            pool.replace_endpoints(list(pool.members))
+        except Exception:  # noqa: BLE001 - a user's policy must not keep the others back
+            report_bug(f"in the policy {pool.spec.policy.name} of pool {pool.name}")
+
+    def _share_prefixes(self, pool: LivePool) -> None:
+        """An index of a policy that believes in prefixes tells other workers, and hears from them
+        and from the supervisor; so does a pool that knows who made an answer, but for the
+        supervisor."""
+        index = pool.policy.prefix_index
+        if index is not None:
+            index.exact = self._facts.table
+            index.journal = self._routed
+            if index not in self._indexes:
                 self._indexes.append(index)
-            homes: AnswerHomes | None = None
-            if pool.insight is not None:
-                homes = pool.insight.homes
-                pool.insight.journal = self._routed
-            if self._routed is not None and (index is not None or homes is not None):
-                for endpoint in pool.members:
-                    self._believers[endpoint.row] = Believer(endpoint, index, homes)
+        answer_endpoints: AnswerEndpoints | None = None
+        if pool.insight is not None:
+            answer_endpoints = pool.insight.answer_endpoints
+            pool.insight.journal = self._routed
+        if self._routed is not None and (index is not None or answer_endpoints is not None):
+            for endpoint in pool.members:
+                self._believers[endpoint.row] = Believer(endpoint, index, answer_endpoints)
 
-    def _follow_reports(self) -> None:
+    def _refresh_reports(self) -> None:
         """Tell policies what engines said."""
         for pool in self.pools.values():
             try:
@@ -211,3 +283,13 @@ class World:
                 endpoint.publish()
                 idle += len(endpoint.connector.idle)
         self._context.counters.values[W_IDLE_ENDPOINT_CONNECTIONS] = idle
+
+
+def _read_state(pool: LivePool, endpoint: LiveEndpoint) -> None:
+    """What the supervisor says of it on the board."""
+    slot = endpoint.exact_slot
+    endpoint.read_state()
+    if endpoint.exact_slot >= 0 and endpoint.exact_slot != slot:
+        index = pool.policy.prefix_index
+        if index is not None:
+            index.review(endpoint)

@@ -1,0 +1,27 @@
+"""TLS contexts with which the supervisor asks endpoints."""
+
+import ssl
+
+from penstock.core.snapshot import EndpointTls
+from penstock.dataplane.io.tls import client_context
+
+
+class EndpointContexts:
+    """TLS contexts for asking endpoints, shared by all who ask.
+
+    Kept, because loading the system's CAs takes tens of milliseconds.
+    """
+
+    def __init__(self) -> None:
+        self._made: dict[EndpointTls, ssl.SSLContext] = {}
+
+    def of(self, settings: EndpointTls) -> ssl.SSLContext:
+        """Raises OSError or ssl.SSLError on a bad CA file."""
+        context = self._made.get(settings)
+        if context is None:
+            context = self._made[settings] = client_context(settings)
+        return context
+
+    def forget(self) -> None:
+        """CA files changed: read them again."""
+        self._made.clear()

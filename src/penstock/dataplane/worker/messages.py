@@ -1,0 +1,61 @@
+"""Messages between the supervisor and a worker: JSON with a length before it, over a socket pair.
+
+To a worker:       {"kind": "snapshot", "snapshot": {…}, "listeners": ["name", …]}
+                   {"kind": "endpoints", "changes": {…}}        of the snapshot acknowledged last
+                   {"kind": "stop", "deadline_s": 30.0}         accept no more, finish, exit 0
+                   {"kind": "reopen_log"}
+                   {"kind": "models", "pool": "…"}              its endpoints were asked once more
+                   {"kind": "decisions", "token": 1, "id": "…", "pool": "…", "limit": 20}
+To the supervisor: {"kind": "applied", "generation": 7}         the first one means ready
+                   {"kind": "refused", "generation": 7, "reason": "…"}   the snapshot before runs on
+                   {"kind": "answer", "token": 1, "records": [{…}, …]}     newest first
+                   {"kind": "notices", "notices": [{"event": "…", "message": "…", …}]}
+
+A snapshot replaces the one before; changes (``core.snapshot.changes``) replace endpoints in the one
+whose generation is their ``base``, and are answered like a snapshot.
+
+Attached to the first bytes of a snapshot's message is one descriptor for each
+name in "listeners", in that order (``socket.send_fds``): the listening sockets that the worker does
+not have yet, or that replace the one it has under that name. The end of the stream means that the
+supervisor is gone; the worker serves on.
+"""
+
+import json
+import struct
+from typing import Final
+
+_LENGTH: Final = struct.Struct("!I")
+MAX_MESSAGE_BYTES: Final = 64 * 1024 * 1024
+
+
+def frame(message: dict[str, object]) -> bytes:
+    """A message as it travels."""
+    return framed(json.dumps(message, separators=(",", ":")).encode())
+
+
+def framed(body: bytes) -> bytes:
+    """A message that is JSON already, as it travels."""
+    return _LENGTH.pack(len(body)) + body
+
+
+class Inbox:
+    """Collects bytes and gives back whole messages."""
+
+    def __init__(self) -> None:
+        self._pending: bytearray = bytearray()
+
+    def feed(self, data: bytes) -> list[dict[str, object]]:
+        """The messages that are whole after these bytes. Raises ValueError when one is too long."""
+        self._pending += data
+        messages: list[dict[str, object]] = []
+        while len(self._pending) >= 4:
+            (length,) = _LENGTH.unpack_from(self._pending)
+            if length > MAX_MESSAGE_BYTES:
+                raise ValueError(
+                    f"a message of {length} bytes is over the {MAX_MESSAGE_BYTES} allowed"
+                )
+            if len(self._pending) < 4 + length:
+                break
+            messages.append(json.loads(bytes(self._pending[4 : 4 + length])))
+            del self._pending[: 4 + length]
+        return messages
