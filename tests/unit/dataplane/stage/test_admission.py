@@ -1,6 +1,6 @@
 """Requests that wait for room at an endpoint: who waits, who goes on, and when."""
 
-from penstock.core.endpoint import DOWN
+from penstock.core.health.health import DOWN
 from penstock.core.snapshot import Admission, Queue, Snapshot
 from tests.harness.fake.stage import Stage, member, pool_of
 from tests.harness.fake.stream import End

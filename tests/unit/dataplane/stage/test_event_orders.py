@@ -26,14 +26,12 @@ from penstock.core.snapshot import (
     Retry,
     Snapshot,
 )
-from penstock.dataplane.exchange.attempt import Attempt
-from penstock.dataplane.exchange.exchange import Exchange
 from tests.harness.fake.stage import Stage, member, pool_of
 from tests.harness.fake.stream import ROOM_BYTES, End
 from tests.harness.fake.system import Manner
 from tests.harness.world import listener, world
+from tests.unit.dataplane.stage.laws import Laws
 from tests.unit.dataplane.stage.parties import (
-    Answer,
     Asked,
     ClientSide,
     EndpointSide,
@@ -74,7 +72,7 @@ manners: st.SearchStrategy[Manner] = st.sampled_from(
 )
 
 
-class EventOrders(RuleBasedStateMachine):
+class EventOrders(Laws, RuleBasedStateMachine):
     """Three endpoints, up to three clients, and one worker."""
 
     @initialize(
@@ -91,12 +89,7 @@ class EventOrders(RuleBasedStateMachine):
         self.request_s = request_s
         self.queued = queued
         self.stage = Stage(self.snapshot(rows), Random(seed), shuffles=True)
-        self.clients: list[ClientSide] = []
-        self.connections: dict[int, EndpointSide] = {}  # by the id of its end
-        self.asked: list[Asked] = []
-        self.answers: dict[int, Answer] = {}
-        self.stopping = False
-        self.harmless = True  # nothing happened that a client may be refused for
+        self.set_out()
         for _ in range(clients):
             self.clients.append(ClientSide(self.stage.client()))
 
@@ -226,7 +219,10 @@ class EventOrders(RuleBasedStateMachine):
         self.endpoint_sends(peer, data)
 
     def endpoint_sends(self, peer: EndpointSide, data: st.DataObject) -> None:
+        heard = not (peer.end.ended or peer.end.dead)
         peer.send(data.draw(pieces))
+        answer = peer.answers[-1]
+        answer.must_arrive = heard and answer.finished and answer.status != 503
 
     # --- what disturbs it -------------------------------------------------------------------
 
@@ -323,156 +319,13 @@ class EventOrders(RuleBasedStateMachine):
         self.harmless = False
         self.stage.worker.stop(1000.0)
 
-    # --- the laws ---------------------------------------------------------------------------
+    # --- after each event, and at the end ---------------------------------------------------
 
     @invariant()
     def laws_hold(self) -> None:
-        if not hasattr(self, "stage"):
-            return
-        self.carry_over()
-        for client in self.clients:
-            self.check_responses(client)
-            at_1_0 = any("HTTP/1.0" in each.head.decode() for each in client.asked)
-            assert not (client.reader.interim and at_1_0 and len(client.asked) == 1)
-        for peer in self.connections.values():
-            self.check_requests(peer)
-        self.check_that_nothing_is_done_twice()
-        self.check_that_nothing_is_held_back()
-        self.check_timers()
-        self.check_queue()
-        self.check_load()
-
-    def peers(self) -> list[EndpointSide]:
-        """Connections that the worker has not given up."""
-        return [each for each in self.connections.values() if each.open and not each.end.ended]
-
-    def carry_over(self) -> None:
-        """All that follows from the last event."""
-        moved = True
-        while moved:
-            self.stage.settle()
-            moved = False
-            for row, server in enumerate(self.stage.servers):
-                for end in server.accepted:
-                    self.connections.setdefault(id(end), EndpointSide(row, end))
-            sides: list[ClientSide | EndpointSide] = [*self.clients, *self.connections.values()]
-            for side in sides:
-                if side.reading and not side.end.closed and side.read():
-                    moved = True
-
-    def check_responses(self, client: ClientSide) -> None:
-        """Each is the answer to its request, unchanged; whole only if it was given whole."""
-        for at, message in enumerate(client.reader.messages):
-            asked = client.asked[at]
-            if "x-answer" not in message.fields:
-                assert not self.harmless, f"refused for no reason: {message}"
-                assert message.status in (400, 408, 502, 503, 504), message
-                continue
-            answer = self.answers[int(message.fields["x-answer"])]
-            assert answer.asked is asked, "the answer to somebody else's request"
-            assert message.status == answer.status
-            assert answer.body.startswith(message.body), "bytes lost, doubled or changed"
-            if message.complete:
-                assert answer.finished, "an answer that was cut looks whole"
-                assert message.body == answer.body
-
-    def check_requests(self, peer: EndpointSide) -> None:
-        for message in peer.reader.messages:
-            asked = self.asked[int(message.target[1:])]
-            assert message.start.split(" ")[0] == asked.method
-            assert asked.body.startswith(message.body), "bytes lost, doubled or changed"
-            if message.complete:
-                assert message.body == asked.body
-
-    def check_that_nothing_is_done_twice(self) -> None:
-        """A request that cannot be repeated is given to one endpoint only."""
-        given: dict[int, int] = {}
-        for peer in self.connections.values():
-            for message in peer.reader.messages:
-                number = int(message.target[1:])
-                given[number] = given.get(number, 0) + 1
-        for number, times in given.items():
-            assert times == 1 or self.asked[number].repeatable, f"{number} was sent {times} times"
-            assert times <= 4
-
-    def check_that_nothing_is_held_back(self) -> None:
-        for each in [*self.stage.clients(), *self.stage.endpoint_connections()]:
-            if each.unsent is not None:
-                near = each.sock
-                assert near.connecting or near.space() == 0, "what fits was not sent"
-        for client, exchange, attempt in self.running():
-            asked = next(
-                each for each in client.asked if f"/{each.number} " in first_line(exchange)
-            )
-            response = client.response_to(asked)
-            peer = self.peer_of(attempt)
-            if peer is None:
-                continue
-            answer = peer.answers[-1] if peer.answers else None
-            if answer is not None and answer.asked is asked and client.reading:
-                self.check_answer_arrived(answer, bytes(response.body) if response else b"")
-            if peer.reading and not exchange.body.complete:
-                request = peer.reader.messages[-1] if peer.reader.messages else None
-                arrived = bytes(request.body) if request is not None else b""
-                assert arrived == client.sent_body(asked), "a request's body is held back"
-
-    def check_timers(self) -> None:
-        """Whatever is under way has an end in time, or waits in the queue, which has one."""
-        for connection in self.stage.clients():
-            exchange = connection.exchange
-            if exchange is None:
-                continue
-            attempt = exchange.attempt
-            if exchange.place is not None and (attempt is None or attempt.is_settled()):
-                continue
-            theirs = attempt.connection if attempt is not None else None
-            assert connection.deadline > 0.0 or (theirs is not None and theirs.deadline > 0.0), (
-                "nothing ends this exchange if nobody acts"
-            )
-
-    def check_queue(self) -> None:
-        """Nobody waits while there is room; who tried an endpoint already waits for others."""
-        for connection in self.stage.clients():
-            exchange = connection.exchange
-            if exchange is None or exchange.place is None or exchange.attempt is not None:
-                continue
-            if exchange.attempts is None:
-                for endpoint in self.stage.pool().eligible:
-                    assert not endpoint.has_room(), "one waits where there is room"
-
-    def check_answer_arrived(self, answer: Answer, arrived: bytes) -> None:
-        given = answer.sent.messages[-1] if answer.sent.messages else None
-        if given is not None and given.status != 503:
-            assert arrived == given.body, "an answer is held back"
-
-    def running(self) -> list[tuple[ClientSide, Exchange, Attempt]]:
-        """Exchanges with the client that waits for them and the attempt under way."""
-        found = []
-        for connection in self.stage.clients():
-            exchange = connection.exchange
-            sides = [each for each in self.clients if each.end is connection.sock.peer]
-            if exchange is not None and exchange.attempt is not None and sides:
-                found.append((sides[0], exchange, exchange.attempt))
-        return found
-
-    def peer_of(self, attempt: Attempt) -> EndpointSide | None:
-        connection = attempt.connection
-        if connection is None:
-            return None
-        near: End = connection.sock
-        return self.connections.get(id(near.peer))
-
-    def check_load(self) -> None:
-        """What is counted as under way is under way."""
-        running = 0
-        for connection in self.stage.clients():
-            exchange = connection.exchange
-            if exchange is not None and exchange.attempt is not None:
-                running += not exchange.attempt.is_settled()
-        assert self.stage.in_flight() == running
-        settled = Watching.settled
-        assert all(times == 1 for times in settled.values()), "a ticket was settled twice"
-        assert len(Watching.opened) == len(settled) + running
+        if hasattr(self, "stage"):
+            self.carry_over()
+            self.check_laws()
 
     def teardown(self) -> None:
         if not hasattr(self, "stage"):
@@ -502,10 +355,6 @@ def leave(end: End, data: st.DataObject) -> None:
         end.close()
     else:
         end.reset()
-
-
-def first_line(exchange: Exchange) -> str:
-    return exchange.head.raw.split(b"\r\n")[0].decode()
 
 
 TestEventOrders = EventOrders.TestCase
