@@ -30,6 +30,7 @@ class Laws:
             self.check_requests(peer)
         self.check_that_nothing_is_done_twice()
         self.check_that_nothing_is_held_back()
+        self.check_that_requests_begin()
         self.check_timers()
         self.check_queue()
         self.check_load()
@@ -107,6 +108,19 @@ class Laws:
                 request = peer.reader.messages[-1] if peer.reader.messages else None
                 arrived = bytes(request.body) if request is not None else b""
                 assert arrived == client.sent_body(asked), "a request's body is held back"
+
+    def check_that_requests_begin(self) -> None:
+        """A request whose head is there is begun once those before it are answered."""
+        begun = {id(each.sock.peer): each.exchange is not None for each in self.stage.clients()}
+        for client in self.clients:
+            end = client.end
+            if client.half_closed or end.dead or end.ended or not client.reading:
+                continue
+            answered = sum(message.complete for message in client.reader.messages)
+            if answered < len(client.asked):
+                asked = client.asked[answered]
+                there = client.sent_bytes >= asked.begins_at + len(asked.head)
+                assert not there or begun[id(end)], "a request is there and is not begun"
 
     def check_timers(self) -> None:
         """Whatever is under way has an end in time, or waits in the queue, which has one."""
