@@ -19,6 +19,7 @@ from penstock.core.admission.scheduler import QueueEntry, Scheduler
 from penstock.core.admission.shedding import PriorityShedding, SheddingChange
 from penstock.core.admission.success_rate import SuccessRateAdmission
 from penstock.core.admission.throttle import ClientThrottle
+from penstock.core.caller import ANYONE, Caller
 from penstock.core.endpoint import Endpoint
 from penstock.core.env import Env
 from penstock.core.pool.pool import NO_ROOM, NOBODY, ROOM
@@ -62,6 +63,7 @@ class Waiter:
     def __init__(self, importance: int, expires_at: float) -> None:
         self.importance: int = importance  # 0 most
         self.expires_at: float = expires_at  # of the request as a whole; 0.0: never
+        self.caller: Caller = ANYONE  # who asks
         self.needs: str = ""  # whose needs are the same can use the same endpoints
         self.entry: QueueEntry | None = None
         self.gate: Gate | None = None  # where it waits or was let in
