@@ -4,6 +4,7 @@ from typing import Final
 
 from mypy_extensions import mypyc_attr
 
+from penstock.core.caller import ANYONE, Caller
 from penstock.core.measure.tokens import Outlook
 
 _NO_BLOCKS: Final[list[int]] = []  # shared, never changed
@@ -17,7 +18,8 @@ class Request:
     a cookie, the path, the source address; see ``Policy.key``), and 0 when the request has no
     such thing. ``session_hash`` is a hash of what the request names its session by, in a header or
     in its body, 0 without one. ``continues`` is one of the answer that it goes on from or is about,
-    which only the endpoint that made it may know. ``source`` is the client's address as text.
+    which only the endpoint that made it may know. ``source`` is the client's address as text, and
+    ``caller`` who asks.
 
     The rest is known only of requests to a language model, and empty for all others.
     ``prompt_tokens`` and ``output_tokens`` are estimates made before the answer; ``outlook`` tells
@@ -45,6 +47,7 @@ class Request:
         session_hash: int = 0,
         continues: int = 0,
         streams: bool = True,
+        caller: Caller = ANYONE,
     ) -> None:
         self.method: str = method
         self.host: str = host
@@ -61,6 +64,7 @@ class Request:
         self.session_hash: int = session_hash
         self.continues: int = continues
         self.streams: bool = streams
+        self.caller: Caller = caller
 
     def tokens_of(self, blocks: int) -> int:
         """How many tokens of the prompt the first ``blocks`` blocks hold."""

@@ -8,7 +8,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from penstock.core.admission.codel import CoDel
-from penstock.core.admission.queue import AdmissionQueue, QueueEntry
+from penstock.core.admission.queue import AdmissionQueue
+from penstock.core.admission.scheduler import QueueEntry
 from penstock.core.admission.shedding import PriorityShedding
 from penstock.core.admission.success_rate import SuccessRateAdmission
 from penstock.core.admission.throttle import ClientThrottle

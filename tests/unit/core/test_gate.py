@@ -7,7 +7,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from penstock.core.admission.gate import DROPPED, FULL, LATE, SHED, Ending, Gate, Waiter, needs_of
-from penstock.core.admission.queue import QueueEntry
+from penstock.core.admission.scheduler import QueueEntry, Scheduler
 from penstock.core.endpoint import Endpoint
 from penstock.core.env import Env
 from penstock.core.pool.pool import NO_ROOM, NOBODY, ROOM
@@ -32,8 +32,8 @@ class Site(Gate):
     With ``rivals``, other workers take the next places that this one believes to be free.
     """
 
-    def __init__(self, spec: Admission, **places: int) -> None:
-        super().__init__(spec, Env(Random(1), 100.0))
+    def __init__(self, spec: Admission, scheduler: Scheduler | None = None, **places: int) -> None:
+        super().__init__(spec, Env(Random(1), 100.0), scheduler)
         self.places = places
         self.running: list[Caller] = []
         self.down: set[str] = set()
@@ -347,7 +347,7 @@ def test_everybody_is_let_in_refused_or_gone_exactly_once(
             site.rivals = number
         elif verb == "reload":
             before = site
-            site = Site(spec, **before.places)
+            site = Site(spec, None, **before.places)
             site.env.now = before.env.now
             site.down, site.refused, site.waits = before.down, before.refused, before.waits
             site.running, site.queued = before.running, before.queued
@@ -369,3 +369,49 @@ def test_everybody_is_let_in_refused_or_gone_exactly_once(
                     if each in behind and each.needs == one.needs
                     if each.importance >= one.importance
                 ], "overtaken by who needs the same and is no more important"
+
+
+class LastComeFirst(Scheduler):
+    """Another order than the queue's, over whatever it likes to keep."""
+
+    def __init__(self) -> None:
+        self.line: list[QueueEntry] = []
+        self.places_freed = 0
+
+    def waiting(self) -> int:
+        return len(self.line)
+
+    def push(self, entry: QueueEntry, now: float, *, kept: bool = False) -> QueueEntry | None:
+        self.line.append(entry)
+        return None
+
+    def next_in_line(self) -> list[QueueEntry]:
+        return self.line[-1:]
+
+    def take(self, entry: QueueEntry, now: float) -> bool:
+        self.line.remove(entry)
+        return True
+
+    def served(self, needs: str, now: float) -> None:
+        pass
+
+    def freed(self, now: float) -> None:
+        self.places_freed += 1
+
+    def turned_away(self, now: float) -> list[QueueEntry]:
+        return []
+
+    def waits_before(self, importance: int, needs: str) -> bool:
+        return bool(self.line)
+
+
+def test_another_scheduler_may_decide_who_goes_on_next() -> None:
+    scheduler = LastComeFirst()
+    site = Site(with_queue(), scheduler, a=1)
+    running = site.come(Caller("a"))
+    first, second = site.come(Caller("a")), site.come(Caller("a"))
+    site.end(running)
+    assert site.running == [second]
+    assert scheduler.places_freed == 1
+    site.end(second)
+    assert site.running == [first]

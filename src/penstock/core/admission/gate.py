@@ -14,10 +14,12 @@ from penstock.core import snapshot
 from penstock.core.admission import limit_of
 from penstock.core.admission.codel import CoDel
 from penstock.core.admission.limit import ConcurrencyLimit
-from penstock.core.admission.queue import AdmissionQueue, QueueEntry
+from penstock.core.admission.queue import AdmissionQueue
+from penstock.core.admission.scheduler import QueueEntry, Scheduler
 from penstock.core.admission.shedding import PriorityShedding, SheddingChange
 from penstock.core.admission.success_rate import SuccessRateAdmission
 from penstock.core.admission.throttle import ClientThrottle
+from penstock.core.caller import ANYONE, Caller
 from penstock.core.endpoint import Endpoint
 from penstock.core.env import Env
 from penstock.core.pool.pool import NO_ROOM, NOBODY, ROOM
@@ -61,6 +63,7 @@ class Waiter:
     def __init__(self, importance: int, expires_at: float) -> None:
         self.importance: int = importance  # 0 most
         self.expires_at: float = expires_at  # of the request as a whole; 0.0: never
+        self.caller: Caller = ANYONE  # who asks
         self.needs: str = ""  # whose needs are the same can use the same endpoints
         self.entry: QueueEntry | None = None
         self.gate: Gate | None = None  # where it waits or was let in
@@ -83,15 +86,20 @@ def needs_of(model: str, tried: Sequence[Endpoint] | None = None, bound_to: str 
 class Gate:
     """One pool's, in one balancer. Times are on the Env's clock."""
 
-    def __init__(self, spec: snapshot.Admission, env: Env) -> None:
-        """Raises ValueError when the limit named is not known or has no such option."""
+    def __init__(
+        self, spec: snapshot.Admission, env: Env, scheduler: Scheduler | None = None
+    ) -> None:
+        """``scheduler``: who decides who goes on next, in place of a queue of its own.
+
+        Raises ValueError when the limit named is not known or has no such option.
+        """
         self.spec: snapshot.Admission = spec
         self.env: Env = env
         self.limit: ConcurrencyLimit | None = limit_of(spec)
-        self._queue: AdmissionQueue | None = None
+        self._queue: Scheduler | None = None
         self._timeout_s: float = 0.0
         if spec.queue is not None:
-            self._queue = _queue_of(spec.queue)
+            self._queue = scheduler if scheduler is not None else _queue_of(spec.queue)
             self._timeout_s = spec.queue.timeout_s
         self._throttle: ClientThrottle | None = None
         if spec.throttle is not None:
@@ -209,6 +217,8 @@ class Gate:
                 self.on_change()
             return
         self._learn(ending)
+        if queue is not None:
+            queue.freed(self.env.now)
         self.go_on()
 
     def _learn(self, ending: Ending) -> None:
@@ -240,7 +250,7 @@ class Gate:
 
     def waiting(self) -> int:
         """How many wait."""
-        return self._queue.length if self._queue is not None else 0
+        return self._queue.waiting() if self._queue is not None else 0
 
     def go_on(self) -> None:
         """Let in who waits, as long as there is room, and turn away who waited too long.
@@ -250,7 +260,7 @@ class Gate:
         a stack of calls.
         """
         queue = self._queue
-        if queue is None or queue.length == 0:
+        if queue is None or queue.waiting() == 0:
             return
         if self._going_on:
             self._again = True
@@ -258,7 +268,7 @@ class Gate:
         self._going_on = True
         full: set[str] = set()  # what those need for whom there is no room
         try:
-            for _ in range(queue.length + 1):
+            for _ in range(queue.waiting() + 1):
                 waiter = self._next(queue, full)
                 if waiter is None:
                     break
@@ -296,13 +306,13 @@ class Gate:
             else:
                 self.on_admitted(waiter)
 
-    def _next(self, queue: AdmissionQueue, full: set[str]) -> Waiter | None:
+    def _next(self, queue: Scheduler, full: set[str]) -> Waiter | None:
         """Who goes on next: the first in line of those that an endpoint has room for."""
         limit = self.limit
         if limit is not None and not limit.acquire():
             return None
         now = self.env.now
-        looking = queue.length > 0
+        looking = queue.waiting() > 0
         while looking:
             looking = False
             for entry in queue.next_in_line():
@@ -317,13 +327,15 @@ class Gate:
                     self.on_change()
                     return waiter
                 else:
-                    looking = queue.length > 0  # it was dropped; another one is first in its line
+                    looking = (
+                        queue.waiting() > 0
+                    )  # it was dropped; another one is first in its line
                     break
         if limit is not None:
             limit.forget()
         return None
 
-    def _note_wait(self, queue: AdmissionQueue, waiter: Waiter) -> None:
+    def _note_wait(self, queue: Scheduler, waiter: Waiter) -> None:
         """Once for each that waited and goes on."""
         waiter.told = True
         queue.served(waiter.needs, self.env.now)
@@ -336,7 +348,7 @@ class Gate:
         place, to be told that."""
         queue = self._queue
         if queue is not None:
-            if queue.length > 0:
+            if queue.waiting() > 0:
                 if self._going_on:
                     return False  # its turn has not come
                 self.go_on()  # who waits for the same goes first
@@ -345,7 +357,7 @@ class Gate:
                 return False
             if room == NOBODY:
                 return not self._waits_for_nobody
-            if queue.length > 0 and queue.waits_before(waiter.importance, waiter.needs):
+            if queue.waiting() > 0 and queue.waits_before(waiter.importance, waiter.needs):
                 return False  # it found no room, so there is none
         if self.limit is not None and not self.limit.acquire():
             return False
@@ -361,7 +373,7 @@ class Gate:
         waiter.queued_s = self.env.now - entry.queued_at
         entry.item = None
 
-    def _turn_away_late(self, queue: AdmissionQueue) -> None:
+    def _turn_away_late(self, queue: Scheduler) -> None:
         now = self.env.now
         turned_away = queue.turned_away(now)
         if not turned_away:

@@ -20,30 +20,11 @@ from math import inf
 from typing import Final
 
 from penstock.core.admission.codel import CoDel
+from penstock.core.admission.scheduler import QueueEntry, Scheduler
 
 _PACE_SAMPLES: Final = 20.0  # that the mean pace is taken over
 _FEWEST_SWEPT: Final = 64
 _MOST_FLOWS: Final = 256  # remembered while nobody waits in them
-
-
-class QueueEntry:
-    """A request in the queue: what waits, until when, how important it is (0 most), and what it
-    can use: those with the same ``needs`` can use the same.
-
-    ``number`` is its place in line, 0 for a new one, which gets the last; ``queued_at`` is since
-    when it has waited in all.
-    """
-
-    def __init__(
-        self, item: object, deadline: float, importance: int = 0, needs: str = "", number: int = 0
-    ) -> None:
-        self.item: object = item
-        self.deadline: float = deadline
-        self.importance: int = importance
-        self.needs: str = needs
-        self.number: int = number
-        self.queued_at: float = 0.0
-        self.queued: bool = False
 
 
 class _Line:
@@ -113,7 +94,7 @@ class _Flow:
         self._last_left_at = now
 
 
-class AdmissionQueue:
+class AdmissionQueue(Scheduler):
     """Holds requests until they may go on. Times are seconds on any monotonic clock."""
 
     def __init__(
@@ -131,12 +112,13 @@ class AdmissionQueue:
         self._turned_away: list[QueueEntry] = []
         self.length: int = 0
 
-    def push(self, entry: QueueEntry, now: float, *, kept: bool = False) -> QueueEntry | None:
-        """Queue it. Returns who is turned away for that: nobody, another one, or it.
+    def waiting(self) -> int:
+        return self.length
 
-        One that comes back to the place that it had, or is ``kept`` from another queue, is let in
-        however many wait.
-        """
+    def freed(self, now: float) -> None:
+        """Nothing changes here: who is next does not depend on places, and the gate asks anew."""
+
+    def push(self, entry: QueueEntry, now: float, *, kept: bool = False) -> QueueEntry | None:
         gives_way: QueueEntry | None = None
         if entry.number == 0 and not kept:
             if now + self.expected_wait_s(entry.importance, entry.needs) > entry.deadline:

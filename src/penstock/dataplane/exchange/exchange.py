@@ -189,6 +189,7 @@ class Exchange(AttemptOwner, AdmittedExchange, ModelsAwaiter, GatheringOwner):
         request = self.request
         assert request is not None
         waiter = ExchangeWaiter(self, pool_plan.priority, self._expires_at)
+        waiter.caller = request.caller
         waiter.needs = self._needs(pool_plan, request)
         self.waiter = waiter
         if admission.admits(waiter):
@@ -816,6 +817,8 @@ class Exchange(AttemptOwner, AdmittedExchange, ModelsAwaiter, GatheringOwner):
         outcome.parse_s = self.parse_s
         outcome.first_byte_at = self.first_byte_at
         outcome.why = self.why
+        if self.request is not None:
+            outcome.caller = self.request.caller
         if self.waiter is not None:
             outcome.queued_s = self.waiter.queued_s
         pool_plan = self.pool_plan

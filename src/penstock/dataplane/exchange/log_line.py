@@ -3,6 +3,7 @@
 from json import dumps
 from typing import Final
 
+from penstock.core.caller import ANYONE, Caller
 from penstock.dataplane.llm.answer_reading import AnswerReading
 from penstock.dataplane.llm.prompt_body import PromptBody
 from penstock.dataplane.record.request_log import json_text, time_stamp
@@ -42,6 +43,7 @@ class Outcome:
     why: str = ""
     endpoints_id: bytes = b""  # the request's id as the endpoint tells it
     unread: str = ""
+    caller: Caller = ANYONE
     prompt: PromptBody | None = None
     answer: AnswerReading | None = None
     tells_usage: bool = False
@@ -90,7 +92,8 @@ def log_line(outcome: Outcome, now: float) -> bytes:
         b"%.3f" % ((first_byte_at - began) * 1e3) if first_byte_at else _NULL,
         (now - began) * 1e3,
         outcome.ended.encode(),
-        (b',"why":' + dumps(outcome.why).encode() if outcome.why else b"")
+        (b',"tenant":' + dumps(outcome.caller.tenant).encode() if outcome.caller.tenant else b"")
+        + (b',"why":' + dumps(outcome.why).encode() if outcome.why else b"")
         + (
             b',"endpoint_id":"%b"' % json_text(outcome.endpoints_id)
             if outcome.endpoints_id

@@ -68,6 +68,7 @@ class Insight:
             session_hash=head.session_hash or found.session_hash,
             continues=found.continues,
             streams=found.stream,
+            caller=head.caller,
         )
 
     def request_for(self, head: Request, model: str, continues: int = 0) -> Request:
@@ -83,6 +84,7 @@ class Insight:
             session_hash=head.session_hash,
             continues=continues or head.continues,
             streams=head.streams,
+            caller=head.caller,
         )
 
     def learn(

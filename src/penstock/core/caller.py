@@ -1,0 +1,21 @@
+"""Who asks, as far as that is known: one place for admission, policies, log and metrics."""
+
+from typing import Final
+
+
+class Caller:
+    """Empty where nothing tells it. Names, never secrets: ``key`` is what a key is called.
+
+    It belongs to one request, and not to a remembered head: keys expire and are revoked.
+    """
+
+    def __init__(
+        self, tenant: str = "", key: str = "", priority_class: str = "", certificate: str = ""
+    ) -> None:
+        self.tenant: str = tenant
+        self.key: str = key
+        self.priority_class: str = priority_class
+        self.certificate: str = certificate  # the subject of the client's, which was verified
+
+
+ANYONE: Final = Caller()
