@@ -603,6 +603,9 @@ class Exchange(AttemptOwner, AdmittedExchange, ModelsAwaiter, GatheringOwner):
             inspection.fall_back(self.attempts)
             self.request = inspection.request
         self._try(pool_plan)
+        admission = pool_plan.pool.admission
+        if admission is not None:
+            admission.go_on()  # into the room that the failed attempt left
 
     def _try_again_at(self, pool_plan: PoolPlan, endpoint: LiveEndpoint) -> None:
         """The same endpoint once more, on a fresh connection."""

@@ -85,3 +85,15 @@ def test_those_who_wait_are_not_sent_to_an_endpoint_that_is_down() -> None:
         stage.pass_time(1.0)
         assert stage.in_flight() == 1
         assert sorted(status_of(client.read()) for client in clients) == [0, 0, 200]
+
+
+def test_those_who_wait_go_at_once_into_room_that_a_failed_attempt_left() -> None:
+    with Stage(queued(0, 1)) as stage:
+        for number in range(3):
+            asking(stage, f"/{number}")
+        ends = [stage.servers[row].accepted[0] for row in (0, 1)]
+        assert [stage.received(end).count(b"GET") for end in ends] == [1, 1]
+        ends[0].reset()
+        stage.settle()
+        assert b"GET /2 " in stage.asked(0)[1]
+        assert stage.in_flight() == 2
