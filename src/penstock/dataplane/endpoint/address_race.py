@@ -141,7 +141,7 @@ class AddressRace:
         """It connected, or failed."""
         self._loop.remove(rival)
         self._rivals.remove(rival)
-        code = rival.sock.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR)
+        code: int = rival.sock.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR)
         if code:
             rival.sock.close()
             self._note(rival.address, code)

@@ -232,7 +232,7 @@ class EndpointConnection(KeptConnection, Racer):
     # --- connecting -------------------------------------------------------------------------
 
     def _finish_connecting(self) -> None:
-        code = self.sock.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR)
+        code: int = self.sock.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR)
         if code == 0:
             self._tcp_connected()
             return

@@ -77,7 +77,7 @@ class Connection(Pollable):
             self.unsent += data
             return False
         try:
-            sent = self.sock.send(data)
+            sent: int = self.sock.send(data)
         except BlockingIOError:
             sent = 0
         except OSError as error:
@@ -139,7 +139,7 @@ class Connection(Pollable):
         if unsent is None:
             return
         try:
-            sent = self.sock.send(unsent)
+            sent: int = self.sock.send(unsent)
         except BlockingIOError:
             return
         except OSError as error:
@@ -169,7 +169,7 @@ class Connection(Pollable):
         tls = self.tls
         assert tls is not None
         try:
-            raw = self.sock.recv(READ_BYTES)
+            raw: bytes = self.sock.recv(READ_BYTES)
         except BlockingIOError:
             return None
         except OSError:

@@ -100,7 +100,7 @@ class Loop:
         self._next_sweep = next_sweep
         self._running = True
         while self._running:
-            ready = poll(max(0.0, next_sweep - env.now), _BATCH)
+            ready: list[tuple[int, int]] = poll(max(0.0, next_sweep - env.now), _BATCH)
             now = clock()
             env.now = now
             batch = self._batch + 1
