@@ -42,7 +42,7 @@ from tests.unit.dataplane.stage.parties import (
 from tests.unit.dataplane.stage.watching import Watching
 
 # How many orders are played; see CONTRIBUTING.md.
-ORDERS = int(os.environ.get("PENSTOCK_ORDERS", "40"))
+ORDERS = int(os.environ.get("PENSTOCK_ORDERS", "100"))
 STEPS = 50
 CLIENTS = 3
 ROWS = 3
