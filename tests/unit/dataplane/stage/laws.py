@@ -2,6 +2,7 @@
 
 from penstock.dataplane.exchange.attempt import Attempt
 from penstock.dataplane.exchange.exchange import Exchange
+from penstock.dataplane.io.loop import READABLE
 from tests.harness.fake.stage import Stage
 from tests.harness.fake.stream import End
 from tests.unit.dataplane.stage.parties import Answer, Asked, ClientSide, EndpointSide
@@ -31,6 +32,7 @@ class Laws:
         self.check_that_nothing_is_done_twice()
         self.check_that_nothing_is_held_back()
         self.check_that_requests_begin()
+        self.check_backpressure()
         self.check_timers()
         self.check_queue()
         self.check_load()
@@ -122,6 +124,19 @@ class Laws:
                 there = client.sent_bytes >= asked.begins_at + len(asked.head)
                 assert not there or begun[id(end)], "a request is there and is not begun"
 
+    def check_backpressure(self) -> None:
+        """The side that takes no more keeps the worker from reading the other."""
+        for connection in self.stage.clients():
+            exchange = connection.exchange
+            attempt = exchange.attempt if exchange is not None else None
+            theirs = attempt.connection if attempt is not None else None
+            if exchange is None or theirs is None:
+                continue
+            if connection.unsent is not None and exchange.status:
+                assert not theirs.events & READABLE, "read on for a client that takes no more"
+            if theirs.unsent is not None and not exchange.body.complete:
+                assert not connection.events & READABLE, "read on for an endpoint that is full"
+
     def check_timers(self) -> None:
         """Whatever is under way has an end in time, or waits in the queue, which has one."""
         for connection in self.stage.clients():
@@ -176,6 +191,10 @@ class Laws:
             if exchange is not None and exchange.attempt is not None:
                 running += not exchange.attempt.is_settled()
         assert self.stage.in_flight() == running
+        streams = [each for each in self.stage.system.open.values() if isinstance(each, End)]
+        counted = sum(each.connector.open_connections for each in self.stage.endpoints())
+        counted += self.stage.context.clients
+        assert counted == sum(not each.closed for each in streams), "a connection is not counted"
         settled = Watching.settled
         assert all(times == 1 for times in settled.values()), "a ticket was settled twice"
         assert len(Watching.opened) == len(settled) + running
