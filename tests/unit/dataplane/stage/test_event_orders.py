@@ -101,7 +101,7 @@ class EventOrders(Laws, RuleBasedStateMachine):
         pool = msgspec.structs.replace(
             pool_of(*rows),
             endpoints=tuple(members),
-            admission=Admission(queue=Queue(length=4, timeout_s=6.0) if self.queued else None),
+            admission=Admission(queue=Queue(timeout_s=6.0) if self.queued else None),
             timeouts=timeouts,
             policy=PolicyChoice(name=f"{Watching.__module__}:{Watching.__name__}"),
             connections=Connections(idle_timeout_s=15.0),
