@@ -31,7 +31,9 @@ def test_a_body_that_came_is_sent_again_to_the_next_endpoint() -> None:
     request = post("Content-Length: 10", body=b"helloworld").replace(b"POST", b"PUT")
     with Stage(world(pool_of(0, 1))) as stage:
         client = stage.client()
-        stage.send(client, request[:-5])
+        stage.send(client, request[:-8])
+        for piece in (b"l", b"l", b"o"):
+            stage.send(client, piece)
         (first,) = [end for server in stage.servers for end in server.accepted]
         assert body_of(stage.received(first)) == b"hello"
         first.reset()
