@@ -327,9 +327,8 @@ class Gate:
                     self.on_change()
                     return waiter
                 else:
-                    looking = (
-                        queue.waiting() > 0
-                    )  # it was dropped; another one is first in its line
+                    # It was dropped; another one is first in its line.
+                    looking = queue.waiting() > 0
                     break
         if limit is not None:
             limit.forget()
