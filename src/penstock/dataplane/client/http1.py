@@ -5,6 +5,7 @@ from typing import Final
 from penstock.core.ticket import ABANDONED, CLIENT_GONE
 from penstock.dataplane.board.layout import (
     W_BYTES_FROM_CLIENTS,
+    W_BYTES_TO_CLIENTS,
     W_REQUESTS,
     W_TLS_FAILURES,
     W_TLS_HANDSHAKES,
@@ -313,7 +314,14 @@ class ClientConnection(ClientHead, Front):
         return self.write(b"%b%b\r\n\r\n%b" % (head.rewritten, request_id, body))
 
     def send_body(self, data: bytes) -> bool:
-        return self.write(data)
+        # ``write``, without one more call for every chunk.
+        size = len(data)
+        self.context.counters.values[W_BYTES_TO_CLIENTS] += size
+        self._response_bytes += size
+        if self.send(data):
+            return True
+        self._arm(self.settings.write_idle_s)
+        return False
 
     def interim(self, head: ResponseHead) -> None:
         self.write(interim_response(head))

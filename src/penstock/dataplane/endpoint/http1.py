@@ -7,6 +7,7 @@ from typing import Final
 from penstock.core.health.connection_reuse import EARLY_S
 from penstock.core.ticket import CONNECT_FAILED, GARBAGE, RESET, TIMEOUT
 from penstock.dataplane.board.layout import L_CONNECTIONS
+from penstock.dataplane.board.load_tally import LoadTally
 from penstock.dataplane.endpoint.address_race import Address, AddressRace, Racer
 from penstock.dataplane.endpoint.connector import Connector, KeptConnection
 from penstock.dataplane.endpoint.response_sink import ResponseSink
@@ -47,6 +48,7 @@ class EndpointConnection(KeptConnection, Racer):
         super().__init__(connector.loop, sock, tls, address)
         self.race: AddressRace | None = None  # while it may still connect to another address
         self.connector: Connector = connector
+        self.tally: LoadTally = connector.endpoint.tally
         self.address_generation: int = connector.address_generation  # when this was opened
         self.timed_out: bool = False
         self.sink: ResponseSink | None = None
@@ -308,7 +310,7 @@ class EndpointConnection(KeptConnection, Racer):
 
     def _read(self, data: bytes, sink: ResponseSink) -> None:
         connector = self.connector
-        connector.endpoint.tally.bytes_received += len(data)
+        self.tally.bytes_received += len(data)
         self.answered = True
         state = self._state
         if state == _HEAD:

@@ -1,12 +1,12 @@
 """Who takes a response from an endpoint, piece by piece."""
 
-from mypy_extensions import mypyc_attr, trait
+from mypy_extensions import mypyc_attr
 
 from penstock.wire.http1 import ResponseHead
 
 
+# No trait: every chunk comes through here, and a trait's methods are looked up.
 @mypyc_attr(allow_interpreted_subclasses=True)
-@trait
 class ResponseSink:
     """Whoever sent the request: an exchange, or a mirror that drops the answer."""
 

@@ -4,7 +4,7 @@ It knows no protocol above the connection. What comes back goes to its owner, to
 attempt that calls, so that an exchange may have two at once.
 """
 
-from mypy_extensions import mypyc_attr, trait
+from mypy_extensions import mypyc_attr
 
 from penstock.core.ticket import ABANDONED, CONNECT_FAILED, Ticket
 from penstock.dataplane.endpoint.http1 import EndpointConnection, connect
@@ -16,8 +16,8 @@ from penstock.dataplane.pool.live_endpoint import LiveEndpoint
 from penstock.wire.http1 import ResponseHead
 
 
+# No trait: every chunk comes through here, and a trait's methods are looked up.
 @mypyc_attr(allow_interpreted_subclasses=True)
-@trait
 class AttemptOwner:
     """Whoever tries: an exchange."""
 
