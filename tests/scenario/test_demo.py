@@ -14,7 +14,7 @@ from typing import NamedTuple
 
 import pytest
 
-PATIENCE_S = 60.0
+PATIENCE_S = 200.0  # for a story of seconds, on a machine that has ten others to run
 LINE = re.compile(
     r"(marginal-cost|round-robin) +sent (\d+), failed (\d+), cut \d+ .*"
     r"\| hit rate (\d+)% \| engine-1 (\d+) \(([\w–]+)\)"

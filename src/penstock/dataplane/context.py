@@ -40,7 +40,8 @@ class Context:
         # requests need for connections to endpoints.
         limit = getrlimit(RLIMIT_NOFILE)[0]
         self.max_descriptors: int = limit - max(limit // 8, min(32, limit // 2))
-        self.date_line: bytes = b""  # with the line's end before it; of this second
+        self.date: bytes = b""  # of this second, as Date has it
+        self.date_line: bytes = b""  # the same as a field, with the line's end before it
         self._second: int = 0
         self.look_at_the_date()
         self.addresses: AddressSketch = AddressSketch(board, worker)
@@ -52,7 +53,8 @@ class Context:
         second = int(self.system.wall_clock())
         if second != self._second:
             self._second = second
-            self.date_line = b"\r\nDate: " + formatdate(second, usegmt=True).encode()
+            self.date = formatdate(second, usegmt=True).encode()
+            self.date_line = b"\r\nDate: " + self.date
 
     def client_came(self, address: str, limit: int, limit_per_address: int) -> bool:
         """Count a client in, unless a limit (0: none) forbids it."""

@@ -335,6 +335,7 @@ class ClientConnection(ClientHead, Front):
         data = encoded(
             answer,
             self._keeps_alive(),
+            self.context.date,
             without_body=request is not None and request.bodiless,
             request_id=request_id,
             edits=edits,

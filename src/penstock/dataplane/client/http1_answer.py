@@ -1,6 +1,5 @@
 """A response of our own, as HTTP/1.1 writes it."""
 
-from email.utils import formatdate
 from http import HTTPStatus
 
 from penstock.dataplane.exchange.answers import Answer
@@ -11,6 +10,7 @@ from penstock.wire.http1 import Field
 def encoded(
     answer: Answer,
     keep_alive: bool,
+    date: bytes,
     *,
     without_body: bool = False,
     request_id: bytes = b"",
@@ -18,10 +18,10 @@ def encoded(
 ) -> bytes:
     """The whole response, its head edited as endpoints' answers are.
 
-    ``without_body`` leaves the body out but tells its length (HEAD).
+    ``date`` is the value of Date. ``without_body`` leaves the body out but tells its length (HEAD).
     """
     status = answer.status
-    fields = [_field("Date", formatdate(usegmt=True))]
+    fields = [(b"date", b"Date", date)]
     if status != 204 and status != 304:
         fields.append(_field("Content-Length", str(len(answer.body))))
     fields += [_field(name, value) for name, value in answer.headers]

@@ -79,7 +79,8 @@ class ClientStream(Connection):
         self.context.counters.bump(W_BAD_REQUESTS)
         self._inbox = b""
         self._keep_alive = False
-        self.write(encoded(answers.refusal(status, reason, family=family), False, edits=edits))
+        told = answers.refusal(status, reason, family=family)
+        self.write(encoded(told, False, self.context.date, edits=edits))
         self._end_connection()
 
     def _end_connection(self) -> None:
