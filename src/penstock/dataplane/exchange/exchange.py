@@ -275,6 +275,7 @@ class Exchange(AttemptOwner, AdmittedExchange, ModelsAwaiter, GatheringOwner):
             ticket = watch.ticket(chosen, pool.policy, request, by, self.attempt_number)
         attempt = Attempt(self, chosen, ticket, self._expires_at)
         self.attempt = attempt
+        self._turn = None  # whatever the row is, it was not applied to this one
         if chosen.guarded and not ticket.enters(env.now):
             # Another worker took the last place at the same moment.
             attempt.settle(ABANDONED, env.now)
@@ -617,6 +618,7 @@ class Exchange(AttemptOwner, AdmittedExchange, ModelsAwaiter, GatheringOwner):
             ticket.enters(now)  # it has its place, and is to be counted there
         attempt = Attempt(self, endpoint, ticket, self._expires_at)
         self.attempt = attempt
+        self._turn = None  # whatever the row is, it was not applied to this one
         attempt.begin_anew(now)
         if self.attempt is attempt and attempt.is_connecting():
             self._take_turns()

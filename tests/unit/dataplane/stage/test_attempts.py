@@ -2,7 +2,7 @@
 
 import pytest
 
-from penstock.core.snapshot import Retry
+from penstock.core.snapshot import Connections, Retry
 from tests.harness.fake.stage import Stage, address_of, member, pool_of
 from tests.harness.fake.stream import End
 from tests.harness.fake.system import FakeServer, Manner
@@ -158,3 +158,31 @@ def test_of_two_addresses_the_one_that_answers_is_used_and_nothing_is_left_of_th
         # The loop watches the listener, the client and one connection to the endpoint.
         assert len(stage.loop.by_fd) == 3
         assert len(stage.system.open) == 3
+
+
+def test_a_body_that_goes_on_elsewhere_is_the_clients_turn_there_too() -> None:
+    """On an idle connection, whose own time to be idle must not run on beneath it."""
+    pool = watched(pool_of(0, 1, connections=Connections(idle_timeout_s=5.0)))
+    with Stage(world(pool)) as stage:
+        for _ in range(6):  # so often that idle connections are trusted
+            both = [stage.client(), stage.client()]
+            for client in both:
+                stage.send(client, get())
+            for row in range(2):
+                for end in [each for each in stage.servers[row].accepted if each.inbox]:
+                    stage.received(end)
+                    stage.send(end, answer_of(b"1"))
+            for client in both:
+                assert body_of(client.read()) == b"1"
+        client = stage.client()
+        head = b"PUT / HTTP/1.1\r\nHost: site.example\r\nContent-Length: 4\r\n\r\n"
+        stage.send(client, head + b"ab")
+        row, first = newest(stage)
+        first.reset()
+        stage.settle()
+        other, elsewhere = newest(stage)
+        assert other != row
+        stage.pass_time(10.0)
+        stage.send(client, b"cd")
+        stage.send(elsewhere, answer_of(b"done"))
+        assert body_of(client.read()) == b"done"
