@@ -137,7 +137,11 @@ def _range(option: Option) -> str:
 def _protections() -> list[str]:
     of_limits = {limit.__module__ for limit in limits().values()}
     found = [f"{admission.__name__}.{module.name}" for module in iter_modules(admission.__path__)]
-    others = [name for name in found if name not in of_limits and not name.endswith(".limit")]
+    others = [
+        name
+        for name in found
+        if name not in of_limits and not name.endswith((".limit", ".scheduler"))
+    ]
     return others + [f"penstock.core.{name}" for name in _STATE_MACHINES]
 
 
