@@ -178,6 +178,9 @@ class Client:
             self._pending = self.socket.recv(65536)
         except (TimeoutError, BlockingIOError):
             return True
+        except ConnectionResetError:
+            self.was_reset = True
+            return False
         finally:
             self.socket.settimeout(before)
         return False
