@@ -288,8 +288,13 @@ class Exchange(AttemptOwner, AdmittedExchange, ModelsAwaiter, GatheringOwner):
                 self._try(pool_plan)
             return
         attempt.begin(env.now, not (self.body.complete and pool_plan.repeats_sent))
-        if self.attempt is attempt and attempt.is_connecting():
+        if self._is_current(attempt) and attempt.is_connecting():
             self._take_turns()
+
+    def _is_current(self, attempt: Attempt) -> bool:
+        """Whether it is the one under way still. In a method of its own: where ``attempt`` was set
+        just before, mypyc takes for granted that it is, and not None, whatever was called since."""
+        return self.attempt is attempt
 
     def _tries(self, pool_plan: PoolPlan) -> Attempts:
         attempts = self.attempts
@@ -620,7 +625,7 @@ class Exchange(AttemptOwner, AdmittedExchange, ModelsAwaiter, GatheringOwner):
         self.attempt = attempt
         self._turn = None  # whatever the row is, it was not applied to this one
         attempt.begin_anew(now)
-        if self.attempt is attempt and attempt.is_connecting():
+        if self._is_current(attempt) and attempt.is_connecting():
             self._take_turns()
 
     def _repeat_plainly(self, attempt: Attempt, inspection: Inspection) -> bool:
