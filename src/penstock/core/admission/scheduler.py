@@ -4,7 +4,7 @@ A gate knows whether there is room and lets in; a scheduler keeps those who wait
 of one worker is one (``queue``); one over all workers and tenants can take its place.
 """
 
-from mypy_extensions import mypyc_attr, trait
+from mypy_extensions import mypyc_attr
 
 
 class QueueEntry:
@@ -28,7 +28,6 @@ class QueueEntry:
 
 
 @mypyc_attr(allow_interpreted_subclasses=True)
-@trait
 class Scheduler:
     """Times are seconds on any monotonic clock."""
 

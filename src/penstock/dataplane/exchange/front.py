@@ -1,13 +1,12 @@
 """What an exchange knows of its client: one request's way back, whatever protocol carries it."""
 
-from mypy_extensions import mypyc_attr, trait
+from mypy_extensions import trait
 
 from penstock.dataplane.exchange.answers import Answer
 from penstock.wire.forwarding import Edit, ResponseRules
 from penstock.wire.http1 import ResponseHead
 
 
-@mypyc_attr(allow_interpreted_subclasses=True)
 @trait
 class Front:
     """HTTP/1.1 has one per connection; HTTP/2 will have many.

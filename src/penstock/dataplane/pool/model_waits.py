@@ -25,7 +25,6 @@ class ToldAtOnce:
         """Without waiting for the next sweep."""
 
 
-@mypyc_attr(allow_interpreted_subclasses=True)
 @trait
 class ModelsAwaiter:
     """A request that waits until endpoints were asked once more which models they serve."""
