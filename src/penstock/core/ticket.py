@@ -2,7 +2,7 @@
 
 from typing import ClassVar, Final
 
-from mypy_extensions import trait
+from mypy_extensions import mypyc_attr, trait
 
 from penstock.core.endpoint import Endpoint
 from penstock.core.health.breaker import Breaker
@@ -42,6 +42,7 @@ def is_fault(status: int) -> bool:
     return 500 <= status < 600 and status != 501 and status != 505
 
 
+@mypyc_attr(allow_interpreted_subclasses=True)
 @trait
 class Observer:
     """Who may ask to be told how attempts go: policies."""

@@ -2,7 +2,7 @@
 
 from typing import Final
 
-from mypy_extensions import i64, trait
+from mypy_extensions import i64, mypyc_attr, trait
 
 from penstock.core.admission.gate import Waiter
 from penstock.core.attempts import Attempts
@@ -18,6 +18,7 @@ SERVING: Final[i64] = 1  # its service ends
 COMING: Final[i64] = 2  # the answer reaches the balancer
 
 
+@mypyc_attr(allow_interpreted_subclasses=True)
 @trait
 class Station:
     """Where jobs are served."""
