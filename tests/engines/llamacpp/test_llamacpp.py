@@ -90,6 +90,12 @@ def by_choice(events: Iterator[Any]) -> list[Any]:
         return choices[0].get("index", 0) if choices else 0
 
     told = list(events)
+    if any(choice(event) > 0 for event in told):  # whichever ends last has the timings of all
+        bare = [
+            {k: v for k, v in e.items() if k != "timings"} if isinstance(e, dict) else e
+            for e in told
+        ]
+        return sorted((e for e in bare if e), key=choice)
     last = max((at for at, event in enumerate(told) if isinstance(event, dict)), default=0)
     return sorted((e for e in told[:last] if e), key=choice) + told[last:]
 
