@@ -59,10 +59,6 @@ class RequestBody:
         self._more = None
         self.replayable = False
 
-    def is_forgotten(self) -> bool:
-        """Whether nothing of it is kept any more."""
-        return not self.replayable
-
     def take_room(self, context: Context, size: int) -> bool:
         """Take memory for so many bytes of it; False when the worker has too little for them."""
         self.room += size

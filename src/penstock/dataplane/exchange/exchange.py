@@ -370,7 +370,7 @@ class Exchange(AttemptOwner, AdmittedExchange, ModelsAwaiter, GatheringOwner):
         if attempt is None or not attempt.sent or attempt.connection is None:
             self._take_turns()
             return
-        if body.size > MAX_REPLAY_BYTES and not body.is_forgotten():
+        if body.size > MAX_REPLAY_BYTES and body.replayable:
             self._forget_body()
             body.give_room_back(self.context)
         connection = attempt.connection
@@ -390,7 +390,7 @@ class Exchange(AttemptOwner, AdmittedExchange, ModelsAwaiter, GatheringOwner):
         body = self.body
         if not body.complete:
             self._take_turns()
-        elif body.room and body.is_forgotten():
+        elif body.room and not body.replayable:
             body.give_room_back(self.context)
 
     def _may_be_sent_again(self, pool_plan: PoolPlan, endpoint: LiveEndpoint) -> bool:
