@@ -9,7 +9,7 @@ from penstock.core.policy import create
 from penstock.core.pool.pool import Pool
 from penstock.core.request import Request
 from penstock.sim.kernel.arrivals import Recorded
-from penstock.sim.kernel.balancer import Balancer
+from penstock.sim.kernel.balancer import SimulatedBalancer
 from penstock.sim.kernel.events import Clock
 from penstock.sim.kernel.faults import Drain, HealthNotice, WeightChange
 from penstock.sim.kernel.job import Job
@@ -45,7 +45,7 @@ def simulated_picks(
     pool = Pool("main", create(policy, settings))
     pool.replace_endpoints([_endpoint(state) for state in start])
     recorder = Recorder()
-    balancer = Balancer("b", clock, pool, Env(Random(seed)), servers, recorder)
+    balancer = SimulatedBalancer("b", clock, pool, Env(Random(seed)), servers, recorder)
     picks: list[int] = []
     balancer.picks = picks
     source = OpenSource(
@@ -75,7 +75,7 @@ def _endpoint(state: State) -> Endpoint:
 
 
 def _schedule(
-    clock: Clock, balancer: Balancer, at_s: float, before: list[State], after: list[State]
+    clock: Clock, balancer: SimulatedBalancer, at_s: float, before: list[State], after: list[State]
 ) -> None:
     for order, (old, new) in enumerate(zip(before, after, strict=True)):
         if old.weight != new.weight:

@@ -5,7 +5,7 @@ import re
 from penstock.core.snapshot import HeaderMatch, Match, Rewrite
 
 
-class Facts:
+class RouteFacts:
     """What routes look at. ``host`` is lower case and without port; header names lower case."""
 
     def __init__(
@@ -55,7 +55,7 @@ class Matcher:
         self._methods: frozenset[str] = frozenset(match.methods)
         self._headers: list[_HeaderCondition] = [_HeaderCondition(h) for h in match.headers]
 
-    def matches(self, facts: Facts) -> bool:
+    def matches(self, facts: RouteFacts) -> bool:
         """Whether every condition holds."""
         if self._listeners and facts.listener not in self._listeners:
             return False
@@ -104,7 +104,7 @@ def is_path_prefix(prefix: str, path: str) -> bool:
     return prefix.endswith("/") or len(path) == len(prefix) or path[len(prefix)] == "/"
 
 
-def first_match(routes: list[Matcher], facts: Facts) -> int:
+def first_match(routes: list[Matcher], facts: RouteFacts) -> int:
     """The index of the first route whose conditions hold; -1 when there is none."""
     for index, matcher in enumerate(routes):
         if matcher.matches(facts):

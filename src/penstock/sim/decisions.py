@@ -38,7 +38,7 @@ class Candidate(msgspec.Struct):
     terms: dict[str, float | None] = {}
 
 
-class Facts(msgspec.Struct):
+class RecordedRequest(msgspec.Struct):
     method: str = "GET"
     host: str = ""
     path: str = "/"
@@ -87,7 +87,7 @@ class Record(msgspec.Struct):
     time: float
     pool: str
     policy: str
-    request: Facts
+    request: RecordedRequest
     candidates: list[Candidate]
     picked: str
     came_true: CameTrue | None = None

@@ -16,7 +16,7 @@ from penstock.core.retry import RetryBudget, RetryRules
 from penstock.core.snapshot import PolicyChoice, Retry
 from penstock.sim.kernel.admission import SWEEP_S, BalancerGate, GateSweep
 from penstock.sim.kernel.arrivals import Recorded
-from penstock.sim.kernel.balancer import Balancer
+from penstock.sim.kernel.balancer import SimulatedBalancer
 from penstock.sim.kernel.engine_server import EngineServer
 from penstock.sim.kernel.events import Clock, Event
 from penstock.sim.kernel.faults import (
@@ -54,7 +54,7 @@ class World:
 
     clock: Clock
     servers: list[Server]
-    balancers: list[Balancer]
+    balancers: list[SimulatedBalancer]
     source: Source
     recorder: Recorder
     timeline: Timeline | None
@@ -133,7 +133,7 @@ def _balancer(
     clock: Clock,
     servers: list[Server],
     recorder: Recorder,
-) -> Balancer:
+) -> SimulatedBalancer:
     pool = Pool("simulated", create(policy.name, dict(policy.options)))
     env = Env(stream(seed, f"policy {number}"))
     guarded: list[GuardedEndpoint] = []
@@ -146,7 +146,7 @@ def _balancer(
     if retry is not None:
         pool.rules = RetryRules(Retry(attempts=retry.attempts, non_idempotent=retry.idempotent))
         pool.budget = RetryBudget(retry.budget_share, retry.budget_min_per_s)
-    balancer = Balancer(
+    balancer = SimulatedBalancer(
         f"b{number}",
         clock,
         pool,
@@ -214,7 +214,11 @@ def _protection(
 
 
 def _source(
-    scenario: Scenario, seed: int, clock: Clock, balancers: list[Balancer], recorder: Recorder
+    scenario: Scenario,
+    seed: int,
+    clock: Clock,
+    balancers: list[SimulatedBalancer],
+    recorder: Recorder,
 ) -> Source:
     if scenario.prompts is not None:
         return _prompt_source(scenario, scenario.prompts, seed, clock, balancers, recorder)
@@ -258,7 +262,7 @@ def _prompt_source(
     prompts: Prompts,
     seed: int,
     clock: Clock,
-    balancers: list[Balancer],
+    balancers: list[SimulatedBalancer],
     recorder: Recorder,
 ) -> Source:
     if prompts.trace:
@@ -284,7 +288,7 @@ def _trace_source(
     prompts: Prompts,
     seed: int,
     clock: Clock,
-    balancers: list[Balancer],
+    balancers: list[SimulatedBalancer],
     recorder: Recorder,
 ) -> Source:
     requests = list(islice(read_trace(Path(prompts.trace)), prompts.limit or None))

@@ -9,7 +9,7 @@ would change framing, routing or authority are left out.
 import re
 from typing import Final
 
-from penstock.wire.http1 import Refusal, has_bare_lf
+from penstock.wire.http1 import BadMessage, has_bare_lf
 
 MAX_EXTENSION_BYTES: Final = 256
 _MAX_SIZE_DIGITS: Final = 15  # 2^60 bytes
@@ -80,7 +80,7 @@ class ChunkedReader:
 
     ``feed`` gives back what is to be passed on: the same body in canonical chunks when
     ``keep_framing``, else the bare payload. ``done`` tells that the body ended; ``rest`` then holds
-    the bytes after it. Raises Refusal with the status given.
+    the bytes after it. Raises BadMessage with the status given.
 
     ``of_server``: a size may be followed by blanks, which ``padded`` then tells.
     """
@@ -206,5 +206,5 @@ class ChunkedReader:
         if name.lower().replace(b"_", b"-") not in _FORBIDDEN_TRAILERS:
             self._trailers.append(b"%b: %b\r\n" % (name, match.group(2).strip(b" \t")))
 
-    def _refuse(self, reason: str) -> Refusal:
-        return Refusal(self._status, reason)
+    def _refuse(self, reason: str) -> BadMessage:
+        return BadMessage(self._status, reason)

@@ -1,8 +1,8 @@
 """HTTP/1.1 heads: strict parsing of requests and responses (RFC 9110, RFC 9112).
 
 A head goes in as its exact bytes, ending with the empty line, and comes out as an object or as a
-``Refusal``. Nothing is repaired that two parsers could read differently: such a head is refused. Of
-servers, what the RFC says how to read is read, noted as ``irregular``, and ends the connection.
+``BadMessage``. Nothing is repaired that two parsers could read differently: such a head is refused.
+Of servers, what the RFC says how to read is read, noted as ``irregular``, and ends the connection.
 """
 
 import re
@@ -77,7 +77,7 @@ _BEFORE_ITS_TIMEOUT_S: Final = 1.0
 Field = tuple[bytes, bytes, bytes]
 
 
-class Refusal(Exception):
+class BadMessage(Exception):
     """A head that is not passed on: the status to answer a client with, and why."""
 
     def __init__(self, status: int, reason: str) -> None:
@@ -158,13 +158,13 @@ def hops_left(head: RequestHead) -> int:
 def find_head_end(data: bytes, start: int) -> int:
     """Where the head that begins ``data`` ends, searching from ``start``; -1 if it is not whole.
 
-    Raises Refusal when a line ends with a bare LF, so that such input is answered at once.
+    Raises BadMessage when a line ends with a bare LF, so that such input is answered at once.
     """
     end = data.find(b"\r\n\r\n", start)
     if end >= 0:
         return end + 4
     if has_bare_lf(data, start):
-        raise Refusal(400, "a line ends with LF without CR")
+        raise BadMessage(400, "a line ends with LF without CR")
     return -1
 
 
@@ -180,17 +180,17 @@ def has_bare_lf(data: bytes, start: int) -> bool:
 def parse_request(
     raw: bytes, max_target_bytes: int, max_fields: int, merge_slashes: bool = False
 ) -> RequestHead:
-    """The head that these bytes are. Raises Refusal."""
+    """The head that these bytes are. Raises BadMessage."""
     line = _REQUEST_LINE.match(raw)
     if line is None:
         raise _bad_request_line(raw)
     method, target, major, minor = line.groups()
     if major != b"1":
-        raise Refusal(505, "the HTTP version is not 1.0 or 1.1")
+        raise BadMessage(505, "the HTTP version is not 1.0 or 1.1")
     if len(target) > max_target_bytes:
-        raise Refusal(414, f"the target is over {max_target_bytes} bytes")
+        raise BadMessage(414, f"the target is over {max_target_bytes} bytes")
     if _REQUEST_FIELDS.fullmatch(raw, line.end()) is None:
-        raise Refusal(400, "a header field is malformed")
+        raise BadMessage(400, "a header field is malformed")
     # A higher minor version is as the highest that is known (RFC 9110, 2.5).
     head = RequestHead(raw, method, target, 0 if minor == b"0" else 1)
     _read_request_fields(head, _field_lines(raw, line.end()), max_fields)
@@ -200,12 +200,12 @@ def parse_request(
 
 
 def parse_response(raw: bytes) -> ResponseHead:
-    """The head that these bytes are. Raises Refusal with status 502."""
+    """The head that these bytes are. Raises BadMessage with status 502."""
     line = _STATUS_LINE.match(raw)
     if line is None:
-        raise Refusal(502, "the status line is malformed")
+        raise BadMessage(502, "the status line is malformed")
     if _RESPONSE_FIELDS.fullmatch(raw, line.end()) is None:
-        raise Refusal(502, "a header field of the response is malformed")
+        raise BadMessage(502, "a header field of the response is malformed")
     minor, status, reason = line.groups()
     head = ResponseHead(raw, int(status), reason or b"", 0 if minor == b"0" else 1)
     _read_response_fields(head, _field_lines(raw, line.end()))
@@ -217,19 +217,19 @@ def _field_lines(raw: bytes, start: int) -> list[bytes]:
     return raw[start:-4].split(b"\r\n") if len(raw) - 4 > start else []
 
 
-def _bad_request_line(raw: bytes) -> Refusal:
+def _bad_request_line(raw: bytes) -> BadMessage:
     first = raw.split(b"\r\n", 1)[0]
     parts = first.split(b" ")
     if len(parts) == 3 and re.fullmatch(rb"HTTP/\d+\.\d+", parts[2]):
         version_ok = re.fullmatch(rb"HTTP/\d\.\d", parts[2]) is not None
         if not version_ok:
-            return Refusal(505, "the HTTP version is not 1.0 or 1.1")
-    return Refusal(400, "the request line is malformed")
+            return BadMessage(505, "the HTTP version is not 1.0 or 1.1")
+    return BadMessage(400, "the request line is malformed")
 
 
 def _read_request_fields(head: RequestHead, lines: list[bytes], max_fields: int) -> None:
     if len(lines) > max_fields:
-        raise Refusal(431, f"more than {max_fields} header fields")
+        raise BadMessage(431, f"more than {max_fields} header fields")
     hosts = 0
     encoded = False
     for line in lines:
@@ -244,63 +244,63 @@ def _read_request_fields(head: RequestHead, lines: list[bytes], max_fields: int)
             head.host = value
         elif lower == b"content-length":
             if head.content_length >= 0:
-                raise Refusal(400, "more than one Content-Length")
+                raise BadMessage(400, "more than one Content-Length")
             head.content_length = _content_length(value, 400)
         elif lower == b"transfer-encoding":
             if encoded:
-                raise Refusal(400, "more than one Transfer-Encoding")
+                raise BadMessage(400, "more than one Transfer-Encoding")
             encoded = True
             _check_request_coding(head, value)
         elif lower == b"connection":
             head.connection += _options(value)
         elif lower == b"expect":
             if value.lower() != b"100-continue":
-                raise Refusal(417, "the only expectation known is 100-continue")
+                raise BadMessage(417, "the only expectation known is 100-continue")
             head.expects_continue = head.minor == 1  # RFC 9110, 10.1.1: ignored in HTTP/1.0
         elif lower == b"upgrade":
             head.upgrade = True
     if head.chunked and head.content_length >= 0:
-        raise Refusal(400, "both Content-Length and Transfer-Encoding")
+        raise BadMessage(400, "both Content-Length and Transfer-Encoding")
     if hosts > 1 or (hosts == 0 and head.minor == 1):
-        raise Refusal(400, "a request has exactly one Host")
+        raise BadMessage(400, "a request has exactly one Host")
     if hosts and _HOST.fullmatch(head.host) is None:
-        raise Refusal(400, "Host is not a valid host")
+        raise BadMessage(400, "Host is not a valid host")
     head.keep_alive = _persists(head.minor, head.connection)
 
 
 def _check_request_coding(head: RequestHead, value: bytes) -> None:
     if head.minor == 0:
-        raise Refusal(400, "Transfer-Encoding in HTTP/1.0")
+        raise BadMessage(400, "Transfer-Encoding in HTTP/1.0")
     codings = [coding.strip(b" \t").lower() for coding in value.split(b",")]
     if codings == [b"chunked"]:
         head.chunked = True
         return
     known = all([re.fullmatch(rb"%s+" % _TOKEN, coding) is not None for coding in codings])
     if known and codings[-1] == b"chunked" and codings.count(b"chunked") == 1:
-        raise Refusal(501, "a transfer coding other than chunked")
-    raise Refusal(400, "Transfer-Encoding is malformed or does not end with chunked")
+        raise BadMessage(501, "a transfer coding other than chunked")
+    raise BadMessage(400, "Transfer-Encoding is malformed or does not end with chunked")
 
 
 def _check_target(head: RequestHead) -> None:
     target = head.target
     upper = head.method.upper()
     if upper != head.method and upper in _METHODS:
-        raise Refusal(400, "methods are written in upper case")
+        raise BadMessage(400, "methods are written in upper case")
     if head.method == b"CONNECT":
-        raise Refusal(501, "CONNECT is not offered here")
+        raise BadMessage(501, "CONNECT is not offered here")
     if head.method == b"TRACE":
-        raise Refusal(405, "TRACE is not forwarded")  # it would tell a client what hops add
+        raise BadMessage(405, "TRACE is not forwarded")  # it would tell a client what hops add
     if b"#" in target:
-        raise Refusal(400, "the target holds a fragment")
+        raise BadMessage(400, "the target holds a fragment")
     if target.startswith(b"/"):
         return
     if target == b"*":
         if head.method != b"OPTIONS":
-            raise Refusal(400, "the target * is for OPTIONS only")
+            raise BadMessage(400, "the target * is for OPTIONS only")
         return
     absolute = _ABSOLUTE.fullmatch(target)
     if absolute is None or _HOST.fullmatch(absolute.group(2)) is None:
-        raise Refusal(400, "the target is neither a path nor a URL with a valid host")
+        raise BadMessage(400, "the target is neither a path nor a URL with a valid host")
     rest = absolute.group(3) or b""
     if not rest and head.method == b"OPTIONS":
         head.target = b"*"  # RFC 9112, 3.2.4: the server as a whole
@@ -317,12 +317,12 @@ def _normalise_path(head: RequestHead, merge_slashes: bool) -> None:
     try:
         normal = normal_path(path, merge_slashes)
     except ValueError as error:
-        raise Refusal(400, str(error)) from error
+        raise BadMessage(400, str(error)) from error
     if normal != path:
         head.target = normal + question + query
     head.readings = other_readings(normal)
     if any([has_dot_segment(reading) for reading in head.readings]):
-        raise Refusal(400, "the path hides a dot segment, such as ..%2f or ..;")
+        raise BadMessage(400, "the path hides a dot segment, such as ..%2f or ..;")
 
 
 def _read_response_fields(head: ResponseHead, lines: list[bytes]) -> None:
@@ -337,7 +337,7 @@ def _read_response_fields(head: ResponseHead, lines: list[bytes]) -> None:
             _read_response_length(head, value)
         elif lower == b"transfer-encoding":
             if head.chunked or value.lower() != b"chunked":
-                raise Refusal(502, "the response's Transfer-Encoding is not just chunked")
+                raise BadMessage(502, "the response's Transfer-Encoding is not just chunked")
             head.chunked = True
             if head.minor == 0:
                 head.irregular |= CHUNKED_IN_HTTP10
@@ -358,7 +358,9 @@ def _read_response_length(head: ResponseHead, value: bytes) -> None:
         length = _content_length(number.strip(b" \t"), 502)
         if head.content_length >= 0:
             if length != head.content_length:
-                raise Refusal(502, "the response has more than one Content-Length, and they differ")
+                raise BadMessage(
+                    502, "the response has more than one Content-Length, and they differ"
+                )
             head.irregular |= LENGTH_REPEATED
         head.content_length = length
 
@@ -378,7 +380,7 @@ def _heed_keep_alive(head: ResponseHead, value: bytes) -> None:
 
 def _content_length(value: bytes, status: int) -> int:
     if _DIGITS.fullmatch(value) is None or int(value) > MAX_CONTENT_LENGTH:
-        raise Refusal(status, "Content-Length is not a number of bytes")
+        raise BadMessage(status, "Content-Length is not a number of bytes")
     return int(value)
 
 

@@ -9,7 +9,7 @@ import trustme
 from penstock.config.compile.snapshot import load_configuration
 from penstock.config.describe import engine_table
 from penstock.config.describe.reference import FILE, with_reference
-from penstock.core.route import Facts, Matcher, first_match
+from penstock.core.route import Matcher, RouteFacts, first_match
 from tests.unit.config.documents import load
 
 ROOT = Path(__file__).parents[3]
@@ -75,6 +75,6 @@ def test_every_block_of_the_documentation_is_a_right_document(text: str, tmp_pat
 def test_the_readme_sends_chats_to_its_pools(readme: str, tmp_path: Path) -> None:
     (text,) = _yaml_blocks(readme)
     routes = load(text, tmp_path).snapshot.routes
-    chat = Facts("main", "127.0.0.1", "/v1/chat/completions", "POST", [])
+    chat = RouteFacts("main", "127.0.0.1", "/v1/chat/completions", "POST", [])
     taken = first_match([Matcher(route.match) for route in routes], chat)
     assert [each.pool for each in routes[taken].pools] == ["chat", "canary"]

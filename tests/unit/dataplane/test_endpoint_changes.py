@@ -110,7 +110,7 @@ def state_of(live: LiveSnapshot) -> object:
             [each.name for each in pool.endpoints],
             [each.name for each in pool.eligible],
             pool.knows_models,
-            pool.insight.models.known if pool.insight is not None else None,
+            pool.learning.models.known if pool.learning is not None else None,
             [pool.sticky.value_for(each.name) for each in pool.members] if pool.sticky else None,
         )
         for pool in live.pools.values()

@@ -11,7 +11,7 @@ from penstock.core.retry import RetryBudget, RetryRules
 from penstock.core.snapshot import Retry
 from penstock.core.ticket import DONE, OUTCOMES
 from penstock.sim.kernel.arrivals import Recorded
-from penstock.sim.kernel.balancer import Balancer
+from penstock.sim.kernel.balancer import SimulatedBalancer
 from penstock.sim.kernel.events import Clock
 from penstock.sim.kernel.job import Job
 from penstock.sim.kernel.laws import Deterministic, Law
@@ -56,7 +56,7 @@ class SmallWorld:
         self.pool.replace_endpoints([Endpoint(server.name) for server in servers])
         self.pool.rules = RetryRules(Retry(attempts=attempts, non_idempotent=True))
         self.pool.budget = RetryBudget(0.2, 10.0)
-        self.balancer = Balancer(
+        self.balancer = SimulatedBalancer(
             "b",
             clock,
             self.pool,

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from penstock.wire.http1 import Refusal, find_head_end, has_bare_lf
+from penstock.wire.http1 import BadMessage, find_head_end, has_bare_lf
 
 LINES = st.text(alphabet="\r\na", max_size=12).map(str.encode)
 
@@ -26,7 +26,7 @@ def test_a_head_ends_with_the_first_empty_line_or_waits_or_is_refused(data: byte
     if end >= 0:
         assert find_head_end(data, 0) == end + 4
     elif re.search(rb"(?<!\r)\n", data):
-        with pytest.raises(Refusal):
+        with pytest.raises(BadMessage):
             find_head_end(data, 0)
     else:
         assert find_head_end(data, 0) == -1

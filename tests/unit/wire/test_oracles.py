@@ -14,7 +14,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from penstock.wire.chunked import ChunkedReader
-from penstock.wire.http1 import Refusal, RequestHead, ResponseHead, parse_request, parse_response
+from penstock.wire.http1 import BadMessage, RequestHead, ResponseHead, parse_request, parse_response
 
 Fields = list[tuple[bytes, bytes]]
 
@@ -139,7 +139,7 @@ def taken(parse: Callable[[bytes], RequestHead | ResponseHead], data: bytes) -> 
         return b""
     try:
         parse(data[:end])
-    except Refusal:
+    except BadMessage:
         return b""
     return data[:end]
 
@@ -256,7 +256,7 @@ def test_chunked_bodies_that_pass_are_read_alike(read: str, body: bytes, cuts: l
     try:
         payload, rest = fed(bare, body, cuts)
         anew, _ = fed(framed, body, cuts)
-    except Refusal:
+    except BadMessage:
         return
     if not bare.done:
         return
@@ -288,7 +288,7 @@ def test_where_packets_end_changes_nothing(body: bytes, cuts: list[int]) -> None
         reader = ChunkedReader(False, 400)
         try:
             return (*fed(reader, body, cuts), reader.done)
-        except Refusal:
+        except BadMessage:
             return ("refused",)
 
     assert outcome(cuts) == outcome([])

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from penstock.wire.http1 import Refusal, parse_request
+from penstock.wire.http1 import BadMessage, parse_request
 from penstock.wire.target_path import decoded_path, has_dot_segment, normal_path, other_readings
 
 
@@ -87,7 +87,7 @@ def test_readings_are_what_servers_make_of_reserved_characters(
     ["/a/..%2fb", "/a/%2e%2e%2Fb", "/a/..;/b", "/a/..;x=y/b", "/a%2f..", "/a\\..\\b", "/a/.%5c/b"],
 )
 def test_hidden_dot_segment_is_refused(path: str) -> None:
-    with pytest.raises(Refusal, match="hides a dot segment") as caught:
+    with pytest.raises(BadMessage, match="hides a dot segment") as caught:
         parse_request(f"GET {path} HTTP/1.1\r\nHost: a\r\n\r\n".encode(), 8192, 100)
     assert caught.value.status == 400
 
@@ -106,7 +106,7 @@ def test_no_reading_of_an_accepted_path_climbs(pieces: list[str]) -> None:
     path = ("/" + "".join(pieces)).encode()
     try:
         head = parse_request(b"GET %b HTTP/1.1\r\nHost: a\r\n\r\n" % path, 8192, 100)
-    except Refusal:
+    except BadMessage:
         return
     assert normal_path(head.target, merge_slashes=False) == head.target
     for reading in (head.target, decoded_path(head.target), *head.readings):
@@ -115,6 +115,6 @@ def test_no_reading_of_an_accepted_path_climbs(pieces: list[str]) -> None:
 
 @pytest.mark.parametrize("method", ["get", "Post", "cONNECT"])
 def test_known_method_in_another_case_is_refused(method: str) -> None:
-    with pytest.raises(Refusal) as caught:
+    with pytest.raises(BadMessage) as caught:
         parse_request(f"{method} / HTTP/1.1\r\nHost: a\r\n\r\n".encode(), 8192, 100)
     assert caught.value.status == 400

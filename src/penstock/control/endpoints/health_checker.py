@@ -11,7 +11,7 @@ from penstock.control.endpoints.connecting import Connector
 from penstock.control.workers.sockets import shown_address
 from penstock.core.snapshot import Endpoint, EndpointTls, HealthCheck
 from penstock.wire.chunked import ChunkedReader
-from penstock.wire.http1 import Refusal, ResponseHead, find_head_end, parse_response
+from penstock.wire.http1 import BadMessage, ResponseHead, find_head_end, parse_response
 
 _HEAD_BYTES: Final = 64 * 1024  # most of an answer's head
 _BODY_BYTES: Final = 64 * 1024  # in which ``expect_body`` is looked for
@@ -124,7 +124,7 @@ class _HttpCheck(asyncio.Protocol):
             return
         try:
             self._read(data)
-        except Refusal as refusal:
+        except BadMessage as refusal:
             self._end(False, f"answered with something that is not HTTP: {refusal.reason}")
 
     def connection_lost(self, exc: Exception | None) -> None:
@@ -162,7 +162,7 @@ class _HttpCheck(asyncio.Protocol):
                 return data
         self._inbox = data
         if len(data) > _HEAD_BYTES:
-            raise Refusal(502, "its head is too long")
+            raise BadMessage(502, "its head is too long")
         return None
 
     def _judge_status(self, head: ResponseHead) -> None:

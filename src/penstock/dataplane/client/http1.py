@@ -36,7 +36,7 @@ from penstock.wire.forwarding import (
     interim_response,
     lacks_date,
 )
-from penstock.wire.http1 import Refusal, RequestHead, ResponseHead
+from penstock.wire.http1 import BadMessage, RequestHead, ResponseHead
 
 # Pipelined bytes taken in while a response is under way; beyond that they stay in the kernel.
 _MAX_PIPELINED_BYTES: Final = 65536
@@ -119,7 +119,7 @@ class ClientConnection(ClientHead, Front):
         while self._inbox and self._state == AWAIT and self.open and self.unsent is None:
             try:
                 taken = self._take_request()
-            except Refusal as refusal:
+            except BadMessage as refusal:
                 self._refuse(refusal.status, refusal.reason)
                 break
             if not taken:
@@ -188,7 +188,7 @@ class ClientConnection(ClientHead, Front):
         try:
             out = reader.feed(rest) if rest else b""
             self._check_body_size(reader)
-        except Refusal as refusal:
+        except BadMessage as refusal:
             self._abandon(refusal.status, refusal.reason)
             return
         if reader.done:
@@ -231,7 +231,7 @@ class ClientConnection(ClientHead, Front):
             try:
                 out = reader.feed(data)
                 self._check_body_size(reader)
-            except Refusal as refusal:
+            except BadMessage as refusal:
                 self._abandon(refusal.status, refusal.reason)
                 return
             if reader.done:
@@ -263,7 +263,7 @@ class ClientConnection(ClientHead, Front):
     def _check_body_size(self, reader: ChunkedReader) -> None:
         limit = self.settings.body_bytes
         if limit and reader.payload_bytes > limit:
-            raise Refusal(413, f"the body is over {limit} bytes")
+            raise BadMessage(413, f"the body is over {limit} bytes")
 
     # --- the response (Front) ---------------------------------------------------------------
 

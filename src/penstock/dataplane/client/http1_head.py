@@ -7,7 +7,7 @@ from penstock.dataplane.client.settings import ClientSettings
 from penstock.dataplane.context import Context
 from penstock.dataplane.io.system import Socket
 from penstock.dataplane.io.tls import TlsChannel
-from penstock.wire.http1 import Refusal, RequestHead, find_head_end, parse_request
+from penstock.wire.http1 import BadMessage, RequestHead, find_head_end, parse_request
 
 _TLS_HANDSHAKE: Final = b"\x16"  # RFC 8446, 5.1
 
@@ -29,7 +29,7 @@ class ClientHead(ClientStream):
         self._scanned: int = 0  # bytes of it known to hold no end
 
     def _parse(self, data: bytes) -> RequestHead | None:
-        """A head of these bytes; None when more must come. Raises Refusal."""
+        """A head of these bytes; None when more must come. Raises BadMessage."""
         settings = self.settings
         scanned = self._scanned
         if data.startswith(b"\r\n"):  # RFC 9112, 2.2: an empty line before a request is ignored
@@ -37,7 +37,7 @@ class ClientHead(ClientStream):
             self._inbox = data
             scanned = 0
         if data[:1] == _TLS_HANDSHAKE:
-            raise Refusal(400, "a TLS handshake came to a port that speaks plain HTTP")
+            raise BadMessage(400, "a TLS handshake came to a port that speaks plain HTTP")
         end = find_head_end(data, scanned)
         if end < 0:
             if len(data) > settings.header_bytes:
@@ -50,7 +50,7 @@ class ClientHead(ClientStream):
             data[:end], settings.target_bytes, settings.header_count, settings.merge_slashes
         )
         if settings.body_bytes and head.content_length > settings.body_bytes:
-            raise Refusal(413, f"the body is over {settings.body_bytes} bytes")
+            raise BadMessage(413, f"the body is over {settings.body_bytes} bytes")
         return head
 
     def _await_more_head(self, scanned: int) -> None:
@@ -62,8 +62,8 @@ class ClientHead(ClientStream):
             self._idle_since = 0.0
             self._arm(self.settings.headers_s)  # total, from the first byte on
 
-    def _too_long(self, data: bytes) -> Refusal:
+    def _too_long(self, data: bytes) -> BadMessage:
         line = data.find(b"\r\n", 0, self.settings.header_bytes)
         if line < 0:
-            return Refusal(414, f"the target is over {self.settings.target_bytes} bytes")
-        return Refusal(431, f"the header fields are over {self.settings.header_bytes} bytes")
+            return BadMessage(414, f"the target is over {self.settings.target_bytes} bytes")
+        return BadMessage(431, f"the header fields are over {self.settings.header_bytes} bytes")

@@ -18,7 +18,7 @@ from penstock.dataplane.io.tls import TlsChannel
 from penstock.wire.chunked import ChunkedReader, encode_chunk
 from penstock.wire.http1 import (
     BLANKS_AFTER_SIZE,
-    Refusal,
+    BadMessage,
     ResponseHead,
     find_head_end,
     parse_response,
@@ -146,7 +146,7 @@ class EndpointConnection(KeptConnection, Racer):
                 self._read(data, sink)
             else:
                 self._read_otherwise(data)
-        except Refusal as refusal:
+        except BadMessage as refusal:
             self._fail(GARBAGE, refusal.reason)
         except Exception:
             self._tell_of_crash(sink)
@@ -357,7 +357,7 @@ class EndpointConnection(KeptConnection, Racer):
                 end = find_head_end(data, scanned)
                 bound = self.connector.settings.header_bytes
                 if (end if end >= 0 else len(data)) > bound:
-                    raise Refusal(502, f"the response's header fields are over {bound} bytes")
+                    raise BadMessage(502, f"the response's header fields are over {bound} bytes")
                 if end < 0:
                     self._inbox = data
                     self._scanned = max(len(data) - 3, 0)  # its end may have begun there
@@ -378,9 +378,9 @@ class EndpointConnection(KeptConnection, Racer):
     def _read_interim(self, head: ResponseHead, sink: ResponseSink) -> None:
         self._interim += 1
         if head.status == 101:
-            raise Refusal(502, "the endpoint switched protocols without being asked")
+            raise BadMessage(502, "the endpoint switched protocols without being asked")
         if self._interim > MAX_INTERIM_RESPONSES:
-            raise Refusal(502, "too many interim responses")
+            raise BadMessage(502, "too many interim responses")
         sink.on_interim(head)
 
     def _begin_body(self, head: ResponseHead, rest: bytes, sink: ResponseSink) -> None:

@@ -9,7 +9,7 @@ from penstock.dataplane.llm.answer_reading import (
     is_changed,
     reading_of,
 )
-from penstock.dataplane.llm.insight import Insight
+from penstock.dataplane.llm.learning import LlmLearning
 from penstock.dataplane.llm.prompt_body import PromptBody
 from penstock.dataplane.pool.live_endpoint import LiveEndpoint
 from penstock.wire.answer_model import ModelRenamer
@@ -20,20 +20,20 @@ from penstock.wire.usage_habit import HabitReader
 
 
 class AnswerTap:
-    """Of one attempt. What it learns goes to the pool's policy, insight and metrics."""
+    """Of one attempt. What it learns goes to the policy, metrics and what the pool learns."""
 
     def __init__(
         self,
         reading: AnswerReading,
         ticket: Ticket,
         endpoint: LiveEndpoint,
-        insight: Insight,
+        learning: LlmLearning,
         inspection: Inspection | None,
     ) -> None:
         self.reading: AnswerReading = reading
         self._ticket: Ticket = ticket
         self._endpoint: LiveEndpoint = endpoint
-        self._insight: Insight = insight
+        self._learning: LlmLearning = learning
         self._prompt: PromptBody | None = inspection.prompt if inspection is not None else None
         ticket.progress = reading
 
@@ -57,14 +57,14 @@ class AnswerTap:
             self._note_answer()
         if complete and isinstance(reading.meter, NameMeter):
             for name in reading.meter.names:  # before its client can ask for what they name
-                self._insight.note_answer(name, self._endpoint)
+                self._learning.note_answer(name, self._endpoint)
         return passed
 
     def learn(self, now: float) -> None:
         """The attempt ends: its ticket gets what the answer told."""
         if self._prompt is not None:
             found = self._prompt.found
-            self._insight.learn(found, self.reading, self._ticket, self._endpoint.habits, now)
+            self._learning.learn(found, self.reading, self._ticket, self._endpoint.habits, now)
 
     def failure(self) -> str:
         """The error that the answer tells, in a sentence; empty without one."""
@@ -73,9 +73,9 @@ class AnswerTap:
 
     def _note_answer(self) -> None:
         """Who makes an answer that has a name, before its client can go on from it."""
-        self._insight.note_answer(self.reading.meter.response_id, self._endpoint)
+        self._learning.note_answer(self.reading.meter.response_id, self._endpoint)
         if self._prompt is not None and self._prompt.found.continues:
-            self._insight.note_kept(self._prompt.found.continues, self._endpoint)  # it knew that
+            self._learning.note_kept(self._prompt.found.continues, self._endpoint)  # it knew that
 
 
 def changes_length(inspection: Inspection | None, head: ResponseHead) -> bool:

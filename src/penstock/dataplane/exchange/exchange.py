@@ -140,11 +140,11 @@ class Exchange(AttemptOwner, AdmittedExchange, ModelsAwaiter, GatheringOwner):
 
     def _inspect(self, pool_plan: PoolPlan, data: bytes, complete: bool) -> bool:
         """Read what the body tells; False when it waits for that, or was refused."""
-        insight = pool_plan.pool.insight
-        if insight is None:
+        learning = pool_plan.pool.learning
+        if learning is None:
             return True
         inspection = Inspection(
-            self.context, pool_plan, insight, self.head, self.body, self.request_id, self
+            self.context, pool_plan, learning, self.head, self.body, self.request_id, self
         )
         self.inspection = inspection
         found = inspection.begin()
@@ -460,8 +460,8 @@ class Exchange(AttemptOwner, AdmittedExchange, ModelsAwaiter, GatheringOwner):
             attempt.settle(DONE, now)
             self._retry(pool_plan)
             return
-        if pool_plan.conversation and pool.insight is not None:
-            pool.insight.note_kept(pool_plan.conversation, attempt.endpoint)
+        if pool_plan.conversation and pool.learning is not None:
+            pool.learning.note_kept(pool_plan.conversation, attempt.endpoint)
         self.first_byte_at = now
         self.status = status
         self.answered = head
@@ -473,8 +473,8 @@ class Exchange(AttemptOwner, AdmittedExchange, ModelsAwaiter, GatheringOwner):
             pool.origins.learn(pool_plan.origin, head.fields)
         decoded = False
         broken = ""
-        if reading is not None and pool.insight is not None:
-            self.tap = AnswerTap(reading, ticket, attempt.endpoint, pool.insight, inspection)
+        if reading is not None and pool.learning is not None:
+            self.tap = AnswerTap(reading, ticket, attempt.endpoint, pool.learning, inspection)
             decoded = reading.decoder is not None
             body = self.tap.pass_on(body, complete, now)
             broken = reading.broken
@@ -835,7 +835,7 @@ class Exchange(AttemptOwner, AdmittedExchange, ModelsAwaiter, GatheringOwner):
         if pool_plan is not None:
             pool = pool_plan.pool
             outcome.pool = pool.log_name
-            outcome.tells_usage = pool.insight is not None and pool.insight.usage != "off"
+            outcome.tells_usage = pool.learning is not None and pool.learning.usage != "off"
         attempt = self.attempt
         if attempt is not None:
             outcome.endpoint = attempt.endpoint.log_name

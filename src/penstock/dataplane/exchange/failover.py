@@ -59,7 +59,7 @@ def may_follow(
         timed_out=connection is not None and connection.timed_out,
         sent=attempt.sent,
         safe=plan.repeats_sent or harmless,
-        refused=status in REFUSALS and pool.insight is not None,
+        refused=status in REFUSALS and pool.learning is not None,
     )
     asking = inspection.asking if inspection is not None else None
     why_not = attempts.failed(failure, model, asking.asked if asking is not None else "", env)

@@ -17,7 +17,7 @@ from penstock.dataplane.exchange import answers
 from penstock.dataplane.exchange.answers import Answer
 from penstock.dataplane.exchange.body import RequestBody
 from penstock.dataplane.llm.body_skimming import BodySkimming, CodedBody, renamed
-from penstock.dataplane.llm.insight import Insight
+from penstock.dataplane.llm.learning import LlmLearning
 from penstock.dataplane.llm.prompt_body import PromptBody
 from penstock.dataplane.pool.live_endpoint import LiveEndpoint
 from penstock.dataplane.pool.model_waits import ModelsAwaiter
@@ -53,7 +53,7 @@ class Inspection:
         self,
         context: Context,
         plan: PoolPlan,
-        insight: Insight,
+        learning: LlmLearning,
         head: RequestHead,
         body: RequestBody,
         request_id: bytes,
@@ -62,7 +62,7 @@ class Inspection:
         self.request: Request = plan.request
         self._context: Context = context
         self._plan: PoolPlan = plan
-        self._insight: Insight = insight
+        self._learning: LlmLearning = learning
         self._head: RequestHead = head
         self._body: RequestBody = body
         self._request_id: bytes = request_id
@@ -151,7 +151,7 @@ class Inspection:
             data = renamed(self._head, pieces, place, model)
             longer = len(data) - sum([len(piece) for piece in pieces])
             self._body.replace(data, max(self._head.content_length + longer, 0))
-        self.request = self._insight.request_for(plan.request, model)
+        self.request = self._learning.request_for(plan.request, model)
         return GO_ON
 
     def _inspect(self) -> int:
@@ -185,7 +185,7 @@ class Inspection:
                 return REFUSE
         else:
             self.prompt = prompt
-            self._adapts = self._insight.usage == "hidden" and prompt.may_ask_for_usage()
+            self._adapts = self._learning.usage == "hidden" and prompt.may_ask_for_usage()
         if plan.pool.names.stand_in_for(asked):
             self.asking = prompt
         if body:
@@ -201,16 +201,16 @@ class Inspection:
             self._body.decoded = prompt.is_coded
         self.renames = self._plan.pool.answers_as_asked and prompt.asked not in ("", model)
         if not prompt.found.problem:
-            self.request = self._insight.request_of(self._plan.request, prompt.found)
+            self.request = self._learning.request_of(self._plan.request, prompt.found)
         elif model:
-            self.request = self._insight.request_for(self._plan.request, model)
+            self.request = self._learning.request_for(self._plan.request, model)
 
     def _find_keeper(self, prompt: PromptBody, model: str) -> None:
         """A request that names a file goes to who keeps that."""
         if self._plan.makes_things:
             thing = thing_named(prompt.json)
             if thing:
-                self.request = self._insight.request_for(self._plan.request, model, thing)
+                self.request = self._learning.request_for(self._plan.request, model, thing)
 
     def _awaits_models(self) -> bool:
         """Whether it waits now for a model that nobody is known to serve."""

@@ -7,7 +7,7 @@ from penstock.core.measure.tokens import Progress
 from penstock.wire.answer_model import ModelRenamer
 from penstock.wire.chunked import LAST_CHUNK, ChunkedReader, encode_chunk
 from penstock.wire.content_coding import BadCoding, ContentDecoder, OverBound, decoder_of
-from penstock.wire.http1 import Refusal, ResponseHead
+from penstock.wire.http1 import BadMessage, ResponseHead
 from penstock.wire.kept_things import names_in
 from penstock.wire.sse import SseMeter
 from penstock.wire.usage import UsageHider
@@ -65,7 +65,7 @@ class AnswerReading(Progress):
         if deframer is not None and data:
             try:
                 payload = deframer.feed(data)
-            except Refusal:
+            except BadMessage:
                 self._kept_bytes = MAX_ANSWER_BYTES + 1  # it passes unread
                 self._deframer = None
                 self.hider = None

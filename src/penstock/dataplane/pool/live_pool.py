@@ -24,13 +24,13 @@ from penstock.dataplane.endpoint.address_race import Address, addresses_of
 from penstock.dataplane.endpoint.connector import ConnectionSettings
 from penstock.dataplane.io.loop import Loop, report_bug
 from penstock.dataplane.io.tls import ClientContexts
-from penstock.dataplane.llm.insight import Insight
+from penstock.dataplane.llm.learning import LlmLearning
 from penstock.dataplane.llm.sightings import SightingRing
 from penstock.dataplane.pool.admission import Admission, AdmissionOwner
 from penstock.dataplane.pool.allowed_origins import AllowedOrigins
 from penstock.dataplane.pool.live_endpoint import EndpointOwner, LiveEndpoint
+from penstock.dataplane.pool.load_probing import LoadProber
 from penstock.dataplane.pool.model_waits import ModelWaits
-from penstock.dataplane.pool.probing import Prober
 from penstock.dataplane.record.recorder import Recorder, check_file
 from penstock.dataplane.record.request_log import json_text
 from penstock.wire.forwarding import Edit
@@ -82,7 +82,7 @@ class LivePool(Pool, EndpointOwner, AdmissionOwner):
         super().__init__(setup.spec.name, setup.policy)
         self._loop: Loop = loop
         self._env: Env = loop.env
-        self.prober: Prober | None = None  # of pools whose policy asks endpoints
+        self.load_prober: LoadProber | None = None  # of pools whose policy asks endpoints
         self.admission: Admission | None = None  # of pools that configure any
         self._outgoing: Admission | None = None  # its requests go on when the snapshot runs
         self.notices: list[dict[str, object]] = []  # for the supervisor's log
@@ -95,7 +95,7 @@ class LivePool(Pool, EndpointOwner, AdmissionOwner):
         self.budget = RetryBudget(0.0, 0.0)
         self._budgeted: int = self.counters.values[P_REQUESTS]  # requests the budget knows of
         self.recorder: Recorder = Recorder(self, self.counters, board.workers)
-        self.insight: Insight | None = None  # of pools that serve a language model
+        self.learning: LlmLearning | None = None  # of pools that serve a language model
         self.origins: AllowedOrigins = AllowedOrigins()
         self.waits: ModelWaits = ModelWaits(self.name, loop.env)
         self._tokens_at: float = -1.0
@@ -115,16 +115,16 @@ class LivePool(Pool, EndpointOwner, AdmissionOwner):
             dict(spec.models.aliases), dict(spec.models.fallbacks), spec.models.default
         )
         if spec.kind != "llm":
-            self.insight = None
-        elif self.insight is None:
-            self.insight = Insight(
+            self.learning = None
+        elif self.learning is None:
+            self.learning = LlmLearning(
                 self.counters,
                 ModelCounters(self._board, self.row, self._worker),
                 SightingRing(self._board, self._worker),
             )
-        if self.insight is not None:
-            self.insight.usage = spec.usage
-            self.insight.models.known = _listed_models(spec)
+        if self.learning is not None:
+            self.learning.usage = spec.usage
+            self.learning.models.known = _listed_models(spec)
         self.refuses_malformed: bool = spec.malformed == "refuse"
         self.prompt_bytes: int = spec.prompt_bytes
         self.answers_as_asked: bool = spec.models.answers == "asked"
@@ -168,17 +168,21 @@ class LivePool(Pool, EndpointOwner, AdmissionOwner):
     def configure_endpoints(self, spec: snapshot.Pool) -> None:
         """Take over other endpoints where nothing else that a snapshot says of the pool changed."""
         self.spec = spec
-        if self.insight is not None:
-            self.insight.models.known = _listed_models(spec)
+        if self.learning is not None:
+            self.learning.models.known = _listed_models(spec)
         if self.sticky is not None:
             self.sticky.replace_endpoints([endpoint.name for endpoint in spec.endpoints])
 
     def _configure_prober(self, spec: snapshot.Probe) -> None:
         if not self.policy.probes:
-            self.prober = None
-        elif self.prober is None or self.prober.spec != spec or self.prober.policy != self.policy:
-            self.prober = Prober(spec, self.policy, self.counters, self._loop)
-        self.catches_up = self._counts_tokens or self.prober is not None
+            self.load_prober = None
+        elif (
+            self.load_prober is None
+            or self.load_prober.spec != spec
+            or self.load_prober.policy != self.policy
+        ):
+            self.load_prober = LoadProber(spec, self.policy, self.counters, self._loop)
+        self.catches_up = self._counts_tokens or self.load_prober is not None
 
     def _configure_admission(self, spec: snapshot.Admission) -> None:
         admission = self.admission
@@ -266,8 +270,8 @@ class LivePool(Pool, EndpointOwner, AdmissionOwner):
             self.notices.append({"pool": self.name, **notice})
 
     def catch_up(self, env: Env) -> None:
-        if self.prober is not None:
-            self.prober.send_due(env)
+        if self.load_prober is not None:
+            self.load_prober.send_due(env)
         if self._counts_tokens and env.now - self._tokens_at > TOKENS_MAX_AGE_S:
             self._tokens_at = env.now
             for endpoint in self.members:
@@ -329,9 +333,9 @@ class LivePool(Pool, EndpointOwner, AdmissionOwner):
     def answer_endpoint(self, request: Request) -> LiveEndpoint | None:
         """The endpoint that made the answer from which the request goes on, if that is known and
         it may go there, whether or not there is room."""
-        if self.insight is None or not request.continues:
+        if self.learning is None or not request.continues:
             return None
-        home = self.insight.answer_endpoints.of(request.continues)
+        home = self.learning.answer_endpoints.of(request.continues)
         return home if isinstance(home, LiveEndpoint) and self._keeps(home, request) else None
 
     def named_by(self, cookie: str) -> LiveEndpoint | None:

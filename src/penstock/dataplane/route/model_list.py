@@ -47,7 +47,7 @@ def about_models(path: str, pools: list[LivePool], *, anthropic: bool) -> bytes:
     """
     found: dict[str, ServedModel] = {}
     for pool in pools:
-        if pool.insight is None:
+        if pool.learning is None:
             return b""
         found |= _models_of(pool)
     shown = _shown_by_anthropic if anthropic else _shown

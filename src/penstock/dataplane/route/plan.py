@@ -77,7 +77,7 @@ class PoolPlan:
         # Hash of the conversation whose stream its endpoint keeps (llama.cpp); 0 without one.
         self.conversation: int = 0
         self.asks_all: bool = False  # every endpoint has a part of the answer
-        if pool.insight is not None:
+        if pool.learning is not None:
             path = decoded_path(request.path.encode("latin-1"))
             self.api = api_of(path)
             self.family = family_of(path, head.value(b"anthropic-version") is not None)

@@ -8,7 +8,7 @@ import xxhash
 
 from penstock.core import snapshot
 from penstock.core.request import Request
-from penstock.core.route import Facts, Matcher, check_rewrite, first_match, rewritten_path
+from penstock.core.route import Matcher, RouteFacts, check_rewrite, first_match, rewritten_path
 from penstock.core.snapshot import Route, Snapshot
 from penstock.dataplane.pool.live_pool import LivePool, edits_of
 from penstock.dataplane.route.model_list import about_models, asks_for_models
@@ -73,7 +73,7 @@ class Planner:
         origin = origin_of(head, address, trusted)
         hop = Hop(address, scheme, trusted.holds(address), self._via + self._instance, origin)
         path, _, query = head.target.decode("latin-1").partition("?")
-        facts = Facts(
+        facts = RouteFacts(
             listener,
             _host_name(head.host),
             path,
@@ -121,13 +121,13 @@ class Planner:
             plan.mirror_share = route.mirror_share
         return plan
 
-    def _reading_elsewhere(self, head: RequestHead, facts: Facts, taken: int) -> bool:
+    def _reading_elsewhere(self, head: RequestHead, facts: RouteFacts, taken: int) -> bool:
         """Whether another route is meant for another reading of the path.
 
         Whichever of the two were taken, the endpoint might serve what the other's rules guard.
         """
         for reading in head.readings:
-            other = Facts(
+            other = RouteFacts(
                 facts.listener, facts.host, reading.decode("latin-1"), facts.method, facts.headers
             )
             if first_match(self._matchers, other) != taken:
@@ -135,7 +135,13 @@ class Planner:
         return False
 
     def _answered_here(
-        self, plan: Plan, route: Route, head: RequestHead, facts: Facts, query: str, scheme: str
+        self,
+        plan: Plan,
+        route: Route,
+        head: RequestHead,
+        facts: RouteFacts,
+        query: str,
+        scheme: str,
     ) -> bool:
         """Fill in the response when no endpoint is needed for it."""
         if (head.value(b"upgrade") or b"").lower() == b"websocket":
@@ -161,11 +167,11 @@ class Planner:
             return True
         return False
 
-    def _allowed(self, facts: Facts) -> str:
+    def _allowed(self, facts: RouteFacts) -> str:
         """The methods with which a request like this one would not be answered with 405."""
         found: list[str] = []
         for method in self._methods:
-            other = Facts(facts.listener, facts.host, facts.path, method, facts.headers)
+            other = RouteFacts(facts.listener, facts.host, facts.path, method, facts.headers)
             taken = first_match(self._matchers, other)
             if taken >= 0 and not _refuses_method(self._branches[taken].route):
                 found.append(method)
@@ -193,10 +199,15 @@ def _came_by(head: RequestHead, instance: bytes) -> bool:
 
 
 def _pool_plan(
-    destination: Target, request: Request, head: RequestHead, facts: Facts, target: str, hop: Hop
+    destination: Target,
+    request: Request,
+    head: RequestHead,
+    facts: RouteFacts,
+    target: str,
+    hop: Hop,
 ) -> PoolPlan:
     pool = destination.pool
-    if pool.key or pool.insight is not None:
+    if pool.key or pool.learning is not None:
         named = _configured_key(pool.spec.hash_key, head, facts)
         key = request.source.encode()
         if pool.key == "configured" and named is not None:
@@ -211,9 +222,9 @@ def _pool_plan(
             source=request.source,
             key_hash=xxhash.xxh3_64_intdigest(key) if pool.key else 0,
             session_hash=session or session_in(head.fields),
-            continues=_kept(request, head) if pool.insight is not None else 0,
+            continues=_kept(request, head) if pool.learning is not None else 0,
             # What is not understood of a language model's may take as long as its whole answer.
-            streams=pool.insight is None,
+            streams=pool.learning is None,
         )
     plan = PoolPlan(destination, request, head, target.encode("latin-1"), hop)
     if pool.sticky is not None and pool.spec.sticky is not None:
@@ -283,7 +294,7 @@ def _host_name(host: bytes) -> str:
     return text.partition(":")[0].removesuffix(".")
 
 
-def _location(route: Route, head: RequestHead, facts: Facts, query: str, scheme: str) -> str:
+def _location(route: Route, head: RequestHead, facts: RouteFacts, query: str, scheme: str) -> str:
     redirect = route.redirect
     assert redirect is not None
     path = redirect.path or rewritten_path(facts.path, route.rewrite)
@@ -300,7 +311,7 @@ def _location(route: Route, head: RequestHead, facts: Facts, query: str, scheme:
     return f"{redirect.scheme or scheme}://{host}{port}{path}"
 
 
-def _configured_key(spec: snapshot.HashKey, head: RequestHead, facts: Facts) -> bytes | None:
+def _configured_key(spec: snapshot.HashKey, head: RequestHead, facts: RouteFacts) -> bytes | None:
     """What the pool is to hash by; None: the request lacks it, or it is the client's address.
 
     Empty is absent: else all who have nothing to say would be one.

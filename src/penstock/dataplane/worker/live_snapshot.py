@@ -141,7 +141,7 @@ class LiveSnapshot:
             pool = self.pools[change.pool]
             self._change_pool(pool, specs[change.pool], change, of_placed)
             apart = [e for _, e in change.placed if e.base_path or e.headers]
-            stale = stale or pool.insight is not None or pool.sticky is not None or len(apart) > 0
+            stale = stale or pool.learning is not None or pool.sticky is not None or len(apart) > 0
         if stale:
             self.planner.generation = spec.generation
 
@@ -231,9 +231,9 @@ class LiveSnapshot:
             if index not in self._indexes:
                 self._indexes.append(index)
         answer_endpoints: AnswerEndpoints | None = None
-        if pool.insight is not None:
-            answer_endpoints = pool.insight.answer_endpoints
-            pool.insight.journal = self._routed
+        if pool.learning is not None:
+            answer_endpoints = pool.learning.answer_endpoints
+            pool.learning.journal = self._routed
         if self._routed is not None and (index is not None or answer_endpoints is not None):
             for endpoint in pool.members:
                 self._believers[endpoint.row] = Believer(endpoint, index, answer_endpoints)

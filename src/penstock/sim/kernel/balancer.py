@@ -26,9 +26,9 @@ _UNAVAILABLE: Final = 503
 class _Deadline(Event):
     """The client of a job stops waiting."""
 
-    def __init__(self, balancer: "Balancer", job: Job) -> None:
+    def __init__(self, balancer: "SimulatedBalancer", job: Job) -> None:
         super().__init__()
-        self._balancer: Balancer = balancer
+        self._balancer: SimulatedBalancer = balancer
         self._job: Job = job
 
     def fire(self) -> None:
@@ -38,9 +38,9 @@ class _Deadline(Event):
 class _Probe(Event):
     """A question on its way to a server, or the answer on its way back."""
 
-    def __init__(self, balancer: "Balancer", endpoint: Endpoint, server: Server) -> None:
+    def __init__(self, balancer: "SimulatedBalancer", endpoint: Endpoint, server: Server) -> None:
         super().__init__()
-        self._balancer: Balancer = balancer
+        self._balancer: SimulatedBalancer = balancer
         self._endpoint: Endpoint = endpoint
         self._server: Server = server
         self._answer: LoadReport | None = None
@@ -60,7 +60,7 @@ class _Probe(Event):
                 clock.heap.schedule(self, clock.now + delay.draw(balancer.network))
 
 
-class Balancer(Sender, Admitted):
+class SimulatedBalancer(Sender, Admitted):
     """Picks, opens the ticket, sends, and settles; several of them may share the servers.
 
     ``servers[i]`` does the work of ``pool.endpoints[i]``. Delays are one way; None is none at all.

@@ -3,7 +3,7 @@
 from random import Random
 
 from penstock.core.health.health import DOWN, UP
-from penstock.sim.kernel.balancer import Balancer
+from penstock.sim.kernel.balancer import SimulatedBalancer
 from penstock.sim.kernel.events import Event
 from penstock.sim.kernel.laws import Law
 from penstock.sim.kernel.server import Server
@@ -44,10 +44,10 @@ class Pause(Event):
 class Failure(Event):
     """The server dies with all that it holds; after ``noticed_s`` health checks have seen it."""
 
-    def __init__(self, order: int, balancers: list[Balancer], noticed_s: float) -> None:
+    def __init__(self, order: int, balancers: list[SimulatedBalancer], noticed_s: float) -> None:
         super().__init__()
         self._order: int = order
-        self._balancers: list[Balancer] = balancers
+        self._balancers: list[SimulatedBalancer] = balancers
         self._noticed_s: float = noticed_s
 
     def fire(self) -> None:
@@ -61,10 +61,10 @@ class Failure(Event):
 class Recovery(Event):
     """The server is back, empty; after ``noticed_s`` health checks have seen it."""
 
-    def __init__(self, order: int, balancers: list[Balancer], noticed_s: float) -> None:
+    def __init__(self, order: int, balancers: list[SimulatedBalancer], noticed_s: float) -> None:
         super().__init__()
         self._order: int = order
-        self._balancers: list[Balancer] = balancers
+        self._balancers: list[SimulatedBalancer] = balancers
         self._noticed_s: float = noticed_s
 
     def fire(self) -> None:
@@ -78,10 +78,10 @@ class Recovery(Event):
 class HealthNotice(Event):
     """Every balancer takes the endpoint for up, or for down."""
 
-    def __init__(self, order: int, balancers: list[Balancer], up: bool) -> None:
+    def __init__(self, order: int, balancers: list[SimulatedBalancer], up: bool) -> None:
         super().__init__()
         self._order: int = order
-        self._balancers: list[Balancer] = balancers
+        self._balancers: list[SimulatedBalancer] = balancers
         self._up: bool = up
 
     def fire(self) -> None:
@@ -93,10 +93,10 @@ class HealthNotice(Event):
 class Drain(Event):
     """Every balancer stops, or begins again, to send to the endpoint; what runs there goes on."""
 
-    def __init__(self, order: int, balancers: list[Balancer], draining: bool) -> None:
+    def __init__(self, order: int, balancers: list[SimulatedBalancer], draining: bool) -> None:
         super().__init__()
         self._order: int = order
-        self._balancers: list[Balancer] = balancers
+        self._balancers: list[SimulatedBalancer] = balancers
         self._draining: bool = draining
 
     def fire(self) -> None:
@@ -108,10 +108,10 @@ class Drain(Event):
 class WeightChange(Event):
     """Every balancer gives the endpoint this weight."""
 
-    def __init__(self, order: int, balancers: list[Balancer], weight: float) -> None:
+    def __init__(self, order: int, balancers: list[SimulatedBalancer], weight: float) -> None:
         super().__init__()
         self._order: int = order
-        self._balancers: list[Balancer] = balancers
+        self._balancers: list[SimulatedBalancer] = balancers
         self._weight: float = weight
 
     def fire(self) -> None:

@@ -8,7 +8,7 @@ from penstock.core.measure.tokens import Outlook, OutputPredictor
 from penstock.core.request import Request
 from penstock.core.ticket import DONE
 from penstock.sim.kernel.arrivals import Arrivals
-from penstock.sim.kernel.balancer import Balancer
+from penstock.sim.kernel.balancer import SimulatedBalancer
 from penstock.sim.kernel.engine_server import PromptJob
 from penstock.sim.kernel.events import Clock, Event
 from penstock.sim.kernel.job import Job
@@ -162,7 +162,7 @@ class ConversationSource(OpenSource):
         clock: Clock,
         arrivals: Arrivals,
         workload: PromptWorkload,
-        balancers: list[Balancer],
+        balancers: list[SimulatedBalancer],
         recorder: Recorder,
         rng: Random,
         thinking: Random,

@@ -2,7 +2,7 @@
 
 from penstock.core.endpoint import Endpoint
 from penstock.core.measure.load_report import LoadReport
-from penstock.sim.kernel.balancer import Balancer
+from penstock.sim.kernel.balancer import SimulatedBalancer
 from penstock.sim.kernel.events import Clock, Event
 
 # Requests; prompt tokens that wait; requests whose answer has begun; prompt tokens computed.
@@ -17,13 +17,13 @@ class LoadExchange(Event):
     """
 
     def __init__(
-        self, clock: Clock, balancers: list[Balancer], interval_s: float, delay_s: float
+        self, clock: Clock, balancers: list[SimulatedBalancer], interval_s: float, delay_s: float
     ) -> None:
         super().__init__()
         if not (interval_s > 0.0 and delay_s >= 0.0):
             raise ValueError(f"reports need an interval above 0, not {interval_s!r}, {delay_s!r}")
         self._clock: Clock = clock
-        self._balancers: list[Balancer] = balancers
+        self._balancers: list[SimulatedBalancer] = balancers
         self._interval_s: float = interval_s
         self._delay_s: float = delay_s
 
@@ -40,9 +40,9 @@ class LoadExchange(Event):
 class _Loads(Event):
     """What each balancer counted at each endpoint when it was made."""
 
-    def __init__(self, balancers: list[Balancer]) -> None:
+    def __init__(self, balancers: list[SimulatedBalancer]) -> None:
         super().__init__()
-        self._balancers: list[Balancer] = balancers
+        self._balancers: list[SimulatedBalancer] = balancers
         self._counts: list[list[_Counts]] = [_counts(b.pool.endpoints) for b in balancers]
 
     def fire(self) -> None:
@@ -68,12 +68,12 @@ class Poll(Event):
     own time, so they do not all see the same state.
     """
 
-    def __init__(self, clock: Clock, balancer: Balancer, interval_s: float) -> None:
+    def __init__(self, clock: Clock, balancer: SimulatedBalancer, interval_s: float) -> None:
         super().__init__()
         if not interval_s > 0.0:
             raise ValueError(f"a poll needs an interval above 0, not {interval_s!r}")
         self._clock: Clock = clock
-        self._balancer: Balancer = balancer
+        self._balancer: SimulatedBalancer = balancer
         self._interval_s: float = interval_s
 
     def fire(self) -> None:
@@ -90,12 +90,12 @@ class Poll(Event):
 class Scrape(Event):
     """Every ``interval_s`` each server's report goes to each balancer's policy."""
 
-    def __init__(self, clock: Clock, balancers: list[Balancer], interval_s: float) -> None:
+    def __init__(self, clock: Clock, balancers: list[SimulatedBalancer], interval_s: float) -> None:
         super().__init__()
         if not interval_s > 0.0:
             raise ValueError(f"a scrape needs an interval above 0, not {interval_s!r}")
         self._clock: Clock = clock
-        self._balancers: list[Balancer] = balancers
+        self._balancers: list[SimulatedBalancer] = balancers
         self._interval_s: float = interval_s
 
     def fire(self) -> None:
@@ -111,12 +111,12 @@ class WeightFeed(Event):
     of utilisation: w = q/u, the weighted round robin of Prequal's baseline (NSDI 2024, 2).
     """
 
-    def __init__(self, clock: Clock, balancers: list[Balancer], interval_s: float) -> None:
+    def __init__(self, clock: Clock, balancers: list[SimulatedBalancer], interval_s: float) -> None:
         super().__init__()
         if not interval_s > 0.0:
             raise ValueError(f"weights need an interval above 0, not {interval_s!r}")
         self._clock: Clock = clock
-        self._balancers: list[Balancer] = balancers
+        self._balancers: list[SimulatedBalancer] = balancers
         self._interval_s: float = interval_s
 
     def fire(self) -> None:

@@ -7,7 +7,7 @@ from mypy_extensions import mypyc_attr
 
 from penstock.core.request import Request
 from penstock.sim.kernel.arrivals import Arrivals
-from penstock.sim.kernel.balancer import Balancer
+from penstock.sim.kernel.balancer import SimulatedBalancer
 from penstock.sim.kernel.events import Clock, Event
 from penstock.sim.kernel.job import Job, Origin
 from penstock.sim.kernel.laws import Law
@@ -58,7 +58,7 @@ class Source(Event, Origin):
         self,
         clock: Clock,
         workload: Workload,
-        balancers: list[Balancer],
+        balancers: list[SimulatedBalancer],
         recorder: Recorder,
         rng: Random,
         *,
@@ -73,7 +73,7 @@ class Source(Event, Origin):
             raise ValueError(f"warm_up is a share in [0, 1), not {warm_up!r}")
         self.clock: Clock = clock
         self.workload: Workload = workload
-        self.balancers: list[Balancer] = balancers
+        self.balancers: list[SimulatedBalancer] = balancers
         self.recorder: Recorder = recorder
         self.rng: Random = rng
         self.customers: int = customers if customers > 0 else 1 << 60
@@ -138,7 +138,7 @@ class OpenSource(Source):
         clock: Clock,
         arrivals: Arrivals,
         workload: Workload,
-        balancers: list[Balancer],
+        balancers: list[SimulatedBalancer],
         recorder: Recorder,
         rng: Random,
         *,
@@ -197,7 +197,7 @@ class ClosedSource(Source):
         clients: int,
         think: Law,
         workload: Workload,
-        balancers: list[Balancer],
+        balancers: list[SimulatedBalancer],
         recorder: Recorder,
         rng: Random,
         *,

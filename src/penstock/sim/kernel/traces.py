@@ -3,7 +3,7 @@
 from random import Random
 
 from penstock.core.request import Request
-from penstock.sim.kernel.balancer import Balancer
+from penstock.sim.kernel.balancer import SimulatedBalancer
 from penstock.sim.kernel.engine_server import PromptJob
 from penstock.sim.kernel.events import Clock, Event
 from penstock.sim.kernel.job import Job
@@ -89,7 +89,7 @@ class TraceConversationSource(Source):
         clock: Clock,
         conversations: list[TracedConversation],
         workload: TraceWorkload,
-        balancers: list[Balancer],
+        balancers: list[SimulatedBalancer],
         recorder: Recorder,
         rng: Random,
         *,

@@ -25,7 +25,7 @@ _FIRST_TOKEN: Final = 0  # of board.SERVING_PHASES
 _TOKEN: Final = 1
 
 
-class Insight:
+class LlmLearning:
     """One pool's; in one worker. ``usage`` is the pool's setting of that name."""
 
     def __init__(

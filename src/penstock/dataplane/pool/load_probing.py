@@ -32,7 +32,7 @@ MAX_ANSWER_BYTES: Final = 4096
 MAX_UNANSWERED: Final = 8
 
 
-class Prober:
+class LoadProber:
     """A pool's probes in one worker."""
 
     def __init__(
@@ -98,8 +98,8 @@ class Prober:
 class Probe(ResponseSink):
     """One of them, until it is answered."""
 
-    def __init__(self, prober: Prober, endpoint: LiveEndpoint) -> None:
-        self._prober: Prober = prober
+    def __init__(self, load_prober: LoadProber, endpoint: LiveEndpoint) -> None:
+        self._load_prober: LoadProber = load_prober
         self._endpoint: LiveEndpoint = endpoint
         self._connection: EndpointConnection | None = None
         self._fields: list[Field] = []
@@ -110,15 +110,15 @@ class Probe(ResponseSink):
         """Send once this is there."""
         self._connection = connection
         connection.sink = self
-        connection.arm(self._prober.spec.timeout_s)
+        connection.arm(self._load_prober.spec.timeout_s)
 
     def send(self, connection: EndpointConnection) -> None:
         """Send now."""
         self._connection = connection
         connection.begin(self, False, 0.0)
         connection.request_sent = True
-        connection.arm(self._prober.spec.timeout_s)
-        connection.send(self._prober.request(self._endpoint))
+        connection.arm(self._load_prober.spec.timeout_s)
+        connection.send(self._load_prober.request(self._endpoint))
 
     def on_connected(self) -> None:
         connection = self._connection
@@ -164,9 +164,9 @@ class Probe(ResponseSink):
         in_flight, latency_s = probe_answer(self._fields, self._body)
         if in_flight < 0.0:
             return None
-        return LoadReport(self._prober.env.now, in_flight=in_flight, latency_s=latency_s)
+        return LoadReport(self._load_prober.env.now, in_flight=in_flight, latency_s=latency_s)
 
     def _end(self, report: LoadReport | None) -> None:
         if self._connection is not None:
             self._connection = None
-            self._prober.ended(self._endpoint, report)
+            self._load_prober.ended(self._endpoint, report)
