@@ -25,6 +25,7 @@ from penstock.dataplane.io.tls import server_context
 from penstock.dataplane.record.recorder import Recorder
 from penstock.dataplane.worker.live_snapshot import LiveSnapshot
 
+_ASKED_TO_END_S: Final = 2.0  # before the deadline of a stop
 _LAST_LINES_S: Final = 1.0  # to write what logs still hold when the worker ends
 
 
@@ -167,6 +168,9 @@ class Worker(Chore):
         if notices and self.supervisor is not None:
             self.supervisor.tell(notices)
         counters.publish()
+        if context.stopping and now >= self._deadline - _ASKED_TO_END_S:
+            for item in list(context.loop.by_fd.values()):
+                item.go_away()
         if context.stopping and (context.clients == 0 or now >= self._deadline):
             context.loop.stop()
 
