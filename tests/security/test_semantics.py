@@ -141,7 +141,7 @@ def test_case43_h2c_is_never_passed_on(site: Site, protocol: str) -> None:
 
 @pytest.mark.parametrize("protocol", ["websocket", "WebSocket"])
 def test_case44_what_follows_a_refused_upgrade_is_no_tunnel(site: Site, protocol: str) -> None:
-    """It is no handshake, for want of a key. Bytes after the request are requests, or are not read at all."""
+    """It is no handshake, for want of a key. Bytes behind it are requests, or are not read."""
     site.endpoint.forget()
     lines = ("Connection: Upgrade", f"Upgrade: {protocol}", "Sec-WebSocket-Version: 13")
     with site.worker.connect() as client:
