@@ -62,6 +62,7 @@ class Connector:
         self.idle: list[KeptConnection] = []  # the one used last stands last
         self.reuse: ReuseHistory = ReuseHistory()
         self.open_connections: int = 0
+        self.speaks_http: bool = True  # else a stream of bytes is all that is known
         self.removed: bool = False  # the endpoint is configured no longer: nothing is kept
         self._reached_by: tuple[Any, ...] = ()
 

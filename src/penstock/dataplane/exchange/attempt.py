@@ -7,7 +7,8 @@ attempt that calls, so that an exchange may have two at once.
 from mypy_extensions import mypyc_attr
 
 from penstock.core.ticket import ABANDONED, CONNECT_FAILED, Ticket
-from penstock.dataplane.endpoint.http1 import EndpointConnection, connect
+from penstock.dataplane.endpoint.connecting import connect
+from penstock.dataplane.endpoint.connection import EndpointConnection
 from penstock.dataplane.endpoint.idle_connections import take_idle
 from penstock.dataplane.endpoint.response_sink import ResponseSink
 from penstock.dataplane.exchange.turn import FIRST_BYTE, NO_TIMER, STREAM_IDLE, Turn

@@ -25,7 +25,8 @@ from penstock.dataplane.board.layout import (
     W_UNROUTED,
 )
 from penstock.dataplane.context import Context
-from penstock.dataplane.endpoint.http1 import EndpointConnection
+from penstock.dataplane.endpoint.connection import EndpointConnection
+from penstock.dataplane.endpoint.http1 import Http1Connection
 from penstock.dataplane.exchange import answers
 from penstock.dataplane.exchange.answer_tap import AnswerTap, changes_length, reading_for
 from penstock.dataplane.exchange.answers import Answer
@@ -206,7 +207,7 @@ class Exchange(AttemptOwner, ModelsAwaiter, GatheringOwner):
         pool_plan = self.pool_plan
         connection = attempt.connection
         assert pool_plan is not None
-        assert connection is not None
+        assert isinstance(connection, Http1Connection)
         endpoint = attempt.endpoint
         if connection.requests == 0:
             pool_plan.pool.counters.record(_CONNECT, attempt.connect_s)
@@ -259,6 +260,7 @@ class Exchange(AttemptOwner, ModelsAwaiter, GatheringOwner):
             body.give_room_back(self.context)
         connection = attempt.connection
         endpoint = attempt.endpoint
+        assert isinstance(connection, Http1Connection)
         connection.request_sent = complete
         self._awaits_continue = False
         if data:
