@@ -12,6 +12,7 @@ what came out.
 import gc
 import sys
 from collections.abc import Callable
+from importlib import import_module
 from time import process_time
 from typing import Any
 
@@ -166,9 +167,8 @@ class Own(Codec, ConnectionReceiver):
 
 class Ngh2(Codec):
     def __init__(self, is_client: bool, changing: bool) -> None:
-        import ngh2
-
         super().__init__(is_client)
+        ngh2: Any = import_module("ngh2")  # no dependency of ours: pip install ngh2
         self.ngh2 = ngh2
         self.changing = changing
         self.repeated_answer = response_pairs(0, False)
@@ -204,16 +204,16 @@ class Ngh2(Codec):
             elif kind is kinds.DataReceived:
                 connection.acknowledge_received_data(len(event.data), event.stream_id)
                 self.seen += event.end_stream
-        return connection.data_to_send()
+        return bytes(connection.data_to_send())
 
     def request(self, number: int, changing: bool) -> bytes:
         pairs = request_pairs(number, True) if changing else self.repeated
         self.connection.send_request(pairs, end_stream=True)
-        return self.connection.data_to_send()
+        return bytes(self.connection.data_to_send())
 
     def download(self) -> bytes:
         self.connection.send_data(1, CHUNK)
-        return self.connection.data_to_send()
+        return bytes(self.connection.data_to_send())
 
 
 class H2(Codec):
