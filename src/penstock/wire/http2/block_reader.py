@@ -8,11 +8,11 @@ from typing import Final
 
 from penstock.wire.http2.flood_limits import Limits
 from penstock.wire.http2.header_block import HeaderBlock
+from penstock.wire.http2.held_heads import held_bytes
 from penstock.wire.http2.hpack_decoder import HpackDecoder
 from penstock.wire.http2.message_rules import request_of, response_of, trailers_of
 
 _REMEMBERED_BLOCKS: Final = 64
-_REMEMBERED_BYTES: Final = 16384
 
 
 class BlockReader:
@@ -65,21 +65,22 @@ class BlockReader:
             block = response_of(entries)
         else:
             block = request_of(entries, self.connect_protocol)
-        block.size = self.decoder.size
+        block.entries = entries
         if table.generation == before:
             self._remember(code, block, is_trailers)
         return block
 
     def _remember(self, code: bytes, block: HeaderBlock, is_trailers: bool) -> None:
         generation = self.decoder.table.generation
-        size = len(code) + block.size
+        most = self._limits.remembered_bytes
+        size = len(code) + held_bytes(block)
         full = len(self._heads) + len(self._trailers) >= _REMEMBERED_BLOCKS
-        if self._generation != generation or full or self._bytes + size > _REMEMBERED_BYTES:
+        if self._generation != generation or full or self._bytes + size > most:
             self._generation = generation
             self._heads.clear()
             self._trailers.clear()
             self._bytes = 0
-        if size > _REMEMBERED_BYTES:
+        if size > most:
             return
         self._bytes += size
         if is_trailers:

@@ -8,7 +8,11 @@ PING, SETTINGS, PRIORITY and empty frames (CVE-2019-9512, 9513, 9515, 9518), CON
 
 from typing import Final
 
-from penstock.wire.http2.codes import ENHANCE_YOUR_CALM, ConnectionFault
+from penstock.wire.http2.codes import (
+    ENHANCE_YOUR_CALM,
+    INITIAL_WINDOW_BYTES,
+    ConnectionFault,
+)
 
 RESETS_RECEIVED: Final = 0
 RESETS_PROVOKED: Final = 1  # streams that we reset because of what the peer sent
@@ -38,15 +42,22 @@ _BUCKETS: Final = UNKNOWN_FRAMES + 1
 
 
 class Limits:
-    """Bounds on one peer; shared by connections, which only read them."""
+    """Bounds on one peer; shared by connections, which only read them.
 
-    def __init__(self) -> None:
+    ``memory_bytes`` is what one connection may make us hold beyond an idle one, whatever is sent;
+    what its streams' receivers keep is within it as long as they copy nothing.
+    """
+
+    def __init__(self, memory_bytes: int = 262144) -> None:
         self.header_fields: int = 128  # field lines of a head or trailer section, crumbs too
         self.header_list_bytes: int = 32768  # of one list, 32 octets added to each line
-        self.held_header_bytes: int = 131072  # of the heads of all open streams
+        self.held_header_bytes: int = memory_bytes // 4  # of the heads of all open streams
         self.continuations: int = 8  # frames of one header block after the first
-        self.connection_window_bytes: int = 131072  # received and not yet consumed, at most
-        self.pending_output_bytes: int = 65536  # of acks, resets and the like, not yet taken
+        # Received and not yet consumed; the protocol allows no less (RFC 9113, 6.9.2).
+        self.connection_window_bytes: int = max(memory_bytes * 3 // 8, INITIAL_WINDOW_BYTES)
+        self.output_bytes: int = memory_bytes // 8  # that wait to be taken; content stops there
+        self.pending_output_bytes: int = memory_bytes // 16  # of acks, resets and the like
+        self.remembered_bytes: int = memory_bytes // 16  # of header blocks received
         self.burst: list[int] = [200, 200, 100, 50, 200, 400, 400, 200]
         self.per_s: list[float] = [50.0, 50.0, 10.0, 5.0, 20.0, 100.0, 100.0, 20.0]
 

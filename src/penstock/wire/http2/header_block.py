@@ -3,9 +3,11 @@
 from typing import Final
 
 from penstock.wire.http1 import Field
+from penstock.wire.http2.hpack_tables import Entry
 
 DEFAULT_URGENCY: Final = 3  # RFC 9218, 4.1
 _NONE_NAMED: Final[list[bytes]] = []
+_NO_ENTRIES: Final[list[Entry]] = []
 
 
 class HeaderBlock:
@@ -31,8 +33,8 @@ class HeaderBlock:
         self.incremental: bool = False
         # Names of fields that no hop may keep in a table (RFC 7541, 7.1.3).
         self.never_indexed: list[bytes] = _NONE_NAMED
-        self.size: int = 0  # of all field lines as they came, 32 octets added to each
-        self.users: int = 0  # streams that keep it
+        self.entries: list[Entry] = _NO_ENTRIES  # the field lines as they came
+        self.users: int = 0  # open streams whose head it is
         self.times_encoded: int = 0
         self.derived: object = None  # whatever its receiver makes of it
 

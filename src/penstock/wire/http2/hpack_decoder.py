@@ -24,7 +24,6 @@ class HpackDecoder:
         self.allowed_table_bytes: int = DEFAULT_TABLE_BYTES
         self.resize_due: bool = False  # the peer must shrink its table first (RFC 7541, 4.2)
         self.overrun: bool = False  # the last block had more than the bounds let through
-        self.size: int = 0  # of the last block's field lines, 32 octets added to each
         self._data: bytes = b""
         self._position: int = 0
 
@@ -72,7 +71,6 @@ class HpackDecoder:
                 self.overrun = True
             else:
                 entries.append(entry)
-        self.size = size
         self._data = b""
         return entries
 

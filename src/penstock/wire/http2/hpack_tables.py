@@ -83,13 +83,16 @@ class Entry:
         self.size: int = len(name) + len(value) + ENTRY_OVERHEAD_BYTES
         self.kind: int = kind_of(name, value)
         self.never_indexed: bool = never_indexed
+        self.holders: int = 0  # blocks of open streams that it is in; once for the static table
 
 
 def _static_entries() -> list[Entry]:
     entries: list[Entry] = []
     for line in _STATIC_FIELDS.encode().split(b"\n"):
         name, _, value = line.partition(b" ")
-        entries.append(Entry(name, value))
+        entry = Entry(name, value)
+        entry.holders = 1
+        entries.append(entry)
     return entries
 
 

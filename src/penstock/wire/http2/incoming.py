@@ -4,6 +4,7 @@ from typing import Final
 
 from penstock.wire.http2.block_reader import BlockReader
 from penstock.wire.http2.codes import (
+    ENHANCE_YOUR_CALM,
     FLOW_CONTROL_ERROR,
     NO_ERROR,
     PROTOCOL_ERROR,
@@ -18,7 +19,7 @@ from penstock.wire.http2.flood_limits import (
     RESETS_PROVOKED,
     Limits,
 )
-from penstock.wire.http2.header_block import HeaderBlock, response_block
+from penstock.wire.http2.header_block import response_block
 from penstock.wire.http2.outgoing import Outgoing
 from penstock.wire.http2.receiver import ConnectionReceiver
 from penstock.wire.http2.settings import Settings
@@ -113,9 +114,10 @@ class Incoming(Outgoing):
         if len(self.streams) >= self.local.max_concurrent_streams:
             self._refuse(stream_id, not end, REFUSED_STREAM, "more streams than we allow")
             return
-        if not self._hold_head(stream, block):
+        if not self._heads.hold(block):
             self._refuse(stream_id, not end, REFUSED_STREAM, "too large heads at a time")
             return
+        stream.head = block
         self.streams[stream_id] = stream
         stream.expected = block.content_length
         stream.connect = block.method == b"CONNECT"
@@ -126,16 +128,6 @@ class Incoming(Outgoing):
             self._take_early_priority(stream)
         stream.receiver = self.receiver.on_stream(stream)
         stream.receiver.on_head(stream, block, end)
-
-    def _hold_head(self, stream: Stream, block: HeaderBlock) -> bool:
-        """Count the memory of a head: heads that are one object count once."""
-        if block.users == 0:
-            if self._held_header_bytes + block.size > self.limits.held_header_bytes:
-                return False
-            self._held_header_bytes += block.size
-        block.users += 1
-        stream.head = block
-        return True
 
     def _take_early_priority(self, stream: Stream) -> None:
         told = self._early_priorities.pop(stream.id, None)
@@ -170,7 +162,10 @@ class Incoming(Outgoing):
             if end and block.content_length > 0:
                 self._stream_fault(stream, PROTOCOL_ERROR, "Content-Length without content")
                 return
-        self._hold_head(stream, block)
+        if not self._heads.hold(block):
+            self._stream_fault(stream, ENHANCE_YOUR_CALM, "too large heads at a time")
+            return
+        stream.head = block
         receiver = stream.receiver
         if end:
             self._end_remote(stream)

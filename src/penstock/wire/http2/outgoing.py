@@ -25,6 +25,7 @@ from penstock.wire.http2.codes import (
 )
 from penstock.wire.http2.flood_limits import PINGS, WINDOW_UPDATES, FloodCounter, Limits
 from penstock.wire.http2.header_block import HeaderBlock
+from penstock.wire.http2.held_heads import HeldHeads
 from penstock.wire.http2.hpack_encoder import HpackEncoder
 from penstock.wire.http2.priority import SendOrder, priority_value
 from penstock.wire.http2.receiver import ConnectionReceiver
@@ -39,7 +40,6 @@ _TWO_NUMBERS: Final = struct.Struct(">II")
 _JOINED_BYTES: Final = 4096
 _MAX_DATA_FRAME_BYTES: Final = 65536  # whatever the peer would take: another may be more urgent
 _INCREMENTAL_TURN_BYTES: Final = 16384
-_OUTPUT_BYTES: Final = 65536  # of frames that wait for ``take_output``
 _RESETS_REMEMBERED: Final = 256
 
 
@@ -77,7 +77,7 @@ class Outgoing:
         self._initial_window: int = INITIAL_WINDOW_BYTES  # of ours, as the peer acknowledged it
         self._unacknowledged: list[Settings] = []
         self._reset_by_us: dict[int, bool] = {}  # whose frames may still be under way
-        self._held_header_bytes: int = 0
+        self._heads: HeldHeads = HeldHeads(limits.held_header_bytes)
         self._was_full: bool = False  # ``can_open`` said no for want of room
         self._opening_due: bool = False
 
@@ -209,7 +209,9 @@ class Outgoing:
                 self._append(frame_header(0, DATA, END_STREAM, stream.id))
                 self._end_local(stream)
             return 0
-        room = min(stream.send_window, min(self.send_window, _OUTPUT_BYTES - self.output_bytes))
+        room = min(self.send_window, self.limits.output_bytes - self.output_bytes)
+        if room > stream.send_window:
+            room = stream.send_window
         if stream.incremental and room > _INCREMENTAL_TURN_BYTES and self._order.count:
             room = _INCREMENTAL_TURN_BYTES
         if room <= 0:
@@ -336,7 +338,7 @@ class Outgoing:
             stream.starved = True
 
     def _call_waiting(self) -> None:
-        while self.send_window > 0 and self.output_bytes < _OUTPUT_BYTES:
+        while self.send_window > 0 and self.output_bytes < self.limits.output_bytes:
             stream = self._order.next()
             if stream is None:
                 return
@@ -371,9 +373,7 @@ class Outgoing:
         self.streams.pop(stream.id, None)
         head = stream.head
         if head is not None:
-            head.users -= 1
-            if head.users == 0:
-                self._held_header_bytes -= head.size
+            self._heads.release(head)
         if self._was_full:
             self._was_full = False
             self._opening_due = True
