@@ -95,7 +95,11 @@ class Codec:
         """Bytes came; as a server answer each request; what is to be sent."""
         raise NotImplementedError
 
-    def request(self, number: int, changing: bool) -> bytes:
+    def prepare(self, number: int, changing: bool) -> Any:
+        """A request's fields, as the codec takes them."""
+        raise NotImplementedError
+
+    def request(self, fields: Any) -> bytes:
         """As a client send a request; its bytes."""
         raise NotImplementedError
 
@@ -153,10 +157,12 @@ class Own(Codec, ConnectionReceiver):
         self.connection.receive(data, 1.0)
         return b"".join(self.connection.take_output())
 
-    def request(self, number: int, changing: bool) -> bytes:
-        block = block_of(request_pairs(number, True)) if changing else self.repeated
+    def prepare(self, number: int, changing: bool) -> Any:
+        return block_of(request_pairs(number, True)) if changing else self.repeated
+
+    def request(self, fields: Any) -> bytes:
         stream = self.connection.open(OwnStream(self))
-        self.connection.send_head(stream, block, True)
+        self.connection.send_head(stream, fields, True)
         return b"".join(self.connection.take_output())
 
     def download(self) -> bytes:
@@ -206,9 +212,11 @@ class Ngh2(Codec):
                 self.seen += event.end_stream
         return bytes(connection.data_to_send())
 
-    def request(self, number: int, changing: bool) -> bytes:
-        pairs = request_pairs(number, True) if changing else self.repeated
-        self.connection.send_request(pairs, end_stream=True)
+    def prepare(self, number: int, changing: bool) -> Any:
+        return request_pairs(number, True) if changing else self.repeated
+
+    def request(self, fields: Any) -> bytes:
+        self.connection.send_request(fields, end_stream=True)
         return bytes(self.connection.data_to_send())
 
     def download(self) -> bytes:
@@ -246,9 +254,12 @@ class H2(Codec):
                 self.seen += event.stream_ended is not None
         return bytes(connection.data_to_send())
 
-    def request(self, number: int, changing: bool) -> bytes:
+    def prepare(self, number: int, changing: bool) -> Any:
+        return request_pairs(number, changing)
+
+    def request(self, fields: Any) -> bytes:
         stream_id = self.connection.get_next_available_stream_id()
-        self.connection.send_headers(stream_id, request_pairs(number, changing), end_stream=True)
+        self.connection.send_headers(stream_id, fields, end_stream=True)
         return bytes(self.connection.data_to_send())
 
     def download(self) -> bytes:
@@ -282,7 +293,7 @@ def serving(kind: str, exchanges: int, changing: bool) -> float:
     peer.feed(twin.feed(hello))
     requests = []
     for number in range(exchanges):
-        requests.append(peer.request(number, changing))
+        requests.append(peer.request(peer.prepare(number, changing)))
         peer.feed(twin.feed(requests[-1]))
     began = process_time()
     for data in requests:
@@ -301,12 +312,13 @@ def asking(kind: str, exchanges: int, changing: bool) -> float:
     twin.feed(hello)
     answers = []
     for number in range(exchanges):
-        answers.append(peer.feed(twin.request(number, changing)))
+        answers.append(peer.feed(twin.request(twin.prepare(number, changing))))
         twin.feed(answers[-1])
     codec.feed(hello)
+    requests = [codec.prepare(number, changing) for number in range(exchanges)]
     began = process_time()
     for number in range(exchanges):
-        codec.request(number, changing)
+        codec.request(requests[number])
         codec.feed(answers[number])
     took = process_time() - began
     assert codec.seen == exchanges, (codec.seen, exchanges)

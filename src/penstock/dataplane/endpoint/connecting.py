@@ -37,7 +37,7 @@ def connect(connector: Connector) -> EndpointConnection:
         tls = TlsChannel(connector.tls, False, connector.server_name)
     connection = (
         Http1Connection(connector, sock, address, tls)
-        if connector.speaks_http
+        if connector.settings.speaks_http
         else EndpointConnection(connector, sock, address, tls)
     )
     if race is not None:

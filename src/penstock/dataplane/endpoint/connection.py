@@ -59,12 +59,10 @@ class EndpointConnection(KeptConnection, Racer):
         self.sink = None
         self.close()
 
-    def close(self) -> None:
-        if self.open:
-            self.connector.open_connections -= 1
-            if self.race is not None:
-                self.race.cancel()
-        super().close()
+    def left(self) -> None:
+        self.connector.open_connections -= 1
+        if self.race is not None:
+            self.race.cancel()
 
     # --- events -----------------------------------------------------------------------------
 

@@ -21,6 +21,8 @@ _EOS: Final = 256
 _ROOT: Final = 0
 _LONGEST_PADDING_BITS: Final = 7
 _IMPOSSIBLE: Final = -1
+_NOT_MET: Final[list[int]] = []
+_NO_TEXTS: Final[list[bytes]] = []
 
 
 class HuffmanFault(Exception):
@@ -35,12 +37,14 @@ class _Code:
         self.lengths: list[int] = [ord(letter) - ord("A") + _SHORTEST_BITS for letter in _LENGTHS]
         # Where a 0 and a 1 lead from each node: to a node, or to symbol s as -(s + 1).
         self.children: list[list[int]] = [[_ROOT, _ROOT]]
-        # For each node, once met: 256 transitions, each node << 18 | count << 16 | symbols.
-        self.transitions: list[list[int] | None] = []
+        # For each node, once met: where each octet leads, and the text that it completes.
+        self.leads: list[list[int]] = []
+        self.texts: list[list[bytes]] = []
         self._assign_codes()
         for symbol in range(_EOS + 1):
             self._add_to_tree(symbol)
-        self.transitions = [None] * len(self.children)
+        self.leads = [_NOT_MET] * len(self.children)
+        self.texts = [_NO_TEXTS] * len(self.children)
         # The nodes that padding ends at: up to seven ones, the beginning of EOS (RFC 7541, 5.2).
         self.final: set[int] = {_ROOT}
         node = _ROOT
@@ -68,29 +72,26 @@ class _Code:
             node = self.children[node][bit]
         self.children[node][code & 1] = -(symbol + 1)
 
-    def transitions_from(self, start: int) -> list[int]:
-        """Where each octet leads from a node, and which symbols it completes."""
-        known = self.transitions[start]
-        if known is not None:
-            return known
-        made = [self._transition(start, octet) for octet in range(256)]
-        self.transitions[start] = made
-        return made
-
-    def _transition(self, start: int, octet: int) -> int:
-        node = start
-        symbols = 0
-        count = 0
-        for place in range(7, -1, -1):
-            node = self.children[node][octet >> place & 1]
-            if node < 0:
-                symbol = -node - 1
-                if symbol == _EOS:
-                    return _IMPOSSIBLE
-                symbols = symbols << 8 | symbol
-                count += 1
-                node = _ROOT
-        return node << 18 | count << 16 | symbols
+    def meet(self, start: int) -> None:
+        """Compute a node's transitions."""
+        leads: list[int] = []
+        texts: list[bytes] = []
+        for octet in range(256):
+            text = b""
+            node = start
+            for place in range(7, -1, -1):
+                node = self.children[node][octet >> place & 1]
+                if node < 0:
+                    symbol = -node - 1
+                    if symbol == _EOS:
+                        node = _IMPOSSIBLE
+                        break
+                    text += bytes((symbol,))
+                    node = _ROOT
+            leads.append(node)
+            texts.append(text)
+        self.leads[start] = leads
+        self.texts[start] = texts
 
 
 _CODE: Final = _Code()
@@ -99,22 +100,23 @@ _CODE: Final = _Code()
 def decode(data: bytes, start: int, end: int) -> bytes:
     """The text that ``data[start:end]`` is the code of. Raises HuffmanFault."""
     code = _CODE
-    text: list[int] = []
+    all_leads = code.leads
+    all_texts = code.texts
+    text: list[bytes] = []
     node = _ROOT
     for position in range(start, end):
-        transition = code.transitions_from(node)[data[position]]
-        if transition < 0:
+        leads = all_leads[node]
+        if not leads:
+            code.meet(node)
+            leads = all_leads[node]
+        octet = data[position]
+        text.append(all_texts[node][octet])
+        node = leads[octet]
+        if node < 0:
             raise HuffmanFault("a Huffman-encoded string holds EOS")
-        node = transition >> 18
-        count = transition >> 16 & 3
-        if count == 1:
-            text.append(transition & 0xFF)
-        elif count == 2:
-            text.append(transition >> 8 & 0xFF)
-            text.append(transition & 0xFF)
     if node != _ROOT and node not in code.final:
         raise HuffmanFault("the padding of a Huffman-encoded string is not EOS's first bits")
-    return bytes(text)
+    return b"".join(text)
 
 
 def encode(text: bytes) -> bytes:
