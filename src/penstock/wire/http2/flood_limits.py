@@ -1,6 +1,7 @@
 """What a peer may do at all, and how often: bounds against what is cheap to send and dear to serve.
 
-Each kind of event has a bucket of tokens: ``burst`` at once, then ``per_s`` a second. Known
+Each kind of event has a bucket of tokens: ``burst`` at once, then ``per_s`` a second; what is done
+properly earns more, so that a busy connection may do in proportion what an idle one may not. Known
 attacks: rapid reset (CVE-2023-44487), resets that the peer provokes (CVE-2025-8671), floods of
 PING, SETTINGS, PRIORITY and empty frames (CVE-2019-9512, 9513, 9515, 9518), CONTINUATION
 (CVE-2024-27316), header lists of references (CVE-2026-49975), tiny windows (CVE-2019-9511, 9517).
@@ -21,10 +22,11 @@ SETTINGS_FRAMES: Final = 3
 EMPTY_FRAMES: Final = 4  # DATA without content or end
 WINDOW_UPDATES: Final = 5  # more than what we sent can explain
 PRIORITIES: Final = 6
-UNKNOWN_FRAMES: Final = 7
-CONTINUATIONS: Final = 8
-HEADER_LISTS: Final = 9  # over the bounds of fields or bytes
-PENDING_OUTPUT: Final = 10  # answers of the protocol that the peer does not read
+OTHER_FRAMES: Final = 7  # GOAWAY, and what is unknown
+INTERIM_RESPONSES: Final = 8
+CONTINUATIONS: Final = 9
+HEADER_LISTS: Final = 10  # over the bounds of fields or bytes
+PENDING_OUTPUT: Final = 11  # answers of the protocol that the peer does not read
 FLOODS: Final = (
     "resets_received",
     "resets_provoked",
@@ -33,12 +35,13 @@ FLOODS: Final = (
     "empty_frames",
     "window_updates",
     "priorities",
-    "unknown_frames",
+    "other_frames",
+    "interim_responses",
     "continuations",
     "header_lists",
     "pending_output",
 )
-_BUCKETS: Final = UNKNOWN_FRAMES + 1
+_BUCKETS: Final = INTERIM_RESPONSES + 1
 
 
 class Limits:
@@ -58,8 +61,9 @@ class Limits:
         self.output_bytes: int = memory_bytes // 8  # that wait to be taken; content stops there
         self.pending_output_bytes: int = memory_bytes // 16  # of acks, resets and the like
         self.remembered_bytes: int = memory_bytes // 16  # of header blocks received
-        self.burst: list[int] = [200, 200, 100, 50, 200, 400, 400, 200]
-        self.per_s: list[float] = [50.0, 50.0, 10.0, 5.0, 20.0, 100.0, 100.0, 20.0]
+        # By kind, in the order of their numbers.
+        self.burst: list[int] = [200, 300, 100, 50, 200, 400, 400, 200, 400]
+        self.per_s: list[float] = [50.0, 50.0, 10.0, 5.0, 20.0, 100.0, 100.0, 20.0, 100.0]
 
 
 class FloodCounter:
