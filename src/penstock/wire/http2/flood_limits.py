@@ -23,10 +23,10 @@ EMPTY_FRAMES: Final = 4  # DATA without content or end
 WINDOW_UPDATES: Final = 5  # more than what we sent can explain
 PRIORITIES: Final = 6
 OTHER_FRAMES: Final = 7  # GOAWAY, and what is unknown
-INTERIM_RESPONSES: Final = 8
-CONTINUATIONS: Final = 9
-HEADER_LISTS: Final = 10  # over the bounds of fields or bytes
-PENDING_OUTPUT: Final = 11  # answers of the protocol that the peer does not read
+CONTINUATIONS: Final = 8
+HEADER_LISTS: Final = 9  # over the bounds of fields or bytes
+PENDING_OUTPUT: Final = 10  # answers of the protocol that the peer does not read
+INTERIM_RESPONSES: Final = 11  # to a client
 FLOODS: Final = (
     "resets_received",
     "resets_provoked",
@@ -36,12 +36,11 @@ FLOODS: Final = (
     "window_updates",
     "priorities",
     "other_frames",
-    "interim_responses",
     "continuations",
     "header_lists",
     "pending_output",
+    "interim_responses",
 )
-_BUCKETS: Final = INTERIM_RESPONSES + 1
 
 
 class Limits:
@@ -61,9 +60,10 @@ class Limits:
         self.output_bytes: int = memory_bytes // 8  # that wait to be taken; content stops there
         self.pending_output_bytes: int = memory_bytes // 16  # of acks, resets and the like
         self.remembered_bytes: int = memory_bytes // 16  # of header blocks received
-        # By kind, in the order of their numbers.
-        self.burst: list[int] = [200, 300, 100, 50, 200, 400, 400, 200, 400]
-        self.per_s: list[float] = [50.0, 50.0, 10.0, 5.0, 20.0, 100.0, 100.0, 20.0, 100.0]
+        # By kind, in the order of their numbers; of those from 8 to 10 none is tolerated.
+        self.burst: list[int] = [200, 300, 100, 50, 200, 400, 400, 200, 0, 0, 0, 400]
+        self.per_s: list[float] = [50.0, 50.0, 10.0, 5.0, 20.0, 100.0, 100.0, 20.0]
+        self.per_s += [0.0, 0.0, 0.0, 100.0]
 
 
 class FloodCounter:
@@ -72,7 +72,7 @@ class FloodCounter:
     def __init__(self, limits: Limits) -> None:
         self._limits: Limits = limits
         self._tokens: list[float] = [float(burst) for burst in limits.burst]
-        self._filled_at: list[float] = [-1.0] * _BUCKETS
+        self._filled_at: list[float] = [-1.0] * len(FLOODS)
         self.counts: list[int] = [0] * len(FLOODS)
         self.exceeded: int = -1  # the kind that ended the connection
 
