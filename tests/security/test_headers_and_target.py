@@ -103,7 +103,7 @@ TARGET_CASES = [
     Case(36, "comma", target("/", version="HTTP/1,1"), (400, 505)),
     Case(36, "other-protocol", target("/", version="ICY/1.1"), (400, 505)),
     Case(36, "tls-hello", b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03\r\n\r\n", (400, 505)),
-    Case(36, "http2-preface", b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n", (400, 505)),
+    Case(36, "broken-http2-preface", b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\r", (400, 505)),
     Case(37, "over", target("/" + "a" * 8192), (414,)),
     Case(37, "far-over", target("/" + "a" * 200_000), (414, 431)),
     Case(37, "without-end", b"GET /" + b"a" * 200_000, (414, 431)),

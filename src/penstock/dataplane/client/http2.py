@@ -23,6 +23,7 @@ from penstock.wire.http2.receiver import ConnectionReceiver
 from penstock.wire.http2.stream import Stream, StreamReceiver
 
 _LINGER_S: Final = 2.0  # for the client to read why its connection ended
+_LAST_STREAM_S: Final = 1.0  # for streams that were on their way when the end was announced
 _PING: Final = b"penstock"
 
 
@@ -68,8 +69,16 @@ class Http2Client(Connection, Http2Host, Flushable):
         self._beginning: list[Http2Stream] = []  # whose heads came with the bytes at hand
         self._flush_asked: bool = False
         self._ending: bool = False  # told so, and shut down: what comes is thrown away
+        self._announced: bool = False  # the end, which follows after a round trip
         self._idle_until: float = 0.0  # while there is no stream; 0.0: for ever
+        self._take_until: float = 0.0  # while the client's system takes nothing more
+        self._progressed_at: float = 0.0
+        self._waiting_bytes: int = 0  # of answers, in all streams
+        self._short: bool = False
+        self._most_waiting_bytes: int = settings.http2_limits.waiting_bytes
         self.take_over(before)
+        if self.unsent is not None:
+            self._await_taking()
         context.counters.bump(W_HTTP2_CONNECTIONS)
         self.codec.start()
         self._await_stream(settings.headers_s)
@@ -118,10 +127,45 @@ class Http2Client(Connection, Http2Host, Flushable):
     def stream_over(self, stream: Stream) -> None:
         self._streams.pop(stream.id, None)
         if not self._streams:
-            self._await_stream(self.settings.keep_alive_s)
+            timeout = self.settings.keep_alive_s
+            if self._announced and (timeout == 0.0 or timeout > _LAST_STREAM_S):
+                timeout = _LAST_STREAM_S
+            self._await_stream(timeout)
 
     def is_secure(self) -> bool:
         return self.tls is not None
+
+    # --- what waits for the client ----------------------------------------------------------
+
+    def note_waiting(self, more: int) -> None:
+        self._waiting_bytes += more
+        if self._waiting_bytes > self._most_waiting_bytes and not self._short:
+            self._short = True
+            for stream in list(self._streams.values()):
+                stream.fit()
+
+    def is_short(self) -> bool:
+        return self._short
+
+    def room(self, stream: Stream) -> int:
+        codec = self.codec
+        output = codec.limits.output_bytes - codec.output_bytes
+        if self.unsent is not None:
+            output = 0
+        return min(stream.send_window, codec.send_window, output)
+
+    def progressed_at(self) -> float:
+        return self._progressed_at
+
+    def _look_for_room(self) -> None:
+        """After something was sent, or windows changed."""
+        if self._waiting_bytes * 2 <= self._most_waiting_bytes:
+            self._short = False
+        for stream in list(self._streams.values()):
+            if self._short:
+                stream.fit()
+            else:
+                stream.be_free()
 
     # --- writing ----------------------------------------------------------------------------
 
@@ -142,38 +186,56 @@ class Http2Client(Connection, Http2Host, Flushable):
                 break
             data = pieces[0] if len(pieces) == 1 else b"".join(pieces)
             self.context.counters.values[W_BYTES_TO_CLIENTS] += len(data)
+            self._progressed_at = self.loop.env.now
             if not self.send(data):
-                self.arm(self.settings.write_idle_s)
-        if codec.finished() and self.open and self.unsent is None and not self._ending:
-            self._end()
+                self._await_taking()
+        if not self.open:
+            return
+        if self._short:
+            self._look_for_room()
+        if self.unsent is None:
+            if not self.events & READABLE:
+                self.resume_reading()
+            if codec.finished() and not self._ending:
+                self._end()
+        elif codec.output_bytes > codec.limits.output_bytes and self.events & READABLE:
+            self.pause_reading()  # it asks for more and takes nothing
+
+    def _await_taking(self) -> None:
+        timeout = self.settings.write_idle_s
+        if timeout > 0.0:
+            self._take_until = self.loop.env.now + timeout
+            self.watch_until(self._take_until)
 
     def on_drained(self) -> None:
+        self._take_until = 0.0
         if self._ending:
             self._shut_down()
         else:
-            self._rearm()
-            self.flush()
+            self._progressed_at = self.loop.env.now
+            self.touch()
 
     def on_progress(self) -> None:
-        self.arm(self.settings.write_idle_s)
+        self._progressed_at = self.loop.env.now
+        self._await_taking()
 
     # --- time -------------------------------------------------------------------------------
 
-    def arm(self, timeout: float) -> float:
-        """Look again after so many seconds (0.0: never), or before; when that is."""
-        if timeout <= 0.0:
-            return 0.0
-        at = self.loop.env.now + timeout
+    def watch_until(self, at: float) -> None:
+        """Look at all deadlines then, or before."""
         if self.deadline == 0.0 or at < self.deadline:
             self.deadline = at
-        return at
 
     def _await_stream(self, timeout: float) -> None:
-        self._idle_until = self.arm(timeout)
+        if timeout > 0.0:
+            self._idle_until = self.loop.env.now + timeout
+            self.watch_until(self._idle_until)
 
     def _rearm(self) -> None:
         """The next of all deadlines."""
         earliest = self._idle_until
+        if self._take_until > 0.0 and (earliest == 0.0 or self._take_until < earliest):
+            earliest = self._take_until
         for stream in self._streams.values():
             at = stream.deadline
             if at > 0.0 and (earliest == 0.0 or at < earliest):
@@ -185,7 +247,7 @@ class Http2Client(Connection, Http2Host, Flushable):
         if self._ending:
             self.close()
             return
-        if self.unsent is not None:
+        if 0.0 < self._take_until <= now:
             why = f"the client took nothing for {self.settings.write_idle_s:g} s"
             self._cut_all(CLIENT_GONE, why)
             self.reset()
@@ -210,6 +272,7 @@ class Http2Client(Connection, Http2Host, Flushable):
     def close_if_idle(self) -> None:
         """The worker stops: streams on their way are still taken, for one round trip."""
         if self._streams:
+            self._announced = True
             self.codec.announce_goaway()
             self.codec.ping(_PING)
         else:

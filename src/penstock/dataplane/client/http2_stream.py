@@ -6,6 +6,7 @@ from mypy_extensions import trait
 
 from penstock.core.ticket import CLIENT_GONE
 from penstock.dataplane.board.layout import W_BAD_REQUESTS, W_REQUESTS
+from penstock.dataplane.client.body_pace import BodyPace
 from penstock.dataplane.client.own_answer import answer_fields
 from penstock.dataplane.client.settings import ClientSettings
 from penstock.dataplane.context import Context
@@ -14,7 +15,7 @@ from penstock.dataplane.exchange.answers import Answer
 from penstock.dataplane.exchange.exchange import Exchange
 from penstock.dataplane.exchange.front import Front
 from penstock.dataplane.exchange.log_line import refusal_line
-from penstock.dataplane.io.connection import Connection
+from penstock.dataplane.io.connection import READ_BYTES, Connection
 from penstock.dataplane.io.loop import report_bug
 from penstock.dataplane.route.plan import Plan
 from penstock.wire.api_family import OPENAI
@@ -29,6 +30,7 @@ from penstock.wire.http2.stream import Stream, StreamReceiver
 
 _CONTINUE: Final = response_block(100, [])
 _BODILESS: Final = frozenset((204, 304))
+_LEAST_READ_BYTES: Final = 1024  # a client that gives room by the byte is not worth more calls
 
 
 @trait
@@ -43,8 +45,24 @@ class Http2Host:
         """Something is to be sent."""
         raise NotImplementedError
 
-    def arm(self, timeout: float) -> float:
-        """Have ``run_out_of_time`` called after so many seconds; when that is, 0.0 for never."""
+    def watch_until(self, at: float) -> None:
+        """Have ``run_out_of_time`` called then."""
+        raise NotImplementedError
+
+    def note_waiting(self, more: int) -> None:
+        """So many more bytes of answers wait for the client to take them, or fewer."""
+        raise NotImplementedError
+
+    def is_short(self) -> bool:
+        """Whether so many wait that endpoints are read only as far as there is room."""
+        raise NotImplementedError
+
+    def room(self, stream: Stream) -> int:
+        """Bytes of content that would leave at once, or in this batch of events."""
+        raise NotImplementedError
+
+    def progressed_at(self) -> float:
+        """When the client's system took anything last."""
         raise NotImplementedError
 
     def stream_over(self, stream: Stream) -> None:
@@ -75,7 +93,11 @@ class Http2Stream(StreamReceiver, Front):
     """Its exchange owns the response; the codec owns windows and order."""
 
     exchange: Exchange | None = None
-    deadline: float = 0.0  # for the client to send, or to take
+    deadline: float = 0.0  # the next of the two
+    _send_until: float = 0.0  # the client: more of the body
+    _take_until: float = 0.0  # the client: more of the response
+    _pace: BodyPace | None = None  # of the body
+    _awaits_continue: bool = False  # it sends its body when told to, not before
     _block: HeaderBlock | None = None
     _ended: bool = False  # the request is whole
     _begun: bool = False
@@ -83,7 +105,7 @@ class Http2Stream(StreamReceiver, Front):
     _head: RequestHead | None = None
     _body: bytes = b""  # that came before the exchange began
     _body_bytes: int = 0
-    _held: bool = False  # the endpoint takes no more of the body
+    _held: bool = False  # the endpoint takes no more of the body, or nobody has it yet
     _unconsumed: int = 0
     _rewritten: bool = False  # the response's length is another than its head says
     _pending: bytes = b""  # of the response, which the client's windows had no room for
@@ -117,7 +139,6 @@ class Http2Stream(StreamReceiver, Front):
         if self._over:
             return  # reset in the same breath
         self._begun = True
-        self.context.counters.values[W_REQUESTS] += 1
         try:
             remembered = self._remembered()
             head = remembered.head
@@ -126,6 +147,7 @@ class Http2Stream(StreamReceiver, Front):
         except BadMessage as refusal:
             self._refuse(refusal.status, refusal.reason)
             return
+        self.context.counters.values[W_REQUESTS] += 1
         planner = self.context.planner
         plan = remembered.plan
         if plan is None or plan.generation != planner.generation:
@@ -136,13 +158,25 @@ class Http2Stream(StreamReceiver, Front):
         self.exchange = exchange
         body = self._body
         self._body = b""
+        self._unconsumed = len(body)
+        if self.host.is_short():
+            self.fit()
         if not self._ended:
-            self._await_body()
+            self._begin_body(head, body)
         try:
             exchange.start(self._framed(body), self._ended)
         except Exception:  # noqa: BLE001 - one stream's bug must not end the others
             self._crash(exchange)
-        self._consume(len(body))
+        if self._ended or not self._held:
+            self._consume()
+
+    def _begin_body(self, head: RequestHead, begun: bytes) -> None:
+        """A client that waits for 100 rightly sends nothing before it (RFC 9110, 10.1.1)."""
+        self._awaits_continue = head.expects_continue and not begun
+        settings = self.settings
+        if settings.body_rate > 0 and settings.body_idle_s > 0.0:
+            self._pace = BodyPace(settings.body_idle_s, settings.body_rate)
+        self._await_body()
 
     def _remembered(self) -> _Remembered:
         block = self._block
@@ -186,17 +220,17 @@ class Http2Stream(StreamReceiver, Front):
         except BadMessage as refusal:
             self._abandon(exchange, refusal.status, refusal.reason)
             return
-        if end:
-            self.deadline = 0.0
-        else:
-            self._await_body()
+        self._awaits_continue = False
+        if self._pace is not None:
+            self._pace.came(len(data), self.context.env.now)
+        self._await_body()
         self._unconsumed += len(data)
         try:
             exchange.on_request_body(self._framed(data), end)
         except Exception:  # noqa: BLE001 - one stream's bug must not end the others
             self._crash(exchange)
-        if not self._held:
-            self._consume(0)
+        if end or not self._held:  # one that is whole may be kept for long: others go on meanwhile
+            self._consume()
 
     def on_trailers(self, stream: Stream, block: HeaderBlock) -> None:
         self.on_data(stream, b"", True)
@@ -209,29 +243,48 @@ class Http2Stream(StreamReceiver, Front):
         framed = encode_chunk(data) if data else b""
         return framed + LAST_CHUNK if self._ended else framed
 
-    def _consume(self, more: int) -> None:
+    def _consume(self) -> None:
         """The client may send as much again as was passed on."""
-        count = self._unconsumed + more
+        count = self._unconsumed
         self._unconsumed = 0
         if count:
             self.codec.consumed(self.stream, count)
             self.host.touch()
 
     def _await_body(self) -> None:
-        self.deadline = self.host.arm(self.settings.body_idle_s)
+        """The client's turn, if it is: for the next piece, and at a rate over all of them."""
+        if self._ended or self._held or self._awaits_continue or self.settings.body_idle_s <= 0.0:
+            self._send_until = 0.0
+        else:
+            now = self.context.env.now
+            until = now + self.settings.body_idle_s
+            if self._pace is not None:
+                until = min(until, self._pace.wait(now))
+            self._send_until = until
+        self._tell_deadline()
+
+    def _tell_deadline(self) -> None:
+        deadline = self._send_until
+        if self._take_until > 0.0 and (deadline == 0.0 or self._take_until < deadline):
+            deadline = self._take_until
+        self.deadline = deadline
+        if deadline > 0.0:
+            self.host.watch_until(deadline)
 
     def hold_body(self) -> None:
         self._held = True
-        if not self._pending:
-            self.deadline = 0.0
+        if self._pace is not None:
+            self._pace.stop(self.context.env.now)
+        self._await_body()
 
     def take_body(self) -> None:
         if self._held:
             self._held = False
-            self._consume(0)
+            self._consume()
             self._await_body()
 
     def continue_body(self) -> None:
+        self._awaits_continue = False
         self._await_body()
 
     # --- the response (Front) ---------------------------------------------------------------
@@ -288,15 +341,53 @@ class Http2Stream(StreamReceiver, Front):
             self._pending = self._pending[self._pending_at :] + data
             self._pending_at = 0
             self._ends_after = end
+            self.host.note_waiting(len(data))
             return False
         taken = self.codec.send_data(self.stream, data, end)
         if taken == len(data):
+            if self.host.is_short():
+                self.fit()
             return True
         self._pending = data
         self._pending_at = taken
         self._ends_after = end
-        self.deadline = self.host.arm(self.settings.write_idle_s)
+        self._await_taking()
+        self.host.note_waiting(len(data) - taken)
         return False
+
+    def _await_taking(self) -> None:
+        """The client's turn: to take what is sent, or to make room for it."""
+        timeout = self.settings.write_idle_s
+        self._take_until = self.context.env.now + timeout if timeout > 0.0 else 0.0
+        self._tell_deadline()
+
+    def fit(self) -> None:
+        """Too much waits on the connection: let no more be read than has room."""
+        exchange = self.exchange
+        if exchange is None or self._pending:
+            return  # it is told already
+        room = self.host.room(self.stream)
+        if room > 0:
+            self._take_until = 0.0
+        elif self._take_until == 0.0:
+            self._await_taking()
+        most = min(max(room, _LEAST_READ_BYTES), READ_BYTES) if room > 0 else 0
+        self._limit_answer(exchange, most)
+
+    def be_free(self) -> None:
+        """There is room on the connection again."""
+        exchange = self.exchange
+        if exchange is None or self._pending:
+            return
+        self._take_until = 0.0
+        self._tell_deadline()
+        self._limit_answer(exchange, READ_BYTES)
+
+    def _limit_answer(self, exchange: Exchange, most: int) -> None:
+        try:
+            exchange.limit_answer(most)
+        except Exception:  # noqa: BLE001 - one stream's bug must not end the others
+            self._crash(exchange)
 
     def on_room(self, stream: Stream) -> None:
         pending = self._pending
@@ -307,23 +398,27 @@ class Http2Stream(StreamReceiver, Front):
         if at + taken < len(pending):
             self._pending_at = at + taken
             if taken:
-                self.deadline = self.host.arm(self.settings.write_idle_s)
+                self._await_taking()
+                self.host.note_waiting(-taken)
             return
         self._pending = b""
         self._pending_at = 0
-        self.deadline = 0.0
+        self._take_until = 0.0
+        self._tell_deadline()
         exchange = self.exchange
         if exchange is None:
             self._conclude()
-            return
-        try:
-            exchange.on_client_drained()
-        except Exception:  # noqa: BLE001 - one stream's bug must not end the others
-            self._crash(exchange)
+        else:
+            try:
+                exchange.on_client_drained()
+            except Exception:  # noqa: BLE001 - one stream's bug must not end the others
+                self._crash(exchange)
+        self.host.note_waiting(-taken)
 
     def finish(self) -> None:
         self.exchange = None
-        self.deadline = self.deadline if self._pending else 0.0
+        self._send_until = 0.0
+        self._consume()
         if self._pending:
             self._ends_after = True
         elif self.stream.local_open:
@@ -350,8 +445,8 @@ class Http2Stream(StreamReceiver, Front):
 
     def answer(self, answer: Answer, request_id: bytes, edits: list[Edit]) -> None:
         fields = answer_fields(answer, self.context.date, request_id, edits)
-        head = self._head
-        bodiless = head is not None and head.bodiless
+        block = self._block
+        bodiless = block is not None and block.method == b"HEAD"
         body = b"" if bodiless or answer.status in _BODILESS else answer.body
         self._response_bytes = 0
         self.codec.send_head(self.stream, response_block(answer.status, fields), not body)
@@ -398,12 +493,18 @@ class Http2Stream(StreamReceiver, Front):
     def run_out_of_time(self) -> None:
         """Its deadline passed."""
         settings = self.settings
-        self.deadline = 0.0
+        now = self.context.env.now
         exchange = self.exchange
-        if self._pending:
+        if 0.0 < self._take_until <= now:
+            # One whose own window is open may have waited for others, which had their turns.
+            moved_until = self.host.progressed_at() + settings.write_idle_s
+            if self.stream.send_window > 0 and moved_until > now:
+                self._take_until = moved_until
+                self._tell_deadline()
+                return
             self.cut_off(CLIENT_GONE, f"the client took nothing for {settings.write_idle_s:g} s")
             self.codec.reset(self.stream, CANCEL)
-        elif exchange is not None and not self._ended:
+        elif 0.0 < self._send_until <= now and exchange is not None:
             why = f"no byte of the body came for {settings.body_idle_s:g} s"
             self._abandon(exchange, 408, why)
 
@@ -411,7 +512,6 @@ class Http2Stream(StreamReceiver, Front):
         """We end it."""
         exchange = self.exchange
         self.exchange = None
-        self._pending = b""
         if exchange is not None:
             exchange.cut_off(outcome, why)
         self._let_go()
@@ -448,8 +548,17 @@ class Http2Stream(StreamReceiver, Front):
         exchange.on_crash()
 
     def _let_go(self) -> None:
+        if self._over:
+            return
         self._over = True
+        self._consume()
+        self._send_until = 0.0
+        self._take_until = 0.0
         self.deadline = 0.0
+        waiting = len(self._pending) - self._pending_at
         self._pending = b""
+        self._pending_at = 0
         self.host.touch()
         self.host.stream_over(self.stream)
+        if waiting:
+            self.host.note_waiting(-waiting)

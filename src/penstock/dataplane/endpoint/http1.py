@@ -10,6 +10,7 @@ from penstock.dataplane.endpoint.connection import HANDSHAKE, EndpointConnection
 from penstock.dataplane.endpoint.connector import Connector
 from penstock.dataplane.endpoint.response_sink import ResponseSink
 from penstock.dataplane.endpoint.tcp_evidence import never_arrived
+from penstock.dataplane.io.loop import READABLE
 from penstock.dataplane.io.system import Socket
 from penstock.dataplane.io.tls import TlsChannel
 from penstock.wire.chunked import ChunkedReader, encode_chunk
@@ -101,6 +102,8 @@ class Http1Connection(EndpointConnection):
     # --- events -----------------------------------------------------------------------------
 
     def on_readable(self) -> None:
+        if not self.events & READABLE:
+            return  # paused by what came before it in this batch
         sink = self.sink
         try:
             data = self.receive()

@@ -49,6 +49,7 @@ from penstock.dataplane.exchange.turn import (
     Turn,
     turn_of,
 )
+from penstock.dataplane.io.connection import READ_BYTES
 from penstock.dataplane.llm.answer_reading import AnswerReading, names_reading_of
 from penstock.dataplane.pool.admission import ExchangeWaiter
 from penstock.dataplane.pool.live_endpoint import LiveEndpoint
@@ -86,7 +87,8 @@ class Exchange(AttemptOwner, ModelsAwaiter, GatheringOwner, RelayOwner):
     first_byte_at: float = 0.0
     _chunked: bool = False  # pieces of the answer come in chunks
     _turn: Turn | None = None  # the row that was applied last
-    _client_full: bool = False  # bytes wait for it to take them
+    _client_full: bool = False  # bytes wait for it to take them, or it has no room for any
+    _read_bytes: int = READ_BYTES  # of the answer at a time
     _awaits_continue: bool = False  # its body, for the 100 of the endpoint
     _inspecting: bool = False  # no endpoint is chosen before more of the body is there
     _cut_by_us: bool = False  # which tells nothing of the endpoint
@@ -215,6 +217,7 @@ class Exchange(AttemptOwner, ModelsAwaiter, GatheringOwner, RelayOwner):
         if connection.requests == 0:
             pool_plan.pool.counters.record(_CONNECT, attempt.connect_s)
         connection.begin(attempt, self.head.bodiless, attempt.expires_at, pool_plan.upgrade)
+        connection.read_bytes = self._read_bytes
         inspection = self.inspection
         legible = False
         if inspection is not None:
@@ -240,6 +243,8 @@ class Exchange(AttemptOwner, ModelsAwaiter, GatheringOwner, RelayOwner):
                 body.give_room_back(self.context)
         if not complete:
             self._awaits_continue = not kept and self._continue_is_due(pool_plan)
+            self._take_turns()
+        elif self._client_full:
             self._take_turns()
 
     def on_request_body(self, data: bytes, complete: bool) -> None:
@@ -461,6 +466,19 @@ class Exchange(AttemptOwner, ModelsAwaiter, GatheringOwner, RelayOwner):
     def on_client_drained(self) -> None:
         self._client_full = False
         if self.status:
+            self._take_turns()
+
+    def limit_answer(self, most: int) -> None:
+        """Read at most so much of the answer at a time; at 0, for now nothing of it."""
+        full = most <= 0
+        if not full:
+            self._read_bytes = most
+            dispatch = self.dispatch
+            attempt = dispatch.attempt if dispatch is not None else None
+            if attempt is not None and attempt.sent and attempt.connection is not None:
+                attempt.connection.read_bytes = most
+        if full != self._client_full:
+            self._client_full = full
             self._take_turns()
 
     # --- turns ------------------------------------------------------------------------------

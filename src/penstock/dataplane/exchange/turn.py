@@ -53,6 +53,8 @@ def _decide(
         if client_full:
             return Turn(CLIENTS, takes_body, False, NO_TIMER)
         return Turn(ENDPOINTS, takes_body, True, STREAM_IDLE)
+    if client_full:  # it has no room for an answer that it has not got yet
+        return Turn(CLIENTS, takes_body, False, NO_TIMER)
     if takes_body and not awaits_continue:
         return Turn(CLIENTS, True, True, NO_TIMER)
     return Turn(ENDPOINTS, takes_body, True, FIRST_BYTE)

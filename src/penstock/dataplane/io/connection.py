@@ -20,6 +20,8 @@ class Connection(Pollable):
     this connection pauses its own source, so at most one read's worth is ever held.
     """
 
+    read_bytes: int = READ_BYTES  # at most, of one read
+
     def __init__(self, loop: Loop, sock: Socket, tls: TlsChannel | None) -> None:
         super().__init__(sock.fileno())
         self.loop: Loop = loop
@@ -63,7 +65,7 @@ class Connection(Pollable):
         if self.tls is not None:
             return self._receive_tls()
         try:
-            data: bytes = self.sock.recv(READ_BYTES)
+            data: bytes = self.sock.recv(self.read_bytes)
         except BlockingIOError:
             return None
         except OSError:
@@ -183,7 +185,7 @@ class Connection(Pollable):
         tls = self.tls
         assert tls is not None
         try:
-            raw: bytes = self.sock.recv(READ_BYTES)
+            raw: bytes = self.sock.recv(self.read_bytes)
         except BlockingIOError:
             return None
         except OSError:

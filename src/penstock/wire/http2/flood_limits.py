@@ -59,6 +59,7 @@ class Limits:
         self.connection_window_bytes: int = max(memory_bytes * 3 // 8, INITIAL_WINDOW_BYTES)
         self.output_bytes: int = memory_bytes // 8  # that wait to be taken; content stops there
         self.pending_output_bytes: int = memory_bytes // 16  # of acks, resets and the like
+        self.waiting_bytes: int = memory_bytes // 4  # of content that has no window to go by
         self.remembered_bytes: int = memory_bytes // 16  # of header blocks received
         # By kind, in the order of their numbers; of those from 8 to 10 none is tolerated.
         self.burst: list[int] = [200, 300, 100, 50, 200, 400, 400, 200, 0, 0, 0, 400]
