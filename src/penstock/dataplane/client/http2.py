@@ -23,6 +23,7 @@ from penstock.wire.http2.receiver import ConnectionReceiver
 from penstock.wire.http2.stream import Stream, StreamReceiver
 
 _LINGER_S: Final = 2.0  # for the client to read why its connection ended
+_LINGER_BYTES: Final = 1048576  # of what it sends meanwhile
 _LAST_STREAM_S: Final = 1.0  # for streams that were on their way when the end was announced
 _PING: Final = b"penstock"
 
@@ -69,6 +70,7 @@ class Http2Client(Connection, Http2Host, Flushable):
         self._beginning: list[Http2Stream] = []  # whose heads came with the bytes at hand
         self._flush_asked: bool = False
         self._ending: bool = False  # told so, and shut down: what comes is thrown away
+        self._thrown_away: int = 0  # bytes since its end was told
         self._announced: bool = False  # the end, which follows after a round trip
         self._idle_until: float = 0.0  # while there is no stream; 0.0: for ever
         self._take_until: float = 0.0  # while the client's system takes nothing more
@@ -100,9 +102,12 @@ class Http2Client(Connection, Http2Host, Flushable):
 
     def take(self, data: bytes) -> None:
         """Bytes came."""
-        if self._ending:
-            return
         self.context.counters.values[W_BYTES_FROM_CLIENTS] += len(data)
+        if self._ending or self.codec.failed:
+            self._thrown_away += len(data)
+            if self._thrown_away > _LINGER_BYTES:
+                self.reset()
+            return
         self.codec.receive(data, self.loop.env.now)
         beginning = self._beginning
         if beginning:
