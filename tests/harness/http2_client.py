@@ -35,6 +35,16 @@ class StreamAnswer:
         return next((value for key, value in self.headers if key == name), None)
 
 
+def client_of_h2(config: h2.config.H2Configuration) -> h2.connection.H2Connection:
+    """A client whose streams go on after GOAWAY (RFC 9113, 6.8): for h2 it is the end of all."""
+    made = h2.connection.H2Connection(config)
+    machine = made.state_machine
+    opened = h2.connection.ConnectionState.CLIENT_OPEN
+    goaway = h2.connection.ConnectionInputs.RECV_GOAWAY
+    machine._transitions = {**machine._transitions, (opened, goaway): (None, opened)}
+    return made
+
+
 class Http2Client:
     """``acknowledges``: windows are given back as content comes."""
 
@@ -56,12 +66,7 @@ class Http2Client:
             self.socket = secure
         self.scheme = "https" if tls is not None else "http"
         config = h2.config.H2Configuration(client_side=True, header_encoding="utf-8")
-        self.h2 = h2.connection.H2Connection(config)
-        # For h2 a GOAWAY is the end, also of streams that go on (RFC 9113, 6.8).
-        machine = self.h2.state_machine
-        opened = h2.connection.ConnectionState.CLIENT_OPEN
-        goaway = h2.connection.ConnectionInputs.RECV_GOAWAY
-        machine._transitions = {**machine._transitions, (opened, goaway): (None, opened)}
+        self.h2 = client_of_h2(config)
         self.h2.initiate_connection()
         if window:
             self.h2.update_settings({h2.settings.SettingCodes.INITIAL_WINDOW_SIZE: window})

@@ -9,11 +9,28 @@ import pytest
 import pytest_asyncio
 
 from tests.harness.balancer import Balancer, Document
+from tests.harness.client_over_http2 import ClientOverHttp2
 from tests.harness.unreachable import Refusing
 from tests.harness.unreachable import black_hole as make_black_hole
 from tests.harness.world import Address
 
 Serve = Callable[[Document], Balancer]
+
+
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    """Tests marked ``both_fronts`` are played over HTTP/2 as well."""
+    find = metafunc.definition.get_closest_marker
+    if find("both_fronts") is not None and find("http1_only") is None:
+        metafunc.parametrize("front", ["http1", "http2"], indirect=True)
+
+
+@pytest.fixture(autouse=True)
+def front(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str:
+    """What clients of workers speak."""
+    spoken: str = getattr(request, "param", "http1")
+    if spoken == "http2":
+        monkeypatch.setattr("tests.harness.worker.Client", ClientOverHttp2)
+    return spoken
 
 
 @pytest.fixture

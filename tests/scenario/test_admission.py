@@ -37,6 +37,8 @@ from tests.harness.waiting import wait_until
 from tests.harness.worker import Worker
 from tests.harness.world import NEVER_REPEAT, Address, HasAddress, at, pool, world
 
+pytestmark = pytest.mark.both_fronts
+
 ONE_AT_A_TIME = LimitChoice("aimd", {"initial": 1.0, "minimum": 1.0, "maximum": 1.0})
 IN_QUEUE = Admission(queue=Queue(length=10, timeout_s=60.0))
 SOON_S = 0.3

@@ -13,6 +13,8 @@ from tests.harness.model_server import chat
 from tests.harness.worker import Worker
 from tests.harness.world import Address, at, pool, route, world
 
+pytestmark = pytest.mark.both_fronts
+
 PAGE = "Origin: https://page.example"
 ALLOWED = ("access-control-allow-origin", "https://page.example")
 VLLM = {

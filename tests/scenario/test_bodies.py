@@ -12,6 +12,8 @@ from tests.harness.messages import answer, answer_of, get, head, post
 from tests.harness.worker import Worker
 from tests.harness.world import NEVER_REPEAT, pool, world
 
+pytestmark = pytest.mark.both_fronts
+
 MIB = 1024 * 1024
 
 

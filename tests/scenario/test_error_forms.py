@@ -15,6 +15,8 @@ from tests.harness.messages import post
 from tests.harness.worker import Worker
 from tests.harness.world import Address, pool, world
 
+pytestmark = pytest.mark.both_fronts
+
 BODY = b'{"model": "m", "messages": [{"role": "user", "content": "hi"}], "max_tokens": 4}'
 MESSAGES: Any = [{"role": "user", "content": "hi"}]
 OPENAIS = ["/v1/chat/completions", "/v1/threads/t1/messages", "/tokenize", "/v1/rerank"]

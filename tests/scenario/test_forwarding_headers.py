@@ -15,6 +15,8 @@ from tests.harness.worker import Worker
 from tests.harness.world import listener, pool, route, world
 from tests.scenario.conftest import Serve
 
+pytestmark = pytest.mark.both_fronts
+
 PROXY = "127.0.0.1"  # the one trusted hop
 LONG_AGO = "Tue, 15 Nov 1994 08:12:31 GMT"
 STRANGER = "127.0.0.2"

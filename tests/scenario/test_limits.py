@@ -11,6 +11,8 @@ from tests.harness.waiting import wait_until
 from tests.harness.worker import Worker
 from tests.harness.world import listener, pool, world
 
+pytestmark = pytest.mark.both_fronts
+
 
 def limited(endpoint: HttpEndpoint, **limits: int) -> Snapshot:
     return world(pool(endpoint), listeners=[listener(limits=Limits(**limits))])

@@ -10,6 +10,8 @@ from tests.harness.worker import Worker
 from tests.harness.world import Address, pool, route, world
 from tests.scenario.conftest import Serve
 
+pytestmark = pytest.mark.both_fronts
+
 LOOP = 508
 
 

@@ -29,6 +29,8 @@ from tests.harness.waiting import PATIENCE_S, wait_until
 from tests.harness.worker import Worker
 from tests.harness.world import NEVER_REPEAT, Address, at, listener, pool, route, world
 
+pytestmark = pytest.mark.both_fronts
+
 
 def test_a_line_says_who_asked_for_what_and_how_it_ended(
     start: Callable[..., Worker], endpoint: HttpEndpoint, tmp_path: Path

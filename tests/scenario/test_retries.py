@@ -15,6 +15,8 @@ from tests.harness.waiting import wait_until
 from tests.harness.worker import Worker
 from tests.harness.world import NEVER_REPEAT, Address, at, pool, world
 
+pytestmark = pytest.mark.both_fronts
+
 BODY = b"hello"
 POST = post("Content-Length: 5", body=BODY)
 PUT = POST.replace(b"POST", b"PUT", 1)

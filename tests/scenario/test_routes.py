@@ -25,6 +25,8 @@ from tests.harness.waiting import wait_until
 from tests.harness.worker import Worker
 from tests.harness.world import Address, listener, pool, route, world
 
+pytestmark = pytest.mark.both_fronts
+
 
 def saying(name: str, match: Match) -> Route:
     """A route that answers with its own name."""

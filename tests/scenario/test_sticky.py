@@ -18,6 +18,8 @@ from tests.harness.waiting import PATIENCE_S, wait_until
 from tests.harness.worker import Worker
 from tests.harness.world import at, pool, world
 
+pytestmark = pytest.mark.both_fronts
+
 KEYS = ("the first key signs, all keys verify",)
 STICKY = Sticky(cookie="lb", keys=KEYS, ttl_s=3600.0)
 

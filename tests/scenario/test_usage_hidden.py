@@ -14,6 +14,8 @@ from tests.harness.messages import post
 from tests.harness.worker import Worker
 from tests.harness.world import pool, world
 
+pytestmark = pytest.mark.both_fronts
+
 KIND = ("Content-Type", "text/event-stream")
 TOKEN = b'data: {"choices": [{"delta": {"content": "hi"}}]}\n\n'
 FINISH = b'data: {"choices": [{"delta": {}, "finish_reason": "stop"}]}\n\n'
