@@ -130,6 +130,7 @@ def test_requests_wait_for_an_endpoint_that_is_full(
     assert 0.0 < lines["/1"]["t_queue"] <= lines["/1"]["t_total"]
 
 
+@pytest.mark.http1_only
 def test_a_body_that_comes_while_its_request_waits_is_sent_whole(
     start: Callable[..., Worker], gate: Gate
 ) -> None:

@@ -30,6 +30,7 @@ def answered(endpoint: HttpEndpoint, worker: Worker, reply: Answer, request: byt
         return client.request(request, method)
 
 
+@pytest.mark.http1_only
 def test_chunked_answer_with_trailers(balanced: tuple[Worker, HttpEndpoint]) -> None:
     worker, endpoint = balanced
     reply = Answer(
@@ -42,6 +43,7 @@ def test_chunked_answer_with_trailers(balanced: tuple[Worker, HttpEndpoint]) -> 
     assert response.trailers.fields == [("x-checksum", "abc"), ("grpc-status", "0")]
 
 
+@pytest.mark.http1_only
 def test_chunked_request_with_trailers(balanced: tuple[Worker, HttpEndpoint]) -> None:
     worker, endpoint = balanced
     body = b"3\r\none\r\n3;ext=1\r\ntwo\r\n0\r\nX-Checksum: abc\r\n\r\n"

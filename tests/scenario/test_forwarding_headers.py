@@ -30,6 +30,7 @@ def trusting() -> Iterator[tuple[Worker, HttpEndpoint]]:
         yield worker, endpoint
 
 
+@pytest.mark.http1_only
 def test_endpoint_learns_who_asked_for_what(trusting: tuple[Worker, HttpEndpoint]) -> None:
     worker, endpoint = trusting
     worker.connect(source=STRANGER).get("/a?b", "User-Agent: test")
@@ -67,6 +68,7 @@ def test_fields_pass_byte_for_byte_and_in_order(trusting: tuple[Worker, HttpEndp
     assert response.headers.all("set-cookie") == ["a=1", "b=2"]
 
 
+@pytest.mark.http1_only
 def test_via_is_continued_for_everybody(trusting: tuple[Worker, HttpEndpoint]) -> None:
     """RFC 9110, 7.6.3: it names the version that each hop received."""
     worker, endpoint = trusting

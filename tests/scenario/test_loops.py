@@ -39,6 +39,7 @@ def test_loop_through_another_balancer_is_found(
     assert endpoint.requests_begun == (1 if mirrored else 0)
 
 
+@pytest.mark.http1_only
 def test_chain_of_balancers_of_one_name_is_no_loop(
     start: Callable[..., Worker], endpoint: HttpEndpoint
 ) -> None:

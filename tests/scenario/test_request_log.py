@@ -195,6 +195,7 @@ def has_come(worker: Worker, count: int) -> bool:
     return worker.count(W_BYTES_FROM_CLIENTS) >= count
 
 
+@pytest.mark.http1_only
 def test_a_line_tells_how_long_a_head_took(
     start: Callable[..., Worker], endpoint: HttpEndpoint, tmp_path: Path
 ) -> None:

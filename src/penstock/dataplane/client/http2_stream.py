@@ -325,11 +325,17 @@ class Http2Stream(StreamReceiver, Front):
         assert request is not None
         bodiless = request.bodiless or head.status in _BODILESS
         ends = bodiless or (complete and not body)
-        self.codec.send_head(self.stream, block, ends, extra)
-        self.host.touch()
+        self._send_head(block, ends, extra)
         if ends or not body:
             return True
         return self._send(body, complete)
+
+    def _send_head(self, block: HeaderBlock, ends: bool, extra: list[Field] | None) -> None:
+        codec = self.codec
+        before = codec.output_bytes
+        codec.send_head(self.stream, block, ends, extra)
+        self._response_bytes = codec.output_bytes - before
+        self.host.touch()
 
     def send_body(self, data: bytes) -> bool:
         return self._send(data, False)
@@ -448,11 +454,9 @@ class Http2Stream(StreamReceiver, Front):
         block = self._block
         bodiless = block is not None and block.method == b"HEAD"
         body = b"" if bodiless or answer.status in _BODILESS else answer.body
-        self._response_bytes = 0
-        self.codec.send_head(self.stream, response_block(answer.status, fields), not body)
+        self._send_head(response_block(answer.status, fields), not body, None)
         if body:
             self._send(body, True)
-        self.host.touch()
 
     def switch(
         self,
