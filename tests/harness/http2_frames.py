@@ -130,7 +130,8 @@ class FrameClient:
         self.frames.append(came)
         if came.kind == HEADERS:
             fields = self._decoder.decode(came.payload)
-            self._statuses[came.stream] = int(dict(fields).get(":status", 0))
+            told = {str(name): str(value) for name, value in fields}
+            self._statuses[came.stream] = int(told[":status"])
 
     def find(self, kind: int, stream: int = 0) -> Frame | None:
         return next((f for f in self.frames if f.kind == kind and f.stream == stream), None)

@@ -2,8 +2,6 @@
 
 from collections.abc import Callable
 
-import pytest
-
 from penstock.core.snapshot import PolicyChoice, Rewrite, Route
 from tests.harness.http_endpoint import Answer, HttpEndpoint
 from tests.harness.messages import head
@@ -12,8 +10,6 @@ from tests.harness.waiting import wait_until
 from tests.harness.worker import Worker
 from tests.harness.world import at, pool, route, world
 from tests.scenario.conftest import Serve
-
-pytestmark = pytest.mark.both_fronts
 
 KEY = (("Authorization", "Bearer theirs"), ("X-Team", "blue"))
 

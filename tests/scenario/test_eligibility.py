@@ -15,8 +15,6 @@ from tests.harness.waiting import wait_until
 from tests.harness.worker import Worker
 from tests.harness.world import at, pool, world
 
-pytestmark = pytest.mark.both_fronts
-
 # Nobody left
 
 

@@ -9,8 +9,6 @@ from tests.harness.http_endpoint import HttpEndpoint
 from tests.harness.worker import Worker
 from tests.harness.world import listener, pool, world
 
-pytestmark = pytest.mark.both_fronts
-
 # So many that by chance all of them have one endpoint in one of a million runs.
 CLIENTS = [f"127.0.0.{number}" for number in range(2, 23)]
 EVEN = PolicyChoice("rendezvous")

@@ -10,8 +10,6 @@ from tests.harness.worker import Worker
 from tests.harness.world import Address, pool, route, world
 from tests.scenario.conftest import Serve
 
-pytestmark = pytest.mark.both_fronts
-
 LOOP = 508
 
 
@@ -39,7 +37,6 @@ def test_loop_through_another_balancer_is_found(
     assert endpoint.requests_begun == (1 if mirrored else 0)
 
 
-@pytest.mark.http1_only
 def test_chain_of_balancers_of_one_name_is_no_loop(
     start: Callable[..., Worker], endpoint: HttpEndpoint
 ) -> None:

@@ -243,6 +243,7 @@ def test_an_error_within_an_answer_of_status_200_is_told(
     assert logged["why"] == "the answer tells an error: out of memory"
 
 
+@pytest.mark.http1_only
 def test_a_reader_that_stalls_stops_no_client_and_loses_whole_lines_which_are_told(
     start: Callable[..., Worker], endpoint: HttpEndpoint, tmp_path: Path
 ) -> None:
@@ -267,6 +268,7 @@ def test_a_reader_that_stalls_stops_no_client_and_loses_whole_lines_which_are_to
     assert f"; {worker.count(W_LOG_DROPPED)} lines" in str(resumed["message"])
 
 
+@pytest.mark.http1_only
 def test_a_full_disk_tears_no_line_however_many_workers_write(
     start: Callable[..., Worker], endpoint: HttpEndpoint, tmp_path: Path
 ) -> None:

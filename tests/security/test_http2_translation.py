@@ -67,13 +67,13 @@ def named() -> dict[str, tuple[Field, ...]]:
     rows["two-lengths"] = (*GOOD, (b"content-length", b"0"), (b"content-length", b"5"))
     for value in (b"", b"-1", b"+5", b"5, 5", b"0x5", b"5 ", b"1e1", b"9" * 30):
         rows[f"length-{value[:8].decode()}"] = (*GOOD, (b"content-length", value))
-    for name in (b":method", b":scheme", b":authority", b":path"):
-        key = name.decode()[1:]
-        rows[f"doubled-{key}"] = (*GOOD, dict_field(name))
-        rows[f"empty-{key}"] = instead(name, b"")
-        if name != b":authority":
-            rows[f"missing-{key}"] = without(name)
-        rows[f"{key}-after-fields"] = (*without(name), (b"x", b"y"), dict_field(name))
+    for pseudo, value in GOOD:
+        key = pseudo.decode()[1:]
+        rows[f"doubled-{key}"] = (*GOOD, (pseudo, value))
+        rows[f"empty-{key}"] = instead(pseudo, b"")
+        if pseudo != b":authority":
+            rows[f"missing-{key}"] = without(pseudo)
+        rows[f"{key}-after-fields"] = (*without(pseudo), (b"x", b"y"), (pseudo, value))
     rows["no-authority-no-host"] = without(b":authority")
     rows["unknown-pseudo"] = (*GOOD, (b":unknown", b"a"))
     rows["status"] = (*GOOD, (b":status", b"200"))
@@ -106,10 +106,6 @@ def named() -> dict[str, tuple[Field, ...]]:
         (b":protocol", b"websocket"),
     )
     return rows
-
-
-def dict_field(name: bytes) -> Field:
-    return name, dict(GOOD)[name]
 
 
 ROWS = named()

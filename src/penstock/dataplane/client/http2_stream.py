@@ -143,7 +143,7 @@ class Http2Stream(StreamReceiver, Front):
             remembered = self._remembered()
             head = remembered.head
             self._head = head
-            self._check_size(head)
+            self._check_length(head)
         except BadMessage as refusal:
             self._refuse(refusal.status, refusal.reason)
             return
@@ -163,6 +163,10 @@ class Http2Stream(StreamReceiver, Front):
             self.fit()
         if not self._ended:
             self._begin_body(head, body)
+        limit = self.settings.body_bytes
+        if limit and self._body_bytes > limit:
+            self._abandon(exchange, 413, f"the body is over {limit} bytes")
+            return
         try:
             exchange.start(self._framed(body), self._ended)
         except Exception:  # noqa: BLE001 - one stream's bug must not end the others
@@ -198,9 +202,9 @@ class Http2Stream(StreamReceiver, Front):
                 pair.with_body = found
         return found
 
-    def _check_size(self, head: RequestHead) -> None:
+    def _check_length(self, head: RequestHead) -> None:
         limit = self.settings.body_bytes
-        if limit and max(head.content_length, self._body_bytes) > limit:
+        if limit and head.content_length > limit:
             raise BadMessage(413, f"the body is over {limit} bytes")
 
     def on_data(self, stream: Stream, data: bytes, end: bool) -> None:
@@ -213,12 +217,9 @@ class Http2Stream(StreamReceiver, Front):
         if exchange is None:
             self.codec.consumed(stream, len(data))
             return
-        head = self._head
-        assert head is not None
-        try:
-            self._check_size(head)
-        except BadMessage as refusal:
-            self._abandon(exchange, refusal.status, refusal.reason)
+        limit = self.settings.body_bytes
+        if limit and self._body_bytes > limit:
+            self._abandon(exchange, 413, f"the body is over {limit} bytes")
             return
         self._awaits_continue = False
         if self._pace is not None:

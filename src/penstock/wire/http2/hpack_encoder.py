@@ -91,8 +91,12 @@ class HpackEncoder:
         updating = self._least_size >= 0
         code = self._encode(block)
         block.times_encoded += 1
-        if self.table.generation != generation or updating or block.times_encoded == 1:
+        if self.table.generation != generation:
+            self._forget()  # an insertion moved what they refer to
             self._generation = self.table.generation
+            return code
+        if updating or block.times_encoded == 1:
+            self._generation = generation
             return code
         self._generation = generation
         size = len(code) + _size_of(block)
