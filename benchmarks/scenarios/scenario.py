@@ -127,6 +127,7 @@ def make_site(
     workers: int = 1,
     streaming: bool = False,
     connections: int = 1024,
+    protocol: str = "http",
 ) -> Site:
     """A site on free ports."""
     port, admin_port = free_ports(2)
@@ -139,6 +140,7 @@ def make_site(
         workers=workers,
         streaming=streaming,
         connections=connections,
+        protocol=protocol,
     )
 
 
