@@ -61,6 +61,7 @@ from penstock.dataplane.board.layout import (
     W_GENERATION,
     W_IDLE_ENDPOINT_CONNECTIONS,
     W_LOG_DROPPED,
+    W_REFUSED_ADDRESS,
     W_REFUSED_LIMIT,
     W_REQUESTS,
     W_TLS_FAILURES,
@@ -77,6 +78,11 @@ Row = tuple[str, int, str]
 WORKER_COUNTERS: Final[tuple[Row, ...]] = (
     ("accepted_connections", W_ACCEPTED, "Client connections accepted."),
     ("refused_connections", W_REFUSED_LIMIT, "Client connections refused by a limit."),
+    (
+        "refused_addresses",
+        W_REFUSED_ADDRESS,
+        "Client connections refused by a listener's `allow` and `deny`.",
+    ),
     ("accept_pauses", W_ACCEPT_PAUSES, "Pauses of accepting, because descriptors ran out."),
     ("taken_requests", W_REQUESTS, "Requests received, whatever their outcome."),
     ("bad_requests", W_BAD_REQUESTS, "Requests refused because they were malformed."),

@@ -88,11 +88,12 @@ class WorkerView(msgspec.Struct, frozen=True):
 
 
 class ListenerView(msgspec.Struct, frozen=True):
-    """``address`` is the real one, also where port 0 was configured."""
+    """``address`` is the real one, also where port 0 was configured. ``scheme``: http, https, tcp
+    or tls."""
 
     name: str
     address: str
-    tls: bool
+    scheme: str
 
 
 class ReloadView(msgspec.Struct, frozen=True):

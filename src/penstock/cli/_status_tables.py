@@ -85,10 +85,7 @@ def _headline(document: dict[str, Any], now: float) -> Text:
     ready = "ready" if document["ready"] else "not ready: " + ", ".join(document["unready_reasons"])
     line = Text(f"penstock {document['version']} ({document['form']}), ")
     line.append(ready, style="green" if document["ready"] else _BAD)
-    addresses = ", ".join(
-        f"{'https' if each['tls'] else 'http'}://{each['address']}"
-        for each in document["listeners"]
-    )
+    addresses = ", ".join(f"{each['scheme']}://{each['address']}" for each in document["listeners"])
     totals = document["totals"]
     line.append(
         f", up {_ago(document['started_at'], now)}, generation {document['generation']}\n"

@@ -64,10 +64,9 @@ def _block(title: str, lines: list[str]) -> "Iterator[str]":
 
 
 def _listener(listener: "Listener") -> str:
-    scheme = "https" if listener.certificates else "http"
     host = f"[{listener.host}]" if ":" in listener.host else listener.host
     names = [name for pair in listener.certificates for name in _names(pair)]
-    return f"{listener.name}: {scheme}://{host}:{listener.port} {' '.join(names)}".rstrip()
+    return f"{listener.name}: {listener.scheme}://{host}:{listener.port} {' '.join(names)}".rstrip()
 
 
 def _names(pair: "Certificate") -> tuple[str, ...]:

@@ -34,9 +34,7 @@ def overview(parts: Parts, *, started_at: float, stopping: bool, log_dropped: in
         generation=snapshot.generation,
         source=str(source) if source is not None else "",
         listeners=tuple(
-            ListenerView(
-                each.name, shown_address(*parts.sockets.address(each)), bool(each.certificates)
-            )
+            ListenerView(each.name, shown_address(*parts.sockets.address(each)), each.scheme)
             for each in snapshot.listeners
         ),
         pools=tuple(_pool(parts, pool) for pool in snapshot.pools),
@@ -72,7 +70,7 @@ def _pool(parts: Parts, pool: Pool) -> PoolView:
 
 def _endpoint(parts: Parts, pool: Pool, endpoint: Endpoint) -> EndpointView:
     state = parts.states.of(pool.name, endpoint.name)
-    scheme = "https" if endpoint.tls else "http"
+    scheme = "tcp" if pool.protocol == "tcp" else "https" if endpoint.tls else "http"
     return EndpointView(
         name=endpoint.name,
         address=f"{scheme}://{shown_address(endpoint.host, endpoint.port)}{endpoint.base_path}",

@@ -226,8 +226,7 @@ class Supervisor:
             raise StartError(f"{error}{hint}") from error
         running = self._publisher.running
         addresses = ", ".join(
-            f"{'https' if each.certificates else 'http'}://"
-            f"{shown_address(*self._sockets.address(each))}"
+            f"{each.scheme}://{shown_address(*self._sockets.address(each))}"
             for each in running.listeners
         )
         self._events.info(

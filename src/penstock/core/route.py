@@ -1,21 +1,49 @@
 """Routes: which one a request takes. The first that matches wins."""
 
 import re
+from collections.abc import Callable
 
 from penstock.core.snapshot import HeaderMatch, Match, Rewrite
 
 
 class RouteFacts:
-    """What routes look at. ``host`` is lower case and without port; header names lower case."""
+    """What routes look at. ``host`` is lower case and without port; header names lower case.
+
+    Of a connection that is relayed unread all that is known are ``listener``, ``source``, the
+    client's address, and ``server_name``, which its TLS asks for ("" without one).
+    """
 
     def __init__(
-        self, listener: str, host: str, path: str, method: str, headers: list[tuple[str, str]]
+        self,
+        listener: str,
+        host: str,
+        path: str,
+        method: str,
+        headers: list[tuple[str, str]],
+        source: str = "",
+        server_name: str = "",
     ) -> None:
         self.listener: str = listener
         self.host: str = host
         self.path: str = path  # without query, in exactly the form that is forwarded
         self.method: str = method
         self.headers: list[tuple[str, str]] = headers
+        self.source: str = source
+        self.server_name: str = server_name
+
+
+class _NamePatterns:
+    """Host names, some of them ``*.`` and a name; none given: any."""
+
+    def __init__(self, patterns: tuple[str, ...]) -> None:
+        self._exact: frozenset[str] = frozenset([p for p in patterns if not p.startswith("*.")])
+        self._suffixes: list[str] = [p[1:] for p in patterns if p.startswith("*.")]
+        self._any: bool = not patterns or "*" in patterns
+
+    def hold(self, name: str) -> bool:
+        if self._any or name in self._exact:
+            return True
+        return any([name.endswith(suffix) and name != suffix for suffix in self._suffixes])
 
 
 class _HeaderCondition:
@@ -43,12 +71,15 @@ class _HeaderCondition:
 class Matcher:
     """One route's conditions, ready to be asked."""
 
-    def __init__(self, match: Match) -> None:
-        """Raises ValueError on a pattern that is no regular expression."""
+    def __init__(self, match: Match, is_source: Callable[[str], bool] | None = None) -> None:
+        """``is_source`` says whether an address is in ``match.sources``; None: there are none.
+
+        Raises ValueError on a pattern that is no regular expression.
+        """
+        self._is_source: Callable[[str], bool] | None = is_source
+        self._server_names: _NamePatterns = _NamePatterns(match.server_names)
         self._listeners: frozenset[str] = frozenset(match.listeners)
-        self._hosts: frozenset[str] = frozenset([h for h in match.hosts if not h.startswith("*.")])
-        self._suffixes: list[str] = [h[1:] for h in match.hosts if h.startswith("*.")]
-        self._any_host: bool = not match.hosts or "*" in match.hosts
+        self._hosts: _NamePatterns = _NamePatterns(match.hosts)
         self._path_kind: str = match.path_kind
         self._path: str = match.path
         self._pattern: re.Pattern[str] = compiled(match.path if match.path_kind == "regex" else "")
@@ -61,14 +92,13 @@ class Matcher:
             return False
         if self._methods and facts.method not in self._methods:
             return False
-        if not self._host_matches(facts.host) or not self._path_matches(facts.path):
+        if not self._hosts.hold(facts.host) or not self._path_matches(facts.path):
+            return False
+        if not self._server_names.hold(facts.server_name):
+            return False
+        if self._is_source is not None and not self._is_source(facts.source):
             return False
         return all([condition.holds(facts.headers) for condition in self._headers])
-
-    def _host_matches(self, host: str) -> bool:
-        if self._any_host or host in self._hosts:
-            return True
-        return any([host.endswith(suffix) and host != suffix for suffix in self._suffixes])
 
     def _path_matches(self, path: str) -> bool:
         if self._path_kind == "any":

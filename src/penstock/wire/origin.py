@@ -5,20 +5,17 @@ IPv4 mapped into IPv6. What one of the two headers tells is told on in both.
 """
 
 import re
-from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address, ip_network
 from typing import Final
 
 from penstock.wire.http1 import RequestHead
+from penstock.wire.networks import Networks, canonical_address
 
-# RFC 7239, 6: a port is a number, or a name that begins with "_".
-_PORT: Final = re.compile(r"(?::(?:\d{1,5}|_[\w.-]+))?", re.ASCII)
 # RFC 7239, 4. Unquoted values are read with ":" and "[" too, as some proxies send them.
 _PAIR: Final = re.compile(
     r'[ \t]*([!#$%&\'*+.^_`|~\w-]+)=("(?:[^"\\]|\\.)*"|[^\s",;]*)[ \t]*([;,]|\Z)', re.ASCII
 )
 _EMPTY: Final = re.compile(r"[ \t]*([;,])")
 _QUOTED_PAIR: Final = re.compile(r"\\(.)")
-_MAPPED_BITS: Final = 96  # of ::ffff:0:0/96, IPv4 mapped into IPv6 (RFC 4291, 2.5.5.2)
 
 
 class Origin:
@@ -41,7 +38,7 @@ class _Element:
         self.host: str = ""
 
 
-def origin_of(head: RequestHead, address: str, trusted: "TrustedNetworks") -> Origin:
+def origin_of(head: RequestHead, address: str, trusted: Networks) -> Origin:
     """The origin of a request that came from ``address``; what strangers say is not heard.
 
     Where both are there X-Forwarded-For counts: proxies that know it alone pass on a ``Forwarded``
@@ -76,7 +73,7 @@ def origin_of(head: RequestHead, address: str, trusted: "TrustedNetworks") -> Or
     return origin
 
 
-def _find_client(origin: Origin, elements: list[_Element], trusted: "TrustedNetworks") -> None:
+def _find_client(origin: Origin, elements: list[_Element], trusted: Networks) -> None:
     """The nearest address that is not a trusted proxy's, as far back as addresses can be read."""
     for element in reversed(elements):
         address = canonical_address(element.node)
@@ -87,56 +84,6 @@ def _find_client(origin: Origin, elements: list[_Element], trusted: "TrustedNetw
         origin.host = element.host.encode("latin-1") or origin.host
         if not trusted.holds(address):
             return
-
-
-def canonical_address(text: str) -> str:
-    """The one spelling of an IP address, without port, brackets and zone; "" for what is none."""
-    text = text.strip(' \t"')
-    if text.startswith("["):
-        text, closed, port = text[1:].partition("]")
-        if not closed or _PORT.fullmatch(port) is None:
-            return ""
-    elif text.count(":") == 1:
-        text, _, port = text.partition(":")
-        if _PORT.fullmatch(":" + port) is None:
-            return ""
-    try:
-        return str(_unmapped(ip_address(text.partition("%")[0])))
-    except ValueError:
-        return ""
-
-
-def _unmapped(address: IPv4Address | IPv6Address) -> IPv4Address | IPv6Address:
-    if isinstance(address, IPv6Address):
-        return address.ipv4_mapped or address
-    return address
-
-
-class TrustedNetworks:
-    """The networks whose forwarding headers are believed."""
-
-    def __init__(self, networks: tuple[str, ...] = ()) -> None:
-        """Networks in CIDR form. Raises ValueError on a malformed one."""
-        self._networks: list[IPv4Network | IPv6Network] = [_network(text) for text in networks]
-
-    def holds(self, address: str) -> bool:
-        """Whether an address, as text, is in one of them; False for anything unreadable."""
-        if not self._networks:
-            return False
-        canonical = canonical_address(address)
-        if not canonical:
-            return False
-        parsed = ip_address(canonical)
-        return any([parsed in network for network in self._networks])
-
-
-def _network(text: str) -> IPv4Network | IPv6Network:
-    network = ip_network(text, False)
-    if isinstance(network, IPv6Network) and network.prefixlen >= _MAPPED_BITS:
-        mapped = network.network_address.ipv4_mapped
-        if mapped is not None:
-            return IPv4Network((mapped, network.prefixlen - _MAPPED_BITS))
-    return network
 
 
 def _element(node: str) -> _Element:

@@ -13,7 +13,7 @@ from penstock.dataplane.board.layout import H_EPOCH, S_HEALTH, S_WEIGHT_PPM
 from penstock.dataplane.board.memory import create_board
 from penstock.dataplane.client.http1 import ClientConnection
 from penstock.dataplane.context import Context
-from penstock.dataplane.endpoint.http1 import EndpointConnection
+from penstock.dataplane.endpoint.http1 import Http1Connection
 from penstock.dataplane.io.loop import SWEEP_S
 from penstock.dataplane.pool.live_endpoint import LiveEndpoint
 from penstock.dataplane.pool.live_pool import LivePool
@@ -153,8 +153,8 @@ class Stage:
     def clients(self) -> list[ClientConnection]:
         return [each for each in self.loop.by_fd.values() if isinstance(each, ClientConnection)]
 
-    def endpoint_connections(self) -> list[EndpointConnection]:
-        return [each for each in self.loop.by_fd.values() if isinstance(each, EndpointConnection)]
+    def endpoint_connections(self) -> list[Http1Connection]:
+        return [each for each in self.loop.by_fd.values() if isinstance(each, Http1Connection)]
 
     def running(self) -> LiveSnapshot:
         running = self.worker.running

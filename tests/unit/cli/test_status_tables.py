@@ -135,7 +135,7 @@ def status(kind: str) -> dict[str, Any]:
         "form": "compiled",
         "ready": True,
         "unready_reasons": [],
-        "listeners": [{"address": "127.0.0.1:8080", "tls": False}],
+        "listeners": [{"address": "127.0.0.1:8080", "scheme": "http"}],
         "totals": {"connections": 1, "requests": 2},
         "started_at": time.time(),
         "generation": 1,

@@ -54,8 +54,19 @@ listeners:
       requests_per_connection: 100
     backlog: 128
     merge_slashes: true
+    allow: [10.0.0.0/8, "2001:db8::/32"]
+    deny: 10.6.6.6
+  line:
+    address: "[::1]:8444"
+    protocol: tls-passthrough
+  mail:
+    address: "[::1]:8445"
+    pool: relayed
 
 routes:
+  - name: named
+    match: {server_names: "*.Mail.example.com", sources: 192.0.2.0/24}
+    pool: relayed
   - name: chat
     match:
       listeners: public
@@ -206,6 +217,9 @@ pools:
     endpoints: http://10.0.1.1:8000
     policy: {name: prequal, answers: asked}
     probe: {path: "/rif?now", timeout: 100ms}
+  relayed:
+    endpoints: tcp://10.0.2.1:993
+    timeouts: {tunnel_idle: 2h}
 """
 
 

@@ -77,7 +77,7 @@ def test_hints_name_policies_that_exist_and_no_name_of_ours_is_another() -> None
         ("routes: [{return: 404}]", "did you mean 'respond'?"),
         ("rate_limit: 5", "limits on rates are not offered: `admission`"),
         ("routes: [{pool: a, limit_req: 5}]", "limits on rates are not offered"),
-        ("routes: [{pool: a, deny: all}]", "denied addresses are not offered"),
+        ("listeners: {a: {address: a:1, whitelist: 10.0.0.0/8}}", "did you mean 'allow'?"),
         ("gzip: on", "compression is not offered"),
         ("endpoints: unix:/run/engine.sock", "sockets of the file system are not offered"),
         ("endpoints: http://unix:/run/engine.sock", "sockets of the file system are not offered"),

@@ -13,7 +13,7 @@ from penstock.dataplane.board.counted_endpoint import CountedEndpoint
 from penstock.dataplane.board.memory import Board, create_board
 from penstock.dataplane.endpoint.address_race import Address
 from penstock.dataplane.endpoint.connector import ConnectionSettings, Connector
-from penstock.dataplane.endpoint.http1 import EndpointConnection
+from penstock.dataplane.endpoint.http1 import Http1Connection
 from penstock.dataplane.endpoint.response_sink import ResponseSink
 from penstock.dataplane.io.loop import BROKEN, PEER_CLOSED, WRITABLE, Loop
 
@@ -36,7 +36,7 @@ class Nobody(ResponseSink):
 
 
 @pytest.fixture
-def pair(board: Board) -> Iterator[tuple[EndpointConnection, socket.socket]]:
+def pair(board: Board) -> Iterator[tuple[Http1Connection, socket.socket]]:
     """A connection, and the endpoint's side of it."""
     spec = Endpoint(name="e", host="127.0.0.1", port=1, row=0)
     settings = ConnectionSettings(PoolTimeouts(), Connections())
@@ -45,7 +45,7 @@ def pair(board: Board) -> Iterator[tuple[EndpointConnection, socket.socket]]:
     near, far = socket.socketpair()
     near.setblocking(False)
     address = Address(socket.AF_INET, ("127.0.0.1", 1))
-    connection = EndpointConnection(connector, near, address, None)
+    connection = Http1Connection(connector, near, address, None)
     loop.add(connection, connection.events)
     connection.begin(Nobody(), False, 0.0)
     connection.on_ready(WRITABLE)  # it is connected
@@ -56,7 +56,7 @@ def pair(board: Board) -> Iterator[tuple[EndpointConnection, socket.socket]]:
 
 @pytest.mark.parametrize("told", [[PEER_CLOSED], [PEER_CLOSED, PEER_CLOSED | BROKEN]])
 def test_more_can_be_sent_after_the_endpoint_ended_while_reading_is_paused(
-    pair: tuple[EndpointConnection, socket.socket], told: list[int]
+    pair: tuple[Http1Connection, socket.socket], told: list[int]
 ) -> None:
     """It half-closed while its answer waits for a slow client, and still takes the body."""
     connection, far = pair
@@ -77,7 +77,7 @@ def test_more_can_be_sent_after_the_endpoint_ended_while_reading_is_paused(
 
 
 def test_an_end_is_told_once_while_reading_is_paused(
-    pair: tuple[EndpointConnection, socket.socket],
+    pair: tuple[Http1Connection, socket.socket],
 ) -> None:
     """Else the loop would spin until the client reads."""
     connection, _ = pair

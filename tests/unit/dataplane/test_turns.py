@@ -22,7 +22,7 @@ from penstock.dataplane.board.layout import S_HEALTH, S_WEIGHT_PPM
 from penstock.dataplane.board.memory import Board, create_board
 from penstock.dataplane.client.http1 import ClientConnection
 from penstock.dataplane.context import Context
-from penstock.dataplane.endpoint.http1 import EndpointConnection
+from penstock.dataplane.endpoint.http1 import Http1Connection
 from penstock.dataplane.io.loop import WRITABLE
 from penstock.dataplane.worker.serving import Worker
 from tests.harness.messages import HELLO, LAST, answer, post
@@ -72,11 +72,9 @@ class HandDriven:
         ]
         return found
 
-    def of_endpoint(self) -> EndpointConnection:
+    def of_endpoint(self) -> Http1Connection:
         (found,) = [
-            item
-            for item in self.context.loop.by_fd.values()
-            if isinstance(item, EndpointConnection)
+            item for item in self.context.loop.by_fd.values() if isinstance(item, Http1Connection)
         ]
         return found
 
@@ -126,7 +124,7 @@ class HandDriven:
     def close(self) -> None:
         self.worker.finish()
         for item in list(self.context.loop.by_fd.values()):
-            if isinstance(item, EndpointConnection):
+            if isinstance(item, Http1Connection):
                 item.close()
         for each in self.worker.listeners.values():
             each.stop()

@@ -4,9 +4,10 @@ import pytest
 
 from penstock.wire.forwarding import Hop, forwarded_request
 from penstock.wire.http1 import parse_request
-from penstock.wire.origin import Origin, TrustedNetworks, canonical_address, origin_of
+from penstock.wire.networks import Networks, canonical_address
+from penstock.wire.origin import Origin, origin_of
 
-TRUSTED = TrustedNetworks(("10.0.0.0/8", "fd00::/8"))
+TRUSTED = Networks(("10.0.0.0/8", "fd00::/8"))
 
 
 def origin(*lines: str, peer: str = "10.0.0.1") -> Origin:
@@ -102,7 +103,7 @@ def test_strangers_are_not_heard() -> None:
 @pytest.mark.parametrize("peer", ["10.1.2.3", "::ffff:10.1.2.3"])
 @pytest.mark.parametrize("network", ["10.0.0.0/8", "::ffff:10.0.0.0/104"])
 def test_mapped_addresses_are_those_they_stand_for(peer: str, network: str) -> None:
-    assert TrustedNetworks((network,)).holds(peer)
+    assert Networks((network,)).holds(peer)
 
 
 def forwarded(*lines: str) -> dict[str, str]:

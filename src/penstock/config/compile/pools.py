@@ -3,6 +3,7 @@
 from typing import Final
 
 from penstock.config.compile.certificates import check_authorities
+from penstock.config.compile.protocols import spoken_by
 from penstock.config.compile.sessions import compile_sticky
 from penstock.config.document.choice import reads_prompts
 from penstock.config.document.engines import compiled_engine, compiled_kv_events
@@ -81,6 +82,7 @@ def _compile_pool(name: str, pool: Pool, at: Location, findings: Findings) -> sn
         snapshot.Pool,
         pool,
         name=name,
+        protocol=spoken_by(pool, at, findings),
         endpoints=endpoints,
         policy=choice,
         engine=compiled_engine(pool.engine, pool.kind),

@@ -7,12 +7,14 @@ collected and raised as one ``ConfigError``.
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal
 
 from penstock.config.compile.certificates import check_certificate, issued_names
 from penstock.config.compile.conflicts import check_addresses, check_endpoints, check_file
 from penstock.config.compile.cores import usable_cores
 from penstock.config.compile.own_modules import look_up_beside
 from penstock.config.compile.pools import compile_pools
+from penstock.config.compile.protocols import check_listener, place_routes, protocol_of
 from penstock.config.compile.sessions import doubt_shared_cookies
 from penstock.config.document.listeners import Certificate, Listener
 from penstock.config.document.model import DEFAULT_ADMIN, DEFAULT_LISTEN, ONLY, Document
@@ -110,9 +112,9 @@ def compile_document(loaded: Loaded, source: Path | None) -> Configured:
     """What a checked document says. Raises ConfigError when its parts do not fit together."""
     document = loaded.document
     findings = Findings(loaded.origin)
-    listeners = _compile_listeners(document, findings)
     pools = compile_pools(document, findings)
-    routes = _compile_routes(document, set(listeners), list(pools), findings)
+    listeners = _compile_listeners(document, pools, findings)
+    routes = _compile_routes(document, listeners, pools, findings)
     doubt_shared_cookies(pools, routes, findings)
     admin = _compile_admin(document, findings)
     _check_conflicts(document, listeners, pools, findings)
@@ -182,7 +184,9 @@ def _compile_admin(document: Document, findings: Findings) -> AdminSettings:
     return AdminSettings(admin.address.host, admin.address.port, tokens[0] if tokens else None)
 
 
-def _compile_listeners(document: Document, findings: Findings) -> dict[str, snapshot.Listener]:
+def _compile_listeners(
+    document: Document, pools: Mapping[str, snapshot.Pool], findings: Findings
+) -> dict[str, snapshot.Listener]:
     if document.listeners is not None and document.listen is not None:
         findings.wrong(("listen",), "give one of `listen` and `listeners`")
     named = _named_listeners(document)
@@ -193,10 +197,13 @@ def _compile_listeners(document: Document, findings: Findings) -> dict[str, snap
             ("listeners" if document.listeners is not None else "listen",),
             "at least one listener is needed",
         )
-    return {
-        name: _compile_listener(name, listener, at, findings)
-        for name, (listener, at) in named.items()
-    }
+    only = next(iter(pools), "") if len(pools) == 1 and document.routes is None else ""
+    compiled = {}
+    for name, (listener, at) in named.items():
+        protocol = protocol_of(listener, pools, only)
+        check_listener(listener, protocol, pools, at, findings)
+        compiled[name] = _compile_listener(name, listener, protocol, at, findings)
+    return compiled
 
 
 def _named_listeners(document: Document) -> dict[str, tuple[Listener, Location]]:
@@ -214,13 +221,18 @@ def _named_listeners(document: Document) -> dict[str, tuple[Listener, Location]]
 
 
 def _compile_listener(
-    name: str, listener: Listener, at: Location, findings: Findings
+    name: str,
+    listener: Listener,
+    protocol: Literal["http", "tcp", "tls-passthrough"],
+    at: Location,
+    findings: Findings,
 ) -> snapshot.Listener:
     certificates = listener.tls.certificates if listener.tls else ()
     return plain(
         snapshot.Listener,
         listener,
         name=name,
+        protocol=protocol,
         host=listener.address.host,
         port=listener.address.port,
         certificates=_compile_certificates(certificates, (*at, "tls"), findings),
@@ -252,21 +264,63 @@ def _compile_certificates(
 
 
 def _compile_routes(
-    document: Document, listeners: set[str], pools: list[str], findings: Findings
+    document: Document,
+    listeners: Mapping[str, snapshot.Listener],
+    pools: Mapping[str, snapshot.Pool],
+    findings: Findings,
 ) -> tuple[snapshot.Route, ...]:
+    own = _listeners_own_routes(document)
     if document.routes is None:
-        if len(pools) > 1:
-            findings.wrong(
-                ("pools",),
-                f"several pools ({', '.join(pools)}): add `routes` that say what each serves",
-            )
-        return tuple(
-            snapshot.Route(name="all", pools=(snapshot.WeightedPool(pool),)) for pool in pools[:1]
+        given = _default_route(document, list(pools), own, findings)
+    else:
+        given = _given_routes(document.routes, listeners, list(pools), findings)
+    for route in own:
+        if any(route.name == other.name for other in given):
+            findings.wrong(("listeners", route.name, "pool"), "a route has the listener's name")
+    return own + place_routes(given, listeners, pools, findings)
+
+
+def _listeners_own_routes(document: Document) -> tuple[snapshot.Route, ...]:
+    """Of listeners that name their pool: before all others."""
+    return tuple(
+        snapshot.Route(
+            name=name,
+            match=snapshot.Match(listeners=(name,)),
+            pools=(snapshot.WeightedPool(listener.pool),),
         )
+        for name, (listener, _) in _named_listeners(document).items()
+        if listener.pool is not None
+    )
+
+
+def _default_route(
+    document: Document, pools: list[str], own: tuple[snapshot.Route, ...], findings: Findings
+) -> tuple[snapshot.Route, ...]:
+    """Where none are given: to the only pool that no listener has for itself."""
+    if own and len(own) == len(_named_listeners(document)):
+        return ()
+    taken = {route.pools[0].pool for route in own}
+    left = [pool for pool in pools if pool not in taken]
+    if len(left) > 1:
+        findings.wrong(
+            ("pools",),
+            f"several pools ({', '.join(left)}): add `routes` that say what each serves",
+        )
+    return tuple(
+        snapshot.Route(name="all", pools=(snapshot.WeightedPool(pool),)) for pool in left[:1]
+    )
+
+
+def _given_routes(
+    routes: Sequence[Route],
+    listeners: Mapping[str, snapshot.Listener],
+    pools: list[str],
+    findings: Findings,
+) -> tuple[snapshot.Route, ...]:
     names: dict[str, int] = {}
     everything = ""
     compiled: list[snapshot.Route] = []
-    for index, route in enumerate(document.routes):
+    for index, route in enumerate(routes):
         at: Location = ("routes", index)
         built = route.compiled(f"route-{index + 1}")
         if names.setdefault(built.name, index) != index:
@@ -283,7 +337,11 @@ def _compile_routes(
 
 
 def _check_references(
-    route: Route, at: Location, listeners: set[str], pools: list[str], findings: Findings
+    route: Route,
+    at: Location,
+    listeners: Mapping[str, snapshot.Listener],
+    pools: list[str],
+    findings: Findings,
 ) -> None:
     """The listeners and pools that a route names exist."""
     for name in route.match.listeners:

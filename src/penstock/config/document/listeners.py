@@ -1,6 +1,6 @@
 """The document's part about listeners: addresses, TLS, and what clients may do."""
 
-from typing import Annotated, Any, Final
+from typing import Annotated, Any, Final, Literal
 
 from pydantic import BeforeValidator, model_validator
 
@@ -122,8 +122,21 @@ class Listener(Section):
     """An address that clients connect to."""
 
     address: ListenAddress = required("`host:port`, `[ipv6]:port`, or `:port` for every interface.")
+    protocol: Literal["http", "tcp", "tls-passthrough"] | None = setting(
+        None,
+        "`http`; `tcp`: connections are relayed unread; `tls-passthrough`: the same, routed by the "
+        "server name that clients ask for, never decrypted. Default: `http`; `tcp` where its pool "
+        "has `tcp://` endpoints.",
+    )
+    pool: str | None = setting(None, "The pool that serves it, instead of `routes`.")
     tls: Annotated[ListenerTls, BeforeValidator(_certificates)] | None = setting(
-        None, "Serve HTTPS. Left out: plain HTTP."
+        None, "End TLS here: HTTPS, or TLS before `tcp`. Left out: none."
+    )
+    allow: OneOrMany[Network] = setting(
+        (), "Networks whose clients may connect. Default: all. Others are closed unanswered."
+    )
+    deny: OneOrMany[Network] = setting(
+        (), "Networks whose clients may not connect, whatever `allow` says."
     )
     trusted_proxies: OneOrMany[Network] = setting(
         (),

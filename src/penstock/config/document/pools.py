@@ -60,9 +60,8 @@ ENGINE_RETRIED: Final = (429, 502, 503, 504)
 _TLS: Final = snapshot.EndpointTls()
 _PROBE: Final = snapshot.Probe()
 _DECISIONS: Final = snapshot.Decisions()
-_SCHEME_PORTS: Final = {"http": 80, "https": 443}
+_SCHEME_PORTS: Final = {"http": 80, "https": 443, "tcp": 0}  # 0: none is usual
 _OTHER_SCHEMES: Final = {
-    "tcp": "; other protocols over TCP are not offered",
     "grpc": "; gRPC needs HTTP/2, which is not offered",
     "grpcs": "; gRPC needs HTTP/2, which is not offered",
     "h2c": "; HTTP/2 is not offered",
@@ -78,16 +77,20 @@ def default_policy(kind: str) -> snapshot.PolicyChoice:
 
 @dataclass(frozen=True)
 class EndpointUrl:
-    """Where an endpoint listens, and whether it speaks TLS."""
+    """Where an endpoint listens, and what it speaks there."""
 
     host: str
     port: int
     tls: bool
     base_path: str = ""  # that all paths begin with there; without a slash at its end
+    protocol: Literal["http", "tcp"] = "http"
 
 
 def parse_endpoint_url(value: object) -> EndpointUrl:
-    """``http://host:port``, ``https://host/base/path`` or ``host:port``. Raises ValueError."""
+    """``http://host:port``, ``https://host/base/path``, ``host:port`` or ``tcp://host:port``.
+
+    Raises ValueError.
+    """
     if isinstance(value, EndpointUrl):
         return value
     if not isinstance(value, str) or not value:
@@ -105,7 +108,7 @@ def parse_endpoint_url(value: object) -> EndpointUrl:
     if scheme not in _SCHEME_PORTS:
         other = _OTHER_SCHEMES.get(scheme, "")
         raise ValueError(
-            f"an endpoint's URL begins with http:// or https://, not {scheme}://{other}"
+            f"an endpoint's URL begins with http://, https:// or tcp://, not {scheme}://{other}"
         )
     authority, slash, beyond = rest.partition("/")
     if "@" in authority:
@@ -115,13 +118,18 @@ def parse_endpoint_url(value: object) -> EndpointUrl:
     base_path = parse_path(slash + beyond.rstrip("/")) if beyond.strip("/") else ""
     if any(segment in ("", ".", "..") for segment in base_path.split("/")[1:]):
         raise ValueError(f"{show(value)} has a path with an empty segment, `.` or `..`")
+    if scheme == "tcp" and base_path:
+        raise ValueError(f"{value}: tcp:// knows no paths; write tcp://{authority}")
     host, colon, port = authority.rpartition(":")
     if not colon or authority.endswith("]"):
+        if scheme == "tcp":
+            raise ValueError(f"{value} needs a port: tcp://{authority}:PORT")
         host, port = authority, str(_SCHEME_PORTS[scheme])
     number = parse_port(port)
     if number == 0:
         raise ValueError("an endpoint cannot have port 0")
-    return EndpointUrl(parse_host(host), number, scheme == "https", base_path)
+    protocol: Literal["http", "tcp"] = "tcp" if scheme == "tcp" else "http"
+    return EndpointUrl(parse_host(host), number, scheme == "https", base_path, protocol)
 
 
 class Endpoint(Section):
@@ -130,7 +138,8 @@ class Endpoint(Section):
     url: Annotated[EndpointUrl, PlainValidator(parse_endpoint_url, json_schema_input_type=str)] = (
         required(
             "`http://host:port` or `https://host:port`; http where only `host:port` is given. A "
-            "path, as in `https://host/openai`, comes before every path that is asked for there."
+            "path, as in `https://host/openai`, comes before every path that is asked for there. "
+            "`tcp://host:port`: connections of `tcp` and `tls-passthrough` listeners."
         )
     )
     name: Name | None = setting(
@@ -236,6 +245,9 @@ class PoolTimeouts(Section):
         "Between two pieces of a response. Default: `5m`; `15m` in pools of kind `llm`.",
     )
     request: Duration = setting(_TIMEOUTS.request_s, "The whole exchange, retries included.")
+    tunnel_idle: Duration = setting(
+        _TIMEOUTS.tunnel_idle_s, "A connection that is relayed, without a byte in either direction."
+    )
 
     def compiled(self, kind: str) -> snapshot.PoolTimeouts:
         """Of a pool of that kind."""

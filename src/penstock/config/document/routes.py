@@ -11,6 +11,7 @@ from penstock.config.document.values import (
     FieldValue,
     Flag,
     Name,
+    Network,
     OneOrMany,
     Port,
     Regex,
@@ -83,6 +84,12 @@ class Match(Section):
     hosts: OneOrMany[ServerName] = setting(
         (), "Hosts without port: `api.example.com` or `*.example.com`."
     )
+    sources: OneOrMany[Network] = setting(
+        (), "Networks of the client's address, as trusted proxies tell it."
+    )
+    server_names: OneOrMany[ServerName] = setting(
+        (), "Names that clients of `tls-passthrough` listeners ask for, as in `hosts`."
+    )
     path: RulePath | None = setting(None, "The whole path.")
     path_prefix: RulePath | None = setting(
         None,
@@ -116,6 +123,8 @@ class Match(Section):
             path_kind=kind,
             path=path,
             methods=self.methods,
+            sources=self.sources,
+            server_names=self.server_names,
             headers=tuple(
                 condition.compiled(name)
                 for name, conditions in self.headers.items()

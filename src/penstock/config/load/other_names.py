@@ -57,6 +57,10 @@ OURS: Final[dict[str, str]] = {
     "nbproc": "workers",
     "nbthread": "workers",
     "num_retries": "retry",
+    "allowlist": "allow",
+    "blacklist": "deny",
+    "denylist": "deny",
+    "ip_allowlist": "allow",
     "outlier_detection": "outlier",
     "path_beg": "path_prefix",
     "persistence": "sticky",
@@ -89,16 +93,13 @@ OURS: Final[dict[str, str]] = {
     "upstream": "pool",
     "upstreams": "pools",
     "use_backend": "pool",
+    "whitelist": "allow",
     "worker_processes": "workers",
 }
 
 _RATES: Final = (
     "limits on rates are not offered: `admission` bounds what runs and waits in a pool, "
     "`limits.connections_per_address` of a listener what one client holds"
-)
-_ACCESS: Final = (
-    "lists of allowed and denied addresses are not offered; a route with `respond: 403` refuses "
-    "by host, path, method and header"
 )
 _WITHIN: Final = "is not offered: let a server before or behind Penstock do it"
 NOT_OFFERED: Final[dict[str, str]] = {
@@ -110,10 +111,6 @@ NOT_OFFERED: Final[dict[str, str]] = {
     "rps": _RATES,
     "rpm": _RATES,
     "tpm": _RATES,
-    "allow": _ACCESS,
-    "deny": _ACCESS,
-    "ip_allowlist": _ACCESS,
-    "whitelist": _ACCESS,
     "basic_auth": f"basic authentication {_WITHIN}",
     "basicauth": f"basic authentication {_WITHIN}",
     "jwt": f"authentication by JWT {_WITHIN}",

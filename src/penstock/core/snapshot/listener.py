@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Literal
+
 from penstock.core.snapshot.data import Data
 
 
@@ -51,4 +53,18 @@ class Listener(Data, frozen=True):
     timeouts: ListenerTimeouts = ListenerTimeouts()
     limits: Limits = Limits()
     backlog: int = 4096
+    # tcp: bytes are relayed unread; tls-passthrough: but for the server name that clients ask for.
+    protocol: Literal["http", "tcp", "tls-passthrough"] = "http"
+    allow: tuple[str, ...] = ()  # networks whose clients may come, in CIDR form; empty: all
+    deny: tuple[str, ...] = ()  # networks whose clients may not, whatever ``allow`` says
+
+    @property
+    def scheme(self) -> str:
+        """How its address is shown as a URL."""
+        if self.protocol == "tls-passthrough":
+            return "tls"
+        if self.protocol == "tcp":
+            return "tls" if self.certificates else "tcp"
+        return "https" if self.certificates else "http"
+
     merge_slashes: bool = False  # in paths, before anything looks at them

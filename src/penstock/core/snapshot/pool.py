@@ -61,6 +61,7 @@ class PoolTimeouts(Data, frozen=True):
     first_byte_s: float = 300.0  # from the request sent to the first byte of the response
     stream_idle_s: float = 300.0  # between two reads of a response
     request_s: float = 0.0  # the whole exchange; off: inference runs long
+    tunnel_idle_s: float = 3600.0  # a connection that is relayed, without a byte in either way
 
 
 class Retry(Data, frozen=True):
@@ -137,6 +138,7 @@ class Pool(Data, frozen=True):
 
     name: str
     endpoints: tuple[Endpoint, ...]
+    protocol: Literal["http", "tcp"] = "http"  # what endpoints speak; tcp: bytes relayed unread
     kind: Literal["http", "llm"] = "http"  # llm: bodies are understood before an endpoint is chosen
     # Tokens of answers: asked for and hidden from clients that did not ask; only where they asked.
     usage: Literal["hidden", "asked", "off"] = "hidden"

@@ -25,6 +25,8 @@ class Match(Data, frozen=True):
     path: str = ""
     methods: tuple[str, ...] = ()
     headers: tuple[HeaderMatch, ...] = ()
+    sources: tuple[str, ...] = ()  # networks of the client's address, in CIDR form
+    server_names: tuple[str, ...] = ()  # that its TLS asks for, as ``hosts``
 
 
 class HeaderEdit(Data, frozen=True):

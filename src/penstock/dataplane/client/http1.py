@@ -464,6 +464,11 @@ class ClientConnection(ClientHead, Front):
                 self.exchange = None
                 self.reset()
 
+    def listener_gone(self, listener: str) -> None:
+        if self.settings.listener == listener:
+            self.close_after()
+            self.close_if_idle()
+
     def cut_off(self) -> None:
         """Time is up: what runs is given up."""
         self._cut_off(ABANDONED, "the balancer stopped, and its deadline passed")

@@ -58,10 +58,8 @@ class ClientStream(Connection):
             self._arm(self.settings.write_idle_s)
         return False
 
-    def close(self) -> None:
-        if self.open:
-            self.context.client_left(self.address)
-        super().close()
+    def left(self) -> None:
+        self.context.client_left(self.address)
 
     def _refuse(
         self, status: int, reason: str, family: int = OPENAI, edits: list[Edit] | None = None

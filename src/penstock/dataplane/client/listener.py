@@ -4,9 +4,10 @@ import socket
 import ssl
 from typing import Any, Final
 
-from penstock.dataplane.board.layout import W_ACCEPT_PAUSES, W_REFUSED_LIMIT
+from penstock.dataplane.board.layout import W_ACCEPT_PAUSES, W_REFUSED_ADDRESS, W_REFUSED_LIMIT
 from penstock.dataplane.client.http1 import ClientConnection
 from penstock.dataplane.client.settings import ClientSettings
+from penstock.dataplane.client.tcp import TcpClient
 from penstock.dataplane.context import Context
 from penstock.dataplane.io.loop import EXHAUSTED, PEER_CLOSED, READABLE, Pollable
 from penstock.dataplane.io.system import Socket
@@ -96,6 +97,10 @@ class Listener(Pollable):
         assert settings is not None
         # IPv4 on a socket that takes both.
         host = context.addresses.shared(address[0].removeprefix("::ffff:"))
+        if not settings.admits_all and not settings.admits(host):
+            context.counters.bump(W_REFUSED_ADDRESS)
+            sock.close()
+            return
         if not context.client_came(host, settings.connections, settings.connections_per_address):
             context.counters.bump(W_REFUSED_LIMIT)
             sock.close()
@@ -108,5 +113,10 @@ class Listener(Pollable):
             sock.close()
             return
         tls = TlsChannel(self.tls, True, None) if self.tls is not None else None
-        client = ClientConnection(context, sock, tls, host, settings)
-        context.loop.add(client, READABLE | PEER_CLOSED)
+        if settings.protocol == "http":
+            client = ClientConnection(context, sock, tls, host, settings)
+            context.loop.add(client, READABLE | PEER_CLOSED)
+        else:
+            stream = TcpClient(context, sock, tls, host, settings)
+            context.loop.add(stream, READABLE | PEER_CLOSED)
+            stream.begin()

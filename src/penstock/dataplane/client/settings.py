@@ -1,6 +1,7 @@
 """What the clients of a listener are held to."""
 
 from penstock.core.snapshot import Listener
+from penstock.wire.networks import Networks
 
 
 class ClientSettings:
@@ -10,6 +11,11 @@ class ClientSettings:
         timeouts = spec.timeouts
         limits = spec.limits
         self.listener: str = spec.name
+        self.protocol: str = spec.protocol
+        self._allow: Networks = Networks(spec.allow)
+        self._deny: Networks = Networks(spec.deny)
+        self._allows_all: bool = not spec.allow
+        self.admits_all: bool = not spec.allow and not spec.deny
         self.merge_slashes: bool = spec.merge_slashes
         self.headers_s: float = timeouts.client_headers_s
         self.body_idle_s: float = timeouts.client_body_idle_s
@@ -24,3 +30,9 @@ class ClientSettings:
         self.connections: int = limits.connections
         self.connections_per_address: int = limits.connections_per_address
         self.requests: int = limits.requests_per_connection
+
+    def admits(self, address: str) -> bool:
+        """Whether clients of that address may come (``allow`` and ``deny``)."""
+        if self._deny.holds(address):
+            return False
+        return self._allows_all or self._allow.holds(address)

@@ -17,7 +17,13 @@ from penstock.dataplane.io.tls import TlsChannel
 class ConnectionSettings:
     """How connections to a pool's endpoints are kept; durations in seconds, 0.0 for none."""
 
-    def __init__(self, timeouts: snapshot.PoolTimeouts, connections: snapshot.Connections) -> None:
+    def __init__(
+        self,
+        timeouts: snapshot.PoolTimeouts,
+        connections: snapshot.Connections,
+        protocol: str = "http",
+    ) -> None:
+        self.speaks_http: bool = protocol == "http"  # else nothing is known but bytes
         self.connect_s: float = timeouts.connect_s
         self.first_byte_s: float = timeouts.first_byte_s
         self.stream_idle_s: float = timeouts.stream_idle_s
@@ -78,7 +84,7 @@ class Connector:
         used = self.preferred
         before = {address.sockaddr for address in self.addresses}
         moved = before != known.keys() and (used is None or used.sockaddr not in known)
-        reached_by = (tls is not None, tls_spec)
+        reached_by = (tls is not None, tls_spec, settings.speaks_http)
         replaced = self._reached_by != reached_by or moved
         if replaced:
             self._reached_by = reached_by

@@ -1,18 +1,15 @@
 """A connection to an endpoint: one request at a time, its response framed and handed on."""
 
-import errno
 import socket
 from typing import Final
 
 from penstock.core.health.connection_reuse import EARLY_S
-from penstock.core.ticket import CONNECT_FAILED, GARBAGE, RESET, TIMEOUT
-from penstock.dataplane.board.layout import L_CONNECTIONS
-from penstock.dataplane.board.load_tally import LoadTally
-from penstock.dataplane.endpoint.address_race import Address, AddressRace, Racer
-from penstock.dataplane.endpoint.connector import Connector, KeptConnection
+from penstock.core.ticket import GARBAGE, RESET, TIMEOUT
+from penstock.dataplane.endpoint.address_race import Address
+from penstock.dataplane.endpoint.connection import HANDSHAKE, EndpointConnection
+from penstock.dataplane.endpoint.connector import Connector
 from penstock.dataplane.endpoint.response_sink import ResponseSink
 from penstock.dataplane.endpoint.tcp_evidence import never_arrived
-from penstock.dataplane.io.loop import PEER_CLOSED, WRITABLE
 from penstock.dataplane.io.system import Socket
 from penstock.dataplane.io.tls import TlsChannel
 from penstock.wire.chunked import ChunkedReader, encode_chunk
@@ -26,16 +23,14 @@ from penstock.wire.http1 import (
 
 MAX_INTERIM_RESPONSES: Final = 16  # a flood of 1xx never ends by itself
 
-_CONNECTING: Final = 0
-_HANDSHAKE: Final = 1
-_IDLE: Final = 2
-_HEAD: Final = 3
-_LENGTH: Final = 4
-_CHUNKED: Final = 5
-_UNTIL_CLOSE: Final = 6
+_HEAD: Final = 0
+_LENGTH: Final = 1
+_CHUNKED: Final = 2
+_UNTIL_CLOSE: Final = 3
+_IDLE: Final = 4
 
 
-class EndpointConnection(KeptConnection, Racer):
+class Http1Connection(EndpointConnection):
     """Belongs to its endpoint while idle, and to one sink while at work."""
 
     def __init__(
@@ -45,22 +40,12 @@ class EndpointConnection(KeptConnection, Racer):
         address: Address,
         tls: TlsChannel | None,
     ) -> None:
-        super().__init__(connector.loop, sock, tls, address)
-        self.race: AddressRace | None = None  # while it may still connect to another address
-        self.connector: Connector = connector
-        self.tally: LoadTally = connector.endpoint.tally
-        self.address_generation: int = connector.address_generation  # when this was opened
-        self.timed_out: bool = False
-        self.sink: ResponseSink | None = None
-        self.requests: int = 0
-        self.answered: bool = False  # any byte of the response under way came
+        super().__init__(connector, sock, address, tls)
         self.idled_s: float = 0.0  # before the request under way
-        self.never_arrived: bool = False  # the request under which this ended: see tcp_evidence
         self._sent_before: int = 0  # bytes of earlier requests
         self.keep: bool = True  # after the response, if the endpoint lets us
-        self.expires_at: float = 0.0  # when the whole request must be done; 0.0: never
         self.request_sent: bool = False  # whole, so that the connection may be used again
-        self._state: int = _CONNECTING
+        self._state: int = _HEAD
         self._bodiless: bool = False  # the request was HEAD
         self._inbox: bytes = b""
         self._scanned: int = 0  # bytes of an unfinished head known to hold no end
@@ -86,18 +71,6 @@ class EndpointConnection(KeptConnection, Racer):
             self._sent_before = self.sent_bytes
             self.idled_s = self.loop.env.now - self.idle_since
 
-    def arm(self, timeout: float) -> None:
-        """The next thing must happen within ``timeout`` seconds (0.0: any time)."""
-        deadline = self.loop.env.now + timeout if timeout > 0.0 else 0.0
-        expires = self.expires_at
-        if expires > 0.0 and (deadline == 0.0 or expires < deadline):
-            deadline = expires
-        race = self.race
-        if race is not None:
-            race.deadline = deadline
-            deadline = race.next_look(self.loop.env.now)
-        self.deadline = deadline
-
     def survived(self) -> bool:
         idle_s = self.loop.env.now - self.idle_since
         try:
@@ -111,32 +84,12 @@ class EndpointConnection(KeptConnection, Racer):
         self.close()
         return False
 
-    def give_up(self) -> None:
-        """The sink wants no more of this; the endpoint sees the connection close at once."""
-        self.sink = None
-        self.close()
-
     def close(self) -> None:
-        if self.open:
-            self.connector.open_connections -= 1
-            if self._state == _IDLE and self in self.connector.idle:
-                self.connector.idle.remove(self)
-            if self.race is not None:
-                self.race.cancel()
+        if self.open and self._state == _IDLE and self in self.connector.idle:
+            self.connector.idle.remove(self)
         super().close()
 
     # --- events -----------------------------------------------------------------------------
-
-    def on_ready(self, events: int) -> None:
-        sink = self.sink
-        try:
-            if self._state == _CONNECTING:
-                self._finish_connecting()
-            else:
-                super().on_ready(events)
-        except Exception:
-            self._tell_of_crash(sink)
-            raise
 
     def on_readable(self) -> None:
         sink = self.sink
@@ -147,20 +100,15 @@ class EndpointConnection(KeptConnection, Racer):
             else:
                 self._read_otherwise(data)
         except BadMessage as refusal:
-            self._fail(GARBAGE, refusal.reason)
+            self.fail(GARBAGE, refusal.reason)
         except Exception:
-            self._tell_of_crash(sink)
+            self.tell_of_crash(sink)
             raise
-
-    def _tell_of_crash(self, sink: ResponseSink | None) -> None:
-        """The response may be whole, and its sink no longer known to ``on_crash``."""
-        if sink is not None:
-            sink.on_crash()
 
     def _read_otherwise(self, data: bytes | None) -> None:
         """An end, a handshake, bytes that nobody waits for, or anything over TLS."""
-        if self._state == _HANDSHAKE:
-            self._after_handshake(data)
+        if self.phase == HANDSHAKE:
+            self.after_handshake(data)
             return
         if data is None:
             return
@@ -178,133 +126,17 @@ class EndpointConnection(KeptConnection, Racer):
         if tls is not None and tls.ended and self.sink is not None:
             self._on_end()  # it came with the last bytes, so that nothing else will tell
 
-    def on_drained(self) -> None:
-        if self.sink is not None:
-            self.sink.on_endpoint_drained()
-
-    def on_peer_closed(self) -> None:
-        """The endpoint ended while reading is paused for a slow client.
-
-        What the kernel holds is still to be read, and the loop would tell of the end without end:
-        so it is not asked of it any more. Of what is broken it tells unasked; then it is asked
-        nothing until reading goes on.
-        """
-        if self.events & PEER_CLOSED:
-            self.watch(self.events & ~PEER_CLOSED)
-        else:
-            self.loop.remove(self)
-
-    def watch(self, events: int) -> None:
-        if self.fd in self.loop.by_fd:
-            super().watch(events)
-        else:
-            self.events = events  # sending finds that it is broken, and waits for nothing
-
-    def resume_reading(self) -> None:
-        if self.fd not in self.loop.by_fd:
-            self.loop.add(self, self.events)
-        super().resume_reading()
-
-    def on_deadline(self) -> None:
-        sink = self.sink
-        try:
-            self._run_out_of_time()
-        except Exception:
-            if sink is not None:
-                sink.on_crash()
-            raise
-
-    def on_crash(self) -> None:
-        self.give_up()
-
-    def _run_out_of_time(self) -> None:
+    def run_out_of_time(self) -> None:
         if self.sink is None:
             if self._state == _IDLE:
                 self.connector.reuse.outlived(self.loop.env.now - self.idle_since)
             self.close_in_order()
-        elif self._state <= _HANDSHAKE:
-            self._connect_late()
         elif 0.0 < self.expires_at <= self.loop.env.now:
-            self._fail(TIMEOUT, "the whole request took too long")
+            self.fail(TIMEOUT, "the whole request took too long")
         elif self._state == _HEAD:
-            self._fail(TIMEOUT, "the first byte took too long")
+            self.fail(TIMEOUT, "the first byte took too long")
         else:
-            self._fail(TIMEOUT, "the response stood still too long")
-
-    # --- connecting -------------------------------------------------------------------------
-
-    def _finish_connecting(self) -> None:
-        code: int = self.sock.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR)
-        if code == 0:
-            self._tcp_connected()
-            return
-        race = self.race
-        if race is None:
-            self._fail(CONNECT_FAILED, f"connecting failed: {errno.errorcode.get(code, code)}")
-        elif race.goes_on(self.address, code):
-            self.deadline = race.next_look(self.loop.env.now)
-        else:
-            self._fail(CONNECT_FAILED, f"connecting failed: {', '.join(race.failed)}")
-
-    def _connect_late(self) -> None:
-        race = self.race
-        now = self.loop.env.now
-        if race is not None and race.start_another(now):
-            self.deadline = race.next_look(now)
-            return
-        self.timed_out = True
-        told = f": {race.waiting(self.address)}" if race is not None else ""
-        self._fail(CONNECT_FAILED, f"connecting took too long{told}")
-
-    def take_socket(self, sock: Socket, address: Address) -> None:
-        self.loop.remove(self)
-        self.sock.close()
-        self.sock = sock
-        self.fd = sock.fileno()
-        self.address = address
-        self.loop.add(self, self.events)
-
-    def on_won(self) -> None:
-        sink = self.sink
-        try:
-            self._tcp_connected()
-        except Exception:
-            self._tell_of_crash(sink)
-            raise
-
-    def _tcp_connected(self) -> None:
-        race = self.race
-        if race is not None:
-            self.race = None
-            race.cancel()
-            self.deadline = race.deadline
-        self.connector.connected_to(self.address)
-        self.watch(self.events & ~WRITABLE)
-        if self.tls is None:
-            self._connected()
-            return
-        self._state = _HANDSHAKE
-        self.send(self.tls.begin(), True)
-
-    def _after_handshake(self, data: bytes | None) -> None:
-        tls = self.tls
-        assert tls is not None
-        if tls.failure or data == b"":
-            reason = tls.failure or "the endpoint closed the connection"
-            self._fail(CONNECT_FAILED, f"TLS handshake failed: {reason}")
-        elif tls.established and data:
-            self._fail(GARBAGE, "the endpoint spoke before it was asked")
-        elif tls.established:
-            self._connected()
-
-    def _connected(self) -> None:
-        self._state = _HEAD
-        self.deadline = 0.0
-        sink = self.sink
-        if sink is None:
-            self.close()
-        else:
-            sink.on_connected()
+            self.fail(TIMEOUT, "the response stood still too long")
 
     # --- the response -----------------------------------------------------------------------
 
@@ -435,7 +267,7 @@ class EndpointConnection(KeptConnection, Racer):
         elif self.requests > 1 and not self.answered:
             self._on_stale()
         else:
-            self._fail(RESET, "the endpoint closed the connection before the response was whole")
+            self.fail(RESET, "the endpoint closed the connection before the response was whole")
 
     def _on_stale(self) -> None:
         """It was idle, and ended under a request of which no byte was answered."""
@@ -443,7 +275,7 @@ class EndpointConnection(KeptConnection, Racer):
         used_s = self.loop.env.now - self.idle_since - self.idled_s
         if self.never_arrived or used_s < EARLY_S:
             self.connector.reuse.ended(self.streamed, self.idled_s)
-        self._fail(
+        self.fail(
             RESET,
             "the endpoint closed a connection that had been idle as the request went out on it"
             if self.never_arrived
@@ -486,37 +318,3 @@ class EndpointConnection(KeptConnection, Racer):
             timeout = head.idle_s
         self.deadline = now + timeout if timeout > 0.0 else 0.0
         connector.idle.append(self)
-
-    def _fail(self, outcome: int, reason: str) -> None:
-        sink = self.sink
-        self.sink = None
-        self.close()
-        if sink is not None:
-            sink.on_endpoint_failed(outcome, reason)
-
-
-def connect(connector: Connector) -> EndpointConnection:
-    """A connection under way. Raises OSError when there is no route or no descriptor for it."""
-    loop = connector.loop
-    addresses = connector.addresses
-    race: AddressRace | None = None
-    if len(addresses) == 1:
-        address = addresses[0]
-        sock: Socket = loop.system.connect(address.family, address.sockaddr)
-    elif addresses:
-        race = AddressRace(loop, connector.in_order())
-        sock, address = race.open_next()
-    else:
-        raise OSError(errno.EHOSTUNREACH, connector.no_address)
-    tls = None
-    if connector.tls is not None:
-        tls = TlsChannel(connector.tls, False, connector.server_name)
-    connection = EndpointConnection(connector, sock, address, tls)
-    if race is not None:
-        race.begin(connection)
-        connection.race = race
-    connection.events |= WRITABLE
-    loop.add(connection, connection.events)
-    connector.open_connections += 1
-    connector.endpoint.tally.bump(L_CONNECTIONS)
-    return connection

@@ -7,7 +7,8 @@ attempt that calls, so that an exchange may have two at once.
 from mypy_extensions import mypyc_attr
 
 from penstock.core.ticket import ABANDONED, CONNECT_FAILED, Ticket
-from penstock.dataplane.endpoint.http1 import EndpointConnection, connect
+from penstock.dataplane.endpoint.connecting import connect
+from penstock.dataplane.endpoint.connection import EndpointConnection
 from penstock.dataplane.endpoint.idle_connections import take_idle
 from penstock.dataplane.endpoint.response_sink import ResponseSink
 from penstock.dataplane.exchange.turn import FIRST_BYTE, NO_TIMER, STREAM_IDLE, Turn
@@ -19,7 +20,23 @@ from penstock.wire.http1 import ResponseHead
 # No trait: every chunk comes through here, and a trait's methods are looked up.
 @mypyc_attr(allow_interpreted_subclasses=True)
 class AttemptOwner:
-    """Whoever tries: an exchange."""
+    """Whoever tries: an exchange. The first four are told by its ``Dispatch``."""
+
+    def on_attempt_made(self, attempt: "Attempt") -> None:
+        """An endpoint was chosen: begin."""
+        raise NotImplementedError
+
+    def on_waiting(self) -> None:
+        """It waits in the pool's queue, or was turned away just now."""
+        raise NotImplementedError
+
+    def on_turned_away(self, why: str, retry_after_s: int) -> None:
+        """The pool's admission does not let it in; ``retry_after_s``: when it may."""
+        raise NotImplementedError
+
+    def on_no_endpoint(self, why: str, retry_after_s: int) -> None:
+        """No endpoint can take it."""
+        raise NotImplementedError
 
     def on_attempt_connected(self, attempt: "Attempt") -> None:
         """There is a connection: send now."""

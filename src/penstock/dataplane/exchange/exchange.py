@@ -3,7 +3,8 @@
     accept → parse         client/listener.py, client/http1.py
     → route                route/planner.py, once for each distinct head
     → inspect              inspection.py, while the body comes
-    → admit → eligible → pick → ticket → send → relay → settle       here
+    → admit → eligible → pick → ticket       dispatch.py
+    → send → relay → settle                  here
 
 The client's side calls ``start``, ``on_request_body``, ``on_client_drained`` and those of "ends";
 attempts call the methods of ``AttemptOwner``. Whatever happens, ``_note_end`` runs once.
@@ -12,29 +13,26 @@ attempts call the methods of ``AttemptOwner``. Whatever happens, ``_note_end`` r
 import sys
 from typing import Final
 
-from penstock.core.admission.gate import Ending, needs_of
-from penstock.core.attempts import Attempts
-from penstock.core.endpoint import Endpoint
+from penstock.core.admission.gate import Ending
 from penstock.core.policy.support.own import own_failure
-from penstock.core.pool.pool import NO_ROOM, ROOM
-from penstock.core.request import Request
-from penstock.core.ticket import ABANDONED, CLIENT_GONE, DONE, GARBAGE, TIMEOUT, Ticket
+from penstock.core.ticket import ABANDONED, CLIENT_GONE, DONE, GARBAGE, TIMEOUT
 from penstock.dataplane.board.layout import (
     P_CLIENT_GONE,
     P_CUT,
-    P_NO_ENDPOINT,
     P_REQUESTS,
     P_RETRIES,
     W_FIXED,
     W_UNROUTED,
 )
 from penstock.dataplane.context import Context
-from penstock.dataplane.endpoint.http1 import EndpointConnection
+from penstock.dataplane.endpoint.connection import EndpointConnection
+from penstock.dataplane.endpoint.http1 import Http1Connection
 from penstock.dataplane.exchange import answers
 from penstock.dataplane.exchange.answer_tap import AnswerTap, changes_length, reading_for
 from penstock.dataplane.exchange.answers import Answer
 from penstock.dataplane.exchange.attempt import Attempt, AttemptOwner
 from penstock.dataplane.exchange.body import MAX_REPLAY_BYTES, RequestBody
+from penstock.dataplane.exchange.dispatch import Dispatch
 from penstock.dataplane.exchange.failover import is_stale, may_be_sent_again, may_follow
 from penstock.dataplane.exchange.front import Front
 from penstock.dataplane.exchange.gathering import Gathering, GatheringOwner
@@ -51,10 +49,9 @@ from penstock.dataplane.exchange.turn import (
     turn_of,
 )
 from penstock.dataplane.llm.answer_reading import AnswerReading, names_reading_of
-from penstock.dataplane.pool.admission import AdmittedExchange, ExchangeWaiter
+from penstock.dataplane.pool.admission import ExchangeWaiter
 from penstock.dataplane.pool.live_endpoint import LiveEndpoint
 from penstock.dataplane.pool.model_waits import ModelsAwaiter
-from penstock.dataplane.record.recorder import Watch
 from penstock.dataplane.route.plan import Plan, PoolPlan
 from penstock.wire.forwarding import Edit, for_other_body
 from penstock.wire.http1 import RequestHead, ResponseHead
@@ -69,32 +66,26 @@ _LETS_LIST: Final = frozenset((200, 404, 405, 501))
 _TELLS_NOTHING: Final = frozenset(("client_gone", "bad_request", "crashed"))
 
 
-class Exchange(AttemptOwner, AdmittedExchange, ModelsAwaiter, GatheringOwner):
+class Exchange(AttemptOwner, ModelsAwaiter, GatheringOwner):
     """From a parsed head to the settled ticket."""
 
     # Defaults stand in the class body: set one by one they cost more than the rest of __init__.
     pool_plan: PoolPlan | None = None
-    request: Request | None = None  # what the policy may know
+    dispatch: Dispatch | None = None  # of one that goes to an endpoint
     inspection: Inspection | None = None  # of one whose body may tell more
-    attempt: Attempt | None = None  # the last one
-    attempts: Attempts | None = None  # made when the first one fails or is passed over
-    attempt_number: int = 0  # of the attempt under way or made last; 0 before the first
     tap: AnswerTap | None = None  # of an answer that is read along
     answered: ResponseHead | None = None  # the endpoint's final head that was passed on
     mirror: Mirror | None = None
-    waiter: ExchangeWaiter | None = None  # of one that has passed or awaits a pool's admission
     status: int = 0  # answered to the client; 0 until then
     ended: str = ""  # how, in one word, for the log
     why: str = ""  # it was refused or cut, in a sentence
     parse_s: float = 0.0  # from its head's first byte until the head was whole
     first_byte_at: float = 0.0
-    _expires_at: float = 0.0
     _chunked: bool = False  # pieces of the answer come in chunks
     _turn: Turn | None = None  # the row that was applied last
     _client_full: bool = False  # bytes wait for it to take them
     _awaits_continue: bool = False  # its body, for the 100 of the endpoint
     _inspecting: bool = False  # no endpoint is chosen before more of the body is there
-    _keeps_cookie: bool = False  # its endpoint is full, and it goes elsewhere this once
     _cut_by_us: bool = False  # which tells nothing of the endpoint
 
     def __init__(self, context: Context, front: Front, head: RequestHead, plan: Plan) -> None:
@@ -124,19 +115,22 @@ class Exchange(AttemptOwner, AdmittedExchange, ModelsAwaiter, GatheringOwner):
         pool = pool_plan.pool
         pool.counters.values[P_REQUESTS] += 1
         pool.counters.changed = True
+        dispatch = Dispatch(self.context, self, pool, pool_plan.request, self.request_id)
+        self.dispatch = dispatch
+        dispatch.home = pool_plan.home
+        dispatch.priority = pool_plan.priority
         if pool.request_s > 0.0:
-            self._expires_at = self.began + pool.request_s
+            dispatch.expires_at = self.began + pool.request_s
         if plan.mirror is not None and env.random() < plan.mirror_share:
             self.mirror = start_mirror(self.context, plan.mirror, self.head, self.request_id)
             if self.mirror is not None:
                 self.mirror.feed(data, complete)
-        self.request = pool_plan.request
         if pool_plan.may_tell_more and not self._inspect(pool_plan, data, complete):
             return
         if pool_plan.asks_all:
             Gathering(self, pool_plan, self.request_id).begin(env)
             return
-        self._admit(pool_plan)
+        dispatch.begin()
 
     def _inspect(self, pool_plan: PoolPlan, data: bytes, complete: bool) -> bool:
         """Read what the body tells; False when it waits for that, or was refused."""
@@ -162,158 +156,49 @@ class Exchange(AttemptOwner, AdmittedExchange, ModelsAwaiter, GatheringOwner):
         if found == READ_ON:
             return False
         self._inspecting = False
-        if found == GO_ON:
-            self.request = inspection.request
+        dispatch = self.dispatch
+        if found == GO_ON and dispatch is not None:
+            dispatch.request = inspection.request
             return True
         if found == REFUSE and inspection.refusal is not None:
             self._give(inspection.refusal, "refused")
         return False
 
     def on_models_known(self) -> None:
-        pool_plan = self.pool_plan
+        dispatch = self.dispatch
         inspection = self.inspection
-        if pool_plan is None or inspection is None:
+        if dispatch is None or inspection is None:
             return
         if self._heeds(inspection, inspection.understand()):
-            self._admit(pool_plan)
+            dispatch.begin()
 
     def has_ended(self) -> bool:
         return self.ended != ""
 
-    def _admit(self, pool_plan: PoolPlan) -> None:
-        """Go on at once, unless the pool's admission makes it wait or turns it away."""
-        admission = pool_plan.pool.admission
-        if admission is None:
-            self._try(pool_plan)
-            return
-        request = self.request
-        assert request is not None
-        waiter = ExchangeWaiter(self, pool_plan.priority, self._expires_at)
-        waiter.caller = request.caller
-        waiter.needs = self._needs(pool_plan, request)
-        self.waiter = waiter
-        if admission.admits(waiter):
-            self._try(pool_plan)
-        elif not self.ended:
-            self._take_turns()
+    # --- admit, eligible, pick, ticket (Dispatch) -------------------------------------------
 
-    def on_admitted(self) -> None:
+    def on_attempt_made(self, attempt: Attempt) -> None:
         pool_plan = self.pool_plan
         assert pool_plan is not None
-        self._try(pool_plan)
-
-    def on_turned_away(self, why: str, retry_after_s: int) -> None:
-        self._refuse(503, why, retry_after_s, "overloaded")
-
-    def _needs(self, pool_plan: PoolPlan, request: Request) -> str:
-        """What it can use: those that wait for the same do so in one line."""
-        bound = self._bound_to(pool_plan, request) if pool_plan.pool.waits_for_bound else None
-        attempts = self.attempts
-        tried = attempts.tried if attempts is not None else None
-        return needs_of(request.model, tried, bound.name if bound is not None else "")
-
-    def room(self) -> int:
-        pool_plan = self.pool_plan
-        request = self.request
-        assert pool_plan is not None
-        assert request is not None
-        pool = pool_plan.pool
-        bound = self._bound_to(pool_plan, request)
-        if bound is not None:
-            if bound.has_room():
-                return ROOM
-            if pool.waits_for_bound:
-                return NO_ROOM
-        attempts = self.attempts
-        return pool.room(request, attempts.tried if attempts is not None else None)
-
-    def _bound_to(self, pool_plan: PoolPlan, request: Request) -> LiveEndpoint | None:
-        """The endpoint to which an answer, or else a cookie, binds it, as long as it may go there
-        and has tried nothing yet."""
-        if self.attempts is not None and self.attempts.tried:
-            return None
-        pool = pool_plan.pool
-        return pool.answer_endpoint(request) or pool.sticky_endpoint(pool_plan.home, request)
-
-    # --- eligible, pick, ticket -------------------------------------------------------------
-
-    def _try(self, pool_plan: PoolPlan) -> None:
-        """Choose an endpoint and begin an attempt there."""
-        request = self.request
-        assert request is not None
-        env = self.context.env
-        pool = pool_plan.pool
-        attempts = self.attempts
-        tried = attempts.tried if attempts is not None else None
-        watch: Watch | None = None
-        if pool.counters.values[P_REQUESTS] >= pool.recorder.sample_at:
-            watch = pool.recorder.watch(request, env, tried or (), self.request_id)
-        chosen: Endpoint | None = None
-        by = "answer"
-        if not tried:
-            chosen = pool.answer_endpoint(request) if request.continues else None
-            if chosen is None and pool_plan.home is not None:
-                chosen = pool.sticky_endpoint(pool_plan.home, request)
-                by = "cookie"
-            if chosen is not None and not chosen.has_room():
-                if pool.waits_for_bound:
-                    self._no_endpoint(pool_plan, request)
-                    return
-                chosen = None
-                self._keeps_cookie = by == "cookie"
-        if chosen is None:
-            chosen = pool.pick(request, env, tried)
-            by = "policy"
-        if chosen is None:
-            self._no_endpoint(pool_plan, request)
-            return
-        assert isinstance(chosen, LiveEndpoint)
-        self.attempt_number += 1
-        if watch is None:
-            ticket = Ticket(chosen, pool.policy, request, env.now)
-        else:
-            ticket = watch.ticket(chosen, pool.policy, request, by, self.attempt_number)
-        attempt = Attempt(self, chosen, ticket, self._expires_at)
-        self.attempt = attempt
         self._turn = None  # whatever the row is, it was not applied to this one
-        if chosen.guarded and not ticket.enters(env.now):
-            # Another worker took the last place at the same moment.
-            attempt.settle(ABANDONED, env.now)
-            self.attempt_number -= 1
-            if by != "policy" and pool.waits_for_bound:
-                self._no_endpoint(pool_plan, request)
-            else:
-                self._keeps_cookie = self._keeps_cookie or by == "cookie"
-                self._tries(pool_plan).pass_over(chosen)
-                self._try(pool_plan)
-            return
-        attempt.begin(env.now, not (self.body.complete and pool_plan.repeats_sent))
+        attempt.begin(self.context.env.now, not (self.body.complete and pool_plan.repeats_sent))
         if self._is_current(attempt) and attempt.is_connecting():
             self._take_turns()
 
     def _is_current(self, attempt: Attempt) -> bool:
-        """Whether it is the one under way still. In a method of its own: where ``attempt`` was set
-        just before, mypyc takes for granted that it is, and not None, whatever was called since."""
-        return self.attempt is attempt
+        """Whether it is the one under way still."""
+        dispatch = self.dispatch
+        return dispatch is not None and dispatch.attempt is attempt
 
-    def _tries(self, pool_plan: PoolPlan) -> Attempts:
-        attempts = self.attempts
-        if attempts is None:
-            attempts = self.attempts = Attempts(pool_plan.pool)
-        return attempts
+    def on_waiting(self) -> None:
+        if not self.ended:
+            self._take_turns()
 
-    def _no_endpoint(self, pool_plan: PoolPlan, request: Request) -> None:
-        """There is none for it now: it waits once more where it was let in, or is refused."""
-        pool = pool_plan.pool
-        waiter = self.waiter
-        if waiter is not None and pool.admission is not None:
-            if self.attempts is not None:
-                self.attempts.may_fill_again()
-            waiter.needs = self._needs(pool_plan, request)
-            if pool.admission.takes_back(waiter):
-                return
-        pool.counters.bump(P_NO_ENDPOINT)
-        self._refuse(503, pool.why_none(request), pool.retry_after_s())
+    def on_turned_away(self, why: str, retry_after_s: int) -> None:
+        self._refuse(503, why, retry_after_s, "overloaded")
+
+    def on_no_endpoint(self, why: str, retry_after_s: int) -> None:
+        self._refuse(503, why, retry_after_s)
 
     # --- send -------------------------------------------------------------------------------
 
@@ -322,11 +207,11 @@ class Exchange(AttemptOwner, AdmittedExchange, ModelsAwaiter, GatheringOwner):
         pool_plan = self.pool_plan
         connection = attempt.connection
         assert pool_plan is not None
-        assert connection is not None
+        assert isinstance(connection, Http1Connection)
         endpoint = attempt.endpoint
         if connection.requests == 0:
             pool_plan.pool.counters.record(_CONNECT, attempt.connect_s)
-        connection.begin(attempt, self.head.bodiless, self._expires_at)
+        connection.begin(attempt, self.head.bodiless, attempt.expires_at)
         inspection = self.inspection
         legible = False
         if inspection is not None:
@@ -357,15 +242,15 @@ class Exchange(AttemptOwner, AdmittedExchange, ModelsAwaiter, GatheringOwner):
     def on_request_body(self, data: bytes, complete: bool) -> None:
         """More of the request's body, in the framing that goes to the endpoint."""
         body = self.body
-        attempt = self.attempt
+        dispatch = self.dispatch
+        attempt = dispatch.attempt if dispatch is not None else None
         body.add(data, complete, self.status == 0)
         if self.mirror is not None:
             self.mirror.feed(data, complete)
         if self._inspecting and self.inspection is not None:
-            pool_plan = self.pool_plan
-            assert pool_plan is not None
+            assert dispatch is not None
             if self._heeds(self.inspection, self.inspection.read(data, complete)):
-                self._admit(pool_plan)
+                dispatch.begin()
             return
         if attempt is None or not attempt.sent or attempt.connection is None:
             self._take_turns()
@@ -375,6 +260,7 @@ class Exchange(AttemptOwner, AdmittedExchange, ModelsAwaiter, GatheringOwner):
             body.give_room_back(self.context)
         connection = attempt.connection
         endpoint = attempt.endpoint
+        assert isinstance(connection, Http1Connection)
         connection.request_sent = complete
         self._awaits_continue = False
         if data:
@@ -425,8 +311,10 @@ class Exchange(AttemptOwner, AdmittedExchange, ModelsAwaiter, GatheringOwner):
     ) -> None:
         now = self.context.env.now
         pool_plan = self.pool_plan
+        dispatch = self.dispatch
         ticket = attempt.ticket
         assert pool_plan is not None
+        assert dispatch is not None
         pool = pool_plan.pool
         status = head.status
         ticket.status = status
@@ -458,7 +346,7 @@ class Exchange(AttemptOwner, AdmittedExchange, ModelsAwaiter, GatheringOwner):
         if status in pool.rules.on_statuses and self._may_follow(attempt, None, DONE, status):
             attempt.give_up()
             attempt.settle(DONE, now)
-            self._retry(pool_plan)
+            self._retry(dispatch)
             return
         if pool_plan.conversation and pool.learning is not None:
             pool.learning.note_kept(pool_plan.conversation, attempt.endpoint)
@@ -466,7 +354,7 @@ class Exchange(AttemptOwner, AdmittedExchange, ModelsAwaiter, GatheringOwner):
         self.status = status
         self.answered = head
         cookie = b""
-        if pool.sticky is not None and not self._keeps_cookie:
+        if pool.sticky is not None and not dispatch.keeps_cookie:
             cookie = pool.cookie_for(attempt.endpoint, pool_plan.cookie)
         rules = pool_plan.rules
         if pool_plan.origin and head.rewritten_for is not rules:
@@ -520,7 +408,8 @@ class Exchange(AttemptOwner, AdmittedExchange, ModelsAwaiter, GatheringOwner):
 
     def _take_turns(self) -> None:
         """Hold back, let go on and time what ``turn.py`` says of the state that there is now."""
-        attempt = self.attempt
+        dispatch = self.dispatch
+        attempt = dispatch.attempt if dispatch is not None else None
         connection = attempt.connection if attempt is not None else None
         phase = READING if self._inspecting else WAITING
         endpoint_full = False
@@ -551,13 +440,13 @@ class Exchange(AttemptOwner, AdmittedExchange, ModelsAwaiter, GatheringOwner):
         outcome: int,
         reason: str,
     ) -> None:
-        pool_plan = self.pool_plan
-        assert pool_plan is not None
+        dispatch = self.dispatch
+        assert dispatch is not None
         endpoint = attempt.endpoint
         if self.status:
             self.why = reason
             self._settle(attempt, outcome)
-            pool_plan.pool.counters.bump(P_CUT)
+            dispatch.pool.counters.bump(P_CUT)
             self._end(self.context.env.now, "cut")
             self.front.cut(False)
             return
@@ -566,13 +455,13 @@ class Exchange(AttemptOwner, AdmittedExchange, ModelsAwaiter, GatheringOwner):
             self._refuse(503, reason)
             return
         stale = is_stale(connection, outcome, self.body, self.head.method)
-        if stale and self._tries(pool_plan).replaces_stale():
+        if stale and dispatch.tries().replaces_stale():
             self._settle(attempt, ABANDONED)  # says nothing about the endpoint
-            self._try_again_at(pool_plan, endpoint)
+            self._try_again_at(dispatch, endpoint)
             return
         self._settle(attempt, outcome)
         if self._may_follow(attempt, connection, outcome, 0):
-            self._retry(pool_plan)
+            self._retry(dispatch)
             return
         # The log has endpoint and reason; addresses and certificates are no client's business.
         self.why = f"endpoint {endpoint.name}: {reason}"
@@ -586,60 +475,50 @@ class Exchange(AttemptOwner, AdmittedExchange, ModelsAwaiter, GatheringOwner):
     ) -> bool:
         """Whether another attempt is safe, possible, and within the rules and the budget."""
         pool_plan = self.pool_plan
-        request = self.request
-        if pool_plan is None or request is None or not self.body.replayable:
+        dispatch = self.dispatch
+        if pool_plan is None or dispatch is None or not self.body.replayable:
             return False
         return may_follow(
-            self._tries(pool_plan),
+            dispatch.tries(),
             pool_plan,
             attempt,
             connection,
             outcome,
             status,
-            request.model,
+            dispatch.request.model,
             self.inspection,
             self.context.env,
         )
 
-    def _retry(self, pool_plan: PoolPlan) -> None:
-        """Back to *eligible*, without the endpoints that failed; another model may stand in."""
-        pool_plan.pool.counters.bump(P_RETRIES)
+    def _retry(self, dispatch: Dispatch) -> None:
+        """Another endpoint is asked; another model may stand in."""
+        dispatch.pool.counters.bump(P_RETRIES)
         inspection = self.inspection
-        if inspection is not None and self.attempts is not None:
-            inspection.fall_back(self.attempts)
-            self.request = inspection.request
-        self._try(pool_plan)
-        admission = pool_plan.pool.admission
-        if admission is not None:
-            admission.go_on()  # into the room that the failed attempt left
+        if inspection is not None and dispatch.attempts is not None:
+            inspection.fall_back(dispatch.attempts)
+            dispatch.request = inspection.request
+        dispatch.pick_again()
 
-    def _try_again_at(self, pool_plan: PoolPlan, endpoint: LiveEndpoint) -> None:
+    def _try_again_at(self, dispatch: Dispatch, endpoint: LiveEndpoint) -> None:
         """The same endpoint once more, on a fresh connection."""
-        request = self.request
-        assert request is not None
-        now = self.context.env.now
-        ticket = Ticket(endpoint, pool_plan.pool.policy, request, now)
-        if endpoint.guarded:
-            ticket.enters(now)  # it has its place, and is to be counted there
-        attempt = Attempt(self, endpoint, ticket, self._expires_at)
-        self.attempt = attempt
+        attempt = dispatch.at_same_endpoint(endpoint)
         self._turn = None  # whatever the row is, it was not applied to this one
-        attempt.begin_anew(now)
+        attempt.begin_anew(self.context.env.now)
         if self._is_current(attempt) and attempt.is_connecting():
             self._take_turns()
 
     def _repeat_plainly(self, attempt: Attempt, inspection: Inspection) -> bool:
         """Send the request without what was asked for in the client's stead, if that may be why it
         was refused. Nothing was done for it yet."""
-        pool_plan = self.pool_plan
-        if pool_plan is None or not self.body.complete:
+        dispatch = self.dispatch
+        if dispatch is None or not self.body.complete:
             return False
         if not inspection.ask_again_plainly(attempt.endpoint):
             return False
-        self.attempt_number += 1
+        dispatch.attempt_number += 1
         attempt.give_up()
         attempt.settle(DONE, self.context.env.now)
-        self._try_again_at(pool_plan, attempt.endpoint)
+        self._try_again_at(dispatch, attempt.endpoint)
         return True
 
     def _break_off(self, attempt: Attempt, reason: str) -> None:
@@ -763,7 +642,8 @@ class Exchange(AttemptOwner, AdmittedExchange, ModelsAwaiter, GatheringOwner):
 
     def _give_up(self, outcome: int) -> None:
         """Stop the attempt under way, if there is one."""
-        attempt = self.attempt
+        dispatch = self.dispatch
+        attempt = dispatch.attempt if dispatch is not None else None
         if attempt is not None:
             attempt.give_up()
             self._settle(attempt, outcome)
@@ -790,9 +670,11 @@ class Exchange(AttemptOwner, AdmittedExchange, ModelsAwaiter, GatheringOwner):
         pool_plan = self.pool_plan
         if pool_plan is not None and pool_plan.changes_models and 200 <= self.status < 300:
             pool_plan.pool.waits.changed()
-        waiter = self.waiter
-        if waiter is not None and waiter.gate is not None:
-            waiter.gate.left(waiter, self._ending(waiter, now))
+        dispatch = self.dispatch
+        if dispatch is not None and dispatch.waiter is not None:
+            waiter = dispatch.waiter
+            if waiter.gate is not None:
+                waiter.gate.left(waiter, self._ending(waiter, now))
         if self.mirror is not None and not self.body.complete:
             self.mirror.give_up()
         if self.body.room:
@@ -801,8 +683,9 @@ class Exchange(AttemptOwner, AdmittedExchange, ModelsAwaiter, GatheringOwner):
         if log.enabled:
             log.write(log_line(self._outcome(), now))
         # They know this exchange: no cycle is left for the collector.
-        self.waiter = None
-        self.attempt = None
+        if dispatch is not None:
+            dispatch.waiter = None
+            self.dispatch = None
         self.inspection = None
 
     def _ending(self, waiter: ExchangeWaiter, now: float) -> Ending:
@@ -823,24 +706,23 @@ class Exchange(AttemptOwner, AdmittedExchange, ModelsAwaiter, GatheringOwner):
         outcome = Outcome(self.head, self.plan, self.request_id, self.began, self.ended)
         outcome.status = self.status
         outcome.response_bytes = self.front.response_bytes() if self.status else 0
-        outcome.attempts = self.attempt_number
         outcome.parse_s = self.parse_s
         outcome.first_byte_at = self.first_byte_at
         outcome.why = self.why
-        if self.request is not None:
-            outcome.caller = self.request.caller
-        if self.waiter is not None:
-            outcome.queued_s = self.waiter.queued_s
-        pool_plan = self.pool_plan
-        if pool_plan is not None:
-            pool = pool_plan.pool
+        dispatch = self.dispatch
+        if dispatch is not None:
+            pool = dispatch.pool
             outcome.pool = pool.log_name
             outcome.tells_usage = pool.learning is not None and pool.learning.usage != "off"
-        attempt = self.attempt
-        if attempt is not None:
-            outcome.endpoint = attempt.endpoint.log_name
-            outcome.peer = attempt.peer
-            outcome.connect_s = attempt.connect_s
+            outcome.attempts = dispatch.attempt_number
+            outcome.caller = dispatch.request.caller
+            if dispatch.waiter is not None:
+                outcome.queued_s = dispatch.waiter.queued_s
+            attempt = dispatch.attempt
+            if attempt is not None:
+                outcome.endpoint = attempt.endpoint.log_name
+                outcome.peer = attempt.peer
+                outcome.connect_s = attempt.connect_s
         if self.answered is not None:
             outcome.endpoints_id = self.answered.request_id
         if self.inspection is not None:

@@ -9,7 +9,7 @@ from penstock.core.retry import IDEMPOTENT_METHODS, REFUSALS
 from penstock.core.ticket import RESET
 from penstock.dataplane.board.layout import P_RETRIES_DENIED
 from penstock.dataplane.context import Context
-from penstock.dataplane.endpoint.http1 import EndpointConnection
+from penstock.dataplane.endpoint.connection import EndpointConnection
 from penstock.dataplane.exchange.attempt import Attempt
 from penstock.dataplane.exchange.body import RequestBody
 from penstock.dataplane.exchange.inspection import Inspection

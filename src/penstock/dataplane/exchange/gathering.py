@@ -12,7 +12,8 @@ from mypy_extensions import trait
 
 from penstock.core.env import Env
 from penstock.core.pool.eligible import is_available
-from penstock.dataplane.endpoint.http1 import EndpointConnection, connect
+from penstock.dataplane.endpoint.connecting import connect_http
+from penstock.dataplane.endpoint.http1 import Http1Connection
 from penstock.dataplane.endpoint.idle_connections import take_idle
 from penstock.dataplane.endpoint.response_sink import ResponseSink
 from penstock.dataplane.io.loop import report_bug
@@ -90,7 +91,7 @@ class _Inquiry(ResponseSink):
         self._gathering: Gathering | None = gathering
         self._endpoint: LiveEndpoint = endpoint
         self._head: bytes = head
-        self._connection: EndpointConnection | None = None
+        self._connection: Http1Connection | None = None
         self._status: int = 0
         self._body: bytes = b""
 
@@ -104,7 +105,7 @@ class _Inquiry(ResponseSink):
                 self.on_connected()
                 return
         try:
-            connection = connect(endpoint.connector)
+            connection = connect_http(endpoint.connector)
         except OSError:
             self._end(0)
             return

@@ -7,6 +7,7 @@ from penstock.core.caller import ANYONE, Caller
 from penstock.dataplane.llm.answer_reading import AnswerReading
 from penstock.dataplane.llm.prompt_body import PromptBody
 from penstock.dataplane.record.request_log import json_text, time_stamp
+from penstock.dataplane.route.connection_plan import ConnectionPlan
 from penstock.dataplane.route.plan import Plan
 from penstock.wire.http1 import RequestHead
 
@@ -24,6 +25,14 @@ _MAX_SHOWN_BYTES: Final = 200  # of a refused request's first line
 _USAGE: Final = (
     b',"model":%b,"prompt_tokens":%b,"cached_tokens":%b,"output_tokens":%b'
     b',"t_first_token":%b,"t_per_token":%b,"finish":%b'
+)
+
+
+_CONNECTION: Final = (
+    b'{"time":"%b","id":"%b","protocol":"tcp","client":"%b","listener":"%b","server_name":%b'
+    b',"route":"%b","pool":"%b","endpoint":"%b","endpoint_address":%b,"bytes_from_client":%d'
+    b',"bytes":%d,"attempts":%d,"t_queue":%.3f,"t_connect":%b,"t_first_byte":%b,"t_total":%.3f'
+    b',"end":"%b"%b}\n'
 )
 
 
@@ -112,6 +121,52 @@ def refusal_line(client: str, received: bytes, status: int, why: str) -> bytes:
         json_text(first_line),
         status,
         dumps(why).encode(),
+    )
+
+
+class ConnectionOutcome:
+    """What became of one connection that was relayed unread."""
+
+    pool: bytes = b"-"
+    endpoint: bytes = b"-"
+    peer: bytes = b""
+    bytes_from_client: int = 0
+    bytes_to_client: int = 0
+    attempts: int = 0
+    queued_s: float = 0.0
+    connect_s: float = 0.0
+    first_byte_s: float = -1.0  # since it began; negative: none came
+    why: str = ""
+
+    def __init__(self, plan: ConnectionPlan, listener: str, request_id: bytes, ended: str) -> None:
+        self.plan: ConnectionPlan = plan
+        self.listener: str = listener
+        self.request_id: bytes = request_id
+        self.ended: str = ended
+
+
+def connection_line(outcome: ConnectionOutcome, total_s: float) -> bytes:
+    """The line of a connection that was relayed unread, with its end."""
+    plan = outcome.plan
+    return _CONNECTION % (
+        time_stamp(),
+        outcome.request_id,
+        json_text(plan.source.encode("latin-1")),
+        json_text(outcome.listener.encode()),
+        dumps(plan.server_name).encode() if plan.server_name else _NULL,
+        json_text(plan.route.name.encode()) if plan.route is not None else b"-",
+        outcome.pool,
+        outcome.endpoint,
+        b'"%b"' % outcome.peer if outcome.peer else _NULL,
+        outcome.bytes_from_client,
+        outcome.bytes_to_client,
+        outcome.attempts,
+        outcome.queued_s * 1e3,
+        b"%.3f" % (outcome.connect_s * 1e3) if outcome.connect_s else _NULL,
+        _ms(outcome.first_byte_s),
+        total_s * 1e3,
+        outcome.ended.encode(),
+        b',"why":' + dumps(outcome.why).encode() if outcome.why else b"",
     )
 
 

@@ -9,7 +9,8 @@ from typing import Final
 from penstock.core.ticket import ABANDONED, DONE, Ticket
 from penstock.dataplane.board.layout import P_COPIES_GIVEN_UP, P_CUT, P_NO_ENDPOINT, P_REQUESTS
 from penstock.dataplane.context import Context
-from penstock.dataplane.endpoint.http1 import EndpointConnection, connect
+from penstock.dataplane.endpoint.connecting import connect_http
+from penstock.dataplane.endpoint.http1 import Http1Connection
 from penstock.dataplane.endpoint.response_sink import ResponseSink
 from penstock.dataplane.pool.live_endpoint import LiveEndpoint
 from penstock.dataplane.route.plan import PoolPlan
@@ -26,11 +27,11 @@ class Mirror(ResponseSink):
         context: Context,
         plan: PoolPlan,
         endpoint: LiveEndpoint,
-        connection: EndpointConnection,
+        connection: Http1Connection,
     ) -> None:
         self.plan: PoolPlan = plan
         self.endpoint: LiveEndpoint = endpoint
-        self.connection: EndpointConnection | None = connection
+        self.connection: Http1Connection | None = connection
         self.context: Context = context
         ticket = Ticket(endpoint, plan.pool.policy, plan.request, context.env.now)
         endpoint.give_slot(ticket)
@@ -86,7 +87,7 @@ class Mirror(ResponseSink):
         self._waiting = bytearray()
         self._sent(connection)
 
-    def _sent(self, connection: EndpointConnection) -> None:
+    def _sent(self, connection: Http1Connection) -> None:
         """All there is; the endpoint's time to answer runs once that is the whole."""
         connection.request_sent = self._complete
         if not connection.answered:
@@ -143,7 +144,7 @@ def start_mirror(
         return None
     assert isinstance(endpoint, LiveEndpoint)
     try:
-        connection = connect(endpoint.connector)
+        connection = connect_http(endpoint.connector)
     except OSError:
         plan.pool.counters.bump(P_COPIES_GIVEN_UP)
         return None  # a copy is not worth more than one attempt

@@ -117,6 +117,10 @@ class Connection(Pollable):
             self.deadline = 0.0
             self.loop.remove(self)
             self.sock.close()
+            self.left()
+
+    def left(self) -> None:
+        """Its socket was closed: whoever counts it counts it out."""
 
     def close_in_order(self) -> None:
         """Close what is idle; over TLS the peer is told that this was all (RFC 9112, 9.8)."""

@@ -46,6 +46,15 @@ class Pollable:
     def on_crash(self) -> None:
         """A bug showed while this was handled: give up whatever it was doing."""
 
+    def close_if_idle(self) -> None:
+        """The worker stops: whoever waits for nothing is let go."""
+
+    def cut_off(self) -> None:
+        """The worker stopped, and its deadline passed: what runs is given up."""
+
+    def listener_gone(self, listener: str) -> None:
+        """That listener is configured no more: its clients finish what they have."""
+
 
 class Chore:
     """Something to do between events."""
@@ -80,6 +89,11 @@ class Loop:
     def change(self, item: Pollable, events: int) -> None:
         """Watch for other events."""
         self._poller.modify(item.fd, events)
+
+    def replace(self, item: Pollable, other: Pollable) -> None:
+        """``other`` has the descriptor from here on, with the events that are watched."""
+        other.watched_since = item.watched_since
+        self.by_fd[item.fd] = other
 
     def remove(self, item: Pollable) -> None:
         """Stop watching; before the descriptor is closed."""

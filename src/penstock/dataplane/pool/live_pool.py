@@ -159,7 +159,9 @@ class LivePool(Pool, EndpointOwner, AdmissionOwner):
             or len(spec.shadow) > 0
             or (spec.outlier.enabled and spec.outlier.silence_s > 0.0)
         )
-        self.settings: ConnectionSettings = ConnectionSettings(spec.timeouts, spec.connections)
+        self.settings: ConnectionSettings = ConnectionSettings(
+            spec.timeouts, spec.connections, spec.protocol
+        )
         self.request_s: float = spec.timeouts.request_s
         self._cookie_attributes: str = (
             _cookie_attributes(spec.sticky) if spec.sticky is not None else ""

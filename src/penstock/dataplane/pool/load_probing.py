@@ -13,7 +13,8 @@ from penstock.core.measure.load_report import LoadReport
 from penstock.core.policy.base import Policy
 from penstock.dataplane.board.counters import PoolCounters
 from penstock.dataplane.board.layout import P_PROBES, P_PROBES_FAILED
-from penstock.dataplane.endpoint.http1 import EndpointConnection, connect
+from penstock.dataplane.endpoint.connecting import connect_http
+from penstock.dataplane.endpoint.http1 import Http1Connection
 from penstock.dataplane.endpoint.idle_connections import take_idle
 from penstock.dataplane.endpoint.response_sink import ResponseSink
 from penstock.dataplane.io.loop import Loop, report_bug
@@ -67,7 +68,7 @@ class LoadProber:
                 probe.send(idle)
                 return
         try:
-            connection = connect(endpoint.connector)
+            connection = connect_http(endpoint.connector)
         except OSError:
             self.ended(endpoint, None)
             return
@@ -101,18 +102,18 @@ class Probe(ResponseSink):
     def __init__(self, load_prober: LoadProber, endpoint: LiveEndpoint) -> None:
         self._load_prober: LoadProber = load_prober
         self._endpoint: LiveEndpoint = endpoint
-        self._connection: EndpointConnection | None = None
+        self._connection: Http1Connection | None = None
         self._fields: list[Field] = []
         self._status: int = 0
         self._body: bytes = b""
 
-    def await_connection(self, connection: EndpointConnection) -> None:
+    def await_connection(self, connection: Http1Connection) -> None:
         """Send once this is there."""
         self._connection = connection
         connection.sink = self
         connection.arm(self._load_prober.spec.timeout_s)
 
-    def send(self, connection: EndpointConnection) -> None:
+    def send(self, connection: Http1Connection) -> None:
         """Send now."""
         self._connection = connection
         connection.begin(self, False, 0.0)

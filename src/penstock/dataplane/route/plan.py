@@ -13,6 +13,7 @@ from penstock.dataplane.pool.allowed_origins import AllowedOrigins
 from penstock.dataplane.pool.live_endpoint import LiveEndpoint
 from penstock.dataplane.pool.live_pool import LivePool
 from penstock.dataplane.route.model_list import asks_all
+from penstock.dataplane.route.target import Target, chosen_by_weight
 from penstock.wire.api_family import OPENAI, family_of
 from penstock.wire.content_coding import decoder_of
 from penstock.wire.forwarding import Edit, Hop, ResponseRules, forwarded_request
@@ -35,18 +36,6 @@ _NAMED: Final = {"auto": _AUTO, "pass": _CLIENTS, "endpoint": _ENDPOINTS}
 _LEGIBLE: Final[list[Edit]] = [("set", b"Accept-Encoding", b"accept-encoding", b"identity")]
 _MAX_SHOWN_BYTES: Final = 64
 _NO_EXPECTATION: Final[list[Edit]] = [("remove", b"Expect", b"expect", b"")]
-
-
-class Target:
-    """What one route does on its way to one pool; shared by all its requests."""
-
-    def __init__(
-        self, pool: LivePool, weight: float, edits: list[Edit], rules: ResponseRules
-    ) -> None:
-        self.pool: LivePool = pool
-        self.weight: float = weight
-        self.edits: list[Edit] = edits  # of request headers
-        self.rules: ResponseRules = rules
 
 
 class PoolPlan:
@@ -211,18 +200,8 @@ class Plan:
 
     def choose(self, chance: float) -> PoolPlan:
         """One of the choices by weight; ``chance`` is uniform in [0, 1)."""
-        choices = self.choices
-        if len(choices) == 1:
-            return choices[0]
-        total = 0.0
-        for choice in choices:
-            total += choice.weight
-        left = chance * total
-        for choice in choices:
-            left -= choice.weight
-            if left < 0.0:
-                return choice
-        return choices[-1]
+        weights = [choice.weight for choice in self.choices]
+        return self.choices[chosen_by_weight(weights, chance)]
 
     def family(self, chosen: PoolPlan | None) -> int:
         """In whose form the client is told of errors, as far as is known."""

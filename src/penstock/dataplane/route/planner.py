@@ -11,8 +11,10 @@ from penstock.core.request import Request
 from penstock.core.route import Matcher, RouteFacts, check_rewrite, first_match, rewritten_path
 from penstock.core.snapshot import Route, Snapshot
 from penstock.dataplane.pool.live_pool import LivePool, edits_of
+from penstock.dataplane.route.connection_plan import ConnectionPlan
 from penstock.dataplane.route.model_list import about_models, asks_for_models
-from penstock.dataplane.route.plan import Plan, PoolPlan, Target
+from penstock.dataplane.route.plan import Plan, PoolPlan
+from penstock.dataplane.route.target import Target
 from penstock.wire.forwarding import (
     Hop,
     ResponseRules,
@@ -21,12 +23,13 @@ from penstock.wire.forwarding import (
 )
 from penstock.wire.http1 import ALLOWED_METHODS, RequestHead, hops_left
 from penstock.wire.kept_things import thing_in
+from penstock.wire.networks import Networks
 from penstock.wire.openai import answer_in
-from penstock.wire.origin import TrustedNetworks, origin_of
+from penstock.wire.origin import origin_of
 from penstock.wire.session_keys import session_hash, session_in
 from penstock.wire.target_path import decoded_path, has_dot_segment
 
-_NOBODY: Final = TrustedNetworks(())
+_NOBODY: Final = Networks(())
 
 
 class _Branch:
@@ -34,7 +37,8 @@ class _Branch:
 
     def __init__(self, route: Route) -> None:
         self.route: Route = route
-        self.matcher: Matcher = Matcher(route.match)
+        sources = Networks(route.match.sources).holds if route.match.sources else None
+        self.matcher: Matcher = Matcher(route.match, sources)
         self.targets: list[Target] = []
         self.mirror: Target | None = None
 
@@ -49,8 +53,8 @@ class Planner:
         # Comments of Via are ours to use (RFC 9110, 7.6.3): names may be the same along a chain.
         self._instance: bytes = f" ({spec.instance})".encode() if spec.instance else b""
         self._pools: dict[str, LivePool] = pools
-        self._trusted: dict[str, TrustedNetworks] = {
-            listener.name: TrustedNetworks(listener.trusted_proxies) for listener in spec.listeners
+        self._trusted: dict[str, Networks] = {
+            listener.name: Networks(listener.trusted_proxies) for listener in spec.listeners
         }
         for route in spec.routes:
             _check(route, pools)
@@ -79,6 +83,7 @@ class Planner:
             path,
             head.method.decode("latin-1"),
             [(lower.decode("latin-1"), value.decode("latin-1")) for lower, _, value in head.fields],
+            origin.address,
         )
         taken = first_match(self._matchers, facts)
         split = self._reading_elsewhere(head, facts, taken)
@@ -121,15 +126,22 @@ class Planner:
             plan.mirror_share = route.mirror_share
         return plan
 
+    def plan_connection(self, listener: str, address: str, server_name: str) -> ConnectionPlan:
+        """Where a connection goes that is relayed unread; ``server_name`` is "" without one."""
+        facts = RouteFacts(listener, "", "", "", [], address, server_name)
+        taken = first_match(self._matchers, facts)
+        if taken < 0:
+            return ConnectionPlan(None, [], address, server_name)
+        branch = self._branches[taken]
+        return ConnectionPlan(branch.route, branch.targets, address, server_name)
+
     def _reading_elsewhere(self, head: RequestHead, facts: RouteFacts, taken: int) -> bool:
         """Whether another route is meant for another reading of the path.
 
         Whichever of the two were taken, the endpoint might serve what the other's rules guard.
         """
         for reading in head.readings:
-            other = RouteFacts(
-                facts.listener, facts.host, reading.decode("latin-1"), facts.method, facts.headers
-            )
+            other = _changed(facts, reading.decode("latin-1"), facts.method)
             if first_match(self._matchers, other) != taken:
                 return True
         return False
@@ -171,7 +183,7 @@ class Planner:
         """The methods with which a request like this one would not be answered with 405."""
         found: list[str] = []
         for method in self._methods:
-            other = RouteFacts(facts.listener, facts.host, facts.path, method, facts.headers)
+            other = _changed(facts, facts.path, method)
             taken = first_match(self._matchers, other)
             if taken >= 0 and not _refuses_method(self._branches[taken].route):
                 found.append(method)
@@ -181,6 +193,11 @@ class Planner:
         pool = self._pools[pool_name]
         rules = ResponseRules(self._via, pool.response_edits + edits_of(route.response_headers))
         return Target(pool, weight, edits_of(route.request_headers) + pool.request_edits, rules)
+
+
+def _changed(facts: RouteFacts, path: str, method: str) -> RouteFacts:
+    """The same request with another path or method."""
+    return RouteFacts(facts.listener, facts.host, path, method, facts.headers, facts.source)
 
 
 def _check(route: Route, pools: dict[str, LivePool]) -> None:

@@ -16,7 +16,6 @@ from penstock.dataplane.board.layout import (
     W_HEARTBEAT_MS,
     W_LOG_DROPPED,
 )
-from penstock.dataplane.client.http1 import ClientConnection
 from penstock.dataplane.client.listener import Listener
 from penstock.dataplane.client.settings import ClientSettings
 from penstock.dataplane.context import Context
@@ -142,8 +141,7 @@ class Worker(Chore):
             for listener in self.listeners.values():
                 listener.stop()
             for item in list(context.loop.by_fd.values()):
-                if isinstance(item, ClientConnection):
-                    item.close_if_idle()
+                item.close_if_idle()
         deadline = context.env.now + deadline_s
         # Who asks again wants it sooner, if anything.
         self._deadline = min(self._deadline, deadline) if self._deadline > 0.0 else deadline
@@ -175,8 +173,7 @@ class Worker(Chore):
     def finish(self) -> None:
         """The last counts, and the last lines of the log."""
         for item in list(self.context.loop.by_fd.values()):
-            if isinstance(item, ClientConnection):
-                item.cut_off()  # past the deadline
+            item.cut_off()  # past the deadline
         self.on_sweep(self.context.env.now)
         logs = [self.context.log]
         logs += [recorder.log for recorder in self.recorders().values()]
@@ -201,9 +198,7 @@ class Worker(Chore):
     def _let_go(self, listener: str) -> None:
         """Its clients finish what they asked for, and are closed."""
         for item in list(self.context.loop.by_fd.values()):
-            if isinstance(item, ClientConnection) and item.settings.listener == listener:
-                item.close_after()
-                item.close_if_idle()
+            item.listener_gone(listener)
 
     def _listen(self, name: str, sock: Socket) -> None:
         sock.setblocking(False)

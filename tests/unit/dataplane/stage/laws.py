@@ -128,7 +128,7 @@ class Laws:
         """The side that takes no more keeps the worker from reading the other."""
         for connection in self.stage.clients():
             exchange = connection.exchange
-            attempt = exchange.attempt if exchange is not None else None
+            attempt = attempt_of(exchange)
             theirs = attempt.connection if attempt is not None else None
             if exchange is None or theirs is None:
                 continue
@@ -143,8 +143,10 @@ class Laws:
             exchange = connection.exchange
             if exchange is None:
                 continue
-            attempt = exchange.attempt
-            if exchange.waiter is not None and (attempt is None or attempt.is_settled()):
+            attempt = attempt_of(exchange)
+            dispatch = exchange.dispatch
+            waits = dispatch is not None and dispatch.waiter is not None
+            if waits and (attempt is None or attempt.is_settled()):
                 continue
             theirs = attempt.connection if attempt is not None else None
             assert connection.deadline > 0.0 or (theirs is not None and theirs.deadline > 0.0), (
@@ -154,10 +156,10 @@ class Laws:
     def check_queue(self) -> None:
         """Nobody waits while there is room; who tried an endpoint already waits for others."""
         for connection in self.stage.clients():
-            exchange = connection.exchange
-            if exchange is None or exchange.waiter is None or exchange.attempt is not None:
+            dispatch = connection.exchange.dispatch if connection.exchange is not None else None
+            if dispatch is None or dispatch.waiter is None or dispatch.attempt is not None:
                 continue
-            if exchange.attempts is None:
+            if dispatch.attempts is None:
                 for endpoint in self.stage.pool().eligible:
                     assert not endpoint.has_room(), "one waits where there is room"
 
@@ -172,8 +174,9 @@ class Laws:
         for connection in self.stage.clients():
             exchange = connection.exchange
             sides = [each for each in self.clients if each.end is connection.sock.peer]
-            if exchange is not None and exchange.attempt is not None and sides:
-                found.append((sides[0], exchange, exchange.attempt))
+            attempt = attempt_of(exchange)
+            if exchange is not None and attempt is not None and sides:
+                found.append((sides[0], exchange, attempt))
         return found
 
     def peer_of(self, attempt: Attempt) -> EndpointSide | None:
@@ -187,9 +190,9 @@ class Laws:
         """What is counted as under way is under way."""
         running = 0
         for connection in self.stage.clients():
-            exchange = connection.exchange
-            if exchange is not None and exchange.attempt is not None:
-                running += not exchange.attempt.is_settled()
+            attempt = attempt_of(connection.exchange)
+            if attempt is not None:
+                running += not attempt.is_settled()
         assert self.stage.in_flight() == running
         streams = [each for each in self.stage.system.open.values() if isinstance(each, End)]
         counted = sum(each.connector.open_connections for each in self.stage.endpoints())
@@ -212,3 +215,9 @@ class Laws:
 
 def first_line(exchange: Exchange) -> str:
     return exchange.head.raw.split(b"\r\n")[0].decode()
+
+
+def attempt_of(exchange: Exchange | None) -> Attempt | None:
+    """The one under way or made last."""
+    dispatch = exchange.dispatch if exchange is not None else None
+    return dispatch.attempt if dispatch is not None else None

@@ -1,0 +1,192 @@
+"""Which listeners, routes and pools go together, by what they speak."""
+
+from collections.abc import Mapping
+from typing import Final, Literal
+
+from msgspec.structs import replace
+
+from penstock.config.document.listeners import Listener
+from penstock.config.document.pools import Pool
+from penstock.config.load.errors import Location, did_you_mean
+from penstock.config.load.findings import Findings
+from penstock.core import snapshot
+
+Spoken = Literal["http", "tcp"]
+
+# Keys of a pool that mean nothing where bytes are relayed unread.
+_HTTP_POOL_KEYS: Final = (
+    "usage",
+    "malformed",
+    "engine",
+    "models",
+    "probe",
+    "sticky",
+    "host_header",
+    "request_headers",
+    "response_headers",
+)
+_HTTP_LISTENER_KEYS: Final = ("trusted_proxies", "merge_slashes")
+_RELAYED: Final = "bytes of tcp:// endpoints are relayed unread"
+
+
+def spoken_on(listener: snapshot.Listener) -> Spoken:
+    """What its clients speak, as far as Penstock understands it."""
+    return "http" if listener.protocol == "http" else "tcp"
+
+
+def spoken_by(pool: Pool, at: Location, findings: Findings) -> Spoken:
+    """What its endpoints speak: all the same."""
+    found: list[Spoken] = []
+    for endpoint in pool.endpoints:
+        if endpoint.url.protocol not in found:
+            found.append(endpoint.url.protocol)
+    if len(found) > 1:
+        findings.wrong(
+            (*at, "endpoints"),
+            "tcp:// and http:// endpoints cannot be in one pool: make two, each with its route",
+        )
+    spoken = found[0] if found else "http"
+    if spoken == "tcp":
+        _check_relayed(pool, at, findings)
+    return spoken
+
+
+def _check_relayed(pool: Pool, at: Location, findings: Findings) -> None:
+    if pool.kind == "llm":
+        findings.wrong((*at, "kind"), f"a pool of kind llm speaks HTTP; {_RELAYED}")
+    for key in _HTTP_POOL_KEYS:
+        if key in pool.model_fields_set and getattr(pool, key) is not None:
+            findings.wrong((*at, key), f"has no effect: {_RELAYED}")
+    if pool.hash_key is not None and pool.hash_key.compiled().kind != "source":
+        findings.wrong(
+            (*at, "hash_key"), f"{_RELAYED}, so `source`, the client's address, is all there is"
+        )
+    for index, endpoint in enumerate(pool.endpoints):
+        for key in ("headers", "kv_events", "models"):
+            if getattr(endpoint, key):
+                findings.wrong((*at, "endpoints", index, key), f"has no effect: {_RELAYED}")
+
+
+def protocol_of(
+    listener: Listener, pools: Mapping[str, snapshot.Pool], only: str
+) -> Literal["http", "tcp", "tls-passthrough"]:
+    """What its clients speak, where it does not say: what its pool does, or the ``only`` one."""
+    if listener.protocol is not None:
+        return listener.protocol
+    pool = pools.get(listener.pool or only)
+    return pool.protocol if pool is not None else "http"
+
+
+def check_listener(
+    listener: Listener,
+    protocol: str,
+    pools: Mapping[str, snapshot.Pool],
+    at: Location,
+    findings: Findings,
+) -> None:
+    """What it says fits what its clients speak."""
+    name = listener.pool
+    if name is not None and name not in pools:
+        findings.wrong((*at, "pool"), f"no pool is called {name!r}{did_you_mean(name, pools)}")
+    elif name is not None:
+        spoken = "http" if protocol == "http" else "tcp"
+        if pools[name].protocol != spoken:
+            findings.wrong(
+                (*at, "pool"),
+                f"the pool {name!r} has {pools[name].protocol}:// endpoints, and the listener is "
+                f"`protocol: {protocol}`",
+            )
+    if protocol == "tls-passthrough" and listener.tls is not None:
+        findings.wrong(
+            (*at, "tls"),
+            "`tls-passthrough` never decrypts: leave `tls` away, or write `protocol: tcp`, which "
+            "ends TLS here",
+        )
+    if protocol != "http":
+        for key in _HTTP_LISTENER_KEYS:
+            if key in listener.model_fields_set:
+                findings.wrong((*at, key), f"has no effect: `protocol: {protocol}` reads no HTTP")
+
+
+def place_routes(
+    routes: tuple[snapshot.Route, ...],
+    listeners: Mapping[str, snapshot.Listener],
+    pools: Mapping[str, snapshot.Pool],
+    findings: Findings,
+) -> tuple[snapshot.Route, ...]:
+    """The routes, each held to the listeners that speak what its pools do."""
+    mixed = len({spoken_on(each) for each in listeners.values()}) > 1
+    return tuple(
+        _placed(route, ("routes", index), listeners, pools, mixed, findings)
+        for index, route in enumerate(routes)
+    )
+
+
+def _placed(
+    route: snapshot.Route,
+    at: Location,
+    listeners: Mapping[str, snapshot.Listener],
+    pools: Mapping[str, snapshot.Pool],
+    mixed: bool,
+    findings: Findings,
+) -> snapshot.Route:
+    names = [each.pool for each in route.pools if each.pool in pools]
+    spoken: Spoken = pools[names[0]].protocol if names else "http"
+    for name in names[1:]:
+        if pools[name].protocol != spoken:
+            findings.wrong((*at, "pools", name), f"speaks another protocol than {names[0]!r}")
+    match = route.match
+    for name in match.listeners:
+        if name in listeners and spoken_on(listeners[name]) != spoken:
+            theirs = f"`protocol: {listeners[name].protocol}`"
+            what = f"the pool {names[0]!r} has {spoken}:// endpoints" if names else "this is HTTP"
+            findings.wrong(
+                (*at, "match", "listeners"), f"the listener {name!r} is {theirs}, and {what}"
+            )
+    if spoken == "tcp":
+        _check_connection_route(route, at, findings)
+    elif match.server_names:
+        findings.wrong(
+            (*at, "match", "server_names"),
+            "has no effect: requests are matched by `hosts`; server names are of "
+            "`tls-passthrough` listeners",
+        )
+    same = tuple(name for name, each in listeners.items() if spoken_on(each) == spoken)
+    asked = match.listeners or same
+    passthrough = [n for n in asked if n in listeners and listeners[n].protocol != "tcp"]
+    if spoken == "tcp" and match.server_names and not passthrough:
+        findings.wrong(
+            (*at, "match", "server_names"),
+            "only `tls-passthrough` listeners read the name that clients ask for",
+        )
+    if not same and names:
+        findings.wrong(
+            at,
+            f"no listener reaches it: the pool {names[0]!r} has {spoken}:// endpoints; give one "
+            f"`protocol: {spoken}`",
+        )
+    if match.listeners or not mixed:
+        return route
+    return replace(route, match=replace(match, listeners=same))
+
+
+def _check_connection_route(route: snapshot.Route, at: Location, findings: Findings) -> None:
+    match = route.match
+    given = {
+        "hosts": match.hosts,
+        "path": match.path_kind != "any",
+        "methods": match.methods,
+        "headers": match.headers,
+    }
+    for key, value in given.items():
+        if value:
+            findings.wrong((*at, "match", key), f"{_RELAYED}: there is nothing of HTTP to match")
+    changes = {
+        "mirror": route.mirror,
+        "rewrite": route.rewrite,
+        "request_headers": route.request_headers,
+        "response_headers": route.response_headers,
+    }
+    for key, change in changes.items():
+        if change:
+            findings.wrong((*at, key), f"has no effect: {_RELAYED}")

@@ -1,0 +1,50 @@
+"""A fresh connection to an endpoint, of the kind that speaks what the endpoint speaks."""
+
+import errno
+
+from penstock.dataplane.board.layout import L_CONNECTIONS
+from penstock.dataplane.endpoint.address_race import AddressRace
+from penstock.dataplane.endpoint.connection import EndpointConnection
+from penstock.dataplane.endpoint.connector import Connector
+from penstock.dataplane.endpoint.http1 import Http1Connection
+from penstock.dataplane.io.loop import WRITABLE
+from penstock.dataplane.io.system import Socket
+from penstock.dataplane.io.tls import TlsChannel
+
+
+def connect_http(connector: Connector) -> Http1Connection:
+    """The same, to an endpoint that speaks HTTP."""
+    connection = connect(connector)
+    assert isinstance(connection, Http1Connection)
+    return connection
+
+
+def connect(connector: Connector) -> EndpointConnection:
+    """A connection under way. Raises OSError when there is no route or no descriptor for it."""
+    loop = connector.loop
+    addresses = connector.addresses
+    race: AddressRace | None = None
+    if len(addresses) == 1:
+        address = addresses[0]
+        sock: Socket = loop.system.connect(address.family, address.sockaddr)
+    elif addresses:
+        race = AddressRace(loop, connector.in_order())
+        sock, address = race.open_next()
+    else:
+        raise OSError(errno.EHOSTUNREACH, connector.no_address)
+    tls = None
+    if connector.tls is not None:
+        tls = TlsChannel(connector.tls, False, connector.server_name)
+    connection = (
+        Http1Connection(connector, sock, address, tls)
+        if connector.settings.speaks_http
+        else EndpointConnection(connector, sock, address, tls)
+    )
+    if race is not None:
+        race.begin(connection)
+        connection.race = race
+    connection.events |= WRITABLE
+    loop.add(connection, connection.events)
+    connector.open_connections += 1
+    connector.endpoint.tally.bump(L_CONNECTIONS)
+    return connection

@@ -1,0 +1,190 @@
+"""From a request that knows its pool to an attempt: admit → eligible → pick → ticket.
+
+Every protocol's exchange has one. What is tried again, with whom and within which budget is
+``core.attempts``; whether something may be sent twice is the exchange's to know.
+"""
+
+from penstock.core.admission.gate import needs_of
+from penstock.core.attempts import Attempts
+from penstock.core.endpoint import Endpoint
+from penstock.core.pool.pool import NO_ROOM, ROOM
+from penstock.core.request import Request
+from penstock.core.ticket import ABANDONED, Ticket
+from penstock.dataplane.board.layout import P_NO_ENDPOINT, P_REQUESTS
+from penstock.dataplane.context import Context
+from penstock.dataplane.exchange.attempt import Attempt, AttemptOwner
+from penstock.dataplane.pool.admission import AdmittedExchange, ExchangeWaiter
+from penstock.dataplane.pool.live_endpoint import LiveEndpoint
+from penstock.dataplane.pool.live_pool import LivePool
+from penstock.dataplane.record.recorder import Watch
+
+
+class Dispatch(AdmittedExchange):
+    """One exchange's way through one pool, and through it again when an attempt failed."""
+
+    # Defaults stand in the class body: set one by one they cost more than the rest of __init__.
+    attempt: Attempt | None = None  # the last one
+    attempts: Attempts | None = None  # made when the first one fails or is passed over
+    attempt_number: int = 0  # of the attempt under way or made last; 0 before the first
+    waiter: ExchangeWaiter | None = None  # of one that has passed or awaits a pool's admission
+    home: LiveEndpoint | None = None  # that a sticky cookie names
+    keeps_cookie: bool = False  # its endpoint is full, and it goes elsewhere this once
+    priority: int = 0  # in the pool's queue, 0 most important
+    expires_at: float = 0.0  # when the whole exchange must be done; 0.0: never
+
+    def __init__(
+        self,
+        context: Context,
+        owner: AttemptOwner,
+        pool: LivePool,
+        request: Request,
+        request_id: bytes,
+    ) -> None:
+        self.context: Context = context
+        self.owner: AttemptOwner = owner
+        self.pool: LivePool = pool
+        self.request: Request = request  # what the policy may know
+        self.request_id: bytes = request_id
+
+    # --- admit ------------------------------------------------------------------------------
+
+    def begin(self) -> None:
+        """Go on at once, unless the pool's admission makes it wait or turns it away."""
+        admission = self.pool.admission
+        if admission is None:
+            self.pick()
+            return
+        waiter = ExchangeWaiter(self, self.priority, self.expires_at)
+        waiter.caller = self.request.caller
+        waiter.needs = self._needs()
+        self.waiter = waiter
+        if admission.admits(waiter):
+            self.pick()
+        else:
+            self.owner.on_waiting()
+
+    def on_admitted(self) -> None:
+        self.pick()
+
+    def on_turned_away(self, why: str, retry_after_s: int) -> None:
+        self.owner.on_turned_away(why, retry_after_s)
+
+    def on_crash(self) -> None:
+        self.owner.on_crash()
+
+    def room(self) -> int:
+        """Whether an endpoint takes it now: ROOM, NO_ROOM or NOBODY of ``core.pool``."""
+        pool = self.pool
+        request = self.request
+        bound = self._bound_to()
+        if bound is not None:
+            if bound.has_room():
+                return ROOM
+            if pool.waits_for_bound:
+                return NO_ROOM
+        attempts = self.attempts
+        return pool.room(request, attempts.tried if attempts is not None else None)
+
+    def _needs(self) -> str:
+        """What it can use: those that wait for the same do so in one line."""
+        bound = self._bound_to() if self.pool.waits_for_bound else None
+        attempts = self.attempts
+        tried = attempts.tried if attempts is not None else None
+        return needs_of(self.request.model, tried, bound.name if bound is not None else "")
+
+    def _bound_to(self) -> LiveEndpoint | None:
+        """The endpoint to which an answer, or else a cookie, binds it, as long as it may go there
+        and has tried nothing yet."""
+        if self.attempts is not None and self.attempts.tried:
+            return None
+        pool = self.pool
+        return pool.answer_endpoint(self.request) or pool.sticky_endpoint(self.home, self.request)
+
+    # --- eligible, pick, ticket -------------------------------------------------------------
+
+    def pick(self) -> None:
+        """Choose an endpoint and begin an attempt there."""
+        request = self.request
+        env = self.context.env
+        pool = self.pool
+        attempts = self.attempts
+        tried = attempts.tried if attempts is not None else None
+        watch: Watch | None = None
+        if pool.counters.values[P_REQUESTS] >= pool.recorder.sample_at:
+            watch = pool.recorder.watch(request, env, tried or (), self.request_id)
+        chosen: Endpoint | None = None
+        by = "answer"
+        if not tried:
+            chosen = pool.answer_endpoint(request) if request.continues else None
+            if chosen is None and self.home is not None:
+                chosen = pool.sticky_endpoint(self.home, request)
+                by = "cookie"
+            if chosen is not None and not chosen.has_room():
+                if pool.waits_for_bound:
+                    self._no_endpoint()
+                    return
+                chosen = None
+                self.keeps_cookie = by == "cookie"
+        if chosen is None:
+            chosen = pool.pick(request, env, tried)
+            by = "policy"
+        if chosen is None:
+            self._no_endpoint()
+            return
+        assert isinstance(chosen, LiveEndpoint)
+        self.attempt_number += 1
+        if watch is None:
+            ticket = Ticket(chosen, pool.policy, request, env.now)
+        else:
+            ticket = watch.ticket(chosen, pool.policy, request, by, self.attempt_number)
+        attempt = Attempt(self.owner, chosen, ticket, self.expires_at)
+        self.attempt = attempt
+        if chosen.guarded and not ticket.enters(env.now):
+            # Another worker took the last place at the same moment.
+            attempt.settle(ABANDONED, env.now)
+            self.attempt_number -= 1
+            if by != "policy" and pool.waits_for_bound:
+                self._no_endpoint()
+            else:
+                self.keeps_cookie = self.keeps_cookie or by == "cookie"
+                self.tries().pass_over(chosen)
+                self.pick()
+            return
+        self.owner.on_attempt_made(attempt)
+
+    def tries(self) -> Attempts:
+        """The failed attempts so far."""
+        attempts = self.attempts
+        if attempts is None:
+            attempts = self.attempts = Attempts(self.pool)
+        return attempts
+
+    def pick_again(self) -> None:
+        """Back to *eligible*, without the endpoints that failed."""
+        self.pick()
+        admission = self.pool.admission
+        if admission is not None:
+            admission.go_on()  # into the room that the failed attempt left
+
+    def at_same_endpoint(self, endpoint: LiveEndpoint) -> Attempt:
+        """Another attempt where the one before was, which keeps its place there."""
+        now = self.context.env.now
+        ticket = Ticket(endpoint, self.pool.policy, self.request, now)
+        if endpoint.guarded:
+            ticket.enters(now)  # it has its place, and is to be counted there
+        attempt = Attempt(self.owner, endpoint, ticket, self.expires_at)
+        self.attempt = attempt
+        return attempt
+
+    def _no_endpoint(self) -> None:
+        """There is none for it now: it waits once more where it was let in, or is refused."""
+        pool = self.pool
+        waiter = self.waiter
+        if waiter is not None and pool.admission is not None:
+            if self.attempts is not None:
+                self.attempts.may_fill_again()
+            waiter.needs = self._needs()
+            if pool.admission.takes_back(waiter):
+                return
+        pool.counters.bump(P_NO_ENDPOINT)
+        self.owner.on_no_endpoint(pool.why_none(self.request), pool.retry_after_s())

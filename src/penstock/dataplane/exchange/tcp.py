@@ -1,0 +1,308 @@
+"""One client's connection, relayed unread to an endpoint: its life, top to bottom.
+
+    accept, TLS, server name       client/tcp.py
+    → route                        route/planner.py
+    → admit → eligible → pick → ticket       dispatch.py
+    → connect → relay → settle               here, tunnel/relay.py
+
+No byte of the client's is sent before there is a connection, so any attempt that fails to connect
+may be followed by another.
+"""
+
+from typing import Final
+
+from mypy_extensions import trait
+
+from penstock.core.admission.gate import Ending
+from penstock.core.attempts import OVER_BUDGET, Failure
+from penstock.core.ticket import ABANDONED, CLIENT_GONE, CONNECT_FAILED, DONE, RESET, Ticket
+from penstock.dataplane.board.layout import (
+    P_CLIENT_GONE,
+    P_CUT,
+    P_REQUESTS,
+    P_RETRIES,
+    P_RETRIES_DENIED,
+    W_REQUESTS,
+    W_UNROUTED,
+)
+from penstock.dataplane.context import Context
+from penstock.dataplane.endpoint.connection import EndpointConnection
+from penstock.dataplane.exchange.attempt import Attempt, AttemptOwner
+from penstock.dataplane.exchange.dispatch import Dispatch
+from penstock.dataplane.exchange.log_line import ConnectionOutcome, connection_line
+from penstock.dataplane.io.connection import Connection
+from penstock.dataplane.route.connection_plan import ConnectionPlan
+from penstock.dataplane.tunnel.relay import (
+    CLIENT_BROKE,
+    CUT,
+    ENDED,
+    ENDPOINT_BROKE,
+    IDLE,
+    Relay,
+    RelayOwner,
+)
+from penstock.wire.http1 import ResponseHead
+
+# Phases of the histograms, as in board.PHASES.
+_CONNECT: Final = 1
+_FIRST_BYTE: Final = 2
+# How its relay ended: the ticket's outcome, and the log's word.
+_OUTCOMES: Final[dict[int, tuple[int, str]]] = {
+    ENDED: (DONE, "done"),
+    CLIENT_BROKE: (CLIENT_GONE, "client_gone"),
+    ENDPOINT_BROKE: (RESET, "cut"),
+    IDLE: (DONE, "idle"),
+    CUT: (ABANDONED, "cut"),
+}
+
+
+@trait
+class StreamFront:
+    """A client whose connection is relayed as it is."""
+
+    def connection(self) -> Connection:
+        """Its connection, for a relay to go on from."""
+        raise NotImplementedError
+
+    def take_received(self) -> bytes:
+        """What came before the relay, once."""
+        raise NotImplementedError
+
+    def turn_away(self) -> None:
+        """There is no endpoint for it: close."""
+        raise NotImplementedError
+
+
+class TcpExchange(AttemptOwner, RelayOwner):
+    """From a connection whose route is known to the settled ticket."""
+
+    dispatch: Dispatch | None = None
+    relay: Relay | None = None
+    ended: str = ""  # how, in one word, for the log
+    why: str = ""  # it was refused or cut, in a sentence
+    connected_at: float = 0.0
+    first_byte_at: float = 0.0
+
+    def __init__(
+        self, context: Context, front: StreamFront, plan: ConnectionPlan, listener: str
+    ) -> None:
+        self.context: Context = context
+        self.front: StreamFront = front
+        self.plan: ConnectionPlan = plan
+        self.listener: str = listener
+        self.request_id: bytes = context.new_request_id()
+        self.began: float = context.env.now
+
+    # --- route, admit, eligible, pick, ticket (Dispatch) -------------------------------------
+
+    def start(self) -> None:
+        """Choose an endpoint and connect to it, or turn the client away."""
+        context = self.context
+        context.counters.values[W_REQUESTS] += 1
+        if self.plan.route is None:
+            context.counters.bump(W_UNROUTED)
+            self._turn_away("no route is for this connection")
+            return
+        pool = self.plan.choose(context.env.random())
+        pool.counters.bump(P_REQUESTS)
+        dispatch = Dispatch(context, self, pool, self.plan.request(pool), self.request_id)
+        dispatch.priority = pool.spec.admission.default_priority
+        self.dispatch = dispatch
+        dispatch.begin()
+
+    def on_attempt_made(self, attempt: Attempt) -> None:
+        attempt.begin_anew(self.context.env.now)
+
+    def on_waiting(self) -> None:
+        """The queue has its own deadline."""
+
+    def on_turned_away(self, why: str, retry_after_s: int) -> None:
+        self._turn_away(why)
+
+    def on_no_endpoint(self, why: str, retry_after_s: int) -> None:
+        self._turn_away(why)
+
+    # --- connect ----------------------------------------------------------------------------
+
+    def on_attempt_connected(self, attempt: Attempt) -> None:
+        dispatch = self.dispatch
+        connection = attempt.connection
+        assert dispatch is not None
+        assert connection is not None
+        pool = dispatch.pool
+        self.connected_at = self.context.env.now
+        pool.counters.record(_CONNECT, attempt.connect_s)
+        attempt.connection = None
+        connection.sink = None
+        relay = Relay(
+            self,
+            self.front.connection(),
+            connection,
+            pool.spec.timeouts.tunnel_idle_s,
+            self.context.counters.values,
+            attempt.endpoint.tally,
+        )
+        self.relay = relay
+        relay.begin(self.front.take_received())
+
+    def on_attempt_failed(
+        self,
+        attempt: Attempt,
+        connection: EndpointConnection | None,
+        outcome: int,
+        reason: str,
+    ) -> None:
+        dispatch = self.dispatch
+        assert dispatch is not None
+        attempt.settle(outcome, self.context.env.now)
+        if outcome == ABANDONED:
+            self._turn_away(reason)
+            return
+        failure = Failure(
+            attempt.endpoint,
+            CONNECT_FAILED,
+            timed_out=connection is not None and connection.timed_out,
+            sent=False,
+        )
+        counters = dispatch.pool.counters
+        why_not = dispatch.tries().failed(failure, "", "", self.context.env)
+        if not why_not:
+            counters.bump(P_RETRIES)
+            dispatch.pick_again()
+            return
+        if why_not == OVER_BUDGET:
+            counters.bump(P_RETRIES_DENIED)
+        self._turn_away(f"endpoint {attempt.endpoint.name}: {reason}")
+
+    # --- relay ------------------------------------------------------------------------------
+
+    def on_first_byte(self) -> None:
+        ticket = self._ticket()
+        dispatch = self.dispatch
+        now = self.context.env.now
+        self.first_byte_at = now
+        if ticket is not None and dispatch is not None:
+            ticket.first_byte(now)
+            dispatch.pool.counters.record(_FIRST_BYTE, now - self.began)
+
+    def on_relay_ended(self, how: int) -> None:
+        outcome, ended = _OUTCOMES[how]
+        if how == IDLE:
+            self.why = "no byte came in either direction for timeouts.tunnel_idle"
+        elif how == ENDPOINT_BROKE:
+            self.why = "the endpoint's connection broke"
+        self._settle(outcome)
+        self._end(ended)
+
+    # --- ends -------------------------------------------------------------------------------
+
+    def on_client_gone(self) -> None:
+        """The client left before there was a connection to an endpoint."""
+        self._give_up(CLIENT_GONE)
+        self._end("client_gone")
+
+    def cut_off(self, why: str) -> None:
+        """We end it before there was a connection to an endpoint."""
+        self.why = why
+        self._give_up(ABANDONED)
+        self._end("cut")
+
+    def on_crash(self) -> None:
+        if self.ended:
+            return
+        if self.relay is not None:
+            self.relay.close(CUT)
+            return
+        try:
+            self._give_up(ABANDONED)
+        finally:
+            self._end("crashed")
+            self.front.turn_away()
+
+    def _turn_away(self, why: str) -> None:
+        self.why = why
+        self._end("refused")
+        self.front.turn_away()
+
+    def _give_up(self, outcome: int) -> None:
+        dispatch = self.dispatch
+        attempt = dispatch.attempt if dispatch is not None else None
+        if attempt is not None:
+            attempt.give_up()
+            attempt.settle(outcome, self.context.env.now)
+
+    def _ticket(self) -> Ticket | None:
+        dispatch = self.dispatch
+        attempt = dispatch.attempt if dispatch is not None else None
+        return attempt.ticket if attempt is not None else None
+
+    def _settle(self, outcome: int) -> None:
+        dispatch = self.dispatch
+        if dispatch is not None and dispatch.attempt is not None:
+            dispatch.attempt.settle(outcome, self.context.env.now)
+
+    def _end(self, ended: str) -> None:
+        """Metrics and the log line; the last thing that happens to every connection."""
+        self.ended = ended
+        now = self.context.env.now
+        dispatch = self.dispatch
+        if dispatch is not None:
+            counters = dispatch.pool.counters
+            counters.ended(0, now - self.began)
+            if ended == "client_gone":
+                counters.bump(P_CLIENT_GONE)
+            elif ended == "cut":
+                counters.bump(P_CUT)
+            waiter = dispatch.waiter
+            if waiter is not None and waiter.gate is not None:
+                waiter.gate.left(waiter, self._ending(waiter.admitted_at, now))
+        log = self.context.log
+        if log.enabled:
+            log.write(connection_line(self._outcome(), now - self.began))
+        # They know this exchange: no cycle is left for the collector.
+        if dispatch is not None:
+            dispatch.waiter = None
+            self.dispatch = None
+        self.relay = None
+
+    def _ending(self, admitted_at: float, now: float) -> Ending:
+        """What it tells of the endpoints: how long connecting took, and whether that worked."""
+        connected = self.connected_at > 0.0
+        return Ending(
+            told=connected or self.ended == "refused",
+            came=connected,
+            whole=connected and self.ended in ("done", "idle", "client_gone"),
+            timed_out=False,
+            status=0,
+            latency_s=(self.connected_at or now) - admitted_at,
+        )
+
+    def _outcome(self) -> ConnectionOutcome:
+        outcome = ConnectionOutcome(self.plan, self.listener, self.request_id, self.ended)
+        outcome.why = self.why
+        if self.first_byte_at > 0.0:
+            outcome.first_byte_s = self.first_byte_at - self.began
+        relay = self.relay
+        if relay is not None:
+            outcome.bytes_from_client = relay.client.received
+            outcome.bytes_to_client = relay.endpoint.received
+        dispatch = self.dispatch
+        if dispatch is not None:
+            outcome.pool = dispatch.pool.log_name
+            outcome.attempts = dispatch.attempt_number
+            if dispatch.waiter is not None:
+                outcome.queued_s = dispatch.waiter.queued_s
+            attempt = dispatch.attempt
+            if attempt is not None:
+                outcome.endpoint = attempt.endpoint.log_name
+                outcome.peer = attempt.peer
+                outcome.connect_s = attempt.connect_s
+        return outcome
+
+    # --- of responses, which there are none ---------------------------------------------------
+
+    def on_attempt_interim(self, attempt: Attempt, head: ResponseHead) -> None:
+        raise NotImplementedError
+
+    def on_attempt_drained(self, attempt: Attempt) -> None:
+        """What was sent of a TLS handshake has left."""

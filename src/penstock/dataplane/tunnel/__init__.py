@@ -1,0 +1,1 @@
+"""Connections whose bytes are relayed without being understood."""
