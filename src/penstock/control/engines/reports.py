@@ -2,7 +2,6 @@
 
 from penstock.core.pool.models import loaded_hash
 from penstock.dataplane.board.layout import (
-    H_REPORTS,
     L_IN_FLIGHT,
     MAX_LOADED,
     R_AT_US,
@@ -64,7 +63,7 @@ class ReportCells:
         cells[at + R_LOADED] = len(loaded)
         cells[at + R_READ] += 1
         cells[at + R_AT_US] = round(now * 1e6)
-        cells[H_REPORTS] += 1
+        self._board.report_changed(row)
 
     def cached(self, row: int, tokens: int) -> None:
         """Write how many tokens its prefix cache holds; -1 while that is unknown."""
