@@ -39,7 +39,7 @@ KNOWN = {
     "header": (11, "afd20c60"),
     "workers": (2, "0ee89b90"),
     "endpoint states": (1, "1bbcbbf0"),
-    "engine reports": (1, "a348173b"),
+    "engine reports": (2, "457e0158"),
     "endpoint load": (1, "a4e23bfe"),
     "pools": (1, "af0b393e"),
     "models": (1, "02f60732"),

@@ -14,6 +14,7 @@ from penstock.dataplane.board.layout import (
     R_KV_TOKENS,
     R_LOADED,
     R_LOADED_HASHES,
+    R_MOST_RUNNING,
     R_PREFIX_HITS,
     R_PREFIX_QUERIES,
     R_READ,
@@ -57,6 +58,7 @@ class ReportCells:
         cells[at + R_PREFIX_HITS] = reading.prefix_hits
         cells[at + R_FOREIGN] = max(there - own, 0)
         cells[at + R_SLOTS] = max(reading.slots, 0)
+        cells[at + R_MOST_RUNNING] = max(reading.most_running, 0)
         loaded = reading.loaded[:MAX_LOADED]
         for index, name in enumerate(loaded):
             cells[at + R_LOADED_HASHES + index] = loaded_hash(name)

@@ -70,7 +70,7 @@ S_KEEPS_CLIENTS: Final = S_MAX_IN_FLIGHT + 1  # it drains or has weight 0; clien
 STATE_CELLS: Final = 8
 
 # What an endpoint's engine last said of its load, written by the supervisor; -1: it did not say.
-REPORT_LAYOUT: Final = 1
+REPORT_LAYOUT: Final = 2
 R_AT_US: Final = 0  # when, monotonic clock; 0: never
 R_RUNNING: Final = R_AT_US + 1
 R_WAITING: Final = R_RUNNING + 1
@@ -86,7 +86,10 @@ R_COLD: Final = R_FAILED + 1  # how often its prefix cache was emptied, a restar
 R_CACHED: Final = R_COLD + 1  # tokens in its prefix cache, by its KV events, + 1; 0: not known
 R_LOADED: Final = R_CACHED + 1  # how many of R_LOADED_HASHES are used
 R_SLOTS: Final = R_LOADED + 1  # sequences that it keeps, each in a slot to choose; 0: none
-R_LOADED_HASHES: Final = R_SLOTS + 1  # of models and adapters in its memory: xxh3 of their names
+R_MOST_RUNNING: Final = R_SLOTS + 1  # requests that it serves at a time; 0: not told
+R_LOADED_HASHES: Final = (
+    R_MOST_RUNNING + 1
+)  # of models and adapters in its memory: xxh3 of their names
 MAX_LOADED: Final = 16
 REPORT_CELLS: Final = 32
 
