@@ -101,7 +101,7 @@ class Queue(Section):
         "Above this share of the length, the newest requests are served first, as their "
         "clients are still waiting. 1: never.",
     )
-    codel: CodelOrOff = setting(None, "Drop requests while the queue does not get shorter.")
+    codel: CodelOrOff = setting(None, "Drop requests from a queue that stands (CoDel).")
     while_down: Literal["refuse", "wait"] = setting(
         _QUEUE.while_down,
         "What happens to requests that arrive while no endpoint for them is up: refused at "
