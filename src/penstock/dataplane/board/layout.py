@@ -57,7 +57,7 @@ W_HTTP2_CONNECTIONS: Final = W_REFUSED_ADDRESS + 1  # clients that spoke HTTP/2
 W_HTTP2_STREAM_FAULTS: Final = W_HTTP2_CONNECTIONS + 1  # streams reset for what clients sent
 # Connections ended because of floods, by wire.http2.flood_limits.FLOODS.
 W_HTTP2_FLOODS: Final = W_HTTP2_STREAM_FAULTS + 1
-HTTP2_FLOOD_KINDS: Final = 11
+HTTP2_FLOOD_KINDS: Final = 12
 WORKER_CELLS: Final = 64
 
 # The state of an endpoint, written by the supervisor.
