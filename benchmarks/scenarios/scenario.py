@@ -75,6 +75,7 @@ class Scenario(ABC):
     title: ClassVar[str]
     unit: ClassVar[str]
     method: ClassVar[str]
+    shown: ClassVar[tuple[str, ...]] = ()  # titles of what else is seen and a document shows
 
     def cases(self, balancers: Sequence[Balancer]) -> list[Case]:
         """In the order in which they take turns within a round."""
