@@ -114,7 +114,12 @@ def test_the_full_document_says_what_it_says(full: Configured, tmp_path: Path) -
         server_names=("*.mail.example.com",),
         sources=("192.0.2.0/24",),
     )
-    assert [each.protocol for each in world.listeners] == ["http", "tls-passthrough", "tcp"]
+    assert [each.protocol for each in world.listeners] == [
+        "http",
+        "tls-passthrough",
+        "tcp",
+        "http",
+    ]
     assert listener.allow == ("10.0.0.0/8", "2001:db8::/32")
     assert chat.match.headers == (
         snapshot.HeaderMatch("x-tier", "exact", "gold"),
@@ -126,6 +131,7 @@ def test_the_full_document_says_what_it_says(full: Configured, tmp_path: Path) -
     assert chat.match.methods == ("GET", "POST")
     assert chat.rewrite == snapshot.Rewrite("prefix", "/v1", "/api")
     assert substituted.rewrite == snapshot.Rewrite("regex", "^/(u)", r"/users/\1")
+    assert substituted.upgrades == ("websocket", "own")
     assert chat.request_headers == (
         snapshot.HeaderEdit("remove", "X-Gone"),
         snapshot.HeaderEdit("add", "X-Many", "a"),

@@ -20,6 +20,10 @@ _LINE: Final = (
 _REFUSAL: Final = (
     b'{"time":"%b","client":"%b","line":"%b","status":%d,"end":"bad_request","why":%b}\n'
 )
+_FACTS: Final = (
+    b'"protocol":"%b","client":"%b","method":"%b","host":"%b","target":"%b","user_agent":%b'
+    b',"route":"%b"'
+)
 _NULL: Final = b"null"
 _MAX_SHOWN_BYTES: Final = 200  # of a refused request's first line
 _USAGE: Final = (
@@ -44,6 +48,7 @@ class Outcome:
     peer: bytes = b""  # the address that the last attempt went to
     status: int = 0  # answered to the client; 0: none
     response_bytes: int = 0
+    bytes_from_client: int = -1  # since its protocol was changed; -1: it was not
     attempts: int = 0
     parse_s: float = 0.0
     queued_s: float = 0.0
@@ -101,7 +106,8 @@ def log_line(outcome: Outcome, now: float) -> bytes:
         b"%.3f" % ((first_byte_at - began) * 1e3) if first_byte_at else _NULL,
         (now - began) * 1e3,
         outcome.ended.encode(),
-        (b',"tenant":' + dumps(outcome.caller.tenant).encode() if outcome.caller.tenant else b"")
+        (_relayed(outcome.bytes_from_client) if outcome.bytes_from_client >= 0 else b"")
+        + (b',"tenant":' + dumps(outcome.caller.tenant).encode() if outcome.caller.tenant else b"")
         + (b',"why":' + dumps(outcome.why).encode() if outcome.why else b"")
         + (
             b',"endpoint_id":"%b"' % json_text(outcome.endpoints_id)
@@ -174,7 +180,9 @@ def _facts(head: RequestHead, plan: Plan) -> bytes:
     """What the head alone decides; the same for all requests of a plan."""
     route = plan.route
     agent = head.value(b"user-agent")
-    return b'"client":"%b","method":"%b","host":"%b","target":"%b","user_agent":%b,"route":"%b"' % (
+    protocol = b"http/2" if head.version == b"2.0" else b"http/" + head.version
+    return _FACTS % (
+        protocol,
         json_text(plan.source.encode("latin-1")),  # of X-Forwarded-For, where that is believed
         json_text(head.method),
         json_text(head.host),
@@ -208,6 +216,10 @@ def _usage(outcome: Outcome, prompt: PromptBody) -> bytes:
 
 def _unread(outcome: Outcome) -> bytes:
     return b',"unread":' + dumps(outcome.unread).encode() if outcome.unread else b""
+
+
+def _relayed(bytes_from_client: int) -> bytes:
+    return b',"bytes_from_client":%d' % bytes_from_client
 
 
 def _count(tokens: int) -> bytes:
