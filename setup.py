@@ -4,7 +4,7 @@ import gc
 import os
 import shutil
 import sys
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -64,17 +64,9 @@ class OptionalBuild(build_ext):
         compile_some = self.compiler.compile
 
         def compile_all(sources: list[str], **settings: Any) -> list[str]:
-            def compile_one(source: str) -> list[str]:
-                return compile_some([source], **settings)
-
-            largest_first = sorted(sources, key=_size, reverse=True)
             with ThreadPoolExecutor(_cores()) as pool:
-                try:
-                    objects = list(pool.map(compile_one, largest_first))
-                except BaseException:
-                    pool.shutdown(cancel_futures=True)
-                    raise
-            return [name for names in objects for name in names]
+                compiled = pool.map(lambda source: compile_some([source], **settings), sources)
+                return [name for names in compiled for name in names]
 
         self.compiler.compile = compile_all
         super().build_extensions()
@@ -113,17 +105,18 @@ def extensions() -> list[Extension]:
     return [one_library(generated)]
 
 
-def one_library(generated: list[Extension]) -> Extension:
+def one_library(generated: Sequence[Any]) -> Extension:
     """The library, with the entries of its modules inside.
 
     mypyc makes an extension module of each entry, 214 files to compile and link. Here each has a
     name of its own in the library, by which ``penstock._form`` finds it.
     """
-    [library] = [each for each in generated if each.name == LIBRARY]
+    library: Extension = next(each for each in generated if each.name == LIBRARY)
     modules = [each for each in generated if each.name != LIBRARY]
-    library.depends = [*library.depends, *library.sources]
+    sources = [str(source) for source in library.sources]
+    library.depends = [*library.depends, *sources]
     library.sources = [
-        *_parts(library.sources),
+        *_parts(sources),
         _written(GENERATED / "modules.c", (_entry(module) for module in modules)),
     ]
     if sys.platform != "win32":
@@ -151,7 +144,7 @@ def _parts(sources: list[str]) -> list[str]:
     return [_written(GENERATED / f"part{i}.c", part) for i, part in enumerate(parts)]
 
 
-def _entry(module: Extension) -> str:
+def _entry(module: Any) -> str:
     """How Python enters a module: mypyc's code for it, with the module's whole name in its own."""
     [source] = module.sources
     last_name = module.name.rpartition(".")[2]
