@@ -51,8 +51,10 @@ class OptionalBuild(build_ext):
 
     def run(self) -> None:
         try:
+            for library in self.extensions:
+                generate(library)
             super().run()
-        except Exception as error:
+        except (Exception, SystemExit) as error:  # mypyc exits where it finds an error
             if os.environ.get("PENSTOCK_REQUIRE_COMPILED") == "1":
                 raise
             print(f"penstock: not compiled, will run interpreted: {error}", file=sys.stderr)
@@ -81,12 +83,20 @@ class OptionalBuild(build_ext):
 
 
 def extensions() -> list[Extension]:
-    """The library of all compiled modules, or nothing where that cannot be or is not wanted."""
+    """The library of all compiled modules, or nothing where that cannot be or is not wanted.
+
+    Without its sources: pip runs this file three times for a wheel, and mypyc is to run once.
+    """
     if os.environ.get("PENSTOCK_PURE") == "1":
         return []
     if not any(shutil.which(compiler) for compiler in (os.environ.get("CC", "cc"), "gcc", "clang")):
         print("penstock: no C compiler found, will run interpreted", file=sys.stderr)
         return []
+    return [Extension(LIBRARY, [])]
+
+
+def generate(library: Extension) -> None:
+    """Have mypyc write the C of that library."""
     from mypyc.build import mypycify
 
     sys.path.insert(0, "src")
@@ -102,33 +112,32 @@ def extensions() -> list[Extension]:
         target_dir=str(GENERATED),
     )
     gc.enable()
-    return [one_library(generated)]
+    fill(library, generated)
 
 
-def one_library(generated: Sequence[Any]) -> Extension:
-    """The library, with the entries of its modules inside.
+def fill(library: Extension, generated: Sequence[Any]) -> None:
+    """Give the library its sources, with the entries of its modules inside.
 
     mypyc makes an extension module of each entry, 214 files to compile and link. Here each has a
     name of its own in the library, by which ``penstock._form`` finds it.
     """
-    library: Extension = next(each for each in generated if each.name == LIBRARY)
+    [common] = [each for each in generated if each.name == LIBRARY]
     modules = [each for each in generated if each.name != LIBRARY]
-    sources = [str(source) for source in library.sources]
-    library.depends = [*library.depends, *sources]
+    library.include_dirs = common.include_dirs
+    library.depends = [*common.depends, *common.sources]
     library.sources = [
-        *_parts(sources),
+        *_parts(common.sources),
         _written(GENERATED / "modules.c", (_entry(module) for module in modules)),
     ]
+    library.extra_compile_args = list(common.extra_compile_args)
     if sys.platform != "win32":
-        library.extra_compile_args = [
-            *library.extra_compile_args,
+        library.extra_compile_args += [
             # Only Python's entries are called from outside: calls between modules are direct.
             "-fvisibility=hidden",
             # Looking for warnings in generated code, which nobody reads, took 100 s of 190; -w
             # alone hides what is found and looks all the same.
             *("-w", "-Wno-all"),
         ]
-    return library
 
 
 def _parts(sources: list[str]) -> list[str]:

@@ -101,3 +101,17 @@ def test_modules_of_the_same_last_name_have_entries_of_their_own() -> None:
     assert "#define PyInit_http1 PyInit_penstock___wire___http1\n" in first
     assert "#define PyInit_http1 PyInit_penstock___dataplane___client___http1\n" in second
     assert first.endswith("#undef PyInit_http1\n#undef PyInit___init__")
+
+
+def test_what_mypyc_refuses_is_installed_as_source(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def refuse(_: Extension) -> None:
+        raise SystemExit("no such type")
+
+    monkeypatch.setitem(OptionalBuild.run.__globals__, "generate", refuse)
+    monkeypatch.delenv("PENSTOCK_REQUIRE_COMPILED", raising=False)
+    build = Build(Compiler(), [])
+    build.run()
+    assert build.extensions == []
+    assert "not compiled, will run interpreted: no such type" in capsys.readouterr().err
