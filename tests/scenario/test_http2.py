@@ -524,3 +524,117 @@ def test_language_models_streams_are_metered_and_hidden_usage_stays_hidden(
         assert found.body == token * 2 + done
     line = lines_of(log, 2)[-1]
     assert (line["prompt_tokens"], line["output_tokens"]) == (7, 2)
+
+
+# --- deadlines --------------------------------------------------------------------------------
+
+
+def held_body(connection: EndpointConnection) -> None:
+    connection.receive_head()
+    connection.go_on.wait()
+    connection.send(answer("Content-Length: 200000", body=b"x" * 200_000))
+    connection.receive_to_end()
+
+
+def test_client_that_waits_for_100_is_not_hurried(
+    start: Start, scripted: Scripted, dial: Dial
+) -> None:
+    def continue_late(connection: EndpointConnection) -> None:
+        connection.receive_head()
+        connection.go_on.wait()
+        connection.send(b"HTTP/1.1 100 Continue\r\n\r\n")
+        connection.receive_until(b"0\r\n\r\n")
+        connection.send(answer_of(b"got it"))
+
+    timeouts = ListenerTimeouts(client_body_idle_s=5.0)
+    endpoint = scripted(continue_late)
+    worker = start(world(pool(endpoint), listeners=[listener(timeouts=timeouts)]), held=True)
+    client = dial(worker)
+    stream = client.begin("/", ("expect", "100-continue"), method="POST", end=False)
+    wait_until(lambda: any(each.received for each in endpoint.connections), "its head has arrived")
+    worker.pass_time(6.0)
+    endpoint.connection().go_on.set()
+    while not client.answers[stream].interim:
+        assert client.read()
+    client.send_data(stream, b"body")
+    assert client.wait(stream).body == b"got it"
+
+
+def test_body_that_trickles_is_408(start: Start, endpoint: HttpEndpoint, dial: Dial) -> None:
+    """A byte within each ``client_body_idle`` is not enough (``limits.body_rate``)."""
+    timeouts = ListenerTimeouts(client_body_idle_s=5.0)
+    bounds = [listener(timeouts=timeouts, limits=Limits(body_rate=1000))]
+    worker = start(world(pool(endpoint), listeners=bounds), held=True)
+    client = dial(worker)
+    stream = client.begin(method="POST", end=False)
+    for sent in range(1, 4):
+        client.send_data(stream, b"x", end=False)
+        wait_until(
+            lambda sent=sent: endpoint.received.count(b"1\r\nx\r\n") == sent,  # type: ignore[misc]
+            "it has arrived",
+        )
+        worker.pass_time(2.0)
+    assert client.wait(stream).status == 408
+
+
+def test_end_of_a_body_leaves_the_deadline_of_taking_the_answer(
+    start: Start, scripted: Scripted, dial: Dial
+) -> None:
+    timeouts = ListenerTimeouts(client_write_idle_s=5.0)
+    endpoint = scripted(held_body)
+    worker = start(world(pool(endpoint), listeners=[listener(timeouts=timeouts)]), held=True)
+    client = dial(worker, acknowledges=False, window=1000)
+    stream = client.begin(method="POST", end=False)
+    wait_until(lambda: any(each.received for each in endpoint.connections), "its head has arrived")
+    endpoint.connection().go_on.set()
+    client.wait_for(stream, b"x" * 1000)
+    client.send_data(stream, b"end")
+    wait_until(
+        lambda: endpoint.connection().received.endswith(b"0\r\n\r\n"), "its body has arrived"
+    )
+    worker.pass_time(6.0)
+    assert client.wait(stream).reset == h2.errors.ErrorCodes.CANCEL
+
+
+def test_deadline_of_one_stream_does_not_end_a_connection_that_is_slow_to_take(
+    start: Start, endpoint: HttpEndpoint, dial: Dial
+) -> None:
+    """Its first deadline, for the first request, passes while the system holds bytes back."""
+    endpoint.answer = lambda request: Answer(body=b"x" * (16 * MIB))
+    timeouts = ListenerTimeouts(client_headers_s=5.0, client_write_idle_s=60.0)
+    worker = start(world(pool(endpoint), listeners=[listener(timeouts=timeouts)]), held=True)
+    client = dial(worker, window=2**30)
+    client.h2.increment_flow_control_window(2**30)
+    client.flush()
+    stream = client.begin()
+    wait_until(worker.is_asleep, "the system takes no more")
+    worker.pass_time(6.0)
+    assert len(client.wait(stream).body) == 16 * MIB
+
+
+def test_window_of_the_connection_is_given_back_by_bodies_that_waited(
+    start: Start, scripted: Scripted, dial: Dial
+) -> None:
+    """Else uploads would stand still once as much as the window had waited in the queue."""
+
+    def hold(connection: EndpointConnection) -> None:
+        while True:
+            head = connection.receive_head()
+            if b"/first" in head:
+                connection.go_on.wait()
+            else:
+                connection.receive_until(b"0\r\n\r\n")
+            connection.send(answer_of(b"done"))
+
+    endpoint = scripted(hold)
+    limited = pool(at(endpoint, max_in_flight=1), admission=Admission(queue=Queue(length=20)))
+    client = dial(start(world(limited)))
+    first = client.begin("/first")
+    uploads = []
+    for _ in range(6):
+        upload = client.begin("/upload", method="POST", end=False)
+        client.send_data(upload, bytes(10_000), end=False)
+        client.send_data(upload, bytes(20_000))
+        uploads.append(upload)
+    endpoint.connection().go_on.set()
+    assert [client.wait(each).body for each in (first, *uploads)] == [b"done"] * 7
