@@ -95,7 +95,7 @@ routes:
         (
             "protocol: tcp",
             "routes: [{match: {server_names: a.b}, pool: db}]",
-            "only `tls-passthrough` listeners read the name",
+            "no name is asked for without TLS",
         ),
         (
             "protocol: http",

@@ -33,7 +33,7 @@ ADDRESS_KEY_CELLS: Final = 4
 HEADER_CELLS: Final = 64
 
 # What a worker counts of itself.
-WORKER_LAYOUT: Final = 2
+WORKER_LAYOUT: Final = 3
 W_PID: Final = 0
 W_HEARTBEAT_MS: Final = W_PID + 1  # monotonic clock
 W_GENERATION: Final = W_HEARTBEAT_MS + 1  # of the snapshot it runs
@@ -53,6 +53,10 @@ W_IDLE_ENDPOINT_CONNECTIONS: Final = W_LOG_DROPPED + 1
 W_REQUESTS: Final = W_IDLE_ENDPOINT_CONNECTIONS + 1  # taken, whatever became of them
 W_DECISIONS_DROPPED: Final = W_REQUESTS + 1  # lines of decision logs
 W_REFUSED_ADDRESS: Final = W_DECISIONS_DROPPED + 1  # connections refused by allow and deny
+# Connections closed because their PROXY header did not come, was wrong, or was a stranger's to send.
+W_PROXY_MISSING: Final = W_REFUSED_ADDRESS + 1
+W_PROXY_BAD: Final = W_PROXY_MISSING + 1
+W_PROXY_UNTRUSTED: Final = W_PROXY_BAD + 1
 WORKER_CELLS: Final = 64
 
 # The state of an endpoint, written by the supervisor.

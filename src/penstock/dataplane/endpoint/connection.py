@@ -8,10 +8,12 @@ from penstock.core.ticket import CONNECT_FAILED, GARBAGE
 from penstock.dataplane.board.load_tally import LoadTally
 from penstock.dataplane.endpoint.address_race import Address, AddressRace, Racer
 from penstock.dataplane.endpoint.connector import Connector, KeptConnection
+from penstock.dataplane.endpoint.proxy_preface import proxy_preface
 from penstock.dataplane.endpoint.response_sink import ResponseSink
 from penstock.dataplane.io.loop import PEER_CLOSED, WRITABLE
 from penstock.dataplane.io.system import Socket
 from penstock.dataplane.io.tls import TlsChannel
+from penstock.wire.proxy_protocol import ProxyHeader
 
 CONNECTING: Final = 0
 HANDSHAKE: Final = 1
@@ -41,6 +43,8 @@ class EndpointConnection(KeptConnection, Racer):
         self.never_arrived: bool = False  # the request under which this ended: see tcp_evidence
         self.expires_at: float = 0.0  # when the whole request must be done; 0.0: never
         self.phase: int = CONNECTING
+        self.proxy_version: int = connector.settings.proxy_version
+        self.client: ProxyHeader | None = None  # for whom it is, if that is told; None: for us
 
     def arm(self, timeout: float) -> None:
         """The next thing must happen within ``timeout`` seconds (0.0: any time)."""
@@ -185,6 +189,8 @@ class EndpointConnection(KeptConnection, Racer):
             self.deadline = race.deadline
         self.connector.connected_to(self.address)
         self.watch(self.events & ~WRITABLE)
+        if self.proxy_version:
+            self.send(proxy_preface(self.proxy_version, self.client, self.sock), True)
         if self.tls is None:
             self._connected()
             return

@@ -15,6 +15,7 @@ from penstock.dataplane.exchange.turn import FIRST_BYTE, NO_TIMER, STREAM_IDLE, 
 from penstock.dataplane.io.loop import EXHAUSTED, READABLE
 from penstock.dataplane.pool.live_endpoint import LiveEndpoint
 from penstock.wire.http1 import ResponseHead
+from penstock.wire.proxy_protocol import ProxyHeader
 
 
 # No trait: every chunk comes through here, and a trait's methods are looked up.
@@ -79,6 +80,10 @@ class AttemptOwner:
         """A bug showed in one of these methods: give up, and leave nobody waiting."""
         raise NotImplementedError
 
+    def proxy_header(self) -> ProxyHeader:
+        """The client, where the pool's connections begin with a PROXY header."""
+        raise NotImplementedError
+
 
 class Attempt(ResponseSink):
     """Opened with its ticket; settled once, however it ends."""
@@ -123,6 +128,8 @@ class Attempt(ResponseSink):
                 reason = f"connecting failed: {error.strerror}"
                 self.owner.on_attempt_failed(self, None, CONNECT_FAILED, reason)
             return
+        if connection.proxy_version:
+            connection.client = self.owner.proxy_header()
         connection.sink = self
         connection.expires_at = self.expires_at
         self.connection = connection

@@ -56,6 +56,7 @@ from penstock.dataplane.route.plan import Plan, PoolPlan
 from penstock.wire.forwarding import Edit, for_other_body
 from penstock.wire.http1 import RequestHead, ResponseHead
 from penstock.wire.openai import OTHER
+from penstock.wire.proxy_protocol import ProxyHeader
 
 # Phases of the histograms, as in board.PHASES.
 _CONNECT: Final = 1
@@ -199,6 +200,11 @@ class Exchange(AttemptOwner, ModelsAwaiter, GatheringOwner):
 
     def on_no_endpoint(self, why: str, retry_after_s: int) -> None:
         self._refuse(503, why, retry_after_s)
+
+    def proxy_header(self) -> ProxyHeader:
+        header = self.front.proxy_header()
+        header.unique_id = self.request_id
+        return header
 
     # --- send -------------------------------------------------------------------------------
 

@@ -5,6 +5,7 @@ from mypy_extensions import trait
 from penstock.dataplane.exchange.answers import Answer
 from penstock.wire.forwarding import Edit, ResponseRules
 from penstock.wire.http1 import ResponseHead
+from penstock.wire.proxy_protocol import ProxyHeader
 
 
 @trait
@@ -86,4 +87,8 @@ class Front:
 
     def take_body(self) -> None:
         """Go on reading the request's body."""
+        raise NotImplementedError
+
+    def proxy_header(self) -> ProxyHeader:
+        """The client's connection, as a PROXY header tells an endpoint of it."""
         raise NotImplementedError

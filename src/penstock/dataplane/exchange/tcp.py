@@ -42,6 +42,7 @@ from penstock.dataplane.tunnel.relay import (
     RelayOwner,
 )
 from penstock.wire.http1 import ResponseHead
+from penstock.wire.proxy_protocol import ProxyHeader
 
 # Phases of the histograms, as in board.PHASES.
 _CONNECT: Final = 1
@@ -70,6 +71,10 @@ class StreamFront:
 
     def turn_away(self) -> None:
         """There is no endpoint for it: close."""
+        raise NotImplementedError
+
+    def proxy_header(self) -> ProxyHeader:
+        """It, as a PROXY header tells an endpoint of it."""
         raise NotImplementedError
 
 
@@ -123,6 +128,12 @@ class TcpExchange(AttemptOwner, RelayOwner):
         self._turn_away(why)
 
     # --- connect ----------------------------------------------------------------------------
+
+    def proxy_header(self) -> ProxyHeader:
+        header = self.front.proxy_header()
+        header.authority = self.plan.server_name or header.authority
+        header.unique_id = self.request_id
+        return header
 
     def on_attempt_connected(self, attempt: Attempt) -> None:
         dispatch = self.dispatch

@@ -12,6 +12,8 @@ from penstock.core.snapshot import Certificate, EndpointTls, Pool
 _READ_BYTES: Final = 65536
 _A: Final = ord("A")
 _Z: Final = ord("Z")
+# Where a session keeps the name that its client asked for: of ssl, only the callback is told it.
+_ASKED_NAME: Final = "asked_name"
 _IGNORE_UNEXPECTED_EOF: Final[int] = getattr(ssl, "OP_IGNORE_UNEXPECTED_EOF", 0)  # OpenSSL 3
 
 
@@ -117,8 +119,13 @@ class TlsChannel:
         return self.take_outgoing()
 
     def server_name(self) -> str:
-        """The protocol name agreed on, for logs."""
-        return self._session.version() or ""
+        """The name that the client asked for, in lower case; "" where it asked for none."""
+        name: str = getattr(self._session, _ASKED_NAME, "")
+        return name
+
+    def protocol(self) -> str:
+        """What both sides agreed to speak by ALPN; "" where nothing was agreed."""
+        return self._session.selected_alpn_protocol() or ""
 
 
 class _SniChooser:
@@ -132,6 +139,7 @@ class _SniChooser:
     ) -> int | None:
         if server_name:
             name = server_name.lower().rstrip(".")
+            setattr(session, _ASKED_NAME, name)
             chosen = self._contexts.get(name) or self._contexts.get(
                 "*." + name.partition(".")[2], None
             )
