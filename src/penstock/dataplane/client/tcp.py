@@ -22,8 +22,7 @@ _HANDSHAKE_S: Final = 1.0
 
 
 class TcpClient(Connection, StreamFront):
-    """It is read before its exchange begins for TLS or its server name only, and then not before its
-    relay begins."""
+    """Before its relay begins it is read for TLS alone: to end it, or for its server name."""
 
     def __init__(
         self,
