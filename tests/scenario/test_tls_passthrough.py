@@ -23,8 +23,8 @@ from penstock.dataplane.board.layout import (
     W_TLS_FAILURES,
     W_UNROUTED,
 )
-from tests.harness.client import Client
 from tests.harness.endpoint import EndpointConnection, ScriptedEndpoint
+from tests.harness.handshake import Handshake
 from tests.harness.log import lines_of
 from tests.harness.waiting import wait_until
 from tests.harness.worker import Worker
@@ -77,37 +77,6 @@ def passthrough(
 def is_idle(worker: Worker) -> bool:
     worker.wait_until_published()
     return worker.in_flight() == 0 and worker.count(W_CONNECTIONS) == 0
-
-
-class Handshake:
-    """A client's TLS, made step by step, so that a test decides how its bytes go out."""
-
-    def __init__(self, context: ssl.SSLContext, server_name: str | None) -> None:
-        self._incoming, self._outgoing = ssl.MemoryBIO(), ssl.MemoryBIO()
-        self.session = context.wrap_bio(self._incoming, self._outgoing, server_hostname=server_name)
-        with pytest.raises(ssl.SSLWantReadError):
-            self.session.do_handshake()
-        self.hello = self._outgoing.read()
-
-    def finish(self, client: Client) -> None:
-        """What follows the hello."""
-        while True:
-            try:
-                self.session.do_handshake()
-            except ssl.SSLWantReadError:
-                self._incoming.write(client.read_some())
-            else:
-                client.send(self._outgoing.read())
-                return
-
-    def echoed(self, client: Client, data: bytes) -> bytes:
-        self.session.write(data)
-        client.send(self._outgoing.read())
-        while True:
-            try:
-                return self.session.read(65536)
-            except ssl.SSLWantReadError:
-                self._incoming.write(client.read_some())
 
 
 def in_records(hello: bytes, size: int) -> bytes:
@@ -175,7 +144,7 @@ def test_client_that_asks_for_no_name_takes_the_route_without_names(
     client = worker.connect()
     client.send(handshake.hello)
     handshake.finish(client)
-    assert handshake.echoed(client, b"ping") == b"ping"
+    assert handshake.asked(client, b"ping", b"ping") == b"ping"
     assert (len(named.connections), len(nameless.connections)) == (0, 1)
 
 
@@ -193,7 +162,7 @@ def test_hello_may_come_in_any_pieces_and_records(
     client = worker.connect()
     assert client.send_while_open(hello, piece_bytes)
     handshake.finish(client)
-    assert handshake.echoed(client, b"after all") == b"after all"
+    assert handshake.asked(client, b"after all", b"after all") == b"after all"
 
 
 def test_no_byte_is_lost_where_another_endpoint_is_tried(
@@ -354,4 +323,4 @@ def test_worker_that_stops_lets_a_handshake_that_has_begun_go_on(
     worker.send({"kind": "stop", "deadline_s": 30.0})
     client.send(handshake.hello[50:])
     handshake.finish(client)
-    assert handshake.echoed(client, b"still here") == b"still here"
+    assert handshake.asked(client, b"still here", b"still here") == b"still here"

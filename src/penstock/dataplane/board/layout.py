@@ -53,7 +53,7 @@ W_IDLE_ENDPOINT_CONNECTIONS: Final = W_LOG_DROPPED + 1
 W_REQUESTS: Final = W_IDLE_ENDPOINT_CONNECTIONS + 1  # taken, whatever became of them
 W_DECISIONS_DROPPED: Final = W_REQUESTS + 1  # lines of decision logs
 W_REFUSED_ADDRESS: Final = W_DECISIONS_DROPPED + 1  # connections refused by allow and deny
-# Connections closed because their PROXY header did not come, was wrong, or was a stranger's to send.
+# Connections closed because of their PROXY header: none came, it was wrong, or a stranger sends it.
 W_PROXY_MISSING: Final = W_REFUSED_ADDRESS + 1
 W_PROXY_BAD: Final = W_PROXY_MISSING + 1
 W_PROXY_UNTRUSTED: Final = W_PROXY_BAD + 1
