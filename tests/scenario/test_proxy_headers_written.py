@@ -214,7 +214,7 @@ def test_client_that_was_told_is_told_on(
     told = endpoint.introductions[0]
     assert addresses(told) == addresses(header)
     if version == "v2":
-        assert (told.authority, told.alpn) == ("site.example", b"h2")
+        assert (told.authority, told.alpn) == ("site.example", b"http/1.1")  # as is spoken there
         assert told.unique_id == endpoint.last.headers["x-request-id"].encode()
     local = worker.connect()
     local.send(V2_LOCAL)
@@ -253,7 +253,12 @@ def test_copies_and_load_probes_are_our_own(
             pool(probed, name="probed", proxy_protocol=version, policy=asking),
             routes=[
                 route("probed", name="probed", match=Match(path="/probed", path_kind="exact")),
-                route("copied", name="copied", match=Match(path="/copied", path_kind="exact"), mirror="copied"),
+                route(
+                    "copied",
+                    name="copied",
+                    match=Match(path="/copied", path_kind="exact"),
+                    mirror="copied",
+                ),
             ],
         )
     )

@@ -36,7 +36,7 @@ SIZES = {
 # section's layout number, and puts both here.
 KNOWN = {
     "header": (10, "afd20c60"),
-    "workers": (3, "4a183c58"),
+    "workers": (3, "7bf796af"),
     "endpoint states": (1, "1bbcbbf0"),
     "engine reports": (1, "a348173b"),
     "endpoint load": (1, "a4e23bfe"),

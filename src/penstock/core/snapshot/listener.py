@@ -41,6 +41,14 @@ class Limits(Data, frozen=True):
     requests_per_connection: int = 0
 
 
+class Http2(Data, frozen=True):
+    """HTTP/2 with clients. ``connection_bytes``: what one connection may make a worker hold."""
+
+    enabled: bool = True
+    streams: int = 100  # of one connection at a time; RFC 9113, 6.5.2 recommends no less
+    connection_bytes: int = 256 * 1024
+
+
 class Listener(Data, frozen=True):
     """An address that clients connect to. ``trusted_proxies`` are networks in CIDR form."""
 
@@ -52,6 +60,7 @@ class Listener(Data, frozen=True):
     trusted_proxies: tuple[str, ...] = ()
     timeouts: ListenerTimeouts = ListenerTimeouts()
     limits: Limits = Limits()
+    http2: Http2 = Http2()
     backlog: int = 4096
     # tcp: bytes are relayed unread; tls-passthrough: but for the server name that clients ask for.
     protocol: Literal["http", "tcp", "tls-passthrough"] = "http"

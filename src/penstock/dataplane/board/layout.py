@@ -53,8 +53,13 @@ W_IDLE_ENDPOINT_CONNECTIONS: Final = W_LOG_DROPPED + 1
 W_REQUESTS: Final = W_IDLE_ENDPOINT_CONNECTIONS + 1  # taken, whatever became of them
 W_DECISIONS_DROPPED: Final = W_REQUESTS + 1  # lines of decision logs
 W_REFUSED_ADDRESS: Final = W_DECISIONS_DROPPED + 1  # connections refused by allow and deny
+W_HTTP2_CONNECTIONS: Final = W_REFUSED_ADDRESS + 1  # clients that spoke HTTP/2
+W_HTTP2_STREAM_FAULTS: Final = W_HTTP2_CONNECTIONS + 1  # streams reset for what clients sent
+# Connections ended because of floods, by wire.http2.flood_limits.FLOODS.
+W_HTTP2_FLOODS: Final = W_HTTP2_STREAM_FAULTS + 1
+HTTP2_FLOOD_KINDS: Final = 11
 # Connections closed because of their PROXY header: none came, it was wrong, or a stranger sends it.
-W_PROXY_MISSING: Final = W_REFUSED_ADDRESS + 1
+W_PROXY_MISSING: Final = W_HTTP2_FLOODS + HTTP2_FLOOD_KINDS
 W_PROXY_BAD: Final = W_PROXY_MISSING + 1
 W_PROXY_UNTRUSTED: Final = W_PROXY_BAD + 1
 WORKER_CELLS: Final = 64

@@ -11,15 +11,17 @@ from penstock.dataplane.board.layout import (
     W_TLS_HANDSHAKES,
 )
 from penstock.dataplane.client.body_pace import BodyPace
-from penstock.dataplane.client.http1_answer import encoded
 from penstock.dataplane.client.http1_head import ClientHead
 from penstock.dataplane.client.http1_stream import AWAIT, BODY, BUSY, LINGER
+from penstock.dataplane.client.http2 import Http2Client
 from penstock.dataplane.client.identity import header_of
+from penstock.dataplane.client.own_answer import encoded
 from penstock.dataplane.client.settings import ClientSettings
 from penstock.dataplane.context import Context
 from penstock.dataplane.exchange.answers import Answer
 from penstock.dataplane.exchange.exchange import Exchange
 from penstock.dataplane.exchange.front import Front
+from penstock.dataplane.io.connection import Connection
 from penstock.dataplane.io.loop import READABLE
 from penstock.dataplane.io.system import Socket
 from penstock.dataplane.io.tls import TlsChannel
@@ -36,8 +38,10 @@ from penstock.wire.forwarding import (
     forwarded_response,
     interim_response,
     lacks_date,
+    switched_response,
 )
 from penstock.wire.http1 import BadMessage, RequestHead, ResponseHead
+from penstock.wire.http2.codes import CLIENT_PREFACE
 from penstock.wire.proxy_protocol import ProxyHeader
 
 # Pipelined bytes taken in while a response is under way; beyond that they stay in the kernel.
@@ -119,6 +123,9 @@ class ClientConnection(ClientHead, Front):
         if tls.established:
             self.context.counters.bump(W_TLS_HANDSHAKES)
             self._arm(self.settings.headers_s)
+            if tls.agreed_protocol() == "h2":
+                self._speak_http2(data or b"")
+                return None
         elif tls.failure:
             self.context.counters.bump(W_TLS_FAILURES)
             if tls.plaintext:
@@ -134,6 +141,8 @@ class ClientConnection(ClientHead, Front):
             return
         self._advancing = True
         while self._inbox and self._state == AWAIT and self.open and self.unsent is None:
+            if self.requests == 0 and self._begins_http2():
+                break
             try:
                 taken = self._take_request()
             except BadMessage as refusal:
@@ -142,6 +151,26 @@ class ClientConnection(ClientHead, Front):
             if not taken:
                 break
         self._advancing = False
+
+    def _begins_http2(self) -> bool:
+        """Whether the client speaks HTTP/2 with prior knowledge (RFC 9113, 3.3)."""
+        data = self._inbox
+        if data[:1] != b"P" or not self.settings.http2 or self.tls is not None:
+            return False
+        size = len(data)
+        if size < len(CLIENT_PREFACE):
+            return CLIENT_PREFACE.startswith(data)  # more is to come
+        if not data.startswith(CLIENT_PREFACE):
+            return False
+        self._inbox = b""
+        self._speak_http2(data)
+        return True
+
+    def _speak_http2(self, data: bytes) -> None:
+        client = Http2Client(self.context, self, self.address, self.settings)
+        client.told = self.told
+        if data:
+            client.take(data)
 
     def _take_request(self) -> bool:
         """Begin the exchange of the request at the head of the inbox; False if it is not whole."""
@@ -342,6 +371,28 @@ class ClientConnection(ClientHead, Front):
 
     def interim(self, head: ResponseHead) -> None:
         self.write(interim_response(head))
+
+    def switch(
+        self,
+        head: ResponseHead,
+        protocol: bytes,
+        rules: ResponseRules,
+        request_id: bytes,
+        cookie: bytes,
+    ) -> Connection:
+        lines = switched_response(head, protocol, rules, request_id) + request_id
+        if lacks_date(head, rules):
+            lines += self.context.date_line
+        if cookie:
+            lines += b"\r\nSet-Cookie: " + cookie
+        self.write(lines + b"\r\n\r\n")
+        self.exchange = None
+        return self
+
+    def take_received(self) -> bytes:
+        received = self._inbox
+        self._inbox = b""
+        return received
 
     def send_continue(self) -> None:
         self.write(CONTINUE)

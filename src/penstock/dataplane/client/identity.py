@@ -37,6 +37,6 @@ def header_of(client: Connection, address: str, told: ProxyHeader | None) -> Pro
             header = ProxyHeader(PROXY)
     tls = client.tls
     if tls is not None and tls.established:
-        header.alpn = tls.protocol().encode()
+        header.alpn = tls.agreed_protocol().encode()
         header.authority = tls.server_name()
     return header

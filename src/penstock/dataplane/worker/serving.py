@@ -25,6 +25,7 @@ from penstock.dataplane.io.tls import server_context
 from penstock.dataplane.record.recorder import Recorder
 from penstock.dataplane.worker.live_snapshot import LiveSnapshot
 
+_ASKED_TO_END_S: Final = 2.0  # before the deadline of a stop
 _LAST_LINES_S: Final = 1.0  # to write what logs still hold when the worker ends
 
 
@@ -76,11 +77,13 @@ class Worker(Chore):
                     kept is not None
                     and kept[0].certificates == listener.certificates
                     and kept[0].tls_generation == listener.tls_generation
+                    and _protocols(kept[0]) == _protocols(listener)
                 )
                 if kept is not None and unchanged:
                     tls[listener.name] = kept
                 else:
-                    tls[listener.name] = (listener, server_context(listener.certificates))
+                    context_made = server_context(listener.certificates, _protocols(listener))
+                    tls[listener.name] = (listener, context_made)
         brought = dict(zip(names, sockets, strict=True))
         lacking = [
             each.name
@@ -167,6 +170,9 @@ class Worker(Chore):
         if notices and self.supervisor is not None:
             self.supervisor.tell(notices)
         counters.publish()
+        if context.stopping and now >= self._deadline - _ASKED_TO_END_S:
+            for item in list(context.loop.by_fd.values()):
+                item.go_away()
         if context.stopping and (context.clients == 0 or now >= self._deadline):
             context.loop.stop()
 
@@ -206,3 +212,10 @@ class Worker(Chore):
         if old is not None:
             old.stop()
         self.listeners[name] = Listener(self.context, sock)
+
+
+def _protocols(listener: ListenerSpec) -> tuple[str, ...]:
+    """What its clients may choose by ALPN."""
+    if listener.protocol != "http":
+        return ()
+    return ("h2", "http/1.1") if listener.http2.enabled else ("http/1.1",)
