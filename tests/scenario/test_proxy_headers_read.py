@@ -27,6 +27,7 @@ from penstock.wire.proxy_writing import V1_UNKNOWN, V2_LOCAL, write_v1, write_v2
 from tests.harness.client import Client
 from tests.harness.endpoint import EndpointConnection, Script, ScriptedEndpoint
 from tests.harness.handshake import Handshake
+from tests.harness.http2_client import Http2Client
 from tests.harness.http_endpoint import HttpEndpoint
 from tests.harness.log import lines_of
 from tests.harness.waiting import wait_until
@@ -179,6 +180,26 @@ def test_header_stands_before_tls(
     client.close()
     if protocol == "tls-passthrough":
         served.close()
+
+
+@pytest.mark.parametrize("over_tls", [False, True])
+def test_client_of_the_header_is_that_of_every_http2_stream(
+    start: Start, endpoint: HttpEndpoint, authority: Authority, over_tls: bool
+) -> None:
+    settings: dict[str, Any] = {}
+    if over_tls:
+        settings["certificates"] = (authority.issue("localhost"),)
+    worker = start(proxied(pool(endpoint), **settings))
+    client = Http2Client(
+        worker.address(),
+        source=BALANCER,
+        introduction=write_v2(of()),
+        tls=authority.client() if over_tls else None,
+    )
+    with client:
+        streams = [client.begin("/x") for _ in range(3)]
+        assert [client.wait(stream).status for stream in streams] == [200] * 3
+    assert [each.headers["x-forwarded-for"] for each in endpoint.requests] == [CLIENT] * 3
 
 
 @pytest.mark.parametrize(

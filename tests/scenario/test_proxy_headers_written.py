@@ -12,6 +12,7 @@ from penstock.wire.proxy_writing import V2_LOCAL, write_v1, write_v2
 from tests.harness.client import Client
 from tests.harness.endpoint import EndpointConnection, Script, ScriptedEndpoint
 from tests.harness.handshake import Handshake
+from tests.harness.http2_client import Http2Client
 from tests.harness.introduced import IntroducedEndpoint, read_introduction
 from tests.harness.log import lines_of
 from tests.harness.messages import head
@@ -165,6 +166,25 @@ def test_names_of_tls_that_ends_here_are_told(
     assert worker.connect(tls=context, server_name="two.example").get().status == 200
     told = endpoint.introductions[0]
     assert (told.authority, told.alpn) == ("two.example", b"http/1.1")
+
+
+def test_streams_of_http2_each_have_a_connection_that_tells_their_client(
+    start: Start, introduced: Introduced, authority: Authority
+) -> None:
+    endpoint = introduced()
+    listeners = [listener(certificates=(authority.issue("localhost"),))]
+    worker = start(world(pool(endpoint, proxy_protocol="v2"), listeners=listeners))
+    with Http2Client(worker.address(), tls=authority.client()) as client:
+        expected = (*client.socket.getsockname(), *client.socket.getpeername())
+        streams = [client.begin("/x") for _ in range(3)]
+        assert [client.wait(stream).status for stream in streams] == [200] * 3
+    assert [addresses(each) for each in endpoint.introductions] == [expected] * 3
+    ids = {request.headers["x-request-id"].encode() for request in endpoint.requests}
+    assert {each.unique_id for each in endpoint.introductions} == ids
+    # Behind the header HTTP/1.1 is spoken, whatever the client speaks.
+    assert {(each.alpn, each.authority) for each in endpoint.introductions} == {
+        (b"http/1.1", "localhost")
+    }
 
 
 def test_name_that_passes_undecrypted_is_told(

@@ -132,7 +132,6 @@ NOT_OFFERED: Final[dict[str, str]] = {
     "acme": "certificates are read from files and again when they change; let certbot make them",
     "letsencrypt": "certificates are read from files and again when they change; let certbot "
     "make them",
-    "http2": "HTTP/2 is not offered; clients that can speak HTTP/1.1 do so",
     "middlewares": "what changes requests stands in the route itself: `rewrite`, "
     "`request_headers`, `response_headers`",
 }
