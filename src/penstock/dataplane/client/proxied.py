@@ -80,6 +80,9 @@ class ProxiedClient(Pollable):
             self._hand_over(None, received)
 
     def on_deadline(self) -> None:
+        if self._context.stopping:
+            self._close()
+            return
         cell = W_PROXY_BAD if self._received else W_PROXY_MISSING
         self._refuse(cell, f"no whole PROXY header came within {self._waits_s:g} s")
 

@@ -103,7 +103,7 @@ class TcpClient(Connection, StreamFront):
         self.close()
 
     def on_deadline(self) -> None:
-        if self._hello is not None:
+        if self._hello is not None and not self.context.stopping:
             self._refuse(f"no whole ClientHello came within {self.settings.tls_handshake_s:g} s")
         elif self.exchange is None:
             self.close()
