@@ -4,6 +4,9 @@ from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from pathlib import Path
 
+import h2.config
+import h2.connection
+import h2.events
 import pytest
 
 from penstock.core.snapshot import EndpointTls, Match, PolicyChoice, RequestLog
@@ -185,6 +188,56 @@ def test_streams_of_http2_each_have_a_connection_that_tells_their_client(
     assert {(each.alpn, each.authority) for each in endpoint.introductions} == {
         (b"http/1.1", "localhost")
     }
+
+
+def serve_http2(connection: EndpointConnection) -> None:
+    """Answers every stream with nothing but 200."""
+    protocol = h2.connection.H2Connection(h2.config.H2Configuration(client_side=False))
+    protocol.initiate_connection()
+    connection.send(protocol.data_to_send())
+    while data := connection.receive():
+        for event in protocol.receive_data(data):
+            if isinstance(event, h2.events.StreamEnded):
+                protocol.send_headers(event.stream_id, [(":status", "200")], end_stream=True)
+        connection.send(protocol.data_to_send())
+
+
+def test_each_request_to_an_http2_endpoint_has_a_connection_of_its_own(
+    start: Start, scripted: Scripted
+) -> None:
+    introductions: list[ProxyHeader] = []
+
+    def serve(connection: EndpointConnection) -> None:
+        introductions.append(read_introduction(connection))
+        serve_http2(connection)
+
+    endpoint = scripted(serve)
+    worker = start(world(pool(at(endpoint, http2=True), proxy_protocol="v2")))
+    clients = [worker.connect(source=f"127.0.0.{host}") for host in (1, 2)]
+    for client in clients * 2:
+        assert client.get().status == 200
+    assert [addresses(each) for each in introductions] == [of(each) for each in clients * 2]
+    assert len({each.unique_id for each in introductions}) == 4
+    for number in range(4):
+        endpoint.wait_for_end(number)
+
+
+def test_http2_connections_from_before_are_not_used_once_headers_are_written(
+    start: Start, scripted: Scripted
+) -> None:
+    def serve(connection: EndpointConnection) -> None:
+        if connection.number == 1:
+            read_introduction(connection)
+        serve_http2(connection)
+
+    endpoint = scripted(serve)
+    members = at(endpoint, http2=True)
+    worker = start(world(pool(members)))
+    client = worker.connect()
+    for settings in ({}, {"proxy_protocol": "v2"}, {}):
+        worker.apply(world(pool(members, **settings)))
+        assert client.get().status == 200
+    assert len(endpoint.connections) == 3
 
 
 def test_name_that_passes_undecrypted_is_told(

@@ -36,7 +36,7 @@ SIZES = {
 # section's layout number, and puts both here.
 KNOWN = {
     "header": (10, "afd20c60"),
-    "workers": (3, "7bf796af"),
+    "workers": (3, "d1dd77c2"),
     "endpoint states": (1, "1bbcbbf0"),
     "engine reports": (1, "a348173b"),
     "endpoint load": (1, "a4e23bfe"),

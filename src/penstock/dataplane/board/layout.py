@@ -57,7 +57,7 @@ W_HTTP2_CONNECTIONS: Final = W_REFUSED_ADDRESS + 1  # clients that spoke HTTP/2
 W_HTTP2_STREAM_FAULTS: Final = W_HTTP2_CONNECTIONS + 1  # streams reset for what clients sent
 # Connections ended because of floods, by wire.http2.flood_limits.FLOODS.
 W_HTTP2_FLOODS: Final = W_HTTP2_STREAM_FAULTS + 1
-HTTP2_FLOOD_KINDS: Final = 11
+HTTP2_FLOOD_KINDS: Final = 12
 # Connections closed because of their PROXY header: none came, it was wrong, or a stranger sends it.
 W_PROXY_MISSING: Final = W_HTTP2_FLOODS + HTTP2_FLOOD_KINDS
 W_PROXY_BAD: Final = W_PROXY_MISSING + 1

@@ -159,7 +159,7 @@ class Http2Connection(Control):
             raise ConnectionFault(FRAME_SIZE_ERROR, "a frame over SETTINGS_MAX_FRAME_SIZE")
         if self._block_stream and (kind != CONTINUATION or stream_id != self._block_stream):
             raise ConnectionFault(PROTOCOL_ERROR, "a frame amid a header block")
-        if not self._settings_seen and kind != SETTINGS:
+        if not self.settings_received and kind != SETTINGS:
             raise ConnectionFault(PROTOCOL_ERROR, "the first frame is not SETTINGS")
 
     # DATA, which is passed on as it comes.

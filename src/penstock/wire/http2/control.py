@@ -20,11 +20,11 @@ from penstock.wire.http2.codes import (
     ConnectionFault,
 )
 from penstock.wire.http2.flood_limits import (
+    OTHER_FRAMES,
     PINGS,
     PRIORITIES,
     RESETS_RECEIVED,
     SETTINGS_FRAMES,
-    UNKNOWN_FRAMES,
     WINDOW_UPDATES,
     Limits,
 )
@@ -46,7 +46,7 @@ class Control(Incoming):
         self, is_client: bool, local: Settings, limits: Limits, receiver: ConnectionReceiver
     ) -> None:
         super().__init__(is_client, local, limits, receiver)
-        self._settings_seen: bool = False
+        self.settings_received: bool = False
         self._last_goaway: int = MAX_STREAM_ID
 
     def _on_control(self, payload: bytes, kind: int, flags: int, stream_id: int) -> None:
@@ -65,7 +65,7 @@ class Control(Incoming):
         elif kind == PUSH_PROMISE:
             raise ConnectionFault(PROTOCOL_ERROR, "PUSH_PROMISE, which we never accept")
         else:
-            self.floods.note(UNKNOWN_FRAMES, self.now)
+            self.floods.note(OTHER_FRAMES, self.now)
 
     def _on_settings(self, payload: bytes, flags: int, stream_id: int) -> None:
         if stream_id != 0:
@@ -74,13 +74,13 @@ class Control(Incoming):
         if flags & ACK:
             if payload:
                 raise ConnectionFault(FRAME_SIZE_ERROR, "an acknowledgment with settings")
-            if not self._settings_seen:
+            if not self.settings_received:
                 raise ConnectionFault(PROTOCOL_ERROR, "the first frame is not SETTINGS")
             self._on_acknowledged()
             return
         if len(payload) % SETTING_BYTES:
             raise ConnectionFault(FRAME_SIZE_ERROR, "SETTINGS of a length that is no multiple of 6")
-        self._settings_seen = True
+        self.settings_received = True
         peer = self.peer
         window = peer.initial_window_bytes
         table_bytes = peer.header_table_bytes
@@ -181,6 +181,7 @@ class Control(Incoming):
             raise ConnectionFault(PROTOCOL_ERROR, "GOAWAY on a stream")
         if len(payload) < 8:
             raise ConnectionFault(FRAME_SIZE_ERROR, "GOAWAY of less than 8 octets")
+        self.floods.note(OTHER_FRAMES, self.now)
         last = _number(payload, 0) & MAX_STREAM_ID
         if last > self._last_goaway:
             raise ConnectionFault(PROTOCOL_ERROR, "GOAWAY with a higher stream than the one before")

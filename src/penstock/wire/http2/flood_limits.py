@@ -1,6 +1,7 @@
 """What a peer may do at all, and how often: bounds against what is cheap to send and dear to serve.
 
-Each kind of event has a bucket of tokens: ``burst`` at once, then ``per_s`` a second. Known
+Each kind of event has a bucket of tokens: ``burst`` at once, then ``per_s`` a second; what is done
+properly earns more, so that a busy connection may do in proportion what an idle one may not. Known
 attacks: rapid reset (CVE-2023-44487), resets that the peer provokes (CVE-2025-8671), floods of
 PING, SETTINGS, PRIORITY and empty frames (CVE-2019-9512, 9513, 9515, 9518), CONTINUATION
 (CVE-2024-27316), header lists of references (CVE-2026-49975), tiny windows (CVE-2019-9511, 9517).
@@ -21,10 +22,11 @@ SETTINGS_FRAMES: Final = 3
 EMPTY_FRAMES: Final = 4  # DATA without content or end
 WINDOW_UPDATES: Final = 5  # more than what we sent can explain
 PRIORITIES: Final = 6
-UNKNOWN_FRAMES: Final = 7
+OTHER_FRAMES: Final = 7  # GOAWAY, and what is unknown
 CONTINUATIONS: Final = 8
 HEADER_LISTS: Final = 9  # over the bounds of fields or bytes
 PENDING_OUTPUT: Final = 10  # answers of the protocol that the peer does not read
+INTERIM_RESPONSES: Final = 11  # to a client
 FLOODS: Final = (
     "resets_received",
     "resets_provoked",
@@ -33,12 +35,12 @@ FLOODS: Final = (
     "empty_frames",
     "window_updates",
     "priorities",
-    "unknown_frames",
+    "other_frames",
     "continuations",
     "header_lists",
     "pending_output",
+    "interim_responses",
 )
-_BUCKETS: Final = UNKNOWN_FRAMES + 1
 
 
 class Limits:
@@ -58,8 +60,10 @@ class Limits:
         self.output_bytes: int = memory_bytes // 8  # that wait to be taken; content stops there
         self.pending_output_bytes: int = memory_bytes // 16  # of acks, resets and the like
         self.remembered_bytes: int = memory_bytes // 16  # of header blocks received
-        self.burst: list[int] = [200, 200, 100, 50, 200, 400, 400, 200]
+        # By kind, in the order of their numbers; of those from 8 to 10 none is tolerated.
+        self.burst: list[int] = [200, 300, 100, 50, 200, 400, 400, 200, 0, 0, 0, 400]
         self.per_s: list[float] = [50.0, 50.0, 10.0, 5.0, 20.0, 100.0, 100.0, 20.0]
+        self.per_s += [0.0, 0.0, 0.0, 100.0]
 
 
 class FloodCounter:
@@ -68,7 +72,7 @@ class FloodCounter:
     def __init__(self, limits: Limits) -> None:
         self._limits: Limits = limits
         self._tokens: list[float] = [float(burst) for burst in limits.burst]
-        self._filled_at: list[float] = [-1.0] * _BUCKETS
+        self._filled_at: list[float] = [-1.0] * len(FLOODS)
         self.counts: list[int] = [0] * len(FLOODS)
         self.exceeded: int = -1  # the kind that ended the connection
 

@@ -16,6 +16,7 @@ from penstock.wire.http2.codes import (
 from penstock.wire.http2.flood_limits import (
     EMPTY_FRAMES,
     HEADER_LISTS,
+    INTERIM_RESPONSES,
     RESETS_PROVOKED,
     Limits,
 )
@@ -151,6 +152,7 @@ class Incoming(Outgoing):
             if end:
                 self._stream_fault(stream, PROTOCOL_ERROR, "an interim response ends the stream")
             else:
+                self.floods.note(INTERIM_RESPONSES, self.now)
                 stream.receiver.on_interim(stream, block)
             return
         if stream.connect and status < 300:

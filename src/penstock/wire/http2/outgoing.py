@@ -23,7 +23,13 @@ from penstock.wire.http2.codes import (
     SETTINGS,
     WINDOW_UPDATE,
 )
-from penstock.wire.http2.flood_limits import PINGS, WINDOW_UPDATES, FloodCounter, Limits
+from penstock.wire.http2.flood_limits import (
+    PINGS,
+    RESETS_RECEIVED,
+    WINDOW_UPDATES,
+    FloodCounter,
+    Limits,
+)
 from penstock.wire.http2.header_block import HeaderBlock
 from penstock.wire.http2.held_heads import HeldHeads
 from penstock.wire.http2.hpack_encoder import HpackEncoder
@@ -350,17 +356,22 @@ class Outgoing:
     def _end_local(self, stream: Stream) -> None:
         stream.local_open = False
         if not stream.remote_open:
-            self._drop(stream)
+            self._finish(stream)
 
     def _end_remote(self, stream: Stream) -> None:
         stream.remote_open = False
         if not stream.local_open:
-            self._drop(stream)
+            self._finish(stream)
 
     def _abandon(self, stream: Stream) -> None:
         """The stream is over before its end: nobody will consume what is left of it."""
         self._give_back(stream.unconsumed)
         stream.unconsumed = 0
+        self._drop(stream)
+
+    def _finish(self, stream: Stream) -> None:
+        """Both sides ended it: a peer may reset as many streams as it lets end."""
+        self.floods.allow(RESETS_RECEIVED, 1.0)
         self._drop(stream)
 
     def _drop(self, stream: Stream) -> None:

@@ -1,5 +1,7 @@
 """A stream as the connection keeps it, and who is told what comes on it."""
 
+from typing import Final
+
 from mypy_extensions import mypyc_attr
 
 from penstock.wire.http2.header_block import DEFAULT_URGENCY, HeaderBlock
@@ -34,6 +36,9 @@ class StreamReceiver:
         """``send_data``, which had taken less than offered, takes more now."""
 
 
+_NOBODY: Final = StreamReceiver()
+
+
 class Stream:
     """One stream (RFC 9113, 5.1). It is open while either side is, and then known by its id.
 
@@ -42,7 +47,7 @@ class Stream:
 
     def __init__(self, stream_id: int, send_window: int, receive_window: int) -> None:
         self.id: int = stream_id
-        self.receiver: StreamReceiver = StreamReceiver()
+        self.receiver: StreamReceiver = _NOBODY
         self.urgency: int = DEFAULT_URGENCY  # RFC 9218: 0 comes first, 7 last
         self.incremental: bool = False
         # Of the peer's side.

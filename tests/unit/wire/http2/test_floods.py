@@ -15,19 +15,28 @@ from penstock.wire.http2.codes import (
 from penstock.wire.http2.flood_limits import (
     EMPTY_FRAMES,
     FLOODS,
+    INTERIM_RESPONSES,
+    OTHER_FRAMES,
     PENDING_OUTPUT,
     PINGS,
     PRIORITIES,
     RESETS_PROVOKED,
     RESETS_RECEIVED,
     SETTINGS_FRAMES,
-    UNKNOWN_FRAMES,
     WINDOW_UPDATES,
     FloodCounter,
     Limits,
 )
 from penstock.wire.http2.header_block import response_block
-from tests.unit.wire.http2.recording import SETTINGS_FRAME, Endpoint, frame, frames, server
+from tests.unit.wire.http2.recording import (
+    SETTINGS_FRAME,
+    Endpoint,
+    client,
+    frame,
+    frames,
+    get,
+    server,
+)
 
 DATA, HEADERS, PRIORITY, RST_STREAM, SETTINGS, PING = 0, 1, 2, 3, 4, 6
 WINDOW_UPDATE, CONTINUATION, PRIORITY_UPDATE = 8, 9, 16
@@ -58,7 +67,7 @@ FLOOD_FRAMES: dict[int, Callable[[int], bytes]] = {
     EMPTY_FRAMES: lambda turn: (OPEN if turn == 0 else b"") + frame(DATA, 0, 1),
     WINDOW_UPDATES: lambda turn: frame(WINDOW_UPDATE, 0, 0, number(1)),
     PRIORITIES: lambda turn: frame(PRIORITY, 0, 2 * turn + 1, bytes(5)),
-    UNKNOWN_FRAMES: lambda turn: frame(99, 0, 0),
+    OTHER_FRAMES: lambda turn: frame(99, 0, 0),
 }
 
 
@@ -110,6 +119,31 @@ def test_a_bucket_earns_its_rate_and_holds_no_more_than_its_burst() -> None:
     assert allowed(1000.0) == 0
     assert allowed(1001.0) == 2
     assert allowed(9999.0) == 5
+
+
+def test_a_client_may_reset_as_many_streams_as_it_lets_end() -> None:
+    ours = server()
+    for turn in range(2000):
+        stream_id = 4 * turn + 1
+        ours.receive(frame(HEADERS, 5, stream_id, POST))
+        got = ours.received[stream_id]
+        assert got.stream is not None
+        ours.connection.send_head(got.stream, response_block(204, []), True)
+        ours.receive(rapid_reset(2 * turn + 1))
+        ours.output()
+    assert ours.failure is None
+
+
+def test_interim_responses_without_end_end_the_connection() -> None:
+    limits = Limits()
+    ours = client(limits=limits)
+    ours.open(get())
+    for _ in range(limits.burst[INTERIM_RESPONSES]):
+        ours.receive(frame(HEADERS, 4, 1, b"\x08\x03103"))
+    assert ours.failure is None
+    ours.receive(frame(HEADERS, 4, 1, b"\x08\x03103"))
+    assert ours.failure is not None
+    assert ours.failure[0] == ENHANCE_YOUR_CALM
 
 
 def test_window_updates_that_answer_our_data_are_no_flood() -> None:
