@@ -10,11 +10,11 @@ from tests.harness.http_endpoint import HttpEndpoint
 
 def read_introduction(connection: EndpointConnection) -> ProxyHeader:
     """The header, and not a byte more. Raises PeerGone where the end comes before it."""
-    begun = len(connection.received)
     while True:
-        reading = read_proxy_header(bytes(connection.received[begun:]))
+        reading = read_proxy_header(bytes(connection.received))
         if reading.outcome == FOUND:
             assert reading.header is not None
+            connection.receive_bytes(reading.size)  # it is there: what follows is to be taken next
             return reading.header
         if reading.outcome == BAD or (reading.outcome != NEED_MORE and connection.received):
             raise AssertionError(f"no PROXY header: {bytes(connection.received)!r}")

@@ -1,5 +1,7 @@
 """PROXY headers to endpoints: each connection begins with who its one client is."""
 
+import re
+import urllib.request
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from pathlib import Path
@@ -23,6 +25,7 @@ from tests.harness.waiting import wait_until
 from tests.harness.worker import Worker
 from tests.harness.world import Address, at, listener, pool, route, world
 from tests.scenario.certificates import Authority
+from tests.scenario.conftest import Serve
 
 Start = Callable[..., Worker]
 Scripted = Callable[[Script], ScriptedEndpoint]
@@ -382,3 +385,77 @@ def test_body_and_stream_follow_the_header(start: Start, introduced: Introduced)
     request = head("POST / HTTP/1.1", f"Content-Length: {len(body)}")
     assert client.request(request + body, "POST").status == 200
     assert endpoint.last.body == body
+
+
+def test_whole_balancer_introduces_checks_and_clients(serve: Serve, scripted: Scripted) -> None:
+    """From the file to the endpoint, in pools whose checks send and expect."""
+
+    def cache(connection: EndpointConnection) -> None:
+        header = read_introduction(connection)
+        told = "ours" if header.command == LOCAL else header.source
+        while line := connection.receive_until(b"\r\n"):
+            connection.send(
+                b"+PONG " + told.encode() + b"\r\n" if line == b"PING\r\n" else b"-\r\n"
+            )
+
+    def loading(connection: EndpointConnection) -> None:
+        read_introduction(connection)
+        connection.receive_until(b"\r\n")
+        connection.send(b"-LOADING\r\n")
+
+    good, bad = scripted(cache), scripted(loading)
+    balancer = serve(
+        {
+            "pools": {
+                "cache": {
+                    "endpoints": [f"tcp://{bad.name}", f"tcp://{good.name}"],
+                    "proxy_protocol": "v2",
+                    "health_check": {
+                        "kind": "tcp",
+                        "send": r"PING\r\n",
+                        "expect": "+PONG ours",
+                        "interval": "200ms",
+                        "fast_interval": "200ms",
+                    },
+                }
+            }
+        }
+    )
+    wait_until(lambda: balancer.endpoint(bad.name)["state"] == "down", "the check failed")
+    wait_until(lambda: balancer.endpoint(good.name)["state"] == "up", "the check passed")
+    for host in (1, 2, 3):
+        with Client(balancer.address(), source=f"127.0.0.{host}") as client:
+            client.send(b"PING\r\n")
+            assert client.read_until(b"\n") == f"+PONG 127.0.0.{host}\r\n".encode()
+
+
+def test_whole_balancer_counts_headers_that_fail(serve: Serve, scripted: Scripted) -> None:
+    listening = {
+        "address": "127.0.0.1:0",
+        "proxy_protocol": "require",
+        "trusted_proxies": "127.0.0.2",
+    }
+    endpoint = f"tcp://{scripted(behind_header).name}"
+    balancer = serve({"listeners": {"main": listening}, "listen": None, "endpoints": endpoint})
+    for source, data in (
+        ("127.0.0.1", b""),
+        ("127.0.0.2", b"hello"),
+        ("127.0.0.2", b"PROXY?"),
+        ("127.0.0.2", b"PROXY?"),
+    ):
+        with Client(balancer.address(), source=source) as client:
+            client.send_while_open(data)
+            client.expect_end()
+
+    def counted() -> dict[str, float]:
+        with urllib.request.urlopen(f"{balancer.admin_url}/metrics", timeout=30) as answer:
+            text = answer.read().decode()
+        found = re.findall(
+            r'penstock_proxy_header_failures_total{reason="(\w+)",worker="\d+"} (\S+)', text
+        )
+        return {
+            reason: sum(float(count) for each, count in found if each == reason)
+            for reason in ("missing", "bad", "untrusted")
+        }
+
+    wait_until(lambda: counted() == {"missing": 1, "bad": 2, "untrusted": 1}, "they were counted")

@@ -158,6 +158,13 @@ routes: [{{match: {{listeners: web}}, pool: main}}]
             "listeners.line.trusted_proxies: has no effect: `protocol: tcp` reads no HTTP; "
             "`proxy_protocol: require` reads PROXY headers",
         ),
+        (
+            {
+                "listener": "proxy_protocol: require, trusted_proxies: 10.0.0.0/8, "
+                'allow: [192.0.2.0/24, "2001:db8::/32"]'
+            },
+            "listeners.web.allow: holds none of `trusted_proxies`, so nobody can connect",
+        ),
         ({"listener": "proxy_protocol: on"}, "'off', 'accept' or 'require'"),
         ({"main": "proxy_protocol: v3"}, "'off', 'v1' or 'v2'"),
         (
@@ -198,7 +205,9 @@ def test_proxy_headers_and_checks_that_cannot_work_are_refused(
 
 
 def test_proxy_headers_are_configured_where_they_work(tmp_path: Path) -> None:
-    trusting = "proxy_protocol: require, trusted_proxies: 10.0.0.0/8"
+    trusting = (
+        "proxy_protocol: require, trusted_proxies: 10.0.0.0/8, allow: [10.1.0.0/16, 192.0.2.0/24]"
+    )
     parts = {
         "listener": trusting,
         "line": trusting,

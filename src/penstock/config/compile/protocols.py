@@ -1,6 +1,7 @@
 """Which listeners, routes and pools go together, by what they speak."""
 
 from collections.abc import Mapping
+from ipaddress import ip_network
 from typing import Final, Literal
 
 from msgspec.structs import replace
@@ -128,6 +129,23 @@ def _check_proxy_headers(
             "say who may send PROXY headers, which can name any client: `trusted_proxies: "
             "[10.0.0.0/8]`, the networks of the balancers in front",
         )
+    elif listener.proxy_protocol == "require" and not _lets_in(listener):
+        findings.wrong(
+            (*at, "allow"),
+            "holds none of `trusted_proxies`, so nobody can connect: the balancers are asked for "
+            "first, then the client in their PROXY header",
+        )
+
+
+def _lets_in(listener: Listener) -> bool:
+    """Whether some trusted proxy may connect."""
+    allowed = [ip_network(each) for each in listener.allow]
+    trusted = [ip_network(each) for each in listener.trusted_proxies]
+    return not allowed or any(
+        proxy.version == network.version and proxy.overlaps(network)
+        for proxy in trusted
+        for network in allowed
+    )
 
 
 def check_proxy_preface(pool: Pool, engine: bool, at: Location, findings: Findings) -> None:
