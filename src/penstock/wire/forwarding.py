@@ -94,6 +94,7 @@ class ForwardedHead:
     chunked: bool = False
     content_length: int = -1  # -1: none is told
     upgrade: bytes = b""
+    has_grpc_timeout: bool = False  # which is told anew each time, less what is gone
     block: object = None  # as HTTP/2 has it
     _http1: bytes = b""
 
@@ -120,6 +121,7 @@ class ForwardedHead:
         other = ForwardedHead(self.method, self.target, self.host)
         other.fields = self.fields
         other.chunked = self.chunked
+        other.has_grpc_timeout = self.has_grpc_timeout
         other.content_length = length if self.content_length >= 0 else -1
         if decoded or is_sealed(self.fields):
             left_out = _DIGESTS_AND_CODING if decoded else _DIGESTS
@@ -192,6 +194,7 @@ def forwarded_request(
     forwarded.chunked = head.chunked
     forwarded.content_length = -1 if head.chunked else head.content_length
     forwarded.upgrade = upgrade
+    forwarded.has_grpc_timeout = any([field[0] == b"grpc-timeout" for field in forwarded.fields])
     return forwarded
 
 

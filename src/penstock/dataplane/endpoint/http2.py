@@ -37,6 +37,9 @@ class _Receiver(ConnectionReceiver):
     def __init__(self, connection: "Http2EndpointConnection") -> None:
         self._connection: Http2EndpointConnection = connection
 
+    def on_settings(self) -> None:
+        self._connection.on_settings()
+
     def on_opening(self) -> None:
         self._connection.let_begin()
 
@@ -74,11 +77,14 @@ class Http2EndpointConnection(EndpointConnection, Http2Owner, Flushable):
         """Whether another stream can begin at once."""
         if not self._started or not self.is_usable() or self._waiting:
             return False
-        return len(self._running) < MAX_STREAMS and self.codec.can_open()
+        codec = self.codec
+        most = MAX_STREAMS if codec.settings_received else 1
+        return len(self._running) < most and codec.can_open()
 
-    def is_joinable(self) -> bool:
-        """Whether it is being made, for fewer streams than it will have room for."""
-        return self.open and not self._started and len(self._waiting) < MAX_STREAMS
+    def is_joinable(self, most: int) -> bool:
+        """Whether it is being made, for fewer streams than it is expected to have room for."""
+        made = self._started and self.codec.settings_received
+        return self.is_usable() and not made and len(self._waiting) + len(self._running) < most
 
     def is_usable(self) -> bool:
         """Whether it may get further streams; not where it told the client of its first one."""
@@ -95,7 +101,7 @@ class Http2EndpointConnection(EndpointConnection, Http2Owner, Flushable):
         """One that may begin at once where there is room, else waits."""
         self.requests += 1
         stream = Http2EndpointStream(self, self.requests == 1, self.address.shown)
-        if self._started:
+        if self.has_room():
             self._running.append(stream)
         else:
             self._waiting.append(stream)
@@ -103,11 +109,26 @@ class Http2EndpointConnection(EndpointConnection, Http2Owner, Flushable):
         return stream
 
     def let_begin(self) -> None:
-        """Those that wait begin as far as there is room."""
-        while self._waiting and len(self._running) < MAX_STREAMS and self.codec.can_open():
+        """Those that wait begin as far as there is room; only one before the endpoint has said how
+        much there is."""
+        codec = self.codec
+        most = MAX_STREAMS if codec.settings_received else 1
+        while self._waiting and len(self._running) < most and codec.can_open():
             stream = self._waiting.pop(0)
             self._running.append(stream)
             stream.on_connected()
+
+    def on_settings(self) -> None:
+        """The endpoint has said how many streams it takes."""
+        self.let_begin()
+        self._turn_away_waiting()
+
+    def _turn_away_waiting(self) -> None:
+        """There is no room for them here: they find another connection, or endpoint."""
+        waiting = self._waiting
+        self._waiting = []
+        for stream in waiting:
+            stream.turn_away()
 
     def stream_over(self, stream: Http2EndpointStream) -> None:
         if stream in self._running:
@@ -210,7 +231,8 @@ class Http2EndpointConnection(EndpointConnection, Http2Owner, Flushable):
     def on_goaway(self) -> None:
         """Streams that it did not process were reset before, and are repeated elsewhere."""
         self.goes_away = True
-        if not self._running:
+        self._turn_away_waiting()
+        if not self._running and self.open:
             self._end()
 
     def _end(self) -> None:
@@ -270,9 +292,13 @@ class Http2Connections(StreamSource):
 
     def __init__(self) -> None:
         self._connections: list[Http2EndpointConnection] = []
+        self._most: int = MAX_STREAMS  # of one connection, as the endpoint said last
 
     def ready(self) -> EndpointStream | None:
         for connection in self._connections:
+            if connection.codec.settings_received:
+                told = connection.codec.peer.max_concurrent_streams
+                self._most = max(min(told, MAX_STREAMS), 1)
             if connection.has_room():
                 return connection.new_stream()
         return None
@@ -284,7 +310,7 @@ class Http2Connections(StreamSource):
     def joinable(self) -> Http2EndpointStream | None:
         """A stream of a connection that is being made; None where there is none to join."""
         for connection in self._connections:
-            if connection.is_joinable():
+            if connection.is_joinable(self._most):
                 return connection.new_stream()
         return None
 

@@ -11,11 +11,12 @@ from penstock.dataplane.io.connection import Connection
 from penstock.dataplane.io.loop import report_bug
 from penstock.wire.chunked import LAST_CHUNK, ChunkedReader, encode_chunk
 from penstock.wire.forwarding import ForwardedHead
-from penstock.wire.http1 import ResponseHead
+from penstock.wire.grpc import format_timeout
+from penstock.wire.http1 import Field, ResponseHead
 from penstock.wire.http2.codes import CANCEL, CONNECTION_LOST, REFUSED_STREAM
 from penstock.wire.http2.connection import Http2Connection
 from penstock.wire.http2.header_block import HeaderBlock
-from penstock.wire.http2.heads import request_block_of, response_head_of
+from penstock.wire.http2.heads import GRPC_TIMEOUT, request_block_of, response_head_of
 from penstock.wire.http2.stream import Stream, StreamReceiver
 from penstock.wire.upgrade import Upgrade
 
@@ -132,7 +133,11 @@ class Http2EndpointStream(StreamReceiver, EndpointStream):
         payload = self._payload(body)
         block = request_block_of(head, self._owner.scheme())
         ends = complete and not payload
-        codec.send_head(stream, block, ends, [(_REQUEST_ID, _REQUEST_ID, request_id)])
+        extra: list[Field] = [(_REQUEST_ID, _REQUEST_ID, request_id)]
+        if head.has_grpc_timeout and self._expires_at > 0.0:
+            left = format_timeout(self._expires_at - self._owner.now())
+            extra.append((GRPC_TIMEOUT, GRPC_TIMEOUT, left))
+        codec.send_head(stream, block, ends, extra)
         self._owner.touch()
         return not payload or self._send(stream, payload)
 
@@ -363,6 +368,11 @@ class Http2EndpointStream(StreamReceiver, EndpointStream):
             reason = f"the endpoint reset the stream (code {code})"
         self._owner.stream_over(self)
         self.fail(RESET, reason)
+
+    def turn_away(self) -> None:
+        """There is no room for it, and nothing of it was sent."""
+        self._refused = True
+        self.fail(RESET, "the endpoint takes no further streams on that connection")
 
     def fail(self, outcome: int, reason: str) -> None:
         """No whole response will come."""

@@ -15,7 +15,7 @@ from typing import Final
 
 from penstock.core.admission.gate import Ending
 from penstock.core.policy.support.own import own_failure
-from penstock.core.ticket import ABANDONED, CLIENT_GONE, DONE, GARBAGE, TIMEOUT
+from penstock.core.ticket import ABANDONED, CLIENT_GONE, DONE, GARBAGE, TIMEOUT, Ticket
 from penstock.dataplane.board.layout import (
     P_CLIENT_GONE,
     P_CUT,
@@ -54,7 +54,9 @@ from penstock.dataplane.pool.live_endpoint import LiveEndpoint
 from penstock.dataplane.pool.model_waits import ModelsAwaiter
 from penstock.dataplane.route.plan import Plan, PoolPlan
 from penstock.dataplane.tunnel.relay import CLIENT_BROKE, CUT, ENDPOINT_BROKE, Relay, RelayOwner
+from penstock.wire.api_family import GRPC, OPENAI
 from penstock.wire.forwarding import Edit
+from penstock.wire.grpc import http_status_of, parse_status
 from penstock.wire.http1 import Field, RequestHead, ResponseHead
 from penstock.wire.openai import OTHER
 from penstock.wire.proxy_protocol import ProxyHeader
@@ -84,6 +86,7 @@ class Exchange(AttemptOwner, ModelsAwaiter, GatheringOwner, RelayOwner):
     why: str = ""  # it was refused or cut, in a sentence
     parse_s: float = 0.0  # from its head's first byte until the head was whole
     first_byte_at: float = 0.0
+    grpc_status: int = -1  # that the endpoint told; -1: none
     _chunked: bool = False  # pieces of the answer come in chunks
     _turn: Turn | None = None  # the row that was applied last
     _client_full: bool = False  # bytes wait for it to take them
@@ -124,6 +127,10 @@ class Exchange(AttemptOwner, ModelsAwaiter, GatheringOwner, RelayOwner):
         dispatch.priority = pool_plan.priority
         if pool.request_s > 0.0:
             dispatch.expires_at = self.began + pool.request_s
+        if plan.grpc_timeout_s > 0.0:
+            expires_at = self.began + plan.grpc_timeout_s
+            if dispatch.expires_at == 0.0 or expires_at < dispatch.expires_at:
+                dispatch.expires_at = expires_at
         if plan.mirror is not None and env.random() < plan.mirror_share:
             self.mirror = start_mirror(self.context, plan.mirror, self.head, self.request_id)
             if self.mirror is not None:
@@ -375,6 +382,8 @@ class Exchange(AttemptOwner, ModelsAwaiter, GatheringOwner, RelayOwner):
         pool = pool_plan.pool
         status = head.status
         ticket.status = status
+        if self.plan.is_grpc:
+            self._note_grpc_status(ticket, head.fields)  # of an answer of trailers only
         if self.plan.listed and self._takes_list(attempt, pool_plan, head, complete):
             return
         reading: AnswerReading | None = None
@@ -455,7 +464,17 @@ class Exchange(AttemptOwner, ModelsAwaiter, GatheringOwner, RelayOwner):
             self.front.finish()
 
     def on_attempt_trailers(self, attempt: Attempt, fields: list[Field]) -> None:
+        if self.plan.is_grpc:
+            self._note_grpc_status(attempt.ticket, fields)
         self.front.trailers(fields)
+
+    def _note_grpc_status(self, ticket: Ticket, fields: list[Field]) -> None:
+        """What a call came to stands behind its body, or in a head without one; outlier detection
+        and circuit breakers take it for the HTTP status that says the same."""
+        for lower, _, value in fields:
+            if lower == b"grpc-status":
+                self.grpc_status = parse_status(value)
+                ticket.status = http_status_of(self.grpc_status)
 
     def on_client_drained(self) -> None:
         self._client_full = False
@@ -516,6 +535,11 @@ class Exchange(AttemptOwner, ModelsAwaiter, GatheringOwner, RelayOwner):
         if stale and dispatch.tries().replaces_stale():
             self._settle(attempt, ABANDONED)  # says nothing about the endpoint
             self._try_again_at(dispatch, endpoint)
+            return
+        unprocessed = stream is not None and stream.never_arrived() and self.body.replayable
+        if unprocessed and dispatch.tries().replaces_refused():
+            self._settle(attempt, ABANDONED)
+            dispatch.pick()
             return
         self._settle(attempt, outcome)
         if self._may_follow(attempt, stream, outcome, 0):
@@ -592,7 +616,10 @@ class Exchange(AttemptOwner, ModelsAwaiter, GatheringOwner, RelayOwner):
         counters = self.context.counters
         if plan.message:
             counters.bump(W_UNROUTED)
-            told = answers.refusal(plan.status, plan.message, request_id=self.request_id)
+            family = GRPC if plan.is_grpc else OPENAI
+            told = answers.refusal(
+                plan.status, plan.message, request_id=self.request_id, family=family
+            )
             self._give(told, "refused")
         else:
             counters.bump(W_FIXED)
@@ -773,6 +800,7 @@ class Exchange(AttemptOwner, ModelsAwaiter, GatheringOwner, RelayOwner):
         outcome.parse_s = self.parse_s
         outcome.first_byte_at = self.first_byte_at
         outcome.why = self.why
+        outcome.grpc_status = self.grpc_status
         dispatch = self.dispatch
         if dispatch is not None:
             pool = dispatch.pool

@@ -14,7 +14,7 @@ from penstock.dataplane.pool.live_endpoint import LiveEndpoint
 from penstock.dataplane.pool.live_pool import LivePool
 from penstock.dataplane.route.model_list import asks_all
 from penstock.dataplane.route.target import Target, chosen_by_weight
-from penstock.wire.api_family import OPENAI, family_of
+from penstock.wire.api_family import GRPC, OPENAI, family_of
 from penstock.wire.content_coding import decoder_of
 from penstock.wire.forwarding import Edit, ForwardedHead, Hop, ResponseRules, forwarded_request
 from penstock.wire.http1 import RequestHead
@@ -190,6 +190,8 @@ class Plan:
         self.choices: list[PoolPlan] = []
         self.mirror: PoolPlan | None = None
         self.mirror_share: float = 0.0
+        self.is_grpc: bool = False
+        self.grpc_timeout_s: float = 0.0  # that the client gives the call; 0.0: none
         self.upgrade: Upgrade | None = None  # the protocol that it is to change to
         # Without choices: the response to give, and its parts for each request.
         self.status: int = 0
@@ -211,6 +213,8 @@ class Plan:
 
     def family(self, chosen: PoolPlan | None) -> int:
         """In whose form the client is told of errors, as far as is known."""
+        if self.is_grpc:
+            return GRPC
         nearest = self._nearest(chosen)
         return nearest.family if nearest is not None else OPENAI
 
