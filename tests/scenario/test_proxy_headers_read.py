@@ -506,3 +506,22 @@ def test_reload_counts_for_connections_that_come_after_it(
     assert client.get().status == 200
     assert endpoint.last.headers["x-forwarded-for"] == CLIENT
     assert worker.connect(source=BALANCER).get().status == 200
+
+
+@pytest.mark.parametrize("protocol", ["http", "tcp"])
+def test_bug_met_with_the_first_bytes_costs_that_connection_only(
+    start: Start, scripted: Scripted, protocol: str
+) -> None:
+    """They are handled while the header is: it is the client that is given up, and counted out."""
+    faulty = PolicyChoice("tests.scenario.faulty_policy:Faulty", {"method": "pick"})
+    members = pool(scripted(echo), protocol=protocol, policy=faulty)
+    limits = Limits(connections_per_address=1)
+    worker = start(proxied(members, protocol=protocol, limits=limits))
+    worker.may_report_bugs = True
+    for _ in range(3):
+        with worker.connect(source=BALANCER) as client:
+            client.send(write_v2(of()) + HELLO)
+            client.read_to_end() if protocol == "tcp" else client.read_response()
+        wait_until(lambda: is_idle(worker), "it was let go")
+    assert worker.count(W_REFUSED_LIMIT) == 0
+    assert "a bug in a user's policy" in worker.errors()

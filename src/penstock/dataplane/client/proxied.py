@@ -87,7 +87,11 @@ class ProxiedClient(Pollable):
         self._refuse(cell, f"no whole PROXY header came within {self._waits_s:g} s")
 
     def on_crash(self) -> None:
-        self._close()
+        now_there = self._context.loop.by_fd.get(self.fd)
+        if now_there is self:
+            self._close()
+        elif now_there is not None:  # it crashed on the first bytes that it was given
+            now_there.on_crash()
 
     def close_if_idle(self) -> None:
         """The worker stops: what is here already is still taken."""
