@@ -371,6 +371,7 @@ def test_every_way_of_leaving_frees_the_place(
     for _ in range(4):
         wait_until(lambda: worker.count(W_CONNECTIONS) == 0, "the client before was gone")
         with worker.connect(source=BALANCER) as client:
+            wait_until(lambda: worker.count(W_CONNECTIONS) == 1, "it was accepted")
             if end == "missing":
                 client.send_while_open(HELLO)
                 client.expect_end()
