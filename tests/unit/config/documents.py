@@ -225,7 +225,8 @@ pools:
     policy: {name: prequal, answers: asked}
     probe: {path: "/rif?now", timeout: 100ms}
   calls:
-    endpoints: h2c://10.0.3.1:50051
+    endpoints: [h2c://10.0.3.1:50051, https://10.0.3.2]
+    http2: true
   relayed:
     endpoints: tcp://10.0.2.1:993
     timeouts: {tunnel_idle: 2h}

@@ -44,6 +44,7 @@ class EndpointTls(Data, frozen=True):
     verify: bool = True
     ca_file: str = ""  # empty: the system's
     server_name: str = ""  # SNI and the name verified; empty: the endpoint's host
+    http2: bool = False  # is asked for, and must be agreed on
 
 
 class Connections(Data, frozen=True):

@@ -2,7 +2,7 @@
 
 from typing import Final
 
-from penstock.core.ticket import RESET
+from penstock.core.ticket import CONNECT_FAILED, RESET
 from penstock.dataplane.endpoint.address_race import Address
 from penstock.dataplane.endpoint.connection import HANDSHAKE, EndpointConnection
 from penstock.dataplane.endpoint.connector import Connector
@@ -165,6 +165,9 @@ class Http2EndpointConnection(EndpointConnection, Http2Owner, Flushable):
     # --- connecting -------------------------------------------------------------------------
 
     def connected(self) -> None:
+        if self.tls is not None and self.tls.agreed_protocol() != "h2":
+            self.fail(CONNECT_FAILED, "the endpoint does not speak HTTP/2 (ALPN)")
+            return
         self._started = True
         self.codec.start()
         self.touch()

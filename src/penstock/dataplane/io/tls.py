@@ -177,7 +177,7 @@ def client_context(settings: EndpointTls) -> ssl.SSLContext:
     """A context for ``https://`` endpoints. Raises OSError or ssl.SSLError on a bad CA file."""
     context = ssl.create_default_context(cafile=settings.ca_file or None)
     context.minimum_version = ssl.TLSVersion.TLSv1_2
-    context.set_alpn_protocols(["http/1.1"])
+    context.set_alpn_protocols(["h2" if settings.http2 else "http/1.1"])
     if not settings.verify:
         context.check_hostname = False
         context.verify_mode = ssl.CERT_NONE
