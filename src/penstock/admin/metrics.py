@@ -64,6 +64,9 @@ from penstock.dataplane.board.layout import (
     W_HTTP2_STREAM_FAULTS,
     W_IDLE_ENDPOINT_CONNECTIONS,
     W_LOG_DROPPED,
+    W_PROXY_BAD,
+    W_PROXY_MISSING,
+    W_PROXY_UNTRUSTED,
     W_REFUSED_ADDRESS,
     W_REFUSED_LIMIT,
     W_REQUESTS,
@@ -104,6 +107,11 @@ WORKER_COUNTERS: Final[tuple[Row, ...]] = (
     ("tls_failures", W_TLS_FAILURES, "TLS handshakes with clients that failed."),
     ("request_log_dropped_lines", W_LOG_DROPPED, "Lines that the request log could not take."),
     ("decision_log_dropped_lines", W_DECISIONS_DROPPED, "Lines that decision logs could not take."),
+)
+PROXY_HEADER_FAILURES: Final[tuple[tuple[str, int], ...]] = (
+    ("missing", W_PROXY_MISSING),
+    ("bad", W_PROXY_BAD),
+    ("untrusted", W_PROXY_UNTRUSTED),
 )
 WORKER_GAUGES: Final[tuple[Row, ...]] = (
     ("connections", W_CONNECTIONS, "Client connections open."),
@@ -217,6 +225,19 @@ class _BoardCollector(Collector):
             for index, kind in enumerate(FLOODS):
                 floods.add_metric((str(number), kind), self._board.cells[at + index])
         yield floods
+        yield self._proxy_headers()
+
+    def _proxy_headers(self) -> Metric:
+        failures = _counter(
+            "proxy_header_failures",
+            "Client connections closed for lack of a valid PROXY header, by reason.",
+            ("worker", "reason"),
+        )
+        for worker in range(self._board.workers):
+            at = self._board.worker(worker)
+            for reason, cell in PROXY_HEADER_FAILURES:
+                failures.add_metric((str(worker), reason), self._board.cells[at + cell])
+        return failures
 
     def _of_workers(
         self, metric: CounterMetricFamily | GaugeMetricFamily, cell: int

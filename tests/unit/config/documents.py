@@ -60,6 +60,8 @@ listeners:
   line:
     address: "[::1]:8444"
     protocol: tls-passthrough
+    trusted_proxies: 10.0.0.0/8
+    proxy_protocol: require
   mail:
     address: "[::1]:8445"
     pool: relayed
@@ -228,6 +230,8 @@ pools:
   relayed:
     endpoints: tcp://10.0.2.1:993
     timeouts: {tunnel_idle: 2h}
+    health_check: {kind: tcp, send: 'a\\r\\n\\x00', expect: "hex:2b4f4b"}
+    proxy_protocol: v2
 """
 
 

@@ -5,6 +5,7 @@ from typing import Annotated, Any, Final, Literal
 
 from pydantic import AfterValidator, BeforeValidator, Field, PlainSerializer, model_validator
 
+from penstock.config.document.check_bytes import CheckBytes
 from penstock.config.document.headers import EditedName
 from penstock.config.document.section import Section, plain, required, setting
 from penstock.config.document.values import (
@@ -77,7 +78,9 @@ class HealthCheck(Section):
     """Active checks. `health_check: /health` stands for HTTP with that path, `tcp` for TCP."""
 
     kind: Literal["http", "tcp"] = setting(
-        _CHECK.kind, "`http` sends a request, `tcp` only connects. `http` when a `path` is given."
+        _CHECK.kind,
+        "`http` sends a request; `tcp` connects, sends `send` and awaits `expect`. `http` when a "
+        "`path` is given.",
     )
     method: Token = setting(_CHECK.method, "Method of the request.")
     path: RequestTarget = setting(_CHECK.path, "Path of the request, with its query if it has one.")
@@ -92,6 +95,16 @@ class HealthCheck(Section):
     )
     expect_body: str = setting(
         _CHECK.expect_body, "Text that the first 64 KiB of the body must contain."
+    )
+    send: CheckBytes = setting(
+        _CHECK.send,
+        "Of kind `tcp`: what is sent first. Text, in which `\\r`, `\\n`, `\\t`, `\\0`, `\\xHH` and "
+        "`\\\\` are escapes; or `hex:` and hexadecimal digits. Empty: nothing.",
+    )
+    expect: CheckBytes = setting(
+        _CHECK.expect,
+        "Of kind `tcp`: what the first 64 KiB that come must contain, written like `send`. Empty: "
+        "nothing is awaited.",
     )
     port: Port = setting(_CHECK.port, "Port to check. 0: the endpoint's own.")
     interval: PositiveDuration = setting(_CHECK.interval_s, "Time between two checks.")
@@ -113,6 +126,9 @@ class HealthCheck(Section):
         given = sorted(over_http & self.model_fields_set)
         if self.kind == "tcp" and given:
             raise ValueError(f"`{given[0]}` has no meaning for a check of kind tcp")
+        for key in ("send", "expect"):
+            if self.kind == "http" and getattr(self, key):
+                raise ValueError(f"`{key}` has a meaning for a check of kind tcp only")
         if "fast_interval" in self.model_fields_set and self.fast_interval > self.interval:
             raise ValueError("`fast_interval` is longer than `interval`")
         if not self.expect_statuses:

@@ -476,3 +476,9 @@ class Pool(Section):
         _TLS.http2, "Speak HTTP/2 to `https://` endpoints; to `h2c://` it is spoken in any case."
     )
     tls: EndpointTls = setting(EndpointTls(), "How `https://` endpoints are verified.")
+    proxy_protocol: Literal["off", "v1", "v2"] = setting(
+        _POOL.proxy_protocol,
+        "Begin connections to endpoints with a header of HAProxy's PROXY protocol, before TLS, "
+        "that tells the client's address and port. Each connection then carries one request. `v2` "
+        "tells the server name, the protocol agreed on by ALPN and the request id as well.",
+    )

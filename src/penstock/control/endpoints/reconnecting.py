@@ -35,5 +35,6 @@ class Reconnecting:
 
     async def _try(self, pool: Pool, endpoint: Endpoint) -> None:
         async with self._room:
-            if await self._checker.connects(endpoint, pool.tls, _TIMEOUT_S):
+            connects = self._checker.connects
+            if await connects(endpoint, pool.tls, _TIMEOUT_S, pool.proxy_protocol):
                 self._outliers.reached(pool.name, endpoint.name)

@@ -175,4 +175,6 @@ class Pool(Data, frozen=True):
     connections: Connections = Connections()
     tls: EndpointTls = EndpointTls()
     tls_generation: int = 0  # raised by the supervisor when the CA file changed
+    # The PROXY header that goes first on connections to endpoints: who the client is.
+    proxy_protocol: Literal["off", "v1", "v2"] = "off"
     row: int = -1

@@ -87,11 +87,12 @@ class Http2EndpointConnection(EndpointConnection, Http2Owner, Flushable):
         return self.is_usable() and not made and len(self._waiting) + len(self._running) < most
 
     def is_usable(self) -> bool:
-        """Whether it may get further streams."""
+        """Whether it may get further streams; not where it told the client of its first one."""
         connector = self.connector
         return (
             self.open
             and not self.goes_away
+            and self.proxy_version == 0
             and not connector.removed
             and self.address_generation == connector.address_generation
         )
