@@ -70,7 +70,7 @@ def _pool(parts: Parts, pool: Pool) -> PoolView:
 
 def _endpoint(parts: Parts, pool: Pool, endpoint: Endpoint) -> EndpointView:
     state = parts.states.of(pool.name, endpoint.name)
-    scheme = "tcp" if pool.protocol == "tcp" else "https" if endpoint.tls else "http"
+    scheme = "https" if endpoint.tls else pool.protocol
     return EndpointView(
         name=endpoint.name,
         address=f"{scheme}://{shown_address(endpoint.host, endpoint.port)}{endpoint.base_path}",

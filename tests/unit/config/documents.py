@@ -62,6 +62,10 @@ listeners:
   mail:
     address: "[::1]:8445"
     pool: relayed
+  arena:
+    address: "[::1]:8445"
+    pool: arena
+    limits: {sessions: 1000, amplification: 5, datagrams_per_s: 200}
 
 routes:
   - name: named
@@ -220,6 +224,12 @@ pools:
   relayed:
     endpoints: tcp://10.0.2.1:993
     timeouts: {tunnel_idle: 2h}
+  arena:
+    endpoints: udp://10.0.3.1:7101
+    policy: maglev
+    hash_key: {bytes: {offset: 4, length: 8}}
+    timeouts: {session_idle: 30s}
+    health_check: {kind: udp, send: "hex:00ff", expect: pong}
 """
 
 

@@ -8,6 +8,7 @@ from pydantic import AfterValidator, BeforeValidator, Field, PlainSerializer, mo
 from penstock.config.document.headers import EditedName
 from penstock.config.document.section import Section, plain, required, setting
 from penstock.config.document.values import (
+    Bytes,
     Count,
     Duration,
     Factor,
@@ -76,8 +77,17 @@ def _authority_or_empty(value: object) -> str:
 class HealthCheck(Section):
     """Active checks. `health_check: /health` stands for HTTP with that path, `tcp` for TCP."""
 
-    kind: Literal["http", "tcp"] = setting(
-        _CHECK.kind, "`http` sends a request, `tcp` only connects. `http` when a `path` is given."
+    kind: Literal["http", "tcp", "udp"] = setting(
+        _CHECK.kind,
+        "`http` sends a request, `tcp` only connects, `udp` sends a datagram and waits for one. "
+        "`http` when a `path` is given.",
+    )
+    send: Bytes = setting(
+        _CHECK.send, "What a check of kind `udp` sends: a text, or bytes as in `hex:00ff`."
+    )
+    expect: Bytes = setting(
+        _CHECK.expect,
+        "What the answer to it must contain, written as `send` is. Empty: any answer will do.",
     )
     method: Token = setting(_CHECK.method, "Method of the request.")
     path: RequestTarget = setting(_CHECK.path, "Path of the request, with its query if it has one.")
@@ -110,8 +120,13 @@ class HealthCheck(Section):
     def _consistent(self) -> "HealthCheck":
         over_http = {"method", "path", "host", "headers", "expect_statuses", "expect_body"}
         given = sorted(over_http & self.model_fields_set)
-        if self.kind == "tcp" and given:
-            raise ValueError(f"`{given[0]}` has no meaning for a check of kind tcp")
+        if self.kind != "http" and given:
+            raise ValueError(f"`{given[0]}` has no meaning for a check of kind {self.kind}")
+        datagrams = sorted({"send", "expect"} & self.model_fields_set)
+        if self.kind != "udp" and datagrams:
+            raise ValueError(f"`{datagrams[0]}` is of checks of kind udp")
+        if self.kind == "udp" and not self.send:
+            raise ValueError("a check of kind udp needs `send`: what endpoints answer to")
         if "fast_interval" in self.model_fields_set and self.fast_interval > self.interval:
             raise ValueError("`fast_interval` is longer than `interval`")
         if not self.expect_statuses:
@@ -135,6 +150,8 @@ def spelled_check(value: Any) -> Any:
             return None
         case "tcp" | "http":
             return {"kind": value}
+        case "udp":
+            raise ValueError("write {kind: udp, send: …}: what endpoints answer to")
         case str() if value.startswith("/"):
             return {"kind": "http", "path": value}
         case str():

@@ -33,7 +33,7 @@ ADDRESS_KEY_CELLS: Final = 4
 HEADER_CELLS: Final = 64
 
 # What a worker counts of itself.
-WORKER_LAYOUT: Final = 2
+WORKER_LAYOUT: Final = 3
 W_PID: Final = 0
 W_HEARTBEAT_MS: Final = W_PID + 1  # monotonic clock
 W_GENERATION: Final = W_HEARTBEAT_MS + 1  # of the snapshot it runs
@@ -53,6 +53,30 @@ W_IDLE_ENDPOINT_CONNECTIONS: Final = W_LOG_DROPPED + 1
 W_REQUESTS: Final = W_IDLE_ENDPOINT_CONNECTIONS + 1  # taken, whatever became of them
 W_DECISIONS_DROPPED: Final = W_REQUESTS + 1  # lines of decision logs
 W_REFUSED_ADDRESS: Final = W_DECISIONS_DROPPED + 1  # connections refused by allow and deny
+W_SESSIONS: Final = W_REFUSED_ADDRESS + 1  # of UDP, at present
+W_SESSIONS_OPENED: Final = W_SESSIONS + 1
+W_SESSIONS_MOVED: Final = W_SESSIONS_OPENED + 1  # to another endpoint, as theirs was dead
+# How sessions ended, in this order:
+SESSION_ENDS: Final = ("idle", "evicted", "refused", "cut")
+W_SESSION_ENDS: Final = W_SESSIONS_MOVED + 1
+W_DATAGRAMS_FROM_CLIENTS: Final = W_SESSION_ENDS + 4
+W_DATAGRAMS_TO_CLIENTS: Final = W_DATAGRAMS_FROM_CLIENTS + 1
+# Why datagrams were dropped, in this order:
+DATAGRAM_DROPS: Final = (
+    "denied",
+    "rate",
+    "no_route",
+    "no_endpoint",
+    "no_socket",
+    "queue_full",
+    "buffer_full",
+    "too_big",
+    "amplification",
+    "late",
+    "unreachable",
+    "stopping",
+)
+W_DATAGRAM_DROPS: Final = W_DATAGRAMS_TO_CLIENTS + 1
 WORKER_CELLS: Final = 64
 
 # The state of an endpoint, written by the supervisor.

@@ -29,6 +29,9 @@ class ClientSettings:
         self.body_rate: int = limits.body_rate
         self.connections: int = limits.connections
         self.connections_per_address: int = limits.connections_per_address
+        self.sessions: int = limits.sessions
+        self.amplification: float = limits.amplification
+        self.datagrams_per_s: int = limits.datagrams_per_s
         self.requests: int = limits.requests_per_connection
 
     def admits(self, address: str) -> bool:
