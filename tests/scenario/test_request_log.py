@@ -341,9 +341,9 @@ def test_a_client_that_takes_nothing_is_cut_with_the_reason(
         (get("/nowhere"), 404, "refused", "no route matches GET site.example/nowhere"),
         (
             head("GET /main HTTP/1.1", "Connection: upgrade", "Upgrade: websocket"),
-            501,
+            426,
             "refused",
-            "upgrading to websocket is not offered",
+            "the only version of WebSocket is 13",
         ),
         (
             head("POST /main HTTP/1.1", "Transfer-Encoding: chunked") + b"5\r\nabcde\r\n",

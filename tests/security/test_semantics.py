@@ -140,12 +140,12 @@ def test_case43_h2c_is_never_passed_on(site: Site, protocol: str) -> None:
 
 
 @pytest.mark.parametrize("protocol", ["websocket", "WebSocket"])
-def test_case44_upgrade_is_refused_and_what_follows_is_no_tunnel(site: Site, protocol: str) -> None:
-    """Bytes after the request are requests, or are not read at all."""
+def test_case44_what_follows_a_refused_upgrade_is_no_tunnel(site: Site, protocol: str) -> None:
+    """It is no handshake, for want of a key. Bytes behind it are requests, or are not read."""
     site.endpoint.forget()
     lines = ("Connection: Upgrade", f"Upgrade: {protocol}", "Sec-WebSocket-Version: 13")
     with site.worker.connect() as client:
-        assert client.request(get("/", *lines)).status == 501
+        assert client.request(get("/", *lines)).status == 400
         client.send_while_open(b"\x81\x05hello\r\n\r\n")
         rest = client.read_to_end()
     assert rest == b"" or rest.startswith(b"HTTP/1.1 400 ")

@@ -86,9 +86,17 @@ def request_id_of(head: RequestHead, hop: Hop) -> bytes:
 
 
 def forwarded_request(
-    head: RequestHead, target: bytes, host: bytes, hop: Hop, edits: list[Edit]
+    head: RequestHead,
+    target: bytes,
+    host: bytes,
+    hop: Hop,
+    edits: list[Edit],
+    upgrade: bytes = b"",
 ) -> bytes:
-    """The head for the endpoint, up to the value of its last field, X-Request-ID."""
+    """The head for the endpoint, up to the value of its last field, X-Request-ID.
+
+    ``upgrade`` is a protocol that the endpoint is asked to change to.
+    """
     trusted = hop.trusted
     origin = hop.origin
     via: list[bytes] = []
@@ -137,6 +145,8 @@ def forwarded_request(
         lines.append(b"Transfer-Encoding: chunked")
     elif head.content_length >= 0:
         lines.append(b"Content-Length: %d" % head.content_length)
+    if upgrade:
+        lines += [b"Connection: Upgrade", b"Upgrade: " + upgrade]
     lines.append(REQUEST_ID_LINE)
     return b"\r\n".join(lines)
 
@@ -232,6 +242,15 @@ def forwarded_response(
         lines.append(b"Connection: keep-alive")
     lines.append(REQUEST_ID_LINE)
     return b"\r\n".join(lines)
+
+
+def switched_response(
+    head: ResponseHead, protocol: bytes, rules: ResponseRules, request_id: bytes
+) -> bytes:
+    """A 101 for the client, up to the value of its last field, X-Request-ID."""
+    lines = forwarded_response(head, NO_BODY, True, 1, rules, request_id)
+    switched = b"Connection: Upgrade\r\nUpgrade: %b\r\n%b" % (protocol, REQUEST_ID_LINE)
+    return lines.removesuffix(REQUEST_ID_LINE) + switched
 
 
 def lacks_date(head: ResponseHead, rules: ResponseRules) -> bool:

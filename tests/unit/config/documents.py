@@ -96,6 +96,7 @@ routes:
   - name: substituted
     match: {path: /u}
     rewrite: {regex: "^/(u)", replacement: '/users/\\1'}
+    upgrades: [WebSocket, own]
     pool: canary
   - name: nothing
     respond: {status: 404, body: "not here\\n", content_type: text/markdown}

@@ -126,6 +126,7 @@ def test_the_full_document_says_what_it_says(full: Configured, tmp_path: Path) -
     assert chat.match.methods == ("GET", "POST")
     assert chat.rewrite == snapshot.Rewrite("prefix", "/v1", "/api")
     assert substituted.rewrite == snapshot.Rewrite("regex", "^/(u)", r"/users/\1")
+    assert substituted.upgrades == ("websocket", "own")
     assert chat.request_headers == (
         snapshot.HeaderEdit("remove", "X-Gone"),
         snapshot.HeaderEdit("add", "X-Many", "a"),

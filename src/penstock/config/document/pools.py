@@ -66,8 +66,8 @@ _OTHER_SCHEMES: Final = {
     "grpc": "; gRPC needs HTTP/2, which is not offered",
     "grpcs": "; gRPC needs HTTP/2, which is not offered",
     "h2c": "; HTTP/2 is not offered",
-    "ws": "; WebSocket is not offered",
-    "wss": "; WebSocket is not offered",
+    "ws": "; WebSockets begin with HTTP: write http://",
+    "wss": "; WebSockets begin with HTTP: write https://",
 }
 
 

@@ -25,6 +25,7 @@ from penstock.config.document.values import (
     parse_token,
 )
 from penstock.core import snapshot
+from penstock.wire.upgrade import NEVER_PASSED
 
 _ROUTE: Final = snapshot.Route(name="")
 _REDIRECT: Final = snapshot.Redirect()
@@ -222,6 +223,19 @@ class Mirror(Section):
     share: Share = setting(_ROUTE.mirror_share, "Share of requests that are copied, 0 to 1.")
 
 
+def parse_upgrade(value: object) -> str:
+    """A protocol that HTTP/1.1 may change to, in lower case. Raises ValueError."""
+    name = parse_token(value).lower()
+    if name.encode() in NEVER_PASSED or name.startswith("tls"):
+        raise ValueError(
+            f"{name} cannot be changed to: it would carry requests past every route and rule"
+        )
+    return name
+
+
+Upgrades = OneOrMany[Annotated[str, BeforeValidator(parse_upgrade)]]
+
+
 def _mirror(value: Any) -> Any:
     return {"pool": value} if isinstance(value, str) else value
 
@@ -247,6 +261,11 @@ class Route(Section):
         | None
     ) = setting(None, "Answer with a fixed response.")
     rewrite: Rewrite | None = setting(None, "Change the path.")
+    upgrades: Upgrades = setting(
+        _ROUTE.upgrades,
+        "Protocols that requests may change to (`Upgrade`), after which bytes are relayed. Others "
+        "are ignored, but a WebSocket is refused with 501. `[]`: none.",
+    )
     request_headers: Edits = setting((), "Change headers on the way to the endpoint.")
     response_headers: Edits = setting((), "Change headers on the way to the client.")
 
@@ -281,6 +300,7 @@ class Route(Section):
             redirect=plain(snapshot.Redirect, self.redirect) if self.redirect else None,
             respond=plain(snapshot.FixedResponse, self.respond) if self.respond else None,
             rewrite=self._compiled_rewrite(),
+            upgrades=self.upgrades,
             request_headers=compiled_edits(self.request_headers),
             response_headers=compiled_edits(self.response_headers),
         )

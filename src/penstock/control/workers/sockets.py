@@ -1,7 +1,8 @@
 """Listening sockets: for every listener one ``SO_REUSEPORT`` socket per worker, kept open here.
 
 Because the supervisor holds them too, connections and datagrams that wait in a dead worker's queue
-are served by its successor. A listener that is renamed keeps its sockets; only a new address opens others.
+are served by its successor. A listener that is renamed keeps its sockets; only a new address opens
+others.
 """
 
 import errno

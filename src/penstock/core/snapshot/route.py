@@ -77,5 +77,6 @@ class Route(Data, frozen=True):
     redirect: Redirect | None = None
     respond: FixedResponse | None = None
     rewrite: Rewrite | None = None
+    upgrades: tuple[str, ...] = ("websocket",)  # protocols that requests may change to, lower case
     request_headers: tuple[HeaderEdit, ...] = ()
     response_headers: tuple[HeaderEdit, ...] = ()

@@ -19,6 +19,7 @@ from penstock.dataplane.context import Context
 from penstock.dataplane.exchange.answers import Answer
 from penstock.dataplane.exchange.exchange import Exchange
 from penstock.dataplane.exchange.front import Front
+from penstock.dataplane.io.connection import Connection
 from penstock.dataplane.io.loop import READABLE
 from penstock.dataplane.io.system import Socket
 from penstock.dataplane.io.tls import TlsChannel
@@ -35,6 +36,7 @@ from penstock.wire.forwarding import (
     forwarded_response,
     interim_response,
     lacks_date,
+    switched_response,
 )
 from penstock.wire.http1 import BadMessage, RequestHead, ResponseHead
 
@@ -325,6 +327,28 @@ class ClientConnection(ClientHead, Front):
 
     def interim(self, head: ResponseHead) -> None:
         self.write(interim_response(head))
+
+    def switch(
+        self,
+        head: ResponseHead,
+        protocol: bytes,
+        rules: ResponseRules,
+        request_id: bytes,
+        cookie: bytes,
+    ) -> Connection:
+        lines = switched_response(head, protocol, rules, request_id) + request_id
+        if lacks_date(head, rules):
+            lines += self.context.date_line
+        if cookie:
+            lines += b"\r\nSet-Cookie: " + cookie
+        self.write(lines + b"\r\n\r\n")
+        self.exchange = None
+        return self
+
+    def take_received(self) -> bytes:
+        received = self._inbox
+        self._inbox = b""
+        return received
 
     def send_continue(self) -> None:
         self.write(CONTINUE)

@@ -20,6 +20,7 @@ from penstock.wire.http1 import (
     find_head_end,
     parse_response,
 )
+from penstock.wire.upgrade import Upgrade
 
 MAX_INTERIM_RESPONSES: Final = 16  # a flood of 1xx never ends by itself
 
@@ -47,6 +48,7 @@ class Http1Connection(EndpointConnection):
         self.request_sent: bool = False  # whole, so that the connection may be used again
         self._state: int = _HEAD
         self._bodiless: bool = False  # the request was HEAD
+        self._upgrade: Upgrade | None = None  # that was asked for
         self._inbox: bytes = b""
         self._scanned: int = 0  # bytes of an unfinished head known to hold no end
         self._remembered: ResponseHead | None = None
@@ -58,8 +60,15 @@ class Http1Connection(EndpointConnection):
 
     # --- taking up work ---------------------------------------------------------------------
 
-    def begin(self, sink: ResponseSink, bodiless: bool, expires_at: float) -> None:
-        """A request is about to be sent for this sink."""
+    def begin(
+        self,
+        sink: ResponseSink,
+        bodiless: bool,
+        expires_at: float,
+        upgrade: Upgrade | None = None,
+    ) -> None:
+        """A request is about to be sent for this sink; ``upgrade``: it asks for that protocol."""
+        self._upgrade = upgrade
         self.sink = sink
         self.requests += 1
         self.answered = False
@@ -197,6 +206,9 @@ class Http1Connection(EndpointConnection):
                 head = parse_response(data[:end])
                 if head.irregular:
                     self.connector.endpoint.count_irregular(head.irregular)
+                if head.status == 101:
+                    self._switch(head, data[end:], sink)
+                    return
                 if head.status < 200:
                     self._read_interim(head, sink)
                     data = data[end:]
@@ -209,11 +221,19 @@ class Http1Connection(EndpointConnection):
 
     def _read_interim(self, head: ResponseHead, sink: ResponseSink) -> None:
         self._interim += 1
-        if head.status == 101:
-            raise BadMessage(502, "the endpoint switched protocols without being asked")
         if self._interim > MAX_INTERIM_RESPONSES:
             raise BadMessage(502, "too many interim responses")
         sink.on_interim(head)
+
+    def _switch(self, head: ResponseHead, rest: bytes, sink: ResponseSink) -> None:
+        upgrade = self._upgrade
+        if upgrade is None:
+            raise BadMessage(502, "the endpoint switched protocols without being asked")
+        why_not = upgrade.why_not(head)
+        if why_not:
+            raise BadMessage(502, why_not)
+        self.sink = None
+        sink.on_switched(head, rest)
 
     def _begin_body(self, head: ResponseHead, rest: bytes, sink: ResponseSink) -> None:
         """Decide the framing (RFC 9112, 6.3) and hand on the head with what came with it."""

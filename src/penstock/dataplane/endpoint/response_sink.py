@@ -18,6 +18,11 @@ class ResponseSink:
         """A 1xx head came; the final one follows."""
         raise NotImplementedError
 
+    def on_switched(self, head: ResponseHead, rest: bytes) -> None:
+        """The endpoint changed to the protocol that it was asked for (101); ``rest`` came behind.
+        The connection is to be taken over."""
+        raise NotImplementedError
+
     def frame_response(self, head: ResponseHead) -> bool:
         """A final head came. Say whether its body is wanted in chunks (else as bare payload)."""
         raise NotImplementedError

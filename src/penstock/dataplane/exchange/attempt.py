@@ -46,6 +46,10 @@ class AttemptOwner:
         """A 1xx head came; the final one follows."""
         raise NotImplementedError
 
+    def on_attempt_switched(self, attempt: "Attempt", head: ResponseHead, rest: bytes) -> None:
+        """The endpoint changed to the protocol that it was asked for; ``rest`` came behind."""
+        raise NotImplementedError
+
     def frame_attempt(self, attempt: "Attempt", head: ResponseHead) -> bool:
         """A final head came. Say whether its body is wanted in chunks (else as bare payload)."""
         raise NotImplementedError
@@ -130,6 +134,14 @@ class Attempt(ResponseSink):
         self._began = now
         connection.arm(connector.settings.connect_s)
 
+    def hand_over(self) -> EndpointConnection:
+        """Its connection, for a relay to go on from."""
+        connection = self.connection
+        assert connection is not None
+        self.connection = None
+        connection.sink = None
+        return connection
+
     def give_up(self) -> None:
         """The endpoint sees the connection close at once."""
         connection = self.connection
@@ -183,6 +195,9 @@ class Attempt(ResponseSink):
 
     def on_interim(self, head: ResponseHead) -> None:
         self.owner.on_attempt_interim(self, head)
+
+    def on_switched(self, head: ResponseHead, rest: bytes) -> None:
+        self.owner.on_attempt_switched(self, head, rest)
 
     def frame_response(self, head: ResponseHead) -> bool:
         return self.owner.frame_attempt(self, head)

@@ -39,6 +39,7 @@ from penstock.dataplane.exchange.gathering import Gathering, GatheringOwner
 from penstock.dataplane.exchange.inspection import GO_ON, READ_ON, REFUSE, Inspection
 from penstock.dataplane.exchange.log_line import Outcome, log_line
 from penstock.dataplane.exchange.mirror import Mirror, start_mirror
+from penstock.dataplane.exchange.relay_endings import outcome_of, why_ended, word_of
 from penstock.dataplane.exchange.turn import (
     CONNECTING,
     READING,
@@ -53,6 +54,7 @@ from penstock.dataplane.pool.admission import ExchangeWaiter
 from penstock.dataplane.pool.live_endpoint import LiveEndpoint
 from penstock.dataplane.pool.model_waits import ModelsAwaiter
 from penstock.dataplane.route.plan import Plan, PoolPlan
+from penstock.dataplane.tunnel.relay import CLIENT_BROKE, CUT, ENDPOINT_BROKE, Relay, RelayOwner
 from penstock.wire.forwarding import Edit, for_other_body
 from penstock.wire.http1 import RequestHead, ResponseHead
 from penstock.wire.openai import OTHER
@@ -66,7 +68,7 @@ _LETS_LIST: Final = frozenset((200, 404, 405, 501))
 _TELLS_NOTHING: Final = frozenset(("client_gone", "bad_request", "crashed"))
 
 
-class Exchange(AttemptOwner, ModelsAwaiter, GatheringOwner):
+class Exchange(AttemptOwner, ModelsAwaiter, GatheringOwner, RelayOwner):
     """From a parsed head to the settled ticket."""
 
     # Defaults stand in the class body: set one by one they cost more than the rest of __init__.
@@ -76,6 +78,7 @@ class Exchange(AttemptOwner, ModelsAwaiter, GatheringOwner):
     tap: AnswerTap | None = None  # of an answer that is read along
     answered: ResponseHead | None = None  # the endpoint's final head that was passed on
     mirror: Mirror | None = None
+    relay: Relay | None = None  # since the protocol was changed
     status: int = 0  # answered to the client; 0 until then
     ended: str = ""  # how, in one word, for the log
     why: str = ""  # it was refused or cut, in a sentence
@@ -211,7 +214,7 @@ class Exchange(AttemptOwner, ModelsAwaiter, GatheringOwner):
         endpoint = attempt.endpoint
         if connection.requests == 0:
             pool_plan.pool.counters.record(_CONNECT, attempt.connect_s)
-        connection.begin(attempt, self.head.bodiless, attempt.expires_at)
+        connection.begin(attempt, self.head.bodiless, attempt.expires_at, pool_plan.upgrade)
         inspection = self.inspection
         legible = False
         if inspection is not None:
@@ -301,6 +304,64 @@ class Exchange(AttemptOwner, ModelsAwaiter, GatheringOwner):
             self._awaits_continue = False
             self._take_turns()
 
+    def on_attempt_switched(self, attempt: Attempt, head: ResponseHead, rest: bytes) -> None:
+        """From here on bytes are relayed, of which nothing is understood."""
+        pool_plan = self.pool_plan
+        assert pool_plan is not None
+        upgrade = pool_plan.upgrade
+        assert upgrade is not None
+        pool = pool_plan.pool
+        now = self.context.env.now
+        attempt.ticket.status = head.status
+        attempt.ticket.first_byte(now)
+        pool.counters.record(_FIRST_BYTE, now - self.began)
+        self.first_byte_at = now
+        self.status = head.status
+        self.answered = head
+        cookie = self._cookie(pool_plan, attempt)
+        front = self.front
+        client = front.switch(head, upgrade.protocol, pool_plan.rules, self.request_id, cookie)
+        received = front.take_received()
+        relay = Relay(
+            self,
+            client,
+            attempt.hand_over(),
+            pool.spec.timeouts.tunnel_idle_s,
+            self.context.counters.values,
+            attempt.endpoint.tally,
+        )
+        self.relay = relay
+        attempt.endpoint.tunnels.add(relay)
+        if upgrade.is_websocket:
+            relay.follow_frames()
+        relay.begin(received, rest)
+
+    def on_first_byte(self) -> None:
+        """The 101 was the first."""
+
+    def on_relay_ended(self, how: int) -> None:
+        dispatch = self.dispatch
+        assert dispatch is not None
+        attempt = dispatch.attempt
+        assert attempt is not None
+        attempt.endpoint.tunnels.discard(self.relay)
+        self.why = why_ended(how)
+        self._settle(attempt, outcome_of(how))
+        if how == CLIENT_BROKE:
+            dispatch.pool.counters.bump(P_CLIENT_GONE)
+        elif how in (ENDPOINT_BROKE, CUT):
+            dispatch.pool.counters.bump(P_CUT)
+        self._end(self.context.env.now, word_of(how))
+        self.relay = None
+
+    def _cookie(self, pool_plan: PoolPlan, attempt: Attempt) -> bytes:
+        """The value of a Set-Cookie that binds the client to its endpoint; b"": it needs none."""
+        pool = pool_plan.pool
+        dispatch = self.dispatch
+        if pool.sticky is None or (dispatch is not None and dispatch.keeps_cookie):
+            return b""
+        return pool.cookie_for(attempt.endpoint, pool_plan.cookie)
+
     def frame_attempt(self, attempt: Attempt, head: ResponseHead) -> bool:
         chunked = self.front.frame(head, changes_length(self.inspection, head))
         self._chunked = chunked
@@ -353,9 +414,7 @@ class Exchange(AttemptOwner, ModelsAwaiter, GatheringOwner):
         self.first_byte_at = now
         self.status = status
         self.answered = head
-        cookie = b""
-        if pool.sticky is not None and not dispatch.keeps_cookie:
-            cookie = pool.cookie_for(attempt.endpoint, pool_plan.cookie)
+        cookie = b"" if pool.sticky is None else self._cookie(pool_plan, attempt)
         rules = pool_plan.rules
         if pool_plan.origin and head.rewritten_for is not rules:
             pool.origins.learn(pool_plan.origin, head.fields)
@@ -625,6 +684,9 @@ class Exchange(AttemptOwner, ModelsAwaiter, GatheringOwner):
         """A bug showed, ours or of a user's policy: the client is not left waiting."""
         if self.ended:
             return
+        if self.relay is not None:
+            self.relay.close(CUT)
+            return
         try:
             self._give_up(ABANDONED)
         finally:
@@ -706,6 +768,9 @@ class Exchange(AttemptOwner, ModelsAwaiter, GatheringOwner):
         outcome = Outcome(self.head, self.plan, self.request_id, self.began, self.ended)
         outcome.status = self.status
         outcome.response_bytes = self.front.response_bytes() if self.status else 0
+        if self.relay is not None:
+            outcome.response_bytes += self.relay.endpoint.received
+            outcome.bytes_from_client = self.relay.client.received
         outcome.parse_s = self.parse_s
         outcome.first_byte_at = self.first_byte_at
         outcome.why = self.why

@@ -3,6 +3,7 @@
 from mypy_extensions import trait
 
 from penstock.dataplane.exchange.answers import Answer
+from penstock.dataplane.io.connection import Connection
 from penstock.wire.forwarding import Edit, ResponseRules
 from penstock.wire.http1 import ResponseHead
 
@@ -51,6 +52,22 @@ class Front:
 
     def interim(self, head: ResponseHead) -> None:
         """Pass on a 1xx head to a client that can take it."""
+        raise NotImplementedError
+
+    def switch(
+        self,
+        head: ResponseHead,
+        protocol: bytes,
+        rules: ResponseRules,
+        request_id: bytes,
+        cookie: bytes,
+    ) -> Connection:
+        """Tell the client that its connection changes to that protocol; ``head`` is the 101 of the
+        endpoint, edited by the rules. Returns the connection, for a relay to go on from."""
+        raise NotImplementedError
+
+    def take_received(self) -> bytes:
+        """What the client sent behind its request, once."""
         raise NotImplementedError
 
     def send_continue(self) -> None:

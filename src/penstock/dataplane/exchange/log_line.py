@@ -44,6 +44,7 @@ class Outcome:
     peer: bytes = b""  # the address that the last attempt went to
     status: int = 0  # answered to the client; 0: none
     response_bytes: int = 0
+    bytes_from_client: int = -1  # since its protocol was changed; -1: it was not
     attempts: int = 0
     parse_s: float = 0.0
     queued_s: float = 0.0
@@ -101,7 +102,8 @@ def log_line(outcome: Outcome, now: float) -> bytes:
         b"%.3f" % ((first_byte_at - began) * 1e3) if first_byte_at else _NULL,
         (now - began) * 1e3,
         outcome.ended.encode(),
-        (b',"tenant":' + dumps(outcome.caller.tenant).encode() if outcome.caller.tenant else b"")
+        (_relayed(outcome.bytes_from_client) if outcome.bytes_from_client >= 0 else b"")
+        + (b',"tenant":' + dumps(outcome.caller.tenant).encode() if outcome.caller.tenant else b"")
         + (b',"why":' + dumps(outcome.why).encode() if outcome.why else b"")
         + (
             b',"endpoint_id":"%b"' % json_text(outcome.endpoints_id)
@@ -211,6 +213,10 @@ def _usage(outcome: Outcome, prompt: PromptBody) -> bytes:
 
 def _unread(outcome: Outcome) -> bytes:
     return b',"unread":' + dumps(outcome.unread).encode() if outcome.unread else b""
+
+
+def _relayed(bytes_from_client: int) -> bytes:
+    return b',"bytes_from_client":%d' % bytes_from_client
 
 
 def _count(tokens: int) -> bytes:

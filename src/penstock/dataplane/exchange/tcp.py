@@ -15,7 +15,7 @@ from mypy_extensions import trait
 
 from penstock.core.admission.gate import Ending
 from penstock.core.attempts import OVER_BUDGET, Failure
-from penstock.core.ticket import ABANDONED, CLIENT_GONE, CONNECT_FAILED, DONE, RESET, Ticket
+from penstock.core.ticket import ABANDONED, CLIENT_GONE, CONNECT_FAILED, Ticket
 from penstock.dataplane.board.layout import (
     P_CLIENT_GONE,
     P_CUT,
@@ -30,30 +30,15 @@ from penstock.dataplane.endpoint.connection import EndpointConnection
 from penstock.dataplane.exchange.attempt import Attempt, AttemptOwner
 from penstock.dataplane.exchange.dispatch import Dispatch
 from penstock.dataplane.exchange.log_line import ConnectionOutcome, connection_line
+from penstock.dataplane.exchange.relay_endings import outcome_of, why_ended, word_of
 from penstock.dataplane.io.connection import Connection
 from penstock.dataplane.route.connection_plan import ConnectionPlan
-from penstock.dataplane.tunnel.relay import (
-    CLIENT_BROKE,
-    CUT,
-    ENDED,
-    ENDPOINT_BROKE,
-    IDLE,
-    Relay,
-    RelayOwner,
-)
+from penstock.dataplane.tunnel.relay import CUT, Relay, RelayOwner
 from penstock.wire.http1 import ResponseHead
 
 # Phases of the histograms, as in board.PHASES.
 _CONNECT: Final = 1
 _FIRST_BYTE: Final = 2
-# How its relay ended: the ticket's outcome, and the log's word.
-_OUTCOMES: Final[dict[int, tuple[int, str]]] = {
-    ENDED: (DONE, "done"),
-    CLIENT_BROKE: (CLIENT_GONE, "client_gone"),
-    ENDPOINT_BROKE: (RESET, "cut"),
-    IDLE: (DONE, "idle"),
-    CUT: (ABANDONED, "cut"),
-}
 
 
 @trait
@@ -126,23 +111,20 @@ class TcpExchange(AttemptOwner, RelayOwner):
 
     def on_attempt_connected(self, attempt: Attempt) -> None:
         dispatch = self.dispatch
-        connection = attempt.connection
         assert dispatch is not None
-        assert connection is not None
         pool = dispatch.pool
         self.connected_at = self.context.env.now
         pool.counters.record(_CONNECT, attempt.connect_s)
-        attempt.connection = None
-        connection.sink = None
         relay = Relay(
             self,
             self.front.connection(),
-            connection,
+            attempt.hand_over(),
             pool.spec.timeouts.tunnel_idle_s,
             self.context.counters.values,
             attempt.endpoint.tally,
         )
         self.relay = relay
+        attempt.endpoint.tunnels.add(relay)
         relay.begin(self.front.take_received())
 
     def on_attempt_failed(
@@ -186,13 +168,13 @@ class TcpExchange(AttemptOwner, RelayOwner):
             dispatch.pool.counters.record(_FIRST_BYTE, now - self.began)
 
     def on_relay_ended(self, how: int) -> None:
-        outcome, ended = _OUTCOMES[how]
-        if how == IDLE:
-            self.why = "no byte came in either direction for timeouts.tunnel_idle"
-        elif how == ENDPOINT_BROKE:
-            self.why = "the endpoint's connection broke"
-        self._settle(outcome)
-        self._end(ended)
+        dispatch = self.dispatch
+        if dispatch is not None and dispatch.attempt is not None:
+            attempt = dispatch.attempt
+            attempt.endpoint.tunnels.discard(self.relay)
+            attempt.settle(outcome_of(how), self.context.env.now)
+        self.why = why_ended(how)
+        self._end(word_of(how))
 
     # --- ends -------------------------------------------------------------------------------
 
@@ -236,11 +218,6 @@ class TcpExchange(AttemptOwner, RelayOwner):
         attempt = dispatch.attempt if dispatch is not None else None
         return attempt.ticket if attempt is not None else None
 
-    def _settle(self, outcome: int) -> None:
-        dispatch = self.dispatch
-        if dispatch is not None and dispatch.attempt is not None:
-            dispatch.attempt.settle(outcome, self.context.env.now)
-
     def _end(self, ended: str) -> None:
         """Metrics and the log line; the last thing that happens to every connection."""
         self.ended = ended
@@ -271,7 +248,7 @@ class TcpExchange(AttemptOwner, RelayOwner):
         return Ending(
             told=connected or self.ended == "refused",
             came=connected,
-            whole=connected and self.ended in ("done", "idle", "client_gone"),
+            whole=connected and self.ended not in ("cut", "crashed"),
             timed_out=False,
             status=0,
             latency_s=(self.connected_at or now) - admitted_at,

@@ -49,6 +49,9 @@ class Pollable:
     def close_if_idle(self) -> None:
         """The worker stops: whoever waits for nothing is let go."""
 
+    def go_away(self) -> None:
+        """The worker stops, and its deadline is near: what can be asked to end is asked."""
+
     def cut_off(self) -> None:
         """The worker stopped, and its deadline passed: what runs is given up."""
 

@@ -47,8 +47,10 @@ from penstock.dataplane.endpoint.connector import ConnectionSettings, Connector
 from penstock.dataplane.io.loop import Loop
 from penstock.dataplane.llm.engine_habits import EngineHabits
 from penstock.dataplane.record.request_log import json_text
+from penstock.dataplane.tunnel.relay import Relay
 from penstock.wire.forwarding import Edit
 from penstock.wire.openai import Inspection
+from penstock.wire.websocket import GOING_AWAY, SERVICE_RESTART
 
 # How old what other workers have in flight may be. Reading it costs 40 ns per worker; load
 # reports older than 5 ms begin to cost latency, younger ones do not.
@@ -120,6 +122,9 @@ class LiveEndpoint(CountedEndpoint):
         self._quiet_read_at: float = -1.0
         self._kv_reported: int = 0  # tokens of others in its cache, by its report
         self.habits: EngineHabits = EngineHabits()
+        self.tunnels: set[Relay] = set()  # that are open to it
+        self.drain_deadline_s: float = 0.0  # for tunnels; 0.0: until they end by themselves
+        self._leaves_since: float = 0.0  # it drains, or is removed; 0.0: neither
         self.slots: EngineSlots | None = None  # of its engine, while prompts are given theirs
 
     def configure(
@@ -148,6 +153,17 @@ class LiveEndpoint(CountedEndpoint):
         self.guard()
         self.priority = BACKUP if spec.backup else spec.priority
         self.zone = spec.zone
+
+    def drain_tunnels(self, now: float) -> None:
+        """End the tunnels of one that has been leaving for ``drain_deadline_s``."""
+        if not self.draining and not self.connector.removed:
+            self._leaves_since = 0.0
+        elif self._leaves_since == 0.0:
+            self._leaves_since = now
+        elif 0.0 < self.drain_deadline_s <= now - self._leaves_since:
+            code = GOING_AWAY if self.connector.removed else SERVICE_RESTART
+            for relay in list(self.tunnels):
+                relay.drain(code)
 
     def shown_address(self) -> str:
         return self.connector.shown_address()

@@ -234,9 +234,12 @@ class LivePool(Pool, EndpointOwner, AdmissionOwner):
         self.waits.on_sweep(now)
         if self.admission is not None:
             self.admission.on_sweep()
-        if self.spec.breaker is not None:
-            for endpoint in self.members:
+        breaks = self.spec.breaker is not None
+        for endpoint in self.members:
+            if breaks:
                 endpoint.try_again(now)
+            if endpoint.tunnels:
+                endpoint.drain_tunnels(now)
 
     def takes_retry(self, now: float) -> bool:
         """Take the right to retry once from the budget; False when there is none left."""

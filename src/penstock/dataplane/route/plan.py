@@ -24,6 +24,7 @@ from penstock.wire.model_name import boundary_of
 from penstock.wire.openai import OTHER, api_of
 from penstock.wire.session_keys import session_hash
 from penstock.wire.target_path import decoded_path
+from penstock.wire.upgrade import Upgrade
 
 MAX_PRIORITY: Final = 1023  # each has a line of its own in the queue
 _PRIORITY_DIGITS: Final = 9
@@ -85,6 +86,7 @@ class PoolPlan:
         )
         self.priority: int = priority_of(head, pool.spec.admission)
         self.origin: bytes = head.value(b"origin") or b""  # of a page that asks
+        self.upgrade: Upgrade | None = None  # the protocol that it is to change to
         self.cookie: str = ""  # the sticky cookie's value, as it came
         self.home: LiveEndpoint | None = None  # that it names
         # A client that waits for 100 (Continue) is told it here, as a gateway may (RFC 9110, 3.7
@@ -163,7 +165,8 @@ class PoolPlan:
         edits = self._edits + endpoint.edits
         if legible:
             edits = edits + _LEGIBLE
-        return forwarded_request(self._head, target, host, self._hop, edits)
+        upgrade = self.upgrade.protocol if self.upgrade is not None else b""
+        return forwarded_request(self._head, target, host, self._hop, edits, upgrade)
 
 
 def priority_of(head: RequestHead, spec: Admission) -> int:
@@ -185,6 +188,7 @@ class Plan:
         self.choices: list[PoolPlan] = []
         self.mirror: PoolPlan | None = None
         self.mirror_share: float = 0.0
+        self.upgrade: Upgrade | None = None  # the protocol that it is to change to
         # Without choices: the response to give, and its parts for each request.
         self.status: int = 0
         self.message: str = ""

@@ -28,6 +28,8 @@ from penstock.wire.openai import answer_in
 from penstock.wire.origin import origin_of
 from penstock.wire.session_keys import session_hash, session_in
 from penstock.wire.target_path import decoded_path, has_dot_segment
+from penstock.wire.upgrade import NEVER_PASSED, Upgrade, asked_protocol
+from penstock.wire.websocket_handshake import PROTOCOL, handshake_key, has_version_13
 
 _NOBODY: Final = Networks(())
 
@@ -105,6 +107,8 @@ class Planner:
             return plan
         if self._answered_here(plan, route, head, facts, query, _scheme_of(hop)):
             return plan
+        if _refuses_upgrade(plan, route, head):
+            return plan
         if self._instance and _came_by(head, self._instance):
             plan.status = 508
             plan.message = "this request came by here before: an endpoint leads back to Penstock"
@@ -120,8 +124,10 @@ class Planner:
         target += "?" + query if query else ""
         request = Request(method=facts.method, host=facts.host, path=path, source=source)
         for destination in branch.targets:
-            plan.choices.append(_pool_plan(destination, request, head, facts, target, hop))
-        if branch.mirror is not None:
+            choice = _pool_plan(destination, request, head, facts, target, hop)
+            choice.upgrade = plan.upgrade
+            plan.choices.append(choice)
+        if branch.mirror is not None and plan.upgrade is None:
             plan.mirror = _pool_plan(branch.mirror, request, head, facts, target, hop)
             plan.mirror_share = route.mirror_share
         return plan
@@ -156,10 +162,6 @@ class Planner:
         scheme: str,
     ) -> bool:
         """Fill in the response when no endpoint is needed for it."""
-        if (head.value(b"upgrade") or b"").lower() == b"websocket":
-            plan.status = 501
-            plan.message = "upgrading to websocket is not offered"
-            return True
         if hops_left(head) == 0:
             plan.status = 200  # RFC 9110, 7.6.2: the hop where the count ends answers itself
             plan.headers = _own_headers(route, [("Allow", ALLOWED_METHODS)])
@@ -198,6 +200,33 @@ class Planner:
 def _changed(facts: RouteFacts, path: str, method: str) -> RouteFacts:
     """The same request with another path or method."""
     return RouteFacts(facts.listener, facts.host, path, method, facts.headers, facts.source)
+
+
+def _refuses_upgrade(plan: Plan, route: Route, head: RequestHead) -> bool:
+    """Note which protocol the request is to change to; True where it cannot be what it asks for."""
+    protocol = asked_protocol(head)
+    if not protocol or protocol in NEVER_PASSED:
+        return False
+    offered = protocol.decode("latin-1") in route.upgrades
+    if protocol != PROTOCOL:
+        if offered and not head.has_body():
+            plan.upgrade = Upgrade(protocol, b"")
+        return False
+    key = handshake_key(head.method, head.minor, head.fields)
+    if not offered:
+        plan.status = 501
+        plan.message = f"the route {route.name} does not let requests become WebSockets"
+    elif not has_version_13(head.fields):
+        plan.status = 426
+        plan.message = "the only version of WebSocket is 13"
+        plan.headers = [("Sec-WebSocket-Version", "13")]
+    elif not key or head.has_body():
+        plan.status = 400
+        plan.message = "this is no WebSocket handshake (RFC 6455, 4.2.1)"
+    else:
+        plan.upgrade = Upgrade(protocol, key)
+        return False
+    return True
 
 
 def _check(route: Route, pools: dict[str, LivePool]) -> None:

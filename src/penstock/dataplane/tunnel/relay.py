@@ -13,6 +13,7 @@ from penstock.dataplane.board.layout import W_BYTES_FROM_CLIENTS, W_BYTES_TO_CLI
 from penstock.dataplane.board.load_tally import LoadTally
 from penstock.dataplane.io.connection import Connection
 from penstock.dataplane.io.loop import BROKEN, PEER_CLOSED, READABLE, WRITABLE
+from penstock.wire.websocket import GOING_AWAY, MASK_BYTES, FrameFollower, close_frame
 
 # How a relay ended.
 ENDED: Final = 0  # both sides sent their ends, and everything before them was passed on
@@ -20,6 +21,9 @@ CLIENT_BROKE: Final = 1  # by a reset, or within TLS
 ENDPOINT_BROKE: Final = 2
 IDLE: Final = 3  # no byte came for too long
 CUT: Final = 4  # by us
+DRAINED: Final = 5  # by us, because an endpoint or the balancer goes out of service
+# How long both may take to end after they were told to close.
+_CLOSING_S: Final = 5.0
 
 
 @trait
@@ -48,6 +52,9 @@ class RelaySide(Connection):
         self._shut: bool = False  # it was told that no more comes
         self._shuts: bool = False  # it is to be told so once everything has left
         self._said_farewell: bool = False  # of TLS
+        self.follower: FrameFollower | None = None  # of what comes from it, where that is frames
+        self.close_frame: bytes = b""  # to be put between two frames of what comes from it
+        self.silenced: bool = False  # what comes from it is passed on no more
         self.unsent = before.unsent
         self.events = before.events
         # The kernel's descriptor stays where it is; who had it is done with it.
@@ -96,7 +103,10 @@ class RelaySide(Connection):
         self.relay.drained(self)
 
     def on_deadline(self) -> None:
-        self.relay.close(IDLE)
+        self.relay.run_out_of_time()
+
+    def go_away(self) -> None:
+        self.relay.drain(GOING_AWAY)
 
     def on_crash(self) -> None:
         self.relay.close(CUT)
@@ -150,14 +160,22 @@ class Relay:
         self._worker_values: list[int] = worker_values
         self._tally: LoadTally = tally
         self._open: bool = True
+        self._draining: bool = False
 
-    def begin(self, first: bytes = b"") -> None:
-        """Relay from here on; ``first`` came of the client before."""
+    def follow_frames(self) -> None:
+        """It is a WebSocket: a close of ours can stand between two frames."""
+        self.client.follower = FrameFollower()
+        self.endpoint.follower = FrameFollower()
+
+    def begin(self, of_client: bytes = b"", of_endpoint: bytes = b"") -> None:
+        """Relay from here on; these bytes came before."""
         for side in (self.client, self.endpoint):
             side.watch(side.events | READABLE | PEER_CLOSED)
-        if first:
-            self.pass_on(self.client, first)
         self._stay_awake()
+        if of_client:
+            self.pass_on(self.client, of_client)
+        if of_endpoint:
+            self.pass_on(self.endpoint, of_endpoint)
 
     def pass_on(self, side: RelaySide, data: bytes) -> None:
         """Bytes came of one side."""
@@ -175,6 +193,10 @@ class Relay:
                 self._owner.on_first_byte()
         side.received += size
         self._stay_awake()
+        if side.follower is not None:
+            data = _followed(side, side.follower, data)
+            if not data:
+                return
         if not other.send(data):
             side.pause_reading()
 
@@ -213,12 +235,51 @@ class Relay:
             side.other = None
             if how == ENDED:
                 side.close()
-            elif how == IDLE:
+            elif how in (IDLE, DRAINED):
                 side.close_in_order()
             else:
                 side.reset()
         self._owner.on_relay_ended(how)
 
+    def drain(self, code: int) -> None:
+        """End it soon: a WebSocket by a close with that code, anything else at once."""
+        if self._draining or not self._open:
+            return
+        client, endpoint = self.client, self.endpoint
+        if client.follower is None or endpoint.follower is None:
+            self.close(DRAINED)
+            return
+        self._draining = True
+        client.deadline = client.loop.env.now + _CLOSING_S
+        mask = client.loop.system.rng.randbytes(MASK_BYTES)  # a client's frames are masked
+        client.close_frame = close_frame(code, mask=mask)
+        endpoint.close_frame = close_frame(code)
+        for side in (endpoint, client):
+            other = side.other
+            if other is not None and side.follower is not None and side.follower.between_frames:
+                data = _followed(side, side.follower, b"")
+                if data:
+                    other.send(data)
+
+    def run_out_of_time(self) -> None:
+        """No byte came for too long, or no end after a close."""
+        self.close(DRAINED if self._draining else IDLE)
+
     def _stay_awake(self) -> None:
-        if self._idle_s > 0.0:
+        if self._idle_s > 0.0 and not self._draining:
             self.client.deadline = self.client.loop.env.now + self._idle_s
+
+
+def _followed(side: RelaySide, follower: FrameFollower, data: bytes) -> bytes:
+    """What of the bytes of a WebSocket is passed on: up to a close that was put between frames."""
+    if side.silenced:
+        return b""
+    if data:
+        follower.feed(data)
+    if not side.close_frame or follower.close_passed:
+        return data
+    boundary = follower.boundary if data else 0
+    if boundary < 0:
+        return data
+    side.silenced = True
+    return data[:boundary] + side.close_frame

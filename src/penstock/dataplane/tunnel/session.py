@@ -137,8 +137,10 @@ class Session(OutletUser):
         if how == SENT:
             tally.bytes_sent += size
             return
-        if how == FULL or how == TOO_BIG:
-            self.drop(_BUFFER_FULL if how == FULL else _TOO_BIG)
+        if how == FULL:
+            self.drop(_BUFFER_FULL)
+        elif how == TOO_BIG:
+            self.drop(_TOO_BIG)
         else:
             self._owner.on_unreachable(outlet.error, bytes(data))
 

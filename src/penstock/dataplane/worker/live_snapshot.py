@@ -113,6 +113,7 @@ class LiveSnapshot:
         tls = pool.tls if spec.tls else None
         endpoint.configure(spec, pool.settings, addresses, tls, pool.spec.tls)
         endpoint.times_silence = pool.times_silence
+        endpoint.drain_deadline_s = pool.spec.drain.deadline_s
         endpoint.configure_breaker(pool.spec.breaker, pool)
         endpoint.models = served_by(pool.spec, spec)
         endpoint.models_awaited = spec.name in pool.spec.awaited
@@ -253,6 +254,9 @@ class LiveSnapshot:
             pool.on_sweep(now)
         for pool in self._retired:
             pool.on_sweep(now)
+        for endpoint in self.finishing:
+            if endpoint.tunnels:
+                endpoint.drain_tunnels(now)
 
     def on_models_known(self, pool: str) -> None:
         """The supervisor has asked that pool's endpoints once more; what they say is applied."""

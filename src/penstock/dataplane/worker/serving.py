@@ -27,6 +27,7 @@ from penstock.dataplane.io.tls import server_context
 from penstock.dataplane.record.recorder import Recorder
 from penstock.dataplane.worker.live_snapshot import LiveSnapshot
 
+_ASKED_TO_END_S: Final = 2.0  # before the deadline of a stop
 _LAST_LINES_S: Final = 1.0  # to write what logs still hold when the worker ends
 
 
@@ -172,6 +173,9 @@ class Worker(Chore):
             self.supervisor.tell(notices)
         counters.publish()
         context.outlets.trim(now)
+        if context.stopping and now >= self._deadline - _ASKED_TO_END_S:
+            for item in list(context.loop.by_fd.values()):
+                item.go_away()
         idle = context.clients == 0 and context.sessions == 0
         if context.stopping and (idle or now >= self._deadline):
             context.loop.stop()
