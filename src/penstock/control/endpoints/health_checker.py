@@ -1,11 +1,14 @@
-"""One active check of one endpoint: over HTTP, or just a TCP connection."""
+"""One active check of one endpoint: over HTTP, by a datagram, or just a TCP connection."""
 
 import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import Final
 
 from penstock import __version__
 from penstock._reasons import reason_of
+from penstock.config.document.values import spell_bytes
 from penstock.control.endpoint_contexts import EndpointContexts
 from penstock.control.endpoints.connecting import Connector
 from penstock.control.workers.sockets import shown_address
@@ -75,9 +78,24 @@ class HealthChecker:
         transport.abort()
         return True
 
+    async def takes_datagrams(self, endpoint: Endpoint, wait_s: float) -> bool:
+        """Whether nothing says within that time that nobody takes an empty datagram there."""
+        answered: asyncio.Future[CheckResult] = asyncio.get_running_loop().create_future()
+        try:
+            async with _datagrams(endpoint, endpoint.port, _UdpCheck(b"", answered)) as transport:
+                transport.sendto(b"")
+                async with asyncio.timeout(wait_s):
+                    return (await answered).passed
+        except TimeoutError:
+            return True
+        except OSError:
+            return False
+
     async def _check(self, target: CheckTarget) -> CheckResult:
         loop = asyncio.get_running_loop()
         endpoint = target.endpoint
+        if target.check.kind == "udp":
+            return await self._ask(endpoint, target.port, target.check)
         check = _TcpCheck if target.check.kind == "tcp" else _HttpCheck
         ended: asyncio.Future[CheckResult] = loop.create_future()
         context, name = None, None
@@ -92,6 +110,49 @@ class HealthChecker:
             return await ended
         finally:
             transport.abort()  # what may still come does not matter
+
+    async def _ask(self, endpoint: Endpoint, port: int, check: HealthCheck) -> CheckResult:
+        """By a datagram; the first answer is judged."""
+        answered: asyncio.Future[CheckResult] = asyncio.get_running_loop().create_future()
+        async with _datagrams(endpoint, port, _UdpCheck(check.expect, answered)) as transport:
+            transport.sendto(check.send)
+            return await answered
+
+
+@asynccontextmanager
+async def _datagrams(
+    endpoint: Endpoint, port: int, protocol: asyncio.DatagramProtocol
+) -> AsyncIterator[asyncio.DatagramTransport]:
+    if endpoint.no_address:
+        raise OSError(endpoint.no_address)
+    transport, _ = await asyncio.get_running_loop().create_datagram_endpoint(
+        lambda: protocol, remote_addr=(endpoint.connect_host, port)
+    )
+    try:
+        yield transport
+    finally:
+        transport.abort()
+
+
+class _UdpCheck(asyncio.DatagramProtocol):
+    """Passes when an answer holds what is expected."""
+
+    def __init__(self, expected: bytes, answered: "asyncio.Future[CheckResult]") -> None:
+        self._expected = expected
+        self._answered = answered
+
+    def datagram_received(self, data: bytes, addr: object) -> None:
+        if self._answered.done():
+            return
+        if self._expected in data:
+            self._answered.set_result(CheckResult(True, "answered"))
+        else:
+            expected = spell_bytes(self._expected)
+            self._answered.set_result(CheckResult(False, f"answered without {expected!r}"))
+
+    def error_received(self, exc: Exception) -> None:
+        if not self._answered.done():
+            self._answered.set_result(CheckResult(False, reason_of(exc)))
 
 
 class _TcpCheck(asyncio.Protocol):

@@ -35,5 +35,9 @@ class Reconnecting:
 
     async def _try(self, pool: Pool, endpoint: Endpoint) -> None:
         async with self._room:
-            if await self._checker.connects(endpoint, pool.tls, _TIMEOUT_S):
+            if pool.protocol == "udp":
+                reached = await self._checker.takes_datagrams(endpoint, _TIMEOUT_S)
+            else:
+                reached = await self._checker.connects(endpoint, pool.tls, _TIMEOUT_S)
+            if reached:
                 self._outliers.reached(pool.name, endpoint.name)
