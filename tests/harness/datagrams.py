@@ -1,6 +1,7 @@
 """Endpoints and clients of UDP."""
 
 import contextlib
+import select
 import socket
 import threading
 from collections.abc import Callable
@@ -99,13 +100,15 @@ class UdpClient:
         data, self.heard_from = self.socket.recvfrom(65536)
         return data
 
+    def has_some(self, within_s: float = 0.3) -> bool:
+        """Whether a datagram waits, or comes soon."""
+        poll = select.poll()
+        poll.register(self.socket, select.POLLIN)
+        return len(poll.poll(within_s * 1000)) > 0
+
     def is_silent(self, for_s: float = 0.2) -> bool:
         """Whether nothing comes for a while."""
-        try:
-            self.receive(for_s)
-        except TimeoutError:
-            return True
-        return False
+        return not self.has_some(for_s)
 
     def ask(self, data: bytes) -> bytes:
         """Send, and return the answer."""

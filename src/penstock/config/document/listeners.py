@@ -124,8 +124,8 @@ class Limits(Section):
     )
     amplification: FactorOrOff = setting(
         _LIMITS.amplification,
-        "Bytes that a UDP source gets for each that it sent, until it goes on sending after a "
-        "first reply: its address may be forged. `off`: any number.",
+        "Bytes, heads included, that a UDP source gets for each that it sent, until it goes on "
+        "sending after a first reply: its address may be forged. `off`: any number.",
     )
     datagrams_per_s: Count = setting(
         _LIMITS.datagrams_per_s,

@@ -40,7 +40,7 @@ class Limits(Data, frozen=True):
     connections_per_address: int = 0
     requests_per_connection: int = 0
     sessions: int = 65536  # of the whole balancer; those idle for the longest leave first
-    # Bytes answered for each that came, until a source goes on after a first reply; 0: any number.
+    # Bytes answered for each that came, heads included, until a source goes on after a first reply; 0: any number.
     amplification: float = 3.0  # as QUIC has it (RFC 9000, 8.1)
     datagrams_per_s: int = 0  # of one source address, at each worker
 

@@ -25,7 +25,7 @@ from penstock.dataplane.tunnel.session_table import (
 # Datagrams taken for one readiness event, so that a flood does not starve the replies.
 _AT_ONCE: Final = 64
 # While the worker stops, sessions that are not in use end sooner.
-_STOPPING_IDLE_S: Final = 2.0
+_STOPPING_IDLE_S: Final = 1.0
 _DENIED: Final = W_DATAGRAM_DROPS + DATAGRAM_DROPS.index("denied")
 _RATE: Final = W_DATAGRAM_DROPS + DATAGRAM_DROPS.index("rate")
 _STOPPING: Final = W_DATAGRAM_DROPS + DATAGRAM_DROPS.index("stopping")

@@ -7,6 +7,8 @@ from typing import Any, Final
 
 from mypy_extensions import trait
 
+# Of IP and UDP: what a victim's line carries besides the payload, and a source's.
+HEADER_BYTES: Final = 28
 _MOST_SOURCES: Final = 65536  # whose rates are known at a time; clients choose them
 
 
@@ -43,10 +45,12 @@ class SessionRules:
             self.bounded = False
 
     def may_send(self, size: int) -> bool:
-        """Whether a reply of that size may go to the client (as RFC 9000, 8.1, for QUIC)."""
+        """Whether a reply of that size may go to the client (RFC 9000, 8.1, has that for QUIC)."""
         if not self.bounded:
             return True
-        return self.sent_bytes + size <= self._amplification * self.received_bytes
+        received = self.received_bytes + self.received * HEADER_BYTES
+        sent = self.sent_bytes + size + (self.sent + 1) * HEADER_BYTES
+        return sent <= self._amplification * received
 
     def replied(self, size: int, now: float) -> None:
         """A reply went to the client."""
