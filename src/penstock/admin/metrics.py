@@ -64,6 +64,9 @@ from penstock.dataplane.board.layout import (
     W_DECISIONS_DROPPED,
     W_FIXED,
     W_GENERATION,
+    W_HTTP2_CONNECTIONS,
+    W_HTTP2_FLOODS,
+    W_HTTP2_STREAM_FAULTS,
     W_IDLE_ENDPOINT_CONNECTIONS,
     W_LOG_DROPPED,
     W_REFUSED_ADDRESS,
@@ -79,6 +82,7 @@ from penstock.dataplane.board.layout import (
 )
 from penstock.dataplane.board.memory import Board
 from penstock.wire.http1 import IRREGULARITIES
+from penstock.wire.http2.flood_limits import FLOODS
 
 CONTENT_TYPE: Final = "text/plain; version=0.0.4; charset=utf-8"
 
@@ -99,6 +103,12 @@ WORKER_COUNTERS: Final[tuple[Row, ...]] = (
     ("fixed_responses", W_FIXED, "Redirects and fixed responses."),
     ("client_received_bytes", W_BYTES_FROM_CLIENTS, "Bytes received from clients."),
     ("client_sent_bytes", W_BYTES_TO_CLIENTS, "Bytes sent to clients."),
+    ("http2_connections", W_HTTP2_CONNECTIONS, "Client connections that spoke HTTP/2."),
+    (
+        "http2_stream_faults",
+        W_HTTP2_STREAM_FAULTS,
+        "Streams that were reset because of what a client sent.",
+    ),
     ("tls_handshakes", W_TLS_HANDSHAKES, "TLS handshakes completed with clients."),
     ("tls_failures", W_TLS_FAILURES, "TLS handshakes with clients that failed."),
     ("request_log_dropped_lines", W_LOG_DROPPED, "Lines that the request log could not take."),
@@ -215,6 +225,12 @@ class _BoardCollector(Collector):
         dropped = _counter("dropped_datagrams", "Datagrams dropped, by why.", ("worker", "reason"))
         yield self._by_label(ended, SESSION_ENDS, W_SESSION_ENDS)
         yield self._by_label(dropped, DATAGRAM_DROPS, W_DATAGRAM_DROPS)
+        floods = _counter(
+            "http2_floods",
+            "Client connections that were ended because of a flood, by kind.",
+            (*_WORKER, "kind"),
+        )
+        yield self._by_label(floods, FLOODS, W_HTTP2_FLOODS)
 
     def _by_label(
         self, metric: CounterMetricFamily, labels: Sequence[str], cell: int

@@ -122,7 +122,7 @@ def forwarded_request(
     address = hop.address.encode()
     before = [*origin.forwarded_for, address]
     forwarded = [*origin.forwarded, _forwarded_element(address, hop.scheme, head.host)]
-    via.append(b"1.%d %b" % (head.minor, hop.via))
+    via.append(b"%b %b" % (head.version, hop.via))
     scheme = hop.scheme.encode()
     fields.append((b"x-forwarded-for", b"X-Forwarded-For", b", ".join(before)))
     fields.append((b"x-forwarded-proto", b"X-Forwarded-Proto", origin.proto or scheme))
@@ -209,24 +209,9 @@ def forwarded_response(
     X-Request-ID of the endpoint's own, by which its logs and its makers know the request, goes on
     under another name, unless it is ``request_id``, which the endpoint was told.
     """
-    fields: list[tuple[bytes, bytes, bytes]] = []
-    vias: list[bytes] = []
-    for field in head.fields:
-        lower = field[0]
-        if lower == b"via":
-            vias.append(field[2])
-        elif lower == b"x-request-id" and field[2] and field[2] != request_id:
-            head.request_id = field[2]
-            fields.append((_ENDPOINTS_ID.lower(), _ENDPOINTS_ID, field[2]))
-        if lower in _RESPONSE_DROPPED or (decoded and lower == b"content-encoding"):
-            continue
-        if lower in head.connection and lower not in _NEVER_NOMINATED:
-            continue
-        fields.append(field)
-    vias.append(b"1.%d %b" % (head.minor, rules.via))
-    fields.append((b"via", b"Via", b", ".join(vias)))
+    fields = forwarded_fields(head, rules, request_id, decoded)
     lines = [b"HTTP/1.1 %d %b" % (head.status, head.reason)]
-    lines += [b"%b: %b" % (name, value) for _, name, value in edited(fields, rules.edits)]
+    lines += [b"%b: %b" % (name, value) for _, name, value in fields]
     if framing == CHUNKED:
         lines.append(b"Transfer-Encoding: chunked")
     elif (
@@ -242,6 +227,29 @@ def forwarded_response(
         lines.append(b"Connection: keep-alive")
     lines.append(REQUEST_ID_LINE)
     return b"\r\n".join(lines)
+
+
+def forwarded_fields(
+    head: ResponseHead, rules: ResponseRules, request_id: bytes, decoded: bool
+) -> list[Field]:
+    """The fields of a response as they are passed on, but for framing and X-Request-ID."""
+    fields: list[tuple[bytes, bytes, bytes]] = []
+    vias: list[bytes] = []
+    for field in head.fields:
+        lower = field[0]
+        if lower == b"via":
+            vias.append(field[2])
+        elif lower == b"x-request-id" and field[2] and field[2] != request_id:
+            head.request_id = field[2]
+            fields.append((_ENDPOINTS_ID.lower(), _ENDPOINTS_ID, field[2]))
+        if lower in _RESPONSE_DROPPED or (decoded and lower == b"content-encoding"):
+            continue
+        if lower in head.connection and lower not in _NEVER_NOMINATED:
+            continue
+        fields.append(field)
+    vias.append(b"%b %b" % (head.version, rules.via))
+    fields.append((b"via", b"Via", b", ".join(vias)))
+    return edited(fields, rules.edits)
 
 
 def switched_response(

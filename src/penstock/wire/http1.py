@@ -38,7 +38,7 @@ _SHORT_NUMBER: Final = re.compile(rb"\d{1,9}")
 
 # Fields that the framing and the routing of a message rest on: spellings with "_" are dropped,
 # because servers that turn both "-" and "_" into "_" (CGI) would take one for the other.
-_CONFUSABLE: Final = frozenset(
+CONFUSABLE: Final = frozenset(
     (
         b"transfer-encoding",
         b"content-length",
@@ -96,7 +96,8 @@ class RequestHead:
         self.bodiless: bool = method == b"HEAD"  # the response to it has no body
         self.target: bytes = target  # in origin-form with a normal path, or "*"
         self.readings: list[bytes] = []  # what its path may be to others (``other_readings``)
-        self.minor: int = minor  # of HTTP/1.x
+        self.minor: int = minor  # of HTTP/1.x; 1 for what came over HTTP/2
+        self.version: bytes = b"1.1" if minor else b"1.0"  # as Via tells it
         self.host: bytes = b""
         self.fields: list[Field] = []
         self.connection: list[bytes] = []  # the options nominated, in lower case
@@ -127,6 +128,7 @@ class ResponseHead:
         self.status: int = status
         self.reason: bytes = reason
         self.minor: int = minor
+        self.version: bytes = b"1.1" if minor else b"1.0"  # as Via tells it
         self.fields: list[Field] = []
         self.connection: list[bytes] = []
         self.content_length: int = -1
@@ -137,6 +139,10 @@ class ResponseHead:
         # What was last built from this head for a client, and what it was built for.
         self.lacks_date: bool = False
         self.rewritten: bytes = b""
+        # The same for HTTP/2.
+        self.rewritten_block: object = None
+        self.block_for: object = None
+        self.block_flags: int = -1
         self.rewritten_for: object = None
         self.rewritten_flags: int = -1
         self.request_id: bytes = b""  # its own X-Request-ID, once it was rewritten
@@ -194,8 +200,8 @@ def parse_request(
     # A higher minor version is as the highest that is known (RFC 9110, 2.5).
     head = RequestHead(raw, method, target, 0 if minor == b"0" else 1)
     _read_request_fields(head, _field_lines(raw, line.end()), max_fields)
-    _check_target(head)
-    _normalise_path(head, merge_slashes)
+    check_target(head)
+    normalise_path(head, merge_slashes)
     return head
 
 
@@ -236,7 +242,7 @@ def _read_request_fields(head: RequestHead, lines: list[bytes], max_fields: int)
         name, _, value = line.partition(b":")
         lower = name.lower()
         value = value.strip(b" \t")
-        if b"_" in lower and lower.replace(b"_", b"-") in _CONFUSABLE:
+        if b"_" in lower and lower.replace(b"_", b"-") in CONFUSABLE:
             continue
         head.fields.append((lower, name, value))
         if lower == b"host":
@@ -281,7 +287,8 @@ def _check_request_coding(head: RequestHead, value: bytes) -> None:
     raise BadMessage(400, "Transfer-Encoding is malformed or does not end with chunked")
 
 
-def _check_target(head: RequestHead) -> None:
+def check_target(head: RequestHead) -> None:
+    """Refuse methods and targets that are not offered, and take a URL's host. Raises BadMessage."""
     target = head.target
     upper = head.method.upper()
     if upper != head.method and upper in _METHODS:
@@ -309,7 +316,8 @@ def _check_target(head: RequestHead) -> None:
     head.host = absolute.group(2)  # RFC 9112, 3.2.2: the target wins over Host
 
 
-def _normalise_path(head: RequestHead, merge_slashes: bool) -> None:
+def normalise_path(head: RequestHead, merge_slashes: bool) -> None:
+    """Put the path in the form in which it is matched and forwarded. Raises BadMessage."""
     target = head.target
     if target == b"*":
         return

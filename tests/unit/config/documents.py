@@ -54,6 +54,7 @@ listeners:
       requests_per_connection: 100
     backlog: 128
     merge_slashes: true
+    http2: {streams: 50, connection_bytes: 512KiB}
     allow: [10.0.0.0/8, "2001:db8::/32"]
     deny: 10.6.6.6
   line:
@@ -66,6 +67,9 @@ listeners:
     address: "[::1]:8445"
     pool: arena
     limits: {sessions: 1000, amplification: 5, datagrams_per_s: 200}
+  plain:
+    address: "[::1]:8446"
+    http2: off
 
 routes:
   - name: named

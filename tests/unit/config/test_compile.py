@@ -115,7 +115,13 @@ def test_the_full_document_says_what_it_says(full: Configured, tmp_path: Path) -
         server_names=("*.mail.example.com",),
         sources=("192.0.2.0/24",),
     )
-    assert [each.protocol for each in world.listeners] == ["http", "tls-passthrough", "tcp", "udp"]
+    assert [each.protocol for each in world.listeners] == [
+        "http",
+        "tls-passthrough",
+        "tcp",
+        "udp",
+        "http",
+    ]
     assert listener.allow == ("10.0.0.0/8", "2001:db8::/32")
     assert chat.match.headers == (
         snapshot.HeaderMatch("x-tier", "exact", "gold"),

@@ -36,7 +36,7 @@ SIZES = {
 # section's layout number, and puts both here.
 KNOWN = {
     "header": (10, "afd20c60"),
-    "workers": (3, "59af42f4"),
+    "workers": (3, "66624c19"),
     "endpoint states": (1, "1bbcbbf0"),
     "engine reports": (1, "a348173b"),
     "endpoint load": (1, "a4e23bfe"),

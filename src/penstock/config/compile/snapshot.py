@@ -244,6 +244,11 @@ def _compile_listener(
         tls_generation=0,
         timeouts=plain(snapshot.ListenerTimeouts, listener.timeouts),
         limits=plain(snapshot.Limits, listener.limits),
+        http2=(
+            plain(snapshot.Http2, listener.http2, enabled=True)
+            if listener.http2 is not None
+            else snapshot.Http2(enabled=False)
+        ),
     )
 
 

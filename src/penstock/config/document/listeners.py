@@ -2,7 +2,7 @@
 
 from typing import Annotated, Any, Final, Literal
 
-from pydantic import BeforeValidator, model_validator
+from pydantic import BeforeValidator, Field, model_validator
 
 from penstock.config.document.section import Section, required, setting
 from penstock.config.document.values import (
@@ -24,6 +24,7 @@ from penstock.core import snapshot
 _LISTENER: Final = snapshot.Listener(name="", host="", port=0)
 _TIMEOUTS: Final = snapshot.ListenerTimeouts()
 _LIMITS: Final = snapshot.Limits()
+_HTTP2: Final = snapshot.Http2()
 
 
 def parse_server_name(value: object) -> str:
@@ -133,6 +134,24 @@ class Limits(Section):
     )
 
 
+class Http2(Section):
+    """HTTP/2 with clients: by ALPN over TLS, and by its preface on plain listeners."""
+
+    streams: PositiveCount = setting(
+        _HTTP2.streams, "Requests of one connection at a time; others are refused, to be repeated."
+    )
+    connection_bytes: Annotated[int, Field(ge=131072), *PositiveSize.__metadata__] = setting(
+        _HTTP2.connection_bytes,
+        "Memory that one connection may make a worker hold beyond an idle one, whatever is sent.",
+    )
+
+
+def _http2(value: Any) -> Any:
+    if value == "off" or value is False:
+        return None
+    return {} if value == "on" or value is True else value
+
+
 class Listener(Section):
     """An address that clients connect to."""
 
@@ -164,6 +183,9 @@ class Listener(Section):
     )
     timeouts: ListenerTimeouts = setting(ListenerTimeouts(), "How long a client may take.")
     limits: Limits = setting(Limits(), "What a client may send.")
+    http2: Annotated[
+        Http2 | None, BeforeValidator(_http2, json_schema_input_type=str | Http2 | None)
+    ] = setting(Http2(), "HTTP/2 beside HTTP/1.1, or `off`.")
     backlog: PositiveCount = setting(
         _LISTENER.backlog, "Connections that may wait to be accepted (the system may cap it)."
     )

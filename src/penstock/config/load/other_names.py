@@ -128,7 +128,6 @@ NOT_OFFERED: Final[dict[str, str]] = {
     "make them",
     "proxy_protocol": "the PROXY protocol is not offered; `trusted_proxies` believes "
     "`X-Forwarded-For` and `Forwarded`",
-    "http2": "HTTP/2 is not offered; clients that can speak HTTP/1.1 do so",
     "middlewares": "what changes requests stands in the route itself: `rewrite`, "
     "`request_headers`, `response_headers`",
 }

@@ -40,6 +40,7 @@ from penstock.core.snapshot.health import (
 )
 from penstock.core.snapshot.listener import (
     Certificate,
+    Http2,
     Limits,
     Listener,
     ListenerTimeouts,
@@ -87,6 +88,7 @@ __all__ = [
     "HeaderEdit",
     "HeaderMatch",
     "HealthCheck",
+    "Http2",
     "KvEvents",
     "LimitChoice",
     "Limits",

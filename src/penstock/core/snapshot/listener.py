@@ -40,9 +40,18 @@ class Limits(Data, frozen=True):
     connections_per_address: int = 0
     requests_per_connection: int = 0
     sessions: int = 65536  # of the whole balancer; those idle for the longest leave first
-    # Bytes answered for each that came, heads included, until a source goes on after a first reply; 0: any number.
-    amplification: float = 3.0  # as QUIC has it (RFC 9000, 8.1)
+    # Bytes answered for each that came, heads included, until a source goes on after a first reply;
+    # 0: any number. As QUIC has it (RFC 9000, 8.1).
+    amplification: float = 3.0
     datagrams_per_s: int = 0  # of one source address, at each worker
+
+
+class Http2(Data, frozen=True):
+    """HTTP/2 with clients. ``connection_bytes``: what one connection may make a worker hold."""
+
+    enabled: bool = True
+    streams: int = 100  # of one connection at a time; RFC 9113, 6.5.2 recommends no less
+    connection_bytes: int = 256 * 1024
 
 
 class Listener(Data, frozen=True):
@@ -56,6 +65,7 @@ class Listener(Data, frozen=True):
     trusted_proxies: tuple[str, ...] = ()
     timeouts: ListenerTimeouts = ListenerTimeouts()
     limits: Limits = Limits()
+    http2: Http2 = Http2()
     backlog: int = 4096
     # tcp: bytes are relayed unread; tls-passthrough: but for the server name that clients ask for;
     # udp: datagrams are.

@@ -53,7 +53,12 @@ W_IDLE_ENDPOINT_CONNECTIONS: Final = W_LOG_DROPPED + 1
 W_REQUESTS: Final = W_IDLE_ENDPOINT_CONNECTIONS + 1  # taken, whatever became of them
 W_DECISIONS_DROPPED: Final = W_REQUESTS + 1  # lines of decision logs
 W_REFUSED_ADDRESS: Final = W_DECISIONS_DROPPED + 1  # connections refused by allow and deny
-W_SESSIONS: Final = W_REFUSED_ADDRESS + 1  # of UDP, at present
+W_HTTP2_CONNECTIONS: Final = W_REFUSED_ADDRESS + 1  # clients that spoke HTTP/2
+W_HTTP2_STREAM_FAULTS: Final = W_HTTP2_CONNECTIONS + 1  # streams reset for what clients sent
+# Connections ended because of floods, by wire.http2.flood_limits.FLOODS.
+W_HTTP2_FLOODS: Final = W_HTTP2_STREAM_FAULTS + 1
+HTTP2_FLOOD_KINDS: Final = 12
+W_SESSIONS: Final = W_HTTP2_FLOODS + HTTP2_FLOOD_KINDS  # of UDP, at present
 W_SESSIONS_OPENED: Final = W_SESSIONS + 1
 W_SESSIONS_MOVED: Final = W_SESSIONS_OPENED + 1  # to another endpoint, as theirs was dead
 # How sessions ended, in this order:

@@ -11,9 +11,10 @@ from penstock.dataplane.board.layout import (
     W_TLS_HANDSHAKES,
 )
 from penstock.dataplane.client.body_pace import BodyPace
-from penstock.dataplane.client.http1_answer import encoded
 from penstock.dataplane.client.http1_head import ClientHead
 from penstock.dataplane.client.http1_stream import AWAIT, BODY, BUSY, LINGER
+from penstock.dataplane.client.http2 import Http2Client
+from penstock.dataplane.client.own_answer import encoded
 from penstock.dataplane.client.settings import ClientSettings
 from penstock.dataplane.context import Context
 from penstock.dataplane.exchange.answers import Answer
@@ -39,6 +40,7 @@ from penstock.wire.forwarding import (
     switched_response,
 )
 from penstock.wire.http1 import BadMessage, RequestHead, ResponseHead
+from penstock.wire.http2.codes import CLIENT_PREFACE
 
 # Pipelined bytes taken in while a response is under way; beyond that they stay in the kernel.
 _MAX_PIPELINED_BYTES: Final = 65536
@@ -104,6 +106,9 @@ class ClientConnection(ClientHead, Front):
         if tls.established:
             self.context.counters.bump(W_TLS_HANDSHAKES)
             self._arm(self.settings.headers_s)
+            if tls.agreed_protocol() == "h2":
+                self._speak_http2(data or b"")
+                return None
         elif tls.failure:
             self.context.counters.bump(W_TLS_FAILURES)
             if tls.plaintext:
@@ -119,6 +124,8 @@ class ClientConnection(ClientHead, Front):
             return
         self._advancing = True
         while self._inbox and self._state == AWAIT and self.open and self.unsent is None:
+            if self.requests == 0 and self._begins_http2():
+                break
             try:
                 taken = self._take_request()
             except BadMessage as refusal:
@@ -127,6 +134,25 @@ class ClientConnection(ClientHead, Front):
             if not taken:
                 break
         self._advancing = False
+
+    def _begins_http2(self) -> bool:
+        """Whether the client speaks HTTP/2 with prior knowledge (RFC 9113, 3.3)."""
+        data = self._inbox
+        if data[:1] != b"P" or not self.settings.http2 or self.tls is not None:
+            return False
+        size = len(data)
+        if size < len(CLIENT_PREFACE):
+            return CLIENT_PREFACE.startswith(data)  # more is to come
+        if not data.startswith(CLIENT_PREFACE):
+            return False
+        self._inbox = b""
+        self._speak_http2(data)
+        return True
+
+    def _speak_http2(self, data: bytes) -> None:
+        client = Http2Client(self.context, self, self.address, self.settings)
+        if data:
+            client.take(data)
 
     def _take_request(self) -> bool:
         """Begin the exchange of the request at the head of the inbox; False if it is not whole."""

@@ -4,7 +4,7 @@ from socket import SHUT_WR
 from typing import Final
 
 from penstock.dataplane.board.layout import W_BAD_REQUESTS, W_BYTES_TO_CLIENTS
-from penstock.dataplane.client.http1_answer import encoded
+from penstock.dataplane.client.own_answer import encoded
 from penstock.dataplane.client.settings import ClientSettings
 from penstock.dataplane.context import Context
 from penstock.dataplane.exchange import answers

@@ -1,6 +1,8 @@
 """What the clients of a listener are held to."""
 
 from penstock.core.snapshot import Listener
+from penstock.wire.http2.flood_limits import Limits
+from penstock.wire.http2.settings import Settings
 from penstock.wire.networks import Networks
 
 
@@ -33,6 +35,14 @@ class ClientSettings:
         self.amplification: float = limits.amplification
         self.datagrams_per_s: int = limits.datagrams_per_s
         self.requests: int = limits.requests_per_connection
+        self.http2: bool = spec.http2.enabled
+        self.http2_limits: Limits = Limits(spec.http2.connection_bytes)
+        self.http2_limits.header_fields = limits.header_count
+        self.http2_limits.header_list_bytes = limits.header_bytes
+        self.http2_settings: Settings = Settings()  # shared by all connections, which only read it
+        self.http2_settings.enable_push = False
+        self.http2_settings.max_concurrent_streams = spec.http2.streams
+        self.http2_settings.max_header_list_bytes = limits.header_bytes
 
     def admits(self, address: str) -> bool:
         """Whether clients of that address may come (``allow`` and ``deny``)."""

@@ -20,6 +20,10 @@ _LINE: Final = (
 _REFUSAL: Final = (
     b'{"time":"%b","client":"%b","line":"%b","status":%d,"end":"bad_request","why":%b}\n'
 )
+_FACTS: Final = (
+    b'"protocol":"%b","client":"%b","method":"%b","host":"%b","target":"%b","user_agent":%b'
+    b',"route":"%b"'
+)
 _NULL: Final = b"null"
 _MAX_SHOWN_BYTES: Final = 200  # of a refused request's first line
 _USAGE: Final = (
@@ -179,7 +183,9 @@ def _facts(head: RequestHead, plan: Plan) -> bytes:
     """What the head alone decides; the same for all requests of a plan."""
     route = plan.route
     agent = head.value(b"user-agent")
-    return b'"client":"%b","method":"%b","host":"%b","target":"%b","user_agent":%b,"route":"%b"' % (
+    protocol = b"http/2" if head.version == b"2.0" else b"http/" + head.version
+    return _FACTS % (
+        protocol,
         json_text(plan.source.encode("latin-1")),  # of X-Forwarded-For, where that is believed
         json_text(head.method),
         json_text(head.host),

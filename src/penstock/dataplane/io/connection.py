@@ -31,6 +31,16 @@ class Connection(Pollable):
         self.open: bool = True
         self.broken: bool = False  # the peer's end was a reset, not a close
 
+    def take_over(self, before: "Connection") -> None:
+        """Go on in the place of ``before``, which is done with the socket that both have."""
+        self.unsent = before.unsent
+        self.sent_bytes = before.sent_bytes
+        self.events = before.events
+        before.open = False
+        before.deadline = 0.0
+        before.unsent = None
+        self.loop.replace(before, self)
+
     def on_drained(self) -> None:
         """Everything that waited was taken by the kernel."""
 

@@ -6,6 +6,8 @@ import traceback
 from select import EPOLLERR, EPOLLHUP, EPOLLIN, EPOLLOUT, EPOLLRDHUP
 from typing import Any, Final
 
+from mypy_extensions import trait
+
 from penstock.core.env import Env
 from penstock.core.policy.support.own import own_failure
 from penstock.dataplane.io.system import System
@@ -59,6 +61,15 @@ class Pollable:
         """That listener is configured no more: its clients finish what they have."""
 
 
+@trait
+class Flushable:
+    """Something that gathers what it sends while a batch of events is handled."""
+
+    def flush(self) -> None:
+        """Send it. Never raises."""
+        raise NotImplementedError
+
+
 class Chore:
     """Something to do between events."""
 
@@ -82,6 +93,7 @@ class Loop:
         self._running: bool = False
         self._next_sweep: float = 0.0  # 0.0: it never ran
         self._batch: int = 0
+        self._unflushed: list[Flushable] = []
 
     def add(self, item: Pollable, events: int) -> None:
         """Begin to watch."""
@@ -102,6 +114,10 @@ class Loop:
         """Stop watching; before the descriptor is closed."""
         if self.by_fd.pop(item.fd, None) is not None:
             self._poller.unregister(item.fd)
+
+    def flush_after_batch(self, item: Flushable) -> None:
+        """Call its ``flush`` when the current events are handled; it asks for that once."""
+        self._unflushed.append(item)
 
     def stop(self) -> None:
         """End ``run`` after the current batch."""
@@ -135,10 +151,19 @@ class Loop:
                             item.on_ready(events)
                     except Exception:  # noqa: BLE001
                         self._crashed(item)
+            if self._unflushed:
+                self._flush()
             if now >= next_sweep:
                 next_sweep = now + SWEEP_S
                 self._next_sweep = next_sweep
                 self._sweep(now)
+
+    def _flush(self) -> None:
+        while self._unflushed:
+            unflushed = self._unflushed
+            self._unflushed = []
+            for item in unflushed:
+                item.flush()
 
     def _sweep(self, now: float) -> None:
         due = [item for item in self.by_fd.values() if 0.0 < item.deadline <= now]
@@ -151,6 +176,8 @@ class Loop:
                     self._crashed(item)
         for chore in self.chores:
             chore.on_sweep(now)
+        if self._unflushed:
+            self._flush()
 
     def _crashed(self, item: Pollable) -> None:
         """One connection's bug must not end the others: say it in full, and give up that one."""

@@ -116,9 +116,9 @@ class TlsChannel:
             pass  # wants the peer's own, or never was established
         return self.take_outgoing()
 
-    def server_name(self) -> str:
-        """The protocol name agreed on, for logs."""
-        return self._session.version() or ""
+    def agreed_protocol(self) -> str:
+        """What both chose to speak (ALPN); "" where nothing was."""
+        return self._session.selected_alpn_protocol() or ""
 
 
 class _SniChooser:
@@ -140,9 +140,12 @@ class _SniChooser:
         return None
 
 
-def server_context(certificates: tuple[Certificate, ...]) -> ssl.SSLContext:
+def server_context(
+    certificates: tuple[Certificate, ...], protocols: tuple[str, ...] = ("http/1.1",)
+) -> ssl.SSLContext:
     """A listener's context; the first certificate serves clients that name no known host.
 
+    ``protocols``: what may be agreed on by ALPN, the best one first; empty: nothing is.
     Raises OSError or ssl.SSLError when a file cannot be read or a key does not fit.
     """
     by_name: dict[str, ssl.SSLContext] = {}
@@ -150,7 +153,8 @@ def server_context(certificates: tuple[Certificate, ...]) -> ssl.SSLContext:
     for certificate in certificates:
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
         context.minimum_version = ssl.TLSVersion.TLSv1_2
-        context.set_alpn_protocols(["http/1.1"])
+        if protocols:
+            context.set_alpn_protocols(list(protocols))
         context.load_cert_chain(certificate.certificate, certificate.key)
         # A renegotiation costs the server far more than the client.
         context.options |= ssl.OP_NO_RENEGOTIATION | ssl.OP_NO_COMPRESSION

@@ -55,13 +55,7 @@ class RelaySide(Connection):
         self.follower: FrameFollower | None = None  # of what comes from it, where that is frames
         self.close_frame: bytes = b""  # to be put between two frames of what comes from it
         self.silenced: bool = False  # what comes from it is passed on no more
-        self.unsent = before.unsent
-        self.events = before.events
-        # The kernel's descriptor stays where it is; who had it is done with it.
-        before.open = False
-        before.deadline = 0.0
-        before.unsent = None
-        self.loop.replace(before, self)
+        self.take_over(before)
 
     def left(self) -> None:
         self._before.left()

@@ -79,11 +79,13 @@ class Worker(Chore):
                     kept is not None
                     and kept[0].certificates == listener.certificates
                     and kept[0].tls_generation == listener.tls_generation
+                    and _protocols(kept[0]) == _protocols(listener)
                 )
                 if kept is not None and unchanged:
                     tls[listener.name] = kept
                 else:
-                    tls[listener.name] = (listener, server_context(listener.certificates))
+                    context_made = server_context(listener.certificates, _protocols(listener))
+                    tls[listener.name] = (listener, context_made)
         brought = dict(zip(names, sockets, strict=True))
         lacking = [
             each.name
@@ -217,3 +219,10 @@ class Worker(Chore):
             old.stop()
         listen = DatagramListener if datagrams else Listener
         self.listeners[name] = listen(self.context, sock)
+
+
+def _protocols(listener: ListenerSpec) -> tuple[str, ...]:
+    """What its clients may choose by ALPN."""
+    if listener.protocol != "http":
+        return ()
+    return ("h2", "http/1.1") if listener.http2.enabled else ("http/1.1",)

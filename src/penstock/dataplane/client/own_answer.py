@@ -21,20 +21,31 @@ def encoded(
     ``date`` is the value of Date. ``without_body`` leaves the body out but tells its length (HEAD).
     """
     status = answer.status
-    fields = [(b"date", b"Date", date)]
-    if status != 204 and status != 304:
-        fields.append(_field("Content-Length", str(len(answer.body))))
-    fields += [_field(name, value) for name, value in answer.headers]
-    if not keep_alive:
-        fields.append(_field("Connection", "close"))
-    if request_id:
-        fields.append((b"x-request-id", b"X-Request-ID", request_id))
-    if edits:
-        fields = edited(fields, edits)
+    fields = answer_fields(answer, date, request_id, edits, closes=not keep_alive)
     start = f"HTTP/1.1 {status} {_reason_phrase(status)}".encode()
     lines = [start, *[b"%b: %b" % (name, value) for _, name, value in fields]]
     head = b"\r\n".join(lines) + b"\r\n\r\n"
     return head if without_body or status in (204, 304) else head + answer.body
+
+
+def answer_fields(
+    answer: Answer,
+    date: bytes,
+    request_id: bytes,
+    edits: list[Edit] | None,
+    *,
+    closes: bool = False,
+) -> list[Field]:
+    """The fields of its head. ``closes``: HTTP/1.1's connection ends with it."""
+    fields = [(b"date", b"Date", date)]
+    if answer.status != 204 and answer.status != 304:
+        fields.append(_field("Content-Length", str(len(answer.body))))
+    fields += [_field(name, value) for name, value in answer.headers]
+    if closes:
+        fields.append(_field("Connection", "close"))
+    if request_id:
+        fields.append((b"x-request-id", b"X-Request-ID", request_id))
+    return edited(fields, edits) if edits else fields
 
 
 def _field(name: str, value: str) -> Field:
