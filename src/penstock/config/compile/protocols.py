@@ -26,7 +26,8 @@ _HTTP_POOL_KEYS: Final = (
     "response_headers",
 )
 _HTTP_LISTENER_KEYS: Final = ("trusted_proxies", "merge_slashes")
-_UDP_LISTENER_KEYS: Final = ("tls", "timeouts", "backlog")
+_CONNECTION_KEYS: Final = ("tls", "timeouts", "backlog")
+_UDP_LIMITS: Final = ("sessions", "amplification", "datagrams_per_s")
 _RELAYED: Final[dict[Spoken, str]] = {
     "tcp": "bytes of tcp:// endpoints are relayed unread",
     "udp": "datagrams of udp:// endpoints are relayed unread",
@@ -141,9 +142,13 @@ def check_listener(
             if key in listener.model_fields_set:
                 findings.wrong((*at, key), f"has no effect: `protocol: {protocol}` reads no HTTP")
     if protocol == "udp":
-        for key in _UDP_LISTENER_KEYS:
+        for key in _CONNECTION_KEYS:
             if key in listener.model_fields_set and getattr(listener, key) is not None:
                 findings.wrong((*at, key), "has no effect: UDP has no connections")
+    for key in sorted(listener.limits.model_fields_set):
+        if (key in _UDP_LIMITS) != (protocol == "udp"):
+            why = "UDP has no connections" if protocol == "udp" else "this is of UDP"
+            findings.wrong((*at, "limits", key), f"has no effect: {why}")
 
 
 def place_routes(

@@ -12,7 +12,7 @@ from typing import Final
 
 from penstock.control.workers.holders import holders_of
 from penstock.core.snapshot import Listener
-from penstock.dataplane.io.datagrams import IP_PKTINFO, ask_for_room
+from penstock.dataplane.io.datagrams import IP_PKTINFO, LISTENER_ROOM_BYTES, ask_for_room
 
 # Host, port, the listener's name where the port is 0, and whether it takes datagrams.
 ListenKey = tuple[str, int, str, bool]
@@ -138,7 +138,7 @@ def bound_for_datagrams(family: int, address: tuple[str, int], *, shared: bool) 
         if family == socket.AF_INET6:
             both = address[0] == "::"
             sock.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 0 if both else 1)
-        ask_for_room(sock)
+        ask_for_room(sock, LISTENER_ROOM_BYTES)
         if address[0] == "::":
             sock.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_RECVPKTINFO, 1)
         elif address[0] == "0.0.0.0":  # noqa: S104 - compared with, not bound

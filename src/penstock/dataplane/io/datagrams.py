@@ -16,7 +16,9 @@ _SO_RCVBUFFORCE: Final = 33
 MAX_DATAGRAM_BYTES: Final = 65536  # more than any holds: none is ever cut short
 # Of struct in_pktinfo and in6_pktinfo, with room for a time stamp that nobody asked for.
 CONTROL_BYTES: Final = 64
-_ROOM_BYTES: Final = 4 * 1024 * 1024  # 200 ms of 20,000 datagrams a second, as the kernel counts
+# Room for 200 ms of 20,000 small datagrams a second, or of 5,000; the kernel counts 1 KiB for each.
+LISTENER_ROOM_BYTES: Final = 4 * 1024 * 1024
+OUTLET_ROOM_BYTES: Final = 1024 * 1024
 _ERROR_BYTES: Final = 512  # of control messages: struct sock_extended_err and an address
 _PKTINFO4: Final = struct.Struct("=i4s4s")  # interface, our address, that of the header
 _PKTINFO6: Final = struct.Struct("=16si")  # address, interface
@@ -28,12 +30,13 @@ _HARMLESS: Final = frozenset((errno.EMSGSIZE,))
 Control = list[tuple[int, int, bytes]]
 
 
-def ask_for_room(sock: Socket) -> None:
-    """A receive buffer as large as is allowed, for bursts and for the time a reload takes."""
+def ask_for_room(sock: Socket, room_bytes: int) -> None:
+    """A receive buffer of that size as far as it is allowed: for bursts, and for the time that a
+    reload takes. Nothing is taken of it before it is used."""
     try:
-        sock.setsockopt(socket.SOL_SOCKET, _SO_RCVBUFFORCE, _ROOM_BYTES)
+        sock.setsockopt(socket.SOL_SOCKET, _SO_RCVBUFFORCE, room_bytes)
     except OSError:  # it needs CAP_NET_ADMIN to go beyond net.core.rmem_max
-        sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, _ROOM_BYTES)
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, room_bytes)
 
 
 def tells_destinations(sock: Socket) -> bool:

@@ -11,7 +11,13 @@ from typing import Any, Final
 from mypy_extensions import mypyc_attr
 
 from penstock.dataplane.board.layout import DATAGRAM_DROPS, W_DATAGRAM_DROPS
-from penstock.dataplane.io.datagrams import MAX_DATAGRAM_BYTES, queued_error, report_errors
+from penstock.dataplane.io.datagrams import (
+    MAX_DATAGRAM_BYTES,
+    OUTLET_ROOM_BYTES,
+    ask_for_room,
+    queued_error,
+    report_errors,
+)
 from penstock.dataplane.io.loop import BROKEN, EXHAUSTED, READABLE, Loop, Pollable
 from penstock.dataplane.io.system import Socket
 
@@ -213,6 +219,7 @@ class Outlets:
             sock = self.loop.system.datagrams(family)
         except OSError:
             return None
+        ask_for_room(sock, OUTLET_ROOM_BYTES)
         report_errors(sock, family)
         made = Outlet(self, index, sock)
         while len(opened) <= index:
