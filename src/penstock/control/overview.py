@@ -68,9 +68,15 @@ def _pool(parts: Parts, pool: Pool) -> PoolView:
     )
 
 
+def _scheme(pool: Pool, endpoint: Endpoint) -> str:
+    if pool.protocol != "http":
+        return pool.protocol
+    return "h2c" if endpoint.http2 else "https" if endpoint.tls else "http"
+
+
 def _endpoint(parts: Parts, pool: Pool, endpoint: Endpoint) -> EndpointView:
     state = parts.states.of(pool.name, endpoint.name)
-    scheme = "https" if endpoint.tls else pool.protocol
+    scheme = _scheme(pool, endpoint)
     return EndpointView(
         name=endpoint.name,
         address=f"{scheme}://{shown_address(endpoint.host, endpoint.port)}{endpoint.base_path}",

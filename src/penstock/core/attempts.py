@@ -8,6 +8,7 @@ A failed attempt counts against ``Retry.attempts``, except:
 
 - a refused connection, while endpoints remain that were not tried (``RetryRules.counts``);
 - an idle connection that its endpoint had closed, replaced by a fresh one, once per exchange;
+- a stream that its endpoint says it did not process (HTTP/2), up to MOST_REFUSED of an exchange;
 - an endpoint that was only full: it is passed over until the request has waited.
 
 When a request used up its attempts at one model, another may stand in and gets attempts of its own.
@@ -24,6 +25,8 @@ from penstock.core.pool.pool import Pool
 
 # Why no other attempt follows, beside the reasons of ``RetryRules.refusal``.
 OVER_BUDGET: Final = "the pool's retry budget is used up"
+# Of one exchange, which an endpoint that refuses everything would keep going for ever.
+MOST_REFUSED: Final = 16
 NOBODY_ELSE: Final = "no other endpoint is left for a request that this one refused"
 
 
@@ -62,6 +65,7 @@ class Attempts:
         self._full: list[Endpoint] = []  # of those tried
         self._given_up: list[str] = []  # models at which the attempts are used up
         self._replaced_stale: bool = False
+        self._refused: int = 0
 
     def failed(self, failure: Failure, model: str, asked: str, env: Env) -> str:
         """Note that an attempt at ``model`` failed. Returns why no other may follow; "" if one may,
@@ -125,6 +129,11 @@ class Attempts:
             return False
         self._replaced_stale = True
         return True
+
+    def replaces_refused(self) -> bool:
+        """Whether another stream may replace one that its endpoint did not process."""
+        self._refused += 1
+        return self._refused <= MOST_REFUSED
 
     def _is_any_left(self, model: str, asked: str, env: Env) -> bool:
         """Whether there is another endpoint for it, or another model that stands in."""

@@ -9,6 +9,7 @@ from typing import Final
 OPENAI: Final = 0
 ANTHROPIC: Final = 1
 OLLAMA: Final = 2
+GRPC: Final = 3  # told by the content type, not by the path
 
 _MESSAGES: Final = b"/messages"
 _THREADS: Final = b"/threads/"

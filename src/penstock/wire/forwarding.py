@@ -85,6 +85,62 @@ def request_id_of(head: RequestHead, hop: Hop) -> bytes:
     return given if len(given) <= _MAX_REQUEST_ID_BYTES else b""
 
 
+class ForwardedHead:
+    """A request's head as an endpoint gets it, but for X-Request-ID, which is new each time.
+
+    Built once for each distinct head of a client; each codec keeps what it made of it.
+    """
+
+    chunked: bool = False
+    content_length: int = -1  # -1: none is told
+    upgrade: bytes = b""
+    has_grpc_timeout: bool = False  # which is told anew each time, less what is gone
+    block: object = None  # as HTTP/2 has it
+    _http1: bytes = b""
+
+    def __init__(self, method: bytes, target: bytes, host: bytes) -> None:
+        self.method: bytes = method
+        self.target: bytes = target
+        self.host: bytes = host
+        self.fields: list[Field] = []  # without Host and framing
+
+    def http1(self) -> bytes:
+        """As HTTP/1.1 writes it, up to the value of its last field, X-Request-ID."""
+        if not self._http1:
+            lines = [b"%b %b HTTP/1.1" % (self.method, self.target), b"Host: " + self.host]
+            lines += [b"%b: %b" % (name, value) for _, name, value in self.fields]
+            self._http1 = b"\r\n".join(lines) + b"\r\n" + self._ending()
+        return self._http1
+
+    def for_other_body(self, length: int, decoded: bool) -> "ForwardedHead":
+        """The same for another body than the client's, of that length.
+
+        Digests of the client's body are left out, and its content coding where it is ``decoded``. A
+        body that comes in chunks tells no length.
+        """
+        other = ForwardedHead(self.method, self.target, self.host)
+        other.fields = self.fields
+        other.chunked = self.chunked
+        other.has_grpc_timeout = self.has_grpc_timeout
+        other.content_length = length if self.content_length >= 0 else -1
+        if decoded or is_sealed(self.fields):
+            left_out = _DIGESTS_AND_CODING if decoded else _DIGESTS
+            other.fields = [field for field in self.fields if field[0] not in left_out]
+        else:  # all but its end is the same
+            other._http1 = self.http1().removesuffix(self._ending()) + other._ending()
+        return other
+
+    def _ending(self) -> bytes:
+        ending = REQUEST_ID_LINE
+        if self.upgrade:
+            ending = b"Connection: Upgrade\r\nUpgrade: %b\r\n%b" % (self.upgrade, ending)
+        if self.chunked:
+            return b"Transfer-Encoding: chunked\r\n" + ending
+        if self.content_length >= 0:
+            return b"Content-Length: %d\r\n%b" % (self.content_length, ending)
+        return ending
+
+
 def forwarded_request(
     head: RequestHead,
     target: bytes,
@@ -92,11 +148,8 @@ def forwarded_request(
     hop: Hop,
     edits: list[Edit],
     upgrade: bytes = b"",
-) -> bytes:
-    """The head for the endpoint, up to the value of its last field, X-Request-ID.
-
-    ``upgrade`` is a protocol that the endpoint is asked to change to.
-    """
+) -> ForwardedHead:
+    """The head for the endpoint. ``upgrade`` is a protocol that it is asked to change to."""
     trusted = hop.trusted
     origin = hop.origin
     via: list[bytes] = []
@@ -121,34 +174,28 @@ def forwarded_request(
         fields.append(field)
     address = hop.address.encode()
     before = [*origin.forwarded_for, address]
-    forwarded = [*origin.forwarded, _forwarded_element(address, hop.scheme, head.host)]
+    elements = [*origin.forwarded, _forwarded_element(address, hop.scheme, head.host)]
     via.append(b"%b %b" % (head.version, hop.via))
     scheme = hop.scheme.encode()
     fields.append((b"x-forwarded-for", b"X-Forwarded-For", b", ".join(before)))
     fields.append((b"x-forwarded-proto", b"X-Forwarded-Proto", origin.proto or scheme))
     if origin.host or head.host:
         fields.append((b"x-forwarded-host", b"X-Forwarded-Host", origin.host or head.host))
-    fields.append((b"forwarded", b"Forwarded", b", ".join(forwarded)))
+    fields.append((b"forwarded", b"Forwarded", b", ".join(elements)))
     fields.append((b"via", b"Via", b", ".join(via)))
     for operation, _, lower, value in edits:
         if lower == b"host" and operation != "remove":
             host = value
         if operation != "add" and b"-" in lower:
             fields = _without_lookalikes(fields, lower)
-    lines = [b"%b %b HTTP/1.1" % (head.method, target), b"Host: " + host]
-    lines += [
-        b"%b: %b" % (name, value)
-        for lower, name, value in edited(fields, edits)
-        if lower != b"host"  # exactly one, whatever the edits are
-    ]
-    if head.chunked:
-        lines.append(b"Transfer-Encoding: chunked")
-    elif head.content_length >= 0:
-        lines.append(b"Content-Length: %d" % head.content_length)
-    if upgrade:
-        lines += [b"Connection: Upgrade", b"Upgrade: " + upgrade]
-    lines.append(REQUEST_ID_LINE)
-    return b"\r\n".join(lines)
+    forwarded = ForwardedHead(head.method, target, host)
+    # Exactly one Host, whatever the edits are.
+    forwarded.fields = [field for field in edited(fields, edits) if field[0] != b"host"]
+    forwarded.chunked = head.chunked
+    forwarded.content_length = -1 if head.chunked else head.content_length
+    forwarded.upgrade = upgrade
+    forwarded.has_grpc_timeout = any([field[0] == b"grpc-timeout" for field in forwarded.fields])
+    return forwarded
 
 
 def _without_lookalikes(fields: list[Field], lower: bytes) -> list[Field]:
@@ -172,25 +219,9 @@ UNTIL_CLOSE: Final = 3
 CONTINUE: Final = b"HTTP/1.1 100 Continue\r\n\r\n"
 
 
-def is_sealed(head: RequestHead) -> bool:
+def is_sealed(fields: list[Field]) -> bool:
     """Whether a request's head vouches for the bytes of its body."""
-    return any([field[0] in _DIGESTS or field[0] in _SIGNATURES for field in head.fields])
-
-
-def for_other_body(prefix: bytes, head: RequestHead, length: int, decoded: bool = False) -> bytes:
-    """A forwarded head, as far as ``forwarded_request`` makes it, for another body of that length.
-
-    Digests of the client's body are left out, and its content coding where it is ``decoded``. A
-    body that comes in chunks tells no length.
-    """
-    if decoded or is_sealed(head):
-        left_out = _DIGESTS_AND_CODING if decoded else _DIGESTS
-        lines = prefix.split(b"\r\n")
-        prefix = b"\r\n".join([ln for ln in lines if ln.partition(b":")[0].lower() not in left_out])
-    if head.content_length < 0:
-        return prefix
-    ending = b"Content-Length: %d\r\n%b" % (head.content_length, REQUEST_ID_LINE)
-    return b"%bContent-Length: %d\r\n%b" % (prefix.removesuffix(ending), length, REQUEST_ID_LINE)
+    return any([field[0] in _DIGESTS or field[0] in _SIGNATURES for field in fields])
 
 
 def forwarded_response(

@@ -111,7 +111,7 @@ def forwarded(*lines: str) -> dict[str, str]:
         "\r\n".join(["GET / HTTP/1.1", "Host: a", *lines, "", ""]).encode(), 8192, 100
     )
     hop = Hop("10.0.0.1", "http", True, b"v", origin_of(head, "10.0.0.1", TRUSTED))
-    sent = forwarded_request(head, b"/", b"a", hop, []).decode().split("\r\n")[1:]
+    sent = forwarded_request(head, b"/", b"a", hop, []).http1().decode().split("\r\n")[1:]
     return dict(line.split(": ", 1) for line in sent)
 
 

@@ -162,6 +162,7 @@ def _compile_endpoint(name: str, endpoint: Endpoint) -> snapshot.Endpoint:
         "host": url.host,
         "port": url.port,
         "tls": url.tls,
+        "http2": url.http2,
         "base_path": url.base_path,
         "headers": tuple(endpoint.headers.items()),
         "kv_events": compiled_kv_events(endpoint.kv_events),

@@ -60,12 +60,11 @@ ENGINE_RETRIED: Final = (429, 502, 503, 504)
 _TLS: Final = snapshot.EndpointTls()
 _PROBE: Final = snapshot.Probe()
 _DECISIONS: Final = snapshot.Decisions()
-_SCHEME_PORTS: Final = {"http": 80, "https": 443, "tcp": 0, "udp": 0}  # 0: none is usual
+_SCHEME_PORTS: Final = {"http": 80, "https": 443, "h2c": 80, "tcp": 0, "udp": 0}  # 0: none is usual
 _RELAYED: Final[dict[str, Literal["http", "tcp", "udp"]]] = {"tcp": "tcp", "udp": "udp"}
 _OTHER_SCHEMES: Final = {
-    "grpc": "; gRPC needs HTTP/2, which is not offered",
-    "grpcs": "; gRPC needs HTTP/2, which is not offered",
-    "h2c": "; HTTP/2 is not offered",
+    "grpc": "; gRPC is spoken over HTTP/2: write h2c://",
+    "grpcs": "; gRPC over TLS is not offered to endpoints",
     "ws": "; WebSockets begin with HTTP: write http://",
     "wss": "; WebSockets begin with HTTP: write https://",
 }
@@ -85,6 +84,7 @@ class EndpointUrl:
     tls: bool
     base_path: str = ""  # that all paths begin with there; without a slash at its end
     protocol: Literal["http", "tcp", "udp"] = "http"
+    http2: bool = False  # with prior knowledge
 
 
 def parse_endpoint_url(value: object) -> EndpointUrl:
@@ -110,7 +110,7 @@ def parse_endpoint_url(value: object) -> EndpointUrl:
     if scheme not in _SCHEME_PORTS:
         other = _OTHER_SCHEMES.get(scheme, "")
         raise ValueError(
-            "an endpoint's URL begins with http://, https://, tcp:// or udp://, not "
+            "an endpoint's URL begins with http://, https://, h2c://, tcp:// or udp://, not "
             f"{scheme}://{other}"
         )
     authority, slash, beyond = rest.partition("/")
@@ -132,7 +132,9 @@ def parse_endpoint_url(value: object) -> EndpointUrl:
     if number == 0:
         raise ValueError("an endpoint cannot have port 0")
     protocol = _RELAYED.get(scheme, "http")
-    return EndpointUrl(parse_host(host), number, scheme == "https", base_path, protocol)
+    return EndpointUrl(
+        parse_host(host), number, scheme == "https", base_path, protocol, http2=scheme == "h2c"
+    )
 
 
 class Endpoint(Section):
@@ -142,6 +144,7 @@ class Endpoint(Section):
         required(
             "`http://host:port` or `https://host:port`; http where only `host:port` is given. A "
             "path, as in `https://host/openai`, comes before every path that is asked for there. "
+            "`h2c://host:port`: HTTP/2 without TLS. "
             "`tcp://host:port`: connections of `tcp` and `tls-passthrough` listeners. "
             "`udp://host:port`: datagrams of `udp` listeners."
         )

@@ -20,6 +20,7 @@ class Endpoint(Data, frozen=True):
     host: str
     port: int
     tls: bool = False
+    http2: bool = False  # it speaks HTTP/2 without being asked
     weight: float = 1.0
     max_in_flight: int = 0
     priority: int = 0  # of its group: 0 first

@@ -39,7 +39,7 @@ from penstock.wire.forwarding import (
     lacks_date,
     switched_response,
 )
-from penstock.wire.http1 import BadMessage, RequestHead, ResponseHead
+from penstock.wire.http1 import BadMessage, Field, RequestHead, ResponseHead
 from penstock.wire.http2.codes import CLIENT_PREFACE
 
 # Pipelined bytes taken in while a response is under way; beyond that they stay in the kernel.
@@ -350,6 +350,9 @@ class ClientConnection(ClientHead, Front):
             return True
         self._arm(self.settings.write_idle_s)
         return False
+
+    def trailers(self, fields: list[Field]) -> None:
+        """They come in the last chunk, where the body comes in chunks."""
 
     def interim(self, head: ResponseHead) -> None:
         self.write(interim_response(head))

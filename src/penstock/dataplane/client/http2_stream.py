@@ -23,7 +23,7 @@ from penstock.wire.forwarding import Edit, ResponseRules, forwarded_fields, lack
 from penstock.wire.http1 import BadMessage, Field, RequestHead, ResponseHead
 from penstock.wire.http2.codes import CANCEL, INTERNAL_ERROR, NO_ERROR
 from penstock.wire.http2.connection import Http2Connection
-from penstock.wire.http2.header_block import HeaderBlock, response_block
+from penstock.wire.http2.header_block import HeaderBlock, response_block, trailer_block
 from penstock.wire.http2.request_head import request_head_of
 from penstock.wire.http2.stream import Stream, StreamReceiver
 
@@ -89,6 +89,7 @@ class Http2Stream(StreamReceiver, Front):
     _pending: bytes = b""  # of the response, which the client's windows had no room for
     _pending_at: int = 0
     _ends_after: bool = False  # the response ends with what is pending
+    _trailers: HeaderBlock | None = None  # of the response
     _response_bytes: int = 0
 
     def __init__(
@@ -314,23 +315,32 @@ class Http2Stream(StreamReceiver, Front):
         self.deadline = 0.0
         exchange = self.exchange
         if exchange is None:
-            self._conclude()
+            self._finish_stream()
             return
         try:
             exchange.on_client_drained()
         except Exception:  # noqa: BLE001 - one stream's bug must not end the others
             self._crash(exchange)
 
+    def trailers(self, fields: list[Field]) -> None:
+        self._trailers = trailer_block([(lower, lower, value) for lower, _, value in fields])
+
     def finish(self) -> None:
         self.exchange = None
-        self.deadline = self.deadline if self._pending else 0.0
         if self._pending:
-            self._ends_after = True
+            self._ends_after = self._trailers is None
+            return
+        self.deadline = 0.0
+        self._finish_stream()
+
+    def _finish_stream(self) -> None:
+        trailers = self._trailers
+        if trailers is not None:
+            self.codec.send_trailers(self.stream, trailers)
         elif self.stream.local_open:
             self.codec.send_data(self.stream, b"", True)
-            self._conclude()
-        else:
-            self._conclude()
+        self.host.touch()
+        self._conclude()
 
     def _conclude(self) -> None:
         """The response has left: a client that still sends is told to stop (RFC 9113, 8.1)."""

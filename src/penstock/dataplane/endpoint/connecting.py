@@ -7,20 +7,40 @@ from penstock.dataplane.endpoint.address_race import AddressRace
 from penstock.dataplane.endpoint.connection import EndpointConnection
 from penstock.dataplane.endpoint.connector import Connector
 from penstock.dataplane.endpoint.http1 import Http1Connection
+from penstock.dataplane.endpoint.http2 import Http2Connections, Http2EndpointConnection
+from penstock.dataplane.endpoint.stream import EndpointStream
 from penstock.dataplane.io.loop import WRITABLE
 from penstock.dataplane.io.system import Socket
 from penstock.dataplane.io.tls import TlsChannel
 
 
 def connect_http(connector: Connector) -> Http1Connection:
-    """The same, to an endpoint that speaks HTTP."""
-    connection = connect(connector)
+    """A connection to an endpoint that speaks HTTP/1.1. Raises as ``connect`` does."""
+    connection = _connection(connector)
     assert isinstance(connection, Http1Connection)
     return connection
 
 
-def connect(connector: Connector) -> EndpointConnection:
-    """A connection under way. Raises OSError when there is no route or no descriptor for it."""
+def connect(connector: Connector) -> EndpointStream:
+    """A stream on a connection that is under way; ``await_connection`` it.
+
+    Raises OSError when there is no route or no descriptor for it.
+    """
+    if not connector.http2:
+        return _connection(connector)
+    streams = connector.streams
+    if not isinstance(streams, Http2Connections):
+        streams = Http2Connections()
+        connector.streams = streams
+    joined = streams.joinable()
+    if joined is not None:
+        return joined
+    made = _connection(connector)
+    assert isinstance(made, Http2EndpointConnection)
+    return streams.add(made)
+
+
+def _connection(connector: Connector) -> EndpointConnection:
     loop = connector.loop
     addresses = connector.addresses
     race: AddressRace | None = None
@@ -35,11 +55,13 @@ def connect(connector: Connector) -> EndpointConnection:
     tls = None
     if connector.tls is not None:
         tls = TlsChannel(connector.tls, False, connector.server_name)
-    connection = (
-        Http1Connection(connector, sock, address, tls)
-        if connector.settings.speaks_http
-        else EndpointConnection(connector, sock, address, tls)
-    )
+    connection: EndpointConnection
+    if not connector.settings.speaks_http:
+        connection = EndpointConnection(connector, sock, address, tls)
+    elif connector.http2:
+        connection = Http2EndpointConnection(connector, sock, address, tls)
+    else:
+        connection = Http1Connection(connector, sock, address, tls)
     if race is not None:
         race.begin(connection)
         connection.race = race

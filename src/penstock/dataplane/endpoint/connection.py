@@ -9,7 +9,9 @@ from penstock.dataplane.board.load_tally import LoadTally
 from penstock.dataplane.endpoint.address_race import Address, AddressRace, Racer
 from penstock.dataplane.endpoint.connector import Connector, KeptConnection
 from penstock.dataplane.endpoint.response_sink import ResponseSink
-from penstock.dataplane.io.loop import PEER_CLOSED, WRITABLE
+from penstock.dataplane.endpoint.stream import EndpointStream
+from penstock.dataplane.io.connection import Connection
+from penstock.dataplane.io.loop import PEER_CLOSED, READABLE, WRITABLE
 from penstock.dataplane.io.system import Socket
 from penstock.dataplane.io.tls import TlsChannel
 
@@ -18,7 +20,7 @@ HANDSHAKE: Final = 1
 CONNECTED: Final = 2
 
 
-class EndpointConnection(KeptConnection, Racer):
+class EndpointConnection(KeptConnection, Racer, EndpointStream):
     """Made for one sink, which is told once it is there. What is spoken on it is the subclass's;
     of TCP alone nothing is."""
 
@@ -38,12 +40,11 @@ class EndpointConnection(KeptConnection, Racer):
         self.sink: ResponseSink | None = None
         self.requests: int = 0
         self.answered: bool = False  # any byte of the response under way came
-        self.never_arrived: bool = False  # the request under which this ended: see tcp_evidence
+        self.lost_request: bool = False  # nobody read the one under which this ended
         self.expires_at: float = 0.0  # when the whole request must be done; 0.0: never
         self.phase: int = CONNECTING
 
     def arm(self, timeout: float) -> None:
-        """The next thing must happen within ``timeout`` seconds (0.0: any time)."""
         deadline = self.loop.env.now + timeout if timeout > 0.0 else 0.0
         expires = self.expires_at
         if expires > 0.0 and (deadline == 0.0 or expires < deadline):
@@ -54,8 +55,50 @@ class EndpointConnection(KeptConnection, Racer):
             deadline = race.next_look(self.loop.env.now)
         self.deadline = deadline
 
+    # --- as the stream of a request (EndpointStream) -----------------------------------------
+
+    def await_connection(self, sink: ResponseSink, expires_at: float) -> None:
+        self.sink = sink
+        self.expires_at = expires_at
+
+    def is_full(self) -> bool:
+        return self.unsent is not None
+
+    def waiting_bytes(self) -> int:
+        return len(self.unsent) if self.unsent is not None else 0
+
+    def take_answer(self, takes: bool) -> bool:
+        if not self.open or takes == (self.events & READABLE != 0):
+            return False
+        if takes:
+            self.resume_reading()
+        else:
+            self.pause_reading()
+        return True
+
+    def peer(self) -> bytes:
+        return self.address.shown
+
+    def is_first(self) -> bool:
+        return self.requests == 0
+
+    def was_reused(self) -> bool:
+        return self.requests > 1
+
+    def was_answered(self) -> bool:
+        return self.answered
+
+    def ran_out_of_time(self) -> bool:
+        return self.timed_out
+
+    def never_arrived(self) -> bool:
+        return self.lost_request
+
+    def hand_over(self) -> Connection:
+        self.sink = None
+        return self
+
     def give_up(self) -> None:
-        """The sink wants no more of this; the endpoint sees the connection close at once."""
         self.sink = None
         self.close()
 
@@ -121,7 +164,7 @@ class EndpointConnection(KeptConnection, Racer):
         sink = self.sink
         try:
             if sink is not None and self.phase != CONNECTED:
-                self._connect_late()
+                self.connect_late()
             else:
                 self.run_out_of_time()
         except Exception:
@@ -151,7 +194,8 @@ class EndpointConnection(KeptConnection, Racer):
         else:
             self.fail(CONNECT_FAILED, f"connecting failed: {', '.join(race.failed)}")
 
-    def _connect_late(self) -> None:
+    def connect_late(self) -> None:
+        """Connecting takes too long, at this address at least."""
         race = self.race
         now = self.loop.env.now
         if race is not None and race.start_another(now):
@@ -206,6 +250,10 @@ class EndpointConnection(KeptConnection, Racer):
     def _connected(self) -> None:
         self.phase = CONNECTED
         self.deadline = 0.0
+        self.connected()
+
+    def connected(self) -> None:
+        """It is there, TLS included: who waits for it is told."""
         sink = self.sink
         if sink is None:
             self.close()

@@ -8,6 +8,7 @@ from penstock.core.health.connection_reuse import ReuseHistory
 from penstock.dataplane.board.counted_endpoint import CountedEndpoint
 from penstock.dataplane.board.layout import L_ADDRESS
 from penstock.dataplane.endpoint.address_race import Address
+from penstock.dataplane.endpoint.stream import StreamSource
 from penstock.dataplane.io.connection import Connection
 from penstock.dataplane.io.loop import Loop
 from penstock.dataplane.io.system import Socket
@@ -66,6 +67,8 @@ class Connector:
         # Raised when connections opened before are not to be used again.
         self.address_generation: int = 0
         self.idle: list[KeptConnection] = []  # the one used last stands last
+        self.http2: bool = False  # what it speaks, with prior knowledge
+        self.streams: StreamSource | None = None  # of one that speaks HTTP/2, once it was used
         self.reuse: ReuseHistory = ReuseHistory()
         self.open_connections: int = 0
         self.removed: bool = False  # the endpoint is configured no longer: nothing is kept
@@ -84,10 +87,11 @@ class Connector:
         used = self.preferred
         before = {address.sockaddr for address in self.addresses}
         moved = before != known.keys() and (used is None or used.sockaddr not in known)
-        reached_by = (tls is not None, tls_spec, settings.speaks_http)
+        reached_by = (tls is not None, tls_spec, settings.speaks_http, spec.http2)
         replaced = self._reached_by != reached_by or moved
         if replaced:
             self._reached_by = reached_by
+            self.http2 = spec.http2
             self.address_generation += 1
             self.close_idle()
             self.reuse = ReuseHistory()
@@ -132,6 +136,8 @@ class Connector:
         self.idle = []
         for connection in idle:
             connection.close_in_order()
+        if self.streams is not None:
+            self.streams.close_idle()
 
     def _number_address(self) -> None:
         preferred = self.preferred

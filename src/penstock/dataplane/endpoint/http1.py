@@ -13,6 +13,7 @@ from penstock.dataplane.endpoint.tcp_evidence import never_arrived
 from penstock.dataplane.io.system import Socket
 from penstock.dataplane.io.tls import TlsChannel
 from penstock.wire.chunked import ChunkedReader, encode_chunk
+from penstock.wire.forwarding import ForwardedHead
 from penstock.wire.http1 import (
     BLANKS_AFTER_SIZE,
     BadMessage,
@@ -67,7 +68,6 @@ class Http1Connection(EndpointConnection):
         expires_at: float,
         upgrade: Upgrade | None = None,
     ) -> None:
-        """A request is about to be sent for this sink; ``upgrade``: it asks for that protocol."""
         self._upgrade = upgrade
         self.sink = sink
         self.requests += 1
@@ -79,6 +79,20 @@ class Http1Connection(EndpointConnection):
             self._state = _HEAD
             self._sent_before = self.sent_bytes
             self.idled_s = self.loop.env.now - self.idle_since
+
+    def send_request(
+        self, head: ForwardedHead, request_id: bytes, body: bytes, complete: bool
+    ) -> bool:
+        data = b"%b%b\r\n\r\n%b" % (head.http1(), request_id, body)
+        self.request_sent = complete
+        self.tally.bytes_sent += len(data)
+        return self.send(data)
+
+    def send_more(self, data: bytes, complete: bool) -> None:
+        self.request_sent = complete
+        if data:
+            self.tally.bytes_sent += len(data)
+            self.send(data)
 
     def survived(self) -> bool:
         idle_s = self.loop.env.now - self.idle_since
@@ -291,14 +305,14 @@ class Http1Connection(EndpointConnection):
 
     def _on_stale(self) -> None:
         """It was idle, and ended under a request of which no byte was answered."""
-        self.never_arrived = not self.broken and never_arrived(self.sock, self._sent_before)
+        self.lost_request = not self.broken and never_arrived(self.sock, self._sent_before)
         used_s = self.loop.env.now - self.idle_since - self.idled_s
-        if self.never_arrived or used_s < EARLY_S:
+        if self.lost_request or used_s < EARLY_S:
             self.connector.reuse.ended(self.streamed, self.idled_s)
         self.fail(
             RESET,
             "the endpoint closed a connection that had been idle as the request went out on it"
-            if self.never_arrived
+            if self.lost_request
             else "the endpoint closed a connection that had been idle, after the request arrived",
         )
 

@@ -2,7 +2,7 @@
 
 from mypy_extensions import mypyc_attr
 
-from penstock.wire.http1 import ResponseHead
+from penstock.wire.http1 import Field, ResponseHead
 
 
 # No trait: every chunk comes through here, and a trait's methods are looked up.
@@ -34,6 +34,9 @@ class ResponseSink:
     def on_body(self, data: bytes, complete: bool) -> None:
         """More of the body, framed as asked."""
         raise NotImplementedError
+
+    def on_trailers(self, fields: list[Field]) -> None:
+        """Fields behind the body, whose end follows with ``on_body``."""
 
     def on_endpoint_failed(self, outcome: int, reason: str) -> None:
         """No whole response will come; ``outcome`` as in core.ticket. The connection is closed."""

@@ -4,7 +4,8 @@ import json
 from collections.abc import Mapping, Sequence
 from typing import Final
 
-from penstock.wire.api_family import ANTHROPIC, OLLAMA, OPENAI
+from penstock.wire.api_family import ANTHROPIC, GRPC, OLLAMA, OPENAI
+from penstock.wire.grpc import status_of_own_error, trailers_only
 from penstock.wire.http1 import ALLOWED_METHODS
 
 # What each refusal is called in its JSON body, for programs.
@@ -66,8 +67,12 @@ def refusal(
     kind: str = "",
     family: int = OPENAI,
 ) -> Answer:
-    """An error as JSON, in the form that clients of that family of inference APIs already read;
-    Anthropic's has types of its own and no code."""
+    """An error in the form that clients of that family already read: of inference APIs as JSON
+    (Anthropic's has types of its own and no code), of gRPC as a status without a message."""
+    if family == GRPC:
+        fields = trailers_only(status_of_own_error(status), message)
+        headers = [(name.decode(), value.decode("latin-1")) for name, _, value in fields]
+        return Answer(200, b"", headers, message)
     if family == ANTHROPIC:
         kind = _ANTHROPIC_TYPES.get(status, "api_error")
     else:

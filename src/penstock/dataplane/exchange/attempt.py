@@ -8,13 +8,14 @@ from mypy_extensions import mypyc_attr
 
 from penstock.core.ticket import ABANDONED, CONNECT_FAILED, Ticket
 from penstock.dataplane.endpoint.connecting import connect
-from penstock.dataplane.endpoint.connection import EndpointConnection
 from penstock.dataplane.endpoint.idle_connections import take_idle
 from penstock.dataplane.endpoint.response_sink import ResponseSink
+from penstock.dataplane.endpoint.stream import EndpointStream
 from penstock.dataplane.exchange.turn import FIRST_BYTE, NO_TIMER, STREAM_IDLE, Turn
-from penstock.dataplane.io.loop import EXHAUSTED, READABLE
+from penstock.dataplane.io.connection import Connection
+from penstock.dataplane.io.loop import EXHAUSTED
 from penstock.dataplane.pool.live_endpoint import LiveEndpoint
-from penstock.wire.http1 import ResponseHead
+from penstock.wire.http1 import Field, ResponseHead
 
 
 # No trait: every chunk comes through here, and a trait's methods are looked up.
@@ -64,15 +65,18 @@ class AttemptOwner:
         """More of the body, framed as asked."""
         raise NotImplementedError
 
+    def on_attempt_trailers(self, attempt: "Attempt", fields: list[Field]) -> None:
+        """Fields behind the body, whose end follows."""
+
     def on_attempt_failed(
         self,
         attempt: "Attempt",
-        connection: EndpointConnection | None,
+        stream: EndpointStream | None,
         outcome: int,
         reason: str,
     ) -> None:
         """No whole response will come. ``outcome`` is of ``core.ticket``: ABANDONED where the fault
-        is ours. The connection, if there was one, is closed. It is yet to be settled."""
+        is ours. The stream, if there was one, is over. It is yet to be settled."""
         raise NotImplementedError
 
     def on_attempt_drained(self, attempt: "Attempt") -> None:
@@ -87,7 +91,7 @@ class AttemptOwner:
 class Attempt(ResponseSink):
     """Opened with its ticket; settled once, however it ends."""
 
-    connection: EndpointConnection | None = None  # while it is at work
+    stream: EndpointStream | None = None  # while it is at work
     sent: bool = False  # any of the request
     peer: bytes = b""  # the address that it goes to
     connect_s: float = 0.0  # that a fresh connection took
@@ -106,11 +110,14 @@ class Attempt(ResponseSink):
         ``take_idle``."""
         connector = self.endpoint.connector
         if connector.idle:
-            connection = take_idle(connector, now, once)
-            if connection is not None:
-                self.connection = connection
-                self.peer = connection.address.shown
-                self.owner.on_attempt_connected(self)
+            idle = take_idle(connector, now, once)
+            if idle is not None:
+                self._use(idle)
+                return
+        elif connector.streams is not None:
+            stream = connector.streams.ready()
+            if stream is not None:
+                self._use(stream)
                 return
         self.begin_anew(now)
 
@@ -118,7 +125,7 @@ class Attempt(ResponseSink):
         """On a fresh connection."""
         connector = self.endpoint.connector
         try:
-            connection = connect(connector)
+            stream = connect(connector)
         except OSError as error:
             if error.errno in EXHAUSTED:  # which says nothing about the endpoint
                 reason = f"no connection can be opened: {error.strerror}"
@@ -127,27 +134,30 @@ class Attempt(ResponseSink):
                 reason = f"connecting failed: {error.strerror}"
                 self.owner.on_attempt_failed(self, None, CONNECT_FAILED, reason)
             return
-        connection.sink = self
-        connection.expires_at = self.expires_at
-        self.connection = connection
-        self.peer = connection.address.shown
+        stream.await_connection(self, self.expires_at)
+        self.stream = stream
+        self.peer = stream.peer()
         self._began = now
-        connection.arm(connector.settings.connect_s)
+        stream.arm(connector.settings.connect_s)
 
-    def hand_over(self) -> EndpointConnection:
+    def _use(self, stream: EndpointStream) -> None:
+        self.stream = stream
+        self.peer = stream.peer()
+        self.owner.on_attempt_connected(self)
+
+    def hand_over(self) -> Connection:
         """Its connection, for a relay to go on from."""
-        connection = self.connection
-        assert connection is not None
-        self.connection = None
-        connection.sink = None
-        return connection
+        stream = self.stream
+        assert stream is not None
+        self.stream = None
+        return stream.hand_over()
 
     def give_up(self) -> None:
-        """The endpoint sees the connection close at once."""
-        connection = self.connection
-        self.connection = None
-        if connection is not None:
-            connection.give_up()
+        """The endpoint sees that at once."""
+        stream = self.stream
+        self.stream = None
+        if stream is not None:
+            stream.give_up()
 
     def settle(self, outcome: int, now: float) -> None:
         """Settle its ticket, unless it was: whoever ends an exchange need not know."""
@@ -160,37 +170,35 @@ class Attempt(ResponseSink):
 
     def is_connecting(self) -> bool:
         """Whether there is a connection under way, on which nothing was sent yet."""
-        return self.connection is not None and not self.sent
+        return self.stream is not None and not self.sent
 
     def take_turn(self, turn: Turn, now: float) -> None:
         """Read or hold the answer, and time the endpoint, as that row says."""
-        connection = self.connection
-        if connection is None or not connection.open:
+        stream = self.stream
+        if stream is None:
             return
-        if turn.takes_answer != (connection.events & READABLE != 0):
+        if stream.take_answer(turn.takes_answer):
             if turn.takes_answer:
-                connection.resume_reading()
                 self.ticket.go_on(now)
             else:
-                connection.pause_reading()  # the endpoint owes nothing meanwhile
-                self.ticket.hold(now)
+                self.ticket.hold(now)  # the endpoint owes nothing meanwhile
         settings = self.endpoint.connector.settings
         if turn.timer == NO_TIMER:
-            connection.arm(0.0)
+            stream.arm(0.0)
         elif turn.timer == FIRST_BYTE:
-            connection.arm(settings.first_byte_s)
+            stream.arm(settings.first_byte_s)
         elif turn.timer == STREAM_IDLE:
-            connection.arm(settings.stream_idle_s)
+            stream.arm(settings.stream_idle_s)
         else:
-            connection.arm(settings.connect_s)
+            stream.arm(settings.connect_s)
 
     # --- its connection (ResponseSink) ------------------------------------------------------
 
     def on_connected(self) -> None:
-        connection = self.connection
-        assert connection is not None
-        self.connect_s = connection.loop.env.now - self._began
-        self.peer = connection.address.shown
+        stream = self.stream
+        assert stream is not None
+        self.connect_s = self.endpoint.connector.loop.env.now - self._began
+        self.peer = stream.peer()
         self.owner.on_attempt_connected(self)
 
     def on_interim(self, head: ResponseHead) -> None:
@@ -204,18 +212,21 @@ class Attempt(ResponseSink):
 
     def on_response(self, head: ResponseHead, body: bytes, complete: bool) -> None:
         if complete:
-            self.connection = None
+            self.stream = None
         self.owner.on_attempt_answered(self, head, body, complete)
 
     def on_body(self, data: bytes, complete: bool) -> None:
         if complete:
-            self.connection = None
+            self.stream = None
         self.owner.on_attempt_body(self, data, complete)
 
+    def on_trailers(self, fields: list[Field]) -> None:
+        self.owner.on_attempt_trailers(self, fields)
+
     def on_endpoint_failed(self, outcome: int, reason: str) -> None:
-        connection = self.connection
-        self.connection = None
-        self.owner.on_attempt_failed(self, connection, outcome, reason)
+        stream = self.stream
+        self.stream = None
+        self.owner.on_attempt_failed(self, stream, outcome, reason)
 
     def on_endpoint_drained(self) -> None:
         self.owner.on_attempt_drained(self)

@@ -15,7 +15,7 @@ from typing import Final
 
 from penstock.core.admission.gate import Ending
 from penstock.core.policy.support.own import own_failure
-from penstock.core.ticket import ABANDONED, CLIENT_GONE, DONE, GARBAGE, TIMEOUT
+from penstock.core.ticket import ABANDONED, CLIENT_GONE, DONE, GARBAGE, TIMEOUT, Ticket
 from penstock.dataplane.board.layout import (
     P_CLIENT_GONE,
     P_CUT,
@@ -25,8 +25,7 @@ from penstock.dataplane.board.layout import (
     W_UNROUTED,
 )
 from penstock.dataplane.context import Context
-from penstock.dataplane.endpoint.connection import EndpointConnection
-from penstock.dataplane.endpoint.http1 import Http1Connection
+from penstock.dataplane.endpoint.stream import EndpointStream
 from penstock.dataplane.exchange import answers
 from penstock.dataplane.exchange.answer_tap import AnswerTap, changes_length, reading_for
 from penstock.dataplane.exchange.answers import Answer
@@ -55,8 +54,10 @@ from penstock.dataplane.pool.live_endpoint import LiveEndpoint
 from penstock.dataplane.pool.model_waits import ModelsAwaiter
 from penstock.dataplane.route.plan import Plan, PoolPlan
 from penstock.dataplane.tunnel.relay import CLIENT_BROKE, CUT, ENDPOINT_BROKE, Relay, RelayOwner
-from penstock.wire.forwarding import Edit, for_other_body
-from penstock.wire.http1 import RequestHead, ResponseHead
+from penstock.wire.api_family import GRPC, OPENAI
+from penstock.wire.forwarding import Edit
+from penstock.wire.grpc import http_status_of, parse_status
+from penstock.wire.http1 import Field, RequestHead, ResponseHead
 from penstock.wire.openai import OTHER
 
 # Phases of the histograms, as in board.PHASES.
@@ -84,6 +85,7 @@ class Exchange(AttemptOwner, ModelsAwaiter, GatheringOwner, RelayOwner):
     why: str = ""  # it was refused or cut, in a sentence
     parse_s: float = 0.0  # from its head's first byte until the head was whole
     first_byte_at: float = 0.0
+    grpc_status: int = -1  # that the endpoint told; -1: none
     _chunked: bool = False  # pieces of the answer come in chunks
     _turn: Turn | None = None  # the row that was applied last
     _client_full: bool = False  # bytes wait for it to take them
@@ -124,6 +126,10 @@ class Exchange(AttemptOwner, ModelsAwaiter, GatheringOwner, RelayOwner):
         dispatch.priority = pool_plan.priority
         if pool.request_s > 0.0:
             dispatch.expires_at = self.began + pool.request_s
+        if plan.grpc_timeout_s > 0.0:
+            expires_at = self.began + plan.grpc_timeout_s
+            if dispatch.expires_at == 0.0 or expires_at < dispatch.expires_at:
+                dispatch.expires_at = expires_at
         if plan.mirror is not None and env.random() < plan.mirror_share:
             self.mirror = start_mirror(self.context, plan.mirror, self.head, self.request_id)
             if self.mirror is not None:
@@ -208,13 +214,13 @@ class Exchange(AttemptOwner, ModelsAwaiter, GatheringOwner, RelayOwner):
     def on_attempt_connected(self, attempt: Attempt) -> None:
         """Send the head, with the body so far, in one write."""
         pool_plan = self.pool_plan
-        connection = attempt.connection
+        stream = attempt.stream
         assert pool_plan is not None
-        assert isinstance(connection, Http1Connection)
+        assert stream is not None
         endpoint = attempt.endpoint
-        if connection.requests == 0:
+        if stream.is_first():
             pool_plan.pool.counters.record(_CONNECT, attempt.connect_s)
-        connection.begin(attempt, self.head.bodiless, attempt.expires_at, pool_plan.upgrade)
+        stream.begin(attempt, self.head.bodiless, attempt.expires_at, pool_plan.upgrade)
         inspection = self.inspection
         legible = False
         if inspection is not None:
@@ -223,17 +229,14 @@ class Exchange(AttemptOwner, ModelsAwaiter, GatheringOwner, RelayOwner):
             endpoint.give_slot(attempt.ticket)
         body = self.body
         complete = body.complete
-        prefix = pool_plan.prefix(endpoint, legible)
+        head = pool_plan.forwarded(endpoint, legible)
         if body.other_length >= 0:
-            prefix = for_other_body(prefix, self.head, body.other_length, body.decoded)
+            head = head.for_other_body(body.other_length, body.decoded)
         kept = body.kept()
-        data = b"%b%b\r\n\r\n%b" % (prefix, self.request_id, kept)
         attempt.sent = True
-        connection.request_sent = complete
         if complete:  # the row of the table that is the common one
-            connection.arm(endpoint.connector.settings.first_byte_s)
-        taken = connection.send(data)
-        endpoint.tally.bytes_sent += len(data)
+            stream.arm(endpoint.connector.settings.first_byte_s)
+        taken = stream.send_request(head, self.request_id, kept, complete)
         if body.room and complete and not self._may_be_sent_again(pool_plan, endpoint):
             self._forget_body()
             if taken:
@@ -255,20 +258,14 @@ class Exchange(AttemptOwner, ModelsAwaiter, GatheringOwner, RelayOwner):
             if self._heeds(self.inspection, self.inspection.read(data, complete)):
                 dispatch.begin()
             return
-        if attempt is None or not attempt.sent or attempt.connection is None:
+        if attempt is None or not attempt.sent or attempt.stream is None:
             self._take_turns()
             return
         if body.size > MAX_REPLAY_BYTES and body.replayable:
             self._forget_body()
             body.give_room_back(self.context)
-        connection = attempt.connection
-        endpoint = attempt.endpoint
-        assert isinstance(connection, Http1Connection)
-        connection.request_sent = complete
         self._awaits_continue = False
-        if data:
-            connection.send(data)
-            endpoint.tally.bytes_sent += len(data)
+        attempt.stream.send_more(data, complete)
         self._take_turns()
 
     def _continue_is_due(self, pool_plan: PoolPlan) -> bool:
@@ -379,6 +376,8 @@ class Exchange(AttemptOwner, ModelsAwaiter, GatheringOwner, RelayOwner):
         pool = pool_plan.pool
         status = head.status
         ticket.status = status
+        if self.plan.is_grpc:
+            self._note_grpc_status(ticket, head.fields)  # of an answer of trailers only
         if self.plan.listed and self._takes_list(attempt, pool_plan, head, complete):
             return
         reading: AnswerReading | None = None
@@ -458,6 +457,19 @@ class Exchange(AttemptOwner, ModelsAwaiter, GatheringOwner, RelayOwner):
             self._end(self.context.env.now, "done")
             self.front.finish()
 
+    def on_attempt_trailers(self, attempt: Attempt, fields: list[Field]) -> None:
+        if self.plan.is_grpc:
+            self._note_grpc_status(attempt.ticket, fields)
+        self.front.trailers(fields)
+
+    def _note_grpc_status(self, ticket: Ticket, fields: list[Field]) -> None:
+        """What a call came to stands behind its body, or in a head without one; outlier detection
+        and circuit breakers take it for the HTTP status that says the same."""
+        for lower, _, value in fields:
+            if lower == b"grpc-status":
+                self.grpc_status = parse_status(value)
+                ticket.status = http_status_of(self.grpc_status)
+
     def on_client_drained(self) -> None:
         self._client_full = False
         if self.status:
@@ -469,11 +481,11 @@ class Exchange(AttemptOwner, ModelsAwaiter, GatheringOwner, RelayOwner):
         """Hold back, let go on and time what ``turn.py`` says of the state that there is now."""
         dispatch = self.dispatch
         attempt = dispatch.attempt if dispatch is not None else None
-        connection = attempt.connection if attempt is not None else None
+        stream = attempt.stream if attempt is not None else None
         phase = READING if self._inspecting else WAITING
         endpoint_full = False
-        if attempt is not None and connection is not None:
-            endpoint_full = connection.unsent is not None
+        if attempt is not None and stream is not None:
+            endpoint_full = stream.is_full()
             phase = RELAYING if self.status else SENT if attempt.sent else CONNECTING
         body = self.body
         turn = turn_of(
@@ -495,7 +507,7 @@ class Exchange(AttemptOwner, ModelsAwaiter, GatheringOwner, RelayOwner):
     def on_attempt_failed(
         self,
         attempt: Attempt,
-        connection: EndpointConnection | None,
+        stream: EndpointStream | None,
         outcome: int,
         reason: str,
     ) -> None:
@@ -513,24 +525,29 @@ class Exchange(AttemptOwner, ModelsAwaiter, GatheringOwner, RelayOwner):
             self._settle(attempt, outcome)
             self._refuse(503, reason)
             return
-        stale = is_stale(connection, outcome, self.body, self.head.method)
+        stale = is_stale(stream, outcome, self.body, self.head.method)
         if stale and dispatch.tries().replaces_stale():
             self._settle(attempt, ABANDONED)  # says nothing about the endpoint
             self._try_again_at(dispatch, endpoint)
             return
+        unprocessed = stream is not None and stream.never_arrived() and self.body.replayable
+        if unprocessed and dispatch.tries().replaces_refused():
+            self._settle(attempt, ABANDONED)
+            dispatch.pick()
+            return
         self._settle(attempt, outcome)
-        if self._may_follow(attempt, connection, outcome, 0):
+        if self._may_follow(attempt, stream, outcome, 0):
             self._retry(dispatch)
             return
         # The log has endpoint and reason; addresses and certificates are no client's business.
         self.why = f"endpoint {endpoint.name}: {reason}"
-        if outcome == TIMEOUT or (connection is not None and connection.timed_out):
+        if outcome == TIMEOUT or (stream is not None and stream.ran_out_of_time()):
             self._refuse(504, "the endpoint did not answer in time")
         else:
             self._refuse(502, "the endpoint failed before it answered")
 
     def _may_follow(
-        self, attempt: Attempt, connection: EndpointConnection | None, outcome: int, status: int
+        self, attempt: Attempt, stream: EndpointStream | None, outcome: int, status: int
     ) -> bool:
         """Whether another attempt is safe, possible, and within the rules and the budget."""
         pool_plan = self.pool_plan
@@ -541,7 +558,7 @@ class Exchange(AttemptOwner, ModelsAwaiter, GatheringOwner, RelayOwner):
             dispatch.tries(),
             pool_plan,
             attempt,
-            connection,
+            stream,
             outcome,
             status,
             dispatch.request.model,
@@ -593,7 +610,10 @@ class Exchange(AttemptOwner, ModelsAwaiter, GatheringOwner, RelayOwner):
         counters = self.context.counters
         if plan.message:
             counters.bump(W_UNROUTED)
-            told = answers.refusal(plan.status, plan.message, request_id=self.request_id)
+            family = GRPC if plan.is_grpc else OPENAI
+            told = answers.refusal(
+                plan.status, plan.message, request_id=self.request_id, family=family
+            )
             self._give(told, "refused")
         else:
             counters.bump(W_FIXED)
@@ -774,6 +794,7 @@ class Exchange(AttemptOwner, ModelsAwaiter, GatheringOwner, RelayOwner):
         outcome.parse_s = self.parse_s
         outcome.first_byte_at = self.first_byte_at
         outcome.why = self.why
+        outcome.grpc_status = self.grpc_status
         dispatch = self.dispatch
         if dispatch is not None:
             pool = dispatch.pool

@@ -9,7 +9,7 @@ from penstock.core.retry import IDEMPOTENT_METHODS, REFUSALS
 from penstock.core.ticket import RESET
 from penstock.dataplane.board.layout import P_RETRIES_DENIED
 from penstock.dataplane.context import Context
-from penstock.dataplane.endpoint.connection import EndpointConnection
+from penstock.dataplane.endpoint.stream import EndpointStream
 from penstock.dataplane.exchange.attempt import Attempt
 from penstock.dataplane.exchange.body import RequestBody
 from penstock.dataplane.exchange.inspection import Inspection
@@ -17,20 +17,18 @@ from penstock.dataplane.pool.live_endpoint import LiveEndpoint
 from penstock.dataplane.route.plan import PoolPlan
 
 
-def is_stale(
-    connection: EndpointConnection | None, outcome: int, body: RequestBody, method: bytes
-) -> bool:
+def is_stale(stream: EndpointStream | None, outcome: int, body: RequestBody, method: bytes) -> bool:
     """A reused connection that died before any response byte: the endpoint had closed it.
 
     It may have begun the request all the same, unless the connection shows that it did not.
     """
     return (
         outcome == RESET
-        and connection is not None
-        and connection.requests > 1
-        and not connection.answered
+        and stream is not None
+        and stream.was_reused()
+        and not stream.was_answered()
         and body.replayable
-        and (method in IDEMPOTENT_METHODS or connection.never_arrived)
+        and (method in IDEMPOTENT_METHODS or stream.never_arrived())
     )
 
 
@@ -38,7 +36,7 @@ def may_follow(
     attempts: Attempts,
     plan: PoolPlan,
     attempt: Attempt,
-    connection: EndpointConnection | None,
+    stream: EndpointStream | None,
     outcome: int,
     status: int,
     model: str,
@@ -47,17 +45,17 @@ def may_follow(
 ) -> bool:
     """Whether another attempt is safe, possible, and within the rules and the budget.
 
-    ``connection``: the one that failed under it. ``status``: of its response; 0 without one.
+    ``stream``: the one that failed. ``status``: of its response; 0 without one.
     """
     pool = plan.pool
-    silent = status == 0 and (connection is None or not connection.answered)
+    silent = status == 0 and (stream is None or not stream.was_answered())
     harmless = silent and inspection is not None and inspection.is_harmless()
     failure = Failure(
         attempt.endpoint,
         outcome,
         status,
-        timed_out=connection is not None and connection.timed_out,
-        sent=attempt.sent,
+        timed_out=stream is not None and stream.ran_out_of_time(),
+        sent=attempt.sent and (stream is None or not stream.never_arrived()),
         safe=plan.repeats_sent or harmless,
         refused=status in REFUSALS and pool.learning is not None,
     )

@@ -5,7 +5,7 @@ from mypy_extensions import trait
 from penstock.dataplane.exchange.answers import Answer
 from penstock.dataplane.io.connection import Connection
 from penstock.wire.forwarding import Edit, ResponseRules
-from penstock.wire.http1 import ResponseHead
+from penstock.wire.http1 import Field, ResponseHead
 
 
 @trait
@@ -44,6 +44,10 @@ class Front:
 
     def send_body(self, data: bytes) -> bool:
         """Pass on more of the body, framed as ``frame`` said."""
+        raise NotImplementedError
+
+    def trailers(self, fields: list[Field]) -> None:
+        """Fields behind the body: ``finish`` sends them, where the protocol can."""
         raise NotImplementedError
 
     def finish(self) -> None:

@@ -12,14 +12,15 @@ from mypy_extensions import trait
 
 from penstock.core.env import Env
 from penstock.core.pool.eligible import is_available
-from penstock.dataplane.endpoint.connecting import connect_http
-from penstock.dataplane.endpoint.http1 import Http1Connection
+from penstock.dataplane.endpoint.connecting import connect
 from penstock.dataplane.endpoint.idle_connections import take_idle
 from penstock.dataplane.endpoint.response_sink import ResponseSink
+from penstock.dataplane.endpoint.stream import EndpointStream
 from penstock.dataplane.io.loop import report_bug
 from penstock.dataplane.pool.live_endpoint import LiveEndpoint
 from penstock.dataplane.route.plan import PoolPlan
 from penstock.wire import openai_bodies as bodies
+from penstock.wire.forwarding import ForwardedHead
 from penstock.wire.http1 import ResponseHead
 
 _PATIENCE_S: Final = 2.0  # for an engine's answer; it is made of what it has in memory
@@ -58,8 +59,8 @@ class Gathering:
         for endpoint in plan.pool.members:
             if is_available(endpoint):
                 self._left += 1
-                head = b"%b%b\r\n\r\n" % (plan.prefix(endpoint), self._request_id)
-                _Inquiry(self, endpoint, head).begin(env.now)
+                head = plan.forwarded(endpoint)
+                _Inquiry(self, endpoint, head, self._request_id).begin(env.now)
         self.ended(0, b"")
 
     def ended(self, status: int, body: bytes) -> None:
@@ -87,11 +88,18 @@ class Gathering:
 class _Inquiry(ResponseSink):
     """What one endpoint is asked."""
 
-    def __init__(self, gathering: Gathering, endpoint: LiveEndpoint, head: bytes) -> None:
+    def __init__(
+        self,
+        gathering: Gathering,
+        endpoint: LiveEndpoint,
+        head: ForwardedHead,
+        request_id: bytes,
+    ) -> None:
         self._gathering: Gathering | None = gathering
         self._endpoint: LiveEndpoint = endpoint
-        self._head: bytes = head
-        self._connection: Http1Connection | None = None
+        self._head: ForwardedHead = head
+        self._request_id: bytes = request_id
+        self._stream: EndpointStream | None = None
         self._status: int = 0
         self._body: bytes = b""
 
@@ -101,25 +109,24 @@ class _Inquiry(ResponseSink):
         if endpoint.connector.idle:
             idle = take_idle(endpoint.connector, now, True)  # it is not repeated
             if idle is not None:
-                self._connection = idle
+                self._stream = idle
                 self.on_connected()
                 return
         try:
-            connection = connect_http(endpoint.connector)
+            stream = connect(endpoint.connector)
         except OSError:
             self._end(0)
             return
-        self._connection = connection
-        connection.sink = self
-        connection.arm(endpoint.connector.settings.connect_s)
+        self._stream = stream
+        stream.await_connection(self, 0.0)
+        stream.arm(endpoint.connector.settings.connect_s)
 
     def on_connected(self) -> None:
-        connection = self._connection
-        assert connection is not None
-        connection.begin(self, False, 0.0)
-        connection.request_sent = True
-        connection.arm(_PATIENCE_S)
-        connection.send(self._head)
+        stream = self._stream
+        assert stream is not None
+        stream.begin(self, False, 0.0)
+        stream.arm(_PATIENCE_S)
+        stream.send_request(self._head, self._request_id, b"", True)
 
     def on_interim(self, head: ResponseHead) -> None:
         pass
@@ -145,14 +152,14 @@ class _Inquiry(ResponseSink):
         pass
 
     def on_crash(self) -> None:
-        if self._connection is not None:
-            self._connection.give_up()
+        if self._stream is not None:
+            self._stream.give_up()
         self._end(0)
 
     def _end(self, status: int) -> None:
         gathering = self._gathering
         self._gathering = None
-        self._connection = None
+        self._stream = None
         if gathering is None:
             return
         try:

@@ -49,6 +49,7 @@ class Outcome:
     status: int = 0  # answered to the client; 0: none
     response_bytes: int = 0
     bytes_from_client: int = -1  # since its protocol was changed; -1: it was not
+    grpc_status: int = -1
     attempts: int = 0
     parse_s: float = 0.0
     queued_s: float = 0.0
@@ -106,7 +107,8 @@ def log_line(outcome: Outcome, now: float) -> bytes:
         b"%.3f" % ((first_byte_at - began) * 1e3) if first_byte_at else _NULL,
         (now - began) * 1e3,
         outcome.ended.encode(),
-        (_relayed(outcome.bytes_from_client) if outcome.bytes_from_client >= 0 else b"")
+        (b',"grpc_status":%d' % outcome.grpc_status if outcome.grpc_status >= 0 else b"")
+        + (_relayed(outcome.bytes_from_client) if outcome.bytes_from_client >= 0 else b"")
         + (b',"tenant":' + dumps(outcome.caller.tenant).encode() if outcome.caller.tenant else b"")
         + (b',"why":' + dumps(outcome.why).encode() if outcome.why else b"")
         + (

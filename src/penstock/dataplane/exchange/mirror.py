@@ -9,11 +9,13 @@ from typing import Final
 from penstock.core.ticket import ABANDONED, DONE, Ticket
 from penstock.dataplane.board.layout import P_COPIES_GIVEN_UP, P_CUT, P_NO_ENDPOINT, P_REQUESTS
 from penstock.dataplane.context import Context
-from penstock.dataplane.endpoint.connecting import connect_http
+from penstock.dataplane.endpoint.connecting import connect
 from penstock.dataplane.endpoint.http1 import Http1Connection
 from penstock.dataplane.endpoint.response_sink import ResponseSink
+from penstock.dataplane.endpoint.stream import EndpointStream
 from penstock.dataplane.pool.live_endpoint import LiveEndpoint
 from penstock.dataplane.route.plan import PoolPlan
+from penstock.wire.forwarding import ForwardedHead
 from penstock.wire.http1 import RequestHead, ResponseHead
 
 MAX_WAITING_BYTES: Final = 1024 * 1024
@@ -27,42 +29,39 @@ class Mirror(ResponseSink):
         context: Context,
         plan: PoolPlan,
         endpoint: LiveEndpoint,
-        connection: Http1Connection,
+        stream: EndpointStream,
+        head: RequestHead,
+        request_id: bytes,
     ) -> None:
         self.plan: PoolPlan = plan
         self.endpoint: LiveEndpoint = endpoint
-        self.connection: Http1Connection | None = connection
+        self.stream: EndpointStream | None = stream
         self.context: Context = context
         ticket = Ticket(endpoint, plan.pool.policy, plan.request, context.env.now)
         endpoint.give_slot(ticket)
         self.ticket: Ticket | None = ticket
+        self._head: ForwardedHead = plan.forwarded(endpoint)
+        self._bodiless: bool = head.bodiless
+        self._request_id: bytes = request_id
         self._waiting: bytearray = bytearray()
         self._connected: bool = False
         self._complete: bool = False
-
-    def send_head(self, head: bytes, bodiless: bool) -> None:
-        """Queue the head until the connection is there."""
-        connection = self.connection
-        assert connection is not None
-        connection.begin(self, bodiless, 0.0)
-        self._waiting += head
+        self._answered: bool = False
 
     def feed(self, data: bytes, complete: bool) -> None:
         """More of the body."""
         self._complete = complete
-        connection = self.connection
-        if connection is None:
+        stream = self.stream
+        if stream is None:
             return
         if not self._connected:
             self._waiting += data
             if len(self._waiting) > MAX_WAITING_BYTES:
                 self._fall_behind()
             return
-        if data:
-            connection.send(data)
-            self.endpoint.tally.bytes_sent += len(data)
-        self._sent(connection)
-        if connection.unsent is not None and len(connection.unsent) > MAX_WAITING_BYTES:
+        stream.send_more(data, complete)
+        self._sent(stream)
+        if stream.waiting_bytes() > MAX_WAITING_BYTES:
             self._fall_behind()
 
     def _fall_behind(self) -> None:
@@ -71,27 +70,26 @@ class Mirror(ResponseSink):
         self.give_up()
 
     def give_up(self) -> None:
-        """Stop; the endpoint sees the connection close."""
-        connection = self.connection
-        self.connection = None
-        if connection is not None:
-            connection.give_up()
+        """Stop; the endpoint sees it at once."""
+        stream = self.stream
+        self.stream = None
+        if stream is not None:
+            stream.give_up()
         self._settle(ABANDONED)
 
     def on_connected(self) -> None:
-        connection = self.connection
-        assert connection is not None
+        stream = self.stream
+        assert stream is not None
         self._connected = True
-        connection.send(bytes(self._waiting))
-        self.endpoint.tally.bytes_sent += len(self._waiting)
+        stream.begin(self, self._bodiless, 0.0)
+        stream.send_request(self._head, self._request_id, bytes(self._waiting), self._complete)
         self._waiting = bytearray()
-        self._sent(connection)
+        self._sent(stream)
 
-    def _sent(self, connection: Http1Connection) -> None:
+    def _sent(self, stream: EndpointStream) -> None:
         """All there is; the endpoint's time to answer runs once that is the whole."""
-        connection.request_sent = self._complete
-        if not connection.answered:
-            connection.arm(self.endpoint.connector.settings.first_byte_s if self._complete else 0.0)
+        if not self._answered:
+            stream.arm(self.endpoint.connector.settings.first_byte_s if self._complete else 0.0)
 
     def on_interim(self, head: ResponseHead) -> None:
         pass
@@ -100,6 +98,7 @@ class Mirror(ResponseSink):
         return False
 
     def on_response(self, head: ResponseHead, body: bytes, complete: bool) -> None:
+        self._answered = True
         if self.ticket is not None:
             self.ticket.status = head.status
             self.ticket.first_byte(self.context.env.now)
@@ -111,7 +110,7 @@ class Mirror(ResponseSink):
             self._done()
 
     def on_endpoint_failed(self, outcome: int, reason: str) -> None:
-        self.connection = None
+        self.stream = None
         answered = self.ticket is not None and self.ticket.status > 0
         self.plan.pool.counters.bump(P_CUT if answered else P_COPIES_GIVEN_UP)
         self._settle(outcome)
@@ -123,7 +122,7 @@ class Mirror(ResponseSink):
         self.give_up()
 
     def _done(self) -> None:
-        self.connection = None
+        self.stream = None
         self._settle(DONE)
 
     def _settle(self, outcome: int) -> None:
@@ -144,12 +143,13 @@ def start_mirror(
         return None
     assert isinstance(endpoint, LiveEndpoint)
     try:
-        connection = connect_http(endpoint.connector)
+        stream = connect(endpoint.connector)
     except OSError:
         plan.pool.counters.bump(P_COPIES_GIVEN_UP)
         return None  # a copy is not worth more than one attempt
-    connection.keep = False  # copies must not crowd out the idle connections
-    connection.arm(endpoint.connector.settings.connect_s)
-    mirror = Mirror(context, plan, endpoint, connection)
-    mirror.send_head(b"%b%b\r\n\r\n" % (plan.prefix(endpoint), request_id), head.method == b"HEAD")
+    if isinstance(stream, Http1Connection):
+        stream.keep = False  # copies must not crowd out the idle connections
+    mirror = Mirror(context, plan, endpoint, stream, head, request_id)
+    stream.await_connection(mirror, 0.0)
+    stream.arm(endpoint.connector.settings.connect_s)
     return mirror

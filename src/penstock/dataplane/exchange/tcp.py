@@ -26,7 +26,7 @@ from penstock.dataplane.board.layout import (
     W_UNROUTED,
 )
 from penstock.dataplane.context import Context
-from penstock.dataplane.endpoint.connection import EndpointConnection
+from penstock.dataplane.endpoint.stream import EndpointStream
 from penstock.dataplane.exchange.attempt import Attempt, AttemptOwner
 from penstock.dataplane.exchange.dispatch import Dispatch
 from penstock.dataplane.exchange.log_line import ConnectionOutcome, connection_line
@@ -130,7 +130,7 @@ class TcpExchange(AttemptOwner, RelayOwner):
     def on_attempt_failed(
         self,
         attempt: Attempt,
-        connection: EndpointConnection | None,
+        stream: EndpointStream | None,
         outcome: int,
         reason: str,
     ) -> None:
@@ -143,7 +143,7 @@ class TcpExchange(AttemptOwner, RelayOwner):
         failure = Failure(
             attempt.endpoint,
             CONNECT_FAILED,
-            timed_out=connection is not None and connection.timed_out,
+            timed_out=stream is not None and stream.ran_out_of_time(),
             sent=False,
         )
         counters = dispatch.pool.counters

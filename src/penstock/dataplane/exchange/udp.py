@@ -33,7 +33,7 @@ from penstock.dataplane.board.layout import (
     W_UNROUTED,
 )
 from penstock.dataplane.context import Context
-from penstock.dataplane.endpoint.connection import EndpointConnection
+from penstock.dataplane.endpoint.stream import EndpointStream
 from penstock.dataplane.exchange.attempt import Attempt, AttemptOwner
 from penstock.dataplane.exchange.dispatch import Dispatch
 from penstock.dataplane.exchange.log_line import ConnectionOutcome, connection_line
@@ -364,7 +364,7 @@ class UdpExchange(AttemptOwner, SessionOwner):
     def on_attempt_failed(
         self,
         attempt: Attempt,
-        connection: EndpointConnection | None,
+        stream: EndpointStream | None,
         outcome: int,
         reason: str,
     ) -> None:

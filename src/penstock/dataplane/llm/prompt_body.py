@@ -101,7 +101,7 @@ class PromptBody:
         )
 
     def _may_be_edited(self) -> bool:
-        if self.is_coded or is_sealed(self._head):
+        if self.is_coded or is_sealed(self._head.fields):
             return False
         # Else trailers follow, and they may speak of the body.
         return not self._head.chunked or self.data.endswith(b"\r\n" + LAST_CHUNK)

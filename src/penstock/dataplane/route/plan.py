@@ -14,9 +14,9 @@ from penstock.dataplane.pool.live_endpoint import LiveEndpoint
 from penstock.dataplane.pool.live_pool import LivePool
 from penstock.dataplane.route.model_list import asks_all
 from penstock.dataplane.route.target import Target, chosen_by_weight
-from penstock.wire.api_family import OPENAI, family_of
+from penstock.wire.api_family import GRPC, OPENAI, family_of
 from penstock.wire.content_coding import decoder_of
-from penstock.wire.forwarding import Edit, Hop, ResponseRules, forwarded_request
+from penstock.wire.forwarding import Edit, ForwardedHead, Hop, ResponseRules, forwarded_request
 from penstock.wire.http1 import RequestHead
 from penstock.wire.kept_things import makes_things
 from penstock.wire.model_changes import changes_models
@@ -102,9 +102,9 @@ class PoolPlan:
         self._head: RequestHead = head
         self._target: bytes = target
         self._hop: Hop = hop
-        self._prefix: bytes = b""
+        self._forwarded: ForwardedHead | None = None
         # For endpoints and answers that need a head of their own.
-        self._prefixes: dict[tuple[str, bytes, bool], bytes] | None = None
+        self._forwarded_apart: dict[tuple[str, bytes, bool], ForwardedHead] | None = None
 
     def _plan_reading(self, pool: LivePool, head: RequestHead) -> None:
         """How much of the body is read."""
@@ -130,8 +130,8 @@ class PoolPlan:
                 self.unread = f"the body has over {pool.prompt_bytes} bytes"
                 self.skims = apart and not coding
 
-    def prefix(self, endpoint: LiveEndpoint, legible: bool = False) -> bytes:
-        """The head for an endpoint, up to the value of X-Request-ID.
+    def forwarded(self, endpoint: LiveEndpoint, legible: bool = False) -> ForwardedHead:
+        """The head for an endpoint.
 
         ``legible``: the answer must come as it can be read, without a content coding.
         """
@@ -139,26 +139,28 @@ class PoolPlan:
         by_endpoint = named == _ENDPOINTS or (named == _AUTO and endpoint.has_virtual_hosts)
         apart = endpoint.base_path or endpoint.edits
         if apart or by_endpoint or legible:
-            prefixes = self._prefixes
-            if prefixes is None:
-                prefixes = {}
-                self._prefixes = prefixes
+            heads = self._forwarded_apart
+            if heads is None:
+                heads = {}
+                self._forwarded_apart = heads
             host = endpoint.host_header if by_endpoint else self._host()
             key = (endpoint.name if apart else "", host, legible)
-            prefix = prefixes.get(key)
-            if prefix is None:
-                prefix = self._build(endpoint, host, legible)
-                prefixes[key] = prefix
-            return prefix
-        if not self._prefix:
-            self._prefix = self._build(endpoint, self._host(), False)
-        return self._prefix
+            head = heads.get(key)
+            if head is None:
+                head = self._build(endpoint, host, legible)
+                heads[key] = head
+            return head
+        forwarded = self._forwarded
+        if forwarded is None:
+            forwarded = self._build(endpoint, self._host(), False)
+            self._forwarded = forwarded
+        return forwarded
 
     def _host(self) -> bytes:
         """The Host field's value where it is not the endpoint's name."""
         return self.pool.host_header.encode() if self._named == _FIXED else self._head.host
 
-    def _build(self, endpoint: LiveEndpoint, host: bytes, legible: bool) -> bytes:
+    def _build(self, endpoint: LiveEndpoint, host: bytes, legible: bool) -> ForwardedHead:
         target = self._target
         if endpoint.base_path and target.startswith(b"/"):  # "*" has no path
             target = endpoint.base_path + target
@@ -188,6 +190,8 @@ class Plan:
         self.choices: list[PoolPlan] = []
         self.mirror: PoolPlan | None = None
         self.mirror_share: float = 0.0
+        self.is_grpc: bool = False
+        self.grpc_timeout_s: float = 0.0  # that the client gives the call; 0.0: none
         self.upgrade: Upgrade | None = None  # the protocol that it is to change to
         # Without choices: the response to give, and its parts for each request.
         self.status: int = 0
@@ -209,6 +213,8 @@ class Plan:
 
     def family(self, chosen: PoolPlan | None) -> int:
         """In whose form the client is told of errors, as far as is known."""
+        if self.is_grpc:
+            return GRPC
         nearest = self._nearest(chosen)
         return nearest.family if nearest is not None else OPENAI
 

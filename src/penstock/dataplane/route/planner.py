@@ -21,6 +21,7 @@ from penstock.wire.forwarding import (
     edited,
     request_id_of,
 )
+from penstock.wire.grpc import GRPC, grpc_kind, parse_timeout
 from penstock.wire.http1 import ALLOWED_METHODS, RequestHead, hops_left
 from penstock.wire.kept_things import thing_in
 from penstock.wire.networks import Networks
@@ -94,6 +95,9 @@ class Planner:
         plan = Plan(self.generation, route, request_id_of(head, hop))
         source = origin.address
         plan.source = source
+        if grpc_kind(head.value(b"content-type") or b"") == GRPC:
+            plan.is_grpc = True
+            plan.grpc_timeout_s = max(parse_timeout(head.value(b"grpc-timeout") or b""), 0.0)
         if split:
             plan.status = 400
             plan.message = (

@@ -1,5 +1,6 @@
 """What the state machine looks at after each event."""
 
+from penstock.dataplane.endpoint.http1 import Http1Connection
 from penstock.dataplane.exchange.attempt import Attempt
 from penstock.dataplane.exchange.exchange import Exchange
 from penstock.dataplane.io.loop import READABLE
@@ -129,7 +130,7 @@ class Laws:
         for connection in self.stage.clients():
             exchange = connection.exchange
             attempt = attempt_of(exchange)
-            theirs = attempt.connection if attempt is not None else None
+            theirs = connection_of(attempt)
             if exchange is None or theirs is None:
                 continue
             if connection.unsent is not None and exchange.status:
@@ -148,7 +149,7 @@ class Laws:
             waits = dispatch is not None and dispatch.waiter is not None
             if waits and (attempt is None or attempt.is_settled()):
                 continue
-            theirs = attempt.connection if attempt is not None else None
+            theirs = connection_of(attempt)
             assert connection.deadline > 0.0 or (theirs is not None and theirs.deadline > 0.0), (
                 "nothing ends this exchange if nobody acts"
             )
@@ -180,7 +181,7 @@ class Laws:
         return found
 
     def peer_of(self, attempt: Attempt) -> EndpointSide | None:
-        connection = attempt.connection
+        connection = connection_of(attempt)
         if connection is None:
             return None
         near: End = connection.sock
@@ -221,3 +222,10 @@ def attempt_of(exchange: Exchange | None) -> Attempt | None:
     """The one under way or made last."""
     dispatch = exchange.dispatch if exchange is not None else None
     return dispatch.attempt if dispatch is not None else None
+
+
+def connection_of(attempt: Attempt | None) -> Http1Connection | None:
+    """On which it is at work."""
+    stream = attempt.stream if attempt is not None else None
+    assert stream is None or isinstance(stream, Http1Connection)
+    return stream

@@ -1,0 +1,409 @@
+"""One request on an HTTP/2 connection to an endpoint."""
+
+from typing import Final
+
+from mypy_extensions import trait
+
+from penstock.core.ticket import RESET, TIMEOUT
+from penstock.dataplane.endpoint.response_sink import ResponseSink
+from penstock.dataplane.endpoint.stream import EndpointStream
+from penstock.dataplane.io.connection import Connection
+from penstock.dataplane.io.loop import report_bug
+from penstock.wire.chunked import LAST_CHUNK, ChunkedReader, encode_chunk
+from penstock.wire.forwarding import ForwardedHead
+from penstock.wire.grpc import format_timeout
+from penstock.wire.http1 import Field, ResponseHead
+from penstock.wire.http2.codes import CANCEL, CONNECTION_LOST, REFUSED_STREAM
+from penstock.wire.http2.connection import Http2Connection
+from penstock.wire.http2.header_block import HeaderBlock
+from penstock.wire.http2.heads import GRPC_TIMEOUT, request_block_of, response_head_of
+from penstock.wire.http2.stream import Stream, StreamReceiver
+from penstock.wire.upgrade import Upgrade
+
+_REQUEST_ID: Final = b"x-request-id"
+
+
+@trait
+class Http2Owner:
+    """The connection that a stream is on."""
+
+    def http2(self) -> Http2Connection:
+        """Its codec."""
+        raise NotImplementedError
+
+    def touch(self) -> None:
+        """Something is to be sent."""
+        raise NotImplementedError
+
+    def stream_over(self, stream: "Http2EndpointStream") -> None:
+        """It is done."""
+        raise NotImplementedError
+
+    def will_answer(self, stream: "Http2EndpointStream") -> None:
+        """Its head came: call ``answer`` when all bytes at hand were read."""
+        raise NotImplementedError
+
+    def scheme(self) -> bytes:
+        """Of its requests."""
+        raise NotImplementedError
+
+    def count_sent(self, size: int) -> None:
+        """So many bytes of a request."""
+        raise NotImplementedError
+
+    def look_at(self, at: float) -> None:
+        """Call ``run_out_of_time`` then, or look again before."""
+        raise NotImplementedError
+
+    def stream_idle_s(self) -> float:
+        """How long a response may stand still; 0.0: for ever."""
+        raise NotImplementedError
+
+    def now(self) -> float:
+        """The time."""
+        raise NotImplementedError
+
+
+class Http2EndpointStream(StreamReceiver, EndpointStream):
+    """The codec owns windows and order; ``sink`` is told what comes."""
+
+    deadline: float = 0.0
+    sink: ResponseSink | None = None
+    _stream: Stream | None = None  # once its head was sent
+    _expires_at: float = 0.0
+    _bodiless: bool = False
+    _reader: ChunkedReader | None = None  # of a request's body that comes in chunks
+    _pending: bytes = b""  # of the request, which the endpoint's windows had no room for
+    _pending_at: int = 0
+    _complete: bool = False  # all of the request came
+    _head: ResponseHead | None = None  # came, and is not passed on yet
+    _first: bytes = b""  # of the body, that came along
+    _ended: bool = False  # the response is whole
+    _answered: bool = False
+    _in_chunks: bool = False
+    _held: bool = False
+    _unconsumed: int = 0
+    _refused: bool = False  # the endpoint said that it did not process it
+    _late: bool = False
+
+    def __init__(self, owner: Http2Owner, first: bool, peer: bytes) -> None:
+        self._owner: Http2Owner = owner
+        self._codec: Http2Connection = owner.http2()
+        self._is_first: bool = first
+        self._peer: bytes = peer
+
+    # --- the request (EndpointStream) -------------------------------------------------------
+
+    def await_connection(self, sink: ResponseSink, expires_at: float) -> None:
+        self.sink = sink
+        self._expires_at = expires_at
+
+    def on_connected(self) -> None:
+        """There is room for it."""
+        self.deadline = 0.0
+        sink = self.sink
+        if sink is None:
+            self._owner.stream_over(self)
+            return
+        try:
+            sink.on_connected()
+        except Exception:  # noqa: BLE001 - one stream's bug must not end the others
+            self._crash(sink)
+
+    def begin(
+        self,
+        sink: ResponseSink,
+        bodiless: bool,
+        expires_at: float,
+        upgrade: Upgrade | None = None,
+    ) -> None:
+        self.sink = sink
+        self._bodiless = bodiless
+        self._expires_at = expires_at
+
+    def send_request(
+        self, head: ForwardedHead, request_id: bytes, body: bytes, complete: bool
+    ) -> bool:
+        codec = self._codec
+        stream = codec.open(self)
+        self._stream = stream
+        self._complete = complete
+        if head.chunked:
+            self._reader = ChunkedReader(False, 400)
+        payload = self._payload(body)
+        block = request_block_of(head, self._owner.scheme())
+        ends = complete and not payload
+        extra: list[Field] = [(_REQUEST_ID, _REQUEST_ID, request_id)]
+        if head.has_grpc_timeout and self._expires_at > 0.0:
+            left = format_timeout(self._expires_at - self._owner.now())
+            extra.append((GRPC_TIMEOUT, GRPC_TIMEOUT, left))
+        codec.send_head(stream, block, ends, extra)
+        self._owner.touch()
+        return not payload or self._send(stream, payload)
+
+    def send_more(self, data: bytes, complete: bool) -> None:
+        stream = self._stream
+        if stream is None:
+            return
+        self._complete = complete
+        payload = self._payload(data)
+        if payload or complete:
+            self._send(stream, payload)
+
+    def _payload(self, data: bytes) -> bytes:
+        reader = self._reader
+        return reader.feed(data) if reader is not None and data else data
+
+    def _send(self, stream: Stream, payload: bytes) -> bool:
+        self._owner.count_sent(len(payload))
+        self._owner.touch()
+        if self._pending:
+            self._pending = self._pending[self._pending_at :] + payload
+            self._pending_at = 0
+            return False
+        taken = self._codec.send_data(stream, payload, self._complete)
+        if taken == len(payload):
+            return True
+        self._pending = payload
+        self._pending_at = taken
+        return False
+
+    def on_room(self, stream: Stream) -> None:
+        pending = self._pending
+        if not pending:
+            return
+        at = self._pending_at
+        taken = self._codec.send_data(stream, pending, self._complete, at)
+        if at + taken < len(pending):
+            self._pending_at = at + taken
+            return
+        self._pending = b""
+        self._pending_at = 0
+        sink = self.sink
+        if sink is None:
+            return
+        try:
+            sink.on_endpoint_drained()
+        except Exception:  # noqa: BLE001 - one stream's bug must not end the others
+            self._crash(sink)
+
+    def is_full(self) -> bool:
+        return len(self._pending) > 0
+
+    def waiting_bytes(self) -> int:
+        return len(self._pending) - self._pending_at
+
+    def arm(self, timeout: float) -> None:
+        at = self._owner.now() + timeout if timeout > 0.0 else 0.0
+        expires = self._expires_at
+        if expires > 0.0 and (at == 0.0 or expires < at):
+            at = expires
+        self.deadline = at
+        if at > 0.0:
+            self._owner.look_at(at)
+
+    def take_answer(self, takes: bool) -> bool:
+        if self._held != takes:
+            return False
+        self._held = not takes
+        if takes and self._stream is not None:
+            self._codec.consumed(self._stream, self._unconsumed)
+            self._unconsumed = 0
+            self._owner.touch()
+        return True
+
+    def give_up(self) -> None:
+        self.sink = None
+        stream = self._stream
+        if stream is not None and not (self._ended and self._complete):
+            self._codec.reset(stream, CANCEL)
+            self._owner.touch()
+        self._owner.stream_over(self)
+
+    def peer(self) -> bytes:
+        return self._peer
+
+    def is_first(self) -> bool:
+        return self._is_first
+
+    def was_reused(self) -> bool:
+        return False
+
+    def was_answered(self) -> bool:
+        return self._answered
+
+    def ran_out_of_time(self) -> bool:
+        return self._late
+
+    def never_arrived(self) -> bool:
+        return self._refused
+
+    def hand_over(self) -> Connection:
+        raise NotImplementedError("a stream has no connection to give away")
+
+    # --- the response -----------------------------------------------------------------------
+
+    def on_interim(self, stream: Stream, block: HeaderBlock) -> None:
+        self._answered = True
+        sink = self.sink
+        if sink is None:
+            return
+        try:
+            sink.on_interim(response_head_of(block))
+        except Exception:  # noqa: BLE001 - one stream's bug must not end the others
+            self._crash(sink)
+
+    def on_head(self, stream: Stream, block: HeaderBlock, end: bool) -> None:
+        self._answered = True
+        self._head = response_head_of(block)
+        self._ended = end
+        self._owner.will_answer(self)
+
+    def on_data(self, stream: Stream, data: bytes, end: bool) -> None:
+        self._ended = end
+        if self._head is not None:
+            self._first = self._first + data if self._first else data
+            return
+        self._pass_on(data, b"")
+
+    def on_trailers(self, stream: Stream, block: HeaderBlock) -> None:
+        self._ended = True
+        sink = self.sink
+        if sink is None:
+            return
+        if self._head is not None:
+            self._answer_now(sink, False)
+        # Before the body's end, which they are part of.
+        try:
+            sink.on_trailers(block.fields)
+        except Exception:  # noqa: BLE001 - one stream's bug must not end the others
+            self._crash(sink)
+            return
+        lines = b"".join([b"%b: %b\r\n" % (name, value) for name, _, value in block.fields])
+        self._pass_on(b"", lines)
+
+    def answer(self) -> None:
+        """All that came along with the head is there."""
+        sink = self.sink
+        if sink is not None and self._head is not None:
+            self._answer_now(sink, self._ended)
+
+    def _answer_now(self, sink: ResponseSink, complete: bool) -> None:
+        head = self._head
+        assert head is not None
+        self._head = None
+        body = self._first
+        self._first = b""
+        size = len(body)
+        if complete:
+            self.sink = None
+        try:
+            self._in_chunks = sink.frame_response(head)
+            if self._in_chunks:
+                body = encode_chunk(body) if body else b""
+                if complete:
+                    body += LAST_CHUNK
+            sink.on_response(head, body, complete)
+        except Exception:  # noqa: BLE001 - one stream's bug must not end the others
+            self._crash(sink)
+            return
+        self._consume(size)
+        if complete:
+            self._done()
+
+    def _pass_on(self, data: bytes, trailers: bytes) -> None:
+        sink = self.sink
+        stream = self._stream
+        if sink is None or stream is None:
+            return
+        complete = self._ended
+        size = len(data)
+        if complete:
+            self.sink = None
+        elif self.deadline > 0.0:
+            self.arm(self._owner.stream_idle_s())
+        if self._in_chunks:
+            data = encode_chunk(data) if data else b""
+            if complete:
+                data = data + b"0\r\n" + trailers + b"\r\n"
+        try:
+            sink.on_body(data, complete)
+        except Exception:  # noqa: BLE001 - one stream's bug must not end the others
+            self._crash(sink)
+            return
+        self._consume(size)
+        if complete:
+            self._done()
+
+    def _consume(self, size: int) -> None:
+        """The endpoint may send as much again, unless the client takes no more."""
+        stream = self._stream
+        if stream is None or size == 0:
+            return
+        if self._held:
+            self._unconsumed += size
+        else:
+            self._codec.consumed(stream, size)
+            self._owner.touch()
+
+    def _done(self) -> None:
+        """The response is whole. What is left of the request nobody reads (RFC 9113, 8.1)."""
+        stream = self._stream
+        if stream is not None and not self._complete:
+            self._codec.reset(stream, CANCEL)
+        self.deadline = 0.0
+        self._owner.stream_over(self)
+
+    # --- ends -------------------------------------------------------------------------------
+
+    def on_reset(self, stream: Stream, code: int) -> None:
+        if self._head is not None and self._ended:
+            return  # it answered whole before; ``answer`` follows
+        self._refused = code == REFUSED_STREAM
+        if code == CONNECTION_LOST:
+            reason = "the endpoint closed the connection before the response was whole"
+        elif self._refused:
+            reason = "the endpoint refused the stream"
+        else:
+            reason = f"the endpoint reset the stream (code {code})"
+        self._owner.stream_over(self)
+        self.fail(RESET, reason)
+
+    def turn_away(self) -> None:
+        """There is no room for it, and nothing of it was sent."""
+        self._refused = True
+        self.fail(RESET, "the endpoint takes no further streams on that connection")
+
+    def fail(self, outcome: int, reason: str) -> None:
+        """No whole response will come."""
+        sink = self.sink
+        self.sink = None
+        if sink is None:
+            return
+        try:
+            sink.on_endpoint_failed(outcome, reason)
+        except Exception:  # noqa: BLE001 - one stream's bug must not end the others
+            self._crash(sink)
+
+    def run_out_of_time(self) -> None:
+        """Its deadline passed."""
+        self.deadline = 0.0
+        stream = self._stream
+        if stream is not None:
+            self._codec.reset(stream, CANCEL)
+            self._owner.touch()
+        self._owner.stream_over(self)
+        if 0.0 < self._expires_at <= self._owner.now():
+            self.fail(TIMEOUT, "the whole request took too long")
+        elif self._answered:
+            self.fail(TIMEOUT, "the response stood still too long")
+        else:
+            self.fail(TIMEOUT, "the first byte took too long")
+
+    def _crash(self, sink: ResponseSink) -> None:
+        report_bug("on a stream to an endpoint")
+        self.sink = None
+        try:
+            sink.on_crash()
+        finally:
+            self.give_up()
