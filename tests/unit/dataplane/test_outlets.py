@@ -122,7 +122,7 @@ def test_unreachable_endpoint_is_told_to_its_session_alone(outlets: Outlets) -> 
         assert outlet is not None
         assert outlets.take(V4, dead, lost) is outlet
         for _ in range(20):
-            assert outlet.send(b"x", dead) == SENT
+            assert outlet.send(b"x", dead) in (SENT, FAILED)
             assert outlet.send(b"x", alive) == SENT
         outlet.on_ready(0)
         wait_until(lambda: bool(lost.unreachable), "it is told")

@@ -29,6 +29,7 @@ SENT: Final = 0
 FULL: Final = 1  # the socket's buffer
 TOO_BIG: Final = 2
 FAILED: Final = 3
+MOVED: Final = 4  # not sent: its session learnt just now that its endpoint is gone
 _FULL: Final = EXHAUSTED | {errno.EAGAIN}
 
 
@@ -64,7 +65,7 @@ class Outlet(Pollable):
         self._served: OutletUser | None = None
 
     def send(self, data: memoryview | bytes, address: Any) -> int:
-        """How it went: SENT, FULL, TOO_BIG or FAILED.
+        """How it went: SENT, FULL, TOO_BIG, FAILED or MOVED.
 
         What fails may be the fault of what was sent before, to another endpoint: the kernel tells
         of it once, at the next occasion. So it is tried again.
@@ -83,7 +84,7 @@ class Outlet(Pollable):
             user = self.users.get(address)
             self._take_errors()
             if self.users.get(address) is not user:
-                return SENT  # it was about this one, which was told
+                return MOVED  # it was about this one, which was told
         return FAILED
 
     def on_ready(self, events: int) -> None:

@@ -15,11 +15,20 @@ from penstock.dataplane.board.layout import (
     W_DATAGRAMS_TO_CLIENTS,
 )
 from penstock.dataplane.board.load_tally import LoadTally
-from penstock.dataplane.tunnel.outlets import FULL, SENT, TOO_BIG, Outlet, Outlets, OutletUser
+from penstock.dataplane.tunnel.outlets import (
+    FULL,
+    MOVED,
+    SENT,
+    TOO_BIG,
+    Outlet,
+    Outlets,
+    OutletUser,
+)
 from penstock.dataplane.tunnel.session_table import SessionRules
 
 _AMPLIFICATION: Final = W_DATAGRAM_DROPS + DATAGRAM_DROPS.index("amplification")
 _BUFFER_FULL: Final = W_DATAGRAM_DROPS + DATAGRAM_DROPS.index("buffer_full")
+_UNREACHABLE: Final = W_DATAGRAM_DROPS + DATAGRAM_DROPS.index("unreachable")
 _TOO_BIG: Final = W_DATAGRAM_DROPS + DATAGRAM_DROPS.index("too_big")
 
 
@@ -130,6 +139,7 @@ class Session(OutletUser):
         outlet = self._outlet
         tally = self._tally
         if outlet is None or tally is None:
+            self.drop(_UNREACHABLE)  # no endpoint is left that could be tried
             return
         size = len(data)
         self.last_sent = size
@@ -137,7 +147,9 @@ class Session(OutletUser):
         if how == SENT:
             tally.bytes_sent += size
             return
-        if how == FULL:
+        if how == MOVED:
+            self.send(data)  # to where it goes on, if anywhere
+        elif how == FULL:
             self.drop(_BUFFER_FULL)
         elif how == TOO_BIG:
             self.drop(_TOO_BIG)
