@@ -1,4 +1,4 @@
-"""docs/performance.md: the tables, and how they were made."""
+"""docs/performance.md and its data files: what was measured, and how."""
 
 import json
 from collections.abc import Sequence
@@ -7,9 +7,10 @@ from typing import Final
 
 import yaml
 
+from benchmarks import data
 from benchmarks.balancers import Balancer
 from benchmarks.record import Record
-from benchmarks.report import section, targets
+from benchmarks.report import records, section, targets
 from benchmarks.scenarios import Scenario
 from benchmarks.site import Certificate, Site
 
@@ -37,7 +38,9 @@ How it was measured:
   the least and the greatest in parentheses. Compare only within a table.
 - On everywhere: keep-alive on both sides, least connections, `X-Forwarded-For`, `-Proto`, `-Host`,
   a random `X-Request-ID`; active health checks every 5 s and metrics (nginx has neither in its
-  open-source form). Request logs are off everywhere. Configurations: at the end.
+  open-source form). Request logs are off everywhere.
+- The file that each scenario links to also has user mode, the parent process, cores busy,
+  throughput and p99.
 """
 
 
@@ -46,10 +49,30 @@ def write(record: Record, scenarios: Sequence[Scenario], balancers: Sequence[Bal
     by_hand = ""
     if FILE.exists():
         by_hand = FILE.read_text().partition(BY_HAND)[2].strip()
-    FILE.parent.mkdir(exist_ok=True)
+    data.DIRECTORY.mkdir(parents=True, exist_ok=True)
+    _write_data(record, scenarios, balancers)
     text = "\n\n".join([_generated(record, scenarios, balancers), BY_HAND, by_hand]).strip()
     FILE.write_text(text + "\n")
     return FILE
+
+
+def _write_data(
+    record: Record, scenarios: Sequence[Scenario], balancers: Sequence[Balancer]
+) -> None:
+    for scenario in scenarios:
+        if run := record.runs.get(scenario.name):
+            data.write(f"performance-{scenario.name}", records(scenario, run.result))
+    for balancer in balancers:
+        _configuration(balancer).write_text(_example(balancer) + "\n")
+
+
+def _configuration(balancer: Balancer) -> Path:
+    """Where its example lies. Variants of one balancer have the same."""
+    return data.DIRECTORY / f"performance-{balancer.name.split()[0].lower()}.conf"
+
+
+def _link(name: str) -> str:
+    return f"[{name}]({data.DIRECTORY.name}/{name})"
 
 
 def _generated(record: Record, scenarios: Sequence[Scenario], balancers: Sequence[Balancer]) -> str:
@@ -66,15 +89,18 @@ def _generated(record: Record, scenarios: Sequence[Scenario], balancers: Sequenc
         parts.append("## In short\n\n" + "\n".join(short))
     for scenario in shown:
         run = record.runs[scenario.name]
-        parts.append(section(scenario, run.result))
+        parts.append(section(scenario, run.result, everything=False))
+        parts.append(_link(f"performance-{scenario.name}.csv"))
         differs = (run.date, run.machine, run.versions) != (last.date, last.machine, last.versions)
         if differs:
             versions = ", ".join([f"{name} {version}" for name, version in run.versions.items()])
             parts.append(f"(Measured on {run.date}: {run.machine}; {versions}.)")
     parts.append("## Configurations")
-    parts.append("As generated for the request over TLS; paths and ports are placeholders.")
-    examples = {_example(each): each.name.split()[0] for each in balancers}
-    parts += [f"### {name}\n\n```\n{text}\n```" for text, name in examples.items()]
+    names = [_configuration(each).name for each in balancers if _configuration(each).exists()]
+    parts.append(
+        "As generated for the request over TLS, with paths and ports as placeholders: "
+        f"{', '.join(_link(name) for name in dict.fromkeys(names))}."
+    )
     return "\n\n".join(parts)
 
 

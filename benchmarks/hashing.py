@@ -1,7 +1,7 @@
 """The hashing policies against their papers: ``python -m benchmarks.hashing --write-docs``.
 
 Measures how unevenly keys are spread, and how many move when an endpoint goes or comes, and writes
-a part of docs/reproductions.md.
+a part of docs/reproductions.md, with all results in docs/data.
 """
 
 from collections import Counter
@@ -14,7 +14,10 @@ from typing import Final
 
 import click
 
+from benchmarks import data
+from benchmarks.data import Record
 from benchmarks.marked import replace
+from benchmarks.reproductions.reproduction import table
 from penstock.core.endpoint import Endpoint
 from penstock.core.env import Env
 from penstock.core.policy import Policy, create
@@ -22,7 +25,12 @@ from penstock.core.request import Request
 from penstock.core.ticket import Ticket
 
 FILE: Final = Path("docs") / "reproductions.md"
+SPREAD: Final = "hashing-spread"
+BOUNDED: Final = "hashing-bounded"
+BOUNDS: Final = (1.25, 1.5, 2.0)
 _KEYS_PER_ENDPOINT: Final = 2000
+_LOADED: Final = 50  # endpoints on which requests pile up
+_IN_FLIGHT: Final = 5000
 _OPENING: Final = """\
 # Reproductions
 
@@ -46,7 +54,7 @@ PUBLISHED: Final = (
     Published(
         "consistent-hash",
         {},
-        "1/√160 = 7.9%",
+        "1/√160 = 0.079",
         lambda n: 1 / n,
         "ring, 160 points: CV ≈ 1/√points; Karger et al. 1997",
     ),
@@ -70,34 +78,53 @@ PUBLISHED: Final = (
 def main(sizes: str, write_docs: bool) -> None:
     """Measure, and print the part of the document."""
     numbers = [int(size) for size in sizes.split(",")]
-    command = "python -m benchmarks.hashing --write-docs"
-    parts = [
-        f"## Hashing\n\n`{command}`, {_KEYS_PER_ENDPOINT:,} random keys per endpoint, seed 1.",
-        _spread_table(numbers),
-        _bounded_table(),
-    ]
-    text = "\n\n".join(parts)
+    spread = [_spread_of(published, count) for published in PUBLISHED for count in numbers]
+    bounded = _bounded()
+    text = "\n".join(_document(spread, bounded))
     click.echo(text)
     if write_docs:
         replace(FILE, "hashing", text, _OPENING)
+        data.write(SPREAD, spread)
+        data.write(BOUNDED, bounded)
 
 
-def _spread_table(numbers: list[int]) -> str:
-    rows = [
+def _document(spread: list[Record], bounded: list[Record]) -> list[str]:
+    """Of the sizes the middle one, of the bounds the narrowest; the rest is in the data files."""
+    sizes = list(dict.fromkeys(each["endpoints"] for each in spread))
+    size = sizes[len(sizes) // 2]
+    columns = ["published spread", "spread", "max/mean", "published moved", "moved"]
+    shown = [each for each in spread if each["endpoints"] == size]
+    piled = [each for each in bounded if each["bound c"] == str(min(BOUNDS))]
+    return [
+        "## Hashing",
+        "",
+        f"`python -m benchmarks.hashing --write-docs`, {_KEYS_PER_ENDPOINT:,} random keys per "
+        f"endpoint, seed 1. Here for {size} endpoints; for {', '.join(sizes)} in "
+        f"[{SPREAD}.csv](data/{SPREAD}.csv).",
+        "",
         "Spread is the standard deviation of the endpoints' shares over their mean, less what "
         "chance does to the keys themselves; where it is within 3 σ of that chance it is 0 (chance "
-        "stays in max/mean). Maglev's table (M = 65537) is counted out slot by slot. Moved is the "
-        "share of keys that change their endpoint when the last of n goes.",
+        "stays in max/mean). Maglev's table (M = 65537) is counted slot by slot. Moved is the "
+        "share of keys that change their endpoint when the last one goes.",
         "",
-        "| policy | n | published spread | spread | max/mean | published moved | moved "
-        "| others' keys moved | source |",
-        "|---|--:|---|--:|--:|--:|--:|--:|---|",
+        *table(
+            ["policy", *columns, "source"],
+            [
+                [each["policy"], *(each[column] for column in columns), each["source"]]
+                for each in shown
+            ],
+        ),
+        "",
+        f"Bounded loads (Mirrokni, Thorup, Zadimoghaddam 2018): {_IN_FLIGHT:,} requests in flight "
+        f"on {_LOADED} endpoints, keys of Zipf's law with exponent 1.1. Published: no endpoint "
+        "above ⌈c·m/n⌉. Penstock counts m anew every n/8 picks. Here for c = "
+        f"{min(BOUNDS)}; for {', '.join(map(str, BOUNDS))} in [{BOUNDED}.csv](data/{BOUNDED}.csv).",
+        "",
+        *table(list(piled[0]), [list(each.values()) for each in piled]),
     ]
-    rows += [_spread_row(published, count) for published in PUBLISHED for count in numbers]
-    return "\n".join(rows)
 
 
-def _spread_row(published: Published, count: int) -> str:
+def _spread_of(published: Published, count: int) -> Record:
     endpoints = _endpoints(count)
     keys = list(range(1, published.slots + 1)) or _keys(count * _KEYS_PER_ENDPOINT)
     before = _owners(create(published.name, dict(published.options)), endpoints, keys)
@@ -109,38 +136,43 @@ def _spread_row(published: Published, count: int) -> str:
     excess = variance - chance
     shown = "0"
     if excess > 3.0 * chance * sqrt(2.0 / count):  # 3 σ of the variance's estimate
-        shown = f"{sqrt(excess) / mean:.1%}"
+        shown = f"{sqrt(excess) / mean:.3f}"
     moved = sum(1 for old, new in zip(before, after, strict=True) if old != new) / len(keys)
     gone = endpoints[-1].name
     others = moved - counts[gone] / len(keys)
-    return (
-        f"| {published.name} | {count} | {published.spread} | {shown} | "
-        f"{max(counts.values()) / mean:.3f} | {published.moved(count):.2%} | {moved:.2%} | "
-        f"{others:.2%} | {published.source} |"
-    )
+    return {
+        "policy": published.name,
+        "endpoints": str(count),
+        "published spread": published.spread,
+        "spread": shown,
+        "max/mean": f"{max(counts.values()) / mean:.3f}",
+        "published moved": f"{published.moved(count):.4f}",
+        "moved": f"{moved:.4f}",
+        "others' keys moved": f"{others:.4f}",
+        "source": published.source,
+    }
 
 
-def _bounded_table() -> str:
+def _bounded() -> list[Record]:
     """Requests that pile up under skewed keys, with and without a bound."""
-    count, in_flight = 50, 5000
-    rows = [
-        f"Bounded loads (Mirrokni, Thorup, Zadimoghaddam 2018): {in_flight:,} requests in flight "
-        f"on {count} endpoints, keys of Zipf's law with exponent 1.1. Published: no endpoint above "
-        "⌈c·m/n⌉. Ours counts m anew every n/8 picks.",
-        "",
-        "| policy | bound c | ⌈c·m/n⌉ | most on one endpoint | without a bound | at home |",
-        "|---|--:|--:|--:|--:|--:|",
-    ]
+    records: list[Record] = []
     for name in ("consistent-hash", "maglev", "rendezvous", "jump-hash", "source-hash"):
-        free, homes = _piled_up(create(name), count, in_flight)
-        for bound in (1.25, 1.5, 2.0):
-            most, placed = _piled_up(create(name, {"bounded_load": bound}), count, in_flight)
-            kept = sum(1 for a, b in zip(homes, placed, strict=True) if a == b) / in_flight
-            rows.append(
-                f"| {name} | {bound} | {ceil(bound * in_flight / count)} | {most} | {free} | "
-                f"{kept:.0%} |"
+        free, homes = _piled_up(create(name), _LOADED, _IN_FLIGHT)
+        for bound in BOUNDS:
+            policy = create(name, {"bounded_load": bound})
+            most, placed = _piled_up(policy, _LOADED, _IN_FLIGHT)
+            kept = sum(1 for a, b in zip(homes, placed, strict=True) if a == b) / _IN_FLIGHT
+            records.append(
+                {
+                    "policy": name,
+                    "bound c": str(bound),
+                    "⌈c·m/n⌉": str(ceil(bound * _IN_FLIGHT / _LOADED)),
+                    "most on one endpoint": str(most),
+                    "without a bound": str(free),
+                    "at home": f"{kept:.2f}",
+                }
             )
-    return "\n".join(rows)
+    return records
 
 
 def _piled_up(policy: Policy, count: int, in_flight: int) -> tuple[int, list[str]]:

@@ -1,4 +1,5 @@
-"""What a pick costs: ``python -m benchmarks.picks --write-docs`` makes docs/picks.md.
+"""What a pick costs: ``python -m benchmarks.picks --write-docs`` makes docs/picks.md and
+docs/data/picks.csv.
 
 For each policy and pool size: nanoseconds of CPU time per pick, on endpoints that have a few
 requests in flight and, for policies that learn, were measured; and the memory of what ``rebuild``
@@ -19,7 +20,10 @@ from typing import Final
 
 import click
 
+from benchmarks import data
+from benchmarks.data import Record
 from benchmarks.marked import replace
+from benchmarks.reproductions.reproduction import table
 from penstock._form import form
 from penstock.core.endpoint import Endpoint
 from penstock.core.env import Env
@@ -28,20 +32,25 @@ from penstock.core.request import Request
 from penstock.core.ticket import DONE, Ticket
 
 FILE: Final = Path("docs") / "picks.md"
+DATA: Final = "picks"
 SIZES: Final = (2, 16, 100, 1000, 10_000)
 _ROUND_S: Final = 0.02
 _ROUNDS: Final = 7
-_OF_PROMPTS: Final = (
-    *("cache-aware", "e2", "kv-cost", "lmetric", "marginal-cost", "prefix-sticky", "scored"),
-    *("token-load", "ttft"),
+_COLUMNS: Final = (
+    *(("compiled", size) for size in (16, 1000, 10_000)),
+    *(("interpreted", size) for size in (16, 1000)),
 )
-_BY_DEFINITION: Final = {
-    **dict.fromkeys(_OF_PROMPTS, "weighs all; here without a prompt"),
-    "first-available": "steps over full endpoints",
-    "join-shortest-queue": "looks at all",
-    "rendezvous": "asks all",
-    "session": "asks all",
-    "round-robin": "smooth weighted: raises all credits",
+# Those that stand for others in the document, and for which.
+_SHOWN: Final = {
+    "round-robin": "as `first-available`; `random`, `join-idle-queue`, `source-hash`: 30 ns",
+    "least-request": "draws two of more than 16; as `subset`, `adaptive`, `zone-aware`",
+    "power-of-two": "from 100 endpoints on also `peak-ewma`, `least-response-time`, `c3`",
+    "maglev": "`consistent-hash`, `jump-hash`: up to 110 ns",
+    "static-edf": "also `reported-weight`",
+    "prequal": "",
+    "join-shortest-queue": "compares all endpoints",
+    "session": "hashes all endpoints, as `rendezvous`",
+    "marginal-cost": "weighs all endpoints, as all policies for prompts do; here without a prompt",
 }
 _OPENING: Final = "# What a pick costs\n"
 
@@ -58,15 +67,15 @@ class _Nothing(Policy):
 
 @click.command()
 @click.option("--only", default="", help="Policies, as in maglev,random. Default: all.")
-@click.option("--write-docs", is_flag=True, help=f"Replace the tables in {FILE}.")
+@click.option("--write-docs", is_flag=True, help=f"Replace the table in {FILE}, and its data.")
 @click.option("--as-json", is_flag=True, help="This form only, as JSON.")
 def main(only: str, write_docs: bool, as_json: bool) -> None:
-    """Measure, and print the tables."""
+    """Measure, and print the table."""
     chosen = [name for name in policies() if not only or name in only.split(",")]
     if as_json:
         click.echo(json.dumps({"form": form(), "costs": _costs(chosen)}))
         return
-    parts = [_introduction()]
+    records: list[Record] = []
     for pure in ("", "1"):
         told = subprocess.run(
             [sys.executable, "-m", "benchmarks.picks", "--as-json", "--only", ",".join(chosen)],
@@ -78,11 +87,12 @@ def main(only: str, write_docs: bool, as_json: bool) -> None:
         if pure == "" and measured["form"] != "compiled":
             click.echo("not compiled: run `make test` or `python setup.py build_ext --inplace`")
             continue
-        parts.append(_table(measured["form"].capitalize(), measured["costs"]))
-    text = "\n\n".join(parts)
+        records += _records(measured["form"], measured["costs"])
+    text = "\n".join([_introduction(), "", *_table(records)])
     click.echo(text)
     if write_docs:
         replace(FILE, "picks", text, _OPENING)
+        data.write(DATA, records)
 
 
 def _costs(names: list[str]) -> Costs:
@@ -163,32 +173,40 @@ def _introduction() -> str:
     machine = f"{platform.machine()}, Python {platform.python_version()}"
     return (
         f"Written by `python -m benchmarks.picks --write-docs` on {datetime.now(UTC):%Y-%m-%d} "
-        f"({machine}). Nanoseconds of CPU per pick by number of endpoints, best of {_ROUNDS} "
-        "rounds, without the price of calling a policy that does nothing; "
-        "and the memory that the policy prepared for 1000 endpoints. Endpoints have one to five "
-        "requests in flight and equal weights unless said otherwise."
+        f"({machine}). Nanoseconds of CPU per pick by number of endpoints, the best of {_ROUNDS} "
+        "rounds, less the cost of calling a policy that does nothing. Endpoints have one to five "
+        "requests in flight and equal weights."
     )
 
 
-def _table(title: str, costs: Costs) -> str:
-    rows = [
-        f"## {title}",
-        "",
-        "| policy | " + " | ".join(f"{size:,}" for size in SIZES) + " | memory | |",
-        "|---|" + "--:|" * len(SIZES) + "--:|---|",
-    ]
+def _records(how: str, costs: Costs) -> list[Record]:
+    """Rows of the data file; the memory is what ``rebuild`` prepared for 1000 endpoints."""
+    records: list[Record] = []
     for label, by_size in costs.items():
-        times = " | ".join(f"{by_size[str(size)][0]:,.0f}" for size in SIZES)
-        name, _, unequal = label.partition(",")
-        note = _BY_DEFINITION.get(name, "")
-        if name == "round-robin" and not unequal:
-            note = ""
-        rows.append(f"| {label} | {times} | {_size(by_size['1000'][1])} | {note} |")
-    return "\n".join(rows)
+        name, _, weights = label.partition(", ")
+        record = {"form": how, "policy": name, "weights": weights.partition(" ")[0] or "equal"}
+        record |= {f"ns for {size}": f"{by_size[str(size)][0]:.0f}" for size in SIZES}
+        record["bytes for 1000"] = f"{by_size['1000'][1]:.0f}"
+        records.append(record)
+    return records
 
 
-def _size(bytes_: float) -> str:
-    return f"{bytes_ / 1024:,.0f} KiB" if bytes_ >= 1024 else f"{bytes_:.0f} B"
+def _table(records: list[Record]) -> list[str]:
+    """A few policies that stand for the others."""
+    shown: dict[tuple[str, str], Record] = {
+        (each["form"], each["policy"]): each for each in records if each["weights"] == "equal"
+    }
+    rows = [
+        [
+            policy,
+            *(f"{int(shown[how, policy][f'ns for {size}']):,}" for how, size in _COLUMNS),
+            note,
+        ]
+        for policy, note in _SHOWN.items()
+        if all((how, policy) in shown for how, _ in _COLUMNS)
+    ]
+    heads = [f"{how}, {size:,} endpoints" for how, size in _COLUMNS]
+    return table(["policy", *heads, ""], rows)
 
 
 if __name__ == "__main__":

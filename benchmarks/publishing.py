@@ -3,11 +3,13 @@
     python -m benchmarks.publishing [--endpoints 4000] [--workers 2] [--rounds 20]
 
 Real workers and the supervisor's publisher, without health checks or traffic. The time until all
-workers run it is a median; CPU time is that of one process for one publication.
+workers run it is a median; CPU time is that of one process for one publication. Besides, what it
+costs a worker to see that the state of one endpoint changed, or that its engine reported.
 """
 
 import argparse
 import asyncio
+import os
 from collections.abc import Awaitable, Callable
 from itertools import pairwise
 from pathlib import Path
@@ -27,9 +29,13 @@ from penstock.control.workers.workers import Workers
 from penstock.control.world.certificates import CertificateFiles
 from penstock.control.world.publish import Publisher
 from penstock.control.world.rows import Rows
-from penstock.core.snapshot import Endpoint, Listener, Pool, Snapshot
+from penstock.core.health.health import UP
+from penstock.core.snapshot import Endpoint, Engine, Listener, Pool, Snapshot
 from penstock.core.snapshot.changes import endpoint_changes
+from penstock.dataplane.board.layout import R_AT_US, S_HEALTH, S_WEIGHT_PPM
 from penstock.dataplane.board.memory import create_board
+from penstock.dataplane.context import Context
+from penstock.dataplane.worker.live_snapshot import LiveSnapshot
 
 Publish = Callable[[Snapshot], Awaitable[object]]
 
@@ -129,6 +135,40 @@ async def main(endpoints: int, workers: int, rounds: int) -> None:
     print(f"{'whole snapshot':24}{whole_bytes:10}{whole}")
     print(f"{'change alone':24}{alone_bytes:10}{alone}")
     print(f"{'a reload in all':24}{'':10}{reload}")
+    for what, worker_ms in seen_on_the_board(spec, rounds).items():
+        print(f"{what:59}{worker_ms:9.2f} ms")
+
+
+def seen_on_the_board(spec: Snapshot, rounds: int) -> dict[str, float]:
+    """Milliseconds of CPU that a worker needs for one change that the supervisor writes there."""
+    board = create_board(1)
+    [pool] = spec.pools
+    endpoints = tuple(replace(each, row=row) for row, each in enumerate(pool.endpoints))
+    for row in range(len(endpoints)):
+        board.cells[board.state(row) + S_HEALTH] = UP
+        board.cells[board.state(row) + S_WEIGHT_PPM] = 1_000_000
+    placed = replace(spec, pools=(replace(pool, endpoints=endpoints, engine=Engine()),))
+    live = LiveSnapshot(placed, None, Context(board, 0, os.getpid()))
+    live.configure()
+
+    def state_changes(row: int) -> None:
+        board.cells[board.state(row) + S_WEIGHT_PPM] += 1
+        board.state_changed(row)
+
+    def engine_reports(row: int) -> None:
+        board.cells[board.report(row) + R_AT_US] += 1
+        board.report_changed(row)
+
+    found = {}
+    for what, change in (("a state", state_changes), ("a report", engine_reports)):
+        times = []
+        for row in range(rounds):
+            change(row)
+            began = process_time()
+            live.refresh()
+            times.append(process_time() - began)
+        found[what] = median(times) * 1e3
+    return found
 
 
 async def measure_reloads(spec: Snapshot, workers: int, rounds: int) -> str:

@@ -1,4 +1,5 @@
-"""The simulator beside theory: ``python -m benchmarks.theory --write-docs`` makes docs/theory.md.
+"""The simulator beside theory: ``python -m benchmarks.theory --write-docs`` writes docs/theory.md
+and the values in docs/data/theory.csv.
 
 Runs every case of ``penstock.sim.theory_cases`` until its intervals are narrow enough, or
 ``--most`` requests were spent on it. ``--only`` and ``--precision`` make it shorter.
@@ -16,13 +17,15 @@ from typing import Final
 
 import click
 
+from benchmarks import data
+from benchmarks.data import Record
+from benchmarks.marked import replace
 from penstock._form import form
 from penstock.sim.theory_cases import cases
 from penstock.sim.validation import Finding, examine, simultaneous_factor
 
 FILE: Final = Path("docs") / "theory.md"
-BEGIN: Final = "<!-- Begin: written by benchmarks.theory -->"
-END: Final = "<!-- End: written by benchmarks.theory -->"
+DATA: Final = "theory"
 
 
 @click.command()
@@ -30,9 +33,9 @@ END: Final = "<!-- End: written by benchmarks.theory -->"
 @click.option("--most", default=400_000_000, show_default=True, help="Requests spent on a case.")
 @click.option("--only", default="", help="Cases whose model contains this.")
 @click.option("--processes", default=1, show_default=True)
-@click.option("--write-docs", is_flag=True, help=f"Replace the table in {FILE}.")
+@click.option("--write-docs", is_flag=True, help=f"Replace the summary in {FILE}, and its data.")
 def main(precision: float, most: int, only: str, processes: int, write_docs: bool) -> None:
-    """Measure, and print the table."""
+    """Measure, and print each value and the summary."""
     findings: list[Finding] = []
     with ExitStack() as stack:
         executor = None
@@ -45,21 +48,12 @@ def main(precision: float, most: int, only: str, processes: int, write_docs: boo
             found = examine(case, precision=precision, most=most, executor=executor)
             findings += found
             for finding in found:
-                click.echo(_line(finding), err=True)
-    text = _document(findings, precision)
+                click.echo("  ".join(_record(finding).values()), err=True)
+    text = "\n".join(_summary(findings, precision))
     click.echo(text)
     if write_docs:
-        _replace(text)
-
-
-def _document(findings: list[Finding], precision: float) -> str:
-    rows = [
-        "| model | setting | quantity | theory | simulated | ± | off | requests | covered |",
-        "|---|---|---|--:|--:|--:|--:|--:|---|",
-        *[_row(finding) for finding in findings],
-    ]
-    summary = _summary(findings, precision)
-    return "\n".join([BEGIN, *summary, "", *rows, END])
+        replace(FILE, "theory", text, "# The simulator beside theory\n")
+        data.write(DATA, [_record(finding) for finding in findings])
 
 
 def _summary(findings: list[Finding], precision: float) -> Iterator[str]:
@@ -103,27 +97,22 @@ def _is_precise(finding: Finding, precision: float) -> bool:
     return finding.measured.half_width <= precision * abs(finding.quantity.expected)
 
 
-def _row(finding: Finding) -> str:
+def _record(finding: Finding) -> Record:
     case, measured = finding.case, finding.measured
     covered = "yes" if finding.covered else "no"
     if not case.exact:
         covered = "approximation"
-    return (
-        f"| {case.model} | {case.setting} | {finding.quantity.name} "
-        f"| {finding.quantity.expected:.6g} | {measured.mean:.6g} | {measured.precision:.2%} "
-        f"| {finding.off:.2f} | {finding.customers:.2g} | {covered} |"
-    )
-
-
-def _line(finding: Finding) -> str:
-    return _row(finding).strip("| ").replace(" | ", "  ")
-
-
-def _replace(text: str) -> None:
-    document = FILE.read_text("utf-8")
-    before, _, rest = document.partition(BEGIN)
-    _, _, after = rest.partition(END)
-    FILE.write_text(before + text + after, "utf-8")
+    return {
+        "model": case.model,
+        "setting": case.setting,
+        "quantity": finding.quantity.name,
+        "theory": f"{finding.quantity.expected:.6g}",
+        "simulated": f"{measured.mean:.6g}",
+        "simulated ±": f"{measured.half_width:.3g}",
+        "off": f"{finding.off:.2f}",
+        "requests": f"{finding.customers:.2g}",
+        "covered": covered,
+    }
 
 
 if __name__ == "__main__":

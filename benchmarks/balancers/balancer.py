@@ -49,7 +49,8 @@ class Balancer(ABC):
         )
         try:
             process.wait_until_listening(site.port)
-            process.wait_until_answering(f"{site.url}{HEALTH_PATH}")
+            if site.protocol != "tcp":
+                process.wait_until_answering(f"{site.url}{HEALTH_PATH}")
         except BaseException:
             process.stop()
             raise

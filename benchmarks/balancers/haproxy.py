@@ -9,33 +9,41 @@ global
     maxconn {connections}
     ssl-default-bind-options ssl-min-ver TLSv1.2
 defaults
-    mode http
-    option http-no-delay
-    option http-keep-alive
-    option forwardfor
-    http-reuse always
+    mode {mode}
+    {options}
     timeout connect 5s
     timeout client {keep_alive}s
     timeout server {keep_alive}s
     timeout http-keep-alive {keep_alive}s
     timeout http-request {keep_alive}s
+    timeout tunnel {keep_alive}s
 frontend clients
     bind 127.0.0.1:{port} backlog {backlog} {tls}
     maxconn {connections}
-    unique-id-format %[uuid()]
-    unique-id-header X-Request-ID
-    http-request set-header X-Forwarded-Proto {scheme}
-    http-request set-header X-Forwarded-Host %[req.hdr(host)]
+    {headers}
     default_backend endpoints
 frontend metrics
+    mode http
     bind 127.0.0.1:{admin_port}
     http-request use-service prometheus-exporter if {{ path /metrics }}
 backend endpoints
     balance leastconn
-    option httpchk GET {health_path}
+    {check}
     default-server check inter {health_interval}s
     {endpoints}
 """
+
+
+_HTTP_OPTIONS = """\
+option http-no-delay
+    option http-keep-alive
+    option forwardfor
+    http-reuse always"""
+_HEADERS = """\
+unique-id-format %[uuid()]
+    unique-id-header X-Request-ID
+    http-request set-header X-Forwarded-Proto {scheme}
+    http-request set-header X-Forwarded-Host %[req.hdr(host)]"""
 
 
 class HAProxy(Balancer):
@@ -52,9 +60,11 @@ class HAProxy(Balancer):
             port=site.port,
             admin_port=site.admin_port,
             backlog=BACKLOG,
-            scheme=site.scheme,
             tls=f"ssl crt {site.certificate.bundle} alpn http/1.1" if site.certificate else "",
-            health_path=HEALTH_PATH,
+            mode="tcp" if site.protocol == "tcp" else "http",
+            options="option splice-auto" if site.protocol == "tcp" else _HTTP_OPTIONS,
+            headers="" if site.protocol == "tcp" else _HEADERS.format(scheme=site.scheme),
+            check="" if site.protocol == "tcp" else f"option httpchk GET {HEALTH_PATH}",
             health_interval=HEALTH_INTERVAL_S,
             endpoints="\n    ".join(
                 [f"server e{i} {h}:{p}" for i, (h, p) in enumerate(site.endpoints)]

@@ -45,7 +45,8 @@ http {{
             proxy_pass http://endpoints;
             proxy_http_version 1.1;
             proxy_read_timeout {keep_alive}s;
-            proxy_set_header Connection "";
+            proxy_set_header Connection {connection};
+            {upgrade}
             proxy_set_header Host $http_host;
             proxy_set_header X-Forwarded-For $proxy_add_x_forwarded_for;
             proxy_set_header X-Forwarded-Proto $scheme;
@@ -62,6 +63,30 @@ proxy_buffering off;
             client_body_buffer_size 1m;"""
 
 
+# Debian has the module in a package of its own (libnginx-mod-stream).
+_STREAM_CONFIGURATION = """\
+{user}
+daemon off;
+load_module /usr/lib/nginx/modules/ngx_stream_module.so;
+pid {directory}/nginx-proxy.pid;
+error_log stderr error;
+worker_processes {workers};
+events {{ use epoll; worker_connections {connections}; }}
+stream {{
+    upstream endpoints {{
+        least_conn;
+        {endpoints}
+    }}
+    server {{
+        listen 127.0.0.1:{port} backlog={backlog};
+        proxy_pass endpoints;
+        proxy_timeout {keep_alive}s;
+        tcp_nodelay on;
+    }}
+}}
+"""
+
+
 class Nginx(Balancer):
     name = "nginx"
 
@@ -69,6 +94,17 @@ class Nginx(Balancer):
         return ask(find("nginx"), "-v").rpartition("/")[2].split()[0]
 
     def configuration(self, site: Site) -> str:
+        if site.protocol == "tcp":
+            return _STREAM_CONFIGURATION.format(
+                user=user_line(),
+                directory=site.directory,
+                workers=site.workers,
+                connections=site.connections * 2 + 64,
+                keep_alive=KEEP_ALIVE_S,
+                endpoints="\n        ".join([f"server {h}:{p};" for h, p in site.endpoints]),
+                port=site.port,
+                backlog=BACKLOG,
+            )
         tls = ""
         if site.certificate:
             tls = (
@@ -96,6 +132,10 @@ class Nginx(Balancer):
             backlog=BACKLOG,
             listen=("ssl" if site.certificate else "") + (" reuseport" * (site.workers > 1)),
             tls=tls,
+            connection="upgrade" if site.protocol == "websocket" else '""',
+            upgrade=(
+                "proxy_set_header Upgrade $http_upgrade;" if site.protocol == "websocket" else ""
+            ),
             streaming=_STREAMING if site.streaming else "",
         )
 

@@ -78,6 +78,8 @@ class Penstock(Balancer):
                 "certificate": str(site.certificate.certificate),
                 "key": str(site.certificate.key),
             }
+        if site.protocol == "tcp":
+            return self._relaying(site)
         pool = {
             "endpoints": [f"http://{host}:{port}" for host, port in site.endpoints],
             "kind": self._kind,
@@ -94,6 +96,15 @@ class Penstock(Balancer):
             "request_log": "off",
         }
         return json.dumps(document, indent=1)  # JSON is YAML
+
+    def _relaying(self, site: Site) -> str:
+        document = {
+            "listeners": {"clients": {"address": f"127.0.0.1:{site.port}", "backlog": BACKLOG}},
+            "pools": {"endpoints": {"endpoints": [f"tcp://{h}:{p}" for h, p in site.endpoints]}},
+            "admin": f"127.0.0.1:{site.admin_port}",
+            "workers": self._workers or site.workers,
+        }
+        return json.dumps(document, indent=1)
 
     def command(self, site: Site) -> list[str]:
         return [self._python, "-m", "penstock", "serve", "--config", self.file(site)]

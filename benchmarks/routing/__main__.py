@@ -17,7 +17,7 @@ from benchmarks.routing.agreement import agreement
 from benchmarks.routing.fleets import SPEEDS
 from benchmarks.routing.live import OWN_SPEED, SECONDS, Row, measure
 from benchmarks.routing.routers import routers
-from benchmarks.routing.simulated import EVERY_POLICY, rows, simulate
+from benchmarks.routing.simulated import EVERY_POLICY, records, rows, simulate
 from benchmarks.routing.workloads import Kind, kinds
 
 
@@ -95,7 +95,7 @@ def main(
         click.echo("\n".join(kept.agreement))
         document.save(kept)
     if write_docs:
-        click.echo(f"written: {document.write(kept, known)}")
+        click.echo(f"written: {document.write(kept)}")
 
 
 def named(said: str, known: list[str]) -> list[str]:
@@ -127,10 +127,10 @@ def _simulate_all(kind: Kind, fleet: str, customers: int, seeds: int, kept: docu
     name = f"{kind.name}, {fleet}"
     click.echo(f"simulating {name}", err=True)
     comparison = simulate(kind, fleet, customers, seeds, EVERY_POLICY)
-    lines = rows(comparison, floor.simulated(comparison.scenario))
-    click.echo("\n".join(lines))
-    kept.simulated[name] = lines
-    kept.standing[name] = standing.cells(comparison)
+    least = floor.simulated(comparison.scenario)
+    click.echo("\n".join(rows(comparison, least)))
+    kept.simulated[name] = records(comparison, least, kind.name, fleet)
+    kept.standing[name] = standing.records(comparison, kind.name, fleet)
     kept.seeds = seeds
     document.save(kept)
 

@@ -1,29 +1,28 @@
-"""docs/routing-quality.md, made of what several calls measured."""
+"""docs/routing-quality.md and its data files, made of what several calls measured."""
 
-from itertools import product
 from pathlib import Path
 from typing import Final
 
 import msgspec
 
-from benchmarks import marked
+from benchmarks import data, marked
+from benchmarks.data import Record
+from benchmarks.reproductions.reproduction import table
 from benchmarks.routing import standing, tables
 from benchmarks.routing.fleets import SPEEDS
 from benchmarks.routing.floor import NAME, Floor
 from benchmarks.routing.live import OWN_SPEED, SECONDS, Row
 from benchmarks.routing.simulated import OWN
-from benchmarks.routing.workloads import OBJECTIVES, Kind
+from benchmarks.routing.workloads import OBJECTIVES, abouts
 
 FILE: Final = Path("docs") / "routing-quality.md"
+LIVE: Final = "routing-live"
+SIMULATED: Final = "routing-simulated"
+STANDING: Final = "routing-beside-the-best"
+OWN_ROUTER: Final = "Penstock marginal-cost"
+_OURS: Final = "Penstock "
 _KEPT: Final = Path(".benchmarks") / "routing.json"
-_LIVE: Final = "routing live"
 _OPENING: Final = "# How well requests to language models are routed\n"
-_BELOW: Final = (
-    f"“{NAME[0].upper()}{NAME[1:]}”: every prompt alone on an idle engine of the fastest kind, "
-    "which has cached the longest prefix of it that any request before put into any engine, "
-    "nothing ever evicted. Turns that wait for an answer come when such engines would have given "
-    "it, so that which of them are counted differs a little from router to router."
-)
 
 
 class Kept(msgspec.Struct):
@@ -31,13 +30,13 @@ class Kept(msgspec.Struct):
 
     rows: list[Row] = []
     floors: list[Floor] = []  # of rows that are not at the engines' own speed
-    simulated: dict[str, list[str]] = {}  # lines of tables, by workload and fleet
+    simulated: dict[str, list[Record]] = {}  # rows of the data file, by workload and fleet
     versions: dict[str, str] = {}
     missing: dict[str, str] = {}
     machine: str = ""
     seeds: int = 0
     agreement: list[str] = []  # the lines of its table
-    standing: dict[str, list[str]] = {}  # cells of a row, by workload and fleet
+    standing: dict[str, list[Record]] = {}  # the same
 
 
 def load() -> Kept:
@@ -80,103 +79,114 @@ def _traffic(measured: Row | Floor) -> tuple[str, str, float]:
     return measured.kind, measured.fleet, measured.seconds
 
 
-def write(kept: Kept, kinds: list[Kind]) -> Path:
-    """The live tables and the simulated ones; what people wrote around them stays, and so do
-    tables of which nothing is known here."""
+def write(kept: Kept) -> Path:
+    """The data files, and the parts of the page that are made of them. What people wrote stays, and
+    so do results of which nothing is known here."""
+    marked.replace(FILE, "routing workloads", "\n".join(_workloads()), _OPENING)
     if kept.rows:
-        _write_live(kept, kinds)
+        _write_live(kept)
     if kept.simulated:
-        marked.replace(FILE, "routing simulated", "\n".join(_simulated(kept, kinds)), _OPENING)
+        simulated = [record for found in kept.simulated.values() for record in found]
+        standings = [record for found in kept.standing.values() for record in found]
+        data.replace(SIMULATED, simulated, ("workload", "engines"), _rank)
+        data.replace(STANDING, standings, ("workload", "engines"), _rank)
+        marked.replace(FILE, "routing simulated", "\n".join(_simulated(kept)), _OPENING)
     if kept.agreement:
         marked.replace(FILE, "routing agreement", "\n".join(_agreement(kept)), _OPENING)
     return FILE
 
 
-def _write_live(kept: Kept, kinds: list[Kind]) -> None:
-    rows = [row for row in kept.rows if row.speedup != OWN_SPEED]
-    parts = [_LIVE]
-    marked.replace(FILE, _LIVE, "\n".join(_live_heading(kept)), _OPENING)
-    # Longer runs come after all that are as long as runs usually are.
-    for seconds in sorted({SECONDS, *(row.seconds for row in rows)}):
-        for fleet, kind in product(SPEEDS, kinds):
-            title = f"{kind.name}, engines {fleet}"
-            if seconds != SECONDS:
-                title += f", {seconds * kind.lasts:g} s"
-            part = f"{_LIVE}: {title}"
-            measured = [row for row in rows if _traffic(row) == (kind.name, fleet, seconds)]
-            if measured:
-                lines = _live(measured, kept.floors, kind, title)
-                marked.replace(FILE, part, "\n".join(lines), _OPENING, after=parts)
-            parts.append(part)
+def _workloads() -> list[str]:
+    return [f"- **{name}**: {about}." for name, about in abouts().items()]
 
 
-def _live_heading(kept: Kept) -> list[str]:
+def _write_live(kept: Kept) -> None:
+    by_table: dict[tuple[str, str, float], list[Row]] = {}
+    for row in kept.rows:
+        if row.speedup != OWN_SPEED:
+            by_table.setdefault(_traffic(row), []).append(row)
+    records: list[Record] = []
+    for rows in by_table.values():
+        runs = {_run(row) for row in rows}
+        records += tables.live(rows, [each for each in kept.floors if _run(each) in runs])
+    data.replace(LIVE, records, tables.TABLE, _rank)
+    marked.replace(FILE, "routing live", "\n".join(_live(kept)), _OPENING)
+
+
+def _rank(record: Record) -> tuple[float, ...]:
+    """Longer runs come after all that are as long as runs usually are."""
+    fleets, names = list(SPEEDS), list(abouts())
+    seconds = float(record.get("seconds", SECONDS))
+    return seconds, fleets.index(record["engines"]), names.index(record["workload"])
+
+
+def _live(kept: Kept) -> list[str]:
     versions = {name.split()[0]: version for name, version in kept.versions.items()}
     lines = [
-        "## Live processes",
-        "",
         f"{kept.machine}. "
         f"{', '.join(f'{name} {version}' for name, version in versions.items())}. "
-        f"Each run: {SECONDS:g} s of the engines' time where a table says nothing else, caches "
-        "cold at first; requests of its first quarter are not counted. Of several seeds, ± is the "
-        "half-width of the 95% interval over them.",
+        f"Each run: {SECONDS:g} s of the engines' time where nothing else is said, caches cold at "
+        "first; requests of its first quarter are not counted.",
         "",
-        _BELOW,
+        "Mean time to first token of Penstock's `marginal-cost`, and how it compares with the best "
+        "other router's:",
+        "",
+        *_by_fleet({_place(found): _against_the_best(found) for found in _live_tables()}),
     ]
     if kept.missing:
         lines += ["", *(f"- {name} did not run: {why}" for name, why in kept.missing.items())]
     return lines
 
 
-def _live(rows: list[Row], floors: list[Floor], kind: Kind, title: str) -> list[str]:
-    runs = {_run(row) for row in rows}
-    about = f"{kind.about[0].upper()}{kind.about[1:]}"
+def _live_tables() -> list[list[Record]]:
+    """What the data file holds, by table."""
+    found: dict[tuple[str, ...], list[Record]] = {}
+    for record in data.read(LIVE):
+        found.setdefault(tuple(record[column] for column in tables.TABLE), []).append(record)
+    return list(found.values())
+
+
+def _against_the_best(records: list[Record]) -> str:
+    means = {record[tables.ROUTER]: float(record[tables.TTFT]) for record in records}
+    others = {
+        name: mean for name, mean in means.items() if name != NAME and not name.startswith(_OURS)
+    }
+    if OWN_ROUTER not in means:
+        return "–"
+    own_ms = means[OWN_ROUTER]
+    if not others:
+        return f"{own_ms:,.0f} ms"
+    best = min(others, key=lambda name: others[name])
+    return f"{own_ms:,.0f} ms, {own_ms / others[best] - 1.0:+.0%} ({best})"
+
+
+def _place(records: list[Record]) -> tuple[str, str]:
+    """The row and the column of the page's table."""
+    seconds = float(records[0].get("seconds", SECONDS))
+    long = "" if seconds == SECONDS else f", {seconds:g} s"
+    return f"{records[0]['workload']}{long}", records[0]["engines"]
+
+
+def _by_fleet(cells: dict[tuple[str, str], str]) -> list[str]:
+    """A Markdown table: workloads down, fleets across."""
+    names = list(dict.fromkeys([name for name, _ in cells]))
+    rows = [[name, *(cells.get((name, fleet), "") for fleet in SPEEDS)] for name in names]
+    return table(["workload", *(f"engines {fleet}" for fleet in SPEEDS)], rows)
+
+
+def _simulated(kept: Kept) -> list[str]:
+    firsts = [each for each in data.read(STANDING) if each[standing.METRIC] == standing.TTFT]
     return [
-        f"### {title[0].upper()}{title[1:]}",
-        "",
-        f"{about}. {_size(rows, len(runs))}. Measured on {_dates(rows)}, "
-        f"engines at {rows[0].speedup:g} times their speed.",
-        "",
-        *tables.live(rows, [each for each in floors if _run(each) in runs]),
-    ]
-
-
-def _dates(rows: list[Row]) -> str:
-    return " and ".join(sorted({row.date for row in rows}))
-
-
-def _size(rows: list[Row], seeds: int) -> str:
-    requests = f"{round(sum(row.requests for row in rows) / len(rows)):,} requests"
-    return requests if seeds == 1 else f"{seeds} seeds of {requests} on average"
-
-
-def _simulated(kept: Kept, kinds: list[Kind]) -> list[str]:
-    lines = [
-        "## Simulated",
-        "",
         f"{kept.seeds} seeds; ± is the half-width of the 95% interval over them. Goodput: answers "
         f"a second with the first token within {OBJECTIVES.ttft_s:g} s and further ones within "
         f"{OBJECTIVES.tpot_s * 1000:g} ms on average.",
         "",
-        _BELOW,
+        f"Mean time to first token of `{OWN}`, compared with that of the best other policy there. "
+        "Equal: the 95% interval of the ratio, seed by seed, includes 1. Choosing the best of "
+        "twelve by the same seeds favours the others.",
+        "",
+        *_by_fleet({_place([each]): standing.told(each) for each in firsts}),
     ]
-    if kept.standing:
-        lines += [
-            "",
-            f"### {OWN} beside the best of the others",
-            "",
-            "In each column, against the policy that has the best mean over the seeds there. "
-            "Equal: no difference lies in the 95% interval of the ratio, seed by seed. That the "
-            "best of twelve is chosen by the same seeds is in their favour.",
-            "",
-            *standing.rows(kept.standing),
-        ]
-    for fleet in SPEEDS:
-        for kind in kinds:
-            if found := kept.simulated.get(f"{kind.name}, {fleet}"):
-                lines += ["", f"### {kind.name.capitalize()}, engines {fleet}, simulated", ""]
-                lines += found
-    return lines
 
 
 def _agreement(kept: Kept) -> list[str]:

@@ -4,6 +4,8 @@ from collections import Counter
 from collections.abc import Callable, Sequence
 from typing import Any, Final
 
+from benchmarks import data
+from benchmarks.data import Record
 from benchmarks.reproductions.reproduction import table
 from benchmarks.routing.fleets import ANTAGONISED, PROFILE, SPEEDS
 from benchmarks.routing.floor import NAME
@@ -106,6 +108,45 @@ def rows(comparison: Comparison, floor: tuple[Interval, Interval]) -> list[str]:
     least = [NAME, *(_spread(each, _ms) for each in floor)]
     least += ["–"] * (len(heads) - len(least))
     return table(heads, [least, *map(_row, results)])
+
+
+def records(
+    comparison: Comparison, floor: tuple[Interval, Interval], kind: str, fleet: str
+) -> list[Record]:
+    """The same as rows of a data file."""
+    results = sorted(comparison.results, key=lambda result: result.interval("ttft").mean)
+    shared = {
+        "workload": kind,
+        "engines": fleet,
+        "seeds": str(comparison.scenario.run.replications),
+    }
+    least = _columns(dict(zip(("ttft", "ttft p99"), floor, strict=True)))
+    measured = [
+        {**shared, "policy": label(result), **_columns({m: result.interval(m) for m in _COLUMNS})}
+        for result in results
+    ]
+    return [{**shared, "policy": NAME, **least}, *measured]
+
+
+# The metrics of the simulator in a data file: title, factor, digits.
+_COLUMNS: Final[dict[str, tuple[str, float, int]]] = {
+    "ttft": ("TTFT mean ms", 1000.0, 0),
+    "ttft p99": ("TTFT p99 ms", 1000.0, 0),
+    "tpot": ("time per token ms", 1000.0, 0),
+    "goodput": ("goodput per s", 1.0, 2),
+    "hit rate": ("hit rate", 1.0, 3),
+}
+
+
+def _columns(found: dict[str, Interval]) -> Record:
+    record: Record = {}
+    for metric, (title, factor, digits) in _COLUMNS.items():
+        mean, wide = "", ""
+        if metric in found:
+            mean = f"{found[metric].mean * factor:.{digits}f}"
+            wide = f"{found[metric].half_width * factor:.{digits}f}"
+        record |= data.spread(title, mean, wide)
+    return record
 
 
 def label(result: Result) -> str:

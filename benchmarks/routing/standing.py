@@ -1,13 +1,16 @@
 """How one policy stands beside the best of the others, on the same traffic seed by seed."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from math import expm1, log
 from typing import Final, NamedTuple
 
-from benchmarks.reproductions.reproduction import table
+from benchmarks.data import Record
 from benchmarks.routing.simulated import OWN
 from penstock.sim.experiment import Comparison, Result
 from penstock.sim.statistics import interval
+
+METRIC: Final = "metric"
+TTFT: Final = "TTFT mean"
 
 
 class _Metric(NamedTuple):
@@ -17,14 +20,14 @@ class _Metric(NamedTuple):
 
 
 _METRICS: Final = (
-    _Metric("ttft", "TTFT mean", False),
+    _Metric("ttft", TTFT, False),
     _Metric("ttft p99", "TTFT p99", False),
     _Metric("goodput", "goodput", True),
 )
 
 
-def cells(comparison: Comparison) -> list[str]:
-    """A row's: for each metric how much ``OWN`` has more or less than the best of the others.
+def records(comparison: Comparison, kind: str, fleet: str) -> list[Record]:
+    """For each metric how much ``OWN`` has more or less than the best of the others, as a share.
 
     With options it is no other policy, and left out.
 
@@ -34,16 +37,20 @@ def cells(comparison: Comparison) -> list[str]:
     """
     [own] = [result for result in comparison.results if result.label == OWN]
     others = [result for result in comparison.results if result.policy.name != OWN]
-    return [_cell(own, others, metric) for metric in _METRICS]
+    return [
+        {"workload": kind, "engines": fleet, METRIC: metric.about, **_beside(own, others, metric)}
+        for metric in _METRICS
+    ]
 
 
-def rows(kept: Mapping[str, Sequence[str]]) -> list[str]:
-    """A Markdown table of such rows, by the name of workload and fleet."""
-    heads = ["workload, engines", *(metric.about for metric in _METRICS)]
-    return table(heads, [[name, *found] for name, found in kept.items()])
+def told(record: Record) -> str:
+    """A record in a few words."""
+    verdict = {"equal": "equal, ", "worse": "**worse**, "}.get(record["verdict"], "")
+    share, spread = float(record["difference"]), float(record["difference ±"])
+    return f"{verdict}{share:+.1%} ± {spread:.1%} ({record['best other']})"
 
 
-def _cell(own: Result, others: Sequence[Result], metric: _Metric) -> str:
+def _beside(own: Result, others: Sequence[Result], metric: _Metric) -> Record:
     sign = -1.0 if metric.most else 1.0
     best = min(others, key=lambda other: sign * other.interval(metric.name).mean)
     ratios = [
@@ -58,5 +65,10 @@ def _cell(own: Result, others: Sequence[Result], metric: _Metric) -> str:
     if found.covers(0.0):
         verdict = "equal"
     else:
-        verdict = "better" if sign * found.mean < 0.0 else "**worse**"
-    return f"{verdict}, {middle:+.1%} ± {beside:.1%} ({best.label})"
+        verdict = "better" if sign * found.mean < 0.0 else "worse"
+    return {
+        "best other": best.label,
+        "verdict": verdict,
+        "difference": f"{middle:.3f}",
+        "difference ±": f"{beside:.3f}",
+    }

@@ -1,39 +1,41 @@
-"""Tables of what live runs measured: means over the seeds, with their 95% intervals."""
+"""What live runs measured, as rows of a data file: means over the seeds, with 95% intervals."""
 
 from collections.abc import Callable, Sequence
 from math import isnan
 from typing import Final, NamedTuple
 
-from benchmarks.reproductions.reproduction import table
+from benchmarks import data
+from benchmarks.data import Record
 from benchmarks.routing.floor import NAME, Floor
 from benchmarks.routing.live import Row
 from penstock.sim.statistics import Interval, interval
 
 
 class _Column(NamedTuple):
-    head: str
+    title: str
     value: Callable[[Row], float]
     digits: int
-    unit: str = ""
-    best: Callable[[Sequence[float]], float] | None = None  # of several routers' means
 
 
+TTFT: Final = "TTFT mean ms"
+TTFT_P99: Final = "TTFT p99 ms"
+ROUTER: Final = "router"
+# What tells one table of live results from another.
+TABLE: Final = ("workload", "engines", "seconds")
 _COLUMNS: Final = (
-    _Column("TTFT mean, ms", lambda row: row.ttft_mean_s * 1000, 0, best=min),
-    _Column("TTFT p99, ms", lambda row: row.ttft_p99_s * 1000, 0, best=min),
-    _Column("time per token, ms", lambda row: row.tpot_mean_s * 1000, 1, best=min),
-    _Column("goodput, /s", lambda row: row.goodput_per_s, 2, best=max),
-    _Column("hit rate", lambda row: row.hit_rate * 100, 1, "%", best=max),
-    _Column("router's CPU per request, ms", lambda row: row.cpu_per_request_s * 1000, 1),
+    _Column(TTFT, lambda row: row.ttft_mean_s * 1000, 0),
+    _Column(TTFT_P99, lambda row: row.ttft_p99_s * 1000, 0),
+    _Column("time per token ms", lambda row: row.tpot_mean_s * 1000, 1),
+    _Column("goodput per s", lambda row: row.goodput_per_s, 2),
+    _Column("hit rate", lambda row: row.hit_rate, 3),
+    _Column("CPU of the router per request ms", lambda row: row.cpu_per_request_s * 1000, 1),
 )
-_COUNTED: Final = ("failed", "client late at p99, ms")
 
 
-def live(rows: Sequence[Row], floors: Sequence[Floor] = ()) -> list[str]:
-    """A Markdown table of one workload on one fleet, shortest mean time to first token first.
+def live(rows: Sequence[Row], floors: Sequence[Floor] = ()) -> list[Record]:
+    """One workload on one fleet: a row for each router, shortest mean time to first token first.
 
-    The best of each column is bold. Failures are those of all seeds together, and a client's
-    lateness that of the worst.
+    Failures are those of all seeds together, and a client's lateness that of the worst.
     """
     by_router: dict[str, list[Row]] = {}
     for row in rows:
@@ -42,44 +44,50 @@ def live(rows: Sequence[Row], floors: Sequence[Floor] = ()) -> list[str]:
         router: [interval([column.value(row) for row in seeds]) for column in _COLUMNS]
         for router, seeds in by_router.items()
     }
-    best = [
-        _best(column, [each[number].mean for each in found.values()])
-        for number, column in enumerate(_COLUMNS)
-    ]
-    lines = []
+    records = []
     if floors:
-        lines.append(_floor(floors))
+        records.append({**_setting(rows), **_floor(floors)})
     for router in sorted(found, key=lambda router: found[router][0].mean):
         seeds = by_router[router]
-        cells = [
-            _cell(each, column, best=each.mean == most)
-            for each, column, most in zip(found[router], _COLUMNS, best, strict=True)
-        ]
-        failed = sum(row.failed for row in seeds)
+        record = {**_setting(rows), ROUTER: router}
+        for column, each in zip(_COLUMNS, found[router], strict=True):
+            record |= _cell(column, each)
         late_s = max(row.client_lag_p99_s for row in seeds)
-        lines.append([router, *cells, str(failed), f"{late_s * 1000:.0f}"])
-    heads = [column.head for column in _COLUMNS]
-    return table(["router", *heads, *_COUNTED], lines)
+        record |= _counted(str(sum(row.failed for row in seeds)), f"{late_s * 1000:.0f}")
+        records.append(record)
+    return records
 
 
-def _best(column: _Column, means: Sequence[float]) -> float | None:
-    """None where there is none, or all are equal."""
-    if column.best is None or len(set(means)) == 1:
-        return None
-    return column.best(means)
+def _setting(rows: Sequence[Row]) -> Record:
+    """What all routers of a table share. Requests are those of a run, on average."""
+    return {
+        "workload": rows[0].kind,
+        "engines": rows[0].fleet,
+        "seconds": f"{rows[0].seconds:g}",
+        "measured on": " and ".join(sorted({row.date for row in rows})),
+        "speed of the engines": f"{rows[0].speedup:g}",
+        "seeds": str(len({row.seed for row in rows})),
+        "requests": str(round(sum(row.requests for row in rows) / len(rows))),
+    }
 
 
-def _floor(floors: Sequence[Floor]) -> list[str]:
-    mean = interval([each.ttft_mean_s * 1000 for each in floors])
-    tail = interval([each.ttft_p99_s * 1000 for each in floors])
-    cells = [_cell(found, column) for found, column in zip((mean, tail), _COLUMNS, strict=False)]
-    others = len(_COLUMNS) - len(cells) + len(_COUNTED)
-    return [NAME, *cells, *["–"] * others]
+def _floor(floors: Sequence[Floor]) -> Record:
+    record = {ROUTER: NAME}
+    known = {
+        TTFT: interval([each.ttft_mean_s * 1000 for each in floors]),
+        TTFT_P99: interval([each.ttft_p99_s * 1000 for each in floors]),
+    }
+    for column in _COLUMNS:
+        record |= _cell(column, known.get(column.title))
+    return record | _counted("", "")
 
 
-def _cell(found: Interval, column: _Column, *, best: bool = False) -> str:
-    text = f"{found.mean:,.{column.digits}f}"
-    text = (f"**{text}**" if best else text) + column.unit
-    if not isnan(found.half_width):
-        text += f" ± {found.half_width:,.{column.digits}f}{column.unit}"
-    return text
+def _cell(column: _Column, found: Interval | None) -> Record:
+    if found is None:
+        return data.spread(column.title, "", "")
+    wide = "" if isnan(found.half_width) else f"{found.half_width:.{column.digits}f}"
+    return data.spread(column.title, f"{found.mean:.{column.digits}f}", wide)
+
+
+def _counted(failed: str, late_ms: str) -> Record:
+    return {"failed": failed, "client late at p99 ms": late_ms}

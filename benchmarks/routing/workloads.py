@@ -26,6 +26,8 @@ _TRACE_LIMIT: Final = 3000  # requests simulated: the first 20 minutes
 
 # Users think for a minute: of the first 162 requests 3 continue another, of 486 there are 57.
 _THINK_LASTS: Final = 3.0
+_TRACED: Final = "conversation trace"
+_THINKING: Final = "trace with think time"
 
 
 @dataclass(frozen=True)
@@ -38,7 +40,6 @@ class Kind:
     """
 
     name: str
-    about: str
     requests_per_s: float
     live: Callable[[float, int, str], Workload]
     simulated: Callable[[str], dict[str, Any]]
@@ -78,21 +79,21 @@ _SHAPES: Final = (
     _Shaped(
         "many prompts",
         "530 system prompts of 6,000 tokens, 1.3 times what the caches of all engines hold, single "
-        "questions of 400, answers of 100, 8 a second; runs are twice as long, and of their first "
-        "half, in which the caches fill, nothing is counted",
+        "questions of 400, answers of 100, 8 a second; runs are twice as long, and their first "
+        "half, in which the caches fill, is not counted",
         Shape("shared-prompt", 1, 8.0, 530, 6000, 1, 400, 100, 0.0),
         lasts=2.0,
         warm_up=0.5,
     ),
     _Shaped(
         "agents",
-        "coding agents: 4 system prompts of 4,000 tokens, 8 turns that add 800, answers of 100, "
-        "tools that take a second (think time: a turn waits for the answer before), 8 a second",
+        "4 system prompts of 4,000 tokens, 8 turns that add 800, answers of 100, "
+        "tools that take a second (a turn waits for the answer to the one before), 8 a second",
         Shape("agentic", 1, 8.0, 4, 4000, 8, 800, 100, 1.0, timed=False),
     ),
     _Shaped(
         "reasoning",
-        "reasoning: questions of 300 tokens with nothing in common, answers of 800, 4 a second",
+        "questions of 300 tokens with nothing in common, answers of 800, 4 a second",
         Shape("no-prefix", 1, 4.0, 0, 0, 1, 300, 800, 0.0),
     ),
     _Shaped(
@@ -126,7 +127,6 @@ def _generated(shaped: _Shaped) -> Kind:
     }
     return Kind(
         name,
-        shaped.about,
         shape.rate_per_s,
         live,
         lambda fleet: simulated,
@@ -150,21 +150,30 @@ def _conversation(trace: Path, *, think: bool) -> Kind:
         }
         return {"arrivals": {"kind": "recorded"}, "prompts": prompts}
 
-    paced = (
-        "as conversations (a request that continues an earlier one's prompt waits for its answer, "
-        "then as long as its user thought), in runs three times as long, begun at"
-        if think
-        else "by its timestamps,"
-    )
     return Kind(
-        "trace with think time" if think else "conversation trace",
-        f"Mooncake's conversation trace {paced} {_TRACE_SCALE:g} times the rate",
+        _THINKING if think else _TRACED,
         _TRACE_RATE * _TRACE_SCALE,
         live,
         simulated,
         traced=True,
         lasts=_THINK_LASTS if think else 1.0,
     )
+
+
+def abouts() -> dict[str, str]:
+    """What each workload is, by its name; those of the trace too, wherever its file is."""
+    traced = {_TRACED: _of_trace(think=False), _THINKING: _of_trace(think=True)}
+    return traced | {shaped.name: shaped.about for shaped in _SHAPES}
+
+
+def _of_trace(*, think: bool) -> str:
+    paced = (
+        "as conversations (a request that continues an earlier one's prompt waits for its answer, "
+        "then as long as its user thought), in runs three times as long, begun at"
+        if think
+        else "by its timestamps,"
+    )
+    return f"Mooncake's conversation trace {paced} {_TRACE_SCALE:g} times the rate"
 
 
 def _trace_scale(fleet: str) -> float:

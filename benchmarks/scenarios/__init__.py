@@ -3,6 +3,7 @@
 from benchmarks.scenarios.endpoints import Endpoints
 from benchmarks.scenarios.idle import IdleConnections
 from benchmarks.scenarios.open_streams import OpenStreams
+from benchmarks.scenarios.relays import TcpMegabyte, TcpMessage, WebSocketMessage
 from benchmarks.scenarios.request import Request, TlsRequest
 from benchmarks.scenarios.scenario import Bench, Case, Sample, Scenario
 from benchmarks.scenarios.stream import StreamedChunk
@@ -20,4 +21,7 @@ def all_scenarios() -> list[Scenario]:
         Workers(),
         Endpoints(),
         OpenStreams(),
+        WebSocketMessage(),
+        TcpMessage(),
+        TcpMegabyte(),
     ]

@@ -20,6 +20,7 @@ _SETTLE_S: Final = 2.0
 class OpenStreams(StreamedChunk):
     name = "open-streams"
     title = "10,000 open streams"
+    shown = ("streams", "KB per stream")
     method = (
         "As the streamed chunk, with 10,000 streams open at once (or as many as the descriptor "
         "limit of one process allows, at two for each and an eighth in reserve), a 200-byte event "

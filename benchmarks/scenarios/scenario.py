@@ -75,6 +75,7 @@ class Scenario(ABC):
     title: ClassVar[str]
     unit: ClassVar[str]
     method: ClassVar[str]
+    shown: ClassVar[tuple[str, ...]] = ()  # titles of what else is seen and a document shows
 
     def cases(self, balancers: Sequence[Balancer]) -> list[Case]:
         """In the order in which they take turns within a round."""
@@ -127,6 +128,7 @@ def make_site(
     workers: int = 1,
     streaming: bool = False,
     connections: int = 1024,
+    protocol: str = "http",
 ) -> Site:
     """A site on free ports."""
     port, admin_port = free_ports(2)
@@ -139,6 +141,7 @@ def make_site(
         workers=workers,
         streaming=streaming,
         connections=connections,
+        protocol=protocol,
     )
 
 

@@ -17,7 +17,6 @@ from penstock.core.health.health import UP
 from penstock.core.snapshot import Listener, Pool, Snapshot
 from penstock.core.snapshot.changes import endpoint_changes
 from penstock.dataplane.board.layout import (
-    H_EPOCH,
     H_GENERATION,
     L_IN_FLIGHT,
     S_DRAINING,
@@ -115,7 +114,6 @@ class Worker:
             snapshot, generation=generation, pools=tuple(self._place(p) for p in snapshot.pools)
         )
         cells[H_GENERATION] = generation
-        cells[H_EPOCH] += 1
         opened = [item.name for item in snapshot.listeners if item.name not in self._listening]
         for item in snapshot.listeners:
             if item.name in opened:
@@ -160,8 +158,9 @@ class Worker:
 
     def set_state(self, pool: str, endpoint: HasAddress, cell: int, value: int) -> None:
         """Write a state cell of an endpoint (S_HEALTH, S_DRAINING, …), as the supervisor does."""
-        self.board.cells[self.board.state(self.row(pool, endpoint)) + cell] = value
-        self.board.cells[H_EPOCH] += 1
+        row = self.row(pool, endpoint)
+        self.board.cells[self.board.state(row) + cell] = value
+        self.board.state_changed(row)
 
     def drain(self, pool: str, endpoint: HasAddress) -> None:
         self.set_state(pool, endpoint, S_DRAINING, 1)

@@ -373,3 +373,58 @@ def test_connections_of_a_stopping_worker_end_at_its_deadline(
     client.send(b"still relayed")
     client.read_until(b"relayed")
     assert client.read_to_end() == b""
+
+
+@pytest.mark.parametrize("towards", ["client", "endpoint"])
+def test_much_and_little_by_turns_arrive_in_order(
+    start: Start, scripted: Scripted, towards: str
+) -> None:
+    """The kernel moves much by itself, and little is copied: no byte overtakes another."""
+    sizes = [3_000_000, 5, 2_000_000, 1, 70_000, 3] * 3
+    pieces = [bytes((number,)) * size for number, size in enumerate(sizes)]
+
+    def play(connection: EndpointConnection) -> None:
+        if towards == "endpoint":
+            connection.receive_to_end()
+            connection.send(b"%d" % len(connection.received))
+            return
+        for piece in pieces:
+            connection.send(piece)
+            connection.receive_bytes(1)
+        connection.end_sending()
+
+    endpoint = scripted(play)
+    client = start(tcp_world(tcp(endpoint))).connect()
+    if towards == "client":
+        for piece in pieces:
+            received = b""
+            while len(received) < len(piece):
+                received += client.read_some()
+            assert received == piece
+            client.send(b"n")
+        assert client.read_to_end() == b""
+    else:
+        for piece in pieces:
+            client.send(piece)
+        client.end_sending()
+        assert client.read_to_end() == b"%d" % sum(sizes)
+        assert bytes(endpoint.connection().received) == b"".join(pieces)
+
+
+def test_pipes_are_closed_with_their_connections(start: Start, scripted: Scripted) -> None:
+    def send_much(connection: EndpointConnection) -> None:
+        for _ in range(40):
+            connection.send(bytes(1_000_000))
+        connection.end_sending()
+        connection.receive_to_end()
+
+    worker = start(tcp_world(tcp(scripted(send_much))))
+    with closing(worker.connect()) as client:
+        client.read_some()
+        before = worker.open_descriptors()
+        assert len(client.read_to_end()) > 30_000_000
+    for _ in range(3):
+        with closing(worker.connect()) as client:
+            assert len(client.read_to_end()) == 40_000_000
+    wait_until(lambda: is_idle(worker), "nothing is left of them")
+    assert worker.open_descriptors() <= before

@@ -10,6 +10,7 @@ import msgspec
 from rich.console import Console
 from rich.table import Table
 
+from penstock.cli._output_file import writing
 from penstock.config.document.choice import parse_policy
 from penstock.sim.decisions import Summary, read_records, replay
 
@@ -35,7 +36,8 @@ def replay_decisions(path: Path, policies: Sequence[str], seed: int, json: Path 
     if not out.is_terminal:
         out.width = max(out.width, _PIPED_WIDTH)  # for grep, which wants whole lines
     if json is not None:
-        json.write_bytes(msgspec.json.encode(summaries))
+        with writing(json):
+            json.write_bytes(msgspec.json.encode(summaries))
     out.print(_table(summaries))  # last: its reader may be gone
 
 

@@ -1,12 +1,18 @@
-"""A file that a command writes at its end, looked at before it begins."""
+"""What verbs write: files, looked at before a long run, and what is said where there is no room."""
 
 from __future__ import annotations
 
+import errno
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 import click
+
+# A full disk or quota, a file too large, a device that fails.
+_NO_ROOM: Final = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO)
 
 
 class OutputFile(click.Path):
@@ -22,3 +28,34 @@ class OutputFile(click.Path):
         if not path.exists() and not os.access(path.parent, os.W_OK):
             self.fail(f"directory {str(path.parent)!r} is not writable.", param, ctx)
         return path
+
+
+@contextmanager
+def writing(path: Path) -> Iterator[None]:
+    """Ends the verb with a message that names the file where it cannot be written."""
+    try:
+        yield
+    except OSError as error:
+        raise click.ClickException(_message(str(path), error)) from error
+
+
+def is_about_room(error: OSError) -> bool:
+    """Whether something could not be written for want of room, or because its device fails."""
+    return error.errno in _NO_ROOM
+
+
+def end_without_output(error: OSError) -> None:
+    """End the process with 1 and a message: what goes to standard output cannot be written."""
+    # What is still buffered would be tried once more when the interpreter ends.
+    nowhere = os.open(os.devnull, os.O_WRONLY)
+    os.dup2(nowhere, 1)
+    try:
+        click.echo(f"Error: {_message(error.filename or 'standard output', error)}", err=True)
+    except OSError:
+        os.dup2(nowhere, 2)  # there is no room for the message either
+    raise SystemExit(1)
+
+
+def _message(what: str, error: OSError) -> str:
+    why = error.strerror or str(error)
+    return f"cannot write to {what}: {why[:1].lower()}{why[1:]}"

@@ -10,6 +10,7 @@ import click
 from rich.console import Console
 from rich.table import Table
 
+from penstock.cli._output_file import is_about_room
 from penstock.fleet.engine.dialect import emulated_dialects
 from penstock.fleet.engine.server import EngineServer
 from penstock.fleet.engine.spec import EngineSpec
@@ -85,6 +86,8 @@ def emulate(count: int, port: int, control_port: int, **options: Any) -> None:
     try:
         asyncio.run(_host(specs, control_port))
     except OSError as error:
+        if is_about_room(error):
+            raise
         raise click.ClickException(error.strerror or str(error)) from error
     except ValueError as error:
         raise click.ClickException(str(error)) from error

@@ -18,6 +18,7 @@ import click
 
 import penstock.cli
 from penstock import __version__
+from penstock.cli._output_file import end_without_output, is_about_room
 
 _OWN_MODULE: Final = "main"
 _CONFIGURATIONS: Final = (".yaml", ".yml", ".toml", ".json")
@@ -148,4 +149,9 @@ def main() -> None:
     # Policies of one's own are modules beside the configuration: found here as `python -m` would.
     if os.getcwd() not in sys.path:
         sys.path.append(os.getcwd())
-    penstock_command(prog_name="penstock")
+    try:
+        penstock_command(prog_name="penstock")
+    except OSError as error:
+        if not is_about_room(error):
+            raise
+        end_without_output(error)

@@ -14,7 +14,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
 from penstock._reasons import reason_of
-from penstock.cli._output_file import OutputFile
+from penstock.cli._output_file import OutputFile, writing
 from penstock.fleet.replay.client import Api, Outcome, StreamClient, first_model
 from penstock.fleet.replay.generate import DEFAULTS, Kind, Shape, generate
 from penstock.fleet.replay.report import notes, page, table
@@ -112,9 +112,11 @@ def replay(trace: Path | None, url: str | None, **options: Any) -> None:
     workload = _workload(trace, options)
     result = asyncio.run(_measure(workload, url, options))
     if options["json_file"]:
-        write_result(result, options["json_file"])
+        with writing(options["json_file"]):
+            write_result(result, options["json_file"])
     if options["html_file"]:
-        options["html_file"].write_text(page([result]))
+        with writing(options["html_file"]):
+            options["html_file"].write_text(page([result]))
     console.print(table([result]))  # last: its reader may be gone
     for note in notes(result):
         console.print(note, markup=False)
@@ -128,7 +130,8 @@ def _compare(console: Console, files: tuple[Path, Path], html_file: Path | None)
     except ValueError as error:
         raise click.ClickException(str(error)) from error
     if html_file:
-        html_file.write_text(page(results))
+        with writing(html_file):
+            html_file.write_text(page(results))
     console.print(table(results))
 
 

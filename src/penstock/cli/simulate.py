@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 import click
 
-from penstock.cli._output_file import OutputFile
+from penstock.cli._output_file import OutputFile, writing
 
 if TYPE_CHECKING:
     from multiprocessing.connection import Connection
@@ -134,9 +134,11 @@ def _show(
     _warn(scenario)
     comparison = _run(partial(compare, scenario, processes=processes, timeline=html is not None))
     if html is not None:
-        html.write_text(comparison_page(comparison, with_theory=theory), "utf-8")
+        with writing(html):
+            html.write_text(comparison_page(comparison, with_theory=theory), "utf-8")
     if json is not None:
-        json.write_bytes(comparison_json(comparison))
+        with writing(json):
+            json.write_bytes(comparison_json(comparison))
     Console().print(
         comparison_table(comparison, with_theory=theory)
     )  # last: its reader may be gone
@@ -168,9 +170,11 @@ def _show_sweep(
     _warn(make({"load": None, "rate": None, over.key: over.values[-1]}))
     found = _run(partial(sweep, make, over, processes=processes))
     if html is not None:
-        html.write_text(sweep_page(found, with_theory=theory), "utf-8")
+        with writing(html):
+            html.write_text(sweep_page(found, with_theory=theory), "utf-8")
     if json is not None:
-        json.write_bytes(sweep_json(found))
+        with writing(json):
+            json.write_bytes(sweep_json(found))
     Console().print(sweep_table(found, with_theory=theory))
 
 

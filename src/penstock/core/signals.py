@@ -25,5 +25,6 @@ class Reported:
     def __init__(self) -> None:
         self.at: float = -1.0  # when, on the Env's clock; -1: it did not, or too long ago
         self.kv_capacity: int = 0  # tokens; 0 while it is not known
+        self.most_running: int = 0  # requests it serves at a time; 0: not told, or no such bound
         self.waiting: int = -1  # requests that wait in it; -1: not told
         self.loaded: list[int] = _NONE_LOADED  # hashes of models and adapters in its memory

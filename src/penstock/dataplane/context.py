@@ -13,7 +13,7 @@ from penstock.dataplane.io.loop import Loop
 from penstock.dataplane.io.system import System
 from penstock.dataplane.io.tls import ClientContexts
 from penstock.dataplane.pool.model_waits import ToldAtOnce
-from penstock.dataplane.record.request_log import RequestLog
+from penstock.dataplane.record.request_log import RequestLog, tell_time_by
 from penstock.dataplane.route.planner import Planner
 from penstock.dataplane.tunnel.outlets import Outlets
 
@@ -31,6 +31,7 @@ class Context:
         self.loop: Loop = Loop(self.env, self.system)
         self.counters: WorkerCounters = WorkerCounters(board, worker, pid)
         self.log: RequestLog = RequestLog()
+        tell_time_by(self.system)
         self.tls: ClientContexts = ClientContexts()  # of endpoints
         self.supervisor: ToldAtOnce = ToldAtOnce()
         self.stopping: bool = False

@@ -33,6 +33,7 @@ class Candidate(msgspec.Struct):
     queued_tokens: int = 0
     kv_tokens: int = 0
     kv_capacity: int = 0
+    most_running: int = 0
     decoding: int = 0
     report_age_s: float = -1.0
     terms: dict[str, float | None] = {}
@@ -202,6 +203,7 @@ class _Player:
         endpoint = self._endpoints.get(record.picked)
         if endpoint is None or not self._policy.observes:
             return
+        endpoint.seen += 1  # with this one, until the next record tells
         ticket = Ticket(endpoint, self._policy, self._request, record.time)
         true = record.came_true
         if true is None:
@@ -240,6 +242,7 @@ class _Player:
         endpoint.tokens.pending_prefill = each.queued_tokens
         endpoint.tokens.held = each.kv_tokens
         endpoint.reported.kv_capacity = each.kv_capacity
+        endpoint.reported.most_running = each.most_running
         endpoint.tokens.decoding = each.decoding
         endpoint.reported.at = now - each.report_age_s if each.report_age_s >= 0.0 else -1.0
         return endpoint

@@ -32,6 +32,7 @@ class EngineLimits:
     block_tokens: int = 16
     max_batched_tokens: int = 8192
     max_sequences: int = 256
+    reports_sequences: bool = False  # it says so, as llama.cpp does of its slots
 
 
 @dataclass

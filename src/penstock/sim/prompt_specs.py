@@ -22,6 +22,9 @@ class EngineSpec(Section):
     block_tokens: PositiveCount = setting(16, "Tokens of a block of the KV cache.")
     max_batched_tokens: PositiveCount = setting(8192, "Most tokens computed in a step.")
     max_sequences: PositiveCount = setting(256, "Most sequences that run at once.")
+    reports_sequences: Flag = setting(
+        False, "Whether it reports `max_sequences`, as llama.cpp does its slots."
+    )
     store: Factor = setting(
         0.0, "Tokens per second that come from a store of prefixes that the group shares; 0: none."
     )
@@ -40,6 +43,7 @@ class EngineSpec(Section):
             block_tokens=self.block_tokens,
             max_batched_tokens=self.max_batched_tokens,
             max_sequences=self.max_sequences,
+            reports_sequences=self.reports_sequences,
         )
         return InferenceEngine(profile.timing, limits)
 

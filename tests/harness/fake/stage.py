@@ -9,7 +9,7 @@ import msgspec
 
 from penstock.core.health.health import UP
 from penstock.core.snapshot import Endpoint, Pool, Snapshot
-from penstock.dataplane.board.layout import H_EPOCH, S_HEALTH, S_WEIGHT_PPM
+from penstock.dataplane.board.layout import S_HEALTH, S_WEIGHT_PPM
 from penstock.dataplane.board.memory import create_board
 from penstock.dataplane.client.http1 import ClientConnection
 from penstock.dataplane.context import Context
@@ -96,7 +96,7 @@ class Stage:
     def set_health(self, row: int, health: int) -> None:
         """As the supervisor does."""
         self.board.cells[self.board.state(row) + S_HEALTH] = health
-        self.board.cells[H_EPOCH] += 1
+        self.board.state_changed(row)
 
     def turn(self) -> None:
         """One batch of events, and the sweep if it is due."""

@@ -113,6 +113,9 @@ class FakeSystem(System):
         self.no_descriptors = False
         self.made_poller = FakePoller(self)
 
+    def can_splice(self) -> bool:
+        return False
+
     def poller(self) -> Any:
         return self.made_poller
 

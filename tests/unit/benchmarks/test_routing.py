@@ -7,6 +7,7 @@ import click
 import msgspec
 import pytest
 
+from benchmarks import data
 from benchmarks.routing import document, standing, tables
 from benchmarks.routing.__main__ import named
 from benchmarks.routing.fleets import ALIKE, PROFILE, SPEEDS
@@ -67,10 +68,14 @@ def result(policy: str, ttft: list[float], goodput: list[float]) -> Result:
 
 
 STANDING = [
-    "better, -10.0% ± 0.0% (second)",
+    "-10.0% ± 0.0% (second)",
     "equal, +0.0% ± 0.0% (second)",
     "**worse**, -10.0% ± 0.0% (third)",
 ]
+
+
+def told(comparison: Comparison) -> list[str]:
+    return [standing.told(each) for each in standing.records(comparison, "agents", "alike")]
 
 
 def test_a_policy_is_held_against_the_best_of_the_others_seed_by_seed() -> None:
@@ -84,12 +89,11 @@ def test_a_policy_is_held_against_the_best_of_the_others_seed_by_seed() -> None:
             result("third", [2.0, 3.0, 5.0], [10.0, 20.0, 30.0]),
         ],
     )
-    assert standing.cells(found) == STANDING
-    told = Result(
+    assert told(found) == STANDING
+    variant = Result(
         PolicyChoice(OWN, dict(OWN_OBJECTIVES)), result(OWN, [0.1] * 3, [99.0] * 3).outcomes
     )
-    assert standing.cells(Comparison(read, [*found.results, told])) == STANDING
-    assert standing.rows({"agents, alike": ["a", "b", "c"]})[2] == "| agents, alike | a | b | c |"
+    assert told(Comparison(read, [*found.results, variant])) == STANDING
 
 
 TRACE = """\
@@ -150,23 +154,23 @@ def test_penstock_runs_with_two_workers_and_with_objectives(tmp_path: Path) -> N
     }
 
 
-def test_the_best_of_a_column_stands_out_and_the_quickest_row_comes_first() -> None:
-    lines = tables.live([row("a", 0.2, 0.9), row("b", 0.1, 0.5)])
-    assert lines[2].startswith("| b | **100** |")
-    assert lines[3].startswith("| a | 200 |")
-    assert "**90.0**%" in lines[3]
+def test_the_quickest_router_comes_first() -> None:
+    records = tables.live([row("a", 0.2, 0.9), row("b", 0.1, 0.5)])
+    assert [(each["router"], each[tables.TTFT]) for each in records] == [("b", "100"), ("a", "200")]
+    assert records[1]["hit rate"] == "0.900"
 
 
 def test_several_seeds_are_a_mean_with_its_interval() -> None:
     """Student's t of two values is 12.7: their half-width 12.7 / 2 of their difference."""
     seeds = [msgspec.structs.replace(row("a", 0.1 * n), seed=n, failed=n) for n in (1, 2)]
     floors = [Floor("agents", "alike", n, 10, 0.05, 0.09) for n in (1, 2)]
-    found = tables.live([*seeds, row("b", 0.2)], floors)[2:]
-    assert found[0].startswith(f"| {NAME} | 50 ± 0 | 90 ± 0 | – |")
-    assert found[1].startswith("| a | **150** ± 635 | 1,000 ± 0 | 50.0 ± 0.0 |")
-    assert found[1].endswith("| 3 | 10 |")  # all failures, the latest client
-    assert found[2].startswith("| b | 200 | 1,000 | 50.0 |")
-    assert len({line.count("|") for line in found}) == 1
+    floor, several, one = tables.live([*seeds, row("b", 0.2)], floors)
+    mean, spread = tables.TTFT, f"{tables.TTFT} ±"
+    assert (floor["router"], floor[mean], floor[spread], floor["hit rate"]) == (NAME, "50", "0", "")
+    assert (several["router"], several[mean], several[spread]) == ("a", "150", "635")
+    assert (several["failed"], several["client late at p99 ms"]) == ("3", "10")  # all, the latest
+    assert (one["router"], one[mean], one[spread]) == ("b", "200", "")
+    assert list(floor) == list(several) == list(one)
 
 
 def test_another_seed_is_another_measurement() -> None:
@@ -191,38 +195,52 @@ def test_a_router_that_ran_after_all_is_not_missing() -> None:
     assert kept.missing == {"b": "not installed"}
 
 
-def test_runs_at_the_engines_own_speed_are_kept_apart(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    file = tmp_path / "routing-quality.md"
-    monkeypatch.setattr(document, "FILE", file)
+@pytest.fixture
+def page(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The document, beside data files of its own."""
+    monkeypatch.setattr(document, "FILE", tmp_path / "routing-quality.md")
+    monkeypatch.setattr(data, "DIRECTORY", tmp_path / "data")
+    return document.FILE
+
+
+def test_runs_at_the_engines_own_speed_are_kept_apart(page: Path) -> None:
     kept = document.Kept()
     document.keep(kept, row("a", 0.2))
     document.keep(kept, msgspec.structs.replace(row("a", 0.1), speedup=1.0))
     assert [each.ttft_mean_s for each in kept.rows] == [0.2, 0.1]
-    document.write(kept, KINDS)
-    assert "| a | 200 |" in file.read_text()
-    assert "| a | 100 |" not in file.read_text()
+    document.write(kept)
+    assert [each[tables.TTFT] for each in data.read(document.LIVE)] == ["200"]
 
 
-def test_a_simulation_alone_leaves_the_live_part_as_it_is(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    file = tmp_path / "routing-quality.md"
-    monkeypatch.setattr(document, "FILE", file)
+SIMULATED = {"workload": "agents", "engines": "alike", "policy": "ttft"}
+BESIDE = {
+    "workload": "agents",
+    "engines": "alike",
+    "metric": "TTFT mean",
+    "best other": "ttft",
+    "verdict": "worse",
+    "difference": "0.100",
+    "difference ±": "0.010",
+}
+SIMULATION = document.Kept(
+    simulated={"agents, alike": [SIMULATED]}, standing={"agents, alike": [BESIDE]}, seeds=5
+)
+
+
+def test_a_simulation_alone_leaves_the_live_part_as_it_is(page: Path) -> None:
     kept = document.Kept()
-    document.keep(kept, row("a", 0.2))
-    document.write(kept, KINDS)
-    document.write(document.Kept(simulated={"agents, alike": ["| policy |"]}), KINDS)
-    assert "| a | 200 |" in file.read_text()
-    assert "| policy |" in file.read_text()
+    document.keep(kept, row("Penstock marginal-cost", 0.2))
+    document.keep(kept, row("b", 0.1))
+    document.write(kept)
+    document.write(SIMULATION)
+    assert "| agents | 200 ms, +100% (b) |" in page.read_text()
+    assert "| agents | **worse**, +10.0% ± 1.0% (ttft) |" in page.read_text()
+    assert len(data.read(document.LIVE)) == 2
+    assert data.read(document.SIMULATED) == [SIMULATED]
+    assert data.read(document.STANDING) == [BESIDE]
 
 
-def test_a_table_measured_by_itself_comes_to_its_place_among_those_that_stand(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    file = tmp_path / "routing-quality.md"
-    monkeypatch.setattr(document, "FILE", file)
+def test_a_table_measured_by_itself_comes_to_its_place_among_those_that_stand(page: Path) -> None:
     for fleet, seconds, mean_s in (
         ("two speeds", SECONDS, 0.2),
         ("alike", 540.0, 0.1),
@@ -232,31 +250,20 @@ def test_a_table_measured_by_itself_comes_to_its_place_among_those_that_stand(
         kept = document.Kept()
         one = msgspec.structs.replace(row("a", mean_s), fleet=fleet, seconds=seconds)
         document.keep(kept, one)
-        document.write(kept, KINDS)
-    lines = file.read_text().split("\n")
-    assert [line for line in lines if line.startswith("### ")] == [
-        "### Agents, engines alike",
-        "### Agents, engines two speeds",
-        "### Agents, engines alike, 540 s",
+        document.write(kept)
+    found = [
+        (each["engines"], each["seconds"], each[tables.TTFT]) for each in data.read(document.LIVE)
     ]
-    rows = [line for line in lines if line.startswith("| a |")]
-    assert [line.split(" | ")[1].strip("*") for line in rows] == ["300", "400", "100"]
+    assert found == [("alike", "54", "300"), ("two speeds", "54", "400"), ("alike", "540", "100")]
 
 
-def test_the_document_keeps_what_people_wrote(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    file = tmp_path / "routing-quality.md"
-    file.write_text("# Title\n\nBy hand.\n")
-    monkeypatch.setattr(document, "FILE", file)
-    kept = document.Kept(simulated={"agents, alike": ["| policy |"]}, seeds=5)
-    document.keep(kept, msgspec.structs.replace(row("a", 0.2), client_lag_p99_s=0.5))
-    document.write(kept, KINDS)
-    document.write(kept, KINDS)
-    text = file.read_text()
+def test_the_document_keeps_what_people_wrote(page: Path) -> None:
+    page.write_text("# Title\n\nBy hand.\n")
+    for _ in range(2):
+        document.write(SIMULATION)
+    text = page.read_text()
     assert text.startswith("# Title\n\nBy hand.\n")
-    assert text.count("| a | 200 |") == 1
-    assert "Agents, engines alike, simulated" in text
+    assert text.count("| agents | **worse**") == 1
 
 
 def test_what_is_not_there_is_not_left_out_in_silence() -> None:

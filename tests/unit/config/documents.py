@@ -226,6 +226,8 @@ pools:
     endpoints: http://10.0.1.1:8000
     policy: {name: prequal, answers: asked}
     probe: {path: "/rif?now", timeout: 100ms}
+  calls:
+    endpoints: h2c://10.0.3.1:50051
   relayed:
     endpoints: tcp://10.0.2.1:993
     timeouts: {tunnel_idle: 2h}

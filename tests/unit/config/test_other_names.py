@@ -82,7 +82,7 @@ def test_hints_name_policies_that_exist_and_no_name_of_ours_is_another() -> None
         ("endpoints: unix:/run/engine.sock", "sockets of the file system are not offered"),
         ("endpoints: http://unix:/run/engine.sock", "sockets of the file system are not offered"),
         ("endpoints: a:1\nlisten: unix:/run/lb.sock", "sockets of the file system are not offered"),
-        ("endpoints: grpc://a:1", "gRPC needs HTTP/2, which is not offered"),
+        ("endpoints: grpc://a:1", "gRPC is spoken over HTTP/2: write h2c://"),
     ],
 )
 def test_other_name_of_a_key_leads_to_ours(text: str, hint: str, tmp_path: Path) -> None:

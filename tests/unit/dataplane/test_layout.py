@@ -31,14 +31,15 @@ SIZES = {
     "answered prompts": ("SG_", layout.SIGHTING_RING_CELLS),
     "exact prefixes": ("FA_", layout.FACTS_CELLS),
     "client addresses": ("ADDRESS_", layout.ADDRESS_ROWS * layout.ADDRESS_SLOTS),
+    "changed rows": ("C_", layout.CHANGED_CELLS),
 }
 # Layout numbers, and a digest of the cells that stand for them. Whoever changes cells raises the
 # section's layout number, and puts both here.
 KNOWN = {
-    "header": (10, "afd20c60"),
+    "header": (11, "afd20c60"),
     "workers": (3, "66624c19"),
     "endpoint states": (1, "1bbcbbf0"),
-    "engine reports": (1, "a348173b"),
+    "engine reports": (2, "457e0158"),
     "endpoint load": (1, "a4e23bfe"),
     "pools": (1, "af0b393e"),
     "models": (1, "02f60732"),
@@ -46,6 +47,7 @@ KNOWN = {
     "answered prompts": (1, "f1b09cd3"),
     "exact prefixes": (1, "bd0ed1f3"),
     "client addresses": (1, "256ea190"),
+    "changed rows": (1, "b7439977"),
 }
 
 

@@ -12,7 +12,13 @@ from penstock.core.policy.base import Policy
 from penstock.core.request import Request
 from penstock.core.snapshot import Breaker, Connections, Endpoint, EndpointTls, PoolTimeouts
 from penstock.core.ticket import DONE, TIMEOUT, Ticket
-from penstock.dataplane.board.layout import R_AT_US, R_COLD, R_PREFIX_HITS, S_MAX_IN_FLIGHT
+from penstock.dataplane.board.layout import (
+    R_AT_US,
+    R_COLD,
+    R_MOST_RUNNING,
+    R_PREFIX_HITS,
+    S_MAX_IN_FLIGHT,
+)
 from penstock.dataplane.board.memory import Board, create_board
 from penstock.dataplane.endpoint.address_race import Address
 from penstock.dataplane.endpoint.connector import ConnectionSettings
@@ -68,6 +74,15 @@ def test_an_engine_that_was_restarted_may_have_other_habits(board: Board) -> Non
     board.cells[board.report(0) + R_AT_US] = 1
     endpoint.take_report()
     assert endpoint.habits.cached_tokens(CHAT, -1) == -1
+
+
+def test_how_many_requests_an_engine_serves_at_a_time_is_handed_to_policies(board: Board) -> None:
+    endpoint = endpoint_on(board)
+    board.cells[board.report(0) + R_MOST_RUNNING] = 4
+    board.cells[board.report(0) + R_AT_US] = 1
+    report = endpoint.take_report()
+    assert report is not None
+    assert report.most_running == 4
 
 
 def test_an_engine_that_never_hit_is_known_by_its_counters_while_they_are_young(

@@ -1,11 +1,17 @@
 """The line of one request tells what is known, and nothing that is not."""
 
 import json
+from collections.abc import Iterator
+
+import pytest
 
 from penstock.core.caller import Caller
 from penstock.dataplane.exchange.log_line import Outcome, log_line
+from penstock.dataplane.io.system import System
+from penstock.dataplane.record.request_log import tell_time_by, time_stamp, wall_clock
 from penstock.dataplane.route.plan import Plan
 from penstock.wire.http1 import parse_request
+from tests.harness.fake.stage import Stage
 
 
 def line(caller: Caller | None = None) -> dict[str, object]:
@@ -25,3 +31,26 @@ def test_of_a_caller_that_nothing_tells_of_there_is_no_field() -> None:
     told = line()
     assert "tenant" not in told
     assert (told["host"], told["t_total"], told["end"]) == ("site.example", 500.0, "done")
+
+
+@pytest.fixture
+def own_time() -> Iterator[None]:
+    """What a test makes of the time of day ends with it."""
+    yield
+    tell_time_by(System())
+
+
+@pytest.mark.usefixtures("own_time")
+def test_a_line_has_the_time_of_the_systems_wall_clock() -> None:
+    tell_time_by(System(wall_clock=lambda: 1_769_860_800.123))
+    assert line()["time"] == "2026-01-31T12:00:00.123Z"
+
+
+@pytest.mark.usefixtures("own_time")
+def test_lines_and_records_of_a_worker_follow_its_own_system() -> None:
+    with Stage() as stage:
+        stage.system.now = 3.25
+        assert time_stamp() == b"1970-01-01T00:00:03.250Z"
+        assert wall_clock() == 3.25
+        stage.system.now = 61.5
+        assert time_stamp() == b"1970-01-01T00:01:01.500Z"

@@ -123,6 +123,26 @@ def test_what_was_seeded_is_replayed_as_it_was_weighed(tmp_path: Path) -> None:
     assert (same.decisions, same.different) == (200, 0)
 
 
+class Slotted(Recording):
+    """Every engine serves one request at a time, and says so."""
+
+    def _decide(self, number: int, request: Request, now: float) -> None:
+        for endpoint in self._pool.endpoints:
+            endpoint.reported.most_running = 1
+        super()._decide(number, request, now)
+
+
+def test_waits_for_slots_are_replayed_as_they_were_weighed(tmp_path: Path) -> None:
+    recording = Slotted(MARGINAL)
+    recording.run(300, serving=True)
+    records = read_records(recording.write(tmp_path / "decisions.jsonl"))
+    assert any(c.terms.get("slot_s") for record in records for c in record.candidates)
+    [same] = replay(records, [MARGINAL])
+    assert same.decisions == 300
+    assert same.recorded_cost_s == pytest.approx(same.cost_s, rel=0.005)
+    assert same.different <= 15
+
+
 def test_a_policy_that_learns_decides_alike_from_the_records_alone(tmp_path: Path) -> None:
     recording = Recording(MARGINAL)
     recording.run(300, serving=True)

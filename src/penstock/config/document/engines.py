@@ -33,10 +33,10 @@ else:
 class EngineMetrics(Section):
     """Names of Prometheus metrics of a server that is no known engine."""
 
-    running: str = setting(_METRICS.running, "Metric of the requests that run.")
-    waiting: str = setting(_METRICS.waiting, "Metric of the requests that wait.")
+    running: str = setting(_METRICS.running, "Name of the metric of running requests.")
+    waiting: str = setting(_METRICS.waiting, "Name of the metric of waiting requests.")
     kv_usage: str = setting(
-        _METRICS.kv_usage, "Metric of the share of its cache in use, from 0 to 1."
+        _METRICS.kv_usage, "Name of the metric of the share of the cache in use, from 0 to 1."
     )
 
 
@@ -71,12 +71,13 @@ def compiled_kv_events(kv_events: "KvEvents | None") -> snapshot.KvEvents | None
 class Engine(Section):
     """How the load of inference engines is read. A kind alone stands for its `kind`."""
 
-    kind: Kind = setting(_ENGINE.kind, "Which engine it is. `auto`: recognised by asking.")
+    kind: Kind = setting(_ENGINE.kind, "Which engine it is. `auto`: recognised by its answers.")
     interval: PositiveDuration = setting(_ENGINE.interval_s, "Time between two readings.")
-    timeout: PositiveDuration = setting(_ENGINE.timeout_s, "How long one reading may take.")
+    timeout: PositiveDuration = setting(_ENGINE.timeout_s, "Timeout of one reading.")
     silent_after: PositiveDuration = setting(
         _ENGINE.silent_after_s,
-        "After so long without a reading, an engine is balanced by the balancer's own counts only.",
+        "After this long without a reading, an engine is balanced by the balancer's own "
+        "counts only.",
     )
     port: Port = setting(_ENGINE.port, "Port of its metrics. 0: the engine's usual one.")
     path: RequestTarget | None = setting(
@@ -95,13 +96,13 @@ class Engine(Section):
     )
     metrics: EngineMetrics = setting(EngineMetrics(), "For the kind `generic`.")
     kv_events: KvEvents | None = setting(
-        None, "Follow what engines' caches hold, where they publish it (vLLM, SGLang)."
+        None, "Track what engines' caches hold, where engines publish it (vLLM, SGLang)."
     )
     slots: Literal["pin", "engine"] = setting(
         _ENGINE.slots,
-        "Who chooses the slot of a prompt, of llama.cpp with several. `engine`: the engine. "
-        "`pin`: a conversation stays in a slot of its own (`id_slot`); for one worker, and for "
-        "engines whose slots do not share their KV memory.",
+        "Who chooses the slot of a prompt where llama.cpp has several. `engine`: the engine. "
+        "`pin`: the balancer, and each conversation stays in its own slot (`id_slot`); only "
+        "with one worker, and for engines whose slots do not share their KV memory.",
     )
 
     @model_validator(mode="after")

@@ -29,10 +29,10 @@ Values = OneOrMany[FieldValue]
 class HeaderEdits(Section):
     """Headers to remove, then to set, then to add."""
 
-    remove: OneOrMany[EditedName] = setting((), "Names of headers to take away.")
+    remove: OneOrMany[EditedName] = setting((), "Names of headers to remove.")
     set: dict[EditedName, FieldValue] = setting({}, "Headers to replace, or to add where missing.")
     add: dict[EditedName, Values] = setting(
-        {}, "Headers to add beside those of the same name; a list adds several."
+        {}, "Headers to add, also where the name is already there; a list adds several."
     )
 
     @model_validator(mode="after")

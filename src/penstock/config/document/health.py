@@ -95,25 +95,26 @@ class HealthCheck(Section):
         _CHECK.host, "Host header. Empty: the endpoint's own."
     )
     headers: dict[Annotated[EditedName, AfterValidator(_not_host)], FieldValue] = setting(
-        {}, "Further headers of the request."
+        {}, "Additional headers of the request."
     )
     expect_statuses: OneOrMany[StatusRange] = setting(
-        _CHECK.expect_statuses, "Statuses that mean up: `200`, `2xx` or `200-399`."
+        _CHECK.expect_statuses, "Statuses that count as success: `200`, `2xx` or `200-399`."
     )
     expect_body: str = setting(
         _CHECK.expect_body, "Text that the first 64 KiB of the body must contain."
     )
     port: Port = setting(_CHECK.port, "Port to check. 0: the endpoint's own.")
-    interval: PositiveDuration = setting(_CHECK.interval_s, "Between two checks.")
+    interval: PositiveDuration = setting(_CHECK.interval_s, "Time between two checks.")
     fast_interval: PositiveDuration = setting(
-        _CHECK.fast_interval_s, "Between two checks while the verdict is in doubt."
+        _CHECK.fast_interval_s,
+        "Time between two checks while the result is about to change the endpoint's state.",
     )
-    timeout: PositiveDuration = setting(_CHECK.timeout_s, "How long one check may take.")
-    rise: PositiveCount = setting(_CHECK.rise, "Successes in a row that bring an endpoint up.")
-    fall: PositiveCount = setting(_CHECK.fall, "Failures in a row that take it down.")
-    jitter: Share = setting(_CHECK.jitter, "Share of the interval that is left to chance.")
+    timeout: PositiveDuration = setting(_CHECK.timeout_s, "Timeout of one check.")
+    rise: PositiveCount = setting(_CHECK.rise, "Consecutive successes that bring an endpoint up.")
+    fall: PositiveCount = setting(_CHECK.fall, "Consecutive failures that take it down.")
+    jitter: Share = setting(_CHECK.jitter, "Random part of the interval, as a share.")
     initial: Literal["up", "down"] = setting(
-        _CHECK.initial, "What an endpoint counts as until its first verdict."
+        _CHECK.initial, "State of an endpoint until its first check is decided."
     )
 
     @model_validator(mode="after")
@@ -172,9 +173,9 @@ class AgentCheck(Section):
     `maxconn:30`, `ready`, `drain`, `maint`, `up`, `down#why`. A number alone stands for `port`."""
 
     port: Annotated[Port, Field(ge=1)] = required("Port of the agent, at the endpoint's address.")
-    send: str = setting(_AGENT.send, "Text to send first, as it is. Empty: none.")
-    interval: PositiveDuration = setting(_AGENT.interval_s, "Between two questions.")
-    timeout: PositiveDuration = setting(_AGENT.timeout_s, "How long an answer may take.")
+    send: str = setting(_AGENT.send, "Text to send first, unchanged. Empty: none.")
+    interval: PositiveDuration = setting(_AGENT.interval_s, "Time between two questions.")
+    timeout: PositiveDuration = setting(_AGENT.timeout_s, "Timeout of an answer.")
 
 
 def _spelled_agent(value: Any) -> Any:
@@ -202,66 +203,67 @@ class Outlier(Section):
     Answers 501 and 505 are no failures. Answers that are framed wrongly are none as long as other
     answers of the endpoint are in order."""
 
-    enabled: Flag = setting(_OUTLIER.enabled, "Whether it runs; `outlier: off` for short.")
+    enabled: Flag = setting(_OUTLIER.enabled, "Whether it is on; `outlier: off` is the short form.")
     split_local_failures: Flag = setting(
         _OUTLIER.split_local_failures,
-        "Judge failures without a whole response (refused, broken off, timed out, no HTTP) apart "
-        "from responses, by the settings for local failures.",
+        "Judge failures without a complete response (refused, broken off, timed out, not "
+        "HTTP) separately, by the settings for local failures.",
     )
     consecutive_failures: Count = setting(
-        _OUTLIER.consecutive_failures, "Failures in a row that eject. 0: not looked at."
+        _OUTLIER.consecutive_failures, "Consecutive failures that eject. 0: off."
     )
     consecutive_gateway_failures: Count = setting(
         _OUTLIER.consecutive_gateway_failures,
-        "Failures in a row that eject, of those that a gateway reports: 502, 503, 504, and local "
-        "failures where they are not split off. 0: not looked at.",
+        "Consecutive gateway failures that eject: 502, 503, 504, and local failures unless "
+        "they are split off. 0: off.",
     )
     consecutive_local_failures: Count = setting(
         _OUTLIER.consecutive_local_failures,
-        "Local failures in a row that eject. Needs `split_local_failures`. 0: not looked at.",
+        "Consecutive local failures that eject. Needs `split_local_failures`. 0: off.",
     )
     failure_share: Share = setting(
         _OUTLIER.failure_share,
-        "Share of failed requests in an interval that ejects. 0: not looked at.",
+        "Share of failed requests in an interval that ejects. 0: off.",
     )
     local_failure_share: Share = setting(
         _OUTLIER.local_failure_share,
-        "The same of local failures. Needs `split_local_failures`. 0: not looked at.",
+        "The same for local failures. Needs `split_local_failures`. 0: off.",
     )
     failure_share_min_requests: Count = setting(
         _OUTLIER.failure_share_min_requests,
-        "Requests an endpoint needs in an interval before its share is judged.",
+        "Requests that an endpoint needs in an interval before its share is judged.",
     )
     success_rate_stdev_factor: Factor = setting(
         _OUTLIER.success_rate_stdev_factor,
-        "Standard deviations under the pool's mean success rate that eject. 0: not looked at.",
+        "Standard deviations below the pool's mean success rate that eject. 0: off.",
     )
     local_success_rate_stdev_factor: Factor = setting(
         _OUTLIER.local_success_rate_stdev_factor,
-        "The same of requests that got a whole response. Needs `split_local_failures`. 0: not "
-        "looked at.",
+        "The same for requests that got a complete response. Needs `split_local_failures`. 0: off.",
     )
     success_rate_min_endpoints: Count = setting(
-        _OUTLIER.success_rate_min_endpoints, "Endpoints with enough requests for that to be judged."
+        _OUTLIER.success_rate_min_endpoints,
+        "Endpoints with enough requests that are needed to judge the success rate.",
     )
     success_rate_min_requests: Count = setting(
-        _OUTLIER.success_rate_min_requests, "Requests in an interval that are enough."
+        _OUTLIER.success_rate_min_requests, "Requests in an interval that count as enough."
     )
     silence: Duration | None = setting(
         None,
-        "Time without a byte from an endpoint, to anyone, that ejects it while requests wait for "
-        "their first byte, or an answer of a language model for its next; until it is heard again. "
-        "0: not looked at. Default: `30s` in pools of kind `llm`, else 0.",
+        "Eject an endpoint that sends no byte to anyone for this long while requests wait for"
+        " their first byte, or answers of a language model for their next one; until it sends"
+        " again. 0: off. Default: `30s` in pools of kind `llm`, else 0.",
     )
-    interval: PositiveDuration = setting(_OUTLIER.interval_s, "Between two judgements.")
+    interval: PositiveDuration = setting(_OUTLIER.interval_s, "Time between two judgements.")
     base_ejection: PositiveDuration = setting(
-        _OUTLIER.base_ejection_s, "The first ejection; each further one is longer by this."
+        _OUTLIER.base_ejection_s,
+        "Length of the first ejection; each further one is longer by this much.",
     )
-    max_ejection: PositiveDuration = setting(_OUTLIER.max_ejection_s, "The longest ejection.")
+    max_ejection: PositiveDuration = setting(_OUTLIER.max_ejection_s, "Longest ejection.")
     max_ejected_share: Share = setting(
         _OUTLIER.max_ejected_share,
-        "Share of a pool that may be ejected at once; one endpoint always may, and so may those to "
-        "which no connection can be made.",
+        "Share of a pool that may be ejected at once. One endpoint always may, and so may "
+        "endpoints that no connection can be made to.",
     )
 
     @model_validator(mode="after")
@@ -293,11 +295,13 @@ OutlierOrOff = Annotated[
 class SlowStart(Section):
     """An endpoint that comes up gets its share of requests step by step."""
 
-    window: Duration = setting(_SLOW_START.window_s, "How long it takes. `off`: at once.")
-    aggression: Annotated[Factor, Field(gt=0)] = setting(
-        _SLOW_START.aggression, "1: the share grows evenly; higher: faster at first."
+    window: Duration = setting(
+        _SLOW_START.window_s, "How long it takes to reach the full share. `off`: at once."
     )
-    min_share: Share = setting(_SLOW_START.min_share, "The share it begins with.")
+    aggression: Annotated[Factor, Field(gt=0)] = setting(
+        _SLOW_START.aggression, "1: the share grows linearly; higher: faster at first."
+    )
+    min_share: Share = setting(_SLOW_START.min_share, "Share at the beginning.")
 
     def compiled(self) -> snapshot.SlowStart:
         """As a pool's rules take it."""

@@ -83,40 +83,45 @@ class ListenerTimeouts(Section):
     """How long a client may take."""
 
     client_headers: Duration = setting(
-        _TIMEOUTS.client_headers_s, "From the first byte of a request to the end of its headers."
+        _TIMEOUTS.client_headers_s,
+        "Time from the first byte of a request to the end of its headers.",
     )
     client_body_idle: Duration = setting(
-        _TIMEOUTS.client_body_idle_s, "Between two pieces of a request body."
+        _TIMEOUTS.client_body_idle_s, "Time between two pieces of a request body."
     )
-    keep_alive_idle: Duration = setting(_TIMEOUTS.keep_alive_idle_s, "Between two requests.")
+    keep_alive_idle: Duration = setting(_TIMEOUTS.keep_alive_idle_s, "Time between two requests.")
     client_write_idle: Duration = setting(
-        _TIMEOUTS.client_write_idle_s, "A client that does not read its response."
+        _TIMEOUTS.client_write_idle_s, "Time for which a client does not read its response."
     )
-    tls_handshake: Duration = setting(_TIMEOUTS.tls_handshake_s, "The TLS handshake.")
+    tls_handshake: Duration = setting(_TIMEOUTS.tls_handshake_s, "Time for the TLS handshake.")
 
 
 class Limits(Section):
     """What a client may send."""
 
-    header_bytes: PositiveSize = setting(_LIMITS.header_bytes, "All headers of a request.")
-    header_count: PositiveCount = setting(_LIMITS.header_count, "Headers of a request.")
-    target_bytes: PositiveSize = setting(_LIMITS.target_bytes, "The request target (path, query).")
-    body_bytes: Size = setting(_LIMITS.body_bytes, "A request body. `off`: any size.")
+    header_bytes: PositiveSize = setting(
+        _LIMITS.header_bytes, "Most bytes of all headers of a request."
+    )
+    header_count: PositiveCount = setting(_LIMITS.header_count, "Most headers of a request.")
+    target_bytes: PositiveSize = setting(
+        _LIMITS.target_bytes, "Most bytes of the request target (path and query)."
+    )
+    body_bytes: Size = setting(_LIMITS.body_bytes, "Most bytes of a request body. `off`: any size.")
     body_rate: Count = setting(
         _LIMITS.body_rate,
-        "Bytes a second of a request body, at least, once `client_body_idle` was spent on waiting "
-        "for it. 0: any rate.",
+        "Lowest rate of a request body, in bytes a second, applied after `client_body_idle` "
+        "was spent waiting for it. 0: any rate.",
     )
     connections: Count = setting(
-        _LIMITS.connections, "Connections open at once, over all workers. 0: no limit."
+        _LIMITS.connections, "Most connections open at once, over all workers. 0: no limit."
     )
     connections_per_address: Count = setting(
         _LIMITS.connections_per_address,
-        "Connections open at once from one client address. 0: no limit.",
+        "Most connections open at once from one client address. 0: no limit.",
     )
     requests_per_connection: Count = setting(
         _LIMITS.requests_per_connection,
-        "Requests answered on one connection before it is closed. 0: no limit.",
+        "Requests served on one connection before it is closed. 0: no limit.",
     )
     sessions: PositiveCount = setting(
         _LIMITS.sessions,
@@ -178,8 +183,9 @@ class Listener(Section):
     )
     merge_slashes: Flag = setting(
         _LISTENER.merge_slashes,
-        "Take several slashes in a path for one, before rules look at it and it is forwarded. "
-        "Left off: they stay, and the request is refused where one slash would be another route's.",
+        "Merge repeated slashes in a path into one, before rules look at it and it is "
+        "forwarded. When off, they stay, and a request is refused if merging would select "
+        "another route.",
     )
     timeouts: ListenerTimeouts = setting(ListenerTimeouts(), "How long a client may take.")
     limits: Limits = setting(Limits(), "What a client may send.")
@@ -187,5 +193,5 @@ class Listener(Section):
         Http2 | None, BeforeValidator(_http2, json_schema_input_type=str | Http2 | None)
     ] = setting(Http2(), "HTTP/2 beside HTTP/1.1, or `off`.")
     backlog: PositiveCount = setting(
-        _LISTENER.backlog, "Connections that may wait to be accepted (the system may cap it)."
+        _LISTENER.backlog, "Connections that may wait to be accepted (the system may lower it)."
     )

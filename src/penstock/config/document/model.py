@@ -42,7 +42,8 @@ class Admin(Section):
 
     address: ListenAddress = setting(DEFAULT_ADMIN, "`host:port`.")
     token: SecretStr | None = setting(
-        None, "Bearer token that callers must show. Required when others can reach the address."
+        None,
+        "Bearer token that callers must send. Required when the address is reachable by others.",
     )
     token_file: str | None = setting(None, "A file that holds the token, instead of `token`.")
 
@@ -97,7 +98,7 @@ class Document(Section):
     )
     endpoints: Endpoints | None = setting(None, "Servers of a single pool, called `main`.")
     kind: Literal["http", "llm"] | None = setting(
-        None, "What that pool serves. Default: `http`; `llm` for language models."
+        None, "What that pool serves: `http`, the default, or `llm` for language models."
     )
     policy: Policy | None = setting(
         None, "How that pool chooses an endpoint. Default: as in `pools`, by `kind`."
@@ -128,12 +129,13 @@ class Document(Section):
         snapshot.RequestLog(), "One JSON line for each request: `off`, `stdout`, or a file's path."
     )
     shutdown_deadline: PositiveDuration = setting(
-        DEFAULT_SHUTDOWN_DEADLINE_S, "How long running requests may take to finish at a stop."
+        DEFAULT_SHUTDOWN_DEADLINE_S,
+        "How long running requests may take to finish when the balancer stops.",
     )
     prompt_memory: PositiveSize = setting(
         snapshot.MOST_PROMPT_BYTES,
-        "Most memory, in each worker, for bodies that pools of `kind: llm` read whole. What comes "
-        "beyond passes unread, or is refused with 503 where `malformed` is `refuse`.",
+        "Most memory, in each worker, for bodies that pools of `kind: llm` read whole. "
+        "Further bodies pass unread, or are refused with 503 where `malformed` is `refuse`.",
     )
     via: Token = setting("penstock", "The name used in `Via` headers.")
 

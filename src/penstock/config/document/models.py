@@ -27,27 +27,27 @@ class Models(Section):
 
     discover: Duration = setting(
         _MODELS.discover_s,
-        "Between two looks at what endpoints list at `/v1/models`. `off`: they are not asked.",
+        "Time between two requests for the list at `/v1/models`. `off`: endpoints are not asked.",
     )
     aliases: dict[ModelName, Shares] = setting(
         {},
-        "Further names: each stands for a model, or for several with their weights. The request "
-        "is sent on under the model's own name.",
+        "Additional names, each for a model or for several with weights. The request is "
+        "forwarded with the model's own name.",
     )
     fallbacks: dict[ModelName, OneOrMany[ModelName]] = setting(
-        {}, "Models that stand in, in this order, while no endpoint serves the one asked for."
+        {}, "Models used instead, in this order, while no endpoint serves the requested one."
     )
 
     default: ModelName | None = setting(
         None,
-        "What is asked for in the place of requests that name no model, by the APIs of OpenAI and "
-        "Anthropic: a model or an alias. Default: they go to any endpoint.",
+        "Model or alias for requests that name none, in the APIs of OpenAI and Anthropic. "
+        "Default: they go to any endpoint.",
     )
 
     answers: Literal["served", "asked"] = setting(
         _MODELS.answers,
-        "The name of the model in answers, where a request asked by an alias or got a fallback. "
-        "`served`: that of the model that answered; `asked`: that in the request.",
+        "Name of the model in answers to requests that used an alias or got a fallback. "
+        "`served`: the model that answered; `asked`: the name in the request.",
     )
 
     @model_validator(mode="after")

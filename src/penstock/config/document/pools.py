@@ -153,7 +153,7 @@ class Endpoint(Section):
         None, "Unique in its pool. Default: `host:port`, and the path if the `url` has one."
     )
     kv_events: KvEvents | None = setting(
-        None, "Where its engine publishes KV events, in place of its pool's `engine: {kv_events}`."
+        None, "Where its engine publishes KV events, instead of its pool's `engine: {kv_events}`."
     )
     headers: dict[EditedName, FieldValue] = setting(
         {},
@@ -161,18 +161,19 @@ class Endpoint(Section):
         "as its own `Authorization`; in place of the client's.",
     )
     weight: Weight = setting(
-        _ENDPOINT.weight, "Its share of requests relative to the others. 0: none."
+        _ENDPOINT.weight, "Its share of requests relative to the others. 0: it gets none."
     )
     max_in_flight: Count = setting(
-        _ENDPOINT.max_in_flight, "Requests that may run there at once, over all workers. 0: any."
+        _ENDPOINT.max_in_flight,
+        "Most requests in flight there at once, over all workers. 0: no limit.",
     )
     priority: Count = setting(
         _ENDPOINT.priority,
-        "Its group: those of the least number are used; others only when none of these is "
-        "available.",
+        "Its priority group. The group with the lowest number is used; the next only when "
+        "none of it is available.",
     )
     backup: Flag = setting(_ENDPOINT.backup, "Used only when no other endpoint is available.")
-    zone: str = setting(_ENDPOINT.zone, "Where it stands, for policies that prefer what is near.")
+    zone: str = setting(_ENDPOINT.zone, "Its zone, for policies that prefer nearby endpoints.")
     models: OneOrMany[ModelName] = setting(
         _ENDPOINT.models, "Models that it serves, in a pool of kind `llm`. Default: it is asked."
     )
@@ -208,10 +209,10 @@ class HashKey(Section):
     )
     path: Flag = setting(False, "The path of the request.")
     header: OneOrMany[Token] = setting(
-        (), "A request header, or several, of which the first that a request has counts."
+        (), "A request header, or several: the first one present is used."
     )
     cookie: Token | None = setting(None, "A cookie.")
-    query: str | None = setting(None, "A parameter of the query.")
+    query: str | None = setting(None, "A query parameter.")
 
     @model_validator(mode="after")
     def _exactly_one(self) -> "HashKey":
@@ -262,19 +263,23 @@ def _hash_key(value: Any) -> Any:
 class PoolTimeouts(Section):
     """How long an endpoint may take."""
 
-    connect: Duration = setting(_TIMEOUTS.connect_s, "Connecting, TLS included.")
+    connect: Duration = setting(_TIMEOUTS.connect_s, "Time to connect, TLS included.")
     first_byte: Duration | None = setting(
         None,
-        "From the request sent to the first byte of the response. Default: `5m`; `15m` in pools of "
-        "kind `llm`, whose clients wait 10 minutes and ask again when they are answered sooner.",
+        "Time from the request sent to the first byte of the response. Default: `5m`; `15m` "
+        "in pools of kind `llm`, whose clients wait 10 minutes and would retry after an "
+        "earlier timeout.",
     )
     stream_idle: Duration | None = setting(
         None,
-        "Between two pieces of a response. Default: `5m`; `15m` in pools of kind `llm`.",
+        "Time between two pieces of a response. Default: `5m`; `15m` in pools of kind `llm`.",
     )
-    request: Duration = setting(_TIMEOUTS.request_s, "The whole exchange, retries included.")
+    request: Duration = setting(
+        _TIMEOUTS.request_s, "Time for the whole exchange, retries included."
+    )
     tunnel_idle: Duration = setting(
-        _TIMEOUTS.tunnel_idle_s, "A connection that is relayed, without a byte in either direction."
+        _TIMEOUTS.tunnel_idle_s,
+        "Time for which a relayed connection carries no byte in either direction.",
     )
     session_idle: PositiveDuration = setting(
         _TIMEOUTS.session_idle_s, "A UDP session, without a datagram in either direction."
@@ -296,33 +301,34 @@ class Retry(Section):
 
     attempts: PositiveCount = setting(
         _RETRY.attempts,
-        "Attempts in all, the first included; `retry: off` for 1. Endpoints that refuse the "
-        "connection are passed over without counting, each once, while others are left; a model's "
-        "fallback gets as many again.",
+        "Most attempts, the first included; `retry: off` means 1. Refused connections do not "
+        "count while untried endpoints remain; a model's fallback gets as many attempts "
+        "again.",
     )
     on_statuses: OneOrMany[Annotated[int, Field(ge=400, le=599)]] | None = setting(
         None,
-        "Statuses of a response that are retried, of requests that may be repeated: GET and the "
-        "like, POST where `non_idempotent` is on. In pools of kind `llm` 429 and 503 say that "
-        "the engine refused, so there any request is sent to another endpoint, if one is left. "
-        "Default: `502`, `503`, `504`; in pools of kind `llm` also `429`.",
+        "Response statuses to retry, for requests that may be repeated: GET and similar, and "
+        "POST with `non_idempotent`. In pools of kind `llm`, 429 and 503 mean that the engine"
+        " refused, so any request is sent to another endpoint, if one is left. Default: "
+        "`502`, `503`, `504`; in pools of kind `llm` also `429`.",
     )
     on_connect_failure: Flag = setting(
         _RETRY.on_connect_failure, "When no connection could be made."
     )
     on_reset: Flag = setting(
-        _RETRY.on_reset, "When the connection died before the first byte of the response."
+        _RETRY.on_reset, "When the connection broke before the first byte of the response."
     )
     on_timeout: Flag = setting(_RETRY.on_timeout, "When the first byte did not come in time.")
     non_idempotent: Flag = setting(
         _RETRY.non_idempotent,
-        "Also repeat requests such as POST after they were sent. Only where that is harmless.",
+        "Also repeat requests such as POST after they were sent. Only use it where that is "
+        "harmless.",
     )
     generations: Flag = setting(
         _RETRY.generations,
-        "In pools of kind `llm`, also repeat what asks a language model for an answer, or for "
-        "embeddings, of which no byte came. Never where something stays behind at the endpoint: "
-        "`store`, `background`, and OpenAI's responses without `store: false`.",
+        "In pools of kind `llm`, also repeat requests for answers and embeddings of which no "
+        "byte arrived. Never those that leave something at the endpoint: `store`, "
+        "`background`, and OpenAI's responses without `store: false`.",
     )
     budget_share: Share = setting(
         _RETRY.budget_share, "Retries allowed as a share of requests, over 10 s."
@@ -346,18 +352,20 @@ def _retry(value: Any) -> Any:
 class Connections(Section):
     """Connections to each endpoint, by each worker. A server's `Keep-Alive: timeout=` is heeded."""
 
-    max_idle: Count = setting(_CONNECTIONS.max_idle, "Idle ones kept at most.")
+    max_idle: Count = setting(_CONNECTIONS.max_idle, "Most idle connections to keep.")
     idle_timeout: Duration | None = setting(
         None,
-        "How long one is kept. Shorter than the endpoint's own keep-alive timeout. Default: `55s`; "
-        "`4s` in pools of kind `llm`, as most engines close theirs after 5 s.",
+        "How long an idle connection is kept. It should be shorter than the endpoint's own "
+        "keep-alive timeout. Default: `55s`; `4s` in pools of kind `llm`, as most engines "
+        "close theirs after 5 s.",
     )
     max_requests: Count = setting(
-        _CONNECTIONS.max_requests, "Requests sent on one before it is closed. 0: any number."
+        _CONNECTIONS.max_requests,
+        "Requests sent on one connection before it is closed. 0: any number.",
     )
     response_header_bytes: PositiveSize = setting(
         _CONNECTIONS.response_header_bytes,
-        "All headers of a response; one with more is answered 502.",
+        "Most bytes of all headers of a response; a larger head is answered with 502.",
     )
 
     def compiled(self, kind: str) -> snapshot.Connections:
@@ -380,7 +388,7 @@ class EndpointTls(Section):
         None, "PEM file with the authorities to trust. Default: the system's."
     )
     server_name: Annotated[str, BeforeValidator(_host_or_empty)] = setting(
-        _TLS.server_name, "Name to ask for and verify. Empty: the endpoint's host."
+        _TLS.server_name, "Server name to send and verify. Empty: the endpoint's host."
     )
 
 
@@ -390,7 +398,7 @@ class Probe(Section):
     vLLM's `server_load`, and `latency_s` or `latency_ms`."""
 
     path: RequestTarget = setting(_PROBE.path, "Path to ask, with its query if it has one.")
-    timeout: PositiveDuration = setting(_PROBE.timeout_s, "How long one may take.")
+    timeout: PositiveDuration = setting(_PROBE.timeout_s, "Timeout of one question.")
 
 
 class Decisions(Section):
@@ -399,10 +407,10 @@ class Decisions(Section):
 
     sample: Share = setting(_DECISIONS.sample, "Share of requests that are recorded. 0: none.")
     keep: PositiveCount = setting(
-        _DECISIONS.keep, "Records that each worker keeps in memory; the oldest go first."
+        _DECISIONS.keep, "Records that each worker keeps in memory; the oldest are dropped first."
     )
     max_per_s: Factor = setting(
-        _DECISIONS.max_per_s, "Records a second at most, over all workers, whatever the share."
+        _DECISIONS.max_per_s, "Most records a second, over all workers, whatever the share."
     )
     file: str | None = setting(
         None, "A file that gets each record as a JSON line. SIGUSR1 opens it again."
@@ -415,8 +423,8 @@ class Pool(Section):
     endpoints: Endpoints = required("Its servers: URLs, or mappings with a `url`.")
     kind: Literal["http", "llm"] = setting(
         _POOL.kind,
-        "`llm`: serves a language model by the API of OpenAI or Anthropic, so that policies know "
-        "prompts and tokens.",
+        "`llm`: the pool serves language models through the API of OpenAI or Anthropic, and "
+        "policies know prompts and tokens.",
     )
     usage: Literal["hidden", "asked", "off"] = setting(
         _POOL.usage,
@@ -425,14 +433,14 @@ class Pool(Section):
     )
     prompt_bytes: PositiveSize = setting(
         _POOL.prompt_bytes,
-        "Bodies of up to this size are read before an endpoint is chosen, what a content coding "
-        "hides included. Of longer ones the model is found where it stands at the front, and all "
-        "else passes unread.",
+        "Bodies up to this size, decompressed, are read before an endpoint is chosen. Of "
+        "longer ones only the model is read, where it stands at the front; the rest passes "
+        "unread.",
     )
     malformed: Literal["pass", "refuse"] = setting(
         _POOL.malformed,
-        "Bodies of a language model's API that cannot be understood, or are too long to be. "
-        "`pass`: sent on, to any endpoint; `refuse`: answered with an error.",
+        "What happens to request bodies that cannot be parsed, or are too long for it. "
+        "`pass`: sent to any endpoint; `refuse`: answered with an error.",
     )
     engine: EngineOrOff = setting(
         None,
@@ -445,18 +453,20 @@ class Pool(Section):
         f"How an endpoint is chosen. Default: `{default_policy('http').name}`; "
         f"`{default_policy('llm').name}` in pools of kind `llm`.",
     )
-    probe: Probe = setting(Probe(), "How endpoints are asked for their load.")
+    probe: Probe = setting(Probe(), "How endpoints are probed for their load.")
     shadow: Annotated[OneOrMany[Policy], Field(max_length=MAX_SHADOWS)] = setting(
         _POOL.shadow,
         f"Other policies, at most {MAX_SHADOWS}, that are asked about recorded decisions; status "
         "and metrics tell where they differ and what that would cost.",
     )
-    decisions: Decisions = setting(Decisions(), "Record choices of endpoints.")
+    decisions: Decisions = setting(
+        Decisions(), "Record decisions: which endpoint was chosen, and why."
+    )
     hash_key: (
         Annotated[HashKey, BeforeValidator(_hash_key, json_schema_input_type=str | HashKey)] | None
-    ) = setting(None, "What hashing policies hash by. Default: `source`.")
+    ) = setting(None, "What hashing policies hash. Default: `source`.")
     sticky: Sticky | None = setting(None, "Return a client to its endpoint by a cookie.")
-    drain: Drain = setting(Drain(), "Clients of an endpoint that drains.")
+    drain: Drain = setting(Drain(), "What happens to clients of an endpoint that drains.")
     host_header: Authority = setting(
         _POOL.host_header,
         "`pass`: the client's. `endpoint`: the endpoint's host and port. `auto`: `endpoint` for "
@@ -467,7 +477,7 @@ class Pool(Section):
     response_headers: Edits = setting((), "Change headers on the way to the client.")
     timeouts: PoolTimeouts = setting(PoolTimeouts(), "How long an endpoint may take.")
     retry: Annotated[Retry, BeforeValidator(_retry, json_schema_input_type=str | Retry)] = setting(
-        Retry(), "When a failed request is tried again."
+        Retry(), "When a failed request is retried."
     )
     health_check: HealthCheckOrOff = setting(
         None, "Active checks: `tcp`, a path such as `/health`, or a mapping. Default: off."
@@ -477,11 +487,13 @@ class Pool(Section):
     )
     outlier: OutlierOrOff = setting(Outlier(), "Eject endpoints whose answers fail.")
     circuit_breaker: BreakerOrOff = setting(
-        None, "Stop sending to an endpoint that fails again and again: `on`, or a mapping."
+        None, "Stop sending to an endpoint that keeps failing: `on`, or a mapping."
     )
-    admission: Admission = setting(Admission(), "Limits and queues before an endpoint is chosen.")
+    admission: Admission = setting(
+        Admission(), "Limits and queues, applied before an endpoint is chosen."
+    )
     slow_start: SlowStartOrWindow = setting(
-        SlowStart(), "Give endpoints that come up little at first: a duration, or a mapping."
+        SlowStart(), "Give endpoints that come up less traffic at first: a duration, or a mapping."
     )
     panic_threshold: Share = setting(
         _POOL.panic_threshold,

@@ -47,13 +47,16 @@ class CircuitBreaker(Section):
     """Each worker stops sending to an endpoint that fails again and again, and then tries a few
     requests before it trusts the endpoint again."""
 
-    failures: PositiveCount = setting(_BREAKER.failures, "Failures in a row that open the circuit.")
-    open: PositiveDuration = setting(
-        _BREAKER.open_s, "How long it stays open at first; twice as long after a trial that failed."
+    failures: PositiveCount = setting(
+        _BREAKER.failures, "Consecutive failures that open the circuit."
     )
-    max_open: PositiveDuration = setting(_BREAKER.max_open_s, "How long at most.")
+    open: PositiveDuration = setting(
+        _BREAKER.open_s, "How long it stays open at first; doubled after each failed trial."
+    )
+    max_open: PositiveDuration = setting(_BREAKER.max_open_s, "Longest time that it stays open.")
     trials: PositiveCount = setting(
-        _BREAKER.trials, "Requests let through at a time as trials; as many successes close it."
+        _BREAKER.trials,
+        "Trial requests at a time in the half-open state; as many successes close the circuit.",
     )
 
     @model_validator(mode="after")
@@ -76,9 +79,9 @@ BreakerOrOff = Annotated[
 class Codel(Section):
     """Drops from a queue that stands (RFC 8289)."""
 
-    target: PositiveDuration = setting(_CODEL.target_s, "A wait that is good enough.")
+    target: PositiveDuration = setting(_CODEL.target_s, "Acceptable wait.")
     interval: PositiveDuration = setting(
-        _CODEL.interval_s, "How long waits must be above the target before one is dropped."
+        _CODEL.interval_s, "How long waits must exceed the target before a request is dropped."
     )
 
 
@@ -91,18 +94,18 @@ class Queue(Section):
     """Requests wait here, in each worker, when the limit or every endpoint's `max_in_flight` is
     reached. A number stands for its `length`."""
 
-    length: PositiveCount = setting(_QUEUE.length, "Requests that may wait.")
-    timeout: PositiveDuration = setting(_QUEUE.timeout_s, "How long one may wait.")
+    length: PositiveCount = setting(_QUEUE.length, "Most requests that may wait.")
+    timeout: PositiveDuration = setting(_QUEUE.timeout_s, "Longest wait of a request.")
     newest_first_above: Share = setting(
         _QUEUE.newest_first_above,
-        "Share of the length above which the newest leave first, whose clients still wait. "
-        "1: never.",
+        "Above this share of the length, the newest requests are served first, as their "
+        "clients are still waiting. 1: never.",
     )
-    codel: CodelOrOff = setting(None, "Drop from a queue that stands.")
+    codel: CodelOrOff = setting(None, "Drop requests from a queue that stands (CoDel).")
     while_down: Literal["refuse", "wait"] = setting(
         _QUEUE.while_down,
-        "Requests that come while no endpoint for them is up: refused at once, or they wait as "
-        "well. Those that wait already go on waiting until their timeout.",
+        "What happens to requests that arrive while no endpoint for them is up: refused at "
+        "once, or queued as well. Requests already queued wait until their timeout.",
     )
 
 
@@ -122,9 +125,9 @@ class Throttle(Section):
     """Refuses in proportion to what the endpoints refuse (answers 429 or 503, or none)."""
 
     k: Annotated[Factor, Field(ge=1)] = setting(
-        _THROTTLE.k, "Requests sent for each that is accepted, before any is refused here."
+        _THROTTLE.k, "Requests sent per accepted one before the balancer refuses any."
     )
-    window: PositiveDuration = setting(_THROTTLE.window_s, "Time that is counted over.")
+    window: PositiveDuration = setting(_THROTTLE.window_s, "Time over which requests are counted.")
 
 
 ThrottleOrOff = Annotated[
@@ -138,15 +141,17 @@ class SuccessRate(Section):
     control)."""
 
     threshold: Annotated[Share, Field(gt=0)] = setting(
-        _SUCCESS_RATE.threshold, "Rate of success under which requests are refused."
+        _SUCCESS_RATE.threshold, "Success rate below which requests are refused."
     )
     aggression: Annotated[Factor, Field(gt=0)] = setting(
-        _SUCCESS_RATE.aggression, "Above 1: refuses more at the same rate."
+        _SUCCESS_RATE.aggression, "Values above 1 refuse more at the same success rate."
     )
-    window: PositiveDuration = setting(_SUCCESS_RATE.window_s, "Time that is counted over.")
-    max_refusal: Share = setting(_SUCCESS_RATE.max_refusal, "Share that is refused at most.")
+    window: PositiveDuration = setting(
+        _SUCCESS_RATE.window_s, "Time over which requests are counted."
+    )
+    max_refusal: Share = setting(_SUCCESS_RATE.max_refusal, "Largest share of requests to refuse.")
     min_rate: Factor = setting(
-        _SUCCESS_RATE.min_rate, "Requests a second under which none is refused."
+        _SUCCESS_RATE.min_rate, "Requests a second below which none is refused."
     )
 
 
@@ -160,10 +165,10 @@ class Shedding(Section):
     """Under overload refuses the least important requests (DAGOR). Needs a `queue`."""
 
     levels: Annotated[PositiveCount, Field(le=1024)] = setting(
-        _SHEDDING.levels, "Priorities there are."
+        _SHEDDING.levels, "Number of priorities."
     )
     mean_wait: PositiveDuration = setting(
-        _SHEDDING.mean_wait_s, "Mean wait in the queue that counts as overload."
+        _SHEDDING.mean_wait_s, "Mean wait in the queue above which the pool counts as overloaded."
     )
 
 
@@ -223,20 +228,18 @@ class Admission(Section):
 
     limit: Limit = setting(
         None,
-        "Requests under way at once, by a limit that learns what the endpoints bear: `aimd`, "
-        "`gradient`, `gradient2` or `vegas`.",
+        "Adaptive limit on requests in flight: `aimd`, `gradient`, `gradient2` or `vegas`.",
     )
-    queue: QueueOrOff = setting(None, "Let requests wait for a place.")
-    throttle: ThrottleOrOff = setting(None, "Send less to endpoints that refuse.")
-    success_rate: SuccessRateOrOff = setting(None, "Send less to endpoints that fail.")
-    shedding: SheddingOrOff = setting(None, "Refuse the least important under overload.")
+    queue: QueueOrOff = setting(None, "Let requests wait for room.")
+    throttle: ThrottleOrOff = setting(None, "Send fewer requests to endpoints that refuse them.")
+    success_rate: SuccessRateOrOff = setting(None, "Send fewer requests to endpoints that fail.")
+    shedding: SheddingOrOff = setting(None, "Refuse the least important requests under overload.")
     priority_header: Token | None = setting(
         None,
-        "Header with a request's priority: 0 (most important) to 1023. Whoever may send requests "
-        "may send it.",
+        "Header with a request's priority: 0 (most important) to 1023. Any client may send it.",
     )
     default_priority: Annotated[Count, Field(le=1023)] = setting(
-        _ADMISSION.default_priority, "Of requests without that header."
+        _ADMISSION.default_priority, "Priority of requests without that header."
     )
 
     @model_validator(mode="after")

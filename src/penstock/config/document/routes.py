@@ -39,7 +39,7 @@ class HeaderCondition(Section):
     prefix: FieldValue | None = setting(None, "What the value begins with.")
     regex: Regex | None = setting(None, "A regular expression that matches the whole value.")
     present: Flag | None = setting(None, "Whether the header is there at all.")
-    invert: Flag = setting(False, "Hold when the condition does not.")
+    invert: Flag = setting(False, "Negate the condition.")
 
     @model_validator(mode="after")
     def _exactly_one(self) -> "HeaderCondition":
@@ -94,7 +94,7 @@ class Match(Section):
     path: RulePath | None = setting(None, "The whole path.")
     path_prefix: RulePath | None = setting(
         None,
-        "What the path begins with, in whole segments: `/v1` covers `/v1/chat` but not `/v10`.",
+        "Beginning of the path, in whole segments: `/v1` covers `/v1/chat` but not `/v10`.",
     )
     path_regex: Regex | None = setting(None, "A regular expression that matches the whole path.")
     methods: OneOrMany[Annotated[str, BeforeValidator(_method)]] = setting(
@@ -153,7 +153,7 @@ class Rewrite(Section):
         None, "A regular expression whose first match in the path is replaced instead."
     )
     replacement: str = setting(
-        "", r"What to put there; `\1` is the first group of `regex`. Empty: take it away."
+        "", "What to put there; `\\1` is the first group of `regex`. Empty: remove it."
     )
 
     @model_validator(mode="after")
@@ -243,11 +243,11 @@ def _mirror(value: Any) -> Any:
 class Route(Section):
     """What happens to requests that match. Give one of pool, pools, redirect and respond."""
 
-    name: Name | None = setting(None, "Shown in logs and metrics. Default: `route-N`.")
-    match: Match = setting(Match(), "Which requests.")
+    name: Name | None = setting(None, "Name in logs and metrics. Default: `route-N`.")
+    match: Match = setting(Match(), "Conditions that a request must meet.")
     pool: str | None = setting(None, "The pool that serves them.")
     pools: dict[str, Weight] | None = setting(
-        None, "Several pools and their weights, as for a canary."
+        None, "Several pools with their weights, for example for a canary."
     )
     mirror: (
         Annotated[Mirror, BeforeValidator(_mirror, json_schema_input_type=str | Mirror)] | None

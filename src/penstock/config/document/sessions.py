@@ -28,7 +28,7 @@ class Sticky(Section):
         (), "Secrets of at least 16 characters: the first signs, all verify."
     )
     keys_file: str | None = setting(None, "A file with one such secret a line, instead of `keys`.")
-    ttl: Duration = setting(_STICKY.ttl_s, "How long it lasts. `off`: as long as the browser runs.")
+    ttl: Duration = setting(_STICKY.ttl_s, "Lifetime. `off`: until the browser closes.")
     path: Annotated[RequestPath, AfterValidator(_attribute)] = setting(
         _STICKY.path, "Path attribute."
     )
@@ -39,9 +39,9 @@ class Sticky(Section):
     http_only: Flag = setting(_STICKY.http_only, "HttpOnly attribute: scripts cannot read it.")
     when_full: Literal["wait", "elsewhere"] = setting(
         _STICKY.when_full,
-        "While the client's endpoint is at its `max_in_flight`, its requests `wait` for it in the "
-        "pool's queue, or go `elsewhere` this once. The client keeps its cookie either way. "
-        "Without `admission.queue` always `elsewhere`.",
+        "While the client's endpoint is at its `max_in_flight`: `wait` for it in the pool's "
+        "queue, or go `elsewhere` for this request. The client keeps its cookie either way. "
+        "Without `admission.queue` it is always `elsewhere`.",
     )
 
     @model_validator(mode="after")
@@ -59,10 +59,10 @@ class Drain(Section):
 
     sticky: Literal["stay", "move"] = setting(
         _DRAIN.sticky,
-        "Clients that a sticky cookie, or an answer that they go on from, binds to the endpoint: "
-        "`stay` until they end by themselves, or `move` at once. They move in any case when it is "
-        "down, ejected or in maintenance.",
+        "Clients bound to the endpoint by a sticky cookie, or by an answer that they "
+        "continue: `stay` until they end by themselves, or `move` at once. They always move "
+        "when it is down, ejected or in maintenance.",
     )
     deadline: Duration = setting(
-        _DRAIN.deadline_s, "How long they stay at most. `off`: as long as they come."
+        _DRAIN.deadline_s, "How long they stay at most. `off`: without limit."
     )

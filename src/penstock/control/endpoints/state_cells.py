@@ -5,7 +5,6 @@ from typing import Final
 from penstock.control.endpoints.state import EndpointState
 from penstock.core.health.health import DOWN
 from penstock.dataplane.board.layout import (
-    H_EPOCH,
     S_DRAINING,
     S_EJECTED,
     S_EXACT,
@@ -37,8 +36,7 @@ class StateCells:
         self._board = board
 
     def write(self, state: EndpointState, effective_weight: float, now: float) -> None:
-        """What workers see of a state at that Unix time. They are told by the epoch if anything
-        changed."""
+        """What workers see of a state at that Unix time. They are told if anything changed."""
         wanted = (
             DOWN if state.is_down else state.health,
             int(state.is_draining),
@@ -56,4 +54,4 @@ class StateCells:
         at = self._board.state(state.row)
         for cell, value in zip(_CELLS, wanted, strict=True):
             cells[at + cell] = value
-        cells[H_EPOCH] += 1
+        self._board.state_changed(state.row)

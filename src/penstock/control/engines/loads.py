@@ -52,7 +52,7 @@ class Watched:
         self.recognised_at = now
         self.capacity = target.engine.kv_tokens  # tokens of its cache; 0: not known yet
         self.looks_for_more = True  # of its cache
-        self.slots = 0  # that requests may choose among
+        self.slots = 0  # each of which serves one request at a time
         self.may_be_another = False  # since they were counted
         self.reading: Reading | None = None
         self.read_at = now  # or since when it is waited for
@@ -153,7 +153,8 @@ class EngineLoads:
         await self._see_more(watched, dialect)
         if watched.capacity:
             reading.kv_capacity = watched.capacity
-        reading.slots = watched.slots
+        reading.most_running = watched.slots
+        reading.slots = watched.slots if target.engine.slots == "pin" else 0
         self._succeeded(watched, reading, before)
 
     async def _recognise(self, target: EngineTarget) -> EngineDialect:
@@ -219,8 +220,8 @@ class EngineLoads:
                 return
 
     async def _count_slots(self, target: EngineTarget, dialect: EngineDialect) -> int:
-        """Slots that requests may choose among; 0 where there are none, or none are reported."""
-        if dialect.slots is None or target.engine.slots == "engine":
+        """Slots that serve a request each; 0 where there are none, or none are reported."""
+        if dialect.slots is None:
             return 0
         for path in dialect.info_paths:
             try:

@@ -2,7 +2,6 @@
 
 from penstock.core.pool.models import loaded_hash
 from penstock.dataplane.board.layout import (
-    H_REPORTS,
     L_IN_FLIGHT,
     MAX_LOADED,
     R_AT_US,
@@ -15,6 +14,7 @@ from penstock.dataplane.board.layout import (
     R_KV_TOKENS,
     R_LOADED,
     R_LOADED_HASHES,
+    R_MOST_RUNNING,
     R_PREFIX_HITS,
     R_PREFIX_QUERIES,
     R_READ,
@@ -58,13 +58,14 @@ class ReportCells:
         cells[at + R_PREFIX_HITS] = reading.prefix_hits
         cells[at + R_FOREIGN] = max(there - own, 0)
         cells[at + R_SLOTS] = max(reading.slots, 0)
+        cells[at + R_MOST_RUNNING] = max(reading.most_running, 0)
         loaded = reading.loaded[:MAX_LOADED]
         for index, name in enumerate(loaded):
             cells[at + R_LOADED_HASHES + index] = loaded_hash(name)
         cells[at + R_LOADED] = len(loaded)
         cells[at + R_READ] += 1
         cells[at + R_AT_US] = round(now * 1e6)
-        cells[H_REPORTS] += 1
+        self._board.report_changed(row)
 
     def cached(self, row: int, tokens: int) -> None:
         """Write how many tokens its prefix cache holds; -1 while that is unknown."""

@@ -15,7 +15,7 @@ from penstock.core.measure.histogram import BUCKETS
 MAGIC: Final = 0x50454E53544F434B  # "PENSTOCK"
 
 # The header, the supervisor's. Magic and layout numbers stand first in every version.
-HEADER_LAYOUT: Final = 10
+HEADER_LAYOUT: Final = 11
 H_MAGIC: Final = 0
 H_LAYOUTS: Final = H_MAGIC + 1  # the number of each of SECTIONS, in that order
 MOST_SECTIONS: Final = 16
@@ -24,10 +24,10 @@ H_ENDPOINT_ROWS: Final = H_WORKERS + 1  # that there is room for
 H_POOL_ROWS: Final = H_ENDPOINT_ROWS + 1
 H_ENDPOINT_ROWS_USED: Final = H_POOL_ROWS + 1  # that were ever given out: the first so many
 H_POOL_ROWS_USED: Final = H_ENDPOINT_ROWS_USED + 1
-H_EPOCH: Final = H_POOL_ROWS_USED + 1  # raised after any change of endpoint state
+H_EPOCH: Final = H_POOL_ROWS_USED + 1  # changes of endpoint states ever made; see C_STATES
 H_GENERATION: Final = H_EPOCH + 1  # of the newest snapshot
 H_SUPERVISOR_PID: Final = H_GENERATION + 1
-H_REPORTS: Final = H_SUPERVISOR_PID + 1  # raised after any endpoint's report was written
+H_REPORTS: Final = H_SUPERVISOR_PID + 1  # reports of engines ever written; see C_REPORTS
 H_ADDRESS_KEY: Final = H_REPORTS + 1  # random: the key of the sketch of client addresses
 ADDRESS_KEY_CELLS: Final = 4
 HEADER_CELLS: Final = 64
@@ -99,7 +99,7 @@ S_KEEPS_CLIENTS: Final = S_MAX_IN_FLIGHT + 1  # it drains or has weight 0; clien
 STATE_CELLS: Final = 8
 
 # What an endpoint's engine last said of its load, written by the supervisor; -1: it did not say.
-REPORT_LAYOUT: Final = 1
+REPORT_LAYOUT: Final = 2
 R_AT_US: Final = 0  # when, monotonic clock; 0: never
 R_RUNNING: Final = R_AT_US + 1
 R_WAITING: Final = R_RUNNING + 1
@@ -115,7 +115,10 @@ R_COLD: Final = R_FAILED + 1  # how often its prefix cache was emptied, a restar
 R_CACHED: Final = R_COLD + 1  # tokens in its prefix cache, by its KV events, + 1; 0: not known
 R_LOADED: Final = R_CACHED + 1  # how many of R_LOADED_HASHES are used
 R_SLOTS: Final = R_LOADED + 1  # sequences that it keeps, each in a slot to choose; 0: none
-R_LOADED_HASHES: Final = R_SLOTS + 1  # of models and adapters in its memory: xxh3 of their names
+R_MOST_RUNNING: Final = R_SLOTS + 1  # requests that it serves at a time; 0: not told
+R_LOADED_HASHES: Final = (
+    R_MOST_RUNNING + 1
+)  # of models and adapters in its memory: xxh3 of their names
 MAX_LOADED: Final = 16
 REPORT_CELLS: Final = 32
 
@@ -259,6 +262,14 @@ ADDRESS_LAYOUT: Final = 1
 ADDRESS_ROWS: Final = 2
 ADDRESS_SLOTS: Final = 8192
 
+# Rings of the rows whose state or report was written last, so that workers read no others: change n
+# stands at n modulo CHANGED_ROWS, and H_EPOCH and H_REPORTS say how many there were.
+CHANGED_LAYOUT: Final = 1
+CHANGED_ROWS: Final = 8_192  # half a second of reports of 16,000 engines asked once a second
+C_STATES: Final = 0
+C_REPORTS: Final = C_STATES + CHANGED_ROWS
+CHANGED_CELLS: Final = C_REPORTS + CHANGED_ROWS
+
 # Names and layout numbers, in the order of H_LAYOUTS; new ones come last.
 SECTIONS: Final = (
     ("header", HEADER_LAYOUT),
@@ -272,4 +283,5 @@ SECTIONS: Final = (
     ("answered prompts", SIGHTING_LAYOUT),
     ("exact prefixes", FACT_LAYOUT),
     ("client addresses", ADDRESS_LAYOUT),
+    ("changed rows", CHANGED_LAYOUT),
 )

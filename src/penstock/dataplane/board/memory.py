@@ -16,6 +16,7 @@ machine that Penstock runs on. ``layout`` says what stands in each section:
     sightings   workers                                          each worker its own
     facts       1                                                supervisor
     addresses   ADDRESS_ROWS x ADDRESS_SLOTS x workers           each worker its own
+    changes     1                                                supervisor
 
 Rows are room, not memory: the system gives a page when it is first touched, reading included, so
 nobody looks at rows beyond those that were ever given out. A board has room for far more endpoints
@@ -32,14 +33,20 @@ from penstock.dataplane.board.layout import (
     ADDRESS_KEY_CELLS,
     ADDRESS_ROWS,
     ADDRESS_SLOTS,
+    C_REPORTS,
+    C_STATES,
+    CHANGED_CELLS,
+    CHANGED_ROWS,
     FACTS_CELLS,
     H_ADDRESS_KEY,
     H_ENDPOINT_ROWS,
     H_ENDPOINT_ROWS_USED,
+    H_EPOCH,
     H_LAYOUTS,
     H_MAGIC,
     H_POOL_ROWS,
     H_POOL_ROWS_USED,
+    H_REPORTS,
     H_WORKERS,
     HEADER_CELLS,
     LOAD_CELLS,
@@ -103,6 +110,8 @@ class Board:
         self._sightings_at: int = self._routes_at + self.workers * ROUTE_RING_CELLS
         self.facts: int = self._sightings_at + self.workers * SIGHTING_RING_CELLS
         self._addresses_at: int = self.facts + FACTS_CELLS
+        addresses = ADDRESS_ROWS * ADDRESS_SLOTS * self.workers
+        self._changed_at: int = self._addresses_at + addresses
 
     @property
     def endpoint_rows_used(self) -> int:
@@ -163,6 +172,37 @@ class Board:
     def address_slot(self, row: int, slot: int, worker: int) -> int:
         """Index of a cell of the address sketch; ``row`` is 0 or 1."""
         return self._addresses_at + (row * ADDRESS_SLOTS + slot) * self.workers + worker
+
+    def state_changed(self, row: int) -> None:
+        """Tell workers that the state cells of that row were written."""
+        self._changed(H_EPOCH, C_STATES, row)
+
+    def report_changed(self, row: int) -> None:
+        """Tell workers that the report cells of that row were written."""
+        self._changed(H_REPORTS, C_REPORTS, row)
+
+    def states_since(self, epoch: int) -> list[int] | None:
+        """Rows whose state changed since H_EPOCH was that; None: so many that any may have."""
+        return self._since(H_EPOCH, C_STATES, epoch)
+
+    def reports_since(self, reports: int) -> list[int] | None:
+        """Rows whose report changed since H_REPORTS was that; None: so many that any may have."""
+        return self._since(H_REPORTS, C_REPORTS, reports)
+
+    def _changed(self, count: int, ring: int, row: int) -> None:
+        changes = self.cells[count]
+        self.cells[self._changed_at + ring + changes % CHANGED_ROWS] = row
+        self.cells[count] = changes + 1  # after the entry: readers go by it
+
+    def _since(self, count: int, ring: int, before: int) -> list[int] | None:
+        cells = self.cells
+        now = cells[count]
+        if before < 0 or now - before >= CHANGED_ROWS:
+            return None
+        at = self._changed_at + ring
+        rows = [cells[at + number % CHANGED_ROWS] for number in range(before, now)]
+        # The oldest may have been overwritten meanwhile, one of them by a change not counted yet.
+        return None if cells[count] - before >= CHANGED_ROWS else rows
 
     def load_sum(self, row: int, cell: int) -> int:
         """One load cell summed over workers."""
@@ -242,6 +282,7 @@ def create_board(
         + workers * (ROUTE_RING_CELLS + SIGHTING_RING_CELLS)
         + FACTS_CELLS
         + ADDRESS_ROWS * ADDRESS_SLOTS * workers
+        + CHANGED_CELLS
     )
     fd = os.memfd_create("penstock-board", os.MFD_CLOEXEC)
     os.ftruncate(fd, cells * 8)

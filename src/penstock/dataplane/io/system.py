@@ -8,6 +8,7 @@ objects that it hands out.
 import errno
 import os
 import socket
+import sys
 from collections.abc import Callable
 from random import Random
 from select import epoll
@@ -34,6 +35,10 @@ class System:
         self.clock: Callable[[], float] = clock  # seconds, never backwards
         self.wall_clock: Callable[[], float] = wall_clock  # Unix time
         self.rng: Random = rng if rng is not None else Random()
+
+    def can_splice(self) -> bool:
+        """Whether the kernel can move bytes between two sockets (``io.splice``)."""
+        return sys.platform == "linux"
 
     def poller(self) -> Any:
         """What tells which descriptors are ready: an ``epoll``, or what has its methods."""

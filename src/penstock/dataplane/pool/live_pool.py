@@ -294,17 +294,19 @@ class LivePool(Pool, EndpointOwner, AdmissionOwner):
             return f"no available endpoint of pool {self.name} serves the model {request.model}"
         return f"every available endpoint of pool {self.name} is at its max_in_flight"
 
-    def take_reports(self) -> None:
-        """Tell the policy what engines said since it was told last. Raises what the policy does."""
+    def take_report(self, endpoint: LiveEndpoint) -> None:
+        """Tell the policy what the engine of this member said since it was told last.
+
+        Raises what the policy does.
+        """
         if self.spec.engine is None:
             return
-        for endpoint in self.members:
-            report = endpoint.take_report()
-            if report is not None:
-                self.knows_loaded = self.knows_loaded or len(endpoint.reported.loaded) > 0
-                self.policy.on_report(endpoint, report)
-                endpoint.report_taken()
-                self.recorder.on_report(endpoint, report)
+        report = endpoint.take_report()
+        if report is not None:
+            self.knows_loaded = self.knows_loaded or len(endpoint.reported.loaded) > 0
+            self.policy.on_report(endpoint, report)
+            endpoint.report_taken()
+            self.recorder.on_report(endpoint, report)
 
     def take_orca(self, endpoint: LiveEndpoint, head: ResponseHead, now: float) -> None:
         """Tell the policy what a response's head says of the load, if it says anything."""

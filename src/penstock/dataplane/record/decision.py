@@ -156,6 +156,8 @@ def _candidate(endpoint: Endpoint, terms: dict[str, float], now: float) -> Recor
         candidate["queued_tokens"] = queued
         candidate["kv_tokens"] = kv
         candidate["kv_capacity"] = endpoint.reported.kv_capacity
+    if endpoint.reported.most_running:
+        candidate["most_running"] = endpoint.reported.most_running
     if endpoint.reported.at >= 0.0:
         candidate["report_age_s"] = now - endpoint.reported.at
     if endpoint.tokens.decoding:

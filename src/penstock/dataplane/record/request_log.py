@@ -1,9 +1,10 @@
 """The request log: one JSON line for each request, handed to a writer in batches by the sweep."""
 
-from time import gmtime, strftime, time
+from time import gmtime, strftime
 from typing import Final
 
 from penstock.dataplane.io.loop import Chore
+from penstock.dataplane.io.system import System
 from penstock.dataplane.record.line_writer import LineWriter, append_to
 
 _BATCH_BYTES: Final = 256 * 1024  # handed over before the sweep
@@ -168,27 +169,34 @@ def json_text(text: bytes) -> bytes:
     ).encode()
 
 
-class _Second:
-    """The last second that was shown, and how."""
+class _TimeOfDay:
+    """Whose clock tells it in this process, and the last second that was shown, and how."""
 
     def __init__(self) -> None:
-        self.at: int = -1
+        self.system: System = System()
+        self.second: int = -1
         self.shown: bytes = b""
 
 
-_second: Final = _Second()
+_time_of_day: Final = _TimeOfDay()
+
+
+def tell_time_by(system: System) -> None:
+    """Lines and records of this process have the time of this system's wall clock from here on."""
+    _time_of_day.system = system
 
 
 def time_stamp() -> bytes:
     """Now, as RFC 3339 has it: ``2026-01-31T12:00:00.123Z``."""
-    now_ms = int(time() * 1e3)
+    known = _time_of_day
+    now_ms = int(known.system.wall_clock() * 1e3)
     second = now_ms // 1000
-    if second != _second.at:
-        _second.at = second
-        _second.shown = strftime("%Y-%m-%dT%H:%M:%S", gmtime(second)).encode()
-    return b"%b.%03dZ" % (_second.shown, now_ms % 1000)
+    if second != known.second:
+        known.second = second
+        known.shown = strftime("%Y-%m-%dT%H:%M:%S", gmtime(second)).encode()
+    return b"%b.%03dZ" % (known.shown, now_ms % 1000)
 
 
 def wall_clock() -> float:
     """Seconds since 1970, for the records of decisions."""
-    return time()
+    return _time_of_day.system.wall_clock()

@@ -11,8 +11,10 @@ from mypy_extensions import trait
 
 from penstock.dataplane.board.layout import W_BYTES_FROM_CLIENTS, W_BYTES_TO_CLIENTS
 from penstock.dataplane.board.load_tally import LoadTally
-from penstock.dataplane.io.connection import Connection
+from penstock.dataplane.io.connection import READ_BYTES, Connection
 from penstock.dataplane.io.loop import BROKEN, PEER_CLOSED, READABLE, WRITABLE
+from penstock.dataplane.io.splice import BROKEN as PIPE_BROKEN
+from penstock.dataplane.io.splice import NOTHING, Pipe
 from penstock.wire.websocket import GOING_AWAY, MASK_BYTES, FrameFollower, close_frame
 
 # How a relay ended.
@@ -22,6 +24,9 @@ ENDPOINT_BROKE: Final = 2
 IDLE: Final = 3  # no byte came for too long
 CUT: Final = 4  # by us
 DRAINED: Final = 5  # by us, because an endpoint or the balancer goes out of service
+# From so many full reads in a row on the kernel moves bytes by itself, until it finds few.
+_FULL_READS: Final = 4
+_FEW_BYTES: Final = 16384
 # How long both may take to end after they were told to close.
 _CLOSING_S: Final = 5.0
 
@@ -55,14 +60,23 @@ class RelaySide(Connection):
         self.follower: FrameFollower | None = None  # of what comes from it, where that is frames
         self.close_frame: bytes = b""  # to be put between two frames of what comes from it
         self.silenced: bool = False  # what comes from it is passed on no more
+        self.pipe: Pipe | None = None  # through which its bytes go, once there were many
+        self._splices: bool = False
+        self._full_reads: int = 0
         self.take_over(before)
 
     def left(self) -> None:
         self._before.left()
+        if self.pipe is not None:
+            self.pipe.close()
+            self.pipe = None
 
     def on_ready(self, events: int) -> None:
-        if events & WRITABLE and self.unsent is not None:
-            self._flush()
+        if events & WRITABLE:
+            if self.unsent is not None:
+                self._flush()
+            else:
+                self._take_of_pipe()
             if not self.open:
                 return
         if self.events & READABLE:
@@ -77,9 +91,18 @@ class RelaySide(Connection):
             self.watch(self.events & ~PEER_CLOSED)
 
     def on_readable(self) -> None:
+        if self._splices:
+            self._splice()
+            return
         data = self.receive()
         if data:
             self.relay.pass_on(self, data)
+            if len(data) == READ_BYTES and self.tls is None:
+                self._full_reads += 1
+                if self._full_reads == _FULL_READS:
+                    self._begin_to_splice()
+            else:
+                self._full_reads = 0
             tls = self.tls
             if tls is None or not tls.ended or not self.open:
                 return
@@ -89,6 +112,71 @@ class RelaySide(Connection):
             self.relay.broke(self)
         else:
             self.relay.end_of(self)
+
+    # --- through the kernel alone -----------------------------------------------------------
+
+    def _begin_to_splice(self) -> None:
+        other = self.other
+        if other is None or other.tls is not None or self.follower is not None:
+            return
+        if self.pipe is None and self.loop.system.can_splice():
+            try:
+                self.pipe = Pipe()
+            except OSError:
+                return  # no descriptor is left for it: copying needs none
+        self._splices = self.pipe is not None
+
+    def _splice(self) -> None:
+        pipe = self.pipe
+        other = self.other
+        if pipe is None or other is None:
+            return
+        if other.unsent is not None:
+            self.pause_reading()  # what was copied goes first
+            return
+        size = pipe.take(self.fd)
+        if size == NOTHING:
+            return
+        if size == PIPE_BROKEN:
+            self.broken = True
+            self.relay.broke(self)
+        elif size == 0:
+            self.relay.end_of(self)
+        else:
+            if size < _FEW_BYTES:
+                self._splices = False
+                self._full_reads = 0
+            self.relay.count(self, size)
+            self._push(pipe, other)
+
+    def _push(self, pipe: Pipe, other: "RelaySide") -> None:
+        """Give the other side what the pipe holds, and wait where it takes no more."""
+        while pipe.held > 0:
+            given = pipe.give(other.fd)
+            if given == NOTHING:
+                self.pause_reading()
+                other.watch(other.events | WRITABLE)
+                return
+            if given == PIPE_BROKEN:
+                self.relay.broke(other)
+                return
+
+    def _take_of_pipe(self) -> None:
+        """It takes more of what the other side's pipe holds."""
+        other = self.other
+        pipe = other.pipe if other is not None else None
+        if other is None or pipe is None:
+            return
+        other._push(pipe, self)
+        if self.open and pipe.held == 0:
+            self.watch(self.events & ~WRITABLE)
+            self.on_drained()
+
+    def owes(self) -> bool:
+        """Whether bytes wait to be sent to it."""
+        other = self.other
+        pipe = other.pipe if other is not None else None
+        return self.unsent is not None or (pipe is not None and pipe.held > 0)
 
     def on_drained(self) -> None:
         if self._shuts:
@@ -110,7 +198,7 @@ class RelaySide(Connection):
 
     def end_sending(self) -> None:
         """Tell the peer that no more comes, once everything has left."""
-        if self.unsent is not None:
+        if self.owes():
             self._shuts = True
         else:
             self._shut_down()
@@ -176,7 +264,16 @@ class Relay:
         other = side.other
         if other is None:
             return
-        size = len(data)
+        self.count(side, len(data))
+        if side.follower is not None:
+            data = _followed(side, side.follower, data)
+            if not data:
+                return
+        if not other.send(data):
+            side.pause_reading()
+
+    def count(self, side: RelaySide, size: int) -> None:
+        """So many bytes came of one side."""
         if side is self.client:
             self._worker_values[W_BYTES_FROM_CLIENTS] += size
             self._tally.bytes_sent += size
@@ -187,12 +284,6 @@ class Relay:
                 self._owner.on_first_byte()
         side.received += size
         self._stay_awake()
-        if side.follower is not None:
-            data = _followed(side, side.follower, data)
-            if not data:
-                return
-        if not other.send(data):
-            side.pause_reading()
 
     def drained(self, side: RelaySide) -> None:
         """It takes more: the other is read on."""

@@ -6,6 +6,7 @@ from penstock.core.prefixes.prefix_index import PrefixIndex
 from penstock.core.snapshot import Snapshot
 from penstock.core.snapshot.changes import EndpointChanges, PoolChange, changed
 from penstock.dataplane.board.layout import H_EPOCH, H_REPORTS, W_IDLE_ENDPOINT_CONNECTIONS
+from penstock.dataplane.board.memory import Board
 from penstock.dataplane.context import Context
 from penstock.dataplane.endpoint.address_race import Address, addresses_of
 from penstock.dataplane.io.loop import report_bug
@@ -30,10 +31,12 @@ class LiveSnapshot:
         # Removed with requests still under way; one that comes back goes on with its counts.
         self.finishing: list[LiveEndpoint] = []
         self._context: Context = context
+        self._board: Board = context.board
         self._cells: memoryview = context.board.cells
         self._before: LiveSnapshot | None = before
-        self._epoch: int = -1
-        self._reports: int = 0
+        self._by_row: dict[int, tuple[LivePool, LiveEndpoint]] = {}  # the members of all pools
+        self._epoch: int = -1  # H_EPOCH and H_REPORTS up to which all is read; -1: nothing is
+        self._reports: int = -1
         self._routed: RoutedPrefixes | None = (
             None  # of what other workers send, where there are any
         )
@@ -75,6 +78,8 @@ class LiveSnapshot:
                 self._endpoint(spec, addresses, pool, gone.pop(spec.row, None))
                 for spec, addresses in zip(setup.spec.endpoints, setup.addresses, strict=True)
             ]
+            for endpoint in pool.members:
+                self._by_row[endpoint.row] = (pool, endpoint)
         self._setups = []
         self.planner.configure()
         self.finishing = []
@@ -178,11 +183,15 @@ class LiveSnapshot:
                 endpoint.models_awaited = endpoint.name in awaited
         pool.members = [members[each.name] for each in spec.endpoints]
         for endpoint in gone:
+            self._by_row.pop(endpoint.row, None)
             self._believers.pop(endpoint.row, None)
             self._remove(endpoint)
+        for _, placed in change.placed:
+            endpoint = members[placed.name]
+            self._by_row[endpoint.row] = (pool, endpoint)
         self._share_prefixes(pool)
         self._tell_policy(pool)
-        self._reports = 0  # new members may have one already
+        self._take_reports([members[placed.name] for _, placed in change.placed], pool)
 
     def _remove(self, endpoint: LiveEndpoint) -> None:
         """It is configured no more, and finishes what it has."""
@@ -194,10 +203,8 @@ class LiveSnapshot:
         """See what others changed on the board; two look-ups while nobody did."""
         cells = self._cells
         if cells[H_EPOCH] != self._epoch:
-            self._epoch = cells[H_EPOCH]
             self._refresh_states()
         if cells[H_REPORTS] != self._reports:
-            self._reports = cells[H_REPORTS]
             self._refresh_reports()
         if self._believers and self._routed is not None:
             self._routed.refresh(self._believers)  # what other workers sent where
@@ -209,10 +216,25 @@ class LiveSnapshot:
 
     def _refresh_states(self) -> None:
         """The supervisor changed the state of an endpoint, or of several."""
-        for pool in self.pools.values():
-            for endpoint in pool.members:
+        epoch = self._cells[H_EPOCH]
+        rows = self._board.states_since(self._epoch)
+        self._epoch = epoch
+        for pool, endpoints in self._by_pool(rows).items():
+            for endpoint in endpoints:
                 _read_state(pool, endpoint)
             self._tell_policy(pool)
+
+    def _by_pool(self, rows: list[int] | None) -> dict[LivePool, list[LiveEndpoint]]:
+        """The members in those rows; None: all of all pools."""
+        if rows is None:
+            return {pool: pool.members for pool in self.pools.values()}
+        found: dict[LivePool, list[LiveEndpoint]] = {}
+        for row in dict.fromkeys(rows):
+            member = self._by_row.get(row)
+            if member is not None:
+                pool, endpoint = member
+                found.setdefault(pool, []).append(endpoint)
+        return found
 
     def _tell_policy(self, pool: LivePool) -> None:
         """Members, or their states, are others."""
@@ -241,9 +263,16 @@ class LiveSnapshot:
 
     def _refresh_reports(self) -> None:
         """Tell policies what engines said."""
-        for pool in self.pools.values():
+        reports = self._cells[H_REPORTS]
+        rows = self._board.reports_since(self._reports)
+        self._reports = reports
+        for pool, endpoints in self._by_pool(rows).items():
+            self._take_reports(endpoints, pool)
+
+    def _take_reports(self, endpoints: list[LiveEndpoint], pool: LivePool) -> None:
+        for endpoint in endpoints:
             try:
-                pool.take_reports()
+                pool.take_report(endpoint)
             except Exception:  # noqa: BLE001 - a user's policy must not keep the others back
                 report_bug(f"in the policy {pool.spec.policy.name} of pool {pool.name}")
 

@@ -113,11 +113,13 @@ class EngineServer(Server):
     def report(self) -> LoadReport:
         """What a scrape of the engine's metrics tells."""
         load = self.engine.load()
+        limits = self.engine.limits
         return LoadReport(
             self.clock.now,
             in_flight=float(self.present),
             queued=float(load.waiting),
             utilisation=load.kv_usage,
+            most_running=limits.max_sequences if limits.reports_sequences else -1,
             kv_tokens=load.kv_used_tokens,
             kv_capacity=load.kv_tokens,
         )

@@ -18,7 +18,8 @@ class Reading:
 
     ``kv_usage`` is the share of its cache that running requests hold, ``kv_capacity`` its size in
     tokens; ``prefix_queries`` and ``prefix_hits`` are running totals of prompt tokens.
-    ``slots`` hold a sequence each, and requests may choose among them.
+    ``slots`` hold a sequence each, and requests may choose among them; ``most_running`` requests
+    are served at a time, and those beyond wait for an answer to end.
     ``loaded`` names models and adapters in its memory.
     """
 
@@ -30,6 +31,7 @@ class Reading:
     prefix_hits: int = UNKNOWN
     loaded: list[str] = field(default_factory=list)
     slots: int = UNKNOWN
+    most_running: int = UNKNOWN
 
     def __post_init__(self) -> None:
         """Engines tell NaN before their first request, and nonsense at times."""

@@ -19,6 +19,7 @@ from penstock.dataplane.board.layout import (
     R_KV_CAPACITY,
     R_KV_TOKENS,
     R_LOADED,
+    R_MOST_RUNNING,
     R_READ,
     R_RUNNING,
     R_SLOTS,
@@ -274,9 +275,18 @@ async def test_the_slots_of_llamacpp_are_counted_and_counted_anew_after_it_was_a
     await until(lambda: site.cell(R_SLOTS) == 2, "they are counted anew")
 
 
-async def test_slots_that_the_engine_is_to_choose_are_not_counted(site: Site) -> None:
+async def test_slots_that_the_engine_is_to_choose_are_not_given_but_bound_what_it_serves(
+    site: Site,
+) -> None:
     site.pages["/metrics"] = expositions.LLAMACPP
     site.pages["/props"] = b'{"total_slots": 4}'
     site.run(OFTEN)
     await site.reads(1)
-    assert site.cell(R_SLOTS) == 0
+    assert (site.cell(R_SLOTS), site.cell(R_MOST_RUNNING)) == (0, 4)
+
+
+async def test_engines_without_slots_tell_no_bound(site: Site) -> None:
+    site.pages["/metrics"] = expositions.VLLM
+    site.run(OFTEN)
+    await site.reads(1)
+    assert site.cell(R_MOST_RUNNING) == 0

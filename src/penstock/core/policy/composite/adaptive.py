@@ -11,8 +11,10 @@ when things have changed.
     regret of a slot = its relative cost − the least mean relative cost
 
 A request that failed costs ``failure_cost_s``, or its duration if longer. All candidates are told
-of all requests, so none is switched to blindly. ``beliefs`` shows each one's relative cost, the
-number of fresh samples behind it, its share of slots and the regret so far.
+of all requests, so none is switched to blindly. A candidate that believes in prefix caches shares
+what it believes with other workers; where there are several, each keeps to its own. ``beliefs``
+shows each one's relative cost, the number of fresh samples behind it, its share of slots and the
+regret so far.
 
 Source of the design: I. Bojinov, D. Simchi-Levi, J. Zhao, "Design and analysis of switchback
 experiments", Management Science 2023. A pick costs what the chosen policy's costs, and O(1) beside.
@@ -27,6 +29,7 @@ from penstock.core.policy.base import Option, Policy
 from penstock.core.policy.latency.thompson import Belief
 from penstock.core.policy.support.belief import MOST
 from penstock.core.policy.support.latency import MEASURE, LatencyPolicy
+from penstock.core.prefixes.prefix_index import PrefixIndex
 from penstock.core.request import Request
 from penstock.core.ticket import Ticket
 
@@ -106,6 +109,17 @@ class Adaptive(LatencyPolicy):
         self._open: list[_Slot] = []  # whose requests are not all heard of
         self._slot_of: dict[Ticket, _Slot] = {}
 
+    @property
+    def prefix_index(self) -> PrefixIndex | None:
+        """Of the only candidate that has one: in one index each request would count twice."""
+        believer = self._believer()
+        return believer.prefix_index if believer is not None else None
+
+    def use_prefix_index(self, index: PrefixIndex) -> None:
+        believer = self._believer()
+        if believer is not None:
+            believer.use_prefix_index(index)
+
     def replace_members(self, endpoints: list[Endpoint]) -> None:
         for candidate in self._candidates:
             candidate.policy.replace_members(endpoints)
@@ -171,6 +185,10 @@ class Adaptive(LatencyPolicy):
     def chosen(self) -> str:
         """The name of the policy that picks right now."""
         return self._slot.candidate.name
+
+    def _believer(self) -> Policy | None:
+        believers = [c.policy for c in self._candidates if c.policy.prefix_index is not None]
+        return believers[0] if len(believers) == 1 else None
 
     def _hear(self, ticket: Ticket, cost_s: float) -> None:
         slot = self._slot_of.pop(ticket, None)

@@ -22,6 +22,7 @@ from penstock.core.env import Env
 from penstock.core.measure.load_report import LoadReport
 from penstock.core.policy.base import Explained, Option, Policy
 from penstock.core.policy.support.hashing import hash_of
+from penstock.core.prefixes.prefix_index import PrefixIndex
 from penstock.core.request import Request
 from penstock.core.ticket import Ticket
 
@@ -48,6 +49,13 @@ class Subset(Policy):
         self._endpoints: list[Endpoint] = []
         self._subset: list[Endpoint] = []
 
+    @property
+    def prefix_index(self) -> PrefixIndex | None:
+        return self._inner.prefix_index
+
+    def use_prefix_index(self, index: PrefixIndex) -> None:
+        self._inner.use_prefix_index(index)
+
     def replace_members(self, endpoints: list[Endpoint]) -> None:
         self._order = ordered(endpoints, self._size, self._balancer)
 
@@ -59,7 +67,9 @@ class Subset(Policy):
             subset = self._order
         self._endpoints = endpoints
         self._subset = subset[: self._size]
-        self._inner.replace_members(self._subset)
+        # What caches hold is forgotten with membership only, not with each failed health check.
+        believes = self._inner.prefix_index is not None
+        self._inner.replace_members(self._order if believes else self._subset)
         self._inner.rebuild(self._subset)
 
     def pick(self, request: Request, eligible: list[Endpoint], env: Env) -> Endpoint | None:

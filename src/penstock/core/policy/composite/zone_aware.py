@@ -7,8 +7,9 @@ that are left for a request (not tried yet, with room) hold none of the zone dra
 and failing that anywhere. Pools under ``min_endpoints`` and balancers without a zone ignore zones.
 Source: Envoy, zone-aware routing (minimum 6 endpoints).
 
-Within a zone another policy picks. O(1) per pick beside its price, O(n) for a list other than the
-pool's.
+Within a zone another policy picks: each zone has its own, except that one which believes in prefix
+caches picks in all zones, so that each request counts once and other workers are told of it. O(1)
+per pick beside its price, O(n) for a list other than the pool's.
 """
 
 from typing import ClassVar
@@ -17,6 +18,7 @@ from penstock.core.endpoint import Endpoint
 from penstock.core.env import Env
 from penstock.core.measure.load_report import LoadReport
 from penstock.core.policy.base import Option, Policy
+from penstock.core.prefixes.prefix_index import PrefixIndex
 from penstock.core.request import Request
 from penstock.core.ticket import Ticket
 
@@ -62,6 +64,17 @@ class ZoneAware(Policy):
         self._endpoints: list[Endpoint] = []
         self._of_all: _Zone = self._new_zone("")
 
+    @property
+    def prefix_index(self) -> PrefixIndex | None:
+        return self._of_all.policy.prefix_index
+
+    def use_prefix_index(self, index: PrefixIndex) -> None:
+        self._of_all.policy.use_prefix_index(index)
+
+    def replace_members(self, endpoints: list[Endpoint]) -> None:
+        if self.prefix_index is not None:  # the others know those that are eligible
+            self._of_all.policy.replace_members(endpoints)
+
     def rebuild(self, endpoints: list[Endpoint]) -> None:
         self._endpoints = endpoints
         zoned = bool(self._local) and len(endpoints) >= self._min_endpoints
@@ -74,13 +87,16 @@ class ZoneAware(Policy):
         for name in grouped:
             if name not in self._zones:
                 self._zones[name] = self._new_zone(name)
+        of_all = self._of_all.policy
         for name, zone in self._zones.items():
             zone.endpoints = grouped.get(name, [])
-            zone.policy.replace_members(zone.endpoints)
-            zone.policy.rebuild(zone.endpoints)
+            if zone.policy is not of_all:
+                zone.policy.replace_members(zone.endpoints)
+                zone.policy.rebuild(zone.endpoints)
         self._of_all.endpoints = endpoints
-        self._of_all.policy.replace_members(endpoints)
-        self._of_all.policy.rebuild(endpoints)
+        if of_all.prefix_index is None:
+            of_all.replace_members(endpoints)
+        of_all.rebuild(endpoints)
         self._share_out(grouped)
 
     def pick(self, request: Request, eligible: list[Endpoint], env: Env) -> Endpoint | None:
@@ -160,13 +176,15 @@ class ZoneAware(Policy):
         """The policies that may pick the endpoint, and so must hear of it."""
         told = [self._of_all.policy]
         zone = self._zones.get(endpoint.zone)
-        if zone is not None:
+        if zone is not None and zone.policy is not self._of_all.policy:
             told.append(zone.policy)
         return told
 
     def _new_zone(self, name: str) -> _Zone:
         from penstock.core.policy import create
 
+        if name and self.prefix_index is not None:
+            return _Zone(name, self._of_all.policy)
         return _Zone(name, create(self._policy_name))
 
 

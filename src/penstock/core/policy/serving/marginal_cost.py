@@ -11,7 +11,9 @@
 
 P and s are fitted online to the fleet, and the pace of every endpoint in it, so that different
 accelerators and noisy neighbours are learned; φ and the slopes of s are 0 until measured, and s has
-in it what prompts beside answers cost there of late. λ is an endpoint's even share of the prompts
+in it what prompts beside answers cost there of late. Where an engine has slots and all are taken,
+W has in it the wait for one (``support.slots``), and those to come wait for the whole answer over
+the number of slots besides u. λ is an endpoint's even share of the prompts
 that arrive: each that comes in the next W is later by p₁·u, and those that come while u itself is
 computed by half of it on average. Endpoints whose KV cache could not hold the request are left out
 while another could. A good answer is worth what the objectives let it cost, so where not all can
@@ -67,6 +69,7 @@ class Terms:
 
     def __init__(self) -> None:
         self.queue: float = 0.0
+        self.slot: float = 0.0  # of the queue, until a slot is free
         self.prefill: float = 0.0
         self.step: float = 0.0  # of one token of its own
         self.decode: float = 0.0
@@ -186,6 +189,10 @@ class MarginalCost(FittedPolicy):
         output = request.output_tokens
         uncached = max(prompt - hit, 0)
         batch = endpoint.load()
+        slots = endpoint.reported.most_running
+        full = 0 < slots <= batch
+        if full:
+            batch = slots - 1  # beside it, once it has one
         kv_tokens = held(endpoint)
         found = Terms()
         found.queue = model.queue_s(pending(endpoint))
@@ -193,11 +200,16 @@ class MarginalCost(FittedPolicy):
         found.step = model.decode_s(batch + 1, kv_tokens + prompt + output / 2.0)
         found.decode = output * found.step
         work_s = model.token_s * uncached
+        if full:
+            found.slot = self.slots.tokens_before(endpoint, output) * found.step
+            found.queue += found.slot
+            work_s += found.decode / slots
         found.followers = self._rate_each * work_s * (found.queue + work_s / 2.0)
         # Those whose own prompt still waits lose nothing: they are ahead.
         others = decoding(endpoint)
         found.disturbance = others * model.disturbance_s * uncached
-        found.slowdown = batch * output * model.batch_s
+        if not full:  # else it joins when another leaves
+            found.slowdown = batch * output * model.batch_s
         found.eviction = (
             self.reuse() * model.token_s * self.index.overflow(endpoint, uncached + output)
         )
@@ -212,8 +224,9 @@ class MarginalCost(FittedPolicy):
     def explain_each(
         self, request: Request, eligible: list[Endpoint], hits: list[int]
     ) -> list[dict[str, float]]:
-        """Each term of J in seconds, before its weight; ``fits`` is 0 where the KV cache would not
-        hold the request. With objectives, the good answers too, in numbers, and their worth. Where
+        """Each term of J in seconds, before its weight; ``slot_s`` is the part of ``queue_s`` until
+        one of the engine's slots is free; ``fits`` is 0 where the KV cache would not hold the
+        request. With objectives, the good answers too, in numbers, and their worth. Where
         the prefix is missing, ``saved_so_far_s`` is what a copy there may cost."""
         explained = []
         longest = max(hits)
@@ -233,6 +246,8 @@ class MarginalCost(FittedPolicy):
                 "ttft_s": terms.first_token,
                 "cost": self.cost(terms),
             }
+            if terms.slot > 0.0:
+                each["slot_s"] = terms.slot
             if self._objectives.any:
                 each["own_good"] = terms.own_good
                 each["others_lost"] = terms.others_lost

@@ -6,6 +6,7 @@ from penstock.core.endpoint import Endpoint
 from penstock.core.policy.support.engine_model import EngineModel, FleetModel
 from penstock.core.policy.support.memory import pruned
 from penstock.core.policy.support.serving import ServingPolicy, decoding, held, prefilled
+from penstock.core.policy.support.slots import Slots
 from penstock.core.prefixes.prefix_index import DEFAULT_BLOCKS
 from penstock.core.ticket import DONE, Ticket
 
@@ -20,6 +21,7 @@ class FittedPolicy(ServingPolicy):
         super().__init__(prefix_blocks)
         self._models: dict[Endpoint, EngineModel] = {}
         self.fleet: FleetModel = FleetModel()
+        self.slots: Slots = Slots()
 
     def rebuild(self, endpoints: list[Endpoint]) -> None:
         super().rebuild(endpoints)
@@ -63,8 +65,14 @@ class FittedPolicy(ServingPolicy):
             paces[index] = min(paces[index], fastest)
         return paces
 
+    def on_start(self, ticket: Ticket) -> None:
+        super().on_start(ticket)
+        if ticket.kv_tokens:
+            self.slots.start(ticket)
+
     def on_first_byte(self, ticket: Ticket) -> None:
-        first = ticket.batch_before == 0
+        # One that waited for a slot tells nothing of what prompts cost.
+        first = ticket.batch_before == 0 and not self.slots.waited(ticket)
         super().on_first_byte(ticket)
         if first and ticket.batch_before and ticket.status < 400 and ticket.request.streams:
             self.model(ticket.endpoint).learn_first_token(
@@ -76,6 +84,7 @@ class FittedPolicy(ServingPolicy):
             )
 
     def on_end(self, ticket: Ticket) -> None:
+        self.slots.end(ticket)
         told = ticket.batch_before and ticket.outcome == DONE and ticket.status < 400
         if told and ticket.request.streams:
             tokens = ticket.output_tokens

@@ -177,6 +177,8 @@ class ServingPolicy(Policy):
             self.warming.begin(endpoint)
         if report.kv_tokens >= 0:
             endpoint.tokens_elsewhere.held = max(report.kv_tokens - endpoint.tokens.held, 0)
+        if report.most_running >= 0:
+            endpoint.reported.most_running = report.most_running
         if report.kv_capacity > 0:
             endpoint.reported.kv_capacity = report.kv_capacity
         if report.cached_tokens >= 0:

@@ -1,0 +1,159 @@
+"""Both ends of what is relayed unread: an echo or a source behind, and who asks it in front.
+
+``python -m benchmarks.load.echo serve --port 9000`` plays the endpoint: it answers a WebSocket's
+handshake, if one comes, and then sends back what it gets; to who sends ``SOURCE`` it sends bytes
+without end. ``… ask --port 8080 --connections 64 --seconds 5`` counts messages there and back, or
+with ``--megabytes`` what comes of one source; it prints one number.
+"""
+
+import base64
+import hashlib
+import select
+import socket
+import time
+from typing import Final
+
+import click
+
+SOURCE: Final = b"SOURCE\n"
+_READ_BYTES: Final = 1 << 20
+_HEAD_END: Final = b"\r\n\r\n"
+_MAGIC: Final = b"258EAFA5-E914-47DA-95CA-C5AB0DC85B11"  # RFC 6455, 1.3
+_MEGABYTE: Final = 1_000_000
+_PIECE: Final = bytes(_MEGABYTE)
+# A masked text frame with 100 bytes of payload; the mask is zero, which nobody here minds.
+_FRAME: Final = b"\x81\xe4\0\0\0\0" + b"x" * 100
+_HANDSHAKE: Final = (
+    b"GET /echo HTTP/1.1\r\nHost: site.example\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n"
+    b"Sec-WebSocket-Key: AAAAAAAAAAAAAAAAAAAAAA==\r\nSec-WebSocket-Version: 13\r\n\r\n"
+)
+
+
+@click.group()
+def main() -> None:
+    """One end of what is relayed."""
+
+
+@main.command()
+@click.option("--port", type=int, required=True)
+def serve(port: int) -> None:
+    """Answer until the process is ended."""
+    listening = socket.create_server(("127.0.0.1", port), backlog=4096)
+    listening.setblocking(False)
+    poller = select.epoll()
+    poller.register(listening.fileno(), select.EPOLLIN)
+    begun: dict[int, bool] = {}
+    sockets: dict[int, socket.socket] = {}
+    while True:
+        for fd, _ in poller.poll():
+            if fd == listening.fileno():
+                accepted, _ = listening.accept()
+                accepted.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+                sockets[accepted.fileno()] = accepted
+                begun[accepted.fileno()] = False
+                poller.register(accepted.fileno(), select.EPOLLIN)
+            elif not _answer(sockets[fd], fd, begun):
+                poller.unregister(fd)
+                sockets.pop(fd).close()
+
+
+def _answer(sock: socket.socket, fd: int, begun: dict[int, bool]) -> bool:
+    try:
+        data = sock.recv(_READ_BYTES)
+        if not data:
+            return False
+        if begun[fd]:
+            sock.sendall(data)
+            return True
+        if data == SOURCE:
+            while True:  # one client, which nobody else waits for
+                sock.sendall(_PIECE)
+        if data.endswith(_HEAD_END):
+            sock.sendall(_response(data))
+            begun[fd] = b"pgrade: websocket" in data
+            return True
+        begun[fd] = True
+        sock.sendall(data)
+    except OSError:
+        return False
+    return True
+
+
+def _response(head: bytes) -> bytes:
+    if b"pgrade: websocket" not in head:
+        return b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok"  # a health check
+    key = next(
+        line.partition(b":")[2].strip()
+        for line in head.split(b"\r\n")
+        if line.lower().startswith(b"sec-websocket-key")
+    )
+    accept = base64.b64encode(hashlib.sha1(key + _MAGIC, usedforsecurity=False).digest())
+    return (
+        b"HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n"
+        b"Sec-WebSocket-Accept: %b\r\n\r\n" % accept
+    )
+
+
+@main.command()
+@click.option("--port", type=int, required=True)
+@click.option("--connections", default=64)
+@click.option("--seconds", default=5.0)
+@click.option("--websocket", is_flag=True)
+@click.option("--megabytes", is_flag=True)
+def ask(port: int, connections: int, seconds: float, websocket: bool, megabytes: bool) -> None:
+    """Print how much came in that time."""
+    if megabytes:
+        click.echo(_megabytes(port, seconds))
+    else:
+        click.echo(_messages(port, connections, seconds, websocket))
+
+
+def _megabytes(port: int, seconds: float) -> int:
+    sock = socket.create_connection(("127.0.0.1", port))
+    sock.sendall(SOURCE)
+    buffer = bytearray(_READ_BYTES)
+    count = 0
+    end = time.monotonic() + seconds
+    while time.monotonic() < end:
+        got = sock.recv_into(buffer)
+        if not got:
+            raise SystemExit("the connection ended")
+        count += got
+    return count // _MEGABYTE
+
+
+def _messages(port: int, connections: int, seconds: float, websocket: bool) -> int:
+    poller = select.epoll()
+    sockets: dict[int, socket.socket] = {}
+    waiting: dict[int, int] = {}
+    for _ in range(connections):
+        sock = socket.create_connection(("127.0.0.1", port))
+        sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        if websocket:
+            sock.sendall(_HANDSHAKE)
+            said = b""
+            while not said.endswith(_HEAD_END):
+                said += sock.recv(4096)
+        sockets[sock.fileno()] = sock
+        poller.register(sock.fileno(), select.EPOLLIN)
+    count = 0
+    for fd, sock in sockets.items():
+        sock.sendall(_FRAME)
+        waiting[fd] = len(_FRAME)
+    end = time.monotonic() + seconds
+    while time.monotonic() < end:
+        for fd, _ in poller.poll(0.1):
+            sock = sockets[fd]
+            got = len(sock.recv(4096))
+            if not got:
+                raise SystemExit("a connection ended")
+            waiting[fd] -= got
+            if waiting[fd] <= 0:
+                count += 1
+                waiting[fd] = len(_FRAME)
+                sock.sendall(_FRAME)
+    return count
+
+
+if __name__ == "__main__":
+    main()
