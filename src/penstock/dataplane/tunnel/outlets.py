@@ -22,7 +22,6 @@ from penstock.dataplane.io.loop import BROKEN, EXHAUSTED, READABLE, Loop, Pollab
 from penstock.dataplane.io.system import Socket
 
 _LATE: Final = W_DATAGRAM_DROPS + DATAGRAM_DROPS.index("late")
-_REPLIES_AT_ONCE: Final = 16  # taken from one socket before others have their turn
 _TRIM_S: Final = 5.0  # between two looks for sockets that nobody uses
 # How sending went.
 SENT: Final = 0
@@ -90,25 +89,21 @@ class Outlet(Pollable):
     def on_ready(self, events: int) -> None:
         if events & BROKEN:
             self._take_errors()
-        if events & ~BROKEN or events & BROKEN:
-            self.on_readable()
+        self.on_readable()
 
     def on_readable(self) -> None:
+        # One at a time: seldom is there another, and to see that costs as much as a further event.
         outlets = self._outlets
-        buffer = outlets.buffer
-        for _ in range(_REPLIES_AT_ONCE):
-            try:
-                size, address = self.sock.recvfrom_into(buffer)
-            except OSError:  # none is left, or an error that the queue has told of
-                return
-            user = self.users.get(address)
-            if user is None:
-                outlets.values[_LATE] += 1
-                continue
-            self._served = user
-            user.on_reply(outlets.view[:size], size)
-            if len(self.users) == 1:
-                return  # seldom is there another, and to see that costs a system call
+        try:
+            size, address = self.sock.recvfrom_into(outlets.buffer)
+        except OSError:  # nothing, or an error that the queue has told of
+            return
+        user = self.users.get(address)
+        if user is None:
+            outlets.values[_LATE] += 1
+            return
+        self._served = user
+        user.on_reply(outlets.view[:size], size)
 
     def on_crash(self) -> None:
         user = self._served

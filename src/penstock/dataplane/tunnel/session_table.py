@@ -5,7 +5,7 @@ much is sent to who may not be who they say.
 from heapq import heappop, heappush
 from typing import Any, Final
 
-from mypy_extensions import trait
+from mypy_extensions import mypyc_attr, trait
 
 # Of IP and UDP: what a victim's line carries besides the payload, and a source's.
 HEADER_BYTES: Final = 28
@@ -63,6 +63,7 @@ class SessionRules:
         return self.last_at + self.idle_s
 
 
+@mypyc_attr(allow_interpreted_subclasses=True)
 @trait
 class SessionEnder:
     """Who is told that a session of the table is over."""
