@@ -45,13 +45,13 @@ help:
 demo: $(VENV)/installed $(VENV)/inputs
 	@if $(COMPILED_IS_CURRENT); then exec $(BIN)/penstock demo; fi; \
 	if command -v cc || command -v gcc || command -v clang; then \
-	  echo "running interpreted; compiling in the background, for the next time (about 3 minutes)" >&2; \
+	  echo "running interpreted; compiling in the background, for the next time (a minute or two)" >&2; \
 	  $(COMPILE_LATER) < /dev/null > $(VENV)/compiling-for-demo.log 2>&1 & \
 	fi > /dev/null; \
 	PENSTOCK_PURE=1 exec $(BIN)/penstock demo
 
-# What needs no compiled module runs beside the compiler, which keeps one core busy; so does the
-# installation of what only tests need.
+# What needs no compiled module runs beside the compiler; so does the installation of what only
+# tests need.
 .PHONY: test
 test: $(VENV)/installed
 	@$(MAKE) --no-print-directory --jobs=2 checks $(VENV)/compiled
@@ -136,16 +136,15 @@ $(VENV)/collected: $(VENV)/development
 	@mv $@.now $@
 
 # One compiles at a time, and what was compiled while it waited is not compiled again. The mark
-# is as old as the beginning, as sources may change meanwhile. A compiled module shadows its source:
-# all of them go before any is built anew, first the library that they share (setup.py).
+# is as old as the beginning, as sources may change meanwhile. What is compiled shadows its source, so
+# it goes before it is built anew.
 $(VENV)/compiled: $(VENV)/installed $(VENV)/inputs $(INPUTS)
 	@flock $(VENV)/compiling.lock sh -c 'if ! { $(COMPILED_IS_CURRENT); }; then $(MAKE) --no-print-directory compile; fi'
 
 .PHONY: compile
 compile: $(VENV)/installed
-	@echo "compiling (about 3 minutes on two cores)"
+	@echo "compiling (about a minute on two cores)"
 	@touch $(VENV)/compiled.now
-	@rm -f src/penstock__mypyc*.so
 	@find src -name '*.so' -delete
 	@MYPYPATH=src MYPY_CACHE_DIR=build/mypy $(BIN)/python setup.py --quiet build_ext --inplace > $(VENV)/compiling.log 2>&1 || { cat $(VENV)/compiling.log; exit 1; }
 	@grep '^penstock:' $(VENV)/compiling.log || true

@@ -1,9 +1,13 @@
 """Compiles the hot layers with mypyc where a C compiler is found, else installs them as source."""
 
+import gc
 import os
 import shutil
 import sys
+from collections.abc import Iterable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import Any
 
 from setuptools import Extension, setup
 from setuptools.command.build_ext import build_ext
@@ -17,7 +21,8 @@ INTERPRETED = (
     "src/penstock/wire/openai_bodies.py",
 )
 GROUP = "penstock"
-LIBRARY = f"{GROUP}__mypyc"
+LIBRARY = f"{GROUP}__mypyc"  # as mypyc names it, and ``penstock._form`` looks for it
+GENERATED = Path("build")
 HOT_LAYERS = ("core", "wire", "dataplane", "sim/kernel")
 # The model of an inference engine: every emulated token passes through it.
 HOT_MODULES = (
@@ -26,6 +31,8 @@ HOT_MODULES = (
     "src/penstock/sim/kv_cache.py",
     "src/penstock/sim/sequence.py",
 )
+# Of generated C that is compiled at once, in about 200 MB. Each part reads 1 MB of headers again.
+PART_BYTES = 1_500_000
 
 
 def hot_sources() -> list[str]:
@@ -44,48 +51,137 @@ class OptionalBuild(build_ext):
 
     def run(self) -> None:
         try:
+            for library in self.extensions:
+                generate(library)
             super().run()
-        except Exception as error:
+        except (Exception, SystemExit) as error:  # mypyc exits where it finds an error
             if os.environ.get("PENSTOCK_REQUIRE_COMPILED") == "1":
                 raise
             print(f"penstock: not compiled, will run interpreted: {error}", file=sys.stderr)
             self.extensions: list[Extension] = []
 
-    def copy_extensions_to_source(self) -> None:
-        """In place of setuptools': whole files only, and the library that all share last.
+    def build_extensions(self) -> None:
+        """The parts of the library beside each other, one for each core."""
+        self.compiler: Any
+        compile_some = self.compiler.compile
 
-        Without it Penstock runs from source (``penstock._form``), so nobody meets half a build.
-        """
+        def compile_all(sources: list[str], **settings: Any) -> list[str]:
+            with ThreadPoolExecutor(_cores()) as pool:
+                compiled = pool.map(lambda source: compile_some([source], **settings), sources)
+                return [name for names in compiled for name in names]
+
+        self.compiler.compile = compile_all
+        super().build_extensions()
+
+    def copy_extensions_to_source(self) -> None:
+        """In place of setuptools': whole files only, so that nobody meets half a library."""
         build_py = self.get_finalized_command("build_py")
-        for extension in sorted(self.extensions, key=lambda each: each.name == LIBRARY):
+        for extension in self.extensions:
             in_place, built = self._get_inplace_equivalent(build_py, extension)  # type: ignore[attr-defined]
             self.copy_file(built, f"{in_place}.new", level=self.verbose)
             os.replace(f"{in_place}.new", in_place)
 
 
 def extensions() -> list[Extension]:
-    """The compiled modules, or none where that cannot be or is not wanted."""
+    """The library of all compiled modules, or nothing where that cannot be or is not wanted.
+
+    Without its sources: pip runs this file three times for a wheel, and mypyc is to run once.
+    """
     if os.environ.get("PENSTOCK_PURE") == "1":
         return []
     if not any(shutil.which(compiler) for compiler in (os.environ.get("CC", "cc"), "gcc", "clang")):
         print("penstock: no C compiler found, will run interpreted", file=sys.stderr)
         return []
+    return [Extension(LIBRARY, [])]
+
+
+def generate(library: Extension) -> None:
+    """Have mypyc write the C of that library."""
     from mypyc.build import mypycify
 
     sys.path.insert(0, "src")
     os.environ.setdefault("MYPYPATH", "src")
     options = ["--strict", "--explicit-package-bases", "--python-version", "3.11"]
-    # -O3 takes longer to compile and gains nothing that `make bench` can tell.
-    compiled = mypycify(
-        [*options, *hot_sources()], opt_level="2", debug_level="0", group_name=GROUP
+    gc.disable()  # mypyc makes little garbage, and looking for it takes time
+    generated = mypycify(
+        [*options, *hot_sources()],
+        opt_level="1",  # see docs/adr/one-compiled-library.md
+        debug_level="0",
+        group_name=GROUP,
+        multi_file=True,
+        target_dir=str(GENERATED),
     )
-    modules = [module for module in compiled if isinstance(module, Extension)]
+    gc.enable()
+    fill(library, generated)
+
+
+def fill(library: Extension, generated: Sequence[Any]) -> None:
+    """Give the library its sources, with the entries of its modules inside.
+
+    mypyc makes an extension module of each entry, 214 files to compile and link. Here each has a
+    name of its own in the library, by which ``penstock._form`` finds it.
+    """
+    [common] = [each for each in generated if each.name == LIBRARY]
+    modules = [each for each in generated if each.name != LIBRARY]
+    library.include_dirs = common.include_dirs
+    library.depends = [*common.depends, *common.sources]
+    library.sources = [
+        *_parts(common.sources),
+        _written(GENERATED / "modules.c", (_entry(module) for module in modules)),
+    ]
+    library.extra_compile_args = list(common.extra_compile_args)
     if sys.platform != "win32":
-        for module in modules:
+        library.extra_compile_args += [
+            # Only Python's entries are called from outside: calls between modules are direct.
+            "-fvisibility=hidden",
             # Looking for warnings in generated code, which nobody reads, took 100 s of 190; -w
             # alone hides what is found and looks all the same.
-            module.extra_compile_args = [*module.extra_compile_args, "-w", "-Wno-all"]
-    return modules
+            *("-w", "-Wno-all"),
+        ]
+
+
+def _parts(sources: list[str]) -> list[str]:
+    """Neighbours together in files of about ``PART_BYTES``."""
+    parts: list[list[str]] = [[]]
+    in_part_bytes = 0
+    for source in sorted(sources):
+        if parts[-1] and in_part_bytes + _size(source) > PART_BYTES:
+            parts.append([])
+            in_part_bytes = 0
+        parts[-1].append(f'#include "{Path(source).resolve()}"')
+        in_part_bytes += _size(source)
+    return [_written(GENERATED / f"part{i}.c", part) for i, part in enumerate(parts)]
+
+
+def _entry(module: Any) -> str:
+    """How Python enters a module: mypyc's code for it, with the module's whole name in its own."""
+    [source] = module.sources
+    last_name = module.name.rpartition(".")[2]
+    whole_name = module.name.replace(".", "___")
+    return (
+        f"#define PyInit_{last_name} PyInit_{whole_name}\n"
+        f"#define PyInit___init__ PyInit_{whole_name}_\n"
+        f'#include "{Path(source).resolve()}"\n'
+        f"#undef PyInit_{last_name}\n"
+        "#undef PyInit___init__"
+    )
+
+
+def _written(path: Path, lines: Iterable[str]) -> str:
+    text = "\n".join(lines) + "\n"
+    if not path.exists() or path.read_text(encoding="utf-8") != text:
+        path.write_text(text, encoding="utf-8")
+    return str(path)
+
+
+def _size(source: str) -> int:
+    return os.stat(source).st_size
+
+
+def _cores() -> int:
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
 
 
 if __name__ == "__main__":

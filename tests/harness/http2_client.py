@@ -36,7 +36,8 @@ class StreamAnswer:
 
 
 class Http2Client:
-    """``acknowledges``: windows are given back as content comes."""
+    """``acknowledges``: windows are given back as content comes. ``introduction``: a PROXY header
+    that goes before everything else."""
 
     def __init__(
         self,
@@ -45,10 +46,16 @@ class Http2Client:
         tls: ssl.SSLContext | None = None,
         acknowledges: bool = True,
         window: int = 0,
+        source: str = "",
+        introduction: bytes = b"",
     ) -> None:
-        raw = socket.create_connection(address, timeout=PATIENCE_S)
+        raw = socket.create_connection(
+            address, timeout=PATIENCE_S, source_address=(source, 0) if source else None
+        )
         raw.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         self.socket: socket.socket = raw
+        if introduction:
+            raw.sendall(introduction)
         if tls is not None:
             tls.set_alpn_protocols(["h2"])
             secure = tls.wrap_socket(raw, server_hostname="localhost")

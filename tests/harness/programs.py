@@ -1,4 +1,4 @@
-"""Real programs of a test: Penstock as people run it, uvicorn, nginx."""
+"""Real programs of a test: Penstock as people run it, uvicorn, nginx, HAProxy."""
 
 import json
 import os
@@ -119,22 +119,53 @@ class Uvicorn(Program):
 
 
 class Nginx(Program):
-    """nginx that serves the files of ``directory / "files"``."""
+    """nginx that serves the files of ``directory / "files"``, unless ``server`` says what it does.
 
-    def __init__(self, directory: Path) -> None:
+    ``options`` are those of its ``listen``.
+    """
+
+    def __init__(self, directory: Path, options: str = "", server: str = "") -> None:
         binary = program("nginx")
         (directory / "files").mkdir(exist_ok=True)
         with socket.create_server(("127.0.0.1", 0), backlog=64) as listening:
             port = listening.getsockname()[1]
+            self.port: int = port
             self.url = f"http://127.0.0.1:{port}"
             file = directory / "nginx.conf"
-            file.write_text(_nginx_configuration(directory, port))
+            server = server or f"root {directory};"
+            file.write_text(_nginx_configuration(directory, f"{port} {options}", server))
             super().__init__(
                 [binary, "-p", str(directory), "-e", "stderr", "-c", str(file)],
                 directory / "nginx.log",
                 # A listening socket is handed over as to the next version of the binary, so that
                 # its port is free and known.
                 environment={"NGINX": f"{listening.fileno()};"},
+                descriptors=[listening.fileno()],
+            )
+
+
+class HaProxy(Program):
+    """HAProxy with one proxy, which listens on ``port``; ``lines`` say what it does with it."""
+
+    def __init__(self, directory: Path, mode: str, bind: str, *lines: str) -> None:
+        binary = program("haproxy")
+        with socket.create_server(("127.0.0.1", 0), backlog=64) as listening:
+            self.port: int = listening.getsockname()[1]
+            said = [
+                "defaults",
+                f"mode {mode}",
+                "timeout connect 10s",
+                "timeout client 30s",
+                "timeout server 30s",
+                "listen one",
+                f"bind fd@{listening.fileno()} {bind}",
+                *lines,
+            ]
+            file = directory / "haproxy.cfg"
+            file.write_text("\n".join(said) + "\n")
+            super().__init__(
+                [binary, "-db", "-f", str(file)],
+                directory / "haproxy.log",
                 descriptors=[listening.fileno()],
             )
 
@@ -147,7 +178,7 @@ def program(name: str) -> str:
     return found
 
 
-def _nginx_configuration(directory: Path, port: int) -> str:
+def _nginx_configuration(directory: Path, listen: str, server: str) -> str:
     kinds = ("client_body", "proxy", "fastcgi", "uwsgi", "scgi")
     paths = "\n".join([f"{kind}_temp_path {directory}/{kind};" for kind in kinds])
     user = "user root root;" if os.geteuid() == 0 else ""
@@ -162,8 +193,8 @@ http {{
     {paths}
     access_log off;
     server {{
-        listen 127.0.0.1:{port};
-        root {directory};
+        listen 127.0.0.1:{listen};
+        {server}
     }}
 }}
 """

@@ -4,10 +4,11 @@ The endpoints speak HTTP/2 through a balancer of ours in front of servers of ano
 """
 
 from collections.abc import Callable
+from pathlib import Path
 
 import pytest
 
-from penstock.core.snapshot import Http2, Limits
+from penstock.core.snapshot import EndpointTls, Http2, Limits
 from penstock.dataplane.board.layout import (
     L_CONNECTIONS,
     P_CUT,
@@ -23,6 +24,7 @@ from tests.harness.messages import answer, answer_of, chunked, get, post
 from tests.harness.waiting import wait_until
 from tests.harness.worker import Worker
 from tests.harness.world import Address, HasAddress, at, listener, pool, world
+from tests.scenario.certificates import Authority
 
 MIB = 1024 * 1024
 
@@ -198,3 +200,21 @@ def test_server_of_http1_is_a_bad_gateway(start: Start, scripted: Scripted) -> N
 
     client = in_front(start, Address(scripted(answer_http1).port)).connect()
     assert client.get().status == 502
+
+
+@pytest.mark.parametrize("agrees", [True, False])
+def test_http2_is_agreed_on_with_endpoints_over_tls(
+    start: Start, endpoint: HttpEndpoint, tmp_path: Path, agrees: bool
+) -> None:
+    authority = Authority(tmp_path)
+    secure = listener(certificates=(authority.issue("127.0.0.1"),), http2=Http2(enabled=agrees))
+    inner = start(world(pool(endpoint), listeners=[secure]))
+    address = Address(inner.address()[1])
+    tls = EndpointTls(verify=False, http2=True)
+    outer = start(world(pool(at(address, tls=True, http2=True), tls=tls)))
+    client = outer.connect()
+    if agrees:
+        assert [client.get().status for _ in range(3)] == [200] * 3
+        wait_until(lambda: inner.count(W_HTTP2_CONNECTIONS) == 1, "it was spoken")
+    else:
+        assert client.get().status == 502

@@ -69,6 +69,9 @@ from penstock.dataplane.board.layout import (
     W_HTTP2_STREAM_FAULTS,
     W_IDLE_ENDPOINT_CONNECTIONS,
     W_LOG_DROPPED,
+    W_PROXY_BAD,
+    W_PROXY_MISSING,
+    W_PROXY_UNTRUSTED,
     W_REFUSED_ADDRESS,
     W_REFUSED_LIMIT,
     W_REQUESTS,
@@ -117,6 +120,11 @@ WORKER_COUNTERS: Final[tuple[Row, ...]] = (
     ("sessions_moved", W_SESSIONS_MOVED, "Moves of UDP sessions whose endpoint was dead."),
     ("client_received_datagrams", W_DATAGRAMS_FROM_CLIENTS, "Datagrams of UDP sessions received."),
     ("client_sent_datagrams", W_DATAGRAMS_TO_CLIENTS, "Datagrams sent to clients."),
+)
+PROXY_HEADER_FAILURES: Final[tuple[tuple[str, int], ...]] = (
+    ("missing", W_PROXY_MISSING),
+    ("bad", W_PROXY_BAD),
+    ("untrusted", W_PROXY_UNTRUSTED),
 )
 WORKER_GAUGES: Final[tuple[Row, ...]] = (
     ("connections", W_CONNECTIONS, "Client connections open."),
@@ -231,6 +239,7 @@ class _BoardCollector(Collector):
             (*_WORKER, "kind"),
         )
         yield self._by_label(floods, FLOODS, W_HTTP2_FLOODS)
+        yield self._proxy_headers()
 
     def _by_label(
         self, metric: CounterMetricFamily, labels: Sequence[str], cell: int
@@ -241,6 +250,18 @@ class _BoardCollector(Collector):
             for index, label in enumerate(labels):
                 metric.add_metric((str(worker), label), self._board.cells[at + index])
         return metric
+
+    def _proxy_headers(self) -> Metric:
+        failures = _counter(
+            "proxy_header_failures",
+            "Client connections closed for lack of a valid PROXY header, by reason.",
+            ("worker", "reason"),
+        )
+        for worker in range(self._board.workers):
+            at = self._board.worker(worker)
+            for reason, cell in PROXY_HEADER_FAILURES:
+                failures.add_metric((str(worker), reason), self._board.cells[at + cell])
+        return failures
 
     def _of_workers(
         self, metric: CounterMetricFamily | GaugeMetricFamily, cell: int

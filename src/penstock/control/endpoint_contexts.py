@@ -2,6 +2,8 @@
 
 import ssl
 
+from msgspec.structs import replace
+
 from penstock.core.snapshot import EndpointTls
 from penstock.dataplane.io.tls import client_context
 
@@ -17,6 +19,7 @@ class EndpointContexts:
 
     def of(self, settings: EndpointTls) -> ssl.SSLContext:
         """Raises OSError or ssl.SSLError on a bad CA file."""
+        settings = replace(settings, http2=False)  # who asks here speaks HTTP/1.1
         context = self._made.get(settings)
         if context is None:
             context = self._made[settings] = client_context(settings)

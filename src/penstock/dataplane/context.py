@@ -61,21 +61,31 @@ class Context:
             self.date_line = b"\r\nDate: " + self.date
 
     def client_came(self, address: str, limit: int, limit_per_address: int) -> bool:
-        """Count a client in, unless a limit (0: none) forbids it."""
+        """Count a client in, unless a limit (0: none) forbids it.
+
+        An ``address`` of "" is not known yet: ``address_came`` follows.
+        """
         if limit and self.board.worker_sum(W_CONNECTIONS) >= limit:
             return False
-        if limit_per_address and self.addresses.count(address) >= limit_per_address:
+        if address and not self.address_came(address, limit_per_address):
             return False
         self.clients += 1
-        self.addresses.add(address, 1)
         self._publish_clients()
         self.counters.bump(W_ACCEPTED)
         return True
 
+    def address_came(self, address: str, limit_per_address: int) -> bool:
+        """Count a client's address in, unless a limit (0: none) forbids it."""
+        if limit_per_address and self.addresses.count(address) >= limit_per_address:
+            return False
+        self.addresses.add(address, 1)
+        return True
+
     def client_left(self, address: str) -> None:
-        """The other end of ``client_came``."""
+        """The other end of ``client_came``; the address is "" where it never was known."""
         self.clients -= 1
-        self.addresses.add(address, -1)
+        if address:
+            self.addresses.add(address, -1)
         self._publish_clients()
 
     def _publish_clients(self) -> None:

@@ -60,6 +60,8 @@ listeners:
   line:
     address: "[::1]:8444"
     protocol: tls-passthrough
+    trusted_proxies: 10.0.0.0/8
+    proxy_protocol: require
   mail:
     address: "[::1]:8445"
     pool: relayed
@@ -227,10 +229,13 @@ pools:
     policy: {name: prequal, answers: asked}
     probe: {path: "/rif?now", timeout: 100ms}
   calls:
-    endpoints: h2c://10.0.3.1:50051
+    endpoints: [h2c://10.0.3.1:50051, https://10.0.3.2]
+    http2: true
   relayed:
     endpoints: tcp://10.0.2.1:993
     timeouts: {tunnel_idle: 2h}
+    health_check: {kind: tcp, send: 'a\\r\\n\\x00', expect: "hex:2b4f4b"}
+    proxy_protocol: v2
   arena:
     endpoints: udp://10.0.3.1:7101
     policy: maglev

@@ -142,6 +142,7 @@ routes:
             "has tcp:// endpoints, and the listener is `protocol: udp`",
         ),
         ("protocol: udp, pool: arena, merge_slashes: true", "", "`protocol: udp` reads no HTTP"),
+        ("protocol: udp, pool: arena, proxy_protocol: accept", "", "not read of datagrams"),
         ("protocol: udp, pool: arena, backlog: 5", "", "UDP has no connections"),
         ("protocol: udp, pool: arena, timeouts: {keep_alive_idle: 1s}", "", "no connections"),
         ("pool: web, limits: {sessions: 5}", "", "is of UDP"),
@@ -164,7 +165,7 @@ routes:
         (
             "protocol: tcp",
             "routes: [{match: {server_names: a.b}, pool: db}]",
-            "only `tls-passthrough` listeners read the name",
+            "no name is asked for without TLS",
         ),
         (
             "protocol: http",
@@ -202,10 +203,10 @@ def test_what_does_not_fit_together_is_refused(
         ('endpoints: ["udp://a:1"], health_check: tcp', "give the `port` to check, or write"),
         ('endpoints: ["udp://a:1"], health_check: udp', "write {kind: udp, send: …}"),
         ('endpoints: ["udp://a:1"], health_check: {kind: udp}', "needs `send`"),
-        ('endpoints: ["http://a:1"], health_check: {kind: tcp, send: x}', "of checks of kind udp"),
+        ('endpoints: ["udp://a:1"], proxy_protocol: v2', "are not sent in datagrams"),
         (
             'endpoints: ["udp://a:1"], health_check: {kind: udp, send: "hex:0"}',
-            "hex: is followed by pairs of digits",
+            "come pairs of hexadecimal digits",
         ),
         ('endpoints: ["udp://a"]', "udp://a needs a port: udp://a:PORT"),
         ('endpoints: ["udp://a:1/x"]', "udp:// knows no paths"),
@@ -224,3 +225,91 @@ def test_what_does_not_fit_together_is_refused(
 def test_pool_that_is_relayed_has_no_use_for_http(tmp_path: Path, pool: str, error: str) -> None:
     text = f"listen: :5432\npools:\n  db: {{{pool}}}\n"
     assert error in "\n".join(errors_of(text, tmp_path))
+
+
+PROXIED = """\
+listeners:
+  web: {{address: ":8080", {listener}}}
+  line: {{address: ":5432", pool: db, {line}}}
+pools:
+  main: {{endpoints: ["http://10.0.0.1:80"], {main}}}
+  db: {{endpoints: ["tcp://10.0.0.5:5432"], {db}}}
+routes: [{{match: {{listeners: web}}, pool: main}}]
+"""
+
+
+@pytest.mark.parametrize(
+    ("parts", "error"),
+    [
+        (
+            {"listener": "proxy_protocol: require"},
+            "listeners.web.proxy_protocol: say who may send PROXY headers",
+        ),
+        ({"line": "proxy_protocol: accept"}, "listeners.line.proxy_protocol: say who may send"),
+        (
+            {"line": "trusted_proxies: 10.0.0.0/8"},
+            "listeners.line.trusted_proxies: has no effect: `protocol: tcp` reads no HTTP; "
+            "`proxy_protocol: require` reads PROXY headers",
+        ),
+        (
+            {
+                "listener": "proxy_protocol: require, trusted_proxies: 10.0.0.0/8, "
+                'allow: [192.0.2.0/24, "2001:db8::/32"]'
+            },
+            "listeners.web.allow: holds none of `trusted_proxies`, so nobody can connect",
+        ),
+        ({"listener": "proxy_protocol: on"}, "'off', 'accept' or 'require'"),
+        ({"main": "proxy_protocol: v3"}, "'off', 'v1' or 'v2'"),
+        (
+            {"main": "proxy_protocol: v2, kind: llm"},
+            "pools.main.proxy_protocol: engines of language models read no PROXY headers",
+        ),
+        (
+            {"main": "proxy_protocol: v2, engine: vllm"},
+            "pools.main.proxy_protocol: engines of language models read no PROXY headers",
+        ),
+        (
+            {"main": "proxy_protocol: v1, connections: {max_idle: 5}"},
+            "pools.main.connections.max_idle: has no effect",
+        ),
+        (
+            {"db": "health_check: {kind: http, send: x}"},
+            "`send` has a meaning for checks of kind tcp and udp only",
+        ),
+        (
+            {"db": "health_check: {path: /, expect: x}"},
+            "`expect` has a meaning for checks of kind tcp and udp only",
+        ),
+        (
+            {"main": "endpoints: ['https://a:1'], health_check: {kind: tcp, expect: x}"},
+            "`send` and `expect` speak no TLS",
+        ),
+        ({"db": "health_check: {send: 'a\\q'}"}, "`\\q` is no escape"),
+        ({"db": "health_check: {send: 'hex:0'}"}, "after `hex:` come pairs of hexadecimal digits"),
+    ],
+)
+def test_proxy_headers_and_checks_that_cannot_work_are_refused(
+    tmp_path: Path, parts: dict[str, str], error: str
+) -> None:
+    text = PROXIED.format(**{"listener": "", "line": "", "main": "", "db": "", **parts})
+    if "endpoints" in parts.get("main", ""):
+        text = text.replace('endpoints: ["http://10.0.0.1:80"], ', "")
+    assert error in "\n".join(errors_of(text, tmp_path))
+
+
+def test_proxy_headers_are_configured_where_they_work(tmp_path: Path) -> None:
+    trusting = (
+        "proxy_protocol: require, trusted_proxies: 10.0.0.0/8, allow: [10.1.0.0/16, 192.0.2.0/24]"
+    )
+    parts = {
+        "listener": trusting,
+        "line": trusting,
+        "main": "proxy_protocol: v2",
+        "db": "proxy_protocol: v1, health_check: {send: '*1\\r\\n\\x00\\\\', expect: 'hex:2b 4F'}",
+    }
+    made = load(PROXIED.format(**parts), tmp_path).snapshot
+    assert [each.proxy_protocol for each in made.listeners] == ["require", "require"]
+    assert [each.proxy_protocol for each in made.pools] == ["v2", "v1"]
+    check = made.pools[1].health_check
+    assert check is not None
+    assert (check.kind, check.send, check.expect) == ("tcp", b"*1\r\n\0\\", b"+O")

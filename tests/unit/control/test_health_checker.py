@@ -1,5 +1,6 @@
 """One check of one endpoint: what passes, what fails, and what people are told."""
 
+import dataclasses
 import socket
 import ssl
 from collections.abc import Callable
@@ -13,6 +14,7 @@ from msgspec.structs import replace
 from penstock.control.endpoint_contexts import EndpointContexts
 from penstock.control.endpoints.health_checker import CheckResult, CheckTarget, HealthChecker
 from penstock.core.snapshot import Endpoint, EndpointTls, HealthCheck
+from penstock.wire.proxy_protocol import LOCAL, ProxyHeader
 from tests.harness.datagrams import UdpEndpoint
 from tests.harness.endpoint import (
     EndpointConnection,
@@ -21,7 +23,9 @@ from tests.harness.endpoint import (
     refuse_connections,
 )
 from tests.harness.http_endpoint import Answer, HttpEndpoint
+from tests.harness.introduced import IntroducedEndpoint, read_introduction
 from tests.harness.unreachable import black_hole
+from tests.harness.waiting import wait_until
 from tests.harness.world import Address, HasAddress
 
 HTTP = HealthCheck(kind="http", timeout_s=5.0)
@@ -186,6 +190,122 @@ async def test_tcp_checks_ask_for_nothing_but_a_connection(checker: HealthChecke
     assert result == CheckResult(True, "connected")
 
 
+TCP = HealthCheck(kind="tcp", timeout_s=5.0, send=b"PING\r\n", expect=b"+PONG")
+
+
+def answering(*pieces: bytes) -> Script:
+    """Answers a PING with those pieces, and closes."""
+
+    def answer(connection: EndpointConnection) -> None:
+        connection.receive_until(b"PING\r\n")
+        for piece in pieces:
+            connection.send(piece)
+
+    return answer
+
+
+@pytest.mark.parametrize("pieces", [(b"+PONG\r\n",), (b"hello +P", b"ONG")])
+async def test_tcp_check_passes_when_what_is_expected_comes(
+    checker: HealthChecker, scripted: ScriptedMaker, pieces: tuple[bytes, ...]
+) -> None:
+    endpoint = scripted(answering(*pieces))
+    result = await checker.check(target(endpoint, TCP))
+    assert result == CheckResult(True, "answered as expected")
+    assert bytes(endpoint.connection().received) == b"PING\r\n"
+
+
+@pytest.mark.parametrize(
+    ("pieces", "detail"),
+    [
+        ((b"-ERR loading\r\n",), r"answered '-ERR loading\r\n' and closed, without '+PONG'"),
+        ((b"-" * 70_000,), "answered 64 KiB without '+PONG'"),
+        ((b"-" * 65_536 + b"+PONG",), "answered 64 KiB without '+PONG'"),
+        ((), "closed the connection without an answer"),
+    ],
+    ids=["other", "much", "late", "nothing"],
+)
+async def test_tcp_check_fails_when_it_does_not_come(
+    checker: HealthChecker, scripted: ScriptedMaker, pieces: tuple[bytes, ...], detail: str
+) -> None:
+    result = await checker.check(target(scripted(answering(*pieces)), TCP))
+    assert not result.passed
+    assert result.detail == detail
+
+
+async def test_tcp_check_waits_for_what_is_expected_no_longer_than_it_may(
+    checker: HealthChecker, scripted: ScriptedMaker
+) -> None:
+    check = replace(TCP, timeout_s=0.1)
+    result = await checker.check(target(scripted(EndpointConnection.receive_to_end), check))
+    assert result == CheckResult(False, "no answer within 0.1 s")
+
+
+async def test_tcp_check_may_await_a_server_that_speaks_first(
+    checker: HealthChecker, scripted: ScriptedMaker
+) -> None:
+    greeting = scripted(lambda connection: connection.send(b"220 mail ready\r\n"))
+    for expect, passed in ((b"220 ", True), (b"250 ", False)):
+        check = replace(TCP, send=b"", expect=expect)
+        assert (await checker.check(target(greeting, check))).passed == passed
+
+
+async def test_tcp_check_may_send_and_await_nothing(
+    checker: HealthChecker, scripted: ScriptedMaker
+) -> None:
+    endpoint = scripted(EndpointConnection.receive_to_end)
+    assert (await checker.check(target(endpoint, replace(TCP, expect=b"")))).passed
+    wait_until(lambda: endpoint.received == b"PING\r\n", "what was sent arrived")
+
+
+@pytest.mark.parametrize("check", [HTTP, replace(TCP, send=b"", expect=b""), TCP])
+@pytest.mark.parametrize("version", ["v1", "v2"])
+async def test_checks_of_pools_with_proxy_headers_begin_with_our_own(
+    checker: HealthChecker, scripted: ScriptedMaker, check: HealthCheck, version: str
+) -> None:
+    introductions: list[ProxyHeader] = []
+
+    def answer(connection: EndpointConnection) -> None:
+        introductions.append(read_introduction(connection))
+        connection.receive_until(b"\r\n")
+        connection.send(b"HTTP/1.1 200 OK\r\nX: +PONG\r\nContent-Length: 0\r\n\r\n")
+
+    endpoint = scripted(answer)
+    assert (await checker.check(replaced(target(endpoint, check), version))).passed
+    wait_until(lambda: len(introductions) == 1, "it was introduced")
+    (header,) = introductions
+    if version == "v2":
+        assert (header.command, header.has_addresses) == (LOCAL, False)
+    else:  # as HAProxy's checks: it has no word for those
+        assert (header.destination, header.destination_port) == ("127.0.0.1", endpoint.port)
+        assert header.source == "127.0.0.1"
+
+
+async def test_another_port_of_a_check_gets_no_proxy_header(
+    checker: HealthChecker, endpoint: HttpEndpoint
+) -> None:
+    check = replace(HTTP, port=endpoint.port)
+    assert (await checker.check(replaced(target(endpoint, check, port=9), "v2"))).passed
+
+
+async def test_trying_to_connect_again_is_introduced_before_tls(
+    checker: HealthChecker, tmp_path: Path
+) -> None:
+    authority = trustme.CA()
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    authority.issue_cert("127.0.0.1").configure_cert(context)
+    authority.cert_pem.write_to_path(str(tmp_path / "ca.pem"))
+    tls = EndpointTls(ca_file=str(tmp_path / "ca.pem"))
+    with IntroducedEndpoint(tls=context) as endpoint:
+        place = target(endpoint, tls=True).endpoint
+        assert await checker.connects(place, tls, 5.0, "v2")
+        assert [each.command for each in endpoint.introductions] == [LOCAL]
+
+
+def replaced(target: CheckTarget, proxy_protocol: str) -> CheckTarget:
+    """The same of a pool that writes PROXY headers."""
+    return dataclasses.replace(target, proxy_protocol=proxy_protocol)
+
+
 async def test_whether_a_connection_can_be_made(
     checker: HealthChecker, scripted: ScriptedMaker
 ) -> None:
@@ -276,7 +396,7 @@ async def test_datagram_is_sent_and_its_answer_judged(checker: HealthChecker) ->
             assert (await checker.check(target(endpoint, asked(expect)))).passed
         assert endpoint.payloads() == [b"\0ping"] * 2
         wrong = await checker.check(target(endpoint, asked(b"pong")))
-        assert wrong == CheckResult(False, "answered without 'pong'")
+        assert wrong == CheckResult(False, "answered without b'pong'")
 
 
 async def test_silence_and_an_empty_place_are_told_apart(checker: HealthChecker) -> None:

@@ -3,7 +3,7 @@
 from typing import Final
 
 from penstock.config.compile.certificates import check_authorities
-from penstock.config.compile.protocols import spoken_by
+from penstock.config.compile.protocols import check_health_check, check_proxy_preface, spoken_by
 from penstock.config.compile.sessions import compile_sticky
 from penstock.config.document.choice import reads_prompts
 from penstock.config.document.engines import compiled_engine, compiled_kv_events
@@ -59,6 +59,8 @@ def _compile_pool(name: str, pool: Pool, at: Location, findings: Findings) -> sn
         findings.wrong(
             (*at, "probe"), f"has no effect: the policy {choice.name!r} asks endpoints nothing"
         )
+    if pool.http2 and not any(endpoint.tls for endpoint in endpoints):
+        findings.wrong((*at, "http2"), "has no effect: no endpoint's URL begins with https://")
     if pool.tls != EndpointTls() and not any(endpoint.tls for endpoint in endpoints):
         findings.wrong((*at, "tls"), "has no effect: no endpoint's URL begins with https://")
     if pool.kind != "llm" and (pool.models != Models() or any(e.models for e in endpoints)):
@@ -70,6 +72,8 @@ def _compile_pool(name: str, pool: Pool, at: Location, findings: Findings) -> sn
                     (*at, "endpoints", index, "kv_events"),
                     "has no effect: the pool's `engine` is off",
                 )
+    check_proxy_preface(pool, compiled_engine(pool.engine, pool.kind) is not None, at, findings)
+    check_health_check(pool, at, findings)
     if pool.kind != "llm" and pool.malformed != "pass":
         findings.wrong((*at, "malformed"), "has no effect: the pool is not of kind llm")
     if pool.kind != "llm" and reads_prompts(choice):
@@ -106,7 +110,7 @@ def _compile_pool(name: str, pool: Pool, at: Location, findings: Findings) -> sn
         admission=pool.admission.compiled(),
         slow_start=pool.slow_start.compiled(),
         connections=pool.connections.compiled(pool.kind),
-        tls=_compile_endpoint_tls(pool.tls, (*at, "tls"), findings),
+        tls=_compile_endpoint_tls(pool, (*at, "tls"), findings),
         row=-1,
         tls_generation=0,
     )
@@ -147,7 +151,7 @@ def _compile_endpoints(
                 f"leave `{_VERSION}` away: the paths that clients ask for begin with it, and are "
                 f"added to `{base_path.removesuffix(_VERSION) or '/'}`",
             )
-        compiled[name] = _compile_endpoint(name, endpoint)
+        compiled[name] = _compile_endpoint(name, endpoint, pool.http2)
     if not compiled:
         findings.wrong(at, "a pool needs at least one endpoint")
     elif all(endpoint.weight == 0 for endpoint in compiled.values()):
@@ -155,14 +159,14 @@ def _compile_endpoints(
     return tuple(compiled.values())
 
 
-def _compile_endpoint(name: str, endpoint: Endpoint) -> snapshot.Endpoint:
+def _compile_endpoint(name: str, endpoint: Endpoint, http2: bool) -> snapshot.Endpoint:
     url = endpoint.url
     given = {
         "name": name,
         "host": url.host,
         "port": url.port,
         "tls": url.tls,
-        "http2": url.http2,
+        "http2": url.http2 or (url.tls and http2),
         "base_path": url.base_path,
         "headers": tuple(endpoint.headers.items()),
         "kv_events": compiled_kv_events(endpoint.kv_events),
@@ -170,12 +174,12 @@ def _compile_endpoint(name: str, endpoint: Endpoint) -> snapshot.Endpoint:
     return plain(snapshot.Endpoint, endpoint, row=-1, addresses=(), no_address="", **given)
 
 
-def _compile_endpoint_tls(
-    tls: EndpointTls, at: Location, findings: Findings
-) -> snapshot.EndpointTls:
+def _compile_endpoint_tls(pool: Pool, at: Location, findings: Findings) -> snapshot.EndpointTls:
+    tls = pool.tls
+    http2 = bool(pool.http2)
     if tls.ca_file is None:
-        return plain(snapshot.EndpointTls, tls, ca_file="")
+        return plain(snapshot.EndpointTls, tls, ca_file="", http2=http2)
     path = findings.path(tls.ca_file)
     with findings.noting((*at, "ca_file")):
         check_authorities(path)
-    return plain(snapshot.EndpointTls, tls, ca_file=str(path))
+    return plain(snapshot.EndpointTls, tls, ca_file=str(path), http2=http2)

@@ -1,6 +1,7 @@
 """Which listeners, routes and pools go together, by what they speak."""
 
 from collections.abc import Mapping
+from ipaddress import ip_network
 from typing import Final, Literal
 
 from msgspec.structs import replace
@@ -25,7 +26,9 @@ _HTTP_POOL_KEYS: Final = (
     "request_headers",
     "response_headers",
 )
-_HTTP_LISTENER_KEYS: Final = ("trusted_proxies", "merge_slashes")
+_HTTP_LISTENER_KEYS: Final = ("merge_slashes",)
+# Of a pool whose connections begin with a PROXY header: they are not kept.
+_KEPT_CONNECTION_KEYS: Final = ("max_idle", "idle_timeout", "max_requests")
 _CONNECTION_KEYS: Final = ("tls", "timeouts", "backlog")
 _UDP_LIMITS: Final = ("sessions", "amplification", "datagrams_per_s")
 _RELAYED: Final[dict[Spoken, str]] = {
@@ -137,6 +140,7 @@ def check_listener(
             "`tls-passthrough` never decrypts: leave `tls` away, or write `protocol: tcp`, which "
             "ends TLS here",
         )
+    _check_proxy_headers(listener, protocol, at, findings)
     if protocol != "http":
         for key in _HTTP_LISTENER_KEYS:
             if key in listener.model_fields_set:
@@ -149,6 +153,77 @@ def check_listener(
         if (key in _UDP_LIMITS) != (protocol == "udp"):
             why = "UDP has no connections" if protocol == "udp" else "this is of UDP"
             findings.wrong((*at, "limits", key), f"has no effect: {why}")
+
+
+def _check_proxy_headers(
+    listener: Listener, protocol: str, at: Location, findings: Findings
+) -> None:
+    """Who may say who a client is stands beside that somebody may."""
+    if listener.proxy_protocol == "off":
+        if protocol != "http" and "trusted_proxies" in listener.model_fields_set:
+            findings.wrong(
+                (*at, "trusted_proxies"),
+                f"has no effect: `protocol: {protocol}` reads no HTTP; `proxy_protocol: require` "
+                "reads PROXY headers",
+            )
+    elif protocol == "udp":
+        findings.wrong((*at, "proxy_protocol"), "PROXY headers are not read of datagrams")
+    elif not listener.trusted_proxies:
+        findings.wrong(
+            (*at, "proxy_protocol"),
+            "say who may send PROXY headers, which can name any client: `trusted_proxies: "
+            "[10.0.0.0/8]`, the networks of the balancers in front",
+        )
+    elif listener.proxy_protocol == "require" and not _lets_in(listener):
+        findings.wrong(
+            (*at, "allow"),
+            "holds none of `trusted_proxies`, so nobody can connect: the balancers are asked for "
+            "first, then the client in their PROXY header",
+        )
+
+
+def _lets_in(listener: Listener) -> bool:
+    """Whether some trusted proxy may connect."""
+    allowed = [ip_network(each) for each in listener.allow]
+    trusted = [ip_network(each) for each in listener.trusted_proxies]
+    return not allowed or any(
+        proxy.version == network.version and proxy.overlaps(network)
+        for proxy in trusted
+        for network in allowed
+    )
+
+
+def check_proxy_preface(pool: Pool, engine: bool, at: Location, findings: Findings) -> None:
+    """What does not go with connections that begin with a PROXY header."""
+    if pool.proxy_protocol == "off":
+        return
+    if any(endpoint.url.protocol == "udp" for endpoint in pool.endpoints):
+        findings.wrong((*at, "proxy_protocol"), "PROXY headers are not sent in datagrams")
+    if pool.kind == "llm" or engine:
+        findings.wrong(
+            (*at, "proxy_protocol"),
+            "engines of language models read no PROXY headers, and are asked for their load and "
+            "models without one",
+        )
+    for key in _KEPT_CONNECTION_KEYS:
+        if key in pool.connections.model_fields_set:
+            findings.wrong(
+                (*at, "connections", key),
+                "has no effect: a connection that began with a PROXY header carries one request",
+            )
+
+
+def check_health_check(pool: Pool, at: Location, findings: Findings) -> None:
+    """Bytes are sent and expected over TCP alone."""
+    check = pool.health_check
+    if check is None or not (check.send or check.expect):
+        return
+    if any(endpoint.url.tls for endpoint in pool.endpoints) and not check.port:
+        findings.wrong(
+            (*at, "health_check"),
+            "`send` and `expect` speak no TLS, and there are https:// endpoints: check a path, or "
+            "a `port` without TLS",
+        )
 
 
 def place_routes(
@@ -198,11 +273,12 @@ def _placed(
         )
     same = tuple(name for name, each in listeners.items() if spoken_on(each) == spoken)
     asked = match.listeners or same
-    passthrough = [n for n in asked if n in listeners and listeners[n].protocol != "tcp"]
-    if spoken == "tcp" and match.server_names and not passthrough:
+    named = [n for n in asked if n in listeners and listeners[n].scheme == "tls"]
+    if spoken == "tcp" and match.server_names and not named:
         findings.wrong(
             (*at, "match", "server_names"),
-            "only `tls-passthrough` listeners read the name that clients ask for",
+            "no name is asked for without TLS: make the listener `tls-passthrough`, or give it "
+            "`tls`",
         )
     if not same and names:
         findings.wrong(

@@ -5,10 +5,10 @@ from typing import Annotated, Any, Final, Literal
 
 from pydantic import AfterValidator, BeforeValidator, Field, PlainSerializer, model_validator
 
+from penstock.config.document.check_bytes import CheckBytes
 from penstock.config.document.headers import EditedName
 from penstock.config.document.section import Section, plain, required, setting
 from penstock.config.document.values import (
-    Bytes,
     Count,
     Duration,
     Factor,
@@ -79,15 +79,8 @@ class HealthCheck(Section):
 
     kind: Literal["http", "tcp", "udp"] = setting(
         _CHECK.kind,
-        "`http` sends a request, `tcp` only connects, `udp` sends a datagram and waits for one. "
-        "`http` when a `path` is given.",
-    )
-    send: Bytes = setting(
-        _CHECK.send, "What a check of kind `udp` sends: a text, or bytes as in `hex:00ff`."
-    )
-    expect: Bytes = setting(
-        _CHECK.expect,
-        "What the answer to it must contain, written as `send` is. Empty: any answer will do.",
+        "`http` sends a request; `tcp` connects, sends `send` and awaits `expect`; `udp` sends "
+        "`send` and awaits an answer. `http` when a `path` is given.",
     )
     method: Token = setting(_CHECK.method, "Method of the request.")
     path: RequestTarget = setting(_CHECK.path, "Path of the request, with its query if it has one.")
@@ -102,6 +95,16 @@ class HealthCheck(Section):
     )
     expect_body: str = setting(
         _CHECK.expect_body, "Text that the first 64 KiB of the body must contain."
+    )
+    send: CheckBytes = setting(
+        _CHECK.send,
+        "Of kinds `tcp` and `udp`: what is sent first. Text, in which `\\r`, `\\n`, `\\t`, `\\0`, "
+        "`\\xHH` and `\\\\` are escapes; or `hex:` and hexadecimal digits. Empty: nothing.",
+    )
+    expect: CheckBytes = setting(
+        _CHECK.expect,
+        "What the first 64 KiB that come must contain, or the answer of kind `udp`, written like "
+        "`send`. Empty: nothing is awaited by `tcp`, and any answer by `udp`.",
     )
     port: Port = setting(_CHECK.port, "Port to check. 0: the endpoint's own.")
     interval: PositiveDuration = setting(_CHECK.interval_s, "Time between two checks.")
@@ -123,9 +126,9 @@ class HealthCheck(Section):
         given = sorted(over_http & self.model_fields_set)
         if self.kind != "http" and given:
             raise ValueError(f"`{given[0]}` has no meaning for a check of kind {self.kind}")
-        datagrams = sorted({"send", "expect"} & self.model_fields_set)
-        if self.kind != "udp" and datagrams:
-            raise ValueError(f"`{datagrams[0]}` is of checks of kind udp")
+        for key in ("send", "expect"):
+            if self.kind == "http" and getattr(self, key):
+                raise ValueError(f"`{key}` has a meaning for checks of kind tcp and udp only")
         if self.kind == "udp" and not self.send:
             raise ValueError("a check of kind udp needs `send`: what endpoints answer to")
         if "fast_interval" in self.model_fields_set and self.fast_interval > self.interval:

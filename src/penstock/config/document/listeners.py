@@ -179,7 +179,14 @@ class Listener(Section):
     )
     trusted_proxies: OneOrMany[Network] = setting(
         (),
-        "Networks whose `X-Forwarded-For`, or else `Forwarded`, and `X-Request-ID` are believed.",
+        "Networks whose `X-Forwarded-For`, or else `Forwarded`, and `X-Request-ID` are believed, "
+        "and whose PROXY headers where `proxy_protocol` reads them.",
+    )
+    proxy_protocol: Literal["off", "accept", "require"] = setting(
+        _LISTENER.proxy_protocol,
+        "HAProxy's PROXY protocol, versions 1 and 2: connections begin with a header that tells "
+        "who the client is, before TLS. Read from `trusted_proxies` alone. `require`: connections "
+        "without it are closed; `accept`: they are the peer's own.",
     )
     merge_slashes: Flag = setting(
         _LISTENER.merge_slashes,

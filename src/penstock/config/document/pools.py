@@ -64,7 +64,7 @@ _SCHEME_PORTS: Final = {"http": 80, "https": 443, "h2c": 80, "tcp": 0, "udp": 0}
 _RELAYED: Final[dict[str, Literal["http", "tcp", "udp"]]] = {"tcp": "tcp", "udp": "udp"}
 _OTHER_SCHEMES: Final = {
     "grpc": "; gRPC is spoken over HTTP/2: write h2c://",
-    "grpcs": "; gRPC over TLS is not offered to endpoints",
+    "grpcs": "; gRPC is spoken over HTTP/2: write https:// and `http2: on`",
     "ws": "; WebSockets begin with HTTP: write http://",
     "wss": "; WebSockets begin with HTTP: write https://",
 }
@@ -500,4 +500,13 @@ class Pool(Section):
         "When less than this share of the pool is available, health is ignored. 0: never.",
     )
     connections: Connections = setting(Connections(), "Idle connections to each endpoint.")
+    http2: Flag = setting(
+        _TLS.http2, "Speak HTTP/2 to `https://` endpoints; to `h2c://` it is spoken in any case."
+    )
     tls: EndpointTls = setting(EndpointTls(), "How `https://` endpoints are verified.")
+    proxy_protocol: Literal["off", "v1", "v2"] = setting(
+        _POOL.proxy_protocol,
+        "Begin connections to endpoints with a header of HAProxy's PROXY protocol, before TLS, "
+        "that tells the client's address and port. Each connection then carries one request. `v2` "
+        "tells the server name, the protocol agreed on by ALPN and the request id as well.",
+    )

@@ -166,27 +166,6 @@ def _spell_factor(value: float) -> float | str:
     return value or "off"
 
 
-def parse_bytes(value: object) -> bytes:
-    """Text as UTF-8, or ``hex:`` and digits. Raises ValueError."""
-    if isinstance(value, bytes):
-        return value
-    if not isinstance(value, str):
-        raise ValueError(f"a text, or hex:00ff, is needed, not {show(value)}")
-    if not value.startswith("hex:"):
-        return value.encode()
-    try:
-        return bytes.fromhex(value.removeprefix("hex:"))
-    except ValueError:
-        raise ValueError(f"{value}: hex: is followed by pairs of digits, as in hex:00ff") from None
-
-
-def spell_bytes(value: bytes) -> str:
-    """What ``parse_bytes`` reads as that."""
-    if value.isascii() and value.decode().isprintable() and not value.startswith(b"hex:"):
-        return value.decode()
-    return "hex:" + value.hex()
-
-
 def parse_host(text: str) -> str:
     """A host name or IP address, brackets removed. Raises ValueError."""
     bare = text
@@ -437,7 +416,6 @@ FactorOrOff = Annotated[
     BeforeValidator(_factor_or_off),
     PlainSerializer(_spell_factor, return_type=float | str),
 ]
-Bytes = Annotated[bytes, _reads(parse_bytes), PlainSerializer(spell_bytes, return_type=str)]
 Flag = Annotated[bool, BeforeValidator(_boolean)]
 ListenAddress = Annotated[
     Address, _reads(parse_address), PlainSerializer(str, return_type=str, when_used="unless-none")

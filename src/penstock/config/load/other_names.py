@@ -5,6 +5,7 @@ from typing import Final
 # Offered only where the key is known, or one below it is. In lower case with "_".
 OURS: Final[dict[str, str]] = {
     "access_log": "request_log",
+    "accept_proxy": "proxy_protocol",
     "addr": "address",
     "affinity": "sticky",
     "agent": "agent_check",
@@ -18,6 +19,7 @@ OURS: Final[dict[str, str]] = {
     "cert": "certificate",
     "cert_file": "certificate",
     "check": "health_check",
+    "check_send_proxy": "proxy_protocol",
     "circuit_breakers": "circuit_breaker",
     "clusters": "pools",
     "dashboard": "admin",
@@ -67,6 +69,7 @@ OURS: Final[dict[str, str]] = {
     "prefix": "path_prefix",
     "processes": "workers",
     "proxy_connect_timeout": "connect",
+    "proxyprotocol": "proxy_protocol",
     "proxy_pass": "pool",
     "proxy_read_timeout": "first_byte",
     "retries": "retry",
@@ -74,6 +77,9 @@ OURS: Final[dict[str, str]] = {
     "routers": "routes",
     "routing_strategy": "policy",
     "rules": "routes",
+    "send_proxy": "proxy_protocol",
+    "send_proxy_protocol": "proxy_protocol",
+    "send_proxy_v2": "proxy_protocol",
     "server": "endpoints",
     "servers": "endpoints",
     "services": "pools",
@@ -126,8 +132,6 @@ NOT_OFFERED: Final[dict[str, str]] = {
     "acme": "certificates are read from files and again when they change; let certbot make them",
     "letsencrypt": "certificates are read from files and again when they change; let certbot "
     "make them",
-    "proxy_protocol": "the PROXY protocol is not offered; `trusted_proxies` believes "
-    "`X-Forwarded-For` and `Forwarded`",
     "middlewares": "what changes requests stands in the route itself: `rewrite`, "
     "`request_headers`, `response_headers`",
 }

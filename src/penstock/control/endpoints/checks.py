@@ -41,7 +41,7 @@ class HealthChecks:
         self._checked.configure(
             {
                 (pool.name, endpoint.name): CheckTarget(
-                    pool.name, endpoint, pool.health_check, pool.tls
+                    pool.name, endpoint, pool.health_check, pool.tls, pool.proxy_protocol
                 )
                 for pool in snapshot.pools
                 if pool.health_check is not None

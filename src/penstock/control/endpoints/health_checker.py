@@ -1,4 +1,4 @@
-"""One active check of one endpoint: over HTTP, by a datagram, or just a TCP connection."""
+"""One active check of one endpoint: over HTTP, a TCP connection with or without words, or UDP."""
 
 import asyncio
 import socket
@@ -9,16 +9,17 @@ from typing import Final
 
 from penstock import __version__
 from penstock._reasons import reason_of
-from penstock.config.document.values import spell_bytes
 from penstock.control.endpoint_contexts import EndpointContexts
 from penstock.control.endpoints.connecting import Connector
 from penstock.control.workers.sockets import shown_address
 from penstock.core.snapshot import Endpoint, EndpointTls, HealthCheck
+from penstock.dataplane.endpoint.proxy_preface import PROXY_VERSIONS, proxy_preface
 from penstock.wire.chunked import ChunkedReader
 from penstock.wire.http1 import BadMessage, ResponseHead, find_head_end, parse_response
 
 _HEAD_BYTES: Final = 64 * 1024  # most of an answer's head
-_BODY_BYTES: Final = 64 * 1024  # in which ``expect_body`` is looked for
+_BODY_BYTES: Final = 64 * 1024  # in which ``expect_body`` and ``expect`` are looked for
+_MOST_SHOWN_BYTES: Final = 60
 _AGENT: Final = f"penstock/{__version__} health-check"
 
 
@@ -30,6 +31,7 @@ class CheckTarget:
     endpoint: Endpoint
     check: HealthCheck
     tls: EndpointTls
+    proxy_protocol: str = "off"  # of its pool
 
     @property
     def port(self) -> int:
@@ -64,13 +66,19 @@ class HealthChecker:
         except (OSError, ValueError) as error:
             return CheckResult(False, reason_of(error))
 
-    async def connects(self, endpoint: Endpoint, tls: EndpointTls, timeout_s: float) -> bool:
+    async def connects(
+        self,
+        endpoint: Endpoint,
+        tls: EndpointTls,
+        timeout_s: float,
+        proxy_protocol: str = "off",
+    ) -> bool:
         """Whether a connection, TLS included, can be made. Never raises for a failure."""
         context = self._contexts.of(tls) if endpoint.tls else None
         name = (tls.server_name or endpoint.host) if endpoint.tls else None
         try:
             async with asyncio.timeout(timeout_s):
-                sock = await self._connector.connect(endpoint, endpoint.port)
+                sock = await self._connect(endpoint, endpoint.port, proxy_protocol)
                 transport, _ = await asyncio.get_running_loop().create_connection(
                     asyncio.Protocol, sock=sock, ssl=context, server_hostname=name
                 )
@@ -107,7 +115,7 @@ class HealthChecker:
         if endpoint.tls and target.check.kind != "tcp":
             context = self._contexts.of(target.tls)
             name = target.tls.server_name or endpoint.host
-        sock = await self._connector.connect(endpoint, target.port)
+        sock = await self._connect(endpoint, target.port, target.proxy_protocol)
         transport, _ = await loop.create_connection(
             lambda: check(target, ended), sock=sock, ssl=context, server_hostname=name
         )
@@ -115,6 +123,22 @@ class HealthChecker:
             return await ended
         finally:
             transport.abort()  # what may still come does not matter
+
+    async def _connect(self, endpoint: Endpoint, port: int, proxy_protocol: str) -> socket.socket:
+        """Where the pool's connections begin with a PROXY header, one for a connection of our own.
+
+        Another port than the endpoint's is another server's, and gets none, as with HAProxy.
+        """
+        sock = await self._connector.connect(endpoint, port)
+        version = PROXY_VERSIONS[proxy_protocol]
+        if version and port == endpoint.port:
+            try:
+                header = proxy_preface(version, None, sock)
+                await asyncio.get_running_loop().sock_sendall(sock, header)
+            except BaseException:
+                sock.close()
+                raise
+        return sock
 
     async def _ask(self, endpoint: Endpoint, port: int, check: HealthCheck) -> CheckResult:
         """By a datagram; the first answer is judged."""
@@ -152,8 +176,7 @@ class _UdpCheck(asyncio.DatagramProtocol):
         if self._expected in data:
             self._answered.set_result(CheckResult(True, "answered"))
         else:
-            expected = spell_bytes(self._expected)
-            self._answered.set_result(CheckResult(False, f"answered without {expected!r}"))
+            self._answered.set_result(CheckResult(False, f"answered without {self._expected!r}"))
 
     def error_received(self, exc: Exception) -> None:
         if not self._answered.done():
@@ -161,13 +184,42 @@ class _UdpCheck(asyncio.DatagramProtocol):
 
 
 class _TcpCheck(asyncio.Protocol):
-    """Passes when there is a connection."""
+    """Passes when there is a connection, and where something is expected, when that came."""
 
     def __init__(self, target: CheckTarget, ended: "asyncio.Future[CheckResult]") -> None:
+        self._check = target.check
         self._ended = ended
+        self._received = b""
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        self._ended.set_result(CheckResult(True, "connected"))
+        assert isinstance(transport, asyncio.WriteTransport)
+        if self._check.send:
+            transport.write(self._check.send)
+        if not self._check.expect:
+            self._end(True, "connected")
+
+    def data_received(self, data: bytes) -> None:
+        self._received += data
+        if self._check.expect in self._received[:_BODY_BYTES]:
+            self._end(True, "answered as expected")
+        elif len(self._received) >= _BODY_BYTES:
+            self._end(False, f"answered {_BODY_BYTES >> 10} KiB without {self._expected()}")
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        if exc is not None:
+            self._end(False, reason_of(exc))
+        elif self._received:
+            answer = _shown_bytes(self._received)
+            self._end(False, f"answered {answer} and closed, without {self._expected()}")
+        else:
+            self._end(False, "closed the connection without an answer")
+
+    def _expected(self) -> str:
+        return _shown_bytes(self._check.expect)
+
+    def _end(self, passed: bool, detail: str) -> None:
+        if not self._ended.done():
+            self._ended.set_result(CheckResult(passed, detail))
 
 
 class _HttpCheck(asyncio.Protocol):
@@ -271,6 +323,12 @@ def _request(target: CheckTarget) -> bytes:
     return f"{check.method} {base_path}{check.path} HTTP/1.1\r\n{lines}\r\n".encode(
         "latin-1", "replace"
     )
+
+
+def _shown_bytes(data: bytes) -> str:
+    """For people: quoted, with escapes, and no longer than they read."""
+    text = repr(data[:_MOST_SHOWN_BYTES])[1:]
+    return text if len(data) <= _MOST_SHOWN_BYTES else text + "…"
 
 
 def _shown(ranges: tuple[tuple[int, int], ...]) -> str:

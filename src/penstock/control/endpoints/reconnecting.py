@@ -38,6 +38,7 @@ class Reconnecting:
             if pool.protocol == "udp":
                 reached = await self._checker.takes_datagrams(endpoint, _TIMEOUT_S)
             else:
-                reached = await self._checker.connects(endpoint, pool.tls, _TIMEOUT_S)
+                connects = self._checker.connects
+                reached = await connects(endpoint, pool.tls, _TIMEOUT_S, pool.proxy_protocol)
             if reached:
                 self._outliers.reached(pool.name, endpoint.name)

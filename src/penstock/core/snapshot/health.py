@@ -17,8 +17,9 @@ class HealthCheck(Data, frozen=True):
     headers: tuple[tuple[str, str], ...] = ()
     expect_statuses: tuple[tuple[int, int], ...] = ((200, 399),)  # inclusive ranges
     expect_body: str = ""  # a substring of the first 64 KiB
-    send: bytes = b""  # in one datagram; of udp
-    expect: bytes = b""  # what the answer must contain; empty: any answer will do
+    send: bytes = b""  # of kinds tcp and udp: first, as it is
+    # Of kind tcp: what the first 64 KiB that come must hold; of udp: the answer, empty for any.
+    expect: bytes = b""
     port: int = 0  # 0: the endpoint's own
     interval_s: float = 5.0
     fast_interval_s: float = 1.0  # while the verdict is in doubt

@@ -72,6 +72,8 @@ class Listener(Data, frozen=True):
     protocol: Literal["http", "tcp", "tls-passthrough", "udp"] = "http"
     allow: tuple[str, ...] = ()  # networks whose clients may come, in CIDR form; empty: all
     deny: tuple[str, ...] = ()  # networks whose clients may not, whatever ``allow`` says
+    # PROXY headers at the beginning of connections from trusted proxies: who the client is.
+    proxy_protocol: Literal["off", "accept", "require"] = "off"
 
     @property
     def scheme(self) -> str:

@@ -44,6 +44,7 @@ class EndpointTls(Data, frozen=True):
     verify: bool = True
     ca_file: str = ""  # empty: the system's
     server_name: str = ""  # SNI and the name verified; empty: the endpoint's host
+    http2: bool = False  # is asked for, and must be agreed on
 
 
 class Connections(Data, frozen=True):
@@ -178,4 +179,6 @@ class Pool(Data, frozen=True):
     connections: Connections = Connections()
     tls: EndpointTls = EndpointTls()
     tls_generation: int = 0  # raised by the supervisor when the CA file changed
+    # The PROXY header that goes first on connections to endpoints: who the client is.
+    proxy_protocol: Literal["off", "v1", "v2"] = "off"
     row: int = -1

@@ -33,7 +33,7 @@ ADDRESS_KEY_CELLS: Final = 4
 HEADER_CELLS: Final = 64
 
 # What a worker counts of itself.
-WORKER_LAYOUT: Final = 3
+WORKER_LAYOUT: Final = 4
 W_PID: Final = 0
 W_HEARTBEAT_MS: Final = W_PID + 1  # monotonic clock
 W_GENERATION: Final = W_HEARTBEAT_MS + 1  # of the snapshot it runs
@@ -58,7 +58,11 @@ W_HTTP2_STREAM_FAULTS: Final = W_HTTP2_CONNECTIONS + 1  # streams reset for what
 # Connections ended because of floods, by wire.http2.flood_limits.FLOODS.
 W_HTTP2_FLOODS: Final = W_HTTP2_STREAM_FAULTS + 1
 HTTP2_FLOOD_KINDS: Final = 12
-W_SESSIONS: Final = W_HTTP2_FLOODS + HTTP2_FLOOD_KINDS  # of UDP, at present
+# Connections closed because of their PROXY header: none came, it was wrong, or a stranger sends it.
+W_PROXY_MISSING: Final = W_HTTP2_FLOODS + HTTP2_FLOOD_KINDS
+W_PROXY_BAD: Final = W_PROXY_MISSING + 1
+W_PROXY_UNTRUSTED: Final = W_PROXY_BAD + 1
+W_SESSIONS: Final = W_PROXY_UNTRUSTED + 1  # of UDP, at present
 W_SESSIONS_OPENED: Final = W_SESSIONS + 1
 W_SESSIONS_MOVED: Final = W_SESSIONS_OPENED + 1  # to another endpoint, as theirs was dead
 # How sessions ended, in this order:

@@ -14,6 +14,7 @@ from penstock.dataplane.client.body_pace import BodyPace
 from penstock.dataplane.client.http1_head import ClientHead
 from penstock.dataplane.client.http1_stream import AWAIT, BODY, BUSY, LINGER
 from penstock.dataplane.client.http2 import Http2Client
+from penstock.dataplane.client.identity import header_of
 from penstock.dataplane.client.own_answer import encoded
 from penstock.dataplane.client.settings import ClientSettings
 from penstock.dataplane.context import Context
@@ -41,6 +42,7 @@ from penstock.wire.forwarding import (
 )
 from penstock.wire.http1 import BadMessage, Field, RequestHead, ResponseHead
 from penstock.wire.http2.codes import CLIENT_PREFACE
+from penstock.wire.proxy_protocol import ProxyHeader
 
 # Pipelined bytes taken in while a response is under way; beyond that they stay in the kernel.
 _MAX_PIPELINED_BYTES: Final = 65536
@@ -101,8 +103,23 @@ class ClientConnection(ClientHead, Front):
             if self._left < 0:
                 self.close()
 
+    def begin_with(self, first: bytes) -> None:
+        """The first bytes came behind the PROXY header, before this had the socket."""
+        tls = self.tls
+        data: bytes | None = first
+        if tls is not None:
+            data = self._after_handshake(tls, self.unseal(first))
+        if data == b"":
+            self._on_gone()
+        elif data is not None:
+            self.context.counters.values[W_BYTES_FROM_CLIENTS] += len(data)
+            self._inbox = data
+            self._advance()
+
     def _handshake(self, tls: TlsChannel) -> bytes | None:
-        data = self.receive()
+        return self._after_handshake(tls, self.receive())
+
+    def _after_handshake(self, tls: TlsChannel, data: bytes | None) -> bytes | None:
         if tls.established:
             self.context.counters.bump(W_TLS_HANDSHAKES)
             self._arm(self.settings.headers_s)
@@ -151,6 +168,7 @@ class ClientConnection(ClientHead, Front):
 
     def _speak_http2(self, data: bytes) -> None:
         client = Http2Client(self.context, self, self.address, self.settings)
+        client.told = self.told
         if data:
             client.take(data)
 
@@ -395,6 +413,9 @@ class ClientConnection(ClientHead, Front):
         )
         self._response_bytes = 0
         self.write(data)
+
+    def proxy_header(self) -> ProxyHeader:
+        return header_of(self, self.address, self.told)
 
     def response_bytes(self) -> int:
         return self._response_bytes

@@ -15,6 +15,7 @@ from penstock.dataplane.io.system import Socket
 from penstock.dataplane.io.tls import TlsChannel
 from penstock.wire.api_family import OPENAI
 from penstock.wire.forwarding import Edit
+from penstock.wire.proxy_protocol import ProxyHeader
 
 # How long, and how much, a client may still send after an answer that ends the connection.
 _LINGER_S: Final = 2.0
@@ -41,6 +42,7 @@ class ClientStream(Connection):
         self.context: Context = context
         self.settings: ClientSettings = settings
         self.address: str = address
+        self.told: ProxyHeader | None = None  # that its connection began with
         self._state: int = AWAIT
         self._inbox: bytes = b""
         self._response_bytes: int = 0  # passed on of the response under way

@@ -13,6 +13,7 @@ from penstock.dataplane.board.layout import (
     W_HTTP2_STREAM_FAULTS,
 )
 from penstock.dataplane.client.http2_stream import Http2Host, Http2Stream
+from penstock.dataplane.client.identity import header_of
 from penstock.dataplane.client.settings import ClientSettings
 from penstock.dataplane.context import Context
 from penstock.dataplane.exchange.log_line import refusal_line
@@ -21,6 +22,7 @@ from penstock.dataplane.io.loop import READABLE, Flushable
 from penstock.wire.http2.connection import Http2Connection
 from penstock.wire.http2.receiver import ConnectionReceiver
 from penstock.wire.http2.stream import Stream, StreamReceiver
+from penstock.wire.proxy_protocol import ProxyHeader
 
 _LINGER_S: Final = 2.0  # for the client to read why its connection ended
 _PING: Final = b"penstock"
@@ -59,6 +61,7 @@ class Http2Client(Connection, Http2Host, Flushable):
         self.context: Context = context
         self.settings: ClientSettings = settings
         self.address: str = address
+        self.told: ProxyHeader | None = None  # that its connection began with
         self.requests: int = 0
         self.codec: Http2Connection = Http2Connection(
             False, settings.http2_settings, settings.http2_limits, _Receiver(self)
@@ -122,6 +125,9 @@ class Http2Client(Connection, Http2Host, Flushable):
 
     def is_secure(self) -> bool:
         return self.tls is not None
+
+    def proxy_header(self) -> ProxyHeader:
+        return header_of(self, self.address, self.told)
 
     # --- writing ----------------------------------------------------------------------------
 

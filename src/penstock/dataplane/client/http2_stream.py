@@ -26,6 +26,7 @@ from penstock.wire.http2.connection import Http2Connection
 from penstock.wire.http2.header_block import HeaderBlock, response_block, trailer_block
 from penstock.wire.http2.request_head import request_head_of
 from penstock.wire.http2.stream import Stream, StreamReceiver
+from penstock.wire.proxy_protocol import ProxyHeader
 
 _CONTINUE: Final = response_block(100, [])
 _BODILESS: Final = frozenset((204, 304))
@@ -53,6 +54,10 @@ class Http2Host:
 
     def is_secure(self) -> bool:
         """Whether the client speaks TLS."""
+        raise NotImplementedError
+
+    def proxy_header(self) -> ProxyHeader:
+        """What a PROXY header tells an endpoint of the connection."""
         raise NotImplementedError
 
 
@@ -381,6 +386,9 @@ class Http2Stream(StreamReceiver, Front):
 
     def take_received(self) -> bytes:
         return b""
+
+    def proxy_header(self) -> ProxyHeader:
+        return self.host.proxy_header()
 
     def response_bytes(self) -> int:
         return self._response_bytes

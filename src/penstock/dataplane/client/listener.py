@@ -4,8 +4,14 @@ import socket
 import ssl
 from typing import Any, Final
 
-from penstock.dataplane.board.layout import W_ACCEPT_PAUSES, W_REFUSED_ADDRESS, W_REFUSED_LIMIT
+from penstock.dataplane.board.layout import (
+    W_ACCEPT_PAUSES,
+    W_PROXY_UNTRUSTED,
+    W_REFUSED_ADDRESS,
+    W_REFUSED_LIMIT,
+)
 from penstock.dataplane.client.http1 import ClientConnection
+from penstock.dataplane.client.proxied import ProxiedClient
 from penstock.dataplane.client.settings import ClientSettings
 from penstock.dataplane.client.tcp import TcpClient
 from penstock.dataplane.context import Context
@@ -115,7 +121,13 @@ class Listener(ListeningSocket):
             context.counters.bump(W_REFUSED_ADDRESS)
             sock.close()
             return
-        if not context.client_came(host, settings.connections, settings.connections_per_address):
+        named_later = settings.reads_proxy_headers and settings.trusts(host)
+        if settings.requires_proxy_header and not named_later:
+            context.counters.bump(W_PROXY_UNTRUSTED)
+            sock.close()
+            return
+        counted = "" if named_later else host
+        if not context.client_came(counted, settings.connections, settings.connections_per_address):
             context.counters.bump(W_REFUSED_LIMIT)
             sock.close()
             return
@@ -123,8 +135,13 @@ class Listener(ListeningSocket):
             sock.setblocking(False)
             sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         except OSError:
-            context.client_left(host)
+            context.client_left(counted)
             sock.close()
+            return
+        if named_later:
+            context.loop.add(
+                ProxiedClient(context, sock, self.tls, host, settings), READABLE | PEER_CLOSED
+            )
             return
         tls = TlsChannel(self.tls, True, None) if self.tls is not None else None
         if settings.protocol == "http":

@@ -18,6 +18,9 @@ class ClientSettings:
         self._deny: Networks = Networks(spec.deny)
         self._allows_all: bool = not spec.allow
         self.admits_all: bool = not spec.allow and not spec.deny
+        self.reads_proxy_headers: bool = spec.proxy_protocol != "off"
+        self.requires_proxy_header: bool = spec.proxy_protocol == "require"
+        self._proxies: Networks = Networks(spec.trusted_proxies)
         self.merge_slashes: bool = spec.merge_slashes
         self.headers_s: float = timeouts.client_headers_s
         self.body_idle_s: float = timeouts.client_body_idle_s
@@ -49,3 +52,12 @@ class ClientSettings:
         if self._deny.holds(address):
             return False
         return self._allows_all or self._allow.holds(address)
+
+    def trusts(self, address: str) -> bool:
+        """Whether a peer of that address may say who its client is (``trusted_proxies``)."""
+        return self._proxies.holds(address)
+
+    def first_bytes_s(self, over_tls: bool) -> float:
+        """How long a client may take for what must come before anything else."""
+        over_tls = over_tls or self.protocol == "tls-passthrough"
+        return self.tls_handshake_s if over_tls else self.headers_s

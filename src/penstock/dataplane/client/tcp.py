@@ -1,19 +1,28 @@
 """A client of a listener whose connections are relayed unread, until the relay takes it over."""
 
 from socket import MSG_PEEK
+from typing import Final
 
 from penstock.dataplane.board.layout import W_TLS_FAILURES, W_TLS_HANDSHAKES
+from penstock.dataplane.client.identity import header_of
 from penstock.dataplane.client.settings import ClientSettings
 from penstock.dataplane.context import Context
+from penstock.dataplane.exchange.log_line import closed_line
 from penstock.dataplane.exchange.tcp import StreamFront, TcpExchange
 from penstock.dataplane.io.connection import Connection
 from penstock.dataplane.io.loop import BROKEN, PEER_CLOSED, READABLE
 from penstock.dataplane.io.system import Socket
 from penstock.dataplane.io.tls import TlsChannel
+from penstock.wire.client_hello import ClientHelloReader
+from penstock.wire.preface import ABSENT, BAD, FOUND
+from penstock.wire.proxy_protocol import ProxyHeader
+
+# How long a handshake that is under way may take when the worker stops.
+_HANDSHAKE_S: Final = 1.0
 
 
 class TcpClient(Connection, StreamFront):
-    """It is read only for TLS before its exchange begins, and not at all before its relay does."""
+    """Before its relay begins it is read for TLS alone: to end it, or for its server name."""
 
     def __init__(
         self,
@@ -28,24 +37,37 @@ class TcpClient(Connection, StreamFront):
         self.settings: ClientSettings = settings
         self.address: str = address
         self.exchange: TcpExchange | None = None
+        self.told: ProxyHeader | None = None  # that its connection began with
         self._received: bytes = b""  # before the relay
+        self._hello: ClientHelloReader | None = None  # until it told the server name
 
-    def begin(self) -> None:
-        """It was accepted, and is watched."""
-        if self.tls is None:
+    def begin(self, first: bytes = b"") -> None:
+        """It was accepted, and is watched; ``first`` came behind its PROXY header."""
+        if self.settings.protocol == "tls-passthrough":
+            self._hello = ClientHelloReader()
+        elif self.tls is None:
+            self._received = first
             self._start("")
             return
         timeout = self.settings.tls_handshake_s
         self.deadline = self.loop.env.now + timeout if timeout > 0.0 else 0.0
+        if first:
+            self._take(first if self.tls is None else self.unseal(first))
 
     def left(self) -> None:
         self.context.client_left(self.address)
 
-    # --- TLS --------------------------------------------------------------------------------
+    # --- TLS that ends here, or whose first message tells the server name --------------------
 
     def on_readable(self) -> None:
+        self._take(self.receive())
+
+    def _take(self, data: bytes | None) -> None:
+        if self._hello is not None:
+            if data is not None:
+                self._take_hello(self._hello, data)
+            return
         tls = self.tls
-        data = self.receive()
         if tls is None or data == b"" or tls.failure:
             if tls is not None:
                 self.context.counters.bump(W_TLS_FAILURES)
@@ -55,10 +77,35 @@ class TcpClient(Connection, StreamFront):
             self._received += data
         if tls.established:
             self.context.counters.bump(W_TLS_HANDSHAKES)
-            self._start("")
+            self._start(tls.server_name())
+
+    def _take_hello(self, hello: ClientHelloReader, data: bytes) -> None:
+        self._received += data
+        if not data and not self._received:
+            self.close()  # a check whether the port is open
+        elif not data:
+            self._refuse("the connection ended within its ClientHello")
+        elif hello.feed(data) == FOUND:
+            self._hello = None
+            self._start(hello.server_name)
+        elif hello.outcome == ABSENT:
+            self._refuse("the connection does not begin with a TLS handshake")
+        elif hello.outcome == BAD:
+            self._refuse(hello.reason)
+
+    def _refuse(self, why: str) -> None:
+        """No server name can be read."""
+        context = self.context
+        context.counters.bump(W_TLS_FAILURES)
+        log = context.log
+        if log.enabled:
+            log.write(closed_line(self.address, self.settings.listener, why))
+        self.close()
 
     def on_deadline(self) -> None:
-        if self.exchange is None:
+        if self._hello is not None and not self.context.stopping:
+            self._refuse(f"no whole ClientHello came within {self.settings.tls_handshake_s:g} s")
+        elif self.exchange is None:
             self.close()
 
     # --- while there is no endpoint ---------------------------------------------------------
@@ -108,8 +155,9 @@ class TcpClient(Connection, StreamFront):
             self.reset()
 
     def close_if_idle(self) -> None:
+        """The worker stops: a handshake that has begun gets a moment."""
         if self.exchange is None:
-            self.close()
+            self.deadline = self.loop.env.now + _HANDSHAKE_S
 
     def cut_off(self) -> None:
         exchange = self.exchange
@@ -132,3 +180,6 @@ class TcpClient(Connection, StreamFront):
     def turn_away(self) -> None:
         self.exchange = None
         self.close_in_order()
+
+    def proxy_header(self) -> ProxyHeader:
+        return header_of(self, self.address, self.told)

@@ -12,6 +12,7 @@ from penstock.dataplane.endpoint.stream import EndpointStream
 from penstock.dataplane.io.loop import WRITABLE
 from penstock.dataplane.io.system import Socket
 from penstock.dataplane.io.tls import TlsChannel
+from penstock.wire.proxy_protocol import ProxyHeader
 
 
 def connect_http(connector: Connector) -> Http1Connection:
@@ -21,11 +22,14 @@ def connect_http(connector: Connector) -> Http1Connection:
     return connection
 
 
-def connect(connector: Connector) -> EndpointStream:
+def connect(connector: Connector, client: ProxyHeader | None = None) -> EndpointStream:
     """A stream on a connection that is under way; ``await_connection`` it.
 
+    ``client``: for whom it is, where connections begin with a PROXY header; None: for ourselves.
     Raises OSError when there is no route or no descriptor for it.
     """
+    if connector.settings.proxy_version:
+        return _introduced(connector, client)
     if not connector.http2:
         return _connection(connector)
     streams = connector.streams
@@ -38,6 +42,17 @@ def connect(connector: Connector) -> EndpointStream:
     made = _connection(connector)
     assert isinstance(made, Http2EndpointConnection)
     return streams.add(made)
+
+
+def _introduced(connector: Connector, client: ProxyHeader | None) -> EndpointStream:
+    """On a connection for this one stream, which tells its client."""
+    made = _connection(connector)
+    if client is not None:
+        if client.alpn and connector.settings.speaks_http:
+            # What is spoken behind the header, whatever the client speaks.
+            client.alpn = b"h2" if connector.http2 else b"http/1.1"
+        made.client = client
+    return made.new_stream() if isinstance(made, Http2EndpointConnection) else made
 
 
 def _connection(connector: Connector) -> EndpointConnection:

@@ -8,12 +8,14 @@ from penstock.core.ticket import CONNECT_FAILED, GARBAGE
 from penstock.dataplane.board.load_tally import LoadTally
 from penstock.dataplane.endpoint.address_race import Address, AddressRace, Racer
 from penstock.dataplane.endpoint.connector import Connector, KeptConnection
+from penstock.dataplane.endpoint.proxy_preface import proxy_preface
 from penstock.dataplane.endpoint.response_sink import ResponseSink
 from penstock.dataplane.endpoint.stream import EndpointStream
 from penstock.dataplane.io.connection import Connection
 from penstock.dataplane.io.loop import PEER_CLOSED, READABLE, WRITABLE
 from penstock.dataplane.io.system import Socket
 from penstock.dataplane.io.tls import TlsChannel
+from penstock.wire.proxy_protocol import ProxyHeader
 
 CONNECTING: Final = 0
 HANDSHAKE: Final = 1
@@ -43,6 +45,8 @@ class EndpointConnection(KeptConnection, Racer, EndpointStream):
         self.lost_request: bool = False  # nobody read the one under which this ended
         self.expires_at: float = 0.0  # when the whole request must be done; 0.0: never
         self.phase: int = CONNECTING
+        self.proxy_version: int = connector.settings.proxy_version
+        self.client: ProxyHeader | None = None  # for whom it is, if that is told; None: for us
 
     def arm(self, timeout: float) -> None:
         deadline = self.loop.env.now + timeout if timeout > 0.0 else 0.0
@@ -229,6 +233,8 @@ class EndpointConnection(KeptConnection, Racer, EndpointStream):
             self.deadline = race.deadline
         self.connector.connected_to(self.address)
         self.watch(self.events & ~WRITABLE)
+        if self.proxy_version:
+            self.send(proxy_preface(self.proxy_version, self.client, self.sock), True)
         if self.tls is None:
             self._connected()
             return

@@ -8,6 +8,7 @@ from penstock.core.health.connection_reuse import ReuseHistory
 from penstock.dataplane.board.counted_endpoint import CountedEndpoint
 from penstock.dataplane.board.layout import L_ADDRESS
 from penstock.dataplane.endpoint.address_race import Address
+from penstock.dataplane.endpoint.proxy_preface import PROXY_VERSIONS
 from penstock.dataplane.endpoint.stream import StreamSource
 from penstock.dataplane.io.connection import Connection
 from penstock.dataplane.io.loop import Loop
@@ -23,12 +24,17 @@ class ConnectionSettings:
         timeouts: snapshot.PoolTimeouts,
         connections: snapshot.Connections,
         protocol: str = "http",
+        proxy_protocol: str = "off",
     ) -> None:
+        # Of the PROXY header that goes first on each connection; 0: none does.
+        self.proxy_version: int = PROXY_VERSIONS[proxy_protocol]
         self.speaks_http: bool = protocol == "http"  # else nothing is known but bytes
         self.connect_s: float = timeouts.connect_s
         self.first_byte_s: float = timeouts.first_byte_s
         self.stream_idle_s: float = timeouts.stream_idle_s
-        self.max_idle: int = connections.max_idle
+        # A connection that began with one client's name cannot carry another's requests, and the
+        # id in it is one request's.
+        self.max_idle: int = 0 if self.proxy_version else connections.max_idle
         self.idle_timeout_s: float = connections.idle_timeout_s
         # A bound that is never reached stands for none, so that it is one comparison.
         self.max_requests: int = connections.max_requests or 2**62
@@ -87,7 +93,13 @@ class Connector:
         used = self.preferred
         before = {address.sockaddr for address in self.addresses}
         moved = before != known.keys() and (used is None or used.sockaddr not in known)
-        reached_by = (tls is not None, tls_spec, settings.speaks_http, spec.http2)
+        reached_by = (
+            tls is not None,
+            tls_spec,
+            settings.speaks_http,
+            spec.http2,
+            settings.proxy_version,
+        )
         replaced = self._reached_by != reached_by or moved
         if replaced:
             self._reached_by = reached_by

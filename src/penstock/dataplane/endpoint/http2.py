@@ -2,7 +2,7 @@
 
 from typing import Final
 
-from penstock.core.ticket import RESET
+from penstock.core.ticket import CONNECT_FAILED, RESET
 from penstock.dataplane.endpoint.address_race import Address
 from penstock.dataplane.endpoint.connection import HANDSHAKE, EndpointConnection
 from penstock.dataplane.endpoint.connector import Connector
@@ -87,11 +87,12 @@ class Http2EndpointConnection(EndpointConnection, Http2Owner, Flushable):
         return self.is_usable() and not made and len(self._waiting) + len(self._running) < most
 
     def is_usable(self) -> bool:
-        """Whether it may get further streams."""
+        """Whether it may get further streams; not where it told the client of its first one."""
         connector = self.connector
         return (
             self.open
             and not self.goes_away
+            and self.proxy_version == 0
             and not connector.removed
             and self.address_generation == connector.address_generation
         )
@@ -164,6 +165,9 @@ class Http2EndpointConnection(EndpointConnection, Http2Owner, Flushable):
     # --- connecting -------------------------------------------------------------------------
 
     def connected(self) -> None:
+        if self.tls is not None and self.tls.agreed_protocol() != "h2":
+            self.fail(CONNECT_FAILED, "the endpoint does not speak HTTP/2 (ALPN)")
+            return
         self._started = True
         self.codec.start()
         self.touch()

@@ -16,6 +16,7 @@ from penstock.dataplane.io.connection import Connection
 from penstock.dataplane.io.loop import EXHAUSTED
 from penstock.dataplane.pool.live_endpoint import LiveEndpoint
 from penstock.wire.http1 import Field, ResponseHead
+from penstock.wire.proxy_protocol import ProxyHeader
 
 
 # No trait: every chunk comes through here, and a trait's methods are looked up.
@@ -87,6 +88,10 @@ class AttemptOwner:
         """A bug showed in one of these methods: give up, and leave nobody waiting."""
         raise NotImplementedError
 
+    def proxy_header(self) -> ProxyHeader:
+        """The client, where the pool's connections begin with a PROXY header."""
+        raise NotImplementedError
+
 
 class Attempt(ResponseSink):
     """Opened with its ticket; settled once, however it ends."""
@@ -124,8 +129,9 @@ class Attempt(ResponseSink):
     def begin_anew(self, now: float) -> None:
         """On a fresh connection."""
         connector = self.endpoint.connector
+        client = self.owner.proxy_header() if connector.settings.proxy_version else None
         try:
-            stream = connect(connector)
+            stream = connect(connector, client)
         except OSError as error:
             if error.errno in EXHAUSTED:  # which says nothing about the endpoint
                 reason = f"no connection can be opened: {error.strerror}"

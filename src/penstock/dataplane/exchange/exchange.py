@@ -59,6 +59,7 @@ from penstock.wire.forwarding import Edit
 from penstock.wire.grpc import http_status_of, parse_status
 from penstock.wire.http1 import Field, RequestHead, ResponseHead
 from penstock.wire.openai import OTHER
+from penstock.wire.proxy_protocol import ProxyHeader
 
 # Phases of the histograms, as in board.PHASES.
 _CONNECT: Final = 1
@@ -208,6 +209,11 @@ class Exchange(AttemptOwner, ModelsAwaiter, GatheringOwner, RelayOwner):
 
     def on_no_endpoint(self, why: str, retry_after_s: int) -> None:
         self._refuse(503, why, retry_after_s)
+
+    def proxy_header(self) -> ProxyHeader:
+        header = self.front.proxy_header()
+        header.unique_id = self.request_id
+        return header
 
     # --- send -------------------------------------------------------------------------------
 

@@ -6,6 +6,7 @@ from penstock.dataplane.exchange.answers import Answer
 from penstock.dataplane.io.connection import Connection
 from penstock.wire.forwarding import Edit, ResponseRules
 from penstock.wire.http1 import Field, ResponseHead
+from penstock.wire.proxy_protocol import ProxyHeader
 
 
 @trait
@@ -107,4 +108,8 @@ class Front:
 
     def take_body(self) -> None:
         """Go on reading the request's body."""
+        raise NotImplementedError
+
+    def proxy_header(self) -> ProxyHeader:
+        """The client's connection, as a PROXY header tells an endpoint of it."""
         raise NotImplementedError

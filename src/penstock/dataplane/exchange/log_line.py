@@ -20,6 +20,7 @@ _LINE: Final = (
 _REFUSAL: Final = (
     b'{"time":"%b","client":"%b","line":"%b","status":%d,"end":"bad_request","why":%b}\n'
 )
+_CLOSED: Final = b'{"time":"%b","client":"%b","listener":"%b","end":"refused","why":%b}\n'
 _FACTS: Final = (
     b'"protocol":"%b","client":"%b","method":"%b","host":"%b","target":"%b","user_agent":%b'
     b',"route":"%b"'
@@ -128,6 +129,16 @@ def refusal_line(client: str, received: bytes, status: int, why: str) -> bytes:
         json_text(client.encode("latin-1")),
         json_text(first_line),
         status,
+        dumps(why).encode(),
+    )
+
+
+def closed_line(client: str, listener: str, why: str) -> bytes:
+    """Of a connection that ended before it was known who its client is."""
+    return _CLOSED % (
+        time_stamp(),
+        json_text(client.encode("latin-1")),
+        json_text(listener.encode()),
         dumps(why).encode(),
     )
 

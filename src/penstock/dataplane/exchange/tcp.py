@@ -35,6 +35,7 @@ from penstock.dataplane.io.connection import Connection
 from penstock.dataplane.route.connection_plan import ConnectionPlan
 from penstock.dataplane.tunnel.relay import CUT, Relay, RelayOwner
 from penstock.wire.http1 import ResponseHead
+from penstock.wire.proxy_protocol import ProxyHeader
 
 # Phases of the histograms, as in board.PHASES.
 _CONNECT: Final = 1
@@ -55,6 +56,10 @@ class StreamFront:
 
     def turn_away(self) -> None:
         """There is no endpoint for it: close."""
+        raise NotImplementedError
+
+    def proxy_header(self) -> ProxyHeader:
+        """It, as a PROXY header tells an endpoint of it."""
         raise NotImplementedError
 
 
@@ -108,6 +113,12 @@ class TcpExchange(AttemptOwner, RelayOwner):
         self._turn_away(why)
 
     # --- connect ----------------------------------------------------------------------------
+
+    def proxy_header(self) -> ProxyHeader:
+        header = self.front.proxy_header()
+        header.authority = self.plan.server_name or header.authority
+        header.unique_id = self.request_id
+        return header
 
     def on_attempt_connected(self, attempt: Attempt) -> None:
         dispatch = self.dispatch

@@ -189,6 +189,12 @@ class Connection(Pollable):
         except OSError:
             self.broken = True
             return b""
+        return self.unseal(raw)
+
+    def unseal(self, raw: bytes) -> bytes | None:
+        """What TLS makes of bytes that came, as ``receive`` returns it; its answer is sent."""
+        tls = self.tls
+        assert tls is not None
         data = tls.decrypt(raw)
         answer = tls.take_outgoing()
         if answer:

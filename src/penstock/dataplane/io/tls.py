@@ -12,6 +12,8 @@ from penstock.core.snapshot import Certificate, EndpointTls, Pool
 _READ_BYTES: Final = 65536
 _A: Final = ord("A")
 _Z: Final = ord("Z")
+# Where a session keeps the name that its client asked for: of ssl, only the callback is told it.
+_ASKED_NAME: Final = "asked_name"
 _IGNORE_UNEXPECTED_EOF: Final[int] = getattr(ssl, "OP_IGNORE_UNEXPECTED_EOF", 0)  # OpenSSL 3
 
 
@@ -116,6 +118,11 @@ class TlsChannel:
             pass  # wants the peer's own, or never was established
         return self.take_outgoing()
 
+    def server_name(self) -> str:
+        """The name that the client asked for, in lower case; "" where it asked for none."""
+        name: str = getattr(self._session, _ASKED_NAME, "")
+        return name
+
     def agreed_protocol(self) -> str:
         """What both chose to speak (ALPN); "" where nothing was."""
         return self._session.selected_alpn_protocol() or ""
@@ -132,6 +139,7 @@ class _SniChooser:
     ) -> int | None:
         if server_name:
             name = server_name.lower().rstrip(".")
+            setattr(session, _ASKED_NAME, name)
             chosen = self._contexts.get(name) or self._contexts.get(
                 "*." + name.partition(".")[2], None
             )
@@ -169,7 +177,7 @@ def client_context(settings: EndpointTls) -> ssl.SSLContext:
     """A context for ``https://`` endpoints. Raises OSError or ssl.SSLError on a bad CA file."""
     context = ssl.create_default_context(cafile=settings.ca_file or None)
     context.minimum_version = ssl.TLSVersion.TLSv1_2
-    context.set_alpn_protocols(["http/1.1"])
+    context.set_alpn_protocols(["h2" if settings.http2 else "http/1.1"])
     if not settings.verify:
         context.check_hostname = False
         context.verify_mode = ssl.CERT_NONE

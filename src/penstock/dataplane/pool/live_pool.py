@@ -160,7 +160,7 @@ class LivePool(Pool, EndpointOwner, AdmissionOwner):
             or (spec.outlier.enabled and spec.outlier.silence_s > 0.0)
         )
         self.settings: ConnectionSettings = ConnectionSettings(
-            spec.timeouts, spec.connections, spec.protocol
+            spec.timeouts, spec.connections, spec.protocol, spec.proxy_protocol
         )
         self.request_s: float = spec.timeouts.request_s
         self._cookie_attributes: str = (

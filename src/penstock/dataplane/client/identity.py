@@ -1,0 +1,42 @@
+"""What is known of a client's connection, for the PROXY headers of endpoints."""
+
+from typing import Final
+
+from penstock.dataplane.endpoint.proxy_preface import between
+from penstock.dataplane.io.connection import Connection
+from penstock.wire.proxy_protocol import PROXY, TCP, ProxyHeader
+
+# Of ALPN (RFC 7301, 3.1) and of a host name in SNI; what a header told may be longer.
+_MAX_NAME_BYTES: Final = 255
+
+
+def header_of(client: Connection, address: str, told: ProxyHeader | None) -> ProxyHeader:
+    """A header that tells of a client; ``told`` is the one that its connection began with.
+
+    Addresses and ports are those that the client itself connected with, over however many proxies
+    that is known. TLS that ends here tells its names, else those pass that were told.
+    """
+    if told is not None:
+        header = ProxyHeader(
+            PROXY,
+            TCP,
+            told.source,
+            told.source_port,
+            told.destination,
+            told.destination_port,
+        )
+        if len(told.alpn) <= _MAX_NAME_BYTES:
+            header.alpn = told.alpn
+        if len(told.authority.encode()) <= _MAX_NAME_BYTES:
+            header.authority = told.authority
+    else:
+        try:
+            header = between(client.sock.getpeername(), client.sock.getsockname())
+            header.source = address
+        except OSError:  # it left; nobody will use what is told of it
+            header = ProxyHeader(PROXY)
+    tls = client.tls
+    if tls is not None and tls.established:
+        header.alpn = tls.agreed_protocol().encode()
+        header.authority = tls.server_name()
+    return header

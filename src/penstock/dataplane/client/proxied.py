@@ -1,0 +1,155 @@
+"""A client behind a proxy, until the proxy's PROXY header has told who it is.
+
+Only connections of listeners that read such headers begin here, and only from peers that are
+trusted. Whoever serves the client then has the socket, and nothing of this is left.
+"""
+
+import ssl
+from typing import Final
+
+from penstock.dataplane.board.layout import (
+    W_PROXY_BAD,
+    W_PROXY_MISSING,
+    W_REFUSED_ADDRESS,
+    W_REFUSED_LIMIT,
+)
+from penstock.dataplane.client.http1 import ClientConnection
+from penstock.dataplane.client.settings import ClientSettings
+from penstock.dataplane.client.tcp import TcpClient
+from penstock.dataplane.context import Context
+from penstock.dataplane.exchange.log_line import closed_line
+from penstock.dataplane.io.connection import READ_BYTES
+from penstock.dataplane.io.loop import READABLE, Pollable
+from penstock.dataplane.io.system import Socket
+from penstock.dataplane.io.tls import TlsChannel
+from penstock.wire.preface import BAD, FOUND, NEED_MORE
+from penstock.wire.proxy_protocol import PROXY, TCP, ProxyHeader, read_proxy_header
+
+# How long a header that is under way may take to arrive when the worker stops.
+_LAST_WAIT_S: Final = 1.0
+
+
+class ProxiedClient(Pollable):
+    """It was counted in without an address, which is counted once it is known."""
+
+    def __init__(
+        self,
+        context: Context,
+        sock: Socket,
+        tls: ssl.SSLContext | None,
+        peer: str,
+        settings: ClientSettings,
+    ) -> None:
+        super().__init__(sock.fileno())
+        self._context: Context = context
+        self._sock: Socket = sock
+        self._tls: ssl.SSLContext | None = tls
+        self._peer: str = peer
+        self._settings: ClientSettings = settings
+        self._received: bytes = b""
+        self._waits_s: float = settings.first_bytes_s(tls is not None)
+        if self._waits_s > 0.0:
+            self.deadline = context.env.now + self._waits_s
+
+    def on_ready(self, events: int) -> None:
+        try:
+            data: bytes = self._sock.recv(READ_BYTES)
+        except BlockingIOError:
+            return
+        except OSError:
+            self._close()
+            return
+        if not data:
+            if self._received:
+                self._refuse(W_PROXY_BAD, "PROXY header: the connection ended within it")
+            else:
+                self._close()  # a check whether the port is open
+            return
+        received = self._received + data
+        self._received = received
+        reading = read_proxy_header(received)
+        if reading.outcome == NEED_MORE:
+            return
+        if reading.outcome == BAD:
+            self._refuse(W_PROXY_BAD, reading.reason)
+        elif reading.outcome == FOUND:
+            self._hand_over(reading.header, received[reading.size :])
+        elif self._settings.requires_proxy_header:
+            self._refuse(W_PROXY_MISSING, "the connection begins without a PROXY header")
+        else:
+            self._hand_over(None, received)
+
+    def on_deadline(self) -> None:
+        if self._context.stopping:
+            self._close()
+            return
+        cell = W_PROXY_BAD if self._received else W_PROXY_MISSING
+        self._refuse(cell, f"no whole PROXY header came within {self._waits_s:g} s")
+
+    def on_crash(self) -> None:
+        now_there = self._context.loop.by_fd.get(self.fd)
+        if now_there is self:
+            self._close()
+        elif now_there is not None:  # it crashed on the first bytes that it was given
+            now_there.on_crash()
+
+    def close_if_idle(self) -> None:
+        """The worker stops: what is here already is still taken."""
+        self.on_ready(READABLE)
+        now_there = self._context.loop.by_fd.get(self.fd)
+        if now_there is self:
+            self.deadline = self._context.env.now + _LAST_WAIT_S
+        elif now_there is not None:
+            now_there.close_if_idle()
+
+    def cut_off(self) -> None:
+        self._close()
+
+    def _hand_over(self, header: ProxyHeader | None, rest: bytes) -> None:
+        """From here on it is a client like any other, at the address that was told.
+
+        LOCAL is the proxy itself, a health check say; and where no TCP address is told the
+        connection's own holds (doc/proxy-protocol.txt, 2.2).
+        """
+        context = self._context
+        settings = self._settings
+        address = self._peer
+        told: ProxyHeader | None = None
+        if header is not None and header.command == PROXY and header.transport == TCP:
+            told = header
+            address = context.addresses.shared(header.source)
+            if not settings.admits_all and not settings.admits(address):
+                context.counters.bump(W_REFUSED_ADDRESS)
+                self._close()
+                return
+        if not context.address_came(address, settings.connections_per_address):
+            context.counters.bump(W_REFUSED_LIMIT)
+            self._close()
+            return
+        self.deadline = 0.0
+        tls = TlsChannel(self._tls, True, None) if self._tls is not None else None
+        if settings.protocol == "http":
+            client = ClientConnection(context, self._sock, tls, address, settings)
+            client.told = told
+            context.loop.replace(self, client)
+            if rest:
+                client.begin_with(rest)
+        else:
+            stream = TcpClient(context, self._sock, tls, address, settings)
+            stream.told = told
+            context.loop.replace(self, stream)
+            stream.begin(rest)
+
+    def _refuse(self, cell: int, why: str) -> None:
+        context = self._context
+        context.counters.bump(cell)
+        log = context.log
+        if log.enabled:
+            log.write(closed_line(self._peer, self._settings.listener, why))
+        self._close()
+
+    def _close(self) -> None:
+        self.deadline = 0.0
+        self._context.loop.remove(self)
+        self._sock.close()
+        self._context.client_left("")
