@@ -43,7 +43,9 @@ class Balancer:
 
     def write(self, document: Document) -> None:
         """Change the file; ``reload`` makes it count."""
-        defaults = {"listen": "127.0.0.1:0", "admin": "127.0.0.1:0", "workers": 2}
+        defaults = {"admin": "127.0.0.1:0", "workers": 2}
+        if "listeners" not in document:
+            defaults["listen"] = "127.0.0.1:0"
         fresh = self.file.with_suffix(".new")
         fresh.write_text(yaml.safe_dump({**defaults, **document}, sort_keys=False))
         fresh.replace(self.file)  # whole at any time: a reload asked for before may read it now

@@ -12,8 +12,9 @@ from typing import Self
 
 import msgspec
 
+from penstock.control.workers.sockets import bound_for_datagrams
 from penstock.core.health.health import UP
-from penstock.core.snapshot import Pool, Snapshot
+from penstock.core.snapshot import Listener, Pool, Snapshot
 from penstock.core.snapshot.changes import endpoint_changes
 from penstock.dataplane.board.layout import (
     H_GENERATION,
@@ -27,6 +28,7 @@ from penstock.dataplane.board.memory import Board
 from penstock.dataplane.io.loop import SWEEP_S
 from penstock.dataplane.worker.messages import Inbox, frame
 from tests.harness.client import Client
+from tests.harness.datagrams import UdpClient
 from tests.harness.process import GARBAGE, INDEX, WorkerProcess
 from tests.harness.waiting import PATIENCE_S, wait_until
 from tests.harness.world import HasAddress
@@ -48,7 +50,7 @@ class Worker:
         self.may_report_bugs = False  # set by tests that bring bugs with them
         self._rows: dict[tuple[str, ...], int] = {}
         self._listening: dict[str, socket.socket] = {}
-        self._clients: list[Client] = []
+        self._clients: list[Client | UdpClient] = []
         self._inbox = Inbox()
         self._messages: list[dict[str, object]] = []
         self._mailbox = self._run.mailbox
@@ -92,6 +94,12 @@ class Worker:
         self._clients.append(client)
         return client
 
+    def udp(self, listener: str = "main", source: str = "127.0.0.1") -> UdpClient:
+        """A client of a UDP listener, closed with the worker if not before."""
+        client = UdpClient(self.address(listener), source)
+        self._clients.append(client)
+        return client
+
     def apply(self, snapshot: Snapshot) -> None:
         """Publish a snapshot and wait until the worker runs it."""
         answer = self.publish(snapshot)
@@ -107,8 +115,9 @@ class Worker:
         )
         cells[H_GENERATION] = generation
         opened = [item.name for item in snapshot.listeners if item.name not in self._listening]
-        for name in opened:
-            self._listening[name] = socket.create_server(("127.0.0.1", 0), backlog=512)
+        for item in snapshot.listeners:
+            if item.name in opened:
+                self._listening[item.name] = _listening(item)
         told: dict[str, object] = {"kind": "snapshot", "snapshot": placed, "listeners": opened}
         if self._applied is not None:
             changes = endpoint_changes(self._applied, placed)
@@ -332,3 +341,9 @@ class Worker:
             client.close()
         for listening in self._listening.values():
             listening.close()
+
+
+def _listening(spec: Listener) -> socket.socket:
+    if spec.protocol == "udp":
+        return bound_for_datagrams(socket.AF_INET, (spec.host, 0), shared=True)
+    return socket.create_server(("127.0.0.1", 0), backlog=512)

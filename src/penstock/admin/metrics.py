@@ -4,7 +4,7 @@ The names and meanings of all metrics stand in the tables here; ``docs/operation
 """
 
 import platform
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Final
 
 from prometheus_client import CollectorRegistry, generate_latest
@@ -25,6 +25,7 @@ from penstock.admin.status import CLASSES
 from penstock.admin.view import EndpointView, Overview
 from penstock.core.health.health import DOWN, STARTING, STATE_NAMES, UP
 from penstock.dataplane.board.layout import (
+    DATAGRAM_DROPS,
     L_1XX_TO_5XX,
     L_BYTES_RECEIVED,
     L_BYTES_SENT,
@@ -50,12 +51,16 @@ from penstock.dataplane.board.layout import (
     P_RETRIES_DENIED,
     P_UNREAD,
     PHASES,
+    SESSION_ENDS,
     W_ACCEPT_PAUSES,
     W_ACCEPTED,
     W_BAD_REQUESTS,
     W_BYTES_FROM_CLIENTS,
     W_BYTES_TO_CLIENTS,
     W_CONNECTIONS,
+    W_DATAGRAM_DROPS,
+    W_DATAGRAMS_FROM_CLIENTS,
+    W_DATAGRAMS_TO_CLIENTS,
     W_DECISIONS_DROPPED,
     W_FIXED,
     W_GENERATION,
@@ -70,6 +75,10 @@ from penstock.dataplane.board.layout import (
     W_REFUSED_ADDRESS,
     W_REFUSED_LIMIT,
     W_REQUESTS,
+    W_SESSION_ENDS,
+    W_SESSIONS,
+    W_SESSIONS_MOVED,
+    W_SESSIONS_OPENED,
     W_TLS_FAILURES,
     W_TLS_HANDSHAKES,
     W_UNROUTED,
@@ -107,6 +116,10 @@ WORKER_COUNTERS: Final[tuple[Row, ...]] = (
     ("tls_failures", W_TLS_FAILURES, "TLS handshakes with clients that failed."),
     ("request_log_dropped_lines", W_LOG_DROPPED, "Lines that the request log could not take."),
     ("decision_log_dropped_lines", W_DECISIONS_DROPPED, "Lines that decision logs could not take."),
+    ("sessions_opened", W_SESSIONS_OPENED, "UDP sessions opened."),
+    ("sessions_moved", W_SESSIONS_MOVED, "Moves of UDP sessions whose endpoint was dead."),
+    ("client_received_datagrams", W_DATAGRAMS_FROM_CLIENTS, "Datagrams of UDP sessions received."),
+    ("client_sent_datagrams", W_DATAGRAMS_TO_CLIENTS, "Datagrams sent to clients."),
 )
 PROXY_HEADER_FAILURES: Final[tuple[tuple[str, int], ...]] = (
     ("missing", W_PROXY_MISSING),
@@ -115,6 +128,7 @@ PROXY_HEADER_FAILURES: Final[tuple[tuple[str, int], ...]] = (
 )
 WORKER_GAUGES: Final[tuple[Row, ...]] = (
     ("connections", W_CONNECTIONS, "Client connections open."),
+    ("sessions", W_SESSIONS, "UDP sessions open."),
     ("idle_endpoint_connections", W_IDLE_ENDPOINT_CONNECTIONS, "Idle connections to endpoints."),
     ("worker_generation", W_GENERATION, "Generation of the snapshot that the worker runs."),
 )
@@ -215,17 +229,27 @@ class _BoardCollector(Collector):
             yield self._of_workers(_counter(name, meaning, _WORKER), cell)
         for name, cell, meaning in WORKER_GAUGES:
             yield self._of_workers(_gauge(name, meaning, _WORKER), cell)
+        ended = _counter("sessions_ended", "UDP sessions ended, by how.", ("worker", "end"))
+        dropped = _counter("dropped_datagrams", "Datagrams dropped, by why.", ("worker", "reason"))
+        yield self._by_label(ended, SESSION_ENDS, W_SESSION_ENDS)
+        yield self._by_label(dropped, DATAGRAM_DROPS, W_DATAGRAM_DROPS)
         floods = _counter(
             "http2_floods",
             "Client connections that were ended because of a flood, by kind.",
             (*_WORKER, "kind"),
         )
-        for number in range(self._board.workers):
-            at = self._board.worker(number) + W_HTTP2_FLOODS
-            for index, kind in enumerate(FLOODS):
-                floods.add_metric((str(number), kind), self._board.cells[at + index])
-        yield floods
+        yield self._by_label(floods, FLOODS, W_HTTP2_FLOODS)
         yield self._proxy_headers()
+
+    def _by_label(
+        self, metric: CounterMetricFamily, labels: Sequence[str], cell: int
+    ) -> CounterMetricFamily:
+        """A row of cells, one for each label."""
+        for worker in range(self._board.workers):
+            at = self._board.worker(worker) + cell
+            for index, label in enumerate(labels):
+                metric.add_metric((str(worker), label), self._board.cells[at + index])
+        return metric
 
     def _proxy_headers(self) -> Metric:
         failures = _counter(

@@ -49,6 +49,7 @@ from penstock.dataplane.board.layout import (
     W_IDLE_ENDPOINT_CONNECTIONS,
     W_REFUSED_LIMIT,
     W_REQUESTS,
+    W_SESSIONS,
     W_UNROUTED,
 )
 from penstock.dataplane.board.memory import Board
@@ -90,6 +91,7 @@ def _totals(board: Board) -> Document:
         "requests": board.worker_sum(W_REQUESTS),
         "accepted": board.worker_sum(W_ACCEPTED),
         "connections": board.worker_sum(W_CONNECTIONS),
+        "sessions": board.worker_sum(W_SESSIONS),
         "refused_by_limit": board.worker_sum(W_REFUSED_LIMIT),
         "bad_requests": board.worker_sum(W_BAD_REQUESTS),
         "unrouted": board.worker_sum(W_UNROUTED),
@@ -243,6 +245,7 @@ def _worker(worker: WorkerView, board: Board) -> Document:
     at = board.worker(worker.index)
     shown: Document = msgspec.to_builtins(worker)
     shown["connections"] = board.cells[at + W_CONNECTIONS]
+    shown["sessions"] = board.cells[at + W_SESSIONS]
     shown["idle_endpoint_connections"] = board.cells[at + W_IDLE_ENDPOINT_CONNECTIONS]
     shown["requests"] = board.cells[at + W_REQUESTS]
     return shown

@@ -87,9 +87,11 @@ def _headline(document: dict[str, Any], now: float) -> Text:
     line.append(ready, style="green" if document["ready"] else _BAD)
     addresses = ", ".join(f"{each['scheme']}://{each['address']}" for each in document["listeners"])
     totals = document["totals"]
+    sessions = f"{totals['sessions']} UDP sessions, " if totals["sessions"] else ""
     line.append(
         f", up {_ago(document['started_at'], now)}, generation {document['generation']}\n"
-        f"{addresses}: {totals['connections']} clients connected, {totals['requests']} requests"
+        f"{addresses}: {totals['connections']} clients connected, {sessions}"
+        f"{totals['requests']} requests"
     )
     return line
 

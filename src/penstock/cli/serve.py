@@ -16,6 +16,7 @@ Examples:
   penstock serve http://10.0.0.1:8000 http://10.0.0.2:8000
   penstock serve http://gpu1:8000 http://gpu2:8000 --listen 0.0.0.0:8080 \\
       --kind llm --health-check /health
+  penstock serve udp://10.0.0.7:7101 udp://10.0.0.8:7101 --listen 0.0.0.0:7777
   penstock serve --config penstock.yaml"""
 _CONFIGURATIONS: Final = (".yaml", ".yml", ".toml", ".json")
 _TOKEN_VARIABLE: Final = "PENSTOCK_ADMIN_TOKEN"  # noqa: S105
@@ -30,7 +31,13 @@ _TOKEN_VARIABLE: Final = "PENSTOCK_ADMIN_TOKEN"  # noqa: S105
     type=click.Path(path_type=Path, dir_okay=False),
     help="Configuration file (YAML, TOML or JSON), used instead of URLs and options.",
 )
-@click.option("--listen", multiple=True, metavar="HOST:PORT", help="Default: 127.0.0.1:8080.")
+@click.option(
+    "--listen",
+    multiple=True,
+    metavar="HOST:PORT",
+    help="Speaks what the endpoints do; tcp:// or udp:// before it says so outright. Default: "
+    "127.0.0.1:8080.",
+)
 @click.option(
     "--kind", metavar="http|llm", help="llm: the endpoints serve language models. Default: http."
 )

@@ -69,8 +69,8 @@ def _pool(parts: Parts, pool: Pool) -> PoolView:
 
 
 def _scheme(pool: Pool, endpoint: Endpoint) -> str:
-    if pool.protocol == "tcp":
-        return "tcp"
+    if pool.protocol != "http":
+        return pool.protocol
     return "h2c" if endpoint.http2 else "https" if endpoint.tls else "http"
 
 

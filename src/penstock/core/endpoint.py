@@ -43,6 +43,7 @@ class Endpoint:
     guarded: bool = False  # by more than ``max_in_flight``: ask ``has_room``
     exact_slot: int = -1  # its place in the exact prefix index; -1 while it is not there
     models: dict[str, str] | None = None  # names it serves, and their parents; None: not known
+    removed: bool = False  # it is configured no more
     models_awaited: bool = False  # what it serves is being found out: until then it serves no model
 
     def __init__(

@@ -15,6 +15,7 @@ from penstock.dataplane.io.tls import ClientContexts
 from penstock.dataplane.pool.model_waits import ToldAtOnce
 from penstock.dataplane.record.request_log import RequestLog, tell_time_by
 from penstock.dataplane.route.planner import Planner
+from penstock.dataplane.tunnel.outlets import Outlets
 
 
 class Context:
@@ -35,12 +36,14 @@ class Context:
         self.supervisor: ToldAtOnce = ToldAtOnce()
         self.stopping: bool = False
         self.clients: int = 0  # connections open
+        self.sessions: int = 0  # of UDP
         self.prompt_bytes: int = 0  # of bodies that are read whole, as long as they are kept
         self.prompt_room: int = 0  # for them
         # Accepting pauses above this, so that clients never take the descriptors that their own
         # requests need for connections to endpoints.
         limit = getrlimit(RLIMIT_NOFILE)[0]
         self.max_descriptors: int = limit - max(limit // 8, min(32, limit // 2))
+        self.outlets: Outlets = Outlets(self.loop, self.counters.values, self.max_descriptors)
         self.date: bytes = b""  # of this second, as Date has it
         self.date_line: bytes = b""  # the same as a field, with the line's end before it
         self._second: int = 0

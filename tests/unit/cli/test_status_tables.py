@@ -136,7 +136,7 @@ def status(kind: str) -> dict[str, Any]:
         "ready": True,
         "unready_reasons": [],
         "listeners": [{"address": "127.0.0.1:8080", "scheme": "http"}],
-        "totals": {"connections": 1, "requests": 2},
+        "totals": {"connections": 1, "sessions": 0, "requests": 2},
         "started_at": time.time(),
         "generation": 1,
         "window_s": 55.0,

@@ -65,6 +65,10 @@ listeners:
   mail:
     address: "[::1]:8445"
     pool: relayed
+  arena:
+    address: "[::1]:8445"
+    pool: arena
+    limits: {sessions: 1000, amplification: 5, datagrams_per_s: 200}
   plain:
     address: "[::1]:8446"
     http2: off
@@ -232,6 +236,12 @@ pools:
     timeouts: {tunnel_idle: 2h}
     health_check: {kind: tcp, send: 'a\\r\\n\\x00', expect: "hex:2b4f4b"}
     proxy_protocol: v2
+  arena:
+    endpoints: udp://10.0.3.1:7101
+    policy: maglev
+    hash_key: {bytes: {offset: 4, length: 8}}
+    timeouts: {session_idle: 30s}
+    health_check: {kind: udp, send: "hex:00ff", expect: pong}
 """
 
 

@@ -103,12 +103,13 @@ def test_the_full_document_says_what_it_says(full: Configured, tmp_path: Path) -
     assert listener.timeouts.tls_handshake_s == 0.25
     assert listener.limits.body_bytes == 8 * 1024 * 1024
     assert listener.trusted_proxies == ("10.0.0.0/8", "192.0.2.1/32")
-    mail, named, chat, _, substituted, _ = world.routes
+    mail, arena, named, chat, _, substituted, _ = world.routes
     assert mail == snapshot.Route(
         "mail",
         match=snapshot.Match(listeners=("mail",)),
         pools=(snapshot.WeightedPool("relayed"),),
     )
+    assert arena.match.listeners == ("arena",)
     assert named.match == snapshot.Match(
         listeners=("line", "mail"),
         server_names=("*.mail.example.com",),
@@ -118,6 +119,7 @@ def test_the_full_document_says_what_it_says(full: Configured, tmp_path: Path) -
         "http",
         "tls-passthrough",
         "tcp",
+        "udp",
         "http",
     ]
     assert listener.allow == ("10.0.0.0/8", "2001:db8::/32")

@@ -132,7 +132,10 @@ def test_what_was_likely_meant(text: str, expected: str, tmp_path: Path) -> None
         ("routes: [{pool: a, request_headers: {remove: Connection}}]", "cannot be edited"),
         ("health_check: health", "`off`, `tcp`, a path or a mapping is needed, not 'health'"),
         ("health_check: {kind: tcp, path: /}", "`path` has no meaning for a check of kind tcp"),
-        ("health_check: {kind: htp}", "'http' or 'tcp' is needed, not 'htp'; did you mean 'http'?"),
+        (
+            "health_check: {kind: htp}",
+            "'http', 'tcp' or 'udp' is needed, not 'htp'; did",
+        ),
         ("health_check: {expect_statuses: 399-200}", "did you mean 200-399?"),
         ("health_check: {path: /, expect_statuses: []}", "no endpoint could ever be up"),
         ("health_check: {fast_interval: 10s}", "`fast_interval` is longer than `interval`"),
@@ -153,7 +156,10 @@ def test_what_was_likely_meant(text: str, expected: str, tmp_path: Path) -> None
             "pools: {a: {endpoints: a:1, sticky: {keys: x, same_site: None}}}",
             "browsers refuse `same_site: None` without `secure: true`",
         ),
-        ("pools: {a: {endpoints: a:1, hash_key: user}}", "`source`, `path` or a mapping such as"),
+        (
+            "pools: {a: {endpoints: a:1, hash_key: user}}",
+            "`source`, `source_port`, `path` or",
+        ),
         ("pools: {a: {endpoints: a:1, hash_key: {header: a, cookie: b}}}", "give exactly one of"),
         ("pools: {a: {endpoints: a:1, outlier: {max_ejection: 1s}}}", "`max_ejection` is shorter"),
         (

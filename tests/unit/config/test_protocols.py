@@ -5,12 +5,14 @@ from pathlib import Path
 import pytest
 
 from penstock.config.compile.snapshot import configure_endpoints
+from penstock.config.load.errors import ConfigError
 from tests.unit.config.documents import errors_of, load
 
 POOLS = """\
 pools:
   web: {endpoints: ["http://10.0.0.1:80"]}
   db: {endpoints: ["tcp://10.0.0.5:5432"]}
+  arena: {endpoints: ["udp://10.0.0.7:7101", "udp://10.0.0.8:7101"]}
 """
 
 
@@ -19,6 +21,51 @@ def test_tcp_endpoints_alone_make_a_listener_that_relays() -> None:
     (listener,) = made.snapshot.listeners
     (pool,) = made.snapshot.pools
     assert (listener.protocol, pool.protocol) == ("tcp", "tcp")
+
+
+@pytest.mark.parametrize("listen", ["127.0.0.1:0", "udp://127.0.0.1:0"])
+def test_udp_endpoints_alone_make_a_listener_of_datagrams(listen: str) -> None:
+    made = configure_endpoints(["udp://10.0.0.1:7101", "udp://10.0.0.2:7101"], listen=listen)
+    (listener,) = made.snapshot.listeners
+    (pool,) = made.snapshot.pools
+    assert (listener.protocol, pool.protocol) == ("udp", "udp")
+
+
+def test_listen_may_say_what_is_spoken(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match="no listener reaches it"):
+        configure_endpoints(["http://10.0.0.1:80"], listen="udp://127.0.0.1:0")
+    text = """\
+listen: [":8080", "udp://:8080"]
+routes: [{match: {hosts: a}, pool: web}, {pool: arena}]
+"""
+    made = load(text + POOLS, tmp_path)
+    assert [each.protocol for each in made.snapshot.listeners] == ["http", "udp"]
+
+
+def test_tcp_and_udp_may_share_a_port(tmp_path: Path) -> None:
+    text = """\
+listeners:
+  web: {address: "127.0.0.1:8080", pool: web}
+  arena: {address: "127.0.0.1:8080", pool: arena}
+"""
+    assert len(load(text + POOLS, tmp_path).snapshot.listeners) == 2
+    text += '  more: {address: "127.0.0.1:8080", pool: arena}\n'
+    (error,) = errors_of(text + POOLS, tmp_path)
+    assert "127.0.0.1:8080 is the address of listener 'arena' already" in error
+
+
+def test_udp_endpoint_at_the_port_of_a_tcp_listener_is_another(tmp_path: Path) -> None:
+    text = """\
+listeners:
+  web: {address: "127.0.0.1:8080"}
+  arena: {address: "127.0.0.1:9090", pool: arena}
+pools:
+  web: {endpoints: ["http://127.0.0.1:9090"]}
+  arena: {endpoints: ["udp://127.0.0.1:8080"]}
+"""
+    assert load(text, tmp_path).snapshot.pools[1].protocol == "udp"
+    text = text.replace("udp://127.0.0.1:8080", "udp://127.0.0.1:9090")
+    assert "is Penstock's own listener 'arena'" in "\n".join(errors_of(text, tmp_path))
 
 
 def test_listener_speaks_what_its_pool_does(tmp_path: Path) -> None:
@@ -41,7 +88,8 @@ listeners:
   web: {address: ":8080"}
   line: {address: ":5432", pool: db}
 """
-    made = load(text + POOLS, tmp_path).snapshot
+    pools = POOLS.replace("  arena:", "x-arena:")
+    made = load(text + pools, tmp_path).snapshot
     assert [(each.name, each.match.listeners) for each in made.routes] == [
         ("line", ("line",)),
         ("all", ("web",)),
@@ -87,6 +135,28 @@ routes:
         ("protocol: tcp", "routes: [{match: {path: /a}, pool: db}]", "nothing of HTTP to match"),
         ("protocol: tcp", "routes: [{pool: web}]", "no listener reaches it"),
         ("protocol: http", "routes: [{pool: db}]", "no listener reaches it"),
+        ("protocol: tcp", "routes: [{pool: arena}]", "give one `protocol: udp`"),
+        (
+            "protocol: udp, pool: db",
+            "",
+            "has tcp:// endpoints, and the listener is `protocol: udp`",
+        ),
+        ("protocol: udp, pool: arena, merge_slashes: true", "", "`protocol: udp` reads no HTTP"),
+        ("protocol: udp, pool: arena, proxy_protocol: accept", "", "not read of datagrams"),
+        ("protocol: udp, pool: arena, backlog: 5", "", "UDP has no connections"),
+        ("protocol: udp, pool: arena, timeouts: {keep_alive_idle: 1s}", "", "no connections"),
+        ("pool: web, limits: {sessions: 5}", "", "is of UDP"),
+        ("pool: arena, limits: {connections: 5}", "", "UDP has no connections"),
+        (
+            "protocol: udp",
+            "routes: [{match: {path: /a}, pool: arena}]",
+            "datagrams of udp:// endpoints are relayed unread: there is nothing of HTTP to match",
+        ),
+        (
+            "protocol: udp",
+            "routes: [{match: {server_names: a.b}, pool: arena}]",
+            "datagrams of udp listeners have none",
+        ),
         (
             "protocol: tcp",
             "routes: [{match: {listeners: line}, pool: web}]",
@@ -116,7 +186,30 @@ def test_what_does_not_fit_together_is_refused(
 @pytest.mark.parametrize(
     ("pool", "error"),
     [
-        ('endpoints: ["tcp://a:1", "http://a:1"]', "cannot be in one pool"),
+        (
+            'endpoints: ["tcp://a:1", "http://a:1"]',
+            "http:// and tcp:// endpoints cannot be in one pool: make one for each",
+        ),
+        ('endpoints: ["udp://a:1", "tcp://a:1"]', "tcp:// and udp:// endpoints cannot be in one"),
+        ('endpoints: ["udp://a:1"], kind: llm', "a pool of kind llm speaks HTTP"),
+        (
+            'endpoints: ["udp://a:1"], policy: maglev, hash_key: path',
+            "there are `source`, `source_port` and `bytes`",
+        ),
+        (
+            'endpoints: ["http://a:1"], policy: maglev, hash_key: {bytes: {length: 4}}',
+            "`bytes` is of udp:// endpoints",
+        ),
+        ('endpoints: ["udp://a:1"], health_check: tcp', "give the `port` to check, or write"),
+        ('endpoints: ["udp://a:1"], health_check: udp', "write {kind: udp, send: …}"),
+        ('endpoints: ["udp://a:1"], health_check: {kind: udp}', "needs `send`"),
+        ('endpoints: ["udp://a:1"], proxy_protocol: v2', "are not sent in datagrams"),
+        (
+            'endpoints: ["udp://a:1"], health_check: {kind: udp, send: "hex:0"}',
+            "come pairs of hexadecimal digits",
+        ),
+        ('endpoints: ["udp://a"]', "udp://a needs a port: udp://a:PORT"),
+        ('endpoints: ["udp://a:1/x"]', "udp:// knows no paths"),
         ('endpoints: ["tcp://a:1"], kind: llm', "a pool of kind llm speaks HTTP"),
         ('endpoints: ["tcp://a:1"], host_header: x', "has no effect"),
         ('endpoints: ["tcp://a:1"], request_headers: {set: {A: b}}', "has no effect"),
@@ -181,11 +274,11 @@ routes: [{{match: {{listeners: web}}, pool: main}}]
         ),
         (
             {"db": "health_check: {kind: http, send: x}"},
-            "`send` has a meaning for a check of kind tcp only",
+            "`send` has a meaning for checks of kind tcp and udp only",
         ),
         (
             {"db": "health_check: {path: /, expect: x}"},
-            "`expect` has a meaning for a check of kind tcp only",
+            "`expect` has a meaning for checks of kind tcp and udp only",
         ),
         (
             {"main": "endpoints: ['https://a:1'], health_check: {kind: tcp, expect: x}"},

@@ -15,6 +15,7 @@ from penstock.control.endpoint_contexts import EndpointContexts
 from penstock.control.endpoints.health_checker import CheckResult, CheckTarget, HealthChecker
 from penstock.core.snapshot import Endpoint, EndpointTls, HealthCheck
 from penstock.wire.proxy_protocol import LOCAL, ProxyHeader
+from tests.harness.datagrams import UdpEndpoint
 from tests.harness.endpoint import (
     EndpointConnection,
     Script,
@@ -383,3 +384,27 @@ class TestTls:
     ) -> None:
         with self.endpoint(authority, "other.example") as place:
             assert (await self.probe(checker, place, EndpointTls(verify=False))).passed
+
+
+def asked(expect: bytes = b"") -> HealthCheck:
+    return HealthCheck(kind="udp", send=b"\0ping", expect=expect, timeout_s=0.3)
+
+
+async def test_datagram_is_sent_and_its_answer_judged(checker: HealthChecker) -> None:
+    with UdpEndpoint() as endpoint:
+        for expect in (b"", b"\0ping"):
+            assert (await checker.check(target(endpoint, asked(expect)))).passed
+        assert endpoint.payloads() == [b"\0ping"] * 2
+        wrong = await checker.check(target(endpoint, asked(b"pong")))
+        assert wrong == CheckResult(False, "answered without b'pong'")
+
+
+async def test_silence_and_an_empty_place_are_told_apart(checker: HealthChecker) -> None:
+    with UdpEndpoint(lambda data: []) as silent:
+        assert (await checker.check(target(silent, asked()))).detail == "no answer within 0.3 s"
+        place = target(silent, asked()).endpoint
+        assert await checker.takes_datagrams(place, 0.1)
+    gone = await checker.check(target(silent, asked()))
+    assert not gone.passed
+    assert "refused" in gone.detail.lower()
+    assert not await checker.takes_datagrams(place, 5.0)

@@ -3,6 +3,7 @@
 import socket
 
 import pytest
+from msgspec.structs import replace
 
 from penstock.control.workers.sockets import ListenError, ListeningSockets
 from tests.unit.control.worlds import listener
@@ -82,3 +83,28 @@ def test_an_address_of_another_machine_is_refused(sockets: ListeningSockets) -> 
 def test_an_unknown_host_name_is_refused(sockets: ListeningSockets) -> None:
     with pytest.raises(ListenError, match=r"cannot listen on nowhere\.invalid:8080"):
         sockets.open([listener("a", 8080, "nowhere.invalid")])
+
+
+def test_sockets_for_datagrams_are_kept_like_others_and_need_a_port_of_their_own(
+    sockets: ListeningSockets, free_port: int
+) -> None:
+    web = listener("web", free_port)
+    arena = replace(listener("arena", free_port), protocol="udp")
+    sockets.open([web, arena])
+    first, second = sockets.of_worker(arena, 0), sockets.of_worker(arena, 1)
+    assert first.type == second.type == socket.SOCK_DGRAM
+    assert first.getsockname() == second.getsockname() == ("127.0.0.1", free_port)
+    assert sockets.of_worker(web, 0).type == socket.SOCK_STREAM
+    assert first.getsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF) >= 64 * 1024
+    sockets.open([web, arena])
+    sockets.close_except([arena])
+    assert sockets.of_worker(arena, 0) is first
+    assert first.fileno() >= 0
+
+
+def test_port_of_datagrams_that_another_has_is_refused(sockets: ListeningSockets) -> None:
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as other:
+        other.bind(("127.0.0.1", 0))
+        taken = replace(listener("arena", other.getsockname()[1]), protocol="udp")
+        with pytest.raises(ListenError, match="another program, or another Penstock"):
+            sockets.open([taken])

@@ -37,7 +37,7 @@ SIZES = {
 # section's layout number, and puts both here.
 KNOWN = {
     "header": (11, "afd20c60"),
-    "workers": (3, "d1dd77c2"),
+    "workers": (4, "e80857b8"),
     "endpoint states": (1, "1bbcbbf0"),
     "engine reports": (2, "457e0158"),
     "endpoint load": (1, "a4e23bfe"),

@@ -21,33 +21,42 @@ _ANY_OF_BOTH: Final = "::"  # takes IPv4 too, see control/workers/sockets.py
 
 
 def check_addresses(
-    listeners: Mapping[str, tuple[Address, Location]], admin: Address | None, findings: Findings
+    listeners: Mapping[str, tuple[snapshot.Listener, Location]],
+    admin: Address | None,
+    findings: Findings,
 ) -> None:
-    """Every address can be listened on beside the others."""
-    taken: list[tuple[Address, str]] = []
-    wanted = [(address, at, f"listener {name!r}") for name, (address, at) in listeners.items()]
+    """Every address can be listened on beside the others; ports of TCP and of UDP are others."""
+    taken: list[tuple[Address, bool, str]] = []
+    wanted = [
+        (Address(each.host, each.port), each.protocol == "udp", at, f"listener {name!r}")
+        for name, (each, at) in listeners.items()
+    ]
     if admin is not None:
-        wanted.append((admin, ("admin",), "the admin address"))
-    for address, at, who in wanted:
-        for other, owner in taken:
+        wanted.append((admin, False, ("admin",), "the admin address"))
+    for address, datagrams, at, who in wanted:
+        for other, others_datagrams, owner in taken:
+            if datagrams != others_datagrams:
+                continue
             if address == other and address.port:
                 findings.wrong(at, f"{address} is the address of {owner} already")
             elif _overlap(address, other):
                 findings.wrong(at, f"{address} cannot be listened on beside {other} of {owner}")
-        taken.append((address, who))
+        taken.append((address, datagrams, who))
         if not _may_be_here(address.host):
             findings.doubtful(at, f"this machine has no address {address.host}")
 
 
 def check_endpoints(
     pools: Iterable[tuple[snapshot.Pool, Location]],
-    listeners: Mapping[str, Address],
+    listeners: Mapping[str, snapshot.Listener],
     findings: Findings,
 ) -> None:
     """No endpoint is a listener: each request to it would come back, again and again."""
     for pool, at in pools:
         for index, endpoint in enumerate(pool.endpoints):
             for name, address in listeners.items():
+                if (pool.protocol == "udp") != (address.protocol == "udp"):
+                    continue
                 if endpoint.port == address.port and _leads_to(endpoint.host, address.host):
                     findings.wrong(
                         (*at, "endpoints", index),

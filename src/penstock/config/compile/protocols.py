@@ -12,7 +12,7 @@ from penstock.config.load.errors import Location, did_you_mean
 from penstock.config.load.findings import Findings
 from penstock.core import snapshot
 
-Spoken = Literal["http", "tcp"]
+Spoken = Literal["http", "tcp", "udp"]
 
 # Keys of a pool that mean nothing where bytes are relayed unread.
 _HTTP_POOL_KEYS: Final = (
@@ -29,12 +29,23 @@ _HTTP_POOL_KEYS: Final = (
 _HTTP_LISTENER_KEYS: Final = ("merge_slashes",)
 # Of a pool whose connections begin with a PROXY header: they are not kept.
 _KEPT_CONNECTION_KEYS: Final = ("max_idle", "idle_timeout", "max_requests")
-_RELAYED: Final = "bytes of tcp:// endpoints are relayed unread"
+_CONNECTION_KEYS: Final = ("tls", "timeouts", "backlog")
+_UDP_LIMITS: Final = ("sessions", "amplification", "datagrams_per_s")
+_RELAYED: Final[dict[Spoken, str]] = {
+    "tcp": "bytes of tcp:// endpoints are relayed unread",
+    "udp": "datagrams of udp:// endpoints are relayed unread",
+}
+# What of their first bytes may be hashed; else there is only the client's address.
+_HASHED: Final[dict[Spoken, tuple[str, ...]]] = {
+    "http": ("source", "path", "header", "cookie", "query"),
+    "tcp": ("source",),
+    "udp": ("source", "source_port", "bytes"),
+}
 
 
 def spoken_on(listener: snapshot.Listener) -> Spoken:
     """What its clients speak, as far as Penstock understands it."""
-    return "http" if listener.protocol == "http" else "tcp"
+    return "tcp" if listener.protocol == "tls-passthrough" else listener.protocol
 
 
 def spoken_by(pool: Pool, at: Location, findings: Findings) -> Spoken:
@@ -46,33 +57,57 @@ def spoken_by(pool: Pool, at: Location, findings: Findings) -> Spoken:
     if len(found) > 1:
         findings.wrong(
             (*at, "endpoints"),
-            "tcp:// and http:// endpoints cannot be in one pool: make two, each with its route",
+            f"{' and '.join(f'{each}://' for each in reversed(found))} endpoints cannot be in one "
+            "pool: make one for each, with its own route",
         )
     spoken = found[0] if found else "http"
-    if spoken == "tcp":
-        _check_relayed(pool, at, findings)
+    if spoken != "http":
+        _check_relayed(pool, spoken, at, findings)
+    _check_hash_key(pool, spoken, at, findings)
     return spoken
 
 
-def _check_relayed(pool: Pool, at: Location, findings: Findings) -> None:
+def _check_hash_key(pool: Pool, spoken: Spoken, at: Location, findings: Findings) -> None:
+    kind = pool.hash_key.compiled().kind if pool.hash_key is not None else "source"
+    if kind in _HASHED[spoken]:
+        return
+    if spoken == "http":
+        findings.wrong((*at, "hash_key"), f"`{kind}` is of udp:// endpoints")
+    elif spoken == "tcp":
+        findings.wrong(
+            (*at, "hash_key"),
+            f"{_RELAYED[spoken]}, so `source`, the client's address, is all there is",
+        )
+    else:
+        findings.wrong(
+            (*at, "hash_key"),
+            f"{_RELAYED[spoken]}: there are `source`, `source_port` and `bytes`",
+        )
+
+
+def _check_relayed(pool: Pool, spoken: Spoken, at: Location, findings: Findings) -> None:
+    why = _RELAYED[spoken]
     if pool.kind == "llm":
-        findings.wrong((*at, "kind"), f"a pool of kind llm speaks HTTP; {_RELAYED}")
+        findings.wrong((*at, "kind"), f"a pool of kind llm speaks HTTP; {why}")
     for key in _HTTP_POOL_KEYS:
         if key in pool.model_fields_set and getattr(pool, key) is not None:
-            findings.wrong((*at, key), f"has no effect: {_RELAYED}")
-    if pool.hash_key is not None and pool.hash_key.compiled().kind != "source":
-        findings.wrong(
-            (*at, "hash_key"), f"{_RELAYED}, so `source`, the client's address, is all there is"
-        )
+            findings.wrong((*at, key), f"has no effect: {why}")
     for index, endpoint in enumerate(pool.endpoints):
         for key in ("headers", "kv_events", "models"):
             if getattr(endpoint, key):
-                findings.wrong((*at, "endpoints", index, key), f"has no effect: {_RELAYED}")
+                findings.wrong((*at, "endpoints", index, key), f"has no effect: {why}")
+    check = pool.health_check
+    if spoken == "udp" and check is not None and check.kind != "udp" and not check.port:
+        findings.wrong(
+            (*at, "health_check"),
+            f"`kind: {check.kind}` connects by TCP, and the endpoints are udp://: give the `port` "
+            "to check, or write {kind: udp, send: …}",
+        )
 
 
 def protocol_of(
     listener: Listener, pools: Mapping[str, snapshot.Pool], only: str
-) -> Literal["http", "tcp", "tls-passthrough"]:
+) -> Literal["http", "tcp", "tls-passthrough", "udp"]:
     """What its clients speak, where it does not say: what its pool does, or the ``only`` one."""
     if listener.protocol is not None:
         return listener.protocol
@@ -92,7 +127,7 @@ def check_listener(
     if name is not None and name not in pools:
         findings.wrong((*at, "pool"), f"no pool is called {name!r}{did_you_mean(name, pools)}")
     elif name is not None:
-        spoken = "http" if protocol == "http" else "tcp"
+        spoken = "tcp" if protocol == "tls-passthrough" else protocol
         if pools[name].protocol != spoken:
             findings.wrong(
                 (*at, "pool"),
@@ -110,6 +145,14 @@ def check_listener(
         for key in _HTTP_LISTENER_KEYS:
             if key in listener.model_fields_set:
                 findings.wrong((*at, key), f"has no effect: `protocol: {protocol}` reads no HTTP")
+    if protocol == "udp":
+        for key in _CONNECTION_KEYS:
+            if key in listener.model_fields_set and getattr(listener, key) is not None:
+                findings.wrong((*at, key), "has no effect: UDP has no connections")
+    for key in sorted(listener.limits.model_fields_set):
+        if (key in _UDP_LIMITS) != (protocol == "udp"):
+            why = "UDP has no connections" if protocol == "udp" else "this is of UDP"
+            findings.wrong((*at, "limits", key), f"has no effect: {why}")
 
 
 def _check_proxy_headers(
@@ -123,6 +166,8 @@ def _check_proxy_headers(
                 f"has no effect: `protocol: {protocol}` reads no HTTP; `proxy_protocol: require` "
                 "reads PROXY headers",
             )
+    elif protocol == "udp":
+        findings.wrong((*at, "proxy_protocol"), "PROXY headers are not read of datagrams")
     elif not listener.trusted_proxies:
         findings.wrong(
             (*at, "proxy_protocol"),
@@ -152,6 +197,8 @@ def check_proxy_preface(pool: Pool, engine: bool, at: Location, findings: Findin
     """What does not go with connections that begin with a PROXY header."""
     if pool.proxy_protocol == "off":
         return
+    if any(endpoint.url.protocol == "udp" for endpoint in pool.endpoints):
+        findings.wrong((*at, "proxy_protocol"), "PROXY headers are not sent in datagrams")
     if pool.kind == "llm" or engine:
         findings.wrong(
             (*at, "proxy_protocol"),
@@ -214,9 +261,11 @@ def _placed(
             findings.wrong(
                 (*at, "match", "listeners"), f"the listener {name!r} is {theirs}, and {what}"
             )
-    if spoken == "tcp":
-        _check_connection_route(route, at, findings)
-    elif match.server_names:
+    if spoken != "http":
+        _check_connection_route(route, spoken, at, findings)
+    if spoken == "udp" and match.server_names:
+        findings.wrong((*at, "match", "server_names"), "datagrams of udp listeners have none")
+    elif spoken == "http" and match.server_names:
         findings.wrong(
             (*at, "match", "server_names"),
             "has no effect: requests are matched by `hosts`; server names are of "
@@ -242,8 +291,11 @@ def _placed(
     return replace(route, match=replace(match, listeners=same))
 
 
-def _check_connection_route(route: snapshot.Route, at: Location, findings: Findings) -> None:
+def _check_connection_route(
+    route: snapshot.Route, spoken: Spoken, at: Location, findings: Findings
+) -> None:
     match = route.match
+    why = _RELAYED[spoken]
     given = {
         "hosts": match.hosts,
         "path": match.path_kind != "any",
@@ -252,7 +304,7 @@ def _check_connection_route(route: snapshot.Route, at: Location, findings: Findi
     }
     for key, value in given.items():
         if value:
-            findings.wrong((*at, "match", key), f"{_RELAYED}: there is nothing of HTTP to match")
+            findings.wrong((*at, "match", key), f"{why}: there is nothing of HTTP to match")
     changes = {
         "mirror": route.mirror,
         "rewrite": route.rewrite,
@@ -261,4 +313,4 @@ def _check_connection_route(route: snapshot.Route, at: Location, findings: Findi
     }
     for key, change in changes.items():
         if change:
-            findings.wrong((*at, key), f"has no effect: {_RELAYED}")
+            findings.wrong((*at, key), f"has no effect: {why}")

@@ -145,16 +145,15 @@ def _check_conflicts(
     findings: Findings,
 ) -> None:
     """What would end a start although each part is right by itself."""
-    addresses = {name: Address(each.host, each.port) for name, each in listeners.items()}
     admin = document.admin.address if document.admin is not None else None
     check_addresses(
-        {name: (addresses[name], at) for name, (_, at) in _named_listeners(document).items()},
+        {name: (listeners[name], at) for name, (_, at) in _named_listeners(document).items()},
         admin,
         findings,
     )
     short = document.pools is None
     places = [(pool, () if short else ("pools", name)) for name, pool in pools.items()]
-    check_endpoints(places, addresses, findings)
+    check_endpoints(places, listeners, findings)
     if document.request_log.path:
         check_file(findings.path(document.request_log.path), ("request_log",), findings)
     for pool, at in places:
@@ -215,7 +214,13 @@ def _named_listeners(document: Document) -> dict[str, tuple[Listener, Location]]
     addresses = document.listen if document.listen is not None else (DEFAULT_LISTEN,)
     names = [ONLY, *[f"{ONLY}-{number}" for number in range(2, len(addresses) + 1)]]
     return {
-        name: (Listener(address=address), ("listen", index))
+        name: (
+            Listener(
+                address=Address(address.host, address.port),
+                protocol=address.protocol or None,  # type: ignore[arg-type]  # one of three
+            ),
+            ("listen", index),
+        )
         for index, (name, address) in enumerate(zip(names, addresses, strict=False))
     }
 
@@ -223,7 +228,7 @@ def _named_listeners(document: Document) -> dict[str, tuple[Listener, Location]]
 def _compile_listener(
     name: str,
     listener: Listener,
-    protocol: Literal["http", "tcp", "tls-passthrough"],
+    protocol: Literal["http", "tcp", "tls-passthrough", "udp"],
     at: Location,
     findings: Findings,
 ) -> snapshot.Listener:

@@ -77,10 +77,10 @@ def _authority_or_empty(value: object) -> str:
 class HealthCheck(Section):
     """Active checks. `health_check: /health` stands for HTTP with that path, `tcp` for TCP."""
 
-    kind: Literal["http", "tcp"] = setting(
+    kind: Literal["http", "tcp", "udp"] = setting(
         _CHECK.kind,
-        "`http` sends a request; `tcp` connects, sends `send` and awaits `expect`. `http` when a "
-        "`path` is given.",
+        "`http` sends a request; `tcp` connects, sends `send` and awaits `expect`; `udp` sends "
+        "`send` and awaits an answer. `http` when a `path` is given.",
     )
     method: Token = setting(_CHECK.method, "Method of the request.")
     path: RequestTarget = setting(_CHECK.path, "Path of the request, with its query if it has one.")
@@ -98,13 +98,13 @@ class HealthCheck(Section):
     )
     send: CheckBytes = setting(
         _CHECK.send,
-        "Of kind `tcp`: what is sent first. Text, in which `\\r`, `\\n`, `\\t`, `\\0`, `\\xHH` and "
-        "`\\\\` are escapes; or `hex:` and hexadecimal digits. Empty: nothing.",
+        "Of kinds `tcp` and `udp`: what is sent first. Text, in which `\\r`, `\\n`, `\\t`, `\\0`, "
+        "`\\xHH` and `\\\\` are escapes; or `hex:` and hexadecimal digits. Empty: nothing.",
     )
     expect: CheckBytes = setting(
         _CHECK.expect,
-        "Of kind `tcp`: what the first 64 KiB that come must contain, written like `send`. Empty: "
-        "nothing is awaited.",
+        "What the first 64 KiB that come must contain, or the answer of kind `udp`, written like "
+        "`send`. Empty: nothing is awaited by `tcp`, and any answer by `udp`.",
     )
     port: Port = setting(_CHECK.port, "Port to check. 0: the endpoint's own.")
     interval: PositiveDuration = setting(_CHECK.interval_s, "Time between two checks.")
@@ -124,11 +124,13 @@ class HealthCheck(Section):
     def _consistent(self) -> "HealthCheck":
         over_http = {"method", "path", "host", "headers", "expect_statuses", "expect_body"}
         given = sorted(over_http & self.model_fields_set)
-        if self.kind == "tcp" and given:
-            raise ValueError(f"`{given[0]}` has no meaning for a check of kind tcp")
+        if self.kind != "http" and given:
+            raise ValueError(f"`{given[0]}` has no meaning for a check of kind {self.kind}")
         for key in ("send", "expect"):
             if self.kind == "http" and getattr(self, key):
-                raise ValueError(f"`{key}` has a meaning for a check of kind tcp only")
+                raise ValueError(f"`{key}` has a meaning for checks of kind tcp and udp only")
+        if self.kind == "udp" and not self.send:
+            raise ValueError("a check of kind udp needs `send`: what endpoints answer to")
         if "fast_interval" in self.model_fields_set and self.fast_interval > self.interval:
             raise ValueError("`fast_interval` is longer than `interval`")
         if not self.expect_statuses:
@@ -152,6 +154,8 @@ def spelled_check(value: Any) -> Any:
             return None
         case "tcp" | "http":
             return {"kind": value}
+        case "udp":
+            raise ValueError("write {kind: udp, send: …}: what endpoints answer to")
         case str() if value.startswith("/"):
             return {"kind": "http", "path": value}
         case str():

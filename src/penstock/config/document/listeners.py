@@ -8,6 +8,7 @@ from penstock.config.document.section import Section, required, setting
 from penstock.config.document.values import (
     Count,
     Duration,
+    FactorOrOff,
     Flag,
     ListenAddress,
     Network,
@@ -122,6 +123,20 @@ class Limits(Section):
         _LIMITS.requests_per_connection,
         "Requests served on one connection before it is closed. 0: no limit.",
     )
+    sessions: PositiveCount = setting(
+        _LIMITS.sessions,
+        "UDP sessions open at once, over all workers, each of which holds its share. For one more, "
+        "the one that has been idle for the longest ends.",
+    )
+    amplification: FactorOrOff = setting(
+        _LIMITS.amplification,
+        "Bytes, heads included, that a UDP source gets for each that it sent, until it goes on "
+        "sending after a first reply: its address may be forged. `off`: any number.",
+    )
+    datagrams_per_s: Count = setting(
+        _LIMITS.datagrams_per_s,
+        "Datagrams a second from one source address, at each worker. 0: no limit.",
+    )
 
 
 class Http2(Section):
@@ -146,11 +161,11 @@ class Listener(Section):
     """An address that clients connect to."""
 
     address: ListenAddress = required("`host:port`, `[ipv6]:port`, or `:port` for every interface.")
-    protocol: Literal["http", "tcp", "tls-passthrough"] | None = setting(
+    protocol: Literal["http", "tcp", "tls-passthrough", "udp"] | None = setting(
         None,
         "`http`; `tcp`: connections are relayed unread; `tls-passthrough`: the same, routed by the "
-        "server name that clients ask for, never decrypted. Default: `http`; `tcp` where its pool "
-        "has `tcp://` endpoints.",
+        "server name that clients ask for, never decrypted; `udp`: datagrams are relayed. Default: "
+        "what its pool's endpoints speak.",
     )
     pool: str | None = setting(None, "The pool that serves it, instead of `routes`.")
     tls: Annotated[ListenerTls, BeforeValidator(_certificates)] | None = setting(

@@ -18,6 +18,7 @@ from penstock.config.document.values import (
     Address,
     Authority,
     ListenAddress,
+    ListenUrl,
     Name,
     OneOrMany,
     PositiveDuration,
@@ -90,8 +91,10 @@ def _spell_request_log(log: snapshot.RequestLog) -> str:
 class Document(Section):
     """A whole configuration. `listen` and `endpoints` are enough; the rest adds to them."""
 
-    listen: OneOrMany[ListenAddress] | None = setting(
-        None, f"Address or addresses of plain HTTP listeners. Default: `{DEFAULT_LISTEN}`."
+    listen: OneOrMany[ListenUrl] | None = setting(
+        None,
+        "Address or addresses of listeners, without TLS, that speak what their endpoints do. "
+        f"`udp://host:port` and the like say it outright. Default: `{DEFAULT_LISTEN}`.",
     )
     endpoints: Endpoints | None = setting(None, "Servers of a single pool, called `main`.")
     kind: Literal["http", "llm"] | None = setting(

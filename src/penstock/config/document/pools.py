@@ -60,7 +60,8 @@ ENGINE_RETRIED: Final = (429, 502, 503, 504)
 _TLS: Final = snapshot.EndpointTls()
 _PROBE: Final = snapshot.Probe()
 _DECISIONS: Final = snapshot.Decisions()
-_SCHEME_PORTS: Final = {"http": 80, "https": 443, "h2c": 80, "tcp": 0}  # 0: none is usual
+_SCHEME_PORTS: Final = {"http": 80, "https": 443, "h2c": 80, "tcp": 0, "udp": 0}  # 0: none is usual
+_RELAYED: Final[dict[str, Literal["http", "tcp", "udp"]]] = {"tcp": "tcp", "udp": "udp"}
 _OTHER_SCHEMES: Final = {
     "grpc": "; gRPC is spoken over HTTP/2: write h2c://",
     "grpcs": "; gRPC is spoken over HTTP/2: write https:// and `http2: on`",
@@ -82,12 +83,13 @@ class EndpointUrl:
     port: int
     tls: bool
     base_path: str = ""  # that all paths begin with there; without a slash at its end
-    protocol: Literal["http", "tcp"] = "http"
+    protocol: Literal["http", "tcp", "udp"] = "http"
     http2: bool = False  # with prior knowledge
 
 
 def parse_endpoint_url(value: object) -> EndpointUrl:
-    """``http://host:port``, ``https://host/base/path``, ``host:port`` or ``tcp://host:port``.
+    """``http://host:port``, ``https://host/base/path``, ``host:port``, ``tcp://host:port`` or
+    ``udp://host:port``.
 
     Raises ValueError.
     """
@@ -108,7 +110,8 @@ def parse_endpoint_url(value: object) -> EndpointUrl:
     if scheme not in _SCHEME_PORTS:
         other = _OTHER_SCHEMES.get(scheme, "")
         raise ValueError(
-            f"an endpoint's URL begins with http://, https://, h2c:// or tcp://, not {scheme}://{other}"
+            "an endpoint's URL begins with http://, https://, h2c://, tcp:// or udp://, not "
+            f"{scheme}://{other}"
         )
     authority, slash, beyond = rest.partition("/")
     if "@" in authority:
@@ -118,17 +121,17 @@ def parse_endpoint_url(value: object) -> EndpointUrl:
     base_path = parse_path(slash + beyond.rstrip("/")) if beyond.strip("/") else ""
     if any(segment in ("", ".", "..") for segment in base_path.split("/")[1:]):
         raise ValueError(f"{show(value)} has a path with an empty segment, `.` or `..`")
-    if scheme == "tcp" and base_path:
-        raise ValueError(f"{value}: tcp:// knows no paths; write tcp://{authority}")
+    if scheme in _RELAYED and base_path:
+        raise ValueError(f"{value}: {scheme}:// knows no paths; write {scheme}://{authority}")
     host, colon, port = authority.rpartition(":")
     if not colon or authority.endswith("]"):
-        if scheme == "tcp":
-            raise ValueError(f"{value} needs a port: tcp://{authority}:PORT")
+        if scheme in _RELAYED:
+            raise ValueError(f"{value} needs a port: {scheme}://{authority}:PORT")
         host, port = authority, str(_SCHEME_PORTS[scheme])
     number = parse_port(port)
     if number == 0:
         raise ValueError("an endpoint cannot have port 0")
-    protocol: Literal["http", "tcp"] = "tcp" if scheme == "tcp" else "http"
+    protocol = _RELAYED.get(scheme, "http")
     return EndpointUrl(
         parse_host(host), number, scheme == "https", base_path, protocol, http2=scheme == "h2c"
     )
@@ -142,7 +145,8 @@ class Endpoint(Section):
             "`http://host:port` or `https://host:port`; http where only `host:port` is given. A "
             "path, as in `https://host/openai`, comes before every path that is asked for there. "
             "`h2c://host:port`: HTTP/2 without TLS. "
-            "`tcp://host:port`: connections of `tcp` and `tls-passthrough` listeners."
+            "`tcp://host:port`: connections of `tcp` and `tls-passthrough` listeners. "
+            "`udp://host:port`: datagrams of `udp` listeners."
         )
     )
     name: Name | None = setting(
@@ -188,10 +192,21 @@ Endpoints = OneOrMany[
 ]
 
 
+class HashedBytes(Section):
+    """Where a token stands in datagrams. One that is too short is hashed by its source."""
+
+    offset: Count = setting(0, "How many bytes stand before it.")
+    length: PositiveCount = required("How many bytes it has.")
+
+
 class HashKey(Section):
-    """What hashing policies hash by: `source`, `path`, or one of these."""
+    """What hashing policies hash by: `source`, `source_port`, `path`, or one of these."""
 
     source: Flag = setting(False, "The client's address.")
+    source_port: Flag = setting(False, "The client's address and port, of UDP.")
+    bytes: HashedBytes | None = setting(
+        None, "Bytes of a UDP session's first datagram, such as a token."
+    )
     path: Flag = setting(False, "The path of the request.")
     header: OneOrMany[Token] = setting(
         (), "A request header, or several: the first one present is used."
@@ -202,12 +217,17 @@ class HashKey(Section):
     @model_validator(mode="after")
     def _exactly_one(self) -> "HashKey":
         if len([value for value in self._parts().values() if value]) != 1:
-            raise ValueError("give exactly one of `source`, `path`, `header`, `cookie`, `query`")
+            raise ValueError(
+                "give exactly one of `source`, `source_port`, `bytes`, `path`, `header`, `cookie`, "
+                "`query`"
+            )
         return self
 
-    def _parts(self) -> dict[str, str | bool | tuple[str, ...] | None]:
+    def _parts(self) -> dict[str, object]:
         return {
             "source": self.source,
+            "source_port": self.source_port,
+            "bytes": self.bytes,
             "path": self.path,
             "header": self.header,
             "cookie": self.cookie,
@@ -222,15 +242,20 @@ class HashKey(Section):
             return snapshot.HashKey("cookie", (self.cookie,))
         if self.query:
             return snapshot.HashKey("query", (self.query,))
+        if self.bytes:
+            return snapshot.HashKey("bytes", offset=self.bytes.offset, length=self.bytes.length)
+        if self.source_port:
+            return snapshot.HashKey("source_port")
         return snapshot.HashKey("path" if self.path else "source")
 
 
 def _hash_key(value: Any) -> Any:
-    if value in ("source", "path"):
+    if value in ("source", "source_port", "path"):
         return {value: True}
     if isinstance(value, str):
         raise ValueError(
-            f"`source`, `path` or a mapping such as {{header: X-User}} is needed, not {show(value)}"
+            "`source`, `source_port`, `path` or a mapping such as {header: X-User} is needed, not "
+            f"{show(value)}"
         )
     return value
 
@@ -255,6 +280,9 @@ class PoolTimeouts(Section):
     tunnel_idle: Duration = setting(
         _TIMEOUTS.tunnel_idle_s,
         "Time for which a relayed connection carries no byte in either direction.",
+    )
+    session_idle: PositiveDuration = setting(
+        _TIMEOUTS.session_idle_s, "A UDP session, without a datagram in either direction."
     )
 
     def compiled(self, kind: str) -> snapshot.PoolTimeouts:

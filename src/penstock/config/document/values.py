@@ -45,6 +45,7 @@ _PATH: Final = re.compile(r"/[\x21\x22\x24-\x3e\x40-\x7e]*")  # visible ASCII wi
 # A group in a template of `re.sub`; three digits would be the number of a character.
 _GROUP: Final = re.compile(r"\\[1-9][0-9]?(?![0-9])|\\g<\w+>")
 _REPLACEMENT: Final = re.compile(rf"(?:[\x21\x22\x24-\x3e\x40-\x5b\x5d-\x7e]|{_GROUP.pattern})*")
+LISTEN_SCHEMES: Final = ("http", "tcp", "udp")
 _TCP: Final = "an address such as 127.0.0.1:8080 is needed"
 _LONGEST_HINT: Final = 120  # characters
 _QUERY: Final = re.compile(r"[\x21\x22\x24-\x7e]*")
@@ -56,10 +57,12 @@ class Address:
 
     host: str
     port: int
+    protocol: str = ""  # http, tcp or udp, where it is said outright
 
     def __str__(self) -> str:
         host = f"[{self.host}]" if ":" in self.host else self.host
-        return f"{host}:{self.port}"
+        scheme = f"{self.protocol}://" if self.protocol else ""
+        return f"{scheme}{host}:{self.port}"
 
     def is_loopback(self) -> bool:
         """Whether only this machine reaches it."""
@@ -129,12 +132,38 @@ def parse_address(value: object) -> Address:
         raise ValueError(f"an address such as 127.0.0.1:8080 is needed, not {show(value)}")
     if value.startswith(("unix:", "/")):
         raise ValueError(f"{value}: sockets of the file system are not offered; {_TCP}")
+    scheme, found, address = value.partition("://")
+    if found and scheme in LISTEN_SCHEMES:
+        raise ValueError(f"write {address} here, and `protocol: {scheme}` beside it")
     host, colon, port = value.rpartition(":")
     if not colon:
         raise ValueError(f"an address needs a port, such as {value}:8080")
     if host in ("", "*"):
         host = "0.0.0.0"  # noqa: S104 -- ":8080" asks for every interface
     return Address(parse_host(host), parse_port(port))
+
+
+def parse_listen(value: object) -> Address:
+    """An ``Address`` that may say what is spoken there: ``udp://host:port``. Raises ValueError."""
+    if not isinstance(value, str):
+        return parse_address(value)
+    scheme, found, rest = value.partition("://")
+    if not found:
+        return parse_address(value)
+    if scheme not in LISTEN_SCHEMES:
+        raise ValueError(
+            f"{value}: one of {', '.join(f'{s}://' for s in LISTEN_SCHEMES)} is needed"
+        )
+    address = parse_address(rest)
+    return Address(address.host, address.port, scheme)
+
+
+def _factor_or_off(value: object) -> object:
+    return 0.0 if value == "off" or value is False else _number(value)
+
+
+def _spell_factor(value: float) -> float | str:
+    return value or "off"
 
 
 def parse_host(text: str) -> str:
@@ -381,9 +410,18 @@ PositiveCount = Annotated[int, Field(ge=1, le=_LARGEST_COUNT), BeforeValidator(_
 Share = Annotated[float, Field(ge=0, le=1), BeforeValidator(_number)]
 Weight = Annotated[float, Field(ge=0, le=1_000_000), BeforeValidator(_number)]
 Factor = Annotated[float, Field(ge=0, le=1_000_000), BeforeValidator(_number)]
+FactorOrOff = Annotated[
+    float,
+    Field(ge=0, le=1_000_000),
+    BeforeValidator(_factor_or_off),
+    PlainSerializer(_spell_factor, return_type=float | str),
+]
 Flag = Annotated[bool, BeforeValidator(_boolean)]
 ListenAddress = Annotated[
     Address, _reads(parse_address), PlainSerializer(str, return_type=str, when_used="unless-none")
+]
+ListenUrl = Annotated[
+    Address, _reads(parse_listen), PlainSerializer(str, return_type=str, when_used="unless-none")
 ]
 Authority = Annotated[str, _reads(parse_authority)]
 Port = Annotated[int, _reads(parse_port, Annotated[int, Field(ge=0, le=65535)])]

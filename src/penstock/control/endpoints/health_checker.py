@@ -1,7 +1,9 @@
-"""One active check of one endpoint: over HTTP, or a TCP connection with or without words."""
+"""One active check of one endpoint: over HTTP, a TCP connection with or without words, or UDP."""
 
 import asyncio
 import socket
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import Final
 
@@ -85,9 +87,28 @@ class HealthChecker:
         transport.abort()
         return True
 
+    async def takes_datagrams(self, endpoint: Endpoint, wait_s: float) -> bool:
+        """Whether nothing says within that time that nobody takes an empty datagram there."""
+        host, port = endpoint.connect_host, endpoint.port
+        try:
+            family = socket.getaddrinfo(host, port, flags=socket.AI_NUMERICHOST)[0][0]
+            with socket.socket(family, socket.SOCK_DGRAM) as sock:
+                sock.setblocking(False)
+                sock.connect((host, port))
+                sock.send(b"")  # asyncio's transports send no empty ones
+                async with asyncio.timeout(wait_s):
+                    await asyncio.get_running_loop().sock_recv(sock, 1)
+        except TimeoutError:
+            return True
+        except OSError:
+            return False
+        return True
+
     async def _check(self, target: CheckTarget) -> CheckResult:
         loop = asyncio.get_running_loop()
         endpoint = target.endpoint
+        if target.check.kind == "udp":
+            return await self._ask(endpoint, target.port, target.check)
         check = _TcpCheck if target.check.kind == "tcp" else _HttpCheck
         ended: asyncio.Future[CheckResult] = loop.create_future()
         context, name = None, None
@@ -118,6 +139,48 @@ class HealthChecker:
                 sock.close()
                 raise
         return sock
+
+    async def _ask(self, endpoint: Endpoint, port: int, check: HealthCheck) -> CheckResult:
+        """By a datagram; the first answer is judged."""
+        answered: asyncio.Future[CheckResult] = asyncio.get_running_loop().create_future()
+        async with _datagrams(endpoint, port, _UdpCheck(check.expect, answered)) as transport:
+            transport.sendto(check.send)
+            return await answered
+
+
+@asynccontextmanager
+async def _datagrams(
+    endpoint: Endpoint, port: int, protocol: asyncio.DatagramProtocol
+) -> AsyncIterator[asyncio.DatagramTransport]:
+    if endpoint.no_address:
+        raise OSError(endpoint.no_address)
+    transport, _ = await asyncio.get_running_loop().create_datagram_endpoint(
+        lambda: protocol, remote_addr=(endpoint.connect_host, port)
+    )
+    try:
+        yield transport
+    finally:
+        transport.abort()
+
+
+class _UdpCheck(asyncio.DatagramProtocol):
+    """Passes when an answer holds what is expected."""
+
+    def __init__(self, expected: bytes, answered: "asyncio.Future[CheckResult]") -> None:
+        self._expected = expected
+        self._answered = answered
+
+    def datagram_received(self, data: bytes, addr: object) -> None:
+        if self._answered.done():
+            return
+        if self._expected in data:
+            self._answered.set_result(CheckResult(True, "answered"))
+        else:
+            self._answered.set_result(CheckResult(False, f"answered without {self._expected!r}"))
+
+    def error_received(self, exc: Exception) -> None:
+        if not self._answered.done():
+            self._answered.set_result(CheckResult(False, reason_of(exc)))
 
 
 class _TcpCheck(asyncio.Protocol):

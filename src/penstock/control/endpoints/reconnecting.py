@@ -35,6 +35,10 @@ class Reconnecting:
 
     async def _try(self, pool: Pool, endpoint: Endpoint) -> None:
         async with self._room:
-            connects = self._checker.connects
-            if await connects(endpoint, pool.tls, _TIMEOUT_S, pool.proxy_protocol):
+            if pool.protocol == "udp":
+                reached = await self._checker.takes_datagrams(endpoint, _TIMEOUT_S)
+            else:
+                connects = self._checker.connects
+                reached = await connects(endpoint, pool.tls, _TIMEOUT_S, pool.proxy_protocol)
+            if reached:
                 self._outliers.reached(pool.name, endpoint.name)

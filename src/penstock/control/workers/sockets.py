@@ -1,7 +1,8 @@
 """Listening sockets: for every listener one ``SO_REUSEPORT`` socket per worker, kept open here.
 
-Because the supervisor holds them too, connections that wait in a dead worker's queue are served by
-its successor. A listener that is renamed keeps its sockets; only a new address opens others.
+Because the supervisor holds them too, connections and datagrams that wait in a dead worker's queue
+are served by its successor. A listener that is renamed keeps its sockets; only a new address opens
+others.
 """
 
 import errno
@@ -11,8 +12,10 @@ from typing import Final
 
 from penstock.control.workers.holders import holders_of
 from penstock.core.snapshot import Listener
+from penstock.dataplane.io.datagrams import IP_PKTINFO, LISTENER_ROOM_BYTES, ask_for_room
 
-ListenKey = tuple[str, int, str]  # host, port, and the listener's name where the port is 0
+# Host, port, the listener's name where the port is 0, and whether it takes datagrams.
+ListenKey = tuple[str, int, str, bool]
 Address = tuple[str, int]  # the real one
 
 _WHY: Final = {
@@ -28,7 +31,8 @@ class ListenError(Exception):
 
 def listen_key(listener: Listener) -> ListenKey:
     """The key of a listener's sockets."""
-    return listener.host, listener.port, "" if listener.port else listener.name
+    name = "" if listener.port else listener.name
+    return listener.host, listener.port, name, _takes_datagrams(listener)
 
 
 class ListeningSockets:
@@ -48,8 +52,9 @@ class ListeningSockets:
             for listener in listeners:
                 key = listen_key(listener)
                 if key in self._open:
-                    for sock in self._open[key]:
-                        sock.listen(listener.backlog)
+                    if not _takes_datagrams(listener):
+                        for sock in self._open[key]:
+                            sock.listen(listener.backlog)
                 else:
                     self._open[key] = self._open_all(listener)
                     self._ports[key] = self._open[key][0].getsockname()[1]
@@ -89,19 +94,21 @@ class ListeningSockets:
         sockets: list[socket.socket] = []
         try:
             family, address = _resolve(listener.host, listener.port)
+            bound = bound_for_datagrams if _takes_datagrams(listener) else _bound
             if listener.port and not self._may_share(listener.port):
-                _bound(family, address, shared=False).close()  # raises when somebody listens there
+                bound(family, address, shared=False).close()  # raises when somebody listens there
             for _ in range(self._workers):
-                sock = _bound(family, address, shared=True)
+                sock = bound(family, address, shared=True)
                 sockets.append(sock)
-                sock.listen(listener.backlog)
+                if not _takes_datagrams(listener):
+                    sock.listen(listener.backlog)
                 address = sock.getsockname()  # where the port is 0, the first one's counts
         except OSError as error:
             for sock in sockets:
                 sock.close()
             raise ListenError(
                 f"listener {listener.name!r} cannot listen on {shown}: "
-                f"{_reason(error, listener.port)}"
+                f"{_reason(error, 0 if _takes_datagrams(listener) else listener.port)}"
             ) from error
         return sockets
 
@@ -115,6 +122,32 @@ def _resolve(host: str, port: int) -> tuple[int, tuple[str, int]]:
     found = socket.getaddrinfo(host or None, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
     family, _, _, _, address = found[0]
     return family, address  # type: ignore[return-value]  # AF_INET6 has two more parts
+
+
+def _takes_datagrams(listener: Listener) -> bool:
+    return listener.protocol == "udp"
+
+
+def bound_for_datagrams(family: int, address: tuple[str, int], *, shared: bool) -> socket.socket:
+    """A socket for datagrams. On a wildcard address it tells which address each was sent to."""
+    sock = socket.socket(family, socket.SOCK_DGRAM)
+    try:
+        sock.setblocking(False)
+        if shared:  # SO_REUSEADDR would let anybody take datagrams away
+            sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
+        if family == socket.AF_INET6:
+            both = address[0] == "::"
+            sock.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 0 if both else 1)
+        ask_for_room(sock, LISTENER_ROOM_BYTES)
+        if address[0] == "::":
+            sock.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_RECVPKTINFO, 1)
+        elif address[0] == "0.0.0.0":  # noqa: S104 - compared with, not bound
+            sock.setsockopt(socket.IPPROTO_IP, IP_PKTINFO, 1)
+        sock.bind(address)
+    except BaseException:
+        sock.close()
+        raise
+    return sock
 
 
 def _bound(family: int, address: tuple[str, int], *, shared: bool) -> socket.socket:
@@ -136,5 +169,5 @@ def _bound(family: int, address: tuple[str, int], *, shared: bool) -> socket.soc
 
 def _reason(error: OSError, port: int) -> str:
     if error.errno == errno.EADDRINUSE:
-        return holders_of(port) or "another program, or another Penstock, listens there"
+        return (port and holders_of(port)) or "another program, or another Penstock, listens there"
     return _WHY.get(error.errno or 0, error.strerror or str(error))

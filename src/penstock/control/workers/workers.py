@@ -24,6 +24,7 @@ from penstock.dataplane.board.layout import (
     W_CONNECTIONS,
     W_HEARTBEAT_MS,
     W_IDLE_ENDPOINT_CONNECTIONS,
+    W_SESSIONS,
 )
 from penstock.dataplane.board.memory import Board
 from penstock.dataplane.pool.model_waits import MODELS_CHANGED, MODELS_WANTED
@@ -347,6 +348,7 @@ def forget_running(board: Board, worker: int) -> None:
         cells[at + P_LIMIT_MILLI] = 0
     at = board.worker(worker)
     cells[at + W_CONNECTIONS] = 0
+    cells[at + W_SESSIONS] = 0
     cells[at + W_IDLE_ENDPOINT_CONNECTIONS] = 0
     for sketch_row in range(2):
         for slot in range(ADDRESS_SLOTS):

@@ -10,15 +10,16 @@ from penstock.core.snapshot.data import Data
 class HealthCheck(Data, frozen=True):
     """Active checks of every endpoint of a pool."""
 
-    kind: Literal["http", "tcp"] = "tcp"
+    kind: Literal["http", "tcp", "udp"] = "tcp"
     method: str = "GET"
     path: str = "/"
     host: str = ""  # empty: the endpoint's own
     headers: tuple[tuple[str, str], ...] = ()
     expect_statuses: tuple[tuple[int, int], ...] = ((200, 399),)  # inclusive ranges
     expect_body: str = ""  # a substring of the first 64 KiB
-    send: bytes = b""  # of kind tcp: first, as it is
-    expect: bytes = b""  # of kind tcp: what the first 64 KiB that come must hold
+    send: bytes = b""  # of kinds tcp and udp: first, as it is
+    # Of kind tcp: what the first 64 KiB that come must hold; of udp: the answer, empty for any.
+    expect: bytes = b""
     port: int = 0  # 0: the endpoint's own
     interval_s: float = 5.0
     fast_interval_s: float = 1.0  # while the verdict is in doubt

@@ -28,7 +28,7 @@ class ListenerTimeouts(Data, frozen=True):
 class Limits(Data, frozen=True):
     """What a client may send. 0 means no limit, except for the header limits.
 
-    ``body_rate``: bytes a second, at least, of a request body.
+    ``body_rate``: bytes a second, at least, of a request body. The last three are of UDP.
     """
 
     header_bytes: int = 32 * 1024
@@ -39,6 +39,11 @@ class Limits(Data, frozen=True):
     connections: int = 0  # of the whole balancer
     connections_per_address: int = 0
     requests_per_connection: int = 0
+    sessions: int = 65536  # of the whole balancer; those idle for the longest leave first
+    # Bytes answered for each that came, heads included, until a source goes on after a first reply;
+    # 0: any number. As QUIC has it (RFC 9000, 8.1).
+    amplification: float = 3.0
+    datagrams_per_s: int = 0  # of one source address, at each worker
 
 
 class Http2(Data, frozen=True):
@@ -62,8 +67,9 @@ class Listener(Data, frozen=True):
     limits: Limits = Limits()
     http2: Http2 = Http2()
     backlog: int = 4096
-    # tcp: bytes are relayed unread; tls-passthrough: but for the server name that clients ask for.
-    protocol: Literal["http", "tcp", "tls-passthrough"] = "http"
+    # tcp: bytes are relayed unread; tls-passthrough: but for the server name that clients ask for;
+    # udp: datagrams are.
+    protocol: Literal["http", "tcp", "tls-passthrough", "udp"] = "http"
     allow: tuple[str, ...] = ()  # networks whose clients may come, in CIDR form; empty: all
     deny: tuple[str, ...] = ()  # networks whose clients may not, whatever ``allow`` says
     # PROXY headers at the beginning of connections from trusted proxies: who the client is.
@@ -74,6 +80,8 @@ class Listener(Data, frozen=True):
         """How its address is shown as a URL."""
         if self.protocol == "tls-passthrough":
             return "tls"
+        if self.protocol == "udp":
+            return "udp"
         if self.protocol == "tcp":
             return "tls" if self.certificates else "tcp"
         return "https" if self.certificates else "http"

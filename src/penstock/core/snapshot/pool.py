@@ -64,6 +64,7 @@ class PoolTimeouts(Data, frozen=True):
     stream_idle_s: float = 300.0  # between two reads of a response
     request_s: float = 0.0  # the whole exchange; off: inference runs long
     tunnel_idle_s: float = 3600.0  # a connection that is relayed, without a byte in either way
+    session_idle_s: float = 60.0  # a UDP session, without a datagram in either way
 
 
 class Retry(Data, frozen=True):
@@ -109,8 +110,10 @@ class Decisions(Data, frozen=True):
 class HashKey(Data, frozen=True):
     """What hashing policies hash by."""
 
-    kind: Literal["source", "header", "cookie", "path", "query"] = "source"
+    kind: Literal["source", "source_port", "bytes", "header", "cookie", "path", "query"] = "source"
     names: tuple[str, ...] = ()  # of headers, the first of them that is there; else one
+    offset: int = 0  # of ``bytes`` in a session's first datagram
+    length: int = 0
 
 
 class Sticky(Data, frozen=True):
@@ -140,7 +143,8 @@ class Pool(Data, frozen=True):
 
     name: str
     endpoints: tuple[Endpoint, ...]
-    protocol: Literal["http", "tcp"] = "http"  # what endpoints speak; tcp: bytes relayed unread
+    # What endpoints speak; tcp and udp: bytes or datagrams are relayed unread.
+    protocol: Literal["http", "tcp", "udp"] = "http"
     kind: Literal["http", "llm"] = "http"  # llm: bodies are understood before an endpoint is chosen
     # Tokens of answers: asked for and hidden from clients that did not ask; only where they asked.
     usage: Literal["hidden", "asked", "off"] = "hidden"

@@ -33,7 +33,7 @@ ADDRESS_KEY_CELLS: Final = 4
 HEADER_CELLS: Final = 64
 
 # What a worker counts of itself.
-WORKER_LAYOUT: Final = 3
+WORKER_LAYOUT: Final = 4
 W_PID: Final = 0
 W_HEARTBEAT_MS: Final = W_PID + 1  # monotonic clock
 W_GENERATION: Final = W_HEARTBEAT_MS + 1  # of the snapshot it runs
@@ -62,6 +62,30 @@ HTTP2_FLOOD_KINDS: Final = 12
 W_PROXY_MISSING: Final = W_HTTP2_FLOODS + HTTP2_FLOOD_KINDS
 W_PROXY_BAD: Final = W_PROXY_MISSING + 1
 W_PROXY_UNTRUSTED: Final = W_PROXY_BAD + 1
+W_SESSIONS: Final = W_PROXY_UNTRUSTED + 1  # of UDP, at present
+W_SESSIONS_OPENED: Final = W_SESSIONS + 1
+W_SESSIONS_MOVED: Final = W_SESSIONS_OPENED + 1  # to another endpoint, as theirs was dead
+# How sessions ended, in this order:
+SESSION_ENDS: Final = ("idle", "evicted", "refused", "cut")
+W_SESSION_ENDS: Final = W_SESSIONS_MOVED + 1
+W_DATAGRAMS_FROM_CLIENTS: Final = W_SESSION_ENDS + 4
+W_DATAGRAMS_TO_CLIENTS: Final = W_DATAGRAMS_FROM_CLIENTS + 1
+# Why datagrams were dropped, in this order:
+DATAGRAM_DROPS: Final = (
+    "denied",
+    "rate",
+    "no_route",
+    "no_endpoint",
+    "no_socket",
+    "queue_full",
+    "buffer_full",
+    "too_big",
+    "amplification",
+    "late",
+    "unreachable",
+    "stopping",
+)
+W_DATAGRAM_DROPS: Final = W_DATAGRAMS_TO_CLIENTS + 1
 WORKER_CELLS: Final = 64
 
 # The state of an endpoint, written by the supervisor.

@@ -27,20 +27,34 @@ _LAST_ACCEPTS: Final = 256
 _PAUSE_S: Final = 0.1
 
 
-class Listener(Pollable):
-    """A listening socket of this worker."""
+class ListeningSocket(Pollable):
+    """A socket of this worker to which clients come."""
 
     def __init__(self, context: Context, sock: Socket) -> None:
         super().__init__(sock.fileno())
         self.context: Context = context
         self.sock: Socket = sock
+
+    def configure(self, settings: ClientSettings, tls: ssl.SSLContext | None) -> None:
+        """Settings for clients that come from here on; with the first ones they are let in."""
+        raise NotImplementedError
+
+    def stop(self) -> None:
+        """Let in no more."""
+        raise NotImplementedError
+
+
+class Listener(ListeningSocket):
+    """One that accepts connections."""
+
+    def __init__(self, context: Context, sock: Socket) -> None:
+        super().__init__(context, sock)
         self.settings: ClientSettings | None = None
         self.tls: ssl.SSLContext | None = None
         self._listening: bool = False
         self._paused: bool = False
 
     def configure(self, settings: ClientSettings, tls: ssl.SSLContext | None) -> None:
-        """Settings for clients accepted from here on; accepting begins with the first ones."""
         self.settings = settings
         self.tls = tls
         if not self._listening and not self.context.stopping:

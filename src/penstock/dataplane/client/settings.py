@@ -34,6 +34,9 @@ class ClientSettings:
         self.body_rate: int = limits.body_rate
         self.connections: int = limits.connections
         self.connections_per_address: int = limits.connections_per_address
+        self.sessions: int = limits.sessions
+        self.amplification: float = limits.amplification
+        self.datagrams_per_s: int = limits.datagrams_per_s
         self.requests: int = limits.requests_per_connection
         self.http2: bool = spec.http2.enabled
         self.http2_limits: Limits = Limits(spec.http2.connection_bytes)

@@ -34,7 +34,7 @@ _USAGE: Final = (
 
 
 _CONNECTION: Final = (
-    b'{"time":"%b","id":"%b","protocol":"tcp","client":"%b","listener":"%b","server_name":%b'
+    b'{"time":"%b","id":"%b","protocol":"%b","client":"%b","listener":"%b","server_name":%b'
     b',"route":"%b","pool":"%b","endpoint":"%b","endpoint_address":%b,"bytes_from_client":%d'
     b',"bytes":%d,"attempts":%d,"t_queue":%.3f,"t_connect":%b,"t_first_byte":%b,"t_total":%.3f'
     b',"end":"%b"%b}\n'
@@ -156,6 +156,8 @@ class ConnectionOutcome:
     connect_s: float = 0.0
     first_byte_s: float = -1.0  # since it began; negative: none came
     why: str = ""
+    protocol: bytes = b"tcp"
+    of_protocol: bytes = b""  # keys that only it has, each with a comma before it
 
     def __init__(self, plan: ConnectionPlan, listener: str, request_id: bytes, ended: str) -> None:
         self.plan: ConnectionPlan = plan
@@ -170,6 +172,7 @@ def connection_line(outcome: ConnectionOutcome, total_s: float) -> bytes:
     return _CONNECTION % (
         time_stamp(),
         outcome.request_id,
+        outcome.protocol,
         json_text(plan.source.encode("latin-1")),
         json_text(outcome.listener.encode()),
         dumps(plan.server_name).encode() if plan.server_name else _NULL,
@@ -185,7 +188,7 @@ def connection_line(outcome: ConnectionOutcome, total_s: float) -> bytes:
         _ms(outcome.first_byte_s),
         total_s * 1e3,
         outcome.ended.encode(),
-        b',"why":' + dumps(outcome.why).encode() if outcome.why else b"",
+        outcome.of_protocol + (b',"why":' + dumps(outcome.why).encode() if outcome.why else b""),
     )
 
 

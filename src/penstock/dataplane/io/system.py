@@ -58,6 +58,12 @@ class System:
             raise
         return sock
 
+    def datagrams(self, family: int) -> Socket:
+        """A socket for datagrams to any address, with a port of its own once it sent one."""
+        sock = socket.SocketType(family, socket.SOCK_DGRAM)
+        sock.setblocking(False)
+        return sock
+
     def inherited(self, fd: int) -> Socket:
         """The socket of a descriptor that was handed to this process."""
         return socket.socket(fileno=fd)

@@ -149,6 +149,7 @@ class LiveEndpoint(CountedEndpoint):
             for name, value in spec.headers
         ]
         self.has_virtual_hosts = spec.tls and not _is_address(spec.host)
+        self.removed = False
         self._configured_max_in_flight = self.max_in_flight = spec.max_in_flight
         self.guard()
         self.priority = BACKUP if spec.backup else spec.priority
@@ -170,6 +171,7 @@ class LiveEndpoint(CountedEndpoint):
 
     def remove(self) -> None:
         """It is configured no longer: it finishes what it has."""
+        self.removed = True
         self.connector.removed = True
         self.connector.close_idle()
         self.publish()

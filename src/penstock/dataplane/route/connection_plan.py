@@ -26,7 +26,17 @@ class ConnectionPlan:
             return targets[0].pool
         return targets[chosen_by_weight([each.weight for each in targets], chance)].pool
 
-    def request(self, pool: LivePool) -> Request:
-        """What that pool's policy may know."""
-        key_hash = xxhash.xxh3_64_intdigest(self.source.encode()) if pool.key else 0
+    def request(self, pool: LivePool, port: int = 0, first: bytes = b"") -> Request:
+        """What that pool's policy may know. Of UDP besides: the client's port, and a datagram."""
+        key_hash = 0
+        if pool.key:
+            key = self.source.encode()
+            spec = pool.spec.hash_key
+            if pool.key == "configured" and spec.kind == "source_port":
+                key = f"{self.source} {port}".encode()
+            elif pool.key == "configured" and spec.kind == "bytes":
+                # A datagram that is too short for a token has none: it goes by its source.
+                token = first[spec.offset : spec.offset + spec.length]
+                key = token if len(token) == spec.length else key
+            key_hash = xxhash.xxh3_64_intdigest(key)
         return Request(source=self.source, host=self.server_name, key_hash=key_hash)

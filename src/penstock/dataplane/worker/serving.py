@@ -15,9 +15,11 @@ from penstock.dataplane.board.layout import (
     W_GENERATION,
     W_HEARTBEAT_MS,
     W_LOG_DROPPED,
+    W_SESSIONS,
 )
-from penstock.dataplane.client.listener import Listener
+from penstock.dataplane.client.listener import Listener, ListeningSocket
 from penstock.dataplane.client.settings import ClientSettings
+from penstock.dataplane.client.udp import DatagramListener
 from penstock.dataplane.context import Context
 from penstock.dataplane.io.loop import Chore
 from penstock.dataplane.io.system import Socket
@@ -43,7 +45,7 @@ class Worker(Chore):
 
     def __init__(self, context: Context) -> None:
         self.context: Context = context
-        self.listeners: dict[str, Listener] = {}
+        self.listeners: dict[str, ListeningSocket] = {}
         self._contexts: dict[str, tuple[ListenerSpec, ssl.SSLContext]] = {}
         self.running: LiveSnapshot | None = None  # before the first
         self.supervisor: NoticeTaker | None = None  # while it lives
@@ -100,8 +102,9 @@ class Worker(Chore):
             context.log.release(log)
             raise
         context.log.use(log)
+        datagrams = [listener.name for listener in spec.listeners if listener.protocol == "udp"]
         for name, sock in brought.items():
-            self._listen(name, sock)
+            self._listen(name, sock, name in datagrams)
         self.running = running
         context.planner = running.planner
         context.tls.keep(spec.pools)
@@ -159,6 +162,7 @@ class Worker(Chore):
         counters = context.counters
         counters.values[W_HEARTBEAT_MS] = int(now * 1000)
         counters.values[W_LOG_DROPPED] = context.log.dropped
+        counters.values[W_SESSIONS] = context.sessions
         notices = context.log.take_notices()
         counters.changed = True  # whoever bumps what changes with every request need not say so
         running = self.running
@@ -170,10 +174,12 @@ class Worker(Chore):
         if notices and self.supervisor is not None:
             self.supervisor.tell(notices)
         counters.publish()
+        context.outlets.trim(now)
         if context.stopping and now >= self._deadline - _ASKED_TO_END_S:
             for item in list(context.loop.by_fd.values()):
                 item.go_away()
-        if context.stopping and (context.clients == 0 or now >= self._deadline):
+        idle = context.clients == 0 and context.sessions == 0
+        if context.stopping and (idle or now >= self._deadline):
             context.loop.stop()
 
     def finish(self) -> None:
@@ -206,12 +212,13 @@ class Worker(Chore):
         for item in list(self.context.loop.by_fd.values()):
             item.listener_gone(listener)
 
-    def _listen(self, name: str, sock: Socket) -> None:
+    def _listen(self, name: str, sock: Socket, datagrams: bool) -> None:
         sock.setblocking(False)
         old = self.listeners.pop(name, None)
         if old is not None:
             old.stop()
-        self.listeners[name] = Listener(self.context, sock)
+        listen = DatagramListener if datagrams else Listener
+        self.listeners[name] = listen(self.context, sock)
 
 
 def _protocols(listener: ListenerSpec) -> tuple[str, ...]:

@@ -1,0 +1,195 @@
+"""Clients' datagrams: each goes to its session, or opens one."""
+
+import errno
+import ssl
+from math import ceil
+from typing import Any, Final
+
+from penstock.dataplane.board.layout import DATAGRAM_DROPS, W_DATAGRAM_DROPS, W_REFUSED_ADDRESS
+from penstock.dataplane.client.listener import ListeningSocket
+from penstock.dataplane.client.settings import ClientSettings
+from penstock.dataplane.context import Context
+from penstock.dataplane.exchange.udp import REFUSED_S, SessionFront, UdpExchange
+from penstock.dataplane.io.datagrams import CONTROL_BYTES, reply_control, tells_destinations
+from penstock.dataplane.io.loop import READABLE, SWEEP_S
+from penstock.dataplane.io.system import Socket
+from penstock.dataplane.tunnel.outlets import FAILED, FULL, SENT, TOO_BIG
+from penstock.dataplane.tunnel.session import Session
+from penstock.dataplane.tunnel.session_table import (
+    SessionEnder,
+    SessionRules,
+    SessionTable,
+    SourceRates,
+)
+
+# Datagrams taken for one readiness event, so that a flood does not starve the replies.
+_AT_ONCE: Final = 64
+# While the worker stops, sessions that are not in use end sooner.
+_STOPPING_IDLE_S: Final = 1.0
+_DENIED: Final = W_DATAGRAM_DROPS + DATAGRAM_DROPS.index("denied")
+_RATE: Final = W_DATAGRAM_DROPS + DATAGRAM_DROPS.index("rate")
+_STOPPING: Final = W_DATAGRAM_DROPS + DATAGRAM_DROPS.index("stopping")
+_CROWDED: Final = frozenset((errno.EAGAIN, errno.ENOBUFS, errno.ENOMEM))
+
+
+class DatagramListener(ListeningSocket, SessionFront, SessionEnder):
+    """A socket of this worker to which clients send datagrams, and its sessions."""
+
+    def __init__(self, context: Context, sock: Socket) -> None:
+        super().__init__(context, sock)
+        self.settings: ClientSettings | None = None
+        self.sessions: dict[Any, Session] = {}
+        self.exchanges: dict[Any, UdpExchange] = {}
+        self._table: SessionTable = SessionTable(self, 1)
+        self._rates: SourceRates = SourceRates()
+        self._rate: int = 0
+        self._tells_destinations: bool = tells_destinations(sock)
+        self._listening: bool = False
+        self._served: Any = None  # the key of the session that is served
+
+    def configure(self, settings: ClientSettings, tls: ssl.SSLContext | None) -> None:
+        self.settings = settings
+        self._rate = settings.datagrams_per_s
+        # The kernel spreads sources evenly over the workers' sockets.
+        self._table.bound = ceil(settings.sessions / self.context.board.workers)
+        if not self._listening and not self.context.stopping:
+            self._listening = True
+            self.context.loop.add(self, READABLE)
+            self.deadline = self.context.env.now + SWEEP_S
+
+    def stop(self) -> None:
+        """While the worker stops, sessions go on until its deadline; else there is no socket for
+        them any more."""
+        if not self._listening:
+            return
+        if self.context.stopping:
+            for session in self.sessions.values():
+                session.rules.idle_s = min(session.rules.idle_s, _STOPPING_IDLE_S)
+                self._table.retime(session.rules)
+        else:
+            self._close("its listener is configured no more")
+
+    def cut_off(self) -> None:
+        self._close("the balancer stopped, and its deadline passed")
+
+    def on_deadline(self) -> None:
+        now = self.context.env.now
+        self.deadline = now + SWEEP_S
+        self._table.expire(now)
+
+    def _close(self, why: str) -> None:
+        if not self._listening:
+            return
+        self._listening = False
+        self.deadline = 0.0
+        self.context.loop.remove(self)
+        for key in list(self.sessions):
+            self._forget(key)[1].cut_off(why)
+        self.sock.close()
+
+    # --- from clients -----------------------------------------------------------------------
+
+    def on_ready(self, events: int) -> None:
+        self.on_readable()
+
+    def on_readable(self) -> None:
+        outlets = self.context.outlets
+        view = outlets.view
+        sessions = self.sessions
+        control: list[tuple[int, int, bytes]] = []
+        for _ in range(_AT_ONCE):
+            try:
+                if self._tells_destinations:
+                    size, control, _, address = self.sock.recvmsg_into(
+                        [outlets.buffer], CONTROL_BYTES
+                    )
+                    key = (address, control[0][2]) if control else address
+                else:
+                    size, address = self.sock.recvfrom_into(outlets.buffer)
+                    key = address
+            except OSError:  # none is left
+                return
+            if self._rate and not self._rates.allows(address[0], self._rate, self.context.env.now):
+                outlets.values[_RATE] += 1
+                continue
+            self._served = key
+            session = sessions.get(key)
+            if session is not None:
+                session.take(view[:size], size)
+            else:
+                self._open(key, address, control, view[:size], size)
+
+    def on_crash(self) -> None:
+        exchange = self.exchanges.get(self._served)
+        if exchange is not None:
+            exchange.on_crash()
+
+    def _open(
+        self,
+        key: Any,
+        address: Any,
+        control: list[tuple[int, int, bytes]],
+        data: memoryview,
+        size: int,
+    ) -> None:
+        settings = self.settings
+        context = self.context
+        assert settings is not None
+        if context.stopping:
+            context.counters.values[_STOPPING] += 1
+            return
+        host = context.addresses.shared(address[0].removeprefix("::ffff:"))
+        if not settings.admits_all and not settings.admits(host):
+            context.counters.bump(W_REFUSED_ADDRESS)
+            context.counters.values[_DENIED] += 1
+            return
+        rules = SessionRules(key, context.env.now, REFUSED_S, settings.amplification)
+        exchange = UdpExchange(
+            context, self, settings.listener, host, rules, address, reply_control(control)
+        )
+        self.sessions[key] = exchange.session
+        self.exchanges[key] = exchange
+        self._table.add(rules)
+        exchange.start(data, size)
+
+    # --- to clients (SessionFront) ----------------------------------------------------------
+
+    def reply(self, session: Session, data: memoryview) -> int:
+        try:
+            if session.control:
+                self.sock.sendmsg([data], session.control, 0, session.client)
+            else:
+                self.sock.sendto(data, session.client)
+        except OSError as error:
+            if error.errno in _CROWDED:
+                return FULL
+            return TOO_BIG if error.errno == errno.EMSGSIZE else FAILED
+        return SENT
+
+    def refused(self, session: Session) -> None:
+        session.rules.idle_s = REFUSED_S
+        self._table.retime(session.rules)
+
+    def forget(self, session: Session) -> None:
+        key = session.rules.key
+        if self.sessions.get(key) is session:
+            self._forget(key)
+
+    def reopen(self, session: Session, data: memoryview) -> None:
+        control = session.control
+        key = session.rules.key
+        self._forget(key)
+        self._open(key, session.client, control, data, len(data))
+
+    # --- their ends (SessionEnder) ----------------------------------------------------------
+
+    def on_expired(self, session: SessionRules) -> None:
+        self._forget(session.key)[1].on_expired()
+
+    def on_evicted(self, session: SessionRules) -> None:
+        self._forget(session.key)[1].on_evicted()
+
+    def _forget(self, key: Any) -> tuple[Session, UdpExchange]:
+        session = self.sessions.pop(key)
+        self._table.remove(session.rules)
+        return session, self.exchanges.pop(key)

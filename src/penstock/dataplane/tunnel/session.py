@@ -1,0 +1,188 @@
+"""A UDP session: datagrams of one client address and port, relayed to one endpoint and back."""
+
+from typing import Any, Final
+
+from mypy_extensions import trait
+
+from penstock.core.endpoint import Endpoint
+from penstock.core.health.health import DOWN
+from penstock.dataplane.board.layout import (
+    DATAGRAM_DROPS,
+    W_BYTES_FROM_CLIENTS,
+    W_BYTES_TO_CLIENTS,
+    W_DATAGRAM_DROPS,
+    W_DATAGRAMS_FROM_CLIENTS,
+    W_DATAGRAMS_TO_CLIENTS,
+)
+from penstock.dataplane.board.load_tally import LoadTally
+from penstock.dataplane.tunnel.outlets import (
+    FULL,
+    MOVED,
+    SENT,
+    TOO_BIG,
+    Outlet,
+    Outlets,
+    OutletUser,
+)
+from penstock.dataplane.tunnel.session_table import SessionRules
+
+_AMPLIFICATION: Final = W_DATAGRAM_DROPS + DATAGRAM_DROPS.index("amplification")
+_BUFFER_FULL: Final = W_DATAGRAM_DROPS + DATAGRAM_DROPS.index("buffer_full")
+_UNREACHABLE: Final = W_DATAGRAM_DROPS + DATAGRAM_DROPS.index("unreachable")
+_TOO_BIG: Final = W_DATAGRAM_DROPS + DATAGRAM_DROPS.index("too_big")
+
+
+@trait
+class DatagramFront:
+    """Where clients' datagrams come from, and replies go: a listener."""
+
+    def reply(self, session: "Session", data: memoryview) -> int:
+        """Send to its client; how it went, as ``tunnel.outlets`` has it."""
+        raise NotImplementedError
+
+
+@trait
+class SessionOwner:
+    """Whose session it is: an exchange."""
+
+    def on_endpoint_down(self, data: memoryview | bytes) -> None:
+        """A datagram is for an endpoint that is dead: choose another."""
+        raise NotImplementedError
+
+    def on_unattached(self, data: memoryview) -> None:
+        """A datagram came while there is no endpoint."""
+        raise NotImplementedError
+
+    def on_first_reply(self) -> None:
+        """The endpoint's first datagram came."""
+        raise NotImplementedError
+
+    def on_unreachable(self, number: int, data: bytes) -> None:
+        """ICMP, or the system, says that nothing reaches the endpoint."""
+        raise NotImplementedError
+
+    def on_crash(self) -> None:
+        """A bug showed: end it."""
+        raise NotImplementedError
+
+
+class Session(OutletUser):
+    """Between a listener and an outlet, as long as ``attach`` says which."""
+
+    def __init__(
+        self,
+        owner: SessionOwner,
+        front: DatagramFront,
+        rules: SessionRules,
+        client: Any,
+        control: list[tuple[int, int, bytes]],
+        outlets: Outlets,
+    ) -> None:
+        self.rules: SessionRules = rules
+        self.client: Any = client  # its address, as the socket has it
+        self.control: list[tuple[int, int, bytes]] = control  # for replies
+        self.last_sent: int = 0  # bytes of the datagram that was sent last
+        self._owner: SessionOwner = owner
+        self._front: DatagramFront = front
+        self._outlets: Outlets = outlets
+        self._values: list[int] = outlets.values
+        self._endpoint: Endpoint | None = None
+        self._tally: LoadTally | None = None
+        self._outlet: Outlet | None = None
+        self._family: int = 0
+        self._to: Any = None
+        self._silent: bool = True  # nothing has come of this endpoint
+
+    def attach(self, endpoint: Endpoint, tally: LoadTally, family: int, to: Any) -> bool:
+        """Relay to that endpoint from here on; False when no socket is left for it."""
+        self.detach()
+        outlet = self._outlets.take(family, to, self)
+        if outlet is None:
+            return False
+        self._endpoint = endpoint
+        self._tally = tally
+        self._outlet = outlet
+        self._family = family
+        self._to = to
+        self._silent = True
+        return True
+
+    def detach(self) -> None:
+        """What comes of that endpoint is for nobody."""
+        outlet = self._outlet
+        self._outlet = None
+        self._endpoint = None
+        if outlet is not None:
+            self._outlets.release(outlet, self._family, self._to, self.rules.idle_s)
+
+    def is_attached(self) -> bool:
+        """Whether there is an endpoint."""
+        return self._outlet is not None
+
+    def take(self, data: memoryview, size: int) -> None:
+        """The client sent a datagram."""
+        rules = self.rules
+        values = self._values
+        values[W_DATAGRAMS_FROM_CLIENTS] += 1
+        values[W_BYTES_FROM_CLIENTS] += size
+        rules.take(size, self._outlets.loop.env.now)
+        endpoint = self._endpoint
+        if endpoint is None:
+            self._owner.on_unattached(data)
+        elif endpoint.health == DOWN or endpoint.ejected or endpoint.cut_out or endpoint.removed:
+            self._owner.on_endpoint_down(data)
+        else:
+            self.send(data)
+
+    def send(self, data: memoryview | bytes) -> None:
+        """To the endpoint."""
+        outlet = self._outlet
+        tally = self._tally
+        if outlet is None or tally is None:
+            self.drop(_UNREACHABLE)  # no endpoint is left that could be tried
+            return
+        size = len(data)
+        self.last_sent = size
+        how = outlet.send(data, self._to)
+        if how == SENT:
+            tally.bytes_sent += size
+            return
+        if how == MOVED:
+            self.send(data)  # to where it goes on, if anywhere
+        elif how == FULL:
+            self.drop(_BUFFER_FULL)
+        elif how == TOO_BIG:
+            self.drop(_TOO_BIG)
+        else:
+            self._owner.on_unreachable(outlet.error, bytes(data))
+
+    def on_reply(self, data: memoryview, size: int) -> None:
+        rules = self.rules
+        if rules.bounded and not rules.may_send(size):
+            self.drop(_AMPLIFICATION)
+            return
+        how = self._front.reply(self, data)
+        if how != SENT:
+            self.drop(_TOO_BIG if how == TOO_BIG else _BUFFER_FULL)
+            return
+        rules.replied(size, self._outlets.loop.env.now)
+        values = self._values
+        values[W_DATAGRAMS_TO_CLIENTS] += 1
+        values[W_BYTES_TO_CLIENTS] += size
+        tally = self._tally
+        if tally is not None:
+            tally.bytes_received += size
+        if self._silent:
+            self._silent = False
+            self._owner.on_first_reply()
+
+    def on_unreachable(self, number: int, data: bytes) -> None:
+        self._owner.on_unreachable(number, data if len(data) == self.last_sent else b"")
+
+    def on_crash(self) -> None:
+        self._owner.on_crash()
+
+    def drop(self, why: int) -> None:
+        """A datagram of it is lost; ``why`` is the counter's number."""
+        self.rules.dropped += 1
+        self._values[why] += 1
