@@ -45,7 +45,7 @@ help:
 demo: $(VENV)/installed $(VENV)/inputs
 	@if $(COMPILED_IS_CURRENT); then exec $(BIN)/penstock demo; fi; \
 	if command -v cc || command -v gcc || command -v clang; then \
-	  echo "running interpreted; compiling in the background, for the next time (a minute or two)" >&2; \
+	  echo "running interpreted; compiling in the background, for the next time (about two minutes)" >&2; \
 	  $(COMPILE_LATER) < /dev/null > $(VENV)/compiling-for-demo.log 2>&1 & \
 	fi > /dev/null; \
 	PENSTOCK_PURE=1 exec $(BIN)/penstock demo
@@ -143,7 +143,7 @@ $(VENV)/compiled: $(VENV)/installed $(VENV)/inputs $(INPUTS)
 
 .PHONY: compile
 compile: $(VENV)/installed
-	@echo "compiling (about a minute on two cores)"
+	@echo "compiling (about two minutes on two cores)"
 	@touch $(VENV)/compiled.now
 	@find src -name '*.so' -delete
 	@MYPYPATH=src MYPY_CACHE_DIR=build/mypy $(BIN)/python setup.py --quiet build_ext --inplace > $(VENV)/compiling.log 2>&1 || { cat $(VENV)/compiling.log; exit 1; }

@@ -105,7 +105,7 @@ def generate(library: Extension) -> None:
     gc.disable()  # mypyc makes little garbage, and looking for it takes time
     generated = mypycify(
         [*options, *hot_sources()],
-        opt_level="1",  # see docs/adr/one-compiled-library.md
+        opt_level="2",  # see docs/adr/one-compiled-library.md
         debug_level="0",
         group_name=GROUP,
         multi_file=True,

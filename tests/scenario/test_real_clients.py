@@ -158,7 +158,7 @@ def test_curl_speaks_tls_and_verifies_the_certificate(site: Site) -> None:
         *("-w", "%{http_code} %{ssl_verify_result} %{http_version}", f"{site.tls_url}/files/large"),
     )
 
-    assert printed == b"200 0 1.1"
+    assert printed in (b"200 0 2", b"200 0 1.1")  # as this curl can
 
 
 async def test_httpx_sends_many_requests_at_once_and_both_servers_answer(
