@@ -49,7 +49,7 @@ class Balancer(ABC):
         )
         try:
             process.wait_until_listening(site.port)
-            if site.protocol != "tcp":
+            if site.protocol not in ("tcp", "h2c"):
                 process.wait_until_answering(f"{site.url}{HEALTH_PATH}")
         except BaseException:
             process.stop()

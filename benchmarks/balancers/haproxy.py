@@ -46,6 +46,12 @@ unique-id-format %[uuid()]
     http-request set-header X-Forwarded-Host %[req.hdr(host)]"""
 
 
+def _bound(site: Site) -> str:
+    if site.certificate:
+        return f"ssl crt {site.certificate.bundle} alpn http/1.1"
+    return "proto h2" if site.protocol == "h2c" else ""
+
+
 class HAProxy(Balancer):
     name = "HAProxy"
 
@@ -60,7 +66,7 @@ class HAProxy(Balancer):
             port=site.port,
             admin_port=site.admin_port,
             backlog=BACKLOG,
-            tls=f"ssl crt {site.certificate.bundle} alpn http/1.1" if site.certificate else "",
+            tls=_bound(site),
             mode="tcp" if site.protocol == "tcp" else "http",
             options="option splice-auto" if site.protocol == "tcp" else _HTTP_OPTIONS,
             headers="" if site.protocol == "tcp" else _HEADERS.format(scheme=site.scheme),

@@ -130,7 +130,9 @@ class Nginx(Balancer):
             idle=IDLE_TO_ENDPOINT * min(len(site.endpoints), 8),
             port=site.port,
             backlog=BACKLOG,
-            listen=("ssl" if site.certificate else "") + (" reuseport" * (site.workers > 1)),
+            listen=("http2 " * (site.protocol == "h2c"))
+            + ("ssl" if site.certificate else "")
+            + (" reuseport" * (site.workers > 1)),
             tls=tls,
             connection="upgrade" if site.protocol == "websocket" else '""',
             upgrade=(

@@ -1,6 +1,7 @@
 """What a measurement is: one file each. The order is that of the report."""
 
 from benchmarks.scenarios.endpoints import Endpoints
+from benchmarks.scenarios.http2 import Http2Request
 from benchmarks.scenarios.idle import IdleConnections
 from benchmarks.scenarios.open_streams import OpenStreams
 from benchmarks.scenarios.relays import TcpMegabyte, TcpMessage, WebSocketMessage
@@ -21,6 +22,7 @@ def all_scenarios() -> list[Scenario]:
         Workers(),
         Endpoints(),
         OpenStreams(),
+        Http2Request(),
         WebSocketMessage(),
         TcpMessage(),
         TcpMegabyte(),
