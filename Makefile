@@ -30,6 +30,7 @@ DEBIAN_PACKAGES := curl haproxy nghttp2-client nginx-light wrk
 help:
 	@echo "make demo    emulated engines, the balancer, two policies on the same traffic; Ctrl-C ends it"
 	@echo "make test    all checks, and all tests on the compiled and the interpreted form"
+	@echo "make test-protocols   the same scenarios over HTTP/2"
 	@echo "make test-engines   what needs real inference engines: llama.cpp, from PyPI"
 	@echo "make test-engines-vllm   the same with vLLM for the CPU (3.5 GB)"
 	@echo "make bench   measure beside nginx, HAProxy and Envoy; writes docs/performance.md"
@@ -73,6 +74,12 @@ test-compiled: $(VENV)/compiled $(VENV)/development
 test-interpreted: $(VENV)/development $(VENV)/collected
 	@echo "== tests, $$(PENSTOCK_PURE=1 $(BIN)/penstock --version), SEED=$(SEED)"
 	@PENSTOCK_PURE=1 $(BIN)/python $(PYTEST)
+
+# The scenarios that are the same whatever the client speaks, over HTTP/2.
+.PHONY: test-protocols
+test-protocols: $(VENV)/compiled $(VENV)/development
+	@echo "== scenarios over HTTP/2, $$($(BIN)/penstock --version)"
+	@PENSTOCK_FRONTS=http2 $(BIN)/python $(PYTEST) -m "both_fronts and not http1_only" tests/scenario
 
 # Real inference engines. Those are no part of `make test`: they are large to install.
 .PHONY: test-engines

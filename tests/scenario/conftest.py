@@ -1,5 +1,6 @@
 """What scenario tests share."""
 
+import os
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import ExitStack, closing
 from pathlib import Path
@@ -14,14 +15,16 @@ from tests.harness.unreachable import Refusing
 from tests.harness.unreachable import black_hole as make_black_hole
 from tests.harness.world import Address
 
+FRONTS = os.environ.get("PENSTOCK_FRONTS", "http1").split(",")
 Serve = Callable[[Document], Balancer]
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
-    """Tests marked ``both_fronts`` are played over HTTP/2 as well."""
+    """Tests marked ``both_fronts`` are played over HTTP/2 as well, where ``make test-protocols``
+    asks for it."""
     find = metafunc.definition.get_closest_marker
     if find("both_fronts") is not None and find("http1_only") is None:
-        metafunc.parametrize("front", ["http1", "http2"], indirect=True)
+        metafunc.parametrize("front", FRONTS, indirect=True)
 
 
 @pytest.fixture(autouse=True)

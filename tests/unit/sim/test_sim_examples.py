@@ -133,3 +133,11 @@ def test_an_engine_that_hung_makes_no_answers_late_once_it_is_back() -> None:
         "engine-hangs.yaml", ("marginal-cost", "e2"), duration="150s", warm_up=0.8
     )
     assert max(measured(comparison, "ttft").values()) < 0.5
+
+
+def test_waiting_for_a_slot_costs_more_than_a_cache_saves() -> None:
+    comparison = shortened(
+        "engine-slots.yaml", ("cache-aware", "marginal-cost"), customers=600, warm_up=0.1
+    )
+    ttft = measured(comparison, "ttft")
+    assert ttft["marginal-cost"] < 0.7 * ttft["cache-aware"]
