@@ -6,7 +6,6 @@ from hypothesis import strategies as st
 
 from penstock.dataplane.tunnel.session_table import (
     HEADER_BYTES,
-    SessionEnder,
     SessionRules,
     SessionTable,
     SourceRates,
@@ -15,7 +14,7 @@ from penstock.dataplane.tunnel.session_table import (
 IDLE_S = 60.0
 
 
-class Ends(SessionEnder):
+class Ends:
     """Remembers who ended, and how."""
 
     def __init__(self) -> None:
@@ -35,7 +34,7 @@ def session(key: object, at: float = 0.0, idle_s: float = IDLE_S) -> SessionRule
 
 def test_session_ends_after_its_idle_time_and_not_before() -> None:
     ends = Ends()
-    table = SessionTable(ends, 10)
+    table = SessionTable(10, ends.on_expired, ends.on_evicted)
     table.add(session("a"))
     table.expire(IDLE_S - 0.1)
     assert (ends.expired, table.open) == ([], 1)
@@ -47,7 +46,7 @@ def test_session_ends_after_its_idle_time_and_not_before() -> None:
 
 def test_datagrams_of_either_side_keep_a_session() -> None:
     ends = Ends()
-    table = SessionTable(ends, 10)
+    table = SessionTable(10, ends.on_expired, ends.on_evicted)
     heard, told, silent = session("heard"), session("told"), session("silent")
     for each in (heard, told, silent):
         table.add(each)
@@ -62,7 +61,7 @@ def test_datagrams_of_either_side_keep_a_session() -> None:
 
 def test_one_too_many_ends_the_one_that_was_used_longest_ago() -> None:
     ends = Ends()
-    table = SessionTable(ends, 3)
+    table = SessionTable(3, ends.on_expired, ends.on_evicted)
     made = [session(name, at=float(index)) for index, name in enumerate("abc")]
     for each in made:
         table.add(each)
@@ -75,7 +74,7 @@ def test_one_too_many_ends_the_one_that_was_used_longest_ago() -> None:
 
 def test_session_that_ended_otherwise_frees_its_place_and_is_not_told_again() -> None:
     ends = Ends()
-    table = SessionTable(ends, 1)
+    table = SessionTable(1, ends.on_expired, ends.on_evicted)
     first = session("a")
     table.add(first)
     table.remove(first)
@@ -88,7 +87,7 @@ def test_session_that_ended_otherwise_frees_its_place_and_is_not_told_again() ->
 
 def test_session_may_be_made_to_end_sooner() -> None:
     ends = Ends()
-    table = SessionTable(ends, 2)
+    table = SessionTable(2, ends.on_expired, ends.on_evicted)
     one = session("a")
     table.add(one)
     one.idle_s = 1.0
@@ -106,7 +105,7 @@ def test_whatever_order_things_come_in_the_longest_idle_leave_and_nobody_stays(
     steps: list[tuple[int, float]], bound: int
 ) -> None:
     ends = Ends()
-    table = SessionTable(ends, bound)
+    table = SessionTable(bound, ends.on_expired, ends.on_evicted)
     live: dict[object, SessionRules] = {}
     now = 0.0
     for key, passed in steps:

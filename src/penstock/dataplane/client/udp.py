@@ -16,7 +16,6 @@ from penstock.dataplane.io.system import Socket
 from penstock.dataplane.tunnel.outlets import FAILED, FULL, SENT, TOO_BIG
 from penstock.dataplane.tunnel.session import Session
 from penstock.dataplane.tunnel.session_table import (
-    SessionEnder,
     SessionRules,
     SessionTable,
     SourceRates,
@@ -32,7 +31,7 @@ _STOPPING: Final = W_DATAGRAM_DROPS + DATAGRAM_DROPS.index("stopping")
 _CROWDED: Final = frozenset((errno.EAGAIN, errno.ENOBUFS, errno.ENOMEM))
 
 
-class DatagramListener(ListeningSocket, SessionFront, SessionEnder):
+class DatagramListener(ListeningSocket, SessionFront):
     """A socket of this worker to which clients send datagrams, and its sessions."""
 
     def __init__(self, context: Context, sock: Socket) -> None:
@@ -40,7 +39,7 @@ class DatagramListener(ListeningSocket, SessionFront, SessionEnder):
         self.settings: ClientSettings | None = None
         self.sessions: dict[Any, Session] = {}
         self.exchanges: dict[Any, UdpExchange] = {}
-        self._table: SessionTable = SessionTable(self, 1)
+        self._table: SessionTable = SessionTable(1, self.on_expired, self.on_evicted)
         self._rates: SourceRates = SourceRates()
         self._rate: int = 0
         self._tells_destinations: bool = tells_destinations(sock)
@@ -181,7 +180,7 @@ class DatagramListener(ListeningSocket, SessionFront, SessionEnder):
         self._forget(key)
         self._open(key, session.client, control, data, len(data))
 
-    # --- their ends (SessionEnder) ----------------------------------------------------------
+    # --- their ends --------------------------------------------------------------------
 
     def on_expired(self, session: SessionRules) -> None:
         self._forget(session.key)[1].on_expired()

@@ -2,10 +2,9 @@
 much is sent to who may not be who they say.
 """
 
+from collections.abc import Callable
 from heapq import heappop, heappush
 from typing import Any, Final
-
-from mypy_extensions import mypyc_attr, trait
 
 # Of IP and UDP: what a victim's line carries besides the payload, and a source's.
 HEADER_BYTES: Final = 28
@@ -63,20 +62,6 @@ class SessionRules:
         return self.last_at + self.idle_s
 
 
-@mypyc_attr(allow_interpreted_subclasses=True)
-@trait
-class SessionEnder:
-    """Who is told that a session of the table is over."""
-
-    def on_expired(self, session: SessionRules) -> None:
-        """No datagram came for its ``idle_s``."""
-        raise NotImplementedError
-
-    def on_evicted(self, session: SessionRules) -> None:
-        """Another needs its place."""
-        raise NotImplementedError
-
-
 class SessionTable:
     """The sessions of one listener in the order in which they expire; ``bound`` of them at most.
 
@@ -84,10 +69,16 @@ class SessionTable:
     its session expires *at the earliest*, and is put right when that comes up.
     """
 
-    def __init__(self, ender: SessionEnder, bound: int) -> None:
+    def __init__(
+        self,
+        bound: int,
+        on_expired: Callable[[SessionRules], None],
+        on_evicted: Callable[[SessionRules], None],
+    ) -> None:
         self.bound: int = bound
         self.open: int = 0
-        self._ender: SessionEnder = ender
+        self._on_expired: Callable[[SessionRules], None] = on_expired
+        self._on_evicted: Callable[[SessionRules], None] = on_evicted
         self._heap: list[tuple[float, int, SessionRules]] = []
         self._count: int = 0  # tells entries of the same time apart
 
@@ -99,7 +90,7 @@ class SessionTable:
             if oldest is None:
                 break
             self.remove(oldest)
-            self._ender.on_evicted(oldest)
+            self._on_evicted(oldest)
         self.open += 1
         self._push(session)
 
@@ -123,7 +114,7 @@ class SessionTable:
                 self._push(session)
                 return
             self.remove(session)
-            self._ender.on_expired(session)
+            self._on_expired(session)
 
     def _next(self) -> SessionRules | None:
         """The session that expires first; its entry is taken out."""
