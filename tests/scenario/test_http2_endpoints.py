@@ -33,11 +33,17 @@ Scripted = Callable[[Script], ScriptedEndpoint]
 
 
 def behind(
-    start: Start, *servers: HasAddress, streams: int = 100, requests: int = 0
+    start: Start,
+    *servers: HasAddress,
+    streams: int = 100,
+    requests: int = 0,
+    connection_bytes: int = 1 << 20,
 ) -> tuple[Worker, Address]:
     """A worker that speaks HTTP/2 before these servers, and where it stands."""
     limits = Limits(requests_per_connection=requests)
-    listeners = [listener(http2=Http2(streams=streams), limits=limits)]
+    listeners = [
+        listener(http2=Http2(streams=streams, connection_bytes=connection_bytes), limits=limits)
+    ]
     worker = start(world(pool(*servers), listeners=listeners))
     return worker, Address(worker.address()[1])
 
@@ -112,6 +118,24 @@ def test_many_requests_share_one_connection(start: Start, endpoint: HttpEndpoint
     outer.wait_until_published()
     assert outer.load(address, L_CONNECTIONS) == 1
     wait_until(lambda: inner.in_flight() == 0, "nothing is left of them")
+
+
+def test_streams_that_the_endpoint_refuses_go_on_over_another_connection(
+    start: Start, endpoint: HttpEndpoint
+) -> None:
+    """It has no memory for so many heads at a time, which its settings do not say."""
+    endpoint.answer = lambda request: Answer(body=request.target.encode())
+    _, address = behind(start, endpoint, connection_bytes=1 << 17)
+    outer = in_front(start, address)
+    padding = ("x-own", "a" * 1000)
+    with Http2Client(outer.address()) as client:
+        for _ in range(3):
+            streams = {client.begin(f"/{n}", padding, flush=False): b"/%d" % n for n in range(60)}
+            client.flush()
+            for stream, body in streams.items():
+                assert client.wait(stream).body == body
+    outer.wait_until_published()
+    assert outer.load(address, L_CONNECTIONS) > 1
 
 
 def test_streams_beyond_what_the_endpoint_takes_go_on_when_there_is_room(

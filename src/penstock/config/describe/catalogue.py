@@ -4,13 +4,11 @@ docs/policies.md.
 Everything in it is read from the classes and the docstrings of their modules.
 """
 
-import ast
-from importlib.util import find_spec
 from pathlib import Path
 from pkgutil import iter_modules
 from typing import Final
 
-from penstock.config.document.choice import documentation
+from penstock.config.document.choice import documentation, module_docstring
 from penstock.core import admission
 from penstock.core.admission import limits
 from penstock.core.policy import Option, Policy, policies
@@ -81,10 +79,14 @@ def catalogue() -> str:
         parts += [f"## {name}\n", _text(documentation(policy)), _options(policy.options)]
     parts.append("# Limits on concurrency\n")
     for name, limit in limits().items():
-        parts += [f"## {name}\n", _text(_module_text(limit.__module__)), _options(limit.options)]
+        parts += [
+            f"## {name}\n",
+            _text(module_docstring(limit.__module__)),
+            _options(limit.options),
+        ]
     parts.append("# Other protection\n")
     for module in _protections():
-        parts += [f"## {_title(module)}\n", _text(_module_text(module))]
+        parts += [f"## {_title(module)}\n", _text(module_docstring(module))]
     return "\n".join(part for part in parts if part)
 
 
@@ -143,16 +145,6 @@ def _protections() -> list[str]:
         if name not in of_limits and not name.endswith((".limit", ".scheduler"))
     ]
     return others + [f"penstock.core.{name}" for name in _STATE_MACHINES]
-
-
-def _module_text(module: str) -> str:
-    """A module's docstring, read from its source: compiled modules have none."""
-    spec = find_spec(module)
-    assert spec is not None
-    assert spec.origin is not None
-    file = Path(spec.origin)
-    source = file.with_name(file.name.partition(".")[0] + ".py")
-    return ast.get_docstring(ast.parse(source.read_text("utf-8"))) or ""
 
 
 def _text(docstring: str) -> str:

@@ -10,6 +10,7 @@ from pydantic import GetJsonSchemaHandler, PlainSerializer, PlainValidator
 from pydantic.json_schema import JsonSchemaValue
 from pydantic_core import CoreSchema
 
+import penstock
 from penstock.config.document.values import show
 from penstock.core import snapshot
 from penstock.core.policy import Option, create, policies, policy_class
@@ -112,9 +113,15 @@ def choice_schema(
 
 
 def documentation(cls: type[PolicyClass]) -> str:
-    """The docstring of a policy's module, read from its source: compiled modules have none."""
-    file = Path(str(sys.modules[cls.__module__].__file__))
-    source = file.with_name(file.name.partition(".")[0] + ".py")
+    """The docstring of a policy's module."""
+    return module_docstring(cls.__module__)
+
+
+def module_docstring(module: str) -> str:
+    """Read from its source, since compiled modules have none, and one file for all of them."""
+    source = Path(penstock.__file__).parents[1].joinpath(*module.split(".")).with_suffix(".py")
+    if not source.exists():  # a person's own
+        source = Path(str(sys.modules[module].__file__))
     return ast.get_docstring(ast.parse(source.read_text("utf-8"))) or "" if source.exists() else ""
 
 

@@ -69,6 +69,8 @@ class Http2EndpointConnection(EndpointConnection, Http2Owner, Flushable):
         self._answering: list[Http2EndpointStream] = []  # whose heads came with the bytes at hand
         self._flush_asked: bool = False
         self._started: bool = False
+        # As many as the endpoint is known to have room for, whatever its settings say.
+        self._most_running: int = MAX_STREAMS
         self._idle_until: float = 0.0
 
     # --- streams ----------------------------------------------------------------------------
@@ -78,7 +80,7 @@ class Http2EndpointConnection(EndpointConnection, Http2Owner, Flushable):
         if not self._started or not self.is_usable() or self._waiting:
             return False
         codec = self.codec
-        most = MAX_STREAMS if codec.settings_received else 1
+        most = self._most_running if codec.settings_received else 1
         return len(self._running) < most and codec.can_open()
 
     def is_joinable(self, most: int) -> bool:
@@ -112,7 +114,7 @@ class Http2EndpointConnection(EndpointConnection, Http2Owner, Flushable):
         """Those that wait begin as far as there is room; only one before the endpoint has said how
         much there is."""
         codec = self.codec
-        most = MAX_STREAMS if codec.settings_received else 1
+        most = self._most_running if codec.settings_received else 1
         while self._waiting and len(self._running) < most and codec.can_open():
             stream = self._waiting.pop(0)
             self._running.append(stream)
@@ -133,6 +135,8 @@ class Http2EndpointConnection(EndpointConnection, Http2Owner, Flushable):
     def stream_over(self, stream: Http2EndpointStream) -> None:
         if stream in self._running:
             self._running.remove(stream)
+            if self._most_running < MAX_STREAMS:
+                self._most_running += 1
         elif stream in self._waiting:
             self._waiting.remove(stream)
         if self._waiting:
@@ -149,6 +153,10 @@ class Http2EndpointConnection(EndpointConnection, Http2Owner, Flushable):
         """Its endpoint is removed, or stands elsewhere."""
         if self._started and not self._running and not self._waiting:
             self._end()
+
+    def on_refused(self) -> None:
+        """Those that it left out go to another connection; here more begin one by one."""
+        self._most_running = max(len(self._running), 1)
 
     def http2(self) -> Http2Connection:
         return self.codec

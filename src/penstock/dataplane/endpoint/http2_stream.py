@@ -39,6 +39,10 @@ class Http2Owner:
         """It is done."""
         raise NotImplementedError
 
+    def on_refused(self) -> None:
+        """The endpoint did not process a stream: it has no room for as many."""
+        raise NotImplementedError
+
     def will_answer(self, stream: "Http2EndpointStream") -> None:
         """Its head came: call ``answer`` when all bytes at hand were read."""
         raise NotImplementedError
@@ -370,6 +374,8 @@ class Http2EndpointStream(StreamReceiver, EndpointStream):
         else:
             reason = f"the endpoint reset the stream (code {code})"
         self._owner.stream_over(self)
+        if self._refused:
+            self._owner.on_refused()
         self.fail(RESET, reason)
 
     def turn_away(self) -> None:
