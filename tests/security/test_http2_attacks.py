@@ -50,6 +50,9 @@ MIB = 1024 * KIB
 INITIAL_WINDOW_SIZE = 4
 KEY_BYTES = 256 * KIB  # http2.connection_bytes
 TOLERANCE_BYTES = 2560 * KIB  # of the allocator, sockets of endpoints, and what the test finds new
+# Measured growth: 0.4 to 1.8 MiB on a quiet machine, 3.5 beside a compiler (more sockets are
+# readable in one turn); 6.3 to 12 where nothing bounds it (connection_bytes of 64 MiB).
+STALLED_STREAMS_TOLERANCE_BYTES = 4 * MIB
 FLOOD_BYTES = 4 * MIB
 
 Start = Callable[..., Worker]
@@ -279,7 +282,7 @@ def test_hundred_stalled_streams_hold_no_more_than_the_key(
             neighbour.send(request(2 * number + 1, *GOOD))
             assert neighbour.outcome(2 * number + 1) == ("status", 200)
         grown = worker.memory_bytes("VmHWM") - before
-        assert grown < KEY_BYTES + TOLERANCE_BYTES, f"{grown / KIB:.0f} KiB"
+        assert grown < KEY_BYTES + STALLED_STREAMS_TOLERANCE_BYTES, f"{grown / KIB:.0f} KiB"
         worker.pass_time(21.0)
         wait_until(worker_let_go(worker), "stalled streams were given up")
         neighbour.send(request(99, *GOOD))
