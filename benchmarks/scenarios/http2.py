@@ -3,7 +3,6 @@
 import re
 import shutil
 import subprocess
-import time
 from contextlib import ExitStack
 from typing import Final
 
@@ -14,16 +13,15 @@ from benchmarks.scenarios.scenario import (
     PENSTOCK,
     Bench,
     Case,
-    CpuAccount,
     Sample,
     Scenario,
     Target,
     make_site,
+    sample_of_load,
     temporary_directory,
 )
 from benchmarks.site import Site
 
-_WARM_UP_S: Final = 1.0
 _DONE: Final = re.compile(r"(\d+) succeeded, (\d+) failed")
 
 
@@ -46,14 +44,12 @@ class Http2Request(Scenario):
             endpoints = start_two_backends(stack, directory, cores.load)
             site = make_site(endpoints, directory, protocol="h2c")
             process = stack.enter_context(case.balancer.start(site, cores.balancer))
-            self._send(site, cores.load, _WARM_UP_S)
-            account = CpuAccount(process)
-            begun = time.monotonic()
-            count = self._send(site, cores.load, bench.seconds)
-            seen = account.per_unit(count, time.monotonic() - begun)
-            value = seen.pop("µs")
-            seen["requests/s"] = count / bench.seconds
-            return Sample(value, seen)
+            return sample_of_load(
+                process,
+                lambda seconds: self._send(site, cores.load, seconds),
+                bench.seconds,
+                "requests/s",
+            )
 
     def _send(self, site: Site, cores: frozenset[int], seconds: float) -> int:
         h2load = shutil.which("h2load")

@@ -2,7 +2,6 @@
 
 import subprocess
 import sys
-import time
 from contextlib import ExitStack
 from typing import ClassVar, Final
 
@@ -13,17 +12,16 @@ from benchmarks.scenarios.scenario import (
     PENSTOCK,
     Bench,
     Case,
-    CpuAccount,
     Sample,
     Scenario,
     Target,
     make_site,
+    sample_of_load,
     temporary_directory,
 )
 from benchmarks.site import Site
 
 _PEERS: Final = ("nginx", "HAProxy")
-_WARM_UP_S: Final = 1.0
 
 
 class _Relay(Scenario):
@@ -46,14 +44,12 @@ class _Relay(Scenario):
             server.wait_until_listening(port)
             site = make_site([("127.0.0.1", port)], directory, protocol=self.protocol)
             process = stack.enter_context(case.balancer.start(site, cores.balancer))
-            self._ask(site, cores.load, _WARM_UP_S)
-            account = CpuAccount(process)
-            begun = time.monotonic()
-            count = self._ask(site, cores.load, bench.seconds)
-            seen = account.per_unit(count, time.monotonic() - begun)
-            value = seen.pop("µs")
-            seen["units/s"] = count / bench.seconds
-            return Sample(value, seen)
+            return sample_of_load(
+                process,
+                lambda seconds: self._ask(site, cores.load, seconds),
+                bench.seconds,
+                "units/s",
+            )
 
     def _ask(self, site: Site, cores: frozenset[int], seconds: float) -> int:
         command = [sys.executable, "-m", "benchmarks.load.echo", "ask", "--port", str(site.port)]

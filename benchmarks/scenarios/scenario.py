@@ -1,8 +1,9 @@
 """What all scenarios have in common: cases, one sample of a case, and the CPU account."""
 
 import tempfile
+import time
 from abc import ABC, abstractmethod
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -18,6 +19,7 @@ from benchmarks.site import Site
 
 PENSTOCK = "Penstock"
 ANCHORS = ("nginx", "HAProxy")
+WARM_UP_S = 1.0
 
 
 @dataclass(frozen=True)
@@ -118,6 +120,21 @@ class CpuAccount:
             seen["µs in the parent"] = spent[self.root].total_s * 1e6 / units
         seen["cores busy"] = total_s / elapsed_s
         return seen
+
+
+def sample_of_load(
+    process: Process, load: Callable[[float], int], seconds: float, rate: str
+) -> Sample:
+    """CPU time per unit of ``load``, which runs for so many seconds and returns how many units were
+    done; it warms up before. ``rate`` names the units in a second."""
+    load(WARM_UP_S)
+    account = CpuAccount(process)
+    begun = time.monotonic()
+    count = load(seconds)
+    seen = account.per_unit(count, time.monotonic() - begun)
+    value = seen.pop("µs")
+    seen[rate] = count / seconds
+    return Sample(value, seen)
 
 
 def make_site(
