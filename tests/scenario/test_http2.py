@@ -58,6 +58,13 @@ def is_idle(worker: Worker) -> bool:
     return worker.in_flight() == 0 and worker.count(W_CONNECTIONS) == 0
 
 
+def hold(connection: EndpointConnection) -> None:
+    """Answers once it is told to."""
+    connection.receive_head()
+    connection.go_on.wait()
+    connection.send(answer_of(b"held"))
+
+
 def echo(request: Recorded) -> Answer:
     return Answer(body=request.body)
 
@@ -213,11 +220,6 @@ def test_many_streams_at_once_are_answered_each_with_its_own(
 def test_streams_beyond_the_bound_are_refused_to_be_repeated(
     start: Start, scripted: Scripted, dial: Dial
 ) -> None:
-    def hold(connection: EndpointConnection) -> None:
-        connection.receive_head()
-        connection.go_on.wait()
-        connection.send(answer_of(b"held"))
-
     endpoint = scripted(hold)
     worker = start(world(pool(endpoint), listeners=[listener(http2=Http2(streams=2))]))
     client = dial(worker)
@@ -350,11 +352,6 @@ def test_early_answer_stops_the_upload(start: Start, scripted: Scripted, dial: D
 def test_stop_lets_streams_finish_and_says_goaway(
     start: Start, scripted: Scripted, dial: Dial
 ) -> None:
-    def hold(connection: EndpointConnection) -> None:
-        connection.receive_head()
-        connection.go_on.wait()
-        connection.send(answer_of(b"held"))
-
     endpoint = scripted(hold)
     worker = start(world(pool(endpoint)))
     client = dial(worker)
@@ -409,13 +406,13 @@ def test_endpoint_that_refuses_is_passed_over(
 
 
 def test_streams_wait_in_the_pools_queue(start: Start, scripted: Scripted, dial: Dial) -> None:
-    def hold(connection: EndpointConnection) -> None:
+    def hold_each(connection: EndpointConnection) -> None:
         while True:
             connection.receive_head()
             connection.go_on.wait()
             connection.send(answer_of(b"held"))
 
-    endpoint = scripted(hold)
+    endpoint = scripted(hold_each)
     limited = pool(at(endpoint, max_in_flight=1), admission=Admission(queue=Queue(length=2)))
     client = dial(start(world(limited)))
     streams = [client.begin() for _ in range(4)]
@@ -617,7 +614,7 @@ def test_window_of_the_connection_is_given_back_by_bodies_that_waited(
 ) -> None:
     """Else uploads would stand still once as much as the window had waited in the queue."""
 
-    def hold(connection: EndpointConnection) -> None:
+    def hold_first(connection: EndpointConnection) -> None:
         while True:
             head = connection.receive_head()
             if b"/first" in head:
@@ -626,7 +623,7 @@ def test_window_of_the_connection_is_given_back_by_bodies_that_waited(
                 connection.receive_until(b"0\r\n\r\n")
             connection.send(answer_of(b"done"))
 
-    endpoint = scripted(hold)
+    endpoint = scripted(hold_first)
     limited = pool(at(endpoint, max_in_flight=1), admission=Admission(queue=Queue(length=20)))
     client = dial(start(world(limited)))
     first = client.begin("/first")
