@@ -11,7 +11,7 @@ from penstock.wire.proxy_protocol import ProxyHeader
 
 @trait
 class Front:
-    """HTTP/1.1 has one per connection; HTTP/2 will have many.
+    """HTTP/1.1 has one per connection; HTTP/2 has one per stream.
 
     Heads come as values, and refusals as what they mean: framing, persistence and the form of both
     are the protocol's. Of ``respond`` and ``send_body`` False says that the client takes no more
