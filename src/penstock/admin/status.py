@@ -10,6 +10,7 @@ from penstock.admin.protection_metrics import REFUSALS, circuits_not_closed
 from penstock.admin.readiness import unready_reasons
 from penstock.admin.recent import Differences
 from penstock.admin.view import EndpointView, Overview, PoolView, WorkerView
+from penstock.core.snapshot.address import shown_address
 from penstock.dataplane.board.layout import (
     L_1XX_TO_5XX,
     L_ADDRESS,
@@ -234,10 +235,7 @@ def _connected_to(endpoint: EndpointView, board: Board) -> str | None:
     for worker in range(board.workers):
         number = board.cells[board.load(endpoint.row, worker) + L_ADDRESS]
         if 0 < number <= len(endpoint.addresses):
-            address = endpoint.addresses[number - 1]
-            return (
-                f"[{address}]:{endpoint.port}" if ":" in address else f"{address}:{endpoint.port}"
-            )
+            return shown_address(endpoint.addresses[number - 1], endpoint.port)
     return None
 
 

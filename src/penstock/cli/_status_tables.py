@@ -10,6 +10,7 @@ from rich.table import Table
 from rich.text import Text
 
 from penstock.cli._durations import spell_duration
+from penstock.core.snapshot.address import shown_url, socket_path
 
 _STYLES = {
     "up": "green",
@@ -85,7 +86,7 @@ def _headline(document: dict[str, Any], now: float) -> Text:
     ready = "ready" if document["ready"] else "not ready: " + ", ".join(document["unready_reasons"])
     line = Text(f"penstock {document['version']} ({document['form']}), ")
     line.append(ready, style="green" if document["ready"] else _BAD)
-    addresses = ", ".join(f"{each['scheme']}://{each['address']}" for each in document["listeners"])
+    addresses = ", ".join(_listener(each) for each in document["listeners"])
     totals = document["totals"]
     sessions = f"{totals['sessions']} UDP sessions, " if totals["sessions"] else ""
     line.append(
@@ -94,6 +95,11 @@ def _headline(document: dict[str, Any], now: float) -> Text:
         f"{totals['requests']} requests"
     )
     return line
+
+
+def _listener(shown: dict[str, Any]) -> str:
+    address, scheme = shown["address"], shown["scheme"]
+    return shown_url(scheme, address, 0) if socket_path(address) else f"{scheme}://{address}"
 
 
 def _pool_headline(pool: dict[str, Any], window_s: float) -> Text:

@@ -64,9 +64,11 @@ def _block(title: str, lines: list[str]) -> "Iterator[str]":
 
 
 def _listener(listener: "Listener") -> str:
-    host = f"[{listener.host}]" if ":" in listener.host else listener.host
+    from penstock.core.snapshot.address import shown_url
+
     names = [name for pair in listener.certificates for name in _names(pair)]
-    return f"{listener.name}: {listener.scheme}://{host}:{listener.port} {' '.join(names)}".rstrip()
+    url = shown_url(listener.scheme, listener.host, listener.port)
+    return f"{listener.name}: {url} {' '.join(names)}".rstrip()
 
 
 def _names(pair: "Certificate") -> tuple[str, ...]:

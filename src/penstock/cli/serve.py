@@ -34,7 +34,7 @@ _TOKEN_VARIABLE: Final = "PENSTOCK_ADMIN_TOKEN"  # noqa: S105
 @click.option(
     "--listen",
     multiple=True,
-    metavar="HOST:PORT",
+    metavar="HOST:PORT|unix:PATH",
     help="Speaks what the endpoints do; tcp:// or udp:// before it says so outright. Default: "
     "127.0.0.1:8080.",
 )

@@ -14,9 +14,9 @@ from penstock.admin.view import (
     WorkerView,
 )
 from penstock.control.parts import Parts
-from penstock.control.workers.sockets import shown_address
 from penstock.core.health.health import DOWN
 from penstock.core.snapshot import Endpoint, Pool
+from penstock.core.snapshot.address import shown_address, shown_url
 
 _SHOWN_EVENTS: Final = 100
 
@@ -79,7 +79,7 @@ def _endpoint(parts: Parts, pool: Pool, endpoint: Endpoint) -> EndpointView:
     scheme = _scheme(pool, endpoint)
     return EndpointView(
         name=endpoint.name,
-        address=f"{scheme}://{shown_address(endpoint.host, endpoint.port)}{endpoint.base_path}",
+        address=shown_url(scheme, endpoint.host, endpoint.port) + endpoint.base_path,
         addresses=endpoint.addresses,
         port=endpoint.port,
         row=endpoint.row,

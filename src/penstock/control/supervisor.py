@@ -38,7 +38,7 @@ from penstock.control.engines.models import EngineModels
 from penstock.control.events import Events, configure_logging
 from penstock.control.overview import overview
 from penstock.control.parts import Parts
-from penstock.control.workers.sockets import ListeningSockets, shown_address
+from penstock.control.workers.sockets import ListeningSockets, Place, place_of
 from penstock.control.workers.takeover import RuntimeFile, runtime_directory
 from penstock.control.workers.workers import StartError, Workers
 from penstock.control.world.certificates import CertificateFiles, try_files
@@ -46,6 +46,7 @@ from penstock.control.world.publish import Publisher, PublishError
 from penstock.control.world.reload import Reloader
 from penstock.control.world.rows import Rows
 from penstock.core.health.slow_start import RAMP_S
+from penstock.core.snapshot.address import shown_address, shown_url
 from penstock.dataplane.board.layout import H_SUPERVISOR_PID
 from penstock.dataplane.board.memory import ENDPOINT_ROWS, POOL_ROWS, Board, create_board
 from penstock.dataplane.record.line_writer import LineWriter
@@ -169,7 +170,7 @@ class Supervisor:
                 self._background.keep("addresses", self._keep_addresses)
                 self._background.keep("rates", self._admin.sample)
                 self._background.begin(
-                    "relieving orphans", self._runtime.relieve_orphans(self._ports())
+                    "relieving orphans", self._runtime.relieve_orphans(self._places())
                 )
                 await self._stop_wanted.wait()
             self._reloader.refuse_all("the balancer is stopping")
@@ -219,15 +220,14 @@ class Supervisor:
             await self._publisher.start(self._configured.snapshot)
         except StartError as error:
             owners = {
-                self._runtime.owner(each.port) for each in self._configured.snapshot.listeners
+                self._runtime.owner(place_of(each)) for each in self._configured.snapshot.listeners
             }
             pids = ", ".join(str(pid) for pid in sorted(owners - {0}))
             hint = f" (Penstock is already running there: pid {pids})" if pids else ""
             raise StartError(f"{error}{hint}") from error
         running = self._publisher.running
         addresses = ", ".join(
-            f"{each.scheme}://{shown_address(*self._sockets.address(each))}"
-            for each in running.listeners
+            shown_url(each.scheme, *self._sockets.address(each)) for each in running.listeners
         )
         self._events.info(
             "started",
@@ -350,11 +350,11 @@ class Supervisor:
         await self._models.ask_pool(pool, surely=changed)
         await self._workers.send_all({"kind": "models", "pool": pool})
 
-    def _ports(self) -> list[int]:
-        return [self._sockets.address(each)[1] for each in self._publisher.running.listeners]
+    def _places(self) -> list[Place]:
+        return [self._sockets.place(each) for each in self._publisher.running.listeners]
 
     def _write_runtime_file(self) -> None:
-        self._runtime.write(self._workers.pids, self._ports())
+        self._runtime.write(self._workers.pids, self._places())
 
 
 def raise_descriptor_limit() -> None:

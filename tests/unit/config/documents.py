@@ -63,7 +63,8 @@ listeners:
     trusted_proxies: 10.0.0.0/8
     proxy_protocol: require
   mail:
-    address: "[::1]:8445"
+    address: unix:/tmp/mail.sock
+    mode: "0600"
     pool: relayed
   arena:
     address: "[::1]:8445"

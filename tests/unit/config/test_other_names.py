@@ -82,9 +82,10 @@ def test_hints_name_policies_that_exist_and_no_name_of_ours_is_another() -> None
         ("pools: {a: {endpoints: a:1, send-proxy-v2: on}}", "did you mean 'proxy_protocol'?"),
         ("pools: {a: {endpoints: a:1, send_proxy: on}}", "did you mean 'proxy_protocol'?"),
         ("gzip: on", "compression is not offered"),
-        ("endpoints: unix:/run/engine.sock", "sockets of the file system are not offered"),
-        ("endpoints: http://unix:/run/engine.sock", "sockets of the file system are not offered"),
-        ("endpoints: a:1\nlisten: unix:/run/lb.sock", "sockets of the file system are not offered"),
+        ("endpoints: /run/engine.sock", "write unix:/run/engine.sock"),
+        ("endpoints: http://unix:/run/engine.sock", "write unix:/run/engine.sock"),
+        ("endpoints: tcp://unix:/run/db.sock", "write tcp+unix:/run/db.sock"),
+        ("endpoints: a:1\nlisten: /run/lb.sock", "write unix:/run/lb.sock"),
         ("endpoints: grpc://a:1", "gRPC is spoken over HTTP/2: write h2c://"),
     ],
 )

@@ -173,6 +173,7 @@ routes:
             "requests are matched by `hosts`",
         ),
         ("protocol: tcp", "routes: [{pools: {db: 1, web: 1}}]", "speaks another protocol than"),
+        ('mode: "0660"', "", "the address is no socket file"),
         ("protocol: tcp", "routes: [{pool: db, mirror: db}]", "are relayed unread"),
     ],
 )
@@ -313,3 +314,42 @@ def test_proxy_headers_are_configured_where_they_work(tmp_path: Path) -> None:
     check = made.pools[1].health_check
     assert check is not None
     assert (check.kind, check.send, check.expect) == ("tcp", b"*1\r\n\0\\", b"+O")
+
+
+def test_socket_files_are_listened_on_and_connected_to(tmp_path: Path) -> None:
+    text = (
+        'listeners:\n  web: {address: "unix:/tmp/lb.sock", mode: "0666", pool: web}\n'
+        '  raw: {address: "unix:/tmp/raw.sock", pool: raw}\n'
+        'pools:\n  web: {endpoints: ["unix:/run/a.sock", "h2c+unix:/run/b.sock", "http://c:1"]}\n'
+        '  raw: {endpoints: "tcp+unix:/run/db.sock"}\n'
+    )
+    snapshot = load(text, tmp_path).snapshot
+    web, raw = snapshot.listeners
+    assert (web.host, web.port, web.mode) == ("unix:/tmp/lb.sock", 0, 0o666)
+    assert (raw.protocol, raw.mode) == ("tcp", 0o660)
+    http, h2c, _ = snapshot.pools[0].endpoints
+    assert (http.name, http.host, http.http2) == ("unix:/run/a.sock", "unix:/run/a.sock", False)
+    assert (h2c.host, h2c.http2) == ("unix:/run/b.sock", True)
+    assert snapshot.pools[1].protocol == "tcp"
+
+
+@pytest.mark.parametrize(
+    ("document", "error"),
+    [
+        ("{endpoints: a:1, listen: unix:lb.sock}", "the absolute path of a file is needed"),
+        ("{endpoints: a:1, listen: 'unix:///tmp/lb'}", "write unix:/tmp/lb"),
+        ("{endpoints: a:1, listen: unix:/nowhere/lb}", "/nowhere is not a folder that is there"),
+        ("{endpoints: a:1, admin: unix:/tmp/lb}", "the admin address is a host and a port"),
+        ("{endpoints: https+unix:/tmp/a}", "what is spoken over a socket file is HTTP"),
+        ("{endpoints: udp://a:1, listen: udp+unix:/tmp/a}", "datagrams come by UDP"),
+        (f"{{endpoints: a:1, listen: unix:/tmp/{'x' * 90}}}", "paths of up to 90 bytes"),
+        ("{endpoints: a:1, listeners: {a: {address: b:1, mode: 432}}}", "permissions in quotes"),
+        (
+            "{endpoints: a:1, listen: [unix:/tmp/lb, unix:/tmp/lb]}",
+            "is the address of listener 'main' already",
+        ),
+        ("{endpoints: unix:/tmp/lb, listen: unix:/tmp/lb}", "is Penstock's own listener 'main'"),
+    ],
+)
+def test_socket_files_that_cannot_be_are_refused(tmp_path: Path, document: str, error: str) -> None:
+    assert error in "\n".join(errors_of(document, tmp_path))

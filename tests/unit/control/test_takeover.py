@@ -45,7 +45,7 @@ def left_behind(directory: Path, supervisor: Process, worker: int, port: int = P
     record = {
         "supervisor": msgspec.to_builtins(supervisor),
         "workers": [msgspec.to_builtins(identify(worker))],
-        "ports": [port],
+        "places": [port],
     }
     file.write_bytes(msgspec.json.encode(record))
     return file

@@ -14,6 +14,7 @@ from penstock.config.document.values import Address
 from penstock.config.load.errors import Location
 from penstock.config.load.findings import Findings
 from penstock.core import snapshot
+from penstock.core.snapshot.address import socket_path
 
 _LOCALHOST: Final = "127.0.0.1"
 _ANY: Final = "0.0.0.0"  # noqa: S104 - compared with, not bound
@@ -37,12 +38,14 @@ def check_addresses(
         for other, others_datagrams, owner in taken:
             if datagrams != others_datagrams:
                 continue
-            if address == other and address.port:
+            if address == other and (address.port or socket_path(address.host)):
                 findings.wrong(at, f"{address} is the address of {owner} already")
             elif _overlap(address, other):
                 findings.wrong(at, f"{address} cannot be listened on beside {other} of {owner}")
         taken.append((address, datagrams, who))
-        if not _may_be_here(address.host):
+        if path := socket_path(address.host):
+            _check_socket_file(Path(path), at, findings)
+        elif not _may_be_here(address.host):
             findings.doubtful(at, f"this machine has no address {address.host}")
 
 
@@ -73,6 +76,16 @@ def check_file(path: Path, at: Location, findings: Findings) -> None:
         findings.wrong(at, f"{path.parent} is not a folder that is there: make it first")
     elif not os.access(path if path.exists() else path.parent, os.W_OK):
         findings.wrong(at, f"{path} cannot be written by this user")
+
+
+def _check_socket_file(path: Path, at: Location, findings: Findings) -> None:
+    """It can be made there."""
+    if path.exists() and not path.is_socket():
+        findings.wrong(at, f"{path} is there and is no socket; it is not replaced")
+    elif not path.parent.is_dir():
+        findings.wrong(at, f"{path.parent} is not a folder that is there: make it first")
+    elif not os.access(path.parent, os.W_OK):
+        findings.wrong(at, f"{path.parent} cannot be written by this user")
 
 
 def _overlap(one: Address, other: Address) -> bool:

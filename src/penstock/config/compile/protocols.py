@@ -11,6 +11,7 @@ from penstock.config.document.pools import Pool
 from penstock.config.load.errors import Location, did_you_mean
 from penstock.config.load.findings import Findings
 from penstock.core import snapshot
+from penstock.core.snapshot.address import socket_path
 
 Spoken = Literal["http", "tcp", "udp"]
 
@@ -141,6 +142,7 @@ def check_listener(
             "ends TLS here",
         )
     _check_proxy_headers(listener, protocol, at, findings)
+    _check_socket_file(listener, protocol, at, findings)
     if protocol != "http":
         for key in _HTTP_LISTENER_KEYS:
             if key in listener.model_fields_set:
@@ -153,6 +155,14 @@ def check_listener(
         if (key in _UDP_LIMITS) != (protocol == "udp"):
             why = "UDP has no connections" if protocol == "udp" else "this is of UDP"
             findings.wrong((*at, "limits", key), f"has no effect: {why}")
+
+
+def _check_socket_file(listener: Listener, protocol: str, at: Location, findings: Findings) -> None:
+    if not socket_path(listener.address.host):
+        if "mode" in listener.model_fields_set:
+            findings.wrong((*at, "mode"), "has no effect: the address is no socket file")
+    elif protocol == "udp":
+        findings.wrong((*at, "address"), "datagrams come by UDP: give a host and a port")
 
 
 def _check_proxy_headers(

@@ -5,6 +5,7 @@ from typing import Annotated, Any, Final, Literal
 from pydantic import BeforeValidator, Field, model_validator
 
 from penstock.config.document.section import Section, required, setting
+from penstock.config.document.socket_files import FileMode
 from penstock.config.document.values import (
     Count,
     Duration,
@@ -160,7 +161,13 @@ def _http2(value: Any) -> Any:
 class Listener(Section):
     """An address that clients connect to."""
 
-    address: ListenAddress = required("`host:port`, `[ipv6]:port`, or `:port` for every interface.")
+    address: ListenAddress = required(
+        "`host:port`, `[ipv6]:port`, `:port` for every interface, or `unix:/path`, a socket of the "
+        "file system, whose clients count as 127.0.0.1."
+    )
+    mode: FileMode = setting(
+        _LISTENER.mode, "Who may connect to its socket of the file system, as of `chmod`."
+    )
     protocol: Literal["http", "tcp", "tls-passthrough", "udp"] | None = setting(
         None,
         "`http`; `tcp`: connections are relayed unread; `tls-passthrough`: the same, routed by the "

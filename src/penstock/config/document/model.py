@@ -6,7 +6,7 @@ single value derive from it. What concerns several parts at once is checked by `
 
 from typing import Annotated, Any, Final, Literal
 
-from pydantic import BeforeValidator, PlainSerializer, PlainValidator, SecretStr
+from pydantic import AfterValidator, BeforeValidator, PlainSerializer, PlainValidator, SecretStr
 
 from penstock.config.document.choice import Policy
 from penstock.config.document.health import HealthCheckOrOff
@@ -27,6 +27,7 @@ from penstock.config.document.values import (
     show,
 )
 from penstock.core import snapshot
+from penstock.core.snapshot.address import socket_path
 
 ONLY: Final = "main"  # the listener and the pool of a short document
 DEFAULT_LISTEN: Final = Address("127.0.0.1", 8080)
@@ -37,10 +38,18 @@ _MOST_WORKERS: Final = 1024
 EXTENSION: Final = "x-"  # top-level keys for a person's own anchors
 
 
+def _has_port(address: Address) -> Address:
+    if socket_path(address.host):
+        raise ValueError(f"{address}: the admin address is a host and a port, as 127.0.0.1:9900")
+    return address
+
+
 class Admin(Section):
     """The address for metrics, status and `penstock ctl`. A plain text stands for `address`."""
 
-    address: ListenAddress = setting(DEFAULT_ADMIN, "`host:port`.")
+    address: Annotated[ListenAddress, AfterValidator(_has_port)] = setting(
+        DEFAULT_ADMIN, "`host:port`."
+    )
     token: SecretStr | None = setting(
         None,
         "Bearer token that callers must send. Required when the address is reachable by others.",

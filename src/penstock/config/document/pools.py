@@ -20,6 +20,7 @@ from penstock.config.document.models import ModelName, Models
 from penstock.config.document.protection import Admission, BreakerOrOff
 from penstock.config.document.section import Section, plain, required, setting
 from penstock.config.document.sessions import Drain, Sticky
+from penstock.config.document.socket_files import parse_socket_file
 from penstock.config.document.values import (
     Address,
     Authority,
@@ -43,6 +44,7 @@ from penstock.config.document.values import (
     show,
 )
 from penstock.core import snapshot
+from penstock.core.snapshot.address import SOCKET_FILE
 from penstock.dataplane.board.layout import MAX_SHADOWS
 
 _POOL: Final = snapshot.Pool(name="", endpoints=())
@@ -62,6 +64,7 @@ _PROBE: Final = snapshot.Probe()
 _DECISIONS: Final = snapshot.Decisions()
 _SCHEME_PORTS: Final = {"http": 80, "https": 443, "h2c": 80, "tcp": 0, "udp": 0}  # 0: none is usual
 _RELAYED: Final[dict[str, Literal["http", "tcp", "udp"]]] = {"tcp": "tcp", "udp": "udp"}
+_SOCKET_SCHEMES: Final = ("http", "h2c", "tcp")  # over a socket of the file system
 _OTHER_SCHEMES: Final = {
     "grpc": "; gRPC is spoken over HTTP/2: write h2c://",
     "grpcs": "; gRPC is spoken over HTTP/2: write https:// and `http2: on`",
@@ -88,8 +91,8 @@ class EndpointUrl:
 
 
 def parse_endpoint_url(value: object) -> EndpointUrl:
-    """``http://host:port``, ``https://host/base/path``, ``host:port``, ``tcp://host:port`` or
-    ``udp://host:port``.
+    """``http://host:port``, ``https://host/base/path``, ``host:port``, ``tcp://host:port``,
+    ``udp://host:port``, or a socket file: ``unix:/path``, ``h2c+unix:/path``, ``tcp+unix:/path``.
 
     Raises ValueError.
     """
@@ -97,11 +100,11 @@ def parse_endpoint_url(value: object) -> EndpointUrl:
         return value
     if not isinstance(value, str) or not value:
         raise ValueError(f"a URL such as http://10.0.0.1:8000 is needed, not {show(value)}")
-    if value.startswith(("unix:", "http://unix:", "/")):
-        raise ValueError(
-            f"{value}: sockets of the file system are not offered; have the server listen on "
-            "127.0.0.1 and write http://127.0.0.1:PORT"
-        )
+    if value.startswith("/"):
+        raise ValueError(f"{value}: write {SOCKET_FILE}{value} for a socket of the file system")
+    spoken, file, path = value.partition(SOCKET_FILE)
+    if file and (not spoken or spoken.endswith(("+", "://"))):
+        return _behind_socket_file(value, spoken, SOCKET_FILE + path)
     scheme, found, rest = value.partition("://")
     if not found:
         scheme, rest = "http", value
@@ -137,6 +140,27 @@ def parse_endpoint_url(value: object) -> EndpointUrl:
     )
 
 
+def _behind_socket_file(value: str, spoken: str, file: str) -> EndpointUrl:
+    scheme = spoken.removesuffix("+") or "http"
+    if scheme in _SOCKET_SCHEMES:
+        return EndpointUrl(
+            parse_socket_file(file),
+            0,
+            tls=False,
+            protocol=_RELAYED.get(scheme, "http"),
+            http2=scheme == "h2c",
+        )
+    if spoken.endswith("://"):  # as nginx and others write it
+        scheme = spoken.removesuffix("://")
+    if scheme in _SOCKET_SCHEMES:
+        right = file if scheme == "http" else f"{scheme}+{file}"
+        raise ValueError(f"{value}: write {right}")
+    raise ValueError(
+        f"{value}: what is spoken over a socket file is HTTP ({SOCKET_FILE}/path), or "
+        f"h2c+{SOCKET_FILE}/path or tcp+{SOCKET_FILE}/path"
+    )
+
+
 class Endpoint(Section):
     """A server of a pool. A plain text stands for its `url`."""
 
@@ -146,7 +170,8 @@ class Endpoint(Section):
             "path, as in `https://host/openai`, comes before every path that is asked for there. "
             "`h2c://host:port`: HTTP/2 without TLS. "
             "`tcp://host:port`: connections of `tcp` and `tls-passthrough` listeners. "
-            "`udp://host:port`: datagrams of `udp` listeners."
+            "`udp://host:port`: datagrams of `udp` listeners. `unix:/path`, `h2c+unix:/path`, "
+            "`tcp+unix:/path`: the same over a socket of the file system."
         )
     )
     name: Name | None = setting(

@@ -19,6 +19,8 @@ from pydantic.json_schema import JsonSchemaValue
 from pydantic_core import CoreSchema
 
 from penstock.config.document.backtracking import may_explode
+from penstock.config.document.socket_files import parse_socket_file
+from penstock.core.snapshot.address import SOCKET_FILE, shown_address, shown_url, socket_path
 from penstock.wire.target_path import has_dot_segment, normal_path, other_readings
 
 _SECONDS: Final = {"us": 1e-6, "ms": 1e-3, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
@@ -46,26 +48,28 @@ _PATH: Final = re.compile(r"/[\x21\x22\x24-\x3e\x40-\x7e]*")  # visible ASCII wi
 _GROUP: Final = re.compile(r"\\[1-9][0-9]?(?![0-9])|\\g<\w+>")
 _REPLACEMENT: Final = re.compile(rf"(?:[\x21\x22\x24-\x3e\x40-\x5b\x5d-\x7e]|{_GROUP.pattern})*")
 LISTEN_SCHEMES: Final = ("http", "tcp", "udp")
-_TCP: Final = "an address such as 127.0.0.1:8080 is needed"
 _LONGEST_HINT: Final = 120  # characters
 _QUERY: Final = re.compile(r"[\x21\x22\x24-\x7e]*")
 
 
 @dataclass(frozen=True)
 class Address:
-    """Where to listen. ``host`` is an address or name without brackets."""
+    """Where to listen. ``host`` is an address or name without brackets, or ``unix:/path``, which
+    has no port (0)."""
 
     host: str
     port: int
     protocol: str = ""  # http, tcp or udp, where it is said outright
 
     def __str__(self) -> str:
-        host = f"[{self.host}]" if ":" in self.host else self.host
-        scheme = f"{self.protocol}://" if self.protocol else ""
-        return f"{scheme}{host}:{self.port}"
+        if not self.protocol:
+            return shown_address(self.host, self.port)
+        return shown_url(self.protocol, self.host, self.port)
 
     def is_loopback(self) -> bool:
         """Whether only this machine reaches it."""
+        if socket_path(self.host):
+            return True
         try:
             return ipaddress.ip_address(self.host).is_loopback
         except ValueError:
@@ -123,15 +127,20 @@ def format_size(size: int) -> str:
 
 
 def parse_address(value: object) -> Address:
-    """An ``Address`` from ``host:port``, ``[v6]:port`` or ``:port``. Raises ValueError."""
+    """An ``Address`` from ``host:port``, ``[v6]:port``, ``:port`` or ``unix:/path``.
+
+    Raises ValueError.
+    """
     if isinstance(value, Address):
         return value
+    if isinstance(value, str) and value.startswith(SOCKET_FILE):
+        return Address(parse_socket_file(value), 0)
     if re.fullmatch("[0-9]+", str(value)):
         raise ValueError(f"{value} is only a port: write 127.0.0.1:{value} or 0.0.0.0:{value}")
     if not isinstance(value, str):
         raise ValueError(f"an address such as 127.0.0.1:8080 is needed, not {show(value)}")
-    if value.startswith(("unix:", "/")):
-        raise ValueError(f"{value}: sockets of the file system are not offered; {_TCP}")
+    if value.startswith("/"):
+        raise ValueError(f"{value}: write {SOCKET_FILE}{value} for a socket of the file system")
     scheme, found, address = value.partition("://")
     if found and scheme in LISTEN_SCHEMES:
         raise ValueError(f"write {address} here, and `protocol: {scheme}` beside it")
@@ -147,8 +156,11 @@ def parse_listen(value: object) -> Address:
     """An ``Address`` that may say what is spoken there: ``udp://host:port``. Raises ValueError."""
     if not isinstance(value, str):
         return parse_address(value)
+    scheme, plus, rest = value.partition("+")
+    if plus and rest.startswith(SOCKET_FILE) and scheme in LISTEN_SCHEMES:
+        return Address(parse_socket_file(rest), 0, scheme)
     scheme, found, rest = value.partition("://")
-    if not found:
+    if not found or value.startswith(SOCKET_FILE):
         return parse_address(value)
     if scheme not in LISTEN_SCHEMES:
         raise ValueError(

@@ -20,6 +20,7 @@ from penstock.control.background import BackgroundTasks
 from penstock.control.endpoints.resolver import NoAddressError, Resolver
 from penstock.control.events import Events
 from penstock.core.snapshot import Endpoint, Snapshot
+from penstock.core.snapshot.address import socket_path
 
 _FIRST_WAIT_S: Final = 2.0  # of a publish, for names that were never looked up
 _WAIT_S: Final = 0.5  # for names that were: what was found before will do
@@ -184,5 +185,5 @@ def _is_address(host: str) -> bool:
     try:
         ip_address(host)
     except ValueError:
-        return False
+        return socket_path(host) != ""
     return True

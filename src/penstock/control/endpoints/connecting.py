@@ -7,6 +7,7 @@ from typing import Final
 import aiohappyeyeballs
 
 from penstock.core.snapshot import Endpoint
+from penstock.core.snapshot.address import LOCAL_HOST, socket_path
 
 _NEXT_ATTEMPT_S: Final = 0.25  # RFC 8305, 5, and as workers have it
 
@@ -18,8 +19,15 @@ class Connector:
         self._worked: dict[tuple[str, int], str] = {}
 
     async def connect(self, endpoint: Endpoint, port: int) -> socket.socket:
-        """A connected socket. Raises OSError."""
+        """A connected socket. Raises OSError.
+
+        Other ports of a server behind a socket file are on this machine.
+        """
         hosts = endpoint.addresses or (endpoint.host,)
+        if path := socket_path(endpoint.host):
+            if port == endpoint.port:
+                return await _connected_to_file(path)
+            hosts = (LOCAL_HOST,)
         if endpoint.no_address:
             raise OSError(endpoint.no_address)
         worked = self._worked.get((endpoint.host, port))
@@ -38,3 +46,14 @@ class Connector:
         if len(hosts) > 1:
             self._worked[endpoint.host, port] = str(sock.getpeername()[0])
         return sock
+
+
+async def _connected_to_file(path: str) -> socket.socket:
+    sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+    try:
+        sock.setblocking(False)
+        await asyncio.get_running_loop().sock_connect(sock, path)
+    except BaseException:
+        sock.close()
+        raise
+    return sock

@@ -11,8 +11,8 @@ from penstock import __version__
 from penstock._reasons import reason_of
 from penstock.control.endpoint_contexts import EndpointContexts
 from penstock.control.endpoints.connecting import Connector
-from penstock.control.workers.sockets import shown_address
 from penstock.core.snapshot import Endpoint, EndpointTls, HealthCheck
+from penstock.core.snapshot.address import host_field
 from penstock.dataplane.endpoint.proxy_preface import PROXY_VERSIONS, proxy_preface
 from penstock.wire.chunked import ChunkedReader
 from penstock.wire.http1 import BadMessage, ResponseHead, find_head_end, parse_response
@@ -313,7 +313,7 @@ class _HttpCheck(asyncio.Protocol):
 def _request(target: CheckTarget) -> bytes:
     """The head to send; names and values come from a configuration that was checked."""
     check = target.check
-    host = check.host or shown_address(target.endpoint.host, target.port)
+    host = check.host or host_field(target.endpoint.host, target.port)
     endpoint = target.endpoint
     named = {name.lower() for name, _ in check.headers} | {"host"}
     own = [field for field in endpoint.headers if field[0].lower() not in named]

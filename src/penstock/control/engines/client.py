@@ -12,8 +12,13 @@ from yarl import URL
 from penstock import __version__
 from penstock._reasons import reason_of
 from penstock.control.endpoint_contexts import EndpointContexts
-from penstock.control.workers.sockets import shown_address
 from penstock.core.snapshot import Endpoint, EndpointTls, Engine
+from penstock.core.snapshot.address import (
+    LOCAL_HOST,
+    host_field,
+    shown_address,
+    socket_path,
+)
 from penstock.wire.engines.reading import UnreadableError
 
 # An exposition of vLLM with a dozen adapters is under 1 MiB.
@@ -53,7 +58,7 @@ class EngineClient:
     """One client for all engines."""
 
     def __init__(self, contexts: EndpointContexts) -> None:
-        self._session: aiohttp.ClientSession | None = None
+        self._sessions: dict[str, aiohttp.ClientSession] = {}  # by socket file; "": by addresses
         self._contexts = contexts
         self._known = _KnownAddresses()
 
@@ -61,16 +66,20 @@ class EngineClient:
         """The body of a 200. Raises UnreadableError, whose text is for people."""
         endpoint, engine = target.endpoint, target.engine
         scheme = "https" if endpoint.tls else "http"
-        if not port or port == endpoint.port:  # another port is another server's
+        port = port or endpoint.port
+        file = ""
+        if port == endpoint.port:  # another port is another server's
             path = endpoint.base_path + path
-        reached = f"{scheme}://{shown_address(endpoint.host, port or endpoint.port)}"
-        self._known.of[endpoint.host] = endpoint
+            file = socket_path(endpoint.host)
+        host = LOCAL_HOST if socket_path(endpoint.host) else endpoint.host
+        reached = f"{scheme}://{'localhost' if file else shown_address(host, port)}"
+        self._known.of[host] = endpoint
         try:
             async with (
                 asyncio.timeout(engine.timeout_s),
-                self._opened().get(
+                self._opened(file).get(
                     URL(reached + path, encoded=True),
-                    headers=_headers(target, port or endpoint.port),
+                    headers=_headers(target, port),
                     allow_redirects=False,
                     ssl=self._contexts.of(target.tls) if endpoint.tls else True,
                     server_hostname=(
@@ -92,20 +101,25 @@ class EngineClient:
 
     async def close(self) -> None:
         """Close the connections that are kept open."""
-        if self._session is not None:
-            await self._session.close()
+        for session in self._sessions.values():
+            await session.close()
 
-    def _opened(self) -> aiohttp.ClientSession:
-        if self._session is None:
-            self._session = aiohttp.ClientSession(
-                connector=aiohttp.TCPConnector(
-                    limit=_AT_ONCE, use_dns_cache=False, resolver=self._known
+    def _opened(self, file: str) -> aiohttp.ClientSession:
+        session = self._sessions.get(file)
+        if session is None:
+            session = self._sessions[file] = aiohttp.ClientSession(
+                connector=(
+                    aiohttp.UnixConnector(file, limit=_AT_ONCE)
+                    if file
+                    else aiohttp.TCPConnector(
+                        limit=_AT_ONCE, use_dns_cache=False, resolver=self._known
+                    )
                 ),
                 cookie_jar=aiohttp.DummyCookieJar(),
                 timeout=aiohttp.ClientTimeout(total=None),
                 trust_env=False,
             )
-        return self._session
+        return session
 
 
 class _KnownAddresses(AbstractResolver):
@@ -159,7 +173,7 @@ def _headers(target: EngineTarget, port: int) -> list[tuple[str, str]]:
     given = [*own, *target.engine.headers]
     headers = [("User-Agent", _AGENT), *given]
     if not any(name.lower() == "host" for name, _ in given):
-        headers.append(("Host", shown_address(target.endpoint.host, port)))
+        headers.append(("Host", host_field(target.endpoint.host, port)))
     return headers
 
 

@@ -30,10 +30,10 @@ from penstock.control.engines.kv_sources import found
 from penstock.control.engines.reports import ReportCells
 from penstock.control.events import Events
 from penstock.control.target_tasks import TargetTasks
-from penstock.control.workers.sockets import shown_address
 from penstock.core.prefixes.kv_chains import seed_of
 from penstock.core.prefixes.kv_sequence import KvSequence
 from penstock.core.snapshot import Endpoint, KvEvents, Snapshot
+from penstock.core.snapshot.address import shown_address
 from penstock.dataplane.board.memory import Board
 from penstock.wire.engines.reading import UnreadableError
 from penstock.wire.kv_events import CLEARED, STORED, decode_batch

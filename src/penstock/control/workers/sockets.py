@@ -1,5 +1,7 @@
 """Listening sockets: for every listener one ``SO_REUSEPORT`` socket per worker, kept open here.
 
+Where the address is a socket file, all workers have the same one.
+
 Because the supervisor holds them too, connections and datagrams that wait in a dead worker's queue
 are served by its successor. A listener that is renamed keeps its sockets; only a new address opens
 others.
@@ -11,17 +13,23 @@ from collections.abc import Callable, Iterable
 from typing import Final
 
 from penstock.control.workers.holders import holders_of
+from penstock.control.workers.socket_files import SocketFile
 from penstock.core.snapshot import Listener
+from penstock.core.snapshot.address import shown_address, socket_path
 from penstock.dataplane.io.datagrams import IP_PKTINFO, LISTENER_ROOM_BYTES, ask_for_room
 
 # Host, port, the listener's name where the port is 0, and whether it takes datagrams.
 ListenKey = tuple[str, int, str, bool]
 Address = tuple[str, int]  # the real one
+# What only one balancer may have: a port, or the path of a socket file.
+Place = int | str
 
 _WHY: Final = {
     errno.EACCES: "ports below 1024 need a privilege (CAP_NET_BIND_SERVICE)",
     errno.EADDRNOTAVAIL: "this machine has no such address",
     errno.EMFILE: "no file descriptor is left (`ulimit -n`)",
+    errno.ENOTSOCK: "a file that is no socket stands there, and is not replaced",
+    errno.ENOENT: "its directory is not there: make it first",
 }
 
 
@@ -31,18 +39,26 @@ class ListenError(Exception):
 
 def listen_key(listener: Listener) -> ListenKey:
     """The key of a listener's sockets."""
-    name = "" if listener.port else listener.name
+    name = "" if listener.port or socket_path(listener.host) else listener.name
     return listener.host, listener.port, name, _takes_datagrams(listener)
+
+
+def place_of(listener: Listener) -> Place:
+    """What of its address only one balancer may have."""
+    return socket_path(listener.host) or listener.port
 
 
 class ListeningSockets:
     """All of them, by key, one per worker."""
 
-    def __init__(self, workers: int, may_share: Callable[[int], bool] = lambda port: False) -> None:
-        """``may_share`` says whether a port that is in use is ours to share, at a takeover."""
+    def __init__(
+        self, workers: int, may_share: Callable[[Place], bool] = lambda place: False
+    ) -> None:
+        """``may_share`` says whether a place that is in use is ours to share, at a takeover."""
         self._workers = workers
         self._may_share = may_share
         self._open: dict[ListenKey, list[socket.socket]] = {}
+        self._files: dict[ListenKey, SocketFile] = {}
         self._ports: dict[ListenKey, int] = {}  # the real ones
 
     def open(self, listeners: Iterable[Listener]) -> None:
@@ -52,13 +68,16 @@ class ListeningSockets:
             for listener in listeners:
                 key = listen_key(listener)
                 if key in self._open:
-                    if not _takes_datagrams(listener):
-                        for sock in self._open[key]:
-                            sock.listen(listener.backlog)
+                    self._adjust(listener)
+                    continue
+                if path := socket_path(listener.host):
+                    self._files[key] = self._open_file(listener, path)
+                    self._open[key] = [self._files[key].sock] * self._workers
+                    self._ports[key] = 0
                 else:
                     self._open[key] = self._open_all(listener)
                     self._ports[key] = self._open[key][0].getsockname()[1]
-                    opened.append(key)
+                opened.append(key)
         except BaseException:
             for key in opened:
                 self._close(key)
@@ -72,6 +91,10 @@ class ListeningSockets:
         """The listener's real address: the host as configured, the port as bound."""
         return listener.host, self._ports[listen_key(listener)]
 
+    def place(self, listener: Listener) -> Place:
+        """What of its real address only one balancer may have."""
+        return socket_path(listener.host) or self.address(listener)[1]
+
     def close_except(self, listeners: Iterable[Listener]) -> None:
         """Close the sockets of all other listeners."""
         kept = {listen_key(listener) for listener in listeners}
@@ -83,11 +106,31 @@ class ListeningSockets:
         for sockets in self._open.values():
             for sock in sockets:
                 sock.close()
+        for file in self._files.values():
+            file.close()
+
+    def _adjust(self, listener: Listener) -> None:
+        key = listen_key(listener)
+        if not _takes_datagrams(listener):
+            for sock in self._open[key]:
+                sock.listen(listener.backlog)
+        if key in self._files:
+            self._files[key].allow(listener.mode)
 
     def _close(self, key: ListenKey) -> None:
         del self._ports[key]
         for sock in self._open.pop(key):
             sock.close()
+        if key in self._files:
+            self._files.pop(key).close()
+
+    def _open_file(self, listener: Listener, path: str) -> SocketFile:
+        try:
+            return SocketFile(path, listener.mode, listener.backlog, replace=self._may_share(path))
+        except OSError as error:
+            raise ListenError(
+                f"listener {listener.name!r} cannot listen on {listener.host}: {_reason(error, 0)}"
+            ) from error
 
     def _open_all(self, listener: Listener) -> list[socket.socket]:
         shown = shown_address(listener.host, listener.port)
@@ -111,11 +154,6 @@ class ListeningSockets:
                 f"{_reason(error, 0 if _takes_datagrams(listener) else listener.port)}"
             ) from error
         return sockets
-
-
-def shown_address(host: str, port: int) -> str:
-    """``host:port``, with brackets around an IPv6 address."""
-    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
 
 
 def _resolve(host: str, port: int) -> tuple[int, tuple[str, int]]:

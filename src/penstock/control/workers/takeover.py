@@ -37,7 +37,7 @@ class _Record(msgspec.Struct, frozen=True):
 
     supervisor: Process
     workers: tuple[Process, ...]
-    ports: tuple[int, ...]
+    places: tuple[int | str, ...]  # ports, and paths of socket files
     source: str = ""  # the file of its configuration; empty where there was none
 
 
@@ -55,32 +55,32 @@ class RuntimeFile:
         for path in sorted(directory.glob(_PATTERN)) if directory else ():
             self._look_at(path)
 
-    def may_share(self, port: int) -> bool:
-        """Whether workers of a dead supervisor, and nobody else of ours, listen on the port.
+    def may_share(self, place: int | str) -> bool:
+        """Whether workers of a dead supervisor, and nobody else of ours, listen there.
 
         It must have been of our configuration: two never serve one port unnoticed.
         """
         shared = any(
-            port in record.ports and record.source == self._source
+            place in record.places and record.source == self._source
             for record in self._orphans.values()
         )
-        return shared and self.owner(port) == 0
+        return shared and self.owner(place) == 0
 
-    def owner(self, port: int) -> int:
-        """The pid of a running supervisor that listens on the port; 0 when there is none."""
+    def owner(self, place: int | str) -> int:
+        """The pid of a running supervisor that listens there; 0 when there is none."""
         for record in self._alive:
-            if port in record.ports:
+            if place in record.places:
                 return record.supervisor.pid
         return 0
 
-    def write(self, workers: Iterable[int], ports: Iterable[int]) -> None:
+    def write(self, workers: Iterable[int], places: Iterable[int | str]) -> None:
         """Record our workers."""
         if self._path is None:
             return
         record = _Record(
             supervisor=self._me,
             workers=tuple(identify(pid) for pid in workers),
-            ports=tuple(sorted(ports)),
+            places=tuple(places),
             source=self._source,
         )
         temporary = self._path.with_suffix(".tmp")
@@ -95,17 +95,17 @@ class RuntimeFile:
         if self._path is not None:
             self._path.unlink(missing_ok=True)
 
-    async def relieve_orphans(self, ports: Iterable[int]) -> None:
-        """Ask the workers of dead supervisors on our ports to finish, and wait until they have."""
-        ours = set(ports)
+    async def relieve_orphans(self, places: Iterable[int | str]) -> None:
+        """Ask workers of dead supervisors that listen where we do to finish, and wait for it."""
+        ours = set(places)
         for path, record in self._orphans.items():
             workers = [worker for worker in record.workers if is_running(worker)]
             pids = ", ".join(str(worker.pid) for worker in workers)
-            if ours.isdisjoint(record.ports) or record.source != self._source:
+            if ours.isdisjoint(record.places) or record.source != self._source:
                 self._events.warning(
                     "orphans.left",
                     f"workers {pids} of the dead supervisor {record.supervisor.pid} still serve "
-                    f"ports {', '.join(map(str, record.ports))}; end them with `kill {pids}`",
+                    f"at {', '.join(map(str, record.places))}; end them with `kill {pids}`",
                 )
                 continue
             self._events.info(

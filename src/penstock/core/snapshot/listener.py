@@ -67,6 +67,7 @@ class Listener(Data, frozen=True):
     limits: Limits = Limits()
     http2: Http2 = Http2()
     backlog: int = 4096
+    mode: int = 0o660  # permissions of its socket file, where ``host`` is one
     # tcp: bytes are relayed unread; tls-passthrough: but for the server name that clients ask for;
     # udp: datagrams are.
     protocol: Literal["http", "tcp", "tls-passthrough", "udp"] = "http"

@@ -6,6 +6,7 @@ from typing import Literal
 
 from msgspec import field
 
+from penstock.core.snapshot.address import LOCAL_HOST, socket_path
 from penstock.core.snapshot.admission import Admission
 from penstock.core.snapshot.data import Data
 from penstock.core.snapshot.engine import Engine, KvEvents, Models, ServedModel
@@ -36,7 +37,12 @@ class Endpoint(Data, frozen=True):
 
     @property
     def connect_host(self) -> str:
-        """The address to connect to first. Names in heads and certificates are of ``host``."""
+        """The address to connect to first. Names in heads and certificates are of ``host``.
+
+        Of a server behind a socket file it is where its other ports are.
+        """
+        if socket_path(self.host):
+            return LOCAL_HOST
         return self.addresses[0] if self.addresses else self.host
 
 

@@ -133,7 +133,8 @@ class Listener(ListeningSocket):
             return
         try:
             sock.setblocking(False)
-            sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+            if address[1]:  # a socket file has no port
+                sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         except OSError:
             context.client_left(counted)
             sock.close()

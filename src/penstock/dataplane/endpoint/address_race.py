@@ -11,6 +11,7 @@ from typing import Any, Final
 from mypy_extensions import trait
 
 from penstock.core import snapshot
+from penstock.core.snapshot.address import SOCKET_FILE, shown_address, socket_path
 from penstock.dataplane.io.loop import WRITABLE, Loop, Pollable
 from penstock.dataplane.io.system import Socket
 
@@ -23,16 +24,19 @@ _NOTHING_LEFT: Final = frozenset((errno.EMFILE, errno.ENFILE, errno.ENOBUFS, err
 class Address:
     """Where an endpoint is reached, as the socket module takes it and as logs show it."""
 
-    def __init__(self, family: int, sockaddr: tuple[Any, ...]) -> None:
+    def __init__(self, family: int, sockaddr: Any) -> None:
         self.family: int = family
-        self.sockaddr: tuple[Any, ...] = sockaddr
-        host = str(sockaddr[0])
-        shown = f"[{host}]:{sockaddr[1]}" if ":" in host else f"{host}:{sockaddr[1]}"
-        self.shown: bytes = shown.encode()
+        self.sockaddr: Any = sockaddr  # host and port first, or the path of a socket file
+        if family == socket.AF_UNIX:
+            self.shown: bytes = f"{SOCKET_FILE}{sockaddr}".encode()
+        else:
+            self.shown = shown_address(str(sockaddr[0]), sockaddr[1]).encode()
 
 
 def addresses_of(spec: snapshot.Endpoint) -> list[Address]:
     """Those that the supervisor found, or the host where it is an address itself."""
+    if path := socket_path(spec.host):
+        return [Address(socket.AF_UNIX, path)]
     found: list[Address] = []
     for host in spec.addresses or (spec.host,):
         try:

@@ -2,6 +2,7 @@
 
 from typing import Any, Final
 
+from penstock.core.snapshot.address import LOCAL_HOST
 from penstock.dataplane.io.system import Socket
 from penstock.wire.proxy_protocol import PROXY, TCP, ProxyHeader
 from penstock.wire.proxy_writing import V1_UNKNOWN, V2_LOCAL, write_v1, write_v2
@@ -27,8 +28,13 @@ def proxy_preface(version: int, client: ProxyHeader | None, sock: Socket) -> byt
         return V1_UNKNOWN
 
 
-def between(source: tuple[Any, ...], destination: tuple[Any, ...]) -> ProxyHeader:
-    """A header that tells of a TCP connection, by the addresses that sockets have."""
+def between(source: Any, destination: Any) -> ProxyHeader:
+    """A header that tells of a connection, by the addresses that sockets have.
+
+    Who uses a socket file, which has a path in place of them, is on this machine.
+    """
+    if not isinstance(source, tuple) or not isinstance(destination, tuple):
+        source = destination = (LOCAL_HOST, 0)
     return ProxyHeader(
         PROXY,
         TCP,

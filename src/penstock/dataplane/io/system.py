@@ -13,12 +13,15 @@ from collections.abc import Callable
 from random import Random
 from select import epoll
 from time import monotonic, time
-from typing import Any, TypeAlias
+from typing import Any, Final, TypeAlias
 
 from mypy_extensions import mypyc_attr
 
 # ``socket.SocketType``, or what stands in for it: its methods are called by name in any case.
 Socket: TypeAlias = Any
+
+_AF_UNIX: Final = int(socket.AF_UNIX)
+_LOCAL_PEER: Final = ("127.0.0.1", 0)
 
 
 @mypyc_attr(allow_interpreted_subclasses=True)
@@ -44,12 +47,17 @@ class System:
         """What tells which descriptors are ready: an ``epoll``, or what has its methods."""
         return epoll()
 
-    def connect(self, family: int, sockaddr: tuple[Any, ...]) -> Socket:
-        """A stream socket that is connecting. Raises OSError when that cannot be begun."""
+    def connect(self, family: int, sockaddr: Any) -> Socket:
+        """A stream socket that is connecting. Raises OSError when that cannot be begun.
+
+        A socket file whose queue is full refuses with EAGAIN: there is no waiting for it
+        (connect(2)).
+        """
         sock = socket.SocketType(family, socket.SOCK_STREAM)
         try:
             sock.setblocking(False)
-            sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+            if family != _AF_UNIX:
+                sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
             code = sock.connect_ex(sockaddr)
             if code not in (0, errno.EINPROGRESS):
                 raise OSError(code, os.strerror(code))
@@ -69,6 +77,12 @@ class System:
         return socket.socket(fileno=fd)
 
     def accept(self, listening: Socket) -> tuple[Socket, tuple[Any, ...]]:
-        """A client's socket and its address. Raises BlockingIOError when none waits."""
+        """A client's socket and its address. Raises BlockingIOError when none waits.
+
+        Who comes to a socket file is on this machine, and has its address.
+        """
         fd, address = listening._accept()
-        return socket.SocketType(listening.family, socket.SOCK_STREAM, 0, fd), address
+        family: int = listening.family
+        if family == _AF_UNIX:
+            address = _LOCAL_PEER
+        return socket.SocketType(family, socket.SOCK_STREAM, 0, fd), address

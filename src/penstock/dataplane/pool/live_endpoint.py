@@ -13,6 +13,7 @@ from penstock.core.health.breaker import STATE_NAMES, BreakerChange
 from penstock.core.health.health import DOWN
 from penstock.core.measure.load_report import LoadReport
 from penstock.core.prefixes.engine_slots import ANY, EngineSlots
+from penstock.core.snapshot.address import host_field
 from penstock.core.ticket import Ticket
 from penstock.dataplane.board.counted_endpoint import CountedEndpoint
 from penstock.dataplane.board.layout import (
@@ -141,8 +142,8 @@ class LiveEndpoint(CountedEndpoint):
             self.habits.forget()
             self.slots = None
         default = 443 if spec.tls else 80
-        host = f"[{spec.host}]" if ":" in spec.host else spec.host
-        self.host_header = (host if spec.port == default else f"{host}:{spec.port}").encode()
+        host = host_field(spec.host, spec.port)
+        self.host_header = host.removesuffix(f":{default}").encode()
         self.base_path = spec.base_path.encode("latin-1")
         self.edits = [
             ("set", name.encode("latin-1"), name.lower().encode("latin-1"), value.encode())
