@@ -46,6 +46,7 @@ def _is_plain(scenario: Scenario) -> bool:
         arrivals.kind in ("poisson", "deterministic", "gamma", "weibull", "hyper-exponential")
         and scenario.timeout is None
         and scenario.retry is None
+        and scenario.sessions is None
         and not scenario.incidents
         and not scenario.spares_endpoints
         and scenario.admission == Admission()

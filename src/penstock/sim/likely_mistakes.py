@@ -76,8 +76,10 @@ def _hashes(choice: PolicyChoice) -> bool:
 
 
 def _offered_load(scenario: Scenario) -> float | None:
-    """Of the capacity; None where servers are engines, or clients wait for their answers."""
-    if scenario.prompts is not None or scenario.arrivals.kind in ("closed", "recorded"):
+    """Of the capacity; None where nothing queues, servers are engines, or clients wait."""
+    if scenario.sessions is not None or scenario.prompts is not None:
+        return None
+    if scenario.arrivals.kind in ("closed", "recorded"):
         return None
     return scenario.arrivals.build(scenario.capacity).rate / scenario.capacity
 

@@ -12,6 +12,8 @@ from penstock.core.snapshot import PolicyChoice
 from penstock.sim.kernel.controls import ControlledWorkload
 from penstock.sim.kernel.histogram import FineHistogram
 from penstock.sim.kernel.recorder import Recorder
+from penstock.sim.kernel.server import Server
+from penstock.sim.kernel.session_server import SessionServer
 from penstock.sim.kernel.weighed_sums import Weights
 from penstock.sim.scenario import Scenario
 from penstock.sim.world import World, build_world
@@ -30,7 +32,7 @@ class Metric:
 
 
 METRICS: Final = (
-    Metric("mean", "mean response time, from the request's arrival to its answer"),
+    Metric("mean", "mean response time, from the request's arrival to its answer or session's end"),
     Metric("p50", "half of the responses are at most this long"),
     Metric("p90", "90% of the responses are at most this long"),
     Metric("p99", "99% of the responses are at most this long"),
@@ -43,6 +45,8 @@ METRICS: Final = (
     Metric("goodput", "answers within the objectives", "/s", True),
     Metric("tokens", "output tokens of answers, over the time that is measured", "/s", True),
     Metric("hit rate", "prompt tokens found in a prefix cache", "share", True),
+    Metric("fullest", "most sessions at once on any server, over what it is meant to hold", ""),
+    Metric("moved", "moves per session, because its server died", ""),
     Metric("imbalance", "work of the busiest server, over its fair share by capacity", ""),
     Metric("errors", "requests refused, failed or given up", "share"),
     Metric("attempts", "attempts per request", ""),
@@ -184,17 +188,26 @@ def _metrics(world: World, scenario: Scenario) -> Iterator[tuple[str, float]]:
     recorder = world.recorder
     answered = max(1, recorder.count - recorder.timed_out)
     yield "mean", recorder.response_sum / recorder.count if recorder.count else nan
-    for name, q in QUANTILES.items():
-        yield name, recorder.responses.quantile(q)
-    yield "wait", recorder.wait_sum / answered
+    if scenario.sessions is None:
+        for name, q in QUANTILES.items():
+            yield name, recorder.responses.quantile(q)
+        yield "wait", recorder.wait_sum / answered
     window_s = recorder.window_s()
     yield "throughput", recorder.answered_in_window / window_s if window_s else nan
     if scenario.has_objective:
         yield "goodput", recorder.good_in_window / window_s if window_s else nan
     if recorder.first_bytes is not None:
         yield from _streaming(recorder, recorder.first_bytes)
+    if scenario.sessions is not None:
+        yield "fullest", max(_fullest(server) for server in world.servers)
+        yield "moved", recorder.moves / max(1, recorder.arrived)
     yield "imbalance", _imbalance(world)
     yield from _failures(recorder, scenario)
+
+
+def _fullest(server: Server) -> float:
+    assert isinstance(server, SessionServer)
+    return server.most_present / server.full_slots
 
 
 def _streaming(recorder: Recorder, first_bytes: FineHistogram) -> Iterator[tuple[str, float]]:

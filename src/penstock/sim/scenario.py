@@ -29,6 +29,7 @@ from penstock.config.load.explain import explain
 from penstock.config.load.source import read_source
 from penstock.core.snapshot import PolicyChoice
 from penstock.sim.kernel.laws import Empirical
+from penstock.sim.kernel.session_server import SessionRules
 from penstock.sim.prompt_specs import EngineSpec, Prompts
 from penstock.sim.specs import ArrivalsSpec, LawSpec
 from penstock.sim.trace import BLOCK_TOKENS
@@ -57,13 +58,19 @@ class ServerGroup(Section):
 
     count: PositiveCount = setting(1, "How many there are.")
     name: str = setting("s", "They are called by this name and a number.")
-    model: Literal["fifo", "sharing", "engine"] = setting(
-        "fifo", "First come first served, processor sharing, or an inference engine."
+    model: Literal["fifo", "sharing", "engine", "sessions"] = setting(
+        "fifo",
+        "First come first served, processor sharing, an inference engine, or a holder of sessions.",
     )
     engine: EngineSpec | None = setting(None, "Of the model engine.")
-    slots: PositiveCount = setting(1, "Requests (fifo) or cores (sharing) served at full speed.")
+    slots: PositiveCount = setting(
+        1, "Requests (fifo) or cores (sharing) served at full speed; sessions it is meant to hold."
+    )
     speed: Factor = setting(1.0, "Seconds of work done in a second, by each slot.", gt=0)
-    room: Count = setting(0, "Most requests present, those beyond are answered 503; 0: no bound.")
+    room: Count = setting(
+        0,
+        "Most requests present, those beyond are answered 503, sessions refused; 0: no bound.",
+    )
     weight: Weight | Literal["capacity"] = setting(1.0, "Of the endpoint; or its slots × speed.")
     max_in_flight: Count = setting(0, "Bound that the balancer keeps; 0: none.")
     zone: str = setting("", "Where they are.")
@@ -94,6 +101,28 @@ class Keys(Section):
 
     count: PositiveCount = setting(10_000, "How many keys there are.")
     skew: Factor = setting(0.0, "Exponent of Zipf's law; 0: all keys are equally frequent.")
+
+
+class Sessions(Section):
+    """What comes are connections, or sessions of UDP: `service` is how long one lasts."""
+
+    protocol: Literal["tcp", "udp"] = setting(
+        "tcp", "Whether one breaks when its server dies, or goes on at another at once."
+    )
+    rejoin: LawSpec | None = setting(
+        None, "Of TCP: how long until a client whose connection broke is back for the rest."
+    )
+
+    @model_validator(mode="after")
+    def _only_tcp_breaks(self) -> Self:
+        if self.protocol == "udp" and self.rejoin is not None:
+            raise ValueError("`rejoin` is of connections, which break; a UDP session is moved")
+        return self
+
+    def build(self) -> SessionRules:
+        """What becomes of those whose server died."""
+        rejoin = None if self.rejoin is None else self.rejoin.build()
+        return SessionRules(self.protocol == "udp", rejoin)
 
 
 class Network(Section):
@@ -190,6 +219,9 @@ class Scenario(Section):
     balancers: PositiveCount = setting(1, "Balancers that share the servers.")
     reports: Reports | None = setting(None, "What they hear of load that is not their own.")
     keys: Keys | None = setting(None, "Clients that hashing policies tell apart.")
+    sessions: Sessions | None = setting(
+        None, "Sessions come, no requests, to servers of `model: sessions`."
+    )
     prompts: Prompts | None = setting(None, "Requests to language models; servers are engines.")
     network: Network = setting(Network(), "Delays.")
     objective: PositiveDuration | None = setting(None, "Answers within it count for goodput.")
@@ -221,6 +253,7 @@ class Scenario(Section):
         if not self.policies:
             raise ValueError("at least one policy is needed")
         self._check_prompts()
+        self._check_sessions()
         known = self.server_count
         for incident in self.incidents:
             for server in incident.servers:
@@ -243,6 +276,13 @@ class Scenario(Section):
             raise ValueError(f"a trace tells blocks of {BLOCK_TOKENS} tokens: so must the engines")
         if len(blocks) > 1:
             raise ValueError("all engines must have blocks of the same size")
+
+    def _check_sessions(self) -> None:
+        holders = [group.model == "sessions" for group in self.servers]
+        if any(holders) != all(holders) or all(holders) != (self.sessions is not None):
+            raise ValueError("`sessions` go to servers of `model: sessions`, and only to them")
+        if self.sessions is not None and self.network.response is not None:
+            raise ValueError("sessions have no answer that a network could delay")
 
     @property
     def has_objective(self) -> bool:

@@ -35,6 +35,7 @@ from penstock.sim.kernel.protection import GuardedEndpoint, Protection
 from penstock.sim.kernel.recorder import Recorder
 from penstock.sim.kernel.reports import LoadExchange, Poll, Scrape, WeightFeed
 from penstock.sim.kernel.server import FifoServer, Server, SharingServer
+from penstock.sim.kernel.session_server import SessionServer
 from penstock.sim.kernel.source import ClosedSource, OpenSource, Source, Workload
 from penstock.sim.kernel.telemetry import Telemetry
 from penstock.sim.kernel.timeline import Timeline
@@ -46,6 +47,11 @@ from penstock.sim.trace import BLOCK_TOKENS, read_trace
 from penstock.sim.trace_conversations import TracedTurn, conversations
 
 _TICKS = 200  # points of a timeline
+_KINDS: dict[str, type[FifoServer] | type[SharingServer] | type[SessionServer]] = {
+    "fifo": FifoServer,
+    "sharing": SharingServer,
+    "sessions": SessionServer,
+}
 
 
 @dataclass
@@ -105,7 +111,6 @@ def stream(seed: int, purpose: str) -> Random:
 
 
 def _servers(group: ServerGroup, clock: Clock) -> Iterator[Server]:
-    kind = FifoServer if group.model == "fifo" else SharingServer
     store = None
     if group.engine is not None and group.engine.store:
         store = PrefixStore(group.engine.store)
@@ -120,7 +125,7 @@ def _servers(group: ServerGroup, clock: Clock) -> Iterator[Server]:
                 store=store,
             )
             continue
-        yield kind(
+        yield _KINDS[group.model](
             f"{group.name}{number}", clock, slots=group.slots, speed=group.speed, room=group.room
         )
 
@@ -160,6 +165,8 @@ def _balancer(
         response_delay=None if network.response is None else network.response.build(),
         network=stream(seed, f"network {number}"),
     )
+    if scenario.sessions is not None:
+        balancer.sessions = scenario.sessions.build()
     if guarded:
         balancer.protection = _protection(scenario, clock, pool, guarded, servers)
     admission = scenario.admission.compiled()
@@ -230,6 +237,7 @@ def _source(
         if keys is None
         else KeyedWorkload(work, rng, stream(seed, "keys"), keys.count, keys.skew)
     )
+    workload.of_sessions = scenario.sessions is not None
     arrivals = scenario.arrivals
     if arrivals.kind == "closed":
         return ClosedSource(

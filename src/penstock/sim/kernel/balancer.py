@@ -11,7 +11,7 @@ from penstock.core.env import Env
 from penstock.core.measure.load_report import LoadReport
 from penstock.core.pool.pool import Pool
 from penstock.core.retry import REFUSALS
-from penstock.core.ticket import ABANDONED, CONNECT_FAILED, DONE, TIMEOUT, Ticket
+from penstock.core.ticket import ABANDONED, CONNECT_FAILED, DONE, RESET, TIMEOUT, Ticket
 from penstock.sim.kernel.admission import Admitted, JobWaiter, ending_of
 from penstock.sim.kernel.events import Clock, Event
 from penstock.sim.kernel.job import COMING, GOING, Job, Sender
@@ -19,6 +19,7 @@ from penstock.sim.kernel.laws import Law
 from penstock.sim.kernel.protection import Protection
 from penstock.sim.kernel.recorder import Recorder
 from penstock.sim.kernel.server import Server
+from penstock.sim.kernel.session_server import SessionJob, SessionRules
 
 _UNAVAILABLE: Final = 503
 
@@ -33,6 +34,18 @@ class _Deadline(Event):
 
     def fire(self) -> None:
         self._balancer.on_deadline(self._job)
+
+
+class _Rejoining(Event):
+    """The client of a session that broke is back."""
+
+    def __init__(self, balancer: "SimulatedBalancer", job: Job) -> None:
+        super().__init__()
+        self._balancer: SimulatedBalancer = balancer
+        self._job: Job = job
+
+    def fire(self) -> None:
+        self._balancer.rejoin(self._job)
 
 
 class _Probe(Event):
@@ -96,6 +109,7 @@ class SimulatedBalancer(Sender, Admitted):
         self.request_delay: Law | None = request_delay
         self.response_delay: Law | None = response_delay
         self.network: Random = network if network is not None else Random(0)
+        self.sessions: SessionRules | None = None  # where sessions come
         self.reports: bool = False  # whether answers bring the server's load report
         self.gate: Gate | None = None
         self.protection: Protection | None = None
@@ -187,10 +201,19 @@ class SimulatedBalancer(Sender, Admitted):
         if job.outcome == DONE and job.first_byte_at < 0.0:
             self.on_first_byte(job)
         self._settle(job, job.outcome)
+        if isinstance(job, SessionJob) and job.outcome == RESET and self.sessions is not None:
+            self._on_server_lost(job, ticket.endpoint, self.sessions)
+            return
         if ticket.failed and self._may_retry(job, ticket.endpoint):
             self._attempt(job)
             return
         self._end(job)
+
+    def rejoin(self, job: Job) -> None:
+        """The client of a session that lost its server is back, or is moved at once."""
+        if not job.ended:
+            job.attempt_number -= 1  # its attempts are those before it was held
+            self._attempt(job)
 
     def on_deadline(self, job: Job) -> None:
         """The client of ``job`` waited long enough."""
@@ -247,6 +270,20 @@ class SimulatedBalancer(Sender, Admitted):
             server.arrive(job)
         else:
             self.clock.heap.schedule(job, now + delay.draw(self.network))
+
+    def _on_server_lost(self, job: SessionJob, endpoint: Endpoint, rules: SessionRules) -> None:
+        if not rules.moves and rules.rejoin is None:
+            self._end(job)
+            return
+        job.moves += 1
+        job.ticket = None
+        job.attempts = None  # those that failed it before may take it now
+        self._attempts(job).pass_over(endpoint)
+        if rules.moves:
+            self.rejoin(job)
+        elif rules.rejoin is not None:
+            back_at = self.clock.now + rules.rejoin.draw(self.network)
+            self.clock.heap.schedule(_Rejoining(self, job), back_at)
 
     def _probe(self) -> None:
         """Ask whom the policy wants asked; probes travel as requests do."""

@@ -6,6 +6,7 @@ from penstock.core.ticket import CONNECT_FAILED, DONE, RESET, TIMEOUT
 from penstock.sim.kernel.engine_server import PromptJob
 from penstock.sim.kernel.histogram import FineHistogram
 from penstock.sim.kernel.job import Job
+from penstock.sim.kernel.session_server import SessionJob
 from penstock.sim.kernel.timeline import Timeline
 
 
@@ -49,6 +50,7 @@ class Recorder:
         self.failed: int = 0
         self.timed_out: int = 0
         self.attempts: int = 0
+        self.moves: int = 0  # of sessions whose server died
         self.arrived: int = 0
         self.answered_in_window: int = 0
         self.good_in_window: int = 0
@@ -78,6 +80,8 @@ class Recorder:
             return
         self.arrived += 1
         self.attempts += job.attempt_number
+        if isinstance(job, SessionJob):
+            self.moves += job.moves
         if answered:
             self.count += 1
             self.response_sum += response

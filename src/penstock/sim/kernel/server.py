@@ -55,7 +55,7 @@ class Server(Station):
         if self.down:
             self._answer(job, CONNECT_FAILED, 0)
         elif self.room > 0 and self.present >= self.room:
-            self._answer(job, DONE, 503)
+            self._turn_away(job)
         else:
             job.met = self.present
             job.arrived = self.clock.now
@@ -103,6 +103,10 @@ class Server(Station):
         """It is up again, empty and at full speed."""
         self.down = False
         self.set_speed(self.full_speed)
+
+    def _turn_away(self, job: Job) -> None:
+        """There is no room for it."""
+        self._answer(job, DONE, 503)
 
     def _admit(self, job: Job) -> None:
         raise NotImplementedError

@@ -12,6 +12,7 @@ from penstock.sim.kernel.events import Clock, Event
 from penstock.sim.kernel.job import Job, Origin
 from penstock.sim.kernel.laws import Law
 from penstock.sim.kernel.recorder import Recorder
+from penstock.sim.kernel.session_server import SessionJob
 
 
 @mypyc_attr(allow_interpreted_subclasses=True)
@@ -19,12 +20,19 @@ class Workload:
     """What each request is: its facts for the policy, and its work."""
 
     def __init__(self, work: Law, rng: Random) -> None:
+        self.of_sessions: bool = False  # what comes is a session, and its work how long it lasts
         self._work: Law = work
         self._rng: Random = rng
 
     def next_job(self, number: int, now: float) -> Job:
         """The next request."""
-        return Job(number, Request(), self._work.draw(self._rng), now)
+        return self.made(number, Request(), self._work.draw(self._rng), now)
+
+    def made(self, number: int, request: Request, work_s: float, now: float) -> Job:
+        """A request, or a session."""
+        if self.of_sessions:
+            return SessionJob(number, request, work_s, now)
+        return Job(number, request, work_s, now)
 
     def on_end(self, job: Job) -> None:
         """``job``, made here, has ended."""

@@ -38,7 +38,7 @@ class KeyedWorkload(Workload):
         else:
             key = int(chance * self._count)
         request = Request(key_hash=self._hashes[key], source=self._sources[key])
-        return Job(number, request, self._work.draw(self._rng), now)
+        return self.made(number, request, self._work.draw(self._rng), now)
 
 
 def key_hash(number: int) -> int:
