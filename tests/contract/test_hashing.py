@@ -56,6 +56,20 @@ def test_a_key_that_may_not_go_home_still_goes_to_one_place(name: str) -> None:
         assert policy.pick(keyed(i), others, env(2)) is policy.pick(keyed(i), others, env(3))
 
 
+@pytest.mark.parametrize("name", ["rendezvous", "consistent-hash"])
+@pytest.mark.parametrize("weights", [[1.0] * 8, [1.0, 2.0, 3.0, 1.0, 2.0, 3.0]])
+def test_who_fails_over_meets_who_comes_when_the_endpoint_is_known_to_be_gone(
+    name: str, weights: list[float]
+) -> None:
+    endpoints = endpoints_of_weights(weights)
+    left = endpoints[:2] + endpoints[3:]
+    knows, informed = made(name), made(name)
+    knows.rebuild(endpoints)
+    informed.rebuild(left)
+    failed_over = [each.name for each in picks(knows, left, 500)]
+    assert failed_over == [each.name for each in picks(informed, left, 500)]
+
+
 @pytest.mark.parametrize("name", CONSISTENT)
 @pytest.mark.parametrize("gone", [0, 7, 19])
 def test_losing_one_endpoint_of_twenty_moves_few_keys(name: str, gone: int) -> None:

@@ -35,3 +35,7 @@ class ConsistentHash(HashPolicy):
 
     def owner(self, key: int) -> Endpoint:
         return self._ring.owner(key)
+
+    def owner_among(self, eligible: list[Endpoint], key: int) -> Endpoint:
+        found = self._ring.owner_among(eligible, key)
+        return found if found is not None else super().owner_among(eligible, key)

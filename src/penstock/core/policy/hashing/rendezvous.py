@@ -62,6 +62,11 @@ class Rendezvous(HashPolicy):
         at = self._greatest(high, low) if self._equal else self._greatest_weighted(high, low)
         return self._members[at]
 
+    def owner_among(self, eligible: list[Endpoint], key: int) -> Endpoint:
+        left = Rendezvous()
+        left.build(eligible)
+        return left.owner(key)
+
     def _greatest(self, high: i64, low: i64) -> i64:
         best: i64 = 0
         most: i64 = -1

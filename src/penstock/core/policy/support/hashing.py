@@ -102,7 +102,7 @@ class HashPolicy(Policy):
         if key == 0:
             key = rehash(int(env.random() * 2.0**53), 1)
         if eligible is not self._endpoints:
-            return self._pick_among(eligible, key)
+            return self.owner_among(eligible, key)
         if self._bounded_load > 0.0:
             return self._pick_with_room(eligible, key)
         return self.owner(key)
@@ -119,8 +119,12 @@ class HashPolicy(Policy):
             explained.append((endpoint, terms))
         return explained
 
-    def _pick_among(self, eligible: list[Endpoint], key: int) -> Endpoint:
-        """For a list that lacks some: jump until one of it is hit."""
+    def owner_among(self, eligible: list[Endpoint], key: int) -> Endpoint:
+        """The owner where some are left out, which failed just now: jump until another is hit.
+
+        A policy that can tell who owns the key once they are gone does better: who fails over now,
+        and who comes when everybody knows, then meet at one endpoint.
+        """
         if self._endpoints:
             for jump in range(_EXCLUDED_JUMPS):
                 endpoint = self.owner(rehash(key, jump) if jump else key)

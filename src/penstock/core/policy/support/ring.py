@@ -9,6 +9,7 @@ sorted points, as in bucket search) and is O(1). 12 bytes per point.
 """
 
 from array import array
+from bisect import bisect_left
 from struct import Struct
 from typing import Final
 
@@ -83,6 +84,17 @@ class HashRing:
             if self._active[slot]:
                 return self._owners[slot]
             at += 1
+
+    def owner_among(self, endpoints: list[Endpoint], key: int) -> Endpoint | None:
+        """The owner of a ring of these alone; None where it has points of none of them."""
+        points = self._points
+        count = len(points)
+        at = bisect_left(points, (key >> (64 - POSITION_BITS)) << SLOT_BITS)
+        for ahead in range(count):
+            owner = self._owners[points[(at + ahead) % count] & _SLOT_MASK]
+            if owner in endpoints:
+                return owner
+        return None
 
     def size_bytes(self) -> int:
         """Memory of points and guide."""
