@@ -1,5 +1,9 @@
-"""WebSockets over HTTP/1.1: a handshake that is held to all rules of a request, then bytes that are
-relayed, and an end between two frames when the balancer ends it."""
+"""WebSockets: a handshake that is held to all rules of a request, then bytes that are relayed, and
+an end between two frames when the balancer ends it.
+
+What fixtures ``dial`` and ``echoing`` have part in is played through HTTP/1.1 and HTTP/2 on either
+side; the other tests are about bytes of HTTP/1.1.
+"""
 
 import base64
 import os
@@ -15,7 +19,7 @@ from websockets.sync.server import ServerConnection
 from websockets.typing import Subprotocol
 from wsproto.frame_protocol import CloseReason
 
-from penstock.core.snapshot import Drain, Pool, PoolTimeouts, RequestLog
+from penstock.core.snapshot import Drain, Endpoint, Pool, PoolTimeouts, RequestLog
 from penstock.dataplane.board.layout import P_RETRIES, W_CONNECTIONS
 from penstock.wire.websocket_handshake import accept_key
 from tests.harness.endpoint import EndpointConnection, Script, ScriptedEndpoint
@@ -23,8 +27,13 @@ from tests.harness.log import lines_of
 from tests.harness.messages import head
 from tests.harness.waiting import PATIENCE_S, wait_until
 from tests.harness.websocket_endpoint import WebSocketEndpoint
+from tests.harness.websocket_over_http2 import (
+    Http2WebSocketClient,
+    Http2WebSocketEndpoint,
+    StreamSocket,
+)
 from tests.harness.worker import Worker
-from tests.harness.world import Address, listener, pool, route, world
+from tests.harness.world import Address, at, listener, pool, route, world
 from tests.scenario.certificates import Authority
 
 SOON_S = 0.3
@@ -42,68 +51,102 @@ AGREED = (
 
 Start = Callable[..., Worker]
 Scripted = Callable[[Script], ScriptedEndpoint]
-Dial = Callable[..., WebSocket]
+Dial = Callable[..., WebSocket]  # or a StreamSocket, which has the same calls
+Echoing = WebSocketEndpoint | Http2WebSocketEndpoint
+BOTH = ("http1", "http2")
+
+
+@pytest.fixture(params=BOTH)
+def behind(request: pytest.FixtureRequest) -> str:
+    """What endpoints speak."""
+    return str(request.param)
 
 
 @pytest.fixture
-def echoing() -> Iterator[WebSocketEndpoint]:
-    with WebSocketEndpoint(echo) as made:
+def echoing(behind: str) -> Iterator[Echoing]:
+    with echo_server(behind) as made:
         yield made
 
 
-@pytest.fixture
-def dial() -> Iterator[Dial]:
+@pytest.fixture(params=BOTH)
+def dial(request: pytest.FixtureRequest) -> Iterator[Dial]:
     """Opens WebSockets through a worker, and closes them at the end."""
     with ExitStack() as stack:
-
-        def open_one(worker: Worker, path: str = "/", **settings: Any) -> WebSocket:
-            host, port = worker.address()
-            scheme = "wss" if "ssl" in settings else "ws"
-            uri = f"{scheme}://{host}:{port}{path}"
-            made: WebSocket = connect(uri, open_timeout=PATIENCE_S, proxy=None, **settings)
-            return stack.enter_context(made)
-
-        yield open_one
+        yield lambda *given, **settings: OPENERS[request.param](stack, *given, **settings)
 
 
-def echo(connection: ServerConnection) -> None:
+def open_over_http1(
+    stack: ExitStack, worker: Worker, path: str = "/", **settings: Any
+) -> WebSocket:
+    host, port = worker.address()
+    scheme = "wss" if "ssl" in settings else "ws"
+    uri = f"{scheme}://{host}:{port}{path}"
+    made: WebSocket = connect(uri, open_timeout=PATIENCE_S, proxy=None, **settings)
+    return stack.enter_context(made)
+
+
+def open_over_http2(
+    stack: ExitStack, worker: Worker, path: str = "/", **settings: Any
+) -> StreamSocket:
+    client = stack.enter_context(Http2WebSocketClient(worker.address(), settings.get("ssl")))
+    made = client.open(
+        path,
+        subprotocols=settings.get("subprotocols", ()),
+        compression=settings.get("compression"),
+    )
+    stack.callback(made.close)
+    return made
+
+
+OPENERS: dict[str, Callable[..., Any]] = {"http1": open_over_http1, "http2": open_over_http2}
+
+
+def echo_server(behind: str) -> Echoing:
+    return WebSocketEndpoint(echo) if behind == "http1" else Http2WebSocketEndpoint(echo)
+
+
+def member(endpoint: Echoing) -> Endpoint:
+    return at(endpoint, http2=isinstance(endpoint, Http2WebSocketEndpoint))
+
+
+def echo(connection: ServerConnection | StreamSocket) -> None:
     for message in connection:
         connection.send(message)
 
 
-def is_idle(worker: Worker) -> bool:
+def nothing_runs(worker: Worker) -> bool:
     worker.wait_until_published()
-    return worker.in_flight() == 0 and worker.count(W_CONNECTIONS) == 0
+    return worker.in_flight() == 0
 
 
-@pytest.mark.parametrize("message", ["hello", b"\x00\xff" * 3, "", "x" * 70_000, b"y" * 2_000_000])
-def test_messages_pass_both_ways(
-    start: Start, echoing: WebSocketEndpoint, dial: Dial, message: str | bytes
-) -> None:
-    socket = dial(start(world(pool(echoing))), max_size=None)
-    for _ in range(3):
-        socket.send(message)
-        assert socket.recv(PATIENCE_S) == message
+def is_idle(worker: Worker) -> bool:
+    return nothing_runs(worker) and worker.count(W_CONNECTIONS) == 0
 
 
-def test_it_counts_as_load_until_it_ends(
-    start: Start, echoing: WebSocketEndpoint, dial: Dial
-) -> None:
-    worker = start(world(pool(echoing)))
+def test_messages_pass_both_ways(start: Start, echoing: Echoing, dial: Dial) -> None:
+    socket = dial(start(world(pool(member(echoing)))), max_size=None)
+    for message in ("hello", b"\x00\xff" * 3, "", "x" * 70_000, b"y" * 2_000_000):
+        for _ in range(3):
+            socket.send(message)
+            assert socket.recv(PATIENCE_S) == message
+
+
+def test_it_counts_as_load_until_it_ends(start: Start, echoing: Echoing, dial: Dial) -> None:
+    worker = start(world(pool(member(echoing))))
     socket = dial(worker)
     socket.send("here")
     socket.recv(PATIENCE_S)
     worker.wait_until_published()
     assert worker.load(echoing) == 1
     socket.close()
-    wait_until(lambda: is_idle(worker), "nothing is left of it")
+    wait_until(lambda: nothing_runs(worker), "nothing is left of it")
 
 
 def test_subprotocol_extensions_and_headers_are_the_endpoints(
-    start: Start, echoing: WebSocketEndpoint, dial: Dial
+    start: Start, echoing: Echoing, dial: Dial
 ) -> None:
     socket = dial(
-        start(world(pool(echoing))),
+        start(world(pool(member(echoing)))),
         "/chat?x=1",
         subprotocols=[Subprotocol("chat")],
         compression="deflate",
@@ -116,25 +159,23 @@ def test_subprotocol_extensions_and_headers_are_the_endpoints(
     asked = echoing.requests[-1]
     assert asked.path == "/chat?x=1"
     assert asked.headers["X-Forwarded-For"] == "127.0.0.1"
-    assert asked.headers["Via"].startswith("1.1 ")
+    assert asked.headers["Via"].endswith(" penstock")
     assert socket.response.headers["X-Request-ID"] == asked.headers["X-Request-ID"]
 
 
-def test_it_passes_over_tls(
-    start: Start, echoing: WebSocketEndpoint, dial: Dial, tmp_path: Path
-) -> None:
+def test_it_passes_over_tls(start: Start, echoing: Echoing, dial: Dial, tmp_path: Path) -> None:
     authority = Authority(tmp_path)
     listeners = [listener(certificates=(authority.issue("localhost"),))]
-    worker = start(world(pool(echoing), listeners=listeners))
+    worker = start(world(pool(member(echoing)), listeners=listeners))
     socket = dial(worker, ssl=authority.client(), server_hostname="localhost")
     socket.send("secret" * 50_000)
     assert socket.recv(PATIENCE_S) == "secret" * 50_000
 
 
 def test_endpoint_that_refuses_connections_is_passed_over(
-    start: Start, echoing: WebSocketEndpoint, dial: Dial, refusing: Address
+    start: Start, echoing: Echoing, dial: Dial, refusing: Address
 ) -> None:
-    worker = start(world(pool(refusing, echoing)))
+    worker = start(world(pool(refusing, member(echoing))))
     for _ in range(4):
         with closing(dial(worker)) as socket:
             socket.send("hello")
@@ -207,18 +248,16 @@ def test_101_that_does_not_agree_is_a_bad_gateway(
     ],
 )
 def test_what_is_no_handshake_reaches_no_endpoint(
-    start: Start, echoing: WebSocketEndpoint, lines: tuple[str, ...], status: int
+    start: Start, echoing: Echoing, lines: tuple[str, ...], status: int
 ) -> None:
-    client = start(world(pool(echoing))).connect()
+    client = start(world(pool(member(echoing)))).connect()
     client.send(head("GET / HTTP/1.1", *lines))
     assert client.read_response().status == status
     assert not echoing.requests
 
 
-def test_route_without_upgrades_refuses_websockets(
-    start: Start, echoing: WebSocketEndpoint
-) -> None:
-    worker = start(world(pool(echoing), routes=[route("main", upgrades=())]))
+def test_route_without_upgrades_refuses_websockets(start: Start, echoing: Echoing) -> None:
+    worker = start(world(pool(member(echoing)), routes=[route("main", upgrades=())]))
     client = worker.connect()
     client.send(head("GET / HTTP/1.1", *HANDSHAKE))
     assert client.read_response().status == 501
@@ -271,12 +310,12 @@ def test_endpoint_that_dies_resets_the_client(start: Start, scripted: Scripted) 
     wait_until(lambda: is_idle(worker), "nothing is left of it")
 
 
-def drained(endpoint: WebSocketEndpoint, deadline_s: float) -> Pool:
-    return pool(endpoint, drain=Drain(deadline_s=deadline_s))
+def drained(endpoint: Echoing, deadline_s: float) -> Pool:
+    return pool(member(endpoint), drain=Drain(deadline_s=deadline_s))
 
 
 def test_drained_endpoints_websockets_are_closed_with_1012_at_the_deadline(
-    start: Start, echoing: WebSocketEndpoint, dial: Dial
+    start: Start, echoing: Echoing, dial: Dial
 ) -> None:
     worker = start(world(drained(echoing, 60.0)), held=True)
     socket = dial(worker)
@@ -294,9 +333,9 @@ def test_drained_endpoints_websockets_are_closed_with_1012_at_the_deadline(
 
 
 def test_removed_endpoints_websockets_are_closed_with_1001_at_the_deadline(
-    start: Start, echoing: WebSocketEndpoint, dial: Dial
+    start: Start, echoing: Echoing, dial: Dial, behind: str
 ) -> None:
-    with WebSocketEndpoint(echo) as other:
+    with echo_server(behind) as other:
         worker = start(world(drained(echoing, 60.0)), held=True)
         socket = dial(worker)
         socket.send("before")
@@ -336,9 +375,9 @@ def test_close_never_cuts_a_frame(start: Start, scripted: Scripted) -> None:
 
 
 def test_websockets_of_a_stopping_worker_are_closed_with_1001(
-    start: Start, echoing: WebSocketEndpoint, dial: Dial
+    start: Start, echoing: Echoing, dial: Dial
 ) -> None:
-    worker = start(world(pool(echoing)))
+    worker = start(world(pool(member(echoing))))
     socket = dial(worker)
     socket.send("hello")
     socket.recv(PATIENCE_S)
@@ -347,10 +386,8 @@ def test_websockets_of_a_stopping_worker_are_closed_with_1001(
         socket.recv(PATIENCE_S)
 
 
-def test_idle_websocket_ends_after_its_time(
-    start: Start, echoing: WebSocketEndpoint, dial: Dial
-) -> None:
-    short = pool(echoing, timeouts=PoolTimeouts(tunnel_idle_s=30.0))
+def test_idle_websocket_ends_after_its_time(start: Start, echoing: Echoing, dial: Dial) -> None:
+    short = pool(member(echoing), timeouts=PoolTimeouts(tunnel_idle_s=30.0))
     worker = start(world(short), held=True)
     socket = dial(worker, ping_interval=None)
     socket.send("hello")
@@ -361,10 +398,10 @@ def test_idle_websocket_ends_after_its_time(
 
 
 def test_a_websocket_is_one_line_of_the_log(
-    start: Start, echoing: WebSocketEndpoint, dial: Dial, tmp_path: Path
+    start: Start, echoing: Echoing, dial: Dial, tmp_path: Path
 ) -> None:
     log = tmp_path / "log.jsonl"
-    worker = start(world(pool(echoing), request_log=RequestLog("file", str(log))))
+    worker = start(world(pool(member(echoing)), request_log=RequestLog("file", str(log))))
     with closing(dial(worker, "/chat", compression=None)) as socket:
         socket.send("x" * 100)
         socket.recv(PATIENCE_S)

@@ -101,8 +101,8 @@ def named() -> dict[str, tuple[Field, ...]]:
     rows["path-obs-text"] = instead(b":path", b"/\xc3\xa4")
     rows["connect-with-path"] = instead(b":method", b"CONNECT")
     rows["connect-without-authority"] = ((b":method", b"CONNECT"),)
-    rows["extended-connect"] = (
-        *instead(b":method", b"CONNECT"),
+    rows["extended-connect-without-authority"] = (
+        *[field for field in instead(b":method", b"CONNECT") if field[0] != b":authority"],
         (b":protocol", b"websocket"),
     )
     return rows

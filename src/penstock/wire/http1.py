@@ -106,6 +106,8 @@ class RequestHead:
         self.keep_alive: bool = minor == 1
         self.expects_continue: bool = False
         self.upgrade: bool = False
+        # It came as extended CONNECT (RFC 8441): nothing but the protocol asked for is an answer.
+        self.extended_connect: bool = False
 
     def value(self, name: bytes) -> bytes | None:
         """The first value of a field by its lower-case name."""

@@ -3,7 +3,7 @@
 from typing import Final
 
 from penstock.wire.http1 import RequestHead, ResponseHead
-from penstock.wire.websocket_handshake import PROTOCOL, accepts
+from penstock.wire.websocket_handshake import PROTOCOL, accepts, key_from
 
 # Never passed on, whatever is configured: HTTP/2 begun so would reach past every rule, and TLS
 # within plain HTTP is nobody's (RFC 9113, 3.1; RFC 2817).
@@ -11,12 +11,17 @@ NEVER_PASSED: Final = frozenset((b"h2c", b"h2", b"tls", b"http"))
 
 
 class Upgrade:
-    """What was asked for. ``key`` is that of a WebSocket, which proves that it was understood."""
+    """What was asked for. ``key`` is that of a WebSocket, which proves that it was understood; b""
+    where its client has none, as over HTTP/2."""
 
     def __init__(self, protocol: bytes, key: bytes) -> None:
         self.protocol: bytes = protocol  # in lower case
         self.key: bytes = key
         self.is_websocket: bool = protocol == PROTOCOL
+
+    def with_key(self, chance: bytes) -> "Upgrade":
+        """The same with a key of ours, made of 16 bytes that nobody can foresee (RFC 6455, 4.1)."""
+        return Upgrade(self.protocol, key_from(chance))
 
     def why_not(self, head: ResponseHead) -> str:
         """Why a 101 does not agree to it; "" where it does."""

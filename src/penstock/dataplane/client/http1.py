@@ -21,7 +21,7 @@ from penstock.dataplane.context import Context
 from penstock.dataplane.exchange.answers import Answer
 from penstock.dataplane.exchange.exchange import Exchange
 from penstock.dataplane.exchange.front import Front
-from penstock.dataplane.io.connection import Connection
+from penstock.dataplane.io.handed_stream import Handed
 from penstock.dataplane.io.loop import READABLE
 from penstock.dataplane.io.system import Socket
 from penstock.dataplane.io.tls import TlsChannel
@@ -382,7 +382,7 @@ class ClientConnection(ClientHead, Front):
         rules: ResponseRules,
         request_id: bytes,
         cookie: bytes,
-    ) -> Connection:
+    ) -> Handed:
         lines = switched_response(head, protocol, rules, request_id) + request_id
         if lacks_date(head, rules):
             lines += self.context.date_line

@@ -296,6 +296,8 @@ class Http2Client(Connection, Http2Host, Flushable):
 
     def go_away(self) -> None:
         self.say_goaway()
+        for stream in list(self._streams.values()):
+            stream.go_away()
 
     def cut_off(self) -> None:
         self._cut_all(ABANDONED, "the balancer stopped, and its deadline passed")

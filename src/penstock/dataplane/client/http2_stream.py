@@ -15,7 +15,8 @@ from penstock.dataplane.exchange.answers import Answer
 from penstock.dataplane.exchange.exchange import Exchange
 from penstock.dataplane.exchange.front import Front
 from penstock.dataplane.exchange.log_line import refusal_line
-from penstock.dataplane.io.connection import READ_BYTES, Connection
+from penstock.dataplane.io.connection import READ_BYTES
+from penstock.dataplane.io.handed_stream import Handed, HandedStream, StreamKeeper, StreamUser
 from penstock.dataplane.io.loop import report_bug
 from penstock.dataplane.route.plan import Plan
 from penstock.wire.api_family import OPENAI
@@ -25,6 +26,7 @@ from penstock.wire.http1 import BadMessage, Field, RequestHead, ResponseHead
 from penstock.wire.http2.codes import CANCEL, INTERNAL_ERROR, NO_ERROR
 from penstock.wire.http2.connection import Http2Connection
 from penstock.wire.http2.header_block import HeaderBlock, response_block, trailer_block
+from penstock.wire.http2.heads import consent_block
 from penstock.wire.http2.request_head import request_head_of
 from penstock.wire.http2.stream import Stream, StreamReceiver
 from penstock.wire.proxy_protocol import ProxyHeader
@@ -94,7 +96,7 @@ class _RememberedPair:
     without: _Remembered | None = None
 
 
-class Http2Stream(StreamReceiver, Front):
+class Http2Stream(StreamReceiver, Front, StreamKeeper):
     """Its exchange owns the response; the codec owns windows and order."""
 
     exchange: Exchange | None = None
@@ -118,6 +120,8 @@ class Http2Stream(StreamReceiver, Front):
     _ends_after: bool = False  # the response ends with what is pending
     _trailers: HeaderBlock | None = None  # of the response
     _response_bytes: int = 0
+    _awaits_tunnel: bool = False  # what the client sends is for nobody before it has one
+    _handed: HandedStream | None = None  # to a tunnel
 
     def __init__(
         self,
@@ -167,6 +171,9 @@ class Http2Stream(StreamReceiver, Front):
         self._unconsumed = len(body)
         if self.host.is_short():
             self.fit()
+        if head.extended_connect:
+            self._begin_tunnel(exchange, body)
+            return
         if not self._ended:
             self._begin_body(head, body)
         limit = self.settings.body_bytes
@@ -179,6 +186,16 @@ class Http2Stream(StreamReceiver, Front):
             self._crash(exchange)
         if self._ended or not self._held:
             self._consume()
+
+    def _begin_tunnel(self, exchange: Exchange, begun: bytes) -> None:
+        """The request is whole without its stream's end; what the client sends already is kept, as
+        much as the stream's window lets it, until there is a tunnel."""
+        self._awaits_tunnel = True
+        self._body = begun
+        try:
+            exchange.start(b"", True)
+        except Exception:  # noqa: BLE001 - one stream's bug must not end the others
+            self._crash(exchange)
 
     def _begin_body(self, head: RequestHead, begun: bytes) -> None:
         """A client that waits for 100 rightly sends nothing before it (RFC 9110, 10.1.1)."""
@@ -222,6 +239,10 @@ class Http2Stream(StreamReceiver, Front):
         exchange = self.exchange
         if exchange is None:
             self.codec.consumed(stream, len(data))
+            return
+        if self._awaits_tunnel:
+            self._body += data
+            self._unconsumed += len(data)
             return
         limit = self.settings.body_bytes
         if limit and self._body_bytes > limit:
@@ -377,18 +398,25 @@ class Http2Stream(StreamReceiver, Front):
     def fit(self) -> None:
         """Too much waits on the connection: let no more be read than has room."""
         exchange = self.exchange
+        user = self._user()
+        room = self.host.room(self.stream)
+        if user is not None:
+            user.limit_other(_readable(room))
+            return
         if exchange is None or self._pending:
             return  # it is told already
-        room = self.host.room(self.stream)
         if room > 0:
             self._take_until = 0.0
         elif self._take_until == 0.0:
             self._await_taking()
-        most = min(max(room, _LEAST_READ_BYTES), READ_BYTES) if room > 0 else 0
-        self._limit_answer(exchange, most)
+        self._limit_answer(exchange, _readable(room))
 
     def be_free(self) -> None:
         """There is room on the connection again."""
+        user = self._user()
+        if user is not None:
+            user.limit_other(READ_BYTES)
+            return
         exchange = self.exchange
         if exchange is None or self._pending:
             return
@@ -482,11 +510,53 @@ class Http2Stream(StreamReceiver, Front):
         rules: ResponseRules,
         request_id: bytes,
         cookie: bytes,
-    ) -> Connection:
-        raise NotImplementedError("HTTP/2 has no Upgrade")
+    ) -> Handed:
+        extra: list[Field] = [(b"x-request-id", b"x-request-id", request_id)]
+        if lacks_date(head, rules):
+            extra.append((b"date", b"date", self.context.date))
+        if cookie:
+            extra.append((b"set-cookie", b"set-cookie", cookie))
+        block = consent_block(forwarded_fields(head, rules, request_id, False))
+        self._send_head(block, False, extra)
+        self.exchange = None
+        handed = HandedStream(self.codec, self.stream, self)
+        self._handed = handed
+        return handed
 
     def take_received(self) -> bytes:
-        return b""
+        received = self._body
+        self._body = b""
+        self._unconsumed = 0  # the tunnel gives it back
+        return received
+
+    # --- of a tunnel that goes on on it (StreamKeeper) ----------------------------------------
+
+    def given(self) -> None:
+        self.host.touch()
+        if self.host.is_short():
+            self.fit()
+
+    def note_waiting(self, more: int) -> None:
+        self.host.note_waiting(more)
+
+    def look_at(self, at: float) -> None:
+        self.deadline = at
+        if at > 0.0:
+            self.host.watch_until(at)
+
+    def tunnel_over(self) -> None:
+        self._handed = None
+        self._let_go()
+
+    def _user(self) -> StreamUser | None:
+        handed = self._handed
+        return handed.user if handed is not None else None
+
+    def go_away(self) -> None:
+        """The worker stops, and its deadline is near: a tunnel is asked to end."""
+        user = self._user()
+        if user is not None:
+            user.go_away()
 
     def proxy_header(self) -> ProxyHeader:
         return self.host.proxy_header()
@@ -516,6 +586,11 @@ class Http2Stream(StreamReceiver, Front):
 
     def run_out_of_time(self) -> None:
         """Its deadline passed."""
+        user = self._user()
+        if user is not None:
+            self.deadline = 0.0
+            user.run_out_of_time()
+            return
         settings = self.settings
         now = self.context.env.now
         exchange = self.exchange
@@ -534,6 +609,10 @@ class Http2Stream(StreamReceiver, Front):
 
     def cut_off(self, outcome: int, why: str) -> None:
         """We end it."""
+        user = self._user()
+        if user is not None:
+            user.cut_off()
+            return
         exchange = self.exchange
         self.exchange = None
         if exchange is not None:
@@ -586,3 +665,8 @@ class Http2Stream(StreamReceiver, Front):
         self.host.stream_over(self.stream)
         if waiting:
             self.host.note_waiting(-waiting)
+
+
+def _readable(room: int) -> int:
+    """How much of an answer is read at a time where there is so much room for it."""
+    return min(max(room, _LEAST_READ_BYTES), READ_BYTES) if room > 0 else 0

@@ -9,7 +9,8 @@ from penstock.wire.networks import Networks
 class ClientSettings:
     """Timeouts and limits, as plain numbers; 0: none."""
 
-    def __init__(self, spec: Listener) -> None:
+    def __init__(self, spec: Listener, upgrades: bool = False) -> None:
+        """``upgrades``: some route lets its requests change their protocol."""
         timeouts = spec.timeouts
         limits = spec.limits
         self.listener: str = spec.name
@@ -46,6 +47,7 @@ class ClientSettings:
         self.http2_settings.enable_push = False
         self.http2_settings.max_concurrent_streams = spec.http2.streams
         self.http2_settings.max_header_list_bytes = limits.header_bytes
+        self.http2_settings.connect_protocol = upgrades
 
     def admits(self, address: str) -> bool:
         """Whether clients of that address may come (``allow`` and ``deny``)."""

@@ -11,7 +11,7 @@ from penstock.dataplane.endpoint.connector import Connector, KeptConnection
 from penstock.dataplane.endpoint.proxy_preface import proxy_preface
 from penstock.dataplane.endpoint.response_sink import ResponseSink
 from penstock.dataplane.endpoint.stream import EndpointStream
-from penstock.dataplane.io.connection import Connection
+from penstock.dataplane.io.handed_stream import Handed
 from penstock.dataplane.io.loop import PEER_CLOSED, READABLE, WRITABLE
 from penstock.dataplane.io.system import Socket
 from penstock.dataplane.io.tls import TlsChannel
@@ -101,7 +101,7 @@ class EndpointConnection(KeptConnection, Racer, EndpointStream):
     def never_arrived(self) -> bool:
         return self.lost_request
 
-    def hand_over(self) -> Connection:
+    def hand_over(self) -> Handed:
         self.sink = None
         return self
 

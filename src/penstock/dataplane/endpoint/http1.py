@@ -24,6 +24,7 @@ from penstock.wire.http1 import (
     parse_response,
 )
 from penstock.wire.upgrade import Upgrade
+from penstock.wire.websocket_handshake import KEY_BYTES
 
 MAX_INTERIM_RESPONSES: Final = 16  # a flood of 1xx never ends by itself
 
@@ -86,6 +87,11 @@ class Http1Connection(EndpointConnection):
     def send_request(
         self, head: ForwardedHead, request_id: bytes, body: bytes, complete: bool
     ) -> bool:
+        upgrade = self._upgrade
+        if upgrade is not None and upgrade.is_websocket and not upgrade.key:
+            upgrade = upgrade.with_key(self.loop.system.rng.randbytes(KEY_BYTES))
+            self._upgrade = upgrade
+            request_id += b"\r\nSec-WebSocket-Key: " + upgrade.key
         data = b"%b%b\r\n\r\n%b" % (head.http1(), request_id, body)
         self.request_sent = complete
         self.tally.bytes_sent += len(data)

@@ -67,6 +67,7 @@ class Http2EndpointConnection(EndpointConnection, Http2Owner, Flushable):
         self._waiting: list[Http2EndpointStream] = []  # for the connection, or for room on it
         self._running: list[Http2EndpointStream] = []
         self._answering: list[Http2EndpointStream] = []  # whose heads came with the bytes at hand
+        self._asking: list[Http2EndpointStream] = []  # who wait to know what the endpoint can do
         self._flush_asked: bool = False
         self._started: bool = False
         # As many as the endpoint is known to have room for, whatever its settings say.
@@ -121,7 +122,9 @@ class Http2EndpointConnection(EndpointConnection, Http2Owner, Flushable):
             stream.on_connected()
 
     def on_settings(self) -> None:
-        """The endpoint has said how many streams it takes."""
+        """The endpoint has said how many streams it takes, and what it can do."""
+        if self._asking:
+            self.touch()
         self.let_begin()
         self._turn_away_waiting()
 
@@ -166,6 +169,11 @@ class Http2EndpointConnection(EndpointConnection, Http2Owner, Flushable):
 
     def will_answer(self, stream: Http2EndpointStream) -> None:
         self._answering.append(stream)
+
+    def await_settings(self, stream: Http2EndpointStream) -> None:
+        self._asking.append(stream)
+        if self.codec.settings_received:
+            self.touch()
 
     def count_sent(self, size: int) -> None:
         self.tally.bytes_sent += size
@@ -221,6 +229,11 @@ class Http2EndpointConnection(EndpointConnection, Http2Owner, Flushable):
     def flush(self) -> None:
         self._flush_asked = False
         codec = self.codec
+        if self._asking and codec.settings_received:
+            asking = self._asking
+            self._asking = []
+            for stream in asking:
+                stream.on_settings()
         while self.open and self.unsent is None:
             pieces = codec.take_output()
             if not pieces:

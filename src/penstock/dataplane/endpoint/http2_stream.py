@@ -7,7 +7,7 @@ from mypy_extensions import trait
 from penstock.core.ticket import RESET, TIMEOUT
 from penstock.dataplane.endpoint.response_sink import ResponseSink
 from penstock.dataplane.endpoint.stream import EndpointStream
-from penstock.dataplane.io.connection import Connection
+from penstock.dataplane.io.handed_stream import Handed, HandedStream, StreamKeeper
 from penstock.dataplane.io.loop import report_bug
 from penstock.wire.chunked import LAST_CHUNK, ChunkedReader, encode_chunk
 from penstock.wire.forwarding import ForwardedHead
@@ -16,7 +16,12 @@ from penstock.wire.http1 import Field, ResponseHead
 from penstock.wire.http2.codes import CANCEL, CONNECTION_LOST, REFUSED_STREAM
 from penstock.wire.http2.connection import Http2Connection
 from penstock.wire.http2.header_block import HeaderBlock
-from penstock.wire.http2.heads import GRPC_TIMEOUT, request_block_of, response_head_of
+from penstock.wire.http2.heads import (
+    GRPC_TIMEOUT,
+    request_block_of,
+    response_head_of,
+    switched_head_of,
+)
 from penstock.wire.http2.stream import Stream, StreamReceiver
 from penstock.wire.upgrade import Upgrade
 
@@ -41,6 +46,10 @@ class Http2Owner:
 
     def on_refused(self) -> None:
         """The endpoint did not process a stream: it has no room for as many."""
+        raise NotImplementedError
+
+    def await_settings(self, stream: "Http2EndpointStream") -> None:
+        """Call its ``on_settings`` when the endpoint has said what it can do."""
         raise NotImplementedError
 
     def will_answer(self, stream: "Http2EndpointStream") -> None:
@@ -68,7 +77,7 @@ class Http2Owner:
         raise NotImplementedError
 
 
-class Http2EndpointStream(StreamReceiver, EndpointStream):
+class Http2EndpointStream(StreamReceiver, EndpointStream, StreamKeeper):
     """The codec owns windows and order; ``sink`` is told what comes."""
 
     deadline: float = 0.0
@@ -89,6 +98,11 @@ class Http2EndpointStream(StreamReceiver, EndpointStream):
     _unconsumed: int = 0
     _refused: bool = False  # the endpoint said that it did not process it
     _late: bool = False
+    _upgrade: Upgrade | None = None  # that is asked for
+    _asking: ForwardedHead | None = None  # once it is known whether the endpoint can do that
+    _request_id: bytes = b""
+    _agreed: HeaderBlock | None = None  # its consent came, and is not passed on yet
+    _handed: HandedStream | None = None  # to a tunnel
 
     def __init__(self, owner: Http2Owner, first: bool, peer: bytes) -> None:
         self._owner: Http2Owner = owner
@@ -124,10 +138,14 @@ class Http2EndpointStream(StreamReceiver, EndpointStream):
         self.sink = sink
         self._bodiless = bodiless
         self._expires_at = expires_at
+        self._upgrade = upgrade
 
     def send_request(
         self, head: ForwardedHead, request_id: bytes, body: bytes, complete: bool
     ) -> bool:
+        if self._upgrade is not None:
+            self._ask(head, request_id)
+            return True
         codec = self._codec
         stream = codec.open(self)
         self._stream = stream
@@ -144,6 +162,44 @@ class Http2EndpointStream(StreamReceiver, EndpointStream):
         codec.send_head(stream, block, ends, extra)
         self._owner.touch()
         return not payload or self._send(stream, payload)
+
+    def _ask(self, head: ForwardedHead, request_id: bytes) -> None:
+        """Extended CONNECT, which must not be sent before the endpoint has said that it knows it
+        (RFC 8441, 3). That it does not is told later: who sends must have sent."""
+        codec = self._codec
+        self._asking = head
+        self._request_id = request_id
+        if codec.settings_received and codec.peer.connect_protocol:
+            self.on_settings()
+        else:
+            self._owner.await_settings(self)
+
+    def on_settings(self) -> None:
+        """What the endpoint can do is known."""
+        head = self._asking
+        sink = self.sink
+        self._asking = None
+        if head is None or sink is None:
+            return
+        codec = self._codec
+        if not codec.peer.connect_protocol:
+            self._owner.stream_over(self)
+            self.sink = None
+            self.deadline = 0.0
+            try:
+                sink.on_unable("it offers no extended CONNECT (RFC 8441), as WebSockets need")
+            except Exception:  # noqa: BLE001 - one stream's bug must not end the others
+                self._crash(sink)
+            return
+        if not codec.can_open():
+            self._owner.stream_over(self)
+            self.turn_away()
+            return
+        stream = codec.open(self)
+        self._stream = stream
+        extra: list[Field] = [(_REQUEST_ID, _REQUEST_ID, self._request_id)]
+        codec.send_head(stream, request_block_of(head, self._owner.scheme()), False, extra)
+        self._owner.touch()
 
     def send_more(self, data: bytes, complete: bool) -> None:
         stream = self._stream
@@ -245,8 +301,29 @@ class Http2EndpointStream(StreamReceiver, EndpointStream):
     def never_arrived(self) -> bool:
         return self._refused
 
-    def hand_over(self) -> Connection:
-        raise NotImplementedError("a stream has no connection to give away")
+    def hand_over(self) -> Handed:
+        stream = self._stream
+        assert stream is not None
+        self.sink = None
+        self.deadline = 0.0
+        handed = HandedStream(self._codec, stream, self)
+        self._handed = handed
+        return handed
+
+    # --- of a tunnel that goes on on it (StreamKeeper) ----------------------------------------
+
+    def given(self) -> None:
+        self._owner.touch()
+
+    def note_waiting(self, more: int) -> None:
+        """At most one read's worth of the client waits, and less than its window."""
+
+    def look_at(self, at: float) -> None:
+        """The client's side times tunnels."""
+
+    def tunnel_over(self) -> None:
+        self._handed = None
+        self._owner.stream_over(self)
 
     # --- the response -----------------------------------------------------------------------
 
@@ -262,8 +339,10 @@ class Http2EndpointStream(StreamReceiver, EndpointStream):
 
     def on_head(self, stream: Stream, block: HeaderBlock, end: bool) -> None:
         self._answered = True
-        self._head = response_head_of(block)
         self._ended = end
+        if self._upgrade is not None and block.status < 300:
+            self._agreed = block
+        self._head = response_head_of(block)
         self._owner.will_answer(self)
 
     def on_data(self, stream: Stream, data: bytes, end: bool) -> None:
@@ -292,8 +371,22 @@ class Http2EndpointStream(StreamReceiver, EndpointStream):
     def answer(self) -> None:
         """All that came along with the head is there."""
         sink = self.sink
-        if sink is not None and self._head is not None:
+        agreed = self._agreed
+        upgrade = self._upgrade
+        if sink is not None and agreed is not None and upgrade is not None:
+            self._switch(sink, switched_head_of(agreed, upgrade.key))
+        elif sink is not None and self._head is not None:
             self._answer_now(sink, self._ended)
+
+    def _switch(self, sink: ResponseSink, head: ResponseHead) -> None:
+        rest = self._first
+        self._agreed = None
+        self._head = None
+        self._first = b""
+        try:
+            sink.on_switched(head, rest)
+        except Exception:  # noqa: BLE001 - one stream's bug must not end the others
+            self._crash(sink)
 
     def _answer_now(self, sink: ResponseSink, complete: bool) -> None:
         head = self._head
@@ -385,6 +478,10 @@ class Http2EndpointStream(StreamReceiver, EndpointStream):
 
     def fail(self, outcome: int, reason: str) -> None:
         """No whole response will come."""
+        handed = self._handed
+        if handed is not None and handed.user is not None:
+            handed.user.cut_off()
+            return
         sink = self.sink
         self.sink = None
         if sink is None:

@@ -23,6 +23,11 @@ class ResponseSink:
         The connection is to be taken over."""
         raise NotImplementedError
 
+    def on_unable(self, reason: str) -> None:
+        """The endpoint cannot do what is asked of it, which is no failure of it; nothing was
+        sent, and nothing will come."""
+        raise NotImplementedError
+
     def frame_response(self, head: ResponseHead) -> bool:
         """A final head came. Say whether its body is wanted in chunks (else as bare payload)."""
         raise NotImplementedError

@@ -7,7 +7,7 @@ What comes back is told to the ``ResponseSink``.
 from mypy_extensions import trait
 
 from penstock.dataplane.endpoint.response_sink import ResponseSink
-from penstock.dataplane.io.connection import Connection
+from penstock.dataplane.io.handed_stream import Handed
 from penstock.wire.forwarding import ForwardedHead
 from penstock.wire.upgrade import Upgrade
 
@@ -91,8 +91,8 @@ class EndpointStream:
         """Whether it is certain that nobody read any of the request."""
         raise NotImplementedError
 
-    def hand_over(self) -> Connection:
-        """The connection, for a relay to go on from."""
+    def hand_over(self) -> Handed:
+        """The connection, or its one stream, for a relay to go on from."""
         raise NotImplementedError
 
 

@@ -12,7 +12,7 @@ from penstock.dataplane.endpoint.idle_connections import take_idle
 from penstock.dataplane.endpoint.response_sink import ResponseSink
 from penstock.dataplane.endpoint.stream import EndpointStream
 from penstock.dataplane.exchange.turn import FIRST_BYTE, NO_TIMER, STREAM_IDLE, Turn
-from penstock.dataplane.io.connection import Connection
+from penstock.dataplane.io.handed_stream import Handed
 from penstock.dataplane.io.loop import EXHAUSTED
 from penstock.dataplane.pool.live_endpoint import LiveEndpoint
 from penstock.wire.http1 import Field, ResponseHead
@@ -50,6 +50,11 @@ class AttemptOwner:
 
     def on_attempt_switched(self, attempt: "Attempt", head: ResponseHead, rest: bytes) -> None:
         """The endpoint changed to the protocol that it was asked for; ``rest`` came behind."""
+        raise NotImplementedError
+
+    def on_attempt_unable(self, attempt: "Attempt", reason: str) -> None:
+        """The endpoint cannot do what is asked of it, which is no failure of it. The attempt is yet
+        to be settled."""
         raise NotImplementedError
 
     def frame_attempt(self, attempt: "Attempt", head: ResponseHead) -> bool:
@@ -151,8 +156,8 @@ class Attempt(ResponseSink):
         self.peer = stream.peer()
         self.owner.on_attempt_connected(self)
 
-    def hand_over(self) -> Connection:
-        """Its connection, for a relay to go on from."""
+    def hand_over(self) -> Handed:
+        """Its connection, or its stream of one, for a relay to go on from."""
         stream = self.stream
         assert stream is not None
         self.stream = None
@@ -212,6 +217,10 @@ class Attempt(ResponseSink):
 
     def on_switched(self, head: ResponseHead, rest: bytes) -> None:
         self.owner.on_attempt_switched(self, head, rest)
+
+    def on_unable(self, reason: str) -> None:
+        self.stream = None
+        self.owner.on_attempt_unable(self, reason)
 
     def frame_response(self, head: ResponseHead) -> bool:
         return self.owner.frame_attempt(self, head)

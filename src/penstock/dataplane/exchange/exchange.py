@@ -333,6 +333,7 @@ class Exchange(AttemptOwner, ModelsAwaiter, GatheringOwner, RelayOwner):
         received = front.take_received()
         relay = Relay(
             self,
+            self.context.loop,
             client,
             attempt.hand_over(),
             pool.spec.timeouts.tunnel_idle_s,
@@ -344,6 +345,12 @@ class Exchange(AttemptOwner, ModelsAwaiter, GatheringOwner, RelayOwner):
         if upgrade.is_websocket:
             relay.follow_frames()
         relay.begin(received, rest)
+
+    def on_attempt_unable(self, attempt: Attempt, reason: str) -> None:
+        """No other is asked: endpoints of one pool can do the same, as they are configured."""
+        self._settle(attempt, ABANDONED)
+        self.why = f"endpoint {attempt.endpoint.name}: {reason}"
+        self._refuse(501, "the endpoint cannot do what the request asks for")
 
     def on_first_byte(self) -> None:
         """The 101 was the first."""
@@ -388,6 +395,9 @@ class Exchange(AttemptOwner, ModelsAwaiter, GatheringOwner, RelayOwner):
         pool = pool_plan.pool
         status = head.status
         ticket.status = status
+        if self.head.extended_connect and status < 300:
+            self._refuse_consent(attempt, head)
+            return
         if self.plan.is_grpc:
             self._note_grpc_status(ticket, head.fields)  # of an answer of trailers only
         if self.plan.listed and self._takes_list(attempt, pool_plan, head, complete):
@@ -453,6 +463,16 @@ class Exchange(AttemptOwner, ModelsAwaiter, GatheringOwner, RelayOwner):
         elif not taken:
             self._client_full = True
             self._take_turns()
+
+    def _refuse_consent(self, attempt: Attempt, head: ResponseHead) -> None:
+        """A success would tell the client that the protocol was changed (RFC 8441, 5)."""
+        attempt.give_up()
+        self._settle(attempt, DONE)
+        self.why = (
+            f"endpoint {attempt.endpoint.name}: it answered {head.status} in place of 101 to a "
+            "request to change the protocol"
+        )
+        self._refuse(502, "the endpoint did not change the protocol")
 
     def on_attempt_body(self, attempt: Attempt, data: bytes, complete: bool) -> None:
         tap = self.tap
@@ -669,6 +689,9 @@ class Exchange(AttemptOwner, ModelsAwaiter, GatheringOwner, RelayOwner):
 
     def _give(self, answer: Answer, ended: str) -> None:
         """Answer with a response of our own, and be done."""
+        if self.head.extended_connect and answer.status < 300:
+            why = "what is answered here does not change the protocol"
+            answer = answers.refusal(501, why, request_id=self.request_id, family=self.family())
         self.why = self.why or answer.why
         self.status = answer.status
         self.front.answer(answer, self.request_id, self.own_edits())
@@ -814,8 +837,8 @@ class Exchange(AttemptOwner, ModelsAwaiter, GatheringOwner, RelayOwner):
         outcome.status = self.status
         outcome.response_bytes = self.front.response_bytes() if self.status else 0
         if self.relay is not None:
-            outcome.response_bytes += self.relay.endpoint.received
-            outcome.bytes_from_client = self.relay.client.received
+            outcome.response_bytes += self.relay.bytes_from_endpoint
+            outcome.bytes_from_client = self.relay.bytes_from_client
         outcome.parse_s = self.parse_s
         outcome.first_byte_at = self.first_byte_at
         outcome.why = self.why

@@ -3,7 +3,7 @@
 from mypy_extensions import trait
 
 from penstock.dataplane.exchange.answers import Answer
-from penstock.dataplane.io.connection import Connection
+from penstock.dataplane.io.handed_stream import Handed
 from penstock.wire.forwarding import Edit, ResponseRules
 from penstock.wire.http1 import Field, ResponseHead
 from penstock.wire.proxy_protocol import ProxyHeader
@@ -66,9 +66,9 @@ class Front:
         rules: ResponseRules,
         request_id: bytes,
         cookie: bytes,
-    ) -> Connection:
-        """Tell the client that its connection changes to that protocol; ``head`` is the 101 of the
-        endpoint, edited by the rules. Returns the connection, for a relay to go on from."""
+    ) -> Handed:
+        """Tell the client that its connection, or its stream, changes to that protocol; ``head`` is
+        the 101 of the endpoint, edited by the rules. Returns it, for a relay to go on from."""
         raise NotImplementedError
 
     def take_received(self) -> bytes:

@@ -128,6 +128,7 @@ class TcpExchange(AttemptOwner, RelayOwner):
         pool.counters.record(_CONNECT, attempt.connect_s)
         relay = Relay(
             self,
+            self.context.loop,
             self.front.connection(),
             attempt.hand_over(),
             pool.spec.timeouts.tunnel_idle_s,
@@ -272,8 +273,8 @@ class TcpExchange(AttemptOwner, RelayOwner):
             outcome.first_byte_s = self.first_byte_at - self.began
         relay = self.relay
         if relay is not None:
-            outcome.bytes_from_client = relay.client.received
-            outcome.bytes_to_client = relay.endpoint.received
+            outcome.bytes_from_client = relay.bytes_from_client
+            outcome.bytes_to_client = relay.bytes_from_endpoint
         dispatch = self.dispatch
         if dispatch is not None:
             outcome.pool = dispatch.pool.log_name

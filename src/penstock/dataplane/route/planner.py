@@ -209,9 +209,14 @@ def _changed(facts: RouteFacts, path: str, method: str) -> RouteFacts:
 def _refuses_upgrade(plan: Plan, route: Route, head: RequestHead) -> bool:
     """Note which protocol the request is to change to; True where it cannot be what it asks for."""
     protocol = asked_protocol(head)
+    offered = protocol.decode("latin-1") in route.upgrades and protocol not in NEVER_PASSED
+    if head.extended_connect and protocol != PROTOCOL and not offered:
+        # RFC 9220, 3, has that for what stands in :protocol; without the protocol nothing is left.
+        plan.status = 501
+        plan.message = f"the route {route.name} does not let streams become that protocol's"
+        return True
     if not protocol or protocol in NEVER_PASSED:
         return False
-    offered = protocol.decode("latin-1") in route.upgrades
     if protocol != PROTOCOL:
         if offered and not head.has_body():
             plan.upgrade = Upgrade(protocol, b"")
@@ -224,7 +229,7 @@ def _refuses_upgrade(plan: Plan, route: Route, head: RequestHead) -> bool:
         plan.status = 426
         plan.message = "the only version of WebSocket is 13"
         plan.headers = [("Sec-WebSocket-Version", "13")]
-    elif not key or head.has_body():
+    elif (not key and not head.extended_connect) or head.has_body():
         plan.status = 400
         plan.message = "this is no WebSocket handshake (RFC 6455, 4.2.1)"
     else:

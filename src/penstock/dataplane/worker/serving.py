@@ -110,7 +110,7 @@ class Worker(Chore):
         context.tls.keep(spec.pools)
         self._contexts = tls
         for listener in spec.listeners:
-            settings = ClientSettings(listener)
+            settings = ClientSettings(listener, _upgrades(spec, listener.name))
             chosen = tls.get(listener.name)
             self.listeners[listener.name].configure(settings, chosen[1] if chosen else None)
         configured = {listener.name for listener in spec.listeners}
@@ -219,6 +219,15 @@ class Worker(Chore):
             old.stop()
         listen = DatagramListener if datagrams else Listener
         self.listeners[name] = listen(self.context, sock)
+
+
+def _upgrades(spec: Snapshot, listener: str) -> bool:
+    """Whether requests of that listener's clients may change their protocol."""
+    for route in spec.routes:
+        of_it = not route.match.listeners or listener in route.match.listeners
+        if of_it and route.pools and route.upgrades:
+            return True
+    return False
 
 
 def _protocols(listener: ListenerSpec) -> tuple[str, ...]:
