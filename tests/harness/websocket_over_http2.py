@@ -1,6 +1,7 @@
 """WebSockets over HTTP/2 of another make (h2 and wsproto): a client, and an endpoint (RFC 8441)."""
 
 import contextlib
+import select
 import socket
 import ssl
 import threading
@@ -76,11 +77,12 @@ class Link:
 
     def _read(self) -> None:
         while True:
-            try:
-                data = self.socket.recv(65536)
-            except OSError:
-                data = b""
-            with self.changed:
+            self._await_bytes()
+            with self.changed:  # TLS of one connection is not for two threads at once
+                try:
+                    data = self.socket.recv(65536)
+                except OSError:
+                    data = b""
                 if data:
                     try:
                         events = self.h2.receive_data(data)
@@ -93,6 +95,11 @@ class Link:
                 self.changed.notify_all()
             if not data:
                 return
+
+    def _await_bytes(self) -> None:
+        if not (isinstance(self.socket, ssl.SSLSocket) and self.socket.pending()):
+            with contextlib.suppress(OSError, ValueError):  # it was closed
+                select.select([self.socket], [], [])
 
     def _take(self, event: h2.events.Event) -> None:
         if isinstance(event, h2.events.RequestReceived):
