@@ -252,7 +252,9 @@ def test_what_is_no_handshake_reaches_no_endpoint(
 ) -> None:
     client = start(world(pool(member(echoing)))).connect()
     client.send(head("GET / HTTP/1.1", *lines))
-    assert client.read_response().status == status
+    answer = client.read_response()
+    assert answer.status == status
+    assert answer.headers.all("sec-websocket-version") == (["13"] if status == 426 else [])
     assert not echoing.requests
 
 

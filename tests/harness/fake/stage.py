@@ -13,6 +13,7 @@ from penstock.dataplane.board.layout import S_HEALTH, S_WEIGHT_PPM
 from penstock.dataplane.board.memory import create_board
 from penstock.dataplane.client.http1 import ClientConnection
 from penstock.dataplane.context import Context
+from penstock.dataplane.endpoint.connection import EndpointConnection
 from penstock.dataplane.endpoint.http1 import Http1Connection
 from penstock.dataplane.io.loop import SWEEP_S
 from penstock.dataplane.pool.live_endpoint import LiveEndpoint
@@ -181,8 +182,9 @@ class Stage:
         """Stop the worker at once; with ``check``, nothing may be left."""
         self.worker.stop(0.0)
         self.worker.finish()
-        for connection in self.endpoint_connections():
-            connection.close()
+        for connection in list(self.loop.by_fd.values()):
+            if isinstance(connection, EndpointConnection):
+                connection.close()
         self.system.forget_closed()
         if check:
             assert self.in_flight() == 0

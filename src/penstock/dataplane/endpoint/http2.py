@@ -123,10 +123,15 @@ class Http2EndpointConnection(EndpointConnection, Http2Owner, Flushable):
 
     def on_settings(self) -> None:
         """The endpoint has said how many streams it takes, and what it can do."""
-        if self._asking:
-            self.touch()
+        self._tell_asking()
         self.let_begin()
         self._turn_away_waiting()
+
+    def _tell_asking(self) -> None:
+        asking = self._asking
+        self._asking = []
+        for stream in asking:
+            stream.on_settings()
 
     def _turn_away_waiting(self) -> None:
         """There is no room for them here: they find another connection, or endpoint."""
@@ -230,10 +235,7 @@ class Http2EndpointConnection(EndpointConnection, Http2Owner, Flushable):
         self._flush_asked = False
         codec = self.codec
         if self._asking and codec.settings_received:
-            asking = self._asking
-            self._asking = []
-            for stream in asking:
-                stream.on_settings()
+            self._tell_asking()
         while self.open and self.unsent is None:
             pieces = codec.take_output()
             if not pieces:

@@ -659,6 +659,8 @@ class Exchange(AttemptOwner, ModelsAwaiter, GatheringOwner, RelayOwner):
             told = answers.refusal(
                 plan.status, plan.message, request_id=self.request_id, family=family
             )
+            if plan.headers:  # that clients need to do better: the versions of WebSocket
+                told.headers = [*told.headers, *plan.headers]
             self._give(told, "refused")
         else:
             counters.bump(W_FIXED)
@@ -691,7 +693,7 @@ class Exchange(AttemptOwner, ModelsAwaiter, GatheringOwner, RelayOwner):
         """Answer with a response of our own, and be done."""
         if self.head.extended_connect and answer.status < 300:
             why = "what is answered here does not change the protocol"
-            answer = answers.refusal(501, why, request_id=self.request_id, family=self.family())
+            answer = answers.refusal(501, why, request_id=self.request_id)
         self.why = self.why or answer.why
         self.status = answer.status
         self.front.answer(answer, self.request_id, self.own_edits())
