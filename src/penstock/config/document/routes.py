@@ -263,8 +263,9 @@ class Route(Section):
     rewrite: Rewrite | None = setting(None, "Change the path.")
     upgrades: Upgrades = setting(
         _ROUTE.upgrades,
-        "Protocols that requests may change to (`Upgrade`), after which bytes are relayed. Others "
-        "are ignored, but a WebSocket is refused with 501. `[]`: none.",
+        "Protocols that requests may change to (`Upgrade`, and `:protocol` of HTTP/2), after which "
+        "bytes are relayed. Others are ignored, but a WebSocket, and whatever is asked for over "
+        "HTTP/2, is refused with 501. `[]`: none.",
     )
     request_headers: Edits = setting((), "Change headers on the way to the endpoint.")
     response_headers: Edits = setting((), "Change headers on the way to the client.")
