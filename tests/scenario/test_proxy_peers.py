@@ -7,7 +7,8 @@ from pathlib import Path
 import pytest
 
 from penstock.control.endpoint_contexts import EndpointContexts
-from penstock.control.endpoints.health_checker import CheckTarget, HealthChecker
+from penstock.control.endpoints.check_target import CheckTarget
+from penstock.control.endpoints.health_checker import HealthChecker
 from penstock.core.snapshot import EndpointTls, HealthCheck
 from penstock.dataplane.board.layout import (
     W_ACCEPTED,

@@ -17,9 +17,12 @@ class EndpointContexts:
     def __init__(self) -> None:
         self._made: dict[EndpointTls, ssl.SSLContext] = {}
 
-    def of(self, settings: EndpointTls) -> ssl.SSLContext:
-        """Raises OSError or ssl.SSLError on a bad CA file."""
-        settings = replace(settings, http2=False)  # who asks here speaks HTTP/1.1
+    def of(self, settings: EndpointTls, *, http2: bool = False) -> ssl.SSLContext:
+        """Those of who asks over HTTP/1.1, or ``http2``, whatever the pool's requests speak.
+
+        Raises OSError or ssl.SSLError on a bad CA file.
+        """
+        settings = replace(settings, http2=http2)
         context = self._made.get(settings)
         if context is None:
             context = self._made[settings] = client_context(settings)

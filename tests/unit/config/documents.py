@@ -232,6 +232,7 @@ pools:
   calls:
     endpoints: [h2c://10.0.3.1:50051, https://10.0.3.2]
     http2: true
+    health_check: {kind: grpc, service: shop.Cart}
   relayed:
     endpoints: tcp://10.0.2.1:993
     timeouts: {tunnel_idle: 2h}

@@ -174,6 +174,20 @@ def test_short_forms_stand_for_long_ones(tmp_path: Path) -> None:
     assert pool.health_check == snapshot.HealthCheck(kind="http", path="/up")
 
 
+@pytest.mark.parametrize("endpoint", ["h2c://a:1", "https://a:1", "tcp://a:1"])
+def test_endpoints_over_http2_are_asked_by_grpc(endpoint: str, tmp_path: Path) -> None:
+    text = f"pools: {{main: {{endpoints: '{endpoint}', health_check: {{service: shop.Cart}}}}}}"
+    if endpoint.startswith("tcp"):
+        text += "\nlisten: tcp://:1"
+    check = load(text, tmp_path).snapshot.pools[0].health_check
+    assert check == snapshot.HealthCheck(kind="grpc", service="shop.Cart")
+
+
+def test_grpc_health_may_be_beside_http_endpoints(tmp_path: Path) -> None:
+    text = "pools: {main: {endpoints: 'http://a:1', health_check: {kind: grpc, port: 9}}}"
+    assert load(text, tmp_path).snapshot.pools[0].health_check is not None
+
+
 @pytest.mark.parametrize(
     ("settings", "said"),
     [

@@ -130,11 +130,19 @@ def test_what_was_likely_meant(text: str, expected: str, tmp_path: Path) -> None
         ("routes: [{pool: a, match: {headers: {a b: c}}}]", "'a b' holds characters that HTTP"),
         ('routes: [{pool: a, request_headers: {set: {Host: "a\\r\\nb"}}}]', "cannot be the value"),
         ("routes: [{pool: a, request_headers: {remove: Connection}}]", "cannot be edited"),
-        ("health_check: health", "`off`, `tcp`, a path or a mapping is needed, not 'health'"),
+        (
+            "health_check: health",
+            "`off`, `tcp`, `grpc`, a path or a mapping is needed, not 'health'",
+        ),
         ("health_check: {kind: tcp, path: /}", "`path` has no meaning for a check of kind tcp"),
+        ("health_check: {kind: grpc, path: /}", "`path` has no meaning for a check of kind grpc"),
+        (
+            "health_check: {path: /, service: a}",
+            "`service` has no meaning for a check of kind http",
+        ),
         (
             "health_check: {kind: htp}",
-            "'http', 'tcp' or 'udp' is needed, not 'htp'; did",
+            "'http', 'grpc', 'tcp' or 'udp' is needed, not 'htp'; did",
         ),
         ("health_check: {expect_statuses: 399-200}", "did you mean 200-399?"),
         ("health_check: {path: /, expect_statuses: []}", "no endpoint could ever be up"),

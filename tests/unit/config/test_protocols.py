@@ -275,15 +275,19 @@ routes: [{{match: {{listeners: web}}, pool: main}}]
         ),
         (
             {"db": "health_check: {kind: http, send: x}"},
-            "`send` has a meaning for checks of kind tcp and udp only",
+            "`send` has no meaning for a check of kind http: it is of tcp and udp",
         ),
         (
             {"db": "health_check: {path: /, expect: x}"},
-            "`expect` has a meaning for checks of kind tcp and udp only",
+            "`expect` has no meaning for a check of kind http: it is of tcp and udp",
         ),
         (
             {"main": "endpoints: ['https://a:1'], health_check: {kind: tcp, expect: x}"},
             "`send` and `expect` speak no TLS",
+        ),
+        (
+            {"main": "health_check: grpc"},
+            "pools.main.health_check: `kind: grpc` speaks HTTP/2, and there are http:// endpoints",
         ),
         ({"db": "health_check: {send: 'a\\q'}"}, "`\\q` is no escape"),
         ({"db": "health_check: {send: 'hex:0'}"}, "after `hex:` come pairs of hexadecimal digits"),

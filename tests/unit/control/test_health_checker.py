@@ -13,7 +13,8 @@ import trustme
 from msgspec.structs import replace
 
 from penstock.control.endpoint_contexts import EndpointContexts
-from penstock.control.endpoints.health_checker import CheckResult, CheckTarget, HealthChecker
+from penstock.control.endpoints.check_target import CheckResult, CheckTarget
+from penstock.control.endpoints.health_checker import HealthChecker
 from penstock.core.snapshot import Endpoint, EndpointTls, HealthCheck
 from penstock.wire.proxy_protocol import LOCAL, ProxyHeader
 from tests.harness.datagrams import UdpEndpoint

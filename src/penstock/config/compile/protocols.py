@@ -224,11 +224,21 @@ def check_proxy_preface(pool: Pool, engine: bool, at: Location, findings: Findin
 
 
 def check_health_check(pool: Pool, at: Location, findings: Findings) -> None:
-    """Bytes are sent and expected over TCP alone."""
+    """Bytes are sent and expected over TCP alone, and gRPC is spoken over HTTP/2."""
     check = pool.health_check
-    if check is None or not (check.send or check.expect):
+    if check is None or check.port:
         return
-    if any(endpoint.url.tls for endpoint in pool.endpoints) and not check.port:
+    if check.kind == "grpc":
+        urls = [endpoint.url for endpoint in pool.endpoints]
+        if any(url.protocol == "http" and not url.tls and not url.http2 for url in urls):
+            findings.wrong(
+                (*at, "health_check"),
+                "`kind: grpc` speaks HTTP/2, and there are http:// endpoints: write h2c:// in "
+                "place of http://, or give the `port` of the health service",
+            )
+    if not (check.send or check.expect):
+        return
+    if any(endpoint.url.tls for endpoint in pool.endpoints):
         findings.wrong(
             (*at, "health_check"),
             "`send` and `expect` speak no TLS, and there are https:// endpoints: check a path, or "

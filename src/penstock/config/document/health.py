@@ -34,6 +34,14 @@ _OUTLIER: Final = snapshot.Outlier()
 _ENGINE_SILENCE_S: Final = 30.0
 _SLOW_START: Final = snapshot.SlowStart()
 STATUS_PATTERN: Final = r"^([1-5]xx|[1-5][0-9]{2}(-[1-5][0-9]{2})?)$"
+# By kind: its own keys.
+_KEYS: Final = {
+    "http": {"method", "path", "host", "headers", "expect_statuses", "expect_body"},
+    "grpc": {"service", "host", "headers"},
+    "tcp": {"send", "expect"},
+    "udp": {"send", "expect"},
+}
+_KEYS_OF_KINDS: Final = set().union(*_KEYS.values())
 _RANGE: Final = re.compile(r"([1-5][0-9]{2})-([1-5][0-9]{2})")
 
 
@@ -75,12 +83,14 @@ def _authority_or_empty(value: object) -> str:
 
 
 class HealthCheck(Section):
-    """Active checks. `health_check: /health` stands for HTTP with that path, `tcp` for TCP."""
+    """Active checks. `health_check: /health` stands for HTTP with that path, `tcp` for TCP, `grpc`
+    for gRPC."""
 
-    kind: Literal["http", "tcp", "udp"] = setting(
+    kind: Literal["http", "grpc", "tcp", "udp"] = setting(
         _CHECK.kind,
-        "`http` sends a request; `tcp` connects, sends `send` and awaits `expect`; `udp` sends "
-        "`send` and awaits an answer. `http` when a `path` is given.",
+        "`http` sends a request; `grpc` asks `grpc.health.v1.Health` over HTTP/2; `tcp` "
+        "connects, sends `send` and awaits `expect`; `udp` sends "
+        "`send` and awaits an answer. `http` when a `path` is given, `grpc` with a `service`.",
     )
     method: Token = setting(_CHECK.method, "Method of the request.")
     path: RequestTarget = setting(_CHECK.path, "Path of the request, with its query if it has one.")
@@ -95,6 +105,11 @@ class HealthCheck(Section):
     )
     expect_body: str = setting(
         _CHECK.expect_body, "Text that the first 64 KiB of the body must contain."
+    )
+    service: str = setting(
+        _CHECK.service,
+        "Of kind `grpc`: the service that is asked for, such as `shop.Cart`. Empty: the server as "
+        "a whole.",
     )
     send: CheckBytes = setting(
         _CHECK.send,
@@ -122,13 +137,13 @@ class HealthCheck(Section):
 
     @model_validator(mode="after")
     def _consistent(self) -> "HealthCheck":
-        over_http = {"method", "path", "host", "headers", "expect_statuses", "expect_body"}
-        given = sorted(over_http & self.model_fields_set)
-        if self.kind != "http" and given:
-            raise ValueError(f"`{given[0]}` has no meaning for a check of kind {self.kind}")
-        for key in ("send", "expect"):
-            if self.kind == "http" and getattr(self, key):
-                raise ValueError(f"`{key}` has a meaning for checks of kind tcp and udp only")
+        meaningless = (self.model_fields_set & _KEYS_OF_KINDS) - _KEYS[self.kind]
+        if meaningless:
+            key = min(meaningless)
+            kinds = " and ".join(kind for kind, keys in _KEYS.items() if key in keys)
+            raise ValueError(
+                f"`{key}` has no meaning for a check of kind {self.kind}: it is of {kinds}"
+            )
         if self.kind == "udp" and not self.send:
             raise ValueError("a check of kind udp needs `send`: what endpoints answer to")
         if "fast_interval" in self.model_fields_set and self.fast_interval > self.interval:
@@ -152,16 +167,20 @@ def spelled_check(value: Any) -> Any:
     match value:
         case "off" | False:
             return None
-        case "tcp" | "http":
+        case "tcp" | "http" | "grpc":
             return {"kind": value}
         case "udp":
             raise ValueError("write {kind: udp, send: …}: what endpoints answer to")
         case str() if value.startswith("/"):
             return {"kind": "http", "path": value}
         case str():
-            raise ValueError(f"`off`, `tcp`, a path or a mapping is needed, not {show(value)}")
+            raise ValueError(
+                f"`off`, `tcp`, `grpc`, a path or a mapping is needed, not {show(value)}"
+            )
         case dict() if "path" in value and "kind" not in value:
             return {**value, "kind": "http"}
+        case dict() if "service" in value and "kind" not in value:
+            return {**value, "kind": "grpc"}
     return value
 
 

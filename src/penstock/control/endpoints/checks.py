@@ -11,7 +11,8 @@ from time import monotonic
 from typing import Final
 
 from penstock.control.endpoint_contexts import EndpointContexts
-from penstock.control.endpoints.health_checker import CheckTarget, HealthChecker
+from penstock.control.endpoints.check_target import CheckTarget
+from penstock.control.endpoints.health_checker import HealthChecker
 from penstock.control.endpoints.states import EndpointStates
 from penstock.control.events import Events
 from penstock.control.target_tasks import TargetTasks

@@ -1,16 +1,17 @@
-"""One active check of one endpoint: over HTTP, a TCP connection with or without words, or UDP."""
+"""One active check of one endpoint: over HTTP, gRPC, TCP with or without words, or UDP."""
 
 import asyncio
 import socket
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
 from typing import Final
 
 from penstock import __version__
 from penstock._reasons import reason_of
 from penstock.control.endpoint_contexts import EndpointContexts
+from penstock.control.endpoints.check_target import CheckResult, CheckTarget
 from penstock.control.endpoints.connecting import Connector
+from penstock.control.endpoints.grpc_check import GrpcCheck
 from penstock.core.snapshot import Endpoint, EndpointTls, HealthCheck
 from penstock.core.snapshot.address import host_field
 from penstock.dataplane.endpoint.proxy_preface import PROXY_VERSIONS, proxy_preface
@@ -21,30 +22,6 @@ _HEAD_BYTES: Final = 64 * 1024  # most of an answer's head
 _BODY_BYTES: Final = 64 * 1024  # in which ``expect_body`` and ``expect`` are looked for
 _MOST_SHOWN_BYTES: Final = 60
 _AGENT: Final = f"penstock/{__version__} health-check"
-
-
-@dataclass(frozen=True)
-class CheckTarget:
-    """What to check and how."""
-
-    pool: str
-    endpoint: Endpoint
-    check: HealthCheck
-    tls: EndpointTls
-    proxy_protocol: str = "off"  # of its pool
-
-    @property
-    def port(self) -> int:
-        """The endpoint's own unless the check has one."""
-        return self.check.port or self.endpoint.port
-
-
-@dataclass(frozen=True)
-class CheckResult:
-    """How a check went; ``detail`` is for people."""
-
-    passed: bool
-    detail: str
 
 
 class HealthChecker:
@@ -109,11 +86,11 @@ class HealthChecker:
         endpoint = target.endpoint
         if target.check.kind == "udp":
             return await self._ask(endpoint, target.port, target.check)
-        check = _TcpCheck if target.check.kind == "tcp" else _HttpCheck
+        check = _CHECKS[target.check.kind]
         ended: asyncio.Future[CheckResult] = loop.create_future()
         context, name = None, None
         if endpoint.tls and target.check.kind != "tcp":
-            context = self._contexts.of(target.tls)
+            context = self._contexts.of(target.tls, http2=target.check.kind == "grpc")
             name = target.tls.server_name or endpoint.host
         sock = await self._connect(endpoint, target.port, target.proxy_protocol)
         transport, _ = await loop.create_connection(
@@ -308,6 +285,10 @@ class _HttpCheck(asyncio.Protocol):
 
     def _end(self, passed: bool, detail: str) -> None:
         self._ended.set_result(CheckResult(passed, detail))
+
+
+_CheckMaker = Callable[[CheckTarget, "asyncio.Future[CheckResult]"], asyncio.Protocol]
+_CHECKS: Final[dict[str, _CheckMaker]] = {"http": _HttpCheck, "grpc": GrpcCheck, "tcp": _TcpCheck}
 
 
 def _request(target: CheckTarget) -> bytes:

@@ -10,13 +10,14 @@ from penstock.core.snapshot.data import Data
 class HealthCheck(Data, frozen=True):
     """Active checks of every endpoint of a pool."""
 
-    kind: Literal["http", "tcp", "udp"] = "tcp"
+    kind: Literal["http", "grpc", "tcp", "udp"] = "tcp"
     method: str = "GET"
     path: str = "/"
     host: str = ""  # empty: the endpoint's own
     headers: tuple[tuple[str, str], ...] = ()
     expect_statuses: tuple[tuple[int, int], ...] = ((200, 399),)  # inclusive ranges
     expect_body: str = ""  # a substring of the first 64 KiB
+    service: str = ""  # of kind grpc; empty: the server as a whole
     send: bytes = b""  # of kinds tcp and udp: first, as it is
     # Of kind tcp: what the first 64 KiB that come must hold; of udp: the answer, empty for any.
     expect: bytes = b""
