@@ -12,10 +12,13 @@ SERVICE = "/test.Service/"
 
 
 class GrpcEndpoint:
-    """``calls``: the metadata of each, by its method. ``hold`` keeps ``Held`` calls waiting."""
+    """``calls``: the metadata of each, by its method. ``hold`` keeps ``Held`` calls waiting.
+    ``fails_with``: how ``Echo`` and ``Split`` end, in place of their answers."""
 
     def __init__(self, port: int = 0) -> None:
         self.calls: list[tuple[str, dict[str, str | bytes]]] = []
+        self.fails_with: grpc.StatusCode | None = None
+        self.pushes_back = False  # tells clients when to call again, where it fails
         self.cancelled = threading.Event()
         self.hold = threading.Event()
         self.host = "127.0.0.1"
@@ -58,15 +61,24 @@ class GrpcEndpoint:
     def _note(self, method: str, context: Any) -> None:
         self.calls.append((method, dict(context.invocation_metadata())))
 
+    def _fail_if_told(self, context: Any) -> None:
+        if self.fails_with is not None:
+            if self.pushes_back:
+                context.set_trailing_metadata((("grpc-retry-pushback-ms", "100"),))
+            context.abort(self.fails_with, "as told")
+
     def _echo(self, request: bytes, context: Any) -> bytes:
         self._note("Echo", context)
+        self._fail_if_told(context)
         context.send_initial_metadata((("x-initial", "1"),))
         context.set_trailing_metadata((("x-served-by", self.name),))
         return request
 
     def _split(self, request: bytes, context: Any) -> Iterator[bytes]:
+        self._note("Split", context)
         for byte in request:
             yield bytes((byte,))
+        self._fail_if_told(context)
 
     def _join(self, requests: Iterator[bytes], context: Any) -> bytes:
         return b"".join(requests)

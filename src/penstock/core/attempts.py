@@ -44,6 +44,7 @@ class Failure:
         safe: bool = False,
         refused: bool = False,
         passed_on: bool = False,
+        grpc_status: int = -1,
     ) -> None:
         self.endpoint: Endpoint = endpoint
         self.outcome: int = outcome  # of core.ticket
@@ -53,6 +54,7 @@ class Failure:
         self.safe: bool = safe  # sending it twice does no harm
         self.refused: bool = refused  # the endpoint said that it did not take it up
         self.passed_on: bool = passed_on  # bytes of a response reached the client
+        self.grpc_status: int = grpc_status  # of a call that ended without a message; -1: none
 
 
 class Attempts:
@@ -95,6 +97,7 @@ class Attempts:
             sent=failure.sent,
             safe=failure.safe or failure.refused,
             passed_on=failure.passed_on,
+            grpc_status=failure.grpc_status,
         )
         if not why and not pool.takes_retry(env.now):
             why = OVER_BUDGET

@@ -3,8 +3,10 @@
 A request is repeated when it was not sent, or when sending it twice does no harm, never after a
 byte of a response has been passed on, and only as the pool's ``Retry`` allows for the way it
 failed. Sending it twice does no harm where its method is idempotent (RFC 9110, 9.2.2) or the pool
-says so; and in pools that serve a language model, where an engine refused it (429, 503), or where
-it asks for a generation that leaves nothing behind and of which no byte came.
+says so; for a gRPC call that ended without a message, where the pool says so of its status (as
+gRPC's own clients have it, gRFC A6); and in pools that serve a language model, where an engine
+refused it (429, 503), or where it asks for a generation that leaves nothing behind and of which no
+byte came.
 
 Refused connections do not count as attempts while untried endpoints remain: once for each endpoint,
 64 at most. Every retry is taken from the budget, and a connection that ran out of time counts, so
@@ -37,6 +39,8 @@ class RetryRules:
         self.attempts: int = settings.attempts
         # Of responses that count as failures to be retried.
         self.on_statuses: frozenset[int] = frozenset(settings.on_statuses)
+        # Of gRPC calls that ended without a message: they are made again although they were sent.
+        self.on_grpc_statuses: frozenset[int] = frozenset(settings.on_grpc_statuses)
         self._on_connect_failure: bool = settings.on_connect_failure
         self._on_reset: bool = settings.on_reset
         self._on_timeout: bool = settings.on_timeout
@@ -63,19 +67,30 @@ class RetryRules:
         return attempts >= self.attempts > 1
 
     def refusal(
-        self, *, attempts: int, outcome: int, status: int, sent: bool, safe: bool, passed_on: bool
+        self,
+        *,
+        attempts: int,
+        outcome: int,
+        status: int,
+        sent: bool,
+        safe: bool,
+        passed_on: bool,
+        grpc_status: int = -1,
     ) -> str:
         """Why the rules forbid one more attempt, for people; "" when they allow it.
 
         ``attempts`` that count were made already and the last one ended with ``outcome`` (of
         ``core.ticket``) and ``status`` (0: no response). ``sent``: bytes of the request reached
         the endpoint's connection. ``safe``: sending it twice does no harm. ``passed_on``: bytes of
-        a response reached the client. The budget must allow another attempt as well.
+        a response reached the client. ``grpc_status``: of a call that ended without a message; -1
+        for all else. The budget must allow another attempt as well.
         """
         if passed_on:
             return "part of a response was passed on"
         if attempts >= self.attempts:
             return f"{attempts} of {self.attempts} attempts were made"
+        if grpc_status in self.on_grpc_statuses:
+            return ""
         if not self._repeats(outcome, status):
             return "failures of this kind are not retried"
         if sent and not safe:

@@ -233,6 +233,7 @@ pools:
     endpoints: [h2c://10.0.3.1:50051, https://10.0.3.2]
     http2: true
     health_check: {kind: grpc, service: shop.Cart}
+    retry: {on_grpc_statuses: [unavailable, 8]}
   relayed:
     endpoints: tcp://10.0.2.1:993
     timeouts: {tunnel_idle: 2h}

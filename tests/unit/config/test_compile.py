@@ -183,6 +183,12 @@ def test_endpoints_over_http2_are_asked_by_grpc(endpoint: str, tmp_path: Path) -
     assert check == snapshot.HealthCheck(kind="grpc", service="shop.Cart")
 
 
+@pytest.mark.parametrize("spelled", ["unavailable", "UNAVAILABLE", "14", "[14]", "[unavailable]"])
+def test_grpc_statuses_have_names_and_numbers(spelled: str, tmp_path: Path) -> None:
+    text = f"pools: {{main: {{endpoints: 'h2c://a:1', retry: {{on_grpc_statuses: {spelled}}}}}}}"
+    assert load(text, tmp_path).snapshot.pools[0].retry.on_grpc_statuses == (14,)
+
+
 def test_grpc_health_may_be_beside_http_endpoints(tmp_path: Path) -> None:
     text = "pools: {main: {endpoints: 'http://a:1', health_check: {kind: grpc, port: 9}}}"
     assert load(text, tmp_path).snapshot.pools[0].health_check is not None

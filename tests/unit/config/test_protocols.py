@@ -289,6 +289,20 @@ routes: [{{match: {{listeners: web}}, pool: main}}]
             {"main": "health_check: grpc"},
             "pools.main.health_check: `kind: grpc` speaks HTTP/2, and there are http:// endpoints",
         ),
+        (
+            {"main": "retry: {on_grpc_statuses: unavailable}"},
+            "pools.main.retry.on_grpc_statuses: has no effect: gRPC is spoken over HTTP/2",
+        ),
+        (
+            {"main": "retry: {on_grpc_statuses: [14, unavailible]}"},
+            "5:76: pools.main.retry.on_grpc_statuses[1]: a gRPC status such as "
+            "unavailable or 14 is needed, not 'unavailible'; did you mean 'unavailable'?",
+        ),
+        (
+            {"main": "retry: {on_grpc_statuses: 17}"},
+            "a gRPC status such as unavailable or 14 is needed, not 17",
+        ),
+        ({"main": "retry: {on_grpc_statuses: ok}"}, "OK is no failure"),
         ({"db": "health_check: {send: 'a\\q'}"}, "`\\q` is no escape"),
         ({"db": "health_check: {send: 'hex:0'}"}, "after `hex:` come pairs of hexadecimal digits"),
     ],

@@ -1,5 +1,7 @@
 """Retries: the rules of safety, and the budget."""
 
+from typing import Any
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -26,6 +28,7 @@ def may_retry(
     status: int = 0,
     sent: bool = True,
     passed_on: bool = False,
+    grpc_status: int = -1,
 ) -> bool:
     """``rules`` asked about the first failure of a GET that was sent, unless said otherwise."""
     return not rules.refusal(
@@ -35,6 +38,7 @@ def may_retry(
         sent=sent,
         safe=rules.repeats_sent(method),
         passed_on=passed_on,
+        grpc_status=grpc_status,
     )
 
 
@@ -127,6 +131,19 @@ def test_kinds_of_failure_that_are_not_asked_for_are_final(outcome: int, off: Re
 
 def test_timeouts_are_repeated_when_asked_for() -> None:
     assert may_retry(RetryRules(Retry(on_timeout=True)), TIMEOUT)
+
+
+def test_calls_are_repeated_after_grpc_statuses_that_are_asked_for() -> None:
+    def repeats(rules: RetryRules, grpc_status: int, **told: Any) -> bool:
+        return may_retry(rules, DONE, method=b"POST", status=200, grpc_status=grpc_status, **told)
+
+    rules = RetryRules(Retry(on_grpc_statuses=(14,)))
+    assert repeats(rules, 14)
+    assert not repeats(rules, 8)
+    assert not repeats(rules, -1)
+    assert not repeats(rules, 14, passed_on=True)
+    assert not repeats(rules, 14, attempts=3)
+    assert not repeats(RetryRules(Retry()), 14)
 
 
 def test_a_refusal_gives_its_reason() -> None:

@@ -3,7 +3,12 @@
 from typing import Final
 
 from penstock.config.compile.certificates import check_authorities
-from penstock.config.compile.protocols import check_health_check, check_proxy_preface, spoken_by
+from penstock.config.compile.protocols import (
+    check_health_check,
+    check_proxy_preface,
+    check_retry,
+    spoken_by,
+)
 from penstock.config.compile.sessions import compile_sticky
 from penstock.config.document.choice import reads_prompts
 from penstock.config.document.engines import compiled_engine, compiled_kv_events
@@ -74,6 +79,7 @@ def _compile_pool(name: str, pool: Pool, at: Location, findings: Findings) -> sn
                 )
     check_proxy_preface(pool, compiled_engine(pool.engine, pool.kind) is not None, at, findings)
     check_health_check(pool, at, findings)
+    check_retry(pool, at, findings)
     if pool.kind != "llm" and pool.malformed != "pass":
         findings.wrong((*at, "malformed"), "has no effect: the pool is not of kind llm")
     if pool.kind != "llm" and reads_prompts(choice):

@@ -11,6 +11,7 @@ from typing import Any, Final
 
 from penstock.config.describe.schema import schema
 from penstock.config.document.choice import documentation
+from penstock.config.document.grpc_status import GRPC_STATUS_PATTERN
 from penstock.config.document.health import STATUS_PATTERN
 from penstock.config.document.model import Document
 from penstock.config.document.section import Section, section_of, sections_of
@@ -22,7 +23,12 @@ MARK: Final = (
 )
 FILE: Final = Path("docs/configuration.md")
 _REFERENCE: Final = r"\$\{"  # the schema's pattern of a reference to the environment
-_PATTERNS: Final = {DURATION_PATTERN: "duration", SIZE_PATTERN: "size", STATUS_PATTERN: "status"}
+_PATTERNS: Final = {
+    DURATION_PATTERN: "duration",
+    SIZE_PATTERN: "size",
+    STATUS_PATTERN: "status",
+    GRPC_STATUS_PATTERN: "name",
+}
 _WORDS: Final = {
     "boolean": "true or false",
     "integer": "whole number",

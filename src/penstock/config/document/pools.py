@@ -7,6 +7,7 @@ from pydantic import BeforeValidator, Field, PlainValidator, model_validator
 
 from penstock.config.document.choice import Policy
 from penstock.config.document.engines import EngineOrOff, KvEvents
+from penstock.config.document.grpc_status import GrpcStatus
 from penstock.config.document.headers import EditedName, Edits
 from penstock.config.document.health import (
     AgentCheckOrOff,
@@ -336,6 +337,12 @@ class Retry(Section):
         "POST with `non_idempotent`. In pools of kind `llm`, 429 and 503 mean that the engine"
         " refused, so any request is sent to another endpoint, if one is left. Default: "
         "`502`, `503`, `504`; in pools of kind `llm` also `429`.",
+    )
+    on_grpc_statuses: OneOrMany[GrpcStatus] = setting(
+        _RETRY.on_grpc_statuses,
+        "How gRPC calls end that are made again, by name or number, such as `unavailable`: as long "
+        "as no message of the response came, also where the call was sent, since only whoever "
+        "writes this knows that it does no harm.",
     )
     on_connect_failure: Flag = setting(
         _RETRY.on_connect_failure, "When no connection could be made."

@@ -78,11 +78,13 @@ class Retry(Data, frozen=True):
 
     A request that was not sent is always safe; one that was sent is repeated only when its
     method is idempotent (RFC 9110, 9.2.2) or ``non_idempotent`` says so, and in pools of kind
-    ``llm`` where the engine refused it with 429 or 503, or by ``generations``.
+    ``llm`` where the engine refused it with 429 or 503, or by ``generations``. A gRPC call that
+    ended without a message is repeated where its status is in ``on_grpc_statuses``.
     """
 
     attempts: int = 3  # in all, the first included
     on_statuses: tuple[int, ...] = (502, 503, 504)
+    on_grpc_statuses: tuple[int, ...] = ()
     on_connect_failure: bool = True
     on_reset: bool = True  # the connection died before the first byte
     on_timeout: bool = False  # no first byte in time

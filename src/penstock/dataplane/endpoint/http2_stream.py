@@ -358,6 +358,8 @@ class Http2EndpointStream(StreamReceiver, EndpointStream, StreamKeeper):
         if sink is None:
             return
         if self._head is not None:
+            if not self._first and self._is_dropped(sink, self._head, block.fields):
+                return
             self._answer_now(sink, False)
         # Before the body's end, which they are part of.
         try:
@@ -367,6 +369,13 @@ class Http2EndpointStream(StreamReceiver, EndpointStream, StreamKeeper):
             return
         lines = b"".join([b"%b: %b\r\n" % (name, value) for name, _, value in block.fields])
         self._pass_on(b"", lines)
+
+    def _is_dropped(self, sink: ResponseSink, head: ResponseHead, trailers: list[Field]) -> bool:
+        try:
+            return sink.on_no_message(head, trailers)
+        except Exception:  # noqa: BLE001 - one stream's bug must not end the others
+            self._crash(sink)
+            return True
 
     def answer(self) -> None:
         """All that came along with the head is there."""

@@ -43,6 +43,11 @@ class ResponseSink:
     def on_trailers(self, fields: list[Field]) -> None:
         """Fields behind the body, whose end follows with ``on_body``."""
 
+    def on_no_message(self, head: ResponseHead, trailers: list[Field]) -> bool:
+        """A head came and trailers at once behind it, with nothing between. True: nobody wants
+        them, and the stream was given up; else ``on_response`` and the others follow."""
+        return False
+
     def on_endpoint_failed(self, outcome: int, reason: str) -> None:
         """No whole response will come; ``outcome`` as in core.ticket. The connection is closed."""
         raise NotImplementedError

@@ -74,6 +74,13 @@ class AttemptOwner:
     def on_attempt_trailers(self, attempt: "Attempt", fields: list[Field]) -> None:
         """Fields behind the body, whose end follows."""
 
+    def on_attempt_without_message(
+        self, attempt: "Attempt", head: ResponseHead, trailers: list[Field]
+    ) -> bool:
+        """A response without a body ended with trailers; whether it is dropped, and the attempt
+        with it. Else it is told as others are."""
+        return False
+
     def on_attempt_failed(
         self,
         attempt: "Attempt",
@@ -237,6 +244,9 @@ class Attempt(ResponseSink):
 
     def on_trailers(self, fields: list[Field]) -> None:
         self.owner.on_attempt_trailers(self, fields)
+
+    def on_no_message(self, head: ResponseHead, trailers: list[Field]) -> bool:
+        return self.owner.on_attempt_without_message(self, head, trailers)
 
     def on_endpoint_failed(self, outcome: int, reason: str) -> None:
         stream = self.stream

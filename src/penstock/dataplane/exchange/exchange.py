@@ -57,7 +57,7 @@ from penstock.dataplane.route.plan import Plan, PoolPlan
 from penstock.dataplane.tunnel.relay import CLIENT_BROKE, CUT, ENDPOINT_BROKE, Relay, RelayOwner
 from penstock.wire.api_family import GRPC, OPENAI
 from penstock.wire.forwarding import Edit
-from penstock.wire.grpc import http_status_of, parse_status
+from penstock.wire.grpc import http_status_of, parse_status, status_of_http
 from penstock.wire.http1 import Field, RequestHead, ResponseHead
 from penstock.wire.openai import OTHER
 from penstock.wire.proxy_protocol import ProxyHeader
@@ -400,6 +400,10 @@ class Exchange(AttemptOwner, ModelsAwaiter, GatheringOwner, RelayOwner):
             return
         if self.plan.is_grpc:
             self._note_grpc_status(ticket, head.fields)  # of an answer of trailers only
+            if pool_plan.repeats_calls and complete and not body:
+                ended_as = self.grpc_status if self.grpc_status >= 0 else status_of_http(status)
+                if self._repeats_call(attempt, head.fields, ended_as):
+                    return
         if self.plan.listed and self._takes_list(attempt, pool_plan, head, complete):
             return
         reading: AnswerReading | None = None
@@ -488,6 +492,40 @@ class Exchange(AttemptOwner, ModelsAwaiter, GatheringOwner, RelayOwner):
             self._settle(attempt, DONE)
             self._end(self.context.env.now, "done")
             self.front.finish()
+
+    def on_attempt_without_message(
+        self, attempt: Attempt, head: ResponseHead, trailers: list[Field]
+    ) -> bool:
+        pool_plan = self.pool_plan
+        if pool_plan is None or not pool_plan.repeats_calls:
+            return False
+        attempt.ticket.status = head.status
+        self._note_grpc_status(attempt.ticket, trailers)
+        return self._repeats_call(attempt, trailers, self.grpc_status)
+
+    def _repeats_call(self, attempt: Attempt, trailers: list[Field], grpc_status: int) -> bool:
+        """Make a call that ended so without a message once more, where its pool says so.
+
+        Not where the server tells its clients when to, or not to (gRFC A6, "Pushback").
+        """
+        pool_plan = self.pool_plan
+        dispatch = self.dispatch
+        if pool_plan is None or dispatch is None:
+            return False
+        if grpc_status not in pool_plan.pool.rules.on_grpc_statuses:
+            return False
+        for lower, _, _ in trailers:
+            if lower == b"grpc-retry-pushback-ms":
+                return False
+        if not self._may_follow(attempt, None, DONE, attempt.ticket.status, grpc_status):
+            return False
+        now = self.context.env.now
+        attempt.ticket.first_byte(now)
+        attempt.give_up()
+        attempt.settle(DONE, now)
+        self.grpc_status = -1
+        self._retry(dispatch)
+        return True
 
     def on_attempt_trailers(self, attempt: Attempt, fields: list[Field]) -> None:
         if self.plan.is_grpc:
@@ -592,7 +630,12 @@ class Exchange(AttemptOwner, ModelsAwaiter, GatheringOwner, RelayOwner):
             self._refuse(502, "the endpoint failed before it answered")
 
     def _may_follow(
-        self, attempt: Attempt, stream: EndpointStream | None, outcome: int, status: int
+        self,
+        attempt: Attempt,
+        stream: EndpointStream | None,
+        outcome: int,
+        status: int,
+        grpc_status: int = -1,
     ) -> bool:
         """Whether another attempt is safe, possible, and within the rules and the budget."""
         pool_plan = self.pool_plan
@@ -609,6 +652,7 @@ class Exchange(AttemptOwner, ModelsAwaiter, GatheringOwner, RelayOwner):
             dispatch.request.model,
             self.inspection,
             self.context.env,
+            grpc_status,
         )
 
     def _retry(self, dispatch: Dispatch) -> None:

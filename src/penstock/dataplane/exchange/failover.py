@@ -42,10 +42,12 @@ def may_follow(
     model: str,
     inspection: Inspection | None,
     env: Env,
+    grpc_status: int,
 ) -> bool:
     """Whether another attempt is safe, possible, and within the rules and the budget.
 
-    ``stream``: the one that failed. ``status``: of its response; 0 without one.
+    ``stream``: the one that failed. ``status``: of its response; 0 without one. ``grpc_status``: of
+    a call that ended without a message; -1 for all else.
     """
     pool = plan.pool
     silent = status == 0 and (stream is None or not stream.was_answered())
@@ -58,6 +60,7 @@ def may_follow(
         sent=attempt.sent and (stream is None or not stream.never_arrived()),
         safe=plan.repeats_sent or harmless,
         refused=status in REFUSALS and pool.learning is not None,
+        grpc_status=grpc_status,
     )
     asking = inspection.asking if inspection is not None else None
     why_not = attempts.failed(failure, model, asking.asked if asking is not None else "", env)
@@ -73,7 +76,7 @@ def may_be_sent_again(
 
     One that only might be lost with its endpoint gives way to prompts that are yet to be read.
     """
-    if plan.repeats_sent:
+    if plan.repeats_sent or plan.repeats_calls:
         return True
     prompt = inspection.prompt if inspection is not None else None
     if inspection is None or prompt is None:

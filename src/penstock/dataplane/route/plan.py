@@ -17,6 +17,8 @@ from penstock.dataplane.route.target import Target, chosen_by_weight
 from penstock.wire.api_family import GRPC, OPENAI, family_of
 from penstock.wire.content_coding import decoder_of
 from penstock.wire.forwarding import Edit, ForwardedHead, Hop, ResponseRules, forwarded_request
+from penstock.wire.grpc import GRPC as GRPC_CALL
+from penstock.wire.grpc import grpc_kind
 from penstock.wire.http1 import RequestHead
 from penstock.wire.kept_things import makes_things
 from penstock.wire.model_changes import changes_models
@@ -80,6 +82,11 @@ class PoolPlan:
         self.may_tell_more: bool = self.inspects or self.skims or self.unread != ""
         # Whether it may be repeated although it was sent.
         self.repeats_sent: bool = pool.rules.repeats_sent(head.method)
+        # Whether it is a gRPC call that some statuses of endpoints have repeated.
+        self.repeats_calls: bool = (
+            len(pool.rules.on_grpc_statuses) > 0
+            and grpc_kind(head.value(b"content-type") or b"") == GRPC_CALL
+        )
         self.refuses_malformed: bool = self.api != OTHER and pool.refuses_malformed
         self.refuses_long: bool = (
             self.refuses_malformed and head.method == b"POST" and not self.inspects
