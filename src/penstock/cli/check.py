@@ -105,6 +105,8 @@ def _end(route: "Route") -> str:
         return f"redirect {route.redirect.status}"
     if route.respond is not None:
         return f"respond {route.respond.status}"
+    if route.grpc_service:
+        return f"answer {route.grpc_service}"
     mirrored = f", mirrored to {route.mirror}" if route.mirror else ""
     return _shares({pool.pool: pool.weight for pool in route.pools}) + mirrored
 

@@ -6,6 +6,7 @@ it, fields that are not known are passed over, and of a repeated one the last co
 
 from typing import Final
 
+SERVICE: Final = "grpc.health.v1.Health"
 CHECK_PATH: Final = b"/grpc.health.v1.Health/Check"
 WATCH_PATH: Final = b"/grpc.health.v1.Health/Watch"  # a stream of answers, one for each change
 

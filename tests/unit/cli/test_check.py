@@ -34,6 +34,7 @@ pools:
 routes:
   - {name: old, match: {path: /old}, redirect: {path: /}}
   - {name: gone, match: {path_prefix: /x, methods: GET, headers: {a: b}}, respond: 410}
+  - {name: health, grpc_service: grpc.health.v1.Health}
   - {name: all, match: {listeners: public}, pools: {stable: 95, canary: 5}, mirror: canary}
 """
 
@@ -54,6 +55,7 @@ def test_a_right_file_is_summed_up_without_its_secrets(tmp_path: Path) -> None:
         "routes:",
         "  old: path /old → redirect 308",
         "  gone: GET, path /x*, a exact → respond 410",
+        "  health: path /grpc.health.v1.Health* → answer grpc.health.v1.Health",
         "  all: on public → stable 95.0%, canary 5.0%, mirrored to canary",
         "pools:",
         "  stable: least-request, http health check, sticky cookie penstock-stable, "

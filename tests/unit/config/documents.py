@@ -105,6 +105,8 @@ routes:
     rewrite: {regex: "^/(u)", replacement: '/users/\\1'}
     upgrades: [WebSocket, own]
     pool: canary
+  - name: health
+    grpc_service: grpc.health.v1.Health
   - name: nothing
     respond: {status: 404, body: "not here\\n", content_type: text/markdown}
 

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from pathlib import Path
+from typing import get_args
 
 import msgspec
 import pytest
@@ -14,9 +15,11 @@ from penstock.config.compile.snapshot import (
     configure_endpoints,
     load_configuration,
 )
+from penstock.config.document.routes import Route
 from penstock.config.load.errors import ConfigError
 from penstock.core import snapshot
 from penstock.core.snapshot import decode_snapshot
+from penstock.dataplane.exchange.own_call import SERVICES
 from tests.unit.config.documents import FULL, MINIMAL, errors_of, load
 
 # Given by the supervisor, not by the document.
@@ -103,7 +106,7 @@ def test_the_full_document_says_what_it_says(full: Configured, tmp_path: Path) -
     assert listener.timeouts.tls_handshake_s == 0.25
     assert listener.limits.body_bytes == 8 * 1024 * 1024
     assert listener.trusted_proxies == ("10.0.0.0/8", "192.0.2.1/32")
-    mail, arena, named, chat, _, substituted, _ = world.routes
+    mail, arena, named, chat, _, substituted, *_ = world.routes
     assert mail == snapshot.Route(
         "mail",
         match=snapshot.Match(listeners=("mail",)),
@@ -187,6 +190,20 @@ def test_endpoints_over_http2_are_asked_by_grpc(endpoint: str, tmp_path: Path) -
 def test_grpc_statuses_have_names_and_numbers(spelled: str, tmp_path: Path) -> None:
     text = f"pools: {{main: {{endpoints: 'h2c://a:1', retry: {{on_grpc_statuses: {spelled}}}}}}}"
     assert load(text, tmp_path).snapshot.pools[0].retry.on_grpc_statuses == (14,)
+
+
+def test_service_of_ours_is_where_its_calls_go(tmp_path: Path) -> None:
+    """And does not take what other routes are for, wherever it stands."""
+    text = "{endpoints: 'h2c://a:1', routes: [{grpc_service: grpc.health.v1.Health}, {pool: main}]}"
+    ours, rest = load(text, tmp_path).snapshot.routes
+    assert ours.match == snapshot.Match(path_kind="prefix", path="/grpc.health.v1.Health")
+    assert (ours.grpc_service, ours.pools) == ("grpc.health.v1.Health", ())
+    assert rest.match == snapshot.Match()
+
+
+def test_services_of_ours_are_those_that_are_built_in() -> None:
+    known = Route.model_fields["grpc_service"].annotation
+    assert set(get_args(get_args(known)[0])) == set(SERVICES)
 
 
 def test_grpc_health_may_be_beside_http_endpoints(tmp_path: Path) -> None:

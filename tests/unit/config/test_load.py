@@ -70,8 +70,20 @@ def test_what_was_likely_meant(text: str, expected: str, tmp_path: Path) -> None
         ("endpoints: [{url: a:1, max_in_flight: 1.5}]", "a whole number is needed, not 1.5"),
         ("endpoints: [{url: a:1, backup: maybe}]", "backup: true or false is needed, not 'maybe'"),
         ("routes: [{pool: a, pools: {a: 1}}]", "give exactly one of `pool`, `pools`,"),
-        ("routes: [{}]", "give exactly one of `pool`, `pools`, `redirect`, `respond`: none"),
+        (
+            "routes: [{}]",
+            "give exactly one of `pool`, `pools`, `redirect`, `respond`, `grpc_service`: none",
+        ),
         ("routes: [{pools: {a: 0}}]", "at least one of `pools` needs a weight above 0"),
+        (
+            "routes: [{grpc_service: grpc.health.v1.Health, match: {path: /}}]",
+            "`match` needs no `path`: calls of grpc.health.v1.Health go to /grpc.health.v1",
+        ),
+        (
+            "routes: [{grpc_service: grpc.health.v1.Health, request_headers: {remove: A}}]",
+            "`request_headers` changes nothing in calls that are answered here",
+        ),
+        ("routes: [{grpc_service: grpc.health.v1.Helth}]", "did you mean 'grpc.health.v1.Health'?"),
         ("routes: [{respond: 99}]", "respond: must be greater than or equal to 200, not 99"),
         ("routes: [{respond: {status: 204, body: x}}]", "a response of status 204 has no body"),
         ("routes: [{redirect: {}}]", "`redirect` leads back to the same place"),

@@ -337,7 +337,7 @@ def _given_routes(
             findings.wrong(at, f"another route is called {built.name!r}")
         if everything:
             findings.wrong(at, f"never reached: the route {everything!r} matches everything")
-        if route.match.is_everything():
+        if route.match.is_everything() and route.grpc_service is None:
             everything = built.name
         _check_references(route, at, listeners, pools, findings)
         compiled.append(built)

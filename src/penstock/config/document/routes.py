@@ -2,6 +2,7 @@
 
 from typing import Annotated, Any, Final, Literal
 
+from msgspec.structs import replace
 from pydantic import BeforeValidator, Field, model_validator
 
 from penstock.config.document.headers import Edits, compiled_edits
@@ -241,7 +242,8 @@ def _mirror(value: Any) -> Any:
 
 
 class Route(Section):
-    """What happens to requests that match. Give one of pool, pools, redirect and respond."""
+    """What happens to requests that match. Give one of pool, pools, redirect, respond and
+    grpc_service."""
 
     name: Name | None = setting(None, "Name in logs and metrics. Default: `route-N`.")
     match: Match = setting(Match(), "Conditions that a request must meet.")
@@ -260,6 +262,11 @@ class Route(Section):
         ]
         | None
     ) = setting(None, "Answer with a fixed response.")
+    grpc_service: Literal["grpc.health.v1.Health"] | None = setting(
+        None,
+        "Answer the calls of this gRPC service here: `grpc.health.v1.Health` tells whether the "
+        "balancer, a pool, or the pools of a service can serve. `match` needs no path.",
+    )
     rewrite: Rewrite | None = setting(None, "Change the path.")
     upgrades: Upgrades = setting(
         _ROUTE.upgrades,
@@ -277,15 +284,21 @@ class Route(Section):
             "pools": self.pools,
             "redirect": self.redirect,
             "respond": self.respond,
+            "grpc_service": self.grpc_service,
         }
         given = [name for name, value in ends.items() if value is not None]
         if len(given) != 1:
             found = f"not {' and '.join(given)}" if given else "none is there"
-            raise ValueError(f"give exactly one of `pool`, `pools`, `redirect`, `respond`: {found}")
+            raise ValueError(
+                "give exactly one of `pool`, `pools`, `redirect`, `respond`, `grpc_service`: "
+                f"{found}"
+            )
         if self.pools is not None and not sum(self.pools.values()) > 0:
             raise ValueError("at least one of `pools` needs a weight above 0")
         if self.mirror is not None and not (self.pool or self.pools):
             raise ValueError("`mirror` needs a `pool` or `pools` beside it")
+        if self.grpc_service is not None:
+            self._check_service(self.grpc_service)
         self._check_rewrite()
         return self
 
@@ -294,17 +307,33 @@ class Route(Section):
         weights = {self.pool: 1.0} if self.pool is not None else self.pools or {}
         return snapshot.Route(
             name=self.name or name,
-            match=self.match.compiled(),
+            match=self._compiled_match(),
             pools=tuple(snapshot.WeightedPool(pool, weights[pool]) for pool in weights),
             mirror=self.mirror.pool if self.mirror else "",
             mirror_share=self.mirror.share if self.mirror else _ROUTE.mirror_share,
             redirect=plain(snapshot.Redirect, self.redirect) if self.redirect else None,
             respond=plain(snapshot.FixedResponse, self.respond) if self.respond else None,
+            grpc_service=self.grpc_service or "",
             rewrite=self._compiled_rewrite(),
             upgrades=self.upgrades,
             request_headers=compiled_edits(self.request_headers),
             response_headers=compiled_edits(self.response_headers),
         )
+
+    def _compiled_match(self) -> snapshot.Match:
+        match = self.match.compiled()
+        if self.grpc_service is None:
+            return match
+        return replace(match, path_kind="prefix", path=f"/{self.grpc_service}")
+
+    def _check_service(self, service: str) -> None:
+        """Its calls have paths of their own, and no endpoint sees them."""
+        for key in ("path", "path_prefix", "path_regex"):
+            if getattr(self.match, key) is not None:
+                raise ValueError(f"`match` needs no `{key}`: calls of {service} go to /{service}/…")
+        for key in ("rewrite", "request_headers", "upgrades"):
+            if key in self.model_fields_set:
+                raise ValueError(f"`{key}` changes nothing in calls that are answered here")
 
     def _compiled_rewrite(self) -> snapshot.Rewrite | None:
         rewrite = self.rewrite

@@ -67,7 +67,8 @@ class FixedResponse(Data, frozen=True):
 
 
 class Route(Data, frozen=True):
-    """What happens to requests that match: exactly one of pools, redirect and respond is set."""
+    """What happens to requests that match: exactly one of pools, redirect, respond and
+    grpc_service is set."""
 
     name: str
     match: Match = Match()
@@ -76,6 +77,7 @@ class Route(Data, frozen=True):
     mirror_share: float = 1.0
     redirect: Redirect | None = None
     respond: FixedResponse | None = None
+    grpc_service: str = ""  # that is answered here, by its full name
     rewrite: Rewrite | None = None
     upgrades: tuple[str, ...] = ("websocket",)  # protocols that requests may change to, lower case
     request_headers: tuple[HeaderEdit, ...] = ()

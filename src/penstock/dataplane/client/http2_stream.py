@@ -499,9 +499,12 @@ class Http2Stream(StreamReceiver, Front, StreamKeeper):
         block = self._block
         bodiless = block is not None and block.method == b"HEAD"
         body = b"" if bodiless or answer.status in _BODILESS else answer.body
-        self._send_head(response_block(answer.status, fields), not body, None)
+        ends = not answer.trailers
+        if not ends:
+            self._trailers = trailer_block(answer.trailers)
+        self._send_head(response_block(answer.status, fields), ends and not body, None)
         if body:
-            self._send(body, True)
+            self._send(body, ends)
 
     def switch(
         self,

@@ -6,7 +6,7 @@ from typing import Final
 
 from penstock.wire.api_family import ANTHROPIC, GRPC, OLLAMA, OPENAI
 from penstock.wire.grpc import status_of_own_error, trailers_only
-from penstock.wire.http1 import ALLOWED_METHODS
+from penstock.wire.http1 import ALLOWED_METHODS, Field
 
 # What each refusal is called in its JSON body, for programs.
 _TYPES: Final[dict[int, str]] = {
@@ -51,6 +51,7 @@ class Answer:
         self.body: bytes = body
         self.headers: Sequence[tuple[str, str]] = headers
         self.why: str = why  # for the log; empty where nothing was refused
+        self.trailers: list[Field] = []  # behind the body, over HTTP/2
 
 
 def json_answer(status: int, body: bytes) -> Answer:

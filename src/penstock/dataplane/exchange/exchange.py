@@ -38,6 +38,7 @@ from penstock.dataplane.exchange.gathering import Gathering, GatheringOwner
 from penstock.dataplane.exchange.inspection import GO_ON, READ_ON, REFUSE, Inspection
 from penstock.dataplane.exchange.log_line import Outcome, log_line
 from penstock.dataplane.exchange.mirror import Mirror, start_mirror
+from penstock.dataplane.exchange.own_call import OwnCall, answer_of
 from penstock.dataplane.exchange.relay_endings import outcome_of, why_ended, word_of
 from penstock.dataplane.exchange.turn import (
     CONNECTING,
@@ -77,6 +78,7 @@ class Exchange(AttemptOwner, ModelsAwaiter, GatheringOwner, RelayOwner):
     # Defaults stand in the class body: set one by one they cost more than the rest of __init__.
     pool_plan: PoolPlan | None = None
     dispatch: Dispatch | None = None  # of one that goes to an endpoint
+    own_call: OwnCall | None = None  # of one that is answered here
     inspection: Inspection | None = None  # of one whose body may tell more
     tap: AnswerTap | None = None  # of an answer that is read along
     answered: ResponseHead | None = None  # the endpoint's final head that was passed on
@@ -115,7 +117,11 @@ class Exchange(AttemptOwner, ModelsAwaiter, GatheringOwner, RelayOwner):
         body.size = len(data)
         body.complete = complete
         if not plan.choices:
-            self._answer_here()
+            if plan.service:
+                self.own_call = OwnCall(self.context, plan, self.head)
+                self._serve(data, complete)
+            else:
+                self._answer_here()
             return
         env = self.context.env
         pool_plan = plan.choices[0] if len(plan.choices) == 1 else plan.choose(env.random())
@@ -260,6 +266,9 @@ class Exchange(AttemptOwner, ModelsAwaiter, GatheringOwner, RelayOwner):
     def on_request_body(self, data: bytes, complete: bool) -> None:
         """More of the request's body, in the framing that goes to the endpoint."""
         body = self.body
+        if self.own_call is not None:
+            self._serve(data, complete)
+            return
         dispatch = self.dispatch
         attempt = dispatch.attempt if dispatch is not None else None
         body.add(data, complete, self.status == 0)
@@ -709,6 +718,17 @@ class Exchange(AttemptOwner, ModelsAwaiter, GatheringOwner, RelayOwner):
         else:
             counters.bump(W_FIXED)
             self._give(Answer(plan.status, plan.body, plan.headers), "fixed")
+
+    def _serve(self, data: bytes, complete: bool) -> None:
+        """More of a gRPC call that is answered here."""
+        self.body.complete = complete
+        call = self.own_call
+        assert call is not None
+        end = call.take(data, complete)
+        if end is not None:
+            self.context.counters.bump(W_FIXED)
+            self.grpc_status = end.status
+            self._give(answer_of(end), "fixed")
 
     def _refuse(self, status: int, message: str, retry_after_s: int = 1, kind: str = "") -> None:
         """An error of our own; the message is the log's reason too, unless there is one."""

@@ -7,6 +7,7 @@ client that repeats itself costs one comparison.
 from typing import Final
 
 from penstock.core.request import Request
+from penstock.core.route import RouteFacts
 from penstock.core.snapshot import Admission, Route
 from penstock.dataplane.llm.prompt_body import may_name_model
 from penstock.dataplane.pool.allowed_origins import AllowedOrigins
@@ -200,6 +201,10 @@ class Plan:
         self.is_grpc: bool = False
         self.grpc_timeout_s: float = 0.0  # that the client gives the call; 0.0: none
         self.upgrade: Upgrade | None = None  # the protocol that it is to change to
+        # Of a gRPC call that is answered here, without choices.
+        self.service: str = ""
+        self.service_method: str = ""
+        self.facts: RouteFacts | None = None  # of its request
         # Without choices: the response to give, and its parts for each request.
         self.status: int = 0
         self.message: str = ""

@@ -170,6 +170,9 @@ class Planner:
             plan.status = 200  # RFC 9110, 7.6.2: the hop where the count ends answers itself
             plan.headers = _own_headers(route, [("Allow", ALLOWED_METHODS)])
             return True
+        if route.grpc_service:
+            _serve_here(plan, route, facts, head)
+            return True
         if route.respond is not None:
             plan.status = route.respond.status
             plan.body = route.respond.body.encode()
@@ -184,6 +187,17 @@ class Planner:
             plan.headers = _own_headers(route, [("Location", location)])
             return True
         return False
+
+    def pools_of(self, name: str, plan: Plan) -> list[LivePool]:
+        """The pool of that name; or those that calls of a service of that name go to, by the way
+        that the request of ``plan`` came. Empty where there is none."""
+        pool = self._pools.get(name)
+        if pool is not None:
+            return [pool]
+        if plan.facts is None:
+            return []
+        taken = first_match(self._matchers, _changed(plan.facts, f"/{name}/", "POST"))
+        return [target.pool for target in self._branches[taken].targets] if taken >= 0 else []
 
     def _allowed(self, facts: RouteFacts) -> str:
         """The methods with which a request like this one would not be answered with 405."""
@@ -204,6 +218,22 @@ class Planner:
 def _changed(facts: RouteFacts, path: str, method: str) -> RouteFacts:
     """The same request with another path or method."""
     return RouteFacts(facts.listener, facts.host, path, method, facts.headers, facts.source)
+
+
+def _serve_here(plan: Plan, route: Route, facts: RouteFacts, head: RequestHead) -> None:
+    """Note which method of the route's service is called, or why it cannot be."""
+    service = route.grpc_service
+    plan.edits = edits_of(route.response_headers)
+    if not plan.is_grpc:
+        plan.status = 415
+        plan.message = f"this is {service}, which is called by gRPC"
+    elif head.version != b"2.0":
+        plan.status = 505
+        plan.message = "gRPC needs HTTP/2"
+    else:
+        plan.service = service
+        plan.service_method = facts.path.removeprefix(f"/{service}").removeprefix("/")
+        plan.facts = facts
 
 
 def _refuses_upgrade(plan: Plan, route: Route, head: RequestHead) -> bool:

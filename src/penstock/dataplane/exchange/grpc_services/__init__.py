@@ -1,0 +1,1 @@
+"""Services of gRPC that the balancer answers itself, one to a file."""

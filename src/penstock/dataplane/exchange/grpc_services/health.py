@@ -1,0 +1,44 @@
+"""``grpc.health.v1.Health`` of the balancer and its pools (grpc/grpc, doc/health-checking.md).
+
+Watch is not there: by that document clients that would watch take UNIMPLEMENTED for health.
+"""
+
+from penstock.core.pool.eligible import is_available
+from penstock.dataplane.context import Context
+from penstock.dataplane.exchange.grpc_services.service import (
+    CallEnd,
+    GrpcService,
+    answered,
+    has_no,
+)
+from penstock.dataplane.pool.live_pool import LivePool
+from penstock.dataplane.route.plan import Plan
+from penstock.wire.grpc import INVALID_ARGUMENT, NOT_FOUND
+from penstock.wire.grpc_health import NOT_SERVING, SERVING, decode_request, encode_response
+
+
+class Health(GrpcService):
+    """ "" asks for the balancer itself; else it is a pool's name, or a service's, which means the
+    pools that its calls would go to from the same listener and host."""
+
+    def call(self, method: str, message: bytes, plan: Plan, context: Context) -> CallEnd:
+        if method != "Check":
+            return has_no(method)
+        asked = decode_request(message)
+        if asked is None:
+            return CallEnd(INVALID_ARGUMENT, text="this is no HealthCheckRequest")
+        if not asked:
+            return _told(not context.stopping)
+        pools = context.planner.pools_of(asked, plan)
+        if not pools:
+            return CallEnd(NOT_FOUND, text="no pool has that name, and no route such a service")
+        return _told(any([_serves(pool) for pool in pools]))
+
+
+def _told(serves: bool) -> CallEnd:
+    return answered(encode_response(SERVING if serves else NOT_SERVING))
+
+
+def _serves(pool: LivePool) -> bool:
+    """Panic mode, in which endpoints that are down are eligible, is not health."""
+    return any([is_available(endpoint) for endpoint in pool.eligible])

@@ -1,0 +1,59 @@
+"""A gRPC call that the balancer answers itself."""
+
+from typing import Final
+
+from penstock.dataplane.context import Context
+from penstock.dataplane.exchange.answers import Answer
+from penstock.dataplane.exchange.grpc_services.health import Health
+from penstock.dataplane.exchange.grpc_services.service import CallEnd, GrpcService
+from penstock.dataplane.route.plan import Plan
+from penstock.wire import grpc_health
+from penstock.wire.chunked import ChunkedReader
+from penstock.wire.grpc import INTERNAL, OK, RESOURCE_EXHAUSTED, trailers, trailers_only
+from penstock.wire.grpc_messages import MessageReader, encode_message
+from penstock.wire.http1 import Field, RequestHead
+
+_MAX_MESSAGE_BYTES: Final = 65536
+SERVICES: Final[dict[str, GrpcService]] = {grpc_health.SERVICE: Health()}
+
+
+class OwnCall:
+    """From the first byte of its request's body to its answer."""
+
+    def __init__(self, context: Context, plan: Plan, head: RequestHead) -> None:
+        self._context: Context = context
+        self._plan: Plan = plan
+        self._chunks: ChunkedReader | None = ChunkedReader(False, 400) if head.chunked else None
+        self._reader: MessageReader = MessageReader(_MAX_MESSAGE_BYTES)
+        self._message: bytes = b""
+        self._messages: int = 0
+
+    def take(self, data: bytes, complete: bool) -> CallEnd | None:
+        """More of the body; how the call ends, once that is known."""
+        chunks = self._chunks
+        if chunks is not None and data:
+            data = chunks.feed(data)
+        for message in self._reader.feed(data):
+            self._message = message
+            self._messages += 1
+        if self._reader.reason:
+            return CallEnd(RESOURCE_EXHAUSTED, text=self._reader.reason)
+        if self._messages > 1 or (complete and (self._messages == 0 or self._reader.ends_within)):
+            return CallEnd(INTERNAL, text="one message is needed")
+        if not complete:
+            return None
+        plan = self._plan
+        return SERVICES[plan.service].call(plan.service_method, self._message, plan, self._context)
+
+
+def answer_of(end: CallEnd) -> Answer:
+    """The response that ends a call so."""
+    if end.status != OK:
+        return Answer(200, b"", _headers(trailers_only(end.status, end.text)), end.text)
+    answer = Answer(200, encode_message(end.message), (("Content-Type", "application/grpc"),))
+    answer.trailers = trailers(OK)
+    return answer
+
+
+def _headers(fields: list[Field]) -> list[tuple[str, str]]:
+    return [(name.decode(), value.decode("latin-1")) for _, name, value in fields]
