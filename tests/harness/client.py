@@ -73,7 +73,7 @@ class Client:
             if tls is not None:
                 self.socket = tls.wrap_socket(
                     raw,
-                    server_hostname=server_name,
+                    server_hostname=server_name or None,
                     session=session,
                     suppress_ragged_eofs=False,  # an end without close_notify is no clean end
                 )

@@ -1,10 +1,15 @@
 """Certificates of a test's own authority, as the files that a configuration names."""
 
 import ssl
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import Any
 
 import trustme
 from cryptography import x509
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.hashes import SHA256
+from cryptography.hazmat.primitives.serialization import Encoding, load_pem_private_key
 
 from penstock.core.snapshot import Certificate
 
@@ -33,6 +38,35 @@ class Authority:
         issued.private_key_pem.write_to_path(str(key))
         chain_pem = b"".join(blob.bytes() for blob in issued.cert_chain_pems)
         Path(chain).write_bytes(chain_pem)
+
+    def client_with(
+        self, name: str, version: ssl.TLSVersion | None = None, **details: Any
+    ) -> tuple[ssl.SSLContext, x509.Certificate]:
+        """A client's context with a certificate for that common name, and the certificate."""
+        issued = self._authority.issue_cert("client.example", common_name=name, **details)
+        context = self.client()
+        issued.configure_cert(context)
+        if version is not None:
+            context.minimum_version = context.maximum_version = version
+        pem = issued.cert_chain_pems[0].bytes()
+        return context, x509.load_pem_x509_certificate(pem)
+
+    def revoke(
+        self, *revoked: x509.Certificate, ends_in: timedelta = timedelta(days=30), name: str = "crl"
+    ) -> str:
+        """Write the list of these, and say where it is."""
+        own = x509.load_pem_x509_certificate(self._authority.cert_pem.bytes())
+        key = load_pem_private_key(self._authority.private_key_pem.bytes(), None)
+        assert isinstance(key, ec.EllipticCurvePrivateKey)
+        now = datetime.now(UTC)
+        builder = x509.CertificateRevocationListBuilder(own.subject, now - timedelta(days=60))
+        builder = builder.next_update(now + ends_in)
+        for each in revoked:
+            entry = x509.RevokedCertificateBuilder(each.serial_number, now - timedelta(days=1))
+            builder = builder.add_revoked_certificate(entry.build())
+        path = self._directory / f"{name}.pem"
+        path.write_bytes(builder.sign(key, SHA256()).public_bytes(Encoding.PEM))
+        return str(path)
 
     def server(self, *names: str) -> ssl.SSLContext:
         """An endpoint's context."""

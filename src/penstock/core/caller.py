@@ -6,16 +6,23 @@ from typing import Final
 class Caller:
     """Empty where nothing tells it. Names, never secrets: ``key`` is what a key is called.
 
-    It belongs to one request, and not to a remembered head: keys expire and are revoked.
+    It belongs to one request, and not to a remembered head: keys expire and are revoked. A
+    certificate is the connection's, as its address is, and stays what it was.
     """
 
     def __init__(
-        self, tenant: str = "", key: str = "", priority_class: str = "", certificate: str = ""
+        self,
+        tenant: str = "",
+        key: str = "",
+        priority_class: str = "",
+        certificate: str = "",
+        fingerprint: str = "",
     ) -> None:
         self.tenant: str = tenant
         self.key: str = key
         self.priority_class: str = priority_class
         self.certificate: str = certificate  # the subject of the client's, which was verified
+        self.fingerprint: str = fingerprint  # SHA-256 of that certificate, in hexadecimal
 
 
 ANYONE: Final = Caller()

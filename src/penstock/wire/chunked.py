@@ -9,6 +9,7 @@ would change framing, routing or authority are left out.
 import re
 from typing import Final
 
+from penstock.wire.client_certificate import RESERVED
 from penstock.wire.http1 import BadMessage, has_bare_lf
 
 MAX_EXTENSION_BYTES: Final = 256
@@ -46,6 +47,7 @@ _FORBIDDEN_TRAILERS: Final = frozenset(
         b"x-forwarded-proto",
         b"x-request-id",
         b"via",
+        *RESERVED,  # RFC 9440, 2.4
     )
 )
 
@@ -82,7 +84,8 @@ class ChunkedReader:
     ``keep_framing``, else the bare payload. ``done`` tells that the body ended; ``rest`` then holds
     the bytes after it. Raises BadMessage with the status given.
 
-    ``of_server``: a size may be followed by blanks, which ``padded`` then tells.
+    ``of_server``: a size may be followed by blanks, which ``padded`` then tells. ``taken_out``:
+    names, with ``-`` for ``_``, of further trailers that are not passed on.
     """
 
     def __init__(
@@ -91,10 +94,12 @@ class ChunkedReader:
         status: int,
         max_trailer_bytes: int = 16384,
         of_server: bool = False,
+        taken_out: frozenset[bytes] = _FORBIDDEN_TRAILERS,
     ) -> None:
         self.keep_framing: bool = keep_framing
         self.padded: bool = False
         self._of_server: bool = of_server
+        self._taken_out: frozenset[bytes] = taken_out
         self.done: bool = False
         self.rest: bytes = b""
         self.payload_bytes: int = 0
@@ -203,7 +208,8 @@ class ChunkedReader:
         if self._max_trailer_bytes < 0:
             raise self._refuse("the trailers are too long")
         name = match.group(1)
-        if name.lower().replace(b"_", b"-") not in _FORBIDDEN_TRAILERS:
+        lower = name.lower().replace(b"_", b"-")
+        if lower not in _FORBIDDEN_TRAILERS and lower not in self._taken_out:
             self._trailers.append(b"%b: %b\r\n" % (name, match.group(2).strip(b" \t")))
 
     def _refuse(self, reason: str) -> BadMessage:

@@ -75,6 +75,7 @@ class Hop:
         self.trusted: bool = trusted  # whether its own forwarding headers are believed
         self.via: bytes = via  # ours, with what tells this instance from others
         self.origin: Origin = origin
+        self.certificate: Field | None = None  # that tells the client's certificate
 
 
 def request_id_of(head: RequestHead, hop: Hop) -> bytes:
@@ -183,6 +184,8 @@ def forwarded_request(
         fields.append((b"x-forwarded-host", b"X-Forwarded-Host", origin.host or head.host))
     fields.append((b"forwarded", b"Forwarded", b", ".join(elements)))
     fields.append((b"via", b"Via", b", ".join(via)))
+    if hop.certificate is not None:
+        fields.append(hop.certificate)
     for operation, _, lower, value in edits:
         if lower == b"host" and operation != "remove":
             host = value

@@ -7,7 +7,7 @@ import trustme
 from msgspec.structs import replace
 
 from penstock.control.world.certificates import CertificateFiles, try_files
-from penstock.core.snapshot import Certificate, EndpointTls, Listener, Snapshot
+from penstock.core.snapshot import Certificate, EndpointTls, Listener, ListenerTls, Snapshot
 from tests.unit.control.worlds import listener, world
 
 
@@ -111,3 +111,20 @@ def test_a_missing_file_is_named(files: Files, kind: str) -> None:
     missing.unlink()
     with pytest.raises(ValueError, match=rf"^{missing} cannot be read: No such file"):
         try_files(files.world())
+
+
+def test_authorities_of_clients_are_watched_and_tried_as_certificates_are(
+    files: Files, tmp_path: Path
+) -> None:
+    authorities = tmp_path / "clients.pem"
+    authorities.write_bytes(files.certificate.read_bytes())
+    tls = ListenerTls(client_ca_file=str(authorities))
+    spec = world(listeners=[replace(files.listener(), tls=tls)])
+    watched = CertificateFiles()
+    first = publish(watched, spec)
+    try_files(spec)
+    authorities.write_text("half a file")
+    assert {path for path, _ in watched.changed()} == {str(authorities)}
+    assert publish(watched, spec)["secure"] == first["secure"] + 1
+    with pytest.raises(ValueError, match=r"clients\.pem holds no certificates"):
+        try_files(spec)

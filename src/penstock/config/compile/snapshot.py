@@ -9,14 +9,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from penstock.config.compile.certificates import check_certificate, issued_names
 from penstock.config.compile.conflicts import check_addresses, check_endpoints, check_file
 from penstock.config.compile.cores import usable_cores
+from penstock.config.compile.listener_tls import compile_certificates, compile_listener_tls
 from penstock.config.compile.own_modules import look_up_beside
 from penstock.config.compile.pools import compile_pools
 from penstock.config.compile.protocols import check_listener, place_routes, protocol_of
 from penstock.config.compile.sessions import doubt_shared_cookies
-from penstock.config.document.listeners import Certificate, Listener
+from penstock.config.document.listeners import Listener
 from penstock.config.document.model import DEFAULT_ADMIN, DEFAULT_LISTEN, ONLY, Document
 from penstock.config.document.pools import default_policy
 from penstock.config.document.routes import Route
@@ -232,7 +232,12 @@ def _compile_listener(
     at: Location,
     findings: Findings,
 ) -> snapshot.Listener:
-    certificates = listener.tls.certificates if listener.tls else ()
+    certificates: tuple[snapshot.Certificate, ...] = ()
+    tls = snapshot.ListenerTls()
+    if listener.tls is not None:
+        here = (*at, "tls")
+        certificates = compile_certificates(listener.tls.certificates, here, findings)
+        tls = compile_listener_tls(listener.tls, protocol, here, findings)
     return plain(
         snapshot.Listener,
         listener,
@@ -240,7 +245,8 @@ def _compile_listener(
         protocol=protocol,
         host=listener.address.host,
         port=listener.address.port,
-        certificates=_compile_certificates(certificates, (*at, "tls"), findings),
+        certificates=certificates,
+        tls=tls,
         tls_generation=0,
         timeouts=plain(snapshot.ListenerTimeouts, listener.timeouts),
         limits=plain(snapshot.Limits, listener.limits),
@@ -250,27 +256,6 @@ def _compile_listener(
             else snapshot.Http2(enabled=False)
         ),
     )
-
-
-def _compile_certificates(
-    certificates: Sequence[Certificate], at: Location, findings: Findings
-) -> tuple[snapshot.Certificate, ...]:
-    """In order: the first also serves clients that ask for no known name."""
-    compiled: list[snapshot.Certificate] = []
-    serves: dict[str, int] = {}
-    for index, pair in enumerate(certificates):
-        here = (*at, "certificates", index)
-        names = pair.server_names or ()
-        file, key = findings.path(pair.certificate), findings.path(pair.key)
-        with findings.noting(here):
-            context = check_certificate(file, key)
-            if pair.server_names is None and len(certificates) > 1:
-                names = issued_names(file, context)
-        for name in names:
-            if serves.setdefault(name, index) != index:
-                findings.wrong(here, f"another certificate serves {name} already")
-        compiled.append(snapshot.Certificate(str(file), str(key), tuple(names)))
-    return tuple(compiled)
 
 
 def _compile_routes(

@@ -2,8 +2,9 @@
 
 from typing import Annotated, Any, Final, Literal
 
-from pydantic import BeforeValidator, Field, model_validator
+from pydantic import AfterValidator, BeforeValidator, Field, model_validator
 
+from penstock.config.document.headers import EditedName
 from penstock.config.document.section import Section, required, setting
 from penstock.config.document.socket_files import FileMode
 from penstock.config.document.values import (
@@ -23,6 +24,22 @@ from penstock.config.document.values import (
 from penstock.core import snapshot
 
 _LISTENER: Final = snapshot.Listener(name="", host="", port=0)
+_TLS: Final = snapshot.ListenerTls()
+# Of what a request cannot be without, or Penstock tells itself.
+_WRITTEN_BY_US: Final = frozenset(
+    (
+        "authorization",
+        "client-cert-chain",
+        "content-type",
+        "cookie",
+        "forwarded",
+        "host",
+        "via",
+        "x-forwarded-for",
+        "x-forwarded-host",
+        "x-forwarded-proto",
+    )
+)
 _TIMEOUTS: Final = snapshot.ListenerTimeouts()
 _LIMITS: Final = snapshot.Limits()
 _HTTP2: Final = snapshot.Http2()
@@ -65,12 +82,59 @@ def _certificates(value: Any) -> Any:
     return value
 
 
+def _header_name(name: str) -> str:
+    if name.lower() in _WRITTEN_BY_US:
+        raise ValueError(f"{name} tells something else: take a name of its own, as Client-Cert is")
+    return name
+
+
+def _header_or_off(value: Any) -> Any:
+    return None if value == "off" or value is False else value
+
+
+def _version(value: Any) -> Any:
+    return str(value) if isinstance(value, float) else value  # 1.3 without quotes
+
+
+HeaderName = Annotated[EditedName, AfterValidator(_header_name)]
+
+
 class ListenerTls(Section):
     """TLS on a listener. One certificate may be written as `{certificate: …, key: …}`."""
 
     certificates: OneOrMany[Certificate] = required(
         "Chosen by the name that the client asks for; the first serves those who ask for none "
         "or for an unknown one. Files are read again when they change."
+    )
+    client_ca_file: str | None = setting(
+        None,
+        "PEM file with the authorities that issue clients' certificates, which clients are then "
+        "asked for, whatever server name they ask for. Default: they are not asked.",
+    )
+    client_certificate: Literal["require", "request"] = setting(
+        _TLS.client_certificate,
+        "`require`: no client without one; `request`: it may have none. One that is not good ends "
+        "the handshake either way.",
+    )
+    client_certificate_header: Annotated[HeaderName | None, BeforeValidator(_header_or_off)] = (
+        setting(
+            _TLS.client_certificate_header,
+            "Request header that tells endpoints the client's certificate (RFC 9440), or `off`. "
+            "It is taken out of what clients send, on every listener.",
+        )
+    )
+    crl_file: str | None = setting(
+        None,
+        "PEM file with the revocation lists (CRLs) of all those authorities: certificates in them "
+        "are refused, and every one once its list is past its end. Read again when it changes.",
+    )
+    minimum_version: Annotated[Literal["1.2", "1.3"], BeforeValidator(_version)] = setting(
+        _TLS.minimum_version, "Oldest version of TLS that clients may speak."
+    )
+    cipher_suites: OneOrMany[str] = setting(
+        _TLS.cipher_suites,
+        "Cipher suites of TLS 1.2, in OpenSSL's names, the best first. Default: OpenSSL's choice. "
+        "Those of TLS 1.3 cannot be chosen by Python before 3.15.",
     )
 
     @model_validator(mode="after")

@@ -6,7 +6,11 @@ from pathlib import Path
 
 import msgspec
 
-from penstock.config.compile.certificates import check_authorities, check_certificate
+from penstock.config.compile.certificates import (
+    check_authorities,
+    check_certificate,
+    check_revocations,
+)
 from penstock.core.snapshot import Listener, Pool, Snapshot
 
 Stamp = tuple[int, int, int]  # modification time in ns, size, inode; zeroes where there is no file
@@ -63,6 +67,10 @@ def try_files(snapshot: Snapshot) -> None:
     for listener in snapshot.listeners:
         for certificate in listener.certificates:
             check_certificate(Path(certificate.certificate), Path(certificate.key))
+        if listener.tls.client_ca_file:
+            check_authorities(Path(listener.tls.client_ca_file))
+        if listener.tls.crl_file:
+            check_revocations(Path(listener.tls.crl_file))
     for pool in snapshot.pools:
         if pool.tls.ca_file:
             check_authorities(Path(pool.tls.ca_file))
@@ -80,6 +88,9 @@ def _certificate_files(listener: Listener) -> Iterator[str]:
     for certificate in listener.certificates:
         yield certificate.certificate
         yield certificate.key
+    for path in (listener.tls.client_ca_file, listener.tls.crl_file):
+        if path:
+            yield path
 
 
 def _stamp(path: str) -> Stamp:

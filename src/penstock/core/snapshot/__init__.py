@@ -44,6 +44,7 @@ from penstock.core.snapshot.listener import (
     Limits,
     Listener,
     ListenerTimeouts,
+    ListenerTls,
 )
 from penstock.core.snapshot.pool import (
     Connections,
@@ -94,6 +95,7 @@ __all__ = [
     "Limits",
     "Listener",
     "ListenerTimeouts",
+    "ListenerTls",
     "Match",
     "Models",
     "Outlier",

@@ -15,6 +15,17 @@ class Certificate(Data, frozen=True):
     server_names: tuple[str, ...] = ()  # exact or "*.example.com"; empty: the default
 
 
+class ListenerTls(Data, frozen=True):
+    """TLS beside the certificates; the same for every server name of the listener."""
+
+    client_ca_file: str = ""  # authorities of clients' certificates; empty: none are asked for
+    client_certificate: Literal["require", "request"] = "require"
+    client_certificate_header: str = "Client-Cert"  # that tells it to endpoints; empty: none
+    crl_file: str = ""  # certificates that those authorities revoked
+    minimum_version: Literal["1.2", "1.3"] = "1.2"
+    cipher_suites: tuple[str, ...] = ()  # of TLS 1.2, in OpenSSL's names; empty: OpenSSL's choice
+
+
 class ListenerTimeouts(Data, frozen=True):
     """How long a client may take. 0 turns one off."""
 
@@ -61,6 +72,7 @@ class Listener(Data, frozen=True):
     host: str
     port: int
     certificates: tuple[Certificate, ...] = ()  # empty: plain HTTP
+    tls: ListenerTls = ListenerTls()
     tls_generation: int = 0  # raised when certificate files change
     trusted_proxies: tuple[str, ...] = ()
     timeouts: ListenerTimeouts = ListenerTimeouts()
@@ -75,6 +87,11 @@ class Listener(Data, frozen=True):
     deny: tuple[str, ...] = ()  # networks whose clients may not, whatever ``allow`` says
     # PROXY headers at the beginning of connections from trusted proxies: who the client is.
     proxy_protocol: Literal["off", "accept", "require"] = "off"
+
+    @property
+    def asks_certificates(self) -> bool:
+        """Whether clients are asked for certificates."""
+        return bool(self.certificates) and bool(self.tls.client_ca_file)
 
     @property
     def scheme(self) -> str:

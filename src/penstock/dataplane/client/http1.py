@@ -122,6 +122,8 @@ class ClientConnection(ClientHead, Front):
     def _after_handshake(self, tls: TlsChannel, data: bytes | None) -> bytes | None:
         if tls.established:
             self.context.counters.bump(W_TLS_HANDSHAKES)
+            if self.settings.asks_certificates:
+                self.certificate = tls.client_certificate()
             self._arm(self.settings.headers_s)
             if tls.agreed_protocol() == "h2":
                 self._speak_http2(data or b"")
@@ -132,7 +134,9 @@ class ClientConnection(ClientHead, Front):
                 self.tls = None
                 self._inbox = tls.plaintext
                 self._refuse(400, "plain HTTP came to a port that speaks TLS: write https://")
-                return None
+            else:
+                self._refuse_handshake(tls.failure)
+            return None
         return data
 
     def _advance(self) -> None:
@@ -169,6 +173,7 @@ class ClientConnection(ClientHead, Front):
     def _speak_http2(self, data: bytes) -> None:
         client = Http2Client(self.context, self, self.address, self.settings)
         client.told = self.told
+        client.certificate = self.certificate
         if data:
             client.take(data)
 
@@ -187,7 +192,9 @@ class ClientConnection(ClientHead, Front):
         plan = self._plan
         if plan is None or plan.generation != planner.generation:
             scheme = "http" if self.tls is None else "https"
-            plan = planner.plan(head, self.settings.listener, self.address, scheme)
+            plan = planner.plan(
+                head, self.settings.listener, self.address, scheme, self.certificate
+            )
             self._plan = plan
         self.deadline = 0.0
         self.requests += 1
@@ -227,7 +234,7 @@ class ClientConnection(ClientHead, Front):
     # --- the body ---------------------------------------------------------------------------
 
     def _begin_chunked(self, exchange: Exchange, rest: bytes) -> None:
-        reader = ChunkedReader(True, 400)
+        reader = ChunkedReader(True, 400, taken_out=self.settings.taken_out)
         self._reader = reader
         self._state = BODY
         self._await_body(exchange.head, rest)
@@ -415,7 +422,7 @@ class ClientConnection(ClientHead, Front):
         self.write(data)
 
     def proxy_header(self) -> ProxyHeader:
-        return header_of(self, self.address, self.told)
+        return header_of(self, self.address, self.told, self.certificate)
 
     def response_bytes(self) -> int:
         return self._response_bytes

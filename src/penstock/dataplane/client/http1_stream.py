@@ -8,12 +8,13 @@ from penstock.dataplane.client.own_answer import encoded
 from penstock.dataplane.client.settings import ClientSettings
 from penstock.dataplane.context import Context
 from penstock.dataplane.exchange import answers
-from penstock.dataplane.exchange.log_line import refusal_line
+from penstock.dataplane.exchange.log_line import closed_line, refusal_line
 from penstock.dataplane.io.connection import Connection
 from penstock.dataplane.io.loop import READABLE
 from penstock.dataplane.io.system import Socket
 from penstock.dataplane.io.tls import TlsChannel
 from penstock.wire.api_family import OPENAI
+from penstock.wire.client_certificate import ClientCertificate
 from penstock.wire.forwarding import Edit
 from penstock.wire.proxy_protocol import ProxyHeader
 
@@ -43,6 +44,7 @@ class ClientStream(Connection):
         self.settings: ClientSettings = settings
         self.address: str = address
         self.told: ProxyHeader | None = None  # that its connection began with
+        self.certificate: ClientCertificate | None = None  # that it showed, and was verified
         self._state: int = AWAIT
         self._inbox: bytes = b""
         self._response_bytes: int = 0  # passed on of the response under way
@@ -82,6 +84,19 @@ class ClientStream(Connection):
         told = answers.refusal(status, reason, family=family)
         self.write(encoded(told, False, self.context.date, edits=edits))
         self._end_connection()
+
+    def _refuse_handshake(self, why: str) -> None:
+        """TLS sent an alert, which the client is to read: with TLS 1.3 it sends its first request
+        before it hears that its certificate is refused (RFC 8446, 4.4.2.4), and closing with that
+        unread would be a reset."""
+        log = self.context.log
+        if log.enabled:
+            log.write(closed_line(self.address, self.settings.listener, why))
+        self.tls = None
+        self._state = LINGER
+        self._left = _LINGER_BYTES
+        if self.unsent is None:
+            self._shut_down()
 
     def _end_connection(self) -> None:
         """Close after the last answer, so that it is read even if the client is still sending."""

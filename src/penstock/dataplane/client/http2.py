@@ -19,6 +19,7 @@ from penstock.dataplane.context import Context
 from penstock.dataplane.exchange.log_line import refusal_line
 from penstock.dataplane.io.connection import Connection
 from penstock.dataplane.io.loop import READABLE, Flushable
+from penstock.wire.client_certificate import ClientCertificate
 from penstock.wire.http2.connection import Http2Connection
 from penstock.wire.http2.receiver import ConnectionReceiver
 from penstock.wire.http2.stream import Stream, StreamReceiver
@@ -64,6 +65,7 @@ class Http2Client(Connection, Http2Host, Flushable):
         self.settings: ClientSettings = settings
         self.address: str = address
         self.told: ProxyHeader | None = None  # that its connection began with
+        self.certificate: ClientCertificate | None = None  # that it showed, and was verified
         self.requests: int = 0
         self.codec: Http2Connection = Http2Connection(
             False, settings.http2_settings, settings.http2_limits, _Receiver(self)
@@ -143,8 +145,11 @@ class Http2Client(Connection, Http2Host, Flushable):
     def is_secure(self) -> bool:
         return self.tls is not None
 
+    def shown_certificate(self) -> ClientCertificate | None:
+        return self.certificate
+
     def proxy_header(self) -> ProxyHeader:
-        return header_of(self, self.address, self.told)
+        return header_of(self, self.address, self.told, self.certificate)
 
     # --- what waits for the client ----------------------------------------------------------
 

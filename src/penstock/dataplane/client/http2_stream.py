@@ -21,6 +21,7 @@ from penstock.dataplane.io.loop import report_bug
 from penstock.dataplane.route.plan import Plan
 from penstock.wire.api_family import OPENAI
 from penstock.wire.chunked import LAST_CHUNK, encode_chunk
+from penstock.wire.client_certificate import ClientCertificate
 from penstock.wire.forwarding import Edit, ResponseRules, forwarded_fields, lacks_date
 from penstock.wire.http1 import BadMessage, Field, RequestHead, ResponseHead
 from penstock.wire.http2.codes import CANCEL, INTERNAL_ERROR, NO_ERROR
@@ -74,6 +75,10 @@ class Http2Host:
 
     def is_secure(self) -> bool:
         """Whether the client speaks TLS."""
+        raise NotImplementedError
+
+    def shown_certificate(self) -> ClientCertificate | None:
+        """The client's, which was verified; None where it showed none."""
         raise NotImplementedError
 
     def proxy_header(self) -> ProxyHeader:
@@ -162,7 +167,8 @@ class Http2Stream(StreamReceiver, Front, StreamKeeper):
         plan = remembered.plan
         if plan is None or plan.generation != planner.generation:
             scheme = "https" if self.host.is_secure() else "http"
-            plan = planner.plan(head, self.settings.listener, self.address, scheme)
+            certificate = self.host.shown_certificate()
+            plan = planner.plan(head, self.settings.listener, self.address, scheme, certificate)
             remembered.plan = plan
         exchange = Exchange(self.context, self, head, plan)
         self.exchange = exchange

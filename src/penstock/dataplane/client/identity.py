@@ -4,17 +4,25 @@ from typing import Final
 
 from penstock.dataplane.endpoint.proxy_preface import between
 from penstock.dataplane.io.connection import Connection
+from penstock.wire.client_certificate import ClientCertificate
 from penstock.wire.proxy_protocol import PROXY, TCP, ProxyHeader
+from penstock.wire.proxy_ssl import TLV_SSL, ssl_value
 
 # Of ALPN (RFC 7301, 3.1) and of a host name in SNI; what a header told may be longer.
 _MAX_NAME_BYTES: Final = 255
 
 
-def header_of(client: Connection, address: str, told: ProxyHeader | None) -> ProxyHeader:
+def header_of(
+    client: Connection,
+    address: str,
+    told: ProxyHeader | None,
+    certificate: ClientCertificate | None = None,
+) -> ProxyHeader:
     """A header that tells of a client; ``told`` is the one that its connection began with.
 
     Addresses and ports are those that the client itself connected with, over however many proxies
-    that is known. TLS that ends here tells its names, else those pass that were told.
+    that is known. TLS that ends here tells its names and the client's certificate,
+    else those names pass that were told.
     """
     if told is not None:
         header = ProxyHeader(
@@ -39,4 +47,7 @@ def header_of(client: Connection, address: str, told: ProxyHeader | None) -> Pro
     if tls is not None and tls.established:
         header.alpn = tls.agreed_protocol().encode()
         header.authority = tls.server_name()
+        version, cipher = tls.version_and_cipher()
+        name = certificate.common_name if certificate is not None else None
+        header.others.append((TLV_SSL, ssl_value(version, cipher, name)))
     return header

@@ -1,16 +1,23 @@
 """What the clients of a listener are held to."""
 
+from typing import Final
+
 from penstock.core.snapshot import Listener
 from penstock.wire.http2.flood_limits import Limits
 from penstock.wire.http2.settings import Settings
 from penstock.wire.networks import Networks
 
+NO_NAMES: Final[frozenset[bytes]] = frozenset()
+
 
 class ClientSettings:
     """Timeouts and limits, as plain numbers; 0: none."""
 
-    def __init__(self, spec: Listener, upgrades: bool = False) -> None:
-        """``upgrades``: some route lets its requests change their protocol."""
+    def __init__(
+        self, spec: Listener, upgrades: bool = False, taken_out: frozenset[bytes] = NO_NAMES
+    ) -> None:
+        """``upgrades``: some route lets its requests change their protocol. ``taken_out``: fields
+        that no client may send (``wire.client_certificate``)."""
         timeouts = spec.timeouts
         limits = spec.limits
         self.listener: str = spec.name
@@ -27,6 +34,8 @@ class ClientSettings:
         self.body_idle_s: float = timeouts.client_body_idle_s
         self.keep_alive_s: float = timeouts.keep_alive_idle_s
         self.write_idle_s: float = timeouts.client_write_idle_s
+        self.asks_certificates: bool = spec.asks_certificates
+        self.taken_out: frozenset[bytes] = taken_out
         self.tls_handshake_s: float = timeouts.tls_handshake_s
         self.header_bytes: int = limits.header_bytes
         self.header_count: int = limits.header_count

@@ -13,6 +13,7 @@ from penstock.dataplane.io.connection import Connection
 from penstock.dataplane.io.loop import BROKEN, PEER_CLOSED, READABLE
 from penstock.dataplane.io.system import Socket
 from penstock.dataplane.io.tls import TlsChannel
+from penstock.wire.client_certificate import ClientCertificate
 from penstock.wire.client_hello import ClientHelloReader
 from penstock.wire.preface import ABSENT, BAD, FOUND
 from penstock.wire.proxy_protocol import ProxyHeader
@@ -38,6 +39,7 @@ class TcpClient(Connection, StreamFront):
         self.address: str = address
         self.exchange: TcpExchange | None = None
         self.told: ProxyHeader | None = None  # that its connection began with
+        self.certificate: ClientCertificate | None = None  # that it showed, and was verified
         self._received: bytes = b""  # before the relay
         self._hello: ClientHelloReader | None = None  # until it told the server name
 
@@ -69,6 +71,9 @@ class TcpClient(Connection, StreamFront):
             return
         tls = self.tls
         if tls is None or data == b"" or tls.failure:
+            if tls is not None and tls.failure:
+                self._refuse(tls.failure)
+                return
             if tls is not None:
                 self.context.counters.bump(W_TLS_FAILURES)
             self.close()
@@ -77,6 +82,8 @@ class TcpClient(Connection, StreamFront):
             self._received += data
         if tls.established:
             self.context.counters.bump(W_TLS_HANDSHAKES)
+            if self.settings.asks_certificates:
+                self.certificate = tls.client_certificate()
             self._start(tls.server_name())
 
     def _take_hello(self, hello: ClientHelloReader, data: bytes) -> None:
@@ -94,7 +101,7 @@ class TcpClient(Connection, StreamFront):
             self._refuse(hello.reason)
 
     def _refuse(self, why: str) -> None:
-        """No server name can be read."""
+        """No server name can be read, or TLS cannot begin."""
         context = self.context
         context.counters.bump(W_TLS_FAILURES)
         log = context.log
@@ -115,7 +122,9 @@ class TcpClient(Connection, StreamFront):
         self.watch(self.events & ~READABLE)
         context = self.context
         listener = self.settings.listener
-        plan = context.planner.plan_connection(listener, self.address, server_name)
+        plan = context.planner.plan_connection(
+            listener, self.address, server_name, self.certificate
+        )
         exchange = TcpExchange(context, self, plan, listener)
         self.exchange = exchange
         exchange.start()
@@ -182,4 +191,4 @@ class TcpClient(Connection, StreamFront):
         self.close_in_order()
 
     def proxy_header(self) -> ProxyHeader:
-        return header_of(self, self.address, self.told)
+        return header_of(self, self.address, self.told, self.certificate)

@@ -197,7 +197,7 @@ def _facts(head: RequestHead, plan: Plan) -> bytes:
     route = plan.route
     agent = head.value(b"user-agent")
     protocol = b"http/2" if head.version == b"2.0" else b"http/" + head.version
-    return _FACTS % (
+    facts = _FACTS % (
         protocol,
         json_text(plan.source.encode("latin-1")),  # of X-Forwarded-For, where that is believed
         json_text(head.method),
@@ -205,6 +205,18 @@ def _facts(head: RequestHead, plan: Plan) -> bytes:
         json_text(head.target),
         b'"%b"' % json_text(agent) if agent is not None else _NULL,
         json_text(route.name.encode()) if route is not None else b"-",
+    )
+    return facts + certificate_facts(plan.caller)
+
+
+def certificate_facts(caller: Caller) -> bytes:
+    """Keys of a client's certificate, each with a comma before it; b"" where it showed none."""
+    if not caller.fingerprint:
+        return b""
+    subject = dumps(caller.certificate).encode()
+    return b',"client_certificate":%b,"client_fingerprint":"%b"' % (
+        subject,
+        caller.fingerprint.encode(),
     )
 
 

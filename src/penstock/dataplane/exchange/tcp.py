@@ -29,7 +29,11 @@ from penstock.dataplane.context import Context
 from penstock.dataplane.endpoint.stream import EndpointStream
 from penstock.dataplane.exchange.attempt import Attempt, AttemptOwner
 from penstock.dataplane.exchange.dispatch import Dispatch
-from penstock.dataplane.exchange.log_line import ConnectionOutcome, connection_line
+from penstock.dataplane.exchange.log_line import (
+    ConnectionOutcome,
+    certificate_facts,
+    connection_line,
+)
 from penstock.dataplane.exchange.relay_endings import outcome_of, why_ended, word_of
 from penstock.dataplane.io.connection import Connection
 from penstock.dataplane.route.connection_plan import ConnectionPlan
@@ -269,6 +273,7 @@ class TcpExchange(AttemptOwner, RelayOwner):
     def _outcome(self) -> ConnectionOutcome:
         outcome = ConnectionOutcome(self.plan, self.listener, self.request_id, self.ended)
         outcome.why = self.why
+        outcome.of_protocol = certificate_facts(self.plan.caller)
         if self.first_byte_at > 0.0:
             outcome.first_byte_s = self.first_byte_at - self.began
         relay = self.relay

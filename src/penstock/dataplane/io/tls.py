@@ -4,10 +4,12 @@ Memory BIOs cost one read per batch of records, where a wrapped socket costs two
 reads the record header and the record apart).
 """
 
+import re
 import ssl
 from typing import Any, Final
 
-from penstock.core.snapshot import Certificate, EndpointTls, Pool
+from penstock.core.snapshot import Certificate, EndpointTls, ListenerTls, Pool
+from penstock.wire.client_certificate import ClientCertificate
 
 _READ_BYTES: Final = 65536
 _A: Final = ord("A")
@@ -15,6 +17,11 @@ _Z: Final = ord("Z")
 # Where a session keeps the name that its client asked for: of ssl, only the callback is told it.
 _ASKED_NAME: Final = "asked_name"
 _IGNORE_UNEXPECTED_EOF: Final[int] = getattr(ssl, "OP_IGNORE_UNEXPECTED_EOF", 0)  # OpenSSL 3
+# What ssl puts around OpenSSL's words: the library and the reason's name before, where in its own
+# source it was behind.
+_FRAME: Final = re.compile(r"^\[[^\]]*\] | \(_ssl\.c:\d+\)$")
+_PLAIN_TLS: Final = ListenerTls()
+_VERSIONS: Final = {"1.2": ssl.TLSVersion.TLSv1_2, "1.3": ssl.TLSVersion.TLSv1_3}
 
 
 class TlsChannel:
@@ -70,7 +77,7 @@ class TlsChannel:
         except ssl.SSLEOFError:
             return b""
         except (ssl.SSLError, ssl.CertificateError) as error:
-            self.failure = str(error)
+            self.failure = _FRAME.sub("", str(error))
             return b""
 
     def _read_rest(self, data: bytes) -> bytes:
@@ -127,6 +134,23 @@ class TlsChannel:
         """What both chose to speak (ALPN); "" where nothing was."""
         return self._session.selected_alpn_protocol() or ""
 
+    def client_certificate(self) -> ClientCertificate | None:
+        """The one that the client showed, which was verified; None where it showed none.
+
+        It stays the same for as long as the session lasts: there is no renegotiation, and no
+        authentication after the handshake (RFC 8446, 4.6.2) is asked for.
+        """
+        der = self._session.getpeercert(True)
+        if not der:
+            return None
+        told: dict[str, Any] = self._session.getpeercert() or {}
+        return ClientCertificate(der, told.get("subject", ()))
+
+    def version_and_cipher(self) -> tuple[str, str]:
+        """What both chose, in OpenSSL's names."""
+        chosen = self._session.cipher()
+        return self._session.version() or "", chosen[0] if chosen is not None else ""
+
 
 class _SniChooser:
     """Gives each client the certificate for the name that it asks for."""
@@ -149,18 +173,28 @@ class _SniChooser:
 
 
 def server_context(
-    certificates: tuple[Certificate, ...], protocols: tuple[str, ...] = ("http/1.1",)
+    certificates: tuple[Certificate, ...],
+    protocols: tuple[str, ...] = ("http/1.1",),
+    tls: ListenerTls = _PLAIN_TLS,
 ) -> ssl.SSLContext:
     """A listener's context; the first certificate serves clients that name no known host.
 
     ``protocols``: what may be agreed on by ALPN, the best one first; empty: nothing is.
     Raises OSError or ssl.SSLError when a file cannot be read or a key does not fit.
+
+    All contexts are alike but for their certificates. Of a context chosen by name OpenSSL takes the
+    authorities and CRLs, but whether a certificate is asked for, how it is verified and which
+    versions may be spoken stays as the first context has it (SSL_set_SSL_CTX).
     """
     by_name: dict[str, ssl.SSLContext] = {}
     contexts: list[ssl.SSLContext] = []
     for certificate in certificates:
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-        context.minimum_version = ssl.TLSVersion.TLSv1_2
+        context.minimum_version = _VERSIONS[tls.minimum_version]
+        if tls.cipher_suites:
+            context.set_ciphers(":".join(tls.cipher_suites))
+        if tls.client_ca_file:
+            ask_certificates(context, tls)
         if protocols:
             context.set_alpn_protocols(list(protocols))
         context.load_cert_chain(certificate.certificate, certificate.key)
@@ -171,6 +205,18 @@ def server_context(
             by_name.setdefault(name.lower(), context)
     contexts[0].sni_callback = _SniChooser(by_name)
     return contexts[0]
+
+
+def ask_certificates(context: ssl.SSLContext, tls: ListenerTls) -> None:
+    """Have clients asked for certificates. Raises OSError or ssl.SSLError on a bad file."""
+    context.load_verify_locations(tls.client_ca_file)
+    context.verify_mode = (
+        ssl.CERT_REQUIRED if tls.client_certificate == "require" else ssl.CERT_OPTIONAL
+    )
+    if tls.crl_file:
+        context.load_verify_locations(tls.crl_file)
+        # Of every authority on the way: one that was revoked vouches for nobody.
+        context.verify_flags |= ssl.VERIFY_CRL_CHECK_CHAIN
 
 
 def client_context(settings: EndpointTls) -> ssl.SSLContext:

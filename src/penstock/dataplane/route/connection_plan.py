@@ -2,6 +2,7 @@
 
 import xxhash
 
+from penstock.core.caller import ANYONE, Caller
 from penstock.core.request import Request
 from penstock.core.snapshot import Route
 from penstock.dataplane.pool.live_pool import LivePool
@@ -12,11 +13,17 @@ class ConnectionPlan:
     """One connection's route, and its pools."""
 
     def __init__(
-        self, route: Route | None, targets: list[Target], source: str, server_name: str
+        self,
+        route: Route | None,
+        targets: list[Target],
+        source: str,
+        server_name: str,
+        caller: Caller = ANYONE,
     ) -> None:
         self.route: Route | None = route  # None: no route is for it
         self.source: str = source  # the client's address
         self.server_name: str = server_name  # that its TLS asks for; "": none
+        self.caller: Caller = caller
         self._targets: list[Target] = targets
 
     def choose(self, chance: float) -> LivePool:
@@ -39,4 +46,6 @@ class ConnectionPlan:
                 token = first[spec.offset : spec.offset + spec.length]
                 key = token if len(token) == spec.length else key
             key_hash = xxhash.xxh3_64_intdigest(key)
-        return Request(source=self.source, host=self.server_name, key_hash=key_hash)
+        return Request(
+            source=self.source, host=self.server_name, key_hash=key_hash, caller=self.caller
+        )

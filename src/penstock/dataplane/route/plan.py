@@ -6,6 +6,7 @@ client that repeats itself costs one comparison.
 
 from typing import Final
 
+from penstock.core.caller import ANYONE, Caller
 from penstock.core.request import Request
 from penstock.core.route import RouteFacts
 from penstock.core.snapshot import Admission, Route
@@ -195,6 +196,7 @@ class Plan:
         self.route: Route | None = route
         self.request_id: bytes = request_id  # to be continued; b"": make one
         self.source: str = ""  # the client's address
+        self.caller: Caller = ANYONE
         self.choices: list[PoolPlan] = []
         self.mirror: PoolPlan | None = None
         self.mirror_share: float = 0.0

@@ -7,6 +7,7 @@ from urllib.parse import parse_qsl
 import xxhash
 
 from penstock.core import snapshot
+from penstock.core.caller import ANYONE, Caller
 from penstock.core.request import Request
 from penstock.core.route import Matcher, RouteFacts, check_rewrite, first_match, rewritten_path
 from penstock.core.snapshot import Route, Snapshot
@@ -15,6 +16,7 @@ from penstock.dataplane.route.connection_plan import ConnectionPlan
 from penstock.dataplane.route.model_list import about_models, asks_for_models
 from penstock.dataplane.route.plan import Plan, PoolPlan
 from penstock.dataplane.route.target import Target
+from penstock.wire.client_certificate import ClientCertificate, taken_out
 from penstock.wire.forwarding import (
     Hop,
     ResponseRules,
@@ -59,6 +61,12 @@ class Planner:
         self._trusted: dict[str, Networks] = {
             listener.name: Networks(listener.trusted_proxies) for listener in spec.listeners
         }
+        self._certificate_headers: dict[str, str] = {
+            listener.name: listener.tls.client_certificate_header for listener in spec.listeners
+        }
+        # Before anything looks at a head, on every listener: who has no certificate, or is asked
+        # for none, must not tell one.
+        self._taken_out: frozenset[bytes] = taken_out(self._certificate_headers.values())
         for route in spec.routes:
             _check(route, pools)
         self._branches: list[_Branch] = [_Branch(route) for route in spec.routes]
@@ -74,12 +82,29 @@ class Planner:
             branch.targets = [self._target(route, each.pool, each.weight) for each in route.pools]
             branch.mirror = self._target(route, route.mirror, 1.0) if route.mirror else None
 
-    def plan(self, head: RequestHead, listener: str, address: str, scheme: str) -> Plan:
-        """What to do with a request that has this head and came over this connection."""
+    def plan(
+        self,
+        head: RequestHead,
+        listener: str,
+        address: str,
+        scheme: str,
+        certificate: ClientCertificate | None = None,
+    ) -> Plan:
+        """What to do with a request that has this head and came over this connection.
+
+        ``certificate`` is the client's, which was verified.
+        """
+        self._take_out(head)
         trusted = self._trusted.get(listener, _NOBODY)  # it may have been removed meanwhile
         origin = origin_of(head, address, trusted)
         hop = Hop(address, scheme, trusted.holds(address), self._via + self._instance, origin)
         path, _, query = head.target.decode("latin-1").partition("?")
+        caller = ANYONE
+        if certificate is not None:
+            caller = _caller_of(certificate)
+            name = self._certificate_headers.get(listener, "").encode()
+            if name:
+                hop.certificate = (name.lower(), name, certificate.header_value)
         facts = RouteFacts(
             listener,
             _host_name(head.host),
@@ -95,6 +120,7 @@ class Planner:
         plan = Plan(self.generation, route, request_id_of(head, hop))
         source = origin.address
         plan.source = source
+        plan.caller = caller
         if grpc_kind(head.value(b"content-type") or b"") == GRPC:
             plan.is_grpc = True
             plan.grpc_timeout_s = max(parse_timeout(head.value(b"grpc-timeout") or b""), 0.0)
@@ -126,7 +152,9 @@ class Planner:
         if asks_for_models(head.method, read) and _listed(plan, branch, head, read):
             return plan
         target += "?" + query if query else ""
-        request = Request(method=facts.method, host=facts.host, path=path, source=source)
+        request = Request(
+            method=facts.method, host=facts.host, path=path, source=source, caller=caller
+        )
         for destination in branch.targets:
             choice = _pool_plan(destination, request, head, facts, target, hop)
             choice.upgrade = plan.upgrade
@@ -136,14 +164,29 @@ class Planner:
             plan.mirror_share = route.mirror_share
         return plan
 
-    def plan_connection(self, listener: str, address: str, server_name: str) -> ConnectionPlan:
+    def plan_connection(
+        self,
+        listener: str,
+        address: str,
+        server_name: str,
+        certificate: ClientCertificate | None = None,
+    ) -> ConnectionPlan:
         """Where a connection goes that is relayed unread; ``server_name`` is "" without one."""
+        caller = _caller_of(certificate) if certificate is not None else ANYONE
         facts = RouteFacts(listener, "", "", "", [], address, server_name)
         taken = first_match(self._matchers, facts)
         if taken < 0:
-            return ConnectionPlan(None, [], address, server_name)
+            return ConnectionPlan(None, [], address, server_name, caller)
         branch = self._branches[taken]
-        return ConnectionPlan(branch.route, branch.targets, address, server_name)
+        return ConnectionPlan(branch.route, branch.targets, address, server_name, caller)
+
+    def _take_out(self, head: RequestHead) -> None:
+        """Whatever tells of a client's certificate, but is the client's own word."""
+        names = self._taken_out
+        if any([field[0].replace(b"_", b"-") in names for field in head.fields]):
+            head.fields = [
+                field for field in head.fields if field[0].replace(b"_", b"-") not in names
+            ]
 
     def _reading_elsewhere(self, head: RequestHead, facts: RouteFacts, taken: int) -> bool:
         """Whether another route is meant for another reading of the path.
@@ -279,6 +322,10 @@ def _check(route: Route, pools: dict[str, LivePool]) -> None:
         check_rewrite(route.rewrite)
 
 
+def _caller_of(certificate: ClientCertificate) -> Caller:
+    return Caller(certificate=certificate.subject, fingerprint=certificate.fingerprint)
+
+
 def _came_by(head: RequestHead, instance: bytes) -> bool:
     return any([lower == b"via" and instance in value for lower, _, value in head.fields])
 
@@ -310,6 +357,7 @@ def _pool_plan(
             continues=_kept(request, head) if pool.learning is not None else 0,
             # What is not understood of a language model's may take as long as its whole answer.
             streams=pool.learning is None,
+            caller=request.caller,
         )
     plan = PoolPlan(destination, request, head, target.encode("latin-1"), hop)
     if pool.sticky is not None and pool.spec.sticky is not None:

@@ -26,6 +26,7 @@ from penstock.dataplane.io.system import Socket
 from penstock.dataplane.io.tls import server_context
 from penstock.dataplane.record.recorder import Recorder
 from penstock.dataplane.worker.live_snapshot import LiveSnapshot
+from penstock.wire.client_certificate import taken_out
 
 _ASKED_TO_END_S: Final = 2.0  # before the deadline of a stop
 _LAST_LINES_S: Final = 1.0  # to write what logs still hold when the worker ends
@@ -78,13 +79,16 @@ class Worker(Chore):
                 unchanged = (
                     kept is not None
                     and kept[0].certificates == listener.certificates
+                    and kept[0].tls == listener.tls
                     and kept[0].tls_generation == listener.tls_generation
                     and _protocols(kept[0]) == _protocols(listener)
                 )
                 if kept is not None and unchanged:
                     tls[listener.name] = kept
                 else:
-                    context_made = server_context(listener.certificates, _protocols(listener))
+                    context_made = server_context(
+                        listener.certificates, _protocols(listener), listener.tls
+                    )
                     tls[listener.name] = (listener, context_made)
         brought = dict(zip(names, sockets, strict=True))
         lacking = [
@@ -109,8 +113,9 @@ class Worker(Chore):
         context.planner = running.planner
         context.tls.keep(spec.pools)
         self._contexts = tls
+        taken = taken_out([each.tls.client_certificate_header for each in spec.listeners])
         for listener in spec.listeners:
-            settings = ClientSettings(listener, _upgrades(spec, listener.name))
+            settings = ClientSettings(listener, _upgrades(spec, listener.name), taken)
             chosen = tls.get(listener.name)
             self.listeners[listener.name].configure(settings, chosen[1] if chosen else None)
         configured = {listener.name for listener in spec.listeners}
