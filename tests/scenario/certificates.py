@@ -55,17 +55,8 @@ class Authority:
         self, *revoked: x509.Certificate, ends_in: timedelta = timedelta(days=30), name: str = "crl"
     ) -> str:
         """Write the list of these, and say where it is."""
-        own = x509.load_pem_x509_certificate(self._authority.cert_pem.bytes())
-        key = load_pem_private_key(self._authority.private_key_pem.bytes(), None)
-        assert isinstance(key, ec.EllipticCurvePrivateKey)
-        now = datetime.now(UTC)
-        builder = x509.CertificateRevocationListBuilder(own.subject, now - timedelta(days=60))
-        builder = builder.next_update(now + ends_in)
-        for each in revoked:
-            entry = x509.RevokedCertificateBuilder(each.serial_number, now - timedelta(days=1))
-            builder = builder.add_revoked_certificate(entry.build())
         path = self._directory / f"{name}.pem"
-        path.write_bytes(builder.sign(key, SHA256()).public_bytes(Encoding.PEM))
+        write_revocations(self._authority, path, *revoked, ends_in=ends_in)
         return str(path)
 
     def server(self, *names: str) -> ssl.SSLContext:
@@ -79,6 +70,25 @@ class Authority:
         context = ssl.create_default_context(cafile=self.file)
         context.options &= ~ssl.OP_IGNORE_UNEXPECTED_EOF
         return context
+
+
+def write_revocations(
+    authority: trustme.CA,
+    path: Path,
+    *revoked: x509.Certificate,
+    ends_in: timedelta = timedelta(days=30),
+) -> None:
+    """Write the list of these into a file."""
+    own = x509.load_pem_x509_certificate(authority.cert_pem.bytes())
+    key = load_pem_private_key(authority.private_key_pem.bytes(), None)
+    assert isinstance(key, ec.EllipticCurvePrivateKey)
+    now = datetime.now(UTC)
+    builder = x509.CertificateRevocationListBuilder().issuer_name(own.subject)
+    builder = builder.last_update(now - timedelta(days=60)).next_update(now + ends_in)
+    for each in revoked:
+        entry = x509.RevokedCertificateBuilder(each.serial_number, now - timedelta(days=1))
+        builder = builder.add_revoked_certificate(entry.build())
+    path.write_bytes(builder.sign(key, SHA256()).public_bytes(Encoding.PEM))
 
 
 def names_in(encoded: bytes) -> list[str]:

@@ -4,7 +4,7 @@ import base64
 import json
 import ssl
 import subprocess
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Final
@@ -14,7 +14,7 @@ from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.serialization import Encoding
 from cryptography.x509 import Certificate as Issued
 
-from penstock.core.snapshot import ListenerTls, Match, RequestLog
+from penstock.core.snapshot import Certificate, ListenerTls, Match, RequestLog, Snapshot
 from penstock.dataplane.board.layout import W_TLS_FAILURES
 from tests.harness.client import Client
 from tests.harness.http2_client import Http2Client
@@ -295,3 +295,106 @@ def test_openssls_client_is_let_in_with_its_certificate_alone(site: Site, tmp_pa
     assert b"200" not in bad.stdout
     assert b"alert certificate required" in bad.stderr
     assert site.endpoint.received.count(b"/by-openssl") == 1
+
+
+# --- revocation, versions and suites -------------------------------------------------------------
+
+
+@pytest.fixture
+def names(authority: Authority) -> tuple[Certificate, ...]:
+    return (authority.issue("localhost", serves=False), authority.issue("a.example"))
+
+
+def tls_world(
+    endpoint: HttpEndpoint, names: tuple[Certificate, ...], tls: ListenerTls, generation: int = 0
+) -> Snapshot:
+    asking = listener(certificates=names, tls=tls, tls_generation=generation)
+    return world(pool(endpoint), listeners=[asking])
+
+
+def is_let_in(
+    worker: Worker, context: ssl.SSLContext, name: str, session: ssl.SSLSession | None = None
+) -> bool:
+    context.check_hostname = False
+    try:
+        client = worker.connect(tls=context, server_name=name, session=session)
+        client.send(get())
+        return client.socket.recv(1) == b"H"
+    except ssl.SSLError as error:
+        assert "alert" in str(error).lower()  # noqa: PT017 - what it is when it is no answer
+        return False
+
+
+def test_revoked_certificates_are_refused_by_every_name_and_newer_lists_hold_at_once(
+    start: Callable[..., Worker],
+    authority: Authority,
+    endpoint: HttpEndpoint,
+    names: tuple[Certificate, ...],
+) -> None:
+    """A session from before cannot be a way around them either."""
+    robot, of_robot = authority.client_with("robot", ssl.TLSVersion.TLSv1_2)
+    person, _ = authority.client_with("person")
+    tls = ListenerTls(client_ca_file=authority.file, crl_file=authority.revoke())
+    worker = start(tls_world(endpoint, names, tls))
+    robot.check_hostname = False
+    first = worker.connect(tls=robot)
+    assert first.get().status == 200
+    assert isinstance(first.socket, ssl.SSLSocket)
+    authority.revoke(of_robot)
+    worker.apply(tls_world(endpoint, names, tls, generation=1))
+    for name in ("localhost", "a.example", "unknown.example"):
+        assert not is_let_in(worker, robot, name)
+        assert is_let_in(worker, person, name)
+    assert not is_let_in(worker, robot, "localhost", first.socket.session)
+    authority.revoke(ends_in=timedelta(days=-1))
+    worker.apply(tls_world(endpoint, names, tls, generation=2))
+    assert not is_let_in(worker, person, "localhost")
+
+
+def test_a_bad_list_changes_nothing(
+    start: Callable[..., Worker],
+    authority: Authority,
+    endpoint: HttpEndpoint,
+    names: tuple[Certificate, ...],
+) -> None:
+    tls = ListenerTls(client_ca_file=authority.file, crl_file=authority.revoke(name="half"))
+    worker = start(tls_world(endpoint, names, tls))
+    Path(tls.crl_file).write_text("half a list")
+    answer = worker.publish(tls_world(endpoint, names, tls, generation=1))
+    assert answer["kind"] == "refused"
+    person, _ = authority.client_with("person")
+    assert is_let_in(worker, person, "a.example")
+
+
+@pytest.mark.parametrize("name", ["localhost", "a.example", "unknown.example"])
+def test_the_oldest_version_holds_for_every_name(
+    start: Callable[..., Worker],
+    authority: Authority,
+    endpoint: HttpEndpoint,
+    names: tuple[Certificate, ...],
+    name: str,
+) -> None:
+    worker = start(tls_world(endpoint, names, ListenerTls(minimum_version="1.3")))
+    old, new = authority.client(), authority.client()
+    old.maximum_version = ssl.TLSVersion.TLSv1_2
+    assert not is_let_in(worker, old, name)
+    assert is_let_in(worker, new, name)
+
+
+@pytest.mark.parametrize("name", ["localhost", "a.example", "unknown.example"])
+def test_suites_of_tls_1_2_hold_for_every_name(
+    start: Callable[..., Worker],
+    authority: Authority,
+    endpoint: HttpEndpoint,
+    names: tuple[Certificate, ...],
+    name: str,
+) -> None:
+    suite = "ECDHE-ECDSA-AES128-GCM-SHA256"
+    worker = start(tls_world(endpoint, names, ListenerTls(cipher_suites=(suite,))))
+    other, same, new = authority.client(), authority.client(), authority.client()
+    other.maximum_version = same.maximum_version = ssl.TLSVersion.TLSv1_2
+    other.set_ciphers("ECDHE-ECDSA-AES256-GCM-SHA384")
+    same.set_ciphers(suite)
+    assert not is_let_in(worker, other, name)
+    assert is_let_in(worker, same, name)
+    assert is_let_in(worker, new, name)  # by TLS 1.3, whose suites are others

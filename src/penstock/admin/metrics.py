@@ -215,6 +215,15 @@ class _BoardCollector(Collector):
         dropped = _counter("log_dropped_lines", "Lines that the balancer's own log could not take.")
         dropped.add_metric((), overview.log_dropped)
         yield dropped
+        ends = _gauge(
+            "crl_end_timestamp_seconds",
+            "When the revocation list (CRL) of a listener ends, in seconds since 1970.",
+            ("listener",),
+        )
+        for listener in overview.listeners:
+            if listener.crl_ends is not None:
+                ends.add_metric((listener.name,), listener.crl_ends)
+        yield ends
 
     def _workers(self) -> Iterator[Metric]:
         overview = self._overview

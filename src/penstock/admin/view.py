@@ -89,11 +89,12 @@ class WorkerView(msgspec.Struct, frozen=True):
 
 class ListenerView(msgspec.Struct, frozen=True):
     """``address`` is the real one, also where port 0 was configured. ``scheme``: http, https, tcp
-    or tls."""
+    or tls. ``crl_ends`` is when its revocation list does (seconds since 1970); None without one."""
 
     name: str
     address: str
     scheme: str
+    crl_ends: float | None = None
 
 
 class ReloadView(msgspec.Struct, frozen=True):

@@ -34,7 +34,12 @@ def overview(parts: Parts, *, started_at: float, stopping: bool, log_dropped: in
         generation=snapshot.generation,
         source=str(source) if source is not None else "",
         listeners=tuple(
-            ListenerView(each.name, shown_address(*parts.sockets.address(each)), each.scheme)
+            ListenerView(
+                each.name,
+                shown_address(*parts.sockets.address(each)),
+                each.scheme,
+                parts.revocations.ends.get(each.name),
+            )
             for each in snapshot.listeners
         ),
         pools=tuple(_pool(parts, pool) for pool in snapshot.pools),

@@ -14,6 +14,7 @@ from penstock.control.workers.sockets import ListeningSockets
 from penstock.control.workers.workers import Workers
 from penstock.control.world.publish import Publisher
 from penstock.control.world.reload import Reloader
+from penstock.control.world.revocations import RevocationLists
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -31,4 +32,5 @@ class Parts:
     outliers: OutlierDetection
     engines: EngineLoads
     models: EngineModels
+    revocations: RevocationLists
     stop: Callable[[], None]  # as SIGTERM does

@@ -44,6 +44,7 @@ from penstock.control.workers.workers import StartError, Workers
 from penstock.control.world.certificates import CertificateFiles, try_files
 from penstock.control.world.publish import Publisher, PublishError
 from penstock.control.world.reload import Reloader
+from penstock.control.world.revocations import RevocationLists
 from penstock.control.world.rows import Rows
 from penstock.core.health.slow_start import RAMP_S
 from penstock.core.snapshot.address import shown_address, shown_url
@@ -96,6 +97,7 @@ class Supervisor:
         rows = Rows(self.board, monotonic)
         self._states = EndpointStates(self.board, self._events)
         self._files = CertificateFiles()
+        self._revocations = RevocationLists(self._events)
         self._contexts = EndpointContexts()
         self._addresses = Addresses(SystemResolver(), self._events)
         self._states.on_leave = self._on_leave
@@ -132,6 +134,7 @@ class Supervisor:
             self._models.configure,
             self._parity.configure,
             self._kv_events.configure,
+            self._revocations.configure,
         ]
         self._parts = Parts(
             events=self._events,
@@ -145,6 +148,7 @@ class Supervisor:
             outliers=self._outliers,
             engines=self._engines,
             models=self._models,
+            revocations=self._revocations,
             stop=self.stop,
         )
         self._admin = AdminServer(self, bound(self._parts), configured.admin.token)
@@ -309,6 +313,7 @@ class Supervisor:
         complained_of: object = None
         while True:
             await asyncio.sleep(_CERTIFICATES_S)
+            self._revocations.look()
             changed = self._files.changed()
             if not changed or changed == complained_of:
                 continue

@@ -36,6 +36,11 @@ listeners:
         - certificate: server.pem
           key: server.key
           server_names: [www.example.com, "*.Example.com"]
+      client_ca_file: ca.pem
+      client_certificate: request
+      client_certificate_header: X-Client-DER
+      crl_file: crl.pem
+      cipher_suites: [ECDHE-ECDSA-AES256-GCM-SHA384, ECDHE-ECDSA-AES128-GCM-SHA256]
     trusted_proxies: [10.0.0.0/8, 192.0.2.1]
     timeouts:
       client_headers: 11s
@@ -66,6 +71,7 @@ listeners:
     address: unix:/tmp/mail.sock
     mode: "0600"
     pool: relayed
+    tls: {certificates: {certificate: server.pem, key: server.key}, minimum_version: 1.3}
   arena:
     address: "[::1]:8445"
     pool: arena

@@ -20,6 +20,7 @@ from penstock.config.load.errors import ConfigError
 from penstock.core import snapshot
 from penstock.core.snapshot import decode_snapshot
 from penstock.dataplane.exchange.own_call import SERVICES
+from tests.scenario.certificates import write_revocations
 from tests.unit.config.documents import FULL, MINIMAL, errors_of, load
 
 # Given by the supervisor, not by the document.
@@ -41,6 +42,7 @@ def full(tmp_path: Path) -> Configured:
     """What the document with every key says."""
     authority = trustme.CA()
     authority.cert_pem.write_to_path(tmp_path / "ca.pem")
+    write_revocations(authority, tmp_path / "crl.pem")
     server = authority.issue_cert("www.example.com")
     server.private_key_pem.write_to_path(tmp_path / "server.key")
     for pem in server.cert_chain_pems:

@@ -63,7 +63,16 @@ class Site:
     @property
     def parts(self) -> Parts:
         unused = dict.fromkeys(
-            ("sockets", "publisher", "checks", "agents", "outliers", "engines", "models")
+            (
+                "sockets",
+                "publisher",
+                "checks",
+                "agents",
+                "outliers",
+                "engines",
+                "models",
+                "revocations",
+            )
         )
         return Parts(
             events=self.events,

@@ -61,21 +61,6 @@ def check_authorities(ca_file: Path) -> None:
         raise ValueError(f"{ca_file} cannot be read: {error.strerror}") from error
 
 
-def check_revocations(crl_file: Path) -> None:
-    """Raises ValueError, for people, when the file holds no certificate revocation lists."""
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    try:
-        context.load_verify_locations(crl_file)
-    except ssl.SSLError as error:
-        raise ValueError(
-            f"{crl_file} holds no CRL in PEM form ({error.reason or error})"
-        ) from error
-    except OSError as error:
-        raise ValueError(f"{crl_file} cannot be read: {error.strerror}") from error
-    if context.cert_store_stats()["crl"] == 0:
-        raise ValueError(f"{crl_file} holds no CRL, but other things in PEM form")
-
-
 def _refuse_password() -> str:
     raise ValueError("the key is encrypted; give an unencrypted one, readable by Penstock only")
 

@@ -1,6 +1,7 @@
 """TLS of a listener: its certificates, and what it asks of clients."""
 
 import ssl
+import time
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Final
@@ -8,9 +9,9 @@ from typing import Final
 from penstock.config.compile.certificates import (
     check_authorities,
     check_certificate,
-    check_revocations,
     issued_names,
 )
+from penstock.config.compile.revocations import TOLD_AHEAD_S, check_revocations, told_end
 from penstock.config.document.listeners import Certificate, ListenerTls
 from penstock.config.document.section import plain
 from penstock.config.load.errors import Location
@@ -63,7 +64,9 @@ def compile_listener_tls(
             check_authorities(authorities)
     if revocations is not None:
         with findings.noting((*at, "crl_file")):
-            check_revocations(revocations)
+            end = check_revocations(revocations)
+            if 0.0 < end < time.time() + TOLD_AHEAD_S:
+                findings.doubtful((*at, "crl_file"), f"{revocations} {told_end(end, time.time())}")
     if protocol != "http" and "client_certificate_header" in tls.model_fields_set:
         findings.wrong(
             (*at, "client_certificate_header"),

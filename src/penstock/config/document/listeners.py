@@ -78,7 +78,9 @@ class Certificate(Section):
 
 def _certificates(value: Any) -> Any:
     if isinstance(value, dict) and "certificates" not in value:
-        return {"certificates": [value]}
+        others = {key: value[key] for key in value if key in ListenerTls.model_fields}
+        pair = {key: value[key] for key in value if key not in others}
+        return {"certificates": [pair], **others}
     return value
 
 
@@ -128,9 +130,10 @@ class ListenerTls(Section):
         "PEM file with the revocation lists (CRLs) of all those authorities: certificates in them "
         "are refused, and every one once its list is past its end. Read again when it changes.",
     )
-    minimum_version: Annotated[Literal["1.2", "1.3"], BeforeValidator(_version)] = setting(
-        _TLS.minimum_version, "Oldest version of TLS that clients may speak."
-    )
+    minimum_version: Annotated[
+        Literal["1.2", "1.3"],
+        BeforeValidator(_version, json_schema_input_type=Literal["1.2", "1.3"] | float),
+    ] = setting(_TLS.minimum_version, "Oldest version of TLS that clients may speak.")
     cipher_suites: OneOrMany[str] = setting(
         _TLS.cipher_suites,
         "Cipher suites of TLS 1.2, in OpenSSL's names, the best first. Default: OpenSSL's choice. "

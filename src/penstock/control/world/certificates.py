@@ -9,8 +9,8 @@ import msgspec
 from penstock.config.compile.certificates import (
     check_authorities,
     check_certificate,
-    check_revocations,
 )
+from penstock.config.compile.revocations import check_revocations
 from penstock.core.snapshot import Listener, Pool, Snapshot
 
 Stamp = tuple[int, int, int]  # modification time in ns, size, inode; zeroes where there is no file
