@@ -16,7 +16,7 @@ from tests.harness.messages import answer, answer_of, get
 from tests.harness.waiting import wait_until
 from tests.harness.worker import Worker
 from tests.harness.world import NEVER_REPEAT, at, pool, route, world
-from tests.scenario.certificates import Authority
+from tests.scenario.certificates import Authority, names_in
 
 SOON_S = 0.3
 MIB = 1024 * 1024
@@ -214,3 +214,55 @@ def test_end_of_an_idle_connection_is_announced_to_the_endpoint(
         worker.pass_time(1.0)
         wait_until(lambda: len(ends) == 1, "the connection ended")
     assert ends == [b""], "an end without close_notify is an error"
+
+
+def asking(authority: Authority) -> ssl.SSLContext:
+    """An endpoint's context that requires a certificate of that authority."""
+    context = authority.server("127.0.0.1")
+    context.verify_mode = ssl.CERT_REQUIRED
+    context.load_verify_locations(authority.file)
+    return context
+
+
+@pytest.mark.parametrize("version", [ssl.TLSVersion.TLSv1_2, ssl.TLSVersion.TLSv1_3])
+def test_endpoint_that_asks_for_a_certificate_is_shown_ours(
+    start: Callable[..., Worker], authority: Authority, version: ssl.TLSVersion
+) -> None:
+    shown: list[bytes | None] = []
+
+    def play(connection: EndpointConnection) -> None:
+        assert isinstance(connection.socket, ssl.SSLSocket)
+        shown.append(connection.socket.getpeercert(binary_form=True))
+        while connection.receive_head():
+            connection.send(answer_of(b"ok"))
+
+    context = asking(authority)
+    context.minimum_version = context.maximum_version = version
+    pair = authority.issue("balancer.example")
+    tls = EndpointTls(ca_file=authority.file, certificate=pair.certificate, key=pair.key)
+    with ScriptedEndpoint(play, tls=context) as endpoint:
+        fresh = pool(at(endpoint, tls=True), tls=tls, connections=Connections(max_idle=0))
+        worker = start(world(fresh))
+        assert worker.connect().get().status == 200
+        authority.write(pair.certificate, pair.key, "newer.example")
+        worker.apply(world(replace(fresh, tls_generation=1)))
+        assert worker.connect().get().status == 200
+        found = [names_in(each or b"") for each in shown]
+        assert found == [["balancer.example"], ["newer.example"]]
+
+
+@pytest.mark.parametrize("version", [ssl.TLSVersion.TLSv1_2, ssl.TLSVersion.TLSv1_3])
+def test_endpoint_that_misses_a_certificate_is_a_bad_gateway_and_the_log_says_so(
+    start: Callable[..., Worker], authority: Authority, tmp_path: Path, version: ssl.TLSVersion
+) -> None:
+    log = tmp_path / "requests.log"
+    context = asking(authority)
+    context.minimum_version = context.maximum_version = version
+    tls = EndpointTls(ca_file=authority.file)
+    with HttpEndpoint(tls=context) as endpoint:
+        members = pool(at(endpoint, tls=True), tls=tls, retry=NEVER_REPEAT)
+        worker = start(world(members, request_log=RequestLog("file", str(log))))
+        assert worker.connect().get().status == 502
+        (line,) = lines_of(log, 1)
+        assert "alert" in line["why"]
+        assert endpoint.requests == []

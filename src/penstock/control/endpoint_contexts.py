@@ -4,7 +4,7 @@ import ssl
 
 from msgspec.structs import replace
 
-from penstock.core.snapshot import EndpointTls
+from penstock.core.snapshot import EndpointTls, Snapshot
 from penstock.dataplane.io.tls import client_context
 
 
@@ -16,11 +16,12 @@ class EndpointContexts:
 
     def __init__(self) -> None:
         self._made: dict[EndpointTls, ssl.SSLContext] = {}
+        self._generations: dict[EndpointTls, int] = {}
 
     def of(self, settings: EndpointTls, *, http2: bool = False) -> ssl.SSLContext:
         """Those of who asks over HTTP/1.1, or ``http2``, whatever the pool's requests speak.
 
-        Raises OSError or ssl.SSLError on a bad CA file.
+        Raises OSError or ssl.SSLError on a bad file.
         """
         settings = replace(settings, http2=http2)
         context = self._made.get(settings)
@@ -28,6 +29,9 @@ class EndpointContexts:
             context = self._made[settings] = client_context(settings)
         return context
 
-    def forget(self) -> None:
-        """CA files changed: read them again."""
-        self._made.clear()
+    def configure(self, snapshot: Snapshot) -> None:
+        """This runs: files that changed are read again."""
+        generations = {pool.tls: pool.tls_generation for pool in snapshot.pools}
+        if generations != self._generations:
+            self._generations = generations
+            self._made.clear()

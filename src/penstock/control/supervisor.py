@@ -127,6 +127,7 @@ class Supervisor:
         self._states.on_return = self._on_return
         self._workers.on_models_missed = self._on_models_missed
         self._publisher.followers += [
+            self._contexts.configure,  # before those who ask with them
             self._checks.configure,
             self._agents.configure,
             self._outliers.configure,
@@ -327,7 +328,6 @@ class Supervisor:
                     "certificates.refused", f"{names} changed but cannot be loaded: {error}"
                 )
                 continue
-            self._contexts.forget()
             self._events.info("certificates", f"{names} changed and was loaded")
 
     async def _keep_addresses(self) -> None:

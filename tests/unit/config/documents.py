@@ -232,7 +232,12 @@ pools:
     slow_start: {window: 30s, aggression: 2, min_share: 0.2}
     panic_threshold: 0.5
     connections: {max_idle: 10, idle_timeout: 20s, max_requests: 1000, response_header_bytes: 32KiB}
-    tls: {verify: false, ca_file: ca.pem, server_name: inner.example.com}
+    tls:
+      verify: false
+      ca_file: ca.pem
+      server_name: inner.example.com
+      certificate: server.pem
+      key: server.key
   canary:
     endpoints: http://10.0.1.1:8000
     policy: {name: prequal, answers: asked}

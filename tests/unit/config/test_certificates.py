@@ -125,3 +125,23 @@ def test_the_authority_of_endpoints_must_hold_certificates(tmp_path: Path) -> No
 def test_the_context_that_was_checked_can_serve(authority: trustme.CA, tmp_path: Path) -> None:
     context = check_certificate(*write(tmp_path, "a", authority.issue_cert("a.example")))
     assert isinstance(context, ssl.SSLContext)
+
+
+@pytest.mark.parametrize(
+    ("keys", "why"),
+    [
+        ("{certificate: a.pem}", "a certificate and its key go together: `key` is not given"),
+        ("{key: a.key}", "a certificate and its key go together: `certificate` is not given"),
+        ("{certificate: a.pem, key: b.key}", "b.key does not belong to"),
+    ],
+)
+def test_the_certificate_for_endpoints_is_tried_with_its_key(
+    authority: trustme.CA, tmp_path: Path, keys: str, why: str
+) -> None:
+    for name in ("a", "b"):
+        write(tmp_path, name, authority.issue_cert(f"{name}.example"))
+    text = f"pools:\n  main:\n    endpoints: https://a:1\n    tls: {keys}\n"
+    (told,) = errors_of(text, tmp_path)
+    assert told.startswith("4:")
+    assert "pools.main.tls" in told
+    assert why in told

@@ -128,3 +128,17 @@ def test_authorities_of_clients_are_watched_and_tried_as_certificates_are(
     assert publish(watched, spec)["secure"] == first["secure"] + 1
     with pytest.raises(ValueError, match=r"clients\.pem holds no certificates"):
         try_files(spec)
+
+
+def test_a_certificate_for_endpoints_is_watched_and_tried_with_its_key(files: Files) -> None:
+    tls = EndpointTls(certificate=str(files.certificate), key=str(files.key))
+    pools = tuple(replace(each, tls=tls) for each in world({"a": ["x"]}).pools)
+    spec = replace(world(), pools=pools)
+    watched = CertificateFiles()
+    watched.configure(watched.mark(spec))
+    try_files(spec)
+    files.key.write_text("half a key")
+    assert {path for path, _ in watched.changed()} == {str(files.key)}
+    assert [pool.tls_generation for pool in watched.mark(spec).pools] == [1] * len(pools)
+    with pytest.raises(ValueError, match="are not a certificate and its key"):
+        try_files(spec)

@@ -1,8 +1,9 @@
 """From the document to the snapshot: pools and their endpoints."""
 
+from pathlib import Path
 from typing import Final
 
-from penstock.config.compile.certificates import check_authorities
+from penstock.config.compile.certificates import check_authorities, check_certificate
 from penstock.config.compile.protocols import (
     check_health_check,
     check_proxy_preface,
@@ -182,10 +183,18 @@ def _compile_endpoint(name: str, endpoint: Endpoint, http2: bool) -> snapshot.En
 
 def _compile_endpoint_tls(pool: Pool, at: Location, findings: Findings) -> snapshot.EndpointTls:
     tls = pool.tls
-    http2 = bool(pool.http2)
-    if tls.ca_file is None:
-        return plain(snapshot.EndpointTls, tls, ca_file="", http2=http2)
-    path = findings.path(tls.ca_file)
-    with findings.noting((*at, "ca_file")):
-        check_authorities(path)
-    return plain(snapshot.EndpointTls, tls, ca_file=str(path), http2=http2)
+    files = {"ca_file": "", "certificate": "", "key": ""}
+    for key in files:
+        named = getattr(tls, key)
+        if named is not None:
+            files[key] = str(findings.path(named))
+    if tls.ca_file is not None:
+        with findings.noting((*at, "ca_file")):
+            check_authorities(Path(files["ca_file"]))
+    if (tls.certificate is None) != (tls.key is None):
+        lacking = "key" if tls.key is None else "certificate"
+        findings.wrong(at, f"a certificate and its key go together: `{lacking}` is not given")
+    elif tls.certificate is not None:
+        with findings.noting((*at, "certificate")):
+            check_certificate(Path(files["certificate"]), Path(files["key"]))
+    return plain(snapshot.EndpointTls, tls, http2=bool(pool.http2), **files)

@@ -413,7 +413,7 @@ def _host_or_empty(value: object) -> str:
 
 
 class EndpointTls(Section):
-    """How `https://` endpoints are verified."""
+    """How `https://` endpoints are verified, and what they are shown."""
 
     verify: Flag = setting(_TLS.verify, "Whether certificates are verified. Leave it on.")
     ca_file: str | None = setting(
@@ -422,6 +422,12 @@ class EndpointTls(Section):
     server_name: Annotated[str, BeforeValidator(_host_or_empty)] = setting(
         _TLS.server_name, "Server name to send and verify. Empty: the endpoint's host."
     )
+    certificate: str | None = setting(
+        None,
+        "PEM file with the certificate, and its intermediates, for endpoints that ask for one "
+        "(mutual TLS); health checks show it too. Read again when it changes. Default: none.",
+    )
+    key: str | None = setting(None, "PEM file with its private key, unencrypted.")
 
 
 class Probe(Section):
@@ -535,7 +541,9 @@ class Pool(Section):
     http2: Flag = setting(
         _TLS.http2, "Speak HTTP/2 to `https://` endpoints; to `h2c://` it is spoken in any case."
     )
-    tls: EndpointTls = setting(EndpointTls(), "How `https://` endpoints are verified.")
+    tls: EndpointTls = setting(
+        EndpointTls(), "How `https://` endpoints are verified, and what they are shown."
+    )
     proxy_protocol: Literal["off", "v1", "v2"] = setting(
         _POOL.proxy_protocol,
         "Begin connections to endpoints with a header of HAProxy's PROXY protocol, before TLS, "

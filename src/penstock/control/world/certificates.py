@@ -23,7 +23,7 @@ class CertificateFiles:
         self._running: dict[str, Stamp] = {}
         self._marked: dict[str, Stamp] = {}
         self._generations: dict[str, int] = {}  # by listener
-        self._authorities: dict[str, int] = {}  # generations by CA file
+        self._of_endpoints: dict[tuple[str, ...], int] = {}  # generations by a pool's files
 
     def mark(self, spec: Snapshot) -> Snapshot:
         """``spec`` with a higher ``tls_generation`` where files of a listener or pool changed."""
@@ -38,7 +38,7 @@ class CertificateFiles:
         """What was marked last runs."""
         self._running = self._marked
         self._generations = {each.name: each.tls_generation for each in snapshot.listeners}
-        self._authorities = {each.tls.ca_file: each.tls_generation for each in snapshot.pools}
+        self._of_endpoints = {each.tls.files: each.tls_generation for each in snapshot.pools}
 
     def changed(self) -> frozenset[tuple[str, Stamp]]:
         """The files that differ from when they were published, as they are."""
@@ -46,11 +46,12 @@ class CertificateFiles:
         return frozenset((path, stamp) for path, stamp in found if stamp != self._running[path])
 
     def _mark_pool(self, pool: Pool) -> Pool:
-        path = pool.tls.ca_file
-        if not path:
+        files = pool.tls.files
+        if not files:
             return pool
-        generation = self._authorities.get(path, 0)
-        if path in self._running and self._marked[path] != self._running[path]:
+        generation = self._of_endpoints.get(files, 0)
+        known = [path for path in files if path in self._running]
+        if any(self._marked[path] != self._running[path] for path in known):
             generation += 1
         return msgspec.structs.replace(pool, tls_generation=generation)
 
@@ -72,16 +73,18 @@ def try_files(snapshot: Snapshot) -> None:
         if listener.tls.crl_file:
             check_revocations(Path(listener.tls.crl_file))
     for pool in snapshot.pools:
-        if pool.tls.ca_file:
-            check_authorities(Path(pool.tls.ca_file))
+        tls = pool.tls
+        if tls.ca_file:
+            check_authorities(Path(tls.ca_file))
+        if tls.certificate:
+            check_certificate(Path(tls.certificate), Path(tls.key))
 
 
 def _files(spec: Snapshot) -> Iterator[str]:
     for listener in spec.listeners:
         yield from _certificate_files(listener)
     for pool in spec.pools:
-        if pool.tls.ca_file:
-            yield pool.tls.ca_file
+        yield from pool.tls.files
 
 
 def _certificate_files(listener: Listener) -> Iterator[str]:

@@ -50,7 +50,14 @@ class EndpointTls(Data, frozen=True):
     verify: bool = True
     ca_file: str = ""  # empty: the system's
     server_name: str = ""  # SNI and the name verified; empty: the endpoint's host
+    certificate: str = ""  # shown to endpoints that ask for one, with its chain; empty: none is
+    key: str = ""
     http2: bool = False  # is asked for, and must be agreed on
+
+    @property
+    def files(self) -> tuple[str, ...]:
+        """All that it names."""
+        return tuple([each for each in (self.ca_file, self.certificate, self.key) if each])
 
 
 class Connections(Data, frozen=True):
@@ -186,7 +193,7 @@ class Pool(Data, frozen=True):
     panic_threshold: float = 0.0  # share of available endpoints under which health is ignored
     connections: Connections = Connections()
     tls: EndpointTls = EndpointTls()
-    tls_generation: int = 0  # raised by the supervisor when the CA file changed
+    tls_generation: int = 0  # raised by the supervisor when files of ``tls`` changed
     # The PROXY header that goes first on connections to endpoints: who the client is.
     proxy_protocol: Literal["off", "v1", "v2"] = "off"
     row: int = -1

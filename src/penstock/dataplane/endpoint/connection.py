@@ -269,6 +269,13 @@ class EndpointConnection(KeptConnection, Racer, EndpointStream):
         else:
             sink.on_connected()
 
+    def told_end(self) -> str:
+        """How the endpoint ended it, in a sentence; by TLS 1.3 it refuses our certificate so."""
+        tls = self.tls
+        if tls is not None and tls.failure:
+            return f"the endpoint ended TLS before the response was whole: {tls.failure}"
+        return "the endpoint closed the connection before the response was whole"
+
     def fail(self, outcome: int, reason: str) -> None:
         """Close, and tell the sink that no whole response will come."""
         sink = self.sink

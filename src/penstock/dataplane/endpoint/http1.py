@@ -312,7 +312,7 @@ class Http1Connection(EndpointConnection):
         elif self.requests > 1 and not self.answered:
             self._on_stale()
         else:
-            self.fail(RESET, "the endpoint closed the connection before the response was whole")
+            self.fail(RESET, self.told_end())
 
     def _on_stale(self) -> None:
         """It was idle, and ended under a request of which no byte was answered."""

@@ -251,8 +251,7 @@ class Http2EndpointConnection(EndpointConnection, Http2Owner, Flushable):
         """The endpoint closed, or the connection is of no use any more."""
         self.close()
         self.codec.lost()
-        why = self.why or "the endpoint closed the connection before the response was whole"
-        self._fail_all(RESET, why)
+        self._fail_all(RESET, self.why or self.told_end())
 
     def on_goaway(self) -> None:
         """Streams that it did not process were reset before, and are repeated elsewhere."""

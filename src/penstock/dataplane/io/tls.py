@@ -220,10 +220,12 @@ def ask_certificates(context: ssl.SSLContext, tls: ListenerTls) -> None:
 
 
 def client_context(settings: EndpointTls) -> ssl.SSLContext:
-    """A context for ``https://`` endpoints. Raises OSError or ssl.SSLError on a bad CA file."""
+    """A context for ``https://`` endpoints. Raises OSError or ssl.SSLError on a bad file."""
     context = ssl.create_default_context(cafile=settings.ca_file or None)
     context.minimum_version = ssl.TLSVersion.TLSv1_2
     context.set_alpn_protocols(["h2" if settings.http2 else "http/1.1"])
+    if settings.certificate:
+        context.load_cert_chain(settings.certificate, settings.key)
     if not settings.verify:
         context.check_hostname = False
         context.verify_mode = ssl.CERT_NONE
@@ -236,14 +238,14 @@ class ClientContexts:
     """A worker's contexts for endpoints: kept over reloads, shared by pools of the same settings.
 
     Making one reads the system's authorities, which takes 22 ms: time in which a loop would stand
-    still. ``generation`` tells a CA file from what it was before.
+    still. ``generation`` tells files from what they were before.
     """
 
     def __init__(self) -> None:
         self._made: dict[tuple[EndpointTls, int], ssl.SSLContext] = {}
 
     def of(self, settings: EndpointTls, generation: int) -> ssl.SSLContext:
-        """Raises OSError or ssl.SSLError on a bad CA file."""
+        """Raises OSError or ssl.SSLError on a bad file."""
         key = (settings, generation)
         context = self._made.get(key)
         if context is None:
