@@ -31,6 +31,7 @@ help:
 	@echo "make demo    emulated engines, the balancer, two policies on the same traffic; Ctrl-C ends it"
 	@echo "make test    all checks, and all tests on the compiled and the interpreted form"
 	@echo "make test-protocols   the same scenarios over HTTP/2"
+	@echo "make test-browser   a browser's WebSocket, in Debian's Chromium, which it installs"
 	@echo "make test-engines   what needs real inference engines: llama.cpp, from PyPI"
 	@echo "make test-engines-vllm   the same with vLLM for the CPU (3.5 GB)"
 	@echo "make bench   measure beside nginx, HAProxy and Envoy; writes docs/performance.md"
@@ -80,6 +81,18 @@ test-interpreted: $(VENV)/development $(VENV)/collected
 test-protocols: $(VENV)/compiled $(VENV)/development
 	@echo "== scenarios over HTTP/2, $$($(BIN)/penstock --version)"
 	@PENSTOCK_FRONTS=http2 $(BIN)/python $(PYTEST) -m "both_fronts and not http1_only" tests/scenario
+
+# A browser is large: it is no part of `make test`.
+.PHONY: test-browser
+test-browser: $(VENV)/compiled $(VENV)/development browser
+	@echo "== tests in a browser, $$($(BIN)/penstock --version)"
+	@$(BIN)/python -m pytest tests/browser
+
+.PHONY: browser
+browser:
+	@command -v chromium > /dev/null || { apt-get -qq update && \
+	  DEBIAN_FRONTEND=noninteractive apt-get -qq install --no-install-recommends chromium; } || \
+	  { echo "no browser: install chromium by hand"; exit 1; }
 
 # Real inference engines. Those are no part of `make test`: they are large to install.
 .PHONY: test-engines

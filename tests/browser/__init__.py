@@ -1,0 +1,1 @@
+"""A browser before Penstock: `make test-browser`, in every run of CI."""
