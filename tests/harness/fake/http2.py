@@ -24,6 +24,7 @@ class Heard:
     data: bytes = b""
     ended: bool = False
     reset: int = -1
+    answered: bool = False  # by us
 
     @property
     def status(self) -> int:
@@ -103,6 +104,7 @@ class Http2Peer:
     def answer(
         self, stream: int, status: int = 200, *fields: tuple[str, str], end: bool = False
     ) -> None:
+        self.heard[stream].answered = True
         self.h2.send_headers(stream, [(":status", str(status)), *fields], end_stream=end)
         self.pump()
 
