@@ -100,9 +100,12 @@ class Tunnels:
         """A client that asks for one."""
         stage = self.stage
         if self._front == "http2":
-            if self._near is None or self._near.end.closed or self._near.end.dead:
-                self._near = Http2Peer(stage, stage.client())
-            return Side(stage, self._near.end, self._near.ask(), self._near)
+            near = self._near
+            if near is not None and not near.end.dead and not near.end.closed:
+                near.pump()  # it may have been idle for too long
+            if near is None or near.end.dead or near.end.closed or near.goaway:
+                self._near = near = Http2Peer(stage, stage.client())
+            return Side(stage, near.end, near.ask(), near)
         end = stage.client()
         if self._front == "http1":
             stage.send(end, HANDSHAKE)
