@@ -259,7 +259,7 @@ def _headers(fields: object) -> Headers:
     return Headers([(bytes(name).decode(), bytes(value).decode()) for name, value in fields])
 
 
-def _joined(event: Message, parts: Sequence[str | bytes]) -> str | bytes:
+def _joined(event: object, parts: Sequence[str | bytes]) -> str | bytes:
     if isinstance(event, TextMessage):
         return "".join(part for part in parts if isinstance(part, str))
     return b"".join(bytes(part) for part in parts if not isinstance(part, str))

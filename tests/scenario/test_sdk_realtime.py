@@ -99,7 +99,7 @@ def test_the_sdk_has_a_turn_of_speech(site: Worker, server: WebSocketEndpoint, l
         connection.session.update(session={"type": "realtime", "instructions": "Say it again."})
         updated = connection.recv()
         assert updated.type == "session.updated"
-        assert updated.session.instructions == "Say it again."
+        assert updated.session.model_dump()["instructions"] == "Say it again."
         connection.input_audio_buffer.append(audio=AUDIO)
         connection.response.create()
         came = ""

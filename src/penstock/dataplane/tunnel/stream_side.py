@@ -29,6 +29,9 @@ class StreamSide(StreamReceiver, TunnelSide, StreamUser):
         self._stream: Stream = before.stream
         self._keeper: StreamKeeper = before.keeper
         before.stream.receiver = self
+        before.stream.incremental = (
+            True  # it is never whole: others have their turns (RFC 9218, 11)
+        )
         before.user = self
 
     def begin(self, received: bytes) -> None:

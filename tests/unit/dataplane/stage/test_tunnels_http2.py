@@ -2,7 +2,9 @@
 
 import base64
 import re
+from typing import Any
 
+import h2.errors
 import pytest
 
 from penstock.core.snapshot import (
@@ -58,7 +60,7 @@ def agreement(request: bytes) -> bytes:
     )
 
 
-def opened(stage: Stage, **settings: int) -> tuple[Http2Peer, int, End]:
+def opened(stage: Stage, **settings: Any) -> tuple[Http2Peer, int, End]:
     """A WebSocket on a stream to endpoint 0, which speaks HTTP/1.1."""
     client = Http2Peer(stage, stage.client(), **settings)
     stream = client.ask()
@@ -517,6 +519,46 @@ def test_an_endpoint_whose_stream_has_no_window_holds_up_its_client() -> None:
             stage.settle()
             endpoint.pump()
         assert len(endpoint.heard[1].data) == 300_000
+
+
+def test_9218_11_tunnels_of_one_connection_take_turns() -> None:
+    with Stage() as stage:
+        client, first, flooding = opened(stage, window=1 << 20)
+        second = client.ask()
+        other, asked = stage.asked(0)
+        stage.send(other, agreement(asked))
+        client.pump()
+        client.reading = False
+        for _ in range(200):
+            for end in (flooding, other):
+                end.offer(bytes(4000))
+            stage.settle()
+            client.pump()
+        before = [len(client.heard[each].data) for each in (first, second)]
+        assert sum(before) == 65_535, "the connection's window is shut"
+        for _ in range(40):
+            client.h2.increment_flow_control_window(4000)
+            client.pump()
+            for end in (flooding, other):
+                end.offer(bytes(4000))
+            stage.settle()
+        client.pump()
+        gained = [
+            len(client.heard[each].data) - had
+            for each, had in zip((first, second), before, strict=True)
+        ]
+        assert min(gained) > sum(gained) * 0.4, gained
+
+
+def test_a_stream_that_the_endpoint_refuses_is_asked_for_again() -> None:
+    with Stage(to_http2()) as stage:
+        client = stage.client()
+        stage.send(client, HANDSHAKE)
+        endpoint = Http2Peer(stage, stage.servers[0].accepted[-1], server=True)
+        endpoint.h2.reset_stream(1, h2.errors.ErrorCodes.REFUSED_STREAM)
+        endpoint.pump()
+        endpoint.answer(3)
+        assert stage.received(client).startswith(b"HTTP/1.1 101 ")
 
 
 def test_bytes_of_a_stream_are_counted_once() -> None:
