@@ -109,9 +109,9 @@ class Relay(SideOwner):
             client.spliced = endpoint
             endpoint.spliced = client
         self._stay_awake()
-        client.begin(of_client)
+        endpoint.begin(of_endpoint)
         if self._open:
-            endpoint.begin(of_endpoint)
+            client.begin(of_client)
 
     def pass_on(self, side: TunnelSide, data: bytes) -> None:
         if not self._open:

@@ -66,6 +66,8 @@ class SocketSide(Connection, TunnelSide):
             self.watch(self.events & ~PEER_CLOSED)
 
     def on_readable(self) -> None:
+        if not self.events & READABLE:
+            return  # held by what came before it in this batch
         if self._splices:
             self._splice()
             return

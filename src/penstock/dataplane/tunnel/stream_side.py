@@ -40,6 +40,8 @@ class StreamSide(StreamReceiver, TunnelSide, StreamUser):
         self._consume()
         if not self._stream.remote_open and self._open:
             self._relay.end_of(self)
+        if self._open:
+            self._keeper.given()  # where too much waits already, the other is limited from here on
 
     # --- what comes of it -------------------------------------------------------------------
 

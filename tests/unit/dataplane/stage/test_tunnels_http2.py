@@ -5,10 +5,12 @@ import re
 from typing import Any
 
 import h2.errors
+import h2.settings
 import pytest
 
 from penstock.core.snapshot import (
     FixedResponse,
+    Http2,
     Listener,
     Match,
     PoolTimeouts,
@@ -548,6 +550,33 @@ def test_9218_11_tunnels_of_one_connection_take_turns() -> None:
             for each, had in zip((first, second), before, strict=True)
         ]
         assert min(gained) > sum(gained) * 0.4, gained
+
+
+def test_what_waits_for_stalled_tunnels_is_bounded_for_each_connection() -> None:
+    bytes_of_all = 262_144
+    spec = listener(http2=Http2(connection_bytes=bytes_of_all))
+    with Stage(world(pool_of(0), listeners=[spec])) as stage:
+        client = Http2Peer(stage, stage.client(), window=0)
+        ends = []
+        for _ in range(90):
+            client.ask()
+            endpoint, asked = stage.asked(0)
+            stage.send(endpoint, agreement(asked))
+            client.pump()
+            ends.append(endpoint)
+        sent = 0
+        for _ in range(20):
+            for end in ends:
+                sent += 4000 - len(end.offer(bytes(4000)))
+            stage.settle()
+            client.pump()
+        unread = sum(len(end.peer.inbox) for end in ends if end.peer is not None)
+        assert bytes_of_all // 8 < sent - unread < bytes_of_all // 2
+        client.h2.update_settings({h2.settings.SettingCodes.INITIAL_WINDOW_SIZE: 65_535})
+        for _ in range(20):
+            client.pump()
+            stage.settle()
+        assert sum(len(heard.data) for heard in client.heard.values()) == sent
 
 
 def test_a_stream_that_the_endpoint_refuses_is_asked_for_again() -> None:
