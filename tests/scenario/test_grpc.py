@@ -3,12 +3,19 @@
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
 import grpc
 import pytest
+from google.protobuf.descriptor_pool import DescriptorPool
+from grpc_health.v1 import health, health_pb2_grpc
+from grpc_reflection.v1alpha import reflection
+from grpc_reflection.v1alpha.proto_reflection_descriptor_database import (
+    ProtoReflectionDescriptorDatabase,
+)
 
 from penstock.core.snapshot import Admission, Match, Outlier, Pool, Queue, RequestLog
 from penstock.dataplane.board.layout import L_FAILURES, P_RETRIES, W_CONNECTIONS
@@ -207,6 +214,22 @@ def test_killed_server_costs_only_calls_under_way_there(start: Start, dial: Dial
         assert codes[grpc.StatusCode.OK] >= 10
         assert set(codes) <= {grpc.StatusCode.OK, grpc.StatusCode.UNAVAILABLE}
     worker.wait_until_idle()
+
+
+def test_reflection_passes(start: Start, dial: Dial) -> None:
+    """A stream in both directions, and descriptors of services that the endpoint tells."""
+    server = grpc.server(ThreadPoolExecutor(2))
+    health_pb2_grpc.add_HealthServicer_to_server(health.HealthServicer(), server)
+    reflection.enable_server_reflection((health.SERVICE_NAME, reflection.SERVICE_NAME), server)
+    place = Address(server.add_insecure_port("127.0.0.1:0"))
+    server.start()
+    try:
+        told = ProtoReflectionDescriptorDatabase(dial(start(world(rpc(place)))))
+        assert set(told.get_services()) == {health.SERVICE_NAME, reflection.SERVICE_NAME}
+        described = DescriptorPool(told).FindServiceByName(health.SERVICE_NAME)
+        assert "Check" in [method.name for method in described.methods]
+    finally:
+        server.stop(None).wait()
 
 
 def test_nothing_is_left_of_calls(start: Start, server: GrpcEndpoint, dial: Dial) -> None:

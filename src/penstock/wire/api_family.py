@@ -9,7 +9,10 @@ from typing import Final
 OPENAI: Final = 0
 ANTHROPIC: Final = 1
 OLLAMA: Final = 2
-GRPC: Final = 3  # told by the content type, not by the path
+# Told by the content type, not by the path.
+GRPC: Final = 3
+GRPC_WEB: Final = 4
+GRPC_WEB_TEXT: Final = 5
 
 _MESSAGES: Final = b"/messages"
 _THREADS: Final = b"/threads/"

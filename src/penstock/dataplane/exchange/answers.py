@@ -4,8 +4,16 @@ import json
 from collections.abc import Mapping, Sequence
 from typing import Final
 
-from penstock.wire.api_family import ANTHROPIC, GRPC, OLLAMA, OPENAI
+from penstock.wire.api_family import (
+    ANTHROPIC,
+    GRPC,
+    GRPC_WEB,
+    GRPC_WEB_TEXT,
+    OLLAMA,
+    OPENAI,
+)
 from penstock.wire.grpc import status_of_own_error, trailers_only
+from penstock.wire.grpc_web import trailers_frame
 from penstock.wire.http1 import ALLOWED_METHODS, Field
 
 # What each refusal is called in its JSON body, for programs.
@@ -29,6 +37,8 @@ _TYPES: Final[dict[int, str]] = {
 }
 
 _JSON: Final = (("Content-Type", "application/json"),)
+_GRPC_WEB: Final = (("Content-Type", "application/grpc-web+proto"),)
+_GRPC_WEB_TEXT: Final = (("Content-Type", "application/grpc-web-text+proto"),)
 
 # The same in Anthropic's API (its reference, errors).
 _ANTHROPIC_TYPES: Final[dict[int, str]] = {
@@ -69,11 +79,18 @@ def refusal(
     family: int = OPENAI,
 ) -> Answer:
     """An error in the form that clients of that family already read: of inference APIs as JSON
-    (Anthropic's has types of its own and no code), of gRPC as a status without a message."""
+    (Anthropic's has types of its own and no code), of gRPC as a status without a message.
+
+    Of gRPC-Web that stands in the body: a page of another origin may read few headers.
+    """
     if family == GRPC:
         fields = trailers_only(status_of_own_error(status), message)
         headers = [(name.decode(), value.decode("latin-1")) for name, _, value in fields]
         return Answer(200, b"", headers, message)
+    if family in (GRPC_WEB, GRPC_WEB_TEXT):
+        in_base64 = family == GRPC_WEB_TEXT
+        frame = trailers_frame(status_of_own_error(status), message, in_base64)
+        return Answer(200, frame, _GRPC_WEB_TEXT if in_base64 else _GRPC_WEB, message)
     if family == ANTHROPIC:
         kind = _ANTHROPIC_TYPES.get(status, "api_error")
     else:

@@ -56,9 +56,9 @@ from penstock.dataplane.pool.live_endpoint import LiveEndpoint
 from penstock.dataplane.pool.model_waits import ModelsAwaiter
 from penstock.dataplane.route.plan import Plan, PoolPlan
 from penstock.dataplane.tunnel.relay import CLIENT_BROKE, CUT, ENDPOINT_BROKE, Relay, RelayOwner
-from penstock.wire.api_family import GRPC, OPENAI
 from penstock.wire.forwarding import Edit
-from penstock.wire.grpc import http_status_of, parse_status, status_of_http
+from penstock.wire.grpc import GRPC, GRPC_WEB_TEXT, http_status_of, parse_status, status_of_http
+from penstock.wire.grpc_web import StatusReader
 from penstock.wire.http1 import Field, RequestHead, ResponseHead
 from penstock.wire.openai import OTHER
 from penstock.wire.proxy_protocol import ProxyHeader
@@ -90,6 +90,7 @@ class Exchange(AttemptOwner, ModelsAwaiter, GatheringOwner, RelayOwner):
     parse_s: float = 0.0  # from its head's first byte until the head was whole
     first_byte_at: float = 0.0
     grpc_status: int = -1  # that the endpoint told; -1: none
+    _web_status: StatusReader | None = None  # of gRPC-Web
     _chunked: bool = False  # pieces of the answer come in chunks
     _turn: Turn | None = None  # the row that was applied last
     _client_full: bool = False  # bytes wait for it to take them, or it has no room for any
@@ -443,6 +444,8 @@ class Exchange(AttemptOwner, ModelsAwaiter, GatheringOwner, RelayOwner):
             attempt.settle(DONE, now)
             self._retry(dispatch)
             return
+        if self.plan.grpc_kind > GRPC:
+            self._read_web_status(ticket, body, complete)
         if pool_plan.conversation and pool.learning is not None:
             pool.learning.note_kept(pool_plan.conversation, attempt.endpoint)
         self.first_byte_at = now
@@ -488,6 +491,8 @@ class Exchange(AttemptOwner, ModelsAwaiter, GatheringOwner, RelayOwner):
         self._refuse(502, "the endpoint did not change the protocol")
 
     def on_attempt_body(self, attempt: Attempt, data: bytes, complete: bool) -> None:
+        if self._web_status is not None:
+            self._read_web_status(attempt.ticket, data, complete)
         tap = self.tap
         if tap is not None:
             data = tap.pass_on(data, complete, self.context.env.now)
@@ -547,6 +552,18 @@ class Exchange(AttemptOwner, ModelsAwaiter, GatheringOwner, RelayOwner):
         for lower, _, value in fields:
             if lower == b"grpc-status":
                 self.grpc_status = parse_status(value)
+                ticket.status = http_status_of(self.grpc_status)
+
+    def _read_web_status(self, ticket: Ticket, data: bytes, complete: bool) -> None:
+        """What a call of gRPC-Web came to stands at the end of its body."""
+        reader = self._web_status
+        if reader is None:
+            reader = StatusReader(self.plan.grpc_kind == GRPC_WEB_TEXT, self._chunked)
+            self._web_status = reader
+        reader.feed(data)
+        if complete and self.grpc_status < 0:
+            self.grpc_status = reader.status()
+            if self.grpc_status >= 0:
                 ticket.status = http_status_of(self.grpc_status)
 
     def on_client_drained(self) -> None:
@@ -708,9 +725,8 @@ class Exchange(AttemptOwner, ModelsAwaiter, GatheringOwner, RelayOwner):
         counters = self.context.counters
         if plan.message:
             counters.bump(W_UNROUTED)
-            family = GRPC if plan.is_grpc else OPENAI
             told = answers.refusal(
-                plan.status, plan.message, request_id=self.request_id, family=family
+                plan.status, plan.message, request_id=self.request_id, family=self.family()
             )
             if plan.headers:  # that clients need to do better: the versions of WebSocket
                 told.headers = [*told.headers, *plan.headers]

@@ -16,11 +16,10 @@ from penstock.dataplane.pool.live_endpoint import LiveEndpoint
 from penstock.dataplane.pool.live_pool import LivePool
 from penstock.dataplane.route.model_list import asks_all
 from penstock.dataplane.route.target import Target, chosen_by_weight
-from penstock.wire.api_family import GRPC, OPENAI, family_of
+from penstock.wire import grpc
+from penstock.wire.api_family import GRPC, GRPC_WEB, GRPC_WEB_TEXT, OPENAI, family_of
 from penstock.wire.content_coding import decoder_of
 from penstock.wire.forwarding import Edit, ForwardedHead, Hop, ResponseRules, forwarded_request
-from penstock.wire.grpc import GRPC as GRPC_CALL
-from penstock.wire.grpc import grpc_kind
 from penstock.wire.http1 import RequestHead
 from penstock.wire.kept_things import makes_things
 from penstock.wire.model_changes import changes_models
@@ -39,6 +38,7 @@ _ENDPOINTS: Final = 2
 _FIXED: Final = 3
 _NAMED: Final = {"auto": _AUTO, "pass": _CLIENTS, "endpoint": _ENDPOINTS}
 _LEGIBLE: Final[list[Edit]] = [("set", b"Accept-Encoding", b"accept-encoding", b"identity")]
+_GRPC_FAMILIES: Final = (OPENAI, GRPC, GRPC_WEB, GRPC_WEB_TEXT)  # by kind
 _MAX_SHOWN_BYTES: Final = 64
 _NO_EXPECTATION: Final[list[Edit]] = [("remove", b"Expect", b"expect", b"")]
 
@@ -87,7 +87,7 @@ class PoolPlan:
         # Whether it is a gRPC call that some statuses of endpoints have repeated.
         self.repeats_calls: bool = (
             len(pool.rules.on_grpc_statuses) > 0
-            and grpc_kind(head.value(b"content-type") or b"") == GRPC_CALL
+            and grpc.grpc_kind(head.value(b"content-type") or b"") == grpc.GRPC
         )
         self.refuses_malformed: bool = self.api != OTHER and pool.refuses_malformed
         self.refuses_long: bool = (
@@ -200,7 +200,8 @@ class Plan:
         self.choices: list[PoolPlan] = []
         self.mirror: PoolPlan | None = None
         self.mirror_share: float = 0.0
-        self.is_grpc: bool = False
+        self.is_grpc: bool = False  # in any form
+        self.grpc_kind: int = grpc.NOT_GRPC  # which, of wire/grpc.py
         self.grpc_timeout_s: float = 0.0  # that the client gives the call; 0.0: none
         self.upgrade: Upgrade | None = None  # the protocol that it is to change to
         # Of a gRPC call that is answered here, without choices.
@@ -228,7 +229,7 @@ class Plan:
     def family(self, chosen: PoolPlan | None) -> int:
         """In whose form the client is told of errors, as far as is known."""
         if self.is_grpc:
-            return GRPC
+            return _GRPC_FAMILIES[self.grpc_kind]
         nearest = self._nearest(chosen)
         return nearest.family if nearest is not None else OPENAI
 

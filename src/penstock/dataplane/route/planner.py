@@ -23,7 +23,7 @@ from penstock.wire.forwarding import (
     edited,
     request_id_of,
 )
-from penstock.wire.grpc import GRPC, grpc_kind, parse_timeout
+from penstock.wire.grpc import GRPC, NOT_GRPC, grpc_kind, parse_timeout
 from penstock.wire.http1 import ALLOWED_METHODS, RequestHead, hops_left
 from penstock.wire.kept_things import thing_in
 from penstock.wire.networks import Networks
@@ -121,8 +121,10 @@ class Planner:
         source = origin.address
         plan.source = source
         plan.caller = caller
-        if grpc_kind(head.value(b"content-type") or b"") == GRPC:
+        kind = grpc_kind(head.value(b"content-type") or b"")
+        if kind != NOT_GRPC:
             plan.is_grpc = True
+            plan.grpc_kind = kind
             plan.grpc_timeout_s = max(parse_timeout(head.value(b"grpc-timeout") or b""), 0.0)
         if split:
             plan.status = 400
@@ -267,7 +269,7 @@ def _serve_here(plan: Plan, route: Route, facts: RouteFacts, head: RequestHead) 
     """Note which method of the route's service is called, or why it cannot be."""
     service = route.grpc_service
     plan.edits = edits_of(route.response_headers)
-    if not plan.is_grpc:
+    if plan.grpc_kind != GRPC:
         plan.status = 415
         plan.message = f"this is {service}, which is called by gRPC"
     elif head.version != b"2.0":
