@@ -17,13 +17,13 @@ import click
 
 SOURCE: Final = b"SOURCE\n"
 _READ_BYTES: Final = 1 << 20
-_HEAD_END: Final = b"\r\n\r\n"
+HEAD_END: Final = b"\r\n\r\n"
 _MAGIC: Final = b"258EAFA5-E914-47DA-95CA-C5AB0DC85B11"  # RFC 6455, 1.3
 _MEGABYTE: Final = 1_000_000
 _PIECE: Final = bytes(_MEGABYTE)
 # A masked text frame with 100 bytes of payload; the mask is zero, which nobody here minds.
-_FRAME: Final = b"\x81\xe4\0\0\0\0" + b"x" * 100
-_HANDSHAKE: Final = (
+FRAME: Final = b"\x81\xe4\0\0\0\0" + b"x" * 100
+HANDSHAKE: Final = (
     b"GET /echo HTTP/1.1\r\nHost: site.example\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n"
     b"Sec-WebSocket-Key: AAAAAAAAAAAAAAAAAAAAAA==\r\nSec-WebSocket-Version: 13\r\n\r\n"
 )
@@ -68,7 +68,7 @@ def _answer(sock: socket.socket, fd: int, begun: dict[int, bool]) -> bool:
         if data == SOURCE:
             while True:  # one client, which nobody else waits for
                 sock.sendall(_PIECE)
-        if data.endswith(_HEAD_END):
+        if data.endswith(HEAD_END):
             sock.sendall(_response(data))
             begun[fd] = b"pgrade: websocket" in data
             return True
@@ -130,16 +130,16 @@ def _messages(port: int, connections: int, seconds: float, websocket: bool) -> i
         sock = socket.create_connection(("127.0.0.1", port))
         sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         if websocket:
-            sock.sendall(_HANDSHAKE)
+            sock.sendall(HANDSHAKE)
             said = b""
-            while not said.endswith(_HEAD_END):
+            while not said.endswith(HEAD_END):
                 said += sock.recv(4096)
         sockets[sock.fileno()] = sock
         poller.register(sock.fileno(), select.EPOLLIN)
     count = 0
     for fd, sock in sockets.items():
-        sock.sendall(_FRAME)
-        waiting[fd] = len(_FRAME)
+        sock.sendall(FRAME)
+        waiting[fd] = len(FRAME)
     end = time.monotonic() + seconds
     while time.monotonic() < end:
         for fd, _ in poller.poll(0.1):
@@ -150,8 +150,8 @@ def _messages(port: int, connections: int, seconds: float, websocket: bool) -> i
             waiting[fd] -= got
             if waiting[fd] <= 0:
                 count += 1
-                waiting[fd] = len(_FRAME)
-                sock.sendall(_FRAME)
+                waiting[fd] = len(FRAME)
+                sock.sendall(FRAME)
     return count
 
 
