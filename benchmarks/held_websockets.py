@@ -1,8 +1,8 @@
 """Very many WebSockets at once: is anything lost, and is anything left behind?
 
 ``python -m benchmarks.held_websockets`` holds 18,000 over two workers for a minute, each with a
-message every ten seconds. It exits with 1 where a message was lost or came late, or where connections or
-descriptors stayed behind. The CPU time of balancer, clients and endpoints is told apart.
+message every ten seconds. It exits with 1 where a message was lost or came late, or where
+connections or descriptors stayed behind. CPU time is told apart for balancer, clients, endpoints.
 """
 
 import json
