@@ -29,7 +29,7 @@ from penstock.wire.http2.connection import Http2Connection
 from penstock.wire.http2.header_block import HeaderBlock, response_block, trailer_block
 from penstock.wire.http2.heads import consent_block
 from penstock.wire.http2.request_head import request_head_of
-from penstock.wire.http2.stream import Stream, StreamReceiver
+from penstock.wire.http2.stream import NOBODY, Stream, StreamReceiver
 from penstock.wire.proxy_protocol import ProxyHeader
 
 _CONTINUE: Final = response_block(100, [])
@@ -672,6 +672,7 @@ class Http2Stream(StreamReceiver, Front, StreamKeeper):
         self._pending_at = 0
         self.host.touch()
         self.host.stream_over(self.stream)
+        self.stream.receiver = NOBODY
         if waiting:
             self.host.note_waiting(-waiting)
 

@@ -22,7 +22,7 @@ from penstock.wire.http2.heads import (
     response_head_of,
     switched_head_of,
 )
-from penstock.wire.http2.stream import Stream, StreamReceiver
+from penstock.wire.http2.stream import NOBODY, Stream, StreamReceiver
 from penstock.wire.upgrade import Upgrade
 
 _REQUEST_ID: Final = b"x-request-id"
@@ -121,7 +121,7 @@ class Http2EndpointStream(StreamReceiver, EndpointStream, StreamKeeper):
         self.deadline = 0.0
         sink = self.sink
         if sink is None:
-            self._owner.stream_over(self)
+            self._leave()
             return
         try:
             sink.on_connected()
@@ -183,7 +183,7 @@ class Http2EndpointStream(StreamReceiver, EndpointStream, StreamKeeper):
             return
         codec = self._codec
         if not codec.peer.connect_protocol:
-            self._owner.stream_over(self)
+            self._leave()
             self.sink = None
             self.deadline = 0.0
             try:
@@ -192,7 +192,7 @@ class Http2EndpointStream(StreamReceiver, EndpointStream, StreamKeeper):
                 self._crash(sink)
             return
         if not codec.can_open():
-            self._owner.stream_over(self)
+            self._leave()
             self.turn_away()
             return
         stream = codec.open(self)
@@ -281,7 +281,7 @@ class Http2EndpointStream(StreamReceiver, EndpointStream, StreamKeeper):
         if stream is not None and not (self._ended and self._complete):
             self._codec.reset(stream, CANCEL)
             self._owner.touch()
-        self._owner.stream_over(self)
+        self._leave()
 
     def peer(self) -> bytes:
         return self._peer
@@ -323,7 +323,7 @@ class Http2EndpointStream(StreamReceiver, EndpointStream, StreamKeeper):
 
     def tunnel_over(self) -> None:
         self._handed = None
-        self._owner.stream_over(self)
+        self._leave()
 
     # --- the response -----------------------------------------------------------------------
 
@@ -461,9 +461,16 @@ class Http2EndpointStream(StreamReceiver, EndpointStream, StreamKeeper):
         if stream is not None and not self._complete:
             self._codec.reset(stream, CANCEL)
         self.deadline = 0.0
-        self._owner.stream_over(self)
+        self._leave()
 
     # --- ends -------------------------------------------------------------------------------
+
+    def _leave(self) -> None:
+        """It is over, as far as its connection is concerned."""
+        stream = self._stream
+        if stream is not None:
+            stream.receiver = NOBODY
+        self._owner.stream_over(self)
 
     def on_reset(self, stream: Stream, code: int) -> None:
         if self._head is not None and self._ended:
@@ -475,7 +482,7 @@ class Http2EndpointStream(StreamReceiver, EndpointStream, StreamKeeper):
             reason = "the endpoint refused the stream"
         else:
             reason = f"the endpoint reset the stream (code {code})"
-        self._owner.stream_over(self)
+        self._leave()
         if self._refused:
             self._owner.on_refused()
         self.fail(RESET, reason)
@@ -507,7 +514,7 @@ class Http2EndpointStream(StreamReceiver, EndpointStream, StreamKeeper):
         if stream is not None:
             self._codec.reset(stream, CANCEL)
             self._owner.touch()
-        self._owner.stream_over(self)
+        self._leave()
         if 0.0 < self._expires_at <= self._owner.now():
             self.fail(TIMEOUT, "the whole request took too long")
         elif self._answered:

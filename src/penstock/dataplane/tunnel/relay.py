@@ -14,7 +14,7 @@ from penstock.dataplane.board.load_tally import LoadTally
 from penstock.dataplane.io.connection import Connection
 from penstock.dataplane.io.handed_stream import Handed
 from penstock.dataplane.io.loop import Loop
-from penstock.dataplane.tunnel.side import SideOwner, TunnelSide
+from penstock.dataplane.tunnel.side import NOWHERE, SideOwner, TunnelSide
 from penstock.dataplane.tunnel.socket_side import SocketSide
 from penstock.dataplane.tunnel.stream_side import StreamSide
 from penstock.wire.websocket import MASK_BYTES, FrameFollower, close_frame
@@ -191,6 +191,8 @@ class Relay(SideOwner):
                 side.close()
             else:
                 side.reset()
+        self.client = NOWHERE
+        self.endpoint = NOWHERE
         self._owner.on_relay_ended(how)
 
     def cut_off(self) -> None:

@@ -1,5 +1,7 @@
 """One side of a tunnel, as the relay sees it: a connection as a whole, or a stream of one."""
 
+from typing import Final
+
 from mypy_extensions import trait
 
 
@@ -54,6 +56,15 @@ class TunnelSide:
     def reset(self) -> None:
         """End it so that the peer gets an error."""
         raise NotImplementedError
+
+
+class _Nowhere(TunnelSide):
+    """Nothing is asked of it."""
+
+
+# Of a relay that ended: it and its sides would keep each other in memory until the garbage
+# collector comes.
+NOWHERE: Final[TunnelSide] = _Nowhere()
 
 
 # No trait: every piece comes through here, and a trait's methods are looked up.

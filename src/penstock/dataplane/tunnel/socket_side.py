@@ -35,6 +35,7 @@ class SocketSide(Connection, TunnelSide):
 
     def left(self) -> None:
         self._before.left()
+        self.spliced = None
         if self._pipe is not None:
             self._pipe.close()
             self._pipe = None

@@ -36,7 +36,9 @@ class StreamReceiver:
         """``send_data``, which had taken less than offered, takes more now."""
 
 
-_NOBODY: Final = StreamReceiver()
+# Of a stream that is over: who was told of it and the stream would keep each other in memory until
+# the garbage collector comes.
+NOBODY: Final = StreamReceiver()
 
 
 class Stream:
@@ -47,7 +49,7 @@ class Stream:
 
     def __init__(self, stream_id: int, send_window: int, receive_window: int) -> None:
         self.id: int = stream_id
-        self.receiver: StreamReceiver = _NOBODY
+        self.receiver: StreamReceiver = NOBODY
         self.urgency: int = DEFAULT_URGENCY  # RFC 9218: 0 comes first, 7 last
         self.incremental: bool = False
         # Of the peer's side.
