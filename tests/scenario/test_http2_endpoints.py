@@ -234,7 +234,7 @@ def test_http2_is_agreed_on_with_endpoints_over_tls(
     secure = listener(certificates=(authority.issue("127.0.0.1"),), http2=Http2(enabled=agrees))
     inner = start(world(pool(endpoint), listeners=[secure]))
     address = Address(inner.address()[1])
-    tls = EndpointTls(verify=False, http2=True)
+    tls = EndpointTls(verify=False, http2="on")
     outer = start(world(pool(at(address, tls=True, http2=True), tls=tls)))
     client = outer.connect()
     if agrees:

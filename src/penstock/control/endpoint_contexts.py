@@ -23,7 +23,7 @@ class EndpointContexts:
 
         Raises OSError or ssl.SSLError on a bad file.
         """
-        settings = replace(settings, http2=http2)
+        settings = replace(settings, http2="on" if http2 else "off")
         context = self._made.get(settings)
         if context is None:
             context = self._made[settings] = client_context(settings)

@@ -76,7 +76,9 @@ def _pool(parts: Parts, pool: Pool) -> PoolView:
 def _scheme(pool: Pool, endpoint: Endpoint) -> str:
     if pool.protocol != "http":
         return pool.protocol
-    return "h2c" if endpoint.http2 else "https" if endpoint.tls else "http"
+    if endpoint.tls:
+        return "https"
+    return "h2c" if endpoint.http2 else "http"
 
 
 def _endpoint(parts: Parts, pool: Pool, endpoint: Endpoint) -> EndpointView:

@@ -244,7 +244,7 @@ pools:
     probe: {path: "/rif?now", timeout: 100ms}
   calls:
     endpoints: [h2c://10.0.3.1:50051, https://10.0.3.2]
-    http2: true
+    http2: auto
     health_check: {kind: grpc, service: shop.Cart}
     retry: {on_grpc_statuses: [unavailable, 8]}
   relayed:

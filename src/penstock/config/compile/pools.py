@@ -65,7 +65,7 @@ def _compile_pool(name: str, pool: Pool, at: Location, findings: Findings) -> sn
         findings.wrong(
             (*at, "probe"), f"has no effect: the policy {choice.name!r} asks endpoints nothing"
         )
-    if pool.http2 and not any(endpoint.tls for endpoint in endpoints):
+    if pool.http2 != "off" and not any(endpoint.tls for endpoint in endpoints):
         findings.wrong((*at, "http2"), "has no effect: no endpoint's URL begins with https://")
     if pool.tls != EndpointTls() and not any(endpoint.tls for endpoint in endpoints):
         findings.wrong((*at, "tls"), "has no effect: no endpoint's URL begins with https://")
@@ -158,7 +158,7 @@ def _compile_endpoints(
                 f"leave `{_VERSION}` away: the paths that clients ask for begin with it, and are "
                 f"added to `{base_path.removesuffix(_VERSION) or '/'}`",
             )
-        compiled[name] = _compile_endpoint(name, endpoint, pool.http2)
+        compiled[name] = _compile_endpoint(name, endpoint, pool.http2 == "on")
     if not compiled:
         findings.wrong(at, "a pool needs at least one endpoint")
     elif all(endpoint.weight == 0 for endpoint in compiled.values()):
@@ -197,4 +197,4 @@ def _compile_endpoint_tls(pool: Pool, at: Location, findings: Findings) -> snaps
     elif tls.certificate is not None:
         with findings.noting((*at, "certificate")):
             check_certificate(Path(files["certificate"]), Path(files["key"]))
-    return plain(snapshot.EndpointTls, tls, http2=bool(pool.http2), **files)
+    return plain(snapshot.EndpointTls, tls, http2=pool.http2, **files)

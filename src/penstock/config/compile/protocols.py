@@ -248,7 +248,9 @@ def check_health_check(pool: Pool, at: Location, findings: Findings) -> None:
 
 def check_retry(pool: Pool, at: Location, findings: Findings) -> None:
     """Endpoints that speak gRPC have HTTP/2."""
-    over_http2 = [each.url.http2 or (each.url.tls and pool.http2) for each in pool.endpoints]
+    over_http2 = [
+        each.url.http2 or (each.url.tls and pool.http2 != "off") for each in pool.endpoints
+    ]
     if pool.retry.on_grpc_statuses and not any(over_http2):
         findings.wrong(
             (*at, "retry", "on_grpc_statuses"),

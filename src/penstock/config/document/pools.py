@@ -74,6 +74,11 @@ _OTHER_SCHEMES: Final = {
 }
 
 
+def _http2_choice(value: object) -> object:
+    named = {"yes": "on", "no": "off", True: "on", False: "off"}
+    return named.get(value, value) if isinstance(value, (str, bool)) else value
+
+
 def default_policy(kind: str) -> snapshot.PolicyChoice:
     """How a pool of that kind chooses where its configuration does not say."""
     return snapshot.PolicyChoice("marginal-cost") if kind == "llm" else _POOL.policy
@@ -538,8 +543,13 @@ class Pool(Section):
         "When less than this share of the pool is available, health is ignored. 0: never.",
     )
     connections: Connections = setting(Connections(), "Idle connections to each endpoint.")
-    http2: Flag = setting(
-        _TLS.http2, "Speak HTTP/2 to `https://` endpoints; to `h2c://` it is spoken in any case."
+    http2: Annotated[
+        Literal["off", "on", "auto"],
+        BeforeValidator(_http2_choice, json_schema_input_type=Literal["off", "on", "auto"] | bool),
+    ] = setting(
+        _TLS.http2,
+        "HTTP/2 to `https://` endpoints: `on`, `off`, or `auto`, where each endpoint chooses by "
+        "ALPN between it and HTTP/1.1. To `h2c://` it is spoken in any case.",
     )
     tls: EndpointTls = setting(
         EndpointTls(), "How `https://` endpoints are verified, and what they are shown."

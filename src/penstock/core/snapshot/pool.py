@@ -52,7 +52,8 @@ class EndpointTls(Data, frozen=True):
     server_name: str = ""  # SNI and the name verified; empty: the endpoint's host
     certificate: str = ""  # shown to endpoints that ask for one, with its chain; empty: none is
     key: str = ""
-    http2: bool = False  # is asked for, and must be agreed on
+    # By ALPN; on: it must be agreed on; auto: the endpoint chooses between it and HTTP/1.1.
+    http2: Literal["off", "on", "auto"] = "off"
 
     @property
     def files(self) -> tuple[str, ...]:

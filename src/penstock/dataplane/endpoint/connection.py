@@ -4,6 +4,8 @@ import errno
 import socket
 from typing import Final
 
+from mypy_extensions import trait
+
 from penstock.core.ticket import CONNECT_FAILED, GARBAGE
 from penstock.dataplane.board.load_tally import LoadTally
 from penstock.dataplane.endpoint.address_race import Address, AddressRace, Racer
@@ -20,6 +22,15 @@ from penstock.wire.proxy_protocol import ProxyHeader
 CONNECTING: Final = 0
 HANDSHAKE: Final = 1
 CONNECTED: Final = 2
+
+
+@trait
+class ProtocolChooser:
+    """Makes of a connection one that speaks what its endpoint chose."""
+
+    def settle(self, connection: "EndpointConnection") -> bool:
+        """TLS is there; whether another connection goes on in this one's place."""
+        raise NotImplementedError
 
 
 class EndpointConnection(KeptConnection, Racer, EndpointStream):
@@ -46,6 +57,8 @@ class EndpointConnection(KeptConnection, Racer, EndpointStream):
         self.expires_at: float = 0.0  # when the whole request must be done; 0.0: never
         self.phase: int = CONNECTING
         self.proxy_version: int = connector.settings.proxy_version
+        self.chooser: ProtocolChooser | None = None  # where the endpoint chooses what is spoken
+        self.early: bytes = b""  # that came with the last bytes of the TLS handshake
         self.client: ProxyHeader | None = None  # for whom it is, if that is told; None: for us
 
     def arm(self, timeout: float) -> None:
@@ -251,15 +264,19 @@ class EndpointConnection(KeptConnection, Racer, EndpointStream):
         if tls.failure or data == b"":
             reason = tls.failure or "the endpoint closed the connection"
             self.fail(CONNECT_FAILED, f"TLS handshake failed: {reason}")
-        elif tls.established and data:
+        elif tls.established and data and tls.agreed_protocol() != "h2":
             self.fail(GARBAGE, "the endpoint spoke before it was asked")
         elif tls.established:
+            if data:
+                self.early = data  # in HTTP/2 both begin at once (RFC 9113, 3.4)
             self._connected()
 
     def _connected(self) -> None:
         self.phase = CONNECTED
         self.deadline = 0.0
-        self.connected()
+        chooser = self.chooser
+        if chooser is None or not chooser.settle(self):
+            self.connected()
 
     def connected(self) -> None:
         """It is there, TLS included: who waits for it is told."""

@@ -73,7 +73,9 @@ class Connector:
         # Raised when connections opened before are not to be used again.
         self.address_generation: int = 0
         self.idle: list[KeptConnection] = []  # the one used last stands last
-        self.http2: bool = False  # what it speaks, with prior knowledge
+        # What it speaks, with prior knowledge; where it chooses, what is expected: its last choice.
+        self.http2: bool = False
+        self.negotiates: bool = False  # it chooses, by ALPN
         self.streams: StreamSource | None = None  # of one that speaks HTTP/2, once it was used
         self.reuse: ReuseHistory = ReuseHistory()
         self.open_connections: int = 0
@@ -103,7 +105,10 @@ class Connector:
         replaced = self._reached_by != reached_by or moved
         if replaced:
             self._reached_by = reached_by
-            self.http2 = spec.http2
+            self.negotiates = tls is not None and tls_spec.http2 == "auto" and settings.speaks_http
+            # While nothing is known yet: who waits for one connection loses less, if it is wrong,
+            # than an endpoint that is given as many as there are requests.
+            self.http2 = spec.http2 or self.negotiates
             self.address_generation += 1
             self.close_idle()
             self.reuse = ReuseHistory()

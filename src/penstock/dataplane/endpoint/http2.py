@@ -157,6 +157,12 @@ class Http2EndpointConnection(EndpointConnection, Http2Owner, Flushable):
         timeout = self.connector.settings.idle_timeout_s
         self._idle_until = self.arm_stream(timeout)
 
+    def release(self) -> list[Http2EndpointStream]:
+        """The streams that wait, for whoever carries them on: HTTP/2 is not spoken here."""
+        waiting = self._waiting
+        self._waiting = []
+        return waiting
+
     def close_if_unused(self) -> None:
         """Its endpoint is removed, or stands elsewhere."""
         if self._started and not self._running and not self._waiting:
@@ -191,6 +197,9 @@ class Http2EndpointConnection(EndpointConnection, Http2Owner, Flushable):
             return
         self._started = True
         self.codec.start()
+        if self.early:
+            self.codec.receive(self.early, self.loop.env.now)
+            self.early = b""
         self.touch()
         self.let_begin()
 

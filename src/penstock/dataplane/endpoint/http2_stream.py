@@ -116,6 +116,16 @@ class Http2EndpointStream(StreamReceiver, EndpointStream, StreamKeeper):
         self.sink = sink
         self._expires_at = expires_at
 
+    def leave(self) -> ResponseSink | None:
+        """It goes on as another stream, which this tells whose it is."""
+        sink = self.sink
+        self.sink = None
+        return sink
+
+    def expires_at(self) -> float:
+        """When all must be over; 0.0: never."""
+        return self._expires_at
+
     def on_connected(self) -> None:
         """There is room for it."""
         self.deadline = 0.0

@@ -14,6 +14,11 @@ class ResponseSink:
         """The connection asked for is there; send now."""
         raise NotImplementedError
 
+    def on_stream_replaced(self, stream: object) -> None:
+        """Another ``EndpointStream`` carries it, as the endpoint chose another protocol than was
+        expected; nothing was sent. ``on_connected`` follows, now or later."""
+        raise NotImplementedError
+
     def on_interim(self, head: ResponseHead) -> None:
         """A 1xx head came; the final one follows."""
         raise NotImplementedError

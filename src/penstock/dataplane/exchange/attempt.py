@@ -219,6 +219,11 @@ class Attempt(ResponseSink):
         self.peer = stream.peer()
         self.owner.on_attempt_connected(self)
 
+    def on_stream_replaced(self, stream: object) -> None:
+        assert isinstance(stream, EndpointStream)
+        self.stream = stream
+        self.peer = stream.peer()
+
     def on_interim(self, head: ResponseHead) -> None:
         self.owner.on_attempt_interim(self, head)
 

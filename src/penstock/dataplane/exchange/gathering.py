@@ -128,6 +128,10 @@ class _Inquiry(ResponseSink):
         stream.arm(_PATIENCE_S)
         stream.send_request(self._head, self._request_id, b"", True)
 
+    def on_stream_replaced(self, stream: object) -> None:
+        assert isinstance(stream, EndpointStream)
+        self._stream = stream
+
     def on_interim(self, head: ResponseHead) -> None:
         pass
 

@@ -91,6 +91,12 @@ class Mirror(ResponseSink):
         if not self._answered:
             stream.arm(self.endpoint.connector.settings.first_byte_s if self._complete else 0.0)
 
+    def on_stream_replaced(self, stream: object) -> None:
+        assert isinstance(stream, EndpointStream)
+        if isinstance(stream, Http1Connection):
+            stream.keep = False  # as in ``start_mirror``
+        self.stream = stream
+
     def on_interim(self, head: ResponseHead) -> None:
         pass
 

@@ -20,6 +20,8 @@ _IGNORE_UNEXPECTED_EOF: Final[int] = getattr(ssl, "OP_IGNORE_UNEXPECTED_EOF", 0)
 # What ssl puts around OpenSSL's words: the library and the reason's name before, where in its own
 # source it was behind.
 _FRAME: Final = re.compile(r"^\[[^\]]*\] | \(_ssl\.c:\d+\)$")
+# To endpoints, by ALPN: the best one first.
+_OFFERED: Final = {"off": ["http/1.1"], "on": ["h2"], "auto": ["h2", "http/1.1"]}
 _PLAIN_TLS: Final = ListenerTls()
 _VERSIONS: Final = {"1.2": ssl.TLSVersion.TLSv1_2, "1.3": ssl.TLSVersion.TLSv1_3}
 
@@ -223,7 +225,7 @@ def client_context(settings: EndpointTls) -> ssl.SSLContext:
     """A context for ``https://`` endpoints. Raises OSError or ssl.SSLError on a bad file."""
     context = ssl.create_default_context(cafile=settings.ca_file or None)
     context.minimum_version = ssl.TLSVersion.TLSv1_2
-    context.set_alpn_protocols(["h2" if settings.http2 else "http/1.1"])
+    context.set_alpn_protocols(_OFFERED[settings.http2])
     if settings.certificate:
         context.load_cert_chain(settings.certificate, settings.key)
     if not settings.verify:

@@ -17,6 +17,7 @@ from penstock.dataplane.endpoint.connecting import connect_http
 from penstock.dataplane.endpoint.http1 import Http1Connection
 from penstock.dataplane.endpoint.idle_connections import take_idle
 from penstock.dataplane.endpoint.response_sink import ResponseSink
+from penstock.dataplane.endpoint.stream import EndpointStream
 from penstock.dataplane.io.loop import Loop, report_bug
 from penstock.dataplane.pool.live_endpoint import LiveEndpoint
 from penstock.wire.forwarding import edited
@@ -125,6 +126,13 @@ class Probe(ResponseSink):
         connection = self._connection
         assert connection is not None
         self.send(connection)
+
+    def on_stream_replaced(self, stream: object) -> None:
+        """It speaks HTTP/2, over which endpoints are not asked for their load."""
+        assert isinstance(stream, EndpointStream)
+        self._connection = None
+        stream.give_up()
+        self._load_prober.ended(self._endpoint, None)
 
     def on_interim(self, head: ResponseHead) -> None:
         pass
