@@ -245,6 +245,7 @@ pools:
   calls:
     endpoints: [h2c://10.0.3.1:50051, https://10.0.3.2]
     http2: auto
+    timeouts: {http2_connection_age: 10m}
     health_check: {kind: grpc, service: shop.Cart}
     retry: {on_grpc_statuses: [unavailable, 8]}
   relayed:

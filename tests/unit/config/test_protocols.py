@@ -371,3 +371,19 @@ def test_socket_files_are_listened_on_and_connected_to(tmp_path: Path) -> None:
 )
 def test_socket_files_that_cannot_be_are_refused(tmp_path: Path, document: str, error: str) -> None:
     assert error in "\n".join(errors_of(document, tmp_path))
+
+
+def test_the_age_of_http2_connections_needs_endpoints_that_speak_it(tmp_path: Path) -> None:
+    text = """\
+pools:
+  main:
+    endpoints: ["URL"]
+    http2: HTTP2
+    timeouts: {http2_connection_age: 1m}
+"""
+    for url, http2 in (("https://a:1", "on"), ("https://a:1", "auto")):
+        load(text.replace("URL", url).replace("HTTP2", http2), tmp_path)
+    load(text.replace("URL", "h2c://a:1").replace("    http2: HTTP2\n", ""), tmp_path)
+    (told,) = errors_of(text.replace("URL", "https://a:1").replace("HTTP2", "off"), tmp_path)
+    assert told.startswith("5:")
+    assert "timeouts.http2_connection_age: has no effect" in told

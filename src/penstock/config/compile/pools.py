@@ -67,6 +67,16 @@ def _compile_pool(name: str, pool: Pool, at: Location, findings: Findings) -> sn
         )
     if pool.http2 != "off" and not any(endpoint.tls for endpoint in endpoints):
         findings.wrong((*at, "http2"), "has no effect: no endpoint's URL begins with https://")
+    if (
+        "http2_connection_age" in pool.timeouts.model_fields_set
+        and pool.http2 == "off"
+        and not any(endpoint.http2 for endpoint in endpoints)
+    ):
+        findings.wrong(
+            (*at, "timeouts", "http2_connection_age"),
+            "has no effect: no endpoint speaks HTTP/2; write h2c:// in place of http://, or "
+            "`http2: on` or `auto` for https:// endpoints",
+        )
     if pool.tls != EndpointTls() and not any(endpoint.tls for endpoint in endpoints):
         findings.wrong((*at, "tls"), "has no effect: no endpoint's URL begins with https://")
     if pool.kind != "llm" and (pool.models != Models() or any(e.models for e in endpoints)):

@@ -315,6 +315,12 @@ class PoolTimeouts(Section):
     session_idle: PositiveDuration = setting(
         _TIMEOUTS.session_idle_s, "A UDP session, without a datagram in either direction."
     )
+    http2_connection_age: Duration = setting(
+        _TIMEOUTS.http2_connection_age_s,
+        "Age at which an HTTP/2 connection to an endpoint gets no more requests, give or take a "
+        "fifth; it closes when the last one on it has ended. So servers that are new behind a name "
+        "or an address get their share. `off`: never.",
+    )
 
     def compiled(self, kind: str) -> snapshot.PoolTimeouts:
         """Of a pool of that kind."""

@@ -79,6 +79,8 @@ class PoolTimeouts(Data, frozen=True):
     request_s: float = 0.0  # the whole exchange; off: inference runs long
     tunnel_idle_s: float = 3600.0  # a connection that is relayed, without a byte in either way
     session_idle_s: float = 60.0  # a UDP session, without a datagram in either way
+    # A connection that speaks HTTP/2, until it gets no further streams; some more or less each.
+    http2_connection_age_s: float = 300.0
 
 
 class Retry(Data, frozen=True):

@@ -32,6 +32,7 @@ class ConnectionSettings:
         self.connect_s: float = timeouts.connect_s
         self.first_byte_s: float = timeouts.first_byte_s
         self.stream_idle_s: float = timeouts.stream_idle_s
+        self.http2_age_s: float = timeouts.http2_connection_age_s
         # A connection that began with one client's name cannot carry another's requests, and the
         # id in it is one request's.
         self.max_idle: int = 0 if self.proxy_version else connections.max_idle

@@ -20,6 +20,10 @@ from penstock.wire.http2.settings import Settings
 MAX_STREAMS: Final = 100
 _MEMORY_BYTES: Final = 1024 * 1024  # that a connection may hold, of all its streams
 
+# Of the age that is configured: connections that were made together do not end together.
+_LEAST_AGE: Final = 0.8
+_AGE_SPREAD: Final = 0.4
+
 
 def _settings() -> Settings:
     settings = Settings()
@@ -73,6 +77,7 @@ class Http2EndpointConnection(EndpointConnection, Http2Owner, Flushable):
         # As many as the endpoint is known to have room for, whatever its settings say.
         self._most_running: int = MAX_STREAMS
         self._idle_until: float = 0.0
+        self._retires_at: float = 0.0  # gets no further streams from then on; 0.0: never
 
     # --- streams ----------------------------------------------------------------------------
 
@@ -90,15 +95,20 @@ class Http2EndpointConnection(EndpointConnection, Http2Owner, Flushable):
         return self.is_usable() and not made and len(self._waiting) + len(self._running) < most
 
     def is_usable(self) -> bool:
-        """Whether it may get further streams; not where it told the client of its first one."""
+        """Whether it may get further streams; not where it told the client of its first one, and
+        not for ever: others may stand behind the same name or address meanwhile."""
         connector = self.connector
         return (
             self.open
             and not self.goes_away
             and self.proxy_version == 0
+            and not self._is_old()
             and not connector.removed
             and self.address_generation == connector.address_generation
         )
+
+    def _is_old(self) -> bool:
+        return 0.0 < self._retires_at <= self.loop.env.now
 
     def new_stream(self) -> Http2EndpointStream:
         """One that may begin at once where there is room, else waits."""
@@ -156,6 +166,8 @@ class Http2EndpointConnection(EndpointConnection, Http2Owner, Flushable):
             return
         timeout = self.connector.settings.idle_timeout_s
         self._idle_until = self.arm_stream(timeout)
+        if self._retires_at > 0.0:
+            self.look_at(self._retires_at)
 
     def release(self) -> list[Http2EndpointStream]:
         """The streams that wait, for whoever carries them on: HTTP/2 is not spoken here."""
@@ -196,6 +208,10 @@ class Http2EndpointConnection(EndpointConnection, Http2Owner, Flushable):
             self.fail(CONNECT_FAILED, "the endpoint does not speak HTTP/2 (ALPN)")
             return
         self._started = True
+        age = self.connector.settings.http2_age_s
+        if age > 0.0:
+            env = self.loop.env
+            self._retires_at = env.now + age * (_LEAST_AGE + _AGE_SPREAD * env.random())
         self.codec.start()
         if self.early:
             self.codec.receive(self.early, self.loop.env.now)
@@ -303,13 +319,16 @@ class Http2EndpointConnection(EndpointConnection, Http2Owner, Flushable):
             self.connect_late()
             return
         now = self.loop.env.now
-        if 0.0 < self._idle_until <= now and not self._running and not self._waiting:
+        unused = not self._running and not self._waiting
+        if unused and (0.0 < self._idle_until <= now or self._is_old()):
             self._end()
             return
         for stream in list(self._running):
             if 0.0 < stream.deadline <= now:
                 stream.run_out_of_time()
         earliest = self._idle_until
+        if unused and self._retires_at > 0.0 and (earliest == 0.0 or self._retires_at < earliest):
+            earliest = self._retires_at
         for stream in self._running:
             at = stream.deadline
             if at > 0.0 and (earliest == 0.0 or at < earliest):
