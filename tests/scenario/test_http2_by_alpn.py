@@ -68,8 +68,8 @@ def chooser(start: Start, authority: Authority, endpoint: HttpEndpoint) -> Choos
     return Chooser(start, authority, endpoint)
 
 
-def in_front(start: Start, chooser: Chooser, **settings: object) -> Worker:
-    return start(world(pool(at(chooser.address, tls=True), tls=AUTO, **settings)))
+def in_front(start: Start, chooser: Chooser, kept: Connections = Connections()) -> Worker:
+    return start(world(pool(at(chooser.address, tls=True), tls=AUTO, connections=kept)))
 
 
 def ask_at_once(outer: Worker, count: int = MANY) -> None:
@@ -95,7 +95,7 @@ def test_each_has_its_own_where_http1_is_chosen_and_that_costs_no_attempt(
 ) -> None:
     """The first find out, together on one connection; the next know it."""
     chooser.speak(http2=False)
-    outer = in_front(start, chooser, connections=Connections(max_idle=0))
+    outer = in_front(start, chooser, kept=Connections(max_idle=0))
     ask_at_once(outer)
     assert chooser.connections() == (MANY, 0)
     ask_at_once(outer)

@@ -145,7 +145,11 @@ class TlsChannel:
         der = self._session.getpeercert(True)
         if not der:
             return None
-        told: dict[str, Any] = self._session.getpeercert() or {}
+        told: dict[str, Any] = {}
+        try:
+            told = self._session.getpeercert() or {}
+        except (ssl.SSLError, ValueError):
+            pass  # it was verified, and holds what Python cannot show
         return ClientCertificate(der, told.get("subject", ()))
 
     def version_and_cipher(self) -> tuple[str, str]:
