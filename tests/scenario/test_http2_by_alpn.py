@@ -24,6 +24,7 @@ from tests.scenario.certificates import Authority
 
 Start = Callable[..., Worker]
 
+KEPT = Connections()
 AUTO = EndpointTls(verify=False, http2="auto")
 MANY = 20
 
@@ -68,7 +69,7 @@ def chooser(start: Start, authority: Authority, endpoint: HttpEndpoint) -> Choos
     return Chooser(start, authority, endpoint)
 
 
-def in_front(start: Start, chooser: Chooser, kept: Connections = Connections()) -> Worker:
+def in_front(start: Start, chooser: Chooser, kept: Connections = KEPT) -> Worker:
     return start(world(pool(at(chooser.address, tls=True), tls=AUTO, connections=kept)))
 
 

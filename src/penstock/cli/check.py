@@ -68,6 +68,8 @@ def _listener(listener: "Listener") -> str:
 
     names = [name for pair in listener.certificates for name in _names(pair)]
     url = shown_url(listener.scheme, listener.host, listener.port)
+    if listener.asks_certificates:
+        names.append(f"(client certificates: {listener.tls.client_certificate})")
     return f"{listener.name}: {url} {' '.join(names)}".rstrip()
 
 
