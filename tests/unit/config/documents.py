@@ -76,6 +76,8 @@ listeners:
     address: "[::1]:8445"
     pool: arena
     limits: {sessions: 1000, amplification: 5, datagrams_per_s: 200}
+    trusted_proxies: 10.0.0.0/8
+    proxy_protocol: {mode: require, datagrams: first}
   plain:
     address: "[::1]:8446"
     http2: off
@@ -258,6 +260,7 @@ pools:
     policy: maglev
     hash_key: {bytes: {offset: 4, length: 8}}
     timeouts: {session_idle: 30s}
+    proxy_protocol: {version: v2, datagrams: first}
     health_check: {kind: udp, send: "hex:00ff", expect: pong}
 """
 

@@ -142,7 +142,13 @@ routes:
             "has tcp:// endpoints, and the listener is `protocol: udp`",
         ),
         ("protocol: udp, pool: arena, merge_slashes: true", "", "`protocol: udp` reads no HTTP"),
-        ("protocol: udp, pool: arena, proxy_protocol: accept", "", "not read of datagrams"),
+        ("protocol: udp, pool: arena, proxy_protocol: accept", "", "say who may send PROXY"),
+        (
+            "protocol: tcp, pool: db, trusted_proxies: 10.0.0.0/8, "
+            "proxy_protocol: {mode: require, datagrams: first}",
+            "",
+            "datagrams: has no effect: this is of UDP",
+        ),
         ("protocol: udp, pool: arena, backlog: 5", "", "UDP has no connections"),
         ("protocol: udp, pool: arena, timeouts: {keep_alive_idle: 1s}", "", "no connections"),
         ("pool: web, limits: {sessions: 5}", "", "is of UDP"),
@@ -204,7 +210,11 @@ def test_what_does_not_fit_together_is_refused(
         ('endpoints: ["udp://a:1"], health_check: tcp', "give the `port` to check, or write"),
         ('endpoints: ["udp://a:1"], health_check: udp', "write {kind: udp, send: …}"),
         ('endpoints: ["udp://a:1"], health_check: {kind: udp}', "needs `send`"),
-        ('endpoints: ["udp://a:1"], proxy_protocol: v2', "are not sent in datagrams"),
+        ('endpoints: ["udp://a:1"], proxy_protocol: v1', "version 1 has no word for UDP: write"),
+        (
+            'endpoints: ["tcp://a:1"], proxy_protocol: {version: v2, datagrams: each}',
+            "datagrams: has no effect: this is of UDP",
+        ),
         (
             'endpoints: ["udp://a:1"], health_check: {kind: udp, send: "hex:0"}',
             "come pairs of hexadecimal digits",
@@ -387,3 +397,20 @@ pools:
     (told,) = errors_of(text.replace("URL", "https://a:1").replace("HTTP2", "off"), tmp_path)
     assert told.startswith("5:")
     assert "timeouts.http2_connection_age: has no effect" in told
+
+
+def test_proxy_headers_of_datagrams_may_be_given_in_short_and_in_full(tmp_path: Path) -> None:
+    text = """\
+listeners:
+  one: {address: ":1", pool: a, trusted_proxies: 10.0.0.0/8, proxy_protocol: accept}
+  two: {address: ":2", pool: b, trusted_proxies: 10.0.0.0/8, proxy_protocol: {mode: require,
+        datagrams: first}}
+pools:
+  a: {endpoints: ["udp://10.0.0.1:1"], proxy_protocol: v2}
+  b: {endpoints: ["udp://10.0.0.1:2"], proxy_protocol: {version: v2, datagrams: first}}
+"""
+    made = load(text, tmp_path).snapshot
+    read = [(each.proxy_protocol, each.proxy_datagrams) for each in made.listeners]
+    assert read == [("accept", "each"), ("require", "first")]
+    written = [(each.proxy_protocol, each.proxy_datagrams) for each in made.pools]
+    assert written == [("v2", "each"), ("v2", "first")]

@@ -17,7 +17,8 @@ from penstock.control.endpoints.check_target import CheckResult, CheckTarget
 from penstock.control.endpoints.health_checker import HealthChecker
 from penstock.core.snapshot import Endpoint, EndpointTls, HealthCheck
 from penstock.wire.proxy_protocol import LOCAL, ProxyHeader
-from tests.harness.datagrams import UdpEndpoint
+from penstock.wire.proxy_writing import V2_LOCAL
+from tests.harness.datagrams import UdpEndpoint, wait_for
 from tests.harness.endpoint import (
     EndpointConnection,
     Script,
@@ -412,3 +413,14 @@ async def test_silence_and_an_empty_place_are_told_apart(checker: HealthChecker)
     assert not gone.passed
     assert "refused" in gone.detail.lower()
     assert not await checker.takes_datagrams(place, 5.0)
+
+
+async def test_checks_of_endpoints_that_read_proxy_headers_speak_for_themselves(
+    checker: HealthChecker,
+) -> None:
+    with UdpEndpoint() as endpoint:
+        place = target(endpoint, asked())
+        assert (await checker.check(replaced(place, "v2"))).passed
+        assert await checker.takes_datagrams(place.endpoint, 1.0, "v2")
+        wait_for(endpoint, 2)
+        assert endpoint.payloads() == [V2_LOCAL + b"\0ping", V2_LOCAL]

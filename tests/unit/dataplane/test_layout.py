@@ -37,7 +37,7 @@ SIZES = {
 # section's layout number, and puts both here.
 KNOWN = {
     "header": (11, "afd20c60"),
-    "workers": (4, "e80857b8"),
+    "workers": (5, "d46af27a"),
     "endpoint states": (1, "1bbcbbf0"),
     "engine reports": (2, "457e0158"),
     "endpoint load": (1, "a4e23bfe"),
@@ -100,6 +100,7 @@ def test_cells_that_are_indexed_by_other_lists_have_room_for_those() -> None:
     assert len(IRREGULARITIES) == layout.L_PREFILLED - layout.L_IRREGULAR
     assert len(REASONS) == layout.P_WAITING - layout.P_REFUSED
     assert len(layout.PHASES) == layout.P_COPIES_GIVEN_UP - layout.P_QUEUE_SUM_US
+    assert len(layout.DATAGRAM_DROPS) == layout.W_UNKNOWN_SERVER_IDS - layout.W_DATAGRAM_DROPS
     assert len(layout.SERVING_PHASES) == layout.P_SHADOWS - layout.P_SERVING
     assert layout.SH_COST_US < layout.SHADOW_CELLS
     assert layout.R_LOADED_HASHES + layout.MAX_LOADED <= layout.REPORT_CELLS

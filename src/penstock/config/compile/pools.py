@@ -111,6 +111,8 @@ def _compile_pool(name: str, pool: Pool, at: Location, findings: Findings) -> sn
         discovered={},
         awaited=(),
         asks_again=False,
+        proxy_protocol=pool.proxy_protocol.version,
+        proxy_datagrams=pool.proxy_protocol.datagrams,
         hash_key=pool.hash_key.compiled() if pool.hash_key else snapshot.HashKey(),
         decisions=_compile_decisions(pool, at, findings),
         probe=plain(snapshot.Probe, pool.probe),

@@ -169,22 +169,23 @@ def _check_proxy_headers(
     listener: Listener, protocol: str, at: Location, findings: Findings
 ) -> None:
     """Who may say who a client is stands beside that somebody may."""
-    if listener.proxy_protocol == "off":
+    mode = listener.proxy_protocol.mode
+    if protocol != "udp" and "datagrams" in listener.proxy_protocol.model_fields_set:
+        findings.wrong((*at, "proxy_protocol", "datagrams"), "has no effect: this is of UDP")
+    if mode == "off":
         if protocol != "http" and "trusted_proxies" in listener.model_fields_set:
             findings.wrong(
                 (*at, "trusted_proxies"),
                 f"has no effect: `protocol: {protocol}` reads no HTTP; `proxy_protocol: require` "
                 "reads PROXY headers",
             )
-    elif protocol == "udp":
-        findings.wrong((*at, "proxy_protocol"), "PROXY headers are not read of datagrams")
     elif not listener.trusted_proxies:
         findings.wrong(
             (*at, "proxy_protocol"),
             "say who may send PROXY headers, which can name any client: `trusted_proxies: "
             "[10.0.0.0/8]`, the networks of the balancers in front",
         )
-    elif listener.proxy_protocol == "require" and not _lets_in(listener):
+    elif mode == "require" and not _lets_in(listener):
         findings.wrong(
             (*at, "allow"),
             "holds none of `trusted_proxies`, so nobody can connect: the balancers are asked for "
@@ -205,10 +206,16 @@ def _lets_in(listener: Listener) -> bool:
 
 def check_proxy_preface(pool: Pool, engine: bool, at: Location, findings: Findings) -> None:
     """What does not go with connections that begin with a PROXY header."""
-    if pool.proxy_protocol == "off":
+    written = pool.proxy_protocol
+    over_udp = any(endpoint.url.protocol == "udp" for endpoint in pool.endpoints)
+    if not over_udp and "datagrams" in written.model_fields_set:
+        findings.wrong((*at, "proxy_protocol", "datagrams"), "has no effect: this is of UDP")
+    if written.version == "off":
         return
-    if any(endpoint.url.protocol == "udp" for endpoint in pool.endpoints):
-        findings.wrong((*at, "proxy_protocol"), "PROXY headers are not sent in datagrams")
+    if over_udp and written.version == "v1":
+        findings.wrong(
+            (*at, "proxy_protocol"), "version 1 has no word for UDP: write `proxy_protocol: v2`"
+        )
     if pool.kind == "llm" or engine:
         findings.wrong(
             (*at, "proxy_protocol"),

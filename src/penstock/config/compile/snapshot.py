@@ -248,6 +248,8 @@ def _compile_listener(
         certificates=certificates,
         tls=tls,
         tls_generation=0,
+        proxy_protocol=listener.proxy_protocol.mode,
+        proxy_datagrams=listener.proxy_protocol.datagrams,
         timeouts=plain(snapshot.ListenerTimeouts, listener.timeouts),
         limits=plain(snapshot.Limits, listener.limits),
         http2=(

@@ -5,6 +5,7 @@ from typing import Annotated, Any, Final, Literal
 from pydantic import AfterValidator, BeforeValidator, Field, model_validator
 
 from penstock.config.document.headers import EditedName
+from penstock.config.document.proxy_headers import ReadMode, ReadProxyHeaders, read_headers
 from penstock.config.document.section import Section, required, setting
 from penstock.config.document.socket_files import FileMode
 from penstock.config.document.values import (
@@ -256,11 +257,14 @@ class Listener(Section):
         "Networks whose `X-Forwarded-For`, or else `Forwarded`, and `X-Request-ID` are believed, "
         "and whose PROXY headers where `proxy_protocol` reads them.",
     )
-    proxy_protocol: Literal["off", "accept", "require"] = setting(
-        _LISTENER.proxy_protocol,
-        "HAProxy's PROXY protocol, versions 1 and 2: connections begin with a header that tells "
-        "who the client is, before TLS. Read from `trusted_proxies` alone. `require`: connections "
-        "without it are closed; `accept`: they are the peer's own.",
+    proxy_protocol: Annotated[
+        ReadProxyHeaders,
+        BeforeValidator(read_headers, json_schema_input_type=ReadMode | ReadProxyHeaders),
+    ] = setting(
+        ReadProxyHeaders(),
+        "HAProxy's PROXY protocol, versions 1 and 2: connections, and datagrams with version 2, "
+        "begin with a header that tells who the client is, before TLS. Read from `trusted_proxies` "
+        "alone. `require`: connections without it are closed; `accept`: they are the peer's own.",
     )
     merge_slashes: Flag = setting(
         _LISTENER.merge_slashes,

@@ -19,6 +19,11 @@ from penstock.config.document.health import (
 )
 from penstock.config.document.models import ModelName, Models
 from penstock.config.document.protection import Admission, BreakerOrOff
+from penstock.config.document.proxy_headers import (
+    Version,
+    WrittenProxyHeaders,
+    written_headers,
+)
 from penstock.config.document.section import Section, plain, required, setting
 from penstock.config.document.sessions import Drain, Sticky
 from penstock.config.document.socket_files import parse_socket_file
@@ -560,9 +565,13 @@ class Pool(Section):
     tls: EndpointTls = setting(
         EndpointTls(), "How `https://` endpoints are verified, and what they are shown."
     )
-    proxy_protocol: Literal["off", "v1", "v2"] = setting(
-        _POOL.proxy_protocol,
+    proxy_protocol: Annotated[
+        WrittenProxyHeaders,
+        BeforeValidator(written_headers, json_schema_input_type=Version | WrittenProxyHeaders),
+    ] = setting(
+        WrittenProxyHeaders(),
         "Begin connections to endpoints with a header of HAProxy's PROXY protocol, before TLS, "
         "that tells the client's address and port. Each connection then carries one request. `v2` "
-        "tells the server name, the protocol agreed on by ALPN and the request id as well.",
+        "tells the server name, the protocol agreed on by ALPN and the request id as well. To UDP "
+        "endpoints datagrams begin with it.",
     )

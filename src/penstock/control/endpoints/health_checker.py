@@ -17,6 +17,7 @@ from penstock.core.snapshot.address import host_field
 from penstock.dataplane.endpoint.proxy_preface import PROXY_VERSIONS, proxy_preface
 from penstock.wire.chunked import ChunkedReader
 from penstock.wire.http1 import BadMessage, ResponseHead, find_head_end, parse_response
+from penstock.wire.proxy_writing import V2_LOCAL
 
 _HEAD_BYTES: Final = 64 * 1024  # most of an answer's head
 _BODY_BYTES: Final = 64 * 1024  # in which ``expect_body`` and ``expect`` are looked for
@@ -64,7 +65,9 @@ class HealthChecker:
         transport.abort()
         return True
 
-    async def takes_datagrams(self, endpoint: Endpoint, wait_s: float) -> bool:
+    async def takes_datagrams(
+        self, endpoint: Endpoint, wait_s: float, proxy_protocol: str = "off"
+    ) -> bool:
         """Whether nothing says within that time that nobody takes an empty datagram there."""
         host, port = endpoint.connect_host, endpoint.port
         try:
@@ -72,7 +75,8 @@ class HealthChecker:
             with socket.socket(family, socket.SOCK_DGRAM) as sock:
                 sock.setblocking(False)
                 sock.connect((host, port))
-                sock.send(b"")  # asyncio's transports send no empty ones
+                # asyncio's transports send no empty ones
+                sock.send(V2_LOCAL if PROXY_VERSIONS[proxy_protocol] else b"")
                 async with asyncio.timeout(wait_s):
                     await asyncio.get_running_loop().sock_recv(sock, 1)
         except TimeoutError:
@@ -85,7 +89,7 @@ class HealthChecker:
         loop = asyncio.get_running_loop()
         endpoint = target.endpoint
         if target.check.kind == "udp":
-            return await self._ask(endpoint, target.port, target.check)
+            return await self._ask(target)
         check = _CHECKS[target.check.kind]
         ended: asyncio.Future[CheckResult] = loop.create_future()
         context, name = None, None
@@ -117,11 +121,13 @@ class HealthChecker:
                 raise
         return sock
 
-    async def _ask(self, endpoint: Endpoint, port: int, check: HealthCheck) -> CheckResult:
+    async def _ask(self, target: CheckTarget) -> CheckResult:
         """By a datagram; the first answer is judged."""
+        check, endpoint, port = target.check, target.endpoint, target.port
+        headed = PROXY_VERSIONS[target.proxy_protocol] and port == endpoint.port
         answered: asyncio.Future[CheckResult] = asyncio.get_running_loop().create_future()
         async with _datagrams(endpoint, port, _UdpCheck(check.expect, answered)) as transport:
-            transport.sendto(check.send)
+            transport.sendto(V2_LOCAL + check.send if headed else check.send)
             return await answered
 
 

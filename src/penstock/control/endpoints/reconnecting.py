@@ -36,7 +36,8 @@ class Reconnecting:
     async def _try(self, pool: Pool, endpoint: Endpoint) -> None:
         async with self._room:
             if pool.protocol == "udp":
-                reached = await self._checker.takes_datagrams(endpoint, _TIMEOUT_S)
+                takes = self._checker.takes_datagrams
+                reached = await takes(endpoint, _TIMEOUT_S, pool.proxy_protocol)
             else:
                 connects = self._checker.connects
                 reached = await connects(endpoint, pool.tls, _TIMEOUT_S, pool.proxy_protocol)

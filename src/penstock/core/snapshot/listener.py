@@ -87,6 +87,8 @@ class Listener(Data, frozen=True):
     deny: tuple[str, ...] = ()  # networks whose clients may not, whatever ``allow`` says
     # PROXY headers at the beginning of connections from trusted proxies: who the client is.
     proxy_protocol: Literal["off", "accept", "require"] = "off"
+    # Which datagrams of UDP begin with one: each, or the first of a session.
+    proxy_datagrams: Literal["each", "first"] = "each"
 
     @property
     def asks_certificates(self) -> bool:

@@ -199,4 +199,5 @@ class Pool(Data, frozen=True):
     tls_generation: int = 0  # raised by the supervisor when files of ``tls`` changed
     # The PROXY header that goes first on connections to endpoints: who the client is.
     proxy_protocol: Literal["off", "v1", "v2"] = "off"
+    proxy_datagrams: Literal["each", "first"] = "each"  # of UDP, that begin with a header
     row: int = -1

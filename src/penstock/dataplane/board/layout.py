@@ -33,7 +33,7 @@ ADDRESS_KEY_CELLS: Final = 4
 HEADER_CELLS: Final = 64
 
 # What a worker counts of itself.
-WORKER_LAYOUT: Final = 4
+WORKER_LAYOUT: Final = 5
 W_PID: Final = 0
 W_HEARTBEAT_MS: Final = W_PID + 1  # monotonic clock
 W_GENERATION: Final = W_HEARTBEAT_MS + 1  # of the snapshot it runs
@@ -84,8 +84,14 @@ DATAGRAM_DROPS: Final = (
     "late",
     "unreachable",
     "stopping",
+    "byte_rate",
+    "proxy_missing",
+    "proxy_bad",
+    "proxy_untrusted",
 )
 W_DATAGRAM_DROPS: Final = W_DATAGRAMS_TO_CLIENTS + 1
+# UDP sessions whose first datagram has the server id of no endpoint, though it should have one.
+W_UNKNOWN_SERVER_IDS: Final = W_DATAGRAM_DROPS + 16
 WORKER_CELLS: Final = 64
 
 # The state of an endpoint, written by the supervisor.

@@ -28,6 +28,7 @@ class ClientSettings:
         self.admits_all: bool = not spec.allow and not spec.deny
         self.reads_proxy_headers: bool = spec.proxy_protocol != "off"
         self.requires_proxy_header: bool = spec.proxy_protocol == "require"
+        self.proxy_header_each: bool = spec.proxy_datagrams == "each"  # of datagrams
         self._proxies: Networks = Networks(spec.trusted_proxies)
         self.merge_slashes: bool = spec.merge_slashes
         self.headers_s: float = timeouts.client_headers_s

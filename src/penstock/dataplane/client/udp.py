@@ -6,6 +6,7 @@ from math import ceil
 from typing import Any, Final
 
 from penstock.dataplane.board.layout import DATAGRAM_DROPS, W_DATAGRAM_DROPS, W_REFUSED_ADDRESS
+from penstock.dataplane.client.identity import datagram_header_of
 from penstock.dataplane.client.listener import ListeningSocket
 from penstock.dataplane.client.settings import ClientSettings
 from penstock.dataplane.context import Context
@@ -14,11 +15,19 @@ from penstock.dataplane.io.datagrams import CONTROL_BYTES, reply_control, tells_
 from penstock.dataplane.io.loop import READABLE, SWEEP_S
 from penstock.dataplane.io.system import Socket
 from penstock.dataplane.tunnel.outlets import FAILED, FULL, SENT, TOO_BIG
-from penstock.dataplane.tunnel.session import Session
+from penstock.dataplane.tunnel.session import Session, SessionClient
 from penstock.dataplane.tunnel.session_table import (
     SessionRules,
     SessionTable,
     SourceRates,
+)
+from penstock.wire.preface import ABSENT
+from penstock.wire.proxy_protocol import (
+    MAX_V2_BYTES,
+    PROXY,
+    UDP,
+    ProxyHeader,
+    read_proxy_datagram,
 )
 
 # Datagrams taken for one readiness event, so that a flood does not starve the replies.
@@ -28,6 +37,10 @@ _STOPPING_IDLE_S: Final = 1.0
 _DENIED: Final = W_DATAGRAM_DROPS + DATAGRAM_DROPS.index("denied")
 _RATE: Final = W_DATAGRAM_DROPS + DATAGRAM_DROPS.index("rate")
 _STOPPING: Final = W_DATAGRAM_DROPS + DATAGRAM_DROPS.index("stopping")
+_PROXY_MISSING: Final = W_DATAGRAM_DROPS + DATAGRAM_DROPS.index("proxy_missing")
+_PROXY_BAD: Final = W_DATAGRAM_DROPS + DATAGRAM_DROPS.index("proxy_bad")
+_PROXY_UNTRUSTED: Final = W_DATAGRAM_DROPS + DATAGRAM_DROPS.index("proxy_untrusted")
+_MOST_PEERS: Final = 4096  # of whom is remembered whether they are trusted
 _CROWDED: Final = frozenset((errno.EAGAIN, errno.ENOBUFS, errno.ENOMEM))
 
 
@@ -42,6 +55,8 @@ class DatagramListener(ListeningSocket, SessionFront):
         self._table: SessionTable = SessionTable(1, self.on_expired, self.on_evicted)
         self._rates: SourceRates = SourceRates()
         self._rate: int = 0
+        self._headed: bool = False  # each datagram begins with a PROXY header
+        self._trusted: dict[str, bool] = {}
         self._tells_destinations: bool = tells_destinations(sock)
         self._listening: bool = False
         self._served: Any = None  # the key of the session that is served
@@ -49,6 +64,8 @@ class DatagramListener(ListeningSocket, SessionFront):
     def configure(self, settings: ClientSettings, tls: ssl.SSLContext | None) -> None:
         self.settings = settings
         self._rate = settings.datagrams_per_s
+        self._headed = settings.reads_proxy_headers and settings.proxy_header_each
+        self._trusted = {}
         # The kernel spreads sources evenly over the workers' sockets.
         self._table.bound = ceil(settings.sessions / self.context.board.workers)
         if not self._listening and not self.context.stopping:
@@ -108,57 +125,116 @@ class DatagramListener(ListeningSocket, SessionFront):
                     key = address
             except OSError:  # none is left
                 return
-            if self._rate and not self._rates.allows(address[0], self._rate, self.context.env.now):
-                outlets.values[_RATE] += 1
-                continue
             self._served = key
-            session = sessions.get(key)
-            if session is not None:
+            session = None if self._headed else sessions.get(key)
+            if session is None:
+                self._first(key, address, control, view[:size])
+            elif not self._rate or self._may_come(session.client.host):
                 session.take(view[:size], size)
-            else:
-                self._open(key, address, control, view[:size], size)
 
     def on_crash(self) -> None:
         exchange = self.exchanges.get(self._served)
         if exchange is not None:
             exchange.on_crash()
 
-    def _open(
-        self,
-        key: Any,
-        address: Any,
-        control: list[tuple[int, int, bytes]],
-        data: memoryview,
-        size: int,
+    def _may_come(self, host: str) -> bool:
+        """Whether its source has not sent too much; counts one more datagram of it."""
+        if self._rates.allows(host, self._rate, self.context.env.now):
+            return True
+        self.context.counters.values[_RATE] += 1
+        return False
+
+    def _first(
+        self, key: Any, address: Any, control: list[tuple[int, int, bytes]], data: memoryview
     ) -> None:
+        """A datagram that says itself whose it is: the first of a session, or each of a proxy."""
+        settings = self.settings
+        assert settings is not None
+        host = self.context.addresses.shared(address[0].removeprefix("::ffff:"))
+        client = SessionClient(host, address)
+        if settings.reads_proxy_headers:
+            header_bytes = self._read_header(client, data)
+            if header_bytes < 0:
+                return
+            data = data[header_bytes:]
+            if client.told is not None and self._headed:
+                key = (key, client.host, client.port)
+        if self._rate and not self._may_come(client.host):
+            return
+        self._served = key
+        session = self.sessions.get(key)
+        if session is not None:
+            session.take(data, len(data))
+        elif not settings.admits_all and not self._admits(host, client.host):
+            self.context.counters.bump(W_REFUSED_ADDRESS)
+            self.context.counters.values[_DENIED] += 1
+        else:
+            client.control = reply_control(control)
+            self._open(key, client, data)
+
+    def _admits(self, peer: str, host: str) -> bool:
+        """Both who sends and who that is for, as of a connection."""
+        settings = self.settings
+        assert settings is not None
+        return settings.admits(peer) and (host == peer or settings.admits(host))
+
+    def _read_header(self, client: SessionClient, data: memoryview) -> int:
+        """The bytes of the PROXY header that a datagram begins with, which says who the client is.
+        -1: it is dropped.
+
+        LOCAL is the proxy itself, and where no UDP address is told its own holds, as of connections
+        (doc/proxy-protocol.txt, 2.2).
+        """
+        settings = self.settings
+        assert settings is not None
+        values = self.context.counters.values
+        peer = client.host
+        trusted = self._trusted.get(peer)
+        if trusted is None:
+            if len(self._trusted) >= _MOST_PEERS:
+                self._trusted.clear()
+            trusted = self._trusted[peer] = settings.trusts(peer)
+        if not trusted:
+            if not settings.requires_proxy_header:
+                return 0
+            values[_PROXY_UNTRUSTED] += 1
+            return -1
+        reading = read_proxy_datagram(bytes(data[:MAX_V2_BYTES]))
+        header = reading.header
+        if header is not None:
+            if header.command == PROXY and header.transport == UDP:
+                client.told = header
+                client.host = self.context.addresses.shared(header.source)
+                client.port = header.source_port
+            return reading.size
+        if reading.outcome == ABSENT and not settings.requires_proxy_header:
+            return 0
+        values[_PROXY_MISSING if reading.outcome == ABSENT else _PROXY_BAD] += 1
+        return -1
+
+    def _open(self, key: Any, client: SessionClient, data: memoryview) -> None:
         settings = self.settings
         context = self.context
         assert settings is not None
         if context.stopping:
             context.counters.values[_STOPPING] += 1
             return
-        host = context.addresses.shared(address[0].removeprefix("::ffff:"))
-        if not settings.admits_all and not settings.admits(host):
-            context.counters.bump(W_REFUSED_ADDRESS)
-            context.counters.values[_DENIED] += 1
-            return
         rules = SessionRules(key, context.env.now, REFUSED_S, settings.amplification)
-        exchange = UdpExchange(
-            context, self, settings.listener, host, rules, address, reply_control(control)
-        )
+        exchange = UdpExchange(context, self, settings.listener, rules, client)
         self.sessions[key] = exchange.session
         self.exchanges[key] = exchange
         self._table.add(rules)
-        exchange.start(data, size)
+        exchange.start(data, len(data))
 
     # --- to clients (SessionFront) ----------------------------------------------------------
 
     def reply(self, session: Session, data: memoryview) -> int:
+        client = session.client
         try:
-            if session.control:
-                self.sock.sendmsg([data], session.control, 0, session.client)
+            if client.control:
+                self.sock.sendmsg([data], client.control, 0, client.address)
             else:
-                self.sock.sendto(data, session.client)
+                self.sock.sendto(data, client.address)
         except OSError as error:
             if error.errno in _CROWDED:
                 return FULL
@@ -175,10 +251,12 @@ class DatagramListener(ListeningSocket, SessionFront):
             self._forget(key)
 
     def reopen(self, session: Session, data: memoryview) -> None:
-        control = session.control
         key = session.rules.key
         self._forget(key)
-        self._open(key, session.client, control, data, len(data))
+        self._open(key, session.client, data)
+
+    def header_of(self, client: SessionClient) -> ProxyHeader:
+        return datagram_header_of(client, self.sock)
 
     # --- their ends --------------------------------------------------------------------
 

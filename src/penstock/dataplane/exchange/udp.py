@@ -11,7 +11,7 @@ then goes on with another.
 """
 
 from os import strerror
-from typing import Any, Final
+from typing import Final
 
 from mypy_extensions import trait
 
@@ -39,9 +39,11 @@ from penstock.dataplane.exchange.dispatch import Dispatch
 from penstock.dataplane.exchange.log_line import ConnectionOutcome, connection_line
 from penstock.dataplane.pool.live_pool import LivePool
 from penstock.dataplane.route.connection_plan import ConnectionPlan
-from penstock.dataplane.tunnel.session import DatagramFront, Session, SessionOwner
+from penstock.dataplane.tunnel.session import DatagramFront, Session, SessionClient, SessionOwner
 from penstock.dataplane.tunnel.session_table import SessionRules
 from penstock.wire.http1 import ResponseHead
+from penstock.wire.proxy_protocol import ProxyHeader
+from penstock.wire.proxy_writing import write_v2
 
 _FIRST_BYTE: Final = 2  # a phase of the histograms, as in board.PHASES
 # Datagrams that are kept while a session waits in its pool's queue.
@@ -75,6 +77,10 @@ class SessionFront(DatagramFront):
         """It was refused a while ago: begin anew with this datagram."""
         raise NotImplementedError
 
+    def header_of(self, client: SessionClient) -> ProxyHeader:
+        """A PROXY header that tells of a client, for its endpoint."""
+        raise NotImplementedError
+
 
 class UdpExchange(AttemptOwner, SessionOwner):
     """From a session's first datagram to its settled ticket."""
@@ -92,19 +98,17 @@ class UdpExchange(AttemptOwner, SessionOwner):
         context: Context,
         front: SessionFront,
         listener: str,
-        host: str,
         rules: SessionRules,
-        client: Any,
-        control: list[tuple[int, int, bytes]],
+        client: SessionClient,
     ) -> None:
         self.context: Context = context
         self.front: SessionFront = front
         self.listener: str = listener
-        self.host: str = host
+        self.host: str = client.host
         self.request_id: bytes = context.new_request_id()
         self.began: float = context.env.now
-        self.session: Session = Session(self, front, rules, client, control, context.outlets)
-        self.plan: ConnectionPlan = context.planner.plan_connection(listener, host, "")
+        self.session: Session = Session(self, front, rules, client, context.outlets)
+        self.plan: ConnectionPlan = context.planner.plan_connection(listener, client.host, "")
         self._held: list[bytes] = []  # until there is an endpoint
 
     # --- route, admit, eligible, pick, ticket (Dispatch) -------------------------------------
@@ -130,13 +134,15 @@ class UdpExchange(AttemptOwner, SessionOwner):
         context = self.context
         pool.counters.bump(P_REQUESTS)
         first = self._held[0] if self._held else b""
-        request = self.plan.request(pool, self.session.client[1], first)
+        request = self.plan.request(pool, self.session.client.port, first)
         dispatch = Dispatch(context, self, pool, request, self.request_id)
         dispatch.priority = pool.spec.admission.default_priority
         self.dispatch = dispatch
         dispatch.begin()
 
     def on_attempt_made(self, attempt: Attempt) -> None:
+        dispatch = self.dispatch
+        assert dispatch is not None
         endpoint = attempt.endpoint
         addresses = endpoint.connector.in_order()
         if not addresses:
@@ -144,7 +150,17 @@ class UdpExchange(AttemptOwner, SessionOwner):
             return
         address = addresses[0]
         attempt.peer = address.shown
-        if not self.session.attach(endpoint, endpoint.tally, address.family, address.sockaddr):
+        spec = dispatch.pool.spec
+        each = spec.proxy_datagrams == "each"
+        header = self._header(each) if spec.proxy_protocol != "off" else b""
+        if not self.session.attach(
+            endpoint,
+            endpoint.tally,
+            address.family,
+            address.sockaddr,
+            header,
+            each,
+        ):
             attempt.settle(ABANDONED, self.context.env.now)
             self._refuse("no socket is left for it", _NO_SOCKET)
             return
@@ -152,6 +168,13 @@ class UdpExchange(AttemptOwner, SessionOwner):
         self._held = []
         for data in held:
             self.session.send(data)
+
+    def _header(self, each: bool) -> bytes:
+        """What tells the endpoint who the client is (doc/proxy-protocol.txt, 2.2)."""
+        header = self.front.header_of(self.session.client)
+        if not each:  # there is room for it once, and not in every datagram
+            header.unique_id = self.request_id
+        return write_v2(header)
 
     def on_waiting(self) -> None:
         """The queue has its own deadline."""
@@ -333,7 +356,7 @@ class UdpExchange(AttemptOwner, SessionOwner):
         outcome.protocol = b"udp"
         outcome.of_protocol = (
             b',"client_port":%d,"datagrams_from_client":%d,"datagrams":%d,"dropped":%d'
-            % (self.session.client[1], rules.received, rules.sent, rules.dropped)
+            % (self.session.client.port, rules.received, rules.sent, rules.dropped)
         )
         outcome.why = self.why
         if self.first_reply_at > 0.0:

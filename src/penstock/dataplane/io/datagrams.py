@@ -74,6 +74,15 @@ def reply_control(control: Control) -> Control:
     return []
 
 
+def asked_address(control: Control) -> str:
+    """The address of ours that ``reply_control`` has replies leave from; "" without any."""
+    for level, _, data in control:
+        if level == socket.IPPROTO_IP:
+            return socket.inet_ntop(socket.AF_INET, _PKTINFO4.unpack_from(data)[1])
+        return socket.inet_ntop(socket.AF_INET6, _PKTINFO6.unpack_from(data)[0])
+    return ""
+
+
 def queued_error(sock: Socket) -> tuple[tuple[Any, ...], int, bytes] | None:
     """The next error that ICMP told of: the address it is about, its number, and the beginning of
     the datagram. None when there is none; harmless ones are left out."""

@@ -25,6 +25,7 @@ from penstock.dataplane.tunnel.outlets import (
     OutletUser,
 )
 from penstock.dataplane.tunnel.session_table import SessionRules
+from penstock.wire.proxy_protocol import ProxyHeader
 
 _AMPLIFICATION: Final = W_DATAGRAM_DROPS + DATAGRAM_DROPS.index("amplification")
 _BUFFER_FULL: Final = W_DATAGRAM_DROPS + DATAGRAM_DROPS.index("buffer_full")
@@ -66,6 +67,24 @@ class SessionOwner:
         raise NotImplementedError
 
 
+class SessionClient:
+    """Who the client of a session is, and where replies to it go.
+
+    ``address`` and ``control`` are what the listener's socket sends replies with. Behind a proxy
+    that tells of its clients, they are the proxy's, and ``host`` and ``port`` those that it
+    ``told``.
+    """
+
+    def __init__(
+        self, host: str, address: Any, control: list[tuple[int, int, bytes]] | None = None
+    ) -> None:
+        self.host: str = host
+        self.port: int = address[1]
+        self.address: Any = address
+        self.control: list[tuple[int, int, bytes]] = control or []
+        self.told: ProxyHeader | None = None
+
+
 class Session(OutletUser):
     """Between a listener and an outlet, as long as ``attach`` says which."""
 
@@ -74,13 +93,11 @@ class Session(OutletUser):
         owner: SessionOwner,
         front: DatagramFront,
         rules: SessionRules,
-        client: Any,
-        control: list[tuple[int, int, bytes]],
+        client: SessionClient,
         outlets: Outlets,
     ) -> None:
         self.rules: SessionRules = rules
-        self.client: Any = client  # its address, as the socket has it
-        self.control: list[tuple[int, int, bytes]] = control  # for replies
+        self.client: SessionClient = client
         self.last_sent: int = 0  # bytes of the datagram that was sent last
         self._owner: SessionOwner = owner
         self._front: DatagramFront = front
@@ -92,9 +109,23 @@ class Session(OutletUser):
         self._family: int = 0
         self._to: Any = None
         self._silent: bool = True  # nothing has come of this endpoint
+        self._header: bytes = b""  # a PROXY header that the next datagram begins with
+        self._keeps_header: bool = False  # and those after it
+        self._last_header_bytes: int = 0  # of the datagram that was sent last
 
-    def attach(self, endpoint: Endpoint, tally: LoadTally, family: int, to: Any) -> bool:
-        """Relay to that endpoint from here on; False when no socket is left for it."""
+    def attach(
+        self,
+        endpoint: Endpoint,
+        tally: LoadTally,
+        family: int,
+        to: Any,
+        header: bytes = b"",
+        keeps_header: bool = False,
+    ) -> bool:
+        """Relay to that endpoint from here on; False when no socket is left for it.
+
+        ``header`` goes before the first datagram that is sent there, or before each.
+        """
         self.detach()
         outlet = self._outlets.take(family, to, self)
         if outlet is None:
@@ -105,6 +136,8 @@ class Session(OutletUser):
         self._family = family
         self._to = to
         self._silent = True
+        self._header = header
+        self._keeps_header = keeps_header
         return True
 
     def detach(self) -> None:
@@ -141,11 +174,16 @@ class Session(OutletUser):
         if outlet is None or tally is None:
             self.drop(_UNREACHABLE)  # no endpoint is left that could be tried
             return
-        size = len(data)
+        header = self._header
+        whole = header + bytes(data) if header else data
+        size = len(whole)
         self.last_sent = size
-        how = outlet.send(data, self._to)
+        self._last_header_bytes = len(header)
+        how = outlet.send(whole, self._to)
         if how == SENT:
             tally.bytes_sent += size
+            if header and not self._keeps_header:
+                self._header = b""
             return
         if how == MOVED:
             self.send(data)  # to where it goes on, if anywhere
@@ -177,7 +215,8 @@ class Session(OutletUser):
             self._owner.on_first_reply()
 
     def on_unreachable(self, number: int, data: bytes) -> None:
-        self._owner.on_unreachable(number, data if len(data) == self.last_sent else b"")
+        whole = len(data) == self.last_sent
+        self._owner.on_unreachable(number, data[self._last_header_bytes :] if whole else b"")
 
     def on_crash(self) -> None:
         self._owner.on_crash()
