@@ -81,6 +81,7 @@ from penstock.dataplane.board.layout import (
     W_SESSIONS_OPENED,
     W_TLS_FAILURES,
     W_TLS_HANDSHAKES,
+    W_UNKNOWN_SERVER_IDS,
     W_UNROUTED,
 )
 from penstock.dataplane.board.memory import Board
@@ -118,6 +119,11 @@ WORKER_COUNTERS: Final[tuple[Row, ...]] = (
     ("decision_log_dropped_lines", W_DECISIONS_DROPPED, "Lines that decision logs could not take."),
     ("sessions_opened", W_SESSIONS_OPENED, "UDP sessions opened."),
     ("sessions_moved", W_SESSIONS_MOVED, "Moves of UDP sessions whose endpoint was dead."),
+    (
+        "unknown_quic_server_ids",
+        W_UNKNOWN_SERVER_IDS,
+        "UDP sessions that began within a QUIC connection, with the server id of no endpoint.",
+    ),
     ("client_received_datagrams", W_DATAGRAMS_FROM_CLIENTS, "Datagrams of UDP sessions received."),
     ("client_sent_datagrams", W_DATAGRAMS_TO_CLIENTS, "Datagrams sent to clients."),
 )

@@ -256,7 +256,8 @@ pools:
     health_check: {kind: tcp, send: 'a\\r\\n\\x00', expect: "hex:2b4f4b"}
     proxy_protocol: v2
   arena:
-    endpoints: udp://10.0.3.1:7101
+    endpoints: {url: "udp://10.0.3.1:7101", quic_server_ids: ["hex:00000001", s002]}
+    quic_connection_ids: {config: 3, server_id_length: 4}
     policy: maglev
     hash_key: {bytes: {offset: 4, length: 8}}
     timeouts: {session_idle: 30s}

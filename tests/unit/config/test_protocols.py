@@ -414,3 +414,44 @@ pools:
     assert read == [("accept", "each"), ("require", "first")]
     written = [(each.proxy_protocol, each.proxy_datagrams) for each in made.pools]
     assert written == [("v2", "each"), ("v2", "first")]
+
+
+@pytest.mark.parametrize(
+    ("pool", "error"),
+    [
+        (
+            'endpoints: ["tcp://a:1"], quic_connection_ids: {server_id_length: 4}',
+            "this is of udp:// endpoints",
+        ),
+        (
+            'endpoints: ["udp://a:1"], quic_connection_ids: {server_id_length: 4}',
+            "give endpoints their ids",
+        ),
+        (
+            'endpoints: [{url: "udp://a:1", quic_server_ids: "hex:00"}]',
+            "quic_connection_ids: {server_id_length: 4}",
+        ),
+        (
+            'endpoints: [{url: "udp://a:1", quic_server_ids: ["hex:00", four]}], '
+            "quic_connection_ids: {server_id_length: 4}",
+            "hex:00 has 1 bytes, and `server_id_length` is 4",
+        ),
+        (
+            'endpoints: [{url: "udp://a:1", quic_server_ids: four}, '
+            '{url: "udp://a:2", quic_server_ids: "hex:666f7572"}], '
+            "quic_connection_ids: {server_id_length: 4}",
+            "hex:666f7572 is that of a:1 already",
+        ),
+        (
+            'endpoints: [{url: "udp://a:1", quic_server_ids: four}], '
+            "quic_connection_ids: [{server_id_length: 4}, {server_id_length: 5}]",
+            "a `config` is listed twice",
+        ),
+        ('endpoints: ["udp://a:1"], quic_connection_ids: {config: 7, server_id_length: 4}', "7"),
+        ('endpoints: ["udp://a:1"], quic_connection_ids: {server_id_length: 16}', "15"),
+    ],
+)
+def test_server_ids_fit_the_connection_ids_of_their_pool(
+    tmp_path: Path, pool: str, error: str
+) -> None:
+    assert error in "\n".join(errors_of(f"listen: :443\npools:\n  main: {{{pool}}}\n", tmp_path))

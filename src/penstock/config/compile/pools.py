@@ -10,6 +10,7 @@ from penstock.config.compile.protocols import (
     check_retry,
     spoken_by,
 )
+from penstock.config.compile.quic import check_quic
 from penstock.config.compile.sessions import compile_sticky
 from penstock.config.document.choice import reads_prompts
 from penstock.config.document.engines import compiled_engine, compiled_kv_events
@@ -91,6 +92,7 @@ def _compile_pool(name: str, pool: Pool, at: Location, findings: Findings) -> sn
     check_proxy_preface(pool, compiled_engine(pool.engine, pool.kind) is not None, at, findings)
     check_health_check(pool, at, findings)
     check_retry(pool, at, findings)
+    check_quic(pool, at, findings)
     if pool.kind != "llm" and pool.malformed != "pass":
         findings.wrong((*at, "malformed"), "has no effect: the pool is not of kind llm")
     if pool.kind != "llm" and reads_prompts(choice):
@@ -111,6 +113,9 @@ def _compile_pool(name: str, pool: Pool, at: Location, findings: Findings) -> sn
         discovered={},
         awaited=(),
         asks_again=False,
+        quic_connection_ids=tuple(
+            plain(snapshot.QuicConnectionIds, each) for each in pool.quic_connection_ids
+        ),
         proxy_protocol=pool.proxy_protocol.version,
         proxy_datagrams=pool.proxy_protocol.datagrams,
         hash_key=pool.hash_key.compiled() if pool.hash_key else snapshot.HashKey(),

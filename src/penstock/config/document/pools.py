@@ -5,6 +5,7 @@ from typing import Annotated, Any, Final, Literal
 
 from pydantic import BeforeValidator, Field, PlainValidator, model_validator
 
+from penstock.config.document.check_bytes import CheckBytes
 from penstock.config.document.choice import Policy
 from penstock.config.document.engines import EngineOrOff, KvEvents
 from penstock.config.document.grpc_status import GrpcStatus
@@ -24,6 +25,7 @@ from penstock.config.document.proxy_headers import (
     WrittenProxyHeaders,
     written_headers,
 )
+from penstock.config.document.quic import QuicConnectionIds
 from penstock.config.document.section import Section, plain, required, setting
 from penstock.config.document.sessions import Drain, Sticky
 from penstock.config.document.socket_files import parse_socket_file
@@ -212,6 +214,9 @@ class Endpoint(Section):
     zone: str = setting(_ENDPOINT.zone, "Its zone, for policies that prefer nearby endpoints.")
     models: OneOrMany[ModelName] = setting(
         _ENDPOINT.models, "Models that it serves, in a pool of kind `llm`. Default: it is asked."
+    )
+    quic_server_ids: OneOrMany[CheckBytes] = setting(
+        (), "What it puts into its connection ids of QUIC; `hex:` begins bytes."
     )
 
     def full_name(self) -> str:
@@ -564,6 +569,11 @@ class Pool(Section):
     )
     tls: EndpointTls = setting(
         EndpointTls(), "How `https://` endpoints are verified, and what they are shown."
+    )
+    quic_connection_ids: OneOrMany[QuicConnectionIds] = setting(
+        (),
+        "How its QUIC servers make their connection ids: a client that comes from a new address "
+        "finds its server by it. Several while they change from one way to another.",
     )
     proxy_protocol: Annotated[
         WrittenProxyHeaders,

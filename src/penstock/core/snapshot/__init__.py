@@ -57,6 +57,7 @@ from penstock.core.snapshot.pool import (
     Pool,
     PoolTimeouts,
     Probe,
+    QuicConnectionIds,
     Retry,
     Sticky,
 )
@@ -104,6 +105,7 @@ __all__ = [
     "PoolTimeouts",
     "Probe",
     "Queue",
+    "QuicConnectionIds",
     "Redirect",
     "RequestLog",
     "Retry",

@@ -31,6 +31,7 @@ class Endpoint(Data, frozen=True):
     kv_events: KvEvents | None = None  # its own, in place of its pool's
     base_path: str = ""  # before all paths there
     headers: tuple[tuple[str, str], ...] = ()  # of all requests there, in place of others' values
+    quic_server_ids: tuple[bytes, ...] = ()  # in connection ids that it makes
     row: int = -1
     addresses: tuple[str, ...] = ()  # of a host that is a name, in the order to try them
     no_address: str = ""  # why a name has none
@@ -134,6 +135,13 @@ class HashKey(Data, frozen=True):
     length: int = 0
 
 
+class QuicConnectionIds(Data, frozen=True):
+    """How QUIC servers make connection ids (draft-ietf-quic-load-balancers, plaintext)."""
+
+    config: int  # the three leading bits
+    server_id_length: int
+
+
 class Sticky(Data, frozen=True):
     """A signed cookie that returns a client to its endpoint. ``keys``: first signs, all verify."""
 
@@ -198,6 +206,7 @@ class Pool(Data, frozen=True):
     tls: EndpointTls = EndpointTls()
     tls_generation: int = 0  # raised by the supervisor when files of ``tls`` changed
     # The PROXY header that goes first on connections to endpoints: who the client is.
+    quic_connection_ids: tuple[QuicConnectionIds, ...] = ()
     proxy_protocol: Literal["off", "v1", "v2"] = "off"
     proxy_datagrams: Literal["each", "first"] = "each"  # of UDP, that begin with a header
     row: int = -1

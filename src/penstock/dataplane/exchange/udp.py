@@ -30,6 +30,7 @@ from penstock.dataplane.board.layout import (
     W_SESSION_ENDS,
     W_SESSIONS_MOVED,
     W_SESSIONS_OPENED,
+    W_UNKNOWN_SERVER_IDS,
     W_UNROUTED,
 )
 from penstock.dataplane.context import Context
@@ -44,6 +45,7 @@ from penstock.dataplane.tunnel.session_table import SessionRules
 from penstock.wire.http1 import ResponseHead
 from penstock.wire.proxy_protocol import ProxyHeader
 from penstock.wire.proxy_writing import write_v2
+from penstock.wire.quic import has_long_header
 
 _FIRST_BYTE: Final = 2  # a phase of the histograms, as in board.PHASES
 # Datagrams that are kept while a session waits in its pool's queue.
@@ -137,6 +139,11 @@ class UdpExchange(AttemptOwner, SessionOwner):
         request = self.plan.request(pool, self.session.client.port, first)
         dispatch = Dispatch(context, self, pool, request, self.request_id)
         dispatch.priority = pool.spec.admission.default_priority
+        if pool.server_ids is not None:
+            dispatch.home = pool.made_by(first)
+            # A client that opens a connection makes up its first id: only others tell anything.
+            if dispatch.home is None and not has_long_header(first):
+                context.counters.bump(W_UNKNOWN_SERVER_IDS)
         self.dispatch = dispatch
         dispatch.begin()
 

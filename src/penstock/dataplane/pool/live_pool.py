@@ -31,6 +31,7 @@ from penstock.dataplane.pool.allowed_origins import AllowedOrigins
 from penstock.dataplane.pool.live_endpoint import EndpointOwner, LiveEndpoint
 from penstock.dataplane.pool.load_probing import LoadProber
 from penstock.dataplane.pool.model_waits import ModelWaits
+from penstock.dataplane.pool.server_ids import ServerIds
 from penstock.dataplane.record.recorder import Recorder, check_file
 from penstock.dataplane.record.request_log import json_text
 from penstock.wire.forwarding import Edit
@@ -135,6 +136,10 @@ class LivePool(Pool, EndpointOwner, AdmissionOwner):
         self.rules = setup.rules
         self.budget.allow(spec.retry.budget_share, setup.budget_min_per_s)
         self.sticky: StickyCookies | None = setup.sticky
+        self.server_ids: ServerIds | None = None
+        if spec.quic_connection_ids:
+            self.server_ids = ServerIds(spec.quic_connection_ids)
+            self.server_ids.replace_endpoints(spec.endpoints)
         self.panic_threshold = spec.panic_threshold
         self._configure_admission(spec.admission)
         # Whether requests that are bound to an endpoint wait for it while it is full.
@@ -174,6 +179,8 @@ class LivePool(Pool, EndpointOwner, AdmissionOwner):
             self.learning.models.known = _listed_models(spec)
         if self.sticky is not None:
             self.sticky.replace_endpoints([endpoint.name for endpoint in spec.endpoints])
+        if self.server_ids is not None:
+            self.server_ids.replace_endpoints(spec.endpoints)
 
     def _configure_prober(self, spec: snapshot.Probe) -> None:
         if not self.policy.probes:
@@ -347,7 +354,15 @@ class LivePool(Pool, EndpointOwner, AdmissionOwner):
 
     def named_by(self, cookie: str) -> LiveEndpoint | None:
         """The member that a sticky cookie's value names, if it names one."""
-        name = self.sticky.endpoint_of(cookie) if self.sticky is not None and cookie else ""
+        return self._member(
+            self.sticky.endpoint_of(cookie) if self.sticky is not None and cookie else ""
+        )
+
+    def made_by(self, data: bytes) -> LiveEndpoint | None:
+        """The member that made the connection id of a QUIC datagram, if that is known."""
+        return self._member(self.server_ids.endpoint_of(data)) if self.server_ids else None
+
+    def _member(self, name: str) -> LiveEndpoint | None:
         if name:
             for endpoint in self.members:
                 if endpoint.name == name:
