@@ -84,6 +84,11 @@ def sessions(worker: Worker) -> int:
     return worker.count(W_SESSIONS)
 
 
+def received(worker: Worker) -> int:
+    worker.wait_until_published()
+    return worker.count(W_DATAGRAMS_FROM_CLIENTS)
+
+
 def end_of(client: UdpClient) -> int:
     """Whom it talks to: an endpoint's port."""
     return int(client.ask(b"who").split()[0])
@@ -198,6 +203,9 @@ def test_without_any_endpoint_alive_datagrams_are_dropped_until_one_is_back(
         wait_until(lambda: dropped(worker, "unreachable") == 2, "it is refused for a second")
         worker.pass_time(1.25)
         assert client.ask(b"again") == back.mark + b"again"
+    worker.wait_until_published()
+    assert worker.count(W_DATAGRAMS_FROM_CLIENTS) == 3  # the last one began anew, and came once
+    assert worker.count(W_DATAGRAMS_TO_CLIENTS) == 1
 
 
 @pytest.mark.parametrize("how", ["down", "removed"])
@@ -347,6 +355,25 @@ def test_max_in_flight_bounds_sessions_and_the_rest_waits_or_is_refused(
     assert third.waiting(8) == [endpoint.mark + b"kept %d" % number for number in range(8)]
 
 
+def test_what_waited_with_a_session_that_ends_is_dropped_and_counted_with_it(
+    start: Start, answering: Answering
+) -> None:
+    endpoint = answering()
+    queue = Admission(queue=Queue(length=2, timeout_s=300.0))
+    full = udp(at(endpoint, max_in_flight=1), admission=queue)
+    worker = start(udp_world(full, settings={"limits": Limits(sessions=2)}), held=True)
+    served, waiting, another = worker.udp(), worker.udp(), worker.udp()
+    served.ask(b"in")
+    for _ in range(3):
+        waiting.send(b"kept")
+    wait_until(lambda: received(worker) == 4, "they came")
+    worker.pass_time(1.0)
+    served.ask(b"still here")
+    another.send(b"one too many")
+    wait_until(lambda: dropped(worker, "no_endpoint") == 3, "they are dropped")
+    assert ended(worker, "evicted") == 1
+
+
 # --- where a session goes ----------------------------------------------------------------------
 
 
@@ -443,6 +470,22 @@ def test_source_address_sends_so_many_datagrams_a_second(
     wait_until(lambda: len(endpoint.received) == 6, "the others came")
     worker.pass_time(1.0)
     assert len([one.ask(b"z"), another.ask(b"z")]) == 2
+
+
+def test_source_that_sends_too_many_bytes_is_held_to_its_rate(
+    start: Start, answering: Answering
+) -> None:
+    endpoint = answering()
+    limits = Limits(datagram_bytes_per_s=1000)
+    worker = start(udp_world(udp(endpoint), settings={"limits": limits}), held=True)
+    client = worker.udp()
+    for _ in range(5):
+        client.send(b"." * 500)
+    wait_until(lambda: dropped(worker, "byte_rate") == 3, "too many are dropped")
+    assert dropped(worker, "rate") == 0
+    client.waiting(2)
+    worker.pass_time(1.0)
+    assert client.ask(b"z") == endpoint.mark + b"z"
 
 
 # --- reloads, and the end ----------------------------------------------------------------------

@@ -75,7 +75,7 @@ listeners:
   arena:
     address: "[::1]:8445"
     pool: arena
-    limits: {sessions: 1000, amplification: 5, datagrams_per_s: 200}
+    limits: {sessions: 1000, amplification: 5, datagrams_per_s: 200, datagram_bytes_per_s: 1MiB}
     trusted_proxies: 10.0.0.0/8
     proxy_protocol: {mode: require, datagrams: first}
   plain:

@@ -5,7 +5,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from penstock.dataplane.tunnel.session_table import (
+    ALLOWED,
     HEADER_BYTES,
+    TOO_MANY,
+    TOO_MUCH,
     SessionRules,
     SessionTable,
     SourceRates,
@@ -171,16 +174,41 @@ def test_no_factor_bounds_nothing() -> None:
 # --- rates --------------------------------------------------------------------------------------
 
 
+def may_come(rates: SourceRates, source: str, at: float, *sizes: int) -> list[int]:
+    return [rates.take(source, size, at) for size in sizes]
+
+
 def test_source_sends_a_seconds_worth_at_once_and_then_at_its_rate() -> None:
-    rates = SourceRates()
-    assert [rates.allows("a", 3, 0.0) for _ in range(5)] == [True] * 3 + [False] * 2
-    assert rates.allows("b", 3, 0.0)
-    assert [rates.allows("a", 3, 0.4) for _ in range(2)] == [True, False]
-    assert [rates.allows("a", 3, 60.0) for _ in range(4)] == [True] * 3 + [False]
+    rates = SourceRates(3)
+    assert may_come(rates, "a", 0.0, 9, 9, 9, 9, 9) == [ALLOWED] * 3 + [TOO_MANY] * 2
+    assert may_come(rates, "b", 0.0, 9) == [ALLOWED]
+    assert may_come(rates, "a", 0.4, 9, 9) == [ALLOWED, TOO_MANY]
+    assert may_come(rates, "a", 60.0, 9, 9, 9, 9) == [ALLOWED] * 3 + [TOO_MANY]
+
+
+def test_source_sends_a_seconds_bytes_at_once_and_then_at_its_rate() -> None:
+    rates = SourceRates(bytes_per_s=1000)
+    assert may_come(rates, "a", 0.0, 600, 600, 1) == [ALLOWED, ALLOWED, TOO_MUCH]
+    assert may_come(rates, "b", 0.0, 1) == [ALLOWED]
+    assert may_come(rates, "a", 0.1, 1) == [TOO_MUCH]  # 100 bytes of its debt are left
+    assert may_come(rates, "a", 0.3, 1, 1000, 1) == [ALLOWED, ALLOWED, TOO_MUCH]
+
+
+def test_datagram_larger_than_a_seconds_bytes_comes_as_often_as_the_rate_allows() -> None:
+    rates = SourceRates(bytes_per_s=1000)
+    came = [second for second in range(20) if rates.take("a", 5000, float(second)) == ALLOWED]
+    assert came == [0, 5, 10, 15]
+
+
+def test_both_rates_hold_and_what_is_dropped_counts_for_neither() -> None:
+    rates = SourceRates(2, 100)
+    assert may_come(rates, "a", 0.0, 100, 100) == [ALLOWED, TOO_MUCH]
+    assert may_come(rates, "a", 0.5, 1, 1) == [ALLOWED, ALLOWED]
+    assert may_come(rates, "a", 0.5, 1) == [TOO_MANY]
 
 
 def test_sources_are_forgotten_when_they_are_too_many() -> None:
-    rates = SourceRates()
+    rates = SourceRates(1)
     for number in range(200_000):
-        assert rates.allows(str(number), 1, number / 1000.0)
+        assert rates.take(str(number), 9, number / 1000.0) == ALLOWED
     assert len(rates._left) <= 65536

@@ -31,7 +31,7 @@ _HTTP_LISTENER_KEYS: Final = ("merge_slashes",)
 # Of a pool whose connections begin with a PROXY header: they are not kept.
 _KEPT_CONNECTION_KEYS: Final = ("max_idle", "idle_timeout", "max_requests")
 _CONNECTION_KEYS: Final = ("tls", "timeouts", "backlog")
-_UDP_LIMITS: Final = ("sessions", "amplification", "datagrams_per_s")
+_UDP_LIMITS: Final = ("sessions", "amplification", "datagrams_per_s", "datagram_bytes_per_s")
 _RELAYED: Final[dict[Spoken, str]] = {
     "tcp": "bytes of tcp:// endpoints are relayed unread",
     "udp": "datagrams of udp:// endpoints are relayed unread",

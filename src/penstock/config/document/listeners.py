@@ -206,6 +206,11 @@ class Limits(Section):
         _LIMITS.datagrams_per_s,
         "Datagrams a second from one source address, at each worker. 0: no limit.",
     )
+    datagram_bytes_per_s: Size = setting(
+        _LIMITS.datagram_bytes_per_s,
+        "Bytes a second in datagrams from one source address, at each worker, without their heads. "
+        "0: no limit.",
+    )
 
 
 class Http2(Section):

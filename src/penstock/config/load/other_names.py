@@ -51,6 +51,7 @@ OURS: Final[dict[str, str]] = {
     "max_conns": "max_in_flight",
     "max_fails": "consecutive_failures",
     "max_parallel_requests": "max_in_flight",
+    "max_sessions": "max_in_flight",
     "maxconn": "max_in_flight",
     "maxqueue": "queue",
     "metrics": "admin",

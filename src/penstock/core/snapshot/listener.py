@@ -39,7 +39,7 @@ class ListenerTimeouts(Data, frozen=True):
 class Limits(Data, frozen=True):
     """What a client may send. 0 means no limit, except for the header limits.
 
-    ``body_rate``: bytes a second, at least, of a request body. The last three are of UDP.
+    ``body_rate``: bytes a second, at least, of a request body. The last four are of UDP.
     """
 
     header_bytes: int = 32 * 1024
@@ -55,6 +55,7 @@ class Limits(Data, frozen=True):
     # 0: any number. As QUIC has it (RFC 9000, 8.1).
     amplification: float = 3.0
     datagrams_per_s: int = 0  # of one source address, at each worker
+    datagram_bytes_per_s: int = 0  # likewise, without heads
 
 
 class Http2(Data, frozen=True):

@@ -48,6 +48,7 @@ class ClientSettings:
         self.sessions: int = limits.sessions
         self.amplification: float = limits.amplification
         self.datagrams_per_s: int = limits.datagrams_per_s
+        self.datagram_bytes_per_s: int = limits.datagram_bytes_per_s
         self.requests: int = limits.requests_per_connection
         self.http2: bool = spec.http2.enabled
         self.http2_limits: Limits = Limits(spec.http2.connection_bytes)

@@ -17,6 +17,8 @@ from penstock.dataplane.io.system import Socket
 from penstock.dataplane.tunnel.outlets import FAILED, FULL, SENT, TOO_BIG
 from penstock.dataplane.tunnel.session import Session, SessionClient
 from penstock.dataplane.tunnel.session_table import (
+    ALLOWED,
+    TOO_MANY,
     SessionRules,
     SessionTable,
     SourceRates,
@@ -36,6 +38,7 @@ _AT_ONCE: Final = 64
 _STOPPING_IDLE_S: Final = 1.0
 _DENIED: Final = W_DATAGRAM_DROPS + DATAGRAM_DROPS.index("denied")
 _RATE: Final = W_DATAGRAM_DROPS + DATAGRAM_DROPS.index("rate")
+_BYTE_RATE: Final = W_DATAGRAM_DROPS + DATAGRAM_DROPS.index("byte_rate")
 _STOPPING: Final = W_DATAGRAM_DROPS + DATAGRAM_DROPS.index("stopping")
 _PROXY_MISSING: Final = W_DATAGRAM_DROPS + DATAGRAM_DROPS.index("proxy_missing")
 _PROXY_BAD: Final = W_DATAGRAM_DROPS + DATAGRAM_DROPS.index("proxy_bad")
@@ -54,7 +57,6 @@ class DatagramListener(ListeningSocket, SessionFront):
         self.exchanges: dict[Any, UdpExchange] = {}
         self._table: SessionTable = SessionTable(1, self.on_expired, self.on_evicted)
         self._rates: SourceRates = SourceRates()
-        self._rate: int = 0
         self._headed: bool = False  # each datagram begins with a PROXY header
         self._trusted: dict[str, bool] = {}
         self._tells_destinations: bool = tells_destinations(sock)
@@ -63,7 +65,7 @@ class DatagramListener(ListeningSocket, SessionFront):
 
     def configure(self, settings: ClientSettings, tls: ssl.SSLContext | None) -> None:
         self.settings = settings
-        self._rate = settings.datagrams_per_s
+        self._rates = SourceRates(settings.datagrams_per_s, settings.datagram_bytes_per_s)
         self._headed = settings.reads_proxy_headers and settings.proxy_header_each
         self._trusted = {}
         # The kernel spreads sources evenly over the workers' sockets.
@@ -129,7 +131,7 @@ class DatagramListener(ListeningSocket, SessionFront):
             session = None if self._headed else sessions.get(key)
             if session is None:
                 self._first(key, address, control, view[:size])
-            elif not self._rate or self._may_come(session.client.host):
+            elif not self._rates.bounded or self._may_come(session.client.host, size):
                 session.take(view[:size], size)
 
     def on_crash(self) -> None:
@@ -137,11 +139,12 @@ class DatagramListener(ListeningSocket, SessionFront):
         if exchange is not None:
             exchange.on_crash()
 
-    def _may_come(self, host: str) -> bool:
+    def _may_come(self, host: str, size: int) -> bool:
         """Whether its source has not sent too much; counts one more datagram of it."""
-        if self._rates.allows(host, self._rate, self.context.env.now):
+        taken = self._rates.take(host, size, self.context.env.now)
+        if taken == ALLOWED:
             return True
-        self.context.counters.values[_RATE] += 1
+        self.context.counters.values[_RATE if taken == TOO_MANY else _BYTE_RATE] += 1
         return False
 
     def _first(
@@ -159,7 +162,7 @@ class DatagramListener(ListeningSocket, SessionFront):
             data = data[header_bytes:]
             if client.told is not None and self._headed:
                 key = (key, client.host, client.port)
-        if self._rate and not self._may_come(client.host):
+        if self._rates.bounded and not self._may_come(client.host, len(data)):
             return
         self._served = key
         session = self.sessions.get(key)

@@ -203,6 +203,7 @@ class UdpExchange(AttemptOwner, SessionOwner):
         elif self.context.env.now < self.refused_until:
             self.session.drop(self._dropped_for)
         else:
+            self.session.hand_on(len(data))
             self.front.reopen(self.session, data)
 
     def on_first_reply(self) -> None:
@@ -241,11 +242,15 @@ class UdpExchange(AttemptOwner, SessionOwner):
         dispatch = self.dispatch
         if dispatch is not None and dispatch.attempt is not None:
             self._failed(dispatch.attempt, strerror(number), data)
+        elif data:
+            self.session.drop(_UNREACHABLE)
 
     def _failed(self, attempt: Attempt, reason: str, data: bytes) -> None:
         """The endpoint is not there. ``data``, of which that was told, goes to another."""
         dispatch = self.dispatch
         if dispatch is None or attempt.is_settled():
+            if data:
+                self.session.drop(_UNREACHABLE)
             return
         context = self.context
         self.session.detach()
@@ -337,6 +342,7 @@ class UdpExchange(AttemptOwner, SessionOwner):
         if self.ended >= 0:
             return
         self.ended = how
+        self._drop_held(_NO_ENDPOINT)  # it waited in vain
         context = self.context
         now = context.env.now
         context.sessions -= 1

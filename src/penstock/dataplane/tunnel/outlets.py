@@ -22,6 +22,7 @@ from penstock.dataplane.io.loop import BROKEN, EXHAUSTED, READABLE, Loop, Pollab
 from penstock.dataplane.io.system import Socket
 
 _LATE: Final = W_DATAGRAM_DROPS + DATAGRAM_DROPS.index("late")
+_UNREACHABLE: Final = W_DATAGRAM_DROPS + DATAGRAM_DROPS.index("unreachable")
 _TRIM_S: Final = 5.0  # between two looks for sockets that nobody uses
 # How sending went.
 SENT: Final = 0
@@ -118,6 +119,8 @@ class Outlet(Pollable):
             if user is not None:
                 self._served = user
                 user.on_unreachable(number, data)
+            else:  # what was sent before its session ended or moved
+                self._outlets.values[_UNREACHABLE] += 1
 
     def close(self) -> None:
         self._outlets.loop.remove(self)

@@ -200,8 +200,11 @@ class Session(OutletUser):
             self.drop(_AMPLIFICATION)
             return
         how = self._front.reply(self, data)
+        if how == TOO_BIG:
+            self.drop(_TOO_BIG)
+            return
         if how != SENT:
-            self.drop(_TOO_BIG if how == TOO_BIG else _BUFFER_FULL)
+            self.drop(_BUFFER_FULL if how == FULL else _UNREACHABLE)
             return
         rules.replied(size, self._outlets.loop.env.now)
         values = self._values
@@ -216,10 +219,19 @@ class Session(OutletUser):
 
     def on_unreachable(self, number: int, data: bytes) -> None:
         whole = len(data) == self.last_sent
-        self._owner.on_unreachable(number, data[self._last_header_bytes :] if whole else b"")
+        again = data[self._last_header_bytes :] if whole else b""
+        if not again:  # only what came back whole can be sent once more
+            self.drop(_UNREACHABLE)
+        self._owner.on_unreachable(number, again)
 
     def on_crash(self) -> None:
         self._owner.on_crash()
+
+    def hand_on(self, size: int) -> None:
+        """What it took last is another session's."""
+        values = self._values
+        values[W_DATAGRAMS_FROM_CLIENTS] -= 1
+        values[W_BYTES_FROM_CLIENTS] -= size
 
     def drop(self, why: int) -> None:
         """A datagram of it is lost; ``why`` is the counter's number."""

@@ -8,6 +8,9 @@ from typing import Any, Final
 
 # Of IP and UDP: what a victim's line carries besides the payload, and a source's.
 HEADER_BYTES: Final = 28
+ALLOWED: Final = 0
+TOO_MANY: Final = 1  # datagrams
+TOO_MUCH: Final = 2  # bytes
 _MOST_SOURCES: Final = 65536  # whose rates are known at a time; clients choose them
 
 
@@ -134,30 +137,58 @@ class SessionTable:
         heappush(self._heap, (session.expires_at(), self._count, session))
 
 
+class _Allowance:
+    """What one source may still send, and when that was so."""
+
+    def __init__(self, datagrams: float, size: float, at: float) -> None:
+        self.datagrams: float = datagrams
+        self.bytes: float = size
+        self.at: float = at
+
+
 class SourceRates:
-    """How many datagrams each source address may send a second; a second's worth at once."""
+    """How much each source address may send a second: datagrams, and their bytes without heads. A
+    second's worth may come at once."""
 
-    def __init__(self) -> None:
-        self._left: dict[str, list[float]] = {}  # datagrams, and when there were so many
+    def __init__(self, datagrams_per_s: int = 0, bytes_per_s: int = 0) -> None:
+        """0: no limit."""
+        self.bounded: bool = datagrams_per_s > 0 or bytes_per_s > 0
+        self._datagrams_per_s: float = float(datagrams_per_s)
+        self._bytes_per_s: float = float(bytes_per_s)
+        self._left: dict[str, _Allowance] = {}
 
-    def allows(self, source: str, rate: int, now: float) -> bool:
-        """Whether one more may come; counts it then."""
-        known = self._left.get(source)
-        if known is None:
+    def take(self, source: str, size: int, now: float) -> int:
+        """Whether one more datagram may come, which is then counted: ALLOWED, TOO_MANY or
+        TOO_MUCH."""
+        left = self._left.get(source)
+        if left is None:
             if len(self._left) >= _MOST_SOURCES:
                 self.forget(now)
             if len(self._left) >= _MOST_SOURCES:
                 self._left.clear()  # rather let through too much than keep everybody out
-            self._left[source] = [rate - 1.0, now]
-            return True
-        left = min(known[0] + (now - known[1]) * rate, float(rate))
-        known[1] = now
-        if left < 1.0:
-            known[0] = left
-            return False
-        known[0] = left - 1.0
-        return True
+            left = _Allowance(self._datagrams_per_s, self._bytes_per_s, now)
+            self._left[source] = left
+        else:
+            gone_s = now - left.at
+            left.at = now
+            left.datagrams = min(
+                left.datagrams + gone_s * self._datagrams_per_s, self._datagrams_per_s
+            )
+            left.bytes = min(left.bytes + gone_s * self._bytes_per_s, self._bytes_per_s)
+        if self._datagrams_per_s > 0.0 and left.datagrams < 1.0:
+            return TOO_MANY
+        # One that is larger than what is left may come, and those after it wait for longer: else
+        # none would that is larger than a second's worth.
+        if self._bytes_per_s > 0.0 and left.bytes <= 0.0:
+            return TOO_MUCH
+        left.datagrams -= 1.0
+        left.bytes -= size
+        return ALLOWED
 
     def forget(self, now: float) -> None:
-        """Those who sent nothing for a second may send as much as anybody."""
-        self._left = {key: value for key, value in self._left.items() if now - value[1] < 1.0}
+        """Those who sent nothing for a second, and have no debt, may send as much as anybody."""
+        self._left = {
+            source: left
+            for source, left in self._left.items()
+            if now - left.at < 1.0 or left.bytes < 0.0
+        }
