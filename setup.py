@@ -52,7 +52,8 @@ class OptionalBuild(build_ext):
     def run(self) -> None:
         try:
             for library in self.extensions:
-                generate(library)
+                if library.name == LIBRARY:
+                    generate(library)
             super().run()
         except (Exception, SystemExit) as error:  # mypyc exits where it finds an error
             if os.environ.get("PENSTOCK_REQUIRE_COMPILED") == "1":
@@ -78,6 +79,8 @@ class OptionalBuild(build_ext):
         build_py = self.get_finalized_command("build_py")
         for extension in self.extensions:
             in_place, built = self._get_inplace_equivalent(build_py, extension)  # type: ignore[attr-defined]
+            if extension.optional and not os.path.exists(built):
+                continue
             self.copy_file(built, f"{in_place}.new", level=self.verbose)
             os.replace(f"{in_place}.new", in_place)
 
@@ -92,7 +95,11 @@ def extensions() -> list[Extension]:
     if not any(shutil.which(compiler) for compiler in (os.environ.get("CC", "cc"), "gcc", "clang")):
         print("penstock: no C compiler found, will run interpreted", file=sys.stderr)
         return []
-    return [Extension(LIBRARY, [])]
+    library = Extension(LIBRARY, [])
+    if not sys.platform.startswith("linux"):  # recvmmsg
+        return [library]
+    datagrams = Extension("penstock._datagrams", ["src/penstock/_datagrams.c"], optional=True)
+    return [library, datagrams]
 
 
 def generate(library: Extension) -> None:

@@ -88,6 +88,14 @@ class Process:
                 raise StartError(f"{self.name} does not answer:\n{self.last_words()}")
             time.sleep(_POLL_S)
 
+    def wait_until_echoing(self, port: int) -> None:
+        """Until a datagram comes back. Raises StartError."""
+        deadline = time.monotonic() + _START_S
+        while not _echoes(port):
+            if self._popen.poll() is not None or time.monotonic() > deadline:
+                raise StartError(f"{self.name} sends no datagram back:\n{self.last_words()}")
+            time.sleep(_POLL_S)
+
     def last_words(self) -> str:
         """The end of what it printed."""
         lines = self._log.read_text(errors="replace").splitlines()
@@ -166,6 +174,17 @@ def _answers(url: str) -> bool:
             return int(response.status) == 200
     except (OSError, http.client.HTTPException):
         return False
+
+
+def _echoes(port: int) -> bool:
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sock:
+        sock.settimeout(0.2)
+        try:
+            sock.sendto(b"ready?", ("127.0.0.1", port))
+            sock.recv(100)
+        except OSError:
+            return False
+    return True
 
 
 def _accepts(host: str, port: int) -> bool:

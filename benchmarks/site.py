@@ -36,7 +36,7 @@ class Site:
     connections: int = 1024  # clients at once
     # Of the endpoints' KV events, if they publish any; replayed at the port after each.
     kv_event_ports: tuple[int, ...] = ()
-    protocol: str = "http"  # or h2c, websocket, tcp
+    protocol: str = "http"  # or h2c, websocket, tcp, udp
     model: str = ""  # that the endpoints serve, where they are engines
 
     @property

@@ -48,6 +48,9 @@ class Balancer(ABC):
             environment=self.environment(),
         )
         try:
+            if site.protocol == "udp":
+                process.wait_until_echoing(site.port)
+                return process
             process.wait_until_listening(site.port)
             if site.protocol not in ("tcp", "h2c"):
                 process.wait_until_answering(f"{site.url}{HEALTH_PATH}")

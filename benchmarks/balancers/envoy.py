@@ -67,7 +67,29 @@ def _address(host: str, port: int) -> dict[str, Any]:
     return {"socket_address": {"address": host, "port_value": port}}
 
 
+def _udp_listener(site: Site) -> dict[str, Any]:
+    route = {"@type": f"{_EXTENSION}.filters.udp.udp_proxy.v3.Route", "cluster": "endpoints"}
+    proxy = {
+        "@type": f"{_EXTENSION}.filters.udp.udp_proxy.v3.UdpProxyConfig",
+        "stat_prefix": "clients",
+        "matcher": {"on_no_match": {"action": {"name": "route", "typed_config": route}}},
+        "idle_timeout": _FOREVER,
+    }
+    address = _address("127.0.0.1", site.port)
+    address["socket_address"]["protocol"] = "UDP"
+    return {
+        "name": "clients",
+        "address": address,
+        "udp_listener_config": {},
+        "listener_filters": [
+            {"name": "envoy.filters.udp_listener.udp_proxy", "typed_config": proxy}
+        ],
+    }
+
+
 def _listener(site: Site) -> dict[str, Any]:
+    if site.protocol == "udp":
+        return _udp_listener(site)
     chain: dict[str, Any] = {
         "filters": [
             {
@@ -147,7 +169,7 @@ def _cluster(site: Site) -> dict[str, Any]:
         "max_pending_requests": _NO_LIMIT,
         "max_requests": _NO_LIMIT,
     }
-    return {
+    cluster = {
         "name": "endpoints",
         "type": "STATIC",
         "connect_timeout": "5s",
@@ -181,3 +203,6 @@ def _cluster(site: Site) -> dict[str, Any]:
             }
         },
     }
+    if site.protocol == "udp":
+        del cluster["health_checks"], cluster["typed_extension_protocol_options"]
+    return cluster

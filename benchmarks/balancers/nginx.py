@@ -78,7 +78,7 @@ stream {{
         {endpoints}
     }}
     server {{
-        listen 127.0.0.1:{port} backlog={backlog};
+        listen 127.0.0.1:{port} {listen};
         proxy_pass endpoints;
         proxy_timeout {keep_alive}s;
         tcp_nodelay on;
@@ -94,7 +94,7 @@ class Nginx(Balancer):
         return ask(find("nginx"), "-v").rpartition("/")[2].split()[0]
 
     def configuration(self, site: Site) -> str:
-        if site.protocol == "tcp":
+        if site.protocol in ("tcp", "udp"):
             return _STREAM_CONFIGURATION.format(
                 user=user_line(),
                 directory=site.directory,
@@ -103,7 +103,7 @@ class Nginx(Balancer):
                 keep_alive=KEEP_ALIVE_S,
                 endpoints="\n        ".join([f"server {h}:{p};" for h, p in site.endpoints]),
                 port=site.port,
-                backlog=BACKLOG,
+                listen="udp" if site.protocol == "udp" else f"backlog={BACKLOG}",
             )
         tls = ""
         if site.certificate:

@@ -78,7 +78,7 @@ class Penstock(Balancer):
                 "certificate": str(site.certificate.certificate),
                 "key": str(site.certificate.key),
             }
-        if site.protocol == "tcp":
+        if site.protocol in ("tcp", "udp"):
             return self._relaying(site)
         pool = {
             "endpoints": [f"http://{host}:{port}" for host, port in site.endpoints],
@@ -98,9 +98,14 @@ class Penstock(Balancer):
         return json.dumps(document, indent=1)  # JSON is YAML
 
     def _relaying(self, site: Site) -> str:
+        scheme = site.protocol
+        listener: dict[str, Any] = {"address": f"127.0.0.1:{site.port}"}
+        if scheme == "tcp":
+            listener["backlog"] = BACKLOG
+        endpoints = [f"{scheme}://{host}:{port}" for host, port in site.endpoints]
         document = {
-            "listeners": {"clients": {"address": f"127.0.0.1:{site.port}", "backlog": BACKLOG}},
-            "pools": {"endpoints": {"endpoints": [f"tcp://{h}:{p}" for h, p in site.endpoints]}},
+            "listeners": {"clients": listener},
+            "pools": {"endpoints": {"endpoints": endpoints}},
             "admin": f"127.0.0.1:{site.admin_port}",
             "workers": self._workers or site.workers,
         }

@@ -8,6 +8,7 @@ from benchmarks.scenarios.relays import TcpMegabyte, TcpMessage, WebSocketMessag
 from benchmarks.scenarios.request import Request, TlsRequest
 from benchmarks.scenarios.scenario import Bench, Case, Sample, Scenario
 from benchmarks.scenarios.stream import StreamedChunk
+from benchmarks.scenarios.udp import UdpDatagram
 from benchmarks.scenarios.workers import Workers
 
 __all__ = ["Bench", "Case", "Sample", "Scenario", "all_scenarios"]
@@ -26,4 +27,5 @@ def all_scenarios() -> list[Scenario]:
         WebSocketMessage(),
         TcpMessage(),
         TcpMegabyte(),
+        UdpDatagram(),
     ]

@@ -26,8 +26,8 @@ class User(OutletUser):
         self.heard: list[bytes] = []
         self.unreachable: list[int] = []
 
-    def on_reply(self, data: memoryview, size: int) -> None:
-        self.heard.append(bytes(data))
+    def on_reply(self, data: bytes) -> None:
+        self.heard.append(data)
 
     def on_unreachable(self, number: int, data: bytes) -> None:
         self.unreachable.append(number)

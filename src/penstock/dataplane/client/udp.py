@@ -11,7 +11,8 @@ from penstock.dataplane.client.listener import ListeningSocket
 from penstock.dataplane.client.settings import ClientSettings
 from penstock.dataplane.context import Context
 from penstock.dataplane.exchange.udp import REFUSED_S, SessionFront, UdpExchange
-from penstock.dataplane.io.datagrams import CONTROL_BYTES, reply_control, tells_destinations
+from penstock.dataplane.io.datagram_reader import DatagramReader, reader_of
+from penstock.dataplane.io.datagrams import reply_control
 from penstock.dataplane.io.loop import READABLE, SWEEP_S
 from penstock.dataplane.io.system import Socket
 from penstock.dataplane.tunnel.outlets import FAILED, FULL, SENT, TOO_BIG
@@ -59,7 +60,7 @@ class DatagramListener(ListeningSocket, SessionFront):
         self._rates: SourceRates = SourceRates()
         self._headed: bool = False  # each datagram begins with a PROXY header
         self._trusted: dict[str, bool] = {}
-        self._tells_destinations: bool = tells_destinations(sock)
+        self._reader: DatagramReader = reader_of(sock, _AT_ONCE, context.outlets.buffer)
         self._listening: bool = False
         self._served: Any = None  # the key of the session that is served
 
@@ -111,28 +112,14 @@ class DatagramListener(ListeningSocket, SessionFront):
         self.on_readable()
 
     def on_readable(self) -> None:
-        outlets = self.context.outlets
-        view = outlets.view
         sessions = self.sessions
-        control: list[tuple[int, int, bytes]] = []
-        for _ in range(_AT_ONCE):
-            try:
-                if self._tells_destinations:
-                    size, control, _, address = self.sock.recvmsg_into(
-                        [outlets.buffer], CONTROL_BYTES
-                    )
-                    key = (address, control[0][2]) if control else address
-                else:
-                    size, address = self.sock.recvfrom_into(outlets.buffer)
-                    key = address
-            except OSError:  # none is left
-                return
+        for data, key in self._reader.read():
             self._served = key
             session = None if self._headed else sessions.get(key)
             if session is None:
-                self._first(key, address, control, view[:size])
-            elif not self._rates.bounded or self._may_come(session.client.host, size):
-                session.take(view[:size], size)
+                self._first(key, data)
+            elif not self._rates.bounded or self._may_come(session.client.host, len(data)):
+                session.take(data)
 
     def on_crash(self) -> None:
         exchange = self.exchanges.get(self._served)
@@ -147,12 +134,11 @@ class DatagramListener(ListeningSocket, SessionFront):
         self.context.counters.values[_RATE if taken == TOO_MANY else _BYTE_RATE] += 1
         return False
 
-    def _first(
-        self, key: Any, address: Any, control: list[tuple[int, int, bytes]], data: memoryview
-    ) -> None:
+    def _first(self, key: Any, data: bytes) -> None:
         """A datagram that says itself whose it is: the first of a session, or each of a proxy."""
         settings = self.settings
         assert settings is not None
+        address, asked = self._reader.source_of(key)
         host = self.context.addresses.shared(address[0].removeprefix("::ffff:"))
         client = SessionClient(host, address)
         if settings.reads_proxy_headers:
@@ -167,12 +153,12 @@ class DatagramListener(ListeningSocket, SessionFront):
         self._served = key
         session = self.sessions.get(key)
         if session is not None:
-            session.take(data, len(data))
+            session.take(data)
         elif not settings.admits_all and not self._admits(host, client.host):
             self.context.counters.bump(W_REFUSED_ADDRESS)
             self.context.counters.values[_DENIED] += 1
         else:
-            client.control = reply_control(control)
+            client.control = reply_control(asked)
             self._open(key, client, data)
 
     def _admits(self, peer: str, host: str) -> bool:
@@ -181,7 +167,7 @@ class DatagramListener(ListeningSocket, SessionFront):
         assert settings is not None
         return settings.admits(peer) and (host == peer or settings.admits(host))
 
-    def _read_header(self, client: SessionClient, data: memoryview) -> int:
+    def _read_header(self, client: SessionClient, data: bytes) -> int:
         """The bytes of the PROXY header that a datagram begins with, which says who the client is.
         -1: it is dropped.
 
@@ -202,7 +188,7 @@ class DatagramListener(ListeningSocket, SessionFront):
                 return 0
             values[_PROXY_UNTRUSTED] += 1
             return -1
-        reading = read_proxy_datagram(bytes(data[:MAX_V2_BYTES]))
+        reading = read_proxy_datagram(data[:MAX_V2_BYTES])
         header = reading.header
         if header is not None:
             if header.command == PROXY and header.transport == UDP:
@@ -215,7 +201,7 @@ class DatagramListener(ListeningSocket, SessionFront):
         values[_PROXY_MISSING if reading.outcome == ABSENT else _PROXY_BAD] += 1
         return -1
 
-    def _open(self, key: Any, client: SessionClient, data: memoryview) -> None:
+    def _open(self, key: Any, client: SessionClient, data: bytes) -> None:
         settings = self.settings
         context = self.context
         assert settings is not None
@@ -227,11 +213,11 @@ class DatagramListener(ListeningSocket, SessionFront):
         self.sessions[key] = exchange.session
         self.exchanges[key] = exchange
         self._table.add(rules)
-        exchange.start(data, len(data))
+        exchange.start(data)
 
     # --- to clients (SessionFront) ----------------------------------------------------------
 
-    def reply(self, session: Session, data: memoryview) -> int:
+    def reply(self, session: Session, data: bytes) -> int:
         client = session.client
         try:
             if client.control:
@@ -253,7 +239,7 @@ class DatagramListener(ListeningSocket, SessionFront):
         if self.sessions.get(key) is session:
             self._forget(key)
 
-    def reopen(self, session: Session, data: memoryview) -> None:
+    def reopen(self, session: Session, data: bytes) -> None:
         key = session.rules.key
         self._forget(key)
         self._open(key, session.client, data)

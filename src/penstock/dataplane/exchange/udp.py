@@ -75,7 +75,7 @@ class SessionFront(DatagramFront):
         """It is over: the next datagram opens another."""
         raise NotImplementedError
 
-    def reopen(self, session: Session, data: memoryview) -> None:
+    def reopen(self, session: Session, data: bytes) -> None:
         """It was refused a while ago: begin anew with this datagram."""
         raise NotImplementedError
 
@@ -115,7 +115,7 @@ class UdpExchange(AttemptOwner, SessionOwner):
 
     # --- route, admit, eligible, pick, ticket (Dispatch) -------------------------------------
 
-    def start(self, data: memoryview, size: int) -> None:
+    def start(self, data: bytes) -> None:
         """Choose an endpoint for the first datagram, or turn the client away."""
         context = self.context
         context.sessions += 1
@@ -125,11 +125,11 @@ class UdpExchange(AttemptOwner, SessionOwner):
             pool = self.plan.choose(context.env.random())
             self.session.rules.idle_s = pool.spec.timeouts.session_idle_s
             self._held = []
-            self.session.take(data, size)  # which holds it
+            self.session.take(data)  # which holds it
             self._dispatch(pool)
             return
         context.counters.bump(W_UNROUTED)
-        self.session.take(data, size)
+        self.session.take(data)
         self._refuse("no route is for this session", _NO_ROUTE)
 
     def _dispatch(self, pool: LivePool) -> None:
@@ -194,10 +194,10 @@ class UdpExchange(AttemptOwner, SessionOwner):
 
     # --- relay ------------------------------------------------------------------------------
 
-    def on_unattached(self, data: memoryview) -> None:
+    def on_unattached(self, data: bytes) -> None:
         if self.ended < 0:
             if len(self._held) < _MOST_HELD:
-                self._held.append(bytes(data))
+                self._held.append(data)
             else:
                 self.session.drop(_QUEUE_FULL)
         elif self.context.env.now < self.refused_until:
@@ -218,7 +218,7 @@ class UdpExchange(AttemptOwner, SessionOwner):
             self.first_reply_at = now
             dispatch.pool.counters.record(_FIRST_BYTE, now - self.began)
 
-    def on_endpoint_down(self, data: memoryview | bytes) -> None:
+    def on_endpoint_down(self, data: bytes) -> None:
         dispatch = self.dispatch
         attempt = dispatch.attempt if dispatch is not None else None
         if dispatch is None or attempt is None:
@@ -231,7 +231,7 @@ class UdpExchange(AttemptOwner, SessionOwner):
         self.session.detach()
         attempt.settle(ABANDONED, context.env.now)
         self._leave(dispatch)
-        self._held = [bytes(data)]
+        self._held = [data]
         self.plan = context.planner.plan_connection(self.listener, self.host, "")
         if self.plan.route is None:
             self._refuse("no route is for this session any more", _NO_ROUTE)

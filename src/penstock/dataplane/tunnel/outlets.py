@@ -11,6 +11,7 @@ from typing import Any, Final
 from mypy_extensions import mypyc_attr
 
 from penstock.dataplane.board.layout import DATAGRAM_DROPS, W_DATAGRAM_DROPS
+from penstock.dataplane.io.datagram_reader import DatagramReader, reader_of
 from penstock.dataplane.io.datagrams import (
     MAX_DATAGRAM_BYTES,
     OUTLET_ROOM_BYTES,
@@ -38,7 +39,7 @@ _FULL: Final = EXHAUSTED | {errno.EAGAIN}
 class OutletUser:
     """A session as its outlet sees it."""
 
-    def on_reply(self, data: memoryview, size: int) -> None:
+    def on_reply(self, data: bytes) -> None:
         """Its endpoint sent a datagram."""
         raise NotImplementedError
 
@@ -60,11 +61,12 @@ class Outlet(Pollable):
         self.sock: Socket = sock
         self.error: int = 0  # of the last failure to send
         self.unused_since: float = 0.0
-        self.users: dict[Any, OutletUser] = {}
+        self.users: dict[Any, OutletUser] = {}  # by the key of their endpoint's datagrams
+        self._reader: DatagramReader = reader_of(sock, 1, outlets.buffer)
         self._outlets: Outlets = outlets
         self._served: OutletUser | None = None
 
-    def send(self, data: memoryview | bytes, address: Any) -> int:
+    def send(self, data: bytes, address: Any) -> int:
         """How it went: SENT, FULL, TOO_BIG, FAILED or MOVED.
 
         What fails may be the fault of what was sent before, to another endpoint: the kernel tells
@@ -81,11 +83,23 @@ class Outlet(Pollable):
                 if number == errno.EMSGSIZE:
                     return TOO_BIG
                 self.error = number
-            user = self.users.get(address)
+            user = self.user_of(address)
             self._take_errors()
-            if self.users.get(address) is not user:
+            if self.user_of(address) is not user:
                 return MOVED  # it was about this one, which was told
         return FAILED
+
+    def user_of(self, address: Any) -> OutletUser | None:
+        """The session of that endpoint."""
+        return self.users.get(self._reader.key_of(address))
+
+    def add(self, address: Any, user: OutletUser) -> None:
+        """A session of an endpoint that has none here."""
+        self.users[self._reader.key_of(address)] = user
+
+    def remove(self, address: Any) -> bool:
+        """It has left, or had before."""
+        return self.users.pop(self._reader.key_of(address), None) is not None
 
     def on_ready(self, events: int) -> None:
         if events & BROKEN:
@@ -94,17 +108,13 @@ class Outlet(Pollable):
 
     def on_readable(self) -> None:
         # One at a time: seldom is there another, and to see that costs as much as a further event.
-        outlets = self._outlets
-        try:
-            size, address = self.sock.recvfrom_into(outlets.buffer)
-        except OSError:  # nothing, or an error that the queue has told of
-            return
-        user = self.users.get(address)
-        if user is None:
-            outlets.values[_LATE] += 1
-            return
-        self._served = user
-        user.on_reply(outlets.view[:size], size)
+        for data, key in self._reader.read():
+            user = self.users.get(key)
+            if user is None:
+                self._outlets.values[_LATE] += 1
+                return
+            self._served = user
+            user.on_reply(data)
 
     def on_crash(self) -> None:
         user = self._served
@@ -115,7 +125,7 @@ class Outlet(Pollable):
     def _take_errors(self) -> None:
         while (found := queued_error(self.sock)) is not None:
             address, number, data = found
-            user = self.users.get(address)
+            user = self.user_of(address)
             if user is not None:
                 self._served = user
                 user.on_unreachable(number, data)
@@ -147,7 +157,6 @@ class Outlets:
         self.loop: Loop = loop
         self.values: list[int] = values  # the worker's counters
         self.buffer: bytearray = bytearray(MAX_DATAGRAM_BYTES)
-        self.view: memoryview = memoryview(self.buffer)
         self._max_descriptors: int = max_descriptors
         self._open: dict[int, list[Outlet | None]] = {}  # by family
         self._slots: dict[int, dict[Any, _Slots]] = {}
@@ -171,13 +180,13 @@ class Outlets:
                 if outlet is not None:
                     slots.freed.popleft()
         if outlet is not None:
-            outlet.users[address] = user
+            outlet.add(address, user)
         return outlet
 
     def release(self, outlet: Outlet, family: int, address: Any, quiet_s: float) -> None:
         """The session is over; its place stays empty for ``quiet_s``."""
         now = self.loop.env.now
-        if outlet.users.pop(address, None) is None:
+        if not outlet.remove(address):
             return
         outlet.unused_since = now
         self._slots[family][address].freed.append((now + quiet_s, outlet.index))

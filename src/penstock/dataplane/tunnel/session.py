@@ -37,7 +37,7 @@ _TOO_BIG: Final = W_DATAGRAM_DROPS + DATAGRAM_DROPS.index("too_big")
 class DatagramFront:
     """Where clients' datagrams come from, and replies go: a listener."""
 
-    def reply(self, session: "Session", data: memoryview) -> int:
+    def reply(self, session: "Session", data: bytes) -> int:
         """Send to its client; how it went, as ``tunnel.outlets`` has it."""
         raise NotImplementedError
 
@@ -46,11 +46,11 @@ class DatagramFront:
 class SessionOwner:
     """Whose session it is: an exchange."""
 
-    def on_endpoint_down(self, data: memoryview | bytes) -> None:
+    def on_endpoint_down(self, data: bytes) -> None:
         """A datagram is for an endpoint that is dead: choose another."""
         raise NotImplementedError
 
-    def on_unattached(self, data: memoryview) -> None:
+    def on_unattached(self, data: bytes) -> None:
         """A datagram came while there is no endpoint."""
         raise NotImplementedError
 
@@ -152,8 +152,9 @@ class Session(OutletUser):
         """Whether there is an endpoint."""
         return self._outlet is not None
 
-    def take(self, data: memoryview, size: int) -> None:
+    def take(self, data: bytes) -> None:
         """The client sent a datagram."""
+        size = len(data)
         rules = self.rules
         values = self._values
         values[W_DATAGRAMS_FROM_CLIENTS] += 1
@@ -167,7 +168,7 @@ class Session(OutletUser):
         else:
             self.send(data)
 
-    def send(self, data: memoryview | bytes) -> None:
+    def send(self, data: bytes) -> None:
         """To the endpoint."""
         outlet = self._outlet
         tally = self._tally
@@ -175,7 +176,7 @@ class Session(OutletUser):
             self.drop(_UNREACHABLE)  # no endpoint is left that could be tried
             return
         header = self._header
-        whole = header + bytes(data) if header else data
+        whole = header + data if header else data
         size = len(whole)
         self.last_sent = size
         self._last_header_bytes = len(header)
@@ -192,9 +193,10 @@ class Session(OutletUser):
         elif how == TOO_BIG:
             self.drop(_TOO_BIG)
         else:
-            self._owner.on_unreachable(outlet.error, bytes(data))
+            self._owner.on_unreachable(outlet.error, data)
 
-    def on_reply(self, data: memoryview, size: int) -> None:
+    def on_reply(self, data: bytes) -> None:
+        size = len(data)
         rules = self.rules
         if rules.bounded and not rules.may_send(size):
             self.drop(_AMPLIFICATION)
