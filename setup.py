@@ -22,6 +22,8 @@ INTERPRETED = (
 )
 GROUP = "penstock"
 LIBRARY = f"{GROUP}__mypyc"  # as mypyc names it, and ``penstock._form`` looks for it
+# Written in C, and not needed: see docs/adr/datagrams-in-batches.md.
+DATAGRAMS = "penstock._datagrams"
 GENERATED = Path("build")
 HOT_LAYERS = ("core", "wire", "dataplane", "sim/kernel")
 # The model of an inference engine: every emulated token passes through it.
@@ -52,7 +54,7 @@ class OptionalBuild(build_ext):
     def run(self) -> None:
         try:
             for library in self.extensions:
-                if library.name == LIBRARY:
+                if library.name != DATAGRAMS:
                     generate(library)
             super().run()
         except (Exception, SystemExit) as error:  # mypyc exits where it finds an error
@@ -98,7 +100,7 @@ def extensions() -> list[Extension]:
     library = Extension(LIBRARY, [])
     if not sys.platform.startswith("linux"):  # recvmmsg
         return [library]
-    datagrams = Extension("penstock._datagrams", ["src/penstock/_datagrams.c"], optional=True)
+    datagrams = Extension(DATAGRAMS, ["src/penstock/_datagrams.c"], optional=True)
     return [library, datagrams]
 
 

@@ -115,3 +115,15 @@ def test_what_mypyc_refuses_is_installed_as_source(
     build.run()
     assert build.extensions == []
     assert "not compiled, will run interpreted: no such type" in capsys.readouterr().err
+
+
+def test_module_written_in_c_is_none_of_mypycs(monkeypatch: pytest.MonkeyPatch) -> None:
+    given: list[str] = []
+    monkeypatch.setitem(
+        OptionalBuild.run.__globals__, "generate", lambda library: given.append(library.name)
+    )
+    monkeypatch.setattr(SETUP["build_ext"], "run", lambda _: None)
+    build = Build(Compiler(), [])
+    build.extensions.append(Extension(SETUP["DATAGRAMS"], ["a.c"], optional=True))
+    build.run()
+    assert given == ["library"]
