@@ -12,7 +12,7 @@ from penstock.control.endpoint_contexts import EndpointContexts
 from penstock.control.endpoints.check_target import CheckResult, CheckTarget
 from penstock.control.endpoints.connecting import Connector
 from penstock.control.endpoints.grpc_check import GrpcCheck
-from penstock.core.snapshot import Endpoint, EndpointTls, HealthCheck
+from penstock.core.snapshot import Endpoint, EndpointTls
 from penstock.core.snapshot.address import host_field
 from penstock.dataplane.endpoint.proxy_preface import PROXY_VERSIONS, proxy_preface
 from penstock.wire.chunked import ChunkedReader
