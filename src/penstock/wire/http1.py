@@ -150,6 +150,11 @@ class ResponseHead:
         self.request_id: bytes = b""  # its own X-Request-ID, once it was rewritten
 
 
+def all_values(fields: list[Field], name: bytes) -> bytes:
+    """All values of a field that is a list, as one, by its lower-case name; b"" without any."""
+    return b", ".join([value for lower, _, value in fields if lower == name])
+
+
 def hops_left(head: RequestHead) -> int:
     """What Max-Forwards allows: 0 for a request that ends here, -1 where it sets no bound.
 

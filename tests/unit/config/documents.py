@@ -24,6 +24,7 @@ shutdown_deadline: 1m30s
 request_log: ./requests.log
 prompt_memory: 64MiB
 via: edge
+error_pages: {statuses: 4xx, files: page.html, text: lost}
 admin:
   address: 0.0.0.0:9901
   token: an-admin-token-of-some-length
@@ -105,6 +106,7 @@ routes:
       - *headers
     response_headers:
       add: {X-Out: 1}
+    error_pages: [{statuses: [500, 5xx], text: broken, replace_endpoint_answers: true}]
   - name: old
     match: {path_regex: "/old/.*"}
     redirect: {status: 301, scheme: https, host: new.example.com, port: 8443, path: /moved}
@@ -172,6 +174,7 @@ pools:
     host_header: endpoint
     request_headers: {set: {X-In: "1"}}
     response_headers: {remove: Server}
+    error_pages: {statuses: 503, files: [page.json, page.html]}
     timeouts: {connect: 1s, first_byte: 2m, stream_idle: 3m, request: 4m}
     retry:
       attempts: 2

@@ -47,6 +47,8 @@ def full(tmp_path: Path) -> Configured:
     server.private_key_pem.write_to_path(tmp_path / "server.key")
     for pem in server.cert_chain_pems:
         pem.write_to_path(tmp_path / "server.pem", append=True)
+    (tmp_path / "page.html").write_text("<p>lost</p>")
+    (tmp_path / "page.json").write_text("{}")
     return load(FULL, tmp_path)
 
 

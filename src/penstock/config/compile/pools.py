@@ -4,6 +4,7 @@ from pathlib import Path
 from typing import Final
 
 from penstock.config.compile.certificates import check_authorities, check_certificate
+from penstock.config.compile.error_pages import compile_error_pages
 from penstock.config.compile.protocols import (
     check_health_check,
     check_proxy_preface,
@@ -125,6 +126,7 @@ def _compile_pool(name: str, pool: Pool, at: Location, findings: Findings) -> sn
         drain=plain(snapshot.Drain, pool.drain),
         request_headers=compiled_edits(pool.request_headers),
         response_headers=compiled_edits(pool.response_headers),
+        error_pages=compile_error_pages(pool.error_pages, (*at, "error_pages"), findings),
         timeouts=pool.timeouts.compiled(pool.kind),
         retry=pool.retry.compiled(pool.kind),
         health_check=pool.health_check.compiled() if pool.health_check else None,

@@ -26,6 +26,7 @@ _HTTP_POOL_KEYS: Final = (
     "host_header",
     "request_headers",
     "response_headers",
+    "error_pages",
 )
 _HTTP_LISTENER_KEYS: Final = ("merge_slashes",)
 # Of a pool whose connections begin with a PROXY header: they are not kept.
@@ -350,6 +351,7 @@ def _check_connection_route(
         "rewrite": route.rewrite,
         "request_headers": route.request_headers,
         "response_headers": route.response_headers,
+        "error_pages": route.error_pages,
     }
     for key, change in changes.items():
         if change:

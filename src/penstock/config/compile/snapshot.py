@@ -9,8 +9,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
+from msgspec.structs import replace
+
 from penstock.config.compile.conflicts import check_addresses, check_endpoints, check_file
 from penstock.config.compile.cores import usable_cores
+from penstock.config.compile.error_pages import compile_error_pages
 from penstock.config.compile.listener_tls import compile_certificates, compile_listener_tls
 from penstock.config.compile.own_modules import look_up_beside
 from penstock.config.compile.pools import compile_pools
@@ -116,6 +119,7 @@ def compile_document(loaded: Loaded, source: Path | None) -> Configured:
     listeners = _compile_listeners(document, pools, findings)
     routes = _compile_routes(document, listeners, pools, findings)
     doubt_shared_cookies(pools, routes, findings)
+    pages = compile_error_pages(document.error_pages, ("error_pages",), findings)
     admin = _compile_admin(document, findings)
     _check_conflicts(document, listeners, pools, findings)
     findings.raise_if_any()
@@ -128,6 +132,7 @@ def compile_document(loaded: Loaded, source: Path | None) -> Configured:
             pools=tuple(pools.values()),
             request_log=snapshot.RequestLog(log.target, log.path and str(findings.path(log.path))),
             prompt_bytes=document.prompt_memory,
+            error_pages=pages,
             via=document.via,
         ),
         workers=document.workers or usable_cores(),
@@ -319,7 +324,10 @@ def _given_routes(
     compiled: list[snapshot.Route] = []
     for index, route in enumerate(routes):
         at: Location = ("routes", index)
-        built = route.compiled(f"route-{index + 1}")
+        built = replace(
+            route.compiled(f"route-{index + 1}"),
+            error_pages=compile_error_pages(route.error_pages, (*at, "error_pages"), findings),
+        )
         if names.setdefault(built.name, index) != index:
             findings.wrong(at, f"another route is called {built.name!r}")
         if everything:

@@ -9,6 +9,7 @@ from typing import Annotated, Any, Final, Literal
 from pydantic import AfterValidator, BeforeValidator, PlainSerializer, PlainValidator, SecretStr
 
 from penstock.config.document.choice import Policy
+from penstock.config.document.error_pages import ErrorPages
 from penstock.config.document.health import HealthCheckOrOff
 from penstock.config.document.listeners import Listener
 from penstock.config.document.pools import Endpoints, Pool
@@ -145,6 +146,12 @@ class Document(Section):
         snapshot.MOST_PROMPT_BYTES,
         "Most memory, in each worker, for bodies that pools of `kind: llm` read whole. "
         "Further bodies pass unread, or are refused with 503 where `malformed` is `refuse`.",
+    )
+    error_pages: ErrorPages = setting(
+        (),
+        "Pages in place of errors, also of requests that no route takes. Not in pools of kind "
+        "`llm`, whose clients read errors in their API's form, unless the pool or the route has "
+        "its own.",
     )
     via: Token = setting("penstock", "The name used in `Via` headers.")
 

@@ -8,6 +8,7 @@ from pydantic import BeforeValidator, Field, PlainValidator, model_validator
 from penstock.config.document.check_bytes import CheckBytes
 from penstock.config.document.choice import Policy
 from penstock.config.document.engines import EngineOrOff, KvEvents
+from penstock.config.document.error_pages import ErrorPages
 from penstock.config.document.grpc_status import GrpcStatus
 from penstock.config.document.headers import EditedName, Edits
 from penstock.config.document.health import (
@@ -534,6 +535,9 @@ class Pool(Section):
     )
     request_headers: Edits = setting((), "Change headers on the way to the endpoint.")
     response_headers: Edits = setting((), "Change headers on the way to the client.")
+    error_pages: ErrorPages = setting(
+        (), "Pages in place of errors; they go before those of the whole configuration."
+    )
     timeouts: PoolTimeouts = setting(PoolTimeouts(), "How long an endpoint may take.")
     retry: Annotated[Retry, BeforeValidator(_retry, json_schema_input_type=str | Retry)] = setting(
         Retry(), "When a failed request is retried."

@@ -5,6 +5,7 @@ from typing import Annotated, Any, Final, Literal
 from msgspec.structs import replace
 from pydantic import BeforeValidator, Field, model_validator
 
+from penstock.config.document.error_pages import ErrorPages
 from penstock.config.document.headers import Edits, compiled_edits
 from penstock.config.document.listeners import ServerName, parse_server_name
 from penstock.config.document.section import Section, plain, required, setting
@@ -276,6 +277,9 @@ class Route(Section):
     )
     request_headers: Edits = setting((), "Change headers on the way to the endpoint.")
     response_headers: Edits = setting((), "Change headers on the way to the client.")
+    error_pages: ErrorPages = setting(
+        (), "Pages in place of errors; they go before those of its pools."
+    )
 
     @model_validator(mode="after")
     def _consistent(self) -> "Route":
@@ -299,6 +303,8 @@ class Route(Section):
             raise ValueError("`mirror` needs a `pool` or `pools` beside it")
         if self.grpc_service is not None:
             self._check_service(self.grpc_service)
+        if self.error_pages and not (self.pool or self.pools):
+            raise ValueError("`error_pages` needs a `pool` or `pools` beside it")
         self._check_rewrite()
         return self
 

@@ -26,6 +26,8 @@ OURS: Final[dict[str, str]] = {
     "default_backend": "pool",
     "domains": "hosts",
     "entrypoints": "listeners",
+    "error_page": "error_pages",
+    "errorfile": "error_pages",
     "fail_timeout": "base_ejection",
     "frontends": "listeners",
     "hash_on": "hash_key",
@@ -127,9 +129,6 @@ NOT_OFFERED: Final[dict[str, str]] = {
     "cache": f"caching {_WITHIN}",
     "proxy_cache": f"caching {_WITHIN}",
     "cors": "write the headers with `response_headers`, and answer OPTIONS with `respond: 204`",
-    "error_page": "pages of one's own for errors are not offered",
-    "error_pages": "pages of one's own for errors are not offered",
-    "errorfile": "pages of one's own for errors are not offered",
     "acme": "certificates are read from files and again when they change; let certbot make them",
     "letsencrypt": "certificates are read from files and again when they change; let certbot "
     "make them",

@@ -62,6 +62,7 @@ from penstock.core.snapshot.pool import (
     Sticky,
 )
 from penstock.core.snapshot.route import (
+    ErrorPage,
     FixedResponse,
     HeaderEdit,
     HeaderMatch,
@@ -85,6 +86,7 @@ __all__ = [
     "EndpointTls",
     "Engine",
     "EngineMetrics",
+    "ErrorPage",
     "FixedResponse",
     "HashKey",
     "HeaderEdit",
@@ -142,6 +144,8 @@ class Snapshot(Data, frozen=True):
     pools: tuple[Pool, ...]
     request_log: RequestLog = RequestLog()
     prompt_bytes: int = MOST_PROMPT_BYTES  # of bodies that are read whole, in each worker
+    # For errors of all routes and pools but those of language models, whose clients read their own.
+    error_pages: tuple[ErrorPage, ...] = ()
     via: str = "penstock"  # the pseudonym in Via (RFC 9110, 7.6.3)
     instance: str = (
         ""  # of this balancer, all workers; told in Via, to know requests that come back

@@ -66,6 +66,19 @@ class FixedResponse(Data, frozen=True):
     content_type: str = "text/plain; charset=utf-8"
 
 
+class ErrorPage(Data, frozen=True):
+    """What clients get in place of errors of those statuses, in up to three forms; "": not in it.
+
+    ``replaces_endpoints``: also in place of endpoints' answers, else of the balancer's own.
+    """
+
+    statuses: tuple[int, ...]
+    html: str = ""
+    json: str = ""
+    text: str = ""
+    replaces_endpoints: bool = False
+
+
 class Route(Data, frozen=True):
     """What happens to requests that match: exactly one of pools, redirect, respond and
     grpc_service is set."""
@@ -82,3 +95,4 @@ class Route(Data, frozen=True):
     upgrades: tuple[str, ...] = ("websocket",)  # protocols that requests may change to, lower case
     request_headers: tuple[HeaderEdit, ...] = ()
     response_headers: tuple[HeaderEdit, ...] = ()
+    error_pages: tuple[ErrorPage, ...] = ()  # the first that names a status; before its pool's

@@ -606,4 +606,6 @@ class ClientConnection(ClientHead, Front):
             if answered:
                 self.close()  # a second status cannot follow the first
             else:
-                self._answer_refusal(status, reason, exchange.family(), exchange.own_edits())
+                bodiless = exchange.head.bodiless
+                told = exchange.refusal(status, reason)
+                self._answer_refusal(told, exchange.own_edits(), bodiless=bodiless)

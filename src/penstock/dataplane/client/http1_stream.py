@@ -4,16 +4,16 @@ from socket import SHUT_WR
 from typing import Final
 
 from penstock.dataplane.board.layout import W_BAD_REQUESTS, W_BYTES_TO_CLIENTS
-from penstock.dataplane.client.own_answer import encoded
+from penstock.dataplane.client.own_answer import accepted_in, encoded
 from penstock.dataplane.client.settings import ClientSettings
 from penstock.dataplane.context import Context
 from penstock.dataplane.exchange import answers
+from penstock.dataplane.exchange.answers import Answer
 from penstock.dataplane.exchange.log_line import closed_line, refusal_line
 from penstock.dataplane.io.connection import Connection
 from penstock.dataplane.io.loop import READABLE
 from penstock.dataplane.io.system import Socket
 from penstock.dataplane.io.tls import TlsChannel
-from penstock.wire.api_family import OPENAI
 from penstock.wire.client_certificate import ClientCertificate
 from penstock.wire.forwarding import Edit
 from penstock.wire.proxy_protocol import ProxyHeader
@@ -65,24 +65,25 @@ class ClientStream(Connection):
     def left(self) -> None:
         self.context.client_left(self.address)
 
-    def _refuse(
-        self, status: int, reason: str, family: int = OPENAI, edits: list[Edit] | None = None
-    ) -> None:
+    def _refuse(self, status: int, reason: str) -> None:
         """Answer a request that is none, and end the connection."""
         log = self.context.log
         if log.enabled:
             log.write(refusal_line(self.address, self._inbox, status, reason))
-        self._answer_refusal(status, reason, family, edits)
+        bodiless = self._inbox.startswith(b"HEAD ")
+        told = answers.refusal(status, reason)
+        told = answers.with_page(told, self.context.planner.pages, accepted_in(self._inbox))
+        self._answer_refusal(told, None, bodiless=bodiless)
 
     def _answer_refusal(
-        self, status: int, reason: str, family: int = OPENAI, edits: list[Edit] | None = None
+        self, told: Answer, edits: list[Edit] | None, *, bodiless: bool = False
     ) -> None:
         """Answer an error, which is logged elsewhere, and end the connection."""
         self.context.counters.bump(W_BAD_REQUESTS)
         self._inbox = b""
         self._keep_alive = False
-        told = answers.refusal(status, reason, family=family)
-        self.write(encoded(told, False, self.context.date, edits=edits))
+        date = self.context.date
+        self.write(encoded(told, False, date, without_body=bodiless, edits=edits))
         self._end_connection()
 
     def _refuse_handshake(self, why: str) -> None:

@@ -19,11 +19,11 @@ from penstock.dataplane.io.connection import READ_BYTES
 from penstock.dataplane.io.handed_stream import Handed, HandedStream, StreamKeeper, StreamUser
 from penstock.dataplane.io.loop import report_bug
 from penstock.dataplane.route.plan import Plan
-from penstock.wire.api_family import OPENAI
 from penstock.wire.chunked import LAST_CHUNK, encode_chunk
 from penstock.wire.client_certificate import ClientCertificate
 from penstock.wire.forwarding import Edit, ResponseRules, forwarded_fields, lacks_date
-from penstock.wire.http1 import BadMessage, Field, RequestHead, ResponseHead
+from penstock.wire.grpc import NOT_GRPC, grpc_kind
+from penstock.wire.http1 import BadMessage, Field, RequestHead, ResponseHead, all_values
 from penstock.wire.http2.codes import CANCEL, INTERNAL_ERROR, NO_ERROR
 from penstock.wire.http2.connection import Http2Connection
 from penstock.wire.http2.header_block import HeaderBlock, response_block, trailer_block
@@ -637,7 +637,7 @@ class Http2Stream(StreamReceiver, Front, StreamKeeper):
             self.codec.reset(self.stream, CANCEL)
             self._let_go()
         else:
-            self._answer_refusal(status, reason, exchange.family(), exchange.own_edits())
+            self._answer_refusal(exchange.refusal(status, reason), exchange.own_edits())
 
     def _refuse(self, status: int, reason: str) -> None:
         """Answer a request that is none."""
@@ -646,13 +646,17 @@ class Http2Stream(StreamReceiver, Front, StreamKeeper):
         if log.enabled and block is not None:
             line = b"%b %b HTTP/2" % (block.method, block.path)
             log.write(refusal_line(self.address, line, status, reason))
-        self._answer_refusal(status, reason)
+        fields = block.fields if block is not None else []
+        is_grpc = grpc_kind(all_values(fields, b"content-type")) != NOT_GRPC
+        accept = all_values(fields, b"accept")
+        told = answers.refusal(status, reason)
+        if not is_grpc:
+            told = answers.with_page(told, self.context.planner.pages, accept)
+        self._answer_refusal(told, [])
 
-    def _answer_refusal(
-        self, status: int, reason: str, family: int = OPENAI, edits: list[Edit] | None = None
-    ) -> None:
+    def _answer_refusal(self, told: Answer, edits: list[Edit]) -> None:
         self.context.counters.bump(W_BAD_REQUESTS)
-        self.answer(answers.refusal(status, reason, family=family), b"", edits or [])
+        self.answer(told, b"", edits)
         self.finish()
 
     def _crash(self, exchange: Exchange) -> None:

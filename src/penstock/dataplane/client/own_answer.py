@@ -1,10 +1,20 @@
 """A response of our own, as HTTP/1.1 writes it."""
 
+import re
 from http import HTTPStatus
+from typing import Final
 
 from penstock.dataplane.exchange.answers import Answer
 from penstock.wire.forwarding import Edit, edited
 from penstock.wire.http1 import Field
+
+_ACCEPT: Final = re.compile(rb"\n[Aa]ccept:([^\r\n]*)")
+
+
+def accepted_in(data: bytes) -> bytes:
+    """What a request accepts whose head was refused, as far as can be seen."""
+    found = _ACCEPT.search(data)
+    return found.group(1) if found is not None else b""
 
 
 def encoded(

@@ -4,6 +4,7 @@ import json
 from collections.abc import Mapping, Sequence
 from typing import Final
 
+from penstock.dataplane.route.error_pages import ErrorPages
 from penstock.wire.api_family import (
     ANTHROPIC,
     GRPC,
@@ -14,7 +15,7 @@ from penstock.wire.api_family import (
 )
 from penstock.wire.grpc import status_of_own_error, trailers_only
 from penstock.wire.grpc_web import trailers_frame
-from penstock.wire.http1 import ALLOWED_METHODS, Field
+from penstock.wire.http1 import ALLOWED_METHODS, Field, ResponseHead
 
 # What each refusal is called in its JSON body, for programs.
 _TYPES: Final[dict[int, str]] = {
@@ -62,6 +63,36 @@ class Answer:
         self.headers: Sequence[tuple[str, str]] = headers
         self.why: str = why  # for the log; empty where nothing was refused
         self.trailers: list[Field] = []  # behind the body, over HTTP/2
+
+
+def with_page(answer: Answer, pages: ErrorPages | None, accept: bytes) -> Answer:
+    """The same with the page that stands in for it, where there is one that the client takes.
+
+    ``accept`` is what it accepts. All other fields stay, such as Retry-After.
+    """
+    page = pages.page(answer.status, accept) if pages is not None else None
+    if page is None:
+        return answer
+    headers = [("Content-Type", page.content_type), ("Vary", "Accept")]
+    headers += [field for field in answer.headers if field[0].lower() != "content-type"]
+    return Answer(answer.status, page.body, headers, answer.why)
+
+
+# Of an endpoint's answer that a page stands in for: what says how to go on.
+_KEPT: Final = frozenset((b"retry-after", b"www-authenticate", b"allow"))
+
+
+def in_place_of(head: ResponseHead, request_id: bytes) -> Answer:
+    """An answer of our own in place of an endpoint's, of which nothing but how to go on is told."""
+    told = refusal(head.status, "the request failed", request_id=request_id)
+    kept = [
+        (name.decode("latin-1"), value.decode("latin-1"))
+        for lower, name, value in head.fields
+        if lower in _KEPT
+    ]
+    own = [field for field in told.headers if field[0].lower().encode() not in _KEPT]
+    why = "the endpoint's answer was replaced by an error page"
+    return Answer(head.status, told.body, [*own, *kept], why)
 
 
 def json_answer(status: int, body: bytes) -> Answer:

@@ -59,7 +59,7 @@ from penstock.dataplane.tunnel.relay import CLIENT_BROKE, CUT, ENDPOINT_BROKE, R
 from penstock.wire.forwarding import Edit
 from penstock.wire.grpc import GRPC, GRPC_WEB_TEXT, http_status_of, parse_status, status_of_http
 from penstock.wire.grpc_web import StatusReader
-from penstock.wire.http1 import Field, RequestHead, ResponseHead
+from penstock.wire.http1 import Field, RequestHead, ResponseHead, all_values
 from penstock.wire.openai import OTHER
 from penstock.wire.proxy_protocol import ProxyHeader
 
@@ -446,6 +446,8 @@ class Exchange(AttemptOwner, ModelsAwaiter, GatheringOwner, RelayOwner):
             return
         if self.plan.grpc_kind > GRPC:
             self._read_web_status(ticket, body, complete)
+        if status >= 400 and pool_plan.pages is not None and self._replaces(attempt, head):
+            return
         if pool_plan.conversation and pool.learning is not None:
             pool.learning.note_kept(pool_plan.conversation, attempt.endpoint)
         self.first_byte_at = now
@@ -761,6 +763,26 @@ class Exchange(AttemptOwner, ModelsAwaiter, GatheringOwner, RelayOwner):
         )
         self._give(told, "refused")
 
+    def refusal(self, status: int, message: str) -> Answer:
+        """An error of our own, for the client's side to give."""
+        return self._as_page(answers.refusal(status, message, family=self.family()))
+
+    def _as_page(self, answer: Answer) -> Answer:
+        """With the page that is configured for such errors, if there is one."""
+        pages = self.plan.error_pages(self.pool_plan)
+        return answers.with_page(answer, pages, all_values(self.head.fields, b"accept"))
+
+    def _replaces(self, attempt: Attempt, head: ResponseHead) -> bool:
+        """Give an error page in place of the endpoint's answer, if its status asks for that."""
+        pages = self.plan.error_pages(self.pool_plan)
+        if pages is None or head.status not in pages.replaced:
+            return False
+        attempt.give_up()  # nobody reads the rest of it
+        self._settle(attempt, DONE)
+        self.first_byte_at = self.context.env.now
+        self._give(self._as_page(answers.in_place_of(head, self.request_id)), "done")
+        return True
+
     def family(self) -> int:
         """In whose form the client is told of errors, as far as is known."""
         return self.plan.family(self.pool_plan)
@@ -774,6 +796,8 @@ class Exchange(AttemptOwner, ModelsAwaiter, GatheringOwner, RelayOwner):
         if self.head.extended_connect and answer.status < 300:
             why = "what is answered here does not change the protocol"
             answer = answers.refusal(501, why, request_id=self.request_id)
+        if ended == "refused":
+            answer = self._as_page(answer)
         self.why = self.why or answer.why
         self.status = answer.status
         self.front.answer(answer, self.request_id, self.own_edits())

@@ -95,7 +95,7 @@ class Admission(Gate):
     def on_turned_away(self, waiter: Waiter, reason: int, why: str) -> None:
         self._counters.bump(P_REFUSED + reason)
         retry_after_s = min(max(ceil(self.expected_wait_s(waiter)), 1), _MOST_RETRY_AFTER_S)
-        why = f"pool {self._name} is overloaded: {why}"
+        why = f"overloaded: {why}"
         _exchange_of(waiter).on_turned_away(why, retry_after_s)
 
     def on_queued(self) -> None:

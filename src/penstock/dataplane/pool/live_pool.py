@@ -290,16 +290,16 @@ class LivePool(Pool, EndpointOwner, AdmissionOwner):
                 endpoint.read_tokens_elsewhere()
 
     def why_none(self, request: Request) -> str:
-        """Why no endpoint can be picked for the request."""
+        """Why no endpoint can be picked for it; without our names, because clients see it."""
         if not self.endpoints:
-            return f"pool {self.name} has no endpoints"
+            return "there are no endpoints"
         if not self.eligible and all([endpoint.cut_out for endpoint in self.members]):
-            return f"the circuit breaker of every endpoint of pool {self.name} is open"
+            return "the circuit breaker of every endpoint is open"
         if not self.eligible:
-            return f"none of the {len(self.endpoints)} endpoints of pool {self.name} is available"
+            return "no endpoint is available"
         if request.model and not self.serving(request.model):
-            return f"no available endpoint of pool {self.name} serves the model {request.model}"
-        return f"every available endpoint of pool {self.name} is at its max_in_flight"
+            return f"no available endpoint serves the model {request.model}"
+        return "every available endpoint is at its max_in_flight"
 
     def take_report(self, endpoint: LiveEndpoint) -> None:
         """Tell the policy what the engine of this member said since it was told last.

@@ -14,6 +14,7 @@ from penstock.dataplane.llm.prompt_body import may_name_model
 from penstock.dataplane.pool.allowed_origins import AllowedOrigins
 from penstock.dataplane.pool.live_endpoint import LiveEndpoint
 from penstock.dataplane.pool.live_pool import LivePool
+from penstock.dataplane.route.error_pages import ErrorPages
 from penstock.dataplane.route.model_list import asks_all
 from penstock.dataplane.route.target import Target, chosen_by_weight
 from penstock.wire import grpc
@@ -53,6 +54,7 @@ class PoolPlan:
         self.pool: LivePool = pool
         self.weight: float = destination.weight
         self.rules: ResponseRules = destination.rules
+        self.pages: ErrorPages | None = destination.pages
         self.request: Request = request
         # Which API of language models it is, where the pool serves one.
         self.api: int = OTHER
@@ -214,6 +216,7 @@ class Plan:
         self.body: bytes = b""
         self.headers: list[tuple[str, str]] = []
         self.edits: list[Edit] = []  # of the heads of answers of our own, without choices
+        self.pages: ErrorPages | None = None  # without choices
         self.origin: bytes = b""  # of a page that asks, without choices
         self.origins: AllowedOrigins | None = None  # that its pool's endpoints allow
         # With choices: the list of models that takes the place of the engine's own.
@@ -232,6 +235,13 @@ class Plan:
             return _GRPC_FAMILIES[self.grpc_kind]
         nearest = self._nearest(chosen)
         return nearest.family if nearest is not None else OPENAI
+
+    def error_pages(self, chosen: PoolPlan | None) -> ErrorPages | None:
+        """What stands in for errors; None where nothing does."""
+        if self.is_grpc:
+            return None
+        nearest = self._nearest(chosen)
+        return nearest.pages if nearest is not None else self.pages
 
     def own_edits(self, chosen: PoolPlan | None) -> list[Edit]:
         """What is done to the head of an answer of our own: as to an endpoint's, so that pages of

@@ -13,6 +13,7 @@ from penstock.core.route import Matcher, RouteFacts, check_rewrite, first_match,
 from penstock.core.snapshot import Route, Snapshot
 from penstock.dataplane.pool.live_pool import LivePool, edits_of
 from penstock.dataplane.route.connection_plan import ConnectionPlan
+from penstock.dataplane.route.error_pages import ErrorPages, error_pages
 from penstock.dataplane.route.model_list import about_models, asks_for_models
 from penstock.dataplane.route.plan import Plan, PoolPlan
 from penstock.dataplane.route.target import Target
@@ -57,6 +58,9 @@ class Planner:
         self._via: bytes = spec.via.encode()
         # Comments of Via are ours to use (RFC 9110, 7.6.3): names may be the same along a chain.
         self._instance: bytes = f" ({spec.instance})".encode() if spec.instance else b""
+        # In place of errors that concern no route.
+        self._all_pages: tuple[snapshot.ErrorPage, ...] = spec.error_pages
+        self.pages: ErrorPages | None = error_pages(spec.error_pages)
         self._pools: dict[str, LivePool] = pools
         self._trusted: dict[str, Networks] = {
             listener.name: Networks(listener.trusted_proxies) for listener in spec.listeners
@@ -118,6 +122,7 @@ class Planner:
         branch = self._branches[taken] if taken >= 0 else None
         route = branch.route if branch is not None else None
         plan = Plan(self.generation, route, request_id_of(head, hop))
+        plan.pages = self.pages
         source = origin.address
         plan.source = source
         plan.caller = caller
@@ -137,6 +142,8 @@ class Planner:
             plan.status = 404
             plan.message = f"no route matches {facts.method} {facts.host}{path}"
             return plan
+        if branch.targets:
+            plan.pages = branch.targets[0].pages
         if self._answered_here(plan, route, head, facts, query, _scheme_of(hop)):
             return plan
         if _refuses_upgrade(plan, route, head):
@@ -257,7 +264,11 @@ class Planner:
     def _target(self, route: Route, pool_name: str, weight: float) -> Target:
         pool = self._pools[pool_name]
         rules = ResponseRules(self._via, pool.response_edits + edits_of(route.response_headers))
-        return Target(pool, weight, edits_of(route.request_headers) + pool.request_edits, rules)
+        edits = edits_of(route.request_headers) + pool.request_edits
+        # Clients of language models read errors in their API's form, unless told otherwise there.
+        common = self._all_pages if pool.learning is None else ()
+        pages = error_pages(route.error_pages, pool.spec.error_pages, common)
+        return Target(pool, weight, edits, rules, pages)
 
 
 def _changed(facts: RouteFacts, path: str, method: str) -> RouteFacts:
@@ -299,7 +310,7 @@ def _refuses_upgrade(plan: Plan, route: Route, head: RequestHead) -> bool:
     key = handshake_key(head.method, head.minor, head.fields)
     if not offered:
         plan.status = 501
-        plan.message = f"the route {route.name} does not let requests become WebSockets"
+        plan.message = "requests cannot become WebSockets here"
     elif not has_version_13(head.fields):
         plan.status = 426
         plan.message = "the only version of WebSocket is 13"

@@ -1,6 +1,7 @@
 """A route's way to one of its pools, and the choice among several by weight."""
 
 from penstock.dataplane.pool.live_pool import LivePool
+from penstock.dataplane.route.error_pages import ErrorPages
 from penstock.wire.forwarding import Edit, ResponseRules
 
 
@@ -8,12 +9,18 @@ class Target:
     """What one route does on its way to one pool; shared by all its requests."""
 
     def __init__(
-        self, pool: LivePool, weight: float, edits: list[Edit], rules: ResponseRules
+        self,
+        pool: LivePool,
+        weight: float,
+        edits: list[Edit],
+        rules: ResponseRules,
+        pages: ErrorPages | None = None,
     ) -> None:
         self.pool: LivePool = pool
         self.weight: float = weight
         self.edits: list[Edit] = edits  # of request headers
         self.rules: ResponseRules = rules
+        self.pages: ErrorPages | None = pages
 
 
 def chosen_by_weight(weights: list[float], chance: float) -> int:
