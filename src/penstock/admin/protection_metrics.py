@@ -1,4 +1,4 @@
-"""Metrics of admission and circuit breakers."""
+"""Metrics of admission, circuit breakers and maintenance."""
 
 from collections.abc import Iterator, Sequence
 from typing import Final
@@ -51,7 +51,13 @@ def protection_metrics(pools: Sequence[PoolView], board: Board) -> Iterator[Metr
         "Workers whose circuit breaker for it is not closed.",
         labels=_ENDPOINT,
     )
+    maintenance = GaugeMetricFamily(
+        "penstock_pool_maintenance",
+        "1 while an operator has set the pool aside.",
+        labels=("pool",),
+    )
     for pool in pools:
+        maintenance.add_metric((pool.name,), int(pool.maintenance_since > 0.0))
         queued.add_metric((pool.name,), board.pool_sum(pool.row, P_QUEUED))
         waiting.add_metric((pool.name,), board.pool_sum(pool.row, P_WAITING))
         for reason, cell in REFUSALS:
@@ -63,7 +69,7 @@ def protection_metrics(pools: Sequence[PoolView], board: Board) -> Iterator[Metr
             labels = (pool.name, endpoint.name)
             opened.add_metric(labels, board.load_sum(endpoint.row, L_BREAKER_OPENED))
             circuit.add_metric(labels, circuits_not_closed(board, endpoint.row))
-    yield from (queued, refused, waiting, limit, opened, circuit)
+    yield from (maintenance, queued, refused, waiting, limit, opened, circuit)
 
 
 def circuits_not_closed(board: Board, row: int) -> int:

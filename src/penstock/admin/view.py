@@ -74,6 +74,7 @@ class PoolView(msgspec.Struct, frozen=True):
     ejections: dict[str, int] = {}  # by the detector that found the outlier
     refused_ejections: int = 0  # not made, because too many endpoints were out
     kind: str = "http"
+    maintenance_since: float = 0.0  # when an operator set it aside (Unix time); 0: served
 
 
 class WorkerView(msgspec.Struct, frozen=True):

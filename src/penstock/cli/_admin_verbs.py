@@ -10,7 +10,16 @@ from typing import Any, Final
 import click
 import msgspec
 from msgspec import NODEFAULT
-from msgspec.inspect import BoolType, Field, FloatType, IntType, Metadata, StrType, type_info
+from msgspec.inspect import (
+    BoolType,
+    Field,
+    FloatType,
+    IntType,
+    LiteralType,
+    Metadata,
+    StrType,
+    type_info,
+)
 
 from penstock.admin.command import Command
 from penstock.cli._admin_client import Admin
@@ -107,6 +116,8 @@ def _type(kind: msgspec.inspect.Type) -> click.ParamType[Any]:
             return click.IntRange(least, most)
         case BoolType():
             return click.BOOL
+        case LiteralType(values=values):
+            return click.Choice([str(value) for value in values])
         case StrType():
             return click.STRING
     raise TypeError(f"no verb can take a {kind}")

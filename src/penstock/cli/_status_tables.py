@@ -105,6 +105,8 @@ def _listener(shown: dict[str, Any]) -> str:
 def _pool_headline(pool: dict[str, Any], window_s: float) -> Text:
     latency = pool["latency"]["total"]
     line = Text(f"\npool {pool['name']}", style="bold")
+    if pool["maintenance_since"]:
+        line.append("  in maintenance: clients get 503", style=_BAD)
     line.append(
         f"  {pool['policy']}, {pool['retries']} retries, {pool['no_endpoint']} without endpoint"
         f"{_admission(pool)}\nlast {window_s:.0f} s: {pool['requests_per_s']:g} requests/s, "

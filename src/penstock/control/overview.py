@@ -70,6 +70,7 @@ def _pool(parts: Parts, pool: Pool) -> PoolView:
         parts.outliers.ejections(pool.name),
         parts.outliers.refused(pool.name),
         pool.kind,
+        parts.maintenance.since(pool.name),
     )
 
 

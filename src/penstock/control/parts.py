@@ -10,6 +10,7 @@ from penstock.control.endpoints.states import EndpointStates
 from penstock.control.engines.loads import EngineLoads
 from penstock.control.engines.models import EngineModels
 from penstock.control.events import Events
+from penstock.control.maintenance import MaintenanceSwitches
 from penstock.control.workers.sockets import ListeningSockets
 from penstock.control.workers.workers import Workers
 from penstock.control.world.publish import Publisher
@@ -33,4 +34,5 @@ class Parts:
     engines: EngineLoads
     models: EngineModels
     revocations: RevocationLists
+    maintenance: MaintenanceSwitches
     stop: Callable[[], None]  # as SIGTERM does

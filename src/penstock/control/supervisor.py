@@ -36,6 +36,7 @@ from penstock.control.engines.kv_events import KvEventReaders
 from penstock.control.engines.loads import EngineLoads
 from penstock.control.engines.models import EngineModels
 from penstock.control.events import Events, configure_logging
+from penstock.control.maintenance import MaintenanceSwitches
 from penstock.control.overview import overview
 from penstock.control.parts import Parts
 from penstock.control.workers.sockets import ListeningSockets, Place, place_of
@@ -121,6 +122,8 @@ class Supervisor:
         self._kv_events = KvEventReaders(self.board, self._events, self._exact, self._contexts)
         self._parity = ParityWatch(self.board, self._states)
         self._models = EngineModels(self._events, self._contexts, self._publisher.refresh)
+        self._maintenance = MaintenanceSwitches(self._events, self._publisher.refresh)
+        self._publisher.marks.append(self._maintenance.mark)
         self._publisher.preparations.append(self._models.ask_new)
         self._publisher.marks.append(self._models.mark)
         self._checks.before_up = self._models.ask_endpoint
@@ -128,6 +131,7 @@ class Supervisor:
         self._workers.on_models_missed = self._on_models_missed
         self._publisher.followers += [
             self._contexts.configure,  # before those who ask with them
+            self._maintenance.configure,
             self._checks.configure,
             self._agents.configure,
             self._outliers.configure,
@@ -150,6 +154,7 @@ class Supervisor:
             engines=self._engines,
             models=self._models,
             revocations=self._revocations,
+            maintenance=self._maintenance,
             stop=self.stop,
         )
         self._admin = AdminServer(self, bound(self._parts), configured.admin.token)

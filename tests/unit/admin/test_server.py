@@ -16,7 +16,8 @@ TOKEN = "a-secret-token-of-some-length"
 Client = TestClient[web.Request, web.Application]
 E0 = {"pool": "main", "endpoint": "e0"}
 # A value for each field that a command has.
-EXAMPLES = {**E0, "weight": 0.5, "id": "a1", "limit": 3}
+WORDS = {"switch": "on", "text": "soon", "retry_after": 9}
+EXAMPLES = {**E0, **WORDS, "weight": 0.5, "id": "a1", "limit": 3}
 
 
 @pytest.fixture

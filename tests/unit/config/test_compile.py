@@ -32,6 +32,7 @@ _NOT_CONFIGURED = {
     "discovered",
     "generation",
     "instance",
+    "maintenance",
     "row",
     "tls_generation",
 }

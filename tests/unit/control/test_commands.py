@@ -10,6 +10,7 @@ from penstock.admin.view import ReloadView, UnknownNameError
 from penstock.control.commands import bound, commands
 from penstock.control.commands.decisions import Decisions
 from penstock.control.commands.drain import Drain
+from penstock.control.commands.maintenance import SetMaintenance
 from penstock.control.commands.reference import FILE, with_table
 from penstock.control.commands.reload import Reload
 from penstock.control.commands.stop import Stop
@@ -17,12 +18,14 @@ from penstock.control.commands.undrain import Undrain
 from penstock.control.commands.weight import Weight
 from penstock.control.endpoints.states import EndpointStates
 from penstock.control.events import Events
+from penstock.control.maintenance import MaintenanceSwitches
 from penstock.control.parts import Parts
 from penstock.control.workers.workers import Workers
 from penstock.control.world.reload import Reloader
+from penstock.core.snapshot import Maintenance, Snapshot
 from penstock.dataplane.board.memory import Board
 from tests.unit.control.conftest import Clock
-from tests.unit.control.worlds import pool
+from tests.unit.control.worlds import pool, world
 
 ROOT = Path(__file__).parents[3]
 
@@ -59,6 +62,12 @@ class Site:
         self.workers = AnsweringWorkers()
         self.reloader = AnsweringReloader(ReloadView(0.0, "", True, "generation 4 is active", 4))
         self.stops = 0
+        self.published: list[Snapshot] = []
+        self.maintenance = MaintenanceSwitches(events, self._publish, clock)
+        self.maintenance.configure(world({"a": ["e1"]}))
+
+    async def _publish(self) -> None:
+        self.published.append(self.maintenance.mark(world({"a": ["e1"]})))
 
     @property
     def parts(self) -> Parts:
@@ -79,6 +88,7 @@ class Site:
             workers=cast(Workers, self.workers),
             reloader=cast(Reloader, self.reloader),
             states=self.states,
+            maintenance=self.maintenance,
             stop=self._stop,
             **cast(Any, unused),
         )
@@ -113,6 +123,30 @@ async def test_an_endpoint_that_does_not_exist_is_named(site: Site) -> None:
     for kind in (Drain, Undrain):
         with pytest.raises(UnknownNameError, match="no endpoint called 'e2'; there are: e1"):
             await kind("a", "e2").run(site.parts)
+
+
+async def test_a_pool_is_set_aside_and_put_back(site: Site, clock: Clock) -> None:
+    answer = await SetMaintenance("a", "on", "at noon").run(site.parts)
+    assert SetMaintenance.told(answer.document) == "clients of a get 503"
+    assert site.published[-1].pools[0].maintenance == Maintenance("at noon", 60)
+    assert site.maintenance.since("a") == clock()
+    answer = await SetMaintenance("a", "off").run(site.parts)
+    assert SetMaintenance.told(answer.document) == "clients of a are served"
+    assert site.published[-1].pools[0].maintenance is None
+
+
+async def test_a_switch_goes_with_its_pool(site: Site) -> None:
+    await SetMaintenance("a", "on").run(site.parts)
+    site.maintenance.configure(world({"b": ["e1"]}))
+    assert site.maintenance.mark(world({"a": ["e1"]})).pools[0].maintenance is None
+    with pytest.raises(UnknownNameError, match="no pool is called 'a'; there are: b"):
+        await SetMaintenance("a", "on").run(site.parts)
+
+
+async def test_what_is_relayed_unread_has_no_page(site: Site) -> None:
+    site.maintenance.configure(world([pool("db", "e1", protocol="tcp")]))
+    with pytest.raises(ValueError, match="drain its endpoints instead"):
+        await SetMaintenance("db", "on").run(site.parts)
 
 
 async def test_a_reload_tells_how_it_ended(site: Site) -> None:

@@ -137,6 +137,7 @@ def _compile_pool(name: str, pool: Pool, at: Location, findings: Findings) -> sn
         slow_start=pool.slow_start.compiled(),
         connections=pool.connections.compiled(pool.kind),
         tls=_compile_endpoint_tls(pool, (*at, "tls"), findings),
+        maintenance=None,
         row=-1,
         tls_generation=0,
     )

@@ -164,6 +164,13 @@ class Drain(Data, frozen=True):
     deadline_s: float = 0.0  # how long they stay; 0: until they end by themselves
 
 
+class Maintenance(Data, frozen=True):
+    """An operator set the pool aside: its clients get 503. "": the page that is configured."""
+
+    text: str = ""
+    retry_after_s: int = 0  # 0: not told
+
+
 class Pool(Data, frozen=True):
     """``row`` is the pool's place on the board, given by the supervisor."""
 
@@ -206,8 +213,9 @@ class Pool(Data, frozen=True):
     connections: Connections = Connections()
     tls: EndpointTls = EndpointTls()
     tls_generation: int = 0  # raised by the supervisor when files of ``tls`` changed
-    # The PROXY header that goes first on connections to endpoints: who the client is.
     quic_connection_ids: tuple[QuicConnectionIds, ...] = ()
+    # The PROXY header that goes first on connections to endpoints: who the client is.
     proxy_protocol: Literal["off", "v1", "v2"] = "off"
     proxy_datagrams: Literal["each", "first"] = "each"  # of UDP, that begin with a header
+    maintenance: Maintenance | None = None  # the supervisor adds it
     row: int = -1

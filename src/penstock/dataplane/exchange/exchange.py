@@ -15,6 +15,7 @@ from typing import Final
 
 from penstock.core.admission.gate import Ending
 from penstock.core.policy.support.own import own_failure
+from penstock.core.snapshot import Maintenance
 from penstock.core.ticket import ABANDONED, CLIENT_GONE, DONE, GARBAGE, TIMEOUT, Ticket
 from penstock.dataplane.board.layout import (
     P_CLIENT_GONE,
@@ -54,6 +55,7 @@ from penstock.dataplane.llm.answer_reading import AnswerReading, names_reading_o
 from penstock.dataplane.pool.admission import ExchangeWaiter
 from penstock.dataplane.pool.live_endpoint import LiveEndpoint
 from penstock.dataplane.pool.model_waits import ModelsAwaiter
+from penstock.dataplane.route.error_pages import text_pages
 from penstock.dataplane.route.plan import Plan, PoolPlan
 from penstock.dataplane.tunnel.relay import CLIENT_BROKE, CUT, ENDPOINT_BROKE, Relay, RelayOwner
 from penstock.wire.forwarding import Edit
@@ -130,6 +132,9 @@ class Exchange(AttemptOwner, ModelsAwaiter, GatheringOwner, RelayOwner):
         pool = pool_plan.pool
         pool.counters.values[P_REQUESTS] += 1
         pool.counters.changed = True
+        if pool.maintenance is not None:
+            self._answer_maintenance(pool.maintenance)
+            return
         dispatch = Dispatch(self.context, self, pool, pool_plan.request, self.request_id)
         self.dispatch = dispatch
         dispatch.home = pool_plan.home
@@ -180,7 +185,7 @@ class Exchange(AttemptOwner, ModelsAwaiter, GatheringOwner, RelayOwner):
             dispatch.request = inspection.request
             return True
         if found == REFUSE and inspection.refusal is not None:
-            self._give(inspection.refusal, "refused")
+            self._give(self._as_page(inspection.refusal), "refused")
         return False
 
     def on_models_known(self) -> None:
@@ -732,7 +737,7 @@ class Exchange(AttemptOwner, ModelsAwaiter, GatheringOwner, RelayOwner):
             )
             if plan.headers:  # that clients need to do better: the versions of WebSocket
                 told.headers = [*told.headers, *plan.headers]
-            self._give(told, "refused")
+            self._give(self._as_page(told), "refused")
         else:
             counters.bump(W_FIXED)
             self._give(Answer(plan.status, plan.body, plan.headers), "fixed")
@@ -761,7 +766,25 @@ class Exchange(AttemptOwner, ModelsAwaiter, GatheringOwner, RelayOwner):
             kind=kind,
             family=self.family(),
         )
-        self._give(told, "refused")
+        self._give(self._as_page(told), "refused")
+
+    def _answer_maintenance(self, spec: Maintenance) -> None:
+        """The pool is set aside: the operator's text, or else the page for 503."""
+        told = answers.refusal(
+            503,
+            spec.text or "down for maintenance",
+            request_id=self.request_id,
+            retry_after_s=spec.retry_after_s,
+            kind="maintenance",
+            family=self.family(),
+        )
+        self.why = "an operator set the pool aside (maintenance)"
+        pages = self.plan.error_pages(self.pool_plan)
+        pool_plan = self.pool_plan
+        if spec.text:
+            own_form = self.plan.is_grpc or (pool_plan is not None and pool_plan.api != OTHER)
+            pages = None if own_form else text_pages(503, spec.text)
+        self._give(answers.with_page(told, pages, self._accepted()), "refused")
 
     def refusal(self, status: int, message: str) -> Answer:
         """An error of our own, for the client's side to give."""
@@ -770,7 +793,11 @@ class Exchange(AttemptOwner, ModelsAwaiter, GatheringOwner, RelayOwner):
     def _as_page(self, answer: Answer) -> Answer:
         """With the page that is configured for such errors, if there is one."""
         pages = self.plan.error_pages(self.pool_plan)
-        return answers.with_page(answer, pages, all_values(self.head.fields, b"accept"))
+        return answers.with_page(answer, pages, self._accepted())
+
+    def _accepted(self) -> bytes:
+        """The media types that the client accepts."""
+        return all_values(self.head.fields, b"accept")
 
     def _replaces(self, attempt: Attempt, head: ResponseHead) -> bool:
         """Give an error page in place of the endpoint's answer, if its status asks for that."""
@@ -796,8 +823,6 @@ class Exchange(AttemptOwner, ModelsAwaiter, GatheringOwner, RelayOwner):
         if self.head.extended_connect and answer.status < 300:
             why = "what is answered here does not change the protocol"
             answer = answers.refusal(501, why, request_id=self.request_id)
-        if ended == "refused":
-            answer = self._as_page(answer)
         self.why = self.why or answer.why
         self.status = answer.status
         self.front.answer(answer, self.request_id, self.own_edits())

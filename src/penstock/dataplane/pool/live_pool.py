@@ -146,6 +146,7 @@ class LivePool(Pool, EndpointOwner, AdmissionOwner):
         self.waits_for_bound: bool = spec.admission.queue is not None and (
             spec.sticky is None or spec.sticky.when_full == "wait"
         )
+        self.maintenance: snapshot.Maintenance | None = spec.maintenance
         self.host_header: str = spec.host_header
         self.request_edits: list[Edit] = edits_of(spec.request_headers)
         self.response_edits: list[Edit] = edits_of(spec.response_headers)

@@ -1,5 +1,6 @@
 """Pages in place of errors: which one a client gets."""
 
+from html import escape
 from typing import Final
 
 from penstock.core import snapshot
@@ -66,3 +67,9 @@ def error_pages(*layers: tuple[snapshot.ErrorPage, ...]) -> ErrorPages | None:
     """The pages of these layers, the nearest first; None without any."""
     given = [layer for layer in layers if layer]
     return ErrorPages(given) if given else None
+
+
+def text_pages(status: int, text: str) -> ErrorPages:
+    """A page that says that text, also as HTML."""
+    shown = f"<!doctype html>\n<meta charset=utf-8>\n<title>{status}</title>\n<p>{escape(text)}\n"
+    return ErrorPages([(snapshot.ErrorPage((status,), html=shown, text=text + "\n"),)])
