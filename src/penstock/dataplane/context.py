@@ -37,6 +37,7 @@ class Context:
         self.stopping: bool = False
         self.clients: int = 0  # connections open
         self.sessions: int = 0  # of UDP
+        self.compressing: int = 0  # answers
         self.prompt_bytes: int = 0  # of bodies that are read whole, as long as they are kept
         self.prompt_room: int = 0  # for them
         # Accepting pauses above this, so that clients never take the descriptors that their own

@@ -154,7 +154,7 @@ def decoder_of(coding: bytes, most_bytes: int) -> ContentDecoder | None:
     if name == b"deflate":
         return _Zlib(most_bytes, gzip=False)
     if name == b"zstd":
-        module = _first_of(_ZSTD_MODULES)
+        module = zstd_module()
         return _Zstd(most_bytes, module) if module is not None else None
     if name == b"br":
         module = _first_of(("brotli",))
@@ -165,11 +165,16 @@ def decoder_of(coding: bytes, most_bytes: int) -> ContentDecoder | None:
 def accepted_codings() -> bytes:
     """Those that can be decoded here, as Accept-Encoding lists them."""
     names = [b"gzip", b"deflate"]
-    if _first_of(_ZSTD_MODULES) is not None:
+    if zstd_module() is not None:
         names.append(b"zstd")
     if _first_of(("brotli",)) is not None:
         names.append(b"br")
     return b", ".join(names)
+
+
+def zstd_module() -> Any:
+    """What compresses and decompresses zstd; None where it is not installed."""
+    return _first_of(_ZSTD_MODULES)
 
 
 _found: dict[tuple[str, ...], Any] = {}

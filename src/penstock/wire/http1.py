@@ -147,6 +147,10 @@ class ResponseHead:
         self.block_flags: int = -1
         self.rewritten_for: object = None
         self.rewritten_flags: int = -1
+        # What compression makes of it, and the heads that it then has (``encoded_head``).
+        self.judged_by: object = None
+        self.verdict: int = 0
+        self.variants: dict[bytes, ResponseHead] | None = None
         self.request_id: bytes = b""  # its own X-Request-ID, once it was rewritten
 
 

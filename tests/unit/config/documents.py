@@ -106,6 +106,7 @@ routes:
       - *headers
     response_headers:
       add: {X-Out: 1}
+    compression: on
     error_pages: [{statuses: [500, 5xx], text: broken, replace_endpoint_answers: true}]
   - name: old
     match: {path_regex: "/old/.*"}
@@ -175,6 +176,7 @@ pools:
     request_headers: {set: {X-In: "1"}}
     response_headers: {remove: Server}
     error_pages: {statuses: 503, files: [page.json, page.html]}
+    compression: {codings: gzip, types: [text/*], minimum_size: 2KiB, private: true}
     timeouts: {connect: 1s, first_byte: 2m, stream_idle: 3m, request: 4m}
     retry:
       attempts: 2

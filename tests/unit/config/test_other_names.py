@@ -81,7 +81,7 @@ def test_hints_name_policies_that_exist_and_no_name_of_ours_is_another() -> None
         ("listeners: {a: {address: a:1, accept-proxy: on}}", "did you mean 'proxy_protocol'?"),
         ("pools: {a: {endpoints: a:1, send-proxy-v2: on}}", "did you mean 'proxy_protocol'?"),
         ("pools: {a: {endpoints: a:1, send_proxy: on}}", "did you mean 'proxy_protocol'?"),
-        ("gzip: on", "compression is not offered"),
+        ("pools: {a: {endpoints: a:1, gzip: on}}", "did you mean 'compression'?"),
         ("endpoints: /run/engine.sock", "write unix:/run/engine.sock"),
         ("endpoints: http://unix:/run/engine.sock", "write unix:/run/engine.sock"),
         ("endpoints: tcp://unix:/run/db.sock", "write tcp+unix:/run/db.sock"),

@@ -126,6 +126,7 @@ def _compile_pool(name: str, pool: Pool, at: Location, findings: Findings) -> sn
         drain=plain(snapshot.Drain, pool.drain),
         request_headers=compiled_edits(pool.request_headers),
         response_headers=compiled_edits(pool.response_headers),
+        compression=pool.compression.compiled() if pool.compression else None,
         error_pages=compile_error_pages(pool.error_pages, (*at, "error_pages"), findings),
         timeouts=pool.timeouts.compiled(pool.kind),
         retry=pool.retry.compiled(pool.kind),

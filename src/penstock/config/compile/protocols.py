@@ -27,6 +27,7 @@ _HTTP_POOL_KEYS: Final = (
     "request_headers",
     "response_headers",
     "error_pages",
+    "compression",
 )
 _HTTP_LISTENER_KEYS: Final = ("merge_slashes",)
 # Of a pool whose connections begin with a PROXY header: they are not kept.
@@ -352,6 +353,7 @@ def _check_connection_route(
         "request_headers": route.request_headers,
         "response_headers": route.response_headers,
         "error_pages": route.error_pages,
+        "compression": route.compression is not None and len(route.compression.codings) > 0,
     }
     for key, change in changes.items():
         if change:

@@ -7,6 +7,7 @@ from pydantic import BeforeValidator, Field, PlainValidator, model_validator
 
 from penstock.config.document.check_bytes import CheckBytes
 from penstock.config.document.choice import Policy
+from penstock.config.document.compression import CompressionOrOff
 from penstock.config.document.engines import EngineOrOff, KvEvents
 from penstock.config.document.error_pages import ErrorPages
 from penstock.config.document.grpc_status import GrpcStatus
@@ -535,6 +536,9 @@ class Pool(Section):
     )
     request_headers: Edits = setting((), "Change headers on the way to the endpoint.")
     response_headers: Edits = setting((), "Change headers on the way to the client.")
+    compression: CompressionOrOff = setting(
+        None, "Compress answers for clients that accept it: `on`, or a mapping. Default: off."
+    )
     error_pages: ErrorPages = setting(
         (), "Pages in place of errors; they go before those of the whole configuration."
     )

@@ -5,6 +5,7 @@ from typing import Annotated, Any, Final, Literal
 from msgspec.structs import replace
 from pydantic import BeforeValidator, Field, model_validator
 
+from penstock.config.document.compression import CompressionOrOff
 from penstock.config.document.error_pages import ErrorPages
 from penstock.config.document.headers import Edits, compiled_edits
 from penstock.config.document.listeners import ServerName, parse_server_name
@@ -277,6 +278,9 @@ class Route(Section):
     )
     request_headers: Edits = setting((), "Change headers on the way to the endpoint.")
     response_headers: Edits = setting((), "Change headers on the way to the client.")
+    compression: CompressionOrOff = setting(
+        None, "Compress answers, or `off`. Default: as in its pools."
+    )
     error_pages: ErrorPages = setting(
         (), "Pages in place of errors; they go before those of its pools."
     )
@@ -305,6 +309,8 @@ class Route(Section):
             self._check_service(self.grpc_service)
         if self.error_pages and not (self.pool or self.pools):
             raise ValueError("`error_pages` needs a `pool` or `pools` beside it")
+        if self.compression is not None and not (self.pool or self.pools):
+            raise ValueError("`compression` needs a `pool` or `pools` beside it")
         self._check_rewrite()
         return self
 
@@ -324,6 +330,7 @@ class Route(Section):
             upgrades=self.upgrades,
             request_headers=compiled_edits(self.request_headers),
             response_headers=compiled_edits(self.response_headers),
+            compression=self.compression.compiled() if self.compression else None,
         )
 
     def _compiled_match(self) -> snapshot.Match:

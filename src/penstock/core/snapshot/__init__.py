@@ -63,6 +63,7 @@ from penstock.core.snapshot.pool import (
     Sticky,
 )
 from penstock.core.snapshot.route import (
+    Compression,
     ErrorPage,
     FixedResponse,
     HeaderEdit,
@@ -80,6 +81,7 @@ __all__ = [
     "Breaker",
     "Certificate",
     "CoDel",
+    "Compression",
     "Connections",
     "Decisions",
     "Drain",

@@ -11,7 +11,7 @@ from penstock.core.snapshot.admission import Admission
 from penstock.core.snapshot.data import Data
 from penstock.core.snapshot.engine import Engine, KvEvents, Models, ServedModel
 from penstock.core.snapshot.health import AgentCheck, Breaker, HealthCheck, Outlier, SlowStart
-from penstock.core.snapshot.route import ErrorPage, HeaderEdit
+from penstock.core.snapshot.route import Compression, ErrorPage, HeaderEdit
 
 
 class Endpoint(Data, frozen=True):
@@ -200,6 +200,7 @@ class Pool(Data, frozen=True):
     host_header: Literal["auto", "pass", "endpoint"] | str = "auto"
     request_headers: tuple[HeaderEdit, ...] = ()
     response_headers: tuple[HeaderEdit, ...] = ()
+    compression: Compression | None = None
     error_pages: tuple[ErrorPage, ...] = ()  # before those of the snapshot
     timeouts: PoolTimeouts = PoolTimeouts()
     retry: Retry = Retry()

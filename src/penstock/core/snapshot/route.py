@@ -79,6 +79,34 @@ class ErrorPage(Data, frozen=True):
     replaces_endpoints: bool = False
 
 
+class Compression(Data, frozen=True):
+    """Which answers are compressed. Without ``codings``: none."""
+
+    codings: tuple[str, ...] = ("zstd", "gzip")
+    types: tuple[str, ...] = (
+        "text/html",
+        "text/css",
+        "text/plain",
+        "text/javascript",
+        "text/xml",
+        "text/csv",
+        "text/markdown",
+        "application/javascript",
+        "application/json",
+        "application/ld+json",
+        "application/manifest+json",
+        "application/problem+json",
+        "application/xml",
+        "application/xhtml+xml",
+        "application/rss+xml",
+        "application/atom+xml",
+        "application/wasm",
+        "image/svg+xml",
+    )
+    minimum_size: int = 1024
+    private: bool = False  # also where cookies or credentials go along
+
+
 class Route(Data, frozen=True):
     """What happens to requests that match: exactly one of pools, redirect, respond and
     grpc_service is set."""
@@ -95,4 +123,5 @@ class Route(Data, frozen=True):
     upgrades: tuple[str, ...] = ("websocket",)  # protocols that requests may change to, lower case
     request_headers: tuple[HeaderEdit, ...] = ()
     response_headers: tuple[HeaderEdit, ...] = ()
+    compression: Compression | None = None  # in place of its pools'
     error_pages: tuple[ErrorPage, ...] = ()  # the first that names a status; before its pool's

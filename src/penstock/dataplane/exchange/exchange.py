@@ -32,6 +32,11 @@ from penstock.dataplane.exchange.answer_tap import AnswerTap, changes_length, re
 from penstock.dataplane.exchange.answers import Answer
 from penstock.dataplane.exchange.attempt import Attempt, AttemptOwner
 from penstock.dataplane.exchange.body import MAX_REPLAY_BYTES, RequestBody
+from penstock.dataplane.exchange.compressed_body import (
+    MOST_AT_ONCE,
+    SLICE_BYTES,
+    CompressedBody,
+)
 from penstock.dataplane.exchange.dispatch import Dispatch
 from penstock.dataplane.exchange.failover import is_stale, may_be_sent_again, may_follow
 from penstock.dataplane.exchange.front import Front
@@ -55,9 +60,17 @@ from penstock.dataplane.llm.answer_reading import AnswerReading, names_reading_o
 from penstock.dataplane.pool.admission import ExchangeWaiter
 from penstock.dataplane.pool.live_endpoint import LiveEndpoint
 from penstock.dataplane.pool.model_waits import ModelsAwaiter
+from penstock.dataplane.route.compression import (
+    COMPRESSED,
+    COMPRESSED_IF_LARGE,
+    PASSED,
+    Compression,
+    passed_head,
+)
 from penstock.dataplane.route.error_pages import text_pages
 from penstock.dataplane.route.plan import Plan, PoolPlan
 from penstock.dataplane.tunnel.relay import CLIENT_BROKE, CUT, ENDPOINT_BROKE, Relay, RelayOwner
+from penstock.wire.encoded_head import encoded_head
 from penstock.wire.forwarding import Edit
 from penstock.wire.grpc import GRPC, GRPC_WEB_TEXT, http_status_of, parse_status, status_of_http
 from penstock.wire.grpc_web import StatusReader
@@ -83,6 +96,7 @@ class Exchange(AttemptOwner, ModelsAwaiter, GatheringOwner, RelayOwner):
     own_call: OwnCall | None = None  # of one that is answered here
     inspection: Inspection | None = None  # of one whose body may tell more
     tap: AnswerTap | None = None  # of an answer that is read along
+    compressed: CompressedBody | None = None  # of an answer that may be compressed
     answered: ResponseHead | None = None  # the endpoint's final head that was passed on
     mirror: Mirror | None = None
     relay: Relay | None = None  # since the protocol was changed
@@ -93,6 +107,7 @@ class Exchange(AttemptOwner, ModelsAwaiter, GatheringOwner, RelayOwner):
     first_byte_at: float = 0.0
     grpc_status: int = -1  # that the endpoint told; -1: none
     _web_status: StatusReader | None = None  # of gRPC-Web
+    _altered: bool = False  # the answer's body is read along, compressed or both
     _chunked: bool = False  # pieces of the answer come in chunks
     _turn: Turn | None = None  # the row that was applied last
     _client_full: bool = False  # bytes wait for it to take them, or it has no room for any
@@ -394,9 +409,52 @@ class Exchange(AttemptOwner, ModelsAwaiter, GatheringOwner, RelayOwner):
         return pool.cookie_for(attempt.endpoint, pool_plan.cookie)
 
     def frame_attempt(self, attempt: Attempt, head: ResponseHead) -> bool:
-        chunked = self.front.frame(head, changes_length(self.inspection, head))
+        rewritten = changes_length(self.inspection, head)
+        pool_plan = self.pool_plan
+        if pool_plan is not None and pool_plan.compression is not None:
+            chunked = self._frame_compressed(pool_plan, pool_plan.compression, head, rewritten)
+        else:
+            chunked = self.front.frame(head, rewritten)
         self._chunked = chunked
         return chunked
+
+    def _frame_compressed(
+        self, pool_plan: PoolPlan, compression: Compression, head: ResponseHead, rewritten: bool
+    ) -> bool:
+        """The same where answers may be compressed: of those pieces are wanted as bare payload."""
+        self.compressed = None
+        verdict = compression.verdict(head)
+        wanted = pool_plan.client_coding and not self.plan.is_grpc
+        full = self.context.compressing >= MOST_AT_ONCE
+        if not wanted or full or (verdict != COMPRESSED and verdict != COMPRESSED_IF_LARGE):
+            return self.front.frame(head, rewritten)
+        compressed = CompressedBody(pool_plan.client_coding)
+        self.compressed = compressed
+        compressed.in_chunks = self.front.frame(head, True)
+        return False
+
+    def _begin_compressed(
+        self, compression: Compression, attempt: Attempt, head: ResponseHead, came: int, whole: bool
+    ) -> ResponseHead:
+        """The head for the client of an answer that is compressed, or might have been.
+
+        ``came``: bytes of its body so far; ``whole``: there are no others. One that does not tell
+        its length, and of which too little came, may be a stream.
+        """
+        verdict = compression.verdict(head)
+        compressed = self.compressed
+        if verdict == PASSED or self.plan.is_grpc:
+            return head
+        if compressed is None:
+            return passed_head(head, self.head, verdict)
+        if verdict == COMPRESSED_IF_LARGE and came < compression.minimum_bytes:
+            return passed_head(head, self.head, verdict)
+        compressed.begin(came if whole else head.content_length)
+        self.context.compressing += 1
+        if attempt.stream is not None:
+            self._read_bytes = SLICE_BYTES
+            attempt.stream.limit_reading(SLICE_BYTES)
+        return encoded_head(head, compressed.coding, True)
 
     def on_attempt_answered(
         self, attempt: Attempt, head: ResponseHead, body: bytes, complete: bool
@@ -466,10 +524,18 @@ class Exchange(AttemptOwner, ModelsAwaiter, GatheringOwner, RelayOwner):
         broken = ""
         if reading is not None and pool.learning is not None:
             self.tap = AnswerTap(reading, ticket, attempt.endpoint, pool.learning, inspection)
+            self._altered = True
             decoded = reading.decoder is not None
             body = self.tap.pass_on(body, complete, now)
             broken = reading.broken
             complete = complete and not broken
+        if pool_plan.compression is not None:
+            size = len(body)
+            head = self._begin_compressed(pool_plan.compression, attempt, head, size, complete)
+            self.answered = head
+            if self.compressed is not None:
+                body = self.compressed.pass_on(body, complete)
+                self._altered = True
         taken = self.front.respond(head, rules, self.request_id, cookie, decoded, body, complete)
         if complete:
             self._settle(attempt, DONE)
@@ -498,14 +564,17 @@ class Exchange(AttemptOwner, ModelsAwaiter, GatheringOwner, RelayOwner):
         self._refuse(502, "the endpoint did not change the protocol")
 
     def on_attempt_body(self, attempt: Attempt, data: bytes, complete: bool) -> None:
-        if self._web_status is not None:
-            self._read_web_status(attempt.ticket, data, complete)
-        tap = self.tap
-        if tap is not None:
-            data = tap.pass_on(data, complete, self.context.env.now)
-            if tap.reading.broken:
-                self._break_off(attempt, tap.reading.broken)
-                return
+        if self._altered:
+            if self._web_status is not None:
+                self._read_web_status(attempt.ticket, data, complete)
+            tap = self.tap
+            if tap is not None:
+                data = tap.pass_on(data, complete, self.context.env.now)
+                if tap.reading.broken:
+                    self._break_off(attempt, tap.reading.broken)
+                    return
+            if self.compressed is not None:
+                data = self.compressed.pass_on(data, complete)
         if data and not self.front.send_body(data) and not complete:
             self._client_full = True
             self._take_turns()
@@ -567,6 +636,7 @@ class Exchange(AttemptOwner, ModelsAwaiter, GatheringOwner, RelayOwner):
         if reader is None:
             reader = StatusReader(self.plan.grpc_kind == GRPC_WEB_TEXT, self._chunked)
             self._web_status = reader
+            self._altered = True
         reader.feed(data)
         if complete and self.grpc_status < 0:
             self.grpc_status = reader.status()
@@ -582,6 +652,8 @@ class Exchange(AttemptOwner, ModelsAwaiter, GatheringOwner, RelayOwner):
         """Read at most so much of the answer at a time; at 0, for now nothing of it."""
         full = most <= 0
         if not full:
+            if self.compressed is not None and self.compressed.compresses():
+                most = min(most, SLICE_BYTES)
             self._read_bytes = most
             dispatch = self.dispatch
             attempt = dispatch.attempt if dispatch is not None else None
@@ -940,6 +1012,9 @@ class Exchange(AttemptOwner, ModelsAwaiter, GatheringOwner, RelayOwner):
             self.mirror.give_up()
         if self.body.room:
             self.body.give_room_back(self.context)
+        if self.compressed is not None and self.compressed.compresses():
+            self.context.compressing -= 1
+            self.compressed = None
         log = self.context.log
         if log.enabled:
             log.write(log_line(self._outcome(), now))

@@ -14,6 +14,7 @@ from penstock.dataplane.llm.prompt_body import may_name_model
 from penstock.dataplane.pool.allowed_origins import AllowedOrigins
 from penstock.dataplane.pool.live_endpoint import LiveEndpoint
 from penstock.dataplane.pool.live_pool import LivePool
+from penstock.dataplane.route.compression import Compression
 from penstock.dataplane.route.error_pages import ErrorPages
 from penstock.dataplane.route.model_list import asks_all
 from penstock.dataplane.route.target import Target, chosen_by_weight
@@ -55,6 +56,10 @@ class PoolPlan:
         self.weight: float = destination.weight
         self.rules: ResponseRules = destination.rules
         self.pages: ErrorPages | None = destination.pages
+        self.compression: Compression | None = destination.compression
+        self.client_coding: bytes = b""  # of answers that are compressed
+        if self.compression is not None:
+            self.client_coding = self.compression.coding_for(head)
         self.request: Request = request
         # Which API of language models it is, where the pool serves one.
         self.api: int = OTHER

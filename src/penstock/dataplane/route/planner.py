@@ -12,6 +12,7 @@ from penstock.core.request import Request
 from penstock.core.route import Matcher, RouteFacts, check_rewrite, first_match, rewritten_path
 from penstock.core.snapshot import Route, Snapshot
 from penstock.dataplane.pool.live_pool import LivePool, edits_of
+from penstock.dataplane.route.compression import compression_of
 from penstock.dataplane.route.connection_plan import ConnectionPlan
 from penstock.dataplane.route.error_pages import ErrorPages, error_pages
 from penstock.dataplane.route.model_list import about_models, asks_for_models
@@ -268,7 +269,8 @@ class Planner:
         # Clients of language models read errors in their API's form, unless told otherwise there.
         common = self._all_pages if pool.learning is None else ()
         pages = error_pages(route.error_pages, pool.spec.error_pages, common)
-        return Target(pool, weight, edits, rules, pages)
+        compression = compression_of(route.compression, pool.spec.compression)
+        return Target(pool, weight, edits, rules, pages, compression)
 
 
 def _changed(facts: RouteFacts, path: str, method: str) -> RouteFacts:

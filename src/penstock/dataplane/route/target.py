@@ -1,6 +1,7 @@
 """A route's way to one of its pools, and the choice among several by weight."""
 
 from penstock.dataplane.pool.live_pool import LivePool
+from penstock.dataplane.route.compression import Compression
 from penstock.dataplane.route.error_pages import ErrorPages
 from penstock.wire.forwarding import Edit, ResponseRules
 
@@ -15,12 +16,14 @@ class Target:
         edits: list[Edit],
         rules: ResponseRules,
         pages: ErrorPages | None = None,
+        compression: Compression | None = None,
     ) -> None:
         self.pool: LivePool = pool
         self.weight: float = weight
         self.edits: list[Edit] = edits  # of request headers
         self.rules: ResponseRules = rules
         self.pages: ErrorPages | None = pages
+        self.compression: Compression | None = compression
 
 
 def chosen_by_weight(weights: list[float], chance: float) -> int:
