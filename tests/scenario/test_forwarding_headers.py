@@ -45,6 +45,38 @@ def test_endpoint_learns_who_asked_for_what(trusting: tuple[Worker, HttpEndpoint
     assert "connection" not in headers
 
 
+@pytest.mark.http1_only
+@pytest.mark.parametrize(
+    ("source", "before"), [(STRANGER, []), (PROXY, ["192.0.2.7"])], ids=["stranger", "proxy"]
+)
+def test_a_handshake_is_told_of_as_a_request_is(
+    trusting: tuple[Worker, HttpEndpoint], source: str, before: list[str]
+) -> None:
+    """What a tunnel begins with is all that its endpoint learns of the client."""
+    worker, endpoint = trusting
+    handshake = head(
+        "GET /chat HTTP/1.1",
+        "Connection: Upgrade",
+        "Upgrade: websocket",
+        "Sec-WebSocket-Version: 13",
+        "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==",
+        "X-Forwarded-For: 192.0.2.7",
+        "X-Forwarded-Proto: https",
+        "X-Forwarded-Host: told.example",
+        "X-Real-IP: 192.0.2.7",
+    )
+    assert worker.connect(source=source).request(handshake).status == 200  # it stays HTTP
+
+    asked = endpoint.last.headers
+    believed = source == PROXY
+    assert asked["upgrade"] == "websocket"
+    assert asked.all("x-forwarded-for") == [", ".join([*before, source])]
+    assert asked.all("x-forwarded-proto") == ["https" if believed else "http"]
+    assert asked.all("x-forwarded-host") == ["told.example" if believed else "site.example"]
+    assert asked.all("x-real-ip") == (["192.0.2.7"] if believed else [])
+    assert f"for={source};proto=http" in asked.all("forwarded")[-1]
+
+
 def test_forwarded_says_the_same_in_the_standard_form(
     trusting: tuple[Worker, HttpEndpoint],
 ) -> None:

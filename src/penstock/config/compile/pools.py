@@ -5,6 +5,7 @@ from typing import Final
 
 from penstock.config.compile.certificates import check_authorities, check_certificate
 from penstock.config.compile.error_pages import compile_error_pages
+from penstock.config.compile.health import doubt_health_check
 from penstock.config.compile.protocols import (
     check_health_check,
     check_proxy_preface,
@@ -92,6 +93,7 @@ def _compile_pool(name: str, pool: Pool, at: Location, findings: Findings) -> sn
                 )
     check_proxy_preface(pool, compiled_engine(pool.engine, pool.kind) is not None, at, findings)
     check_health_check(pool, at, findings)
+    doubt_health_check(pool, at, findings)
     check_retry(pool, at, findings)
     check_quic(pool, at, findings)
     if pool.kind != "llm" and pool.malformed != "pass":
