@@ -23,7 +23,6 @@ from wsproto.connection import ConnectionState, ConnectionType
 from wsproto.events import (
     BytesMessage,
     CloseConnection,
-    Message,
     Ping,
     TextMessage,
 )
@@ -126,7 +125,7 @@ class StreamSocket:
         self._inbox: list[bytes] = []
         self._unread = 0  # bytes of the window
         self._frames = Frames(kind)
-        self._parts: list[str | bytes] = []
+        self._parts: list[str | bytes | bytearray] = []
         self.reads = True  # gives its window back as it reads
 
     def agree(self, extensions: list[Extension]) -> None:
@@ -181,7 +180,7 @@ class StreamSocket:
         """The next message; pings are answered."""
         while True:
             for event in self._frames.events():
-                if isinstance(event, Message):
+                if isinstance(event, (TextMessage, BytesMessage)):
                     self._parts.append(event.data)
                     if event.message_finished:
                         parts, self._parts = self._parts, []
@@ -259,7 +258,7 @@ def _headers(fields: object) -> Headers:
     return Headers([(bytes(name).decode(), bytes(value).decode()) for name, value in fields])
 
 
-def _joined(event: object, parts: Sequence[str | bytes]) -> str | bytes:
+def _joined(event: object, parts: Sequence[str | bytes | bytearray]) -> str | bytes:
     if isinstance(event, TextMessage):
         return "".join(part for part in parts if isinstance(part, str))
     return b"".join(bytes(part) for part in parts if not isinstance(part, str))
