@@ -2,8 +2,9 @@
 
 ``python -m benchmarks.load.echo serve --port 9000`` plays the endpoint: it answers a WebSocket's
 handshake, if one comes, and then sends back what it gets; to who sends ``SOURCE`` it sends bytes
-without end. ``… ask --port 8080 --connections 64 --seconds 5`` counts messages there and back, or
-with ``--megabytes`` what comes of one source; it prints one number.
+without end. ``… ask --port 8080 --connections 64 --seconds 5`` counts messages there and back, with
+``--fresh`` each on a connection of its own, or with ``--megabytes`` what comes of one source; it
+prints one number.
 """
 
 import base64
@@ -15,7 +16,11 @@ from typing import Final
 
 import click
 
+from benchmarks.limits import raise_descriptor_limit
+
 SOURCE: Final = b"SOURCE\n"
+_SOURCES: Final = 64
+_HANDSHAKE_S: Final = 30.0
 _READ_BYTES: Final = 1 << 20
 HEAD_END: Final = b"\r\n\r\n"
 _MAGIC: Final = b"258EAFA5-E914-47DA-95CA-C5AB0DC85B11"  # RFC 6455, 1.3
@@ -38,6 +43,7 @@ def main() -> None:
 @click.option("--port", type=int, required=True)
 def serve(port: int) -> None:
     """Answer until the process is ended."""
+    raise_descriptor_limit()
     listening = socket.create_server(("127.0.0.1", port), backlog=4096)
     listening.setblocking(False)
     poller = select.epoll()
@@ -100,10 +106,15 @@ def _response(head: bytes) -> bytes:
 @click.option("--seconds", default=5.0)
 @click.option("--websocket", is_flag=True)
 @click.option("--megabytes", is_flag=True)
-def ask(port: int, connections: int, seconds: float, websocket: bool, megabytes: bool) -> None:
+@click.option("--fresh", is_flag=True)
+def ask(
+    port: int, connections: int, seconds: float, websocket: bool, megabytes: bool, fresh: bool
+) -> None:
     """Print how much came in that time."""
     if megabytes:
         click.echo(_megabytes(port, seconds))
+    elif fresh:
+        click.echo(_fresh(port, seconds))
     else:
         click.echo(_messages(port, connections, seconds, websocket))
 
@@ -122,18 +133,53 @@ def _megabytes(port: int, seconds: float) -> int:
     return count // _MEGABYTE
 
 
+def _fresh(port: int, seconds: float) -> int:
+    """One at a time, from one of several addresses in turn, so that ports last."""
+    count = 0
+    end = time.monotonic() + seconds
+    while time.monotonic() < end:
+        source = (f"127.0.1.{count % _SOURCES + 1}", 0)
+        with socket.create_connection(("127.0.0.1", port), source_address=source) as sock:
+            sock.sendall(FRAME)
+            left = len(FRAME)
+            while left > 0:
+                got = len(sock.recv(4096))
+                if not got:
+                    raise SystemExit("a connection ended")
+                left -= got
+        count += 1
+    return count
+
+
+def open_websocket(port: int, source: str = "127.0.0.1") -> socket.socket:
+    """One that was agreed to, from that address."""
+    sock = socket.create_connection(
+        ("127.0.0.1", port), timeout=_HANDSHAKE_S, source_address=(source, 0)
+    )
+    sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+    sock.sendall(HANDSHAKE)
+    said = b""
+    while not said.endswith(HEAD_END):
+        piece = sock.recv(4096)
+        if not piece:
+            break
+        said += piece
+    if b" 101 " not in said.partition(b"\r\n")[0]:
+        raise SystemExit(f"no WebSocket: {said!r}")
+    sock.settimeout(None)
+    return sock
+
+
 def _messages(port: int, connections: int, seconds: float, websocket: bool) -> int:
     poller = select.epoll()
     sockets: dict[int, socket.socket] = {}
     waiting: dict[int, int] = {}
     for _ in range(connections):
-        sock = socket.create_connection(("127.0.0.1", port))
-        sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         if websocket:
-            sock.sendall(HANDSHAKE)
-            said = b""
-            while not said.endswith(HEAD_END):
-                said += sock.recv(4096)
+            sock = open_websocket(port)
+        else:
+            sock = socket.create_connection(("127.0.0.1", port))
+            sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         sockets[sock.fileno()] = sock
         poller.register(sock.fileno(), select.EPOLLIN)
     count = 0

@@ -15,10 +15,9 @@ from typing import Final
 import click
 
 from benchmarks.limits import raise_descriptor_limit
-from benchmarks.load.echo import FRAME, HANDSHAKE, HEAD_END
+from benchmarks.load.echo import FRAME, open_websocket
 
 _GRACE_S: Final = 5.0  # for the last answers
-_PATIENCE_S: Final = 30.0  # for a handshake
 
 
 class Held:
@@ -33,21 +32,8 @@ class Held:
         self._sent_at: dict[int, float] = {}  # of what is awaited
         self._awaited: dict[int, int] = {}  # bytes
         for _ in range(count):
-            sock = socket.socket()
-            sock.bind((source, 0))
-            sock.settimeout(_PATIENCE_S)
-            sock.connect(("127.0.0.1", port))
-            sock.sendall(HANDSHAKE)
-            said = b""
-            while not said.endswith(HEAD_END):
-                piece = sock.recv(4096)
-                if not piece:
-                    raise SystemExit(f"no WebSocket: {said!r}")
-                said += piece
-            if b" 101 " not in said.partition(b"\r\n")[0]:
-                raise SystemExit(f"no WebSocket: {said!r}")
+            sock = open_websocket(port, source)
             sock.setblocking(False)
-            sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
             self._sockets[sock.fileno()] = sock
             self._poller.register(sock.fileno(), select.EPOLLIN)
 

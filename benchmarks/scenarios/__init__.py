@@ -4,7 +4,13 @@ from benchmarks.scenarios.endpoints import Endpoints
 from benchmarks.scenarios.http2 import Http2Request
 from benchmarks.scenarios.idle import IdleConnections
 from benchmarks.scenarios.open_streams import OpenStreams
-from benchmarks.scenarios.relays import TcpMegabyte, TcpMessage, WebSocketMessage
+from benchmarks.scenarios.relays import (
+    IdleTunnel,
+    TcpConnection,
+    TcpMegabyte,
+    TcpMessage,
+    WebSocketMessage,
+)
 from benchmarks.scenarios.request import Request, TlsRequest
 from benchmarks.scenarios.scenario import Bench, Case, Sample, Scenario
 from benchmarks.scenarios.stream import StreamedChunk
@@ -25,7 +31,9 @@ def all_scenarios() -> list[Scenario]:
         OpenStreams(),
         Http2Request(),
         WebSocketMessage(),
+        IdleTunnel(),
         TcpMessage(),
+        TcpConnection(),
         TcpMegabyte(),
         UdpDatagram(),
     ]

@@ -2,11 +2,15 @@
 
 import subprocess
 import sys
+import time
 from contextlib import ExitStack
+from pathlib import Path
 from typing import ClassVar, Final
 
-from benchmarks.cores import on, split
-from benchmarks.failure import MeasurementError
+from benchmarks import accounts
+from benchmarks.cores import Cores, on, split
+from benchmarks.failure import LoadError, MeasurementError
+from benchmarks.load.counted import CountedLoad
 from benchmarks.process import Process, free_ports
 from benchmarks.scenarios.scenario import (
     PENSTOCK,
@@ -22,6 +26,11 @@ from benchmarks.scenarios.scenario import (
 from benchmarks.site import Site
 
 _PEERS: Final = ("nginx", "HAProxy")
+_HOLDING: Final = "benchmarks.load.idle_websockets"
+_HELD: Final = 4_000
+_QUICK_HELD: Final = 500
+_WARM_UP_HELD: Final = 100
+_SETTLE_S: Final = 1.0
 
 
 class _Relay(Scenario):
@@ -34,15 +43,8 @@ class _Relay(Scenario):
         cores = split()
         with ExitStack() as stack:
             directory = stack.enter_context(temporary_directory())
-            (port,) = free_ports(1)
-            server = Process(
-                [sys.executable, "-m", "benchmarks.load.echo", "serve", "--port", str(port)],
-                cores=cores.load,
-                log=directory / "echo.log",
-            )
-            stack.enter_context(server)
-            server.wait_until_listening(port)
-            site = make_site([("127.0.0.1", port)], directory, protocol=self.protocol)
+            endpoint = _start_echo(stack, directory, cores)
+            site = make_site([endpoint], directory, protocol=self.protocol)
             process = stack.enter_context(case.balancer.start(site, cores.balancer))
             return sample_of_load(
                 process,
@@ -63,6 +65,19 @@ class _Relay(Scenario):
         if done.returncode or not done.stdout.strip().isdigit() or int(done.stdout) == 0:
             raise MeasurementError(f"the asking end failed: {done.stderr.strip() or done.stdout}")
         return int(done.stdout)
+
+
+def _start_echo(stack: ExitStack, directory: Path, cores: Cores) -> tuple[str, int]:
+    """An endpoint that sends back what it gets."""
+    (port,) = free_ports(1)
+    server = Process(
+        [sys.executable, "-m", "benchmarks.load.echo", "serve", "--port", str(port)],
+        cores=cores.load,
+        log=directory / "echo.log",
+    )
+    stack.enter_context(server)
+    server.wait_until_listening(port)
+    return "127.0.0.1", port
 
 
 class WebSocketMessage(_Relay):
@@ -88,6 +103,18 @@ class TcpMessage(_Relay):
         return [Target(PENSTOCK, _PEERS, 1.0)]
 
 
+class TcpConnection(_Relay):
+    name = "tcp-connection"
+    title = "TCP connection"
+    unit = "µs of CPU per connection"
+    method = "Connections one at a time, each with 106 bytes there and back."
+    protocol = "tcp"
+    asked = ("--fresh",)
+
+    def targets(self) -> list[Target]:
+        return [Target(PENSTOCK, _PEERS, 1.0)]
+
+
 class TcpMegabyte(_Relay):
     name = "tcp-megabyte"
     title = "TCP megabyte"
@@ -98,3 +125,45 @@ class TcpMegabyte(_Relay):
 
     def targets(self) -> list[Target]:
         return [Target(PENSTOCK, _PEERS, 0.6)]
+
+
+class IdleTunnel(Scenario):
+    name = "idle-tunnel"
+    title = "Idle WebSocket"
+    unit = "KB of user memory per WebSocket"
+    method = (
+        "Growth of the user memory (anonymous and shared, in proportion; no mapped files) of all "
+        "the balancer's processes over 4,000 WebSockets that are silent, divided by their number."
+    )
+
+    def targets(self) -> list[Target]:
+        return [Target(PENSTOCK, _PEERS, 1.0)]
+
+    def measure(self, case: Case, bench: Bench) -> Sample:
+        cores = split()
+        held = _QUICK_HELD if bench.quick else _HELD
+        with ExitStack() as stack:
+            directory = stack.enter_context(temporary_directory())
+            endpoint = _start_echo(stack, directory, cores)
+            site = make_site(
+                [endpoint], directory, protocol="websocket", connections=2 * held + 128
+            )
+            process = stack.enter_context(case.balancer.start(site, cores.balancer))
+            first = CountedLoad(_HOLDING, cores.load, port=site.port, connections=_WARM_UP_HELD)
+            with first:
+                first.wait_until("open", _WARM_UP_HELD)
+            time.sleep(_SETTLE_S)
+            pids = process.tree()
+            before = accounts.memory_bytes(pids)
+            client = stack.enter_context(
+                CountedLoad(_HOLDING, cores.load, port=site.port, connections=held)
+            )
+            client.wait_until("open", held)
+            time.sleep(_SETTLE_S)
+            after = accounts.memory_bytes(pids)
+            if (still := client.ask()["open"]) != held:
+                raise LoadError(f"{held - still} idle WebSockets were closed")
+        return Sample(
+            (after - before) / held / 1024,
+            {"MB before": before / 2**20, "MB with all open": after / 2**20},
+        )
