@@ -16,7 +16,7 @@ _PATIENCE_S: Final = 120.0
 class CountedLoad:
     """``module`` run with ``arguments``: it prints one JSON object for every line on its stdin."""
 
-    def __init__(self, module: str, cores: frozenset[int], **arguments: int) -> None:
+    def __init__(self, module: str, cores: frozenset[int], **arguments: int | str) -> None:
         options = [f"--{name.replace('_', '-')}={value}" for name, value in arguments.items()]
         with on(cores):
             self._popen = subprocess.Popen(
