@@ -266,6 +266,23 @@ def test_route_without_upgrades_refuses_websockets(start: Start, echoing: Echoin
     assert not echoing.requests
 
 
+def test_http2_endpoint_that_does_not_know_websockets_is_named_in_the_log(
+    start: Start, tmp_path: Path
+) -> None:
+    log = tmp_path / "log.jsonl"
+    with Http2WebSocketEndpoint(echo, offers=False) as endpoint:
+        snapshot = world(pool(member(endpoint)), request_log=RequestLog("file", str(log)))
+        worker = start(snapshot)
+        client = worker.connect()
+        client.send(head("GET /chat HTTP/1.1", *HANDSHAKE))
+        assert client.read_response().status == 501
+        assert not endpoint.requests
+        (line,) = lines_of(log, 1)
+        assert (line["status"], line["attempts"]) == (501, 1)
+        assert line["why"].startswith(f"endpoint {endpoint.name}: ")
+        assert "extended CONNECT (RFC 8441)" in line["why"]
+
+
 def test_upgrade_that_a_route_names_is_relayed_unread(start: Start, scripted: Scripted) -> None:
     def agree(connection: EndpointConnection) -> None:
         asked = connection.receive_head()

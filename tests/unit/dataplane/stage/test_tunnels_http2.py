@@ -105,7 +105,8 @@ def test_8441_5_the_handshake_is_translated_and_the_key_is_ours_and_new() -> Non
         client = Http2Peer(stage, stage.client())
         keys = set()
         for number in range(3):
-            client.ask("/chat?x=1", ("sec-websocket-protocol", "chat"))
+            own = ("sec-websocket-key", KEY)  # which means nothing over HTTP/2
+            client.ask("/chat?x=1", ("sec-websocket-protocol", "chat"), own)
             asked = stage.asked(0)[1]
             assert asked.startswith(b"GET /chat?x=1 HTTP/1.1\r\nHost: site.example\r\n")
             assert b"\r\nsec-websocket-protocol: chat\r\n" in asked
@@ -113,6 +114,8 @@ def test_8441_5_the_handshake_is_translated_and_the_key_is_ours_and_new() -> Non
             assert b"\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n" in asked
             assert b"ontent-" not in asked
             assert b"ransfer-" not in asked
+            assert asked.lower().count(b"sec-websocket-key") == 1
+            assert key_in(asked) != KEY.encode()
             assert len(base64.b64decode(key_in(asked))) == KEY_BYTES
             keys.add(key_in(asked))
             assert len(keys) == number + 1
