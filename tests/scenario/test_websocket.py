@@ -19,8 +19,8 @@ from websockets.sync.server import ServerConnection
 from websockets.typing import Subprotocol
 from wsproto.frame_protocol import CloseReason
 
-from penstock.core.snapshot import Drain, Endpoint, Pool, PoolTimeouts, RequestLog
-from penstock.dataplane.board.layout import P_RETRIES, W_CONNECTIONS
+from penstock.core.snapshot import Drain, Endpoint, EndpointTls, Pool, PoolTimeouts, RequestLog
+from penstock.dataplane.board.layout import P_RETRIES, W_CONNECTIONS, W_HTTP2_CONNECTIONS
 from penstock.wire.websocket_handshake import accept_key
 from tests.harness.endpoint import EndpointConnection, Script, ScriptedEndpoint
 from tests.harness.log import lines_of
@@ -170,6 +170,26 @@ def test_it_passes_over_tls(start: Start, echoing: Echoing, dial: Dial, tmp_path
     socket = dial(worker, ssl=authority.client(), server_hostname="localhost")
     socket.send("secret" * 50_000)
     assert socket.recv(PATIENCE_S) == "secret" * 50_000
+
+
+@pytest.mark.parametrize("http2", ["on", "auto"])
+def test_it_passes_over_tls_and_http2_to_an_endpoint(
+    start: Start, tmp_path: Path, http2: Any
+) -> None:
+    """The endpoint is a balancer of ours, with a server of another make behind it."""
+    with WebSocketEndpoint(echo) as server, ExitStack() as stack:
+        secure = listener(certificates=(Authority(tmp_path).issue("127.0.0.1"),))
+        inner = start(world(pool(server), listeners=[secure]))
+        tls = EndpointTls(verify=False, http2=http2)
+        address = Address(inner.address()[1])
+        outer = start(world(pool(at(address, tls=True, http2=http2 == "on"), tls=tls)))
+        for opener in OPENERS.values():
+            socket = opener(stack, outer)
+            socket.send("through both")
+            assert socket.recv(PATIENCE_S) == "through both"
+        wait_until(lambda: inner.count(W_HTTP2_CONNECTIONS) > 0, "it was spoken")
+        vias = {request.headers["Via"] for request in server.requests}
+        assert all(via.count("penstock") == 2 for via in vias)
 
 
 def test_endpoint_that_refuses_connections_is_passed_over(
