@@ -143,3 +143,11 @@ def test_only_suites_that_are_there_and_safe_can_be_chosen(
     assert told.startswith("8:")
     assert suite in told
     assert why in told
+
+
+def test_authorities_without_a_list_are_told_of(directory: Path) -> None:
+    both = (directory / "ca.pem").read_bytes() + trustme.CA().cert_pem.bytes()
+    (directory / "two.pem").write_bytes(both)
+    (told,) = configured(directory, "client_ca_file: two.pem", "crl_file: crl.pem").warnings
+    assert "holds 1 of the lists of 2 authorities" in told
+    assert configured(directory, "client_ca_file: ca.pem", "crl_file: crl.pem").warnings == ()

@@ -11,7 +11,12 @@ from penstock.config.compile.certificates import (
     check_certificate,
     issued_names,
 )
-from penstock.config.compile.revocations import TOLD_AHEAD_S, check_revocations, told_end
+from penstock.config.compile.revocations import (
+    TOLD_AHEAD_S,
+    check_revocations,
+    lacking_lists,
+    told_end,
+)
 from penstock.config.document.listeners import Certificate, ListenerTls
 from penstock.config.document.section import plain
 from penstock.config.load.errors import Location
@@ -65,6 +70,9 @@ def compile_listener_tls(
     if revocations is not None:
         with findings.noting((*at, "crl_file")):
             end = check_revocations(revocations)
+            doubt = lacking_lists(authorities, revocations) if authorities is not None else ""
+            if doubt:
+                findings.doubtful((*at, "crl_file"), doubt)
             if 0.0 < end < time.time() + TOLD_AHEAD_S:
                 findings.doubtful((*at, "crl_file"), f"{revocations} {told_end(end, time.time())}")
     if protocol != "http" and "client_certificate_header" in tls.model_fields_set:

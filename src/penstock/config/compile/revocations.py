@@ -28,6 +28,25 @@ def check_revocations(crl_file: Path) -> float:
     return end_of(crl_file.read_bytes())
 
 
+def lacking_lists(ca_file: Path, crl_file: Path) -> str:
+    """That there are fewer lists than authorities, for people; "" where there are enough, or where
+    a file cannot be read, which is told elsewhere."""
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    try:
+        context.load_verify_locations(ca_file)
+        context.load_verify_locations(crl_file)
+    except (OSError, ssl.SSLError):
+        return ""
+    held = context.cert_store_stats()
+    authorities, lists = held["x509_ca"], held["crl"]
+    if lists >= authorities:
+        return ""
+    return (
+        f"{crl_file} holds {lists} of the lists of {authorities} authorities in {ca_file}: "
+        "clients of one without a list are refused"
+    )
+
+
 def told_end(end: float, now: float) -> str:
     """For people, as the end of a sentence about a list."""
     date = time.strftime("%Y-%m-%d %H:%M UTC", time.gmtime(end))

@@ -1,6 +1,6 @@
 """A client of a listener whose connections are relayed unread, until the relay takes it over."""
 
-from socket import MSG_PEEK
+from socket import MSG_PEEK, SHUT_WR
 from typing import Final
 
 from penstock.dataplane.board.layout import W_TLS_FAILURES, W_TLS_HANDSHAKES
@@ -18,6 +18,7 @@ from penstock.wire.client_hello import ClientHelloReader
 from penstock.wire.preface import ABSENT, BAD, FOUND
 from penstock.wire.proxy_protocol import ProxyHeader
 
+_LINGER_S: Final = 2.0  # for the client to read why it was refused
 # How long a handshake that is under way may take when the worker stops.
 _HANDSHAKE_S: Final = 1.0
 
@@ -41,6 +42,7 @@ class TcpClient(Connection, StreamFront):
         self.told: ProxyHeader | None = None  # that its connection began with
         self.certificate: ClientCertificate | None = None  # that it showed, and was verified
         self._received: bytes = b""  # before the relay
+        self._refused: bool = False  # what still comes is thrown away
         self._hello: ClientHelloReader | None = None  # until it told the server name
 
     def begin(self, first: bytes = b"") -> None:
@@ -65,6 +67,10 @@ class TcpClient(Connection, StreamFront):
         self._take(self.receive())
 
     def _take(self, data: bytes | None) -> None:
+        if self._refused:
+            if data == b"":
+                self.close()
+            return
         if self._hello is not None:
             if data is not None:
                 self._take_hello(self._hello, data)
@@ -72,7 +78,7 @@ class TcpClient(Connection, StreamFront):
         tls = self.tls
         if tls is None or data == b"" or tls.failure:
             if tls is not None and tls.failure:
-                self._refuse(tls.failure)
+                self._refuse_handshake(tls.failure)
                 return
             if tls is not None:
                 self.context.counters.bump(W_TLS_FAILURES)
@@ -101,13 +107,28 @@ class TcpClient(Connection, StreamFront):
             self._refuse(hello.reason)
 
     def _refuse(self, why: str) -> None:
-        """No server name can be read, or TLS cannot begin."""
+        """No server name can be read."""
+        self._note_refusal(why)
+        self.close()
+
+    def _refuse_handshake(self, why: str) -> None:
+        """TLS sent an alert, which the client is to read though it sends already: with TLS 1.3 it
+        hears only then that its certificate is refused."""
+        self._note_refusal(why)
+        self.tls = None
+        self._refused = True
+        self.deadline = self.loop.env.now + _LINGER_S
+        try:
+            self.sock.shutdown(SHUT_WR)
+        except OSError:
+            self.close()
+
+    def _note_refusal(self, why: str) -> None:
         context = self.context
         context.counters.bump(W_TLS_FAILURES)
         log = context.log
         if log.enabled:
             log.write(closed_line(self.address, self.settings.listener, why))
-        self.close()
 
     def on_deadline(self) -> None:
         if self._hello is not None and not self.context.stopping:
