@@ -2,8 +2,18 @@
 
 from typing import Final
 
+from penstock.dataplane.route.compression import (
+    COMPRESSED,
+    COMPRESSED_IF_LARGE,
+    PASSED,
+    Compression,
+    passed_head,
+)
+from penstock.dataplane.route.plan import PoolPlan
 from penstock.wire.chunked import LAST_CHUNK, encode_chunk
 from penstock.wire.content_encoding import ContentEncoder, encoder_of
+from penstock.wire.encoded_head import encoded_head
+from penstock.wire.http1 import RequestHead, ResponseHead
 
 # Read at a time of an answer that is compressed: about a millisecond's work.
 SLICE_BYTES: Final = 16384
@@ -39,3 +49,40 @@ class CompressedBody:
             return data
         framed = encode_chunk(data) if data else b""
         return framed + LAST_CHUNK if complete else framed
+
+
+def body_for(
+    pool_plan: PoolPlan, compression: Compression, head: ResponseHead, under_way: int
+) -> CompressedBody | None:
+    """Of an answer that is compressed, or may be; None where it passes as it comes.
+
+    ``under_way``: other answers of the worker that are compressed at present.
+    """
+    if not pool_plan.client_coding or under_way >= MOST_AT_ONCE:
+        return None
+    verdict = compression.verdict(head)
+    if verdict != COMPRESSED and verdict != COMPRESSED_IF_LARGE:
+        return None
+    return CompressedBody(pool_plan.client_coding)
+
+
+def begun_head(
+    body: CompressedBody | None,
+    compression: Compression,
+    head: ResponseHead,
+    request: RequestHead,
+    came: int,
+    whole: bool,
+) -> ResponseHead:
+    """Begin to compress, or not; the head that the client gets.
+
+    ``came``: bytes of the body so far; ``whole``: there are no others. An answer that does not tell
+    its length, and of which too little came, may be a stream.
+    """
+    verdict = compression.verdict(head)
+    if verdict == PASSED:
+        return head
+    if body is None or (verdict == COMPRESSED_IF_LARGE and came < compression.minimum_bytes):
+        return passed_head(head, request, verdict)
+    body.begin(came if whole else head.content_length)
+    return encoded_head(head, body.coding, True)

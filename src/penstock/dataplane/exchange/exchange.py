@@ -33,9 +33,10 @@ from penstock.dataplane.exchange.answers import Answer
 from penstock.dataplane.exchange.attempt import Attempt, AttemptOwner
 from penstock.dataplane.exchange.body import MAX_REPLAY_BYTES, RequestBody
 from penstock.dataplane.exchange.compressed_body import (
-    MOST_AT_ONCE,
     SLICE_BYTES,
     CompressedBody,
+    begun_head,
+    body_for,
 )
 from penstock.dataplane.exchange.dispatch import Dispatch
 from penstock.dataplane.exchange.failover import is_stale, may_be_sent_again, may_follow
@@ -60,17 +61,9 @@ from penstock.dataplane.llm.answer_reading import AnswerReading, names_reading_o
 from penstock.dataplane.pool.admission import ExchangeWaiter
 from penstock.dataplane.pool.live_endpoint import LiveEndpoint
 from penstock.dataplane.pool.model_waits import ModelsAwaiter
-from penstock.dataplane.route.compression import (
-    COMPRESSED,
-    COMPRESSED_IF_LARGE,
-    PASSED,
-    Compression,
-    passed_head,
-)
 from penstock.dataplane.route.error_pages import text_pages
 from penstock.dataplane.route.plan import Plan, PoolPlan
 from penstock.dataplane.tunnel.relay import CLIENT_BROKE, CUT, ENDPOINT_BROKE, Relay, RelayOwner
-from penstock.wire.encoded_head import encoded_head
 from penstock.wire.forwarding import Edit
 from penstock.wire.grpc import GRPC, GRPC_WEB_TEXT, http_status_of, parse_status, status_of_http
 from penstock.wire.grpc_web import StatusReader
@@ -412,49 +405,15 @@ class Exchange(AttemptOwner, ModelsAwaiter, GatheringOwner, RelayOwner):
         rewritten = changes_length(self.inspection, head)
         pool_plan = self.pool_plan
         if pool_plan is not None and pool_plan.compression is not None:
-            chunked = self._frame_compressed(pool_plan, pool_plan.compression, head, rewritten)
-        else:
-            chunked = self.front.frame(head, rewritten)
+            compressed = body_for(pool_plan, pool_plan.compression, head, self.context.compressing)
+            self.compressed = compressed
+            if compressed is not None:
+                compressed.in_chunks = self.front.frame(head, True)
+                self._chunked = False
+                return False  # it chunks them itself
+        chunked = self.front.frame(head, rewritten)
         self._chunked = chunked
         return chunked
-
-    def _frame_compressed(
-        self, pool_plan: PoolPlan, compression: Compression, head: ResponseHead, rewritten: bool
-    ) -> bool:
-        """The same where answers may be compressed: of those pieces are wanted as bare payload."""
-        self.compressed = None
-        verdict = compression.verdict(head)
-        wanted = pool_plan.client_coding and not self.plan.is_grpc
-        full = self.context.compressing >= MOST_AT_ONCE
-        if not wanted or full or (verdict != COMPRESSED and verdict != COMPRESSED_IF_LARGE):
-            return self.front.frame(head, rewritten)
-        compressed = CompressedBody(pool_plan.client_coding)
-        self.compressed = compressed
-        compressed.in_chunks = self.front.frame(head, True)
-        return False
-
-    def _begin_compressed(
-        self, compression: Compression, attempt: Attempt, head: ResponseHead, came: int, whole: bool
-    ) -> ResponseHead:
-        """The head for the client of an answer that is compressed, or might have been.
-
-        ``came``: bytes of its body so far; ``whole``: there are no others. One that does not tell
-        its length, and of which too little came, may be a stream.
-        """
-        verdict = compression.verdict(head)
-        compressed = self.compressed
-        if verdict == PASSED or self.plan.is_grpc:
-            return head
-        if compressed is None:
-            return passed_head(head, self.head, verdict)
-        if verdict == COMPRESSED_IF_LARGE and came < compression.minimum_bytes:
-            return passed_head(head, self.head, verdict)
-        compressed.begin(came if whole else head.content_length)
-        self.context.compressing += 1
-        if attempt.stream is not None:
-            self._read_bytes = SLICE_BYTES
-            attempt.stream.limit_reading(SLICE_BYTES)
-        return encoded_head(head, compressed.coding, True)
 
     def on_attempt_answered(
         self, attempt: Attempt, head: ResponseHead, body: bytes, complete: bool
@@ -530,12 +489,15 @@ class Exchange(AttemptOwner, ModelsAwaiter, GatheringOwner, RelayOwner):
             broken = reading.broken
             complete = complete and not broken
         if pool_plan.compression is not None:
-            size = len(body)
-            head = self._begin_compressed(pool_plan.compression, attempt, head, size, complete)
+            compressed = self.compressed
+            compression = pool_plan.compression
+            head = begun_head(compressed, compression, head, self.head, len(body), complete)
             self.answered = head
-            if self.compressed is not None:
-                body = self.compressed.pass_on(body, complete)
+            if compressed is not None:
                 self._altered = True
+                if compressed.compresses():
+                    self._compress(attempt)
+                body = compressed.pass_on(body, complete)
         taken = self.front.respond(head, rules, self.request_id, cookie, decoded, body, complete)
         if complete:
             self._settle(attempt, DONE)
@@ -562,6 +524,13 @@ class Exchange(AttemptOwner, ModelsAwaiter, GatheringOwner, RelayOwner):
             "request to change the protocol"
         )
         self._refuse(502, "the endpoint did not change the protocol")
+
+    def _compress(self, attempt: Attempt) -> None:
+        """What is compressed is read slice by slice."""
+        self.context.compressing += 1
+        if attempt.stream is not None:
+            self._read_bytes = SLICE_BYTES
+            attempt.stream.limit_reading(SLICE_BYTES)
 
     def on_attempt_body(self, attempt: Attempt, data: bytes, complete: bool) -> None:
         if self._altered:

@@ -21,6 +21,7 @@ _NEVER: Final = frozenset((204, 205, 206))
 STREAMED: Final = frozenset(
     ("text/event-stream", "application/x-ndjson", "multipart/x-mixed-replace")
 )
+_GRPC: Final = b"application/grpc"  # and gRPC-Web: messages are compressed one by one there
 _SECRET: Final = (b"cookie", b"authorization")
 
 
@@ -39,7 +40,7 @@ class Compression:
         What a page shows of a secret can be guessed from the length of its compressed form, by who
         chooses another part of it (the attack BREACH): answers to somebody known are left alone.
         """
-        if head.bodiless:
+        if head.bodiless or (head.value(b"content-type") or b"").startswith(_GRPC):
             return b""
         if not self._private:
             for name in _SECRET:

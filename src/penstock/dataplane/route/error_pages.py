@@ -25,12 +25,9 @@ class _Forms:
     def __init__(self, spec: snapshot.ErrorPage) -> None:
         self.media_types: list[bytes] = []
         self.pages: list[Page] = []
-        for (media_type, content_type), content in (
-            (_TEXT, spec.text),
-            (_JSON, spec.json),
-            (_HTML, spec.html),
-        ):
+        for kind, content in ((_TEXT, spec.text), (_JSON, spec.json), (_HTML, spec.html)):
             if content:
+                media_type, content_type = kind
                 self.media_types.append(media_type.encode())
                 self.pages.append(Page(content_type, content.encode()))
 
