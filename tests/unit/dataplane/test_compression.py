@@ -33,6 +33,21 @@ def test_calls_of_grpc_get_no_coding(kind: str) -> None:
     assert compression.coding_for(asked(f"Content-Type: {kind}")) == b""
 
 
+@pytest.mark.parametrize(
+    ("told", "coding"),
+    [
+        ("Cookie: where=e1", b"gzip"),
+        ("Cookie: where=e1; ", b"gzip"),
+        ("Cookie: where=e1; session=x", b""),
+        ("Cookie: session", b""),
+        ("Authorization: Basic eDp5", b""),
+    ],
+)
+def test_the_cookie_that_names_an_endpoint_is_no_secret(told: str, coding: bytes) -> None:
+    assert Compression(Spec()).coding_for(asked(told), b"where") == coding
+    assert Compression(Spec(private=True)).coding_for(asked(told), b"where") == b"gzip"
+
+
 def test_all_of_a_kind_is_none_of_its_streams() -> None:
     compression = Compression(Spec(types=("text/*", "application/*")))
     assert compression.verdict(answered("Content-Type: text/x-own; a=b", SIZED)) == COMPRESSED

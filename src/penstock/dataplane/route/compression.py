@@ -22,7 +22,6 @@ STREAMED: Final = frozenset(
     ("text/event-stream", "application/x-ndjson", "multipart/x-mixed-replace")
 )
 _GRPC: Final = b"application/grpc"  # and gRPC-Web: messages are compressed one by one there
-_SECRET: Final = (b"cookie", b"authorization")
 
 
 class Compression:
@@ -34,18 +33,18 @@ class Compression:
         self._types: set[bytes] = {each.encode() for each in spec.types}
         self._private: bool = spec.private
 
-    def coding_for(self, head: RequestHead) -> bytes:
+    def coding_for(self, head: RequestHead, own_cookie: bytes = b"") -> bytes:
         """The coding for answers to a request with this head; b"": none.
+
+        ``own_cookie``: the name of the one that binds a client to its endpoint, which is no secret.
 
         What a page shows of a secret can be guessed from the length of its compressed form, by who
         chooses another part of it (the attack BREACH): answers to somebody known are left alone.
         """
         if head.bodiless or (head.value(b"content-type") or b"").startswith(_GRPC):
             return b""
-        if not self._private:
-            for name in _SECRET:
-                if head.value(name) is not None:
-                    return b""
+        if not self._private and _is_of_somebody(head, own_cookie):
+            return b""
         return best_coding(all_values(head.fields, b"accept-encoding"), self._codings)
 
     def verdict(self, head: ResponseHead) -> int:
@@ -88,6 +87,18 @@ class Compression:
         kind, slash, _ = media_type.partition(b"/")
         streamed = media_type.decode("latin-1") in STREAMED
         return slash != b"" and kind + b"/*" in self._types and not streamed
+
+
+def _is_of_somebody(head: RequestHead, own_cookie: bytes) -> bool:
+    """Whether credentials or cookies say who asks."""
+    for lower, _, value in head.fields:
+        if lower == b"authorization":
+            return True
+        if lower == b"cookie":
+            names = [pair.partition(b"=")[0].strip(b" \t") for pair in value.split(b";")]
+            if any([name != own_cookie for name in names if name]):
+                return True
+    return False
 
 
 def passed_head(head: ResponseHead, request: RequestHead, verdict: int) -> ResponseHead:

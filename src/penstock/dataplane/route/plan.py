@@ -59,7 +59,9 @@ class PoolPlan:
         self.compression: Compression | None = destination.compression
         self.client_coding: bytes = b""  # of answers that are compressed
         if self.compression is not None:
-            self.client_coding = self.compression.coding_for(head)
+            sticky = pool.spec.sticky
+            own_cookie = sticky.cookie.encode() if sticky is not None else b""
+            self.client_coding = self.compression.coding_for(head, own_cookie)
         self.request: Request = request
         # Which API of language models it is, where the pool serves one.
         self.api: int = OTHER
