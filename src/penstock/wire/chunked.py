@@ -10,7 +10,7 @@ import re
 from typing import Final
 
 from penstock.wire.client_certificate import RESERVED
-from penstock.wire.http1 import BadMessage, has_bare_lf
+from penstock.wire.http1 import BadMessage, Field, has_bare_lf
 
 MAX_EXTENSION_BYTES: Final = 256
 _MAX_SIZE_DIGITS: Final = 15  # 2^60 bytes
@@ -72,6 +72,27 @@ def encode_chunk(data: bytes) -> bytes:
     return b"%x\r\n%b\r\n" % (len(data), data)
 
 
+def passable_trailers(
+    fields: list[Field], taken_out: frozenset[bytes] = _FORBIDDEN_TRAILERS
+) -> list[Field]:
+    """Those that may be passed on behind a body, whatever protocol they came by.
+
+    ``taken_out``: as of ``ChunkedReader``.
+    """
+    return [field for field in fields if _may_trail(field[0], taken_out)]
+
+
+def last_chunk(trailers: list[Field]) -> bytes:
+    """The end of a body with these trailers, all of which may be passed on."""
+    return b"0\r\n%b\r\n" % b"".join([b"%b: %b\r\n" % (name, value) for _, name, value in trailers])
+
+
+def _may_trail(lower: bytes, taken_out: frozenset[bytes]) -> bool:
+    """Many servers take ``_`` in a name for ``-``."""
+    name = lower.replace(b"_", b"-")
+    return name not in _FORBIDDEN_TRAILERS and name not in taken_out
+
+
 def as_one_chunk(body: bytes) -> bytes:
     """A whole body, which must not be empty, in the framing of chunks."""
     return encode_chunk(body) + LAST_CHUNK
@@ -108,7 +129,7 @@ class ChunkedReader:
         self._state: int = _SIZE
         self._left: int = 0  # payload bytes of the current chunk still to come
         self._pending: bytes = b""  # an unfinished line
-        self._trailers: list[bytes] = []
+        self.trailers: list[Field] = []  # that may be passed on, once ``done``
 
     def feed(self, data: bytes) -> bytes:
         """What to pass on for these bytes of the body."""
@@ -123,7 +144,7 @@ class ChunkedReader:
 
     def ending(self) -> bytes:
         """The last chunk with the trailers, once ``done``."""
-        return b"0\r\n%b\r\n" % b"".join(self._trailers)
+        return last_chunk(self.trailers)
 
     def _feed_pieces(self, data: bytes) -> bytes:
         if self._pending:
@@ -208,9 +229,9 @@ class ChunkedReader:
         if self._max_trailer_bytes < 0:
             raise self._refuse("the trailers are too long")
         name = match.group(1)
-        lower = name.lower().replace(b"_", b"-")
-        if lower not in _FORBIDDEN_TRAILERS and lower not in self._taken_out:
-            self._trailers.append(b"%b: %b\r\n" % (name, match.group(2).strip(b" \t")))
+        lower = name.lower()
+        if _may_trail(lower, self._taken_out):
+            self.trailers.append((lower, name, match.group(2).strip(b" \t")))
 
     def _refuse(self, reason: str) -> BadMessage:
         return BadMessage(self._status, reason)

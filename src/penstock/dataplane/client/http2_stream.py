@@ -19,7 +19,7 @@ from penstock.dataplane.io.connection import READ_BYTES
 from penstock.dataplane.io.handed_stream import Handed, HandedStream, StreamKeeper, StreamUser
 from penstock.dataplane.io.loop import report_bug
 from penstock.dataplane.route.plan import Plan
-from penstock.wire.chunked import LAST_CHUNK, encode_chunk
+from penstock.wire.chunked import LAST_CHUNK, encode_chunk, last_chunk, passable_trailers
 from penstock.wire.client_certificate import ClientCertificate
 from penstock.wire.forwarding import Edit, ResponseRules, forwarded_fields, lacks_date
 from penstock.wire.grpc import NOT_GRPC, grpc_kind
@@ -116,6 +116,7 @@ class Http2Stream(StreamReceiver, Front, StreamKeeper):
     _over: bool = False
     _head: RequestHead | None = None
     _body: bytes = b""  # that came before the exchange began
+    _told_behind: list[Field] | None = None  # trailers of the request
     _body_bytes: int = 0
     _held: bool = False  # the endpoint takes no more of the body, or nobody has it yet
     _unconsumed: int = 0
@@ -267,6 +268,9 @@ class Http2Stream(StreamReceiver, Front, StreamKeeper):
             self._consume()
 
     def on_trailers(self, stream: Stream, block: HeaderBlock) -> None:
+        """Behind a body whose length was told there is no place for them in HTTP/1.1: they are
+        dropped, as they may be (RFC 9110, 6.5.1)."""
+        self._told_behind = passable_trailers(block.fields, self.settings.taken_out)
         self.on_data(stream, b"", True)
 
     def _framed(self, data: bytes) -> bytes:
@@ -275,7 +279,10 @@ class Http2Stream(StreamReceiver, Front, StreamKeeper):
         if head is None or not head.chunked:
             return data
         framed = encode_chunk(data) if data else b""
-        return framed + LAST_CHUNK if self._ended else framed
+        if not self._ended:
+            return framed
+        trailers = self._told_behind
+        return framed + (last_chunk(trailers) if trailers is not None else LAST_CHUNK)
 
     def _consume(self) -> None:
         """The client may send as much again as was passed on."""
@@ -463,7 +470,8 @@ class Http2Stream(StreamReceiver, Front, StreamKeeper):
         self.host.note_waiting(-taken)
 
     def trailers(self, fields: list[Field]) -> None:
-        self._trailers = trailer_block([(lower, lower, value) for lower, _, value in fields])
+        passable = passable_trailers(fields)
+        self._trailers = trailer_block([(lower, lower, value) for lower, _, value in passable])
 
     def finish(self) -> None:
         self.exchange = None

@@ -9,13 +9,19 @@ from penstock.dataplane.endpoint.response_sink import ResponseSink
 from penstock.dataplane.endpoint.stream import EndpointStream
 from penstock.dataplane.io.handed_stream import Handed, HandedStream, StreamKeeper
 from penstock.dataplane.io.loop import report_bug
-from penstock.wire.chunked import LAST_CHUNK, ChunkedReader, encode_chunk
+from penstock.wire.chunked import (
+    LAST_CHUNK,
+    ChunkedReader,
+    encode_chunk,
+    last_chunk,
+    passable_trailers,
+)
 from penstock.wire.forwarding import ForwardedHead
 from penstock.wire.grpc import format_timeout
 from penstock.wire.http1 import Field, ResponseHead
 from penstock.wire.http2.codes import CANCEL, CONNECTION_LOST, REFUSED_STREAM
 from penstock.wire.http2.connection import Http2Connection
-from penstock.wire.http2.header_block import HeaderBlock
+from penstock.wire.http2.header_block import HeaderBlock, trailer_block
 from penstock.wire.http2.heads import (
     GRPC_TIMEOUT,
     request_block_of,
@@ -25,6 +31,7 @@ from penstock.wire.http2.heads import (
 from penstock.wire.http2.stream import NOBODY, Stream, StreamReceiver
 from penstock.wire.upgrade import Upgrade
 
+_NO_TRAILERS: Final[list[Field]] = []
 _REQUEST_ID: Final = b"x-request-id"
 
 
@@ -86,6 +93,7 @@ class Http2EndpointStream(StreamReceiver, EndpointStream, StreamKeeper):
     _expires_at: float = 0.0
     _bodiless: bool = False
     _reader: ChunkedReader | None = None  # of a request's body that comes in chunks
+    _trailers: HeaderBlock | None = None  # of the request, behind the rest of its body
     _pending: bytes = b""  # of the request, which the endpoint's windows had no room for
     _pending_at: int = 0
     _complete: bool = False  # all of the request came
@@ -164,14 +172,16 @@ class Http2EndpointStream(StreamReceiver, EndpointStream, StreamKeeper):
             self._reader = ChunkedReader(False, 400)
         payload = self._payload(body)
         block = request_block_of(head, self._owner.scheme())
-        ends = complete and not payload
+        ends = complete and not payload and self._trailers is None
         extra: list[Field] = [(_REQUEST_ID, _REQUEST_ID, request_id)]
         if head.has_grpc_timeout and self._expires_at > 0.0:
             left = format_timeout(self._expires_at - self._owner.now())
             extra.append((GRPC_TIMEOUT, GRPC_TIMEOUT, left))
         codec.send_head(stream, block, ends, extra)
         self._owner.touch()
-        return not payload or self._send(stream, payload)
+        if ends or not (payload or complete):
+            return True
+        return self._send(stream, payload)
 
     def _ask(self, head: ForwardedHead, request_id: bytes) -> None:
         """Extended CONNECT, which must not be sent before the endpoint has said that it knows it
@@ -222,7 +232,13 @@ class Http2EndpointStream(StreamReceiver, EndpointStream, StreamKeeper):
 
     def _payload(self, data: bytes) -> bytes:
         reader = self._reader
-        return reader.feed(data) if reader is not None and data else data
+        if reader is None or not data:
+            return data
+        payload = reader.feed(data)
+        if reader.trailers and reader.done:
+            fields = [(lower, lower, value) for lower, _, value in reader.trailers]
+            self._trailers = trailer_block(fields)
+        return payload
 
     def _send(self, stream: Stream, payload: bytes) -> bool:
         self._owner.count_sent(len(payload))
@@ -231,8 +247,9 @@ class Http2EndpointStream(StreamReceiver, EndpointStream, StreamKeeper):
             self._pending = self._pending[self._pending_at :] + payload
             self._pending_at = 0
             return False
-        taken = self._codec.send_data(stream, payload, self._complete)
+        taken = self._codec.send_data(stream, payload, self._ends_with_data())
         if taken == len(payload):
+            self._send_trailers(stream)
             return True
         self._pending = payload
         self._pending_at = taken
@@ -243,12 +260,13 @@ class Http2EndpointStream(StreamReceiver, EndpointStream, StreamKeeper):
         if not pending:
             return
         at = self._pending_at
-        taken = self._codec.send_data(stream, pending, self._complete, at)
+        taken = self._codec.send_data(stream, pending, self._ends_with_data(), at)
         if at + taken < len(pending):
             self._pending_at = at + taken
             return
         self._pending = b""
         self._pending_at = 0
+        self._send_trailers(stream)
         sink = self.sink
         if sink is None:
             return
@@ -256,6 +274,16 @@ class Http2EndpointStream(StreamReceiver, EndpointStream, StreamKeeper):
             sink.on_endpoint_drained()
         except Exception:  # noqa: BLE001 - one stream's bug must not end the others
             self._crash(sink)
+
+    def _ends_with_data(self) -> bool:
+        return self._complete and self._trailers is None
+
+    def _send_trailers(self, stream: Stream) -> None:
+        """All of the body was taken."""
+        trailers = self._trailers
+        if trailers is not None:
+            self._trailers = None
+            self._codec.send_trailers(stream, trailers)
 
     def is_full(self) -> bool:
         return len(self._pending) > 0
@@ -360,7 +388,7 @@ class Http2EndpointStream(StreamReceiver, EndpointStream, StreamKeeper):
         if self._head is not None:
             self._first = self._first + data if self._first else data
             return
-        self._pass_on(data, b"")
+        self._pass_on(data, _NO_TRAILERS)
 
     def on_trailers(self, stream: Stream, block: HeaderBlock) -> None:
         self._ended = True
@@ -377,8 +405,7 @@ class Http2EndpointStream(StreamReceiver, EndpointStream, StreamKeeper):
         except Exception:  # noqa: BLE001 - one stream's bug must not end the others
             self._crash(sink)
             return
-        lines = b"".join([b"%b: %b\r\n" % (name, value) for name, _, value in block.fields])
-        self._pass_on(b"", lines)
+        self._pass_on(b"", passable_trailers(block.fields))
 
     def _is_dropped(self, sink: ResponseSink, head: ResponseHead, trailers: list[Field]) -> bool:
         try:
@@ -430,7 +457,7 @@ class Http2EndpointStream(StreamReceiver, EndpointStream, StreamKeeper):
         if complete:
             self._done()
 
-    def _pass_on(self, data: bytes, trailers: bytes) -> None:
+    def _pass_on(self, data: bytes, trailers: list[Field]) -> None:
         sink = self.sink
         stream = self._stream
         if sink is None or stream is None:
@@ -444,7 +471,7 @@ class Http2EndpointStream(StreamReceiver, EndpointStream, StreamKeeper):
         if self._in_chunks:
             data = encode_chunk(data) if data else b""
             if complete:
-                data = data + b"0\r\n" + trailers + b"\r\n"
+                data = data + last_chunk(trailers)
         try:
             sink.on_body(data, complete)
         except Exception:  # noqa: BLE001 - one stream's bug must not end the others

@@ -1,0 +1,96 @@
+"""Trailers of requests: from either front to either kind of endpoint, as far as they may pass."""
+
+from collections.abc import Callable
+
+import pytest
+
+from penstock.core.snapshot import Http2
+from tests.harness.http2_client import Http2Client, StreamAnswer
+from tests.harness.http_endpoint import HttpEndpoint
+from tests.harness.messages import post
+from tests.harness.worker import Worker
+from tests.harness.world import Address, at, listener, pool, world
+
+Start = Callable[..., Worker]
+# What would change how a message is read, routed or let in (RFC 9110, 6.5.1).
+FORBIDDEN = (
+    "content-length",
+    "content_length",
+    "host",
+    "authorization",
+    "cookie",
+    "x-forwarded-for",
+    "x-request-id",
+    "te",
+    "trailer",
+    "content-type",
+)
+
+
+@pytest.fixture(params=["http1", "http2"])
+def worker(request: pytest.FixtureRequest, start: Start, endpoint: HttpEndpoint) -> Worker:
+    """Its endpoint speaks the one or the other; what reaches a server is seen in ``endpoint``."""
+    if request.param == "http1":
+        return start(world(pool(endpoint)))
+    inner = start(world(pool(endpoint), listeners=[listener(http2=Http2())]))
+    return start(world(pool(at(Address(inner.address()[1]), http2=True))))
+
+
+def ask_http1(worker: Worker, body: bytes, *trailers: tuple[str, str]) -> int:
+    chunks = b"%x\r\n%b\r\n" % (len(body), body) if body else b""
+    lines = "".join([f"{name}: {value}\r\n" for name, value in trailers]).encode()
+    client = worker.connect()
+    client.send(post("Transfer-Encoding: chunked", body=chunks + b"0\r\n" + lines + b"\r\n"))
+    return client.read_response("POST").status
+
+
+def ask_http2(worker: Worker, body: bytes, *trailers: tuple[str, str]) -> int:
+    return sent_over_http2(worker, body, (), trailers).status
+
+
+def sent_over_http2(
+    worker: Worker,
+    body: bytes,
+    fields: tuple[tuple[str, str], ...],
+    trailers: tuple[tuple[str, str], ...],
+) -> StreamAnswer:
+    with Http2Client(worker.address()) as client:
+        stream = client.begin("/form", *fields, method="POST", end=False)
+        client.send_data(stream, body, end=False)
+        client.h2.send_headers(stream, trailers, end_stream=True)
+        client.flush()
+        return client.wait(stream)
+
+
+Ask = Callable[..., int]
+
+
+@pytest.mark.parametrize("ask", [ask_http1, ask_http2])
+@pytest.mark.parametrize("size", [1, 100_000, 1_000_000])
+def test_trailers_pass_behind_the_body(
+    worker: Worker, endpoint: HttpEndpoint, ask: Ask, size: int
+) -> None:
+    body = bytes(range(256)) * (size // 256) + bytes(size % 256)
+    assert ask(worker, body, ("x-checksum", "abc"), ("x-empty", "")) == 200
+    assert endpoint.last.body == body
+    assert endpoint.last.trailers.fields == [("x-checksum", "abc"), ("x-empty", "")]
+    assert "x-checksum" not in endpoint.last.headers
+
+
+@pytest.mark.parametrize("ask", [ask_http1, ask_http2])
+def test_trailers_that_would_change_the_message_do_not_pass(
+    worker: Worker, endpoint: HttpEndpoint, ask: Ask
+) -> None:
+    given = [(name, "trailers" if name == "te" else "5") for name in FORBIDDEN]
+    assert ask(worker, b"hello", *given, ("x-good", "1")) == 200
+    assert endpoint.last.trailers.fields == [("x-good", "1")]
+    assert endpoint.last.body == b"hello"
+
+
+def test_trailers_have_no_place_behind_a_body_whose_length_was_told(
+    worker: Worker, endpoint: HttpEndpoint
+) -> None:
+    told = (("content-length", "5"),)
+    assert sent_over_http2(worker, b"hello", told, (("x-checksum", "abc"),)).status == 200
+    assert endpoint.last.body == b"hello"
+    assert endpoint.last.trailers.fields == []
