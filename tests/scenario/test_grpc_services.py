@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
+from functools import partial
 from pathlib import Path
 
 import grpc
@@ -68,60 +69,40 @@ def two_pools(start: Start) -> Worker:
     return start(world(pool(cart, name="cart"), pool(cart, name="till"), routes=routes))
 
 
-def test_balancer_says_that_it_serves(start: Start, dial: Dial) -> None:
-    assert health_of(dial(two_pools(start))) == SERVING
-
-
-@pytest.mark.parametrize("asked", ["cart", "shop.Cart"])
-def test_pool_serves_while_an_endpoint_is_eligible(start: Start, dial: Dial, asked: str) -> None:
+def test_balancer_and_pools_say_whether_they_serve(start: Start, dial: Dial) -> None:
     worker = two_pools(start)
     channel = dial(worker)
-    assert health_of(channel, asked) == SERVING
+    for asked in ("", "cart", "shop.Cart", "till"):
+        assert health_of(channel, asked) == SERVING
     worker.set_state("cart", NOWHERE, S_HEALTH, DOWN)
-    wait_until(lambda: health_of(channel, asked) == NOT_SERVING, "the worker knows")
+    wait_until(lambda: health_of(channel, "cart") == NOT_SERVING, "the worker knows")
+    assert health_of(channel, "shop.Cart") == NOT_SERVING
     assert health_of(channel, "till") == SERVING
     assert health_of(channel) == SERVING
-
-
-def test_names_that_nobody_has_are_not_found(start: Start, dial: Dial) -> None:
-    channel = dial(two_pools(start))
     assert code_of(lambda: health_of(channel, "shop.Cellar")) == grpc.StatusCode.NOT_FOUND
 
 
-def test_other_methods_are_unimplemented(start: Start, dial: Dial) -> None:
-    stub = health_pb2_grpc.HealthStub(dial(two_pools(start)))
-    watch = stub.Watch(health_pb2.HealthCheckRequest(), timeout=PATIENCE_S)
+def test_what_is_no_call_of_it_is_refused(start: Start, dial: Dial) -> None:
+    worker = two_pools(start)
+    channel = dial(worker)
+    watch = health_pb2_grpc.HealthStub(channel).Watch(health_pb2.HealthCheckRequest())
     assert code_of(lambda: next(watch)) == grpc.StatusCode.UNIMPLEMENTED
-
-
-@pytest.mark.parametrize("message", [b"\x0a\xff", b"\x0a\x01\xff"])
-def test_what_is_no_message_of_health_is_refused(start: Start, dial: Dial, message: bytes) -> None:
-    check = dial(two_pools(start)).unary_unary(f"/{HEALTH}/Check")
-    found = code_of(lambda: check(message, timeout=PATIENCE_S))
-    assert found == grpc.StatusCode.INVALID_ARGUMENT
-
-
-def test_messages_are_bounded(start: Start, dial: Dial) -> None:
-    check = dial(two_pools(start)).unary_unary(f"/{HEALTH}/Check")
+    check = channel.unary_unary(f"/{HEALTH}/Check")
+    for message in (b"\x0a\xff", b"\x0a\x01\xff"):
+        found = code_of(partial(check, message, timeout=PATIENCE_S))
+        assert found == grpc.StatusCode.INVALID_ARGUMENT
     found = code_of(lambda: check(bytes(1 << 20), timeout=PATIENCE_S))
     assert found == grpc.StatusCode.RESOURCE_EXHAUSTED
-
-
-def test_what_is_no_grpc_is_told_so(start: Start) -> None:
-    worker = two_pools(start)
-    client = worker.connect()
-    client.send(get(f"/{HEALTH}/Check"))
-    assert client.read_response().status == 415
-    client.send(post("Content-Type: application/grpc", target=f"/{HEALTH}/Check"))
-    refused = client.read_response("POST")
-    assert (refused.status, refused.headers["grpc-status"]) == (200, "12")
-
-
-def test_call_without_a_message_is_refused(start: Start) -> None:
-    with Http2Client(two_pools(start).address()) as client:
+    with Http2Client(worker.address()) as client:
         told = ("content-type", "application/grpc")
         answer = client.wait(client.begin(f"/{HEALTH}/Check", told, method="POST"))
     assert answer.value("grpc-status") == "13"
+    over_http1 = worker.connect()
+    over_http1.send(get(f"/{HEALTH}/Check"))
+    assert over_http1.read_response().status == 415
+    over_http1.send(post("Content-Type: application/grpc", target=f"/{HEALTH}/Check"))
+    refused = over_http1.read_response("POST")
+    assert (refused.status, refused.headers["grpc-status"]) == (200, "12")
 
 
 def test_endpoints_own_health_passes_unless_a_route_says_so(start: Start, dial: Dial) -> None:

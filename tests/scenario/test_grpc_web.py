@@ -2,6 +2,7 @@
 
 from base64 import b64encode
 from collections.abc import Callable
+from itertools import product
 from pathlib import Path
 
 import pytest
@@ -38,26 +39,9 @@ def trailers(lines: bytes) -> bytes:
     return b"\x80" + len(lines).to_bytes(4, "big") + lines
 
 
-@pytest.mark.parametrize("kind", [BINARY, TEXT])
-@pytest.mark.parametrize("chunked", [True, False])
-@pytest.mark.parametrize(("status", "failures"), [(0, 0), (9, 0), (14, 1)])
 def test_calls_pass_and_their_status_is_read(
-    start: Start,
-    endpoint: HttpEndpoint,
-    tmp_path: Path,
-    kind: str,
-    chunked: bool,
-    status: int,
-    failures: int,
+    start: Start, endpoint: HttpEndpoint, tmp_path: Path
 ) -> None:
-    end = trailers(b"grpc-status: %d\r\ngrpc-message: why\r\n" % status)
-    parts = (REPLY, end) if kind == BINARY else (b64encode(REPLY), b64encode(end))
-    told = (("Content-Type", kind),)
-    endpoint.answer = lambda request: (
-        Answer(headers=told, chunks=parts)
-        if chunked
-        else Answer(headers=told, body=b"".join(parts))
-    )
     log = tmp_path / "log.jsonl"
     worker = start(
         world(
@@ -65,12 +49,22 @@ def test_calls_pass_and_their_status_is_read(
             request_log=RequestLog("file", str(log)),
         )
     )
-    assert call(worker, kind) == (200, kind, b"".join(parts))
-    assert endpoint.last.body == QUESTION
-    (line,) = lines_of(log, 1)
-    assert (line["status"], line["grpc_status"]) == (200, status)
+    replies: list[Answer] = []
+    endpoint.answer = lambda request: replies[-1]
+    read = []
+    for kind, chunked, status in product((BINARY, TEXT), (True, False), (0, 9, 14)):
+        end = trailers(b"grpc-status: %d\r\ngrpc-message: why\r\n" % status)
+        parts = (REPLY, end) if kind == BINARY else (b64encode(REPLY), b64encode(end))
+        told = (("Content-Type", kind),)
+        replies.append(
+            Answer(headers=told, body=b"".join(parts), chunks=parts if chunked else None)
+        )
+        assert call(worker, kind) == (200, kind, b"".join(parts))
+        assert endpoint.last.body == QUESTION
+        read.append(status)
+    assert [line["grpc_status"] for line in lines_of(log, len(read))] == read
     worker.wait_until_published()
-    assert worker.load(endpoint, L_FAILURES) == failures
+    assert worker.load(endpoint, L_FAILURES) == read.count(14)
 
 
 def test_status_in_the_head_is_read_too(
@@ -86,21 +80,12 @@ def test_status_in_the_head_is_read_too(
     assert line["grpc_status"] == 8
 
 
-@pytest.mark.parametrize(
-    ("asked", "told"),
-    [
-        ("application/grpc-web", BINARY),
-        (BINARY, BINARY),
-        (TEXT, "application/grpc-web-text+proto"),
-    ],
-)
-def test_errors_of_ours_stand_in_the_body(
-    start: Start, refusing: Address, asked: str, told: str
-) -> None:
-    lines = b"grpc-status:14\r\ngrpc-message:the endpoint failed before it answered\r\n"
-    end = trailers(lines)
-    body = b64encode(end) if "text" in asked else end
-    assert call(start(world(pool(refusing))), asked) == (200, told, body)
+def test_errors_of_ours_stand_in_the_body(start: Start, refusing: Address) -> None:
+    worker = start(world(pool(refusing)))
+    end = trailers(b"grpc-status:14\r\ngrpc-message:the endpoint failed before it answered\r\n")
+    assert call(worker, "application/grpc-web") == (200, BINARY, end)
+    assert call(worker, BINARY) == (200, BINARY, end)
+    assert call(worker, TEXT) == (200, "application/grpc-web-text+proto", b64encode(end))
 
 
 def test_calls_without_a_route_are_unimplemented(start: Start, endpoint: HttpEndpoint) -> None:
