@@ -80,7 +80,7 @@ test-interpreted: $(VENV)/development $(VENV)/collected
 .PHONY: test-protocols
 test-protocols: $(VENV)/compiled $(VENV)/development
 	@echo "== scenarios over HTTP/2, $$($(BIN)/penstock --version)"
-	@PENSTOCK_FRONTS=http2 $(BIN)/python $(PYTEST) -m "both_fronts and not http1_only" tests/scenario
+	@PENSTOCK_FRONTS=http2 $(BIN)/python $(PYTEST) -m "(both_fronts and not http1_only) or large" tests/scenario
 
 # A browser is large: it is no part of `make test`.
 .PHONY: test-browser

@@ -37,6 +37,7 @@ from penstock.wire.http2.stream import Stream
 _MAX_DEBUG_BYTES: Final = 256  # of a GOAWAY, passed on
 _EARLY_PRIORITIES: Final = 16  # of streams that have not begun
 _SETTINGS_A_FRAME: Final = 64  # beyond this many each further one counts as another frame
+_LASTING_S: Final = 1.0  # a stream that is reset after so long is no part of a flood
 
 
 class Control(Incoming):
@@ -157,10 +158,12 @@ class Control(Incoming):
             raise ConnectionFault(FRAME_SIZE_ERROR, "RST_STREAM of another length than 4")
         if self._is_idle(stream_id) and not self._was_ignored(stream_id):
             raise ConnectionFault(PROTOCOL_ERROR, "RST_STREAM on an idle stream")
-        # Only who opens streams can make resets cheap.
-        if not self.is_client:
-            self.floods.note(RESETS_RECEIVED, self.now)
         stream = self.streams.get(stream_id)
+        # Only who opens streams can make resets cheap. One that lasted took its place among those
+        # that may be open at a time: calls whose deadline passes end so, many at once.
+        lasted = stream is not None and self.now - stream.opened_at >= _LASTING_S
+        if not self.is_client and not lasted:
+            self.floods.note(RESETS_RECEIVED, self.now)
         if stream is not None:
             self._abandon(stream)
             stream.receiver.on_reset(stream, _number(payload, 0))

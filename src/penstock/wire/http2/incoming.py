@@ -18,6 +18,7 @@ from penstock.wire.http2.flood_limits import (
     HEADER_LISTS,
     INTERIM_RESPONSES,
     RESETS_PROVOKED,
+    WINDOW_UPDATES,
     Limits,
 )
 from penstock.wire.http2.header_block import response_block
@@ -100,6 +101,7 @@ class Incoming(Outgoing):
                 self._skipped.pop(0)
         self.last_peer_stream = stream_id
         stream = Stream(stream_id, self.peer.initial_window_bytes, self._initial_window)
+        stream.opened_at = self.now
         stream.remote_open = not end
         try:
             block = self._blocks.head(code)
@@ -120,6 +122,8 @@ class Incoming(Outgoing):
             return
         stream.head = block
         self.streams[stream_id] = stream
+        # gRPC's own clients widen it and the connection for each, thousands in one breath.
+        self.floods.allow(WINDOW_UPDATES, 2.0)
         stream.expected = block.content_length
         stream.connect = block.method == b"CONNECT"
         stream.bodiless = block.method == b"HEAD"

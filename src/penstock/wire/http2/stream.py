@@ -52,6 +52,7 @@ class Stream:
         self.receiver: StreamReceiver = NOBODY
         self.urgency: int = DEFAULT_URGENCY  # RFC 9218: 0 comes first, 7 last
         self.incremental: bool = False
+        self.opened_at: float = 0.0  # by the peer
         # Of the peer's side.
         self.remote_open: bool = True
         self.head: HeaderBlock | None = None  # received: the request, or the final response

@@ -6,6 +6,7 @@ from collections.abc import Callable
 import pytest
 
 from penstock.wire.http2.codes import (
+    CANCEL,
     ENHANCE_YOUR_CALM,
     NO_ERROR,
     PROTOCOL_ERROR,
@@ -28,6 +29,7 @@ from penstock.wire.http2.flood_limits import (
     Limits,
 )
 from penstock.wire.http2.header_block import response_block
+from penstock.wire.http2.settings import Settings
 from tests.unit.wire.http2.recording import (
     SETTINGS_FRAME,
     Endpoint,
@@ -131,6 +133,38 @@ def test_a_client_may_reset_as_many_streams_as_it_lets_end() -> None:
         ours.connection.send_head(got.stream, response_block(204, []), True)
         ours.receive(rapid_reset(2 * turn + 1))
         ours.output()
+    assert ours.failure is None
+
+
+def test_streams_that_lasted_may_be_reset_all_at_once() -> None:
+    """As calls are whose deadline passes: each took its place among those open at a time."""
+    limits = Limits()
+    settings = Settings()
+    settings.max_concurrent_streams = 2000
+    ours = server(settings, limits)
+    ids = range(1, 4001, 2)
+    for stream_id in ids:
+        ours.receive(frame(HEADERS, 5, stream_id, POST))
+        ours.output()
+    ours.now += 0.9
+    for stream_id in ids[: limits.burst[RESETS_RECEIVED]]:
+        ours.receive(frame(RST_STREAM, 0, stream_id, number(CANCEL)))
+    assert ours.failure is None
+    ours.now += 0.1
+    for stream_id in ids[limits.burst[RESETS_RECEIVED] :]:
+        ours.receive(frame(RST_STREAM, 0, stream_id, number(CANCEL)))
+    assert ours.failure is None
+
+
+def test_each_stream_brings_two_window_updates() -> None:
+    """One of its own and one of the connection, as gRPC's clients send them."""
+    settings = Settings()
+    settings.max_concurrent_streams = 2000
+    ours = server(settings)
+    for stream_id in range(1, 4001, 2):
+        ours.receive(frame(HEADERS, 4, stream_id, POST))
+        for widened in (stream_id, 0):
+            ours.receive(frame(WINDOW_UPDATE, 0, widened, number(5)))
     assert ours.failure is None
 
 
