@@ -11,16 +11,22 @@ __all__ = ["start_plain", "start_static", "start_streams"]
 
 
 def start_static(
-    directory: Path, cores: frozenset[int], name: str, addresses: list[str] | None = None
+    directory: Path,
+    cores: frozenset[int],
+    name: str,
+    addresses: list[str] | None = None,
+    *,
+    grpc: bool = False,
 ) -> tuple[Process, list[tuple[str, int]]]:
     """One nginx with one worker that answers everything itself, and where it listens.
 
     ``addresses``: all of them, on one port, so that one server stands for many endpoints.
+    ``grpc``: it answers calls of gRPC.
     """
     hosts = addresses or ["127.0.0.1"]
     port = free_ports(1)[0]
     file = directory / f"{name}.conf"
-    file.write_text(static.configuration(directory, name, hosts, port))
+    file.write_text(static.configuration(directory, name, hosts, port, grpc=grpc))
     process = Process(
         [find("nginx"), "-p", str(directory), "-e", "stderr", "-c", str(file)],
         cores=cores,

@@ -52,7 +52,7 @@ class Balancer(ABC):
                 process.wait_until_echoing(site.port)
                 return process
             process.wait_until_listening(site.port)
-            if site.protocol not in ("tcp", "h2c"):
+            if site.protocol != "tcp" and not site.http2:
                 process.wait_until_answering(f"{site.url}{HEALTH_PATH}")
         except BaseException:
             process.stop()

@@ -94,7 +94,7 @@ def _listener(site: Site) -> dict[str, Any]:
         "filters": [
             {
                 "name": "envoy.filters.network.http_connection_manager",
-                "typed_config": _connection_manager(),
+                "typed_config": _connection_manager(site),
             }
         ]
     }
@@ -104,7 +104,7 @@ def _listener(site: Site) -> dict[str, Any]:
             "typed_config": {
                 "@type": f"{_EXTENSION}.transport_sockets.tls.v3.DownstreamTlsContext",
                 "common_tls_context": {
-                    "alpn_protocols": ["http/1.1"],
+                    "alpn_protocols": ["h2" if site.http2 else "http/1.1"],
                     "tls_params": {
                         "tls_minimum_protocol_version": "TLSv1_2",
                         "tls_maximum_protocol_version": "TLSv1_3",
@@ -126,12 +126,12 @@ def _listener(site: Site) -> dict[str, Any]:
     }
 
 
-def _connection_manager() -> dict[str, Any]:
+def _connection_manager(site: Site) -> dict[str, Any]:
     route = {"cluster": "endpoints", "timeout": "0s", "idle_timeout": _FOREVER}
     return {
         "@type": f"{_EXTENSION}.filters.network.http_connection_manager.v3.HttpConnectionManager",
         "stat_prefix": "clients",
-        "codec_type": "HTTP1",
+        "codec_type": "HTTP2" if site.http2 else "HTTP1",
         "generate_request_id": True,
         "use_remote_address": True,  # appends to X-Forwarded-For
         "stream_idle_timeout": _FOREVER,
@@ -169,6 +169,9 @@ def _cluster(site: Site) -> dict[str, Any]:
         "max_pending_requests": _NO_LIMIT,
         "max_requests": _NO_LIMIT,
     }
+    over_http2 = site.protocol == "grpc"
+    check = {"tcp_health_check": {}} if over_http2 else {"http_health_check": {"path": HEALTH_PATH}}
+    spoken = "http2_protocol_options" if over_http2 else "http_protocol_options"
     cluster = {
         "name": "endpoints",
         "type": "STATIC",
@@ -181,7 +184,7 @@ def _cluster(site: Site) -> dict[str, Any]:
                 "interval": f"{HEALTH_INTERVAL_S}s",
                 "unhealthy_threshold": 3,
                 "healthy_threshold": 2,
-                "http_health_check": {"path": HEALTH_PATH},
+                **check,
             }
         ],
         "load_assignment": {
@@ -198,7 +201,7 @@ def _cluster(site: Site) -> dict[str, Any]:
         "typed_extension_protocol_options": {
             "envoy.extensions.upstreams.http.v3.HttpProtocolOptions": {
                 "@type": f"{_EXTENSION}.upstreams.http.v3.HttpProtocolOptions",
-                "explicit_http_config": {"http_protocol_options": {}},
+                "explicit_http_config": {spoken: {}},
                 "common_http_protocol_options": {"idle_timeout": _FOREVER},
             }
         },

@@ -48,8 +48,9 @@ unique-id-format %[uuid()]
 
 def _bound(site: Site) -> str:
     if site.certificate:
-        return f"ssl crt {site.certificate.bundle} alpn http/1.1"
-    return "proto h2" if site.protocol == "h2c" else ""
+        alpn = "h2" if site.http2 else "http/1.1"
+        return f"ssl crt {site.certificate.bundle} alpn {alpn}"
+    return "proto h2" if site.http2 else ""
 
 
 class HAProxy(Balancer):
@@ -70,10 +71,13 @@ class HAProxy(Balancer):
             mode="tcp" if site.protocol == "tcp" else "http",
             options="option splice-auto" if site.protocol == "tcp" else _HTTP_OPTIONS,
             headers="" if site.protocol == "tcp" else _HEADERS.format(scheme=site.scheme),
-            check="" if site.protocol == "tcp" else f"option httpchk GET {HEALTH_PATH}",
+            check="" if site.protocol in ("tcp", "grpc") else f"option httpchk GET {HEALTH_PATH}",
             health_interval=HEALTH_INTERVAL_S,
             endpoints="\n    ".join(
-                [f"server e{i} {h}:{p}" for i, (h, p) in enumerate(site.endpoints)]
+                [
+                    f"server e{i} {h}:{p}{' proto h2' * (site.protocol == 'grpc')}"
+                    for i, (h, p) in enumerate(site.endpoints)
+                ]
             ),
         )
 

@@ -80,11 +80,14 @@ class Penstock(Balancer):
             }
         if site.protocol in ("tcp", "udp"):
             return self._relaying(site)
+        over_http2 = site.protocol == "grpc"
+        scheme = "h2c" if over_http2 else "http"
+        checked = {"kind": "tcp"} if over_http2 else {"path": HEALTH_PATH}
         pool = {
-            "endpoints": [f"http://{host}:{port}" for host, port in site.endpoints],
+            "endpoints": [f"{scheme}://{host}:{port}" for host, port in site.endpoints],
             "kind": self._kind,
             "policy": self._policy,
-            "health_check": {"path": HEALTH_PATH, "interval": f"{HEALTH_INTERVAL_S}s"},
+            "health_check": {**checked, "interval": f"{HEALTH_INTERVAL_S}s"},
             "timeouts": {"stream_idle": f"{KEEP_ALIVE_S}s", "first_byte": f"{KEEP_ALIVE_S}s"},
             "connections": {"max_idle": IDLE_TO_ENDPOINT, "idle_timeout": f"{KEEP_ALIVE_S}s"},
         }

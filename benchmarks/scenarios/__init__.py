@@ -1,7 +1,7 @@
 """What a measurement is: one file each. The order is that of the report."""
 
 from benchmarks.scenarios.endpoints import Endpoints
-from benchmarks.scenarios.http2 import Http2Request
+from benchmarks.scenarios.http2 import GrpcCall, Http2Request, Http2TlsRequest
 from benchmarks.scenarios.idle import IdleConnections
 from benchmarks.scenarios.open_streams import OpenStreams
 from benchmarks.scenarios.relays import (
@@ -30,6 +30,8 @@ def all_scenarios() -> list[Scenario]:
         Endpoints(),
         OpenStreams(),
         Http2Request(),
+        Http2TlsRequest(),
+        GrpcCall(),
         WebSocketMessage(),
         IdleTunnel(),
         TcpMessage(),

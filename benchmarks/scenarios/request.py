@@ -63,12 +63,12 @@ class TlsRequest(Request):
 
 
 def start_two_backends(
-    stack: ExitStack, directory: Path, cores: frozenset[int]
+    stack: ExitStack, directory: Path, cores: frozenset[int], *, grpc: bool = False
 ) -> list[tuple[str, int]]:
     """Two nginx with one worker each; they end with ``stack``."""
     endpoints: list[tuple[str, int]] = []
     for name in ("backend-1", "backend-2"):
-        process, addresses = start_static(directory, cores, name)
+        process, addresses = start_static(directory, cores, name, grpc=grpc)
         stack.enter_context(process)
         endpoints += addresses
     return endpoints
