@@ -36,7 +36,7 @@ class Site:
     connections: int = 1024  # clients at once
     # Of the endpoints' KV events, if they publish any; replayed at the port after each.
     kv_event_ports: tuple[int, ...] = ()
-    # Or: h2c and h2 (over TLS), HTTP/2 in front alone; grpc, h2c on both sides; websocket; tcp; udp.
+    # Or h2c and h2 (over TLS), HTTP/2 in front alone; grpc, h2c on both sides; websocket, tcp, udp.
     protocol: str = "http"
     model: str = ""  # that the endpoints serve, where they are engines
 

@@ -24,6 +24,7 @@ FORBIDDEN = (
     "te",
     "trailer",
     "content-type",
+    "client-cert",  # which tells of a certificate that somebody verified (RFC 9440)
 )
 
 
