@@ -68,6 +68,7 @@ def test_hints_name_policies_that_exist_and_no_name_of_ours_is_another() -> None
         ("healthCheck: /", "did you mean 'health_check'?"),
         ("health-check: /", "did you mean 'health_check'?"),
         ("pools: {a: {endpoints: [{url: a:1, maxconn: 4}]}}", "did you mean 'max_in_flight'?"),
+        ("pools: {a: {endpoints: [{url: udp://a:1, max_sessions: 4}]}}", "mean 'max_in_flight'?"),
         ("pools: {a: {endpoints: [{url: a:1, max_fails: 4}]}}", "unknown key"),
         ("pools: {a: {endpoints: a:1, max_fails: 4}}", "'outlier.consecutive_failures'?"),
         ("pools: {a: {endpoints: a:1, sticky_sessions: on}}", "did you mean 'sticky'?"),
