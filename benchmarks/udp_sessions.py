@@ -93,7 +93,13 @@ class Balancer:
     """Penstock before the endpoints."""
 
     def __init__(
-        self, stack: ExitStack, directory: Path, ports: list[int], workers: int, sessions: int
+        self,
+        stack: ExitStack,
+        directory: Path,
+        ports: list[int],
+        workers: int,
+        sessions: int,
+        idle_s: float,
     ) -> None:
         self.port, self._admin = free_ports(2)
         self._file = directory / "penstock.yaml"
@@ -112,7 +118,7 @@ class Balancer:
             "pools": {
                 "arena": {
                     "endpoints": [f"udp://127.0.0.1:{port}" for port in ports],
-                    "timeouts": {"session_idle": f"{_IDLE_S}s"},
+                    "timeouts": {"session_idle": f"{idle_s:g}s"},
                 }
             },
         }
@@ -197,14 +203,17 @@ def _spent_s(processes: list[Process]) -> float:
 
 @click.command()
 @click.option("--sessions", default=20_000, show_default=True)
-@click.option("--seconds", default=60.0, show_default=True, help="Of a datagram a second each.")
+@click.option("--seconds", default=60.0, show_default=True, help="That they last.")
+@click.option("--every", default=1.0, show_default=True, help="Seconds between two of a session.")
 @click.option("--workers", default=2, show_default=True)
 @click.option("--reloads", default=100, show_default=True)
 @click.option("--per-s", default=20_000.0, show_default=True, help="Datagrams, during reloads.")
-def main(sessions: int, seconds: float, workers: int, reloads: int, per_s: float) -> None:
+def main(
+    sessions: int, seconds: float, every: float, workers: int, reloads: int, per_s: float
+) -> None:
     """Run very many UDP sessions, and reload under load.
 
-    Example: python -m benchmarks.udp_sessions --sessions 2000 --seconds 10 --per-s 2000
+    Example, for a small machine: python -m benchmarks.udp_sessions --every 10 --per-s 2000
     """
     raise_descriptor_limit()
     end_in_order_when_terminated()
@@ -213,11 +222,11 @@ def main(sessions: int, seconds: float, workers: int, reloads: int, per_s: float
         directory = stack.enter_context(temporary_directory())
         endpoints = start_endpoints(stack, directory)
         ports = [int(each.name) for each in endpoints]
-        direct = Clients(ports[0], sessions, sessions, min(seconds, 10.0)).wait()
+        direct = Clients(ports[0], sessions, sessions / every, min(seconds, 10.0)).wait()
         click.echo(f"without balancer: {direct}")
-        balancer = Balancer(stack, directory, ports, workers, sessions)
+        balancer = Balancer(stack, directory, ports, workers, sessions, 2 * every + _IDLE_S)
         idle = balancer.descriptors()
-        _run_sessions(balancer, endpoints, sessions, seconds, direct, idle, faults)
+        _run_sessions(balancer, endpoints, sessions, every, seconds, direct, idle, faults)
         if reloads:
             _run_reloads(balancer, reloads, per_s, faults)
         click.echo(f"dropped by the balancer: {balancer.drops() or 'none'}")
@@ -230,15 +239,16 @@ def _run_sessions(
     balancer: Balancer,
     endpoints: list[Process],
     sessions: int,
+    every: float,
     seconds: float,
     direct: Wave,
     idle: int,
     faults: list[str],
 ) -> None:
     peaks: list[int] = []
-    for wave_s in (seconds, min(seconds, 10.0)):
+    for wave_s in (seconds, min(seconds, 10.0 * every)):
         before_s, echoed_s = balancer.cpu_s(), _spent_s(endpoints)
-        clients = Clients(balancer.port, sessions, sessions, wave_s)
+        clients = Clients(balancer.port, sessions, sessions / every, wave_s)
         time.sleep(wave_s / 2)
         peaks.append(balancer.memory_bytes())
         open_now = balancer.sessions()
