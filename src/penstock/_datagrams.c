@@ -1,7 +1,7 @@
 /* Receives many datagrams for one system call.
 
 Python's sockets have no recvmmsg, make a tuple and a text of each address, and raise an exception
-when nothing is left: docs/adr/datagrams-in-batches.md has what that costs. Whoever sent a datagram is told
+when nothing is left: docs/adr/datagrams-in-batches.md says what that costs. Whoever sent a datagram is told
 as the bytes of the kernel's own address, which `dataplane/io/datagram_reader.py` reads where it
 must; behind them stand those of IP_PKTINFO or IPV6_PKTINFO, where the socket asks for them.
 */

@@ -103,7 +103,9 @@ class DatagramListener(ListeningSocket, SessionFront):
         self.deadline = 0.0
         self.context.loop.remove(self)
         for key in list(self.sessions):
-            self._forget(key)[1].cut_off(why)
+            session, exchange = self._forget(key)
+            exchange.cut_off(why)
+            session.leave()
         self.sock.close()
 
     # --- from clients -----------------------------------------------------------------------
@@ -238,10 +240,12 @@ class DatagramListener(ListeningSocket, SessionFront):
         key = session.rules.key
         if self.sessions.get(key) is session:
             self._forget(key)
+            session.leave()
 
     def reopen(self, session: Session, data: bytes) -> None:
         key = session.rules.key
         self._forget(key)
+        session.leave()
         self._open(key, session.client, data)
 
     def header_of(self, client: SessionClient) -> ProxyHeader:
@@ -250,10 +254,14 @@ class DatagramListener(ListeningSocket, SessionFront):
     # --- their ends --------------------------------------------------------------------
 
     def on_expired(self, session: SessionRules) -> None:
-        self._forget(session.key)[1].on_expired()
+        left, exchange = self._forget(session.key)
+        exchange.on_expired()
+        left.leave()
 
     def on_evicted(self, session: SessionRules) -> None:
-        self._forget(session.key)[1].on_evicted()
+        left, exchange = self._forget(session.key)
+        exchange.on_evicted()
+        left.leave()
 
     def _forget(self, key: Any) -> tuple[Session, UdpExchange]:
         session = self.sessions.pop(key)

@@ -99,7 +99,7 @@ class Session(OutletUser):
         self.rules: SessionRules = rules
         self.client: SessionClient = client
         self.last_sent: int = 0  # bytes of the datagram that was sent last
-        self._owner: SessionOwner = owner
+        self._owner: SessionOwner | None = owner
         self._front: DatagramFront = front
         self._outlets: Outlets = outlets
         self._values: list[int] = outlets.values
@@ -161,10 +161,13 @@ class Session(OutletUser):
         values[W_BYTES_FROM_CLIENTS] += size
         rules.take(size, self._outlets.loop.env.now)
         endpoint = self._endpoint
-        if endpoint is None:
-            self._owner.on_unattached(data)
+        owner = self._owner
+        if owner is None:
+            self.drop(_UNREACHABLE)  # it is over
+        elif endpoint is None:
+            owner.on_unattached(data)
         elif endpoint.health == DOWN or endpoint.ejected or endpoint.cut_out or endpoint.removed:
-            self._owner.on_endpoint_down(data)
+            owner.on_endpoint_down(data)
         else:
             self.send(data)
 
@@ -192,7 +195,7 @@ class Session(OutletUser):
             self.drop(_BUFFER_FULL)
         elif how == TOO_BIG:
             self.drop(_TOO_BIG)
-        else:
+        elif self._owner is not None:
             self._owner.on_unreachable(outlet.error, data)
 
     def on_reply(self, data: bytes) -> None:
@@ -217,17 +220,28 @@ class Session(OutletUser):
             tally.bytes_received += size
         if self._silent:
             self._silent = False
-            self._owner.on_first_reply()
+            if self._owner is not None:
+                self._owner.on_first_reply()
 
     def on_unreachable(self, number: int, data: bytes) -> None:
         whole = len(data) == self.last_sent
         again = data[self._last_header_bytes :] if whole else b""
         if not again:  # only what came back whole can be sent once more
             self.drop(_UNREACHABLE)
-        self._owner.on_unreachable(number, again)
+        if self._owner is not None:
+            self._owner.on_unreachable(number, again)
 
     def on_crash(self) -> None:
-        self._owner.on_crash()
+        if self._owner is not None:
+            self._owner.on_crash()
+
+    def leave(self) -> None:
+        """It is over: with no way back to its owner both are freed at once, and need no collector.
+
+        20,000 sessions that ended were 17 MB of garbage, and to find it held up others.
+        """
+        self.detach()
+        self._owner = None
 
     def hand_on(self, size: int) -> None:
         """What it took last is another session's."""
