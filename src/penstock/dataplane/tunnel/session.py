@@ -236,10 +236,7 @@ class Session(OutletUser):
             self._owner.on_crash()
 
     def leave(self) -> None:
-        """It is over: with no way back to its owner both are freed at once, and need no collector.
-
-        20,000 sessions that ended were 17 MB of garbage, and to find it held up others.
-        """
+        """It is over: with no way back to its owner both are freed at once, and need no collector."""
         self.detach()
         self._owner = None
 
