@@ -236,7 +236,7 @@ class Session(OutletUser):
             self._owner.on_crash()
 
     def leave(self) -> None:
-        """It is over: with no way back to its owner both are freed at once, and need no collector."""
+        """It is over: without a way back to its owner both are freed at once, uncollected."""
         self.detach()
         self._owner = None
 
