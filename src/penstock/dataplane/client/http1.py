@@ -607,5 +607,6 @@ class ClientConnection(ClientHead, Front):
                 self.close()  # a second status cannot follow the first
             else:
                 bodiless = exchange.head.bodiless
-                told = exchange.refusal(status, reason)
-                self._answer_refusal(told, exchange.own_edits(), bodiless=bodiless)
+                own = exchange.own()
+                told = own.bad_request(status, reason)
+                self._answer_refusal(told, own.edits(), bodiless=bodiless)

@@ -645,7 +645,8 @@ class Http2Stream(StreamReceiver, Front, StreamKeeper):
             self.codec.reset(self.stream, CANCEL)
             self._let_go()
         else:
-            self._answer_refusal(exchange.refusal(status, reason), exchange.own_edits())
+            own = exchange.own()
+            self._answer_refusal(own.bad_request(status, reason), own.edits())
 
     def _refuse(self, status: int, reason: str) -> None:
         """Answer a request that is none."""

@@ -15,7 +15,6 @@ from typing import Final
 
 from penstock.core.admission.gate import Ending
 from penstock.core.policy.support.own import own_failure
-from penstock.core.snapshot import Maintenance
 from penstock.core.ticket import ABANDONED, CLIENT_GONE, DONE, GARBAGE, TIMEOUT, Ticket
 from penstock.dataplane.board.layout import (
     P_CLIENT_GONE,
@@ -45,6 +44,7 @@ from penstock.dataplane.exchange.gathering import Gathering, GatheringOwner
 from penstock.dataplane.exchange.inspection import GO_ON, READ_ON, REFUSE, Inspection
 from penstock.dataplane.exchange.log_line import Outcome, log_line
 from penstock.dataplane.exchange.mirror import Mirror, start_mirror
+from penstock.dataplane.exchange.own_answers import OwnAnswers
 from penstock.dataplane.exchange.own_call import OwnCall, answer_of
 from penstock.dataplane.exchange.relay_endings import outcome_of, why_ended, word_of
 from penstock.dataplane.exchange.turn import (
@@ -61,13 +61,11 @@ from penstock.dataplane.llm.answer_reading import AnswerReading, names_reading_o
 from penstock.dataplane.pool.admission import ExchangeWaiter
 from penstock.dataplane.pool.live_endpoint import LiveEndpoint
 from penstock.dataplane.pool.model_waits import ModelsAwaiter
-from penstock.dataplane.route.error_pages import text_pages
 from penstock.dataplane.route.plan import Plan, PoolPlan
 from penstock.dataplane.tunnel.relay import CLIENT_BROKE, CUT, ENDPOINT_BROKE, Relay, RelayOwner
-from penstock.wire.forwarding import Edit
 from penstock.wire.grpc import GRPC, GRPC_WEB_TEXT, http_status_of, parse_status, status_of_http
 from penstock.wire.grpc_web import StatusReader
-from penstock.wire.http1 import Field, RequestHead, ResponseHead, all_values
+from penstock.wire.http1 import Field, RequestHead, ResponseHead
 from penstock.wire.openai import OTHER
 from penstock.wire.proxy_protocol import ProxyHeader
 
@@ -141,7 +139,8 @@ class Exchange(AttemptOwner, ModelsAwaiter, GatheringOwner, RelayOwner):
         pool.counters.values[P_REQUESTS] += 1
         pool.counters.changed = True
         if pool.maintenance is not None:
-            self._answer_maintenance(pool.maintenance)
+            self.why = "an operator set the pool aside (maintenance)"
+            self._give(self.own().maintenance(pool.maintenance), "refused")
             return
         dispatch = Dispatch(self.context, self, pool, pool_plan.request, self.request_id)
         self.dispatch = dispatch
@@ -193,7 +192,7 @@ class Exchange(AttemptOwner, ModelsAwaiter, GatheringOwner, RelayOwner):
             dispatch.request = inspection.request
             return True
         if found == REFUSE and inspection.refusal is not None:
-            self._give(self._as_page(inspection.refusal), "refused")
+            self._give(self.own().as_page(inspection.refusal), "refused")
         return False
 
     def on_models_known(self) -> None:
@@ -468,8 +467,14 @@ class Exchange(AttemptOwner, ModelsAwaiter, GatheringOwner, RelayOwner):
             return
         if self.plan.grpc_kind > GRPC:
             self._read_web_status(ticket, body, complete)
-        if status >= 400 and pool_plan.pages is not None and self._replaces(attempt, head):
-            return
+        if status >= 400 and pool_plan.pages is not None:
+            page = self.own().in_place_of(head)
+            if page is not None:
+                attempt.give_up()  # nobody reads the rest of it
+                self._settle(attempt, DONE)
+                self.first_byte_at = now
+                self._give(page, "done")
+                return
         if pool_plan.conversation and pool.learning is not None:
             pool.learning.note_kept(pool_plan.conversation, attempt.endpoint)
         self.first_byte_at = now
@@ -767,21 +772,15 @@ class Exchange(AttemptOwner, ModelsAwaiter, GatheringOwner, RelayOwner):
 
     # --- answers of our own -----------------------------------------------------------------
 
+    def own(self) -> OwnAnswers:
+        """Answers of our own to this request."""
+        return OwnAnswers(self.head, self.plan, self.pool_plan, self.request_id)
+
     def _answer_here(self) -> None:
         """A redirect, a fixed response, or a refusal: no route, an ambiguous path, a loop."""
-        plan = self.plan
-        counters = self.context.counters
-        if plan.message:
-            counters.bump(W_UNROUTED)
-            told = answers.refusal(
-                plan.status, plan.message, request_id=self.request_id, family=self.family()
-            )
-            if plan.headers:  # that clients need to do better: the versions of WebSocket
-                told.headers = [*told.headers, *plan.headers]
-            self._give(self._as_page(told), "refused")
-        else:
-            counters.bump(W_FIXED)
-            self._give(Answer(plan.status, plan.body, plan.headers), "fixed")
+        refused = self.plan.message != ""
+        self.context.counters.bump(W_UNROUTED if refused else W_FIXED)
+        self._give(self.own().without_endpoint(), "refused" if refused else "fixed")
 
     def _serve(self, data: bytes, complete: bool) -> None:
         """More of a gRPC call that is answered here."""
@@ -799,65 +798,7 @@ class Exchange(AttemptOwner, ModelsAwaiter, GatheringOwner, RelayOwner):
         if self.plan.listed and not self.plan.listed_to_keys and status >= 500:
             self._give_list()  # for which no endpoint is needed
             return
-        told = answers.refusal(
-            status,
-            message,
-            request_id=self.request_id,
-            retry_after_s=retry_after_s,
-            kind=kind,
-            family=self.family(),
-        )
-        self._give(self._as_page(told), "refused")
-
-    def _answer_maintenance(self, spec: Maintenance) -> None:
-        """The pool is set aside: the operator's text, or else the page for 503."""
-        told = answers.refusal(
-            503,
-            spec.text or "down for maintenance",
-            request_id=self.request_id,
-            retry_after_s=spec.retry_after_s,
-            kind="maintenance",
-            family=self.family(),
-        )
-        self.why = "an operator set the pool aside (maintenance)"
-        pages = self.plan.error_pages(self.pool_plan)
-        pool_plan = self.pool_plan
-        if spec.text:
-            own_form = self.plan.is_grpc or (pool_plan is not None and pool_plan.api != OTHER)
-            pages = None if own_form else text_pages(503, spec.text)
-        self._give(answers.with_page(told, pages, self._accepted()), "refused")
-
-    def refusal(self, status: int, message: str) -> Answer:
-        """An error of our own, for the client's side to give."""
-        return self._as_page(answers.refusal(status, message, family=self.family()))
-
-    def _as_page(self, answer: Answer) -> Answer:
-        """With the page that is configured for such errors, if there is one."""
-        pages = self.plan.error_pages(self.pool_plan)
-        return answers.with_page(answer, pages, self._accepted())
-
-    def _accepted(self) -> bytes:
-        """The media types that the client accepts."""
-        return all_values(self.head.fields, b"accept")
-
-    def _replaces(self, attempt: Attempt, head: ResponseHead) -> bool:
-        """Give an error page in place of the endpoint's answer, if its status asks for that."""
-        pages = self.plan.error_pages(self.pool_plan)
-        if pages is None or head.status not in pages.replaced:
-            return False
-        attempt.give_up()  # nobody reads the rest of it
-        self._settle(attempt, DONE)
-        self.first_byte_at = self.context.env.now
-        self._give(self._as_page(answers.in_place_of(head, self.request_id)), "done")
-        return True
-
-    def family(self) -> int:
-        """In whose form the client is told of errors, as far as is known."""
-        return self.plan.family(self.pool_plan)
-
-    def own_edits(self) -> list[Edit]:
-        """What is done to the head of an answer of our own."""
-        return self.plan.own_edits(self.pool_plan)
+        self._give(self.own().refusal(status, message, retry_after_s, kind), "refused")
 
     def _give(self, answer: Answer, ended: str) -> None:
         """Answer with a response of our own, and be done."""
@@ -866,7 +807,7 @@ class Exchange(AttemptOwner, ModelsAwaiter, GatheringOwner, RelayOwner):
             answer = answers.refusal(501, why, request_id=self.request_id)
         self.why = self.why or answer.why
         self.status = answer.status
-        self.front.answer(answer, self.request_id, self.own_edits())
+        self.front.answer(answer, self.request_id, self.own().edits())
         self._end(self.context.env.now, ended)
         self.front.finish()
 

@@ -1,0 +1,92 @@
+"""Answers of our own to one request: in the form that its client reads, or as the page that is
+configured for them."""
+
+from penstock.core.snapshot import Maintenance
+from penstock.dataplane.exchange import answers
+from penstock.dataplane.exchange.answers import Answer
+from penstock.dataplane.route.error_pages import text_pages
+from penstock.dataplane.route.plan import Plan, PoolPlan
+from penstock.wire.forwarding import Edit
+from penstock.wire.http1 import RequestHead, ResponseHead, all_values
+from penstock.wire.openai import OTHER
+
+
+class OwnAnswers:
+    """``pool_plan``: of the pool that was chosen; None before that."""
+
+    def __init__(
+        self, head: RequestHead, plan: Plan, pool_plan: PoolPlan | None, request_id: bytes
+    ) -> None:
+        self._head: RequestHead = head
+        self._plan: Plan = plan
+        self._pool_plan: PoolPlan | None = pool_plan
+        self._request_id: bytes = request_id
+
+    def edits(self) -> list[Edit]:
+        """What is done to their heads."""
+        return self._plan.own_edits(self._pool_plan)
+
+    def without_endpoint(self) -> Answer:
+        """What the plan says: a redirect, a fixed response, or a refusal."""
+        plan = self._plan
+        if not plan.message:
+            return Answer(plan.status, plan.body, plan.headers)
+        told = answers.refusal(
+            plan.status,
+            plan.message,
+            request_id=self._request_id,
+            family=plan.family(self._pool_plan),
+        )
+        if plan.headers:  # that clients need to do better: the versions of WebSocket
+            told.headers = [*told.headers, *plan.headers]
+        return self.as_page(told)
+
+    def refusal(self, status: int, message: str, retry_after_s: int = 0, kind: str = "") -> Answer:
+        """An error, with the id of its request."""
+        told = answers.refusal(
+            status,
+            message,
+            request_id=self._request_id,
+            retry_after_s=retry_after_s,
+            kind=kind,
+            family=self._plan.family(self._pool_plan),
+        )
+        return self.as_page(told)
+
+    def bad_request(self, status: int, message: str) -> Answer:
+        """An error of the request, which turned out while it came."""
+        family = self._plan.family(self._pool_plan)
+        return self.as_page(answers.refusal(status, message, family=family))
+
+    def maintenance(self, spec: Maintenance) -> Answer:
+        """The pool is set aside: the operator's text, or else the page for 503."""
+        plan, pool_plan = self._plan, self._pool_plan
+        told = answers.refusal(
+            503,
+            spec.text or "down for maintenance",
+            request_id=self._request_id,
+            retry_after_s=spec.retry_after_s,
+            kind="maintenance",
+            family=plan.family(pool_plan),
+        )
+        if not spec.text:
+            return self.as_page(told)
+        own_form = plan.is_grpc or (pool_plan is not None and pool_plan.api != OTHER)
+        pages = None if own_form else text_pages(503, spec.text)
+        return answers.with_page(told, pages, self._accepted())
+
+    def in_place_of(self, head: ResponseHead) -> Answer | None:
+        """The page for an endpoint's answer, if its status asks for one."""
+        pages = self._plan.error_pages(self._pool_plan)
+        if pages is None or head.status not in pages.replaced:
+            return None
+        return self.as_page(answers.in_place_of(head, self._request_id))
+
+    def as_page(self, answer: Answer) -> Answer:
+        """With the page that is configured for such errors, if there is one."""
+        pages = self._plan.error_pages(self._pool_plan)
+        return answers.with_page(answer, pages, self._accepted())
+
+    def _accepted(self) -> bytes:
+        """The media types that the client accepts."""
+        return all_values(self._head.fields, b"accept")
