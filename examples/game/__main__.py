@@ -11,6 +11,7 @@ import json
 import os
 import sys
 from asyncio.subprocess import PIPE, Process
+from collections import Counter
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
@@ -46,7 +47,8 @@ async def main(players: int, seconds: float) -> int:
                 tasks.create_task(player.play(session))
                 await asyncio.sleep(_JOIN_EVERY_S)
             await asyncio.sleep(seconds / 3)
-            victim, _ = arenas[0]
+            played_on = Counter(server for server, _ in tally.servers.values())
+            victim = max((process for process, _ in arenas), key=lambda p: played_on[p.pid])
             print(f"an arena server dies (pid {victim.pid})")
             victim.kill()
             await asyncio.sleep(seconds / 3)

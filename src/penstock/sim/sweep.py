@@ -12,7 +12,7 @@ from penstock.sim.scenario import Scenario
 _POINTS: Final = 10
 _MOST_POINTS: Final = 200
 _KEYS: Final = ("load", "rate")
-_CURVE_POINTS: Final = 100  # of theory, which costs nothing
+_CURVE_POINTS: Final = 40  # of theory, of which some takes tens of milliseconds each
 
 
 @dataclass(frozen=True)

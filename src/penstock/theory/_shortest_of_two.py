@@ -6,6 +6,8 @@ Differences are cut off at ``_DIFFERENCES``: their share falls by 1/(2+ρ) a ste
 (Adan, Wessels and Zijm 1990), so that 24 leave an error near 1e-11.
 """
 
+from functools import lru_cache
+from operator import mul
 from typing import Final, TypeAlias
 
 _DIFFERENCES: Final = 24
@@ -14,6 +16,7 @@ _TOLERANCE: Final = 1e-14
 Matrix: TypeAlias = list[list[float]]
 
 
+@lru_cache(maxsize=1024)  # curves of several metrics have the same loads
 def mean_present_of_two(load: float) -> float:
     """The mean number in both queues; each server works at rate 1 and has utilisation ``load``."""
     up, within, down, ground = _rates(load)
@@ -106,7 +109,7 @@ def _apply(a: Matrix, x: list[float]) -> list[float]:
 
 
 def _dot(x: list[float], y: list[float] | tuple[float, ...]) -> float:
-    return sum([p * q for p, q in zip(x, y, strict=True)])
+    return sum(map(mul, x, y))  # a third of the time of a comprehension
 
 
 def _inverse(a: Matrix) -> Matrix:

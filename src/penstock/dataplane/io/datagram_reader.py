@@ -42,7 +42,7 @@ class DatagramReader:
                     size, control, _, address = self._sock.recvmsg_into(
                         [self._buffer], CONTROL_BYTES
                     )
-                    key = (address, control[0][2] if control else b"")
+                    key: Any = (address, control[0][2] if control else b"")
                 else:
                     size, address = self._sock.recvfrom_into(self._buffer)
                     key = address

@@ -52,9 +52,11 @@ HEAD = [
 @pytest.fixture(autouse=True)
 def no_collector() -> Iterator[None]:
     gc.collect()
+    gc.freeze()  # what was there before is not looked at
     gc.disable()
     yield
     gc.enable()
+    gc.unfreeze()
 
 
 def alive() -> Counter[str]:
