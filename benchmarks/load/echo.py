@@ -2,7 +2,7 @@
 
 ``python -m benchmarks.load.echo serve --port 9000`` plays the endpoint: it answers a WebSocket's
 handshake, if one comes, and then sends back what it gets; to who sends ``SOURCE`` it sends bytes
-without end. ``… ask --port 8080 --connections 64 --seconds 5`` counts messages there and back, with
+without end, and what begins with ``ONCE`` it sends back and closes. ``… ask --port 8080 --connections 64 --seconds 5`` counts messages there and back, with
 ``--fresh`` each on a connection of its own, or with ``--megabytes`` what comes of one source; it
 prints one number.
 """
@@ -19,7 +19,7 @@ import click
 from benchmarks.limits import raise_descriptor_limit
 
 SOURCE: Final = b"SOURCE\n"
-_SOURCES: Final = 64
+ONCE: Final = b"ONCE\n"
 _HANDSHAKE_S: Final = 30.0
 _READ_BYTES: Final = 1 << 20
 HEAD_END: Final = b"\r\n\r\n"
@@ -28,6 +28,7 @@ _MEGABYTE: Final = 1_000_000
 _PIECE: Final = bytes(_MEGABYTE)
 # A masked text frame with 100 bytes of payload; the mask is zero, which nobody here minds.
 FRAME: Final = b"\x81\xe4\0\0\0\0" + b"x" * 100
+_ONE: Final = ONCE + b"x" * (len(FRAME) - len(ONCE))
 HANDSHAKE: Final = (
     b"GET /echo HTTP/1.1\r\nHost: site.example\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n"
     b"Sec-WebSocket-Key: AAAAAAAAAAAAAAAAAAAAAA==\r\nSec-WebSocket-Version: 13\r\n\r\n"
@@ -71,6 +72,9 @@ def _answer(sock: socket.socket, fd: int, begun: dict[int, bool]) -> bool:
         if begun[fd]:
             sock.sendall(data)
             return True
+        if data.startswith(ONCE):
+            sock.sendall(data)
+            return False  # it ends first, so that nobody in front runs out of ports
         if data == SOURCE:
             while True:  # one client, which nobody else waits for
                 sock.sendall(_PIECE)
@@ -134,19 +138,17 @@ def _megabytes(port: int, seconds: float) -> int:
 
 
 def _fresh(port: int, seconds: float) -> int:
-    """One at a time, from one of several addresses in turn, so that ports last."""
+    """One at a time, until its end."""
     count = 0
     end = time.monotonic() + seconds
     while time.monotonic() < end:
-        source = (f"127.0.1.{count % _SOURCES + 1}", 0)
-        with socket.create_connection(("127.0.0.1", port), source_address=source) as sock:
-            sock.sendall(FRAME)
-            left = len(FRAME)
-            while left > 0:
-                got = len(sock.recv(4096))
-                if not got:
-                    raise SystemExit("a connection ended")
-                left -= got
+        with socket.create_connection(("127.0.0.1", port)) as sock:
+            sock.sendall(_ONE)
+            came = 0
+            while got := len(sock.recv(4096)):
+                came += got
+            if came != len(_ONE):
+                raise SystemExit("a connection ended")
         count += 1
     return count
 
