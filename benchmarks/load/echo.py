@@ -2,9 +2,9 @@
 
 ``python -m benchmarks.load.echo serve --port 9000`` plays the endpoint: it answers a WebSocket's
 handshake, if one comes, and then sends back what it gets; to who sends ``SOURCE`` it sends bytes
-without end, and what begins with ``ONCE`` it sends back and closes. ``… ask --port 8080 --connections 64 --seconds 5`` counts messages there and back, with
-``--fresh`` each on a connection of its own, or with ``--megabytes`` what comes of one source; it
-prints one number.
+without end, and what begins with ``ONCE`` it sends back and closes. ``… ask --port 8080
+--connections 64 --seconds 5`` counts messages there and back, with ``--fresh`` each on a connection
+of its own, or with ``--megabytes`` what comes of one source; it prints one number.
 """
 
 import base64

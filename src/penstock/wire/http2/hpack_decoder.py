@@ -5,6 +5,7 @@ from typing import Final
 from penstock.wire.http2.codes import COMPRESSION_ERROR, ConnectionFault
 from penstock.wire.http2.hpack_tables import (
     DEFAULT_TABLE_BYTES,
+    STATIC_ENTRIES,
     DecodingTable,
     Entry,
 )
@@ -24,6 +25,9 @@ class HpackDecoder:
         self.allowed_table_bytes: int = DEFAULT_TABLE_BYTES
         self.resize_due: bool = False  # the peer must shrink its table first (RFC 7541, 4.2)
         self.overrun: bool = False  # the last block had more than the bounds let through
+        # Of the last block: it means the same whatever the dynamic table holds, and what it put in.
+        self.alone: bool = False
+        self.added: list[Entry] = []
         self._data: bytes = b""
         self._position: int = 0
 
@@ -43,25 +47,33 @@ class HpackDecoder:
         self._data = data
         self._position = 0
         self.overrun = False
+        self.alone = True
+        self.added = []
         table = self.table
         entries: list[Entry] = []
         size = 0
         end = len(data)
         self._resize()
+        if self._position:
+            self.alone = False
         while self._position < end:
             octet = data[self._position]
             entry: Entry | None
             if octet & 0x80:
                 if octet == 0xFF or octet == 0x80:
-                    entry = table.entry(self._integer(7))
+                    index = self._integer(7)
                 else:
                     self._position += 1
-                    entry = table.entry(octet & 0x7F)
+                    index = octet & 0x7F
+                entry = table.entry(index)
+                if index > STATIC_ENTRIES:
+                    self.alone = False
                 if entry is None:
                     raise _fault("a header block refers to an entry that the table does not have")
             elif octet & 0x40:
                 entry = self._literal(6, False)
                 table.add(entry)
+                self.added.append(entry)
             elif octet & 0x20:
                 raise _fault("a dynamic table size update inside a header block")
             else:
@@ -98,6 +110,8 @@ class HpackDecoder:
             if named is None:
                 raise _fault("a header block refers to a name that the table does not have")
             name = named.field[0]
+            if index > STATIC_ENTRIES:
+                self.alone = False
         return Entry(name, self._string(), never_indexed)
 
     def _integer(self, prefix_bits: int) -> int:
