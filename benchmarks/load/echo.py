@@ -153,11 +153,10 @@ def _fresh(port: int, seconds: float) -> int:
     return count
 
 
-def open_websocket(port: int, source: str = "127.0.0.1") -> socket.socket:
+def open_websocket(port: int, source: str = "") -> socket.socket:
     """One that was agreed to, from that address."""
-    sock = socket.create_connection(
-        ("127.0.0.1", port), timeout=_HANDSHAKE_S, source_address=(source, 0)
-    )
+    bound = (source, 0) if source else None  # else ports may be those of connections that ended
+    sock = socket.create_connection(("127.0.0.1", port), timeout=_HANDSHAKE_S, source_address=bound)
     sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
     sock.sendall(HANDSHAKE)
     said = b""
