@@ -7,6 +7,7 @@ CVE-2019-9511 to 9518, CVE-2023-44487, CVE-2024-27316, and CVE-2025-8671.
 
 import itertools
 import json
+import os
 import select
 import socket
 import struct
@@ -163,6 +164,7 @@ class Attacker:
 @click.option("--kind", type=click.Choice(sorted(KINDS)), required=True)
 def main(port: int, kind: str) -> None:
     """Attack until the process is ended."""
+    os.nice(19)  # the neighbours that are measured share its core
     attacker = Attacker(port, kind)
 
     def asked() -> None:
