@@ -29,7 +29,8 @@ DEBIAN_PACKAGES := curl haproxy nghttp2-client nginx-light wrk
 .PHONY: help
 help:
 	@echo "make demo    emulated engines, the balancer, two policies on the same traffic; Ctrl-C ends it"
-	@echo "make test    all checks, and all tests on the compiled and the interpreted form"
+	@echo "make test    all checks, all tests compiled, and those of the compiled layers interpreted too"
+	@echo "make test-interpreted   all tests on the interpreted form"
 	@echo "make test-protocols   the same scenarios over HTTP/2"
 	@echo "make test-browser   a browser's WebSocket, in Debian's Chromium, which it installs"
 	@echo "make test-engines   what needs real inference engines: llama.cpp, from PyPI"
@@ -59,22 +60,26 @@ test: $(VENV)/installed
 	@$(MAKE) --no-print-directory --jobs=2 checks $(VENV)/compiled
 	@$(MAKE) --no-print-directory test-compiled
 
+# The layers that are compiled are tested in both forms, all else in one: `make test-interpreted` has
+# the rest.
+BOTH_FORMS := tests/contract tests/unit/core tests/unit/dataplane tests/unit/sim tests/unit/wire
+
 .PHONY: checks
 checks: $(VENV)/development
 	@$(MAKE) --no-print-directory lint
-	@$(MAKE) --no-print-directory test-interpreted
+	@$(MAKE) --no-print-directory test-interpreted TESTS="$(BOTH_FORMS)"
 
 .PHONY: test-compiled
 test-compiled: $(VENV)/compiled $(VENV)/development
 	@if $(BIN)/penstock --version | grep --quiet '(compiled'; then \
 	  echo "== tests, $$($(BIN)/penstock --version), SEED=$(SEED)"; \
 	  $(BIN)/python $(PYTEST); \
-	else echo "== not compiled: only the interpreted form is tested"; fi
+	else echo "== not compiled"; $(MAKE) --no-print-directory test-interpreted; fi
 
 .PHONY: test-interpreted
 test-interpreted: $(VENV)/development $(VENV)/collected
 	@echo "== tests, $$(PENSTOCK_PURE=1 $(BIN)/penstock --version), SEED=$(SEED)"
-	@PENSTOCK_PURE=1 $(BIN)/python $(PYTEST)
+	@PENSTOCK_PURE=1 $(BIN)/python $(PYTEST) $(TESTS)
 
 # The scenarios that are the same whatever the client speaks, over HTTP/2.
 .PHONY: test-protocols
