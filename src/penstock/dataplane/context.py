@@ -41,9 +41,9 @@ class Context:
         self.prompt_bytes: int = 0  # of bodies that are read whole, as long as they are kept
         self.prompt_room: int = 0  # for them
         # Accepting pauses above this, so that clients never take the descriptors that their own
-        # requests need for connections to endpoints.
+        # requests need for connections to endpoints. No more is kept, as a tunnel's two count here.
         limit = getrlimit(RLIMIT_NOFILE)[0]
-        self.max_descriptors: int = limit - max(limit // 8, min(32, limit // 2))
+        self.max_descriptors: int = limit - max(limit // 16, min(32, limit // 2))
         self.outlets: Outlets = Outlets(self.loop, self.counters.values, self.max_descriptors)
         self.date: bytes = b""  # of this second, as Date has it
         self.date_line: bytes = b""  # the same as a field, with the line's end before it
