@@ -6,7 +6,6 @@ connections or descriptors stayed behind. CPU time is told apart for balancer, c
 """
 
 import json
-import subprocess
 import sys
 import time
 import urllib.request
@@ -18,14 +17,22 @@ from typing import Final
 import click
 
 from benchmarks import accounts
-from benchmarks.cores import available
+from benchmarks.crowd import (
+    PROCESSES,
+    ClientProcesses,
+    check_left,
+    check_p99,
+    spent_s,
+    start_endpoint,
+    start_penstock,
+    told_faults,
+)
 from benchmarks.limits import raise_descriptor_limit
 from benchmarks.process import Process, end_in_order_when_terminated, free_ports
 from benchmarks.scenarios.scenario import temporary_directory
 
-_PROCESSES: Final = 2  # of clients and of endpoints, for each has 20,000 descriptors
-_ADDED_P99_MS: Final = 5.0
-_SETTLE_S: Final = 60.0
+_CLIENT: Final = "benchmarks.load.paced_websockets"
+_ENDPOINT: Final = "benchmarks.load.echo"
 
 
 @dataclass(frozen=True)
@@ -45,40 +52,22 @@ class Told:
         )
 
 
-class Clients:
-    """Processes that hold WebSockets, each to one of the ports in turn."""
+class Clients(ClientProcesses):
+    """Who hold WebSockets, each process to one of the ports in turn."""
 
     def __init__(self, ports: list[int], count: int, every_s: float, seconds: float) -> None:
-        command = [sys.executable, "-m", "benchmarks.load.paced_websockets"]
-        self._running = [
-            subprocess.Popen(
-                [
-                    *command,
-                    *("--port", str(ports[number % len(ports)])),
-                    *("--count", str(count // _PROCESSES), "--every", str(every_s)),
-                    *("--seconds", str(seconds), "--source", f"127.0.1.{number + 1}"),
-                ],
-                stdout=subprocess.PIPE,
-                text=True,
-            )
-            for number in range(_PROCESSES)
-        ]
-
-    def wait_until_open(self) -> None:
-        for each in self._running:
-            assert each.stdout is not None
-            if each.stdout.readline() != "open\n":
-                raise SystemExit("the clients did not get their WebSockets")
+        share = str(count // PROCESSES)
+        super().__init__(
+            _CLIENT,
+            lambda number: (
+                *("--port", str(ports[number % len(ports)]), "--count", share),
+                *("--every", str(every_s), "--seconds", str(seconds)),
+            ),
+        )
+        self.wait_until_said("open")
 
     def wait(self) -> Told:
-        told = [json.loads(each.communicate()[0]) for each in self._running]
-        return Told(
-            sent=sum(each["sent"] for each in told),
-            lost=sum(each["lost"] for each in told),
-            cpu_s=sum(each["cpu_s"] for each in told),
-            p50_ms=max(each["p50_ms"] for each in told),
-            p99_ms=max(each["p99_ms"] for each in told),
-        )
+        return Told(**self.told(("sent", "lost")))
 
 
 class Balancer:
@@ -94,11 +83,7 @@ class Balancer:
             "endpoints": [f"http://127.0.0.1:{port}" for port in ports],
         }
         file.write_text(json.dumps(document))
-        command = [sys.executable, "-m", "penstock", "serve", "--config", str(file)]
-        self.process = Process(
-            command, cores=frozenset(available()), log=directory / "penstock.log"
-        )
-        stack.enter_context(self.process)
+        self.process = start_penstock(stack, directory, file)
         self.process.wait_until_answering(f"http://127.0.0.1:{self._admin}/readyz")
         for _ in range(4 * workers):  # each worker has its idle connections
             self.process.wait_until_answering(f"http://127.0.0.1:{self.port}/")
@@ -111,29 +96,15 @@ class Balancer:
     def descriptors(self) -> int:
         return accounts.descriptors(self.process.tree())
 
-    def wait_until_settled(self, descriptors: int) -> tuple[int, int]:
-        """Connections and descriptors that are left when all clients are gone, given time."""
-        end = time.monotonic() + _SETTLE_S
-        while time.monotonic() < end and (self.connections() or self.descriptors() > descriptors):
-            time.sleep(0.5)
-        return self.connections(), self.descriptors()
+    def memory_bytes(self) -> int:
+        return accounts.memory_bytes(self.process.tree())
 
 
 def _start_endpoints(stack: ExitStack, directory: Path, ports: list[int]) -> list[Process]:
-    started = []
-    for port in ports:
-        command = [sys.executable, "-m", "benchmarks.load.echo", "serve", "--port", str(port)]
-        process = Process(command, cores=frozenset(available()), log=directory / f"echo-{port}.log")
-        stack.enter_context(process)
+    started = [start_endpoint(stack, directory, _ENDPOINT, port) for port in ports]
+    for process, port in zip(started, ports, strict=True):
         process.wait_until_listening(port)
-        started.append(process)
     return started
-
-
-def _spent_s(processes: list[Process]) -> float:
-    return sum(
-        each.total_s for process in processes for each in accounts.cpu(process.tree()).values()
-    )
 
 
 @click.command()
@@ -151,40 +122,32 @@ def main(websockets: int, every: float, seconds: float, workers: int) -> None:
     faults: list[str] = []
     with ExitStack() as stack:
         directory = stack.enter_context(temporary_directory())
-        ports = free_ports(_PROCESSES)
+        ports = free_ports(PROCESSES)
         endpoints = _start_endpoints(stack, directory, ports)
-        clients = Clients(ports, websockets, every, min(seconds, 20.0))
-        clients.wait_until_open()
-        direct = clients.wait()
+        direct = Clients(ports, websockets, every, min(seconds, 20.0)).wait()
         click.echo(f"without balancer: {direct}")
         balancer = Balancer(stack, directory, ports, workers)
         idle = balancer.descriptors()
-        memory = accounts.memory_bytes(balancer.process.tree())
+        memory = balancer.memory_bytes()
         clients = Clients([balancer.port], websockets, every, seconds)
-        clients.wait_until_open()
-        began_s, echoed_s = _spent_s([balancer.process]), _spent_s(endpoints)
+        began_s, echoed_s = spent_s([balancer.process]), spent_s(endpoints)
         time.sleep(seconds / 2)
-        held = accounts.memory_bytes(balancer.process.tree()) - memory
+        held = balancer.memory_bytes() - memory
         open_now = balancer.connections()
         told = clients.wait()
-        spent_s = _spent_s([balancer.process]) - began_s
+        taken_s = spent_s([balancer.process]) - began_s
         click.echo(f"{open_now:,} WebSockets for {seconds:g} s: {told}")
         click.echo(
-            f"CPU: balancer {spent_s:.1f} s ({spent_s * 1e6 / told.sent:.1f} µs for each message "
+            f"CPU: balancer {taken_s:.1f} s ({taken_s * 1e6 / told.sent:.1f} µs for each message "
             f"there and back), clients {told.cpu_s:.1f} s, endpoints "
-            f"{_spent_s(endpoints) - echoed_s:.1f} s; memory for each WebSocket "
+            f"{spent_s(endpoints) - echoed_s:.1f} s; memory for each WebSocket "
             f"{held / 1024 / websockets:.2f} KiB"
         )
         if told.lost:
             faults.append(f"{told.lost:,} messages were lost")
-        if told.p99_ms - direct.p99_ms > _ADDED_P99_MS:
-            faults.append(f"p99 is {told.p99_ms - direct.p99_ms:.1f} ms more than without balancer")
-        left, descriptors = balancer.wait_until_settled(idle)
-        if left or descriptors > idle:
-            faults.append(f"{left} connections and {descriptors - idle} descriptors are left")
-    for fault in faults:
-        click.echo(f"FAULT: {fault}")
-    sys.exit(1 if faults else 0)
+        check_p99(told.p99_ms, direct.p99_ms, faults)
+        check_left(balancer.process, idle, balancer.connections, "connections", faults)
+    sys.exit(told_faults(faults))
 
 
 if __name__ == "__main__":

@@ -8,7 +8,6 @@ is told apart.
 """
 
 import json
-import subprocess
 import sys
 import time
 import urllib.request
@@ -20,17 +19,25 @@ from typing import Any, Final
 import click
 
 from benchmarks import accounts
-from benchmarks.cores import available
+from benchmarks.crowd import (
+    PROCESSES,
+    ClientProcesses,
+    check_left,
+    check_p99,
+    spent_s,
+    start_endpoint,
+    start_penstock,
+    told_faults,
+)
 from benchmarks.limits import raise_descriptor_limit
 from benchmarks.process import Process, end_in_order_when_terminated, free_ports
 from benchmarks.scenarios.scenario import temporary_directory
 
 _ENDPOINTS: Final = 4
-_PROCESSES: Final = 2  # of clients, each with its own address and half of the sessions
+_CLIENT: Final = "benchmarks.load.paced_datagrams"
+_ENDPOINT: Final = "benchmarks.load.datagrams"
 _IDLE_S: Final = 5
-_ADDED_P99_MS: Final = 5.0
 _WAVES_APART_SHARE: Final = 0.1  # by which memory may differ between two waves
-_SETTLE_S: Final = 60.0
 
 
 @dataclass(frozen=True)
@@ -57,36 +64,18 @@ class Wave:
         )
 
 
-class Clients:
-    """Processes that send."""
+class Clients(ClientProcesses):
+    """Who send, each process on its part of the sessions."""
 
     def __init__(self, port: int, sessions: int, per_s: float, seconds: float) -> None:
-        command = [sys.executable, "-m", "benchmarks.load.paced_datagrams", "--port", str(port)]
-        self._running = [
-            subprocess.Popen(
-                [
-                    *command,
-                    *("--sessions", str(sessions // _PROCESSES)),
-                    *("--per-s", str(per_s / _PROCESSES)),
-                    *("--seconds", str(seconds), "--source", f"127.0.1.{number + 1}"),
-                ],
-                stdout=subprocess.PIPE,
-                text=True,
-            )
-            for number in range(_PROCESSES)
-        ]
-
-    def are_sending(self) -> bool:
-        return any(each.poll() is None for each in self._running)
+        options = (
+            *("--port", str(port), "--sessions", str(sessions // PROCESSES)),
+            *("--per-s", str(per_s / PROCESSES), "--seconds", str(seconds)),
+        )
+        super().__init__(_CLIENT, lambda number: options)
 
     def wait(self) -> Wave:
-        told = [json.loads(each.communicate()[0]) for each in self._running]
-        sums = {
-            key: sum(each[key] for each in told)
-            for key in ("sent", "lost", "repeated", "misled", "cpu_s")
-        }
-        worst = {key: max(each[key] for each in told) for key in ("p50_ms", "p99_ms")}
-        return Wave(**sums, **worst)
+        return Wave(**self.told(("sent", "lost", "repeated", "misled")))
 
 
 class Balancer:
@@ -123,11 +112,7 @@ class Balancer:
             },
         }
         self.write("begin")
-        command = [sys.executable, "-m", "penstock", "serve", "--config", str(self._file)]
-        self.process = Process(
-            command, cores=frozenset(available()), log=directory / "penstock.log"
-        )
-        stack.enter_context(self.process)
+        self.process = start_penstock(stack, directory, self._file)
         self.process.wait_until_echoing(self.port)
 
     def write(self, via: str) -> None:
@@ -165,40 +150,22 @@ class Balancer:
         dropped = self.metric("dropped_datagrams_total")
         return {reason: int(count) for reason, count in dropped.items() if count}
 
-    def cpu_s(self) -> float:
-        return sum(each.total_s for each in accounts.cpu(self.process.tree()).values())
-
     def memory_bytes(self) -> int:
         return accounts.memory_bytes(self.process.tree())
 
     def descriptors(self) -> int:
         return accounts.descriptors(self.process.tree())
 
-    def wait_until_settled(self, descriptors: int) -> tuple[int, int]:
-        """Sessions and descriptors that are left when nobody sends any more, given time."""
-        end = time.monotonic() + _SETTLE_S
-        while time.monotonic() < end and (self.sessions() or self.descriptors() > descriptors):
-            time.sleep(0.5)
-        return self.sessions(), self.descriptors()
-
 
 def start_endpoints(stack: ExitStack, directory: Path) -> list[Process]:
     """Echoes, the ports of which are in their names."""
     started = []
     for port in free_ports(_ENDPOINTS):
-        command = [sys.executable, "-m", "benchmarks.load.datagrams", "serve", "--port", str(port)]
-        process = Process(command, cores=frozenset(available()), log=directory / f"echo-{port}.log")
+        process = start_endpoint(stack, directory, _ENDPOINT, port)
         process.name = str(port)
-        stack.enter_context(process)
         process.wait_until_echoing(port)
         started.append(process)
     return started
-
-
-def _spent_s(processes: list[Process]) -> float:
-    return sum(
-        each.total_s for process in processes for each in accounts.cpu(process.tree()).values()
-    )
 
 
 @click.command()
@@ -230,9 +197,7 @@ def main(
         if reloads:
             _run_reloads(balancer, reloads, per_s, faults)
         click.echo(f"dropped by the balancer: {balancer.drops() or 'none'}")
-    for fault in faults:
-        click.echo(f"FAULT: {fault}")
-    sys.exit(1 if faults else 0)
+    sys.exit(told_faults(faults))
 
 
 def _run_sessions(
@@ -247,25 +212,22 @@ def _run_sessions(
 ) -> None:
     peaks: list[int] = []
     for wave_s in (seconds, min(seconds, 10.0 * every)):
-        before_s, echoed_s = balancer.cpu_s(), _spent_s(endpoints)
+        before_s, echoed_s = spent_s([balancer.process]), spent_s(endpoints)
         clients = Clients(balancer.port, sessions, sessions / every, wave_s)
         time.sleep(wave_s / 2)
         peaks.append(balancer.memory_bytes())
         open_now = balancer.sessions()
         wave = clients.wait()
-        spent_s = balancer.cpu_s() - before_s
+        taken_s = spent_s([balancer.process]) - before_s
         click.echo(f"{open_now:,} sessions for {wave_s:g} s: {wave}")
         click.echo(
-            f"CPU: balancer {spent_s:.1f} s ({spent_s * 1e6 / wave.sent:.1f} µs for each there and "
-            f"back), clients {wave.cpu_s:.1f} s, endpoints {_spent_s(endpoints) - echoed_s:.1f} s"
+            f"CPU: balancer {taken_s:.1f} s ({taken_s * 1e6 / wave.sent:.1f} µs for each there and "
+            f"back), clients {wave.cpu_s:.1f} s, endpoints {spent_s(endpoints) - echoed_s:.1f} s"
         )
         if not wave.whole:
             faults.append(f"{wave}")
-        if wave.p99_ms - direct.p99_ms > _ADDED_P99_MS:
-            faults.append(f"p99 is {wave.p99_ms - direct.p99_ms:.1f} ms more than without balancer")
-        left, descriptors = balancer.wait_until_settled(idle)
-        if left or descriptors > idle:
-            faults.append(f"{left} sessions and {descriptors - idle} descriptors are left")
+        check_p99(wave.p99_ms, direct.p99_ms, faults)
+        check_left(balancer.process, idle, balancer.sessions, "sessions", faults)
     click.echo(f"memory with all sessions: {', '.join(f'{p / 2**20:.1f} MiB' for p in peaks)}")
     if peaks[1] > peaks[0] * (1 + _WAVES_APART_SHARE):
         faults.append("the second wave took more memory than the first")
@@ -274,7 +236,7 @@ def _run_sessions(
 def _run_reloads(balancer: Balancer, reloads: int, per_s: float, faults: list[str]) -> None:
     clients = Clients(balancer.port, 1000, per_s, reloads * 0.5)
     done = 0
-    while clients.are_sending() and done < reloads:
+    while clients.are_running() and done < reloads:
         balancer.reload(done)
         done += 1
         time.sleep(0.2)

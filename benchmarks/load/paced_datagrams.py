@@ -17,6 +17,7 @@ from typing import Final
 import click
 
 from benchmarks.limits import raise_descriptor_limit
+from benchmarks.load.delays import told_delays
 
 _HEAD: Final = struct.Struct("=Qd")  # number, and when it was sent
 _PADDING: Final = bytes(84)
@@ -98,15 +99,13 @@ def main(port: int, sessions: int, per_s: float, seconds: float, source: str) ->
     clients = Clients(port, sessions, source)
     begun = time.process_time()
     clients.run(per_s, seconds)
-    delays = sorted(clients.delays)
     told = {
         "sent": clients.sent - clients.refused,
         "lost": clients.lost(),
         "repeated": clients.repeated(),
         "misled": clients.misled,
         "cpu_s": time.process_time() - begun,
-        "p50_ms": 1e3 * delays[len(delays) // 2] if delays else 0.0,
-        "p99_ms": 1e3 * delays[len(delays) * 99 // 100] if delays else 0.0,
+        **told_delays(clients.delays),
     }
     click.echo(json.dumps(told))
 

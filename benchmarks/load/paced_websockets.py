@@ -15,6 +15,7 @@ from typing import Final
 import click
 
 from benchmarks.limits import raise_descriptor_limit
+from benchmarks.load.delays import told_delays
 from benchmarks.load.echo import FRAME, open_websocket
 
 _GRACE_S: Final = 5.0  # for the last answers
@@ -97,13 +98,11 @@ def main(port: int, count: int, every: float, seconds: float, source: str) -> No
     click.echo("open")
     begun = time.process_time()
     held.run(every, seconds)
-    delays = sorted(held.delays)
     told = {
         "sent": held.sent,
         "lost": held.lost,
         "cpu_s": time.process_time() - begun,
-        "p50_ms": 1e3 * delays[len(delays) // 2] if delays else 0.0,
-        "p99_ms": 1e3 * delays[len(delays) * 99 // 100] if delays else 0.0,
+        **told_delays(held.delays),
     }
     click.echo(json.dumps(told))
 
