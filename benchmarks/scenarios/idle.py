@@ -9,6 +9,7 @@ from benchmarks.cores import split
 from benchmarks.failure import LoadError
 from benchmarks.load.counted import CountedLoad
 from benchmarks.load.wrk import send_requests_without_error
+from benchmarks.process import Process
 from benchmarks.scenarios.request import start_two_backends
 from benchmarks.scenarios.scenario import (
     PENSTOCK,
@@ -20,6 +21,7 @@ from benchmarks.scenarios.scenario import (
     make_site,
     temporary_directory,
 )
+from benchmarks.site import Site
 
 _CONNECTIONS: Final = 9_000
 _QUICK_CONNECTIONS: Final = 1_000
@@ -51,18 +53,26 @@ class IdleConnections(Scenario):
             site = make_site(endpoints, directory, connections=connections + 128)
             process = stack.enter_context(case.balancer.start(site, cores.balancer))
             send_requests_without_error(site.url, cores.load, _WARM_UP_S)
-            time.sleep(_SETTLE_S)
-            pids = process.tree()
-            before = accounts.memory_bytes(pids)
-            client = stack.enter_context(
-                CountedLoad(_CLIENT, cores.load, port=site.port, connections=connections)
-            )
-            client.wait_until("open", connections)
-            time.sleep(_SETTLE_S)
-            after = accounts.memory_bytes(pids)
-            if (still := client.ask()["open"]) != connections:
-                raise LoadError(f"{connections - still} idle connections were closed")
-        return Sample(
-            (after - before) / connections / 1024,
-            {"MB before": before / 2**20, "MB with all open": after / 2**20},
-        )
+            return memory_of_idle(process, _CLIENT, cores.load, site, connections)
+
+
+def memory_of_idle(
+    process: Process, client: str, cores: frozenset[int], site: Site, connections: int
+) -> Sample:
+    """KB of user memory that each costs of so many which ``client`` opens and holds in silence.
+
+    Raises LoadError where one was closed.
+    """
+    time.sleep(_SETTLE_S)
+    pids = process.tree()
+    before = accounts.memory_bytes(pids)
+    with CountedLoad(client, cores, port=site.port, connections=connections) as load:
+        load.wait_until("open", connections)
+        time.sleep(_SETTLE_S)
+        after = accounts.memory_bytes(pids)
+        if (still := load.ask()["open"]) != connections:
+            raise LoadError(f"{connections - still} idle connections were closed")
+    return Sample(
+        (after - before) / connections / 1024,
+        {"MB before": before / 2**20, "MB with all open": after / 2**20},
+    )

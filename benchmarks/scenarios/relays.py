@@ -2,16 +2,15 @@
 
 import subprocess
 import sys
-import time
 from contextlib import ExitStack
 from pathlib import Path
 from typing import ClassVar, Final
 
-from benchmarks import accounts
 from benchmarks.cores import Cores, on, split
-from benchmarks.failure import LoadError, MeasurementError
+from benchmarks.failure import MeasurementError
 from benchmarks.load.counted import CountedLoad
 from benchmarks.process import Process, free_ports
+from benchmarks.scenarios.idle import memory_of_idle
 from benchmarks.scenarios.scenario import (
     PENSTOCK,
     Bench,
@@ -30,7 +29,6 @@ _HOLDING: Final = "benchmarks.load.idle_websockets"
 _HELD: Final = 4_000
 _QUICK_HELD: Final = 500
 _WARM_UP_HELD: Final = 100
-_SETTLE_S: Final = 1.0
 
 
 class _Relay(Scenario):
@@ -152,18 +150,4 @@ class IdleTunnel(Scenario):
             first = CountedLoad(_HOLDING, cores.load, port=site.port, connections=_WARM_UP_HELD)
             with first:
                 first.wait_until("open", _WARM_UP_HELD)
-            time.sleep(_SETTLE_S)
-            pids = process.tree()
-            before = accounts.memory_bytes(pids)
-            client = stack.enter_context(
-                CountedLoad(_HOLDING, cores.load, port=site.port, connections=held)
-            )
-            client.wait_until("open", held)
-            time.sleep(_SETTLE_S)
-            after = accounts.memory_bytes(pids)
-            if (still := client.ask()["open"]) != held:
-                raise LoadError(f"{held - still} idle WebSockets were closed")
-        return Sample(
-            (after - before) / held / 1024,
-            {"MB before": before / 2**20, "MB with all open": after / 2**20},
-        )
+            return memory_of_idle(process, _HOLDING, cores.load, site, held)
