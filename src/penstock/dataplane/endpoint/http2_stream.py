@@ -139,7 +139,7 @@ class Http2EndpointStream(StreamReceiver, EndpointStream, StreamKeeper):
         self.deadline = 0.0
         sink = self.sink
         if sink is None:
-            self._leave()
+            self._end_on_connection()
             return
         try:
             sink.on_connected()
@@ -203,7 +203,7 @@ class Http2EndpointStream(StreamReceiver, EndpointStream, StreamKeeper):
             return
         codec = self._codec
         if not codec.peer.connect_protocol:
-            self._leave()
+            self._end_on_connection()
             self.sink = None
             self.deadline = 0.0
             try:
@@ -212,7 +212,7 @@ class Http2EndpointStream(StreamReceiver, EndpointStream, StreamKeeper):
                 self._crash(sink)
             return
         if not codec.can_open():
-            self._leave()
+            self._end_on_connection()
             self.turn_away()
             return
         stream = codec.open(self)
@@ -319,7 +319,7 @@ class Http2EndpointStream(StreamReceiver, EndpointStream, StreamKeeper):
         if stream is not None and not (self._ended and self._complete):
             self._codec.reset(stream, CANCEL)
             self._owner.touch()
-        self._leave()
+        self._end_on_connection()
 
     def peer(self) -> bytes:
         return self._peer
@@ -361,7 +361,7 @@ class Http2EndpointStream(StreamReceiver, EndpointStream, StreamKeeper):
 
     def tunnel_over(self) -> None:
         self._handed = None
-        self._leave()
+        self._end_on_connection()
 
     # --- the response -----------------------------------------------------------------------
 
@@ -498,11 +498,11 @@ class Http2EndpointStream(StreamReceiver, EndpointStream, StreamKeeper):
         if stream is not None and not self._complete:
             self._codec.reset(stream, CANCEL)
         self.deadline = 0.0
-        self._leave()
+        self._end_on_connection()
 
     # --- ends -------------------------------------------------------------------------------
 
-    def _leave(self) -> None:
+    def _end_on_connection(self) -> None:
         """It is over, as far as its connection is concerned."""
         stream = self._stream
         if stream is not None:
@@ -519,7 +519,7 @@ class Http2EndpointStream(StreamReceiver, EndpointStream, StreamKeeper):
             reason = "the endpoint refused the stream"
         else:
             reason = f"the endpoint reset the stream (code {code})"
-        self._leave()
+        self._end_on_connection()
         if self._refused:
             self._owner.on_refused()
         self.fail(RESET, reason)
@@ -551,7 +551,7 @@ class Http2EndpointStream(StreamReceiver, EndpointStream, StreamKeeper):
         if stream is not None:
             self._codec.reset(stream, CANCEL)
             self._owner.touch()
-        self._leave()
+        self._end_on_connection()
         if 0.0 < self._expires_at <= self._owner.now():
             self.fail(TIMEOUT, "the whole request took too long")
         elif self._answered:
