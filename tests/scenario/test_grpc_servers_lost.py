@@ -63,6 +63,7 @@ async def test_calls_that_are_safe_to_repeat_are_never_lost(
         assert {each for each in ends if ends[each] == "UNAVAILABLE"} == set(lost)
         assert {ends[each] for each in drained.seen()} == {drained.name}
         assert {ends[each] for each in left.seen()} == {left.name}
+        worker.wait_until_published()
         assert worker.count(W_ACCEPTED) == 1
     wait_until(lambda: worker.in_flight() == 0, "nothing is left of them")
 
