@@ -591,8 +591,15 @@ class ClientConnection(ClientHead, Front):
         self.exchange = None
         if exchange is not None:
             exchange.on_client_gone()
-        if self._framing == UNTIL_CLOSE and (exchange is not None or self.unsent is not None):
-            self.reset()  # one that still reads must not take what it has for the whole
+        if exchange is not None or self.unsent is not None:
+            self._close_unfinished()
+        else:
+            self.close()
+
+    def _close_unfinished(self) -> None:
+        """A client that still reads must not take what it has of a response for the whole."""
+        if self._framing == UNTIL_CLOSE:
+            self.reset()
         else:
             self.close()
 
@@ -604,7 +611,7 @@ class ClientConnection(ClientHead, Front):
             answered = exchange.status != 0
             exchange.abandon(exchange.status or status, reason)
             if answered:
-                self.close()  # a second status cannot follow the first
+                self._close_unfinished()  # a second status cannot follow the first
             else:
                 bodiless = exchange.head.bodiless
                 own = exchange.own()

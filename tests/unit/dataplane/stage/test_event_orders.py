@@ -12,6 +12,7 @@ from typing import Any
 
 import hypothesis.strategies as st
 import msgspec
+import pytest
 from hypothesis import note, settings
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
 
@@ -357,7 +358,9 @@ def leave(end: End, data: st.DataObject) -> None:
         end.reset()
 
 
-TestEventOrders = EventOrders.TestCase
+# Hypothesis looks for the smallest order that fails for five minutes; the time given to a test ends
+# later, or its report would be of that.
+TestEventOrders = pytest.mark.timeout(900)(EventOrders.TestCase)
 TestEventOrders.settings = settings(
     max_examples=ORDERS, stateful_step_count=STEPS, deadline=None, derandomize=False
 )

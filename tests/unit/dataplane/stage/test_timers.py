@@ -116,6 +116,18 @@ def test_a_body_pauses_no_longer_than_body_idle() -> None:
         assert stage.in_flight() == 0
 
 
+def test_an_answer_until_the_close_is_reset_when_its_request_ends_too_late() -> None:
+    """An end in order would make what came so far look like the whole answer (RFC 9112, 8)."""
+    late = b"POST / HTTP/1.0\r\nHost: a\r\nContent-Length: 10\r\n\r\nhel"
+    with Stage(one("client_body_idle_s")) as stage:
+        client, endpoint = ask(stage, late)
+        stage.send(endpoint, answer("Transfer-Encoding: chunked", body=b"5\r\nbegun\r\n"))
+        assert body_of(client.read()) == b"begun"
+        stage.pass_time(TIMEOUT_S + AFTER_S)
+        assert client.dead
+        assert not client.ended
+
+
 def test_a_client_is_not_blamed_while_its_endpoint_takes_no_body() -> None:
     with Stage(one("client_body_idle_s")) as stage:
         client = stage.client()
