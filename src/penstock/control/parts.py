@@ -11,6 +11,8 @@ from penstock.control.engines.loads import EngineLoads
 from penstock.control.engines.models import EngineModels
 from penstock.control.events import Events
 from penstock.control.maintenance import MaintenanceSwitches
+from penstock.control.store.files import StateFiles
+from penstock.control.store.store import Store
 from penstock.control.workers.sockets import ListeningSockets
 from penstock.control.workers.workers import Workers
 from penstock.control.world.publish import Publisher
@@ -35,4 +37,6 @@ class Parts:
     models: EngineModels
     revocations: RevocationLists
     maintenance: MaintenanceSwitches
+    state_files: StateFiles
+    store: Store
     stop: Callable[[], None]  # as SIGTERM does

@@ -39,6 +39,9 @@ from penstock.control.events import Events, configure_logging
 from penstock.control.maintenance import MaintenanceSwitches
 from penstock.control.overview import overview
 from penstock.control.parts import Parts
+from penstock.control.store.directory import state_directory
+from penstock.control.store.embedded import EmbeddedStore
+from penstock.control.store.files import StateFiles
 from penstock.control.workers.sockets import ListeningSockets, Place, place_of
 from penstock.control.workers.takeover import RuntimeFile, runtime_directory
 from penstock.control.workers.workers import StartError, Workers
@@ -91,6 +94,10 @@ class Supervisor:
         self._runtime = RuntimeFile(
             runtime_directory(self._events), self._events, _absolute(configured.source)
         )
+        self._state_files = StateFiles(
+            state_directory(configured.state, self._events), self._events
+        )
+        self._store = EmbeddedStore(self._state_files)
         self._sockets = ListeningSockets(configured.workers, self._runtime.may_share)
         self._workers = Workers(
             self.board, self._sockets, self._events, on_change=self._write_runtime_file
@@ -155,6 +162,8 @@ class Supervisor:
             models=self._models,
             revocations=self._revocations,
             maintenance=self._maintenance,
+            state_files=self._state_files,
+            store=self._store,
             stop=self.stop,
         )
         self._admin = AdminServer(self, bound(self._parts), configured.admin.token)

@@ -133,5 +133,6 @@ def documents(draw: st.DrawFn) -> dict[str, Any]:
         shutdown_deadline=_DURATIONS,
         prompt_memory=_SIZES,
         request_log=st.sampled_from(["off", "stdout", "./log"]),
+        state=st.just("./state"),
     )
     return {"pools": pools, "listeners": listeners, "routes": routes, **draw(more)}

@@ -81,6 +81,8 @@ class Site:
                 "engines",
                 "models",
                 "revocations",
+                "state_files",
+                "store",
             )
         )
         return Parts(

@@ -78,6 +78,17 @@ def check_file(path: Path, at: Location, findings: Findings) -> None:
         findings.wrong(at, f"{path} cannot be written by this user")
 
 
+def check_directory(path: Path, at: Location, findings: Findings) -> None:
+    """A directory can be written into, or made where its first parent stands that is there."""
+    there = next(each for each in (path, *path.absolute().parents) if each.exists())
+    if not there.is_dir():
+        findings.wrong(at, f"{there} is a file; the path of a folder is needed")
+    elif not os.access(there, os.W_OK | os.X_OK):  # no reason not to serve
+        findings.doubtful(
+            at, f"{there} cannot be written by this user: without it, all lives in memory"
+        )
+
+
 def _check_socket_file(path: Path, at: Location, findings: Findings) -> None:
     """It can be made there."""
     if path.exists() and not path.is_socket():

@@ -11,7 +11,12 @@ from typing import Literal
 
 from msgspec.structs import replace
 
-from penstock.config.compile.conflicts import check_addresses, check_endpoints, check_file
+from penstock.config.compile.conflicts import (
+    check_addresses,
+    check_directory,
+    check_endpoints,
+    check_file,
+)
 from penstock.config.compile.cores import usable_cores
 from penstock.config.compile.error_pages import compile_error_pages
 from penstock.config.compile.listener_tls import compile_certificates, compile_listener_tls
@@ -62,6 +67,7 @@ class Configured:
     shutdown_deadline_s: float
     source: Path | None
     warnings: tuple[str, ...] = ()
+    state: Path | None = None  # the directory that the configuration names
 
 
 def load_configuration(source: Path) -> Configured:
@@ -140,6 +146,7 @@ def compile_document(loaded: Loaded, source: Path | None) -> Configured:
         shutdown_deadline_s=document.shutdown_deadline,
         source=source,
         warnings=findings.warnings(),
+        state=findings.path(document.state) if document.state is not None else None,
     )
 
 
@@ -159,6 +166,8 @@ def _check_conflicts(
     short = document.pools is None
     places = [(pool, () if short else ("pools", name)) for name, pool in pools.items()]
     check_endpoints(places, listeners, findings)
+    if document.state is not None:
+        check_directory(findings.path(document.state), ("state",), findings)
     if document.request_log.path:
         check_file(findings.path(document.request_log.path), ("request_log",), findings)
     for pool, at in places:

@@ -6,7 +6,14 @@ single value derive from it. What concerns several parts at once is checked by `
 
 from typing import Annotated, Any, Final, Literal
 
-from pydantic import AfterValidator, BeforeValidator, PlainSerializer, PlainValidator, SecretStr
+from pydantic import (
+    AfterValidator,
+    BeforeValidator,
+    Field,
+    PlainSerializer,
+    PlainValidator,
+    SecretStr,
+)
 
 from penstock.config.document.choice import Policy
 from penstock.config.document.error_pages import ErrorPages
@@ -137,6 +144,12 @@ class Document(Section):
         PlainSerializer(_spell_request_log, return_type=str),
     ] = setting(
         snapshot.RequestLog(), "One JSON line for each request: `off`, `stdout`, or a file's path."
+    )
+    state: Annotated[str, Field(min_length=1)] | None = setting(
+        None,
+        "Directory for what is to survive a restart: changes at run time, forecasts, certificates "
+        "fetched. Made if missing, for this user alone. Default: `$STATE_DIRECTORY`, which systemd "
+        "sets; without either, all that lives in memory.",
     )
     shutdown_deadline: PositiveDuration = setting(
         DEFAULT_SHUTDOWN_DEADLINE_S,

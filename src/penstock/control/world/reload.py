@@ -78,4 +78,6 @@ class Reloader:
             notes.append(f"workers: {configured.workers} {_NEEDS_RESTART}")
         if configured.admin != self._first.admin:
             notes.append(f"the admin address or token {_NEEDS_RESTART}")
+        if configured.state != self._first.state:
+            notes.append(f"the state directory {_NEEDS_RESTART}")
         return tuple(notes)

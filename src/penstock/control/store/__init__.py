@@ -1,0 +1,1 @@
+"""Where things are kept: files of the state directory, and what is one for several balancers."""
