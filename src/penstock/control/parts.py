@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from penstock.control.discovery.membership import Membership
 from penstock.control.endpoints.agents import AgentChecks
 from penstock.control.endpoints.checks import HealthChecks
 from penstock.control.endpoints.outliers import OutlierDetection
@@ -39,4 +40,5 @@ class Parts:
     maintenance: MaintenanceSwitches
     state_files: StateFiles
     store: Store
+    membership: Membership
     stop: Callable[[], None]  # as SIGTERM does

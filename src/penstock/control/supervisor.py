@@ -21,6 +21,8 @@ from penstock.admin.view import Overview
 from penstock.config.compile.snapshot import Configured
 from penstock.control.background import BackgroundTasks
 from penstock.control.commands import bound
+from penstock.control.discovery.membership import Membership
+from penstock.control.discovery.publishing import MembersPublisher
 from penstock.control.endpoint_contexts import EndpointContexts
 from penstock.control.endpoints.addresses import Addresses
 from penstock.control.endpoints.agents import AgentChecks
@@ -51,6 +53,7 @@ from penstock.control.world.reload import Reloader
 from penstock.control.world.revocations import RevocationLists
 from penstock.control.world.rows import Rows
 from penstock.core.health.slow_start import RAMP_S
+from penstock.core.snapshot import Snapshot
 from penstock.core.snapshot.address import shown_address, shown_url
 from penstock.dataplane.board.layout import H_SUPERVISOR_PID
 from penstock.dataplane.board.memory import ENDPOINT_ROWS, POOL_ROWS, Board, create_board
@@ -119,6 +122,12 @@ class Supervisor:
             self._addresses,
             self._events,
         )
+        self._membership = Membership(monotonic, self.board.endpoint_rows // 2)
+        self._membership.addresses_of = self._addresses.known
+        self._publisher.members = self._membership.members
+        self._members_publisher = MembersPublisher(
+            self._membership, self._publisher.refresh, self._events
+        )
         self._reloader = Reloader(configured, reread, self._publisher, self._events)
         self._checks = HealthChecks(self._states, self._events, self._contexts)
         self._agents = AgentChecks(self._states, self._events)
@@ -137,6 +146,7 @@ class Supervisor:
         self._states.on_return = self._on_return
         self._workers.on_models_missed = self._on_models_missed
         self._publisher.followers += [
+            self._configure_membership,
             self._contexts.configure,  # before those who ask with them
             self._maintenance.configure,
             self._checks.configure,
@@ -164,6 +174,7 @@ class Supervisor:
             maintenance=self._maintenance,
             state_files=self._state_files,
             store=self._store,
+            membership=self._membership,
             stop=self.stop,
         )
         self._admin = AdminServer(self, bound(self._parts), configured.admin.token)
@@ -186,6 +197,7 @@ class Supervisor:
                 self._background.keep("learning prefixes", self._exact.run)
                 self._background.keep("certificate files", self._watch_certificates)
                 self._background.keep("board rows", self._reclaim_rows)
+                self._background.keep("publishing members", self._members_publisher.run)
                 self._background.keep("addresses", self._keep_addresses)
                 self._background.keep("rates", self._admin.sample)
                 self._background.begin(
@@ -352,6 +364,9 @@ class Supervisor:
                 self._events.error("name.refused", f"changed addresses are not used: {error}")
 
         await self._addresses.run(refresh)
+
+    def _configure_membership(self, snapshot: Snapshot) -> None:
+        self._membership.configure({}, self._publisher.fixed)
 
     def _on_leave(self, pool: str, endpoint: str) -> None:
         """It went down: its name may resolve to another address now."""

@@ -74,6 +74,7 @@ class Site:
         unused = dict.fromkeys(
             (
                 "sockets",
+                "membership",
                 "publisher",
                 "checks",
                 "agents",

@@ -15,7 +15,7 @@ from penstock.control.workers.workers import StartError, Workers
 from penstock.control.world.certificates import CertificateFiles
 from penstock.control.world.publish import Publisher, PublishError
 from penstock.control.world.rows import Rows
-from penstock.core.snapshot import Pool, Snapshot
+from penstock.core.snapshot import Endpoint, Pool, Snapshot
 from penstock.dataplane.board.layout import H_GENERATION, S_WEIGHT_PPM, W_REQUESTS
 from penstock.dataplane.board.memory import Board
 from tests.unit.control.conftest import Clock
@@ -183,3 +183,34 @@ async def test_after_a_refusal_all_run_the_same_again_and_are_told_changes_of_it
     await site.publisher.publish(world({"a": ["x", "y"]}, listeners=[listener()]))
     assert changes_told(site) == 2
     assert site.workers.acknowledged == site.publisher.running.generation
+
+
+async def test_members_join_and_leave_and_the_others_keep_their_rows(site: Site) -> None:
+    found: list[Endpoint] = []
+    site.publisher.members = lambda pool, fixed: (*fixed, *found)
+
+    def running() -> dict[str, int]:
+        [pool] = site.publisher.running.pools
+        return {each.name: each.row for each in pool.endpoints}
+
+    first = running()
+    found.append(endpoint("found", host="10.0.0.1"))
+    await site.publisher.refresh()
+    assert running().keys() == {"x", "found"}
+    assert running()["x"] == first["x"]
+    await site.publisher.publish(world({"a": ["x", "y"]}, listeners=[listener()]))
+    assert list(running()) == ["x", "y", "found"]  # it stays over a reload
+    found.clear()
+    await site.publisher.refresh()
+    assert list(running()) == ["x", "y"]
+
+
+async def test_a_refused_snapshot_leaves_the_members_of_the_one_that_runs(site: Site) -> None:
+    found = [endpoint("found", host="10.0.0.1")]
+    site.publisher.members = lambda pool, fixed: (*fixed, *found)
+    await site.publisher.refresh()
+    with pytest.raises(PublishError):
+        await site.publisher.publish(world({"a": ["y"], "refused-by-1": []}, listeners=[]))
+    await site.publisher.refresh()
+    [pool] = site.publisher.running.pools
+    assert [each.name for each in pool.endpoints] == ["x", "found"]

@@ -81,6 +81,11 @@ class Addresses:
             if gone.task is not None:
                 gone.task.cancel()
 
+    def known(self, host: str) -> tuple[str, ...]:
+        """Addresses of a name that is followed; none of others."""
+        name = self._names.get(host)
+        return name.addresses if name is not None else ()
+
     def expire(self, endpoint: Endpoint) -> None:
         """It went down: it may be elsewhere now."""
         name = self._names.get(endpoint.host)

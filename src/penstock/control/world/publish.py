@@ -7,6 +7,7 @@ from typing import Final
 
 import msgspec
 
+from penstock.control.endpoint_key import EndpointKey
 from penstock.control.endpoints.addresses import Addresses
 from penstock.control.endpoints.states import EndpointStates
 from penstock.control.events import Events
@@ -19,6 +20,7 @@ from penstock.core.snapshot.changes import endpoint_changes
 from penstock.dataplane.board.layout import H_GENERATION
 from penstock.dataplane.board.memory import Board
 
+Fixed = dict[str, tuple[Endpoint, ...]]  # by pool
 _INSTANCE_BYTES: Final = 8  # that no two balancers share one by chance
 _EMPTY: Final = Snapshot(generation=0, listeners=(), routes=(), pools=())
 
@@ -45,6 +47,8 @@ class Publisher:
         self.followers: list[Callable[[Snapshot], None]] = [
             addresses.configure
         ]  # told of every snapshot that runs
+        # Look for endpoints; awaited before each snapshot, bounded.
+        self.searches: list[Callable[[Snapshot], Awaitable[None]]] = []
         # Find out what workers are to know from the start; awaited before each snapshot, bounded.
         self.preparations: list[Callable[[Snapshot], Awaitable[None]]] = []
         self.marks: list[Callable[[Snapshot], Snapshot]] = [files.mark]  # add what is found out
@@ -59,29 +63,35 @@ class Publisher:
         self._generation = 0
         self._instance = secrets.token_hex(_INSTANCE_BYTES)
         self._one_at_a_time = asyncio.Lock()
+        # The endpoints of a pool, from those that are configured.
+        self.members: Callable[[str, tuple[Endpoint, ...]], tuple[Endpoint, ...]] = _configured
+        self.fixed: Fixed = {}  # what is configured of the snapshot that runs, by pool
+        self._joined: dict[EndpointKey, Endpoint] = {}  # what runs, as it was before marks
 
     async def start(self, spec: Snapshot) -> None:
         """Run the first one. Raises StartError."""
         async with self._one_at_a_time:
+            fixed = _fixed(spec)
             try:
-                snapshot = await self._prepare(spec)
+                joined, snapshot = await self._prepare(spec, fixed)
             except PublishError as error:
                 raise StartError(str(error)) from error
             await self._workers.start(snapshot)
-            self._configure(snapshot)
+            self._configure(snapshot, fixed, joined)
 
     async def publish(self, spec: Snapshot) -> None:
         """Run this one instead. Raises PublishError, and then the one before runs on."""
         async with self._one_at_a_time:
-            await self._publish(spec)
+            await self._publish(spec, _fixed(spec))
 
     async def refresh(self) -> None:
-        """Publish what runs once more, because what it names or is marked with has changed.
+        """Publish what runs once more, because its members, what it names or what it is marked
+        with have changed.
 
         Raises PublishError.
         """
         async with self._one_at_a_time:
-            await self._publish(self.running)
+            await self._publish(self.running, self.fixed)
 
     def endpoints(self, pool: str, name: str) -> list[Endpoint]:
         """Of that name in the snapshot that runs."""
@@ -98,22 +108,28 @@ class Publisher:
         if not self._one_at_a_time.locked():
             self._rows.reclaim(self._workers.acknowledged)
 
-    async def _publish(self, spec: Snapshot) -> None:
+    async def _publish(self, spec: Snapshot, fixed: Fixed) -> None:
         self._rows.reclaim(self._workers.acknowledged)
         try:
-            snapshot = await self._prepare(spec)
+            joined, snapshot = await self._prepare(spec, fixed)
             await self._tell_workers(snapshot)
         except PublishError:
-            self._configure(self.running)
+            self._configure(self.running, self.fixed, None)
             raise
-        self._configure(snapshot)
+        self._configure(snapshot, fixed, joined)
 
-    async def _prepare(self, spec: Snapshot) -> Snapshot:
-        """Give it all that workers need: addresses, a generation, rows, states, sockets."""
+    async def _prepare(self, spec: Snapshot, fixed: Fixed) -> tuple[Snapshot, Snapshot]:
+        """Give it all that workers need: members, addresses, a generation, rows, states, sockets.
+
+        Returns it with its members alone, and with all of it.
+        """
         if len(spec.listeners) > MAX_LISTENERS:
             raise PublishError(
                 f"{len(spec.listeners)} listeners are configured; at most {MAX_LISTENERS} can be"
             )
+        for look in self.searches:
+            await look(spec)
+        joined, spec = self._join(spec, fixed)
         spec = await self._addresses.resolve(spec)
         for prepare in self.preparations:
             await prepare(spec)
@@ -126,7 +142,26 @@ class Publisher:
         except (BoardFullError, ListenError) as error:
             raise PublishError(str(error)) from error
         self._states.add_new(snapshot.pools)
-        return snapshot
+        return joined, snapshot
+
+    def _join(self, spec: Snapshot, fixed: Fixed) -> tuple[Snapshot, Snapshot]:
+        """``spec`` with its members, and the same where those that run already are as they run."""
+        joined, known = [], []
+        again = spec is self.running
+        for pool in spec.pools:
+            members = self.members(pool.name, fixed[pool.name])
+            joined.append(msgspec.structs.replace(pool, endpoints=members))
+            if again:
+                running = {endpoint.name: endpoint for endpoint in pool.endpoints}
+                members = tuple(
+                    running[each.name] if self._joined.get((pool.name, each.name)) is each else each
+                    for each in members
+                )
+            known.append(msgspec.structs.replace(pool, endpoints=members))
+        return (
+            msgspec.structs.replace(spec, pools=tuple(joined)),
+            msgspec.structs.replace(spec, pools=tuple(known)),
+        )
 
     async def _tell_workers(self, snapshot: Snapshot) -> None:
         changes = endpoint_changes(self.running, snapshot)
@@ -144,11 +179,14 @@ class Publisher:
             )
         raise PublishError("; ".join(sorted(set(refused.values()))))
 
-    def _configure(self, snapshot: Snapshot) -> None:
+    def _configure(self, snapshot: Snapshot, fixed: Fixed, joined: Snapshot | None) -> None:
         """This runs: let go of what is not in it, tell those who follow it."""
         if snapshot is not self.running:
             self._files.configure(snapshot)
         self.running = snapshot
+        self.fixed = fixed
+        if joined is not None:
+            self._joined = {(p.name, e.name): e for p in joined.pools for e in p.endpoints}
         self._board.cells[H_GENERATION] = snapshot.generation
         self._rows.configure(snapshot)
         self._states.configure(snapshot.pools)
@@ -159,3 +197,12 @@ class Publisher:
     def _next(self) -> int:
         self._generation += 1
         return self._generation
+
+
+def _configured(pool: str, fixed: tuple[Endpoint, ...]) -> tuple[Endpoint, ...]:
+    """Where nobody else names any."""
+    return fixed
+
+
+def _fixed(spec: Snapshot) -> Fixed:
+    return {pool.name: pool.endpoints for pool in spec.pools}

@@ -1,0 +1,288 @@
+"""Which endpoints a pool has: the rules, without a clock, task or socket of their own.
+
+Sources say which endpoints there are; whose word goes before whose is `source.Source`. The laws:
+
+- An endpoint is its address and port. Who is named by several sources is one, as the first of
+  them describes it, and keeps its name, and so its health and statistics, while it is there.
+- A source that holds (a provider) cannot empty its part: an answer without endpoints changes
+  nothing.
+- What leaves is taken out of the snapshot, and so finishes what it has; who leaves and comes back
+  again and again leaves later each time (`flapping`).
+- Too many endpoints change nothing.
+- Where a provider is replaced by others, its part stays until all of those have answered.
+"""
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+
+from msgspec.structs import replace
+
+from penstock.control.discovery.flapping import Flapping
+from penstock.control.discovery.source import API, FILE, Place, Source, place_of
+from penstock.core.snapshot import Endpoint
+from penstock.core.snapshot.address import shown_address
+
+
+class TooManyError(Exception):
+    """A source names more endpoints than there is room for. The text is for people."""
+
+
+@dataclass
+class _Part:
+    """What one source says about one pool."""
+
+    told: dict[Place, Endpoint] = field(default_factory=dict)  # those that are kept included
+    going: dict[Place, float] = field(default_factory=dict)  # kept, and until when
+    answered: bool = False
+    flapping: Flapping = field(default_factory=Flapping)
+
+
+@dataclass
+class _Pool:
+    parts: dict[Source, _Part] = field(default_factory=dict)
+    excluded: set[Place] = field(default_factory=set)  # by the API, of those behind it
+    # Of the members that the configuration does not list.
+    names: dict[Place, str] = field(default_factory=dict)
+    sources: dict[Place, Source] = field(default_factory=dict)
+    wanted: frozenset[Source] = frozenset()  # the providers that it has
+
+
+class Membership:
+    """Of all pools. ``on_change`` is called where the members of a pool may be others now."""
+
+    def __init__(
+        self,
+        clock: Callable[[], float],
+        most: int = 100_000,
+        on_change: Callable[[], None] = lambda: None,
+    ) -> None:
+        """``most``: endpoints that all sources together may name beside the configuration."""
+        self.on_change = on_change
+        # Addresses of a name that an endpoint may have in place of one.
+        self.addresses_of: Callable[[str], tuple[str, ...]] = lambda host: ()
+        self._clock = clock
+        self._most = most
+        self._pools: dict[str, _Pool] = {}
+
+    # --- what sources say -------------------------------------------------------------------
+
+    def set(
+        self, source: Source, pool: str, endpoints: Iterable[Endpoint], most: int | None = None
+    ) -> bool:
+        """All that the source knows of that pool. False: none, and what it said before holds.
+
+        Endpoints have no row and no addresses; an empty name stands for ``host:port``. Whom it
+        names twice is as it was named first. Raises TooManyError, and then nothing changes.
+        """
+        told: dict[Place, Endpoint] = {}
+        for endpoint in endpoints:
+            told.setdefault(place_of(endpoint), _named(endpoint, endpoint.name or _shown(endpoint)))
+        known = self._pools.setdefault(pool, _Pool())
+        part = known.parts.get(source, _Part())
+        if source.holds and not told:
+            return False
+        self._check_room(told, part, most)
+        known.parts[source] = part
+        answered_before, part.answered = part.answered, True
+        if source.holds:
+            self._keep_flapping(part, told)
+        changed = part.told != told
+        if changed:
+            part.told = _as_before(part.told, told)
+        if not answered_before and source in known.wanted:  # else `configure` will know more
+            changed = self._drop_replaced(known) or changed
+        if changed:
+            self.on_change()
+        return True
+
+    def add(self, source: Source, pool: str, endpoint: Endpoint) -> None:
+        """One more, or one in place of that at the same address. Raises TooManyError."""
+        others = [e for e in self.told(source, pool) if place_of(e) != place_of(endpoint)]
+        self.set(source, pool, [*others, endpoint])
+
+    def remove(self, source: Source, pool: str, place: Place) -> bool:
+        """One that the source named; whether it had."""
+        told = self.told(source, pool)
+        left = [each for each in told if place_of(each) != place]
+        if len(left) == len(told):
+            return False
+        self._pools[pool].parts[source].told = {place_of(each): each for each in left}
+        self.on_change()
+        return True
+
+    def exclude(self, pool: str, place: Place, excluded: bool = True) -> None:
+        """The API's word that an endpoint that others find is not used, or that it is again."""
+        known = self._pools.setdefault(pool, _Pool())
+        if excluded != (place in known.excluded):
+            (known.excluded.add if excluded else known.excluded.discard)(place)
+            self.on_change()
+
+    def told(self, source: Source, pool: str) -> tuple[Endpoint, ...]:
+        """What that source says, those that it said before and that are kept included."""
+        known = self._pools.get(pool)
+        part = known.parts.get(source) if known is not None else None
+        return tuple(part.told.values()) if part is not None else ()
+
+    def excluded(self, pool: str) -> frozenset[Place]:
+        """What the API said is not used."""
+        known = self._pools.get(pool)
+        return frozenset(known.excluded) if known is not None else frozenset()
+
+    def source_of(self, pool: str, endpoint: Endpoint) -> Source:
+        """Whose word it is that this member is there."""
+        known = self._pools.get(pool)
+        found = known.sources.get(place_of(endpoint)) if known is not None else None
+        return found if found is not None else FILE
+
+    # --- what becomes of it -----------------------------------------------------------------
+
+    def members(self, pool: str, fixed: tuple[Endpoint, ...]) -> tuple[Endpoint, ...]:
+        """Those of the configuration, and those that sources name, in the order they came in.
+
+        The same object as long as nothing about an endpoint changes.
+        """
+        known = self._pools.get(pool)
+        if known is None or not known.parts:
+            return fixed
+        taken = self._places_of(fixed)
+        found: dict[Place, Endpoint] = {}
+        sources: dict[Place, Source] = {}
+        for source in sorted(known.parts):
+            for place, endpoint in known.parts[source].told.items():
+                hidden = source > API and place in known.excluded
+                if place not in taken and place not in found and not hidden:
+                    found[place] = endpoint
+                    sources[place] = source
+        before, known.names = known.names, {}
+        known.sources = sources
+        stayed = [place for place in before if place in found]
+        came = [place for place in found if place not in before]
+        used = {endpoint.name for endpoint in fixed}
+        for place in stayed:
+            if before[place] not in used:
+                known.names[place] = before[place]
+                used.add(before[place])
+            else:
+                came.append(place)  # the configuration gave its name to another
+        for place in came:
+            known.names[place] = _free_name(found[place], used)
+            used.add(known.names[place])
+        return fixed + tuple(_named(found[place], name) for place, name in known.names.items())
+
+    def configure(
+        self,
+        providers: Mapping[str, Sequence[Source]],
+        fixed: Mapping[str, tuple[Endpoint, ...]],
+    ) -> None:
+        """A configuration runs: these are the providers of its pools, and the endpoints it lists.
+
+        What it lists, the API need not say any more.
+        """
+        changed = False
+        for name, known in self._pools.items():
+            known.wanted = frozenset(providers.get(name, ()))
+            changed = self._drop_replaced(known) or changed
+            places = {place_of(each) for each in fixed.get(name, ())}
+            known.excluded -= places
+            part = known.parts.get(API)
+            if part is not None:
+                for place in places & part.told.keys():
+                    del part.told[place]
+        for name, sources in providers.items():
+            self._pools.setdefault(name, _Pool()).wanted = frozenset(sources)
+        if changed:
+            self.on_change()
+
+    def expire(self) -> None:
+        """Let those go that were kept until now."""
+        now = self._clock()
+        changed = False
+        for known in self._pools.values():
+            for part in known.parts.values():
+                for place in [place for place, until in part.going.items() if until <= now]:
+                    del part.going[place]
+                    changed = part.told.pop(place, None) is not None or changed
+        if changed:
+            self.on_change()
+
+    # --- rules ------------------------------------------------------------------------------
+
+    def _check_room(self, told: dict[Place, Endpoint], part: _Part, most: int | None) -> None:
+        if most is not None and len(told) > most:
+            raise TooManyError(
+                f"{len(told)} endpoints were found, and `max_endpoints` is {most}: what was known "
+                "before is used"
+            )
+        others = sum(len(p.told) for known in self._pools.values() for p in known.parts.values())
+        others -= len(part.told)
+        if others + len(told) > self._most:
+            raise TooManyError(
+                f"{len(told)} endpoints were found where there is room for "
+                f"{max(self._most - others, 0)}: what was known before is used; after a restart "
+                "there is room for as many as all `max_endpoints` allow"
+            )
+
+    def _keep_flapping(self, part: _Part, told: dict[Place, Endpoint]) -> None:
+        """Add those to ``told`` that are missing and stay nevertheless."""
+        now = self._clock()
+        for place in told:
+            part.flapping.comes(place, now)
+            part.going.pop(place, None)
+        for place, endpoint in part.told.items():
+            if place not in told:
+                until = part.flapping.leaves(place, now)
+                if until > now:
+                    part.going[place] = until
+                    told[place] = endpoint
+                else:
+                    part.going.pop(place, None)
+
+    def _drop_replaced(self, known: _Pool) -> bool:
+        """Parts of providers that are configured no more, once those that are have answered."""
+        gone = [each for each in known.parts if each.holds and each not in known.wanted]
+        waited_for = [
+            each
+            for each in known.wanted
+            if each not in known.parts or not known.parts[each].answered
+        ]
+        if not gone or waited_for:
+            return False
+        for source in gone:
+            del known.parts[source]
+        return True
+
+    def _places_of(self, fixed: tuple[Endpoint, ...]) -> frozenset[Place]:
+        """Of the configured ones, by their names and, where a name has one address, by that."""
+        taken = {place_of(each) for each in fixed}
+        for endpoint in fixed:
+            addresses = self.addresses_of(endpoint.host)
+            if len(addresses) == 1:
+                taken.add((addresses[0], endpoint.port))
+        return frozenset(taken)
+
+
+def _as_before(before: dict[Place, Endpoint], now: dict[Place, Endpoint]) -> dict[Place, Endpoint]:
+    """``now``, with the objects of before where they are equal, by which one sees what changed."""
+    return {
+        place: before[place] if before.get(place) == endpoint else endpoint
+        for place, endpoint in now.items()
+    }
+
+
+def _free_name(endpoint: Endpoint, used: set[str]) -> str:
+    name = endpoint.name
+    if name in used:
+        name = _shown(endpoint)
+    number = 2
+    while name in used:
+        name = f"{_shown(endpoint)}~{number}"
+        number += 1
+    return name
+
+
+def _shown(endpoint: Endpoint) -> str:
+    return shown_address(endpoint.host, endpoint.port) + endpoint.base_path
+
+
+def _named(endpoint: Endpoint, name: str) -> Endpoint:
+    return endpoint if endpoint.name == name else replace(endpoint, name=name)
