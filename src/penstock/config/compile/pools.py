@@ -15,11 +15,12 @@ from penstock.config.compile.protocols import (
 from penstock.config.compile.quic import check_quic
 from penstock.config.compile.sessions import compile_sticky
 from penstock.config.document.choice import reads_prompts
+from penstock.config.document.endpoints import Endpoint, EndpointTls, Probe
 from penstock.config.document.engines import compiled_engine, compiled_kv_events
 from penstock.config.document.headers import compiled_edits
 from penstock.config.document.model import ONLY, Document
 from penstock.config.document.models import Models
-from penstock.config.document.pools import Endpoint, EndpointTls, Pool, Probe, default_policy
+from penstock.config.document.pools import Pool, default_policy
 from penstock.config.document.section import plain
 from penstock.config.load.errors import Location
 from penstock.config.load.findings import Findings

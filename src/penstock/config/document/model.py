@@ -16,10 +16,11 @@ from pydantic import (
 )
 
 from penstock.config.document.choice import Policy
+from penstock.config.document.endpoints import Endpoints
 from penstock.config.document.error_pages import ErrorPages
 from penstock.config.document.health import HealthCheckOrOff
 from penstock.config.document.listeners import Listener
-from penstock.config.document.pools import Endpoints, Pool
+from penstock.config.document.pools import Pool
 from penstock.config.document.routes import Route
 from penstock.config.document.section import Section, setting
 from penstock.config.document.values import (

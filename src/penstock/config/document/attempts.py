@@ -1,0 +1,163 @@
+"""The document's part about attempts: how long one may take, on which connections, and what follows
+one that failed."""
+
+from typing import Annotated, Any, Final
+
+from pydantic import BeforeValidator, Field
+
+from penstock.config.document.grpc_status import GrpcStatus
+from penstock.config.document.section import Section, plain, setting
+from penstock.config.document.values import (
+    Count,
+    Duration,
+    Factor,
+    Flag,
+    OneOrMany,
+    PositiveCount,
+    PositiveDuration,
+    PositiveSize,
+    Share,
+)
+from penstock.core import snapshot
+
+_TIMEOUTS: Final = snapshot.PoolTimeouts()
+_RETRY: Final = snapshot.Retry()
+_CONNECTIONS: Final = snapshot.Connections()
+# uvicorn (vLLM, SGLang, TensorRT-LLM) and cpp-httplib (llama.cpp) close idle connections after 5 s.
+# A POST that meets one as it closes is lost, as it may have been read.
+ENGINE_IDLE_S: Final = 4.0
+# The clients of OpenAI and Anthropic wait 600 s and then ask anew, twice: an answer of ours before
+# that would have a generation begun again that still ran. Theirs is the decision.
+ENGINE_FIRST_BYTE_S: Final = 900.0
+ENGINE_RETRIED: Final = (429, 502, 503, 504)
+
+
+class PoolTimeouts(Section):
+    """How long an endpoint may take."""
+
+    connect: Duration = setting(_TIMEOUTS.connect_s, "Time to connect, TLS included.")
+    first_byte: Duration | None = setting(
+        None,
+        "Time from the request sent to the first byte of the response. Default: `5m`; `15m` "
+        "in pools of kind `llm`, whose clients wait 10 minutes and would retry after an "
+        "earlier timeout.",
+    )
+    stream_idle: Duration | None = setting(
+        None,
+        "Time between two pieces of a response. Default: `5m`; `15m` in pools of kind `llm`.",
+    )
+    request: Duration = setting(
+        _TIMEOUTS.request_s, "Time for the whole exchange, retries included."
+    )
+    tunnel_idle: Duration = setting(
+        _TIMEOUTS.tunnel_idle_s,
+        "Time for which a relayed connection carries no byte in either direction.",
+    )
+    session_idle: PositiveDuration = setting(
+        _TIMEOUTS.session_idle_s, "A UDP session, without a datagram in either direction."
+    )
+    http2_connection_age: Duration = setting(
+        _TIMEOUTS.http2_connection_age_s,
+        "Age at which an HTTP/2 connection to an endpoint gets no more requests, give or take a "
+        "fifth; it closes when the last one on it has ended. So servers that are new behind a name "
+        "or an address get their share. `off`: never.",
+    )
+
+    def compiled(self, kind: str) -> snapshot.PoolTimeouts:
+        """Of a pool of that kind."""
+        llm = kind == "llm"
+        first_s, idle_s = self.first_byte, self.stream_idle
+        if first_s is None:
+            first_s = ENGINE_FIRST_BYTE_S if llm else _TIMEOUTS.first_byte_s
+        if idle_s is None:
+            idle_s = ENGINE_FIRST_BYTE_S if llm else _TIMEOUTS.stream_idle_s
+        return plain(snapshot.PoolTimeouts, self, first_byte_s=first_s, stream_idle_s=idle_s)
+
+
+class Retry(Section):
+    """When a failed request is tried on another endpoint; never after a byte was passed on."""
+
+    attempts: PositiveCount = setting(
+        _RETRY.attempts,
+        "Most attempts, the first included; `retry: off` means 1. Refused connections do not "
+        "count while untried endpoints remain; a model's fallback gets as many attempts "
+        "again.",
+    )
+    on_statuses: OneOrMany[Annotated[int, Field(ge=400, le=599)]] | None = setting(
+        None,
+        "Response statuses to retry, for requests that may be repeated: GET and similar, and "
+        "POST with `non_idempotent`. In pools of kind `llm`, 429 and 503 mean that the engine"
+        " refused, so any request is sent to another endpoint, if one is left. Default: "
+        "`502`, `503`, `504`; in pools of kind `llm` also `429`.",
+    )
+    on_grpc_statuses: OneOrMany[GrpcStatus] = setting(
+        _RETRY.on_grpc_statuses,
+        "How gRPC calls end that are made again, by name or number, such as `unavailable`: as long "
+        "as no message of the response came, also where the call was sent, since only whoever "
+        "writes this knows that it does no harm.",
+    )
+    on_connect_failure: Flag = setting(
+        _RETRY.on_connect_failure, "When no connection could be made."
+    )
+    on_reset: Flag = setting(
+        _RETRY.on_reset, "When the connection broke before the first byte of the response."
+    )
+    on_timeout: Flag = setting(_RETRY.on_timeout, "When the first byte did not come in time.")
+    non_idempotent: Flag = setting(
+        _RETRY.non_idempotent,
+        "Also repeat requests such as POST after they were sent. Only use it where that is "
+        "harmless.",
+    )
+    generations: Flag = setting(
+        _RETRY.generations,
+        "In pools of kind `llm`, also repeat requests for answers and embeddings of which no "
+        "byte arrived. Never those that leave something at the endpoint: `store`, "
+        "`background`, and OpenAI's responses without `store: false`.",
+    )
+    budget_share: Share = setting(
+        _RETRY.budget_share, "Retries allowed as a share of requests, over 10 s."
+    )
+    budget_min_per_s: Factor = setting(
+        _RETRY.budget_min_per_s, "Retries a second that are always allowed."
+    )
+
+    def compiled(self, kind: str) -> snapshot.Retry:
+        """Of a pool of that kind."""
+        statuses = self.on_statuses
+        if statuses is None:
+            statuses = ENGINE_RETRIED if kind == "llm" else _RETRY.on_statuses
+        return plain(snapshot.Retry, self, on_statuses=statuses)
+
+
+def _retry(value: Any) -> Any:
+    return {"attempts": 1} if value == "off" or value is False else value
+
+
+RetryOrOff = Annotated[Retry, BeforeValidator(_retry, json_schema_input_type=str | Retry)]
+
+
+class Connections(Section):
+    """Connections to each endpoint, by each worker. A server's `Keep-Alive: timeout=` is heeded."""
+
+    max_idle: Count = setting(_CONNECTIONS.max_idle, "Most idle connections to keep.")
+    idle_timeout: Duration | None = setting(
+        None,
+        "How long an idle connection is kept. It should be shorter than the endpoint's own "
+        "keep-alive timeout. Default: `55s`; `4s` in pools of kind `llm`, as most engines "
+        "close theirs after 5 s.",
+    )
+    max_requests: Count = setting(
+        _CONNECTIONS.max_requests,
+        "Requests sent on one connection before it is closed. 0: any number.",
+    )
+    response_header_bytes: PositiveSize = setting(
+        _CONNECTIONS.response_header_bytes,
+        "Most bytes of all headers of a response; a larger head is answered with 502.",
+    )
+
+    def compiled(self, kind: str) -> snapshot.Connections:
+        """Of a pool of that kind."""
+        idle_s = self.idle_timeout
+        if idle_s is None:
+            idle_s = ENGINE_IDLE_S if kind == "llm" else _CONNECTIONS.idle_timeout_s
+        return plain(snapshot.Connections, self, idle_timeout_s=idle_s)
