@@ -1,0 +1,1 @@
+"""One way to forecast per file, found by name."""
