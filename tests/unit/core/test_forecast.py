@@ -8,6 +8,7 @@ from penstock.core.forecast import Forecast, create_forecaster, forecasters
 from penstock.core.forecast.conformal import calibrated_horizons
 from penstock.core.forecast.forecast import LEVELS
 from penstock.core.forecast.history import UNKNOWN, History
+from penstock.core.forecast.profile import Profile
 
 FLAT = [float(place) for place in range(len(LEVELS))]
 
@@ -122,3 +123,65 @@ def test_what_cannot_be_made_is_refused_with_what_can(
 
 def test_methods_are_found_by_their_names() -> None:
     assert {"last-value", "seasonal-naive"} <= set(forecasters())
+
+
+def forecast_after(
+    name: str, values: list[float], seasons: tuple[int, ...], steps: int
+) -> Forecast:
+    forecaster = create_forecaster(name, seasons, steps)
+    for value in values:
+        forecaster.observe(value)
+    return forecaster.forecast(steps)
+
+
+def error(forecast: Forecast, coming: list[float]) -> float:
+    return sum(abs(m - v) for m, v in zip(forecast.mean, coming, strict=True)) / sum(coming)
+
+
+def rising(steps: int) -> list[float]:
+    return [(100.0 + step) for step in range(steps)]
+
+
+def a_day_of_two_halves(day: int) -> list[float]:
+    """Ten steps of 400 and ten of 100; at weekends a quarter of that."""
+    share = 0.25 if day % 7 >= 5 else 1.0
+    return [share * 400.0] * 10 + [share * 100.0] * 10
+
+
+WEEKS = [value for day in range(21) for value in a_day_of_two_halves(day)]
+
+
+@pytest.mark.parametrize("name", ["holt-winters", "autoregressive", "blend"])
+def test_a_rise_of_the_day_is_foreseen(name: str) -> None:
+    forecast = forecast_after(name, WEEKS[: 15 * 20 - 3], (20, 140), 6)
+    assert forecast.mean[1] == pytest.approx(100.0, rel=0.2)
+    assert forecast.mean[4] == pytest.approx(400.0, rel=0.5)
+
+
+@pytest.mark.parametrize("name", ["holt-winters", "blend"])
+def test_so_is_the_weekend(name: str) -> None:
+    friday_evening = 7 * 20 * 2 + 20 * 5 - 3
+    forecast = forecast_after(name, WEEKS[:friday_evening], (20, 140), 6)
+    assert forecast.mean[4] < 200.0  # 400 on the days before
+
+
+@pytest.mark.parametrize("name", ["holt-winters", "autoregressive", "blend"])
+def test_without_seasons_they_err_no_more_than_the_last_value(name: str) -> None:
+    dice = Random(4)
+    values = [max(dice.gauss(200.0, 30.0), 0.0) for _ in range(300)]
+    told, plain = (forecast_after(n, values[:290], (), 10) for n in (name, "last-value"))
+    assert error(told, values[290:]) <= 1.05 * error(plain, values[290:])
+
+
+def test_an_autoregression_of_what_grows_without_bound_stays_bounded() -> None:
+    growing = [1.5**step for step in range(60)]
+    forecast = forecast_after("autoregressive", growing, (), 60)
+    assert max(forecast.mean) < 1000.0 * growing[-1]
+
+
+def test_a_profile_of_many_steps_learns_between_its_knots() -> None:
+    profile = Profile(10_080, gain=0.25)
+    for step in range(10_080):
+        profile.learn(step, float(step % 2 == 0) + step / 1000)
+    assert len(profile.state()["values"]) == 168  # type: ignore[arg-type]
+    assert profile.at(5_031) == pytest.approx(5.5, abs=0.3)

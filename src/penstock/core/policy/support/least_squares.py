@@ -39,6 +39,21 @@ class LeastSquares:
         self._factorise()
         self._solve()
 
+    def sums(self) -> list[list[float]]:
+        """All that it remembers of the samples: a row of Σ xxᵀ for each feature, then Σ xy."""
+        return [*(list(row) for row in self._xx), list(self._xy)]
+
+    def restore(self, sums: list[list[float]], samples: int) -> None:
+        """As one of as many features was. Raises ValueError for sums of another form."""
+        size = len(self._start)
+        if [len(row) for row in sums] != [size] * (size + 1):
+            raise ValueError(f"the sums are not of {size} features")
+        self._xx = [list(row) for row in sums[:size]]
+        self._xy = list(sums[size])
+        self.samples = samples
+        self._factorise()
+        self._solve()
+
     def _factorise(self) -> None:
         """L with L·Lᵀ = Σ xxᵀ + confidence; its diagonal is at least the root of that."""
         for i in range(len(self.beta)):
