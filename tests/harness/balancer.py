@@ -40,6 +40,8 @@ class Balancer:
         self._clients: list[Client] = []
         self.write(document)
         self.process = self._spawn()
+        self._successor = 0  # the pid of the newest, after an upgrade
+        self._upgrades = 0
 
     def write(self, document: Document) -> None:
         """Change the file; ``reload`` makes it count."""
@@ -65,6 +67,28 @@ class Balancer:
         wait_until(ready, "the balancer serves", timeout_s=START_S)
         self.worker_pids()
         return self
+
+    def begin_upgrade(self) -> None:
+        """SIGUSR2: the same installation takes over from itself."""
+        self.signal(signal.SIGUSR2)
+
+    def wait_for_upgrade(self) -> int:
+        """Return when the next successor serves: its pid, which signals go to from here on."""
+        self._upgrades += 1
+        self.wait_for_event("taken_over", self._upgrades)
+        self.worker_pids()
+        self._successor = self.status()["pid"]
+        return self._successor
+
+    def kill_supervisor(self) -> None:
+        """SIGKILL to the one that signals go to."""
+        self.signal(signal.SIGKILL)
+
+    @property
+    def pid(self) -> int:
+        """Of the supervisor that serves."""
+        assert self.process.pid is not None
+        return self._successor or self.process.pid
 
     # --- what it says -----------------------------------------------------------------------
 
@@ -129,12 +153,13 @@ class Balancer:
         return self.ask("/api/v1/reload", {})[1]
 
     def signal(self, number: int) -> None:
-        assert self.process.pid is not None
-        os.kill(self.process.pid, number)
+        os.kill(self.pid, number)
 
     def stop(self) -> None:
         """SIGTERM, and the end with code 0."""
         self.signal(signal.SIGTERM)
+        if self._successor:
+            wait_until(lambda: not is_there(self._successor), "it ended", timeout_s=START_S)
         self.wait_for_exit()
 
     def wait_for_exit(self, code: int = 0) -> None:
@@ -179,7 +204,8 @@ class Balancer:
         for client in self._clients:
             client.close()
         try:
-            if self.process.is_alive() and error is None:
+            serves = is_there(self._successor) if self._successor else self.process.is_alive()
+            if serves and error is None:
                 self.stop()
         finally:
             self._end_everything()
@@ -191,10 +217,23 @@ class Balancer:
         """Also the workers of a supervisor that the test killed."""
         self.process.kill()
         self.process.join()
+        for event in self.events("taken_over") + self.events("upgraded"):
+            self._end(event["by"], b"penstock")
         for event in self.events("worker.ready"):
             self._worker_pids.add(event["pid"])
         for pid in self._worker_pids:
-            with contextlib.suppress(OSError):  # it has ended, as it should
-                command = Path(f"/proc/{pid}/cmdline").read_bytes().split(b"\0")
-                if b"penstock.dataplane.worker" in command:
-                    os.kill(pid, signal.SIGKILL)
+            self._end(pid, b"penstock.dataplane.worker")
+
+    def _end(self, pid: int, module: bytes) -> None:
+        with contextlib.suppress(OSError):  # it has ended, as it should
+            if module in Path(f"/proc/{pid}/cmdline").read_bytes().split(b"\0"):
+                os.kill(pid, signal.SIGKILL)
+
+
+def is_there(pid: int) -> bool:
+    """Whether a process of that number runs."""
+    try:
+        state = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
+    except OSError:
+        return False
+    return state not in "ZX"

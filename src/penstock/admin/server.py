@@ -1,6 +1,7 @@
 """The admin server: probes, metrics, status, and the commands behind ``penstock ctl``."""
 
 import asyncio
+import socket
 from typing import Final
 
 import msgspec
@@ -30,25 +31,39 @@ class AdminServer:
         self._token = token
         self._recent = Recent(balancer.board)
         self._runner: web.AppRunner | None = None
+        self._sock: socket.socket | None = None
 
-    async def start(self, host: str, port: int) -> tuple[str, int]:
-        """Start listening; returns the real address. Raises OSError."""
+    @property
+    def fd(self) -> int:
+        """Of the listening socket; -1 while there is none."""
+        return self._sock.fileno() if self._sock is not None else -1
+
+    async def start(
+        self, host: str, port: int, handed: socket.socket | None = None
+    ) -> tuple[str, int]:
+        """Start listening, or go on at a socket that was handed over; returns the real address.
+
+        Raises OSError.
+        """
         runner = web.AppRunner(
             self.application(), access_log=None, shutdown_timeout=_SHUTDOWN_S, logger=HTTP_LOG
         )
         await runner.setup()
         try:
-            await web.TCPSite(runner, host, port).start()
+            sock = handed or await _listening_at(host, port)
+            await web.SockSite(runner, sock).start()
         except OSError:
             await runner.cleanup()
             raise
         self._runner = runner
-        return host, runner.addresses[0][1]
+        self._sock = sock
+        return host, sock.getsockname()[1]
 
     async def stop(self) -> None:
         """Stop listening."""
         if self._runner is not None:
             await self._runner.cleanup()
+        self._sock = None
 
     async def sample(self) -> None:
         """Runs until cancelled: sample the counters, for rates and latencies of the last minute."""
@@ -102,6 +117,24 @@ class AdminServer:
             return web.json_response(answer.document, status=answer.status)
 
         return web.route(kind.method, kind.path(), handle)
+
+
+async def _listening_at(host: str, port: int) -> socket.socket:
+    found = await asyncio.get_running_loop().getaddrinfo(
+        host or None, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
+    )
+    family, _, _, _, address = found[0]
+    sock = socket.socket(family, socket.SOCK_STREAM)
+    try:
+        sock.setblocking(False)
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        if family == socket.AF_INET6:
+            sock.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
+        sock.bind(address)
+    except BaseException:
+        sock.close()
+        raise
+    return sock
 
 
 async def _command_in(request: web.Request, kind: type[Command]) -> Command:

@@ -1,6 +1,7 @@
 """Balance requests over endpoints."""
 
 import os
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
@@ -76,7 +77,8 @@ _TOKEN_VARIABLE: Final = "PENSTOCK_ADMIN_TOKEN"  # noqa: S105
 def serve(ctx: click.Context, /, urls: tuple[str, ...], file: Path | None, **options: Any) -> None:
     """Balance requests over the given endpoint URLs, or as a configuration file says.
 
-    SIGHUP reloads the configuration; SIGTERM finishes running requests and exits.
+    SIGHUP reloads the configuration; SIGTERM finishes running requests and exits; SIGUSR2
+    hands over to the version that is installed now.
     """
     from penstock.config.load.errors import ConfigError
 
@@ -87,7 +89,7 @@ def serve(ctx: click.Context, /, urls: tuple[str, ...], file: Path | None, **opt
         raise click.ClickException(str(error)) from error
     from penstock.control.supervisor import run
 
-    ctx.exit(run(configured, read))
+    ctx.exit(run(configured, read, sys.argv[1:]))
 
 
 def _from_file(ctx: click.Context, file: Path) -> Callable[[], "Configured"]:

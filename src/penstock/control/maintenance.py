@@ -1,6 +1,6 @@
 """Pools that an operator set aside: their clients get a page until they are put back."""
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterable
 from time import time
 from typing import Final
 
@@ -11,6 +11,14 @@ from penstock.control.events import Events
 from penstock.core.snapshot import Maintenance, Pool, Snapshot
 
 MAX_TEXT: Final = 4096  # characters; longer ones belong into `error_pages`
+
+
+class KnownMaintenance(msgspec.Struct):
+    """A pool that is set aside, and since when (Unix time)."""
+
+    pool: str
+    page: Maintenance
+    since: float
 
 
 class MaintenanceSwitches:
@@ -46,6 +54,19 @@ class MaintenanceSwitches:
         self._pools = {pool.name: pool for pool in snapshot.pools}
         for name in [name for name in self._on if name not in self._pools]:
             del self._on[name], self._since[name]
+
+    def known(self) -> list["KnownMaintenance"]:
+        """For a successor's ``restore``."""
+        return [
+            KnownMaintenance(name, page, self._since.get(name, self._wall_clock()))
+            for name, page in self._on.items()
+        ]
+
+    def restore(self, found: Iterable["KnownMaintenance"]) -> None:
+        """Go on from a predecessor; before the first snapshot."""
+        for each in found:
+            self._on[each.pool] = each.page
+            self._since[each.pool] = each.since
 
     def since(self, pool: str) -> float:
         """When it was switched on (Unix time); 0.0: it is off."""

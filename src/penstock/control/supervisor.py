@@ -9,7 +9,8 @@ import os
 import resource
 import signal
 import sys
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Sequence
+from contextlib import AbstractAsyncContextManager
 from pathlib import Path
 from time import monotonic, time
 from typing import Any, Final
@@ -44,8 +45,12 @@ from penstock.control.parts import Parts
 from penstock.control.store.directory import state_directory
 from penstock.control.store.embedded import EmbeddedStore
 from penstock.control.store.files import StateFiles
+from penstock.control.upgrade.estate import expect, memo_of, offer_of, take_over
+from penstock.control.upgrade.handover import Handover
+from penstock.control.upgrade.messages import Hello, Offer, Yours
+from penstock.control.upgrade.predecessor import VARIABLE, HandoverError, Predecessor, meet
 from penstock.control.workers.sockets import ListeningSockets, Place, place_of
-from penstock.control.workers.takeover import RuntimeFile, runtime_directory
+from penstock.control.workers.takeover import Process, RuntimeFile, runtime_directory
 from penstock.control.workers.workers import StartError, Workers
 from penstock.control.world.certificates import CertificateFiles, try_files
 from penstock.control.world.publish import Publisher, PublishError
@@ -65,12 +70,24 @@ _LAST_LINES_S: Final = 1.0  # to write what the log still holds at the end
 _GROWTH: Final = 4  # of a configuration that is larger than boards have room for
 
 
-def run(configured: Configured, reread: Callable[[], Configured]) -> int:
-    """Serve until told to stop; returns the exit code. ``reread`` reads the configuration again."""
+def run(
+    configured: Configured, reread: Callable[[], Configured], arguments: Sequence[str] = ()
+) -> int:
+    """Serve until told to stop; returns the exit code. ``reread`` reads the configuration again.
+
+    ``arguments`` of the command line start a successor, at an upgrade.
+    """
     log = configure_logging()
+    succeeded = os.environ.pop(VARIABLE, "")
+    predecessor = None
     try:
-        asyncio.run(Supervisor(configured, reread, log).serve())
-    except StartError as error:
+        if succeeded:
+            source = _absolute(configured.source)
+            predecessor = meet(succeeded, configured.workers, source)
+        asyncio.run(Supervisor(configured, reread, log, arguments, predecessor).serve())
+    except (StartError, HandoverError) as error:
+        if predecessor is not None:
+            predecessor.tell_failed(str(error))
         log.join(_LAST_LINES_S)
         print(f"Error: {error}", file=sys.stderr)
         return 1
@@ -83,15 +100,22 @@ class Supervisor:
     """Also what the admin server shows (``admin.view.RunningBalancer``)."""
 
     def __init__(
-        self, configured: Configured, reread: Callable[[], Configured], log: LineWriter
+        self,
+        configured: Configured,
+        reread: Callable[[], Configured],
+        log: LineWriter,
+        arguments: Sequence[str] = (),
+        predecessor: Predecessor | None = None,
     ) -> None:
         self._log = log
+        self._predecessor = predecessor
         self.board: Board = _board_for(configured)
         self.board.cells[H_SUPERVISOR_PID] = os.getpid()
         self._configured = configured
         self._started_at = time()
         self._stop_wanted = asyncio.Event()
         self._stop_now = asyncio.Event()
+        self._left = asyncio.Event()  # a successor serves
         self._events = Events()
         self._background = BackgroundTasks(self._events)
         self._runtime = RuntimeFile(
@@ -101,7 +125,9 @@ class Supervisor:
             state_directory(configured.state, self._events), self._events
         )
         self._store = EmbeddedStore(self._state_files)
-        self._sockets = ListeningSockets(configured.workers, self._runtime.may_share)
+        self._sockets = ListeningSockets(
+            configured.workers, self._runtime.may_share, predecessor.handed if predecessor else None
+        )
         self._workers = Workers(
             self.board, self._sockets, self._events, on_change=self._write_runtime_file
         )
@@ -178,6 +204,7 @@ class Supervisor:
             stop=self.stop,
         )
         self._admin = AdminServer(self, bound(self._parts), configured.admin.token)
+        self._handover = Handover(self, self._runtime.upgrade_socket, arguments, self._events)
 
     async def serve(self) -> None:
         """Serve from start to stop. Raises StartError."""
@@ -186,31 +213,108 @@ class Supervisor:
         for warning in self._configured.warnings:
             self._events.warning("configuration", warning)
         try:
-            await self._open_admin()
+            if self._predecessor is None:
+                await self._open_admin()
+            else:
+                self._expect(self._predecessor)
             await self._until_stopped(self._start_workers())
             if not self._stop_wanted.is_set():
-                self._background.keep("watching the workers", self._workers.watch)
-                self._background.keep("outlier detection", self._outliers.run)
-                self._background.keep("reaching ejected endpoints", self._reconnecting.run)
-                self._background.keep("slow start", self._ramp)
-                self._background.keep("prefix parity", self._parity.run)
-                self._background.keep("learning prefixes", self._exact.run)
-                self._background.keep("certificate files", self._watch_certificates)
-                self._background.keep("board rows", self._reclaim_rows)
-                self._background.keep("publishing members", self._members_publisher.run)
-                self._background.keep("addresses", self._keep_addresses)
-                self._background.keep("rates", self._admin.sample)
+                if self._predecessor is not None:
+                    try:
+                        await self._take_over(self._predecessor)
+                    except HandoverError:
+                        await self._stop_workers()
+                        raise
+                self._begin_tasks()
+                self._handover.listen()
                 self._background.begin(
                     "relieving orphans", self._runtime.relieve_orphans(self._places())
                 )
-                await self._stop_wanted.wait()
+                await self._until_over()
             self._reloader.refuse_all("the balancer is stopping")
             await self._end_tasks()
             await self._stop_workers()
         finally:
+            await self._handover.stop()
             await self._end_tasks()
             await self._admin.stop()
         self._events.info("stopped", "stopped")
+
+    # --- an upgrade: from the predecessor, and to the successor ------------------------------
+
+    def _expect(self, predecessor: Predecessor) -> None:
+        """Begin where it stands. Until it gave up, what the two share is changed by it alone."""
+        offer = predecessor.offer
+        self._publisher.go_on_from(offer.instance, offer.generation)
+        self._publisher.hushed = True
+        self._workers.patience_s = self._configured.shutdown_deadline_s
+        expect(offer.memo, self._parts)
+
+    async def _take_over(self, predecessor: Predecessor) -> None:
+        """Raises HandoverError where the predecessor goes on itself."""
+        yours = await predecessor.tell_ready()
+        take_over(yours, predecessor.offer, self._parts)
+        await self._open_admin(predecessor)
+        self._publisher.tell_followers()
+        self._write_runtime_file()
+        await predecessor.tell_taken()
+        predecessor.close()
+        offer = predecessor.offer
+        text = f"took over from penstock {offer.version} (pid {offer.supervisor.pid})"
+        self._events.info("taken_over", text, pid=offer.supervisor.pid, by=os.getpid())
+        if predecessor.died:
+            self._background.begin("relieving workers", predecessor.relieve_workers())
+        if yours is not None and yours.reload:
+            self._on_hangup()
+
+    def frozen(self) -> AbstractAsyncContextManager[None]:
+        return self._publisher.held()
+
+    async def offer(self, hello: Hello) -> tuple[Offer, list[int]]:
+        settings = self._configured.admin
+        admin = None
+        if settings.host is not None and self._admin.fd >= 0:
+            admin = ((settings.host, settings.port), self._admin.fd)
+        return offer_of(self._parts, self._runtime.me, admin, "it is not shared yet")
+
+    async def give_up(self) -> Yours:
+        self._reload_wanted = self._reloader.under_way
+        await self._end_tasks()
+        return Yours(memo_of(self._parts), self._reload_wanted)
+
+    def resume(self) -> None:
+        self._publisher.tell_followers()
+        self._begin_tasks()
+        if self._reload_wanted:
+            self._on_hangup()
+
+    async def forget(self, hello: Hello, successor: Process) -> None:
+        self._background.begin("relieving workers", self._runtime.relieve_workers_of(successor))
+
+    def leave(self, successor: int) -> None:
+        self._publisher.refuse_all("another version of Penstock took over")
+        self._sockets.leave_files()
+        self._left.set()
+
+    def _begin_tasks(self) -> None:
+        self._background.keep("watching the workers", self._workers.watch)
+        self._background.keep("outlier detection", self._outliers.run)
+        self._background.keep("reaching ejected endpoints", self._reconnecting.run)
+        self._background.keep("slow start", self._ramp)
+        self._background.keep("prefix parity", self._parity.run)
+        self._background.keep("learning prefixes", self._exact.run)
+        self._background.keep("certificate files", self._watch_certificates)
+        self._background.keep("board rows", self._reclaim_rows)
+        self._background.keep("publishing members", self._members_publisher.run)
+        self._background.keep("addresses", self._keep_addresses)
+        self._background.keep("rates", self._admin.sample)
+
+    async def _until_over(self) -> None:
+        """Until it is told to stop, or a successor serves."""
+        ends = [asyncio.ensure_future(each.wait()) for each in (self._stop_wanted, self._left)]
+        await asyncio.wait(ends, return_when=asyncio.FIRST_COMPLETED)
+        for end in ends:
+            end.cancel()
 
     # --- what the admin server shows --------------------------------------------------------
 
@@ -231,12 +335,15 @@ class Supervisor:
 
     # --- start and stop ---------------------------------------------------------------------
 
-    async def _open_admin(self) -> None:
+    async def _open_admin(self, predecessor: Predecessor | None = None) -> None:
         settings = self._configured.admin
         if settings.host is None:
             return
+        handed = None
+        if predecessor is not None and predecessor.has_admin(settings.host, settings.port):
+            handed = predecessor.admin_socket
         try:
-            address = await self._admin.start(settings.host, settings.port)
+            address = await self._admin.start(settings.host, settings.port, handed)
         except OSError as error:
             shown = shown_address(settings.host, settings.port)
             raise StartError(
@@ -294,6 +401,9 @@ class Supervisor:
 
     async def _stop_workers(self) -> None:
         deadline_s = self._reloader.configured.shutdown_deadline_s
+        if self._left.is_set():
+            await self._admin.stop()
+            deadline_s = self._reloader.configured.upgrade_deadline_s
         self._events.info("stopping", f"stopping; running requests have {deadline_s:g} s")
         stopping = asyncio.create_task(self._workers.stop(deadline_s))
         self._sockets.close_all()  # or clients would wait in queues that nobody serves
@@ -314,6 +424,7 @@ class Supervisor:
             loop.add_signal_handler(number, self.stop)
         loop.add_signal_handler(signal.SIGHUP, self._on_hangup)
         loop.add_signal_handler(signal.SIGUSR1, self._on_reopen)
+        loop.add_signal_handler(signal.SIGUSR2, self._handover.begin)
 
     def _on_hangup(self) -> None:
         self._background.begin("reloading", self._reload_on_signal())

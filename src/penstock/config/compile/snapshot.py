@@ -25,7 +25,13 @@ from penstock.config.compile.pools import compile_pools
 from penstock.config.compile.protocols import check_listener, place_routes, protocol_of
 from penstock.config.compile.sessions import doubt_shared_cookies
 from penstock.config.document.listeners import Listener
-from penstock.config.document.model import DEFAULT_ADMIN, DEFAULT_LISTEN, ONLY, Document
+from penstock.config.document.model import (
+    DEFAULT_ADMIN,
+    DEFAULT_LISTEN,
+    DEFAULT_UPGRADE_DEADLINE_S,
+    ONLY,
+    Document,
+)
 from penstock.config.document.pools import default_policy
 from penstock.config.document.routes import Route
 from penstock.config.document.section import plain
@@ -67,6 +73,7 @@ class Configured:
     shutdown_deadline_s: float
     source: Path | None
     warnings: tuple[str, ...] = ()
+    upgrade_deadline_s: float = DEFAULT_UPGRADE_DEADLINE_S
     state: Path | None = None  # the directory that the configuration names
 
 
@@ -146,6 +153,7 @@ def compile_document(loaded: Loaded, source: Path | None) -> Configured:
         shutdown_deadline_s=document.shutdown_deadline,
         source=source,
         warnings=findings.warnings(),
+        upgrade_deadline_s=document.upgrade_deadline,
         state=findings.path(document.state) if document.state is not None else None,
     )
 

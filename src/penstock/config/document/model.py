@@ -43,6 +43,7 @@ DEFAULT_LISTEN: Final = Address("127.0.0.1", 8080)
 DEFAULT_ADMIN: Final = Address("127.0.0.1", 9900)
 # As long as orchestrators wait before they kill (Kubernetes: terminationGracePeriodSeconds).
 DEFAULT_SHUTDOWN_DEADLINE_S: Final = 30.0
+DEFAULT_UPGRADE_DEADLINE_S: Final = 600.0
 _MOST_WORKERS: Final = 1024
 EXTENSION: Final = "x-"  # top-level keys for a person's own anchors
 
@@ -155,6 +156,11 @@ class Document(Section):
     shutdown_deadline: PositiveDuration = setting(
         DEFAULT_SHUTDOWN_DEADLINE_S,
         "How long running requests may take to finish when the balancer stops.",
+    )
+    upgrade_deadline: PositiveDuration = setting(
+        DEFAULT_UPGRADE_DEADLINE_S,
+        "How long streams, tunnels and requests that run may take to finish in the workers of the "
+        "version before, after `penstock upgrade`.",
     )
     prompt_memory: PositiveSize = setting(
         snapshot.MOST_PROMPT_BYTES,

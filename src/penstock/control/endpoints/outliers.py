@@ -1,13 +1,15 @@
 """Drives outlier detection: ``core.health.outlier`` judges what the board says."""
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from time import monotonic
+
+import msgspec
 
 from penstock.control.endpoints.states import EndpointStates
 from penstock.core.attempt_counts import ATTEMPT_CELLS, AttemptCounts
 from penstock.core.health.outlier import OutlierDetector
-from penstock.core.health.outlier_records import EndpointCounts
+from penstock.core.health.outlier_records import Ejection, EndpointCounts
 from penstock.core.health.outlier_watch import LOOK_S, OutlierWatch
 from penstock.core.snapshot import Endpoint, Pool, Snapshot
 from penstock.dataplane.board.layout import (
@@ -18,6 +20,18 @@ from penstock.dataplane.board.layout import (
     LOAD_CELLS,
 )
 from penstock.dataplane.board.memory import Board
+
+
+class KnownEjection(msgspec.Struct):
+    """An endpoint that is ejected, or was of late; times are of the monotonic clock."""
+
+    pool: str
+    name: str
+    ejected: bool = False
+    until: float = 0.0
+    times: int = 0  # ejections held against it
+    unreachable: bool = False
+    silent_since: float = 0.0
 
 
 class OutlierDetection:
@@ -34,6 +48,7 @@ class OutlierDetection:
         self._clock = clock
         self._pools: tuple[Pool, ...] = ()
         self._detectors: dict[str, OutlierDetector] = {}
+        self._inherited: dict[str, dict[str, Ejection]] = {}  # by pool, of a predecessor
         self._watch = OutlierWatch()
 
     def configure(self, snapshot: Snapshot) -> None:
@@ -45,9 +60,33 @@ class OutlierDetection:
             detector = kept.get(pool.name)
             if detector is None:
                 detector = OutlierDetector(pool.outlier, self._clock())
+                detector.restore(self._inherited.pop(pool.name, {}))
             detector.settings = pool.outlier
             self._detectors[pool.name] = detector
         self._watch.look_at_once()
+
+    def known(self) -> list["KnownEjection"]:
+        """For a successor's ``restore``."""
+        return [
+            KnownEjection(
+                pool,
+                name,
+                each.ejected,
+                each.until,
+                each.times,
+                each.unreachable,
+                each.silent_since,
+            )
+            for pool, detector in self._detectors.items()
+            for name, each in detector.ejections_known().items()
+        ]
+
+    def restore(self, found: Iterable["KnownEjection"]) -> None:
+        """Go on from what a predecessor knew; before the first snapshot is followed."""
+        for each in found:
+            self._inherited.setdefault(each.pool, {})[each.name] = Ejection(
+                each.ejected, each.until, each.times, each.unreachable, each.silent_since
+            )
 
     def ejections(self, pool: str) -> dict[str, int]:
         """How many ejections each detector caused."""

@@ -13,6 +13,7 @@ from penstock.admin.view import UnknownNameError
 from penstock.control.endpoint_key import EndpointKey
 from penstock.control.endpoints.agent_state import AgentState
 from penstock.control.endpoints.cause import Cause
+from penstock.control.endpoints.known_state import KnownState, known, restore
 from penstock.control.endpoints.state import EndpointState
 from penstock.control.endpoints.state_cells import StateCells
 from penstock.control.events import Events
@@ -44,6 +45,7 @@ class EndpointStates:
         self._wall_clock = wall_clock
         self._states: dict[EndpointKey, EndpointState] = {}
         self._running = False  # a world was configured before
+        self._inherited: dict[EndpointKey, KnownState] = {}  # of endpoints that are not there yet
         self.on_return: Callable[[str, str], None] = _nobody  # an ejected endpoint is let in again
         self.on_leave: Callable[[str, str], None] = _nobody  # it went down or was ejected
 
@@ -70,6 +72,21 @@ class EndpointStates:
         for key in [key for key in self._states if key not in present]:
             del self._states[key]
         self._running = True
+
+    def known(self) -> list[KnownState]:
+        """What is known of every endpoint, for a successor's ``restore``."""
+        return [known(state) for state in self._states.values()]
+
+    def restore(self, found: Iterable[KnownState]) -> None:
+        """Go on from what a predecessor knew, also of endpoints that are yet to come."""
+        for each in found:
+            key = (each.pool, each.name)
+            state = self._states.get(key)
+            if state is None:
+                self._inherited[key] = each
+            else:
+                restore(state, each, NOT_CHECKED)
+                self._write(state)
 
     def of(self, pool: str, name: str) -> EndpointState:
         """The state of an endpoint. Raises UnknownNameError, naming a close match."""
@@ -224,6 +241,9 @@ class EndpointStates:
             weight_cause=Cause(_CONFIGURED, self._wall_clock()),
         )
         self._apply_address(state, endpoint)
+        inherited = self._inherited.pop((pool.name, endpoint.name), None)
+        if inherited is not None:
+            restore(state, inherited, NOT_CHECKED)
         return state
 
     def _reconfigure(self, state: EndpointState, pool: Pool, endpoint: Endpoint) -> None:

@@ -35,7 +35,18 @@ class SocketFile:
             self.sock.close()
             temporary.unlink(missing_ok=True)
             raise
-        self._file = _identity(self._path)
+        self.identity = _identity(self._path)
+        self.owned = True  # else another supervisor's: the file is not touched
+
+    @classmethod
+    def handed(cls, path: str, sock: socket.socket, identity: tuple[int, int]) -> "SocketFile":
+        """One that a predecessor listens on, whose file is the predecessor's until ``owned``."""
+        file = cls.__new__(cls)
+        file._path = Path(path)
+        file.sock = sock
+        file.identity = identity
+        file.owned = False
+        return file
 
     def allow(self, mode: int) -> None:
         """Change the permissions of the file."""
@@ -50,7 +61,9 @@ class SocketFile:
                 self._path.unlink()
 
     def _is_ours(self) -> bool:
-        return self._file is not None and _identity(self._path) == self._file
+        if not self.owned or self.identity is None:
+            return False
+        return _identity(self._path) == self.identity
 
 
 def _bind(sock: socket.socket, path: Path) -> None:

@@ -9,7 +9,8 @@ others.
 
 import errno
 import socket
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
 from typing import Final
 
 from penstock.control.workers.holders import holders_of
@@ -48,14 +49,29 @@ def place_of(listener: Listener) -> Place:
     return socket_path(listener.host) or listener.port
 
 
+@dataclass
+class Handed:
+    """The sockets of one listener, as one supervisor hands them to another."""
+
+    sockets: list[socket.socket]
+    file: tuple[int, int] | None = None  # device and inode of a socket file
+
+
 class ListeningSockets:
     """All of them, by key, one per worker."""
 
     def __init__(
-        self, workers: int, may_share: Callable[[Place], bool] = lambda place: False
+        self,
+        workers: int,
+        may_share: Callable[[Place], bool] = lambda place: False,
+        handed: Mapping[ListenKey, Handed] | None = None,
     ) -> None:
-        """``may_share`` says whether a place that is in use is ours to share, at a takeover."""
+        """``may_share`` says whether a place that is in use is ours to share, at a takeover.
+
+        ``handed`` are a predecessor's, taken over instead of opening others.
+        """
         self._workers = workers
+        self._handed = dict(handed or {})
         self._may_share = may_share
         self._open: dict[ListenKey, list[socket.socket]] = {}
         self._files: dict[ListenKey, SocketFile] = {}
@@ -71,11 +87,11 @@ class ListeningSockets:
                     self._adjust(listener)
                     continue
                 if path := socket_path(listener.host):
-                    self._files[key] = self._open_file(listener, path)
+                    self._files[key] = self._open_file(listener, path, key)
                     self._open[key] = [self._files[key].sock] * self._workers
                     self._ports[key] = 0
                 else:
-                    self._open[key] = self._open_all(listener)
+                    self._open[key] = self._open_all(listener, key)
                     self._ports[key] = self._open[key][0].getsockname()[1]
                 opened.append(key)
         except BaseException:
@@ -101,6 +117,36 @@ class ListeningSockets:
         for key in [key for key in self._open if key not in kept]:
             self._close(key)
 
+    def to_hand(self) -> dict[ListenKey, Handed]:
+        """All that are open, for a successor; they stay open here."""
+        found = {}
+        for key, sockets in self._open.items():
+            file = self._files.get(key)
+            own = sockets[:1] if file is not None else sockets
+            found[key] = Handed(list(own), file.identity if file is not None else None)
+        return found
+
+    def port(self, key: ListenKey) -> int:
+        """The real one; 0 of a socket file."""
+        return self._ports[key]
+
+    def let_go_of_handed(self) -> None:
+        """Close what was handed over and is not wanted."""
+        for handed in self._handed.values():
+            for sock in handed.sockets:
+                sock.close()
+        self._handed = {}
+
+    def leave_files(self) -> None:
+        """Socket files are another supervisor's from here on, and are not removed."""
+        for file in self._files.values():
+            file.owned = False
+
+    def own_files(self) -> None:
+        """The other end of ``leave_files``."""
+        for file in self._files.values():
+            file.owned = True
+
     def close_all(self) -> None:
         """Close everything; addresses can still be asked for."""
         for sockets in self._open.values():
@@ -124,28 +170,40 @@ class ListeningSockets:
         if key in self._files:
             self._files.pop(key).close()
 
-    def _open_file(self, listener: Listener, path: str) -> SocketFile:
+    def _open_file(self, listener: Listener, path: str, key: ListenKey) -> SocketFile:
         try:
+            handed = self._handed.pop(key, None)
+            if handed is not None and handed.file is not None:
+                file = SocketFile.handed(path, handed.sockets[0], handed.file)
+                file.sock.listen(listener.backlog)
+                file.allow(listener.mode)
+                return file
             return SocketFile(path, listener.mode, listener.backlog, replace=self._may_share(path))
         except OSError as error:
             raise ListenError(
                 f"listener {listener.name!r} cannot listen on {listener.host}: {_reason(error, 0)}"
             ) from error
 
-    def _open_all(self, listener: Listener) -> list[socket.socket]:
+    def _open_all(self, listener: Listener, key: ListenKey) -> list[socket.socket]:
         shown = shown_address(listener.host, listener.port)
-        sockets: list[socket.socket] = []
+        handed = self._handed.pop(key, None)
+        sockets: list[socket.socket] = handed.sockets if handed is not None else []
         try:
             family, address = _resolve(listener.host, listener.port)
             bound = bound_for_datagrams if _takes_datagrams(listener) else _bound
-            if listener.port and not self._may_share(listener.port):
+            if sockets:
+                address = sockets[0].getsockname()
+            elif listener.port and not self._may_share(listener.port):
                 bound(family, address, shared=False).close()  # raises when somebody listens there
-            for _ in range(self._workers):
+            while len(sockets) > self._workers:
+                sockets.pop().close()  # the predecessor's worker takes what waits there
+            while len(sockets) < self._workers:
                 sock = bound(family, address, shared=True)
                 sockets.append(sock)
-                if not _takes_datagrams(listener):
-                    sock.listen(listener.backlog)
                 address = sock.getsockname()  # where the port is 0, the first one's counts
+            if not _takes_datagrams(listener):
+                for sock in sockets:
+                    sock.listen(listener.backlog)
         except OSError as error:
             for sock in sockets:
                 sock.close()

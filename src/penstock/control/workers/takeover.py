@@ -9,7 +9,7 @@ import asyncio
 import os
 import signal
 import tempfile
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import Final
@@ -20,6 +20,7 @@ from penstock.control.events import Events
 
 DIRECTORY_VARIABLE: Final = "PENSTOCK_RUNTIME_DIR"
 _PATTERN: Final = "supervisor-*.json"
+SOCKET_SUFFIX: Final = ".sock"  # of the socket beside the file
 _POLL_S: Final = 0.2
 # A worker without a supervisor gives its requests 30 s to finish; then it is time to use force.
 _ORPHAN_S: Final = 35.0
@@ -48,12 +49,17 @@ class RuntimeFile:
         self._directory = directory
         self._events = events
         self._source = source
-        self._me = identify(os.getpid())
-        self._path = directory / f"supervisor-{_name(self._me)}.json" if directory else None
+        self.me = identify(os.getpid())
+        self._path = directory / f"supervisor-{_name(self.me)}.json" if directory else None
         self._orphans: dict[Path, _Record] = {}
         self._alive: list[_Record] = []
         for path in sorted(directory.glob(_PATTERN)) if directory else ():
             self._look_at(path)
+
+    @property
+    def upgrade_socket(self) -> Path | None:
+        """Where an upgrade of this supervisor is asked for."""
+        return self._path.with_suffix(SOCKET_SUFFIX) if self._path is not None else None
 
     def may_share(self, place: int | str) -> bool:
         """Whether workers of a dead supervisor, and nobody else of ours, listen there.
@@ -78,7 +84,7 @@ class RuntimeFile:
         if self._path is None:
             return
         record = _Record(
-            supervisor=self._me,
+            supervisor=self.me,
             workers=tuple(identify(pid) for pid in workers),
             places=tuple(places),
             source=self._source,
@@ -94,6 +100,19 @@ class RuntimeFile:
         """Our workers have ended: there is nothing to take over."""
         if self._path is not None:
             self._path.unlink(missing_ok=True)
+
+    async def relieve_workers_of(self, supervisor: Process) -> None:
+        """Ask the workers of one that died just now to finish, and wait for it."""
+        if self._directory is None:
+            return
+        path = self._directory / f"supervisor-{_name(supervisor)}.json"
+        try:
+            record = msgspec.json.decode(path.read_bytes(), type=_Record)
+        except (OSError, msgspec.MsgspecError):
+            return  # it had none yet
+        await end_workers(record.workers)
+        path.unlink(missing_ok=True)
+        path.with_suffix(SOCKET_SUFFIX).unlink(missing_ok=True)
 
     async def relieve_orphans(self, places: Iterable[int | str]) -> None:
         """Ask workers of dead supervisors that listen where we do to finish, and wait for it."""
@@ -113,8 +132,9 @@ class RuntimeFile:
                 f"workers {pids} of the dead supervisor {record.supervisor.pid} finish their "
                 "requests; new workers took over",
             )
-            await _end(workers)
+            await end_workers(workers)
             path.unlink(missing_ok=True)
+            path.with_suffix(SOCKET_SUFFIX).unlink(missing_ok=True)
 
     def _look_at(self, path: Path) -> None:
         try:
@@ -128,11 +148,12 @@ class RuntimeFile:
             self._orphans[path] = record
         else:
             path.unlink(missing_ok=True)
+            path.with_suffix(SOCKET_SUFFIX).unlink(missing_ok=True)
 
 
 def runtime_directory(events: Events) -> Path | None:
     """A private directory, created if missing; None, with a warning, where that is impossible."""
-    directory = _chosen_directory()
+    directory = chosen_directory()
     try:
         directory.mkdir(mode=0o700, parents=True, exist_ok=True)
         # In a directory that all share, a link may be somebody else's trap.
@@ -169,7 +190,8 @@ def _name(process: Process) -> str:
     return f"{process.pid}-{process.started}"
 
 
-def _chosen_directory() -> Path:
+def chosen_directory() -> Path:
+    """Where runtime files of this user are."""
     environment = os.environ
     if chosen := environment.get(DIRECTORY_VARIABLE):
         return Path(chosen)
@@ -180,7 +202,8 @@ def _chosen_directory() -> Path:
     return Path(tempfile.gettempdir()) / f"penstock-{os.geteuid()}"
 
 
-async def _end(workers: list[Process]) -> None:
+async def end_workers(workers: Sequence[Process]) -> None:
+    """Ask them to finish, and wait for it; with force where they do not."""
     for worker in workers:
         _signal(worker, signal.SIGTERM)
     deadline = asyncio.get_running_loop().time() + _ORPHAN_S

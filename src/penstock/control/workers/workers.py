@@ -97,6 +97,7 @@ class Workers:
         self._command = command
         # A worker misses a model in a pool; True: or passed on what may change which there are.
         self.on_models_missed: Callable[[str, bool], None] | None = None
+        self.patience_s = 0.0
         self._stopping = asyncio.Event()
         self._tasks: list[asyncio.Task[None]] = []
 
@@ -113,7 +114,8 @@ class Workers:
     async def start(self, snapshot: Snapshot) -> None:
         """Start all and return when they run the snapshot.
 
-        Raises StartError when one cannot, after ending the others.
+        Raises StartError when one cannot, after ending the others. ``patience_s``: how long these
+        may finish what they took meanwhile, from sockets that others listen on too.
         """
         self.newest = snapshot
         loop = asyncio.get_running_loop()
@@ -125,6 +127,8 @@ class Workers:
         try:
             await asyncio.gather(*started)
         except StartError:
+            if self.patience_s > 0.0:
+                await self.stop(self.patience_s)
             await self.kill()
             raise
 

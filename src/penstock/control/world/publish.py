@@ -3,6 +3,7 @@
 import asyncio
 import secrets
 from collections.abc import Awaitable, Callable
+from contextlib import AbstractAsyncContextManager
 from typing import Final
 
 import msgspec
@@ -49,6 +50,7 @@ class Publisher:
         ]  # told of every snapshot that runs
         # Look for endpoints; awaited before each snapshot, bounded.
         self.searches: list[Callable[[Snapshot], Awaitable[None]]] = []
+        self.hushed = False  # followers are not told: another supervisor does what they do
         # Find out what workers are to know from the start; awaited before each snapshot, bounded.
         self.preparations: list[Callable[[Snapshot], Awaitable[None]]] = []
         self.marks: list[Callable[[Snapshot], Snapshot]] = [files.mark]  # add what is found out
@@ -61,6 +63,7 @@ class Publisher:
         self._addresses = addresses
         self._events = events
         self._generation = 0
+        self._refused_because = ""
         self._instance = secrets.token_hex(_INSTANCE_BYTES)
         self._one_at_a_time = asyncio.Lock()
         # The endpoints of a pool, from those that are configured.
@@ -78,6 +81,35 @@ class Publisher:
                 raise StartError(str(error)) from error
             await self._workers.start(snapshot)
             self._configure(snapshot, fixed, joined)
+
+    @property
+    def generation(self) -> int:
+        """Of the newest snapshot."""
+        return self._generation
+
+    @property
+    def instance(self) -> str:
+        """Which balancer this is, in every snapshot."""
+        return self._instance
+
+    def go_on_from(self, instance: str, generation: int) -> None:
+        """Number snapshots on from those of a predecessor; before the first."""
+        self._instance = instance
+        self._generation = generation
+
+    def held(self) -> AbstractAsyncContextManager[None]:
+        """As long as this lasts, nothing is published, and rows stay as they are."""
+        return self._one_at_a_time
+
+    def refuse_all(self, reason: str) -> None:
+        """Publish nothing from here on, for that reason."""
+        self._refused_because = reason
+
+    def tell_followers(self) -> None:
+        """Once more, or for the first time where ``hushed`` was set."""
+        self.hushed = False
+        for follow in self.followers:
+            follow(self.running)
 
     async def publish(self, spec: Snapshot) -> None:
         """Run this one instead. Raises PublishError, and then the one before runs on."""
@@ -109,6 +141,8 @@ class Publisher:
             self._rows.reclaim(self._workers.acknowledged)
 
     async def _publish(self, spec: Snapshot, fixed: Fixed) -> None:
+        if self._refused_because:
+            raise PublishError(self._refused_because)
         self._rows.reclaim(self._workers.acknowledged)
         try:
             joined, snapshot = await self._prepare(spec, fixed)
@@ -191,8 +225,9 @@ class Publisher:
         self._rows.configure(snapshot)
         self._states.configure(snapshot.pools)
         self._sockets.close_except(snapshot.listeners)
-        for follow in self.followers:
-            follow(snapshot)
+        if not self.hushed:
+            for follow in self.followers:
+                follow(snapshot)
 
     def _next(self) -> int:
         self._generation += 1

@@ -34,6 +34,11 @@ class Reloader:
         self._one_at_a_time = asyncio.Lock()
         self._refused_because = ""
 
+    @property
+    def under_way(self) -> bool:
+        """Whether one is asked for and not done."""
+        return self._one_at_a_time.locked()
+
     def refuse_all(self, reason: str) -> None:
         """From here on reloads fail for that reason."""
         self._refused_because = reason

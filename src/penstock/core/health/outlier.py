@@ -33,7 +33,7 @@ as it is heard. One that active checks found down and then up comes back at once
 from math import fsum, sqrt
 from typing import Final
 
-from penstock.core.health.outlier_records import EndpointCounts, Record
+from penstock.core.health.outlier_records import Ejection, EndpointCounts, Record
 from penstock.core.snapshot import Outlier
 
 CONSECUTIVE: Final = "consecutive_failures"
@@ -82,12 +82,25 @@ class OutlierDetector:
         self.ejections: dict[str, int] = dict.fromkeys(DETECTORS, 0)  # by detector
         self._split: bool = settings.split_local_failures
         self._records: dict[str, Record] = {}
+        self._inherited: dict[str, Ejection] = {}  # of endpoints that were not observed yet
         self._next_sweep: float = now + settings.interval_s
 
     def is_ejected(self, name: str) -> bool:
         """Whether the endpoint is out."""
         record = self._records.get(name)
         return record is not None and record.ejected
+
+    def ejections_known(self) -> dict[str, Ejection]:
+        """By endpoint, for a successor's ``restore``: those that are out, or were of late."""
+        return {
+            name: record.ejection()
+            for name, record in self._records.items()
+            if record.ejected or record.times > 0
+        }
+
+    def restore(self, ejections: dict[str, Ejection]) -> None:
+        """Go on from what a predecessor knew; before anything is observed."""
+        self._inherited = ejections
 
     def unreachable(self) -> list[str]:
         """The endpoints that are out because no connection to them could be made."""
@@ -109,6 +122,9 @@ class OutlierDetector:
             record = self._records.get(count.name)
             if record is None:
                 record = Record(count)
+                inherited = self._inherited.pop(count.name, None)
+                if inherited is not None:
+                    record.go_on(inherited)
             elif otherwise:
                 record.restart(count)
             else:

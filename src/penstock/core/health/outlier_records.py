@@ -94,6 +94,24 @@ class Track:
         return 1.0 - self.failures / self.finished
 
 
+class Ejection:
+    """What of an endpoint's record outlives a restart of whoever judges it."""
+
+    def __init__(
+        self,
+        ejected: bool,
+        until: float,
+        times: int,
+        unreachable: bool = False,
+        silent_since: float = 0.0,
+    ) -> None:
+        self.ejected: bool = ejected
+        self.until: float = until
+        self.times: int = times
+        self.unreachable: bool = unreachable
+        self.silent_since: float = silent_since
+
+
 class Record:
     """What is remembered of one endpoint between observations."""
 
@@ -112,6 +130,18 @@ class Record:
         self.times: int = 0  # ejections held against it
         self.in_since: float = 0.0
         self.recovered: bool = False  # active checks found it well after they had found it ill
+
+    def ejection(self) -> Ejection:
+        """What a successor is to know."""
+        return Ejection(self.ejected, self.until, self.times, self.unreachable, self.silent_since)
+
+    def go_on(self, ejection: Ejection) -> None:
+        """Have it as a predecessor had it."""
+        self.ejected = ejection.ejected
+        self.until = ejection.until
+        self.times = ejection.times
+        self.unreachable = ejection.unreachable
+        self.silent_since = ejection.silent_since
 
     def take(self, counts: EndpointCounts) -> None:
         """Take in newer counts of the endpoint."""

@@ -35,6 +35,17 @@ class SlowStart:
             self._ramping = self._window_s > 0.0
         self._in_service = in_service
 
+    @property
+    def ramping_since(self) -> float:
+        """When the ramp under way began; 0.0: there is none."""
+        return self._began_at if self._ramping else 0.0
+
+    def go_on(self, in_service: bool, ramping_since: float) -> None:
+        """Have its state be that of another, whose ``ramping_since`` it was."""
+        self._in_service = in_service
+        self._began_at = ramping_since
+        self._ramping = ramping_since > 0.0 and self._window_s > 0.0
+
     def ramping(self, now: float) -> bool:
         """Whether the share is still below 1."""
         if self._ramping and now - self._began_at >= self._window_s:

@@ -1,0 +1,116 @@
+"""What the two supervisors of an upgrade tell each other.
+
+    new → old   Hello      who it is, and how it lays out a board
+    old → new   Offer      with listening sockets, the admin socket, the board where both share it
+    new → old   Ready      its workers serve; or Failed, and the old one goes on
+    old → new   Yours      the states as they are now: the old one changes nothing from here on
+    new → old   Taken      the old one's workers may stop
+
+Refusal ends it from the old one's side, at any time. Where the old one dies after its Offer, the
+new one goes on by itself: it has all that it needs, and ends the workers it finds. Where the new
+one dies before it said Taken, the old one goes on, and ends the new one's workers.
+
+``PROTOCOL`` goes up when a message comes to mean something else; fields are added with defaults,
+and unknown ones are passed over, so that versions of one protocol understand each other either way.
+"""
+
+from typing import Final, TypeAlias
+
+import msgspec
+
+from penstock.control.endpoints.known_state import KnownState
+from penstock.control.endpoints.outliers import KnownEjection
+from penstock.control.maintenance import KnownMaintenance
+from penstock.control.workers.sockets import ListenKey
+from penstock.control.workers.takeover import Process
+
+PROTOCOL: Final = 1
+
+
+class Hello(msgspec.Struct, tag="hello", tag_field="kind"):
+    protocol: int
+    version: str
+    layouts: dict[str, int]  # of the board, by section
+    workers: int  # that it will have
+    source: str = ""  # its configuration's file
+
+
+class HandedListener(msgspec.Struct):
+    """``sockets`` of the descriptors are its own, in the order of workers."""
+
+    key: ListenKey
+    port: int  # the real one
+    sockets: int
+    file: tuple[int, int] | None = None  # device and inode of a socket file
+
+
+class HandedBoard(msgspec.Struct):
+    """The board is among the descriptors, and these of its worker indexes may be used."""
+
+    indexes: tuple[int, int]  # from the first up to, without, the second
+    endpoints: list[tuple[str, str, int]]  # pool, name, row
+    pools: list[tuple[str, int]]
+    endpoint_rows_used: int
+    pool_rows_used: int
+
+
+class Memo(msgspec.Struct):
+    """All that is known and not configured."""
+
+    endpoints: list[KnownState] = []
+    ejections: list[KnownEjection] = []
+    maintenance: list[KnownMaintenance] = []
+    state_files: dict[str, bytes] = {}  # those that live in memory
+
+
+class Offer(msgspec.Struct, tag="offer", tag_field="kind"):
+    """Descriptors: those of the listeners, then the admin socket and the board where there are."""
+
+    protocol: int
+    version: str
+    supervisor: Process
+    workers: list[Process]
+    instance: str
+    generation: int
+    listeners: list[HandedListener]
+    memo: Memo
+    admin: tuple[str, int] | None = None  # as configured
+    board: HandedBoard | None = None
+    no_board_because: str = ""
+
+
+class Ready(msgspec.Struct, tag="ready", tag_field="kind"):
+    pid: int
+
+
+class Failed(msgspec.Struct, tag="failed", tag_field="kind"):
+    reason: str
+
+
+class Yours(msgspec.Struct, tag="yours", tag_field="kind"):
+    memo: Memo
+    reload: bool = False  # was asked for meanwhile
+
+
+class Taken(msgspec.Struct, tag="taken", tag_field="kind"):
+    pass
+
+
+class Refusal(msgspec.Struct, tag="refusal", tag_field="kind"):
+    reason: str
+
+
+class Upgrade(msgspec.Struct, tag="upgrade", tag_field="kind"):
+    """Of ``penstock upgrade``: begin, with an installation's command (empty: the same one's)."""
+
+    command: list[str] = []
+
+
+class Told(msgspec.Struct, tag="told", tag_field="kind"):
+    """How an upgrade ended, for people."""
+
+    message: str
+    ok: bool = True
+
+
+Message: TypeAlias = Hello | Offer | Ready | Failed | Yours | Taken | Refusal | Upgrade | Told
