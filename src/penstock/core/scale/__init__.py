@@ -1,0 +1,1 @@
+"""From a load to a number of endpoints: pure rules, driven by the supervisor and the simulator."""
