@@ -1,6 +1,7 @@
 """The planner's rules, on a clock that tests move."""
 
 from dataclasses import dataclass, field
+from itertools import pairwise
 
 from penstock.core.scale.capacity import Places
 from penstock.core.scale.demand import Demand, Foresight, Sight
@@ -135,10 +136,8 @@ class TestRemoving:
 
     def test_a_load_at_the_edge_does_not_make_the_number_swing(self) -> None:
         steady = fleet(4)
-        numbers = []
-        for turn in range(800):
-            numbers.append(steady.look(24.0 + turn % 5).desired)
-        changes = sum(a != b for a, b in zip(numbers, numbers[1:], strict=False))
+        numbers = [steady.look(24.0 + turn % 5).desired for turn in range(800)]
+        changes = sum(a != b for a, b in pairwise(numbers))
         assert changes <= 1
 
     def test_what_is_foreseen_is_not_removed_before_it_came(self) -> None:
@@ -149,7 +148,7 @@ class TestRemoving:
     def test_steps_bound_how_many_leave_at_once(self) -> None:
         many = fleet(8, step_down=2)
         numbers = many.pass_by(START_S + COOL_DOWN_S + 60.0, 1.0)
-        falls = [a - b for a, b in zip(numbers, numbers[1:], strict=False)]
+        falls = [a - b for a, b in pairwise(numbers)]
         assert max(falls) == 2
 
     def test_only_whom_the_actuator_can_remove_leaves(self) -> None:
