@@ -47,6 +47,9 @@ METRICS: Final = (
     Metric("hit rate", "prompt tokens found in a prefix cache", "share", True),
     Metric("fullest", "most sessions at once on any server, over what it is meant to hold", ""),
     Metric("moved", "moves per session, because its server died", ""),
+    Metric("server-hours", "paid for, starts and drains included", ""),
+    Metric("scalings", "changes of the number of servers", ""),
+    Metric("cut", "requests that the removal of a server ended", "share"),
     Metric("imbalance", "work of the busiest server, over its fair share by capacity", ""),
     Metric("errors", "requests refused, failed or given up", "share"),
     Metric("attempts", "attempts per request", ""),
@@ -201,7 +204,12 @@ def _metrics(world: World, scenario: Scenario) -> Iterator[tuple[str, float]]:
     if scenario.sessions is not None:
         yield "fullest", max(_fullest(server) for server in world.servers)
         yield "moved", recorder.moves / max(1, recorder.arrived)
-    yield "imbalance", _imbalance(world)
+    if world.scaled is not None:
+        yield "server-hours", world.scaled.server_hours()
+        yield "scalings", float(world.scaled.changes)
+        yield "cut", world.scaled.cut / max(1, recorder.arrived)
+    else:
+        yield "imbalance", _imbalance(world)
     yield from _failures(recorder, scenario)
 
 

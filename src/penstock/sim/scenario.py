@@ -27,10 +27,13 @@ from penstock.config.load.document import Origin
 from penstock.config.load.errors import ConfigError, Problem
 from penstock.config.load.explain import explain
 from penstock.config.load.source import read_source
+from penstock.core.policy import policy_class
+from penstock.core.policy.support.fitted import FittedPolicy
 from penstock.core.snapshot import PolicyChoice
 from penstock.sim.kernel.laws import Empirical
 from penstock.sim.kernel.session_server import SessionRules
 from penstock.sim.prompt_specs import EngineSpec, Prompts
+from penstock.sim.scaling.spec import ScaleSpec
 from penstock.sim.specs import ArrivalsSpec, LawSpec
 from penstock.sim.trace import BLOCK_TOKENS
 
@@ -243,6 +246,9 @@ class Scenario(Section):
     slow_start: SlowStartOrWindow = setting(
         SlowStart(), "Give endpoints that come into service little at first, as pools do."
     )
+    scale: ScaleSpec | None = setting(
+        None, "Start and drain servers while the run goes on; those listed are all there may be."
+    )
     incidents: tuple[Incident, ...] = setting((), "What befalls servers.")
     run: Run = Field(default_factory=Run, description="How long, how often.")
 
@@ -254,6 +260,7 @@ class Scenario(Section):
             raise ValueError("at least one policy is needed")
         self._check_prompts()
         self._check_sessions()
+        self._check_scale()
         known = self.server_count
         for incident in self.incidents:
             for server in incident.servers:
@@ -283,6 +290,30 @@ class Scenario(Section):
             raise ValueError("`sessions` go to servers of `model: sessions`, and only to them")
         if self.sessions is not None and self.network.response is not None:
             raise ValueError("sessions have no answer that a network could delay")
+
+    def _check_scale(self) -> None:
+        scale = self.scale
+        if scale is None:
+            return
+        if scale.first > self.server_count:
+            raise ValueError(
+                f"`scale` begins with {scale.first} servers, and {self.server_count} are listed"
+            )
+        if len({(group.model, group.slots, group.speed) for group in self.servers}) > 1:
+            raise ValueError("servers that are scaled are alike: give one group")
+        if self.sessions is not None:
+            raise ValueError("`scale` is of requests; sessions are not scaled yet")
+        if self.incidents:
+            raise ValueError("`scale` says which servers run: `incidents` would contradict it")
+        if self.prompts is not None and scale.rule != "penstock":
+            raise ValueError(f"`rule: {scale.rule}` knows no engines; write `rule: penstock`")
+        if self.prompts is not None:
+            unfit = [each.name for each in self.policies if not is_fitted(each.name)]
+            if unfit:
+                raise ValueError(
+                    f"the policy {unfit[0]!r} learns no model of engines, by which they are "
+                    "scaled; `marginal-cost` does"
+                )
 
     @property
     def has_objective(self) -> bool:
@@ -338,6 +369,11 @@ def scenario_of(values: Mapping[str, Any], options: Mapping[str, str] | None = N
     """
     origin = Origin("the command line", Path.cwd(), options=options or {})
     return _checked(dict(values), origin)
+
+
+def is_fitted(policy: str) -> bool:
+    """Whether a policy learns how fast engines are."""
+    return issubclass(policy_class(policy), FittedPolicy)
 
 
 def _merged(value: Any, changes: Mapping[str, Any]) -> Any:

@@ -34,6 +34,7 @@ from penstock.sim.kernel.prompts import ConversationSource, PromptWorkload
 from penstock.sim.kernel.protection import GuardedEndpoint, Protection
 from penstock.sim.kernel.recorder import Recorder
 from penstock.sim.kernel.reports import LoadExchange, Poll, Scrape, WeightFeed
+from penstock.sim.kernel.scaling import ScaledServers
 from penstock.sim.kernel.server import FifoServer, Server, SharingServer
 from penstock.sim.kernel.session_server import SessionServer
 from penstock.sim.kernel.source import ClosedSource, OpenSource, Source, Workload
@@ -42,6 +43,7 @@ from penstock.sim.kernel.timeline import Timeline
 from penstock.sim.kernel.traces import TraceConversationSource, TracedConversation, TraceWorkload
 from penstock.sim.kernel.workload import KeyedWorkload
 from penstock.sim.prompt_specs import Prompts
+from penstock.sim.scaling.scaled import scaled_servers
 from penstock.sim.scenario import Incident, Reports, Scenario, ServerGroup
 from penstock.sim.trace import BLOCK_TOKENS, read_trace
 from penstock.sim.trace_conversations import TracedTurn, conversations
@@ -64,6 +66,7 @@ class World:
     source: Source
     recorder: Recorder
     timeline: Timeline | None
+    scaled: ScaledServers | None = None
 
     def run(self) -> int:
         """From the beginning to the last answer; returns how many events there were."""
@@ -100,6 +103,18 @@ def build_world(
         world.timeline = Timeline(clock, servers, _length_s(scenario) / _TICKS)
         recorder.timeline = world.timeline
         clock.at(world.timeline, 0.0)
+    if scenario.scale is not None:
+        world.scaled = scaled_servers(
+            scenario.scale,
+            clock,
+            servers,
+            balancers,
+            source,
+            recorder,
+            stream(seed, "starts"),
+            service_s=scenario.service.build().mean,
+        )
+        clock.at(world.scaled, 0.0)
     for at, event in _happenings(scenario, seed, world):
         clock.at(event, at)
     return world

@@ -14,6 +14,8 @@ from penstock.core.scale.demand import Demand, Sight
 from penstock.core.scale.staffing import fewest_places
 
 _CROWDED: Final = 0.9  # of the places taken: what is measured has waiting in it
+_GRAINS: Final = 100.0  # of an Erlang: no finer is counted
+_KEPT: Final = 4096
 _STEP: Final = 0.1  # of the mean service time, per sample
 
 
@@ -41,10 +43,18 @@ class Places(Capacity):
         self._concurrency: int = concurrency
         self._late_share: float = late_share
         self._sure: bool = service_s > 0.0
+        self._found: dict[int, int] = {}  # asked for several times at every look
 
     def needed(self, demand: Demand) -> int:
-        offered = demand.rate * self.service_s
-        return ceil(fewest_places(offered, self._late_share) / self._concurrency)
+        offered = ceil(demand.rate * self.service_s * _GRAINS)
+        found = self._found.get(offered)
+        if found is None:
+            if len(self._found) >= _KEPT:
+                self._found.clear()
+            places = fewest_places(offered / _GRAINS, self._late_share)
+            found = ceil(places / self._concurrency)
+            self._found[offered] = found
+        return found
 
     def needed_at_least(self, sight: Sight) -> int:
         if self._sure:

@@ -45,6 +45,9 @@ class Recorder:
         self.prompt_tokens: int = 0
         self.cached_tokens: int = 0
         self.output_tokens: int = 0
+        # Of all answers, in the window or not: tokens of prompts that no cache had, and of answers.
+        self.computed_tokens: int = 0
+        self.generated_tokens: int = 0
         self.timeline: Timeline | None = None
         self.refused: int = 0
         self.failed: int = 0
@@ -72,6 +75,9 @@ class Recorder:
         answered = job.outcome == DONE and job.status < 400
         if self.timeline is not None:
             self.timeline.note(job, answered, now)
+        if answered and isinstance(job, PromptJob):
+            self.computed_tokens += job.request.prompt_tokens - job.cached_tokens
+            self.generated_tokens += job.output_tokens
         if self.is_open and answered:
             self.answered_in_window += 1
             if response <= self.objective_s and self._streams_well(job, now):

@@ -6,6 +6,7 @@ that serve are busier than the target, and takes one away when the survivors wou
 it (``load_scaling_down_sensitivity``). Source: Dynamo's planner and its defaults.
 """
 
+from itertools import pairwise
 from math import ceil, expm1, log1p
 from typing import ClassVar, Final
 
@@ -60,10 +61,10 @@ class DynamoArima(DynamoLastValue):
 
     def predicted(self, rates: list[float]) -> float:
         logs = [log1p(rate) for rate in rates]
-        steps = [after - before for before, after in zip(logs, logs[1:], strict=False)]
+        steps = [after - before for before, after in pairwise(logs)]
         if len(steps) < 3:
             return rates[-1]
         square = sum(step * step for step in steps[:-1])
-        product = sum(a * b for a, b in zip(steps, steps[1:], strict=False))
+        product = sum(a * b for a, b in pairwise(steps))
         slope = min(max(product / square, -1.0), 1.0) if square > 0.0 else 0.0
         return max(expm1(logs[-1] + slope * steps[-1]), 0.0)

@@ -24,10 +24,12 @@ class Oracle(ScalingRule):
         self._rate_at = rate_at
         self._start_s = start_s  # of the slowest start
         self._needs: list[tuple[float, int]] = []  # of times to come, falling
-        self._until = 0.0
+        self._until = -1.0
 
     def desired(self, seen: Seen) -> int:
         horizon = seen.now + self._start_s + self.every_s
+        if self._until < 0.0:
+            self._until = seen.now
         while self._until <= horizon:
             offered = self._rate_at(self._until) * self.fleet.service_s * self.target
             places = fewest_places(offered, self.fleet.late_share)

@@ -6,6 +6,7 @@ highest load of the same hour a week ago, or a day ago while there is no week. S
 documentation of predictive scaling policies.
 """
 
+from collections.abc import Sequence
 from math import ceil
 from typing import ClassVar, Final
 
@@ -28,6 +29,12 @@ class Predictive(ScalingRule):
         self._tracking = TargetTracking(fleet, target)
         self._hours: dict[int, float] = {}
         self._rates: list[float] = []
+
+    def learn(self, rates: Sequence[float], until_s: float) -> None:
+        first = until_s - 60.0 * len(rates)
+        for index, rate in enumerate(rates):
+            hour = int((first + 60.0 * index) // _HOUR_S)
+            self._hours[hour] = max(self._hours.get(hour, 0.0), rate)
 
     def desired(self, seen: Seen) -> int:
         self._rates.append(seen.rate)

@@ -1,5 +1,6 @@
 """What every rule that scales is asked, and what it sees."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import ClassVar
 
@@ -52,6 +53,9 @@ class ScalingRule:
     def desired(self, seen: Seen) -> int:
         """How many there are to be, those that start included."""
         raise NotImplementedError
+
+    def learn(self, rates: Sequence[float], until_s: float) -> None:
+        """What was before the beginning: the mean rate of every minute until then."""
 
     def started(self, seconds: float) -> None:
         """An endpoint took this long until it served."""

@@ -1,0 +1,1 @@
+"""Rules that scale, side by side on days."""
