@@ -8,8 +8,8 @@ act on what it decides. What it counts with:
     after     the most until one stopped now could be back and the cool-down is over
 
 It adds for the larger of ``present`` and ``ahead``. It removes when the survivors would carry, with
-a margin, all three, and all that was needed during the last cool-down: their load is computed
-before anybody leaves. A removal waits until a start time and the cool-down have passed since
+a margin, ``after`` and all that was asked during the last cool-down: their load is computed before
+anybody leaves. A removal waits until a start time and the cool-down have passed since
 endpoints were added, or came by another's hand. So there are no two changes of direction within
 that time, but for one: what is there now is answered at once, by those that drain already and then
 by new ones.
@@ -136,7 +136,8 @@ class Planner:
         actual = decision.actual
         now = sight.now
         wanted = max(decision.present, decision.ahead)
-        self._remember(max(wanted, decision.after), now)
+        margin = self.capacity.needed(sight.demand.scaled(_MARGIN))
+        self._remember(max(wanted, margin), now)
         if actual < fewest:
             decision.settle(fewest, f"at least {fewest} are wanted")
         elif actual > most:
@@ -158,7 +159,7 @@ class Planner:
         rules = self.rules
         actual = decision.actual
         now = sight.now
-        survivors = max(self._survivors(decision, sight), fewest)
+        survivors = max(self._survivors(decision), fewest)
         if survivors == 0 and now - self._busy_at < rules.idle_s:
             survivors = 1
         if survivors >= actual:
@@ -176,12 +177,11 @@ class Planner:
             survivors = max(survivors, actual - rules.step_down)
         decision.settle(survivors, f"{survivors} carry what is there and foreseen")
 
-    def _survivors(self, decision: Decision, sight: Sight) -> int:
+    def _survivors(self, decision: Decision) -> int:
         """The fewest that would carry all with a margin."""
         wait_s = decision.lead_s + self.rules.cool_down_s
-        with_margin = self.capacity.needed(sight.demand.scaled(_MARGIN))
         foreseen = self._foreseen(wait_s, _MARGIN)
-        return max(with_margin, foreseen, decision.present, self._peak(sight.now))
+        return max(foreseen, decision.present, self._peak())
 
     def _settling(self, now: float) -> bool:
         return now - self._foreign_at < self.rules.cool_down_s
@@ -194,8 +194,8 @@ class Planner:
         while self._peaks[0][0] < horizon:
             del self._peaks[0]
 
-    def _peak(self, now: float) -> int:
-        """The most that was needed within the last cool-down."""
+    def _peak(self) -> int:
+        """The most that was needed within the last cool-down, with the margin."""
         return self._peaks[0][1] if self._peaks else 0
 
     def _name(self, decision: Decision, members: list[Member]) -> None:

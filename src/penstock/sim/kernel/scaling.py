@@ -208,10 +208,7 @@ class ScaledServers(Event):
     def _is_empty(self, order: int) -> bool:
         if self._servers[order].present > 0:
             return False
-        for balancer in self._balancers:
-            if balancer.pool.endpoints[order].in_flight > 0:
-                return False
-        return True
+        return all(balancer.pool.endpoints[order].in_flight <= 0 for balancer in self._balancers)
 
     def _pay(self) -> None:
         now = self.clock.now

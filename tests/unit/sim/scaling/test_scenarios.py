@@ -1,4 +1,4 @@
-"""`scale` in a scenario: servers come and go while requests run, by the planner that scales live."""
+"""`scale` in a scenario: servers come and go while requests run."""
 
 import pytest
 
@@ -50,8 +50,10 @@ def test_engines_are_scaled_by_their_model_and_objectives() -> None:
     scenario = scenario_of(
         {
             "arrivals": {"kind": "profile", "points": [["0s", 1], ["30s", 1], ["40s", 12]]},
-            "prompts": {"tenants": [{"unique": 1000, "output": 100}]},
-            "servers": [{"count": 8, "model": "engine", "engine": {"profile": "llama-3-8b-h100"}}],
+            "prompts": {
+                "tenants": [{"name": "all", "input": {"mean": 1000}, "output": {"mean": 100}}]
+            },
+            "servers": [{"count": 8, "model": "engine", "engine": {}}],
             "policies": ["marginal-cost"],
             "objective_ttft": "1s",
             "scale": {"min": 1, "start": "10s", "cool_down": "30s"},
@@ -60,6 +62,7 @@ def test_engines_are_scaled_by_their_model_and_objectives() -> None:
     )
     found = run_once(scenario, PolicyChoice("marginal-cost"), 0).metrics
     assert found["scalings"] >= 1
+    assert found["cut"] == 0.0
 
 
 @pytest.mark.parametrize(
