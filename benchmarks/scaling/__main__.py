@@ -25,6 +25,7 @@ REPORTED: Final = (101, 102, 103)  # seeds on which nothing was tuned
     help="A CSV of timestamp,value: its second half is measured, its peak made that of the others.",
 )
 @click.option("--forecast", "forecasts", multiple=True, help="Default: seasonal-naive and none.")
+@click.option("--quantile", default=0.75, show_default=True, help="Of the forecast.")
 @click.option("--processes", default=os.cpu_count() or 1, show_default=True)
 def main(
     only: str,
@@ -32,6 +33,7 @@ def main(
     days: float,
     shapes: tuple[Path, ...],
     forecasts: tuple[str, ...],
+    quantile: float,
     processes: int,
 ) -> None:
     """Compare rules on generated days, and on shapes that were measured.
@@ -39,7 +41,10 @@ def main(
     \b
     Example: python -m benchmarks.scaling --only seasons --seeds 101 --days 2
     """
-    entries = [*ENTRIES, *(ours(each) for each in forecasts or ("seasonal-naive", WITHOUT))]
+    entries = [
+        *ENTRIES,
+        *(ours(each, quantile) for each in forecasts or ("seasonal-naive", WITHOUT)),
+    ]
     for kind in [each for each in KINDS if not only or each in only.split(",")]:
         weeks = 2 + int(-(-days // 7))
         loads = [generated(kind, int(seed), weeks) for seed in seeds.split(",")]

@@ -20,7 +20,7 @@ from penstock.sim.scaling.target_tracking import TargetTracking
 
 FLEET: Final = Fleet(concurrency=4, service_s=0.2, start_s=180.0, fewest=2, most=400)
 _BUSY: Final = (0.4, 0.5, 0.6, 0.65, 0.7, 0.75, 0.8, 0.85, 0.9)
-_QUANTILES: Final = (0.5, 0.6, 0.75, 0.9, 0.95, 0.99)
+_SPARE: Final = (0.0, 0.03, 0.06, 0.1, 0.15, 0.2, 0.3)
 _WIDEST_S: Final = 1.8 * FLEET.start_s  # of the starts that are drawn
 
 
@@ -43,10 +43,11 @@ ENTRIES: Final = (
 )
 
 
-def ours(forecast: str) -> Entry:
-    """The planner with that forecast; its target is the quantile planned for."""
-    targets = (0.9,) if forecast == WITHOUT else _QUANTILES
-    return Entry(f"penstock ({forecast})", partial(Planned, FLEET, forecast=forecast), targets)
+def ours(forecast: str, quantile: float = 0.75) -> Entry:
+    """The planner with that forecast; its target is the share of capacity that is kept spare."""
+    make = partial(Planned, FLEET, forecast=forecast, quantile=quantile)
+    name = f"penstock ({forecast})" if forecast == WITHOUT else f"penstock ({forecast}, {quantile})"
+    return Entry(name, make, _SPARE)
 
 
 @dataclass(frozen=True)

@@ -3,7 +3,8 @@
 It knows no clock and does nothing: the supervisor and the simulator ask it every few seconds and
 act on what it decides. What it counts with:
 
-    present   what is asked now, and what waits, to be worked off within a start time
+    present   what is asked now, and what waits, to be worked off within a start time; a rise that
+              is under way goes on for so long (``surge``)
     ahead     the most that is foreseen until an endpoint started at the next look would serve
     after     the most until one stopped now could be back and the cool-down is over
 
@@ -22,6 +23,7 @@ from penstock.core.scale.demand import Demand, Foresight, Sight
 from penstock.core.scale.members import DRAINING, Member, first_to_go
 from penstock.core.scale.schedule import bounds_at
 from penstock.core.scale.start_times import StartTimes
+from penstock.core.scale.surge import Surge
 from penstock.core.snapshot.scale import Scale
 
 _MARGIN: Final = 1.1  # times the demand that survivors must carry
@@ -63,6 +65,7 @@ class Planner:
         self.capacity: Capacity = capacity
         self.foresight: Foresight = foresight
         self.starts: StartTimes = StartTimes(rules.start_time_s, rules.start_quantile)
+        self._surge: Surge = Surge()
         self._peaks: list[tuple[float, int]] = []  # of needs; each is below those before it
         self._added_at: float = -1e18
         self._removed_at: float = -1e18
@@ -100,7 +103,8 @@ class Planner:
 
     def _needs(self, sight: Sight) -> Decision:
         lead_s = self.starts.lead_s()
-        present = self._present(sight)
+        rises = self._surge.factor(sight.now, sight.demand.rate, lead_s)
+        present = self._present(sight, rises)
         ahead = self._foreseen(lead_s + self.rules.interval_s)
         after = self._foreseen(lead_s + self.rules.cool_down_s)
         decision = Decision(0, 0, "")
@@ -110,8 +114,8 @@ class Planner:
         decision.lead_s = lead_s
         return decision
 
-    def _present(self, sight: Sight) -> int:
-        demand = sight.demand
+    def _present(self, sight: Sight, rises: float) -> int:
+        demand = sight.demand.scaled(rises)
         if sight.queued > 0.0:
             work_off_s = max(self.starts.lead_s(), _LEAST_WORK_OFF_S)
             rate = demand.rate + sight.queued / work_off_s
@@ -119,7 +123,7 @@ class Planner:
                 demand = demand.scaled(rate / demand.rate)
             else:
                 demand = Demand(rate)
-        needed = max(self.capacity.needed(demand), self.capacity.needed_at_least(sight))
+        needed = max(self._for(demand), self.capacity.needed_at_least(sight))
         if needed == 0 and (sight.queued > 0.0 or sight.in_flight > 0.0 or demand.rate > 0.0):
             return 1
         return needed
@@ -128,7 +132,13 @@ class Planner:
         demand = self.foresight.most(until_s)
         if demand is None or demand.rate * until_s < _FEW:
             return 0
-        return self.capacity.needed(demand.scaled(margin))
+        return self._for(demand.scaled(margin))
+
+    def _for(self, demand: Demand) -> int:
+        """Endpoints for a demand, and for what is to be spare beside it."""
+        if self.rules.spare > 0.0:
+            demand = demand.scaled(1.0 + self.rules.spare)
+        return self.capacity.needed(demand)
 
     def _choose(self, decision: Decision, sight: Sight, fewest: int, most: int) -> None:
         """The number, and the reason for it."""
@@ -136,7 +146,7 @@ class Planner:
         actual = decision.actual
         now = sight.now
         wanted = max(decision.present, decision.ahead)
-        margin = self.capacity.needed(sight.demand.scaled(_MARGIN))
+        margin = self._for(sight.demand.scaled(_MARGIN))
         self._remember(max(wanted, margin), now)
         if actual < fewest:
             decision.settle(fewest, f"at least {fewest} are wanted")

@@ -37,6 +37,7 @@ class Scale(Data, frozen=True):
     actuator: ActuatorChoice = ActuatorChoice()
     concurrency: int = 0  # requests that an endpoint serves at a time
     late_share: float = 0.05  # of requests that may wait for a place, or miss an objective
+    spare: float = 0.0  # capacity kept free, as a share of the demand
     ttft_s: float = 0.0
     token_s: float = 0.0
     quantile: float = 0.9  # of the forecast

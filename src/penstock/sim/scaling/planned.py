@@ -18,7 +18,7 @@ WITHOUT = "none"
 
 
 class Planned(ScalingRule):
-    """``target`` is the quantile of the forecast; ``forecast`` names the method, or ``none``."""
+    """``target`` is the share that is kept spare; ``forecast`` names the method, or ``none``."""
 
     name: ClassVar[str] = "penstock"
     every_s: ClassVar[float] = 10.0
@@ -29,6 +29,7 @@ class Planned(ScalingRule):
         target: float,
         *,
         forecast: str = "seasonal-naive",
+        quantile: float = 0.75,
         cool_down_s: float = 300.0,
     ) -> None:
         super().__init__(fleet, target)
@@ -37,7 +38,8 @@ class Planned(ScalingRule):
             min=fleet.fewest,
             concurrency=fleet.concurrency,
             late_share=fleet.late_share,
-            quantile=target,
+            quantile=quantile,
+            spare=target,
             start_time_s=fleet.start_s,
             cool_down_s=cool_down_s,
             interval_s=self.every_s,
@@ -48,7 +50,7 @@ class Planned(ScalingRule):
             horizon = int((3.0 * fleet.start_s + cool_down_s) / STEP_S) + 2
             seasons = (DAY_STEPS, 7 * DAY_STEPS)
             forecaster = create_forecaster(forecast, seasons, horizon)
-            foresight = self._foreseen = ForecastDemand(forecaster, STEP_S, target)
+            foresight = self._foreseen = ForecastDemand(forecaster, STEP_S, quantile)
         self.planner = Planner(rules, Places(fleet.concurrency, fleet.late_share), foresight)
         self._members: list[Member] = []
         self._made = 0

@@ -38,7 +38,6 @@ RULES: Final[dict[str, type[ScalingRule]]] = {
         DynamoArima,
     )
 }
-_QUANTILE: Final = 0.9
 _BUSY: Final = 0.7
 
 
@@ -97,12 +96,12 @@ class _Planned:
         recorder: Recorder,
         start_s: float,
     ) -> None:
-        quantile = spec.target or _QUANTILE
         rules = Scale(
             max=len(servers),
             min=spec.min,
             late_share=spec.late,
-            quantile=quantile,
+            quantile=spec.quantile,
+            spare=spec.target or 0.0,
             start_time_s=start_s,
             cool_down_s=spec.cool_down,
             idle_s=spec.cool_down,
@@ -114,7 +113,7 @@ class _Planned:
             horizon = int((3.0 * start_s + spec.cool_down) / spec.step) + 2
             seasons = tuple(round(season / spec.step) for season in spec.seasons)
             forecaster = create_forecaster(spec.forecast, seasons, horizon)
-            foresight = self._foreseen = ForecastDemand(forecaster, spec.step, quantile)
+            foresight = self._foreseen = ForecastDemand(forecaster, spec.step, spec.quantile)
         capacity = _capacity(spec, servers, balancers, recorder)
         self.planner = Planner(rules, capacity, foresight)
         self._every_s = spec.every

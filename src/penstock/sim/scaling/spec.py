@@ -25,9 +25,9 @@ class ScaleSpec(Section):
     rule: RuleName = setting("penstock", "The planner that scales live, or another's rule.")
     target: float | None = setting(
         None,
-        "What the rule is tuned by: of penstock the quantile of the forecast (0.9), of others the "
-        "busy share that they aim at (0.7).",
-        gt=0,
+        "What the rule is tuned by: of penstock the share of capacity that is kept spare (0), of "
+        "others the busy share that they aim at (0.7).",
+        ge=0,
         le=1,
     )
     min: Count = setting(1, "The fewest servers.")
@@ -37,6 +37,7 @@ class ScaleSpec(Section):
     cool_down: Duration = setting(300.0, "Of penstock: after servers were added.")
     late: Share = setting(0.05, "Of penstock: the share of requests that may wait.")
     forecast: str = setting("none", "Of penstock: the method, or `none`.")
+    quantile: Share = setting(0.9, "Of the forecast.")
     step: PositiveDuration = setting(60.0, "Of the forecast.")
     seasons: tuple[PositiveDuration, ...] = setting((), "Of the forecast, the shortest first.")
 
@@ -44,7 +45,7 @@ class ScaleSpec(Section):
     def _consistent(self) -> Self:
         if self.begin is not None and self.begin < self.min:
             raise ValueError("`begin` is less than `min`")
-        others = {"cool_down", "late", "forecast", "step", "seasons", "every"}
+        others = {"cool_down", "late", "forecast", "quantile", "step", "seasons", "every"}
         given = others & self.model_fields_set
         if self.rule != "penstock" and given:
             raise ValueError(f"`{min(given)}` is of `rule: penstock`; others are as they are")

@@ -233,3 +233,29 @@ class TestHours:
         night = fleet(2, windows=(window,))
         assert night.look(1.0, local_s=self.MONDAY_S + 86400.0 + 3600.0).desired == 6
         assert fleet(2, windows=(window,)).look(1.0, local_s=self.MONDAY_S + 3600.0).desired == 2
+
+
+class TestSurges:
+    def rise(self, by: float) -> Decision:
+        """Each look brings so much more than the one before, for a minute."""
+        risen = fleet(8)
+        decision = risen.look(40.0)
+        for turn in range(12):
+            decision = risen.look(40.0 + by * turn)
+        return decision
+
+    def test_a_rise_that_is_under_way_goes_on_until_who_is_started_serves(self) -> None:
+        assert self.rise(2.0).present == 11  # 62 a second now, above 86 in a minute
+        assert self.rise(0.0).present == 6
+
+    def test_to_at_most_twice_what_is_there(self) -> None:
+        assert self.rise(60.0).present <= 150
+
+    def test_chance_is_no_rise(self) -> None:
+        steady = fleet(8)
+        numbers = [steady.look(40.0 + 5.0 * (turn % 3)).present for turn in range(100)]
+        assert max(numbers) == 7  # which 50 a second need
+
+
+def test_what_is_to_be_spare_is_added_to_every_need() -> None:
+    assert fleet(8, spare=0.5).look(40.0).present == fleet(8).look(60.0).present
