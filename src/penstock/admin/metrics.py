@@ -260,7 +260,7 @@ class _BoardCollector(Collector):
         self, metric: CounterMetricFamily, labels: Sequence[str], cell: int
     ) -> CounterMetricFamily:
         """A row of cells, one for each label."""
-        for worker in range(self._board.workers):
+        for worker in self._board.seen_workers():
             at = self._board.worker(worker) + cell
             for index, label in enumerate(labels):
                 metric.add_metric((str(worker), label), self._board.cells[at + index])
@@ -272,7 +272,7 @@ class _BoardCollector(Collector):
             "Client connections closed for lack of a valid PROXY header, by reason.",
             ("worker", "reason"),
         )
-        for worker in range(self._board.workers):
+        for worker in self._board.seen_workers():
             at = self._board.worker(worker)
             for reason, cell in PROXY_HEADER_FAILURES:
                 failures.add_metric((str(worker), reason), self._board.cells[at + cell])
@@ -281,7 +281,7 @@ class _BoardCollector(Collector):
     def _of_workers(
         self, metric: CounterMetricFamily | GaugeMetricFamily, cell: int
     ) -> CounterMetricFamily | GaugeMetricFamily:
-        for worker in range(self._board.workers):
+        for worker in self._board.seen_workers():
             metric.add_metric((str(worker),), self._board.cells[self._board.worker(worker) + cell])
         return metric
 

@@ -62,7 +62,7 @@ def protection_metrics(pools: Sequence[PoolView], board: Board) -> Iterator[Metr
         waiting.add_metric((pool.name,), board.pool_sum(pool.row, P_WAITING))
         for reason, cell in REFUSALS:
             refused.add_metric((pool.name, reason), board.pool_sum(pool.row, cell))
-        for worker in range(board.workers):
+        for worker in board.seen_workers():
             at = board.pool(pool.row, worker) + P_LIMIT_MILLI
             limit.add_metric((pool.name, str(worker)), board.cells[at] / 1e3)
         for endpoint in pool.endpoints:

@@ -10,7 +10,6 @@ import resource
 import signal
 import sys
 from collections.abc import Callable, Coroutine, Sequence
-from contextlib import AbstractAsyncContextManager
 from pathlib import Path
 from time import monotonic, time
 from typing import Any, Final
@@ -45,12 +44,12 @@ from penstock.control.parts import Parts
 from penstock.control.store.directory import state_directory
 from penstock.control.store.embedded import EmbeddedStore
 from penstock.control.store.files import StateFiles
-from penstock.control.upgrade.estate import expect, memo_of, offer_of, take_over
 from penstock.control.upgrade.handover import Handover
-from penstock.control.upgrade.messages import Hello, Offer, Yours
 from penstock.control.upgrade.predecessor import VARIABLE, HandoverError, Predecessor, meet
+from penstock.control.upgrade.succession import Inner, Succession
+from penstock.control.workers.indexes import HALVES, WorkerIndexes
 from penstock.control.workers.sockets import ListeningSockets, Place, place_of
-from penstock.control.workers.takeover import Process, RuntimeFile, runtime_directory
+from penstock.control.workers.takeover import RuntimeFile, runtime_directory
 from penstock.control.workers.workers import StartError, Workers
 from penstock.control.world.certificates import CertificateFiles, try_files
 from penstock.control.world.publish import Publisher, PublishError
@@ -109,13 +108,13 @@ class Supervisor:
     ) -> None:
         self._log = log
         self._predecessor = predecessor
-        self.board: Board = _board_for(configured)
-        self.board.cells[H_SUPERVISOR_PID] = os.getpid()
+        self.board: Board = _board_for(configured, predecessor)
+        first = predecessor.first_index if predecessor is not None else 0
+        self._indexes = WorkerIndexes(self.board, first, configured.workers)
         self._configured = configured
         self._started_at = time()
         self._stop_wanted = asyncio.Event()
         self._stop_now = asyncio.Event()
-        self._left = asyncio.Event()  # a successor serves
         self._events = Events()
         self._background = BackgroundTasks(self._events)
         self._runtime = RuntimeFile(
@@ -129,7 +128,11 @@ class Supervisor:
             configured.workers, self._runtime.may_share, predecessor.handed if predecessor else None
         )
         self._workers = Workers(
-            self.board, self._sockets, self._events, on_change=self._write_runtime_file
+            self.board,
+            self._sockets,
+            self._events,
+            indexes=range(self._indexes.first, self._indexes.end),
+            on_change=self._write_runtime_file,
         )
         rows = Rows(self.board, monotonic)
         self._states = EndpointStates(self.board, self._events)
@@ -204,7 +207,23 @@ class Supervisor:
             stop=self.stop,
         )
         self._admin = AdminServer(self, bound(self._parts), configured.admin.token)
-        self._handover = Handover(self, self._runtime.upgrade_socket, arguments, self._events)
+        inner = Inner(
+            board=self.board,
+            rows=rows,
+            indexes=self._indexes,
+            runtime=self._runtime,
+            exact=self._exact,
+            admin=self._admin,
+            admin_settings=configured.admin,
+            background=self._background,
+            begin_tasks=self._begin_tasks,
+            end_tasks=self._end_tasks,
+            reload=self._on_hangup,
+        )
+        self._succession = Succession(self._parts, inner, predecessor)
+        self._handover = Handover(
+            self._succession, self._runtime.upgrade_socket, arguments, self._events
+        )
 
     async def serve(self) -> None:
         """Serve from start to stop. Raises StartError."""
@@ -215,16 +234,14 @@ class Supervisor:
         try:
             if self._predecessor is None:
                 await self._open_admin()
-            else:
-                self._expect(self._predecessor)
+            await self._succession.expect()
             await self._until_stopped(self._start_workers())
             if not self._stop_wanted.is_set():
-                if self._predecessor is not None:
-                    try:
-                        await self._take_over(self._predecessor)
-                    except HandoverError:
-                        await self._stop_workers()
-                        raise
+                try:
+                    await self._succession.take_over(self._open_admin)
+                except HandoverError:
+                    await self._stop_workers()
+                    raise
                 self._begin_tasks()
                 self._handover.listen()
                 self._background.begin(
@@ -240,62 +257,6 @@ class Supervisor:
             await self._admin.stop()
         self._events.info("stopped", "stopped")
 
-    # --- an upgrade: from the predecessor, and to the successor ------------------------------
-
-    def _expect(self, predecessor: Predecessor) -> None:
-        """Begin where it stands. Until it gave up, what the two share is changed by it alone."""
-        offer = predecessor.offer
-        self._publisher.go_on_from(offer.instance, offer.generation)
-        self._publisher.hushed = True
-        self._workers.patience_s = self._configured.shutdown_deadline_s
-        expect(offer.memo, self._parts)
-
-    async def _take_over(self, predecessor: Predecessor) -> None:
-        """Raises HandoverError where the predecessor goes on itself."""
-        yours = await predecessor.tell_ready()
-        take_over(yours, predecessor.offer, self._parts)
-        await self._open_admin(predecessor)
-        self._publisher.tell_followers()
-        self._write_runtime_file()
-        await predecessor.tell_taken()
-        predecessor.close()
-        offer = predecessor.offer
-        text = f"took over from penstock {offer.version} (pid {offer.supervisor.pid})"
-        self._events.info("taken_over", text, pid=offer.supervisor.pid, by=os.getpid())
-        if predecessor.died:
-            self._background.begin("relieving workers", predecessor.relieve_workers())
-        if yours is not None and yours.reload:
-            self._on_hangup()
-
-    def frozen(self) -> AbstractAsyncContextManager[None]:
-        return self._publisher.held()
-
-    async def offer(self, hello: Hello) -> tuple[Offer, list[int]]:
-        settings = self._configured.admin
-        admin = None
-        if settings.host is not None and self._admin.fd >= 0:
-            admin = ((settings.host, settings.port), self._admin.fd)
-        return offer_of(self._parts, self._runtime.me, admin, "it is not shared yet")
-
-    async def give_up(self) -> Yours:
-        self._reload_wanted = self._reloader.under_way
-        await self._end_tasks()
-        return Yours(memo_of(self._parts), self._reload_wanted)
-
-    def resume(self) -> None:
-        self._publisher.tell_followers()
-        self._begin_tasks()
-        if self._reload_wanted:
-            self._on_hangup()
-
-    async def forget(self, hello: Hello, successor: Process) -> None:
-        self._background.begin("relieving workers", self._runtime.relieve_workers_of(successor))
-
-    def leave(self, successor: int) -> None:
-        self._publisher.refuse_all("another version of Penstock took over")
-        self._sockets.leave_files()
-        self._left.set()
-
     def _begin_tasks(self) -> None:
         self._background.keep("watching the workers", self._workers.watch)
         self._background.keep("outlier detection", self._outliers.run)
@@ -308,10 +269,14 @@ class Supervisor:
         self._background.keep("publishing members", self._members_publisher.run)
         self._background.keep("addresses", self._keep_addresses)
         self._background.keep("rates", self._admin.sample)
+        self._background.keep("workers of other versions", self._succession.watch_leaving)
 
     async def _until_over(self) -> None:
         """Until it is told to stop, or a successor serves."""
-        ends = [asyncio.ensure_future(each.wait()) for each in (self._stop_wanted, self._left)]
+        ends = [
+            asyncio.ensure_future(each.wait())
+            for each in (self._stop_wanted, self._succession.left)
+        ]
         await asyncio.wait(ends, return_when=asyncio.FIRST_COMPLETED)
         for end in ends:
             end.cancel()
@@ -335,11 +300,12 @@ class Supervisor:
 
     # --- start and stop ---------------------------------------------------------------------
 
-    async def _open_admin(self, predecessor: Predecessor | None = None) -> None:
+    async def _open_admin(self) -> None:
         settings = self._configured.admin
         if settings.host is None:
             return
         handed = None
+        predecessor = self._predecessor
         if predecessor is not None and predecessor.has_admin(settings.host, settings.port):
             handed = predecessor.admin_socket
         try:
@@ -367,11 +333,12 @@ class Supervisor:
         addresses = ", ".join(
             shown_url(each.scheme, *self._sockets.address(each)) for each in running.listeners
         )
+        workers = len(self._workers.all)
         self._events.info(
             "started",
-            f"penstock {__version__} ({form()}) serves {addresses}, workers: {self.board.workers}",
+            f"penstock {__version__} ({form()}) serves {addresses}, workers: {workers}",
             addresses=addresses,
-            workers=self.board.workers,
+            workers=workers,
         )
         self._write_runtime_file()
 
@@ -401,7 +368,7 @@ class Supervisor:
 
     async def _stop_workers(self) -> None:
         deadline_s = self._reloader.configured.shutdown_deadline_s
-        if self._left.is_set():
+        if self._succession.left.is_set():
             await self._admin.stop()
             deadline_s = self._reloader.configured.upgrade_deadline_s
         self._events.info("stopping", f"stopping; running requests have {deadline_s:g} s")
@@ -513,11 +480,15 @@ def _absolute(source: Path | None) -> str:
     return str(source.absolute()) if source is not None else ""
 
 
-def _board_for(configured: Configured) -> Board:
+def _board_for(configured: Configured, predecessor: Predecessor | None) -> Board:
+    if predecessor is not None and predecessor.board >= 0:
+        return Board(predecessor.board)
     pools = configured.snapshot.pools
     endpoints = sum(len(pool.endpoints) for pool in pools)
-    return create_board(
-        configured.workers,
+    board = create_board(
+        HALVES * configured.workers,
         endpoint_rows=max(ENDPOINT_ROWS, _GROWTH * endpoints),
         pool_rows=max(POOL_ROWS, _GROWTH * len(pools)),
     )
+    board.cells[H_SUPERVISOR_PID] = os.getpid()
+    return board

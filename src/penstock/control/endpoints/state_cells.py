@@ -34,6 +34,9 @@ class StateCells:
 
     def __init__(self, board: Board) -> None:
         self._board = board
+        # Of rows on a board that another supervisor still writes: they are left to it, and workers
+        # are not told of any. They read all when they start.
+        self.left_alone: frozenset[int] | None = None
 
     def write(self, state: EndpointState, effective_weight: float, now: float) -> None:
         """What workers see of a state at that Unix time. They are told if anything changed."""
@@ -47,11 +50,13 @@ class StateCells:
             state.agent.max_in_flight + 1,
             int(now < state.clients_stay_until),
         )
-        if wanted == state.written:
+        left_alone = self.left_alone
+        if wanted == state.written or (left_alone is not None and state.row in left_alone):
             return
         state.written = wanted
         cells = self._board.cells
         at = self._board.state(state.row)
         for cell, value in zip(_CELLS, wanted, strict=True):
             cells[at + cell] = value
-        self._board.state_changed(state.row)
+        if left_alone is None:
+            self._board.state_changed(state.row)

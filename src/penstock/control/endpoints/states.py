@@ -88,6 +88,17 @@ class EndpointStates:
                 restore(state, each, NOT_CHECKED)
                 self._write(state)
 
+    def leave_alone(self, rows: Iterable[int]) -> None:
+        """Another supervisor writes these rows of the board, until ``write_all``."""
+        self._cells.left_alone = frozenset(rows)
+
+    def write_all(self) -> None:
+        """The board is ours: have it say what we know."""
+        self._cells.left_alone = None
+        for state in self._states.values():
+            state.written = ()
+            self._write(state)
+
     def of(self, pool: str, name: str) -> EndpointState:
         """The state of an endpoint. Raises UnknownNameError, naming a close match."""
         state = self._states.get((pool, name))

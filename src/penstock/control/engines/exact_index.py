@@ -78,6 +78,11 @@ class ExactIndex:
         self._relied: dict[int, TrackedCache] = {}  # by slot: those that workers are told of
         self._free = list(range(EXACT_SLOTS - 1, -1, -1))
 
+    def clear(self) -> None:
+        """Begin anew, on a board that another supervisor wrote."""
+        if self._board.cells[self._board.facts + FA_LEARNED]:
+            self._table.clear()
+
     def track(self, key: EndpointKey, row: int, silent_after_s: float) -> TrackedCache:
         """Begin to track the cache of an endpoint whose events are read."""
         slot = self._free.pop() if self._free else -1

@@ -54,10 +54,10 @@ class Handing(Protocol):
     def resume(self) -> None:
         """The other end of ``give_up``: nobody took over."""
 
-    async def forget(self, hello: Hello, successor: Process) -> None:
-        """The successor is dead: end its workers."""
+    def forget(self, successor: Process) -> None:
+        """It is dead: end its workers."""
 
-    def leave(self, successor: int) -> None:
+    def leave(self) -> None:
         """It serves: have our workers finish, and end."""
 
 
@@ -78,6 +78,7 @@ class Handover:
         self._events = events
         self._tasks: set[asyncio.Task[None]] = set()
         self._sock: socket.socket | None = None
+        self._accepting: asyncio.Task[None] | None = None
         self._under_way = False
         self._left = False  # a successor serves
         self._met: asyncio.Future[tuple[Channel, Hello, Process]] | None = None
@@ -97,13 +98,18 @@ class Handover:
             text = f"upgrades are not possible: {self._path}: {error.strerror or error}"
             self._events.warning("upgrade.impossible", text)
             return
-        self._begin(self._accept(self._sock))
+        self._accepting = self._begin(self._accept(self._sock))
 
     async def stop(self) -> None:
         """End a successor that is being started, and take no more requests."""
         for task in list(self._tasks):
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
+        self._close()
+
+    def _close(self) -> None:
+        if self._accepting is not None:
+            self._accepting.cancel()
         if self._sock is not None and self._path is not None:
             self._sock.close()
             self._path.unlink(missing_ok=True)
@@ -118,10 +124,11 @@ class Handover:
 
     # --- requests ---------------------------------------------------------------------------
 
-    def _begin(self, work: Coroutine[Any, Any, None]) -> None:
+    def _begin(self, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
         task = asyncio.create_task(work)
         self._tasks.add(task)
         task.add_done_callback(self._ended)
+        return task
 
     def _ended(self, task: "asyncio.Task[None]") -> None:
         self._tasks.discard(task)
@@ -200,7 +207,7 @@ class Handover:
                 await self._give(channel, hello, peer, ending)
             except BaseException:
                 await asyncio.shield(_end(process, ending))
-                await self._supervisor.forget(hello, peer)
+                self._supervisor.forget(peer)
                 raise
             finally:
                 channel.close()
@@ -246,7 +253,8 @@ class Handover:
                 version=hello.version,
                 by=peer.pid,
             )
-            self._supervisor.leave(peer.pid)
+            self._close()
+            self._supervisor.leave()
 
     async def _await_ready(self, channel: Channel, ending: "asyncio.Future[int]") -> None:
         try:

@@ -23,6 +23,7 @@ from penstock.control.endpoints.outliers import KnownEjection
 from penstock.control.maintenance import KnownMaintenance
 from penstock.control.workers.sockets import ListenKey
 from penstock.control.workers.takeover import Process
+from penstock.control.world.rows import GivenRows
 
 PROTOCOL: Final = 1
 
@@ -44,14 +45,20 @@ class HandedListener(msgspec.Struct):
     file: tuple[int, int] | None = None  # device and inode of a socket file
 
 
-class HandedBoard(msgspec.Struct):
-    """The board is among the descriptors, and these of its worker indexes may be used."""
+class HandedLeaving(msgspec.Struct):
+    """Workers of a version before, which finish what they have."""
 
-    indexes: tuple[int, int]  # from the first up to, without, the second
-    endpoints: list[tuple[str, str, int]]  # pool, name, row
-    pools: list[tuple[str, int]]
-    endpoint_rows_used: int
-    pool_rows_used: int
+    indexes: tuple[int, int]
+    workers: list[Process]
+
+
+class HandedBoard(msgspec.Struct):
+    """The board is among the descriptors. Ranges are from the first up to, without, the last."""
+
+    indexes: tuple[int, int]  # of the new one's workers
+    own: tuple[int, int]  # of the old one's
+    leaving: list[HandedLeaving]
+    rows: GivenRows
 
 
 class Memo(msgspec.Struct):
@@ -90,6 +97,7 @@ class Failed(msgspec.Struct, tag="failed", tag_field="kind"):
 class Yours(msgspec.Struct, tag="yours", tag_field="kind"):
     memo: Memo
     reload: bool = False  # was asked for meanwhile
+    workers: list[Process] = []
 
 
 class Taken(msgspec.Struct, tag="taken", tag_field="kind"):

@@ -20,7 +20,6 @@ from penstock.control.upgrade.messages import (
     Yours,
 )
 from penstock.control.workers.sockets import Handed, ListenKey
-from penstock.control.workers.takeover import end_workers, identify
 from penstock.dataplane.board.layout import SECTIONS
 
 VARIABLE: Final = "PENSTOCK_SUCCEEDS"  # the socket of the supervisor that started this one
@@ -47,6 +46,11 @@ class Predecessor:
         self.board = left.pop(0) if offer.board is not None else -1
         for descriptor in left:  # of a newer version, which knows of more
             os.close(descriptor)
+
+    @property
+    def first_index(self) -> int:
+        """Of our workers, on its board or one of our own."""
+        return self.offer.board.indexes[0] if self.offer.board is not None else 0
 
     def has_admin(self, host: str | None, port: int) -> bool:
         """Whether the admin socket is of that address, as configured."""
@@ -78,17 +82,6 @@ class Predecessor:
         """We cannot serve: it goes on."""
         with suppress(ChannelClosedError, TimeoutError):
             self._channel.send(Failed(reason))
-
-    async def relieve_workers(self) -> None:
-        """It died: ask its workers to finish, and wait for it."""
-        await end_workers(self.offer.workers)
-
-    @property
-    def runs(self) -> bool:
-        """Whether it, or any of its workers, is still there."""
-        return any(
-            identify(each.pid) == each for each in (self.offer.supervisor, *self.offer.workers)
-        )
 
     def close(self) -> None:
         """Nothing more is said."""

@@ -38,10 +38,13 @@ class WorkerProcess:
         board: Board,
         command: Sequence[str] = WORKER_COMMAND,
         *,
+        first: int = 0,
         on_notice: Callable[[int, dict[str, str]], None] = lambda index, notice: None,
     ) -> None:
-        """``on_notice`` is called with the worker's index and what it wants logged."""
+        """``on_notice`` is called with the worker's index and what it wants logged; ``first`` is
+        the index of the first worker, which has the first of a listener's sockets."""
         self.index = index
+        self._place = index - first
         self._on_notice = on_notice
         self.generation: int = 0
         self._board = board
@@ -155,7 +158,7 @@ class WorkerProcess:
         lacking = [
             each for each in snapshot.listeners if self._held.get(each.name) != listen_key(each)
         ]
-        descriptors = [sockets.of_worker(each, self.index).fileno() for each in lacking]
+        descriptors = [sockets.of_worker(each, self._place).fileno() for each in lacking]
         message = {
             "kind": "snapshot",
             "snapshot": snapshot,

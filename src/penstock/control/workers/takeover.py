@@ -101,18 +101,22 @@ class RuntimeFile:
         if self._path is not None:
             self._path.unlink(missing_ok=True)
 
-    async def relieve_workers_of(self, supervisor: Process) -> None:
-        """Ask the workers of one that died just now to finish, and wait for it."""
-        if self._directory is None:
-            return
-        path = self._directory / f"supervisor-{_name(supervisor)}.json"
+    def workers_of(self, supervisor: Process) -> tuple[Process, ...]:
+        """By the file of one that died just now."""
         try:
-            record = msgspec.json.decode(path.read_bytes(), type=_Record)
+            record = msgspec.json.decode(self._file_of(supervisor).read_bytes(), type=_Record)
         except (OSError, msgspec.MsgspecError):
-            return  # it had none yet
-        await end_workers(record.workers)
-        path.unlink(missing_ok=True)
-        path.with_suffix(SOCKET_SUFFIX).unlink(missing_ok=True)
+            return ()  # it had none yet
+        return record.workers
+
+    def forget(self, supervisor: Process) -> None:
+        """There is nothing left of it."""
+        if self._directory is not None:
+            _remove(self._file_of(supervisor))
+
+    def _file_of(self, supervisor: Process) -> Path:
+        assert self._directory is not None
+        return self._directory / f"supervisor-{_name(supervisor)}.json"
 
     async def relieve_orphans(self, places: Iterable[int | str]) -> None:
         """Ask workers of dead supervisors that listen where we do to finish, and wait for it."""
@@ -133,8 +137,7 @@ class RuntimeFile:
                 "requests; new workers took over",
             )
             await end_workers(workers)
-            path.unlink(missing_ok=True)
-            path.with_suffix(SOCKET_SUFFIX).unlink(missing_ok=True)
+            _remove(path)
 
     def _look_at(self, path: Path) -> None:
         try:
@@ -147,8 +150,7 @@ class RuntimeFile:
         elif any(is_running(worker) for worker in record.workers):
             self._orphans[path] = record
         else:
-            path.unlink(missing_ok=True)
-            path.with_suffix(SOCKET_SUFFIX).unlink(missing_ok=True)
+            _remove(path)
 
 
 def runtime_directory(events: Events) -> Path | None:
@@ -184,6 +186,11 @@ def identify(pid: int) -> Process:
 def is_running(process: Process) -> bool:
     """Whether it still runs; false for a later process with the same number."""
     return bool(process.started) and identify(process.pid) == process
+
+
+def _remove(path: Path) -> None:
+    path.unlink(missing_ok=True)
+    path.with_suffix(SOCKET_SUFFIX).unlink(missing_ok=True)
 
 
 def _name(process: Process) -> str:

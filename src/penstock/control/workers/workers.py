@@ -84,11 +84,16 @@ class Workers:
         sockets: ListeningSockets,
         events: Events,
         *,
+        indexes: range | None = None,
         on_change: Callable[[], None] = lambda: None,
         command: Sequence[str] = WORKER_COMMAND,
     ) -> None:
-        """``on_change`` is called after a process started or ended."""
-        self.all: tuple[Worker, ...] = tuple(Worker(index) for index in range(board.workers))
+        """``indexes`` of the board are theirs, all where it is None; ``on_change`` is called after
+        a process started or ended."""
+        own = indexes if indexes is not None else range(board.workers)
+        self.all: tuple[Worker, ...] = tuple(Worker(index) for index in own)
+        self._counted = (own.start, own.stop)
+        self.cleans_up = True  # after a process that ended; else a successor does
         self.newest: Snapshot | None = None
         self._board = board
         self._sockets = sockets
@@ -150,6 +155,16 @@ class Workers:
             for process, reason in zip(ready, reasons, strict=True)
             if reason is not None
         }
+
+    async def count_indexes(self, first: int, end: int) -> None:
+        """Workers of these indexes run on the board, others' included: have ours count them."""
+        self._counted = (first, end)
+        self._board.count_indexes(first, end, len(self.all))
+        await self.send_all(self._indexes_told())
+
+    def _indexes_told(self) -> dict[str, object]:
+        first, end = self._counted
+        return {"kind": "workers", "first": first, "end": end, "sharers": len(self.all)}
 
     async def send_all(self, message: dict[str, object]) -> None:
         """Send a message to every worker that runs."""
@@ -213,7 +228,8 @@ class Workers:
             ended = await self._run_once(worker, first)
             worker.process = None
             self._on_change()
-            forget_running(self._board, worker.index)
+            if self.cleans_up:
+                forget_running(self._board, worker.index)
             if self._stopping.is_set():
                 worker.change_to("ended")
                 _fail(first, StartError("stopped while starting"))
@@ -237,7 +253,13 @@ class Workers:
 
     async def _run_once(self, worker: Worker, first: asyncio.Future[None]) -> str:
         """One process from start to end; how it ended, for people."""
-        process = WorkerProcess(worker.index, self._board, self._command, on_notice=self._pass_on)
+        process = WorkerProcess(
+            worker.index,
+            self._board,
+            self._command,
+            first=self.all[0].index,
+            on_notice=self._pass_on,
+        )
         worker.process = process
         try:
             await process.start()
@@ -279,6 +301,7 @@ class Workers:
 
     async def _catch_up(self, process: WorkerProcess) -> None:
         """Bring a starting process to the newest snapshot, even if that changes meanwhile."""
+        await process.send(self._indexes_told())
         while self.newest is not None and process.generation < self.newest.generation:
             await process.apply(self.newest, self._sockets)
 

@@ -64,6 +64,8 @@ class Publisher:
         self._events = events
         self._generation = 0
         self._refused_because = ""
+        # Workers that are not told of snapshots run too: rows stay theirs.
+        self.rows_stay: Callable[[], bool] = lambda: False
         self._instance = secrets.token_hex(_INSTANCE_BYTES)
         self._one_at_a_time = asyncio.Lock()
         # The endpoints of a pool, from those that are configured.
@@ -138,12 +140,12 @@ class Publisher:
     def reclaim_rows(self) -> None:
         """Free board rows that nobody uses any more; to be called now and then."""
         if not self._one_at_a_time.locked():
-            self._rows.reclaim(self._workers.acknowledged)
+            self._reclaim()
 
     async def _publish(self, spec: Snapshot, fixed: Fixed) -> None:
         if self._refused_because:
             raise PublishError(self._refused_because)
-        self._rows.reclaim(self._workers.acknowledged)
+        self._reclaim()
         try:
             joined, snapshot = await self._prepare(spec, fixed)
             await self._tell_workers(snapshot)
@@ -151,6 +153,10 @@ class Publisher:
             self._configure(self.running, self.fixed, None)
             raise
         self._configure(snapshot, fixed, joined)
+
+    def _reclaim(self) -> None:
+        if not self.rows_stay():
+            self._rows.reclaim(self._workers.acknowledged)
 
     async def _prepare(self, spec: Snapshot, fixed: Fixed) -> tuple[Snapshot, Snapshot]:
         """Give it all that workers need: members, addresses, a generation, rows, states, sockets.

@@ -20,6 +20,15 @@ _Key = TypeVar("_Key", bound=Hashable)
 _QUARANTINE_S: Final = 1.0
 
 
+class GivenRows(msgspec.Struct):
+    """Rows by pool and endpoint, and how many were ever given out."""
+
+    endpoints: list[tuple[str, str, int]]
+    pools: list[tuple[str, int]]
+    endpoints_used: int
+    pools_used: int
+
+
 class BoardFullError(Exception):
     """The board has no row for an endpoint or pool. The text is for people."""
 
@@ -57,6 +66,34 @@ class Rows:
         ]
         return msgspec.structs.replace(spec, pools=tuple(placed))
 
+    def given(self) -> "GivenRows":
+        """All rows that are in use, for a successor on the same board."""
+        return GivenRows(
+            [(pool, name, row) for (pool, name), row in self._endpoints.given()],
+            list(self._pools.given()),
+            self._endpoints.used,
+            self._pools.used,
+        )
+
+    def go_on_from(self, before: "GivenRows", generation: int) -> None:
+        """Those of a predecessor: what is not in use there is on its way out."""
+        endpoints = {(pool, name): row for pool, name, row in before.endpoints}
+        now = self._clock()
+        self._endpoints.go_on_from(endpoints, before.endpoints_used, generation, now)
+        self._pools.go_on_from(dict(before.pools), before.pools_used, generation, now)
+
+    def clean(self, indexes: range) -> None:
+        """A successor came to nothing: what it made of rows that are not in use is no more."""
+        cells = self._board.cells
+        for row in self._endpoints.unused(cells[H_ENDPOINT_ROWS_USED]):
+            for worker in indexes:
+                self._board.clear_load(row, worker)
+        for row in self._pools.unused(cells[H_POOL_ROWS_USED]):
+            for worker in indexes:
+                self._board.clear_pool(row, worker)
+        cells[H_ENDPOINT_ROWS_USED] = self._endpoints.used
+        cells[H_POOL_ROWS_USED] = self._pools.used
+
     def configure(self, running: Snapshot) -> None:
         """This is what workers run: rows that it does not use are on their way out."""
         now = self._clock()
@@ -90,6 +127,20 @@ class _Table(Generic[_Key]):
         self._free: list[int] = []  # given out once, and free again
         self._leaving: dict[int, tuple[int, float]] = {}  # row → generation without it, since when
         self.used: int = 0  # the first so many were ever given out
+
+    def given(self) -> Iterable[tuple[_Key, int]]:
+        return self._given.items()
+
+    def go_on_from(self, given: dict[_Key, int], used: int, generation: int, now: float) -> None:
+        self._given = given
+        self.used = used
+        taken = set(given.values())
+        self._leaving = {row: (generation, now) for row in range(used) if row not in taken}
+
+    def unused(self, used: int) -> list[int]:
+        """Of the first so many rows those that nothing stands in."""
+        free = set(self._free)
+        return [row for row in range(used) if row >= self.used or row in free]
 
     def assign(self, keys: Iterable[_Key]) -> dict[_Key, int]:
         wanted = list(keys)

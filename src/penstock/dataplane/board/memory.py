@@ -64,6 +64,7 @@ from penstock.dataplane.board.layout import (
     SECTIONS,
     SIGHTING_RING_CELLS,
     STATE_CELLS,
+    W_PID,
     WORKER_CELLS,
 )
 
@@ -97,7 +98,12 @@ class Board:
         self.fd: int = fd
         self.cells: memoryview = memoryview(mmap.mmap(fd, size)).cast("q")
         _check_layouts(self.cells)
-        self.workers: int = self.cells[H_WORKERS]
+        self.workers: int = self.cells[H_WORKERS]  # indexes that there is room for
+        # Of these the workers that run have this first one up to, without, that last one; they are
+        # more than those that share what is configured while others finish after an upgrade.
+        self.first_index: int = 0
+        self.end_index: int = self.workers
+        self.sharers: int = self.workers
         self.endpoint_rows: int = self.cells[H_ENDPOINT_ROWS]
         self.pool_rows: int = self.cells[H_POOL_ROWS]
         self._workers_at: int = HEADER_CELLS
@@ -112,6 +118,21 @@ class Board:
         self._addresses_at: int = self.facts + FACTS_CELLS
         addresses = ADDRESS_ROWS * ADDRESS_SLOTS * self.workers
         self._changed_at: int = self._addresses_at + addresses
+
+    def count_indexes(self, first: int, end: int, sharers: int) -> None:
+        """Which workers run, and how many of them are of this supervisor."""
+        self.first_index = first
+        self.end_index = end
+        self.sharers = sharers
+
+    def seen_workers(self) -> list[int]:
+        """The indexes that run, or ever did."""
+        return [
+            index
+            for index in range(self.workers)
+            if self.first_index <= index < self.end_index
+            or self.cells[self.worker(index) + W_PID] != 0
+        ]
 
     @property
     def endpoint_rows_used(self) -> int:

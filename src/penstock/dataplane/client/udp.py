@@ -70,7 +70,7 @@ class DatagramListener(ListeningSocket, SessionFront):
         self._headed = settings.reads_proxy_headers and settings.proxy_header_each
         self._trusted = {}
         # The kernel spreads sources evenly over the workers' sockets.
-        self._table.bound = ceil(settings.sessions / self.context.board.workers)
+        self._table.bound = ceil(settings.sessions / self.context.board.sharers)
         if not self._listening and not self.context.stopping:
             self._listening = True
             self.context.loop.add(self, READABLE)

@@ -13,11 +13,13 @@ from penstock.core.prefixes.prefix_index import ExactPrefixes, PrefixIndex
 from penstock.dataplane.board.layout import (
     FA_COUNT,
     FA_ENTRIES,
+    FA_LEARNED,
     FA_TABLE,
     FACT_CELLS,
     FACT_SETS,
     FACT_WAYS,
     FACTS,
+    FACTS_CELLS,
 )
 from penstock.dataplane.board.memory import Board, as_cell, of_cell
 
@@ -62,6 +64,15 @@ class FactTable(ExactPrefixes):
         at = self._find(as_cell(block), block)
         if at >= 0:
             self._cells[at] = _FREE
+
+    def clear(self) -> None:
+        """Nothing is known any more."""
+        cells = self._cells
+        end = self._facts + FACTS_CELLS
+        cells[self._facts + FA_LEARNED] = 0
+        for at in range(self._table, end, 2):
+            if cells[at] != _FREE:
+                cells[at] = _FREE
 
     def tell(self, block: int, slot: int) -> None:
         """It is not there (any more); ALL: look for all slots that do not hold it."""

@@ -112,12 +112,8 @@ class LiveEndpoint(CountedEndpoint):
         self._report_counts: bool = False
         self._colds: int = board.cells[self._report_at + R_COLD]
         self._foreign: int = 0  # requests there that are not this balancer's, by that report
-        self._all_loads: range = range(
-            board.load(spec.row, 0),
-            board.load(spec.row, 0) + board.workers * LOAD_CELLS,
-            LOAD_CELLS,
-        )
-        self._alone: bool = board.workers == 1
+        self._all_loads: range = range(0)  # of the workers that run
+        self._alone: bool = True
         self._env: Env = loop.env
         self._elsewhere_at: float = -1.0
         self._quiet_elsewhere: float = 0.0  # as ``quiet_since``, by other workers; 0.0: no debt
@@ -128,6 +124,22 @@ class LiveEndpoint(CountedEndpoint):
         self.drain_deadline_s: float = 0.0  # for tunnels; 0.0: until they end by themselves
         self._leaves_since: float = 0.0  # it drains, or is removed; 0.0: neither
         self.slots: EngineSlots | None = None  # of its engine, while prompts are given theirs
+        self.count_workers()
+
+    def count_workers(self) -> None:
+        """Other workers run than before: sum over them."""
+        board = self._board
+        first = board.load(self.row, board.first_index)
+        end = board.load(self.row, board.end_index)
+        self._all_loads = range(first, end, LOAD_CELLS)
+        self._alone = board.end_index - board.first_index == 1
+        self._elsewhere_at = -1.0
+        if self._alone:
+            self.elsewhere = 0
+            self._quiet_elsewhere = 0.0
+        else:
+            self.slots = None
+            write_tokens(self._cells, self._load_at, self.tokens)
 
     def configure(
         self,

@@ -95,7 +95,7 @@ class LivePool(Pool, EndpointOwner, AdmissionOwner):
         self.members: list[LiveEndpoint] = []
         self.budget = RetryBudget(0.0, 0.0)
         self._budgeted: int = self.counters.values[P_REQUESTS]  # requests the budget knows of
-        self.recorder: Recorder = Recorder(self, self.counters, board.workers)
+        self.recorder: Recorder = Recorder(self, self.counters, board.sharers)
         self.learning: LlmLearning | None = None  # of pools that serve a language model
         self.origins: AllowedOrigins = AllowedOrigins()
         self.waits: ModelWaits = ModelWaits(self.name, loop.env)
@@ -110,7 +110,8 @@ class LivePool(Pool, EndpointOwner, AdmissionOwner):
             self.policy = setup.policy
             self._chosen = spec.policy
         self.spec: snapshot.Pool = spec
-        self._counts_tokens: bool = self._board.workers > 1 and self.policy.prefix_index is not None
+        self._counts_tokens: bool = False
+        self.count_workers()
         self._configure_prober(spec.probe)
         self.names = ModelNames(
             dict(spec.models.aliases), dict(spec.models.fallbacks), spec.models.default
@@ -182,6 +183,12 @@ class LivePool(Pool, EndpointOwner, AdmissionOwner):
             self.sticky.replace_endpoints([endpoint.name for endpoint in spec.endpoints])
         if self.server_ids is not None:
             self.server_ids.replace_endpoints(spec.endpoints)
+
+    def count_workers(self) -> None:
+        """Whether there are others to hear of, whose tokens count too."""
+        others = self._board.end_index - self._board.first_index > 1
+        self._counts_tokens = others and self.policy.prefix_index is not None
+        self.catches_up = self._counts_tokens or self.load_prober is not None
 
     def _configure_prober(self, spec: snapshot.Probe) -> None:
         if not self.policy.probes:

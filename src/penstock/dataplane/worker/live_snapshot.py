@@ -51,7 +51,7 @@ class LiveSnapshot:
         elif context.board.workers > 1:
             self._routed = RoutedPrefixes(context.board, context.worker)
         self._setups: list[PoolSetup] = [
-            PoolSetup(pool, context.board.workers, context.tls) for pool in spec.pools
+            PoolSetup(pool, context.board.sharers, context.tls) for pool in spec.pools
         ]
         for setup in self._setups:
             pool = before.pools.get(setup.spec.name) if before is not None else None
@@ -213,6 +213,15 @@ class LiveSnapshot:
         if self._admissions:
             for admission in self._admissions:
                 admission.go_on()  # into room that other workers made
+
+    def count_workers(self) -> None:
+        """Other workers run than before."""
+        for pool in self.pools.values():
+            for endpoint in pool.members:
+                endpoint.count_workers()
+            pool.count_workers()
+        for endpoint in self.finishing:
+            endpoint.count_workers()
 
     def _refresh_states(self) -> None:
         """The supervisor changed the state of an endpoint, or of several."""

@@ -51,6 +51,8 @@ class Mailbox(Pollable, NoticeTaker):
         if not data:
             # The supervisor is gone. Serving goes on with what is known; SIGTERM ends it.
             self._worker.context.loop.remove(self)
+            if self._worker.running is None:
+                self._worker.context.loop.stop()  # nothing is
             self._worker.supervisor = None
             self._sock.close()
             return
@@ -103,6 +105,10 @@ class Mailbox(Pollable, NoticeTaker):
             self._configure_endpoints(message)
         elif kind == "stop":
             worker.stop(float(message.get("deadline_s", DEFAULT_DEADLINE_S)))
+        elif kind == "workers":
+            worker.count_workers(
+                int(message["first"]), int(message["end"]), int(message["sharers"])
+            )
         elif kind == "models":
             if worker.running is not None:
                 worker.running.on_models_known(str(message["pool"]))

@@ -144,6 +144,12 @@ class Worker(Chore):
         counters.changed = True
         counters.publish()
 
+    def count_workers(self, first: int, end: int, sharers: int) -> None:
+        """Workers of these indexes run now, and so many share what is configured."""
+        self.context.board.count_indexes(first, end, sharers)
+        if self.running is not None:
+            self.running.count_workers()
+
     def stop(self, deadline_s: float) -> None:
         """Accept no more, let running requests finish until the deadline, then end."""
         context = self.context

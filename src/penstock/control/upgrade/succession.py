@@ -1,0 +1,175 @@
+"""One supervisor between its predecessor and its successor: what it takes, and what it gives."""
+
+import asyncio
+import os
+from collections.abc import Awaitable, Callable
+from contextlib import AbstractAsyncContextManager
+from dataclasses import dataclass
+from typing import Final
+
+from penstock.admin.server import AdminServer
+from penstock.config.compile.snapshot import AdminSettings
+from penstock.control.background import BackgroundTasks
+from penstock.control.engines.exact_index import ExactIndex
+from penstock.control.parts import Parts
+from penstock.control.upgrade.estate import expect, memo_of, offer_of, take_over
+from penstock.control.upgrade.messages import HandedBoard, HandedLeaving, Hello, Offer, Yours
+from penstock.control.upgrade.predecessor import Predecessor
+from penstock.control.workers.indexes import Leaving, WorkerIndexes
+from penstock.control.workers.takeover import Process, RuntimeFile, end_workers, identify
+from penstock.control.world.rows import Rows
+from penstock.dataplane.board.layout import H_SUPERVISOR_PID, SECTIONS
+from penstock.dataplane.board.memory import Board
+
+_LOOK_S: Final = 0.5  # for workers of other versions that have finished
+
+
+@dataclass(frozen=True, kw_only=True)
+class Inner:
+    """Of the supervisor what only an upgrade has to do with."""
+
+    board: Board
+    rows: Rows
+    indexes: WorkerIndexes
+    runtime: RuntimeFile
+    exact: ExactIndex
+    admin: AdminServer
+    admin_settings: AdminSettings
+    background: BackgroundTasks
+    begin_tasks: Callable[[], None]
+    end_tasks: Callable[[], Awaitable[None]]
+    reload: Callable[[], None]
+
+
+class Succession:
+    """``left`` is set once a successor serves."""
+
+    def __init__(self, parts: Parts, inner: Inner, predecessor: Predecessor | None) -> None:
+        self.left = asyncio.Event()
+        self._parts = parts
+        self._inner = inner
+        self._predecessor = predecessor
+        self._reload_wanted = False
+        parts.publisher.rows_stay = lambda: bool(inner.indexes.leaving)
+
+    # --- from the predecessor ---------------------------------------------------------------
+
+    async def expect(self) -> None:
+        """Begin where it stands. Until it gives up, what both share is changed by it alone."""
+        parts, inner = self._parts, self._inner
+        if self._predecessor is None:
+            await parts.workers.count_indexes(*inner.indexes.counted())
+            return
+        offer = self._predecessor.offer
+        parts.publisher.go_on_from(offer.instance, offer.generation)
+        parts.publisher.hushed = True
+        board = offer.board
+        if board is not None:
+            inner.rows.go_on_from(board.rows, offer.generation)
+            parts.states.leave_alone(row for _, _, row in board.rows.endpoints)
+            leaving = [Leaving(*each.indexes, tuple(each.workers)) for each in board.leaving]
+            leaving.append(Leaving(*board.own, tuple(offer.workers)))
+            inner.indexes.inherit(leaving)
+        else:
+            parts.events.warning(
+                "upgrade.own_board",
+                f"workers of the version before count for themselves: {offer.no_board_because}; "
+                "until they have finished, max_in_flight and limits hold for each version alone",
+            )
+        await parts.workers.count_indexes(*inner.indexes.counted())
+        expect(offer.memo, parts)
+
+    async def take_over(self, open_admin: Callable[[], Awaitable[None]]) -> None:
+        """Our workers serve. Raises HandoverError where the predecessor goes on itself."""
+        predecessor = self._predecessor
+        if predecessor is None:
+            return
+        parts, offer = self._parts, predecessor.offer
+        yours = await predecessor.tell_ready()
+        if yours is not None:
+            self._inner.indexes.are_now(offer.workers, yours.workers)
+        take_over(yours, offer, parts)
+        self._inner.board.cells[H_SUPERVISOR_PID] = os.getpid()
+        self._inner.exact.clear()
+        parts.states.write_all()
+        await open_admin()
+        parts.publisher.tell_followers()
+        await predecessor.tell_taken()
+        predecessor.close()
+        text = f"took over from penstock {offer.version} (pid {offer.supervisor.pid})"
+        parts.events.info("taken_over", text, pid=offer.supervisor.pid, by=os.getpid())
+        if predecessor.died:
+            self._inner.background.begin("relieving workers", end_workers(offer.workers))
+        if yours is not None and yours.reload:
+            self._inner.reload()
+
+    async def watch_leaving(self) -> None:
+        """Runs until cancelled: count workers of other versions no more when they are gone."""
+        indexes = self._inner.indexes
+        while True:
+            if indexes.leaving and indexes.look():
+                await self._parts.workers.count_indexes(*indexes.counted())
+            await asyncio.sleep(_LOOK_S)
+
+    # --- to the successor (Handing) ---------------------------------------------------------
+
+    def frozen(self) -> AbstractAsyncContextManager[None]:
+        return self._parts.publisher.held()
+
+    async def offer(self, hello: Hello) -> tuple[Offer, list[int]]:
+        inner = self._inner
+        settings = inner.admin_settings
+        admin = None
+        if settings.host is not None and inner.admin.fd >= 0:
+            admin = ((settings.host, settings.port), inner.admin.fd)
+        shared = self._share_board(hello)
+        if not isinstance(shared, str):
+            await self._parts.workers.count_indexes(*inner.indexes.counted())
+        return offer_of(self._parts, inner.runtime.me, admin, shared)
+
+    async def give_up(self) -> Yours:
+        self._reload_wanted = self._parts.reloader.under_way
+        await self._inner.end_tasks()
+        workers = [identify(pid) for pid in self._parts.workers.pids]
+        return Yours(memo_of(self._parts), self._reload_wanted, workers)
+
+    def resume(self) -> None:
+        self._parts.publisher.tell_followers()
+        self._inner.begin_tasks()
+        if self._reload_wanted:
+            self._inner.reload()
+
+    def forget(self, successor: Process) -> None:
+        workers = self._inner.runtime.workers_of(successor)
+        lent = self._inner.indexes.came_to_nothing(workers)
+        work = self._relieve(successor, workers, lent)
+        self._inner.background.begin("relieving workers", work)
+
+    def leave(self) -> None:
+        self._parts.publisher.refuse_all("another version of Penstock took over")
+        self._parts.sockets.leave_files()
+        self._parts.workers.cleans_up = False
+        self.left.set()
+
+    def _share_board(self, hello: Hello) -> tuple[HandedBoard, int] | str:
+        if hello.layouts != dict(SECTIONS):
+            return "their board is laid out otherwise"
+        inner = self._inner
+        lent = inner.indexes.lend(hello.workers)
+        if lent is None:
+            return "the board has no room for further workers while others finish"
+        leaving = [
+            HandedLeaving((each.first, each.end), list(each.processes))
+            for each in inner.indexes.leaving
+        ]
+        own = (inner.indexes.first, inner.indexes.end)
+        return HandedBoard(lent, own, leaving, inner.rows.given()), inner.board.fd
+
+    async def _relieve(
+        self, successor: Process, workers: tuple[Process, ...], lent: tuple[int, int] | None
+    ) -> None:
+        await end_workers(workers)
+        self._inner.runtime.forget(successor)
+        if lent is not None:
+            async with self._parts.publisher.held():
+                self._inner.rows.clean(range(*lent))
