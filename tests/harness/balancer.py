@@ -160,7 +160,10 @@ class Balancer:
         self.signal(signal.SIGTERM)
         if self._successor:
             wait_until(lambda: not is_there(self._successor), "it ended", timeout_s=START_S)
-        self.wait_for_exit()
+            self.process.join(START_S)
+            assert "Traceback" not in self.said(), self.said()
+        else:
+            self.wait_for_exit()
 
     def wait_for_exit(self, code: int = 0) -> None:
         self.process.join(START_S)
@@ -211,7 +214,9 @@ class Balancer:
             self._end_everything()
 
     def _spawn(self) -> "multiprocessing.context.ForkServerProcess":
-        return forked_serve(self.file, self.log, PENSTOCK_RUNTIME_DIR=str(self._runtime))
+        # A successor finds modules of the tests by the path.
+        environment = {"PENSTOCK_RUNTIME_DIR": str(self._runtime), "PYTHONPATH": os.getcwd()}
+        return forked_serve(self.file, self.log, **environment)
 
     def _end_everything(self) -> None:
         """Also the workers of a supervisor that the test killed."""

@@ -86,6 +86,9 @@ def serve(ctx: click.Context, /, urls: tuple[str, ...], file: Path | None, **opt
     try:
         configured = read()
     except ConfigError as error:
+        from penstock.control.upgrade.predecessor import tell_failure
+
+        tell_failure(str(error))
         raise click.ClickException(str(error)) from error
     from penstock.control.supervisor import run
 

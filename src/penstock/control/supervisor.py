@@ -66,6 +66,7 @@ from penstock.dataplane.record.line_writer import LineWriter
 _CERTIFICATES_S: Final = 2.0  # between two looks at the files
 _RECLAIM_S: Final = 1.0
 _LAST_LINES_S: Final = 1.0  # to write what the log still holds at the end
+_LINGER_S: Final = 1.0  # clients that ask all the time have asked by then
 _GROWTH: Final = 4  # of a configuration that is larger than boards have room for
 
 
@@ -368,20 +369,33 @@ class Supervisor:
 
     async def _stop_workers(self) -> None:
         deadline_s = self._reloader.configured.shutdown_deadline_s
+        linger_s = 0.0
         if self._succession.left.is_set():
             await self._admin.stop()
             deadline_s = self._reloader.configured.upgrade_deadline_s
+            linger_s = _LINGER_S
         self._events.info("stopping", f"stopping; running requests have {deadline_s:g} s")
-        stopping = asyncio.create_task(self._workers.stop(deadline_s))
+        stopping = asyncio.create_task(self._workers.stop(deadline_s, linger_s))
         self._sockets.close_all()  # or clients would wait in queues that nobody serves
-        hurry = asyncio.create_task(self._stop_now.wait())
+        hurry = asyncio.create_task(self._hurried())
         await asyncio.wait({stopping, hurry}, return_when=asyncio.FIRST_COMPLETED)
         if not stopping.done():
             self._events.warning("stopped_at_once", "deadline reached: cutting running requests")
             await self._workers.kill()
         await stopping
+        await self._succession.until_predecessor_ended(deadline_s)
         hurry.cancel()
         self._runtime.remove()
+
+    async def _hurried(self) -> None:
+        """Until it is to end at once. One that a successor has relieved has more time, until it is
+        told to stop like any other."""
+        await self._stop_wanted.wait()
+        self._succession.stop_predecessor()
+        if self._succession.left.is_set():
+            deadline_s = self._reloader.configured.shutdown_deadline_s
+            await self._workers.send_all({"kind": "stop", "deadline_s": deadline_s})
+        await self._stop_now.wait()
 
     # --- what goes on meanwhile -------------------------------------------------------------
 

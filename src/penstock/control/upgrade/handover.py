@@ -33,6 +33,7 @@ from penstock.control.workers.takeover import Process, identify
 # An interpreter's own start, the configuration, and the first snapshot of every worker.
 READY_S: Final = 120.0
 _FIRST_WORD_S: Final = 10.0
+_LAST_WORDS_S: Final = 1.0
 _POLL_S: Final = 0.05
 _TAKEN_S: Final = 30.0
 _END_S: Final = 10.0  # for one that failed, before force is used
@@ -159,6 +160,9 @@ class Handover:
             await self._upgrade_for(channel, message.command)
         elif isinstance(message, Hello) and self._met is not None and not self._met.done():
             self._met.set_result((channel, message, peer))
+        elif isinstance(message, Failed) and self._met is not None and not self._met.done():
+            self._met.set_exception(UpgradeError(message.reason))
+            channel.close()
         else:
             with suppress(ChannelClosedError, TimeoutError):
                 await asyncio.to_thread(channel.send, Refusal("no upgrade is under way"))
@@ -297,6 +301,8 @@ async def _or_end(
     """What comes of ``wanted``. Raises UpgradeError where the process ends before."""
     both: set[asyncio.Future[Any]] = {wanted, ending}
     await asyncio.wait(both, timeout=timeout_s, return_when=asyncio.FIRST_COMPLETED)
+    if not wanted.done() and ending.done():  # its last words may be on their way
+        await asyncio.wait({wanted}, timeout=_LAST_WORDS_S)
     if wanted.done():
         return wanted.result()
     if ending.done():

@@ -107,6 +107,16 @@ def meet(path: str, workers: int, source: str) -> Predecessor:
     raise HandoverError(message.reason if isinstance(message, Refusal) else str(message))
 
 
+def tell_failure(reason: str) -> None:
+    """This process was started to succeed another, and cannot even begin to."""
+    path = os.environ.get(VARIABLE)
+    if path:
+        with suppress(OSError, ChannelClosedError, TimeoutError):
+            channel = connect_to(Path(path), _ANSWER_S)
+            channel.send(Failed(reason))
+            channel.close()
+
+
 def _socket(descriptor: int) -> socket.socket:
     sock = socket.socket(fileno=descriptor)
     sock.setblocking(False)

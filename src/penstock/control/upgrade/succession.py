@@ -2,8 +2,9 @@
 
 import asyncio
 import os
+import signal
 from collections.abc import Awaitable, Callable
-from contextlib import AbstractAsyncContextManager
+from contextlib import AbstractAsyncContextManager, suppress
 from dataclasses import dataclass
 from typing import Final
 
@@ -16,7 +17,14 @@ from penstock.control.upgrade.estate import expect, memo_of, offer_of, take_over
 from penstock.control.upgrade.messages import HandedBoard, HandedLeaving, Hello, Offer, Yours
 from penstock.control.upgrade.predecessor import Predecessor
 from penstock.control.workers.indexes import Leaving, WorkerIndexes
-from penstock.control.workers.takeover import Process, RuntimeFile, end_workers, identify
+from penstock.control.workers.takeover import (
+    Process,
+    RuntimeFile,
+    end_workers,
+    identify,
+    is_running,
+    signal_process,
+)
 from penstock.control.world.rows import Rows
 from penstock.dataplane.board.layout import H_SUPERVISOR_PID, SECTIONS
 from penstock.dataplane.board.memory import Board
@@ -102,6 +110,20 @@ class Succession:
             self._inner.background.begin("relieving workers", end_workers(offer.workers))
         if yours is not None and yours.reload:
             self._inner.reload()
+
+    def stop_predecessor(self) -> None:
+        """One that still finishes is to stop as we do."""
+        if self._predecessor is not None:
+            signal_process(self._predecessor.offer.supervisor, signal.SIGTERM)
+
+    async def until_predecessor_ended(self, at_most_s: float) -> None:
+        """Wait for it, as our end may be that of the whole service."""
+        if self._predecessor is None or self.left.is_set():
+            return
+        with suppress(TimeoutError):
+            async with asyncio.timeout(at_most_s):
+                while is_running(self._predecessor.offer.supervisor):  # noqa: ASYNC110
+                    await asyncio.sleep(_LOOK_S)
 
     async def watch_leaving(self) -> None:
         """Runs until cancelled: count workers of other versions no more when they are gone."""

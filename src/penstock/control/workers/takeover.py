@@ -212,17 +212,18 @@ def chosen_directory() -> Path:
 async def end_workers(workers: Sequence[Process]) -> None:
     """Ask them to finish, and wait for it; with force where they do not."""
     for worker in workers:
-        _signal(worker, signal.SIGTERM)
+        signal_process(worker, signal.SIGTERM)
     deadline = asyncio.get_running_loop().time() + _ORPHAN_S
     while any(is_running(worker) for worker in workers):
         if asyncio.get_running_loop().time() > deadline:
             for worker in workers:
-                _signal(worker, signal.SIGKILL)
+                signal_process(worker, signal.SIGKILL)
             return
         await asyncio.sleep(_POLL_S)
 
 
-def _signal(process: Process, number: signal.Signals) -> None:
+def signal_process(process: Process, number: signal.Signals) -> None:
+    """Nothing happens where it has ended."""
     if is_running(process):
         with suppress(ProcessLookupError, PermissionError):
             os.kill(process.pid, number)

@@ -197,12 +197,15 @@ class Workers:
             for worker in self.all:
                 self._look_at(worker)
 
-    async def stop(self, deadline_s: float) -> None:
-        """Let them finish their requests, and return when they have ended."""
+    async def stop(self, deadline_s: float, linger_s: float = 0.0) -> None:
+        """Let them finish their requests, and return when they have ended.
+
+        ``linger_s``: how long clients between two requests may ask once more.
+        """
         self._stopping.set()
         for worker in self.all:
             worker.change_to("stopping")
-        await self.send_all({"kind": "stop", "deadline_s": deadline_s})
+        await self.send_all({"kind": "stop", "deadline_s": deadline_s, "linger_s": linger_s})
         if not self._tasks:
             return
         _, late = await asyncio.wait(self._tasks, timeout=deadline_s + _GRACE_S)

@@ -104,7 +104,8 @@ class Mailbox(Pollable, NoticeTaker):
         elif kind == "endpoints":
             self._configure_endpoints(message)
         elif kind == "stop":
-            worker.stop(float(message.get("deadline_s", DEFAULT_DEADLINE_S)))
+            deadline_s = float(message.get("deadline_s", DEFAULT_DEADLINE_S))
+            worker.stop(deadline_s, float(message.get("linger_s", 0.0)))
         elif kind == "workers":
             worker.count_workers(
                 int(message["first"]), int(message["end"]), int(message["sharers"])

@@ -2,7 +2,7 @@
 
 To a worker:       {"kind": "snapshot", "snapshot": {…}, "listeners": ["name", …]}
                    {"kind": "endpoints", "changes": {…}}        of the snapshot acknowledged last
-                   {"kind": "stop", "deadline_s": 30.0}         accept no more, finish, exit 0
+                   {"kind": "stop", "deadline_s": 30.0, "linger_s": 0.0}   finish, exit 0
                    {"kind": "workers", "first": 0, "end": 4, "sharers": 2}   indexes that run
                    {"kind": "reopen_log"}
                    {"kind": "models", "pool": "…"}              its endpoints were asked once more

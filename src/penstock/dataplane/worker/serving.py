@@ -51,6 +51,7 @@ class Worker(Chore):
         self.running: LiveSnapshot | None = None  # before the first
         self.supervisor: NoticeTaker | None = None  # while it lives
         self._deadline: float = 0.0
+        self._lingers_until: float = 0.0  # while it stops; 0.0: no longer, or it does not
 
     def configure(self, encoded: object, names: list[str], descriptors: list[int]) -> int:
         """Run this snapshot from here on; returns its generation.
@@ -150,18 +151,28 @@ class Worker(Chore):
         if self.running is not None:
             self.running.count_workers()
 
-    def stop(self, deadline_s: float) -> None:
-        """Accept no more, let running requests finish until the deadline, then end."""
+    def stop(self, deadline_s: float, linger_s: float = 0.0) -> None:
+        """Accept no more, let running requests finish until the deadline, then end.
+
+        Clients between two requests are let go after ``linger_s``. Who asks again before that is
+        answered that this was the last: it need not find out by a request that fails.
+        """
         context = self.context
         if not context.stopping:
             context.stopping = True
             for listener in self.listeners.values():
                 listener.stop()
-            for item in list(context.loop.by_fd.values()):
-                item.close_if_idle()
+            self._lingers_until = context.env.now + linger_s
+            if linger_s <= 0.0:
+                self._let_idle_go()
         deadline = context.env.now + deadline_s
         # Who asks again wants it sooner, if anything.
         self._deadline = min(self._deadline, deadline) if self._deadline > 0.0 else deadline
+
+    def _let_idle_go(self) -> None:
+        self._lingers_until = 0.0
+        for item in list(self.context.loop.by_fd.values()):
+            item.close_if_idle()
 
     def on_batch(self) -> None:
         if self.running is not None:
@@ -186,6 +197,8 @@ class Worker(Chore):
             self.supervisor.tell(notices)
         counters.publish()
         context.outlets.trim(now)
+        if 0.0 < self._lingers_until <= now:
+            self._let_idle_go()
         if context.stopping and now >= self._deadline - _ASKED_TO_END_S:
             for item in list(context.loop.by_fd.values()):
                 item.go_away()
