@@ -103,6 +103,18 @@ def test_a_step_without_a_value_passes(name: str) -> None:
 
 
 @every_method
+def test_many_steps_without_a_value_are_passed_over_at_once(name: str) -> None:
+    at_once, one_by_one = after(name, days(9)), after(name, days(9))
+    at_once.pass_over(DAY)
+    for _ in range(DAY):
+        one_by_one.observe(None)
+    assert at_once.forecast(HORIZON).mean == pytest.approx(one_by_one.forecast(HORIZON).mean)
+    for value in days(1, seed=2):
+        at_once.observe(value)
+    assert all(isfinite(value) for row in all_of(at_once.forecast(HORIZON)) for value in row)
+
+
+@every_method
 @pytest.mark.parametrize("value", [nan, float("inf"), -1.0])
 def test_what_is_no_load_is_as_no_value(name: str, value: float) -> None:
     odd, missing = after(name, days(2)), after(name, days(2))

@@ -45,6 +45,19 @@ class Forecaster:
         self._path = path
         self._conformal.expect(path)
 
+    def pass_over(self, steps: int) -> None:
+        """So many steps passed, at least one, with values that nobody knows. As many calls of
+        ``observe``, in a hundredth of the time; of what would have been forecast in between nothing
+        is learned later."""
+        for _ in range(steps - 1):
+            self.skip()
+        self.observe(None)
+
+    def skip(self) -> None:
+        """One of several steps without a value, after which nobody asks for a forecast."""
+        self._conformal.skip()
+        self.miss()
+
     def forecast(self, steps: int) -> Forecast:
         """Of the next steps, at most ``horizon``. Raises ValueError for more."""
         if not 1 <= steps <= self.horizon:

@@ -65,6 +65,12 @@ class Conformal:
             self._expected[place][self._step % horizon] = path[horizon - 1]
         self._step += 1
 
+    def skip(self) -> None:
+        """A step passed after which nothing was forecast."""
+        for place in range(len(self.horizons)):
+            self._expected[place][self._step % self.horizons[place]] = _NONE
+        self._step += 1
+
     def state(self) -> State:
         """All of it, as plain values."""
         return {

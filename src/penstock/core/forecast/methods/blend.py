@@ -63,6 +63,11 @@ class Blend(Forecaster):
         for member in self._members:
             member.observe(None)
 
+    def skip(self) -> None:
+        self._conformal.skip()
+        for member in self._members:
+            member.forecaster.skip()
+
     def predict(self) -> list[float]:
         path = [0.0] * self.horizon
         weights = self.weights()
