@@ -65,6 +65,28 @@ class EndpointView(msgspec.Struct, frozen=True):
     port: int = 0
 
 
+class ScaleView(msgspec.Struct, frozen=True):
+    """How many endpoints a pool is to have. ``present`` and ``ahead`` are needed now and foreseen
+    for ``lead_s`` from now; sums of seconds are since the start, of what is and of what the advice
+    would have made of it."""
+
+    mode: str
+    actuator: str
+    desired: int
+    actual: int  # that serve or start
+    starting: int
+    draining: int
+    present: int
+    ahead: int
+    lead_s: float
+    reason: str
+    problem: str  # why it cannot be acted on; empty if it can
+    endpoint_s: float
+    advised_endpoint_s: float
+    broken_s: float
+    advised_broken_s: float
+
+
 class PoolView(msgspec.Struct, frozen=True):
     name: str
     row: int
@@ -75,6 +97,7 @@ class PoolView(msgspec.Struct, frozen=True):
     refused_ejections: int = 0  # not made, because too many endpoints were out
     kind: str = "http"
     maintenance_since: float = 0.0  # when an operator set it aside (Unix time); 0: served
+    scale: ScaleView | None = None  # where its number of endpoints is decided here
 
 
 class WorkerView(msgspec.Struct, frozen=True):

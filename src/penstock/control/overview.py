@@ -71,6 +71,7 @@ def _pool(parts: Parts, pool: Pool) -> PoolView:
         parts.outliers.refused(pool.name),
         pool.kind,
         parts.maintenance.since(pool.name),
+        parts.scaling.view(pool.name),
     )
 
 

@@ -12,6 +12,7 @@ from penstock.control.engines.loads import EngineLoads
 from penstock.control.engines.models import EngineModels
 from penstock.control.events import Events
 from penstock.control.maintenance import MaintenanceSwitches
+from penstock.control.scale.scaling import FleetScaling
 from penstock.control.store.files import StateFiles
 from penstock.control.store.store import Store
 from penstock.control.workers.sockets import ListeningSockets
@@ -41,4 +42,5 @@ class Parts:
     state_files: StateFiles
     store: Store
     membership: Membership
+    scaling: FleetScaling
     stop: Callable[[], None]  # as SIGTERM does

@@ -41,6 +41,7 @@ from penstock.control.events import Events, configure_logging
 from penstock.control.maintenance import MaintenanceSwitches
 from penstock.control.overview import overview
 from penstock.control.parts import Parts
+from penstock.control.scale.scaling import FleetScaling
 from penstock.control.store.directory import state_directory
 from penstock.control.store.embedded import EmbeddedStore
 from penstock.control.store.files import StateFiles
@@ -188,6 +189,17 @@ class Supervisor:
             self._kv_events.configure,
             self._revocations.configure,
         ]
+        self._scaling = FleetScaling(
+            self.board,
+            self._states,
+            self._membership,
+            self._publisher,
+            self._workers,
+            self._contexts,
+            self._state_files,
+            self._events,
+        )
+        self._publisher.followers.append(self._scaling.configure)
         self._parts = Parts(
             events=self._events,
             sockets=self._sockets,
@@ -205,6 +217,7 @@ class Supervisor:
             state_files=self._state_files,
             store=self._store,
             membership=self._membership,
+            scaling=self._scaling,
             stop=self.stop,
         )
         self._admin = AdminServer(self, bound(self._parts), configured.admin.token)
@@ -255,6 +268,7 @@ class Supervisor:
         finally:
             await self._handover.stop()
             await self._end_tasks()
+            await self._scaling.stop()  # after the workers: whoever has a request there keeps it
             await self._admin.stop()
         self._events.info("stopped", "stopped")
 
@@ -268,6 +282,7 @@ class Supervisor:
         self._background.keep("certificate files", self._watch_certificates)
         self._background.keep("board rows", self._reclaim_rows)
         self._background.keep("publishing members", self._members_publisher.run)
+        self._background.keep("scaling", self._scaling.run)
         self._background.keep("addresses", self._keep_addresses)
         self._background.keep("rates", self._admin.sample)
         self._background.keep("workers of other versions", self._succession.watch_leaving)

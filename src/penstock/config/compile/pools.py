@@ -13,6 +13,7 @@ from penstock.config.compile.protocols import (
     spoken_by,
 )
 from penstock.config.compile.quic import check_quic
+from penstock.config.compile.scale import compile_scale
 from penstock.config.compile.sessions import compile_sticky
 from penstock.config.document.choice import reads_prompts
 from penstock.config.document.endpoints import Endpoint, EndpointTls, Probe
@@ -141,6 +142,7 @@ def _compile_pool(name: str, pool: Pool, at: Location, findings: Findings) -> sn
         slow_start=pool.slow_start.compiled(),
         connections=pool.connections.compiled(pool.kind),
         tls=_compile_endpoint_tls(pool, (*at, "tls"), findings),
+        scale=compile_scale(pool, at, findings),
         maintenance=None,
         row=-1,
         tls_generation=0,
@@ -184,7 +186,8 @@ def _compile_endpoints(
             )
         compiled[name] = _compile_endpoint(name, endpoint, pool.http2 == "on")
     if not compiled:
-        findings.wrong(at, "a pool needs at least one endpoint")
+        if pool.scale is None:
+            findings.wrong(at, "a pool needs at least one endpoint")
     elif all(endpoint.weight == 0 for endpoint in compiled.values()):
         findings.wrong(at, "every endpoint has weight 0, so none would get a request")
     return tuple(compiled.values())

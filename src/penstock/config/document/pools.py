@@ -24,7 +24,8 @@ from penstock.config.document.models import Models
 from penstock.config.document.protection import Admission, BreakerOrOff
 from penstock.config.document.proxy_headers import Version, WrittenProxyHeaders, written_headers
 from penstock.config.document.quic import QuicConnectionIds
-from penstock.config.document.section import Section, required, setting
+from penstock.config.document.scale import ScaleOrOff
+from penstock.config.document.section import Section, setting
 from penstock.config.document.sessions import Drain, Sticky
 from penstock.config.document.values import (
     Authority,
@@ -65,7 +66,9 @@ class Decisions(Section):
 class Pool(Section):
     """Endpoints that serve the same requests."""
 
-    endpoints: Endpoints = required("Its servers: URLs, or mappings with a `url`.")
+    endpoints: Endpoints = setting(
+        (), "Its servers: URLs, or mappings with a `url`. Needed unless `scale` starts some."
+    )
     kind: Literal["http", "llm"] = setting(
         _POOL.kind,
         "`llm`: the pool serves language models through the API of OpenAI or Anthropic, and "
@@ -141,6 +144,9 @@ class Pool(Section):
     )
     slow_start: SlowStartOrWindow = setting(
         SlowStart(), "Give endpoints that come up less traffic at first: a duration, or a mapping."
+    )
+    scale: ScaleOrOff = setting(
+        None, "Start and stop endpoints as the load and its forecast need. Default: off."
     )
     panic_threshold: Share = setting(
         _POOL.panic_threshold,

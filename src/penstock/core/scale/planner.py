@@ -101,6 +101,10 @@ class Planner:
         """Endpoints that it asked to start will not come."""
         self._awaited = max(self._awaited - decision.start, 0)
 
+    def lost(self, name: str) -> None:
+        """That one failed by itself: nobody removed it."""
+        self._known.discard(name)
+
     def _needs(self, sight: Sight) -> Decision:
         lead_s = self.starts.lead_s()
         rises = self._surge.factor(sight.now, sight.demand.rate, lead_s)

@@ -74,8 +74,10 @@ from penstock.core.snapshot.route import (
     Route,
     WeightedPool,
 )
+from penstock.core.snapshot.scale import ActuatorChoice, Scale, ScaleWindow
 
 __all__ = [
+    "ActuatorChoice",
     "Admission",
     "AgentCheck",
     "Breaker",
@@ -117,6 +119,8 @@ __all__ = [
     "Retry",
     "Rewrite",
     "Route",
+    "Scale",
+    "ScaleWindow",
     "ServedModel",
     "Shedding",
     "SlowStart",

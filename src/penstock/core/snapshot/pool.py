@@ -12,6 +12,7 @@ from penstock.core.snapshot.data import Data
 from penstock.core.snapshot.engine import Engine, KvEvents, Models, ServedModel
 from penstock.core.snapshot.health import AgentCheck, Breaker, HealthCheck, Outlier, SlowStart
 from penstock.core.snapshot.route import Compression, ErrorPage, HeaderEdit
+from penstock.core.snapshot.scale import Scale
 
 
 class Endpoint(Data, frozen=True):
@@ -218,5 +219,6 @@ class Pool(Data, frozen=True):
     # The PROXY header that goes first on connections to endpoints: who the client is.
     proxy_protocol: Literal["off", "v1", "v2"] = "off"
     proxy_datagrams: Literal["each", "first"] = "each"  # of UDP, that begin with a header
+    scale: Scale | None = None  # how many endpoints there are to be; None: those listed
     maintenance: Maintenance | None = None  # the supervisor adds it
     row: int = -1

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Any, Literal
 
 from msgspec import field
 
@@ -13,9 +13,7 @@ class ActuatorChoice(Data, frozen=True):
     """Who starts and stops endpoints, by name (control/scale/actuators), and its settings."""
 
     name: str = "publish"
-    options: dict[str, int | float | str | bool | list[str] | dict[str, str]] = field(
-        default_factory=dict
-    )
+    options: dict[str, Any] = field(default_factory=dict)  # as its section in the document
 
 
 class ScaleWindow(Data, frozen=True):
@@ -35,11 +33,15 @@ class Scale(Data, frozen=True):
     min: int = 1
     mode: Literal["act", "advise"] = "act"
     actuator: ActuatorChoice = ActuatorChoice()
-    concurrency: int = 0  # requests that an endpoint serves at a time
+    concurrency: int = 0  # requests that an endpoint serves at a time; 0: by a model of engines
+    max_in_flight: int = 0  # of each that is started
     late_share: float = 0.05  # of requests that may wait for a place, or miss an objective
     spare: float = 0.0  # capacity kept free, as a share of the demand
     ttft_s: float = 0.0
     token_s: float = 0.0
+    forecast: str = "blend"  # a method of core/forecast; off: none
+    forecast_step_s: float = 60.0
+    seasons_s: tuple[float, ...] = (86400.0, 604800.0)
     quantile: float = 0.9  # of the forecast
     start_time_s: float = 60.0  # until some were seen
     start_quantile: float = 0.9  # of those seen

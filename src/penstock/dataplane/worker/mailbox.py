@@ -7,6 +7,7 @@ from typing import Any, Final
 
 import msgspec
 
+from penstock.core.policy.support.fitted import FittedPolicy
 from penstock.core.snapshot import Snapshot
 from penstock.dataplane.io.loop import READABLE, WRITABLE, Pollable, report_bug
 from penstock.dataplane.pool.model_waits import ToldAtOnce
@@ -117,8 +118,19 @@ class Mailbox(Pollable, NoticeTaker):
             worker.reopen_logs()
         elif kind == "decisions":
             self._send(framed(decisions_answer(worker.recorders(), message)))
+        elif kind == "engine_model":
+            self._send(frame(self._engine_model(message)))
         else:
             print(f"penstock worker: message of unknown kind {kind!r}", file=sys.stderr)
+
+    def _engine_model(self, message: dict[str, Any]) -> dict[str, object]:
+        """What the pool's policy learned of engines, where it learns that."""
+        running = self._worker.running
+        pool = running.pools.get(str(message.get("pool"))) if running is not None else None
+        model: dict[str, float] | None = None
+        if pool is not None and isinstance(pool.policy, FittedPolicy):
+            model = pool.policy.fleet.coefficients()
+        return {"kind": "answer", "token": message.get("token"), "model": model}
 
     def _configure(self, message: dict[str, Any]) -> None:
         names: list[str] = list(message.get("listeners", []))

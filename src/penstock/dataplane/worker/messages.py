@@ -7,9 +7,11 @@ To a worker:       {"kind": "snapshot", "snapshot": {…}, "listeners": ["name",
                    {"kind": "reopen_log"}
                    {"kind": "models", "pool": "…"}              its endpoints were asked once more
                    {"kind": "decisions", "token": 1, "id": "…", "pool": "…", "limit": 20}
+                   {"kind": "engine_model", "token": 2, "pool": "…"}
 To the supervisor: {"kind": "applied", "generation": 7}         the first one means ready
                    {"kind": "refused", "generation": 7, "reason": "…"}   the snapshot before runs on
                    {"kind": "answer", "token": 1, "records": [{…}, …]}     newest first
+                   {"kind": "answer", "token": 2, "model": {…}}      null: its policy has none
                    {"kind": "notices", "notices": [{"event": "…", "message": "…", …}]}
 
 A snapshot replaces the one before; changes (``core.snapshot.changes``) replace endpoints in the one

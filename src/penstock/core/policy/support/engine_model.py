@@ -89,6 +89,19 @@ class FleetModel:
         """Whether enough was seen for endpoints to be compared with it."""
         return self._decode.samples >= _IDENTIFIED
 
+    def coefficients(self) -> dict[str, float]:
+        """All of them by name, and ``samples``: of how many answers they are."""
+        return {
+            "base_s": self.base_s,
+            "token_s": self.token_s,
+            "square_s": self.square_s,
+            "step_s": self.step_s,
+            "batch_s": self.batch_s,
+            "kv_s": self.kv_s,
+            "disturbance_s": self.disturbance_s,
+            "samples": float(self._prefill.samples),
+        }
+
     def first_token_s(self, ahead: int, uncached: int, prompt: int) -> float:
         """The expected time to first token."""
         tokens = ahead + uncached

@@ -1,0 +1,87 @@
+"""What every actuator is: it starts and stops endpoints of one pool, and says which there are."""
+
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from typing import Any, ClassVar, Literal
+
+from penstock.control.background import BackgroundTasks, Sleep
+from penstock.control.events import Events
+from penstock.control.store.files import StateFiles
+from penstock.core.snapshot import Endpoint, Scale
+
+UnitState = Literal["starting", "ready", "stopping", "failed"]
+
+
+@dataclass
+class Unit:
+    """What an actuator started, or manages: an endpoint, once it is ready.
+
+    ``since`` is when it was asked for, on the actuator's clock. ``turn``: where the actuator keeps
+    an order of its own, the least goes first; ``removable`` is False of whom it cannot remove.
+    """
+
+    name: str
+    state: UnitState
+    since: float
+    endpoint: Endpoint | None = None
+    ready_at: float = 0.0
+    reason: str = ""
+    removable: bool = True
+    turn: int = 0
+
+
+@dataclass(frozen=True)
+class Tools:
+    """What actuators work with. ``probe`` says why an endpoint does not serve yet; "": it does."""
+
+    events: Events
+    background: BackgroundTasks
+    files: StateFiles
+    clock: Callable[[], float]
+    sleep: Sleep
+    probe: Callable[[Endpoint, str], Awaitable[str]]
+
+
+class ActuatorError(Exception):
+    """Something could not be started, stopped or asked. The text is for people."""
+
+
+class Actuator:
+    """Of one pool. Nobody ends what it did not start or was not told to manage."""
+
+    name: ClassVar[str] = ""  # the one place where it stands
+
+    def __init__(self, pool: str, rules: Scale, options: dict[str, Any], tools: Tools) -> None:
+        self.pool = pool
+        self.rules = rules
+        self.options = options
+        self.tools = tools
+
+    @property
+    def acts(self) -> bool:
+        """Whether it starts and stops anything at all."""
+        return True
+
+    def units(self) -> list[Unit]:
+        """What there is, those that failed until ``forget``."""
+        raise NotImplementedError
+
+    async def look(self) -> None:
+        """Find out what there is. Raises ActuatorError, and then what was known holds."""
+
+    async def start(self, count: int) -> None:
+        """Start so many more, without waiting until they serve. Raises ActuatorError."""
+        raise NotImplementedError
+
+    async def stop(self, name: str) -> None:
+        """Stop that one: nothing is sent there any more. Raises ActuatorError."""
+        raise NotImplementedError
+
+    def forget(self, name: str) -> None:
+        """One that failed has been taken note of."""
+
+    def tell(self, desired: int) -> None:
+        """So many are wanted now."""
+
+    async def close(self) -> None:
+        """The pool is scaled no more, or the balancer ends: leave nothing behind."""

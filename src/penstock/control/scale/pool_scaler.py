@@ -1,0 +1,337 @@
+"""One pool that is scaled: what is seen goes to the planner, and what it says is done.
+
+An endpoint that is to go is drained first, then waited for until it has nothing left, then taken
+out of the pool, and only then stopped by its actuator.
+"""
+
+from collections.abc import Callable
+from typing import Final
+
+from penstock.admin.view import ScaleView
+from penstock.control.discovery.membership import Membership, TooManyError
+from penstock.control.discovery.source import SCALER, place_of
+from penstock.control.endpoints.state import EndpointState
+from penstock.control.endpoints.states import EndpointStates
+from penstock.control.events import Events
+from penstock.control.scale.actuator import Actuator, ActuatorError, Unit
+from penstock.control.scale.sampling import Sample, Sampler
+from penstock.core.health.health import STARTING as NOT_CHECKED
+from penstock.core.scale.demand import Demand
+from penstock.core.scale.foresight import ForecastDemand
+from penstock.core.scale.members import DOWN, DRAINING, SERVING, STARTING, Member
+from penstock.core.scale.planner import Decision, Planner
+from penstock.core.scale.regret import Regret
+from penstock.core.snapshot import Endpoint, Pool
+from penstock.dataplane.board.layout import L_IN_FLIGHT, R_CACHED
+from penstock.dataplane.board.memory import Board
+
+_BACK_OFF_S: Final = 5.0  # after a start that failed; doubled with each in a row
+_LONGEST_BACK_OFF_S: Final = 300.0
+_REASON: Final = "the pool is scaled down"
+
+
+class PoolScaler:
+    """``look`` it every few seconds."""
+
+    def __init__(
+        self,
+        planner: Planner,
+        foreseen: ForecastDemand | None,
+        actuator: Actuator,
+        board: Board,
+        states: EndpointStates,
+        membership: Membership,
+        events: Events,
+        acknowledged: Callable[[Endpoint], bool],
+    ) -> None:
+        """``acknowledged``: no worker knows an endpoint at that address any more."""
+        self.planner = planner
+        self.foreseen = foreseen
+        self.actuator = actuator
+        self.leaving = False  # it is scaled no more: everything that it started goes
+        self._board = board
+        self._states = states
+        self._membership = membership
+        self._events = events
+        self._acknowledged = acknowledged
+        self._sampler = Sampler(board)
+        self._draining: dict[str, float] = {}  # since when, of those that are to be stopped
+        self._left: dict[str, Endpoint] = {}  # out of the pool, and not stopped yet
+        self._told_ready: set[str] = set()
+        self._decision: Decision | None = None
+        self._regret: Regret | None = None
+        self._problem = ""
+        self._failures = 0
+        self._start_after = 0.0
+
+    @property
+    def is_empty(self) -> bool:
+        """Whether it has nothing left that it started."""
+        return not self.actuator.units()
+
+    async def look(self, pool: Pool, now: float, local_s: float) -> None:
+        """See, decide, act."""
+        try:
+            await self.actuator.look()
+        except ActuatorError as error:
+            self._complain(str(error))
+        self._note_units(now)
+        self._publish(pool.name)
+        sample = self._sampler.look(pool, now, local_s)
+        self._learn(sample, pool)
+        members = self._members(pool)
+        decision = self._decide(sample, members)
+        self._remember(decision, members, sample, now)
+        if self.planner.rules.mode == "act" and self.actuator.acts:
+            await self._act(decision, pool, now)
+        else:
+            self.planner.undone(decision)
+        await self._go_on_draining(pool, now)
+
+    def hand_over(self, heir: "PoolScaler") -> None:
+        """Other rules hold; who drains, and what is on its way out, is the heir's."""
+        heir._draining, heir._left = self._draining, self._left
+        heir._told_ready = self._told_ready
+        heir._regret = self._regret
+
+    def view(self) -> ScaleView:
+        """What operators are shown."""
+        decision = self._decision or Decision(0, 0, "no look yet")
+        units = self.actuator.units()
+        regret = self._regret or Regret(0)
+        return ScaleView(
+            mode=self.planner.rules.mode,
+            actuator=self.actuator.name,
+            desired=decision.desired,
+            actual=decision.actual,
+            starting=sum(unit.state == "starting" for unit in units),
+            draining=len(self._draining) + len(self._left),
+            present=decision.present,
+            ahead=decision.ahead,
+            lead_s=self.planner.starts.lead_s(),
+            reason=decision.reason,
+            problem=self._problem,
+            endpoint_s=regret.endpoint_s,
+            advised_endpoint_s=regret.advised_endpoint_s,
+            broken_s=regret.broken_s,
+            advised_broken_s=regret.advised_broken_s,
+        )
+
+    # --- what there is ----------------------------------------------------------------------
+
+    def _note_units(self, now: float) -> None:
+        for unit in self.actuator.units():
+            if unit.state == "ready" and unit.name not in self._told_ready:
+                self._told_ready.add(unit.name)
+                self._failures = 0
+                self._problem = ""
+                self.planner.starts.add(unit.ready_at - unit.since)
+            elif unit.state == "failed":
+                self.actuator.forget(unit.name)
+                self.planner.lost(unit.name)
+                self._draining.pop(unit.name, None)
+                self._fail(f"{unit.name} {unit.reason}", now)
+        there = {unit.name for unit in self.actuator.units()}
+        self._told_ready &= there
+        for gone in [name for name in self._draining if name not in there]:
+            del self._draining[gone]
+        for gone in [name for name in self._left if name not in there]:
+            del self._left[gone]
+
+    def _publish(self, pool: str) -> None:
+        endpoints = [
+            unit.endpoint
+            for unit in self.actuator.units()
+            if unit.endpoint is not None and unit.state == "ready" and unit.name not in self._left
+        ]
+        try:
+            self._membership.set(SCALER, pool, endpoints)
+        except TooManyError as error:
+            self._complain(str(error))
+
+    def _members(self, pool: Pool) -> list[Member]:
+        running = {place_of(each): each for each in pool.endpoints}
+        members = []
+        for unit in self.actuator.units():
+            if unit.state == "stopping" or unit.name in self._left:
+                continue
+            found = None
+            if unit.endpoint is not None:
+                found = running.pop(place_of(unit.endpoint), None)
+            members.append(self._of_unit(pool, unit, found))
+        members += [
+            self._of_fixed(pool, each) for each in running.values() if not self._is_left(each)
+        ]
+        return members
+
+    def _is_left(self, endpoint: Endpoint) -> bool:
+        return any(place_of(each) == place_of(endpoint) for each in self._left.values())
+
+    def _of_unit(self, pool: Pool, unit: Unit, found: Endpoint | None) -> Member:
+        state, streams, cached = STARTING, 0, 0
+        if found is not None:
+            state = _state_of(self._states.of(pool.name, found.name), pool)
+            streams, cached = self._load(found)
+        if unit.name in self._draining:
+            state = DRAINING
+        return Member(
+            unit.name,
+            state,
+            since=unit.since,
+            streams=streams,
+            cached_tokens=cached,
+            removable=unit.removable,
+            turn=unit.turn,
+        )
+
+    def _of_fixed(self, pool: Pool, endpoint: Endpoint) -> Member:
+        state = _state_of(self._states.of(pool.name, endpoint.name), pool)
+        streams, cached = self._load(endpoint)
+        removable = not self.actuator.acts  # whoever obeys the metric chooses for itself
+        return Member(
+            endpoint.name, state, streams=streams, cached_tokens=cached, removable=removable
+        )
+
+    def _load(self, endpoint: Endpoint) -> tuple[int, int]:
+        """Requests in flight there, and what its cache holds as far as is known."""
+        board = self._board
+        cached = board.cells[board.report(endpoint.row) + R_CACHED] - 1
+        return max(board.load_sum(endpoint.row, L_IN_FLIGHT), 0), max(cached, 0)
+
+    # --- deciding ---------------------------------------------------------------------------
+
+    def _learn(self, sample: Sample, pool: Pool) -> None:
+        if self.foreseen is not None:
+            now = sample.sight.now
+            self.foreseen.note(now, sample.came, sample.prompt_tokens, sample.output_tokens)
+        serving = sum(each.available for each in self._states_of(pool))
+        self.planner.capacity.learn_service(sample.service_s, sample.sight, serving)
+
+    def _states_of(self, pool: Pool) -> list[EndpointState]:
+        return [self._states.of(pool.name, each.name) for each in pool.endpoints]
+
+    def _decide(self, sample: Sample, members: list[Member]) -> Decision:
+        if not self.leaving:
+            return self.planner.decide(sample.sight, members)
+        mine = [each for each in members if each.removable and each.state != DRAINING]
+        decision = Decision(0, len(mine), "the pool is scaled no more")
+        decision.stop = [each.name for each in mine]
+        return decision
+
+    def _remember(
+        self, decision: Decision, members: list[Member], sample: Sample, now: float
+    ) -> None:
+        before = self._decision
+        self._decision = decision
+        if self._regret is None:
+            self._regret = Regret(decision.actual)
+        serving = sum(each.state == SERVING for each in members)
+        present = self.planner.capacity.needed(
+            Demand(
+                sample.sight.demand.rate,
+                sample.sight.demand.prompt_tokens,
+                sample.sight.demand.output_tokens,
+            )
+        )
+        self._regret.look(now, serving, decision.actual, present)
+        self._regret.advise(decision.desired, now, decision.lead_s)
+        if decision.desired != (before.desired if before is not None else decision.actual):
+            verb = "would have" if self.planner.rules.mode == "advise" else "is to have"
+            pool = self.actuator.pool
+            self._events.info(
+                "scale",
+                f"pool {pool} {verb} {decision.desired} endpoints, and has {decision.actual}: "
+                f"{decision.reason}",
+                pool=pool,
+                desired=decision.desired,
+                actual=decision.actual,
+            )
+
+    # --- acting -----------------------------------------------------------------------------
+
+    async def _act(self, decision: Decision, pool: Pool, now: float) -> None:
+        self.actuator.tell(decision.desired)
+        for name in decision.keep:
+            self._draining.pop(name, None)
+            endpoint = self._running(pool, name)
+            if endpoint is not None:
+                self._states.undrain(pool.name, endpoint.name, "it is needed after all")
+        for name in decision.stop:
+            self._draining[name] = now
+            endpoint = self._running(pool, name)
+            if endpoint is not None:
+                self._states.drain(pool.name, endpoint.name, _REASON)
+        if decision.start:
+            if now < self._start_after:
+                self.planner.undone(decision)
+                return
+            try:
+                await self.actuator.start(decision.start)
+            except ActuatorError as error:
+                self.planner.undone(decision)
+                self._fail(str(error), now)
+
+    async def _go_on_draining(self, pool: Pool, now: float) -> None:
+        drain_s = self.planner.rules.drain_s
+        for name, since in list(self._draining.items()):
+            endpoint = self._running(pool, name)
+            waited_s = now - since
+            if endpoint is not None and self._load(endpoint)[0] > 0:
+                if not drain_s or waited_s < drain_s:
+                    continue
+                text = f"endpoint {pool.name}/{name} has streams left after its `drain`: it goes"
+                self._events.warning("scale.drain", text, pool=pool.name, endpoint=name)
+            elif endpoint is not None and waited_s <= 0.0:
+                continue  # workers hear of it a moment later
+            del self._draining[name]
+            unit = self._unit(name)
+            if unit is not None and unit.endpoint is not None:
+                self._left[name] = unit.endpoint
+                self._publish(pool.name)
+            else:
+                await self._stop(name)
+        for name, endpoint in list(self._left.items()):
+            if self._acknowledged(endpoint):
+                del self._left[name]
+                await self._stop(name)
+
+    async def _stop(self, name: str) -> None:
+        try:
+            await self.actuator.stop(name)
+        except ActuatorError as error:
+            self._complain(str(error))
+
+    def _unit(self, name: str) -> Unit | None:
+        return next((unit for unit in self.actuator.units() if unit.name == name), None)
+
+    def _running(self, pool: Pool, name: str) -> Endpoint | None:
+        """The endpoint of that unit in the snapshot that runs."""
+        unit = self._unit(name)
+        if unit is None or unit.endpoint is None:
+            return None
+        place = place_of(unit.endpoint)
+        return next((each for each in pool.endpoints if place_of(each) == place), None)
+
+    def _fail(self, reason: str, now: float) -> None:
+        pause_s = min(_BACK_OFF_S * 2.0**self._failures, _LONGEST_BACK_OFF_S)
+        self._failures += 1
+        self._start_after = now + pause_s
+        self._complain(f"{reason}; the next try is in {pause_s:g} s")
+
+    def _complain(self, problem: str) -> None:
+        if problem != self._problem:
+            pool = self.actuator.pool
+            self._events.error(
+                "scale.failed", f"pool {pool} cannot be scaled: {problem}", pool=pool
+            )
+        self._problem = problem
+
+
+def _state_of(state: EndpointState, pool: Pool) -> int:
+    if state.is_draining:
+        return DRAINING
+    if state.is_down or state.ejected is not None:
+        return DOWN
+    if pool.health_check is not None and state.health == NOT_CHECKED:
+        return STARTING
+    return SERVING

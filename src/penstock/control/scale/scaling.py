@@ -1,0 +1,237 @@
+"""All pools that are scaled: follows the snapshot that runs, and looks at each now and then."""
+
+import asyncio
+from collections.abc import Callable
+from math import ceil
+from time import localtime, monotonic, time
+from typing import Final
+
+import msgspec
+
+from penstock.admin.view import ScaleView
+from penstock.control.background import BackgroundTasks
+from penstock.control.discovery.membership import Membership
+from penstock.control.discovery.source import place_of
+from penstock.control.endpoint_contexts import EndpointContexts
+from penstock.control.endpoints.check_target import CheckTarget
+from penstock.control.endpoints.health_checker import HealthChecker
+from penstock.control.endpoints.states import EndpointStates
+from penstock.control.events import Events
+from penstock.control.scale.actuator import Actuator, Tools
+from penstock.control.scale.actuators import actuators
+from penstock.control.scale.engine_fit import EngineFit
+from penstock.control.scale.pool_scaler import PoolScaler
+from penstock.control.store.files import StateFiles
+from penstock.control.workers.workers import Workers
+from penstock.control.world.publish import Publisher
+from penstock.core.forecast import create_forecaster
+from penstock.core.policy.support.engine_model import FleetModel
+from penstock.core.scale.capacity import Capacity, Places
+from penstock.core.scale.demand import Foresight
+from penstock.core.scale.engine_capacity import EngineCapacity
+from penstock.core.scale.foresight import ForecastDemand
+from penstock.core.scale.planner import Planner
+from penstock.core.snapshot import Endpoint, HealthCheck, Pool, Scale, Snapshot
+from penstock.dataplane.board.memory import Board
+
+_TICK_S: Final = 0.5  # between two looks at which pool is due
+_OFF: Final = "off"
+_PROBE_TIMEOUT_S: Final = 2.0
+_STARTS: Final = "starts."
+_FORECAST: Final = "scale-forecast."
+_VERSION: Final = 1
+_KEEP_EVERY_S: Final = 300.0  # forecasts in the state directory
+
+
+class FleetScaling:
+    """``run`` it while the balancer runs; ``stop`` it after the workers."""
+
+    def __init__(
+        self,
+        board: Board,
+        states: EndpointStates,
+        membership: Membership,
+        publisher: Publisher,
+        workers: Workers,
+        contexts: EndpointContexts,
+        files: StateFiles,
+        events: Events,
+        clock: Callable[[], float] = monotonic,
+    ) -> None:
+        self._board = board
+        self._states = states
+        self._membership = membership
+        self._publisher = publisher
+        self._workers = workers
+        self._files = files
+        self._events = events
+        self._clock = clock
+        self._background = BackgroundTasks(events)
+        self._checker = HealthChecker(contexts)
+        self._fit = EngineFit(workers)
+        self._tools = Tools(
+            events, self._background, files, clock, asyncio.sleep, self._why_not_ready
+        )
+        self._scalers: dict[str, PoolScaler] = {}
+        self._retired: list[tuple[Pool, PoolScaler]] = []
+        self._rules: dict[str, Scale] = {}
+        self._due: dict[str, float] = {}
+        self._kept_at = 0.0
+
+    def configure(self, snapshot: Snapshot) -> None:
+        """This runs: begin with pools that are new, and let go of those that are gone."""
+        pools = {pool.name: pool for pool in snapshot.pools}
+        for name in list(self._scalers):
+            pool = pools.get(name)
+            if pool is None or pool.scale is None:
+                self._retire(name, pool)
+            elif pool.scale != self._rules[name]:
+                self._change(pool, pool.scale)
+        for name, pool in pools.items():
+            if pool.scale is not None and name not in self._scalers:
+                self._begin(pool, pool.scale)
+
+    async def run(self) -> None:
+        """Runs until cancelled."""
+        while True:
+            await asyncio.sleep(_TICK_S)
+            now = self._clock()
+            for pool in self._publisher.running.pools:
+                scaler = self._scalers.get(pool.name)
+                if scaler is not None and now >= self._due.get(pool.name, 0.0):
+                    self._due[pool.name] = now + self._rules[pool.name].interval_s
+                    await self._look(pool, scaler, now)
+            await self._look_at_retired(now)
+            if now - self._kept_at >= _KEEP_EVERY_S:
+                self._kept_at = now
+                self._keep()
+
+    async def stop(self) -> None:
+        """End what was started. Nobody sends anything any more."""
+        self._keep()
+        scalers = [*self._scalers.values(), *(each for _, each in self._retired)]
+        await asyncio.gather(*(each.actuator.close() for each in scalers))
+        await self._background.stop()
+
+    def view(self, pool: str) -> ScaleView | None:
+        """What operators are shown of that pool; None where it is not scaled."""
+        scaler = self._scalers.get(pool)
+        return scaler.view() if scaler is not None else None
+
+    # --- one pool ---------------------------------------------------------------------------
+
+    async def _look(self, pool: Pool, scaler: PoolScaler, now: float) -> None:
+        capacity = scaler.planner.capacity
+        if isinstance(capacity, EngineCapacity):
+            await self._fit.refresh(pool, capacity, self._board)
+        wall = time()
+        local_s = wall + localtime(wall).tm_gmtoff
+        try:
+            await scaler.look(pool, now, local_s)
+        except Exception as error:  # noqa: BLE001 - the other pools go on
+            self._events.bug(f"scaling pool {pool.name}", error)
+
+    def _begin(self, pool: Pool, rules: Scale) -> None:
+        choice = rules.actuator
+        actuator = actuators()[choice.name](pool.name, rules, choice.options, self._tools)
+        self._scalers[pool.name] = self._scaler(pool, rules, actuator)
+        self._rules[pool.name] = rules
+
+    def _change(self, pool: Pool, rules: Scale) -> None:
+        """Other rules; whoever acts goes on where it can."""
+        before = self._scalers[pool.name]
+        if rules.actuator != self._rules[pool.name].actuator:
+            self._retire(pool.name, pool)
+            self._begin(pool, rules)
+            return
+        before.actuator.rules = rules
+        changed = self._scaler(pool, rules, before.actuator)
+        changed.planner.starts = before.planner.starts
+        before.hand_over(changed)
+        self._scalers[pool.name] = changed
+        self._rules[pool.name] = rules
+
+    def _retire(self, name: str, pool: Pool | None) -> None:
+        scaler = self._scalers.pop(name)
+        rules = self._rules.pop(name)
+        self._due.pop(name, None)
+        scaler.leaving = True
+        if pool is None:
+            pool = Pool(name, (), scale=rules)
+        self._retired.append((pool, scaler))
+
+    async def _look_at_retired(self, now: float) -> None:
+        for entry in list(self._retired):
+            pool, scaler = entry
+            running = next((p for p in self._publisher.running.pools if p.name == pool.name), pool)
+            await self._look(running, scaler, now)
+            if scaler.is_empty:
+                self._retired.remove(entry)
+                await scaler.actuator.close()
+
+    def _scaler(self, pool: Pool, rules: Scale, actuator: Actuator) -> PoolScaler:
+        foreseen = self._foreseen(pool.name, rules)
+        planner = Planner(rules, _capacity(rules), foreseen or Foresight())
+        seen: list[float] | None = self._files.read(_STARTS + pool.name, _VERSION, list[float])
+        for seconds in seen or []:
+            planner.starts.add(seconds)
+        return PoolScaler(
+            planner,
+            foreseen,
+            actuator,
+            self._board,
+            self._states,
+            self._membership,
+            self._events,
+            self._is_gone,
+        )
+
+    def _foreseen(self, pool: str, rules: Scale) -> ForecastDemand | None:
+        if rules.forecast == _OFF:
+            return None
+        step_s = rules.forecast_step_s
+        longest_s = max(rules.start_timeout_s, rules.start_time_s) + rules.cool_down_s
+        seasons = tuple(round(season / step_s) for season in rules.seasons_s)
+        forecaster = create_forecaster(rules.forecast, seasons, ceil(longest_s / step_s) + 2)
+        kept = self._files.read(_FORECAST + pool, _VERSION, dict[str, object])
+        if kept is not None:
+            try:
+                forecaster.restore(kept)
+            except ValueError as error:
+                text = f"the forecast of pool {pool} begins anew: {error}"
+                self._events.warning("scale.forecast", text, pool=pool)
+                forecaster = create_forecaster(
+                    rules.forecast, seasons, ceil(longest_s / step_s) + 2
+                )
+        return ForecastDemand(forecaster, step_s, rules.quantile)
+
+    def _keep(self) -> None:
+        """What was learned, for the balancer after this one."""
+        if self._files.directory is None:
+            return
+        for name, scaler in self._scalers.items():
+            self._files.write(_STARTS + name, _VERSION, scaler.planner.starts.seen)
+            if scaler.foreseen is not None and scaler.foreseen.steps:
+                self._files.write(_FORECAST + name, _VERSION, scaler.foreseen.forecaster.state())
+
+    def _is_gone(self, endpoint: Endpoint) -> bool:
+        running = self._publisher.running
+        there = any(place_of(e) == place_of(endpoint) for p in running.pools for e in p.endpoints)
+        return not there and self._workers.acknowledged >= running.generation
+
+    async def _why_not_ready(self, endpoint: Endpoint, path: str) -> str:
+        check = HealthCheck(kind="tcp", timeout_s=_PROBE_TIMEOUT_S)
+        if path != "tcp":
+            statuses = ((200, 299),)
+            check = msgspec.structs.replace(check, kind="http", path=path, expect_statuses=statuses)
+        tls = Pool("", ()).tls
+        result = await self._checker.check(CheckTarget("", endpoint, check, tls))
+        return "" if result.passed else result.detail
+
+
+def _capacity(rules: Scale) -> Capacity:
+    if rules.concurrency:
+        return Places(rules.concurrency, rules.late_share)
+    return EngineCapacity(
+        FleetModel(), rules.late_share, ttft_s=rules.ttft_s, token_s=rules.token_s
+    )
