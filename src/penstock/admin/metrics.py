@@ -20,6 +20,7 @@ from penstock.admin.buckets import cumulative_buckets
 from penstock.admin.engine_metrics import engine_metrics
 from penstock.admin.protection_metrics import protection_metrics
 from penstock.admin.recent import histogram_counts
+from penstock.admin.scale_metrics import scale_metrics
 from penstock.admin.serving_metrics import serving_metrics, shadow_metrics
 from penstock.admin.status import CLASSES
 from penstock.admin.view import EndpointView, Overview
@@ -199,6 +200,7 @@ class _BoardCollector(Collector):
         yield from serving_metrics(self._overview.pools, self._board)
         yield from shadow_metrics(self._overview.pools, self._board)
         yield from protection_metrics(self._overview.pools, self._board)
+        yield from scale_metrics(self._overview.pools)
         yield from self._endpoint_counters()
         yield from self._endpoint_states()
         yield from engine_metrics(self._overview, self._board)

@@ -108,6 +108,7 @@ def _pool(pool: PoolView, board: Board, recent: Differences) -> Document:
         "kind": pool.kind,
         "policy": pool.policy,
         "maintenance_since": pool.maintenance_since or None,
+        "scale": msgspec.to_builtins(pool.scale),
         "available": sum(endpoint.available for endpoint in pool.endpoints),
         "requests": count(P_REQUESTS),
         "requests_per_s": round(recent.pool_requests_per_s(pool.name), 2),

@@ -81,6 +81,7 @@ class ScaleView(msgspec.Struct, frozen=True):
     lead_s: float
     reason: str
     problem: str  # why it cannot be acted on; empty if it can
+    wakes: bool  # it may have no endpoint, and starts one for the first request
     endpoint_s: float
     advised_endpoint_s: float
     broken_s: float

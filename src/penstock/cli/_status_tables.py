@@ -113,8 +113,30 @@ def _pool_headline(pool: dict[str, Any], window_s: float) -> Text:
         f"p50 {spell_duration(latency['p50'])}, p99 {spell_duration(latency['p99'])}",
         style="not bold",
     )
+    if pool["scale"] is not None:
+        line.append_text(_scale(pool["scale"]))
     if pool["serving"] is not None:
         line.append(_serving(pool["serving"]), style="not bold")
+    return line
+
+
+def _scale(scale: dict[str, Any]) -> Text:
+    """How many endpoints there are to be, why, and what is in the way."""
+    advised = scale["mode"] == "advise"
+    line = Text(style="not bold")
+    moving = [f"{scale[state]} {state}" for state in ("starting", "draining") if scale[state]]
+    line.append(
+        f"\n{'advised' if advised else 'wanted'}: {scale['desired']} endpoints, there are "
+        f"{scale['actual']}{' (' + ', '.join(moving) + ')' if moving else ''}: {scale['reason']}"
+    )
+    if advised:
+        line.append(
+            f"\nas advised: {scale['advised_endpoint_s'] / 3600:.1f} endpoint-hours in place of "
+            f"{scale['endpoint_s'] / 3600:.1f}, {spell_duration(scale['advised_broken_s'])} with "
+            f"too few in place of {spell_duration(scale['broken_s'])}"
+        )
+    if scale["problem"]:
+        line.append(f"\n{scale['problem']}", style=_BAD)
     return line
 
 

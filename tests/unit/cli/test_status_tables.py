@@ -118,6 +118,7 @@ def status(kind: str) -> dict[str, Any]:
     pool = {
         "name": "main",
         "maintenance_since": None,
+        "scale": None,
         "policy": "marginal-cost" if kind == "llm" else "least-request",
         "retries": 3,
         "no_endpoint": 0,

@@ -132,6 +132,9 @@ class Window(Section):
         return plain(snapshot.ScaleWindow, self, from_s=self.begin, to_s=self.end)
 
 
+ACTUATORS: Final = ("process", "command")  # keys of ``Scale``
+
+
 class Scale(Section):
     """How many endpoints there are to be, and who starts and stops them: one of `process` and
     `command`; without one the number is published as a metric and nothing else is done."""
@@ -207,8 +210,10 @@ class Scale(Section):
         for window in self.windows:
             if max(window.min, window.max) > self.max:
                 raise ValueError(f"a window asks for more than `max`, {self.max}")
-        if self.process is not None and self.command is not None:
-            raise ValueError("give one of `process` and `command`: only one can start endpoints")
+        given = [name for name in ACTUATORS if getattr(self, name) is not None]
+        if len(given) > 1:
+            names = "` and `".join(given)
+            raise ValueError(f"give one of `{names}`: only one can start endpoints")
         seasons = [round(season / self.forecast_step) for season in self.seasons]
         if sorted(set(seasons)) != seasons or any(season < 2 for season in seasons):
             raise ValueError(
@@ -218,15 +223,13 @@ class Scale(Section):
 
     def actuator(self) -> snapshot.ActuatorChoice:
         """Who starts and stops endpoints."""
-        if self.process is not None:
-            options = self.process.model_dump()
-            options["ports"] = list(self.process.ports)
-            options["command"] = list(self.process.command)
-            return snapshot.ActuatorChoice("process", options)
-        if self.command is not None:
-            options = self.command.model_dump()
-            options["command"] = list(self.command.command)
-            return snapshot.ActuatorChoice("command", options)
+        for name in ACTUATORS:
+            section = getattr(self, name)
+            if section is not None:
+                # As values, not as the document spells them; tuples are lists over JSON.
+                options = {key: getattr(section, key) for key in type(section).model_fields}
+                lists = {key: list(v) for key, v in options.items() if isinstance(v, tuple)}
+                return snapshot.ActuatorChoice(name, options | lists)
         return snapshot.ActuatorChoice()
 
     def compiled(self) -> snapshot.Scale:

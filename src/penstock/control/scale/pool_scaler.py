@@ -82,7 +82,7 @@ class PoolScaler:
         members = self._members(pool)
         decision = self._decide(sample, members)
         self._remember(decision, members, sample, now)
-        if self.planner.rules.mode == "act" and self.actuator.acts:
+        if self._acts:
             await self._act(decision, pool, now)
         else:
             self.planner.undone(decision)
@@ -111,11 +111,16 @@ class PoolScaler:
             lead_s=self.planner.starts.lead_s(),
             reason=decision.reason,
             problem=self._problem,
+            wakes=self._acts and self.planner.rules.min == 0,
             endpoint_s=regret.endpoint_s,
             advised_endpoint_s=regret.advised_endpoint_s,
             broken_s=regret.broken_s,
             advised_broken_s=regret.advised_broken_s,
         )
+
+    @property
+    def _acts(self) -> bool:
+        return self.planner.rules.mode == "act" and self.actuator.acts
 
     # --- what there is ----------------------------------------------------------------------
 
@@ -159,13 +164,13 @@ class PoolScaler:
             if unit.endpoint is not None:
                 found = running.pop(place_of(unit.endpoint), None)
             members.append(self._of_unit(pool, unit, found))
+        # Those of ours without a unit are gone, and the snapshot does not know it yet.
         members += [
-            self._of_fixed(pool, each) for each in running.values() if not self._is_left(each)
+            self._of_fixed(pool, each)
+            for each in running.values()
+            if self._membership.source_of(pool.name, each) != SCALER
         ]
         return members
-
-    def _is_left(self, endpoint: Endpoint) -> bool:
-        return any(place_of(each) == place_of(endpoint) for each in self._left.values())
 
     def _of_unit(self, pool: Pool, unit: Unit, found: Endpoint | None) -> Member:
         state, streams, cached = STARTING, 0, 0

@@ -152,7 +152,7 @@ class Planner:
         wanted = max(decision.present, decision.ahead)
         margin = self._for(sight.demand.scaled(_MARGIN))
         self._remember(max(wanted, margin), now)
-        if actual < fewest:
+        if actual < fewest and wanted <= fewest:
             decision.settle(fewest, f"at least {fewest} are wanted")
         elif actual > most:
             decision.settle(most, f"at most {most} are allowed")
