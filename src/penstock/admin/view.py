@@ -33,6 +33,18 @@ class AgentView(msgspec.Struct, frozen=True):
     problem: str
 
 
+class DiscoveryView(msgspec.Struct, frozen=True):
+    """How a provider does that finds endpoints."""
+
+    provider: str
+    shown: str  # the provider, and where it looks
+    state: str  # waiting, found, held or failing
+    reason: str  # why it is not found; else what of the answer was left out
+    answered_at: float  # Unix time; 0.0: never
+    endpoints: int  # of it that are known
+    failures: int  # in a row
+
+
 class EndpointView(msgspec.Struct, frozen=True):
     """``state`` is one word; ``available`` whether it may be picked; ``since`` is Unix time."""
 
@@ -63,6 +75,7 @@ class EndpointView(msgspec.Struct, frozen=True):
     prefix_exact: bool = False  # what its cache holds is known by its KV events
     addresses: tuple[str, ...] = ()  # of a host that is a name
     port: int = 0
+    source: str = "file"  # whose word it is that it is there
 
 
 class ScaleView(msgspec.Struct, frozen=True):
@@ -99,6 +112,7 @@ class PoolView(msgspec.Struct, frozen=True):
     kind: str = "http"
     maintenance_since: float = 0.0  # when an operator set it aside (Unix time); 0: served
     scale: ScaleView | None = None  # where its number of endpoints is decided here
+    discoveries: tuple[DiscoveryView, ...] = ()
 
 
 class WorkerView(msgspec.Struct, frozen=True):

@@ -36,6 +36,8 @@ def print_status(document: dict[str, Any], console: Console | None = None) -> No
     out.print(_headline(document, now))
     for pool in document["pools"]:
         out.print(_pool_headline(pool, document["window_s"]), _pool_table(pool), sep="\n")
+        for each in pool["discovery"]:
+            out.print(_discovery(each, now))
         for endpoint in pool["endpoints"]:
             if endpoint["state"] != "up":
                 out.print(_why(endpoint, now))
@@ -196,11 +198,25 @@ def _named(endpoint: dict[str, Any]) -> str:
     used = endpoint["connected_to"] if len(endpoint["addresses"]) > 1 else None
     at = f" at {used}" if used else ""
     backup = " (backup)" if endpoint["backup"] else ""
-    return f"{endpoint['name']}{at}{backup}"
+    source = f" ({endpoint['source']})" if endpoint["source"] in ("api", "scale") else ""
+    return f"{endpoint['name']}{at}{backup}{source}"
 
 
 def _share(share: float | None) -> str:
     return "–" if share is None else f"{share:.0%}"
+
+
+def _discovery(provider: dict[str, Any], now: float) -> Text:
+    """A line about one that finds endpoints."""
+    style = {"found": "green", "waiting": "yellow"}.get(provider["state"], _BAD)
+    line = Text(f"  {provider['shown']} ")
+    line.append(provider["state"], style=style)
+    line.append(f", {provider['endpoints']} endpoints")
+    if provider["answered_at"]:
+        line.append(f", answered {_ago(provider['answered_at'], now)} ago")
+    if provider["reason"]:
+        line.append(f": {provider['reason']}")
+    return line
 
 
 def _why(endpoint: dict[str, Any], now: float) -> Text:

@@ -72,6 +72,7 @@ def _pool(parts: Parts, pool: Pool) -> PoolView:
         pool.kind,
         parts.maintenance.since(pool.name),
         parts.scaling.view(pool.name),
+        parts.discoveries.views(pool.name),
     )
 
 
@@ -116,4 +117,5 @@ def _endpoint(parts: Parts, pool: Pool, endpoint: Endpoint) -> EndpointView:
         models_problem=parts.models.problem(pool.name, endpoint.name),
         hit_distrust=state.hit_distrust,
         prefix_exact=state.exact,
+        source=parts.membership.source_of(pool.name, endpoint).name,
     )

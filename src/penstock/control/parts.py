@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from penstock.control.discovery.following import Discoveries
 from penstock.control.discovery.membership import Membership
 from penstock.control.endpoints.agents import AgentChecks
 from penstock.control.endpoints.checks import HealthChecks
@@ -43,4 +44,5 @@ class Parts:
     store: Store
     membership: Membership
     scaling: FleetScaling
+    discoveries: Discoveries
     stop: Callable[[], None]  # as SIGTERM does

@@ -21,6 +21,7 @@ from penstock.admin.view import Overview
 from penstock.config.compile.snapshot import Configured
 from penstock.control.background import BackgroundTasks
 from penstock.control.commands import bound
+from penstock.control.discovery.following import Discoveries
 from penstock.control.discovery.membership import Membership
 from penstock.control.discovery.publishing import MembersPublisher
 from penstock.control.endpoint_contexts import EndpointContexts
@@ -28,10 +29,10 @@ from penstock.control.endpoints.addresses import Addresses
 from penstock.control.endpoints.agents import AgentChecks
 from penstock.control.endpoints.checks import HealthChecks
 from penstock.control.endpoints.health_checker import HealthChecker
+from penstock.control.endpoints.name_resolver import NameResolver
 from penstock.control.endpoints.outliers import OutlierDetection
 from penstock.control.endpoints.parity import ParityWatch
 from penstock.control.endpoints.reconnecting import Reconnecting
-from penstock.control.endpoints.resolver import SystemResolver
 from penstock.control.endpoints.states import EndpointStates
 from penstock.control.engines.exact_index import ExactIndex
 from penstock.control.engines.kv_events import KvEventReaders
@@ -141,7 +142,7 @@ class Supervisor:
         self._files = CertificateFiles()
         self._revocations = RevocationLists(self._events)
         self._contexts = EndpointContexts()
-        self._addresses = Addresses(SystemResolver(), self._events)
+        self._addresses = Addresses(NameResolver(), self._events)
         self._states.on_leave = self._on_leave
         self._publisher = Publisher(
             self.board,
@@ -159,6 +160,8 @@ class Supervisor:
         self._members_publisher = MembersPublisher(
             self._membership, self._publisher.refresh, self._events
         )
+        self._discoveries = Discoveries(self._membership, self._events)
+        self._publisher.searches.append(self._discoveries.search)
         self._reloader = Reloader(configured, reread, self._publisher, self._events)
         self._checks = HealthChecks(self._states, self._events, self._contexts)
         self._agents = AgentChecks(self._states, self._events)
@@ -177,7 +180,7 @@ class Supervisor:
         self._states.on_return = self._on_return
         self._workers.on_models_missed = self._on_models_missed
         self._publisher.followers += [
-            self._configure_membership,
+            self._configure_discoveries,
             self._contexts.configure,  # before those who ask with them
             self._maintenance.configure,
             self._checks.configure,
@@ -218,6 +221,7 @@ class Supervisor:
             store=self._store,
             membership=self._membership,
             scaling=self._scaling,
+            discoveries=self._discoveries,
             stop=self.stop,
         )
         self._admin = AdminServer(self, bound(self._parts), configured.admin.token)
@@ -378,6 +382,7 @@ class Supervisor:
             self._engines,
             self._models,
             self._kv_events,
+            self._discoveries,
             self._addresses,
         ):
             await part.stop()
@@ -472,8 +477,8 @@ class Supervisor:
 
         await self._addresses.run(refresh)
 
-    def _configure_membership(self, snapshot: Snapshot) -> None:
-        self._membership.configure({}, self._publisher.fixed)
+    def _configure_discoveries(self, snapshot: Snapshot) -> None:
+        self._discoveries.configure(snapshot, self._publisher.fixed)
 
     def _on_leave(self, pool: str, endpoint: str) -> None:
         """It went down: its name may resolve to another address now."""

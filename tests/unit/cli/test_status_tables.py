@@ -22,6 +22,7 @@ def endpoint(
     return {
         "name": "e",
         "addresses": [],
+        "source": "file",
         "connected_to": None,
         "agent": agent,
         "engine": engine,
@@ -118,6 +119,7 @@ def status(kind: str) -> dict[str, Any]:
     pool = {
         "name": "main",
         "maintenance_since": None,
+        "discovery": [],
         "scale": None,
         "policy": "marginal-cost" if kind == "llm" else "least-request",
         "retries": 3,

@@ -137,6 +137,29 @@ pools:
       slots: pin
       metrics: {running: app_running, waiting: app_waiting, kv_usage: app_cache}
       kv_events: {port: 6000, replay_port: 6001, topic: kv}
+    discover:
+      - dns:
+          name: _llm._tcp.gpu.internal
+          record: SRV
+          servers: ["10.0.0.53:5353"]
+          least_ttl: 2s
+          most_ttl: 30s
+          timeout: 1s
+        scheme: https
+        weight: 2
+        zone: eu-2
+        models: big
+        priority: 4
+        backup: true
+        max_endpoints: 50
+      - file: {path: targets.json, interval: 2s}
+        port: 8000
+      - http:
+          url: https://inventory.internal/targets
+          interval: 10s
+          timeout: 2s
+          headers: {Authorization: Bearer abc}
+          ca_file: ca.pem
     endpoints:
       - https://10.0.0.1:8443
       - url: http://10.0.0.2:8000/openai

@@ -75,6 +75,7 @@ class Site:
             (
                 "sockets",
                 "membership",
+                "discoveries",
                 "publisher",
                 "checks",
                 "agents",

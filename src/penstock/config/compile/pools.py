@@ -4,6 +4,7 @@ from pathlib import Path
 from typing import Final
 
 from penstock.config.compile.certificates import check_authorities, check_certificate
+from penstock.config.compile.discovery import compile_discover, urls_of
 from penstock.config.compile.error_pages import compile_error_pages
 from penstock.config.compile.health import doubt_health_check
 from penstock.config.compile.protocols import (
@@ -60,6 +61,8 @@ def compile_pools(document: Document, findings: Findings) -> dict[str, snapshot.
 
 def _compile_pool(name: str, pool: Pool, at: Location, findings: Findings) -> snapshot.Pool:
     endpoints = _compile_endpoints(pool, (*at, "endpoints"), findings)
+    urls = urls_of(pool)
+    over_tls = any(url.tls for url in urls)
     choice = pool.policy or default_policy(pool.kind)
     keys = [policy_class(each.name).key for each in (choice, *pool.shadow)]
     if pool.hash_key is not None and "configured" not in keys:
@@ -70,19 +73,19 @@ def _compile_pool(name: str, pool: Pool, at: Location, findings: Findings) -> sn
         findings.wrong(
             (*at, "probe"), f"has no effect: the policy {choice.name!r} asks endpoints nothing"
         )
-    if pool.http2 != "off" and not any(endpoint.tls for endpoint in endpoints):
+    if pool.http2 != "off" and not over_tls:
         findings.wrong((*at, "http2"), "has no effect: no endpoint's URL begins with https://")
     if (
         "http2_connection_age" in pool.timeouts.model_fields_set
         and pool.http2 == "off"
-        and not any(endpoint.http2 for endpoint in endpoints)
+        and not any(url.http2 for url in urls)
     ):
         findings.wrong(
             (*at, "timeouts", "http2_connection_age"),
             "has no effect: no endpoint speaks HTTP/2; write h2c:// in place of http://, or "
             "`http2: on` or `auto` for https:// endpoints",
         )
-    if pool.tls != EndpointTls() and not any(endpoint.tls for endpoint in endpoints):
+    if pool.tls != EndpointTls() and not over_tls:
         findings.wrong((*at, "tls"), "has no effect: no endpoint's URL begins with https://")
     if pool.kind != "llm" and (pool.models != Models() or any(e.models for e in endpoints)):
         findings.wrong((*at, "models"), "has no effect: the pool is not of kind llm")
@@ -112,6 +115,7 @@ def _compile_pool(name: str, pool: Pool, at: Location, findings: Findings) -> sn
         name=name,
         protocol=spoken_by(pool, at, findings),
         endpoints=endpoints,
+        discover=compile_discover(pool, at, findings),
         policy=choice,
         engine=compiled_engine(pool.engine, pool.kind),
         models=pool.models.compiled(),
@@ -185,9 +189,11 @@ def _compile_endpoints(
                 f"added to `{base_path.removesuffix(_VERSION) or '/'}`",
             )
         compiled[name] = _compile_endpoint(name, endpoint, pool.http2 == "on")
+    if pool.discover:
+        return tuple(compiled.values())
     if not compiled:
         if pool.scale is None:
-            findings.wrong(at, "a pool needs at least one endpoint")
+            findings.wrong(at, "a pool needs at least one endpoint, or `discover`")
     elif all(endpoint.weight == 0 for endpoint in compiled.values()):
         findings.wrong(at, "every endpoint has weight 0, so none would get a request")
     return tuple(compiled.values())

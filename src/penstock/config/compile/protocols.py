@@ -6,6 +6,7 @@ from typing import Final, Literal
 
 from msgspec.structs import replace
 
+from penstock.config.compile.discovery import urls_of
 from penstock.config.document.listeners import Listener
 from penstock.config.document.pools import Pool
 from penstock.config.load.errors import Location, did_you_mean
@@ -54,9 +55,9 @@ def spoken_on(listener: snapshot.Listener) -> Spoken:
 def spoken_by(pool: Pool, at: Location, findings: Findings) -> Spoken:
     """What its endpoints speak: all the same."""
     found: list[Spoken] = []
-    for endpoint in pool.endpoints:
-        if endpoint.url.protocol not in found:
-            found.append(endpoint.url.protocol)
+    for url in urls_of(pool):
+        if url.protocol not in found:
+            found.append(url.protocol)
     if len(found) > 1:
         findings.wrong(
             (*at, "endpoints"),
@@ -209,7 +210,7 @@ def _lets_in(listener: Listener) -> bool:
 def check_proxy_preface(pool: Pool, engine: bool, at: Location, findings: Findings) -> None:
     """What does not go with connections that begin with a PROXY header."""
     written = pool.proxy_protocol
-    over_udp = any(endpoint.url.protocol == "udp" for endpoint in pool.endpoints)
+    over_udp = any(url.protocol == "udp" for url in urls_of(pool))
     if not over_udp and "datagrams" in written.model_fields_set:
         findings.wrong((*at, "proxy_protocol", "datagrams"), "has no effect: this is of UDP")
     if written.version == "off":
@@ -238,7 +239,7 @@ def check_health_check(pool: Pool, at: Location, findings: Findings) -> None:
     if check is None or check.port:
         return
     if check.kind == "grpc":
-        urls = [endpoint.url for endpoint in pool.endpoints]
+        urls = urls_of(pool)
         if any(url.protocol == "http" and not url.tls and not url.http2 for url in urls):
             findings.wrong(
                 (*at, "health_check"),
@@ -247,7 +248,7 @@ def check_health_check(pool: Pool, at: Location, findings: Findings) -> None:
             )
     if not (check.send or check.expect):
         return
-    if any(endpoint.url.tls for endpoint in pool.endpoints):
+    if any(url.tls for url in urls_of(pool)):
         findings.wrong(
             (*at, "health_check"),
             "`send` and `expect` speak no TLS, and there are https:// endpoints: check a path, or "
@@ -257,9 +258,7 @@ def check_health_check(pool: Pool, at: Location, findings: Findings) -> None:
 
 def check_retry(pool: Pool, at: Location, findings: Findings) -> None:
     """Endpoints that speak gRPC have HTTP/2."""
-    over_http2 = [
-        each.url.http2 or (each.url.tls and pool.http2 != "off") for each in pool.endpoints
-    ]
+    over_http2 = [url.http2 or (url.tls and pool.http2 != "off") for url in urls_of(pool)]
     if pool.retry.on_grpc_statuses and not any(over_http2):
         findings.wrong(
             (*at, "retry", "on_grpc_statuses"),

@@ -7,6 +7,7 @@ from pydantic import BeforeValidator, Field
 from penstock.config.document.attempts import Connections, PoolTimeouts, Retry, RetryOrOff
 from penstock.config.document.choice import Policy
 from penstock.config.document.compression import CompressionOrOff
+from penstock.config.document.discover import Discover
 from penstock.config.document.endpoints import Endpoints, EndpointTls, Http2OrAuto, Probe
 from penstock.config.document.engines import EngineOrOff
 from penstock.config.document.error_pages import ErrorPages
@@ -67,7 +68,12 @@ class Pool(Section):
     """Endpoints that serve the same requests."""
 
     endpoints: Endpoints = setting(
-        (), "Its servers: URLs, or mappings with a `url`. Needed unless `scale` starts some."
+        (),
+        "Its servers: URLs, or mappings with a `url`. Needed unless `discover` finds, or `scale` "
+        "starts some.",
+    )
+    discover: OneOrMany[Discover] = setting(
+        (), "Where further endpoints are found while the balancer runs (docs/discovery.md)."
     )
     kind: Literal["http", "llm"] = setting(
         _POOL.kind,

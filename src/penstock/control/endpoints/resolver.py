@@ -2,13 +2,13 @@
 
 import asyncio
 import socket
-import threading
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from dataclasses import dataclass
 from itertools import chain, zip_longest
-from typing import Final, Protocol, TypeVar
+from typing import Final, Protocol
 
-_T = TypeVar("_T")
+from penstock.control.threads import in_thread
+
 # A look-up that hangs keeps its thread: a bound on those.
 _AT_ONCE: Final = 32
 
@@ -42,8 +42,8 @@ class SystemResolver:
         """As the system prefers them (RFC 6724), families interleaved."""
         async with self._room:
             try:
-                found = await _in_thread(
-                    lambda: socket.getaddrinfo(host, None, type=socket.SOCK_STREAM)
+                found = await in_thread(
+                    lambda: socket.getaddrinfo(host, None, type=socket.SOCK_STREAM), "look-up"
                 )
             except (OSError, UnicodeError) as error:
                 reason = error.strerror if isinstance(error, OSError) else None
@@ -57,31 +57,3 @@ def interleaved(addresses: Iterable[str]) -> tuple[str, ...]:
     first = [each for each in known if (":" in each) == (":" in known[0])]
     second = [each for each in known if each not in first]
     return tuple(each for each in chain.from_iterable(zip_longest(first, second)) if each)
-
-
-async def _in_thread(work: Callable[[], _T]) -> _T:
-    """In a daemon thread: getaddrinfo cannot be interrupted, and nothing waits for it at exit."""
-    loop = asyncio.get_running_loop()
-    done: asyncio.Future[_T] = loop.create_future()
-
-    def settle(result: _T | None, error: BaseException | None) -> None:
-        if done.done():
-            return
-        if error is not None:
-            done.set_exception(error)
-        else:
-            done.set_result(result)  # type: ignore[arg-type]
-
-    def run() -> None:
-        result, problem = None, None
-        try:
-            result = work()
-        except Exception as error:  # noqa: BLE001 - handed on
-            problem = error
-        try:
-            loop.call_soon_threadsafe(settle, result, problem)
-        except RuntimeError:
-            pass  # the loop is closed: nobody waits any more
-
-    threading.Thread(target=run, name="look-up", daemon=True).start()
-    return await done

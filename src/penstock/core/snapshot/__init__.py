@@ -24,6 +24,8 @@ from penstock.core.snapshot.admission import (
     Throttle,
 )
 from penstock.core.snapshot.data import Data
+from penstock.core.snapshot.discovery import Discovery
+from penstock.core.snapshot.endpoint import Endpoint
 from penstock.core.snapshot.engine import (
     Engine,
     EngineMetrics,
@@ -50,7 +52,6 @@ from penstock.core.snapshot.pool import (
     Connections,
     Decisions,
     Drain,
-    Endpoint,
     EndpointTls,
     HashKey,
     Maintenance,
@@ -86,6 +87,7 @@ __all__ = [
     "Compression",
     "Connections",
     "Decisions",
+    "Discovery",
     "Drain",
     "Endpoint",
     "EndpointTls",

@@ -1,0 +1,233 @@
+"""The document's part about endpoints that are found while the balancer runs."""
+
+import ipaddress
+from collections.abc import Callable
+from typing import Annotated, Any, Final, Literal
+from urllib.parse import urlsplit
+
+from pydantic import BeforeValidator, Field, PlainSerializer, PlainValidator, model_validator
+
+from penstock.config.document.models import ModelName
+from penstock.config.document.section import Section, required, setting
+from penstock.config.document.values import (
+    Count,
+    FieldValue,
+    Flag,
+    OneOrMany,
+    Port,
+    PositiveCount,
+    PositiveDuration,
+    Token,
+    Weight,
+    parse_host,
+    parse_port,
+    show,
+)
+from penstock.core.snapshot import discovery
+from penstock.core.snapshot.address import shown_address
+
+_DNS: Final = discovery.DnsDiscovery("")
+_FILE: Final = discovery.FileDiscovery("")
+_HTTP: Final = discovery.HttpDiscovery("")
+_DISCOVERY: Final = discovery.Discovery(_FILE)
+MOST_ENDPOINTS: Final = 20_000  # of one provider
+_RECORDS: Final = ("A", "AAAA", "A+AAAA", "SRV")
+_DNS_PORT: Final = 53
+
+
+def parse_record(value: object) -> str:
+    """A type of record that names servers. Raises ValueError."""
+    text = str(value).upper()
+    if text in ("AAAA+A", "ANY", "BOTH"):
+        raise ValueError(f"{show(value)}: write A+AAAA for the addresses of both families")
+    if text in ("CNAME", "DNAME", "ALIAS"):
+        raise ValueError(f"{show(value)}: write A+AAAA; aliases are followed by themselves")
+    if text not in _RECORDS:
+        raise ValueError(f"one of {', '.join(_RECORDS)} is needed, not {show(value)}")
+    return text
+
+
+def parse_dns_name(value: object) -> str:
+    """A name to look up; SRV names have underscores. Raises ValueError."""
+    if not isinstance(value, str):
+        raise ValueError(f"a name such as app.internal is needed, not {show(value)}")
+    try:
+        ipaddress.ip_address(value.strip("[]"))
+    except ValueError:
+        pass
+    else:
+        raise ValueError(f"{value} is an address, not a name: list it in `endpoints`")
+    host, colon, port = value.partition(":")
+    if colon:
+        raise ValueError(f"{value}: write {host} here, and `port: {port}` beside `dns`")
+    return parse_host(value)
+
+
+def parse_server(value: object) -> tuple[str, int]:
+    """The address of a DNS server, with its port where it is not 53. Raises ValueError."""
+    if isinstance(value, tuple):
+        return value
+    text = str(value)
+    host, colon, port = text.rpartition(":")
+    if not colon or (":" in host and not host.startswith("[")):
+        host, port = text, str(_DNS_PORT)
+    try:
+        return str(ipaddress.ip_address(host.strip("[]"))), parse_port(port)
+    except ValueError:
+        raise ValueError(
+            f"the address of a DNS server is needed, such as 10.0.0.53 or 10.0.0.53:5353, not "
+            f"{show(value)}"
+        ) from None
+
+
+def parse_http_url(value: object) -> str:
+    """An http or https URL without a password. Raises ValueError."""
+    text = str(value)
+    parts = urlsplit(text)
+    if parts.scheme not in ("http", "https") or not parts.hostname:
+        raise ValueError(
+            f"a URL such as http://inventory:8080/targets is needed, not {show(value)}"
+        )
+    if parts.username or parts.password:
+        raise ValueError(
+            "a URL cannot hold a user name or password: use `headers: {Authorization: …}`"
+        )
+    return text
+
+
+class DnsDiscovery(Section):
+    """A name whose records are the endpoints, looked up again as their TTL says. A plain text
+    stands for its `name`."""
+
+    name: Annotated[str, PlainValidator(parse_dns_name, json_schema_input_type=str)] = required(
+        "The name: `app.internal`, or `_http._tcp.app.internal` for SRV."
+    )
+    record: Annotated[
+        Literal["A", "AAAA", "A+AAAA", "SRV"],
+        PlainValidator(parse_record, json_schema_input_type=Literal["A", "AAAA", "A+AAAA", "SRV"]),
+    ] = setting(
+        _DNS.record,
+        "`A`, `AAAA`, `A+AAAA`: every address is an endpoint, on the `port` given beside. `SRV`: "
+        "every record is one, with its own port, weight and priority.",
+    )
+    servers: OneOrMany[
+        Annotated[
+            tuple[str, int],
+            PlainValidator(parse_server, json_schema_input_type=str),
+            PlainSerializer(lambda server: shown_address(*server), return_type=str),
+        ]
+    ] = setting(
+        (), "Addresses of DNS servers, `10.0.0.53` or `10.0.0.53:5353`. Default: the system's."
+    )
+    least_ttl: PositiveDuration = setting(
+        _DNS.least_ttl_s, "It is looked up no sooner, whatever the records' TTL."
+    )
+    most_ttl: PositiveDuration = setting(
+        _DNS.most_ttl_s, "It is looked up no later, whatever the records' TTL."
+    )
+    timeout: PositiveDuration = setting(_DNS.timeout_s, "Timeout of one look-up.")
+
+    @model_validator(mode="after")
+    def _in_order(self) -> "DnsDiscovery":
+        if self.least_ttl > self.most_ttl:
+            raise ValueError("`least_ttl` is longer than `most_ttl`")
+        return self
+
+
+class FileDiscovery(Section):
+    """A file of endpoints that is read again whenever it changes: `endpoints:` and a list, or
+    Prometheus's `file_sd`. A plain text stands for its `path`."""
+
+    path: str = required(
+        "The file, YAML or JSON; relative to the configuration. Its last part may hold `*` and `?`."
+    )
+    interval: PositiveDuration = setting(
+        _FILE.interval_s, "Time between two looks at whether it changed."
+    )
+
+
+class HttpDiscovery(Section):
+    """A URL that answers with endpoints, as Prometheus's `http_sd` does. A plain text stands for
+    its `url`."""
+
+    url: Annotated[str, PlainValidator(parse_http_url, json_schema_input_type=str)] = required(
+        "The URL, `http://` or `https://`."
+    )
+    interval: PositiveDuration = setting(_HTTP.interval_s, "Time between two requests.")
+    timeout: PositiveDuration = setting(_HTTP.timeout_s, "Timeout of one request.")
+    headers: dict[Token, FieldValue] = setting({}, "Headers of these requests.")
+    ca_file: str | None = setting(None, "The authorities that its certificate may be of.")
+
+
+def _short_for(key: str) -> Callable[[Any], Any]:
+    return lambda value: {key: value} if isinstance(value, str) else value
+
+
+class Discover(Section):
+    """Endpoints that a provider finds, beside those that are listed. One provider is named, and
+    what is true of all that it finds."""
+
+    dns: (
+        Annotated[
+            DnsDiscovery,
+            BeforeValidator(_short_for("name"), json_schema_input_type=str | DnsDiscovery),
+        ]
+        | None
+    ) = setting(None, "By the records of a name.")
+    file: (
+        Annotated[
+            FileDiscovery,
+            BeforeValidator(_short_for("path"), json_schema_input_type=str | FileDiscovery),
+        ]
+        | None
+    ) = setting(None, "In a file.")
+    http: (
+        Annotated[
+            HttpDiscovery,
+            BeforeValidator(_short_for("url"), json_schema_input_type=str | HttpDiscovery),
+        ]
+        | None
+    ) = setting(None, "From an HTTP server.")
+    scheme: Literal["http", "https", "h2c", "tcp", "udp"] = setting(
+        _DISCOVERY.scheme, "What the endpoints speak."
+    )
+    port: Port = setting(
+        _DISCOVERY.port, "Their port, where the provider does not say it. Addresses of DNS need it."
+    )
+    weight: Weight = setting(_DISCOVERY.weight, "Their weight, where the provider does not say it.")
+    zone: str = setting(_DISCOVERY.zone, "Their zone, where the provider does not say it.")
+    models: OneOrMany[ModelName] = setting(
+        _DISCOVERY.models, "The models that they serve, where the provider does not say it."
+    )
+    priority: Count = setting(
+        _DISCOVERY.priority, "Their priority group; priorities of SRV records come on top of it."
+    )
+    backup: Flag = setting(
+        _DISCOVERY.backup, "Whether they are used only when no other endpoint is available."
+    )
+    max_endpoints: Annotated[PositiveCount, Field(le=MOST_ENDPOINTS)] = setting(
+        _DISCOVERY.max_endpoints,
+        "Answers with more endpoints are refused, and what was known before is used on.",
+    )
+
+    @model_validator(mode="after")
+    def _one_provider(self) -> "Discover":
+        named = [name for name in PROVIDERS if getattr(self, name) is not None]
+        if len(named) != 1:
+            known = ", ".join(f"`{name}`" for name in PROVIDERS)
+            raise ValueError(f"name one provider: {known}; give each its own entry of the list")
+        if self.dns is not None and self.dns.record != "SRV" and not self.port:
+            raise ValueError(
+                "addresses have no port: give the `port` of the endpoints beside `dns`"
+            )
+        if self.dns is not None and self.dns.record == "SRV" and self.port:
+            raise ValueError("`port` has no effect: SRV records tell their own")
+        return self
+
+    @property
+    def provider(self) -> str:
+        """The name of the one that is given."""
+        return next(name for name in PROVIDERS if getattr(self, name) is not None)
+
+
+PROVIDERS: Final = ("dns", "file", "http")

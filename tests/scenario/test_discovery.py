@@ -1,0 +1,134 @@
+"""Endpoints that are found while the balancer runs: clients meet them, and lose nothing by it."""
+
+import json
+import threading
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.harness.balancer import Balancer
+from tests.harness.http_endpoint import HttpEndpoint
+from tests.harness.traffic import Traffic
+from tests.harness.waiting import wait_until
+from tests.scenario.conftest import Serve
+
+
+def listed(path: Path, *endpoints: str) -> None:
+    """The file says that there are these."""
+    fresh = path.with_suffix(".new")
+    fresh.write_text(json.dumps([{"targets": list(endpoints)}]))
+    fresh.replace(path)
+
+
+def discovery(balancer: Balancer) -> dict[str, Any]:
+    """What status says about the only provider."""
+    [found] = balancer.status()["pools"][0]["discovery"]
+    assert isinstance(found, dict)
+    return found
+
+
+def names(balancer: Balancer) -> list[str]:
+    return sorted(each["name"] for each in balancer.status()["pools"][0]["endpoints"])
+
+
+def wait_for_names(balancer: Balancer, *wanted: str) -> None:
+    wait_until(lambda: names(balancer) == sorted(wanted), f"the endpoints are {wanted}")
+
+
+def pool(*discover: dict[str, Any], **settings: Any) -> dict[str, Any]:
+    return {"pools": {"main": {"discover": list(discover), **settings}}}
+
+
+def test_endpoints_of_a_file_come_and_go_as_it_changes(
+    serve: Serve, endpoint: HttpEndpoint, other_endpoint: HttpEndpoint, tmp_path: Path
+) -> None:
+    targets = tmp_path / "targets.json"
+    listed(targets, endpoint.name)
+    balancer = serve(pool({"file": "targets.json"}))
+    client = balancer.connect()
+    assert client.get().body == endpoint.name.encode()  # from the very first request
+    listed(targets, other_endpoint.name)
+    wait_for_names(balancer, other_endpoint.name)
+    assert client.get().body == other_endpoint.name.encode()
+    assert discovery(balancer)["state"] == "found"
+
+    targets.write_text("- targets: []\n")
+    wait_until(lambda: discovery(balancer)["state"] == "held", "an empty file is noticed")
+    targets.write_text("endpoints: [tcp://a]\n")
+    wait_until(lambda: discovery(balancer)["state"] == "failing", "a wrong file is noticed")
+    assert "targets.json:1: endpoints[0]: tcp://a needs a port" in discovery(balancer)["reason"]
+    targets.unlink()
+    wait_until(lambda: "No such file" in discovery(balancer)["reason"], "no file is noticed")
+    assert client.get().body == other_endpoint.name.encode()
+    assert names(balancer) == [other_endpoint.name]
+    assert balancer.reload()["ok"], "what is wrong there holds up no reload"
+    assert client.get().body == other_endpoint.name.encode()
+
+
+def test_a_pool_of_which_nothing_is_found_answers_503_until_it_is(
+    serve: Serve, endpoint: HttpEndpoint, tmp_path: Path
+) -> None:
+    balancer = serve(pool({"file": "later.json"}))
+    client = balancer.connect()
+    assert client.get().status == 503
+    listed(tmp_path / "later.json", endpoint.name)
+    wait_for_names(balancer, endpoint.name)
+    assert client.get().status == 200
+
+
+def test_no_request_is_lost_while_endpoints_come_and_go_all_the_time(
+    serve: Serve, tmp_path: Path
+) -> None:
+    changing_always(serve, tmp_path, requests=300, generations=5)
+
+
+@pytest.mark.large
+def test_ten_thousand_requests_are_not_lost_while_endpoints_come_and_go(
+    serve: Serve, tmp_path: Path
+) -> None:
+    changing_always(serve, tmp_path, requests=10_000, generations=60)
+
+
+def changing_always(serve: Serve, tmp_path: Path, requests: int, generations: int) -> None:
+    """Ten times a second one endpoint comes and one leaves, of which there are four at a time.
+
+    All are one server, which has as many addresses as this machine has of itself.
+    """
+    targets = tmp_path / "targets.json"
+    done = threading.Event()
+    with HttpEndpoint(host="0.0.0.0") as server:
+        port = server.name.rpartition(":")[2]
+
+        def list_from(turn: int) -> None:
+            hosts = [f"127.0.{n // 200}.{n % 200 + 2}" for n in range(turn, turn + 4)]
+            listed(targets, *[f"{host}:{port}" for host in hosts])
+
+        def change() -> None:
+            turn = 0
+            while not done.wait(0.1):
+                turn += 1
+                list_from(turn)
+
+        list_from(0)
+        balancer = serve(pool({"file": {"path": "targets.json", "interval": "20ms"}}))
+        changing = threading.Thread(target=change)
+        changing.start()
+        try:
+            with Traffic(balancer.address()) as traffic:
+                wait_until(
+                    lambda: (
+                        (
+                            traffic.answered >= requests
+                            and balancer.status()["generation"] >= generations
+                        )
+                        or bool(traffic.failures)
+                    ),
+                    "so many were answered, and members changed so often",
+                    timeout_s=120.0,
+                )
+        finally:
+            done.set()
+            changing.join()
+        assert traffic.failures == []
+        assert balancer.events("discovery.failed") == []
