@@ -5,12 +5,15 @@ import os
 import signal
 import sys
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
 
 from penstock.control.upgrade.asking import AskingError, ask_for_upgrade
 from tests.harness.balancer import START_S, Balancer, is_there
+from tests.harness.datagrams import UdpClient, UdpEndpoint
 from tests.harness.endpoint import EndpointConnection, Script, ScriptedEndpoint
 from tests.harness.http_endpoint import HttpEndpoint
 from tests.harness.messages import answer_of, get
@@ -92,6 +95,41 @@ def test_one_that_does_not_get_ready_leaves_all_as_it_was(
             ask_for_upgrade(tmp_path / "run", balancer.pid, ["/nowhere"])
         traffic.wait_for_more(20)
     assert balancer.status()["pid"] == balancer.process.pid
+
+
+def test_udp_sessions_keep_their_endpoints_over_another_layout_and_back(
+    serve: Serve, tmp_path: Path
+) -> None:
+    with ExitStack() as stack:
+        endpoints = [stack.enter_context(UdpEndpoint()) for _ in range(3)]
+        balancer = serve(
+            {
+                "listeners": {"arena": {"address": "127.0.0.1:0", "protocol": "udp"}},
+                "pools": {"main": {"endpoints": [f"udp://{each.name}" for each in endpoints]}},
+                "workers": 1,
+            }
+        )
+        clients = [UdpClient(balancer.address("arena")) for _ in range(6)]
+        for client in clients:
+            stack.callback(client.close)
+        before = [client.ask(b"who") for client in clients]
+        assert len(set(before)) == 3
+        drained = {"pool": "main", "endpoint": endpoints[0].name}
+        balancer.ask("/api/v1/drain", drained)
+
+        def upgrade(command: list[str]) -> None:
+            asking = stack.enter_context(ThreadPoolExecutor(1))
+            told = asking.submit(ask_for_upgrade, tmp_path / "run", None, command)
+            while not told.done():  # no datagram is lost meanwhile
+                assert [client.ask(b"who") for client in clients] == before
+            assert "serves" in told.result()
+            balancer.wait_for_upgrade()
+            assert [client.ask(b"who") for client in clients] == before
+            assert balancer.endpoint(endpoints[0].name)["state"] == "draining"
+
+        upgrade([sys.executable, "-m", "tests.harness.other_layout"])
+        assert "laid out otherwise" in balancer.wait_for_event("upgrade.own_board")["message"]
+        upgrade([sys.executable, "-P", "-m", "penstock"])
 
 
 class TestKilledInTheMiddle:

@@ -64,11 +64,11 @@ from penstock.core.snapshot.address import shown_address, shown_url
 from penstock.dataplane.board.layout import H_SUPERVISOR_PID
 from penstock.dataplane.board.memory import ENDPOINT_ROWS, POOL_ROWS, Board, create_board
 from penstock.dataplane.record.line_writer import LineWriter
+from penstock.dataplane.worker.mailbox import LINGER_S
 
 _CERTIFICATES_S: Final = 2.0  # between two looks at the files
 _RECLAIM_S: Final = 1.0
 _LAST_LINES_S: Final = 1.0  # to write what the log still holds at the end
-_LINGER_S: Final = 1.0  # clients that ask all the time have asked by then
 _GROWTH: Final = 4  # of a configuration that is larger than boards have room for
 
 
@@ -393,7 +393,7 @@ class Supervisor:
         if self._succession.left.is_set():
             await self._admin.stop()
             deadline_s = self._reloader.configured.upgrade_deadline_s
-            linger_s = _LINGER_S
+            linger_s = LINGER_S
         self._events.info("stopping", f"stopping; running requests have {deadline_s:g} s")
         stopping = asyncio.create_task(self._workers.stop(deadline_s, linger_s))
         self._sockets.close_all()  # or clients would wait in queues that nobody serves

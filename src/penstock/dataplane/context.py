@@ -18,6 +18,11 @@ from penstock.dataplane.route.planner import Planner
 from penstock.dataplane.tunnel.outlets import Outlets
 
 
+def moved_key(listener: str, host: str, port: int) -> str:
+    """Of a UDP session, as workers of another version tell of it."""
+    return f"{listener} {host} {port}"
+
+
 class Context:
     """One worker's loop, clock, counters and log, and the planner of its requests."""
 
@@ -37,6 +42,11 @@ class Context:
         self.stopping: bool = False
         self.clients: int = 0  # connections open
         self.sessions: int = 0  # of UDP
+        # Another version's workers read the sockets that clients send datagrams to.
+        self.datagrams_held: bool = False
+        # Sessions that another version had: ``moved_key`` → endpoint. Each goes on there.
+        self.moved: dict[str, str] = {}
+        self.moved_until: float = 0.0
         self.compressing: int = 0  # answers
         self.prompt_bytes: int = 0  # of bodies that are read whole, as long as they are kept
         self.prompt_room: int = 0  # for them
@@ -93,6 +103,10 @@ class Context:
         """At once, because limits are summed over workers."""
         self.counters.values[W_CONNECTIONS] = self.clients
         self.board.cells[self.board.worker(self.worker) + W_CONNECTIONS] = self.clients
+
+    def moved_to(self, listener: str, host: str, port: int) -> str:
+        """The endpoint of a session that another version had; empty for others."""
+        return self.moved.pop(moved_key(listener, host, port), "") if self.moved else ""
 
     def new_request_id(self) -> bytes:
         """32 hexadecimal digits, unique among all workers: a random prefix and a count."""

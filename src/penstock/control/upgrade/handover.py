@@ -52,7 +52,7 @@ class Handing(Protocol):
     async def give_up(self) -> Yours:
         """Change nothing from here on; how things are now."""
 
-    def resume(self) -> None:
+    async def resume(self) -> None:
         """The other end of ``give_up``: nobody took over."""
 
     def forget(self, successor: Process) -> None:
@@ -246,7 +246,7 @@ class Handover:
                 if not isinstance(message, Taken):
                     raise UpgradeError(f"the new version answered {message}")
             except BaseException as error:
-                self._supervisor.resume()
+                await asyncio.shield(self._supervisor.resume())
                 if isinstance(error, (ChannelClosedError, TimeoutError)):
                     raise UpgradeError(f"the new version did not take over: {error}") from error
                 raise

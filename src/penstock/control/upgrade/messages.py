@@ -98,6 +98,7 @@ class Yours(msgspec.Struct, tag="yours", tag_field="kind"):
     memo: Memo
     reload: bool = False  # was asked for meanwhile
     workers: list[Process] = []
+    sessions: list[tuple[str, str, int, str]] = []  # of UDP: listener, host, port, endpoint
 
 
 class Taken(msgspec.Struct, tag="taken", tag_field="kind"):

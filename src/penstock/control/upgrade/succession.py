@@ -8,6 +8,8 @@ from contextlib import AbstractAsyncContextManager, suppress
 from dataclasses import dataclass
 from typing import Final
 
+import msgspec
+
 from penstock.admin.server import AdminServer
 from penstock.config.compile.snapshot import AdminSettings
 from penstock.control.background import BackgroundTasks
@@ -71,6 +73,7 @@ class Succession:
         offer = self._predecessor.offer
         parts.publisher.go_on_from(offer.instance, offer.generation)
         parts.publisher.hushed = True
+        parts.workers.datagrams_held = True
         board = offer.board
         if board is not None:
             inner.rows.go_on_from(board.rows, offer.generation)
@@ -100,6 +103,7 @@ class Succession:
         self._inner.board.cells[H_SUPERVISOR_PID] = os.getpid()
         self._inner.exact.clear()
         parts.states.write_all()
+        await parts.workers.take_datagrams(yours.sessions if yours is not None else ())
         await open_admin()
         parts.publisher.tell_followers()
         await predecessor.tell_taken()
@@ -107,7 +111,8 @@ class Succession:
         text = f"took over from penstock {offer.version} (pid {offer.supervisor.pid})"
         parts.events.info("taken_over", text, pid=offer.supervisor.pid, by=os.getpid())
         if predecessor.died:
-            self._inner.background.begin("relieving workers", end_workers(offer.workers))
+            relieving = end_workers(offer.workers, signal.SIGUSR2)
+            self._inner.background.begin("relieving workers", relieving)
         if yours is not None and yours.reload:
             self._inner.reload()
 
@@ -153,9 +158,12 @@ class Succession:
         self._reload_wanted = self._parts.reloader.under_way
         await self._inner.end_tasks()
         workers = [identify(pid) for pid in self._parts.workers.pids]
-        return Yours(memo_of(self._parts), self._reload_wanted, workers)
+        sessions = await self._parts.workers.give_up_datagrams()
+        told = msgspec.convert(sessions, list[tuple[str, str, int, str]])
+        return Yours(memo_of(self._parts), self._reload_wanted, workers, told)
 
-    def resume(self) -> None:
+    async def resume(self) -> None:
+        await self._parts.workers.take_datagrams(())
         self._parts.publisher.tell_followers()
         self._inner.begin_tasks()
         if self._reload_wanted:
@@ -190,7 +198,7 @@ class Succession:
     async def _relieve(
         self, successor: Process, workers: tuple[Process, ...], lent: tuple[int, int] | None
     ) -> None:
-        await end_workers(workers)
+        await end_workers(workers, signal.SIGUSR2)
         self._inner.runtime.forget(successor)
         if lent is not None:
             async with self._parts.publisher.held():

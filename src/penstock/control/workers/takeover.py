@@ -209,10 +209,13 @@ def chosen_directory() -> Path:
     return Path(tempfile.gettempdir()) / f"penstock-{os.geteuid()}"
 
 
-async def end_workers(workers: Sequence[Process]) -> None:
-    """Ask them to finish, and wait for it; with force where they do not."""
+async def end_workers(workers: Sequence[Process], number: signal.Signals = signal.SIGTERM) -> None:
+    """Ask them to finish, and wait for it; with force where they do not.
+
+    By SIGUSR2 where the sockets that they listen on are ours too.
+    """
     for worker in workers:
-        signal_process(worker, signal.SIGTERM)
+        signal_process(worker, number)
     deadline = asyncio.get_running_loop().time() + _ORPHAN_S
     while any(is_running(worker) for worker in workers):
         if asyncio.get_running_loop().time() > deadline:

@@ -5,7 +5,7 @@ import signal
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from time import monotonic, time
-from typing import Final, Literal
+from typing import Final, Literal, cast
 
 from penstock.control.events import Events
 from penstock.control.workers.process import (
@@ -103,6 +103,7 @@ class Workers:
         # A worker misses a model in a pool; True: or passed on what may change which there are.
         self.on_models_missed: Callable[[str, bool], None] | None = None
         self.patience_s = 0.0
+        self.datagrams_held = False  # another version's workers read them
         self._stopping = asyncio.Event()
         self._tasks: list[asyncio.Task[None]] = []
 
@@ -165,6 +166,17 @@ class Workers:
     def _indexes_told(self) -> dict[str, object]:
         first, end = self._counted
         return {"kind": "workers", "first": first, "end": end, "sharers": len(self.all)}
+
+    async def give_up_datagrams(self) -> list[object]:
+        """Leave clients' datagrams to another version; the sessions that there are."""
+        self.datagrams_held = True
+        answers = await self.ask_all({"kind": "give_up_datagrams"})
+        return [each for answer in answers for each in cast(list[object], answer["sessions"])]
+
+    async def take_datagrams(self, sessions: Sequence[object]) -> None:
+        """Read clients' datagrams from here on, with the sessions that another version had."""
+        self.datagrams_held = False
+        await self.send_all({"kind": "take_datagrams", "sessions": sessions})
 
     async def send_all(self, message: dict[str, object]) -> None:
         """Send a message to every worker that runs."""
@@ -305,6 +317,8 @@ class Workers:
     async def _catch_up(self, process: WorkerProcess) -> None:
         """Bring a starting process to the newest snapshot, even if that changes meanwhile."""
         await process.send(self._indexes_told())
+        if self.datagrams_held:
+            await process.send({"kind": "hold_datagrams"})
         while self.newest is not None and process.generation < self.newest.generation:
             await process.apply(self.newest, self._sockets)
 

@@ -73,7 +73,7 @@ class DatagramListener(ListeningSocket, SessionFront):
         self._table.bound = ceil(settings.sessions / self.context.board.sharers)
         if not self._listening and not self.context.stopping:
             self._listening = True
-            self.context.loop.add(self, READABLE)
+            self.context.loop.add(self, 0 if self.context.datagrams_held else READABLE)
             self.deadline = self.context.env.now + SWEEP_S
 
     def stop(self) -> None:
@@ -87,6 +87,20 @@ class DatagramListener(ListeningSocket, SessionFront):
                 self._table.retime(session.rules)
         else:
             self._close("its listener is configured no more")
+
+    def hold(self, held: bool) -> None:
+        """Leave the socket to another version's workers, or read it again. Replies go on."""
+        if self._listening:
+            self.context.loop.change(self, 0 if held else READABLE)
+
+    def told_sessions(self) -> list[tuple[str, str, int, str]]:
+        """Listener, client's host and port, and endpoint of each, for those who come after."""
+        name = self.settings.listener if self.settings is not None else ""
+        return [
+            (name, session.client.host, session.client.port, endpoint)
+            for session in self.sessions.values()
+            if (endpoint := session.endpoint_name())
+        ]
 
     def cut_off(self) -> None:
         self._close("the balancer stopped, and its deadline passed")

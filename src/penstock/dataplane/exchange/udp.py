@@ -144,6 +144,9 @@ class UdpExchange(AttemptOwner, SessionOwner):
             # A client that opens a connection makes up its first id: only others tell anything.
             if dispatch.home is None and not has_long_header(first):
                 context.counters.bump(W_UNKNOWN_SERVER_IDS)
+        moved = context.moved_to(self.listener, self.session.client.host, self.session.client.port)
+        if moved and dispatch.home is None:
+            dispatch.home = pool.member_called(moved)
         self.dispatch = dispatch
         dispatch.begin()
 

@@ -362,15 +362,16 @@ class LivePool(Pool, EndpointOwner, AdmissionOwner):
 
     def named_by(self, cookie: str) -> LiveEndpoint | None:
         """The member that a sticky cookie's value names, if it names one."""
-        return self._member(
+        return self.member_called(
             self.sticky.endpoint_of(cookie) if self.sticky is not None and cookie else ""
         )
 
     def made_by(self, data: bytes) -> LiveEndpoint | None:
         """The member that made the connection id of a QUIC datagram, if that is known."""
-        return self._member(self.server_ids.endpoint_of(data)) if self.server_ids else None
+        return self.member_called(self.server_ids.endpoint_of(data)) if self.server_ids else None
 
-    def _member(self, name: str) -> LiveEndpoint | None:
+    def member_called(self, name: str) -> LiveEndpoint | None:
+        """The endpoint of that name; None where there is none."""
         if name:
             for endpoint in self.members:
                 if endpoint.name == name:

@@ -148,6 +148,10 @@ class Session(OutletUser):
         if outlet is not None:
             self._outlets.release(outlet, self._family, self._to, self.rules.idle_s)
 
+    def endpoint_name(self) -> str:
+        """Empty where there is none."""
+        return self._endpoint.name if self._endpoint is not None else ""
+
     def is_attached(self) -> bool:
         """Whether there is an endpoint."""
         return self._outlet is not None

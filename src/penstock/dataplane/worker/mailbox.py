@@ -20,6 +20,7 @@ _MAX_DESCRIPTORS: Final = 64  # taken with one read of the mailbox
 _MAX_UNSENT_BYTES: Final = 1024 * 1024
 # How long running requests may take where the supervisor does not say.
 DEFAULT_DEADLINE_S: Final = 30.0
+LINGER_S: Final = 1.0  # clients that ask all the time have asked by then
 
 
 class Mailbox(Pollable, NoticeTaker):
@@ -111,6 +112,14 @@ class Mailbox(Pollable, NoticeTaker):
             worker.count_workers(
                 int(message["first"]), int(message["end"]), int(message["sharers"])
             )
+        elif kind == "hold_datagrams":
+            worker.context.datagrams_held = True
+        elif kind == "take_datagrams":
+            worker.take_datagrams(list(message["sessions"]))
+        elif kind == "give_up_datagrams":
+            sessions = worker.give_up_datagrams()
+            answer = {"kind": "answer", "token": message["token"], "sessions": sessions}
+            self._send(frame(answer))
         elif kind == "models":
             if worker.running is not None:
                 worker.running.on_models_known(str(message["pool"]))

@@ -4,6 +4,9 @@ To a worker:       {"kind": "snapshot", "snapshot": {…}, "listeners": ["name",
                    {"kind": "endpoints", "changes": {…}}        of the snapshot acknowledged last
                    {"kind": "stop", "deadline_s": 30.0, "linger_s": 0.0}   finish, exit 0
                    {"kind": "workers", "first": 0, "end": 4, "sharers": 2}   indexes that run
+                   {"kind": "hold_datagrams"}                   another version reads clients'
+                   {"kind": "take_datagrams", "sessions": [["listener", "host", 7, "endpoint"], …]}
+                   {"kind": "give_up_datagrams", "token": 1}    answered with such sessions
                    {"kind": "reopen_log"}
                    {"kind": "models", "pool": "…"}              its endpoints were asked once more
                    {"kind": "decisions", "token": 1, "id": "…", "pool": "…", "limit": 20}

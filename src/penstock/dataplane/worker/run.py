@@ -12,7 +12,7 @@ from penstock.dataplane.context import Context
 from penstock.dataplane.io.loop import READABLE, Pollable
 from penstock.dataplane.io.system import System
 from penstock.dataplane.record.line_writer import LineStream, LineWriter
-from penstock.dataplane.worker.mailbox import DEFAULT_DEADLINE_S, Mailbox
+from penstock.dataplane.worker.mailbox import DEFAULT_DEADLINE_S, LINGER_S, Mailbox
 from penstock.dataplane.worker.serving import Worker
 
 _LAST_LINES_S: Final = 1.0  # to write what was said to stderr when the worker ends
@@ -29,7 +29,7 @@ class SignalPipe(Pollable):
         self._reader.setblocking(False)
         self._writer.setblocking(False)
         signal.set_wakeup_fd(self._writer.fileno(), warn_on_full_buffer=False)
-        for number in (signal.SIGTERM, signal.SIGUSR1):
+        for number in (signal.SIGTERM, signal.SIGUSR1, signal.SIGUSR2):
             signal.signal(number, _wake)
         for number in (signal.SIGINT, signal.SIGHUP):
             signal.signal(number, signal.SIG_IGN)  # meant for the supervisor
@@ -44,6 +44,9 @@ class SignalPipe(Pollable):
         for number in numbers:
             if number == signal.SIGTERM:
                 self._worker.stop(DEFAULT_DEADLINE_S)
+            elif number == signal.SIGUSR2:  # others have our sockets too
+                self._worker.give_up_datagrams()
+                self._worker.stop(DEFAULT_DEADLINE_S, LINGER_S)
             elif number == signal.SIGUSR1:
                 self._worker.reopen_logs()
 

@@ -20,7 +20,7 @@ from penstock.dataplane.board.layout import (
 from penstock.dataplane.client.listener import Listener, ListeningSocket
 from penstock.dataplane.client.settings import ClientSettings
 from penstock.dataplane.client.udp import DatagramListener
-from penstock.dataplane.context import Context
+from penstock.dataplane.context import Context, moved_key
 from penstock.dataplane.io.loop import Chore
 from penstock.dataplane.io.system import Socket
 from penstock.dataplane.io.tls import server_context
@@ -29,6 +29,7 @@ from penstock.dataplane.worker.live_snapshot import LiveSnapshot
 from penstock.wire.client_certificate import taken_out
 
 _ASKED_TO_END_S: Final = 2.0  # before the deadline of a stop
+_MOVED_S: Final = 600.0  # sessions of another version are remembered
 _LAST_LINES_S: Final = 1.0  # to write what logs still hold when the worker ends
 
 
@@ -151,6 +152,29 @@ class Worker(Chore):
         if self.running is not None:
             self.running.count_workers()
 
+    def give_up_datagrams(self) -> list[tuple[str, str, int, str]]:
+        """Leave clients' datagrams to another version's workers: the sessions that there are."""
+        self.context.datagrams_held = True
+        sessions: list[tuple[str, str, int, str]] = []
+        for listener in self.listeners.values():
+            if isinstance(listener, DatagramListener):
+                listener.hold(True)
+                sessions += listener.told_sessions()
+        return sessions
+
+    def take_datagrams(self, sessions: list[list[object]]) -> None:
+        """Read clients' datagrams from here on; these sessions have their endpoints already."""
+        context = self.context
+        context.datagrams_held = False
+        context.moved = {
+            moved_key(str(listener), str(host), int(str(port))): str(endpoint)
+            for listener, host, port, endpoint in sessions
+        }
+        context.moved_until = context.env.now + _MOVED_S
+        for item in self.listeners.values():
+            if isinstance(item, DatagramListener):
+                item.hold(False)
+
     def stop(self, deadline_s: float, linger_s: float = 0.0) -> None:
         """Accept no more, let running requests finish until the deadline, then end.
 
@@ -197,6 +221,8 @@ class Worker(Chore):
             self.supervisor.tell(notices)
         counters.publish()
         context.outlets.trim(now)
+        if context.moved and now > context.moved_until:
+            context.moved = {}
         if 0.0 < self._lingers_until <= now:
             self._let_idle_go()
         if context.stopping and now >= self._deadline - _ASKED_TO_END_S:
