@@ -19,6 +19,7 @@ from prometheus_client.registry import Collector
 from penstock.admin.buckets import cumulative_buckets
 from penstock.admin.discovery_metrics import discovery_metrics
 from penstock.admin.engine_metrics import engine_metrics
+from penstock.admin.forecast_metrics import forecast_metrics
 from penstock.admin.protection_metrics import protection_metrics
 from penstock.admin.recent import histogram_counts
 from penstock.admin.scale_metrics import scale_metrics
@@ -206,6 +207,7 @@ class _BoardCollector(Collector):
         yield from self._endpoint_states()
         yield from engine_metrics(self._overview, self._board)
         yield from discovery_metrics(self._overview)
+        yield from forecast_metrics(self._overview.pools)
 
     def _balancer(self) -> Iterator[Metric]:
         overview = self._overview

@@ -101,6 +101,28 @@ class ScaleView(msgspec.Struct, frozen=True):
     advised_broken_s: float
 
 
+class AheadView(msgspec.Struct, frozen=True):
+    """What is expected so far ahead, per second; ``quantiles`` by their levels."""
+
+    ahead_s: float
+    mean: float
+    quantiles: dict[float, float]
+
+
+class ForecastView(msgspec.Struct, frozen=True):
+    """Of a quantity (requests, prompt_tokens, output_tokens) of a pool, or of a model there."""
+
+    model: str  # empty: all of the pool
+    quantity: str
+    method: str
+    step_s: float
+    lead_s: float
+    observed: int  # steps
+    latest: float  # per second, in the last step
+    ahead: tuple[AheadView, ...]  # one step, the lead, and the horizon
+    weights: dict[str, float]  # of methods that are blended
+
+
 class PoolView(msgspec.Struct, frozen=True):
     name: str
     row: int
@@ -113,6 +135,7 @@ class PoolView(msgspec.Struct, frozen=True):
     maintenance_since: float = 0.0  # when an operator set it aside (Unix time); 0: served
     scale: ScaleView | None = None  # where its number of endpoints is decided here
     discoveries: tuple[DiscoveryView, ...] = ()
+    forecasts: tuple[ForecastView, ...] = ()
 
 
 class WorkerView(msgspec.Struct, frozen=True):

@@ -73,6 +73,7 @@ def _pool(parts: Parts, pool: Pool) -> PoolView:
         parts.maintenance.since(pool.name),
         parts.scaling.view(pool.name),
         parts.discoveries.views(pool.name),
+        parts.forecasts.views(pool.name),
     )
 
 

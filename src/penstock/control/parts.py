@@ -12,6 +12,7 @@ from penstock.control.endpoints.states import EndpointStates
 from penstock.control.engines.loads import EngineLoads
 from penstock.control.engines.models import EngineModels
 from penstock.control.events import Events
+from penstock.control.forecasts.forecasts import Forecasts
 from penstock.control.maintenance import MaintenanceSwitches
 from penstock.control.scale.scaling import FleetScaling
 from penstock.control.store.files import StateFiles
@@ -40,6 +41,7 @@ class Parts:
     models: EngineModels
     revocations: RevocationLists
     maintenance: MaintenanceSwitches
+    forecasts: Forecasts
     state_files: StateFiles
     store: Store
     membership: Membership

@@ -39,6 +39,7 @@ from penstock.control.engines.kv_events import KvEventReaders
 from penstock.control.engines.loads import EngineLoads
 from penstock.control.engines.models import EngineModels
 from penstock.control.events import Events, configure_logging
+from penstock.control.forecasts.forecasts import Forecasts
 from penstock.control.maintenance import MaintenanceSwitches
 from penstock.control.overview import overview
 from penstock.control.parts import Parts
@@ -173,6 +174,7 @@ class Supervisor:
         self._parity = ParityWatch(self.board, self._states)
         self._models = EngineModels(self._events, self._contexts, self._publisher.refresh)
         self._maintenance = MaintenanceSwitches(self._events, self._publisher.refresh)
+        self._forecasts = Forecasts(self.board, self._state_files, self._events)
         self._publisher.marks.append(self._maintenance.mark)
         self._publisher.preparations.append(self._models.ask_new)
         self._publisher.marks.append(self._models.mark)
@@ -191,6 +193,7 @@ class Supervisor:
             self._parity.configure,
             self._kv_events.configure,
             self._revocations.configure,
+            self._forecasts.configure,
         ]
         self._scaling = FleetScaling(
             self.board,
@@ -217,6 +220,7 @@ class Supervisor:
             models=self._models,
             revocations=self._revocations,
             maintenance=self._maintenance,
+            forecasts=self._forecasts,
             state_files=self._state_files,
             store=self._store,
             membership=self._membership,
@@ -268,6 +272,7 @@ class Supervisor:
                 await self._until_over()
             self._reloader.refuse_all("the balancer is stopping")
             await self._end_tasks()
+            self._forecasts.save()
             await self._stop_workers()
         finally:
             await self._handover.stop()
@@ -289,6 +294,7 @@ class Supervisor:
         self._background.keep("scaling", self._scaling.run)
         self._background.keep("addresses", self._keep_addresses)
         self._background.keep("rates", self._admin.sample)
+        self._background.keep("forecasts", self._forecasts.run)
         self._background.keep("workers of other versions", self._succession.watch_leaving)
 
     async def _until_over(self) -> None:

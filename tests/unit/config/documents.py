@@ -260,6 +260,7 @@ pools:
       priority_header: X-Priority
       default_priority: 32
     slow_start: {window: 30s, aggression: 2, min_share: 0.2}
+    forecast: {method: holt-winters, step: 30s, seasons: [12h, 24h], horizon: 30m, lead: 90s}
     panic_threshold: 0.5
     connections: {max_idle: 10, idle_timeout: 20s, max_requests: 1000, response_header_bytes: 32KiB}
     tls:

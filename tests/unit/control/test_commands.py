@@ -85,6 +85,7 @@ class Site:
                 "revocations",
                 "state_files",
                 "store",
+                "forecasts",
             )
         )
         return Parts(

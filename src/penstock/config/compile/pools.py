@@ -144,6 +144,7 @@ def _compile_pool(name: str, pool: Pool, at: Location, findings: Findings) -> sn
         breaker=pool.circuit_breaker and pool.circuit_breaker.compiled(),
         admission=pool.admission.compiled(),
         slow_start=pool.slow_start.compiled(),
+        forecast=pool.forecast and pool.forecast.compiled(),
         connections=pool.connections.compiled(pool.kind),
         tls=_compile_endpoint_tls(pool, (*at, "tls"), findings),
         scale=compile_scale(pool, at, findings),

@@ -11,6 +11,7 @@ from penstock.config.document.discover import Discover
 from penstock.config.document.endpoints import Endpoints, EndpointTls, Http2OrAuto, Probe
 from penstock.config.document.engines import EngineOrOff
 from penstock.config.document.error_pages import ErrorPages
+from penstock.config.document.forecast import ForecastOrOff
 from penstock.config.document.hash_key import HashKeyOrName
 from penstock.config.document.headers import Edits
 from penstock.config.document.health import (
@@ -153,6 +154,9 @@ class Pool(Section):
     )
     scale: ScaleOrOff = setting(
         None, "Start and stop endpoints as the load and its forecast need. Default: off."
+    )
+    forecast: ForecastOrOff = setting(
+        None, "Forecast its load: `on`, the name of a method, or a mapping. Default: off."
     )
     panic_threshold: Share = setting(
         _POOL.panic_threshold,

@@ -39,5 +39,7 @@ class History:
         values, steps = numbers(state, "values"), whole(state, "steps")
         if len(values) != min(steps, self.length):
             raise ValueError(f"{len(values)} values of {steps} steps")
+        if any([value < 0.0 and value != UNKNOWN for value in values]):
+            raise ValueError("a value is negative")
         self._ring = array("d", values)
         self.steps = steps

@@ -33,6 +33,7 @@ from penstock.core.snapshot.engine import (
     Models,
     ServedModel,
 )
+from penstock.core.snapshot.forecast import Forecast
 from penstock.core.snapshot.health import (
     AgentCheck,
     Breaker,
@@ -95,6 +96,7 @@ __all__ = [
     "EngineMetrics",
     "ErrorPage",
     "FixedResponse",
+    "Forecast",
     "HashKey",
     "HeaderEdit",
     "HeaderMatch",

@@ -11,6 +11,7 @@ from penstock.core.snapshot.data import Data
 from penstock.core.snapshot.discovery import Discovery
 from penstock.core.snapshot.endpoint import Endpoint
 from penstock.core.snapshot.engine import Engine, Models, ServedModel
+from penstock.core.snapshot.forecast import Forecast
 from penstock.core.snapshot.health import AgentCheck, Breaker, HealthCheck, Outlier, SlowStart
 from penstock.core.snapshot.route import Compression, ErrorPage, HeaderEdit
 from penstock.core.snapshot.scale import Scale
@@ -190,5 +191,6 @@ class Pool(Data, frozen=True):
     proxy_protocol: Literal["off", "v1", "v2"] = "off"
     proxy_datagrams: Literal["each", "first"] = "each"  # of UDP, that begin with a header
     scale: Scale | None = None  # how many endpoints there are to be; None: those listed
+    forecast: Forecast | None = None
     maintenance: Maintenance | None = None  # the supervisor adds it
     row: int = -1

@@ -39,7 +39,7 @@ class Autoregressive(Forecaster):
         else:
             self._push(0.0)  # over a gap nobody knows when it changed
         self._last = root
-        self._history.add(root)
+        self._history.add(value)  # not its root: whole numbers make a short state
 
     def miss(self) -> None:
         self._history.add(UNKNOWN)
@@ -92,7 +92,7 @@ class Autoregressive(Forecaster):
         season = self.seasons[place]
         back = season - step % season
         now, before = self._history.back(back), self._history.back(back + 1)
-        return 0.0 if now == UNKNOWN or before == UNKNOWN else now - before
+        return 0.0 if now == UNKNOWN or before == UNKNOWN else sqrt(now) - sqrt(before)
 
     def _push(self, difference: float) -> None:
         self._differences.insert(0, difference)

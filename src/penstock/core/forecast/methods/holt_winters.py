@@ -40,7 +40,7 @@ class HoltWinters(Forecaster):
         deviation = root
         for place in range(len(self.seasons)):
             # Against the season's own mean: the level may follow the season itself.
-            mean = self._means[place].add(root)
+            mean = self._means[place].add(value)
             others = self._season(self._step, place)
             self._profiles[place].learn(self._step, root - mean - others)
             deviation -= self._profiles[place].at(self._step)
@@ -92,9 +92,9 @@ class HoltWinters(Forecaster):
         season, mean = self.seasons[place], self._means[place]
         profile = Profile(season, _GAIN)
         for step in range(season):
-            root = mean.roots.back(season - step)
-            if root != UNKNOWN:
-                profile.learn(step, root - mean.mean() - self._season(step, place))
+            value = mean.values.back(season - step)
+            if value != UNKNOWN:
+                profile.learn(step, sqrt(value) - mean.mean() - self._season(step, place))
         self._profiles[place] = profile
 
     def _pass(self) -> None:
@@ -107,16 +107,16 @@ class HoltWinters(Forecaster):
 
 
 class SeasonMean:
-    """The mean of the last season, or of what there was of it."""
+    """The mean root of the last season, or of what there was of it."""
 
     def __init__(self, season: int) -> None:
-        self.roots: History = History(season)
+        self.values: History = History(season)
         self._sum: float = 0.0
         self._count: int = 0
 
-    def add(self, root: float) -> float:
+    def add(self, value: float) -> float:
         """The mean with this one."""
-        self._push(root)
+        self._push(value)
         return self.mean()
 
     def mean(self) -> float:
@@ -129,22 +129,22 @@ class SeasonMean:
 
     def state(self) -> State:
         """What it remembers, as plain values."""
-        return {"roots": self.roots.state(), "sum": self._sum, "count": self._count}
+        return {"values": self.values.state(), "sum": self._sum, "count": self._count}
 
     def restore(self, state: State) -> None:
         """As it was. Raises ValueError."""
-        self.roots.restore(part(state, "roots"))
+        self.values.restore(part(state, "values"))
         self._sum = number(state, "sum")
         self._count = whole(state, "count")
 
-    def _push(self, root: float) -> None:
-        oldest = self.roots.back(self.roots.length)
+    def _push(self, value: float) -> None:
+        oldest = self.values.back(self.values.length)
         if oldest != UNKNOWN:
-            self._sum -= oldest
+            self._sum -= sqrt(oldest)
             self._count -= 1
-        self.roots.add(root)
-        if root != UNKNOWN:
-            self._sum += root
+        self.values.add(value)
+        if value != UNKNOWN:
+            self._sum += sqrt(value)
             self._count += 1
 
 
