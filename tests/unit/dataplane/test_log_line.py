@@ -6,7 +6,8 @@ from collections.abc import Iterator
 import pytest
 
 from penstock.core.caller import Caller
-from penstock.dataplane.exchange.log_line import Outcome, log_line
+from penstock.dataplane.exchange.log_line import log_line
+from penstock.dataplane.exchange.outcome import Outcome
 from penstock.dataplane.io.system import System
 from penstock.dataplane.record.request_log import tell_time_by, time_stamp, wall_clock
 from penstock.dataplane.route.plan import Plan

@@ -90,7 +90,6 @@ def changes_length(inspection: Inspection | None, head: ResponseHead) -> bool:
 
 def reading_for(
     inspection: Inspection,
-    prompt: PromptBody,
     head: ResponseHead,
     chunked: bool,
     endpoint: LiveEndpoint,
@@ -101,6 +100,9 @@ def reading_for(
 
     ``chunked``: its pieces come in chunks. ``began``: the exchange, on the loop's clock.
     """
+    prompt = inspection.prompt
+    if prompt is None:
+        return None
     asked = prompt.asks_usage
     renames = inspection.renames
     changed = (asked or renames) and is_changed(head, asked, renames)

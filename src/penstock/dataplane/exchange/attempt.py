@@ -4,9 +4,9 @@ It knows no protocol above the connection. What comes back goes to its owner, to
 attempt that calls, so that an exchange may have two at once.
 """
 
-from mypy_extensions import mypyc_attr
+from mypy_extensions import mypyc_attr, trait
 
-from penstock.core.ticket import ABANDONED, CONNECT_FAILED, Ticket
+from penstock.core.ticket import ABANDONED, CONNECT_FAILED, DONE, Ticket
 from penstock.dataplane.endpoint.connecting import connect
 from penstock.dataplane.endpoint.idle_connections import take_idle
 from penstock.dataplane.endpoint.response_sink import ResponseSink
@@ -105,10 +105,21 @@ class AttemptOwner:
         raise NotImplementedError
 
 
+@trait
+class Learner:
+    """Who reads the answer of an attempt along."""
+
+    def learn(self, now: float) -> None:
+        """The attempt ends: its ticket gets what the answer told."""
+        raise NotImplementedError
+
+
 class Attempt(ResponseSink):
     """Opened with its ticket; settled once, however it ends."""
 
     stream: EndpointStream | None = None  # while it is at work
+    afresh: bool = False  # on no connection that was there before
+    learner: Learner | None = None  # of an answer that is read along
     sent: bool = False  # any of the request
     peer: bytes = b""  # the address that it goes to
     connect_s: float = 0.0  # that a fresh connection took
@@ -126,6 +137,9 @@ class Attempt(ResponseSink):
         """On an idle connection or a fresh one. ``once``: it could not be repeated, see
         ``take_idle``."""
         connector = self.endpoint.connector
+        if self.afresh:
+            self.begin_anew(now)
+            return
         if connector.idle:
             idle = take_idle(connector, now, once)
             if idle is not None:
@@ -179,8 +193,18 @@ class Attempt(ResponseSink):
 
     def settle(self, outcome: int, now: float) -> None:
         """Settle its ticket, unless it was: whoever ends an exchange need not know."""
-        if self.ticket.outcome < 0:
+        if self.ticket.outcome >= 0:
+            return
+        try:
+            if self.learner is not None:
+                self.learner.learn(now)
+        finally:
             self.ticket.settle(outcome, now)
+
+    def drop(self) -> None:
+        """Nobody wants what the endpoint answers; it did well all the same."""
+        self.give_up()
+        self.settle(DONE, self.endpoint.connector.loop.env.now)
 
     def is_settled(self) -> bool:
         """Whether it is over."""

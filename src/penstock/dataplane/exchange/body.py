@@ -3,6 +3,7 @@
 from typing import Final
 
 from penstock.dataplane.context import Context
+from penstock.dataplane.exchange.mirror import Mirror
 
 # Request bytes kept for another attempt; a longer body can be sent once only.
 MAX_REPLAY_BYTES: Final = 65536
@@ -18,6 +19,7 @@ class RequestBody:
     other_length: int = -1
     decoded: bool = False
     room: int = 0  # taken by one that is read whole, of the worker's for all of them
+    mirror: Mirror | None = None  # that gets a copy of it
 
     def __init__(self, data: bytes, complete: bool) -> None:
         self.complete: bool = complete
@@ -34,6 +36,14 @@ class RequestBody:
                 self._more = [data]
             else:
                 self._more.append(data)
+        if self.mirror is not None:
+            self.mirror.feed(data, complete)
+
+    def copy_to(self, mirror: Mirror | None) -> None:
+        """A mirror gets what came, and what follows; None: there is none after all."""
+        self.mirror = mirror
+        if mirror is not None:
+            mirror.feed(self.first, self.complete)
 
     def kept(self) -> bytes:
         """All that is kept, in one piece."""
@@ -69,3 +79,10 @@ class RequestBody:
         """The other end of ``take_room``."""
         context.prompt_bytes -= self.room
         self.room = 0
+
+    def end(self, context: Context) -> None:
+        """Its exchange ended: nothing more comes of it, and nobody needs what is kept."""
+        if self.mirror is not None and not self.complete:
+            self.mirror.give_up()
+        if self.room:
+            self.give_room_back(context)

@@ -4,13 +4,18 @@ Every protocol's exchange has one. What is tried again, with whom and within whi
 ``core.attempts``; whether something may be sent twice is the exchange's to know.
 """
 
-from penstock.core.admission.gate import needs_of
-from penstock.core.attempts import Attempts
+from penstock.core.admission.gate import Ending, needs_of
+from penstock.core.attempts import OVER_BUDGET, Attempts, Failure
 from penstock.core.endpoint import Endpoint
 from penstock.core.pool.pool import NO_ROOM, ROOM
 from penstock.core.request import Request
 from penstock.core.ticket import ABANDONED, Ticket
-from penstock.dataplane.board.layout import P_NO_ENDPOINT, P_REQUESTS
+from penstock.dataplane.board.layout import (
+    P_NO_ENDPOINT,
+    P_REQUESTS,
+    P_RETRIES,
+    P_RETRIES_DENIED,
+)
 from penstock.dataplane.context import Context
 from penstock.dataplane.exchange.attempt import Attempt, AttemptOwner
 from penstock.dataplane.pool.admission import AdmittedExchange, ExchangeWaiter
@@ -45,6 +50,11 @@ class Dispatch(AdmittedExchange):
         self.pool: LivePool = pool
         self.request: Request = request  # what the policy may know
         self.request_id: bytes = request_id
+
+    def expire_by(self, at: float) -> None:
+        """The whole exchange must be done by then too."""
+        if self.expires_at == 0.0 or at < self.expires_at:
+            self.expires_at = at
 
     # --- admit ------------------------------------------------------------------------------
 
@@ -159,22 +169,43 @@ class Dispatch(AdmittedExchange):
             attempts = self.attempts = Attempts(self.pool)
         return attempts
 
-    def pick_again(self) -> None:
+    def why_not(self, failure: Failure, asked: str = "") -> str:
+        """Why no other attempt may follow one that failed so; "" if one may. See ``Attempts``."""
+        why = self.tries().failed(failure, self.request.model, asked, self.context.env)
+        if why == OVER_BUDGET:
+            self.pool.counters.bump(P_RETRIES_DENIED)
+        return why
+
+    def retry(self) -> None:
         """Back to *eligible*, without the endpoints that failed."""
+        self.pool.counters.bump(P_RETRIES)
+        self.pick_again()
+
+    def pick_again(self) -> None:
+        """Another endpoint in place of the one of the attempt before."""
         self.pick()
         admission = self.pool.admission
         if admission is not None:
             admission.go_on()  # into the room that the failed attempt left
 
-    def at_same_endpoint(self, endpoint: LiveEndpoint) -> Attempt:
-        """Another attempt where the one before was, which keeps its place there."""
+    def try_again_at(self, endpoint: LiveEndpoint) -> None:
+        """Make another attempt where the one before was, which keeps its place there; on a fresh
+        connection."""
         now = self.context.env.now
         ticket = Ticket(endpoint, self.pool.policy, self.request, now)
         if endpoint.guarded:
             ticket.enters(now)  # it has its place, and is to be counted there
         attempt = Attempt(self.owner, endpoint, ticket, self.expires_at)
+        attempt.afresh = True
         self.attempt = attempt
-        return attempt
+        self.owner.on_attempt_made(attempt)
+
+    def cookie(self, sent: str) -> bytes:
+        """The value of a Set-Cookie that binds its client to the endpoint; b"" where none is
+        needed. ``sent``: that came with the request."""
+        if self.pool.sticky is None or self.keeps_cookie or self.attempt is None:
+            return b""
+        return self.pool.cookie_for(self.attempt.endpoint, sent)
 
     def _no_endpoint(self) -> None:
         """There is none for it now: it waits once more where it was let in, or is refused."""
@@ -188,3 +219,25 @@ class Dispatch(AdmittedExchange):
                 return
         pool.counters.bump(P_NO_ENDPOINT)
         self.owner.on_no_endpoint(pool.why_none(self.request), pool.retry_after_s())
+
+    # --- settle -----------------------------------------------------------------------------
+
+    def leave(self, *, told: bool, whole: bool, timed_out: bool, status: int, at: float) -> None:
+        """Free its place in the pool's admission, if it has one, and say how the exchange went.
+
+        ``at``: when the endpoint's first byte came; 0.0: none did. The others are of ``Ending``.
+        """
+        waiter = self.waiter
+        if waiter is None or waiter.gate is None:
+            return
+        came = at > 0.0
+        latency_s = (at if came else self.context.env.now) - waiter.admitted_at
+        ending = Ending(
+            told=told,
+            came=came,
+            whole=whole,
+            timed_out=timed_out,
+            status=status if came else 0,
+            latency_s=latency_s,
+        )
+        waiter.gate.left(waiter, ending)

@@ -7,64 +7,50 @@
     → send → relay → settle                  here
 
 The client's side calls ``start``, ``on_request_body``, ``on_client_drained`` and those of "ends";
-attempts call the methods of ``AttemptOwner``. Whatever happens, ``_note_end`` runs once.
+attempts call the methods of ``AttemptOwner``. Whatever happens, ``_note_end`` runs once. What only
+some exchanges need is made when they do.
 """
 
 import sys
 from typing import Final
 
-from penstock.core.admission.gate import Ending
 from penstock.core.policy.support.own import own_failure
-from penstock.core.ticket import ABANDONED, CLIENT_GONE, DONE, GARBAGE, TIMEOUT, Ticket
+from penstock.core.ticket import ABANDONED, CLIENT_GONE, DONE, GARBAGE, TIMEOUT
 from penstock.dataplane.board.layout import (
     P_CLIENT_GONE,
     P_CUT,
     P_REQUESTS,
-    P_RETRIES,
     W_FIXED,
     W_UNROUTED,
 )
 from penstock.dataplane.context import Context
 from penstock.dataplane.endpoint.stream import EndpointStream
 from penstock.dataplane.exchange import answers
-from penstock.dataplane.exchange.answer_tap import AnswerTap, changes_length, reading_for
+from penstock.dataplane.exchange.answer_handling import PASSED_ON, REPLACED, AnswerHandling
+from penstock.dataplane.exchange.answer_stages import AnswerStages
 from penstock.dataplane.exchange.answers import Answer
 from penstock.dataplane.exchange.attempt import Attempt, AttemptOwner
 from penstock.dataplane.exchange.body import MAX_REPLAY_BYTES, RequestBody
-from penstock.dataplane.exchange.compressed_body import (
-    SLICE_BYTES,
-    CompressedBody,
-    begun_head,
-    body_for,
-)
 from penstock.dataplane.exchange.dispatch import Dispatch
-from penstock.dataplane.exchange.failover import is_stale, may_be_sent_again, may_follow
+from penstock.dataplane.exchange.failover import (
+    Failover,
+    may_be_sent_again,
+)
 from penstock.dataplane.exchange.front import Front
 from penstock.dataplane.exchange.gathering import Gathering, GatheringOwner
+from penstock.dataplane.exchange.grpc_call import GrpcCall
 from penstock.dataplane.exchange.inspection import GO_ON, READ_ON, REFUSE, Inspection
-from penstock.dataplane.exchange.log_line import Outcome, log_line
-from penstock.dataplane.exchange.mirror import Mirror, start_mirror
+from penstock.dataplane.exchange.log_line import log_line
+from penstock.dataplane.exchange.mirror import start_mirror
+from penstock.dataplane.exchange.outcome import Outcome
 from penstock.dataplane.exchange.own_answers import OwnAnswers
-from penstock.dataplane.exchange.own_call import OwnCall, answer_of
-from penstock.dataplane.exchange.relay_endings import outcome_of, why_ended, word_of
-from penstock.dataplane.exchange.turn import (
-    CONNECTING,
-    READING,
-    RELAYING,
-    SENT,
-    WAITING,
-    Turn,
-    turn_of,
-)
+from penstock.dataplane.exchange.own_call import OwnCall
+from penstock.dataplane.exchange.relaying import outcome_of, relay_of, why_ended, word_of
+from penstock.dataplane.exchange.turns import Turns
 from penstock.dataplane.io.connection import READ_BYTES
-from penstock.dataplane.llm.answer_reading import AnswerReading, names_reading_of
-from penstock.dataplane.pool.admission import ExchangeWaiter
-from penstock.dataplane.pool.live_endpoint import LiveEndpoint
 from penstock.dataplane.pool.model_waits import ModelsAwaiter
 from penstock.dataplane.route.plan import Plan, PoolPlan
 from penstock.dataplane.tunnel.relay import CLIENT_BROKE, CUT, ENDPOINT_BROKE, Relay, RelayOwner
-from penstock.wire.grpc import GRPC, GRPC_WEB_TEXT, http_status_of, parse_status, status_of_http
-from penstock.wire.grpc_web import StatusReader
 from penstock.wire.http1 import Field, RequestHead, ResponseHead
 from penstock.wire.openai import OTHER
 from penstock.wire.proxy_protocol import ProxyHeader
@@ -72,8 +58,6 @@ from penstock.wire.proxy_protocol import ProxyHeader
 # Phases of the histograms, as in board.PHASES.
 _CONNECT: Final = 1
 _FIRST_BYTE: Final = 2
-# Of an engine asked for its models: it told them, or has no such path and asks for no key.
-_LETS_LIST: Final = frozenset((200, 404, 405, 501))
 # Ends that tell nothing about the endpoints: the client's doing, or ours.
 _TELLS_NOTHING: Final = frozenset(("client_gone", "bad_request", "crashed"))
 
@@ -86,25 +70,17 @@ class Exchange(AttemptOwner, ModelsAwaiter, GatheringOwner, RelayOwner):
     dispatch: Dispatch | None = None  # of one that goes to an endpoint
     own_call: OwnCall | None = None  # of one that is answered here
     inspection: Inspection | None = None  # of one whose body may tell more
-    tap: AnswerTap | None = None  # of an answer that is read along
-    compressed: CompressedBody | None = None  # of an answer that may be compressed
+    call: GrpcCall | None = None  # of one that is a gRPC call to an endpoint
+    turns: Turns | None = None  # since somebody had to be waited for
+    handling: AnswerHandling | None = None  # of an answer that may not simply pass
+    stages: AnswerStages | None = None  # of its body, if it needs any
     answered: ResponseHead | None = None  # the endpoint's final head that was passed on
-    mirror: Mirror | None = None
     relay: Relay | None = None  # since the protocol was changed
     status: int = 0  # answered to the client; 0 until then
     ended: str = ""  # how, in one word, for the log
     why: str = ""  # it was refused or cut, in a sentence
     parse_s: float = 0.0  # from its head's first byte until the head was whole
     first_byte_at: float = 0.0
-    grpc_status: int = -1  # that the endpoint told; -1: none
-    _web_status: StatusReader | None = None  # of gRPC-Web
-    _altered: bool = False  # the answer's body is read along, compressed or both
-    _chunked: bool = False  # pieces of the answer come in chunks
-    _turn: Turn | None = None  # the row that was applied last
-    _client_full: bool = False  # bytes wait for it to take them, or it has no room for any
-    _read_bytes: int = READ_BYTES  # of the answer at a time
-    _awaits_continue: bool = False  # its body, for the 100 of the endpoint
-    _inspecting: bool = False  # no endpoint is chosen before more of the body is there
     _cut_by_us: bool = False  # which tells nothing of the endpoint
 
     def __init__(self, context: Context, front: Front, head: RequestHead, plan: Plan) -> None:
@@ -126,11 +102,7 @@ class Exchange(AttemptOwner, ModelsAwaiter, GatheringOwner, RelayOwner):
         body.size = len(data)
         body.complete = complete
         if not plan.choices:
-            if plan.service:
-                self.own_call = OwnCall(self.context, plan, self.head)
-                self._serve(data, complete)
-            else:
-                self._answer_here()
+            self._answer_here(data, complete)
             return
         env = self.context.env
         pool_plan = plan.choices[0] if len(plan.choices) == 1 else plan.choose(env.random())
@@ -148,14 +120,12 @@ class Exchange(AttemptOwner, ModelsAwaiter, GatheringOwner, RelayOwner):
         dispatch.priority = pool_plan.priority
         if pool.request_s > 0.0:
             dispatch.expires_at = self.began + pool.request_s
-        if plan.grpc_timeout_s > 0.0:
-            expires_at = self.began + plan.grpc_timeout_s
-            if dispatch.expires_at == 0.0 or expires_at < dispatch.expires_at:
-                dispatch.expires_at = expires_at
+        if plan.is_grpc:
+            self.call = GrpcCall(plan.grpc_kind)
+            if plan.grpc_timeout_s > 0.0:
+                dispatch.expire_by(self.began + plan.grpc_timeout_s)
         if plan.mirror is not None and env.random() < plan.mirror_share:
-            self.mirror = start_mirror(self.context, plan.mirror, self.head, self.request_id)
-            if self.mirror is not None:
-                self.mirror.feed(data, complete)
+            body.copy_to(start_mirror(self.context, plan.mirror, self.head, self.request_id))
         if pool_plan.may_tell_more and not self._inspect(pool_plan, data, complete):
             return
         if pool_plan.asks_all:
@@ -176,7 +146,7 @@ class Exchange(AttemptOwner, ModelsAwaiter, GatheringOwner, RelayOwner):
         if found == READ_ON and complete:
             found = inspection.read_whole(data)
         elif found == READ_ON:
-            self._inspecting = True
+            self._whose_turns().inspecting = True
             if self.head.expects_continue:
                 self.front.send_continue()
             found = inspection.read(data, False)
@@ -186,7 +156,8 @@ class Exchange(AttemptOwner, ModelsAwaiter, GatheringOwner, RelayOwner):
         """Whether the request goes on by what the body tells."""
         if found == READ_ON:
             return False
-        self._inspecting = False
+        if self.turns is not None:
+            self.turns.inspecting = False
         dispatch = self.dispatch
         if found == GO_ON and dispatch is not None:
             dispatch.request = inspection.request
@@ -210,16 +181,18 @@ class Exchange(AttemptOwner, ModelsAwaiter, GatheringOwner, RelayOwner):
 
     def on_attempt_made(self, attempt: Attempt) -> None:
         pool_plan = self.pool_plan
-        assert pool_plan is not None
-        self._turn = None  # whatever the row is, it was not applied to this one
-        attempt.begin(self.context.env.now, not (self.body.complete and pool_plan.repeats_sent))
-        if self._is_current(attempt) and attempt.is_connecting():
-            self._take_turns()
+        once = pool_plan is None or not (self.body.complete and pool_plan.repeats_sent)
+        if self.turns is not None:
+            self.turns.forget_row()
+        attempt.begin(self.context.env.now, once)
+        if attempt.is_connecting():
+            self._await_connection(attempt)
 
-    def _is_current(self, attempt: Attempt) -> bool:
-        """Whether it is the one under way still."""
+    def _await_connection(self, attempt: Attempt) -> None:
+        """Unless another attempt took its place meanwhile."""
         dispatch = self.dispatch
-        return dispatch is not None and dispatch.attempt is attempt
+        if dispatch is not None and dispatch.attempt is attempt:
+            self._take_turns()
 
     def on_waiting(self) -> None:
         if not self.ended:
@@ -248,8 +221,9 @@ class Exchange(AttemptOwner, ModelsAwaiter, GatheringOwner, RelayOwner):
         if stream.is_first():
             pool_plan.pool.counters.record(_CONNECT, attempt.connect_s)
         stream.begin(attempt, self.head.bodiless, attempt.expires_at, pool_plan.upgrade)
-        if self._read_bytes != READ_BYTES:
-            stream.limit_reading(self._read_bytes)
+        turns = self.turns
+        if turns is not None and turns.read_bytes != READ_BYTES:
+            stream.limit_reading(turns.read_bytes)
         inspection = self.inspection
         legible = False
         if inspection is not None:
@@ -266,30 +240,30 @@ class Exchange(AttemptOwner, ModelsAwaiter, GatheringOwner, RelayOwner):
         if complete:  # the row of the table that is the common one
             stream.arm(endpoint.connector.settings.first_byte_s)
         taken = stream.send_request(head, self.request_id, kept, complete)
-        if body.room and complete and not self._may_be_sent_again(pool_plan, endpoint):
+        if not complete:
+            self._whose_turns().awaits_continue = not kept and self._continue_is_due(pool_plan)
+            self._take_turns()
+            return
+        if body.room and not may_be_sent_again(self.context, pool_plan, inspection, endpoint):
             self._forget_body()
             if taken:
                 body.give_room_back(self.context)
-        if not complete:
-            self._awaits_continue = not kept and self._continue_is_due(pool_plan)
-            self._take_turns()
-        elif self._client_full:
+        if turns is not None and turns.client_full:
             self._take_turns()
 
     def on_request_body(self, data: bytes, complete: bool) -> None:
         """More of the request's body, in the framing that goes to the endpoint."""
         body = self.body
         if self.own_call is not None:
-            self._serve(data, complete)
+            self._serve(self.own_call, data, complete)
             return
         dispatch = self.dispatch
         attempt = dispatch.attempt if dispatch is not None else None
         body.add(data, complete, self.status == 0)
-        if self.mirror is not None:
-            self.mirror.feed(data, complete)
-        if self._inspecting and self.inspection is not None:
-            assert dispatch is not None
-            if self._heeds(self.inspection, self.inspection.read(data, complete)):
+        turns = self._whose_turns()
+        inspection = self.inspection
+        if turns.inspecting and inspection is not None and dispatch is not None:
+            if self._heeds(inspection, inspection.read(data, complete)):
                 dispatch.begin()
             return
         if attempt is None or not attempt.sent or attempt.stream is None:
@@ -298,7 +272,7 @@ class Exchange(AttemptOwner, ModelsAwaiter, GatheringOwner, RelayOwner):
         if body.size > MAX_REPLAY_BYTES and body.replayable:
             self._forget_body()
             body.give_room_back(self.context)
-        self._awaits_continue = False
+        turns.awaits_continue = False
         attempt.stream.send_more(data, complete)
         self._take_turns()
 
@@ -312,9 +286,6 @@ class Exchange(AttemptOwner, ModelsAwaiter, GatheringOwner, RelayOwner):
             self._take_turns()
         elif body.room and not body.replayable:
             body.give_room_back(self.context)
-
-    def _may_be_sent_again(self, pool_plan: PoolPlan, endpoint: LiveEndpoint) -> bool:
-        return may_be_sent_again(self.context, pool_plan, self.inspection, endpoint)
 
     def _forget_body(self) -> None:
         self.body.forget()
@@ -332,438 +303,234 @@ class Exchange(AttemptOwner, ModelsAwaiter, GatheringOwner, RelayOwner):
         self.front.interim(head)
         if head.status == 100:
             self.front.continue_body()
-            self._awaits_continue = False
+            self._whose_turns().awaits_continue = False
             self._take_turns()
 
-    def on_attempt_switched(self, attempt: Attempt, head: ResponseHead, rest: bytes) -> None:
-        """From here on bytes are relayed, of which nothing is understood."""
-        pool_plan = self.pool_plan
-        assert pool_plan is not None
-        upgrade = pool_plan.upgrade
-        assert upgrade is not None
-        pool = pool_plan.pool
-        now = self.context.env.now
-        attempt.ticket.status = head.status
-        attempt.ticket.first_byte(now)
-        pool.counters.record(_FIRST_BYTE, now - self.began)
-        self.first_byte_at = now
-        self.status = head.status
-        self.answered = head
-        cookie = self._cookie(pool_plan, attempt)
-        front = self.front
-        client = front.switch(head, upgrade.protocol, pool_plan.rules, self.request_id, cookie)
-        received = front.take_received()
-        relay = Relay(
-            self,
-            self.context.loop,
-            client,
-            attempt.hand_over(),
-            pool.spec.timeouts.tunnel_idle_s,
-            self.context.counters.values,
-            attempt.endpoint.tally,
-        )
-        self.relay = relay
-        attempt.endpoint.tunnels.add(relay)
-        if upgrade.is_websocket:
-            relay.follow_frames()
-        relay.begin(received, rest)
-
-    def on_attempt_unable(self, attempt: Attempt, reason: str) -> None:
-        """No other is asked: endpoints of one pool can do the same, as they are configured."""
-        self._settle(attempt, ABANDONED)
-        self.why = f"endpoint {attempt.endpoint.name}: {reason}"
-        self._refuse(501, "the endpoint cannot do what the request asks for")
-
-    def on_first_byte(self) -> None:
-        """The 101 was the first."""
-
-    def on_relay_ended(self, how: int) -> None:
-        dispatch = self.dispatch
-        assert dispatch is not None
-        attempt = dispatch.attempt
-        assert attempt is not None
-        attempt.endpoint.tunnels.discard(self.relay)
-        self.why = why_ended(how)
-        self._settle(attempt, outcome_of(how))
-        if how == CLIENT_BROKE:
-            dispatch.pool.counters.bump(P_CLIENT_GONE)
-        elif how in (ENDPOINT_BROKE, CUT):
-            dispatch.pool.counters.bump(P_CUT)
-        self._end(self.context.env.now, word_of(how))
-        self.relay = None
-
-    def _cookie(self, pool_plan: PoolPlan, attempt: Attempt) -> bytes:
-        """The value of a Set-Cookie that binds the client to its endpoint; b"": it needs none."""
-        pool = pool_plan.pool
-        dispatch = self.dispatch
-        if pool.sticky is None or (dispatch is not None and dispatch.keeps_cookie):
-            return b""
-        return pool.cookie_for(attempt.endpoint, pool_plan.cookie)
-
     def frame_attempt(self, attempt: Attempt, head: ResponseHead) -> bool:
-        rewritten = changes_length(self.inspection, head)
         pool_plan = self.pool_plan
-        if pool_plan is not None and pool_plan.compression is not None:
-            compressed = body_for(pool_plan, pool_plan.compression, head, self.context.compressing)
-            self.compressed = compressed
-            if compressed is not None:
-                compressed.in_chunks = self.front.frame(head, True)
-                self._chunked = False
-                return False  # it chunks them itself
-        chunked = self.front.frame(head, rewritten)
-        self._chunked = chunked
-        return chunked
+        dispatch = self.dispatch
+        if pool_plan is None or dispatch is None:
+            return False  # nobody wants it any more
+        if pool_plan.passes_answers and head.status < 400:
+            self.handling = None
+            return self.front.frame(head, False)
+        failover = Failover(dispatch, pool_plan, self.body, self.inspection)
+        handling = AnswerHandling(
+            self.context, self.head, pool_plan, failover, self.own(), self.call, attempt, head
+        )
+        self.handling = handling
+        return handling.frame(self.front)
 
     def on_attempt_answered(
         self, attempt: Attempt, head: ResponseHead, body: bytes, complete: bool
     ) -> None:
-        now = self.context.env.now
         pool_plan = self.pool_plan
-        dispatch = self.dispatch
-        ticket = attempt.ticket
         assert pool_plan is not None
-        assert dispatch is not None
-        pool = pool_plan.pool
+        now = self.context.env.now
         status = head.status
-        ticket.status = status
-        if self.head.extended_connect and status < 300:
-            self._refuse_consent(attempt, head)
+        attempt.ticket.status = status
+        handling = self.handling
+        if handling is None:
+            attempt.ticket.first_byte(now)
+        elif not self._is_passed_on(handling, attempt, body, complete):
             return
-        if self.plan.is_grpc:
-            self._note_grpc_status(ticket, head.fields)  # of an answer of trailers only
-            if pool_plan.repeats_calls and complete and not body:
-                ended_as = self.grpc_status if self.grpc_status >= 0 else status_of_http(status)
-                if self._repeats_call(attempt, head.fields, ended_as):
-                    return
-        if self.plan.listed and self._takes_list(attempt, pool_plan, head, complete):
-            return
-        reading: AnswerReading | None = None
-        inspection = self.inspection
-        if inspection is not None and inspection.prompt is not None:
-            if (status == 400 or status == 422) and self._repeat_plainly(attempt, inspection):
-                return
-            inspection.note_usage(attempt.endpoint, status)
-            if status == 404 and pool.spec.asks_again:
-                pool.waits.missed()
-            reading = reading_for(
-                inspection,
-                inspection.prompt,
-                head,
-                self._chunked,
-                attempt.endpoint,
-                self.began,
-                self.context.env,
-            )
-        elif pool_plan.makes_things:
-            reading = names_reading_of(head, self._chunked, self.context.env)
-        if reading is None or not reading.streamed:
-            ticket.first_byte(now)  # else with the first token: engines send the head at once
-        if pool.orca:
-            pool.take_orca(attempt.endpoint, head, now)
-        if status in pool.rules.on_statuses and self._may_follow(attempt, None, DONE, status):
-            attempt.give_up()
-            attempt.settle(DONE, now)
-            self._retry(dispatch)
-            return
-        if self.plan.grpc_kind > GRPC:
-            self._read_web_status(ticket, body, complete)
-        if status >= 400 and pool_plan.pages is not None:
-            page = self.own().in_place_of(head)
-            if page is not None:
-                attempt.give_up()  # nobody reads the rest of it
-                self._settle(attempt, DONE)
-                self.first_byte_at = now
-                self._give(page, "done")
-                return
-        if pool_plan.conversation and pool.learning is not None:
-            pool.learning.note_kept(pool_plan.conversation, attempt.endpoint)
         self.first_byte_at = now
         self.status = status
         self.answered = head
-        cookie = b"" if pool.sticky is None else self._cookie(pool_plan, attempt)
-        rules = pool_plan.rules
-        if pool_plan.origin and head.rewritten_for is not rules:
-            pool.origins.learn(pool_plan.origin, head.fields)
+        cookie = b""
         decoded = False
         broken = ""
-        if reading is not None and pool.learning is not None:
-            self.tap = AnswerTap(reading, ticket, attempt.endpoint, pool.learning, inspection)
-            self._altered = True
-            decoded = reading.decoder is not None
-            body = self.tap.pass_on(body, complete, now)
-            broken = reading.broken
-            complete = complete and not broken
-        if pool_plan.compression is not None:
-            compressed = self.compressed
-            compression = pool_plan.compression
-            head = begun_head(compressed, compression, head, self.head, len(body), complete)
+        if handling is not None:
+            body = handling.begin(body, complete)
+            head = handling.head
             self.answered = head
-            if compressed is not None:
-                self._altered = True
-                if compressed.compresses():
-                    self._compress(attempt)
-                body = compressed.pass_on(body, complete)
-        taken = self.front.respond(head, rules, self.request_id, cookie, decoded, body, complete)
+            self.stages = handling.stages
+            cookie, decoded, broken = handling.cookie, handling.decoded, handling.broken
+            complete = complete and not broken
+        front = self.front
+        rules = pool_plan.rules
+        taken = front.respond(head, rules, self.request_id, cookie, decoded, body, complete)
+        counters = pool_plan.pool.counters
         if complete:
-            self._settle(attempt, DONE)
-            pool.counters.answered_at_once(status, now - self.began)
+            attempt.settle(DONE, now)
+            counters.answered_at_once(status, now - self.began)
             self._note_end(now, "done")
-            self.front.finish()
+            front.finish()
             return
-        pool.counters.record(_FIRST_BYTE, now - self.began)
+        counters.record(_FIRST_BYTE, now - self.began)
         self._forget_body()
         if self.body.room:
             self.body.give_room_back(self.context)
         if broken:
             self._break_off(attempt, broken)
         elif not taken:
-            self._client_full = True
-            self._take_turns()
+            self._await_client()
 
-    def _refuse_consent(self, attempt: Attempt, head: ResponseHead) -> None:
-        """A success would tell the client that the protocol was changed (RFC 8441, 5)."""
-        attempt.give_up()
-        self._settle(attempt, DONE)
-        self.why = (
-            f"endpoint {attempt.endpoint.name}: it answered {head.status} in place of 101 to a "
-            "request to change the protocol"
-        )
-        self._refuse(502, "the endpoint did not change the protocol")
-
-    def _compress(self, attempt: Attempt) -> None:
-        """What is compressed is read slice by slice."""
-        self.context.compressing += 1
-        if attempt.stream is not None:
-            self._read_bytes = SLICE_BYTES
-            attempt.stream.limit_reading(SLICE_BYTES)
+    def _is_passed_on(
+        self, handling: AnswerHandling, attempt: Attempt, body: bytes, complete: bool
+    ) -> bool:
+        """Whether nothing takes its place."""
+        verdict = handling.judge(self.began, body, complete)
+        answer = handling.answer
+        if verdict == REPLACED and answer is not None:
+            attempt.drop()
+            self.why = handling.why
+            if handling.counts:
+                self.first_byte_at = self.context.env.now
+            self._give(answer, "refused" if handling.refuses else "done")
+        return verdict == PASSED_ON
 
     def on_attempt_body(self, attempt: Attempt, data: bytes, complete: bool) -> None:
-        if self._altered:
-            if self._web_status is not None:
-                self._read_web_status(attempt.ticket, data, complete)
-            tap = self.tap
-            if tap is not None:
-                data = tap.pass_on(data, complete, self.context.env.now)
-                if tap.reading.broken:
-                    self._break_off(attempt, tap.reading.broken)
-                    return
-            if self.compressed is not None:
-                data = self.compressed.pass_on(data, complete)
+        stages = self.stages
+        if stages is not None:
+            data = stages.pass_on(data, complete, self.context.env.now)
+            if stages.broken:
+                self._break_off(attempt, stages.broken)
+                return
         if data and not self.front.send_body(data) and not complete:
-            self._client_full = True
-            self._take_turns()
+            self._await_client()
         if complete:
-            self._settle(attempt, DONE)
-            self._end(self.context.env.now, "done")
+            now = self.context.env.now
+            attempt.settle(DONE, now)
+            self._end(now, "done")
             self.front.finish()
+
+    def _await_client(self) -> None:
+        """It takes no more for now."""
+        self._whose_turns().client_full = True
+        self._take_turns()
+
+    def on_attempt_trailers(self, attempt: Attempt, fields: list[Field]) -> None:
+        if self.call is not None:
+            self.call.note(attempt.ticket, fields)
+        self.front.trailers(fields)
 
     def on_attempt_without_message(
         self, attempt: Attempt, head: ResponseHead, trailers: list[Field]
     ) -> bool:
+        call = self.call
+        dispatch = self.dispatch
         pool_plan = self.pool_plan
-        if pool_plan is None or not pool_plan.repeats_calls:
+        if call is None or dispatch is None or pool_plan is None or not pool_plan.repeats_calls:
             return False
         attempt.ticket.status = head.status
-        self._note_grpc_status(attempt.ticket, trailers)
-        return self._repeats_call(attempt, trailers, self.grpc_status)
-
-    def _repeats_call(self, attempt: Attempt, trailers: list[Field], grpc_status: int) -> bool:
-        """Make a call that ended so without a message once more, where its pool says so.
-
-        Not where the server tells its clients when to, or not to (gRFC A6, "Pushback").
-        """
-        pool_plan = self.pool_plan
-        dispatch = self.dispatch
-        if pool_plan is None or dispatch is None:
-            return False
-        if grpc_status not in pool_plan.pool.rules.on_grpc_statuses:
-            return False
-        for lower, _, _ in trailers:
-            if lower == b"grpc-retry-pushback-ms":
-                return False
-        if not self._may_follow(attempt, None, DONE, attempt.ticket.status, grpc_status):
-            return False
-        now = self.context.env.now
-        attempt.ticket.first_byte(now)
-        attempt.give_up()
-        attempt.settle(DONE, now)
-        self.grpc_status = -1
-        self._retry(dispatch)
-        return True
-
-    def on_attempt_trailers(self, attempt: Attempt, fields: list[Field]) -> None:
-        if self.plan.is_grpc:
-            self._note_grpc_status(attempt.ticket, fields)
-        self.front.trailers(fields)
-
-    def _note_grpc_status(self, ticket: Ticket, fields: list[Field]) -> None:
-        """What a call came to stands behind its body, or in a head without one; outlier detection
-        and circuit breakers take it for the HTTP status that says the same."""
-        for lower, _, value in fields:
-            if lower == b"grpc-status":
-                self.grpc_status = parse_status(value)
-                ticket.status = http_status_of(self.grpc_status)
-
-    def _read_web_status(self, ticket: Ticket, data: bytes, complete: bool) -> None:
-        """What a call of gRPC-Web came to stands at the end of its body."""
-        reader = self._web_status
-        if reader is None:
-            reader = StatusReader(self.plan.grpc_kind == GRPC_WEB_TEXT, self._chunked)
-            self._web_status = reader
-            self._altered = True
-        reader.feed(data)
-        if complete and self.grpc_status < 0:
-            self.grpc_status = reader.status()
-            if self.grpc_status >= 0:
-                ticket.status = http_status_of(self.grpc_status)
+        call.note(attempt.ticket, trailers)
+        failover = Failover(dispatch, pool_plan, self.body, self.inspection)
+        return failover.repeats_call(attempt, call, trailers, call.status)
 
     def on_client_drained(self) -> None:
-        self._client_full = False
+        if self.turns is not None:
+            self.turns.client_full = False
         if self.status:
             self._take_turns()
 
     def limit_answer(self, most: int) -> None:
         """Read at most so much of the answer at a time; at 0, for now nothing of it."""
+        turns = self._whose_turns()
         full = most <= 0
         if not full:
-            if self.compressed is not None and self.compressed.compresses():
-                most = min(most, SLICE_BYTES)
-            self._read_bytes = most
+            if self.stages is not None:
+                most = min(most, self.stages.most_at_once())
+            turns.read_bytes = most
             dispatch = self.dispatch
             attempt = dispatch.attempt if dispatch is not None else None
             if attempt is not None and attempt.sent and attempt.stream is not None:
                 attempt.stream.limit_reading(most)
-        if full != self._client_full:
-            self._client_full = full
+        if full != turns.client_full:
+            turns.client_full = full
             self._take_turns()
 
-    # --- turns ------------------------------------------------------------------------------
+    def _whose_turns(self) -> Turns:
+        turns = self.turns
+        if turns is None:
+            turns = self.turns = Turns(self.context.env, self.front, self.body)
+        return turns
 
     def _take_turns(self) -> None:
-        """Hold back, let go on and time what ``turn.py`` says of the state that there is now."""
         dispatch = self.dispatch
         attempt = dispatch.attempt if dispatch is not None else None
-        stream = attempt.stream if attempt is not None else None
-        phase = READING if self._inspecting else WAITING
-        endpoint_full = False
-        if attempt is not None and stream is not None:
-            endpoint_full = stream.is_full()
-            phase = RELAYING if self.status else SENT if attempt.sent else CONNECTING
-        body = self.body
-        turn = turn_of(
-            phase, body.complete, endpoint_full, self._client_full, self._awaits_continue
-        )
-        if turn is not self._turn:
-            self._turn = turn
-            if attempt is not None:
-                attempt.take_turn(turn, self.context.env.now)
-        if body.complete:
-            return
-        if turn.takes_body:
-            self.front.take_body()
-        else:
-            self.front.hold_body()
+        self._whose_turns().take(attempt, self.status != 0)
+
+    # --- a change of protocol ---------------------------------------------------------------
+
+    def on_attempt_switched(self, attempt: Attempt, head: ResponseHead, rest: bytes) -> None:
+        """From here on bytes are relayed, of which nothing is understood."""
+        pool_plan = self.pool_plan
+        dispatch = self.dispatch
+        upgrade = pool_plan.upgrade if pool_plan is not None else None
+        assert pool_plan is not None
+        assert dispatch is not None
+        assert upgrade is not None
+        now = self.context.env.now
+        attempt.ticket.status = head.status
+        attempt.ticket.first_byte(now)
+        pool_plan.pool.counters.record(_FIRST_BYTE, now - self.began)
+        self.first_byte_at = now
+        self.status = head.status
+        self.answered = head
+        cookie = dispatch.cookie(pool_plan.cookie)
+        front = self.front
+        client = front.switch(head, upgrade.protocol, pool_plan.rules, self.request_id, cookie)
+        received = front.take_received()
+        relay = relay_of(self, self.context, pool_plan.pool, attempt, client)
+        self.relay = relay
+        if upgrade.is_websocket:
+            relay.follow_frames()
+        relay.begin(received, rest)
+
+    def on_first_byte(self) -> None:
+        """The 101 was the first."""
+
+    def on_relay_ended(self, how: int) -> None:
+        dispatch = self.dispatch
+        attempt = dispatch.attempt if dispatch is not None else None
+        self.why = why_ended(how)
+        if dispatch is not None and attempt is not None:
+            attempt.endpoint.tunnels.discard(self.relay)
+            attempt.settle(outcome_of(how), self.context.env.now)
+            if how == CLIENT_BROKE:
+                dispatch.pool.counters.bump(P_CLIENT_GONE)
+            elif how in (ENDPOINT_BROKE, CUT):
+                dispatch.pool.counters.bump(P_CUT)
+        self._end(self.context.env.now, word_of(how))
+        self.relay = None
+
+    def on_attempt_unable(self, attempt: Attempt, reason: str) -> None:
+        """No other is asked: endpoints of one pool can do the same, as they are configured."""
+        attempt.settle(ABANDONED, self.context.env.now)
+        self.why = f"endpoint {attempt.endpoint.name}: {reason}"
+        self._refuse(501, "the endpoint cannot do what the request asks for")
 
     # --- failures ---------------------------------------------------------------------------
 
     def on_attempt_failed(
-        self,
-        attempt: Attempt,
-        stream: EndpointStream | None,
-        outcome: int,
-        reason: str,
+        self, attempt: Attempt, stream: EndpointStream | None, outcome: int, reason: str
     ) -> None:
         dispatch = self.dispatch
+        pool_plan = self.pool_plan
         assert dispatch is not None
-        endpoint = attempt.endpoint
+        assert pool_plan is not None
+        now = self.context.env.now
         if self.status:
             self.why = reason
-            self._settle(attempt, outcome)
+            attempt.settle(outcome, now)
             dispatch.pool.counters.bump(P_CUT)
-            self._end(self.context.env.now, "cut")
+            self._end(now, "cut")
             self.front.cut(False)
             return
         if outcome == ABANDONED:
-            self._settle(attempt, outcome)
+            attempt.settle(outcome, now)
             self._refuse(503, reason)
             return
-        stale = is_stale(stream, outcome, self.body, self.head.method)
-        if stale and dispatch.tries().replaces_stale():
-            self._settle(attempt, ABANDONED)  # says nothing about the endpoint
-            self._try_again_at(dispatch, endpoint)
-            return
-        unprocessed = stream is not None and stream.never_arrived() and self.body.replayable
-        if unprocessed and dispatch.tries().replaces_refused():
-            self._settle(attempt, ABANDONED)
-            dispatch.pick()
-            return
-        self._settle(attempt, outcome)
-        if self._may_follow(attempt, stream, outcome, 0):
-            self._retry(dispatch)
+        failover = Failover(dispatch, pool_plan, self.body, self.inspection)
+        if failover.goes_on(attempt, stream, outcome, self.head.method):
             return
         # The log has endpoint and reason; addresses and certificates are no client's business.
-        self.why = f"endpoint {endpoint.name}: {reason}"
+        self.why = f"endpoint {attempt.endpoint.name}: {reason}"
         if outcome == TIMEOUT or (stream is not None and stream.ran_out_of_time()):
             self._refuse(504, "the endpoint did not answer in time")
         else:
             self._refuse(502, "the endpoint failed before it answered")
-
-    def _may_follow(
-        self,
-        attempt: Attempt,
-        stream: EndpointStream | None,
-        outcome: int,
-        status: int,
-        grpc_status: int = -1,
-    ) -> bool:
-        """Whether another attempt is safe, possible, and within the rules and the budget."""
-        pool_plan = self.pool_plan
-        dispatch = self.dispatch
-        if pool_plan is None or dispatch is None or not self.body.replayable:
-            return False
-        return may_follow(
-            dispatch.tries(),
-            pool_plan,
-            attempt,
-            stream,
-            outcome,
-            status,
-            dispatch.request.model,
-            self.inspection,
-            self.context.env,
-            grpc_status,
-        )
-
-    def _retry(self, dispatch: Dispatch) -> None:
-        """Another endpoint is asked; another model may stand in."""
-        dispatch.pool.counters.bump(P_RETRIES)
-        inspection = self.inspection
-        if inspection is not None and dispatch.attempts is not None:
-            inspection.fall_back(dispatch.attempts)
-            dispatch.request = inspection.request
-        dispatch.pick_again()
-
-    def _try_again_at(self, dispatch: Dispatch, endpoint: LiveEndpoint) -> None:
-        """The same endpoint once more, on a fresh connection."""
-        attempt = dispatch.at_same_endpoint(endpoint)
-        self._turn = None  # whatever the row is, it was not applied to this one
-        attempt.begin_anew(self.context.env.now)
-        if self._is_current(attempt) and attempt.is_connecting():
-            self._take_turns()
-
-    def _repeat_plainly(self, attempt: Attempt, inspection: Inspection) -> bool:
-        """Send the request without what was asked for in the client's stead, if that may be why it
-        was refused. Nothing was done for it yet."""
-        dispatch = self.dispatch
-        if dispatch is None or not self.body.complete:
-            return False
-        if not inspection.ask_again_plainly(attempt.endpoint):
-            return False
-        dispatch.attempt_number += 1
-        attempt.give_up()
-        attempt.settle(DONE, self.context.env.now)
-        self._try_again_at(dispatch, attempt.endpoint)
-        return True
 
     def _break_off(self, attempt: Attempt, reason: str) -> None:
         """What comes cannot be passed on."""
@@ -776,65 +543,48 @@ class Exchange(AttemptOwner, ModelsAwaiter, GatheringOwner, RelayOwner):
         """Answers of our own to this request."""
         return OwnAnswers(self.head, self.plan, self.pool_plan, self.request_id)
 
-    def _answer_here(self) -> None:
-        """A redirect, a fixed response, or a refusal: no route, an ambiguous path, a loop."""
-        refused = self.plan.message != ""
+    def _answer_here(self, data: bytes, complete: bool) -> None:
+        """A redirect, a fixed response, a gRPC call, or a refusal: no route, an ambiguous path, a
+        loop."""
+        plan = self.plan
+        if plan.service:
+            self.own_call = OwnCall(self.context, plan, self.head)
+            self._serve(self.own_call, data, complete)
+            return
+        refused = plan.message != ""
         self.context.counters.bump(W_UNROUTED if refused else W_FIXED)
         self._give(self.own().without_endpoint(), "refused" if refused else "fixed")
 
-    def _serve(self, data: bytes, complete: bool) -> None:
+    def _serve(self, call: OwnCall, data: bytes, complete: bool) -> None:
         """More of a gRPC call that is answered here."""
         self.body.complete = complete
-        call = self.own_call
-        assert call is not None
-        end = call.take(data, complete)
-        if end is not None:
+        answer = call.take(data, complete)
+        if answer is not None:
             self.context.counters.bump(W_FIXED)
-            self.grpc_status = end.status
-            self._give(answer_of(end), "fixed")
+            self._give(answer, "fixed")
 
     def _refuse(self, status: int, message: str, retry_after_s: int = 1, kind: str = "") -> None:
         """An error of our own; the message is the log's reason too, unless there is one."""
         if self.plan.listed and not self.plan.listed_to_keys and status >= 500:
-            self._give_list()  # for which no endpoint is needed
+            self._give(self.own().model_list(), "done")
             return
         self._give(self.own().refusal(status, message, retry_after_s, kind), "refused")
-
-    def _give(self, answer: Answer, ended: str) -> None:
-        """Answer with a response of our own, and be done."""
-        if self.head.extended_connect and answer.status < 300:
-            why = "what is answered here does not change the protocol"
-            answer = answers.refusal(501, why, request_id=self.request_id)
-        self.why = self.why or answer.why
-        self.status = answer.status
-        self.front.answer(answer, self.request_id, self.own().edits())
-        self._end(self.context.env.now, ended)
-        self.front.finish()
-
-    def _takes_list(
-        self, attempt: Attempt, pool_plan: PoolPlan, head: ResponseHead, complete: bool
-    ) -> bool:
-        """The list of all models, in place of an engine's, if the engine lets the client have it.
-
-        False where the engine's answer is to be passed on: that the key is wrong, for one.
-        """
-        if head.status not in _LETS_LIST:
-            return False
-        if pool_plan.origin:
-            pool_plan.pool.origins.learn(pool_plan.origin, head.fields)
-        attempt.give_up()
-        self._settle(attempt, DONE)
-        self._give_list()
-        return True
-
-    def _give_list(self) -> None:
-        self._give(answers.json_answer(200, self.plan.listed), "done")
 
     def on_gathered(self, status: int, body: bytes) -> None:
         if not body:
             self._refuse(502, "no endpoint answered")
             return
         self._give(answers.json_answer(status, body), "done")
+
+    def _give(self, answer: Answer, ended: str) -> None:
+        """Answer with a response of our own, and be done."""
+        own = self.own()
+        answer = own.kept_protocol(answer)
+        self.why = self.why or answer.why
+        self.status = answer.status
+        self.front.answer(answer, self.request_id, own.edits())
+        self._end(self.context.env.now, ended)
+        self.front.finish()
 
     # --- ends -------------------------------------------------------------------------------
 
@@ -889,17 +639,7 @@ class Exchange(AttemptOwner, ModelsAwaiter, GatheringOwner, RelayOwner):
         attempt = dispatch.attempt if dispatch is not None else None
         if attempt is not None:
             attempt.give_up()
-            self._settle(attempt, outcome)
-
-    def _settle(self, attempt: Attempt, outcome: int) -> None:
-        now = self.context.env.now
-        tap = self.tap
-        try:
-            if tap is not None and not attempt.is_settled():
-                tap.learn(now)
-                self.why = self.why or tap.failure()
-        finally:
-            attempt.settle(outcome, now)
+            attempt.settle(outcome, self.context.env.now)
 
     def _end(self, now: float, ended: str) -> None:
         """Metrics and the log line; the last thing that happens to every exchange."""
@@ -915,16 +655,17 @@ class Exchange(AttemptOwner, ModelsAwaiter, GatheringOwner, RelayOwner):
             pool_plan.pool.waits.changed()
         dispatch = self.dispatch
         if dispatch is not None and dispatch.waiter is not None:
-            waiter = dispatch.waiter
-            if waiter.gate is not None:
-                waiter.gate.left(waiter, self._ending(waiter, now))
-        if self.mirror is not None and not self.body.complete:
-            self.mirror.give_up()
-        if self.body.room:
-            self.body.give_room_back(self.context)
-        if self.compressed is not None and self.compressed.compresses():
-            self.context.compressing -= 1
-            self.compressed = None
+            dispatch.leave(
+                told=ended not in _TELLS_NOTHING and not self._cut_by_us,
+                whole=ended == "done",
+                timed_out=self.status == 504 and self.first_byte_at == 0.0,
+                status=self.status,
+                at=self.first_byte_at,
+            )
+        if self.body.mirror is not None or self.body.room:
+            self.body.end(self.context)
+        if self.handling is not None:
+            self._end_handling(self.handling)
         log = self.context.log
         if log.enabled:
             log.write(log_line(self._outcome(), now))
@@ -934,50 +675,33 @@ class Exchange(AttemptOwner, ModelsAwaiter, GatheringOwner, RelayOwner):
             self.dispatch = None
         self.inspection = None
 
-    def _ending(self, waiter: ExchangeWaiter, now: float) -> Ending:
-        """What it tells of the endpoints."""
-        came = self.first_byte_at > 0.0
-        status = self.status
-        return Ending(
-            told=self.ended not in _TELLS_NOTHING and not self._cut_by_us,
-            came=came,
-            whole=self.ended == "done",
-            timed_out=status == 504 and not came,
-            status=status if came else 0,
-            latency_s=(self.first_byte_at or now) - waiter.admitted_at,
-        )
+    def _end_handling(self, handling: AnswerHandling) -> None:
+        self.handling = None
+        stages = handling.stages
+        if stages is not None:
+            self.why = self.why or stages.failure()
+            stages.end(self.context)
 
     def _outcome(self) -> Outcome:
         """What the log tells of it."""
         outcome = Outcome(self.head, self.plan, self.request_id, self.began, self.ended)
         outcome.status = self.status
         outcome.response_bytes = self.front.response_bytes() if self.status else 0
-        if self.relay is not None:
-            outcome.response_bytes += self.relay.bytes_from_endpoint
-            outcome.bytes_from_client = self.relay.bytes_from_client
         outcome.parse_s = self.parse_s
         outcome.first_byte_at = self.first_byte_at
         outcome.why = self.why
-        outcome.grpc_status = self.grpc_status
-        dispatch = self.dispatch
-        if dispatch is not None:
-            pool = dispatch.pool
-            outcome.pool = pool.log_name
-            outcome.tells_usage = pool.learning is not None and pool.learning.usage != "off"
-            outcome.attempts = dispatch.attempt_number
-            outcome.caller = dispatch.request.caller
-            if dispatch.waiter is not None:
-                outcome.queued_s = dispatch.waiter.queued_s
-            attempt = dispatch.attempt
-            if attempt is not None:
-                outcome.endpoint = attempt.endpoint.log_name
-                outcome.peer = attempt.peer
-                outcome.connect_s = attempt.connect_s
+        if self.dispatch is not None:
+            outcome.take_dispatch(self.dispatch)
+        if self.relay is not None:
+            outcome.take_relay(self.relay)
         if self.answered is not None:
             outcome.endpoints_id = self.answered.request_id
         if self.inspection is not None:
-            outcome.unread = self.inspection.unread
-            outcome.prompt = self.inspection.prompt
-        if self.tap is not None:
-            outcome.answer = self.tap.reading
+            outcome.take_inspection(self.inspection)
+        if self.stages is not None:
+            outcome.answer = self.stages.reading()
+        if self.call is not None:
+            outcome.grpc_status = self.call.status
+        elif self.own_call is not None:
+            outcome.grpc_status = self.own_call.status
         return outcome

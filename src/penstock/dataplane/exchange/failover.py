@@ -1,72 +1,163 @@
-"""Whether another attempt may follow one that failed, by ``core.attempts`` and ``core.retry``.
+"""What may follow an attempt that failed, by ``core.attempts`` and ``core.retry``.
 
 A retry goes back to *eligible*, never after a byte of a response has gone to the client.
 """
 
-from penstock.core.attempts import OVER_BUDGET, Attempts, Failure
-from penstock.core.env import Env
+from typing import Final
+
+from penstock.core.attempts import Failure
 from penstock.core.retry import IDEMPOTENT_METHODS, REFUSALS
-from penstock.core.ticket import RESET
-from penstock.dataplane.board.layout import P_RETRIES_DENIED
+from penstock.core.ticket import ABANDONED, DONE, RESET
 from penstock.dataplane.context import Context
 from penstock.dataplane.endpoint.stream import EndpointStream
 from penstock.dataplane.exchange.attempt import Attempt
 from penstock.dataplane.exchange.body import RequestBody
+from penstock.dataplane.exchange.dispatch import Dispatch
+from penstock.dataplane.exchange.grpc_call import GrpcCall, may_be_made_again
 from penstock.dataplane.exchange.inspection import Inspection
 from penstock.dataplane.pool.live_endpoint import LiveEndpoint
 from penstock.dataplane.route.plan import PoolPlan
+from penstock.wire.http1 import Field
+
+# What takes the place of an attempt that says nothing about its endpoint.
+_NOTHING: Final = 0
+_SAME_ENDPOINT: Final = 1  # on a fresh connection
+_ANY_ENDPOINT: Final = 2
 
 
-def is_stale(stream: EndpointStream | None, outcome: int, body: RequestBody, method: bytes) -> bool:
+class Failover:
+    """Of one exchange; made when an attempt of it failed, or was answered by what may be repeated.
+
+    Where a method returns True, another attempt was begun, or none could be and the exchange knows.
+    """
+
+    def __init__(
+        self,
+        dispatch: Dispatch,
+        plan: PoolPlan,
+        body: RequestBody,
+        inspection: Inspection | None,
+    ) -> None:
+        self.dispatch: Dispatch = dispatch
+        self.inspection: Inspection | None = inspection
+        self._plan: PoolPlan = plan
+        self._body: RequestBody = body
+
+    def goes_on(
+        self, attempt: Attempt, stream: EndpointStream | None, outcome: int, method: bytes
+    ) -> bool:
+        """Settle an attempt that failed before anything of its answer came, and make another, if
+        that may be. ``stream``: that failed. ``outcome``: of ``core.ticket``."""
+        now = self.dispatch.context.env.now
+        replacement = self._replacement(stream, outcome, method)
+        if replacement == _NOTHING:
+            attempt.settle(outcome, now)
+            if not self.allows(attempt, stream, outcome):
+                return False
+            self._retry()
+            return True
+        attempt.settle(ABANDONED, now)  # it says nothing about the endpoint
+        if replacement == _SAME_ENDPOINT:
+            self.dispatch.try_again_at(attempt.endpoint)
+        else:
+            self.dispatch.pick()
+        return True
+
+    def repeats_call(
+        self, attempt: Attempt, call: GrpcCall, trailers: list[Field], status: int
+    ) -> bool:
+        """Make a gRPC call that ended so, without a message, once more where its pool says so."""
+        if not may_be_made_again(self._plan.pool.rules, status, trailers):
+            return False
+        if not self.allows(attempt, None, DONE, attempt.ticket.status, status):
+            return False
+        attempt.ticket.first_byte(self.dispatch.context.env.now)
+        call.begin_anew()
+        self.drop_and_retry(attempt)
+        return True
+
+    def asks_plainly(self, attempt: Attempt) -> bool:
+        """Send the request without what was asked for in the client's stead, if that may be why it
+        was refused. Nothing was done for it yet."""
+        inspection = self.inspection
+        if inspection is None or not self._body.complete:
+            return False
+        if not inspection.ask_again_plainly(attempt.endpoint):
+            return False
+        attempt.drop()
+        self.dispatch.attempt_number += 1
+        self.dispatch.try_again_at(attempt.endpoint)
+        return True
+
+    def drop_and_retry(self, attempt: Attempt) -> None:
+        """Nobody gets what the endpoint answered: another one is asked."""
+        attempt.drop()
+        self._retry()
+
+    def _replacement(self, stream: EndpointStream | None, outcome: int, method: bytes) -> int:
+        """What takes the place of an attempt on a connection that was closed before, or of a
+        stream that its endpoint did not process."""
+        if stream is None or not self._body.replayable:
+            return _NOTHING
+        if _is_stale(stream, outcome, method) and self.dispatch.tries().replaces_stale():
+            return _SAME_ENDPOINT
+        if stream.never_arrived() and self.dispatch.tries().replaces_refused():
+            return _ANY_ENDPOINT
+        return _NOTHING
+
+    def allows(
+        self,
+        attempt: Attempt,
+        stream: EndpointStream | None,
+        outcome: int,
+        status: int = 0,
+        grpc_status: int = -1,
+    ) -> bool:
+        """Whether another attempt is safe, possible, and within the rules and the budget.
+
+        ``stream``: the one that failed. ``status``: of its response; 0 without one.
+        ``grpc_status``: of a call that ended without a message; -1 for all else.
+        """
+        if not self._body.replayable:
+            return False
+        inspection = self.inspection
+        plan = self._plan
+        silent = status == 0 and (stream is None or not stream.was_answered())
+        harmless = silent and inspection is not None and inspection.is_harmless()
+        failure = Failure(
+            attempt.endpoint,
+            outcome,
+            status,
+            timed_out=stream is not None and stream.ran_out_of_time(),
+            sent=attempt.sent and (stream is None or not stream.never_arrived()),
+            safe=plan.repeats_sent or harmless,
+            refused=status in REFUSALS and plan.pool.learning is not None,
+            grpc_status=grpc_status,
+        )
+        asking = inspection.asking if inspection is not None else None
+        return not self.dispatch.why_not(failure, asking.asked if asking is not None else "")
+
+    def _retry(self) -> None:
+        """Another endpoint is asked; another model may stand in."""
+        dispatch = self.dispatch
+        inspection = self.inspection
+        if inspection is not None and dispatch.attempts is not None:
+            inspection.fall_back(dispatch.attempts)
+            dispatch.request = inspection.request
+        dispatch.retry()
+
+
+def _is_stale(stream: EndpointStream, outcome: int, method: bytes) -> bool:
     """A reused connection that died before any response byte: the endpoint had closed it.
 
     It may have begun the request all the same, unless the connection shows that it did not.
     """
     return (
         outcome == RESET
-        and stream is not None
         and stream.was_reused()
         and not stream.was_answered()
-        and body.replayable
         and (method in IDEMPOTENT_METHODS or stream.never_arrived())
     )
-
-
-def may_follow(
-    attempts: Attempts,
-    plan: PoolPlan,
-    attempt: Attempt,
-    stream: EndpointStream | None,
-    outcome: int,
-    status: int,
-    model: str,
-    inspection: Inspection | None,
-    env: Env,
-    grpc_status: int,
-) -> bool:
-    """Whether another attempt is safe, possible, and within the rules and the budget.
-
-    ``stream``: the one that failed. ``status``: of its response; 0 without one. ``grpc_status``: of
-    a call that ended without a message; -1 for all else.
-    """
-    pool = plan.pool
-    silent = status == 0 and (stream is None or not stream.was_answered())
-    harmless = silent and inspection is not None and inspection.is_harmless()
-    failure = Failure(
-        attempt.endpoint,
-        outcome,
-        status,
-        timed_out=stream is not None and stream.ran_out_of_time(),
-        sent=attempt.sent and (stream is None or not stream.never_arrived()),
-        safe=plan.repeats_sent or harmless,
-        refused=status in REFUSALS and pool.learning is not None,
-        grpc_status=grpc_status,
-    )
-    asking = inspection.asking if inspection is not None else None
-    why_not = attempts.failed(failure, model, asking.asked if asking is not None else "", env)
-    if why_not == OVER_BUDGET:
-        pool.counters.bump(P_RETRIES_DENIED)
-    return not why_not
 
 
 def may_be_sent_again(

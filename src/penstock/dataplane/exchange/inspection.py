@@ -348,12 +348,14 @@ class Inspection:
         self.plainly = True
         return True
 
-    def note_usage(self, endpoint: LiveEndpoint, status: int) -> None:
-        """Whether the engine takes the wish for usage, as far as this answer tells."""
+    def note_answer(self, endpoint: LiveEndpoint, status: int) -> None:
+        """Whether the engine has the model, and takes the wish for usage, as far as that tells."""
         prompt = self.prompt
+        pool = self._plan.pool
+        if status == 404 and pool.spec.asks_again:
+            pool.waits.missed()
         if prompt is None or status != 200:
             return
-        pool = self._plan.pool
         if prompt.asks_usage:
             endpoint.habits.usage.take(prompt.found.api)
         elif self.plainly and endpoint.habits.usage.refuse(prompt.found.api):

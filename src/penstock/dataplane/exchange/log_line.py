@@ -3,11 +3,10 @@
 from json import dumps
 from typing import Final
 
-from penstock.core.caller import ANYONE, Caller
-from penstock.dataplane.llm.answer_reading import AnswerReading
+from penstock.core.caller import Caller
+from penstock.dataplane.exchange.outcome import ConnectionOutcome, Outcome
 from penstock.dataplane.llm.prompt_body import PromptBody
 from penstock.dataplane.record.request_log import json_text, time_stamp
-from penstock.dataplane.route.connection_plan import ConnectionPlan
 from penstock.dataplane.route.plan import Plan
 from penstock.wire.http1 import RequestHead
 
@@ -39,39 +38,6 @@ _CONNECTION: Final = (
     b',"bytes":%d,"attempts":%d,"t_queue":%.3f,"t_connect":%b,"t_first_byte":%b,"t_total":%.3f'
     b',"end":"%b"%b}\n'
 )
-
-
-class Outcome:
-    """What became of one exchange, as far as its line tells it. Made only where there is a log."""
-
-    pool: bytes = b"-"
-    endpoint: bytes = b"-"
-    peer: bytes = b""  # the address that the last attempt went to
-    status: int = 0  # answered to the client; 0: none
-    response_bytes: int = 0
-    bytes_from_client: int = -1  # since its protocol was changed; -1: it was not
-    grpc_status: int = -1
-    attempts: int = 0
-    parse_s: float = 0.0
-    queued_s: float = 0.0
-    connect_s: float = 0.0
-    first_byte_at: float = 0.0
-    why: str = ""
-    endpoints_id: bytes = b""  # the request's id as the endpoint tells it
-    unread: str = ""
-    caller: Caller = ANYONE
-    prompt: PromptBody | None = None
-    answer: AnswerReading | None = None
-    tells_usage: bool = False
-
-    def __init__(
-        self, head: RequestHead, plan: Plan, request_id: bytes, began: float, ended: str
-    ) -> None:
-        self.head: RequestHead = head
-        self.plan: Plan = plan
-        self.request_id: bytes = request_id
-        self.began: float = began
-        self.ended: str = ended  # how, in one word
 
 
 def log_line(outcome: Outcome, now: float) -> bytes:
@@ -141,29 +107,6 @@ def closed_line(client: str, listener: str, why: str) -> bytes:
         json_text(listener.encode()),
         dumps(why).encode(),
     )
-
-
-class ConnectionOutcome:
-    """What became of one connection that was relayed unread."""
-
-    pool: bytes = b"-"
-    endpoint: bytes = b"-"
-    peer: bytes = b""
-    bytes_from_client: int = 0
-    bytes_to_client: int = 0
-    attempts: int = 0
-    queued_s: float = 0.0
-    connect_s: float = 0.0
-    first_byte_s: float = -1.0  # since it began; negative: none came
-    why: str = ""
-    protocol: bytes = b"tcp"
-    of_protocol: bytes = b""  # keys that only it has, each with a comma before it
-
-    def __init__(self, plan: ConnectionPlan, listener: str, request_id: bytes, ended: str) -> None:
-        self.plan: ConnectionPlan = plan
-        self.listener: str = listener
-        self.request_id: bytes = request_id
-        self.ended: str = ended
 
 
 def connection_line(outcome: ConnectionOutcome, total_s: float) -> bytes:

@@ -1,6 +1,8 @@
 """Answers of our own to one request: in the form that its client reads, or as the page that is
 configured for them."""
 
+from typing import Final
+
 from penstock.core.snapshot import Maintenance
 from penstock.dataplane.exchange import answers
 from penstock.dataplane.exchange.answers import Answer
@@ -9,6 +11,9 @@ from penstock.dataplane.route.plan import Plan, PoolPlan
 from penstock.wire.forwarding import Edit
 from penstock.wire.http1 import RequestHead, ResponseHead, all_values
 from penstock.wire.openai import OTHER
+
+# Of an engine asked for its models: it told them, or has no such path and asks for no key.
+_LETS_LIST: Final = frozenset((200, 404, 405, 501))
 
 
 class OwnAnswers:
@@ -74,6 +79,23 @@ class OwnAnswers:
         own_form = plan.is_grpc or (pool_plan is not None and pool_plan.api != OTHER)
         pages = None if own_form else text_pages(503, spec.text)
         return answers.with_page(told, pages, self._accepted())
+
+    def model_list(self) -> Answer:
+        """Of all models, for which no endpoint is needed."""
+        return answers.json_answer(200, self._plan.listed)
+
+    def lists_in_place_of(self, head: ResponseHead) -> bool:
+        """Whether the list of all models stands in for an engine's own, which lets the client have
+        it. Else the engine's answer is to be passed on: that the key is wrong, for one."""
+        return len(self._plan.listed) > 0 and head.status in _LETS_LIST
+
+    def kept_protocol(self, answer: Answer) -> Answer:
+        """What a request to change the protocol gets in place of a success, which would say that
+        it was changed (RFC 8441, 5)."""
+        if not self._head.extended_connect or answer.status >= 300:
+            return answer
+        why = "what is answered here does not change the protocol"
+        return answers.refusal(501, why, request_id=self._request_id)
 
     def in_place_of(self, head: ResponseHead) -> Answer | None:
         """The page for an endpoint's answer, if its status asks for one."""

@@ -20,6 +20,8 @@ SERVICES: Final[dict[str, GrpcService]] = {grpc_health.SERVICE: Health()}
 class OwnCall:
     """From the first byte of its request's body to its answer."""
 
+    status: int = -1  # how it ended; -1: it has not
+
     def __init__(self, context: Context, plan: Plan, head: RequestHead) -> None:
         self._context: Context = context
         self._plan: Plan = plan
@@ -28,8 +30,15 @@ class OwnCall:
         self._message: bytes = b""
         self._messages: int = 0
 
-    def take(self, data: bytes, complete: bool) -> CallEnd | None:
-        """More of the body; how the call ends, once that is known."""
+    def take(self, data: bytes, complete: bool) -> Answer | None:
+        """More of the body; the answer, once it is known how the call ends."""
+        end = self._take(data, complete)
+        if end is None:
+            return None
+        self.status = end.status
+        return _answer_of(end)
+
+    def _take(self, data: bytes, complete: bool) -> CallEnd | None:
         chunks = self._chunks
         if chunks is not None and data:
             data = chunks.feed(data)
@@ -46,7 +55,7 @@ class OwnCall:
         return SERVICES[plan.service].call(plan.service_method, self._message, plan, self._context)
 
 
-def answer_of(end: CallEnd) -> Answer:
+def _answer_of(end: CallEnd) -> Answer:
     """The response that ends a call so."""
     if end.status != OK:
         return Answer(200, b"", _headers(trailers_only(end.status, end.text)), end.text)

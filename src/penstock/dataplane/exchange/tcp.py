@@ -13,15 +13,12 @@ from typing import Final
 
 from mypy_extensions import trait
 
-from penstock.core.admission.gate import Ending
-from penstock.core.attempts import OVER_BUDGET, Failure
+from penstock.core.attempts import Failure
 from penstock.core.ticket import ABANDONED, CLIENT_GONE, CONNECT_FAILED, Ticket
 from penstock.dataplane.board.layout import (
     P_CLIENT_GONE,
     P_CUT,
     P_REQUESTS,
-    P_RETRIES,
-    P_RETRIES_DENIED,
     W_REQUESTS,
     W_UNROUTED,
 )
@@ -29,12 +26,9 @@ from penstock.dataplane.context import Context
 from penstock.dataplane.endpoint.stream import EndpointStream
 from penstock.dataplane.exchange.attempt import Attempt, AttemptOwner
 from penstock.dataplane.exchange.dispatch import Dispatch
-from penstock.dataplane.exchange.log_line import (
-    ConnectionOutcome,
-    certificate_facts,
-    connection_line,
-)
-from penstock.dataplane.exchange.relay_endings import outcome_of, why_ended, word_of
+from penstock.dataplane.exchange.log_line import certificate_facts, connection_line
+from penstock.dataplane.exchange.outcome import ConnectionOutcome
+from penstock.dataplane.exchange.relaying import outcome_of, relay_of, why_ended, word_of
 from penstock.dataplane.io.connection import Connection
 from penstock.dataplane.route.connection_plan import ConnectionPlan
 from penstock.dataplane.tunnel.relay import CUT, Relay, RelayOwner
@@ -130,17 +124,8 @@ class TcpExchange(AttemptOwner, RelayOwner):
         pool = dispatch.pool
         self.connected_at = self.context.env.now
         pool.counters.record(_CONNECT, attempt.connect_s)
-        relay = Relay(
-            self,
-            self.context.loop,
-            self.front.connection(),
-            attempt.hand_over(),
-            pool.spec.timeouts.tunnel_idle_s,
-            self.context.counters.values,
-            attempt.endpoint.tally,
-        )
+        relay = relay_of(self, self.context, pool, attempt, self.front.connection())
         self.relay = relay
-        attempt.endpoint.tunnels.add(relay)
         relay.begin(self.front.take_received())
 
     def on_attempt_failed(
@@ -162,14 +147,9 @@ class TcpExchange(AttemptOwner, RelayOwner):
             timed_out=stream is not None and stream.ran_out_of_time(),
             sent=False,
         )
-        counters = dispatch.pool.counters
-        why_not = dispatch.tries().failed(failure, "", "", self.context.env)
-        if not why_not:
-            counters.bump(P_RETRIES)
-            dispatch.pick_again()
+        if not dispatch.why_not(failure):
+            dispatch.retry()
             return
-        if why_not == OVER_BUDGET:
-            counters.bump(P_RETRIES_DENIED)
         self._turn_away(f"endpoint {attempt.endpoint.name}: {reason}")
 
     # --- relay ------------------------------------------------------------------------------
@@ -246,9 +226,15 @@ class TcpExchange(AttemptOwner, RelayOwner):
                 counters.bump(P_CLIENT_GONE)
             elif ended == "cut":
                 counters.bump(P_CUT)
-            waiter = dispatch.waiter
-            if waiter is not None and waiter.gate is not None:
-                waiter.gate.left(waiter, self._ending(waiter.admitted_at, now))
+            # What it tells of the endpoints: how long connecting took, and whether that worked.
+            connected = self.connected_at > 0.0
+            dispatch.leave(
+                told=connected or ended == "refused",
+                whole=connected and ended not in ("cut", "crashed"),
+                timed_out=False,
+                status=0,
+                at=self.connected_at,
+            )
         log = self.context.log
         if log.enabled:
             log.write(connection_line(self._outcome(), now - self.began))
@@ -257,18 +243,6 @@ class TcpExchange(AttemptOwner, RelayOwner):
             dispatch.waiter = None
             self.dispatch = None
         self.relay = None
-
-    def _ending(self, admitted_at: float, now: float) -> Ending:
-        """What it tells of the endpoints: how long connecting took, and whether that worked."""
-        connected = self.connected_at > 0.0
-        return Ending(
-            told=connected or self.ended == "refused",
-            came=connected,
-            whole=connected and self.ended not in ("cut", "crashed"),
-            timed_out=False,
-            status=0,
-            latency_s=(self.connected_at or now) - admitted_at,
-        )
 
     def _outcome(self) -> ConnectionOutcome:
         outcome = ConnectionOutcome(self.plan, self.listener, self.request_id, self.ended)
@@ -282,15 +256,7 @@ class TcpExchange(AttemptOwner, RelayOwner):
             outcome.bytes_to_client = relay.bytes_from_endpoint
         dispatch = self.dispatch
         if dispatch is not None:
-            outcome.pool = dispatch.pool.log_name
-            outcome.attempts = dispatch.attempt_number
-            if dispatch.waiter is not None:
-                outcome.queued_s = dispatch.waiter.queued_s
-            attempt = dispatch.attempt
-            if attempt is not None:
-                outcome.endpoint = attempt.endpoint.log_name
-                outcome.peer = attempt.peer
-                outcome.connect_s = attempt.connect_s
+            outcome.take_dispatch(dispatch)
         return outcome
 
     # --- of responses, which there are none ---------------------------------------------------

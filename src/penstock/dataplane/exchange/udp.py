@@ -15,15 +15,12 @@ from typing import Final
 
 from mypy_extensions import trait
 
-from penstock.core.admission.gate import Ending
 from penstock.core.attempts import OVER_BUDGET, Failure
 from penstock.core.ticket import ABANDONED, CONNECT_FAILED, DONE
 from penstock.dataplane.board.layout import (
     DATAGRAM_DROPS,
     P_CUT,
     P_REQUESTS,
-    P_RETRIES,
-    P_RETRIES_DENIED,
     SESSION_ENDS,
     W_DATAGRAM_DROPS,
     W_REQUESTS,
@@ -37,7 +34,8 @@ from penstock.dataplane.context import Context
 from penstock.dataplane.endpoint.stream import EndpointStream
 from penstock.dataplane.exchange.attempt import Attempt, AttemptOwner
 from penstock.dataplane.exchange.dispatch import Dispatch
-from penstock.dataplane.exchange.log_line import ConnectionOutcome, connection_line
+from penstock.dataplane.exchange.log_line import connection_line
+from penstock.dataplane.exchange.outcome import ConnectionOutcome
 from penstock.dataplane.pool.live_pool import LivePool
 from penstock.dataplane.route.connection_plan import ConnectionPlan
 from penstock.dataplane.tunnel.session import DatagramFront, Session, SessionClient, SessionOwner
@@ -259,21 +257,19 @@ class UdpExchange(AttemptOwner, SessionOwner):
         self.session.detach()
         attempt.settle(CONNECT_FAILED, context.env.now)
         failure = Failure(attempt.endpoint, CONNECT_FAILED, sent=False)
-        why_not = dispatch.tries().failed(failure, "", "", context.env)
-        counters = dispatch.pool.counters
+        why_not = dispatch.why_not(failure)
         if data:
             self._held.insert(0, data)
-        if why_not == OVER_BUDGET:
-            # To go on elsewhere repeats nothing; to send this datagram again would.
-            counters.bump(P_RETRIES_DENIED)
-            self._drop_held(_UNREACHABLE)
-        elif why_not:
+        if why_not and why_not != OVER_BUDGET:
             self._refuse(f"endpoint {attempt.endpoint.name}: {reason}", _UNREACHABLE)
             return
-        else:
-            counters.bump(P_RETRIES)
         context.counters.values[W_SESSIONS_MOVED] += 1
-        dispatch.pick_again()
+        if why_not:
+            # To go on elsewhere repeats nothing; to send this datagram again would.
+            self._drop_held(_UNREACHABLE)
+            dispatch.pick_again()
+        else:
+            dispatch.retry()
 
     # --- ends -------------------------------------------------------------------------------
 
@@ -323,22 +319,16 @@ class UdpExchange(AttemptOwner, SessionOwner):
     def _leave(self, dispatch: Dispatch) -> None:
         """Free its place in the pool's admission."""
         self.earlier_attempts += dispatch.attempt_number
-        waiter = dispatch.waiter
-        if waiter is not None and waiter.gate is not None:
-            waiter.gate.left(waiter, self._ending(waiter.admitted_at))
-        dispatch.waiter = None
-
-    def _ending(self, admitted_at: float) -> Ending:
-        """What it tells of the endpoints: whether anything came of them, and how soon."""
+        # What it tells of the endpoints: whether anything came of them, and how soon.
         came = self.first_reply_at > 0.0
-        return Ending(
+        dispatch.leave(
             told=came or self.ended == _REFUSED,
-            came=came,
             whole=came,
             timed_out=False,
             status=0,
-            latency_s=(self.first_reply_at or self.context.env.now) - admitted_at,
+            at=self.first_reply_at,
         )
+        dispatch.waiter = None
 
     def _end(self, how: int) -> None:
         """Metrics and the log line; the last thing that happens to every session."""
@@ -382,14 +372,7 @@ class UdpExchange(AttemptOwner, SessionOwner):
         outcome.attempts = self.earlier_attempts
         dispatch = self.dispatch
         if dispatch is not None:
-            outcome.pool = dispatch.pool.log_name
-            outcome.attempts += dispatch.attempt_number
-            if dispatch.waiter is not None:
-                outcome.queued_s = dispatch.waiter.queued_s
-            attempt = dispatch.attempt
-            if attempt is not None:
-                outcome.endpoint = attempt.endpoint.log_name
-                outcome.peer = attempt.peer
+            outcome.take_dispatch(dispatch)
         return outcome
 
     # --- of connections, which there are none -------------------------------------------------

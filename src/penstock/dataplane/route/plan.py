@@ -98,6 +98,16 @@ class PoolPlan:
             len(pool.rules.on_grpc_statuses) > 0
             and grpc.grpc_kind(head.value(b"content-type") or b"") == grpc.GRPC
         )
+        # Whether answers pass as they come, but for errors: nothing of them is changed or learned.
+        self.passes_answers: bool = (
+            pool.learning is None
+            and self.compression is None
+            and pool.spec.sticky is None
+            and not pool.orca
+            and not head.extended_connect
+            and head.value(b"origin") is None
+            and grpc.grpc_kind(head.value(b"content-type") or b"") == grpc.NOT_GRPC
+        )
         self.refuses_malformed: bool = self.api != OTHER and pool.refuses_malformed
         self.refuses_long: bool = (
             self.refuses_malformed and head.method == b"POST" and not self.inspects

@@ -168,6 +168,8 @@ class Planner:
         for destination in branch.targets:
             choice = _pool_plan(destination, request, head, facts, target, hop)
             choice.upgrade = plan.upgrade
+            if plan.listed:
+                choice.passes_answers = False
             plan.choices.append(choice)
         if branch.mirror is not None and plan.upgrade is None:
             plan.mirror = _pool_plan(branch.mirror, request, head, facts, target, hop)

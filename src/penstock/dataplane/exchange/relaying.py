@@ -1,8 +1,13 @@
-"""What the end of a relay means for the exchange that it belonged to."""
+"""An attempt that goes on as a relay: of a connection as a whole, or of a request that changed its
+protocol. How that begins, and what its end means for the exchange that it belongs to."""
 
 from typing import Final
 
 from penstock.core.ticket import ABANDONED, CLIENT_GONE, DONE, RESET
+from penstock.dataplane.context import Context
+from penstock.dataplane.exchange.attempt import Attempt
+from penstock.dataplane.io.handed_stream import Handed
+from penstock.dataplane.pool.live_pool import LivePool
 from penstock.dataplane.tunnel.relay import (
     CLIENT_BROKE,
     CUT,
@@ -10,6 +15,8 @@ from penstock.dataplane.tunnel.relay import (
     ENDED,
     ENDPOINT_BROKE,
     IDLE,
+    Relay,
+    RelayOwner,
 )
 
 # The ticket's outcome, the log's word, and its sentence.
@@ -21,6 +28,23 @@ _ENDINGS: Final[dict[int, tuple[int, str, str]]] = {
     CUT: (ABANDONED, "cut", "the balancer ended it"),
     DRAINED: (DONE, "drained", "its endpoint, or the balancer, goes out of service"),
 }
+
+
+def relay_of(
+    owner: RelayOwner, context: Context, pool: LivePool, attempt: Attempt, client: Handed
+) -> Relay:
+    """Takes over the client and the attempt's connection, and is known to its endpoint."""
+    relay = Relay(
+        owner,
+        context.loop,
+        client,
+        attempt.hand_over(),
+        pool.spec.timeouts.tunnel_idle_s,
+        context.counters.values,
+        attempt.endpoint.tally,
+    )
+    attempt.endpoint.tunnels.add(relay)
+    return relay
 
 
 def outcome_of(how: int) -> int:
