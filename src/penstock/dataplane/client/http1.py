@@ -10,7 +10,7 @@ from penstock.dataplane.board.layout import (
     W_TLS_FAILURES,
     W_TLS_HANDSHAKES,
 )
-from penstock.dataplane.client.body_pace import BodyPace
+from penstock.dataplane.client.awaited_body import AwaitedBody
 from penstock.dataplane.client.http1_head import ClientHead
 from penstock.dataplane.client.http1_stream import AWAIT, BODY, BUSY, LINGER
 from penstock.dataplane.client.http2 import Http2Client
@@ -69,8 +69,7 @@ class ClientConnection(ClientHead, Front):
         self._head: RequestHead | None = None  # the last one, remembered with its plan
         self._plan: Plan | None = None
         self._reader: ChunkedReader | None = None
-        self._pace: BodyPace | None = None  # of the body under way
-        self._awaits_continue: bool = False  # it sends its body when told to, not before
+        self._awaited: AwaitedBody | None = None  # the body under way
         self._framing: int = LENGTH  # of the response under way
         self._advancing: bool = False
 
@@ -249,36 +248,31 @@ class ClientConnection(ClientHead, Front):
         exchange.start(out, reader.done)
 
     def _await_body(self, head: RequestHead, begun: bytes) -> None:
-        """A client that waits for 100 rightly sends nothing before it (RFC 9110, 10.1.1)."""
-        self._awaits_continue = head.expects_continue and not begun
-        settings = self.settings
-        if self._pace is not None:
-            self._pace.begin()
-        elif settings.body_rate > 0 and settings.body_idle_s > 0.0:
-            self._pace = BodyPace(settings.body_idle_s, settings.body_rate)
+        awaited = self._awaited
+        if awaited is None:
+            awaited = self._awaited = AwaitedBody(self.settings)
+        awaited.begin(head, begun)
         self._await_more_body()
 
     def _await_more_body(self) -> None:
-        if self._state == BODY and not self._awaits_continue and self.events & READABLE:
-            self._arm_body()
-
-    def _arm_body(self) -> None:
-        """The client's turn: the next piece, and a rate over all of them."""
-        self._arm(self.settings.body_idle_s)
-        if self._pace is not None:
-            self.deadline = min(self.deadline, self._pace.wait(self.loop.env.now))
+        """The client's turn, if it is."""
+        awaited = self._awaited
+        if self._state != BODY or awaited is None or not self.events & READABLE:
+            return
+        if not awaited.awaits_continue:
+            self.deadline = awaited.due(self.loop.env.now)
 
     def continue_body(self) -> None:
-        self._awaits_continue = False
+        if self._awaited is not None:
+            self._awaited.awaits_continue = False
         self._await_more_body()
 
     def _take_body(self, data: bytes) -> None:
-        self._awaits_continue = False
         exchange = self.exchange
-        if exchange is None:
+        awaited = self._awaited
+        if exchange is None or awaited is None:
             return
-        if self._pace is not None:
-            self._pace.came(len(data), self.loop.env.now)
+        awaited.came(len(data), self.loop.env.now)
         reader = self._reader
         if reader is not None:
             try:
@@ -290,14 +284,14 @@ class ClientConnection(ClientHead, Front):
             if reader.done:
                 self._body_is_whole(reader.rest)
             else:
-                self._arm_body()
+                self.deadline = awaited.due(self.loop.env.now)
             if out or reader.done:
                 exchange.on_request_body(out, reader.done)
             return
         left = self._left - len(data)
         if left > 0:
             self._left = left
-            self._arm_body()
+            self.deadline = awaited.due(self.loop.env.now)
             exchange.on_request_body(data, False)
             return
         if left < 0:
@@ -460,8 +454,8 @@ class ClientConnection(ClientHead, Front):
 
     def hold_body(self) -> None:
         self.pause_reading()
-        if self._pace is not None:
-            self._pace.stop(self.loop.env.now)
+        if self._awaited is not None:
+            self._awaited.hold(self.loop.env.now)
         if self.unsent is None:
             self.deadline = 0.0  # the endpoint's turn: its own timeout runs
 

@@ -5,11 +5,11 @@ from typing import Final
 
 from penstock.dataplane.board.layout import W_BAD_REQUESTS, W_BYTES_TO_CLIENTS
 from penstock.dataplane.client.own_answer import accepted_in, encoded
+from penstock.dataplane.client.refusing import log_refusal, refusal_page
 from penstock.dataplane.client.settings import ClientSettings
 from penstock.dataplane.context import Context
-from penstock.dataplane.exchange import answers
 from penstock.dataplane.exchange.answers import Answer
-from penstock.dataplane.exchange.log_line import closed_line, refusal_line
+from penstock.dataplane.exchange.log_line import closed_line
 from penstock.dataplane.io.connection import Connection
 from penstock.dataplane.io.loop import READABLE
 from penstock.dataplane.io.system import Socket
@@ -67,12 +67,10 @@ class ClientStream(Connection):
 
     def _refuse(self, status: int, reason: str) -> None:
         """Answer a request that is none, and end the connection."""
-        log = self.context.log
-        if log.enabled:
-            log.write(refusal_line(self.address, self._inbox, status, reason))
-        bodiless = self._inbox.startswith(b"HEAD ")
-        told = answers.refusal(status, reason)
-        told = answers.with_page(told, self.context.planner.pages, accepted_in(self._inbox))
+        received = self._inbox
+        log_refusal(self.context, self.address, received, status, reason)
+        bodiless = received.startswith(b"HEAD ")
+        told = refusal_page(self.context, status, reason, accepted_in(received))
         self._answer_refusal(told, None, bodiless=bodiless)
 
     def _answer_refusal(

@@ -12,7 +12,8 @@ from penstock.dataplane.board.layout import (
     W_HTTP2_FLOODS,
     W_HTTP2_STREAM_FAULTS,
 )
-from penstock.dataplane.client.http2_stream import Http2Host, Http2Stream
+from penstock.dataplane.client.http2_host import Http2Host
+from penstock.dataplane.client.http2_stream import Http2Stream
 from penstock.dataplane.client.identity import header_of
 from penstock.dataplane.client.settings import ClientSettings
 from penstock.dataplane.context import Context

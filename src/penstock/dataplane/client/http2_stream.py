@@ -2,25 +2,24 @@
 
 from typing import Final
 
-from mypy_extensions import trait
-
 from penstock.core.ticket import CLIENT_GONE
 from penstock.dataplane.board.layout import W_BAD_REQUESTS, W_REQUESTS
-from penstock.dataplane.client.body_pace import BodyPace
+from penstock.dataplane.client.awaited_body import AwaitedBody
+from penstock.dataplane.client.http2_answer import build_block, fields_of_one
+from penstock.dataplane.client.http2_host import Http2Host
+from penstock.dataplane.client.http2_remembered import remembered
 from penstock.dataplane.client.own_answer import answer_fields
+from penstock.dataplane.client.refusing import log_refusal, refusal_page
 from penstock.dataplane.client.settings import ClientSettings
 from penstock.dataplane.context import Context
 from penstock.dataplane.exchange import answers
 from penstock.dataplane.exchange.answers import Answer
 from penstock.dataplane.exchange.exchange import Exchange
 from penstock.dataplane.exchange.front import Front
-from penstock.dataplane.exchange.log_line import refusal_line
 from penstock.dataplane.io.connection import READ_BYTES
 from penstock.dataplane.io.handed_stream import Handed, HandedStream, StreamKeeper, StreamUser
 from penstock.dataplane.io.loop import report_bug
-from penstock.dataplane.route.plan import Plan
 from penstock.wire.chunked import LAST_CHUNK, encode_chunk, last_chunk, passable_trailers
-from penstock.wire.client_certificate import ClientCertificate
 from penstock.wire.forwarding import Edit, ResponseRules, forwarded_fields, lacks_date
 from penstock.wire.grpc import NOT_GRPC, grpc_kind
 from penstock.wire.http1 import BadMessage, Field, RequestHead, ResponseHead, all_values
@@ -28,77 +27,13 @@ from penstock.wire.http2.codes import CANCEL, INTERNAL_ERROR, NO_ERROR
 from penstock.wire.http2.connection import Http2Connection
 from penstock.wire.http2.header_block import HeaderBlock, response_block, trailer_block
 from penstock.wire.http2.heads import consent_block
-from penstock.wire.http2.request_head import request_head_of
 from penstock.wire.http2.stream import NOBODY, Stream, StreamReceiver
+from penstock.wire.http2.unsent import Unsent
 from penstock.wire.proxy_protocol import ProxyHeader
 
 _CONTINUE: Final = response_block(100, [])
 _BODILESS: Final = frozenset((204, 304))
 _LEAST_READ_BYTES: Final = 1024  # a client that gives room by the byte is not worth more calls
-
-
-@trait
-class Http2Host:
-    """The connection that a stream belongs to."""
-
-    def http2(self) -> Http2Connection:
-        """Its codec."""
-        raise NotImplementedError
-
-    def touch(self) -> None:
-        """Something is to be sent."""
-        raise NotImplementedError
-
-    def watch_until(self, at: float) -> None:
-        """Have ``run_out_of_time`` called then."""
-        raise NotImplementedError
-
-    def note_waiting(self, more: int) -> None:
-        """So many more bytes of answers wait for the client to take them, or fewer."""
-        raise NotImplementedError
-
-    def is_short(self) -> bool:
-        """Whether so many wait that endpoints are read only as far as there is room."""
-        raise NotImplementedError
-
-    def room(self, stream: Stream) -> int:
-        """Bytes of content that would leave at once, or in this batch of events."""
-        raise NotImplementedError
-
-    def progressed_at(self) -> float:
-        """When the client's system took anything last."""
-        raise NotImplementedError
-
-    def stream_over(self, stream: Stream) -> None:
-        """Nothing is left to be done on it."""
-        raise NotImplementedError
-
-    def is_secure(self) -> bool:
-        """Whether the client speaks TLS."""
-        raise NotImplementedError
-
-    def shown_certificate(self) -> ClientCertificate | None:
-        """The client's, which was verified; None where it showed none."""
-        raise NotImplementedError
-
-    def proxy_header(self) -> ProxyHeader:
-        """What a PROXY header tells an endpoint of the connection."""
-        raise NotImplementedError
-
-
-class _Remembered:
-    """What a header block decides, made once for all streams that begin with the same octets."""
-
-    def __init__(self, head: RequestHead) -> None:
-        self.head: RequestHead = head
-        self.plan: Plan | None = None
-
-
-class _RememberedPair:
-    """The same block with a body behind it, and without."""
-
-    with_body: _Remembered | None = None
-    without: _Remembered | None = None
 
 
 class Http2Stream(StreamReceiver, Front, StreamKeeper):
@@ -108,8 +43,7 @@ class Http2Stream(StreamReceiver, Front, StreamKeeper):
     deadline: float = 0.0  # the next of the two
     _send_until: float = 0.0  # the client: more of the body
     _take_until: float = 0.0  # the client: more of the response
-    _pace: BodyPace | None = None  # of the body
-    _awaits_continue: bool = False  # it sends its body when told to, not before
+    _awaited: AwaitedBody | None = None  # the body, if there is one
     _block: HeaderBlock | None = None
     _ended: bool = False  # the request is whole
     _begun: bool = False
@@ -121,9 +55,8 @@ class Http2Stream(StreamReceiver, Front, StreamKeeper):
     _held: bool = False  # the endpoint takes no more of the body, or nobody has it yet
     _unconsumed: int = 0
     _rewritten: bool = False  # the response's length is another than its head says
-    _pending: bytes = b""  # of the response, which the client's windows had no room for
-    _pending_at: int = 0
-    _ends_after: bool = False  # the response ends with what is pending
+    _unsent: Unsent | None = None  # of the response, as the client's windows had no room for it
+    _ends_after: bool = False  # the response ends with what is unsent
     _trailers: HeaderBlock | None = None  # of the response
     _response_bytes: int = 0
     _awaits_tunnel: bool = False  # what the client sends is for nobody before it has one
@@ -155,9 +88,13 @@ class Http2Stream(StreamReceiver, Front, StreamKeeper):
         if self._over:
             return  # reset in the same breath
         self._begun = True
+        block = self._block
+        assert block is not None
+        # Content that came along with the head is none less of a body.
+        bodiless = self._ended and self._body_bytes == 0
         try:
-            remembered = self._remembered()
-            head = remembered.head
+            known = remembered(block, bodiless, self.settings)
+            head = known.head
             self._head = head
             self._check_length(head)
         except BadMessage as refusal:
@@ -165,12 +102,12 @@ class Http2Stream(StreamReceiver, Front, StreamKeeper):
             return
         self.context.counters.values[W_REQUESTS] += 1
         planner = self.context.planner
-        plan = remembered.plan
+        plan = known.plan
         if plan is None or plan.generation != planner.generation:
             scheme = "https" if self.host.is_secure() else "http"
             certificate = self.host.shown_certificate()
             plan = planner.plan(head, self.settings.listener, self.address, scheme, certificate)
-            remembered.plan = plan
+            known.plan = plan
         exchange = Exchange(self.context, self, head, plan)
         self.exchange = exchange
         body = self._body
@@ -182,7 +119,9 @@ class Http2Stream(StreamReceiver, Front, StreamKeeper):
             self._begin_tunnel(exchange, body)
             return
         if not self._ended:
-            self._begin_body(head, body)
+            self._awaited = AwaitedBody(self.settings)
+            self._awaited.begin(head, body)
+            self._await_body()
         limit = self.settings.body_bytes
         if limit and self._body_bytes > limit:
             self._abandon(exchange, 413, f"the body is over {limit} bytes")
@@ -203,34 +142,6 @@ class Http2Stream(StreamReceiver, Front, StreamKeeper):
             exchange.start(b"", True)
         except Exception:  # noqa: BLE001 - one stream's bug must not end the others
             self._crash(exchange)
-
-    def _begin_body(self, head: RequestHead, begun: bytes) -> None:
-        """A client that waits for 100 rightly sends nothing before it (RFC 9110, 10.1.1)."""
-        self._awaits_continue = head.expects_continue and not begun
-        settings = self.settings
-        if settings.body_rate > 0 and settings.body_idle_s > 0.0:
-            self._pace = BodyPace(settings.body_idle_s, settings.body_rate)
-        self._await_body()
-
-    def _remembered(self) -> _Remembered:
-        block = self._block
-        assert block is not None
-        pair = block.derived
-        if not isinstance(pair, _RememberedPair):
-            pair = _RememberedPair()
-            block.derived = pair
-        # Content that came along with the head is none less of a body.
-        bodiless = self._ended and self._body_bytes == 0
-        found = pair.without if bodiless else pair.with_body
-        if found is None:
-            settings = self.settings
-            head = request_head_of(block, bodiless, settings.target_bytes, settings.merge_slashes)
-            found = _Remembered(head)
-            if bodiless:
-                pair.without = found
-            else:
-                pair.with_body = found
-        return found
 
     def _check_length(self, head: RequestHead) -> None:
         limit = self.settings.body_bytes
@@ -255,9 +166,8 @@ class Http2Stream(StreamReceiver, Front, StreamKeeper):
         if limit and self._body_bytes > limit:
             self._abandon(exchange, 413, f"the body is over {limit} bytes")
             return
-        self._awaits_continue = False
-        if self._pace is not None:
-            self._pace.came(len(data), self.context.env.now)
+        if self._awaited is not None:
+            self._awaited.came(len(data), self.context.env.now)
         self._await_body()
         self._unconsumed += len(data)
         try:
@@ -294,14 +204,11 @@ class Http2Stream(StreamReceiver, Front, StreamKeeper):
 
     def _await_body(self) -> None:
         """The client's turn, if it is: for the next piece, and at a rate over all of them."""
-        if self._ended or self._held or self._awaits_continue or self.settings.body_idle_s <= 0.0:
+        awaited = self._awaited
+        if awaited is None or self._ended or self._held or awaited.awaits_continue:
             self._send_until = 0.0
         else:
-            now = self.context.env.now
-            until = now + self.settings.body_idle_s
-            if self._pace is not None:
-                until = min(until, self._pace.wait(now))
-            self._send_until = until
+            self._send_until = awaited.due(self.context.env.now)
         self._tell_deadline()
 
     def _tell_deadline(self) -> None:
@@ -314,8 +221,8 @@ class Http2Stream(StreamReceiver, Front, StreamKeeper):
 
     def hold_body(self) -> None:
         self._held = True
-        if self._pace is not None:
-            self._pace.stop(self.context.env.now)
+        if self._awaited is not None:
+            self._awaited.hold(self.context.env.now)
         self._await_body()
 
     def take_body(self) -> None:
@@ -325,7 +232,8 @@ class Http2Stream(StreamReceiver, Front, StreamKeeper):
             self._await_body()
 
     def continue_body(self) -> None:
-        self._awaits_continue = False
+        if self._awaited is not None:
+            self._awaited.awaits_continue = False
         self._await_body()
 
     # --- the response (Front) ---------------------------------------------------------------
@@ -344,24 +252,12 @@ class Http2Stream(StreamReceiver, Front, StreamKeeper):
         body: bytes,
         complete: bool,
     ) -> bool:
-        # Built once for each distinct head, as HTTP/1.1's.
         flags = decoded * 2 + self._rewritten
         if head.block_for is not rules or head.block_flags != flags:
-            fields = forwarded_fields(head, rules, request_id, decoded)
-            if head.content_length >= 0 and head.status != 204 and not self._rewritten:
-                length = b"%d" % head.content_length
-                fields.append((b"content-length", b"content-length", length))
-            head.rewritten_block = response_block(head.status, fields)
-            head.block_for = rules
-            head.block_flags = flags
-            head.lacks_date = lacks_date(head, rules)
+            build_block(head, rules, request_id, flags)
         block = head.rewritten_block
         assert isinstance(block, HeaderBlock)
-        extra: list[Field] = [(b"x-request-id", b"x-request-id", request_id)]
-        if head.lacks_date:
-            extra.append((b"date", b"date", self.context.date))
-        if cookie:
-            extra.append((b"set-cookie", b"set-cookie", cookie))
+        extra = fields_of_one(request_id, self.context.date if head.lacks_date else b"", cookie)
         request = self._head
         assert request is not None
         bodiless = request.bodiless or head.status in _BODILESS
@@ -384,9 +280,8 @@ class Http2Stream(StreamReceiver, Front, StreamKeeper):
     def _send(self, data: bytes, end: bool) -> bool:
         self._response_bytes += len(data)
         self.host.touch()
-        if self._pending:
-            self._pending = self._pending[self._pending_at :] + data
-            self._pending_at = 0
+        if self._unsent is not None:
+            self._unsent.add(data)
             self._ends_after = end
             self.host.note_waiting(len(data))
             return False
@@ -395,8 +290,7 @@ class Http2Stream(StreamReceiver, Front, StreamKeeper):
             if self.host.is_short():
                 self.fit()
             return True
-        self._pending = data
-        self._pending_at = taken
+        self._unsent = Unsent(data, taken)
         self._ends_after = end
         self._await_taking()
         self.host.note_waiting(len(data) - taken)
@@ -416,7 +310,7 @@ class Http2Stream(StreamReceiver, Front, StreamKeeper):
         if user is not None:
             user.limit_other(_readable(room))
             return
-        if exchange is None or self._pending:
+        if exchange is None or self._unsent is not None:
             return  # it is told already
         if room > 0:
             self._take_until = 0.0
@@ -431,7 +325,7 @@ class Http2Stream(StreamReceiver, Front, StreamKeeper):
             user.limit_other(READ_BYTES)
             return
         exchange = self.exchange
-        if exchange is None or self._pending:
+        if exchange is None or self._unsent is not None:
             return
         self._take_until = 0.0
         self._tell_deadline()
@@ -444,19 +338,16 @@ class Http2Stream(StreamReceiver, Front, StreamKeeper):
             self._crash(exchange)
 
     def on_room(self, stream: Stream) -> None:
-        pending = self._pending
-        if not pending:
+        unsent = self._unsent
+        if unsent is None:
             return
-        at = self._pending_at
-        taken = self.codec.send_data(stream, pending, self._ends_after, at)
-        if at + taken < len(pending):
-            self._pending_at = at + taken
+        taken = unsent.send(self.codec, stream, self._ends_after)
+        if unsent.waiting():
             if taken:
                 self._await_taking()
                 self.host.note_waiting(-taken)
             return
-        self._pending = b""
-        self._pending_at = 0
+        self._unsent = None
         self._take_until = 0.0
         self._tell_deadline()
         exchange = self.exchange
@@ -477,7 +368,7 @@ class Http2Stream(StreamReceiver, Front, StreamKeeper):
         self.exchange = None
         self._send_until = 0.0
         self._consume()
-        if self._pending:
+        if self._unsent is not None:
             self._ends_after = self._trailers is None
             return
         self.deadline = 0.0
@@ -528,11 +419,8 @@ class Http2Stream(StreamReceiver, Front, StreamKeeper):
         request_id: bytes,
         cookie: bytes,
     ) -> Handed:
-        extra: list[Field] = [(b"x-request-id", b"x-request-id", request_id)]
-        if lacks_date(head, rules):
-            extra.append((b"date", b"date", self.context.date))
-        if cookie:
-            extra.append((b"set-cookie", b"set-cookie", cookie))
+        date = self.context.date if lacks_date(head, rules) else b""
+        extra = fields_of_one(request_id, date, cookie)
         block = consent_block(forwarded_fields(head, rules, request_id, False))
         self._send_head(block, False, extra)
         self.exchange = None
@@ -650,17 +538,17 @@ class Http2Stream(StreamReceiver, Front, StreamKeeper):
 
     def _refuse(self, status: int, reason: str) -> None:
         """Answer a request that is none."""
-        log = self.context.log
         block = self._block
-        if log.enabled and block is not None:
+        fields: list[Field] = []
+        if block is not None:
             line = b"%b %b HTTP/2" % (block.method, block.path)
-            log.write(refusal_line(self.address, line, status, reason))
-        fields = block.fields if block is not None else []
-        is_grpc = grpc_kind(all_values(fields, b"content-type")) != NOT_GRPC
-        accept = all_values(fields, b"accept")
-        told = answers.refusal(status, reason)
-        if not is_grpc:
-            told = answers.with_page(told, self.context.planner.pages, accept)
+            log_refusal(self.context, self.address, line, status, reason)
+            fields = block.fields
+        if grpc_kind(all_values(fields, b"content-type")) != NOT_GRPC:
+            told = answers.refusal(status, reason)
+        else:
+            accepted = all_values(fields, b"accept")
+            told = refusal_page(self.context, status, reason, accepted)
         self._answer_refusal(told, [])
 
     def _answer_refusal(self, told: Answer, edits: list[Edit]) -> None:
@@ -680,9 +568,8 @@ class Http2Stream(StreamReceiver, Front, StreamKeeper):
         self._send_until = 0.0
         self._take_until = 0.0
         self.deadline = 0.0
-        waiting = len(self._pending) - self._pending_at
-        self._pending = b""
-        self._pending_at = 0
+        waiting = self._unsent.waiting() if self._unsent is not None else 0
+        self._unsent = None
         self.host.touch()
         self.host.stream_over(self.stream)
         self.stream.receiver = NOBODY
