@@ -1,6 +1,7 @@
 """What operators can tell a balancer: each command does what its help says, and tells it."""
 
 from collections.abc import Sequence
+from dataclasses import fields
 from pathlib import Path
 from typing import Any, cast
 
@@ -71,23 +72,8 @@ class Site:
 
     @property
     def parts(self) -> Parts:
-        unused = dict.fromkeys(
-            (
-                "sockets",
-                "membership",
-                "discoveries",
-                "publisher",
-                "checks",
-                "agents",
-                "outliers",
-                "engines",
-                "models",
-                "revocations",
-                "state_files",
-                "store",
-                "forecasts",
-            )
-        )
+        used = {"events", "workers", "reloader", "states", "maintenance", "stop"}
+        unused = dict.fromkeys(each.name for each in fields(Parts) if each.name not in used)
         return Parts(
             events=self.events,
             workers=cast(Workers, self.workers),
