@@ -22,7 +22,7 @@ class Supervisor(ModuleType):
         self.exit_code = exit_code
         self.given: list[tuple[Configured, Reread]] = []
 
-    def run(self, configured: Configured, reread: Reread) -> int:
+    def run(self, configured: Configured, reread: Reread, arguments: list[str]) -> int:
         self.given.append((configured, reread))
         return self.exit_code
 
