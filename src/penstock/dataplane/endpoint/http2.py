@@ -69,7 +69,7 @@ class Http2EndpointConnection(EndpointConnection, Http2Owner, Flushable):
         self.why: str = ""  # it is over
         self.goes_away: bool = False  # the endpoint takes no more streams on it
         self._waiting: list[Http2EndpointStream] = []  # for the connection, or for room on it
-        self._running: list[Http2EndpointStream] = []
+        self._running: dict[Http2EndpointStream, None] = {}  # in their order
         self._answering: list[Http2EndpointStream] = []  # whose heads came with the bytes at hand
         self._asking: list[Http2EndpointStream] = []  # who wait to know what the endpoint can do
         self._flush_asked: bool = False
@@ -115,7 +115,7 @@ class Http2EndpointConnection(EndpointConnection, Http2Owner, Flushable):
         self.requests += 1
         stream = Http2EndpointStream(self, self.requests == 1, self.address.shown)
         if self.has_room():
-            self._running.append(stream)
+            self._running[stream] = None
         else:
             self._waiting.append(stream)
         self._idle_until = 0.0
@@ -128,7 +128,7 @@ class Http2EndpointConnection(EndpointConnection, Http2Owner, Flushable):
         most = self._most_running if codec.settings_received else 1
         while self._waiting and len(self._running) < most and codec.can_open():
             stream = self._waiting.pop(0)
-            self._running.append(stream)
+            self._running[stream] = None
             stream.on_connected()
 
     def on_settings(self) -> None:
@@ -152,7 +152,7 @@ class Http2EndpointConnection(EndpointConnection, Http2Owner, Flushable):
 
     def stream_over(self, stream: Http2EndpointStream) -> None:
         if stream in self._running:
-            self._running.remove(stream)
+            del self._running[stream]
             if self._most_running < MAX_STREAMS:
                 self._most_running += 1
         elif stream in self._waiting:
@@ -224,9 +224,9 @@ class Http2EndpointConnection(EndpointConnection, Http2Owner, Flushable):
         self._fail_all(outcome, reason)
 
     def _fail_all(self, outcome: int, reason: str) -> None:
-        streams = self._waiting + self._running
+        streams = [*self._waiting, *self._running]
         self._waiting = []
-        self._running = []
+        self._running = {}
         for stream in streams:
             stream.fail(outcome, reason)
 

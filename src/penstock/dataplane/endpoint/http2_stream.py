@@ -5,13 +5,14 @@ from typing import Final
 from mypy_extensions import trait
 
 from penstock.core.ticket import RESET, TIMEOUT
+from penstock.dataplane.endpoint.http2_asking import Asking
+from penstock.dataplane.endpoint.http2_content import RequestContent
 from penstock.dataplane.endpoint.response_sink import ResponseSink
 from penstock.dataplane.endpoint.stream import EndpointStream
 from penstock.dataplane.io.handed_stream import Handed, HandedStream, StreamKeeper
 from penstock.dataplane.io.loop import report_bug
 from penstock.wire.chunked import (
     LAST_CHUNK,
-    ChunkedReader,
     encode_chunk,
     last_chunk,
     passable_trailers,
@@ -21,12 +22,11 @@ from penstock.wire.grpc import format_timeout
 from penstock.wire.http1 import Field, ResponseHead
 from penstock.wire.http2.codes import CANCEL, CONNECTION_LOST, REFUSED_STREAM
 from penstock.wire.http2.connection import Http2Connection
-from penstock.wire.http2.header_block import HeaderBlock, trailer_block
+from penstock.wire.http2.header_block import HeaderBlock
 from penstock.wire.http2.heads import (
     GRPC_TIMEOUT,
     request_block_of,
     response_head_of,
-    switched_head_of,
 )
 from penstock.wire.http2.stream import NOBODY, Stream, StreamReceiver
 from penstock.wire.upgrade import Upgrade
@@ -92,10 +92,7 @@ class Http2EndpointStream(StreamReceiver, EndpointStream, StreamKeeper):
     _stream: Stream | None = None  # once its head was sent
     _expires_at: float = 0.0
     _bodiless: bool = False
-    _reader: ChunkedReader | None = None  # of a request's body that comes in chunks
-    _trailers: HeaderBlock | None = None  # of the request, behind the rest of its body
-    _pending: bytes = b""  # of the request, which the endpoint's windows had no room for
-    _pending_at: int = 0
+    _content: RequestContent | None = None  # of the request, if it has any
     _complete: bool = False  # all of the request came
     _head: ResponseHead | None = None  # came, and is not passed on yet
     _first: bytes = b""  # of the body, that came along
@@ -106,10 +103,7 @@ class Http2EndpointStream(StreamReceiver, EndpointStream, StreamKeeper):
     _unconsumed: int = 0
     _refused: bool = False  # the endpoint said that it did not process it
     _late: bool = False
-    _upgrade: Upgrade | None = None  # that is asked for
-    _asking: ForwardedHead | None = None  # once it is known whether the endpoint can do that
-    _request_id: bytes = b""
-    _agreed: HeaderBlock | None = None  # its consent came, and is not passed on yet
+    _asking: Asking | None = None  # of one that asks for a change of protocol
     _handed: HandedStream | None = None  # to a tunnel
 
     def __init__(self, owner: Http2Owner, first: bool, peer: bytes) -> None:
@@ -156,39 +150,39 @@ class Http2EndpointStream(StreamReceiver, EndpointStream, StreamKeeper):
         self.sink = sink
         self._bodiless = bodiless
         self._expires_at = expires_at
-        self._upgrade = upgrade
+        self._asking = Asking(upgrade) if upgrade is not None else None
 
     def send_request(
         self, head: ForwardedHead, request_id: bytes, body: bytes, complete: bool
     ) -> bool:
-        if self._upgrade is not None:
-            self._ask(head, request_id)
+        if self._asking is not None:
+            self._ask(self._asking, head, request_id)
             return True
         codec = self._codec
         stream = codec.open(self)
         self._stream = stream
         self._complete = complete
-        if head.chunked:
-            self._reader = ChunkedReader(False, 400)
-        payload = self._payload(body)
+        content: RequestContent | None = None
+        payload = b""
+        if body or not complete:
+            content = self._content = RequestContent(head.chunked)
+            payload = content.read(body, complete)
         block = request_block_of(head, self._owner.scheme())
-        ends = complete and not payload and self._trailers is None
+        ends = complete and not payload and (content is None or content.ends())
         extra: list[Field] = [(_REQUEST_ID, _REQUEST_ID, request_id)]
         if head.has_grpc_timeout and self._expires_at > 0.0:
             left = format_timeout(self._expires_at - self._owner.now())
             extra.append((GRPC_TIMEOUT, GRPC_TIMEOUT, left))
         codec.send_head(stream, block, ends, extra)
         self._owner.touch()
-        if ends or not (payload or complete):
+        if content is None or ends or not (payload or complete):
             return True
-        return self._send(stream, payload)
+        return self._send(stream, content, payload)
 
-    def _ask(self, head: ForwardedHead, request_id: bytes) -> None:
-        """Extended CONNECT, which must not be sent before the endpoint has said that it knows it
-        (RFC 8441, 3). That it does not is told later: who sends must have sent."""
+    def _ask(self, asking: Asking, head: ForwardedHead, request_id: bytes) -> None:
         codec = self._codec
-        self._asking = head
-        self._request_id = request_id
+        asking.head = head
+        asking.request_id = request_id
         if codec.settings_received and codec.peer.connect_protocol:
             self.on_settings()
         else:
@@ -196,11 +190,12 @@ class Http2EndpointStream(StreamReceiver, EndpointStream, StreamKeeper):
 
     def on_settings(self) -> None:
         """What the endpoint can do is known."""
-        head = self._asking
+        asking = self._asking
         sink = self.sink
-        self._asking = None
-        if head is None or sink is None:
+        if asking is None or asking.head is None or sink is None:
             return
+        head = asking.head
+        asking.head = None
         codec = self._codec
         if not codec.peer.connect_protocol:
             self._end_on_connection()
@@ -217,56 +212,29 @@ class Http2EndpointStream(StreamReceiver, EndpointStream, StreamKeeper):
             return
         stream = codec.open(self)
         self._stream = stream
-        extra: list[Field] = [(_REQUEST_ID, _REQUEST_ID, self._request_id)]
+        extra: list[Field] = [(_REQUEST_ID, _REQUEST_ID, asking.request_id)]
         codec.send_head(stream, request_block_of(head, self._owner.scheme()), False, extra)
         self._owner.touch()
 
     def send_more(self, data: bytes, complete: bool) -> None:
         stream = self._stream
-        if stream is None:
+        content = self._content
+        if stream is None or content is None:
             return
         self._complete = complete
-        payload = self._payload(data)
+        payload = content.read(data, complete)
         if payload or complete:
-            self._send(stream, payload)
+            self._send(stream, content, payload)
 
-    def _payload(self, data: bytes) -> bytes:
-        reader = self._reader
-        if reader is None or not data:
-            return data
-        payload = reader.feed(data)
-        if reader.trailers and reader.done:
-            fields = [(lower, lower, value) for lower, _, value in reader.trailers]
-            self._trailers = trailer_block(fields)
-        return payload
-
-    def _send(self, stream: Stream, payload: bytes) -> bool:
+    def _send(self, stream: Stream, content: RequestContent, payload: bytes) -> bool:
         self._owner.count_sent(len(payload))
         self._owner.touch()
-        if self._pending:
-            self._pending = self._pending[self._pending_at :] + payload
-            self._pending_at = 0
-            return False
-        taken = self._codec.send_data(stream, payload, self._ends_with_data())
-        if taken == len(payload):
-            self._send_trailers(stream)
-            return True
-        self._pending = payload
-        self._pending_at = taken
-        return False
+        return content.send(self._codec, stream, payload)
 
     def on_room(self, stream: Stream) -> None:
-        pending = self._pending
-        if not pending:
+        content = self._content
+        if content is None or not content.go_on(self._codec, stream):
             return
-        at = self._pending_at
-        taken = self._codec.send_data(stream, pending, self._ends_with_data(), at)
-        if at + taken < len(pending):
-            self._pending_at = at + taken
-            return
-        self._pending = b""
-        self._pending_at = 0
-        self._send_trailers(stream)
         sink = self.sink
         if sink is None:
             return
@@ -275,21 +243,11 @@ class Http2EndpointStream(StreamReceiver, EndpointStream, StreamKeeper):
         except Exception:  # noqa: BLE001 - one stream's bug must not end the others
             self._crash(sink)
 
-    def _ends_with_data(self) -> bool:
-        return self._complete and self._trailers is None
-
-    def _send_trailers(self, stream: Stream) -> None:
-        """All of the body was taken."""
-        trailers = self._trailers
-        if trailers is not None:
-            self._trailers = None
-            self._codec.send_trailers(stream, trailers)
-
     def is_full(self) -> bool:
-        return len(self._pending) > 0
+        return self._content is not None and self._content.waiting() > 0
 
     def waiting_bytes(self) -> int:
-        return len(self._pending) - self._pending_at
+        return self._content.waiting() if self._content is not None else 0
 
     def arm(self, timeout: float) -> None:
         at = self._owner.now() + timeout if timeout > 0.0 else 0.0
@@ -378,8 +336,8 @@ class Http2EndpointStream(StreamReceiver, EndpointStream, StreamKeeper):
     def on_head(self, stream: Stream, block: HeaderBlock, end: bool) -> None:
         self._answered = True
         self._ended = end
-        if self._upgrade is not None and block.status < 300:
-            self._agreed = block
+        if self._asking is not None and block.status < 300:
+            self._asking.agreed = block
         self._head = response_head_of(block)
         self._owner.will_answer(self)
 
@@ -417,16 +375,16 @@ class Http2EndpointStream(StreamReceiver, EndpointStream, StreamKeeper):
     def answer(self) -> None:
         """All that came along with the head is there."""
         sink = self.sink
-        agreed = self._agreed
-        upgrade = self._upgrade
-        if sink is not None and agreed is not None and upgrade is not None:
-            self._switch(sink, switched_head_of(agreed, upgrade.key))
-        elif sink is not None and self._head is not None:
+        if sink is None:
+            return
+        consent = self._asking.take_consent() if self._asking is not None else None
+        if consent is not None:
+            self._switch(sink, consent)
+        elif self._head is not None:
             self._answer_now(sink, self._ended)
 
     def _switch(self, sink: ResponseSink, head: ResponseHead) -> None:
         rest = self._first
-        self._agreed = None
         self._head = None
         self._first = b""
         try:
