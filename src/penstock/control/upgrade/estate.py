@@ -15,6 +15,7 @@ from penstock.control.workers.takeover import Process, identify
 
 def memo_of(parts: Parts) -> Memo:
     """All that is known at this moment and not configured."""
+    parts.forecasts.save()
     return Memo(
         endpoints=parts.states.known(),
         ejections=parts.outliers.known(),
@@ -27,6 +28,7 @@ def expect(memo: Memo, parts: Parts) -> None:
     """Know it before the first snapshot is made."""
     parts.states.restore(memo.endpoints)
     parts.maintenance.restore(memo.maintenance)
+    parts.state_files.take_over(memo.state_files)  # forecasts begin with the first snapshot
 
 
 def take_over(yours: Yours | None, offer: Offer, parts: Parts) -> None:
