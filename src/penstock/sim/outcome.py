@@ -75,6 +75,8 @@ class Outcome:
     controls: list[float] = field(default_factory=list)  # see ``kernel.controls``; where asked for
     weighed: list[list[float]] = field(default_factory=list)  # those of each of the weights
     ticks: list[tuple[float, list[int], int, int, float, float]] = field(default_factory=list)
+    # See ``kernel.load_forecast``; where the scenario asks for it.
+    foreseen: list[tuple[float, float, float, float, float]] = field(default_factory=list)
 
 
 class OwnPolicyError(Exception):
@@ -123,6 +125,7 @@ def _run(
     elapsed_s = world.clock.now
     served = sum(server.served for server in world.servers)
     ticks = [] if world.timeline is None else world.timeline.ticks
+    foreseen = [] if world.foreseen is None else world.foreseen.steps
     return Outcome(
         policy=policy_label(policy),
         replication=replication,
@@ -141,6 +144,7 @@ def _run(
         slowdown=recorder.slowdown_sum / max(1, recorder.count),
         controls=[] if controlled is None else controlled.means(),
         weighed=[] if controlled is None else controlled.weighed_means(),
+        foreseen=[(s.at_s, s.load, s.mean, s.lower, s.upper) for s in foreseen],
         ticks=[(t.at_s, t.present, t.answered, t.errors, t.p50_s, t.p99_s) for t in ticks],
     )
 

@@ -10,6 +10,7 @@ from pydantic import Field, ValidationError, model_validator
 
 from penstock.config.compile.own_modules import look_up_beside
 from penstock.config.document.choice import Policy
+from penstock.config.document.forecast import ForecastOrOff
 from penstock.config.document.health import Outlier, OutlierOrOff, SlowStart, SlowStartOrWindow
 from penstock.config.document.protection import Admission, BreakerOrOff
 from penstock.config.document.section import Section, required, setting
@@ -245,6 +246,9 @@ class Scenario(Section):
     )
     slow_start: SlowStartOrWindow = setting(
         SlowStart(), "Give endpoints that come into service little at first, as pools do."
+    )
+    forecast: ForecastOrOff = setting(
+        None, "Forecast the load as pools do; the report shows it beside what came."
     )
     scale: ScaleSpec | None = setting(
         None, "Start and drain servers while the run goes on; those listed are all there may be."

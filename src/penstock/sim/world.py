@@ -14,6 +14,7 @@ from penstock.core.policy import create
 from penstock.core.pool.pool import Pool
 from penstock.core.retry import RetryBudget, RetryRules
 from penstock.core.snapshot import PolicyChoice, Retry
+from penstock.sim.forecasting.in_run import load_forecast
 from penstock.sim.kernel.admission import SWEEP_S, BalancerGate, GateSweep
 from penstock.sim.kernel.arrivals import Recorded
 from penstock.sim.kernel.balancer import SimulatedBalancer
@@ -29,6 +30,7 @@ from penstock.sim.kernel.faults import (
     WeightChange,
 )
 from penstock.sim.kernel.histogram import FineHistogram
+from penstock.sim.kernel.load_forecast import LoadForecast
 from penstock.sim.kernel.prefix_store import PrefixStore
 from penstock.sim.kernel.prompts import ConversationSource, PromptWorkload
 from penstock.sim.kernel.protection import GuardedEndpoint, Protection
@@ -67,6 +69,7 @@ class World:
     recorder: Recorder
     timeline: Timeline | None
     scaled: ScaledServers | None = None
+    foreseen: LoadForecast | None = None
 
     def run(self) -> int:
         """From the beginning to the last answer; returns how many events there were."""
@@ -103,6 +106,9 @@ def build_world(
         world.timeline = Timeline(clock, servers, _length_s(scenario) / _TICKS)
         recorder.timeline = world.timeline
         clock.at(world.timeline, 0.0)
+        if scenario.forecast is not None:
+            world.foreseen = load_forecast(scenario.forecast.compiled(), clock, source)
+            clock.at(world.foreseen, 0.0)
     if scenario.scale is not None:
         world.scaled = scaled_servers(
             scenario.scale,

@@ -1,12 +1,13 @@
 """One pool's series, and what is forecast of them."""
 
+from functools import partial
 from typing import Any, Final
 
 import msgspec
 
 from penstock.admin.view import AheadView, ForecastView
 from penstock.control.forecasts.totals import ALL_MODELS, REQUESTS, Load, Totals
-from penstock.core.forecast import Forecaster, create_forecaster, forecasters
+from penstock.core.forecast import forecaster_of
 from penstock.core.forecast.counted import CountedSeries
 from penstock.core.forecast.methods.blend import Blend
 from penstock.core.snapshot import Forecast as ForecastSpec
@@ -89,18 +90,7 @@ class PoolForecast:
         self.series = restored
 
     def _new(self) -> CountedSeries:
-        return CountedSeries(self._forecaster, _LONGEST_GAP)
-
-    def _forecaster(self) -> Forecaster:
-        spec = self.spec
-        known = {option.name for option in forecasters()[spec.method].options}
-        options: dict[str, object] = {"lead": round(spec.lead_s / spec.step_s)}
-        return create_forecaster(
-            spec.method,
-            tuple(round(season / spec.step_s) for season in spec.seasons_s),
-            round(spec.horizon_s / spec.step_s),
-            {key: value for key, value in options.items() if key in known},
-        )
+        return CountedSeries(partial(forecaster_of, self.spec), _LONGEST_GAP)
 
     def _view(self, load: Load, series: CountedSeries) -> ForecastView:
         spec, forecaster = self.spec, series.forecaster

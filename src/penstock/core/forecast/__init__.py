@@ -12,8 +12,17 @@ from pkgutil import iter_modules
 from penstock.core.forecast.base import Forecaster
 from penstock.core.forecast.forecast import LEVELS, Forecast
 from penstock.core.forecast.plain import State
+from penstock.core.snapshot import Forecast as ForecastSpec
 
-__all__ = ["LEVELS", "Forecast", "Forecaster", "create_forecaster", "forecasters", "restored"]
+__all__ = [
+    "LEVELS",
+    "Forecast",
+    "Forecaster",
+    "create_forecaster",
+    "forecaster_of",
+    "forecasters",
+    "restored",
+]
 
 
 @cache
@@ -59,6 +68,17 @@ def create_forecaster(
         raise ValueError(f"forecast {name!r} has no option {min(given)!r}; its options: {names}")
     make: Callable[..., Forecaster] = cls
     return make(seasons, horizon, **checked)
+
+
+def forecaster_of(spec: ForecastSpec) -> Forecaster:
+    """The forecaster that a pool asks for. Raises ValueError like ``create_forecaster``."""
+    options: dict[str, object] = {}
+    if spec.method in forecasters() and any(
+        option.name == "lead" for option in forecasters()[spec.method].options
+    ):
+        options["lead"] = round(spec.lead_s / spec.step_s)
+    seasons = tuple(round(season / spec.step_s) for season in spec.seasons_s)
+    return create_forecaster(spec.method, seasons, round(spec.horizon_s / spec.step_s), options)
 
 
 def restored(

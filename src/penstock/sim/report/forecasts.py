@@ -10,10 +10,11 @@ from rich.table import Table
 from rich.text import Text
 
 from penstock.core.forecast import LEVELS
-from penstock.sim.forecasting.judgement import LOWER, UPPER, AtHorizon, Judged, Judgement
-from penstock.sim.report.chart import Axis, Curve, chart
+from penstock.sim.forecasting.judgement import AtHorizon, Judged, Judgement
+from penstock.sim.report.chart import Axis
+from penstock.sim.report.forecast_chart import forecast_chart
 from penstock.sim.report.page import page_of
-from penstock.sim.report.wording import duration, three_digits
+from penstock.sim.report.wording import duration
 
 _COVERAGES: Final = (0.5, 0.9, 0.99)
 # Each measure and what it means.
@@ -172,19 +173,10 @@ def _html_table(judgement: Judgement) -> Iterator[str]:
 def _plots(judgement: Judgement) -> Iterator[str]:
     step_s = judgement.series.step_s
     for method in judgement.methods:
-        course = [(at * step_s, *rest) for at, *rest in method.course]
-        yield chart(
+        yield forecast_chart(
             f"{judgement.series.name}: {method.method}",
             Axis("time", _day_or_less, from_zero=False),
-            Axis("", three_digits),
-            [
-                Curve("value", [(at, value) for at, value, *_ in course], colour=6),
-                Curve("forecast", [(at, mean) for at, _, mean, *_ in course], colour=0),
-                *(
-                    Curve(f"p{level * 100:.0f}", [(c[0], c[place]) for c in course], True, colour=1)
-                    for place, level in ((3, LOWER), (4, UPPER))
-                ),
-            ],
+            [(step * step_s, *expected) for step, *expected in method.course],
         )
 
 

@@ -8,6 +8,7 @@ from penstock.sim.experiment import Comparison, Result
 from penstock.sim.outcome import METRICS
 from penstock.sim.report.chart import Axis, Curve, chart
 from penstock.sim.report.columns import Column, policy_columns, row_names
+from penstock.sim.report.forecast_chart import forecast_chart
 from penstock.sim.report.wording import duration, measure, three_digits
 
 _MOST_SHOWN = 0.99
@@ -107,6 +108,7 @@ def _plots(comparison: Comparison) -> Iterator[str]:
         share,
         [Curve(result.label, _tail(result)) for result in results],
     )
+    yield _foreseen(comparison)
     at = Axis("time", duration)
     ticks = [(result, result.outcomes[0].ticks) for result in results]
     yield chart(
@@ -128,6 +130,18 @@ def _plots(comparison: Comparison) -> Iterator[str]:
             Axis("", lambda value: f"{value:.0%}"),
             [Curve(result.label, of(result), marks=True) for result in results],
         )
+
+
+def _foreseen(comparison: Comparison) -> str:
+    """The load, which is the same for all policies, and what was expected of it."""
+    spec, steps = comparison.scenario.forecast, comparison.results[0].outcomes[0].foreseen
+    if spec is None or not steps:
+        return ""
+    return forecast_chart(
+        f"Requests per second, and {spec.method} {duration(spec.lead)} before (first replication)",
+        Axis("time", duration),
+        steps,
+    )
 
 
 def _tail(result: Result) -> list[tuple[float, float]]:
