@@ -73,21 +73,19 @@ def test_quantiles_are_in_order_and_never_negative(name: str) -> None:
 
 
 @every_method
-@pytest.mark.parametrize("step", [1, 4, 12])
-def test_as_many_values_are_below_a_quantile_as_it_says(name: str, step: int) -> None:
+def test_as_many_values_are_below_a_quantile_as_it_says(name: str) -> None:
     forecaster = made(name)
-    series = days(30)
+    series = days(22)
     made_at: list[Forecast] = []
-    below = dict.fromkeys(LEVELS, 0)
+    below = {(step, level): 0 for step in (1, 4, 12) for level in LEVELS}
     for at, value in enumerate(series):
-        if at >= 10 * DAY:
-            for level in LEVELS:
-                below[level] += value <= made_at[at - step].quantile(level, step)
+        if at >= 8 * DAY:
+            for step, level in below:
+                below[step, level] += value <= made_at[at - step].quantile(level, step)
         forecaster.observe(value)
         made_at.append(forecaster.forecast(HORIZON))
-    count = 20 * DAY
-    for level in LEVELS:
-        assert below[level] / count == pytest.approx(level, abs=0.05)
+    for (_, level), count in below.items():
+        assert count / (14 * DAY) == pytest.approx(level, abs=0.06)
 
 
 @every_method
@@ -183,9 +181,9 @@ def test_a_state_of_other_seasons_or_of_another_horizon_is_refused(name: str) ->
 
 @every_method
 def test_it_does_not_grow_after_its_longest_season(name: str) -> None:
-    forecaster = after(name, days(14))
+    forecaster = after(name, days(9))
     size = len(json.dumps(forecaster.state()))
-    for value in days(14, seed=2):
+    for value in days(4, seed=2):
         forecaster.observe(value)
     assert len(json.dumps(forecaster.state())) < 1.1 * size
 
