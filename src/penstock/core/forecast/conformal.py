@@ -100,19 +100,20 @@ class Conformal:
         levels = self._levels[place]
         thresholds = self.thresholds[place]
         for at in range(len(LEVELS)):
-            hit = 1.0 if error <= thresholds[at] else 0.0
-            levels[at] = min(max(levels[at] + _GAMMA * (LEVELS[at] - hit), 0.0), 1.0)
+            level = levels[at] + _GAMMA * LEVELS[at]
+            if error <= thresholds[at]:
+                level -= _GAMMA
+            if level < 0.0:
+                level = 0.0
+            elif level > 1.0:
+                level = 1.0
+            levels[at] = level
 
     def _refresh(self) -> None:
-        fresh: list[list[float]] = []
-        for place in range(len(self.horizons)):
-            row: list[float] = []
-            least = -1e300
-            for level in self._levels[place]:
-                least = max(least, self._errors[place].quantile(level))
-                row.append(least)
-            fresh.append(row)
-        self.thresholds = fresh
+        self.thresholds = [
+            self._errors[place].quantiles(self._levels[place])
+            for place in range(len(self.horizons))
+        ]
 
 
 class ErrorWindow:
@@ -133,16 +134,27 @@ class ErrorWindow:
         self.recent.append(error)
         insort(self._sorted, error)
 
-    def quantile(self, level: float) -> float:
-        """Of n errors the one of rank level·(n+1), which is right for the next one to come."""
-        rank = level * (len(self._sorted) + 1) - 1.0
-        if rank <= 0.0:
-            return self._sorted[0]
-        below = int(rank)
-        if below >= len(self._sorted) - 1:
-            return self._sorted[-1]
-        low = self._sorted[below]
-        return low + (self._sorted[below + 1] - low) * (rank - below)
+    def quantiles(self, levels: list[float]) -> list[float]:
+        """Of n errors those of rank level·(n+1), which is right for the next one to come; none is
+        less than the one before."""
+        errors = self._sorted
+        last = len(errors) - 1
+        row: list[float] = []
+        least = errors[0]
+        for level in levels:
+            rank = level * (last + 2) - 1.0
+            below = int(rank)
+            if below >= last:
+                error = errors[last]
+            elif rank <= 0.0:
+                error = errors[0]
+            else:
+                error = errors[below]
+                error += (errors[below + 1] - error) * (rank - below)
+            if error > least:
+                least = error
+            row.append(least)
+        return row
 
     def restore(self, recent: list[float], assumed: int) -> None:
         """As it was. Raises ValueError."""
