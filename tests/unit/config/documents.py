@@ -261,6 +261,29 @@ pools:
       default_priority: 32
     slow_start: {window: 30s, aggression: 2, min_share: 0.2}
     forecast: {method: holt-winters, step: 30s, seasons: [12h, 24h], horizon: 30m, lead: 90s}
+    scale:
+      max: 9
+      min: 2
+      mode: advise
+      process: {command: "engine --port {port}", ports: 9000-9009, kill_after: 1m}
+      concurrency: 8
+      max_in_flight: 9
+      late: 0.01
+      spare: 0.1
+      forecast: last-value
+      quantile: 0.8
+      forecast_step: 1m
+      seasons: 24h
+      start_time: 30s
+      start_quantile: 0.5
+      start_timeout: 2m
+      cool_down: 1m
+      step_up: 3
+      step_down: 1
+      idle: 1m
+      drain: 1m
+      interval: 1s
+      windows: {days: mon, begin: "08:30", end: "20:00", min: 3, max: 8}
     panic_threshold: 0.5
     connections: {max_idle: 10, idle_timeout: 20s, max_requests: 1000, response_header_bytes: 32KiB}
     tls:
@@ -279,6 +302,10 @@ pools:
     timeouts: {http2_connection_age: 10m}
     health_check: {kind: grpc, service: shop.Cart}
     retry: {on_grpc_statuses: [unavailable, 8]}
+  engines:
+    kind: llm
+    endpoints: http://10.0.4.1:8000
+    scale: {max: 4, ttft: 1s, token_time: 50ms}
   relayed:
     endpoints: tcp://10.0.2.1:993
     timeouts: {tunnel_idle: 2h}

@@ -4,7 +4,13 @@ import re
 import shlex
 from typing import Annotated, Final, Literal, Self
 
-from pydantic import BeforeValidator, Field, PlainValidator, model_validator
+from pydantic import (
+    AfterValidator,
+    BeforeValidator,
+    PlainSerializer,
+    PlainValidator,
+    model_validator,
+)
 
 from penstock.config.document.section import Section, plain, required, setting
 from penstock.config.document.values import (
@@ -26,7 +32,7 @@ _SCALE: Final = snapshot.Scale(max=1)
 _DAYS: Final = ("mon", "tue", "wed", "thu", "fri", "sat", "sun")
 _TIME: Final = re.compile(r"([01][0-9]|2[0-4]):([0-5][0-9])")
 _PORTS: Final = re.compile(r"([0-9]{1,5})-([0-9]{1,5})")
-_VARIABLE: Final = r"^[A-Za-z_][A-Za-z0-9_]*$"
+_VARIABLE: Final = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 OFF: Final = "off"
 
 
@@ -37,6 +43,10 @@ def _parse_time(value: object) -> float:
     if seconds > 86400:
         raise ValueError(f'a time such as `"08:30"` is needed, in quotes, not {show(value)}')
     return float(seconds)
+
+
+def _spell_time(seconds: float) -> str:
+    return f"{int(seconds) // 3600:02}:{int(seconds) // 60 % 60:02}"
 
 
 def _parse_day(value: object) -> int:
@@ -60,6 +70,12 @@ def _parse_command(value: object) -> object:
     return words
 
 
+def _parse_variable(value: str) -> str:
+    if not _VARIABLE.fullmatch(value):
+        raise ValueError(f"the name of a variable is needed, such as HF_HOME, not {show(value)}")
+    return value
+
+
 def _parse_forecast(value: object) -> str:
     if value in (False, OFF):
         return OFF
@@ -73,9 +89,17 @@ Command = Annotated[
     tuple[str, ...],
     BeforeValidator(_parse_command, json_schema_input_type=str | list[str]),
 ]
-Environment = dict[Annotated[str, Field(pattern=_VARIABLE)], str]
-TimeOfDay = Annotated[float, PlainValidator(_parse_time, json_schema_input_type=str)]
-Day = Annotated[int, PlainValidator(_parse_day, json_schema_input_type=str)]
+Environment = dict[Annotated[str, AfterValidator(_parse_variable)], str]
+TimeOfDay = Annotated[
+    float,
+    PlainValidator(_parse_time, json_schema_input_type=str),
+    PlainSerializer(_spell_time, return_type=str),
+]
+Day = Annotated[
+    int,
+    PlainValidator(_parse_day, json_schema_input_type=str),
+    PlainSerializer(lambda day: _DAYS[day], return_type=str),
+]
 
 
 def _ready(value: object) -> str:
@@ -201,7 +225,7 @@ class Scale(Section):
         "How long streams of an endpoint that is to be removed are waited for. `off`: for ever.",
     )
     interval: PositiveDuration = setting(_SCALE.interval_s, "Between two looks at the load.")
-    windows: tuple[Window, ...] = setting((), "Other bounds for some hours of some days.")
+    windows: OneOrMany[Window] = setting((), "Other bounds for some hours of some days.")
 
     @model_validator(mode="after")
     def _consistent(self) -> Self:

@@ -12,8 +12,8 @@ from penstock.core.scale.planner import Planner
 from penstock.core.snapshot.scale import Scale
 from penstock.sim.scaling.rule import Fleet, ScalingRule, Seen
 
-DAY_STEPS = 24 * 60
-STEP_S = 60.0
+STEP_S = 300.0
+DAY_STEPS = 24 * 12
 WITHOUT = "none"
 
 
@@ -58,10 +58,10 @@ class Planned(ScalingRule):
 
     def learn(self, rates: Sequence[float], until_s: float) -> None:
         if self._foreseen is not None:
-            first = until_s - STEP_S * len(rates)
+            first = until_s - 60.0 * len(rates)
             self._foreseen.note(first - STEP_S, 0.0)
             for index, rate in enumerate(rates):
-                self._foreseen.note(first + STEP_S * index, rate * STEP_S)
+                self._foreseen.note(first + 60.0 * index, rate * 60.0)
         self._at = until_s
 
     def desired(self, seen: Seen) -> int:
