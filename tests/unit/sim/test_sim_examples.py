@@ -34,6 +34,13 @@ def test_every_scenario_is_tried_here() -> None:
         assert f'"{file.name}"' in tried
 
 
+def test_a_flood_is_met_by_servers_that_are_started_and_nothing_is_cut() -> None:
+    comparison = shortened("flood-scaled.yaml", duration="600s")
+    assert measured(comparison, "cut") == {"least-request": 0.0}
+    assert measured(comparison, "errors") == {"least-request": 0.0}
+    assert measured(comparison, "scalings")["least-request"] > 2
+
+
 def test_the_seed_of_it_all_comes_near_its_closed_forms() -> None:
     comparison = shortened("seed-of-it-all.yaml", customers=20_000)
     for result in comparison.results[:2]:

@@ -206,9 +206,10 @@ class Process(Actuator):
             self.tools.events.warning("scale.process", text, pool=self.pool)
             self._signal(running, signal.SIGKILL)
             await self._ended(running)
-        if running.unit.state != "failed":
+        if running.unit.state == "failed":
+            running.stopping = False  # it stands there until it is forgotten
+        else:
             self._running.pop(running.unit.name, None)
-        running.stopping = False
         self._remember()
 
     def _signal(self, running: _Running, number: signal.Signals) -> None:
