@@ -1,5 +1,9 @@
 """What does not fit together in a pool's ``scale``."""
 
+from pathlib import Path
+
+from msgspec.structs import replace
+
 from penstock.config.document.pools import Pool, default_policy
 from penstock.config.document.scale import Scale
 from penstock.config.load.errors import Location
@@ -31,7 +35,20 @@ def compile_scale(pool: Pool, at: Location, findings: Findings) -> snapshot.Scal
         )
     if scale.process is not None:
         _check_process(scale, fixed, at, findings)
-    return scale.compiled()
+    return _with_paths(scale.compiled(), at, findings)
+
+
+def _with_paths(compiled: snapshot.Scale, at: Location, findings: Findings) -> snapshot.Scale:
+    """Paths are relative to the document."""
+    options = dict(compiled.actuator.options)
+    for key in ("directory", "log"):
+        if options.get(key):
+            options[key] = str(findings.path(options[key]))
+    directory = options.get("directory")
+    if directory and not Path(directory).is_dir():
+        name = compiled.actuator.name
+        findings.wrong((*at, name, "directory"), f"{directory} is no directory")
+    return replace(compiled, actuator=replace(compiled.actuator, options=options))
 
 
 def _check_capacity(pool: Pool, scale: Scale, at: Location, findings: Findings) -> None:
