@@ -19,8 +19,8 @@ from penstock.sim.scaling.rule import Fleet, ScalingRule
 from penstock.sim.scaling.target_tracking import TargetTracking
 
 FLEET: Final = Fleet(concurrency=4, service_s=0.2, start_s=180.0, fewest=2, most=400)
-_BUSY: Final = (0.5, 0.6, 0.65, 0.7, 0.75, 0.8, 0.85)
-_SPARE: Final = (0.0, 0.03, 0.06, 0.1, 0.2)
+_BUSY: Final = (0.6, 0.65, 0.7, 0.75, 0.8)
+_SPARE: Final = (0.0, 0.03, 0.06, 0.1)
 _WIDEST_S: Final = 1.8 * FLEET.start_s  # of the starts that are drawn
 
 

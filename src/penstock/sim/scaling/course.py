@@ -9,12 +9,12 @@ a time that is drawn; who is removed is paid for while it drains, one service ti
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from math import ceil, sqrt
+from math import sqrt
 from random import Random
 from typing import Final
 
-from penstock.core.scale.staffing import fewest_places
 from penstock.sim.scaling.rule import Fleet, ScalingRule, Seen
+from penstock.sim.scaling.staffing import staffing_of
 
 STEP_S: Final = 10.0
 _SPREAD: Final = 0.2  # of start times, as a share of the usual one
@@ -61,6 +61,7 @@ def run_course(
     course = Course(rule.name, rule.target)
     turns = _Turns(fleet.start_s + 300.0)
     world.begin(rate_at(begin_s))
+    staffing = staffing_of(fleet.concurrency, fleet.late_share)
     rates: list[float] = []
     next_look = now = begin_s
     while now < begin_s + length_s:
@@ -72,7 +73,7 @@ def run_course(
         world.serve(came)
         rates.append(came / STEP_S)
         del rates[: -int(_RATE_S / STEP_S)]
-        needed = ceil(fewest_places(rate * fleet.service_s, fleet.late_share) / fleet.concurrency)
+        needed = staffing.needed(rate * fleet.service_s)
         course.measured_s += STEP_S
         course.endpoint_s += STEP_S * world.paid()
         course.needed_s += STEP_S * needed
@@ -136,8 +137,7 @@ class _Fluid:
     def begin(self, rate: float) -> None:
         """So many as are needed are there."""
         fleet = self._fleet
-        places = fewest_places(rate * fleet.service_s, fleet.late_share)
-        needed = ceil(places / fleet.concurrency)
+        needed = staffing_of(fleet.concurrency, fleet.late_share).needed(rate * fleet.service_s)
         self.serving = min(max(needed, fleet.fewest), fleet.most)
 
     def arrive(self, now: float) -> list[float]:

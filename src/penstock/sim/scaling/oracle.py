@@ -6,11 +6,10 @@ provides for: less than 1 breaks what it could have kept.
 """
 
 from collections.abc import Callable
-from math import ceil
 from typing import ClassVar
 
-from penstock.core.scale.staffing import fewest_places
 from penstock.sim.scaling.rule import Fleet, ScalingRule, Seen
+from penstock.sim.scaling.staffing import staffing_of
 
 
 class Oracle(ScalingRule):
@@ -27,13 +26,13 @@ class Oracle(ScalingRule):
         self._until = -1.0
 
     def desired(self, seen: Seen) -> int:
+        staffing = staffing_of(self.fleet.concurrency, self.fleet.late_share)
         horizon = seen.now + self._start_s + self.every_s
         if self._until < 0.0:
             self._until = seen.now
         while self._until <= horizon:
             offered = self._rate_at(self._until) * self.fleet.service_s * self.target
-            places = fewest_places(offered, self.fleet.late_share)
-            needed = ceil(places / self.fleet.concurrency)
+            needed = staffing.needed(offered)
             while self._needs and self._needs[-1][1] <= needed:
                 self._needs.pop()
             self._needs.append((self._until, needed))
