@@ -38,6 +38,8 @@ class Balancer:
         self._runtime = directory / "run"
         self._worker_pids: set[int] = set()
         self._clients: list[Client] = []
+        admin = document.get("admin")
+        self._token: str = admin.get("token", "") if isinstance(admin, Mapping) else ""
         self.write(document)
         self.process = self._spawn()
         self._successor = 0  # the pid of the newest, after an upgrade
@@ -138,6 +140,8 @@ class Balancer:
     def ask(self, path: str, body: Document | None = None) -> tuple[int, dict[str, Any]]:
         """GET, or POST with a body, at the admin address."""
         request = urllib.request.Request(self.admin_url + path)
+        if self._token:
+            request.add_header("Authorization", f"Bearer {self._token}")
         if body is not None:
             request.data = json.dumps(body).encode()
             request.add_header("Content-Type", "application/json")

@@ -13,6 +13,8 @@ from tests.harness.traffic import Traffic
 from tests.harness.waiting import wait_until
 from tests.scenario.conftest import Serve
 
+TOKEN = "a-token-of-this-test-alone"
+
 
 def listed(path: Path, *endpoints: str) -> None:
     """The file says that there are these."""
@@ -132,3 +134,38 @@ def changing_always(serve: Serve, tmp_path: Path, requests: int, generations: in
             changing.join()
         assert traffic.failures == []
         assert balancer.events("discovery.failed") == []
+
+
+def test_an_operator_adds_endpoints_while_the_balancer_runs(
+    serve: Serve, endpoint: HttpEndpoint, other_endpoint: HttpEndpoint, tmp_path: Path
+) -> None:
+    document = {
+        "endpoints": [endpoint.name],
+        "admin": {"address": "127.0.0.1:0", "token": TOKEN},
+        "state": str(tmp_path / "state"),
+    }
+    balancer = serve(document)
+    client = balancer.connect()
+    assert {client.get().body for _ in range(4)} == {endpoint.name.encode()}
+    asked = {"action": "add", "pool": "main", "url": f"http://{other_endpoint.name}", "save": True}
+    status, answer = balancer.ask("/api/v1/endpoint", asked)
+    assert (status, answer["endpoint"]) == (200, other_endpoint.name)
+    both = {endpoint.name.encode(), other_endpoint.name.encode()}
+    assert {client.get().body for _ in range(8)} == both
+    assert balancer.endpoint(other_endpoint.name)["source"] == "api"
+    assert balancer.reload()["ok"]
+    assert {client.get().body for _ in range(8)} == both  # it holds over a reload
+    status, answer = balancer.ask("/api/v1/endpoint", asked)
+    assert status == 400
+    assert answer["error"] == f"main has {other_endpoint.name} already (api): use `change`"
+
+
+def test_endpoints_are_changed_by_nobody_without_a_token(
+    serve: Serve, endpoint: HttpEndpoint
+) -> None:
+    balancer = serve({"endpoints": [endpoint.name]})
+    asked = {"action": "add", "pool": "main", "url": "http://127.0.0.1:1"}
+    status, answer = balancer.ask("/api/v1/endpoint", asked)
+    assert status == 403
+    assert "only where an admin token is configured" in answer["error"]
+    assert names(balancer) == [endpoint.name]

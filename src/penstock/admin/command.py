@@ -29,6 +29,7 @@ class Command(msgspec.Struct, forbid_unknown_fields=True):
     name: ClassVar[str] = ""
     method: ClassVar[Literal["GET", "POST"]] = "POST"
     example: ClassVar[str] = ""  # arguments that follow the name
+    needs_token: ClassVar[bool] = False  # not taken at all where no token is configured
 
     @classmethod
     def path(cls) -> str:

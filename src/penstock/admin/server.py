@@ -18,6 +18,11 @@ from penstock.admin.view import RunningBalancer, UnknownNameError
 
 _MAX_BODY_BYTES: Final = 64 * 1024
 _SHUTDOWN_S: Final = 1.0
+_UNGUARDED: Final = (
+    "this is taken only where an admin token is configured, on this machine too, since who may add "
+    "an endpoint may read every request: set `admin: {token_file: FILE}` or --admin-token, and "
+    "restart"
+)
 
 
 class AdminServer:
@@ -108,6 +113,8 @@ class AdminServer:
 
     def _route(self, kind: type[Command], run: Run) -> web.RouteDef:
         async def handle(request: web.Request) -> web.Response:
+            if kind.needs_token and self._token is None:
+                return refused(403, _UNGUARDED)
             try:
                 answer = await run(await _command_in(request, kind))
             except UnknownNameError as error:

@@ -17,7 +17,9 @@ from msgspec.inspect import (
     IntType,
     LiteralType,
     Metadata,
+    NoneType,
     StrType,
+    UnionType,
     type_info,
 )
 
@@ -110,6 +112,8 @@ def _parameter(field: Field) -> click.Parameter:
 
 def _type(kind: msgspec.inspect.Type) -> click.ParamType[Any]:
     match kind:
+        case UnionType(types=types):  # with None
+            return _type(next(each for each in types if not isinstance(each, NoneType)))
         case FloatType(ge=least, le=most):
             return _Number(least, most)
         case IntType(ge=least, le=most):

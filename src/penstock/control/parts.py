@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from penstock.control.discovery.api_endpoints import ApiEndpoints
 from penstock.control.discovery.following import Discoveries
 from penstock.control.discovery.membership import Membership
 from penstock.control.endpoints.agents import AgentChecks
@@ -47,4 +48,5 @@ class Parts:
     membership: Membership
     scaling: FleetScaling
     discoveries: Discoveries
+    api_endpoints: ApiEndpoints
     stop: Callable[[], None]  # as SIGTERM does

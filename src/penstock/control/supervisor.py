@@ -21,6 +21,7 @@ from penstock.admin.view import Overview
 from penstock.config.compile.snapshot import Configured
 from penstock.control.background import BackgroundTasks
 from penstock.control.commands import bound
+from penstock.control.discovery.api_endpoints import ApiEndpoints
 from penstock.control.discovery.following import Discoveries
 from penstock.control.discovery.membership import Membership
 from penstock.control.discovery.publishing import MembersPublisher
@@ -163,6 +164,13 @@ class Supervisor:
         )
         self._discoveries = Discoveries(self._membership, self._events)
         self._publisher.searches.append(self._discoveries.search)
+        self._api_endpoints = ApiEndpoints(
+            self._membership,
+            lambda: self._publisher.running,
+            self._publisher.refresh,
+            self._state_files,
+            self._events,
+        )
         self._reloader = Reloader(configured, reread, self._publisher, self._events)
         self._checks = HealthChecks(self._states, self._events, self._contexts)
         self._agents = AgentChecks(self._states, self._events)
@@ -226,6 +234,7 @@ class Supervisor:
             membership=self._membership,
             scaling=self._scaling,
             discoveries=self._discoveries,
+            api_endpoints=self._api_endpoints,
             stop=self.stop,
         )
         self._admin = AdminServer(self, bound(self._parts), configured.admin.token)
@@ -346,6 +355,7 @@ class Supervisor:
         self._events.info("admin", f"admin address: {url}", url=url)
 
     async def _start_workers(self) -> None:
+        self._api_endpoints.load()
         try:
             await self._publisher.start(self._configured.snapshot)
         except StartError as error:
@@ -485,6 +495,7 @@ class Supervisor:
 
     def _configure_discoveries(self, snapshot: Snapshot) -> None:
         self._discoveries.configure(snapshot, self._publisher.fixed)
+        self._api_endpoints.configure(self._publisher.fixed)
 
     def _on_leave(self, pool: str, endpoint: str) -> None:
         """It went down: its name may resolve to another address now."""

@@ -102,7 +102,8 @@ class Discoveries:
         )
 
     async def stop(self) -> None:
-        """Cancel all tasks and wait for their end."""
+        """Cancel all tasks and wait for their end; ``configure`` begins them again."""
+        self._followed = {}
         await self._tasks.stop()
 
     # --- one provider -----------------------------------------------------------------------

@@ -13,8 +13,11 @@ Sources say which endpoints there are; whose word goes before whose is `source.S
 """
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
+from typing import Any
 
+import msgspec
 from msgspec.structs import replace
 
 from penstock.control.discovery.flapping import Flapping
@@ -25,6 +28,15 @@ from penstock.core.snapshot.address import shown_address
 
 class TooManyError(Exception):
     """A source names more endpoints than there is room for. The text is for people."""
+
+
+class KnownPart(msgspec.Struct):
+    """What one source said about a pool, or what the API excluded there, as plain data."""
+
+    pool: str
+    source: tuple[int, int, str, bool] | None = None
+    endpoints: list[dict[str, Any]] = []
+    excluded: list[Place] = []
 
 
 @dataclass
@@ -133,6 +145,35 @@ class Membership:
         known = self._pools.get(pool)
         found = known.sources.get(place_of(endpoint)) if known is not None else None
         return found if found is not None else FILE
+
+    def known(self) -> list[KnownPart]:
+        """All that was said, for a successor."""
+        return [
+            KnownPart(
+                pool=pool,
+                source=(source.rank, source.order, source.name, source.holds),
+                endpoints=[msgspec.to_builtins(each) for each in part.told.values()],
+            )
+            for pool, known in self._pools.items()
+            for source, part in known.parts.items()
+        ] + [
+            KnownPart(pool=pool, excluded=sorted(known.excluded))
+            for pool, known in self._pools.items()
+            if known.excluded
+        ]
+
+    def restore(self, said: Iterable[KnownPart]) -> None:
+        """What a predecessor knew, before the first snapshot is made. Its providers' part holds
+        until ours have answered; what cannot be read is left out."""
+        for each in said:
+            known = self._pools.setdefault(each.pool, _Pool())
+            known.excluded |= set(each.excluded)
+            if each.source is not None:
+                part = known.parts.setdefault(Source(*each.source), _Part())
+                for one in each.endpoints:
+                    with suppress(msgspec.ValidationError):
+                        endpoint = msgspec.convert(one, Endpoint)
+                        part.told[place_of(endpoint)] = endpoint
 
     # --- what becomes of it -----------------------------------------------------------------
 

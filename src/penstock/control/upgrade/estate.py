@@ -21,6 +21,7 @@ def memo_of(parts: Parts) -> Memo:
         ejections=parts.outliers.known(),
         maintenance=parts.maintenance.known(),
         state_files=parts.state_files.in_memory(),
+        members=parts.membership.known(),
     )
 
 
@@ -29,6 +30,7 @@ def expect(memo: Memo, parts: Parts) -> None:
     parts.states.restore(memo.endpoints)
     parts.maintenance.restore(memo.maintenance)
     parts.state_files.take_over(memo.state_files)  # forecasts begin with the first snapshot
+    parts.membership.restore(memo.members)
 
 
 def take_over(yours: Yours | None, offer: Offer, parts: Parts) -> None:

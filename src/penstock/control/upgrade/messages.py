@@ -18,6 +18,7 @@ from typing import Final, TypeAlias
 
 import msgspec
 
+from penstock.control.discovery.membership import KnownPart
 from penstock.control.endpoints.known_state import KnownState
 from penstock.control.endpoints.outliers import KnownEjection
 from penstock.control.maintenance import KnownMaintenance
@@ -68,6 +69,7 @@ class Memo(msgspec.Struct):
     ejections: list[KnownEjection] = []
     maintenance: list[KnownMaintenance] = []
     state_files: dict[str, bytes] = {}  # those that live in memory
+    members: list[KnownPart] = []  # endpoints that the configuration does not list
 
 
 class Offer(msgspec.Struct, tag="offer", tag_field="kind"):

@@ -1,10 +1,11 @@
 """The laws of membership: whose word goes first, and what is held, damped, bounded."""
 
+import msgspec
 import pytest
 from msgspec.structs import replace
 
 from penstock.control.discovery.flapping import FIRST_S, LONGEST_S, WINDOW_S
-from penstock.control.discovery.membership import Membership, TooManyError
+from penstock.control.discovery.membership import KnownPart, Membership, TooManyError
 from penstock.control.discovery.source import API, FILE, SCALER, provider_source
 from penstock.core.snapshot import Endpoint
 from tests.unit.control.conftest import Clock
@@ -234,3 +235,23 @@ def test_a_provider_that_is_taken_out_of_the_configuration_takes_its_own_away(si
     assert site.changes == changes + 1
     site.membership.configure({}, {})
     assert site.names == ["c:80"]  # the API's word holds
+
+
+def test_a_successor_knows_what_was_said(site: Site) -> None:
+    site.membership.set(DNS, "main", at("a:80", "b:80"))
+    site.membership.set(API, "main", at("c:80", weight=2.0))
+    site.membership.exclude("main", ("b", 80))
+    encoded = msgspec.json.encode(site.membership.known())
+    successor = Site()
+    successor.membership.restore(msgspec.json.decode(encoded, type=list[KnownPart]))
+    assert {each.name: each.weight for each in successor.members} == {"a:80": 1.0, "c:80": 2.0}
+    successor.membership.configure({"main": [DNS]}, {"main": ()})
+    assert sorted(successor.names) == ["a:80", "c:80"]  # until its own provider answers
+    successor.membership.set(DNS, "main", at("d:80"))
+    assert sorted(successor.names) == ["c:80", "d:80"]
+
+
+def test_what_a_successor_cannot_read_is_left_out(site: Site) -> None:
+    known = KnownPart("main", (1, 0, "api", False), [{"name": "x", "new_key": 1}])
+    site.membership.restore([known])
+    assert site.members == []
