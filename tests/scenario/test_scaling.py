@@ -63,7 +63,7 @@ def test_the_first_request_waits_for_an_endpoint_and_the_last_is_not_cut(
 
     def is_empty() -> bool:
         scale = balancer.status()["pools"][0]["scale"]
-        return scale["actual"] == 0 and scale["draining"] == 0
+        return bool(scale["actual"] == 0 and scale["draining"] == 0)
 
     wait_until(is_empty, "the pool is empty again")
     assert [e["message"] for e in balancer.events() if e["level"] in ("error", "bug")] == []
