@@ -180,6 +180,7 @@ pools:
       answers: asked
     usage: asked
     malformed: refuse
+    request_buffer: 128KiB
     prompt_bytes: 1MiB
     policy: {name: tests.unit.config.policy:Keyed, depth: 7}
     shadow: [least-request, {name: power-of-two, choices: 3}]

@@ -662,3 +662,20 @@ def test_addresses_that_can_be_listened_on_beside_each_other_are_right(
 def test_address_that_this_machine_has_not_is_doubted(tmp_path: Path) -> None:
     (warning,) = load("{endpoints: a:1, listen: '203.0.113.9:81'}", tmp_path).warnings
     assert warning.endswith("listen[0]: this machine has no address 203.0.113.9")
+
+
+@pytest.mark.parametrize(
+    ("pool", "expected"),
+    [
+        ("endpoints: a:1", 0),
+        ("endpoints: [{url: a:1, max_in_flight: 4}]", 65536),
+        ("endpoints: a:1, admission: {limit: vegas}", 65536),
+        ("endpoints: [{url: a:1, max_in_flight: 4}], request_buffer: off", 0),
+        ("endpoints: a:1, request_buffer: 16KiB", 16384),
+    ],
+)
+def test_bodies_are_awaited_where_places_are_bounded(
+    pool: str, expected: int, tmp_path: Path
+) -> None:
+    configured = load(f"pools: {{main: {{{pool}}}}}", tmp_path)
+    assert configured.snapshot.pools[0].request_buffer == expected

@@ -29,6 +29,8 @@ from penstock.config.load.findings import Findings
 from penstock.core import snapshot
 from penstock.core.policy import policy_class
 
+_REQUEST_BUFFER: Final = 65536  # as much as is kept of a body for another attempt
+_MOST_REQUEST_BUFFER: Final = 1024 * 1024
 _VERSION: Final = "/v1"  # where OpenAI's API begins, and what its clients call its base URL
 
 
@@ -117,6 +119,7 @@ def _compile_pool(name: str, pool: Pool, at: Location, findings: Findings) -> sn
         endpoints=endpoints,
         discover=compile_discover(pool, at, findings),
         policy=choice,
+        request_buffer=_request_buffer(pool, endpoints, at, findings),
         engine=compiled_engine(pool.engine, pool.kind),
         models=pool.models.compiled(),
         discovered={},
@@ -152,6 +155,19 @@ def _compile_pool(name: str, pool: Pool, at: Location, findings: Findings) -> sn
         row=-1,
         tls_generation=0,
     )
+
+
+def _request_buffer(
+    pool: Pool, endpoints: tuple[snapshot.Endpoint, ...], at: Location, findings: Findings
+) -> int:
+    """A client that sends slowly is not to stand in a place that others wait for."""
+    if pool.request_buffer is not None:
+        if pool.request_buffer > _MOST_REQUEST_BUFFER:
+            findings.wrong((*at, "request_buffer"), "each request may keep at most 1MiB here")
+        return pool.request_buffer
+    bounded = any(endpoint.max_in_flight for endpoint in endpoints)
+    bounded = bounded or bool(pool.scale and pool.scale.max_in_flight)
+    return _REQUEST_BUFFER if bounded or pool.admission.limit else 0
 
 
 def _compile_decisions(pool: Pool, at: Location, findings: Findings) -> snapshot.Decisions:

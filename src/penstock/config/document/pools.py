@@ -36,6 +36,7 @@ from penstock.config.document.values import (
     PositiveCount,
     PositiveSize,
     Share,
+    Size,
 )
 from penstock.core import snapshot
 from penstock.dataplane.board.layout import MAX_SHADOWS
@@ -96,6 +97,12 @@ class Pool(Section):
         _POOL.malformed,
         "What happens to request bodies that cannot be parsed, or are too long for it. "
         "`pass`: sent to any endpoint; `refuse`: answered with an error.",
+    )
+    request_buffer: Size | None = setting(
+        None,
+        "So much of a request's body, or all of a shorter one, is there before the request takes "
+        "a place at an endpoint, where its length is told; at most 1MiB, or `off`. Default: "
+        "`64KiB` where `max_in_flight` or a limit bounds places, else `off`.",
     )
     engine: EngineOrOff = setting(
         None,

@@ -131,7 +131,7 @@ class Exchange(AttemptOwner, ModelsAwaiter, GatheringOwner, RelayOwner):
         if pool_plan.asks_all:
             Gathering(self, pool_plan, self.request_id).begin(env)
             return
-        dispatch.begin()
+        self._admit(dispatch)
 
     def _inspect(self, pool_plan: PoolPlan, data: bytes, complete: bool) -> bool:
         """Read what the body tells; False when it waits for that, or was refused."""
@@ -172,12 +172,26 @@ class Exchange(AttemptOwner, ModelsAwaiter, GatheringOwner, RelayOwner):
         if dispatch is None or inspection is None:
             return
         if self._heeds(inspection, inspection.understand()):
-            dispatch.begin()
+            self._admit(dispatch)
 
     def has_ended(self) -> bool:
         return self.ended != ""
 
     # --- admit, eligible, pick, ticket (Dispatch) -------------------------------------------
+
+    def _admit(self, dispatch: Dispatch) -> None:
+        """Ask for a place; where those are bounded, no earlier than its body would fill it."""
+        if self.body.complete or not self._awaits_body(dispatch):
+            dispatch.begin()
+            return
+        self._whose_turns().buffering = True
+        if self.head.expects_continue:
+            self.front.send_continue()
+
+    def _awaits_body(self, dispatch: Dispatch) -> bool:
+        """Of one whose length is not told, nobody knows whether the client waits for an answer
+        before it sends the rest."""
+        return self.body.size < min(self.head.content_length, dispatch.pool.request_buffer)
 
     def on_attempt_made(self, attempt: Attempt) -> None:
         pool_plan = self.pool_plan
@@ -264,6 +278,11 @@ class Exchange(AttemptOwner, ModelsAwaiter, GatheringOwner, RelayOwner):
         inspection = self.inspection
         if turns.inspecting and inspection is not None and dispatch is not None:
             if self._heeds(inspection, inspection.read(data, complete)):
+                self._admit(dispatch)
+            return
+        if turns.buffering and dispatch is not None:
+            if not self._awaits_body(dispatch):
+                turns.buffering = False
                 dispatch.begin()
             return
         if attempt is None or not attempt.sent or attempt.stream is None:
@@ -278,7 +297,9 @@ class Exchange(AttemptOwner, ModelsAwaiter, GatheringOwner, RelayOwner):
 
     def _continue_is_due(self, pool_plan: PoolPlan) -> bool:
         """Whether a client that waits for 100 is to get it from the endpoint."""
-        return self.head.expects_continue and not pool_plan.inspects and not pool_plan.skims
+        if pool_plan.inspects or pool_plan.skims or self.body.size > 0:
+            return False
+        return self.head.expects_continue
 
     def on_attempt_drained(self, attempt: Attempt) -> None:
         body = self.body

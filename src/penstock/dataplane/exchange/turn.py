@@ -10,7 +10,7 @@ is the client's turn: a body that is taken by ``client_body``, a response that i
 from typing import Final
 
 # How far an exchange is.
-READING: Final = 0  # the body tells where it goes, and is awaited
+READING: Final = 0  # the body is awaited before an endpoint is chosen
 WAITING: Final = 1  # for a place, or for a model to be found: bounded by the queue
 CONNECTING: Final = 2
 SENT: Final = 3  # the head at least; no final response head came yet

@@ -129,6 +129,7 @@ class LivePool(Pool, EndpointOwner, AdmissionOwner):
             self.learning.models.known = _listed_models(spec)
         self.refuses_malformed: bool = spec.malformed == "refuse"
         self.prompt_bytes: int = spec.prompt_bytes
+        self.request_buffer: int = spec.request_buffer
         self.answers_as_asked: bool = spec.models.answers == "asked"
         # What a request's key is made of: for the policy, or else for one in the shadow.
         self.key: str = setup.key

@@ -98,3 +98,69 @@ def test_a_body_goes_on_while_its_answer_comes() -> None:
         assert stage.received(endpoint) == b"world"
         stage.send(endpoint, b"34")
         assert body_of(client.read()) == b"1234"
+
+
+def buffering(buffer: int) -> Stage:
+    return Stage(world(pool_of(0, request_buffer=buffer)))
+
+
+def test_a_request_takes_no_place_before_its_body_is_there() -> None:
+    with buffering(65536) as stage:
+        client = stage.client()
+        stage.send(client, post("Content-Length: 10", body=b"hello"))
+        assert not stage.servers[0].accepted
+        assert stage.in_flight() == 0
+        stage.send(client, b"worl")
+        assert not stage.servers[0].accepted
+        stage.send(client, b"d")
+        endpoint, data = stage.asked(0)
+        assert body_of(data) == b"helloworld"
+        stage.send(endpoint, answer_of(b"done"))
+        assert body_of(client.read()) == b"done"
+
+
+def test_of_a_longer_body_so_much_is_awaited_and_the_rest_passes_as_it_comes() -> None:
+    with buffering(8) as stage:
+        client = stage.client()
+        stage.send(client, post("Content-Length: 20", body=b"hello"))
+        assert not stage.servers[0].accepted
+        stage.send(client, b"world")
+        endpoint, data = stage.asked(0)
+        assert body_of(data) == b"helloworld"
+        stage.send(client, b"again")
+        assert stage.received(endpoint) == b"again"
+
+
+def test_a_body_whose_length_is_not_told_is_not_awaited() -> None:
+    with buffering(65536) as stage:
+        stage.send(stage.client(), chunked(b"5\r\nhello\r\n"))
+        _, data = stage.asked(0)
+        assert body_of(data) == b"5\r\nhello\r\n"
+
+
+def test_who_waits_for_100_gets_it_from_us_where_its_body_is_awaited() -> None:
+    with buffering(65536) as stage:
+        client = stage.client()
+        stage.send(client, post("Content-Length: 5", "Expect: 100-continue"))
+        assert status_of(client.read()) == 100
+        assert not stage.servers[0].accepted
+        stage.send(client, b"hello")
+        endpoint, data = stage.asked(0)
+        assert body_of(data) == b"hello"
+        stage.send(endpoint, b"HTTP/1.1 100 Continue\r\n\r\n" + answer_of(b"done"))
+        assert status_of(client.read()) == 200
+
+
+@pytest.mark.parametrize("leaves", ["close", "late"])
+def test_whose_body_never_comes_costs_no_endpoint_anything(leaves: str) -> None:
+    with buffering(65536) as stage:
+        client = stage.client()
+        stage.send(client, post("Content-Length: 10", body=b"hello"))
+        if leaves == "close":
+            client.close()
+        else:
+            stage.pass_time(100.0, step_s=1.0)
+            assert status_of(client.read()) == 408
+        stage.settle()
+        assert not stage.servers[0].accepted
+        assert stage.in_flight() == 0
