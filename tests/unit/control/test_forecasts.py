@@ -197,6 +197,15 @@ async def test_several_models_have_series_of_their_own(llm_site: Site) -> None:
     assert views["", "prompt_tokens"] == 80.0
 
 
+async def test_a_models_name_cannot_write_to_the_terminal(llm_site: Site) -> None:
+    for _ in range(5):
+        answers(llm_site, "\x1b[2Jsmall", 3, 100)
+        answers(llm_site, "large", 1, 500)
+        await llm_site.steps(4)
+    answer = await ShowForecast().run(llm_site.parts)
+    assert "a, '\\x1b[2Jsmall': requests per second" in ShowForecast.told(answer.document)
+
+
 async def test_only_the_busiest_models_have(llm_site: Site) -> None:
     for _ in range(5):
         for number in range(9):

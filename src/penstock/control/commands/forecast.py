@@ -58,7 +58,8 @@ def _pool(pool: dict[str, Any]) -> list[str]:
 
 
 def _series(pool: str, series: dict[str, Any]) -> list[str]:
-    of = f"{pool}, {series['model']}" if series["model"] else pool
+    model = series["model"]  # as clients called it
+    of = f"{pool}, {model if model.isprintable() else ascii(model)}" if model else pool
     blended = ", ".join(
         f"{name} {weight:.0%}" for name, weight in series["weights"].items() if weight >= 0.01
     )

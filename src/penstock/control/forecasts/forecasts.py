@@ -85,9 +85,8 @@ class Forecasts:
                     await asyncio.sleep(0)  # each takes a millisecond or two
         if not 0.0 <= now - self._saved_at < _SAVE_S:
             self._saved_at = now
-            for name in list(self._forecasts):
-                self._save(name)
-                await asyncio.sleep(0)
+            for name, forecast in list(self._forecasts.items()):
+                await self._save_between(name, forecast)
 
     def save(self) -> None:
         """All of them, as at the end."""
@@ -102,10 +101,19 @@ class Forecasts:
         ]
         return min([_LOOK_S, *due])
 
+    async def _save_between(self, name: str, forecast: PoolForecast) -> None:
+        """Save it, and let others run in between: a series takes some milliseconds."""
+        saved: list[SavedSeries] = []
+        for each in forecast.saved():
+            saved.append(each)
+            await asyncio.sleep(0)
+        if saved and self._forecasts.get(name) is forecast:
+            self._files.write(_file(name), _VERSION, saved)
+
     def _save(self, name: str) -> None:
-        forecast = self._forecasts[name]
-        if forecast.series:
-            self._files.write(_file(name), _VERSION, forecast.saved())
+        saved = list(self._forecasts[name].saved())
+        if saved:
+            self._files.write(_file(name), _VERSION, saved)
 
     def _restore(self, name: str, forecast: PoolForecast) -> None:
         saved = self._files.read(_file(name), _VERSION, list[SavedSeries])

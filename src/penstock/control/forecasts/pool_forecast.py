@@ -1,5 +1,6 @@
 """One pool's series, and what is forecast of them."""
 
+from collections.abc import Iterator
 from functools import partial
 from typing import Any, Final
 
@@ -73,12 +74,10 @@ class PoolForecast:
             if series.observed >= _ENOUGH
         )
 
-    def saved(self) -> list[SavedSeries]:
-        """All of it, as plain values."""
-        return [
-            SavedSeries(load.model, load.quantity, series.state())
-            for load, series in self.series.items()
-        ]
+    def saved(self) -> Iterator[SavedSeries]:
+        """All of it, as plain values, one series at a time."""
+        for load, series in list(self.series.items()):
+            yield SavedSeries(load.model, load.quantity, series.state())
 
     def restore(self, saved: list[SavedSeries]) -> None:
         """Go on from there. Raises ValueError where the pool is forecast otherwise now."""
