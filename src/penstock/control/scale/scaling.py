@@ -20,6 +20,7 @@ from penstock.control.events import Events
 from penstock.control.scale.actuator import Actuator, Tools
 from penstock.control.scale.actuators import actuators
 from penstock.control.scale.engine_fit import EngineFit
+from penstock.control.scale.kept_forecast import go_on, to_keep
 from penstock.control.scale.pool_scaler import PoolScaler
 from penstock.control.store.files import StateFiles
 from penstock.control.workers.workers import Workers
@@ -196,7 +197,7 @@ class FleetScaling:
         kept = self._files.read(_FORECAST + pool, _VERSION, dict[str, object])
         if kept is not None:
             try:
-                forecaster.restore(kept)
+                go_on(forecaster, kept, time(), step_s)
             except ValueError as error:
                 text = f"the forecast of pool {pool} begins anew: {error}"
                 self._events.warning("scale.forecast", text, pool=pool)
@@ -212,7 +213,8 @@ class FleetScaling:
         for name, scaler in self._scalers.items():
             self._files.write(_STARTS + name, _VERSION, scaler.planner.starts.seen)
             if scaler.foreseen is not None and scaler.foreseen.steps:
-                self._files.write(_FORECAST + name, _VERSION, scaler.foreseen.forecaster.state())
+                kept = to_keep(scaler.foreseen.forecaster, time())
+                self._files.write(_FORECAST + name, _VERSION, kept)
 
     def _is_gone(self, endpoint: Endpoint) -> bool:
         running = self._publisher.running
