@@ -11,11 +11,12 @@ from penstock.dataplane.board.layout import (
     W_TLS_HANDSHAKES,
 )
 from penstock.dataplane.client.awaited_body import AwaitedBody
-from penstock.dataplane.client.http1_head import ClientHead
-from penstock.dataplane.client.http1_stream import AWAIT, BODY, BUSY, LINGER
+from penstock.dataplane.client.http1_body import IncomingBody
+from penstock.dataplane.client.http1_stream import AWAIT, BODY, BUSY, LINGER, ClientStream
 from penstock.dataplane.client.http2 import Http2Client
 from penstock.dataplane.client.identity import header_of
 from penstock.dataplane.client.own_answer import encoded
+from penstock.dataplane.client.pending_head import PendingHead
 from penstock.dataplane.client.settings import ClientSettings
 from penstock.dataplane.context import Context
 from penstock.dataplane.exchange.answers import Answer
@@ -26,7 +27,6 @@ from penstock.dataplane.io.loop import READABLE
 from penstock.dataplane.io.system import Socket
 from penstock.dataplane.io.tls import TlsChannel
 from penstock.dataplane.route.plan import Plan
-from penstock.wire.chunked import ChunkedReader
 from penstock.wire.forwarding import (
     CHUNKED,
     CONTINUE,
@@ -52,7 +52,7 @@ _FORGET_AFTER_S: Final = 2.0
 _FIRST_REQUEST_S: Final = 1.0
 
 
-class ClientConnection(ClientHead, Front):
+class ClientConnection(ClientStream, Front):
     """One client. It owns the reading of requests; its exchange owns the response."""
 
     def __init__(
@@ -68,8 +68,10 @@ class ClientConnection(ClientHead, Front):
         self.requests: int = 0
         self._head: RequestHead | None = None  # the last one, remembered with its plan
         self._plan: Plan | None = None
-        self._reader: ChunkedReader | None = None
-        self._awaited: AwaitedBody | None = None  # the body under way
+        self._pending: PendingHead | None = None  # a head that does not come in one piece
+        self._body: IncomingBody | None = None  # that is under way
+        self._awaited: AwaitedBody | None = None  # it is, and further ones
+        self._idle_since: float = 0.0
         self._framing: int = LENGTH  # of the response under way
         self._advancing: bool = False
 
@@ -184,6 +186,7 @@ class ClientConnection(ClientHead, Front):
             head = self._parse(data)
             if head is None:
                 return False
+            data = self._inbox
             self._head = head
             self._plan = None
         context = self.context
@@ -204,55 +207,61 @@ class ClientConnection(ClientHead, Front):
         rest = data[length:] if len(data) > length else b""
         exchange = Exchange(context, self, head, plan)
         self.exchange = exchange
-        if self._scanned:
-            exchange.parse_s = exchange.began - self._head_began
-            self._scanned = 0
+        if self._pending is not None:
+            exchange.parse_s = exchange.began - self._pending.began
+            self._pending = None
         body_bytes = head.content_length
         if len(rest) == body_bytes:  # as it comes mostly
             self._inbox = b""
             self._state = BUSY
             exchange.start(rest, True)
             return True
-        if head.chunked:
+        if head.chunked or body_bytes > len(rest):
             self._inbox = b""
-            self._begin_chunked(exchange, rest)
-            return True
-        if body_bytes < len(rest) or body_bytes <= 0:
+            self._begin_body(exchange, head, rest)
+        else:
             body_bytes = max(body_bytes, 0)
             self._inbox = rest[body_bytes:]
             self._state = BUSY
             exchange.start(rest[:body_bytes], True)
-        else:
-            self._inbox = b""
-            self._left = body_bytes - len(rest)
-            self._state = BODY
-            self._await_body(head, rest)
-            exchange.start(rest, False)
         return True
+
+    def _parse(self, data: bytes) -> RequestHead | None:
+        """A head of these bytes; None when more must come. Raises BadMessage."""
+        anew = data.startswith(b"\r\n")
+        if anew:  # RFC 9112, 2.2: an empty line before a request is ignored
+            data = data[2:]
+            self._inbox = data
+        pending = self._pending
+        if pending is None:
+            pending = PendingHead(self.settings, self.loop.env.now)
+        head = pending.parse(data, anew)
+        if head is None:
+            self._pending = pending
+            if self._idle_since > 0.0:
+                self._idle_since = 0.0
+                self._arm(self.settings.headers_s)  # total, from the first byte on
+        return head
 
     # --- the body ---------------------------------------------------------------------------
 
-    def _begin_chunked(self, exchange: Exchange, rest: bytes) -> None:
-        reader = ChunkedReader(True, 400, taken_out=self.settings.taken_out)
-        self._reader = reader
+    def _begin_body(self, exchange: Exchange, head: RequestHead, rest: bytes) -> None:
+        body = IncomingBody(head, self.settings)
+        self._body = body
         self._state = BODY
-        self._await_body(exchange.head, rest)
-        try:
-            out = reader.feed(rest) if rest else b""
-            self._check_body_size(reader)
-        except BadMessage as refusal:
-            self._abandon(refusal.status, refusal.reason)
-            return
-        if reader.done:
-            self._body_is_whole(reader.rest)
-        exchange.start(out, reader.done)
-
-    def _await_body(self, head: RequestHead, begun: bytes) -> None:
         awaited = self._awaited
         if awaited is None:
             awaited = self._awaited = AwaitedBody(self.settings)
-        awaited.begin(head, begun)
+        awaited.begin(head, rest)
         self._await_more_body()
+        try:
+            out = body.take(rest) if rest else b""
+        except BadMessage as refusal:
+            self._abandon(refusal.status, refusal.reason)
+            return
+        if body.whole:
+            self._body_is_whole(body.rest)
+        exchange.start(out, body.whole)
 
     def _await_more_body(self) -> None:
         """The client's turn, if it is."""
@@ -270,47 +279,28 @@ class ClientConnection(ClientHead, Front):
     def _take_body(self, data: bytes) -> None:
         exchange = self.exchange
         awaited = self._awaited
-        if exchange is None or awaited is None:
+        body = self._body
+        if exchange is None or awaited is None or body is None:
             return
-        awaited.came(len(data), self.loop.env.now)
-        reader = self._reader
-        if reader is not None:
-            try:
-                out = reader.feed(data)
-                self._check_body_size(reader)
-            except BadMessage as refusal:
-                self._abandon(refusal.status, refusal.reason)
-                return
-            if reader.done:
-                self._body_is_whole(reader.rest)
-            else:
-                self.deadline = awaited.due(self.loop.env.now)
-            if out or reader.done:
-                exchange.on_request_body(out, reader.done)
+        now = self.loop.env.now
+        awaited.came(len(data), now)
+        try:
+            out = body.take(data)
+        except BadMessage as refusal:
+            self._abandon(refusal.status, refusal.reason)
             return
-        left = self._left - len(data)
-        if left > 0:
-            self._left = left
-            self.deadline = awaited.due(self.loop.env.now)
-            exchange.on_request_body(data, False)
-            return
-        if left < 0:
-            self._body_is_whole(data[left:])
-            data = data[:left]
+        if body.whole:
+            self._body_is_whole(body.rest)
         else:
-            self._body_is_whole(b"")
-        exchange.on_request_body(data, True)
+            self.deadline = awaited.due(now)
+        if out or body.whole:
+            exchange.on_request_body(out, body.whole)
 
     def _body_is_whole(self, rest: bytes) -> None:
-        self._reader = None
+        self._body = None
         self._inbox = rest
         self._state = BUSY
         self.deadline = 0.0
-
-    def _check_body_size(self, reader: ChunkedReader) -> None:
-        limit = self.settings.body_bytes
-        if limit and reader.payload_bytes > limit:
-            raise BadMessage(413, f"the body is over {limit} bytes")
 
     # --- the response (Front) ---------------------------------------------------------------
 

@@ -48,7 +48,7 @@ class ClientStream(Connection):
         self._state: int = AWAIT
         self._inbox: bytes = b""
         self._response_bytes: int = 0  # passed on of the response under way
-        self._left: int = 0  # bytes of a body by length, or to be thrown away, still to come
+        self._left: int = 0  # bytes to be thrown away that may still come
         self._keep_alive: bool = True
         self._arm(settings.headers_s if tls is None else settings.tls_handshake_s)
 

@@ -164,3 +164,16 @@ def test_whose_body_never_comes_costs_no_endpoint_anything(leaves: str) -> None:
         stage.settle()
         assert not stage.servers[0].accepted
         assert stage.in_flight() == 0
+
+
+def test_an_empty_line_before_a_request_takes_nothing_from_its_body() -> None:
+    """RFC 9112, 2.2: it is ignored."""
+    with Stage() as stage:
+        client = stage.client()
+        stage.send(client, b"\r\n" + post("Content-Length: 5", body=b"hello"))
+        endpoint, data = stage.asked(0)
+        assert data.endswith(b"\r\n\r\nhello")
+        stage.send(endpoint, answer_of(b"hello"))
+        stage.send(client, post("Content-Length: 5", body=b"again"))
+        _, data = stage.asked(0)
+        assert data.endswith(b"\r\n\r\nagain")
