@@ -173,6 +173,6 @@ def _shares(weights: dict[str, float]) -> str:
 
 
 def _seconds(seconds: float) -> str:
-    from penstock.config.document.values import format_duration
+    from penstock.config.document.quantities import format_duration
 
     return format_duration(seconds)

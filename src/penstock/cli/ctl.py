@@ -152,7 +152,7 @@ def shadow(admin: Admin, as_json: bool) -> None:
 
 def _seconds(_: click.Context, __: click.Parameter, value: str) -> float:
     """A duration as documents write it."""
-    from penstock.config.document.values import parse_duration
+    from penstock.config.document.quantities import parse_duration
 
     try:
         return parse_duration(value)

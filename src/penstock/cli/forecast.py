@@ -27,7 +27,7 @@ def _seconds(ctx: click.Context, param: click.Parameter, value: Any) -> Any:
         return tuple(_seconds(ctx, param, each) for each in value)
     if value is None:
         return None
-    from penstock.config.document.values import parse_duration
+    from penstock.config.document.quantities import parse_duration
 
     try:
         seconds = parse_duration(value)

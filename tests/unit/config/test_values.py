@@ -4,11 +4,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from penstock.config.document.values import (
-    Address,
+from penstock.config.document.addresses import Address, parse_address
+from penstock.config.document.quantities import (
     format_duration,
     format_size,
-    parse_address,
     parse_duration,
     parse_size,
 )

@@ -10,7 +10,7 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Final
 
-from penstock.config.document.values import Address
+from penstock.config.document.addresses import Address
 from penstock.config.load.errors import Location
 from penstock.config.load.findings import Findings
 from penstock.core import snapshot

@@ -24,6 +24,7 @@ from penstock.config.compile.own_modules import look_up_beside
 from penstock.config.compile.pools import compile_pools
 from penstock.config.compile.protocols import check_listener, place_routes, protocol_of
 from penstock.config.compile.sessions import doubt_shared_cookies
+from penstock.config.document.addresses import Address
 from penstock.config.document.listeners import Listener
 from penstock.config.document.model import (
     DEFAULT_ADMIN,
@@ -35,7 +36,6 @@ from penstock.config.document.model import (
 from penstock.config.document.pools import default_policy
 from penstock.config.document.routes import Route
 from penstock.config.document.section import plain
-from penstock.config.document.values import Address
 from penstock.config.load.document import Loaded, load_arguments, load_document
 from penstock.config.load.errors import ConfigError, Location, did_you_mean
 from penstock.config.load.findings import Findings

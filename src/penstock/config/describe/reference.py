@@ -14,8 +14,8 @@ from penstock.config.document.choice import documentation
 from penstock.config.document.grpc_status import GRPC_STATUS_PATTERN
 from penstock.config.document.health import STATUS_PATTERN
 from penstock.config.document.model import Document
+from penstock.config.document.quantities import DURATION_PATTERN, SIZE_PATTERN
 from penstock.config.document.section import Section, section_of, sections_of
-from penstock.config.document.values import DURATION_PATTERN, SIZE_PATTERN
 from penstock.core.policy import policies
 
 MARK: Final = (

@@ -5,7 +5,7 @@ from typing import Annotated, Final
 
 from pydantic import BeforeValidator, PlainSerializer
 
-from penstock.config.document.values import show
+from penstock.config.document.show import show
 
 _HEX: Final = "hex:"
 _ESCAPE: Final = re.compile(r"(\\x[0-9A-Fa-f]{2}|\\[rnt0\\])")

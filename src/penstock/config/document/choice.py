@@ -11,7 +11,7 @@ from pydantic.json_schema import JsonSchemaValue
 from pydantic_core import CoreSchema
 
 import penstock
-from penstock.config.document.values import show
+from penstock.config.document.show import show
 from penstock.core import snapshot
 from penstock.core.policy import Option, create, policies, policy_class
 from penstock.core.policy import Policy as PolicyClass

@@ -6,7 +6,8 @@ from typing import Annotated, Any, Final, Literal
 from pydantic import BeforeValidator, PlainValidator
 
 from penstock.config.document.section import Section, plain, setting
-from penstock.config.document.values import Flag, OneOrMany, Size, show
+from penstock.config.document.show import show
+from penstock.config.document.values import Flag, OneOrMany, Size
 from penstock.core import snapshot
 from penstock.dataplane.route.compression import STREAMED
 

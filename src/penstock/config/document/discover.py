@@ -7,8 +7,10 @@ from urllib.parse import urlsplit
 
 from pydantic import BeforeValidator, Field, PlainSerializer, PlainValidator, model_validator
 
+from penstock.config.document.addresses import parse_host, parse_port
 from penstock.config.document.models import ModelName
 from penstock.config.document.section import Section, required, setting
+from penstock.config.document.show import show
 from penstock.config.document.values import (
     Count,
     FieldValue,
@@ -19,9 +21,6 @@ from penstock.config.document.values import (
     PositiveDuration,
     Token,
     Weight,
-    parse_host,
-    parse_port,
-    show,
 )
 from penstock.core.snapshot import discovery
 from penstock.core.snapshot.address import shown_address

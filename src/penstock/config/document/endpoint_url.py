@@ -3,8 +3,10 @@
 from dataclasses import dataclass
 from typing import Final, Literal
 
+from penstock.config.document.addresses import parse_host, parse_port
+from penstock.config.document.paths import parse_path
+from penstock.config.document.show import show
 from penstock.config.document.socket_files import parse_socket_file
-from penstock.config.document.values import parse_host, parse_path, parse_port, show
 from penstock.core.snapshot.address import SOCKET_FILE
 
 _SCHEME_PORTS: Final = {"http": 80, "https": 443, "h2c": 80, "tcp": 0, "udp": 0}  # 0: none is usual

@@ -4,6 +4,7 @@ from typing import Annotated, Any, Final, Literal
 
 from pydantic import BeforeValidator, PlainValidator
 
+from penstock.config.document.addresses import Address, parse_host
 from penstock.config.document.check_bytes import CheckBytes
 from penstock.config.document.endpoint_url import EndpointUrl, parse_endpoint_url
 from penstock.config.document.engines import KvEvents
@@ -11,7 +12,6 @@ from penstock.config.document.headers import EditedName
 from penstock.config.document.models import ModelName
 from penstock.config.document.section import Section, required, setting
 from penstock.config.document.values import (
-    Address,
     Count,
     FieldValue,
     Flag,
@@ -20,7 +20,6 @@ from penstock.config.document.values import (
     PositiveDuration,
     RequestTarget,
     Weight,
-    parse_host,
 )
 from penstock.core import snapshot
 

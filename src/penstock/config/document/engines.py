@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Final, Literal
 from pydantic import BeforeValidator, model_validator
 
 from penstock.config.document.section import Section, plain, setting
+from penstock.config.document.show import show
 from penstock.config.document.values import (
     Count,
     FieldValue,
@@ -14,7 +15,6 @@ from penstock.config.document.values import (
     PositiveDuration,
     RequestTarget,
     Token,
-    show,
 )
 from penstock.core import snapshot
 from penstock.wire.engines import engine_dialects

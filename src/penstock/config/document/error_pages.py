@@ -6,7 +6,8 @@ from typing import Annotated, Final
 from pydantic import Field, PlainValidator, model_validator
 
 from penstock.config.document.section import Section, setting
-from penstock.config.document.values import Flag, OneOrMany, show
+from penstock.config.document.show import show
+from penstock.config.document.values import Flag, OneOrMany
 
 _CLASS: Final = re.compile("[45]xx")
 MAX_ENTRIES: Final = 32

@@ -4,8 +4,9 @@ from typing import Annotated, Any, Final
 
 from pydantic import AfterValidator, BeforeValidator, Field, model_validator
 
+from penstock.config.document.quantities import format_duration
 from penstock.config.document.section import Section, setting
-from penstock.config.document.values import OneOrMany, PositiveDuration, format_duration
+from penstock.config.document.values import OneOrMany, PositiveDuration
 from penstock.core import snapshot
 from penstock.core.forecast import create_forecaster, forecasters
 

@@ -5,7 +5,7 @@ from typing import Annotated, Final
 
 from pydantic import Field, PlainSerializer, PlainValidator
 
-from penstock.config.document.values import show
+from penstock.config.document.show import show
 from penstock.wire.grpc import OK, STATUS_NAMES
 
 _NAMES: Final = tuple(name.lower() for name in STATUS_NAMES[1:])

@@ -5,7 +5,8 @@ from typing import Annotated, Any
 from pydantic import BeforeValidator, model_validator
 
 from penstock.config.document.section import Section, required, setting
-from penstock.config.document.values import Count, Flag, OneOrMany, PositiveCount, Token, show
+from penstock.config.document.show import show
+from penstock.config.document.values import Count, Flag, OneOrMany, PositiveCount, Token
 from penstock.core import snapshot
 
 

@@ -4,8 +4,9 @@ from typing import Annotated, Any
 
 from pydantic import AfterValidator, BeforeValidator, model_validator
 
+from penstock.config.document.addresses import parse_authority
 from penstock.config.document.section import Section, setting
-from penstock.config.document.values import FieldValue, OneOrMany, Token, parse_authority
+from penstock.config.document.values import FieldValue, OneOrMany, Token
 from penstock.core import snapshot
 
 # Written by the balancer from what it knows of the connection (RFC 9110, 7.6.1; RFC 9112, 6).

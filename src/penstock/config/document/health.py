@@ -5,9 +5,11 @@ from typing import Annotated, Any, Final, Literal
 
 from pydantic import AfterValidator, BeforeValidator, Field, PlainSerializer, model_validator
 
+from penstock.config.document.addresses import parse_authority
 from penstock.config.document.check_bytes import CheckBytes
 from penstock.config.document.headers import EditedName
 from penstock.config.document.section import Section, plain, required, setting
+from penstock.config.document.show import show
 from penstock.config.document.values import (
     Count,
     Duration,
@@ -21,8 +23,6 @@ from penstock.config.document.values import (
     RequestTarget,
     Share,
     Token,
-    parse_authority,
-    show,
 )
 from penstock.core import snapshot
 

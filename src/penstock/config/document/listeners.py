@@ -4,9 +4,11 @@ from typing import Annotated, Any, Final, Literal
 
 from pydantic import AfterValidator, BeforeValidator, Field, model_validator
 
+from penstock.config.document.addresses import parse_host
 from penstock.config.document.headers import EditedName
 from penstock.config.document.proxy_headers import ReadMode, ReadProxyHeaders, read_headers
 from penstock.config.document.section import Section, required, setting
+from penstock.config.document.show import show
 from penstock.config.document.socket_files import FileMode
 from penstock.config.document.values import (
     Count,
@@ -19,8 +21,6 @@ from penstock.config.document.values import (
     PositiveCount,
     PositiveSize,
     Size,
-    parse_host,
-    show,
 )
 from penstock.core import snapshot
 

@@ -15,6 +15,7 @@ from pydantic import (
     SecretStr,
 )
 
+from penstock.config.document.addresses import Address
 from penstock.config.document.choice import Policy
 from penstock.config.document.endpoints import Endpoints
 from penstock.config.document.error_pages import ErrorPages
@@ -23,8 +24,8 @@ from penstock.config.document.listeners import Listener
 from penstock.config.document.pools import Pool
 from penstock.config.document.routes import Route
 from penstock.config.document.section import Section, setting
+from penstock.config.document.show import show
 from penstock.config.document.values import (
-    Address,
     Authority,
     ListenAddress,
     ListenUrl,
@@ -33,7 +34,6 @@ from penstock.config.document.values import (
     PositiveDuration,
     PositiveSize,
     Token,
-    show,
 )
 from penstock.core import snapshot
 from penstock.core.snapshot.address import socket_path

@@ -15,6 +15,7 @@ from pydantic_core import CoreSchema
 
 from penstock.config.document.choice import choice_schema, spell_choice, typed_options
 from penstock.config.document.section import Section, plain, setting
+from penstock.config.document.show import show
 from penstock.config.document.values import (
     Count,
     Factor,
@@ -22,7 +23,6 @@ from penstock.config.document.values import (
     PositiveDuration,
     Share,
     Token,
-    show,
 )
 from penstock.core import snapshot
 from penstock.core.admission import create_limit, limits

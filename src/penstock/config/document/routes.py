@@ -9,6 +9,7 @@ from penstock.config.document.compression import CompressionOrOff
 from penstock.config.document.error_pages import ErrorPages
 from penstock.config.document.headers import Edits, compiled_edits
 from penstock.config.document.listeners import ServerName, parse_server_name
+from penstock.config.document.paths import parse_path, parse_path_piece, parse_replacement
 from penstock.config.document.section import Section, plain, required, setting
 from penstock.config.document.values import (
     FieldValue,
@@ -22,9 +23,6 @@ from penstock.config.document.values import (
     Share,
     Token,
     Weight,
-    parse_path,
-    parse_path_piece,
-    parse_replacement,
     parse_token,
 )
 from penstock.core import snapshot

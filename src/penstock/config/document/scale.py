@@ -12,7 +12,10 @@ from pydantic import (
     model_validator,
 )
 
+from penstock.config.document.addresses import parse_host
+from penstock.config.document.paths import parse_path
 from penstock.config.document.section import Section, plain, required, setting
+from penstock.config.document.show import show
 from penstock.config.document.values import (
     Count,
     Duration,
@@ -21,9 +24,6 @@ from penstock.config.document.values import (
     PositiveCount,
     PositiveDuration,
     Share,
-    parse_host,
-    parse_path,
-    show,
 )
 from penstock.core import snapshot
 from penstock.core.forecast import forecasters

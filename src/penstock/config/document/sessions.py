@@ -5,7 +5,8 @@ from typing import Annotated, Final, Literal
 from pydantic import AfterValidator, SecretStr, model_validator
 
 from penstock.config.document.section import Section, setting
-from penstock.config.document.values import Duration, Flag, OneOrMany, RequestPath, Token, show
+from penstock.config.document.show import show
+from penstock.config.document.values import Duration, Flag, OneOrMany, RequestPath, Token
 from penstock.core import snapshot
 
 _STICKY: Final = snapshot.Sticky(cookie="", keys=())

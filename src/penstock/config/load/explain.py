@@ -8,7 +8,7 @@ from pydantic_core import ErrorDetails
 
 from penstock.config.document.model import EXTENSION
 from penstock.config.document.section import Section, section_of
-from penstock.config.document.values import show
+from penstock.config.document.show import show
 from penstock.config.load.errors import Location, Problem, did_you_mean
 from penstock.config.load.other_names import NOT_OFFERED, OURS, spelled
 

@@ -4,7 +4,9 @@ nothing else, since whoever may label a container is not whoever may configure t
 from collections.abc import Mapping
 from typing import Final
 
-from penstock.config.document.values import parse_name, parse_port, show
+from penstock.config.document.addresses import parse_port
+from penstock.config.document.show import show
+from penstock.config.document.values import parse_name
 from penstock.config.load.errors import did_you_mean
 from penstock.core.snapshot.discovery import Found
 

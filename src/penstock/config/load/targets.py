@@ -8,7 +8,7 @@ from typing import Any, Final
 import yaml
 
 from penstock.config.document.endpoint_url import EndpointUrl, parse_endpoint_url
-from penstock.config.document.values import show
+from penstock.config.document.show import show
 from penstock.config.load.errors import Location, did_you_mean, spell
 from penstock.config.load.labels import KEYS, described, labelled
 from penstock.config.load.yaml_tree import read_tree
