@@ -2,9 +2,6 @@
 
 from ipaddress import ip_address
 from typing import Final
-from urllib.parse import parse_qsl
-
-import xxhash
 
 from penstock.core import snapshot
 from penstock.core.caller import ANYONE, Caller
@@ -15,26 +12,25 @@ from penstock.dataplane.pool.live_pool import LivePool, edits_of
 from penstock.dataplane.route.compression import compression_of
 from penstock.dataplane.route.connection_plan import ConnectionPlan
 from penstock.dataplane.route.error_pages import ErrorPages, error_pages
-from penstock.dataplane.route.model_list import about_models, asks_for_models
-from penstock.dataplane.route.plan import Plan, PoolPlan
-from penstock.dataplane.route.target import Target
-from penstock.wire.client_certificate import ClientCertificate, taken_out
-from penstock.wire.forwarding import (
-    Hop,
-    ResponseRules,
-    edited,
-    request_id_of,
+from penstock.dataplane.route.model_list import asks_for_models
+from penstock.dataplane.route.own_responses import (
+    lists_models,
+    location_of,
+    own_headers,
+    refuses_method,
+    serve_here,
 )
-from penstock.wire.grpc import GRPC, NOT_GRPC, grpc_kind, parse_timeout
+from penstock.dataplane.route.plan import Plan
+from penstock.dataplane.route.pool_plans import pool_plan_of
+from penstock.dataplane.route.target import Target
+from penstock.dataplane.route.upgrades import refuses_upgrade
+from penstock.wire.client_certificate import ClientCertificate, taken_out
+from penstock.wire.forwarding import Hop, ResponseRules, request_id_of
+from penstock.wire.grpc import NOT_GRPC, grpc_kind, parse_timeout
 from penstock.wire.http1 import ALLOWED_METHODS, RequestHead, hops_left
-from penstock.wire.kept_things import thing_in
 from penstock.wire.networks import Networks
-from penstock.wire.openai import answer_in
 from penstock.wire.origin import origin_of
-from penstock.wire.session_keys import session_hash, session_in
 from penstock.wire.target_path import decoded_path, has_dot_segment
-from penstock.wire.upgrade import NEVER_PASSED, Upgrade, asked_protocol
-from penstock.wire.websocket_handshake import PROTOCOL, handshake_key, has_version_13
 
 _NOBODY: Final = Networks(())
 
@@ -147,7 +143,7 @@ class Planner:
             plan.pages = branch.targets[0].pages
         if self._answered_here(plan, route, head, facts, query, _scheme_of(hop)):
             return plan
-        if _refuses_upgrade(plan, route, head):
+        if refuses_upgrade(plan, route, head):
             return plan
         if self._instance and _came_by(head, self._instance):
             plan.status = 508
@@ -159,20 +155,20 @@ class Planner:
             plan.message = f"the rewritten path {target} would lead elsewhere"
             return plan
         read = decoded_path(target.encode("latin-1")).decode("utf-8", "replace")
-        if asks_for_models(head.method, read) and _listed(plan, branch, head, read):
+        if asks_for_models(head.method, read) and lists_models(plan, branch.targets, head, read):
             return plan
         target += "?" + query if query else ""
         request = Request(
             method=facts.method, host=facts.host, path=path, source=source, caller=caller
         )
         for destination in branch.targets:
-            choice = _pool_plan(destination, request, head, facts, target, hop)
+            choice = pool_plan_of(destination, request, head, facts, target, hop)
             choice.upgrade = plan.upgrade
             if plan.listed:
                 choice.passes_answers = False
             plan.choices.append(choice)
         if branch.mirror is not None and plan.upgrade is None:
-            plan.mirror = _pool_plan(branch.mirror, request, head, facts, target, hop)
+            plan.mirror = pool_plan_of(branch.mirror, request, head, facts, target, hop)
             plan.mirror_share = route.mirror_share
         return plan
 
@@ -223,23 +219,23 @@ class Planner:
         """Fill in the response when no endpoint is needed for it."""
         if hops_left(head) == 0:
             plan.status = 200  # RFC 9110, 7.6.2: the hop where the count ends answers itself
-            plan.headers = _own_headers(route, [("Allow", ALLOWED_METHODS)])
+            plan.headers = own_headers(route, [("Allow", ALLOWED_METHODS)])
             return True
         if route.grpc_service:
-            _serve_here(plan, route, facts, head)
+            serve_here(plan, route, facts, head)
             return True
         if route.respond is not None:
             plan.status = route.respond.status
             plan.body = route.respond.body.encode()
             own = [("Content-Type", route.respond.content_type)]
-            if _refuses_method(route):
+            if refuses_method(route):
                 own.append(("Allow", self._allowed(facts)))
-            plan.headers = _own_headers(route, own)
+            plan.headers = own_headers(route, own)
             return True
         if route.redirect is not None:
             plan.status = route.redirect.status
-            location = _location(route, head, facts, query, scheme)
-            plan.headers = _own_headers(route, [("Location", location)])
+            location = location_of(route, head, facts, query, scheme)
+            plan.headers = own_headers(route, [("Location", location)])
             return True
         return False
 
@@ -260,7 +256,7 @@ class Planner:
         for method in self._methods:
             other = _changed(facts, facts.path, method)
             taken = first_match(self._matchers, other)
-            if taken >= 0 and not _refuses_method(self._branches[taken].route):
+            if taken >= 0 and not refuses_method(self._branches[taken].route):
                 found.append(method)
         return ", ".join(found)
 
@@ -278,54 +274,6 @@ class Planner:
 def _changed(facts: RouteFacts, path: str, method: str) -> RouteFacts:
     """The same request with another path or method."""
     return RouteFacts(facts.listener, facts.host, path, method, facts.headers, facts.source)
-
-
-def _serve_here(plan: Plan, route: Route, facts: RouteFacts, head: RequestHead) -> None:
-    """Note which method of the route's service is called, or why it cannot be."""
-    service = route.grpc_service
-    plan.edits = edits_of(route.response_headers)
-    if plan.grpc_kind != GRPC:
-        plan.status = 415
-        plan.message = f"this is {service}, which is called by gRPC"
-    elif head.version != b"2.0":
-        plan.status = 505
-        plan.message = "gRPC needs HTTP/2"
-    else:
-        plan.service = service
-        plan.service_method = facts.path.removeprefix(f"/{service}").removeprefix("/")
-        plan.facts = facts
-
-
-def _refuses_upgrade(plan: Plan, route: Route, head: RequestHead) -> bool:
-    """Note which protocol the request is to change to; True where it cannot be what it asks for."""
-    protocol = asked_protocol(head)
-    offered = protocol.decode("latin-1") in route.upgrades and protocol not in NEVER_PASSED
-    if head.extended_connect and protocol != PROTOCOL and not offered:
-        # RFC 9220, 3, has that for what stands in :protocol; without the protocol nothing is left.
-        plan.status = 501
-        plan.message = f"the route {route.name} does not let streams become that protocol's"
-        return True
-    if not protocol or protocol in NEVER_PASSED:
-        return False
-    if protocol != PROTOCOL:
-        if offered and not head.has_body():
-            plan.upgrade = Upgrade(protocol, b"")
-        return False
-    key = handshake_key(head.method, head.minor, head.fields)
-    if not offered:
-        plan.status = 501
-        plan.message = "requests cannot become WebSockets here"
-    elif not has_version_13(head.fields):
-        plan.status = 426
-        plan.message = "the only version of WebSocket is 13"
-        plan.headers = [("Sec-WebSocket-Version", "13")]
-    elif (not key and not head.extended_connect) or head.has_body():
-        plan.status = 400
-        plan.message = "this is no WebSocket handshake (RFC 6455, 4.2.1)"
-    else:
-        plan.upgrade = Upgrade(protocol, key)
-        return False
-    return True
 
 
 def _check(route: Route, pools: dict[str, LivePool]) -> None:
@@ -347,85 +295,6 @@ def _came_by(head: RequestHead, instance: bytes) -> bool:
     return any([lower == b"via" and instance in value for lower, _, value in head.fields])
 
 
-def _pool_plan(
-    destination: Target,
-    request: Request,
-    head: RequestHead,
-    facts: RouteFacts,
-    target: str,
-    hop: Hop,
-) -> PoolPlan:
-    pool = destination.pool
-    if pool.key or pool.learning is not None:
-        named = _configured_key(pool.spec.hash_key, head, facts)
-        key = request.source.encode()
-        if pool.key == "configured" and named is not None:
-            key = named
-        session = 0
-        if named is not None and pool.spec.hash_key.kind != "path":
-            session = session_hash(named)  # what a person named goes before what is customary
-        request = Request(
-            method=request.method,
-            host=request.host,
-            path=request.path,
-            source=request.source,
-            key_hash=xxhash.xxh3_64_intdigest(key) if pool.key else 0,
-            session_hash=session or session_in(head.fields),
-            continues=_kept(request, head) if pool.learning is not None else 0,
-            # What is not understood of a language model's may take as long as its whole answer.
-            streams=pool.learning is None,
-            caller=request.caller,
-        )
-    plan = PoolPlan(destination, request, head, target.encode("latin-1"), hop)
-    if pool.sticky is not None and pool.spec.sticky is not None:
-        plan.cookie = cookie_value(head, pool.spec.sticky.cookie) or ""
-        plan.home = pool.named_by(plan.cookie)
-    return plan
-
-
-def _kept(request: Request, head: RequestHead) -> int:
-    """The hash of the answer, file or other thing that a request is about; else 0."""
-    path = decoded_path(request.path.encode("latin-1"))
-    return answer_in(path) or thing_in(path + b"?" + head.target.partition(b"?")[2])
-
-
-def _listed(plan: Plan, branch: _Branch, head: RequestHead, path: str) -> bool:
-    """Fill in the list of models, or the one asked for, where it is known.
-
-    False where an endpoint is to be asked all the same: for its own list; or whether the client's
-    key is good, or what a page of another origin may read, before it gets that of all.
-    """
-    anthropic = head.value(b"anthropic-version") is not None
-    pools = [destination.pool for destination in branch.targets]
-    body = about_models(path, pools, anthropic=anthropic)
-    if not body:
-        return False
-    origin = head.value(b"origin") or b""
-    wants_key = any([pool.wants_key for pool in pools])
-    if wants_key or (origin and not pools[0].origins.knows(origin)):
-        plan.listed = body
-        plan.listed_to_keys = wants_key
-        return False
-    plan.status = 200
-    plan.body = body
-    plan.headers = [("Content-Type", "application/json")]
-    plan.edits = branch.targets[0].rules.edits
-    plan.origin = origin
-    plan.origins = pools[0].origins
-    return True
-
-
-def _own_headers(route: Route, headers: list[tuple[str, str]]) -> list[tuple[str, str]]:
-    """The headers of a response of our own, after the route's edits."""
-    own = [(name.lower().encode(), name.encode(), value.encode()) for name, value in headers]
-    fields = edited(own, edits_of(route.response_headers))
-    return [(name.decode("latin-1"), value.decode("latin-1")) for _, name, value in fields]
-
-
-def _refuses_method(route: Route) -> bool:
-    return route.respond is not None and route.respond.status == 405
-
-
 def _scheme_of(hop: Hop) -> str:
     """What the client spoke: before a trusted proxy that may be another than it speaks here."""
     told = hop.origin.proto.lower()
@@ -442,54 +311,3 @@ def _host_name(host: bytes) -> str:
         except ValueError:
             return text
     return text.partition(":")[0].removesuffix(".")
-
-
-def _location(route: Route, head: RequestHead, facts: RouteFacts, query: str, scheme: str) -> str:
-    redirect = route.redirect
-    assert redirect is not None
-    path = redirect.path or rewritten_path(facts.path, route.rewrite)
-    if query and not redirect.path:
-        path += "?" + query
-    if not (redirect.scheme or redirect.host or redirect.port):
-        # Two slashes would begin the name of another host (RFC 3986, 4.2), one of the client's
-        # choice; browsers take backslashes for slashes.
-        return "/" + path.lstrip("/\\")
-    host = redirect.host or facts.host
-    port = f":{redirect.port}" if redirect.port else ""
-    if not port and not redirect.host and not redirect.scheme:
-        host = head.host.decode("latin-1")
-    return f"{redirect.scheme or scheme}://{host}{port}{path}"
-
-
-def _configured_key(spec: snapshot.HashKey, head: RequestHead, facts: RouteFacts) -> bytes | None:
-    """What the pool is to hash by; None: the request lacks it, or it is the client's address.
-
-    Empty is absent: else all who have nothing to say would be one.
-    """
-    if spec.kind == "path":
-        return facts.path.encode("latin-1")
-    if spec.kind == "header":
-        for name in spec.names:
-            wanted = name.lower().encode("latin-1")
-            for lower, _, value in head.fields:
-                if lower == wanted and value:
-                    return value
-        return None
-    found: str | None = None
-    if spec.kind == "cookie":
-        found = cookie_value(head, spec.names[0])
-    elif spec.kind == "query":
-        query = head.target.decode("latin-1").partition("?")[2]
-        found = dict(parse_qsl(query)).get(spec.names[0])
-    return found.encode() if found else None
-
-
-def cookie_value(head: RequestHead, name: str) -> str | None:
-    """A cookie's value by its name; the first one wins."""
-    for lower, _, value in head.fields:
-        if lower == b"cookie":
-            for pair in value.decode("latin-1").split(";"):
-                key, _, content = pair.strip().partition("=")
-                if key == name:
-                    return content
-    return None
