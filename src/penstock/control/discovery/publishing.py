@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import Awaitable, Callable
-from time import monotonic
+from time import process_time
 from typing import Final
 
 from penstock.control.background import Sleep
@@ -12,8 +12,8 @@ from penstock.control.world.publish import PublishError
 
 # Changes that come close together go out as one; all are to be with the workers within a second.
 _GATHERED_S: Final = 0.05
-_LONGEST_PAUSE_S: Final = 0.75
-# Of the time that the last publication took: with ten thousand endpoints it is tens of
+_LONGEST_PAUSE_S: Final = 0.6
+# Of the CPU time that the last publication took: with ten thousand endpoints it is tens of
 # milliseconds, and the supervisor has other things to do.
 _PAUSE_FACTOR: Final = 20.0
 _AFTER_A_REFUSAL_S: Final = 5.0
@@ -28,17 +28,17 @@ class MembersPublisher:
         membership: Membership,
         refresh: Callable[[], Awaitable[None]],
         events: Events,
-        clock: Callable[[], float] = monotonic,
         sleep: Sleep = asyncio.sleep,
         look_s: float = _LOOK_S,
+        cpu_clock: Callable[[], float] = process_time,
     ) -> None:
         """``refresh`` publishes once more what runs. It raises PublishError."""
         self._membership = membership
         self._refresh = refresh
         self._events = events
-        self._clock = clock
         self._sleep = sleep
         self._look_s = look_s
+        self._cpu_clock = cpu_clock
         self._changed = asyncio.Event()
         self._refused = ""
         membership.on_change = self._changed.set
@@ -58,7 +58,7 @@ class MembersPublisher:
 
     async def _publish(self) -> None:
         self._changed.clear()
-        began = self._clock()
+        began = self._cpu_clock()
         try:
             await self._refresh()
         except PublishError as error:
@@ -70,5 +70,5 @@ class MembersPublisher:
             await self._sleep(_AFTER_A_REFUSAL_S)
             return
         self._refused = ""
-        took_s = self._clock() - began
+        took_s = self._cpu_clock() - began
         await self._sleep(min(took_s * _PAUSE_FACTOR, _LONGEST_PAUSE_S))

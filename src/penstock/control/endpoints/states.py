@@ -45,6 +45,8 @@ class EndpointStates:
         self._wall_clock = wall_clock
         self._states: dict[EndpointKey, EndpointState] = {}
         self._running = False  # a world was configured before
+        self._configured: dict[EndpointKey, Endpoint] = {}  # of the snapshot that runs
+        self._settings: dict[str, tuple[object, ...]] = {}  # what of its pools concerns states
         self._inherited: dict[EndpointKey, KnownState] = {}  # of endpoints that are not there yet
         self.on_return: Callable[[str, str], None] = _nobody  # an ejected endpoint is let in again
         self.on_leave: Callable[[str, str], None] = _nobody  # it went down or was ejected
@@ -63,13 +65,19 @@ class EndpointStates:
 
         A weight set at run time holds until the configured one changes.
         """
-        present: set[EndpointKey] = set()
+        before, self._configured = self._configured, {}
+        settings_before, self._settings = self._settings, {}
         for pool in pools:
+            settings = (pool.slow_start, pool.drain, not pool.agent_check, not pool.health_check)
+            self._settings[pool.name] = settings
+            same = settings_before.get(pool.name) == settings
             for endpoint in pool.endpoints:
                 key = (pool.name, endpoint.name)
-                present.add(key)
-                self._reconfigure(self._states[key], pool, endpoint)
-        for key in [key for key in self._states if key not in present]:
+                self._configured[key] = endpoint
+                # Of thousands, few are others than in the snapshot before.
+                if not same or before.get(key) is not endpoint:
+                    self._reconfigure(self._states[key], pool, endpoint)
+        for key in self._states.keys() - self._configured.keys():
             del self._states[key]
         self._running = True
 

@@ -8,7 +8,6 @@ from typing import Final
 
 import msgspec
 
-from penstock.control.endpoint_key import EndpointKey
 from penstock.control.endpoints.addresses import Addresses
 from penstock.control.endpoints.states import EndpointStates
 from penstock.control.events import Events
@@ -71,7 +70,9 @@ class Publisher:
         # The endpoints of a pool, from those that are configured.
         self.members: Callable[[str, tuple[Endpoint, ...]], tuple[Endpoint, ...]] = _configured
         self.fixed: Fixed = {}  # what is configured of the snapshot that runs, by pool
-        self._joined: dict[EndpointKey, Endpoint] = {}  # what runs, as it was before marks
+        # What runs, by the members that it was made from: most are the same the next time.
+        self._joined: dict[str, dict[int, Endpoint]] = {}
+        self._members = _EMPTY
 
     async def start(self, spec: Snapshot) -> None:
         """Run the first one. Raises StartError."""
@@ -192,11 +193,8 @@ class Publisher:
             members = self.members(pool.name, fixed[pool.name])
             joined.append(msgspec.structs.replace(pool, endpoints=members))
             if again:
-                running = {endpoint.name: endpoint for endpoint in pool.endpoints}
-                members = tuple(
-                    running[each.name] if self._joined.get((pool.name, each.name)) is each else each
-                    for each in members
-                )
+                runs = self._joined.get(pool.name, {})
+                members = tuple([runs.get(id(each), each) for each in members])
             known.append(msgspec.structs.replace(pool, endpoints=members))
         return (
             msgspec.structs.replace(spec, pools=tuple(joined)),
@@ -226,7 +224,14 @@ class Publisher:
         self.running = snapshot
         self.fixed = fixed
         if joined is not None:
-            self._joined = {(p.name, e.name): e for p in joined.pools for e in p.endpoints}
+            self._members = joined  # whose objects live as long as their numbers are known
+            self._joined = {
+                before.name: {
+                    id(each): placed
+                    for each, placed in zip(before.endpoints, after.endpoints, strict=True)
+                }
+                for before, after in zip(joined.pools, snapshot.pools, strict=True)
+            }
         self._board.cells[H_GENERATION] = snapshot.generation
         self._rows.configure(snapshot)
         self._states.configure(snapshot.pools)

@@ -10,7 +10,7 @@ from typing import Final, Generic, TypeVar
 import msgspec
 
 from penstock.control.endpoint_key import EndpointKey
-from penstock.core.snapshot import Snapshot
+from penstock.core.snapshot import Endpoint, Snapshot
 from penstock.dataplane.board.layout import H_ENDPOINT_ROWS_USED, H_POOL_ROWS_USED, L_IN_FLIGHT
 from penstock.dataplane.board.memory import Board
 
@@ -58,8 +58,7 @@ class Rows:
                 pool,
                 row=pools[pool.name],
                 endpoints=tuple(
-                    msgspec.structs.replace(e, row=endpoints[pool.name, e.name])
-                    for e in pool.endpoints
+                    [_with_row(e, endpoints[pool.name, e.name]) for e in pool.endpoints]
                 ),
             )
             for pool in spec.pools
@@ -117,6 +116,11 @@ class Rows:
             self._pools.free(row)
 
 
+def _with_row(endpoint: Endpoint, row: int) -> Endpoint:
+    """The same object where nothing changes: thousands stay as they are."""
+    return endpoint if endpoint.row == row else msgspec.structs.replace(endpoint, row=row)
+
+
 class _Table(Generic[_Key]):
     """Rows of one kind."""
 
@@ -162,7 +166,7 @@ class _Table(Generic[_Key]):
         return {key: self._given[key] for key in wanted}
 
     def keep_only(self, keys: set[_Key], generation: int, now: float) -> None:
-        for key in [key for key in self._given if key not in keys]:
+        for key in self._given.keys() - keys:
             self._leaving[self._given.pop(key)] = (generation, now)
 
     def leaving(self, acknowledged: int, until: float) -> list[int]:

@@ -169,6 +169,28 @@ def test_who_comes_back_after_long_did_not_flap(site: Site) -> None:
         site.pass_s(WINDOW_S + 1.0)
 
 
+def test_what_became_of_some_is_told_without_the_others(site: Site) -> None:
+    update = site.membership.update
+    assert update(DNS, "main", at("a:80", "b:80"))  # the first answer is all there is
+    assert update(DNS, "main", at("c:80"), [("a", 80)])
+    assert site.names == ["b:80", "c:80"]
+    assert update(DNS, "main", at("b:80", weight=2.0))
+    assert [each.weight for each in site.members] == [2.0, 1.0]
+    changes = site.changes
+    assert update(DNS, "main", at("b:80", weight=2.0), [("nobody", 80)])
+    assert site.changes == changes
+    assert update(DNS, "main", at("a:80"))
+    assert update(DNS, "main", [], [("a", 80)])
+    assert site.names == ["b:80", "c:80", "a:80"]  # it flapped, and is kept for a while
+    site.pass_s(FIRST_S)
+    assert site.names == ["b:80", "c:80"]
+    assert not update(DNS, "main", [], [("b", 80), ("c", 80)])  # none would be left
+    assert site.names == ["b:80", "c:80"]
+    with pytest.raises(TooManyError):
+        update(DNS, "main", at("d:80"), most=2)
+    assert site.names == ["b:80", "c:80"]
+
+
 def test_what_the_api_takes_away_is_not_kept(site: Site) -> None:
     for _ in range(5):
         site.membership.add(API, "main", at("a:80")[0])

@@ -30,7 +30,7 @@ class Site:
         self.refused = ""
         self.slept: list[float] = []
         self.publisher = MembersPublisher(
-            self.membership, self._refresh, events, clock, self._sleep, look_s=0.01
+            self.membership, self._refresh, events, self._sleep, look_s=0.01, cpu_clock=clock
         )
 
     async def _refresh(self) -> None:
