@@ -1,6 +1,7 @@
 """Endpoints that are found while the balancer runs: clients meet them, and lose nothing by it."""
 
 import json
+import socket
 import threading
 from pathlib import Path
 from typing import Any
@@ -9,6 +10,7 @@ import pytest
 
 from tests.harness.balancer import Balancer
 from tests.harness.http_endpoint import HttpEndpoint
+from tests.harness.programs import Program, program
 from tests.harness.traffic import Traffic
 from tests.harness.waiting import wait_until
 from tests.scenario.conftest import Serve
@@ -169,3 +171,55 @@ def test_endpoints_are_changed_by_nobody_without_a_token(
     assert status == 403
     assert "only where an admin token is configured" in answer["error"]
     assert names(balancer) == [endpoint.name]
+
+
+def dnsmasq(directory: Path, port: int, *records: str) -> Program:
+    """A real DNS server with these records, for a second each."""
+    options = "--keep-in-foreground --conf-file=/dev/null --no-resolv --no-hosts --local-ttl=1 "
+    options += f"--listen-address=127.0.0.1 --bind-interfaces --port={port} --pid-file= --user="
+    given = [f"--{record}" for record in records]
+    command = [program("dnsmasq"), *options.split(), *given]
+    return Program(command, directory / "dnsmasq.log")
+
+
+def test_a_real_dns_server_whose_records_change_and_that_dies(
+    serve: Serve, endpoint: HttpEndpoint, tmp_path: Path
+) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as listening:
+        port = listening.getsockname()[1]
+    server = endpoint.name.rpartition(":")[2]
+    many = [f"host-record=many.internal,127.1.0.{n}" for n in range(1, 101)]  # over 512 bytes
+    one = "srv-host=_http._tcp.app.internal,a.internal," + server
+    found = pool(
+        {
+            "dns": {
+                "name": "_http._tcp.app.internal",
+                "record": "SRV",
+                "servers": f"127.0.0.1:{port}",
+                "most_ttl": "1s",
+                "timeout": "1s",
+            }
+        },
+        {
+            "dns": {"name": "many.internal", "record": "A", "servers": f"127.0.0.1:{port}"},
+            "port": 9,
+            "backup": True,
+        },
+    )
+    with dnsmasq(tmp_path, port, one, "host-record=a.internal,127.0.0.1", *many):
+        balancer = serve(found)
+        client = balancer.connect()
+        wait_until(lambda: len(names(balancer)) == 101, "all are found, by TCP where there are many")
+        assert client.get().status == 200
+    moved = "host-record=a.internal,127.0.0.9"
+    with dnsmasq(tmp_path, port, one, moved, *many):
+        wait_until(lambda: f"127.0.0.9:{server}" in names(balancer), "it has moved")
+        assert f"127.0.0.1:{server}" not in names(balancer)
+
+    def states() -> set[str]:
+        return {each["state"] for each in balancer.status()["pools"][0]["discovery"]}
+
+    wait_until(lambda: "failing" in states(), "the server's death is noticed")
+    assert len(names(balancer)) == 101
+    assert balancer.reload()["ok"]
+    assert len(names(balancer)) == 101
