@@ -209,7 +209,9 @@ def test_a_real_dns_server_whose_records_change_and_that_dies(
     with dnsmasq(tmp_path, port, one, "host-record=a.internal,127.0.0.1", *many):
         balancer = serve(found)
         client = balancer.connect()
-        wait_until(lambda: len(names(balancer)) == 101, "all are found, by TCP where there are many")
+        wait_until(
+            lambda: len(names(balancer)) == 101, "all are found, by TCP where there are many"
+        )
         assert client.get().status == 200
     moved = "host-record=a.internal,127.0.0.9"
     with dnsmasq(tmp_path, port, one, moved, *many):

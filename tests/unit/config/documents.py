@@ -154,6 +154,15 @@ pools:
         max_endpoints: 50
       - file: {path: targets.json, interval: 2s}
         port: 8000
+      - docker: {labels: app=llm, socket: /run/docker.sock, network: front, interval: 3s}
+        port: 8000
+      - consul:
+          service: llm
+          url: https://consul.internal:8501
+          tag: live
+          datacenter: east
+          headers: {X-Consul-Token: abc}
+          ca_file: ca.pem
       - http:
           url: https://inventory.internal/targets
           interval: 10s

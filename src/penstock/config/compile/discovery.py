@@ -2,10 +2,10 @@
 
 from glob import glob
 from pathlib import Path
-from typing import Final, TypeAlias
+from typing import Final
 
 from penstock.config.compile.certificates import check_authorities
-from penstock.config.document.discover import Discover, DnsDiscovery, FileDiscovery, HttpDiscovery
+from penstock.config.document.discover import Discover
 from penstock.config.document.endpoint_url import EndpointUrl
 from penstock.config.document.pools import Pool
 from penstock.config.document.section import plain
@@ -16,7 +16,6 @@ from penstock.core.snapshot import discovery
 from penstock.core.snapshot.discovery import found_endpoint, protocol_of
 
 _PATTERN: Final = "*?"
-Given: TypeAlias = DnsDiscovery | FileDiscovery | HttpDiscovery
 
 
 def urls_of(pool: Pool) -> list[EndpointUrl]:
@@ -56,17 +55,18 @@ def _settings(each: Discover, at: Location, findings: Findings) -> discovery.Pro
         return plain(discovery.DnsDiscovery, each.dns)
     if each.file is not None:
         return plain(discovery.FileDiscovery, each.file, path=str(findings.path(each.file.path)))
-    assert each.http is not None  # one of them is, see `Discover`
-    ca_file = str(findings.path(each.http.ca_file)) if each.http.ca_file else ""
+    if each.docker is not None:
+        return plain(discovery.DockerDiscovery, each.docker)
+    asked = each.http or each.consul
+    assert asked is not None  # one of them is, see `Discover`
+    ca_file = str(findings.path(asked.ca_file)) if asked.ca_file else ""
     if ca_file:
-        with findings.noting((*at, "http", "ca_file")):
+        with findings.noting((*at, each.provider, "ca_file")):
             check_authorities(Path(ca_file))
-    return plain(
-        discovery.HttpDiscovery,
-        each.http,
-        headers=tuple(each.http.headers.items()),
-        ca_file=ca_file,
-    )
+    headers = tuple(asked.headers.items())
+    if each.http is not None:
+        return plain(discovery.HttpDiscovery, asked, headers=headers, ca_file=ca_file)
+    return plain(discovery.ConsulDiscovery, asked, headers=headers, ca_file=ca_file)
 
 
 def _check_files(each: discovery.Discovery, at: Location, findings: Findings) -> None:

@@ -21,6 +21,7 @@ from penstock.config.document.values import (
     PositiveDuration,
     Token,
     Weight,
+    parse_name,
 )
 from penstock.core.snapshot import discovery
 from penstock.core.snapshot.address import shown_address
@@ -28,6 +29,8 @@ from penstock.core.snapshot.address import shown_address
 _DNS: Final = discovery.DnsDiscovery("")
 _FILE: Final = discovery.FileDiscovery("")
 _HTTP: Final = discovery.HttpDiscovery("")
+_DOCKER: Final = discovery.DockerDiscovery()
+_CONSUL: Final = discovery.ConsulDiscovery("")
 _DISCOVERY: Final = discovery.Discovery(_FILE)
 MOST_ENDPOINTS: Final = 20_000  # of one provider
 _RECORDS: Final = ("A", "AAAA", "A+AAAA", "SRV")
@@ -94,6 +97,20 @@ def parse_http_url(value: object) -> str:
     return text
 
 
+def parse_label(value: object) -> str:
+    """``key`` or ``key=value``. Raises ValueError."""
+    text = str(value)
+    key = text.partition("=")[0]
+    if not isinstance(value, str) or not key or any(c.isspace() for c in key) or len(text) > 512:
+        raise ValueError(f"a label such as app=web is needed, not {show(value)}")
+    if ":" in key and "=" not in text:
+        raise ValueError(f"{show(value)}: write key=value")
+    return text
+
+
+DockerLabel = Annotated[str, PlainValidator(parse_label, json_schema_input_type=str)]
+
+
 class DnsDiscovery(Section):
     """A name whose records are the endpoints, looked up again as their TTL says. A plain text
     stands for its `name`."""
@@ -158,6 +175,36 @@ class HttpDiscovery(Section):
     ca_file: str | None = setting(None, "The authorities that its certificate may be of.")
 
 
+class DockerDiscovery(Section):
+    """Containers of a Docker engine, read only. A plain text stands for its `labels`."""
+
+    labels: OneOrMany[DockerLabel] = required(
+        "Labels that the containers have: `app=web`, or `app` with any value."
+    )
+    socket: str = setting(_DOCKER.socket, "The engine's socket.")
+    network: str = setting(
+        _DOCKER.network, "The network whose addresses are used. Default: a container's only one."
+    )
+    interval: PositiveDuration = setting(_DOCKER.interval_s, "Time between two looks.")
+
+
+class ConsulDiscovery(Section):
+    """The passing instances of a service in Consul. A plain text stands for its `service`."""
+
+    service: Annotated[str, PlainValidator(parse_name, json_schema_input_type=str)] = required(
+        "The name of the service."
+    )
+    url: Annotated[str, PlainValidator(parse_http_url, json_schema_input_type=str)] = setting(
+        _CONSUL.url, "The URL of an agent."
+    )
+    tag: str = setting(_CONSUL.tag, "A tag that the instances have.")
+    datacenter: str = setting(_CONSUL.datacenter, "The datacenter. Default: the agent's own.")
+    headers: dict[Token, FieldValue] = setting(
+        {}, "Headers of these requests, such as `X-Consul-Token`."
+    )
+    ca_file: str | None = setting(None, "The authorities that its certificate may be of.")
+
+
 def _short_for(key: str) -> Callable[[Any], Any]:
     return lambda value: {key: value} if isinstance(value, str) else value
 
@@ -187,6 +234,20 @@ class Discover(Section):
         ]
         | None
     ) = setting(None, "From an HTTP server.")
+    docker: (
+        Annotated[
+            DockerDiscovery,
+            BeforeValidator(_short_for("labels"), json_schema_input_type=str | DockerDiscovery),
+        ]
+        | None
+    ) = setting(None, "Containers of a Docker engine.")
+    consul: (
+        Annotated[
+            ConsulDiscovery,
+            BeforeValidator(_short_for("service"), json_schema_input_type=str | ConsulDiscovery),
+        ]
+        | None
+    ) = setting(None, "A service in Consul.")
     scheme: Literal["http", "https", "h2c", "tcp", "udp"] = setting(
         _DISCOVERY.scheme, "What the endpoints speak."
     )
@@ -229,4 +290,4 @@ class Discover(Section):
         return next(name for name in PROVIDERS if getattr(self, name) is not None)
 
 
-PROVIDERS: Final = ("dns", "file", "http")
+PROVIDERS: Final = ("dns", "file", "http", "docker", "consul")

@@ -34,7 +34,25 @@ class HttpDiscovery(Data, frozen=True, tag="http"):
     ca_file: str = ""  # empty: the system's
 
 
-ProviderSettings: TypeAlias = DnsDiscovery | FileDiscovery | HttpDiscovery
+class DockerDiscovery(Data, frozen=True, tag="docker"):
+    labels: tuple[str, ...] = ()  # that containers have: ``key`` or ``key=value``
+    socket: str = "/var/run/docker.sock"
+    network: str = ""  # whose addresses are used; empty: a container's only one
+    interval_s: float = 1.0
+
+
+class ConsulDiscovery(Data, frozen=True, tag="consul"):
+    service: str
+    url: str = "http://127.0.0.1:8500"
+    tag: str = ""  # that instances have
+    datacenter: str = ""  # empty: the agent's own
+    headers: tuple[tuple[str, str], ...] = ()
+    ca_file: str = ""
+
+
+ProviderSettings: TypeAlias = (
+    DnsDiscovery | FileDiscovery | HttpDiscovery | DockerDiscovery | ConsulDiscovery
+)
 
 
 class Discovery(Data, frozen=True):
@@ -64,6 +82,10 @@ class Discovery(Data, frozen=True):
                 return f"dns {asked.name}" + (" SRV" if asked.record == "SRV" else "")
             case FileDiscovery():
                 return f"file {asked.path}"
+            case DockerDiscovery():
+                return f"docker {' '.join(asked.labels)}"
+            case ConsulDiscovery():
+                return f"consul {asked.service}"
             case HttpDiscovery():
                 return f"http {asked.url.partition('?')[0]}"
 

@@ -1,0 +1,131 @@
+"""Asks servers of inventories over HTTP, bounded in time and bytes."""
+
+import asyncio
+import socket
+import ssl
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Final
+
+import aiohttp
+from aiohttp.abc import AbstractResolver, ResolveResult
+from yarl import URL
+
+from penstock import __version__
+from penstock._reasons import reason_of
+from penstock.control.discovery.provider import ProviderError
+from penstock.control.endpoints.name_resolver import NameResolver
+from penstock.control.endpoints.resolver import NoAddressError, Resolver
+
+MAX_BYTES: Final = 8 * 1024 * 1024
+_AGENT: Final = f"penstock/{__version__} discovery"
+
+
+@dataclass(frozen=True)
+class Said:
+    """A 200."""
+
+    body: bytes
+    headers: Mapping[str, str]  # by names in whichever case
+
+
+class InventoryClient:
+    """Of one provider. ``file`` is the socket of the file system that its server is behind."""
+
+    def __init__(
+        self,
+        headers: Sequence[tuple[str, str]] = (),
+        ca_file: str = "",
+        file: str = "",
+        resolver: Resolver | None = None,
+    ) -> None:
+        self._headers = list(headers)
+        self._ca_file = ca_file
+        self._file = file
+        self._resolver = resolver or NameResolver()
+        self._session: aiohttp.ClientSession | None = None
+
+    async def get(self, url: str, timeout_s: float, query: Mapping[str, str] | None = None) -> Said:
+        """Redirects are not followed. Raises ProviderError."""
+        shown = self._file or url.partition("?")[0]
+        try:
+            async with (
+                asyncio.timeout(timeout_s),
+                self._opened().get(
+                    URL(url).update_query(query or {}),
+                    headers=self._headers,
+                    allow_redirects=False,
+                ) as response,
+            ):
+                if response.status != 200:
+                    raise ProviderError(f"{shown} answers {response.status}")
+                return Said(await _bounded(response.content, shown), response.headers)
+        except TimeoutError as error:
+            raise ProviderError(f"{shown} gives no answer within {timeout_s:g} s") from error
+        except (OSError, aiohttp.ClientError, ValueError) as error:
+            raise ProviderError(f"{shown}: {reason_of(error)}") from error
+
+    async def close(self) -> None:
+        """Close what is kept open."""
+        if self._session is not None:
+            await self._session.close()
+
+    def _opened(self) -> aiohttp.ClientSession:
+        if self._session is None:
+            connector: aiohttp.BaseConnector
+            if self._file:
+                connector = aiohttp.UnixConnector(self._file)
+            else:
+                context = ssl.create_default_context(cafile=self._ca_file or None)
+                connector = aiohttp.TCPConnector(
+                    ssl=context, use_dns_cache=False, resolver=_LookingUp(self._resolver)
+                )
+            self._session = aiohttp.ClientSession(
+                connector=connector,
+                headers={"User-Agent": _AGENT, "Accept": "application/json"},
+                cookie_jar=aiohttp.DummyCookieJar(),
+                timeout=aiohttp.ClientTimeout(total=None),
+                trust_env=False,
+            )
+        return self._session
+
+
+class _LookingUp(AbstractResolver):
+    """Of names: a look-up that hangs must take nobody else's thread."""
+
+    def __init__(self, resolver: Resolver) -> None:
+        self._resolver = resolver
+
+    async def resolve(
+        self, host: str, port: int = 0, family: socket.AddressFamily = socket.AF_UNSPEC
+    ) -> list[ResolveResult]:
+        try:
+            answer = await self._resolver.look_up(host)
+        except NoAddressError as error:
+            raise OSError(str(error)) from error
+        return [
+            ResolveResult(
+                hostname=host,
+                host=address,
+                port=port,
+                family=socket.AF_INET6 if ":" in address else socket.AF_INET,
+                proto=socket.IPPROTO_TCP,
+                flags=socket.AI_NUMERICHOST,
+            )
+            for address in answer.addresses
+        ]
+
+    async def close(self) -> None:
+        """Nothing is open."""
+
+
+async def _bounded(content: aiohttp.StreamReader, shown: str, most: int = MAX_BYTES) -> bytes:
+    """All of it. Raises ProviderError where it is too much."""
+    pieces: list[bytes] = []
+    size = 0
+    async for piece in content.iter_any():
+        pieces.append(piece)
+        size += len(piece)
+        if size > most:
+            raise ProviderError(f"{shown} answers more than {most >> 20} MiB")
+    return b"".join(pieces)
