@@ -219,7 +219,11 @@ class Balancer:
 
     def _spawn(self) -> "multiprocessing.context.ForkServerProcess":
         # A successor finds modules of the tests by the path.
-        environment = {"PENSTOCK_RUNTIME_DIR": str(self._runtime), "PYTHONPATH": os.getcwd()}
+        environment = {
+            "PENSTOCK_RUNTIME_DIR": str(self._runtime),
+            "PYTHONPATH": os.getcwd(),
+            "NOTIFY_SOCKET": str(self.file.with_name("notify")),  # for a test that makes it
+        }
         return forked_serve(self.file, self.log, **environment)
 
     def _end_everything(self) -> None:

@@ -3,10 +3,11 @@
 import json
 import os
 import signal
+import socket
 import sys
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from pathlib import Path
 
 import pytest
@@ -22,7 +23,11 @@ from tests.harness.waiting import wait_until
 from tests.scenario.conftest import Serve
 
 
-def test_no_request_is_lost_over_upgrades_and_reloads(serve: Serve, endpoint: HttpEndpoint) -> None:
+def test_no_request_is_lost_over_upgrades_and_reloads(
+    serve: Serve, endpoint: HttpEndpoint, tmp_path: Path
+) -> None:
+    service_manager = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
+    service_manager.bind(str(tmp_path / "notify"))
     balancer = serve({"endpoints": [endpoint.name], "workers": 1})
     old = balancer.pid
     address = balancer.address()
@@ -41,6 +46,9 @@ def test_no_request_is_lost_over_upgrades_and_reloads(serve: Serve, endpoint: Ht
     assert balancer.address() == address
     assert balancer.endpoint(endpoint.name)["weight"] == 3, "what operators said is handed over"
     assert balancer.status()["generation"] > generation
+    told = said_to(service_manager)
+    assert told.index("READY=1") < told.index(f"MAINPID={balancer.pid}")
+    assert any(each.startswith("RELOADING=1") for each in told)
 
 
 def answer_when_told(connection: EndpointConnection) -> None:
@@ -187,6 +195,16 @@ class TestKilledInTheMiddle:
             )
             traffic.wait_for_more(20)
         balancer.wait_for_exit(-signal.SIGKILL)
+
+
+def said_to(service_manager: socket.socket) -> list[str]:
+    """All that it was told, once."""
+    found: list[str] = []
+    with service_manager, suppress(BlockingIOError):
+        service_manager.setblocking(False)
+        while True:
+            found.append(service_manager.recv(4096).decode())
+    return found
 
 
 def pids_in(directory: Path) -> set[int]:

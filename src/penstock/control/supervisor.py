@@ -45,6 +45,13 @@ from penstock.control.maintenance import MaintenanceSwitches
 from penstock.control.overview import overview
 from penstock.control.parts import Parts
 from penstock.control.scale.scaling import FleetScaling
+from penstock.control.service_manager import (
+    ADMIN,
+    ActivationError,
+    ServiceManager,
+    assign,
+    given_sockets,
+)
 from penstock.control.store.directory import state_directory
 from penstock.control.store.embedded import EmbeddedStore
 from penstock.control.store.files import StateFiles
@@ -89,7 +96,7 @@ def run(
             source = _absolute(configured.source)
             predecessor = meet(succeeded, configured.workers, source)
         asyncio.run(Supervisor(configured, reread, log, arguments, predecessor).serve())
-    except (StartError, HandoverError) as error:
+    except (StartError, HandoverError, ActivationError) as error:
         if predecessor is not None:
             predecessor.tell_failed(str(error))
         log.join(_LAST_LINES_S)
@@ -128,10 +135,17 @@ class Supervisor:
         self._state_files = StateFiles(
             state_directory(configured.state, self._events), self._events
         )
+        if predecessor is not None:
+            self._state_files.take_over(predecessor.offer.memo.state_files)
         self._store = EmbeddedStore(self._state_files)
-        self._sockets = ListeningSockets(
-            configured.workers, self._runtime.may_share, predecessor.handed if predecessor else None
-        )
+        self._service_manager = ServiceManager()
+        given = given_sockets()
+        self._given_admin = given.get(ADMIN)
+        handed = predecessor.handed if predecessor is not None else None
+        if handed is None:
+            listeners = configured.snapshot.listeners
+            handed = assign(given, listeners, configured.workers, self._events)
+        self._sockets = ListeningSockets(configured.workers, self._runtime.may_share, handed)
         self._workers = Workers(
             self.board,
             self._sockets,
@@ -172,6 +186,8 @@ class Supervisor:
             self._events,
         )
         self._reloader = Reloader(configured, reread, self._publisher, self._events)
+        self._reloader.on_begin = self._service_manager.reloading
+        self._reloader.on_end = self._service_manager.ready
         self._checks = HealthChecks(self._states, self._events, self._contexts)
         self._agents = AgentChecks(self._states, self._events)
         self._outliers = OutlierDetection(self.board, self._states)
@@ -250,6 +266,7 @@ class Supervisor:
             begin_tasks=self._begin_tasks,
             end_tasks=self._end_tasks,
             reload=self._on_hangup,
+            service_manager=self._service_manager,
         )
         self._succession = Succession(self._parts, inner, predecessor)
         self._handover = Handover(
@@ -275,6 +292,7 @@ class Supervisor:
                     raise
                 self._begin_tasks()
                 self._handover.listen()
+                self._service_manager.ready()
                 self._background.begin(
                     "relieving orphans", self._runtime.relieve_orphans(self._places())
                 )
@@ -286,7 +304,8 @@ class Supervisor:
         finally:
             await self._handover.stop()
             await self._end_tasks()
-            await self._scaling.stop()  # after the workers: whoever has a request there keeps it
+            if not self._succession.left.is_set():  # a successor needs what was started
+                await self._scaling.stop()  # after the workers: who has a request there keeps it
             await self._admin.stop()
         self._events.info("stopped", "stopped")
 
@@ -304,6 +323,7 @@ class Supervisor:
         self._background.keep("addresses", self._keep_addresses)
         self._background.keep("rates", self._admin.sample)
         self._background.keep("forecasts", self._forecasts.run)
+        self._background.keep("telling the service manager", self._service_manager.watch)
         self._background.keep("workers of other versions", self._succession.watch_leaving)
 
     async def _until_over(self) -> None:
@@ -339,7 +359,7 @@ class Supervisor:
         settings = self._configured.admin
         if settings.host is None:
             return
-        handed = None
+        handed = self._given_admin
         predecessor = self._predecessor
         if predecessor is not None and predecessor.has_admin(settings.host, settings.port):
             handed = predecessor.admin_socket
@@ -406,7 +426,9 @@ class Supervisor:
     async def _stop_workers(self) -> None:
         deadline_s = self._reloader.configured.shutdown_deadline_s
         linger_s = 0.0
-        if self._succession.left.is_set():
+        if not self._succession.left.is_set():
+            self._service_manager.stopping()
+        else:
             await self._admin.stop()
             deadline_s = self._reloader.configured.upgrade_deadline_s
             linger_s = LINGER_S

@@ -55,7 +55,8 @@ def offer_of(
     descriptors: list[int] = []
     for key, handed in parts.sockets.to_hand().items():
         port = parts.sockets.port(key)
-        listeners.append(HandedListener(key, port, len(handed.sockets), handed.file))
+        count = len(handed.sockets)
+        listeners.append(HandedListener(key, port, count, handed.file, handed.foreign))
         descriptors += [sock.fileno() for sock in handed.sockets]
     if admin is not None:
         descriptors.append(admin[1])

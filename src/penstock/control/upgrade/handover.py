@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any, Final, Protocol, TypeVar
 
 from penstock.control.events import Events
+from penstock.control.service_manager import OF_ONE_PROCESS
 from penstock.control.upgrade.channel import Channel, ChannelClosedError, check_peer, listen_at
 from penstock.control.upgrade.messages import (
     PROTOCOL,
@@ -58,7 +59,7 @@ class Handing(Protocol):
     def forget(self, successor: Process) -> None:
         """It is dead: end its workers."""
 
-    def leave(self) -> None:
+    def leave(self, successor: int) -> None:
         """It serves: have our workers finish, and end."""
 
 
@@ -258,7 +259,7 @@ class Handover:
                 by=peer.pid,
             )
             self._close()
-            self._supervisor.leave()
+            self._supervisor.leave(peer.pid)
 
     async def _await_ready(self, channel: Channel, ending: "asyncio.Future[int]") -> None:
         try:
@@ -316,6 +317,8 @@ async def _or_end(
 def _started(command: list[str], path: str) -> subprocess.Popen[bytes]:
     """Not by asyncio, which would end it together with our own loop. Raises OSError."""
     environment = {**os.environ, VARIABLE: path}
+    for name in OF_ONE_PROCESS:
+        environment.pop(name, None)
     return subprocess.Popen(command, stdin=subprocess.DEVNULL, env=environment)  # noqa: S603
 
 

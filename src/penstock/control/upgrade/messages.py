@@ -44,6 +44,7 @@ class HandedListener(msgspec.Struct):
     port: int  # the real one
     sockets: int
     file: tuple[int, int] | None = None  # device and inode of a socket file
+    foreign: bool = False  # which is the service manager's
 
 
 class HandedLeaving(msgspec.Struct):

@@ -41,7 +41,7 @@ class Predecessor:
         left = list(descriptors)
         for each in offer.listeners:
             sockets = [_socket(left.pop(0)) for _ in range(each.sockets)]
-            self.handed[each.key] = Handed(sockets, each.file)
+            self.handed[each.key] = Handed(sockets, each.file, each.foreign)
         self.admin_socket = _socket(left.pop(0)) if offer.admin is not None else None
         self.board = left.pop(0) if offer.board is not None else -1
         for descriptor in left:  # of a newer version, which knows of more

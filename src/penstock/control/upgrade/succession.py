@@ -15,6 +15,7 @@ from penstock.config.compile.snapshot import AdminSettings
 from penstock.control.background import BackgroundTasks
 from penstock.control.engines.exact_index import ExactIndex
 from penstock.control.parts import Parts
+from penstock.control.service_manager import ServiceManager
 from penstock.control.upgrade.estate import expect, memo_of, offer_of, take_over
 from penstock.control.upgrade.messages import HandedBoard, HandedLeaving, Hello, Offer, Yours
 from penstock.control.upgrade.predecessor import Predecessor
@@ -49,6 +50,7 @@ class Inner:
     begin_tasks: Callable[[], None]
     end_tasks: Callable[[], Awaitable[None]]
     reload: Callable[[], None]
+    service_manager: ServiceManager
 
 
 class Succession:
@@ -175,7 +177,8 @@ class Succession:
         work = self._relieve(successor, workers, lent)
         self._inner.background.begin("relieving workers", work)
 
-    def leave(self) -> None:
+    def leave(self, successor: int) -> None:
+        self._inner.service_manager.succeeded_by(successor)
         self._parts.publisher.refuse_all("another version of Penstock took over")
         self._parts.sockets.leave_files()
         self._parts.workers.cleans_up = False

@@ -37,6 +37,7 @@ class SocketFile:
             raise
         self.identity = _identity(self._path)
         self.owned = True  # else another supervisor's: the file is not touched
+        self.foreign = False  # the service manager's: likewise, always
 
     @classmethod
     def handed(cls, path: str, sock: socket.socket, identity: tuple[int, int]) -> "SocketFile":
@@ -46,6 +47,7 @@ class SocketFile:
         file.sock = sock
         file.identity = identity
         file.owned = False
+        file.foreign = False
         return file
 
     def allow(self, mode: int) -> None:
@@ -61,7 +63,7 @@ class SocketFile:
                 self._path.unlink()
 
     def _is_ours(self) -> bool:
-        if not self.owned or self.identity is None:
+        if not self.owned or self.foreign or self.identity is None:
             return False
         return _identity(self._path) == self.identity
 

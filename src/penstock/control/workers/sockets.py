@@ -55,6 +55,7 @@ class Handed:
 
     sockets: list[socket.socket]
     file: tuple[int, int] | None = None  # device and inode of a socket file
+    foreign: bool = False  # which is the service manager's, and never removed
 
 
 class ListeningSockets:
@@ -123,7 +124,9 @@ class ListeningSockets:
         for key, sockets in self._open.items():
             file = self._files.get(key)
             own = sockets[:1] if file is not None else sockets
-            found[key] = Handed(list(own), file.identity if file is not None else None)
+            found[key] = Handed(list(own))
+            if file is not None:
+                found[key] = Handed(list(own), file.identity, file.foreign)
         return found
 
     def port(self, key: ListenKey) -> int:
@@ -175,6 +178,7 @@ class ListeningSockets:
             handed = self._handed.pop(key, None)
             if handed is not None and handed.file is not None:
                 file = SocketFile.handed(path, handed.sockets[0], handed.file)
+                file.foreign = handed.foreign
                 file.sock.listen(listener.backlog)
                 file.allow(listener.mode)
                 return file

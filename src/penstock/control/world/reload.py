@@ -25,6 +25,8 @@ class Reloader:
     ) -> None:
         self.configured = configured
         self.last: ReloadView | None = None
+        self.on_begin: Callable[[], None] = _nobody
+        self.on_end: Callable[[], None] = _nobody
         self.succeeded = 0
         self.failed = 0
         self._first = configured
@@ -48,11 +50,14 @@ class Reloader:
         async with self._one_at_a_time:
             if self._refused_because:
                 return self._failed(asked_by, self._refused_because)
+            self.on_begin()
             try:
                 configured = await asyncio.to_thread(self._reread)
                 await self._publisher.publish(configured.snapshot)
             except (ConfigError, PublishError) as error:
                 return self._failed(asked_by, str(error))
+            finally:
+                self.on_end()
             self.configured = configured
             return self._succeeded(asked_by, self._notes(configured))
 
@@ -86,3 +91,7 @@ class Reloader:
         if configured.state != self._first.state:
             notes.append(f"the state directory {_NEEDS_RESTART}")
         return tuple(notes)
+
+
+def _nobody() -> None:
+    """Wants to know."""
