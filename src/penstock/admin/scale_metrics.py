@@ -36,13 +36,20 @@ def scale_metrics(pools: Sequence[PoolView]) -> Iterator[Metric]:
     lead = GaugeMetricFamily(
         "penstock_scale_start_seconds", "How far ahead a need is looked for.", labels=_POOL
     )
+    foreseen = GaugeMetricFamily(
+        "penstock_scale_foreseen_requests_per_second",
+        "What is foreseen for the next start time: the middle, and the quantile planned for.",
+        labels=("pool", "quantile"),
+    )
     failing = GaugeMetricFamily(
         "penstock_scale_failing", "1 while what is wanted cannot be done.", labels=_POOL
     )
     for name, scale in scaled:
         lead.add_metric((name,), scale.lead_s)
+        foreseen.add_metric((name, "middle"), scale.foreseen)
+        foreseen.add_metric((name, "planned"), scale.foreseen_high)
         failing.add_metric((name,), int(scale.problem != ""))
-    yield from (lead, failing)
+    yield from (lead, foreseen, failing)
     for field, metric, meaning in _SECONDS:
         counter = CounterMetricFamily(f"penstock_scale_{metric}", meaning, labels=_POOL)
         for name, scale in scaled:

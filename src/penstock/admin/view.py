@@ -94,6 +94,8 @@ class ScaleView(msgspec.Struct, frozen=True):
     lead_s: float
     reason: str
     problem: str  # why it cannot be acted on; empty if it can
+    foreseen: float  # requests per second after ``lead_s``: the middle of the forecast
+    foreseen_high: float  # and its quantile that is planned for; both 0 without a forecast
     wakes: bool  # it may have no endpoint, and starts one for the first request
     endpoint_s: float
     advised_endpoint_s: float

@@ -111,12 +111,19 @@ class PoolScaler:
             lead_s=self.planner.starts.lead_s(),
             reason=decision.reason,
             problem=self._problem,
+            foreseen=self._foreseen(0.5),
+            foreseen_high=self._foreseen(self.planner.rules.quantile),
             wakes=self._acts and self.planner.rules.min == 0,
             endpoint_s=regret.endpoint_s,
             advised_endpoint_s=regret.advised_endpoint_s,
             broken_s=regret.broken_s,
             advised_broken_s=regret.advised_broken_s,
         )
+
+    def _foreseen(self, level: float) -> float:
+        if self.foreseen is None:
+            return 0.0
+        return self.foreseen.rate(self.planner.starts.lead_s(), level)
 
     @property
     def _acts(self) -> bool:

@@ -1,6 +1,6 @@
 """The demand to come, by a forecaster of requests per step and the tokens that one brings."""
 
-from math import ceil
+from math import ceil, floor
 from typing import Final
 
 from penstock.core.forecast.base import Forecaster
@@ -23,23 +23,38 @@ class ForecastDemand(Foresight):
         self._prompts: float = 0.0
         self._outputs: float = 0.0
         self._ends_at: float = -1.0
+        self._noted_at: float = 0.0
         self._whole: bool = False
 
     def note(
         self, now: float, requests: float, prompt_tokens: float = 0.0, output_tokens: float = 0.0
     ) -> bool:
-        """So much came since the last call; returns whether a step ended."""
+        """So much came since the last call, evenly; returns whether a step ended."""
         if self._ends_at < 0.0:
-            self._ends_at = ceil((now + 1e-9) / self.step_s) * self.step_s
+            self._ends_at = (floor(now / self.step_s) + 1.0) * self.step_s
+            self._noted_at = now
+            return False
         ended = False
         while now >= self._ends_at:
+            share = (self._ends_at - self._noted_at) / (now - self._noted_at)
+            self._add(requests * share, prompt_tokens * share, output_tokens * share)
+            requests *= 1.0 - share
+            prompt_tokens *= 1.0 - share
+            output_tokens *= 1.0 - share
+            self._noted_at = self._ends_at
             self._end_step()
             self._ends_at += self.step_s
             ended = True
+            if now <= self._noted_at:
+                return ended
+        self._add(requests, prompt_tokens, output_tokens)
+        self._noted_at = now
+        return ended
+
+    def _add(self, requests: float, prompt_tokens: float, output_tokens: float) -> None:
         self._requests += requests
         self._prompts += prompt_tokens
         self._outputs += output_tokens
-        return ended
 
     def most(self, until_s: float) -> Demand | None:
         if self.steps == 0:
@@ -49,6 +64,13 @@ class ForecastDemand(Foresight):
         requests = self.forecaster.forecast(last).highest(self.quantile, 1, last)
         rate = requests / self.step_s
         return Demand(rate, rate * self.prompt_tokens, rate * self.output_tokens)
+
+    def rate(self, in_s: float, level: float) -> float:
+        """Requests per second in so many seconds, at that quantile; 0 while nothing is known."""
+        if self.steps == 0:
+            return 0.0
+        step = min(ceil(in_s / self.step_s) + 1, self.forecaster.horizon)
+        return self.forecaster.forecast(step).quantile(level, step) / self.step_s
 
     def _end_step(self) -> None:
         # The first step is one of which only a part was seen.

@@ -59,8 +59,8 @@ class Planned(ScalingRule):
     def learn(self, rates: Sequence[float], until_s: float) -> None:
         if self._foreseen is not None:
             first = until_s - 60.0 * len(rates)
-            self._foreseen.note(first - STEP_S, 0.0)
-            for index, rate in enumerate(rates):
+            self._foreseen.note(first, 0.0)
+            for index, rate in enumerate(rates, start=1):
                 self._foreseen.note(first + 60.0 * index, rate * 60.0)
         self._at = until_s
 
