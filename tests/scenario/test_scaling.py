@@ -35,12 +35,12 @@ def test_the_first_request_waits_for_an_endpoint_and_the_last_is_not_cut(
             "workers": 1,
             "pools": {
                 "main": {
+                    "forecast": "off",
                     "admission": {"queue": {"while_down": "wait", "timeout": "30s"}},
                     "scale": {
                         "min": 0,
                         "max": 2,
                         "concurrency": 4,
-                        "forecast": "off",
                         "start_time": "1s",
                         "cool_down": "0s",
                         "idle": "1s",

@@ -226,6 +226,7 @@ class Supervisor:
             self._publisher,
             self._workers,
             self._contexts,
+            self._forecasts,
             self._state_files,
             self._events,
         )
@@ -304,10 +305,16 @@ class Supervisor:
         finally:
             await self._handover.stop()
             await self._end_tasks()
-            if not self._succession.left.is_set():  # a successor needs what was started
-                await self._scaling.stop()  # after the workers: who has a request there keeps it
+            await self._end_scaling()
             await self._admin.stop()
         self._events.info("stopped", "stopped")
+
+    async def _end_scaling(self) -> None:
+        """After the workers: whoever has a request at an endpoint keeps it."""
+        if self._succession.left.is_set():
+            await self._scaling.leave()
+        else:
+            await self._scaling.stop()
 
     def _begin_tasks(self) -> None:
         self._background.keep("watching the workers", self._workers.watch)

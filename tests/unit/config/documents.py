@@ -280,10 +280,7 @@ pools:
       max_in_flight: 9
       late: 0.01
       spare: 0.1
-      forecast: last-value
       quantile: 0.8
-      forecast_step: 1m
-      seasons: 24h
       start_time: 30s
       start_quantile: 0.5
       start_timeout: 2m

@@ -34,6 +34,15 @@ def test_without_an_actuator_the_number_is_published(tmp_path: Path) -> None:
     assert made.scale.actuator.name == "publish"
 
 
+def test_a_pool_that_is_scaled_is_forecast_unless_it_says_otherwise(tmp_path: Path) -> None:
+    text = pool("max: 4, concurrency: 8", endpoints='["http://10.0.0.1:80"]')
+    (made,) = load(text, tmp_path).snapshot.pools
+    assert made.forecast is not None
+    text = pool("max: 4, concurrency: 8", more="forecast: off", endpoints='["http://10.0.0.1:80"]')
+    (made,) = load(text, tmp_path).snapshot.pools
+    assert made.forecast is None
+
+
 def test_every_actuator_that_can_be_configured_exists() -> None:
     from penstock.config.document.scale import ACTUATORS
 
@@ -65,7 +74,6 @@ ONE = '["http://10.0.0.1:80"]'
         (pool("max: 4, min: 0, concurrency: 8"), "while_down: wait"),
         (pool("max: 4, concurrency: 8", endpoints='["tcp://10.0.0.1:80"]'), "http:// endpoints"),
         (pool("max: 4, concurrency: 8, ttft: 1s", endpoints=ONE), "`concurrency` is given"),
-        (pool("max: 4, concurrency: 8, forecast: prophet", endpoints=ONE), "no forecast 'prophet'"),
         (pool("max: 4, concurrency: 8, dockr: {}", endpoints=ONE), "unknown key"),
         (
             pool("max: 9, concurrency: 8, process: {command: engine, ports: 9000-9003}"),
@@ -82,10 +90,6 @@ ONE = '["http://10.0.0.1:80"]'
         (
             pool("max: 4, concurrency: 8, windows: [{begin: 8am}]", endpoints=ONE),
             'a time such as `"08:30"`',
-        ),
-        (
-            pool("max: 4, concurrency: 8, seasons: [7d, 1d]", endpoints=ONE),
-            "the shortest first",
         ),
         (
             pool("max: 4", more="kind: llm\n    policy: least-request", endpoints=ONE),

@@ -147,7 +147,7 @@ def _compile_pool(name: str, pool: Pool, at: Location, findings: Findings) -> sn
         breaker=pool.circuit_breaker and pool.circuit_breaker.compiled(),
         admission=pool.admission.compiled(),
         slow_start=pool.slow_start.compiled(),
-        forecast=pool.forecast and pool.forecast.compiled(),
+        forecast=_compile_forecast(pool),
         connections=pool.connections.compiled(pool.kind),
         tls=_compile_endpoint_tls(pool, (*at, "tls"), findings),
         scale=compile_scale(pool, at, findings),
@@ -168,6 +168,14 @@ def _request_buffer(
     bounded = any(endpoint.max_in_flight for endpoint in endpoints)
     bounded = bounded or bool(pool.scale and pool.scale.max_in_flight)
     return _REQUEST_BUFFER if bounded or pool.admission.limit else 0
+
+
+def _compile_forecast(pool: Pool) -> snapshot.Forecast | None:
+    """A pool that is scaled has one, unless it is said to have none."""
+    if pool.forecast is not None:
+        return pool.forecast.compiled()
+    scaled = pool.scale is not None and "forecast" not in pool.model_fields_set
+    return snapshot.Forecast() if scaled else None
 
 
 def _compile_decisions(pool: Pool, at: Location, findings: Findings) -> snapshot.Decisions:

@@ -26,7 +26,6 @@ from penstock.config.document.values import (
     Share,
 )
 from penstock.core import snapshot
-from penstock.core.forecast import forecasters
 
 _SCALE: Final = snapshot.Scale(max=1)
 _DAYS: Final = ("mon", "tue", "wed", "thu", "fri", "sat", "sun")
@@ -74,15 +73,6 @@ def _parse_variable(value: str) -> str:
     if not _VARIABLE.fullmatch(value):
         raise ValueError(f"the name of a variable is needed, such as HF_HOME, not {show(value)}")
     return value
-
-
-def _parse_forecast(value: object) -> str:
-    if value in (False, OFF):
-        return OFF
-    if value not in forecasters():
-        known = ", ".join([*forecasters(), OFF])
-        raise ValueError(f"there is no forecast {show(value)}; known: {known}")
-    return str(value)
 
 
 Command = Annotated[
@@ -191,17 +181,8 @@ class Scale(Section):
     spare: Factor = setting(
         _SCALE.spare, "Capacity kept free for what nobody foresees, as a share of the load."
     )
-    forecast: Annotated[str, PlainValidator(_parse_forecast, json_schema_input_type=str | bool)] = (
-        setting(_SCALE.forecast, "How the load to come is foreseen, or `off`: present load alone.")
-    )
     quantile: Share = setting(
-        _SCALE.quantile, "Of the forecast: the load stays under it with this probability."
-    )
-    forecast_step: PositiveDuration = setting(
-        _SCALE.forecast_step_s, "The forecast's unit of time."
-    )
-    seasons: OneOrMany[PositiveDuration] = setting(
-        _SCALE.seasons_s, "After how long the load is alike again, the shortest first."
+        _SCALE.quantile, "Of the pool's `forecast`: the load stays under it with this probability."
     )
     start_time: PositiveDuration = setting(
         _SCALE.start_time_s, "How long a start takes, until some were seen."
@@ -238,11 +219,6 @@ class Scale(Section):
         if len(given) > 1:
             names = "` and `".join(given)
             raise ValueError(f"give one of `{names}`: only one can start endpoints")
-        seasons = [round(season / self.forecast_step) for season in self.seasons]
-        if sorted(set(seasons)) != seasons or any(season < 2 for season in seasons):
-            raise ValueError(
-                "`seasons` are two steps of the forecast or longer, the shortest first"
-            )
         return self
 
     def actuator(self) -> snapshot.ActuatorChoice:

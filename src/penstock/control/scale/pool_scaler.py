@@ -14,10 +14,10 @@ from penstock.control.endpoints.state import EndpointState
 from penstock.control.endpoints.states import EndpointStates
 from penstock.control.events import Events
 from penstock.control.scale.actuator import Actuator, ActuatorError, Unit
+from penstock.control.scale.foreseen import ForeseenDemand
 from penstock.control.scale.sampling import Sample, Sampler
 from penstock.core.health.health import STARTING as NOT_CHECKED
 from penstock.core.scale.demand import Demand
-from penstock.core.scale.foresight import ForecastDemand
 from penstock.core.scale.members import DOWN, DRAINING, SERVING, STARTING, Member
 from penstock.core.scale.planner import Decision, Planner
 from penstock.core.scale.regret import Regret
@@ -36,7 +36,7 @@ class PoolScaler:
     def __init__(
         self,
         planner: Planner,
-        foreseen: ForecastDemand | None,
+        foreseen: ForeseenDemand,
         actuator: Actuator,
         board: Board,
         states: EndpointStates,
@@ -121,8 +121,6 @@ class PoolScaler:
         )
 
     def _foreseen(self, level: float) -> float:
-        if self.foreseen is None:
-            return 0.0
         return self.foreseen.rate(self.planner.starts.lead_s(), level)
 
     @property
@@ -213,9 +211,7 @@ class PoolScaler:
     # --- deciding ---------------------------------------------------------------------------
 
     def _learn(self, sample: Sample, pool: Pool) -> None:
-        if self.foreseen is not None:
-            now = sample.sight.now
-            self.foreseen.note(now, sample.came, sample.prompt_tokens, sample.output_tokens)
+        self.foreseen.note(sample)
         serving = sum(each.available for each in self._states_of(pool))
         self.planner.capacity.learn_service(sample.service_s, sample.sight, serving)
 

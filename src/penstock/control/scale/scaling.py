@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import Callable
-from math import ceil
+from functools import partial
 from time import localtime, monotonic, time
 from typing import Final
 
@@ -17,31 +17,27 @@ from penstock.control.endpoints.check_target import CheckTarget
 from penstock.control.endpoints.health_checker import HealthChecker
 from penstock.control.endpoints.states import EndpointStates
 from penstock.control.events import Events
+from penstock.control.forecasts.forecasts import Forecasts
 from penstock.control.scale.actuator import Actuator, Tools
 from penstock.control.scale.actuators import actuators
 from penstock.control.scale.engine_fit import EngineFit
-from penstock.control.scale.kept_forecast import go_on, to_keep
+from penstock.control.scale.foreseen import ForeseenDemand
 from penstock.control.scale.pool_scaler import PoolScaler
 from penstock.control.store.files import StateFiles
 from penstock.control.workers.workers import Workers
 from penstock.control.world.publish import Publisher
-from penstock.core.forecast import create_forecaster
 from penstock.core.policy.support.engine_model import FleetModel
 from penstock.core.scale.capacity import Capacity, Places
-from penstock.core.scale.demand import Foresight
 from penstock.core.scale.engine_capacity import EngineCapacity
-from penstock.core.scale.foresight import ForecastDemand
 from penstock.core.scale.planner import Planner
 from penstock.core.snapshot import Endpoint, HealthCheck, Pool, Scale, Snapshot
 from penstock.dataplane.board.memory import Board
 
 _TICK_S: Final = 0.5  # between two looks at which pool is due
-_OFF: Final = "off"
 _PROBE_TIMEOUT_S: Final = 2.0
 _STARTS: Final = "starts."
-_FORECAST: Final = "scale-forecast."
 _VERSION: Final = 1
-_KEEP_EVERY_S: Final = 300.0  # forecasts in the state directory
+_KEEP_EVERY_S: Final = 300.0  # start times
 
 
 class FleetScaling:
@@ -55,6 +51,7 @@ class FleetScaling:
         publisher: Publisher,
         workers: Workers,
         contexts: EndpointContexts,
+        forecasts: Forecasts,
         files: StateFiles,
         events: Events,
         clock: Callable[[], float] = monotonic,
@@ -64,6 +61,7 @@ class FleetScaling:
         self._membership = membership
         self._publisher = publisher
         self._workers = workers
+        self._forecasts = forecasts
         self._files = files
         self._events = events
         self._clock = clock
@@ -106,6 +104,10 @@ class FleetScaling:
             if now - self._kept_at >= _KEEP_EVERY_S:
                 self._kept_at = now
                 self._keep()
+
+    async def leave(self) -> None:
+        """A successor has taken over what was started."""
+        await self._background.stop()
 
     async def stop(self) -> None:
         """End what was started. Nobody sends anything any more."""
@@ -171,8 +173,8 @@ class FleetScaling:
                 await scaler.actuator.close()
 
     def _scaler(self, pool: Pool, rules: Scale, actuator: Actuator) -> PoolScaler:
-        foreseen = self._foreseen(pool.name, rules)
-        planner = Planner(rules, _capacity(rules), foreseen or Foresight())
+        foreseen = ForeseenDemand(partial(self._forecasts.of, pool.name), rules.quantile)
+        planner = Planner(rules, _capacity(rules), foreseen)
         seen: list[float] | None = self._files.read(_STARTS + pool.name, _VERSION, list[float])
         for seconds in seen or []:
             planner.starts.add(seconds)
@@ -187,34 +189,10 @@ class FleetScaling:
             self._is_gone,
         )
 
-    def _foreseen(self, pool: str, rules: Scale) -> ForecastDemand | None:
-        if rules.forecast == _OFF:
-            return None
-        step_s = rules.forecast_step_s
-        longest_s = max(rules.start_timeout_s, rules.start_time_s) + rules.cool_down_s
-        seasons = tuple(round(season / step_s) for season in rules.seasons_s)
-        forecaster = create_forecaster(rules.forecast, seasons, ceil(longest_s / step_s) + 2)
-        kept = self._files.read(_FORECAST + pool, _VERSION, dict[str, object])
-        if kept is not None:
-            try:
-                go_on(forecaster, kept, time(), step_s)
-            except ValueError as error:
-                text = f"the forecast of pool {pool} begins anew: {error}"
-                self._events.warning("scale.forecast", text, pool=pool)
-                forecaster = create_forecaster(
-                    rules.forecast, seasons, ceil(longest_s / step_s) + 2
-                )
-        return ForecastDemand(forecaster, step_s, rules.quantile)
-
     def _keep(self) -> None:
         """What was learned, for the balancer after this one."""
-        if self._files.directory is None:
-            return
         for name, scaler in self._scalers.items():
             self._files.write(_STARTS + name, _VERSION, scaler.planner.starts.seen)
-            if scaler.foreseen is not None and scaler.foreseen.steps:
-                kept = to_keep(scaler.foreseen.forecaster, time())
-                self._files.write(_FORECAST + name, _VERSION, kept)
 
     def _is_gone(self, endpoint: Endpoint) -> bool:
         running = self._publisher.running

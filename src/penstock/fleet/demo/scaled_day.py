@@ -109,18 +109,30 @@ def configuration(day_s: float) -> dict[str, object]:
         "concurrency": _PLACES,
         "max_in_flight": _PLACES,
         "spare": 0.1,
-        "forecast": "seasonal-naive",
-        "forecast_step": f"{day_s / _STEPS_A_DAY:.3f}s",
-        "seasons": f"{day_s:.3f}s",
         "start_time": "4s",
         "cool_down": f"{day_s / 12:.3f}s",
         "interval": "1s",
         "process": {"command": engine, "ports": "19200-19299"},
     }
+    step = max(round(day_s / _STEPS_A_DAY), 1)
+    forecast = {
+        "method": "seasonal-naive",
+        "step": f"{step}s",
+        "seasons": f"{step * _STEPS_A_DAY}s",
+        "horizon": f"{step * _STEPS_A_DAY}s",
+        "lead": f"{step}s",
+    }
     queue = {"length": 2000, "timeout": "30s", "while_down": "wait"}
     return {
         "workers": 1,
-        "pools": {"main": {"kind": "llm", "admission": {"queue": queue}, "scale": scale}},
+        "pools": {
+            "main": {
+                "kind": "llm",
+                "admission": {"queue": queue},
+                "forecast": forecast,
+                "scale": scale,
+            }
+        },
     }
 
 

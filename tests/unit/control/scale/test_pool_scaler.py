@@ -7,6 +7,7 @@ from penstock.control.discovery.source import SCALER
 from penstock.control.endpoints.states import EndpointStates
 from penstock.control.events import Events
 from penstock.control.scale.actuator import Actuator, ActuatorError, Unit
+from penstock.control.scale.foreseen import ForeseenDemand
 from penstock.control.scale.pool_scaler import PoolScaler
 from penstock.core.scale.capacity import Places
 from penstock.core.scale.demand import Foresight
@@ -79,7 +80,7 @@ class Site:
         self.gone = True
         self.scaler = PoolScaler(
             Planner(spec, Places(10, 0.05, 1.0), Foresight()),
-            None,
+            ForeseenDemand(lambda: None, spec.quantile),
             self.hands,
             board,
             self.states,

@@ -10,6 +10,7 @@ import asyncio
 import os
 import signal
 import socket
+import subprocess
 from collections.abc import Mapping
 from contextlib import suppress
 from pathlib import Path
@@ -21,7 +22,7 @@ from penstock.control.scale.actuator import Actuator, ActuatorError, Tools, Unit
 from penstock.core.snapshot import Endpoint, Scale
 
 _PROBE_S: Final = 0.5
-_POLL_S: Final = 0.2  # of a process that is not a child
+_POLL_S: Final = 0.1  # between two looks whether a process has ended
 _FILE_VERSION: Final = 1
 _BEGAN: Final = 21  # of /proc/PID/stat, counted from 0 and in clock ticks (proc(5))
 
@@ -43,7 +44,7 @@ class _Running:
         self.port = port
         self.pid = 0
         self.began = 0
-        self.process: asyncio.subprocess.Process | None = None
+        self.process: subprocess.Popen[bytes] | None = None
         self.task: asyncio.Task[None] | None = None
         self.stopping = False
 
@@ -97,7 +98,7 @@ class Process(Actuator):
         unit = Unit(name, "starting", self.tools.clock())
         running = _Running(unit, port)
         try:
-            process = await self._spawn(command, added, name)
+            process = self._spawn(command, added, name)
         except OSError as error:
             raise ActuatorError(
                 f"{command[0]} cannot be started: {error.strerror or error}"
@@ -114,19 +115,20 @@ class Process(Actuator):
         )
         running.task = self.tools.background.begin(f"watching {name}", self._watch(running))
 
-    async def _spawn(
+    def _spawn(
         self, command: list[str], added: Mapping[str, str], name: str
-    ) -> asyncio.subprocess.Process:
+    ) -> subprocess.Popen[bytes]:
+        """Not by asyncio, which kills at its end what still runs; a successor goes on with it."""
         log = self.options["log"]
-        out: Any = asyncio.subprocess.DEVNULL
+        out: Any = subprocess.DEVNULL
         if log:
-            out = Path(_filled(log, {"name": name})).open("ab")  # noqa: SIM115, ASYNC230
+            out = Path(_filled(log, {"name": name})).open("ab")  # noqa: SIM115
         try:
-            return await asyncio.create_subprocess_exec(
-                *command,
-                stdin=asyncio.subprocess.DEVNULL,
+            return subprocess.Popen(  # noqa: S603 - the operator's
+                command,
+                stdin=subprocess.DEVNULL,
                 stdout=out,
-                stderr=asyncio.subprocess.STDOUT if log else asyncio.subprocess.DEVNULL,
+                stderr=subprocess.STDOUT if log else subprocess.DEVNULL,
                 cwd=self.options["directory"],
                 env={**os.environ, **added},
                 # Ctrl-C is for the balancer, which ends it in order.
@@ -214,7 +216,7 @@ class Process(Actuator):
 
     def _signal(self, running: _Running, number: signal.Signals) -> None:
         """To that process and whatever it started beside itself, if it is still that one."""
-        if running.process is not None and running.process.returncode is not None:
+        if running.process is not None and running.process.poll() is not None:
             return
         if running.process is None and not _is_same(running.pid, running.began):
             return
@@ -223,7 +225,9 @@ class Process(Actuator):
 
     async def _ended(self, running: _Running) -> int:
         if running.process is not None:
-            return await running.process.wait()
+            while (code := running.process.poll()) is None:
+                await self.tools.sleep(_POLL_S)
+            return code
         while _is_same(running.pid, running.began):
             await self.tools.sleep(_POLL_S)
         return 0
