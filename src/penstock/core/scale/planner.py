@@ -13,7 +13,9 @@ a margin, ``after`` and all that was asked during the last cool-down: their load
 anybody leaves. A removal waits until a start time and the cool-down have passed since
 endpoints were added, or came by another's hand. So there are no two changes of direction within
 that time, but for one: what is there now is answered at once, by those that drain already and then
-by new ones.
+by new ones. Where that comes within the same time after a removal, the removal was a mistake: the
+cool-down is twice as long from then on, to at most ``_MOST_PATIENCE`` times, and half as long again
+after each removal that was none.
 """
 
 from typing import Final
@@ -27,6 +29,7 @@ from penstock.core.scale.surge import Surge
 from penstock.core.snapshot.scale import Scale
 
 _MARGIN: Final = 1.1  # times the demand that survivors must carry
+_MOST_PATIENCE: Final = 8.0
 _LEAST_WORK_OFF_S: Final = 30.0
 _FEW: Final = 0.5  # requests foreseen: nobody is kept for less
 
@@ -70,6 +73,8 @@ class Planner:
         self._added_at: float = -1e18
         self._removed_at: float = -1e18
         self._foreign_at: float = -1e18
+        self._patience: float = 1.0  # times the cool-down
+        self._judged: bool = True  # the last removal: it was a mistake, or none
         self._busy_at: float = -1e18
         self._known: set[str] = set()
         self._awaited: int = 0  # asked for and not seen yet
@@ -180,7 +185,7 @@ class Planner:
             decision.settle(actual, f"load needs {max(decision.present, decision.ahead)}")
             return
         calm_s = now - max(self._added_at, self._foreign_at)
-        wait_s = decision.lead_s + rules.cool_down_s
+        wait_s = self._wait_s(decision)
         if calm_s < wait_s:
             decision.settle(actual, f"{survivors} would do; cooling down since a change")
             return
@@ -190,6 +195,10 @@ class Planner:
         if rules.step_down:
             survivors = max(survivors, actual - rules.step_down)
         decision.settle(survivors, f"{survivors} carry what is there and foreseen")
+
+    def _wait_s(self, decision: Decision) -> float:
+        """A start time and the cool-down."""
+        return decision.lead_s + self.rules.cool_down_s * self._patience
 
     def _survivors(self, decision: Decision) -> int:
         """The fewest that would carry all with a margin."""
@@ -204,7 +213,7 @@ class Planner:
         while self._peaks and self._peaks[-1][1] <= needed:
             self._peaks.pop()
         self._peaks.append((now, needed))
-        horizon = now - self.rules.cool_down_s
+        horizon = now - self.rules.cool_down_s * self._patience
         while self._peaks[0][0] < horizon:
             del self._peaks[0]
 
@@ -229,14 +238,26 @@ class Planner:
                 decision.reason += "; the others are not for the actuator to remove"
 
     def _note(self, decision: Decision, members: list[Member], now: float) -> None:
+        if not self._judged:
+            self._judge(decision, now)
         if decision.start or decision.keep:
             self._added_at = now
         if decision.stop:
             self._removed_at = now
+            self._judged = False
         self._awaited += decision.start
         self._known = {each.name for each in members if each.state != DRAINING}
         self._known.difference_update(decision.stop)
         self._known.update(decision.keep)
+
+    def _judge(self, decision: Decision, now: float) -> None:
+        """Whether the last removal was a mistake, once that is known."""
+        if now - self._removed_at >= self._wait_s(decision):
+            self._judged = True
+            self._patience = max(self._patience / 2.0, 1.0)
+        elif decision.start or decision.keep:
+            self._judged = True
+            self._patience = min(self._patience * 2.0, _MOST_PATIENCE)
 
     def _adopt(self, members: list[Member], now: float) -> str:
         """Notice what others changed; from there on it is the number to begin from."""

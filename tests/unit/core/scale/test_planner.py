@@ -164,6 +164,31 @@ class TestRemoving:
         assert "not for the actuator" in decision.reason
 
 
+class TestMistakes:
+    def removal_after(self, swinging: Fleet) -> float:
+        """How long after a swing up endpoints are removed again."""
+        swinging.pass_by(60.0, 60.0)
+        began = swinging.now
+        while not swinging.look(10.0).stop:
+            pass
+        return swinging.now - began
+
+    def test_a_removal_that_is_regretted_makes_the_next_one_wait_twice_as_long(self) -> None:
+        swinging = fleet(8)
+        waits = [self.removal_after(swinging) for _ in range(6)]
+        assert waits[1] > 1.5 * waits[0]
+        assert waits[2] > 1.5 * waits[1]
+        assert waits[5] <= 8.5 * (COOL_DOWN_S + START_S)
+
+    def test_and_one_that_is_not_regretted_half_as_long(self) -> None:
+        swinging = fleet(8)
+        long = [self.removal_after(swinging) for _ in range(3)][-1]
+        for _ in range(3):
+            swinging.pass_by(10 * COOL_DOWN_S, 10.0)
+            short = self.removal_after(swinging)
+        assert short < 0.7 * long
+
+
 class TestNothing:
     def test_without_a_request_for_long_the_last_one_goes(self) -> None:
         idle = fleet(1, min=0, idle_s=600.0)
