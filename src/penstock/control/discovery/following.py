@@ -20,6 +20,7 @@ from penstock.core.snapshot.discovery import found_endpoint
 _FIRST_WAIT_S: Final = 1.0  # of a publication, for providers that were never asked
 _SHOWN: Final = 300  # characters of a reason
 _SHOWN_PROBLEMS: Final = 3
+_SHOWN_NAMES: Final = 5
 
 _Key = tuple[str, Source, Discovery]
 
@@ -57,6 +58,7 @@ class Discoveries:
         self._sleep = sleep
         self._wall_clock = wall_clock
         self._followed: dict[_Key, _Followed] = {}
+        self._members: dict[str, set[str]] = {}  # names of those that are not configured
         self._tasks = BackgroundTasks(events)
 
     async def search(self, spec: Snapshot, wait_s: float = _FIRST_WAIT_S) -> None:
@@ -84,6 +86,26 @@ class Discoveries:
             if (each.pool, each.source) in replaced and each.endpoints:
                 self._tell(each)  # the one before may have spoken last
         self._membership.configure(providers, fixed)
+        self._tell_changes(snapshot, fixed)
+
+    def _tell_changes(self, snapshot: Snapshot, fixed: Mapping[str, tuple[Endpoint, ...]]) -> None:
+        """Log who came and who left."""
+        before, self._members = self._members, {}
+        for pool in snapshot.pools:
+            configured = len(fixed.get(pool.name, ()))
+            if configured == len(pool.endpoints) and pool.name not in before:
+                continue
+            names = {each.name for each in pool.endpoints[configured:]}
+            self._members[pool.name] = names
+            known = before.get(pool.name, set())
+            told = [
+                f"{_several(some)} {what}"
+                for some, what in ((names - known, "came"), (known - names, "left"))
+                if some
+            ]
+            if told:
+                text = f"pool {pool.name}: {', '.join(told)}"
+                self._events.info("discovery.changed", text, pool=pool.name)
 
     def views(self, pool: str) -> tuple[DiscoveryView, ...]:
         """How the providers of a pool do, in their order."""
@@ -189,6 +211,12 @@ def _wanted(snapshot: Snapshot) -> Iterator[_Key]:
     for pool in snapshot.pools:
         for order, each in enumerate(pool.discover):
             yield pool.name, provider_source(order, each.shown), each
+
+
+def _several(names: set[str]) -> str:
+    shown = ", ".join(sorted(names)[:_SHOWN_NAMES])
+    more = len(names) - _SHOWN_NAMES
+    return f"{shown} and {more} more" if more > 0 else shown
 
 
 def _told(problems: list[str]) -> str:

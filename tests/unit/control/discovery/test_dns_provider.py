@@ -21,7 +21,7 @@ def server() -> Iterator[DnsServer]:
 
 
 def provider(server: DnsServer, name: str = "app.internal", **settings: Any) -> DnsProvider:
-    asked = DnsDiscovery(name, servers=(("127.0.0.1", server.port),), timeout_s=2.0, **settings)
+    asked = DnsDiscovery(name, servers=(("127.0.0.1", server.port),), timeout_s=30.0, **settings)
     return DnsProvider(asked)
 
 

@@ -4,12 +4,13 @@ import asyncio
 from collections.abc import AsyncIterator
 
 import pytest
+from msgspec.structs import replace
 
 from penstock.control.discovery.following import Discoveries
 from penstock.control.discovery.membership import Membership
 from penstock.control.discovery.provider import Answer, Provider, ProviderError
 from penstock.control.events import Events
-from penstock.core.snapshot import Discovery, Snapshot
+from penstock.core.snapshot import Discovery, Endpoint, Snapshot
 from penstock.core.snapshot.discovery import FileDiscovery, Found
 from tests.unit.control.conftest import Clock
 from tests.unit.control.waiting import until
@@ -92,6 +93,23 @@ async def test_what_is_found_becomes_members(site: Site) -> None:
     assert site.view() == ("found", "")
     [first, _] = site.discoveries.views("main")
     assert (first.shown, first.endpoints, first.answered_at) == ("file a", 1, 1000.0)
+
+
+async def test_who_came_and_left_is_logged(site: Site) -> None:
+    found = [f"10.0.0.{n}" for n in range(1, 8)]
+    spec = site.configure("a")
+    [empty] = spec.pools
+    for hosts in (found, found[1:], found[1:]):
+        members = tuple(Endpoint(name=host, host=host, port=80) for host in hosts)
+        running = world([replace(empty, endpoints=members)])
+        site.discoveries.configure(running, {"main": ()})
+    site.discoveries.configure(spec, {"main": ()})
+    told = [each.message for each in site.events.recent(9)]
+    assert told == [
+        "pool main: 10.0.0.1, 10.0.0.2, 10.0.0.3, 10.0.0.4, 10.0.0.5 and 2 more came",
+        "pool main: 10.0.0.1 left",
+        "pool main: 10.0.0.2, 10.0.0.3, 10.0.0.4, 10.0.0.5, 10.0.0.6 and 1 more left",
+    ]
 
 
 async def test_a_failure_changes_nothing_and_is_told_once(site: Site) -> None:
