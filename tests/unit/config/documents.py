@@ -156,6 +156,14 @@ pools:
         port: 8000
       - docker: {labels: app=llm, socket: /run/docker.sock, network: front, interval: 3s}
         port: 8000
+      - kubernetes:
+          service: llm
+          namespace: ai
+          port_name: http
+          family: IPv6
+          server: https://k8s.internal:6443
+          token_file: token
+          ca_file: ca.pem
       - consul:
           service: llm
           url: https://consul.internal:8501

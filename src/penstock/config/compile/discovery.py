@@ -57,6 +57,13 @@ def _settings(each: Discover, at: Location, findings: Findings) -> discovery.Pro
         return plain(discovery.FileDiscovery, each.file, path=str(findings.path(each.file.path)))
     if each.docker is not None:
         return plain(discovery.DockerDiscovery, each.docker)
+    if each.kubernetes is not None:
+        kubernetes = each.kubernetes
+        files = {key: getattr(kubernetes, key) for key in ("token_file", "ca_file")}
+        given = {key: str(findings.path(file)) if file else "" for key, file in files.items()}
+        return plain(
+            discovery.KubernetesDiscovery, kubernetes, server=kubernetes.server or "", **given
+        )
     asked = each.http or each.consul
     assert asked is not None  # one of them is, see `Discover`
     ca_file = str(findings.path(asked.ca_file)) if asked.ca_file else ""

@@ -31,6 +31,7 @@ _FILE: Final = discovery.FileDiscovery("")
 _HTTP: Final = discovery.HttpDiscovery("")
 _DOCKER: Final = discovery.DockerDiscovery()
 _CONSUL: Final = discovery.ConsulDiscovery("")
+_KUBERNETES: Final = discovery.KubernetesDiscovery("")
 _DISCOVERY: Final = discovery.Discovery(_FILE)
 MOST_ENDPOINTS: Final = 20_000  # of one provider
 _RECORDS: Final = ("A", "AAAA", "A+AAAA", "SRV")
@@ -205,6 +206,33 @@ class ConsulDiscovery(Section):
     ca_file: str | None = setting(None, "The authorities that its certificate may be of.")
 
 
+class KubernetesDiscovery(Section):
+    """The ready endpoints of a Kubernetes Service, by its EndpointSlices. A plain text stands for
+    its `service`."""
+
+    service: Annotated[str, PlainValidator(parse_name, json_schema_input_type=str)] = required(
+        "The name of the Service."
+    )
+    namespace: str = setting(
+        _KUBERNETES.namespace, "Its namespace. Default: that of the pod that Penstock runs in."
+    )
+    port_name: str = setting(
+        _KUBERNETES.port_name, "The name of the Service's port. Default: the only one it has."
+    )
+    family: Literal["IPv4", "IPv6"] = setting(
+        _KUBERNETES.family, "Of which addresses there are endpoints."
+    )
+    server: Annotated[str, PlainValidator(parse_http_url, json_schema_input_type=str)] | None = (
+        setting(None, "The API server. Default: that of the cluster that Penstock runs in.")
+    )
+    token_file: str | None = setting(
+        None, "The file of a bearer token, read again for every request. Default: the pod's."
+    )
+    ca_file: str | None = setting(
+        None, "The authorities that its certificate may be of. Default: the pod's."
+    )
+
+
 def _short_for(key: str) -> Callable[[Any], Any]:
     return lambda value: {key: value} if isinstance(value, str) else value
 
@@ -248,6 +276,15 @@ class Discover(Section):
         ]
         | None
     ) = setting(None, "A service in Consul.")
+    kubernetes: (
+        Annotated[
+            KubernetesDiscovery,
+            BeforeValidator(
+                _short_for("service"), json_schema_input_type=str | KubernetesDiscovery
+            ),
+        ]
+        | None
+    ) = setting(None, "A Service in Kubernetes.")
     scheme: Literal["http", "https", "h2c", "tcp", "udp"] = setting(
         _DISCOVERY.scheme, "What the endpoints speak."
     )
@@ -290,4 +327,4 @@ class Discover(Section):
         return next(name for name in PROVIDERS if getattr(self, name) is not None)
 
 
-PROVIDERS: Final = ("dns", "file", "http", "docker", "consul")
+PROVIDERS: Final = ("dns", "file", "http", "docker", "consul", "kubernetes")

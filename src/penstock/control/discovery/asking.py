@@ -3,7 +3,7 @@
 import asyncio
 import socket
 import ssl
-from collections.abc import Mapping, Sequence
+from collections.abc import AsyncGenerator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -29,6 +29,14 @@ class Said:
     headers: Mapping[str, str]  # by names in whichever case
 
 
+class RefusedError(ProviderError):
+    """Another status than 200."""
+
+    def __init__(self, text: str, status: int) -> None:
+        super().__init__(text)
+        self.status = status
+
+
 class InventoryClient:
     """Of one provider. ``file`` is the socket of the file system that its server is behind."""
 
@@ -45,25 +53,66 @@ class InventoryClient:
         self._resolver = resolver or NameResolver()
         self._session: aiohttp.ClientSession | None = None
 
-    async def get(self, url: str, timeout_s: float, query: Mapping[str, str] | None = None) -> Said:
-        """Redirects are not followed. Raises ProviderError."""
+    async def get(
+        self,
+        url: str,
+        timeout_s: float,
+        query: Mapping[str, str] | None = None,
+        headers: Sequence[tuple[str, str]] = (),
+    ) -> Said:
+        """Redirects are not followed. Raises ProviderError, RefusedError among them."""
         shown = self._file or url.partition("?")[0]
         try:
             async with (
                 asyncio.timeout(timeout_s),
                 self._opened().get(
                     URL(url).update_query(query or {}),
-                    headers=self._headers,
+                    headers=[*self._headers, *headers],
                     allow_redirects=False,
                 ) as response,
             ):
                 if response.status != 200:
-                    raise ProviderError(f"{shown} answers {response.status}")
+                    raise RefusedError(f"{shown} answers {response.status}", response.status)
                 return Said(await _bounded(response.content, shown), response.headers)
         except TimeoutError as error:
             raise ProviderError(f"{shown} gives no answer within {timeout_s:g} s") from error
         except (OSError, aiohttp.ClientError, ValueError) as error:
             raise ProviderError(f"{shown}: {reason_of(error)}") from error
+
+    async def lines(
+        self,
+        url: str,
+        timeout_s: float,
+        query: Mapping[str, str],
+        headers: Sequence[tuple[str, str]] = (),
+    ) -> AsyncGenerator[bytes, None]:
+        """Lines of a 200 as they come, until it ends or nothing came for so long.
+
+        Raises ProviderError, and RefusedError with the status where it is another.
+        """
+        shown = url.partition("?")[0]
+        rest = b""
+        try:
+            async with self._opened().get(
+                URL(url).update_query(query),
+                headers=[*self._headers, *headers],
+                allow_redirects=False,
+                timeout=aiohttp.ClientTimeout(total=None, sock_read=timeout_s),
+            ) as response:
+                if response.status != 200:
+                    raise RefusedError(f"{shown} answers {response.status}", response.status)
+                async for piece in response.content.iter_any():
+                    *whole, rest = (rest + piece).split(b"\n")
+                    for line in whole:
+                        yield line
+                    if len(rest) > MAX_BYTES:
+                        raise ProviderError(f"{shown} sends lines of over {MAX_BYTES >> 20} MiB")
+        except TimeoutError as error:
+            raise ProviderError(f"{shown} says nothing for {timeout_s:g} s") from error
+        except (OSError, aiohttp.ClientError, ValueError) as error:
+            raise ProviderError(f"{shown}: {reason_of(error)}") from error
+        if rest:
+            yield rest
 
     async def close(self) -> None:
         """Close what is kept open."""

@@ -50,8 +50,23 @@ class ConsulDiscovery(Data, frozen=True, tag="consul"):
     ca_file: str = ""
 
 
+class KubernetesDiscovery(Data, frozen=True, tag="kubernetes"):
+    service: str
+    namespace: str = ""  # empty: that of the pod that Penstock runs in
+    port_name: str = ""  # empty: a service's only port
+    family: Literal["IPv4", "IPv6"] = "IPv4"
+    server: str = ""  # empty: that of the cluster that Penstock runs in, with its token
+    token_file: str = ""
+    ca_file: str = ""
+
+
 ProviderSettings: TypeAlias = (
-    DnsDiscovery | FileDiscovery | HttpDiscovery | DockerDiscovery | ConsulDiscovery
+    DnsDiscovery
+    | FileDiscovery
+    | HttpDiscovery
+    | DockerDiscovery
+    | ConsulDiscovery
+    | KubernetesDiscovery
 )
 
 
@@ -86,6 +101,8 @@ class Discovery(Data, frozen=True):
                 return f"docker {' '.join(asked.labels)}"
             case ConsulDiscovery():
                 return f"consul {asked.service}"
+            case KubernetesDiscovery():
+                return f"kubernetes {asked.namespace or '.'}/{asked.service}"
             case HttpDiscovery():
                 return f"http {asked.url.partition('?')[0]}"
 
