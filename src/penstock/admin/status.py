@@ -110,6 +110,7 @@ def _pool(pool: PoolView, board: Board, recent: Differences) -> Document:
         "maintenance_since": pool.maintenance_since or None,
         "scale": msgspec.to_builtins(pool.scale),
         "discovery": msgspec.to_builtins(pool.discoveries),
+        "excluded": pool.excluded,
         "available": sum(endpoint.available for endpoint in pool.endpoints),
         "requests": count(P_REQUESTS),
         "requests_per_s": round(recent.pool_requests_per_s(pool.name), 2),

@@ -138,6 +138,7 @@ class PoolView(msgspec.Struct, frozen=True):
     scale: ScaleView | None = None  # where its number of endpoints is decided here
     discoveries: tuple[DiscoveryView, ...] = ()
     forecasts: tuple[ForecastView, ...] = ()
+    excluded: tuple[str, ...] = ()  # addresses that operators keep away though they are found
 
 
 class WorkerView(msgspec.Struct, frozen=True):

@@ -38,6 +38,9 @@ def print_status(document: dict[str, Any], console: Console | None = None) -> No
         out.print(_pool_headline(pool, document["window_s"]), _pool_table(pool), sep="\n")
         for each in pool["discovery"]:
             out.print(_discovery(each, now))
+        if pool["excluded"]:
+            kept = ", ".join(pool["excluded"])
+            out.print(Text(f"  kept away by operators (ctl endpoint remove): {kept}"))
         for endpoint in pool["endpoints"]:
             if endpoint["state"] != "up":
                 out.print(_why(endpoint, now))

@@ -74,6 +74,7 @@ def _pool(parts: Parts, pool: Pool) -> PoolView:
         parts.scaling.view(pool.name),
         parts.discoveries.views(pool.name),
         parts.forecasts.views(pool.name),
+        tuple(shown_address(*place) for place in sorted(parts.membership.excluded(pool.name))),
     )
 
 

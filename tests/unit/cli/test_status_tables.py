@@ -120,6 +120,7 @@ def status(kind: str) -> dict[str, Any]:
         "name": "main",
         "maintenance_since": None,
         "discovery": [],
+        "excluded": [],
         "scale": None,
         "policy": "marginal-cost" if kind == "llm" else "least-request",
         "retries": 3,
@@ -187,3 +188,23 @@ def test_weights_are_shown_where_they_differ() -> None:
     assert not any("weight" in line for line in printed(document, 80))
     document["pools"][0]["endpoints"][0]["effective_weight"] = 0.25
     assert any("0.25" in line for line in printed(document, 100))
+
+
+def test_providers_and_what_operators_said_are_shown() -> None:
+    document = status("http")
+    [pool] = document["pools"]
+    pool["discovery"] = [
+        {
+            "shown": "dns app.internal",
+            "state": "held",
+            "reason": "it answers with no endpoint; the 2 known before are used",
+            "endpoints": 2,
+            "answered_at": time.time() - 30,
+        }
+    ]
+    pool["excluded"] = ["10.0.0.9:80"]
+    pool["endpoints"][1]["source"] = "api"
+    told = "\n".join(printed(document, 160))
+    assert "dns app.internal held, 2 endpoints, answered 30s ago: it answers with no" in told
+    assert "kept away by operators (ctl endpoint remove): 10.0.0.9:80" in told
+    assert "127.0.0.1:19002 (api)" in told

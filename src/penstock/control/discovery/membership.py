@@ -287,9 +287,11 @@ class Membership:
         for name, known in self._pools.items():
             known.wanted = frozenset(providers.get(name, ()))
             changed = self._drop_replaced(known) or changed
+            part = known.parts.get(API)
+            if part is None and not known.excluded:
+                continue
             places = {place_of(each) for each in fixed.get(name, ())}
             known.excluded -= places
-            part = known.parts.get(API)
             if part is not None:
                 for place in places & part.told.keys():
                     del part.told[place]
