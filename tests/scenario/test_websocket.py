@@ -22,6 +22,7 @@ from wsproto.frame_protocol import CloseReason
 from penstock.core.snapshot import Drain, Endpoint, EndpointTls, Pool, PoolTimeouts, RequestLog
 from penstock.dataplane.board.layout import P_RETRIES, W_CONNECTIONS, W_HTTP2_CONNECTIONS
 from penstock.wire.websocket_handshake import accept_key
+from tests.harness.alpn_front import AlpnFront
 from tests.harness.endpoint import EndpointConnection, Script, ScriptedEndpoint
 from tests.harness.log import lines_of
 from tests.harness.messages import head
@@ -301,6 +302,44 @@ def test_http2_endpoint_that_does_not_know_websockets_is_named_in_the_log(
         assert (line["status"], line["attempts"]) == (501, 1)
         assert line["why"].startswith(f"endpoint {endpoint.name}: ")
         assert "extended CONNECT (RFC 8441)" in line["why"]
+
+
+def test_endpoint_whose_http2_knows_no_websockets_is_asked_over_http1(
+    start: Start, dial: Dial, tmp_path: Path
+) -> None:
+    """As most servers are: they choose HTTP/2 by ALPN, and speak WebSocket over HTTP/1.1 alone."""
+    with ExitStack() as stack:
+        http1 = stack.enter_context(WebSocketEndpoint(echo))
+        http2 = stack.enter_context(Http2WebSocketEndpoint(echo, offers=False))
+        front = stack.enter_context(AlpnFront(Authority(tmp_path).server("a"), http1, http2))
+        chooses = EndpointTls(verify=False, http2="auto")
+        worker = start(world(pool(at(front, tls=True), tls=chooses)))
+        for _ in range(2):
+            socket = dial(worker, "/chat")
+            socket.send("hello")
+            assert socket.recv() == "hello"
+            socket.close()
+        assert front.chosen == ["h2", "http/1.1", "http/1.1"]
+        assert not http2.requests
+        wait_until(lambda: nothing_runs(worker), "all have ended")
+
+
+def test_endpoint_that_knows_websockets_over_nothing_is_not_blamed(
+    start: Start, tmp_path: Path
+) -> None:
+    log = tmp_path / "log.jsonl"
+    tls = Authority(tmp_path).server("a")
+    with ExitStack() as stack:
+        http2 = stack.enter_context(Http2WebSocketEndpoint(echo, offers=False))
+        front = stack.enter_context(AlpnFront(tls, http2, http2))
+        tls.set_alpn_protocols(["h2"])
+        members = pool(at(front, tls=True), tls=EndpointTls(verify=False, http2="auto"))
+        worker = start(world(members, request_log=RequestLog("file", str(log))))
+        client = worker.connect()
+        client.send(head("GET /chat HTTP/1.1", *HANDSHAKE))
+        assert client.read_response().status == 501
+        (line,) = lines_of(log, 1)
+        assert (line["status"], line["attempts"]) == (501, 1)
 
 
 def test_upgrade_that_a_route_names_is_relayed_unread(start: Start, scripted: Scripted) -> None:

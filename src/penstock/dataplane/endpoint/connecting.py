@@ -50,6 +50,13 @@ def connect(connector: Connector, client: ProxyHeader | None = None) -> Endpoint
     return streams.add(made)
 
 
+def connect_over_http1(connector: Connector, client: ProxyHeader | None) -> EndpointStream:
+    """As ``connect``, where the endpoint chooses HTTP/2 when it is asked. Raises OSError."""
+    made = _connection(connector, over_http1=True)
+    made.client = client
+    return made
+
+
 def _streams_of(connector: Connector) -> Http2Connections:
     streams = connector.streams
     if not isinstance(streams, Http2Connections):
@@ -71,7 +78,7 @@ def _introduced(connector: Connector, client: ProxyHeader | None) -> EndpointStr
     return made.new_stream() if isinstance(made, Http2EndpointConnection) else made
 
 
-def _connection(connector: Connector) -> EndpointConnection:
+def _connection(connector: Connector, over_http1: bool = False) -> EndpointConnection:
     loop = connector.loop
     addresses = connector.addresses
     race: AddressRace | None = None
@@ -83,17 +90,18 @@ def _connection(connector: Connector) -> EndpointConnection:
         sock, address = race.open_next()
     else:
         raise OSError(errno.EHOSTUNREACH, connector.no_address)
-    tls = None
-    if connector.tls is not None:
-        tls = TlsChannel(connector.tls, False, connector.server_name)
+    context = connector.tls_over_http1 if over_http1 else connector.tls
+    tls = TlsChannel(context, False, connector.server_name) if context is not None else None
     connection: EndpointConnection
     if not connector.settings.speaks_http:
         connection = EndpointConnection(connector, sock, address, tls)
-    elif connector.http2:
+    elif connector.http2 and not over_http1:
         connection = Http2EndpointConnection(connector, sock, address, tls)
     else:
         connection = Http1Connection(connector, sock, address, tls)
-    if connector.negotiates:
+    if over_http1:
+        connection.chooser = _HTTP1_ALONE
+    elif connector.negotiates:
         connection.chooser = _BY_ALPN
     if race is not None:
         race.begin(connection)
@@ -126,6 +134,20 @@ class _ByAlpn(ProtocolChooser):
 
 
 _BY_ALPN: Final = _ByAlpn()
+
+
+class _Http1Alone(ProtocolChooser):
+    """Nothing else was offered. Who chooses by ALPN and does not choose that speaks HTTP/2 alone."""
+
+    def settle(self, connection: EndpointConnection) -> bool:
+        tls = connection.tls
+        if tls is not None and tls.agreed_protocol() == "http/1.1":
+            return False
+        connection.fail(CONNECT_FAILED, "is not spoken")
+        return True
+
+
+_HTTP1_ALONE: Final = _Http1Alone()
 
 
 def _go_on_over_http2(before: EndpointConnection) -> None:

@@ -70,6 +70,8 @@ class Connector:
         self.preferred: Address | None = None  # the one that was connected to last
         self.no_address: str = ""  # why there is none
         self.tls: ssl.SSLContext | None = None
+        # Where it chooses what is spoken: for what not every HTTP/2 server can do.
+        self.tls_over_http1: ssl.SSLContext | None = None
         self.server_name: str = ""
         # Raised when connections opened before are not to be used again.
         self.address_generation: int = 0

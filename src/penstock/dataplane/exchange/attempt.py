@@ -7,7 +7,7 @@ attempt that calls, so that an exchange may have two at once.
 from mypy_extensions import mypyc_attr, trait
 
 from penstock.core.ticket import ABANDONED, CONNECT_FAILED, DONE, Ticket
-from penstock.dataplane.endpoint.connecting import connect
+from penstock.dataplane.endpoint.connecting import connect, connect_over_http1
 from penstock.dataplane.endpoint.idle_connections import take_idle
 from penstock.dataplane.endpoint.response_sink import ResponseSink
 from penstock.dataplane.endpoint.stream import EndpointStream
@@ -124,6 +124,7 @@ class Attempt(ResponseSink):
     peer: bytes = b""  # the address that it goes to
     connect_s: float = 0.0  # that a fresh connection took
     _began: float = 0.0
+    _over_http1: bool = False  # though its endpoint prefers HTTP/2
 
     def __init__(
         self, owner: AttemptOwner, endpoint: LiveEndpoint, ticket: Ticket, expires_at: float
@@ -157,7 +158,10 @@ class Attempt(ResponseSink):
         connector = self.endpoint.connector
         client = self.owner.proxy_header() if connector.settings.proxy_version else None
         try:
-            stream = connect(connector, client)
+            if self._over_http1:
+                stream = connect_over_http1(connector, client)
+            else:
+                stream = connect(connector, client)
         except OSError as error:
             if error.errno in EXHAUSTED:  # which says nothing about the endpoint
                 reason = f"no connection can be opened: {error.strerror}"
@@ -255,8 +259,15 @@ class Attempt(ResponseSink):
         self.owner.on_attempt_switched(self, head, rest)
 
     def on_unable(self, reason: str) -> None:
+        """An endpoint that prefers HTTP/2 may do over HTTP/1.1 what it cannot do there."""
         self.stream = None
-        self.owner.on_attempt_unable(self, reason)
+        connector = self.endpoint.connector
+        if connector.tls_over_http1 is None or self._over_http1:
+            self.owner.on_attempt_unable(self, reason)
+            return
+        self._over_http1 = True
+        self.sent = False
+        self.begin_anew(connector.loop.env.now)
 
     def frame_response(self, head: ResponseHead) -> bool:
         return self.owner.frame_attempt(self, head)
@@ -280,6 +291,10 @@ class Attempt(ResponseSink):
     def on_endpoint_failed(self, outcome: int, reason: str) -> None:
         stream = self.stream
         self.stream = None
+        if self._over_http1 and outcome == CONNECT_FAILED:  # it was reached over HTTP/2 just now
+            why = "it offers no extended CONNECT (RFC 8441) over HTTP/2, and HTTP/1.1: "
+            self.owner.on_attempt_unable(self, why + reason)
+            return
         self.owner.on_attempt_failed(self, stream, outcome, reason)
 
     def on_endpoint_drained(self) -> None:

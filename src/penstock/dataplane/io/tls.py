@@ -8,6 +8,8 @@ import re
 import ssl
 from typing import Any, Final
 
+from msgspec.structs import replace
+
 from penstock.core.snapshot import Certificate, EndpointTls, ListenerTls, Pool
 from penstock.wire.client_certificate import ClientCertificate
 
@@ -261,19 +263,27 @@ class ClientContexts:
 
     def lacking(self, pools: tuple[Pool, ...]) -> list[tuple[EndpointTls, int]]:
         """Those that are to be made for these."""
-        wanted = dict.fromkeys(
-            [
-                (pool.tls, pool.tls_generation)
-                for pool in pools
-                if any([endpoint.tls for endpoint in pool.endpoints])
-            ]
-        )
-        return [key for key in wanted if key not in self._made]
+        over_tls = [pool for pool in pools if any([endpoint.tls for endpoint in pool.endpoints])]
+        return [key for key in _used_by(over_tls) if key not in self._made]
 
     def add(self, key: tuple[EndpointTls, int], context: ssl.SSLContext) -> None:
         self._made[key] = context
 
     def keep(self, pools: tuple[Pool, ...]) -> None:
         """Forget those that none of these uses."""
-        used = {(pool.tls, pool.tls_generation) for pool in pools}
+        used = _used_by(list(pools))
         self._made = {key: made for key, made in self._made.items() if key in used}
+
+
+def without_http2(settings: EndpointTls) -> EndpointTls:
+    """For connections to an endpoint that chooses what is spoken which are to speak HTTP/1.1."""
+    return replace(settings, http2="off")
+
+
+def _used_by(pools: list[Pool]) -> dict[tuple[EndpointTls, int], None]:
+    used: dict[tuple[EndpointTls, int], None] = {}
+    for pool in pools:
+        used[(pool.tls, pool.tls_generation)] = None
+        if pool.tls.http2 == "auto":
+            used[(without_http2(pool.tls), pool.tls_generation)] = None
+    return used

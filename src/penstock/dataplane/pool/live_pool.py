@@ -23,7 +23,7 @@ from penstock.dataplane.board.model_counters import ModelCounters
 from penstock.dataplane.endpoint.address_race import Address, addresses_of
 from penstock.dataplane.endpoint.connector import ConnectionSettings
 from penstock.dataplane.io.loop import Loop, report_bug
-from penstock.dataplane.io.tls import ClientContexts
+from penstock.dataplane.io.tls import ClientContexts, without_http2
 from penstock.dataplane.llm.learning import LlmLearning
 from penstock.dataplane.llm.sightings import SightingRing
 from penstock.dataplane.pool.admission import Admission, AdmissionOwner
@@ -64,9 +64,13 @@ class PoolSetup:
         self.key: str = next(filter(None, keys), "")
         uses_tls = any([endpoint.tls for endpoint in spec.endpoints])
         self.tls: ssl.SSLContext | None = None
+        self.tls_over_http1: ssl.SSLContext | None = None  # where endpoints choose what is spoken
         if uses_tls:
             made = contexts if contexts is not None else ClientContexts()
             self.tls = made.of(spec.tls, spec.tls_generation)
+            if spec.tls.http2 == "auto":
+                settings = without_http2(spec.tls)
+                self.tls_over_http1 = made.of(settings, spec.tls_generation)
         self.addresses: list[list[Address]] = [addresses_of(each) for each in spec.endpoints]
         self.rules: RetryRules = RetryRules(spec.retry)
         self.budget_min_per_s: float = spec.retry.budget_min_per_s / workers
@@ -135,6 +139,7 @@ class LivePool(Pool, EndpointOwner, AdmissionOwner):
         self.key: str = setup.key
         self.recorder.configure(spec)
         self.tls: ssl.SSLContext | None = setup.tls
+        self.tls_over_http1: ssl.SSLContext | None = setup.tls_over_http1
         self.rules = setup.rules
         self.budget.allow(spec.retry.budget_share, setup.budget_min_per_s)
         self.sticky: StickyCookies | None = setup.sticky

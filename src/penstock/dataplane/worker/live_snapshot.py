@@ -117,6 +117,7 @@ class LiveSnapshot:
             )
         tls = pool.tls if spec.tls else None
         endpoint.configure(spec, pool.settings, addresses, tls, pool.spec.tls)
+        endpoint.connector.tls_over_http1 = pool.tls_over_http1 if spec.tls else None
         endpoint.times_silence = pool.times_silence
         endpoint.drain_deadline_s = pool.spec.drain.deadline_s
         endpoint.configure_breaker(pool.spec.breaker, pool)
