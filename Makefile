@@ -33,6 +33,7 @@ help:
 	@echo "make test-interpreted   all tests on the interpreted form"
 	@echo "make test-protocols   the same scenarios over HTTP/2"
 	@echo "make test-browser   a browser's WebSocket, in Debian's Chromium, which it installs"
+	@echo "make test-acme   certificates fetched from pebble, an ACME server, which it installs"
 	@echo "make test-engines   what needs real inference engines: llama.cpp, from PyPI"
 	@echo "make test-engines-vllm   the same with vLLM for the CPU (3.5 GB)"
 	@echo "make bench   measure beside nginx, HAProxy and Envoy; writes docs/performance.md"
@@ -98,6 +99,18 @@ browser:
 	@command -v chromium > /dev/null || { apt-get -qq update && \
 	  DEBIAN_FRONTEND=noninteractive apt-get -qq install --no-install-recommends chromium; } || \
 	  { echo "no browser: install chromium by hand"; exit 1; }
+
+# A test server of the ACME protocol, by those who run Let's Encrypt; Debian has it.
+.PHONY: test-acme
+test-acme: $(VENV)/compiled $(VENV)/development pebble
+	@echo "== tests with pebble, $$($(BIN)/penstock --version)"
+	@$(BIN)/python -m pytest tests/acme
+
+.PHONY: pebble
+pebble:
+	@command -v pebble > /dev/null || { apt-get -qq update && \
+	  DEBIAN_FRONTEND=noninteractive apt-get -qq install --no-install-recommends pebble; } || \
+	  { echo "no ACME server: install pebble by hand"; exit 1; }
 
 # Real inference engines. Those are no part of `make test`: they are large to install.
 .PHONY: test-engines

@@ -154,12 +154,14 @@ class WorkerView(msgspec.Struct, frozen=True):
 
 class ListenerView(msgspec.Struct, frozen=True):
     """``address`` is the real one, also where port 0 was configured. ``scheme``: http, https, tcp
-    or tls. ``crl_ends`` is when its revocation list does (seconds since 1970); None without one."""
+    or tls. ``crl_ends`` is when its revocation list does (seconds since 1970); None without one.
+    ``certificate_problem``: why the certificate that it fetches is not there, or not renewed."""
 
     name: str
     address: str
     scheme: str
     crl_ends: float | None = None
+    certificate_problem: str = ""
 
 
 class ReloadView(msgspec.Struct, frozen=True):

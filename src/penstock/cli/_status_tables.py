@@ -99,6 +99,9 @@ def _headline(document: dict[str, Any], now: float) -> Text:
         f"{addresses}: {totals['connections']} clients connected, {sessions}"
         f"{totals['requests']} requests"
     )
+    for listener in document["listeners"]:
+        if problem := listener.get("certificate_problem"):
+            line.append(f"\n{listener['name']}: {problem}", style=_BAD)
     return line
 
 

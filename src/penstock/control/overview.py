@@ -39,6 +39,7 @@ def overview(parts: Parts, *, started_at: float, stopping: bool, log_dropped: in
                 shown_address(*parts.sockets.address(each)),
                 each.scheme,
                 parts.revocations.ends.get(each.name),
+                parts.fetched.problem(each.name),
             )
             for each in snapshot.listeners
         ),

@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from penstock.control.acme.certificates import FetchedCertificates
 from penstock.control.discovery.api_endpoints import ApiEndpoints
 from penstock.control.discovery.following import Discoveries
 from penstock.control.discovery.membership import Membership
@@ -42,6 +43,7 @@ class Parts:
     models: EngineModels
     revocations: RevocationLists
     maintenance: MaintenanceSwitches
+    fetched: FetchedCertificates
     forecasts: Forecasts
     state_files: StateFiles
     store: Store

@@ -9,6 +9,7 @@ import os
 import resource
 import signal
 import sys
+import tempfile
 from collections.abc import Callable, Coroutine, Sequence
 from pathlib import Path
 from time import monotonic, time
@@ -19,6 +20,7 @@ from penstock._form import form
 from penstock.admin.server import AdminServer
 from penstock.admin.view import Overview
 from penstock.config.compile.snapshot import Configured
+from penstock.control.acme.certificates import FetchedCertificates
 from penstock.control.background import BackgroundTasks
 from penstock.control.commands import bound
 from penstock.control.discovery.api_endpoints import ApiEndpoints
@@ -199,6 +201,14 @@ class Supervisor:
         self._models = EngineModels(self._events, self._contexts, self._publisher.refresh)
         self._maintenance = MaintenanceSwitches(self._events, self._publisher.refresh)
         self._forecasts = Forecasts(self.board, self._state_files, self._events)
+        kept_at = self._state_files.directory or self._runtime.directory
+        self._fetched = FetchedCertificates(
+            self._store,
+            kept_at or Path(tempfile.mkdtemp(prefix="penstock-")),
+            self._events,
+            self._publisher.refresh,
+        )
+        self._publisher.marks.insert(0, self._fetched.mark)  # before their files are looked at
         self._publisher.marks.append(self._maintenance.mark)
         self._publisher.preparations.append(self._models.ask_new)
         self._publisher.marks.append(self._models.mark)
@@ -218,6 +228,7 @@ class Supervisor:
             self._kv_events.configure,
             self._revocations.configure,
             self._forecasts.configure,
+            self._fetched.configure,
         ]
         self._scaling = FleetScaling(
             self.board,
@@ -245,6 +256,7 @@ class Supervisor:
             models=self._models,
             revocations=self._revocations,
             maintenance=self._maintenance,
+            fetched=self._fetched,
             forecasts=self._forecasts,
             state_files=self._state_files,
             store=self._store,
@@ -427,6 +439,7 @@ class Supervisor:
             self._kv_events,
             self._discoveries,
             self._addresses,
+            self._fetched,
         ):
             await part.stop()
 

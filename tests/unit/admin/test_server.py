@@ -93,7 +93,8 @@ async def test_status_tells_of_pools_endpoints_and_workers(client: Client) -> No
     assert status["pools"][0]["endpoints"][0]["reason"] == "first check: answered 200"
     assert [each["pid"] for each in status["workers"]] == [100, 101]
     assert status["listeners"] == [
-        {"name": "main", "address": "127.0.0.1:8080", "scheme": "http", "crl_ends": None}
+        {"name": "main", "address": "127.0.0.1:8080", "scheme": "http"}
+        | {"crl_ends": None, "certificate_problem": ""}
     ]
     assert status["reloads"] == {"ok": 2, "failed": 1, "last": None}
 

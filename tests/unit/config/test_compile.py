@@ -331,6 +331,16 @@ def test_a_balancer_without_pools_may_redirect(tmp_path: Path) -> None:
             "{listen: '[::]:81', pools: {a: {endpoints: [{url: '[::1]:81'}]}}}",
             "pools.a.endpoints[0]: [::1]:81 is Penstock's own listener",
         ),
+        (
+            "{endpoints: a:1, listeners: {s: {address: ':1', tls: {acme: {names: a.example}}}, "
+            "w: {address: ':2'}}}",
+            "listeners.s.tls.acme.agree_terms: the authority issues certificates to who agrees",
+        ),
+        (
+            "{endpoints: a:1, listeners: {s: {address: ':1', tls: {acme: {names: a.example, "
+            "agree_terms: true}}}}}",
+            "the authority asks for a token over plain HTTP at port 80",
+        ),
         ("{endpoints: a:1, state: /dev/null/a}", "/dev/null is a file; the path of a folder"),
         ("{endpoints: a:1, request_log: ./none/log}", "none is not a folder that is there"),
         ("{endpoints: a:1, request_log: ./}", "is a folder; the path of a file is needed"),

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Final
 
+from penstock.config.compile.acme import compile_acme
 from penstock.config.compile.certificates import (
     check_authorities,
     check_certificate,
@@ -85,6 +86,7 @@ def compile_listener_tls(
     return plain(
         snapshot.ListenerTls,
         tls,
+        acme=compile_acme(tls.acme, (*at, "acme"), findings) if tls.acme is not None else None,
         client_ca_file=str(authorities or ""),
         crl_file=str(revocations or ""),
         client_certificate_header=tls.client_certificate_header or "",

@@ -11,6 +11,7 @@ from typing import Literal
 
 from msgspec.structs import replace
 
+from penstock.config.compile.acme import check_challenges
 from penstock.config.compile.conflicts import (
     check_addresses,
     check_directory,
@@ -224,6 +225,8 @@ def _compile_listeners(
         protocol = protocol_of(listener, pools, only)
         check_listener(listener, protocol, pools, at, findings)
         compiled[name] = _compile_listener(name, listener, protocol, at, findings)
+    named_places = {name: (compiled[name], at) for name, (_, at) in named.items()}
+    check_challenges(named_places, findings)
     return compiled
 
 

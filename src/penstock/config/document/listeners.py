@@ -4,6 +4,7 @@ from typing import Annotated, Any, Final, Literal
 
 from pydantic import AfterValidator, BeforeValidator, Field, model_validator
 
+from penstock.config.document.acme import Acme
 from penstock.config.document.addresses import parse_host
 from penstock.config.document.headers import EditedName
 from penstock.config.document.proxy_headers import ReadMode, ReadProxyHeaders, read_headers
@@ -79,6 +80,8 @@ class Certificate(Section):
 
 def _certificates(value: Any) -> Any:
     if isinstance(value, dict) and "certificates" not in value:
+        if "acme" in value and not {"certificate", "key"} & set(value):
+            return value
         others = {key: value[key] for key in value if key in ListenerTls.model_fields}
         pair = {key: value[key] for key in value if key not in others}
         return {"certificates": [pair], **others}
@@ -105,10 +108,12 @@ HeaderName = Annotated[EditedName, AfterValidator(_header_name)]
 class ListenerTls(Section):
     """TLS on a listener. One certificate may be written as `{certificate: …, key: …}`."""
 
-    certificates: OneOrMany[Certificate] = required(
+    certificates: OneOrMany[Certificate] = setting(
+        (),
         "Chosen by the name that the client asks for; the first serves those who ask for none "
-        "or for an unknown one. Files are read again when they change."
+        "or for an unknown one. Files are read again when they change.",
     )
+    acme: Acme | None = setting(None, "Has the certificate fetched, instead of `certificates`.")
     client_ca_file: str | None = setting(
         None,
         "PEM file with the authorities that issue clients' certificates, which clients are then "
@@ -143,8 +148,10 @@ class ListenerTls(Section):
 
     @model_validator(mode="after")
     def _not_empty(self) -> "ListenerTls":
-        if not self.certificates:
-            raise ValueError("TLS needs at least one certificate")
+        if not self.certificates and self.acme is None:
+            raise ValueError("TLS needs at least one certificate, or `acme`")
+        if self.certificates and self.acme is not None:
+            raise ValueError("give one of certificates and `acme`")
         return self
 
 

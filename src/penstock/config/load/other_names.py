@@ -128,7 +128,6 @@ NOT_OFFERED: Final[dict[str, str]] = {
     "cache": f"caching {_WITHIN}",
     "proxy_cache": f"caching {_WITHIN}",
     "cors": "write the headers with `response_headers`, and answer OPTIONS with `respond: 204`",
-    "acme": "certificates are read from files and again when they change; let certbot make them",
     "letsencrypt": "certificates are read from files and again when they change; let certbot "
     "make them",
     "middlewares": "what changes requests stands in the route itself: `rewrite`, "

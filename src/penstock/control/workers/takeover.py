@@ -50,6 +50,7 @@ class RuntimeFile:
         self._events = events
         self._source = source
         self.me = identify(os.getpid())
+        self.directory = directory
         self._path = directory / f"supervisor-{_name(self.me)}.json" if directory else None
         self._orphans: dict[Path, _Record] = {}
         self._alive: list[_Record] = []

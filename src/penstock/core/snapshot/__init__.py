@@ -42,6 +42,7 @@ from penstock.core.snapshot.health import (
     SlowStart,
 )
 from penstock.core.snapshot.listener import (
+    Acme,
     Certificate,
     Http2,
     Limits,
@@ -79,6 +80,7 @@ from penstock.core.snapshot.route import (
 from penstock.core.snapshot.scale import ActuatorChoice, Scale, ScaleWindow
 
 __all__ = [
+    "Acme",
     "ActuatorChoice",
     "Admission",
     "AgentCheck",

@@ -15,6 +15,15 @@ class Certificate(Data, frozen=True):
     server_names: tuple[str, ...] = ()  # exact or "*.example.com"; empty: the default
 
 
+class Acme(Data, frozen=True):
+    """A certificate that is fetched by ACME, and for which names."""
+
+    names: tuple[str, ...]
+    directory: str
+    email: str = ""
+    ca_file: str = ""  # who vouches for the directory's server; empty: the system's
+
+
 class ListenerTls(Data, frozen=True):
     """TLS beside the certificates; the same for every server name of the listener."""
 
@@ -24,6 +33,7 @@ class ListenerTls(Data, frozen=True):
     crl_file: str = ""  # certificates that those authorities revoked
     minimum_version: Literal["1.2", "1.3"] = "1.2"
     cipher_suites: tuple[str, ...] = ()  # of TLS 1.2, in OpenSSL's names; empty: OpenSSL's choice
+    acme: Acme | None = None  # where its certificate comes from; handshakes fail until it is there
 
 
 class ListenerTimeouts(Data, frozen=True):
@@ -94,7 +104,12 @@ class Listener(Data, frozen=True):
     @property
     def asks_certificates(self) -> bool:
         """Whether clients are asked for certificates."""
-        return bool(self.certificates) and bool(self.tls.client_ca_file)
+        return self.speaks_tls and bool(self.tls.client_ca_file)
+
+    @property
+    def speaks_tls(self) -> bool:
+        """Whether clients begin with a handshake."""
+        return bool(self.certificates) or self.tls.acme is not None
 
     @property
     def scheme(self) -> str:
@@ -104,7 +119,7 @@ class Listener(Data, frozen=True):
         if self.protocol == "udp":
             return "udp"
         if self.protocol == "tcp":
-            return "tls" if self.certificates else "tcp"
-        return "https" if self.certificates else "http"
+            return "tls" if self.speaks_tls else "tcp"
+        return "https" if self.speaks_tls else "http"
 
     merge_slashes: bool = False  # in paths, before anything looks at them

@@ -188,7 +188,8 @@ def server_context(
     """A listener's context; the first certificate serves clients that name no known host.
 
     ``protocols``: what may be agreed on by ALPN, the best one first; empty: nothing is.
-    Raises OSError or ssl.SSLError when a file cannot be read or a key does not fit.
+    Without any, every handshake fails. Raises OSError or ssl.SSLError when a file cannot be read or
+    a key does not fit.
 
     All contexts are alike but for their certificates. Of a context chosen by name OpenSSL takes the
     authorities and CRLs, but whether a certificate is asked for, how it is verified and which
@@ -196,23 +197,30 @@ def server_context(
     """
     by_name: dict[str, ssl.SSLContext] = {}
     contexts: list[ssl.SSLContext] = []
+    if not certificates:
+        return _without_certificate(protocols, tls)
     for certificate in certificates:
-        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-        context.minimum_version = _VERSIONS[tls.minimum_version]
-        if tls.cipher_suites:
-            context.set_ciphers(":".join(tls.cipher_suites))
-        if tls.client_ca_file:
-            ask_certificates(context, tls)
-        if protocols:
-            context.set_alpn_protocols(list(protocols))
+        context = _without_certificate(protocols, tls)
         context.load_cert_chain(certificate.certificate, certificate.key)
-        # A renegotiation costs the server far more than the client.
-        context.options |= ssl.OP_NO_RENEGOTIATION | ssl.OP_NO_COMPRESSION
         contexts.append(context)
         for name in certificate.server_names:
             by_name.setdefault(name.lower(), context)
     contexts[0].sni_callback = _SniChooser(by_name)
     return contexts[0]
+
+
+def _without_certificate(protocols: tuple[str, ...], tls: ListenerTls) -> ssl.SSLContext:
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.minimum_version = _VERSIONS[tls.minimum_version]
+    if tls.cipher_suites:
+        context.set_ciphers(":".join(tls.cipher_suites))
+    if tls.client_ca_file:
+        ask_certificates(context, tls)
+    if protocols:
+        context.set_alpn_protocols(list(protocols))
+    # A renegotiation costs the server far more than the client.
+    context.options |= ssl.OP_NO_RENEGOTIATION | ssl.OP_NO_COMPRESSION
+    return context
 
 
 def ask_certificates(context: ssl.SSLContext, tls: ListenerTls) -> None:

@@ -76,7 +76,7 @@ class Worker(Chore):
         spec: Snapshot = msgspec.convert(encoded, type=Snapshot)
         tls: dict[str, tuple[ListenerSpec, ssl.SSLContext]] = {}
         for listener in spec.listeners:
-            if listener.certificates:
+            if listener.speaks_tls:
                 kept = self._contexts.get(listener.name)
                 unchanged = (
                     kept is not None
