@@ -82,6 +82,15 @@ listeners:
   plain:
     address: "[::1]:8446"
     http2: off
+  fetched:
+    address: "[::1]:8447"
+    tls:
+      acme:
+        names: [shop.example, www.shop.example]
+        email: operator@shop.example
+        directory: https://authority.example/directory
+        ca_file: ca.pem
+        agree_terms: true
 
 routes:
   - name: named

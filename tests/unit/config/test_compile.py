@@ -129,6 +129,7 @@ def test_the_full_document_says_what_it_says(full: Configured, tmp_path: Path) -
         "tcp",
         "udp",
         "http",
+        "http",
     ]
     assert listener.allow == ("10.0.0.0/8", "2001:db8::/32")
     assert chat.match.headers == (

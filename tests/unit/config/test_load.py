@@ -191,6 +191,18 @@ def test_what_was_likely_meant(text: str, expected: str, tmp_path: Path) -> None
             "the model 'n' falls back to an alias, 'c'",
         ),
         ("request_log: stdot", "or a file (a name with a '.' or a '/', as in requests.jsonl)"),
+        (
+            "listeners: {a: {address: ':1', tls: {acme: {names: '*.a.example'}}}}",
+            "certificates for wildcards are given to who controls the DNS (DNS-01)",
+        ),
+        (
+            "listeners: {a: {address: ':1', tls: {acme: {names: 192.0.2.1}}}}",
+            "192.0.2.1 is an address; certificates are fetched for names",
+        ),
+        (
+            "listeners: {a: {address: ':1', tls: {acme: {names: a, directory: 'http://a'}}}}",
+            "the https:// URL of an ACME directory is needed",
+        ),
         ("shutdown_deadline: 5", "a duration needs its unit: 5s or 5ms"),
         ("via: a b", "'a b' holds characters that HTTP does not allow here"),
     ],
