@@ -16,7 +16,8 @@ UnitState = Literal["starting", "ready", "stopping", "failed"]
 class Unit:
     """What an actuator started, or manages: an endpoint, once it is ready.
 
-    ``since`` is when it was asked for, on the actuator's clock. ``turn``: where the actuator keeps
+    ``since`` is when it was asked for, on the actuator's clock, and ``ready_at`` when it was ready;
+    0 where nobody saw that. ``turn``: where the actuator keeps
     an order of its own, the least goes first; ``removable`` is False of whom it cannot remove.
     """
 

@@ -60,6 +60,7 @@ class PoolScaler:
         self._told_ready: set[str] = set()
         self._decision: Decision | None = None
         self._regret: Regret | None = None
+        self._knows = False  # what there is
         self._problem = ""
         self._failures = 0
         self._start_after = 0.0
@@ -73,6 +74,7 @@ class PoolScaler:
         """See, decide, act."""
         try:
             await self.actuator.look()
+            self._knows = True
         except ActuatorError as error:
             self._complain(str(error))
         self._note_units(now)
@@ -93,6 +95,7 @@ class PoolScaler:
         heir._draining, heir._left = self._draining, self._left
         heir._told_ready = self._told_ready
         heir._regret = self._regret
+        heir._knows = self._knows
 
     def view(self) -> ScaleView:
         """What operators are shown."""
@@ -135,7 +138,8 @@ class PoolScaler:
                 self._told_ready.add(unit.name)
                 self._failures = 0
                 self._problem = ""
-                self.planner.starts.add(unit.ready_at - unit.since)
+                if unit.ready_at > 0.0:
+                    self.planner.starts.add(unit.ready_at - unit.since)
             elif unit.state == "failed":
                 self.actuator.forget(unit.name)
                 self.planner.lost(unit.name)
@@ -149,6 +153,8 @@ class PoolScaler:
             del self._left[gone]
 
     def _publish(self, pool: str) -> None:
+        if not self._knows:
+            return  # those that a predecessor handed over stay until it is known who is there
         endpoints = [
             unit.endpoint
             for unit in self.actuator.units()

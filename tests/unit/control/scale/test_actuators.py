@@ -110,10 +110,12 @@ class TestProcess:
     ) -> None:
         first = processes(tools(events, tmp_path))
         await first.start(1)
+        (began,) = first.units()
+        await until(lambda: began.state == "ready", "it listens")
         pid = first._running["main-1"].pid
         second = processes(tools(events, tmp_path))
         (unit,) = second.units()
-        await until(lambda: unit.state == "ready", "it is found")
+        assert (unit.state, unit.ready_at) == ("ready", 0.0)  # without a moment's absence
         assert (unit.name, runs(pid)) == ("main-1", True)
         await second.close()
         assert second.units() == []

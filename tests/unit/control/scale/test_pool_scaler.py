@@ -31,7 +31,12 @@ class Hands(Actuator):
         self.found: dict[str, Unit] = {}
         self.stopped: list[str] = []
         self.broken = ""
+        self.blind = ""
         self.made = 0
+
+    async def look(self) -> None:
+        if self.blind:
+            raise ActuatorError(self.blind)
 
     def units(self) -> list[Unit]:
         return list(self.found.values())
@@ -222,6 +227,20 @@ async def test_one_that_dies_is_replaced_and_is_nobodys_removal(
     assert "adopted" not in site.scaler.view().reason
     await site.looks(2, 20.0)
     assert len(site.hands.found) == 3
+
+
+async def test_what_a_predecessor_handed_over_stays_until_the_actuator_knows(
+    board: Board, events: Events, clock: Clock
+) -> None:
+    site = Site(board, events, clock)
+    handed = Endpoint(name="main-9", host="127.0.0.1", port=9009)
+    site.membership.set(SCALER, "main", [handed])
+    site.hands.blind = "no answer"
+    await site.looks(2)
+    assert site.names() == ["main-9"]
+    site.hands.blind = ""
+    await site.look()
+    assert site.names() == []
 
 
 async def test_advice_is_only_said(board: Board, events: Events, clock: Clock) -> None:

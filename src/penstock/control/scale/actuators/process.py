@@ -34,6 +34,7 @@ class _Kept(msgspec.Struct):
     pid: int
     began: int  # 0: not known
     port: int
+    ready: bool = False
 
 
 class _Running:
@@ -159,6 +160,7 @@ class Process(Actuator):
                 unit.endpoint = endpoint
                 unit.ready_at = tools.clock()
                 unit.state = "ready"
+                self._remember()
             code = await ended
             if not running.stopping:
                 self._fail(running, f"its process ended with status {code}")
@@ -236,7 +238,7 @@ class Process(Actuator):
 
     def _remember(self) -> None:
         kept = [
-            _Kept(each.unit.name, each.pid, each.began, each.port)
+            _Kept(each.unit.name, each.pid, each.began, each.port, each.unit.state == "ready")
             for each in self._running.values()
             if each.began and each.unit.state != "failed"
         ]
@@ -249,6 +251,9 @@ class Process(Actuator):
             if not _is_same(kept.pid, kept.began):
                 continue
             unit = Unit(kept.name, "starting", self.tools.clock())
+            if kept.ready:  # in use all the time: it is not to leave the pool for a moment
+                unit.state = "ready"
+                unit.endpoint = self._endpoint(kept.name, kept.port)
             running = _Running(unit, kept.port)
             running.pid, running.began = kept.pid, kept.began
             self._running[kept.name] = running
