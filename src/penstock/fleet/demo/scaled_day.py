@@ -115,11 +115,12 @@ def configuration(day_s: float) -> dict[str, object]:
         "process": {"command": engine, "ports": "19200-19299"},
     }
     step = max(round(day_s / _STEPS_A_DAY), 1)
+    day = f"{round(day_s / step) * step}s"
     forecast = {
         "method": "seasonal-naive",
         "step": f"{step}s",
-        "seasons": f"{step * _STEPS_A_DAY}s",
-        "horizon": f"{step * _STEPS_A_DAY}s",
+        "seasons": day,
+        "horizon": day,
         "lead": f"{step}s",
     }
     queue = {"length": 2000, "timeout": "30s", "while_down": "wait"}
