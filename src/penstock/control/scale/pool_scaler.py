@@ -9,7 +9,7 @@ from typing import Final
 
 from penstock.admin.view import ScaleView
 from penstock.control.discovery.membership import Membership, TooManyError
-from penstock.control.discovery.source import SCALER, place_of
+from penstock.control.discovery.source import SCALER, Place, place_of
 from penstock.control.endpoints.state import EndpointState
 from penstock.control.endpoints.states import EndpointStates
 from penstock.control.events import Events
@@ -58,6 +58,8 @@ class PoolScaler:
         self._draining: dict[str, float] = {}  # since when, of those that are to be stopped
         self._left: dict[str, Endpoint] = {}  # out of the pool, and not stopped yet
         self._told_ready: set[str] = set()
+        self._published: set[Place] = set()  # where those are that are ready
+        self._placed: set[Place] = set()  # and those that the snapshot may still have
         self._decision: Decision | None = None
         self._regret: Regret | None = None
         self._knows = False  # what there is
@@ -96,6 +98,7 @@ class PoolScaler:
         heir._told_ready = self._told_ready
         heir._regret = self._regret
         heir._knows = self._knows
+        heir._placed = self._placed
 
     def view(self) -> ScaleView:
         """What operators are shown."""
@@ -160,6 +163,8 @@ class PoolScaler:
             for unit in self.actuator.units()
             if unit.endpoint is not None and unit.state == "ready" and unit.name not in self._left
         ]
+        self._published = {place_of(each) for each in endpoints}
+        self._placed |= self._published
         try:
             self._membership.set(SCALER, pool, endpoints)
         except TooManyError as error:
@@ -179,8 +184,10 @@ class PoolScaler:
         members += [
             self._of_fixed(pool, each)
             for each in running.values()
-            if self._membership.source_of(pool.name, each) != SCALER
+            if place_of(each) not in self._placed
+            and self._membership.source_of(pool.name, each) != SCALER
         ]
+        self._placed &= {place_of(each) for each in pool.endpoints} | self._published
         return members
 
     def _of_unit(self, pool: Pool, unit: Unit, found: Endpoint | None) -> Member:
