@@ -7,6 +7,7 @@ from typing import Annotated, Final, Literal, Self
 from pydantic import (
     AfterValidator,
     BeforeValidator,
+    Field,
     PlainSerializer,
     PlainValidator,
     model_validator,
@@ -123,6 +124,24 @@ class Process(Section):
     )
 
 
+class Docker(Section):
+    """Starts and stops containers of a Docker engine: those that it labels, and no others."""
+
+    image: str = required("What is run; the engine must have it.")
+    port: Annotated[int, Field(ge=1, le=65535)] = required("Where it listens in the container.")
+    command: Command = setting((), "In place of the image's own.")
+    environment: Environment = setting({}, "Of the container.")
+    network: str = setting("bridge", "The network in which the balancer reaches it.")
+    gpus: int = setting(0, "How many it gets; -1: all.", ge=-1)
+    ready: Annotated[str, PlainValidator(_ready, json_schema_input_type=str)] = setting(
+        "/health", "A path that answers 2xx once it serves, or `tcp`: that it can be connected to."
+    )
+    socket: str = setting("/var/run/docker.sock", "The engine's.")
+    kill_after: PositiveDuration = setting(
+        30.0, "After SIGTERM, when it is empty and yet does not end."
+    )
+
+
 class CommandActuator(Section):
     """Runs a command of yours, which starts and stops them: docs/scaling.md has the contract."""
 
@@ -146,12 +165,13 @@ class Window(Section):
         return plain(snapshot.ScaleWindow, self, from_s=self.begin, to_s=self.end)
 
 
-ACTUATORS: Final = ("process", "command")  # keys of ``Scale``
+ACTUATORS: Final = ("process", "docker", "command")  # keys of ``Scale``
 
 
 class Scale(Section):
-    """How many endpoints there are to be, and who starts and stops them: one of `process` and
-    `command`; without one the number is published as a metric and nothing else is done."""
+    """How many endpoints there are to be, and who starts and stops them: one of `process`,
+    `docker` and `command`; without one the number is published as a metric and nothing else is
+    done."""
 
     max: PositiveCount = required("The most endpoints, those of `endpoints` included.")
     min: Count = setting(
@@ -163,6 +183,7 @@ class Scale(Section):
         _SCALE.mode, "`advise`: only say what would be done, and what that would have changed."
     )
     process: Process | None = setting(None, "Local commands.")
+    docker: Docker | None = setting(None, "Containers of a Docker engine.")
     command: CommandActuator | None = setting(None, "A command of yours.")
     concurrency: Count = setting(
         _SCALE.concurrency,
