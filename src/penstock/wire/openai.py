@@ -18,12 +18,13 @@ from typing import Final
 
 import msgspec
 from msgspec import Raw
-from xxhash import xxh3_64_digest, xxh3_64_intdigest
+from xxhash import xxh3_64_intdigest
 
 from penstock.wire import openai_bodies as bodies
 from penstock.wire.api_family import is_anthropics
 from penstock.wire.model_name import LONG_BYTES, MAX_NAME, model_at_front
-from penstock.wire.openai_bodies import NOTHING, Message, Part
+from penstock.wire.openai_bodies import NOTHING
+from penstock.wire.openai_prompt import MAX_OBJECTS, PromptText, TooManyParts
 from penstock.wire.session_keys import session_hash
 
 OTHER: Final = 0
@@ -33,14 +34,9 @@ EMBEDDING: Final = 3
 RESPONSE: Final = 4
 ANTHROPIC: Final = 5
 LLAMACPP: Final = 6  # its own completions, by a prompt or around a gap
-
 MAX_BLOCKS: Final = 512
-# Objects in a body, each of which may become one of ours: a bound on time and memory.
-MAX_OBJECTS: Final = 100_000
-_MOST_QUOTES: Final = 4 * MAX_OBJECTS  # around the texts of one list of parts
 _MOST_TOKENS: Final = 1 << 30  # as a limit: none is longer, and it is reckoned with in floats
 IMAGE_TOKENS: Final = 1024  # of an image, for lack of its size: about a 1024×1024 one at 32×32
-
 _SUFFIXES: Final = (
     (b"/chat/completions", CHAT),
     (b"/completions", COMPLETION),
@@ -112,19 +108,19 @@ def inspect(api: int, body: bytes) -> Inspection:
     if body.count(b"{") > MAX_OBJECTS:
         return _too_many(api, f"over {MAX_OBJECTS} objects", body)
     found = Inspection(api)
-    prompt = _Prompt()
+    prompt = PromptText()
     try:
         _read(found, prompt, body, bodies.strict)
-    except _TooMany:
+    except TooManyParts:
         return _too_many(api, "too many parts in one message", body)
     except msgspec.ValidationError:
         found = Inspection(api)
-        prompt = _Prompt()
+        prompt = PromptText()
         try:
             _read(found, prompt, body, bodies.lax)
         except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
             return _unread(api, f"the body cannot be read: {error}", body)
-        except _TooMany:
+        except TooManyParts:
             return _too_many(api, "too many parts in one message", body)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         return _unread(api, f"the body cannot be read: {error}", body)
@@ -140,7 +136,7 @@ def inspect(api: int, body: bytes) -> Inspection:
     return found
 
 
-def _read(found: Inspection, prompt: "_Prompt", body: bytes, decoders: bodies.Decoders) -> None:
+def _read(found: Inspection, prompt: PromptText, body: bytes, decoders: bodies.Decoders) -> None:
     api = found.api
     if api == CHAT:
         _read_chat(found, prompt, decoders.chat.decode(body))
@@ -175,17 +171,6 @@ def _too_many(api: int, problem: str, body: bytes) -> Inspection:
     return found
 
 
-def _parts(data: bytes) -> list[Part | str]:
-    """A list of parts, texts among them. Raises _TooMany."""
-    if data.count(b'"') - data.count(b'\\"') > _MOST_QUOTES:
-        raise _TooMany
-    return bodies.parts.decode(data)
-
-
-class _TooMany(Exception):
-    """More parts than are read."""
-
-
 def _other(body: bytes) -> Inspection:
     """All that can be known of a body whose form is not: the model, if it names one."""
     found = Inspection(OTHER, "not an API of language models")
@@ -198,93 +183,7 @@ def _other(body: bytes) -> Inspection:
     return found
 
 
-class _Prompt:
-    """The canonical pieces of a prompt, in rendered order."""
-
-    def __init__(self) -> None:
-        self.pieces: list[bytes] = []
-        self.images: int = 0
-        self.opening: int = 0  # pieces up to the first turn of the user, itself included
-
-    def add(self, raw: object) -> None:
-        """A raw field; nothing when it is absent."""
-        if raw is not NOTHING:
-            self.pieces.append(bytes(raw))  # type: ignore[call-overload]
-
-    def add_media(self, raw: object) -> None:
-        if raw is not NOTHING:
-            self.pieces.append(xxh3_64_digest(bytes(raw)))  # type: ignore[call-overload]
-            self.images += 1
-
-    def add_content(self, raw: object) -> None:
-        """Text, or a list of parts."""
-        if raw is NOTHING:
-            return
-        data = bytes(raw)  # type: ignore[call-overload]
-        if data.startswith(b"["):
-            for part in _parts(data):
-                if isinstance(part, str):
-                    self.pieces.append(part.encode())
-                else:
-                    self.add_part(part)
-        else:
-            self.pieces.append(data)
-
-    def add_part(self, part: Part) -> None:
-        self.add(part.text)
-        if part.type == "text" or part.type == "input_text" or part.type == "output_text":
-            return
-        self.add_media(part.image_url)
-        self.add_media(part.source)
-        self.add_media(part.input_audio)
-        self.add_media(part.audio_url)
-        self.add_media(part.video_url)
-        self.add_media(part.file)
-        self.add_media(part.file_data)
-        self.add(part.id)
-        self.add(part.name)
-        self.add(part.input)
-        self.add(part.tool_use_id)
-        self.add_nested(part.content)
-        self.add(part.thinking)
-        self.add(part.refusal)
-
-    def add_nested(self, raw: object) -> None:
-        """A tool's result: its content may be parts again, images among them, but no deeper."""
-        if raw is NOTHING:
-            return
-        data = bytes(raw)  # type: ignore[call-overload]
-        if data.startswith(b"["):
-            for part in _parts(data):
-                if isinstance(part, str):
-                    self.pieces.append(part.encode())
-                    continue
-                self.add(part.text)
-                self.add_media(part.image_url)
-                self.add_media(part.source)
-        else:
-            self.pieces.append(data)
-
-    def add_message(self, message: Message) -> None:
-        self.pieces.append(message.role.encode())
-        self.add_content(message.content)
-        self.add(message.name)
-        self.add(message.tool_calls)
-        self.add(message.tool_call_id)
-        self.add(message.function_call)
-        self.add(message.reasoning_content)
-
-    def add_item(self, item: Message) -> None:
-        """An item of the input of a response: a message, or a tool's call or result."""
-        self.add_message(item)
-        self.add(item.call_id)
-        self.add(item.arguments)
-        self.add_content(item.output)
-        self.add(item.summary)
-        self.add(item.encrypted_content)
-
-
-def _read_chat(found: Inspection, prompt: _Prompt, read: bodies.Chat) -> None:
+def _read_chat(found: Inspection, prompt: PromptText, read: bodies.Chat) -> None:
     _common(found, read, read.max_completion_tokens or read.max_tokens)
     found.tools = read.tools is not NOTHING or read.functions is not NOTHING
     prompt.add(read.tools)
@@ -298,7 +197,7 @@ def _read_chat(found: Inspection, prompt: _Prompt, read: bodies.Chat) -> None:
             found.answered += 1
 
 
-def _read_completion(found: Inspection, prompt: _Prompt, read: bodies.Completion) -> None:
+def _read_completion(found: Inspection, prompt: PromptText, read: bodies.Completion) -> None:
     _common(found, read, read.max_tokens)
     data = bytes(read.prompt)
     prompt.pieces.append(data)
@@ -307,14 +206,14 @@ def _read_completion(found: Inspection, prompt: _Prompt, read: bodies.Completion
     found.single = _is_single(data)
 
 
-def _read_embedding(found: Inspection, prompt: _Prompt, read: bodies.Embedding) -> None:
+def _read_embedding(found: Inspection, prompt: PromptText, read: bodies.Embedding) -> None:
     _common(found, read, 0)
     data = bytes(read.input)
     prompt.pieces.append(data)
     found.prompt_tokens = _token_ids(data)
 
 
-def _read_response(found: Inspection, prompt: _Prompt, read: bodies.Response) -> None:
+def _read_response(found: Inspection, prompt: PromptText, read: bodies.Response) -> None:
     if read.conversation is not NOTHING:
         _name_session(found, _conversation(read.conversation))
     _common(found, read, read.max_output_tokens)
@@ -338,7 +237,7 @@ def _read_response(found: Inspection, prompt: _Prompt, read: bodies.Response) ->
         prompt.pieces.append(data)
 
 
-def _read_llamacpp(found: Inspection, prompt: _Prompt, read: bodies.LlamaCpp) -> None:
+def _read_llamacpp(found: Inspection, prompt: PromptText, read: bodies.LlamaCpp) -> None:
     """Around a gap other files come first, then what stands before and behind it."""
     _common(found, read, read.n_predict)
     prompt.add(read.input_extra)
@@ -350,7 +249,7 @@ def _read_llamacpp(found: Inspection, prompt: _Prompt, read: bodies.LlamaCpp) ->
     found.single = not data or _is_single(data)
 
 
-def _read_anthropic(found: Inspection, prompt: _Prompt, read: bodies.AnthropicMessages) -> None:
+def _read_anthropic(found: Inspection, prompt: PromptText, read: bodies.AnthropicMessages) -> None:
     _common(found, read, read.max_tokens)
     if read.metadata is not None:
         _name_session(found, read.metadata.user_id)

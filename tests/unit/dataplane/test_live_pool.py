@@ -1,7 +1,7 @@
 """A pool at work: what it knows of its endpoints' models."""
 
 from penstock.core.snapshot import Endpoint, PolicyChoice, Pool, ServedModel
-from penstock.dataplane.pool.live_pool import served_by
+from penstock.dataplane.pool.served_models import served_by
 
 
 def served(owner: str) -> dict[str, str] | None:

@@ -15,7 +15,6 @@ from penstock.wire.openai import (
     EMBEDDING,
     LLAMACPP,
     MAX_BLOCKS,
-    MAX_OBJECTS,
     OTHER,
     RESPONSE,
     Inspection,
@@ -23,6 +22,7 @@ from penstock.wire.openai import (
     api_of,
     inspect,
 )
+from penstock.wire.openai_prompt import MAX_OBJECTS
 from penstock.wire.session_keys import MAX_KEY_BYTES, session_hash
 
 LONG = "once upon a time there was a load balancer " * 100

@@ -10,7 +10,6 @@ from penstock.core.env import Env
 from penstock.core.measure.load_report import LoadReport
 from penstock.core.policy import create, policy_class
 from penstock.core.policy.base import Policy
-from penstock.core.pool.model_names import DEFAULT_TAG, without_default_tag
 from penstock.core.pool.models import ModelNames
 from penstock.core.pool.pool import Pool
 from penstock.core.pool.sticky import StickyCookies
@@ -28,9 +27,11 @@ from penstock.dataplane.llm.learning import LlmLearning
 from penstock.dataplane.llm.sightings import SightingRing
 from penstock.dataplane.pool.admission import Admission, AdmissionOwner
 from penstock.dataplane.pool.allowed_origins import AllowedOrigins
+from penstock.dataplane.pool.header_edits import cookie_attributes, edits_of
 from penstock.dataplane.pool.live_endpoint import EndpointOwner, LiveEndpoint
 from penstock.dataplane.pool.load_probing import LoadProber
 from penstock.dataplane.pool.model_waits import ModelWaits
+from penstock.dataplane.pool.served_models import listed_models
 from penstock.dataplane.pool.server_ids import ServerIds
 from penstock.dataplane.record.recorder import Recorder, check_file
 from penstock.dataplane.record.request_log import json_text
@@ -130,7 +131,7 @@ class LivePool(Pool, EndpointOwner, AdmissionOwner):
             )
         if self.learning is not None:
             self.learning.usage = spec.usage
-            self.learning.models.known = _listed_models(spec)
+            self.learning.models.known = listed_models(spec)
         self.refuses_malformed: bool = spec.malformed == "refuse"
         self.prompt_bytes: int = spec.prompt_bytes
         self.request_buffer: int = spec.request_buffer
@@ -177,14 +178,14 @@ class LivePool(Pool, EndpointOwner, AdmissionOwner):
         )
         self.request_s: float = spec.timeouts.request_s
         self._cookie_attributes: str = (
-            _cookie_attributes(spec.sticky) if spec.sticky is not None else ""
+            cookie_attributes(spec.sticky) if spec.sticky is not None else ""
         )
 
     def configure_endpoints(self, spec: snapshot.Pool) -> None:
         """Take over other endpoints where nothing else that a snapshot says of the pool changed."""
         self.spec = spec
         if self.learning is not None:
-            self.learning.models.known = _listed_models(spec)
+            self.learning.models.known = listed_models(spec)
         if self.sticky is not None:
             self.sticky.replace_endpoints([endpoint.name for endpoint in spec.endpoints])
         if self.server_ids is not None:
@@ -405,53 +406,3 @@ class LivePool(Pool, EndpointOwner, AdmissionOwner):
         if value == cookie:
             return b""
         return f"{spec.cookie}={value}{self._cookie_attributes}".encode()
-
-
-def served_by(pool: snapshot.Pool, endpoint: snapshot.Endpoint) -> dict[str, str] | None:
-    """The models of an endpoint with their parents: configured or discovered; None: not known."""
-    if endpoint.models:
-        return dict.fromkeys(endpoint.models, "")
-    found = pool.discovered.get(endpoint.name)
-    if found is None:
-        return None
-    served = {model.id: model.parent for model in found}
-    for model in found:
-        if model.parent and model.owned_by == "sglang":
-            # SGLang lists an adapter by its name alone, and is asked for it beside its parent's
-            # (its OpenAIServingBase, ``_parse_model_parameter``).
-            served.setdefault(f"{model.parent}:{model.id}", model.parent)
-        if model.id.endswith(DEFAULT_TAG):
-            served.setdefault(without_default_tag(model.id), model.parent)  # so Ollama takes it
-    return served
-
-
-def _listed_models(pool: snapshot.Pool) -> frozenset[str]:
-    """The names of all models that its endpoints serve, as far as is known."""
-    return frozenset(
-        [
-            without_default_tag(name)
-            for endpoint in pool.endpoints
-            for name in served_by(pool, endpoint) or ()
-        ]
-    )
-
-
-def _cookie_attributes(spec: snapshot.Sticky) -> str:
-    attributes = f"; Path={spec.path}"
-    if spec.ttl_s > 0.0:
-        attributes += f"; Max-Age={int(spec.ttl_s)}"
-    if spec.same_site:
-        attributes += f"; SameSite={spec.same_site}"
-    if spec.secure:
-        attributes += "; Secure"
-    if spec.http_only:
-        attributes += "; HttpOnly"
-    return attributes
-
-
-def edits_of(edits: tuple[snapshot.HeaderEdit, ...]) -> list[Edit]:
-    """Header edits as the codec applies them."""
-    return [
-        (e.operation, e.name.encode("latin-1"), e.name.lower().encode("latin-1"), e.value.encode())
-        for e in edits
-    ]

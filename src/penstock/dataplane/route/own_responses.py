@@ -2,7 +2,7 @@
 
 from penstock.core.route import RouteFacts, rewritten_path
 from penstock.core.snapshot import Route
-from penstock.dataplane.pool.live_pool import edits_of
+from penstock.dataplane.pool.header_edits import edits_of
 from penstock.dataplane.route.model_list import about_models
 from penstock.dataplane.route.plan import Plan
 from penstock.dataplane.route.target import Target

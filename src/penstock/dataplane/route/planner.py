@@ -8,7 +8,8 @@ from penstock.core.caller import ANYONE, Caller
 from penstock.core.request import Request
 from penstock.core.route import Matcher, RouteFacts, check_rewrite, first_match, rewritten_path
 from penstock.core.snapshot import Route, Snapshot
-from penstock.dataplane.pool.live_pool import LivePool, edits_of
+from penstock.dataplane.pool.header_edits import edits_of
+from penstock.dataplane.pool.live_pool import LivePool
 from penstock.dataplane.route.compression import compression_of
 from penstock.dataplane.route.connection_plan import ConnectionPlan
 from penstock.dataplane.route.error_pages import ErrorPages, error_pages
