@@ -17,6 +17,14 @@ from prometheus_client.core import (
 from prometheus_client.registry import Collector
 
 from penstock.admin.buckets import cumulative_buckets
+from penstock.admin.counted import (
+    ENDPOINT_COUNTERS,
+    FAILURE_KINDS,
+    POOL_COUNTERS,
+    PROXY_HEADER_FAILURES,
+    WORKER_COUNTERS,
+    WORKER_GAUGES,
+)
 from penstock.admin.discovery_metrics import discovery_metrics
 from penstock.admin.engine_metrics import engine_metrics
 from penstock.admin.forecast_metrics import forecast_metrics
@@ -30,146 +38,21 @@ from penstock.core.health.health import DOWN, STARTING, STATE_NAMES, UP
 from penstock.dataplane.board.layout import (
     DATAGRAM_DROPS,
     L_1XX_TO_5XX,
-    L_BYTES_RECEIVED,
-    L_BYTES_SENT,
-    L_CONNECT_FAILURES,
-    L_CONNECTIONS,
-    L_FAILURES,
-    L_GARBAGE,
     L_IN_FLIGHT,
     L_IRREGULAR,
-    L_REQUESTS,
-    L_RESETS,
-    L_TIMEOUTS,
     P_1XX_TO_5XX,
-    P_CLIENT_GONE,
-    P_COPIES_GIVEN_UP,
-    P_CUT,
-    P_NO_ENDPOINT,
-    P_PROBES,
-    P_PROBES_FAILED,
     P_QUEUE_SUM_US,
-    P_REQUESTS,
-    P_RETRIES,
-    P_RETRIES_DENIED,
-    P_UNREAD,
     PHASES,
     SESSION_ENDS,
-    W_ACCEPT_PAUSES,
-    W_ACCEPTED,
-    W_BAD_REQUESTS,
-    W_BYTES_FROM_CLIENTS,
-    W_BYTES_TO_CLIENTS,
-    W_CONNECTIONS,
     W_DATAGRAM_DROPS,
-    W_DATAGRAMS_FROM_CLIENTS,
-    W_DATAGRAMS_TO_CLIENTS,
-    W_DECISIONS_DROPPED,
-    W_FIXED,
-    W_GENERATION,
-    W_HTTP2_CONNECTIONS,
     W_HTTP2_FLOODS,
-    W_HTTP2_STREAM_FAULTS,
-    W_IDLE_ENDPOINT_CONNECTIONS,
-    W_LOG_DROPPED,
-    W_PROXY_BAD,
-    W_PROXY_MISSING,
-    W_PROXY_UNTRUSTED,
-    W_REFUSED_ADDRESS,
-    W_REFUSED_LIMIT,
-    W_REQUESTS,
     W_SESSION_ENDS,
-    W_SESSIONS,
-    W_SESSIONS_MOVED,
-    W_SESSIONS_OPENED,
-    W_TLS_FAILURES,
-    W_TLS_HANDSHAKES,
-    W_UNKNOWN_SERVER_IDS,
-    W_UNROUTED,
 )
 from penstock.dataplane.board.memory import Board
 from penstock.wire.http1 import IRREGULARITIES
 from penstock.wire.http2.flood_limits import FLOODS
 
 CONTENT_TYPE: Final = "text/plain; version=0.0.4; charset=utf-8"
-
-# Name, board cell, meaning.
-Row = tuple[str, int, str]
-WORKER_COUNTERS: Final[tuple[Row, ...]] = (
-    ("accepted_connections", W_ACCEPTED, "Client connections accepted."),
-    ("refused_connections", W_REFUSED_LIMIT, "Client connections refused by a limit."),
-    (
-        "refused_addresses",
-        W_REFUSED_ADDRESS,
-        "Client connections refused by a listener's `allow` and `deny`.",
-    ),
-    ("accept_pauses", W_ACCEPT_PAUSES, "Pauses of accepting, because descriptors ran out."),
-    ("taken_requests", W_REQUESTS, "Requests received, whatever their outcome."),
-    ("bad_requests", W_BAD_REQUESTS, "Requests refused because they were malformed."),
-    ("unrouted_requests", W_UNROUTED, "Requests without a route, or with an ambiguous path."),
-    ("fixed_responses", W_FIXED, "Redirects and fixed responses."),
-    ("client_received_bytes", W_BYTES_FROM_CLIENTS, "Bytes received from clients."),
-    ("client_sent_bytes", W_BYTES_TO_CLIENTS, "Bytes sent to clients."),
-    ("http2_connections", W_HTTP2_CONNECTIONS, "Client connections that spoke HTTP/2."),
-    (
-        "http2_stream_faults",
-        W_HTTP2_STREAM_FAULTS,
-        "Streams that were reset because of what a client sent.",
-    ),
-    ("tls_handshakes", W_TLS_HANDSHAKES, "TLS handshakes completed with clients."),
-    ("tls_failures", W_TLS_FAILURES, "TLS handshakes with clients that failed."),
-    ("request_log_dropped_lines", W_LOG_DROPPED, "Lines that the request log could not take."),
-    ("decision_log_dropped_lines", W_DECISIONS_DROPPED, "Lines that decision logs could not take."),
-    ("sessions_opened", W_SESSIONS_OPENED, "UDP sessions opened."),
-    ("sessions_moved", W_SESSIONS_MOVED, "Moves of UDP sessions whose endpoint was dead."),
-    (
-        "unknown_quic_server_ids",
-        W_UNKNOWN_SERVER_IDS,
-        "UDP sessions that began within a QUIC connection, with the server id of no endpoint.",
-    ),
-    ("client_received_datagrams", W_DATAGRAMS_FROM_CLIENTS, "Datagrams of UDP sessions received."),
-    ("client_sent_datagrams", W_DATAGRAMS_TO_CLIENTS, "Datagrams sent to clients."),
-)
-PROXY_HEADER_FAILURES: Final[tuple[tuple[str, int], ...]] = (
-    ("missing", W_PROXY_MISSING),
-    ("bad", W_PROXY_BAD),
-    ("untrusted", W_PROXY_UNTRUSTED),
-)
-WORKER_GAUGES: Final[tuple[Row, ...]] = (
-    ("connections", W_CONNECTIONS, "Client connections open."),
-    ("sessions", W_SESSIONS, "UDP sessions open."),
-    ("idle_endpoint_connections", W_IDLE_ENDPOINT_CONNECTIONS, "Idle connections to endpoints."),
-    ("worker_generation", W_GENERATION, "Generation of the snapshot that the worker runs."),
-)
-POOL_COUNTERS: Final[tuple[Row, ...]] = (
-    ("requests", P_REQUESTS, "Requests routed to the pool."),
-    ("retries", P_RETRIES, "Attempts repeated on another endpoint."),
-    ("retries_denied", P_RETRIES_DENIED, "Retries that the budget forbade."),
-    ("no_endpoint", P_NO_ENDPOINT, "Requests answered 503 because no endpoint was left."),
-    ("client_gone", P_CLIENT_GONE, "Requests whose client left before their end."),
-    ("cut_responses", P_CUT, "Responses cut after their first byte."),
-    ("probes", P_PROBES, "Load probes sent to endpoints."),
-    ("probes_failed", P_PROBES_FAILED, "Load probes that were not answered, or without a load."),
-    ("unread_prompts", P_UNREAD, "Prompts not read because too many arrived at once."),
-    (
-        "copies_given_up",
-        P_COPIES_GIVEN_UP,
-        "Mirrored requests given up: the endpoint was slow or failed.",
-    ),
-)
-ENDPOINT_COUNTERS: Final[tuple[Row, ...]] = (
-    ("endpoint_requests", L_REQUESTS, "Attempts made at the endpoint."),
-    ("endpoint_failed_requests", L_FAILURES, "Attempts that failed because of the endpoint."),
-    ("endpoint_connections", L_CONNECTIONS, "Connections opened to the endpoint."),
-    ("endpoint_sent_bytes", L_BYTES_SENT, "Bytes sent to the endpoint."),
-    ("endpoint_received_bytes", L_BYTES_RECEIVED, "Bytes received from the endpoint."),
-)
-FAILURE_KINDS: Final[tuple[tuple[str, int], ...]] = (
-    ("connect", L_CONNECT_FAILURES),
-    ("reset", L_RESETS),
-    ("garbage", L_GARBAGE),
-    ("timeout", L_TIMEOUTS),
-)
 _WORKER: Final = ("worker",)
 _POOL: Final = ("pool",)
 _ENDPOINT: Final = ("pool", "endpoint")

@@ -8,13 +8,8 @@ from msgspec.structs import replace
 from prometheus_client.parser import text_string_to_metric_families
 
 from penstock.admin.buckets import cumulative_buckets
-from penstock.admin.metrics import (
-    ENDPOINT_COUNTERS,
-    POOL_COUNTERS,
-    WORKER_COUNTERS,
-    WORKER_GAUGES,
-    render_metrics,
-)
+from penstock.admin.counted import ENDPOINT_COUNTERS, POOL_COUNTERS, WORKER_COUNTERS, WORKER_GAUGES
+from penstock.admin.metrics import render_metrics
 from penstock.admin.view import Overview
 from penstock.core.health.health import DOWN
 from penstock.core.measure.histogram import BUCKETS, bucket_of

@@ -11,6 +11,7 @@ from penstock.config.compile.protocols import (
     check_health_check,
     check_proxy_preface,
     check_retry,
+    speaks_http2,
     spoken_by,
 )
 from penstock.config.compile.quic import check_quic
@@ -63,8 +64,7 @@ def compile_pools(document: Document, findings: Findings) -> dict[str, snapshot.
 
 def _compile_pool(name: str, pool: Pool, at: Location, findings: Findings) -> snapshot.Pool:
     endpoints = _compile_endpoints(pool, (*at, "endpoints"), findings)
-    urls = urls_of(pool)
-    over_tls = any(url.tls for url in urls)
+    over_tls = any(url.tls for url in urls_of(pool))
     choice = pool.policy or default_policy(pool.kind)
     keys = [policy_class(each.name).key for each in (choice, *pool.shadow)]
     if pool.hash_key is not None and "configured" not in keys:
@@ -77,11 +77,7 @@ def _compile_pool(name: str, pool: Pool, at: Location, findings: Findings) -> sn
         )
     if pool.http2 != "off" and not over_tls:
         findings.wrong((*at, "http2"), "has no effect: no endpoint's URL begins with https://")
-    if (
-        "http2_connection_age" in pool.timeouts.model_fields_set
-        and pool.http2 == "off"
-        and not any(url.http2 for url in urls)
-    ):
+    if "http2_connection_age" in pool.timeouts.model_fields_set and not speaks_http2(pool):
         findings.wrong(
             (*at, "timeouts", "http2_connection_age"),
             "has no effect: no endpoint speaks HTTP/2; write h2c:// in place of http://, or "

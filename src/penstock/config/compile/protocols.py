@@ -256,10 +256,14 @@ def check_health_check(pool: Pool, at: Location, findings: Findings) -> None:
         )
 
 
+def speaks_http2(pool: Pool) -> bool:
+    """Whether HTTP/2 is spoken to any endpoint, or may be."""
+    return any(url.http2 or (url.tls and pool.http2 != "off") for url in urls_of(pool))
+
+
 def check_retry(pool: Pool, at: Location, findings: Findings) -> None:
     """Endpoints that speak gRPC have HTTP/2."""
-    over_http2 = [url.http2 or (url.tls and pool.http2 != "off") for url in urls_of(pool)]
-    if pool.retry.on_grpc_statuses and not any(over_http2):
+    if pool.retry.on_grpc_statuses and not speaks_http2(pool):
         findings.wrong(
             (*at, "retry", "on_grpc_statuses"),
             "has no effect: gRPC is spoken over HTTP/2, and no endpoint does; write h2c:// in "

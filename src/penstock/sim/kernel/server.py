@@ -128,6 +128,13 @@ class Server(Station):
         balancer.send_back(job)
 
 
+def checked_slots(name: str, slots: int) -> int:
+    """How many requests a server of that name serves at once. Raises ValueError below 1."""
+    if slots < 1:
+        raise ValueError(f"server {name}: slots must be 1 or more, not {slots!r}")
+    return slots
+
+
 class FifoServer(Server):
     """First come, first served, by ``slots`` equal workers of the server's speed each."""
 
@@ -135,9 +142,7 @@ class FifoServer(Server):
         self, name: str, clock: Clock, *, slots: int = 1, speed: float = 1.0, room: int = 0
     ) -> None:
         super().__init__(name, clock, speed=speed, room=room)
-        if slots < 1:
-            raise ValueError(f"server {name}: slots must be 1 or more, not {slots!r}")
-        self._slots: i64 = slots
+        self._slots: i64 = checked_slots(name, slots)
         self._waiting: Line = Line()
         self._running: Line = Line()
         self._speed_since: float = 0.0
@@ -230,9 +235,7 @@ class SharingServer(Server):
         self, name: str, clock: Clock, *, slots: int = 1, speed: float = 1.0, room: int = 0
     ) -> None:
         super().__init__(name, clock, speed=speed, room=room)
-        if slots < 1:
-            raise ValueError(f"server {name}: slots must be 1 or more, not {slots!r}")
-        self._slots: float = float(slots)
+        self._slots: float = float(checked_slots(name, slots))
         self._sharing: EventHeap = EventHeap()  # by the virtual time at which they leave
         self._virtual: float = 0.0
         self._virtual_at: float = 0.0

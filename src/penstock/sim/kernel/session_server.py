@@ -5,7 +5,7 @@ from penstock.core.ticket import CONNECT_FAILED, DONE
 from penstock.sim.kernel.events import Clock
 from penstock.sim.kernel.job import SERVING, Job, Line
 from penstock.sim.kernel.laws import Law
-from penstock.sim.kernel.server import Server
+from penstock.sim.kernel.server import Server, checked_slots
 
 
 class SessionJob(Job):
@@ -37,9 +37,7 @@ class SessionServer(Server):
         self, name: str, clock: Clock, *, slots: int = 1, speed: float = 1.0, room: int = 0
     ) -> None:
         super().__init__(name, clock, speed=speed, room=room)
-        if slots < 1:
-            raise ValueError(f"server {name}: slots must be 1 or more, not {slots!r}")
-        self.full_slots = float(slots)
+        self.full_slots = float(checked_slots(name, slots))
         self.most_present: int = 0
         self._sessions: Line = Line()
         self._held_s: float = 0.0
