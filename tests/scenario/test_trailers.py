@@ -1,4 +1,4 @@
-"""Trailers of requests: from either front to either kind of endpoint, as far as they may pass."""
+"""Trailers, from either front to either kind of endpoint and back, as far as they may pass."""
 
 from collections.abc import Callable
 
@@ -6,7 +6,7 @@ import pytest
 
 from penstock.core.snapshot import Http2
 from tests.harness.http2_client import Http2Client, StreamAnswer
-from tests.harness.http_endpoint import HttpEndpoint
+from tests.harness.http_endpoint import Answer, HttpEndpoint
 from tests.harness.messages import post
 from tests.harness.worker import Worker
 from tests.harness.world import Address, at, listener, pool, world
@@ -84,3 +84,18 @@ def test_trailers_that_may_not_be_any_are_dropped(worker: Worker, endpoint: Http
     assert sent_over_http2(worker, b"hello", told, (("x-checksum", "abc"),)).status == 200
     assert endpoint.last.body == b"hello"
     assert endpoint.last.trailers.fields == []
+
+
+@pytest.mark.parametrize("chunks", [(b"hello",), (b"h" * 100_000, b"i"), ()])
+def test_trailers_of_answers_reach_clients_of_either_protocol(
+    worker: Worker, endpoint: HttpEndpoint, chunks: tuple[bytes, ...]
+) -> None:
+    told = (("x-checksum", "abc"), ("set-cookie", "a=b"))  # of which one may not be any
+    endpoint.answer = lambda _: Answer(chunks=chunks, trailers=told)
+    answer = worker.connect().get("/")
+    assert answer.body == b"".join(chunks)
+    assert answer.trailers.fields == [("x-checksum", "abc")]
+    with Http2Client(worker.address()) as client:
+        stream = client.wait(client.begin("/"))
+        assert (stream.status, stream.body) == (200, b"".join(chunks))
+        assert stream.trailers == [("x-checksum", "abc")]

@@ -137,7 +137,7 @@ _BY_ALPN: Final = _ByAlpn()
 
 
 class _Http1Alone(ProtocolChooser):
-    """Nothing else was offered. Who chooses by ALPN and does not choose that speaks HTTP/2 alone."""
+    """Nothing else was offered; who chooses by ALPN and not this speaks HTTP/2 alone."""
 
     def settle(self, connection: EndpointConnection) -> bool:
         tls = connection.tls

@@ -192,9 +192,7 @@ class Http1Connection(EndpointConnection):
             assert reader is not None
             out = reader.feed(data)
             if reader.done:
-                self._inbox = reader.rest
-                self._finish()
-                sink.on_body(out, True)
+                self._end_of_chunks(reader, sink, out)
             elif out:
                 sink.on_body(out, False)
         elif state == _LENGTH:
@@ -289,6 +287,11 @@ class Http1Connection(EndpointConnection):
             self._reader = reader
             self._state = _CHUNKED
             out = reader.feed(rest) if rest else b""
+            if reader.done and reader.trailers and not self._in_chunks:
+                sink.on_response(head, out, False)
+                if self.sink is sink:  # who still wants it
+                    self._end_of_chunks(reader, sink, b"")
+                return
             if reader.done:
                 self._inbox = reader.rest
                 self._finish()
@@ -299,6 +302,13 @@ class Http1Connection(EndpointConnection):
             if rest and self._in_chunks:
                 rest = encode_chunk(rest)
             sink.on_response(head, rest, False)
+
+    def _end_of_chunks(self, reader: ChunkedReader, sink: ResponseSink, out: bytes) -> None:
+        self._inbox = reader.rest
+        self._finish()
+        if reader.trailers and not self._in_chunks:  # else they are in the last chunk
+            sink.on_trailers(reader.trailers)
+        sink.on_body(out, True)
 
     def _on_end(self) -> None:
         """The endpoint closed."""
