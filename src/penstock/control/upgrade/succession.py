@@ -12,25 +12,19 @@ import msgspec
 
 from penstock.admin.server import AdminServer
 from penstock.config.compile.snapshot import AdminSettings
-from penstock.control.background import BackgroundTasks
-from penstock.control.engines.exact_index import ExactIndex
 from penstock.control.parts import Parts
-from penstock.control.service_manager import ServiceManager
 from penstock.control.upgrade.estate import expect, memo_of, offer_of, take_over
 from penstock.control.upgrade.messages import HandedBoard, HandedLeaving, Hello, Offer, Yours
 from penstock.control.upgrade.predecessor import Predecessor
-from penstock.control.workers.indexes import Leaving, WorkerIndexes
+from penstock.control.workers.indexes import Leaving
 from penstock.control.workers.takeover import (
     Process,
-    RuntimeFile,
     end_workers,
     identify,
     is_running,
     signal_process,
 )
-from penstock.control.world.rows import Rows
 from penstock.dataplane.board.layout import H_SUPERVISOR_PID, SECTIONS
-from penstock.dataplane.board.memory import Board
 
 _LOOK_S: Final = 0.5  # for workers of other versions that have finished
 
@@ -39,18 +33,11 @@ _LOOK_S: Final = 0.5  # for workers of other versions that have finished
 class Inner:
     """Of the supervisor what only an upgrade has to do with."""
 
-    board: Board
-    rows: Rows
-    indexes: WorkerIndexes
-    runtime: RuntimeFile
-    exact: ExactIndex
     admin: AdminServer
     admin_settings: AdminSettings
-    background: BackgroundTasks
     begin_tasks: Callable[[], None]
     end_tasks: Callable[[], Awaitable[None]]
     reload: Callable[[], None]
-    service_manager: ServiceManager
 
 
 class Succession:
@@ -62,15 +49,15 @@ class Succession:
         self._inner = inner
         self._predecessor = predecessor
         self._reload_wanted = False
-        parts.publisher.rows_stay = lambda: bool(inner.indexes.leaving)
+        parts.publisher.rows_stay = lambda: bool(parts.indexes.leaving)
 
     # --- from the predecessor ---------------------------------------------------------------
 
     async def expect(self) -> None:
         """Begin where it stands. Until it gives up, what both share is changed by it alone."""
-        parts, inner = self._parts, self._inner
+        parts = self._parts
         if self._predecessor is None:
-            await parts.workers.count_indexes(*inner.indexes.counted())
+            await parts.workers.count_indexes(*parts.indexes.counted())
             return
         offer = self._predecessor.offer
         parts.publisher.go_on_from(offer.instance, offer.generation)
@@ -78,18 +65,18 @@ class Succession:
         parts.workers.datagrams_held = True
         board = offer.board
         if board is not None:
-            inner.rows.go_on_from(board.rows, offer.generation)
+            parts.rows.go_on_from(board.rows, offer.generation)
             parts.states.leave_alone(row for _, _, row in board.rows.endpoints)
             leaving = [Leaving(*each.indexes, tuple(each.workers)) for each in board.leaving]
             leaving.append(Leaving(*board.own, tuple(offer.workers)))
-            inner.indexes.inherit(leaving)
+            parts.indexes.inherit(leaving)
         else:
             parts.events.warning(
                 "upgrade.own_board",
                 f"workers of the version before count for themselves: {offer.no_board_because}; "
                 "until they have finished, max_in_flight and limits hold for each version alone",
             )
-        await parts.workers.count_indexes(*inner.indexes.counted())
+        await parts.workers.count_indexes(*parts.indexes.counted())
         expect(offer.memo, parts)
 
     async def take_over(self, open_admin: Callable[[], Awaitable[None]]) -> None:
@@ -100,10 +87,10 @@ class Succession:
         parts, offer = self._parts, predecessor.offer
         yours = await predecessor.tell_ready()
         if yours is not None:
-            self._inner.indexes.are_now(offer.workers, yours.workers)
+            self._parts.indexes.are_now(offer.workers, yours.workers)
         take_over(yours, offer, parts)
-        self._inner.board.cells[H_SUPERVISOR_PID] = os.getpid()
-        self._inner.exact.clear()
+        self._parts.board.cells[H_SUPERVISOR_PID] = os.getpid()
+        self._parts.exact.clear()
         parts.states.write_all()
         await parts.workers.take_datagrams(yours.sessions if yours is not None else ())
         await open_admin()
@@ -114,7 +101,7 @@ class Succession:
         parts.events.info("taken_over", text, pid=offer.supervisor.pid, by=os.getpid())
         if predecessor.died:
             relieving = end_workers(offer.workers, signal.SIGUSR2)
-            self._inner.background.begin("relieving workers", relieving)
+            self._parts.background.begin("relieving workers", relieving)
         if yours is not None and yours.reload:
             self._inner.reload()
 
@@ -134,7 +121,7 @@ class Succession:
 
     async def watch_leaving(self) -> None:
         """Runs until cancelled: count workers of other versions no more when they are gone."""
-        indexes = self._inner.indexes
+        indexes = self._parts.indexes
         while True:
             if indexes.leaving and indexes.look():
                 await self._parts.workers.count_indexes(*indexes.counted())
@@ -153,8 +140,8 @@ class Succession:
             admin = ((settings.host, settings.port), inner.admin.fd)
         shared = self._share_board(hello)
         if not isinstance(shared, str):
-            await self._parts.workers.count_indexes(*inner.indexes.counted())
-        return offer_of(self._parts, inner.runtime.me, admin, shared)
+            await self._parts.workers.count_indexes(*self._parts.indexes.counted())
+        return offer_of(self._parts, self._parts.runtime.me, admin, shared)
 
     async def give_up(self) -> Yours:
         self._reload_wanted = self._parts.reloader.under_way
@@ -172,13 +159,13 @@ class Succession:
             self._inner.reload()
 
     def forget(self, successor: Process) -> None:
-        workers = self._inner.runtime.workers_of(successor)
-        lent = self._inner.indexes.came_to_nothing(workers)
+        workers = self._parts.runtime.workers_of(successor)
+        lent = self._parts.indexes.came_to_nothing(workers)
         work = self._relieve(successor, workers, lent)
-        self._inner.background.begin("relieving workers", work)
+        self._parts.background.begin("relieving workers", work)
 
     def leave(self, successor: int) -> None:
-        self._inner.service_manager.succeeded_by(successor)
+        self._parts.service_manager.succeeded_by(successor)
         self._parts.publisher.refuse_all("another version of Penstock took over")
         self._parts.sockets.leave_files()
         self._parts.workers.cleans_up = False
@@ -187,22 +174,22 @@ class Succession:
     def _share_board(self, hello: Hello) -> tuple[HandedBoard, int] | str:
         if hello.layouts != dict(SECTIONS):
             return "their board is laid out otherwise"
-        inner = self._inner
-        lent = inner.indexes.lend(hello.workers)
+        parts = self._parts
+        lent = parts.indexes.lend(hello.workers)
         if lent is None:
             return "the board has no room for further workers while others finish"
         leaving = [
             HandedLeaving((each.first, each.end), list(each.processes))
-            for each in inner.indexes.leaving
+            for each in parts.indexes.leaving
         ]
-        own = (inner.indexes.first, inner.indexes.end)
-        return HandedBoard(lent, own, leaving, inner.rows.given()), inner.board.fd
+        own = (parts.indexes.first, parts.indexes.end)
+        return HandedBoard(lent, own, leaving, parts.rows.given()), parts.board.fd
 
     async def _relieve(
         self, successor: Process, workers: tuple[Process, ...], lent: tuple[int, int] | None
     ) -> None:
         await end_workers(workers, signal.SIGUSR2)
-        self._inner.runtime.forget(successor)
+        self._parts.runtime.forget(successor)
         if lent is not None:
             async with self._parts.publisher.held():
-                self._inner.rows.clean(range(*lent))
+                self._parts.rows.clean(range(*lent))

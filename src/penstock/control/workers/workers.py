@@ -85,11 +85,9 @@ class Workers:
         events: Events,
         *,
         indexes: range | None = None,
-        on_change: Callable[[], None] = lambda: None,
         command: Sequence[str] = WORKER_COMMAND,
     ) -> None:
-        """``indexes`` of the board are theirs, all where it is None; ``on_change`` is called after
-        a process started or ended."""
+        """``indexes`` of the board are theirs, all where it is None."""
         own = indexes if indexes is not None else range(board.workers)
         self.all: tuple[Worker, ...] = tuple(Worker(index) for index in own)
         self._counted = (own.start, own.stop)
@@ -98,7 +96,7 @@ class Workers:
         self._board = board
         self._sockets = sockets
         self._events = events
-        self._on_change = on_change
+        self.on_change: Callable[[], None] = lambda: None  # a process started or ended
         self._command = command
         # A worker misses a model in a pool; True: or passed on what may change which there are.
         self.on_models_missed: Callable[[str, bool], None] | None = None
@@ -242,7 +240,7 @@ class Workers:
             worker.ready_at = 0.0
             ended = await self._run_once(worker, first)
             worker.process = None
-            self._on_change()
+            self.on_change()
             if self.cleans_up:
                 forget_running(self._board, worker.index)
             if self._stopping.is_set():
@@ -282,7 +280,7 @@ class Workers:
             return f"could not be started: {error}"
         if self._stopping.is_set():
             process.kill()  # it started too late to be told to stop
-        self._on_change()
+        self.on_change()
         ending = asyncio.create_task(process.wait())
         ended = ""
         try:

@@ -1,0 +1,238 @@
+"""The parts of a supervisor: made, and connected. What each does stands in its own file."""
+
+import os
+import socket
+import tempfile
+from collections.abc import Callable
+from pathlib import Path
+from time import monotonic
+from typing import Final
+
+from penstock.config.compile.snapshot import Configured
+from penstock.control.acme.certificates import FetchedCertificates
+from penstock.control.background import BackgroundTasks
+from penstock.control.discovery.api_endpoints import ApiEndpoints
+from penstock.control.discovery.following import Discoveries
+from penstock.control.discovery.membership import Membership
+from penstock.control.discovery.publishing import MembersPublisher
+from penstock.control.endpoint_contexts import EndpointContexts
+from penstock.control.endpoints.addresses import Addresses
+from penstock.control.endpoints.agents import AgentChecks
+from penstock.control.endpoints.checks import HealthChecks
+from penstock.control.endpoints.health_checker import HealthChecker
+from penstock.control.endpoints.name_resolver import NameResolver
+from penstock.control.endpoints.outliers import OutlierDetection
+from penstock.control.endpoints.parity import ParityWatch
+from penstock.control.endpoints.reconnecting import Reconnecting
+from penstock.control.endpoints.states import EndpointStates
+from penstock.control.engines.exact_index import ExactIndex
+from penstock.control.engines.kv_events import KvEventReaders
+from penstock.control.engines.loads import EngineLoads
+from penstock.control.engines.models import EngineModels
+from penstock.control.events import Events
+from penstock.control.forecasts.forecasts import Forecasts
+from penstock.control.maintenance import MaintenanceSwitches
+from penstock.control.parts import Parts
+from penstock.control.scale.scaling import FleetScaling
+from penstock.control.service_manager import ServiceManager, assign
+from penstock.control.store.directory import state_directory
+from penstock.control.store.embedded import EmbeddedStore
+from penstock.control.store.files import StateFiles
+from penstock.control.upgrade.predecessor import Predecessor
+from penstock.control.workers.indexes import HALVES, WorkerIndexes
+from penstock.control.workers.sockets import ListeningSockets, Place
+from penstock.control.workers.takeover import RuntimeFile, runtime_directory
+from penstock.control.workers.workers import Workers
+from penstock.control.world.certificates import CertificateFiles
+from penstock.control.world.publish import Publisher
+from penstock.control.world.reload import Reloader
+from penstock.control.world.revocations import RevocationLists
+from penstock.control.world.rows import Rows
+from penstock.core.snapshot import Snapshot
+from penstock.dataplane.board.layout import H_SUPERVISOR_PID
+from penstock.dataplane.board.memory import ENDPOINT_ROWS, POOL_ROWS, Board, create_board
+
+_GROWTH: Final = 4  # of a configuration that is larger than boards have room for
+
+
+def assemble(
+    configured: Configured,
+    reread: Callable[[], Configured],
+    given: dict[str, socket.socket],
+    predecessor: Predecessor | None,
+    stop: Callable[[], None],
+) -> Parts:
+    """Nothing runs yet. ``given``: listening sockets of the service manager."""
+    events = Events()
+    board = _board_for(configured, predecessor)
+    first = predecessor.first_index if predecessor is not None else 0
+    indexes = WorkerIndexes(board, first, configured.workers)
+    runtime = RuntimeFile(runtime_directory(events), events, absolute(configured.source))
+    state_files = StateFiles(state_directory(configured.state, events), events)
+    if predecessor is not None:
+        state_files.take_over(predecessor.offer.memo.state_files)
+    store = EmbeddedStore(state_files)
+    handed = predecessor.handed if predecessor is not None else None
+    if handed is None:
+        handed = assign(given, configured.snapshot.listeners, configured.workers, events)
+    sockets = ListeningSockets(configured.workers, runtime.may_share, handed)
+    workers = Workers(board, sockets, events, indexes=range(indexes.first, indexes.end))
+    rows = Rows(board, monotonic)
+    states = EndpointStates(board, events)
+    files = CertificateFiles()
+    contexts = EndpointContexts()
+    addresses = Addresses(NameResolver(), events)
+    publisher = Publisher(board, rows, sockets, workers, states, files, addresses, events)
+    membership = Membership(monotonic, board.endpoint_rows // 2)
+    outliers = OutlierDetection(board, states)
+    exact = ExactIndex(board, states, events)
+    forecasts = Forecasts(board, state_files, events)
+    kept_at = state_files.directory or runtime.directory
+    parts = Parts(
+        events=events,
+        background=BackgroundTasks(events),
+        board=board,
+        rows=rows,
+        indexes=indexes,
+        runtime=runtime,
+        service_manager=ServiceManager(),
+        sockets=sockets,
+        workers=workers,
+        publisher=publisher,
+        reloader=Reloader(configured, reread, publisher, events),
+        files=files,
+        contexts=contexts,
+        addresses=addresses,
+        states=states,
+        checks=HealthChecks(states, events, contexts),
+        agents=AgentChecks(states, events),
+        outliers=outliers,
+        reconnecting=Reconnecting(outliers, HealthChecker(contexts)),
+        parity=ParityWatch(board, states),
+        exact=exact,
+        kv_events=KvEventReaders(board, events, exact, contexts),
+        engines=EngineLoads(board, events, contexts),
+        models=EngineModels(events, contexts, publisher.refresh),
+        revocations=RevocationLists(events),
+        maintenance=MaintenanceSwitches(events, publisher.refresh),
+        fetched=FetchedCertificates(
+            store,
+            kept_at or Path(tempfile.mkdtemp(prefix="penstock-")),
+            events,
+            publisher.refresh,
+        ),
+        forecasts=forecasts,
+        state_files=state_files,
+        store=store,
+        membership=membership,
+        members_publisher=MembersPublisher(membership, publisher.refresh, events),
+        scaling=FleetScaling(
+            board,
+            states,
+            membership,
+            publisher,
+            workers,
+            contexts,
+            forecasts,
+            state_files,
+            events,
+        ),
+        discoveries=Discoveries(membership, events),
+        api_endpoints=ApiEndpoints(
+            membership, lambda: publisher.running, publisher.refresh, state_files, events
+        ),
+        stop=stop,
+    )
+    _Connections(parts).make()
+    return parts
+
+
+class _Connections:
+    """What one part does when another tells something."""
+
+    def __init__(self, parts: Parts) -> None:
+        self._parts = parts
+
+    def make(self) -> None:
+        parts = self._parts
+        publisher = parts.publisher
+        publisher.members = parts.membership.members
+        publisher.searches.append(parts.discoveries.search)
+        publisher.preparations.append(parts.models.ask_new)
+        publisher.marks.insert(0, parts.fetched.mark)  # before their files are looked at
+        publisher.marks += [parts.maintenance.mark, parts.models.mark]
+        publisher.followers += [
+            self._configure_discoveries,
+            parts.contexts.configure,  # before those who ask with them
+            parts.maintenance.configure,
+            parts.checks.configure,
+            parts.agents.configure,
+            parts.outliers.configure,
+            parts.engines.configure,
+            parts.models.configure,
+            parts.parity.configure,
+            parts.kv_events.configure,
+            parts.revocations.configure,
+            parts.forecasts.configure,
+            parts.fetched.configure,
+            parts.scaling.configure,
+        ]
+        parts.membership.addresses_of = parts.addresses.known
+        parts.reloader.on_begin = parts.service_manager.reloading
+        parts.reloader.on_end = parts.service_manager.ready
+        parts.checks.before_up = parts.models.ask_endpoint
+        parts.states.on_leave = self._on_leave
+        parts.states.on_return = self._on_return
+        parts.workers.on_models_missed = self._on_models_missed
+        parts.workers.on_change = lambda: write_runtime_file(parts)
+
+    def _configure_discoveries(self, snapshot: Snapshot) -> None:
+        fixed = self._parts.publisher.fixed
+        self._parts.discoveries.configure(snapshot, fixed)
+        self._parts.api_endpoints.configure(fixed)
+
+    def _on_leave(self, pool: str, endpoint: str) -> None:
+        """It went down: its name may resolve to another address now."""
+        for found in self._parts.publisher.endpoints(pool, endpoint):
+            self._parts.addresses.expire(found)
+
+    def _on_return(self, pool: str, endpoint: str) -> None:
+        asking = self._parts.models.ask_endpoint(pool, endpoint)
+        self._parts.background.begin("asking for models", asking)
+
+    def _on_models_missed(self, pool: str, changed: bool) -> None:
+        """A worker misses a model, or passed on a request that may have changed which there are."""
+        self._parts.background.begin("asking for models", self._ask_and_tell(pool, changed))
+
+    async def _ask_and_tell(self, pool: str, changed: bool) -> None:
+        await self._parts.models.ask_pool(pool, surely=changed)
+        await self._parts.workers.send_all({"kind": "models", "pool": pool})
+
+
+def places(parts: Parts) -> list[Place]:
+    """Where the snapshot that runs listens."""
+    return [parts.sockets.place(each) for each in parts.publisher.running.listeners]
+
+
+def write_runtime_file(parts: Parts) -> None:
+    """Tell whoever comes after us who serves where."""
+    parts.runtime.write(parts.workers.pids, places(parts))
+
+
+def absolute(source: Path | None) -> str:
+    """The configuration file's path; empty: there is none."""
+    return str(source.absolute()) if source is not None else ""
+
+
+def _board_for(configured: Configured, predecessor: Predecessor | None) -> Board:
+    if predecessor is not None and predecessor.board >= 0:
+        return Board(predecessor.board)
+    pools = configured.snapshot.pools
+    endpoints = sum(len(pool.endpoints) for pool in pools)
+    board = create_board(
+        HALVES * configured.workers,
+        endpoint_rows=max(ENDPOINT_ROWS, _GROWTH * endpoints),
+        pool_rows=max(POOL_ROWS, _GROWTH * len(pools)),
+    )
+    board.cells[H_SUPERVISOR_PID] = os.getpid()
+    return board
