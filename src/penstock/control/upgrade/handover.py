@@ -35,6 +35,7 @@ from penstock.control.workers.takeover import Process, identify
 READY_S: Final = 120.0
 _FIRST_WORD_S: Final = 10.0
 _LAST_WORDS_S: Final = 1.0
+_FIRST_PROCESS: Final = 1
 _POLL_S: Final = 0.05
 _TAKEN_S: Final = 30.0
 _END_S: Final = 10.0  # for one that failed, before force is used
@@ -198,6 +199,11 @@ class Handover:
         """Hand over; what is to be told. Raises UpgradeError, and then all is as before."""
         if self._sock is None:
             raise UpgradeError("there is no runtime directory to do it in; the log says why")
+        if os.getpid() == _FIRST_PROCESS:
+            raise UpgradeError(
+                "this is the first process of its container, which would end with it: start "
+                "another container beside it instead"
+            )
         shown = " ".join([*command, *self._arguments])
         self._events.info("upgrade", f"upgrading: starting {shown}")
         self._met = asyncio.get_running_loop().create_future()

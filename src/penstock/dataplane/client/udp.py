@@ -96,11 +96,12 @@ class DatagramListener(ListeningSocket, SessionFront):
     def told_sessions(self) -> list[tuple[str, str, int, str]]:
         """Listener, client's host and port, and endpoint of each, for those who come after."""
         name = self.settings.listener if self.settings is not None else ""
-        return [
-            (name, session.client.host, session.client.port, endpoint)
-            for session in self.sessions.values()
-            if (endpoint := session.endpoint_name())
-        ]
+        told: list[tuple[str, str, int, str]] = []
+        for session in self.sessions.values():
+            endpoint = session.endpoint_name()
+            if endpoint:
+                told.append((name, session.client.host, session.client.port, endpoint))
+        return told
 
     def cut_off(self) -> None:
         self._close("the balancer stopped, and its deadline passed")
