@@ -55,6 +55,7 @@ class _Pool:
     excluded: set[Place] = field(default_factory=set)  # by the API, of those behind it
     # Of the members that the configuration does not list, in the order they came in.
     names: dict[Place, str] = field(default_factory=dict)
+    said: list[tuple[Source, dict[Place, Endpoint]]] = field(default_factory=list)  # then
     used: set[str] = field(default_factory=set)  # names, those of the configuration included
     fixed: tuple[Endpoint, ...] = ()  # of which ``used`` was made
     wanted: frozenset[Source] = frozenset()  # the providers that it has
@@ -132,6 +133,7 @@ class Membership:
         self._check_room(size, part, most)
         now = self._clock()
         changed = False
+        part.told = dict(part.told)  # the one before is still known of those that run
         for place, endpoint in new.items():
             if source.holds:
                 part.flapping.comes(place, now)
@@ -190,11 +192,12 @@ class Membership:
         place = place_of(endpoint)
         if known is None or place not in known.names:
             return FILE
-        for source in sorted(known.parts):
-            hidden = source > API and place in known.excluded
-            if place in known.parts[source].told and not hidden:
+        # By what was said when members were last asked for: one that left since is still its
+        # source's until the snapshot knows it.
+        for source, told in known.said:
+            if place in told and not (source > API and place in known.excluded):
                 return source
-        return FILE
+        return next((source for source, told in known.said if place in told), FILE)
 
     def known(self) -> list[KnownPart]:
         """All that was said, for a successor."""
@@ -236,6 +239,7 @@ class Membership:
         if known is None or not known.parts:
             return fixed
         found = self._found(known)
+        known.said = [(source, known.parts[source].told) for source in sorted(known.parts)]
         for place in self._places_of(fixed):
             found.pop(place, None)
         names = known.names
@@ -306,9 +310,14 @@ class Membership:
         changed = False
         for known in self._pools.values():
             for part in known.parts.values():
-                for place in [place for place, until in part.going.items() if until <= now]:
+                over = [place for place, until in part.going.items() if until <= now]
+                if over:
+                    part.told = {
+                        k: v for k, v in part.told.items() if k not in part.going or k not in over
+                    }
+                    changed = True
+                for place in over:
                     del part.going[place]
-                    changed = part.told.pop(place, None) is not None or changed
         if changed:
             self.on_change()
 

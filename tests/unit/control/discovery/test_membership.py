@@ -169,6 +169,15 @@ def test_who_comes_back_after_long_did_not_flap(site: Site) -> None:
         site.pass_s(WINDOW_S + 1.0)
 
 
+def test_one_that_left_is_its_sources_until_members_are_asked_for(site: Site) -> None:
+    site.membership.set(SCALER, "main", at("a:80", "b:80"))
+    [a, _] = site.members
+    site.membership.set(SCALER, "main", at("b:80"))
+    assert site.membership.source_of("main", a) == SCALER  # the snapshot has it still
+    assert site.names == ["b:80"]
+    assert site.membership.source_of("main", a) == FILE
+
+
 def test_what_became_of_some_is_told_without_the_others(site: Site) -> None:
     update = site.membership.update
     assert update(DNS, "main", at("a:80", "b:80"))  # the first answer is all there is
