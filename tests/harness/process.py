@@ -24,6 +24,7 @@ GARBAGE = "garbage: "  # begins the line in which one that is uncollected tells 
 INDEX = 0  # of the one worker that runs
 ENDPOINT_ROWS = 256
 POOL_ROWS = 64
+TELL_GARBAGE = signal.SIGRTMIN  # which no worker handles itself
 
 
 def _serve(
@@ -37,7 +38,7 @@ def _serve(
     os.dup2(errors, sys.stderr.fileno())
     if uncollected:
         gc.disable()
-        signal.signal(signal.SIGUSR2, _tell_garbage)
+        signal.signal(TELL_GARBAGE, _tell_garbage)
     if descriptors:  # the worker looks at its limit when it starts
         resource.setrlimit(resource.RLIMIT_NOFILE, (descriptors, descriptors))
     system = System(clock) if clock is not None else None

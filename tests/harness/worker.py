@@ -29,7 +29,7 @@ from penstock.dataplane.io.loop import SWEEP_S
 from penstock.dataplane.worker.messages import Inbox, frame
 from tests.harness.client import Client
 from tests.harness.datagrams import UdpClient
-from tests.harness.process import GARBAGE, INDEX, WorkerProcess
+from tests.harness.process import GARBAGE, INDEX, TELL_GARBAGE, WorkerProcess
 from tests.harness.waiting import PATIENCE_S, wait_until
 from tests.harness.world import HasAddress
 
@@ -237,7 +237,7 @@ class Worker:
         Of a worker that was started ``uncollected``.
         """
         told = self.errors().count(GARBAGE)
-        os.kill(self.pid, signal.SIGUSR2)
+        os.kill(self.pid, TELL_GARBAGE)
         wait_until(lambda: self.errors().count(GARBAGE) > told, "it tells of its garbage")
         last = self.errors().rpartition(GARBAGE)[2]
         found: dict[str, int] = json.loads(last.partition("\n")[0])
