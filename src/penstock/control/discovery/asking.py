@@ -16,6 +16,7 @@ from penstock._reasons import reason_of
 from penstock.control.discovery.provider import ProviderError
 from penstock.control.endpoints.name_resolver import NameResolver
 from penstock.control.endpoints.resolver import NoAddressError, Resolver
+from penstock.control.numeric_addresses import numeric_addresses
 
 MAX_BYTES: Final = 8 * 1024 * 1024
 _AGENT: Final = f"penstock/{__version__} discovery"
@@ -152,17 +153,7 @@ class _LookingUp(AbstractResolver):
             answer = await self._resolver.look_up(host)
         except NoAddressError as error:
             raise OSError(str(error)) from error
-        return [
-            ResolveResult(
-                hostname=host,
-                host=address,
-                port=port,
-                family=socket.AF_INET6 if ":" in address else socket.AF_INET,
-                proto=socket.IPPROTO_TCP,
-                flags=socket.AI_NUMERICHOST,
-            )
-            for address in answer.addresses
-        ]
+        return numeric_addresses(host, answer.addresses, port)
 
     async def close(self) -> None:
         """Nothing is open."""

@@ -12,6 +12,7 @@ from yarl import URL
 from penstock import __version__
 from penstock._reasons import reason_of
 from penstock.control.endpoint_contexts import EndpointContexts
+from penstock.control.numeric_addresses import numeric_addresses
 from penstock.core.snapshot import Endpoint, EndpointTls, Engine
 from penstock.core.snapshot.address import (
     LOCAL_HOST,
@@ -134,17 +135,7 @@ class _KnownAddresses(AbstractResolver):
         endpoint = self.of[host]
         if not endpoint.addresses:
             raise OSError(endpoint.no_address or f"{host} has no address")
-        return [
-            ResolveResult(
-                hostname=host,
-                host=address,
-                port=port,
-                family=socket.AF_INET6 if ":" in address else socket.AF_INET,
-                proto=socket.IPPROTO_TCP,
-                flags=socket.AI_NUMERICHOST,
-            )
-            for address in endpoint.addresses
-        ]
+        return numeric_addresses(host, endpoint.addresses, port)
 
     async def close(self) -> None:
         """Nothing is open."""

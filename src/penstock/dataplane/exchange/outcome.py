@@ -12,22 +12,39 @@ from penstock.dataplane.tunnel.relay import Relay
 from penstock.wire.http1 import RequestHead
 
 
-class Outcome:
-    """Of a request."""
+class ServedOutcome:
+    """Of whatever was sent to an endpoint."""
 
     pool: bytes = b"-"
     endpoint: bytes = b"-"
     peer: bytes = b""  # the address that the last attempt went to
+    attempts: int = 0
+    queued_s: float = 0.0
+    connect_s: float = 0.0
+    why: str = ""
+
+    def take_dispatch(self, dispatch: Dispatch) -> None:
+        """Who served it, and how long that took to find."""
+        self.pool = dispatch.pool.log_name
+        self.attempts += dispatch.attempt_number
+        if dispatch.waiter is not None:
+            self.queued_s = dispatch.waiter.queued_s
+        attempt = dispatch.attempt
+        if attempt is not None:
+            self.endpoint = attempt.endpoint.log_name
+            self.peer = attempt.peer
+            self.connect_s = attempt.connect_s
+
+
+class Outcome(ServedOutcome):
+    """Of a request."""
+
     status: int = 0  # answered to the client; 0: none
     response_bytes: int = 0
     bytes_from_client: int = -1  # since its protocol was changed; -1: it was not
     grpc_status: int = -1
-    attempts: int = 0
     parse_s: float = 0.0
-    queued_s: float = 0.0
-    connect_s: float = 0.0
     first_byte_at: float = 0.0
-    why: str = ""
     endpoints_id: bytes = b""  # the request's id as the endpoint tells it
     unread: str = ""
     caller: Caller = ANYONE
@@ -46,15 +63,7 @@ class Outcome:
 
     def take_dispatch(self, dispatch: Dispatch) -> None:
         """Who served it, and who asked."""
-        self.pool = dispatch.pool.log_name
-        self.attempts += dispatch.attempt_number
-        if dispatch.waiter is not None:
-            self.queued_s = dispatch.waiter.queued_s
-        attempt = dispatch.attempt
-        if attempt is not None:
-            self.endpoint = attempt.endpoint.log_name
-            self.peer = attempt.peer
-            self.connect_s = attempt.connect_s
+        super().take_dispatch(dispatch)
         learning = dispatch.pool.learning
         self.tells_usage = learning is not None and learning.usage != "off"
         self.caller = dispatch.request.caller
@@ -70,19 +79,12 @@ class Outcome:
         self.bytes_from_client = relay.bytes_from_client
 
 
-class ConnectionOutcome:
+class ConnectionOutcome(ServedOutcome):
     """Of a connection, or a UDP session, that was relayed unread."""
 
-    pool: bytes = b"-"
-    endpoint: bytes = b"-"
-    peer: bytes = b""
-    attempts: int = 0
-    queued_s: float = 0.0
-    connect_s: float = 0.0
     bytes_from_client: int = 0
     bytes_to_client: int = 0
     first_byte_s: float = -1.0  # since it began; negative: none came
-    why: str = ""
     protocol: bytes = b"tcp"
     of_protocol: bytes = b""  # keys that only it has, each with a comma before it
 
@@ -91,15 +93,3 @@ class ConnectionOutcome:
         self.listener: str = listener
         self.request_id: bytes = request_id
         self.ended: str = ended
-
-    def take_dispatch(self, dispatch: Dispatch) -> None:
-        """Who served it, and how long that took to find."""
-        self.pool = dispatch.pool.log_name
-        self.attempts += dispatch.attempt_number
-        if dispatch.waiter is not None:
-            self.queued_s = dispatch.waiter.queued_s
-        attempt = dispatch.attempt
-        if attempt is not None:
-            self.endpoint = attempt.endpoint.log_name
-            self.peer = attempt.peer
-            self.connect_s = attempt.connect_s
