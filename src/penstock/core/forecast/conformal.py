@@ -24,7 +24,17 @@ _RATIO: Final = 1.5  # from one calibrated horizon to the next
 _NONE: Final = -1.0  # no forecast was made for this step
 _DIGITS: Final = 4  # of an error: less to keep, and written whole
 # Quantiles of the normal distribution, at (i + ½)/19.
-_UPPER: Final = (0.1323, 0.267, 0.4067, 0.5549, 0.7165, 0.8994, 1.119, 1.4122, 1.9379)
+_UPPER: Final[tuple[float, ...]] = (
+    0.1323,
+    0.267,
+    0.4067,
+    0.5549,
+    0.7165,
+    0.8994,
+    1.119,
+    1.4122,
+    1.9379,
+)
 _ASSUMED: Final = [*(-error for error in reversed(_UPPER)), 0.0, *_UPPER]
 
 

@@ -21,7 +21,7 @@ _GAIN: Final = 0.05
 _DAMPED: Final = 0.9
 _KEPT: Final = 0.995  # of errors and of what φ is made from, at each step
 # How much of an error goes into level and trend.
-_GAINS: Final = ((0.02, 0.0), (0.1, 0.0), (0.35, 0.0), (0.35, 0.1))
+_GAINS: Final[tuple[tuple[float, float], ...]] = ((0.02, 0.0), (0.1, 0.0), (0.35, 0.0), (0.35, 0.1))
 
 
 class HoltWinters(Forecaster):
