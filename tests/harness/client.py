@@ -46,11 +46,14 @@ class Response:
 
 
 class Client:
-    """One connection. Reads give up with TimeoutError after ``timeout_s`` without a byte."""
+    """One connection. Reads give up with TimeoutError after ``timeout_s`` without a byte.
+
+    ``address`` is a host and a port, or the path of a socket file.
+    """
 
     def __init__(
         self,
-        address: tuple[str, int],
+        address: tuple[str, int] | str,
         *,
         source: str = "",
         tls: ssl.SSLContext | None = None,
@@ -60,10 +63,13 @@ class Client:
         timeout_s: float = PATIENCE_S,
     ) -> None:
         family = socket.AF_INET6 if ":" in address[0] else socket.AF_INET
+        if isinstance(address, str):
+            family = socket.AF_UNIX
         raw = socket.socket(family, socket.SOCK_STREAM)
         try:
             raw.settimeout(timeout_s)
-            raw.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+            if family != socket.AF_UNIX:
+                raw.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
             if receive_buffer:
                 raw.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, receive_buffer)
             if source:

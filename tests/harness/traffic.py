@@ -1,6 +1,7 @@
 """Clients that ask again and again while the test does something to the balancer."""
 
 import threading
+from collections.abc import Callable
 from types import TracebackType
 from typing import Self
 
@@ -17,13 +18,18 @@ class Traffic:
     """GET / from several clients at once. ``failures`` must be empty in the end.
 
     As every good client does, these ask once more, on another connection, when one that was used
-    before ends before any byte of the response (RFC 9110, 9.2.2).
+    before ends before any byte of the response (RFC 9110, 9.2.2). ``connect``: one of another kind.
     """
 
-    def __init__(self, address: tuple[str, int], clients: int = 3) -> None:
+    def __init__(
+        self,
+        address: tuple[str, int] | str,
+        clients: int = 3,
+        connect: Callable[[], Client] | None = None,
+    ) -> None:
         self.answered = 0
         self.failures: list[str] = []
-        self._address = address
+        self._connect = connect or (lambda: Client(address, timeout_s=2 * PATIENCE_S))
         self._stop = threading.Event()
         self._threads = [threading.Thread(target=self._ask_on, daemon=True) for _ in range(clients)]
 
@@ -64,7 +70,7 @@ class Traffic:
                 return
 
     def _use_a_connection(self) -> None:
-        with Client(self._address, timeout_s=2 * PATIENCE_S) as client:
+        with self._connect() as client:
             for number in range(_REQUESTS_PER_CONNECTION):
                 if self._stop.is_set():
                     return
