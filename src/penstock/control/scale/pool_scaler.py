@@ -15,6 +15,7 @@ from penstock.control.endpoints.states import EndpointStates
 from penstock.control.events import Events
 from penstock.control.scale.actuator import Actuator, ActuatorError, Unit
 from penstock.control.scale.foreseen import ForeseenDemand
+from penstock.control.scale.known_scaler import KnownScaler
 from penstock.control.scale.sampling import Sample, Sampler
 from penstock.core.health.health import STARTING as NOT_CHECKED
 from penstock.core.scale.demand import Demand
@@ -57,6 +58,7 @@ class PoolScaler:
         self._sampler = Sampler(board)
         self._draining: dict[str, float] = {}  # since when, of those that are to be stopped
         self._left: dict[str, Endpoint] = {}  # out of the pool, and not stopped yet
+        self._inherited: KnownScaler | None = None  # until it is known who is there
         self._told_ready: set[str] = set()
         self._published: set[Place] = set()  # where those are that are ready
         self._placed: set[Place] = set()  # and those that the snapshot may still have
@@ -79,6 +81,7 @@ class PoolScaler:
             self._knows = True
         except ActuatorError as error:
             self._complain(str(error))
+        self._go_on_from_predecessor()
         self._note_units(now)
         self._publish(pool.name)
         sample = self._sampler.look(pool, now, local_s)
@@ -95,10 +98,21 @@ class PoolScaler:
     def hand_over(self, heir: "PoolScaler") -> None:
         """Other rules hold; who drains, and what is on its way out, is the heir's."""
         heir._draining, heir._left = self._draining, self._left
+        heir._inherited = self._inherited
         heir._told_ready = self._told_ready
         heir._regret = self._regret
         heir._knows = self._knows
         heir._placed = self._placed
+
+    def known(self) -> KnownScaler:
+        """Who is on the way out, for a successor."""
+        if self._inherited is not None:
+            return self._inherited
+        return KnownScaler(self.actuator.pool, dict(self._draining), list(self._left))
+
+    def inherit(self, known: KnownScaler) -> None:
+        """What a predecessor knew, before the first look: who was on the way out goes on."""
+        self._inherited = known
 
     def view(self) -> ScaleView:
         """What operators are shown."""
@@ -134,6 +148,16 @@ class PoolScaler:
         return self.planner.rules.mode == "act" and self.actuator.acts
 
     # --- what there is ----------------------------------------------------------------------
+
+    def _go_on_from_predecessor(self) -> None:
+        known = self._inherited
+        if known is None or not self._knows:
+            return
+        self._inherited = None
+        self._draining |= known.draining
+        for unit in self.actuator.units():
+            if unit.name in known.left and unit.endpoint is not None:
+                self._left[unit.name] = unit.endpoint
 
     def _note_units(self, now: float) -> None:
         for unit in self.actuator.units():

@@ -1,7 +1,7 @@
 """All pools that are scaled: follows the snapshot that runs, and looks at each now and then."""
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from functools import partial
 from time import localtime, monotonic, time
 from typing import Final
@@ -22,6 +22,7 @@ from penstock.control.scale.actuator import Actuator, Tools
 from penstock.control.scale.actuators import actuators
 from penstock.control.scale.engine_fit import EngineFit
 from penstock.control.scale.foreseen import ForeseenDemand
+from penstock.control.scale.known_scaler import KnownScaler
 from penstock.control.scale.pool_scaler import PoolScaler
 from penstock.control.store.files import StateFiles
 from penstock.control.workers.workers import Workers
@@ -74,6 +75,7 @@ class FleetScaling:
         self._scalers: dict[str, PoolScaler] = {}
         self._retired: list[tuple[Pool, PoolScaler]] = []
         self._rules: dict[str, Scale] = {}
+        self._inherited: dict[str, KnownScaler] = {}  # of pools that did not begin yet
         self._due: dict[str, float] = {}
         self._kept_at = 0.0
 
@@ -104,6 +106,15 @@ class FleetScaling:
             if now - self._kept_at >= _KEEP_EVERY_S:
                 self._kept_at = now
                 self._keep()
+
+    def known(self) -> list[KnownScaler]:
+        """What is under way, for a successor; start times are in the state files from here on."""
+        self._keep()
+        return [scaler.known() for scaler in self._scalers.values()]
+
+    def restore(self, found: Iterable[KnownScaler]) -> None:
+        """What a predecessor knew, before the first snapshot is followed."""
+        self._inherited = {each.pool: each for each in found}
 
     async def leave(self) -> None:
         """A successor has taken over what was started."""
@@ -137,7 +148,11 @@ class FleetScaling:
     def _begin(self, pool: Pool, rules: Scale) -> None:
         choice = rules.actuator
         actuator = actuators()[choice.name](pool.name, rules, choice.options, self._tools)
-        self._scalers[pool.name] = self._scaler(pool, rules, actuator)
+        scaler = self._scaler(pool, rules, actuator)
+        known = self._inherited.pop(pool.name, None)
+        if known is not None:
+            scaler.inherit(known)
+        self._scalers[pool.name] = scaler
         self._rules[pool.name] = rules
 
     def _change(self, pool: Pool, rules: Scale) -> None:

@@ -16,12 +16,14 @@ from penstock.control.workers.takeover import Process, identify
 def memo_of(parts: Parts) -> Memo:
     """All that is known at this moment and not configured."""
     parts.forecasts.save()
+    scalers = parts.scaling.known()  # this and the line above write state files
     return Memo(
         endpoints=parts.states.known(),
         ejections=parts.outliers.known(),
         maintenance=parts.maintenance.known(),
         state_files=parts.state_files.in_memory(),
         members=parts.membership.known(),
+        scalers=scalers,
     )
 
 
@@ -39,6 +41,7 @@ def take_over(yours: Yours | None, offer: Offer, parts: Parts) -> None:
     parts.states.restore(memo.endpoints)
     parts.outliers.restore(memo.ejections)
     parts.state_files.take_over(memo.state_files)
+    parts.scaling.restore(memo.scalers)
     parts.sockets.own_files()
     parts.sockets.let_go_of_handed()
 

@@ -22,6 +22,7 @@ from penstock.control.discovery.membership import KnownPart
 from penstock.control.endpoints.known_state import KnownState
 from penstock.control.endpoints.outliers import KnownEjection
 from penstock.control.maintenance import KnownMaintenance
+from penstock.control.scale.known_scaler import KnownScaler
 from penstock.control.workers.sockets import ListenKey
 from penstock.control.workers.takeover import Process
 from penstock.control.world.rows import GivenRows
@@ -71,6 +72,7 @@ class Memo(msgspec.Struct):
     maintenance: list[KnownMaintenance] = []
     state_files: dict[str, bytes] = {}  # those that live in memory
     members: list[KnownPart] = []  # endpoints that the configuration does not list
+    scalers: list[KnownScaler] = []
 
 
 class Offer(msgspec.Struct, tag="offer", tag_field="kind"):

@@ -121,6 +121,23 @@ class TestProcess:
         assert second.units() == []
         await until(lambda: not runs(pid), "it ended")
 
+    async def test_the_next_balancer_ends_what_was_told_to_end(
+        self, events: Events, tmp_path: Path
+    ) -> None:
+        made = tools(events, tmp_path)
+        deaf = "import signal; signal.signal(signal.SIGTERM, signal.SIG_IGN); " + LISTENS
+        first = processes(made, sys.executable, "-c", deaf, "{port}")
+        await first.start(1)
+        (began,) = first.units()
+        await until(lambda: began.state == "ready", "it listens")
+        await first.stop(began.name)
+        await made.background.stop()  # a successor has taken over
+        second = processes(tools(events, tmp_path))
+        second.options["kill_after"] = 0.1
+        (unit,) = second.units()
+        assert (unit.name, unit.state) == ("main-1", "stopping")
+        await until(lambda: second.units() == [], "it ended")
+
     async def test_a_process_with_the_number_of_another_is_left_alone(
         self, events: Events, tmp_path: Path
     ) -> None:

@@ -1,5 +1,6 @@
 """One pool that is scaled: whom it starts, drains, takes out and stops, and in which order."""
 
+import msgspec
 from msgspec.structs import replace
 
 from penstock.control.discovery.membership import Membership
@@ -8,6 +9,7 @@ from penstock.control.endpoints.states import EndpointStates
 from penstock.control.events import Events
 from penstock.control.scale.actuator import Actuator, ActuatorError, Unit
 from penstock.control.scale.foreseen import ForeseenDemand
+from penstock.control.scale.known_scaler import KnownScaler
 from penstock.control.scale.pool_scaler import PoolScaler
 from penstock.core.scale.capacity import Places
 from penstock.core.scale.demand import Foresight
@@ -78,21 +80,31 @@ class Site:
         }
         spec = Scale(**(given | rules))  # type: ignore[arg-type]
         self.board, self.clock, self.events = board, clock, events
+        self.spec = spec
         self.states = EndpointStates(board, events, clock, clock)
         self.membership = Membership(clock)
         self.hands = Hands(clock, spec)
         self.pool = Pool("main", (), row=0, scale=spec)
         self.gone = True
-        self.scaler = PoolScaler(
-            Planner(spec, Places(10, 0.05, 1.0), Foresight()),
-            ForeseenDemand(lambda: None, spec.quantile),
+        self.scaler = self.new_scaler()
+
+    def new_scaler(self) -> PoolScaler:
+        return PoolScaler(
+            Planner(self.spec, Places(10, 0.05, 1.0), Foresight()),
+            ForeseenDemand(lambda: None, self.spec.quantile),
             self.hands,
-            board,
+            self.board,
             self.states,
             self.membership,
-            events,
+            self.events,
             lambda endpoint: self.gone,
         )
+
+    def upgrade(self) -> None:
+        """The scaler of another version goes on, which knows what it is handed over."""
+        known = msgspec.json.encode(self.scaler.known())
+        self.scaler = self.new_scaler()
+        self.scaler.inherit(msgspec.json.decode(known, type=KnownScaler))
 
     async def look(self, rate: float = 0.0) -> None:
         self.clock.now += EVERY_S
@@ -241,6 +253,38 @@ async def test_what_a_predecessor_handed_over_stays_until_the_actuator_knows(
     site.hands.blind = ""
     await site.look()
     assert site.names() == []
+
+
+async def test_who_drains_over_an_upgrade_is_waited_for_and_stopped_all_the_same(
+    board: Board, events: Events, clock: Clock
+) -> None:
+    site = await grown(board, events, clock)
+    for row in range(3):
+        site.streams(row, 3 - row)
+    await site.looks(8)
+    site.upgrade()
+    await site.looks(3)
+    assert site.hands.stopped == []
+    site.streams(1, 0)
+    site.streams(2, 0)
+    await site.looks(2)
+    assert sorted(site.hands.stopped) == ["main-2", "main-3"]
+
+
+async def test_who_left_the_pool_before_an_upgrade_does_not_come_back(
+    board: Board, events: Events, clock: Clock
+) -> None:
+    site = await grown(board, events, clock)
+    site.gone = False
+    await site.looks(10)
+    assert site.names() == ["main-1"]
+    site.upgrade()
+    await site.looks(2)
+    assert site.names() == ["main-1"]
+    assert site.hands.stopped == []
+    site.gone = True
+    await site.look()
+    assert sorted(site.hands.stopped) == ["main-2", "main-3"]
 
 
 async def test_advice_is_only_said(board: Board, events: Events, clock: Clock) -> None:

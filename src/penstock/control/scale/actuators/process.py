@@ -35,6 +35,7 @@ class _Kept(msgspec.Struct):
     began: int  # 0: not known
     port: int
     ready: bool = False
+    stopping: bool = False  # told to end, and not gone yet
 
 
 class _Running:
@@ -73,6 +74,7 @@ class Process(Actuator):
             return
         running.stopping = True
         running.unit.state = "stopping"
+        self._remember()
         self.tools.background.begin(f"stopping {name}", self._end(running))
 
     def forget(self, name: str) -> None:
@@ -238,9 +240,16 @@ class Process(Actuator):
 
     def _remember(self) -> None:
         kept = [
-            _Kept(each.unit.name, each.pid, each.began, each.port, each.unit.state == "ready")
+            _Kept(
+                each.unit.name,
+                each.pid,
+                each.began,
+                each.port,
+                ready=each.unit.state == "ready",
+                stopping=each.stopping or each.unit.state == "failed",
+            )
             for each in self._running.values()
-            if each.began and each.unit.state != "failed"
+            if each.began
         ]
         self.tools.files.write(self._file, _FILE_VERSION, kept)
 
@@ -257,6 +266,11 @@ class Process(Actuator):
             running = _Running(unit, kept.port)
             running.pid, running.began = kept.pid, kept.began
             self._running[kept.name] = running
+            if kept.stopping:
+                unit.state = "stopping"
+                running.stopping = True
+                self.tools.background.begin(f"stopping {kept.name}", self._end(running))
+                continue
             text = f"endpoint {self.pool}/{kept.name} runs already: process {kept.pid}"
             self.tools.events.info("scale.process", text, pool=self.pool)
             running.task = self.tools.background.begin(

@@ -1,0 +1,11 @@
+"""What the scaler of a pool knows and its actuator does not, for a successor."""
+
+import msgspec
+
+
+class KnownScaler(msgspec.Struct):
+    """Fields are added with defaults, and none comes to mean something else."""
+
+    pool: str
+    draining: dict[str, float] = {}  # since when, by the monotonic clock: those to be stopped
+    left: list[str] = []  # out of the pool, and not stopped yet
