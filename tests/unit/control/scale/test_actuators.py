@@ -2,6 +2,7 @@
 
 import asyncio
 import os
+import signal
 import socket
 import sys
 from pathlib import Path
@@ -132,11 +133,14 @@ class TestProcess:
         await until(lambda: began.state == "ready", "it listens")
         await first.stop(began.name)
         await made.background.stop()  # a successor has taken over
+        process = first._running["main-1"].process
+        assert process is not None
         second = processes(tools(events, tmp_path))
         second.options["kill_after"] = 0.1
         (unit,) = second.units()
         assert (unit.name, unit.state) == ("main-1", "stopping")
         await until(lambda: second.units() == [], "it ended")
+        assert process.wait() == -signal.SIGKILL
 
     async def test_a_process_with_the_number_of_another_is_left_alone(
         self, events: Events, tmp_path: Path

@@ -27,6 +27,7 @@ from penstock.core.snapshot import Endpoint, Scale
 _MOST_BYTES: Final = 1 << 20  # of what it says
 _MOST_SHOWN: Final = 300
 _MOST_UNITS: Final = 10_000
+_END_S: Final = 5.0  # for one that was killed
 _LIST_EVERY_S: Final = 10.0  # when nothing is under way
 
 
@@ -133,11 +134,10 @@ class Command(Actuator):
             )
         except OSError as error:
             raise ActuatorError(f"{command[0]} cannot be run: {error.strerror or error}") from error
+        reading = [asyncio.create_task(_bounded(each)) for each in _outputs(process)]
         try:
             async with asyncio.timeout(self.options["timeout"]):
-                said, complained = await asyncio.gather(
-                    _bounded(process.stdout), _bounded(process.stderr)
-                )
+                said, complained = await asyncio.gather(*reading)
                 await process.wait()
         except TimeoutError as error:
             raise ActuatorError(
@@ -147,7 +147,15 @@ class Command(Actuator):
             if process.returncode is None:
                 with suppress(ProcessLookupError):
                     os.killpg(process.pid, signal.SIGKILL)
-                await process.wait()
+                for each in reading:
+                    each.cancel()
+                await asyncio.wait(reading)
+                # Its end is not told before its pipes are empty (asyncio, Python 3.11.7).
+                with suppress(TimeoutError):
+                    async with asyncio.timeout(_END_S):
+                        for stream in _outputs(process):
+                            await _pass_over(stream)
+                        await process.wait()
         if process.returncode:
             reason = complained.decode("utf-8", "replace").strip()[-_MOST_SHOWN:]
             status = process.returncode
@@ -157,12 +165,22 @@ class Command(Actuator):
         return said
 
 
-async def _bounded(stream: asyncio.StreamReader | None) -> bytes:
+def _outputs(process: asyncio.subprocess.Process) -> list[asyncio.StreamReader]:
+    assert process.stdout is not None
+    assert process.stderr is not None
+    return [process.stdout, process.stderr]
+
+
+async def _bounded(stream: asyncio.StreamReader) -> bytes:
     """All of it. Raises ActuatorError when it is too much."""
-    assert stream is not None
     said = b""
     while piece := await stream.read(65536):
         said += piece
         if len(said) > _MOST_BYTES:
             raise ActuatorError(f"it says more than {_MOST_BYTES} bytes")
     return said
+
+
+async def _pass_over(stream: asyncio.StreamReader) -> None:
+    while await stream.read(65536):
+        pass
