@@ -102,83 +102,6 @@ def traffic_of_every_kind(
         ]
 
 
-def test_streams_go_on_and_no_listener_refuses_anybody(
-    serve: Serve,
-    endpoint: HttpEndpoint,
-    other_endpoint: HttpEndpoint,
-    scripted: Callable[[Script], ScriptedEndpoint],
-    socket_file: Path,
-    tmp_path: Path,
-) -> None:
-    authority = Authority(tmp_path)
-    certificate = authority.issue("localhost")
-    tls = {"certificate": certificate.certificate, "key": certificate.key}
-    events = scripted(stream)
-    with ExitStack() as stack:
-        chat = stack.enter_context(WebSocketEndpoint(echo))
-        balancer = serve(
-            {
-                "listeners": {
-                    "main": {"address": "127.0.0.1:0"},
-                    "secure": {"address": "127.0.0.1:0", "tls": tls},
-                    "file": {"address": f"unix:{socket_file}"},
-                },
-                "pools": {
-                    "main": {"endpoints": [endpoint.name]},
-                    "events": {"endpoints": [events.name]},
-                    "chat": {"endpoints": [chat.name]},
-                },
-                "routes": [
-                    {"match": {"path_prefix": "/events"}, "pool": "events"},
-                    {"match": {"path_prefix": "/chat"}, "pool": "chat"},
-                    {"pool": "main"},
-                ],
-                "admin": ADMIN,
-                "workers": 1,
-            }
-        )
-        added = {"action": "add", "pool": "main", "url": f"http://{other_endpoint.name}"}
-        assert balancer.ask("/api/v1/endpoint", added)[0] == 200
-        host, port = balancer.address()
-        websocket = stack.enter_context(connect(f"ws://{host}:{port}/chat", proxy=None))
-        websocket.send("before")
-        assert websocket.recv(PATIENCE_S) == "before"
-        listening = balancer.connect()
-        listening.send(b"GET /events HTTP/1.1\r\nHost: site.example\r\n\r\n")
-        begun = listening.read_until(EVENTS[len(EVENTS) // 2 - 1])
-        listening.put_back(begun)
-        secure = stack.enter_context(
-            Http2Client(balancer.address("secure"), tls=authority.client())
-        )
-        streamed = secure.begin("/events")
-        secure.wait_for(streamed, EVENTS[len(EVENTS) // 2 - 1])
-
-        with traffic_of_every_kind(balancer, authority, socket_file) as kinds:
-            for traffic in kinds:
-                traffic.wait_for_more(5)
-            upgrade(balancer, tmp_path)
-            for traffic in kinds:
-                traffic.wait_for_more(2 * 20)  # on other connections than before
-
-        assert balancer.process.is_alive(), "the old one has streams to finish"
-        websocket.send("after")
-        assert websocket.recv(PATIENCE_S) == "after"
-        for number in range(2):
-            events.connection(number).go_on.set()
-        assert listening.read_response().body == b"".join(EVENTS)
-        assert secure.wait(streamed).body == b"".join(EVENTS)
-        secure.read_to_end()
-        assert secure.goaway is not None, "it is told that this was the last"
-        websocket.close()
-        wait_until(lambda: chat.close_codes == [1000], "the endpoint was told")
-        balancer.wait_for_exit()
-        assert socket_file.is_socket(), "it is the new one's"
-        both = {endpoint.name.encode(), other_endpoint.name.encode()}
-        client = balancer.connect()
-        assert {client.get().body for _ in range(8)} == both
-        assert balancer.endpoint(other_endpoint.name)["source"] == "api"
-
-
 def scaled(script: Path) -> dict[str, Any]:
     """From none: whatever runs was asked for."""
     return {
@@ -200,26 +123,107 @@ def scaled(script: Path) -> dict[str, Any]:
     }
 
 
-def test_a_scaled_pool_keeps_the_process_that_it_started(serve: Serve, tmp_path: Path) -> None:
+def names(balancer: Balancer) -> dict[str, str]:
+    """Endpoints of all pools, and whose word it is that they are there."""
+    pools = balancer.status()["pools"]
+    return {each["name"]: each["source"] for pool in pools for each in pool["endpoints"]}
+
+
+def test_streams_listeners_added_endpoints_and_started_processes_are_kept(
+    serve: Serve,
+    endpoint: HttpEndpoint,
+    other_endpoint: HttpEndpoint,
+    scripted: Callable[[Script], ScriptedEndpoint],
+    socket_file: Path,
+    tmp_path: Path,
+) -> None:
+    """All in one: an upgrade of real processes takes seconds."""
+    authority = Authority(tmp_path)
+    certificate = authority.issue("localhost")
+    tls = {"certificate": certificate.certificate, "key": certificate.key}
     script = tmp_path / "engine.py"
     script.write_text(ENGINE)
-    balancer = serve({"pools": {"main": scaled(script)}, "workers": 1})
-    pid = int(balancer.connect().get().body)
-    before = balancer.status()["pools"][0]["endpoints"]
-    with Traffic(balancer.address(), 1) as traffic:
-        upgrade(balancer, tmp_path)
-        traffic.wait_for_more(40)
-    balancer.wait_for_exit()
+    events = scripted(stream)
+    with ExitStack() as stack:
+        chat = stack.enter_context(WebSocketEndpoint(echo))
+        balancer = serve(
+            {
+                "listeners": {
+                    "main": {"address": "127.0.0.1:0"},
+                    "secure": {"address": "127.0.0.1:0", "tls": tls},
+                    "file": {"address": f"unix:{socket_file}"},
+                },
+                "pools": {
+                    "main": {"endpoints": [endpoint.name]},
+                    "events": {"endpoints": [events.name]},
+                    "chat": {"endpoints": [chat.name]},
+                    "engines": scaled(script),
+                },
+                "routes": [
+                    {"match": {"path_prefix": "/events"}, "pool": "events"},
+                    {"match": {"path_prefix": "/chat"}, "pool": "chat"},
+                    {"match": {"path_prefix": "/engine"}, "pool": "engines"},
+                    {"pool": "main"},
+                ],
+                "admin": ADMIN,
+                "workers": 1,
+            }
+        )
+        host, port = balancer.address()
+        websocket = stack.enter_context(connect(f"ws://{host}:{port}/chat", proxy=None))
+        websocket.send("before")
+        assert websocket.recv(PATIENCE_S) == "before"
+        listening = balancer.connect()
+        listening.send(b"GET /events HTTP/1.1\r\nHost: site.example\r\n\r\n")
+        begun = listening.read_until(EVENTS[len(EVENTS) // 2 - 1])
+        listening.put_back(begun)
+        secure = stack.enter_context(
+            Http2Client(balancer.address("secure"), tls=authority.client())
+        )
+        streamed = secure.begin("/events")
+        secure.wait_for(streamed, EVENTS[len(EVENTS) // 2 - 1])
+        added = {"action": "add", "pool": "main", "url": f"http://{other_endpoint.name}"}
+        assert balancer.ask("/api/v1/endpoint", added)[0] == 200
+        engine = int(balancer.connect().get("/engine").body)  # its pid
+        before = names(balancer)
+        assert (before[other_endpoint.name], len(before)) == ("api", 5)
 
-    def looked() -> bool:
-        return bool(balancer.status()["pools"][0]["scale"]["actual"] == 1)
+        with traffic_of_every_kind(balancer, authority, socket_file) as kinds:
+            for traffic in kinds:
+                traffic.wait_for_more(5)
+            upgrade(balancer, tmp_path)
+            for traffic in kinds:
+                traffic.wait_for_more(2 * 20)  # on other connections than before
 
-    wait_until(looked, "the new one's scaler knows it")
-    assert [e["name"] for e in balancer.status()["pools"][0]["endpoints"]] == [before[0]["name"]]
-    assert int(balancer.connect().get().body) == pid
-    assert len(started(balancer)) == 1, "no other was started"
-    balancer.stop()
-    assert not is_there(pid), "it ends with the balancer that has it"
+        assert balancer.process.is_alive(), "the old one has streams to finish"
+        websocket.send("after")
+        assert websocket.recv(PATIENCE_S) == "after"
+        for number in range(2):
+            events.connection(number).go_on.set()
+        assert listening.read_response().body == b"".join(EVENTS)
+        assert secure.wait(streamed).body == b"".join(EVENTS)
+        secure.read_to_end()
+        assert secure.goaway is not None, "it is told that this was the last"
+        websocket.close()
+        wait_until(lambda: chat.close_codes == [1000], "the endpoint was told")
+        balancer.wait_for_exit()
+
+        assert socket_file.is_socket(), "it is the new one's"
+        both = {endpoint.name.encode(), other_endpoint.name.encode()}
+        client = balancer.connect()
+        assert {client.get().body for _ in range(8)} == both
+        wait_until(lambda: engines_in_use(balancer) == 1, "the new one's scaler has looked")
+        assert names(balancer) == before
+        assert int(client.get("/engine").body) == engine
+        assert len(started(balancer)) == 1, "no other was started"
+        balancer.stop()
+        assert not is_there(engine), "it ends with the balancer that has it"
+
+
+def engines_in_use(balancer: Balancer) -> int:
+    """As the scaler knows them."""
+    (pool,) = [each for each in balancer.status()["pools"] if each["name"] == "engines"]
+    return int(pool["scale"]["actual"])
 
 
 def started(balancer: Balancer) -> list[str]:

@@ -1,5 +1,7 @@
 """What the scaler of a pool knows and its actuator does not, for a successor."""
 
+from typing import Any
+
 import msgspec
 
 
@@ -9,3 +11,4 @@ class KnownScaler(msgspec.Struct):
     pool: str
     draining: dict[str, float] = {}  # since when, by the monotonic clock: those to be stopped
     left: list[str] = []  # out of the pool, and not stopped yet
+    rules: dict[str, Any] = {}  # the pool's `scale`, by which a successor without one ends it

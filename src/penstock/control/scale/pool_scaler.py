@@ -7,6 +7,8 @@ out of the pool, and only then stopped by its actuator.
 from collections.abc import Callable
 from typing import Final
 
+import msgspec
+
 from penstock.admin.view import ScaleView
 from penstock.control.discovery.membership import Membership, TooManyError
 from penstock.control.discovery.source import SCALER, Place, place_of
@@ -108,7 +110,8 @@ class PoolScaler:
         """Who is on the way out, for a successor."""
         if self._inherited is not None:
             return self._inherited
-        return KnownScaler(self.actuator.pool, dict(self._draining), list(self._left))
+        rules = msgspec.to_builtins(self.planner.rules)
+        return KnownScaler(self.actuator.pool, dict(self._draining), list(self._left), rules)
 
     def inherit(self, known: KnownScaler) -> None:
         """What a predecessor knew, before the first look: who was on the way out goes on."""

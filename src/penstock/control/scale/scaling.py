@@ -91,6 +91,8 @@ class FleetScaling:
         for name, pool in pools.items():
             if pool.scale is not None and name not in self._scalers:
                 self._begin(pool, pool.scale)
+        for known in list(self._inherited.values()):
+            self._let_go(known, pools.get(known.pool))
 
     async def run(self) -> None:
         """Runs until cancelled."""
@@ -110,7 +112,8 @@ class FleetScaling:
     def known(self) -> list[KnownScaler]:
         """What is under way, for a successor; start times are in the state files from here on."""
         self._keep()
-        return [scaler.known() for scaler in self._scalers.values()]
+        retired = [scaler for _, scaler in self._retired]
+        return [scaler.known() for scaler in (*retired, *self._scalers.values())]
 
     def restore(self, found: Iterable[KnownScaler]) -> None:
         """What a predecessor knew, before the first snapshot is followed."""
@@ -154,6 +157,20 @@ class FleetScaling:
             scaler.inherit(known)
         self._scalers[pool.name] = scaler
         self._rules[pool.name] = rules
+
+    def _let_go(self, known: KnownScaler, pool: Pool | None) -> None:
+        """One that the predecessor scaled, and our configuration does not: as after a reload."""
+        try:
+            rules = msgspec.convert(known.rules, Scale)
+            self._begin(pool or Pool(known.pool, ()), rules)
+        except (msgspec.ValidationError, KeyError) as error:
+            del self._inherited[known.pool]
+            text = (
+                f"pool {known.pool} is scaled no more, and what was started for it stays: {error}"
+            )
+            self._events.error("scale.failed", text, pool=known.pool)
+            return
+        self._retire(known.pool, pool)
 
     def _change(self, pool: Pool, rules: Scale) -> None:
         """Other rules; whoever acts goes on where it can."""
