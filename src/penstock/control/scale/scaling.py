@@ -57,6 +57,8 @@ class FleetScaling:
         events: Events,
         clock: Callable[[], float] = monotonic,
     ) -> None:
+        # Whether workers that are not counted on our board may still use an endpoint that left.
+        self.others_finish: Callable[[], bool] = lambda: False
         self._board = board
         self._states = states
         self._membership = membership
@@ -88,11 +90,13 @@ class FleetScaling:
                 self._retire(name, pool)
             elif pool.scale != self._rules[name]:
                 self._change(pool, pool.scale)
+        for known in list(self._inherited.values()):
+            pool = pools.get(known.pool)
+            if pool is None or pool.scale is None:
+                self._let_go(known, pool)
         for name, pool in pools.items():
             if pool.scale is not None and name not in self._scalers:
                 self._begin(pool, pool.scale)
-        for known in list(self._inherited.values()):
-            self._let_go(known, pools.get(known.pool))
 
     async def run(self) -> None:
         """Runs until cancelled."""
@@ -229,7 +233,8 @@ class FleetScaling:
     def _is_gone(self, endpoint: Endpoint) -> bool:
         running = self._publisher.running
         there = any(place_of(e) == place_of(endpoint) for p in running.pools for e in p.endpoints)
-        return not there and self._workers.acknowledged >= running.generation
+        known = there or self._workers.acknowledged < running.generation
+        return not known and not self.others_finish()
 
     async def _why_not_ready(self, endpoint: Endpoint, path: str) -> str:
         check = HealthCheck(kind="tcp", timeout_s=_PROBE_TIMEOUT_S)

@@ -89,6 +89,9 @@ class Succession:
         if yours is not None:
             self._parts.indexes.are_now(offer.workers, yours.workers)
         take_over(yours, offer, parts)
+        if offer.board is None:
+            others = [offer.supervisor, *offer.workers, *(yours.workers if yours else ())]
+            parts.scaling.others_finish = lambda: any(map(is_running, others))
         self._parts.board.cells[H_SUPERVISOR_PID] = os.getpid()
         self._parts.exact.clear()
         parts.states.write_all()

@@ -78,8 +78,14 @@ async def test_what_a_pool_had_started_ends_where_the_next_version_scales_it_no_
     new = Fleet(board, events, files)
     new.scaling.restore(msgspec.json.decode(known, type=list[KnownScaler]))
     new.membership.restore(old.membership.known())
+    finishing = True
+    new.scaling.others_finish = lambda: finishing
     process = next(iter(old.scaling._scalers.values())).actuator._running["main-1"].process  # type: ignore[attr-defined]
+    await new.run(FIXED, lambda: new.membership.told(SCALER, "main") == (), "it left the pool")
+    ((_, leaving),) = new.scaling._retired
+    states = [unit.state for unit in leaving.actuator.units()]
+    assert states == ["ready"], "workers with another board may have something there"
+    finishing = False
     await new.run(FIXED, lambda: process.poll() is not None, "it was ended")
-    assert new.membership.told(SCALER, "main") == ()
     assert new.scaling.view("main") is None
     await new.scaling.stop()
