@@ -19,6 +19,7 @@ from penstock.control.endpoints.resolver import NoAddressError, Resolver
 from penstock.control.numeric_addresses import numeric_addresses
 
 MAX_BYTES: Final = 8 * 1024 * 1024
+_MOST_REASON_BYTES: Final = 16 * 1024
 _AGENT: Final = f"penstock/{__version__} discovery"
 
 
@@ -31,11 +32,12 @@ class Said:
 
 
 class RefusedError(ProviderError):
-    """Another status than 200."""
+    """Another status than 200. ``body`` is how that begins, where it was read."""
 
-    def __init__(self, text: str, status: int) -> None:
+    def __init__(self, text: str, status: int, body: bytes = b"") -> None:
         super().__init__(text)
         self.status = status
+        self.body = body
 
 
 class InventoryClient:
@@ -62,18 +64,36 @@ class InventoryClient:
         headers: Sequence[tuple[str, str]] = (),
     ) -> Said:
         """Redirects are not followed. Raises ProviderError, RefusedError among them."""
+        return await self.ask("GET", url, timeout_s, query, headers)
+
+    async def ask(
+        self,
+        method: str,
+        url: str,
+        timeout_s: float,
+        query: Mapping[str, str] | None = None,
+        headers: Sequence[tuple[str, str]] = (),
+        body: bytes | None = None,
+    ) -> Said:
+        """As ``get``, with that method; the type of a body is among ``headers``."""
         shown = self._file or url.partition("?")[0]
         try:
             async with (
                 asyncio.timeout(timeout_s),
-                self._opened().get(
+                self._opened().request(
+                    method,
                     URL(url).update_query(query or {}),
                     headers=[*self._headers, *headers],
+                    data=body,
                     allow_redirects=False,
                 ) as response,
             ):
                 if response.status != 200:
-                    raise RefusedError(f"{shown} answers {response.status}", response.status)
+                    raise RefusedError(
+                        f"{shown} answers {response.status}",
+                        response.status,
+                        await response.content.read(_MOST_REASON_BYTES),
+                    )
                 return Said(await _bounded(response.content, shown), response.headers)
         except TimeoutError as error:
             raise ProviderError(f"{shown} gives no answer within {timeout_s:g} s") from error

@@ -5,17 +5,16 @@ on to tell them (410 Gone), it is read anew.
 """
 
 import json
-import os
 from collections.abc import AsyncGenerator, Mapping
 from pathlib import Path
 from typing import Any, ClassVar, Final
 from urllib.parse import quote
 
 from penstock.control.discovery.asking import InventoryClient, RefusedError
+from penstock.control.discovery.cluster_access import POD, ClusterAccess
 from penstock.control.discovery.provider import Answer, Provider, ProviderError
 from penstock.core.snapshot.discovery import Found, KubernetesDiscovery
 
-_POD: Final = Path("/var/run/secrets/kubernetes.io/serviceaccount")
 _LIST_S: Final = 10.0
 _WATCH_S: Final = 240  # after which the server ends a watch, and another is begun
 _SILENCE_S: Final = _WATCH_S + 30.0
@@ -28,13 +27,13 @@ class KubernetesProvider(Provider):
 
     name: ClassVar[str] = "kubernetes"
 
-    def __init__(self, settings: KubernetesDiscovery, pod: Path = _POD) -> None:
+    def __init__(self, settings: KubernetesDiscovery, pod: Path = POD) -> None:
         super().__init__(settings)
         self._asked: KubernetesDiscovery = settings
-        self._pod = pod
-        inside = not settings.server
-        ca_file = settings.ca_file or (str(pod / "ca.crt") if inside else "")
-        self._client = InventoryClient(ca_file=ca_file)
+        self._access = ClusterAccess(
+            settings.server, settings.namespace, settings.token_file, settings.ca_file, pod
+        )
+        self._client = InventoryClient(ca_file=self._access.ca_file)
         self._slices: dict[str, Mapping[str, Any]] = {}
         self._version = ""  # empty: the list is to be read
         self._watch: AsyncGenerator[bytes, None] | None = None
@@ -65,7 +64,7 @@ class KubernetesProvider(Provider):
     # --- what the server says ---------------------------------------------------------------
 
     async def _read_list(self) -> None:
-        said = await self._client.get(self._url(), _LIST_S, self._selector(), self._headers())
+        said = await self._client.get(self._url(), _LIST_S, self._selector(), self._access.headers())
         listed = _parsed(said.body)
         try:
             self._slices = {each["metadata"]["name"]: each for each in listed["items"] or ()}
@@ -84,7 +83,7 @@ class KubernetesProvider(Provider):
                 "timeoutSeconds": str(_WATCH_S),
             }
             query |= self._selector()
-            self._watch = self._client.lines(self._url(), _SILENCE_S, query, self._headers())
+            self._watch = self._client.lines(self._url(), _SILENCE_S, query, self._access.headers())
         async for line in self._watch:
             if line.strip() and self._take(_parsed(line)):
                 return
@@ -157,38 +156,11 @@ class KubernetesProvider(Provider):
     # --- where, and who asks ----------------------------------------------------------------
 
     def _url(self) -> str:
-        server = self._asked.server
-        if not server:
-            host = os.environ.get("KUBERNETES_SERVICE_HOST", "")
-            if not host:
-                raise ProviderError("this is no pod of a cluster: give `server` and `token_file`")
-            shown = f"[{host}]" if ":" in host else host
-            server = f"https://{shown}:{os.environ.get('KUBERNETES_SERVICE_PORT', '443')}"
-        namespace = self._asked.namespace or self._read("namespace") or "default"
-        place = f"/apis/discovery.k8s.io/v1/namespaces/{quote(namespace, safe='')}/endpointslices"
-        return server.rstrip("/") + place
+        namespace = quote(self._access.namespace, safe="")
+        return self._access.url(f"/apis/discovery.k8s.io/v1/namespaces/{namespace}/endpointslices")
 
     def _selector(self) -> dict[str, str]:
         return {"labelSelector": f"kubernetes.io/service-name={self._asked.service}"}
-
-    def _headers(self) -> list[tuple[str, str]]:
-        """The token changes within the hour in a pod."""
-        token = self._read("token") if not self._asked.token_file else ""
-        if self._asked.token_file:
-            try:
-                token = Path(self._asked.token_file).read_text().strip()
-            except (OSError, UnicodeDecodeError) as error:
-                raise ProviderError(f"{self._asked.token_file} cannot be read: {error}") from error
-        return [("Authorization", f"Bearer {token}")] if token else []
-
-    def _read(self, name: str) -> str:
-        """Of what the cluster gives to pods; empty where there is none."""
-        if self._asked.server:
-            return ""
-        try:
-            return (self._pod / name).read_text().strip()
-        except (OSError, UnicodeDecodeError):
-            return ""
 
 
 def _is_ready(conditions: Mapping[str, Any]) -> bool:
