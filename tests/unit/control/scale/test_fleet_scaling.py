@@ -83,6 +83,8 @@ async def test_what_a_pool_had_started_ends_where_the_next_version_scales_it_no_
     process = next(iter(old.scaling._scalers.values())).actuator._running["main-1"].process  # type: ignore[attr-defined]
     await new.run(FIXED, lambda: new.membership.told(SCALER, "main") == (), "it left the pool")
     ((_, leaving),) = new.scaling._retired
+    seen = old.scaling._scalers["main"].planner.starts.seen
+    assert leaving.planner.starts.seen == seen != []
     states = [unit.state for unit in leaving.actuator.units()]
     assert states == ["ready"], "workers with another board may have something there"
     finishing = False
