@@ -102,6 +102,21 @@ ONE = '["http://10.0.0.1:80"]'
             ),
             "give one of `process` and `command`",
         ),
+        (
+            pool("max: 4, concurrency: 8, kubernetes: {deployment: a, statefulset: b}"),
+            "give one of `deployment` and `statefulset`",
+        ),
+        (
+            pool("max: 4, concurrency: 8, kubernetes: {deployment: a}", endpoints=ONE),
+            "add `discover: {kubernetes: SERVICE}`",
+        ),
+        (
+            pool(
+                "max: 4, concurrency: 8, max_in_flight: 9, kubernetes: {deployment: a}",
+                more="discover: {kubernetes: a}",
+            ),
+            "endpoints are as `discover` finds them",
+        ),
     ],
 )
 def test_what_does_not_fit_is_refused_with_file_and_line(

@@ -35,13 +35,15 @@ def compile_scale(pool: Pool, at: Location, findings: Findings) -> snapshot.Scal
         )
     if scale.process is not None:
         _check_process(scale, fixed, at, findings)
+    if scale.kubernetes is not None:
+        _check_kubernetes(pool, scale, at, findings)
     return _with_paths(scale.compiled(), at, findings)
 
 
 def _with_paths(compiled: snapshot.Scale, at: Location, findings: Findings) -> snapshot.Scale:
     """Paths are relative to the document."""
     options = dict(compiled.actuator.options)
-    for key in ("directory", "log"):
+    for key in ("directory", "log", "token_file", "ca_file"):
         if options.get(key):
             options[key] = str(findings.path(options[key]))
     directory = options.get("directory")
@@ -115,4 +117,17 @@ def _check_process(scale: Scale, fixed: int, at: Location, findings: Findings) -
         findings.wrong(
             (*at, "process", "command"),
             "has no `{port}`: an endpoint would not know where to listen",
+        )
+
+
+def _check_kubernetes(pool: Pool, scale: Scale, at: Location, findings: Findings) -> None:
+    if not any(each.kubernetes is not None for each in pool.discover):
+        findings.wrong(
+            (*at, "kubernetes"),
+            "its pods are found by nobody: add `discover: {kubernetes: SERVICE}` to the pool, with "
+            "the Service that selects them",
+        )
+    if scale.max_in_flight:
+        findings.wrong(
+            (*at, "max_in_flight"), "has no effect: endpoints are as `discover` finds them"
         )

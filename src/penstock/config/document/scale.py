@@ -14,6 +14,7 @@ from pydantic import (
 )
 
 from penstock.config.document.addresses import parse_host
+from penstock.config.document.discover import parse_http_url
 from penstock.config.document.paths import parse_path
 from penstock.config.document.section import Section, plain, required, setting
 from penstock.config.document.show import show
@@ -25,6 +26,7 @@ from penstock.config.document.values import (
     PositiveCount,
     PositiveDuration,
     Share,
+    parse_name,
 )
 from penstock.core import snapshot
 
@@ -151,6 +153,34 @@ class CommandActuator(Section):
     directory: str | None = setting(None, "Where it runs. Default: where the balancer does.")
 
 
+class Kubernetes(Section):
+    """Changes the number of replicas of a Deployment or StatefulSet, whose pods the pool finds by
+    `discover: {kubernetes: …}`. They stay when Penstock ends."""
+
+    deployment: Annotated[str, PlainValidator(parse_name, json_schema_input_type=str)] | None = (
+        setting(None, "The name of a Deployment. Either this or `statefulset`.")
+    )
+    statefulset: Annotated[str, PlainValidator(parse_name, json_schema_input_type=str)] | None = (
+        setting(None, "The name of a StatefulSet.")
+    )
+    namespace: str = setting("", "Its namespace. Default: that of the pod that Penstock runs in.")
+    server: Annotated[str, PlainValidator(parse_http_url, json_schema_input_type=str)] | None = (
+        setting(None, "The API server. Default: that of the cluster that Penstock runs in.")
+    )
+    token_file: str | None = setting(
+        None, "The file of a bearer token, read again for every request. Default: the pod's."
+    )
+    ca_file: str | None = setting(
+        None, "The authorities that its certificate may be of. Default: the pod's."
+    )
+
+    @model_validator(mode="after")
+    def _one_workload(self) -> Self:
+        if (self.deployment is None) == (self.statefulset is None):
+            raise ValueError("give one of `deployment` and `statefulset`")
+        return self
+
+
 class Window(Section):
     """Other bounds for some hours of some days."""
 
@@ -165,13 +195,13 @@ class Window(Section):
         return plain(snapshot.ScaleWindow, self, from_s=self.begin, to_s=self.end)
 
 
-ACTUATORS: Final = ("process", "docker", "command")  # keys of ``Scale``
+ACTUATORS: Final = ("process", "docker", "kubernetes", "command")  # keys of ``Scale``
 
 
 class Scale(Section):
     """How many endpoints there are to be, and who starts and stops them: one of `process`,
-    `docker` and `command`; without one the number is published as a metric and nothing else is
-    done."""
+    `docker`, `kubernetes` and `command`; without one the number is published as a metric and
+    nothing else is done."""
 
     max: PositiveCount = required("The most endpoints, those of `endpoints` included.")
     min: Count = setting(
@@ -184,6 +214,7 @@ class Scale(Section):
     )
     process: Process | None = setting(None, "Local commands.")
     docker: Docker | None = setting(None, "Containers of a Docker engine.")
+    kubernetes: Kubernetes | None = setting(None, "A Deployment or StatefulSet.")
     command: CommandActuator | None = setting(None, "A command of yours.")
     concurrency: Count = setting(
         _SCALE.concurrency,

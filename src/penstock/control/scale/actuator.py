@@ -19,6 +19,8 @@ class Unit:
     ``since`` is when it was asked for, on the actuator's clock, and ``ready_at`` when it was ready;
     0 where nobody saw that. ``turn``: where the actuator keeps
     an order of its own, the least goes first; ``removable`` is False of whom it cannot remove.
+    ``host`` is the address by which discovery finds its endpoints, where the actuator does not
+    say them itself. ``was`` is the name of that one in whose place it stands.
     """
 
     name: str
@@ -29,6 +31,8 @@ class Unit:
     reason: str = ""
     removable: bool = True
     turn: int = 0
+    host: str = ""
+    was: str = ""
 
 
 @dataclass(frozen=True)
@@ -47,10 +51,19 @@ class ActuatorError(Exception):
     """Something could not be started, stopped or asked. The text is for people."""
 
 
+class AdoptedError(ActuatorError):
+    """Others changed the number in the meantime: what they want holds, and nothing was done."""
+
+
 class Actuator:
     """Of one pool. Nobody ends what it did not start or was not told to manage."""
 
     name: ClassVar[str] = ""  # the one place where it stands
+    # Whether there is nothing but what it started, which ends with the scaling of its pool. Of
+    # others, such as a Deployment, it changes the number while it is told to, and leaves the rest.
+    owns: ClassVar[bool] = True
+
+    trouble: str = ""  # what operators are to know, though it goes on
 
     def __init__(self, pool: str, rules: Scale, options: dict[str, Any], tools: Tools) -> None:
         self.pool = pool

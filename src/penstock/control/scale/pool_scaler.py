@@ -4,7 +4,7 @@ An endpoint that is to go is drained first, then waited for until it has nothing
 out of the pool, and only then stopped by its actuator.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Final
 
 import msgspec
@@ -15,7 +15,7 @@ from penstock.control.discovery.source import SCALER, Place, place_of
 from penstock.control.endpoints.state import EndpointState
 from penstock.control.endpoints.states import EndpointStates
 from penstock.control.events import Events
-from penstock.control.scale.actuator import Actuator, ActuatorError, Unit
+from penstock.control.scale.actuator import Actuator, ActuatorError, AdoptedError, Unit
 from penstock.control.scale.foreseen import ForeseenDemand
 from penstock.control.scale.known_scaler import KnownScaler
 from penstock.control.scale.sampling import Sample, Sampler
@@ -67,22 +67,25 @@ class PoolScaler:
         self._decision: Decision | None = None
         self._regret: Regret | None = None
         self._knows = False  # what there is
-        self._problem = ""
+        self._problem = ""  # until one is ready
+        self._blind = ""  # until the actuator knows again what there is
+        self._stuck = ""  # until somebody can be stopped
         self._failures = 0
         self._start_after = 0.0
 
     @property
     def is_empty(self) -> bool:
         """Whether it has nothing left that it started."""
-        return not self.actuator.units()
+        return not self.actuator.owns or not self.actuator.units()
 
     async def look(self, pool: Pool, now: float, local_s: float) -> None:
         """See, decide, act."""
         try:
             await self.actuator.look()
             self._knows = True
+            self._blind = ""
         except ActuatorError as error:
-            self._complain(str(error))
+            self._blind = self._told(str(error), self._blind)
         self._go_on_from_predecessor()
         self._note_units(now)
         self._publish(pool.name)
@@ -96,6 +99,15 @@ class PoolScaler:
         else:
             self.planner.undone(decision)
         await self._go_on_draining(pool, now)
+
+    async def let_go(self, pool: Pool, *, replaced: bool) -> None:
+        """Of what its actuator does not own: all of it stays, and serves on."""
+        for name in self._draining:
+            for each in self._running(pool, name):
+                self._states.undrain(pool.name, each.name, "it is scaled by others from now on")
+        if not replaced:
+            self._membership.set(SCALER, pool.name, [])
+        await self.actuator.close()
 
     def hand_over(self, heir: "PoolScaler") -> None:
         """Other rules hold; who drains, and what is on its way out, is the heir's."""
@@ -133,7 +145,7 @@ class PoolScaler:
             ahead=decision.ahead,
             lead_s=self.planner.starts.lead_s(),
             reason=decision.reason,
-            problem=self._problem,
+            problem=self._problem or self._stuck or self._blind or self.actuator.trouble,
             foreseen=self._foreseen(0.5),
             foreseen_high=self._foreseen(self.planner.rules.quantile),
             wakes=self._acts and self.planner.rules.min == 0,
@@ -164,6 +176,8 @@ class PoolScaler:
 
     def _note_units(self, now: float) -> None:
         for unit in self.actuator.units():
+            if unit.was:
+                self._take_place(unit)
             if unit.state == "ready" and unit.name not in self._told_ready:
                 self._told_ready.add(unit.name)
                 self._failures = 0
@@ -182,6 +196,12 @@ class PoolScaler:
         for gone in [name for name in self._left if name not in there]:
             del self._left[gone]
 
+    def _take_place(self, unit: Unit) -> None:
+        self.planner.replaced(unit.was, unit.name)
+        if unit.was in self._draining:
+            self._draining[unit.name] = self._draining.pop(unit.was)
+        unit.was = ""
+
     def _publish(self, pool: str) -> None:
         if not self._knows:
             return  # those that a predecessor handed over stay until it is known who is there
@@ -199,13 +219,17 @@ class PoolScaler:
 
     def _members(self, pool: Pool) -> list[Member]:
         running = {place_of(each): each for each in pool.endpoints}
+        by_host: dict[str, list[Endpoint]] = {}
+        for each in pool.endpoints:
+            by_host.setdefault(each.host, []).append(each)
         members = []
         for unit in self.actuator.units():
             if unit.state == "stopping" or unit.name in self._left:
                 continue
-            found = None
-            if unit.endpoint is not None:
-                found = running.pop(place_of(unit.endpoint), None)
+            host = unit.endpoint.host if unit.endpoint is not None else unit.host
+            found = _running_of(unit, by_host.get(host, ()))
+            for each in found:
+                del running[place_of(each)]
             members.append(self._of_unit(pool, unit, found))
         # Those of ours without a unit are gone, and the snapshot does not know it yet.
         members += [
@@ -217,11 +241,13 @@ class PoolScaler:
         self._placed &= {place_of(each) for each in pool.endpoints} | self._published
         return members
 
-    def _of_unit(self, pool: Pool, unit: Unit, found: Endpoint | None) -> Member:
+    def _of_unit(self, pool: Pool, unit: Unit, found: list[Endpoint]) -> Member:
         state, streams, cached = STARTING, 0, 0
-        if found is not None:
-            state = _state_of(self._states.of(pool.name, found.name), pool)
-            streams, cached = self._load(found)
+        if found:
+            self._put_back(pool, unit, found)
+            state = min(_state_of(self._states.of(pool.name, each.name), pool) for each in found)
+            loads = [self._load(each) for each in found]
+            streams, cached = sum(load[0] for load in loads), sum(load[1] for load in loads)
         if unit.name in self._draining:
             state = DRAINING
         return Member(
@@ -233,6 +259,16 @@ class PoolScaler:
             removable=unit.removable,
             turn=unit.turn,
         )
+
+    def _put_back(self, pool: Pool, unit: Unit, found: list[Endpoint]) -> None:
+        """Who drains for the sake of a removal that is no longer under way serves again: another
+        was removed in its place, or stands at its address."""
+        if unit.name in self._draining or self.actuator.owns:
+            return
+        for each in found:
+            cause = self._states.of(pool.name, each.name).draining
+            if cause is not None and cause.reason == _REASON:
+                self._states.undrain(pool.name, each.name, "it was not removed")
 
     def _of_fixed(self, pool: Pool, endpoint: Endpoint) -> Member:
         state = _state_of(self._states.of(pool.name, endpoint.name), pool)
@@ -301,13 +337,11 @@ class PoolScaler:
         self.actuator.tell(decision.desired)
         for name in decision.keep:
             self._draining.pop(name, None)
-            endpoint = self._running(pool, name)
-            if endpoint is not None:
+            for endpoint in self._running(pool, name):
                 self._states.undrain(pool.name, endpoint.name, "it is needed after all")
         for name in decision.stop:
             self._draining[name] = now
-            endpoint = self._running(pool, name)
-            if endpoint is not None:
+            for endpoint in self._running(pool, name):
                 self._states.drain(pool.name, endpoint.name, _REASON)
         if decision.start:
             if now < self._start_after:
@@ -315,6 +349,9 @@ class PoolScaler:
                 return
             try:
                 await self.actuator.start(decision.start)
+            except AdoptedError as error:
+                self.planner.undone(decision)
+                self._events.info("scale", f"pool {pool.name}: {error}", pool=pool.name)
             except ActuatorError as error:
                 self.planner.undone(decision)
                 self._fail(str(error), now)
@@ -322,43 +359,53 @@ class PoolScaler:
     async def _go_on_draining(self, pool: Pool, now: float) -> None:
         drain_s = self.planner.rules.drain_s
         for name, since in list(self._draining.items()):
-            endpoint = self._running(pool, name)
+            endpoints = self._running(pool, name)
             waited_s = now - since
-            if endpoint is not None and self._load(endpoint)[0] > 0:
+            if any(self._load(each)[0] > 0 for each in endpoints):
                 if not drain_s or waited_s < drain_s:
                     continue
                 text = f"endpoint {pool.name}/{name} has streams left after its `drain`: it goes"
                 self._events.warning("scale.drain", text, pool=pool.name, endpoint=name)
-            elif endpoint is not None and waited_s <= 0.0:
+            elif endpoints and waited_s <= 0.0:
                 continue  # workers hear of it a moment later
-            del self._draining[name]
+            if self._waits_its_turn(name):
+                continue
             unit = self._unit(name)
             if unit is not None and unit.endpoint is not None:
+                del self._draining[name]
                 self._left[name] = unit.endpoint
                 self._publish(pool.name)
-            else:
-                await self._stop(name)
+            elif await self._stop(name):
+                del self._draining[name]
         for name, endpoint in list(self._left.items()):
-            if self._acknowledged(endpoint):
+            if self._acknowledged(endpoint) and await self._stop(name):
                 del self._left[name]
-                await self._stop(name)
 
-    async def _stop(self, name: str) -> None:
+    def _waits_its_turn(self, name: str) -> bool:
+        """Whether another that drains has to be stopped before."""
+        mine = self._unit(name)
+        others = [self._unit(each) for each in self._draining]
+        return mine is not None and any(each and each.turn < mine.turn for each in others)
+
+    async def _stop(self, name: str) -> bool:
+        """Whether it could be; else it is tried again."""
         try:
             await self.actuator.stop(name)
+        except AdoptedError:
+            return False
         except ActuatorError as error:
-            self._complain(str(error))
+            self._stuck = self._told(str(error), self._stuck)
+            return False
+        self._stuck = ""
+        return True
 
     def _unit(self, name: str) -> Unit | None:
         return next((unit for unit in self.actuator.units() if unit.name == name), None)
 
-    def _running(self, pool: Pool, name: str) -> Endpoint | None:
-        """The endpoint of that unit in the snapshot that runs."""
+    def _running(self, pool: Pool, name: str) -> list[Endpoint]:
+        """The endpoints of that unit in the snapshot that runs."""
         unit = self._unit(name)
-        if unit is None or unit.endpoint is None:
-            return None
-        place = place_of(unit.endpoint)
-        return next((each for each in pool.endpoints if place_of(each) == place), None)
+        return _running_of(unit, pool.endpoints) if unit is not None else []
 
     def _fail(self, reason: str, now: float) -> None:
         pause_s = min(_BACK_OFF_S * 2.0**self._failures, _LONGEST_BACK_OFF_S)
@@ -367,12 +414,26 @@ class PoolScaler:
         self._complain(f"{reason}; the next try is in {pause_s:g} s")
 
     def _complain(self, problem: str) -> None:
-        if problem != self._problem:
+        self._problem = self._told(problem, self._problem)
+
+    def _told(self, problem: str, before: str) -> str:
+        """It, once it is in the log."""
+        if problem != before:
             pool = self.actuator.pool
             self._events.error(
                 "scale.failed", f"pool {pool} cannot be scaled: {problem}", pool=pool
             )
-        self._problem = problem
+        return problem
+
+
+def _running_of(unit: Unit, endpoints: Iterable[Endpoint]) -> list[Endpoint]:
+    """Those of them that are that unit's: several, where one pod has several ports."""
+    if unit.host:
+        return [each for each in endpoints if each.host == unit.host]
+    if unit.endpoint is None:
+        return []
+    place = place_of(unit.endpoint)
+    return [each for each in endpoints if place_of(each) == place]
 
 
 def _state_of(state: EndpointState, pool: Pool) -> int:

@@ -125,6 +125,9 @@ class FleetScaling:
 
     async def leave(self) -> None:
         """A successor has taken over what was started."""
+        for scaler in self._scalers.values():
+            if not scaler.actuator.owns:
+                await scaler.actuator.close()
         await self._background.stop()
 
     async def stop(self) -> None:
@@ -180,7 +183,7 @@ class FleetScaling:
         """Other rules; whoever acts goes on where it can."""
         before = self._scalers[pool.name]
         if rules.actuator != self._rules[pool.name].actuator:
-            self._retire(pool.name, pool)
+            self._retire(pool.name, pool, replaced=True)
             self._begin(pool, rules)
             return
         before.actuator.rules = rules
@@ -190,13 +193,17 @@ class FleetScaling:
         self._scalers[pool.name] = changed
         self._rules[pool.name] = rules
 
-    def _retire(self, name: str, pool: Pool | None) -> None:
+    def _retire(self, name: str, pool: Pool | None, *, replaced: bool = False) -> None:
         scaler = self._scalers.pop(name)
         rules = self._rules.pop(name)
         self._due.pop(name, None)
-        scaler.leaving = True
         if pool is None:
             pool = Pool(name, (), scale=rules)
+        if not scaler.actuator.owns:
+            going = scaler.let_go(pool, replaced=replaced)
+            self._background.begin(f"letting go of {name}", going)
+            return
+        scaler.leaving = True
         self._retired.append((pool, scaler))
 
     async def _look_at_retired(self, now: float) -> None:

@@ -22,7 +22,7 @@ from typing import Final
 
 from penstock.core.scale.capacity import Capacity
 from penstock.core.scale.demand import Demand, Foresight, Sight
-from penstock.core.scale.members import DRAINING, Member, first_to_go
+from penstock.core.scale.members import DOWN, DRAINING, Member, first_to_go
 from penstock.core.scale.schedule import bounds_at
 from penstock.core.scale.start_times import StartTimes
 from penstock.core.scale.surge import Surge
@@ -109,6 +109,12 @@ class Planner:
     def lost(self, name: str) -> None:
         """That one failed by itself: nobody removed it."""
         self._known.discard(name)
+
+    def replaced(self, name: str, successor: str) -> None:
+        """Another stands in its place, which is no change of the number."""
+        if name in self._known:
+            self._known.discard(name)
+            self._known.add(successor)
 
     def _needs(self, sight: Sight) -> Decision:
         lead_s = self.starts.lead_s()
@@ -226,13 +232,18 @@ class Planner:
         more = decision.desired - decision.actual
         if more > 0:
             draining = [each for each in members if each.state == DRAINING and each.removable]
-            draining.sort(key=_by_streams, reverse=True)
+            draining.sort(key=_worth, reverse=True)
             decision.keep = [each.name for each in draining[:more]]
             decision.start = more - len(decision.keep)
         elif more < 0:
             counting = [each for each in members if each.counts()]
             going = first_to_go(counting, -more)
-            decision.stop = [each.name for each in going]
+            if going:
+                last = going[-1].turn
+                dead = [each for each in members if each.state == DOWN and each.removable]
+                before = [each for each in dead if each.turn < last]
+                decision.stop = [each.name for each in before]  # nobody can go before they did
+            decision.stop += [each.name for each in going]
             if len(going) < -more:
                 decision.desired = decision.actual - len(going)
                 decision.reason += "; the others are not for the actuator to remove"
@@ -278,5 +289,6 @@ class Planner:
         return f"others added {came} and took {left} away: adopted"
 
 
-def _by_streams(member: Member) -> int:
-    return member.streams
+def _worth(member: Member) -> tuple[int, int]:
+    """Of those that drain: whose turn comes last, then who has the most streams."""
+    return member.turn, member.streams

@@ -5,7 +5,7 @@ from itertools import pairwise
 
 from penstock.core.scale.capacity import Places
 from penstock.core.scale.demand import Demand, Foresight, Sight
-from penstock.core.scale.members import DRAINING, SERVING, STARTING, Member
+from penstock.core.scale.members import DOWN, DRAINING, SERVING, STARTING, Member
 from penstock.core.scale.planner import Decision, Planner
 from penstock.core.snapshot.scale import Scale, ScaleWindow
 
@@ -116,6 +116,12 @@ class TestAdding:
         assert decision.keep == ["e2"]
         assert decision.start == decision.desired - 3
 
+    def test_of_those_that_drain_the_last_in_turn_is_kept(self) -> None:
+        stateful = fleet(2)
+        stateful.add(1, DRAINING, turn=-3, streams=9)
+        stateful.add(1, DRAINING, turn=-2)
+        assert stateful.look(17.0).keep == ["e3"]
+
     def test_no_more_than_the_bounds_and_the_step_allow(self) -> None:
         assert fleet(2, max=5).look(60.0).desired == 5
         assert fleet(2, step_up=1).look(60.0).desired == 3
@@ -150,6 +156,17 @@ class TestRemoving:
         numbers = many.pass_by(START_S + COOL_DOWN_S + 60.0, 1.0)
         falls = [a - b for a, b in pairwise(numbers)]
         assert max(falls) == 2
+
+    def test_who_is_down_and_has_to_go_before_goes_too(self) -> None:
+        stateful = fleet(1, min=1)
+        stateful.add(1, turn=-1)
+        stateful.add(1, DOWN, turn=-2)
+        decision = Decision(0, 0, "")
+        for _ in range(100):
+            decision = stateful.look(1.0)
+            if decision.stop:
+                break
+        assert decision.stop == ["e2", "e1"]
 
     def test_only_whom_the_actuator_can_remove_leaves(self) -> None:
         fixed = fleet(2)

@@ -64,7 +64,9 @@ class KubernetesProvider(Provider):
     # --- what the server says ---------------------------------------------------------------
 
     async def _read_list(self) -> None:
-        said = await self._client.get(self._url(), _LIST_S, self._selector(), self._access.headers())
+        said = await self._client.get(
+            self._url(), _LIST_S, self._selector(), self._access.headers()
+        )
         listed = _parsed(said.body)
         try:
             self._slices = {each["metadata"]["name"]: each for each in listed["items"] or ()}
