@@ -1,5 +1,6 @@
 """What does not fit together in a pool's ``scale``."""
 
+from importlib.util import find_spec
 from pathlib import Path
 
 from msgspec.structs import replace
@@ -37,6 +38,8 @@ def compile_scale(pool: Pool, at: Location, findings: Findings) -> snapshot.Scal
         _check_process(scale, fixed, at, findings)
     if scale.kubernetes is not None:
         _check_kubernetes(pool, scale, at, findings)
+    if scale.aws is not None and find_spec("boto3") is None:
+        findings.wrong((*at, "aws"), "the library for it is missing: `pip install 'penstock[aws]'`")
     return _with_paths(scale.compiled(), at, findings)
 
 

@@ -181,6 +181,23 @@ class Kubernetes(Section):
         return self
 
 
+class Aws(Section):
+    """Changes the desired capacity of an Auto Scaling group of AWS, of which each instance is an
+    endpoint. They stay when Penstock ends. Credentials are found as AWS's tools find them."""
+
+    group: Annotated[str, Field(min_length=1)] = required("The name of the Auto Scaling group.")
+    port: Annotated[int, Field(ge=1, le=65535)] = required("Where its instances listen.")
+    region: str | None = setting(
+        None, "Such as `eu-central-1`. Default: as AWS's tools have it (`AWS_REGION`)."
+    )
+    ready: Annotated[str, PlainValidator(_ready, json_schema_input_type=str)] = setting(
+        "/health", "A path that answers 2xx once it serves, or `tcp`: that it can be connected to."
+    )
+    url: Annotated[str, PlainValidator(parse_http_url, json_schema_input_type=str)] | None = (
+        setting(None, "In place of AWS's own, such as a VPC endpoint.")
+    )
+
+
 class Window(Section):
     """Other bounds for some hours of some days."""
 
@@ -195,12 +212,12 @@ class Window(Section):
         return plain(snapshot.ScaleWindow, self, from_s=self.begin, to_s=self.end)
 
 
-ACTUATORS: Final = ("process", "docker", "kubernetes", "command")  # keys of ``Scale``
+ACTUATORS: Final = ("process", "docker", "kubernetes", "aws", "command")  # keys of ``Scale``
 
 
 class Scale(Section):
     """How many endpoints there are to be, and who starts and stops them: one of `process`,
-    `docker`, `kubernetes` and `command`; without one the number is published as a metric and
+    `docker`, `kubernetes`, `aws` and `command`; without one the number is published as a metric and
     nothing else is done."""
 
     max: PositiveCount = required("The most endpoints, those of `endpoints` included.")
@@ -215,6 +232,7 @@ class Scale(Section):
     process: Process | None = setting(None, "Local commands.")
     docker: Docker | None = setting(None, "Containers of a Docker engine.")
     kubernetes: Kubernetes | None = setting(None, "A Deployment or StatefulSet.")
+    aws: Aws | None = setting(None, "An Auto Scaling group of AWS.")
     command: CommandActuator | None = setting(None, "A command of yours.")
     concurrency: Count = setting(
         _SCALE.concurrency,

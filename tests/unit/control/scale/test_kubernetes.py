@@ -219,7 +219,7 @@ async def test_what_the_server_refuses_is_said_with_what_to_do(serve: Serve) -> 
         await actuator.look()
     cluster.allowed = {"scale", "pods"}
     cluster.kind = "statefulsets"
-    with pytest.raises(ActuatorError, match="404: .*not found; look at `deployment`"):
+    with pytest.raises(ActuatorError, match=r"404: .*not found; look at `deployment`"):
         await actuator.look()
 
 
