@@ -131,3 +131,13 @@ def test_a_queue_that_is_shorter_than_a_start_is_doubtful(tmp_path: Path) -> Non
     queue = "admission: {queue: {while_down: wait, timeout: 5s}}"
     made = load(pool("max: 4, min: 0, concurrency: 8", more=queue), tmp_path)
     assert any("a start is said to take 60 s" in warning for warning in made.warnings)
+
+
+def test_a_group_of_aws_needs_its_library(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    text = pool("max: 4, concurrency: 8, aws: {group: llm, port: 8000}")
+    (made,) = load(text, tmp_path).snapshot.pools
+    assert made.scale is not None
+    assert made.scale.actuator.options["group"] == "llm"
+    monkeypatch.setattr("penstock.config.compile.scale.find_spec", lambda name: None)
+    (error,) = errors_of(text, tmp_path)
+    assert "pip install 'penstock[aws]'" in error
