@@ -4,7 +4,7 @@ An endpoint that is to go is drained first, then waited for until it has nothing
 out of the pool, and only then stopped by its actuator.
 """
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from typing import Final
 
 import msgspec
@@ -18,10 +18,10 @@ from penstock.control.events import Events
 from penstock.control.scale.actuator import Actuator, ActuatorError, AdoptedError, Unit
 from penstock.control.scale.foreseen import ForeseenDemand
 from penstock.control.scale.known_scaler import KnownScaler
+from penstock.control.scale.pool_members import endpoints_of, member_state
 from penstock.control.scale.sampling import Sample, Sampler
-from penstock.core.health.health import STARTING as NOT_CHECKED
 from penstock.core.scale.demand import Demand
-from penstock.core.scale.members import DOWN, DRAINING, SERVING, STARTING, Member
+from penstock.core.scale.members import DRAINING, SERVING, STARTING, Member
 from penstock.core.scale.planner import Decision, Planner
 from penstock.core.scale.regret import Regret
 from penstock.core.snapshot import Endpoint, Pool
@@ -102,8 +102,9 @@ class PoolScaler:
 
     async def let_go(self, pool: Pool, *, replaced: bool) -> None:
         """Of what its actuator does not own: all of it stays, and serves on."""
-        for name in self._draining:
-            for each in self._running(pool, name):
+        for each in pool.endpoints:
+            cause = self._states.of(pool.name, each.name).draining
+            if cause is not None and cause.reason == _REASON:
                 self._states.undrain(pool.name, each.name, "it is scaled by others from now on")
         if not replaced:
             self._membership.set(SCALER, pool.name, [])
@@ -227,7 +228,7 @@ class PoolScaler:
             if unit.state == "stopping" or unit.name in self._left:
                 continue
             host = unit.endpoint.host if unit.endpoint is not None else unit.host
-            found = _running_of(unit, by_host.get(host, ()))
+            found = endpoints_of(unit, by_host.get(host, ()))
             for each in found:
                 del running[place_of(each)]
             members.append(self._of_unit(pool, unit, found))
@@ -245,7 +246,7 @@ class PoolScaler:
         state, streams, cached = STARTING, 0, 0
         if found:
             self._put_back(pool, unit, found)
-            state = min(_state_of(self._states.of(pool.name, each.name), pool) for each in found)
+            state = min(member_state(self._states.of(pool.name, each.name), pool) for each in found)
             loads = [self._load(each) for each in found]
             streams, cached = sum(load[0] for load in loads), sum(load[1] for load in loads)
         if unit.name in self._draining:
@@ -271,7 +272,7 @@ class PoolScaler:
                 self._states.undrain(pool.name, each.name, "it was not removed")
 
     def _of_fixed(self, pool: Pool, endpoint: Endpoint) -> Member:
-        state = _state_of(self._states.of(pool.name, endpoint.name), pool)
+        state = member_state(self._states.of(pool.name, endpoint.name), pool)
         streams, cached = self._load(endpoint)
         removable = not self.actuator.acts  # whoever obeys the metric chooses for itself
         return Member(
@@ -405,7 +406,7 @@ class PoolScaler:
     def _running(self, pool: Pool, name: str) -> list[Endpoint]:
         """The endpoints of that unit in the snapshot that runs."""
         unit = self._unit(name)
-        return _running_of(unit, pool.endpoints) if unit is not None else []
+        return endpoints_of(unit, pool.endpoints) if unit is not None else []
 
     def _fail(self, reason: str, now: float) -> None:
         pause_s = min(_BACK_OFF_S * 2.0**self._failures, _LONGEST_BACK_OFF_S)
@@ -424,23 +425,3 @@ class PoolScaler:
                 "scale.failed", f"pool {pool} cannot be scaled: {problem}", pool=pool
             )
         return problem
-
-
-def _running_of(unit: Unit, endpoints: Iterable[Endpoint]) -> list[Endpoint]:
-    """Those of them that are that unit's: several, where one pod has several ports."""
-    if unit.host:
-        return [each for each in endpoints if each.host == unit.host]
-    if unit.endpoint is None:
-        return []
-    place = place_of(unit.endpoint)
-    return [each for each in endpoints if place_of(each) == place]
-
-
-def _state_of(state: EndpointState, pool: Pool) -> int:
-    if state.is_draining:
-        return DRAINING
-    if state.is_down or state.ejected is not None:
-        return DOWN
-    if pool.health_check is not None and state.health == NOT_CHECKED:
-        return STARTING
-    return SERVING
