@@ -94,7 +94,7 @@ class PoolScaler:
         members = self._members(pool)
         decision = self._decide(sample, members)
         self._remember(decision, members, sample, now)
-        if self._acts:
+        if self._acts and (self._knows or self.actuator.owns):
             await self._act(decision, pool, now)
         else:
             self.planner.undone(decision)

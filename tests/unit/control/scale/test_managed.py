@@ -111,6 +111,18 @@ async def test_what_cannot_be_asked_is_said_until_it_answers(
     assert site.scaler.view().problem == ""
 
 
+async def test_nothing_is_added_to_what_was_never_seen(
+    board: Board, events: Events, clock: Clock
+) -> None:
+    site = Managed(board, events, clock)
+    site.cluster.blind = "pods may not be listed"
+    await site.looks(3, 20.0)
+    assert site.cluster.found == {}
+    site.cluster.blind = ""
+    await site.look(20.0)
+    assert len(site.cluster.found) == 3
+
+
 async def test_who_has_to_go_first_is_waited_for(
     board: Board, events: Events, clock: Clock
 ) -> None:
