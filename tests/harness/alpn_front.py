@@ -1,66 +1,56 @@
 """TLS in front of two plain endpoints: one for each protocol that a client may choose by ALPN."""
 
+import contextlib
 import socket
 import ssl
 import threading
-from types import TracebackType
-from typing import Self
 
+from penstock.wire.proxy_protocol import ProxyHeader
+from tests.harness.endpoint import EndpointConnection, ScriptedEndpoint
+from tests.harness.introduced import read_introduction
 from tests.harness.world import HasAddress
 
 
-class AlpnFront:
-    """``chosen``: what each connection chose, in turn."""
+class AlpnFront(ScriptedEndpoint):
+    """``chosen``: what each connection chose, in turn; ``introductions``: the PROXY headers that
+    they began with, if they do so."""
 
-    def __init__(self, context: ssl.SSLContext, http1: HasAddress, http2: HasAddress) -> None:
+    def __init__(
+        self,
+        context: ssl.SSLContext,
+        http1: HasAddress,
+        http2: HasAddress,
+        *,
+        introduced: bool = False,
+    ) -> None:
         context.set_alpn_protocols(["h2", "http/1.1"])
         self.chosen: list[str | None] = []
+        self.introductions: list[ProxyHeader] = []
         self._context = context
+        self._introduced = introduced
         self._behind = {"http/1.1": http1, "h2": http2}
-        self._listening = socket.create_server(("127.0.0.1", 0))
-        self.host, self.port = self._listening.getsockname()[:2]
-        self.name = f"{self.host}:{self.port}"
-        threading.Thread(target=self._accept, daemon=True).start()
+        super().__init__(self._pass_on)
 
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self._listening.shutdown(socket.SHUT_RDWR)  # whoever waits in accept is told
-        self._listening.close()
-
-    def _accept(self) -> None:
-        while True:
-            try:
-                raw, _ = self._listening.accept()
-            except OSError:
-                return
-            threading.Thread(target=self._serve, args=(raw,), daemon=True).start()
-
-    def _serve(self, raw: socket.socket) -> None:
-        try:
-            with self._context.wrap_socket(raw, server_side=True) as near:
-                chosen = near.selected_alpn_protocol()
-                self.chosen.append(chosen)
-                behind = self._behind[chosen or "http/1.1"]
-                with socket.create_connection((behind.host, behind.port)) as far:
-                    back = threading.Thread(target=_copy, args=(far, near), daemon=True)
-                    back.start()
-                    _copy(near, far)
-                    back.join()
-        except OSError:
-            pass  # the peer left in the middle of it
+    def _pass_on(self, connection: EndpointConnection) -> None:
+        if self._introduced:
+            self.introductions.append(read_introduction(connection))
+        near = self._context.wrap_socket(connection.socket, server_side=True)
+        connection.socket = near
+        chosen = near.selected_alpn_protocol()
+        self.chosen.append(chosen)
+        behind = self._behind[chosen or "http/1.1"]
+        with socket.create_connection((behind.host, behind.port)) as far:
+            back = threading.Thread(target=_copy, args=(far, near), daemon=True)
+            back.start()
+            _copy(near, far)
+            with contextlib.suppress(OSError):
+                far.shutdown(socket.SHUT_RDWR)  # for whoever waits for more of it
+            back.join()
 
 
 def _copy(source: socket.socket, target: socket.socket) -> None:
-    try:
+    with contextlib.suppress(OSError):  # one of them left
         while data := source.recv(65536):
             target.sendall(data)
-        target.shutdown(socket.SHUT_WR)
-    except OSError:
-        pass  # one of them left
+    with contextlib.suppress(OSError):
+        target.shutdown(socket.SHUT_RDWR)

@@ -19,7 +19,15 @@ from websockets.sync.server import ServerConnection
 from websockets.typing import Subprotocol
 from wsproto.frame_protocol import CloseReason
 
-from penstock.core.snapshot import Drain, Endpoint, EndpointTls, Pool, PoolTimeouts, RequestLog
+from penstock.core.snapshot import (
+    Drain,
+    Endpoint,
+    EndpointTls,
+    Http2,
+    Pool,
+    PoolTimeouts,
+    RequestLog,
+)
 from penstock.dataplane.board.layout import P_RETRIES, W_CONNECTIONS, W_HTTP2_CONNECTIONS
 from penstock.wire.websocket_handshake import accept_key
 from tests.harness.alpn_front import AlpnFront
@@ -322,6 +330,27 @@ def test_endpoint_whose_http2_knows_no_websockets_is_asked_over_http1(
         assert front.chosen == ["h2", "http/1.1", "http/1.1"]
         assert not http2.requests
         wait_until(lambda: nothing_runs(worker), "all have ended")
+
+
+def test_endpoint_that_is_asked_over_http1_is_told_so_in_its_proxy_header(
+    start: Start, tmp_path: Path
+) -> None:
+    """Whatever the client speaks (PP2_TYPE_ALPN): here HTTP/2 over TLS."""
+    authority = Authority(tmp_path)
+    secure = listener(certificates=(authority.issue("localhost"),), http2=Http2())
+    with ExitStack() as stack:
+        http1 = stack.enter_context(WebSocketEndpoint(echo))
+        http2 = stack.enter_context(Http2WebSocketEndpoint(echo, offers=False))
+        made = AlpnFront(authority.server("a"), http1, http2, introduced=True)
+        front = stack.enter_context(made)
+        chooses = EndpointTls(verify=False, http2="auto")
+        members = pool(at(front, tls=True), tls=chooses, proxy_protocol="v2")
+        worker = start(world(members, listeners=[secure]))
+        socket = open_over_http2(stack, worker, "/chat", ssl=authority.client())
+        socket.send("hello")
+        assert socket.recv() == "hello"
+        assert front.chosen == ["h2", "http/1.1"]
+        assert [each.alpn for each in front.introductions] == [b"", b"http/1.1"]
 
 
 def test_endpoint_that_knows_websockets_over_nothing_is_not_blamed(

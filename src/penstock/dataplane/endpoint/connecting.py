@@ -31,16 +31,19 @@ def connect_http(connector: Connector) -> Http1Connection:
     return connection
 
 
-def connect(connector: Connector, client: ProxyHeader | None = None) -> EndpointStream:
+def connect(
+    connector: Connector, client: ProxyHeader | None = None, over_http1: bool = False
+) -> EndpointStream:
     """A stream on a connection that is under way; ``await_connection`` it.
 
     ``client``: for whom it is, where connections begin with a PROXY header; None: for ourselves.
-    Raises OSError when there is no route or no descriptor for it.
+    ``over_http1``: though the endpoint would choose HTTP/2. Raises OSError when there is no route
+    or no descriptor for it.
     """
     if connector.settings.proxy_version:
-        return _introduced(connector, client)
-    if not connector.http2:
-        return _connection(connector)
+        return _introduced(connector, client, over_http1)
+    if over_http1 or not connector.http2:
+        return _connection(connector, over_http1)
     streams = _streams_of(connector)
     joined = streams.joinable()
     if joined is not None:
@@ -48,13 +51,6 @@ def connect(connector: Connector, client: ProxyHeader | None = None) -> Endpoint
     made = _connection(connector)
     assert isinstance(made, Http2EndpointConnection)
     return streams.add(made)
-
-
-def connect_over_http1(connector: Connector, client: ProxyHeader | None) -> EndpointStream:
-    """As ``connect``, where the endpoint chooses HTTP/2 when it is asked. Raises OSError."""
-    made = _connection(connector, over_http1=True)
-    made.client = client
-    return made
 
 
 def _streams_of(connector: Connector) -> Http2Connections:
@@ -65,14 +61,16 @@ def _streams_of(connector: Connector) -> Http2Connections:
     return streams
 
 
-def _introduced(connector: Connector, client: ProxyHeader | None) -> EndpointStream:
+def _introduced(
+    connector: Connector, client: ProxyHeader | None, over_http1: bool
+) -> EndpointStream:
     """On a connection for this one stream, which tells its client."""
-    made = _connection(connector)
+    made = _connection(connector, over_http1)
     if client is not None:
         if client.alpn and connector.settings.speaks_http:
             # What is spoken behind the header, whatever the client speaks.
-            client.alpn = b"h2" if connector.http2 else b"http/1.1"
-            if connector.negotiates:
+            client.alpn = b"h2" if connector.http2 and not over_http1 else b"http/1.1"
+            if connector.negotiates and not over_http1:
                 client.alpn = b""  # that is chosen behind it
         made.client = client
     return made.new_stream() if isinstance(made, Http2EndpointConnection) else made

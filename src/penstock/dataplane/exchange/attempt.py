@@ -7,7 +7,7 @@ attempt that calls, so that an exchange may have two at once.
 from mypy_extensions import mypyc_attr, trait
 
 from penstock.core.ticket import ABANDONED, CONNECT_FAILED, DONE, Ticket
-from penstock.dataplane.endpoint.connecting import connect, connect_over_http1
+from penstock.dataplane.endpoint.connecting import connect
 from penstock.dataplane.endpoint.idle_connections import take_idle
 from penstock.dataplane.endpoint.response_sink import ResponseSink
 from penstock.dataplane.endpoint.stream import EndpointStream
@@ -158,10 +158,7 @@ class Attempt(ResponseSink):
         connector = self.endpoint.connector
         client = self.owner.proxy_header() if connector.settings.proxy_version else None
         try:
-            if self._over_http1:
-                stream = connect_over_http1(connector, client)
-            else:
-                stream = connect(connector, client)
+            stream = connect(connector, client, self._over_http1)
         except OSError as error:
             if error.errno in EXHAUSTED:  # which says nothing about the endpoint
                 reason = f"no connection can be opened: {error.strerror}"
