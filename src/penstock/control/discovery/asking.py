@@ -1,6 +1,7 @@
 """Asks servers of inventories over HTTP, bounded in time and bytes."""
 
 import asyncio
+import json
 import socket
 import ssl
 from collections.abc import AsyncGenerator, Mapping, Sequence
@@ -20,24 +21,35 @@ from penstock.control.numeric_addresses import numeric_addresses
 
 MAX_BYTES: Final = 8 * 1024 * 1024
 _MOST_REASON_BYTES: Final = 16 * 1024
+_ANSWERED: Final = (200,)
+_DONE: Final = (200, 201, 204)  # what was to be changed is
+_MOST_SHOWN: Final = 300  # characters of a reason
 _AGENT: Final = f"penstock/{__version__} discovery"
 
 
 @dataclass(frozen=True)
 class Said:
-    """A 200."""
+    """An answer of success."""
 
     body: bytes
     headers: Mapping[str, str]  # by names in whichever case
 
 
 class RefusedError(ProviderError):
-    """Another status than 200. ``body`` is how that begins, where it was read."""
+    """An answer without success. ``body`` is how that begins, where it was read."""
 
     def __init__(self, text: str, status: int, body: bytes = b"") -> None:
         super().__init__(text)
         self.status = status
         self.body = body
+
+    @property
+    def reason(self) -> str:
+        """What the server said, as the APIs of Docker and Kubernetes say it."""
+        try:
+            return str(json.loads(self.body)["message"])[:_MOST_SHOWN]
+        except (ValueError, KeyError, TypeError):
+            return "no reason given"
 
 
 class InventoryClient:
@@ -88,7 +100,7 @@ class InventoryClient:
                     allow_redirects=False,
                 ) as response,
             ):
-                if response.status != 200:
+                if response.status not in (_ANSWERED if method == "GET" else _DONE):
                     raise RefusedError(
                         f"{shown} answers {response.status}",
                         response.status,

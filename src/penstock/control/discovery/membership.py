@@ -310,11 +310,9 @@ class Membership:
         changed = False
         for known in self._pools.values():
             for part in known.parts.values():
-                over = [place for place, until in part.going.items() if until <= now]
+                over = {place for place, until in part.going.items() if until <= now}
                 if over:
-                    part.told = {
-                        k: v for k, v in part.told.items() if k not in part.going or k not in over
-                    }
+                    part.told = {k: v for k, v in part.told.items() if k not in over}
                     changed = True
                 for place in over:
                     del part.going[place]

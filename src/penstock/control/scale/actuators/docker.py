@@ -9,14 +9,14 @@ from collections.abc import Mapping
 from typing import Any, ClassVar, Final
 from uuid import uuid4
 
-import aiohttp
-
+from penstock.control.discovery.asking import InventoryClient, RefusedError
+from penstock.control.discovery.provider import ProviderError
 from penstock.control.scale.actuator import Actuator, ActuatorError, Tools, Unit
 from penstock.core.snapshot import Endpoint, Scale
 
 _LABEL: Final = "penstock.scaled-pool"
 _TIMEOUT_S: Final = 60.0  # an engine stops a container within its own deadline
-_MOST_BYTES: Final = 4 << 20
+_AS_IT_IS: Final = 304  # a container that is to stop has stopped
 _LIST_EVERY_S: Final = 10.0  # when nothing is under way
 
 
@@ -139,31 +139,21 @@ class Docker(Actuator):
     ) -> Any:
         """The engine's answer. Raises ActuatorError, with what the engine said."""
         socket = self.options["socket"]
-        timeout = aiohttp.ClientTimeout(total=_TIMEOUT_S + self.options["kill_after"])
+        timeout_s = _TIMEOUT_S + self.options["kill_after"]
+        headers = [("Content-Type", "application/json")] if body is not None else []
+        data = json.dumps(body).encode() if body is not None else None
+        client = InventoryClient(file=socket)
         try:
-            async with (
-                aiohttp.ClientSession(
-                    connector=aiohttp.UnixConnector(path=socket), timeout=timeout
-                ) as session,
-                session.request(
-                    method, f"http://docker{path}", params=query, json=body
-                ) as response,
-            ):
-                said = await response.content.read(_MOST_BYTES)
-                if response.status == 404 and none_is_fine:
-                    return None
-                if response.status >= 400:
-                    raise ActuatorError(f"the Docker engine refuses {path}: {_message(said)}")
-        except (aiohttp.ClientError, OSError) as error:
-            raise ActuatorError(f"{socket} does not answer: {error}") from error
+            said = await client.ask(method, f"http://docker{path}", timeout_s, query, headers, data)
+        except RefusedError as error:
+            if error.status == _AS_IT_IS or (error.status == 404 and none_is_fine):
+                return None
+            raise ActuatorError(f"the Docker engine refuses {path}: {error.reason}") from error
+        except ProviderError as error:
+            raise ActuatorError(f"the Docker engine does not answer: {error}") from error
+        finally:
+            await client.close()
         try:
-            return json.loads(said) if said else None
+            return json.loads(said.body) if said.body else None
         except ValueError as error:
             raise ActuatorError(f"{socket} answers no JSON") from error
-
-
-def _message(said: bytes) -> str:
-    try:
-        return str(json.loads(said)["message"])[:300]
-    except (ValueError, KeyError, TypeError):
-        return "no reason given"

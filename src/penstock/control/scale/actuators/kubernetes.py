@@ -338,7 +338,7 @@ class Kubernetes(Actuator):
         return said.body
 
     def _refusal(self, error: RefusedError) -> str:
-        text = f"{error}: {_message(error.body)}"
+        text = f"{error}: {error.reason}"
         kind = "statefulsets" if self._stateful else "deployments"
         if error.status in (401, 403):
             return (
@@ -359,13 +359,6 @@ def _decoded(said: bytes, kind: type[T]) -> T:
         return msgspec.json.decode(said, type=kind)
     except msgspec.DecodeError as error:
         raise ActuatorError(f"the API server's answer is not understood: {error}") from error
-
-
-def _message(body: bytes) -> str:
-    try:
-        return str(json.loads(body)["message"])[:_MOST_SHOWN]
-    except (ValueError, KeyError, TypeError):
-        return "no reason given"
 
 
 def _ordinal(name: str) -> int:
