@@ -41,8 +41,9 @@ class PromptText:
             self.pieces.append(xxh3_64_digest(bytes(raw)))  # type: ignore[call-overload]
             self.images += 1
 
-    def add_content(self, raw: object) -> None:
-        """Text, or a list of parts."""
+    def add_content(self, raw: object, nested: bool = False) -> None:
+        """Text, or a list of parts. ``nested``: a tool's result, whose content may be parts again,
+        images among them, but no deeper."""
         if raw is NOTHING:
             return
         data = bytes(raw)  # type: ignore[call-overload]
@@ -50,6 +51,10 @@ class PromptText:
             for part in _parts(data):
                 if isinstance(part, str):
                     self.pieces.append(part.encode())
+                elif nested:
+                    self.add(part.text)
+                    self.add_media(part.image_url)
+                    self.add_media(part.source)
                 else:
                     self.add_part(part)
         else:
@@ -70,25 +75,9 @@ class PromptText:
         self.add(part.name)
         self.add(part.input)
         self.add(part.tool_use_id)
-        self.add_nested(part.content)
+        self.add_content(part.content, True)
         self.add(part.thinking)
         self.add(part.refusal)
-
-    def add_nested(self, raw: object) -> None:
-        """A tool's result: its content may be parts again, images among them, but no deeper."""
-        if raw is NOTHING:
-            return
-        data = bytes(raw)  # type: ignore[call-overload]
-        if data.startswith(b"["):
-            for part in _parts(data):
-                if isinstance(part, str):
-                    self.pieces.append(part.encode())
-                    continue
-                self.add(part.text)
-                self.add_media(part.image_url)
-                self.add_media(part.source)
-        else:
-            self.pieces.append(data)
 
     def add_message(self, message: Message) -> None:
         self.pieces.append(message.role.encode())
