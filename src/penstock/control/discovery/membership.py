@@ -142,11 +142,7 @@ class Membership:
                 part.told[place] = endpoint
                 changed = True
         for place in gone:
-            until = part.flapping.leaves(place, now) if source.holds else now
-            if until > now:
-                part.going[place] = until
-            else:
-                part.going.pop(place, None)
+            if not source.holds or _leaves(part, place, now):
                 del part.told[place]
                 changed = True
         if changed:
@@ -343,13 +339,8 @@ class Membership:
             part.flapping.comes(place, now)
             part.going.pop(place, None)
         for place, endpoint in part.told.items():
-            if place not in told:
-                until = part.flapping.leaves(place, now)
-                if until > now:
-                    part.going[place] = until
-                    told[place] = endpoint
-                else:
-                    part.going.pop(place, None)
+            if place not in told and not _leaves(part, place, now):
+                told[place] = endpoint
 
     def _drop_replaced(self, known: _Pool) -> bool:
         """Parts of providers that are configured no more, once those that are have answered."""
@@ -373,6 +364,16 @@ class Membership:
             if len(addresses) == 1:
                 taken.add((addresses[0], endpoint.port))
         return frozenset(taken)
+
+
+def _leaves(part: _Part, place: Place, now: float) -> bool:
+    """Whether one that is named no more goes at once, or else is kept for a while."""
+    until = part.flapping.leaves(place, now)
+    if until > now:
+        part.going[place] = until
+        return False
+    part.going.pop(place, None)
+    return True
 
 
 def _as_before(before: dict[Place, Endpoint], now: dict[Place, Endpoint]) -> dict[Place, Endpoint]:
