@@ -32,6 +32,7 @@ help:
 	@echo "make test    all checks, all tests compiled, and those of the compiled layers interpreted too"
 	@echo "make test-interpreted   all tests on the interpreted form"
 	@echo "make test-protocols   the same scenarios over HTTP/2"
+	@echo "make test-large   what takes many seconds or processes: upgrades, floods, whole demos"
 	@echo "make test-browser   a browser's WebSocket, in Debian's Chromium, which it installs"
 	@echo "make test-acme   certificates fetched from pebble, an ACME server, which it installs"
 	@echo "make test-engines   what needs real inference engines: llama.cpp, from PyPI"
@@ -86,7 +87,13 @@ test-interpreted: $(VENV)/development $(VENV)/collected
 .PHONY: test-protocols
 test-protocols: $(VENV)/compiled $(VENV)/development
 	@echo "== scenarios over HTTP/2, $$($(BIN)/penstock --version)"
-	@PENSTOCK_FRONTS=http2 $(BIN)/python $(PYTEST) -m "(both_fronts and not http1_only) or large" tests/scenario
+	@PENSTOCK_FRONTS=http2 $(BIN)/python $(PYTEST) -m "both_fronts and not http1_only and not large" tests/scenario
+
+# What takes many seconds or processes: long loops, upgrades, thousands of endpoints, whole demos.
+.PHONY: test-large
+test-large: $(VENV)/compiled $(VENV)/development
+	@echo "== large tests, $$($(BIN)/penstock --version)"
+	@$(BIN)/python $(PYTEST) -m large
 
 # A browser is large: it is no part of `make test`.
 .PHONY: test-browser

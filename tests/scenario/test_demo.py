@@ -115,6 +115,7 @@ def said() -> str:
     return printed
 
 
+@pytest.mark.large
 @pytest.mark.parametrize("policy", ["marginal-cost", "round-robin"])
 def test_a_killed_engine_is_failed_over_and_taken_back(said: str, policy: str) -> None:
     story = story_of(said, policy)
@@ -126,6 +127,7 @@ def test_a_killed_engine_is_failed_over_and_taken_back(said: str, policy: str) -
         assert story.of_the_victim[2][-1] > story.of_the_victim[1][-1] > 0, "it is taken back"
 
 
+@pytest.mark.large
 def test_both_pools_get_the_same_requests_and_one_finds_more_of_them_cached(said: str) -> None:
     aware, in_turn = story_of(said, "marginal-cost"), story_of(said, "round-robin")
     assert aware.sent == in_turn.sent
@@ -156,6 +158,7 @@ def test_ctrl_c_while_it_starts_ends_it_as_well() -> None:
     assert_all_end(started)
 
 
+@pytest.mark.large
 def test_it_ends_without_a_word_when_its_reader_goes_away(tmp_path: Path) -> None:
     """As with `penstock demo | head`."""
     complaints = tmp_path / "stderr"
@@ -176,6 +179,7 @@ def test_its_processes_end_even_when_it_is_killed() -> None:
     assert_all_end(started)
 
 
+@pytest.mark.large
 def test_on_a_terminal_it_draws_a_table() -> None:
     master, slave = pty.openpty()
     try:

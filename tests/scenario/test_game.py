@@ -4,7 +4,11 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 from tests.harness.waiting import PATIENCE_S
+
+pytestmark = pytest.mark.large
 
 GAME = Path(__file__).parents[2] / "examples" / "game"
 

@@ -4,11 +4,15 @@ import signal
 from pathlib import Path
 from urllib.request import urlopen
 
+import pytest
+
 from tests.harness.balancer import Balancer
 from tests.harness.client import Client
 from tests.harness.http_endpoint import HttpEndpoint
 from tests.harness.waiting import wait_until
 from tests.scenario.conftest import Serve
+
+pytestmark = pytest.mark.large
 
 ENDPOINTS = 4200
 POOLS = 300

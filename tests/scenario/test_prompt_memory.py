@@ -84,6 +84,7 @@ def test_a_strict_pool_refuses_it(start: Callable[..., Worker], endpoint: HttpEn
     assert len(endpoint.requests) == 2
 
 
+@pytest.mark.large
 @pytest.mark.parametrize("retry", [Retry(), Retry(non_idempotent=True)])
 def test_room_comes_back_with_every_end(
     start: Callable[..., Worker], endpoint: HttpEndpoint, retry: Retry

@@ -5,6 +5,7 @@ import threading
 from collections.abc import Callable
 
 import msgspec
+import pytest
 
 from penstock.core.snapshot import Match, PoolTimeouts, Retry, Snapshot
 from penstock.dataplane.board.layout import L_IN_FLIGHT, P_REQUESTS, W_CONNECTIONS
@@ -123,6 +124,7 @@ def mix_of_endings(worker: Worker, seed: int, count: int) -> int:
     return count
 
 
+@pytest.mark.large
 def test_ten_thousand_requests_of_all_endings_leave_every_count_at_zero(
     start: Callable[..., Worker], scripted: Callable[[Script], ScriptedEndpoint]
 ) -> None:

@@ -163,6 +163,7 @@ def test_refused_datagram_goes_to_another_endpoint_at_once(
     assert worker.load(alive) == 4
 
 
+@pytest.mark.large
 def test_of_a_thousand_sessions_only_those_of_the_killed_endpoint_move(
     start: Start, answering: Answering
 ) -> None:
@@ -529,6 +530,7 @@ def test_stop_lets_sessions_go_on_and_begins_none(start: Start, answering: Answe
     assert worker.in_flight() == 0
 
 
+@pytest.mark.large
 def test_many_sessions_leave_every_count_at_zero(start: Start, answering: Answering) -> None:
     endpoints = [answering() for _ in range(2)]
     gone = answering()

@@ -59,6 +59,7 @@ def answer_when_told(connection: EndpointConnection) -> None:
         connection.send(answer_of(b"at last"))
 
 
+@pytest.mark.large
 def test_old_workers_finish_what_they_have_and_limits_hold_over_both(
     serve: Serve, scripted: Callable[[Script], ScriptedEndpoint]
 ) -> None:
@@ -105,6 +106,7 @@ def test_one_that_does_not_get_ready_leaves_all_as_it_was(
     assert balancer.status()["pid"] == balancer.process.pid
 
 
+@pytest.mark.large
 def test_udp_sessions_keep_their_endpoints_over_another_layout_and_back(
     serve: Serve, tmp_path: Path
 ) -> None:

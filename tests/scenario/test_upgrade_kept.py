@@ -25,6 +25,8 @@ from tests.harness.websocket_endpoint import WebSocketEndpoint
 from tests.scenario.certificates import Authority
 from tests.scenario.conftest import Serve
 
+pytestmark = pytest.mark.large
+
 TOKEN = "who-may-change-endpoints"
 ADMIN = {"address": "127.0.0.1:0", "token": TOKEN}
 EVENTS = [f"data: {number}\n\n".encode() for number in range(6)]

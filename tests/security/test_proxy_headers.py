@@ -24,6 +24,7 @@ BALANCER = "127.0.0.2"
 REQUEST = b"GET / HTTP/1.1\r\nHost: a.example\r\n\r\n"
 GOOD = b"PROXY TCP4 192.0.2.1 198.51.100.2 1 2\r\n"
 LISTENERS = ("http-accept", "http-require", "tcp-accept", "tcp-require", "tls-passthrough-require")
+REQUIRING = tuple(name for name in LISTENERS if name.endswith("require"))
 TOO_LONG = {
     "a line over 107 bytes": b"PROXY UNKNOWN " + b"x" * MAX_V1_BYTES + b"\r\n",
     "a line without an end": b"PROXY TCP4 " + b"1" * MAX_V1_BYTES,
@@ -50,14 +51,17 @@ class Site:
         pools = [pool(self.endpoint, name=name, protocol=name) for name in ("http", "tcp")]
         self.worker = Worker(world(*pools, listeners=made, routes=routes))
 
-    def refuses(self, name: str, data: bytes, deliver: Delivery, cell: int, source: str) -> None:
-        """That ends without an answer, and is counted; nothing of it reaches the endpoint."""
+    def refuses(
+        self, names: tuple[str, ...], data: bytes, deliver: Delivery, cell: int, source: str
+    ) -> None:
+        """That ends without an answer at each listener, and is counted; nothing of it goes on."""
         before = self.worker.count(cell)
         self.endpoint.forget()
-        with self.worker.connect(name, source=source) as client:
-            deliver(client, data)
-            client.expect_end()
-        wait_until(lambda: self.worker.count(cell) == before + 1, "it was counted")
+        for name in names:
+            with self.worker.connect(name, source=source) as client:
+                deliver(client, data)
+                client.expect_end()
+        wait_until(lambda: self.worker.count(cell) == before + len(names), "all were counted")
         assert self.endpoint.received == b""
 
 
@@ -77,8 +81,7 @@ def site() -> Iterator[Site]:
 @pytest.mark.parametrize("which", BAD)
 def test_case67_bad_header_ends_the_connection(site: Site, deliver: Delivery, which: str) -> None:
     """Where headers are only accepted too: what begins like one is no request."""
-    for name in LISTENERS:
-        site.refuses(name, BAD[which] + REQUEST, deliver, W_PROXY_BAD, BALANCER)
+    site.refuses(LISTENERS, BAD[which] + REQUEST, deliver, W_PROXY_BAD, BALANCER)
 
 
 @pytest.mark.parametrize(
@@ -96,18 +99,14 @@ def test_case67_bad_header_ends_the_connection(site: Site, deliver: Delivery, wh
 def test_case67_missing_header_ends_the_connection(
     site: Site, deliver: Delivery, data: bytes
 ) -> None:
-    for name in LISTENERS:
-        if name.endswith("require"):
-            site.refuses(name, data, deliver, W_PROXY_MISSING, BALANCER)
+    site.refuses(REQUIRING, data, deliver, W_PROXY_MISSING, BALANCER)
 
 
 @pytest.mark.parametrize("header", [GOOD, v2(0x21, 0x11, IPV4_ADDRESSES)])
 def test_case68_strangers_header_is_never_believed(
     site: Site, deliver: Delivery, header: bytes
 ) -> None:
-    for name in LISTENERS:
-        if name.endswith("require"):
-            site.refuses(name, header + REQUEST, deliver, W_PROXY_UNTRUSTED, "127.0.0.1")
+    site.refuses(REQUIRING, header + REQUEST, deliver, W_PROXY_UNTRUSTED, "127.0.0.1")
     site.endpoint.forget()
     with site.worker.connect("http-accept") as client:
         deliver(client, header + REQUEST)

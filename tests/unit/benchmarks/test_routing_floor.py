@@ -72,6 +72,7 @@ def test_one_simulated_engine_that_gets_requests_far_apart_is_at_the_floor() -> 
     assert tail.mean == pytest.approx(result.interval("ttft p99").mean)
 
 
+@pytest.mark.large
 @pytest.mark.parametrize("fleet", SPEEDS)
 def test_no_policy_is_below_the_floor(fleet: str) -> None:
     comparison = simulate(SHARED, fleet, 200, 2, EVERY_POLICY)

@@ -9,7 +9,8 @@ from typing import IO
 import pytest
 
 FULL = Path("/dev/full")
-SIMULATE = (*("simulate", "--servers", "2", "--load", "0.1"), "--customers", "500")
+SIMULATE = (*("simulate", "--servers", "2", "--load", "0.1"), "--customers", "50")
+SWEEPS = [(), pytest.param(("--sweep", "load=0.1,0.2"), marks=pytest.mark.large)]
 NO_ROOM = "no space left on device"
 
 pytestmark = pytest.mark.skipif(not FULL.exists(), reason="there is no /dev/full here")
@@ -48,7 +49,7 @@ def directory(tmp_path: Path) -> Path:
         ("demo", "--seconds", "1"),
         ("replay", "--help"),
         SIMULATE,
-        (*SIMULATE, "--sweep", "load=0.1,0.2"),
+        pytest.param((*SIMULATE, "--sweep", "load=0.1,0.2"), marks=pytest.mark.large),
         ("emulate", "--count", "1"),
     ],
     ids=" ".join,
@@ -65,7 +66,7 @@ def test_a_verb_on_a_full_disk_says_so_and_ends_with_1(
 
 
 @pytest.mark.parametrize("option", ["--json", "--html"])
-@pytest.mark.parametrize("sweep", [(), ("--sweep", "load=0.1,0.2")], ids=["run", "sweep"])
+@pytest.mark.parametrize("sweep", SWEEPS, ids=["run", "sweep"])
 def test_a_file_that_cannot_be_written_is_named(
     option: str, sweep: tuple[str, ...], directory: Path
 ) -> None:

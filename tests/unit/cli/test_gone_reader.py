@@ -8,7 +8,8 @@ from pathlib import Path
 
 import pytest
 
-SIMULATE = (*("simulate", "--servers", "2", "--load", "0.1"), "--customers", "500")
+SIMULATE = (*("simulate", "--servers", "2", "--load", "0.1"), "--customers", "50")
+SWEEPS = [(), pytest.param(("--sweep", "load=0.1,0.2"), marks=pytest.mark.large)]
 
 
 def run_unread(directory: Path, *arguments: str) -> "subprocess.CompletedProcess[str]":
@@ -37,7 +38,7 @@ def run_unread(directory: Path, *arguments: str) -> "subprocess.CompletedProcess
         ("check", "--print-schema"),
         ("check", "penstock.yaml"),
         SIMULATE,
-        (*SIMULATE, "--sweep", "load=0.1,0.2"),
+        pytest.param((*SIMULATE, "--sweep", "load=0.1,0.2"), marks=pytest.mark.large),
         ("emulate", "--count", "1"),
     ],
     ids=" ".join,
@@ -50,7 +51,7 @@ def test_a_verb_whose_reader_is_gone_ends_without_a_word(
     assert (ended.returncode, ended.stderr) == (1, "")
 
 
-@pytest.mark.parametrize("sweep", [(), ("--sweep", "load=0.1,0.2")], ids=["run", "sweep"])
+@pytest.mark.parametrize("sweep", SWEEPS, ids=["run", "sweep"])
 def test_what_a_run_found_is_written_though_nobody_reads_the_table(
     sweep: tuple[str, ...], tmp_path: Path
 ) -> None:

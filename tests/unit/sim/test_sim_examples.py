@@ -102,6 +102,7 @@ def test_a_queue_that_knows_its_clients_patience_is_worth_twice_the_goodput() ->
     assert goodput > 2.0 * measured(without, "goodput")["least-request"]
 
 
+@pytest.mark.large
 def test_tens_of_thousands_of_sessions_are_held_at_once() -> None:
     comparison = shortened("game-sessions.yaml", ("least-request", "source-hash"), duration="12m")
     ticks = comparison.results[0].outcomes[0].ticks
@@ -120,6 +121,7 @@ def test_sessions_that_stay_keep_their_prefixes() -> None:
     assert all(tokens > 0 for tokens in measured(comparison, "tokens").values())
 
 
+@pytest.mark.large
 def test_where_few_prompts_are_shared_marginal_cost_uses_all_engines() -> None:
     path = SCENARIOS / "shared-prefixes.yaml"
     prompts = load_scenario(path).prompts
