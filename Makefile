@@ -207,7 +207,7 @@ lock:
 	rm -rf build/lock && $(PYTHON) -m venv build/lock
 	PENSTOCK_PURE=1 build/lock/bin/python -m pip --quiet install '.[dev,simulators]'
 	( echo '# Made by `make lock` from pyproject.toml.'; \
-	  build/lock/bin/python -m pip freeze --all --exclude penstock --exclude pip ) > $(LOCK)
+	  build/lock/bin/python -m pip freeze --all --exclude penstock-lb --exclude pip ) > $(LOCK)
 	rm -rf build/lock
 
 .PHONY: debian-packages

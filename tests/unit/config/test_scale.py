@@ -140,4 +140,4 @@ def test_a_group_of_aws_needs_its_library(tmp_path: Path, monkeypatch: pytest.Mo
     assert made.scale.actuator.options["group"] == "llm"
     monkeypatch.setattr("penstock.config.compile.scale.find_spec", lambda name: None)
     (error,) = errors_of(text, tmp_path)
-    assert "pip install 'penstock[aws]'" in error
+    assert "pip install 'penstock-lb[aws]'" in error

@@ -21,7 +21,7 @@ def compile_acme(acme: Acme, at: Location, findings: Findings) -> snapshot.Acme:
             "and set `agree_terms: true`",
         )
     if find_spec("acme") is None:
-        findings.wrong(at, "the library for it is missing: `pip install 'penstock[acme]'`")
+        findings.wrong(at, "the library for it is missing: `pip install 'penstock-lb[acme]'`")
     authorities = ""
     if acme.ca_file is not None:
         file = findings.path(acme.ca_file)

@@ -59,7 +59,7 @@ class KvEvents(Section):
     @model_validator(mode="after")
     def _possible(self) -> "KvEvents":
         if find_spec("zmq") is None:
-            raise ValueError("`kv_events` needs pyzmq: `pip install pyzmq` in this environment")
+            raise ValueError("`kv_events` needs pyzmq: `pip install 'penstock-lb[kv-events]'`")
         return self
 
 

@@ -38,7 +38,7 @@ class KvEventPublisher:
             import zmq.asyncio
         except ImportError:
             raise ValueError(
-                "publishing KV events needs pyzmq: `pip install pyzmq` in this environment"
+                "publishing KV events needs pyzmq: `pip install 'penstock-lb[kv-events]'`"
             ) from None
         self._zmq = zmq
         self._spec = spec
