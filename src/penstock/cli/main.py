@@ -12,13 +12,16 @@ from importlib import import_module
 from importlib.util import find_spec
 from pathlib import Path
 from pkgutil import iter_modules
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 import click
 
 import penstock.cli
 from penstock import __version__
 from penstock.cli._output_file import end_without_output, is_about_room
+
+if TYPE_CHECKING:
+    from click.shell_completion import CompletionItem
 
 _OWN_MODULE: Final = "main"
 _CONFIGURATIONS: Final = (".yaml", ".yml", ".toml", ".json")
@@ -28,15 +31,18 @@ _MEANT: Final = {
     "benchmark": "replay",
     "config": "check FILE",
     "configtest": "check FILE",
+    "diagnose": "doctor FILE",
     "help": "--help",
     "lint": "check FILE",
     "load": "replay",
     "mock": "emulate",
+    "new": "init",
     "proxy": "serve",
     "quit": "ctl stop",
     "restart": "ctl reload",
     "run": "serve",
     "schema": "check --print-schema",
+    "setup": "init",
     "shutdown": "ctl stop",
     "sim": "simulate",
     "start": "serve",
@@ -94,6 +100,14 @@ class Verbs(click.Group):
             hint = f"did you mean {close[0]!r}?" if close else f"there are: {', '.join(known)}"
             ctx.fail(f"no verb {args[0]!r}; {hint}")
         return super().resolve_command(ctx, args)
+
+    def shell_complete(self, ctx: click.Context, incomplete: str) -> "list[CompletionItem]":
+        """Verbs for a shell, without importing any."""
+        from click.shell_completion import CompletionItem
+
+        names = [name for name in self.list_commands(ctx) if name.startswith(incomplete)]
+        verbs = [CompletionItem(name, help=summary(name)) for name in names]
+        return verbs or click.Command.shell_complete(self, ctx, incomplete)
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         """Each verb with its line, without importing any."""

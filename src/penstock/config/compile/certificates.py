@@ -1,6 +1,7 @@
 """Certificates as a listener uses them: checked with their keys, and asked for their names."""
 
 import ssl
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Final, cast
 
@@ -36,12 +37,8 @@ def issued_names(certificate: Path, server: ssl.SSLContext) -> tuple[str, ...]:
     server shake hands in memory, with the certificate itself as what the client trusts.
     Raises ValueError when they cannot.
     """
-    client = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
-    client.check_hostname = False
-    client.verify_flags |= ssl.VerifyFlags(ssl.VERIFY_X509_PARTIAL_CHAIN | _NO_CHECK_TIME)
     try:
-        client.load_verify_locations(certificate)
-        peer = _shake_hands(client, server).getpeercert() or {}
+        peer = _shown(certificate, server)
     except ssl.SSLError as error:
         raise ValueError(
             f"{certificate} does not say which names it is for ({error.reason or error}); "
@@ -49,6 +46,17 @@ def issued_names(certificate: Path, server: ssl.SSLContext) -> tuple[str, ...]:
         ) from error
     alternatives = cast("tuple[tuple[str, str], ...]", peer.get("subjectAltName", ()))
     return tuple(name.lower() for kind, name in alternatives if kind == "DNS")
+
+
+def end_of_certificate(certificate: Path, server: ssl.SSLContext) -> float:
+    """When it ends, in seconds since 1970. Raises ValueError where it cannot be told."""
+    try:
+        peer = _shown(certificate, server)
+    except ssl.SSLError as error:
+        raise ValueError(f"{certificate} does not say when it ends: {error}") from error
+    if "notAfter" not in peer:
+        raise ValueError(f"{certificate} does not say when it ends")
+    return float(ssl.cert_time_to_seconds(cast("str", peer["notAfter"])))
 
 
 def check_authorities(ca_file: Path) -> None:
@@ -59,6 +67,14 @@ def check_authorities(ca_file: Path) -> None:
         raise ValueError(f"{ca_file} holds no certificates in PEM form") from error
     except OSError as error:
         raise ValueError(f"{ca_file} cannot be read: {error.strerror}") from error
+
+
+def _shown(certificate: Path, server: ssl.SSLContext) -> Mapping[str, object]:
+    client = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    client.check_hostname = False
+    client.verify_flags |= ssl.VerifyFlags(ssl.VERIFY_X509_PARTIAL_CHAIN | _NO_CHECK_TIME)
+    client.load_verify_locations(certificate)
+    return _shake_hands(client, server).getpeercert() or {}
 
 
 def _refuse_password() -> str:

@@ -39,7 +39,9 @@ def compile_scale(pool: Pool, at: Location, findings: Findings) -> snapshot.Scal
     if scale.kubernetes is not None:
         _check_kubernetes(pool, scale, at, findings)
     if scale.aws is not None and find_spec("boto3") is None:
-        findings.wrong((*at, "aws"), "the library for it is missing: `pip install 'penstock-lb[aws]'`")
+        findings.wrong(
+            (*at, "aws"), "the library for it is missing: `pip install 'penstock-lb[aws]'`"
+        )
     return _with_paths(scale.compiled(), at, findings)
 
 
