@@ -11,7 +11,7 @@ from pydantic import ValidationError
 from penstock.config.document.model import Document, is_extension
 from penstock.config.load.errors import ConfigError, Location, Position, Problem, spell
 from penstock.config.load.explain import explain
-from penstock.config.load.source import read_source
+from penstock.config.load.source import read_source, read_yaml
 
 
 @dataclass(frozen=True)
@@ -74,6 +74,15 @@ def load_document(path: Path, environ: Mapping[str, str] | None = None) -> Loade
     tree = read_source(path, os.environ if environ is None else environ)
     origin = Origin(str(path), path.absolute().parent, tree.positions)
     return _checked(tree.value, origin, tree.problems)
+
+
+def load_text(text: str, name: str, directory: Path) -> Loaded:
+    """Check a YAML text that is in no file; relative paths in it begin in ``directory``.
+
+    Raises ConfigError with everything that is wrong.
+    """
+    tree = read_yaml(text, os.environ, name)
+    return _checked(tree.value, Origin(name, directory, tree.positions), tree.problems)
 
 
 def load_arguments(values: dict[str, Any], options: Mapping[str, str]) -> Loaded:

@@ -1,0 +1,1 @@
+"""Configurations of nginx and HAProxy, made into ours as far as the two have the same parts."""

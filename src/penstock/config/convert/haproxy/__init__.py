@@ -1,0 +1,1 @@
+"""HAProxy: sections of lines, each a keyword and its arguments."""

@@ -1,0 +1,1 @@
+"""nginx: read by crossplane, nginx's own parser for other programs."""
