@@ -173,6 +173,33 @@ def test_endpoints_are_changed_by_nobody_without_a_token(
     assert names(balancer) == [endpoint.name]
 
 
+def test_an_operator_adds_a_pool_and_a_route_while_the_balancer_runs(
+    serve: Serve, endpoint: HttpEndpoint, other_endpoint: HttpEndpoint
+) -> None:
+    balancer = serve(
+        {
+            "endpoints": [endpoint.name],
+            "admin": {"address": "127.0.0.1:0", "token": TOKEN},
+        }
+    )
+    client = balancer.connect()
+    blue = {"action": "add", "pool": "blue", "settings": {"endpoints": other_endpoint.name}}
+    route = "{match: {path_prefix: /blue}, pool: blue}"
+    to_blue = {"action": "add", "route": "to-blue", "settings": route}
+    assert balancer.ask("/api/v1/pool", blue)[0] == 200
+    assert balancer.ask("/api/v1/route", to_blue)[0] == 200
+    assert client.get("/blue").body == other_endpoint.name.encode()
+    assert client.get("/").body == endpoint.name.encode()
+    assert balancer.reload()["ok"]
+    assert client.get("/blue").body == other_endpoint.name.encode()  # it holds over a reload
+    status = balancer.status()
+    assert [each["name"] for each in status["additions"]] == ["blue", "to-blue"]
+    assert status["pools"][1]["endpoints"][0]["source"] == "api"
+    removed = {"action": "remove", "route": "to-blue"}
+    assert balancer.ask("/api/v1/route", removed)[0] == 200
+    assert client.get("/blue").body == endpoint.name.encode()
+
+
 def dnsmasq(directory: Path, port: int, *records: str) -> Program:
     """A real DNS server with these records, for a second each."""
     options = "--keep-in-foreground --conf-file=/dev/null --no-resolv --no-hosts --local-ttl=1 "

@@ -76,6 +76,7 @@ def status_document(overview: Overview, board: Board, recent: Differences) -> Do
         "window_s": round(recent.seconds, 1),
         "listeners": msgspec.to_builtins(overview.listeners),
         "totals": _totals(board),
+        "additions": msgspec.to_builtins(overview.additions),
         "pools": [_pool(pool, board, recent) for pool in overview.pools],
         "workers": [_worker(worker, board) for worker in overview.workers],
         "reloads": {

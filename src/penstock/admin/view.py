@@ -181,6 +181,15 @@ class EventView(msgspec.Struct, frozen=True):
     fields: dict[str, str | int | float | bool | None]
 
 
+class AdditionView(msgspec.Struct, frozen=True):
+    """A pool or a route that was added at run time. ``problem``: why it is left out."""
+
+    kind: str
+    name: str
+    saved: bool
+    problem: str = ""
+
+
 class Overview(msgspec.Struct, frozen=True):
     """The balancer at one moment."""
 
@@ -199,6 +208,7 @@ class Overview(msgspec.Struct, frozen=True):
     last_reload: ReloadView | None
     events: tuple[EventView, ...]
     log_dropped: int = 0  # lines of the balancer's own log
+    additions: tuple[AdditionView, ...] = ()  # in the order in which routes are asked
 
 
 class UnknownNameError(LookupError):

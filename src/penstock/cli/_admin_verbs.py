@@ -12,6 +12,7 @@ import msgspec
 from msgspec import NODEFAULT
 from msgspec.inspect import (
     BoolType,
+    DictType,
     Field,
     FloatType,
     IntType,
@@ -112,8 +113,9 @@ def _parameter(field: Field) -> click.Parameter:
 
 def _type(kind: msgspec.inspect.Type) -> click.ParamType[Any]:
     match kind:
-        case UnionType(types=types):  # with None
-            return _type(next(each for each in types if not isinstance(each, NoneType)))
+        case UnionType(types=types):  # with None, or with what is no text in JSON
+            given = [each for each in types if not isinstance(each, NoneType | DictType)]
+            return _type(given[0])
         case FloatType(ge=least, le=most):
             return _Number(least, most)
         case IntType(ge=least, le=most):

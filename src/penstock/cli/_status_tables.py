@@ -47,6 +47,8 @@ def print_status(document: dict[str, Any], console: Console | None = None) -> No
             for note in endpoint_notes(endpoint):
                 out.print(Text(f"  {endpoint['name']} {note}", style="yellow"))
         out.print()
+    for each in document.get("additions", ()):
+        out.print(_addition(each))
     out.print(_LEGEND, style="dim")
     out.print(_worker_table(document, now))
     last = document["reloads"]["last"]
@@ -54,6 +56,15 @@ def print_status(document: dict[str, Any], console: Console | None = None) -> No
         result = "ok" if last["ok"] else "FAILED"
         said = f"last reload {_ago(last['at'], now)} ago, {result}: {last['message']}"
         out.print(Text(said, style="" if last["ok"] else _BAD))
+
+
+def _addition(addition: dict[str, Any]) -> Text:
+    """A pool or a route that was added at run time."""
+    kept = "saved" if addition["saved"] else "until a restart"
+    line = f"{addition['kind']} {addition['name']} (api, {kept})"
+    if addition["problem"]:
+        return Text(f"{line} is left out: {addition['problem']}", style=_BAD)
+    return Text(line)
 
 
 def endpoint_notes(endpoint: dict[str, Any]) -> list[str]:

@@ -43,6 +43,7 @@ from penstock.control.workers.indexes import HALVES, WorkerIndexes
 from penstock.control.workers.sockets import ListeningSockets, Place
 from penstock.control.workers.takeover import RuntimeFile, runtime_directory
 from penstock.control.workers.workers import Workers
+from penstock.control.world.additions import Additions
 from penstock.control.world.certificates import CertificateFiles
 from penstock.control.world.publish import Publisher
 from penstock.control.world.reload import Reloader
@@ -87,6 +88,7 @@ def assemble(
     outliers = OutlierDetection(board, states)
     exact = ExactIndex(board, states, events)
     forecasts = Forecasts(board, state_files, events)
+    reloader = Reloader(configured, reread, publisher, events)
     kept_at = state_files.directory or runtime.directory
     parts = Parts(
         events=events,
@@ -99,7 +101,7 @@ def assemble(
         sockets=sockets,
         workers=workers,
         publisher=publisher,
-        reloader=Reloader(configured, reread, publisher, events),
+        reloader=reloader,
         files=files,
         contexts=contexts,
         addresses=addresses,
@@ -141,6 +143,7 @@ def assemble(
         api_endpoints=ApiEndpoints(
             membership, lambda: publisher.running, publisher.refresh, state_files, events
         ),
+        additions=Additions(lambda: reloader.configured, reloader.publish, state_files, events),
         stop=stop,
     )
     _Connections(parts).make()
@@ -180,6 +183,10 @@ class _Connections:
         parts.membership.addresses_of = parts.addresses.known
         parts.reloader.on_begin = parts.service_manager.reloading
         parts.reloader.on_end = parts.service_manager.ready
+        parts.reloader.extend = parts.additions.extended
+        parts.reloader.on_run = parts.additions.configure
+        parts.additions.on_pool_removed = parts.api_endpoints.forget
+        parts.api_endpoints.pool_was_added = parts.additions.has_pool
         parts.checks.before_up = parts.models.ask_endpoint
         parts.states.on_leave = self._on_leave
         parts.states.on_return = self._on_return

@@ -13,6 +13,7 @@ from penstock.admin.view import (
     PoolView,
     WorkerView,
 )
+from penstock.control.discovery.source import API, FILE
 from penstock.control.parts import Parts
 from penstock.core.health.health import DOWN
 from penstock.core.snapshot import Endpoint, Pool
@@ -56,6 +57,7 @@ def overview(parts: Parts, *, started_at: float, stopping: bool, log_dropped: in
             for e in parts.events.recent(_SHOWN_EVENTS)
         ),
         log_dropped=log_dropped,
+        additions=parts.additions.views(),
     )
 
 
@@ -77,6 +79,11 @@ def _pool(parts: Parts, pool: Pool) -> PoolView:
         parts.forecasts.views(pool.name),
         tuple(shown_address(*place) for place in sorted(parts.membership.excluded(pool.name))),
     )
+
+
+def _source(parts: Parts, pool: Pool, endpoint: Endpoint) -> str:
+    source = parts.membership.source_of(pool.name, endpoint)
+    return API.name if source == FILE and parts.additions.has_pool(pool.name) else source.name
 
 
 def _scheme(pool: Pool, endpoint: Endpoint) -> str:
@@ -120,5 +127,5 @@ def _endpoint(parts: Parts, pool: Pool, endpoint: Endpoint) -> EndpointView:
         models_problem=parts.models.problem(pool.name, endpoint.name),
         hit_distrust=state.hit_distrust,
         prefix_exact=state.exact,
-        source=parts.membership.source_of(pool.name, endpoint).name,
+        source=_source(parts, pool, endpoint),
     )

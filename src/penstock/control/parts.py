@@ -32,6 +32,7 @@ from penstock.control.workers.indexes import WorkerIndexes
 from penstock.control.workers.sockets import ListeningSockets
 from penstock.control.workers.takeover import RuntimeFile
 from penstock.control.workers.workers import Workers
+from penstock.control.world.additions import Additions
 from penstock.control.world.certificates import CertificateFiles
 from penstock.control.world.publish import Publisher
 from penstock.control.world.reload import Reloader
@@ -79,4 +80,5 @@ class Parts:
     scaling: FleetScaling
     discoveries: Discoveries
     api_endpoints: ApiEndpoints
+    additions: Additions
     stop: Callable[[], None]  # as SIGTERM does

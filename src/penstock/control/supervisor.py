@@ -202,9 +202,11 @@ class Supervisor:
         self._parts.events.info("admin", f"admin address: {url}", url=url)
 
     async def _start_workers(self) -> None:
+        additions = self._parts.additions
         self._parts.api_endpoints.load()
+        additions.load()
         try:
-            await self._parts.publisher.start(self._configured.snapshot)
+            await self._parts.publisher.start(additions.extended(self._configured).snapshot)
         except StartError as error:
             owners = {
                 self._parts.runtime.owner(place_of(each))
@@ -213,6 +215,7 @@ class Supervisor:
             pids = ", ".join(str(pid) for pid in sorted(owners - {0}))
             hint = f" (Penstock is already running there: pid {pids})" if pids else ""
             raise StartError(f"{error}{hint}") from error
+        additions.configure(self._configured)
         running = self._parts.publisher.running
         addresses = ", ".join(
             shown_url(each.scheme, *self._parts.sockets.address(each)) for each in running.listeners

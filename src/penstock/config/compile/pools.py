@@ -51,7 +51,7 @@ def compile_pools(document: Document, findings: Findings) -> dict[str, snapshot.
                 (key,), f"give one of `{key}` and `pools`; it can be set inside each pool"
             )
         return {
-            name: _compile_pool(name, pool, ("pools", name), findings)
+            name: compile_pool(name, pool, ("pools", name), findings)
             for name, pool in document.pools.items()
         }
     if document.endpoints is None:
@@ -59,10 +59,11 @@ def compile_pools(document: Document, findings: Findings) -> dict[str, snapshot.
             findings.wrong((), "nothing to balance: give `endpoints`, or `pools`")
         return {}
     pool = Pool.model_construct(None, **given)
-    return {ONLY: _compile_pool(ONLY, pool, (), findings)}
+    return {ONLY: compile_pool(ONLY, pool, (), findings)}
 
 
-def _compile_pool(name: str, pool: Pool, at: Location, findings: Findings) -> snapshot.Pool:
+def compile_pool(name: str, pool: Pool, at: Location, findings: Findings) -> snapshot.Pool:
+    """One of that name, which stands there. What is wrong with it is noted in ``findings``."""
     endpoints = _compile_endpoints(pool, (*at, "endpoints"), findings)
     over_tls = any(url.tls for url in urls_of(pool))
     choice = pool.policy or default_policy(pool.kind)

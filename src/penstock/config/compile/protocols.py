@@ -278,21 +278,21 @@ def place_routes(
     findings: Findings,
 ) -> tuple[snapshot.Route, ...]:
     """The routes, each held to the listeners that speak what its pools do."""
-    mixed = len({spoken_on(each) for each in listeners.values()}) > 1
     return tuple(
-        _placed(route, ("routes", index), listeners, pools, mixed, findings)
+        place_route(route, ("routes", index), listeners, pools, findings)
         for index, route in enumerate(routes)
     )
 
 
-def _placed(
+def place_route(
     route: snapshot.Route,
     at: Location,
     listeners: Mapping[str, snapshot.Listener],
     pools: Mapping[str, snapshot.Pool],
-    mixed: bool,
     findings: Findings,
 ) -> snapshot.Route:
+    """The route, held to the listeners that speak what its pools do."""
+    mixed = len({spoken_on(each) for each in listeners.values()}) > 1
     names = [each.pool for each in route.pools if each.pool in pools]
     spoken: Spoken = pools[names[0]].protocol if names else "http"
     for name in names[1:]:

@@ -76,6 +76,7 @@ class Configured:
     warnings: tuple[str, ...] = ()
     upgrade_deadline_s: float = DEFAULT_UPGRADE_DEADLINE_S
     state: Path | None = None  # the directory that the configuration names
+    own_routes: int = 0  # routes at the front, of listeners that name their pool
 
 
 def load_configuration(source: Path) -> Configured:
@@ -156,6 +157,7 @@ def compile_document(loaded: Loaded, source: Path | None) -> Configured:
         warnings=findings.warnings(),
         upgrade_deadline_s=document.upgrade_deadline,
         state=findings.path(document.state) if document.state is not None else None,
+        own_routes=len(_listeners_own_routes(document)),
     )
 
 
@@ -354,14 +356,14 @@ def _given_routes(
             findings.wrong(at, f"never reached: the route {everything!r} matches everything")
         if route.match.is_everything() and route.grpc_service is None:
             everything = built.name
-        _check_references(route, at, listeners, pools, findings)
+        check_references(route, at, listeners, pools, findings)
         compiled.append(built)
     if not compiled:
         findings.wrong(("routes",), "at least one route is needed")
     return tuple(compiled)
 
 
-def _check_references(
+def check_references(
     route: Route,
     at: Location,
     listeners: Mapping[str, snapshot.Listener],

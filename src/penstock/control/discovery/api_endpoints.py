@@ -54,6 +54,7 @@ class ApiEndpoints:
         self._files = files
         self._events = events
         self._saved: dict[str, _Saved] = {}
+        self.pool_was_added: Callable[[str], bool] = lambda pool: False  # at run time itself
 
     def load(self) -> None:
         """Say what was saved, before the first snapshot is made; a predecessor knows better."""
@@ -127,6 +128,14 @@ class ApiEndpoints:
         self._tell(pool, f"{known.name} is removed")
         return known
 
+    def forget(self, pool: str) -> None:
+        """The pool is there no more."""
+        self._membership.set(API, pool, ())
+        for place in tuple(self._membership.excluded(pool)):
+            self._membership.exclude(pool, place, excluded=False)
+        if self._saved.pop(pool, None) is not None:
+            self._write()
+
     async def _say(self, pool: str, endpoint: Endpoint, *, save: bool) -> None:
         self._check_saving(save)
         place = place_of(endpoint)
@@ -175,6 +184,10 @@ class ApiEndpoints:
         if known is None:
             raise UnknownNameError(f"pool {pool.name!r} has no endpoint at {shown_address(*place)}")
         if self._membership.source_of(pool.name, known) == FILE:
+            if self.pool_was_added(pool.name):
+                raise ValueError(
+                    f"the settings of the pool list {known.name}: `ctl pool change` changes them"
+                )
             raise ValueError(
                 f"the configuration lists {known.name}: change it there and reload; "
                 "`penstock ctl weight` and `drain` hold until then"

@@ -24,6 +24,7 @@ def memo_of(parts: Parts) -> Memo:
         state_files=parts.state_files.in_memory(),
         members=parts.membership.known(),
         scalers=scalers,
+        additions=parts.additions.known(),
     )
 
 
@@ -33,6 +34,8 @@ def expect(memo: Memo, parts: Parts) -> None:
     parts.maintenance.restore(memo.maintenance)
     parts.state_files.take_over(memo.state_files)  # forecasts begin with the first snapshot
     parts.membership.restore(memo.members)
+    if memo.additions is not None:
+        parts.additions.restore(memo.additions)
 
 
 def take_over(yours: Yours | None, offer: Offer, parts: Parts) -> None:

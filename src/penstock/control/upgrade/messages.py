@@ -25,6 +25,7 @@ from penstock.control.maintenance import KnownMaintenance
 from penstock.control.scale.known_scaler import KnownScaler
 from penstock.control.workers.sockets import ListenKey
 from penstock.control.workers.takeover import Process
+from penstock.control.world.additions import KnownAdditions
 from penstock.control.world.rows import GivenRows
 
 PROTOCOL: Final = 1
@@ -73,6 +74,7 @@ class Memo(msgspec.Struct):
     state_files: dict[str, bytes] = {}  # those that live in memory
     members: list[KnownPart] = []  # endpoints that the configuration does not list
     scalers: list[KnownScaler] = []
+    additions: KnownAdditions | None = None  # pools and routes; None: it knows of none
 
 
 class Offer(msgspec.Struct, tag="offer", tag_field="kind"):

@@ -27,6 +27,9 @@ class Reloader:
         self.last: ReloadView | None = None
         self.on_begin: Callable[[], None] = _nobody
         self.on_end: Callable[[], None] = _nobody
+        # What is added to a configuration that is to run, and who is told of one that does.
+        self.extend: Callable[[Configured], Configured] = _as_it_is
+        self.on_run: Callable[[Configured], None] = _nobody_told
         self.succeeded = 0
         self.failed = 0
         self._first = configured
@@ -53,13 +56,21 @@ class Reloader:
             self.on_begin()
             try:
                 configured = await asyncio.to_thread(self._reread)
-                await self._publisher.publish(configured.snapshot)
+                await self._publisher.publish(self.extend(configured).snapshot)
             except (ConfigError, PublishError) as error:
                 return self._failed(asked_by, str(error))
             finally:
                 self.on_end()
             self.configured = configured
+            self.on_run(configured)
             return self._succeeded(asked_by, self._notes(configured))
+
+    async def publish(self) -> None:
+        """Run the same configuration with what is added to it now. Raises PublishError."""
+        async with self._one_at_a_time:
+            if self._refused_because:
+                raise PublishError(self._refused_because)
+            await self._publisher.publish(self.extend(self.configured).snapshot)
 
     def _succeeded(self, asked_by: str, notes: tuple[str, ...]) -> ReloadView:
         generation = self._publisher.running.generation
@@ -95,3 +106,12 @@ class Reloader:
 
 def _nobody() -> None:
     """Wants to know."""
+
+
+def _nobody_told(configured: Configured) -> None:
+    """Wants to know."""
+
+
+def _as_it_is(configured: Configured) -> Configured:
+    """Where nothing is added."""
+    return configured
