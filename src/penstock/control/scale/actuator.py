@@ -4,10 +4,12 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import Any, ClassVar, Literal
 
+from msgspec import to_builtins
+
 from penstock.control.background import BackgroundTasks, Sleep
 from penstock.control.events import Events
 from penstock.control.store.files import StateFiles
-from penstock.core.snapshot import Endpoint, Scale
+from penstock.core.snapshot import ActuatorChoice, Endpoint, Scale
 
 UnitState = Literal["starting", "ready", "stopping", "failed"]
 
@@ -63,6 +65,11 @@ class Actuator:
     # others, such as a Deployment, it changes the number while it is told to, and leaves the rest.
     owns: ClassVar[bool] = True
 
+    # Options that say where it acts, without which it is another actuator, and those that what it
+    # starts is made with.
+    where: ClassVar[tuple[str, ...]] = ()
+    makes: ClassVar[tuple[str, ...]] = ()
+
     trouble: str = ""  # what operators are to know, though it goes on
 
     def __init__(self, pool: str, rules: Scale, options: dict[str, Any], tools: Tools) -> None:
@@ -70,6 +77,26 @@ class Actuator:
         self.rules = rules
         self.options = options
         self.tools = tools
+
+    @classmethod
+    def is_same(cls, options: dict[str, Any], others: dict[str, Any]) -> bool:
+        """Whether one with these options and one with those have the same endpoints."""
+        keys = cls.where if cls.owns else tuple(options.keys() | others.keys())
+        return not _differ(keys, options, others)
+
+    def goes_on(self, choice: ActuatorChoice) -> bool:
+        """Whether it can go on by that choice: what it started would be its own."""
+        return choice.name == self.name and self.is_same(self.options, choice.options)
+
+    def change(self, rules: Scale) -> bool:
+        """Go on by other rules. Whether what it started before was made with other options."""
+        before, self.options = self.options, rules.actuator.options
+        self.rules = rules
+        return self.makes_otherwise(before)
+
+    def makes_otherwise(self, options: dict[str, Any]) -> bool:
+        """Whether what it starts is made in another way than by these options."""
+        return _differ(self.makes, options, self.options)
 
     @property
     def acts(self) -> bool:
@@ -99,3 +126,8 @@ class Actuator:
 
     async def close(self) -> None:
         """The pool is scaled no more, or the balancer ends: leave nothing behind."""
+
+
+def _differ(keys: tuple[str, ...], one: dict[str, Any], other: dict[str, Any]) -> bool:
+    """As a predecessor would tell them too, whose tuples have become lists."""
+    return any(to_builtins(one.get(key)) != to_builtins(other.get(key)) for key in keys)

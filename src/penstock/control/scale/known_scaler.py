@@ -11,4 +11,5 @@ class KnownScaler(msgspec.Struct):
     pool: str
     draining: dict[str, float] = {}  # since when, by the monotonic clock: those to be stopped
     left: list[str] = []  # out of the pool, and not stopped yet
+    outdated: list[str] = []  # started with other settings than those that hold
     rules: dict[str, Any] = {}  # the pool's `scale`, by which a successor without one ends it

@@ -11,7 +11,7 @@ import msgspec
 
 from penstock.admin.view import ScaleView
 from penstock.control.discovery.membership import Membership, TooManyError
-from penstock.control.discovery.source import SCALER, Place, place_of
+from penstock.control.discovery.source import SCALER, Place, Source, place_of
 from penstock.control.endpoints.state import EndpointState
 from penstock.control.endpoints.states import EndpointStates
 from penstock.control.events import Events
@@ -19,6 +19,7 @@ from penstock.control.scale.actuator import Actuator, ActuatorError, AdoptedErro
 from penstock.control.scale.foreseen import ForeseenDemand
 from penstock.control.scale.known_scaler import KnownScaler
 from penstock.control.scale.pool_members import endpoints_of, member_state
+from penstock.control.scale.replacing import Replacing
 from penstock.control.scale.sampling import Sample, Sampler
 from penstock.core.scale.demand import Demand
 from penstock.core.scale.members import DRAINING, SERVING, STARTING, Member
@@ -52,6 +53,10 @@ class PoolScaler:
         self.foreseen = foreseen
         self.actuator = actuator
         self.leaving = False  # it is scaled no more: everything that it started goes
+        self.heir: PoolScaler | None = None  # until whose endpoints serve those that leave stay
+        self._source = SCALER
+        self._replacing = Replacing()
+        self._inherits_outdated = False
         self._board = board
         self._states = states
         self._membership = membership
@@ -100,6 +105,36 @@ class PoolScaler:
             self.planner.undone(decision)
         await self._go_on_draining(pool, now)
 
+    @property
+    def serves_what_it_wants(self) -> bool:
+        """Whether another scaler's endpoints are not needed beside its own."""
+        decision = self._decision
+        if decision is None or not self._acts:
+            return not self._acts
+        ready = [each for each in self.actuator.units() if each.state == "ready"]
+        return sum(each.name not in self._draining for each in ready) >= decision.desired
+
+    def step_aside(self, order: int) -> None:
+        """Another scales the pool from now on: name what is left apart from that one's."""
+        if self._source != SCALER:
+            return
+        pool = self.actuator.pool
+        self._source = Source(SCALER.rank, order, f"{SCALER.name} ({self.actuator.name})")
+        told = self._membership.told(SCALER, pool)
+        mine = [each for each in told if place_of(each) in self._published]
+        if mine:
+            self._membership.set(self._source, pool, mine)
+            others = [each for each in told if place_of(each) not in self._published]
+            self._membership.set(SCALER, pool, others)
+
+    def outdate(self) -> None:
+        """All that there is was started with other settings."""
+        self._replacing.begin(unit.name for unit in self.actuator.units())
+
+    def outdate_inherited(self) -> None:
+        """The same of all that a predecessor started, once it is known who is there."""
+        self._inherits_outdated = True
+
     async def let_go(self, pool: Pool, *, replaced: bool) -> None:
         """Of what its actuator does not own: all of it stays, and serves on."""
         for each in pool.endpoints:
@@ -112,7 +147,15 @@ class PoolScaler:
 
     def hand_over(self, heir: "PoolScaler") -> None:
         """Other rules hold; who drains, and what is on its way out, is the heir's."""
+        pool = self.actuator.pool
+        if self._source != SCALER:
+            told = self._membership.told(self._source, pool)
+            also = self._membership.told(SCALER, pool)
+            self._membership.set(SCALER, pool, (*also, *told))
+            self._membership.set(self._source, pool, ())
+        heir._published = self._published
         heir._draining, heir._left = self._draining, self._left
+        heir._replacing = self._replacing
         heir._inherited = self._inherited
         heir._told_ready = self._told_ready
         heir._regret = self._regret
@@ -124,7 +167,13 @@ class PoolScaler:
         if self._inherited is not None:
             return self._inherited
         rules = msgspec.to_builtins(self.planner.rules)
-        return KnownScaler(self.actuator.pool, dict(self._draining), list(self._left), rules)
+        return KnownScaler(
+            self.actuator.pool,
+            dict(self._draining),
+            list(self._left),
+            sorted(self._replacing.outdated),
+            rules,
+        )
 
     def inherit(self, known: KnownScaler) -> None:
         """What a predecessor knew, before the first look: who was on the way out goes on."""
@@ -170,7 +219,10 @@ class PoolScaler:
         if known is None or not self._knows:
             return
         self._inherited = None
+        if self._inherits_outdated:
+            self.outdate()
         self._draining |= known.draining
+        self._replacing.begin(known.outdated)
         for unit in self.actuator.units():
             if unit.name in known.left and unit.endpoint is not None:
                 self._left[unit.name] = unit.endpoint
@@ -214,7 +266,7 @@ class PoolScaler:
         self._published = {place_of(each) for each in endpoints}
         self._placed |= self._published
         try:
-            self._membership.set(SCALER, pool, endpoints)
+            self._membership.set(self._source, pool, endpoints)
         except TooManyError as error:
             self._complain(str(error))
 
@@ -227,6 +279,8 @@ class PoolScaler:
         for unit in self.actuator.units():
             if unit.state == "stopping" or unit.name in self._left:
                 continue
+            if self._replacing.hides(unit.name):
+                continue
             host = unit.endpoint.host if unit.endpoint is not None else unit.host
             found = endpoints_of(unit, by_host.get(host, ()))
             for each in found:
@@ -237,7 +291,7 @@ class PoolScaler:
             self._of_fixed(pool, each)
             for each in running.values()
             if place_of(each) not in self._placed
-            and self._membership.source_of(pool.name, each) != SCALER
+            and self._membership.source_of(pool.name, each).rank != SCALER.rank
         ]
         self._placed &= {place_of(each) for each in pool.endpoints} | self._published
         return members
@@ -299,6 +353,8 @@ class PoolScaler:
         if not self.leaving:
             return self.planner.decide(sample.sight, members)
         mine = [each for each in members if each.removable and each.state != DRAINING]
+        if self.heir is not None and not self.heir.serves_what_it_wants:
+            return Decision(len(mine), len(mine), "they serve until those of another serve")
         decision = Decision(0, len(mine), "the pool is scaled no more")
         decision.stop = [each.name for each in mine]
         return decision
@@ -341,9 +397,37 @@ class PoolScaler:
             for endpoint in self._running(pool, name):
                 self._states.undrain(pool.name, endpoint.name, "it is needed after all")
         for name in decision.stop:
-            self._draining[name] = now
-            for endpoint in self._running(pool, name):
-                self._states.drain(pool.name, endpoint.name, _REASON)
+            self._drain(pool, name, now)
+        await self._start(decision, pool, now)
+        if not self.leaving:
+            await self._replace(pool, now)
+
+    def _drain(self, pool: Pool, name: str, now: float) -> None:
+        self._draining[name] = now
+        for endpoint in self._running(pool, name):
+            self._states.drain(pool.name, endpoint.name, _REASON)
+
+    async def _replace(self, pool: Pool, now: float) -> None:
+        """Those that were started with other settings, some at a time."""
+        replacing = self._replacing
+        units = self.actuator.units()
+        kept = [each.name for each in units if each.name not in self._draining | self._left]
+        for old, new in replacing.swap(units, kept):
+            self.planner.replaced(old, new)
+            self._drain(pool, old, now)
+            kept.remove(old)
+        count = replacing.next(kept)
+        if count == 0 or now < self._start_after:
+            return
+        before = {each.name for each in units}
+        try:
+            await self.actuator.start(count)
+        except ActuatorError as error:
+            self._fail(f"{error}; those with the settings before serve on", now)
+        begun = {each.name for each in self.actuator.units()} - before
+        replacing.started(begun, kept)
+
+    async def _start(self, decision: Decision, pool: Pool, now: float) -> None:
         if decision.start:
             if now < self._start_after:
                 self.planner.undone(decision)

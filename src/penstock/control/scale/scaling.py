@@ -1,10 +1,10 @@
 """All pools that are scaled: follows the snapshot that runs, and looks at each now and then."""
 
 import asyncio
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Coroutine, Iterable
 from functools import partial
 from time import localtime, monotonic, time
-from typing import Final
+from typing import Any, Final
 
 import msgspec
 
@@ -34,6 +34,7 @@ from penstock.core.scale.planner import Planner
 from penstock.core.snapshot import Endpoint, HealthCheck, Pool, Scale, Snapshot
 from penstock.dataplane.board.memory import Board
 
+_SLOW_S: Final = 60.0  # a look that takes longer is told of
 _TICK_S: Final = 0.5  # between two looks at which pool is due
 _PROBE_TIMEOUT_S: Final = 2.0
 _STARTS: Final = "starts."
@@ -77,8 +78,11 @@ class FleetScaling:
         self._scalers: dict[str, PoolScaler] = {}
         self._retired: list[tuple[Pool, PoolScaler]] = []
         self._rules: dict[str, Scale] = {}
-        self._inherited: dict[str, KnownScaler] = {}  # of pools that did not begin yet
+        self._inherited: list[KnownScaler] = []  # of pools that did not begin yet
         self._due: dict[str, float] = {}
+        # Looks under way, and since when: of each pool, and of what it is rid of, one at a time.
+        self._looking: dict[str, asyncio.Task[None]] = {}
+        self._looking_since: dict[str, float] = {}
         self._kept_at = 0.0
 
     def configure(self, snapshot: Snapshot) -> None:
@@ -90,28 +94,37 @@ class FleetScaling:
                 self._retire(name, pool)
             elif pool.scale != self._rules[name]:
                 self._change(pool, pool.scale)
-        for known in list(self._inherited.values()):
+        for known in list(self._inherited):
             pool = pools.get(known.pool)
-            if pool is None or pool.scale is None:
+            if pool is None or pool.scale is None or not _goes_on(known, pool.scale):
                 self._let_go(known, pool)
         for name, pool in pools.items():
             if pool.scale is not None and name not in self._scalers:
                 self._begin(pool, pool.scale)
+        for pool, scaler in self._retired:
+            scaler.heir = self._scalers.get(pool.name)
 
     async def run(self) -> None:
         """Runs until cancelled."""
-        while True:
-            await asyncio.sleep(_TICK_S)
-            now = self._clock()
-            for pool in self._publisher.running.pools:
-                scaler = self._scalers.get(pool.name)
-                if scaler is not None and now >= self._due.get(pool.name, 0.0):
-                    self._due[pool.name] = now + self._rules[pool.name].interval_s
-                    await self._look(pool, scaler, now)
-            await self._look_at_retired(now)
-            if now - self._kept_at >= _KEEP_EVERY_S:
-                self._kept_at = now
-                self._keep()
+        try:
+            while True:
+                await asyncio.sleep(_TICK_S)
+                now = self._clock()
+                for pool in self._publisher.running.pools:
+                    scaler = self._scalers.get(pool.name)
+                    if scaler is not None and now >= self._due.get(pool.name, 0.0):
+                        self._due[pool.name] = now + self._rules[pool.name].interval_s
+                        self._begin_look(pool.name, self._look(pool, scaler, now), now)
+                for entry in list(self._retired):
+                    self._begin_look(_key_of(entry), self._look_at_retired(entry, now), now)
+                if now - self._kept_at >= _KEEP_EVERY_S:
+                    self._kept_at = now
+                    self._keep()
+        finally:
+            for task in self._looking.values():
+                task.cancel()
+            await asyncio.gather(*self._looking.values(), return_exceptions=True)
+            self._looking.clear()
 
     def known(self) -> list[KnownScaler]:
         """What is under way, for a successor; start times are in the state files from here on."""
@@ -121,7 +134,7 @@ class FleetScaling:
 
     def restore(self, found: Iterable[KnownScaler]) -> None:
         """What a predecessor knew, before the first snapshot is followed."""
-        self._inherited = {each.pool: each for each in found}
+        self._inherited = list(found)
 
     async def leave(self) -> None:
         """A successor has taken over what was started."""
@@ -140,9 +153,31 @@ class FleetScaling:
     def view(self, pool: str) -> ScaleView | None:
         """What operators are shown of that pool; None where it is not scaled."""
         scaler = self._scalers.get(pool)
-        return scaler.view() if scaler is not None else None
+        if scaler is None:
+            return None
+        view = scaler.view()
+        waited_s = self._clock() - self._looking_since.get(pool, self._clock())
+        if waited_s < _SLOW_S:
+            return view
+        slow = f"the actuator {view.actuator} has not answered for {waited_s:.0f} s"
+        return msgspec.structs.replace(view, problem=slow)
 
     # --- one pool ---------------------------------------------------------------------------
+
+    def _begin_look(self, key: str, look: Coroutine[Any, Any, None], now: float) -> None:
+        """Beside the others, as an actuator can be slow; nothing where one is under way."""
+        if key in self._looking:
+            look.close()
+            return
+        task = self._background.begin(f"scaling pool {key}", look)
+        self._looking[key] = task
+        self._looking_since[key] = now
+
+        def done(_: asyncio.Task[None]) -> None:
+            self._looking.pop(key, None)
+            self._looking_since.pop(key, None)
+
+        task.add_done_callback(done)
 
     async def _look(self, pool: Pool, scaler: PoolScaler, now: float) -> None:
         capacity = scaler.planner.capacity
@@ -157,11 +192,22 @@ class FleetScaling:
 
     def _begin(self, pool: Pool, rules: Scale) -> None:
         choice = rules.actuator
-        actuator = actuators()[choice.name](pool.name, rules, choice.options, self._tools)
-        scaler = self._scaler(pool, rules, actuator)
-        known = self._inherited.pop(pool.name, None)
+        back = self._taken_back(pool.name, rules)
+        if back is not None:
+            scaler = self._going_on(pool, rules, back)
+        else:
+            actuator = actuators()[choice.name](pool.name, rules, choice.options, self._tools)
+            scaler = self._scaler(pool, rules, actuator)
+        known = next((each for each in self._inherited if each.pool == pool.name), None)
         if known is not None:
+            self._inherited.remove(known)
             scaler.inherit(known)
+            before = known.rules.get("actuator", {}).get("options")
+            if before is not None and scaler.actuator.makes_otherwise(before):
+                scaler.outdate_inherited()
+        for order, (other, retired) in enumerate(self._retired, start=1):
+            if other.name == pool.name:
+                retired.step_aside(order)
         self._scalers[pool.name] = scaler
         self._rules[pool.name] = rules
 
@@ -171,7 +217,7 @@ class FleetScaling:
             rules = msgspec.convert(known.rules, Scale)
             self._begin(pool or Pool(known.pool, ()), rules)
         except (msgspec.ValidationError, KeyError) as error:
-            del self._inherited[known.pool]
+            self._inherited.remove(known)
             text = (
                 f"pool {known.pool} is scaled no more, and what was started for it stays: {error}"
             )
@@ -182,16 +228,34 @@ class FleetScaling:
     def _change(self, pool: Pool, rules: Scale) -> None:
         """Other rules; whoever acts goes on where it can."""
         before = self._scalers[pool.name]
-        if rules.actuator != self._rules[pool.name].actuator:
+        if not before.actuator.goes_on(rules.actuator):
             self._retire(pool.name, pool, replaced=True)
             self._begin(pool, rules)
             return
-        before.actuator.rules = rules
+        self._scalers[pool.name] = self._going_on(pool, rules, before)
+        self._rules[pool.name] = rules
+
+    def _going_on(self, pool: Pool, rules: Scale, before: PoolScaler) -> PoolScaler:
+        """Of the same actuator, whose earlier endpoints give way where they were made otherwise."""
+        outdated = before.actuator.change(rules)
         changed = self._scaler(pool, rules, before.actuator)
         changed.planner.starts = before.planner.starts
         before.hand_over(changed)
-        self._scalers[pool.name] = changed
-        self._rules[pool.name] = rules
+        if outdated:
+            changed.outdate()
+        return changed
+
+    def _taken_back(self, name: str, rules: Scale) -> PoolScaler | None:
+        """One that was to go, and whose actuator is wanted again: two of them would end each
+        other's endpoints, or take them for their own."""
+        for entry in self._retired:
+            if entry[0].name == name and entry[1].actuator.goes_on(rules.actuator):
+                self._retired.remove(entry)
+                under_way = self._looking.get(_key_of(entry))
+                if under_way is not None:
+                    under_way.cancel()
+                return entry[1]
+        return None
 
     def _retire(self, name: str, pool: Pool | None, *, replaced: bool = False) -> None:
         scaler = self._scalers.pop(name)
@@ -206,14 +270,13 @@ class FleetScaling:
         scaler.leaving = True
         self._retired.append((pool, scaler))
 
-    async def _look_at_retired(self, now: float) -> None:
-        for entry in list(self._retired):
-            pool, scaler = entry
-            running = next((p for p in self._publisher.running.pools if p.name == pool.name), pool)
-            await self._look(running, scaler, now)
-            if scaler.is_empty:
-                self._retired.remove(entry)
-                await scaler.actuator.close()
+    async def _look_at_retired(self, entry: tuple[Pool, PoolScaler], now: float) -> None:
+        pool, scaler = entry
+        running = next((p for p in self._publisher.running.pools if p.name == pool.name), pool)
+        await self._look(running, scaler, now)
+        if scaler.is_empty and entry in self._retired:
+            self._retired.remove(entry)
+            await scaler.actuator.close()
 
     def _scaler(self, pool: Pool, rules: Scale, actuator: Actuator) -> PoolScaler:
         foreseen = ForeseenDemand(partial(self._forecasts.of, pool.name), rules.quantile)
@@ -251,6 +314,22 @@ class FleetScaling:
         tls = Pool("", ()).tls
         result = await self._checker.check(CheckTarget("", endpoint, check, tls))
         return "" if result.passed else result.detail
+
+
+def _key_of(retired: tuple[Pool, PoolScaler]) -> str:
+    return f"{retired[0].name} ({id(retired[1])})"
+
+
+def _goes_on(known: KnownScaler, rules: Scale) -> bool:
+    """Whether what a predecessor scaled is scaled on, by the same actuator."""
+    try:
+        before = msgspec.convert(known.rules, Scale).actuator
+    except msgspec.ValidationError:
+        return True  # of a version that did not say
+    kind = actuators().get(before.name)
+    if kind is None or before.name != rules.actuator.name:
+        return False
+    return kind.is_same(before.options, rules.actuator.options)
 
 
 def _capacity(rules: Scale) -> Capacity:

@@ -59,10 +59,11 @@ class Hands(Actuator):
         del self.found[name]
 
     def get_ready(self) -> None:
-        for number, unit in enumerate(self.found.values()):
+        for unit in self.found.values():
             if unit.state == "starting":
                 unit.state, unit.ready_at = "ready", self.clock()
-                unit.endpoint = Endpoint(name=unit.name, host="127.0.0.1", port=9000 + number)
+                port = 9000 + int(unit.name.rpartition("-")[2])
+                unit.endpoint = Endpoint(name=unit.name, host="127.0.0.1", port=port)
 
 
 class Site:
@@ -306,3 +307,24 @@ async def test_a_pool_that_is_scaled_no_more_stops_all_that_it_started(
     await site.looks(4, 20.0)
     assert site.scaler.is_empty
     assert site.membership.told(SCALER, "main") == ()
+
+
+async def test_those_started_with_other_settings_give_way_one_after_another(
+    board: Board, events: Events, clock: Clock
+) -> None:
+    site = await grown(board, events, clock)
+    site.scaler.outdate()
+    site.hands.broken = "no such command"
+    await site.looks(3, 20.0)
+    assert site.names() == ["main-1", "main-2", "main-3"]
+    assert "those with the settings before serve on" in site.scaler.view().problem
+    site.hands.broken = ""
+    for _ in range(12):
+        await site.look(20.0)
+        site.hands.get_ready()
+        serving = [n for n in site.names() if not site.states.of("main", n).is_draining]
+        assert len(serving) >= 3
+        assert len(site.hands.found) <= 5
+    assert site.names() == ["main-4", "main-5", "main-6"]
+    assert site.scaler.view().actual == 3
+    assert not any("adopted" in event.message for event in events.recent(100))

@@ -22,6 +22,15 @@ _LIST_EVERY_S: Final = 10.0  # when nothing is under way
 
 class Docker(Actuator):
     name: ClassVar[str] = "docker"
+    where: ClassVar[tuple[str, ...]] = ("socket",)
+    makes: ClassVar[tuple[str, ...]] = (
+        "image",
+        "port",
+        "command",
+        "environment",
+        "network",
+        "gpus",
+    )
 
     def __init__(self, pool: str, rules: Scale, options: dict[str, Any], tools: Tools) -> None:
         super().__init__(pool, rules, options, tools)

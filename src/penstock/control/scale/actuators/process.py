@@ -53,6 +53,7 @@ class _Running:
 
 class Process(Actuator):
     name: ClassVar[str] = "process"
+    makes: ClassVar[tuple[str, ...]] = ("command", "environment", "directory", "host")
 
     def __init__(self, pool: str, rules: Scale, options: dict[str, Any], tools: Tools) -> None:
         super().__init__(pool, rules, options, tools)
