@@ -33,7 +33,7 @@ def free_port() -> int:
 class Pebble:
     """An authority that confirms names at a port of this machine."""
 
-    def __init__(self, directory: Path, http_port: int) -> None:
+    def __init__(self, directory: Path, http_port: int, tls_port: int) -> None:
         self.ca = trustme.CA()
         self.ca_file = directory / "authority.pem"
         self.ca.cert_pem.write_to_path(str(self.ca_file))
@@ -49,7 +49,7 @@ class Pebble:
             "certificate": str(certificate),
             "privateKey": str(key),
             "httpPort": http_port,
-            "tlsPort": free_port(),
+            "tlsPort": tls_port,
         }
         file = directory / "pebble.json"
         file.write_text(json.dumps({"pebble": settings}))
@@ -77,8 +77,13 @@ def http_port() -> int:
 
 
 @pytest.fixture
-def pebble(tmp_path: Path, http_port: int) -> Iterator[Pebble]:
-    made = Pebble(tmp_path, http_port)
+def tls_port() -> int:
+    return free_port()
+
+
+@pytest.fixture
+def pebble(tmp_path: Path, http_port: int, tls_port: int) -> Iterator[Pebble]:
+    made = Pebble(tmp_path, http_port, tls_port)
     yield made
     made.close()
 
@@ -143,6 +148,26 @@ def test_a_certificate_is_fetched_kept_and_used(
         ) as client:
             assert client.get().status == 200, "the next process needs no authority"
         assert not balancer.has_said("acme.failed")
+
+
+def test_a_certificate_is_fetched_over_the_listener_itself_that_strangers_may_not_come_to(
+    tmp_path: Path, endpoint: HttpEndpoint, pebble: Pebble, http_port: int, tls_port: int
+) -> None:
+    """TLS-ALPN-01, and an authority that the listener's ``allow`` does not name."""
+    document = serving(endpoint, pebble, http_port, tmp_path / "state")
+    listeners = document["listeners"]
+    assert isinstance(listeners, dict)
+    secure = listeners["secure"]
+    secure["address"] = f"127.0.0.1:{tls_port}"
+    secure["tls"]["acme"]["challenge"] = "tls-alpn-01"
+    secure["allow"] = ["192.0.2.0/24"]
+    del listeners["web"]
+    document["routes"] = [{"pool": "main"}]
+    with Balancer(tmp_path, document) as balancer:
+        balancer.wait_for_event("acme.issued")
+        with pytest.raises(OSError):
+            Client(balancer.address("secure"), tls=unverified(), server_name="localhost").get()
+    assert not list((tmp_path / "state").glob("acme-challenge-*"))
 
 
 def test_until_it_is_there_only_that_listeners_handshakes_fail(

@@ -90,6 +90,7 @@ listeners:
         email: operator@shop.example
         directory: https://authority.example/directory
         ca_file: ca.pem
+        challenge: tls-alpn-01
         agree_terms: true
 
 routes:

@@ -29,11 +29,13 @@ _NOT_CONFIGURED = {
     "no_address",
     "asks_again",
     "awaited",
+    "challenges",
     "discovered",
     "generation",
     "instance",
     "maintenance",
     "row",
+    "tokens",
     "tls_generation",
 }
 

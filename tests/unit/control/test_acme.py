@@ -12,12 +12,13 @@ import trustme
 from msgspec.structs import replace
 
 from penstock.control.acme.certificates import PATH, FetchedCertificates, key_of
-from penstock.control.acme.ordering import Ordered, OrderError, validity
+from penstock.control.acme.ordering import Answers, Ordered, OrderError, validity
 from penstock.control.acme.renewal import due_at, wait_after
+from penstock.control.acme.tls_alpn import challenge_certificate
 from penstock.control.events import Events
 from penstock.control.store.embedded import EmbeddedStore
 from penstock.control.store.files import StateFiles
-from penstock.core.snapshot import Acme, ListenerTls, Snapshot
+from penstock.core.snapshot import Acme, Certificate, ListenerTls, Snapshot
 from tests.unit.control.waiting import until
 from tests.unit.control.worlds import listener, world
 
@@ -49,14 +50,17 @@ class Authority:
         self.on_published: Callable[[], None] = lambda: None
         self._ca = trustme.CA()
 
-    def order(
-        self, settings: Acme, account: str, publish: Callable[[dict[str, str]], None]
-    ) -> Ordered:
+    def order(self, settings: Acme, account: str, publish: Callable[[Answers], None]) -> Ordered:
         self.orders += 1
         self.accounts.append(account)
         if self.failing:
             raise OrderError(self.failing)
-        publish({f"token-{self.orders}": f"answer-{self.orders}"})
+        if settings.challenge == "http-01":
+            publish(Answers({f"token-{self.orders}": f"answer-{self.orders}"}))
+        else:
+            publish(
+                Answers(certificates={n: challenge_certificate(n, "text") for n in settings.names})
+            )
         self.on_published()
         now = datetime.now(UTC)
         made = self._ca.issue_cert(
@@ -69,7 +73,9 @@ class Authority:
 class Balancer:
     """One that fetches a certificate, with what its workers would be told."""
 
-    def __init__(self, directory: Path, authority: Authority, events: Events) -> None:
+    def __init__(
+        self, directory: Path, authority: Authority, events: Events, acme: Acme = SETTINGS
+    ) -> None:
         self.events = events
         self.sleeps: list[float] = []
         self.later_s = 0.0
@@ -88,7 +94,7 @@ class Balancer:
         self.spec = world(
             listeners=[
                 listener("web"),
-                replace(listener("secure"), tls=ListenerTls(acme=SETTINGS)),
+                replace(listener("secure"), tls=ListenerTls(acme=acme)),
             ]
         )
 
@@ -135,6 +141,27 @@ async def test_workers_answer_at_the_token_and_then_have_the_certificate(
     assert not [route for route in balancer.told[-1].routes if route.name.startswith("acme")]
     assert balancer.fetched.problem("secure") == ""
     assert balancer.fetched.problem("web") == ""
+    await balancer.fetched.stop()
+
+
+async def test_a_challenges_certificate_is_there_while_it_is_ordered_and_then_gone(
+    tmp_path: Path, events: Events, authority: Authority
+) -> None:
+    balancer = Balancer(tmp_path, authority, events, replace(SETTINGS, challenge="tls-alpn-01"))
+    seen: list[Certificate] = []
+
+    def look() -> None:
+        (shown,) = balancer.told[-1].listeners[1].challenges
+        assert Path(shown.certificate).stat().st_mode & 0o077 == 0
+        seen.append(shown)
+
+    authority.on_published = look
+    balancer.start()
+    await until(lambda: len(balancer.sleeps) == 1, "it was ordered")
+    assert [each.server_names for each in seen] == [("a.example",)]
+    assert balancer.told[-1].listeners[1].challenges == ()
+    assert not list(tmp_path.glob("acme-challenge-*"))  # noqa: ASYNC240
+    assert balancer.certificates() == 1
     await balancer.fetched.stop()
 
 

@@ -29,7 +29,11 @@ def compile_acme(acme: Acme, at: Location, findings: Findings) -> snapshot.Acme:
         with findings.noting((*at, "ca_file")):
             check_authorities(file)
     return snapshot.Acme(
-        tuple(dict.fromkeys(acme.names)), acme.directory, acme.email or "", authorities
+        tuple(dict.fromkeys(acme.names)),
+        acme.directory,
+        acme.email or "",
+        authorities,
+        acme.challenge,
     )
 
 
@@ -37,7 +41,11 @@ def check_challenges(
     listeners: Mapping[str, tuple[snapshot.Listener, Location]], findings: Findings
 ) -> None:
     """Somewhere the authority can ask for its tokens."""
-    fetched = [at for each, at in listeners.values() if each.tls.acme is not None]
+    fetched = [
+        at
+        for each, at in listeners.values()
+        if each.tls.acme is not None and each.tls.acme.challenge == "http-01"
+    ]
     plain = [
         each.name
         for each, _ in listeners.values()
@@ -48,5 +56,6 @@ def check_challenges(
             findings.wrong(
                 (*at, "tls", "acme"),
                 "the authority asks for a token over plain HTTP at port 80 (HTTP-01): add a "
-                "listener for that, as `web: {address: ':80'}`",
+                "listener for that, as `web: {address: ':80'}`, or say `challenge: tls-alpn-01`, "
+                "which is asked at port 443",
             )

@@ -275,6 +275,7 @@ def _compile_listener(
         certificates=certificates,
         tls=tls,
         tls_generation=0,
+        challenges=(),
         proxy_protocol=listener.proxy_protocol.mode,
         proxy_datagrams=listener.proxy_protocol.datagrams,
         timeouts=plain(snapshot.ListenerTimeouts, listener.timeouts),

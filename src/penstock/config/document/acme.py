@@ -1,6 +1,6 @@
 """Certificates that are fetched: what of ACME (RFC 8555) is configured."""
 
-from typing import Annotated, Final
+from typing import Annotated, Final, Literal
 
 from pydantic import BeforeValidator, Field
 
@@ -37,7 +37,12 @@ class Acme(Section):
 
     names: OneOrMany[Annotated[str, BeforeValidator(_name, json_schema_input_type=str)]] = required(
         "Names that the certificate is for. Port 80 of each must lead to an HTTP listener of this "
-        "balancer, where the authority asks for a token (HTTP-01)."
+        "balancer, where the authority asks for a token (HTTP-01), or port 443 to this listener."
+    )
+    challenge: Literal["http-01", "tls-alpn-01"] = setting(
+        "http-01",
+        "How the authority confirms that names are yours: by a token over HTTP at port 80, or by a "
+        "certificate that this listener shows to it alone, at port 443.",
     )
     email: Annotated[str, Field(pattern="^[^@\\s]+@[^@\\s]+$")] | None = setting(
         None, "Where the authority writes to when something is wrong."

@@ -7,6 +7,7 @@ chain, which only our user reads. A failure never takes one away that works.
 import asyncio
 import os
 from collections.abc import Awaitable, Callable
+from contextlib import suppress
 from hashlib import sha256
 from pathlib import Path
 from random import Random
@@ -16,12 +17,13 @@ from typing import Final
 import msgspec
 
 from penstock.config.compile.certificates import check_certificate
-from penstock.control.acme.ordering import Ordered, OrderError, order, validity
+from penstock.control.acme.ordering import Answers, Ordered, OrderError, order, validity
 from penstock.control.acme.renewal import due_at, wait_after
 from penstock.control.background import Sleep, keep
 from penstock.control.events import Events
 from penstock.control.store.files import write_whole
 from penstock.control.store.store import NOT_THERE, Store, StoreError
+from penstock.control.world.publish import PublishError
 from penstock.core.snapshot import (
     Acme,
     Certificate,
@@ -39,7 +41,7 @@ _ELSEWHERE_S: Final = 15.0  # between two looks while another balancer orders
 _SHORTEST_SLEEP_S: Final = 15.0
 _LONGEST_SLEEP_S: Final = 3600.0  # clocks are set, and machines sleep
 _NONE_YET: Final = "its certificate is being ordered"
-Ordering = Callable[[Acme, str, Callable[[dict[str, str]], None]], Ordered]
+Ordering = Callable[[Acme, str, Callable[[Answers], None]], Ordered]
 
 
 class FetchedCertificates:
@@ -67,6 +69,7 @@ class FetchedCertificates:
         self._rng = Random()
         self._holder = f"{os.getpid()}-{self._rng.getrandbits(64):x}"
         self._tokens: dict[str, str] = {}
+        self._challenges: dict[Acme, tuple[Certificate, ...]] = {}
         self._tasks: dict[Acme, asyncio.Task[None]] = {}
         self._problems: dict[Acme, str] = {}
         self._listeners: dict[str, Acme] = {}
@@ -83,12 +86,13 @@ class FetchedCertificates:
             return (
                 spec
                 if len(routes) == len(spec.routes)
-                else msgspec.structs.replace(spec, routes=routes)
+                else msgspec.structs.replace(spec, routes=routes, tokens={})
             )
         return msgspec.structs.replace(
             spec,
             listeners=tuple(self._mark_listener(each) for each in spec.listeners),
             routes=(*(_answer(*each) for each in self._tokens.items()), *routes),
+            tokens={PATH + token: text for token, text in self._tokens.items()},
         )
 
     def problem(self, listener: str) -> str:
@@ -102,7 +106,8 @@ class FetchedCertificates:
             return listener
         file = self._file(acme)
         found = (Certificate(str(file), str(file)),) if self._loads(file) else ()
-        return msgspec.structs.replace(listener, certificates=found)
+        challenges = self._challenges.get(acme, ())
+        return msgspec.structs.replace(listener, certificates=found, challenges=challenges)
 
     def _loads(self, file: Path) -> bool:
         try:
@@ -160,6 +165,8 @@ class FetchedCertificates:
                 failures = 0
             except (OrderError, StoreError, OSError) as error:
                 failures += 1
+                with suppress(PublishError):
+                    await self._refresh()  # nobody is to look for the authority any more
                 wait_s = wait_after(failures, self._rng)
                 self._note_failure(acme, str(error), wait_s)
             await self._sleep(min(max(wait_s, _SHORTEST_SLEEP_S), _LONGEST_SLEEP_S))
@@ -198,25 +205,43 @@ class FetchedCertificates:
         account_at = f"acme/accounts/{_digest(acme.directory)}"
         account = await self._store.get(account_at)
         loop = asyncio.get_running_loop()
-        published: list[str] = []
+        published: list[Answers] = []
 
-        def publish(tokens: dict[str, str]) -> None:
-            published.extend(tokens)
-            asyncio.run_coroutine_threadsafe(self._publish(tokens), loop).result(_LEASE_S)
+        def publish(answers: Answers) -> None:
+            published.append(answers)
+            shown = self._write_challenges(answers.certificates)
+            publishing = self._publish(acme, answers.tokens, shown)
+            asyncio.run_coroutine_threadsafe(publishing, loop).result(_LEASE_S)
 
         key = account.value.decode() if account is not None else ""
         try:
             ordered = await asyncio.to_thread(self._ordering, acme, key, publish)
         finally:
-            for token in published:
-                self._tokens.pop(token, None)
+            for answers in published:
+                for token in answers.tokens:
+                    self._tokens.pop(token, None)
+            for challenge in self._challenges.pop(acme, ()):
+                os.unlink(challenge.certificate)
         if account is None:
             await self._store.put_if_unchanged(account_at, ordered.account_key.encode(), NOT_THERE)
         return ordered.pem
 
-    async def _publish(self, tokens: dict[str, str]) -> None:
+    async def _publish(
+        self, acme: Acme, tokens: dict[str, str], shown: tuple[Certificate, ...]
+    ) -> None:
         self._tokens |= tokens
+        if shown:
+            self._challenges[acme] = shown
         await self._refresh()
+
+    def _write_challenges(self, certificates: dict[str, str]) -> tuple[Certificate, ...]:
+        """As workers read them; called in a thread."""
+        shown = []
+        for name, pem in certificates.items():
+            file = self._directory / f"acme-challenge-{_digest(name)}.pem"
+            write_whole(file, pem.encode())
+            shown.append(Certificate(str(file), str(file), (name,)))
+        return tuple(shown)
 
     async def _use(self, acme: Acme, pem: str) -> None:
         """Have workers use it, if they do not yet; tokens that are not needed any more go too."""

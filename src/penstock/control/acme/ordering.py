@@ -4,11 +4,12 @@ The library ``acme`` is imported here alone, and only when something is ordered.
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any, Final
 
 from penstock import __version__
+from penstock.control.acme.tls_alpn import challenge_certificate, challenge_class
 from penstock.core.snapshot import Acme
 
 _TIMEOUT_S: Final = 30  # of one request to the authority
@@ -27,9 +28,18 @@ class Ordered:
     account_key: str
 
 
-def order(settings: Acme, account_key: str, publish: Callable[[dict[str, str]], None]) -> Ordered:
-    """Order one. ``account_key`` is PEM, empty for a new account. ``publish`` is given the answers
-    by token, and returns when they are given to who asks. Raises OrderError."""
+@dataclass(frozen=True)
+class Answers:
+    """What the authority is told when it asks: texts by token (HTTP-01), or certificates by name
+    (TLS-ALPN-01), each with its key as one PEM."""
+
+    tokens: dict[str, str] = field(default_factory=dict)
+    certificates: dict[str, str] = field(default_factory=dict)
+
+
+def order(settings: Acme, account_key: str, publish: Callable[[Answers], None]) -> Ordered:
+    """Order one. ``account_key`` is PEM, empty for a new account. ``publish`` returns when the
+    answers are given to who asks. Raises OrderError."""
     from acme import errors, messages
     from josepy.errors import Error as JoseError
     from requests import RequestException
@@ -73,27 +83,31 @@ def _client_of(settings: Acme, key_pem: str) -> Any:
     return found
 
 
-def _order(client: Any, settings: Acme, publish: Callable[[dict[str, str]], None]) -> str:
+def _order(client: Any, settings: Acme, publish: Callable[[Answers], None]) -> str:
     from acme import challenges, messages
 
+    over_tls = settings.challenge == "tls-alpn-01"
+    kind = challenge_class() if over_tls else challenges.HTTP01
     key_pem = _new_key()
     placed = client.new_order(_request(key_pem, settings.names))
-    wanted = []
+    wanted: dict[str, Any] = {}
     for authorization in placed.authorizations:
         if authorization.body.status == messages.STATUS_VALID:
             continue
-        found = [
-            each
-            for each in authorization.body.challenges
-            if isinstance(each.chall, challenges.HTTP01)
-        ]
+        found = [each for each in authorization.body.challenges if isinstance(each.chall, kind)]
+        name = str(authorization.body.identifier.value)
         if not found:
-            name = authorization.body.identifier.value
-            raise OrderError(f"the authority offers no HTTP-01 for {name}")
-        wanted.append(found[0])
+            raise OrderError(f"the authority offers no {settings.challenge.upper()} for {name}")
+        wanted[name] = found[0]
     key = client.net.key
-    publish({each.chall.encode("token"): each.chall.validation(key) for each in wanted})
-    for each in wanted:
+    told = {name: each.chall.key_authorization(key) for name, each in wanted.items()}
+    if over_tls:
+        made = {name: challenge_certificate(name, text) for name, text in told.items()}
+        publish(Answers(certificates=made))
+    else:
+        tokens = {each.chall.encode("token"): told[name] for name, each in wanted.items()}
+        publish(Answers(tokens))
+    for each in wanted.values():
         client.answer_challenge(each, each.chall.response(key))
     until = datetime.now() + _WITHIN  # noqa: DTZ005 - as the library counts
     issued = client.poll_and_finalize(placed, deadline=until)

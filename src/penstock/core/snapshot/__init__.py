@@ -165,6 +165,9 @@ class Snapshot(Data, frozen=True):
         ""  # of this balancer, all workers; told in Via, to know requests that come back
     )
 
+    # Of ACME, while certificates are ordered: what is answered at these paths, to anybody.
+    tokens: dict[str, str] = msgspec.field(default_factory=dict)
+
     def encode(self) -> bytes:
         """As JSON."""
         return msgspec.json.encode(self)

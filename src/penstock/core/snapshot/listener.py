@@ -22,6 +22,7 @@ class Acme(Data, frozen=True):
     directory: str
     email: str = ""
     ca_file: str = ""  # who vouches for the directory's server; empty: the system's
+    challenge: Literal["http-01", "tls-alpn-01"] = "http-01"  # how names are confirmed
 
 
 class ListenerTls(Data, frozen=True):
@@ -85,6 +86,8 @@ class Listener(Data, frozen=True):
     certificates: tuple[Certificate, ...] = ()  # empty: plain HTTP
     tls: ListenerTls = ListenerTls()
     tls_generation: int = 0  # raised when certificate files change
+    # For who asks by ACME's TLS-ALPN-01 for one of these names, while certificates are ordered.
+    challenges: tuple[Certificate, ...] = ()
     trusted_proxies: tuple[str, ...] = ()
     timeouts: ListenerTimeouts = ListenerTimeouts()
     limits: Limits = Limits()

@@ -10,6 +10,7 @@ from penstock.dataplane.board.layout import (
     W_REFUSED_ADDRESS,
     W_REFUSED_LIMIT,
 )
+from penstock.dataplane.client.challenge import ChallengedClient
 from penstock.dataplane.client.http1 import ClientConnection
 from penstock.dataplane.client.proxied import ProxiedClient
 from penstock.dataplane.client.settings import ClientSettings
@@ -118,8 +119,9 @@ class Listener(ListeningSocket):
         # IPv4 on a socket that takes both.
         host = context.addresses.shared(address[0].removeprefix("::ffff:"))
         if not settings.admits_all and not settings.admits(host):
-            context.counters.bump(W_REFUSED_ADDRESS)
-            sock.close()
+            if not self._invite(sock, host, settings, False):
+                context.counters.bump(W_REFUSED_ADDRESS)
+                sock.close()
             return
         named_later = settings.reads_proxy_headers and settings.trusts(host)
         if settings.requires_proxy_header and not named_later:
@@ -128,8 +130,9 @@ class Listener(ListeningSocket):
             return
         counted = "" if named_later else host
         if not context.client_came(counted, settings.connections, settings.connections_per_address):
-            context.counters.bump(W_REFUSED_LIMIT)
-            sock.close()
+            if named_later or not self._invite(sock, host, settings, False):
+                context.counters.bump(W_REFUSED_LIMIT)
+                sock.close()
             return
         try:
             sock.setblocking(False)
@@ -144,6 +147,8 @@ class Listener(ListeningSocket):
                 ProxiedClient(context, sock, self.tls, host, settings), READABLE | PEER_CLOSED
             )
             return
+        if self.tls is not None and self._invite(sock, host, settings, True):
+            return
         tls = TlsChannel(self.tls, True, None) if self.tls is not None else None
         if settings.protocol == "http":
             client = ClientConnection(context, sock, tls, host, settings)
@@ -152,3 +157,13 @@ class Listener(ListeningSocket):
             stream = TcpClient(context, sock, tls, host, settings)
             context.loop.add(stream, READABLE | PEER_CLOSED)
             stream.begin()
+
+    def _invite(self, sock: Socket, host: str, settings: ClientSettings, counted: bool) -> bool:
+        """Let it ask for a challenge, where there is one to ask for; else False."""
+        challenges = settings.challenges
+        if challenges is None or not challenges.may_ask(self.tls is not None, counted):
+            return False
+        client = ChallengedClient(self.context, sock, self.tls, host, settings, challenges, counted)
+        sock.setblocking(False)
+        self.context.loop.add(client, READABLE | PEER_CLOSED)
+        return True

@@ -13,6 +13,7 @@ from penstock.dataplane.board.layout import (
     W_REFUSED_ADDRESS,
     W_REFUSED_LIMIT,
 )
+from penstock.dataplane.client.challenge import ChallengedClient
 from penstock.dataplane.client.http1 import ClientConnection
 from penstock.dataplane.client.settings import ClientSettings
 from penstock.dataplane.client.tcp import TcpClient
@@ -119,12 +120,15 @@ class ProxiedClient(Pollable):
             told = header
             address = context.addresses.shared(header.source)
             if not settings.admits_all and not settings.admits(address):
-                context.counters.bump(W_REFUSED_ADDRESS)
-                self._close()
+                if not self._invite(told, address, rest, False):
+                    context.counters.bump(W_REFUSED_ADDRESS)
+                    self._close()
                 return
         if not context.address_came(address, settings.connections_per_address):
             context.counters.bump(W_REFUSED_LIMIT)
             self._close()
+            return
+        if self._tls is not None and self._invite(told, address, rest, True):
             return
         self.deadline = 0.0
         tls = TlsChannel(self._tls, True, None) if self._tls is not None else None
@@ -139,6 +143,23 @@ class ProxiedClient(Pollable):
             stream.told = told
             context.loop.replace(self, stream)
             stream.begin(rest)
+
+    def _invite(self, told: ProxyHeader | None, address: str, rest: bytes, counted: bool) -> bool:
+        """Let it ask for a challenge of ACME, where there is one to ask for; else False."""
+        challenges = self._settings.challenges
+        over_tls = self._tls is not None
+        if challenges is None or not challenges.may_ask(over_tls, counted):
+            return False
+        self.deadline = 0.0
+        client = ChallengedClient(
+            self._context, self._sock, self._tls, address, self._settings, challenges, counted
+        )
+        client.told = told
+        if not counted:
+            self._context.client_left("")
+        self._context.loop.replace(self, client)
+        client.begin(rest)
+        return True
 
     def _refuse(self, cell: int, why: str) -> None:
         context = self._context

@@ -1,11 +1,30 @@
 """What the clients of a listener are held to."""
 
+import ssl
 from typing import Final
 
 from penstock.core.snapshot import Listener
 from penstock.wire.http2.flood_limits import Limits
 from penstock.wire.http2.settings import Settings
 from penstock.wire.networks import Networks
+
+MOST_GUESTS: Final = 64
+
+
+class Challenges:
+    """What is told to who asks whether a name is ours, while certificates are ordered (ACME)."""
+
+    def __init__(self, answers: dict[bytes, bytes], contexts: dict[str, ssl.SSLContext]) -> None:
+        self.answers: dict[bytes, bytes] = answers  # by path, over plain HTTP
+        self.contexts: dict[str, ssl.SSLContext] = contexts  # by server name, over TLS
+        self.guests: int = 0  # that are here for this alone
+
+    def may_ask(self, over_tls: bool, counted: bool) -> bool:
+        """Whether there is something to ask for, and room for one more that is no client else."""
+        if not counted and self.guests >= MOST_GUESTS:
+            return False
+        return bool(self.contexts) if over_tls else bool(self.answers)
+
 
 NO_NAMES: Final[frozenset[bytes]] = frozenset()
 
@@ -20,6 +39,7 @@ class ClientSettings:
         that no client may send (``wire.client_certificate``)."""
         timeouts = spec.timeouts
         limits = spec.limits
+        self.challenges: Challenges | None = None  # nothing is ordered
         self.listener: str = spec.name
         self.protocol: str = spec.protocol
         self._allow: Networks = Networks(spec.allow)

@@ -209,6 +209,24 @@ def server_context(
     return contexts[0]
 
 
+def challenge_contexts(challenges: tuple[Certificate, ...]) -> dict[str, ssl.SSLContext]:
+    """By server name, for who asks by ACME's TLS-ALPN-01 (RFC 8737).
+
+    One whose file is gone was not needed any more when the worker came to it.
+    """
+    contexts: dict[str, ssl.SSLContext] = {}
+    for challenge in challenges:
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        context.set_alpn_protocols(["acme-tls/1"])
+        try:
+            context.load_cert_chain(challenge.certificate, challenge.key)
+        except OSError:  # ssl's errors are of these
+            continue
+        for name in challenge.server_names:
+            contexts[name] = context
+    return contexts
+
+
 def _without_certificate(protocols: tuple[str, ...], tls: ListenerTls) -> ssl.SSLContext:
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.minimum_version = _VERSIONS[tls.minimum_version]

@@ -18,12 +18,12 @@ from penstock.dataplane.board.layout import (
     W_SESSIONS,
 )
 from penstock.dataplane.client.listener import Listener, ListeningSocket
-from penstock.dataplane.client.settings import ClientSettings
+from penstock.dataplane.client.settings import Challenges, ClientSettings
 from penstock.dataplane.client.udp import DatagramListener
 from penstock.dataplane.context import Context, moved_key
 from penstock.dataplane.io.loop import Chore
 from penstock.dataplane.io.system import Socket
-from penstock.dataplane.io.tls import server_context
+from penstock.dataplane.io.tls import challenge_contexts, server_context
 from penstock.dataplane.record.recorder import Recorder
 from penstock.dataplane.worker.live_snapshot import LiveSnapshot
 from penstock.wire.client_certificate import taken_out
@@ -118,6 +118,8 @@ class Worker(Chore):
         taken = taken_out([each.tls.client_certificate_header for each in spec.listeners])
         for listener in spec.listeners:
             settings = ClientSettings(listener, _upgrades(spec, listener.name), taken)
+            if spec.tokens or listener.challenges:
+                settings.challenges = _challenges(spec, listener)
             chosen = tls.get(listener.name)
             self.listeners[listener.name].configure(settings, chosen[1] if chosen else None)
         configured = {listener.name for listener in spec.listeners}
@@ -278,6 +280,14 @@ def _upgrades(spec: Snapshot, listener: str) -> bool:
         if of_it and route.pools and route.upgrades:
             return True
     return False
+
+
+def _challenges(spec: Snapshot, listener: ListenerSpec) -> Challenges:
+    answers: dict[bytes, bytes] = {}
+    if listener.protocol == "http":
+        for path, text in spec.tokens.items():
+            answers[path.encode()] = text.encode()
+    return Challenges(answers, challenge_contexts(listener.challenges))
 
 
 def _protocols(listener: ListenerSpec) -> tuple[str, ...]:
