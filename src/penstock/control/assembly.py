@@ -33,6 +33,7 @@ from penstock.control.events import Events
 from penstock.control.forecasts.forecasts import Forecasts
 from penstock.control.maintenance import MaintenanceSwitches
 from penstock.control.parts import Parts
+from penstock.control.scale.external_scaler import ExternalScalers
 from penstock.control.scale.scaling import FleetScaling
 from penstock.control.service_manager import ServiceManager, assign
 from penstock.control.store.directory import state_directory
@@ -89,6 +90,9 @@ def assemble(
     exact = ExactIndex(board, states, events)
     forecasts = Forecasts(board, state_files, events)
     reloader = Reloader(configured, reread, publisher, events)
+    scaling = FleetScaling(
+        board, states, membership, publisher, workers, contexts, forecasts, state_files, events
+    )
     kept_at = state_files.directory or runtime.directory
     parts = Parts(
         events=events,
@@ -128,17 +132,8 @@ def assemble(
         store=store,
         membership=membership,
         members_publisher=MembersPublisher(membership, publisher.refresh, events),
-        scaling=FleetScaling(
-            board,
-            states,
-            membership,
-            publisher,
-            workers,
-            contexts,
-            forecasts,
-            state_files,
-            events,
-        ),
+        scaling=scaling,
+        external_scalers=ExternalScalers(scaling.desired, events),
         discoveries=Discoveries(membership, events),
         api_endpoints=ApiEndpoints(
             membership, lambda: publisher.running, publisher.refresh, state_files, events
@@ -179,6 +174,7 @@ class _Connections:
             parts.forecasts.configure,
             parts.fetched.configure,
             parts.scaling.configure,
+            parts.external_scalers.configure,
         ]
         parts.membership.addresses_of = parts.addresses.known
         parts.reloader.on_begin = parts.service_manager.reloading

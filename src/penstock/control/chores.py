@@ -49,6 +49,7 @@ class Chores:
             parts.discoveries,
             parts.addresses,
             parts.fetched,
+            parts.external_scalers,
         ):
             await part.stop()
 

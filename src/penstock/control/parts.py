@@ -24,6 +24,7 @@ from penstock.control.engines.models import EngineModels
 from penstock.control.events import Events
 from penstock.control.forecasts.forecasts import Forecasts
 from penstock.control.maintenance import MaintenanceSwitches
+from penstock.control.scale.external_scaler import ExternalScalers
 from penstock.control.scale.scaling import FleetScaling
 from penstock.control.service_manager import ServiceManager
 from penstock.control.store.files import StateFiles
@@ -78,6 +79,7 @@ class Parts:
     membership: Membership
     members_publisher: MembersPublisher
     scaling: FleetScaling
+    external_scalers: ExternalScalers
     discoveries: Discoveries
     api_endpoints: ApiEndpoints
     additions: Additions

@@ -330,7 +330,7 @@ pools:
   engines:
     kind: llm
     endpoints: http://10.0.4.1:8000
-    scale: {max: 4, ttft: 1s, token_time: 50ms}
+    scale: {max: 4, ttft: 1s, token_time: 50ms, publish: {keda: "0.0.0.0:9910"}}
   relayed:
     endpoints: tcp://10.0.2.1:993
     timeouts: {tunnel_idle: 2h}

@@ -13,7 +13,7 @@ from pydantic import (
     model_validator,
 )
 
-from penstock.config.document.addresses import parse_host
+from penstock.config.document.addresses import Address, parse_host
 from penstock.config.document.discover import parse_http_url
 from penstock.config.document.paths import parse_path
 from penstock.config.document.section import Section, plain, required, setting
@@ -22,6 +22,7 @@ from penstock.config.document.values import (
     Count,
     Duration,
     Factor,
+    ListenAddress,
     OneOrMany,
     PositiveCount,
     PositiveDuration,
@@ -29,6 +30,7 @@ from penstock.config.document.values import (
     parse_name,
 )
 from penstock.core import snapshot
+from penstock.core.snapshot.address import socket_path
 
 _SCALE: Final = snapshot.Scale(max=1)
 _DAYS: Final = ("mon", "tue", "wed", "thu", "fri", "sat", "sun")
@@ -212,13 +214,29 @@ class Window(Section):
         return plain(snapshot.ScaleWindow, self, from_s=self.begin, to_s=self.end)
 
 
+def _has_port(address: Address) -> Address:
+    if socket_path(address.host):
+        raise ValueError(f"{address}: KEDA asks at a host and a port, as 0.0.0.0:9910")
+    return address
+
+
+class Publish(Section):
+    """The number is published, and others act on it."""
+
+    keda: Annotated[ListenAddress, AfterValidator(_has_port)] | None = setting(
+        None,
+        "`host:port` at which KEDA's external scaler is served over gRPC. Whoever reaches it can "
+        "read how many endpoints scaled pools want, and nothing else.",
+    )
+
+
 ACTUATORS: Final = ("process", "docker", "kubernetes", "aws", "command")  # keys of ``Scale``
 
 
 class Scale(Section):
     """How many endpoints there are to be, and who starts and stops them: one of `process`,
-    `docker`, `kubernetes`, `aws` and `command`; without one the number is published as a metric and
-    nothing else is done."""
+    `docker`, `kubernetes`, `aws`, `command` and `publish`; without one the number is published as a
+    metric and nothing else is done."""
 
     max: PositiveCount = required("The most endpoints, those of `endpoints` included.")
     min: Count = setting(
@@ -234,6 +252,7 @@ class Scale(Section):
     kubernetes: Kubernetes | None = setting(None, "A Deployment or StatefulSet.")
     aws: Aws | None = setting(None, "An Auto Scaling group of AWS.")
     command: CommandActuator | None = setting(None, "A command of yours.")
+    publish: Publish | None = setting(None, "Others, who are told the number.")
     concurrency: Count = setting(
         _SCALE.concurrency,
         "Requests that an endpoint serves at a time. Needed but for pools of kind `llm` whose "
@@ -285,7 +304,7 @@ class Scale(Section):
         for window in self.windows:
             if max(window.min, window.max) > self.max:
                 raise ValueError(f"a window asks for more than `max`, {self.max}")
-        given = [name for name in ACTUATORS if getattr(self, name) is not None]
+        given = [name for name in (*ACTUATORS, "publish") if getattr(self, name) is not None]
         if len(given) > 1:
             names = "` and `".join(given)
             raise ValueError(f"give one of `{names}`: only one can start endpoints")
@@ -300,6 +319,9 @@ class Scale(Section):
                 options = {key: getattr(section, key) for key in type(section).model_fields}
                 lists = {key: list(v) for key, v in options.items() if isinstance(v, tuple)}
                 return snapshot.ActuatorChoice(name, options | lists)
+        if self.publish is not None and self.publish.keda is not None:
+            keda = self.publish.keda
+            return snapshot.ActuatorChoice("publish", {"host": keda.host, "port": keda.port})
         return snapshot.ActuatorChoice()
 
     def compiled(self) -> snapshot.Scale:

@@ -179,6 +179,13 @@ class PoolScaler:
         """What a predecessor knew, before the first look: who was on the way out goes on."""
         self._inherited = known
 
+    @property
+    def desired(self) -> int | None:
+        """How many endpoints are wanted; None before the first look, and where it only advises."""
+        if self._decision is None or self.planner.rules.mode != "act":
+            return None
+        return self._decision.desired
+
     def view(self) -> ScaleView:
         """What operators are shown."""
         decision = self._decision or Decision(0, 0, "no look yet")

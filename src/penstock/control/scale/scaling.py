@@ -162,6 +162,18 @@ class FleetScaling:
         slow = f"the actuator {view.actuator} has not answered for {waited_s:.0f} s"
         return msgspec.structs.replace(view, problem=slow)
 
+    def desired(self, pool: str) -> int | None:
+        """How many endpoints that pool is to have; "" is the only one that is scaled. None while it
+        is not known. Raises KeyError, with a text, where there is no such pool."""
+        if not pool and len(self._scalers) == 1:
+            pool = next(iter(self._scalers))
+        scaler = self._scalers.get(pool)
+        if scaler is None:
+            known = ", ".join(self._scalers) or "none"
+            asked = f"no pool that is scaled is called {pool!r}" if pool else "say which `pool`"
+            raise KeyError(f"{asked}; there are: {known}")
+        return scaler.desired
+
     # --- one pool ---------------------------------------------------------------------------
 
     def _begin_look(self, key: str, look: Coroutine[Any, Any, None], now: float) -> None:
