@@ -1,22 +1,40 @@
 """What every store holds to, wherever it keeps things."""
 
 import asyncio
+from collections.abc import AsyncIterator, Iterator
+from contextlib import aclosing, asynccontextmanager
 from pathlib import Path
 
 import pytest
+import pytest_asyncio
 
+from penstock.config.compile.store import parse_url
 from penstock.control.events import Events
 from penstock.control.store.embedded import EmbeddedStore
 from penstock.control.store.files import StateFiles
-from penstock.control.store.store import NOT_THERE, Store
+from penstock.control.store.sealed import Seal, SealedStore
+from penstock.control.store.shared import SharedStore
+from penstock.control.store.store import NOT_THERE, Store, StoreError
+from tests.harness.store_server import StoreServer
 
 
 class HeldClock:
+    """Goes on when it is told to. A server has a clock of its own, so its leases are shortened."""
+
     def __init__(self) -> None:
         self.now = 1000.0
+        self.server: StoreServer | None = None
 
     def __call__(self) -> float:
         return self.now
+
+    def advance(self, seconds: float) -> None:
+        self.now += seconds
+        if self.server is not None:
+            client = self.server.client
+            for key in client.keys("penstock:*lease:*"):
+                left = client.pttl(key) - round(seconds * 1000)
+                client.pexpire(key, max(left, 0))
 
 
 @pytest.fixture
@@ -24,10 +42,39 @@ def clock() -> HeldClock:
     return HeldClock()
 
 
-@pytest.fixture(params=["memory", "directory"])
-def store(request: pytest.FixtureRequest, tmp_path: Path, clock: HeldClock) -> Store:
-    directory = tmp_path if request.param == "directory" else None
-    return EmbeddedStore(StateFiles(directory, Events()), clock)
+@pytest.fixture(scope="module")
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[StoreServer]:
+    with StoreServer(tmp_path_factory.mktemp("store")) as running:
+        yield running
+
+
+@pytest_asyncio.fixture(params=["memory", "directory", "server", "sealed"])
+async def store(
+    request: pytest.FixtureRequest, tmp_path: Path, clock: HeldClock
+) -> AsyncIterator[Store]:
+    if request.param in ("server", "sealed"):
+        clock.server = server = request.getfixturevalue("server")
+        server.client.flushall()
+        async with connected(server) as shared:
+            own = EmbeddedStore(StateFiles(None, Events()))
+            yield SealedStore(shared, own, SEAL) if request.param == "sealed" else shared
+    else:
+        directory = tmp_path if request.param == "directory" else None
+        yield EmbeddedStore(StateFiles(directory, Events()), clock)
+
+
+SEAL = Seal(("a secret of the tests",))
+
+
+@asynccontextmanager
+async def connected(server: StoreServer) -> AsyncIterator[SharedStore]:
+    shared = SharedStore(parse_url(server.url), Events())
+    running = asyncio.create_task(shared.run())
+    try:
+        yield shared
+    finally:
+        running.cancel()
+        await asyncio.gather(running, return_exceptions=True)
 
 
 async def test_a_key_without_a_value_has_none(store: Store) -> None:
@@ -87,11 +134,11 @@ async def test_a_lease_is_one_holders(store: Store, clock: HeldClock) -> None:
     assert await store.lease("scaling", "a", 10.0)
     assert not await store.lease("scaling", "b", 10.0)
     assert await store.lease("other", "b", 10.0)
-    clock.now += 9.0
+    clock.advance(9.0)
     assert await store.lease("scaling", "a", 10.0), "its holder asks again"
-    clock.now += 9.0
+    clock.advance(9.0)
     assert not await store.lease("scaling", "b", 10.0)
-    clock.now += 1.0
+    clock.advance(1.0)
     assert await store.lease("scaling", "b", 10.0)
     assert not await store.lease("scaling", "a", 10.0)
 
@@ -116,3 +163,76 @@ async def test_who_watches_hears_of_changes(store: Store) -> None:
         await store.remove_if_unchanged("pools/a", first)
         assert await waiting == "pools/a"
     await watch.aclose()
+
+
+async def test_secrets_are_in_the_store_only_encrypted(server: StoreServer) -> None:
+    own = EmbeddedStore(StateFiles(None, Events()))
+    async with connected(server) as shared:
+        sealed = SealedStore(shared, own, SEAL)
+        await sealed.put_if_unchanged("acme/a", b"a private key", NOT_THERE)
+        found = await shared.get("acme/a")
+        assert found is not None
+        assert b"private" not in found.value
+        same = await SealedStore(shared, own, Seal(("another one", "a secret of the tests"))).get(
+            "acme/a"
+        )
+        assert same is not None
+        assert same.value == b"a private key", "who knows the key among several reads it"
+        with pytest.raises(StoreError, match="under no key"):
+            await SealedStore(shared, own, Seal(("another one",))).get("acme/a")
+        await shared.put_if_unchanged("acme/b", found.value, NOT_THERE)
+        with pytest.raises(StoreError, match="belongs elsewhere"):
+            await sealed.get("acme/b")
+
+
+async def test_without_a_key_secrets_stay_here(server: StoreServer) -> None:
+    own = EmbeddedStore(StateFiles(None, Events()))
+    async with connected(server) as shared:
+        kept = SealedStore(shared, own, None)
+        await kept.put_if_unchanged("acme/own", b"a private key", NOT_THERE)
+        await kept.put_if_unchanged("changes/a", b"for all", NOT_THERE)
+        assert await shared.get("acme/own") is None
+        assert await own.get("acme/own") is not None
+        assert await shared.get("changes/a") is not None
+
+
+async def test_names_in_the_server_have_one_beginning(server: StoreServer) -> None:
+    server.client.flushall()
+    async with connected(server) as shared:
+        await shared.put_if_unchanged("a/b", b"", NOT_THERE)
+        await shared.lease("a", "me", 10.0)
+    names = set(server.client.keys("*"))
+    assert names == {b"penstock:main:v1:{values}", b"penstock:main:v1:{lease:a}"}
+
+
+async def test_what_others_wrote_there_is_read_strictly(server: StoreServer) -> None:
+    async with connected(server) as shared:
+        for value in (b"", b"no revision", b"x:", b"-1:a", b"1" * 30 + b":a"):
+            server.client.hset("penstock:main:v1:{values}", "a", value)
+            with pytest.raises(StoreError, match="none of ours"):
+                await shared.get("a")
+        server.client.delete("penstock:main:v1:{values}")
+        server.client.set("penstock:main:v1:{values}", "another type")
+        with pytest.raises(StoreError):
+            await shared.get("a")
+        server.client.delete("penstock:main:v1:{values}")
+
+
+async def test_after_an_outage_who_watches_hears_of_all_keys(tmp_path: Path) -> None:
+    with StoreServer(tmp_path / "first") as first:
+        async with connected(first) as shared, aclosing(shared.watch("a/")) as watch:
+            revision = await shared.put_if_unchanged("a/gone", b"", NOT_THERE)
+            assert revision is not None
+            async with asyncio.timeout(20):
+                assert await anext(watch) == "a/gone"
+            lost = asyncio.Event()
+            shared.feed.on_lost = lambda problem: lost.set()
+            first.kill()
+            async with asyncio.timeout(20):
+                await lost.wait()
+            with pytest.raises(StoreError, match="the store 127"):
+                await shared.get("a/gone")
+            with first.again() as second:
+                second.client.hset("penstock:main:v1:{values}", "a/new", b"5:x")
+                async with asyncio.timeout(20):
+                    assert {await anext(watch), await anext(watch)} == {"a/gone", "a/new"}

@@ -33,6 +33,7 @@ from penstock.admin.recent import histogram_counts
 from penstock.admin.scale_metrics import scale_metrics
 from penstock.admin.serving_metrics import serving_metrics, shadow_metrics
 from penstock.admin.status import CLASSES
+from penstock.admin.store_metrics import store_metrics
 from penstock.admin.view import EndpointView, Overview
 from penstock.core.health.health import DOWN, STARTING, STATE_NAMES, UP
 from penstock.dataplane.board.layout import (
@@ -91,6 +92,7 @@ class _BoardCollector(Collector):
         yield from engine_metrics(self._overview, self._board)
         yield from discovery_metrics(self._overview)
         yield from forecast_metrics(self._overview.pools)
+        yield from store_metrics(self._overview.store)
 
     def _balancer(self) -> Iterator[Metric]:
         overview = self._overview

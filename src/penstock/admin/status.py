@@ -78,6 +78,7 @@ def status_document(overview: Overview, board: Board, recent: Differences) -> Do
         "totals": _totals(board),
         "additions": msgspec.to_builtins(overview.additions),
         "pools": [_pool(pool, board, recent) for pool in overview.pools],
+        "store": msgspec.to_builtins(overview.store),
         "workers": [_worker(worker, board) for worker in overview.workers],
         "reloads": {
             "ok": overview.reloads_ok,

@@ -164,6 +164,17 @@ class ListenerView(msgspec.Struct, frozen=True):
     certificate_problem: str = ""
 
 
+class StoreView(msgspec.Struct, frozen=True):
+    """The store that balancers share. ``dropped``: messages that it did not take in time."""
+
+    where: str
+    connected: bool
+    problem: str
+    connects: int
+    failed: int  # calls
+    dropped: int
+
+
 class ReloadView(msgspec.Struct, frozen=True):
     at: float
     asked_by: str
@@ -209,6 +220,7 @@ class Overview(msgspec.Struct, frozen=True):
     events: tuple[EventView, ...]
     log_dropped: int = 0  # lines of the balancer's own log
     additions: tuple[AdditionView, ...] = ()  # in the order in which routes are asked
+    store: StoreView | None = None  # that balancers share; None: this one is alone
 
 
 class UnknownNameError(LookupError):

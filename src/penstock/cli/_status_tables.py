@@ -113,6 +113,10 @@ def _headline(document: dict[str, Any], now: float) -> Text:
     for listener in document["listeners"]:
         if problem := listener.get("certificate_problem"):
             line.append(f"\n{listener['name']}: {problem}", style=_BAD)
+    store = document.get("store")
+    if store is not None:
+        how = "connected" if store["connected"] else f"gone: {store['problem']}"
+        line.append(f"\nstore {store['where']}: {how}", style="" if store["connected"] else _BAD)
     return line
 
 

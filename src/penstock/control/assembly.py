@@ -34,11 +34,13 @@ from penstock.control.forecasts.forecasts import Forecasts
 from penstock.control.maintenance import MaintenanceSwitches
 from penstock.control.parts import Parts
 from penstock.control.scale.external_scaler import ExternalScalers
+from penstock.control.replicas.sharing import share
 from penstock.control.scale.scaling import FleetScaling
 from penstock.control.service_manager import ServiceManager, assign
 from penstock.control.store.directory import state_directory
 from penstock.control.store.embedded import EmbeddedStore
 from penstock.control.store.files import StateFiles
+from penstock.control.store.store import Store
 from penstock.control.upgrade.predecessor import Predecessor
 from penstock.control.workers.indexes import HALVES, WorkerIndexes
 from penstock.control.workers.sockets import ListeningSockets, Place
@@ -73,7 +75,10 @@ def assemble(
     state_files = StateFiles(state_directory(configured.state, events), events)
     if predecessor is not None:
         state_files.take_over(predecessor.offer.memo.state_files)
-    store = EmbeddedStore(state_files)
+    store: Store = EmbeddedStore(state_files)
+    sharing = None
+    if configured.store is not None:
+        sharing, store = share(configured.store, store, events)
     handed = predecessor.handed if predecessor is not None else None
     if handed is None:
         handed = assign(given, configured.snapshot.listeners, configured.workers, events)
@@ -130,6 +135,7 @@ def assemble(
         forecasts=forecasts,
         state_files=state_files,
         store=store,
+        sharing=sharing,
         membership=membership,
         members_publisher=MembersPublisher(membership, publisher.refresh, events),
         scaling=scaling,

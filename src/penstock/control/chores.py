@@ -34,6 +34,8 @@ class Chores:
         keep("scaling", parts.scaling.run)
         keep("addresses", self._keep_addresses)
         keep("forecasts", parts.forecasts.run)
+        if parts.sharing is not None:
+            keep("the shared store", parts.sharing.run)
         keep("telling the service manager", parts.service_manager.watch)
 
     async def end(self) -> None:

@@ -25,6 +25,7 @@ from penstock.control.events import Events
 from penstock.control.forecasts.forecasts import Forecasts
 from penstock.control.maintenance import MaintenanceSwitches
 from penstock.control.scale.external_scaler import ExternalScalers
+from penstock.control.replicas.sharing import Sharing
 from penstock.control.scale.scaling import FleetScaling
 from penstock.control.service_manager import ServiceManager
 from penstock.control.store.files import StateFiles
@@ -76,6 +77,7 @@ class Parts:
     forecasts: Forecasts
     state_files: StateFiles
     store: Store
+    sharing: Sharing | None  # with other balancers, where a store is configured
     membership: Membership
     members_publisher: MembersPublisher
     scaling: FleetScaling

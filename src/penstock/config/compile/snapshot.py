@@ -25,6 +25,7 @@ from penstock.config.compile.own_modules import look_up_beside
 from penstock.config.compile.pools import compile_pools
 from penstock.config.compile.protocols import check_listener, place_routes, protocol_of
 from penstock.config.compile.sessions import doubt_shared_cookies
+from penstock.config.compile.store import StoreSettings, compile_store
 from penstock.config.document.addresses import Address
 from penstock.config.document.listeners import Listener
 from penstock.config.document.model import (
@@ -77,6 +78,7 @@ class Configured:
     upgrade_deadline_s: float = DEFAULT_UPGRADE_DEADLINE_S
     state: Path | None = None  # the directory that the configuration names
     own_routes: int = 0  # routes at the front, of listeners that name their pool
+    store: StoreSettings | None = None  # that it shares with other balancers
 
 
 def load_configuration(source: Path) -> Configured:
@@ -136,6 +138,7 @@ def compile_document(loaded: Loaded, source: Path | None) -> Configured:
     doubt_shared_cookies(pools, routes, findings)
     pages = compile_error_pages(document.error_pages, ("error_pages",), findings)
     admin = _compile_admin(document, findings)
+    store = compile_store(document.store, findings)
     _check_conflicts(document, listeners, pools, findings)
     findings.raise_if_any()
     log = document.request_log
@@ -158,6 +161,7 @@ def compile_document(loaded: Loaded, source: Path | None) -> Configured:
         upgrade_deadline_s=document.upgrade_deadline,
         state=findings.path(document.state) if document.state is not None else None,
         own_routes=len(_listeners_own_routes(document)),
+        store=store,
     )
 
 

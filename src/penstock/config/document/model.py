@@ -25,6 +25,7 @@ from penstock.config.document.pools import Pool
 from penstock.config.document.routes import Route
 from penstock.config.document.section import Section, setting
 from penstock.config.document.show import show
+from penstock.config.document.store import Store, store_section
 from penstock.config.document.values import (
     Authority,
     ListenAddress,
@@ -152,6 +153,13 @@ class Document(Section):
         "Directory for what is to survive a restart: changes at run time, forecasts, certificates "
         "fetched. Made if missing, for this user alone. Default: `$STATE_DIRECTORY`, which systemd "
         "sets; without either, all that lives in memory.",
+    )
+    store: Annotated[
+        Store | None, BeforeValidator(store_section, json_schema_input_type=str | Store | None)
+    ] = setting(
+        None,
+        "The server through which several balancers know of each other's load, prefixes and "
+        "changes. Without it this balancer is alone.",
     )
     shutdown_deadline: PositiveDuration = setting(
         DEFAULT_SHUTDOWN_DEADLINE_S,

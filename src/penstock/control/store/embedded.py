@@ -31,7 +31,7 @@ class EmbeddedStore(Store):
         self._files = files
         self._clock = clock
         self._leases: dict[str, tuple[str, float]] = {}  # name → holder, until when
-        self._watchers: set[_Watcher] = set()
+        self._watchers: set[Watcher] = set()
         self._writing = asyncio.Lock()  # what changes; the disk is waited for in a thread
         self._entries: dict[str, Entry] = {}
         self._newest = 0
@@ -40,7 +40,7 @@ class EmbeddedStore(Store):
                 self._load(name)
 
     async def get(self, key: str) -> Entry | None:
-        return self._entries.get(_checked(key))
+        return self._entries.get(checked(key))
 
     async def put_if_unchanged(self, key: str, value: bytes, revision: int) -> int | None:
         async with self._writing:
@@ -78,12 +78,12 @@ class EmbeddedStore(Store):
             del self._leases[name]
 
     def watch(self, prefix: str) -> Watch:
-        watcher = _Watcher(prefix, self._watchers.discard)
+        watcher = Watcher(prefix, self._watchers.discard)
         self._watchers.add(watcher)
         return watcher
 
     def _revision(self, key: str) -> int:
-        entry = self._entries.get(_checked(key))
+        entry = self._entries.get(checked(key))
         return entry.revision if entry is not None else NOT_THERE
 
     def _load(self, name: str) -> None:
@@ -102,10 +102,10 @@ class EmbeddedStore(Store):
             watcher.tell(key)
 
 
-class _Watcher(Watch):
+class Watcher(Watch):
     """Changed keys that nobody asked for yet, each once."""
 
-    def __init__(self, prefix: str, on_close: Callable[["_Watcher"], None]) -> None:
+    def __init__(self, prefix: str, on_close: Callable[["Watcher"], None]) -> None:
         self._prefix = prefix
         self._on_close = on_close
         self._changed: dict[str, None] = {}
@@ -139,7 +139,8 @@ def _file_of(key: str) -> str:
     return _FILE + key.replace("/", "=")
 
 
-def _checked(key: str) -> str:
+def checked(key: str) -> str:
+    """The key. Raises ValueError for what cannot be one."""
     if not _KEY.fullmatch(key) or len(key) > _MOST_KEY:
         raise ValueError(f"{key!r} cannot be a key of the store")
     return key

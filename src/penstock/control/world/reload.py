@@ -101,6 +101,8 @@ class Reloader:
             notes.append(f"the admin address or token {_NEEDS_RESTART}")
         if configured.state != self._first.state:
             notes.append(f"the state directory {_NEEDS_RESTART}")
+        if configured.store != self._first.store:
+            notes.append(f"the store {_NEEDS_RESTART}")
         return tuple(notes)
 
 
