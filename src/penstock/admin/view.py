@@ -164,8 +164,22 @@ class ListenerView(msgspec.Struct, frozen=True):
     certificate_problem: str = ""
 
 
+class BalancerView(msgspec.Struct, frozen=True):
+    """Another balancer, heard ``heard_s`` ago. ``lost``: of its messages."""
+
+    name: str
+    heard_s: float
+    in_flight: int
+    endpoints: int
+    lost: int
+
+
 class StoreView(msgspec.Struct, frozen=True):
-    """The store that balancers share. ``dropped``: messages that it did not take in time."""
+    """The store that balancers share. ``dropped``: messages that it did not take in time.
+
+    ``asked``: how often another balancer was asked for all it has; ``refused``: messages that no
+    balancer says; ``delay_ms``: what a message takes; ``prefixes``: entries of others' ledgers.
+    """
 
     where: str
     connected: bool
@@ -173,6 +187,17 @@ class StoreView(msgspec.Struct, frozen=True):
     connects: int
     failed: int  # calls
     dropped: int
+    me: str
+    balancers: tuple[BalancerView, ...]
+    sent: int
+    sent_bytes: int
+    received: int
+    received_bytes: int
+    refused: int
+    lost: int
+    asked: int
+    delay_ms: float
+    prefixes: int
 
 
 class ReloadView(msgspec.Struct, frozen=True):

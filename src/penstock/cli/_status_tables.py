@@ -115,7 +115,8 @@ def _headline(document: dict[str, Any], now: float) -> Text:
             line.append(f"\n{listener['name']}: {problem}", style=_BAD)
     store = document.get("store")
     if store is not None:
-        how = "connected" if store["connected"] else f"gone: {store['problem']}"
+        heard = f"connected, {len(store['balancers'])} other balancers"
+        how = heard if store["connected"] else f"gone: {store['problem']}"
         line.append(f"\nstore {store['where']}: {how}", style="" if store["connected"] else _BAD)
     return line
 

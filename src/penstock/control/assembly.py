@@ -78,7 +78,7 @@ def assemble(
     store: Store = EmbeddedStore(state_files)
     sharing = None
     if configured.store is not None:
-        sharing, store = share(configured.store, store, events)
+        sharing, store = share(configured.store, store, board, events)
     handed = predecessor.handed if predecessor is not None else None
     if handed is None:
         handed = assign(given, configured.snapshot.listeners, configured.workers, events)
@@ -182,6 +182,8 @@ class _Connections:
             parts.scaling.configure,
             parts.external_scalers.configure,
         ]
+        if parts.sharing is not None:
+            publisher.followers.append(parts.sharing.configure)
         parts.membership.addresses_of = parts.addresses.known
         parts.reloader.on_begin = parts.service_manager.reloading
         parts.reloader.on_end = parts.service_manager.ready

@@ -32,11 +32,12 @@ SIZES = {
     "exact prefixes": ("FA_", layout.FACTS_CELLS),
     "client addresses": ("ADDRESS_", layout.ADDRESS_ROWS * layout.ADDRESS_SLOTS),
     "changed rows": ("C_", layout.CHANGED_CELLS),
+    "other balancers": ("O_", layout.OTHERS_CELLS),
 }
 # Layout numbers, and a digest of the cells that stand for them. Whoever changes cells raises the
 # section's layout number, and puts both here.
 KNOWN = {
-    "header": (11, "afd20c60"),
+    "header": (12, "9202d3d1"),
     "workers": (5, "d46af27a"),
     "endpoint states": (1, "1bbcbbf0"),
     "engine reports": (2, "457e0158"),
@@ -48,6 +49,7 @@ KNOWN = {
     "exact prefixes": (1, "bd0ed1f3"),
     "client addresses": (1, "256ea190"),
     "changed rows": (1, "b7439977"),
+    "other balancers": (1, "633f2ef1"),
 }
 
 

@@ -4,6 +4,7 @@ from penstock.core.pool.models import loaded_hash
 from penstock.dataplane.board.layout import (
     L_IN_FLIGHT,
     MAX_LOADED,
+    O_IN_FLIGHT,
     R_AT_US,
     R_CACHED,
     R_COLD,
@@ -33,13 +34,15 @@ class ReportCells:
         self._board = board
 
     def in_flight(self, row: int) -> int:
-        """What this balancer has in flight there, summed over workers."""
-        return self._board.load_sum(row, L_IN_FLIGHT)
+        """What this balancer's workers and other balancers have in flight there."""
+        board = self._board
+        others: int = board.cells[board.others(row) + O_IN_FLIGHT] if board.shared else 0
+        return board.load_sum(row, L_IN_FLIGHT) + others
 
     def write(self, row: int, reading: Reading, now: float, in_flight_before: int) -> None:
         """What the engine said; ``in_flight_before`` is of the moment when it was asked.
 
-        Requests that are there beyond all of this balancer's own are others'. Its own may have
+        Requests that are there beyond all that are known of are others'. Those may have
         come or gone while the answer travelled, so the higher of both counts is taken.
         """
         cells = self._board.cells

@@ -1,29 +1,53 @@
 """What this balancer shares with others through the store."""
 
-from typing import TYPE_CHECKING
+import asyncio
+import os
+import re
+import secrets
+import socket
+from time import monotonic
+from typing import TYPE_CHECKING, Final
 
 from penstock.admin.view import StoreView
 from penstock.config.compile.store import StoreSettings
 from penstock.control.events import Events
+from penstock.control.replicas.load_sharing import CHANNEL, LoadSharing, to
 from penstock.control.store.store import Store
+from penstock.core.snapshot import Snapshot
+from penstock.dataplane.board.memory import Board
 
 if TYPE_CHECKING:
     from penstock.control.store.shared import SharedStore
 
+_MOST_HOST_NAME: Final = 40
+
 
 class Sharing:
-    """``run`` keeps the store connected."""
+    """``run`` keeps the store connected, and balancers informed. ``me`` is this one's name."""
 
-    def __init__(self, store: "SharedStore") -> None:
+    def __init__(self, store: "SharedStore", board: Board, me: str) -> None:
         self._store = store
+        self.me = me
+        self.loads = LoadSharing(store, board, me, monotonic)
+
+    def configure(self, snapshot: Snapshot) -> None:
+        """Follow the running snapshot."""
+        self.loads.configure(snapshot)
 
     async def run(self) -> None:
         """Until cancelled."""
-        await self._store.run()
+        connected = asyncio.create_task(self._store.run())
+        try:
+            await self.loads.run()
+        finally:
+            await asyncio.sleep(0)  # what was said last is sent
+            connected.cancel()
+            await asyncio.gather(connected, return_exceptions=True)
 
     def view(self) -> StoreView:
         """How it does."""
         feed = self._store.feed
+        loads = self.loads
         return StoreView(
             where=self._store.settings.shown,
             connected=feed.connected,
@@ -31,12 +55,33 @@ class Sharing:
             connects=feed.connects,
             failed=self._store.failed,
             dropped=feed.dropped,
+            me=self.me,
+            balancers=loads.others.views(),
+            sent=loads.sent,
+            sent_bytes=loads.sent_bytes,
+            received=loads.received,
+            received_bytes=loads.received_bytes,
+            refused=loads.refused,
+            lost=loads.others.lost,
+            asked=loads.others.asked,
+            delay_ms=round(loads.delay_ms(), 2),
+            prefixes=loads.others.prefixes.count,
         )
 
 
-def share(settings: StoreSettings, own: Store, events: Events) -> tuple[Sharing, Store]:
-    """What is shared, and the store for all parts. The store's libraries are an extra."""
-    from penstock.control.store.opening import open_shared
+def share(
+    settings: StoreSettings, own: Store, board: Board, events: Events
+) -> tuple[Sharing, Store]:
+    """What is shared, and the store for all parts; workers that start later take part."""
+    from penstock.control.store.opening import open_shared  # its libraries are an extra
 
-    shared, store = open_shared(settings, own, events, ())
-    return Sharing(shared), store
+    me = _name()
+    shared, store = open_shared(settings, own, events, (CHANNEL, to(me)))
+    board.share()
+    return Sharing(shared, board, me), store
+
+
+def _name() -> str:
+    """One that no other balancer has, nor this one after a restart."""
+    host = re.sub(r"[^A-Za-z0-9.-]", "-", socket.gethostname())[:_MOST_HOST_NAME]
+    return f"{host}-{os.getpid()}-{secrets.token_hex(4)}"

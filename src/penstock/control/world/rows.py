@@ -109,6 +109,7 @@ class Rows:
                 for worker in range(board.workers):
                     board.clear_load(row, worker)
                 board.clear_report(row)
+                board.clear_others(row)
                 self._endpoints.free(row)
         for row in self._pools.leaving(acknowledged, until):
             for worker in range(board.workers):

@@ -15,7 +15,7 @@ from penstock.core.measure.histogram import BUCKETS
 MAGIC: Final = 0x50454E53544F434B  # "PENSTOCK"
 
 # The header, the supervisor's. Magic and layout numbers stand first in every version.
-HEADER_LAYOUT: Final = 11
+HEADER_LAYOUT: Final = 12
 H_MAGIC: Final = 0
 H_LAYOUTS: Final = H_MAGIC + 1  # the number of each of SECTIONS, in that order
 MOST_SECTIONS: Final = 16
@@ -30,6 +30,7 @@ H_SUPERVISOR_PID: Final = H_GENERATION + 1
 H_REPORTS: Final = H_SUPERVISOR_PID + 1  # reports of engines ever written; see C_REPORTS
 H_ADDRESS_KEY: Final = H_REPORTS + 1  # random: the key of the sketch of client addresses
 ADDRESS_KEY_CELLS: Final = 4
+H_SHARED: Final = H_ADDRESS_KEY + ADDRESS_KEY_CELLS  # 1: other balancers' load counts too
 HEADER_CELLS: Final = 64
 
 # What a worker counts of itself.
@@ -280,6 +281,16 @@ C_STATES: Final = 0
 C_REPORTS: Final = C_STATES + CHANGED_ROWS
 CHANGED_CELLS: Final = C_REPORTS + CHANGED_ROWS
 
+# What other balancers have at an endpoint, as far as they told; written by the supervisor. After
+# those of all endpoints stands a ring as that of a worker (ROUTE_LAYOUT), of what others routed.
+OTHERS_LAYOUT: Final = 1
+O_IN_FLIGHT: Final = 0
+O_PENDING_PREFILL: Final = O_IN_FLIGHT + 1
+O_KV_TOKENS: Final = O_PENDING_PREFILL + 1
+O_DECODING: Final = O_KV_TOKENS + 1
+O_PREFILLED: Final = O_DECODING + 1  # a running total
+OTHERS_CELLS: Final = 8
+
 # Names and layout numbers, in the order of H_LAYOUTS; new ones come last.
 SECTIONS: Final = (
     ("header", HEADER_LAYOUT),
@@ -294,4 +305,5 @@ SECTIONS: Final = (
     ("exact prefixes", FACT_LAYOUT),
     ("client addresses", ADDRESS_LAYOUT),
     ("changed rows", CHANGED_LAYOUT),
+    ("other balancers", OTHERS_LAYOUT),
 )

@@ -17,6 +17,8 @@ machine that Penstock runs on. ``layout`` says what stands in each section:
     facts       1                                                supervisor
     addresses   ADDRESS_ROWS x ADDRESS_SLOTS x workers           each worker its own
     changes     1                                                supervisor
+    others      endpoint_rows                                    supervisor
+    told        1                                                supervisor
 
 Rows are room, not memory: the system gives a page when it is first touched, reading included, so
 nobody looks at rows beyond those that were ever given out. A board has room for far more endpoints
@@ -47,6 +49,7 @@ from penstock.dataplane.board.layout import (
     H_POOL_ROWS,
     H_POOL_ROWS_USED,
     H_REPORTS,
+    H_SHARED,
     H_WORKERS,
     HEADER_CELLS,
     LOAD_CELLS,
@@ -55,6 +58,7 @@ from penstock.dataplane.board.layout import (
     MODEL_CELLS,
     MODEL_ROWS,
     MOST_SECTIONS,
+    OTHERS_CELLS,
     P_HISTOGRAMS,
     P_SERVING_HISTOGRAMS,
     POOL_CELLS,
@@ -118,6 +122,10 @@ class Board:
         self._addresses_at: int = self.facts + FACTS_CELLS
         addresses = ADDRESS_ROWS * ADDRESS_SLOTS * self.workers
         self._changed_at: int = self._addresses_at + addresses
+        self._others_at: int = self._changed_at + CHANGED_CELLS
+        # The ring of prefixes that other balancers told of.
+        self.told: int = self._others_at + self.endpoint_rows * OTHERS_CELLS
+        self.shared: bool = self.cells[H_SHARED] != 0  # from the start of this process
 
     def count_indexes(self, first: int, end: int, sharers: int) -> None:
         """Which workers run, and how many of them are of this supervisor."""
@@ -194,6 +202,15 @@ class Board:
         """Index of a cell of the address sketch; ``row`` is 0 or 1."""
         return self._addresses_at + (row * ADDRESS_SLOTS + slot) * self.workers + worker
 
+    def others(self, row: int) -> int:
+        """Index of the first cell of what other balancers have at the endpoint in that row."""
+        return self._others_at + row * OTHERS_CELLS
+
+    def share(self) -> None:
+        """Workers that start from here on count what other balancers have."""
+        self.cells[H_SHARED] = 1
+        self.shared = True
+
     def state_changed(self, row: int) -> None:
         """Tell workers that the state cells of that row were written."""
         self._changed(H_EPOCH, C_STATES, row)
@@ -251,6 +268,10 @@ class Board:
         """Nothing is known of the load of the endpoint in that row."""
         self._clear(self.report(row), REPORT_CELLS)
 
+    def clear_others(self, row: int) -> None:
+        """No other balancer has anything at the endpoint in that row."""
+        self._clear(self.others(row), OTHERS_CELLS)
+
     def clear_load(self, row: int, worker: int) -> None:
         """Zero what the worker counted for the endpoint in that row."""
         self._clear(self.load(row, worker), LOAD_CELLS)
@@ -304,6 +325,8 @@ def create_board(
         + FACTS_CELLS
         + ADDRESS_ROWS * ADDRESS_SLOTS * workers
         + CHANGED_CELLS
+        + endpoint_rows * OTHERS_CELLS
+        + ROUTE_RING_CELLS
     )
     fd = os.memfd_create("penstock-board", os.MFD_CLOEXEC)
     os.ftruncate(fd, cells * 8)

@@ -3,8 +3,8 @@
 Each worker writes into a ring of its own: for every block that an endpoint is newly believed to
 hold the block's hash, the endpoint's row and the block's tokens; and for every answer that a later
 request may go on from its hash and the endpoint's row. The others read it before their next
-decision and believe the same. Who falls behind by more than a ring loses the oldest: a belief
-less, never a wrong request.
+decision and believe the same; so they do what other balancers told, in a ring of the supervisor's.
+Who falls behind by more than a ring loses the oldest: a belief less, never a wrong request.
 """
 
 from typing import Final
@@ -46,6 +46,8 @@ class RoutedPrefixes(PrefixJournal):
         self._others: list[int] = [
             board.routes(other) for other in range(board.workers) if other != worker
         ]
+        if board.shared:
+            self._others.append(board.told)
         # A worker that starts learns what the others still have.
         self._read: list[int] = [max(board.cells[at + RT_COUNT] - ROUTES, 0) for at in self._others]
 

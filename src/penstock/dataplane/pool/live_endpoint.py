@@ -19,6 +19,7 @@ from penstock.dataplane.board.counted_endpoint import CountedEndpoint
 from penstock.dataplane.board.layout import (
     L_QUIET_SINCE_US,
     LOAD_CELLS,
+    O_IN_FLIGHT,
     R_AT_US,
     R_CACHED,
     R_COLD,
@@ -113,7 +114,9 @@ class LiveEndpoint(CountedEndpoint):
         self._colds: int = board.cells[self._report_at + R_COLD]
         self._foreign: int = 0  # requests there that are not this balancer's, by that report
         self._all_loads: range = range(0)  # of the workers that run
-        self._alone: bool = True
+        self._alone: bool = True  # no other worker, and no other balancer that is known
+        self._others_at: int = board.others(spec.row) if board.shared else -1
+        self._others: int = 0  # what other balancers have in flight there
         self._env: Env = loop.env
         self._elsewhere_at: float = -1.0
         self._quiet_elsewhere: float = 0.0  # as ``quiet_since``, by other workers; 0.0: no debt
@@ -132,7 +135,7 @@ class LiveEndpoint(CountedEndpoint):
         first = board.load(self.row, board.first_index)
         end = board.load(self.row, board.end_index)
         self._all_loads = range(first, end, LOAD_CELLS)
-        self._alone = board.end_index - board.first_index == 1
+        self._alone = board.end_index - board.first_index == 1 and self._others_at < 0
         self._elsewhere_at = -1.0
         if self._alone:
             self.elsewhere = 0
@@ -295,7 +298,7 @@ class LiveEndpoint(CountedEndpoint):
     def load(self) -> int:
         if not self._alone and self._env.now - self._elsewhere_at > _ELSEWHERE_MAX_AGE_S:
             self._read_elsewhere()
-        return self.in_flight + self.elsewhere + self._foreign
+        return self.in_flight + self.elsewhere + self._others + self._foreign
 
     def silence_s(self, now: float) -> float:
         """What any worker hears counts; one that has nothing there learns from the others."""
@@ -325,7 +328,7 @@ class LiveEndpoint(CountedEndpoint):
     def read_tokens_elsewhere(self) -> None:
         """Take over what other workers count there; the engine's report may know of more."""
         elsewhere = self.tokens_elsewhere
-        read_tokens(self._cells, self._all_loads, self.tokens, elsewhere)
+        read_tokens(self._cells, self._all_loads, self.tokens, elsewhere, self._others_at)
         elsewhere.held = max(elsewhere.held, self._kv_reported)
 
     def is_overfull(self) -> bool:
@@ -365,4 +368,6 @@ class LiveEndpoint(CountedEndpoint):
         for at in self._all_loads:
             total += cells[at]
         self.elsewhere = total
+        if self._others_at >= 0:
+            self._others = cells[self._others_at + O_IN_FLIGHT]
         self._elsewhere_at = self._env.now

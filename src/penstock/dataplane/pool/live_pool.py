@@ -193,7 +193,7 @@ class LivePool(Pool, EndpointOwner, AdmissionOwner):
 
     def count_workers(self) -> None:
         """Whether there are others to hear of, whose tokens count too."""
-        others = self._board.end_index - self._board.first_index > 1
+        others = self._board.end_index - self._board.first_index > 1 or self._board.shared
         self._counts_tokens = others and self.policy.prefix_index is not None
         self.catches_up = self._counts_tokens or self.load_prober is not None
 

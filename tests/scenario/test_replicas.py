@@ -1,0 +1,151 @@
+"""Two balancers and one store: what one has in flight the other sees, whatever befalls the store.
+
+All balancers of a test are real processes, and the store is a real server. No request is lost.
+"""
+
+import threading
+from collections.abc import Iterator
+from contextlib import ExitStack
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.harness.balancer import Balancer
+from tests.harness.http_endpoint import Answer, HttpEndpoint, Recorded
+from tests.harness.messages import get
+from tests.harness.store_server import StoreServer
+from tests.harness.traffic import Traffic
+from tests.harness.waiting import wait_until
+
+
+class Holding:
+    """An endpoint that holds requests for ``/hold`` until ``let_go``."""
+
+    def __init__(self) -> None:
+        self._go = threading.Event()
+        self.endpoint = HttpEndpoint(self._answer)
+
+    def let_go(self) -> None:
+        self._go.set()
+
+    def _answer(self, request: Recorded) -> Answer:
+        if request.target == "/hold":
+            self._go.wait(60.0)
+        return Answer(body=self.endpoint.name.encode())
+
+
+@pytest.fixture
+def holding() -> Iterator[tuple[Holding, Holding]]:
+    both = Holding(), Holding()
+    with ExitStack() as stack:
+        for each in both:
+            stack.enter_context(each.endpoint)
+            stack.callback(each.let_go)
+        yield both
+
+
+@pytest.fixture
+def server(tmp_path: Path) -> Iterator[StoreServer]:
+    with StoreServer(tmp_path / "store") as running:
+        yield running
+
+
+def start(stack: ExitStack, directory: Path, document: dict[str, Any]) -> Balancer:
+    directory.mkdir()
+    balancer = stack.enter_context(Balancer(directory, {"workers": 1, **document}))
+    wait_until(lambda: balancer.status()["store"]["connected"], "it has the store")
+    return balancer
+
+
+def pair(stack: ExitStack, directory: Path, document: dict[str, Any]) -> tuple[Balancer, Balancer]:
+    one = start(stack, directory / "one", document)
+    two = start(stack, directory / "two", document)
+    for each in (one, two):
+        wait_until(lambda b=each: heard(b) == 1, "each hears the other")  # type: ignore[misc]
+    return one, two
+
+
+def heard(balancer: Balancer) -> int:
+    return len(balancer.status()["store"]["balancers"])
+
+
+def seen_in_flight(balancer: Balancer) -> int:
+    found: int = sum(each["in_flight"] for each in balancer.status()["store"]["balancers"])
+    return found
+
+
+def test_one_sees_what_the_other_has_in_flight(
+    tmp_path: Path, server: StoreServer, holding: tuple[Holding, Holding]
+) -> None:
+    endpoints = [each.endpoint.name for each in holding]
+    document = {"store": server.url, "endpoints": endpoints, "policy": "least-request"}
+    with ExitStack() as stack:
+        one, two = pair(stack, tmp_path, document)
+        client = one.connect()
+        client.send(get("/hold"))
+        wait_until(lambda: seen_in_flight(two) == 1, "it sees the other's request")
+        busy = next(each for each in holding if each.endpoint.requests)
+        free = next(each for each in holding if each is not busy)
+        asking = two.connect()
+        for _ in range(20):
+            assert asking.get().body == free.endpoint.name.encode()
+        busy.let_go()
+        assert client.read_response().status == 200
+        wait_until(lambda: seen_in_flight(two) == 0, "it sees that it ended")
+        one.stop()
+        wait_until(lambda: heard(two) == 0, "it is gone at once")
+
+
+def test_whatever_befalls_the_store_no_request_is_lost(
+    tmp_path: Path, server: StoreServer, endpoint: HttpEndpoint, other_endpoint: HttpEndpoint
+) -> None:
+    """Partitioned (it says nothing any more), flushed, full, killed, and back without memory."""
+    document = {"store": server.url, "endpoints": [endpoint.name, other_endpoint.name]}
+    with ExitStack() as stack:
+        one, two = pair(stack, tmp_path, document)
+        for each in (one, two):
+            stack.enter_context(Traffic(each.address(), clients=1))
+        traffic = stack.enter_context(Traffic(two.address(), clients=1))
+
+        def connected(is_so: bool) -> None:
+            def all_are() -> bool:
+                return all(b.status()["store"]["connected"] is is_so for b in (one, two))
+
+            wait_until(all_are, f"the store is {'there' if is_so else 'gone'}")
+
+        server.freeze()
+        connected(False)
+        traffic.wait_for_more(100)
+        assert heard(one) == heard(two) == 0
+        server.thaw()
+        connected(True)
+        wait_until(lambda: heard(one) == heard(two) == 1, "they hear each other again")
+        server.client.flushall()
+        server.client.config_set("maxmemory-policy", "noeviction")
+        server.client.config_set("maxmemory", "1")
+        traffic.wait_for_more(100)
+        assert heard(one) == heard(two) == 1, "what is published needs no room"
+        server.kill()
+        connected(False)
+        traffic.wait_for_more(100)
+        stack.enter_context(server.again())
+        connected(True)
+        wait_until(lambda: heard(one) == heard(two) == 1, "they hear each other again")
+        traffic.wait_for_more(100)
+        kinds = [event["event"] for event in one.events() if event["event"].startswith("store.")]
+        assert kinds == ["store.connected", "store.lost"] * 2 + ["store.connected"]
+
+
+def test_a_balancer_starts_and_serves_without_the_store_that_it_names(
+    tmp_path: Path, endpoint: HttpEndpoint
+) -> None:
+    with Balancer(
+        tmp_path, {"workers": 1, "store": "redis://127.0.0.1:1", "endpoints": [endpoint.name]}
+    ) as balancer:
+        with balancer.connect() as client:
+            assert client.get().status == 200
+        store = balancer.status()["store"]
+        assert not store["connected"]
+        assert "onnect" in store["problem"]
+        assert store["where"] == "127.0.0.1:1"
