@@ -152,6 +152,10 @@ class Reports(Section):
 
     every: PositiveDuration | None = setting(None, "Time between exchanges of balancers' loads.")
     delay: Duration = setting(0.0, "Age of a load when it is heard.")
+    prefixes: Flag = setting(
+        False,
+        "Whether they tell as well which prefixes they sent where, as those that share a store do.",
+    )
     own: Flag = setting(True, "Whether a balancer counts its own requests at once besides.")
     responses: Flag = setting(False, "Whether answers bring the server's load report.")
     poll: PositiveDuration | None = setting(
@@ -166,6 +170,8 @@ class Reports(Section):
     def _one_source(self) -> Self:
         if self.poll is not None and self.every is not None:
             raise ValueError("loads are exchanged (`every`) or polled (`poll`), not both")
+        if self.prefixes and self.every is None:
+            raise ValueError("prefixes are told with loads: say how often with `every`")
         return self
 
 

@@ -391,7 +391,12 @@ def _reporting(reports: Reports, world: World) -> Iterator[tuple[float, Event]]:
         for server in world.servers:
             server.telemetry = Telemetry()
     if reports.every is not None:
-        yield reports.every, LoadExchange(world.clock, balancers, reports.every, reports.delay)
+        yield (
+            reports.every,
+            LoadExchange(
+                world.clock, balancers, reports.every, reports.delay, routes=reports.prefixes
+            ),
+        )
     if reports.poll is not None:
         for number, balancer in enumerate(balancers, start=1):
             first = reports.poll * number / len(balancers)

@@ -13,6 +13,7 @@ from penstock.sim.kernel.laws import Deterministic
 from penstock.sim.kernel.reports import Poll, Scrape, WeightFeed
 from penstock.sim.kernel.server import FifoServer, SharingServer
 from penstock.sim.kernel.telemetry import Telemetry
+from penstock.sim.outcome import run_once
 from penstock.sim.scenario import scenario_of
 from penstock.sim.world import build_world
 from tests.unit.sim.worlds import SmallWorld
@@ -186,3 +187,42 @@ def test_prequal_beats_a_random_split_over_unequal_servers(answers: str) -> None
         world.run()
         means.append(world.recorder.response_sum / world.recorder.count)
     assert means[0] < 0.75 * means[1]
+
+
+SHARED_PROMPTS = {
+    "arrivals": {"rate": 8.0},
+    "servers": [{"model": "engine", "engine": {}, "count": 4}],
+    "prompts": {
+        "tenants": [
+            {
+                "name": "questions",
+                "groups": 12,
+                "system_tokens": 3000,
+                "input": {"mean": 300},
+                "output": {"mean": 40},
+            }
+        ]
+    },
+    "policies": ["marginal-cost"],
+    "run": {"customers": 150, "replications": 1},
+}
+
+
+def found_in_caches(balancers: int, **reports: object) -> float:
+    """The share of prompt tokens."""
+    made = {**SHARED_PROMPTS, "balancers": balancers, "reports": {"scrape": "1s", **reports}}
+    scenario = scenario_of(made)
+    return run_once(scenario, scenario.policies[0], 0).metrics["hit rate"]
+
+
+def test_balancers_that_tell_each_other_prefixes_find_what_one_finds() -> None:
+    one = found_in_caches(1)
+    alone = found_in_caches(4)
+    shared = found_in_caches(4, every="5ms", delay="2ms", prefixes=True)
+    assert alone < 0.95 * one
+    assert shared > 0.95 * one
+
+
+def test_prefixes_are_told_with_loads() -> None:
+    with pytest.raises(ConfigError, match="`every`"):
+        scenario_of({**SHARED_PROMPTS, "reports": {"prefixes": True}})

@@ -95,11 +95,13 @@ class LoadSharing:
     async def run(self) -> None:
         """Until cancelled."""
         try:
+            due = self._clock()
             while True:
-                now = self._clock()
                 self.tick()
-                quiet = now - self._changed_at > _QUIET_AFTER_S
-                await asyncio.sleep(_QUIET_TICK_S if quiet else TICK_S)
+                quiet = due - self._changed_at > _QUIET_AFTER_S
+                # From when it was due: timers of the loop are late by up to a millisecond.
+                due = max(due + (_QUIET_TICK_S if quiet else TICK_S), self._clock())
+                await asyncio.sleep(due - self._clock())
         finally:
             self._publish(Message(BYE, self._me))
             self.others.forget_all()

@@ -2,22 +2,32 @@
 
 from penstock.core.endpoint import Endpoint
 from penstock.core.measure.load_report import LoadReport
+from penstock.core.prefixes.prefix_index import PrefixJournal
 from penstock.sim.kernel.balancer import SimulatedBalancer
 from penstock.sim.kernel.events import Clock, Event
 
-# Requests; prompt tokens that wait; requests whose answer has begun; prompt tokens computed.
-_Counts = tuple[int, int, int, int]
+# Requests; prompt tokens that wait; requests whose answer has begun; prompt tokens computed; tokens
+# in the cache.
+_Counts = tuple[int, int, int, int, int]
+_Routed = tuple[int, int, int]  # an endpoint's order, a block, and its tokens
 
 
 class LoadExchange(Event):
     """Every ``interval_s`` the balancers tell one another their load, heard ``delay_s`` later.
 
     Sets ``Endpoint.elsewhere``, and of tokens what live workers tell one another. Without an
-    exchange each balancer knows its own requests only.
+    exchange each balancer knows its own requests only. With ``routes`` they tell as well what
+    those that share a store do: which prefixes went where, and tokens in caches.
     """
 
     def __init__(
-        self, clock: Clock, balancers: list[SimulatedBalancer], interval_s: float, delay_s: float
+        self,
+        clock: Clock,
+        balancers: list[SimulatedBalancer],
+        interval_s: float,
+        delay_s: float,
+        *,
+        routes: bool = False,
     ) -> None:
         super().__init__()
         if not (interval_s > 0.0 and delay_s >= 0.0):
@@ -26,10 +36,11 @@ class LoadExchange(Event):
         self._balancers: list[SimulatedBalancer] = balancers
         self._interval_s: float = interval_s
         self._delay_s: float = delay_s
+        self._routes: list[_Routes] = [_Routes(each) for each in balancers] if routes else []
 
     def fire(self) -> None:
         clock = self._clock
-        report = _Loads(self._balancers)
+        report = _Loads(self._balancers, self._routes)
         if self._delay_s > 0.0:
             clock.heap.schedule(report, clock.now + self._delay_s)
         else:
@@ -40,25 +51,61 @@ class LoadExchange(Event):
 class _Loads(Event):
     """What each balancer counted at each endpoint when it was made."""
 
-    def __init__(self, balancers: list[SimulatedBalancer]) -> None:
+    def __init__(self, balancers: list[SimulatedBalancer], routes: "list[_Routes]") -> None:
         super().__init__()
         self._balancers: list[SimulatedBalancer] = balancers
         self._counts: list[list[_Counts]] = [_counts(b.pool.endpoints) for b in balancers]
+        self._shared: bool = len(routes) > 0
+        self._routed: list[list[_Routed]] = [each.take() for each in routes]
 
     def fire(self) -> None:
         told = self._counts
+        totals = [_total(told, order) for order in range(len(told[0]))]
         for number, balancer in enumerate(self._balancers):
             endpoints = balancer.pool.endpoints
             own = told[number] if balancer.counts_own else _counts(endpoints)
             for order, endpoint in enumerate(endpoints):
-                totals = [
-                    sum(column) for column in zip(*[each[order] for each in told], strict=True)
-                ]
-                requests, pending, decoding, prefilled = own[order]
-                endpoint.elsewhere = totals[0] - requests
-                endpoint.tokens_elsewhere.pending_prefill = totals[1] - pending
-                endpoint.tokens_elsewhere.decoding = totals[2] - decoding
-                endpoint.tokens_elsewhere.prefilled = totals[3] - prefilled
+                total = totals[order]
+                requests, pending, decoding, prefilled, held = own[order]
+                endpoint.elsewhere = total[0] - requests
+                elsewhere = endpoint.tokens_elsewhere
+                elsewhere.pending_prefill = total[1] - pending
+                elsewhere.decoding = total[2] - decoding
+                elsewhere.prefilled = total[3] - prefilled
+                if self._shared:
+                    elsewhere.held = total[4] - held
+            self._learn(number, balancer)
+
+    def _learn(self, number: int, balancer: SimulatedBalancer) -> None:
+        """What the others sent where."""
+        index = balancer.pool.policy.prefix_index
+        if index is None:
+            return
+        endpoints = balancer.pool.endpoints
+        for teller, routed in enumerate(self._routed):
+            if teller != number:
+                for order, block, tokens in routed:
+                    index.learn(endpoints[order], block, tokens)
+
+
+class _Routes(PrefixJournal):
+    """What one balancer sent where since it last told the others."""
+
+    def __init__(self, balancer: SimulatedBalancer) -> None:
+        self._routed: list[_Routed] = []
+        index = balancer.pool.policy.prefix_index
+        if index is not None:
+            index.journal = self
+
+    def added(self, endpoint: Endpoint, blocks: list[int], sizes: list[int]) -> None:
+        for number, block in enumerate(blocks):
+            self._routed.append((endpoint.order, block, sizes[number]))
+
+    def take(self) -> list[_Routed]:
+        """All of it, once."""
+        routed = self._routed
+        self._routed = []
+        return routed
 
 
 class Poll(Event):
@@ -138,7 +185,29 @@ def _capacity(report: LoadReport) -> float:
 
 
 def _counts(endpoints: list[Endpoint]) -> list[_Counts]:
-    return [
-        (e.in_flight, e.tokens.pending_prefill, e.tokens.decoding, e.tokens.prefilled)
-        for e in endpoints
-    ]
+    found: list[_Counts] = []
+    for each in endpoints:
+        tokens = each.tokens
+        found.append(
+            (
+                each.in_flight,
+                tokens.pending_prefill,
+                tokens.decoding,
+                tokens.prefilled,
+                tokens.held,
+            )
+        )
+    return found
+
+
+def _total(told: list[list[_Counts]], order: int) -> _Counts:
+    """Of an endpoint, over all balancers."""
+    requests = pending = decoding = prefilled = held = 0
+    for counts in told:
+        each = counts[order]
+        requests += each[0]
+        pending += each[1]
+        decoding += each[2]
+        prefilled += each[3]
+        held += each[4]
+    return requests, pending, decoding, prefilled, held

@@ -1,0 +1,175 @@
+"""Several balancers that share a store: how well they choose, how old what they see is, its price.
+
+    python -m benchmarks.replicas [--requests 1000] [--seconds 5] [--balancers 1,2,4,8]
+
+The first table is simulated: one workload over one, two, four and eight balancers, each request
+sent to any of them, with what they tell each other (every 5 ms, 2 ms old) and without. Then so many
+processes share over a real server of the store, each with a board on which the load of endpoints
+changes all the time as workers would have it, and with prompts of 16 new blocks, 200 a second: told
+are the age of what a worker would see, looked at by chance, and what sharing costs a supervisor.
+"""
+
+import argparse
+import asyncio
+import multiprocessing
+import random
+import tempfile
+from multiprocessing.connection import Connection
+from pathlib import Path
+from time import monotonic, process_time
+from typing import Any, Final
+
+from benchmarks.reproductions.reproduction import table
+from benchmarks.routing.fleets import ALIKE
+from benchmarks.routing.simulated import OWN, scenario
+from benchmarks.routing.workloads import Kind, kinds
+from penstock._form import form
+from penstock.config.compile.store import parse_url
+from penstock.control.events import Events
+from penstock.control.replicas.load_sharing import CHANNEL, LoadSharing, to
+from penstock.control.store.shared import SharedStore
+from penstock.core.snapshot import Endpoint, Pool, Snapshot
+from penstock.dataplane.board.counted_endpoint import CountedEndpoint
+from penstock.dataplane.board.layout import L_IN_FLIGHT, O_IN_FLIGHT
+from penstock.dataplane.board.memory import create_board
+from penstock.dataplane.llm.routed_prefixes import RoutedPrefixes
+from penstock.sim.experiment import compare
+from penstock.sim.scenario import scenario_of
+from tests.harness.store_server import StoreServer
+
+_WORKLOADS: Final = ("shared prompts", "agents", "no prefix")
+_SHARED: Final = {"every": "5ms", "delay": "2ms", "prefixes": True}
+_ENDPOINTS: Final = 16
+_WORKERS: Final = 2
+_MASK: Final = (1 << 40) - 1
+_SETTLE_S: Final = 1.5
+_BUSY_PER_S: Final = 20_000  # requests of a balancer that is fully used
+
+
+def simulated(kind: Kind, balancers: list[int], requests: int) -> list[list[str]]:
+    """Rows: how many balancers, what they know of each other, and what came of it."""
+    rows = []
+    one: dict[str, float] = {}
+    for count in balancers:
+        for shared in (True, False) if count > 1 else (False,):
+            made = scenario(kind, ALIKE, requests, 3, [OWN])
+            made["balancers"] = count
+            if shared:
+                made["reports"] |= _SHARED
+            result = compare(scenario_of(made), processes=0).results[0]
+            found = {name: result.interval(name).mean for name in ("hit rate", "ttft", "ttft p99")}
+            one = one or found
+            rows.append(
+                [
+                    f"{kind.name}, {count}{'' if shared or count == 1 else ', alone'}",
+                    f"{found['hit rate']:.3f}",
+                    f"{found['hit rate'] / one['hit rate']:.2f}" if one["hit rate"] else "–",
+                    f"{found['ttft'] * 1000:.0f}",
+                    f"{found['ttft p99'] * 1000:.0f}",
+                    f"{found['ttft p99'] / one['ttft p99']:.2f}",
+                ]
+            )
+    return rows
+
+
+def live(count: int, seconds: float) -> str:
+    """A line about so many balancers over a real store."""
+    context = multiprocessing.get_context("forkserver")
+    with tempfile.TemporaryDirectory() as directory, StoreServer(Path(directory)) as server:
+        pipes = [context.Pipe() for _ in range(count)]
+        processes = [
+            context.Process(target=_balancer, args=(server.url, number, pipe[1], seconds))
+            for number, pipe in enumerate(pipes)
+        ]
+        for process in processes:
+            process.start()
+        found: list[dict[str, Any]] = [pipe[0].recv() for pipe in pipes]
+        for process in processes:
+            process.join()
+    ages = sorted(age for each in found for age in each["ages"])
+    cpu_s = sum(each["cpu_s"] for each in found[1:]) / (count - 1)  # the first has another clock
+    sent = sum(each["sent"] for each in found) / count
+    size = sum(each["bytes"] for each in found) / count
+    return (
+        f"| {count} | {ages[len(ages) // 2]:.1f} | {ages[int(len(ages) * 0.99)]:.1f} "
+        f"| {sent:.0f} | {size / 1024:.0f} | {cpu_s * 100:.1f}% "
+        f"| {cpu_s / _BUSY_PER_S * 1e6:.2f} |"
+    )
+
+
+def _balancer(url: str, number: int, pipe: Connection, seconds: float) -> None:
+    asyncio.run(_share(url, number, pipe, seconds))
+
+
+async def _share(url: str, number: int, pipe: Connection, seconds: float) -> None:
+    """One balancer: its sharing is measured, and what stands in for its workers is not."""
+    me = f"balancer-{number}"
+    board = create_board(_WORKERS, endpoint_rows=64, pool_rows=4)
+    board.share()
+    store = SharedStore(parse_url(url), Events(), (CHANNEL, to(me)))
+    sharing = LoadSharing(store, board, me, monotonic)
+    endpoints = [Endpoint(f"e{row}", "127.0.0.1", 9000 + row, row=row) for row in range(_ENDPOINTS)]
+    sharing.configure(Snapshot(0, (), (), (Pool("main", endpoints=tuple(endpoints)),)))
+    tasks = [asyncio.create_task(store.run()), asyncio.create_task(sharing.run())]
+    routed = RoutedPrefixes(board, 0)
+    counted = [CountedEndpoint(each, "main", board, 0) for each in endpoints]
+    rng = random.Random(number)
+    await asyncio.sleep(_SETTLE_S)
+    ages: list[float] = []
+    others_s = next_prompt = 0.0  # CPU of what is no sharing; when balancer 0 sends the next
+    sent, size = sharing.sent, sharing.sent_bytes
+    began_cpu, began = process_time(), monotonic()
+    while monotonic() < began + seconds:
+        await asyncio.sleep(0.001 if number == 0 else rng.uniform(0.003, 0.007))
+        own = process_time()
+        now = monotonic()
+        # Endpoint 0 is balancer 0's, and tells when it was written; the others change for all.
+        if number == 0:
+            board.cells[board.load(0, 0) + L_IN_FLIGHT] = int(now * 1e6) & _MASK
+            if now < next_prompt:
+                continue
+        elif written := board.cells[board.others(0) + O_IN_FLIGHT]:
+            ages.append(((int(now * 1e6) & _MASK) - written) / 1000)
+        next_prompt = now + 0.005
+        for row in rng.sample(range(1, _ENDPOINTS), 6):
+            board.cells[board.load(row, rng.randrange(_WORKERS)) + L_IN_FLIGHT] = rng.randrange(50)
+        blocks = [rng.getrandbits(63) for _ in range(16)]
+        routed.added(counted[rng.randrange(_ENDPOINTS)], blocks, [16] * 16)
+        others_s += process_time() - own
+    passed_s = monotonic() - began
+    found = {
+        "ages": ages,
+        "cpu_s": (process_time() - began_cpu - others_s) / passed_s,
+        "sent": (sharing.sent - sent) / passed_s,
+        "bytes": (sharing.sent_bytes - size) / passed_s,
+    }
+    pipe.send(found)
+    for task in tasks:
+        task.cancel()
+    await asyncio.gather(*tasks, return_exceptions=True)
+
+
+def main() -> None:
+    """Measure and print."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--requests", type=int, default=1000)
+    parser.add_argument("--seconds", type=float, default=5.0)
+    parser.add_argument("--balancers", default="1,2,4,8")
+    given = parser.parse_args()
+    balancers = [int(each) for each in given.balancers.split(",")]
+    heads = ["workload, balancers", "hit rate", "of one's", "TTFT, ms", "p99, ms", "of one's"]
+    rows = []
+    for kind in kinds(None):
+        if kind.name in _WORKLOADS:
+            rows += simulated(kind, balancers, given.requests)
+    print("\n".join(table(heads, rows)))
+    print(f"\n{form()}, {_ENDPOINTS} endpoints; a request's share at {_BUSY_PER_S} a second\n")
+    heads = ["balancers", "age, median ms", "age, p99 ms", "messages/s", "KiB/s", "of a core"]
+    print("\n".join(table([*heads, "µs a request"], [])))
+    for count in balancers:
+        if 1 < count <= 4:  # more than two cores carry are not themselves
+            print(live(count, given.seconds), flush=True)
+
+
+if __name__ == "__main__":
+    main()
