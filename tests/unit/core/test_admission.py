@@ -135,7 +135,7 @@ def queued(queue: AdmissionQueue, *importances: int, now: float = 0.0) -> list[Q
 
 def taken(queue: AdmissionQueue, now: float = 0.0) -> QueueEntry | None:
     """Who is served next, where there is room for everybody."""
-    while first := queue.next_in_line():
+    while first := queue.next_in_line(0.0):
         if queue.take(first[0], now):
             queue.served(first[0].needs, now)
             return first[0]
@@ -205,10 +205,10 @@ class TestAdmissionQueue:
         queue = AdmissionQueue(10)
         for item, needs in [("a1", "a"), ("a2", "a"), ("b1", "b"), ("b2", "b")]:
             queue.push(QueueEntry(item, 10.0, needs=needs), 0.0)
-        first = queue.next_in_line()
+        first = queue.next_in_line(0.0)
         assert [each.item for each in first] == ["a1", "b1"]
         assert queue.take(first[1], 0.0)
-        assert [each.item for each in queue.next_in_line()] == ["a1", "b2"]
+        assert [each.item for each in queue.next_in_line(0.0)] == ["a1", "b2"]
 
     def test_one_that_comes_back_has_its_place_in_line_again(self) -> None:
         queue = AdmissionQueue(3)
@@ -236,7 +236,7 @@ class TestAdmissionQueue:
         for number in range(60):
             queue.push(QueueEntry(number, 100.0, needs="fast" if number % 2 else "stuck"), 0.0)
         for number in range(10):
-            head = next(each for each in queue.next_in_line() if each.needs == "fast")
+            head = next(each for each in queue.next_in_line(0.0) if each.needs == "fast")
             queue.take(head, number * 0.1)
             queue.served("fast", number * 0.1)
         assert queue.expected_wait_s(needs="fast") == pytest.approx(2.0)
@@ -249,7 +249,7 @@ class TestAdmissionQueue:
             now = step * 0.001
             queue.push(QueueEntry(step, now + 60.0, needs="stands"), now)
             queue.push(QueueEntry(step, now + 60.0, needs="moves"), now)
-            for head in queue.next_in_line():
+            for head in queue.next_in_line(0.0):
                 if head.needs == "moves" or step % 2:
                     queue.take(head, now)
         dropped = queue.turned_away(3.0)

@@ -385,7 +385,7 @@ class LastComeFirst(Scheduler):
         self.line.append(entry)
         return None
 
-    def next_in_line(self) -> list[QueueEntry]:
+    def next_in_line(self, now: float) -> list[QueueEntry]:
         return self.line[-1:]
 
     def take(self, entry: QueueEntry, now: float) -> bool:

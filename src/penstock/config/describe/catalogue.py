@@ -14,6 +14,7 @@ from penstock.core.admission import limits
 from penstock.core.policy import Option, Policy, policies
 
 FILE: Final = Path("docs/policies.md")
+_PARTS: Final = ("limit", "scheduler", "ledger", "lines")  # of admission, no algorithms
 _EXAMPLE: Final = Path(__file__).parents[4] / "examples" / "own-policy" / "two_choices.py"
 _STATE_MACHINES: Final = (
     "health.health",
@@ -140,9 +141,7 @@ def _protections() -> list[str]:
     of_limits = {limit.__module__ for limit in limits().values()}
     found = [f"{admission.__name__}.{module.name}" for module in iter_modules(admission.__path__)]
     others = [
-        name
-        for name in found
-        if name not in of_limits and not name.endswith((".limit", ".scheduler"))
+        name for name in found if name not in of_limits and name.rpartition(".")[2] not in _PARTS
     ]
     return others + [f"penstock.core.{name}" for name in _STATE_MACHINES]
 

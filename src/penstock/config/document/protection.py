@@ -18,6 +18,7 @@ from penstock.config.document.section import Section, plain, setting
 from penstock.config.document.show import show
 from penstock.config.document.values import (
     Count,
+    Duration,
     Factor,
     PositiveCount,
     PositiveDuration,
@@ -106,6 +107,15 @@ class Queue(Section):
         _QUEUE.while_down,
         "What happens to requests that arrive while no endpoint for them is up: refused at "
         "once, or queued as well. Requests already queued wait until their timeout.",
+    )
+    patience: Duration = setting(
+        _QUEUE.patience_s,
+        "How long requests of a priority may be passed over by more important ones: then one of "
+        "them goes first. 0: for as long as they wait.",
+    )
+    prefix_credit: Count = setting(
+        _QUEUE.prefix_credit,
+        "Tokens in an engine's cache for which a tenant's request may go before its turn.",
     )
 
 

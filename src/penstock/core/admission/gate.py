@@ -12,12 +12,12 @@ from mypy_extensions import mypyc_attr
 
 from penstock.core import snapshot
 from penstock.core.admission import limit_of
-from penstock.core.admission.codel import CoDel
 from penstock.core.admission.limit import ConcurrencyLimit
-from penstock.core.admission.queue import AdmissionQueue
+from penstock.core.admission.queue import queue_of
 from penstock.core.admission.scheduler import QueueEntry, Scheduler
 from penstock.core.admission.shedding import PriorityShedding, SheddingChange
 from penstock.core.admission.success_rate import SuccessRateAdmission
+from penstock.core.admission.tenant_shares import account_of
 from penstock.core.admission.throttle import ClientThrottle
 from penstock.core.caller import ANYONE, Caller
 from penstock.core.endpoint import Endpoint
@@ -65,6 +65,9 @@ class Waiter:
         self.expires_at: float = expires_at  # of the request as a whole; 0.0: never
         self.caller: Caller = ANYONE  # who asks
         self.needs: str = ""  # whose needs are the same can use the same endpoints
+        # What it is thought to use: tokens of a language model, or 1 for any other request.
+        self.cost: float = 1.0
+        self.charged: float = 0.0  # to its tenant, who shares the pool with others that wait
         self.entry: QueueEntry | None = None
         self.gate: Gate | None = None  # where it waits or was let in
         self.admitted_at: float = 0.0
@@ -99,7 +102,7 @@ class Gate:
         self._queue: Scheduler | None = None
         self._timeout_s: float = 0.0
         if spec.queue is not None:
-            self._queue = scheduler if scheduler is not None else _queue_of(spec.queue)
+            self._queue = scheduler if scheduler is not None else queue_of(spec.queue)
             self._timeout_s = spec.queue.timeout_s
         self._throttle: ClientThrottle | None = None
         if spec.throttle is not None:
@@ -113,6 +116,7 @@ class Gate:
         self._shedding: PriorityShedding | None = None
         if spec.shedding is not None:
             self._shedding = PriorityShedding(spec.shedding.levels, spec.shedding.mean_wait_s)
+        self._credits: bool = spec.queue is not None and spec.queue.prefix_credit > 0
         self._waits_for_nobody: bool = spec.queue is not None and spec.queue.while_down == "wait"
         self._going_on: bool = False
         self._again: bool = False
@@ -131,6 +135,10 @@ class Gate:
     def on_turned_away(self, waiter: Waiter, reason: int, why: str) -> None:
         """Who came, or waited, may not go on."""
         raise NotImplementedError
+
+    def cached(self, waiter: Waiter) -> float:
+        """Tokens of its prompt that a cache holds where there may be room."""
+        return 0.0
 
     def on_queued(self) -> None:
         """One more waits."""
@@ -170,6 +178,8 @@ class Gate:
         before = waiter.gate
         if before is not None and before.limit is not None:
             before.limit.forget()
+        if before is not None:
+            before.settle(waiter, 0.0)
         if before is not self:
             waiter.number = 0  # the settings changed meanwhile
         self._wait(waiter)
@@ -187,6 +197,9 @@ class Gate:
         if 0.0 < waiter.expires_at < deadline:
             deadline = waiter.expires_at
         entry = QueueEntry(waiter, deadline, waiter.importance, waiter.needs, waiter.number)
+        entry.tenant = waiter.caller.tenant
+        entry.weight = waiter.caller.weight
+        entry.cost = waiter.cost
         entry.queued_at = now - waiter.queued_s
         new = waiter.number == 0 and waiter.queued_s == 0.0
         waiter.entry = entry
@@ -203,6 +216,15 @@ class Gate:
         self.on_change()
 
     # --- a request ends ---------------------------------------------------------------------
+
+    def settle(self, waiter: Waiter, used: float) -> None:
+        """What a request that was let in has used after all, where its tenant was charged."""
+        charged = waiter.charged
+        if charged != 0.0 and self._queue is not None:
+            waiter.charged = used
+            caller = waiter.caller
+            account = account_of(waiter.importance, caller.tenant)
+            self._queue.charge(account, used - charged, caller.weight)
 
     def left(self, waiter: Waiter, ending: Ending) -> None:
         """A request that waited or was let in has ended, in whatever way."""
@@ -246,7 +268,10 @@ class Gate:
         """How long another one like it would wait, at the pace of late."""
         if self._queue is None:
             return 0.0
-        return self._queue.expected_wait_s(waiter.importance, waiter.needs)
+        caller = waiter.caller
+        return self._queue.expected_wait_s(
+            waiter.importance, waiter.needs, caller.tenant, caller.weight
+        )
 
     def waiting(self) -> int:
         """How many wait."""
@@ -315,7 +340,10 @@ class Gate:
         looking = queue.waiting() > 0
         while looking:
             looking = False
-            for entry in queue.next_in_line():
+            if self._credits:
+                for entry in queue.heads():
+                    entry.cached = self.cached(_waiter_of(entry))
+            for entry in queue.next_in_line(now):
                 waiter = _waiter_of(entry)
                 if entry.needs in full:
                     continue
@@ -324,6 +352,7 @@ class Gate:
                 elif queue.take(entry, now):
                     self._leaves_queue(waiter, entry)
                     waiter.admitted_at = now
+                    waiter.charged = entry.cost
                     self.on_change()
                     return waiter
                 else:
@@ -362,6 +391,10 @@ class Gate:
             return False
         waiter.gate = self
         waiter.admitted_at = self.env.now
+        if queue is not None and queue.waiting() > 0:
+            waiter.charged = waiter.cost
+            account = account_of(waiter.importance, waiter.caller.tenant)
+            queue.charge(account, waiter.cost, waiter.caller.weight)
         if self._shedding is not None:
             self._shedding.waited(0.0)
         return True
@@ -393,13 +426,6 @@ class Gate:
     def _turn_away(self, waiter: Waiter, reason: int, why: str) -> None:
         waiter.gate = None
         self.on_turned_away(waiter, reason, why)
-
-
-def _queue_of(spec: snapshot.Queue) -> AdmissionQueue:
-    codel = None
-    if spec.codel is not None:
-        codel = CoDel(spec.codel.target_s, spec.codel.interval_s)
-    return AdmissionQueue(spec.length, lifo_above=spec.newest_first_above, codel=codel)
 
 
 def _waiter_of(entry: QueueEntry) -> Waiter:

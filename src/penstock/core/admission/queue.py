@@ -1,111 +1,61 @@
-"""A bounded queue of requests with deadlines, priorities, and endpoints that each can use.
+"""A bounded queue of requests with classes, tenants, deadlines, and endpoints that each can use.
 
-Requests that can use the same endpoints wait in one line, so one that waits for a busy model does
-not delay one that waits for another. More important requests leave first. Equally important ones
-leave in order of arrival, or newest first while the queue is over ``lifo_above`` of its capacity:
-under overload, the newest are those whose clients still wait (adaptive LIFO; B. Maurer, "Fail at
-scale", ACM Queue 2015).
+Requests of a tenant that can use the same endpoints wait in one line, so one that waits for a busy
+model does not delay one that waits for another. More important requests leave first, of equals
+those of the tenant that was given least for its weight (``tenant_shares``), of a tenant those with
+the earliest deadline, then in order of arrival; or newest first while the queue is over
+``lifo_above`` of its capacity: under overload, the newest are those whose clients still wait
+(adaptive LIFO; B. Maurer, "Fail at scale", ACM Queue 2015).
+
+A class of which nobody went on for ``patience_s``, though one waited all that time, has one go
+before all others. So what is more important starves nobody for longer, and what is less important
+gets no more than one place in that time against it.
 
 A request that cannot be served by its deadline at the recent pace is turned away at once. When the
 queue is full, the newest of the least important requests gives way to a more important one, and the
-newest of the longest line to one of a shorter line. With CoDel, requests that waited too long are
-dropped when they would leave.
+newest of the line that is longest for its tenant's weight to one of a shorter line. With CoDel,
+requests that waited too long are dropped when they would leave.
 
 O(log n) per request, and O(lines) to find which one leaves next.
 """
 
-from collections import deque
 from heapq import heappop, heappush
 from math import inf
 from typing import Final
 
+from penstock.core import snapshot
 from penstock.core.admission.codel import CoDel
+from penstock.core.admission.ledger import Ledger
+from penstock.core.admission.lines import Flow, Line, Rank, rank_order
 from penstock.core.admission.scheduler import QueueEntry, Scheduler
+from penstock.core.admission.tenant_shares import TenantShares, account_of
 
-_PACE_SAMPLES: Final = 20.0  # that the mean pace is taken over
 _FEWEST_SWEPT: Final = 64
 _MOST_FLOWS: Final = 256  # remembered while nobody waits in them
-
-
-class _Line:
-    """Those of one importance that can use the same, in order. Some of them may have left."""
-
-    def __init__(self, importance: int, needs: str) -> None:
-        self.importance: int = importance
-        self.needs: str = needs
-        self.length: int = 0  # without those that left
-        self._entries: deque[QueueEntry] = deque()
-
-    def join(self, entry: QueueEntry) -> None:
-        """By its number: one that comes back is before those that came after it."""
-        line = self._entries
-        at = len(line)
-        while at > 0 and line[at - 1].number > entry.number:
-            at -= 1
-        if at == len(line):
-            line.append(entry)
-        elif at == 0:
-            line.appendleft(entry)
-        else:
-            line.insert(at, entry)
-        self.length += 1
-
-    def first(self) -> QueueEntry:
-        """The oldest. There must be one."""
-        line = self._entries
-        while not line[0].queued:
-            line.popleft()
-        return line[0]
-
-    def last(self) -> QueueEntry:
-        """The newest. There must be one."""
-        line = self._entries
-        while not line[-1].queued:
-            line.pop()
-        return line[-1]
-
-    def forget_those_that_left(self) -> None:
-        self._entries = deque([entry for entry in self._entries if entry.queued])
-
-
-class _Flow:
-    """Those that can use the same, of any importance: how many, and how fast they leave."""
-
-    def __init__(self, codel: CoDel | None) -> None:
-        self.length: int = 0
-        self.pace_s: float = 0.0  # mean time between two that leave; 0: not known
-        self.codel: CoDel | None = codel
-        self._last_left_at: float = -1.0
-
-    def join(self) -> None:
-        """One more waits."""
-        if self.length == 0:
-            self._last_left_at = -1.0  # an empty queue says nothing about the pace
-        self.length += 1
-
-    def served(self, now: float) -> None:
-        """One left to be served."""
-        if self._last_left_at >= 0.0:
-            between_s = now - self._last_left_at
-            if self.pace_s == 0.0:
-                self.pace_s = between_s
-            else:
-                self.pace_s += (between_s - self.pace_s) / _PACE_SAMPLES
-        self._last_left_at = now
+PROMOTED: Final = -1  # the class of one whose own was passed over for too long
 
 
 class AdmissionQueue(Scheduler):
     """Holds requests until they may go on. Times are seconds on any monotonic clock."""
 
     def __init__(
-        self, capacity: int, *, lifo_above: float = 1.0, codel: CoDel | None = None
+        self,
+        capacity: int,
+        *,
+        lifo_above: float = 1.0,
+        codel: CoDel | None = None,
+        patience_s: float = inf,
+        shares: TenantShares | None = None,
     ) -> None:
         self._capacity: int = capacity
         # At 1 never, not even when some have come back to a full queue.
         self._lifo_above: float = lifo_above * capacity if lifo_above < 1.0 else inf
         self._codel: CoDel | None = codel
-        self._lines: dict[tuple[int, str], _Line] = {}  # none is empty
-        self._flows: dict[str, _Flow] = {}  # by what is needed
+        self._patience_s: float = patience_s
+        self.shares: TenantShares = shares if shares is not None else TenantShares()
+        self._lines: dict[tuple[int, str, str], Line] = {}  # none is empty
+        self._flows: dict[str, Flow] = {}  # by what is needed
+        self._accounts: dict[int, dict[str, int]] = {}  # of each class: how many of each wait
         self._deadlines: list[tuple[float, int, QueueEntry]] = []  # a heap, may hold some that left
         self._pushed: int = 0
         self._number: int = 0
@@ -121,7 +71,8 @@ class AdmissionQueue(Scheduler):
     def push(self, entry: QueueEntry, now: float, *, kept: bool = False) -> QueueEntry | None:
         gives_way: QueueEntry | None = None
         if entry.number == 0 and not kept:
-            if now + self.expected_wait_s(entry.importance, entry.needs) > entry.deadline:
+            wait_s = self.expected_wait_s(entry.importance, entry.needs, entry.tenant, entry.weight)
+            if now + wait_s > entry.deadline:
                 return entry
             if self.length >= self._capacity:
                 gives_way = self._who_gives_way(entry)
@@ -133,16 +84,50 @@ class AdmissionQueue(Scheduler):
         if entry.number == 0:
             self._number += 1
             entry.number = self._number
+        if not entry.account:
+            entry.account = account_of(entry.importance, entry.tenant)
         self._join(entry)
         return gives_way
 
-    def next_in_line(self) -> list[QueueEntry]:
-        """Who may go on next, best first: one of each line, for what the first need may be full."""
+    def heads(self) -> list[QueueEntry]:
         newest = self.length > self._lifo_above
-        found = [line.last() if newest else line.first() for line in self._lines.values()]
-        if len(found) > 1:
-            found.sort(key=lambda each: (each.importance, -each.number if newest else each.number))
-        return found
+        return [line.last() if newest else line.first() for line in self._lines.values()]
+
+    def next_in_line(self, now: float) -> list[QueueEntry]:
+        """Who may go on next, best first: one of each line, for what the first need may be full."""
+        found = self.heads()
+        if len(found) < 2:
+            return found
+        ranks = [self.rank(entry) for entry in found]
+        ranks.sort(key=rank_order)
+        if self._patience_s < inf and ranks[0].importance < ranks[-1].importance:
+            starved = self._starved(now)
+            for rank in ranks:
+                if rank.importance in starved:
+                    starved.remove(rank.importance)
+                    rank.importance = PROMOTED
+            ranks.sort(key=rank_order)
+        return [rank.entry for rank in ranks]
+
+    def rank(self, entry: QueueEntry) -> Rank:
+        """Where one that waits stands."""
+        newest = self.length > self._lifo_above
+        turn = self.shares.turn(entry.account, entry.cached, entry.weight)
+        return Rank(
+            entry.importance, turn, -float(entry.number) if newest else entry.deadline, entry
+        )
+
+    def _starved(self, now: float) -> set[int]:
+        """The classes that were patient for long enough."""
+        since: dict[int, float] = {}
+        for line in self._lines.values():
+            waits = line.first().queued_at
+            since[line.importance] = min(waits, since.get(line.importance, waits))
+        return {
+            importance
+            for importance, waits in since.items()
+            if now - max(waits, self.shares.last_of_class(importance)) > self._patience_s
+        }
 
     def take(self, entry: QueueEntry, now: float) -> bool:
         """Take one out to be served; False when its deadline has passed or CoDel drops it, and it
@@ -156,7 +141,13 @@ class AdmissionQueue(Scheduler):
         ):
             self._turned_away.append(entry)
             return False
+        shares = self.shares
+        shares.goes_on(entry.importance, entry.account, now)
+        shares.charge(entry.account, entry.cost, entry.weight)
         return True
+
+    def charge(self, account: str, cost: float, weight: float) -> None:
+        self.shares.charge(account, cost, weight)
 
     def served(self, needs: str, now: float) -> None:
         """One that was taken out is being served: the pace follows."""
@@ -179,6 +170,7 @@ class AdmissionQueue(Scheduler):
             entry.queued = False
         self._lines = {}
         self._flows = {}
+        self._accounts = {}
         self._deadlines = []
         self.length = 0
         return found
@@ -195,15 +187,24 @@ class AdmissionQueue(Scheduler):
             self._turned_away = []
         return turned_away
 
-    def expected_wait_s(self, importance: int = 0, needs: str = "") -> float:
-        """How long one of this importance that needs this would wait at the pace of late."""
+    def expected_wait_s(
+        self, importance: int = 0, needs: str = "", tenant: str = "", weight: float = 1.0
+    ) -> float:
+        """How long one of this importance and tenant that needs this would wait at the pace of
+        late."""
         flow = self._flows.get(needs)
         if flow is None or flow.pace_s == 0.0:
             return 0.0
-        ahead = 0
+        ahead = 0.0
+        own = self._lines.get((importance, needs, tenant))
+        turns = ((own.length if own is not None else 0) + 1) / weight
         for line in self._lines.values():
-            if line.importance <= importance and line.needs == needs:
+            if line.needs != needs or line.importance > importance:
+                continue
+            if line.importance < importance or line is own:
                 ahead += line.length
+            else:  # another tenant has as many turns until then, for its weight
+                ahead += min(line.length, turns * line.weight)
         return ahead * flow.pace_s
 
     def waits_before(self, importance: int, needs: str) -> bool:
@@ -215,15 +216,21 @@ class AdmissionQueue(Scheduler):
 
     def _join(self, entry: QueueEntry) -> None:
         entry.queued = True
-        key = (entry.importance, entry.needs)
+        waiting = self._accounts.get(entry.importance)
+        if waiting is None:
+            waiting = self._accounts[entry.importance] = {}
+        if entry.account not in waiting:
+            self.shares.begins(entry.importance, entry.account, list(waiting))
+        waiting[entry.account] = waiting.get(entry.account, 0) + 1
+        key = (entry.importance, entry.needs, entry.tenant)
         line = self._lines.get(key)
         if line is None:
-            line = _Line(entry.importance, entry.needs)
+            line = Line(entry.importance, entry.needs, entry.tenant)
             self._lines[key] = line
         line.join(entry)
         flow = self._flows.get(entry.needs)
         if flow is None:
-            flow = _Flow(self._codel.another() if self._codel is not None else None)
+            flow = Flow(self._codel.another() if self._codel is not None else None)
             self._flows[entry.needs] = flow
         flow.join()
         self._pushed += 1
@@ -233,7 +240,15 @@ class AdmissionQueue(Scheduler):
     def _leave(self, entry: QueueEntry) -> None:
         entry.queued = False
         self.length -= 1
-        key = (entry.importance, entry.needs)
+        waiting = self._accounts[entry.importance]
+        left = waiting[entry.account] - 1
+        if left > 0:
+            waiting[entry.account] = left
+        elif len(waiting) > 1:
+            del waiting[entry.account]
+        else:
+            del self._accounts[entry.importance]
+        key = (entry.importance, entry.needs, entry.tenant)
         line = self._lines[key]
         line.length -= 1
         if line.length == 0:
@@ -252,19 +267,34 @@ class AdmissionQueue(Scheduler):
             self._flows = {needs: flow for needs, flow in self._flows.items() if flow.length > 0}
 
     def _who_gives_way(self, newcomer: QueueEntry) -> QueueEntry:
-        """Of the longest line of the least important the newest, unless the newcomer is less
-        important still, or equally and of a line that is as long."""
-        longest: _Line | None = None
+        """Of the least important the newest in the line that is longest for its weight, unless the
+        newcomer is less important still, or equally and of a line that is as long."""
+        longest: Line | None = None
         for line in self._lines.values():
-            if longest is None or (line.importance, line.length) > (
+            if longest is None or (line.importance, line.length / line.weight) > (
                 longest.importance,
-                longest.length,
+                longest.length / longest.weight,
             ):
                 longest = line
         if longest is None or longest.importance < newcomer.importance:
             return newcomer
         if longest.importance == newcomer.importance:
-            own = self._lines.get((newcomer.importance, newcomer.needs))
-            if longest.length <= (own.length if own is not None else 0) + 1:
+            own = self._lines.get((newcomer.importance, newcomer.needs, newcomer.tenant))
+            length = (own.length if own is not None else 0) + 1
+            if longest.length / longest.weight <= length / newcomer.weight:
                 return newcomer
         return longest.last()
+
+
+def queue_of(spec: snapshot.Queue, ledger: Ledger | None = None) -> AdmissionQueue:
+    """The queue that a pool's settings ask for. ``ledger``: where tenants' counters are kept."""
+    codel = None
+    if spec.codel is not None:
+        codel = CoDel(spec.codel.target_s, spec.codel.interval_s)
+    return AdmissionQueue(
+        spec.length,
+        lifo_above=spec.newest_first_above,
+        codel=codel,
+        patience_s=spec.patience_s if spec.patience_s > 0.0 else inf,
+        shares=TenantShares(ledger, spec.prefix_credit),
+    )

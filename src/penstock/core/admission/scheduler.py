@@ -12,8 +12,16 @@ class QueueEntry:
     use: those with the same ``needs`` can use the same.
 
     ``number`` is its place in line, 0 for a new one, which gets the last; ``queued_at`` is since
-    when it has waited in all.
+    when it has waited in all. ``cost`` is what it is thought to use, in tokens of a language model,
+    or 1 for each request; ``cached`` are tokens of its prompt that a cache holds where there may
+    be room.
     """
+
+    tenant: str = ""
+    account: str = ""  # the tenant's, in this class
+    weight: float = 1.0  # of the tenant
+    cost: float = 1.0
+    cached: float = 0.0
 
     def __init__(
         self, item: object, deadline: float, importance: int = 0, needs: str = "", number: int = 0
@@ -43,7 +51,11 @@ class Scheduler:
         """
         raise NotImplementedError
 
-    def next_in_line(self) -> list[QueueEntry]:
+    def heads(self) -> list[QueueEntry]:
+        """Those of whom it is to be known what caches hold, before ``next_in_line``."""
+        return []
+
+    def next_in_line(self, now: float) -> list[QueueEntry]:
         """Who may go on next, best first: for what the first need there may be no room."""
         raise NotImplementedError
 
@@ -71,7 +83,12 @@ class Scheduler:
         """Those who waited too long, since this was last asked."""
         raise NotImplementedError
 
-    def expected_wait_s(self, importance: int = 0, needs: str = "") -> float:
+    def charge(self, account: str, cost: float, weight: float) -> None:
+        """A request of that account used this without a wait, or more, or less, than thought."""
+
+    def expected_wait_s(
+        self, importance: int = 0, needs: str = "", tenant: str = "", weight: float = 1.0
+    ) -> float:
         """How long one of this importance that needs this would wait at the pace of late."""
         raise NotImplementedError
 

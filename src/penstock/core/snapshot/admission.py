@@ -33,6 +33,8 @@ class Queue(Data, frozen=True):
     # What becomes of requests that come while no endpoint that they can use is up. Those that
     # wait already go on waiting.
     while_down: Literal["refuse", "wait"] = "refuse"
+    patience_s: float = 5.0  # of a class that others go before; 0: without end
+    prefix_credit: int = 2048  # tokens in a cache for which a tenant may go before its turn
 
 
 class Throttle(Data, frozen=True):
