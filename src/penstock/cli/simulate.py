@@ -130,6 +130,7 @@ def _show(
     from penstock.sim.report.data import comparison_json
     from penstock.sim.report.page import comparison_page
     from penstock.sim.report.table import comparison_table
+    from penstock.sim.report.tenants import tenant_tables
 
     _warn(scenario)
     comparison = _run(partial(compare, scenario, processes=processes, timeline=html is not None))
@@ -140,7 +141,7 @@ def _show(
         with writing(json):
             json.write_bytes(comparison_json(comparison))
     Console().print(
-        comparison_table(comparison, with_theory=theory)
+        comparison_table(comparison, with_theory=theory), *tenant_tables(comparison), sep="\n"
     )  # last: its reader may be gone
 
 

@@ -16,6 +16,7 @@ from penstock.sim.kernel.server import Server
 from penstock.sim.kernel.session_server import SessionServer
 from penstock.sim.kernel.weighed_sums import Weights
 from penstock.sim.scenario import Scenario
+from penstock.sim.tenants import TenantFigures, tenant_figures
 from penstock.sim.world import World, build_world
 
 QUANTILES: Final = {"p50": 0.5, "p90": 0.9, "p99": 0.99, "p99.9": 0.999}
@@ -77,6 +78,7 @@ class Outcome:
     ticks: list[tuple[float, list[int], int, int, float, float]] = field(default_factory=list)
     # See ``kernel.load_forecast``; where the scenario asks for it.
     foreseen: list[tuple[float, float, float, float, float]] = field(default_factory=list)
+    tenants: dict[str, TenantFigures] = field(default_factory=dict)  # where there are any
 
 
 class OwnPolicyError(Exception):
@@ -145,6 +147,7 @@ def _run(
         controls=[] if controlled is None else controlled.means(),
         weighed=[] if controlled is None else controlled.weighed_means(),
         foreseen=[(s.at_s, s.load, s.mean, s.lower, s.upper) for s in foreseen],
+        tenants=tenant_figures(recorder),
         ticks=[(t.at_s, t.present, t.answered, t.errors, t.p50_s, t.p99_s) for t in ticks],
     )
 

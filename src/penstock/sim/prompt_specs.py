@@ -6,6 +6,7 @@ from pydantic import model_validator
 
 from penstock.config.document.section import Section, required, setting
 from penstock.config.document.values import Count, Factor, Flag, PositiveCount
+from penstock.core.caller import ANYONE, Caller
 from penstock.sim.engine_timing import PROFILES
 from penstock.sim.inference import EngineLimits, InferenceEngine
 from penstock.sim.kernel.engine_server import JobSequence
@@ -74,10 +75,19 @@ class TenantSpec(Section):
         LawSpec.model_validate({"mean": "10s"}), "Between an answer and the next turn."
     )
 
-    def build(self) -> Tenant:
-        """The tenant."""
+    weight: Factor = setting(1.0, "Its share beside others that wait, in proportion.", gt=0)
+    priority: Count | None = setting(None, "Of its requests, 0 first; `default_priority` without.")
+
+    def caller(self) -> Caller:
+        """As the balancer knows it."""
+        priority = -1 if self.priority is None else self.priority
+        return Caller(tenant=self.name, priority=priority, weight=self.weight)
+
+    def build(self, *, known: bool = True) -> Tenant:
+        """The tenant; ``known`` to the balancer, or anyone to it."""
         return Tenant(
             self.name,
+            caller=self.caller() if known else ANYONE,
             share=self.share,
             groups=self.groups,
             system_tokens=self.system_tokens,

@@ -33,9 +33,10 @@ from penstock.core.policy.support.fitted import FittedPolicy
 from penstock.core.snapshot import PolicyChoice
 from penstock.sim.kernel.laws import Empirical
 from penstock.sim.kernel.session_server import SessionRules
-from penstock.sim.prompt_specs import EngineSpec, Prompts
+from penstock.sim.prompt_specs import EngineSpec, Prompts, TenantSpec
 from penstock.sim.scaling.spec import ScaleSpec
 from penstock.sim.specs import ArrivalsSpec, LawSpec
+from penstock.sim.tenant_specs import TenantTraffic
 from penstock.sim.trace import BLOCK_TOKENS
 
 
@@ -229,6 +230,12 @@ class Scenario(Section):
     balancers: PositiveCount = setting(1, "Balancers that share the servers.")
     reports: Reports | None = setting(None, "What they hear of load that is not their own.")
     keys: Keys | None = setting(None, "Clients that hashing policies tell apart.")
+    tenants: tuple[TenantTraffic, ...] = setting(
+        (), "Who sends the requests; of prompts, `prompts.tenants` says it."
+    )
+    knows_tenants: Flag = setting(
+        True, "Whether the balancer tells tenants apart; otherwise first come first served."
+    )
     sessions: Sessions | None = setting(
         None, "Sessions come, no requests, to servers of `model: sessions`."
     )
@@ -270,6 +277,7 @@ class Scenario(Section):
             raise ValueError("at least one policy is needed")
         self._check_prompts()
         self._check_sessions()
+        self._check_tenants()
         self._check_scale()
         known = self.server_count
         for incident in self.incidents:
@@ -293,6 +301,16 @@ class Scenario(Section):
             raise ValueError(f"a trace tells blocks of {BLOCK_TOKENS} tokens: so must the engines")
         if len(blocks) > 1:
             raise ValueError("all engines must have blocks of the same size")
+
+    def _check_tenants(self) -> None:
+        if self.tenants and (self.prompts is not None or self.keys is not None):
+            other = "prompts" if self.prompts is not None else "keys"
+            raise ValueError(f"`tenants` send plain requests: they go with no `{other}`")
+        names = [tenant.name for tenant in self.sharers]
+        if len(set(names)) < len(names):
+            raise ValueError("two tenants have the same name")
+        if self.tenants and self.arrivals.kind == "closed":
+            raise ValueError("`tenants` send a share of open arrivals, not of a closed loop")
 
     def _check_sessions(self) -> None:
         holders = [group.model == "sessions" for group in self.servers]
@@ -324,6 +342,11 @@ class Scenario(Section):
                     f"the policy {unfit[0]!r} learns no model of engines, by which they are "
                     "scaled; `marginal-cost` does"
                 )
+
+    @property
+    def sharers(self) -> tuple[TenantTraffic | TenantSpec, ...]:
+        """The tenants who share the servers."""
+        return self.tenants or (self.prompts.tenants if self.prompts is not None else ())
 
     @property
     def has_objective(self) -> bool:

@@ -41,6 +41,8 @@ from penstock.sim.kernel.server import FifoServer, Server, SharingServer
 from penstock.sim.kernel.session_server import SessionServer
 from penstock.sim.kernel.source import ClosedSource, OpenSource, Source, Workload
 from penstock.sim.kernel.telemetry import Telemetry
+from penstock.sim.kernel.tenant_tally import TenantTally
+from penstock.sim.kernel.tenants import TenantWorkload
 from penstock.sim.kernel.timeline import Timeline
 from penstock.sim.kernel.traces import TraceConversationSource, TracedConversation, TraceWorkload
 from penstock.sim.kernel.workload import KeyedWorkload
@@ -94,6 +96,7 @@ def build_world(
     )
     if scenario.prompts is not None:
         recorder.first_bytes = FineHistogram()
+    recorder.tenants = {tenant.name: TenantTally() for tenant in scenario.sharers}
     balancers = [
         _balancer(number, scenario, policy, seed, clock, servers, recorder)
         for number in range(scenario.balancers)
@@ -253,11 +256,12 @@ def _source(
     work = scenario.service.build()
     keys = scenario.keys
     rng = stream(seed, "work")
-    workload = (
-        Workload(work, rng)
-        if keys is None
-        else KeyedWorkload(work, rng, stream(seed, "keys"), keys.count, keys.skew)
-    )
+    workload = Workload(work, rng)
+    if scenario.tenants:
+        senders = [tenant.build(known=scenario.knows_tenants) for tenant in scenario.tenants]
+        workload = TenantWorkload(work, rng, stream(seed, "tenants"), senders)
+    elif keys is not None:
+        workload = KeyedWorkload(work, rng, stream(seed, "keys"), keys.count, keys.skew)
     workload.of_sessions = scenario.sessions is not None
     arrivals = scenario.arrivals
     if arrivals.kind == "closed":
@@ -301,7 +305,11 @@ def _prompt_source(
     return ConversationSource(
         clock,
         scenario.arrivals.build(1.0),
-        PromptWorkload([t.build() for t in prompts.tenants], engine.block_tokens, work),
+        PromptWorkload(
+            [t.build(known=scenario.knows_tenants) for t in prompts.tenants],
+            engine.block_tokens,
+            work,
+        ),
         balancers,
         recorder,
         stream(seed, "arrivals"),

@@ -34,6 +34,13 @@ def test_every_scenario_is_tried_here() -> None:
         assert f'"{file.name}"' in tried
 
 
+def test_tenants_share_by_weight() -> None:
+    found = shortened("tenants.yaml", customers=8000).results[0].outcomes[0].tenants
+    assert found["modest"].errors == 0.0
+    assert found["paying"].given > 0.45
+    assert found["greedy"].given < 0.5
+
+
 def test_a_flood_is_met_by_servers_that_are_started_and_nothing_is_cut() -> None:
     comparison = shortened("flood-scaled.yaml", duration="600s")
     assert measured(comparison, "cut") == {"least-request": 0.0}

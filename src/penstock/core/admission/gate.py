@@ -342,7 +342,9 @@ class Gate:
             looking = False
             if self._credits:
                 for entry in queue.heads():
-                    entry.cached = self.cached(_waiter_of(entry))
+                    waiter = _waiter_of(entry)
+                    entry.cached = self.cached(waiter)
+                    entry.cost = max(waiter.cost - entry.cached, 0.0)
             for entry in queue.next_in_line(now):
                 waiter = _waiter_of(entry)
                 if entry.needs in full:

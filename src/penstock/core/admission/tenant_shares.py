@@ -30,6 +30,11 @@ def account_of(importance: int, tenant: str) -> str:
     return f"{importance}/{tenant}"
 
 
+def cost_of(prompt_tokens: int, cached_tokens: int, output_tokens: int) -> float:
+    """What a request to a language model uses."""
+    return max(prompt_tokens - cached_tokens, 0) + OUTPUT_COST * output_tokens
+
+
 class TenantShares:
     """Of one pool."""
 

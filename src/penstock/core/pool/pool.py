@@ -105,6 +105,14 @@ class Pool:
             return ROOM
         return NO_ROOM
 
+    def cached(self, request: Request, tried: Sequence[Endpoint] | None = None) -> int:
+        """Most tokens of its prompt that an endpoint with room for it is believed to hold."""
+        index = self.policy.prefix_index
+        if index is None or not request.blocks:
+            return 0
+        roomy = [endpoint for endpoint in self._usable(request, tried) if endpoint.has_room()]
+        return max(index.matches(request, roomy), default=0)
+
     def catch_up(self, env: Env) -> None:
         """Learn what others have under way there. Called before each pick if ``catches_up``."""
 

@@ -6,8 +6,10 @@ from mypy_extensions import trait
 
 from penstock.core import snapshot
 from penstock.core.admission.gate import Ending, Gate, Waiter
+from penstock.core.admission.tenant_shares import cost_of
 from penstock.core.env import Env
 from penstock.core.ticket import DONE
+from penstock.sim.kernel.engine_server import PromptJob
 from penstock.sim.kernel.events import Clock, Event
 from penstock.sim.kernel.job import Job
 
@@ -20,7 +22,13 @@ class JobWaiter(Waiter):
     def __init__(self, job: Job, importance: int) -> None:
         super().__init__(importance, 0.0)
         self.job: Job = job
-        self.needs = job.request.model
+        request = job.request
+        self.needs = request.model
+        self.caller = request.caller
+        if request.caller.priority >= 0:
+            self.importance = request.caller.priority
+        if request.prompt_tokens > 0:
+            self.cost = cost_of(request.prompt_tokens, 0, request.output_tokens)
 
 
 @trait
@@ -29,6 +37,10 @@ class Admitted:
 
     def room(self, job: Job) -> int:
         """Whether an endpoint takes it now (of core/pool)."""
+        raise NotImplementedError
+
+    def cached(self, job: Job) -> int:
+        """Most tokens of its prompt that an endpoint with room holds."""
         raise NotImplementedError
 
     def on_admitted(self, job: Job) -> None:
@@ -50,6 +62,9 @@ class BalancerGate(Gate):
     def room(self, waiter: Waiter) -> int:
         return self._balancer.room(_job_of(waiter))
 
+    def cached(self, waiter: Waiter) -> float:
+        return float(self._balancer.cached(_job_of(waiter)))
+
     def on_admitted(self, waiter: Waiter) -> None:
         self._balancer.on_admitted(_job_of(waiter))
 
@@ -69,6 +84,15 @@ class GateSweep(Event):
         self._gate.env.now = self._clock.now
         self._gate.observe()
         self._clock.heap.schedule(self, self._clock.now + SWEEP_S)
+
+
+def used_by(job: Job) -> float:
+    """What a job has used, as its tenant is charged."""
+    if isinstance(job, PromptJob):
+        done = job.outcome == DONE
+        cached = job.cached_tokens
+        return cost_of(job.request.prompt_tokens, cached, job.output_tokens if done else 0)
+    return 1.0
 
 
 def ending_of(job: Job, waiter: Waiter, now: float) -> Ending:

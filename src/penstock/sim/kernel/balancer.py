@@ -12,7 +12,7 @@ from penstock.core.measure.load_report import LoadReport
 from penstock.core.pool.pool import Pool
 from penstock.core.retry import REFUSALS
 from penstock.core.ticket import ABANDONED, CONNECT_FAILED, DONE, RESET, TIMEOUT, Ticket
-from penstock.sim.kernel.admission import Admitted, JobWaiter, ending_of
+from penstock.sim.kernel.admission import Admitted, JobWaiter, ending_of, used_by
 from penstock.sim.kernel.events import Clock, Event
 from penstock.sim.kernel.job import COMING, GOING, Job, Sender
 from penstock.sim.kernel.laws import Law
@@ -143,8 +143,12 @@ class SimulatedBalancer(Sender, Admitted):
         """Whether an endpoint takes it now, as the gate asks."""
         return self.pool.room(job.request, job.tried())
 
+    def cached(self, job: Job) -> int:
+        """Most tokens of its prompt that an endpoint with room holds, as the gate asks."""
+        return self.pool.cached(job.request, job.tried())
+
     def on_admitted(self, job: Job) -> None:
-        """It waited for a waiter, and has one."""
+        """It waited for a place, and has one."""
         self._attempt(job)
 
     def on_turned_away(self, job: Job) -> None:
@@ -344,6 +348,7 @@ class SimulatedBalancer(Sender, Admitted):
             job.admission = None
             if waiter.gate is not None:
                 self.env.now = self.clock.now
+                waiter.gate.settle(waiter, used_by(job))
                 waiter.gate.left(waiter, ending_of(job, waiter, self.clock.now))
         self.recorder.record(job, self.clock.now)
         source = job.source

@@ -4,6 +4,7 @@ from math import log
 from random import Random
 from typing import Final
 
+from penstock.core.caller import ANYONE, Caller
 from penstock.core.measure.tokens import Outlook, OutputPredictor
 from penstock.core.request import Request
 from penstock.core.ticket import DONE
@@ -38,8 +39,10 @@ class Tenant:
         input_tokens: Law,
         output_tokens: Law,
         think_s: Law,
+        caller: Caller = ANYONE,
     ) -> None:
         self.name: str = name
+        self.caller: Caller = caller  # as the balancer knows it
         self.share: float = share
         self.groups: int = groups
         self.system_tokens: int = system_tokens
@@ -124,6 +127,7 @@ class PromptWorkload(Answers):
             blocks=blocks[:in_prompt],
             block_tokens=self._block_tokens,
             session_hash=client.key,
+            caller=tenant.caller,
         )
         job = PromptJob(number, request, now, output_tokens, blocks[in_prompt:])
         job.client = client

@@ -7,6 +7,7 @@ from penstock.sim.kernel.engine_server import PromptJob
 from penstock.sim.kernel.histogram import FineHistogram
 from penstock.sim.kernel.job import Job
 from penstock.sim.kernel.session_server import SessionJob
+from penstock.sim.kernel.tenant_tally import TenantTally
 from penstock.sim.kernel.timeline import Timeline
 
 
@@ -57,6 +58,7 @@ class Recorder:
         self.arrived: int = 0
         self.answered_in_window: int = 0
         self.good_in_window: int = 0
+        self.tenants: dict[str, TenantTally] = {}  # by name, where there are any
 
     def open(self, number: int, now: float) -> None:
         """Requests from ``number`` on count."""
@@ -78,6 +80,12 @@ class Recorder:
         if answered and isinstance(job, PromptJob):
             self.computed_tokens += job.request.prompt_tokens - job.cached_tokens
             self.generated_tokens += job.output_tokens
+        if self.tenants:
+            tally = self.tenants.get(job.request.source)
+            if tally is not None:
+                counts = job.number >= self.first_number
+                counts = counts and (self.is_open or self.closed_at >= 0.0)
+                tally.record(job, now, counts, self.is_open)
         if self.is_open and answered:
             self.answered_in_window += 1
             if response <= self.objective_s and self._streams_well(job, now):

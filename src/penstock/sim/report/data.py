@@ -30,6 +30,7 @@ def _policy(comparison: Comparison, result: Result) -> dict[str, Any]:
         "theory": None
         if expected is None
         else {"model": expected.model, "exact": expected.exact, "metrics": expected.metrics},
+        "tenants": [outcome.tenants for outcome in result.outcomes],
         "utilisation": [outcome.utilisation for outcome in result.outcomes],
         "events": sum(outcome.events for outcome in result.outcomes),
         "cpu_s": sum(outcome.cpu_s for outcome in result.outcomes),
