@@ -15,6 +15,7 @@ from penstock.dataplane.board.layout import (
     P_CLIENT_GONE,
     P_COPIES_GIVEN_UP,
     P_CUT,
+    P_LATE_TOKENS,
     P_NO_ENDPOINT,
     P_PROBES,
     P_PROBES_FAILED,
@@ -22,6 +23,7 @@ from penstock.dataplane.board.layout import (
     P_RETRIES,
     P_RETRIES_DENIED,
     P_UNREAD,
+    P_VAIN_TOKENS,
     W_ACCEPT_PAUSES,
     W_ACCEPTED,
     W_BAD_REQUESTS,
@@ -109,6 +111,12 @@ POOL_COUNTERS: Final[tuple[Row, ...]] = (
     ("cut_responses", P_CUT, "Responses cut after their first byte."),
     ("probes", P_PROBES, "Load probes sent to endpoints."),
     ("probes_failed", P_PROBES_FAILED, "Load probes that were not answered, or without a load."),
+    ("late_tokens", P_LATE_TOKENS, "Times that no token came by its deadline."),
+    (
+        "vain_prompt_tokens",
+        P_VAIN_TOKENS,
+        "Prompt tokens at endpoints that were given up before their first token.",
+    ),
     ("unread_prompts", P_UNREAD, "Prompts not read because too many arrived at once."),
     (
         "copies_given_up",

@@ -30,6 +30,21 @@ MOST_REFUSED: Final = 16
 NOBODY_ELSE: Final = "no other endpoint is left for a request that this one refused"
 
 
+def may_generate_again(
+    *, stays: bool, runs_tools: bool, streams: bool = True, leaves: bool = False
+) -> bool:
+    """Whether a language model may be asked for an answer once more: for retries, deadlines, hedges
+    and resuming alike.
+
+    ``stays``: something of the answer stays behind at its endpoint (``store``, which is the default
+    of OpenAI's responses, ``background``, ``conversation``). ``runs_tools``: the server carries out
+    tools itself, which may do something twice. ``leaves``: it is we who end the attempt before,
+    which an engine is certain to notice only where the answer ``streams`` (llama.cpp runs others to
+    their end after their client left).
+    """
+    return not stays and not runs_tools and (streams or not leaves)
+
+
 class Failure:
     """How one attempt failed, as far as that decides whether another may follow."""
 
@@ -45,6 +60,7 @@ class Failure:
         refused: bool = False,
         passed_on: bool = False,
         grpc_status: int = -1,
+        late: bool = False,
     ) -> None:
         self.endpoint: Endpoint = endpoint
         self.outcome: int = outcome  # of core.ticket
@@ -55,6 +71,7 @@ class Failure:
         self.refused: bool = refused  # the endpoint said that it did not take it up
         self.passed_on: bool = passed_on  # bytes of a response reached the client
         self.grpc_status: int = grpc_status  # of a call that ended without a message; -1: none
+        self.late: bool = late  # given up here, as no token came by its deadline
 
 
 class Attempts:
@@ -98,6 +115,7 @@ class Attempts:
             safe=failure.safe or failure.refused,
             passed_on=failure.passed_on,
             grpc_status=failure.grpc_status,
+            late=failure.late,
         )
         if not why and not pool.takes_retry(env.now):
             why = OVER_BUDGET

@@ -76,6 +76,7 @@ class RetryRules:
         safe: bool,
         passed_on: bool,
         grpc_status: int = -1,
+        late: bool = False,
     ) -> str:
         """Why the rules forbid one more attempt, for people; "" when they allow it.
 
@@ -83,7 +84,8 @@ class RetryRules:
         ``core.ticket``) and ``status`` (0: no response). ``sent``: bytes of the request reached
         the endpoint's connection. ``safe``: sending it twice does no harm. ``passed_on``: bytes of
         a response reached the client. ``grpc_status``: of a call that ended without a message; -1
-        for all else. The budget must allow another attempt as well.
+        for all else. ``late``: it was given up here, as no token came by its deadline, which is set
+        to have another asked. The budget must allow another attempt as well.
         """
         if passed_on:
             return "part of a response was passed on"
@@ -91,7 +93,7 @@ class RetryRules:
             return f"{attempts} of {self.attempts} attempts were made"
         if grpc_status in self.on_grpc_statuses:
             return ""
-        if not self._repeats(outcome, status):
+        if not late and not self._repeats(outcome, status):
             return "failures of this kind are not retried"
         if sent and not safe:
             return "it was sent, and sending it twice may do harm"

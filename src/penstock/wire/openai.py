@@ -46,6 +46,10 @@ _SUFFIXES: Final = (
     (b"/completion", LLAMACPP),
     (b"/infill", LLAMACPP),
 )
+# Tools that are the client's to carry out (OpenAI: functions, custom ones; Anthropic: those without
+# a type, and its own that work on the client's machine).
+_CLIENTS_TOOLS: Final = frozenset(("", "function", "custom"))
+_CLIENTS_OWN: Final = ("bash_", "text_editor_", "computer_", "memory_")
 _DEFAULT_TAG: Final = ":latest"
 _SEPARATOR: Final = (
     b"\x1e"  # never in JSON outside of an escape, so that pieces cannot run together
@@ -69,6 +73,7 @@ class Inspection:
         self.choices: int = 1  # that are asked for
         self.stays: bool = False  # something of it stays behind at the endpoint
         self.tools: bool = False  # are on offer
+        self.runs_tools: bool = False  # the server carries some of them out itself
         self.output_limit: int = 0
         self.session_hash: int = 0
         self.continues: int = 0  # hash of the answer that it goes on from; 0 without one
@@ -186,6 +191,7 @@ def _other(body: bytes) -> Inspection:
 def _read_chat(found: Inspection, prompt: PromptText, read: bodies.Chat) -> None:
     _common(found, read, read.max_completion_tokens or read.max_tokens)
     found.tools = read.tools is not NOTHING or read.functions is not NOTHING
+    found.runs_tools = read.web_search_options is not NOTHING or _runs_tools(read.tools)
     prompt.add(read.tools)
     prompt.add(read.functions)
     found.answered = 0
@@ -220,6 +226,7 @@ def _read_response(found: Inspection, prompt: PromptText, read: bodies.Response)
     # Answers are kept unless the client says otherwise.
     found.stays = found.stays or read.store is NOTHING or read.conversation is not NOTHING
     found.tools = read.tools is not NOTHING
+    found.runs_tools = _runs_tools(read.tools)
     prompt.add(read.tools)
     prompt.add(read.instructions)
     if read.conversation is not NOTHING:
@@ -254,6 +261,7 @@ def _read_anthropic(found: Inspection, prompt: PromptText, read: bodies.Anthropi
     if read.metadata is not None:
         _name_session(found, read.metadata.user_id)
     found.tools = read.tools is not NOTHING
+    found.runs_tools = read.mcp_servers is not NOTHING or _runs_tools(read.tools)
     prompt.add(read.tools)
     prompt.add_content(read.system)
     for message in read.messages:
@@ -272,6 +280,17 @@ def _common(found: Inspection, read: bodies.Common, limit: bodies.Limit) -> None
     found.cache_salt = read.cache_salt or ""
     for key in (read.prompt_cache_key, read.user, read.safety_identifier):
         _name_session(found, key)
+
+
+def _runs_tools(raw: Raw) -> bool:
+    """Whether there are tools on offer that the client does not carry out, as far as is known."""
+    if raw is NOTHING or bytes(raw) == b"null":
+        return False
+    try:
+        kinds = [tool.type for tool in bodies.tools.decode(raw)]
+    except msgspec.DecodeError:
+        return True
+    return not all([kind in _CLIENTS_TOOLS or kind.startswith(_CLIENTS_OWN) for kind in kinds])
 
 
 def _is_wanted(raw: Raw) -> bool:

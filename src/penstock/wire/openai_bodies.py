@@ -87,6 +87,7 @@ class Chat(Common, kw_only=True):
     messages: list[Message]
     tools: Raw = NOTHING
     functions: Raw = NOTHING
+    web_search_options: Raw = NOTHING
     max_completion_tokens: Limit = None
 
 
@@ -126,7 +127,12 @@ class AnthropicMessages(Common, kw_only=True):
     messages: list[Message]
     system: Raw = NOTHING
     tools: Raw = NOTHING
+    mcp_servers: Raw = NOTHING
     metadata: Metadata | None = None
+
+
+class Tool(msgspec.Struct):
+    type: str = ""
 
 
 class Decoders:
@@ -149,6 +155,7 @@ messages = msgspec.json.Decoder(list[Message])
 parts = msgspec.json.Decoder(list[Part | str])  # vLLM takes bare text for a part as well
 conversation = msgspec.json.Decoder(Conversation)
 text = msgspec.json.Decoder(str)
+tools = msgspec.json.Decoder(list[Tool])
 
 
 class _PromptDetails(msgspec.Struct):

@@ -331,6 +331,11 @@ pools:
     kind: llm
     endpoints: http://10.0.4.1:8000
     scale: {max: 4, ttft: 1s, token_time: 50ms, publish: {keda: "0.0.0.0:9910"}}
+    scale: {max: 4, ttft: 1s, token_time: 50ms}
+    timeouts:
+      first_token: 5s
+      token: 20s
+      first_token_header: {name: X-First-Token, floor: 2s, ceiling: 30s}
   relayed:
     endpoints: tcp://10.0.2.1:993
     timeouts: {tunnel_idle: 2h}

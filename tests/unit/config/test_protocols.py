@@ -455,3 +455,29 @@ def test_server_ids_fit_the_connection_ids_of_their_pool(
     tmp_path: Path, pool: str, error: str
 ) -> None:
     assert error in "\n".join(errors_of(f"listen: :443\npools:\n  main: {{{pool}}}\n", tmp_path))
+
+
+@pytest.mark.parametrize(
+    ("settings", "at", "told"),
+    [
+        ("timeouts: {first_token: 5s}", "first_token", "not of kind llm"),
+        ("timeouts: {token: 5s}", "token", "not of kind llm"),
+        (
+            "kind: llm, timeouts: {first_token_header: {name: X, floor: 5s, ceiling: 1s}}",
+            "floor",
+            "no client could ask",
+        ),
+        ("kind: llm, retry: off, timeouts: {first_token: 5s}", "first_token", "`retry` forbids"),
+        (
+            "kind: llm, retry: {generations: false}, timeouts: {first_token: 5s}",
+            "first_token",
+            "`retry` forbids",
+        ),
+    ],
+)
+def test_deadlines_of_tokens_that_could_have_no_effect_are_refused(
+    tmp_path: Path, settings: str, at: str, told: str
+) -> None:
+    with pytest.raises(ConfigError, match=told) as refused:
+        load(f"pools: {{main: {{endpoints: a:1, {settings}}}}}", tmp_path)
+    assert at in str(refused.value)

@@ -42,7 +42,7 @@ KNOWN = {
     "endpoint states": (1, "1bbcbbf0"),
     "engine reports": (2, "457e0158"),
     "endpoint load": (1, "a4e23bfe"),
-    "pools": (1, "af0b393e"),
+    "pools": (2, "39f2e430"),
     "models": (1, "02f60732"),
     "routed prefixes": (1, "29649f4a"),
     "answered prompts": (1, "f1b09cd3"),

@@ -17,6 +17,7 @@ from penstock.config.compile.protocols import (
 from penstock.config.compile.quic import check_quic
 from penstock.config.compile.scale import compile_scale
 from penstock.config.compile.sessions import compile_sticky
+from penstock.config.compile.streams import check_streams
 from penstock.config.document.choice import reads_prompts
 from penstock.config.document.endpoints import Endpoint, EndpointTls, Probe
 from penstock.config.document.engines import compiled_engine, compiled_kv_events
@@ -99,6 +100,7 @@ def compile_pool(name: str, pool: Pool, at: Location, findings: Findings) -> sna
     check_health_check(pool, at, findings)
     doubt_health_check(pool, at, findings)
     check_retry(pool, at, findings)
+    check_streams(pool, at, findings)
     check_quic(pool, at, findings)
     if pool.kind != "llm" and pool.malformed != "pass":
         findings.wrong((*at, "malformed"), "has no effect: the pool is not of kind llm")
@@ -137,6 +139,7 @@ def compile_pool(name: str, pool: Pool, at: Location, findings: Findings) -> sna
         compression=pool.compression.compiled() if pool.compression else None,
         error_pages=compile_error_pages(pool.error_pages, (*at, "error_pages"), findings),
         timeouts=pool.timeouts.compiled(pool.kind),
+        first_token_header=pool.timeouts.compiled_header(),
         retry=pool.retry.compiled(pool.kind),
         health_check=pool.health_check.compiled() if pool.health_check else None,
         agent_check=plain(snapshot.AgentCheck, pool.agent_check) if pool.agent_check else None,

@@ -6,7 +6,7 @@ from typing import Annotated, Any, Final
 from pydantic import BeforeValidator, Field
 
 from penstock.config.document.grpc_status import GrpcStatus
-from penstock.config.document.section import Section, plain, setting
+from penstock.config.document.section import Section, plain, required, setting
 from penstock.config.document.values import (
     Count,
     Duration,
@@ -17,10 +17,12 @@ from penstock.config.document.values import (
     PositiveDuration,
     PositiveSize,
     Share,
+    Token,
 )
 from penstock.core import snapshot
 
 _TIMEOUTS: Final = snapshot.PoolTimeouts()
+_FIRST_TOKEN: Final = snapshot.FirstTokenHeader("")
 _RETRY: Final = snapshot.Retry()
 _CONNECTIONS: Final = snapshot.Connections()
 # uvicorn (vLLM, SGLang, TensorRT-LLM) and cpp-httplib (llama.cpp) close idle connections after 5 s.
@@ -30,6 +32,19 @@ ENGINE_IDLE_S: Final = 4.0
 # that would have a generation begun again that still ran. Theirs is the decision.
 ENGINE_FIRST_BYTE_S: Final = 900.0
 ENGINE_RETRIED: Final = (429, 502, 503, 504)
+
+
+class FirstTokenHeader(Section):
+    """Clients say by a header of this name, in seconds such as `2.5`, within which time they want
+    their first token."""
+
+    name: Token = required("The header's name, such as `X-First-Token-Timeout`.")
+    floor: PositiveDuration = setting(
+        _FIRST_TOKEN.floor_s, "A client that asks for less gets this."
+    )
+    ceiling: PositiveDuration = setting(
+        _FIRST_TOKEN.ceiling_s, "A client that asks for more gets this."
+    )
 
 
 class PoolTimeouts(Section):
@@ -45,6 +60,21 @@ class PoolTimeouts(Section):
     stream_idle: Duration | None = setting(
         None,
         "Time between two pieces of a response. Default: `5m`; `15m` in pools of kind `llm`.",
+    )
+    first_token: Duration = setting(
+        _TIMEOUTS.first_token_s,
+        "In pools of kind `llm`: time from when an endpoint is asked for a streamed answer to its "
+        "first token. Then it is given up and another one asked, within the retry budget and where "
+        "one is left; else waiting goes on. Headers are held back until then "
+        "(docs/streams.md).",
+    )
+    first_token_header: FirstTokenHeader | None = setting(
+        None, "A header by which requests ask for a `first_token` of their own. Default: off."
+    )
+    token: Duration = setting(
+        _TIMEOUTS.token_s,
+        "In pools of kind `llm`: time between two tokens of a streamed answer. Other bytes, "
+        "such as comments, do not count as tokens.",
     )
     request: Duration = setting(
         _TIMEOUTS.request_s, "Time for the whole exchange, retries included."
@@ -72,6 +102,13 @@ class PoolTimeouts(Section):
         if idle_s is None:
             idle_s = ENGINE_FIRST_BYTE_S if llm else _TIMEOUTS.stream_idle_s
         return plain(snapshot.PoolTimeouts, self, first_byte_s=first_s, stream_idle_s=idle_s)
+
+    def compiled_header(self) -> snapshot.FirstTokenHeader | None:
+        """By which requests ask for a deadline of their own."""
+        header = self.first_token_header
+        if header is None:
+            return None
+        return plain(snapshot.FirstTokenHeader, header, name=header.name.lower())
 
 
 class Retry(Section):

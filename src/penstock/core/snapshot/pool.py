@@ -50,8 +50,19 @@ class PoolTimeouts(Data, frozen=True):
     request_s: float = 0.0  # the whole exchange; off: inference runs long
     tunnel_idle_s: float = 3600.0  # a connection that is relayed, without a byte in either way
     session_idle_s: float = 60.0  # a UDP session, without a datagram in either way
+    # Of a streamed answer of a language model, until its first token, and between two of them.
+    first_token_s: float = 0.0
+    token_s: float = 0.0
     # A connection that speaks HTTP/2, until it gets no further streams; some more or less each.
     http2_connection_age_s: float = 300.0
+
+
+class FirstTokenHeader(Data, frozen=True):
+    """A request's own ``timeouts.first_token_s``, in seconds, by a header that is named so."""
+
+    name: str
+    floor_s: float = 1.0
+    ceiling_s: float = 60.0
 
 
 class Retry(Data, frozen=True):
@@ -177,6 +188,7 @@ class Pool(Data, frozen=True):
     compression: Compression | None = None
     error_pages: tuple[ErrorPage, ...] = ()  # before those of the snapshot
     timeouts: PoolTimeouts = PoolTimeouts()
+    first_token_header: FirstTokenHeader | None = None
     retry: Retry = Retry()
     health_check: HealthCheck | None = None
     agent_check: AgentCheck | None = None

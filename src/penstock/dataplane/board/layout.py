@@ -184,7 +184,7 @@ L_HEARD_US: Final = L_JUDGED_CACHED + 1  # when a byte that was waited for came 
 LOAD_CELLS: Final = 48
 
 # What a worker counts of a pool.
-POOL_LAYOUT: Final = 1
+POOL_LAYOUT: Final = 2
 P_REQUESTS: Final = 0
 P_RETRIES: Final = P_REQUESTS + 1
 P_RETRIES_DENIED: Final = P_RETRIES + 1  # by the budget
@@ -219,8 +219,28 @@ SH_JUDGED: Final = SH_DIFFERENT + 1  # with a known cost of both picks, whose su
 SH_LIVE_COST_US: Final = SH_JUDGED + 1
 SH_COST_US: Final = SH_LIVE_COST_US + 1
 SHADOW_CELLS: Final = 8
+# Streamed answers that are watched token by token.
+P_LATE_TOKENS: Final = P_SHADOWS + MAX_SHADOWS * SHADOW_CELLS  # deadlines of tokens that passed
+P_VAIN_TOKENS: Final = P_LATE_TOKENS + 1  # of prompts, at endpoints given up before their first
+P_HEDGES: Final = P_VAIN_TOKENS + 1  # second attempts beside one that had no token yet
+P_HEDGES_WON: Final = P_HEDGES + 1
+P_HEDGES_DENIED: Final = P_HEDGES_WON + 1  # by the budget
+P_RESUMED: Final = P_HEDGES_DENIED + 1  # cut answers that another endpoint went on with
+P_KEPT_BYTES: Final = P_RESUMED + 1  # of prompts and answers, at present, to go on from
+# Why cut answers were not gone on with, in this order:
+RESUME_REFUSALS: Final = (
+    "request",
+    "answer",
+    "exact",
+    "max_resumes",
+    "budget",
+    "memory",
+    "deadline",
+    "no_endpoint",
+)
+P_NOT_RESUMED: Final = P_KEPT_BYTES + 1
 # Histograms of PHASES, then of SERVING_PHASES.
-P_HISTOGRAMS: Final = P_SHADOWS + MAX_SHADOWS * SHADOW_CELLS
+P_HISTOGRAMS: Final = P_NOT_RESUMED + 8
 P_SERVING_HISTOGRAMS: Final = P_HISTOGRAMS + len(PHASES) * BUCKETS
 POOL_CELLS: Final = P_SERVING_HISTOGRAMS + len(SERVING_PHASES) * BUCKETS
 

@@ -76,6 +76,10 @@ class AnswerHandling:
         self._chunked = front.frame(self.head, rewritten)
         return self._chunked
 
+    def frame_bare(self) -> None:
+        """Its body is wanted without chunks, whatever becomes of it."""
+        self._chunked = False
+
     def _staged(self) -> AnswerStages:
         stages = self.stages
         if stages is None:

@@ -46,6 +46,7 @@ from penstock.dataplane.exchange.outcome import Outcome
 from penstock.dataplane.exchange.own_answers import OwnAnswers
 from penstock.dataplane.exchange.own_call import OwnCall
 from penstock.dataplane.exchange.relaying import outcome_of, relay_of, why_ended, word_of
+from penstock.dataplane.exchange.steady import SteadyAnswer, SteadyOwner
 from penstock.dataplane.exchange.turns import Turns
 from penstock.dataplane.io.connection import READ_BYTES
 from penstock.dataplane.pool.model_waits import ModelsAwaiter
@@ -62,7 +63,7 @@ _FIRST_BYTE: Final = 2
 _TELLS_NOTHING: Final = frozenset(("client_gone", "bad_request", "crashed"))
 
 
-class Exchange(AttemptOwner, ModelsAwaiter, GatheringOwner, RelayOwner):
+class Exchange(AttemptOwner, ModelsAwaiter, GatheringOwner, RelayOwner, SteadyOwner):
     """From a parsed head to the settled ticket."""
 
     # Defaults stand in the class body: set one by one they cost more than the rest of __init__.
@@ -74,6 +75,7 @@ class Exchange(AttemptOwner, ModelsAwaiter, GatheringOwner, RelayOwner):
     turns: Turns | None = None  # since somebody had to be waited for
     handling: AnswerHandling | None = None  # of an answer that may not simply pass
     stages: AnswerStages | None = None  # of its body, if it needs any
+    steady: SteadyAnswer | None = None  # of one whose tokens are watched
     answered: ResponseHead | None = None  # the endpoint's final head that was passed on
     relay: Relay | None = None  # since the protocol was changed
     status: int = 0  # answered to the client; 0 until then
@@ -181,12 +183,22 @@ class Exchange(AttemptOwner, ModelsAwaiter, GatheringOwner, RelayOwner):
 
     def _admit(self, dispatch: Dispatch) -> None:
         """Ask for a place; where those are bounded, no earlier than its body would fill it."""
+        if dispatch.pool.watches_tokens:
+            self._watch_tokens(dispatch)
         if self.body.complete or not self._awaits_body(dispatch):
             dispatch.begin()
             return
         self._whose_turns().buffering = True
         if self.head.expects_continue:
             self.front.send_continue()
+
+    def _watch_tokens(self, dispatch: Dispatch) -> None:
+        """Where it is a streamed generation that may be asked for again."""
+        pool_plan = self.pool_plan
+        inspection = self.inspection
+        if pool_plan is None or inspection is None or not inspection.streams_harmlessly():
+            return
+        self.steady = SteadyAnswer(self.context, self, dispatch, pool_plan.first_token_s)
 
     def _awaits_body(self, dispatch: Dispatch) -> bool:
         """Of one whose length is not told, nobody knows whether the client waits for an answer
@@ -198,6 +210,8 @@ class Exchange(AttemptOwner, ModelsAwaiter, GatheringOwner, RelayOwner):
         once = pool_plan is None or not (self.body.complete and pool_plan.repeats_sent)
         if self.turns is not None:
             self.turns.forget_row()
+        if self.steady is not None:
+            self.steady.begin(self.context.env.now)
         attempt.begin(self.context.env.now, once)
         if attempt.is_connecting():
             self._await_connection(attempt)
@@ -241,7 +255,7 @@ class Exchange(AttemptOwner, ModelsAwaiter, GatheringOwner, RelayOwner):
         inspection = self.inspection
         legible = False
         if inspection is not None:
-            legible = inspection.adapt(endpoint, attempt.ticket)
+            legible = inspection.adapt(endpoint, attempt.ticket) or self.steady is not None
         elif endpoint.slots is not None and pool_plan.api != OTHER:
             endpoint.give_slot(attempt.ticket)
         body = self.body
@@ -335,39 +349,69 @@ class Exchange(AttemptOwner, ModelsAwaiter, GatheringOwner, RelayOwner):
         if pool_plan.passes_answers and head.status < 400:
             self.handling = None
             return self.front.frame(head, False)
-        failover = Failover(dispatch, pool_plan, self.body, self.inspection)
         handling = AnswerHandling(
-            self.context, self.head, pool_plan, failover, self.own(), self.call, attempt, head
+            self.context,
+            self.head,
+            pool_plan,
+            self.failover(),
+            self.own(),
+            self.call,
+            attempt,
+            head,
         )
+        steady = self.steady
+        if steady is not None and steady.keeps(attempt, head):
+            steady.hold(attempt, handling)
+            return False
         self.handling = handling
         return handling.frame(self.front)
 
     def on_attempt_answered(
         self, attempt: Attempt, head: ResponseHead, body: bytes, complete: bool
     ) -> None:
+        attempt.ticket.status = head.status
+        steady = self.steady
+        if steady is not None and steady.holds(attempt):
+            steady.on_head(attempt, body, complete)
+            return
+        handling = self.handling
+        broken = ""
+        if handling is None:
+            attempt.ticket.first_byte(self.context.env.now)
+        elif not self.passes_on(handling, attempt, body, complete):
+            return
+        else:
+            body = handling.begin(body, complete)
+            head = handling.head
+            broken = handling.broken
+        self._respond(attempt, head, body, complete and not broken, broken)
+
+    def begin_answer(
+        self, attempt: Attempt, handling: AnswerHandling, body: bytes, complete: bool, broken: str
+    ) -> None:
+        self.handling = handling
+        self._respond(attempt, handling.head, body, complete and not broken, broken)
+
+    def frame_bare(self, head: ResponseHead) -> bool:
+        return self.front.frame(head, True)
+
+    def _respond(
+        self, attempt: Attempt, head: ResponseHead, body: bytes, complete: bool, broken: str
+    ) -> None:
+        """The client gets this answer, from its head on."""
         pool_plan = self.pool_plan
         assert pool_plan is not None
         now = self.context.env.now
         status = head.status
-        attempt.ticket.status = status
         handling = self.handling
-        if handling is None:
-            attempt.ticket.first_byte(now)
-        elif not self._is_passed_on(handling, attempt, body, complete):
-            return
         self.first_byte_at = now
         self.status = status
         self.answered = head
         cookie = b""
         decoded = False
-        broken = ""
         if handling is not None:
-            body = handling.begin(body, complete)
-            head = handling.head
-            self.answered = head
             self.stages = handling.stages
-            cookie, decoded, broken = handling.cookie, handling.decoded, handling.broken
-            complete = complete and not broken
+            cookie, decoded = handling.cookie, handling.decoded
         front = self.front
         rules = pool_plan.rules
         taken = front.respond(head, rules, self.request_id, cookie, decoded, body, complete)
@@ -387,7 +431,7 @@ class Exchange(AttemptOwner, ModelsAwaiter, GatheringOwner, RelayOwner):
         elif not taken:
             self._await_client()
 
-    def _is_passed_on(
+    def passes_on(
         self, handling: AnswerHandling, attempt: Attempt, body: bytes, complete: bool
     ) -> bool:
         """Whether nothing takes its place."""
@@ -402,12 +446,18 @@ class Exchange(AttemptOwner, ModelsAwaiter, GatheringOwner, RelayOwner):
         return verdict == PASSED_ON
 
     def on_attempt_body(self, attempt: Attempt, data: bytes, complete: bool) -> None:
+        steady = self.steady
+        if steady is not None and steady.holds(attempt):
+            steady.on_body(attempt, data, complete)
+            return
         stages = self.stages
         if stages is not None:
             data = stages.pass_on(data, complete, self.context.env.now)
             if stages.broken:
                 self._break_off(attempt, stages.broken)
                 return
+        if steady is not None:
+            data = steady.follow(data, complete)
         if data and not self.front.send_body(data) and not complete:
             self._await_client()
         if complete:
@@ -436,8 +486,7 @@ class Exchange(AttemptOwner, ModelsAwaiter, GatheringOwner, RelayOwner):
             return False
         attempt.ticket.status = head.status
         call.note(attempt.ticket, trailers)
-        failover = Failover(dispatch, pool_plan, self.body, self.inspection)
-        return failover.repeats_call(attempt, call, trailers, call.status)
+        return self.failover().repeats_call(attempt, call, trailers, call.status)
 
     def on_client_drained(self) -> None:
         if self.turns is not None:
@@ -543,8 +592,8 @@ class Exchange(AttemptOwner, ModelsAwaiter, GatheringOwner, RelayOwner):
             attempt.settle(outcome, now)
             self._refuse(503, reason)
             return
-        failover = Failover(dispatch, pool_plan, self.body, self.inspection)
-        if failover.goes_on(attempt, stream, outcome, self.head.method):
+        held = self.steady is not None and self.steady.holds(attempt)
+        if self.failover().goes_on(attempt, stream, outcome, self.head.method, held):
             return
         # The log has endpoint and reason; addresses and certificates are no client's business.
         self.why = f"endpoint {attempt.endpoint.name}: {reason}"
@@ -555,8 +604,21 @@ class Exchange(AttemptOwner, ModelsAwaiter, GatheringOwner, RelayOwner):
 
     def _break_off(self, attempt: Attempt, reason: str) -> None:
         """What comes cannot be passed on."""
+        self.break_off(attempt, GARBAGE, reason)
+
+    def break_off(self, attempt: Attempt, outcome: int, reason: str) -> None:
         attempt.give_up()
-        self.on_attempt_failed(attempt, None, GARBAGE, reason)
+        self.on_attempt_failed(attempt, None, outcome, reason)
+
+    def failover(self) -> Failover:
+        dispatch = self.dispatch
+        pool_plan = self.pool_plan
+        assert dispatch is not None
+        assert pool_plan is not None
+        return Failover(dispatch, pool_plan, self.body, self.inspection)
+
+    def takes_none(self) -> bool:
+        return self.turns is not None and self.turns.client_full
 
     # --- answers of our own -----------------------------------------------------------------
 
@@ -687,6 +749,9 @@ class Exchange(AttemptOwner, ModelsAwaiter, GatheringOwner, RelayOwner):
             self.body.end(self.context)
         if self.handling is not None:
             self._end_handling(self.handling)
+        if self.steady is not None:
+            self.steady.end()
+            self.steady = None
         log = self.context.log
         if log.enabled:
             log.write(log_line(self._outcome(), now))

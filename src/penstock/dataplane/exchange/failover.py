@@ -44,15 +44,21 @@ class Failover:
         self._body: RequestBody = body
 
     def goes_on(
-        self, attempt: Attempt, stream: EndpointStream | None, outcome: int, method: bytes
+        self,
+        attempt: Attempt,
+        stream: EndpointStream | None,
+        outcome: int,
+        method: bytes,
+        held: bool = False,
     ) -> bool:
         """Settle an attempt that failed before anything of its answer came, and make another, if
-        that may be. ``stream``: that failed. ``outcome``: of ``core.ticket``."""
+        that may be. ``stream``: that failed. ``outcome``: of ``core.ticket``. ``held``: what came
+        of its answer brought no token, and was held back."""
         now = self.dispatch.context.env.now
         replacement = self._replacement(stream, outcome, method)
         if replacement == _NOTHING:
             attempt.settle(outcome, now)
-            if not self.allows(attempt, stream, outcome):
+            if not self.allows(attempt, stream, outcome, held=held):
                 return False
             self._retry()
             return True
@@ -89,6 +95,17 @@ class Failover:
         self.dispatch.try_again_at(attempt.endpoint)
         return True
 
+    def may_replace_late(self, attempt: Attempt, outcome: int) -> bool:
+        """Whether another endpoint may be asked in place of one that has no token in time; the
+        retry budget has then been charged for it."""
+        return self.allows(attempt, None, outcome, late=True)
+
+    def replace_late(self, attempt: Attempt, outcome: int) -> None:
+        """Give it up, and ask another."""
+        attempt.give_up()
+        attempt.settle(outcome, self.dispatch.context.env.now)
+        self._retry()
+
     def drop_and_retry(self, attempt: Attempt) -> None:
         """Nobody gets what the endpoint answered: another one is asked."""
         attempt.drop()
@@ -112,18 +129,22 @@ class Failover:
         outcome: int,
         status: int = 0,
         grpc_status: int = -1,
+        *,
+        held: bool = False,
+        late: bool = False,
     ) -> bool:
         """Whether another attempt is safe, possible, and within the rules and the budget.
 
         ``stream``: the one that failed. ``status``: of its response; 0 without one.
-        ``grpc_status``: of a call that ended without a message; -1 for all else.
+        ``grpc_status``: of a call that ended without a message; -1 for all else. ``held``: as in
+        ``goes_on``. ``late``: it has no token in time, and runs yet.
         """
         if not self._body.replayable:
             return False
         inspection = self.inspection
         plan = self._plan
-        silent = status == 0 and (stream is None or not stream.was_answered())
-        harmless = silent and inspection is not None and inspection.is_harmless()
+        silent = status == 0 and (held or stream is None or not stream.was_answered())
+        harmless = silent and inspection is not None and inspection.is_harmless(leaves=late)
         failure = Failure(
             attempt.endpoint,
             outcome,
@@ -133,6 +154,7 @@ class Failover:
             safe=plan.repeats_sent or harmless,
             refused=status in REFUSALS and plan.pool.learning is not None,
             grpc_status=grpc_status,
+            late=late,
         )
         asking = inspection.asking if inspection is not None else None
         return not self.dispatch.why_not(failure, asking.asked if asking is not None else "")

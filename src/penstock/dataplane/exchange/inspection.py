@@ -7,7 +7,7 @@ Ollama's own or the counting of tokens, only the model is read, which decides wh
 from collections.abc import Sequence
 from typing import Final
 
-from penstock.core.attempts import Attempts
+from penstock.core.attempts import Attempts, may_generate_again
 from penstock.core.prefixes.engine_slots import ANY
 from penstock.core.request import Request
 from penstock.core.ticket import Ticket
@@ -369,12 +369,20 @@ class Inspection:
 
     # --- when attempts fail -----------------------------------------------------------------
 
-    def is_harmless(self) -> bool:
-        """Whether it asks for a generation of which nothing stays behind where it is begun."""
+    def is_harmless(self, *, leaves: bool = False) -> bool:
+        """Whether it asks for a generation that may be begun again, see ``may_generate_again``."""
         prompt = self.prompt
-        if prompt is None or prompt.found.stays:
+        if prompt is None or not self._plan.pool.rules.generations:
             return False
-        return self._plan.pool.rules.generations
+        found = prompt.found
+        return may_generate_again(
+            stays=found.stays, runs_tools=found.runs_tools, streams=found.stream, leaves=leaves
+        )
+
+    def streams_harmlessly(self) -> bool:
+        """Whether it asks for such a one token by token."""
+        prompt = self.prompt
+        return prompt is not None and prompt.found.stream and self.is_harmless(leaves=True)
 
     def fall_back(self, attempts: Attempts) -> None:
         """When every endpoint that serves the model has failed, or as many of them as may be tried,

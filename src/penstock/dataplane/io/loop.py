@@ -3,6 +3,7 @@
 import errno
 import sys
 import traceback
+from heapq import heappop, heappush
 from select import EPOLLERR, EPOLLHUP, EPOLLIN, EPOLLOUT, EPOLLRDHUP
 from typing import Any, Final
 
@@ -70,6 +71,17 @@ class Flushable:
         raise NotImplementedError
 
 
+class Alarm:
+    """Something that is due at a time which no descriptor tells. ``due_at`` is on the loop's clock;
+    0.0 while it is not set. See ``Loop.set_alarm``."""
+
+    due_at: float = 0.0
+
+    def ring(self, now: float) -> None:
+        """It is due; it may be set again."""
+        raise NotImplementedError
+
+
 class Chore:
     """Something to do between events."""
 
@@ -94,6 +106,16 @@ class Loop:
         self._next_sweep: float = 0.0  # 0.0: it never ran
         self._batch: int = 0
         self._unflushed: list[Flushable] = []
+        # Earliest first; one that was set anew, or taken back, stands there until its time.
+        self._alarms: list[tuple[float, int, Alarm]] = []
+        self._alarms_set: int = 0
+
+    def set_alarm(self, alarm: Alarm, at: float) -> None:
+        """Have it ring at that time, and no more when it was due before; at 0.0 never."""
+        alarm.due_at = at
+        if at > 0.0:
+            self._alarms_set += 1
+            heappush(self._alarms, (at, self._alarms_set, alarm))
 
     def add(self, item: Pollable, events: int) -> None:
         """Begin to watch."""
@@ -133,7 +155,10 @@ class Loop:
         self._next_sweep = next_sweep
         self._running = True
         while self._running:
-            ready: list[tuple[int, int]] = poll(max(0.0, next_sweep - env.now), _BATCH)
+            wake = next_sweep
+            if self._alarms:
+                wake = min(wake, self._alarms[0][0])
+            ready: list[tuple[int, int]] = poll(max(0.0, wake - env.now), _BATCH)
             now = clock()
             env.now = now
             batch = self._batch + 1
@@ -151,12 +176,23 @@ class Loop:
                             item.on_ready(events)
                     except Exception:  # noqa: BLE001
                         self._crashed(item)
+            if self._alarms and self._alarms[0][0] <= now:
+                self._ring(now)
             if self._unflushed:
                 self._flush()
             if now >= next_sweep:
                 next_sweep = now + SWEEP_S
                 self._next_sweep = next_sweep
                 self._sweep(now)
+
+    def _ring(self, now: float) -> None:
+        """Those that are due, and were not moved."""
+        alarms = self._alarms
+        while alarms and alarms[0][0] <= now:
+            at, _, alarm = heappop(alarms)
+            if alarm.due_at == at:
+                alarm.due_at = 0.0
+                alarm.ring(now)
 
     def _flush(self) -> None:
         while self._unflushed:

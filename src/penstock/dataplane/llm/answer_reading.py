@@ -171,6 +171,13 @@ def reading_of(head: ResponseHead, chunked: bool, changed: bool, env: Env) -> An
     return None
 
 
+def streams_events(head: ResponseHead) -> bool:
+    """Whether an answer comes event by event, and can be read so."""
+    if head.status != 200 or _coding(head):
+        return False
+    return _value(head, b"content-type").lower().startswith(_EVENTS)
+
+
 class NameMeter(SseMeter):
     """Reads the ids that a whole answer tells, in place of its tokens."""
 

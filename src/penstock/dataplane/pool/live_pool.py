@@ -177,6 +177,13 @@ class LivePool(Pool, EndpointOwner, AdmissionOwner):
             spec.timeouts, spec.connections, spec.protocol, spec.proxy_protocol
         )
         self.request_s: float = spec.timeouts.request_s
+        # Whether tokens of streamed answers are watched one by one.
+        timeouts = spec.timeouts
+        self.watches_tokens: bool = spec.kind == "llm" and (
+            timeouts.first_token_s > 0.0
+            or timeouts.token_s > 0.0
+            or spec.first_token_header is not None
+        )
         self._cookie_attributes: str = (
             cookie_attributes(spec.sticky) if spec.sticky is not None else ""
         )

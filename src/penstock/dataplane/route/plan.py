@@ -4,12 +4,13 @@ Made once for each distinct head on a connection and kept beside the remembered 
 client that repeats itself costs one comparison.
 """
 
+import re
 from typing import Final
 
 from penstock.core.caller import ANYONE, Caller
 from penstock.core.request import Request
 from penstock.core.route import RouteFacts
-from penstock.core.snapshot import Admission, Route
+from penstock.core.snapshot import Admission, Pool, Route
 from penstock.dataplane.llm.prompt_body import may_name_model
 from penstock.dataplane.pool.allowed_origins import AllowedOrigins
 from penstock.dataplane.pool.live_endpoint import LiveEndpoint
@@ -33,6 +34,7 @@ from penstock.wire.upgrade import Upgrade
 
 MAX_PRIORITY: Final = 1023  # each has a line of its own in the queue
 _PRIORITY_DIGITS: Final = 9
+_SECONDS: Final = re.compile(rb"[0-9]{1,5}(?:\.[0-9]{1,6})?")
 # Whose host stands in Host.
 _AUTO: Final = 0  # the endpoint's where it serves several, else the client's
 _CLIENTS: Final = 1
@@ -113,6 +115,8 @@ class PoolPlan:
             self.refuses_malformed and head.method == b"POST" and not self.inspects
         )
         self.priority: int = priority_of(head, pool.spec.admission)
+        # Within which it must have a token, or another endpoint is asked; 0.0: it need not.
+        self.first_token_s: float = first_token_of(head, pool.spec)
         self.origin: bytes = head.value(b"origin") or b""  # of a page that asks
         self.upgrade: Upgrade | None = None  # the protocol that it is to change to
         self.cookie: str = ""  # the sticky cookie's value, as it came
@@ -205,6 +209,16 @@ def priority_of(head: RequestHead, spec: Admission) -> int:
     if value is None or not value.isdigit() or len(value) > _PRIORITY_DIGITS:
         return spec.default_priority
     return min(int(value), MAX_PRIORITY)
+
+
+def first_token_of(head: RequestHead, spec: Pool) -> float:
+    """Within how many seconds a request is to have its first token, as its pool says, or it itself
+    by the header that the pool names."""
+    asking = spec.first_token_header
+    value = head.value(asking.name.encode()) if asking is not None else None
+    if asking is None or value is None or _SECONDS.fullmatch(value.strip()) is None:
+        return spec.timeouts.first_token_s
+    return min(max(float(value), asking.floor_s), asking.ceiling_s)
 
 
 class Plan:

@@ -1,0 +1,32 @@
+"""What goes together of what watches streamed answers token by token."""
+
+from typing import Final
+
+from penstock.config.document.pools import Pool
+from penstock.config.load.errors import Location
+from penstock.config.load.findings import Findings
+
+_TOKEN_KEYS: Final = ("first_token", "first_token_header", "token")
+
+
+def check_streams(pool: Pool, at: Location, findings: Findings) -> None:
+    """Tokens are known in pools of language models alone, and asking again must be allowed."""
+    timeouts = pool.timeouts
+    given = [key for key in _TOKEN_KEYS if getattr(timeouts, key)]
+    if pool.kind != "llm":
+        for key in given:
+            findings.wrong((*at, "timeouts", key), "has no effect: the pool is not of kind llm")
+        return
+    header = timeouts.first_token_header
+    if header is not None and header.floor > header.ceiling:
+        findings.wrong(
+            (*at, "timeouts", "first_token_header", "floor"),
+            "is above the `ceiling`: no client could ask for anything",
+        )
+    asks_elsewhere = [key for key in given if key != "token"]
+    if asks_elsewhere and (pool.retry.attempts <= 1 or not pool.retry.generations):
+        findings.wrong(
+            (*at, "timeouts", asks_elsewhere[0]),
+            "asks another endpoint, which `retry` forbids: leave `retry: off` and "
+            "`generations: false` away",
+        )
