@@ -336,6 +336,10 @@ pools:
       first_token: 5s
       token: 20s
       first_token_header: {name: X-First-Token, floor: 2s, ceiling: 30s}
+    hedge: {after: p99, budget_share: 0.02}
+  hedged:
+    endpoints: 10.0.5.1:80
+    hedge: {after: 800ms}
   relayed:
     endpoints: tcp://10.0.2.1:993
     timeouts: {tunnel_idle: 2h}

@@ -141,6 +141,7 @@ def compile_pool(name: str, pool: Pool, at: Location, findings: Findings) -> sna
         timeouts=pool.timeouts.compiled(pool.kind),
         first_token_header=pool.timeouts.compiled_header(),
         retry=pool.retry.compiled(pool.kind),
+        hedge=pool.hedge and pool.hedge.compiled(),
         health_check=pool.health_check.compiled() if pool.health_check else None,
         agent_check=plain(snapshot.AgentCheck, pool.agent_check) if pool.agent_check else None,
         outlier=pool.outlier.compiled(pool.kind),

@@ -29,6 +29,7 @@ _HTTP_POOL_KEYS: Final = (
     "response_headers",
     "error_pages",
     "compression",
+    "hedge",
 )
 _HTTP_LISTENER_KEYS: Final = ("merge_slashes",)
 # Of a pool whose connections begin with a PROXY header: they are not kept.

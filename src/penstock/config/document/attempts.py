@@ -1,11 +1,13 @@
 """The document's part about attempts: how long one may take, on which connections, and what follows
 one that failed."""
 
+import re
 from typing import Annotated, Any, Final
 
-from pydantic import BeforeValidator, Field
+from pydantic import BeforeValidator, Field, PlainValidator, field_validator
 
 from penstock.config.document.grpc_status import GrpcStatus
+from penstock.config.document.quantities import parse_duration
 from penstock.config.document.section import Section, plain, required, setting
 from penstock.config.document.values import (
     Count,
@@ -24,6 +26,8 @@ from penstock.core import snapshot
 _TIMEOUTS: Final = snapshot.PoolTimeouts()
 _FIRST_TOKEN: Final = snapshot.FirstTokenHeader("")
 _RETRY: Final = snapshot.Retry()
+_HEDGE: Final = snapshot.Hedge()
+_QUANTILE: Final = re.compile(r"p[1-9][0-9](?:\.[0-9]{1,3})?")  # p50, p95, p99.9
 _CONNECTIONS: Final = snapshot.Connections()
 # uvicorn (vLLM, SGLang, TensorRT-LLM) and cpp-httplib (llama.cpp) close idle connections after 5 s.
 # A POST that meets one as it closes is lost, as it may have been read.
@@ -171,6 +175,56 @@ def _retry(value: Any) -> Any:
 
 
 RetryOrOff = Annotated[Retry, BeforeValidator(_retry, json_schema_input_type=str | Retry)]
+
+
+def _after(value: Any) -> Any:
+    """A quantile such as p95 stays text, all else is a duration."""
+    if isinstance(value, str) and _QUANTILE.fullmatch(value.strip()):
+        return value.strip()
+    return parse_duration(value)
+
+
+class Hedge(Section):
+    """A second endpoint is asked as well where the first has no token, or no byte, yet; the first
+    to speak wins, and the other is given up at once."""
+
+    after: Annotated[
+        float | str,
+        PlainValidator(_after, json_schema_input_type=Annotated[str, Field(examples=["p95"])]),
+    ] = setting(
+        "p95",
+        "How long the first is waited for: a duration such as `800ms`, or a quantile of the waits "
+        "of the last minute, such as `p95`. A second one is asked only if its first token is "
+        "expected sooner than the first one's.",
+    )
+    budget_share: Share = setting(
+        _HEDGE.budget_share,
+        "Prompt tokens that second attempts may take, as a share of all, over 60 s; of requests "
+        "without prompts, as a share of requests.",
+    )
+
+    @field_validator("after")
+    @classmethod
+    def _some_time(cls, value: float | str) -> float | str:
+        if not isinstance(value, str) and value <= 0.0:
+            raise ValueError("must be more than 0, or a quantile such as p95")
+        return value
+
+    def compiled(self) -> snapshot.Hedge:
+        """As the snapshot has it."""
+        if isinstance(self.after, str):
+            digits = self.after.lstrip("p")
+            return snapshot.Hedge(0.0, float(f"0.{digits.replace('.', '')}"), self.budget_share)
+        return snapshot.Hedge(self.after, 0.0, self.budget_share)
+
+
+def _hedge(value: Any) -> Any:
+    if value is True or value == "on":
+        return {}
+    return None if value is False or value == "off" else value
+
+
+HedgeOrOff = Annotated[Hedge | None, BeforeValidator(_hedge, json_schema_input_type=str | Hedge)]
 
 
 class Connections(Section):

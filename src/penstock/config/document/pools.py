@@ -4,7 +4,13 @@ from typing import Annotated, Final, Literal
 
 from pydantic import BeforeValidator, Field
 
-from penstock.config.document.attempts import Connections, PoolTimeouts, Retry, RetryOrOff
+from penstock.config.document.attempts import (
+    Connections,
+    HedgeOrOff,
+    PoolTimeouts,
+    Retry,
+    RetryOrOff,
+)
 from penstock.config.document.choice import Policy
 from penstock.config.document.compression import CompressionOrOff
 from penstock.config.document.discover import Discover
@@ -143,6 +149,11 @@ class Pool(Section):
     )
     timeouts: PoolTimeouts = setting(PoolTimeouts(), "How long an endpoint may take.")
     retry: RetryOrOff = setting(Retry(), "When a failed request is retried.")
+    hedge: HedgeOrOff = setting(
+        None,
+        "Ask a second endpoint where the first one is late with its first token, or in pools of "
+        "kind `http` its first byte: `on`, or a mapping. Only what may be repeated. Default: off.",
+    )
     health_check: HealthCheckOrOff = setting(
         None, "Active checks: `tcp`, a path such as `/health`, or a mapping. Default: off."
     )

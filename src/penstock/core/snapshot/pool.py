@@ -86,6 +86,14 @@ class Retry(Data, frozen=True):
     budget_min_per_s: float = 10.0
 
 
+class Hedge(Data, frozen=True):
+    """A second attempt where a first one has no token yet."""
+
+    after_s: float = 0.0  # 0: by the quantile
+    quantile: float = 0.95  # of the waits for first tokens of late
+    budget_share: float = 0.05  # of prompt tokens, or of requests of other kinds
+
+
 class PolicyChoice(Data, frozen=True):
     name: str = "least-request"
     options: dict[str, int | float | str | bool] = field(default_factory=dict)
@@ -190,6 +198,7 @@ class Pool(Data, frozen=True):
     timeouts: PoolTimeouts = PoolTimeouts()
     first_token_header: FirstTokenHeader | None = None
     retry: Retry = Retry()
+    hedge: Hedge | None = None
     health_check: HealthCheck | None = None
     agent_check: AgentCheck | None = None
     outlier: Outlier = Outlier()

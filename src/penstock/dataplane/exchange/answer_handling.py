@@ -80,6 +80,10 @@ class AnswerHandling:
         """Its body is wanted without chunks, whatever becomes of it."""
         self._chunked = False
 
+    def renew_cookie(self) -> None:
+        """The endpoint that it binds to was not certain before."""
+        self.cookie = self._failover.dispatch.cookie(self._pool_plan.cookie)
+
     def _staged(self) -> AnswerStages:
         stages = self.stages
         if stages is None:

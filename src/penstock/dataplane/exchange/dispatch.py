@@ -200,6 +200,21 @@ class Dispatch(AdmittedExchange):
         self.attempt = attempt
         self.owner.on_attempt_made(attempt)
 
+    def attempt_beside(self, endpoint: LiveEndpoint) -> Attempt | None:
+        """A second attempt at that endpoint while the first goes on; None where it has no room."""
+        now = self.context.env.now
+        ticket = Ticket(endpoint, self.pool.policy, self.request, now)
+        if endpoint.guarded and not ticket.enters(now):
+            ticket.settle(ABANDONED, now)
+            return None
+        return Attempt(self.owner, endpoint, ticket, self.expires_at)
+
+    def start_beside(self, attempt: Attempt) -> None:
+        """Begin it."""
+        self.attempt_number += 1
+        self.attempt = attempt
+        self.owner.on_attempt_made(attempt)
+
     def cookie(self, sent: str) -> bytes:
         """The value of a Set-Cookie that binds its client to the endpoint; b"" where none is
         needed. ``sent``: that came with the request."""

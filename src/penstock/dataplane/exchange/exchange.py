@@ -183,8 +183,8 @@ class Exchange(AttemptOwner, ModelsAwaiter, GatheringOwner, RelayOwner, SteadyOw
 
     def _admit(self, dispatch: Dispatch) -> None:
         """Ask for a place; where those are bounded, no earlier than its body would fill it."""
-        if dispatch.pool.watches_tokens:
-            self._watch_tokens(dispatch)
+        if dispatch.pool.watches:
+            self._watch(dispatch)
         if self.body.complete or not self._awaits_body(dispatch):
             dispatch.begin()
             return
@@ -192,13 +192,25 @@ class Exchange(AttemptOwner, ModelsAwaiter, GatheringOwner, RelayOwner, SteadyOw
         if self.head.expects_continue:
             self.front.send_continue()
 
-    def _watch_tokens(self, dispatch: Dispatch) -> None:
-        """Where it is a streamed generation that may be asked for again."""
+    def _watch(self, dispatch: Dispatch) -> None:
+        """Its attempts, where it may be sent again: a streamed generation, or what else may be."""
         pool_plan = self.pool_plan
         inspection = self.inspection
-        if pool_plan is None or inspection is None or not inspection.streams_harmlessly():
+        pool = dispatch.pool
+        if pool_plan is None or self.steady is not None:
             return
-        self.steady = SteadyAnswer(self.context, self, dispatch, pool_plan.first_token_s)
+        if pool.hedge is not None:
+            pool.hedge.asked(dispatch.request, self.context.env.now)
+        generates = inspection is not None and inspection.streams_harmlessly()
+        if not generates and (
+            pool.learning is not None
+            or not pool_plan.repeats_sent
+            or not self.body.complete
+            or self.call is not None
+            or pool_plan.upgrade is not None
+        ):
+            return
+        self.steady = SteadyAnswer(self.context, self, dispatch, pool_plan.first_token_s, generates)
 
     def _awaits_body(self, dispatch: Dispatch) -> bool:
         """Of one whose length is not told, nobody knows whether the client waits for an answer
@@ -211,7 +223,7 @@ class Exchange(AttemptOwner, ModelsAwaiter, GatheringOwner, RelayOwner, SteadyOw
         if self.turns is not None:
             self.turns.forget_row()
         if self.steady is not None:
-            self.steady.begin(self.context.env.now)
+            self.steady.begin(attempt, self.context.env.now)
         attempt.begin(self.context.env.now, once)
         if attempt.is_connecting():
             self._await_connection(attempt)
@@ -374,6 +386,8 @@ class Exchange(AttemptOwner, ModelsAwaiter, GatheringOwner, RelayOwner, SteadyOw
         if steady is not None and steady.holds(attempt):
             steady.on_head(attempt, body, complete)
             return
+        if steady is not None and not steady.is_answer(attempt, head):
+            return
         handling = self.handling
         broken = ""
         if handling is None:
@@ -404,6 +418,12 @@ class Exchange(AttemptOwner, ModelsAwaiter, GatheringOwner, RelayOwner, SteadyOw
         now = self.context.env.now
         status = head.status
         handling = self.handling
+        steady = self.steady
+        if steady is not None:
+            if not steady.spoke:
+                steady.win(attempt)
+            if self.turns is not None:
+                self.turns.forget_row()
         self.first_byte_at = now
         self.status = status
         self.answered = head
@@ -581,6 +601,10 @@ class Exchange(AttemptOwner, ModelsAwaiter, GatheringOwner, RelayOwner, SteadyOw
         assert dispatch is not None
         assert pool_plan is not None
         now = self.context.env.now
+        steady = self.steady
+        if steady is not None and steady.runs_beside(attempt):
+            steady.lose(attempt, outcome)
+            return
         if self.status:
             self.why = reason
             attempt.settle(outcome, now)
@@ -592,7 +616,7 @@ class Exchange(AttemptOwner, ModelsAwaiter, GatheringOwner, RelayOwner, SteadyOw
             attempt.settle(outcome, now)
             self._refuse(503, reason)
             return
-        held = self.steady is not None and self.steady.holds(attempt)
+        held = steady is not None and steady.forget(attempt)
         if self.failover().goes_on(attempt, stream, outcome, self.head.method, held):
             return
         # The log has endpoint and reason; addresses and certificates are no client's business.
@@ -616,6 +640,13 @@ class Exchange(AttemptOwner, ModelsAwaiter, GatheringOwner, RelayOwner, SteadyOw
         assert dispatch is not None
         assert pool_plan is not None
         return Failover(dispatch, pool_plan, self.body, self.inspection)
+
+    def may_be_sent_beside(self) -> bool:
+        if not self.body.complete or not self.body.replayable:
+            return False
+        if self.inspection is not None:
+            self.inspection.keeps_wish = True
+        return True
 
     def takes_none(self) -> bool:
         return self.turns is not None and self.turns.client_full
@@ -723,6 +754,8 @@ class Exchange(AttemptOwner, ModelsAwaiter, GatheringOwner, RelayOwner, SteadyOw
         if attempt is not None:
             attempt.give_up()
             attempt.settle(outcome, self.context.env.now)
+        if self.steady is not None:
+            self.steady.give_up(outcome)
 
     def _end(self, now: float, ended: str) -> None:
         """Metrics and the log line; the last thing that happens to every exchange."""

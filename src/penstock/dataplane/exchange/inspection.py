@@ -44,6 +44,7 @@ class Inspection:
     renames: bool = False  # answers are told under the name that the client asked for
     plainly: bool = False  # it was asked again without the wish for usage
     learns_habit: bool = False  # what the endpoint's streams are like without being asked
+    keeps_wish: bool = False  # for usage, or its lack: two attempts are to ask for the same
     _adapts: bool = False  # whether the endpoint decides if it asks for usage
     _awaited_models: bool = False  # that nobody is known to serve, once
     _coded: CodedBody | None = None
@@ -312,7 +313,7 @@ class Inspection:
 
     def _adapt_prompt(self, prompt: PromptBody, endpoint: LiveEndpoint, ticket: Ticket) -> None:
         prompt.leave_slot()
-        if self._adapts:
+        if self._adapts and not self.keeps_wish:
             now = self._context.env.now
             api = prompt.found.api
             self.learns_habit = endpoint.habits.usage.of(api, now) == 0

@@ -1,17 +1,25 @@
-"""A streamed answer of a language model that is watched token by token: it is held back until its
-first one, so that another endpoint can be asked in its endpoint's place, and timed from then on.
+"""An answer whose attempts are watched: until its first token another endpoint can be asked in
+place of the first, or beside it, while the client hears nothing; from then on its tokens are timed.
 
-Made only where the pool says so, and where the request may be repeated. Its endpoint's bytes come
-without framing, which is put on here when it is known which attempt answers.
+Made only where the pool says so, and where the request may be repeated. Streamed answers of
+language models are held back until their first token. They come without framing, which is put on
+here when it is known which attempt answers. Of all other answers the first byte counts.
 """
 
 from typing import Final
 
 from mypy_extensions import trait
 
+from penstock.core.hedge import HedgeRules
 from penstock.core.pool.pool import ROOM
-from penstock.core.ticket import ABANDONED, TIMEOUT
-from penstock.dataplane.board.layout import P_LATE_TOKENS, P_VAIN_TOKENS
+from penstock.core.ticket import ABANDONED, DONE, GARBAGE, TIMEOUT
+from penstock.dataplane.board.layout import (
+    P_HEDGES,
+    P_HEDGES_DENIED,
+    P_HEDGES_WON,
+    P_LATE_TOKENS,
+    P_VAIN_TOKENS,
+)
 from penstock.dataplane.context import Context
 from penstock.dataplane.exchange.answer_handling import AnswerHandling
 from penstock.dataplane.exchange.attempt import Attempt
@@ -19,10 +27,12 @@ from penstock.dataplane.exchange.dispatch import Dispatch
 from penstock.dataplane.exchange.failover import Failover
 from penstock.dataplane.io.loop import Alarm
 from penstock.dataplane.llm.answer_reading import streams_events
+from penstock.dataplane.pool.live_endpoint import LiveEndpoint
 from penstock.wire.chunked import LAST_CHUNK, encode_chunk
 from penstock.wire.http1 import ResponseHead
 
 _SOON_S: Final = 1.0  # when the client is looked at again that takes nothing
+_ERRORS: Final = 400  # statuses from here on are no answer, as long as another may come
 
 
 @trait
@@ -57,6 +67,10 @@ class SteadyOwner:
         """Whether the client takes no more for now."""
         raise NotImplementedError
 
+    def may_be_sent_beside(self) -> bool:
+        """Whether the request is there to be sent once more, as it was sent."""
+        raise NotImplementedError
+
 
 class HeldAnswer:
     """Of an attempt that has no token yet. ``data`` is what the client would have got of it."""
@@ -66,34 +80,44 @@ class HeldAnswer:
         self.data: list[bytes] = []
         self.complete: bool = False
 
-    def has_begun(self) -> bool:
-        """Whether a token came; or there will be none."""
+    def has_token(self) -> bool:
+        """Whether one came, as far as that can be told."""
         stages = self.handling.stages
         reading = stages.reading() if stages is not None else None
-        return self.complete or reading is None or reading.meter.begun
+        return reading is None or reading.meter.begun
 
 
 class SteadyAnswer(Alarm):
     """Of one exchange."""
 
-    spoke: bool = False  # an attempt of it has a token, and goes to the client
-    _patient: bool = False  # no other endpoint may be asked
-    _held: HeldAnswer | None = None
-    _holder: Attempt | None = None  # of the answer that is held
-    _bare: bool = False  # it comes unframed
+    spoke: bool = False  # an attempt of it goes to the client
+    other: Attempt | None = None  # that runs beside the dispatch's own
+    _patient: bool = False  # no other endpoint may be asked in place of the one that is waited for
+    _second: Attempt | None = None  # the later one of two that ran, or run
+    _late_at: float = 0.0  # when the first token is due
+    _hedge_at: float = 0.0  # when a second endpoint may be asked
+    _bare: bool = False  # the answer comes unframed
     _in_chunks: bool = False  # and goes on so
     _events: int = 0  # of it, when looked at last
     _token_at: float = 0.0  # when its last one came
     _passing: HeldAnswer | None = None
 
     def __init__(
-        self, context: Context, owner: SteadyOwner, dispatch: Dispatch, first_token_s: float
+        self,
+        context: Context,
+        owner: SteadyOwner,
+        dispatch: Dispatch,
+        first_token_s: float,
+        generates: bool,
     ) -> None:
         self._context: Context = context
         self._owner: SteadyOwner | None = owner
         self._dispatch: Dispatch = dispatch
+        self._generates: bool = generates  # it is a streamed answer of a language model
+        self._held: dict[Attempt, HeldAnswer] = {}
+        self._hedge: HedgeRules | None = dispatch.pool.hedge
         timeouts = dispatch.pool.spec.timeouts
-        self._first_token_s: float = first_token_s
+        self._first_token_s: float = first_token_s if generates else 0.0
         # A client that is in a hurry says nothing of the endpoint.
         hurried = first_token_s < timeouts.first_token_s or timeouts.first_token_s == 0.0
         self._late_outcome: int = ABANDONED if hurried else TIMEOUT
@@ -101,28 +125,43 @@ class SteadyAnswer(Alarm):
 
     # --- before the first token -------------------------------------------------------------
 
-    def begin(self, now: float) -> None:
+    def begin(self, attempt: Attempt, now: float) -> None:
         """An attempt begins."""
-        self._held = self._holder = None
+        if self.other is not None:
+            return  # it is the second of two
         if self._first_token_s > 0.0 and not self._patient:
-            self._context.loop.set_alarm(self, now + self._first_token_s)
+            self._late_at = now + self._first_token_s
+        hedge = self._hedge
+        if hedge is not None and self._second is None:
+            after_s = hedge.after_s(now)
+            self._hedge_at = now + after_s if after_s > 0.0 else 0.0
+        self._set_alarm()
+
+    def _set_alarm(self) -> None:
+        at = self._late_at
+        if self._hedge_at > 0.0 and (at == 0.0 or self._hedge_at < at):
+            at = self._hedge_at
+        self._context.loop.set_alarm(self, at)
 
     def keeps(self, attempt: Attempt, head: ResponseHead) -> bool:
         """Whether an answer with that head is held until its first token."""
-        return streams_events(head)
+        return self._generates and streams_events(head)
 
     def hold(self, attempt: Attempt, handling: AnswerHandling) -> None:
         """It is, from here on."""
         handling.frame_bare()
-        self._held = HeldAnswer(handling)
-        self._holder = attempt
+        self._held[attempt] = HeldAnswer(handling)
 
     def holds(self, attempt: Attempt) -> bool:
-        return attempt is self._holder
+        return attempt in self._held
+
+    def forget(self, attempt: Attempt) -> bool:
+        """It failed; whether some of its answer was held, of which the client got nothing."""
+        return self._held.pop(attempt, None) is not None
 
     def on_head(self, attempt: Attempt, body: bytes, complete: bool) -> None:
         """The head of an answer that is held came, with what of the body came along."""
-        held = self._held
+        held = self._held.get(attempt)
         owner = self._owner
         if held is None or owner is None:
             return
@@ -133,7 +172,7 @@ class SteadyAnswer(Alarm):
 
     def on_body(self, attempt: Attempt, data: bytes, complete: bool) -> None:
         """More of it."""
-        held = self._held
+        held = self._held.get(attempt)
         if held is None:
             return
         broken = ""
@@ -149,16 +188,21 @@ class SteadyAnswer(Alarm):
         if data:
             held.data.append(data)
         held.complete = complete
-        if broken or held.has_begun():
-            self._speak(attempt, held, broken)
-
-    def _speak(self, attempt: Attempt, held: HeldAnswer, broken: str) -> None:
         owner = self._owner
         if owner is None:
             return
-        self._held = self._holder = None
+        if not broken and held.has_token():
+            self._speak(owner, attempt, held, broken)
+        elif (broken or complete) and self.other is not None:
+            attempt.give_up()
+            self.lose(attempt, GARBAGE if broken else DONE)
+        elif broken or complete:
+            self._speak(owner, attempt, held, broken)
+
+    def _speak(self, owner: SteadyOwner, attempt: Attempt, held: HeldAnswer, broken: str) -> None:
+        self.win(attempt)
+        held.handling.renew_cookie()
         self._passing = held
-        self.spoke = True
         self._bare = True
         self._in_chunks = owner.frame_bare(held.handling.head)
         data = self._framed(b"".join(held.data), held.complete)
@@ -167,9 +211,90 @@ class SteadyAnswer(Alarm):
         self._await_token()
         owner.begin_answer(attempt, held.handling, data, held.complete, broken)
 
-    def is_held(self) -> bool:
-        """Whether nothing of an answer went to the client."""
-        return not self.spoke
+    # --- two at once ------------------------------------------------------------------------
+
+    def is_answer(self, attempt: Attempt, head: ResponseHead) -> bool:
+        """Whether an answer with that head, which is not held, goes to the client. One that tells
+        an error does not as long as another may come."""
+        if self.other is None:
+            return True
+        if head.status < _ERRORS:
+            self.win(attempt)
+            return True
+        attempt.give_up()
+        self.lose(attempt, DONE)
+        return False
+
+    def runs_beside(self, attempt: Attempt) -> bool:
+        """Whether another attempt runs, so that the end of this one is not the answer's."""
+        return self.other is not None and not self.spoke
+
+    def lose(self, attempt: Attempt, outcome: int) -> None:
+        """Of two this one ended without an answer; the other goes on alone."""
+        dispatch = self._dispatch
+        attempt.settle(outcome, self._context.env.now)
+        self._held.pop(attempt, None)
+        dispatch.tries().tried.append(attempt.endpoint)
+        if dispatch.attempt is attempt:
+            dispatch.attempt = self.other
+        self.other = None
+
+    def win(self, attempt: Attempt) -> None:
+        """The client gets the answer of this one; the other is given up at once."""
+        now = self._context.env.now
+        dispatch = self._dispatch
+        self.spoke = True
+        self._late_at = self._hedge_at = 0.0
+        self._context.loop.set_alarm(self, 0.0)
+        loser = self.other if dispatch.attempt is attempt else dispatch.attempt
+        self.other = None
+        dispatch.attempt = attempt
+        self._held = {}
+        hedge = self._hedge
+        if hedge is not None:
+            hedge.spoke(attempt.endpoint, now - attempt.ticket.opened_at, now)
+        if attempt is self._second:
+            dispatch.pool.counters.bump(P_HEDGES_WON)
+        if loser is None or loser is attempt:
+            return
+        if hedge is not None:
+            hedge.spoke(loser.endpoint, now - loser.ticket.opened_at, now)
+        self._count_vain(loser)
+        loser.give_up()
+        loser.settle(ABANDONED, now)
+
+    def give_up(self, outcome: int) -> None:
+        """The exchange ends: what runs beside the dispatch's own attempt is stopped as well."""
+        other = self.other
+        self.other = None
+        if other is not None:
+            other.give_up()
+            other.settle(outcome, self._context.env.now)
+
+    def _ask_beside(self, owner: SteadyOwner, first: Attempt, now: float) -> None:
+        """A second endpoint, if that is expected to answer before the first."""
+        dispatch = self._dispatch
+        pool = dispatch.pool
+        hedge = self._hedge
+        if hedge is None or self.other is not None or not owner.may_be_sent_beside():
+            return
+        request = dispatch.request
+        tried = [first.endpoint, *dispatch.tries().tried]
+        waited_s = now - first.ticket.opened_at
+        chosen = hedge.choose(pool, request, tried, waited_s, self._context.env)
+        if chosen is None:
+            return
+        if not hedge.takes(request, now):
+            pool.counters.bump(P_HEDGES_DENIED)
+            return
+        assert isinstance(chosen, LiveEndpoint)
+        second = dispatch.attempt_beside(chosen)
+        if second is None:
+            return
+        pool.counters.bump(P_HEDGES)
+        self.other = first
+        self._second = second
+        dispatch.start_beside(second)
 
     # --- from then on -----------------------------------------------------------------------
 
@@ -207,12 +332,25 @@ class SteadyAnswer(Alarm):
             self._token_at = now
             self._context.loop.set_alarm(self, now + _SOON_S)
         elif not self.spoke:
-            self._give_up_late(owner, attempt)
+            self._ring_for_first(owner, attempt, now)
         elif now < self._token_at + self._token_s:
             self._await_token()
         else:
             self._dispatch.pool.counters.bump(P_LATE_TOKENS)
             owner.break_off(attempt, TIMEOUT, f"no token came for {self._token_s:g} s")
+
+    def _ring_for_first(self, owner: SteadyOwner, attempt: Attempt, now: float) -> None:
+        if 0.0 < self._hedge_at <= now:
+            self._hedge_at = 0.0
+            self._ask_beside(owner, attempt, now)
+        if 0.0 < self._late_at <= now and not self.spoke:
+            self._late_at = 0.0
+            if self.other is None:
+                self._give_up_late(owner, attempt)
+            else:  # two are at it: looked at again when one is left
+                self._late_at = now + _SOON_S
+        if not self.spoke and self._owner is not None:
+            self._set_alarm()
 
     def _give_up_late(self, owner: SteadyOwner, attempt: Attempt) -> None:
         """No token came in time. Where nobody else can be asked, waiting goes on: it is the best
@@ -230,11 +368,11 @@ class SteadyAnswer(Alarm):
         ):
             self._patient = True
             return
-        self._held = self._holder = None
-        self.count_vain(attempt)
+        self._held = {}
+        self._count_vain(attempt)
         failover.replace_late(attempt, self._late_outcome)
 
-    def count_vain(self, attempt: Attempt) -> None:
+    def _count_vain(self, attempt: Attempt) -> None:
         """Its prompt was computed for nobody."""
         ticket = attempt.ticket
         tokens = ticket.prefill_tokens or ticket.request.prompt_tokens
@@ -246,4 +384,6 @@ class SteadyAnswer(Alarm):
         """The exchange ended."""
         self._context.loop.set_alarm(self, 0.0)
         self._owner = None
-        self._held = self._holder = self._passing = None
+        self._held = {}
+        self._passing = None
+        self._second = None

@@ -7,6 +7,7 @@ from typing import Final
 from penstock.core import snapshot
 from penstock.core.admission import limit_of
 from penstock.core.env import Env
+from penstock.core.hedge import HedgeRules
 from penstock.core.measure.load_report import LoadReport
 from penstock.core.policy import create, policy_class
 from penstock.core.policy.base import Policy
@@ -105,6 +106,7 @@ class LivePool(Pool, EndpointOwner, AdmissionOwner):
         self.origins: AllowedOrigins = AllowedOrigins()
         self.waits: ModelWaits = ModelWaits(self.name, loop.env)
         self._tokens_at: float = -1.0
+        self.hedge: HedgeRules | None = None
         self.configure(setup)
 
     def configure(self, setup: PoolSetup) -> None:
@@ -177,13 +179,20 @@ class LivePool(Pool, EndpointOwner, AdmissionOwner):
             spec.timeouts, spec.connections, spec.protocol, spec.proxy_protocol
         )
         self.request_s: float = spec.timeouts.request_s
-        # Whether tokens of streamed answers are watched one by one.
+        # Whether attempts are watched: for their tokens, or for when they answer.
         timeouts = spec.timeouts
-        self.watches_tokens: bool = spec.kind == "llm" and (
-            timeouts.first_token_s > 0.0
-            or timeouts.token_s > 0.0
-            or spec.first_token_header is not None
+        self.watches: bool = spec.hedge is not None or (
+            spec.kind == "llm"
+            and (
+                timeouts.first_token_s > 0.0
+                or timeouts.token_s > 0.0
+                or spec.first_token_header is not None
+            )
         )
+        if spec.hedge is None:
+            self.hedge = None
+        elif self.hedge is None or self.hedge.settings != spec.hedge:
+            self.hedge = HedgeRules(spec.hedge)
         self._cookie_attributes: str = (
             cookie_attributes(spec.sticky) if spec.sticky is not None else ""
         )
