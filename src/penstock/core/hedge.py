@@ -22,11 +22,13 @@ from penstock.core.measure.window import SlidingCount
 from penstock.core.pool.pool import ROOM, Pool
 from penstock.core.request import Request
 from penstock.core.snapshot import Hedge
+from penstock.core.ticket import Ticket
 
 HALF_S: Final = 30.0  # waits are kept for one such time and the one before
 ENOUGH: Final = 20  # waits, before a quantile of them means anything
 BUDGET_S: Final = 60  # that the share is taken over
 _RENEWED_S: Final = 0.25  # how old a quantile may be
+_LONGER: Final = 0.5  # of a wait, until it is looked at again
 _KEPT: Final = 0.9  # of an endpoint's past, per wait
 _MOST_ENDPOINTS: Final = 4096
 
@@ -85,9 +87,9 @@ class HedgeRules:
         self._after_s: float = -1.0
         self._looked_at: float = -1.0
 
-    def asked(self, request: Request, now: float) -> None:
-        """A request came."""
-        self._asked.add(now, weight_of(request))
+    def asked(self, ticket: Ticket, now: float) -> None:
+        """A first attempt was opened: of what it computes, a share may be computed once more."""
+        self._asked.add(now, ticket.prefill_tokens or weight_of(ticket.request))
 
     def spoke(self, endpoint: Endpoint, waited_s: float, now: float) -> None:
         """A first token came from there after so long; or it was given up for another that came."""
@@ -114,6 +116,11 @@ class HedgeRules:
                 quantile_us(self.waits.counts(), settings.quantile) / 1e6 if enough else -1.0
             )
         return self._after_s
+
+    def again_s(self, waited_s: float) -> float:
+        """After how long to look again at a wait at which no second endpoint was worth it: the
+        longer it lasts, the more there is to gain."""
+        return max(waited_s * _LONGER, _RENEWED_S)
 
     def choose(
         self, pool: Pool, request: Request, tried: list[Endpoint], waited_s: float, env: Env
@@ -149,5 +156,6 @@ class HedgeRules:
 
 
 def weight_of(request: Request) -> int:
-    """What it costs to ask for it once more: the tokens of its prompt."""
+    """What it may cost to ask for it once more: the tokens of its prompt, as the other endpoint has
+    mostly none of them in its cache."""
     return max(request.prompt_tokens, 1)

@@ -9,6 +9,7 @@ from typing import Any, Literal, Self
 from pydantic import Field, ValidationError, model_validator
 
 from penstock.config.compile.own_modules import look_up_beside
+from penstock.config.document.attempts import HedgeOrOff
 from penstock.config.document.choice import Policy
 from penstock.config.document.forecast import ForecastOrOff
 from penstock.config.document.health import Outlier, OutlierOrOff, SlowStart, SlowStartOrWindow
@@ -247,6 +248,7 @@ class Scenario(Section):
     timeout: PositiveDuration | None = setting(None, "After which a client goes away.")
     cancel: Flag = setting(True, "Whether a server hears that the client went away.")
     retry: Retrying | None = setting(None, "Repeat what failed.")
+    hedge: HedgeOrOff = setting(None, "Ask a second server where the first is late, as pools do.")
     admission: Admission = setting(
         Admission(), "Limits and queues before a server is chosen, as pools have them."
     )

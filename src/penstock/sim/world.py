@@ -10,6 +10,7 @@ from random import Random
 from penstock.core import snapshot
 from penstock.core.endpoint import BACKUP, Endpoint
 from penstock.core.env import Env
+from penstock.core.hedge import HedgeRules
 from penstock.core.policy import create
 from penstock.core.pool.pool import Pool
 from penstock.core.retry import RetryBudget, RetryRules
@@ -29,6 +30,7 @@ from penstock.sim.kernel.faults import (
     SpeedChange,
     WeightChange,
 )
+from penstock.sim.kernel.hedging import Hedging
 from penstock.sim.kernel.histogram import FineHistogram
 from penstock.sim.kernel.load_forecast import LoadForecast
 from penstock.sim.kernel.prefix_store import PrefixStore
@@ -189,6 +191,8 @@ def _balancer(
         response_delay=None if network.response is None else network.response.build(),
         network=stream(seed, f"network {number}"),
     )
+    if scenario.hedge is not None:
+        balancer.hedging = Hedging(HedgeRules(scenario.hedge.compiled()))
     if scenario.sessions is not None:
         balancer.sessions = scenario.sessions.build()
     if guarded:

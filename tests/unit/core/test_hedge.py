@@ -9,6 +9,7 @@ from penstock.core.policy import create
 from penstock.core.pool.pool import Pool
 from penstock.core.request import Request
 from penstock.core.snapshot import Hedge
+from penstock.core.ticket import Ticket
 
 PROMPT = Request(prompt_tokens=100)
 
@@ -51,7 +52,7 @@ def test_second_attempts_take_a_share_of_prompt_tokens_and_no_more() -> None:
     hedge = rules(share=0.05)
     assert not hedge.takes(PROMPT, 1.0)
     for _ in range(100):
-        hedge.asked(PROMPT, 1.0)
+        hedge.asked(Ticket(Endpoint("e"), create("round-robin"), PROMPT, 1.0), 1.0)
     assert [hedge.takes(PROMPT, 2.0) for _ in range(6)] == [True] * 5 + [False]
     assert not hedge.takes(Request(prompt_tokens=501), 2.0)
     assert not hedge.takes(PROMPT, 2.0 + 2 * BUDGET_S)  # what is long past buys nothing

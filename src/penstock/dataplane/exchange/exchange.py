@@ -199,8 +199,6 @@ class Exchange(AttemptOwner, ModelsAwaiter, GatheringOwner, RelayOwner, SteadyOw
         pool = dispatch.pool
         if pool_plan is None or self.steady is not None:
             return
-        if pool.hedge is not None:
-            pool.hedge.asked(dispatch.request, self.context.env.now)
         generates = inspection is not None and inspection.streams_harmlessly()
         if not generates and (
             pool.learning is not None

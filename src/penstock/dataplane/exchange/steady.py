@@ -94,6 +94,7 @@ class SteadyAnswer(Alarm):
     other: Attempt | None = None  # that runs beside the dispatch's own
     _patient: bool = False  # no other endpoint may be asked in place of the one that is waited for
     _second: Attempt | None = None  # the later one of two that ran, or run
+    _denied: bool = False  # a second endpoint, by the budget
     _late_at: float = 0.0  # when the first token is due
     _hedge_at: float = 0.0  # when a second endpoint may be asked
     _bare: bool = False  # the answer comes unframed
@@ -133,6 +134,7 @@ class SteadyAnswer(Alarm):
             self._late_at = now + self._first_token_s
         hedge = self._hedge
         if hedge is not None and self._second is None:
+            hedge.asked(attempt.ticket, now)
             after_s = hedge.after_s(now)
             self._hedge_at = now + after_s if after_s > 0.0 else 0.0
         self._set_alarm()
@@ -278,6 +280,7 @@ class SteadyAnswer(Alarm):
         hedge = self._hedge
         if hedge is None or self.other is not None or not owner.may_be_sent_beside():
             return
+        self._hedge_at = now + hedge.again_s(now - first.ticket.opened_at)
         request = dispatch.request
         tried = [first.endpoint, *dispatch.tries().tried]
         waited_s = now - first.ticket.opened_at
@@ -285,7 +288,9 @@ class SteadyAnswer(Alarm):
         if chosen is None:
             return
         if not hedge.takes(request, now):
-            pool.counters.bump(P_HEDGES_DENIED)
+            if not self._denied:
+                self._denied = True
+                pool.counters.bump(P_HEDGES_DENIED)
             return
         assert isinstance(chosen, LiveEndpoint)
         second = dispatch.attempt_beside(chosen)
@@ -294,6 +299,7 @@ class SteadyAnswer(Alarm):
         pool.counters.bump(P_HEDGES)
         self.other = first
         self._second = second
+        self._hedge_at = 0.0
         dispatch.start_beside(second)
 
     # --- from then on -----------------------------------------------------------------------

@@ -14,6 +14,7 @@ from penstock.core.retry import REFUSALS
 from penstock.core.ticket import ABANDONED, CONNECT_FAILED, DONE, RESET, TIMEOUT, Ticket
 from penstock.sim.kernel.admission import Admitted, JobWaiter, ending_of, used_by
 from penstock.sim.kernel.events import Clock, Event
+from penstock.sim.kernel.hedging import HedgeDue, Hedger, Hedging, second_of
 from penstock.sim.kernel.job import COMING, GOING, Job, Sender
 from penstock.sim.kernel.laws import Law
 from penstock.sim.kernel.protection import Protection
@@ -22,6 +23,7 @@ from penstock.sim.kernel.server import Server
 from penstock.sim.kernel.session_server import SessionJob, SessionRules
 
 _UNAVAILABLE: Final = 503
+_REFUSED: Final = 400  # statuses from here on are no answer
 
 
 class _Deadline(Event):
@@ -73,7 +75,7 @@ class _Probe(Event):
                 clock.heap.schedule(self, clock.now + delay.draw(balancer.network))
 
 
-class SimulatedBalancer(Sender, Admitted):
+class SimulatedBalancer(Sender, Admitted, Hedger):
     """Picks, opens the ticket, sends, and settles; several of them may share the servers.
 
     ``servers[i]`` does the work of ``pool.endpoints[i]``. Delays are one way; None is none at all.
@@ -113,6 +115,7 @@ class SimulatedBalancer(Sender, Admitted):
         self.reports: bool = False  # whether answers bring the server's load report
         self.gate: Gate | None = None
         self.protection: Protection | None = None
+        self.hedging: Hedging | None = None
         self.picks: list[int] | None = None  # the order of each endpoint picked, where wanted
         self.picked_at: list[float] = []  # beside it
 
@@ -189,6 +192,8 @@ class SimulatedBalancer(Sender, Admitted):
         """The first byte of the answer came."""
         ticket = job.ticket
         if ticket is not None and not job.ended:
+            if self.hedging is not None:
+                self._win(job, self.hedging)
             job.first_byte_at = self.clock.now
             ticket.first_byte(self.clock.now)
 
@@ -202,9 +207,15 @@ class SimulatedBalancer(Sender, Admitted):
         if job.report is not None:
             self.pool.policy.on_report(ticket.endpoint, job.report)
             job.report = None
-        if job.outcome == DONE and job.first_byte_at < 0.0:
+        # Of two attempts one that was refused does not answer.
+        answers = job.outcome == DONE and (job.beside is None or job.status < _REFUSED)
+        if answers and job.first_byte_at < 0.0:
             self.on_first_byte(job)
         self._settle(job, job.outcome)
+        other = job.beside
+        if other is not None:  # which goes on alone
+            self._part(job, other)
+            return
         if isinstance(job, SessionJob) and job.outcome == RESET and self.sessions is not None:
             self._on_server_lost(job, ticket.endpoint, self.sessions)
             return
@@ -227,6 +238,9 @@ class SimulatedBalancer(Sender, Admitted):
             self._settle(job, TIMEOUT)
             if self.cancels:
                 self._call_off(job)
+        other = job.beside
+        if other is not None:
+            self._drop(other, TIMEOUT)
         job.outcome = TIMEOUT
         self._end(job)
 
@@ -269,11 +283,103 @@ class SimulatedBalancer(Sender, Admitted):
         job.stage = GOING
         if pool.policy.probes:
             self._probe()
+        hedging = self.hedging
+        if hedging is not None and not job.is_second:
+            hedging.rules.asked(ticket, now)
+            after_s = hedging.rules.after_s(now)
+            if after_s > 0.0:
+                self.clock.heap.schedule(HedgeDue(self, job), now + after_s)
+        self._send(job, server)
+
+    def _send(self, job: Job, server: Server) -> None:
+        """It sets out."""
         delay = self.request_delay
         if delay is None:
             server.arrive(job)
         else:
-            self.clock.heap.schedule(job, now + delay.draw(self.network))
+            self.clock.heap.schedule(job, self.clock.now + delay.draw(self.network))
+
+    # --- a second attempt beside the first ---------------------------------------------------
+
+    def ask_beside(self, job: Job) -> None:
+        hedging = self.hedging
+        first = job.ticket
+        now = self.clock.now
+        if hedging is None or first is None or first.outcome >= 0 or job.ended:
+            return
+        if job.first_byte_at >= 0.0 or job.beside is not None or job.is_second:
+            return
+        rules = hedging.rules
+        again_s = rules.again_s(now - first.opened_at)
+        self.clock.heap.schedule(HedgeDue(self, job), now + again_s)
+        request = job.request
+        self.env.now = now
+        tried = [first.endpoint, *(job.tried() or ())]
+        chosen = rules.choose(self.pool, request, tried, now - first.opened_at, self.env)
+        if chosen is None:
+            return
+        if not rules.takes(request, now):
+            hedging.denied += 1
+            return
+        ticket = Ticket(chosen, self.pool.policy, request, now)
+        if chosen.guarded and not ticket.enters(now):
+            ticket.settle(ABANDONED, now)
+            return
+        hedging.made += 1
+        second = second_of(job)
+        second.ticket = ticket
+        server = self.servers[chosen.order]
+        second.server = server
+        second.stage = GOING
+        self._send(second, server)
+
+    def _win(self, job: Job, hedging: Hedging) -> None:
+        """It has the first byte: the other attempt, if there is one, is given up."""
+        now = self.clock.now
+        ticket = job.ticket
+        assert ticket is not None
+        hedging.rules.spoke(ticket.endpoint, now - ticket.opened_at, now)
+        other = job.beside
+        if other is None:
+            return
+        if other.ticket is not None:
+            hedging.rules.spoke(other.ticket.endpoint, now - other.ticket.opened_at, now)
+        if job.is_second:
+            hedging.won += 1
+        self.recorder.computed_in_vain(other)
+        self._part(other, job)
+        self._drop(other, ABANDONED)
+
+    def _part(self, leaver: Job, stayer: Job) -> None:
+        """One of two attempts goes on alone: it is the client's from here on."""
+        leaver.beside = stayer.beside = None
+        leaver.ended = True
+        if not stayer.is_second:
+            return
+        stayer.is_second = False
+        stayer.source = leaver.source
+        stayer.client = leaver.client
+        stayer.attempts = leaver.attempts
+        stayer.admission = leaver.admission
+        if isinstance(stayer.admission, JobWaiter):
+            stayer.admission.job = stayer
+        deadline = leaver.deadline
+        if deadline is not None and deadline.place >= 0:
+            at = deadline.when
+            self.clock.heap.cancel(deadline)
+            stayer.deadline = _Deadline(self, stayer)
+            self.clock.heap.schedule(stayer.deadline, at)
+        leaver.deadline = leaver.source = leaver.admission = leaver.client = None
+
+    def _drop(self, job: Job, outcome: int) -> None:
+        """Nobody wants it any more, and nobody hears of it."""
+        if job.beside is not None:
+            job.beside.beside = None
+            job.beside = None
+        job.ended = True
+        if job.ticket is not None and job.ticket.outcome < 0:
+            self._settle(job, outcome)
+            self._call_off(job)
 
     def _on_server_lost(self, job: SessionJob, endpoint: Endpoint, rules: SessionRules) -> None:
         if not rules.moves and rules.rejoin is None:

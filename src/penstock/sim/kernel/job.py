@@ -98,6 +98,8 @@ class Job(Event):
         self.client: Event | None = None  # who waits for the answer, in a closed loop
         self.deadline: Event | None = None
         self.admission: Waiter | None = None  # its place, where the balancer has a gate
+        self.beside: Job | None = None  # the other of two attempts that run at once
+        self.is_second: bool = False  # of these
         self.before: Job | None = None  # neighbours in the line that it stands in
         self.behind: Job | None = None
 

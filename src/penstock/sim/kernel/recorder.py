@@ -49,6 +49,7 @@ class Recorder:
         # Of all answers, in the window or not: tokens of prompts that no cache had, and of answers.
         self.computed_tokens: int = 0
         self.generated_tokens: int = 0
+        self.vain_tokens: int = 0  # of prompts, at attempts that were given up for another
         self.timeline: Timeline | None = None
         self.refused: int = 0
         self.failed: int = 0
@@ -122,6 +123,11 @@ class Recorder:
             self.failed += 1
         else:
             self.refused += 1
+
+    def computed_in_vain(self, job: Job) -> None:
+        """The prompt of an attempt that was given up for another: as if all of it was computed."""
+        if isinstance(job, PromptJob):
+            self.vain_tokens += job.request.prompt_tokens - job.cached_tokens
 
     def _record_prompt(self, job: Job, now: float) -> None:
         if not isinstance(job, PromptJob):

@@ -4,8 +4,11 @@ from typing import Any
 
 import pytest
 
+from penstock.core.endpoint import Endpoint
+from penstock.core.policy import create
 from penstock.core.request import Request
 from penstock.core.snapshot import Hedge, Pool
+from penstock.core.ticket import Ticket
 from penstock.dataplane.board.layout import (
     P_HEDGES,
     P_HEDGES_DENIED,
@@ -46,9 +49,8 @@ def counted(stage: Stage, cell: int) -> int:
 
 
 def both_asked(stage: Stage, request: bytes = b"") -> tuple[End, End, End]:
-    """A client, and the ends of two engines that were asked for it, the late one first. What was
-    asked before leaves room in the budget."""
-    stage.pool().hedge.asked(stage_request(), stage.context.env.now)  # type: ignore[union-attr]
+    """A client, and the ends of two engines that were asked for it, the late one first."""
+    pay_in(stage)
     client, first = asking(stage, request)
     stage.pass_time(AFTER_S - 0.1, 0.1)
     assert stage.in_flight() == 1
@@ -57,8 +59,13 @@ def both_asked(stage: Stage, request: bytes = b"") -> tuple[End, End, End]:
     return client, first, newest(stage, first)[1]
 
 
-def stage_request() -> Request:
-    return Request(prompt_tokens=1000)
+def pay_in(stage: Stage) -> None:
+    """What was asked before leaves room in the budget."""
+    pool = stage.pool()
+    assert pool.hedge is not None
+    now = stage.context.env.now
+    ticket = Ticket(Endpoint("before"), create("round-robin"), Request(prompt_tokens=1000), now)
+    pool.hedge.asked(ticket, now)
 
 
 def gone(end: End) -> bool:
@@ -142,7 +149,7 @@ def test_nobody_is_asked_who_is_expected_to_be_later() -> None:
     with Stage(world(hedged(0, 1))) as stage:
         rules = stage.pool().hedge
         assert rules is not None
-        rules.asked(stage_request(), stage.context.env.now)
+        pay_in(stage)
         for endpoint in stage.pool().members:
             rules.spoke(endpoint, 2.0, stage.context.env.now)
         asking(stage)
@@ -158,7 +165,7 @@ def test_what_may_not_be_asked_twice_is_asked_once(request_: bytes) -> None:
     with Stage(world(hedged(0, 1))) as stage:
         rules = stage.pool().hedge
         assert rules is not None
-        rules.asked(stage_request(), stage.context.env.now)
+        pay_in(stage)
         asking(stage, request_)
         stage.pass_time(4 * AFTER_S)
         assert stage.in_flight() == 1

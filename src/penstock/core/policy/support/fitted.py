@@ -8,7 +8,7 @@ from penstock.core.policy.support.memory import pruned
 from penstock.core.policy.support.serving import ServingPolicy, decoding, held, prefilled
 from penstock.core.policy.support.slots import Slots
 from penstock.core.prefixes.prefix_index import DEFAULT_BLOCKS
-from penstock.core.ticket import DONE, Ticket
+from penstock.core.ticket import ABANDONED, DONE, Ticket
 
 _FEWEST_TOKENS = 8  # of an answer that tells a time per token
 
@@ -84,6 +84,8 @@ class FittedPolicy(ServingPolicy):
             )
 
     def on_end(self, ticket: Ticket) -> None:
+        if ticket.outcome == ABANDONED and ticket.batch_before == 0 and ticket.kv_tokens:
+            self._learn_unanswered(ticket)
         self.slots.end(ticket)
         told = ticket.batch_before and ticket.outcome == DONE and ticket.status < 400
         if told and ticket.request.streams:
@@ -98,6 +100,19 @@ class FittedPolicy(ServingPolicy):
                     ticket.settled_at,
                 )
         super().on_end(ticket)
+
+    def _learn_unanswered(self, ticket: Ticket) -> None:
+        """It was given up for another that was sooner: a first token here takes longer than it
+        waited, which would never be learned from those that come."""
+        waited_s = ticket.settled_at - ticket.opened_at
+        prompt = ticket.request.prompt_tokens
+        model = self.model(ticket.endpoint)
+        expected_s = model.queue_s(ticket.prefill_ahead)
+        expected_s += model.prefill_s(ticket.prefill_tokens, prompt)
+        if ticket.request.streams and waited_s > expected_s and not self.slots.waited(ticket):
+            model.learn_first_token(
+                ticket.prefill_ahead, ticket.prefill_tokens, prompt, waited_s, ticket.settled_at
+            )
 
     def beliefs(self) -> dict[str, dict[str, float]]:
         told = {}
