@@ -41,6 +41,7 @@ from penstock.control.store.directory import state_directory
 from penstock.control.store.embedded import EmbeddedStore
 from penstock.control.store.files import StateFiles
 from penstock.control.store.store import Store
+from penstock.control.tenants.directory import TenantsDirectory
 from penstock.control.upgrade.predecessor import Predecessor
 from penstock.control.workers.indexes import HALVES, WorkerIndexes
 from penstock.control.workers.sockets import ListeningSockets, Place
@@ -136,6 +137,7 @@ def assemble(
         state_files=state_files,
         store=store,
         sharing=sharing,
+        tenants=TenantsDirectory(events, publisher.refresh),
         membership=membership,
         members_publisher=MembersPublisher(membership, publisher.refresh, events),
         scaling=scaling,
@@ -164,7 +166,7 @@ class _Connections:
         publisher.searches.append(parts.discoveries.search)
         publisher.preparations.append(parts.models.ask_new)
         publisher.marks.insert(0, parts.fetched.mark)  # before their files are looked at
-        publisher.marks += [parts.maintenance.mark, parts.models.mark]
+        publisher.marks += [parts.maintenance.mark, parts.models.mark, parts.tenants.mark]
         publisher.followers += [
             self._configure_discoveries,
             parts.contexts.configure,  # before those who ask with them
@@ -178,6 +180,7 @@ class _Connections:
             parts.kv_events.configure,
             parts.revocations.configure,
             parts.forecasts.configure,
+            parts.tenants.configure,
             parts.fetched.configure,
             parts.scaling.configure,
             parts.external_scalers.configure,

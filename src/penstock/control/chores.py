@@ -36,6 +36,7 @@ class Chores:
         keep("forecasts", parts.forecasts.run)
         if parts.sharing is not None:
             keep("the shared store", parts.sharing.run)
+        keep("tenants", parts.tenants.run)
         keep("telling the service manager", parts.service_manager.watch)
 
     async def end(self) -> None:

@@ -30,6 +30,7 @@ from penstock.control.scale.scaling import FleetScaling
 from penstock.control.service_manager import ServiceManager
 from penstock.control.store.files import StateFiles
 from penstock.control.store.store import Store
+from penstock.control.tenants.directory import TenantsDirectory
 from penstock.control.workers.indexes import WorkerIndexes
 from penstock.control.workers.sockets import ListeningSockets
 from penstock.control.workers.takeover import RuntimeFile
@@ -78,6 +79,7 @@ class Parts:
     state_files: StateFiles
     store: Store
     sharing: Sharing | None  # with other balancers, where a store is configured
+    tenants: TenantsDirectory
     membership: Membership
     members_publisher: MembersPublisher
     scaling: FleetScaling

@@ -66,6 +66,27 @@ class Request:
         self.streams: bool = streams
         self.caller: Caller = caller
 
+    def asked_by(self, caller: Caller) -> "Request":
+        """The same, asked by another."""
+        return Request(
+            method=self.method,
+            host=self.host,
+            path=self.path,
+            source=self.source,
+            key_hash=self.key_hash,
+            model=self.model,
+            prompt_tokens=self.prompt_tokens,
+            output_tokens=self.output_tokens,
+            outlook=self.outlook,
+            blocks=self.blocks,
+            block_ends=self.block_ends,
+            block_tokens=self.block_tokens,
+            session_hash=self.session_hash,
+            continues=self.continues,
+            streams=self.streams,
+            caller=caller,
+        )
+
     def tokens_of(self, blocks: int) -> int:
         """How many tokens of the prompt the first ``blocks`` blocks hold."""
         if blocks <= 0:

@@ -3,8 +3,11 @@
 import secrets
 from email.utils import formatdate
 from resource import RLIMIT_NOFILE, getrlimit
+from typing import Final
 
 from penstock.core.env import Env
+from penstock.core.limits.rates import RateTable
+from penstock.core.tenants import Tenants
 from penstock.dataplane.board.address_sketch import AddressSketch
 from penstock.dataplane.board.counters import WorkerCounters
 from penstock.dataplane.board.layout import W_ACCEPTED, W_CONNECTIONS
@@ -16,6 +19,10 @@ from penstock.dataplane.pool.model_waits import ToldAtOnce
 from penstock.dataplane.record.request_log import RequestLog, tell_time_by
 from penstock.dataplane.route.planner import Planner
 from penstock.dataplane.tunnel.outlets import Outlets
+
+WRONG_KEYS: Final = 20  # that an address may show in so long, to each worker
+WRONG_KEYS_S: Final = 60.0
+MOST_ADDRESSES: Final = 8192  # that are told apart by that
 
 
 def moved_key(listener: str, host: str, port: int) -> str:
@@ -57,7 +64,10 @@ class Context:
         self.outlets: Outlets = Outlets(self.loop, self.counters.values, self.max_descriptors)
         self.date: bytes = b""  # of this second, as Date has it
         self.date_line: bytes = b""  # the same as a field, with the line's end before it
-        self._second: int = 0
+        self.second: int = 0  # since 1970, looked at four times
+        self.tenants: Tenants = Tenants()
+        # By address.
+        self.wrong_keys: RateTable = RateTable(WRONG_KEYS, WRONG_KEYS_S, most=MOST_ADDRESSES)
         self.look_at_the_date()
         self.addresses: AddressSketch = AddressSketch(board, worker)
         self._id_prefix: bytes = secrets.token_hex(10).encode()
@@ -66,8 +76,8 @@ class Context:
     def look_at_the_date(self) -> None:
         """Format Date anew if a second began."""
         second = int(self.system.wall_clock())
-        if second != self._second:
-            self._second = second
+        if second != self.second:
+            self.second = second
             self.date = formatdate(second, usegmt=True).encode()
             self.date_line = b"\r\nDate: " + self.date
 

@@ -24,6 +24,21 @@ shutdown_deadline: 1m30s
 request_log: ./requests.log
 prompt_memory: 64MiB
 via: edge
+tenants:
+  acme:
+    keys:
+      ci: {sha256: 9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08}
+      app:
+        key: a-key-of-at-least-32-characters-in-all
+        expires: "2027-01-31"
+        revoked: true
+        models: big
+    certificates: acme.example
+    models: [big, small]
+    aliases: {gpt: big}
+    priority: batch
+    weight: 2
+tenants_directory: tenants
 error_pages: {statuses: 4xx, files: page.html, text: lost}
 admin:
   address: 0.0.0.0:9901
@@ -118,6 +133,7 @@ routes:
       add: {X-Out: 1}
     compression: on
     error_pages: [{statuses: [500, 5xx], text: broken, replace_endpoint_answers: true}]
+    tenants: optional
   - name: old
     match: {path_regex: "/old/.*"}
     redirect: {status: 301, scheme: https, host: new.example.com, port: 8443, path: /moved}

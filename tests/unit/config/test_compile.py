@@ -52,6 +52,8 @@ def full(tmp_path: Path) -> Configured:
         pem.write_to_path(tmp_path / "server.pem", append=True)
     (tmp_path / "page.html").write_text("<p>lost</p>")
     (tmp_path / "page.json").write_text("{}")
+    (tmp_path / "tenants").mkdir()
+    (tmp_path / "tenants" / "found.yaml").write_text("weight: 3")
     return load(FULL, tmp_path)
 
 

@@ -26,6 +26,7 @@ from penstock.config.compile.pools import compile_pools
 from penstock.config.compile.protocols import check_listener, place_routes, protocol_of
 from penstock.config.compile.sessions import doubt_shared_cookies
 from penstock.config.compile.store import StoreSettings, compile_store
+from penstock.config.compile.tenants import compile_tenants, demand_keys, read_directory
 from penstock.config.document.addresses import Address
 from penstock.config.document.listeners import Listener
 from penstock.config.document.model import (
@@ -135,6 +136,15 @@ def compile_document(loaded: Loaded, source: Path | None) -> Configured:
     pools = compile_pools(document, findings)
     listeners = _compile_listeners(document, pools, findings)
     routes = _compile_routes(document, listeners, pools, findings)
+    routes = demand_keys(routes, document, pools, findings)
+    tenants = compile_tenants(document, findings)
+    directory = findings.path(document.tenants_directory) if document.tenants_directory else None
+    found: tuple[snapshot.Tenant, ...] = ()
+    if directory is not None:
+        try:
+            found = read_directory(directory)
+        except ConfigError as error:
+            findings.wrong(("tenants_directory",), str(error))
     doubt_shared_cookies(pools, routes, findings)
     pages = compile_error_pages(document.error_pages, ("error_pages",), findings)
     admin = _compile_admin(document, findings)
@@ -152,6 +162,9 @@ def compile_document(loaded: Loaded, source: Path | None) -> Configured:
             prompt_bytes=document.prompt_memory,
             error_pages=pages,
             via=document.via,
+            tenants=tenants,
+            tenants_directory=str(directory or ""),
+            found_tenants=found,
         ),
         workers=document.workers or usable_cores(),
         admin=admin,

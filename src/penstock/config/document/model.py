@@ -26,6 +26,7 @@ from penstock.config.document.routes import Route
 from penstock.config.document.section import Section, setting
 from penstock.config.document.show import show
 from penstock.config.document.store import Store, store_section
+from penstock.config.document.tenants import Tenants
 from penstock.config.document.values import (
     Authority,
     ListenAddress,
@@ -133,6 +134,14 @@ class Document(Section):
         "Which requests go where; the first that matches wins. Default: all to the only pool.",
     )
     pools: dict[Name, Pool] | None = setting(None, "Pools by name, instead of `endpoints`.")
+    tenants: Tenants | None = setting(
+        None, "Who may ask, by name (docs/tenants.md). Where there are any, routes demand a key."
+    )
+    tenants_directory: Annotated[str, Field(min_length=1)] | None = setting(
+        None,
+        "Directory of further tenants, read again within a second: `<tenant>.yaml` is a section as "
+        "in `tenants`, and `<tenant>.keys.yaml` holds keys alone, as `penstock keys` writes them.",
+    )
     admin: Annotated[
         Admin | None, BeforeValidator(_admin, json_schema_input_type=str | Admin | None)
     ] = setting(Admin(), "Address for metrics, status and `penstock ctl`, or `off`.")

@@ -282,6 +282,11 @@ class Route(Section):
     error_pages: ErrorPages = setting(
         (), "Pages in place of errors; they go before those of its pools."
     )
+    tenants: Literal["off", "optional", "required"] | None = setting(
+        None,
+        "Whether requests need a tenant's key. `optional`: those without one are nobody's. "
+        "Default: `required` where there are `tenants` or a `tenants_directory`.",
+    )
 
     @model_validator(mode="after")
     def _consistent(self) -> "Route":

@@ -80,6 +80,7 @@ from penstock.core.snapshot.route import (
     WeightedPool,
 )
 from penstock.core.snapshot.scale import ActuatorChoice, Scale, ScaleWindow
+from penstock.core.snapshot.tenant import Key, Tenant
 
 __all__ = [
     "Acme",
@@ -108,6 +109,7 @@ __all__ = [
     "HealthCheck",
     "Hedge",
     "Http2",
+    "Key",
     "KvEvents",
     "LimitChoice",
     "Limits",
@@ -137,6 +139,7 @@ __all__ = [
     "Snapshot",
     "Sticky",
     "SuccessRate",
+    "Tenant",
     "Throttle",
     "WeightedPool",
     "decode_snapshot",
@@ -165,6 +168,9 @@ class Snapshot(Data, frozen=True):
     # For errors of all routes and pools but those of language models, whose clients read their own.
     error_pages: tuple[ErrorPage, ...] = ()
     via: str = "penstock"  # the pseudonym in Via (RFC 9110, 7.6.3)
+    tenants: tuple[Tenant, ...] = ()  # of the configuration file
+    tenants_directory: str = ""  # where further ones stand; "": nowhere
+    found_tenants: tuple[Tenant, ...] = ()  # there; the supervisor adds them
     instance: str = (
         ""  # of this balancer, all workers; told in Via, to know requests that come back
     )

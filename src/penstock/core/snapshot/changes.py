@@ -1,4 +1,5 @@
-"""What became of endpoints from one snapshot to the next, where nothing else changed.
+"""What became of endpoints and of tenants found, from one snapshot to the next, where nothing else
+changed.
 
 A snapshot of thousands of endpoints takes long to encode, to send and to apply, while discovery,
 weights and lists of models change one endpoint at a time. Any sequence of changes ends in the very
@@ -11,7 +12,7 @@ import msgspec
 from msgspec import field
 from msgspec.structs import replace
 
-from penstock.core.snapshot import Endpoint, Pool, ServedModel, Snapshot
+from penstock.core.snapshot import Endpoint, Pool, ServedModel, Snapshot, Tenant
 from penstock.core.snapshot.data import Data
 
 
@@ -33,6 +34,7 @@ class EndpointChanges(Data, frozen=True):
     base: int
     generation: int
     pools: tuple[PoolChange, ...]
+    found_tenants: tuple[Tenant, ...] | None = None  # None: as before
 
 
 def endpoint_changes(before: Snapshot, after: Snapshot) -> EndpointChanges | None:
@@ -41,7 +43,13 @@ def endpoint_changes(before: Snapshot, after: Snapshot) -> EndpointChanges | Non
     A pool that gets its first endpoint over TLS, or loses its last, changes more than that: whether
     it has certificates to load.
     """
-    if replace(before, generation=after.generation, pools=after.pools) != after:
+    same = replace(
+        before,
+        generation=after.generation,
+        pools=after.pools,
+        found_tenants=after.found_tenants,
+    )
+    if same != after:
         return None
     if [pool.name for pool in before.pools] != [pool.name for pool in after.pools]:
         return None
@@ -52,7 +60,8 @@ def endpoint_changes(before: Snapshot, after: Snapshot) -> EndpointChanges | Non
             if change is None:
                 return None
             changes.append(change)
-    return EndpointChanges(before.generation, after.generation, tuple(changes))
+    found = after.found_tenants if after.found_tenants != before.found_tenants else None
+    return EndpointChanges(before.generation, after.generation, tuple(changes), found)
 
 
 def changed(before: Snapshot, changes: EndpointChanges) -> Snapshot:
@@ -68,7 +77,8 @@ def changed(before: Snapshot, changes: EndpointChanges) -> Snapshot:
     )
     if by_name:
         raise ValueError(f"no pool is called {', '.join(by_name)}")
-    return replace(before, generation=changes.generation, pools=pools)
+    found = before.found_tenants if changes.found_tenants is None else changes.found_tenants
+    return replace(before, generation=changes.generation, pools=pools, found_tenants=found)
 
 
 def _pool_change(old: Pool, new: Pool) -> PoolChange | None:

@@ -125,3 +125,5 @@ class Route(Data, frozen=True):
     response_headers: tuple[HeaderEdit, ...] = ()
     compression: Compression | None = None  # in place of its pools'
     error_pages: tuple[ErrorPage, ...] = ()  # the first that names a status; before its pool's
+    # Whether requests need a tenant's key. optional: those without one are nobody's.
+    tenants: Literal["off", "optional", "required"] = "off"

@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Mapping, Sequence
+from math import ceil
 from typing import Final
 
 from penstock.dataplane.route.error_pages import ErrorPages
@@ -20,6 +21,7 @@ from penstock.wire.http1 import ALLOWED_METHODS, Field, ResponseHead
 # What each refusal is called in its JSON body, for programs.
 _TYPES: Final[dict[int, str]] = {
     400: "bad_request",
+    403: "forbidden",
     404: "no_route",
     405: "method_not_allowed",
     408: "request_timeout",
@@ -44,9 +46,13 @@ _GRPC_WEB_TEXT: Final = (("Content-Type", "application/grpc-web-text+proto"),)
 # The same in Anthropic's API (its reference, errors).
 _ANTHROPIC_TYPES: Final[dict[int, str]] = {
     400: "invalid_request_error",
+    401: "authentication_error",
+    403: "permission_error",
+    404: "not_found_error",
     408: "invalid_request_error",
     413: "request_too_large",
     417: "invalid_request_error",
+    429: "rate_limit_error",
     503: "overloaded_error",
     504: "timeout_error",
 }
@@ -133,6 +139,60 @@ def refusal(
         headers.append(("Retry-After", str(retry_after_s)))
     body = _error(message, kind, {"code": status}, family, request_id)
     return Answer(status, body, headers, message)
+
+
+def wrong_key(message: str, *, family: int, request_id: bytes = b"") -> Answer:
+    """No key, or one that lets nobody in (401), as OpenAI's API or Anthropic's says it."""
+    if family in (GRPC, GRPC_WEB, GRPC_WEB_TEXT):
+        return refusal(401, message, family=family)
+    kind = "authentication_error" if family == ANTHROPIC else "invalid_request_error"
+    param = {"param": None, "code": "invalid_api_key"}
+    body = _error(message, kind, param, family, request_id)
+    challenge = ("WWW-Authenticate", 'Bearer realm="penstock"')  # RFC 9110, 15.5.2: it must
+    return Answer(401, body, [*_JSON, challenge], message)
+
+
+_LONG_WAIT_S: Final = 60.0  # clients' own retries are not for more
+
+
+def limited(
+    message: str,
+    wait_s: float,
+    *,
+    kind: str,
+    family: int,
+    request_id: bytes = b"",
+    headers: Sequence[tuple[str, str]] = (),
+    spent: bool = False,
+) -> Answer:
+    """More than is allowed (429), as OpenAI's API or Anthropic's says it.
+
+    ``wait_s``: when it may be asked again; infinite: never so much at once. ``kind``: of what it is
+    too much. ``spent``: a budget is. OpenAI's and Anthropic's clients ask again by themselves
+    unless ``x-should-retry`` says that it is of no use.
+    """
+    if family in (GRPC, GRPC_WEB, GRPC_WEB_TEXT):
+        return refusal(429, message, family=family)
+    told = [*_JSON, *headers]
+    if wait_s < float("inf"):
+        told.append(("Retry-After", str(max(ceil(wait_s), 1))))
+    if wait_s > _LONG_WAIT_S:
+        told.append(("x-should-retry", "false"))
+    param = {"param": None, "code": "insufficient_quota" if spent else "rate_limit_exceeded"}
+    if family == ANTHROPIC:
+        kind = "rate_limit_error"
+    elif spent:
+        kind = "insufficient_quota"
+    return Answer(429, _error(message, kind, param, family, request_id), told, message)
+
+
+def forbidden_model(
+    model: str, allowed: list[str], *, family: int, request_id: bytes = b""
+) -> Answer:
+    """A model that the key may not ask for: nobody is told whether there is one of that name."""
+    told = unknown_model(model, allowed, family=family, request_id=request_id)
+    told.why = f"the key may not ask for the model {model[:MAX_NAME_SHOWN]}"
+    return told
 
 
 _MOST_NAMED: Final = 20  # models in an error

@@ -32,6 +32,7 @@ from penstock.dataplane.exchange.answers import Answer
 from penstock.dataplane.exchange.attempt import Attempt, AttemptOwner
 from penstock.dataplane.exchange.body import MAX_REPLAY_BYTES, RequestBody
 from penstock.dataplane.exchange.dispatch import Dispatch
+from penstock.dataplane.exchange.entry import Entry
 from penstock.dataplane.exchange.failover import (
     Failover,
     may_be_sent_again,
@@ -50,6 +51,7 @@ from penstock.dataplane.exchange.steady import SteadyAnswer, SteadyOwner
 from penstock.dataplane.exchange.turns import Turns
 from penstock.dataplane.io.connection import READ_BYTES
 from penstock.dataplane.pool.model_waits import ModelsAwaiter
+from penstock.dataplane.route.access import Access
 from penstock.dataplane.route.plan import Plan, PoolPlan
 from penstock.dataplane.tunnel.relay import CLIENT_BROKE, CUT, ENDPOINT_BROKE, Relay, RelayOwner
 from penstock.wire.http1 import Field, RequestHead, ResponseHead
@@ -68,6 +70,7 @@ class Exchange(AttemptOwner, ModelsAwaiter, GatheringOwner, RelayOwner, SteadyOw
 
     # Defaults stand in the class body: set one by one they cost more than the rest of __init__.
     pool_plan: PoolPlan | None = None
+    entry: Entry | None = None  # of one on a route that asks who asks
     dispatch: Dispatch | None = None  # of one that goes to an endpoint
     own_call: OwnCall | None = None  # of one that is answered here
     inspection: Inspection | None = None  # of one whose body may tell more
@@ -103,12 +106,16 @@ class Exchange(AttemptOwner, ModelsAwaiter, GatheringOwner, RelayOwner, SteadyOw
         body.first = data
         body.size = len(data)
         body.complete = complete
+        if plan.access is not None and not self._is_let_in(plan.access):
+            return
         if not plan.choices:
             self._answer_here(data, complete)
             return
         env = self.context.env
         pool_plan = plan.choices[0] if len(plan.choices) == 1 else plan.choose(env.random())
         self.pool_plan = pool_plan
+        if self.entry is not None:
+            self.entry.name_caller(pool_plan)
         pool = pool_plan.pool
         pool.counters.values[P_REQUESTS] += 1
         pool.counters.changed = True
@@ -135,6 +142,33 @@ class Exchange(AttemptOwner, ModelsAwaiter, GatheringOwner, RelayOwner, SteadyOw
             return
         self._admit(dispatch)
 
+    def _is_let_in(self, access: Access) -> bool:
+        """Whether whoever asks may ask here, and is not answered already."""
+        entry = Entry(self.context, self.plan, self.request_id)
+        refusal = entry.enter(access)
+        self.entry = entry
+        if refusal is not None:
+            self.context.counters.bump(W_UNROUTED)
+            if entry.closes:
+                self.front.close_after()
+            self._give(self.own().as_page(refusal), "refused")
+            return False
+        listed = access.model_list.body(entry.record) if access.model_list is not None else b""
+        if listed:
+            self.context.counters.bump(W_FIXED)
+            self._give(answers.json_answer(200, listed), "fixed")
+        return not listed
+
+    def _may_ask(self, pool_plan: PoolPlan) -> bool:
+        """Whether its key may ask for what it asks for."""
+        entry = self.entry
+        if entry is None:
+            return True
+        refusal = entry.judge(pool_plan, self.head, self.inspection)
+        if refusal is not None:
+            self._give(self.own().as_page(refusal), "refused")
+        return refusal is None
+
     def _inspect(self, pool_plan: PoolPlan, data: bytes, complete: bool) -> bool:
         """Read what the body tells; False when it waits for that, or was refused."""
         learning = pool_plan.pool.learning
@@ -144,6 +178,8 @@ class Exchange(AttemptOwner, ModelsAwaiter, GatheringOwner, RelayOwner, SteadyOw
             self.context, pool_plan, learning, self.head, self.body, self.request_id, self
         )
         self.inspection = inspection
+        if self.entry is not None:
+            self.entry.prepare(inspection)
         found = inspection.begin()
         if found == READ_ON and complete:
             found = inspection.read_whole(data)
@@ -185,6 +221,9 @@ class Exchange(AttemptOwner, ModelsAwaiter, GatheringOwner, RelayOwner, SteadyOw
         """Ask for a place; where those are bounded, no earlier than its body would fill it."""
         if dispatch.pool.watches:
             self._watch(dispatch)
+        pool_plan = self.pool_plan
+        if pool_plan is None or not self._may_ask(pool_plan):
+            return
         if self.body.complete or not self._awaits_body(dispatch):
             dispatch.begin()
             return
@@ -686,6 +725,8 @@ class Exchange(AttemptOwner, ModelsAwaiter, GatheringOwner, RelayOwner, SteadyOw
         if not body:
             self._refuse(502, "no endpoint answered")
             return
+        if self.entry is not None and status == 200:
+            body = self.entry.shown(body)
         self._give(answers.json_answer(status, body), "done")
 
     def _give(self, answer: Answer, ended: str) -> None:
@@ -809,6 +850,8 @@ class Exchange(AttemptOwner, ModelsAwaiter, GatheringOwner, RelayOwner, SteadyOw
         outcome.why = self.why
         if self.dispatch is not None:
             outcome.take_dispatch(self.dispatch)
+        if self.entry is not None:
+            outcome.caller = self.entry.caller
         if self.relay is not None:
             outcome.take_relay(self.relay)
         if self.answered is not None:

@@ -32,6 +32,7 @@ GO_ON: Final = 0  # ``request`` and the body are what they are to be
 READ_ON: Final = 1  # more of the body is needed
 AWAIT_MODELS: Final = 2  # ``ModelsAwaiter.on_models_known`` follows
 REFUSE: Final = 3  # with ``refusal``
+_NO_ALIASES: Final[dict[str, str]] = {}  # shared, never changed
 
 
 class Inspection:
@@ -45,6 +46,8 @@ class Inspection:
     plainly: bool = False  # it was asked again without the wish for usage
     learns_habit: bool = False  # what the endpoint's streams are like without being asked
     keeps_wish: bool = False  # for usage, or its lack: two attempts are to ask for the same
+    named: str = ""  # the model that the request names, as it came
+    aliases: dict[str, str] = _NO_ALIASES  # names that only its tenant has for models
     _adapts: bool = False  # whether the endpoint decides if it asks for usage
     _awaited_models: bool = False  # that nobody is known to serve, once
     _coded: CodedBody | None = None
@@ -140,7 +143,9 @@ class Inspection:
         if place is None:
             self.unread = self.unread or "no model was found in the form"
             return GO_ON
-        model = plan.pool.model_for(place.name, self._context.env)
+        self.named = place.name
+        wanted = self.aliases.get(place.name, place.name)
+        model = plan.pool.model_for(wanted, self._context.env)
         if not model:
             if self._awaits_models():
                 return AWAIT_MODELS
@@ -169,7 +174,9 @@ class Inspection:
         if not prompt.asked and not prompt.found.problem:
             prompt.ask_for_model_if_any(plan.pool.names.default)
         asked = prompt.asked
-        model = plan.pool.model_for(asked, self._context.env)
+        self.named = asked
+        wanted = self.aliases.get(asked, asked)
+        model = plan.pool.model_for(wanted, self._context.env)
         if model != asked:
             if model:
                 prompt.ask_for_model(model)
@@ -187,7 +194,7 @@ class Inspection:
         else:
             self.prompt = prompt
             self._adapts = self._learning.usage == "hidden" and prompt.may_ask_for_usage()
-        if plan.pool.names.stand_in_for(asked):
+        if plan.pool.names.stand_in_for(wanted):
             self.asking = prompt
         if body:
             self._ask(prompt, model)
@@ -391,7 +398,8 @@ class Inspection:
         prompt = self.asking
         if prompt is None:
             return
-        model = attempts.stand_in(self.request.model, prompt.asked, self._context.env)
+        wanted = self.aliases.get(prompt.asked, prompt.asked)
+        model = attempts.stand_in(self.request.model, wanted, self._context.env)
         if not model:
             return
         before = prompt.found

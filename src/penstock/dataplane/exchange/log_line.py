@@ -76,7 +76,7 @@ def log_line(outcome: Outcome, now: float) -> bytes:
         outcome.ended.encode(),
         (b',"grpc_status":%d' % outcome.grpc_status if outcome.grpc_status >= 0 else b"")
         + (_relayed(outcome.bytes_from_client) if outcome.bytes_from_client >= 0 else b"")
-        + (b',"tenant":' + dumps(outcome.caller.tenant).encode() if outcome.caller.tenant else b"")
+        + (_asked_by(outcome.caller) if outcome.caller.tenant else b"")
         + (b',"why":' + dumps(outcome.why).encode() if outcome.why else b"")
         + (
             b',"endpoint_id":"%b"' % json_text(outcome.endpoints_id)
@@ -145,7 +145,7 @@ def _facts(head: RequestHead, plan: Plan) -> bytes:
         json_text(plan.source.encode("latin-1")),  # of X-Forwarded-For, where that is believed
         json_text(head.method),
         json_text(head.host),
-        json_text(head.target),
+        json_text(plan.access.target if plan.access is not None else head.target),
         b'"%b"' % json_text(agent) if agent is not None else _NULL,
         json_text(route.name.encode()) if route is not None else b"-",
     )
@@ -161,6 +161,12 @@ def certificate_facts(caller: Caller) -> bytes:
         subject,
         caller.fingerprint.encode(),
     )
+
+
+def _asked_by(caller: Caller) -> bytes:
+    """The tenant, and what its key is called: a certificate has no such name."""
+    key = b',"key":' + dumps(caller.key).encode() if caller.key else b""
+    return b',"tenant":' + dumps(caller.tenant).encode() + key
 
 
 def _usage(outcome: Outcome, prompt: PromptBody) -> bytes:

@@ -12,6 +12,7 @@ import msgspec
 
 from penstock.core.pool.model_names import other_spelling
 from penstock.core.snapshot import ServedModel
+from penstock.core.tenants import KeyRecord
 from penstock.dataplane.pool.live_pool import LivePool
 
 _LIST: Final = "/v1/models"
@@ -40,16 +41,22 @@ def _is_list(path: str) -> bool:
     return path.endswith(_LIST) or path == _BARE_LIST
 
 
-def about_models(path: str, pools: list[LivePool], *, anthropic: bool) -> bytes:
+def about_models(
+    path: str, pools: list[LivePool], *, anthropic: bool, record: KeyRecord | None = None
+) -> bytes:
     """The union over pools, or the one that the path, decoded, names.
 
     b"" when no endpoint's models are known, or not that one, so that an endpoint is to be asked.
+    ``record``: of the key that asks, which is told of what it may ask for, and never by an endpoint
+    where that is not all.
     """
     found: dict[str, ServedModel] = {}
     for pool in pools:
         if pool.learning is None:
             return b""
         found |= _models_of(pool)
+    if record is not None:
+        found = _models_for(record, found)
     shown = _shown_by_anthropic if anthropic else _shown
     if not _is_list(path):
         name = path.partition(_ONE)[2]
@@ -64,6 +71,19 @@ def about_models(path: str, pools: list[LivePool], *, anthropic: bool) -> bytes:
     else:
         told["object"] = "list"
     return msgspec.json.encode(told)
+
+
+def _models_for(record: KeyRecord, found: dict[str, ServedModel]) -> dict[str, ServedModel]:
+    """What a key may ask for: with names of its tenant's own."""
+    for alias, name in record.aliases.items():
+        model = found.get(name) or found.get(other_spelling(name))
+        if model is not None:
+            found[alias] = msgspec.structs.replace(model, id=alias)
+    if not record.is_restricted:
+        return found
+    if not found:  # what there is is not known yet; what it may use is
+        return {name: ServedModel(name) for name in record.allowed()}
+    return {name: model for name, model in found.items() if record.may_ask(name)}
 
 
 def _models_of(pool: LivePool) -> dict[str, ServedModel]:

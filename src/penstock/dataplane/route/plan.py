@@ -15,6 +15,7 @@ from penstock.dataplane.llm.prompt_body import may_name_model
 from penstock.dataplane.pool.allowed_origins import AllowedOrigins
 from penstock.dataplane.pool.live_endpoint import LiveEndpoint
 from penstock.dataplane.pool.live_pool import LivePool
+from penstock.dataplane.route.access import Access
 from penstock.dataplane.route.compression import Compression
 from penstock.dataplane.route.error_pages import ErrorPages
 from penstock.dataplane.route.model_list import asks_all
@@ -51,7 +52,13 @@ class PoolPlan:
     """One request's way to one pool."""
 
     def __init__(
-        self, destination: Target, request: Request, head: RequestHead, target: bytes, hop: Hop
+        self,
+        destination: Target,
+        request: Request,
+        head: RequestHead,
+        target: bytes,
+        hop: Hop,
+        access: Access | None = None,
     ) -> None:
         pool = destination.pool
         self.pool: LivePool = pool
@@ -128,6 +135,8 @@ class PoolPlan:
             if self.inspects or self.skims
             else destination.edits
         )
+        if access is not None:  # first, so that a key of the pool's own takes the client's place
+            self._edits = access.edits + self._edits
         self._named: int = _NAMED.get(pool.host_header, _FIXED)
         if not head.host and self._named != _FIXED:
             self._named = _ENDPOINTS
@@ -230,6 +239,7 @@ class Plan:
         self.request_id: bytes = request_id  # to be continued; b"": make one
         self.source: str = ""  # the client's address
         self.caller: Caller = ANYONE
+        self.access: Access | None = None  # where requests are to tell who asks
         self.choices: list[PoolPlan] = []
         self.mirror: PoolPlan | None = None
         self.mirror_share: float = 0.0
@@ -265,6 +275,8 @@ class Plan:
         if self.is_grpc:
             return _GRPC_FAMILIES[self.grpc_kind]
         nearest = self._nearest(chosen)
+        if nearest is None and self.access is not None:
+            return self.access.family
         return nearest.family if nearest is not None else OPENAI
 
     def error_pages(self, chosen: PoolPlan | None) -> ErrorPages | None:

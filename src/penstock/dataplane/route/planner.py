@@ -8,8 +8,10 @@ from penstock.core.caller import ANYONE, Caller
 from penstock.core.request import Request
 from penstock.core.route import Matcher, RouteFacts, check_rewrite, first_match, rewritten_path
 from penstock.core.snapshot import Route, Snapshot
+from penstock.core.tenants import Tenants
 from penstock.dataplane.pool.header_edits import edits_of
 from penstock.dataplane.pool.live_pool import LivePool
+from penstock.dataplane.route.access import Access, ModelList
 from penstock.dataplane.route.compression import compression_of
 from penstock.dataplane.route.connection_plan import ConnectionPlan
 from penstock.dataplane.route.error_pages import ErrorPages, error_pages
@@ -50,7 +52,9 @@ class _Branch:
 class Planner:
     """One snapshot's routes. Plans of another ``generation`` are to be made anew."""
 
-    def __init__(self, spec: Snapshot, pools: dict[str, LivePool]) -> None:
+    def __init__(
+        self, spec: Snapshot, pools: dict[str, LivePool], tenants: Tenants | None = None
+    ) -> None:
         """Raises ValueError on a network or pattern that cannot be read, or an unknown pool."""
         self.generation: int = spec.generation
         self._via: bytes = spec.via.encode()
@@ -60,6 +64,7 @@ class Planner:
         self._all_pages: tuple[snapshot.ErrorPage, ...] = spec.error_pages
         self.pages: ErrorPages | None = error_pages(spec.error_pages)
         self._pools: dict[str, LivePool] = pools
+        self._tenants: Tenants = tenants if tenants is not None else Tenants()
         self._trusted: dict[str, Networks] = {
             listener.name: Networks(listener.trusted_proxies) for listener in spec.listeners
         }
@@ -142,6 +147,12 @@ class Planner:
             return plan
         if branch.targets:
             plan.pages = branch.targets[0].pages
+        access: Access | None = None
+        if branch.targets and route.tenants != "off":
+            required = route.tenants == "required"
+            access = Access(head, self._tenants, required, caller, certificate)
+            plan.access = access
+            query = access.target.decode("latin-1").partition("?")[2]
         if self._answered_here(plan, route, head, facts, query, _scheme_of(hop)):
             return plan
         if refuses_upgrade(plan, route, head):
@@ -156,20 +167,24 @@ class Planner:
             plan.message = f"the rewritten path {target} would lead elsewhere"
             return plan
         read = decoded_path(target.encode("latin-1")).decode("utf-8", "replace")
-        if asks_for_models(head.method, read) and lists_models(plan, branch.targets, head, read):
-            return plan
+        if asks_for_models(head.method, read):
+            if access is not None:
+                pools = [destination.pool for destination in branch.targets]
+                access.model_list = ModelList(read, pools, access.anthropic)
+            elif lists_models(plan, branch.targets, head, read):
+                return plan
         target += "?" + query if query else ""
         request = Request(
             method=facts.method, host=facts.host, path=path, source=source, caller=caller
         )
         for destination in branch.targets:
-            choice = pool_plan_of(destination, request, head, facts, target, hop)
+            choice = pool_plan_of(destination, request, head, facts, target, hop, access)
             choice.upgrade = plan.upgrade
             if plan.listed:
                 choice.passes_answers = False
             plan.choices.append(choice)
         if branch.mirror is not None and plan.upgrade is None:
-            plan.mirror = pool_plan_of(branch.mirror, request, head, facts, target, hop)
+            plan.mirror = pool_plan_of(branch.mirror, request, head, facts, target, hop, access)
             plan.mirror_share = route.mirror_share
         return plan
 

@@ -7,6 +7,7 @@ import xxhash
 from penstock.core import snapshot
 from penstock.core.request import Request
 from penstock.core.route import RouteFacts
+from penstock.dataplane.route.access import Access
 from penstock.dataplane.route.plan import PoolPlan
 from penstock.dataplane.route.target import Target
 from penstock.wire.forwarding import Hop
@@ -24,6 +25,7 @@ def pool_plan_of(
     facts: RouteFacts,
     target: str,
     hop: Hop,
+    access: Access | None = None,
 ) -> PoolPlan:
     """What the head decides about a request's way to one pool."""
     pool = destination.pool
@@ -47,7 +49,7 @@ def pool_plan_of(
             streams=pool.learning is None,
             caller=request.caller,
         )
-    plan = PoolPlan(destination, request, head, target.encode("latin-1"), hop)
+    plan = PoolPlan(destination, request, head, target.encode("latin-1"), hop, access)
     if pool.sticky is not None and pool.spec.sticky is not None:
         plan.cookie = cookie_value(head, pool.spec.sticky.cookie) or ""
         plan.home = pool.named_by(plan.cookie)

@@ -59,11 +59,12 @@ class LiveSnapshot:
             if pool is None or pool.row != setup.spec.row:
                 pool = LivePool(setup, context.board, context.worker, context.loop)
             self.pools[pool.name] = pool
-        self.planner: Planner = Planner(spec, self.pools)
+        self.planner: Planner = Planner(spec, self.pools, context.tenants)
 
     def configure(self) -> None:
         """Run from here on. Endpoints that are configured no more finish what they have."""
         self._context.prompt_room = self.spec.prompt_bytes
+        self._context.tenants.configure(self.spec)
         gone: dict[int, LiveEndpoint] = {}
         if self._before is not None:
             for endpoint in self._before.finishing:
@@ -142,9 +143,11 @@ class LiveSnapshot:
             [addresses_of(endpoint) for _, endpoint in change.placed] for change in changes.pools
         ]
         self.spec = spec
+        if changes.found_tenants is not None:
+            self._context.tenants.configure(spec)
         self.finishing = [endpoint for endpoint in self.finishing if endpoint.in_flight]
         specs = {pool.name: pool for pool in spec.pools}
-        stale = False
+        stale = changes.found_tenants is not None  # what of a query is a key is another now
         for change, of_placed in zip(changes.pools, addresses, strict=True):
             pool = self.pools[change.pool]
             self._change_pool(pool, specs[change.pool], change, of_placed)

@@ -1,0 +1,1 @@
+"""Tenants, as the supervisor keeps them: read from their directory, and what they used."""

@@ -1,0 +1,1 @@
+"""How much one may ask for: rates, budgets, places, each for many subjects."""
