@@ -8,6 +8,7 @@ post forms across origins, so commands must come as JSON and not from another or
 
 import hmac
 import ipaddress
+from collections.abc import Collection
 from typing import Final
 from urllib.parse import urlsplit
 
@@ -17,6 +18,7 @@ from aiohttp.typedefs import Handler, Middleware
 _OPEN: Final = frozenset({"/healthz", "/readyz"})  # probes rarely can show a token
 _LOCAL_NAMES: Final = frozenset({"localhost", "ip6-localhost", "ip6-loopback"})
 _JSON: Final = "application/json"
+_SAFE: Final = frozenset({hdrs.METH_GET, hdrs.METH_HEAD})
 
 
 def shows_token(request: web.Request, token: str) -> bool:
@@ -38,18 +40,29 @@ def names_this_machine(host: str) -> bool:
     return True
 
 
-def guard(token: str | None) -> Middleware:
-    """The middleware that refuses everyone else."""
+def guard(
+    token: str | None, read_token: str | None = None, dataless: Collection[str] = ()
+) -> Middleware:
+    """The middleware that refuses everyone else.
+
+    Who shows the ``read_token`` may look, and change nothing. ``dataless`` are paths of files that
+    say nothing about this balancer: they need no token.
+    """
 
     @web.middleware
     async def check(request: web.Request, handler: Handler) -> web.StreamResponse:
+        may_change = True
         if request.path not in _OPEN:
-            if token is not None:
-                if not shows_token(request, token):
+            if token is None:
+                if not names_this_machine(request.host):
+                    return refused(403, f"{request.host!r} is not a name of this machine")
+            elif request.path not in dataless and not shows_token(request, token):
+                if read_token is None or not shows_token(request, read_token):
                     return _refused_token()
-            elif not names_this_machine(request.host):
-                return refused(403, f"{request.host!r} is not a name of this machine")
-        if request.method == hdrs.METH_POST:
+                may_change = False
+        if request.method not in _SAFE:
+            if not may_change:
+                return refused(403, "the read token may look, and change nothing")
             origin = request.headers.get(hdrs.ORIGIN)
             if origin is not None and urlsplit(origin).netloc != request.host:
                 return refused(403, f"commands are not taken from the web page {origin}")

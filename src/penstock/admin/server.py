@@ -1,4 +1,4 @@
-"""The admin server: probes, metrics, status, and the commands behind ``penstock ctl``."""
+"""The admin server: probes, metrics, status, the dashboard, and commands of ``penstock ctl``."""
 
 import asyncio
 import socket
@@ -8,12 +8,15 @@ import msgspec
 from aiohttp import hdrs, web
 
 from penstock.admin.command import PREFIX, BoundCommands, Command, Run
+from penstock.admin.dashboard.feed import Feed
+from penstock.admin.dashboard.routes import dashboard_routes, page_files
 from penstock.admin.guard import guard, refused, shows_token
 from penstock.admin.http_log import HTTP_LOG
 from penstock.admin.metrics import CONTENT_TYPE, render_metrics
 from penstock.admin.readiness import unready_reasons
 from penstock.admin.recent import SAMPLE_S, Recent
 from penstock.admin.status import status_document
+from penstock.admin.tls import AdminCertificate
 from penstock.admin.view import RunningBalancer, UnknownNameError
 
 _MAX_BODY_BYTES: Final = 64 * 1024
@@ -29,14 +32,21 @@ class AdminServer:
     """Listens on one address until stopped."""
 
     def __init__(
-        self, balancer: RunningBalancer, commands: BoundCommands, token: str | None
+        self,
+        balancer: RunningBalancer,
+        commands: BoundCommands,
+        token: str | None,
+        read_token: str | None = None,
     ) -> None:
         self._balancer = balancer
         self._commands = commands
         self._token = token
+        self._read_token = read_token
+        self._feed = Feed(balancer)
         self._recent = Recent(balancer.board)
         self._runner: web.AppRunner | None = None
         self._sock: socket.socket | None = None
+        self._certificate: AdminCertificate | None = None
 
     @property
     def fd(self) -> int:
@@ -44,28 +54,35 @@ class AdminServer:
         return self._sock.fileno() if self._sock is not None else -1
 
     async def start(
-        self, host: str, port: int, handed: socket.socket | None = None
+        self,
+        host: str,
+        port: int,
+        handed: socket.socket | None = None,
+        certificate: AdminCertificate | None = None,
     ) -> tuple[str, int]:
         """Start listening, or go on at a socket that was handed over; returns the real address.
 
-        Raises OSError.
+        A socket file is always handed. Raises OSError.
         """
         runner = web.AppRunner(
             self.application(), access_log=None, shutdown_timeout=_SHUTDOWN_S, logger=HTTP_LOG
         )
         await runner.setup()
+        context = certificate.context if certificate is not None else None
         try:
             sock = handed or await _listening_at(host, port)
-            await web.SockSite(runner, sock).start()
+            await web.SockSite(runner, sock, ssl_context=context).start()
         except OSError:
             await runner.cleanup()
             raise
         self._runner = runner
         self._sock = sock
-        return host, sock.getsockname()[1]
+        self._certificate = certificate
+        return host, 0 if sock.family == socket.AF_UNIX else sock.getsockname()[1]
 
     async def stop(self) -> None:
         """Stop listening."""
+        self._feed.end()
         if self._runner is not None:
             await self._runner.cleanup()
         self._sock = None
@@ -74,12 +91,17 @@ class AdminServer:
         """Runs until cancelled: sample the counters, for rates and latencies of the last minute."""
         while True:
             self._recent.sample(self._balancer.overview())
+            self._feed.sample()
+            if self._certificate is not None:
+                self._certificate.look()
             await asyncio.sleep(SAMPLE_S)
 
     def application(self) -> web.Application:
         """The routes."""
+        page = page_files()
         application = web.Application(
-            middlewares=[guard(self._token)], client_max_size=_MAX_BODY_BYTES
+            middlewares=[guard(self._token, self._read_token, page)],
+            client_max_size=_MAX_BODY_BYTES,
         )
         application.add_routes(
             [
@@ -87,6 +109,7 @@ class AdminServer:
                 web.get("/readyz", self._readyz),
                 web.get("/metrics", self._metrics),
                 web.get(f"{PREFIX}status", self._status),
+                *dashboard_routes(self._feed, page, self._token),
                 *(self._route(kind, run) for kind, run in self._commands.items()),
             ]
         )
@@ -98,7 +121,8 @@ class AdminServer:
     async def _readyz(self, request: web.Request) -> web.Response:
         reasons = unready_reasons(self._balancer.overview())
         answer: dict[str, object] = {"ready": not reasons}
-        if self._token is None or shows_token(request, self._token):
+        tokens = [each for each in (self._token, self._read_token) if each is not None]
+        if not tokens or any(shows_token(request, each) for each in tokens):
             answer["reasons"] = reasons
         return web.json_response(answer, status=503 if reasons else 200)
 

@@ -76,6 +76,8 @@ class EndpointView(msgspec.Struct, frozen=True):
     addresses: tuple[str, ...] = ()  # of a host that is a name
     port: int = 0
     source: str = "file"  # whose word it is that it is there
+    zone: str = ""
+    models: tuple[str, ...] = ()  # that it serves, where they are known
 
 
 class ScaleView(msgspec.Struct, frozen=True):

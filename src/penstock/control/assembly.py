@@ -33,8 +33,8 @@ from penstock.control.events import Events
 from penstock.control.forecasts.forecasts import Forecasts
 from penstock.control.maintenance import MaintenanceSwitches
 from penstock.control.parts import Parts
-from penstock.control.scale.external_scaler import ExternalScalers
 from penstock.control.replicas.sharing import share
+from penstock.control.scale.external_scaler import ExternalScalers
 from penstock.control.scale.scaling import FleetScaling
 from penstock.control.service_manager import ServiceManager, assign
 from penstock.control.store.directory import state_directory

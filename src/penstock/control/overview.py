@@ -129,4 +129,6 @@ def _endpoint(parts: Parts, pool: Pool, endpoint: Endpoint) -> EndpointView:
         hit_distrust=state.hit_distrust,
         prefix_exact=state.exact,
         source=_source(parts, pool, endpoint),
+        zone=endpoint.zone,
+        models=endpoint.models,
     )

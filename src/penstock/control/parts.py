@@ -24,8 +24,8 @@ from penstock.control.engines.models import EngineModels
 from penstock.control.events import Events
 from penstock.control.forecasts.forecasts import Forecasts
 from penstock.control.maintenance import MaintenanceSwitches
-from penstock.control.scale.external_scaler import ExternalScalers
 from penstock.control.replicas.sharing import Sharing
+from penstock.control.scale.external_scaler import ExternalScalers
 from penstock.control.scale.scaling import FleetScaling
 from penstock.control.service_manager import ServiceManager
 from penstock.control.store.files import StateFiles

@@ -18,6 +18,7 @@ from penstock._form import form
 from penstock.admin.server import AdminServer
 from penstock.admin.view import Overview
 from penstock.config.compile.snapshot import Configured
+from penstock.control.admin_address import AdminAddress
 from penstock.control.assembly import absolute, assemble, places, write_runtime_file
 from penstock.control.chores import Chores
 from penstock.control.commands import bound
@@ -33,7 +34,7 @@ from penstock.control.upgrade.predecessor import VARIABLE, HandoverError, Predec
 from penstock.control.upgrade.succession import Inner, Succession
 from penstock.control.workers.sockets import place_of
 from penstock.control.workers.workers import StartError
-from penstock.core.snapshot.address import shown_address, shown_url
+from penstock.core.snapshot.address import shown_url
 from penstock.dataplane.board.memory import Board
 from penstock.dataplane.record.line_writer import LineWriter
 from penstock.dataplane.worker.mailbox import LINGER_S
@@ -88,7 +89,9 @@ class Supervisor:
         self._given_admin = given.get(ADMIN)
         self._parts = assemble(configured, reread, given, predecessor, self.stop)
         self._chores = Chores(self._parts)
-        self._admin = AdminServer(self, bound(self._parts), configured.admin.token)
+        admin = configured.admin
+        self._admin = AdminServer(self, bound(self._parts), admin.token, admin.read_token)
+        self._admin_address = AdminAddress(self._admin, admin, self._parts.events)
         inner = Inner(
             admin=self._admin,
             admin_settings=configured.admin,
@@ -138,7 +141,7 @@ class Supervisor:
             await self._handover.stop()
             await self._chores.end()
             await self._end_scaling()
-            await self._admin.stop()
+            await self._admin_address.close(left=self._succession.left.is_set())
         self._parts.events.info("stopped", "stopped")
 
     async def _end_scaling(self) -> None:
@@ -183,23 +186,7 @@ class Supervisor:
     # --- start and stop ---------------------------------------------------------------------
 
     async def _open_admin(self) -> None:
-        settings = self._configured.admin
-        if settings.host is None:
-            return
-        handed = self._given_admin
-        predecessor = self._predecessor
-        if predecessor is not None and predecessor.has_admin(settings.host, settings.port):
-            handed = predecessor.admin_socket
-        try:
-            address = await self._admin.start(settings.host, settings.port, handed)
-        except OSError as error:
-            shown = shown_address(settings.host, settings.port)
-            raise StartError(
-                f"the admin address {shown} cannot be listened on: {error.strerror}; "
-                "`--admin` or `admin:` chooses another, or `off`"
-            ) from error
-        url = f"http://{shown_address(*address)}"
-        self._parts.events.info("admin", f"admin address: {url}", url=url)
+        await self._admin_address.open(self._given_admin, self._predecessor)
 
     async def _start_workers(self) -> None:
         additions = self._parts.additions
@@ -247,7 +234,7 @@ class Supervisor:
         if not self._succession.left.is_set():
             self._parts.service_manager.stopping()
         else:
-            await self._admin.stop()
+            await self._admin_address.close(left=True)
             deadline_s = self._parts.reloader.configured.upgrade_deadline_s
             linger_s = LINGER_S
         self._parts.events.info("stopping", f"stopping; running requests have {deadline_s:g} s")

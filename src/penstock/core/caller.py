@@ -25,7 +25,6 @@ class Caller:
         self.priority_class: str = priority_class
         self.priority: int = priority  # what that class is, 0 most important; -1: as others have it
         self.weight: float = weight  # its tenant's share beside others' that wait
-        self.weight: float = weight  # of its tenant, beside others
         self.certificate: str = certificate  # the subject of the client's, which was verified
         self.fingerprint: str = fingerprint  # SHA-256 of that certificate, in hexadecimal
 

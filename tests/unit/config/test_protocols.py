@@ -367,7 +367,6 @@ def test_socket_files_are_listened_on_and_connected_to(tmp_path: Path) -> None:
         ("{endpoints: a:1, listen: unix:lb.sock}", "the absolute path of a file is needed"),
         ("{endpoints: a:1, listen: 'unix:///tmp/lb'}", "write unix:/tmp/lb"),
         ("{endpoints: a:1, listen: unix:/nowhere/lb}", "/nowhere is not a folder that is there"),
-        ("{endpoints: a:1, admin: unix:/tmp/lb}", "the admin address is a host and a port"),
         ("{endpoints: https+unix:/tmp/a}", "what is spoken over a socket file is HTTP"),
         ("{endpoints: udp://a:1, listen: udp+unix:/tmp/a}", "datagrams come by UDP"),
         (f"{{endpoints: a:1, listen: unix:/tmp/{'x' * 90}}}", "paths of up to 90 bytes"),

@@ -12,6 +12,7 @@ from typing import Literal
 from msgspec.structs import replace
 
 from penstock.config.compile.acme import check_challenges
+from penstock.config.compile.admin import AdminSettings, compile_admin
 from penstock.config.compile.conflicts import (
     check_addresses,
     check_directory,
@@ -28,9 +29,9 @@ from penstock.config.compile.sessions import doubt_shared_cookies
 from penstock.config.compile.store import StoreSettings, compile_store
 from penstock.config.compile.tenants import compile_tenants, demand_keys, read_directory
 from penstock.config.document.addresses import Address
+from penstock.config.document.admin import DEFAULT_ADMIN
 from penstock.config.document.listeners import Listener
 from penstock.config.document.model import (
-    DEFAULT_ADMIN,
     DEFAULT_LISTEN,
     DEFAULT_UPGRADE_DEADLINE_S,
     ONLY,
@@ -52,15 +53,6 @@ __all__ = [
     "configure_endpoints",
     "load_configuration",
 ]
-
-
-@dataclass(frozen=True)
-class AdminSettings:
-    """The admin address; ``host`` is None where there is none."""
-
-    host: str | None
-    port: int
-    token: str | None
 
 
 @dataclass(frozen=True)
@@ -147,8 +139,8 @@ def compile_document(loaded: Loaded, source: Path | None) -> Configured:
             findings.wrong(("tenants_directory",), str(error))
     doubt_shared_cookies(pools, routes, findings)
     pages = compile_error_pages(document.error_pages, ("error_pages",), findings)
-    admin = _compile_admin(document, findings)
     store = compile_store(document.store, findings)
+    admin = compile_admin(document.admin, findings)
     _check_conflicts(document, listeners, pools, findings)
     findings.raise_if_any()
     log = document.request_log
@@ -201,28 +193,6 @@ def _check_conflicts(
     for pool, at in places:
         if pool.decisions.file:
             check_file(Path(pool.decisions.file), (*at, "decisions", "file"), findings)
-
-
-def _compile_admin(document: Document, findings: Findings) -> AdminSettings:
-    admin = document.admin
-    if admin is None:
-        return AdminSettings(None, 0, None)
-    at = ("admin",)
-    if admin.token is not None and admin.token_file is not None:
-        findings.wrong(at, "give one of `token` and `token_file`")
-    tokens = findings.secrets(
-        at, (admin.token,) if admin.token is not None else (), admin.token_file
-    )
-    if len(tokens) > 1 and admin.token is None:
-        findings.wrong(at, f"{admin.token_file} holds several lines; one token is needed")
-    if not tokens and admin.token_file is None and not admin.address.is_loopback():
-        findings.wrong(
-            at,
-            f"other machines reach {admin.address}: give a `token` or a `token_file` "
-            "(`--admin-token` on the command line; `openssl rand -hex 32` makes one), or listen "
-            "on 127.0.0.1",
-        )
-    return AdminSettings(admin.address.host, admin.address.port, tokens[0] if tokens else None)
 
 
 def _compile_listeners(

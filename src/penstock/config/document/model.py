@@ -4,18 +4,17 @@ One model for YAML, TOML and JSON; the JSON Schema, ``docs/configuration.md`` an
 single value derive from it. What concerns several parts at once is checked by ``compile``.
 """
 
-from typing import Annotated, Any, Final, Literal
+from typing import Annotated, Final, Literal
 
 from pydantic import (
-    AfterValidator,
     BeforeValidator,
     Field,
     PlainSerializer,
     PlainValidator,
-    SecretStr,
 )
 
 from penstock.config.document.addresses import Address
+from penstock.config.document.admin import Admin, admin_of
 from penstock.config.document.choice import Policy
 from penstock.config.document.endpoints import Endpoints
 from penstock.config.document.error_pages import ErrorPages
@@ -29,7 +28,6 @@ from penstock.config.document.store import Store, store_section
 from penstock.config.document.tenants import Tenants
 from penstock.config.document.values import (
     Authority,
-    ListenAddress,
     ListenUrl,
     Name,
     OneOrMany,
@@ -38,41 +36,14 @@ from penstock.config.document.values import (
     Token,
 )
 from penstock.core import snapshot
-from penstock.core.snapshot.address import socket_path
 
 ONLY: Final = "main"  # the listener and the pool of a short document
 DEFAULT_LISTEN: Final = Address("127.0.0.1", 8080)
-DEFAULT_ADMIN: Final = Address("127.0.0.1", 9900)
 # As long as orchestrators wait before they kill (Kubernetes: terminationGracePeriodSeconds).
 DEFAULT_SHUTDOWN_DEADLINE_S: Final = 30.0
 DEFAULT_UPGRADE_DEADLINE_S: Final = 600.0
 _MOST_WORKERS: Final = 1024
 EXTENSION: Final = "x-"  # top-level keys for a person's own anchors
-
-
-def _has_port(address: Address) -> Address:
-    if socket_path(address.host):
-        raise ValueError(f"{address}: the admin address is a host and a port, as 127.0.0.1:9900")
-    return address
-
-
-class Admin(Section):
-    """The address for metrics, status and `penstock ctl`. A plain text stands for `address`."""
-
-    address: Annotated[ListenAddress, AfterValidator(_has_port)] = setting(
-        DEFAULT_ADMIN, "`host:port`."
-    )
-    token: SecretStr | None = setting(
-        None,
-        "Bearer token that callers must send. Required when the address is reachable by others.",
-    )
-    token_file: str | None = setting(None, "A file that holds the token, instead of `token`.")
-
-
-def _admin(value: Any) -> Any:
-    if value == "off" or value is False:
-        return None
-    return {"address": value} if isinstance(value, str) else value
 
 
 def parse_workers(value: object) -> int | None:
@@ -143,7 +114,7 @@ class Document(Section):
         "in `tenants`, and `<tenant>.keys.yaml` holds keys alone, as `penstock keys` writes them.",
     )
     admin: Annotated[
-        Admin | None, BeforeValidator(_admin, json_schema_input_type=str | Admin | None)
+        Admin | None, BeforeValidator(admin_of, json_schema_input_type=str | Admin | None)
     ] = setting(Admin(), "Address for metrics, status and `penstock ctl`, or `off`.")
     workers: Annotated[
         int | None,

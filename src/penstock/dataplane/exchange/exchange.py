@@ -159,11 +159,11 @@ class Exchange(AttemptOwner, ModelsAwaiter, GatheringOwner, RelayOwner, SteadyOw
             self._give(answers.json_answer(200, listed), "fixed")
         return not listed
 
-    def _may_ask(self, pool_plan: PoolPlan) -> bool:
+    def _may_ask(self, entry: Entry) -> bool:
         """Whether its key may ask for what it asks for."""
-        entry = self.entry
-        if entry is None:
-            return True
+        pool_plan = self.pool_plan
+        if pool_plan is None:
+            return False
         refusal = entry.judge(pool_plan, self.head, self.inspection)
         if refusal is not None:
             self._give(self.own().as_page(refusal), "refused")
@@ -219,11 +219,10 @@ class Exchange(AttemptOwner, ModelsAwaiter, GatheringOwner, RelayOwner, SteadyOw
 
     def _admit(self, dispatch: Dispatch) -> None:
         """Ask for a place; where those are bounded, no earlier than its body would fill it."""
+        if self.entry is not None and not self._may_ask(self.entry):
+            return
         if dispatch.pool.watches:
             self._watch(dispatch)
-        pool_plan = self.pool_plan
-        if pool_plan is None or not self._may_ask(pool_plan):
-            return
         if self.body.complete or not self._awaits_body(dispatch):
             dispatch.begin()
             return

@@ -1,0 +1,135 @@
+"""Rates of a few seconds, from differences of the board's counters."""
+
+from collections import deque
+from dataclasses import dataclass
+from typing import Final
+
+from penstock.admin.recent import histogram_counts, serving_histogram_counts
+from penstock.admin.tokens import TokenCounts, tokens_by_pool
+from penstock.admin.view import Overview
+from penstock.core.measure.histogram import quantile_us
+from penstock.dataplane.board.layout import (
+    LOAD_CELLS,
+    P_HISTOGRAMS,
+    PHASES,
+    SERVING_PHASES,
+    WORKER_CELLS,
+)
+from penstock.dataplane.board.memory import Board
+
+WINDOW_S: Final = 10.0
+_STEP_S: Final = 2.0  # between two samples that are kept
+_KEPT: Final = round(WINDOW_S / _STEP_S) + 2
+
+Row = list[int]
+
+
+@dataclass(frozen=True)
+class Sample:
+    """All counters at one moment. Rows are summed over workers, but for those of workers."""
+
+    at: float
+    endpoints: dict[int, Row]  # by row on the board, all load cells
+    pools: dict[str, Row]  # up to the histograms
+    tokens: dict[str, TokenCounts]
+    times: dict[tuple[str, str], Row]  # histograms by pool and phase
+    workers: dict[int, Row]
+
+
+def take_sample(overview: Overview, board: Board, at: float) -> Sample:
+    """Read the board. Workers are not asked."""
+    running = board.seen_workers()
+    tokens = tokens_by_pool(board)
+    times: dict[tuple[str, str], Row] = {}
+    for pool in overview.pools:
+        for index, phase in enumerate(PHASES):
+            times[pool.name, phase] = histogram_counts(board, pool.row, index)
+        if pool.kind == "llm":
+            for index, phase in enumerate(SERVING_PHASES):
+                times[pool.name, phase] = serving_histogram_counts(board, pool.row, index)
+    return Sample(
+        at,
+        endpoints={
+            endpoint.row: _summed(board, [board.load(endpoint.row, w) for w in running], LOAD_CELLS)
+            for pool in overview.pools
+            for endpoint in pool.endpoints
+        },
+        pools={
+            pool.name: _summed(board, [board.pool(pool.row, w) for w in running], P_HISTOGRAMS)
+            for pool in overview.pools
+        },
+        tokens={pool.name: tokens.get(pool.row, TokenCounts()) for pool in overview.pools},
+        times=times,
+        workers={
+            w: board.cells[board.worker(w) : board.worker(w) + WORKER_CELLS].tolist()
+            for w in running
+        },
+    )
+
+
+def _summed(board: Board, at: list[int], cells: int) -> Row:
+    if not at:
+        return [0] * cells
+    rows = [board.cells[first : first + cells].tolist() for first in at]
+    return rows[0] if len(rows) == 1 else [sum(column) for column in zip(*rows, strict=True)]
+
+
+class Window:
+    """The newest sample, and one from about ten seconds before it."""
+
+    def __init__(self) -> None:
+        self._kept: deque[Sample] = deque(maxlen=_KEPT)
+
+    def differences(self, now: Sample) -> "Differences":
+        """From the newest sample that is ten seconds old, or the oldest there is, until now."""
+        kept = self._kept
+        while len(kept) > 1 and now.at - kept[1].at >= WINDOW_S:
+            kept.popleft()
+        before = kept[0] if kept else now
+        if not kept or now.at - kept[-1].at >= _STEP_S:
+            kept.append(now)
+        return Differences(before, now)
+
+
+class Differences:
+    """What was counted between two samples. A counter that was reset counts from 0."""
+
+    def __init__(self, before: Sample, now: Sample) -> None:
+        self.now = now
+        self._before = before
+        self.seconds = now.at - before.at
+
+    def endpoint(self, row: int, *cells: int) -> int:
+        """How much these cells of an endpoint grew, together."""
+        return _grown(self._before.endpoints.get(row), self.now.endpoints[row], cells)
+
+    def pool(self, name: str, *cells: int) -> int:
+        """The same of a pool."""
+        return _grown(self._before.pools.get(name), self.now.pools[name], cells)
+
+    def worker(self, index: int, *cells: int) -> int:
+        """The same of a worker."""
+        return _grown(self._before.workers.get(index), self.now.workers[index], cells)
+
+    def tokens(self, pool: str) -> TokenCounts:
+        """Tokens of answers whose engine told them."""
+        before, now = self._before.tokens.get(pool), self.now.tokens[pool]
+        return TokenCounts(*(max(0, n - b) for b, n in zip(before or now, now, strict=True)))
+
+    def per_s(self, count: int) -> float:
+        """A count as a rate."""
+        return count / self.seconds if self.seconds > 0.0 else 0.0
+
+    def quantile_s(self, pool: str, phase: str, q: float) -> float | None:
+        """Of a phase's durations; None when there were none."""
+        now = self.now.times[pool, phase]
+        before = self._before.times.get((pool, phase)) or now
+        counts = [max(0, n - b) for b, n in zip(before, now, strict=True)]
+        return quantile_us(counts, q) / 1e6 if any(counts) else None
+
+
+def _grown(before: Row | None, now: Row, cells: tuple[int, ...]) -> int:
+    """An endpoint that just came has not grown: its row's counts may be another's before it."""
+    if before is None:
+        return 0
+    return sum(now[c] - before[c] if now[c] >= before[c] else now[c] for c in cells)
