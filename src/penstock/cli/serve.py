@@ -80,9 +80,20 @@ def serve(ctx: click.Context, /, urls: tuple[str, ...], file: Path | None, **opt
     SIGHUP reloads the configuration; SIGTERM finishes running requests and exits; SIGUSR2
     hands over to the version that is installed now.
     """
+    if file is None:
+        serve_endpoints(ctx, urls, options)
+    else:
+        _serve(ctx, _from_file(ctx, file))
+
+
+def serve_endpoints(ctx: click.Context, urls: tuple[str, ...], options: dict[str, Any]) -> None:
+    """Serve as a command line says, by the options of ``serve``."""
+    _serve(ctx, _from_options(urls, options))
+
+
+def _serve(ctx: click.Context, read: Callable[[], "Configured"]) -> None:
     from penstock.config.load.errors import ConfigError
 
-    read = _from_file(ctx, file) if file is not None else _from_options(urls, options)
     try:
         configured = read()
     except ConfigError as error:

@@ -2,14 +2,7 @@
 
 from typing import Final
 
-from penstock.wire.protobuf import (
-    Malformed,
-    bytes_field,
-    decode,
-    double_field,
-    text,
-    varint_field,
-)
+from penstock.wire.protobuf import DELIMITED, Fields, delimited, double, number
 
 SERVICE: Final = "externalscaler.ExternalScaler"
 
@@ -22,44 +15,68 @@ class Asked:
         self.metric: str = metric
 
 
+class Malformed(ValueError):
+    """Bytes that are no such message."""
+
+
 def decode_reference(message: bytes) -> Asked:
     """A ScaledObjectRef. Raises Malformed."""
-    metadata: dict[str, str] = {}
-    for field in decode(message):
-        if field.tag == 3:
-            entry = decode(field.value)
-            metadata[text(entry, 1)] = text(entry, 2)
-    return Asked(metadata, "")
+    fields = Fields(message)
+    asked = Asked(_metadata(fields), "")
+    _check(fields)
+    return asked
 
 
 def decode_metrics_request(message: bytes) -> Asked:
     """A GetMetricsRequest. Raises Malformed."""
-    fields = decode(message)
-    asked = Asked({}, text(fields, 2))
-    for field in fields:
-        if field.tag == 1:
-            asked.metadata = decode_reference(field.value).metadata
+    asked = Asked({}, "")
+    fields = Fields(message)
+    while fields.advance():
+        if fields.is_(1, DELIMITED):
+            reference = fields.inside()
+            asked.metadata = _metadata(reference)
+            fields.heed(reference)
+        elif fields.is_(2, DELIMITED):
+            asked.metric = _text(fields)
+    _check(fields)
     return asked
 
 
 def encode_active(active: bool) -> bytes:
     """An IsActiveResponse."""
-    return varint_field(1, 1 if active else 0)
+    return number(1, 1 if active else 0)
 
 
 def encode_metric(name: str, value: int) -> bytes:
     """A GetMetricSpecResponse with a target, or a GetMetricsResponse with a value: both have a list
     of a name with an int64, which older versions read, and a double."""
-    metric = bytes_field(1, name.encode()) + varint_field(2, value) + double_field(3, float(value))
-    return bytes_field(1, metric)
+    return delimited(1, delimited(1, name.encode()) + number(2, value) + double(3, float(value)))
 
 
-__all__ = [
-    "SERVICE",
-    "Asked",
-    "Malformed",
-    "decode_metrics_request",
-    "decode_reference",
-    "encode_active",
-    "encode_metric",
-]
+def _metadata(reference: Fields) -> dict[str, str]:
+    """Field 3 of a ScaledObjectRef, a map."""
+    found: dict[str, str] = {}
+    while reference.advance():
+        if reference.is_(3, DELIMITED):
+            entry = reference.inside()
+            key = value = ""
+            while entry.advance():
+                if entry.is_(1, DELIMITED):
+                    key = _text(entry)
+                elif entry.is_(2, DELIMITED):
+                    value = _text(entry)
+            reference.heed(entry)
+            found[key] = value
+    return found
+
+
+def _text(field: Fields) -> str:
+    try:
+        return field.octets().decode("utf-8")
+    except UnicodeDecodeError as error:
+        raise Malformed("a text is not UTF-8") from error
+
+
+def _check(fields: Fields) -> None:
+    if fields.malformed:
+        raise Malformed("it is no message of Protocol Buffers")

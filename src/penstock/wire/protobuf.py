@@ -1,5 +1,8 @@
-"""Protocol Buffers' wire form, as far as the few messages need it that are read and written here by
-hand (protobuf.dev, "Encoding")."""
+"""Protobuf's wire format, for the few messages that are read and written here by hand.
+
+As protobuf has it, fields that are not known are passed over, and of one that is not repeated the
+last counts (protobuf.dev, "Encoding").
+"""
 
 import struct
 from typing import Final
@@ -9,80 +12,101 @@ FIXED_64: Final = 1
 DELIMITED: Final = 2
 FIXED_32: Final = 5
 _MAX_VARINT_BYTES: Final = 10
+_MAX_FIELD: Final = 1 << 29
 _DOUBLE: Final = struct.Struct("<d")
 
 
-class Field:
-    """One field of a message: ``number`` is of varints, ``value`` of all others."""
+class Fields:
+    """The fields of one message, one after the other: ``while fields.advance(): …``.
 
-    def __init__(self, tag: int, number: int, value: bytes) -> None:
-        self.tag: int = tag
-        self.number: int = number
-        self.value: bytes = value
+    The message is that part of ``data``; nothing is copied but what is asked for. ``malformed``
+    says afterwards whether it ended before its end.
+    """
 
+    def __init__(self, data: bytes, start: int = 0, stop: int = -1) -> None:
+        self.malformed: bool = False
+        self.field: int = 0
+        self.kind: int = VARINT
+        self.number: int = 0  # of a VARINT
+        self.start: int = 0  # of what is DELIMITED, in ``data``
+        self.stop: int = 0
+        self._data: bytes = data
+        self._at: int = start
+        self._end: int = stop if stop >= 0 else len(data)
 
-class Malformed(ValueError):
-    """Bytes that are no message."""
-
-
-def decode(message: bytes) -> list[Field]:
-    """The fields of a message in their order, unknown ones too. Raises Malformed."""
-    fields: list[Field] = []
-    at = 0
-    end = len(message)
-    while at < end:
-        key, at = _varint(message, at)
-        tag, kind = key >> 3, key & 7
-        if not 0 < tag < 1 << 29:
-            raise Malformed("a field has no number that can be")
-        number = 0
-        size = 0
-        if kind == VARINT:
-            number, at = _varint(message, at)
-        elif kind == DELIMITED:
-            size, at = _varint(message, at)
-        elif kind == FIXED_64:
-            size = 8
-        elif kind == FIXED_32:
-            size = 4
+    def advance(self) -> bool:
+        """Go on to the next field; False at the end, or where the message is malformed."""
+        if self._at >= self._end or self.malformed:
+            return False
+        tag = self._varint()
+        self.field = tag >> 3
+        self.kind = tag & 7
+        if self.malformed or not 0 < self.field < _MAX_FIELD:
+            return self._refuse()
+        if self.kind == VARINT:
+            self.number = self._varint()
+        elif self.kind == DELIMITED:
+            size = self._varint()
+            self.start = self._at
+            self._skip(size)
+            self.stop = self._at
+        elif self.kind == FIXED_64:
+            self._skip(8)
+        elif self.kind == FIXED_32:
+            self._skip(4)
         else:
-            raise Malformed("a field is of a kind that there is none")
-        if size > end - at:
-            raise Malformed("it ends within a field")
-        fields.append(Field(tag, number, message[at : at + size]))
-        at += size
-    return fields
+            return self._refuse()  # groups, which proto3 does not have
+        return not self.malformed
+
+    def is_(self, field: int, kind: int) -> bool:
+        """Whether this is that field, in that form. One in another form is not known."""
+        return self.field == field and self.kind == kind
+
+    def octets(self) -> bytes:
+        """What is DELIMITED, as a copy."""
+        return self._data[self.start : self.stop]
+
+    def inside(self) -> "Fields":
+        """What is DELIMITED, as a message."""
+        return Fields(self._data, self.start, self.stop)
+
+    def heed(self, inner: "Fields") -> None:
+        """A message inside this one was read: malformed is both or none."""
+        if inner.malformed:
+            self.malformed = True
+
+    def _refuse(self) -> bool:
+        self.malformed = True
+        return False
+
+    def _skip(self, size: int) -> None:
+        if size > self._end - self._at:
+            self.malformed = True
+        else:
+            self._at += size
+
+    def _varint(self) -> int:
+        data = self._data
+        at = self._at
+        value = 0
+        shift = 0
+        last = min(self._end, at + _MAX_VARINT_BYTES)
+        while at < last:
+            byte = data[at]
+            at += 1
+            value |= (byte & 0x7F) << shift
+            if byte < 0x80:
+                self._at = at
+                return value & 0xFFFF_FFFF_FFFF_FFFF
+            shift += 7
+        self.malformed = True
+        return 0
 
 
-def text(fields: list[Field], tag: int) -> str:
-    """The last value of that field, "" where there is none. Raises Malformed."""
-    found = ""
-    for field in fields:
-        if field.tag == tag:
-            try:
-                found = field.value.decode("utf-8")
-            except UnicodeDecodeError as error:
-                raise Malformed("a text is not UTF-8") from error
-    return found
-
-
-def varint_field(tag: int, number: int) -> bytes:
-    """A number from 0 up, which is left out where it is 0."""
-    return encode_varint(tag << 3 | VARINT) + encode_varint(number) if number else b""
-
-
-def double_field(tag: int, number: float) -> bytes:
-    """A number, which is left out where it is 0."""
-    return encode_varint(tag << 3 | FIXED_64) + _DOUBLE.pack(number) if number else b""
-
-
-def bytes_field(tag: int, value: bytes) -> bytes:
-    """A text, or a message within."""
-    return encode_varint(tag << 3 | DELIMITED) + encode_varint(len(value)) + value
-
-
-def encode_varint(value: int) -> bytes:
-    """A number from 0 up."""
+def varint(value: int) -> bytes:
+    """An unsigned number."""
+    if value < 0x80:
+        return bytes((value,))
     encoded = bytearray()
     while value > 0x7F:
         encoded.append(value & 0x7F | 0x80)
@@ -91,13 +115,21 @@ def encode_varint(value: int) -> bytes:
     return bytes(encoded)
 
 
-def _varint(message: bytes, at: int) -> tuple[int, int]:
-    value = 0
-    for index in range(_MAX_VARINT_BYTES):
-        if at + index >= len(message):
-            break
-        byte = message[at + index]
-        value |= (byte & 0x7F) << 7 * index
-        if byte < 0x80:
-            return value & 0xFFFF_FFFF_FFFF_FFFF, at + index + 1
-    raise Malformed("a number does not end")
+def delimited_head(field: int, size: int) -> bytes:
+    """What goes before ``size`` bytes of that field."""
+    return varint(field << 3 | DELIMITED) + varint(size)
+
+
+def delimited(field: int, payload: bytes) -> bytes:
+    """Bytes, a string, or a message."""
+    return delimited_head(field, len(payload)) + payload
+
+
+def number(field: int, value: int) -> bytes:
+    """A number, an enum or a flag; left out where it is 0, as proto3 has it."""
+    return varint(field << 3 | VARINT) + varint(value) if value else b""
+
+
+def double(field: int, value: float) -> bytes:
+    """A floating-point number, left out where it is 0."""
+    return varint(field << 3 | FIXED_64) + _DOUBLE.pack(value) if value else b""

@@ -21,6 +21,7 @@ class Heard:
     """What came on one stream. ``reset``: the code; -1 while it was not reset."""
 
     head: dict[str, str] = field(default_factory=dict)
+    trailers: dict[str, str] = field(default_factory=dict)
     data: bytes = b""
     ended: bool = False
     reset: int = -1
@@ -143,6 +144,8 @@ class Http2Peer:
         heard = self.heard.setdefault(stream, Heard())
         if isinstance(event, (h2.events.ResponseReceived, h2.events.RequestReceived)):
             heard.head = {str(name): str(value) for name, value in event.headers}
+        elif isinstance(event, h2.events.TrailersReceived):
+            heard.trailers = {str(name): str(value) for name, value in event.headers}
         elif isinstance(event, h2.events.DataReceived):
             heard.data += event.data
             size = event.flow_controlled_length or 0

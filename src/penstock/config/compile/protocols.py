@@ -7,6 +7,7 @@ from typing import Final, Literal
 from msgspec.structs import replace
 
 from penstock.config.compile.discovery import urls_of
+from penstock.config.compile.picking import check_picking
 from penstock.config.document.listeners import Listener
 from penstock.config.document.pools import Pool
 from penstock.config.load.errors import Location, did_you_mean
@@ -14,7 +15,7 @@ from penstock.config.load.findings import Findings
 from penstock.core import snapshot
 from penstock.core.snapshot.address import socket_path
 
-Spoken = Literal["http", "tcp", "udp"]
+Spoken = Literal["http", "tcp", "udp", "epp"]
 
 # Keys of a pool that mean nothing where bytes are relayed unread.
 _HTTP_POOL_KEYS: Final = (
@@ -112,7 +113,7 @@ def _check_relayed(pool: Pool, spoken: Spoken, at: Location, findings: Findings)
 
 def protocol_of(
     listener: Listener, pools: Mapping[str, snapshot.Pool], only: str
-) -> Literal["http", "tcp", "tls-passthrough", "udp"]:
+) -> Literal["http", "tcp", "tls-passthrough", "udp", "epp"]:
     """What its clients speak, where it does not say: what its pool does, or the ``only`` one."""
     if listener.protocol is not None:
         return listener.protocol
@@ -132,7 +133,7 @@ def check_listener(
     if name is not None and name not in pools:
         findings.wrong((*at, "pool"), f"no pool is called {name!r}{did_you_mean(name, pools)}")
     elif name is not None:
-        spoken = "tcp" if protocol == "tls-passthrough" else protocol
+        spoken = {"tls-passthrough": "tcp", "epp": "http"}.get(protocol, protocol)
         if pools[name].protocol != spoken:
             findings.wrong(
                 (*at, "pool"),
@@ -145,6 +146,8 @@ def check_listener(
             "`tls-passthrough` never decrypts: leave `tls` away, or write `protocol: tcp`, which "
             "ends TLS here",
         )
+    if protocol == "epp":
+        check_picking(listener, pools.get(name or ""), at, findings)
     _check_proxy_headers(listener, protocol, at, findings)
     _check_socket_file(listener, protocol, at, findings)
     if protocol != "http":

@@ -23,6 +23,7 @@ from penstock.config.compile.cores import usable_cores
 from penstock.config.compile.error_pages import compile_error_pages
 from penstock.config.compile.listener_tls import compile_certificates, compile_listener_tls
 from penstock.config.compile.own_modules import look_up_beside
+from penstock.config.compile.picking import picking_listener, picking_routes
 from penstock.config.compile.pools import compile_pools
 from penstock.config.compile.protocols import check_listener, place_routes, protocol_of
 from penstock.config.compile.sessions import doubt_shared_cookies
@@ -213,7 +214,8 @@ def _compile_listeners(
     for name, (listener, at) in named.items():
         protocol = protocol_of(listener, pools, only)
         check_listener(listener, protocol, pools, at, findings)
-        compiled[name] = _compile_listener(name, listener, protocol, at, findings)
+        made = _compile_listener(name, listener, protocol, at, findings)
+        compiled[name] = picking_listener(made, listener) if protocol == "epp" else made
     named_places = {name: (compiled[name], at) for name, (_, at) in named.items()}
     check_challenges(named_places, findings)
     return compiled
@@ -226,12 +228,14 @@ def _named_listeners(document: Document) -> dict[str, tuple[Listener, Location]]
             name: (listener, ("listeners", name)) for name, listener in document.listeners.items()
         }
     addresses = document.listen if document.listen is not None else (DEFAULT_LISTEN,)
+    pools = list(document.pools) if document.pools is not None else [ONLY]
     names = [ONLY, *[f"{ONLY}-{number}" for number in range(2, len(addresses) + 1)]]
     return {
         name: (
             Listener(
                 address=Address(address.host, address.port),
-                protocol=address.protocol or None,  # type: ignore[arg-type]  # one of three
+                protocol=address.protocol or None,  # type: ignore[arg-type]  # one of these
+                pool=pools[0] if address.protocol == "epp" and len(pools) == 1 else None,
             ),
             ("listen", index),
         )
@@ -242,7 +246,7 @@ def _named_listeners(document: Document) -> dict[str, tuple[Listener, Location]]
 def _compile_listener(
     name: str,
     listener: Listener,
-    protocol: Literal["http", "tcp", "tls-passthrough", "udp"],
+    protocol: Literal["http", "tcp", "tls-passthrough", "udp", "epp"],
     at: Location,
     findings: Findings,
 ) -> snapshot.Listener:
@@ -294,22 +298,23 @@ def _compile_routes(
 
 def _listeners_own_routes(document: Document) -> tuple[snapshot.Route, ...]:
     """Of listeners that name their pool: before all others."""
-    return tuple(
-        snapshot.Route(
-            name=name,
-            match=snapshot.Match(listeners=(name,)),
-            pools=(snapshot.WeightedPool(listener.pool),),
-        )
-        for name, (listener, _) in _named_listeners(document).items()
-        if listener.pool is not None
-    )
+    own: list[snapshot.Route] = []
+    for name, (listener, _) in _named_listeners(document).items():
+        if listener.pool is None:
+            continue
+        if listener.protocol == "epp":
+            own += picking_routes(name, listener.pool)
+            continue
+        match = snapshot.Match(listeners=(name,))
+        own.append(snapshot.Route(name, match, pools=(snapshot.WeightedPool(listener.pool),)))
+    return tuple(own)
 
 
 def _default_route(
     document: Document, pools: list[str], own: tuple[snapshot.Route, ...], findings: Findings
 ) -> tuple[snapshot.Route, ...]:
     """Where none are given: to the only pool that no listener has for itself."""
-    if own and len(own) == len(_named_listeners(document)):
+    if {name for route in own for name in route.match.listeners} == set(_named_listeners(document)):
         return ()
     taken = {route.pools[0].pool for route in own}
     left = [pool for pool in pools if pool not in taken]

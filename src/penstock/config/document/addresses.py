@@ -10,7 +10,7 @@ from penstock.config.document.socket_files import parse_socket_file
 from penstock.core.snapshot.address import SOCKET_FILE, shown_address, shown_url, socket_path
 
 _HOST: Final = re.compile(r"[A-Za-z0-9_](?:[A-Za-z0-9_.-]*[A-Za-z0-9_])?\.?")
-LISTEN_SCHEMES: Final = ("http", "tcp", "udp")
+LISTEN_SCHEMES: Final = ("http", "tcp", "udp", "epp")
 
 
 @dataclass(frozen=True)
@@ -20,7 +20,7 @@ class Address:
 
     host: str
     port: int
-    protocol: str = ""  # http, tcp or udp, where it is said outright
+    protocol: str = ""  # one of LISTEN_SCHEMES, where it is said outright
 
     def __str__(self) -> str:
         if not self.protocol:

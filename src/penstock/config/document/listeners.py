@@ -248,11 +248,12 @@ class Listener(Section):
     mode: FileMode = setting(
         _LISTENER.mode, "Who may connect to its socket of the file system, as of `chmod`."
     )
-    protocol: Literal["http", "tcp", "tls-passthrough", "udp"] | None = setting(
+    protocol: Literal["http", "tcp", "tls-passthrough", "udp", "epp"] | None = setting(
         None,
         "`http`; `tcp`: connections are relayed unread; `tls-passthrough`: the same, routed by the "
-        "server name that clients ask for, never decrypted; `udp`: datagrams are relayed. Default: "
-        "what its pool's endpoints speak.",
+        "server name that clients ask for, never decrypted; `udp`: datagrams are relayed; `epp`: "
+        "gateways ask which endpoint of its pool to send to (Endpoint Picker). Default: what its "
+        "pool's endpoints speak.",
     )
     pool: str | None = setting(None, "The pool that serves it, instead of `routes`.")
     tls: Annotated[ListenerTls, BeforeValidator(_certificates)] | None = setting(

@@ -95,8 +95,8 @@ class Listener(Data, frozen=True):
     backlog: int = 4096
     mode: int = 0o660  # permissions of its socket file, where ``host`` is one
     # tcp: bytes are relayed unread; tls-passthrough: but for the server name that clients ask for;
-    # udp: datagrams are.
-    protocol: Literal["http", "tcp", "tls-passthrough", "udp"] = "http"
+    # udp: datagrams are; epp: gateways ask for endpoints (the Endpoint Picker protocol).
+    protocol: Literal["http", "tcp", "tls-passthrough", "udp", "epp"] = "http"
     allow: tuple[str, ...] = ()  # networks whose clients may come, in CIDR form; empty: all
     deny: tuple[str, ...] = ()  # networks whose clients may not, whatever ``allow`` says
     # PROXY headers at the beginning of connections from trusted proxies: who the client is.
@@ -108,6 +108,11 @@ class Listener(Data, frozen=True):
     def asks_certificates(self) -> bool:
         """Whether clients are asked for certificates."""
         return self.speaks_tls and bool(self.tls.client_ca_file)
+
+    @property
+    def speaks_http(self) -> bool:
+        """Whether its connections carry requests, which are understood."""
+        return self.protocol in ("http", "epp")
 
     @property
     def speaks_tls(self) -> bool:

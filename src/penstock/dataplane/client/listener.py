@@ -150,7 +150,7 @@ class Listener(ListeningSocket):
         if self.tls is not None and self._invite(sock, host, settings, True):
             return
         tls = TlsChannel(self.tls, True, None) if self.tls is not None else None
-        if settings.protocol == "http":
+        if settings.speaks_http:
             client = ClientConnection(context, sock, tls, host, settings)
             context.loop.add(client, READABLE | PEER_CLOSED)
         else:

@@ -48,7 +48,7 @@ def answer_fields(
 ) -> list[Field]:
     """The fields of its head. ``closes``: HTTP/1.1's connection ends with it."""
     fields = [(b"date", b"Date", date)]
-    if answer.status != 204 and answer.status != 304:
+    if answer.status != 204 and answer.status != 304 and not answer.goes_on:
         fields.append(_field("Content-Length", str(len(answer.body))))
     fields += [_field(name, value) for name, value in answer.headers]
     if closes:

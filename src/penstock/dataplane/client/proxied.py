@@ -132,7 +132,7 @@ class ProxiedClient(Pollable):
             return
         self.deadline = 0.0
         tls = TlsChannel(self._tls, True, None) if self._tls is not None else None
-        if settings.protocol == "http":
+        if settings.speaks_http:
             client = ClientConnection(context, self._sock, tls, address, settings)
             client.told = told
             context.loop.replace(self, client)

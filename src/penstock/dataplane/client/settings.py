@@ -42,6 +42,7 @@ class ClientSettings:
         self.challenges: Challenges | None = None  # nothing is ordered
         self.listener: str = spec.name
         self.protocol: str = spec.protocol
+        self.speaks_http: bool = spec.speaks_http
         self._allow: Networks = Networks(spec.allow)
         self._deny: Networks = Networks(spec.deny)
         self._allows_all: bool = not spec.allow

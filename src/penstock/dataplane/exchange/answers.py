@@ -61,6 +61,8 @@ _ANTHROPIC_TYPES: Final[dict[int, str]] = {
 class Answer:
     """A response of our own: what it says, whatever protocol carries it."""
 
+    goes_on: bool = False  # more of its body follows, which has no length yet
+
     def __init__(
         self, status: int, body: bytes, headers: Sequence[tuple[str, str]] = (), why: str = ""
     ) -> None:

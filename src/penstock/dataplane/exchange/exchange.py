@@ -32,6 +32,7 @@ from penstock.dataplane.exchange.answers import Answer
 from penstock.dataplane.exchange.attempt import Attempt, AttemptOwner
 from penstock.dataplane.exchange.body import MAX_REPLAY_BYTES, RequestBody
 from penstock.dataplane.exchange.dispatch import Dispatch
+from penstock.dataplane.exchange.endpoint_picking.call import PickingCall
 from penstock.dataplane.exchange.entry import Entry
 from penstock.dataplane.exchange.failover import (
     Failover,
@@ -45,9 +46,10 @@ from penstock.dataplane.exchange.log_line import log_line
 from penstock.dataplane.exchange.mirror import start_mirror
 from penstock.dataplane.exchange.outcome import Outcome
 from penstock.dataplane.exchange.own_answers import OwnAnswers
-from penstock.dataplane.exchange.own_call import OwnCall
+from penstock.dataplane.exchange.own_call import OwnCall, begun_stream, streams
 from penstock.dataplane.exchange.relaying import outcome_of, relay_of, why_ended, word_of
 from penstock.dataplane.exchange.steady import SteadyAnswer, SteadyOwner
+from penstock.dataplane.exchange.streamed_call import CallOwner, StreamedCall
 from penstock.dataplane.exchange.turns import Turns
 from penstock.dataplane.io.connection import READ_BYTES
 from penstock.dataplane.pool.model_waits import ModelsAwaiter
@@ -65,7 +67,7 @@ _FIRST_BYTE: Final = 2
 _TELLS_NOTHING: Final = frozenset(("client_gone", "bad_request", "crashed"))
 
 
-class Exchange(AttemptOwner, ModelsAwaiter, GatheringOwner, RelayOwner, SteadyOwner):
+class Exchange(AttemptOwner, ModelsAwaiter, GatheringOwner, RelayOwner, SteadyOwner, CallOwner):
     """From a parsed head to the settled ticket."""
 
     # Defaults stand in the class body: set one by one they cost more than the rest of __init__.
@@ -73,6 +75,7 @@ class Exchange(AttemptOwner, ModelsAwaiter, GatheringOwner, RelayOwner, SteadyOw
     entry: Entry | None = None  # of one on a route that asks who asks
     dispatch: Dispatch | None = None  # of one that goes to an endpoint
     own_call: OwnCall | None = None  # of one that is answered here
+    streamed: StreamedCall | None = None  # likewise, as it comes
     inspection: Inspection | None = None  # of one whose body may tell more
     call: GrpcCall | None = None  # of one that is a gRPC call to an endpoint
     turns: Turns | None = None  # since somebody had to be waited for
@@ -333,6 +336,9 @@ class Exchange(AttemptOwner, ModelsAwaiter, GatheringOwner, RelayOwner, SteadyOw
         if self.own_call is not None:
             self._serve(self.own_call, data, complete)
             return
+        if self.streamed is not None:
+            self.streamed.take(data, complete)
+            return
         dispatch = self.dispatch
         attempt = dispatch.attempt if dispatch is not None else None
         body.add(data, complete, self.status == 0)
@@ -545,6 +551,9 @@ class Exchange(AttemptOwner, ModelsAwaiter, GatheringOwner, RelayOwner, SteadyOw
         return self.failover().repeats_call(attempt, call, trailers, call.status)
 
     def on_client_drained(self) -> None:
+        if self.streamed is not None:
+            self.streamed.on_drained()
+            return
         if self.turns is not None:
             self.turns.client_full = False
         if self.status:
@@ -552,6 +561,9 @@ class Exchange(AttemptOwner, ModelsAwaiter, GatheringOwner, RelayOwner, SteadyOw
 
     def limit_answer(self, most: int) -> None:
         """Read at most so much of the answer at a time; at 0, for now nothing of it."""
+        if self.streamed is not None:
+            self.streamed.limit(most)
+            return
         turns = self._whose_turns()
         full = most <= 0
         if not full:
@@ -697,6 +709,9 @@ class Exchange(AttemptOwner, ModelsAwaiter, GatheringOwner, RelayOwner, SteadyOw
         """A redirect, a fixed response, a gRPC call, or a refusal: no route, an ambiguous path, a
         loop."""
         plan = self.plan
+        if plan.service and streams(plan):
+            self._stream_here(data, complete)
+            return
         if plan.service:
             self.own_call = OwnCall(self.context, plan, self.head)
             self._serve(self.own_call, data, complete)
@@ -712,6 +727,19 @@ class Exchange(AttemptOwner, ModelsAwaiter, GatheringOwner, RelayOwner, SteadyOw
         if answer is not None:
             self.context.counters.bump(W_FIXED)
             self._give(answer, "fixed")
+
+    def _stream_here(self, data: bytes, complete: bool) -> None:
+        """A gRPC call that is answered here as it comes."""
+        self.context.counters.bump(W_FIXED)
+        self.status = 200
+        self.front.answer(begun_stream(), self.request_id, self.own().edits())
+        call = PickingCall(self.context, self, self.front, self.plan, self.head)
+        self.streamed = call
+        call.take(data, complete)
+
+    def on_call_over(self) -> None:
+        self._note_end(self.context.env.now, "fixed")
+        self.front.finish()
 
     def _refuse(self, status: int, message: str, retry_after_s: int = 1, kind: str = "") -> None:
         """An error of our own; the message is the log's reason too, unless there is one."""
@@ -787,6 +815,8 @@ class Exchange(AttemptOwner, ModelsAwaiter, GatheringOwner, RelayOwner, SteadyOw
 
     def _give_up(self, outcome: int) -> None:
         """Stop the attempt under way, if there is one."""
+        if self.streamed is not None:
+            self.streamed.gone(outcome)
         dispatch = self.dispatch
         attempt = dispatch.attempt if dispatch is not None else None
         if attempt is not None:
@@ -824,13 +854,14 @@ class Exchange(AttemptOwner, ModelsAwaiter, GatheringOwner, RelayOwner, SteadyOw
             self.steady.end()
             self.steady = None
         log = self.context.log
-        if log.enabled:
+        if log.enabled and self.streamed is None:  # what that is about has a line of its own
             log.write(log_line(self._outcome(), now))
         # They know this exchange: no cycle is left for the collector.
         if dispatch is not None:
             dispatch.waiter = None
             self.dispatch = None
         self.inspection = None
+        self.streamed = None
 
     def _end_handling(self, handling: AnswerHandling) -> None:
         self.handling = None

@@ -5,9 +5,9 @@ from typing import Final
 from penstock.dataplane.context import Context
 from penstock.dataplane.exchange.answers import Answer
 from penstock.dataplane.exchange.grpc_services.health import Health
-from penstock.dataplane.exchange.grpc_services.service import CallEnd, GrpcService
+from penstock.dataplane.exchange.grpc_services.service import CallEnd, GrpcService, has_no
 from penstock.dataplane.route.plan import Plan
-from penstock.wire import grpc_health
+from penstock.wire import ext_proc, grpc_health
 from penstock.wire.chunked import ChunkedReader
 from penstock.wire.grpc import INTERNAL, OK, RESOURCE_EXHAUSTED, trailers, trailers_only
 from penstock.wire.grpc_messages import MessageReader, encode_message
@@ -15,6 +15,21 @@ from penstock.wire.http1 import Field, RequestHead
 
 _MAX_MESSAGE_BYTES: Final = 65536
 SERVICES: Final[dict[str, GrpcService]] = {grpc_health.SERVICE: Health()}
+# Those whose calls have many messages each way, answered as they come.
+STREAMED: Final = frozenset((ext_proc.SERVICE,))
+
+
+def streams(plan: Plan) -> bool:
+    """Whether it is such a call; of a method that there is not, it is none."""
+    return plan.service in STREAMED and plan.service_method == ext_proc.METHOD
+
+
+def begun_stream() -> Answer:
+    """The head of such a call's answer; its trailers are told when they are known."""
+    answer = Answer(200, b"", (("Content-Type", "application/grpc"),))
+    answer.trailers = trailers(OK)
+    answer.goes_on = True
+    return answer
 
 
 class OwnCall:
@@ -39,6 +54,8 @@ class OwnCall:
         return _answer_of(end)
 
     def _take(self, data: bytes, complete: bool) -> CallEnd | None:
+        if self._plan.service in STREAMED:
+            return has_no(self._plan.service_method)
         chunks = self._chunks
         if chunks is not None and data:
             data = chunks.feed(data)

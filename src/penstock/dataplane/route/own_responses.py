@@ -11,7 +11,9 @@ from penstock.wire.grpc import GRPC
 from penstock.wire.http1 import RequestHead
 
 
-def serve_here(plan: Plan, route: Route, facts: RouteFacts, head: RequestHead) -> None:
+def serve_here(
+    plan: Plan, route: Route, targets: list[Target], facts: RouteFacts, head: RequestHead
+) -> None:
     """Note which method of the route's service is called, or why it cannot be."""
     service = route.grpc_service
     plan.edits = edits_of(route.response_headers)
@@ -25,6 +27,7 @@ def serve_here(plan: Plan, route: Route, facts: RouteFacts, head: RequestHead) -
         plan.service = service
         plan.service_method = facts.path.removeprefix(f"/{service}").removeprefix("/")
         plan.facts = facts
+        plan.targets = targets
 
 
 def lists_models(plan: Plan, targets: list[Target], head: RequestHead, path: str) -> bool:

@@ -250,6 +250,7 @@ class Plan:
         # Of a gRPC call that is answered here, without choices.
         self.service: str = ""
         self.service_method: str = ""
+        self.targets: list[Target] = []  # the pools that it is about
         self.facts: RouteFacts | None = None  # of its request
         # Without choices: the response to give, and its parts for each request.
         self.status: int = 0

@@ -153,7 +153,7 @@ class Planner:
             access = Access(head, self._tenants, required, caller, certificate)
             plan.access = access
             query = access.target.decode("latin-1").partition("?")[2]
-        if self._answered_here(plan, route, head, facts, query, _scheme_of(hop)):
+        if self._answered_here(plan, branch, head, facts, query, _scheme_of(hop)):
             return plan
         if refuses_upgrade(plan, route, head):
             return plan
@@ -226,19 +226,20 @@ class Planner:
     def _answered_here(
         self,
         plan: Plan,
-        route: Route,
+        branch: _Branch,
         head: RequestHead,
         facts: RouteFacts,
         query: str,
         scheme: str,
     ) -> bool:
         """Fill in the response when no endpoint is needed for it."""
+        route = branch.route
         if hops_left(head) == 0:
             plan.status = 200  # RFC 9110, 7.6.2: the hop where the count ends answers itself
             plan.headers = own_headers(route, [("Allow", ALLOWED_METHODS)])
             return True
         if route.grpc_service:
-            serve_here(plan, route, facts, head)
+            serve_here(plan, route, branch.targets, facts, head)
             return True
         if route.respond is not None:
             plan.status = route.respond.status

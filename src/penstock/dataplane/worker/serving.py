@@ -292,6 +292,6 @@ def _challenges(spec: Snapshot, listener: ListenerSpec) -> Challenges:
 
 def _protocols(listener: ListenerSpec) -> tuple[str, ...]:
     """What its clients may choose by ALPN."""
-    if listener.protocol != "http":
+    if not listener.speaks_http:
         return ()
     return ("h2", "http/1.1") if listener.http2.enabled else ("http/1.1",)

@@ -3,6 +3,8 @@
 Watch is not there: by that document clients that would watch take UNIMPLEMENTED for health.
 """
 
+from typing import Final
+
 from penstock.core.pool.eligible import is_available
 from penstock.dataplane.context import Context
 from penstock.dataplane.exchange.grpc_services.service import (
@@ -15,6 +17,10 @@ from penstock.dataplane.pool.live_pool import LivePool
 from penstock.dataplane.route.plan import Plan
 from penstock.wire.grpc import INVALID_ARGUMENT, NOT_FOUND
 from penstock.wire.grpc_health import NOT_SERVING, SERVING, decode_request, encode_response
+
+# What gateways ask an Endpoint Picker for, beside its service (its protocol, "Health Checking").
+_LIVENESS: Final = "liveness"
+_READINESS: Final = "readiness"
 
 
 class Health(GrpcService):
@@ -30,6 +36,11 @@ class Health(GrpcService):
         if not asked:
             return _told(not context.stopping)
         pools = context.planner.pools_of(asked, plan)
+        if not pools and plan.targets:  # of a listener for gateways, which ask by these names
+            if asked == _LIVENESS:
+                return _told(not context.stopping)
+            if asked == _READINESS:
+                pools = [target.pool for target in plan.targets]
         if not pools:
             return CallEnd(NOT_FOUND, text="no pool has that name, and no route such a service")
         return _told(any([_serves(pool) for pool in pools]))

@@ -1,0 +1,1 @@
+"""The Endpoint Picker protocol: a gateway asks for the endpoint, and carries the request itself."""

@@ -1,0 +1,1 @@
+"""A real Envoy in front, which asks Penstock for endpoints. Run by ``make test-envoy``."""
