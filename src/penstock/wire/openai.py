@@ -22,6 +22,7 @@ from xxhash import xxh3_64_intdigest
 
 from penstock.wire import openai_bodies as bodies
 from penstock.wire.api_family import is_anthropics
+from penstock.wire.kv_transfers import transfer_in, transfer_of
 from penstock.wire.model_name import LONG_BYTES, MAX_NAME, model_at_front
 from penstock.wire.openai_bodies import NOTHING
 from penstock.wire.openai_prompt import MAX_OBJECTS, PromptText, TooManyParts
@@ -71,6 +72,7 @@ class Inspection:
         self.model: str = ""
         self.stream: bool = False
         self.choices: int = 1  # that are asked for
+        self.transfer: str = ""  # a field of it that is between engines (``wire.kv_transfers``)
         self.stays: bool = False  # something of it stays behind at the endpoint
         self.tools: bool = False  # are on offer
         self.runs_tools: bool = False  # the server carries some of them out itself
@@ -170,6 +172,7 @@ def _too_many(api: int, problem: str, body: bytes) -> Inspection:
     if len(body) <= LONG_BYTES:
         return _unread(api, problem, body)
     found = Inspection(api, problem)
+    found.transfer = transfer_in(body)
     place = model_at_front(body)
     if place is not None:
         found.model = place.name
@@ -180,9 +183,12 @@ def _other(body: bytes) -> Inspection:
     """All that can be known of a body whose form is not: the model, if it names one."""
     found = Inspection(OTHER, "not an API of language models")
     try:
-        model = bodies.named.decode(body).model
+        read = bodies.named.decode(body)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        found.transfer = transfer_in(body)
         return found
+    found.transfer = transfer_of(read)
+    model = read.model
     if len(model) <= MAX_NAME:
         found.model = model
     return found
@@ -270,6 +276,7 @@ def _read_anthropic(found: Inspection, prompt: PromptText, read: bodies.Anthropi
 
 def _common(found: Inspection, read: bodies.Common, limit: bodies.Limit) -> None:
     found.model = read.model or ""
+    found.transfer = transfer_of(read)
     found.stream = read.stream is True
     found.output_limit = min(max(int(limit or 0), 0), _MOST_TOKENS)
     if read.stream_options is not NOTHING:

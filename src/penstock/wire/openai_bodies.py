@@ -62,13 +62,29 @@ class Metadata(msgspec.Struct):
     user_id: str | None = None
 
 
-class Named(msgspec.Struct):
+class Transfers(msgspec.Struct, kw_only=True):
+    """What engines tell each other of the KV caches that they hand over: with whom to connect.
+
+    Those of vLLM (NIXL, Mooncake, LMCache and others, encoders too), SGLang and TensorRT-LLM.
+    """
+
+    kv_transfer_params: Raw = NOTHING
+    ec_transfer_params: Raw = NOTHING
+    vllm_xargs: Raw = NOTHING  # may hold the same
+    bootstrap_host: Raw = NOTHING
+    bootstrap_port: Raw = NOTHING
+    bootstrap_room: Raw = NOTHING
+    bootstrap_pair_key: Raw = NOTHING
+    disaggregated_params: Raw = NOTHING
+
+
+class Named(Transfers, kw_only=True):
     """A body of any other form that names a model."""
 
     model: str = ""
 
 
-class Common(msgspec.Struct, kw_only=True):
+class Common(Transfers, kw_only=True):
     model: str | None = None  # engines that serve one do without
     stream: bool | None = None
     max_tokens: Limit = None
@@ -156,6 +172,7 @@ parts = msgspec.json.Decoder(list[Part | str])  # vLLM takes bare text for a par
 conversation = msgspec.json.Decoder(Conversation)
 text = msgspec.json.Decoder(str)
 tools = msgspec.json.Decoder(list[Tool])
+keys = msgspec.json.Decoder(dict[str, Raw])
 
 
 class _PromptDetails(msgspec.Struct):

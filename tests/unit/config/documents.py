@@ -223,6 +223,7 @@ pools:
       answers: asked
     usage: asked
     malformed: refuse
+    kv_transfers: pass
     request_buffer: 128KiB
     prompt_bytes: 1MiB
     policy: {name: tests.unit.config.policy:Keyed, depth: 7}

@@ -216,6 +216,11 @@ def test_services_of_ours_are_those_that_are_built_in() -> None:
     assert set(get_args(get_args(known)[0])) == set(SERVICES)
 
 
+def test_transfers_are_of_language_models(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match="not of kind llm"):
+        load("pools: {main: {endpoints: 'http://a:1', kv_transfers: pass}}", tmp_path)
+
+
 def test_grpc_health_may_be_beside_http_endpoints(tmp_path: Path) -> None:
     text = "pools: {main: {endpoints: 'http://a:1', health_check: {kind: grpc, port: 9}}}"
     assert load(text, tmp_path).snapshot.pools[0].health_check is not None

@@ -104,6 +104,8 @@ def compile_pool(name: str, pool: Pool, at: Location, findings: Findings) -> sna
     check_quic(pool, at, findings)
     if pool.kind != "llm" and pool.malformed != "pass":
         findings.wrong((*at, "malformed"), "has no effect: the pool is not of kind llm")
+    if pool.kind != "llm" and "kv_transfers" in pool.model_fields_set:
+        findings.wrong((*at, "kv_transfers"), "has no effect: the pool is not of kind llm")
     if pool.kind != "llm" and reads_prompts(choice):
         findings.doubtful(
             (*at, "policy"),

@@ -104,6 +104,12 @@ class Pool(Section):
         "What happens to request bodies that cannot be parsed, or are too long for it. "
         "`pass`: sent to any endpoint; `refuse`: answered with an error.",
     )
+    kv_transfers: Literal["pass", "refuse"] = setting(
+        _POOL.kv_transfers,
+        "What happens to requests that tell engines with whom to hand over KV caches "
+        "(`kv_transfer_params`, `bootstrap_host` and the like). `refuse`: answered with 400; "
+        "`pass`: clients are trusted with it. Of pools of kind llm.",
+    )
     request_buffer: Size | None = setting(
         None,
         "So much of a request's body, or all of a shorter one, is there before the request takes "

@@ -174,6 +174,8 @@ class Pool(Data, frozen=True):
     usage: Literal["hidden", "asked", "off"] = "hidden"
     prompt_bytes: int = 16 * 1024 * 1024  # of a body that is read; a million tokens with images
     malformed: Literal["pass", "refuse"] = "pass"  # bodies that are not understood
+    # Fields in clients' bodies that tell engines with whom to hand over KV caches.
+    kv_transfers: Literal["pass", "refuse"] = "refuse"
     # So much of a request's body is there before it takes a place at an endpoint; 0: none need be.
     request_buffer: int = 0
     engine: Engine | None = None  # None: endpoints are not asked for their load

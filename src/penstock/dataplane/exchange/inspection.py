@@ -171,6 +171,8 @@ class Inspection:
                 return self._pass_malformed(coded.problem)
             decoded = coded.take()
         prompt = PromptBody(plan.api, self._head, body, decoded)
+        if prompt.found.transfer and plan.pool.refuses_transfers:
+            return self._refuse_transfer(prompt.found.transfer)
         if not prompt.asked and not prompt.found.problem:
             prompt.ask_for_model_if_any(plan.pool.names.default)
         asked = prompt.asked
@@ -289,6 +291,11 @@ class Inspection:
         told.why = f"no endpoint of pool {plan.pool.name} serves the model {shown}"
         self.refusal = told
         return REFUSE
+
+    def _refuse_transfer(self, field: str) -> int:
+        """It would have an engine connect with a host of the client's choice."""
+        told = f"`{field}` is between engines, and not for clients to set: leave it out"
+        return self._refuse_body(400, told)
 
     def _refuse_body(
         self, status: int, problem: str, headers: Sequence[tuple[str, str]] = ()

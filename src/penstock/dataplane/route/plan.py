@@ -26,6 +26,7 @@ from penstock.wire.content_coding import decoder_of
 from penstock.wire.forwarding import Edit, ForwardedHead, Hop, ResponseRules, forwarded_request
 from penstock.wire.http1 import RequestHead
 from penstock.wire.kept_things import makes_things
+from penstock.wire.kv_transfers import may_have_transfers
 from penstock.wire.model_changes import changes_models
 from penstock.wire.model_name import boundary_of
 from penstock.wire.openai import OTHER, api_of
@@ -97,7 +98,7 @@ class PoolPlan:
             self.asks_all = len(pool.members) > 1 and asks_all(head.method, target)
             self.makes_things = makes_things(head.method, target)
             self.conversation = session_hash(head.value(b"x-conversation-id") or b"")
-            self._plan_reading(pool, head)
+            self._plan_reading(pool, head, path)
         # Whether the body, or that it cannot be read, decides anything.
         self.may_tell_more: bool = self.inspects or self.skims or self.unread != ""
         # Whether it may be repeated although it was sent.
@@ -147,7 +148,7 @@ class PoolPlan:
         # For endpoints and answers that need a head of their own.
         self._forwarded_apart: dict[tuple[str, bytes, bool], ForwardedHead] | None = None
 
-    def _plan_reading(self, pool: LivePool, head: RequestHead) -> None:
+    def _plan_reading(self, pool: LivePool, head: RequestHead, path: bytes) -> None:
         """How much of the body is read."""
         if head.method != b"POST":
             return
@@ -159,7 +160,11 @@ class PoolPlan:
             self.boundary = boundary_of(head.value(b"content-type") or b"")
         if self.boundary:
             self.skims = True
-        elif self.api != OTHER or ((apart or self.makes_things) and may_name_model(head)):
+        elif (
+            self.api != OTHER
+            or ((apart or self.makes_things) and may_name_model(head))
+            or (pool.refuses_transfers and may_have_transfers(path))
+        ):
             if coding and decoder_of(coding, 0) is None:
                 shown = coding[:_MAX_SHOWN_BYTES].decode("latin-1")
                 self.unread = f"the body is compressed ({shown}), which is not read"
