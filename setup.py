@@ -22,8 +22,8 @@ INTERPRETED = (
 )
 GROUP = "penstock"
 LIBRARY = f"{GROUP}__mypyc"  # as mypyc names it, and ``penstock._form`` looks for it
-# Written in C, and not needed: see docs/adr/datagrams-in-batches.md.
-DATAGRAMS = "penstock._datagrams"
+# Written in C, and not needed: see docs/adr/datagrams-in-batches.md and stream-sockets.md.
+IN_C = ("penstock._datagrams", "penstock._streams")
 GENERATED = Path("build")
 HOT_LAYERS = ("core", "wire", "dataplane", "sim/kernel")
 # The model of an inference engine: every emulated token passes through it.
@@ -54,7 +54,7 @@ class OptionalBuild(build_ext):
     def run(self) -> None:
         try:
             for library in self.extensions:
-                if library.name != DATAGRAMS:
+                if library.name not in IN_C:
                     generate(library)
             super().run()
         except (Exception, SystemExit) as error:  # mypyc exits where it finds an error
@@ -98,10 +98,13 @@ def extensions() -> list[Extension]:
         print("penstock: no C compiler found, will run interpreted", file=sys.stderr)
         return []
     library = Extension(LIBRARY, [])
-    if not sys.platform.startswith("linux"):  # recvmmsg
+    if not sys.platform.startswith("linux"):  # recvmmsg, MSG_DONTWAIT
         return [library]
-    datagrams = Extension(DATAGRAMS, ["src/penstock/_datagrams.c"], optional=True)
-    return [library, datagrams]
+    return [library, *(_in_c(name) for name in IN_C)]
+
+
+def _in_c(name: str) -> Extension:
+    return Extension(name, [f"src/{name.replace('.', '/')}.c"], optional=True)
 
 
 def generate(library: Extension) -> None:

@@ -23,6 +23,7 @@ from penstock.dataplane.tunnel.outlets import Outlets
 WRONG_KEYS: Final = 20  # that an address may show in so long, to each worker
 WRONG_KEYS_S: Final = 60.0
 MOST_ADDRESSES: Final = 8192  # that are told apart by that
+_TWO_DIGITS: Final[list[bytes]] = [b"%02x" % low for low in range(256)]
 
 
 def moved_key(listener: str, host: str, port: int) -> str:
@@ -71,7 +72,8 @@ class Context:
         self.look_at_the_date()
         self.addresses: AddressSketch = AddressSketch(board, worker)
         self._id_prefix: bytes = secrets.token_hex(10).encode()
-        self._ids: int = 0
+        self._ids: int = 0  # made so far
+        self._id_head: bytes = b""  # all of them but the last two digits
 
     def look_at_the_date(self) -> None:
         """Format Date anew if a second began."""
@@ -120,5 +122,9 @@ class Context:
 
     def new_request_id(self) -> bytes:
         """32 hexadecimal digits, unique among all workers: a random prefix and a count."""
+        low = self._ids & 0xFF
+        if low == 0:
+            # Formatting every one took 7% of the instructions of a request in user mode.
+            self._id_head = b"%b%010x" % (self._id_prefix, self._ids >> 8)
         self._ids += 1
-        return b"%b%012x" % (self._id_prefix, self._ids)
+        return self._id_head + _TWO_DIGITS[low]

@@ -63,9 +63,9 @@ class PoolAtWork:
         """As ``Exchange`` does it."""
         pool = self.pool
         asked = request or Request()
-        pool.counters.bump(P_REQUESTS)
+        pool.counters.came()
         watch = None
-        if pool.counters.values[P_REQUESTS] >= pool.recorder.sample_at:
+        if pool.counters.requests >= pool.recorder.sample_at:
             watch = pool.recorder.watch(asked, self.env, (), request_id)
         chosen = pool.pick(asked, self.env)
         assert chosen is not None

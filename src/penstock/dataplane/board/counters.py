@@ -8,10 +8,14 @@ from penstock.dataplane.board.layout import (
     P_1XX_TO_5XX,
     P_HISTOGRAMS,
     P_QUEUE_SUM_US,
+    P_REQUESTS,
     P_SERVING,
     P_SERVING_HISTOGRAMS,
     POOL_CELLS,
+    W_BYTES_FROM_CLIENTS,
+    W_BYTES_TO_CLIENTS,
     W_PID,
+    W_REQUESTS,
 )
 from penstock.dataplane.board.memory import Board
 
@@ -50,12 +54,29 @@ class Counters:
 
 
 class WorkerCounters(Counters):
-    """The worker's own section. The supervisor reads W_PID to know who runs."""
+    """The worker's own section. The supervisor reads W_PID to know who runs.
+
+    What changes with every request is a field beside the list, where each number would be another
+    object: what came since it was published.
+    """
 
     def __init__(self, board: Board, worker: int, pid: int) -> None:
         super().__init__(board, board.worker(worker), _WORKER_CELLS)
         self.values[W_PID] = pid
         self.changed = True
+        self.requests: int = 0
+        self.bytes_from_clients: int = 0
+        self.bytes_to_clients: int = 0
+
+    def publish(self) -> None:
+        values = self.values
+        values[W_REQUESTS] += self.requests
+        values[W_BYTES_FROM_CLIENTS] += self.bytes_from_clients
+        values[W_BYTES_TO_CLIENTS] += self.bytes_to_clients
+        self.requests = 0
+        self.bytes_from_clients = 0
+        self.bytes_to_clients = 0
+        super().publish()
 
 
 class PoolCounters(Counters):
@@ -63,6 +84,17 @@ class PoolCounters(Counters):
 
     def __init__(self, board: Board, row: int, worker: int) -> None:
         super().__init__(board, board.pool(row, worker), POOL_CELLS)
+        self.requests: int = self.values[P_REQUESTS]  # all; a field, as it changes with each
+        # What ``answered_at_once`` was told since it was published: five numbers of the list would
+        # be five objects for each request.
+        self._at_once: list[int] = [0] * BUCKETS
+        self._at_once_2xx: int = 0
+        self._at_once_us: int = 0
+
+    def came(self) -> None:
+        """One more request is the pool's."""
+        self.requests += 1
+        self.changed = True
 
     def record(self, phase: int, seconds: float) -> None:
         """One duration of a phase (an index into board.PHASES)."""
@@ -80,13 +112,30 @@ class PoolCounters(Counters):
         """
         microseconds = int(seconds * 1e6)
         bucket = _BUCKETS[microseconds] if microseconds < _LISTED_US else bucket_of(microseconds)
-        values = self.values
-        values[P_1XX_TO_5XX - 1 + min(status // 100, 5)] += 1
-        values[P_QUEUE_SUM_US + _FIRST_BYTE] += microseconds
-        values[P_QUEUE_SUM_US + _TOTAL] += microseconds
-        values[P_HISTOGRAMS + _FIRST_BYTE * BUCKETS + bucket] += 1
-        values[P_HISTOGRAMS + _TOTAL * BUCKETS + bucket] += 1
+        if 200 <= status < 300:
+            self._at_once_2xx += 1
+        else:
+            self.values[P_1XX_TO_5XX - 1 + min(status // 100, 5)] += 1
+        self._at_once_us += microseconds
+        self._at_once[bucket] += 1
         self.changed = True
+
+    def publish(self) -> None:
+        if not self.changed:
+            return
+        values = self.values
+        values[P_REQUESTS] = self.requests
+        values[P_1XX_TO_5XX + 1] += self._at_once_2xx
+        for phase in (_FIRST_BYTE, _TOTAL):
+            values[P_QUEUE_SUM_US + phase] += self._at_once_us
+            at = P_HISTOGRAMS + phase * BUCKETS
+            for bucket, count in enumerate(self._at_once):
+                if count:
+                    values[at + bucket] += count
+        self._at_once = [0] * BUCKETS
+        self._at_once_2xx = 0
+        self._at_once_us = 0
+        super().publish()
 
     def record_serving(self, phase: int, seconds: float) -> None:
         """One duration of a phase of a language model's answer (board.SERVING_PHASES)."""

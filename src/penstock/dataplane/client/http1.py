@@ -4,9 +4,6 @@ from typing import Final
 
 from penstock.core.ticket import ABANDONED, CLIENT_GONE
 from penstock.dataplane.board.layout import (
-    W_BYTES_FROM_CLIENTS,
-    W_BYTES_TO_CLIENTS,
-    W_REQUESTS,
     W_TLS_FAILURES,
     W_TLS_HANDSHAKES,
 )
@@ -88,7 +85,7 @@ class ClientConnection(ClientStream, Front):
         if data == b"":
             self._on_gone()
             return
-        self.context.counters.values[W_BYTES_FROM_CLIENTS] += len(data)
+        self.context.counters.bytes_from_clients += len(data)
         state = self._state
         if state == AWAIT:
             self._inbox = self._inbox + data if self._inbox else data
@@ -113,7 +110,7 @@ class ClientConnection(ClientStream, Front):
         if data == b"":
             self._on_gone()
         elif data is not None:
-            self.context.counters.values[W_BYTES_FROM_CLIENTS] += len(data)
+            self.context.counters.bytes_from_clients += len(data)
             self._inbox = data
             self._advance()
 
@@ -200,7 +197,7 @@ class ClientConnection(ClientStream, Front):
             self._plan = plan
         self.deadline = 0.0
         self.requests += 1
-        context.counters.values[W_REQUESTS] += 1
+        context.counters.requests += 1
         self._keep_alive = head.keep_alive
         self._response_bytes = 0
         length = head.length
@@ -353,7 +350,7 @@ class ClientConnection(ClientStream, Front):
     def send_body(self, data: bytes) -> bool:
         # ``write``, without one more call for every chunk.
         size = len(data)
-        self.context.counters.values[W_BYTES_TO_CLIENTS] += size
+        self.context.counters.bytes_to_clients += size
         self._response_bytes += size
         if self.send(data):
             return True

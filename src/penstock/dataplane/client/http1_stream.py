@@ -3,7 +3,7 @@
 from socket import SHUT_WR
 from typing import Final
 
-from penstock.dataplane.board.layout import W_BAD_REQUESTS, W_BYTES_TO_CLIENTS
+from penstock.dataplane.board.layout import W_BAD_REQUESTS
 from penstock.dataplane.client.own_answer import accepted_in, encoded
 from penstock.dataplane.client.refusing import log_refusal, refusal_page
 from penstock.dataplane.client.settings import ClientSettings
@@ -54,7 +54,7 @@ class ClientStream(Connection):
 
     def write(self, data: bytes) -> bool:
         size = len(data)
-        self.context.counters.values[W_BYTES_TO_CLIENTS] += size
+        self.context.counters.bytes_to_clients += size
         self._response_bytes += size
         if self.send(data):
             return True

@@ -6,8 +6,6 @@ from typing import Final
 from penstock.core.ticket import ABANDONED, CLIENT_GONE
 from penstock.dataplane.board.layout import (
     W_BAD_REQUESTS,
-    W_BYTES_FROM_CLIENTS,
-    W_BYTES_TO_CLIENTS,
     W_HTTP2_CONNECTIONS,
     W_HTTP2_FLOODS,
     W_HTTP2_STREAM_FAULTS,
@@ -108,7 +106,7 @@ class Http2Client(Connection, Http2Host, Flushable):
 
     def take(self, data: bytes) -> None:
         """Bytes came."""
-        self.context.counters.values[W_BYTES_FROM_CLIENTS] += len(data)
+        self.context.counters.bytes_from_clients += len(data)
         if self._ending or self.codec.failed:
             self._thrown_away += len(data)
             if self._thrown_away > _LINGER_BYTES:
@@ -202,7 +200,7 @@ class Http2Client(Connection, Http2Host, Flushable):
             if not pieces:
                 break
             data = pieces[0] if len(pieces) == 1 else b"".join(pieces)
-            self.context.counters.values[W_BYTES_TO_CLIENTS] += len(data)
+            self.context.counters.bytes_to_clients += len(data)
             self._progressed_at = self.loop.env.now
             if not self.send(data):
                 self._await_taking()

@@ -3,7 +3,7 @@
 from typing import Final
 
 from penstock.core.ticket import CLIENT_GONE
-from penstock.dataplane.board.layout import W_BAD_REQUESTS, W_REQUESTS
+from penstock.dataplane.board.layout import W_BAD_REQUESTS
 from penstock.dataplane.client.awaited_body import AwaitedBody
 from penstock.dataplane.client.http2_answer import build_block, fields_of_one
 from penstock.dataplane.client.http2_host import Http2Host
@@ -100,7 +100,7 @@ class Http2Stream(StreamReceiver, Front, StreamKeeper):
         except BadMessage as refusal:
             self._refuse(refusal.status, refusal.reason)
             return
-        self.context.counters.values[W_REQUESTS] += 1
+        self.context.counters.requests += 1
         planner = self.context.planner
         plan = known.plan
         if plan is None or plan.generation != planner.generation:

@@ -12,7 +12,6 @@ from penstock.core.request import Request
 from penstock.core.ticket import ABANDONED, Ticket
 from penstock.dataplane.board.layout import (
     P_NO_ENDPOINT,
-    P_REQUESTS,
     P_RETRIES,
     P_RETRIES_DENIED,
 )
@@ -120,7 +119,7 @@ class Dispatch(AdmittedExchange):
         attempts = self.attempts
         tried = attempts.tried if attempts is not None else None
         watch: Watch | None = None
-        if pool.counters.values[P_REQUESTS] >= pool.recorder.sample_at:
+        if pool.counters.requests >= pool.recorder.sample_at:
             watch = pool.recorder.watch(request, env, tried or (), self.request_id)
         chosen: Endpoint | None = None
         by = "answer"

@@ -19,7 +19,6 @@ from penstock.core.ticket import ABANDONED, CLIENT_GONE, DONE, GARBAGE, TIMEOUT
 from penstock.dataplane.board.layout import (
     P_CLIENT_GONE,
     P_CUT,
-    P_REQUESTS,
     W_FIXED,
     W_UNROUTED,
 )
@@ -120,7 +119,7 @@ class Exchange(AttemptOwner, ModelsAwaiter, GatheringOwner, RelayOwner, SteadyOw
         if self.entry is not None:
             self.entry.name_caller(pool_plan)
         pool = pool_plan.pool
-        pool.counters.values[P_REQUESTS] += 1
+        pool.counters.requests += 1
         pool.counters.changed = True
         if pool.maintenance is not None:
             self.why = "an operator set the pool aside (maintenance)"

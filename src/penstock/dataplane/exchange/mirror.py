@@ -7,7 +7,7 @@ or anything else goes wrong, the copy is given up.
 from typing import Final
 
 from penstock.core.ticket import ABANDONED, DONE, Ticket
-from penstock.dataplane.board.layout import P_COPIES_GIVEN_UP, P_CUT, P_NO_ENDPOINT, P_REQUESTS
+from penstock.dataplane.board.layout import P_COPIES_GIVEN_UP, P_CUT, P_NO_ENDPOINT
 from penstock.dataplane.context import Context
 from penstock.dataplane.endpoint.connecting import connect
 from penstock.dataplane.endpoint.http1 import Http1Connection
@@ -142,7 +142,7 @@ def start_mirror(
     context: Context, plan: PoolPlan, head: RequestHead, request_id: bytes
 ) -> Mirror | None:
     """A mirror that is connecting; None when its pool has nobody to send to."""
-    plan.pool.counters.bump(P_REQUESTS)
+    plan.pool.counters.came()
     endpoint = plan.pool.pick(plan.request, context.env)
     if endpoint is None:
         plan.pool.counters.bump(P_NO_ENDPOINT)

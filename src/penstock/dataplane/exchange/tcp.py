@@ -18,8 +18,6 @@ from penstock.core.ticket import ABANDONED, CLIENT_GONE, CONNECT_FAILED, Ticket
 from penstock.dataplane.board.layout import (
     P_CLIENT_GONE,
     P_CUT,
-    P_REQUESTS,
-    W_REQUESTS,
     W_UNROUTED,
 )
 from penstock.dataplane.context import Context
@@ -86,13 +84,13 @@ class TcpExchange(AttemptOwner, RelayOwner):
     def start(self) -> None:
         """Choose an endpoint and connect to it, or turn the client away."""
         context = self.context
-        context.counters.values[W_REQUESTS] += 1
+        context.counters.requests += 1
         if self.plan.route is None:
             context.counters.bump(W_UNROUTED)
             self._turn_away("no route is for this connection")
             return
         pool = self.plan.choose(context.env.random())
-        pool.counters.bump(P_REQUESTS)
+        pool.counters.came()
         dispatch = Dispatch(context, self, pool, self.plan.request(pool), self.request_id)
         dispatch.priority = pool.spec.admission.default_priority
         self.dispatch = dispatch

@@ -20,10 +20,8 @@ from penstock.core.ticket import ABANDONED, CONNECT_FAILED, DONE
 from penstock.dataplane.board.layout import (
     DATAGRAM_DROPS,
     P_CUT,
-    P_REQUESTS,
     SESSION_ENDS,
     W_DATAGRAM_DROPS,
-    W_REQUESTS,
     W_SESSION_ENDS,
     W_SESSIONS_MOVED,
     W_SESSIONS_OPENED,
@@ -117,7 +115,7 @@ class UdpExchange(AttemptOwner, SessionOwner):
         """Choose an endpoint for the first datagram, or turn the client away."""
         context = self.context
         context.sessions += 1
-        context.counters.values[W_REQUESTS] += 1
+        context.counters.requests += 1
         context.counters.values[W_SESSIONS_OPENED] += 1
         if self.plan.route is not None:
             pool = self.plan.choose(context.env.random())
@@ -132,7 +130,7 @@ class UdpExchange(AttemptOwner, SessionOwner):
 
     def _dispatch(self, pool: LivePool) -> None:
         context = self.context
-        pool.counters.bump(P_REQUESTS)
+        pool.counters.came()
         first = self._held[0] if self._held else b""
         request = self.plan.request(pool, self.session.client.port, first)
         dispatch = Dispatch(context, self, pool, request, self.request_id)

@@ -20,6 +20,19 @@ from mypy_extensions import mypyc_attr
 # ``socket.SocketType``, or what stands in for it: its methods are called by name in any case.
 Socket: TypeAlias = Any
 
+
+def stream_socket_type() -> Any:
+    """``StreamSocket`` of our C module; Python's own where that was not built or is not wanted."""
+    if os.environ.get("PENSTOCK_PURE") == "1":
+        return socket.SocketType
+    try:
+        from penstock import _streams
+    except ImportError:
+        return socket.SocketType
+    return _streams.StreamSocket
+
+
+_StreamSocket: Final[Any] = stream_socket_type()
 _AF_UNIX: Final = int(socket.AF_UNIX)
 _LOCAL_PEER: Final = ("127.0.0.1", 0)
 
@@ -53,7 +66,7 @@ class System:
         A socket file whose queue is full refuses with EAGAIN: there is no waiting for it
         (connect(2)).
         """
-        sock = socket.SocketType(family, socket.SOCK_STREAM)
+        sock = _StreamSocket(family, socket.SOCK_STREAM)
         try:
             sock.setblocking(False)
             if family != _AF_UNIX:
@@ -85,4 +98,4 @@ class System:
         family: int = listening.family
         if family == _AF_UNIX:
             address = _LOCAL_PEER
-        return socket.SocketType(family, socket.SOCK_STREAM, 0, fd), address
+        return _StreamSocket(family, socket.SOCK_STREAM, 0, fd), address

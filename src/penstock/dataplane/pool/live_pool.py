@@ -17,7 +17,7 @@ from penstock.core.pool.sticky import StickyCookies
 from penstock.core.request import Request
 from penstock.core.retry import RetryBudget, RetryRules
 from penstock.dataplane.board.counters import PoolCounters
-from penstock.dataplane.board.layout import P_LIMIT_MILLI, P_REQUESTS, P_WAITING
+from penstock.dataplane.board.layout import P_LIMIT_MILLI, P_WAITING
 from penstock.dataplane.board.memory import Board
 from penstock.dataplane.board.model_counters import ModelCounters
 from penstock.dataplane.endpoint.address_race import Address, addresses_of
@@ -100,7 +100,7 @@ class LivePool(Pool, EndpointOwner, AdmissionOwner):
         self.counters: PoolCounters = PoolCounters(board, self.row, worker)
         self.members: list[LiveEndpoint] = []
         self.budget = RetryBudget(0.0, 0.0)
-        self._budgeted: int = self.counters.values[P_REQUESTS]  # requests the budget knows of
+        self._budgeted: int = self.counters.requests  # requests the budget knows of
         self.recorder: Recorder = Recorder(self, self.counters, board.sharers)
         self.learning: LlmLearning | None = None  # of pools that serve a language model
         self.origins: AllowedOrigins = AllowedOrigins()
@@ -288,7 +288,7 @@ class LivePool(Pool, EndpointOwner, AdmissionOwner):
     def _note_requests(self, now: float) -> None:
         """Tell the budget of the requests that came since the last time: one by one would cost
         every request what only a retry needs."""
-        came = self.counters.values[P_REQUESTS]
+        came = self.counters.requests
         self.budget.request(now, came - self._budgeted)
         self._budgeted = came
 

@@ -24,7 +24,6 @@ from penstock.core.ticket import ABANDONED, Ticket
 from penstock.dataplane.board.counted_endpoint import CountedEndpoint
 from penstock.dataplane.board.counters import PoolCounters
 from penstock.dataplane.board.layout import (
-    P_REQUESTS,
     P_SHADOWS,
     SH_COST_US,
     SH_DECISIONS,
@@ -82,7 +81,7 @@ class Recorder:
         if decisions.sample != self._spec.sample:
             self._next = NEVER
             if decisions.sample > 0.0:
-                begin = 0 if decisions.sample >= 1.0 else self._counters.values[P_REQUESTS]
+                begin = 0 if decisions.sample >= 1.0 else self._counters.requests
                 self._next = begin + _gap(decisions.sample, self._chance)
         try:
             self.log.configure("file" if decisions.file else "off", decisions.file)
@@ -119,7 +118,7 @@ class Recorder:
         self, request: Request, env: Env, tried: Sequence[Endpoint], request_id: bytes
     ) -> "Watch | None":
         """Before a pick: whether this attempt is recorded, or told to the shadows, and how."""
-        count = self._counters.values[P_REQUESTS]
+        count = self._counters.requests
         sampled = count >= self._next
         if sampled:
             gap = _gap(self._spec.sample, self._chance)

@@ -10,7 +10,7 @@ import h2.exceptions
 import pytest
 
 from penstock.core.snapshot import Drain, Listener, PoolTimeouts, Snapshot
-from penstock.dataplane.board.layout import L_FAILURES, P_REQUESTS
+from penstock.dataplane.board.layout import L_FAILURES
 from penstock.wire.websocket import SERVICE_RESTART, close_frame
 from tests.harness.fake.http2 import Http2Peer
 from tests.harness.fake.stage import Stage, member, pool_of
@@ -269,6 +269,6 @@ def test_nothing_is_left_of_tunnels_however_they_end(front: str, back: str) -> N
             assert stage.in_flight() == 0
             assert not stage.endpoints()[0].tunnels
             assert stage.context.clients <= (1 if front == "http2" else 0)
-        assert stage.pool().counters.values[P_REQUESTS] >= ENDINGS
+        assert stage.pool().counters.requests >= ENDINGS
         stage.running().publish()
         assert stage.board.load_sum(0, L_FAILURES) < ENDINGS

@@ -1,0 +1,3 @@
+from socket import SocketType
+
+class StreamSocket(SocketType): ...
