@@ -13,7 +13,7 @@ from mypy_extensions import trait
 
 from penstock.core.endpoint import Endpoint
 from penstock.core.ticket import ABANDONED, CLIENT_GONE, CONNECT_FAILED, DONE
-from penstock.dataplane.board.layout import P_CLIENT_GONE, P_REQUESTS, P_RETRIES
+from penstock.dataplane.board.layout import P_CLIENT_GONE, P_RETRIES
 from penstock.dataplane.context import Context
 from penstock.dataplane.exchange.answer_stages import AnswerStages
 from penstock.dataplane.exchange.answer_tap import AnswerTap, reading_for
@@ -101,7 +101,7 @@ class Pick(AttemptOwner, ModelsAwaiter):
         self._subset = subset
         pool_plan = self.pool_plan
         pool = pool_plan.pool
-        pool.counters.bump(P_REQUESTS)
+        pool.counters.came()
         if pool.maintenance is not None:
             self.why = "an operator set the pool aside (maintenance)"
             self._refuse(self.own().maintenance(pool.maintenance))
