@@ -190,6 +190,7 @@ pools:
           server: https://k8s.internal:6443
           token_file: token
           ca_file: ca.pem
+      - kubernetes: {selector: app=llm, kubeconfig: kubeconfig, context: lab}
       - consul:
           service: llm
           url: https://consul.internal:8501

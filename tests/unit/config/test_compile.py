@@ -23,6 +23,10 @@ from penstock.dataplane.exchange.own_call import SERVICES
 from tests.scenario.certificates import write_revocations
 from tests.unit.config.documents import FULL, MINIMAL, errors_of, load
 
+KUBECONFIG = """
+clusters: [{name: lab, cluster: {server: "https://lab:6443"}}]
+contexts: [{name: lab, context: {cluster: lab}}]
+"""
 # Given by the supervisor, not by the document.
 _NOT_CONFIGURED = {
     "addresses",
@@ -50,6 +54,7 @@ def full(tmp_path: Path) -> Configured:
     server.private_key_pem.write_to_path(tmp_path / "server.key")
     for pem in server.cert_chain_pems:
         pem.write_to_path(tmp_path / "server.pem", append=True)
+    (tmp_path / "kubeconfig").write_text(KUBECONFIG)
     (tmp_path / "page.html").write_text("<p>lost</p>")
     (tmp_path / "page.json").write_text("{}")
     (tmp_path / "tenants").mkdir()

@@ -11,6 +11,7 @@ from penstock.config.document.pools import Pool
 from penstock.config.document.section import plain
 from penstock.config.load.errors import Location
 from penstock.config.load.findings import Findings
+from penstock.config.load.kubeconfig import read_kubeconfig
 from penstock.config.load.targets import read_targets
 from penstock.core.snapshot import discovery
 from penstock.core.snapshot.discovery import found_endpoint, protocol_of
@@ -59,8 +60,11 @@ def _settings(each: Discover, at: Location, findings: Findings) -> discovery.Pro
         return plain(discovery.DockerDiscovery, each.docker)
     if each.kubernetes is not None:
         kubernetes = each.kubernetes
-        files = {key: getattr(kubernetes, key) for key in ("token_file", "ca_file")}
+        files = {key: getattr(kubernetes, key) for key in ("token_file", "ca_file", "kubeconfig")}
         given = {key: str(findings.path(file)) if file else "" for key, file in files.items()}
+        if given["kubeconfig"]:
+            with findings.noting((*at, each.provider, "kubeconfig")):
+                read_kubeconfig(Path(given["kubeconfig"]), kubernetes.context)
         return plain(
             discovery.KubernetesDiscovery, kubernetes, server=kubernetes.server or "", **given
         )

@@ -9,6 +9,7 @@ from penstock.config.document.pools import Pool, default_policy
 from penstock.config.document.scale import Scale
 from penstock.config.load.errors import Location
 from penstock.config.load.findings import Findings
+from penstock.config.load.kubeconfig import read_kubeconfig
 from penstock.core import snapshot
 from penstock.core.policy import policy_class
 from penstock.core.policy.support.fitted import FittedPolicy
@@ -48,9 +49,12 @@ def compile_scale(pool: Pool, at: Location, findings: Findings) -> snapshot.Scal
 def _with_paths(compiled: snapshot.Scale, at: Location, findings: Findings) -> snapshot.Scale:
     """Paths are relative to the document."""
     options = dict(compiled.actuator.options)
-    for key in ("directory", "log", "token_file", "ca_file"):
+    for key in ("directory", "log", "token_file", "ca_file", "kubeconfig"):
         if options.get(key):
             options[key] = str(findings.path(options[key]))
+    if options.get("kubeconfig"):
+        with findings.noting((*at, "kubernetes", "kubeconfig")):
+            read_kubeconfig(Path(options["kubeconfig"]), options["context"])
     directory = options.get("directory")
     if directory and not Path(directory).is_dir():
         name = compiled.actuator.name

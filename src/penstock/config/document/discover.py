@@ -31,7 +31,7 @@ _FILE: Final = discovery.FileDiscovery("")
 _HTTP: Final = discovery.HttpDiscovery("")
 _DOCKER: Final = discovery.DockerDiscovery()
 _CONSUL: Final = discovery.ConsulDiscovery("")
-_KUBERNETES: Final = discovery.KubernetesDiscovery("")
+_KUBERNETES: Final = discovery.KubernetesDiscovery()
 _DISCOVERY: Final = discovery.Discovery(_FILE)
 MOST_ENDPOINTS: Final = 20_000  # of one provider
 _RECORDS: Final = ("A", "AAAA", "A+AAAA", "SRV")
@@ -206,18 +206,43 @@ class ConsulDiscovery(Section):
     ca_file: str | None = setting(None, "The authorities that its certificate may be of.")
 
 
-class KubernetesDiscovery(Section):
-    """The ready endpoints of a Kubernetes Service, by its EndpointSlices. A plain text stands for
-    its `service`."""
+def check_access(given: Section) -> None:
+    """Where an API server is: a kubeconfig says all of it. Raises ValueError."""
+    said = {
+        key: getattr(given, key)
+        for key in ("server", "token_file", "ca_file", "kubeconfig", "context")
+    }
+    if not said["kubeconfig"]:
+        if said["context"]:
+            raise ValueError("`context` is of a `kubeconfig`, which is not given")
+        return
+    for key in ("server", "token_file", "ca_file"):
+        if said[key] is not None:
+            raise ValueError(f"`{key}` has no effect beside `kubeconfig`, which says it")
 
-    service: Annotated[str, PlainValidator(parse_name, json_schema_input_type=str)] = required(
-        "The name of the Service."
+
+def _name_or_empty(value: object) -> str:
+    return parse_name(value) if value else ""
+
+
+class KubernetesDiscovery(Section):
+    """The ready endpoints of a Kubernetes Service, by its EndpointSlices, or the ready pods that a
+    selector chooses. A plain text stands for its `service`."""
+
+    service: Annotated[str, PlainValidator(_name_or_empty, json_schema_input_type=str)] = setting(
+        _KUBERNETES.service, "The name of the Service. Either this or `selector`."
+    )
+    selector: str = setting(
+        _KUBERNETES.selector,
+        "Labels of pods, as in `app=llm,tier in (gpu)`. Their annotations `penstock.port`, "
+        "`penstock.weight`, `penstock.zone` and `penstock.models` say the rest.",
     )
     namespace: str = setting(
         _KUBERNETES.namespace, "Its namespace. Default: that of the pod that Penstock runs in."
     )
     port_name: str = setting(
-        _KUBERNETES.port_name, "The name of the Service's port. Default: the only one it has."
+        _KUBERNETES.port_name,
+        "The name of the Service's port, or of the pods'. Default: the only one there is.",
     )
     family: Literal["IPv4", "IPv6"] = setting(
         _KUBERNETES.family, "Of which addresses there are endpoints."
@@ -231,6 +256,19 @@ class KubernetesDiscovery(Section):
     ca_file: str | None = setting(
         None, "The authorities that its certificate may be of. Default: the pod's."
     )
+    kubeconfig: str | None = setting(
+        None,
+        "A kubeconfig file, in place of `server`, `token_file` and `ca_file`. Commands that it "
+        "names are not run.",
+    )
+    context: str = setting(_KUBERNETES.context, "A context of it. Default: its current one.")
+
+    @model_validator(mode="after")
+    def _consistent(self) -> "KubernetesDiscovery":
+        if bool(self.service) == bool(self.selector):
+            raise ValueError("give one of `service` and `selector`")
+        check_access(self)
+        return self
 
 
 def _short_for(key: str) -> Callable[[Any], Any]:

@@ -14,7 +14,7 @@ from pydantic import (
 )
 
 from penstock.config.document.addresses import Address, parse_host
-from penstock.config.document.discover import parse_http_url
+from penstock.config.document.discover import check_access, parse_http_url
 from penstock.config.document.paths import parse_path
 from penstock.config.document.section import Section, plain, required, setting
 from penstock.config.document.show import show
@@ -175,9 +175,16 @@ class Kubernetes(Section):
     ca_file: str | None = setting(
         None, "The authorities that its certificate may be of. Default: the pod's."
     )
+    kubeconfig: str | None = setting(
+        None,
+        "A kubeconfig file, in place of `server`, `token_file` and `ca_file`. Commands that it "
+        "names are not run.",
+    )
+    context: str = setting("", "A context of it. Default: its current one.")
 
     @model_validator(mode="after")
     def _one_workload(self) -> Self:
+        check_access(self)
         if (self.deployment is None) == (self.statefulset is None):
             raise ValueError("give one of `deployment` and `statefulset`")
         return self

@@ -51,13 +51,18 @@ class ConsulDiscovery(Data, frozen=True, tag="consul"):
 
 
 class KubernetesDiscovery(Data, frozen=True, tag="kubernetes"):
-    service: str
+    """Of a Service, or of the pods that a selector of labels chooses."""
+
+    service: str = ""
+    selector: str = ""
     namespace: str = ""  # empty: that of the pod that Penstock runs in
     port_name: str = ""  # empty: a service's only port
     family: Literal["IPv4", "IPv6"] = "IPv4"
     server: str = ""  # empty: that of the cluster that Penstock runs in, with its token
     token_file: str = ""
     ca_file: str = ""
+    kubeconfig: str = ""  # a file that says the last three, and more
+    context: str = ""  # of it; empty: its current one
 
 
 ProviderSettings: TypeAlias = (
@@ -102,7 +107,7 @@ class Discovery(Data, frozen=True):
             case ConsulDiscovery():
                 return f"consul {asked.service}"
             case KubernetesDiscovery():
-                return f"kubernetes {asked.namespace or '.'}/{asked.service}"
+                return f"kubernetes {asked.namespace or '.'}/{asked.service or asked.selector}"
             case HttpDiscovery():
                 return f"http {asked.url.partition('?')[0]}"
 

@@ -1,12 +1,15 @@
 """A Kubernetes Service, from a stand-in that keeps the API's rules of lists and watches."""
 
 import asyncio
+import base64
 import json
+import ssl
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
 
 import pytest
+import trustme
 from aiohttp import web
 
 from penstock.control.discovery.provider import ProviderError
@@ -14,6 +17,9 @@ from penstock.control.discovery.providers.kubernetes import KubernetesProvider
 from penstock.core.snapshot.discovery import Found, KubernetesDiscovery
 
 PATH = "/apis/discovery.k8s.io/v1/namespaces/ai/endpointslices"
+
+
+PODS = "/api/v1/namespaces/ai/pods"
 
 
 class Api:
@@ -33,8 +39,9 @@ class Api:
     async def put(self, name: str, *pods: dict[str, Any], **settings: Any) -> None:
         known = name in self.slices
         self.version += 1
+        known_as = {"name": name, "resourceVersion": str(self.version)}
         made = {
-            "metadata": {"name": name, "resourceVersion": str(self.version)},
+            "metadata": settings.pop("metadata", {}) | known_as,
             "addressType": "IPv4",
             "ports": [{"name": "http", "port": 8000}],
             "endpoints": list(pods),
@@ -67,7 +74,8 @@ class Api:
         self.requests.append(dict(request.query))
         if request.headers.get("Authorization") != f"Bearer {self.token}":
             return web.json_response({"kind": "Status", "code": 401}, status=401)
-        assert request.query["labelSelector"] == "kubernetes.io/service-name=llm"
+        by = {PATH: "kubernetes.io/service-name=llm", PODS: "app=llm"}
+        assert request.query["labelSelector"] == by[request.path]
         if "watch" not in request.query:
             version = {"resourceVersion": str(self.version)}
             return web.json_response({"metadata": version, "items": list(self.slices.values())})
@@ -100,7 +108,7 @@ def pod(address: str, **settings: Any) -> dict[str, Any]:
 async def api() -> AsyncIterator[Api]:
     made = Api()
     application = web.Application()
-    application.add_routes([web.get(PATH, made.serve)])
+    application.add_routes([web.get(PATH, made.serve), web.get(PODS, made.serve)])
     runner = web.AppRunner(application, shutdown_timeout=0.1)
     await runner.setup()
     await web.TCPSite(runner, "127.0.0.1", 0).start()
@@ -208,5 +216,106 @@ async def test_outside_of_a_cluster_the_server_is_to_be_given(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.delenv("KUBERNETES_SERVICE_HOST", raising=False)
-    with pytest.raises(ProviderError, match="give `server` and `token_file`"):
+    with pytest.raises(ProviderError, match="give `kubeconfig`, or `server` and `token_file`"):
         await KubernetesProvider(KubernetesDiscovery("llm")).look()
+
+
+def whole_pod(address: str, *, ready: str = "True", **metadata: Any) -> dict[str, Any]:
+    port = {"name": "http", "containerPort": 8000}
+    return {
+        "metadata": {"name": "", **metadata},
+        "spec": {"containers": [{"ports": [port]}, {}]},
+        "status": {"podIP": address, "conditions": [{"type": "Ready", "status": ready}]},
+    }
+
+
+async def test_pods_that_a_selector_chooses(api: Api, tmp_path: Path) -> None:
+    (tmp_path / "token").write_text("right")
+    kubeconfig = tmp_path / "config"
+    kubeconfig.write_text(
+        f"""
+current-context: lab
+clusters: [{{name: lab, cluster: {{server: "{api.url}"}}}}]
+users: [{{name: me, user: {{tokenFile: token}}}}]
+contexts: [{{name: lab, context: {{cluster: lab, user: me, namespace: ai}}}}]
+"""
+    )
+    provider = KubernetesProvider(
+        KubernetesDiscovery(selector="app=llm", kubeconfig=str(kubeconfig))
+    )
+    zone = {"topology.kubernetes.io/zone": "a"}
+    await api.put("llm-0", **whole_pod("10.0.0.1", labels=zone))
+    await api.put("llm-1", **whole_pod("10.0.0.2", ready="False"))
+    await api.put("llm-2", **whole_pod("10.0.0.3", deletionTimestamp="2026-01-01T00:00:00Z"))
+    said = {"penstock.port": "81", "penstock.weight": "2", "other/key": "x"}
+    await api.put("llm-3", **whole_pod("10.0.0.4", annotations=said))
+    await api.put("llm-4", **whole_pod("10.0.0.5", annotations={"penstock.prot": "81"}))
+    await api.put("llm-5", **whole_pod(""))
+    answer = await provider.look()
+    assert answer.found == (
+        Found("10.0.0.1", 8000, zone="a", name="llm-0"),
+        Found("10.0.0.4", 81, weight=2.0, name="llm-3"),
+    )
+    assert len(answer.problems) == 1
+    assert "did you mean 'penstock.port'" in answer.problems[0]
+    await api.put("llm-1", **whole_pod("10.0.0.2"))
+    assert await hosts(provider) == ["10.0.0.1", "10.0.0.2", "10.0.0.4"]
+    await api.delete("llm-0")
+    assert await hosts(provider) == ["10.0.0.2", "10.0.0.4"]
+    kubeconfig.write_text("a: [")
+    await api.end_watches()
+    await provider.look()
+    with pytest.raises(ProviderError, match=r"config.*not YAML"):
+        await provider.look()
+    await provider.close()
+
+
+async def test_a_kubeconfigs_certificate_is_shown_to_the_server_that_it_vouches_for(
+    tmp_path: Path,
+) -> None:
+    authority = trustme.CA()
+    server = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+    authority.issue_cert("k8s.internal").configure_cert(server)
+    authority.configure_trust(server)
+    server.verify_mode = ssl.CERT_REQUIRED
+    seen: list[object] = []
+
+    async def serve(request: web.Request) -> web.Response:
+        assert request.transport is not None
+        seen.append(request.transport.get_extra_info("peercert"))
+        return web.json_response({"metadata": {"resourceVersion": "1"}, "items": []})
+
+    application = web.Application()
+    application.add_routes([web.get(PATH, serve)])
+    runner = web.AppRunner(application)
+    await runner.setup()
+    await web.TCPSite(runner, "127.0.0.1", 0, ssl_context=server).start()
+    mine = authority.issue_cert("me@example.com")
+    cluster = {
+        "server": f"https://127.0.0.1:{runner.addresses[0][1]}",
+        "tls-server-name": "k8s.internal",
+        "certificate-authority-data": encoded(authority.cert_pem),
+    }
+    user = {
+        "client-certificate-data": encoded(mine.cert_chain_pems[0]),
+        "client-key-data": encoded(mine.private_key_pem),
+    }
+    document = {
+        "current-context": "lab",
+        "clusters": [{"name": "lab", "cluster": cluster}],
+        "users": [{"name": "me", "user": user}],
+        "contexts": [{"name": "lab", "context": {"cluster": "lab", "user": "me"}}],
+    }
+    (tmp_path / "config").write_text(json.dumps(document))
+    provider = KubernetesProvider(
+        KubernetesDiscovery("llm", namespace="ai", kubeconfig=str(tmp_path / "config"))
+    )
+    assert (await provider.look()).found == ()
+    assert len(seen) == 1
+    assert seen[0]
+    await provider.close()
+    await runner.cleanup()
+
+
+def encoded(pem: trustme.Blob) -> str:
+    return base64.b64encode(pem.bytes()).decode()

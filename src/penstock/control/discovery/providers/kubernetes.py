@@ -1,4 +1,5 @@
-"""Endpoints that are the ready pods of a Kubernetes Service, by a watch of its EndpointSlices.
+"""Endpoints that are the ready pods of a Kubernetes Service, by a watch of its EndpointSlices, or
+those that a selector of labels chooses, by a watch of pods.
 
 The list is read once; then changes come as they happen. Where the server no longer knows from when
 on to tell them (410 Gone), it is read anew.
@@ -10,20 +11,22 @@ from pathlib import Path
 from typing import Any, ClassVar, Final
 from urllib.parse import quote
 
-from penstock.control.discovery.asking import InventoryClient, RefusedError
+from penstock.control.discovery.asking import RefusedError
 from penstock.control.discovery.cluster_access import POD, ClusterAccess
+from penstock.control.discovery.kubernetes_objects import of_pods, of_slices
 from penstock.control.discovery.provider import Answer, Provider, ProviderError
-from penstock.core.snapshot.discovery import Found, KubernetesDiscovery
+from penstock.core.snapshot.discovery import KubernetesDiscovery
 
 _LIST_S: Final = 10.0
 _WATCH_S: Final = 240  # after which the server ends a watch, and another is begun
 _SILENCE_S: Final = _WATCH_S + 30.0
 _GONE: Final = 410
-_MOST_SLICES: Final = 2000
+_MOST: Final = {"endpointslices": 2000, "pods": 20_000}
+_GROUPS: Final = {"endpointslices": "/apis/discovery.k8s.io/v1", "pods": "/api/v1"}
 
 
 class KubernetesProvider(Provider):
-    """Knows the slices, and from which version on changes are to be told."""
+    """Knows the slices, or the pods, and from which version on changes are to be told."""
 
     name: ClassVar[str] = "kubernetes"
 
@@ -31,10 +34,17 @@ class KubernetesProvider(Provider):
         super().__init__(settings)
         self._asked: KubernetesDiscovery = settings
         self._access = ClusterAccess(
-            settings.server, settings.namespace, settings.token_file, settings.ca_file, pod
+            settings.server,
+            settings.namespace,
+            settings.token_file,
+            settings.ca_file,
+            pod,
+            kubeconfig=settings.kubeconfig,
+            context=settings.context,
         )
-        self._client = InventoryClient(ca_file=self._access.ca_file)
-        self._slices: dict[str, Mapping[str, Any]] = {}
+        self._client = self._access.client()
+        self._resource = "pods" if settings.selector else "endpointslices"
+        self._objects: dict[str, Mapping[str, Any]] = {}
         self._version = ""  # empty: the list is to be read
         self._watch: AsyncGenerator[bytes, None] | None = None
 
@@ -48,13 +58,15 @@ class KubernetesProvider(Provider):
         except RefusedError as error:
             self._begin_anew()
             if error.status in (401, 403):
-                hint = "; it needs `list` and `watch` of endpointslices (discovery.k8s.io)"
+                group = " (discovery.k8s.io)" if self._resource != "pods" else ""
+                hint = f"; it needs `list` and `watch` of {self._resource}{group}"
                 raise ProviderError(f"{error}{hint}") from error
             raise
         except ProviderError:
             self._watch = None  # the next one goes on from the version that is known
             raise
-        return self._answer()
+        made = of_pods if self._resource == "pods" else of_slices
+        return made(self._objects, self._asked)
 
     async def close(self) -> None:
         if self._watch is not None:
@@ -69,10 +81,10 @@ class KubernetesProvider(Provider):
         )
         listed = _parsed(said.body)
         try:
-            self._slices = {each["metadata"]["name"]: each for each in listed["items"] or ()}
+            self._objects = {each["metadata"]["name"]: each for each in listed["items"] or ()}
             self._version = str(listed["metadata"]["resourceVersion"])
         except (KeyError, TypeError) as error:
-            raise ProviderError(f"{self._url()} answers no list of EndpointSlices") from error
+            raise ProviderError(f"{self._url()} answers no list of {self._resource}") from error
         self._check_bound()
 
     async def _next_change(self) -> None:
@@ -92,7 +104,7 @@ class KubernetesProvider(Provider):
         self._watch = None
 
     def _take(self, event: Mapping[str, Any]) -> bool:
-        """Whether slices are others after it. Raises ProviderError."""
+        """Whether they are others after it. Raises ProviderError."""
         kind, what = event.get("type"), event.get("object")
         if kind == "ERROR" or not isinstance(what, dict):
             code = what.get("code", 0) if isinstance(what, dict) else 0
@@ -108,9 +120,9 @@ class KubernetesProvider(Provider):
         except (KeyError, TypeError) as error:
             raise ProviderError("the watch tells something without a name or version") from error
         if kind == "DELETED":
-            self._slices.pop(name, None)
+            self._objects.pop(name, None)
         else:
-            self._slices[name] = what
+            self._objects[name] = what
         self._check_bound()
         return True
 
@@ -118,56 +130,21 @@ class KubernetesProvider(Provider):
         self._version, self._watch = "", None
 
     def _check_bound(self) -> None:
-        if len(self._slices) > _MOST_SLICES:
+        most = _MOST[self._resource]
+        if len(self._objects) > most:
             self._begin_anew()
-            raise ProviderError(f"there are over {_MOST_SLICES} EndpointSlices")
-
-    # --- what is made of it -----------------------------------------------------------------
-
-    def _answer(self) -> Answer:
-        found: dict[tuple[str, int], Found] = {}
-        problems = []
-        for name, each in self._slices.items():
-            if each.get("addressType") != self._asked.family:
-                continue
-            try:
-                port = self._port(each)
-                for endpoint in each.get("endpoints") or ():
-                    if _is_ready(endpoint.get("conditions") or {}):
-                        host = str(endpoint["addresses"][0])
-                        pod = str((endpoint.get("targetRef") or {}).get("name") or "")
-                        zone = str(endpoint.get("zone") or "")
-                        found[host, port] = Found(host, port, name=pod[:128], zone=zone)
-            except (KeyError, IndexError, TypeError, ValueError, AttributeError) as error:
-                problems.append(f"EndpointSlice {name}: {error}")
-        return Answer(tuple(found.values()), problems=tuple(problems))
-
-    def _port(self, found: Mapping[str, Any]) -> int:
-        """Raises ValueError. 0: the slice says none."""
-        ports = {str(each.get("name") or ""): each.get("port") for each in found.get("ports") or ()}
-        wanted = self._asked.port_name
-        if wanted and wanted not in ports:
-            raise ValueError(f"it has no port {wanted!r}; there are: {', '.join(ports)}")
-        if not wanted and len(ports) > 1:
-            raise ValueError(
-                f"it has several ports ({', '.join(ports)}): name one with `port_name`"
-            )
-        port = ports[wanted] if wanted else next(iter(ports.values()), None)
-        return int(port or 0)
+            raise ProviderError(f"there are over {most} {self._resource}")
 
     # --- where, and who asks ----------------------------------------------------------------
 
     def _url(self) -> str:
         namespace = quote(self._access.namespace, safe="")
-        return self._access.url(f"/apis/discovery.k8s.io/v1/namespaces/{namespace}/endpointslices")
+        group = _GROUPS[self._resource]
+        return self._access.url(f"{group}/namespaces/{namespace}/{self._resource}")
 
     def _selector(self) -> dict[str, str]:
-        return {"labelSelector": f"kubernetes.io/service-name={self._asked.service}"}
-
-
-def _is_ready(conditions: Mapping[str, Any]) -> bool:
-    """Not said counts as ready (the API's own rule); who is being terminated finishes."""
-    return conditions.get("ready") is not False and conditions.get("terminating") is not True
+        chosen = self._asked.selector or f"kubernetes.io/service-name={self._asked.service}"
+        return {"labelSelector": chosen}
 
 
 def _parsed(data: bytes) -> Mapping[str, Any]:

@@ -21,7 +21,7 @@ from urllib.parse import quote
 
 import msgspec
 
-from penstock.control.discovery.asking import InventoryClient, RefusedError
+from penstock.control.discovery.asking import RefusedError
 from penstock.control.discovery.cluster_access import POD, ClusterAccess
 from penstock.control.discovery.provider import ProviderError
 from penstock.control.scale.actuator import Actuator, ActuatorError, AdoptedError, Tools, Unit
@@ -125,8 +125,10 @@ class Kubernetes(Actuator):
             options["token_file"] or "",
             options["ca_file"] or "",
             pod,
+            kubeconfig=options.get("kubeconfig") or "",
+            context=options.get("context") or "",
         )
-        self._client = InventoryClient(ca_file=self._access.ca_file)
+        self._client = self._access.client()
         self._replicas = Replicas(self._workload)
         self._pods: dict[str, _Pod] = {}
         self._known: int | None = None  # replicas, as they were read or written last
