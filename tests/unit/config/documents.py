@@ -299,6 +299,8 @@ pools:
         timeout: 3s
         newest_first_above: 0.5
         while_down: wait
+        patience: 2s
+        prefix_credit: 100
         codel: {target: 6ms, interval: 110ms}
       throttle: {k: 1.5, window: 1m}
       success_rate: {threshold: 0.9, aggression: 2, window: 20s, max_refusal: 0.7, min_rate: 5}
@@ -349,7 +351,6 @@ pools:
     kind: llm
     endpoints: http://10.0.4.1:8000
     scale: {max: 4, ttft: 1s, token_time: 50ms, publish: {keda: "0.0.0.0:9910"}}
-    scale: {max: 4, ttft: 1s, token_time: 50ms}
     timeouts:
       first_token: 5s
       token: 20s

@@ -27,6 +27,7 @@ _OF_POOLS_IN_FILES_ALONE = {
     "shadow",
     "decisions",
     "sticky",
+    "kv_transfers",
     "request_headers",
     "response_headers",
     "error_pages",
@@ -41,7 +42,7 @@ _OF_POOLS_IN_FILES_ALONE = {
     "tls.certificate",
     "tls.key",
 }
-_OF_ROUTES_IN_FILES_ALONE = {"name", "request_headers", "error_pages"}
+_OF_ROUTES_IN_FILES_ALONE = {"name", "request_headers", "error_pages", "tenants"}
 
 TWO = """
 listeners: {main: {address: "127.0.0.1:8080"}}
@@ -191,6 +192,27 @@ def test_a_pool_that_cannot_be_is_told_of(two: Configured, said: dict[str, Any],
     made, problems = added(two, ("pool", "p", said))
     assert told in problems["p"]
     assert made.snapshot == two.snapshot
+
+
+@pytest.mark.parametrize(
+    "said",
+    ["tenants: {team: {keys: {one: {key: a-key-of-more-than-32-characters}}}}", "tenants: {}"],
+)
+def test_where_there_are_tenants_an_added_route_asks_for_their_keys(
+    said: str, tmp_path: Path
+) -> None:
+    with_tenants = load(TWO + said, tmp_path)
+    assert with_tenants.snapshot.routes[0].tenants == "required"
+    route = ("route", "to-blue", {"match": {"path_prefix": "/blue"}, "pool": "blue"})
+    answer = ("route", "here", {"match": {"path": "/here"}, "respond": 204})
+    made, problems = added(with_tenants, BLUE, route, answer)
+    assert not problems
+    assert {each.name: each.tenants for each in made.snapshot.routes} == {
+        "api": "required",
+        "to-blue": "required",
+        "here": "off",
+        "rest": "required",
+    }
 
 
 def test_names_are_those_of_configurations(two: Configured) -> None:

@@ -8,7 +8,7 @@ added, and only routes at its end that take everything that is left come after t
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, Literal, TypeVar
 
 import msgspec
 from msgspec.structs import replace as changed
@@ -100,7 +100,16 @@ def _compile_route(configured: Configured, addition: Addition) -> snapshot.Route
     findings.raise_if_any()
     placed = place_route(compiled, (), listeners, pools, findings)
     findings.raise_if_any()
-    return placed
+    return changed(placed, tenants=_demanded(placed, running))
+
+
+def _demanded(route: snapshot.Route, running: snapshot.Snapshot) -> Literal["off", "required"]:
+    """A key of whoever asks, wherever there are tenants: a route added is no way around it."""
+    there_are = running.tenants or running.tenants_directory
+    there_are = there_are or any(each.tenants == "required" for each in running.routes)
+    pools = {each.name: each.protocol for each in running.pools}
+    asks = route.pools and all(pools[each.pool] == "http" for each in route.pools)
+    return "required" if there_are and asks else "off"
 
 
 def _checked(model: type[_Part], settings: Any, allowed: Allowed, origin: Origin) -> _Part:

@@ -39,8 +39,11 @@ POOL_KEYS: Final = _keys(
     drain=_keys("sticky deadline"),
     compression=_COMPRESSION,
     timeouts=_keys(
-        "connect first_byte stream_idle request tunnel_idle session_idle http2_connection_age"
+        "connect first_byte stream_idle first_token token request tunnel_idle session_idle "
+        "http2_connection_age",
+        first_token_header=_keys("name floor ceiling"),
     ),
+    hedge=_keys("after budget_share"),
     retry=_keys(
         "attempts on_statuses on_grpc_statuses on_connect_failure on_reset on_timeout "
         "non_idempotent generations budget_share budget_min_per_s"
@@ -60,7 +63,10 @@ POOL_KEYS: Final = _keys(
     admission=_keys(
         "priority_header default_priority",
         limit=_NAMED,
-        queue=_keys("length timeout newest_first_above while_down", codel=_keys("target interval")),
+        queue=_keys(
+            "length timeout newest_first_above while_down patience prefix_credit",
+            codel=_keys("target interval"),
+        ),
         throttle=_keys("k window"),
         success_rate=_keys("threshold aggression window max_refusal min_rate"),
         shedding=_keys("levels mean_wait"),
