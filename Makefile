@@ -40,6 +40,8 @@ help:
 	@echo "make test-engines-vllm   the same with vLLM for the CPU (3.5 GB)"
 	@echo "make bench   measure beside nginx, HAProxy and Envoy; writes docs/performance.md"
 	@echo "make bench-routing   emulated engines behind each router; writes docs/routing-quality.md"
+	@echo "make wheels  wheels for the interpreters at hand, and what is in them, in dist/"
+	@echo "make deb     a package of Debian, in dist/"
 	@echo "make lint    ruff, mypy and the import contracts"
 	@echo "make format  rewrite the sources in the project's format"
 	@echo "make lock    choose versions of all dependencies anew"
@@ -217,6 +219,16 @@ lock:
 	( echo '# Made by `make lock` from pyproject.toml.'; \
 	  build/lock/bin/python -m pip freeze --all --exclude penstock-lb --exclude pip ) > $(LOCK)
 	rm -rf build/lock
+
+# Of Python alone, and compiled for each interpreter at hand (about two minutes each);
+# WHEEL_ARGUMENTS=--pure-only for the first alone, --twice to see that they can be built again.
+.PHONY: wheels
+wheels: $(VENV)/installed
+	@PENSTOCK_PURE=1 $(BIN)/python -m deploy.packages.wheels $(WHEEL_ARGUMENTS)
+
+.PHONY: deb
+deb: $(VENV)/installed
+	@PENSTOCK_PURE=1 $(BIN)/python -m deploy.packages.deb $(DEB_ARGUMENTS)
 
 .PHONY: debian-packages
 debian-packages:

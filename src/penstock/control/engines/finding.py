@@ -154,11 +154,12 @@ async def _look(client: EngineClient, url: str, endpoint: Endpoint) -> Found:
 
 
 async def _has_via(url: str) -> bool:
+    """By a path that is forwarded: lists of models Penstock makes itself."""
     timeout = aiohttp.ClientTimeout(total=_TIMEOUT_S)
     try:
         async with (
             aiohttp.ClientSession(timeout=timeout) as session,
-            session.get(url.rstrip("/") + PATH, allow_redirects=False) as response,
+            session.get(url.rstrip("/") + _HEALTH_PATHS[0], allow_redirects=False) as response,
         ):
             return "Via" in response.headers
     except (OSError, aiohttp.ClientError, ValueError):

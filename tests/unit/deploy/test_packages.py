@@ -1,0 +1,79 @@
+"""Packages are the same whenever they are built from the same source, and say what is in them."""
+
+import json
+import re
+import zipfile
+from pathlib import Path
+
+import pytest
+import yaml
+
+from deploy.packages.sbom import bill_of_materials, canonical, closure
+from deploy.packages.source import ROOT, copy_source, source_date, version
+from deploy.packages.wheels import put_in_order
+from penstock import __version__
+
+
+def wheel(file: Path, names: list[str], year: int) -> Path:
+    with zipfile.ZipFile(file, "w") as archive:
+        for name in names:
+            archive.writestr(zipfile.ZipInfo(name, (year, 1, 1, 0, 0, 0)), name.encode())
+    return file
+
+
+def test_the_order_and_the_time_of_files_do_not_tell_when_it_was_built(tmp_path: Path) -> None:
+    names = ["p/b.py", "p/a.py", "p-1.dist-info/RECORD", "p/x.so"]
+    one = wheel(tmp_path / "one.whl", names, 2001)
+    other = wheel(tmp_path / "other.whl", names[::-1], 2020)
+    for each in (one, other):
+        put_in_order(each, 1_700_000_000)
+    assert one.read_bytes() == other.read_bytes()
+    with zipfile.ZipFile(one) as archive:
+        assert archive.namelist() == ["p/a.py", "p/b.py", "p/x.so", "p-1.dist-info/RECORD"]
+        assert archive.getinfo("p/x.so").external_attr >> 16 == 0o100755
+
+
+@pytest.mark.skipif(not (ROOT / ".git").exists(), reason="no checkout")
+def test_what_git_does_not_track_gets_into_no_package(tmp_path: Path) -> None:
+    copy_source(tmp_path / "source")
+    names = {path.name for path in (tmp_path / "source").rglob("*") if path.is_file()}
+    assert {"pyproject.toml", "setup.py", "LICENSE", "py.typed"} <= names
+    assert not [name for name in names if name.endswith((".so", ".pyc"))]
+
+
+def test_the_time_of_packages_can_be_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SOURCE_DATE_EPOCH", "12345")
+    assert source_date() == 12345
+    assert version() == __version__
+
+
+def test_the_bill_of_materials_names_what_runs_with_its_version(tmp_path: Path) -> None:
+    file = wheel(tmp_path / "penstock_lb-0.1.0-py3-none-any.whl", ["p/a.py"], 2001)
+    text = bill_of_materials([file], 1_700_000_000)
+    assert text == bill_of_materials([file], 1_700_000_000)
+    bill = json.loads(text)
+    assert (bill["bomFormat"], bill["specVersion"]) == ("CycloneDX", "1.6")
+    assert re.fullmatch(r"urn:uuid:[0-9a-f-]{36}", bill["serialNumber"])
+    assert bill["metadata"]["component"]["purl"] == f"pkg:pypi/penstock-lb@{__version__}"
+    names = {each["name"]: each for each in bill["components"]}
+    assert {"aiohttp", "pydantic", "msgspec", "multidict"} <= {*names}
+    assert "pytest" not in names
+    assert all(each["purl"].startswith("pkg:pypi/") and each["version"] for each in names.values())
+    references = [each["bom-ref"] for each in bill["components"]]
+    assert len({*references}) == len(references)
+    known = {*references, bill["metadata"]["component"]["bom-ref"]}
+    for each in bill["dependencies"]:
+        assert {each["ref"], *each["dependsOn"]} <= known
+
+
+def test_needs_are_followed_through() -> None:
+    assert {"aiohttp", "yarl", "idna"} <= closure(["aiohttp"]).keys()
+    assert canonical("Backports.zstd_x") == "backports-zstd-x"
+
+
+def test_the_workflow_builds_with_what_the_project_says() -> None:
+    text = (ROOT / ".github/workflows/wheels.yml").read_text()
+    jobs = yaml.safe_load(text)["jobs"]
+    assert {"linux", "pure"} <= {*jobs}
+    # By hand and for tags alone, with no right but to read.
+    assert yaml.safe_load(text)["permissions"] == {"contents": "read"}
