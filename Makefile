@@ -34,6 +34,7 @@ help:
 	@echo "make test-protocols   the same scenarios over HTTP/2"
 	@echo "make test-large   what takes many seconds or processes: upgrades, floods, whole demos"
 	@echo "make test-browser   a browser's WebSocket, in Debian's Chromium, which it installs"
+	@echo "make test-browser   the dashboard and a browser's WebSocket, in Debian's Chromium, which it installs"
 	@echo "make test-acme   certificates fetched from pebble, an ACME server, which it installs"
 	@echo "make test-envoy   Penstock as Envoy's Endpoint Picker; Envoy is from PyPI"
 	@echo "make test-engines   what needs real inference engines: llama.cpp, from PyPI"
@@ -107,7 +108,7 @@ test-browser: $(VENV)/compiled $(VENV)/development browser
 .PHONY: browser
 browser:
 	@command -v chromium > /dev/null || { apt-get -qq update && \
-	  DEBIAN_FRONTEND=noninteractive apt-get -qq install --no-install-recommends chromium; } || \
+	  DEBIAN_FRONTEND=noninteractive apt-get -qq install --no-install-recommends chromium fonts-droid-fallback; } || \
 	  { echo "no browser: install chromium by hand"; exit 1; }
 
 # Envoy, which asks Penstock for endpoints; a few seconds, with what it installs.

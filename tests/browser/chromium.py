@@ -12,7 +12,7 @@ from typing import Any
 from websockets.sync.client import ClientConnection, connect
 
 from tests.browser.test_websocket import OPTIONS, STARTS_WITHIN_S, browser
-from tests.harness.waiting import wait_until
+from tests.harness.waiting import PATIENCE_S, wait_until
 
 _ANSWER_S = 60.0
 
@@ -62,7 +62,7 @@ class Page:
 
     def wait_for(self, script: str, what: str) -> None:
         """Until the expression is true in the page."""
-        wait_until(lambda: bool(self.run(script)), what, timeout_s=STARTS_WITHIN_S)
+        wait_until(lambda: self.run(f"Boolean({script})") is True, what, timeout_s=PATIENCE_S)
 
     def look_like(self, width: int, height: int, *, scheme: str, phone: bool = False) -> None:
         """The size of its window, and whether light or dark is preferred."""

@@ -19,7 +19,8 @@ from penstock.admin.dashboard.history import History
 from penstock.admin.dashboard.routes import page_files
 from penstock.admin.server import AdminServer
 from penstock.admin.view import EventView
-from penstock.dataplane.board.layout import L_IN_FLIGHT, L_REQUESTS, P_REQUESTS, W_PID
+from penstock.core.measure.histogram import coarse_of
+from penstock.dataplane.board.layout import L_IN_FLIGHT, L_REQUESTS, L_TIMES, P_REQUESTS, W_PID
 from tests.unit.admin.balancer import PlainBalancer, endpoint, overview, pool
 
 TOKEN = "a-secret-token-of-some-length"
@@ -251,6 +252,21 @@ class TestFeed:
         assert changes["endpoints"]["0"]["rate"] == 10.0
         assert changes["endpoints"]["0"]["in_flight"] == 3
         assert changes["pools"]["main"]["rate"] == 10.0
+
+    async def test_an_endpoints_quantiles_are_of_the_last_seconds(
+        self, feed: Feed, balancer: PlainBalancer, clock: Clock
+    ) -> None:
+        board = balancer.board
+        board.cells[board.worker(0) + W_PID] = 100
+        times = board.load(0, 0) + L_TIMES
+        board.cells[times + coarse_of(60_000_000)] = 1000  # long ago
+        await feed.next(0)
+        board.cells[times + coarse_of(10_000)] = 95
+        board.cells[times + coarse_of(900_000)] = 5
+        clock.now += 5.0
+        _, changes = parsed(await feed.next(1))
+        assert changes["endpoints"]["0"]["p50"] == pytest.approx(0.010, rel=0.5)
+        assert changes["endpoints"]["0"]["p99"] == pytest.approx(0.9, rel=0.5)
 
     async def test_events_are_told_once_in_their_order(
         self, feed: Feed, balancer: PlainBalancer

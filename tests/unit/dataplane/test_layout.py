@@ -43,6 +43,8 @@ KNOWN = {
     "engine reports": (2, "457e0158"),
     "endpoint load": (1, "a4e23bfe"),
     "pools": (2, "39f2e430"),
+    "endpoint load": (2, "0dc8c3fe"),
+    "pools": (1, "af0b393e"),
     "models": (1, "02f60732"),
     "routed prefixes": (1, "29649f4a"),
     "answered prompts": (1, "f1b09cd3"),

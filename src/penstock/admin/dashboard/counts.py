@@ -7,8 +7,9 @@ from typing import Final
 from penstock.admin.recent import histogram_counts, serving_histogram_counts
 from penstock.admin.tokens import TokenCounts, tokens_by_pool
 from penstock.admin.view import Overview
-from penstock.core.measure.histogram import quantile_us
+from penstock.core.measure.histogram import COARSE, coarse_quantile_us, quantile_us
 from penstock.dataplane.board.layout import (
+    L_TIMES,
     LOAD_CELLS,
     P_HISTOGRAMS,
     PHASES,
@@ -102,6 +103,14 @@ class Differences:
     def endpoint(self, row: int, *cells: int) -> int:
         """How much these cells of an endpoint grew, together."""
         return _grown(self._before.endpoints.get(row), self.now.endpoints[row], cells)
+
+    def endpoint_quantile_s(self, row: int, q: float) -> float | None:
+        """Of the times of whole responses; None when there were none."""
+        now = self.now.endpoints[row]
+        before = self._before.endpoints.get(row, now)
+        cells = range(L_TIMES, L_TIMES + COARSE)
+        counts = [max(0, now[cell] - before[cell]) for cell in cells]
+        return coarse_quantile_us(counts, q) / 1e6 if any(counts) else None
 
     def pool(self, name: str, *cells: int) -> int:
         """The same of a pool."""

@@ -226,6 +226,8 @@ def _endpoint(pool: PoolView, endpoint: EndpointView, board: Board, found: Diffe
         "errors": short(found.per_s(errors)),
         "error_share": share(errors, attempts),
         "server_errors": short(found.per_s(found.endpoint(row, L_1XX_TO_5XX + _5XX))),
+        "p50": _rounded(found.endpoint_quantile_s(row, 0.5)),
+        "p99": _rounded(found.endpoint_quantile_s(row, 0.99)),
         "mean": _mean(found.endpoint(row, L_TOTAL_SUM_US), timed),
         "first_byte": _mean(found.endpoint(row, L_FIRST_BYTE_SUM_US), timed),
         "requests": found.now.endpoints[row][L_REQUESTS],
@@ -314,5 +316,8 @@ def _mean(sum_us: int, count: int) -> float | None:
 
 
 def _quantile(found: Differences, pool: str, phase: str, q: float) -> float | None:
-    value = found.quantile_s(pool, phase, q)
-    return short(value) if value is not None else None
+    return _rounded(found.quantile_s(pool, phase, q))
+
+
+def _rounded(seconds: float | None) -> float | None:
+    return short(seconds) if seconds is not None else None

@@ -5,6 +5,7 @@ from typing import Final
 from penstock.core import snapshot
 from penstock.core.attempt_counts import ATTEMPT_CELLS, EXCUSED, FAILED, AttemptCounts
 from penstock.core.endpoint import Endpoint
+from penstock.core.measure.histogram import coarse_of
 from penstock.core.ticket import DONE
 from penstock.dataplane.board.layout import (
     ATTEMPTS_AT,
@@ -18,6 +19,7 @@ from penstock.dataplane.board.layout import (
     L_JUDGED_PROMPT,
     L_PREFILLED,
     L_QUIET_SINCE_US,
+    L_TIMES,
 )
 from penstock.dataplane.board.load_tally import LoadTally
 from penstock.dataplane.board.memory import Board
@@ -73,7 +75,9 @@ class CountedEndpoint(Endpoint):
             tally.timed += 1
             # A response that nobody watched for its first byte had it with its last.
             tally.first_byte_s += (first_byte_at or now) - opened_at
-            tally.total_s += now - opened_at
+            total_s = now - opened_at
+            tally.total_s += total_s
+            tally.values[L_TIMES + coarse_of(int(total_s * 1e6))] += 1
         tally.changed = True
         if verdict == FAILED:
             self.publish()  # outlier detection need not wait for the sweep

@@ -134,7 +134,7 @@ MAX_LOADED: Final = 16
 REPORT_CELLS: Final = 32
 
 # What a worker counts of an endpoint: first what is so at present, and is gone with the worker.
-LOAD_LAYOUT: Final = 1
+LOAD_LAYOUT: Final = 2
 L_IN_FLIGHT: Final = 0
 # Of requests to a language model that run there: tokens, as the policy counts them.
 L_PENDING_PREFILL: Final = L_IN_FLIGHT + 1
@@ -181,7 +181,9 @@ L_JUDGED_PROMPT: Final = L_PREFILLED + 1
 L_JUDGED_PREDICTED: Final = L_JUDGED_PROMPT + 1  # believed cached when the endpoint was chosen
 L_JUDGED_CACHED: Final = L_JUDGED_PREDICTED + 1  # found there
 L_HEARD_US: Final = L_JUDGED_CACHED + 1  # when a byte that was waited for came last
-LOAD_CELLS: Final = 48
+# Attempts that brought a whole response, by how long they took: core.measure.histogram.COARSE.
+L_TIMES: Final = L_HEARD_US + 1
+LOAD_CELLS: Final = 80
 
 # What a worker counts of a pool.
 POOL_LAYOUT: Final = 2
