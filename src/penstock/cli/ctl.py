@@ -13,6 +13,7 @@ from typing import Any, ClassVar, Final
 import click
 
 from penstock.cli._admin_client import Admin
+from penstock.cli._admin_options import NAMES, admin_of, admin_options
 from penstock.cli._admin_verbs import verb_of
 from penstock.control.commands import commands
 from penstock.control.commands.decisions import Decisions
@@ -30,7 +31,7 @@ Examples:
 class Verbs(click.Group):
     """The verbs of ``ctl``. Options of the connection may stand before the verb or after it."""
 
-    _anywhere: ClassVar = ("--admin", "--token", "--token-file")
+    _anywhere: ClassVar = NAMES
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
         """Move those options before the verb, where the group reads them."""
@@ -59,34 +60,17 @@ class Verbs(click.Group):
 
 
 @click.group(cls=Verbs, epilog=EXAMPLES)
-@click.option(
-    "--admin",
-    envvar="PENSTOCK_ADMIN",
-    show_envvar=True,
-    default="http://127.0.0.1:9900",
-    show_default=True,
-    metavar="URL",
-    help="Admin address of the balancer.",
-)
-@click.option(
-    "--token",
-    envvar="PENSTOCK_TOKEN",
-    show_envvar=True,
-    metavar="TOKEN",
-    help="Admin token; prefer the environment variable or a file.",
-)
-@click.option(
-    "--token-file",
-    type=click.Path(exists=True, dir_okay=False, path_type=Path),
-    help="File that holds the admin token.",
-)
+@admin_options
 @click.pass_context
-def ctl(ctx: click.Context, admin: str, token: str | None, token_file: Path | None) -> None:
+def ctl(
+    ctx: click.Context,
+    admin: str,
+    token: str | None,
+    token_file: Path | None,
+    ca_file: Path | None,
+) -> None:
     """Inspect and control a running balancer."""
-    if token_file is not None:
-        token = token_file.read_text().strip()
-    url = admin if "://" in admin else f"http://{admin}"
-    ctx.obj = Admin(url.rstrip("/"), token)
+    ctx.obj = admin_of(admin, token, token_file, ca_file)
 
 
 @ctl.command(epilog="\b\nExample:\n  penstock ctl status --json | jq .pools[0].endpoints")

@@ -25,6 +25,17 @@ class AdminAddress:
         self._settings = settings
         self._events = events
         self._file: SocketFile | None = None
+        self._certificate: AdminCertificate | None = None
+
+    @property
+    def fd(self) -> int:
+        """Of the listening socket; -1 while there is none."""
+        return self._server.fd
+
+    def look(self) -> None:
+        """Serve what the certificate's files hold now."""
+        if self._certificate is not None:
+            self._certificate.look()
 
     async def open(self, given: socket.socket | None, predecessor: Predecessor | None) -> None:
         """Listen, where an address is configured. ``given``: a socket of the service manager.
@@ -39,12 +50,13 @@ class AdminAddress:
             handed = predecessor.admin_socket
         shown = shown_address(settings.host, settings.port)
         try:
-            certificate = None
             if settings.certificate:
-                certificate = AdminCertificate(settings.certificate, settings.key)
+                self._certificate = AdminCertificate(settings.certificate, settings.key)
             if path := socket_path(settings.host):
                 handed = self._open_file(path, handed, foreign=handed is given)
-            address = await self._server.start(settings.host, settings.port, handed, certificate)
+            address = await self._server.start(
+                settings.host, settings.port, handed, self._certificate
+            )
         except OSError as error:
             raise StartError(
                 f"the admin address {shown} cannot be listened on: {error.strerror}; "

@@ -74,7 +74,7 @@ export class Chart {
       legend: { show: false },
       cursor: { y: false, drag: { x: false, y: false }, points: { size: 5 } },
       hooks: { setCursor: [() => this.tell()] },
-      scales: { x: { time: true }, y: { range: (_, __, most) => [0, most > 0 ? most * 1.1 : 1] } },
+      scales: { x: { time: true, range: (_, least, most) => [Math.min(least, most - 60), most] }, y: { range: (_, __, most) => [0, most > 0 ? most * 1.1 : 1] } },
       axes: [
         { stroke: muted, font, size: 22, gap: 3, grid: { show: false }, ticks: { show: false },
           values: (_, at, __, ___, step) => at.map((each) => (step < 60 ? seconds : hours).format(each * 1000)), space: 80 },

@@ -173,7 +173,7 @@ class EndpointView {
     this.charts = [
       [new Chart("requests_s", [{ word: "rate", color: "accent", unit: "number", fill: true }, { word: "error_rate", color: "bad", unit: "number" }]), ["rate", "errors"]],
       [new Chart("in_flight", [{ word: "in_flight", color: "accent", unit: "number", fill: true }, { word: "queue", color: "warn", unit: "number" }]), ["in_flight", "queue"]],
-      [new Chart("latency", [{ word: "p99", color: "warn", unit: "duration" }, { word: llm ? "ttft_mean" : "first_byte", color: "calm", unit: "duration" }]), ["p99", "first_byte"]],
+      [new Chart("latency", [{ word: "p99", color: "warn", unit: "duration" }, { word: llm ? "ttft_mean" : "first_mean", color: "calm", unit: "duration" }]), ["p99", "first_byte"]],
     ];
     this.element = el("div", {}, this.why, this.buttons, this.notes, this.facts,
       el("h3", {}, t("minutes")), this.charts.map(([chart]) => chart.element));
