@@ -6,7 +6,7 @@ import time
 from collections.abc import Iterator
 from typing import Any
 
-from rich.console import Console
+from rich.console import Console, RenderableType
 from rich.table import Table
 from rich.text import Text
 
@@ -32,27 +32,32 @@ Record = dict[str, Any]
 def print_explanation(record: Record, console: Console | None = None) -> None:
     """One recorded choice: who could have been picked, why it was this one, what came of it."""
     out = _console(console)
+    for part in explanation(record, out.width):
+        out.print(part)
+
+
+def explanation(record: Record, width: int) -> Iterator[RenderableType]:
+    """What is shown of it, line by line and table by table, in that many columns."""
     when = time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(record["time"]))
-    out.print(Text(f"request {_shown(record['id'])}", style="bold"), end="")
-    out.print(f"  {when}, pool {record['pool']}, attempt {record['attempt']}")
-    out.print(Text(_request_line(record["request"])))
-    out.print()
-    for table in _candidates(record, out.width):
-        out.print(table)
+    headline = Text(f"request {_shown(record['id'])}", style="bold")
+    headline.append(f"  {when}, pool {record['pool']}, attempt {record['attempt']}", "not bold")
+    yield headline
+    yield Text(_request_line(record["request"]) + "\n")
+    yield from _candidates(record, width)
     if record.get("left_out"):
-        out.print(f"and {record['left_out']} more, ranked lower")
+        yield Text(f"and {record['left_out']} more, ranked lower")
     by = _CHOSEN_BY.get(record["by"], f"the policy {record['policy']}")
     address = record.get("came_true", {}).get("address") or record["picked"]
     at = "" if address == record["picked"] else f" at {address}"
-    out.print(Text(f"\npicked {record['picked']}{at}, by {by}"))
-    out.print(_outcome(record))
+    yield Text(f"\npicked {record['picked']}{at}, by {by}")
+    yield _outcome(record)
     for policy, found in record.get("shadow", {}).items():
         same = "the same" if found["picked"] == record["picked"] else found["picked"]
         line = f"{policy} (shadow) would have picked {same}"
         if found["cost_s"] is not None and found["live_cost_s"] is not None:
             cost, live = spell_duration(found["cost_s"]), spell_duration(found["live_cost_s"])
             line += f": {cost} instead of {live}"
-        out.print(Text(line))
+        yield Text(line)
 
 
 def _request_line(request: Record) -> str:

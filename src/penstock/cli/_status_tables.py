@@ -9,6 +9,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from penstock._visible import all_visible
 from penstock.cli._durations import spell_duration
 from penstock.core.snapshot.address import shown_url, socket_path
 
@@ -33,6 +34,7 @@ def print_status(document: dict[str, Any], console: Console | None = None) -> No
     if not out.is_terminal:
         out.width = max(out.width, _PIPED_WIDTH)  # for grep, which wants whole lines
     now = time.time()
+    document = all_visible(document)
     out.print(_headline(document, now))
     for pool in document["pools"]:
         out.print(_pool_headline(pool, document["window_s"]), _pool_table(pool), sep="\n")

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Final
 
+from penstock._visible import visible
 from penstock.dataplane.record.line_writer import LineWriter
 
 _LOGGER: Final = logging.getLogger("penstock")
@@ -77,7 +78,7 @@ class TextFormatter(logging.Formatter):
 
     def format(self, record: logging.LogRecord) -> str:
         """One line, and a traceback after it if there is one."""
-        line = f"{_time_of(record)} {record.levelname.lower()} {record.getMessage()}"
+        line = f"{_time_of(record)} {record.levelname.lower()} {visible(record.getMessage())}"
         if record.exc_info:
             line += "\n" + self.formatException(record.exc_info)
         return line

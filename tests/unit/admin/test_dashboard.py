@@ -20,7 +20,14 @@ from penstock.admin.dashboard.routes import page_files
 from penstock.admin.server import AdminServer
 from penstock.admin.view import EventView
 from penstock.core.measure.histogram import coarse_of
-from penstock.dataplane.board.layout import L_IN_FLIGHT, L_REQUESTS, L_TIMES, P_REQUESTS, W_PID
+from penstock.dataplane.board.layout import (
+    L_IN_FLIGHT,
+    L_REQUESTS,
+    L_TIMED,
+    L_TIMES,
+    P_REQUESTS,
+    W_PID,
+)
 from tests.unit.admin.balancer import PlainBalancer, endpoint, overview, pool
 
 TOKEN = "a-secret-token-of-some-length"
@@ -228,15 +235,16 @@ class TestFeed:
     async def test_dear_snapshots_are_taken_seldom(
         self, balancer: PlainBalancer, clock: Clock, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        feed = Feed(balancer, clock)
+        effort = Clock()
+        feed = Feed(balancer, clock, effort=effort)
 
         def look() -> Any:
-            clock.now += 0.04  # of a thousand endpoints
+            effort.now += 0.04  # seconds of a core
             return balancer.shown
 
         monkeypatch.setattr(balancer, "overview", look)
         await feed.next(0)
-        assert feed.due_in() == pytest.approx(4.0 - 0.04), "a hundredth of a core"
+        assert feed.due_in() == pytest.approx(4.0), "a hundredth of a core"
 
     async def test_rates_are_of_the_last_seconds(
         self, feed: Feed, balancer: PlainBalancer, clock: Clock
@@ -261,12 +269,24 @@ class TestFeed:
         times = board.load(0, 0) + L_TIMES
         board.cells[times + coarse_of(60_000_000)] = 1000  # long ago
         await feed.next(0)
+        board.cells[board.load(0, 0) + L_TIMED] = 100
         board.cells[times + coarse_of(10_000)] = 95
         board.cells[times + coarse_of(900_000)] = 5
         clock.now += 5.0
         _, changes = parsed(await feed.next(1))
         assert changes["endpoints"]["0"]["p50"] == pytest.approx(0.010, rel=0.5)
         assert changes["endpoints"]["0"]["p99"] == pytest.approx(0.9, rel=0.5)
+
+    async def test_of_an_endpoint_without_requests_the_same_is_said(
+        self, feed: Feed, balancer: PlainBalancer, clock: Clock
+    ) -> None:
+        for number in range(3):
+            clock.now += 20.0
+            await feed.next(number)
+        e0 = endpoint("e0", 0, state="down", reason="no answer")
+        balancer.shown = overview(pool("main", 0, e0, endpoint("e1", 1)))
+        _, changes = parsed(await feed.next(3))
+        assert changes["endpoints"] == {"0": {"state": "down", "reason": "no answer"}}
 
     async def test_events_are_told_once_in_their_order(
         self, feed: Feed, balancer: PlainBalancer

@@ -9,6 +9,7 @@ from penstock.admin.tokens import TokenCounts, tokens_by_pool
 from penstock.admin.view import Overview
 from penstock.core.measure.histogram import COARSE, coarse_quantile_us, quantile_us
 from penstock.dataplane.board.layout import (
+    L_TIMED,
     L_TIMES,
     LOAD_CELLS,
     P_HISTOGRAMS,
@@ -37,35 +38,56 @@ class Sample:
     workers: dict[int, Row]
 
 
-def take_sample(overview: Overview, board: Board, at: float) -> Sample:
-    """Read the board. Workers are not asked."""
-    running = board.seen_workers()
-    tokens = tokens_by_pool(board)
-    times: dict[tuple[str, str], Row] = {}
-    for pool in overview.pools:
-        for index, phase in enumerate(PHASES):
-            times[pool.name, phase] = histogram_counts(board, pool.row, index)
-        if pool.kind == "llm":
-            for index, phase in enumerate(SERVING_PHASES):
-                times[pool.name, phase] = serving_histogram_counts(board, pool.row, index)
-    return Sample(
-        at,
-        endpoints={
-            endpoint.row: _summed(board, [board.load(endpoint.row, w) for w in running], LOAD_CELLS)
-            for pool in overview.pools
-            for endpoint in pool.endpoints
-        },
-        pools={
-            pool.name: _summed(board, [board.pool(pool.row, w) for w in running], P_HISTOGRAMS)
-            for pool in overview.pools
-        },
-        tokens={pool.name: tokens.get(pool.row, TokenCounts()) for pool in overview.pools},
-        times=times,
-        workers={
-            w: board.cells[board.worker(w) : board.worker(w) + WORKER_CELLS].tolist()
-            for w in running
-        },
-    )
+class Sampler:
+    """Reads the board. Rows of endpoints that did not change are the same object again."""
+
+    def __init__(self, board: Board) -> None:
+        self._board = board
+        self._known: dict[int, tuple[bytes, Row]] = {}  # by an endpoint's row: as read, and summed
+
+    def take(self, overview: Overview, at: float) -> Sample:
+        """All counters. Workers are not asked."""
+        board = self._board
+        running = board.seen_workers()
+        tokens = tokens_by_pool(board)
+        times: dict[tuple[str, str], Row] = {}
+        for pool in overview.pools:
+            for index, phase in enumerate(PHASES):
+                times[pool.name, phase] = histogram_counts(board, pool.row, index)
+            if pool.kind == "llm":
+                for index, phase in enumerate(SERVING_PHASES):
+                    times[pool.name, phase] = serving_histogram_counts(board, pool.row, index)
+        return Sample(
+            at,
+            endpoints=self._endpoints(overview),
+            pools={
+                pool.name: _summed(board, [board.pool(pool.row, w) for w in running], P_HISTOGRAMS)
+                for pool in overview.pools
+            },
+            tokens={pool.name: tokens.get(pool.row, TokenCounts()) for pool in overview.pools},
+            times=times,
+            workers={
+                w: board.cells[board.worker(w) : board.worker(w) + WORKER_CELLS].tolist()
+                for w in running
+            },
+        )
+
+    def _endpoints(self, overview: Overview) -> dict[int, Row]:
+        """Over all workers that there is room for: those that never ran counted nothing."""
+        board = self._board
+        before, self._known = self._known, {}
+        cells, size = board.cells, board.workers * LOAD_CELLS
+        for pool in overview.pools:
+            for endpoint in pool.endpoints:
+                row = endpoint.row
+                first = board.load(row, 0)
+                read = cells[first : first + size].tobytes()
+                known = before.get(row)
+                if known is None or known[0] != read:
+                    ends = range(first, first + size, LOAD_CELLS)
+                    known = (read, _summed(board, list(ends), LOAD_CELLS))
+                self._known[row] = known
+        return {row: summed for row, (_, summed) in self._known.items()}
 
 
 def _summed(board: Board, at: list[int], cells: int) -> Row:
@@ -100,25 +122,33 @@ class Differences:
         self._before = before
         self.seconds = now.at - before.at
 
-    def endpoint(self, row: int, *cells: int) -> int:
-        """How much these cells of an endpoint grew, together."""
-        return _grown(self._before.endpoints.get(row), self.now.endpoints[row], cells)
+    def endpoint(self, row: int, cell: int) -> int:
+        """How much this cell of an endpoint grew."""
+        return _grown(self._before.endpoints.get(row), self.now.endpoints[row], cell)
+
+    def is_quiet(self, row: int) -> bool:
+        """Whether nothing was counted of an endpoint."""
+        return self._before.endpoints.get(row) is self.now.endpoints[row]
 
     def endpoint_quantile_s(self, row: int, q: float) -> float | None:
         """Of the times of whole responses; None when there were none."""
         now = self.now.endpoints[row]
         before = self._before.endpoints.get(row, now)
-        cells = range(L_TIMES, L_TIMES + COARSE)
-        counts = [max(0, now[cell] - before[cell]) for cell in cells]
+        if now[L_TIMED] == before[L_TIMED]:
+            return None
+        pairs = zip(
+            before[L_TIMES : L_TIMES + COARSE], now[L_TIMES : L_TIMES + COARSE], strict=True
+        )
+        counts = [n - b if n > b else 0 for b, n in pairs]
         return coarse_quantile_us(counts, q) / 1e6 if any(counts) else None
 
-    def pool(self, name: str, *cells: int) -> int:
+    def pool(self, name: str, cell: int) -> int:
         """The same of a pool."""
-        return _grown(self._before.pools.get(name), self.now.pools[name], cells)
+        return _grown(self._before.pools.get(name), self.now.pools[name], cell)
 
-    def worker(self, index: int, *cells: int) -> int:
+    def worker(self, index: int, cell: int) -> int:
         """The same of a worker."""
-        return _grown(self._before.workers.get(index), self.now.workers[index], cells)
+        return _grown(self._before.workers.get(index), self.now.workers[index], cell)
 
     def tokens(self, pool: str) -> TokenCounts:
         """Tokens of answers whose engine told them."""
@@ -137,8 +167,9 @@ class Differences:
         return quantile_us(counts, q) / 1e6 if any(counts) else None
 
 
-def _grown(before: Row | None, now: Row, cells: tuple[int, ...]) -> int:
+def _grown(before: Row | None, now: Row, cell: int) -> int:
     """An endpoint that just came has not grown: its row's counts may be another's before it."""
     if before is None:
         return 0
-    return sum(now[c] - before[c] if now[c] >= before[c] else now[c] for c in cells)
+    value = now[cell]
+    return value - before[cell] if value >= before[cell] else value

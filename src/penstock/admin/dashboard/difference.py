@@ -19,7 +19,7 @@ def difference(before: dict[str, Section], now: dict[str, Section]) -> dict[str,
             known = old.get(key)
             if known is None:
                 changed[key] = fields
-            elif known != fields:
+            elif known is not fields and known != fields:
                 changed[key] = {
                     field: value
                     for field, value in fields.items()

@@ -14,6 +14,7 @@ from penstock.admin.readiness import unready_reasons
 from penstock.admin.view import EndpointView, ForecastView, Overview, PoolView, WorkerView
 from penstock.dataplane.board.layout import (
     L_1XX_TO_5XX,
+    L_BREAKER,
     L_FAILURES,
     L_FIRST_BYTE_SUM_US,
     L_IN_FLIGHT,
@@ -52,18 +53,43 @@ _MOST_MODELS: Final = 8  # shown of an endpoint
 _MOST_TEXT: Final = 300  # characters of a reason
 
 
-def document(overview: Overview, board: Board, found: Differences) -> dict[str, Section]:
-    """Every section, whole."""
-    return {
-        "balancer": {"": _balancer(overview, found)},
-        "pools": {pool.name: _pool(pool, found) for pool in overview.pools},
-        "endpoints": {
-            str(endpoint.row): _endpoint(pool, endpoint, board, found)
-            for pool in overview.pools
-            for endpoint in pool.endpoints
-        },
-        "workers": {str(each.index): _worker(each, found) for each in overview.workers},
-    }
+class Documents:
+    """Makes them. What is said of an endpoint of which nothing changed is the same object again."""
+
+    def __init__(self, board: Board) -> None:
+        self._board = board
+        self._quiet: dict[int, tuple[EndpointView, list[int], Object]] = {}
+
+    def document(self, overview: Overview, found: Differences) -> dict[str, Section]:
+        """Every section, whole."""
+        before, self._quiet = self._quiet, {}
+        return {
+            "balancer": {"": _balancer(overview, found)},
+            "pools": {pool.name: _pool(pool, found) for pool in overview.pools},
+            "endpoints": {
+                str(endpoint.row): self._endpoint(pool, endpoint, found, before)
+                for pool in overview.pools
+                for endpoint in pool.endpoints
+            },
+            "workers": {str(each.index): _worker(each, found) for each in overview.workers},
+        }
+
+    def _endpoint(
+        self,
+        pool: PoolView,
+        endpoint: EndpointView,
+        found: Differences,
+        before: dict[int, tuple[EndpointView, list[int], Object]],
+    ) -> Object:
+        row = endpoint.row
+        if not found.is_quiet(row):
+            return _endpoint(pool, endpoint, self._board, found)
+        counts = found.now.endpoints[row]
+        known = before.get(row)
+        if known is None or known[1] is not counts or known[0] != endpoint:
+            known = (endpoint, counts, _endpoint(pool, endpoint, self._board, found))
+        self._quiet[row] = known
+        return known[2]
 
 
 def _balancer(overview: Overview, found: Differences) -> Object:
@@ -114,7 +140,7 @@ def _pool(pool: PoolView, found: Differences) -> Object:
     llm = pool.kind == "llm"
     tokens = found.tokens(name)
     requests = found.pool(name, P_REQUESTS)
-    errors = found.pool(name, P_1XX_TO_5XX + _5XX, P_CUT)
+    errors = found.pool(name, P_1XX_TO_5XX + _5XX) + found.pool(name, P_CUT)
     return {
         "name": name,
         "kind": pool.kind,
@@ -201,6 +227,7 @@ def _forecast(series: ForecastView) -> Object:
 
 def _endpoint(pool: PoolView, endpoint: EndpointView, board: Board, found: Differences) -> Object:
     row = endpoint.row
+    counts = found.now.endpoints[row]
     attempts = found.endpoint(row, L_REQUESTS)
     errors = found.endpoint(row, L_FAILURES)
     timed = found.endpoint(row, L_TIMED)
@@ -220,7 +247,7 @@ def _endpoint(pool: PoolView, endpoint: EndpointView, board: Board, found: Diffe
         "weight": endpoint.weight,
         "effective_weight": short(endpoint.effective_weight),
         "configured_weight": endpoint.configured_weight,
-        "in_flight": found.now.endpoints[row][L_IN_FLIGHT],
+        "in_flight": counts[L_IN_FLIGHT],
         "max_in_flight": endpoint.max_in_flight,
         "rate": short(found.per_s(attempts)),
         "errors": short(found.per_s(errors)),
@@ -230,10 +257,10 @@ def _endpoint(pool: PoolView, endpoint: EndpointView, board: Board, found: Diffe
         "p99": _rounded(found.endpoint_quantile_s(row, 0.99)),
         "mean": _mean(found.endpoint(row, L_TOTAL_SUM_US), timed),
         "first_byte": _mean(found.endpoint(row, L_FIRST_BYTE_SUM_US), timed),
-        "requests": found.now.endpoints[row][L_REQUESTS],
-        "failures": found.now.endpoints[row][L_FAILURES],
+        "requests": counts[L_REQUESTS],
+        "failures": counts[L_FAILURES],
         "last_check": endpoint.last_check[:_MOST_TEXT],
-        "circuits": circuits_not_closed(board, row),
+        "circuits": circuits_not_closed(board, row) if counts[L_BREAKER] else 0,
         "ejections": endpoint.ejections,
         "notes": _notes(endpoint),
     }
@@ -299,6 +326,8 @@ def _worker(worker: WorkerView, found: Differences) -> Object:
 
 def short(value: float) -> float:
     """Three digits, as much as is shown."""
+    if not value:
+        return 0.0
     return float(f"{value:.3g}")
 
 

@@ -9,14 +9,14 @@ import asyncio
 from collections import deque
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from time import monotonic, time
+from time import monotonic, thread_time, time
 from typing import Any, Final
 
 import msgspec
 
-from penstock.admin.dashboard.counts import Window, take_sample
+from penstock.admin.dashboard.counts import Sampler, Window
 from penstock.admin.dashboard.difference import difference
-from penstock.admin.dashboard.document import Section, document
+from penstock.admin.dashboard.document import Documents, Section
 from penstock.admin.dashboard.history import History
 from penstock.admin.view import EventView, Overview, RunningBalancer
 
@@ -30,7 +30,7 @@ MOST_PAGES: Final = 64
 class Frame:
     """A snapshot: what is sent of it, encoded once."""
 
-    def __init__(self, number: int, sections: dict[str, Section], history: dict[str, Any]) -> None:
+    def __init__(self, number: int, sections: dict[str, Section], history: History) -> None:
         self.number = number
         self.sections = sections
         self.changes = b""
@@ -51,7 +51,8 @@ class Frame:
     def whole(self) -> bytes:
         """For a page that has not seen the one before."""
         if not self._whole:
-            whole = self._head | self.sections | {"events": self._events, "history": self._history}
+            whole = self._head | self.sections | {"events": self._events}
+            whole["history"] = self._history.document()
             self._whole = _message("whole", whole)
         return self._whole
 
@@ -64,6 +65,7 @@ class Feed:
         balancer: RunningBalancer,
         clock: Callable[[], float] = monotonic,
         period_s: float = PERIOD_S,
+        effort: Callable[[], float] = thread_time,
     ) -> None:
         self.pages = 0
         self._balancer = balancer
@@ -71,7 +73,10 @@ class Feed:
         self._period_s = period_s
         self._over = asyncio.Event()
         self._lock = asyncio.Lock()
+        self._effort = effort
+        self._sampler = Sampler(balancer.board)
         self._window = Window()
+        self._documents = Documents(balancer.board)
         self._history = History()
         self._frame: Frame | None = None
         self._due = 0.0
@@ -130,22 +135,21 @@ class Feed:
                 pass
 
     def _take(self) -> None:
-        began = self._clock()
+        began, effort = self._clock(), self._effort()
         before = self._frame
         overview = self._balancer.overview()
         self._numbers += 1
-        frame = Frame(self._numbers, self._read(overview), self._history.document())
+        frame = Frame(self._numbers, self._read(overview), self._history)
         new = self._new_events(overview.events) if before is not None else list(overview.events)
         self._newest.extend(overview.events[-1:])
         frame.follow(before, _told(overview.events), _told(new))
         self._frame = frame
-        took = self._clock() - began
+        took = self._effort() - effort
         self._due = began + min(max(self._period_s, took / _SHARE), _LONGEST_S)
 
     def _read(self, overview: Overview) -> dict[str, Section]:
-        board = self._balancer.board
-        found = self._window.differences(take_sample(overview, board, self._clock()))
-        return document(overview, board, found)
+        found = self._window.differences(self._sampler.take(overview, self._clock()))
+        return self._documents.document(overview, found)
 
     def _new_events(self, events: tuple[EventView, ...]) -> list[EventView]:
         """Those after the newest that was told."""
