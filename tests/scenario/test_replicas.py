@@ -93,6 +93,11 @@ def test_one_sees_what_the_other_has_in_flight(
         busy.let_go()
         assert client.read_response().status == 200
         wait_until(lambda: seen_in_flight(two) == 0, "it sees that it ended")
+        drained = endpoints[0]
+        one.ask("/api/v1/drain", {"pool": "main", "endpoint": drained})
+        wait_until(lambda: two.endpoint(drained)["state"] == "draining", "it drains it too")
+        assert two.endpoint(drained)["reason"] == "requested by an operator at another balancer"
+        assert asking.get().body == endpoints[1].encode()
         one.stop()
         wait_until(lambda: heard(two) == 0, "it is gone at once")
 

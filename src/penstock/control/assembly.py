@@ -76,10 +76,6 @@ def assemble(
     state_files = StateFiles(state_directory(configured.state, events), events)
     if predecessor is not None:
         state_files.take_over(predecessor.offer.memo.state_files)
-    store: Store = EmbeddedStore(state_files)
-    sharing = None
-    if configured.store is not None:
-        sharing, store = share(configured.store, store, board, events)
     handed = predecessor.handed if predecessor is not None else None
     if handed is None:
         handed = assign(given, configured.snapshot.listeners, configured.workers, events)
@@ -87,6 +83,10 @@ def assemble(
     workers = Workers(board, sockets, events, indexes=range(indexes.first, indexes.end))
     rows = Rows(board, monotonic)
     states = EndpointStates(board, events)
+    store: Store = EmbeddedStore(state_files)
+    sharing = None
+    if configured.store is not None:
+        sharing, store = share(configured.store, store, board, states, events)
     files = CertificateFiles()
     contexts = EndpointContexts()
     addresses = Addresses(NameResolver(), events)
@@ -187,6 +187,7 @@ class _Connections:
         ]
         if parts.sharing is not None:
             publisher.followers.append(parts.sharing.configure)
+            parts.sharing.endpoints.follow = parts.api_endpoints.follow
         parts.membership.addresses_of = parts.addresses.known
         parts.reloader.on_begin = parts.service_manager.reloading
         parts.reloader.on_end = parts.service_manager.ready

@@ -28,6 +28,8 @@ class EndpointCommand(OperatorCommand):
     async def run(self, parts: "Parts") -> Answer:
         """Apply it. Raises as ``apply`` does."""
         self.apply(parts)
+        if parts.sharing is not None:
+            parts.sharing.operators.said(self.pool, self.endpoint)
         state = parts.states.of(self.pool, self.endpoint)
         return Answer(
             {

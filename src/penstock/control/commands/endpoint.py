@@ -43,6 +43,9 @@ class ChangeEndpoint(OperatorCommand):
                 done = await endpoints.change(self.pool, self.url, said, save=self.save)
             case "remove":
                 done = await endpoints.remove(self.pool, self.url, save=self.save)
+        if parts.sharing is not None:
+            removed = self.action == "remove"
+            parts.sharing.endpoints.said(self.pool, self.url, None if removed else said)
         return Answer(
             {
                 "action": self.action,

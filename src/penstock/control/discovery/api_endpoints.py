@@ -136,6 +136,21 @@ class ApiEndpoints:
         if self._saved.pop(pool, None) is not None:
             self._write()
 
+    async def follow(self, pool: str, url: str, said: Mapping[str, Any] | None) -> None:
+        """What was said at another balancer; None: it is removed. What is configured here stays.
+
+        Raises UnknownNameError, and ValueError for what cannot be.
+        """
+        spec = self._pool(pool)
+        place, asked = _read(url, spec)
+        known = self._member(spec, place)
+        if known is not None and self._membership.source_of(pool, known) == FILE:
+            return
+        if said is not None:
+            await self._say(pool, _described(asked, said), save=False)
+        elif known is not None:
+            await self.remove(pool, url, save=False)
+
     async def _say(self, pool: str, endpoint: Endpoint, *, save: bool) -> None:
         self._check_saving(save)
         place = place_of(endpoint)

@@ -10,8 +10,12 @@ from typing import TYPE_CHECKING, Final
 
 from penstock.admin.view import StoreView
 from penstock.config.compile.store import StoreSettings
+from penstock.control.background import BackgroundTasks
+from penstock.control.endpoints.states import EndpointStates
 from penstock.control.events import Events
+from penstock.control.replicas.endpoint_words import EndpointWords
 from penstock.control.replicas.load_sharing import CHANNEL, LoadSharing, to
+from penstock.control.replicas.operator_words import OperatorWords
 from penstock.control.store.store import Store
 from penstock.core.snapshot import Snapshot
 from penstock.dataplane.board.memory import Board
@@ -25,24 +29,34 @@ _MOST_HOST_NAME: Final = 40
 class Sharing:
     """``run`` keeps the store connected, and balancers informed. ``me`` is this one's name."""
 
-    def __init__(self, store: "SharedStore", board: Board, me: str) -> None:
+    def __init__(
+        self, store: "SharedStore", board: Board, states: EndpointStates, events: Events, me: str
+    ) -> None:
         self._store = store
         self.me = me
         self.loads = LoadSharing(store, board, me, monotonic)
+        self.operators = OperatorWords(store, states, events)
+        self._background = BackgroundTasks(events)
+        self.endpoints = EndpointWords(store, self._background, events)
 
     def configure(self, snapshot: Snapshot) -> None:
         """Follow the running snapshot."""
         self.loads.configure(snapshot)
+        self.operators.configure(snapshot)
+        self.endpoints.configure(snapshot)
 
     async def run(self) -> None:
         """Until cancelled."""
         connected = asyncio.create_task(self._store.run())
+        self._background.keep("what operators said", self.operators.words.run)
+        self._background.keep("endpoints of the API", self.endpoints.words.run)
         try:
             await self.loads.run()
         finally:
             await asyncio.sleep(0)  # what was said last is sent
             connected.cancel()
             await asyncio.gather(connected, return_exceptions=True)
+            await self._background.stop()
 
     def view(self) -> StoreView:
         """How it does."""
@@ -70,7 +84,7 @@ class Sharing:
 
 
 def share(
-    settings: StoreSettings, own: Store, board: Board, events: Events
+    settings: StoreSettings, own: Store, board: Board, states: EndpointStates, events: Events
 ) -> tuple[Sharing, Store]:
     """What is shared, and the store for all parts; workers that start later take part."""
     from penstock.control.store.opening import open_shared  # its libraries are an extra
@@ -78,7 +92,7 @@ def share(
     me = _name()
     shared, store = open_shared(settings, own, events, (CHANNEL, to(me)))
     board.share()
-    return Sharing(shared, board, me), store
+    return Sharing(shared, board, states, events, me), store
 
 
 def _name() -> str:
