@@ -33,6 +33,7 @@ from penstock.control.events import Events
 from penstock.control.forecasts.forecasts import Forecasts
 from penstock.control.maintenance import MaintenanceSwitches
 from penstock.control.parts import Parts
+from penstock.control.replicas.advice import Advice
 from penstock.control.replicas.sharing import share
 from penstock.control.scale.external_scaler import ExternalScalers
 from penstock.control.scale.scaling import FleetScaling
@@ -187,7 +188,10 @@ class _Connections:
         ]
         if parts.sharing is not None:
             publisher.followers.append(parts.sharing.configure)
+            others = parts.sharing.loads.others
+            publisher.followers.append(Advice(others, parts.checks, parts.outliers).configure)
             parts.sharing.endpoints.follow = parts.api_endpoints.follow
+            parts.sharing.share_challenges(parts.fetched)
         parts.membership.addresses_of = parts.addresses.known
         parts.reloader.on_begin = parts.service_manager.reloading
         parts.reloader.on_end = parts.service_manager.ready

@@ -220,3 +220,29 @@ def test_the_validity_is_the_first_certificates() -> None:
     pem = made.private_key_pem.bytes() + made.cert_chain_pems[0].bytes()
     begins, ends = validity(pem.decode())
     assert begins < datetime.now(UTC).timestamp() < ends
+
+
+async def test_whichever_balancer_an_authority_comes_to_answers_for_its_token(
+    tmp_path: Path, events: Events
+) -> None:
+    (tmp_path / "other").mkdir()
+    authority = Authority()
+    orders = Balancer(tmp_path, authority, events)
+    other = Balancer(tmp_path / "other", authority, events)
+    for each in (orders, other):
+        each.told.append(each.fetched.mark(each.spec))
+    told: list[tuple[str, str | None]] = []
+    orders.fetched.tell = lambda token, text: told.append((token, text))
+    token, answer = "t" * 43, "t" * 43 + "." + "k" * 43
+    publishing = asyncio.create_task(orders.fetched._publish(SETTINGS, {token: answer}, ()))
+    await until(lambda: told == [(token, answer)], "the others are told")
+    assert not publishing.done(), "they are given time to answer"
+    await other.fetched.hear(*told[0])
+    assert [route.match.path for route in other.told[-1].routes] == [PATH + token]
+    await other.fetched.hear(token, None)
+    assert other.told[-1].routes == ()
+    for wrong in (("t", answer), (token, "x"), ("../" + token, answer), (token, answer + "\r\n")):
+        await other.fetched.hear(*wrong)
+        assert other.told[-1].routes == ()
+    orders.waits.set()
+    await publishing

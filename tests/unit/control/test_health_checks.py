@@ -104,3 +104,14 @@ async def test_no_checks_no_verdict(site: Site, endpoint: HttpEndpoint) -> None:
     site.run(None, endpoint)
     assert await site.becomes(endpoint, "up") == "no health check is configured"
     assert site.checks.last_result("a", endpoint.name) == ""
+
+
+async def test_one_of_which_another_balancer_thinks_otherwise_is_checked_at_once(
+    site: Site, endpoint: HttpEndpoint
+) -> None:
+    site.run(HealthCheck(kind="http", interval_s=3600.0), endpoint)
+    await site.becomes(endpoint, "up")
+    asked = len(endpoint.requests)
+    site.checks.hurry("a", endpoint.name)
+    await until(lambda: len(endpoint.requests) > asked, "it is checked")
+    site.checks.hurry("a", "none")

@@ -286,3 +286,26 @@ def test_an_endpoint_that_owes_nothing_is_not_silent(site: Site) -> None:
     site.run(Outlier(silence_s=30.0))
     site.refresh(after=1000.0)
     assert site.ejected() == []
+
+
+def test_of_an_endpoint_that_another_balancer_has_out_one_failure_is_enough(
+    site: Site, events: Events
+) -> None:
+    site.detection.advise("a", "e1", out=True)
+    site.refresh()
+    assert site.ejected() == [], "advice alone ejects nobody"
+    site.refuse(0, 1)
+    site.refresh()
+    assert site.ejected() == []
+    site.refuse(1, 1)
+    site.refresh()
+    assert site.ejected() == [1]
+    assert "1 failures in a row, and another balancer has it out" in events.recent(1)[0].message
+
+
+def test_advice_that_is_taken_back_counts_no_longer(site: Site) -> None:
+    site.detection.advise("a", "e1", out=True)
+    site.detection.advise("a", "e1", out=False)
+    site.refuse(1, 1)
+    site.refresh()
+    assert site.ejected() == []

@@ -6,6 +6,7 @@ chain, which only our user reads. A failure never takes one away that works.
 
 import asyncio
 import os
+import re
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from hashlib import sha256
@@ -41,6 +42,11 @@ _ELSEWHERE_S: Final = 15.0  # between two looks while another balancer orders
 _SHORTEST_SLEEP_S: Final = 15.0
 _LONGEST_SLEEP_S: Final = 3600.0  # clocks are set, and machines sleep
 _NONE_YET: Final = "its certificate is being ordered"
+_TOLD_S: Final = 2.0  # until the others answer for it too
+_MOST_TOKENS: Final = 100
+# RFC 8555, 8.1 and 8.3: both are base64url.
+_TOKEN: Final = re.compile(r"[A-Za-z0-9_-]{16,80}")
+_ANSWER: Final = re.compile(r"[A-Za-z0-9_-]{16,80}\.[A-Za-z0-9_-]{16,128}")
 Ordering = Callable[[Acme, str, Callable[[Answers], None]], Ordered]
 
 
@@ -67,6 +73,9 @@ class FetchedCertificates:
         self._wall_clock = wall_clock
         self._sleep = sleep
         self._rng = Random()
+        # Tells other balancers of a token and its answer, or that it is done with; whoever asks for
+        # it may come to any of them.
+        self.tell: Callable[[str, str | None], None] | None = None
         self._holder = f"{os.getpid()}-{self._rng.getrandbits(64):x}"
         self._tokens: dict[str, str] = {}
         self._challenges: dict[Acme, tuple[Certificate, ...]] = {}
@@ -220,6 +229,8 @@ class FetchedCertificates:
             for answers in published:
                 for token in answers.tokens:
                     self._tokens.pop(token, None)
+                    if self.tell is not None:
+                        self.tell(token, None)
             for challenge in self._challenges.pop(acme, ()):
                 os.unlink(challenge.certificate)
         if account is None:
@@ -233,6 +244,23 @@ class FetchedCertificates:
         if shown:
             self._challenges[acme] = shown
         await self._refresh()
+        if self.tell is not None and tokens:
+            for token, text in tokens.items():
+                self.tell(token, text)
+            await self._sleep(_TOLD_S)
+
+    async def hear(self, token: str, text: str | None) -> None:
+        """Another balancer orders; None: no longer."""
+        if text is None:
+            if self._tokens.pop(token, None) is not None:
+                await self._refresh()
+            return
+        if not _TOKEN.fullmatch(token) or not _ANSWER.fullmatch(text):
+            text = "what another balancer says is no token of an authority: it is not answered for"
+            self._events.warning("acme.refused", text)
+        elif self._tokens.get(token) != text and len(self._tokens) < _MOST_TOKENS:
+            self._tokens[token] = text
+            await self._refresh()
 
     def _write_challenges(self, certificates: dict[str, str]) -> tuple[Certificate, ...]:
         """As workers read them; called in a thread."""

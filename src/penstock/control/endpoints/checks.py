@@ -5,7 +5,8 @@ One task for each endpoint that is checked: its checks follow one another, so th
 
 import asyncio
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
+from contextlib import suppress
+from dataclasses import dataclass, field
 from random import Random
 from time import monotonic
 from typing import Final
@@ -55,6 +56,12 @@ class HealthChecks:
         checked = self._checked.get((pool, name))
         return checked.health.last_result if checked is not None else ""
 
+    def hurry(self, pool: str, name: str) -> None:
+        """Check it now: another balancer thinks otherwise of it than before."""
+        checked = self._checked.get((pool, name))
+        if checked is not None:
+            checked.wanted.set()
+
     async def stop(self) -> None:
         """Cancel all tasks and wait for their end."""
         await self._checked.stop()
@@ -69,7 +76,10 @@ class HealthChecks:
         self._env.now = monotonic()
         at = checked.health.first_check_at(self._env)
         while True:
-            await asyncio.sleep(at - monotonic())
+            with suppress(TimeoutError):
+                async with asyncio.timeout(max(at - monotonic(), 0.0)):
+                    await checked.wanted.wait()
+            checked.wanted.clear()
             await self._check(checked.target, checked.health)
             self._env.now = monotonic()
             at = checked.health.next_check_at(self._env)
@@ -93,3 +103,4 @@ class _Checked:
 
     target: CheckTarget
     health: Health
+    wanted: asyncio.Event = field(default_factory=asyncio.Event)

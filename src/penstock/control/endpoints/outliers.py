@@ -88,6 +88,12 @@ class OutlierDetection:
                 each.ejected, each.until, each.times, each.unreachable, each.silent_since
             )
 
+    def advise(self, pool: str, name: str, *, out: bool) -> None:
+        """Whether another balancer has that endpoint out."""
+        detector = self._detectors.get(pool)
+        if detector is not None:
+            detector.advised = detector.advised - {name} | ({name} if out else frozenset())
+
     def ejections(self, pool: str) -> dict[str, int]:
         """How many ejections each detector caused."""
         detector = self._detectors.get(pool)

@@ -12,7 +12,7 @@ from typing import Final
 
 from penstock.admin.view import BalancerView
 from penstock.control.replicas.messages import ASK, BYE, LOAD, PAST, WHOLE, Message, unpacked
-from penstock.dataplane.board.balancer_loads import T_IN_FLIGHT, OtherLoads, ToldLoads
+from penstock.dataplane.board.balancer_loads import T_IN_FLIGHT, T_VERDICT, OtherLoads, ToldLoads
 from penstock.dataplane.board.memory import Board
 from penstock.dataplane.llm.balancer_prefixes import JOURNAL, PREFIX_WIDTH, ToldPrefixes
 
@@ -160,9 +160,9 @@ class Others:
     def _drop(self, name: str) -> None:
         other = self._others.pop(name, None)
         if other is not None:
-            known = list(other.loads.values)
+            thought = [url for url, values in other.loads.values.items() if values[T_VERDICT]]
             self.loads.drop(other.loads)
-            self.on_verdict(known)
+            self.on_verdict(thought)
         if self._catching_up is not None and self._catching_up[0] == name:
             self._catching_up = None
 

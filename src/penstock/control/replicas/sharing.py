@@ -10,12 +10,14 @@ from typing import TYPE_CHECKING, Final
 
 from penstock.admin.view import StoreView
 from penstock.config.compile.store import StoreSettings
+from penstock.control.acme.certificates import FetchedCertificates
 from penstock.control.background import BackgroundTasks
 from penstock.control.endpoints.states import EndpointStates
 from penstock.control.events import Events
 from penstock.control.replicas.endpoint_words import EndpointWords
 from penstock.control.replicas.load_sharing import CHANNEL, LoadSharing, to
 from penstock.control.replicas.operator_words import OperatorWords
+from penstock.control.replicas.words import Words
 from penstock.control.store.store import Store
 from penstock.core.snapshot import Snapshot
 from penstock.dataplane.board.memory import Board
@@ -38,6 +40,7 @@ class Sharing:
         self.operators = OperatorWords(store, states, events)
         self._background = BackgroundTasks(events)
         self.endpoints = EndpointWords(store, self._background, events)
+        self._challenges = Words(store, "challenges/", events)
 
     def configure(self, snapshot: Snapshot) -> None:
         """Follow the running snapshot."""
@@ -45,11 +48,25 @@ class Sharing:
         self.operators.configure(snapshot)
         self.endpoints.configure(snapshot)
 
+    def share_challenges(self, fetched: FetchedCertificates) -> None:
+        """Whichever balancer an authority comes to answers for the one that orders."""
+
+        def tell(token: str, text: str | None) -> None:
+            self._challenges.say(token, text.encode() if text is not None else None)
+
+        def hear(token: str, text: bytes | None) -> None:
+            answer = text.decode("ascii", "replace") if text is not None else None
+            self._background.begin("an authority's token", fetched.hear(token, answer))
+
+        fetched.tell = tell
+        self._challenges.on_word = hear
+
     async def run(self) -> None:
         """Until cancelled."""
         connected = asyncio.create_task(self._store.run())
         self._background.keep("what operators said", self.operators.words.run)
         self._background.keep("endpoints of the API", self.endpoints.words.run)
+        self._background.keep("tokens of authorities", self._challenges.run)
         try:
             await self.loads.run()
         finally:

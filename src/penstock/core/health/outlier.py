@@ -12,6 +12,8 @@ All of Envoy's detectors look at what requests experienced (nothing is sent):
 - ``success_rate`` < mean − ``success_rate_stdev_factor``·σ of the pool's, per sweep, where at least
   ``success_rate_min_endpoints`` had ``success_rate_min_requests`` each.
 
+Of an endpoint that another balancer has out, one failure is enough for the first of them (ours).
+
 Responses 501 and 505 say what a server does not support: they are not failures. Responses with
 wrong framing are not either, as long as the endpoint's others are in order (``attempt_counts``).
 
@@ -80,6 +82,8 @@ class OutlierDetector:
         self.settings: Outlier = settings
         self.refused: int = 0  # ejections not made because too many were out
         self.ejections: dict[str, int] = dict.fromkeys(DETECTORS, 0)  # by detector
+        # Endpoints that another balancer has out: it may be right, and one failure shows it.
+        self.advised: frozenset[str] = frozenset()
         self._split: bool = settings.split_local_failures
         self._records: dict[str, Record] = {}
         self._inherited: dict[str, Ejection] = {}  # of endpoints that were not observed yet
@@ -175,8 +179,14 @@ class OutlierDetector:
             gateway = record.gateway.in_a_row()
             local = record.local.in_a_row()
             unreached = record.unreached.in_a_row()
-            if 0 < settings.consecutive_failures <= every:
+            most = settings.consecutive_failures
+            advised = most > 1 and name in self.advised
+            if advised:
+                most = 1
+            if 0 < most <= every:
                 reason = f"{every} failures in a row"
+                if advised:
+                    reason += ", and another balancer has it out"
                 reached = unreached < settings.consecutive_failures
                 self._eject(name, record, CONSECUTIVE, reason, now, changes, reached)
             elif 0 < settings.consecutive_gateway_failures <= gateway:
