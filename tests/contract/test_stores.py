@@ -16,6 +16,7 @@ from penstock.control.store.sealed import Seal, SealedStore
 from penstock.control.store.shared import SharedStore
 from penstock.control.store.store import NOT_THERE, Store, StoreError
 from tests.harness.store_server import StoreServer
+from tests.harness.waiting import wait_until
 
 
 class HeldClock:
@@ -48,14 +49,27 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[StoreServer]:
         yield running
 
 
-@pytest_asyncio.fixture(params=["memory", "directory", "server", "sealed"])
+@pytest.fixture(scope="module")
+def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[StoreServer]:
+    """One node that has all slots."""
+    with StoreServer(tmp_path_factory.mktemp("cluster"), "--cluster-enabled", "yes") as running:
+        running.client.execute_command("CLUSTER", "ADDSLOTSRANGE", 0, 16383)
+        wait_until(
+            lambda: b"cluster_state:ok" in running.client.execute_command("CLUSTER", "INFO"),
+            "the cluster is whole",
+        )
+        yield running
+
+
+@pytest_asyncio.fixture(params=["memory", "directory", "server", "cluster", "sealed"])
 async def store(
     request: pytest.FixtureRequest, tmp_path: Path, clock: HeldClock
 ) -> AsyncIterator[Store]:
-    if request.param in ("server", "sealed"):
-        clock.server = server = request.getfixturevalue("server")
+    if request.param in ("server", "cluster", "sealed"):
+        which = "cluster" if request.param == "cluster" else "server"
+        clock.server = server = request.getfixturevalue(which)
         server.client.flushall()
-        async with connected(server) as shared:
+        async with connected(server, which) as shared:
             own = EmbeddedStore(StateFiles(None, Events()))
             yield SealedStore(shared, own, SEAL) if request.param == "sealed" else shared
     else:
@@ -67,8 +81,9 @@ SEAL = Seal(("a secret of the tests",))
 
 
 @asynccontextmanager
-async def connected(server: StoreServer) -> AsyncIterator[SharedStore]:
-    shared = SharedStore(parse_url(server.url), Events())
+async def connected(server: StoreServer, kind: str = "server") -> AsyncIterator[SharedStore]:
+    url = server.url.replace("redis:", "redis+cluster:") if kind == "cluster" else server.url
+    shared = SharedStore(parse_url(url), Events())
     running = asyncio.create_task(shared.run())
     try:
         yield shared

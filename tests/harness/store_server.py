@@ -80,6 +80,33 @@ class StoreServer(Program):
         return self
 
 
+class Sentinel(Program):
+    """One that names the server which is to be called ``main``; it is quick to give one up."""
+
+    def __init__(self, directory: Path, watched: int) -> None:
+        directory.mkdir(parents=True)
+        self.port = _free_port()
+        file = directory / "sentinel.conf"
+        file.write_text(
+            f"port {self.port}\nbind 127.0.0.1\ndir {directory}\n"
+            f"sentinel monitor main 127.0.0.1 {watched} 1\n"
+            "sentinel down-after-milliseconds main 500\n"
+            "sentinel failover-timeout main 3000\n"
+        )
+        super().__init__([binary(), str(file), "--sentinel"], directory / "sentinel.log")
+        self.client = Redis(port=self.port, socket_timeout=5.0)
+
+    def knows_a_replica(self) -> bool:
+        """And hears it."""
+        try:
+            return any(
+                each["is_slave"] and not each["is_disconnected"]
+                for each in self.client.sentinel_slaves("main")
+            )
+        except RedisError:
+            return False
+
+
 def _free_port() -> int:
     """That nobody has now: the server cannot choose one by itself, nor be handed a socket."""
     with socket.create_server(("127.0.0.1", 0)) as listening:

@@ -3,18 +3,23 @@
 All balancers of a test are real processes, and the store is a real server. No request is lost.
 """
 
+import asyncio
 import threading
-from collections.abc import Iterator
-from contextlib import ExitStack
+from collections.abc import AsyncIterator, Iterator
+from contextlib import ExitStack, asynccontextmanager
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from penstock.config.compile.store import parse_url
+from penstock.control.events import Events
+from penstock.control.store.shared import SharedStore
+from penstock.control.store.store import NOT_THERE
 from tests.harness.balancer import Balancer
 from tests.harness.http_endpoint import Answer, HttpEndpoint, Recorded
 from tests.harness.messages import get
-from tests.harness.store_server import StoreServer
+from tests.harness.store_server import Sentinel, StoreServer
 from tests.harness.traffic import Traffic
 from tests.harness.waiting import wait_until
 
@@ -66,6 +71,16 @@ def pair(stack: ExitStack, directory: Path, document: dict[str, Any]) -> tuple[B
     return one, two
 
 
+@asynccontextmanager
+async def connected(store: SharedStore) -> AsyncIterator[SharedStore]:
+    running = asyncio.create_task(store.run())
+    try:
+        yield store
+    finally:
+        running.cancel()
+        await asyncio.gather(running, return_exceptions=True)
+
+
 def heard(balancer: Balancer) -> int:
     return len(balancer.status()["store"]["balancers"])
 
@@ -85,6 +100,7 @@ def test_one_sees_what_the_other_has_in_flight(
         client = one.connect()
         client.send(get("/hold"))
         wait_until(lambda: seen_in_flight(two) == 1, "it sees the other's request")
+        wait_until(lambda: any(each.endpoint.requests for each in holding), "it came there")
         busy = next(each for each in holding if each.endpoint.requests)
         free = next(each for each in holding if each is not busy)
         asking = two.connect()
@@ -102,10 +118,12 @@ def test_one_sees_what_the_other_has_in_flight(
         wait_until(lambda: heard(two) == 0, "it is gone at once")
 
 
+@pytest.mark.large
 def test_whatever_befalls_the_store_no_request_is_lost(
     tmp_path: Path, server: StoreServer, endpoint: HttpEndpoint, other_endpoint: HttpEndpoint
 ) -> None:
-    """Partitioned (it says nothing any more), flushed, full, killed, and back without memory."""
+    """Slow, partitioned (it says nothing any more), flushed, full, killed, and back without
+    memory."""
     document = {"store": server.url, "endpoints": [endpoint.name, other_endpoint.name]}
     with ExitStack() as stack:
         one, two = pair(stack, tmp_path, document)
@@ -119,6 +137,10 @@ def test_whatever_befalls_the_store_no_request_is_lost(
 
             wait_until(all_are, f"the store is {'there' if is_so else 'gone'}")
 
+        for _ in range(3):
+            server.client.client_pause(500)
+            traffic.wait_for_more(50)
+        assert heard(one) == heard(two) == 1, "a slow one is not gone"
         server.freeze()
         connected(False)
         traffic.wait_for_more(100)
@@ -154,3 +176,32 @@ def test_a_balancer_starts_and_serves_without_the_store_that_it_names(
         assert not store["connected"]
         assert "onnect" in store["problem"]
         assert store["where"] == "127.0.0.1:1"
+
+
+@pytest.mark.large
+async def test_a_server_that_sentinels_name_in_its_place_is_followed(tmp_path: Path) -> None:
+    """The first is killed; its replica, which has what was said, is promoted."""
+    with ExitStack() as stack:
+        first = stack.enter_context(StoreServer(tmp_path / "first"))
+        second = stack.enter_context(
+            StoreServer(tmp_path / "second", "--replicaof", f"127.0.0.1 {first.port}")
+        )
+        sentinel = stack.enter_context(Sentinel(tmp_path / "sentinel", first.port))
+        url = f"redis+sentinel://127.0.0.1:{sentinel.port}/main"
+        async with connected(SharedStore(parse_url(url), Events())) as store:
+            revision = await store.put_if_unchanged("a", b"said", NOT_THERE)
+            assert revision is not None
+            values = "penstock:main:v1:{values}"
+            wait_until(lambda: bool(second.client.hlen(values)), "it has it too")
+            wait_until(sentinel.knows_a_replica, "it may take the first's place")
+            connects = store.feed.connects
+            first.kill()
+            async with asyncio.timeout(60.0):
+                while store.feed.connects == connects:  # noqa: ASYNC110 - nothing tells of it
+                    await asyncio.sleep(0.02)
+            found = await store.get("a")
+            assert found is not None
+            assert (found.value, found.revision) == (b"said", revision)
+            later = await store.put_if_unchanged("a", b"and more", revision)
+            assert later is not None
+            assert later > revision

@@ -79,6 +79,10 @@ class SharedStore(Store):
         client, self._client = self._client, None
         if client is not None:
             await client.aclose()
+        sentinel, self._sentinel = self._sentinel, None
+        if sentinel is not None:
+            for each in sentinel.sentinels:
+                await each.aclose()
 
     # --- the contract -----------------------------------------------------------------------
 

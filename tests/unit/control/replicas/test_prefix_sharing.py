@@ -119,3 +119,33 @@ def test_more_than_is_kept_is_forgotten_from_its_beginning(bus: Bus) -> None:
     worker = WorkerOf(newcomer)
     bus.run(2.0)
     assert worker.holds(A, list(range(block - 100, block))) == 1600
+
+
+def test_when_the_store_is_gone_what_was_known_stays_and_what_was_missed_is_learned(
+    bus: Bus,
+) -> None:
+    """Affinity: of 200 conversations, all that were known go where they went before."""
+    one, two = Balancer(bus, "one", [A, B]), Balancer(bus, "two", [A, B])
+    first, second = WorkerOf(one), WorkerOf(two)
+    bus.run(0.5)
+    conversations = [[100 * n + k for k in range(1, 9)] for n in range(200)]
+    for blocks in conversations:
+        first.send(A, blocks)
+        bus.run(0.005)
+    bus.run(0.05)
+    for each in (one, two):
+        each.store.feed.connected = False
+    bus.run(2.0)
+    assert two.sharing.others.views() == (), "nothing is known of its load any more"
+    kept = sum(second.holds(A, blocks) == 128 for blocks in conversations)
+    assert kept == 200
+    first.send(B, [7, 8, 9])
+    bus.run(0.05)
+    assert second.holds(B, [7, 8, 9]) == 0
+    for each in (one, two):
+        each.store.feed.connected = True
+        for told in each.store.on_connected:
+            told()
+    bus.run(1.5)
+    assert second.holds(B, [7, 8, 9]) == 48
+    assert len(two.sharing.others) == 1
