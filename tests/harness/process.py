@@ -42,7 +42,7 @@ def _serve(
     if descriptors:  # the worker looks at its limit when it starts
         resource.setrlimit(resource.RLIMIT_NOFILE, (descriptors, descriptors))
     system = System(clock) if clock is not None else None
-    sys.exit(run(INDEX, board, mailbox, system))
+    sys.exit(run(INDEX, board, mailbox, system=system))
 
 
 def _tell_garbage(number: int, frame: object) -> None:

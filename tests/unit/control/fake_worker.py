@@ -81,6 +81,7 @@ def main() -> None:
     parser = argparse.ArgumentParser()
     for name in ("--index", "--board", "--mailbox"):
         parser.add_argument(name, type=int, required=True)
+    parser.add_argument("--wakers", required=True)
     parser.add_argument("--modules", action="append", default=[])
     given = parser.parse_args()
     FakeWorker(given.index, Board(given.board), socket.socket(fileno=given.mailbox)).run()

@@ -33,6 +33,8 @@ SIZES = {
     "client addresses": ("ADDRESS_", layout.ADDRESS_ROWS * layout.ADDRESS_SLOTS),
     "changed rows": ("C_", layout.CHANGED_CELLS),
     "other balancers": ("O_", layout.OTHERS_CELLS),
+    "queues": ("Q_", layout.QUEUE_CELLS),
+    "ledgers": ("LG_", layout.LEDGER_CELLS),
 }
 # Layout numbers, and a digest of the cells that stand for them. Whoever changes cells raises the
 # section's layout number, and puts both here.
@@ -50,6 +52,8 @@ KNOWN = {
     "client addresses": (1, "256ea190"),
     "changed rows": (1, "b7439977"),
     "other balancers": (1, "633f2ef1"),
+    "queues": (1, "a89a5f14"),
+    "ledgers": (1, "cde7116a"),
 }
 
 

@@ -92,10 +92,10 @@ CodelOrOff = Annotated[
 
 
 class Queue(Section):
-    """Requests wait here, in each worker, when the limit or every endpoint's `max_in_flight` is
-    reached. A number stands for its `length`."""
+    """Requests wait here when the limit or every endpoint's `max_in_flight` is reached; over all
+    workers the first goes first. A number stands for its `length`."""
 
-    length: PositiveCount = setting(_QUEUE.length, "Most requests that may wait.")
+    length: PositiveCount = setting(_QUEUE.length, "Most requests that may wait, in each worker.")
     timeout: PositiveDuration = setting(_QUEUE.timeout_s, "Longest wait of a request.")
     newest_first_above: Share = setting(
         _QUEUE.newest_first_above,
@@ -234,7 +234,7 @@ Limit = Annotated[
 
 class Admission(Section):
     """Who goes on at once, who waits and who is turned away with 503, before an endpoint is
-    chosen. Each worker decides for itself."""
+    chosen. Limits are each worker's own; those who wait for endpoints do so in one line."""
 
     limit: Limit = setting(
         None,

@@ -39,12 +39,16 @@ class WorkerProcess:
         command: Sequence[str] = WORKER_COMMAND,
         *,
         first: int = 0,
+        wakers: Sequence[int] = (),
         on_notice: Callable[[int, dict[str, str]], None] = lambda index, notice: None,
     ) -> None:
         """``on_notice`` is called with the worker's index and what it wants logged; ``first`` is
-        the index of the first worker, which has the first of a listener's sockets."""
+        the index of the first worker, which has the first of a listener's sockets. ``wakers`` are
+        the eventfds of all workers from that one on, by which they wake one another."""
         self.index = index
         self._place = index - first
+        self._first = first
+        self._wakers = tuple(wakers)
         self._on_notice = on_notice
         self.generation: int = 0
         self._board = board
@@ -74,9 +78,10 @@ class WorkerProcess:
                     *("--index", str(self.index)),
                     *("--board", str(passed[0])),
                     *("--mailbox", str(passed[1])),
+                    *("--wakers", ",".join(map(str, (self._first, *self._wakers)))),
                     *[word for each in directories() for word in ("--modules", each)],
                     stdin=subprocess.DEVNULL,
-                    pass_fds=passed,
+                    pass_fds=(*passed, *self._wakers),
                     # Ctrl-C in a terminal is for the supervisor only. A session of its own would be
                     # a scheduler group too (sched(7), autogroup), which a busy host starves.
                     process_group=0,

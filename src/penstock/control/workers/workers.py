@@ -1,6 +1,7 @@
 """The workers: started, restarted when they end, watched, told of every snapshot, stopped."""
 
 import asyncio
+import os
 import signal
 from collections.abc import Callable, Sequence
 from contextlib import suppress
@@ -27,6 +28,7 @@ from penstock.dataplane.board.layout import (
     W_SESSIONS,
 )
 from penstock.dataplane.board.memory import Board
+from penstock.dataplane.board.wakers import Wakers
 from penstock.dataplane.pool.model_waits import MODELS_CHANGED, MODELS_WANTED
 
 _START_S: Final = 60.0  # to take its first snapshot; an interpreter's start takes under one
@@ -102,6 +104,8 @@ class Workers:
         self.on_models_missed: Callable[[str, bool], None] | None = None
         self.patience_s = 0.0
         self.datagrams_held = False  # another version's workers read them
+        self._wakers = Wakers(own.start, [_eventfd() for _ in own])
+        board.wakers = self._wakers
         self._stopping = asyncio.Event()
         self._tasks: list[asyncio.Task[None]] = []
 
@@ -224,6 +228,7 @@ class Workers:
                 "workers.late", f"{len(late)} workers did not stop in time; killing them"
             )
             await self.kill()
+        self._wakers.close()
 
     async def kill(self) -> None:
         """Kill all at once."""
@@ -233,6 +238,7 @@ class Workers:
                 worker.process.kill()
         if self._tasks:
             await asyncio.wait(self._tasks)
+        self._wakers.close()
 
     async def _keep_running(self, worker: Worker, first: asyncio.Future[None]) -> None:
         early_ends = 0
@@ -243,6 +249,7 @@ class Workers:
             self.on_change()
             if self.cleans_up:
                 forget_running(self._board, worker.index)
+                self._wake_others(worker)  # its places are free
             if self._stopping.is_set():
                 worker.change_to("ended")
                 _fail(first, StartError("stopped while starting"))
@@ -264,6 +271,11 @@ class Workers:
             with suppress(TimeoutError):
                 await asyncio.wait_for(self._stopping.wait(), pause_s)
 
+    def _wake_others(self, gone: Worker) -> None:
+        for worker in self.all:
+            if worker is not gone:
+                self._wakers.wake(worker.index)
+
     async def _run_once(self, worker: Worker, first: asyncio.Future[None]) -> str:
         """One process from start to end; how it ended, for people."""
         process = WorkerProcess(
@@ -271,6 +283,7 @@ class Workers:
             self._board,
             self._command,
             first=self.all[0].index,
+            wakers=self._wakers.descriptors,
             on_notice=self._pass_on,
         )
         worker.process = process
@@ -379,6 +392,10 @@ class Workers:
             worker.process.kill()
 
 
+def _eventfd() -> int:
+    return os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC)
+
+
 def forget_running(board: Board, worker: int) -> None:
     """Zero a dead worker's current counts; its totals stay."""
     cells = board.cells
@@ -388,6 +405,7 @@ def forget_running(board: Board, worker: int) -> None:
         at = board.pool(row, worker)
         cells[at + P_WAITING] = 0
         cells[at + P_LIMIT_MILLI] = 0
+        board.clear_queue(row, worker)
     at = board.worker(worker)
     cells[at + W_CONNECTIONS] = 0
     cells[at + W_SESSIONS] = 0

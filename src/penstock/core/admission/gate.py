@@ -118,6 +118,8 @@ class Gate:
             self._shedding = PriorityShedding(spec.shedding.levels, spec.shedding.mean_wait_s)
         self._credits: bool = spec.queue is not None and spec.queue.prefix_credit > 0
         self._waits_for_nobody: bool = spec.queue is not None and spec.queue.while_down == "wait"
+        # Others wait for the same places elsewhere: who comes, or leaves, asks who goes first.
+        self.others_wait: bool = False
         self._going_on: bool = False
         self._again: bool = False
 
@@ -135,6 +137,17 @@ class Gate:
     def on_turned_away(self, waiter: Waiter, reason: int, why: str) -> None:
         """Who came, or waited, may not go on."""
         raise NotImplementedError
+
+    def goes_first(self, entry: QueueEntry) -> bool:
+        """Whether none of the ``others_wait`` that needs the same goes before it."""
+        return True
+
+    def waits_elsewhere(self, waiter: Waiter) -> bool:
+        """Whether one of the ``others_wait`` needs the same and is as important."""
+        return False
+
+    def on_place_free(self) -> None:
+        """A place is free that one of the ``others_wait`` may have."""
 
     def cached(self, waiter: Waiter) -> float:
         """Tokens of its prompt that a cache holds where there may be room."""
@@ -242,6 +255,8 @@ class Gate:
         if queue is not None:
             queue.freed(self.env.now)
         self.go_on()
+        if self.others_wait:
+            self.on_place_free()
 
     def _learn(self, ending: Ending) -> None:
         now = self.env.now
@@ -349,7 +364,7 @@ class Gate:
                 waiter = _waiter_of(entry)
                 if entry.needs in full:
                     continue
-                if self.room(waiter) != ROOM:
+                if self.room(waiter) != ROOM or (self.others_wait and not self.goes_first(entry)):
                     full.add(entry.needs)
                 elif queue.take(entry, now):
                     self._leaves_queue(waiter, entry)
@@ -377,6 +392,7 @@ class Gate:
         """Whether one that comes goes on at once; one for which nobody is up does so without a
         place, to be told that."""
         queue = self._queue
+        crowded = False
         if queue is not None:
             if queue.waiting() > 0:
                 if self._going_on:
@@ -387,19 +403,27 @@ class Gate:
                 return False
             if room == NOBODY:
                 return not self._waits_for_nobody
-            if queue.waiting() > 0 and queue.waits_before(waiter.importance, waiter.needs):
-                return False  # it found no room, so there is none
+            crowded = self.others_wait or queue.waiting() > 0
+            if crowded and self._waits_its_turn(queue, waiter):
+                return False
         if self.limit is not None and not self.limit.acquire():
             return False
         waiter.gate = self
         waiter.admitted_at = self.env.now
-        if queue is not None and queue.waiting() > 0:
+        if crowded and queue is not None:
             waiter.charged = waiter.cost
             account = account_of(waiter.importance, waiter.caller.tenant)
             queue.charge(account, waiter.cost, waiter.caller.weight)
         if self._shedding is not None:
             self._shedding.waited(0.0)
         return True
+
+    def _waits_its_turn(self, queue: Scheduler, waiter: Waiter) -> bool:
+        """Whether one that needs the same goes before it; here it found no room, so there is none,
+        and whose turn it is elsewhere is found out in the queue."""
+        if queue.waiting() > 0 and queue.waits_before(waiter.importance, waiter.needs):
+            return True
+        return self.others_wait and self.waits_elsewhere(waiter)
 
     def _leaves_queue(self, waiter: Waiter, entry: QueueEntry) -> None:
         """However it goes on. What is left of it in the queue holds the request no more."""

@@ -53,6 +53,7 @@ class AdmissionQueue(Scheduler):
         self._codel: CoDel | None = codel
         self._patience_s: float = patience_s
         self.shares: TenantShares = shares if shares is not None else TenantShares()
+        self.shared: bool = False  # others wait elsewhere for the same places
         self._lines: dict[tuple[int, str, str], Line] = {}  # none is empty
         self._flows: dict[str, Flow] = {}  # by what is needed
         self._accounts: dict[int, dict[str, int]] = {}  # of each class: how many of each wait
@@ -95,19 +96,24 @@ class AdmissionQueue(Scheduler):
 
     def next_in_line(self, now: float) -> list[QueueEntry]:
         """Who may go on next, best first: one of each line, for what the first need may be full."""
-        found = self.heads()
-        if len(found) < 2:
-            return found
-        ranks = [self.rank(entry) for entry in found]
+        if len(self._lines) < 2:
+            return self.heads()
+        return [rank.entry for rank in self.ranked(now)]
+
+    def ranked(self, now: float) -> list[Rank]:
+        """Where those who may go on next stand, best first."""
+        ranks = [self.rank(entry) for entry in self.heads()]
         ranks.sort(key=rank_order)
-        if self._patience_s < inf and ranks[0].importance < ranks[-1].importance:
+        if self._patience_s < inf and (
+            self.shared or (ranks and ranks[0].importance < ranks[-1].importance)
+        ):
             starved = self._starved(now)
             for rank in ranks:
                 if rank.importance in starved:
                     starved.remove(rank.importance)
                     rank.importance = PROMOTED
             ranks.sort(key=rank_order)
-        return [rank.entry for rank in ranks]
+        return ranks
 
     def rank(self, entry: QueueEntry) -> Rank:
         """Where one that waits stands."""

@@ -313,6 +313,26 @@ O_DECODING: Final = O_KV_TOKENS + 1
 O_PREFILLED: Final = O_DECODING + 1  # a running total
 OTHERS_CELLS: Final = 8
 
+# Who goes on next of those that wait in a worker for a pool: the head of each of its first lines.
+QUEUE_LAYOUT: Final = 1
+Q_HEADS: Final = 0  # how many are shown; 0: nobody waits there
+Q_FIRST: Final = Q_HEADS + 1  # the best; each has the cells that follow:
+QH_NEEDS: Final = 0  # what they can use: xxh3 of ``needs_of``
+QH_IMPORTANCE: Final = QH_NEEDS + 1  # -1: passed over for too long
+QH_TURN: Final = QH_IMPORTANCE + 1  # its tenant's x 1000
+QH_LATE: Final = QH_TURN + 1  # its deadline in us, monotonic clock, or what else goes by
+QUEUE_HEAD_CELLS: Final = 4
+MOST_QUEUE_HEADS: Final = 4
+QUEUE_CELLS: Final = Q_FIRST + MOST_QUEUE_HEADS * QUEUE_HEAD_CELLS
+
+# What a worker gave to whom, in all its pools: a table by hash (``board.ledger``).
+LEDGER_LAYOUT: Final = 1
+LG_KEY: Final = 0  # 0 while the place is free
+LG_SUM: Final = LG_KEY + 1  # x 1000
+LG_HIGHEST: Final = LG_SUM + 1  # x 1000
+LEDGER_CELLS: Final = 4
+LEDGER_PLACES: Final = 4_096
+
 # Names and layout numbers, in the order of H_LAYOUTS; new ones come last.
 SECTIONS: Final = (
     ("header", HEADER_LAYOUT),
@@ -328,4 +348,6 @@ SECTIONS: Final = (
     ("client addresses", ADDRESS_LAYOUT),
     ("changed rows", CHANGED_LAYOUT),
     ("other balancers", OTHERS_LAYOUT),
+    ("queues", QUEUE_LAYOUT),
+    ("ledgers", LEDGER_LAYOUT),
 )

@@ -19,6 +19,8 @@ machine that Penstock runs on. ``layout`` says what stands in each section:
     changes     1                                                supervisor
     others      endpoint_rows                                    supervisor
     told        1                                                supervisor
+    queues      pool_rows x workers                              each worker its own
+    ledgers     workers                                          each worker its own
 
 Rows are room, not memory: the system gives a page when it is first touched, reading included, so
 nobody looks at rows beyond those that were ever given out. A board has room for far more endpoints
@@ -52,6 +54,8 @@ from penstock.dataplane.board.layout import (
     H_SHARED,
     H_WORKERS,
     HEADER_CELLS,
+    LEDGER_CELLS,
+    LEDGER_PLACES,
     LOAD_CELLS,
     M_POOL,
     MAGIC,
@@ -63,6 +67,8 @@ from penstock.dataplane.board.layout import (
     P_SERVING_HISTOGRAMS,
     POOL_CELLS,
     PRESENT_LOAD_CELLS,
+    Q_HEADS,
+    QUEUE_CELLS,
     REPORT_CELLS,
     ROUTE_RING_CELLS,
     SECTIONS,
@@ -71,6 +77,7 @@ from penstock.dataplane.board.layout import (
     W_PID,
     WORKER_CELLS,
 )
+from penstock.dataplane.board.wakers import Wakers
 
 ENDPOINT_ROWS: Final = 65_536
 POOL_ROWS: Final = 4_096
@@ -126,6 +133,9 @@ class Board:
         # The ring of prefixes that other balancers told of.
         self.told: int = self._others_at + self.endpoint_rows * OTHERS_CELLS
         self.shared: bool = self.cells[H_SHARED] != 0  # from the start of this process
+        self._queues_at: int = self.told + ROUTE_RING_CELLS
+        self._ledgers_at: int = self._queues_at + self.pool_rows * self.workers * QUEUE_CELLS
+        self.wakers: Wakers = Wakers()  # of the other workers, once they are known
 
     def count_indexes(self, first: int, end: int, sharers: int) -> None:
         """Which workers run, and how many of them are of this supervisor."""
@@ -193,6 +203,18 @@ class Board:
     def sightings(self, worker: int) -> int:
         """Index of the first cell of the worker's ring of answered prompts."""
         return self._sightings_at + worker * SIGHTING_RING_CELLS
+
+    def queue(self, row: int, worker: int) -> int:
+        """Index of the first cell of the worker's queue for the pool in that row."""
+        return self._queues_at + (row * self.workers + worker) * QUEUE_CELLS
+
+    def ledger(self, worker: int) -> int:
+        """Index of the first cell of the worker's ledger."""
+        return self._ledgers_at + worker * LEDGER_PLACES * LEDGER_CELLS
+
+    def clear_queue(self, row: int, worker: int) -> None:
+        """Nobody waits there for the pool in that row."""
+        self.cells[self.queue(row, worker) + Q_HEADS] = 0
 
     def address_key(self) -> bytes:
         """The key that addresses are hashed with."""
@@ -327,6 +349,8 @@ def create_board(
         + CHANGED_CELLS
         + endpoint_rows * OTHERS_CELLS
         + ROUTE_RING_CELLS
+        + pool_rows * workers * QUEUE_CELLS
+        + workers * LEDGER_PLACES * LEDGER_CELLS
     )
     fd = os.memfd_create("penstock-board", os.MFD_CLOEXEC)
     os.ftruncate(fd, cells * 8)

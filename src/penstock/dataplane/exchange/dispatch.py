@@ -5,6 +5,7 @@ Every protocol's exchange has one. What is tried again, with whom and within whi
 """
 
 from penstock.core.admission.gate import Ending, needs_of
+from penstock.core.admission.tenant_shares import cost_of
 from penstock.core.attempts import OVER_BUDGET, Attempts, Failure
 from penstock.core.endpoint import Endpoint
 from penstock.core.pool.pool import NO_ROOM, ROOM
@@ -64,7 +65,10 @@ class Dispatch(AdmittedExchange):
             self.pick()
             return
         waiter = ExchangeWaiter(self, self.priority, self.expires_at)
-        waiter.caller = self.request.caller
+        request = self.request
+        waiter.caller = request.caller
+        if request.prompt_tokens > 0:
+            waiter.cost = cost_of(request.prompt_tokens, 0, request.output_tokens)
         waiter.needs = self._needs()
         self.waiter = waiter
         if admission.admits(waiter):
@@ -93,6 +97,11 @@ class Dispatch(AdmittedExchange):
                 return NO_ROOM
         attempts = self.attempts
         return pool.room(request, attempts.tried if attempts is not None else None)
+
+    def cached(self) -> int:
+        """Most tokens of its prompt that an endpoint with room holds."""
+        attempts = self.attempts
+        return self.pool.cached(self.request, attempts.tried if attempts is not None else None)
 
     def _needs(self) -> str:
         """What it can use: those that wait for the same do so in one line."""
@@ -244,6 +253,8 @@ class Dispatch(AdmittedExchange):
         waiter = self.waiter
         if waiter is None or waiter.gate is None:
             return
+        if waiter.charged != 0.0:
+            waiter.gate.settle(waiter, self._used())
         came = at > 0.0
         latency_s = (at if came else self.context.env.now) - waiter.admitted_at
         ending = Ending(
@@ -255,3 +266,17 @@ class Dispatch(AdmittedExchange):
             latency_s=latency_s,
         )
         waiter.gate.left(waiter, ending)
+
+    def _used(self) -> float:
+        """What it used, as its tenant is charged."""
+        attempt = self.attempt
+        request = self.request
+        if request.prompt_tokens <= 0:
+            return 1.0
+        if attempt is None:
+            return 0.0
+        ticket = attempt.ticket
+        told = ticket.prompt_tokens >= 0
+        prompt = ticket.prompt_tokens if told else request.prompt_tokens
+        cached = ticket.cached_tokens if ticket.cached_tokens >= 0 else ticket.hit_tokens
+        return cost_of(prompt, cached, ticket.output_tokens)

@@ -1,30 +1,41 @@
 """Admission of a live pool: the gate of core/admission, with exchanges that wait in front of it.
 
-Every worker has its own. What it decides is counted on the board.
+Every worker has its own; who goes first of those that wait in all of them is ``shared_queue``'s.
+What it decides is counted on the board.
 """
 
 from math import ceil
 from typing import Final
 
-from mypy_extensions import trait
+from mypy_extensions import mypyc_attr, trait
 
 from penstock.core import snapshot
 from penstock.core.admission.gate import Gate, Waiter
-from penstock.core.env import Env
+from penstock.core.admission.queue import AdmissionQueue, queue_of
+from penstock.core.admission.scheduler import QueueEntry
+from penstock.core.pool.pool import ROOM
 from penstock.dataplane.board.counters import PoolCounters
 from penstock.dataplane.board.layout import P_LIMIT_MILLI, P_QUEUED, P_REFUSED, P_WAITING
-from penstock.dataplane.io.loop import report_bug
+from penstock.dataplane.board.ledger import BoardLedger
+from penstock.dataplane.board.memory import Board
+from penstock.dataplane.io.loop import Flushable, Loop, report_bug
+from penstock.dataplane.pool.shared_queue import SharedQueue
 
 _QUEUE_PHASE: Final = 0  # as in board.PHASES
 _MOST_RETRY_AFTER_S: Final = 60
 
 
+@mypyc_attr(allow_interpreted_subclasses=True)
 @trait
 class AdmittedExchange:
     """An exchange as a pool's gate sees it."""
 
     def room(self) -> int:
         """Whether an endpoint takes it now: ROOM, NO_ROOM or NOBODY of ``core.pool``."""
+        raise NotImplementedError
+
+    def cached(self) -> int:
+        """Most tokens of its prompt that an endpoint with room holds."""
         raise NotImplementedError
 
     def on_admitted(self) -> None:
@@ -40,6 +51,7 @@ class AdmittedExchange:
         raise NotImplementedError
 
 
+@mypyc_attr(allow_interpreted_subclasses=True)
 @trait
 class AdmissionOwner:
     """The pool whose gate it is."""
@@ -57,7 +69,7 @@ class ExchangeWaiter(Waiter):
         self.exchange: AdmittedExchange = exchange
 
 
-class Admission(Gate):
+class Admission(Gate, Flushable):
     """A pool's gate in one worker; only pools that configure any of it have one."""
 
     def __init__(
@@ -66,13 +78,101 @@ class Admission(Gate):
         name: str,
         counters: PoolCounters,
         owner: AdmissionOwner,
-        env: Env,
+        loop: Loop,
+        board: Board,
+        row: int,
+        worker: int,
     ) -> None:
-        super().__init__(spec, env)
+        """``row`` is the pool's on the board."""
+        self._waits: AdmissionQueue | None = None
+        if spec.queue is not None:
+            self._waits = queue_of(spec.queue, BoardLedger(board, worker, name))
+        super().__init__(spec, loop.env, self._waits)
         self.replaced: bool = False  # by a reload, with requests that it let in still under way
         self._name: str = name
         self._counters: PoolCounters = counters
         self._owner: AdmissionOwner = owner
+        self._loop: Loop = loop
+        self._to_flush: bool = False
+        self._place_free: bool = False
+        self.shared: SharedQueue | None = None
+        # An adaptive limit is a worker's own: who waits for it waits for nobody else's place.
+        if self._waits is not None and self.limit is None:
+            self.shared = SharedQueue(self._waits, board, row, worker)
+        self._board: Board = board
+
+    # --- with other workers -----------------------------------------------------------------
+
+    def on_woken(self) -> None:
+        """Another worker has somebody who waits, or freed a place."""
+        shared = self.shared
+        if shared is None or self.replaced:
+            return
+        others_wait = shared.heads.others_wait()
+        if others_wait and not self.others_wait:
+            self._place_free = True  # one may have been freed before this was known
+            self._flush_later()
+        self._set_others_wait(others_wait)
+        if self.waiting() > 0:
+            self._flush_later()
+
+    def _set_others_wait(self, others_wait: bool) -> None:
+        self.others_wait = others_wait
+        if self._waits is not None:
+            self._waits.shared = others_wait
+
+    def goes_first(self, entry: QueueEntry) -> bool:
+        shared = self.shared
+        if shared is None or self._waits is None:
+            return True
+        now = self.env.now
+        for rank in self._waits.ranked(now):
+            if rank.entry is entry:
+                if shared.goes_first(rank, now):
+                    return True
+                self._flush_later()  # what is shown may be old, which the other goes by
+                return False
+        return True
+
+    def waits_elsewhere(self, waiter: Waiter) -> bool:
+        shared = self.shared
+        return shared is not None and shared.waits_elsewhere(waiter.needs, waiter.importance)
+
+    def on_place_free(self) -> None:
+        self._place_free = True
+        self._flush_later()
+
+    def _flush_later(self) -> None:
+        if not self._to_flush:
+            self._to_flush = True
+            self._loop.flush_after_batch(self)
+
+    def has_to_flush(self) -> bool:
+        """Whether it asked to be called after this batch."""
+        return self._to_flush
+
+    def flush(self) -> None:
+        """After a batch: show who waits here, and wake whom it concerns."""
+        shared = self.shared
+        if shared is not None and not self.replaced:
+            try:
+                self._share(shared)
+            except Exception:  # noqa: BLE001 - a bug here must not end the worker's loop
+                report_bug(f"in the queue of pool {self._name}")
+        self._to_flush = False  # at last: what is asked for meanwhile was done
+
+    def _share(self, shared: SharedQueue) -> None:
+        if self.others_wait and self.waiting() > 0:
+            self.go_on()
+        if shared.show(self.env.now):
+            shared.wake_all()
+            self._set_others_wait(shared.heads.others_wait())
+            self.go_on()  # into what became free before others knew
+            shared.show(self.env.now)
+        if self._place_free:
+            self._place_free = False
+            if self.others_wait:
+                self._set_others_wait(shared.wake_first())
 
     def on_sweep(self) -> None:
         """Four times a second."""
@@ -80,9 +180,20 @@ class Admission(Gate):
         if change is not None:
             let_in = f"requests of priority {change.level} and more important are let in"
             self._owner.note("pool.shedding", f"{let_in}: {change.reason}")
+        if self.shared is not None and not self.replaced and not self._alone():
+            self._set_others_wait(self.shared.heads.others_wait())
+            self._place_free = self.others_wait
+            if self.others_wait or self.waiting() > 0:
+                self._flush_later()
 
     def room(self, waiter: Waiter) -> int:
-        return _exchange_of(waiter).room()
+        found = _exchange_of(waiter).room()
+        if found != ROOM and self.others_wait and self.shared is not None:
+            self.shared.no_room()
+        return found
+
+    def cached(self, waiter: Waiter) -> float:
+        return float(_exchange_of(waiter).cached())
 
     def on_admitted(self, waiter: Waiter) -> None:
         exchange = _exchange_of(waiter)
@@ -112,6 +223,11 @@ class Admission(Gate):
         if self.limit is not None:
             counters.values[P_LIMIT_MILLI] = int(self.limit.limit * 1000.0)
         counters.changed = True
+        if self.shared is not None and not self._alone():
+            self._flush_later()
+
+    def _alone(self) -> bool:
+        return self._board.end_index - self._board.first_index == 1
 
 
 def _exchange_of(waiter: Waiter) -> AdmittedExchange:

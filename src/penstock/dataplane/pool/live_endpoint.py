@@ -16,6 +16,7 @@ from penstock.core.prefixes.engine_slots import ANY, EngineSlots
 from penstock.core.snapshot.address import host_field
 from penstock.core.ticket import Ticket
 from penstock.dataplane.board.counted_endpoint import CountedEndpoint
+from penstock.dataplane.board.fence import fence
 from penstock.dataplane.board.layout import (
     L_QUIET_SINCE_US,
     LOAD_CELLS,
@@ -335,12 +336,17 @@ class LiveEndpoint(CountedEndpoint):
         """Whether, after ``acquire``, workers together went over ``max_in_flight``.
 
         Each worker writes its own count before it reads the others', so of two that race for the
-        last place at least one sees the other, and gives way.
+        last place at least one sees the other, and gives way: near the bound, where a store that
+        the processor still holds back could matter, after a barrier. It holds back some dozens of
+        stores at most, and an attempt makes hundreds, so no worker hides more than one.
         """
         if self.max_in_flight == 0:
             return False
         if not self._alone:
             self._read_elsewhere()
+            if self.in_flight + self.elsewhere + len(self._all_loads) > self.max_in_flight:
+                fence()
+                self._read_elsewhere()
         return self.in_flight + self.elsewhere > self.max_in_flight
 
     def circuit_changed(self, change: BreakerChange | None) -> None:

@@ -234,9 +234,19 @@ class LivePool(Pool, EndpointOwner, AdmissionOwner):
             admission.replaced = True
         self.counters.values[P_WAITING] = 0
         self.counters.values[P_LIMIT_MILLI] = 0
+        self._board.clear_queue(self.row, self._worker)
         self.admission = None
         if spec != snapshot.Admission():
-            self.admission = Admission(spec, self.name, self.counters, self, self._env)
+            self.admission = Admission(
+                spec,
+                self.name,
+                self.counters,
+                self,
+                self._loop,
+                self._board,
+                self.row,
+                self._worker,
+            )
             self.admission.on_change()
 
     def let_go_on(self) -> None:

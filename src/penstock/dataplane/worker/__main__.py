@@ -18,11 +18,17 @@ def main() -> None:
     parser.add_argument("--board", type=int, required=True, help="descriptor of the board")
     parser.add_argument("--mailbox", type=int, required=True, help="descriptor of the mailbox")
     parser.add_argument(
+        "--wakers",
+        default="0",
+        help="index of the first worker, and the descriptors by which they wake one another",
+    )
+    parser.add_argument(
         "--modules", action="append", default=[], help="a directory with modules of policies"
     )
     given = parser.parse_args()
     sys.path += [directory for directory in given.modules if directory not in sys.path]
-    sys.exit(run(given.index, given.board, given.mailbox))
+    wakers = [int(each) for each in given.wakers.split(",")]
+    sys.exit(run(given.index, given.board, given.mailbox, wakers))
 
 
 if __name__ == "__main__":

@@ -219,6 +219,11 @@ class LiveSnapshot:
             for admission in self._admissions:
                 admission.go_on()  # into room that other workers made
 
+    def on_woken(self) -> None:
+        """Another worker has somebody who waits for a place, or freed one."""
+        for admission in self._admissions:
+            admission.on_woken()
+
     def count_workers(self) -> None:
         """Other workers run than before."""
         for pool in self.pools.values():

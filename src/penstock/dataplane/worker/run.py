@@ -5,9 +5,11 @@ import os
 import signal
 import socket
 import sys
+from contextlib import suppress
 from typing import Final, TextIO, cast
 
 from penstock.dataplane.board.memory import Board
+from penstock.dataplane.board.wakers import Wakers
 from penstock.dataplane.context import Context
 from penstock.dataplane.io.loop import READABLE, Pollable
 from penstock.dataplane.io.system import System
@@ -55,8 +57,30 @@ def _wake(number: int, frame: object) -> None:
     """The wake-up descriptor says which signal it was."""
 
 
-def run(index: int, board_fd: int, mailbox_fd: int, system: System | None = None) -> int:
-    """Serve until told to stop; returns the exit code."""
+class WakeUps(Pollable):
+    """Another worker has somebody who waits for a place, or freed one."""
+
+    def __init__(self, worker: Worker, fd: int) -> None:
+        super().__init__(fd)
+        self._worker: Worker = worker
+
+    def on_ready(self, events: int) -> None:
+        with suppress(BlockingIOError):
+            os.eventfd_read(self.fd)
+        self._worker.on_woken()
+
+
+def run(
+    index: int,
+    board_fd: int,
+    mailbox_fd: int,
+    wakers: list[int] | None = None,
+    system: System | None = None,
+) -> int:
+    """Serve until told to stop; returns the exit code.
+
+    ``wakers``: the index of the first worker, and for each an eventfd that wakes it.
+    """
     try:
         board = Board(board_fd)
     except (OSError, ValueError) as error:
@@ -69,6 +93,10 @@ def run(index: int, board_fd: int, mailbox_fd: int, system: System | None = None
     mailbox.setblocking(False)
     loop.add(Mailbox(worker, mailbox), READABLE)
     loop.add(SignalPipe(worker), READABLE)
+    if wakers:
+        board.wakers = Wakers(wakers[0], wakers[1:])
+        if board.wakers.own(index) >= 0:
+            loop.add(WakeUps(worker, board.wakers.own(index)), READABLE)
     loop.chores += [worker, context.log]
     loop.batch_chores.append(worker)
     # Everything made so far lives as long as the process: the collector need not look at it.

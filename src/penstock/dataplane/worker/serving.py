@@ -154,6 +154,11 @@ class Worker(Chore):
         if self.running is not None:
             self.running.count_workers()
 
+    def on_woken(self) -> None:
+        """Another worker has somebody who waits for a place, or freed one."""
+        if self.running is not None:
+            self.running.on_woken()
+
     def give_up_datagrams(self) -> list[tuple[str, str, int, str]]:
         """Leave clients' datagrams to another version's workers: the sessions that there are."""
         self.context.datagrams_held = True

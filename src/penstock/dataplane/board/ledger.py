@@ -1,0 +1,106 @@
+"""Sums and highest values that workers make together: each writes its own table, and reads all.
+
+A key's place is found by its hash, in each table by itself; one that is not found has nothing
+there. Where no place is left near it, the key that stands first there is forgotten: tenants'
+counters are lifted again when they are needed (``core.admission.tenant_shares``).
+"""
+
+from typing import Final
+
+from xxhash import xxh3_64_intdigest
+
+from penstock.core.admission.ledger import Ledger
+from penstock.dataplane.board.layout import (
+    LEDGER_CELLS,
+    LEDGER_PLACES,
+    LG_HIGHEST,
+    LG_KEY,
+    LG_SUM,
+)
+from penstock.dataplane.board.memory import Board, as_cell
+
+_NEAR: Final = 8  # places that a key may have
+_MOST_HASHES: Final = 4_096  # remembered
+_SCALE: Final = 1000.0
+
+
+class BoardLedger(Ledger):
+    """One pool's part, for one worker; what a worker wrote outlives it."""
+
+    def __init__(self, board: Board, worker: int, pool: str) -> None:
+        super().__init__()
+        self._board: Board = board
+        self._cells: memoryview = board.cells
+        self._worker: int = worker
+        self._pool: str = pool
+        self._hashes: dict[str, int] = {}
+
+    def total(self, key: str) -> float:
+        hashed = self._hash(key)
+        total = 0
+        for worker in range(self._board.first_index, self._board.end_index):
+            at = self._find(worker, hashed)
+            if at >= 0:
+                total += self._cells[at + LG_SUM]
+        return total / _SCALE
+
+    def add(self, key: str, amount: float) -> None:
+        at = self._own(self._hash(key))
+        self._cells[at + LG_SUM] += round(amount * _SCALE)
+
+    def highest(self, key: str) -> float:
+        hashed = self._hash(key)
+        highest = 0
+        for worker in range(self._board.first_index, self._board.end_index):
+            at = self._find(worker, hashed)
+            if at >= 0:
+                highest = max(highest, self._cells[at + LG_HIGHEST])
+        return highest / _SCALE
+
+    def tell(self, key: str, value: float) -> None:
+        at = self._own(self._hash(key))
+        told = round(value * _SCALE)
+        if told > self._cells[at + LG_HIGHEST]:
+            self._cells[at + LG_HIGHEST] = told
+
+    def _hash(self, key: str) -> int:
+        hashed = self._hashes.get(key, 0)
+        if hashed == 0:
+            if len(self._hashes) >= _MOST_HASHES:
+                self._hashes.clear()
+            hashed = as_cell(xxh3_64_intdigest(f"{self._pool}\0{key}".encode()) or 1)
+            self._hashes[key] = hashed
+        return hashed
+
+    def _find(self, worker: int, hashed: int) -> int:
+        """The key's first cell in that worker's table; -1 where it has none."""
+        cells = self._cells
+        first = self._board.ledger(worker)
+        place = hashed % LEDGER_PLACES
+        for step in range(_NEAR):
+            at = first + (place + step) % LEDGER_PLACES * LEDGER_CELLS
+            known = cells[at + LG_KEY]
+            if known == hashed:
+                return at
+            if known == 0:
+                return -1
+        return -1
+
+    def _own(self, hashed: int) -> int:
+        """The key's first cell in the own table, made where there is none."""
+        at = self._find(self._worker, hashed)
+        if at >= 0:
+            return at
+        cells = self._cells
+        first = self._board.ledger(self._worker)
+        place = hashed % LEDGER_PLACES
+        at = first + place * LEDGER_CELLS
+        for step in range(_NEAR):
+            near = first + (place + step) % LEDGER_PLACES * LEDGER_CELLS
+            if cells[near + LG_KEY] == 0:
+                at = near
+                break
+        cells[at + LG_SUM] = 0
+        cells[at + LG_HIGHEST] = 0
+        cells[at + LG_KEY] = hashed  # after them: readers go by it
+        return at
