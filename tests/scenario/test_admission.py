@@ -277,6 +277,26 @@ def test_more_important_requests_leave_first(start: Callable[..., Worker], gate:
     assert gate.targets() == ["/running", "/9-3", "/9-4", "/no-2", "/70-1"]
 
 
+def test_only_those_who_may_say_how_important_they_are(
+    start: Callable[..., Worker], gate: Gate
+) -> None:
+    """Clients of another network get the route's priority, whatever they say."""
+    settings = Admission(
+        queue=Queue(length=10, timeout_s=60.0),
+        priority_header="x-priority",
+        priority_clients=("10.0.0.0/8",),
+    )
+    worker = start(world(pool(bounded(gate), admission=settings)))
+    clients = [asked(worker, "/running")]
+    gate.wait_for(1)
+    for number, priority in enumerate(["70", "9"], 1):
+        clients.append(asked(worker, f"/{priority}", f"X-Priority: {priority}"))
+        waiting(worker, number)
+    gate.give(3)
+    assert all(client.read_response().status == 200 for client in clients)
+    assert gate.targets() == ["/running", "/70", "/9"]
+
+
 @pytest.mark.parametrize("after", ["other settings", "no admission", "no such pool"])
 def test_a_reload_loses_nobody_who_waits(
     start: Callable[..., Worker], gate: Gate, endpoint: HttpEndpoint, after: str

@@ -134,6 +134,7 @@ routes:
     compression: on
     error_pages: [{statuses: [500, 5xx], text: broken, replace_endpoint_answers: true}]
     tenants: optional
+    priority: 5
   - name: old
     match: {path_regex: "/old/.*"}
     redirect: {status: 301, scheme: https, host: new.example.com, port: 8443, path: /moved}
@@ -301,11 +302,14 @@ pools:
         while_down: wait
         patience: 2s
         prefix_credit: 100
+        prefix_credit: 1000
         codel: {target: 6ms, interval: 110ms}
       throttle: {k: 1.5, window: 1m}
       success_rate: {threshold: 0.9, aggression: 2, window: 20s, max_refusal: 0.7, min_rate: 5}
       shedding: {levels: 64, mean_wait: 30ms}
       priority_header: X-Priority
+      priority_clients: 10.9.0.0/16
+      priorities: {interactive: 0, batch: 100}
       default_priority: 32
     slow_start: {window: 30s, aggression: 2, min_share: 0.2}
     forecast: {method: holt-winters, step: 30s, seasons: [12h, 24h], horizon: 30m, lead: 90s}

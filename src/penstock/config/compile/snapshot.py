@@ -25,6 +25,7 @@ from penstock.config.compile.listener_tls import compile_certificates, compile_l
 from penstock.config.compile.own_modules import look_up_beside
 from penstock.config.compile.picking import picking_listener, picking_routes
 from penstock.config.compile.pools import compile_pools
+from penstock.config.compile.priorities import check_priorities
 from penstock.config.compile.protocols import check_listener, place_routes, protocol_of
 from penstock.config.compile.sessions import doubt_shared_cookies
 from penstock.config.compile.store import StoreSettings, compile_store
@@ -130,6 +131,7 @@ def compile_document(loaded: Loaded, source: Path | None) -> Configured:
     listeners = _compile_listeners(document, pools, findings)
     routes = _compile_routes(document, listeners, pools, findings)
     routes = demand_keys(routes, document, pools, findings)
+    check_priorities(document, pools, routes, findings)
     tenants = compile_tenants(document, findings)
     directory = findings.path(document.tenants_directory) if document.tenants_directory else None
     found: tuple[snapshot.Tenant, ...] = ()

@@ -20,8 +20,12 @@ from penstock.config.document.values import (
     Count,
     Duration,
     Factor,
+    Name,
+    Network,
+    OneOrMany,
     PositiveCount,
     PositiveDuration,
+    Priority,
     Share,
     Token,
 )
@@ -246,18 +250,30 @@ class Admission(Section):
     shedding: SheddingOrOff = setting(None, "Refuse the least important requests under overload.")
     priority_header: Token | None = setting(
         None,
-        "Header with a request's priority: 0 (most important) to 1023. Any client may send it.",
+        "Header with a request's priority: 0 (most important) to 1023, or one of `priorities`.",
     )
-    default_priority: Annotated[Count, Field(le=1023)] = setting(
-        _ADMISSION.default_priority, "Priority of requests without that header."
+    priority_clients: OneOrMany[Network] = setting(
+        _ADMISSION.priority_clients,
+        "Networks of the clients whose header counts. Default: everybody's.",
+    )
+    priorities: dict[Name, Priority] = setting(
+        {}, "Priority classes by their names, which tenants' `priority` and the header may say."
+    )
+    default_priority: Priority = setting(
+        _ADMISSION.default_priority, "Priority of requests of which nothing tells it."
     )
 
     @model_validator(mode="after")
     def _consistent(self) -> "Admission":
         if self.shedding is not None and self.queue is None:
             raise ValueError("`shedding` needs a `queue`: waiting there is how it sees overload")
-        if self.shedding is not None and self.priority_header is None:
-            raise ValueError("`shedding` needs a `priority_header`: without it all are equal")
+        tells = self.priority_header is not None or len(self.priorities) > 0
+        if self.shedding is not None and not tells:
+            raise ValueError(
+                "`shedding` needs a `priority_header` or `priorities`: without them all are equal"
+            )
+        if self.priority_clients and self.priority_header is None:
+            raise ValueError("`priority_clients` are of a `priority_header`, and none is named")
         return self
 
     def compiled(self) -> snapshot.Admission:
@@ -274,4 +290,5 @@ class Admission(Section):
             success_rate=self.success_rate and plain(snapshot.SuccessRate, self.success_rate),
             shedding=self.shedding and plain(snapshot.Shedding, self.shedding),
             priority_header=(self.priority_header or "").lower(),
+            priorities=dict(self.priorities),
         )

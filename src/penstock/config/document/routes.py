@@ -18,6 +18,7 @@ from penstock.config.document.values import (
     Network,
     OneOrMany,
     Port,
+    Priority,
     Regex,
     RulePath,
     Share,
@@ -282,6 +283,9 @@ class Route(Section):
     error_pages: ErrorPages = setting(
         (), "Pages in place of errors; they go before those of its pools."
     )
+    priority: Priority | None = setting(
+        None, "Of its requests in its pools' queues, 0 first. Default: as its pools say."
+    )
     tenants: Literal["off", "optional", "required"] | None = setting(
         None,
         "Whether requests need a tenant's key. `optional`: those without one are nobody's. "
@@ -334,6 +338,7 @@ class Route(Section):
             request_headers=compiled_edits(self.request_headers),
             response_headers=compiled_edits(self.response_headers),
             compression=self.compression.compiled() if self.compression else None,
+            priority=-1 if self.priority is None else self.priority,
         )
 
     def _compiled_match(self) -> snapshot.Match:

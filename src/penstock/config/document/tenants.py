@@ -89,7 +89,9 @@ class Tenant(Section):
     aliases: dict[ModelName, ModelName] = setting(
         {}, "Names of its own for models or for aliases of pools."
     )
-    priority: Name | None = setting(None, "Its priority class.")
+    priority: Name | None = setting(
+        None, "Its priority class, of the `admission.priorities` of pools: none is more important."
+    )
     weight: Annotated[Factor, Field(gt=0)] = setting(
         _TENANT.weight, "Its share beside other tenants, where requests wait."
     )

@@ -27,6 +27,7 @@ from penstock.config.document.quantities import (
     parse_size,
 )
 from penstock.config.document.show import show
+from penstock.core.snapshot import MAX_PRIORITY
 
 _LARGEST_COUNT: Final = 2**31 - 1
 _NAME: Final = re.compile(r"[A-Za-z0-9_\[][A-Za-z0-9_.:\[\]-]*")
@@ -146,6 +147,7 @@ PositiveSize = Annotated[
     PlainSerializer(format_size, return_type=int | str),
 ]
 Count = Annotated[int, Field(ge=0, le=_LARGEST_COUNT), BeforeValidator(_number)]
+Priority = Annotated[int, Field(ge=0, le=MAX_PRIORITY), BeforeValidator(_number)]
 PositiveCount = Annotated[int, Field(ge=1, le=_LARGEST_COUNT), BeforeValidator(_number)]
 Share = Annotated[float, Field(ge=0, le=1), BeforeValidator(_number)]
 Weight = Annotated[float, Field(ge=0, le=1_000_000), BeforeValidator(_number)]

@@ -15,6 +15,7 @@ from typing import Final, Literal
 import msgspec
 
 from penstock.core.snapshot.admission import (
+    MAX_PRIORITY,
     Admission,
     CoDel,
     LimitChoice,
@@ -83,6 +84,7 @@ from penstock.core.snapshot.scale import ActuatorChoice, Scale, ScaleWindow
 from penstock.core.snapshot.tenant import Key, Tenant
 
 __all__ = [
+    "MAX_PRIORITY",
     "Acme",
     "ActuatorChoice",
     "Admission",

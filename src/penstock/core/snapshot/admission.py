@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Final, Literal
 
 from msgspec import field
 
 from penstock.core.snapshot.data import Data
+
+MAX_PRIORITY: Final = 1023  # each has a line of its own in the queue
 
 
 class LimitChoice(Data, frozen=True):
@@ -69,5 +71,8 @@ class Admission(Data, frozen=True):
     throttle: Throttle | None = None
     success_rate: SuccessRate | None = None
     shedding: Shedding | None = None
-    priority_header: str = ""  # lower case; its value: 0 (most important) and up
+    # Lower case; its value: 0 (most important) to MAX_PRIORITY, or one of ``priorities``.
+    priority_header: str = ""
+    priority_clients: tuple[str, ...] = ()  # networks whose header counts; everybody's without any
+    priorities: dict[str, int] = field(default_factory=dict)  # classes, by what tenants call them
     default_priority: int = 64

@@ -127,3 +127,4 @@ class Route(Data, frozen=True):
     error_pages: tuple[ErrorPage, ...] = ()  # the first that names a status; before its pool's
     # Whether requests need a tenant's key. optional: those without one are nobody's.
     tenants: Literal["off", "optional", "required"] = "off"
+    priority: int = -1  # of its requests in queues, 0 most important; -1: as its pools say

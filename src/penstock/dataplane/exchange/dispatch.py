@@ -5,6 +5,7 @@ Every protocol's exchange has one. What is tried again, with whom and within whi
 """
 
 from penstock.core.admission.gate import Ending, needs_of
+from penstock.core.admission.priority import importance_of
 from penstock.core.admission.tenant_shares import cost_of
 from penstock.core.attempts import OVER_BUDGET, Attempts, Failure
 from penstock.core.endpoint import Endpoint
@@ -34,7 +35,7 @@ class Dispatch(AdmittedExchange):
     waiter: ExchangeWaiter | None = None  # of one that has passed or awaits a pool's admission
     home: LiveEndpoint | None = None  # that a sticky cookie names
     keeps_cookie: bool = False  # its endpoint is full, and it goes elsewhere this once
-    priority: int = 0  # in the pool's queue, 0 most important
+    priority: int = -1  # as its request or route say, 0 most important; -1: they do not
     expires_at: float = 0.0  # when the whole exchange must be done; 0.0: never
 
     def __init__(
@@ -64,8 +65,9 @@ class Dispatch(AdmittedExchange):
         if admission is None:
             self.pick()
             return
-        waiter = ExchangeWaiter(self, self.priority, self.expires_at)
         request = self.request
+        importance = importance_of(self.priority, request.caller, self.pool.spec.admission)
+        waiter = ExchangeWaiter(self, importance, self.expires_at)
         waiter.caller = request.caller
         if request.prompt_tokens > 0:
             waiter.cost = cost_of(request.prompt_tokens, 0, request.output_tokens)

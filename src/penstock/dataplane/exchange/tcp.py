@@ -92,7 +92,6 @@ class TcpExchange(AttemptOwner, RelayOwner):
         pool = self.plan.choose(context.env.random())
         pool.counters.came()
         dispatch = Dispatch(context, self, pool, self.plan.request(pool), self.request_id)
-        dispatch.priority = pool.spec.admission.default_priority
         self.dispatch = dispatch
         dispatch.begin()
 

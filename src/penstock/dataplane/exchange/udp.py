@@ -134,7 +134,6 @@ class UdpExchange(AttemptOwner, SessionOwner):
         first = self._held[0] if self._held else b""
         request = self.plan.request(pool, self.session.client.port, first)
         dispatch = Dispatch(context, self, pool, request, self.request_id)
-        dispatch.priority = pool.spec.admission.default_priority
         if pool.server_ids is not None:
             dispatch.home = pool.made_by(first)
             # A client that opens a connection makes up its first id: only others tell anything.

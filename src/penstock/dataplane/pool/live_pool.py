@@ -38,6 +38,7 @@ from penstock.dataplane.record.recorder import Recorder, check_file
 from penstock.dataplane.record.request_log import json_text
 from penstock.wire.forwarding import Edit
 from penstock.wire.http1 import ResponseHead
+from penstock.wire.networks import Networks
 from penstock.wire.orca import FIELDS, FORMAT_FIELD, load_metrics
 
 # How old what other workers count of an endpoint's tokens may be, as of its requests.
@@ -153,6 +154,8 @@ class LivePool(Pool, EndpointOwner, AdmissionOwner):
             self.server_ids.replace_endpoints(spec.endpoints)
         self.panic_threshold = spec.panic_threshold
         self._configure_admission(spec.admission)
+        # Whose header tells a priority.
+        self.priority_clients: Networks = Networks(spec.admission.priority_clients)
         # Whether requests that are bound to an endpoint wait for it while it is full.
         self.waits_for_bound: bool = spec.admission.queue is not None and (
             spec.sticky is None or spec.sticky.when_full == "wait"

@@ -7,10 +7,11 @@ client that repeats itself costs one comparison.
 import re
 from typing import Final
 
+from penstock.core.admission.priority import asked_priority
 from penstock.core.caller import ANYONE, Caller
 from penstock.core.request import Request
 from penstock.core.route import RouteFacts
-from penstock.core.snapshot import Admission, Pool, Route
+from penstock.core.snapshot import Pool, Route
 from penstock.dataplane.llm.prompt_body import may_name_model
 from penstock.dataplane.pool.allowed_origins import AllowedOrigins
 from penstock.dataplane.pool.live_endpoint import LiveEndpoint
@@ -34,8 +35,6 @@ from penstock.wire.session_keys import session_hash
 from penstock.wire.target_path import decoded_path
 from penstock.wire.upgrade import Upgrade
 
-MAX_PRIORITY: Final = 1023  # each has a line of its own in the queue
-_PRIORITY_DIGITS: Final = 9
 _SECONDS: Final = re.compile(rb"[0-9]{1,5}(?:\.[0-9]{1,6})?")
 # Whose host stands in Host.
 _AUTO: Final = 0  # the endpoint's where it serves several, else the client's
@@ -122,7 +121,9 @@ class PoolPlan:
         self.refuses_long: bool = (
             self.refuses_malformed and head.method == b"POST" and not self.inspects
         )
-        self.priority: int = priority_of(head, pool.spec.admission)
+        self.priority: int = priority_of(head, request.source, pool)
+        if self.priority < 0:
+            self.priority = destination.priority
         # Within which it must have a token, or another endpoint is asked; 0.0: it need not.
         self.first_token_s: float = first_token_of(head, pool.spec)
         self.origin: bytes = head.value(b"origin") or b""  # of a page that asks
@@ -217,12 +218,14 @@ class PoolPlan:
         return forwarded_request(self._head, target, host, self._hop, edits, upgrade)
 
 
-def priority_of(head: RequestHead, spec: Admission) -> int:
-    """How important a request is, 0 most, by the header that the pool names."""
+def priority_of(head: RequestHead, source: str, pool: LivePool) -> int:
+    """How important a client says that its request is, 0 most, by the header that the pool names;
+    -1 where it does not, or may not."""
+    spec = pool.spec.admission
     value = head.value(spec.priority_header.encode()) if spec.priority_header else None
-    if value is None or not value.isdigit() or len(value) > _PRIORITY_DIGITS:
-        return spec.default_priority
-    return min(int(value), MAX_PRIORITY)
+    if value is None or (spec.priority_clients and not pool.priority_clients.holds(source)):
+        return -1
+    return asked_priority(value, spec)
 
 
 def first_token_of(head: RequestHead, spec: Pool) -> float:

@@ -285,7 +285,7 @@ class Planner:
         common = self._all_pages if pool.learning is None else ()
         pages = error_pages(route.error_pages, pool.spec.error_pages, common)
         compression = compression_of(route.compression, pool.spec.compression)
-        return Target(pool, weight, edits, rules, pages, compression)
+        return Target(pool, weight, edits, rules, pages, compression, route.priority)
 
 
 def _changed(facts: RouteFacts, path: str, method: str) -> RouteFacts:

@@ -17,6 +17,7 @@ class Target:
         rules: ResponseRules,
         pages: ErrorPages | None = None,
         compression: Compression | None = None,
+        priority: int = -1,
     ) -> None:
         self.pool: LivePool = pool
         self.weight: float = weight
@@ -24,6 +25,7 @@ class Target:
         self.rules: ResponseRules = rules
         self.pages: ErrorPages | None = pages
         self.compression: Compression | None = compression
+        self.priority: int = priority  # that the route gives its requests; -1: none
 
 
 def chosen_by_weight(weights: list[float], chance: float) -> int:
