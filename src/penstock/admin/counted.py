@@ -23,6 +23,7 @@ from penstock.dataplane.board.layout import (
     P_PROBES,
     P_PROBES_FAILED,
     P_REQUESTS,
+    P_RESUMED,
     P_RETRIES,
     P_RETRIES_DENIED,
     P_UNREAD,
@@ -123,6 +124,7 @@ POOL_COUNTERS: Final[tuple[Row, ...]] = (
     ("hedges", P_HEDGES, "Second endpoints asked because the first was late."),
     ("hedges_won", P_HEDGES_WON, "Second endpoints that answered first."),
     ("hedges_denied", P_HEDGES_DENIED, "Second endpoints that the budget forbade."),
+    ("resumed_answers", P_RESUMED, "Times that another endpoint went on with a cut answer."),
     ("unread_prompts", P_UNREAD, "Prompts not read because too many arrived at once."),
     (
         "copies_given_up",

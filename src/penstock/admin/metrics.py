@@ -34,6 +34,7 @@ from penstock.admin.scale_metrics import scale_metrics
 from penstock.admin.serving_metrics import serving_metrics, shadow_metrics
 from penstock.admin.status import CLASSES
 from penstock.admin.store_metrics import store_metrics
+from penstock.admin.stream_metrics import stream_metrics
 from penstock.admin.view import EndpointView, Overview
 from penstock.core.health.health import DOWN, STARTING, STATE_NAMES, UP
 from penstock.dataplane.board.layout import (
@@ -86,6 +87,7 @@ class _BoardCollector(Collector):
         yield from serving_metrics(self._overview.pools, self._board)
         yield from shadow_metrics(self._overview.pools, self._board)
         yield from protection_metrics(self._overview.pools, self._board)
+        yield from stream_metrics(self._overview.pools, self._board)
         yield from scale_metrics(self._overview.pools)
         yield from self._endpoint_counters()
         yield from self._endpoint_states()

@@ -269,6 +269,9 @@ class StreamOptions(msgspec.Struct):
 
 stream_options = msgspec.json.Decoder(StreamOptions | None)
 fields = msgspec.json.Decoder(dict[str, Raw])
+objects = msgspec.json.Decoder(list[dict[str, Raw]])
+texts = msgspec.json.Decoder(str | list[str] | None)
+anything = msgspec.json.Decoder()
 
 
 class _Named(msgspec.Struct):

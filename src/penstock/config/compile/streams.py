@@ -14,9 +14,16 @@ def check_streams(pool: Pool, at: Location, findings: Findings) -> None:
     timeouts = pool.timeouts
     given = [key for key in _TOKEN_KEYS if getattr(timeouts, key)]
     if pool.kind != "llm":
+        if pool.resume is not None:
+            findings.wrong((*at, "resume"), "has no effect: the pool is not of kind llm")
         for key in given:
             findings.wrong((*at, "timeouts", key), "has no effect: the pool is not of kind llm")
         return
+    if pool.resume is not None and not pool.retry.generations:
+        findings.wrong(
+            (*at, "resume"),
+            "asks another endpoint for the rest, which `retry: {generations: false}` forbids",
+        )
     header = timeouts.first_token_header
     if header is not None and header.floor > header.ceiling:
         findings.wrong(

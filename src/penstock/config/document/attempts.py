@@ -27,6 +27,7 @@ _TIMEOUTS: Final = snapshot.PoolTimeouts()
 _FIRST_TOKEN: Final = snapshot.FirstTokenHeader("")
 _RETRY: Final = snapshot.Retry()
 _HEDGE: Final = snapshot.Hedge()
+_RESUME: Final = snapshot.Resume()
 _QUANTILE: Final = re.compile(r"p[1-9][0-9](?:\.[0-9]{1,3})?")  # p50, p95, p99.9
 _CONNECTIONS: Final = snapshot.Connections()
 # uvicorn (vLLM, SGLang, TensorRT-LLM) and cpp-httplib (llama.cpp) close idle connections after 5 s.
@@ -218,13 +219,37 @@ class Hedge(Section):
         return snapshot.Hedge(self.after, 0.0, self.budget_share)
 
 
-def _hedge(value: Any) -> Any:
+def _on_or_off(value: Any) -> Any:
     if value is True or value == "on":
         return {}
     return None if value is False or value == "off" else value
 
 
-HedgeOrOff = Annotated[Hedge | None, BeforeValidator(_hedge, json_schema_input_type=str | Hedge)]
+HedgeOrOff = Annotated[
+    Hedge | None, BeforeValidator(_on_or_off, json_schema_input_type=str | Hedge)
+]
+
+
+class Resume(Section):
+    """Another endpoint goes on with a streamed answer that is cut, and its client sees one stream
+    (docs/streams.md)."""
+
+    max_resumes: PositiveCount = setting(_RESUME.max_resumes, "Times for one answer, at most.")
+    exact: Flag = setting(
+        _RESUME.exact,
+        "Only where the rest is certain to be what it would have been: by token ids, which engines "
+        "have to tell.",
+    )
+    answer_bytes: PositiveSize = setting(
+        _RESUME.answer_bytes,
+        "Text that is kept of one answer, at most; one that is longer is not resumed. All that is "
+        "kept counts for `prompt_memory`.",
+    )
+
+
+ResumeOrOff = Annotated[
+    Resume | None, BeforeValidator(_on_or_off, json_schema_input_type=str | Resume)
+]
 
 
 class Connections(Section):

@@ -8,6 +8,7 @@ from penstock.config.document.attempts import (
     Connections,
     HedgeOrOff,
     PoolTimeouts,
+    ResumeOrOff,
     Retry,
     RetryOrOff,
 )
@@ -159,6 +160,11 @@ class Pool(Section):
         None,
         "Ask a second endpoint where the first one is late with its first token, or in pools of "
         "kind `http` its first byte: `on`, or a mapping. Only what may be repeated. Default: off.",
+    )
+    resume: ResumeOrOff = setting(
+        None,
+        "Streamed answers that are cut are gone on with by another endpoint, in pools of kind "
+        "`llm`: `on`, or a mapping. Default: off.",
     )
     health_check: HealthCheckOrOff = setting(
         None, "Active checks: `tcp`, a path such as `/health`, or a mapping. Default: off."

@@ -20,6 +20,7 @@ from penstock.core.snapshot import Snapshot
 from penstock.core.snapshot.changes import EndpointChanges
 from penstock.dataplane.board.layout import (
     ADDRESS_SLOTS,
+    P_KEPT_BYTES,
     P_LIMIT_MILLI,
     P_WAITING,
     W_CONNECTIONS,
@@ -406,6 +407,7 @@ def forget_running(board: Board, worker: int) -> None:
         cells[at + P_WAITING] = 0
         cells[at + P_LIMIT_MILLI] = 0
         board.clear_queue(row, worker)
+        cells[at + P_KEPT_BYTES] = 0
     at = board.worker(worker)
     cells[at + W_CONNECTIONS] = 0
     cells[at + W_SESSIONS] = 0

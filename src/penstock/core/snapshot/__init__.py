@@ -65,6 +65,7 @@ from penstock.core.snapshot.pool import (
     PoolTimeouts,
     Probe,
     QuicConnectionIds,
+    Resume,
     Retry,
     Sticky,
 )
@@ -130,6 +131,7 @@ __all__ = [
     "QuicConnectionIds",
     "Redirect",
     "RequestLog",
+    "Resume",
     "Retry",
     "Rewrite",
     "Route",

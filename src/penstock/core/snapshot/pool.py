@@ -94,6 +94,14 @@ class Hedge(Data, frozen=True):
     budget_share: float = 0.05  # of prompt tokens, or of requests of other kinds
 
 
+class Resume(Data, frozen=True):
+    """Another endpoint goes on with a streamed answer that is cut."""
+
+    max_resumes: int = 2  # of one answer
+    exact: bool = False  # only where the rest is certain to be what it would have been
+    answer_bytes: int = 1024 * 1024  # of text, that are kept of one
+
+
 class PolicyChoice(Data, frozen=True):
     name: str = "least-request"
     options: dict[str, int | float | str | bool] = field(default_factory=dict)
@@ -201,6 +209,7 @@ class Pool(Data, frozen=True):
     first_token_header: FirstTokenHeader | None = None
     retry: Retry = Retry()
     hedge: Hedge | None = None
+    resume: Resume | None = None
     health_check: HealthCheck | None = None
     agent_check: AgentCheck | None = None
     outlier: Outlier = Outlier()

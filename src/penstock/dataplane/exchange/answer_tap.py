@@ -64,6 +64,7 @@ class AnswerTap:
         """The attempt ends: its ticket gets what the answer told."""
         if self._prompt is not None:
             found = self._prompt.found
+            self.reading.add_answered()
             self._learning.learn(found, self.reading, self._ticket, self._endpoint.habits, now)
 
     def failure(self) -> str:

@@ -427,8 +427,13 @@ class Exchange(AttemptOwner, ModelsAwaiter, GatheringOwner, RelayOwner, SteadyOw
         if steady is not None and steady.holds(attempt):
             steady.on_head(attempt, body, complete)
             return
-        if steady is not None and not steady.is_answer(attempt, head):
-            return
+        if steady is not None:
+            if self.status:  # another answer is under way, of which this is to be the rest
+                why = f"it answered {head.status} to the request for the rest of an answer"
+                self.break_off(attempt, DONE, why)
+                return
+            if not steady.is_answer(attempt, head):
+                return
         handling = self.handling
         broken = ""
         if handling is None:
@@ -517,8 +522,18 @@ class Exchange(AttemptOwner, ModelsAwaiter, GatheringOwner, RelayOwner, SteadyOw
             if stages.broken:
                 self._break_off(attempt, stages.broken)
                 return
+        self.pass_body(attempt, data, complete)
+
+    def pass_body(self, attempt: Attempt, data: bytes, complete: bool) -> None:
+        steady = self.steady
         if steady is not None:
-            data = steady.follow(data, complete)
+            data = steady.follow(attempt, data, complete)
+            failed = steady.fails()
+            if failed:
+                if data:
+                    self.front.send_body(data)
+                self.break_off(attempt, GARBAGE, f"the answer tells an error: {failed}")
+                return
         if data and not self.front.send_body(data) and not complete:
             self._await_client()
         if complete:
@@ -586,7 +601,8 @@ class Exchange(AttemptOwner, ModelsAwaiter, GatheringOwner, RelayOwner, SteadyOw
     def _take_turns(self) -> None:
         dispatch = self.dispatch
         attempt = dispatch.attempt if dispatch is not None else None
-        self._whose_turns().take(attempt, self.status != 0)
+        answered = self.status != 0 and (self.steady is None or not self.steady.waits())
+        self._whose_turns().take(attempt, answered)
 
     # --- a change of protocol ---------------------------------------------------------------
 
@@ -653,7 +669,11 @@ class Exchange(AttemptOwner, ModelsAwaiter, GatheringOwner, RelayOwner, SteadyOw
             steady.lose(attempt, outcome)
             return
         if self.status:
+            if steady is not None and steady.resume(attempt, outcome):
+                return
             self.why = reason
+            if steady is not None and steady.why_cut:
+                self.why = f"{reason}; nobody goes on with it: {steady.why_cut}"
             attempt.settle(outcome, now)
             dispatch.pool.counters.bump(P_CUT)
             self._end(now, "cut")
@@ -687,6 +707,24 @@ class Exchange(AttemptOwner, ModelsAwaiter, GatheringOwner, RelayOwner, SteadyOw
         assert dispatch is not None
         assert pool_plan is not None
         return Failover(dispatch, pool_plan, self.body, self.inspection)
+
+    def take_over(self, handling: AnswerHandling) -> None:
+        self.handling = handling
+        self.stages = handling.stages
+        if self.turns is not None:
+            self.turns.forget_row()
+            self._take_turns()
+
+    def end_whole(self, attempt: Attempt, outcome: int, data: bytes) -> None:
+        now = self.context.env.now
+        attempt.settle(outcome, now)
+        if data:
+            self.front.send_body(data)
+        self._end(now, "done")
+        self.front.finish()
+
+    def inspected(self) -> Inspection | None:
+        return self.inspection
 
     def may_be_sent_beside(self) -> bool:
         if not self.body.complete or not self.body.replayable:
@@ -742,6 +780,13 @@ class Exchange(AttemptOwner, ModelsAwaiter, GatheringOwner, RelayOwner, SteadyOw
 
     def _refuse(self, status: int, message: str, retry_after_s: int = 1, kind: str = "") -> None:
         """An error of our own; the message is the log's reason too, unless there is one."""
+        if self.status:  # nobody goes on with an answer that was cut
+            self.why = message
+            if self.pool_plan is not None:
+                self.pool_plan.pool.counters.bump(P_CUT)
+            self._end(self.context.env.now, "cut")
+            self.front.cut(False)
+            return
         if self.plan.listed and not self.plan.listed_to_keys and status >= 500:
             self._give(self.own().model_list(), "done")
             return

@@ -25,7 +25,7 @@ from penstock.dataplane.route.plan import PoolPlan
 from penstock.wire.content_coding import accepted_codings, decoder_of
 from penstock.wire.http1 import RequestHead
 from penstock.wire.kept_things import thing_named
-from penstock.wire.openai import OTHER
+from penstock.wire.openai import OTHER, inspect
 
 # What comes of reading.
 GO_ON: Final = 0  # ``request`` and the body are what they are to be
@@ -393,6 +393,33 @@ class Inspection:
         return may_generate_again(
             stays=found.stays, runs_tools=found.runs_tools, streams=found.stream, leaves=leaves
         )
+
+    def sent(self) -> tuple[int, bytes]:
+        """Of which API it is, and the JSON that was sent; b"" where another may not be."""
+        prompt = self.prompt
+        if prompt is None:
+            return OTHER, b""
+        prompt.leave_slot()
+        return prompt.found.api, prompt.json if prompt.may_be_edited() else b""
+
+    def wants_usage(self) -> bool:
+        """Whether the client asked for it."""
+        prompt = self.prompt
+        return prompt is not None and b"include_usage" in prompt.found.stream_options
+
+    def go_on_with(self, json: bytes) -> None:
+        """Send that from here on, which asks for the rest of an answer."""
+        prompt = self.prompt
+        if prompt is None:
+            return
+        found = inspect(prompt.found.api, json)
+        self.keeps_wish = True
+        prompt.send(json)
+        self._body.replace(prompt.data, len(prompt.data))
+        self._body.decoded = prompt.is_coded
+        prompt.drop()
+        if not found.problem:
+            self.request = self._learning.request_of(self._plan.request, found)
 
     def streams_harmlessly(self) -> bool:
         """Whether it asks for such a one token by token."""

@@ -18,6 +18,7 @@ from penstock.dataplane.board.layout import (
     P_HEDGES_DENIED,
     P_HEDGES_WON,
     P_LATE_TOKENS,
+    P_RESUMED,
     P_VAIN_TOKENS,
 )
 from penstock.dataplane.context import Context
@@ -25,6 +26,8 @@ from penstock.dataplane.exchange.answer_handling import AnswerHandling
 from penstock.dataplane.exchange.attempt import Attempt
 from penstock.dataplane.exchange.dispatch import Dispatch
 from penstock.dataplane.exchange.failover import Failover
+from penstock.dataplane.exchange.inspection import Inspection
+from penstock.dataplane.exchange.resuming import Resuming
 from penstock.dataplane.io.loop import Alarm
 from penstock.dataplane.llm.answer_reading import streams_events
 from penstock.dataplane.pool.live_endpoint import LiveEndpoint
@@ -67,6 +70,22 @@ class SteadyOwner:
         """Whether the client takes no more for now."""
         raise NotImplementedError
 
+    def pass_body(self, attempt: Attempt, data: bytes, complete: bool) -> None:
+        """More of the answer that the client gets, read along already."""
+        raise NotImplementedError
+
+    def take_over(self, handling: AnswerHandling) -> None:
+        """The answer goes on with that one."""
+        raise NotImplementedError
+
+    def end_whole(self, attempt: Attempt, outcome: int, data: bytes) -> None:
+        """The answer is whole with that, though its attempt ended otherwise."""
+        raise NotImplementedError
+
+    def inspected(self) -> Inspection | None:
+        """What the request was found to ask for."""
+        raise NotImplementedError
+
     def may_be_sent_beside(self) -> bool:
         """Whether the request is there to be sent once more, as it was sent."""
         raise NotImplementedError
@@ -102,6 +121,10 @@ class SteadyAnswer(Alarm):
     _events: int = 0  # of it, when looked at last
     _token_at: float = 0.0  # when its last one came
     _passing: HeldAnswer | None = None
+    why_cut: str = ""  # nobody goes on with the answer that was cut
+    _resuming: Resuming | None = None
+    _rest: bytes = b""  # the request for it, once another may be asked
+    _goes_on: bool = False  # another attempt is to go on, and has no token yet
 
     def __init__(
         self,
@@ -128,8 +151,8 @@ class SteadyAnswer(Alarm):
 
     def begin(self, attempt: Attempt, now: float) -> None:
         """An attempt begins."""
-        if self.other is not None:
-            return  # it is the second of two
+        if self.other is not None or self.spoke:
+            return  # it is the second of two, or goes on
         if self._first_token_s > 0.0 and not self._patient:
             self._late_at = now + self._first_token_s
         hedge = self._hedge
@@ -202,16 +225,55 @@ class SteadyAnswer(Alarm):
             self._speak(owner, attempt, held, broken)
 
     def _speak(self, owner: SteadyOwner, attempt: Attempt, held: HeldAnswer, broken: str) -> None:
+        if self.spoke:
+            self._go_on(owner, attempt, held, broken)
+            return
         self.win(attempt)
         held.handling.renew_cookie()
         self._passing = held
         self._bare = True
         self._in_chunks = owner.frame_bare(held.handling.head)
-        data = self._framed(b"".join(held.data), held.complete)
+        self._keep_for_resuming(owner)
+        data = b"".join(held.data)
         held.data = []
+        resuming = self._resuming
+        complete = held.complete
+        if resuming is not None:
+            data = resuming.pass_on(data, complete)
+            complete = complete and not resuming.is_failing()
         self._token_at = self._context.env.now
         self._await_token()
-        owner.begin_answer(attempt, held.handling, data, held.complete, broken)
+        data = self._framed(data, complete)
+        owner.begin_answer(attempt, held.handling, data, complete, broken)
+        if resuming is not None and resuming.is_failing():
+            owner.pass_body(attempt, b"", held.complete)
+
+    def _keep_for_resuming(self, owner: SteadyOwner) -> None:
+        pool = self._dispatch.pool
+        inspection = owner.inspected()
+        settings = pool.spec.resume
+        if settings is not None and inspection is not None:
+            self._resuming = Resuming(settings, self._context, pool.counters, inspection)
+
+    def _go_on(self, owner: SteadyOwner, attempt: Attempt, held: HeldAnswer, broken: str) -> None:
+        """Its first token, or its end, is that of the rest of an answer."""
+        self._held = {}
+        self._goes_on = False
+        self._passing = held
+        self._events = 0
+        self._token_at = self._context.env.now
+        self._await_token()
+        if broken:
+            owner.break_off(attempt, GARBAGE, broken)
+            return
+        stages = held.handling.stages
+        reading = stages.reading() if stages is not None else None
+        if reading is not None and self._resuming is not None:
+            reading.answered = self._resuming.text.tokens
+        owner.take_over(held.handling)
+        data = b"".join(held.data)
+        held.data = []
+        owner.pass_body(attempt, data, held.complete)
 
     # --- two at once ------------------------------------------------------------------------
 
@@ -304,7 +366,7 @@ class SteadyAnswer(Alarm):
 
     # --- from then on -----------------------------------------------------------------------
 
-    def follow(self, data: bytes, complete: bool) -> bytes:
+    def follow(self, attempt: Attempt, data: bytes, complete: bool) -> bytes:
         """What goes to the client for the next bytes of the answer that it gets."""
         if not self._bare:
             return data
@@ -315,7 +377,103 @@ class SteadyAnswer(Alarm):
             if reading is not None and reading.meter.events != self._events:
                 self._events = reading.meter.events
                 self._token_at = self._context.env.now
+        resuming = self._resuming
+        if resuming is not None:
+            data = resuming.pass_on(data, complete)
+            if resuming.is_failing():
+                if not self.is_resumable(attempt):
+                    data += self._let_be(resuming)
+                else:
+                    complete = False
         return self._framed(data, complete)
+
+    def fails(self) -> str:
+        """The error that the engine told in place of the rest, where another goes on with it."""
+        resuming = self._resuming
+        return resuming.text.failure if resuming is not None else ""
+
+    def _let_be(self, resuming: Resuming) -> bytes:
+        """Nobody goes on with it: it passes as it comes."""
+        resuming.end()
+        self._resuming = None
+        self.why_cut = resuming.why
+        return resuming.take_held_back()
+
+    def waits(self) -> bool:
+        """Whether an attempt that is to go on with the answer has no token yet."""
+        return self._goes_on
+
+    # --- going on with a cut answer ---------------------------------------------------------
+
+    def is_resumable(self, attempt: Attempt) -> bool:
+        """Whether another endpoint goes on; if so, the retry budget has been charged for it, and
+        ``resume`` follows."""
+        resuming = self._resuming
+        owner = self._owner
+        if resuming is None or owner is None:
+            return False
+        if self._rest:
+            return True
+        dispatch = self._dispatch
+        pool = dispatch.pool
+        now = self._context.env.now
+        rest = resuming.request_for_rest()
+        if not rest:
+            return False
+        model = dispatch.request.model
+        tried = [attempt.endpoint]
+        if 0.0 < dispatch.expires_at <= now:
+            resuming.refuse("deadline", "its time is over")
+        elif not pool.is_left(model, tried) or pool.room(dispatch.request, tried) != ROOM:
+            resuming.refuse("no_endpoint", "no other endpoint is there for it")
+        elif not pool.takes_retry(now):
+            resuming.refuse("budget", "the pool's retry budget is used up")
+        else:
+            self._rest = rest
+            return True
+        return False
+
+    def _held_end(self, resuming: Resuming) -> bytes:
+        """The end of the answer, where it came and was held until what follows it is known."""
+        stages = self._passing.handling.stages if self._passing is not None else None
+        reading = stages.reading() if stages is not None else None
+        if reading is None or reading.meter.failure or not reading.meter.finish_reason:
+            return b""
+        return resuming.pass_on(reading.take_held(), False)
+
+    def resume(self, attempt: Attempt, outcome: int) -> bool:
+        """The attempt whose answer the client gets failed. Whether another goes on with it, or it
+        was whole already; else it is cut, ``why_cut``."""
+        resuming = self._resuming
+        owner = self._owner
+        if resuming is None or owner is None:
+            return False
+        self._held = {}
+        if not self._goes_on:
+            left = self._held_end(resuming)
+            end = resuming.missing_end()
+            if end is not None:
+                owner.end_whole(attempt, outcome, self._framed(left + end, True))
+                return True
+        inspection = owner.inspected()
+        if inspection is None or not self.is_resumable(attempt):
+            self.why_cut = resuming.why
+            return False
+        dispatch = self._dispatch
+        now = self._context.env.now
+        attempt.settle(outcome, now)
+        dispatch.pool.counters.bump(P_RESUMED)
+        resuming.begin_again()
+        self._goes_on = True
+        self._passing = None
+        self._token_at = now + max(self._first_token_s - self._token_s, 0.0)
+        self._await_token()
+        inspection.go_on_with(self._rest)
+        self._rest = b""
+        dispatch.request = inspection.request
+        dispatch.tries().tried = [attempt.endpoint]
+        dispatch.pick_again()
+        return True
 
     def _framed(self, data: bytes, complete: bool) -> bytes:
         if not self._in_chunks:
@@ -393,3 +551,6 @@ class SteadyAnswer(Alarm):
         self._held = {}
         self._passing = None
         self._second = None
+        if self._resuming is not None:
+            self._resuming.end()
+            self._resuming = None

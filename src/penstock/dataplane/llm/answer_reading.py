@@ -34,6 +34,7 @@ class AnswerReading(Progress):
         # The endpoint's coding, which was not asked for, is taken off; and why that failed.
         self.decoder: ContentDecoder | None = None
         self.broken: str = ""
+        self.answered: int = 0  # tokens that another endpoint answered before
         self.wraps: bool = False  # it came with a length, and goes on in chunks
         self.streamed: bool = streamed
         self._deframer: ChunkedReader | None = ChunkedReader(False, 502) if chunked else None
@@ -43,6 +44,23 @@ class AnswerReading(Progress):
     def tokens(self) -> int:
         """How many came so far: engines send one with each event."""
         return self.meter.events
+
+    def add_answered(self) -> None:
+        """Count what was answered before to the answer, in whose prompt the engine had it; once."""
+        meter = self.meter
+        answered = self.answered
+        self.answered = 0
+        if answered and meter.prompt_tokens >= 0:
+            meter.prompt_tokens = max(meter.prompt_tokens - answered, 0)
+            meter.cached_tokens = min(meter.cached_tokens, meter.prompt_tokens)
+        if answered and meter.output_tokens >= 0:
+            meter.output_tokens += answered
+
+    def take_held(self) -> bytes:
+        """What was held of an answer that goes on no more, as payload."""
+        hider = self.hider
+        self.hider = None
+        return hider.finish() if hider is not None else b""
 
     def first_token_s(self) -> float:
         """From the request's head to the first event; -1 when none came."""

@@ -85,7 +85,7 @@ class PromptBody:
         found = self.found
         if not found.stream or (found.api != CHAT and found.api != COMPLETION):
             return False
-        return found.choices == 1 and self._may_be_edited()  # each one's end is told otherwise
+        return found.choices == 1 and self.may_be_edited()  # each one's end is told otherwise
 
     def may_ask_for_slot(self) -> bool:
         """Whether it is one sequence, for whose slot the client leaves the choice (llama.cpp)."""
@@ -97,10 +97,11 @@ class PromptBody:
             and found.choices == 1
             and not found.id_slot
             and not found.problem
-            and self._may_be_edited()
+            and self.may_be_edited()
         )
 
-    def _may_be_edited(self) -> bool:
+    def may_be_edited(self) -> bool:
+        """Whether another body may be sent in its place."""
         if self.is_coded or is_sealed(self._head.fields):
             return False
         # Else trailers follow, and they may speak of the body.
@@ -153,6 +154,11 @@ class PromptBody:
     def names_slot(self) -> bool:
         """Whether it asks for one in the client's stead."""
         return self._slot is not None
+
+    def send(self, json: bytes) -> None:
+        """Send that instead, whatever it asks for."""
+        self._wish = self._slot = None
+        self._change(json)
 
     def drop(self) -> None:
         """Keep what was understood, not the text."""

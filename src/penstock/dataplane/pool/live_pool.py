@@ -191,6 +191,7 @@ class LivePool(Pool, EndpointOwner, AdmissionOwner):
                 timeouts.first_token_s > 0.0
                 or timeouts.token_s > 0.0
                 or spec.first_token_header is not None
+                or spec.resume is not None
             )
         )
         if spec.hedge is None:

@@ -1,0 +1,157 @@
+"""What is kept of a streamed answer so that another endpoint can go on with it when it is cut."""
+
+from typing import Final
+
+import msgspec
+
+from penstock.core.snapshot import Resume
+from penstock.dataplane.board.counters import PoolCounters
+from penstock.dataplane.board.layout import P_KEPT_BYTES, P_NOT_RESUMED, RESUME_REFUSALS
+from penstock.dataplane.context import Context
+from penstock.dataplane.exchange.inspection import Inspection
+from penstock.wire.resume.answer_text import AnswerText
+from penstock.wire.resume.events import EventSplitter, split_events
+from penstock.wire.resume.request import Resumption
+from penstock.wire.resume.splice import Splicer
+
+_COUNTED_BYTES: Final = 4096  # of text, that are counted together
+_ERROR: Final = b'"error"'
+_DONE: Final = b"data: [DONE]\n\n"
+
+
+class Resuming:
+    """Of one exchange, from its first token on. Whole events go to the client and no parts of them;
+    an error that an engine tells in place of the rest is held back."""
+
+    def __init__(
+        self, settings: Resume, context: Context, counters: PoolCounters, inspection: Inspection
+    ) -> None:
+        self.made: int = 0  # times that another endpoint went on
+        self.why: str = ""  # nobody goes on, in a sentence
+        self._settings: Resume = settings
+        self._context: Context = context
+        self._counters: PoolCounters = counters
+        self._inspection: Inspection = inspection
+        api, self._body = inspection.sent()
+        self._api: int = api
+        self.text: AnswerText = AnswerText(api)
+        self._splitter: EventSplitter = EventSplitter()
+        self._splicer: Splicer | None = None
+        self._held_back: bytes = b""
+        self._counted: int = 0
+        self._roomy: bool = True
+        self._count(len(self._body))
+
+    # --- as it passes -----------------------------------------------------------------------
+
+    def pass_on(self, data: bytes, complete: bool) -> bytes:
+        """What goes to the client of the next bytes of the answer."""
+        whole = self._splitter.feed(data)
+        if complete:
+            whole += self._splitter.rest()
+        if self._splicer is not None:
+            whole = self._splicer.change(whole)
+        text = self.text
+        if _ERROR in whole:
+            return self._up_to_error(whole)
+        text.take(whole)
+        if text.size + len(self._body) - self._counted > _COUNTED_BYTES:
+            self._count(text.size + len(self._body) - self._counted)
+        return whole
+
+    def _up_to_error(self, whole: bytes) -> bytes:
+        passed: list[bytes] = []
+        events = split_events(whole)
+        for index, event in enumerate(events):
+            self.text.take(event)
+            if self.text.failure:
+                self._held_back = b"".join(events[index:])
+                break
+            passed.append(event)
+        return b"".join(passed)
+
+    def is_failing(self) -> bool:
+        """Whether the engine told an error in place of the rest."""
+        return self.text.failure != ""
+
+    def take_held_back(self) -> bytes:
+        """Nobody goes on: the client gets what the engine told."""
+        held = self._held_back
+        self._held_back = b""
+        return held
+
+    def missing_end(self) -> bytes | None:
+        """What is left to be told of an answer that is whole; None of one that is not."""
+        text = self.text
+        if text.done:
+            return b""
+        if text.finished and (text.told_usage or not self._inspection.wants_usage()):
+            return _DONE
+        return None
+
+    # --- when it is cut ---------------------------------------------------------------------
+
+    def request_for_rest(self) -> bytes:
+        """What to ask another endpoint for; b"" where it may not be, and ``why`` says so."""
+        text = self.text
+        if self.made >= self._settings.max_resumes:
+            return self._refuse("max_resumes", f"it was resumed {self.made} times")
+        if self._settings.exact:
+            return self._refuse("exact", "no engine told token ids, and `exact` wants them")
+        if not self._roomy:
+            return self._refuse("memory", "too much would have to be kept")
+        if text.problem or self._splitter.overlong:
+            return self._refuse("answer", text.problem or "its events are too long")
+        resumption = Resumption(self._api, self._body)
+        if resumption.problem:
+            return self._refuse("request", resumption.problem)
+        try:
+            said = text.text()
+        except (msgspec.DecodeError, UnicodeDecodeError):
+            return self._refuse("answer", "what was answered is no text")
+        if resumption.half_stop(said):
+            return self._refuse("answer", "it may be within a text that is to stop it")
+        body = resumption.body_for(said, text.tokens)
+        if not body:
+            return self._refuse("request", resumption.problem)
+        return body
+
+    def refuse(self, kind: str, why: str) -> None:
+        """Nobody goes on with it; ``kind`` is of ``RESUME_REFUSALS``."""
+        self._refuse(kind, why)
+
+    def _refuse(self, kind: str, why: str) -> bytes:
+        self.why = why
+        self._counters.bump(P_NOT_RESUMED + RESUME_REFUSALS.index(kind))
+        return b""
+
+    def begin_again(self) -> None:
+        """Another attempt goes on from here."""
+        self.made += 1
+        self.text.failure = ""
+        self._held_back = b""
+        self._splitter = EventSplitter()
+        self._splicer = Splicer(self._api, self.text, self.text.tokens)
+
+    # --- memory -----------------------------------------------------------------------------
+
+    def _count(self, size: int) -> None:
+        """So many bytes more are kept; what there is no room for is not."""
+        context = self._context
+        if not self._roomy:
+            return
+        self._counted += size
+        context.prompt_bytes += size
+        self._counters.add(P_KEPT_BYTES, size)
+        too_long = self.text.size > self._settings.answer_bytes
+        if too_long or context.prompt_bytes > context.prompt_room:
+            self._roomy = False
+            self.text.stop()
+            self._body = b""
+            self.end()
+
+    def end(self) -> None:
+        """Nothing is kept any more."""
+        self._context.prompt_bytes -= self._counted
+        self._counters.add(P_KEPT_BYTES, -self._counted)
+        self._counted = 0

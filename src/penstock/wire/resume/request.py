@@ -1,0 +1,137 @@
+"""The request for the rest of an answer, made of the request for the whole and what was answered.
+
+Chat completions go on from a last message of the assistant, with ``continue_final_message`` and
+without ``add_generation_prompt`` (vLLM, SGLang; llama.cpp takes the same): forgetting either opens
+another turn. Text completions go on from the prompt with the text behind it.
+"""
+
+from typing import Any, Final
+
+import msgspec
+
+from penstock.wire import openai_bodies as bodies
+from penstock.wire.openai import CHAT, COMPLETION
+
+# Fields that make an answer which its text alone does not continue: the state of a grammar, of
+# several answers, or of their probabilities would be lost.
+_GRAMMARS: Final = (
+    "guided_json",
+    "guided_regex",
+    "guided_choice",
+    "guided_grammar",
+    "structured_outputs",
+    "grammar",
+    "json_schema",
+    "regex",
+    "ebnf",
+)
+_LIMITS: Final = ("max_tokens", "max_completion_tokens", "n_predict")
+_LEAST: Final = ("min_tokens",)
+_FORMATS: Final = ("json_object", "json_schema", "structural_tag", "grammar")
+
+
+class Resumption:
+    """Of one request: whether its answer may be gone on with at all, and how it is asked for."""
+
+    def __init__(self, api: int, body: bytes) -> None:
+        self.problem: str = ""
+        self._api: int = api
+        self._asked: dict[str, Any] = {}
+        if api not in (CHAT, COMPLETION):
+            self.problem = "no way is known to go on with answers of this API"
+            return
+        try:
+            asked = bodies.anything.decode(body)
+        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+            self.problem = "the request is not understood"
+            return
+        if not isinstance(asked, dict):
+            self.problem = "the request is not understood"
+            return
+        self._asked = asked
+        self.problem = self._why_not(asked)
+
+    def _why_not(self, asked: dict[str, Any]) -> str:
+        if any([asked.get(name) is not None for name in _GRAMMARS]):
+            return "a grammar or schema is followed, whose state would be lost"
+        form = asked.get("response_format")
+        if isinstance(form, dict) and form.get("type") in _FORMATS:
+            return "a grammar or schema is followed, whose state would be lost"
+        if asked.get("n") not in (None, 1) or asked.get("best_of") not in (None, 1):
+            return "several answers are asked for"
+        if asked.get("logprobs") not in (None, False) or asked.get("prompt_logprobs") is not None:
+            return "log probabilities are asked for"
+        if asked.get("use_beam_search"):
+            return "it is a search over several answers"
+        options = asked.get("stream_options")
+        if isinstance(options, dict) and options.get("continuous_usage_stats"):
+            return "usage is told in every event"
+        if self._api == COMPLETION:
+            if asked.get("echo"):
+                return "the prompt is told in the answer"
+            if asked.get("suffix"):
+                return "the answer stands in a gap"
+            if not isinstance(asked.get("prompt"), str):
+                return "the prompt is not given as one text"
+            return ""
+        choice = asked.get("tool_choice")
+        if choice is not None and choice not in ("auto", "none"):
+            return "a tool must be called, whose grammar would be lost"
+        if asked.get("audio") is not None:
+            return "audio is asked for"
+        messages = asked.get("messages")
+        if not isinstance(messages, list) or not messages or not isinstance(messages[-1], dict):
+            return "the request is not understood"
+        last = messages[-1]
+        if last.get("role") == "assistant" and not isinstance(last.get("content"), str):
+            return "it goes on from a message that is no text"
+        return ""
+
+    def body_for(self, text: str, tokens: int) -> bytes:
+        """The request for what follows ``text``, of so many tokens; b"" where there is no room left
+        for any: then ``problem`` says so."""
+        asked = dict(self._asked)
+        for name in _LIMITS:
+            limit = asked.get(name)
+            if isinstance(limit, (int, float)) and not isinstance(limit, bool) and limit > 0:
+                if int(limit) <= tokens:
+                    self.problem = "as many tokens came as were asked for"
+                    return b""
+                asked[name] = int(limit) - tokens
+        for name in _LEAST:
+            least = asked.get(name)
+            if isinstance(least, (int, float)) and not isinstance(least, bool):
+                asked[name] = max(int(least) - tokens, 0)
+        if self._api == COMPLETION:
+            asked["prompt"] = asked["prompt"] + text
+        else:
+            messages = list(asked["messages"])
+            last = messages[-1]
+            if last.get("role") == "assistant" and asked.get("continue_final_message"):
+                messages[-1] = {**last, "content": last["content"] + text}
+            else:
+                messages.append({"role": "assistant", "content": text})
+            asked["messages"] = messages
+            asked["continue_final_message"] = True
+            asked["add_generation_prompt"] = False
+        try:
+            return msgspec.json.encode(asked)
+        except (TypeError, ValueError, UnicodeEncodeError):
+            self.problem = "the request is not understood"
+            return b""
+
+    def half_stop(self, text: str) -> bool:
+        """Whether the text ends with the beginning of something that is to stop it, of which the
+        engine may have held back more."""
+        stops = self._asked.get("stop")
+        if isinstance(stops, str):
+            stops = [stops]
+        if not isinstance(stops, list):
+            return False
+        for stop in stops:
+            if not isinstance(stop, str):
+                continue
+            for size in range(1, len(stop)):
+                if text.endswith(stop[:size]):
+                    return True
+        return False

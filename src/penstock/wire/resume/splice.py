@@ -1,0 +1,91 @@
+"""Makes of the stream that goes on with an answer the rest of the stream that began it.
+
+The client sees one stream: under one id and model, with one role at its beginning, in the form of
+the engine that began, with one end, and usage as of one answer.
+"""
+
+from typing import Any, Final
+
+import msgspec
+
+from penstock.wire import openai_bodies as bodies
+from penstock.wire.openai import CHAT
+from penstock.wire.resume.answer_text import AnswerText
+from penstock.wire.resume.events import data_of, split_events
+
+_NAMES: Final = ("id", "created", "model", "system_fingerprint", "service_tier")
+
+
+class Splicer:
+    """Of one attempt that goes on with an answer, of which ``answered`` tokens came before it."""
+
+    def __init__(self, api: int, begun: AnswerText, answered: int) -> None:
+        self._api: int = api
+        self._begun: AnswerText = begun
+        self._answered: int = answered
+
+    def change(self, data: bytes) -> bytes:
+        """What the client gets of whole events."""
+        return b"".join([self._changed(event) for event in split_events(data)])
+
+    def _changed(self, event: bytes) -> bytes:
+        data = data_of(event)
+        if not data.startswith(b"{"):
+            return event  # [DONE], and what keeps a connection alive
+        try:
+            told = bodies.anything.decode(data)
+        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+            return event
+        if not isinstance(told, dict) or told.get("error"):
+            return event
+        choices = told.get("choices")
+        usage = told.get("usage")
+        if isinstance(choices, list) and len(choices) == 1 and isinstance(choices[0], dict):
+            choice = choices[0]
+            if self._api == CHAT:
+                delta = choice.get("delta")
+                if isinstance(delta, dict):
+                    delta.pop("role", None)  # it was told
+            if not usage and not choice.get("finish_reason"):
+                text = self._text_alone(choice)
+                if text == "":
+                    return b""
+                if text is not None and self._begun.prefix:
+                    shown = msgspec.json.encode(text)[1:-1]
+                    return b"%b%b%b" % (self._begun.prefix, shown, self._begun.suffix)
+        if isinstance(usage, dict):
+            self._add_answered(usage)
+        names = self._begun.names
+        for name in _NAMES:
+            if name in names:
+                told[name] = names[name]
+            else:
+                told.pop(name, None)
+        return b"data: %b\n\n" % msgspec.json.encode(told)
+
+    def _text_alone(self, choice: dict[str, Any]) -> str | None:
+        """The text that a choice brings, where it brings nothing else; None where it does."""
+        if self._api != CHAT:
+            text = choice.get("text")
+            return text if isinstance(text, str) else None
+        delta = choice.get("delta")
+        if not isinstance(delta, dict):
+            return None
+        if any([value and name != "content" for name, value in delta.items()]):
+            return None
+        text = delta.get("content") or ""
+        return text if isinstance(text, str) else None
+
+    def _add_answered(self, usage: dict[str, Any]) -> None:
+        """As if one engine had answered: what was answered before was no prompt."""
+        answered = self._answered
+        prompt = usage.get("prompt_tokens")
+        output = usage.get("completion_tokens")
+        if isinstance(prompt, int) and isinstance(output, int):
+            usage["prompt_tokens"] = max(prompt - answered, 0)
+            usage["completion_tokens"] = output + answered
+        details = usage.get("prompt_tokens_details")
+        if isinstance(details, dict):
+            cached = details.get("cached_tokens")
+            if isinstance(cached, int) and isinstance(prompt, int):
+                details["cached_tokens"] = min(cached, max(prompt - answered, 0))

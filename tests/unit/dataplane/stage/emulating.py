@@ -1,0 +1,47 @@
+"""What an emulated engine answers, as bytes: for stages, where nothing takes time."""
+
+import json
+from typing import Any
+
+from penstock.fleet.engine.api.anthropic import MessagesApi
+from penstock.fleet.engine.api.base import Answer, Api, Identity, Usage
+from penstock.fleet.engine.api.openai import ChatApi, CompletionApi
+from penstock.fleet.engine.intake import Intake
+from penstock.fleet.engine.spec import EngineSpec
+from penstock.fleet.engine.text import TOKEN_BYTES
+
+MODEL = "emulated-model"
+APIS: dict[str, Api] = {
+    "/v1/chat/completions": ChatApi(),
+    "/v1/completions": CompletionApi(),
+    "/v1/messages": MessagesApi(),
+}
+
+
+class PlayedEngine:
+    """Answers as an emulated engine of that name does. ``asked`` are the requests that it got."""
+
+    def __init__(self, name: str, created: int = 1) -> None:
+        self._name = name
+        self._created = created
+        self._intake = Intake(EngineSpec(name=name, mean_answer_tokens=40))
+        self.asked: list[dict[str, Any]] = []
+
+    def events(self, target: str, body: bytes) -> list[bytes]:
+        """Of the stream with which it answers."""
+        self.asked.append(json.loads(body))
+        asked = APIS[target].read(body)
+        assert asked.stream
+        generation = self._intake.generation(asked.prompt)
+        text = generation.answer
+        identity = Identity(f"{self._name}{len(self.asked):04d}", self._created, MODEL)
+        ended = "stop" if generation.stopped else "length"
+        answer = Answer(text.decode(), ended, "", generation.prompt_tokens)  # type: ignore[arg-type]
+        writer = asked.writer(identity, answer)
+        before, after, after_last = writer.frame()
+        tokens = [text[at : at + TOKEN_BYTES] for at in range(0, len(text), TOKEN_BYTES)]
+        found = [before + token + after for token in tokens[:-1]]
+        found.append(before + tokens[-1] + after_last)
+        found[0] = writer.opening() + found[0]
+        closing = writer.closing(Usage(generation.prompt_tokens, None, len(tokens)))
+        return [*found, closing]

@@ -1,0 +1,320 @@
+"""Cut answers go on from another endpoint, and their clients see one stream."""
+
+import json
+from random import Random
+from typing import Any
+
+import pytest
+
+from penstock.core.snapshot import Resume, Retry
+from penstock.dataplane.board.layout import (
+    P_CUT,
+    P_KEPT_BYTES,
+    P_NOT_RESUMED,
+    P_RESUMED,
+    RESUME_REFUSALS,
+)
+from tests.harness.fake.stage import Stage
+from tests.harness.fake.stream import End
+from tests.harness.messages import post
+from tests.harness.world import world
+from tests.unit.dataplane.stage.emulating import MODEL, PlayedEngine
+from tests.unit.dataplane.stage.streaming import (
+    DONE,
+    HEAD,
+    LAST,
+    ROLE,
+    Answered,
+    asking,
+    chat,
+    chunk,
+    engines,
+    event,
+    newest,
+    token,
+)
+from tests.unit.dataplane.stage.watching import outcomes, watched
+
+CUTS = 150
+RESUME = Resume()
+PATHS = {"chat": "/v1/chat/completions", "completion": "/v1/completions"}
+
+
+def counted(stage: Stage, cell: int) -> int:
+    return stage.pool().counters.values[cell]
+
+
+def not_resumed(stage: Stage) -> list[str]:
+    """Why answers were not gone on with."""
+    values = stage.pool().counters.values
+    return [
+        why for at, why in enumerate(RESUME_REFUSALS) for _ in range(values[P_NOT_RESUMED + at])
+    ]
+
+
+def asked(api: str, **more: Any) -> bytes:
+    body: dict[str, Any] = {"model": MODEL, "stream": True, **more}
+    if api == "completion":
+        body["prompt"] = "the water flows through the gate"
+    else:
+        body["messages"] = [{"role": "user", "content": "the water flows"}]
+    data = json.dumps(body).encode()
+    fields = ("Content-Type: application/json", f"Content-Length: {len(data)}")
+    return post(*fields, body=data, target=PATHS[api])
+
+
+def body_of(request: bytes) -> bytes:
+    return request.partition(b"\r\n\r\n")[2]
+
+
+def begun(stage: Stage, request: bytes = b"") -> tuple[Answered, End]:
+    """A client that got two tokens, and the engine that sent them."""
+    client, engine = asking(stage, request)
+    stage.send(engine, HEAD + chunk(ROLE) + chunk(token("one")) + chunk(token(" two")))
+    answered = Answered(stage, client)
+    assert answered.text == "one two"
+    return answered, engine
+
+
+def cut(stage: Stage, engine: End) -> tuple[End, dict[str, Any]]:
+    """Its connection breaks; who is asked for the rest, and what for."""
+    engine.reset()
+    stage.settle()
+    _, other, request = newest(stage)
+    return other, json.loads(body_of(request))
+
+
+REST = (
+    HEAD
+    + chunk(event({"role": "assistant", "content": ""}, name="b"))
+    + chunk(token(" three", "b"))
+    + chunk(event(finish="stop", name="b"))
+    + chunk(DONE)
+    + LAST
+)
+
+
+@pytest.mark.parametrize("usage", ["off", "hidden"])
+@pytest.mark.parametrize("api", PATHS)
+@pytest.mark.parametrize(
+    "more", [{}, {"max_tokens": 50}, {"stream_options": {"include_usage": True}}]
+)
+def test_wherever_an_answer_is_cut_the_client_gets_the_same_bytes(
+    usage: str, api: str, more: dict[str, Any]
+) -> None:
+    rng = Random(f"{usage} {api} {more}")
+    with Stage(world(engines(0, 1, resume=RESUME, usage=usage))) as stage:
+        request = asked(api, **more)
+        whole = b""
+        for number in range(CUTS // 10):
+            first, second = PlayedEngine("a"), PlayedEngine("b", created=2)
+            client = stage.client(room=1 << 20)
+            stage.send(client, request)
+            answered = Answered(stage, client)
+            _, engine, sent = newest(stage)
+            events = first.events(PATHS[api], body_of(sent))
+            data = b"".join(chunk(each) for each in events)
+            at = len(data) if number == 0 else rng.randrange(len(chunk(events[0])), len(data))
+            stage.send(engine, HEAD + data[:at])
+            if number == 0:
+                stage.send(engine, LAST)
+                whole = answered.body
+                assert answered.complete
+                client.close()
+                stage.settle()
+                continue
+            engine.reset()
+            stage.settle()
+            if not answered.complete:
+                _, engine, sent = newest(stage)
+                rest = second.events(PATHS[api], body_of(sent))
+                stage.send(engine, HEAD + b"".join(chunk(each) for each in rest) + LAST)
+            assert answered.body == whole, at
+            assert answered.complete
+            client.close()
+            stage.settle()
+        assert counted(stage, P_RESUMED) > 10
+        assert counted(stage, P_CUT) == 0
+        assert counted(stage, P_KEPT_BYTES) == 0
+        assert stage.context.prompt_bytes == 0
+
+
+def test_the_rest_is_asked_for_as_engines_go_on() -> None:
+    with Stage(world(watched(engines(0, 1, resume=RESUME)))) as stage:
+        answered, engine = begun(stage, chat(max_tokens=10, temperature=0))
+        other, request = cut(stage, engine)
+        assert request == {
+            "model": "m",
+            "stream": True,
+            "max_tokens": 8,
+            "temperature": 0,
+            "messages": [
+                {"role": "user", "content": "hi"},
+                {"role": "assistant", "content": "one two"},
+            ],
+            "continue_final_message": True,
+            "add_generation_prompt": False,
+        }
+        stage.send(other, REST)
+        assert answered.text == "one two three"
+        assert {each["id"] for each in answered.events} == {"a"}
+        assert [each["choices"][0]["finish_reason"] for each in answered.events].count("stop") == 1
+        roles = [each for each in answered.events if each["choices"][0]["delta"].get("role")]
+        assert len(roles) == 1
+        assert answered.complete
+        assert counted(stage, P_RESUMED) == 1
+        assert counted(stage, P_CUT) == 0
+        assert outcomes() == ["reset", "done"]
+
+
+@pytest.mark.parametrize("when", ["with tokens", "alone"])
+def test_an_error_that_an_engine_tells_is_a_cut(when: str) -> None:
+    """vLLM's, whose core died: then [DONE], and a clean end."""
+    told = b'data: {"error": {"message": "EngineCore died", "code": 500}}\n\n'
+    with Stage(world(watched(engines(0, 1, resume=RESUME)))) as stage:
+        answered, engine = begun(stage)
+        before = token(" 2b") if when == "with tokens" else b""
+        engine.offer(chunk(before + told + DONE) + LAST)
+        stage.settle()
+        _, other, request = newest(stage)
+        assert json.loads(body_of(request))["messages"][-1]["content"].startswith("one two")
+        stage.send(other, REST)
+        assert answered.text == ("one two 2b three" if before else "one two three")
+        assert b"EngineCore" not in answered.body
+        assert outcomes() == ["garbage", "done"]
+
+
+def test_a_stalled_answer_is_a_cut() -> None:
+    with Stage(world(engines(0, 1, resume=RESUME, token_s=2.0))) as stage:
+        answered, engine = begun(stage)
+        stage.pass_time(3.0)
+        assert engine.dead or engine.ended
+        _, other, _ = newest(stage)
+        stage.send(other, REST)
+        assert answered.text == "one two three"
+
+
+def test_an_answer_may_be_cut_twice_and_no_more() -> None:
+    with Stage(world(engines(0, 1, 2, resume=RESUME))) as stage:
+        answered, engine = begun(stage)
+        for number in range(2):
+            engine, _ = cut(stage, engine)
+            stage.send(engine, HEAD + chunk(token(f" {number}", "b")))
+        engine.reset()
+        stage.settle()
+        assert answered.text == "one two 0 1"
+        assert not answered.complete
+        assert not_resumed(stage) == ["max_resumes"]
+        assert counted(stage, P_CUT) == 1
+
+
+def test_who_refuses_to_go_on_is_passed_over() -> None:
+    refusal = b"HTTP/1.1 400 Bad\r\nContent-Length: 2\r\n\r\nno"
+    with Stage(world(engines(0, 1, 2, resume=RESUME))) as stage:
+        answered, engine = begun(stage)
+        other, _ = cut(stage, engine)
+        stage.send(other, refusal)
+        _, third, _ = newest(stage)
+        stage.send(third, REST)
+        assert answered.text == "one two three"
+
+
+def test_an_answer_that_was_whole_needs_nobody_to_go_on() -> None:
+    with Stage(world(engines(0, 1, resume=RESUME))) as stage:
+        answered, engine = begun(stage)
+        stage.send(engine, chunk(event(finish="stop")))
+        engine.reset()
+        stage.settle()
+        assert answered.complete
+        assert answered.body.endswith(DONE)
+        assert counted(stage, P_RESUMED) == 0
+
+
+@pytest.mark.parametrize(
+    ("more", "why"),
+    [
+        ({"response_format": {"type": "json_object"}}, "request"),
+        ({"guided_regex": "a+"}, "request"),
+        ({"n": 2}, "request"),
+        ({"logprobs": True}, "request"),
+        ({"tools": [{"type": "function"}], "tool_choice": "required"}, "request"),
+        ({"max_tokens": 2}, "request"),
+        ({"stop": ["two and"]}, "answer"),
+    ],
+)
+def test_what_could_not_be_right_is_cut_as_before_and_says_why(
+    more: dict[str, Any], why: str
+) -> None:
+    with Stage(world(engines(0, 1, resume=RESUME))) as stage:
+        answered, engine = begun(stage, chat(**more))
+        engine.reset()
+        stage.settle()
+        assert not answered.complete
+        assert stage.in_flight() == 0
+        assert not_resumed(stage) == [why]
+        assert counted(stage, P_KEPT_BYTES) == 0
+
+
+@pytest.mark.parametrize(
+    "delta",
+    [
+        {"tool_calls": [{"index": 0, "function": {"name": "f", "arguments": "{"}}]},
+        {"reasoning_content": "hm"},
+    ],
+)
+def test_nor_is_what_text_alone_does_not_tell(delta: dict[str, Any]) -> None:
+    with Stage(world(engines(0, 1, resume=RESUME))) as stage:
+        answered, engine = begun(stage)
+        stage.send(engine, chunk(event(delta)))
+        engine.reset()
+        stage.settle()
+        assert not answered.complete
+        assert not_resumed(stage) == ["answer"]
+
+
+@pytest.mark.parametrize(
+    ("settings", "why"),
+    [
+        ({"resume": Resume(exact=True)}, "exact"),
+        ({"retry": Retry(budget_share=0.0, budget_min_per_s=0.0)}, "budget"),
+        ({"resume": Resume(answer_bytes=1)}, "memory"),
+    ],
+)
+def test_bounds_hold(settings: dict[str, Any], why: str) -> None:
+    with Stage(world(engines(0, 1, **{"resume": RESUME, **settings}))) as stage:
+        answered, engine = begun(stage)
+        stage.send(engine, chunk(token("x" * 3000)) + chunk(token("x" * 3000)))
+        engine.reset()
+        stage.settle()
+        assert not answered.complete
+        assert not_resumed(stage) == [why]
+        assert counted(stage, P_KEPT_BYTES) == 0
+
+
+def test_without_another_endpoint_it_is_cut() -> None:
+    with Stage(world(engines(0, resume=RESUME))) as stage:
+        answered, engine = begun(stage)
+        engine.reset()
+        stage.settle()
+        assert not answered.complete
+        assert not_resumed(stage) == ["no_endpoint"]
+
+
+def test_an_error_with_which_nobody_goes_on_passes_as_it_came() -> None:
+    told = b'data: {"error": {"message": "EngineCore died", "code": 500}}\n\n'
+    with Stage(world(engines(0, resume=RESUME))) as stage:
+        answered, engine = begun(stage)
+        stage.send(engine, chunk(told) + chunk(DONE) + LAST)
+        assert answered.body.endswith(told + DONE)
+        assert answered.complete
+
+
+def test_a_client_that_leaves_while_another_is_asked_stops_that() -> None:
+    with Stage(world(engines(0, 1, resume=RESUME))) as stage:
+        client, engine = asking(stage)
+        stage.send(engine, HEAD + chunk(token("one")))
+        other, _ = cut(stage, engine)
+        client.reset()
+        stage.settle()
+        assert other.dead or other.ended
+        assert stage.in_flight() == 0
