@@ -360,7 +360,7 @@ pools:
       token: 20s
       first_token_header: {name: X-First-Token, floor: 2s, ceiling: 30s}
     hedge: {after: p99, budget_share: 0.02}
-    resume: {max_resumes: 3, exact: true, answer_bytes: 2MiB}
+    resume: {max_resumes: 3, exact: true, token_ids: true, answer_bytes: 2MiB}
   hedged:
     endpoints: 10.0.5.1:80
     hedge: {after: 800ms}

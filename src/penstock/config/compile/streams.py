@@ -19,6 +19,12 @@ def check_streams(pool: Pool, at: Location, findings: Findings) -> None:
         for key in given:
             findings.wrong((*at, "timeouts", key), "has no effect: the pool is not of kind llm")
         return
+    if pool.resume is not None and pool.resume.exact and not pool.resume.token_ids:
+        findings.wrong(
+            (*at, "resume", "exact"),
+            "only token ids are exact: write `token_ids: true` as well, and have engines that tell "
+            "them (vLLM)",
+        )
     if pool.resume is not None and not pool.retry.generations:
         findings.wrong(
             (*at, "resume"),

@@ -240,6 +240,11 @@ class Resume(Section):
         "Only where the rest is certain to be what it would have been: by token ids, which engines "
         "have to tell.",
     )
+    token_ids: Flag = setting(
+        _RESUME.token_ids,
+        "Ask engines for the ids of tokens (vLLM's `return_token_ids`), which clients that did not "
+        "ask do not see, and go on by them where they were told.",
+    )
     answer_bytes: PositiveSize = setting(
         _RESUME.answer_bytes,
         "Text that is kept of one answer, at most; one that is longer is not resumed. All that is "

@@ -248,6 +248,8 @@ class Exchange(AttemptOwner, ModelsAwaiter, GatheringOwner, RelayOwner, SteadyOw
             or pool_plan.upgrade is not None
         ):
             return
+        if generates and inspection is not None and pool.asks_ids:
+            inspection.ask_for_ids()
         self.steady = SteadyAnswer(self.context, self, dispatch, pool_plan.first_token_s, generates)
 
     def _awaits_body(self, dispatch: Dispatch) -> bool:
@@ -310,7 +312,10 @@ class Exchange(AttemptOwner, ModelsAwaiter, GatheringOwner, RelayOwner, SteadyOw
             endpoint.give_slot(attempt.ticket)
         body = self.body
         complete = body.complete
-        head = pool_plan.forwarded(endpoint, legible)
+        if inspection is not None and inspection.completes:
+            head = pool_plan.forwarded_to_completions(endpoint)
+        else:
+            head = pool_plan.forwarded(endpoint, legible)
         if body.other_length >= 0:
             head = head.for_other_body(body.other_length, body.decoded)
         kept = body.kept()

@@ -25,7 +25,7 @@ from penstock.dataplane.route.plan import PoolPlan
 from penstock.wire.content_coding import accepted_codings, decoder_of
 from penstock.wire.http1 import RequestHead
 from penstock.wire.kept_things import thing_named
-from penstock.wire.openai import OTHER, inspect
+from penstock.wire.openai import CHAT, COMPLETION, OTHER, inspect
 
 # What comes of reading.
 GO_ON: Final = 0  # ``request`` and the body are what they are to be
@@ -48,6 +48,8 @@ class Inspection:
     keeps_wish: bool = False  # for usage, or its lack: two attempts are to ask for the same
     named: str = ""  # the model that the request names, as it came
     aliases: dict[str, str] = _NO_ALIASES  # names that only its tenant has for models
+    asks_ids: bool = False  # of tokens, in the client's stead
+    completes: bool = False  # what is sent goes on with a chat as a text completion
     _adapts: bool = False  # whether the endpoint decides if it asks for usage
     _awaited_models: bool = False  # that nobody is known to serve, once
     _coded: CodedBody | None = None
@@ -407,12 +409,23 @@ class Inspection:
         prompt = self.prompt
         return prompt is not None and b"include_usage" in prompt.found.stream_options
 
-    def go_on_with(self, json: bytes) -> None:
-        """Send that from here on, which asks for the rest of an answer."""
+    def ask_for_ids(self) -> None:
+        """Have a streamed answer tell the ids of its tokens, unless the client asks for them."""
+        prompt = self.prompt
+        if prompt is None or prompt.found.api not in (CHAT, COMPLETION) or prompt.found.tools:
+            return
+        if prompt.ask_for_ids():
+            self.asks_ids = True
+            self._body.replace(prompt.data, len(prompt.data))
+            self._body.decoded = prompt.is_coded
+
+    def go_on_with(self, json: bytes, api: int) -> None:
+        """Send that from here on, which asks for the rest of an answer through ``api``."""
         prompt = self.prompt
         if prompt is None:
             return
-        found = inspect(prompt.found.api, json)
+        found = inspect(api, json)
+        self.completes = api == COMPLETION and prompt.found.api == CHAT
         self.keeps_wish = True
         prompt.send(json)
         self._body.replace(prompt.data, len(prompt.data))

@@ -9,10 +9,12 @@ from penstock.dataplane.board.counters import PoolCounters
 from penstock.dataplane.board.layout import P_KEPT_BYTES, P_NOT_RESUMED, RESUME_REFUSALS
 from penstock.dataplane.context import Context
 from penstock.dataplane.exchange.inspection import Inspection
+from penstock.wire.openai import COMPLETION
 from penstock.wire.resume.answer_text import AnswerText
 from penstock.wire.resume.events import EventSplitter, split_events
 from penstock.wire.resume.request import Resumption
 from penstock.wire.resume.splice import Splicer
+from penstock.wire.resume.token_ids import TokenIds
 
 _COUNTED_BYTES: Final = 4096  # of text, that are counted together
 _ERROR: Final = b'"error"'
@@ -38,6 +40,8 @@ class Resuming:
         self._splitter: EventSplitter = EventSplitter()
         self._splicer: Splicer | None = None
         self._held_back: bytes = b""
+        self._ids: TokenIds | None = TokenIds() if inspection.asks_ids else None
+        self._rest_api: int = api
         self._counted: int = 0
         self._roomy: bool = True
         self._count(len(self._body))
@@ -49,6 +53,9 @@ class Resuming:
         whole = self._splitter.feed(data)
         if complete:
             whole += self._splitter.rest()
+        ids = self._ids
+        if ids is not None:
+            whole = ids.take_out(whole, self._roomy)
         if self._splicer is not None:
             whole = self._splicer.change(whole)
         text = self.text
@@ -91,20 +98,32 @@ class Resuming:
 
     # --- when it is cut ---------------------------------------------------------------------
 
-    def request_for_rest(self) -> bytes:
-        """What to ask another endpoint for; b"" where it may not be, and ``why`` says so."""
+    def request_for_rest(self, room: int) -> bytes:
+        """What to ask another endpoint for; b"" where it may not be, and ``why`` says so. ``room``:
+        the tokens that the model has for prompt and answer, where that is known; else 0."""
         text = self.text
         if self.made >= self._settings.max_resumes:
             return self._refuse("max_resumes", f"it was resumed {self.made} times")
-        if self._settings.exact:
-            return self._refuse("exact", "no engine told token ids, and `exact` wants them")
         if not self._roomy:
             return self._refuse("memory", "too much would have to be kept")
         if text.problem or self._splitter.overlong:
             return self._refuse("answer", text.problem or "its events are too long")
+        if text.finished:
+            return self._refuse("answer", "all of it came, but for the usage that is asked for")
         resumption = Resumption(self._api, self._body)
         if resumption.problem:
             return self._refuse("request", resumption.problem)
+        if self._settings.exact and resumption.why_not_exact():
+            return self._refuse("exact", resumption.why_not_exact())
+        ids = self._ids
+        if ids is not None and ids.events >= text.tokens:  # else some were not told
+            by_ids = resumption.by_ids(ids.prompt, ids.answer, room)
+            if by_ids:
+                self._rest_api = COMPLETION
+                return by_ids
+        self._rest_api = self._api
+        if self._settings.exact:
+            return self._refuse("exact", "its token ids were not told")
         try:
             said = text.text()
         except (msgspec.DecodeError, UnicodeDecodeError):
@@ -131,7 +150,16 @@ class Resuming:
         self.text.failure = ""
         self._held_back = b""
         self._splitter = EventSplitter()
-        self._splicer = Splicer(self._api, self.text, self.text.tokens)
+        self._splicer = Splicer(self._api, self.text, self.answered(), self._rest_api)
+
+    def rest_api(self) -> int:
+        """Through which API the rest is asked for."""
+        return self._rest_api
+
+    def answered(self) -> int:
+        """How many tokens came."""
+        ids = self._ids
+        return len(ids.answer) if ids is not None and ids.answer else self.text.tokens
 
     # --- memory -----------------------------------------------------------------------------
 

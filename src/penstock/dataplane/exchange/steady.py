@@ -269,7 +269,7 @@ class SteadyAnswer(Alarm):
         stages = held.handling.stages
         reading = stages.reading() if stages is not None else None
         if reading is not None and self._resuming is not None:
-            reading.answered = self._resuming.text.tokens
+            reading.answered = self._resuming.answered()
         owner.take_over(held.handling)
         data = b"".join(held.data)
         held.data = []
@@ -417,10 +417,10 @@ class SteadyAnswer(Alarm):
         dispatch = self._dispatch
         pool = dispatch.pool
         now = self._context.env.now
-        rest = resuming.request_for_rest()
+        model = dispatch.request.model
+        rest = resuming.request_for_rest(pool.most_tokens(model))
         if not rest:
             return False
-        model = dispatch.request.model
         tried = [attempt.endpoint]
         if 0.0 < dispatch.expires_at <= now:
             resuming.refuse("deadline", "its time is over")
@@ -468,7 +468,7 @@ class SteadyAnswer(Alarm):
         self._passing = None
         self._token_at = now + max(self._first_token_s - self._token_s, 0.0)
         self._await_token()
-        inspection.go_on_with(self._rest)
+        inspection.go_on_with(self._rest, resuming.rest_api())
         self._rest = b""
         dispatch.request = inspection.request
         dispatch.tries().tried = [attempt.endpoint]

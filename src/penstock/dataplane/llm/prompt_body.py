@@ -10,9 +10,11 @@ from penstock.wire.http1 import RequestHead
 from penstock.wire.lone_surrogates import Hidden, hide
 from penstock.wire.model_name import with_model
 from penstock.wire.openai import CHAT, COMPLETION, LLAMACPP, OTHER, Inspection, inspect
+from penstock.wire.resume.token_ids import WISH
 from penstock.wire.usage import Wish, wish_for_usage
 
 _BYTE_ORDER_MARK: Final = b"\xef\xbb\xbf"
+_IDS_KEY: Final = b'"return_token_ids"'
 _FORM: Final = b"application/x-www-form-urlencoded"
 
 
@@ -154,6 +156,14 @@ class PromptBody:
     def names_slot(self) -> bool:
         """Whether it asks for one in the client's stead."""
         return self._slot is not None
+
+    def ask_for_ids(self) -> bool:
+        """Ask the engine for the ids of tokens, from here on; False where the client does, or it
+        cannot be written."""
+        if not self._json or _IDS_KEY in self._json or not self.may_be_edited():
+            return False
+        at = self._json.find(b"{") + 1
+        return self._change(b"".join((self._json[:at], WISH, memoryview(self._json)[at:])))
 
     def send(self, json: bytes) -> None:
         """Send that instead, whatever it asks for."""

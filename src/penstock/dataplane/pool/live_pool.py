@@ -194,6 +194,7 @@ class LivePool(Pool, EndpointOwner, AdmissionOwner):
                 or spec.resume is not None
             )
         )
+        self.asks_ids: bool = spec.resume is not None and spec.resume.token_ids
         if spec.hedge is None:
             self.hedge = None
         elif self.hedge is None or self.hedge.settings != spec.hedge:
@@ -201,6 +202,17 @@ class LivePool(Pool, EndpointOwner, AdmissionOwner):
         self._cookie_attributes: str = (
             cookie_attributes(spec.sticky) if spec.sticky is not None else ""
         )
+
+    def most_tokens(self, model: str) -> int:
+        """What the model has room for, prompt and answer; 0 where nobody told. The least of all who
+        serve it."""
+        told = [
+            served.max_tokens
+            for models in self.spec.discovered.values()
+            for served in models
+            if served.id == model and served.max_tokens > 0
+        ]
+        return min(told) if told else 0
 
     def configure_endpoints(self, spec: snapshot.Pool) -> None:
         """Take over other endpoints where nothing else that a snapshot says of the pool changed."""

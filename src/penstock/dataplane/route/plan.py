@@ -35,6 +35,10 @@ from penstock.wire.session_keys import session_hash
 from penstock.wire.target_path import decoded_path
 from penstock.wire.upgrade import Upgrade
 
+MAX_PRIORITY: Final = 1023  # each has a line of its own in the queue
+_PRIORITY_DIGITS: Final = 9
+_CHATS: Final = b"/chat/completions"
+_COMPLETIONS: Final = b"/completions"
 _SECONDS: Final = re.compile(rb"[0-9]{1,5}(?:\.[0-9]{1,6})?")
 # Whose host stands in Host.
 _AUTO: Final = 0  # the endpoint's where it serves several, else the client's
@@ -177,6 +181,14 @@ class PoolPlan:
                 self.unread = f"the body has over {pool.prompt_bytes} bytes"
                 self.skims = apart and not coding
 
+    def forwarded_to_completions(self, endpoint: LiveEndpoint) -> ForwardedHead:
+        """The head for an endpoint that is to go on with a chat as a text completion."""
+        named = self._named
+        by_endpoint = named == _ENDPOINTS or (named == _AUTO and endpoint.has_virtual_hosts)
+        host = endpoint.host_header if by_endpoint else self._host()
+        target = self._target.replace(_CHATS, _COMPLETIONS, 1)
+        return self._build(endpoint, host, True, target)
+
     def forwarded(self, endpoint: LiveEndpoint, legible: bool = False) -> ForwardedHead:
         """The head for an endpoint.
 
@@ -207,8 +219,10 @@ class PoolPlan:
         """The Host field's value where it is not the endpoint's name."""
         return self.pool.host_header.encode() if self._named == _FIXED else self._head.host
 
-    def _build(self, endpoint: LiveEndpoint, host: bytes, legible: bool) -> ForwardedHead:
-        target = self._target
+    def _build(
+        self, endpoint: LiveEndpoint, host: bytes, legible: bool, target: bytes = b""
+    ) -> ForwardedHead:
+        target = target or self._target
         if endpoint.base_path and target.startswith(b"/"):  # "*" has no path
             target = endpoint.base_path + target
         edits = self._edits + endpoint.edits

@@ -13,6 +13,11 @@ NUMBER = 777_000_777
 NUMBER_BYTES = str(NUMBER).encode()
 
 
+# Where the id of a token goes, likewise.
+TOKEN_ID = 7_777_000_777
+TOKEN_ID_BYTES = str(TOKEN_ID).encode()
+
+
 class Frame(NamedTuple):
     """What stands around the text of each token, and after that of the last."""
 

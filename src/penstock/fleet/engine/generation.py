@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from typing import Protocol
 
-from penstock.fleet.engine.frame import NUMBER_BYTES, Frame
+from penstock.fleet.engine.frame import NUMBER_BYTES, TOKEN_ID_BYTES, Frame
 from penstock.fleet.engine.text import TOKEN_BYTES
 from penstock.sim.sequence import Sequence
 
@@ -81,6 +81,7 @@ class StreamedAnswer:
         self._before_last, self._after_last = _framed(before, after_last, chunked)
         self._early = _chunk(opening) if chunked and opening else opening
         self._number = first_number
+        self._tells_ids = TOKEN_ID_BYTES in after
         self._tokens = 0
         self._transport: asyncio.WriteTransport | None = None
         self._done = asyncio.get_running_loop().create_future()
@@ -94,6 +95,8 @@ class StreamedAnswer:
             # As many bytes as the mark has, so that the chunk's size holds.
             event = event.replace(NUMBER_BYTES, b"%9d" % self._number, 1)
             self._number += 1
+        if self._tells_ids:
+            event = event.replace(TOKEN_ID_BYTES, b"%10d" % int.from_bytes(text, "little"), 1)
         self._tokens += 1
         if self._transport is None:
             self._early += event

@@ -23,6 +23,7 @@ class _Request(msgspec.Struct, kw_only=True):
     min_tokens: int = 0
     ignore_eos: bool = False
     cache_salt: str = ""
+    return_token_ids: bool | None = None  # vLLM's
 
     def output_limit(self) -> int | None:
         if self.max_completion_tokens is not None:

@@ -32,7 +32,7 @@ from penstock.fleet.engine.kv_events import KvEventPublisher
 from penstock.fleet.engine.observations import Observations
 from penstock.fleet.engine.protocol import EmbeddingRequest
 from penstock.fleet.engine.spec import EngineSpec
-from penstock.fleet.engine.text import TOKEN_BYTES, padded, render_tokens
+from penstock.fleet.engine.text import TOKEN_BYTES, padded, render_tokens, token_ids
 from penstock.fleet.faults import FaultCommand
 from penstock.sim.engine_timing import PROFILES
 from penstock.sim.inference import EngineLoad, InferenceEngine
@@ -60,9 +60,10 @@ class EngineServer(EmulatedServer):
         self._numbers = count(1)
 
     def routes(self) -> list[web.RouteDef]:
+        ids = self.dialect.tells_token_ids
         return [
-            web.post("/v1/chat/completions", self.generating(ChatApi())),
-            web.post("/v1/completions", self.generating(CompletionApi())),
+            web.post("/v1/chat/completions", self.generating(ChatApi(ids))),
+            web.post("/v1/completions", self.generating(CompletionApi(ids))),
             web.post("/v1/responses", self.generating(ResponsesApi())),
             web.post("/v1/messages", self.generating(MessagesApi())),
             web.post("/v1/embeddings", self._embeddings),
@@ -165,7 +166,10 @@ class EngineServer(EmulatedServer):
         tool = asked.tool()
         ended: Reason = "stop" if generation.stopped else "length"
         text = generation.answer.decode()
-        answer = Answer(text, "tool" if tool else ended, tool, generation.prompt_tokens)
+        ids: list[int] = []
+        if asked.prompt.return_token_ids:
+            ids = token_ids(generation.data[: generation.prompt_tokens * TOKEN_BYTES])
+        answer = Answer(text, "tool" if tool else ended, tool, generation.prompt_tokens, ids)
         return asked.writer(identity, answer)
 
     async def _whole(

@@ -27,6 +27,25 @@ _GRAMMARS: Final = (
 )
 _LIMITS: Final = ("max_tokens", "max_completion_tokens", "n_predict")
 _LEAST: Final = ("min_tokens",)
+# What text completions do not know.
+_OF_CHATS: Final = frozenset(
+    (
+        "messages",
+        "max_completion_tokens",
+        "tool_choice",
+        "parallel_tool_calls",
+        "chat_template",
+        "chat_template_kwargs",
+        "continue_final_message",
+        "add_generation_prompt",
+        "reasoning_effort",
+        "logprobs",
+        "top_logprobs",
+        "modalities",
+        "store",
+        "metadata",
+    )
+)
 _FORMATS: Final = ("json_object", "json_schema", "structural_tag", "grammar")
 
 
@@ -118,6 +137,47 @@ class Resumption:
             return msgspec.json.encode(asked)
         except (TypeError, ValueError, UnicodeEncodeError):
             self.problem = "the request is not understood"
+            return b""
+
+    def why_not_exact(self) -> str:
+        """Why the rest would not be what it would have been, though it is asked for by token ids;
+        "" where it would."""
+        asked = self._asked
+        for name in ("frequency_penalty", "presence_penalty"):
+            if asked.get(name):
+                return f"`{name}` counts what was answered, which would be taken for the prompt"
+        if asked.get("seed") is not None and asked.get("temperature") != 0:
+            return "another engine does not go on with the chances of a `seed`"
+        return ""
+
+    def by_ids(self, prompt: list[int], answer: list[int], room: int) -> bytes:
+        """The request for a text completion that follows these token ids; b"" where it cannot be
+        made. ``room``: for prompt and answer, where the model has a bound that is known; else 0.
+
+        Completions end after 16 tokens unless told otherwise; chats as late as there is room.
+        """
+        if self.problem or not prompt:
+            return b""
+        # Parsers of tools withhold tokens (vllm#27482); texts that are to stop it withhold text.
+        if self._asked.get("tools") or self._asked.get("stop"):
+            return b""
+        asked = {name: value for name, value in self._asked.items() if name not in _OF_CHATS}
+        limit = self._asked.get("max_completion_tokens") or self._asked.get("max_tokens")
+        if self._api == CHAT and limit is None:
+            if room <= len(prompt):
+                return b""
+            limit = room - len(prompt)
+        if limit is not None:
+            if not isinstance(limit, (int, float)) or int(limit) <= len(answer):
+                return b""
+            asked["max_tokens"] = int(limit) - len(answer)
+        least = asked.get("min_tokens")
+        if isinstance(least, int):
+            asked["min_tokens"] = max(least - len(answer), 0)
+        asked["prompt"] = prompt + answer
+        try:
+            return msgspec.json.encode(asked)
+        except (TypeError, ValueError, UnicodeEncodeError):
             return b""
 
     def half_stop(self, text: str) -> bool:

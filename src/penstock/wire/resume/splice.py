@@ -19,8 +19,9 @@ _NAMES: Final = ("id", "created", "model", "system_fingerprint", "service_tier")
 class Splicer:
     """Of one attempt that goes on with an answer, of which ``answered`` tokens came before it."""
 
-    def __init__(self, api: int, begun: AnswerText, answered: int) -> None:
+    def __init__(self, api: int, begun: AnswerText, answered: int, rest_api: int) -> None:
         self._api: int = api
+        self._completes: bool = rest_api != api  # a chat goes on as a text completion
         self._begun: AnswerText = begun
         self._answered: int = answered
 
@@ -42,6 +43,14 @@ class Splicer:
         usage = told.get("usage")
         if isinstance(choices, list) and len(choices) == 1 and isinstance(choices[0], dict):
             choice = choices[0]
+            if self._completes:
+                choice = {
+                    "index": choice.pop("index", 0),
+                    "delta": {"content": choice.pop("text", "")},
+                    **choice,
+                }
+                told["choices"] = [choice]
+                told["object"] = "chat.completion.chunk"
             if self._api == CHAT:
                 delta = choice.get("delta")
                 if isinstance(delta, dict):
@@ -55,6 +64,8 @@ class Splicer:
                     return b"%b%b%b" % (self._begun.prefix, shown, self._begun.suffix)
         if isinstance(usage, dict):
             self._add_answered(usage)
+            if self._completes:
+                told["object"] = "chat.completion.chunk"
         names = self._begun.names
         for name in _NAMES:
             if name in names:

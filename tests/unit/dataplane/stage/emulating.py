@@ -6,14 +6,15 @@ from typing import Any
 from penstock.fleet.engine.api.anthropic import MessagesApi
 from penstock.fleet.engine.api.base import Answer, Api, Identity, Usage
 from penstock.fleet.engine.api.openai import ChatApi, CompletionApi
+from penstock.fleet.engine.frame import TOKEN_ID_BYTES
 from penstock.fleet.engine.intake import Intake
 from penstock.fleet.engine.spec import EngineSpec
-from penstock.fleet.engine.text import TOKEN_BYTES
+from penstock.fleet.engine.text import TOKEN_BYTES, token_ids
 
 MODEL = "emulated-model"
 APIS: dict[str, Api] = {
-    "/v1/chat/completions": ChatApi(),
-    "/v1/completions": CompletionApi(),
+    "/v1/chat/completions": ChatApi(True),
+    "/v1/completions": CompletionApi(True),
     "/v1/messages": MessagesApi(),
 }
 
@@ -36,12 +37,18 @@ class PlayedEngine:
         text = generation.answer
         identity = Identity(f"{self._name}{len(self.asked):04d}", self._created, MODEL)
         ended = "stop" if generation.stopped else "length"
-        answer = Answer(text.decode(), ended, "", generation.prompt_tokens)  # type: ignore[arg-type]
+        ids = token_ids(generation.data[: generation.prompt_tokens * TOKEN_BYTES])
+        answer = Answer(text.decode(), ended, "", generation.prompt_tokens, ids)  # type: ignore[arg-type]
         writer = asked.writer(identity, answer)
         before, after, after_last = writer.frame()
         tokens = [text[at : at + TOKEN_BYTES] for at in range(0, len(text), TOKEN_BYTES)]
-        found = [before + token + after for token in tokens[:-1]]
-        found.append(before + tokens[-1] + after_last)
+        found = [_event(before, token, after) for token in tokens[:-1]]
+        found.append(_event(before, tokens[-1], after_last))
         found[0] = writer.opening() + found[0]
         closing = writer.closing(Usage(generation.prompt_tokens, None, len(tokens)))
         return [*found, closing]
+
+
+def _event(before: bytes, token: bytes, after: bytes) -> bytes:
+    told = b"%10d" % int.from_bytes(token, "little")
+    return before + token + after.replace(TOKEN_ID_BYTES, told)

@@ -35,8 +35,10 @@ from tests.unit.dataplane.stage.streaming import (
 )
 from tests.unit.dataplane.stage.watching import outcomes, watched
 
-CUTS = 150
+CUTS = 15  # each for every way, and form of an answer
 RESUME = Resume()
+BY_IDS = Resume(token_ids=True)
+EXACT = Resume(token_ids=True, exact=True)
 PATHS = {"chat": "/v1/chat/completions", "completion": "/v1/completions"}
 
 
@@ -94,19 +96,25 @@ REST = (
 )
 
 
-@pytest.mark.parametrize("usage", ["off", "hidden"])
+@pytest.mark.parametrize(
+    ("usage", "resume"),
+    [("off", RESUME), ("hidden", RESUME), ("hidden", BY_IDS), ("off", EXACT)],
+)
 @pytest.mark.parametrize("api", PATHS)
 @pytest.mark.parametrize(
     "more", [{}, {"max_tokens": 50}, {"stream_options": {"include_usage": True}}]
 )
 def test_wherever_an_answer_is_cut_the_client_gets_the_same_bytes(
-    usage: str, api: str, more: dict[str, Any]
+    usage: str, resume: Resume, api: str, more: dict[str, Any]
 ) -> None:
     rng = Random(f"{usage} {api} {more}")
-    with Stage(world(engines(0, 1, resume=RESUME, usage=usage))) as stage:
+    if resume is EXACT:
+        more = {"max_tokens": 60, **more}  # else the model's room would have to be known
+    by_ids = resume.token_ids and "max_tokens" in more
+    with Stage(world(engines(0, 1, resume=resume, usage=usage))) as stage:
         request = asked(api, **more)
         whole = b""
-        for number in range(CUTS // 10):
+        for number in range(CUTS):
             first, second = PlayedEngine("a"), PlayedEngine("b", created=2)
             client = stage.client(room=1 << 20)
             stage.send(client, request)
@@ -125,16 +133,23 @@ def test_wherever_an_answer_is_cut_the_client_gets_the_same_bytes(
                 continue
             engine.reset()
             stage.settle()
+            if not_resumed(stage):  # all of it came but the usage, which nobody else can tell
+                assert whole.startswith(answered.body)
+                assert data.index(b'"usage":{') > at > data.rindex(b'"finish_reason":"')
+                stage.pool().counters.values[P_NOT_RESUMED + 1] = 0
+                continue
             if not answered.complete:
                 _, engine, sent = newest(stage)
-                rest = second.events(PATHS[api], body_of(sent))
+                path = sent.split(b" ")[1].decode()
+                assert path == PATHS["completion" if by_ids else api]
+                rest = second.events(path, body_of(sent))
                 stage.send(engine, HEAD + b"".join(chunk(each) for each in rest) + LAST)
             assert answered.body == whole, at
+            assert b"token_ids" not in whole
             assert answered.complete
             client.close()
             stage.settle()
-        assert counted(stage, P_RESUMED) > 10
-        assert counted(stage, P_CUT) == 0
+        assert counted(stage, P_RESUMED) > CUTS - 6
         assert counted(stage, P_KEPT_BYTES) == 0
         assert stage.context.prompt_bytes == 0
 
@@ -275,7 +290,7 @@ def test_nor_is_what_text_alone_does_not_tell(delta: dict[str, Any]) -> None:
 @pytest.mark.parametrize(
     ("settings", "why"),
     [
-        ({"resume": Resume(exact=True)}, "exact"),
+        ({"resume": EXACT}, "exact"),
         ({"retry": Retry(budget_share=0.0, budget_min_per_s=0.0)}, "budget"),
         ({"resume": Resume(answer_bytes=1)}, "memory"),
     ],
@@ -289,6 +304,26 @@ def test_bounds_hold(settings: dict[str, Any], why: str) -> None:
         assert not answered.complete
         assert not_resumed(stage) == [why]
         assert counted(stage, P_KEPT_BYTES) == 0
+
+
+@pytest.mark.parametrize(
+    "more", [{"seed": 1}, {"frequency_penalty": 0.5}, {"tools": [{"type": "function"}]}]
+)
+def test_exact_is_only_what_another_engine_would_say_too(more: dict[str, Any]) -> None:
+    with Stage(world(engines(0, 1, resume=EXACT))) as stage:
+        answered, engine = begun(stage, chat(max_tokens=9, **more))
+        engine.reset()
+        stage.settle()
+        assert not answered.complete
+        assert not_resumed(stage) == ["exact"]
+
+
+def test_ids_that_the_client_asks_for_are_its_own() -> None:
+    with Stage(world(engines(0, 1, resume=BY_IDS))) as stage:
+        client, engine = asking(stage, chat(return_token_ids=True))
+        told = event({"content": "x"}, token_ids=[7])
+        stage.send(engine, HEAD + chunk(told) + chunk(DONE) + LAST)
+        assert Answered(stage, client).body == told + DONE
 
 
 def test_without_another_endpoint_it_is_cut() -> None:

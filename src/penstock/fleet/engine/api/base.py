@@ -39,6 +39,7 @@ class Answer(NamedTuple):
     reason: Reason
     tool: str  # that is called; empty for text
     prompt_tokens: int
+    prompt_ids: list[int] = []  # noqa: RUF012 - a named tuple's; never changed
 
     @property
     def arguments(self) -> str:

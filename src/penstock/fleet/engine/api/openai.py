@@ -16,7 +16,7 @@ from penstock.fleet.engine.api.base import (
     decoded,
     event,
 )
-from penstock.fleet.engine.frame import MARK, Frame, split_at_token
+from penstock.fleet.engine.frame import MARK, TOKEN_ID, Frame, split_at_token
 from penstock.fleet.engine.intake import RequestRefusedError
 from penstock.fleet.engine.protocol import ChatRequest, CompletionRequest
 
@@ -110,6 +110,39 @@ class SilentCompletionWriter(CompletionWriter):
         return b"data: [DONE]\n\n"
 
 
+class _IdsChatWriter(ChatWriter):
+    """A stream that tells the ids of its tokens, and of its prompt's in the first event."""
+
+    def opening(self) -> bytes:
+        delta: dict[str, Any] = {"role": "assistant", "content": ""}
+        told = {**self._head, "choices": [_choice(delta=delta)]}
+        return event({**told, "prompt_token_ids": self.answer.prompt_ids})
+
+    def _token(self, text: str, finish_reason: str | None) -> bytes:
+        choice = _choice(delta={"content": text}, finish_reason=finish_reason)
+        return event({**self._head, "choices": [{**choice, "token_ids": [TOKEN_ID]}]})
+
+
+class _SilentIdsChatWriter(_IdsChatWriter):
+    def closing(self, usage: Usage) -> bytes:
+        return b"data: [DONE]\n\n"
+
+
+class _IdsCompletionWriter(CompletionWriter):
+    def opening(self) -> bytes:
+        choice = {**_choice(text=""), "prompt_token_ids": self.answer.prompt_ids}
+        return event({**self._head, "choices": [choice]})
+
+    def _token(self, finish_reason: str | None) -> bytes:
+        choice = _choice(text=MARK, finish_reason=finish_reason)
+        return event({**self._head, "choices": [{**choice, "token_ids": [TOKEN_ID]}]})
+
+
+class _SilentIdsCompletionWriter(_IdsCompletionWriter):
+    def closing(self, usage: Usage) -> bytes:
+        return b"data: [DONE]\n\n"
+
+
 class OpenAiApi(Api):
     """What all of OpenAI's have in common: the form of errors."""
 
@@ -124,16 +157,30 @@ def refusal_body(refused: RequestRefusedError) -> bytes:
 
 
 class ChatApi(OpenAiApi):
+    """``tells_ids``: of tokens, to who asks for them."""
+
+    def __init__(self, tells_ids: bool = False) -> None:
+        self._tells_ids = tells_ids
+
     def read(self, body: bytes) -> Asked:
         asked = decoded(body, ChatRequest)
         writer = ChatWriter if asked.wants_usage() else SilentChatWriter
+        if self._tells_ids and asked.return_token_ids:
+            writer = _IdsChatWriter if asked.wants_usage() else _SilentIdsChatWriter
         return Asked(asked, writer, bool(asked.stream))
 
 
 class CompletionApi(OpenAiApi):
+    """``tells_ids``: of tokens, to who asks for them."""
+
+    def __init__(self, tells_ids: bool = False) -> None:
+        self._tells_ids = tells_ids
+
     def read(self, body: bytes) -> Asked:
         asked = decoded(body, CompletionRequest)
         writer = CompletionWriter if asked.wants_usage() else SilentCompletionWriter
+        if self._tells_ids and asked.return_token_ids:
+            writer = _IdsCompletionWriter if asked.wants_usage() else _SilentIdsCompletionWriter
         return Asked(asked, writer, bool(asked.stream))
 
 

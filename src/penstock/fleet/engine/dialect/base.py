@@ -51,6 +51,7 @@ class EmulatedDialect(ABC):
     default_sequences: ClassVar[int] = 256
     reports_cached: ClassVar[bool] = True  # cached tokens are in its `usage`
     has_metrics: ClassVar[bool] = True
+    tells_token_ids: ClassVar[bool] = False  # to who asks with `return_token_ids`
 
     @abstractmethod
     def routes(self, engine: EngineView) -> list[web.RouteDef]:

@@ -23,6 +23,7 @@ class Vllm(EmulatedDialect):
     """vLLM's V1 engine and its API server."""
 
     name: ClassVar[str] = "vllm"
+    tells_token_ids: ClassVar[bool] = True
 
     def routes(self, engine: EngineView) -> list[web.RouteDef]:
         async def version(request: web.Request) -> web.StreamResponse:
