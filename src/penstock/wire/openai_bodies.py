@@ -173,6 +173,7 @@ conversation = msgspec.json.Decoder(Conversation)
 text = msgspec.json.Decoder(str)
 tools = msgspec.json.Decoder(list[Tool])
 keys = msgspec.json.Decoder(dict[str, Raw])
+handed_over = msgspec.json.Decoder(Transfers)
 
 
 class _PromptDetails(msgspec.Struct):

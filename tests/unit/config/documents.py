@@ -364,6 +364,10 @@ pools:
   hedged:
     endpoints: 10.0.5.1:80
     hedge: {after: 800ms}
+  halves:
+    kind: llm
+    endpoints: [http://10.0.5.1:8000, http://10.0.5.2:8000]
+    split: {prefill: "10.0.5.1:8000", threshold: 9, lease: 20s}
   relayed:
     endpoints: tcp://10.0.2.1:993
     timeouts: {tunnel_idle: 2h}

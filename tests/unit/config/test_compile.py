@@ -34,6 +34,7 @@ _NOT_CONFIGURED = {
     "asks_again",
     "awaited",
     "challenges",
+    "connector",  # there is one
     "discovered",
     "generation",
     "instance",

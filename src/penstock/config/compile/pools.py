@@ -17,6 +17,7 @@ from penstock.config.compile.protocols import (
 from penstock.config.compile.quic import check_quic
 from penstock.config.compile.scale import compile_scale
 from penstock.config.compile.sessions import compile_sticky
+from penstock.config.compile.split import halves_of
 from penstock.config.compile.streams import check_streams
 from penstock.config.document.choice import reads_prompts
 from penstock.config.document.endpoints import Endpoint, EndpointTls, Probe
@@ -51,10 +52,12 @@ def compile_pools(document: Document, findings: Findings) -> dict[str, snapshot.
             findings.wrong(
                 (key,), f"give one of `{key}` and `pools`; it can be set inside each pool"
             )
-        return {
-            name: compile_pool(name, pool, ("pools", name), findings)
-            for name, pool in document.pools.items()
-        }
+        halves: list[snapshot.Pool] = []
+        for name, pool in document.pools.items():
+            at = ("pools", name)
+            whole = compile_pool(name, pool, at, findings)
+            halves += halves_of(whole, pool, at, document.pools, findings)
+        return {pool.name: pool for pool in halves}
     if document.endpoints is None:
         if not document.routes:
             findings.wrong((), "nothing to balance: give `endpoints`, or `pools`")
@@ -126,6 +129,8 @@ def compile_pool(name: str, pool: Pool, at: Location, findings: Findings) -> sna
         discovered={},
         awaited=(),
         asks_again=False,
+        split=None,
+        prefills_for="",
         quic_connection_ids=tuple(
             plain(snapshot.QuicConnectionIds, each) for each in pool.quic_connection_ids
         ),

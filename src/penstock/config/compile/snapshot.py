@@ -28,6 +28,7 @@ from penstock.config.compile.pools import compile_pools
 from penstock.config.compile.priorities import check_priorities
 from penstock.config.compile.protocols import check_listener, place_routes, protocol_of
 from penstock.config.compile.sessions import doubt_shared_cookies
+from penstock.config.compile.split import routable
 from penstock.config.compile.store import StoreSettings, compile_store
 from penstock.config.compile.tenants import compile_tenants, demand_keys, read_directory
 from penstock.config.document.addresses import Address
@@ -128,8 +129,8 @@ def compile_document(loaded: Loaded, source: Path | None) -> Configured:
     document = loaded.document
     findings = Findings(loaded.origin)
     pools = compile_pools(document, findings)
-    listeners = _compile_listeners(document, pools, findings)
-    routes = _compile_routes(document, listeners, pools, findings)
+    listeners = _compile_listeners(document, routable(pools), findings)
+    routes = _compile_routes(document, listeners, routable(pools), findings)
     routes = demand_keys(routes, document, pools, findings)
     check_priorities(document, pools, routes, findings)
     tenants = compile_tenants(document, findings)
@@ -187,7 +188,10 @@ def _check_conflicts(
         findings,
     )
     short = document.pools is None
-    places = [(pool, () if short else ("pools", name)) for name, pool in pools.items()]
+    places = [
+        (pool, () if short else ("pools", pool.prefills_for or name))
+        for name, pool in pools.items()
+    ]
     check_endpoints(places, listeners, findings)
     if document.state is not None:
         check_directory(findings.path(document.state), ("state",), findings)

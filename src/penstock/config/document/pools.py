@@ -36,6 +36,7 @@ from penstock.config.document.quic import QuicConnectionIds
 from penstock.config.document.scale import ScaleOrOff
 from penstock.config.document.section import Section, setting
 from penstock.config.document.sessions import Drain, Sticky
+from penstock.config.document.split import Split
 from penstock.config.document.values import (
     Authority,
     Factor,
@@ -104,6 +105,9 @@ class Pool(Section):
         _POOL.malformed,
         "What happens to request bodies that cannot be parsed, or are too long for it. "
         "`pass`: sent to any endpoint; `refuse`: answered with an error.",
+    )
+    split: Split | None = setting(
+        None, "Have prompts computed by some endpoints and answered by the others (docs/split.md)."
     )
     kv_transfers: Literal["pass", "refuse"] = setting(
         _POOL.kv_transfers,

@@ -82,6 +82,7 @@ from penstock.core.snapshot.route import (
     WeightedPool,
 )
 from penstock.core.snapshot.scale import ActuatorChoice, Scale, ScaleWindow
+from penstock.core.snapshot.split import Split
 from penstock.core.snapshot.tenant import Key, Tenant
 
 __all__ = [
@@ -141,6 +142,7 @@ __all__ = [
     "Shedding",
     "SlowStart",
     "Snapshot",
+    "Split",
     "Sticky",
     "SuccessRate",
     "Tenant",

@@ -15,6 +15,7 @@ from penstock.core.snapshot.forecast import Forecast
 from penstock.core.snapshot.health import AgentCheck, Breaker, HealthCheck, Outlier, SlowStart
 from penstock.core.snapshot.route import Compression, ErrorPage, HeaderEdit
 from penstock.core.snapshot.scale import Scale
+from penstock.core.snapshot.split import Split
 
 
 class EndpointTls(Data, frozen=True):
@@ -184,6 +185,8 @@ class Pool(Data, frozen=True):
     prompt_bytes: int = 16 * 1024 * 1024  # of a body that is read; a million tokens with images
     malformed: Literal["pass", "refuse"] = "pass"  # bodies that are not understood
     # Fields in clients' bodies that tell engines with whom to hand over KV caches.
+    split: Split | None = None  # its prompts are computed by another pool
+    prefills_for: str = ""  # the pool whose prompts it computes, and nothing else
     kv_transfers: Literal["pass", "refuse"] = "refuse"
     # So much of a request's body is there before it takes a place at an endpoint; 0: none need be.
     request_buffer: int = 0

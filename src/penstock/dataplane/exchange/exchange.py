@@ -47,10 +47,12 @@ from penstock.dataplane.exchange.outcome import Outcome
 from penstock.dataplane.exchange.own_answers import OwnAnswers
 from penstock.dataplane.exchange.own_call import OwnCall, begun_stream, streams
 from penstock.dataplane.exchange.relaying import outcome_of, relay_of, why_ended, word_of
+from penstock.dataplane.exchange.split.split_prompt import SplitOwner, SplitPrompt
 from penstock.dataplane.exchange.steady import SteadyAnswer, SteadyOwner
 from penstock.dataplane.exchange.streamed_call import CallOwner, StreamedCall
 from penstock.dataplane.exchange.turns import Turns
 from penstock.dataplane.io.connection import READ_BYTES
+from penstock.dataplane.pool.live_pool import LivePool
 from penstock.dataplane.pool.model_waits import ModelsAwaiter
 from penstock.dataplane.route.access import Access
 from penstock.dataplane.route.plan import Plan, PoolPlan
@@ -66,7 +68,9 @@ _FIRST_BYTE: Final = 2
 _TELLS_NOTHING: Final = frozenset(("client_gone", "bad_request", "crashed"))
 
 
-class Exchange(AttemptOwner, ModelsAwaiter, GatheringOwner, RelayOwner, SteadyOwner, CallOwner):
+class Exchange(
+    AttemptOwner, ModelsAwaiter, GatheringOwner, RelayOwner, SteadyOwner, CallOwner, SplitOwner
+):
     """From a parsed head to the settled ticket."""
 
     # Defaults stand in the class body: set one by one they cost more than the rest of __init__.
@@ -77,6 +81,7 @@ class Exchange(AttemptOwner, ModelsAwaiter, GatheringOwner, RelayOwner, SteadyOw
     streamed: StreamedCall | None = None  # likewise, as it comes
     inspection: Inspection | None = None  # of one whose body may tell more
     call: GrpcCall | None = None  # of one that is a gRPC call to an endpoint
+    split: SplitPrompt | None = None  # of one whose prompt may be computed elsewhere
     turns: Turns | None = None  # since somebody had to be waited for
     handling: AnswerHandling | None = None  # of an answer that may not simply pass
     stages: AnswerStages | None = None  # of its body, if it needs any
@@ -259,6 +264,30 @@ class Exchange(AttemptOwner, ModelsAwaiter, GatheringOwner, RelayOwner, SteadyOw
 
     def on_attempt_made(self, attempt: Attempt) -> None:
         pool_plan = self.pool_plan
+        if pool_plan is not None and pool_plan.pool.prefill_pool is not None:
+            split = self.split or self._split(pool_plan, pool_plan.pool.prefill_pool)
+            if split is not None and split.holds(attempt):
+                return
+        self._begin_attempt(attempt)
+
+    def _split(self, pool_plan: PoolPlan, computing: LivePool) -> SplitPrompt | None:
+        inspection = self.inspection
+        spec = pool_plan.pool.spec.split
+        if inspection is None or spec is None or not self.body.complete:
+            return None
+        self.split = SplitPrompt(
+            self.context, self, spec, computing, pool_plan, self.head, self.request_id, inspection
+        )
+        return self.split
+
+    def on_prompt_ready(self) -> None:
+        dispatch = self.dispatch
+        attempt = dispatch.attempt if dispatch is not None else None
+        if attempt is not None and not attempt.is_settled():
+            self._begin_attempt(attempt)
+
+    def _begin_attempt(self, attempt: Attempt) -> None:
+        pool_plan = self.pool_plan
         once = pool_plan is None or not (self.body.complete and pool_plan.repeats_sent)
         if self.turns is not None:
             self.turns.forget_row()
@@ -319,6 +348,8 @@ class Exchange(AttemptOwner, ModelsAwaiter, GatheringOwner, RelayOwner, SteadyOw
         if body.other_length >= 0:
             head = head.for_other_body(body.other_length, body.decoded)
         kept = body.kept()
+        if self.split is not None:
+            head, kept = self.split.sent(head, kept)
         attempt.sent = True
         if complete:  # the row of the table that is the common one
             stream.arm(endpoint.connector.settings.first_byte_s)
@@ -866,6 +897,8 @@ class Exchange(AttemptOwner, ModelsAwaiter, GatheringOwner, RelayOwner, SteadyOw
         """Stop the attempt under way, if there is one."""
         if self.streamed is not None:
             self.streamed.gone(outcome)
+        if self.split is not None:
+            self.split.give_up(outcome)
         dispatch = self.dispatch
         attempt = dispatch.attempt if dispatch is not None else None
         if attempt is not None:
@@ -911,6 +944,7 @@ class Exchange(AttemptOwner, ModelsAwaiter, GatheringOwner, RelayOwner, SteadyOw
             self.dispatch = None
         self.inspection = None
         self.streamed = None
+        self.split = None
 
     def _end_handling(self, handling: AnswerHandling) -> None:
         self.handling = None

@@ -136,6 +136,7 @@ class LivePool(Pool, EndpointOwner, AdmissionOwner):
             self.learning.usage = spec.usage
             self.learning.models.known = listed_models(spec)
         self.refuses_malformed: bool = spec.malformed == "refuse"
+        self.prefill_pool: LivePool | None = None  # that computes prompts for this one
         self.refuses_transfers: bool = spec.kv_transfers == "refuse"
         self.prompt_bytes: int = spec.prompt_bytes
         self.request_buffer: int = spec.request_buffer

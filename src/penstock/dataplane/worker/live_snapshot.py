@@ -83,6 +83,9 @@ class LiveSnapshot:
             for endpoint in pool.members:
                 self._by_row[endpoint.row] = (pool, endpoint)
         self._setups = []
+        for pool in self.pools.values():
+            if pool.spec.split is not None:
+                pool.prefill_pool = self.pools[pool.spec.split.prefill]
         self.planner.configure()
         self.finishing = []
         for endpoint in gone.values():

@@ -24,6 +24,7 @@ class _Request(msgspec.Struct, kw_only=True):
     ignore_eos: bool = False
     cache_salt: str = ""
     return_token_ids: bool | None = None  # vLLM's
+    kv_transfer_params: dict[str, Any] | None = None
 
     def output_limit(self) -> int | None:
         if self.max_completion_tokens is not None:

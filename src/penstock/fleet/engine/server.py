@@ -6,6 +6,7 @@ import time
 from collections.abc import Sequence as Seq
 from itertools import count
 
+import msgspec
 import xxhash
 from aiohttp import web
 
@@ -29,6 +30,7 @@ from penstock.fleet.engine.driver import Driver
 from penstock.fleet.engine.generation import Generation, StreamedAnswer, WholeAnswer
 from penstock.fleet.engine.intake import Intake, RequestRefusedError
 from penstock.fleet.engine.kv_events import KvEventPublisher
+from penstock.fleet.engine.kv_transfers import PULL_PATH, KvTransfers
 from penstock.fleet.engine.observations import Observations
 from penstock.fleet.engine.protocol import EmbeddingRequest
 from penstock.fleet.engine.spec import EngineSpec
@@ -58,6 +60,7 @@ class EngineServer(EmulatedServer):
         self._driver = Driver(self._engine, spec.speedup, self._stepped)
         self._publisher = KvEventPublisher(spec) if recording else None
         self._numbers = count(1)
+        self.transfers = KvTransfers(spec)
 
     def routes(self) -> list[web.RouteDef]:
         ids = self.dialect.tells_token_ids
@@ -68,6 +71,7 @@ class EngineServer(EmulatedServer):
             web.post("/v1/messages", self.generating(MessagesApi())),
             web.post("/v1/embeddings", self._embeddings),
             web.get("/v1/models", self._models),
+            web.get(PULL_PATH, self.transfers.serve),
             *([web.get("/metrics", self._metrics)] if self.dialect.has_metrics else []),
             *self.dialect.routes(self),
         ]
@@ -93,6 +97,7 @@ class EngineServer(EmulatedServer):
 
     def lose_state(self) -> None:
         self._driver.cold_start()
+        self.transfers.forget()
         self.observations = Observations()
         if self._publisher is not None:
             self._publisher.restart()
@@ -148,6 +153,11 @@ class EngineServer(EmulatedServer):
                 asked = api.read(await request.read())
                 generation = self.intake.generation(asked.prompt)
                 writer = self._writer(asked, generation)
+                transfer = asked.prompt.kv_transfer_params or {}
+                if transfer.get("do_remote_prefill"):
+                    self._engine.adopt(await self.transfers.pull(transfer))
+                if transfer.get("do_remote_decode"):
+                    return await self._hand_out(request, generation, writer)
                 if asked.stream:
                     return await self._stream(request, generation, writer)
                 return await self._whole(request, generation, writer)
@@ -187,6 +197,18 @@ class EngineServer(EmulatedServer):
             content_type="application/json",
             headers=self.dialect.response_headers(self, request),
         )
+
+    async def _hand_out(
+        self, request: web.Request, generation: Generation, writer: Writer
+    ) -> web.StreamResponse:
+        """Answer, and tell from where another engine may pull the prompt's cache."""
+        whole = await self._whole(request, generation, writer)
+        assert isinstance(whole, web.Response)
+        assert isinstance(whole.body, bytes)
+        told = msgspec.json.decode(whole.body)
+        told["kv_transfer_params"] = self.transfers.hand_out(generation, self.host, self.port)
+        whole.body = msgspec.json.encode(told)
+        return whole
 
     async def _stream(
         self, request: web.Request, generation: Generation, writer: Writer

@@ -1,0 +1,35 @@
+"""The document's part about prompts that other endpoints compute than answer."""
+
+from typing import Annotated, Final, Literal
+
+from pydantic import Field
+
+from penstock.config.document.choice import Policy
+from penstock.config.document.section import Section, required, setting
+from penstock.config.document.values import Duration, OneOrMany
+from penstock.core import snapshot
+
+_SPLIT: Final = snapshot.Split(prefill="")
+
+
+class Split(Section):
+    """Two groups of the pool's endpoints: one computes prompts, the other answers."""
+
+    prefill: OneOrMany[str] = required("Names of the endpoints that compute prompts.")
+    decode: OneOrMany[str] = setting(
+        (), "Names of those that answer. Default: all others of the pool."
+    )
+    connector: Literal["nixl"] = setting(
+        _SPLIT.connector, "How engines hand over KV caches. `nixl`: vLLM's NixlConnector."
+    )
+    threshold: Annotated[int, Field(ge=0)] = setting(
+        _SPLIT.threshold,
+        "A prompt is computed apart from so many tokens on that are not cached where it is "
+        "answered; shorter ones run whole there.",
+    )
+    lease: Duration = setting(
+        _SPLIT.lease_s, "How long a computed prompt is kept for the other half, as engines do."
+    )
+    policy: Policy | None = setting(
+        None, "How an endpoint is chosen that computes. Default: the pool's policy."
+    )

@@ -1,0 +1,16 @@
+"""Prompts that one half of a pool's endpoints computes, for the other half to answer."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from penstock.core.snapshot.data import Data
+
+
+class Split(Data, frozen=True):
+    """Of the half that answers."""
+
+    prefill: str  # the pool that the other half is
+    connector: Literal["nixl"] = "nixl"  # how engines hand over KV caches
+    threshold: int = 1024  # tokens of a prompt that are not cached where it is answered
+    lease_s: float = 30.0  # for which a computed prompt is kept (vLLM's own lease)

@@ -1,0 +1,1 @@
+"""Prompts that one endpoint computes for another, which answers."""

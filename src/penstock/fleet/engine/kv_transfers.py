@@ -1,0 +1,86 @@
+"""KV caches handed over between emulated engines, as vLLM's NixlConnector does.
+
+The engine that computed a prompt keeps its blocks for another one, which pulls them in its own
+time; what nobody pulls is freed when its lease ends.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from itertools import count
+from typing import Any
+
+import aiohttp
+from aiohttp import web
+
+from penstock.fleet.engine.generation import Generation
+from penstock.fleet.engine.intake import RequestRefusedError
+from penstock.fleet.engine.spec import EngineSpec
+
+PULL_PATH = "/emulated/kv_blocks"
+_S_PER_TOKEN = 131072 / 25e9  # an 8B model's KV cache of a token, over 200 Gbit/s
+_PATIENCE_S = 5.0
+
+
+class KvTransfers:
+    """Of one engine."""
+
+    def __init__(self, spec: EngineSpec) -> None:
+        self._spec = spec
+        self._numbers = count(1)
+        self._kept: dict[str, tuple[list[int], float]] = {}  # blocks, and until when
+        self.pulled = 0  # caches that came from other engines
+
+    def forget(self) -> None:
+        """The engine starts cold."""
+        self._kept.clear()
+
+    def kept(self) -> int:
+        """For how many prompts blocks are kept that nobody has pulled."""
+        now = asyncio.get_running_loop().time()
+        self._kept = {name: each for name, each in self._kept.items() if each[1] > now}
+        return len(self._kept)
+
+    def hand_out(self, generation: Generation, host: str, port: int) -> dict[str, Any]:
+        """Keep the prompt's blocks; what the other engine is to be told."""
+        whole = generation.prompt_tokens // self._spec.block_tokens
+        name = f"{self._spec.name}-{next(self._numbers)}"
+        until = asyncio.get_running_loop().time() + self._spec.kv_lease_s
+        self._kept[name] = (list(generation.blocks[:whole]), until)
+        return {
+            "do_remote_prefill": True,
+            "do_remote_decode": False,
+            "remote_block_ids": list(range(whole)),
+            "remote_engine_id": self._spec.name,
+            "remote_request_id": name,
+            "remote_host": host,
+            "remote_port": port,
+        }
+
+    async def serve(self, request: web.Request) -> web.StreamResponse:
+        """Another engine pulls: it gets them once."""
+        self.kept()
+        found = self._kept.pop(request.query.get("name", ""), None)
+        if found is None:
+            return web.json_response({"error": "no such blocks: the lease is over"}, status=404)
+        return web.json_response({"blocks": found[0]})
+
+    async def pull(self, told: dict[str, Any]) -> list[int]:
+        """The blocks that another engine keeps. Raises RequestRefusedError where they are gone, as
+        vLLM does with `kv_load_failure_policy: fail`."""
+        url = f"http://{told.get('remote_host')}:{told.get('remote_port')}{PULL_PATH}"
+        timeout = aiohttp.ClientTimeout(total=_PATIENCE_S)
+        try:
+            async with (
+                aiohttp.ClientSession(timeout=timeout) as session,
+                session.get(url, params={"name": str(told.get("remote_request_id"))}) as answer,
+            ):
+                answer.raise_for_status()
+                blocks: list[int] = (await answer.json())["blocks"]
+        except (aiohttp.ClientError, TimeoutError) as error:
+            message = f"KV cache could not be loaded: {error}"
+            raise RequestRefusedError(message, 500, "InternalServerError") from error
+        tokens = len(blocks) * self._spec.block_tokens
+        await asyncio.sleep(tokens * _S_PER_TOKEN / self._spec.speedup)
+        self.pulled += 1
+        return blocks

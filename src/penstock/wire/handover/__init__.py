@@ -1,0 +1,1 @@
+"""How engines hand over KV caches, one way to a file."""

@@ -1,0 +1,65 @@
+"""What engines are asked and told where one computes a prompt and another answers."""
+
+import json
+
+import pytest
+
+from penstock.wire.handover.connector import with_fields
+from penstock.wire.handover.nixl import Nixl
+
+_ASKED = {
+    "model": "m",
+    "messages": [{"role": "user", "content": "hé \U0001f600"}],
+    "stream": True,
+    "stream_options": {"include_usage": True},
+    "max_tokens": 500,
+    "min_tokens": 3,
+    "temperature": 0.10,
+}
+_TOLD = {"do_remote_prefill": True, "remote_block_ids": [1, 2], "remote_port": 5600}
+
+
+def test_the_computing_half_makes_one_token_and_no_stream() -> None:
+    body = json.dumps({**_ASKED, "max_completion_tokens": 500}).encode()
+    asked = json.loads(Nixl().prefill_body(body))
+    assert asked["kv_transfer_params"] == {
+        "do_remote_decode": True,
+        "do_remote_prefill": False,
+        "remote_engine_id": None,
+        "remote_block_ids": None,
+        "remote_host": None,
+        "remote_port": None,
+    }
+    assert (asked["stream"], asked["max_tokens"], asked["max_completion_tokens"]) == (False, 1, 1)
+    assert "stream_options" not in asked
+    assert "min_tokens" not in asked
+    assert asked["messages"] == _ASKED["messages"]
+    assert "max_completion_tokens" not in json.loads(
+        Nixl().prefill_body(json.dumps(_ASKED).encode())
+    )
+
+
+def test_the_answering_half_is_asked_as_the_client_did_and_told_the_rest() -> None:
+    body = json.dumps(_ASKED).encode()
+    answer = json.dumps({"choices": [], "kv_transfer_params": _TOLD}).encode()
+    told = Nixl().handed_over(answer)
+    assert json.loads(told) == _TOLD
+    assert json.loads(Nixl().decode_body(body, told)) == {**_ASKED, "kv_transfer_params": _TOLD}
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [b"", b"{}", b"[]", b"\xff", b'{"kv_transfer_params":null}', b'{"kv_transfer_params":"a"}'],
+)
+def test_an_answer_may_hand_over_nothing(answer: bytes) -> None:
+    assert Nixl().handed_over(answer) == b""
+
+
+def test_what_is_not_changed_stays_as_it_is_written() -> None:
+    body = b'\xef\xbb\xbf {"a": 1.50, "b" : [1e3,  "\\u00e9"], "c": 12345678901234567890}'
+    assert with_fields(body, {"d": b"1"}, ("c",)) == b'{"a":1.50,"b":[1e3,  "\\u00e9"],"d":1}'
+
+
+@pytest.mark.parametrize("body", [b"", b"[1]", b"{", b'{"a":1}}', b"\xff", rb'{"b":"\ud83d"}'])
+def test_what_is_no_object_cannot_be_asked_for(body: bytes) -> None:
+    assert with_fields(body, {"a": b"1"}) == b""
