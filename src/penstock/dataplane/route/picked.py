@@ -1,7 +1,10 @@
 """The plan of a request for which a gateway asks: its pool is known, and nothing is forwarded."""
 
+from penstock.core.caller import ANYONE
 from penstock.core.request import Request
 from penstock.core.route import RouteFacts
+from penstock.core.tenants import Tenants
+from penstock.dataplane.route.access import Access
 from penstock.dataplane.route.plan import Plan
 from penstock.dataplane.route.pool_plans import pool_plan_of
 from penstock.dataplane.route.target import Target
@@ -11,7 +14,7 @@ from penstock.wire.networks import canonical_address
 from penstock.wire.origin import Origin
 
 
-def picked_plan(asked: Plan, target: Target, head: RequestHead) -> Plan:
+def picked_plan(asked: Plan, target: Target, head: RequestHead, tenants: Tenants) -> Plan:
     """``asked``: of the gateway's own call; ``head``: of the request that it asks for."""
     source = _source_of(head)
     hop = Hop(source, "http", True, b"", Origin(source))
@@ -29,9 +32,11 @@ def picked_plan(asked: Plan, target: Target, head: RequestHead) -> Plan:
     plan = Plan(asked.generation, asked.route, request_id_of(head, hop))
     plan.source = source
     plan.facts = facts
-    plan.choices.append(
-        pool_plan_of(target, request, head, facts, head.target.decode("latin-1"), hop)
-    )
+    route = asked.route
+    if route is not None and route.tenants != "off":
+        plan.access = Access(head, tenants, route.tenants == "required", ANYONE, None)
+    told = head.target.decode("latin-1")
+    plan.choices.append(pool_plan_of(target, request, head, facts, told, hop, plan.access))
     return plan
 
 

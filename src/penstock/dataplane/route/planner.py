@@ -148,7 +148,8 @@ class Planner:
         if branch.targets:
             plan.pages = branch.targets[0].pages
         access: Access | None = None
-        if branch.targets and route.tenants != "off":
+        # A gateway tells the key of whoever it asks for, and has none itself.
+        if branch.targets and route.tenants != "off" and not route.grpc_service:
             required = route.tenants == "required"
             access = Access(head, self._tenants, required, caller, certificate)
             plan.access = access

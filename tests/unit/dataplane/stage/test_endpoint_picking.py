@@ -1,9 +1,11 @@
 """Gateways ask which endpoint a request goes to, and carry it themselves (Endpoint Picker)."""
 
 import json
+from hashlib import sha256
 from typing import Any
 
 import pytest
+from msgspec.structs import replace
 
 from penstock.config.compile.picking import picking_routes
 from penstock.core.health.health import DOWN
@@ -11,6 +13,7 @@ from penstock.core.snapshot import (
     Admission,
     Endpoint,
     Http2,
+    Key,
     Limits,
     Listener,
     ListenerTimeouts,
@@ -19,6 +22,7 @@ from penstock.core.snapshot import (
     PolicyChoice,
     Pool,
     Queue,
+    Tenant,
 )
 from penstock.dataplane.board.layout import P_1XX_TO_5XX, P_CLIENT_GONE, P_REQUESTS, P_RETRIES
 from tests.harness.ext_proc_messages import ProcessingRequest, body, request_headers
@@ -32,14 +36,16 @@ def place(row: int) -> str:
     return f"{host}:{port}"
 
 
+LISTENER: Listener = listener(
+    protocol="epp",
+    timeouts=ListenerTimeouts(client_body_idle_s=0.0),
+    limits=Limits(body_bytes=0, body_rate=0),
+    http2=Http2(streams=1000),
+)
+
+
 def picker(pool: Pool) -> Stage:
-    made: Listener = listener(
-        protocol="epp",
-        timeouts=ListenerTimeouts(client_body_idle_s=0.0),
-        limits=Limits(body_bytes=0, body_rate=0),
-        http2=Http2(streams=1000),
-    )
-    return Stage(world(pool, listeners=[made], routes=picking_routes("main", "main")))
+    return Stage(world(pool, listeners=[LISTENER], routes=picking_routes("main", "main")))
 
 
 def llm(*rows: int | Endpoint, **settings: Any) -> Pool:
@@ -238,6 +244,28 @@ def test_the_model_that_is_meant_is_written_into_the_body() -> None:
         options = answers[0].request_headers.response.header_mutation.set_headers
         told = {each.header.key: each.header.raw_value.decode() for each in options}
         assert told["content-length"] == str(len(text))
+        call.answer(200)
+        call.close()
+
+
+def test_keys_of_a_gateways_clients_are_judged_and_reach_no_endpoint() -> None:
+    digest = sha256(b"sk-good").hexdigest()
+    acme = Tenant("acme", (Key("ci", digest),), models=("m",))
+    routes = [replace(each, tenants="required") for each in picking_routes("main", "main")]
+    with Stage(world(llm(0), listeners=[LISTENER], routes=routes, tenants=(acme,))) as stage:
+        gateway = Gateway(stage)
+        for key, model, status in (("", "m", 401), ("sk-bad", "m", 401), ("sk-good", "other", 404)):
+            call = gateway.call()
+            shown = {"authorization": f"Bearer {key}"} if key else {}
+            (answer,) = call.ask(prompt(model=model), headers=shown)
+            assert answer.immediate_response.status.code == status
+            assert stage.in_flight() == 0
+            call.close()
+        call = gateway.call()
+        answers = call.ask(prompt(), headers={"authorization": "Bearer sk-good"})
+        assert picked(answers) == [place(0)]
+        removed = answers[0].request_headers.response.header_mutation.remove_headers
+        assert "authorization" in removed
         call.answer(200)
         call.close()
 

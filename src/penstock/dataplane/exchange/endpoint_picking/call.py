@@ -137,7 +137,7 @@ class PickingCall(StreamedCall, PickOwner):
         except BadMessage as error:
             self._fail(INVALID_ARGUMENT, f"the request's head: {error.reason}")
             return
-        plan = picked_plan(self._plan, self._plan.targets[0], head)
+        plan = picked_plan(self._plan, self._plan.targets[0], head, self._context.tenants)
         changes = self._answer_mode == BODY_FULL_DUPLEX
         pick = Pick(self._context, self, head, plan, changes)
         self.pick = pick
@@ -209,6 +209,7 @@ class PickingCall(StreamedCall, PickOwner):
         if pick.legible:
             headers.append((b"accept-encoding", b"identity"))
         removed = [b"content-encoding"] if body.decoded else []
+        removed += pick.shown_keys()
         metadata = picked_metadata(destinations)
         self._say(headers_response(REQUEST_HEADERS, headers, metadata, removed))
         kept = body.kept()

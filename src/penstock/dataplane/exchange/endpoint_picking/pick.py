@@ -28,6 +28,7 @@ from penstock.dataplane.exchange.endpoint_picking.destinations import (
     fallbacks,
     named,
 )
+from penstock.dataplane.exchange.entry import Entry
 from penstock.dataplane.exchange.inspection import GO_ON, READ_ON, REFUSE, Inspection
 from penstock.dataplane.exchange.log_line import log_line
 from penstock.dataplane.exchange.outcome import Outcome
@@ -73,6 +74,7 @@ class Pick(AttemptOwner, ModelsAwaiter):
     response_bytes: int = 0
     dispatch: Dispatch | None = None
     inspection: Inspection | None = None
+    entry: Entry | None = None  # where requests are to tell who asks
     stages: AnswerStages | None = None
     _subset: list[str] | None = None
     _moves: bool = False  # to the endpoint that the gateway chose in the end
@@ -102,6 +104,16 @@ class Pick(AttemptOwner, ModelsAwaiter):
         pool_plan = self.pool_plan
         pool = pool_plan.pool
         pool.counters.came()
+        pool.counters.bump(P_REQUESTS)
+        access = self.plan.access
+        if access is not None:
+            entry = Entry(self.context, self.plan, self.request_id)
+            refusal = entry.enter(access)
+            self.entry = entry
+            if refusal is not None:
+                self._refuse(self.own().as_page(refusal))
+                return
+            entry.name_caller(pool_plan)
         if pool.maintenance is not None:
             self.why = "an operator set the pool aside (maintenance)"
             self._refuse(self.own().maintenance(pool.maintenance))
@@ -116,6 +128,8 @@ class Pick(AttemptOwner, ModelsAwaiter):
                 self.context, pool_plan, learning, self.head, self.body, self.request_id, self
             )
             self.inspection = inspection
+            if self.entry is not None:
+                self.entry.prepare(inspection)
             found = inspection.begin()
             if found == READ_ON and complete:
                 found = inspection.read_whole(b"")
@@ -169,6 +183,11 @@ class Pick(AttemptOwner, ModelsAwaiter):
     # --- admit, eligible, pick, ticket (Dispatch) ---------------------------------------------
 
     def _admit(self, dispatch: Dispatch) -> None:
+        if self.entry is not None:
+            refusal = self.entry.judge(self.pool_plan, self.head, self.inspection)
+            if refusal is not None:
+                self._refuse(self.own().as_page(refusal))
+                return
         subset = self._subset
         if subset is not None:
             excluded = elsewhere(dispatch.pool.members, subset)
@@ -221,6 +240,13 @@ class Pick(AttemptOwner, ModelsAwaiter):
 
     def _is_excluded(self, endpoint: Endpoint) -> bool:
         return self._subset is not None and endpoint in self._excluded()
+
+    def shown_keys(self) -> list[bytes]:
+        """The fields that show its key, which is for no endpoint."""
+        access = self.plan.access
+        if access is None:
+            return []
+        return [lower for what, _, lower, _ in access.edits if what == "remove"]
 
     @property
     def legible(self) -> bool:
@@ -383,4 +409,6 @@ class Pick(AttemptOwner, ModelsAwaiter):
             outcome.take_inspection(self.inspection)
         if self.stages is not None:
             outcome.answer = self.stages.reading()
+        if self.entry is not None:
+            outcome.caller = self.entry.caller
         return outcome
