@@ -11,16 +11,22 @@ from penstock.dataplane.client.http2_stream import Http2Stream
 from penstock.dataplane.client.tcp import TcpClient
 from penstock.dataplane.endpoint.http2_stream import Http2EndpointStream
 from penstock.dataplane.exchange.attempt import Attempt
+from penstock.dataplane.exchange.endpoint_picking.call import PickingCall
+from penstock.dataplane.exchange.endpoint_picking.pick import Pick
 from penstock.dataplane.exchange.exchange import Exchange
+from penstock.dataplane.exchange.split.prefill_leg import PrefillLeg
+from penstock.dataplane.exchange.split.split_prompt import SplitPrompt
 from penstock.dataplane.exchange.tcp import TcpExchange
 from penstock.dataplane.tunnel.relay import Relay
 from penstock.dataplane.tunnel.socket_side import SocketSide
 from penstock.dataplane.tunnel.stream_side import StreamSide
 from penstock.wire.http2.stream import Stream
+from tests.harness.fake.gateway import Gateway, prompt
 from tests.harness.fake.http2 import Http2Peer
 from tests.harness.fake.stage import Stage, member, pool_of
 from tests.harness.messages import answer_of, get
 from tests.harness.world import world
+from tests.unit.dataplane.stage import test_endpoint_picking, test_split
 from tests.unit.dataplane.stage.test_tunnel_endings import (
     COMBINATIONS,
     EVERY,
@@ -34,8 +40,12 @@ KINDS = (
     Exchange,
     Http2EndpointStream,
     Http2Stream,
+    Pick,
+    PickingCall,
+    PrefillLeg,
     Relay,
     SocketSide,
+    SplitPrompt,
     Stream,
     StreamSide,
     TcpClient,
@@ -74,6 +84,50 @@ def test_request_on_a_stream_leaves_nothing() -> None:
             client.pump()
             assert client.heard[stream].data == b"page"
         assert alive() == before
+
+
+@pytest.mark.parametrize("ends", ["answered", "refused", "reset"])
+def test_what_a_gateway_asked_about_leaves_nothing(ends: str) -> None:
+    with test_endpoint_picking.picker(pool_of(0, kind="llm")) as stage:
+        gateway = Gateway(stage)
+
+        def ask_once() -> None:
+            call = gateway.call()
+            call.ask(prompt(), subset=[] if ends == "refused" else None)
+            if ends == "answered":
+                call.answer(200, b"{}")
+            if ends == "reset":
+                gateway.peer.reset(call.stream)
+            else:
+                call.close()
+
+        ask_once()  # of the last one the connection remembers a stream
+        before = alive()
+        for _ in range(3):
+            ask_once()
+        assert alive() == before
+        assert "PickingCall" not in before
+
+
+def test_a_prompt_in_halves_leaves_nothing() -> None:
+    with Stage(test_split.halves()) as stage:
+
+        def ask_once(whole: bool) -> None:
+            client = test_split.ask(stage)
+            for answer in (b'{"kv_transfer_params":{}}', b"{}") if whole else ():
+                for end in [each for server in stage.servers for each in server.accepted]:
+                    if stage.received(end):
+                        stage.send(end, answer_of(answer))
+            assert not whole or b"200 OK" in stage.received(client)
+            client.reset()
+            stage.settle()
+
+        ask_once(True)
+        before = alive()
+        for whole in (True, False, True):
+            ask_once(whole)
+        assert alive() == before
+        assert "SplitPrompt" not in before
 
 
 def test_stream_to_an_endpoint_leaves_nothing() -> None:

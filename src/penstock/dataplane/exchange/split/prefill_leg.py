@@ -41,6 +41,7 @@ class PrefillLeg(AttemptOwner):
 
     ended: bool = False
     status: int = 0
+    _dispatch: Dispatch | None = None  # until it ended
 
     def __init__(
         self,
@@ -66,18 +67,21 @@ class PrefillLeg(AttemptOwner):
         dispatch = Dispatch(context, self, pool, request, request_id)
         dispatch.priority = plan.priority
         dispatch.expires_at = expires_at
-        self._dispatch: Dispatch = dispatch
+        self._dispatch = dispatch
 
     def begin(self) -> None:
         """Ask for a place, and go on as soon as there is one."""
-        self._dispatch.pool.counters.bump(P_REQUESTS)
-        self._dispatch.begin()
+        dispatch = self._dispatch
+        if dispatch is not None:
+            dispatch.pool.counters.bump(P_REQUESTS)
+            dispatch.begin()
 
     def give_up(self, outcome: int) -> None:
         """Nobody waits for it any more: the endpoint sees that at once."""
-        if self.ended:
+        dispatch = self._dispatch
+        if self.ended or dispatch is None:
             return
-        attempt = self._dispatch.attempt
+        attempt = dispatch.attempt
         if attempt is not None:
             attempt.give_up()
             attempt.settle(outcome, self._context.env.now)
@@ -153,8 +157,7 @@ class PrefillLeg(AttemptOwner):
         # The other half tells the client what is wrong with its request.
         if status in _BUSY or is_fault(status):
             failure = Failure(attempt.endpoint, DONE, status, sent=True, safe=True)
-            if not self._dispatch.why_not(failure):
-                self._dispatch.retry()
+            if self._retries(failure):
                 return
         self._fail(f"endpoint {attempt.endpoint.name} answered {status}")
 
@@ -171,10 +174,17 @@ class PrefillLeg(AttemptOwner):
                 sent=attempt.sent,
                 safe=True,
             )
-            if not self._dispatch.why_not(failure):
-                self._dispatch.retry()
+            if self._retries(failure):
                 return
         self._fail(f"endpoint {attempt.endpoint.name}: {reason}")
+
+    def _retries(self, failure: Failure) -> bool:
+        """Whether another endpoint is asked."""
+        dispatch = self._dispatch
+        if dispatch is None or dispatch.why_not(failure):
+            return False
+        dispatch.retry()
+        return True
 
     def on_attempt_unable(self, attempt: Attempt, reason: str) -> None:
         attempt.settle(ABANDONED, self._context.env.now)
@@ -193,11 +203,14 @@ class PrefillLeg(AttemptOwner):
 
     def _end(self, whole: bool) -> None:
         self.ended = True
+        self._answer = []
         dispatch = self._dispatch
+        self._dispatch = None  # it knows this leg: no cycle is left for the collector
+        if dispatch is None:
+            return
         now = self._context.env.now
         dispatch.pool.counters.ended(self.status, now - self._began)
         dispatch.leave(
             told=True, whole=whole, timed_out=False, status=self.status, at=now if whole else 0.0
         )
         dispatch.waiter = None
-        self._answer = []
