@@ -28,6 +28,7 @@ from penstock.admin.counted import (
 from penstock.admin.discovery_metrics import discovery_metrics
 from penstock.admin.engine_metrics import engine_metrics
 from penstock.admin.forecast_metrics import forecast_metrics
+from penstock.admin.limit_metrics import limit_metrics
 from penstock.admin.protection_metrics import protection_metrics
 from penstock.admin.recent import histogram_counts
 from penstock.admin.scale_metrics import scale_metrics
@@ -95,6 +96,7 @@ class _BoardCollector(Collector):
         yield from discovery_metrics(self._overview)
         yield from forecast_metrics(self._overview.pools)
         yield from store_metrics(self._overview.store)
+        yield from limit_metrics(self._overview)
 
     def _balancer(self) -> Iterator[Metric]:
         overview = self._overview

@@ -228,6 +228,15 @@ class AdditionView(msgspec.Struct, frozen=True):
     problem: str = ""
 
 
+class LimitView(msgspec.Struct, frozen=True):
+    """A limit that refused requests, had no place for what it tells apart, or was passed."""
+
+    name: str
+    refused: int
+    overflowed: int
+    beyond: float
+
+
 class Overview(msgspec.Struct, frozen=True):
     """The balancer at one moment."""
 
@@ -248,6 +257,7 @@ class Overview(msgspec.Struct, frozen=True):
     log_dropped: int = 0  # lines of the balancer's own log
     additions: tuple[AdditionView, ...] = ()  # in the order in which routes are asked
     store: StoreView | None = None  # that balancers share; None: this one is alone
+    limits: tuple[LimitView, ...] = ()
 
 
 class UnknownNameError(LookupError):

@@ -43,6 +43,8 @@ from penstock.control.store.embedded import EmbeddedStore
 from penstock.control.store.files import StateFiles
 from penstock.control.store.store import Store
 from penstock.control.tenants.directory import TenantsDirectory
+from penstock.control.tenants.limits import WorkerLimits
+from penstock.control.tenants.usage import Usage
 from penstock.control.upgrade.predecessor import Predecessor
 from penstock.control.workers.indexes import HALVES, WorkerIndexes
 from penstock.control.workers.sockets import ListeningSockets, Place
@@ -139,6 +141,8 @@ def assemble(
         store=store,
         sharing=sharing,
         tenants=TenantsDirectory(events, publisher.refresh),
+        limits=WorkerLimits(state_files, events, lambda: len(workers.all)),
+        usage=Usage(state_files),
         membership=membership,
         members_publisher=MembersPublisher(membership, publisher.refresh, events),
         scaling=scaling,
@@ -182,6 +186,7 @@ class _Connections:
             parts.revocations.configure,
             parts.forecasts.configure,
             parts.tenants.configure,
+            parts.limits.configure,
             parts.fetched.configure,
             parts.scaling.configure,
             parts.external_scalers.configure,
@@ -203,6 +208,10 @@ class _Connections:
         parts.states.on_leave = self._on_leave
         parts.states.on_return = self._on_return
         parts.workers.on_models_missed = self._on_models_missed
+        parts.workers.on_lend = parts.limits.lend
+        parts.workers.on_usage = parts.usage.take
+        parts.workers.on_refused = parts.limits.note_refused
+        parts.workers.on_worker_ended = parts.limits.forget
         parts.workers.on_change = lambda: write_runtime_file(parts)
 
     def _configure_discoveries(self, snapshot: Snapshot) -> None:

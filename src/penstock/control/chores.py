@@ -37,6 +37,8 @@ class Chores:
         if parts.sharing is not None:
             keep("the shared store", parts.sharing.run)
         keep("tenants", parts.tenants.run)
+        keep("budgets", parts.limits.run)
+        keep("usage", parts.usage.run)
         keep("telling the service manager", parts.service_manager.watch)
 
     async def end(self) -> None:

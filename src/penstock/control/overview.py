@@ -59,6 +59,7 @@ def overview(parts: Parts, *, started_at: float, stopping: bool, log_dropped: in
         log_dropped=log_dropped,
         additions=parts.additions.views(),
         store=parts.sharing.view() if parts.sharing is not None else None,
+        limits=parts.limits.views(),
     )
 
 

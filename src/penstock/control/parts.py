@@ -31,6 +31,8 @@ from penstock.control.service_manager import ServiceManager
 from penstock.control.store.files import StateFiles
 from penstock.control.store.store import Store
 from penstock.control.tenants.directory import TenantsDirectory
+from penstock.control.tenants.limits import WorkerLimits
+from penstock.control.tenants.usage import Usage
 from penstock.control.workers.indexes import WorkerIndexes
 from penstock.control.workers.sockets import ListeningSockets
 from penstock.control.workers.takeover import RuntimeFile
@@ -80,6 +82,8 @@ class Parts:
     store: Store
     sharing: Sharing | None  # with other balancers, where a store is configured
     tenants: TenantsDirectory
+    limits: WorkerLimits
+    usage: Usage
     membership: Membership
     members_publisher: MembersPublisher
     scaling: FleetScaling

@@ -136,7 +136,10 @@ class Supervisor:
             self._parts.reloader.refuse_all("the balancer is stopping")
             await self._chores.end()
             self._parts.forecasts.save()
+            self._parts.limits.frozen = self._succession.left.is_set()
             await self._stop_workers()
+            self._parts.limits.save()
+            self._parts.usage.save()
         finally:
             await self._handover.stop()
             await self._chores.end()

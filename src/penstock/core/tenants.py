@@ -9,6 +9,7 @@ from hashlib import sha256
 from typing import Final
 
 from penstock.core.caller import Caller
+from penstock.core.limits.rules import Rule, rules_of
 from penstock.core.snapshot import Key, Snapshot, Tenant
 
 # Why nobody is let in by a key.
@@ -28,8 +29,9 @@ def digest_of(key: bytes) -> bytes:
 class KeyRecord:
     """What one key, or one certificate, lets its holder do."""
 
-    def __init__(self, tenant: Tenant, key: Key | None, caller: Caller) -> None:
+    def __init__(self, tenant: Tenant, key: Key | None, caller: Caller, rules: list[Rule]) -> None:
         self.caller: Caller = caller
+        self.rules: list[Rule] = rules if key is None else rules + rules_of(key.limits)
         self.expires_at: float = key.expires_at if key is not None else 0.0
         self.revoked: bool = key is not None and key.revoked
         self.aliases: dict[str, str] = tenant.aliases or _NO_ALIASES
@@ -78,14 +80,15 @@ class Tenants:
         configured = {tenant.name: tenant for tenant in spec.tenants}
         for tenant in [*spec.tenants, *spec.found_tenants]:
             rules = configured.get(tenant.name, tenant)
+            held_to = rules_of(rules.limits)
             for key in tenant.keys:
                 caller = Caller(rules.name, key.name, rules.priority_class, weight=rules.weight)
                 digest = unhexlify(key.sha256)
                 if digest not in by_digest:
-                    by_digest[digest] = KeyRecord(rules, key, caller)
+                    by_digest[digest] = KeyRecord(rules, key, caller, held_to)
             for name in tenant.certificates:
                 caller = Caller(rules.name, "", rules.priority_class, weight=rules.weight)
-                by_certificate.setdefault(name, KeyRecord(rules, None, caller))
+                by_certificate.setdefault(name, KeyRecord(rules, None, caller, held_to))
         self._by_digest = by_digest
         self._by_certificate = by_certificate
 

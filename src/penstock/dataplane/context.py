@@ -15,6 +15,7 @@ from penstock.dataplane.board.memory import Board
 from penstock.dataplane.io.loop import Loop
 from penstock.dataplane.io.system import System
 from penstock.dataplane.io.tls import ClientContexts
+from penstock.dataplane.pool.limits import Limits
 from penstock.dataplane.pool.model_waits import ToldAtOnce
 from penstock.dataplane.record.request_log import RequestLog, tell_time_by
 from penstock.dataplane.route.planner import Planner
@@ -67,6 +68,7 @@ class Context:
         self.date_line: bytes = b""  # the same as a field, with the line's end before it
         self.second: int = 0  # since 1970, looked at four times
         self.tenants: Tenants = Tenants()
+        self.limits: Limits = Limits(self.loop)
         # By address.
         self.wrong_keys: RateTable = RateTable(WRONG_KEYS, WRONG_KEYS_S, most=MOST_ADDRESSES)
         self.look_at_the_date()

@@ -78,6 +78,7 @@ class Inspection:
         self.runs_tools: bool = False  # the server carries some of them out itself
         self.output_limit: int = 0
         self.session_hash: int = 0
+        self.user: str = ""  # whom the client names as the one that it asks for
         self.continues: int = 0  # hash of the answer that it goes on from; 0 without one
         self.cache_salt: str = ""
         self.stream_options: bytes = b""  # as it stands in the body; empty without it
@@ -266,6 +267,7 @@ def _read_anthropic(found: Inspection, prompt: PromptText, read: bodies.Anthropi
     _common(found, read, read.max_tokens)
     if read.metadata is not None:
         _name_session(found, read.metadata.user_id)
+        found.user = read.metadata.user_id or ""
     found.tools = read.tools is not NOTHING
     found.runs_tools = read.mcp_servers is not NOTHING or _runs_tools(read.tools)
     prompt.add(read.tools)
@@ -285,6 +287,7 @@ def _common(found: Inspection, read: bodies.Common, limit: bodies.Limit) -> None
     found.choices = max(int(read.n or 1), 1)
     found.stays = _is_wanted(read.store) or _is_wanted(read.background)
     found.cache_salt = read.cache_salt or ""
+    found.user = read.user or read.safety_identifier or ""
     for key in (read.prompt_cache_key, read.user, read.safety_identifier):
         _name_session(found, key)
 

@@ -33,12 +33,22 @@ tenants:
         expires: "2027-01-31"
         revoked: true
         models: big
+        limits: {requests: 5, per: second}
+        budgets: {requests: 100, per: ever}
+    limits:
+      - {requests: 60, per: minute, burst: 0.5}
+      - {tokens: 100000, per: day, by: [key, user], reserve: expected}
+      - {concurrent: 8, by: model}
+    budgets:
+      - {cost: 50, per: week, by: key, reserve: expected}
+      - {bytes: 1GiB, per: day}
     certificates: acme.example
     models: [big, small]
     aliases: {gpt: big}
     priority: batch
     weight: 2
 tenants_directory: tenants
+prices: {big: {input: 1.5, output: 6, cached: 0.5}}
 error_pages: {statuses: 4xx, files: page.html, text: lost}
 admin:
   address: 0.0.0.0:9901
@@ -135,6 +145,8 @@ routes:
     error_pages: [{statuses: [500, 5xx], text: broken, replace_endpoint_answers: true}]
     tenants: optional
     priority: 5
+    limits: {input_tokens: 9, per: hour, by: "header:X-App"}
+    budgets: {output_tokens: 9}
   - name: old
     match: {path_regex: "/old/.*"}
     redirect: {status: 301, scheme: https, host: new.example.com, port: 8443, path: /moved}
@@ -311,6 +323,8 @@ pools:
       priority_clients: 10.9.0.0/16
       priorities: {interactive: 0, batch: 100}
       default_priority: 32
+    limits: {requests: 10, per: second, by: address}
+    budgets: {requests: 9}
     slow_start: {window: 30s, aggression: 2, min_share: 0.2}
     forecast: {method: holt-winters, step: 30s, seasons: [12h, 24h], horizon: 30m, lead: 90s}
     scale:

@@ -7,6 +7,7 @@ from penstock.config.compile.certificates import check_authorities, check_certif
 from penstock.config.compile.discovery import compile_discover, urls_of
 from penstock.config.compile.error_pages import compile_error_pages
 from penstock.config.compile.health import doubt_health_check
+from penstock.config.compile.limits import compile_limits
 from penstock.config.compile.protocols import (
     check_health_check,
     check_proxy_preface,
@@ -115,11 +116,13 @@ def compile_pool(name: str, pool: Pool, at: Location, findings: Findings) -> sna
             f"{choice.name!r} reads prompts, which only pools of `kind: llm` understand: here it "
             "uses load alone",
         )
+    protocol = spoken_by(pool, at, findings)
     return plain(
         snapshot.Pool,
         pool,
         name=name,
-        protocol=spoken_by(pool, at, findings),
+        protocol=protocol,
+        limits=compile_limits(pool, name, at, findings, protocol=protocol),
         endpoints=endpoints,
         discover=compile_discover(pool, at, findings),
         policy=choice,

@@ -21,6 +21,7 @@ from penstock.config.compile.conflicts import (
 )
 from penstock.config.compile.cores import usable_cores
 from penstock.config.compile.error_pages import compile_error_pages
+from penstock.config.compile.limits import compile_limits
 from penstock.config.compile.listener_tls import compile_certificates, compile_listener_tls
 from penstock.config.compile.own_modules import look_up_beside
 from penstock.config.compile.picking import picking_listener, picking_routes
@@ -158,6 +159,7 @@ def compile_document(loaded: Loaded, source: Path | None) -> Configured:
             prompt_bytes=document.prompt_memory,
             error_pages=pages,
             via=document.via,
+            prices={model: price.compiled() for model, price in document.prices.items()},
             tenants=tenants,
             tenants_directory=str(directory or ""),
             found_tenants=found,
@@ -347,6 +349,7 @@ def _given_routes(
         at: Location = ("routes", index)
         built = replace(
             route.compiled(f"route-{index + 1}"),
+            limits=compile_limits(route, route.name or f"route-{index + 1}", at, findings),
             error_pages=compile_error_pages(route.error_pages, (*at, "error_pages"), findings),
         )
         if names.setdefault(built.name, index) != index:

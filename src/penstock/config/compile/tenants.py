@@ -14,6 +14,7 @@ from typing import Final, Literal
 from msgspec.structs import replace
 from pydantic import ValidationError
 
+from penstock.config.document.limits import compiled_limits
 from penstock.config.document.model import Document
 from penstock.config.document.routes import Route
 from penstock.config.document.tenants import Tenant, TenantKey
@@ -124,18 +125,29 @@ def _compile_tenant(name: str, tenant: Tenant, at: Location, findings: Findings)
     return snapshot.Tenant(
         name=name,
         keys=tuple(
-            _compile_key(each, key, (*at, "keys", each), findings)
+            _compile_key(each, key, name, (*at, "keys", each), findings)
             for each, key in tenant.keys.items()
         ),
         models=tenant.models,
         aliases=dict(tenant.aliases),
+        limits=_limits(tenant, f"tenant {name}", at, findings),
         priority_class=tenant.priority or "",
         weight=tenant.weight,
         certificates=tenant.certificates,
     )
 
 
-def _compile_key(name: str, key: TenantKey, at: Location, findings: Findings) -> snapshot.Key:
+def _limits(
+    section: Tenant | TenantKey, scope: str, at: Location, findings: Findings
+) -> tuple[snapshot.Limit, ...]:
+    with findings.noting((*at, "limits")):
+        return compiled_limits(section.limits, section.budgets, scope)
+    return ()
+
+
+def _compile_key(
+    name: str, key: TenantKey, tenant: str, at: Location, findings: Findings
+) -> snapshot.Key:
     digest = key.sha256 or ""
     if (key.sha256 is None) == (key.key is None):
         findings.wrong(at, "give one of `sha256` and `key` (`penstock keys create` makes one)")
@@ -156,6 +168,7 @@ def _compile_key(name: str, key: TenantKey, at: Location, findings: Findings) ->
         expires_at=key.expires or 0.0,
         revoked=key.revoked,
         models=key.models,
+        limits=_limits(key, f"key {tenant}/{name}", at, findings),
     )
 
 

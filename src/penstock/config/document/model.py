@@ -19,6 +19,7 @@ from penstock.config.document.choice import Policy
 from penstock.config.document.endpoints import Endpoints
 from penstock.config.document.error_pages import ErrorPages
 from penstock.config.document.health import HealthCheckOrOff
+from penstock.config.document.limits import Prices
 from penstock.config.document.listeners import Listener
 from penstock.config.document.pools import Pool
 from penstock.config.document.routes import Route
@@ -113,6 +114,7 @@ class Document(Section):
         "Directory of further tenants, read again within a second: `<tenant>.yaml` is a section as "
         "in `tenants`, and `<tenant>.keys.yaml` holds keys alone, as `penstock keys` writes them.",
     )
+    prices: Prices = setting({}, "What models cost, for limits and budgets by `cost`.")
     admin: Annotated[
         Admin | None, BeforeValidator(admin_of, json_schema_input_type=str | Admin | None)
     ] = setting(Admin(), "Address for metrics, status and `penstock ctl`, or `off`.")

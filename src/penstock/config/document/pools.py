@@ -29,6 +29,7 @@ from penstock.config.document.health import (
     SlowStart,
     SlowStartOrWindow,
 )
+from penstock.config.document.limits import Budgets, Limits
 from penstock.config.document.models import Models
 from penstock.config.document.protection import Admission, BreakerOrOff
 from penstock.config.document.proxy_headers import Version, WrittenProxyHeaders, written_headers
@@ -183,6 +184,8 @@ class Pool(Section):
     admission: Admission = setting(
         Admission(), "Limits and queues, applied before an endpoint is chosen."
     )
+    limits: Limits = setting((), "How much may be asked for of it, beside other limits.")
+    budgets: Budgets = setting((), "How much may be asked for of it in a calendar's time.")
     slow_start: SlowStartOrWindow = setting(
         SlowStart(), "Give endpoints that come up less traffic at first: a duration, or a mapping."
     )

@@ -8,6 +8,7 @@ from pydantic import BeforeValidator, Field, model_validator
 from penstock.config.document.compression import CompressionOrOff
 from penstock.config.document.error_pages import ErrorPages
 from penstock.config.document.headers import Edits, compiled_edits
+from penstock.config.document.limits import Budgets, Limits
 from penstock.config.document.listeners import ServerName, parse_server_name
 from penstock.config.document.paths import parse_path, parse_path_piece, parse_replacement
 from penstock.config.document.section import Section, plain, required, setting
@@ -286,6 +287,8 @@ class Route(Section):
     priority: Priority | None = setting(
         None, "Of its requests in its pools' queues, 0 first. Default: as its pools say."
     )
+    limits: Limits = setting((), "How much may be asked for by way of it, beside other limits.")
+    budgets: Budgets = setting((), "How much may be asked for by way of it in a calendar's time.")
     tenants: Literal["off", "optional", "required"] | None = setting(
         None,
         "Whether requests need a tenant's key. `optional`: those without one are nobody's. "

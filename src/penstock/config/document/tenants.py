@@ -6,6 +6,7 @@ from typing import Annotated, Final
 
 from pydantic import BeforeValidator, Field, PlainSerializer, PlainValidator, SecretStr
 
+from penstock.config.document.limits import Budgets, Limits
 from penstock.config.document.models import ModelName
 from penstock.config.document.section import Section, setting
 from penstock.config.document.show import show
@@ -70,6 +71,8 @@ class TenantKey(Section):
     models: OneOrMany[ModelName] = setting(
         _KEY.models, "Models, of its tenant's, that requests with it may name. Default: all."
     )
+    limits: Limits = setting((), "How much may be asked for with it, beside other limits.")
+    budgets: Budgets = setting((), "How much may be asked for with it in a calendar's time.")
 
 
 class Tenant(Section):
@@ -92,6 +95,8 @@ class Tenant(Section):
     priority: Name | None = setting(
         None, "Its priority class, of the `admission.priorities` of pools: none is more important."
     )
+    limits: Limits = setting((), "How much may be asked for by it, beside other limits.")
+    budgets: Budgets = setting((), "How much may be asked for by it in a calendar's time.")
     weight: Annotated[Factor, Field(gt=0)] = setting(
         _TENANT.weight, "Its share beside other tenants, where requests wait."
     )

@@ -19,6 +19,12 @@ from penstock.dataplane.worker.messages import Inbox, frame, framed
 
 WORKER_COMMAND: Final = (sys.executable, "-m", "penstock.dataplane.worker")
 _READ_BYTES: Final = 65536
+_OF_LIMITS: Final = ("lend", "usage")
+
+
+def _nothing(index: int, message: dict[str, object]) -> dict[str, object] | None:
+    """Is answered."""
+    return None
 
 
 class SnapshotRefused(Exception):
@@ -41,15 +47,19 @@ class WorkerProcess:
         first: int = 0,
         wakers: Sequence[int] = (),
         on_notice: Callable[[int, dict[str, str]], None] = lambda index, notice: None,
+        on_told: Callable[[int, dict[str, object]], dict[str, object] | None] = _nothing,
     ) -> None:
-        """``on_notice`` is called with the worker's index and what it wants logged; ``first`` is
-        the index of the first worker, which has the first of a listener's sockets. ``wakers`` are
-        the eventfds of all workers from that one on, by which they wake one another."""
+        """``on_notice`` is called with the worker's index and what it wants logged, ``on_told``
+        with what it tells or asks of limits, which it returns the answer to; ``first`` is the index
+        of the first worker, which has the first of a listener's sockets. ``wakers`` are the
+        eventfds of all workers from that one on, by which they wake one another."""
         self.index = index
         self._place = index - first
         self._first = first
         self._wakers = tuple(wakers)
         self._on_notice = on_notice
+        self._on_told = on_told
+        self._answering: set[asyncio.Task[None]] = set()
         self.generation: int = 0
         self._board = board
         self._command = command
@@ -199,6 +209,13 @@ class WorkerProcess:
             for notice in msgspec.convert(message["notices"], list[dict[str, str]]):
                 self._on_notice(self.index, notice)
             return
+        if message["kind"] in _OF_LIMITS:
+            told = self._on_told(self.index, message)
+            if told is not None:
+                answering = asyncio.create_task(self._tell(told))
+                self._answering.add(answering)
+                answering.add_done_callback(self._answering.discard)
+            return
         if message["kind"] == "answer":
             token = message["token"]
             assert isinstance(token, int)
@@ -215,6 +232,10 @@ class WorkerProcess:
         else:
             refusal = SnapshotRefused(str(message.get("reason", "no reason given")))
             _resolve(answer, lambda future: future.set_exception(refusal))
+
+    async def _tell(self, message: dict[str, object]) -> None:
+        with suppress(WorkerGoneError):
+            await self.send(message)
 
     def _fail_answers(self) -> None:
         gone = WorkerGoneError(f"worker {self.index} ended")

@@ -103,6 +103,11 @@ class Workers:
         self._command = command
         # A worker misses a model in a pool; True: or passed on what may change which there are.
         self.on_models_missed: Callable[[str, bool], None] | None = None
+        # A worker asks for of what limits allow, and tells what tenants used; it ended.
+        self.on_lend: Callable[[int, Sequence[Sequence[object]]], list[list[object]]] = _lend_none
+        self.on_usage: Callable[[Sequence[Sequence[object]]], None] = lambda rows: None
+        self.on_refused: Callable[[dict[str, int]], None] = lambda refused: None
+        self.on_worker_ended: Callable[[int], None] = lambda index: None
         self.patience_s = 0.0
         self.datagrams_held = False  # another version's workers read them
         self._wakers = Wakers(own.start, [_eventfd() for _ in own])
@@ -247,6 +252,7 @@ class Workers:
             worker.ready_at = 0.0
             ended = await self._run_once(worker, first)
             worker.process = None
+            self.on_worker_ended(worker.index)
             self.on_change()
             if self.cleans_up:
                 forget_running(self._board, worker.index)
@@ -286,6 +292,7 @@ class Workers:
             first=self.all[0].index,
             wakers=self._wakers.descriptors,
             on_notice=self._pass_on,
+            on_told=self._on_told,
         )
         worker.process = process
         try:
@@ -325,6 +332,14 @@ class Workers:
         kind, message = str(fields.pop("event")), str(fields.pop("message"))
         pool = f", pool {notice['pool']}" if "pool" in notice else ""
         self._events.warning(kind, f"worker {index}{pool}: {message}", **fields)
+
+    def _on_told(self, index: int, message: dict[str, object]) -> dict[str, object] | None:
+        if message["kind"] == "usage":
+            self.on_usage(cast(list[list[object]], message["rows"]))
+            self.on_refused(cast(dict[str, int], message["refused"]))
+            return None
+        asked = cast(list[list[object]], message["asked"])
+        return {"kind": "lent", "lent": self.on_lend(index, asked)}
 
     async def _catch_up(self, process: WorkerProcess) -> None:
         """Bring a starting process to the newest snapshot, even if that changes meanwhile."""
@@ -395,6 +410,11 @@ class Workers:
 
 def _eventfd() -> int:
     return os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC)
+
+
+def _lend_none(index: int, asked: Sequence[Sequence[object]]) -> list[list[object]]:
+    """Nobody owns any limits."""
+    return []
 
 
 def forget_running(board: Board, worker: int) -> None:

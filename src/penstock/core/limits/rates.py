@@ -7,15 +7,13 @@ its allowance is whole again.
 
 from typing import Final
 
-MOST_SUBJECTS: Final = 65536
-# What shares one allowance because there is no place for it by itself.
-OVERFLOW: Final = "\0others"
-NEVER: Final = float("inf")
+from penstock.core.limits.allowances import MOST_SUBJECTS, NEVER, OVERFLOW, Allowances
+
 _SWEEP_S: Final = 1.0  # at most this often is a full table looked through
 _ROUNDING: Final = 1e-9  # of a burst: sums of floats may be that much off
 
 
-class RateTable:
+class RateTable(Allowances):
     """``amount`` in ``period_s``, of which ``burst`` may be taken at once. Times are seconds on any
     clock that does not go back.
 
@@ -30,7 +28,7 @@ class RateTable:
         self.amount: float = amount
         self.period_s: float = period_s
         self.burst: float = burst if burst > 0.0 else amount
-        self.overflowed: int = 0  # how often a subject had no place
+        self.overflowed: int = 0
         self._each_s: float = period_s / amount
         self._depth_s: float = self.burst * self._each_s
         self._most: int = most
@@ -52,7 +50,6 @@ class RateTable:
         return 0.0
 
     def wait_s(self, subject: str, cost: float, now: float) -> float:
-        """As ``take`` says, without taking."""
         if cost > self.burst:
             return NEVER
         whole_at = self._whole_at.get(self._known(subject), now)
@@ -60,24 +57,26 @@ class RateTable:
         return late_s if late_s > _ROUNDING * self._depth_s else 0.0
 
     def spend(self, subject: str, cost: float, now: float) -> None:
-        """Take it although it may be more than there is: what follows waits the longer."""
         subject = self._place(subject, now)
         self._whole_at[subject] = max(self._whole_at.get(subject, now), now) + cost * self._each_s
 
     def give_back(self, subject: str, cost: float, now: float) -> None:
-        """What was taken and not used."""
         subject = self._known(subject)
         whole_at = self._whole_at.get(subject, now)
         if whole_at > now:
             self._whole_at[subject] = whole_at - cost * self._each_s
 
     def left(self, subject: str, now: float) -> float:
-        """How much may be taken at once now; below 0 after more was spent than there was."""
         owed_s = max(self._whole_at.get(self._known(subject), now) - now, 0.0)
         return self.burst - owed_s / self._each_s
 
+    def most(self) -> float:
+        return self.burst
+
+    def keeps_s(self, amount: float) -> float:
+        return amount * self._each_s
+
     def whole_s(self, subject: str, now: float) -> float:
-        """How long until its allowance is whole again."""
         return max(self._whole_at.get(self._known(subject), now) - now, 0.0)
 
     def _known(self, subject: str) -> str:

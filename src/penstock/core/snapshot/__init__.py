@@ -13,6 +13,7 @@ from __future__ import annotations
 from typing import Final, Literal
 
 import msgspec
+from msgspec import field
 
 from penstock.core.snapshot.admission import (
     MAX_PRIORITY,
@@ -42,6 +43,7 @@ from penstock.core.snapshot.health import (
     Outlier,
     SlowStart,
 )
+from penstock.core.snapshot.limit import Limit, Price
 from penstock.core.snapshot.listener import (
     Acme,
     Certificate,
@@ -115,6 +117,7 @@ __all__ = [
     "Http2",
     "Key",
     "KvEvents",
+    "Limit",
     "LimitChoice",
     "Limits",
     "Listener",
@@ -127,6 +130,7 @@ __all__ = [
     "PolicyChoice",
     "Pool",
     "PoolTimeouts",
+    "Price",
     "Probe",
     "Queue",
     "QuicConnectionIds",
@@ -174,6 +178,7 @@ class Snapshot(Data, frozen=True):
     # For errors of all routes and pools but those of language models, whose clients read their own.
     error_pages: tuple[ErrorPage, ...] = ()
     via: str = "penstock"  # the pseudonym in Via (RFC 9110, 7.6.3)
+    prices: dict[str, Price] = field(default_factory=dict)  # by model
     tenants: tuple[Tenant, ...] = ()  # of the configuration file
     tenants_directory: str = ""  # where further ones stand; "": nowhere
     found_tenants: tuple[Tenant, ...] = ()  # there; the supervisor adds them

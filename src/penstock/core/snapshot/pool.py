@@ -13,6 +13,7 @@ from penstock.core.snapshot.endpoint import Endpoint
 from penstock.core.snapshot.engine import Engine, Models, ServedModel
 from penstock.core.snapshot.forecast import Forecast
 from penstock.core.snapshot.health import AgentCheck, Breaker, HealthCheck, Outlier, SlowStart
+from penstock.core.snapshot.limit import Limit
 from penstock.core.snapshot.route import Compression, ErrorPage, HeaderEdit
 from penstock.core.snapshot.scale import Scale
 from penstock.core.snapshot.split import Split
@@ -219,6 +220,7 @@ class Pool(Data, frozen=True):
     outlier: Outlier = Outlier()
     breaker: Breaker | None = None
     admission: Admission = Admission()
+    limits: tuple[Limit, ...] = ()
     slow_start: SlowStart = SlowStart()
     panic_threshold: float = 0.0  # share of available endpoints under which health is ignored
     connections: Connections = Connections()

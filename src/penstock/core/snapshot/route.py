@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Literal
 
 from penstock.core.snapshot.data import Data
+from penstock.core.snapshot.limit import Limit
 
 
 class HeaderMatch(Data, frozen=True):
@@ -128,3 +129,4 @@ class Route(Data, frozen=True):
     # Whether requests need a tenant's key. optional: those without one are nobody's.
     tenants: Literal["off", "optional", "required"] = "off"
     priority: int = -1  # of its requests in queues, 0 most important; -1: as its pools say
+    limits: tuple[Limit, ...] = ()

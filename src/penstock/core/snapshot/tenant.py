@@ -5,6 +5,7 @@ from __future__ import annotations
 from msgspec import field
 
 from penstock.core.snapshot.data import Data
+from penstock.core.snapshot.limit import Limit
 
 
 class Key(Data, frozen=True):
@@ -15,6 +16,7 @@ class Key(Data, frozen=True):
     expires_at: float = 0.0  # seconds since 1970; 0: never
     revoked: bool = False
     models: tuple[str, ...] = ()  # that requests with it may name; (): all that its tenant may
+    limits: tuple[Limit, ...] = ()  # beside its tenant's
 
 
 class Tenant(Data, frozen=True):
@@ -25,6 +27,7 @@ class Tenant(Data, frozen=True):
     models: tuple[str, ...] = ()  # that its requests may name; (): all
     aliases: dict[str, str] = field(default_factory=dict)  # names of its own for models
     priority_class: str = ""
+    limits: tuple[Limit, ...] = ()
     weight: float = 1.0  # its share beside other tenants
     # Clients that are it by a verified certificate: subjects (RFC 4514), common names, or
     # fingerprints (SHA-256, hexadecimal).

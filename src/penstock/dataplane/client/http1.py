@@ -70,6 +70,7 @@ class ClientConnection(ClientStream, Front):
         self._awaited: AwaitedBody | None = None  # it is, and further ones
         self._idle_since: float = 0.0
         self._framing: int = LENGTH  # of the response under way
+        self._told: list[Field] | None = None  # further fields of its head
         self._advancing: bool = False
 
     # --- reading ----------------------------------------------------------------------------
@@ -316,6 +317,9 @@ class ClientConnection(ClientStream, Front):
             self._framing = UNTIL_CLOSE
         return False
 
+    def tell(self, fields: list[Field]) -> None:
+        self._told = fields or None
+
     def respond(
         self,
         head: ResponseHead,
@@ -345,6 +349,10 @@ class ClientConnection(ClientStream, Front):
             request_id += self.context.date_line
         if cookie:
             request_id += b"\r\nSet-Cookie: " + cookie
+        if self._told is not None:
+            for _, name, value in self._told:
+                request_id += b"\r\n%b: %b" % (name, value)
+            self._told = None
         return self.write(b"%b%b\r\n\r\n%b" % (head.rewritten, request_id, body))
 
     def send_body(self, data: bytes) -> bool:

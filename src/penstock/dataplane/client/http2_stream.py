@@ -59,6 +59,7 @@ class Http2Stream(StreamReceiver, Front, StreamKeeper):
     _ends_after: bool = False  # the response ends with what is unsent
     _trailers: HeaderBlock | None = None  # of the response
     _response_bytes: int = 0
+    _told: list[Field] | None = None  # further fields of the response's head
     _awaits_tunnel: bool = False  # what the client sends is for nobody before it has one
     _handed: HandedStream | None = None  # to a tunnel
 
@@ -242,6 +243,9 @@ class Http2Stream(StreamReceiver, Front, StreamKeeper):
         self._rewritten = rewritten
         return False
 
+    def tell(self, fields: list[Field]) -> None:
+        self._told = fields or None
+
     def respond(
         self,
         head: ResponseHead,
@@ -258,6 +262,9 @@ class Http2Stream(StreamReceiver, Front, StreamKeeper):
         block = head.rewritten_block
         assert isinstance(block, HeaderBlock)
         extra = fields_of_one(request_id, self.context.date if head.lacks_date else b"", cookie)
+        if self._told is not None:
+            extra = extra + self._told
+            self._told = None
         request = self._head
         assert request is not None
         bodiless = request.bodiless or head.status in _BODILESS

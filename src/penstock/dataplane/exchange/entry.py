@@ -9,17 +9,28 @@ from typing import Final
 import msgspec
 
 from penstock.core.caller import ANYONE, Caller
+from penstock.core.limits.allowances import NEVER
+from penstock.core.limits.rules import COUNTED, Rule
+from penstock.core.limits.slices import TAKEN, Holding
 from penstock.core.limits.subjects import address_subject
-from penstock.core.tenants import UNKNOWN, KeyRecord
+from penstock.core.limits.told import limit_fields
+from penstock.core.request import Request
+from penstock.core.tenants import UNKNOWN, KeyRecord, digest_of
 from penstock.dataplane.context import Context
 from penstock.dataplane.exchange import answers
 from penstock.dataplane.exchange.answers import Answer
 from penstock.dataplane.exchange.inspection import Inspection
+from penstock.dataplane.exchange.reservation import Reservation
+from penstock.dataplane.llm.answer_reading import AnswerReading
+from penstock.dataplane.pool.limits import LimitsAwaiter
 from penstock.dataplane.route.access import Access, model_in_query
 from penstock.dataplane.route.plan import Plan, PoolPlan
-from penstock.wire.http1 import RequestHead
+from penstock.wire.api_family import ANTHROPIC
+from penstock.wire.http1 import Field, RequestHead
 
+_LONGEST_VALUE: Final = 64
 _NO_KEY: Final = "a key is needed: show it in Authorization (Bearer), X-API-Key or API-Key"
+_NO_RULES: Final[list[Rule]] = []
 _ASKS_FOR_NOTHING: Final = (b"GET", b"HEAD", b"OPTIONS", b"DELETE")
 
 
@@ -28,6 +39,8 @@ class Entry:
 
     record: KeyRecord | None = None  # of its key; None: nobody's
     caller: Caller = ANYONE
+    reservation: Reservation | None = None  # since it is to be admitted
+    taken: bool = False  # what it reserves is reserved, and to be settled
     closes: bool = False  # the connection is not to go on
 
     def __init__(self, context: Context, plan: Plan, request_id: bytes) -> None:
@@ -102,6 +115,101 @@ class Entry:
         message = "this key may ask for some models only, and the request names none that is read"
         return answers.refusal(403, message, family=family, request_id=self._request_id)
 
+    # --- how much ---------------------------------------------------------------------------
+
+    def reserve(
+        self,
+        pool_plan: PoolPlan,
+        request: Request,
+        inspection: Inspection | None,
+        head: RequestHead,
+        awaiter: LimitsAwaiter,
+    ) -> int:
+        """Reserve all that it may take: TAKEN, DENIED, or LACKS; then the awaiter is told."""
+        record = self.record
+        limits = self._context.limits
+        found = None
+        if inspection is not None and inspection.prompt is not None:
+            found = inspection.prompt.found
+        most = found.output_limit * found.choices if found is not None else 0
+        made = Reservation(
+            limits, request.model, request.prompt_tokens, request.output_tokens, most
+        )
+        self.reservation = made
+        size = max(head.content_length, 0)
+        user = found.user if found is not None else ""
+        for rules in (
+            record.rules if record is not None else _NO_RULES,
+            self._plan.limits,
+            pool_plan.pool.limits,
+        ):
+            for rule in rules:
+                subject = ""
+                if rule.apart:
+                    header = _values(head, rule) if rule.headers else ""
+                    subject = rule.subject(
+                        self.caller, self._plan.source, request.model, user, header
+                    )
+                made.add(rule, subject, size)
+        if not made.charges:
+            self.taken = True
+            return TAKEN
+        verdict = limits.reserve(made.charges, awaiter)
+        self.taken = verdict == TAKEN
+        return verdict
+
+    def denial(self, pool_plan: PoolPlan, holding: Holding | None, wait_s: float) -> Answer:
+        """What is answered where so much is not there."""
+        family = self._plan.family(pool_plan)
+        rule = holding.rule if holding is not None else None
+        if rule is not None:
+            self._context.limits.usage.refuse(rule.name)
+        what = _told_limit(rule) if rule is not None else "a limit is reached"
+        if wait_s == NEVER:
+            what += ": this request alone is more than that"
+        fields = [(name.decode(), value.decode()) for _, name, value in self.fields(family)]
+        return answers.limited(
+            what,
+            wait_s,
+            kind="requests" if rule is None or not rule.reads else "tokens",
+            family=family,
+            request_id=self._request_id,
+            headers=fields,
+            spent=rule is not None and rule.budget,
+        )
+
+    def fields(self, family: int) -> list[Field]:
+        """What its client is told of its limits."""
+        made = self.reservation
+        if made is None or not made.charges:
+            return []
+        context = self._context
+        anthropic = family == ANTHROPIC
+        return limit_fields(made.charges, anthropic, context.env.now, float(context.second))
+
+    def follow(self, reading: AnswerReading | None) -> None:
+        """The answer begins."""
+        if reading is not None and self.reservation is not None and self.reservation.charges:
+            self.reservation.follow(reading)
+
+    def settle(self, sent: bool, status: int, reading: AnswerReading | None, size: int) -> None:
+        """The exchange is over, however: once. ``sent``: an endpoint got the request."""
+        made = self.reservation
+        if made is None or not self.taken:
+            return
+        self.taken = False
+        limits = self._context.limits
+        now = self._context.env.now
+        if not sent:
+            made.settle(None, now)
+            return
+        used = made.used(status, reading, size)
+        made.settle(used, now)
+        caller = self.caller
+        if caller.tenant:
+            row = (caller.tenant, caller.key, made.model)
+            limits.usage.add(row, used.prompt, used.cached, used.output, used.cost)
+
     def shown(self, body: bytes) -> bytes:
         """A list of models that engines told (Ollama's), with those that the key may ask for."""
         record = self.record
@@ -119,3 +227,25 @@ class Entry:
             if isinstance(each, dict) and record.may_ask(str(each.get("name", "")))
         ]
         return msgspec.json.encode(told)
+
+
+def _values(head: RequestHead, rule: Rule) -> str:
+    found: list[str] = []
+    for name in rule.headers:
+        value = head.value(name) or b""
+        # One that is long is told apart by its digest: as many as there are, and none by half.
+        text = value.decode("latin-1")
+        found.append(text if len(value) <= _LONGEST_VALUE else digest_of(value).hex())
+    return "\n".join(found)
+
+
+def _told_limit(rule: Rule) -> str:
+    """A limit that is reached, for people."""
+    what = COUNTED[rule.counts].replace("_", " ")
+    amount = f"{rule.amount:g}"
+    if rule.budget:
+        within = f" this {rule.per}" if rule.per != "ever" else ""
+        return f"the budget is used up: {amount} {what}{within}"
+    if rule.per:
+        return f"the rate limit is reached: {amount} {what} per {rule.per}"
+    return f"the limit is reached: {amount} {what} requests"

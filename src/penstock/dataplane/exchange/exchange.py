@@ -14,6 +14,7 @@ some exchanges need is made when they do.
 import sys
 from typing import Final
 
+from penstock.core.limits.slices import DENIED, LACKS, TAKEN, Holding
 from penstock.core.policy.support.own import own_failure
 from penstock.core.ticket import ABANDONED, CLIENT_GONE, DONE, GARBAGE, TIMEOUT
 from penstock.dataplane.board.layout import (
@@ -52,9 +53,9 @@ from penstock.dataplane.exchange.steady import SteadyAnswer, SteadyOwner
 from penstock.dataplane.exchange.streamed_call import CallOwner, StreamedCall
 from penstock.dataplane.exchange.turns import Turns
 from penstock.dataplane.io.connection import READ_BYTES
+from penstock.dataplane.pool.limits import LimitsAwaiter
 from penstock.dataplane.pool.live_pool import LivePool
 from penstock.dataplane.pool.model_waits import ModelsAwaiter
-from penstock.dataplane.route.access import Access
 from penstock.dataplane.route.plan import Plan, PoolPlan
 from penstock.dataplane.tunnel.relay import CLIENT_BROKE, CUT, ENDPOINT_BROKE, Relay, RelayOwner
 from penstock.wire.http1 import Field, RequestHead, ResponseHead
@@ -69,7 +70,14 @@ _TELLS_NOTHING: Final = frozenset(("client_gone", "bad_request", "crashed"))
 
 
 class Exchange(
-    AttemptOwner, ModelsAwaiter, GatheringOwner, RelayOwner, SteadyOwner, CallOwner, SplitOwner
+    AttemptOwner,
+    ModelsAwaiter,
+    LimitsAwaiter,
+    GatheringOwner,
+    RelayOwner,
+    SteadyOwner,
+    CallOwner,
+    SplitOwner,
 ):
     """From a parsed head to the settled ticket."""
 
@@ -113,7 +121,7 @@ class Exchange(
         body.first = data
         body.size = len(data)
         body.complete = complete
-        if plan.access is not None and not self._is_let_in(plan.access):
+        if plan.guarded and not self._is_let_in():
             return
         if not plan.choices:
             self._answer_here(data, complete)
@@ -149,11 +157,14 @@ class Exchange(
             return
         self._admit(dispatch)
 
-    def _is_let_in(self, access: Access) -> bool:
+    def _is_let_in(self) -> bool:
         """Whether whoever asks may ask here, and is not answered already."""
         entry = Entry(self.context, self.plan, self.request_id)
-        refusal = entry.enter(access)
         self.entry = entry
+        access = self.plan.access
+        if access is None:
+            return True
+        refusal = entry.enter(access)
         if refusal is not None:
             self.context.counters.bump(W_UNROUTED)
             if entry.closes:
@@ -225,9 +236,38 @@ class Exchange(
     # --- admit, eligible, pick, ticket (Dispatch) -------------------------------------------
 
     def _admit(self, dispatch: Dispatch) -> None:
-        """Ask for a place; where those are bounded, no earlier than its body would fill it."""
-        if self.entry is not None and not self._may_ask(self.entry):
-            return
+        """Ask for a place, once what it may take is reserved."""
+        if self.entry is None or self._has_reserved(self.entry, dispatch):
+            self._ask_for_place(dispatch)
+
+    def _has_reserved(self, entry: Entry, dispatch: Dispatch) -> bool:
+        """Whether it may ask for that, and so much; False where that is not known yet, or it was
+        refused."""
+        pool_plan = self.pool_plan
+        if pool_plan is None or not self._may_ask(entry):
+            return False
+        verdict = entry.reserve(pool_plan, dispatch.request, self.inspection, self.head, self)
+        if verdict == LACKS:
+            self._take_turns()
+        elif verdict == DENIED:
+            slices = self.context.limits.slices
+            self.on_denied(slices.denied_by, slices.wait_s)
+        return verdict == TAKEN
+
+    def on_allowed(self) -> None:
+        dispatch = self.dispatch
+        if self.entry is not None and dispatch is not None:
+            self.entry.taken = True
+            self._ask_for_place(dispatch)
+
+    def on_denied(self, holding: Holding | None, wait_s: float) -> None:
+        pool_plan = self.pool_plan
+        if self.entry is not None and pool_plan is not None:
+            told = self.entry.denial(pool_plan, holding, wait_s)
+            self._give(self.own().as_page(told), "refused")
+
+    def _ask_for_place(self, dispatch: Dispatch) -> None:
+        """Where those are bounded, no earlier than its body would fill it."""
         if dispatch.pool.watches:
             self._watch(dispatch)
         if self.body.complete or not self._awaits_body(dispatch):
@@ -515,6 +555,9 @@ class Exchange(
             self.stages = handling.stages
             cookie, decoded = handling.cookie, handling.decoded
         front = self.front
+        if self.entry is not None:
+            front.tell(self.entry.fields(self.plan.family(pool_plan)))
+            self.entry.follow(self.stages.reading() if self.stages is not None else None)
         rules = pool_plan.rules
         taken = front.respond(head, rules, self.request_id, cookie, decoded, body, complete)
         counters = pool_plan.pool.counters
@@ -920,6 +963,8 @@ class Exchange(
         if pool_plan is not None and pool_plan.changes_models and 200 <= self.status < 300:
             pool_plan.pool.waits.changed()
         dispatch = self.dispatch
+        if self.entry is not None:
+            self._settle(self.entry)
         if dispatch is not None and dispatch.waiter is not None:
             dispatch.leave(
                 told=ended not in _TELLS_NOTHING and not self._cut_by_us,
@@ -945,6 +990,22 @@ class Exchange(
         self.inspection = None
         self.streamed = None
         self.split = None
+
+    def _settle(self, entry: Entry) -> None:
+        """What it reserved of its limits."""
+        dispatch = self.dispatch
+        attempt = dispatch.attempt if dispatch is not None else None
+        sent = dispatch is not None and (
+            dispatch.attempt_number > 1 or (attempt is not None and attempt.sent)
+        )
+        reading = self.stages.reading() if self.stages is not None else None
+        size = self.body.size
+        relay = self.relay
+        if relay is not None:
+            size += relay.bytes_from_client + relay.bytes_from_endpoint
+        elif self.status:
+            size += self.front.response_bytes()
+        entry.settle(sent, self.status, reading, size)
 
     def _end_handling(self, handling: AnswerHandling) -> None:
         self.handling = None

@@ -26,6 +26,10 @@ class Front:
         """
         raise NotImplementedError
 
+    def tell(self, fields: list[Field]) -> None:
+        """Have the head of the answer, which follows, carry these too."""
+        raise NotImplementedError
+
     def respond(
         self,
         head: ResponseHead,

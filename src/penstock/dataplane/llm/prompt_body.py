@@ -102,8 +102,6 @@ class PromptBody:
             and self.may_be_edited()
         )
 
-    def may_be_edited(self) -> bool:
-        """Whether another body may be sent in its place."""
     def may_be_split(self) -> bool:
         """Whether another engine may compute the prompt: it is one sequence, for one answer."""
         found = self.found
@@ -114,10 +112,11 @@ class PromptBody:
             and not found.problem
             and len(self._json) > 0
             and self._hidden is None
-            and self._may_be_edited()
+            and self.may_be_edited()
         )
 
-    def _may_be_edited(self) -> bool:
+    def may_be_edited(self) -> bool:
+        """Whether another body may be sent in its place."""
         if self.is_coded or is_sealed(self._head.fields):
             return False
         # Else trailers follow, and they may speak of the body.

@@ -8,6 +8,7 @@ from penstock.core import snapshot
 from penstock.core.admission import limit_of
 from penstock.core.env import Env
 from penstock.core.hedge import HedgeRules
+from penstock.core.limits.rules import Rule, rules_of
 from penstock.core.measure.load_report import LoadReport
 from penstock.core.policy import create, policy_class
 from penstock.core.policy.base import Policy
@@ -92,6 +93,8 @@ class LivePool(Pool, EndpointOwner, AdmissionOwner):
         self._env: Env = loop.env
         self.load_prober: LoadProber | None = None  # of pools whose policy asks endpoints
         self.admission: Admission | None = None  # of pools that configure any
+        self.limits: list[Rule] = []
+        self._limits: tuple[snapshot.Limit, ...] = ()
         self._outgoing: Admission | None = None  # its requests go on when the snapshot runs
         self.notices: list[dict[str, object]] = []  # for the supervisor's log
         self.row: int = setup.spec.row
@@ -157,6 +160,9 @@ class LivePool(Pool, EndpointOwner, AdmissionOwner):
         self._configure_admission(spec.admission)
         # Whose header tells a priority.
         self.priority_clients: Networks = Networks(spec.admission.priority_clients)
+        if spec.limits != self._limits:
+            self._limits = spec.limits
+            self.limits = rules_of(spec.limits)
         # Whether requests that are bound to an endpoint wait for it while it is full.
         self.waits_for_bound: bool = spec.admission.queue is not None and (
             spec.sticky is None or spec.sticky.when_full == "wait"

@@ -9,6 +9,7 @@ from typing import Final
 
 from penstock.core.admission.priority import asked_priority
 from penstock.core.caller import ANYONE, Caller
+from penstock.core.limits.rules import Rule
 from penstock.core.request import Request
 from penstock.core.route import RouteFacts
 from penstock.core.snapshot import Pool, Route
@@ -35,8 +36,6 @@ from penstock.wire.session_keys import session_hash
 from penstock.wire.target_path import decoded_path
 from penstock.wire.upgrade import Upgrade
 
-MAX_PRIORITY: Final = 1023  # each has a line of its own in the queue
-_PRIORITY_DIGITS: Final = 9
 _CHATS: Final = b"/chat/completions"
 _COMPLETIONS: Final = b"/completions"
 _SECONDS: Final = re.compile(rb"[0-9]{1,5}(?:\.[0-9]{1,6})?")
@@ -49,6 +48,7 @@ _NAMED: Final = {"auto": _AUTO, "pass": _CLIENTS, "endpoint": _ENDPOINTS}
 _LEGIBLE: Final[list[Edit]] = [("set", b"Accept-Encoding", b"accept-encoding", b"identity")]
 _GRPC_FAMILIES: Final = (OPENAI, GRPC, GRPC_WEB, GRPC_WEB_TEXT)  # by kind
 _MAX_SHOWN_BYTES: Final = 64
+_NO_RULES: Final[list[Rule]] = []
 _NO_EXPECTATION: Final[list[Edit]] = [("remove", b"Expect", b"expect", b"")]
 
 
@@ -262,6 +262,8 @@ class Plan:
         self.source: str = ""  # the client's address
         self.caller: Caller = ANYONE
         self.access: Access | None = None  # where requests are to tell who asks
+        self.limits: list[Rule] = _NO_RULES  # of its route
+        self.guarded: bool = False  # there is either, or a pool that has limits
         self.choices: list[PoolPlan] = []
         self.mirror: PoolPlan | None = None
         self.mirror_share: float = 0.0

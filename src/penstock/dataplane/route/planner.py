@@ -5,6 +5,7 @@ from typing import Final
 
 from penstock.core import snapshot
 from penstock.core.caller import ANYONE, Caller
+from penstock.core.limits.rules import Rule, rules_of
 from penstock.core.request import Request
 from penstock.core.route import Matcher, RouteFacts, check_rewrite, first_match, rewritten_path
 from penstock.core.snapshot import Route, Snapshot
@@ -46,6 +47,7 @@ class _Branch:
         sources = Networks(route.match.sources).holds if route.match.sources else None
         self.matcher: Matcher = Matcher(route.match, sources)
         self.targets: list[Target] = []
+        self.limits: list[Rule] = rules_of(route.limits)
         self.mirror: Target | None = None
 
 
@@ -153,6 +155,7 @@ class Planner:
             required = route.tenants == "required"
             access = Access(head, self._tenants, required, caller, certificate)
             plan.access = access
+            plan.guarded = True
             query = access.target.decode("latin-1").partition("?")[2]
         if self._answered_here(plan, branch, head, facts, query, _scheme_of(hop)):
             return plan
@@ -183,7 +186,11 @@ class Planner:
             choice.upgrade = plan.upgrade
             if plan.listed:
                 choice.passes_answers = False
+            plan.guarded = plan.guarded or len(destination.pool.limits) > 0
             plan.choices.append(choice)
+        if branch.limits:
+            plan.limits = branch.limits
+            plan.guarded = True
         if branch.mirror is not None and plan.upgrade is None:
             plan.mirror = pool_plan_of(branch.mirror, request, head, facts, target, hop, access)
             plan.mirror_share = route.mirror_share

@@ -7,9 +7,12 @@ from typing import Any, Final
 
 import msgspec
 
+from penstock.core.limits.allowances import NEVER
+from penstock.core.limits.owner import Asked, Lent
 from penstock.core.policy.support.fitted import FittedPolicy
 from penstock.core.snapshot import Snapshot
 from penstock.dataplane.io.loop import READABLE, WRITABLE, Pollable, report_bug
+from penstock.dataplane.pool.limits import Lender
 from penstock.dataplane.pool.model_waits import ToldAtOnce
 from penstock.dataplane.record.recorder import decisions_answer
 from penstock.dataplane.worker.messages import Inbox, frame, framed
@@ -31,6 +34,7 @@ class Mailbox(Pollable, NoticeTaker):
         self._worker: Worker = worker
         worker.supervisor = self
         worker.context.supervisor = _Supervisor(worker)
+        worker.context.limits.lender = _Lender(self)
         self._sock: socket.socket = sock
         self._inbox: Inbox = Inbox()
         self._descriptors: list[int] = []
@@ -65,6 +69,17 @@ class Mailbox(Pollable, NoticeTaker):
         """Have the supervisor log these, unless it is so busy that much waits for it already."""
         if len(self._unsent) < _MAX_UNSENT_BYTES:
             self._send(frame({"kind": "notices", "notices": notices}))
+
+    def ask_to_lend(self, asked: list[Asked]) -> bool:
+        """Ask the owner of limits; False where it is gone, or does not read."""
+        if self._worker.supervisor is None or len(self._unsent) >= _MAX_UNSENT_BYTES:
+            return False
+        told = [[a.limit, a.subject, a.need, a.least, a.back, a.owed, a.ahead] for a in asked]
+        self._send(frame({"kind": "lend", "asked": told}))
+        return True
+
+    def tell_usage(self, rows: list[list[object]], refused: dict[str, int]) -> None:
+        self._send(frame({"kind": "usage", "rows": rows, "refused": refused}))
 
     def _go_on(self) -> None:
         """One message after the other; a snapshot waits for TLS contexts that are to be made."""
@@ -120,6 +135,8 @@ class Mailbox(Pollable, NoticeTaker):
             sessions = worker.give_up_datagrams()
             answer = {"kind": "answer", "token": message["token"], "sessions": sessions}
             self._send(frame(answer))
+        elif kind == "lent":
+            worker.context.limits.take_answer(_lent(message["lent"]))
         elif kind == "models":
             if worker.running is not None:
                 worker.running.on_models_known(str(message["pool"]))
@@ -195,6 +212,29 @@ class _Supervisor(ToldAtOnce):
         supervisor = self._worker.supervisor
         if supervisor is not None:
             supervisor.tell([notice])
+
+
+class _Lender(Lender):
+    """The supervisor, as the owner of limits."""
+
+    def __init__(self, mailbox: Mailbox) -> None:
+        super().__init__()
+        self._mailbox: Mailbox = mailbox
+
+    def ask(self, asked: list[Asked]) -> bool:
+        return self._mailbox.ask_to_lend(asked)
+
+
+def _lent(told: list[list[Any]]) -> list[tuple[str, str, Lent]]:
+    """As ``WorkerLimits.answer`` of the supervisor wrote it."""
+    found: list[tuple[str, str, Lent]] = []
+    for limit, subject, amount, keeps_s, wait_s, left, whole_s in told:
+        # JSON has no number for what never is.
+        lent = Lent(float(amount), float(keeps_s), NEVER if wait_s is None else float(wait_s))
+        lent.left = float(left)
+        lent.whole_s = NEVER if whole_s is None else float(whole_s)
+        found.append((str(limit), str(subject), lent))
+    return found
 
 
 def _speaks_tls(snapshot: dict[str, Any]) -> bool:

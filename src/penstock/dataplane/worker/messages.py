@@ -9,12 +9,18 @@ To a worker:       {"kind": "snapshot", "snapshot": {…}, "listeners": ["name",
                    {"kind": "give_up_datagrams", "token": 1}    answered with such sessions
                    {"kind": "reopen_log"}
                    {"kind": "models", "pool": "…"}              its endpoints were asked once more
+                   {"kind": "lent", "lent": [["limit", "subject", 5.0, 0.5, 0.0, 40.0, 60.0], …]}
+                       amount, how long it may lie, or how long to wait; left there, and until whole
                    {"kind": "decisions", "token": 1, "id": "…", "pool": "…", "limit": 20}
                    {"kind": "engine_model", "token": 2, "pool": "…"}
 To the supervisor: {"kind": "applied", "generation": 7}         the first one means ready
                    {"kind": "refused", "generation": 7, "reason": "…"}   the snapshot before runs on
                    {"kind": "answer", "token": 1, "records": [{…}, …]}     newest first
                    {"kind": "answer", "token": 2, "model": {…}}      null: its policy has none
+                   {"kind": "lend", "asked": [["limit", "subject", 3.0, 1.0, 0.0, 0.0, true], …]}
+                       needed, at least; given back, owed; and more ahead; answered with "lent"
+                   {"kind": "usage", "rows": [["tenant", "key", "model", 1, 9, 0, 5, 0.01], …],
+                    "refused": {"limit": 2, …}}
                    {"kind": "notices", "notices": [{"event": "…", "message": "…", …}]}
 
 A snapshot replaces the one before; changes (``core.snapshot.changes``) replace endpoints in the one

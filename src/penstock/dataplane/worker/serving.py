@@ -41,6 +41,10 @@ class NoticeTaker:
         """Have these logged."""
         raise NotImplementedError
 
+    def tell_usage(self, rows: list[list[object]], refused: dict[str, int]) -> None:
+        """Have what tenants used added up, and how many requests each limit refused."""
+        raise NotImplementedError
+
 
 class Worker(Chore):
     """Applies what the mailbox brings, between two events of the loop."""
@@ -224,9 +228,15 @@ class Worker(Chore):
             running.on_sweep(now)
             notices += running.take_notices()
             counters.values[W_DECISIONS_DROPPED] = running.dropped_decisions()
-        if notices and self.supervisor is not None:
-            self.supervisor.tell(notices)
+        if self.supervisor is not None:
+            if notices:
+                self.supervisor.tell(notices)
+            rows = context.limits.usage.take()
+            refused = context.limits.usage.take_refused()
+            if rows or refused:
+                self.supervisor.tell_usage(rows, refused)
         counters.publish()
+        context.limits.on_sweep(now)
         context.outlets.trim(now)
         if context.moved and now > context.moved_until:
             context.moved = {}
@@ -243,6 +253,7 @@ class Worker(Chore):
         """The last counts, and the last lines of the log."""
         for item in list(self.context.loop.by_fd.values()):
             item.cut_off()  # past the deadline
+        self.context.limits.slices.all_back()
         self.on_sweep(self.context.env.now)
         logs = [self.context.log]
         logs += [recorder.log for recorder in self.recorders().values()]

@@ -104,7 +104,6 @@ class Pick(AttemptOwner, ModelsAwaiter):
         pool_plan = self.pool_plan
         pool = pool_plan.pool
         pool.counters.came()
-        pool.counters.bump(P_REQUESTS)
         access = self.plan.access
         if access is not None:
             entry = Entry(self.context, self.plan, self.request_id)

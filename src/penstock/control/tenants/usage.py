@@ -1,0 +1,109 @@
+"""What tenants used, by day: told by workers, kept in the state directory."""
+
+import asyncio
+from collections.abc import Callable, Sequence
+from datetime import UTC, date, datetime, timedelta
+from time import time
+from typing import Final
+
+import msgspec
+
+from penstock.control.store.files import StateFiles
+
+_SAVE_S: Final = 10.0
+_KEPT_DAYS: Final = 400
+_MOST_ROWS: Final = 50_000  # of a day; what is beyond is told as of OTHERS
+_FILE: Final = "usage."
+_VERSION: Final = 1
+OTHERS: Final = "(others)"
+_Key = tuple[str, str, str]
+
+
+class UsageRow(msgspec.Struct):
+    """Of one day, tenant, key and model."""
+
+    day: str
+    tenant: str
+    key: str
+    model: str
+    requests: int = 0
+    prompt_tokens: int = 0
+    cached_tokens: int = 0
+    output_tokens: int = 0
+    cost: float = 0.0
+
+    def add(self, other: "UsageRow") -> None:
+        """Its counts too."""
+        self.requests += other.requests
+        self.prompt_tokens += other.prompt_tokens
+        self.cached_tokens += other.cached_tokens
+        self.output_tokens += other.output_tokens
+        self.cost += other.cost
+
+
+class Usage:
+    """``rows`` are of the days that are kept."""
+
+    def __init__(self, files: StateFiles, wall_clock: Callable[[], float] = time) -> None:
+        self._files = files
+        self._wall_clock = wall_clock
+        self._day = ""
+        self._today: dict[_Key, UsageRow] = {}
+        self._changed = False
+
+    def take(self, rows: Sequence[Sequence[object]]) -> None:
+        """What a worker counted."""
+        self._turn()
+        for told in msgspec.convert(rows, list[tuple[str, str, str, int, int, int, int, float]]):
+            tenant, key, model, *counts = told
+            used = UsageRow(self._day, tenant, key, model, *counts)  # type: ignore[arg-type]
+            known = self._today.get((tenant, key, model))
+            if known is None and len(self._today) >= _MOST_ROWS:
+                used.model = OTHERS
+                known = self._today.get((tenant, key, OTHERS))
+            if known is None:
+                self._today[(tenant, key, used.model)] = used
+            else:
+                known.add(used)
+        self._changed = True
+
+    def rows(self, days: int) -> list[UsageRow]:
+        """Of the last so many days, today included, the newest first."""
+        self._turn()
+        found: list[UsageRow] = []
+        today = date.fromisoformat(self._day)
+        for back in range(min(days, _KEPT_DAYS)):
+            day = (today - timedelta(days=back)).isoformat()
+            found += list(self._today.values()) if back == 0 else self._read(day)
+        return found
+
+    async def run(self) -> None:
+        """Save what changed, now and then."""
+        while True:
+            await asyncio.sleep(_SAVE_S)
+            if self._changed:
+                self._changed = False
+                rows = [msgspec.structs.replace(row) for row in self._today.values()]
+                await asyncio.to_thread(self._files.write, _FILE + self._day, _VERSION, rows)
+
+    def save(self) -> None:
+        """At the end."""
+        if self._changed:
+            self._changed = False
+            self._files.write(_FILE + self._day, _VERSION, list(self._today.values()))
+
+    def _turn(self) -> None:
+        """Begin a day, with what is known of it."""
+        day = datetime.fromtimestamp(self._wall_clock(), UTC).date()
+        if day.isoformat() == self._day:
+            return
+        self.save()
+        self._day = day.isoformat()
+        self._today = {(row.tenant, row.key, row.model): row for row in self._read(self._day)}
+        oldest = _FILE + (day - timedelta(days=_KEPT_DAYS)).isoformat()
+        for name in self._files.names():
+            if name.startswith(_FILE) and name < oldest:
+                self._files.remove(name)
+
+    def _read(self, day: str) -> list[UsageRow]:
+        return self._files.read(_FILE + day, _VERSION, list[UsageRow]) or []
