@@ -4,7 +4,7 @@ import shutil
 import signal
 import socket
 from pathlib import Path
-from typing import Self
+from typing import Any, Self
 
 import pytest
 from redis import Redis
@@ -36,7 +36,7 @@ class StoreServer(Program):
         self.arguments = arguments
         command = [binary(), "--port", str(self.port), "--bind", "127.0.0.1", "--save", ""]
         super().__init__([*command, "--dir", str(directory), *arguments], directory / "store.log")
-        self.client = Redis(port=self.port, socket_timeout=5.0)
+        self.client: Any = Redis(port=self.port, socket_timeout=5.0)  # typed in part only
         try:
             wait_until(self._answers, "the store's server answers")
         except BaseException:
@@ -94,7 +94,7 @@ class Sentinel(Program):
             "sentinel failover-timeout main 3000\n"
         )
         super().__init__([binary(), str(file), "--sentinel"], directory / "sentinel.log")
-        self.client = Redis(port=self.port, socket_timeout=5.0)
+        self.client: Any = Redis(port=self.port, socket_timeout=5.0)  # typed in part only
 
     def knows_a_replica(self) -> bool:
         """And hears it."""

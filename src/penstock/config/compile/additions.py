@@ -105,8 +105,9 @@ def _compile_route(configured: Configured, addition: Addition) -> snapshot.Route
 
 def _demanded(route: snapshot.Route, running: snapshot.Snapshot) -> Literal["off", "required"]:
     """A key of whoever asks, wherever there are tenants: a route added is no way around it."""
-    there_are = running.tenants or running.tenants_directory
-    there_are = there_are or any(each.tenants == "required" for each in running.routes)
+    there_are = bool(running.tenants or running.tenants_directory) or any(
+        each.tenants == "required" for each in running.routes
+    )
     pools = {each.name: each.protocol for each in running.pools}
     asks = route.pools and all(pools[each.pool] == "http" for each in route.pools)
     return "required" if there_are and asks else "off"
