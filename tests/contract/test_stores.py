@@ -180,6 +180,39 @@ async def test_who_watches_hears_of_changes(store: Store) -> None:
     await watch.aclose()
 
 
+async def test_balancers_that_share_a_directory_are_one(tmp_path: Path, clock: HeldClock) -> None:
+    one, other = (EmbeddedStore(StateFiles(tmp_path, Events()), clock) for _ in range(2))
+    assert await one.lease("acme/a", "one", 10.0)
+    assert not await other.lease("acme/a", "other", 10.0)
+    clock.advance(10.0)
+    assert await other.lease("acme/a", "other", 10.0)
+    first = await one.put_if_unchanged("a", b"one", NOT_THERE)
+    assert first is not None
+    assert await other.put_if_unchanged("a", b"two", NOT_THERE) is None
+    found = await other.get("a")
+    assert found is not None
+    assert (found.value, found.revision) == (b"one", first)
+    second = await other.put_if_unchanged("a", b"two", first)
+    assert second is not None
+    assert await one.keys("") == ["a"]
+    assert await one.put_if_unchanged("a", b"three", first) is None
+    assert await one.remove_if_unchanged("a", second)
+    assert await other.get("a") is None
+    again = await other.put_if_unchanged("a", b"one", NOT_THERE)
+    assert again not in (first, second)
+
+
+async def test_what_somebody_left_half_written_counts_as_nothing(tmp_path: Path) -> None:
+    store = EmbeddedStore(StateFiles(tmp_path, Events()))
+    await store.lease("scaling", "a", 1000.0)
+    (tmp_path / ".store").write_bytes(b'{"newest": 3, "lea')
+    assert await store.lease("scaling", "b", 10.0)
+    (tmp_path / ".store").unlink()
+    (tmp_path / ".store").mkdir()
+    with pytest.raises(StoreError, match="cannot be locked"):
+        await store.lease("scaling", "b", 10.0)
+
+
 async def test_secrets_are_in_the_store_only_encrypted(server: StoreServer) -> None:
     own = EmbeddedStore(StateFiles(None, Events()))
     async with connected(server) as shared:

@@ -100,7 +100,16 @@ def assemble(
     forecasts = Forecasts(board, state_files, events)
     reloader = Reloader(configured, reread, publisher, events)
     scaling = FleetScaling(
-        board, states, membership, publisher, workers, contexts, forecasts, state_files, events
+        board,
+        states,
+        membership,
+        publisher,
+        workers,
+        contexts,
+        forecasts,
+        state_files,
+        events,
+        store=store,
     )
     kept_at = state_files.directory or runtime.directory
     parts = Parts(

@@ -70,6 +70,8 @@ class Actuator:
     where: ClassVar[tuple[str, ...]] = ()
     makes: ClassVar[tuple[str, ...]] = ()
 
+    # Whether no other balancer that shares the store acts for the pool; set before each look.
+    alone: bool = True
     trouble: str = ""  # what operators are to know, though it goes on
 
     def __init__(self, pool: str, rules: Scale, options: dict[str, Any], tools: Tools) -> None:

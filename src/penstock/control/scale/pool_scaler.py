@@ -31,6 +31,7 @@ from penstock.dataplane.board.memory import Board
 
 _BACK_OFF_S: Final = 5.0  # after a start that failed; doubled with each in a row
 _LONGEST_BACK_OFF_S: Final = 300.0
+_ELSEWHERE: Final = "another balancer that shares the store scales it"
 _REASON: Final = "the pool is scaled down"
 
 
@@ -202,7 +203,11 @@ class PoolScaler:
             ahead=decision.ahead,
             lead_s=self.planner.starts.lead_s(),
             reason=decision.reason,
-            problem=self._problem or self._stuck or self._blind or self.actuator.trouble,
+            problem=_ELSEWHERE * (not self.actuator.alone)
+            or self._problem
+            or self._stuck
+            or self._blind
+            or self.actuator.trouble,
             foreseen=self._foreseen(0.5),
             foreseen_high=self._foreseen(self.planner.rules.quantile),
             wakes=self._acts and self.planner.rules.min == 0,
@@ -217,7 +222,8 @@ class PoolScaler:
 
     @property
     def _acts(self) -> bool:
-        return self.planner.rules.mode == "act" and self.actuator.acts
+        acts = self.planner.rules.mode == "act" and self.actuator.acts
+        return acts and self.actuator.alone
 
     # --- what there is ----------------------------------------------------------------------
 

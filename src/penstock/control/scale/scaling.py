@@ -1,8 +1,11 @@
 """All pools that are scaled: follows the snapshot that runs, and looks at each now and then."""
 
 import asyncio
+import os
 from collections.abc import Callable, Coroutine, Iterable
+from contextlib import suppress
 from functools import partial
+from random import Random
 from time import localtime, monotonic, time
 from typing import Any, Final
 
@@ -25,6 +28,7 @@ from penstock.control.scale.foreseen import ForeseenDemand
 from penstock.control.scale.known_scaler import KnownScaler
 from penstock.control.scale.pool_scaler import PoolScaler
 from penstock.control.store.files import StateFiles
+from penstock.control.store.store import Store, StoreError
 from penstock.control.workers.workers import Workers
 from penstock.control.world.publish import Publisher
 from penstock.core.policy.support.engine_model import FleetModel
@@ -34,6 +38,8 @@ from penstock.core.scale.planner import Planner
 from penstock.core.snapshot import Endpoint, HealthCheck, Pool, Scale, Snapshot
 from penstock.dataplane.board.memory import Board
 
+_LEASE: Final = "scale/"  # before the pool's name
+_LEASE_S: Final = 30.0  # at least
 _SLOW_S: Final = 60.0  # a look that takes longer is told of
 _TICK_S: Final = 0.5  # between two looks at which pool is due
 _PROBE_TIMEOUT_S: Final = 2.0
@@ -57,7 +63,9 @@ class FleetScaling:
         files: StateFiles,
         events: Events,
         clock: Callable[[], float] = monotonic,
+        store: Store | None = None,
     ) -> None:
+        """``store``: by which one of several balancers acts for a pool; None: this one is alone."""
         # Whether workers that are not counted on our board may still use an endpoint that left.
         self.others_finish: Callable[[], bool] = lambda: False
         self._board = board
@@ -76,6 +84,9 @@ class FleetScaling:
             events, self._background, files, clock, asyncio.sleep, self._why_not_ready
         )
         self._scalers: dict[str, PoolScaler] = {}
+        self._store = store
+        self._holder = f"{os.getpid()}-{Random().getrandbits(64):x}"
+        self._held: dict[str, float] = {}  # leases of pools, and until when
         self._retired: list[tuple[Pool, PoolScaler]] = []
         self._rules: dict[str, Scale] = {}
         self._inherited: list[KnownScaler] = []  # of pools that did not begin yet
@@ -132,9 +143,15 @@ class FleetScaling:
         retired = [scaler for _, scaler in self._retired]
         return [scaler.known() for scaler in (*retired, *self._scalers.values())]
 
-    def restore(self, found: Iterable[KnownScaler]) -> None:
+    @property
+    def holder(self) -> str:
+        """Who holds the leases of pools, for a successor, whose they are then."""
+        return self._holder
+
+    def restore(self, found: Iterable[KnownScaler], holder: str = "") -> None:
         """What a predecessor knew, before the first snapshot is followed."""
         self._inherited = list(found)
+        self._holder = holder or self._holder
 
     async def leave(self) -> None:
         """A successor has taken over what was started."""
@@ -149,6 +166,10 @@ class FleetScaling:
         scalers = [*self._scalers.values(), *(each for _, each in self._retired)]
         await asyncio.gather(*(each.actuator.close() for each in scalers))
         await self._background.stop()
+        if self._store is not None:
+            for pool in self._held:
+                with suppress(StoreError):
+                    await self._store.release(_LEASE + pool, self._holder)
 
     def view(self, pool: str) -> ScaleView | None:
         """What operators are shown of that pool; None where it is not scaled."""
@@ -195,12 +216,30 @@ class FleetScaling:
         capacity = scaler.planner.capacity
         if isinstance(capacity, EngineCapacity):
             await self._fit.refresh(pool, capacity, self._board)
+        if scaler is self._scalers.get(pool.name):
+            scaler.actuator.alone = await self._holds(pool.name, scaler, now)
         wall = time()
         local_s = wall + localtime(wall).tm_gmtoff
         try:
             await scaler.look(pool, now, local_s)
         except Exception as error:  # noqa: BLE001 - the other pools go on
             self._events.bug(f"scaling pool {pool.name}", error)
+
+    async def _holds(self, pool: str, scaler: PoolScaler, now: float) -> bool:
+        """Whether this balancer is the one that acts for the pool. While the store cannot be asked,
+        whoever held it goes on until its lease is over."""
+        if self._store is None or not scaler.actuator.acts:
+            return True
+        seconds = max(_LEASE_S, 4.0 * scaler.planner.rules.interval_s)
+        try:
+            held = await self._store.lease(_LEASE + pool, self._holder, seconds)
+        except StoreError:
+            return now < self._held.get(pool, 0.0)
+        if held:
+            self._held[pool] = now + seconds
+        else:
+            self._held.pop(pool, None)
+        return held
 
     def _begin(self, pool: Pool, rules: Scale) -> None:
         choice = rules.actuator

@@ -107,6 +107,17 @@ class StateFiles:
                 self._complain("", f"cannot be listed: {error.strerror or error}")
         return sorted(found)
 
+    def seen(self, name: str) -> tuple[int, int, int] | None:
+        """What of its file changes with each writing, whoever writes; None: there is no file, or it
+        lives in memory."""
+        if self._directory is None or name in self._in_memory:
+            return None
+        try:
+            stat = self._path(name).stat()
+        except OSError:
+            return None
+        return stat.st_mtime_ns, stat.st_ino, stat.st_size
+
     def in_memory(self) -> dict[str, bytes]:
         """What is not on the disk, for a successor (``take_over``)."""
         return dict(self._in_memory)

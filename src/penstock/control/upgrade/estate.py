@@ -24,6 +24,7 @@ def memo_of(parts: Parts) -> Memo:
         state_files=parts.state_files.in_memory(),
         members=parts.membership.known(),
         scalers=scalers,
+        scaling_holder=parts.scaling.holder,
         additions=parts.additions.known(),
     )
 
@@ -44,7 +45,7 @@ def take_over(yours: Yours | None, offer: Offer, parts: Parts) -> None:
     parts.states.restore(memo.endpoints)
     parts.outliers.restore(memo.ejections)
     parts.state_files.take_over(memo.state_files)
-    parts.scaling.restore(memo.scalers)
+    parts.scaling.restore(memo.scalers, memo.scaling_holder)
     parts.sockets.own_files()
     parts.sockets.let_go_of_handed()
 

@@ -74,6 +74,7 @@ class Memo(msgspec.Struct):
     state_files: dict[str, bytes] = {}  # those that live in memory
     members: list[KnownPart] = []  # endpoints that the configuration does not list
     scalers: list[KnownScaler] = []
+    scaling_holder: str = ""  # of the leases to scale pools
     additions: KnownAdditions | None = None  # pools and routes; None: it knows of none
 
 

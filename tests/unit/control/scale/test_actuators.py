@@ -115,6 +115,7 @@ class TestProcess:
         await until(lambda: began.state == "ready", "it listens")
         pid = first._running["main-1"].pid
         second = processes(tools(events, tmp_path))
+        await second.look()
         (unit,) = second.units()
         assert (unit.state, unit.ready_at) == ("ready", 0.0)  # without a moment's absence
         assert (unit.name, runs(pid)) == ("main-1", True)
@@ -137,6 +138,7 @@ class TestProcess:
         assert process is not None
         second = processes(tools(events, tmp_path))
         second.options["kill_after"] = 0.1
+        await second.look()
         (unit,) = second.units()
         assert (unit.name, unit.state) == ("main-1", "stopping")
         await until(lambda: second.units() == [], "it ended")
@@ -148,7 +150,9 @@ class TestProcess:
         made = tools(events, tmp_path)
         kept = [{"name": "main-1", "pid": os.getpid(), "began": 1, "port": 9}]
         made.files.write("processes.main", 1, kept)
-        assert processes(made).units() == []
+        next_one = processes(made)
+        await next_one.look()
+        assert next_one.units() == []
 
 
 def script(tmp_path: Path, text: str) -> list[str]:

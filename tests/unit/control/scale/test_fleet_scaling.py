@@ -4,6 +4,7 @@ import asyncio
 import sys
 from collections.abc import Callable
 from contextlib import suppress
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any, cast
 
@@ -19,7 +20,9 @@ from penstock.control.scale import scaling
 from penstock.control.scale.actuator import Actuator, Unit
 from penstock.control.scale.known_scaler import KnownScaler
 from penstock.control.scale.scaling import FleetScaling
+from penstock.control.store.embedded import EmbeddedStore
 from penstock.control.store.files import StateFiles
+from penstock.control.store.store import Store
 from penstock.core.snapshot import ActuatorChoice, Endpoint, Pool, Scale, Snapshot
 from penstock.dataplane.board.memory import Board
 from tests.unit.control.scale.test_actuators import LISTENS
@@ -93,7 +96,9 @@ class Stuck(One):
 class Fleet:
     """Of a supervisor whose workers know at once what is published."""
 
-    def __init__(self, board: Board, events: Events, files: StateFiles) -> None:
+    def __init__(
+        self, board: Board, events: Events, files: StateFiles, store: Store | None = None
+    ) -> None:
         self.membership = Membership(asyncio.get_running_loop().time)
         self.publisher = SimpleNamespace(running=FIXED)
         self.scaling = FleetScaling(
@@ -106,12 +111,18 @@ class Fleet:
             cast(Any, SimpleNamespace(of=lambda pool: None)),
             files,
             events,
+            store=store,
         )
 
     @property
     def told(self) -> tuple[Endpoint, ...]:
         """What is in the pool by the scaler."""
         return self.membership.told(SCALER, "main")
+
+    @property
+    def problem(self) -> str:
+        view = self.scaling.view("main")
+        return view.problem if view is not None else ""
 
     @property
     def names(self) -> list[str]:
@@ -219,3 +230,25 @@ async def test_a_slow_actuator_holds_up_no_other_pool(
         Snapshot(1, (), (), pools=pools), lambda: one.told(SCALER, "p1") != (), "serves"
     )
     await fleet.scaling.stop()
+
+
+async def test_of_balancers_that_share_a_directory_one_scales_and_the_other_takes_over(
+    board: Board, events: Events, tmp_path: Path
+) -> None:
+    shared = [StateFiles(tmp_path, events) for _ in range(2)]
+    one, other = (Fleet(board, events, files, EmbeddedStore(files)) for files in shared)
+    await one.run(SCALED, lambda: one.told != (), "it serves")
+    (before,) = one.told
+    await other.run(SCALED, lambda: "another balancer" in other.problem, "it stands back")
+    await other.scaling.stop()
+    process = one.scaling._scalers["main"].actuator._running["main-1"].process  # type: ignore[attr-defined]
+    assert process.poll() is None, "it was not the other's to end"
+    other = Fleet(board, events, shared[1], EmbeddedStore(shared[1]))
+    other.scaling.restore([], one.scaling.holder)  # as its successor
+    await one.scaling.leave()
+    await other.run(SCALED, lambda: other.told == (before,), "it goes on with the same process")
+    await other.scaling.stop()
+    assert process.poll() is not None
+    last = Fleet(board, events, shared[0], EmbeddedStore(shared[0]))
+    await last.run(SCALED, lambda: last.told != (), "nothing is held any more")
+    await last.scaling.stop()

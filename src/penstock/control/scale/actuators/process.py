@@ -60,10 +60,18 @@ class Process(Actuator):
         self._running: dict[str, _Running] = {}
         self._made = 0
         self._file = f"processes.{pool}"
-        self._take_over()
+        self._knows = False  # what the balancer before this one left running
 
     def units(self) -> list[Unit]:
         return [each.unit for each in self._running.values()]
+
+    async def look(self) -> None:
+        if self._knows:
+            return
+        if not self.alone:  # they are its, as long as it lives
+            raise ActuatorError("another balancer that shares the state directory has started them")
+        self._knows = True
+        self._take_over()
 
     async def start(self, count: int) -> None:
         for _ in range(count):
@@ -258,7 +266,7 @@ class Process(Actuator):
         """Go on with what the balancer before this one left running."""
         found: list[_Kept] | None = self.tools.files.read(self._file, _FILE_VERSION, list[_Kept])
         for kept in found or []:
-            if not _is_same(kept.pid, kept.began):
+            if kept.name in self._running or not _is_same(kept.pid, kept.began):
                 continue
             unit = Unit(kept.name, "starting", self.tools.clock())
             if kept.ready:  # in use all the time: it is not to leave the pool for a moment
