@@ -313,7 +313,6 @@ pools:
         newest_first_above: 0.5
         while_down: wait
         patience: 2s
-        prefix_credit: 100
         prefix_credit: 1000
         codel: {target: 6ms, interval: 110ms}
       throttle: {k: 1.5, window: 1m}

@@ -28,6 +28,12 @@ _OF_POOLS_IN_FILES_ALONE = {
     "decisions",
     "sticky",
     "kv_transfers",
+    "limits",
+    "budgets",
+    "resume",
+    "split",
+    "admission.priorities",
+    "admission.priority_clients",
     "request_headers",
     "response_headers",
     "error_pages",
@@ -42,7 +48,15 @@ _OF_POOLS_IN_FILES_ALONE = {
     "tls.certificate",
     "tls.key",
 }
-_OF_ROUTES_IN_FILES_ALONE = {"name", "request_headers", "error_pages", "tenants"}
+_OF_ROUTES_IN_FILES_ALONE = {
+    "name",
+    "request_headers",
+    "error_pages",
+    "tenants",
+    "limits",
+    "budgets",
+    "priority",
+}
 
 TWO = """
 listeners: {main: {address: "127.0.0.1:8080"}}

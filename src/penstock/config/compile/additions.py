@@ -18,6 +18,7 @@ from penstock.config.compile.conflicts import check_endpoints
 from penstock.config.compile.pools import compile_pool
 from penstock.config.compile.protocols import place_route
 from penstock.config.compile.snapshot import ConfigError, Configured, check_references
+from penstock.config.compile.split import routable
 from penstock.config.document.pools import Pool
 from penstock.config.document.routes import Route
 from penstock.config.document.section import Section
@@ -94,7 +95,7 @@ def _compile_route(configured: Configured, addition: Addition) -> snapshot.Route
     _check_name(addition.name, (route.name for route in running.routes), "route", findings)
     route = _checked(Route, addition.settings, ROUTE_KEYS, origin)
     listeners = {each.name: each for each in running.listeners}
-    pools = {each.name: each for each in running.pools}
+    pools = routable({each.name: each for each in running.pools})
     check_references(route, (), listeners, list(pools), findings)
     compiled = route.compiled(addition.name)
     findings.raise_if_any()
