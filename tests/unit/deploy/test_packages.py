@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 import yaml
 
+from deploy.packages import deb
 from deploy.packages.sbom import bill_of_materials, canonical, closure
 from deploy.packages.source import ROOT, copy_source, source_date, version
 from deploy.packages.wheels import put_in_order
@@ -64,6 +65,13 @@ def test_the_bill_of_materials_names_what_runs_with_its_version(tmp_path: Path) 
     known = {*references, bill["metadata"]["component"]["bom-ref"]}
     for each in bill["dependencies"]:
         assert {each["ref"], *each["dependsOn"]} <= known
+
+
+def test_the_package_of_debian_has_the_paths_of_its_units() -> None:
+    unit = (ROOT / "deploy/systemd/penstock.service").read_text()
+    assert unit.count("/opt/penstock/bin/penstock ") == 2  # what the package puts in the place of
+    assert "/etc/penstock/penstock.yaml" in deb._CONTROL
+    assert deb._CONTROL.splitlines()[0] == "Package: penstock-lb"
 
 
 def test_needs_are_followed_through() -> None:
