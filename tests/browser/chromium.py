@@ -110,7 +110,10 @@ def opened(directory: Path) -> Iterator[Page]:
                 targets = json.load(answer)
             [target] = [each for each in targets if each["type"] == "page"]
             url = target["webSocketDebuggerUrl"]
-            with connect(url, max_size=None, compression=None, proxy=None) as connection:
+            # No pings: a browser that draws on a busy machine may not answer them in time.
+            with connect(
+                url, max_size=None, compression=None, proxy=None, ping_interval=None
+            ) as connection:
                 yield Page(connection)
         finally:
             process.terminate()
