@@ -53,11 +53,13 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[StoreServer]:
 def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[StoreServer]:
     """One node that has all slots."""
     with StoreServer(tmp_path_factory.mktemp("cluster"), "--cluster-enabled", "yes") as running:
-        running.client.execute_command("CLUSTER", "ADDSLOTSRANGE", 0, 16383)
-        wait_until(
-            lambda: b"cluster_state:ok" in running.client.execute_command("CLUSTER", "INFO"),
-            "the cluster is whole",
-        )
+        ask = running.client.execute_command
+        ask("CLUSTER", "ADDSLOTSRANGE", 0, 16383)  # type: ignore[no-untyped-call]
+
+        def whole() -> bool:
+            return b"cluster_state:ok" in ask("CLUSTER", "INFO")  # type: ignore[no-untyped-call]
+
+        wait_until(whole, "the cluster is whole")
         yield running
 
 

@@ -206,6 +206,10 @@ class _Connections:
             publisher.followers.append(Advice(others, parts.checks, parts.outliers).configure)
             parts.sharing.endpoints.follow = parts.api_endpoints.follow
             parts.sharing.share_challenges(parts.fetched)
+            elsewhere = parts.sharing.scaling(
+                parts.store, parts.states, parts.membership, parts.events
+            )
+            parts.scaling.elsewhere = parts.forecasts.elsewhere = elsewhere
         parts.membership.addresses_of = parts.addresses.known
         parts.reloader.on_begin = parts.service_manager.reloading
         parts.reloader.on_end = parts.service_manager.ready

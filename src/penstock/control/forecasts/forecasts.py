@@ -6,9 +6,10 @@ from time import time
 from typing import Final
 
 from penstock.admin.view import ForecastView
+from penstock.control.elsewhere import Elsewhere
 from penstock.control.events import Events
 from penstock.control.forecasts.pool_forecast import PoolForecast, SavedSeries
-from penstock.control.forecasts.totals import totals_of
+from penstock.control.forecasts.totals import add_elsewhere, totals_of
 from penstock.control.store.files import StateFiles
 from penstock.core.snapshot import Pool, Snapshot
 from penstock.dataplane.board.memory import Board
@@ -28,6 +29,7 @@ class Forecasts:
         events: Events,
         wall_clock: Callable[[], float] = time,
     ) -> None:
+        self.elsewhere = Elsewhere()  # what other balancers are asked
         self._board = board
         self._files = files
         self._events = events
@@ -76,6 +78,7 @@ class Forecasts:
         if due:
             totals = totals_of([self._pools[name] for name in due], self._board)
             for name in due:
+                add_elsewhere(totals[name], self.elsewhere.demand(name))
                 forecast = self._forecasts.get(name)
                 if forecast is None:
                     continue  # a reload took it away meanwhile

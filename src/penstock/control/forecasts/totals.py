@@ -3,6 +3,7 @@
 from collections.abc import Iterable
 from typing import Final, NamedTuple
 
+from penstock.control.elsewhere import DemandElsewhere
 from penstock.core.snapshot import Pool
 from penstock.dataplane.board.layout import (
     M_ANSWERS,
@@ -52,6 +53,14 @@ def totals_of(pools: Iterable[Pool], board: Board) -> dict[str, Totals]:
     if by_row:
         _add_models(by_row, board)
     return found
+
+
+def add_elsewhere(totals: Totals, others: DemandElsewhere) -> None:
+    """What other balancers were asked counts too, of the pool as a whole."""
+    for quantity, count in zip(QUANTITIES, others[: len(QUANTITIES)], strict=True):
+        load = Load(ALL_MODELS, quantity)
+        if load in totals:
+            totals[load] += count
 
 
 def _add_models(by_row: dict[int, Totals], board: Board) -> None:

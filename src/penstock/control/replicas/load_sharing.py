@@ -12,9 +12,12 @@ from typing import TYPE_CHECKING, Final
 
 from xxhash import xxh3_64_intdigest
 
+from penstock.admin.tokens import TokenCounts, tokens_by_pool
 from penstock.control.replicas.messages import (
     ASK,
     BYE,
+    DEMAND,
+    DEMAND_WIDTH,
     LOAD,
     MOST_PREFIXES,
     PAST,
@@ -24,10 +27,11 @@ from penstock.control.replicas.messages import (
     encode,
     packed,
 )
-from penstock.control.replicas.others import Others
+from penstock.control.replicas.others import Others, pool_hash
 from penstock.core.snapshot import Endpoint, Pool, Snapshot
 from penstock.core.snapshot.address import shown_address
 from penstock.dataplane.board.balancer_loads import OwnLoads
+from penstock.dataplane.board.layout import P_REQUESTS, P_WAITING
 from penstock.dataplane.board.memory import Board, as_cell
 from penstock.dataplane.llm.balancer_prefixes import PREFIX_WIDTH, PrefixLedger
 
@@ -42,6 +46,8 @@ _PAST_S: Final = 0.02  # between two parts of the past, whoever asked: 5 MB a se
 _MOST_ASKING: Final = 16
 _WHOLE_AGAIN_S: Final = 0.2  # to the same balancer
 _DELAYS: Final = 256
+_DEMAND_S: Final = 1.0
+_NO_TOKENS: Final = TokenCounts()
 _ENTRY_BYTES: Final = PREFIX_WIDTH * 8
 CHANNEL: Final = "loads"  # to all
 _TO: Final = "to:"  # one of them
@@ -57,6 +63,9 @@ class LoadSharing:
         self._me = me
         self._clock = clock
         self._all = store.channel(CHANNEL)
+        self._board = board
+        self._foreseen: list[Pool] = []  # that are scaled, or forecast
+        self._demand_at = -1.0
         self._own = OwnLoads(board)
         self._ledger = PrefixLedger(board)
         self._told_prefixes = self._ledger.count  # numbers below it were told
@@ -87,6 +96,9 @@ class LoadSharing:
                 url = url_hash(pool, endpoint)
                 rows.setdefault(url, []).append(endpoint.row)
                 urls[endpoint.row] = url
+        self._foreseen = [
+            pool for pool in snapshot.pools if pool.scale is not None or pool.forecast is not None
+        ]
         self._own.configure(rows)
         self._ledger.configure(urls)
         self.others.configure(rows)
@@ -112,6 +124,7 @@ class LoadSharing:
         self._ledger.read()
         if self._store.feed.connected:
             self._tell(now)
+            self._tell_demand(now)
             self._tell_past(now)
         for name, message in self.others.look():
             self._publish(message, self._store.channel(to(name)))
@@ -147,6 +160,22 @@ class LoadSharing:
         if self._publish(told):
             self._told_prefixes = first + len(prefixes) // _ENTRY_BYTES
         self._published_at = now
+
+    def _tell_demand(self, now: float) -> None:
+        """Once a second, of pools of which anybody counts it."""
+        if not self._foreseen or now - self._demand_at < _DEMAND_S:
+            return
+        self._demand_at = now
+        board = self._board
+        tokens = tokens_by_pool(board)
+        numbers = []
+        for pool in self._foreseen:
+            of_pool = tokens.get(pool.row, _NO_TOKENS)
+            requests = board.pool_sum(pool.row, P_REQUESTS)
+            waiting = max(board.pool_sum(pool.row, P_WAITING), 0)
+            numbers += [pool_hash(pool.name), requests, of_pool.prompt, of_pool.output, waiting]
+        loads = packed(numbers)
+        self._publish(Message(DEMAND, self._me, width=DEMAND_WIDTH, loads=loads))
 
     def _whole(self) -> Message:
         loads = packed(self._own.all())

@@ -21,6 +21,10 @@ WHOLE: Final = "whole"  # all that there is
 PAST: Final = "past"  # prefixes of before, to who asked
 ASK: Final = "ask"  # for all that there is, and for prefixes from `first` to `last`
 BYE: Final = "bye"
+# What pools are asked: `loads` are DEMAND_WIDTH numbers each, a hash of the pool's name before its
+# totals of requests, of tokens of prompts and of answers, and requests that wait.
+DEMAND: Final = "demand"
+DEMAND_WIDTH: Final = 5
 _MOST_WIDTH: Final = 64
 _MOST_LOADS: Final = MOST_ENDPOINTS * WIDTH * 8
 MOST_PREFIXES: Final = 4096  # in one message: 96 KiB

@@ -10,10 +10,23 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Final
 
+from xxhash import xxh3_64_intdigest
+
 from penstock.admin.view import BalancerView
-from penstock.control.replicas.messages import ASK, BYE, LOAD, PAST, WHOLE, Message, unpacked
+from penstock.control.elsewhere import DemandElsewhere
+from penstock.control.replicas.messages import (
+    ASK,
+    BYE,
+    DEMAND,
+    DEMAND_WIDTH,
+    LOAD,
+    PAST,
+    WHOLE,
+    Message,
+    unpacked,
+)
 from penstock.dataplane.board.balancer_loads import T_IN_FLIGHT, T_VERDICT, OtherLoads, ToldLoads
-from penstock.dataplane.board.memory import Board
+from penstock.dataplane.board.memory import Board, as_cell
 from penstock.dataplane.llm.balancer_prefixes import JOURNAL, PREFIX_WIDTH, ToldPrefixes
 
 GONE_S: Final = 0.8
@@ -21,6 +34,7 @@ MOST: Final = 64  # balancers; far more than a store's messages would be enough 
 _ASK_AGAIN_S: Final = 0.5
 _PAST_PATIENCE_S: Final = 2.0  # for the next part of what was asked for
 _ENTRY_BYTES: Final = PREFIX_WIDTH * 8
+_MOST_POOLS: Final = 4096
 
 
 @dataclass(eq=False)
@@ -35,6 +49,7 @@ class _Other:
     differs: bool = True
     asked_at: float = -1.0
     lost: int = 0
+    demand: dict[int, list[int]] = field(default_factory=dict)  # by pool, as it told it last
 
 
 class Others:
@@ -47,6 +62,7 @@ class Others:
         self._catching_up: tuple[str, float] | None = None  # with whom, and when it said something
         self.loads = OtherLoads(board)
         self.prefixes = ToldPrefixes(board)
+        self._totals: dict[int, list[int]] = {}  # by pool, over all that were ever heard
         self.asked = 0
         self.lost = 0  # messages
         self.on_verdict: Callable[[list[int]], None] = _nobody
@@ -84,6 +100,9 @@ class Others:
         if message.kind == BYE:
             self._drop(message.balancer)
             return
+        if message.kind == DEMAND:
+            self._take_demand(message)
+            return
         if message.kind not in (LOAD, WHOLE, PAST):
             return
         other = self._others.get(message.balancer)
@@ -95,6 +114,30 @@ class Others:
         if message.kind != PAST:
             self._take_loads(other, message)
         self._take_prefixes(message.balancer, other, message)
+
+    def _take_demand(self, message: Message) -> None:
+        other = self._others.get(message.balancer)
+        if other is None or message.width < DEMAND_WIDTH:
+            return
+        numbers = unpacked(message.loads)
+        for at in range(0, min(len(numbers), _MOST_POOLS * message.width), message.width):
+            pool, *now = numbers[at : at + DEMAND_WIDTH].tolist()
+            before = other.demand.get(pool)
+            if before is None and len(other.demand) >= _MOST_POOLS:
+                continue
+            other.demand[pool] = now
+            if before is not None:
+                totals = self._totals.setdefault(pool, [0, 0, 0])
+                for field in range(len(totals)):
+                    totals[field] += max(now[field] - before[field], 0)
+
+    def demand(self, pool: str) -> DemandElsewhere:
+        """What they are asked of a pool."""
+        key = pool_hash(pool)
+        known = [each.demand[key] for each in self._others.values() if key in each.demand]
+        requests, prompts, outputs = self._totals.get(key, (0, 0, 0))
+        waiting = sum(max(each[3], 0) for each in known)
+        return DemandElsewhere(requests, prompts, outputs, waiting)
 
     def _take_loads(self, other: _Other, message: Message) -> None:
         if message.kind == LOAD and other.seq:
@@ -165,6 +208,11 @@ class Others:
             self.on_verdict(thought)
         if self._catching_up is not None and self._catching_up[0] == name:
             self._catching_up = None
+
+
+def pool_hash(pool: str) -> int:
+    """What all balancers know a pool by."""
+    return as_cell(xxh3_64_intdigest(pool.encode()))
 
 
 def _nobody(urls: list[int]) -> None:

@@ -12,11 +12,14 @@ from penstock.admin.view import StoreView
 from penstock.config.compile.store import StoreSettings
 from penstock.control.acme.certificates import FetchedCertificates
 from penstock.control.background import BackgroundTasks
+from penstock.control.discovery.membership import Membership
 from penstock.control.endpoints.states import EndpointStates
 from penstock.control.events import Events
 from penstock.control.replicas.endpoint_words import EndpointWords
+from penstock.control.replicas.leadership import Leadership
 from penstock.control.replicas.load_sharing import CHANNEL, LoadSharing, to
 from penstock.control.replicas.operator_words import OperatorWords
+from penstock.control.replicas.shared_scaling import SharedScaling
 from penstock.control.replicas.words import Words
 from penstock.control.store.store import Store
 from penstock.core.snapshot import Snapshot
@@ -40,6 +43,8 @@ class Sharing:
         self.operators = OperatorWords(store, states, events)
         self._background = BackgroundTasks(events)
         self.endpoints = EndpointWords(store, self._background, events)
+        self._leadership: Leadership | None = None
+        self._scaling: SharedScaling | None = None
         self._challenges = Words(store, "challenges/", events)
 
     def configure(self, snapshot: Snapshot) -> None:
@@ -47,6 +52,8 @@ class Sharing:
         self.loads.configure(snapshot)
         self.operators.configure(snapshot)
         self.endpoints.configure(snapshot)
+        if self._scaling is not None:
+            self._scaling.configure(snapshot)
 
     def share_challenges(self, fetched: FetchedCertificates) -> None:
         """Whichever balancer an authority comes to answers for the one that orders."""
@@ -61,19 +68,32 @@ class Sharing:
         fetched.tell = tell
         self._challenges.on_word = hear
 
+    def scaling(
+        self, store: Store, states: EndpointStates, membership: Membership, events: Events
+    ) -> SharedScaling:
+        """What scaling and forecasts need to know of the others; ``run`` keeps it up to date."""
+        self._leadership = Leadership(store, self.me, events, monotonic)
+        self._scaling = SharedScaling(
+            store, self._leadership, self.loads.others.demand, states, membership, events
+        )
+        return self._scaling
+
     async def run(self) -> None:
         """Until cancelled."""
         connected = asyncio.create_task(self._store.run())
         self._background.keep("what operators said", self.operators.words.run)
         self._background.keep("endpoints of the API", self.endpoints.words.run)
         self._background.keep("tokens of authorities", self._challenges.run)
+        if self._leadership is not None and self._scaling is not None:
+            self._background.keep("leading", self._leadership.run)
+            self._background.keep("what the leader started", self._scaling.words.run)
         try:
             await self.loads.run()
         finally:
             await asyncio.sleep(0)  # what was said last is sent
+            await self._background.stop()  # while the store can be told
             connected.cancel()
             await asyncio.gather(connected, return_exceptions=True)
-            await self._background.stop()
 
     def view(self) -> StoreView:
         """How it does."""

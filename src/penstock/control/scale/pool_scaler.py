@@ -12,6 +12,7 @@ import msgspec
 from penstock.admin.view import ScaleView
 from penstock.control.discovery.membership import Membership, TooManyError
 from penstock.control.discovery.source import SCALER, Place, Source, place_of
+from penstock.control.elsewhere import Elsewhere
 from penstock.control.endpoints.state import EndpointState
 from penstock.control.endpoints.states import EndpointStates
 from penstock.control.events import Events
@@ -26,7 +27,7 @@ from penstock.core.scale.members import DRAINING, SERVING, STARTING, Member
 from penstock.core.scale.planner import Decision, Planner
 from penstock.core.scale.regret import Regret
 from penstock.core.snapshot import Endpoint, Pool
-from penstock.dataplane.board.layout import L_IN_FLIGHT, R_CACHED
+from penstock.dataplane.board.layout import R_CACHED
 from penstock.dataplane.board.memory import Board
 
 _BACK_OFF_S: Final = 5.0  # after a start that failed; doubled with each in a row
@@ -48,6 +49,7 @@ class PoolScaler:
         membership: Membership,
         events: Events,
         acknowledged: Callable[[Endpoint], bool],
+        elsewhere: Elsewhere | None = None,
     ) -> None:
         """``acknowledged``: no worker knows an endpoint at that address any more."""
         self.planner = planner
@@ -63,7 +65,8 @@ class PoolScaler:
         self._membership = membership
         self._events = events
         self._acknowledged = acknowledged
-        self._sampler = Sampler(board)
+        self._elsewhere = elsewhere or Elsewhere()
+        self._sampler = Sampler(board, self._elsewhere)
         self._draining: dict[str, float] = {}  # since when, of those that are to be stopped
         self._left: dict[str, Endpoint] = {}  # out of the pool, and not stopped yet
         self._inherited: KnownScaler | None = None  # until it is known who is there
@@ -100,11 +103,19 @@ class PoolScaler:
         members = self._members(pool)
         decision = self._decide(sample, members)
         self._remember(decision, members, sample, now)
-        if self._acts and (self._knows or self.actuator.owns):
+        leads = self._acts and self._elsewhere.leads(pool.name)
+        if leads and (self._knows or self.actuator.owns):
             await self._act(decision, pool, now)
         else:
             self.planner.undone(decision)
+        if leads:
+            self._tell_others(pool)
         await self._go_on_draining(pool, now)
+
+    def _tell_others(self, pool: Pool) -> None:
+        draining = [place_of(e) for name in self._draining for e in self._running(pool, name)]
+        started = self._membership.told(self._source, pool.name) if self.actuator.owns else None
+        self._elsewhere.tell(pool.name, started, draining)
 
     @property
     def serves_what_it_wants(self) -> bool:
@@ -350,7 +361,7 @@ class PoolScaler:
         """Requests in flight there, and what its cache holds as far as is known."""
         board = self._board
         cached = board.cells[board.report(endpoint.row) + R_CACHED] - 1
-        return max(board.load_sum(endpoint.row, L_IN_FLIGHT), 0), max(cached, 0)
+        return max(board.in_flight(endpoint.row), 0), max(cached, 0)
 
     # --- deciding ---------------------------------------------------------------------------
 

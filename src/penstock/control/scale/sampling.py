@@ -3,13 +3,14 @@
 from typing import Final
 
 from penstock.admin.tokens import tokens_by_pool
+from penstock.control.elsewhere import Elsewhere
 from penstock.core.scale.demand import Demand, Sight
 from penstock.core.snapshot import Pool
 from penstock.dataplane.board.layout import (
-    L_IN_FLIGHT,
     L_PREFILLED,
     L_TIMED,
     L_TOTAL_SUM_US,
+    O_PREFILLED,
     P_REQUESTS,
     P_WAITING,
 )
@@ -39,8 +40,9 @@ class Sample:
 class Sampler:
     """Of one pool."""
 
-    def __init__(self, board: Board) -> None:
+    def __init__(self, board: Board, elsewhere: Elsewhere) -> None:
         self._board = board
+        self._elsewhere = elsewhere
         self._at = 0.0
         self._totals: tuple[int, ...] | None = None  # requests, output tokens
         self._of_endpoints: dict[tuple[str, int], tuple[int, ...]] = {}
@@ -50,7 +52,11 @@ class Sampler:
         """What is so now, and has been since the last look."""
         board = self._board
         tokens = tokens_by_pool(board).get(pool.row) if pool.kind == "llm" else None
-        totals = (board.pool_sum(pool.row, P_REQUESTS), tokens.output if tokens else 0)
+        others = self._elsewhere.demand(pool.name)
+        totals = (
+            board.pool_sum(pool.row, P_REQUESTS) + others.requests,
+            (tokens.output if tokens else 0) + others.output_tokens,
+        )
         before = self._totals if self._totals is not None else totals
         came, outputs = (max(a - b, 0) for a, b in zip(totals, before, strict=True))
         timed, total_us, prefilled = self._changes(pool)
@@ -58,13 +64,13 @@ class Sampler:
         if self._totals is not None and passed > 0.0:
             self._looks.append((passed, came, prefilled, outputs))
         self._totals, self._at = totals, now
-        in_flight = sum(board.load_sum(each.row, L_IN_FLIGHT) for each in pool.endpoints)
+        in_flight = sum(board.in_flight(each.row) for each in pool.endpoints)
         sight = Sight(
             now,
             self._demand(),
             local_s=local_s,
             in_flight=float(max(in_flight, 0)),
-            queued=float(max(board.pool_sum(pool.row, P_WAITING), 0)),
+            queued=float(max(board.pool_sum(pool.row, P_WAITING) + others.waiting, 0)),
         )
         service_s = total_us / timed / 1e6 if timed > 0 else 0.0
         return Sample(sight, service_s, came, prefilled, outputs)
@@ -88,6 +94,9 @@ class Sampler:
                 self._board.load_sum(endpoint.row, cell)
                 for cell in (L_TIMED, L_TOTAL_SUM_US, L_PREFILLED)
             )
+            if self._board.shared:
+                at = self._board.others(endpoint.row)
+                seen = (*seen[:2], seen[2] + self._board.cells[at + O_PREFILLED])
             now[key] = seen
             before = self._of_endpoints.get(key, seen)
             changes = tuple(

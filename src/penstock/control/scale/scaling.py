@@ -15,6 +15,7 @@ from penstock.admin.view import ScaleView
 from penstock.control.background import BackgroundTasks
 from penstock.control.discovery.membership import Membership
 from penstock.control.discovery.source import place_of
+from penstock.control.elsewhere import Elsewhere
 from penstock.control.endpoint_contexts import EndpointContexts
 from penstock.control.endpoints.check_target import CheckTarget
 from penstock.control.endpoints.health_checker import HealthChecker
@@ -66,6 +67,7 @@ class FleetScaling:
         store: Store | None = None,
     ) -> None:
         """``store``: by which one of several balancers acts for a pool; None: this one is alone."""
+        self.elsewhere = Elsewhere()  # what other balancers do; before the first snapshot
         # Whether workers that are not counted on our board may still use an endpoint that left.
         self.others_finish: Callable[[], bool] = lambda: False
         self._board = board
@@ -344,6 +346,7 @@ class FleetScaling:
             self._membership,
             self._events,
             self._is_gone,
+            self.elsewhere,
         )
 
     def _keep(self) -> None:

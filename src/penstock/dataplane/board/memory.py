@@ -54,6 +54,7 @@ from penstock.dataplane.board.layout import (
     H_SHARED,
     H_WORKERS,
     HEADER_CELLS,
+    L_IN_FLIGHT,
     LEDGER_CELLS,
     LEDGER_PLACES,
     LOAD_CELLS,
@@ -62,6 +63,7 @@ from penstock.dataplane.board.layout import (
     MODEL_CELLS,
     MODEL_ROWS,
     MOST_SECTIONS,
+    O_IN_FLIGHT,
     OTHERS_CELLS,
     P_HISTOGRAMS,
     P_SERVING_HISTOGRAMS,
@@ -271,6 +273,11 @@ class Board:
         for worker in range(self.workers):
             total += self.cells[at + worker * LOAD_CELLS]
         return total
+
+    def in_flight(self, row: int) -> int:
+        """Requests at the endpoint in that row, of all workers and of other balancers."""
+        others: int = self.cells[self.others(row) + O_IN_FLIGHT] if self.shared else 0
+        return self.load_sum(row, L_IN_FLIGHT) + others
 
     def pool_sum(self, row: int, cell: int) -> int:
         """One pool cell summed over workers."""
