@@ -37,6 +37,7 @@ from penstock.admin.status import CLASSES
 from penstock.admin.store_metrics import store_metrics
 from penstock.admin.stream_metrics import stream_metrics
 from penstock.admin.view import EndpointView, Overview
+from penstock.admin.wait_metrics import wait_metrics
 from penstock.core.health.health import DOWN, STARTING, STATE_NAMES, UP
 from penstock.dataplane.board.layout import (
     DATAGRAM_DROPS,
@@ -94,6 +95,7 @@ class _BoardCollector(Collector):
         yield from shadow_metrics(self._overview.pools, self._board)
         yield from protection_metrics(self._overview.pools, self._board)
         yield from stream_metrics(self._overview.pools, self._board)
+        yield from wait_metrics(self._overview, self._board)
         yield from scale_metrics(self._overview.pools)
         yield from self._endpoint_counters()
         yield from self._endpoint_states()

@@ -141,6 +141,8 @@ class PoolView(msgspec.Struct, frozen=True):
     discoveries: tuple[DiscoveryView, ...] = ()
     forecasts: tuple[ForecastView, ...] = ()
     excluded: tuple[str, ...] = ()  # addresses that operators keep away though they are found
+    queues: bool = False  # requests wait in it for places
+    priorities: tuple[str, ...] = ()  # its classes
 
 
 class WorkerView(msgspec.Struct, frozen=True):
@@ -258,6 +260,7 @@ class Overview(msgspec.Struct, frozen=True):
     additions: tuple[AdditionView, ...] = ()  # in the order in which routes are asked
     store: StoreView | None = None  # that balancers share; None: this one is alone
     limits: tuple[LimitView, ...] = ()
+    tenants: tuple[str, ...] = ()  # that have keys or certificates
 
 
 class UnknownNameError(LookupError):

@@ -60,6 +60,7 @@ def overview(parts: Parts, *, started_at: float, stopping: bool, log_dropped: in
         additions=parts.additions.views(),
         store=parts.sharing.view() if parts.sharing is not None else None,
         limits=parts.limits.views(),
+        tenants=tuple({each.name: None for each in (*snapshot.tenants, *snapshot.found_tenants)}),
     )
 
 
@@ -80,6 +81,8 @@ def _pool(parts: Parts, pool: Pool) -> PoolView:
         parts.discoveries.views(pool.name),
         parts.forecasts.views(pool.name),
         tuple(shown_address(*place) for place in sorted(parts.membership.excluded(pool.name))),
+        pool.admission.queue is not None,
+        tuple(pool.admission.priorities),
     )
 
 

@@ -14,7 +14,14 @@ from penstock.core.admission import limits
 from penstock.core.policy import Option, Policy, policies
 
 FILE: Final = Path("docs/policies.md")
-_PARTS: Final = ("limit", "scheduler", "ledger", "lines", "priority")  # of admission, no algorithms
+_PARTS: Final = (
+    "limit",
+    "scheduler",
+    "ledger",
+    "lines",
+    "priority",
+    "wait_sums",
+)  # of admission, no algorithms
 _EXAMPLE: Final = Path(__file__).parents[4] / "examples" / "own-policy" / "two_choices.py"
 _STATE_MACHINES: Final = (
     "health.health",

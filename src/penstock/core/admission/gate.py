@@ -159,6 +159,9 @@ class Gate:
     def on_waited(self, seconds: float) -> None:
         """One left the queue to go on."""
 
+    def on_turn(self, waiter: Waiter) -> None:
+        """The same, and who it was."""
+
     def on_change(self) -> None:
         """The number of those who wait, or the limit, changed."""
 
@@ -387,6 +390,7 @@ class Gate:
         if self._shedding is not None:
             self._shedding.waited(waiter.queued_s)
         self.on_waited(waiter.queued_s)
+        self.on_turn(waiter)
 
     def _may_go_on(self, waiter: Waiter) -> bool:
         """Whether one that comes goes on at once; one for which nobody is up does so without a

@@ -13,6 +13,7 @@ from penstock.core import snapshot
 from penstock.core.admission.gate import Gate, Waiter
 from penstock.core.admission.queue import AdmissionQueue, queue_of
 from penstock.core.admission.scheduler import QueueEntry
+from penstock.core.admission.wait_sums import WaitSums
 from penstock.core.pool.pool import ROOM
 from penstock.dataplane.board.counters import PoolCounters
 from penstock.dataplane.board.layout import P_LIMIT_MILLI, P_QUEUED, P_REFUSED, P_WAITING
@@ -85,8 +86,10 @@ class Admission(Gate, Flushable):
     ) -> None:
         """``row`` is the pool's on the board."""
         self._waits: AdmissionQueue | None = None
+        ledger = BoardLedger(board, worker, name)
+        self._sums: WaitSums = WaitSums(ledger, spec.priorities)
         if spec.queue is not None:
-            self._waits = queue_of(spec.queue, BoardLedger(board, worker, name))
+            self._waits = queue_of(spec.queue, ledger)
         super().__init__(spec, loop.env, self._waits)
         self.replaced: bool = False  # by a reload, with requests that it let in still under way
         self._name: str = name
@@ -214,6 +217,9 @@ class Admission(Gate, Flushable):
 
     def on_waited(self, seconds: float) -> None:
         self._counters.record(_QUEUE_PHASE, seconds)
+
+    def on_turn(self, waiter: Waiter) -> None:
+        self._sums.note(waiter.importance, waiter.caller.tenant, waiter.queued_s)
 
     def on_change(self) -> None:
         if self.replaced:
