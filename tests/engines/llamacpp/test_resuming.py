@@ -1,0 +1,121 @@
+"""Answers of real llama.cpp servers that are cut at random go on from another, byte for byte.
+
+A token of this model is a byte, so that a text is cut into the tokens that it was made of.
+"""
+
+import asyncio
+import json
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack
+from pathlib import Path
+from random import Random
+from typing import Any
+
+import httpx
+import pytest
+import pytest_asyncio
+
+from penstock.fleet.balancer import BalancerProcess
+from tests.engines.llamacpp.process import LlamaCpp
+from tests.engines.status import until_read
+from tests.harness.cutting_proxy import CuttingProxy
+from tests.harness.serving import start_balancer
+
+PATIENCE_S = 20.0
+CUTS = 25
+TOKENS = 40
+ASKED = {"model": "tiny", "stream": True, "temperature": 0, "seed": 1, "cache_prompt": False}
+APIS: dict[str, tuple[str, dict[str, Any]]] = {
+    "chat": (
+        "/v1/chat/completions",
+        {"messages": [{"role": "user", "content": "Tell me of rivers."}], "max_tokens": TOKENS},
+    ),
+    "chat, usage": (
+        "/v1/chat/completions",
+        {
+            "messages": [{"role": "user", "content": "Tell me of rivers."}],
+            "max_tokens": TOKENS,
+            "stream_options": {"include_usage": True},
+        },
+    ),
+    "completion": ("/v1/completions", {"prompt": "Once upon a time", "max_tokens": TOKENS}),
+}
+
+
+@pytest_asyncio.fixture
+async def proxies(engines: list[LlamaCpp]) -> AsyncIterator[list[CuttingProxy]]:
+    async with AsyncExitStack() as stack:
+        yield [await stack.enter_async_context(CuttingProxy(each.url)) for each in engines]
+
+
+@pytest_asyncio.fixture
+async def resuming(proxies: list[CuttingProxy], tmp_path: Path) -> AsyncIterator[BalancerProcess]:
+    pool: dict[str, Any] = {
+        "kind": "llm",
+        "endpoints": [each.url for each in proxies],
+        "policy": "round-robin",
+        "outlier": "off",  # every one of them fails all the time
+        "resume": "on",
+        "timeouts": {"token": "5s"},
+    }
+    started = await start_balancer(tmp_path, {"pools": {"main": pool}, "workers": 1})
+    try:
+        async with asyncio.timeout(PATIENCE_S):
+            await until_read(started, len(proxies))
+        yield started
+    finally:
+        await started.stop()
+
+
+def told(body: str) -> list[dict[str, Any]]:
+    """The events of a stream that ended as it should."""
+    events = [line[6:] for line in body.split("\n") if line.startswith("data: ")]
+    assert events[-1] == "[DONE]"
+    return [json.loads(event) for event in events[:-1]]
+
+
+def text_of(events: list[dict[str, Any]]) -> str:
+    said = ""
+    for event in events:
+        for choice in event["choices"]:
+            said += choice.get("text") or choice.get("delta", {}).get("content") or ""
+    return said
+
+
+def ends_of(events: list[dict[str, Any]]) -> list[str]:
+    choices = [choice for event in events for choice in event["choices"]]
+    return [choice["finish_reason"] for choice in choices if choice["finish_reason"]]
+
+
+def usages_of(events: list[dict[str, Any]]) -> list[tuple[int, int]]:
+    told = [event["usage"] for event in events if event.get("usage")]
+    return [(usage["prompt_tokens"], usage["completion_tokens"]) for usage in told]
+
+
+@pytest.mark.parametrize("api", APIS)
+async def test_wherever_an_answer_is_cut_its_text_is_that_of_one_that_was_not(
+    resuming: BalancerProcess, proxies: list[CuttingProxy], api: str
+) -> None:
+    path, more = APIS[api]
+    rng = Random(api)
+    cuts = 0
+    async with httpx.AsyncClient(base_url=resuming.url, timeout=PATIENCE_S) as client:
+        whole = await client.post(path, json=ASKED | more)
+        uncut = told(whole.text)
+        assert len(text_of(uncut)) == TOKENS
+        # Of an answer that lacks nothing but its usage the rest is not asked for.
+        size = whole.content.rindex(b'"finish_reason":"')
+        for _ in range(CUTS):
+            for proxy in proxies:
+                proxy.after = -1
+            one = rng.choice(proxies)
+            one.after = rng.randrange(300, size)
+            before = sum(proxy.cuts for proxy in proxies)
+            answer = await client.post(path, json=ASKED | more)
+            events = told(answer.text)
+            cuts += sum(proxy.cuts for proxy in proxies) - before
+            assert text_of(events) == text_of(uncut)
+            assert len({event["id"] for event in events}) == 1
+            assert ends_of(events) == ends_of(uncut) == ["length"]
+            assert usages_of(events) == usages_of(uncut)
+    assert cuts > CUTS // 4
